@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: ISC */
+/* Borrowed byte slices and the small string functions that everybody needs. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/err.h"
+
+/* A borrowed run of bytes; not NUL-terminated; p may be NULL when n is 0. */
+struct str {
+    const char *p;
+    size_t n;
+};
+
+#define STR(literal) ((struct str){"" literal, sizeof(literal) - 1})
+#define STR_NULL ((struct str){NULL, 0})
+/* For printf("%.*s", STR_ARG(s)). */
+#define STR_ARG(s) (int)(s).n, (s).p ? (s).p : ""
+
+/* Slice of a C string (NULL gives an empty slice). */
+static inline struct str str_of(const char *s)
+{
+    return (struct str){s, s ? strlen(s) : 0};
+}
+
+static inline struct str str_n(const void *p, size_t n)
+{
+    return (struct str){p, n};
+}
+
+bool str_eq(struct str a, struct str b);
+/* ASCII case-insensitive comparison (never locale dependent). */
+bool str_ieq(struct str a, struct str b);
+bool str_is_prefix(struct str s, struct str prefix);
+bool str_is_iprefix(struct str s, struct str prefix);
+/* Without leading and trailing SP, HT, CR, LF. */
+struct str str_trim(struct str s);
+/* Cuts the part before the first `sep` off *s and returns it; *s becomes the rest (STR_NULL when there was no sep). */
+struct str str_cut(struct str *s, char sep);
+/* Next word of *s separated by runs of SP and HT; empty when none is left. */
+struct str str_word(struct str *s);
+/* Index of c, or -1. */
+ptrdiff_t str_index(struct str s, char c);
+/* True when the slice holds CR, LF or NUL: never allowed in a credential or a name that is sent on. */
+bool str_has_crlf_nul(struct str s);
+bool str_is_printable_ascii(struct str s);
+bool str_is_utf8(struct str s);
+/* Owned NUL-terminated copy (free()), NULL when out of memory. */
+char *str_dup(struct str s);
+/* strdup that accepts NULL (returns NULL). */
+char *str_dup_c(const char *s);
+/* Owned formatted string, NULL when out of memory. */
+char *str_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Copies into dst (always NUL-terminated); returns false when it did not fit and was cut. */
+bool str_copy(char *dst, size_t dst_size, struct str s);
+/* Lower-cases ASCII in place. */
+void str_lower(char *s);
+/* Strict decimal number, digits only. 0 or -ERR_SYNTAX / -ERR_RANGE (above max). */
+int str_to_u64(struct str s, uint64_t max, uint64_t *ret_value) NODISCARD;
+/* Lower-case hex of n bytes into dst (2n+1 bytes). */
+void str_hex(char *dst, const void *bytes, size_t n);
+/* Shell-style wildcard match, ASCII case-insensitive: '*' and '?'. Linear-time (no exponential backtracking). */
+bool str_glob(struct str pattern, struct str s);
+/* Nearest of n names to `word` by edit distance (at most 2 edits, fewer for short words); NULL when none is near. names[i] may be NULL (skipped). */
+const char *str_nearest(const char *word, const char *const *names, size_t n);
+/* Constant-time comparison for secrets; the lengths are not secret. */
+bool str_eq_secret(struct str a, struct str b);
+/* Base64 (RFC 4648, padded). Encoded length is 4*((n+2)/3). */
+struct buf;
+int str_base64_encode(struct str in, struct buf *out) NODISCARD;
+/* Strict decoding: correct padding, no foreign bytes. -ERR_SYNTAX otherwise. */
+int str_base64_decode(struct str in, struct buf *out) NODISCARD;
