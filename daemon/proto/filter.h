@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+/* The filter language of list, kill, watch and the TUI: `user=*@example.org proto=imap idle>30m !tls=no`. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/buf.h"
+#include "base/str.h"
+
+enum filter_type {
+    FILTER_TEXT,     /* glob, any ASCII case; = */
+    FILTER_NUMBER,   /* = < > <= >= */
+    FILTER_SIZE,     /* the same, written 10m */
+    FILTER_DURATION, /* the same, written 30m; value in ms */
+    FILTER_IP,       /* address or network; = */
+    FILTER_BOOL,     /* yes/no/true/false/on/off; = */
+};
+
+/* One filterable field. `id` is what the value callback is asked for. */
+struct filter_field {
+    const char *name;
+    const char *alias; /* may be NULL */
+    enum filter_type type;
+    int id;
+};
+
+struct filter_value {
+    struct str text;
+    uint64_t number;
+    const struct addr *addr;
+    bool yes;
+};
+
+struct filter;
+
+/* Compiles `text` (terms ANDed, separated by blanks; `!` negates a term; `,` lists alternatives; values may be "quoted"; an empty text matches all).
+ * fields: n_fields rows, static. 0; -ERR_SYNTAX / -ERR_NO_PARAM with an English sentence naming the term (and the nearest field name) in *ret_error (owned). */
+int filter_parse(struct str text, const struct filter_field *fields, size_t n_fields, struct filter **ret, char **ret_error) NODISCARD;
+/* A filter is immutable after parsing and may be used from several threads; counted references. */
+struct filter *filter_ref(struct filter *f);
+void filter_unref(struct filter *f);
+/* True when it has no term. */
+bool filter_is_empty(const struct filter *f);
+/* Does a row match? get fills *ret for a field id (borrowed until the next call) or returns false when the row has no such value (term false). */
+bool filter_match(const struct filter *f, bool (*get)(const void *row, int id, struct filter_value *ret), const void *row);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC */
+/* Abstract replies to a client: what happened, before a protocol gives it words and a response code. */
+#pragma once
+
+#include <stdbool.h>
+
+/* R(ID, default text). Codes: IMAP RFC 5530, POP3 RFC 3206/2449, SMTP RFC 3463, Sieve RFC 5804; each protocol has a row table. */
+#define REPLY_KINDS(R)                                                                             \
+    R(AUTH_FAILED, "Authentication failed.")                                                       \
+    R(AUTH_TEMPFAIL, "Temporary authentication failure.")                                          \
+    R(AUTH_CANCELLED, "Authentication cancelled.")                                                 \
+    R(AUTH_BAD_RESPONSE, "Invalid authentication data.")                                           \
+    R(MECH_DISABLED, "Authentication mechanism is not available.")                                 \
+    R(TLS_REQUIRED, "Encryption is required: use TLS.")                                            \
+    R(LIMIT, "Too many connections.")                                                              \
+    R(BANNED, "Too many failures, try again later.")                                               \
+    R(LOCKED, "Account is locked.")                                                                \
+    R(BACKEND_DOWN, "Mail server is temporarily unavailable.")                                     \
+    R(HELD, "Login is waiting.")                                                                   \
+    R(HOLD_TIMEOUT, "Account is temporarily unavailable.")                                         \
+    R(SHUTDOWN, "Server is shutting down.")                                                        \
+    R(KICKED, "Disconnected by an administrator.")                                                 \
+    R(TIMEOUT, "Disconnected for inactivity.")                                                     \
+    R(TOO_MANY_BAD, "Too many bad commands.")                                                      \
+    R(TOO_LONG, "Command is too long.")                                                            \
+    R(PROTOCOL_MISUSE, "This is not an HTTP server.")                                              \
+    R(NO_CERTIFICATE, "No required SSL certificate")                                               \
+    R(BAD_CERTIFICATE, "SSL certificate error")                                                    \
+    R(INTERNAL, "Internal error.")
+
+enum reply_kind {
+#define R(id, text) REPLY_##id,
+    REPLY_KINDS(R)
+#undef R
+    REPLY_KIND_COUNT
+};
+
+/* Default sentence of a kind. */
+const char *reply_text(enum reply_kind kind);
+/* Stable lower-case name ("auth-failed") for logs and metrics. */
+const char *reply_name(enum reply_kind kind);
