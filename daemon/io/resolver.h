@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/* Names to addresses and back, asynchronous (evdns), one per loop, cached by TTL. */
+#pragma once
+
+#include "base/addr.h"
+#include "io/loop.h"
+
+struct resolver;
+struct resolver_query;
+
+struct resolver_spec {
+    const char *const *name_servers; /* "10.0.0.1", "[::1]:5353"; NULL-terminated, tried in order; NULL = /etc/resolv.conf */
+    uint64_t timeout_ms;
+    uint64_t valid_ms; /* 0 = the TTL of the answer, else this for every answer */
+    bool is_ipv4_off, is_ipv6_off;
+};
+
+int resolver_new(struct loop *l, const struct resolver_spec *spec, struct resolver **ret) NODISCARD;
+void resolver_free(struct resolver *r);
+/* Addresses of a host name (A and AAAA, order kept, /etc/hosts and numeric forms included; numeric ones answer at once through the callback in this turn's end).
+ * cb runs once unless cancelled: err 0 with n >= 1 addresses (borrowed, port 0), -ERR_DNS, -ERR_TIMEOUT. Returns NULL when out of memory (cb not called). */
+struct resolver_query *resolver_lookup(struct resolver *r, const char *host, void (*cb)(void *arg, int err, const struct addr *addrs, size_t n), void *arg);
+/* PTR with forward confirmation: name valid ([A-Za-z0-9.-] only) and resolving back to the address. err 0: name; -ERR_NOT_FOUND: none or mismatch; -ERR_DNS / -ERR_TIMEOUT: temporary. */
+struct resolver_query *resolver_reverse(struct resolver *r, const struct addr *a, void (*cb)(void *arg, int err, const char *name), void *arg);
+/* cb will not run. NULL is fine. */
+void resolver_cancel(struct resolver_query *q);
