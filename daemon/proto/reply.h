@@ -3,6 +3,10 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/str.h"
 
 /* R(ID, default text). Codes: IMAP RFC 5530, POP3 RFC 3206/2449, SMTP RFC 3463, Sieve RFC 5804; each protocol has a row table. */
 #define REPLY_KINDS(R)                                                                             \
@@ -39,3 +43,10 @@ enum reply_kind {
 const char *reply_text(enum reply_kind kind);
 /* Stable lower-case name ("auth-failed") for logs and metrics. */
 const char *reply_name(enum reply_kind kind);
+/* Appends text that came from outside (an auth server, a mail server, an operator) so that it cannot leave its line: runs of control bytes become one space,
+ * anything that is not UTF-8 becomes '?', at most max_bytes bytes, cut at a whole character; no blanks at the ends. -ERR_NOMEM. */
+int reply_append_clean(struct buf *out, struct str text, size_t max_bytes) NODISCARD;
+/* Longest text of a reply to a client. */
+#define REPLY_TEXT_MAX 400
+/* The words of a reply: text when it is not NULL (cleaned), else the default sentence of the kind. -ERR_NOMEM. */
+int reply_append_text(struct buf *out, enum reply_kind kind, const char *text) NODISCARD;

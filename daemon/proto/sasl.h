@@ -38,9 +38,9 @@ const char *sasl_name(enum sasl_mech mech);
 const char *sasl_method(enum sasl_mech mech);
 /* True when the client sends a secret that an eavesdropper could use. */
 bool sasl_is_clear_text(enum sasl_mech mech);
-/* Finds a mechanism by its wire name, any case; SASL_NONE when unknown. */
+/* Finds a mechanism by its wire name, any case; SASL_NONE when unknown. APOP is found too: mask it out (no client may ask for it by AUTHENTICATE). */
 enum sasl_mech sasl_find(struct str name);
-/* Appends " AUTH=PLAIN AUTH=LOGIN"-style lists: each mechanism of mask preceded by `prefix`. */
+/* Appends " AUTH=PLAIN AUTH=LOGIN"-style lists: each mechanism of mask (APOP never) preceded by `prefix`. */
 int sasl_append_list(struct buf *out, unsigned mask, const char *prefix) NODISCARD;
 
 /* What a client proved or claims; every buffer is wiped by credentials_wipe. */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+/* Abstract replies: default sentences, stable names, and making foreign text harmless. */
+#include "proto/reply.h"
+
+static const char *const reply_texts[REPLY_KIND_COUNT] = {
+#define R(id, text) [REPLY_##id] = text,
+    REPLY_KINDS(R)
+#undef R
+};
+
+static const char *const reply_names[REPLY_KIND_COUNT] = {
+    [REPLY_AUTH_FAILED] = "auth-failed",
+    [REPLY_AUTH_TEMPFAIL] = "auth-tempfail",
+    [REPLY_AUTH_CANCELLED] = "auth-cancelled",
+    [REPLY_AUTH_BAD_RESPONSE] = "auth-bad-response",
+    [REPLY_MECH_DISABLED] = "mech-disabled",
+    [REPLY_TLS_REQUIRED] = "tls-required",
+    [REPLY_LIMIT] = "limit",
+    [REPLY_BANNED] = "banned",
+    [REPLY_LOCKED] = "locked",
+    [REPLY_BACKEND_DOWN] = "backend-down",
+    [REPLY_HELD] = "held",
+    [REPLY_HOLD_TIMEOUT] = "hold-timeout",
+    [REPLY_SHUTDOWN] = "shutdown",
+    [REPLY_KICKED] = "kicked",
+    [REPLY_TIMEOUT] = "timeout",
+    [REPLY_TOO_MANY_BAD] = "too-many-bad",
+    [REPLY_TOO_LONG] = "too-long",
+    [REPLY_PROTOCOL_MISUSE] = "protocol-misuse",
+    [REPLY_NO_CERTIFICATE] = "no-certificate",
+    [REPLY_BAD_CERTIFICATE] = "bad-certificate",
+    [REPLY_INTERNAL] = "internal",
+};
+
+const char *reply_text(enum reply_kind kind)
+{
+    return reply_texts[(unsigned)kind < REPLY_KIND_COUNT ? kind : REPLY_INTERNAL];
+}
+
+const char *reply_name(enum reply_kind kind)
+{
+    return reply_names[(unsigned)kind < REPLY_KIND_COUNT ? kind : REPLY_INTERNAL];
+}
+
+/* Length of the well-formed UTF-8 sequence at the start of s; 0 when there is none. */
+static size_t reply_utf8_len(struct str s)
+{
+    unsigned char c = (unsigned char)s.p[0];
+    size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+    return n && n <= s.n && str_is_utf8(str_n(s.p, n)) ? n : 0;
+}
+
+int reply_append_clean(struct buf *out, struct str text, size_t max_bytes)
+{
+    size_t written = 0;
+    bool has_gap = false;
+    for (size_t i = 0; i < text.n;) {
+        unsigned char c = (unsigned char)text.p[i];
+        size_t n = reply_utf8_len(str_n(text.p + i, text.n - i));
+        /* C0, DEL and the C1 range, which some terminals obey even in UTF-8 */
+        bool is_control = c < 0x20 || c == 0x7f ||
+                          (n == 2 && c == 0xc2 && (unsigned char)text.p[i + 1] < 0xa0);
+        if (is_control || c == ' ') {
+            has_gap = true;
+            i += n ? n : 1;
+            continue;
+        }
+        size_t gap = has_gap && written > 0;
+        if (written + gap + (n ? n : 1) > max_bytes)
+            break;
+        if (buf_append(out, " ", gap) < 0 || buf_append(out, n ? text.p + i : "?", n ? n : 1) < 0)
+            return -ERR_NOMEM;
+        written += gap + (n ? n : 1);
+        has_gap = false;
+        i += n ? n : 1;
+    }
+    return 0;
+}
+
+int reply_append_text(struct buf *out, enum reply_kind kind, const char *text)
+{
+    if (!text)
+        return buf_append_c(out, reply_text(kind));
+    return reply_append_clean(out, str_of(text), REPLY_TEXT_MAX);
+}
