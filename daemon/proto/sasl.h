@@ -85,9 +85,11 @@ struct sasl_env {
     const struct sasl_crypto *crypto;
     const char *server_name;      /* CRAM-MD5 challenge */
     struct str external_identity; /* identity from the client certificate; empty: EXTERNAL fails */
-    struct str channel_binding;   /* data of cb_name, empty when there is none */
+    struct str channel_binding;   /* data of cb_name; empty when there is none OR SCRAM-SHA-256-PLUS is not offered now (else honest clients look downgraded) */
     const char *cb_name;          /* "tls-exporter" or "tls-unique" */
     uint64_t challenge_seed;      /* random + time for CRAM-MD5, given by the caller: no clock here */
+    struct str fake_secret;       /* SCRAM: stable secret from which salts of unknown users are derived, so that asking twice tells nothing; empty: random salts */
+    uint32_t fake_iterations;     /* SCRAM: iteration count shown for unknown users, as for real ones; 0 = 4096 */
 };
 
 struct sasl;

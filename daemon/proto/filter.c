@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: ISC */
+/* The filter language: a list of terms compiled once and matched against many rows. */
+#include "proto/filter.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/units.h"
+#include "proto/reply.h"
+
+#define FILTER_TERMS_MAX 32
+#define FILTER_VALUES_MAX 256 /* in all terms together */
+#define FILTER_SHOWN_MAX 80   /* bytes of a wrong term repeated in the error */
+
+enum filter_op { FILTER_EQ, FILTER_LT, FILTER_GT, FILTER_LE, FILTER_GE };
+
+struct filter_want {
+    char *text; /* owned */
+    uint64_t number;
+    struct addr_net net;
+    bool yes;
+};
+
+struct filter_term {
+    int id;
+    enum filter_type type;
+    enum filter_op op;
+    bool is_negated;
+    size_t n_wants;
+    struct filter_want *wants; /* owned; any of them suffices */
+};
+
+struct filter {
+    atomic_uint refs;
+    size_t n_terms;
+    struct filter_term terms[FILTER_TERMS_MAX];
+};
+
+/* Where the compiler is. */
+struct filter_parser {
+    struct str rest;
+    const struct filter_field *fields;
+    size_t n_fields;
+    struct filter *filter;
+    size_t n_values;
+    struct buf error; /* the sentence */
+};
+
+static bool filter_is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static bool filter_is_name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+}
+
+static void filter_skip(struct filter_parser *p, size_t n)
+{
+    p->rest = str_n(p->rest.p + n, p->rest.n - n);
+}
+
+/* Writes `before "shown" after` as the sentence; memory that runs out here only shortens it. */
+static int filter_error(struct filter_parser *p, int err, const char *before, struct str shown,
+                        const char *after)
+{
+    buf_clear(&p->error);
+    bool is_cut = buf_printf(&p->error, "%s \"", before) < 0 ||
+                  reply_append_clean(&p->error, shown, FILTER_SHOWN_MAX) < 0 ||
+                  buf_append_char(&p->error, '"') < 0 || buf_append_c(&p->error, after) < 0;
+    return is_cut ? -ERR_NOMEM : err;
+}
+
+/* The term that starts at `s`, for showing it. */
+static struct str filter_shown(struct str s)
+{
+    size_t n = 0;
+    while (n < s.n && !filter_is_blank(s.p[n]))
+        n++;
+    return str_n(s.p, n);
+}
+
+static int filter_unknown(struct filter_parser *p, struct str name)
+{
+    char word[64];
+    AUTO_FREE const char **names = calloc(2 * p->n_fields + 1, sizeof(*names));
+    if (!names)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < p->n_fields; i++) {
+        names[2 * i] = p->fields[i].name;
+        names[2 * i + 1] = p->fields[i].alias;
+    }
+    (void)str_copy(word, sizeof(word), name);
+    const char *nearest = str_nearest(word, names, 2 * p->n_fields);
+    if (!nearest)
+        return filter_error(p, -ERR_NO_PARAM, "unknown filter field", name, "");
+    AUTO_FREE char *hint = str_printf("; did you mean \"%s\"?", nearest);
+    return filter_error(p, -ERR_NO_PARAM, "unknown filter field", name, hint ? hint : "");
+}
+
+static const struct filter_field *filter_find(const struct filter_parser *p, struct str name)
+{
+    for (size_t i = 0; i < p->n_fields; i++) {
+        const struct filter_field *f = &p->fields[i];
+        if (str_ieq(name, str_of(f->name)) || (f->alias && str_ieq(name, str_of(f->alias))))
+            return f;
+    }
+    return NULL;
+}
+
+/* "=", "!=", "<", ">", "<=", ">=": false when there is none. */
+static bool filter_cut_op(struct filter_parser *p, struct filter_term *t)
+{
+    static const struct {
+        struct str text;
+        enum filter_op op;
+        bool is_negated;
+    } ops[] = {{{"<=", 2}, FILTER_LE, false}, {{">=", 2}, FILTER_GE, false},
+               {{"!=", 2}, FILTER_EQ, true},  {{"=", 1}, FILTER_EQ, false},
+               {{"<", 1}, FILTER_LT, false},  {{">", 1}, FILTER_GT, false}};
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        if (!str_is_prefix(p->rest, ops[i].text))
+            continue;
+        t->op = ops[i].op;
+        t->is_negated ^= ops[i].is_negated;
+        filter_skip(p, ops[i].text.n);
+        return true;
+    }
+    return false;
+}
+
+/* One value up to a comma or blank, or in quotes with \" and \\. False when a quote is open or followed by more. */
+static int filter_cut_value(struct filter_parser *p, struct buf *value)
+{
+    if (p->rest.n > 0 && p->rest.p[0] == '"') {
+        filter_skip(p, 1);
+        while (p->rest.n > 0 && p->rest.p[0] != '"') {
+            if (p->rest.p[0] == '\\' && p->rest.n > 1)
+                filter_skip(p, 1);
+            if (buf_append_char(value, p->rest.p[0]) < 0)
+                return -ERR_NOMEM;
+            filter_skip(p, 1);
+        }
+        if (p->rest.n == 0)
+            return -ERR_SYNTAX;
+        filter_skip(p, 1);
+        bool is_end = p->rest.n == 0 || p->rest.p[0] == ',' || filter_is_blank(p->rest.p[0]);
+        return is_end ? 0 : -ERR_SYNTAX;
+    }
+    size_t n = 0;
+    while (n < p->rest.n && p->rest.p[n] != ',' && !filter_is_blank(p->rest.p[n]))
+        n++;
+    int r = buf_append(value, p->rest.p, n);
+    filter_skip(p, n);
+    return r;
+}
+
+static int filter_parse_bool(struct str s, bool *ret)
+{
+    if (str_ieq(s, STR("yes")) || str_ieq(s, STR("true")) || str_ieq(s, STR("on")))
+        *ret = true;
+    else if (str_ieq(s, STR("no")) || str_ieq(s, STR("false")) || str_ieq(s, STR("off")))
+        *ret = false;
+    else
+        return -ERR_SYNTAX;
+    return 0;
+}
+
+/* Gives a value its type; the sentence's middle part says what was expected. */
+static int filter_parse_want(enum filter_type type, struct str text, struct filter_want *want,
+                             const char **ret_expected)
+{
+    switch (type) {
+    case FILTER_TEXT:
+        *ret_expected = "a text without NUL";
+        if (str_index(text, '\0') >= 0)
+            return -ERR_SYNTAX;
+        want->text = str_dup(text);
+        return want->text ? 0 : -ERR_NOMEM;
+    case FILTER_NUMBER:
+        *ret_expected = "a number";
+        return str_to_u64(text, UINT64_MAX, &want->number);
+    case FILTER_SIZE:
+        *ret_expected = "a size like 10m";
+        return units_parse_size(text, &want->number);
+    case FILTER_DURATION:
+        *ret_expected = "a duration like 30m";
+        return units_parse_duration(text, &want->number);
+    case FILTER_IP:
+        *ret_expected = "an address or network like 10.0.0.0/8";
+        return addr_net_parse(text, &want->net);
+    case FILTER_BOOL:
+        *ret_expected = "yes or no";
+        return filter_parse_bool(text, &want->yes);
+    }
+    *ret_expected = "a known type";
+    return -ERR_SYNTAX;
+}
+
+static int filter_add_want(struct filter_parser *p, struct filter_term *t, struct str name,
+                           struct str text)
+{
+    const char *expected = "";
+    struct filter_want want = {0};
+    if (++p->n_values > FILTER_VALUES_MAX)
+        return filter_error(p, -ERR_SYNTAX, "too many values at filter field", name, "");
+    int r = filter_parse_want(t->type, text, &want, &expected);
+    if (r == -ERR_NOMEM)
+        return r;
+    if (r < 0) {
+        AUTO_FREE char *after =
+            str_printf(" is not %s (filter field \"%.*s\")", expected, STR_ARG(name));
+        return filter_error(p, -ERR_SYNTAX, "filter value", text, after ? after : "");
+    }
+    struct filter_want *wants = realloc(t->wants, (t->n_wants + 1) * sizeof(*wants));
+    if (!wants) {
+        free(want.text);
+        return -ERR_NOMEM;
+    }
+    t->wants = wants;
+    t->wants[t->n_wants++] = want;
+    return 0;
+}
+
+static int filter_parse_values(struct filter_parser *p, struct filter_term *t, struct str name,
+                               struct str shown)
+{
+    for (;;) {
+        AUTO_BUF value = BUF_INIT;
+        int r = filter_cut_value(p, &value);
+        if (r == -ERR_SYNTAX)
+            return filter_error(p, r, "misplaced or missing quote in filter term", shown, "");
+        if (r == 0)
+            r = filter_add_want(p, t, name, buf_str(&value));
+        if (r < 0)
+            return r;
+        if (p->rest.n == 0 || p->rest.p[0] != ',')
+            return 0;
+        filter_skip(p, 1);
+    }
+}
+
+static int filter_parse_term(struct filter_parser *p)
+{
+    struct str shown = filter_shown(p->rest);
+    struct filter *f = p->filter;
+    if (f->n_terms == FILTER_TERMS_MAX)
+        return filter_error(p, -ERR_SYNTAX, "too many filter terms at", shown, "");
+    /* counted from the start so that a failure frees what it holds */
+    struct filter_term *t = &f->terms[f->n_terms++];
+    if (p->rest.p[0] == '!') {
+        t->is_negated = true;
+        filter_skip(p, 1);
+    }
+    size_t n = 0;
+    while (n < p->rest.n && filter_is_name_char(p->rest.p[n]))
+        n++;
+    struct str name = str_n(p->rest.p, n);
+    filter_skip(p, n);
+    if (n == 0 || !filter_cut_op(p, t))
+        return filter_error(p, -ERR_SYNTAX, "filter term", shown, " is not of the form field=value");
+    const struct filter_field *field = filter_find(p, name);
+    if (!field)
+        return filter_unknown(p, name);
+    t->id = field->id;
+    t->type = field->type;
+    bool is_ordered =
+        t->type == FILTER_NUMBER || t->type == FILTER_SIZE || t->type == FILTER_DURATION;
+    if (t->op != FILTER_EQ && !is_ordered)
+        return filter_error(p, -ERR_SYNTAX, "filter field", name, " is compared by = only");
+    return filter_parse_values(p, t, name, shown);
+}
+
+int filter_parse(struct str text, const struct filter_field *fields, size_t n_fields,
+                 struct filter **ret, char **ret_error)
+{
+    struct filter_parser p = {.rest = text, .fields = fields, .n_fields = n_fields};
+    int r = 0;
+    p.filter = calloc(1, sizeof(*p.filter));
+    if (!p.filter)
+        return -ERR_NOMEM;
+    atomic_init(&p.filter->refs, 1);
+    for (;;) {
+        while (p.rest.n > 0 && filter_is_blank(p.rest.p[0]))
+            filter_skip(&p, 1);
+        if (p.rest.n == 0 || r < 0)
+            break;
+        r = filter_parse_term(&p);
+    }
+    if (r < 0) {
+        if (r != -ERR_NOMEM)
+            *ret_error = buf_steal(&p.error);
+        filter_unref(p.filter);
+    } else {
+        *ret = p.filter;
+    }
+    buf_fini(&p.error);
+    return r;
+}
+
+struct filter *filter_ref(struct filter *f)
+{
+    if (f)
+        atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+    return f;
+}
+
+void filter_unref(struct filter *f)
+{
+    if (!f || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < f->n_terms; i++) {
+        for (size_t j = 0; j < f->terms[i].n_wants; j++)
+            free(f->terms[i].wants[j].text);
+        free(f->terms[i].wants);
+    }
+    free(f);
+}
+
+bool filter_is_empty(const struct filter *f)
+{
+    return f->n_terms == 0;
+}
+
+static bool filter_compare(enum filter_op op, uint64_t have, uint64_t want)
+{
+    switch (op) {
+    case FILTER_LT:
+        return have < want;
+    case FILTER_GT:
+        return have > want;
+    case FILTER_LE:
+        return have <= want;
+    case FILTER_GE:
+        return have >= want;
+    case FILTER_EQ:
+        break;
+    }
+    return have == want;
+}
+
+static bool filter_match_want(const struct filter_term *t, const struct filter_want *want,
+                              const struct filter_value *have)
+{
+    switch (t->type) {
+    case FILTER_TEXT:
+        return str_glob(str_of(want->text), have->text);
+    case FILTER_IP:
+        return have->addr && addr_net_has(&want->net, have->addr);
+    case FILTER_BOOL:
+        return have->yes == want->yes;
+    case FILTER_NUMBER:
+    case FILTER_SIZE:
+    case FILTER_DURATION:
+        break;
+    }
+    return filter_compare(t->op, have->number, want->number);
+}
+
+static bool filter_match_term(const struct filter_term *t, const struct filter_value *have)
+{
+    for (size_t i = 0; i < t->n_wants; i++) {
+        /* "backend=" finds the rows that have no backend */
+        if (have ? filter_match_want(t, &t->wants[i], have)
+                 : t->type == FILTER_TEXT && t->wants[i].text[0] == '\0')
+            return true;
+    }
+    return false;
+}
+
+bool filter_match(const struct filter *f,
+                  bool (*get)(const void *row, int id, struct filter_value *ret), const void *row)
+{
+    for (size_t i = 0; i < f->n_terms; i++) {
+        const struct filter_term *t = &f->terms[i];
+        struct filter_value have = {0};
+        bool has_value = get(row, t->id, &have);
+        if (filter_match_term(t, has_value ? &have : NULL) == t->is_negated)
+            return false;
+    }
+    return true;
+}
