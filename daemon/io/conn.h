@@ -14,11 +14,12 @@
 
 struct conn;
 
-/* Callbacks; each may close the conn or free its owner by loop_defer. Not called after conn_close. */
+/* Callbacks; each may close the conn (and connect it anew) or free its owner by loop_defer. Not called after conn_close. Only the unused ones may be NULL. */
 struct conn_ops {
-    void (*connected)(struct conn *c, int err); /* end of conn_connect: 0 or -ERR_x */
+    void (*connected)(struct conn *c, int err); /* end of conn_connect: 0 or -ERR_x; with an error the conn is closed already */
     void (*secured)(struct conn *c, int err);   /* end of a TLS handshake: 0 or -ERR_TLS, -ERR_TLS_VERIFY, -ERR_TLS_NAME, -ERR_CLOSED */
-    void (*readable)(struct conn *c);           /* call conn_read until -ERR_AGAIN or enough for this turn; called again while bytes wait */
+    void (*readable)(struct conn *c);           /* call conn_read until -ERR_AGAIN or enough for this turn; called again while bytes wait.
+                                                 * Also, even with reading off, when pending output failed: conn_read then returns the error. */
     void (*drained)(struct conn *c);            /* all pending output was taken by the kernel */
 };
 
@@ -32,13 +33,18 @@ struct conn {
     struct conn_tls *tls; /* NULL = plain */
     struct buf out;       /* what the kernel did not take yet; holds no memory when empty */
     int fd;               /* -1 = closed */
-    bool is_reading : 1, is_connecting : 1, is_securing : 1, is_eof : 1, is_shutdown_wanted : 1, is_shutdown_sent : 1, is_in_callback : 1;
+    bool is_reading : 1, is_connecting : 1, is_securing : 1, is_eof : 1, is_shutdown_wanted : 1, is_shutdown_sent : 1;
+    bool is_corked : 1;     /* output is gathered in `out` */
+    bool is_dry : 1;        /* the kernel had no more bytes at the last read of this event */
+    bool is_read_armed : 1; /* `event` is added */
+    uint8_t error;          /* ERR_x that broke the connection, 0 = none */
     uint64_t in_bytes, out_bytes; /* application bytes */
 };
 
-/* Prepares a closed conn. */
+/* Prepares a closed conn. l, ops and owner are borrowed. All functions: thread of the loop only. */
 void conn_init(struct conn *c, struct loop *l, const struct conn_ops *ops, void *owner);
-/* Takes an accepted socket: non-blocking, TCP_NODELAY. Reading is off until conn_want_read. */
+/* Takes an accepted socket and sets TCP_NODELAY (it need not be non-blocking: no call here waits). Reading is off until conn_want_read.
+ * With an error the fd stays the caller's. */
 int conn_adopt(struct conn *c, int fd) NODISCARD;
 /* Starts connecting to an address (AF_UNIX: path). source may be NULL. `connected` follows unless an error returns at once. */
 int conn_connect(struct conn *c, const struct addr *to, const struct addr *source) NODISCARD;
@@ -51,13 +57,17 @@ int conn_secure_client(struct conn *c, struct tls_client *t, const char *host) N
 int conn_read(struct conn *c, void *p, size_t cap, size_t *ret_n) NODISCARD;
 /* Sends all of p: what the kernel does not take now is kept in c->out. -ERR_CLOSED etc. when the connection is broken. */
 int conn_send(struct conn *c, const void *p, size_t n) NODISCARD;
+/* Gathers what is sent until conn_uncork, so that several small conn_send become one system call (and one packet). Nothing else uncorks: pair them. */
+void conn_cork(struct conn *c);
+/* Sends what was gathered. 0 or the error that broke the connection. */
+int conn_uncork(struct conn *c) NODISCARD;
 /* Bytes kept in c->out. */
 size_t conn_pending(const struct conn *c);
 /* Turns `readable` on or off (back-pressure). */
 void conn_want_read(struct conn *c, bool on);
 /* Half close after pending output: close_notify and shutdown(SHUT_WR). */
 void conn_shutdown(struct conn *c);
-/* Closes at once, best-effort close_notify; frees TLS and buffers, cancels events. Safe in callbacks and twice. */
+/* Closes at once, best-effort close_notify; frees TLS and buffers, cancels events; the byte counters stay. Safe in callbacks and twice. */
 void conn_close(struct conn *c);
 /* False with plain conns; fills *ret otherwise. */
 bool conn_tls_info(const struct conn *c, struct tls_info *ret);

@@ -22,8 +22,11 @@ int loop_run(struct loop *l) NODISCARD;
 void loop_stop(struct loop *l);
 /* Monotonic ms, read once per turn (cheap). */
 uint64_t loop_now_ms(const struct loop *l);
-/* Count of turns and the monotonic ms of the last one: read by the watchdog from another thread (relaxed atomics). */
+/* Monotonic ms of the last finished turn (0 before the first). An idle loop turns at least every LOOP_HEARTBEAT_MS. Thread: any (relaxed atomic). */
 uint64_t loop_heartbeat_ms(const struct loop *l);
+/* Count of finished turns. Thread: any (relaxed atomic). */
+uint64_t loop_turns(const struct loop *l);
+#define LOOP_HEARTBEAT_MS 2000
 struct event_base *loop_base(struct loop *l);
 struct mailbox *loop_mailbox(struct loop *l);
 /* Per-thread scratch of LOOP_SCRATCH_BYTES for reads; content is lost when the callback returns. */
@@ -37,6 +40,7 @@ struct loop_timer {
 };
 void loop_timer_init(struct loop_timer *t, void (*fn)(struct loop_timer *t));
 void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms);
+/* Harmless when it is not set; the timer does not run even when it is due in this turn. */
 void loop_timer_cancel(struct loop *l, struct loop_timer *t);
 
 /* Something to do once at the end of this turn, after all callbacks: objects die here. Embed, list_init(&d.link) once. */
@@ -45,3 +49,7 @@ struct loop_deferred {
     void (*fn)(struct loop_deferred *d);
 };
 void loop_defer(struct loop *l, struct loop_deferred *d);
+/* The same in the next turn, which then does not wait for events: for work that was cut short so that others get their turn. */
+void loop_again(struct loop *l, struct loop_deferred *d);
+/* Takes it back from loop_defer or loop_again; harmless when it is in neither. */
+void loop_undefer(struct loop_deferred *d);

@@ -18,3 +18,14 @@ struct mailbox;
 void mailbox_post(struct mailbox *b, struct mail *m);
 /* Refuses and drops everything from now on. Thread: any. */
 void mailbox_close(struct mailbox *b);
+
+/* The receiving side; loops make their own, so only code without a loop needs these. */
+
+/* Makes an open mailbox. 0, -ERR_NOMEM or what eventfd(2) said. */
+int mailbox_new(struct mailbox **ret) NODISCARD;
+/* Closes it, drops what is in it, frees it. No other thread may post any more. NULL is fine. */
+void mailbox_free(struct mailbox *b);
+/* Descriptor that is readable while mail waits. Thread: any. */
+int mailbox_fd(const struct mailbox *b);
+/* Runs the fn of every mail that waits now, in order of arrival; mail posted meanwhile is for the next call. Thread: the receiver. */
+void mailbox_run(struct mailbox *b, void *owner);

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: ISC */
+/* Stream sockets: connecting, reading, writing with what is left kept, half close. */
+#include "io/conn.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/un.h>
+
+#include "io/conn_priv.h"
+
+static void on_write(evutil_socket_t fd, short what, void *arg);
+
+int conn_errno(int errnum)
+{
+    switch (errnum) {
+    case ECONNRESET:
+    case ECONNABORTED:
+    case EPIPE:
+    case ENOTCONN:
+        return ERR_CLOSED;
+    case ECONNREFUSED:
+        return ERR_REFUSED;
+    case ETIMEDOUT:
+        return ERR_TIMEOUT;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case ENETDOWN:
+    case EADDRNOTAVAIL:
+        return ERR_UNREACHABLE;
+    case ENOMEM:
+        return ERR_NOMEM;
+    case EAGAIN: /* connect(2) to a UNIX socket with a full queue */
+        return ERR_BUSY;
+    default:
+        return -err_from_errno(errnum);
+    }
+}
+
+void conn_init(struct conn *c, struct loop *l, const struct conn_ops *ops, void *owner)
+{
+    *c = (struct conn){.ops = ops, .owner = owner, .loop = l, .fd = -1};
+}
+
+/* Marks the connection broken; what was to be sent is of no use any more. */
+static int conn_break(struct conn *c, int err)
+{
+    if (!c->error)
+        c->error = (uint8_t)err;
+    conn_update_read(c);
+    buf_fini(&c->out);
+    if (c->write_event) {
+        event_free(c->write_event);
+        c->write_event = NULL;
+    }
+    return -c->error;
+}
+
+void conn_report(struct conn *c)
+{
+    c->is_dry = false;
+    if (c->ops->readable)
+        c->ops->readable(c);
+}
+
+static void on_read(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    (void)fd;
+    (void)what;
+    c->is_dry = false;
+    if (c->is_securing) {
+        conn_tls_handshake(c);
+        return;
+    }
+    c->ops->readable(c);
+    if (c->tls)
+        conn_tls_rearm(c);
+}
+
+void conn_update_read(struct conn *c)
+{
+    bool is_wanted = c->is_securing || (c->is_reading && !c->is_eof && !c->error);
+    if (c->fd < 0 || c->is_connecting || is_wanted == c->is_read_armed)
+        return;
+    if (is_wanted)
+        c->is_read_armed = event_add(&c->event, NULL) == 0;
+    else if (event_del(&c->event) == 0)
+        c->is_read_armed = false;
+}
+
+static void conn_set_nodelay(int fd)
+{
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* UNIX sockets know no such thing */
+}
+
+int conn_adopt(struct conn *c, int fd)
+{
+    if (event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_read, c) != 0)
+        return -ERR_NOMEM;
+    conn_set_nodelay(fd);
+    c->fd = fd;
+    return 0;
+}
+
+/* The embedded event waits for the connection first and turns into the read event then. */
+static void on_connect(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    int error = 0;
+    socklen_t len = sizeof(error);
+    (void)what;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+        error = errno;
+    c->is_connecting = false;
+    int err = error ? conn_errno(error) : 0;
+    if (err == 0 && event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_read, c) != 0)
+        err = ERR_NOMEM;
+    if (err == 0 && c->out.len > 0)
+        err = -conn_flush(c);
+    if (err != 0) {
+        conn_close(c);
+    } else {
+        conn_update_read(c);
+        conn_finish_shutdown(c);
+    }
+    c->ops->connected(c, -err);
+}
+
+static int conn_open(struct conn *c, int fd, const struct sockaddr *sa, socklen_t len)
+{
+    if (event_assign(&c->event, loop_base(c->loop), fd, EV_WRITE, on_connect, c) != 0)
+        return -ERR_NOMEM;
+    if (connect(fd, sa, len) == 0) {
+        event_active(&c->event, EV_WRITE, 1); /* the owner hears of it like of any other success: later */
+    } else if (errno != EINPROGRESS) {
+        return -conn_errno(errno);
+    } else if (event_add(&c->event, NULL) != 0) {
+        return -ERR_IO;
+    }
+    c->fd = fd;
+    c->is_connecting = true;
+    return 0;
+}
+
+static int conn_bind_source(int fd, const struct addr *source)
+{
+    struct sockaddr_storage ss;
+    int on = 1;
+    socklen_t len = addr_to_sockaddr(source, &ss);
+    /* The port is chosen at connect time, so that it only has to be unique per destination. */
+    (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    return bind(fd, (struct sockaddr *)&ss, len) == 0 ? 0 : -conn_errno(errno);
+}
+
+int conn_connect(struct conn *c, const struct addr *to, const struct addr *source)
+{
+    struct sockaddr_storage ss;
+    if (to->family != AF_INET && to->family != AF_INET6)
+        return -ERR_INVAL;
+    socklen_t len = addr_to_sockaddr(to, &ss);
+    int fd = socket(to->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -conn_errno(errno);
+    conn_set_nodelay(fd);
+    int err = source ? conn_bind_source(fd, source) : 0;
+    if (err == 0)
+        err = conn_open(c, fd, (struct sockaddr *)&ss, len);
+    if (err != 0)
+        close(fd);
+    return err;
+}
+
+int conn_connect_unix(struct conn *c, const char *path)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    if (!str_copy(sun.sun_path, sizeof(sun.sun_path), str_of(path)))
+        return -ERR_TOO_LONG;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -conn_errno(errno);
+    int err = conn_open(c, fd, (struct sockaddr *)&sun, sizeof(sun));
+    if (err != 0)
+        close(fd);
+    return err;
+}
+
+int conn_read(struct conn *c, void *p, size_t cap, size_t *ret_n)
+{
+    if (c->fd < 0)
+        return -ERR_CLOSED;
+    if (c->error)
+        return -c->error;
+    if (c->is_connecting || c->is_securing)
+        return -ERR_AGAIN;
+    if (c->tls)
+        return conn_tls_read(c, p, cap, ret_n);
+    if (c->is_eof)
+        return -ERR_EOF;
+    if (c->is_dry)
+        return -ERR_AGAIN;
+    ssize_t n;
+    do
+        n = recv(c->fd, p, cap, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK ? -ERR_AGAIN : conn_break(c, conn_errno(errno));
+    if (n == 0) {
+        c->is_eof = true;
+        conn_update_read(c);
+        return -ERR_EOF;
+    }
+    c->is_dry = (size_t)n < cap; /* saves the call that would only say EAGAIN; epoll reports what comes later */
+    c->in_bytes += (size_t)n;
+    *ret_n = (size_t)n;
+    return 0;
+}
+
+static int conn_arm_write(struct conn *c)
+{
+    if (c->write_event)
+        return 0;
+    c->write_event = event_new(loop_base(c->loop), c->fd, EV_WRITE | EV_PERSIST, on_write, c);
+    if (!c->write_event || event_add(c->write_event, NULL) != 0)
+        return conn_break(c, ERR_NOMEM);
+    return 0;
+}
+
+int conn_flush(struct conn *c)
+{
+    struct str s = buf_str(&c->out);
+    ssize_t n = 0;
+    if (s.n > 0) {
+        do
+            n = send(c->fd, s.p, s.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        while (n < 0 && errno == EINTR);
+    }
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+        return conn_break(c, conn_errno(errno));
+    if (n > 0)
+        buf_consume(&c->out, (size_t)n);
+    if (c->out.len > 0)
+        return conn_arm_write(c);
+    buf_fini(&c->out);
+    if (c->write_event) {
+        event_free(c->write_event);
+        c->write_event = NULL;
+    }
+    return 0;
+}
+
+static void on_write(evutil_socket_t fd, short what, void *arg)
+{
+    struct conn *c = arg;
+    (void)fd;
+    (void)what;
+    if (c->is_corked)
+        return;
+    if (conn_flush(c) != 0) {
+        conn_report(c);
+        return;
+    }
+    if (c->out.len > 0)
+        return;
+    conn_finish_shutdown(c);
+    if (!c->is_securing && c->ops->drained)
+        c->ops->drained(c);
+}
+
+/* What is left after `skip` sent bytes goes to c->out. */
+static int conn_keep(struct conn *c, const struct iovec *iov, int n_iov, size_t skip)
+{
+    for (int i = 0; i < n_iov; i++) {
+        size_t n = iov[i].iov_len;
+        size_t cut = skip < n ? skip : n;
+        skip -= cut;
+        if (n > cut && buf_append(&c->out, (const char *)iov[i].iov_base + cut, n - cut) != 0)
+            return conn_break(c, ERR_NOMEM);
+    }
+    return 0;
+}
+
+int conn_raw_write(struct conn *c, const struct iovec *iov, int n_iov)
+{
+    size_t total = 0;
+    ssize_t n = 0;
+    if (c->error)
+        return -c->error;
+    for (int i = 0; i < n_iov; i++)
+        total += iov[i].iov_len;
+    bool is_queued = c->is_corked || c->is_connecting || c->out.len > 0;
+    if (!is_queued) {
+        const struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
+        do
+            n = sendmsg(c->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+        while (n < 0 && errno == EINTR);
+        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+            return conn_break(c, conn_errno(errno));
+        if (n < 0)
+            n = 0;
+        if ((size_t)n == total)
+            return 0;
+    }
+    int err = conn_keep(c, iov, n_iov, (size_t)n);
+    return err == 0 && !is_queued ? conn_arm_write(c) : err;
+}
+
+int conn_send(struct conn *c, const void *p, size_t n)
+{
+    if (c->fd < 0 || c->is_shutdown_wanted)
+        return -ERR_CLOSED;
+    if (c->error)
+        return -c->error;
+    if (n == 0)
+        return 0;
+    const struct iovec iov = {.iov_base = (void *)p, .iov_len = n};
+    int err = c->tls ? conn_tls_send(c, p, n) : conn_raw_write(c, &iov, 1);
+    if (err == 0)
+        c->out_bytes += n;
+    return err;
+}
+
+void conn_cork(struct conn *c)
+{
+    c->is_corked = true;
+}
+
+int conn_uncork(struct conn *c)
+{
+    c->is_corked = false;
+    if (c->fd < 0)
+        return -ERR_CLOSED;
+    if (c->error)
+        return -c->error;
+    if (c->is_connecting || c->out.len == 0)
+        return 0;
+    int err = conn_flush(c);
+    if (err == 0)
+        conn_finish_shutdown(c);
+    return err;
+}
+
+size_t conn_pending(const struct conn *c)
+{
+    return c->out.len;
+}
+
+void conn_want_read(struct conn *c, bool on)
+{
+    if (c->is_reading == on)
+        return;
+    c->is_reading = on;
+    c->is_dry = false;
+    conn_update_read(c);
+    if (c->tls)
+        conn_tls_rearm(c);
+}
+
+void conn_finish_shutdown(struct conn *c)
+{
+    if (!c->is_shutdown_wanted || c->is_shutdown_sent || c->fd < 0)
+        return;
+    if (c->is_connecting || c->is_securing || c->error)
+        return;
+    if (c->tls)
+        conn_tls_bye(c);
+    if (c->out.len > 0)
+        return;
+    (void)shutdown(c->fd, SHUT_WR);
+    c->is_shutdown_sent = true;
+}
+
+void conn_shutdown(struct conn *c)
+{
+    c->is_shutdown_wanted = true;
+    conn_finish_shutdown(c);
+}
+
+/* The order matters: the farewell needs the socket, and libevent must forget the descriptor before its number is used again. */
+void conn_close(struct conn *c)
+{
+    if (c->fd < 0)
+        return;
+    if (c->tls) {
+        if (!c->is_securing && !c->error && c->out.len == 0) {
+            c->is_corked = false;
+            conn_tls_bye(c);
+        }
+        conn_tls_free(c);
+    }
+    event_del(&c->event);
+    if (c->write_event)
+        event_free(c->write_event);
+    close(c->fd);
+    buf_fini(&c->out);
+    uint64_t in_bytes = c->in_bytes, out_bytes = c->out_bytes;
+    conn_init(c, c->loop, c->ops, c->owner);
+    c->in_bytes = in_bytes;
+    c->out_bytes = out_bytes;
+}
+
+int conn_local_addr(const struct conn *c, struct addr *ret)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    if (c->fd < 0)
+        return -ERR_CLOSED;
+    if (getsockname(c->fd, (struct sockaddr *)&ss, &len) != 0)
+        return err_from_errno(errno);
+    addr_from_sockaddr(ret, (struct sockaddr *)&ss, len);
+    return 0;
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: ISC */
+/* Event loop: one libevent base and what surrounds each of its turns: timers, mail, deferred work. */
+#include "io/loop.h"
+
+#include <event2/event.h>
+#include <stdatomic.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "io/loop_priv.h"
+
+struct loop {
+    struct event_base *base;
+    struct event *tick;      /* armed only while timers are set */
+    struct event *heartbeat; /* keeps an idle loop turning for the watchdog */
+    struct event *mail_event;
+    struct mailbox *mailbox;
+    void *owner;
+    char *scratch;
+    struct loop_tls_io *tls_io;
+    struct list deferred; /* end of this turn */
+    struct list again;    /* next turn */
+    struct wheel wheel;
+    uint64_t now_ms;
+    bool is_now_valid; /* now_ms was read in this turn */
+    bool is_running, is_stopping, has_mail, is_tick_armed;
+    _Atomic uint64_t turns, heartbeat_ms;
+};
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg; /* the turn itself looks at the wheel */
+}
+
+static void on_mail(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *l = arg;
+    (void)fd;
+    (void)what;
+    l->has_mail = true;
+}
+
+/* The changelist joins the epoll_ctl calls of a turn; descriptors that are closed with changes pending are sorted out by libevent (ENOENT, EBADF). */
+static struct event_base *loop_base_new(void)
+{
+    struct event_config *cfg = event_config_new();
+    if (!cfg)
+        return NULL;
+    event_config_set_flag(cfg, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+    event_config_set_flag(cfg, EVENT_BASE_FLAG_IGNORE_ENV);
+    struct event_base *base = event_base_new_with_config(cfg);
+    event_config_free(cfg);
+    return base;
+}
+
+static int loop_make_events(struct loop *l)
+{
+    const struct timeval beat = {LOOP_HEARTBEAT_MS / 1000, LOOP_HEARTBEAT_MS % 1000 * 1000};
+    l->tick = event_new(l->base, -1, EV_PERSIST, on_tick, l);
+    l->heartbeat = event_new(l->base, -1, EV_PERSIST, on_tick, l);
+    l->mail_event = event_new(l->base, mailbox_fd(l->mailbox), EV_READ | EV_PERSIST, on_mail, l);
+    if (!l->tick || !l->heartbeat || !l->mail_event)
+        return -ERR_NOMEM;
+    if (event_add(l->heartbeat, &beat) != 0 || event_add(l->mail_event, NULL) != 0)
+        return -ERR_IO;
+    return 0;
+}
+
+int loop_new(void *owner, struct loop **ret)
+{
+    struct loop *l = calloc(1, sizeof(*l));
+    if (!l)
+        return -ERR_NOMEM;
+    l->owner = owner;
+    list_init(&l->deferred);
+    list_init(&l->again);
+    wheel_init(&l->wheel, clock_ms());
+    l->base = loop_base_new();
+    l->scratch = malloc(LOOP_SCRATCH_BYTES);
+    int err = l->base && l->scratch ? mailbox_new(&l->mailbox) : -ERR_NOMEM;
+    if (err == 0)
+        err = loop_make_events(l);
+    if (err != 0) {
+        loop_free(l);
+        return err;
+    }
+    *ret = l;
+    return 0;
+}
+
+static void loop_run_list(struct list *todo)
+{
+    while (!list_is_empty(todo)) {
+        struct loop_deferred *d = LIST_ENTRY(todo->next, struct loop_deferred, link);
+        list_del(&d->link);
+        d->fn(d);
+    }
+}
+
+/* Deferred work still runs: objects that wait for their end would leak otherwise. */
+void loop_free(struct loop *l)
+{
+    if (!l)
+        return;
+    if (l->mailbox)
+        mailbox_close(l->mailbox);
+    loop_run_list(&l->deferred);
+    if (l->tick)
+        event_free(l->tick);
+    if (l->heartbeat)
+        event_free(l->heartbeat);
+    if (l->mail_event)
+        event_free(l->mail_event);
+    mailbox_free(l->mailbox);
+    if (l->base)
+        event_base_free(l->base);
+    free(l->tls_io);
+    free(l->scratch);
+    free(l);
+}
+
+/* Timers that a callback cancels or sets anew while they wait in `expired` leave that list, so they do not run. */
+static void loop_run_timers(struct loop *l)
+{
+    struct list expired;
+    list_init(&expired);
+    wheel_advance(&l->wheel, loop_now_ms(l), &expired);
+    while (!list_is_empty(&expired)) {
+        struct wheel_timer *w = LIST_ENTRY(expired.next, struct wheel_timer, link);
+        struct loop_timer *t = CONTAINER_OF(w, struct loop_timer, wheel);
+        list_del(&w->link);
+        t->fn(t);
+    }
+    if (l->wheel.count == 0) {
+        event_del(l->tick);
+        l->is_tick_armed = false;
+    }
+}
+
+static int loop_turn(struct loop *l)
+{
+    loop_run_list(&l->deferred); /* what was deferred outside of a turn */
+    struct list again;
+    list_init(&again);
+    list_splice_tail(&again, &l->again);
+    l->is_now_valid = false;
+    int flags = EVLOOP_ONCE | (list_is_empty(&again) ? 0 : EVLOOP_NONBLOCK);
+    int rc = event_base_loop(l->base, flags);
+    loop_run_list(&again);
+    if (l->is_tick_armed)
+        loop_run_timers(l);
+    if (l->has_mail) {
+        l->has_mail = false;
+        mailbox_run(l->mailbox, l->owner);
+    }
+    loop_run_list(&l->deferred);
+    atomic_fetch_add_explicit(&l->turns, 1, memory_order_relaxed);
+    atomic_store_explicit(&l->heartbeat_ms, loop_now_ms(l), memory_order_relaxed);
+    return rc < 0 ? -ERR_IO : 0;
+}
+
+int loop_run(struct loop *l)
+{
+    int err = 0;
+    l->is_running = true;
+    l->is_stopping = false;
+    while (!l->is_stopping && err == 0)
+        err = loop_turn(l);
+    l->is_running = false;
+    return err;
+}
+
+void loop_stop(struct loop *l)
+{
+    l->is_stopping = true;
+}
+
+/* Read on first use in a turn: only then has the wait for events ended. */
+uint64_t loop_now_ms(const struct loop *l)
+{
+    struct loop *m = (struct loop *)l; /* a cache, not state */
+    if (!m->is_running)
+        return clock_ms();
+    if (!m->is_now_valid) {
+        m->now_ms = clock_ms();
+        m->is_now_valid = true;
+    }
+    return m->now_ms;
+}
+
+uint64_t loop_heartbeat_ms(const struct loop *l)
+{
+    return atomic_load_explicit(&l->heartbeat_ms, memory_order_relaxed);
+}
+
+uint64_t loop_turns(const struct loop *l)
+{
+    return atomic_load_explicit(&l->turns, memory_order_relaxed);
+}
+
+struct event_base *loop_base(struct loop *l)
+{
+    return l->base;
+}
+
+struct mailbox *loop_mailbox(struct loop *l)
+{
+    return l->mailbox;
+}
+
+char *loop_scratch(struct loop *l)
+{
+    return l->scratch;
+}
+
+struct loop_tls_io *loop_tls_io(struct loop *l)
+{
+    if (!l->tls_io) {
+        l->tls_io = malloc(sizeof(*l->tls_io));
+        if (l->tls_io) {
+            l->tls_io->in_owner = NULL;
+            l->tls_io->in_start = l->tls_io->in_len = l->tls_io->out_len = 0;
+        }
+    }
+    return l->tls_io;
+}
+
+void loop_timer_init(struct loop_timer *t, void (*fn)(struct loop_timer *t))
+{
+    wheel_timer_init(&t->wheel);
+    t->fn = fn;
+}
+
+/* A timer without due time that is in a list waits in `expired` of this turn. */
+static void loop_timer_unexpire(struct loop_timer *t)
+{
+    if (t->wheel.due_ms == 0)
+        list_del(&t->wheel.link);
+}
+
+void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms)
+{
+    const struct timeval tick = {WHEEL_TICK_MS / 1000, WHEEL_TICK_MS % 1000 * 1000};
+    uint64_t now_ms = loop_now_ms(l);
+    loop_timer_unexpire(t);
+    if (l->wheel.count == 0) {
+        /* The wheel stood still while it was empty: bring it to the present first. */
+        struct list none;
+        list_init(&none);
+        wheel_advance(&l->wheel, now_ms, &none);
+    }
+    wheel_set(&l->wheel, &t->wheel, now_ms + delay_ms);
+    if (!l->is_tick_armed)
+        l->is_tick_armed = event_add(l->tick, &tick) == 0;
+}
+
+void loop_timer_cancel(struct loop *l, struct loop_timer *t)
+{
+    loop_timer_unexpire(t);
+    if (t->wheel.due_ms != 0)
+        wheel_cancel(&l->wheel, &t->wheel);
+}
+
+void loop_defer(struct loop *l, struct loop_deferred *d)
+{
+    list_del(&d->link);
+    list_add_tail(&l->deferred, &d->link);
+}
+
+void loop_again(struct loop *l, struct loop_deferred *d)
+{
+    list_del(&d->link);
+    list_add_tail(&l->again, &d->link);
+}
+
+void loop_undefer(struct loop_deferred *d)
+{
+    list_del(&d->link);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: ISC */
+/* Mailbox: a mutex-guarded list whose first entry rings an eventfd. */
+#include "io/mailbox.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+
+#include "base/cleanup.h"
+
+struct mailbox {
+    pthread_mutex_t mutex;
+    struct list mails; /* under the mutex */
+    bool is_closed;    /* under the mutex */
+    int fd;
+};
+
+static void mail_drop(struct mail *m)
+{
+    if (m->drop)
+        m->drop(m);
+    else
+        free(m);
+}
+
+static void mail_drop_all(struct list *mails)
+{
+    while (!list_is_empty(mails)) {
+        struct mail *m = LIST_ENTRY(mails->next, struct mail, link);
+        list_del(&m->link);
+        mail_drop(m);
+    }
+}
+
+int mailbox_new(struct mailbox **ret)
+{
+    struct mailbox *b = calloc(1, sizeof(*b));
+    if (!b)
+        return -ERR_NOMEM;
+    b->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (b->fd < 0) {
+        free(b);
+        return err_from_errno(errno);
+    }
+    pthread_mutex_init(&b->mutex, NULL);
+    list_init(&b->mails);
+    *ret = b;
+    return 0;
+}
+
+void mailbox_free(struct mailbox *b)
+{
+    if (!b)
+        return;
+    mailbox_close(b);
+    pthread_mutex_destroy(&b->mutex);
+    close(b->fd);
+    free(b);
+}
+
+int mailbox_fd(const struct mailbox *b)
+{
+    return b->fd;
+}
+
+/* The bell is rung under the mutex: a receiver that frees the mailbox because of this very mail must not find the sender still writing. */
+void mailbox_post(struct mailbox *b, struct mail *m)
+{
+    pthread_mutex_lock(&b->mutex);
+    bool is_closed = b->is_closed;
+    if (!is_closed) {
+        bool was_empty = list_is_empty(&b->mails);
+        list_add_tail(&b->mails, &m->link);
+        if (was_empty) {
+            uint64_t one = 1;
+            /* Only a counter at its maximum could refuse, and then the receiver is awake anyway. */
+            ssize_t n = write(b->fd, &one, sizeof(one));
+            (void)n;
+        }
+    }
+    pthread_mutex_unlock(&b->mutex);
+    if (is_closed) {
+        list_init(&m->link);
+        mail_drop(m);
+    }
+}
+
+void mailbox_close(struct mailbox *b)
+{
+    struct list mails;
+    list_init(&mails);
+    pthread_mutex_lock(&b->mutex);
+    b->is_closed = true;
+    list_splice_tail(&mails, &b->mails);
+    pthread_mutex_unlock(&b->mutex);
+    mail_drop_all(&mails);
+}
+
+/* The bell is silenced before the list is taken: mail that arrives in between rings again. */
+void mailbox_run(struct mailbox *b, void *owner)
+{
+    uint64_t count;
+    ssize_t n = read(b->fd, &count, sizeof(count));
+    (void)n;
+    struct list mails;
+    list_init(&mails);
+    pthread_mutex_lock(&b->mutex);
+    list_splice_tail(&mails, &b->mails);
+    pthread_mutex_unlock(&b->mutex);
+    while (!list_is_empty(&mails)) {
+        struct mail *m = LIST_ENTRY(mails.next, struct mail, link);
+        list_del(&m->link);
+        m->fn(m, owner);
+    }
+}
