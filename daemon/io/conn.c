@@ -383,11 +383,10 @@ void conn_close(struct conn *c)
 {
     if (c->fd < 0)
         return;
+    int err = c->is_corked ? conn_uncork(c) : -c->error;
     if (c->tls) {
-        if (!c->is_securing && !c->error && c->out.len == 0) {
-            c->is_corked = false;
+        if (!c->is_securing && err == 0 && c->out.len == 0)
             conn_tls_bye(c);
-        }
         conn_tls_free(c);
     }
     event_del(&c->event);

@@ -23,8 +23,8 @@ struct tls_server_spec {
     size_t n_certs;
     const char *password_file;  /* one passphrase a line, tried in turn; NULL */
     const char *priority;       /* GnuTLS priority string; NULL = the built-in default (TLS 1.2 and 1.3, X25519 first, AES-GCM before ChaCha20) */
-    bool has_tickets;
-    enum tls_client_auth client_auth;
+    bool has_tickets;      /* session resumption; not done with client_auth, whose answer a ticket would not carry */
+    enum tls_client_auth client_auth; /* a missing or bad certificate never fails the handshake: tls_info.verify tells */
     const char *client_ca_file, *client_crl_file; /* NULL = none */
     unsigned verify_depth;      /* longest client chain; 0 = 1 */
     const char *dh_params_file; /* NULL = RFC 7919 groups */
@@ -35,8 +35,8 @@ struct tls_server;
 /* Loads and checks everything. 0; -ERR_TLS / -ERR_IO with a sentence naming the file in *ret_error (owned by the caller). Thread: any. */
 int tls_server_new(const struct tls_server_spec *spec, struct tls_server **ret, char **ret_error) NODISCARD;
 struct tls_server *tls_server_ref(struct tls_server *t);
-void tls_server_unref(struct tls_server *t);
-/* Takes the ticket keys over from the one before, so that a reload does not end resumption. */
+void tls_server_unref(struct tls_server *t); /* NULL is fine */
+/* Takes the ticket keys over from the one before, so that a reload does not end resumption. Thread: any. */
 void tls_server_inherit_tickets(struct tls_server *t, const struct tls_server *old);
 
 struct tls_client_spec {
@@ -51,7 +51,7 @@ struct tls_client_spec {
 struct tls_client;
 int tls_client_new(const struct tls_client_spec *spec, struct tls_client **ret, char **ret_error) NODISCARD;
 struct tls_client *tls_client_ref(struct tls_client *t);
-void tls_client_unref(struct tls_client *t);
+void tls_client_unref(struct tls_client *t); /* NULL is fine */
 
 enum tls_verify { TLS_VERIFY_NONE, TLS_VERIFY_SUCCESS, TLS_VERIFY_FAILED };
 
@@ -63,11 +63,12 @@ struct tls_info {
     char alpn[16];
     bool is_resumed;
     enum tls_verify verify; /* of the peer's certificate */
-    char verify_error[128]; /* reason with TLS_VERIFY_FAILED */
+    char verify_error[128]; /* reason with TLS_VERIFY_FAILED, in OpenSSL's words */
+    bool is_only_untrusted; /* TLS_VERIFY_FAILED for no other reason than an unknown CA: what OPTIONAL_NO_CA lets pass */
     int64_t cert_expires;   /* Unix seconds of the peer's certificate, 0 = none */
 };
 
-/* Client certificate details for auth_http, all owned, NULL when absent. */
+/* Certificate details of the peer for auth_http, all owned, NULL when absent. */
 struct tls_peer_cert {
     char *subject, *issuer; /* RFC 2253 */
     char *serial;           /* upper-case hex */

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: ISC */
+/* Client credentials: what verifies backends, and a bounded cache of resumption data by host. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/addr.h"
+#include "base/clock.h"
+#include "base/map.h"
+#include "io/tls_priv.h"
+
+#define CACHE_HOSTS_MAX 256
+#define CACHE_REFRESH_MS (60 * UINT64_C(1000))      /* a resumed session renews an entry older than this */
+#define CACHE_VALID_MS (6 * 3600 * UINT64_C(1000)) /* older ones are not offered */
+#define HOST_MAX 255
+
+struct cache_entry {
+    gnutls_datum_t data;
+    uint64_t saved_ms;
+};
+
+struct tls_client {
+    _Atomic unsigned refs;
+    gnutls_certificate_credentials_t cred;
+    gnutls_priority_t priority;
+    char *alpn;
+    bool is_verified;
+    pthread_mutex_t mutex;
+    struct map cache; /* host -> struct cache_entry; under the mutex */
+};
+
+static void cache_entry_free(struct cache_entry *e)
+{
+    if (!e)
+        return;
+    if (e->data.data)
+        gnutls_memset(e->data.data, 0, e->data.size);
+    gnutls_free(e->data.data);
+    free(e);
+}
+
+static void tls_client_free(struct tls_client *t)
+{
+    size_t pos = 0;
+    struct str key;
+    void *value;
+    while (map_next(&t->cache, &pos, &key, &value))
+        cache_entry_free(value);
+    map_fini(&t->cache);
+    if (t->cred)
+        gnutls_certificate_free_credentials(t->cred);
+    if (t->priority)
+        gnutls_priority_deinit(t->priority);
+    pthread_mutex_destroy(&t->mutex);
+    free(t->alpn);
+    free(t);
+}
+
+static int load_trust(struct tls_client *t, const char *ca_file, char **ret_error)
+{
+    if (!t->is_verified)
+        return 0;
+    if (ca_file)
+        return tls_load_ca(t->cred, ca_file, ret_error);
+    int rc = gnutls_certificate_set_x509_system_trust(t->cred);
+    return rc < 0 ? tls_fail(ret_error, -ERR_TLS, "cannot load the system's CA certificates: %s", gnutls_strerror(rc)) : 0;
+}
+
+static int tls_client_load(struct tls_client *t, const struct tls_client_spec *spec, char **ret_error)
+{
+    int index = 0;
+    t->is_verified = spec->is_verified;
+    if (spec->alpn && !(t->alpn = str_dup_c(spec->alpn)))
+        return -ERR_NOMEM;
+    if (gnutls_certificate_allocate_credentials(&t->cred) < 0)
+        return -ERR_NOMEM;
+    int err = tls_load_priority(spec->priority, &t->priority, ret_error);
+    if (err == 0)
+        err = load_trust(t, spec->ca_file, ret_error);
+    if (err == 0 && spec->cert_file)
+        err = tls_load_pair(t->cred, spec->cert_file, spec->key_file ? spec->key_file : spec->cert_file, NULL, &index, ret_error);
+    return err;
+}
+
+int tls_client_new(const struct tls_client_spec *spec, struct tls_client **ret, char **ret_error)
+{
+    struct tls_client *t = calloc(1, sizeof(*t));
+    *ret_error = NULL;
+    if (!t)
+        return -ERR_NOMEM;
+    atomic_init(&t->refs, 1);
+    pthread_mutex_init(&t->mutex, NULL);
+    int err = tls_client_load(t, spec, ret_error);
+    if (err != 0) {
+        tls_client_free(t);
+        return err;
+    }
+    *ret = t;
+    return 0;
+}
+
+struct tls_client *tls_client_ref(struct tls_client *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+void tls_client_unref(struct tls_client *t)
+{
+    if (t && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1)
+        tls_client_free(t);
+}
+
+bool tls_client_is_verified(const struct tls_client *t)
+{
+    return t->is_verified;
+}
+
+static void offer_cached(struct tls_client *t, const char *host, gnutls_session_t session)
+{
+    pthread_mutex_lock(&t->mutex);
+    const struct cache_entry *e = map_get(&t->cache, str_of(host));
+    if (e && clock_ms() - e->saved_ms < CACHE_VALID_MS)
+        (void)gnutls_session_set_data(session, e->data.data, e->data.size); /* copies */
+    pthread_mutex_unlock(&t->mutex);
+}
+
+/* Room for one more host: any other one goes. Under the mutex. */
+static void cache_make_room(struct tls_client *t)
+{
+    size_t pos = 0;
+    struct str key;
+    void *value;
+    if (t->cache.count >= CACHE_HOSTS_MAX && map_next(&t->cache, &pos, &key, &value)) {
+        char copy[HOST_MAX + 1]; /* the key dies with its entry */
+        (void)str_copy(copy, sizeof(copy), key);
+        cache_entry_free(map_del(&t->cache, str_of(copy)));
+    }
+}
+
+static bool is_worth_saving(struct tls_client *t, const char *host, gnutls_session_t session)
+{
+    pthread_mutex_lock(&t->mutex);
+    const struct cache_entry *e = map_get(&t->cache, str_of(host));
+    bool is_worth = !e || !gnutls_session_is_resumed(session) || clock_ms() - e->saved_ms >= CACHE_REFRESH_MS;
+    pthread_mutex_unlock(&t->mutex);
+    return is_worth && strlen(host) <= HOST_MAX;
+}
+
+void tls_client_save(struct tls_client *t, const char *host, gnutls_session_t session)
+{
+    void *old = NULL;
+    if (!is_worth_saving(t, host, session))
+        return;
+    struct cache_entry *e = calloc(1, sizeof(*e));
+    if (!e || gnutls_session_get_data2(session, &e->data) < 0) {
+        free(e);
+        return;
+    }
+    e->saved_ms = clock_ms();
+    pthread_mutex_lock(&t->mutex);
+    cache_make_room(t);
+    if (map_put(&t->cache, str_of(host), e, &old) != 0)
+        old = e;
+    pthread_mutex_unlock(&t->mutex);
+    cache_entry_free(old);
+}
+
+void tls_client_forget(struct tls_client *t, const char *host)
+{
+    pthread_mutex_lock(&t->mutex);
+    struct cache_entry *old = map_del(&t->cache, str_of(host));
+    pthread_mutex_unlock(&t->mutex);
+    cache_entry_free(old);
+}
+
+/* SNI carries names only (RFC 6066 section 3). */
+static int set_sni(gnutls_session_t s, const char *host)
+{
+    struct addr a;
+    if (addr_parse(str_of(host), &a) == 0)
+        return 0;
+    return gnutls_server_name_set(s, GNUTLS_NAME_DNS, host, strlen(host)) < 0 ? -ERR_TLS : 0;
+}
+
+int tls_client_session(struct tls_client *t, const char *host, gnutls_session_t *ret)
+{
+    gnutls_session_t s;
+    /* One key share (X25519) instead of one per kind of group: half the key generation. */
+    if (gnutls_init(&s, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_KEY_SHARE_TOP) < 0)
+        return -ERR_NOMEM;
+    int err = set_sni(s, host);
+    if (gnutls_priority_set(s, t->priority) < 0 || gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->cred) < 0)
+        err = -ERR_TLS;
+    if (err == 0 && t->alpn) {
+        const gnutls_datum_t name = {(unsigned char *)t->alpn, (unsigned)strlen(t->alpn)};
+        if (gnutls_alpn_set_protocols(s, &name, 1, 0) < 0)
+            err = -ERR_TLS;
+    }
+    if (err != 0) {
+        gnutls_deinit(s);
+        return err;
+    }
+    if (t->is_verified)
+        gnutls_session_set_verify_cert(s, host, 0);
+    offer_cached(t, host, s);
+    *ret = s;
+    return 0;
+}

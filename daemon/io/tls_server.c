@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: ISC */
+/* Server credentials: certificates, client verification, session ticket keys. */
+#include <gnutls/x509.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "io/tls_priv.h"
+
+/* GnuTLS derives a new ticket key from the master every few hours; the master itself lives this long. Older tickets end in a full handshake. */
+#define TICKET_MASTER_MS (24 * 3600 * UINT64_C(1000))
+
+struct tls_server {
+    _Atomic unsigned refs;
+    gnutls_certificate_credentials_t cred;
+    gnutls_priority_t priority;
+    gnutls_dh_params_t dh;
+    enum tls_client_auth client_auth;
+    unsigned verify_depth;
+    bool has_tickets;
+    pthread_mutex_t mutex;
+    gnutls_datum_t ticket_master; /* under the mutex */
+    uint64_t ticket_made_ms;      /* under the mutex */
+};
+
+static void ticket_master_free(gnutls_datum_t *key)
+{
+    if (key->data)
+        gnutls_memset(key->data, 0, key->size);
+    gnutls_free(key->data);
+    *key = (gnutls_datum_t){0};
+}
+
+static void tls_server_free(struct tls_server *t)
+{
+    if (t->cred)
+        gnutls_certificate_free_credentials(t->cred);
+    if (t->priority)
+        gnutls_priority_deinit(t->priority);
+    if (t->dh)
+        gnutls_dh_params_deinit(t->dh);
+    ticket_master_free(&t->ticket_master);
+    pthread_mutex_destroy(&t->mutex);
+    free(t);
+}
+
+static int load_ocsp(struct tls_server *t, const char *path, int index, char **ret_error)
+{
+    gnutls_datum_t probe = {0};
+    int err = tls_load_file(path, "OCSP response", &probe, ret_error);
+    if (err != 0)
+        return err;
+    bool is_pem = probe.size > 10 && memcmp(probe.data, "-----BEGIN", 10) == 0;
+    gnutls_free(probe.data);
+    int rc = gnutls_certificate_set_ocsp_status_request_file2(t->cred, path, (unsigned)index, is_pem ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER);
+    return rc < 0 ? tls_fail(ret_error, -ERR_TLS, "cannot use OCSP response %s: %s", path, gnutls_strerror(rc)) : 0;
+}
+
+static int load_dh(struct tls_server *t, const char *path, char **ret_error)
+{
+    gnutls_datum_t pem = {0};
+    int err = tls_load_file(path, "DH parameters", &pem, ret_error);
+    if (err != 0)
+        return err;
+    int rc = gnutls_dh_params_init(&t->dh);
+    if (rc == 0)
+        rc = gnutls_dh_params_import_pkcs3(t->dh, &pem, GNUTLS_X509_FMT_PEM);
+    gnutls_free(pem.data);
+    if (rc < 0)
+        return tls_fail(ret_error, -ERR_TLS, "cannot use DH parameters %s: %s", path, gnutls_strerror(rc));
+    gnutls_certificate_set_dh_params(t->cred, t->dh);
+    return 0;
+}
+
+static int load_client_auth(struct tls_server *t, const struct tls_server_spec *spec, char **ret_error)
+{
+    bool is_ca_needed = spec->client_auth == TLS_CLIENT_AUTH_OPTIONAL || spec->client_auth == TLS_CLIENT_AUTH_REQUIRED;
+    if (is_ca_needed && !spec->client_ca_file)
+        return tls_fail(ret_error, -ERR_TLS, "client certificates cannot be verified without a client CA file");
+    int err = spec->client_ca_file ? tls_load_ca(t->cred, spec->client_ca_file, ret_error) : 0;
+    if (err == 0 && spec->client_crl_file) {
+        gnutls_datum_t pem = {0};
+        err = tls_load_file(spec->client_crl_file, "CRL file", &pem, ret_error);
+        if (err != 0)
+            return err;
+        int rc = gnutls_certificate_set_x509_crl_mem(t->cred, &pem, GNUTLS_X509_FMT_PEM);
+        gnutls_free(pem.data);
+        if (rc <= 0)
+            err = tls_fail(ret_error, -ERR_TLS, "no usable list in CRL file %s: %s", spec->client_crl_file, rc < 0 ? gnutls_strerror(rc) : "it is empty");
+    }
+    t->client_auth = spec->client_auth;
+    t->verify_depth = spec->verify_depth ? spec->verify_depth : 1;
+    return err;
+}
+
+static int tls_server_load(struct tls_server *t, const struct tls_server_spec *spec, char **ret_error)
+{
+    int index = 0;
+    if (spec->n_certs == 0)
+        return tls_fail(ret_error, -ERR_TLS, "no certificate is configured");
+    int rc = gnutls_certificate_allocate_credentials(&t->cred);
+    if (rc < 0)
+        return tls_fail(ret_error, -ERR_NOMEM, "out of memory");
+    gnutls_certificate_set_flags(t->cred, GNUTLS_CERTIFICATE_API_V2);
+    int err = tls_load_priority(spec->priority, &t->priority, ret_error);
+    for (size_t i = 0; err == 0 && i < spec->n_certs; i++) {
+        const struct tls_cert_spec *cert = &spec->certs[i];
+        err = tls_load_pair(t->cred, cert->cert_file, cert->key_file, spec->password_file, &index, ret_error);
+        if (err == 0 && cert->ocsp_file)
+            err = load_ocsp(t, cert->ocsp_file, index, ret_error);
+    }
+    if (err == 0)
+        err = load_client_auth(t, spec, ret_error);
+    if (err == 0 && spec->dh_params_file)
+        err = load_dh(t, spec->dh_params_file, ret_error);
+    t->has_tickets = spec->has_tickets && spec->client_auth == TLS_CLIENT_AUTH_OFF;
+    return err;
+}
+
+int tls_server_new(const struct tls_server_spec *spec, struct tls_server **ret, char **ret_error)
+{
+    struct tls_server *t = calloc(1, sizeof(*t));
+    *ret_error = NULL;
+    if (!t)
+        return -ERR_NOMEM;
+    atomic_init(&t->refs, 1);
+    pthread_mutex_init(&t->mutex, NULL);
+    int err = tls_server_load(t, spec, ret_error);
+    if (err != 0) {
+        tls_server_free(t);
+        return err;
+    }
+    *ret = t;
+    return 0;
+}
+
+struct tls_server *tls_server_ref(struct tls_server *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+void tls_server_unref(struct tls_server *t)
+{
+    if (t && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1)
+        tls_server_free(t);
+}
+
+bool tls_server_has_tickets(const struct tls_server *t)
+{
+    return t->has_tickets;
+}
+
+/* Under the mutex. */
+static int ticket_master_renew(struct tls_server *t)
+{
+    uint64_t now_ms = clock_ms();
+    gnutls_datum_t fresh = {0};
+    if (t->ticket_master.data && now_ms - t->ticket_made_ms < TICKET_MASTER_MS)
+        return 0;
+    if (gnutls_session_ticket_key_generate(&fresh) < 0)
+        return t->ticket_master.data ? 0 : -ERR_TLS;
+    ticket_master_free(&t->ticket_master);
+    t->ticket_master = fresh;
+    t->ticket_made_ms = now_ms;
+    return 0;
+}
+
+static int enable_tickets(struct tls_server *t, gnutls_session_t session)
+{
+    pthread_mutex_lock(&t->mutex);
+    int err = ticket_master_renew(t);
+    if (err == 0 && gnutls_session_ticket_enable_server(session, &t->ticket_master) < 0)
+        err = -ERR_TLS;
+    pthread_mutex_unlock(&t->mutex);
+    return err;
+}
+
+/* The old one's mutex is not held together with the new one's: two reloads at once must not wait for each other. */
+void tls_server_inherit_tickets(struct tls_server *t, const struct tls_server *old)
+{
+    struct tls_server *from = (struct tls_server *)old; /* only its mutex changes */
+    gnutls_datum_t copy = {0};
+    if (t == from)
+        return;
+    pthread_mutex_lock(&from->mutex);
+    if (from->ticket_master.data && (copy.data = gnutls_malloc(from->ticket_master.size))) {
+        copy.size = from->ticket_master.size;
+        memcpy(copy.data, from->ticket_master.data, copy.size);
+    }
+    uint64_t made_ms = from->ticket_made_ms;
+    pthread_mutex_unlock(&from->mutex);
+    if (!copy.data)
+        return;
+    pthread_mutex_lock(&t->mutex);
+    ticket_master_free(&t->ticket_master);
+    t->ticket_master = copy;
+    t->ticket_made_ms = made_ms;
+    pthread_mutex_unlock(&t->mutex);
+}
+
+int tls_server_session(struct tls_server *t, const char *alpn, gnutls_session_t *ret)
+{
+    gnutls_session_t s;
+    unsigned flags = GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_AUTO_SEND_TICKET;
+    if (!t->has_tickets)
+        flags |= GNUTLS_NO_TICKETS;
+    if (gnutls_init(&s, flags) < 0)
+        return -ERR_NOMEM;
+    int err = 0;
+    if (gnutls_priority_set(s, t->priority) < 0 || gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->cred) < 0)
+        err = -ERR_TLS;
+    if (err == 0 && alpn) {
+        const gnutls_datum_t name = {(unsigned char *)alpn, (unsigned)strlen(alpn)};
+        if (gnutls_alpn_set_protocols(s, &name, 1, GNUTLS_ALPN_MANDATORY) < 0)
+            err = -ERR_TLS;
+    }
+    if (err == 0 && t->has_tickets)
+        err = enable_tickets(t, s);
+    if (err != 0) {
+        gnutls_deinit(s);
+        return err;
+    }
+    /* Requested, never required: a refusal is said in the mail protocol, which clients show to people. */
+    gnutls_certificate_server_set_request(s, t->client_auth == TLS_CLIENT_AUTH_OFF ? GNUTLS_CERT_IGNORE : GNUTLS_CERT_REQUEST);
+    *ret = s;
+    return 0;
+}
+
+/* Longest allowed: the client's own certificate and `depth` issuers; a root that was sent along does not count. */
+static bool is_chain_too_long(const gnutls_datum_t *list, unsigned n, unsigned depth)
+{
+    gnutls_x509_crt_t last;
+    if (n <= depth + 1 || gnutls_x509_crt_init(&last) < 0)
+        return n > depth + 1;
+    bool is_root = gnutls_x509_crt_import(last, &list[n - 1], GNUTLS_X509_FMT_DER) == 0 && gnutls_x509_crt_check_issuer(last, last);
+    gnutls_x509_crt_deinit(last);
+    return n - (is_root ? 1 : 0) > depth + 1;
+}
+
+void tls_server_verify(const struct tls_server *t, gnutls_session_t session, struct tls_verdict *ret)
+{
+    unsigned n = 0, status = 0;
+    *ret = (struct tls_verdict){.verify = TLS_VERIFY_NONE};
+    const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &n);
+    if (t->client_auth == TLS_CLIENT_AUTH_OFF || !list || n == 0)
+        return;
+    ret->verify = TLS_VERIFY_FAILED;
+    if (is_chain_too_long(list, n, t->verify_depth)) {
+        str_copy(ret->error, sizeof(ret->error), STR("certificate chain too long"));
+        return;
+    }
+    gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT};
+    int rc = gnutls_certificate_verify_peers(session, &purpose, 1, &status);
+    if (rc < 0) {
+        str_copy(ret->error, sizeof(ret->error), str_of(gnutls_strerror(rc)));
+    } else if (status == 0) {
+        ret->verify = TLS_VERIFY_SUCCESS;
+    } else {
+        ret->is_only_untrusted = (status & ~(unsigned)(GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNER_NOT_FOUND)) == 0;
+        str_copy(ret->error, sizeof(ret->error), str_of(tls_status_text(status)));
+    }
+}
