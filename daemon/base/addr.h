@@ -9,11 +9,12 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* An IP address with port, or a UNIX peer: 20 bytes, the same for v4 and v6 (v4 is stored mapped), so it is cheap to keep in a session. */
+/* An IP address with port, or a UNIX peer: 20 bytes, the same for v4 and v6 (v4 is stored mapped),
+ * so it is cheap to keep in a session. */
 struct addr {
-    uint8_t ip[16];  /* network order; v4 as ::ffff:a.b.c.d */
-    uint16_t port;   /* host order */
-    uint8_t family;  /* AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX */
+    uint8_t ip[16]; /* network order; v4 as ::ffff:a.b.c.d */
+    uint16_t port;  /* host order */
+    uint8_t family; /* AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX */
 };
 
 #define ADDR_TEXT_MAX 64
@@ -21,7 +22,7 @@ struct addr {
 /* A network: address and prefix length in the 128-bit mapped form. */
 struct addr_net {
     uint8_t ip[16];
-    uint8_t bits; /* 0..128; a v4 /8 is stored as 104 */
+    uint8_t bits;   /* 0..128; a v4 /8 is stored as 104 */
     uint8_t family; /* AF_UNIX matches every UNIX peer */
 };
 
@@ -41,6 +42,7 @@ bool addr_ip_eq(const struct addr *a, const struct addr *b);
 int addr_net_parse(struct str s, struct addr_net *ret) NODISCARD;
 void addr_net_format(char dst[ADDR_TEXT_MAX], const struct addr_net *n);
 bool addr_net_has(const struct addr_net *n, const struct addr *a);
-/* The address with everything below a /64 cleared for v6 (v4 unchanged), port 0: the key of per-address limits. */
+/* The address with everything below a /64 cleared for v6 (v4 unchanged), port 0: the key of
+ * per-address limits. */
 struct addr addr_limit_key(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);

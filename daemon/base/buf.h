@@ -23,7 +23,8 @@ struct buf {
 #define AUTO_SECRET_BUF CLEANUP(buf_wipe) struct buf
 
 void buf_fini(struct buf *b);
-/* Overwrites the content, then frees. Also growth of a buffer wipes the old block, so a secret never stays in freed memory. */
+/* Overwrites the content, then frees. Also growth of a buffer wipes the old block, so a secret
+ * never stays in freed memory. */
 void buf_wipe(struct buf *b);
 /* Forgets the content, keeps the memory. */
 void buf_clear(struct buf *b);
@@ -38,7 +39,8 @@ int buf_append_str(struct buf *b, struct str s) NODISCARD;
 int buf_append_c(struct buf *b, const char *s) NODISCARD;
 int buf_append_char(struct buf *b, char c) NODISCARD;
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3))) NODISCARD;
-int buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0))) NODISCARD;
+int buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0))) NODISCARD;
 /* Drops n (<= len) bytes at the front; an emptied buffer starts at the front again. */
 void buf_consume(struct buf *b, size_t n);
 /* Unconsumed content. */

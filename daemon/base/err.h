@@ -14,7 +14,8 @@ enum err {
 
 #define NODISCARD __attribute__((warn_unused_result))
 
-/* Stable name ("E_NOT_FOUND") of an error, given as ERR_x or -ERR_x; "E_INTERNAL" for an unknown number. Static storage. */
+/* Stable name ("E_NOT_FOUND") of an error, given as ERR_x or -ERR_x; "E_INTERNAL" for an unknown
+ * number. Static storage. */
 const char *err_name(int err);
 
 /* English sentence fragment for an error, given as ERR_x or -ERR_x. Static storage. */
@@ -23,5 +24,6 @@ const char *err_text(int err);
 /* Finds the code of a stable name. Returns ERR_x (positive), or ERR_OK when the name is unknown. */
 int err_from_name(const char *name);
 
-/* Maps an errno value to -ERR_x (ECONNREFUSED -> -ERR_REFUSED, ENOSPC -> -ERR_STORE_FULL, ... else -ERR_IO). */
+/* Maps an errno value to -ERR_x (ECONNREFUSED -> -ERR_REFUSED, ENOSPC -> -ERR_STORE_FULL, ... else
+ * -ERR_IO). */
 int err_from_errno(int errnum);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Hash functions: SipHash-2-4 for keyed tables, a 64-bit mixer for rendezvous hashing, CRC-32C for PROXY v2. */
+/* Hash functions: SipHash-2-4 for keyed tables, a 64-bit mixer for rendezvous hashing, CRC-32C for
+ * PROXY v2. */
 #pragma once
 
 #include <stdint.h>
@@ -8,7 +9,8 @@
 
 /* SipHash-2-4 with a 16-byte key. */
 uint64_t hash_sip(const uint8_t key[16], struct str s);
-/* Stable hash without a key: the same on every machine and version (routing depends on it). FNV-1a 64 finished by a strong mixer. */
+/* Stable hash without a key: the same on every machine and version (routing depends on it). FNV-1a
+ * 64 finished by a strong mixer. */
 uint64_t hash_stable(struct str s);
 /* Mixes 64 bits (splitmix64 finaliser). */
 uint64_t hash_mix(uint64_t x);

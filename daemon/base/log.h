@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Structured log: one event with key=value fields, to several sinks (stderr, file, syslog), as text or JSON. */
+/* Structured log: one event with key=value fields, to several sinks (stderr, file, syslog), as text
+ * or JSON. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,7 +9,14 @@
 
 #include "base/err.h"
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_COUNT };
+enum log_level {
+    LOG_LEVEL_ERROR,
+    LOG_LEVEL_WARN,
+    LOG_LEVEL_NOTICE,
+    LOG_LEVEL_INFO,
+    LOG_LEVEL_DEBUG,
+    LOG_LEVEL_COUNT
+};
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 enum log_target { LOG_TARGET_STDERR, LOG_TARGET_FILE, LOG_TARGET_SYSLOG };
 
@@ -21,8 +29,9 @@ struct log_sink_spec {
     enum log_format format;
 };
 
-/* Replaces all sinks at once; on error (a file that cannot be opened) the old ones stay and -ERR_x is returned with the failing index in *ret_bad (may be NULL).
- * Before the first call everything from NOTICE up goes to stderr as text. Thread: any; writers see old or new, never half. */
+/* Replaces all sinks at once; on error (a file that cannot be opened) the old ones stay and -ERR_x
+ * is returned with the failing index in *ret_bad (may be NULL). Before the first call everything
+ * from NOTICE up goes to stderr as text. Thread: any; writers see old or new, never half. */
 int log_configure(const struct log_sink_spec *specs, size_t n, size_t *ret_bad) NODISCARD;
 /* Opens log files again under their names (SIGUSR1, logrotate). */
 void log_reopen(void);
@@ -47,11 +56,15 @@ struct log_field {
 #define KV_STRN(k, v) ((struct log_field){k, LOG_F_STRN, (v).p, (v).n})
 #define KV_U64(k, v) ((struct log_field){k, LOG_F_U64, 0, v})
 #define KV_I64(k, v) ((struct log_field){k, LOG_F_I64, 0, (uint64_t)(v)})
-#define KV_ERR(k, e) ((struct log_field){k, LOG_F_ERR, 0, (uint64_t)(int64_t)(e)}) /* text of -ERR_x */
-#define KV_MS(k, v) ((struct log_field){k, LOG_F_MS, 0, v}) /* duration, printed as seconds with 3 decimals */
+#define KV_ERR(k, e)                                                                               \
+    ((struct log_field){k, LOG_F_ERR, 0, (uint64_t)(int64_t)(e)}) /* text of -ERR_x */
+#define KV_MS(k, v)                                                                                \
+    ((struct log_field){k, LOG_F_MS, 0, v}) /* duration, printed as seconds with 3 decimals */
 
-/* Writes one event: time, level, event name ("session-end"), fields. One write(2) per sink and event; values are escaped (control bytes, quotes; invalid UTF-8)
- * so that a peer can never forge a line. Thread: any. Never blocks on anything but the sink; lines are at most 4096 bytes, cut fields end in "...". */
+/* Writes one event: time, level, event name ("session-end"), fields. One write(2) per sink and
+ * event; values are escaped (control bytes, quotes; invalid UTF-8) so that a peer can never forge a
+ * line. Thread: any. Never blocks on anything but the sink; lines are at most 4096 bytes, cut
+ * fields end in "...". */
 void log_event(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 #define LOG_EVENT(level, event, ...)                                                               \
     do {                                                                                           \

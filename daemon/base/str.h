@@ -38,13 +38,15 @@ bool str_is_prefix(struct str s, struct str prefix);
 bool str_is_iprefix(struct str s, struct str prefix);
 /* Without leading and trailing SP, HT, CR, LF. */
 struct str str_trim(struct str s);
-/* Cuts the part before the first `sep` off *s and returns it; *s becomes the rest (STR_NULL when there was no sep). */
+/* Cuts the part before the first `sep` off *s and returns it; *s becomes the rest (STR_NULL when
+ * there was no sep). */
 struct str str_cut(struct str *s, char sep);
 /* Next word of *s separated by runs of SP and HT; empty when none is left. */
 struct str str_word(struct str *s);
 /* Index of c, or -1. */
 ptrdiff_t str_index(struct str s, char c);
-/* True when the slice holds CR, LF or NUL: never allowed in a credential or a name that is sent on. */
+/* True when the slice holds CR, LF or NUL: never allowed in a credential or a name that is sent on.
+ */
 bool str_has_crlf_nul(struct str s);
 bool str_is_printable_ascii(struct str s);
 bool str_is_utf8(struct str s);
@@ -62,9 +64,11 @@ void str_lower(char *s);
 int str_to_u64(struct str s, uint64_t max, uint64_t *ret_value) NODISCARD;
 /* Lower-case hex of n bytes into dst (2n+1 bytes). */
 void str_hex(char *dst, const void *bytes, size_t n);
-/* Shell-style wildcard match, ASCII case-insensitive: '*' and '?'. Linear-time (no exponential backtracking). */
+/* Shell-style wildcard match, ASCII case-insensitive: '*' and '?'. Linear-time (no exponential
+ * backtracking). */
 bool str_glob(struct str pattern, struct str s);
-/* Nearest of n names to `word` by edit distance (at most 2 edits, fewer for short words); NULL when none is near. names[i] may be NULL (skipped). */
+/* Nearest of n names to `word` by edit distance (at most 2 edits, fewer for short words); NULL when
+ * none is near. names[i] may be NULL (skipped). */
 const char *str_nearest(const char *word, const char *const *names, size_t n);
 /* Constant-time comparison for secrets; the lengths are not secret. */
 bool str_eq_secret(struct str a, struct str b);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Durations ("500ms" "10s" "5m" "24h" "7d") and sizes ("4k" "1m" "2g"): one parser and one printer for config, filters and tables. */
+/* Durations ("500ms" "10s" "5m" "24h" "7d") and sizes ("4k" "1m" "2g"): one parser and one printer
+ * for config, filters and tables. */
 #pragma once
 
 #include <stdint.h>
@@ -7,9 +8,11 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Parses a duration into milliseconds; a bare number other than 0 is -ERR_SYNTAX, combined "1h30m" is accepted; -ERR_RANGE on overflow. */
+/* Parses a duration into milliseconds; a bare number other than 0 is -ERR_SYNTAX, combined "1h30m"
+ * is accepted; -ERR_RANGE on overflow. */
 int units_parse_duration(struct str s, uint64_t *ret_ms) NODISCARD;
-/* Parses a size into bytes; suffixes b k m g t (1024, any case, optional trailing "b" or "ib"), bare number = bytes. */
+/* Parses a size into bytes; suffixes b k m g t (1024, any case, optional trailing "b" or "ib"),
+ * bare number = bytes. */
 int units_parse_size(struct str s, uint64_t *ret_bytes) NODISCARD;
 /* Exact text that the parser reads back: "90s" -> "90s", 60000 -> "1m". dst of 32 bytes. */
 void units_format_duration(char dst[32], uint64_t ms);

@@ -16,7 +16,8 @@ struct wheel_timer {
 #define WHEEL_SLOTS 512
 #define WHEEL_TICK_MS 250
 
-/* Hashed wheel of WHEEL_SLOTS slots of WHEEL_TICK_MS; deadlines further away stay in their slot and are looked at once a turn. */
+/* Hashed wheel of WHEEL_SLOTS slots of WHEEL_TICK_MS; deadlines further away stay in their slot and
+ * are looked at once a turn. */
 struct wheel {
     struct list slots[WHEEL_SLOTS];
     uint64_t now_tick;
@@ -25,8 +26,10 @@ struct wheel {
 
 void wheel_init(struct wheel *w, uint64_t now_ms);
 void wheel_timer_init(struct wheel_timer *t);
-/* Sets or moves a deadline. Moving it LATER only stores the number (no relink): the tick that finds it early puts it right. */
+/* Sets or moves a deadline. Moving it LATER only stores the number (no relink): the tick that finds
+ * it early puts it right. */
 void wheel_set(struct wheel *w, struct wheel_timer *t, uint64_t due_ms);
 void wheel_cancel(struct wheel *w, struct wheel_timer *t);
-/* Advances to now and moves every due timer to `expired` (a caller-owned list; each is unset: due_ms 0). Never early; late by at most a tick. */
+/* Advances to now and moves every due timer to `expired` (a caller-owned list; each is unset:
+ * due_ms 0). Never early; late by at most a tick. */
 void wheel_advance(struct wheel *w, uint64_t now_ms, struct list *expired);

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: ISC */
+/* Growable byte buffer. */
+#include "base/buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUF_MIN_CAP 64
+
+void buf_fini(struct buf *b)
+{
+    free(b->data);
+    *b = BUF_INIT;
+}
+
+void buf_wipe(struct buf *b)
+{
+    if (b->data)
+        explicit_bzero(b->data, b->cap);
+    buf_fini(b);
+}
+
+void buf_clear(struct buf *b)
+{
+    b->start = 0;
+    b->len = 0;
+}
+
+/* A new block instead of realloc: realloc may leave a copy of a secret behind in freed memory. */
+static int buf_grow(struct buf *b, size_t cap)
+{
+    char *data = malloc(cap);
+    if (!data)
+        return -ERR_NOMEM;
+    if (b->len)
+        memcpy(data, b->data + b->start, b->len);
+    if (b->data)
+        explicit_bzero(b->data, b->cap);
+    free(b->data);
+    b->data = data;
+    b->start = 0;
+    b->cap = cap;
+    return 0;
+}
+
+int buf_reserve(struct buf *b, size_t n)
+{
+    if (n > SIZE_MAX / 4 - b->len)
+        return -ERR_NOMEM;
+    if (b->data && b->cap - b->start - b->len >= n)
+        return 0;
+    if (b->data && b->cap - b->len >= n && b->start >= b->cap / 2) {
+        memmove(b->data, b->data + b->start, b->len);
+        b->start = 0;
+        return 0;
+    }
+    size_t cap = b->cap ? b->cap : BUF_MIN_CAP;
+    while (cap < b->len + n)
+        cap *= 2;
+    return buf_grow(b, cap);
+}
+
+char *buf_tail(struct buf *b)
+{
+    return b->data ? b->data + b->start + b->len : NULL;
+}
+
+size_t buf_tail_room(const struct buf *b)
+{
+    return b->cap - b->start - b->len;
+}
+
+void buf_commit(struct buf *b, size_t n)
+{
+    size_t room = buf_tail_room(b);
+    b->len += n < room ? n : room;
+}
+
+int buf_append(struct buf *b, const void *p, size_t n)
+{
+    if (n == 0)
+        return 0;
+    int err = buf_reserve(b, n);
+    if (err)
+        return err;
+    memcpy(buf_tail(b), p, n);
+    b->len += n;
+    return 0;
+}
+
+int buf_append_str(struct buf *b, struct str s)
+{
+    return buf_append(b, s.p, s.n);
+}
+
+int buf_append_c(struct buf *b, const char *s)
+{
+    return buf_append(b, s, strlen(s));
+}
+
+int buf_append_char(struct buf *b, char c)
+{
+    return buf_append(b, &c, 1);
+}
+
+int buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+{
+    va_list copy;
+    va_copy(copy, ap);
+    int n = vsnprintf(NULL, 0, fmt, copy);
+    va_end(copy);
+    if (n < 0)
+        return -ERR_INVAL;
+    int err = buf_reserve(b, (size_t)n + 1);
+    if (err)
+        return err;
+    vsnprintf(buf_tail(b), (size_t)n + 1, fmt, ap);
+    b->len += (size_t)n;
+    return 0;
+}
+
+int buf_printf(struct buf *b, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int err = buf_vprintf(b, fmt, ap);
+    va_end(ap);
+    return err;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    if (n >= b->len) {
+        buf_clear(b);
+        return;
+    }
+    b->start += n;
+    b->len -= n;
+}
+
+const char *buf_cstr(struct buf *b)
+{
+    if (buf_reserve(b, 1))
+        return NULL;
+    *buf_tail(b) = '\0';
+    return b->data + b->start;
+}
+
+char *buf_steal(struct buf *b)
+{
+    if (!buf_cstr(b))
+        return NULL;
+    if (b->start)
+        memmove(b->data, b->data + b->start, b->len + 1);
+    char *s = b->data;
+    *b = BUF_INIT;
+    return s;
+}

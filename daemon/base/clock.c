@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+/* Monotonic and wall clocks. */
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static uint64_t clock_read_us(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+uint64_t clock_ms(void)
+{
+    return clock_read_us(CLOCK_MONOTONIC) / 1000;
+}
+
+uint64_t clock_us(void)
+{
+    return clock_read_us(CLOCK_MONOTONIC);
+}
+
+uint64_t clock_wall_ms(void)
+{
+    return clock_read_us(CLOCK_REALTIME) / 1000;
+}
+
+void clock_format(char dst[25], uint64_t wall_ms)
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    if (!gmtime_r(&seconds, &tm) || tm.tm_year > 8099) {
+        snprintf(dst, 25, "9999-12-31T23:59:59.999Z");
+        return;
+    }
+    char text[64];
+    snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ", tm.tm_year + 1900,
+             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+             (unsigned)(wall_ms % 1000));
+    str_copy(dst, 25, str_of(text));
+}
+
+/* n decimal digits at the start of *s, which is moved on. */
+static bool clock_digits(struct str *s, size_t n, int *ret)
+{
+    uint64_t v;
+    if (s->n < n || str_to_u64((struct str){s->p, n}, 9999, &v))
+        return false;
+    *ret = (int)v;
+    *s = (struct str){s->p + n, s->n - n};
+    return true;
+}
+
+static bool clock_char(struct str *s, char c)
+{
+    if (s->n == 0 || *s->p != c)
+        return false;
+    *s = (struct str){s->p + 1, s->n - 1};
+    return true;
+}
+
+int clock_parse(struct str s, uint64_t *ret_wall_ms)
+{
+    struct tm tm = {0};
+    int ms = 0;
+    bool ok = clock_digits(&s, 4, &tm.tm_year) && clock_char(&s, '-') &&
+              clock_digits(&s, 2, &tm.tm_mon) && clock_char(&s, '-') &&
+              clock_digits(&s, 2, &tm.tm_mday) && clock_char(&s, 'T') &&
+              clock_digits(&s, 2, &tm.tm_hour) && clock_char(&s, ':') &&
+              clock_digits(&s, 2, &tm.tm_min) && clock_char(&s, ':') &&
+              clock_digits(&s, 2, &tm.tm_sec);
+    if (ok && clock_char(&s, '.'))
+        ok = clock_digits(&s, 3, &ms);
+    if (!ok || !clock_char(&s, 'Z') || s.n)
+        return -ERR_SYNTAX;
+    if (tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+        tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+        return -ERR_SYNTAX;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    *ret_wall_ms = (uint64_t)timegm(&tm) * 1000 + (uint64_t)ms;
+    return 0;
+}

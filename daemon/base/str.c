@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: ISC */
+/* Byte slices and small string functions. */
+#include "base/str.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+
+static char str_lower_char(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+bool str_eq(struct str a, struct str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+bool str_ieq(struct str a, struct str b)
+{
+    return a.n == b.n && str_is_iprefix(a, b);
+}
+
+bool str_is_prefix(struct str s, struct str prefix)
+{
+    return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+}
+
+bool str_is_iprefix(struct str s, struct str prefix)
+{
+    if (s.n < prefix.n)
+        return false;
+    for (size_t i = 0; i < prefix.n; i++)
+        if (str_lower_char(s.p[i]) != str_lower_char(prefix.p[i]))
+            return false;
+    return true;
+}
+
+static bool str_is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct str str_trim(struct str s)
+{
+    while (s.n && str_is_space(s.p[0]))
+        s = (struct str){s.p + 1, s.n - 1};
+    while (s.n && str_is_space(s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
+struct str str_cut(struct str *s, char sep)
+{
+    ptrdiff_t i = str_index(*s, sep);
+    struct str head = *s;
+    if (i < 0) {
+        *s = STR_NULL;
+        return head;
+    }
+    head.n = (size_t)i;
+    *s = (struct str){s->p + i + 1, s->n - (size_t)i - 1};
+    return head;
+}
+
+struct str str_word(struct str *s)
+{
+    size_t i = 0;
+    while (i < s->n && (s->p[i] == ' ' || s->p[i] == '\t'))
+        i++;
+    size_t start = i;
+    while (i < s->n && s->p[i] != ' ' && s->p[i] != '\t')
+        i++;
+    struct str word = {s->p ? s->p + start : NULL, i - start};
+    *s = (struct str){s->p ? s->p + i : NULL, s->n - i};
+    return word;
+}
+
+ptrdiff_t str_index(struct str s, char c)
+{
+    const char *at = s.n ? memchr(s.p, c, s.n) : NULL;
+    return at ? at - s.p : -1;
+}
+
+bool str_has_crlf_nul(struct str s)
+{
+    return str_index(s, '\r') >= 0 || str_index(s, '\n') >= 0 || str_index(s, '\0') >= 0;
+}
+
+bool str_is_printable_ascii(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < 0x20 || s.p[i] > 0x7e)
+            return false;
+    return true;
+}
+
+/* Length of the valid UTF-8 sequence at the start of s (no overlong forms, no surrogates), 0 when
+ * there is none. */
+static size_t str_utf8_len(struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    if (p[0] < 0x80)
+        return 1;
+    size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || s.n < n)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
+        (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+bool str_is_utf8(struct str s)
+{
+    while (s.n) {
+        size_t n = str_utf8_len(s);
+        if (n == 0)
+            return false;
+        s = (struct str){s.p + n, s.n - n};
+    }
+    return true;
+}
+
+char *str_dup(struct str s)
+{
+    char *copy = malloc(s.n + 1);
+    if (!copy)
+        return NULL;
+    if (s.n)
+        memcpy(copy, s.p, s.n);
+    copy[s.n] = '\0';
+    return copy;
+}
+
+char *str_dup_c(const char *s)
+{
+    return s ? str_dup(str_of(s)) : NULL;
+}
+
+char *str_printf(const char *fmt, ...)
+{
+    struct buf b = BUF_INIT;
+    va_list ap;
+    va_start(ap, fmt);
+    int err = buf_vprintf(&b, fmt, ap);
+    va_end(ap);
+    if (err) {
+        buf_fini(&b);
+        return NULL;
+    }
+    return buf_steal(&b);
+}
+
+bool str_copy(char *dst, size_t dst_size, struct str s)
+{
+    size_t n = s.n < dst_size ? s.n : dst_size - 1;
+    if (n)
+        memcpy(dst, s.p, n);
+    dst[n] = '\0';
+    return n == s.n;
+}
+
+void str_lower(char *s)
+{
+    for (; *s; s++)
+        *s = str_lower_char(*s);
+}
+
+int str_to_u64(struct str s, uint64_t max, uint64_t *ret_value)
+{
+    uint64_t v = 0;
+    if (s.n == 0)
+        return -ERR_SYNTAX;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return -ERR_SYNTAX;
+        unsigned digit = (unsigned)(s.p[i] - '0');
+        if (v > (UINT64_MAX - digit) / 10)
+            return -ERR_RANGE;
+        v = v * 10 + digit;
+    }
+    if (v > max)
+        return -ERR_RANGE;
+    *ret_value = v;
+    return 0;
+}
+
+void str_hex(char *dst, const void *bytes, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *p = bytes;
+    for (size_t i = 0; i < n; i++) {
+        dst[2 * i] = digits[p[i] >> 4];
+        dst[2 * i + 1] = digits[p[i] & 15];
+    }
+    dst[2 * n] = '\0';
+}
+
+/* Greedy matching with one point to fall back to: the last star. */
+bool str_glob(struct str pattern, struct str s)
+{
+    size_t p = 0, i = 0, star = SIZE_MAX, star_i = 0;
+    while (i < s.n) {
+        if (p < pattern.n && pattern.p[p] == '*') {
+            star = p++;
+            star_i = i;
+        } else if (p < pattern.n && (pattern.p[p] == '?' ||
+                                     str_lower_char(pattern.p[p]) == str_lower_char(s.p[i]))) {
+            p++;
+            i++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            i = ++star_i;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.n && pattern.p[p] == '*')
+        p++;
+    return p == pattern.n;
+}
+
+#define STR_NEAREST_MAX 63
+
+/* Edit distance of two words of at most STR_NEAREST_MAX bytes (Levenshtein, one row). */
+static size_t str_distance(struct str a, struct str b)
+{
+    size_t row[STR_NEAREST_MAX + 1];
+    for (size_t j = 0; j <= b.n; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.n; j++) {
+            size_t change = diagonal + (str_lower_char(a.p[i - 1]) != str_lower_char(b.p[j - 1]));
+            diagonal = row[j];
+            size_t best = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = change < best ? change : best;
+        }
+    }
+    return row[b.n];
+}
+
+const char *str_nearest(const char *word, const char *const *names, size_t n)
+{
+    struct str w = str_of(word);
+    if (w.n == 0 || w.n > STR_NEAREST_MAX)
+        return NULL;
+    size_t best = w.n <= 3 ? 2 : 3;
+    const char *nearest = NULL;
+    for (size_t i = 0; i < n; i++) {
+        struct str name = str_of(names[i]);
+        if (name.n == 0 || name.n > STR_NEAREST_MAX)
+            continue;
+        size_t d = str_distance(w, name);
+        if (d < best) {
+            best = d;
+            nearest = names[i];
+        }
+    }
+    return nearest;
+}
+
+bool str_eq_secret(struct str a, struct str b)
+{
+    if (a.n != b.n)
+        return false;
+    volatile unsigned char diff = 0;
+    for (size_t i = 0; i < a.n; i++)
+        diff = (unsigned char)(diff | (a.p[i] ^ b.p[i]));
+    return diff == 0;
+}
+
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+int str_base64_encode(struct str in, struct buf *out)
+{
+    int err = buf_reserve(out, 4 * ((in.n + 2) / 3));
+    if (err)
+        return err;
+    const unsigned char *p = (const unsigned char *)in.p;
+    for (size_t i = 0; i < in.n; i += 3) {
+        size_t left = in.n - i;
+        uint32_t v = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
+                     (left > 2 ? p[i + 2] : 0);
+        char *dst = buf_tail(out);
+        dst[0] = base64_digits[v >> 18];
+        dst[1] = base64_digits[v >> 12 & 63];
+        dst[2] = left > 1 ? base64_digits[v >> 6 & 63] : '=';
+        dst[3] = left > 2 ? base64_digits[v & 63] : '=';
+        buf_commit(out, 4);
+    }
+    return 0;
+}
+
+/* Value of a base64 digit, -1 for any other byte. */
+static int base64_value(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* One group of four digits of which the last `padding` are '='. Unused bits must be zero, so that a
+ * text has one decoding. */
+static int base64_decode_group(const char *p, size_t padding, struct buf *out)
+{
+    uint32_t v = 0;
+    for (size_t i = 0; i < 4; i++) {
+        int digit = i < 4 - padding ? base64_value(p[i]) : 0;
+        if (digit < 0)
+            return -ERR_SYNTAX;
+        v = v << 6 | (uint32_t)digit;
+    }
+    if ((padding == 1 && (v & 0xff)) || (padding == 2 && (v & 0xffff)))
+        return -ERR_SYNTAX;
+    const char bytes[3] = {(char)(v >> 16), (char)(v >> 8), (char)v};
+    return buf_append(out, bytes, 3 - padding);
+}
+
+int str_base64_decode(struct str in, struct buf *out)
+{
+    if (in.n % 4)
+        return -ERR_SYNTAX;
+    size_t before = out->len;
+    for (size_t i = 0; i < in.n; i += 4) {
+        bool is_last = i + 4 == in.n;
+        size_t padding = 0;
+        if (is_last && in.p[i + 3] == '=')
+            padding = in.p[i + 2] == '=' ? 2 : 1;
+        int err = base64_decode_group(in.p + i, padding, out);
+        if (err) {
+            out->len = before;
+            return err;
+        }
+    }
+    return 0;
+}
