@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: ISC */
+/* A mail host: its identity, state words and counters, shared by all threads; what operators drain,
+ * hold and watch. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "proto/back.h"
+
+/* Health, found by checks and logins. */
+enum backend_health { BACKEND_UNKNOWN, BACKEND_UP, BACKEND_DOWN, BACKEND_HEALTH_COUNT };
+/* What the operator wants; independent of health. */
+enum backend_admin {
+    BACKEND_READY,
+    BACKEND_DRAIN,
+    BACKEND_DISABLED,
+    BACKEND_HOLD,
+    BACKEND_ADMIN_COUNT
+};
+
+#define BACKEND_REASON_MAX 128
+#define BACKEND_CAPS_MAX 1024
+
+/* Reference-counted; outlives configs: a reload that keeps the name keeps the object with its state
+ * and counters. Fields marked atomic are read by any thread. */
+struct backend {
+    atomic_uint refs;
+    char *pool, *name; /* dynamic ones have pool "(dynamic)" and their address as name */
+    bool is_dynamic;
+    _Atomic uint8_t health, admin;                    /* enums above */
+    _Atomic uint64_t health_since_ms, admin_since_ms; /* wall clock */
+    _Atomic uint64_t sessions;                        /* relayed now */
+    _Atomic uint64_t logins, login_failures, connect_failures, in_bytes,
+        out_bytes; /* totals; bytes are added at session end and every minute */
+    _Atomic uint64_t login_us_sum;
+    _Atomic uint32_t failures_in_row;
+    _Atomic uint64_t probe_after_ms; /* monotonic: while down, one login may try again after this */
+    _Atomic uint64_t up_since_ms;    /* monotonic: for slow start; 0 = long ago */
+    _Atomic uint64_t last_check_ms,
+        check_us;                 /* wall clock of the last check and how long it took */
+    _Atomic int64_t cert_expires; /* Unix seconds seen on the last TLS check, 0 = unknown */
+    struct backend_text *text;    /* reason and learned capabilities under their own lock:
+                                     backend_reason(), backend_capabilities() */
+};
+
+const char *backend_health_name(enum backend_health h);
+const char *backend_admin_name(enum backend_admin a);
+int backend_admin_find(const char *name, enum backend_admin *ret) NODISCARD;
+
+int backend_new(const char *pool, const char *name, bool is_dynamic,
+                struct backend **ret) NODISCARD;
+struct backend *backend_ref(struct backend *b);
+void backend_unref(struct backend *b);
+
+/* Operator's word. Thread: control. */
+void backend_set_admin(struct backend *b, enum backend_admin a, uint64_t wall_ms,
+                       const char *reason);
+/* Check's or login's finding; returns true when the health changed. Thread: any. */
+bool backend_set_health(struct backend *b, enum backend_health h, uint64_t now_ms, uint64_t wall_ms,
+                        const char *reason);
+/* Reason of the last state change into dst (may be empty). */
+void backend_reason(const struct backend *b, char dst[BACKEND_REASON_MAX]);
+/* Learned capabilities of a protocol, space or LF separated as the protocol's back.learned. */
+void backend_learn(struct backend *b, enum proto_id p, struct str caps);
+void backend_capabilities(const struct backend *b, enum proto_id p, char dst[BACKEND_CAPS_MAX]);
+
+/* May new logins go there at this moment? While down: true for one probe at a time. Thread: any. */
+bool backend_is_usable(struct backend *b, uint64_t now_ms);
+/* Outcomes of logins: passive health. fall: failures in a row that mean down. Returns true when the
+ * health changed. */
+bool backend_note_login(struct backend *b, enum back_failure f, unsigned fall, uint64_t now_ms,
+                        uint64_t wall_ms, const char *message);

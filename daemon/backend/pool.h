@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: ISC */
+/* Pools: the immutable table of where logins may go, and the choice of one backend for one user. */
+#pragma once
+
+#include "backend/backend.h"
+#include "config/config.h"
+#include "io/tls.h"
+
+/* A backend as a member of a pool, with the runtime edits folded in. */
+struct pool_member {
+    struct backend *backend; /* one reference */
+    char *host;
+    uint16_t ports[PROTO_COUNT]; /* never 0 */
+    unsigned weight;
+    bool is_runtime; /* edited or added through the control socket */
+    bool is_in_file;
+};
+
+struct pool {
+    const struct config_pool *config; /* of the config that pools holds */
+    struct tls_client *tls;           /* NULL with tls off */
+    struct credentials master;        /* secret empty without master user */
+    struct pool_member *members;
+    size_t n_members;
+};
+
+/* A snapshot: refcounted, immutable but for what the backends' state words say. */
+struct pools {
+    atomic_uint refs;
+    struct config *config; /* one reference */
+    struct pool *v;
+    size_t n;
+    struct tls_client
+        *dynamic_tls[PROTO_COUNT]; /* for dynamic backends: the default pool's settings */
+};
+
+/* One runtime edit of a member. host NULL, weight -1, port 0 = as in the file. */
+struct pool_edit {
+    char *pool, *name, *host;
+    uint16_t ports[PROTO_COUNT];
+    int weight;
+    bool is_added, is_removed;
+    bool is_temporary;
+    char admin[12]; /* state word to restore after a restart: "ready", "drain"... "" = none */
+};
+
+/* Keeps the shared backend objects over reloads. Thread: control, but registry_dynamic. */
+struct backend_registry;
+int backend_registry_new(struct backend_registry **ret) NODISCARD;
+void backend_registry_free(struct backend_registry *r);
+/* The backend object of pool/name: existing or new. Borrowed. */
+struct backend *backend_registry_get(struct backend_registry *r, const char *pool,
+                                     const char *name);
+/* The object of an address that is in no pool; takes a short lock. One reference for the caller;
+ * NULL when out of memory or over 4096 of them. Thread: any. */
+struct backend *backend_registry_dynamic(struct backend_registry *r, const char *host,
+                                         uint16_t port);
+/* All dynamic backends (one reference each), owned array. */
+int backend_registry_dynamics(struct backend_registry *r, struct backend ***ret,
+                              size_t *ret_n) NODISCARD;
+
+/* Builds a snapshot: config + edits + registry. Errors as a sentence in *ret_error (owned).
+ * Blocking (reads CA files). */
+int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
+                struct backend_registry *r, struct pools **ret, char **ret_error) NODISCARD;
+struct pools *pools_ref(struct pools *p);
+void pools_unref(struct pools *p);
+const struct pool *pools_find(const struct pools *p, const char *name);
+/* Member by name; pool NULL = any pool. */
+const struct pool_member *pools_member(const struct pools *p, const char *pool, const char *name,
+                                       const struct pool **ret_pool);
+/* Member whose address for a protocol is host:port (an auth server named it). */
+const struct pool_member *pools_member_at(const struct pools *p, const char *host, uint16_t port,
+                                          enum proto_id proto, const struct pool **ret_pool);
+
+#define POOL_TRIES_MAX 16
+struct pool_choice {
+    struct str user; /* key of the rendezvous hash */
+    const struct backend *tried[POOL_TRIES_MAX];
+    size_t n_tried;
+    uint64_t now_ms;
+    unsigned *round_robin; /* per-worker counter */
+};
+/* Picks a member. 0; -ERR_BUSY: the right one is on hold (wait); -ERR_UNREACHABLE: none usable. */
+int pool_pick(const struct pool *p, const struct pool_choice *c,
+              const struct pool_member **ret) NODISCARD;
+/* Members in the order in which `user` would try them (all, with no regard to state): for `route
+ * explain`. order holds n_members slots. */
+void pool_order(const struct pool *p, struct str user, const struct pool_member **order);
