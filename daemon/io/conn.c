@@ -93,7 +93,8 @@ void conn_update_read(struct conn *c)
 static void conn_set_nodelay(int fd)
 {
     int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* UNIX sockets know no such thing */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+                     sizeof(on)); /* UNIX sockets know no such thing */
 }
 
 int conn_adopt(struct conn *c, int fd)
@@ -116,7 +117,8 @@ static void on_connect(evutil_socket_t fd, short what, void *arg)
         error = errno;
     c->is_connecting = false;
     int err = error ? conn_errno(error) : 0;
-    if (err == 0 && event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_read, c) != 0)
+    if (err == 0 &&
+        event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_read, c) != 0)
         err = ERR_NOMEM;
     if (err == 0 && c->out.len > 0)
         err = -conn_flush(c);
@@ -134,7 +136,8 @@ static int conn_open(struct conn *c, int fd, const struct sockaddr *sa, socklen_
     if (event_assign(&c->event, loop_base(c->loop), fd, EV_WRITE, on_connect, c) != 0)
         return -ERR_NOMEM;
     if (connect(fd, sa, len) == 0) {
-        event_active(&c->event, EV_WRITE, 1); /* the owner hears of it like of any other success: later */
+        event_active(&c->event, EV_WRITE,
+                     1); /* the owner hears of it like of any other success: later */
     } else if (errno != EINPROGRESS) {
         return -conn_errno(errno);
     } else if (event_add(&c->event, NULL) != 0) {
@@ -206,13 +209,15 @@ int conn_read(struct conn *c, void *p, size_t cap, size_t *ret_n)
         n = recv(c->fd, p, cap, MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK ? -ERR_AGAIN : conn_break(c, conn_errno(errno));
+        return errno == EAGAIN || errno == EWOULDBLOCK ? -ERR_AGAIN
+                                                       : conn_break(c, conn_errno(errno));
     if (n == 0) {
         c->is_eof = true;
         conn_update_read(c);
         return -ERR_EOF;
     }
-    c->is_dry = (size_t)n < cap; /* saves the call that would only say EAGAIN; epoll reports what comes later */
+    c->is_dry = (size_t)n <
+                cap; /* saves the call that would only say EAGAIN; epoll reports what comes later */
     c->in_bytes += (size_t)n;
     *ret_n = (size_t)n;
     return 0;
@@ -378,7 +383,8 @@ void conn_shutdown(struct conn *c)
     conn_finish_shutdown(c);
 }
 
-/* The order matters: the farewell needs the socket, and libevent must forget the descriptor before its number is used again. */
+/* The order matters: the farewell needs the socket, and libevent must forget the descriptor before
+ * its number is used again. */
 void conn_close(struct conn *c)
 {
     if (c->fd < 0)

@@ -10,7 +10,8 @@
 
 /* ERR_x (positive) for the errno of a socket call. */
 int conn_errno(int errnum);
-/* Sends raw bytes, in order after what waits in c->out; keeps what the kernel does not take. Marks the conn broken on errors. */
+/* Sends raw bytes, in order after what waits in c->out; keeps what the kernel does not take. Marks
+ * the conn broken on errors. */
 int conn_raw_write(struct conn *c, const struct iovec *iov, int n_iov);
 /* Adds or removes the read event as the flags want it. */
 void conn_update_read(struct conn *c);
@@ -30,5 +31,6 @@ int conn_tls_read(struct conn *c, void *p, size_t cap, size_t *ret_n);
 int conn_tls_send(struct conn *c, const void *p, size_t n);
 /* Queues close_notify once. */
 void conn_tls_bye(struct conn *c);
-/* Makes `readable` run in the next turn when decrypted or raw bytes wait here, where epoll cannot see them. */
+/* Makes `readable` run in the next turn when decrypted or raw bytes wait here, where epoll cannot
+ * see them. */
 void conn_tls_rearm(struct conn *c);

@@ -9,7 +9,8 @@
 #define RECORD_MAX 16384
 #define HANDSHAKE_RETRIES_MAX 16 /* warning alerts and the like in one turn */
 
-/* Only the last reader's bytes lie in the loop's buffer: whoever comes next moves them to their owner. */
+/* Only the last reader's bytes lie in the loop's buffer: whoever comes next moves them to their
+ * owner. */
 static void tls_io_evict(struct loop_tls_io *io)
 {
     struct conn_tls *owner = io->in_owner;
@@ -91,12 +92,14 @@ static int tls_batch_flush(struct conn *c, struct loop_tls_io *io)
     return iov.iov_len > 0 ? conn_raw_write(c, &iov, 1) : 0;
 }
 
-/* Takes everything always (what the kernel refuses waits in c->out), so GnuTLS never sees EAGAIN and never has to be called again for the same record. */
+/* Takes everything always (what the kernel refuses waits in c->out), so GnuTLS never sees EAGAIN
+ * and never has to be called again for the same record. */
 static ssize_t tls_push(gnutls_transport_ptr_t ptr, const giovec_t *vec, int n_vec)
 {
     struct conn *c = ptr;
     struct conn_tls *t = c->tls;
-    const struct iovec *iov = (const struct iovec *)vec; /* giovec_t is struct iovec by definition */
+    const struct iovec *iov =
+        (const struct iovec *)vec; /* giovec_t is struct iovec by definition */
     size_t total = 0;
     int err = 0;
     for (int i = 0; i < n_vec; i++)
@@ -128,7 +131,8 @@ static int tls_pull_timeout(gnutls_transport_ptr_t ptr, unsigned ms)
 
 static bool tls_has_pending(const struct conn_tls *t)
 {
-    return t->is_closed || t->read_error || tls_raw_pending(t) > 0 || gnutls_record_check_pending(t->session) > 0;
+    return t->is_closed || t->read_error || tls_raw_pending(t) > 0 ||
+           gnutls_record_check_pending(t->session) > 0;
 }
 
 void conn_tls_rearm(struct conn *c)
@@ -267,7 +271,8 @@ static void tls_handshake_done(struct conn *c)
     struct conn_tls *t = c->tls;
     c->is_securing = false;
     conn_tls_judge(t);
-    if (t->server && tls_server_has_tickets(t->server) && gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_3)
+    if (t->server && tls_server_has_tickets(t->server) &&
+        gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_3)
         (void)gnutls_session_ticket_send(t->session, 1, 0);
     if (t->client && gnutls_protocol_get_version(t->session) != GNUTLS_TLS1_3)
         tls_keep_ticket(t);
@@ -285,7 +290,8 @@ void conn_tls_handshake(struct conn *c)
     c->is_corked = true;
     do
         rc = gnutls_handshake(c->tls->session);
-    while (rc < 0 && rc != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(rc) && tries++ < HANDSHAKE_RETRIES_MAX);
+    while (rc < 0 && rc != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(rc) &&
+           tries++ < HANDSHAKE_RETRIES_MAX);
     if (rc != 0 && rc != GNUTLS_E_AGAIN) {
         tls_handshake_failed(c, rc);
         return;
@@ -305,7 +311,8 @@ void conn_tls_handshake(struct conn *c)
     }
 }
 
-/* Where a read ends without data: 0 = go on later, else ERR_x. Renegotiation is refused outright: it is old, dangerous, and gone in TLS 1.3. */
+/* Where a read ends without data: 0 = go on later, else ERR_x. Renegotiation is refused outright:
+ * it is old, dangerous, and gone in TLS 1.3. */
 static int tls_read_failed(struct conn_tls *t, int rc)
 {
     if (rc == GNUTLS_E_REHANDSHAKE) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* What is known about a TLS session: facts for logs and auth servers, peer certificate, why it failed. */
+/* What is known about a TLS session: facts for logs and auth servers, peer certificate, why it
+ * failed. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,7 +42,9 @@ static int explain_verify(struct conn_tls *t)
     unsigned status = gnutls_session_get_verify_cert_status(t->session);
     conn_tls_set_error(t, "%s", tls_status_text(status));
     /* Only a certificate that is good but for its name is "for another name". */
-    return (status & ~(unsigned)(GNUTLS_CERT_INVALID | GNUTLS_CERT_UNEXPECTED_OWNER)) == 0 ? ERR_TLS_NAME : ERR_TLS_VERIFY;
+    return (status & ~(unsigned)(GNUTLS_CERT_INVALID | GNUTLS_CERT_UNEXPECTED_OWNER)) == 0
+               ? ERR_TLS_NAME
+               : ERR_TLS_VERIFY;
 }
 
 int conn_tls_explain(struct conn_tls *t, int rc)
@@ -61,7 +64,8 @@ int conn_tls_explain(struct conn_tls *t, int rc)
     conn_tls_set_error(t, "%s", text);
     if (rc == GNUTLS_E_MEMORY_ERROR)
         return ERR_NOMEM;
-    bool is_closed = rc == GNUTLS_E_PREMATURE_TERMINATION || rc == GNUTLS_E_PULL_ERROR || rc == GNUTLS_E_PUSH_ERROR;
+    bool is_closed = rc == GNUTLS_E_PREMATURE_TERMINATION || rc == GNUTLS_E_PULL_ERROR ||
+                     rc == GNUTLS_E_PUSH_ERROR;
     return is_closed ? ERR_CLOSED : ERR_TLS;
 }
 
@@ -71,7 +75,8 @@ void conn_tls_judge(struct conn_tls *t)
     if (t->server)
         tls_server_verify(t->server, t->session, &v);
     else if (tls_client_is_verified(t->client))
-        v.verify = TLS_VERIFY_SUCCESS; /* else the handshake had failed; a resumed session was verified when its ticket was kept */
+        v.verify = TLS_VERIFY_SUCCESS; /* else the handshake had failed; a resumed session was
+                                          verified when its ticket was kept */
     t->verify = (uint8_t)v.verify;
     t->is_only_untrusted = v.is_only_untrusted;
     if (v.error[0])
@@ -83,7 +88,8 @@ static void info_sni(const struct conn_tls *t, struct tls_info *ret)
     char name[sizeof(ret->sni)];
     size_t n = sizeof(name);
     unsigned type;
-    if (t->server && gnutls_server_name_get(t->session, name, &n, &type, 0) == 0 && type == GNUTLS_NAME_DNS)
+    if (t->server && gnutls_server_name_get(t->session, name, &n, &type, 0) == 0 &&
+        type == GNUTLS_NAME_DNS)
         (void)str_copy(ret->sni, sizeof(ret->sni), str_of(name));
 }
 
@@ -96,8 +102,10 @@ bool conn_tls_info(const struct conn *c, struct tls_info *ret)
         return false;
     *ret = (struct tls_info){.verify = t->verify, .is_only_untrusted = t->is_only_untrusted};
     ret->is_resumed = gnutls_session_is_resumed(t->session) != 0;
-    (void)str_copy(ret->version, sizeof(ret->version), str_of(tls_version_name(gnutls_protocol_get_version(t->session))));
-    (void)str_copy(ret->cipher, sizeof(ret->cipher), str_of(tls_cipher_name(gnutls_ciphersuite_get(t->session))));
+    (void)str_copy(ret->version, sizeof(ret->version),
+                   str_of(tls_version_name(gnutls_protocol_get_version(t->session))));
+    (void)str_copy(ret->cipher, sizeof(ret->cipher),
+                   str_of(tls_cipher_name(gnutls_ciphersuite_get(t->session))));
     if (gnutls_alpn_get_selected_protocol(t->session, &alpn) == 0)
         (void)str_copy(ret->alpn, sizeof(ret->alpn), str_n(alpn.data, alpn.size));
     info_sni(t, ret);
@@ -112,7 +120,8 @@ bool conn_tls_info(const struct conn *c, struct tls_info *ret)
 int conn_peer_cert(const struct conn *c, struct tls_peer_cert *ret)
 {
     unsigned n = 0;
-    const gnutls_datum_t *list = c->tls && !c->is_securing ? gnutls_certificate_get_peers(c->tls->session, &n) : NULL;
+    const gnutls_datum_t *list =
+        c->tls && !c->is_securing ? gnutls_certificate_get_peers(c->tls->session, &n) : NULL;
     return list && n > 0 ? tls_cert_details(&list[0], ret) : -ERR_NOT_FOUND;
 }
 
@@ -126,7 +135,8 @@ int conn_channel_binding(const struct conn *c, struct buf *out, const char **ret
     bool is_13 = gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_3;
     if (!is_13 && !gnutls_session_ext_master_secret_status(t->session))
         return -ERR_UNSUPPORTED;
-    int rc = gnutls_session_channel_binding(t->session, is_13 ? GNUTLS_CB_TLS_EXPORTER : GNUTLS_CB_TLS_UNIQUE, &cb);
+    int rc = gnutls_session_channel_binding(
+        t->session, is_13 ? GNUTLS_CB_TLS_EXPORTER : GNUTLS_CB_TLS_UNIQUE, &cb);
     if (rc < 0)
         return -ERR_UNSUPPORTED;
     int err = buf_append(out, cb.data, cb.size);

@@ -10,14 +10,14 @@ struct conn_tls {
     gnutls_session_t session;
     struct tls_server *server; /* one of the two */
     struct tls_client *client;
-    char *host;      /* client: name of the peer; NULL once its ticket was kept */
-    char *error;     /* text of the last failure */
+    char *host;  /* client: name of the peer; NULL once its ticket was kept */
+    char *error; /* text of the last failure */
     char *verify_error;
-    struct buf rest;  /* ciphertext read ahead, when the loop's buffer was needed for another conn */
+    struct buf rest; /* ciphertext read ahead, when the loop's buffer was needed for another conn */
     struct buf early; /* plaintext sent during the handshake */
     struct loop_deferred again;
-    uint8_t verify;      /* enum tls_verify of the peer */
-    uint8_t read_error;  /* ERR_x to be returned by the next conn_read */
+    uint8_t verify;     /* enum tls_verify of the peer */
+    uint8_t read_error; /* ERR_x to be returned by the next conn_read */
     bool is_only_untrusted : 1;
     bool is_raw_eof : 1; /* FIN was read */
     bool is_closed : 1;  /* end of the plaintext, to be returned by the next conn_read */
@@ -26,7 +26,8 @@ struct conn_tls {
 };
 
 /* Keeps a text for conn_tls_error. */
-void conn_tls_set_error(struct conn_tls *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void conn_tls_set_error(struct conn_tls *t, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Judges the peer's certificate after a server handshake; copies what conn_tls_info tells later. */
 void conn_tls_judge(struct conn_tls *t);
 /* Maps the return code of a failed handshake to ERR_x (positive) and keeps its text. */

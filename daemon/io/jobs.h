@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* A few threads that run what blocks (password hashing, SQLite, files), so that no loop ever does. */
+/* A few threads that run what blocks (password hashing, SQLite, files), so that no loop ever does.
+ */
 #pragma once
 
 #include "base/err.h"
@@ -7,7 +8,8 @@
 
 struct jobs;
 
-/* Embed first. run executes on a job thread; done on the thread whose mailbox was given, and owns (frees) the job. */
+/* Embed first. run executes on a job thread; done on the thread whose mailbox was given, and owns
+ * (frees) the job. */
 struct job {
     struct mail mail; /* private */
     struct mailbox *reply;
@@ -20,7 +22,8 @@ struct job {
 int jobs_new(unsigned n, size_t max_queue, struct jobs **ret) NODISCARD;
 /* Waits for the running jobs, drops the queued ones. */
 void jobs_free(struct jobs *p);
-/* Queues a job (fair, first in first out). -ERR_BUSY when the queue is full: the job stays the caller's. Thread: any. */
+/* Queues a job (fair, first in first out). -ERR_BUSY when the queue is full: the job stays the
+ * caller's. Thread: any. */
 int jobs_post(struct jobs *p, struct job *j) NODISCARD;
 /* Jobs that wait or run now. */
 size_t jobs_pending(struct jobs *p);

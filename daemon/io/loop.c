@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Event loop: one libevent base and what surrounds each of its turns: timers, mail, deferred work. */
+/* Event loop: one libevent base and what surrounds each of its turns: timers, mail, deferred work.
+ */
 #include "io/loop.h"
 
 #include <event2/event.h>
@@ -42,7 +43,8 @@ static void on_mail(evutil_socket_t fd, short what, void *arg)
     l->has_mail = true;
 }
 
-/* The changelist joins the epoll_ctl calls of a turn; descriptors that are closed with changes pending are sorted out by libevent (ENOENT, EBADF). */
+/* The changelist joins the epoll_ctl calls of a turn; descriptors that are closed with changes
+ * pending are sorted out by libevent (ENOENT, EBADF). */
 static struct event_base *loop_base_new(void)
 {
     struct event_config *cfg = event_config_new();
@@ -122,7 +124,8 @@ void loop_free(struct loop *l)
     free(l);
 }
 
-/* Timers that a callback cancels or sets anew while they wait in `expired` leave that list, so they do not run. */
+/* Timers that a callback cancels or sets anew while they wait in `expired` leave that list, so they
+ * do not run. */
 static void loop_run_timers(struct loop *l)
 {
     struct list expired;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* One thread's event loop: libevent, coarse timers, work deferred to the end of the turn, and the thread's mailbox. */
+/* One thread's event loop: libevent, coarse timers, work deferred to the end of the turn, and the
+ * thread's mailbox. */
 #pragma once
 
 #include <stdint.h>
@@ -22,7 +23,8 @@ int loop_run(struct loop *l) NODISCARD;
 void loop_stop(struct loop *l);
 /* Monotonic ms, read once per turn (cheap). */
 uint64_t loop_now_ms(const struct loop *l);
-/* Monotonic ms of the last finished turn (0 before the first). An idle loop turns at least every LOOP_HEARTBEAT_MS. Thread: any (relaxed atomic). */
+/* Monotonic ms of the last finished turn (0 before the first). An idle loop turns at least every
+ * LOOP_HEARTBEAT_MS. Thread: any (relaxed atomic). */
 uint64_t loop_heartbeat_ms(const struct loop *l);
 /* Count of finished turns. Thread: any (relaxed atomic). */
 uint64_t loop_turns(const struct loop *l);
@@ -33,7 +35,8 @@ struct mailbox *loop_mailbox(struct loop *l);
 char *loop_scratch(struct loop *l);
 #define LOOP_SCRATCH_BYTES (256 * 1024)
 
-/* Coarse timer (250 ms wheel): embed, loop_timer_init once, then set, move, cancel at will. Setting it later again costs a store. */
+/* Coarse timer (250 ms wheel): embed, loop_timer_init once, then set, move, cancel at will. Setting
+ * it later again costs a store. */
 struct loop_timer {
     struct wheel_timer wheel;
     void (*fn)(struct loop_timer *t);
@@ -43,13 +46,15 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms);
 /* Harmless when it is not set; the timer does not run even when it is due in this turn. */
 void loop_timer_cancel(struct loop *l, struct loop_timer *t);
 
-/* Something to do once at the end of this turn, after all callbacks: objects die here. Embed, list_init(&d.link) once. */
+/* Something to do once at the end of this turn, after all callbacks: objects die here. Embed,
+ * list_init(&d.link) once. */
 struct loop_deferred {
     struct list link;
     void (*fn)(struct loop_deferred *d);
 };
 void loop_defer(struct loop *l, struct loop_deferred *d);
-/* The same in the next turn, which then does not wait for events: for work that was cut short so that others get their turn. */
+/* The same in the next turn, which then does not wait for events: for work that was cut short so
+ * that others get their turn. */
 void loop_again(struct loop *l, struct loop_deferred *d);
 /* Takes it back from loop_defer or loop_again; harmless when it is in neither. */
 void loop_undefer(struct loop_deferred *d);

@@ -65,7 +65,8 @@ int mailbox_fd(const struct mailbox *b)
     return b->fd;
 }
 
-/* The bell is rung under the mutex: a receiver that frees the mailbox because of this very mail must not find the sender still writing. */
+/* The bell is rung under the mutex: a receiver that frees the mailbox because of this very mail
+ * must not find the sender still writing. */
 void mailbox_post(struct mailbox *b, struct mail *m)
 {
     pthread_mutex_lock(&b->mutex);

@@ -5,16 +5,18 @@
 #include "base/err.h"
 #include "base/list.h"
 
-/* Embed first in a message. The sender gives it away with mailbox_post; the receiver's fn owns and frees it. */
+/* Embed first in a message. The sender gives it away with mailbox_post; the receiver's fn owns and
+ * frees it. */
 struct mail {
     struct list link;
     void (*fn)(struct mail *m, void *owner); /* runs on the receiving thread; owner is the loop's */
-    void (*drop)(struct mail *m);            /* when it can no longer be delivered; NULL = free(m) */
+    void (*drop)(struct mail *m); /* when it can no longer be delivered; NULL = free(m) */
 };
 
 struct mailbox;
 
-/* Delivers m. Thread: any. Never fails; after mailbox_close m is dropped at once. One wake-up for any number of pending mails. */
+/* Delivers m. Thread: any. Never fails; after mailbox_close m is dropped at once. One wake-up for
+ * any number of pending mails. */
 void mailbox_post(struct mailbox *b, struct mail *m);
 /* Refuses and drops everything from now on. Thread: any. */
 void mailbox_close(struct mailbox *b);
@@ -27,5 +29,6 @@ int mailbox_new(struct mailbox **ret) NODISCARD;
 void mailbox_free(struct mailbox *b);
 /* Descriptor that is readable while mail waits. Thread: any. */
 int mailbox_fd(const struct mailbox *b);
-/* Runs the fn of every mail that waits now, in order of arrival; mail posted meanwhile is for the next call. Thread: the receiver. */
+/* Runs the fn of every mail that waits now, in order of arrival; mail posted meanwhile is for the
+ * next call. Thread: the receiver. */
 void mailbox_run(struct mailbox *b, void *owner);

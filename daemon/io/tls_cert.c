@@ -38,14 +38,16 @@ const char *tls_status_text(unsigned status)
     return "certificate verification failed";
 }
 
-/* GnuTLS writes EMAIL where OpenSSL writes emailAddress; both start an RDN, so only such places are touched. */
+/* GnuTLS writes EMAIL where OpenSSL writes emailAddress; both start an RDN, so only such places are
+ * touched. */
 static char *dn_text(const gnutls_datum_t *dn)
 {
     struct buf b = BUF_INIT;
     const char *p = (const char *)dn->data;
     int err = buf_append(&b, "", 0);
     for (size_t i = 0; err == 0 && i < dn->size; i++) {
-        bool is_start = i == 0 || ((p[i - 1] == ',' || p[i - 1] == '+') && (i < 2 || p[i - 2] != '\\'));
+        bool is_start =
+            i == 0 || ((p[i - 1] == ',' || p[i - 1] == '+') && (i < 2 || p[i - 2] != '\\'));
         if (is_start && dn->size - i > 6 && memcmp(p + i, "EMAIL=", 6) == 0) {
             err = buf_append_c(&b, "emailAddress=");
             i += 5;
@@ -59,7 +61,8 @@ static char *dn_text(const gnutls_datum_t *dn)
     return NULL;
 }
 
-static char *cert_dn(gnutls_x509_crt_t crt, int (*get)(gnutls_x509_crt_t, gnutls_datum_t *, unsigned))
+static char *cert_dn(gnutls_x509_crt_t crt,
+                     int (*get)(gnutls_x509_crt_t, gnutls_datum_t *, unsigned))
 {
     gnutls_datum_t dn = {0};
     if (get(crt, &dn, 0) < 0)

@@ -10,7 +10,8 @@
 #include "io/tls_priv.h"
 
 #define CACHE_HOSTS_MAX 256
-#define CACHE_REFRESH_MS (60 * UINT64_C(1000))      /* a resumed session renews an entry older than this */
+#define CACHE_REFRESH_MS                                                                           \
+    (60 * UINT64_C(1000)) /* a resumed session renews an entry older than this */
 #define CACHE_VALID_MS (6 * 3600 * UINT64_C(1000)) /* older ones are not offered */
 #define HOST_MAX 255
 
@@ -63,10 +64,13 @@ static int load_trust(struct tls_client *t, const char *ca_file, char **ret_erro
     if (ca_file)
         return tls_load_ca(t->cred, ca_file, ret_error);
     int rc = gnutls_certificate_set_x509_system_trust(t->cred);
-    return rc < 0 ? tls_fail(ret_error, -ERR_TLS, "cannot load the system's CA certificates: %s", gnutls_strerror(rc)) : 0;
+    return rc < 0 ? tls_fail(ret_error, -ERR_TLS, "cannot load the system's CA certificates: %s",
+                             gnutls_strerror(rc))
+                  : 0;
 }
 
-static int tls_client_load(struct tls_client *t, const struct tls_client_spec *spec, char **ret_error)
+static int tls_client_load(struct tls_client *t, const struct tls_client_spec *spec,
+                           char **ret_error)
 {
     int index = 0;
     t->is_verified = spec->is_verified;
@@ -78,7 +82,9 @@ static int tls_client_load(struct tls_client *t, const struct tls_client_spec *s
     if (err == 0)
         err = load_trust(t, spec->ca_file, ret_error);
     if (err == 0 && spec->cert_file)
-        err = tls_load_pair(t->cred, spec->cert_file, spec->key_file ? spec->key_file : spec->cert_file, NULL, &index, ret_error);
+        err = tls_load_pair(t->cred, spec->cert_file,
+                            spec->key_file ? spec->key_file : spec->cert_file, NULL, &index,
+                            ret_error);
     return err;
 }
 
@@ -142,7 +148,8 @@ static bool is_worth_saving(struct tls_client *t, const char *host, gnutls_sessi
 {
     pthread_mutex_lock(&t->mutex);
     const struct cache_entry *e = map_get(&t->cache, str_of(host));
-    bool is_worth = !e || !gnutls_session_is_resumed(session) || clock_ms() - e->saved_ms >= CACHE_REFRESH_MS;
+    bool is_worth =
+        !e || !gnutls_session_is_resumed(session) || clock_ms() - e->saved_ms >= CACHE_REFRESH_MS;
     pthread_mutex_unlock(&t->mutex);
     return is_worth && strlen(host) <= HOST_MAX;
 }
@@ -187,10 +194,12 @@ int tls_client_session(struct tls_client *t, const char *host, gnutls_session_t 
 {
     gnutls_session_t s;
     /* One key share (X25519) instead of one per kind of group: half the key generation. */
-    if (gnutls_init(&s, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_KEY_SHARE_TOP) < 0)
+    if (gnutls_init(&s, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_KEY_SHARE_TOP) <
+        0)
         return -ERR_NOMEM;
     int err = set_sni(s, host);
-    if (gnutls_priority_set(s, t->priority) < 0 || gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->cred) < 0)
+    if (gnutls_priority_set(s, t->priority) < 0 ||
+        gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->cred) < 0)
         err = -ERR_TLS;
     if (err == 0 && t->alpn) {
         const gnutls_datum_t name = {(unsigned char *)t->alpn, (unsigned)strlen(t->alpn)};

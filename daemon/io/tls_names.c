@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Names of cipher suites and versions as OpenSSL spells them: auth servers written for nginx compare them. */
+/* Names of cipher suites and versions as OpenSSL spells them: auth servers written for nginx
+ * compare them. */
 #include "io/tls_names.h"
 
 #include <stdlib.h>
@@ -7,7 +8,8 @@
 
 #include "base/cleanup.h"
 
-/* TLS 1.2 suites: IANA name, OpenSSL name; sorted by the first. TLS 1.3 suites have one name everywhere. */
+/* TLS 1.2 suites: IANA name, OpenSSL name; sorted by the first. TLS 1.3 suites have one name
+ * everywhere. */
 static const struct tls_cipher_name {
     const char *iana, *openssl;
 } CIPHERS[] = {
@@ -75,7 +77,8 @@ static int compare(const void *key, const void *row)
 
 const char *tls_cipher_name(const char *iana)
 {
-    const struct tls_cipher_name *row = bsearch(iana, CIPHERS, ARRAY_LEN(CIPHERS), sizeof(CIPHERS[0]), compare);
+    const struct tls_cipher_name *row =
+        bsearch(iana, CIPHERS, ARRAY_LEN(CIPHERS), sizeof(CIPHERS[0]), compare);
     return row ? row->openssl : iana;
 }
 

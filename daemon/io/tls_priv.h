@@ -6,7 +6,8 @@
 
 #include "io/tls.h"
 
-/* tls_load.c: pieces that both sides load. Errors: -ERR_IO (file), -ERR_TLS (content), with a sentence in *ret_error. */
+/* tls_load.c: pieces that both sides load. Errors: -ERR_IO (file), -ERR_TLS (content), with a
+ * sentence in *ret_error. */
 
 /* Built-in priority string. */
 extern const char TLS_DEFAULT_PRIORITY[];
@@ -14,11 +15,14 @@ extern const char TLS_DEFAULT_PRIORITY[];
 /* One shared priority set: parsing the string for each session would cost 8 KB a session. */
 int tls_load_priority(const char *priority, gnutls_priority_t *ret, char **ret_error) NODISCARD;
 /* Whole file; free with gnutls_free(ret->data), after wiping when it is secret. */
-int tls_load_file(const char *path, const char *what, gnutls_datum_t *ret, char **ret_error) NODISCARD;
-/* Adds a chain and its key; index is set for tls_load_ocsp. */
-int tls_load_pair(gnutls_certificate_credentials_t cred, const char *cert_file, const char *key_file, const char *password_file, int *ret_index,
+int tls_load_file(const char *path, const char *what, gnutls_datum_t *ret,
                   char **ret_error) NODISCARD;
-int tls_load_ca(gnutls_certificate_credentials_t cred, const char *ca_file, char **ret_error) NODISCARD;
+/* Adds a chain and its key; index is set for tls_load_ocsp. */
+int tls_load_pair(gnutls_certificate_credentials_t cred, const char *cert_file,
+                  const char *key_file, const char *password_file, int *ret_index,
+                  char **ret_error) NODISCARD;
+int tls_load_ca(gnutls_certificate_credentials_t cred, const char *ca_file,
+                char **ret_error) NODISCARD;
 /* Formats *ret_error and returns err. */
 int tls_fail(char **ret_error, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
@@ -34,14 +38,17 @@ struct tls_verdict {
     bool is_only_untrusted;
     char error[128];
 };
-void tls_server_verify(const struct tls_server *t, gnutls_session_t session, struct tls_verdict *ret);
+void tls_server_verify(const struct tls_server *t, gnutls_session_t session,
+                       struct tls_verdict *ret);
 
 /* tls_client.c */
 
-/* A configured session to one host, with resumption data when there is some. host must live until the handshake is over. */
+/* A configured session to one host, with resumption data when there is some. host must live until
+ * the handshake is over. */
 int tls_client_session(struct tls_client *t, const char *host, gnutls_session_t *ret) NODISCARD;
 bool tls_client_is_verified(const struct tls_client *t);
-/* Keeps the session's resumption data when what is kept is missing or old. Call when there is a ticket (TLS 1.3) or after the handshake (TLS 1.2). */
+/* Keeps the session's resumption data when what is kept is missing or old. Call when there is a
+ * ticket (TLS 1.3) or after the handshake (TLS 1.2). */
 void tls_client_save(struct tls_client *t, const char *host, gnutls_session_t session);
 /* Forgets what failed. */
 void tls_client_forget(struct tls_client *t, const char *host);

@@ -9,7 +9,8 @@
 #include "base/str.h"
 #include "io/tls_priv.h"
 
-/* GnuTLS derives a new ticket key from the master every few hours; the master itself lives this long. Older tickets end in a full handshake. */
+/* GnuTLS derives a new ticket key from the master every few hours; the master itself lives this
+ * long. Older tickets end in a full handshake. */
 #define TICKET_MASTER_MS (24 * 3600 * UINT64_C(1000))
 
 struct tls_server {
@@ -54,8 +55,11 @@ static int load_ocsp(struct tls_server *t, const char *path, int index, char **r
         return err;
     bool is_pem = probe.size > 10 && memcmp(probe.data, "-----BEGIN", 10) == 0;
     gnutls_free(probe.data);
-    int rc = gnutls_certificate_set_ocsp_status_request_file2(t->cred, path, (unsigned)index, is_pem ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER);
-    return rc < 0 ? tls_fail(ret_error, -ERR_TLS, "cannot use OCSP response %s: %s", path, gnutls_strerror(rc)) : 0;
+    int rc = gnutls_certificate_set_ocsp_status_request_file2(
+        t->cred, path, (unsigned)index, is_pem ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER);
+    return rc < 0 ? tls_fail(ret_error, -ERR_TLS, "cannot use OCSP response %s: %s", path,
+                             gnutls_strerror(rc))
+                  : 0;
 }
 
 static int load_dh(struct tls_server *t, const char *path, char **ret_error)
@@ -69,16 +73,20 @@ static int load_dh(struct tls_server *t, const char *path, char **ret_error)
         rc = gnutls_dh_params_import_pkcs3(t->dh, &pem, GNUTLS_X509_FMT_PEM);
     gnutls_free(pem.data);
     if (rc < 0)
-        return tls_fail(ret_error, -ERR_TLS, "cannot use DH parameters %s: %s", path, gnutls_strerror(rc));
+        return tls_fail(ret_error, -ERR_TLS, "cannot use DH parameters %s: %s", path,
+                        gnutls_strerror(rc));
     gnutls_certificate_set_dh_params(t->cred, t->dh);
     return 0;
 }
 
-static int load_client_auth(struct tls_server *t, const struct tls_server_spec *spec, char **ret_error)
+static int load_client_auth(struct tls_server *t, const struct tls_server_spec *spec,
+                            char **ret_error)
 {
-    bool is_ca_needed = spec->client_auth == TLS_CLIENT_AUTH_OPTIONAL || spec->client_auth == TLS_CLIENT_AUTH_REQUIRED;
+    bool is_ca_needed = spec->client_auth == TLS_CLIENT_AUTH_OPTIONAL ||
+                        spec->client_auth == TLS_CLIENT_AUTH_REQUIRED;
     if (is_ca_needed && !spec->client_ca_file)
-        return tls_fail(ret_error, -ERR_TLS, "client certificates cannot be verified without a client CA file");
+        return tls_fail(ret_error, -ERR_TLS,
+                        "client certificates cannot be verified without a client CA file");
     int err = spec->client_ca_file ? tls_load_ca(t->cred, spec->client_ca_file, ret_error) : 0;
     if (err == 0 && spec->client_crl_file) {
         gnutls_datum_t pem = {0};
@@ -88,14 +96,16 @@ static int load_client_auth(struct tls_server *t, const struct tls_server_spec *
         int rc = gnutls_certificate_set_x509_crl_mem(t->cred, &pem, GNUTLS_X509_FMT_PEM);
         gnutls_free(pem.data);
         if (rc <= 0)
-            err = tls_fail(ret_error, -ERR_TLS, "no usable list in CRL file %s: %s", spec->client_crl_file, rc < 0 ? gnutls_strerror(rc) : "it is empty");
+            err = tls_fail(ret_error, -ERR_TLS, "no usable list in CRL file %s: %s",
+                           spec->client_crl_file, rc < 0 ? gnutls_strerror(rc) : "it is empty");
     }
     t->client_auth = spec->client_auth;
     t->verify_depth = spec->verify_depth ? spec->verify_depth : 1;
     return err;
 }
 
-static int tls_server_load(struct tls_server *t, const struct tls_server_spec *spec, char **ret_error)
+static int tls_server_load(struct tls_server *t, const struct tls_server_spec *spec,
+                           char **ret_error)
 {
     int index = 0;
     if (spec->n_certs == 0)
@@ -107,7 +117,8 @@ static int tls_server_load(struct tls_server *t, const struct tls_server_spec *s
     int err = tls_load_priority(spec->priority, &t->priority, ret_error);
     for (size_t i = 0; err == 0 && i < spec->n_certs; i++) {
         const struct tls_cert_spec *cert = &spec->certs[i];
-        err = tls_load_pair(t->cred, cert->cert_file, cert->key_file, spec->password_file, &index, ret_error);
+        err = tls_load_pair(t->cred, cert->cert_file, cert->key_file, spec->password_file, &index,
+                            ret_error);
         if (err == 0 && cert->ocsp_file)
             err = load_ocsp(t, cert->ocsp_file, index, ret_error);
     }
@@ -178,7 +189,8 @@ static int enable_tickets(struct tls_server *t, gnutls_session_t session)
     return err;
 }
 
-/* The old one's mutex is not held together with the new one's: two reloads at once must not wait for each other. */
+/* The old one's mutex is not held together with the new one's: two reloads at once must not wait
+ * for each other. */
 void tls_server_inherit_tickets(struct tls_server *t, const struct tls_server *old)
 {
     struct tls_server *from = (struct tls_server *)old; /* only its mutex changes */
@@ -204,13 +216,15 @@ void tls_server_inherit_tickets(struct tls_server *t, const struct tls_server *o
 int tls_server_session(struct tls_server *t, const char *alpn, gnutls_session_t *ret)
 {
     gnutls_session_t s;
-    unsigned flags = GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_AUTO_SEND_TICKET;
+    unsigned flags =
+        GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_NO_AUTO_SEND_TICKET;
     if (!t->has_tickets)
         flags |= GNUTLS_NO_TICKETS;
     if (gnutls_init(&s, flags) < 0)
         return -ERR_NOMEM;
     int err = 0;
-    if (gnutls_priority_set(s, t->priority) < 0 || gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->cred) < 0)
+    if (gnutls_priority_set(s, t->priority) < 0 ||
+        gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->cred) < 0)
         err = -ERR_TLS;
     if (err == 0 && alpn) {
         const gnutls_datum_t name = {(unsigned char *)alpn, (unsigned)strlen(alpn)};
@@ -223,24 +237,29 @@ int tls_server_session(struct tls_server *t, const char *alpn, gnutls_session_t 
         gnutls_deinit(s);
         return err;
     }
-    /* Requested, never required: a refusal is said in the mail protocol, which clients show to people. */
-    gnutls_certificate_server_set_request(s, t->client_auth == TLS_CLIENT_AUTH_OFF ? GNUTLS_CERT_IGNORE : GNUTLS_CERT_REQUEST);
+    /* Requested, never required: a refusal is said in the mail protocol, which clients show to
+     * people. */
+    gnutls_certificate_server_set_request(
+        s, t->client_auth == TLS_CLIENT_AUTH_OFF ? GNUTLS_CERT_IGNORE : GNUTLS_CERT_REQUEST);
     *ret = s;
     return 0;
 }
 
-/* Longest allowed: the client's own certificate and `depth` issuers; a root that was sent along does not count. */
+/* Longest allowed: the client's own certificate and `depth` issuers; a root that was sent along
+ * does not count. */
 static bool is_chain_too_long(const gnutls_datum_t *list, unsigned n, unsigned depth)
 {
     gnutls_x509_crt_t last;
     if (n <= depth + 1 || gnutls_x509_crt_init(&last) < 0)
         return n > depth + 1;
-    bool is_root = gnutls_x509_crt_import(last, &list[n - 1], GNUTLS_X509_FMT_DER) == 0 && gnutls_x509_crt_check_issuer(last, last);
+    bool is_root = gnutls_x509_crt_import(last, &list[n - 1], GNUTLS_X509_FMT_DER) == 0 &&
+                   gnutls_x509_crt_check_issuer(last, last);
     gnutls_x509_crt_deinit(last);
     return n - (is_root ? 1 : 0) > depth + 1;
 }
 
-void tls_server_verify(const struct tls_server *t, gnutls_session_t session, struct tls_verdict *ret)
+void tls_server_verify(const struct tls_server *t, gnutls_session_t session,
+                       struct tls_verdict *ret)
 {
     unsigned n = 0, status = 0;
     *ret = (struct tls_verdict){.verify = TLS_VERIFY_NONE};
@@ -252,14 +271,16 @@ void tls_server_verify(const struct tls_server *t, gnutls_session_t session, str
         str_copy(ret->error, sizeof(ret->error), STR("certificate chain too long"));
         return;
     }
-    gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT};
+    gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
+                                     .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT};
     int rc = gnutls_certificate_verify_peers(session, &purpose, 1, &status);
     if (rc < 0) {
         str_copy(ret->error, sizeof(ret->error), str_of(gnutls_strerror(rc)));
     } else if (status == 0) {
         ret->verify = TLS_VERIFY_SUCCESS;
     } else {
-        ret->is_only_untrusted = (status & ~(unsigned)(GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNER_NOT_FOUND)) == 0;
+        ret->is_only_untrusted =
+            (status & ~(unsigned)(GNUTLS_CERT_INVALID | GNUTLS_CERT_SIGNER_NOT_FOUND)) == 0;
         str_copy(ret->error, sizeof(ret->error), str_of(tls_status_text(status)));
     }
 }

@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: ISC */
+/* Resolver: evdns queries joined per name, with a cache, the hosts file and forward-confirmed
+ * reverse lookups. */
+#include "io/resolver.h"
+
+#include <event2/dns.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "io/resolver_hosts.h"
+
+#define CACHE_MAX 1024
+#define ADDRS_MAX 64
+#define DEFAULT_TIMEOUT_MS 30000
+#define SECOND_FAMILY_MS 1000 /* how long addresses of one family wait for the other */
+#define TTL_MIN_MS 1000
+#define TTL_MAX_MS (24 * 3600 * UINT64_C(1000))
+#define FAILURE_MS 2000 /* a definite "no" is believed this long */
+#define ATTEMPTS 3
+
+/* A name or a reverse address: being looked up, or known. */
+struct entry {
+    struct resolver *resolver;
+    struct buf key;      /* 'h' + lower-case name, or 'r' + struct addr's ip */
+    struct list waiters; /* struct resolver_query.link */
+    struct list calls;   /* struct dns_call.link: outstanding */
+    struct loop_timer timer;
+    struct buf v4, v6;              /* struct addr */
+    char *name;                     /* reverse: confirmed name */
+    struct addr addr;               /* reverse: the question */
+    struct resolver_query *forward; /* reverse: the confirming lookup */
+    uint64_t expires_ms;
+    uint32_t ttl; /* lowest of the answers, seconds */
+    int err;
+    bool is_busy;
+    bool is_definite; /* the failure is the name's, not the network's */
+    bool is_timed_out;
+};
+
+/* One evdns request; outlives its entry until evdns calls back. */
+struct dns_call {
+    struct list link;
+    struct entry *entry; /* NULL = nobody waits any more */
+    struct resolver *resolver;
+};
+
+struct resolver_query {
+    struct list link; /* in the entry's waiters, or alone */
+    struct loop_deferred deferred;
+    struct entry *entry; /* while waiting; NULL when the answer is below */
+    struct list in_resolver;
+    void (*on_addrs)(void *arg, int err, const struct addr *addrs, size_t n);
+    void (*on_name)(void *arg, int err, const char *name);
+    void *arg;
+    int err;
+    struct buf addrs; /* copy for an answer at the end of the turn */
+    char *name;
+    bool is_definite;
+};
+
+struct resolver {
+    struct loop *loop;
+    struct evdns_base *dns;
+    struct resolver_hosts *hosts;
+    struct map entries;
+    struct list queries; /* all, by in_resolver */
+    uint64_t timeout_ms, valid_ms;
+    bool is_ipv4_off, is_ipv6_off, is_closed;
+    size_t n_calls; /* the memory stays until the last evdns callback */
+};
+
+static void entry_finish(struct entry *e);
+
+/* ---- life ---- */
+
+static pthread_once_t log_once = PTHREAD_ONCE_INIT;
+
+static void on_dns_log(int is_warning, const char *text)
+{
+    (void)is_warning;
+    log_say(LOG_LEVEL_DEBUG, "resolver: %s", text);
+}
+
+static void set_dns_log(void)
+{
+    evdns_set_log_fn(on_dns_log); /* global, and it would write to stderr */
+}
+
+static int add_servers(struct resolver *r, const struct resolver_spec *spec)
+{
+    char seconds[32];
+    /* Each attempt gets an equal part, so that a silent server leaves time for the others. */
+    uint64_t ms = r->timeout_ms / ATTEMPTS > 100 ? r->timeout_ms / ATTEMPTS : 100;
+    snprintf(seconds, sizeof(seconds), "%u.%03u", (unsigned)(ms / 1000), (unsigned)(ms % 1000));
+    if (!spec->name_servers) {
+        /* No resolv.conf: evdns uses the local host, as libc does. */
+        (void)evdns_base_resolv_conf_parse(r->dns, DNS_OPTIONS_ALL & ~DNS_OPTION_HOSTSFILE,
+                                           "/etc/resolv.conf");
+    }
+    for (size_t i = 0; spec->name_servers && spec->name_servers[i]; i++) {
+        if (evdns_base_nameserver_ip_add(r->dns, spec->name_servers[i]) != 0)
+            return -ERR_SYNTAX;
+    }
+    evdns_base_set_option(r->dns, "timeout:", seconds);
+    evdns_base_set_option(r->dns, "attempts:", "3");
+    return 0;
+}
+
+int resolver_new(struct loop *l, const struct resolver_spec *spec, struct resolver **ret)
+{
+    pthread_once(&log_once, set_dns_log);
+    struct resolver *r = calloc(1, sizeof(*r));
+    if (!r)
+        return -ERR_NOMEM;
+    list_init(&r->queries);
+    r->loop = l;
+    r->timeout_ms = spec->timeout_ms ? spec->timeout_ms : DEFAULT_TIMEOUT_MS;
+    r->valid_ms = spec->valid_ms;
+    r->is_ipv4_off = spec->is_ipv4_off;
+    r->is_ipv6_off = spec->is_ipv6_off;
+    r->dns = evdns_base_new(loop_base(l), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    int err = r->dns ? add_servers(r, spec) : -ERR_NOMEM;
+    if (err == 0)
+        err = resolver_hosts_new("/etc/hosts", &r->hosts);
+    if (err != 0) {
+        resolver_free(r);
+        return err;
+    }
+    *ret = r;
+    return 0;
+}
+
+static void query_free(struct resolver_query *q)
+{
+    list_del(&q->link);
+    list_del(&q->in_resolver);
+    loop_undefer(&q->deferred);
+    buf_fini(&q->addrs);
+    free(q->name);
+    free(q);
+}
+
+/* Its calls go on in evdns, for nobody. */
+static void entry_forget_calls(struct entry *e)
+{
+    while (!list_is_empty(&e->calls)) {
+        struct dns_call *call = LIST_ENTRY(e->calls.next, struct dns_call, link);
+        list_del(&call->link);
+        call->entry = NULL;
+    }
+}
+
+static void entry_free(struct entry *e)
+{
+    entry_forget_calls(e);
+    loop_timer_cancel(e->resolver->loop, &e->timer);
+    resolver_cancel(e->forward);
+    buf_fini(&e->key);
+    buf_fini(&e->v4);
+    buf_fini(&e->v6);
+    free(e->name);
+    free(e);
+}
+
+static void resolver_destroy(struct resolver *r)
+{
+    if (r->n_calls == 0)
+        free(r);
+}
+
+void resolver_free(struct resolver *r)
+{
+    size_t pos = 0;
+    struct str key;
+    void *value;
+    if (!r)
+        return;
+    while (map_next(&r->entries, &pos, &key, &value)) {
+        struct entry *e = value;
+        e->forward = NULL; /* in the list below */
+        entry_free(e);
+    }
+    map_fini(&r->entries);
+    while (!list_is_empty(&r->queries))
+        query_free(LIST_ENTRY(r->queries.next, struct resolver_query, in_resolver));
+    resolver_hosts_free(r->hosts);
+    r->is_closed = true;
+    if (r->dns)
+        evdns_base_free(r->dns, 1); /* every request still calls back, when the loop turns */
+    resolver_destroy(r);
+}
+
+/* ---- answers ---- */
+
+/* Hands an entry's result to one query, which ends here. */
+static void query_answer(struct resolver_query *q)
+{
+    size_t n = q->addrs.len / sizeof(struct addr);
+    if (q->on_name)
+        q->on_name(q->arg, q->err, q->err == 0 ? q->name : NULL);
+    else
+        q->on_addrs(q->arg, q->err, q->err == 0 ? (const struct addr *)buf_str(&q->addrs).p : NULL,
+                    q->err == 0 ? n : 0);
+    query_free(q);
+}
+
+static void on_query_deferred(struct loop_deferred *d)
+{
+    query_answer(CONTAINER_OF(d, struct resolver_query, deferred));
+}
+
+/* Copies the result: the entry may go before the callback runs. */
+static void query_take_result(struct resolver_query *q, const struct entry *e)
+{
+    q->entry = NULL;
+    q->err = e->err;
+    q->is_definite = e->is_definite;
+    if (e->err != 0)
+        return;
+    int err = buf_append_str(&q->addrs, buf_str(&e->v4));
+    if (err == 0)
+        err = buf_append_str(&q->addrs, buf_str(&e->v6));
+    if (e->name && !(q->name = str_dup_c(e->name)))
+        err = -ERR_NOMEM;
+    if (err != 0)
+        q->err = err;
+}
+
+/* Always at the end of the turn: callers never see their callback run inside the call that asked.
+ */
+static void query_settle(struct resolver_query *q, const struct entry *e)
+{
+    list_del(&q->link);
+    query_take_result(q, e);
+    loop_defer(e->resolver->loop, &q->deferred);
+}
+
+static struct resolver_query *query_new(struct resolver *r, void *arg)
+{
+    struct resolver_query *q = calloc(1, sizeof(*q));
+    if (!q)
+        return NULL;
+    list_init(&q->link);
+    list_init(&q->in_resolver);
+    list_init(&q->deferred.link);
+    q->deferred.fn = on_query_deferred;
+    q->arg = arg;
+    list_add_tail(&r->queries, &q->in_resolver);
+    return q;
+}
+
+void resolver_cancel(struct resolver_query *q)
+{
+    if (q)
+        query_free(q);
+}
+
+/* ---- entries ---- */
+
+static bool entry_is_fresh(const struct entry *e, uint64_t now_ms)
+{
+    return e->is_busy || now_ms < e->expires_ms;
+}
+
+/* Room for one more: what is stale goes; when nothing is, the first idle one. */
+static void entries_make_room(struct resolver *r)
+{
+    size_t pos = 0;
+    struct str key;
+    void *value;
+    uint64_t now_ms = loop_now_ms(r->loop);
+    for (int pass = 0; pass < 2 && r->entries.count >= CACHE_MAX; pass++) {
+        pos = 0;
+        while (map_next(&r->entries, &pos, &key, &value)) {
+            struct entry *e = value;
+            if (e->is_busy || (pass == 0 && entry_is_fresh(e, now_ms)))
+                continue;
+            map_del(&r->entries, buf_str(&e->key));
+            entry_free(e);
+            if (pass == 1)
+                break;
+        }
+    }
+}
+
+static void on_entry_timer(struct loop_timer *t)
+{
+    struct entry *e = CONTAINER_OF(t, struct entry, timer);
+    e->is_timed_out = e->v4.len + e->v6.len == 0;
+    entry_finish(e);
+}
+
+static struct entry *entry_new(struct resolver *r, const struct buf *key)
+{
+    entries_make_room(r);
+    struct entry *e = calloc(1, sizeof(*e));
+    if (!e)
+        return NULL;
+    e->resolver = r;
+    list_init(&e->waiters);
+    list_init(&e->calls);
+    loop_timer_init(&e->timer, on_entry_timer);
+    if (buf_append_str(&e->key, buf_str(key)) == 0 &&
+        map_put(&r->entries, buf_str(key), e, NULL) == 0)
+        return e;
+    buf_fini(&e->key);
+    free(e);
+    return NULL;
+}
+
+/* The usable entry of a key: known, busy, or made anew (then *ret_is_new). A stale one is emptied
+ * and used again. */
+static struct entry *entry_get(struct resolver *r, const struct buf *key, bool *ret_is_new)
+{
+    struct entry *e = map_get(&r->entries, buf_str(key));
+    *ret_is_new = !e || !entry_is_fresh(e, loop_now_ms(r->loop));
+    if (!e)
+        e = entry_new(r, key);
+    if (!e || !*ret_is_new)
+        return e;
+    buf_clear(&e->v4);
+    buf_clear(&e->v6);
+    free(e->name);
+    e->name = NULL;
+    e->err = -ERR_DNS;
+    e->ttl = UINT32_MAX;
+    e->is_definite = true; /* until something temporary happens */
+    e->is_timed_out = false;
+    e->is_busy = true;
+    loop_timer_set(r->loop, &e->timer, r->timeout_ms);
+    return e;
+}
+
+static uint64_t entry_valid_ms(const struct entry *e)
+{
+    if (e->err != 0)
+        return e->is_definite ? FAILURE_MS : 0;
+    if (e->resolver->valid_ms)
+        return e->resolver->valid_ms;
+    uint64_t ms = (uint64_t)e->ttl * 1000;
+    return ms < TTL_MIN_MS ? TTL_MIN_MS : ms > TTL_MAX_MS ? TTL_MAX_MS : ms;
+}
+
+/* Settles the entry and all that wait for it. e->err is set by reverse lookups; here for addresses.
+ */
+static void entry_finish(struct entry *e)
+{
+    entry_forget_calls(e);
+    resolver_cancel(e->forward);
+    e->forward = NULL;
+    loop_timer_cancel(e->resolver->loop, &e->timer);
+    if (e->v4.len + e->v6.len > 0)
+        e->err = 0;
+    else if (e->is_timed_out)
+        e->err = -ERR_TIMEOUT;
+    if (e->is_timed_out)
+        e->is_definite = false;
+    e->is_busy = false;
+    e->expires_ms = loop_now_ms(e->resolver->loop) + entry_valid_ms(e);
+    while (!list_is_empty(&e->waiters))
+        query_settle(LIST_ENTRY(e->waiters.next, struct resolver_query, link), e);
+}
+
+/* ---- evdns ---- */
+
+/* NULL = the answer is for nobody. */
+static struct entry *call_end(struct dns_call *call)
+{
+    struct resolver *r = call->resolver;
+    struct entry *e = call->entry;
+    list_del(&call->link);
+    free(call);
+    r->n_calls--;
+    if (r->is_closed)
+        resolver_destroy(r);
+    return e;
+}
+
+static struct dns_call *call_begin(struct entry *e)
+{
+    struct dns_call *call = calloc(1, sizeof(*call));
+    if (!call)
+        return NULL;
+    list_init(&call->link);
+    call->entry = e;
+    call->resolver = e->resolver;
+    e->resolver->n_calls++;
+    list_add_tail(&e->calls, &call->link);
+    return call;
+}
+
+static void entry_note_failure(struct entry *e, int result)
+{
+    if (result == DNS_ERR_TIMEOUT)
+        e->is_timed_out = true;
+    else if (result != DNS_ERR_NOTEXIST && result != DNS_ERR_NODATA)
+        e->is_definite = false;
+}
+
+static void entry_add_addrs(struct entry *e, char type, int count, const void *addresses)
+{
+    struct buf *b = type == DNS_IPv4_A ? &e->v4 : &e->v6;
+    for (int i = 0; i < count && i < ADDRS_MAX; i++) {
+        struct sockaddr_in sin = {.sin_family = AF_INET};
+        struct sockaddr_in6 sin6 = {.sin6_family = AF_INET6};
+        struct addr a;
+        if (type == DNS_IPv4_A) {
+            memcpy(&sin.sin_addr, (const char *)addresses + 4 * i, 4);
+            addr_from_sockaddr(&a, (struct sockaddr *)&sin, sizeof(sin));
+        } else {
+            memcpy(&sin6.sin6_addr, (const char *)addresses + 16 * i, 16);
+            addr_from_sockaddr(&a, (struct sockaddr *)&sin6, sizeof(sin6));
+        }
+        if (buf_append(b, &a, sizeof(a)) != 0)
+            e->is_definite = false;
+    }
+}
+
+static void on_addresses(int result, char type, int count, int ttl, void *addresses, void *arg)
+{
+    struct entry *e = call_end(arg);
+    if (!e)
+        return;
+    if (result == DNS_ERR_NONE && count > 0 && (type == DNS_IPv4_A || type == DNS_IPv6_AAAA)) {
+        entry_add_addrs(e, type, count, addresses);
+        if (ttl >= 0 && (uint32_t)ttl < e->ttl)
+            e->ttl = (uint32_t)ttl;
+    } else if (result != DNS_ERR_NONE) {
+        entry_note_failure(e, result);
+    }
+    if (list_is_empty(&e->calls))
+        entry_finish(e);
+    else if (e->v4.len + e->v6.len > 0 && e->resolver->timeout_ms > SECOND_FAMILY_MS)
+        loop_timer_set(e->resolver->loop, &e->timer, SECOND_FAMILY_MS);
+}
+
+/* A request that cannot be made counts as a temporary failure. */
+static void entry_ask(struct entry *e, const char *host, bool is_ipv6)
+{
+    struct evdns_base *dns = e->resolver->dns;
+    struct dns_call *call = call_begin(e);
+    if (!call) {
+        e->is_definite = false;
+        return;
+    }
+    void *req = is_ipv6 ? evdns_base_resolve_ipv6(dns, host, 0, on_addresses, call)
+                        : evdns_base_resolve_ipv4(dns, host, 0, on_addresses, call);
+    if (!req) {
+        e->is_definite = false;
+        (void)call_end(call);
+    }
+}
+
+/* Numeric or in the hosts file; true when that answers it. */
+static bool entry_answer_locally(struct entry *e, struct str host)
+{
+    struct addr a;
+    e->ttl = 1;
+    if (addr_parse(host, &a) == 0 && a.port == 0)
+        return buf_append(a.family == AF_INET ? &e->v4 : &e->v6, &a, sizeof(a)) == 0;
+    const struct resolver *r = e->resolver;
+    (void)resolver_hosts_find(r->hosts, loop_now_ms(r->loop), host, r->is_ipv4_off ? NULL : &e->v4,
+                              r->is_ipv6_off ? NULL : &e->v6);
+    if (e->v4.len + e->v6.len > 0)
+        return true;
+    e->ttl = UINT32_MAX;
+    return false;
+}
+
+static void entry_start_forward(struct entry *e, const char *host)
+{
+    const struct resolver *r = e->resolver;
+    if (!entry_answer_locally(e, str_of(host))) {
+        if (!r->is_ipv4_off)
+            entry_ask(e, host, false);
+        if (!r->is_ipv6_off)
+            entry_ask(e, host, true);
+    }
+    if (list_is_empty(&e->calls))
+        entry_finish(e);
+}
+
+/* "host" and what the query waits for. A name with a NUL cannot get here; an empty or overlong one
+ * is answered like an unknown one by evdns. */
+struct resolver_query *
+resolver_lookup(struct resolver *r, const char *host,
+                void (*cb)(void *arg, int err, const struct addr *addrs, size_t n), void *arg)
+{
+    AUTO_BUF key = BUF_INIT;
+    bool is_new;
+    if (buf_append_char(&key, 'h') != 0 || buf_append_c(&key, host) != 0 || !buf_cstr(&key))
+        return NULL;
+    str_lower(key.data + key.start);
+    struct resolver_query *q = query_new(r, arg);
+    struct entry *e = q ? entry_get(r, &key, &is_new) : NULL;
+    if (!e) {
+        resolver_cancel(q);
+        return NULL;
+    }
+    q->on_addrs = cb;
+    q->entry = e;
+    list_add_tail(&e->waiters, &q->link);
+    if (is_new)
+        entry_start_forward(e, buf_cstr(&key) + 1);
+    else if (!e->is_busy)
+        query_settle(q, e);
+    return q;
+}
+
+/* ---- reverse ---- */
+
+static bool is_host_name(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 0 && n <= 253 &&
+           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-") == n;
+}
+
+static void reverse_end(struct entry *e, int err, bool is_definite)
+{
+    e->err = err;
+    e->is_definite = is_definite;
+    e->is_timed_out = err == -ERR_TIMEOUT;
+    if (err != 0) {
+        free(e->name);
+        e->name = NULL;
+    }
+    entry_finish(e);
+}
+
+static void on_forward(void *arg, int err, const struct addr *addrs, size_t n)
+{
+    struct entry *e = arg;
+    bool is_definite = e->forward && e->forward->is_definite;
+    e->forward = NULL; /* it ends with this callback */
+    for (size_t i = 0; err == 0 && i < n; i++) {
+        if (addr_ip_eq(&addrs[i], &e->addr)) {
+            reverse_end(e, 0, true);
+            return;
+        }
+    }
+    if (err == 0 || (err == -ERR_DNS && is_definite))
+        reverse_end(e, -ERR_NOT_FOUND, true);
+    else
+        reverse_end(e, err, false);
+}
+
+static void on_pointer(int result, char type, int count, int ttl, void *addresses, void *arg)
+{
+    struct entry *e = call_end(arg);
+    if (!e)
+        return;
+    const char *name =
+        result == DNS_ERR_NONE && type == DNS_PTR && count > 0 ? *(char **)addresses : NULL;
+    if (result == DNS_ERR_TIMEOUT) {
+        reverse_end(e, -ERR_TIMEOUT, false);
+    } else if (result != DNS_ERR_NONE && result != DNS_ERR_NOTEXIST && result != DNS_ERR_NODATA) {
+        reverse_end(e, -ERR_DNS, false);
+    } else if (!name || !is_host_name(name)) {
+        reverse_end(e, -ERR_NOT_FOUND, true);
+    } else if (!(e->name = str_dup_c(name)) ||
+               !(e->forward = resolver_lookup(e->resolver, name, on_forward, e))) {
+        reverse_end(e, -ERR_DNS, false);
+    } else if (ttl >= 0) {
+        e->ttl = (uint32_t)ttl;
+    }
+}
+
+static void entry_start_reverse(struct entry *e)
+{
+    struct sockaddr_storage ss;
+    struct dns_call *call = call_begin(e);
+    (void)addr_to_sockaddr(&e->addr, &ss);
+    void *req = NULL;
+    if (call && ss.ss_family == AF_INET)
+        req = evdns_base_resolve_reverse(e->resolver->dns, &((struct sockaddr_in *)&ss)->sin_addr,
+                                         0, on_pointer, call);
+    else if (call && ss.ss_family == AF_INET6)
+        req = evdns_base_resolve_reverse_ipv6(
+            e->resolver->dns, &((struct sockaddr_in6 *)&ss)->sin6_addr, 0, on_pointer, call);
+    if (req)
+        return;
+    if (call)
+        (void)call_end(call);
+    bool is_ip = ss.ss_family == AF_INET || ss.ss_family == AF_INET6; /* UNIX peers have no name */
+    reverse_end(e, is_ip ? -ERR_DNS : -ERR_NOT_FOUND, !is_ip);
+}
+
+struct resolver_query *resolver_reverse(struct resolver *r, const struct addr *a,
+                                        void (*cb)(void *arg, int err, const char *name), void *arg)
+{
+    AUTO_BUF key = BUF_INIT;
+    bool is_new;
+    if (buf_append_char(&key, 'r') != 0 || buf_append_char(&key, (char)a->family) != 0 ||
+        buf_append(&key, a->ip, sizeof(a->ip)) != 0)
+        return NULL;
+    struct resolver_query *q = query_new(r, arg);
+    struct entry *e = q ? entry_get(r, &key, &is_new) : NULL;
+    if (!e) {
+        resolver_cancel(q);
+        return NULL;
+    }
+    q->on_name = cb;
+    q->entry = e;
+    list_add_tail(&e->waiters, &q->link);
+    if (is_new) {
+        e->addr = *a;
+        entry_start_reverse(e);
+    } else if (!e->is_busy) {
+        query_settle(q, e);
+    }
+    return q;
+}
