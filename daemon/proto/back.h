@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-/* Logging in at a mail server: what the dialogue is given and how it ends. The same dialogue serves health checks. */
+/* Logging in at a mail server: what the dialogue is given and how it ends. The same dialogue serves
+ * health checks. */
 #pragma once
 
 #include "proto/proto.h"
 
-/* B(ID, name, retry on another backend?, reply to the client, counts against the backend's health?) */
+/* B(ID, name, retry on another backend?, reply to the client, counts against the backend's health?)
+ */
 #define BACK_FAILURES(B)                                                                           \
     B(NONE, "none", false, REPLY_INTERNAL, false)                                                  \
     B(CONNECT, "connect", true, REPLY_BACKEND_DOWN, true)                                          \
@@ -27,7 +29,7 @@ enum back_failure {
 #define B(id, name, retry, reply, health) BACK_FAIL_##id,
     BACK_FAILURES(B)
 #undef B
-    BACK_FAILURE_COUNT
+        BACK_FAILURE_COUNT
 };
 
 const char *back_failure_name(enum back_failure f);
@@ -40,41 +42,45 @@ enum back_tls { BACK_TLS_OFF, BACK_TLS_STARTTLS, BACK_TLS_IMPLICIT };
 
 /* Everything one dialogue needs; strings and credentials are borrowed until back_free. */
 struct back_env {
-    const struct credentials *cred; /* user name and secret for the backend; NULL = health check without login */
-    const char *master_user;        /* log in as this user with cred->user as authzid; NULL = none */
+    const struct credentials
+        *cred; /* user name and secret for the backend; NULL = health check without login */
+    const char *master_user; /* log in as this user with cred->user as authzid; NULL = none */
     enum back_tls tls;
-    bool is_tls_active;             /* implicit TLS is up before the first byte */
-    bool is_pipelining_allowed;     /* send several commands at once where safe */
-    bool want_capabilities;         /* health check: learn capabilities before leaving */
-    bool is_check;                  /* end politely (LOGOUT/QUIT) after the last step */
+    bool is_tls_active;         /* implicit TLS is up before the first byte */
+    bool is_pipelining_allowed; /* send several commands at once where safe */
+    bool want_capabilities;     /* health check: learn capabilities before leaving */
+    bool is_check;              /* end politely (LOGOUT/QUIT) after the last step */
     /* identity of the client, forwarded by IMAP ID / XCLIENT */
-    bool forward_id;                /* allowed by the pool's `forward` */
-    bool xclient_forced;            /* send XCLIENT even when it is not advertised */
-    struct addr client, local;      /* AF_UNSPEC = unknown */
+    bool forward_id;           /* allowed by the pool's `forward` */
+    bool xclient_forced;       /* send XCLIENT even when it is not advertised */
+    struct addr client, local; /* AF_UNSPEC = unknown */
     const char *session_id;
-    const char *client_name;        /* confirmed PTR name, NULL = [UNAVAILABLE] */
-    const char *client_tls;         /* "TLSv1.3", NULL = clear */
-    unsigned ttl;                   /* hops left; 0 = refuse (loop) */
-    struct str client_id;           /* the client's own IMAP ID (raw parameter list), passed on when not empty */
+    const char *client_name; /* confirmed PTR name, NULL = [UNAVAILABLE] */
+    const char *client_tls;  /* "TLSv1.3", NULL = clear */
+    unsigned ttl;            /* hops left; 0 = refuse (loop) */
+    struct str
+        client_id; /* the client's own IMAP ID (raw parameter list), passed on when not empty */
     /* SMTP */
-    const char *server_name;        /* our EHLO name */
-    struct str helo;                /* the client's name */
+    const char *server_name; /* our EHLO name */
+    struct str helo;         /* the client's name */
     bool is_ehlo;
-    bool is_auth_wanted;            /* AUTH to the backend, else trust by XCLIENT LOGIN */
-    struct str mail_from, rcpt_to;  /* relay without authentication: whole command lines */
+    bool is_auth_wanted;           /* AUTH to the backend, else trust by XCLIENT LOGIN */
+    struct str mail_from, rcpt_to; /* relay without authentication: whole command lines */
 };
 
 /* Common head of each protocol's back object. */
 struct back {
     const struct proto *proto;
     const struct back_env *env;
-    const char *step;              /* name of the running step, for logs: "greeting" "starttls" "capability" "id" "auth"... static */
+    const char *step; /* name of the running step, for logs: "greeting" "starttls" "capability" "id"
+                         "auth"... static */
     enum back_failure failure;
-    struct buf message;            /* the server's words with a failure, printable, at most 512 bytes */
-    struct buf message_code;       /* SMTP reply code and enhanced status with a failure ("535 5.7.8") */
-    bool were_credentials_sent;    /* from here on no other backend may be tried silently after an AUTH judgement */
+    struct buf message;      /* the server's words with a failure, printable, at most 512 bytes */
+    struct buf message_code; /* SMTP reply code and enhanced status with a failure ("535 5.7.8") */
+    bool were_credentials_sent; /* from here on no other backend may be tried silently after an AUTH
+                                   judgement */
     struct back_success success;
-    struct buf learned;            /* capabilities seen (space separated; Sieve/SMTP: LF separated lines) */
+    struct buf learned; /* capabilities seen (space separated; Sieve/SMTP: LF separated lines) */
 };
 
 void back_init(struct back *b, const struct proto *proto, const struct back_env *env);

@@ -132,7 +132,8 @@ static bool filter_cut_op(struct filter_parser *p, struct filter_term *t)
     return false;
 }
 
-/* One value up to a comma or blank, or in quotes with \" and \\. False when a quote is open or followed by more. */
+/* One value up to a comma or blank, or in quotes with \" and \\. False when a quote is open or
+ * followed by more. */
 static int filter_cut_value(struct filter_parser *p, struct buf *value)
 {
     if (p->rest.n > 0 && p->rest.p[0] == '"') {
@@ -261,7 +262,8 @@ static int filter_parse_term(struct filter_parser *p)
     struct str name = str_n(p->rest.p, n);
     filter_skip(p, n);
     if (n == 0 || !filter_cut_op(p, t))
-        return filter_error(p, -ERR_SYNTAX, "filter term", shown, " is not of the form field=value");
+        return filter_error(p, -ERR_SYNTAX, "filter term", shown,
+                            " is not of the form field=value");
     const struct filter_field *field = filter_find(p, name);
     if (!field)
         return filter_unknown(p, name);

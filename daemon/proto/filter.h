@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The filter language of list, kill, watch and the TUI: `user=*@example.org proto=imap idle>30m !tls=no`. */
+/* The filter language of list, kill, watch and the TUI: `user=*@example.org proto=imap idle>30m
+ * !tls=no`. */
 #pragma once
 
 #include <stdbool.h>
@@ -35,15 +36,19 @@ struct filter_value {
 
 struct filter;
 
-/* Compiles `text` (terms ANDed, separated by blanks; `!` negates a term; `,` lists alternatives; values may be "quoted"; `!=` is `=` negated; an empty text matches all).
- * fields: n_fields rows, static. 0; -ERR_SYNTAX / -ERR_NO_PARAM with an English sentence naming the term (and the nearest field name) in *ret_error (owned);
- * -ERR_NOMEM, without a sentence. */
-int filter_parse(struct str text, const struct filter_field *fields, size_t n_fields, struct filter **ret, char **ret_error) NODISCARD;
+/* Compiles `text` (terms ANDed, separated by blanks; `!` negates a term; `,` lists alternatives;
+ * values may be "quoted"; `!=` is `=` negated; an empty text matches all). fields: n_fields rows,
+ * static. 0; -ERR_SYNTAX / -ERR_NO_PARAM with an English sentence naming the term (and the nearest
+ * field name) in *ret_error (owned); -ERR_NOMEM, without a sentence. */
+int filter_parse(struct str text, const struct filter_field *fields, size_t n_fields,
+                 struct filter **ret, char **ret_error) NODISCARD;
 /* A filter is immutable after parsing and may be used from several threads; counted references. */
 struct filter *filter_ref(struct filter *f);
 void filter_unref(struct filter *f);
 /* True when it has no term. */
 bool filter_is_empty(const struct filter *f);
-/* Does a row match? get fills *ret for a field id (borrowed until the next call) or returns false when the row has no such value
- * (the comparison is false, so the negated term is true; an empty text, `backend=`, finds such rows). */
-bool filter_match(const struct filter *f, bool (*get)(const void *row, int id, struct filter_value *ret), const void *row);
+/* Does a row match? get fills *ret for a field id (borrowed until the next call) or returns false
+ * when the row has no such value (the comparison is false, so the negated term is true; an empty
+ * text, `backend=`, finds such rows). */
+bool filter_match(const struct filter *f,
+                  bool (*get)(const void *row, int id, struct filter_value *ret), const void *row);

@@ -5,7 +5,8 @@
 int line_cut(struct str in, size_t max, struct str *ret_line, size_t *ret_consumed,
              bool *is_bare_lf)
 {
-    /* Nothing beyond max, CR and LF can still be part of an acceptable line: do not look further. */
+    /* Nothing beyond max, CR and LF can still be part of an acceptable line: do not look further.
+     */
     size_t window = in.n;
     if (max < SIZE_MAX - 2 && window > max + 2)
         window = max + 2;

@@ -44,7 +44,8 @@ static bool front_has_http_version(struct str line)
 {
     const struct str name = STR(" HTTP/");
     size_t end = line.n;
-    while (end > 0 && (line.p[end - 1] == '.' || (line.p[end - 1] >= '0' && line.p[end - 1] <= '9')))
+    while (end > 0 &&
+           (line.p[end - 1] == '.' || (line.p[end - 1] >= '0' && line.p[end - 1] <= '9')))
         end--;
     return end < line.n && end >= name.n && str_eq(str_n(line.p + end - name.n, name.n), name);
 }

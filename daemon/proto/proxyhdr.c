@@ -28,7 +28,8 @@ static bool proxyhdr_may_be(struct str in, struct str wanted)
     return n == 0 || memcmp(in.p, wanted.p, n) == 0;
 }
 
-/* A bare address of the family, without the port and bracket forms that addr_parse takes as well. */
+/* A bare address of the family, without the port and bracket forms that addr_parse takes as well.
+ */
 static bool proxyhdr_v1_addr(struct str word, bool is_v6, struct addr *ret)
 {
     for (size_t i = 0; i < word.n; i++) {

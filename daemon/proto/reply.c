@@ -58,8 +58,8 @@ int reply_append_clean(struct buf *out, struct str text, size_t max_bytes)
         unsigned char c = (unsigned char)text.p[i];
         size_t n = reply_utf8_len(str_n(text.p + i, text.n - i));
         /* C0, DEL and the C1 range, which some terminals obey even in UTF-8 */
-        bool is_control = c < 0x20 || c == 0x7f ||
-                          (n == 2 && c == 0xc2 && (unsigned char)text.p[i + 1] < 0xa0);
+        bool is_control =
+            c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)text.p[i + 1] < 0xa0);
         if (is_control || c == ' ') {
             has_gap = true;
             i += n ? n : 1;

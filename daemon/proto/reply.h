@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Abstract replies to a client: what happened, before a protocol gives it words and a response code. */
+/* Abstract replies to a client: what happened, before a protocol gives it words and a response
+ * code. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,7 +9,8 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-/* R(ID, default text). Codes: IMAP RFC 5530, POP3 RFC 3206/2449, SMTP RFC 3463, Sieve RFC 5804; each protocol has a row table. */
+/* R(ID, default text). Codes: IMAP RFC 5530, POP3 RFC 3206/2449, SMTP RFC 3463, Sieve RFC 5804;
+ * each protocol has a row table. */
 #define REPLY_KINDS(R)                                                                             \
     R(AUTH_FAILED, "Authentication failed.")                                                       \
     R(AUTH_TEMPFAIL, "Temporary authentication failure.")                                          \
@@ -36,17 +38,19 @@ enum reply_kind {
 #define R(id, text) REPLY_##id,
     REPLY_KINDS(R)
 #undef R
-    REPLY_KIND_COUNT
+        REPLY_KIND_COUNT
 };
 
 /* Default sentence of a kind. */
 const char *reply_text(enum reply_kind kind);
 /* Stable lower-case name ("auth-failed") for logs and metrics. */
 const char *reply_name(enum reply_kind kind);
-/* Appends text that came from outside (an auth server, a mail server, an operator) so that it cannot leave its line: runs of control bytes become one space,
- * anything that is not UTF-8 becomes '?', at most max_bytes bytes, cut at a whole character; no blanks at the ends. -ERR_NOMEM. */
+/* Appends text that came from outside (an auth server, a mail server, an operator) so that it
+ * cannot leave its line: runs of control bytes become one space, anything that is not UTF-8 becomes
+ * '?', at most max_bytes bytes, cut at a whole character; no blanks at the ends. -ERR_NOMEM. */
 int reply_append_clean(struct buf *out, struct str text, size_t max_bytes) NODISCARD;
 /* Longest text of a reply to a client. */
 #define REPLY_TEXT_MAX 400
-/* The words of a reply: text when it is not NULL (cleaned), else the default sentence of the kind. -ERR_NOMEM. */
+/* The words of a reply: text when it is not NULL (cleaned), else the default sentence of the kind.
+ * -ERR_NOMEM. */
 int reply_append_text(struct buf *out, enum reply_kind kind, const char *text) NODISCARD;

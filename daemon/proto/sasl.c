@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* SASL mechanisms: their names, the exchange object, and the steps of PLAIN, LOGIN, CRAM-MD5 and EXTERNAL. */
+/* SASL mechanisms: their names, the exchange object, and the steps of PLAIN, LOGIN, CRAM-MD5 and
+ * EXTERNAL. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -129,7 +130,8 @@ static bool sasl_lower_hex(char *digest, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (digest[i] >= 'A' && digest[i] <= 'F')
             digest[i] = (char)(digest[i] - 'A' + 'a');
-        bool is_hex = (digest[i] >= '0' && digest[i] <= '9') || (digest[i] >= 'a' && digest[i] <= 'f');
+        bool is_hex =
+            (digest[i] >= '0' && digest[i] <= '9') || (digest[i] >= 'a' && digest[i] <= 'f');
         if (!is_hex)
             return false;
     }
@@ -219,7 +221,8 @@ void sasl_free(struct sasl *s)
     free(s);
 }
 
-/* A failed exchange leaves no half-filled credentials behind that somebody could mistake for complete ones. */
+/* A failed exchange leaves no half-filled credentials behind that somebody could mistake for
+ * complete ones. */
 static enum sasl_result sasl_settle(struct sasl *s, enum sasl_result result)
 {
     if (result == SASL_FAILED) {

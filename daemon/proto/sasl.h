@@ -9,7 +9,8 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* One row a mechanism: S(ID, wire name, nginx Auth-Method name, clear-text secret on the wire, needs stored keys). */
+/* One row a mechanism: S(ID, wire name, nginx Auth-Method name, clear-text secret on the wire,
+ * needs stored keys). */
 #define SASL_MECHANISMS(S)                                                                         \
     S(PLAIN, "PLAIN", "plain", true, false)                                                        \
     S(LOGIN, "LOGIN", "plain", true, false)                                                        \
@@ -25,7 +26,7 @@ enum sasl_mech {
 #define S(id, name, method, clear, keys) SASL_##id,
     SASL_MECHANISMS(S)
 #undef S
-    SASL_MECH_COUNT,
+        SASL_MECH_COUNT,
     SASL_NONE = SASL_MECH_COUNT /* no authentication: SMTP relay, nginx's Auth-Method none */
 };
 
@@ -38,19 +39,23 @@ const char *sasl_name(enum sasl_mech mech);
 const char *sasl_method(enum sasl_mech mech);
 /* True when the client sends a secret that an eavesdropper could use. */
 bool sasl_is_clear_text(enum sasl_mech mech);
-/* Finds a mechanism by its wire name, any case; SASL_NONE when unknown. APOP is found too: mask it out (no client may ask for it by AUTHENTICATE). */
+/* Finds a mechanism by its wire name, any case; SASL_NONE when unknown. APOP is found too: mask it
+ * out (no client may ask for it by AUTHENTICATE). */
 enum sasl_mech sasl_find(struct str name);
-/* Appends " AUTH=PLAIN AUTH=LOGIN"-style lists: each mechanism of mask (APOP never) preceded by `prefix`. */
+/* Appends " AUTH=PLAIN AUTH=LOGIN"-style lists: each mechanism of mask (APOP never) preceded by
+ * `prefix`. */
 int sasl_append_list(struct buf *out, unsigned mask, const char *prefix) NODISCARD;
 
 /* What a client proved or claims; every buffer is wiped by credentials_wipe. */
 struct credentials {
     enum sasl_mech mech;
-    struct buf user;   /* authentication identity, "" for SASL_NONE */
+    struct buf user;    /* authentication identity, "" for SASL_NONE */
     struct buf authzid; /* authorisation identity, empty = the same as user */
-    struct buf secret; /* password, token, or hex digest (CRAM-MD5, APOP); for SCRAM empty: proved already */
-    struct buf salt;   /* challenge with angle brackets (CRAM-MD5, APOP) */
-    bool is_proved;    /* the mechanism itself proved the identity (EXTERNAL, SCRAM): providers only look the user up */
+    struct buf secret;  /* password, token, or hex digest (CRAM-MD5, APOP); for SCRAM empty: proved
+                           already */
+    struct buf salt;    /* challenge with angle brackets (CRAM-MD5, APOP) */
+    bool is_proved; /* the mechanism itself proved the identity (EXTERNAL, SCRAM): providers only
+                       look the user up */
 };
 
 void credentials_wipe(struct credentials *c);
@@ -85,23 +90,30 @@ struct sasl_env {
     const struct sasl_crypto *crypto;
     const char *server_name;      /* CRAM-MD5 challenge */
     struct str external_identity; /* identity from the client certificate; empty: EXTERNAL fails */
-    struct str channel_binding;   /* data of cb_name; empty when there is none OR SCRAM-SHA-256-PLUS is not offered now (else honest clients look downgraded) */
+    struct str channel_binding;   /* data of cb_name; empty when there is none OR SCRAM-SHA-256-PLUS
+                                     is not offered now (else honest clients look downgraded) */
     const char *cb_name;          /* "tls-exporter" or "tls-unique" */
-    uint64_t challenge_seed;      /* random + time for CRAM-MD5, given by the caller: no clock here */
-    struct str fake_secret;       /* SCRAM: stable secret from which salts of unknown users are derived, so that asking twice tells nothing; empty: random salts */
-    uint32_t fake_iterations;     /* SCRAM: iteration count shown for unknown users, as for real ones; 0 = 4096 */
+    uint64_t challenge_seed;  /* random + time for CRAM-MD5, given by the caller: no clock here */
+    struct str fake_secret;   /* SCRAM: stable secret from which salts of unknown users are derived,
+                                 so that asking twice tells nothing; empty: random salts */
+    uint32_t fake_iterations; /* SCRAM: iteration count shown for unknown users, as for real ones; 0
+                                 = 4096 */
 };
 
 struct sasl;
-/* Starts an exchange. env is borrowed until sasl_free. NULL when out of memory or the mechanism is not an exchange (APOP). */
+/* Starts an exchange. env is borrowed until sasl_free. NULL when out of memory or the mechanism is
+ * not an exchange (APOP). */
 struct sasl *sasl_new(enum sasl_mech mech, const struct sasl_env *env);
 void sasl_free(struct sasl *s);
-/* One step. response: decoded bytes from the client; has_response false only for the first step without initial response.
- * out: bytes of the challenge (not base64) or, with SASL_CREDENTIALS, final server data that must reach the client with the success (SCRAM v=...). */
+/* One step. response: decoded bytes from the client; has_response false only for the first step
+ * without initial response. out: bytes of the challenge (not base64) or, with SASL_CREDENTIALS,
+ * final server data that must reach the client with the success (SCRAM v=...). */
 enum sasl_result sasl_step(struct sasl *s, bool has_response, struct str response, struct buf *out);
-/* Answers SASL_NEED_KEYS; keys NULL = unknown user (a fake challenge goes out so that nobody can tell). Continue as for sasl_step. */
+/* Answers SASL_NEED_KEYS; keys NULL = unknown user (a fake challenge goes out so that nobody can
+ * tell). Continue as for sasl_step. */
 enum sasl_result sasl_set_keys(struct sasl *s, const struct sasl_scram_keys *keys, struct buf *out);
-/* After a rejected token: the RFC 7628 / XOAUTH2 error challenge (JSON) that must be sent before the failure reply; false when the mechanism has none. */
+/* After a rejected token: the RFC 7628 / XOAUTH2 error challenge (JSON) that must be sent before
+ * the failure reply; false when the mechanism has none. */
 bool sasl_error_challenge(struct sasl *s, struct buf *out);
 /* Credentials collected so far; owned by s. */
 struct credentials *sasl_credentials(struct sasl *s);

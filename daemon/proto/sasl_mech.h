@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Inside of the SASL exchanges: the object and the steps of mechanisms that have a file of their own. */
+/* Inside of the SASL exchanges: the object and the steps of mechanisms that have a file of their
+ * own. */
 #pragma once
 
 #include "proto/sasl.h"
@@ -20,7 +21,8 @@ struct sasl {
 bool sasl_take(struct buf *dst, struct str value) NODISCARD;
 /* The same for names, which besides must be UTF-8. */
 bool sasl_take_name(struct buf *dst, struct str value) NODISCARD;
-/* A saslname of RFC 5801 ("=2C" and "=3D" decoded); false also for a lone '=', ',' or an empty name. */
+/* A saslname of RFC 5801 ("=2C" and "=3D" decoded); false also for a lone '=', ',' or an empty
+ * name. */
 bool sasl_take_saslname(struct buf *dst, struct str value) NODISCARD;
 
 enum sasl_result sasl_xoauth2_step(struct sasl *s, bool has_response, struct str response,

@@ -11,7 +11,8 @@ struct oauth_pairs {
     bool has_auth;
 };
 
-/* Pairs, each ended by ^A, then one more ^A. False when the frame is broken or a key comes twice. */
+/* Pairs, each ended by ^A, then one more ^A. False when the frame is broken or a key comes twice.
+ */
 static bool oauth_parse_pairs(struct str in, struct oauth_pairs *ret)
 {
     struct oauth_pairs pairs = {0};

@@ -5,7 +5,7 @@
 #include "proto/sasl_mech.h"
 
 #define SCRAM_KEY 32
-#define SCRAM_NONCE_BYTES 18 /* 24 characters of base64 */
+#define SCRAM_NONCE 30 /* characters of about 6.5 bits each */
 #define SCRAM_FAKE_SALT_BYTES 16
 #define SCRAM_FAKE_ITERATIONS 4096
 
@@ -13,11 +13,12 @@ enum scram_phase { SCRAM_FIRST, SCRAM_KEYS, SCRAM_FINAL, SCRAM_OVER };
 
 struct sasl_scram {
     enum scram_phase phase;
-    bool is_known;           /* the keys are those of a real user */
+    bool is_known; /* the keys are those of a real user */
     struct sasl_scram_keys keys;
-    struct buf gs2_header;   /* "p=tls-exporter,a=x," as sent */
-    struct buf nonce;        /* the client's and ours */
-    struct buf auth_message; /* grows: client-first-bare "," server-first "," client-final-without-proof */
+    struct buf gs2_header; /* "p=tls-exporter,a=x," as sent */
+    struct buf nonce;      /* the client's and ours */
+    struct buf
+        auth_message; /* grows: client-first-bare "," server-first "," client-final-without-proof */
 };
 
 int sasl_scram_new(struct sasl *s)
@@ -46,7 +47,8 @@ static bool scram_is_binding_ok(const struct sasl *s, struct str flag)
                str_eq(str_n(flag.p + 2, flag.n - 2), str_of(s->env->cb_name));
     if (str_eq(flag, STR("n")))
         return true;
-    /* "y": the client could bind but did not see us offer it. If we did, somebody took it out of the list. */
+    /* "y": the client could bind but did not see us offer it. If we did, somebody took it out of
+     * the list. */
     return str_eq(flag, STR("y")) && !has_binding;
 }
 
@@ -65,12 +67,19 @@ static bool scram_is_nonce(struct str nonce)
     return str_is_printable_ascii(nonce) && str_index(nonce, ' ') < 0;
 }
 
+/* The client's nonce, then ours: printable characters without the comma, as RFC 5802 section 5.1
+ * wants. */
 static int scram_make_nonce(struct sasl *s, struct str client_nonce)
 {
-    uint8_t raw[SCRAM_NONCE_BYTES];
-    s->env->crypto->random(raw, sizeof(raw));
+    uint8_t nonce[SCRAM_NONCE];
+    s->env->crypto->random(nonce, sizeof(nonce));
+    for (size_t i = 0; i < sizeof(nonce); i++) {
+        nonce[i] = (uint8_t)('!' + nonce[i] % ('~' - '!' + 1));
+        if (nonce[i] == ',')
+            nonce[i] = '.';
+    }
     int r = buf_append_str(&s->scram->nonce, client_nonce);
-    return r < 0 ? r : str_base64_encode(str_n(raw, sizeof(raw)), &s->scram->nonce);
+    return r < 0 ? r : buf_append(&s->scram->nonce, nonce, sizeof(nonce));
 }
 
 /* gs2-header client-first-message-bare */
@@ -83,8 +92,9 @@ static enum sasl_result scram_first(struct sasl *s, struct str in)
     struct str authzid = str_cut(&rest, ',');
     if (!rest.p)
         return SASL_FAILED;
-    if (authzid.n > 0 && (!str_is_prefix(authzid, STR("a=")) ||
-                          !sasl_take_saslname(&s->cred.authzid, str_n(authzid.p + 2, authzid.n - 2))))
+    if (authzid.n > 0 &&
+        (!str_is_prefix(authzid, STR("a=")) ||
+         !sasl_take_saslname(&s->cred.authzid, str_n(authzid.p + 2, authzid.n - 2))))
         return SASL_FAILED;
     struct str header = str_n(in.p, (size_t)(rest.p - in.p)), bare = rest;
     /* a mandatory extension "m=" comes first and is refused with everything else that is no name */
@@ -99,14 +109,15 @@ static enum sasl_result scram_first(struct sasl *s, struct str in)
     return SASL_NEED_KEYS;
 }
 
-/* Keys for a user that does not exist: the same salt each time, and a proof that can never be right. */
+/* Keys for a user that does not exist: the same salt each time, and a proof that can never be
+ * right. */
 static void scram_fake_keys(struct sasl *s, struct sasl_scram_keys *ret)
 {
     const struct sasl_crypto *crypto = s->env->crypto;
     uint8_t digest[SCRAM_KEY];
-    *ret = (struct sasl_scram_keys){
-        .iterations = s->env->fake_iterations ? s->env->fake_iterations : SCRAM_FAKE_ITERATIONS,
-        .salt_len = SCRAM_FAKE_SALT_BYTES};
+    *ret = (struct sasl_scram_keys){.iterations = s->env->fake_iterations ? s->env->fake_iterations
+                                                                          : SCRAM_FAKE_ITERATIONS,
+                                    .salt_len = SCRAM_FAKE_SALT_BYTES};
     if (s->env->fake_secret.n > 0)
         crypto->hmac_sha256(s->env->fake_secret, buf_str(&s->cred.user), digest);
     else
@@ -123,8 +134,8 @@ enum sasl_result sasl_scram_set_keys(struct sasl *s, const struct sasl_scram_key
     AUTO_BUF first = BUF_INIT;
     if (m->phase != SCRAM_KEYS)
         return SASL_FAILED;
-    m->is_known = keys && keys->iterations > 0 && keys->salt_len > 0 &&
-                  keys->salt_len <= sizeof(keys->salt);
+    m->is_known =
+        keys && keys->iterations > 0 && keys->salt_len > 0 && keys->salt_len <= sizeof(keys->salt);
     if (m->is_known)
         m->keys = *keys;
     else

@@ -14,6 +14,7 @@ const char *watch_phase_name(enum watch_phase p)
 
 bool watch_is_boundary(const struct watch *w)
 {
-    /* The followers say RESPONSE whenever a response is under way, whatever the client does meanwhile. */
+    /* The followers say RESPONSE whenever a response is under way, whatever the client does
+     * meanwhile. */
     return w->phase != WATCH_RESPONSE && w->phase < WATCH_OPAQUE;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Common head of the relay followers: what a session is doing now, without touching a byte of it. */
+/* Common head of the relay followers: what a session is doing now, without touching a byte of it.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -24,6 +25,6 @@ struct watch {
 };
 
 const char *watch_phase_name(enum watch_phase p);
-/* May a farewell line be put into the server->client stream now without damage? Also true in the middle of a command when the
- * server->client stream itself is between complete responses. */
+/* May a farewell line be put into the server->client stream now without damage? Also true in the
+ * middle of a command when the server->client stream itself is between complete responses. */
 bool watch_is_boundary(const struct watch *w);

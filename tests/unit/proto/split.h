@@ -11,16 +11,18 @@
 /* Returned by feed: this object takes no more bytes (closed, failed, done). */
 #define SPLIT_STOP SIZE_MAX
 
-/* How a parser is driven. begin makes a fresh object for one cutting. feed gets all bytes not consumed so far (in a block of
- * exactly that size, so that ASan sees each read beyond it) and returns how many it consumed; it is called again with the rest
- * as long as it consumes some. end compares the object with what the case expects (`how` names the cutting) and frees it. */
+/* How a parser is driven. begin makes a fresh object for one cutting. feed gets all bytes not
+ * consumed so far (in a block of exactly that size, so that ASan sees each read beyond it) and
+ * returns how many it consumed; it is called again with the rest as long as it consumes some. end
+ * compares the object with what the case expects (`how` names the cutting) and frees it. */
 struct split_ops {
     void *(*begin)(void *arg);
     size_t (*feed)(void *object, struct str in);
     void (*end)(void *object, void *arg, const char *how);
 };
 
-/* Feeds `pending` (n bytes) until nothing more is consumed; returns the bytes left, or SPLIT_STOP. */
+/* Feeds `pending` (n bytes) until nothing more is consumed; returns the bytes left, or SPLIT_STOP.
+ */
 static inline size_t split_drain(const struct split_ops *ops, void *object, char *pending, size_t n)
 {
     for (;;) {
@@ -44,8 +46,8 @@ static inline size_t split_drain(const struct split_ops *ops, void *object, char
 }
 
 /* One cutting: the first `first` bytes, then chunks of `chunk` bytes. */
-static inline void split_once(const struct split_ops *ops, void *arg, struct str input, size_t first,
-                              size_t chunk)
+static inline void split_once(const struct split_ops *ops, void *arg, struct str input,
+                              size_t first, size_t chunk)
 {
     char how[64];
     char *pending = malloc(input.n + 1);

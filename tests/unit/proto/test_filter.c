@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: ISC */
+/* The filter language: what it finds, and the sentences for what it does not understand. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "proto/filter.h"
+
+enum { F_USER, F_PROTO, F_IP, F_BACKEND, F_IDLE, F_AGE, F_IN, F_TLS, F_ATTEMPTS, F_PHASE };
+
+static const struct filter_field fields[] = {
+    {"user", NULL, FILTER_TEXT, F_USER},
+    {"proto", "protocol", FILTER_TEXT, F_PROTO},
+    {"ip", NULL, FILTER_IP, F_IP},
+    {"backend", NULL, FILTER_TEXT, F_BACKEND},
+    {"idle", NULL, FILTER_DURATION, F_IDLE},
+    {"age", NULL, FILTER_DURATION, F_AGE},
+    {"in", NULL, FILTER_SIZE, F_IN},
+    {"tls", NULL, FILTER_BOOL, F_TLS},
+    {"attempts", NULL, FILTER_NUMBER, F_ATTEMPTS},
+    {"phase", NULL, FILTER_TEXT, F_PHASE},
+};
+
+struct row {
+    const char *user, *proto, *backend, *phase;
+    const char *ip;
+    uint64_t idle_ms, age_ms, in_bytes, attempts;
+    bool is_tls;
+};
+
+static bool get_text(const char *text, struct filter_value *ret)
+{
+    ret->text = str_of(text);
+    return text != NULL;
+}
+
+static bool get(const void *p, int id, struct filter_value *ret)
+{
+    static struct addr addr;
+    const struct row *row = p;
+    switch (id) {
+    case F_USER:
+        return get_text(row->user, ret);
+    case F_PROTO:
+        return get_text(row->proto, ret);
+    case F_BACKEND:
+        return get_text(row->backend, ret);
+    case F_PHASE:
+        return get_text(row->phase, ret);
+    case F_IP:
+        ret->addr = &addr;
+        return row->ip && addr_parse(str_of(row->ip), &addr) == 0;
+    case F_IDLE:
+        ret->number = row->idle_ms;
+        return true;
+    case F_AGE:
+        ret->number = row->age_ms;
+        return true;
+    case F_IN:
+        ret->number = row->in_bytes;
+        return true;
+    case F_ATTEMPTS:
+        ret->number = row->attempts;
+        return true;
+    default:
+        ret->yes = row->is_tls;
+        return true;
+    }
+}
+
+static const struct row row_a = {.user = "Alice@Example.org",
+                                 .proto = "imap",
+                                 .backend = "b1",
+                                 .phase = "idle",
+                                 .ip = "10.1.2.3",
+                                 .idle_ms = 31 * 60000,
+                                 .age_ms = 25 * 3600000,
+                                 .in_bytes = 2 << 20,
+                                 .attempts = 3,
+                                 .is_tls = true};
+static const struct row row_n = {.proto = "pop3", .ip = "2001:db8::7"};
+
+static void test_match(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool a, n; /* row_a, row_n */
+    } cases[] = {
+        {"", true, true},
+        {" \t ", true, true},
+        {"user=*@example.org", true, false},
+        {"USER=alice@example.org", true, false},
+        {"user=alice", false, false},
+        {"user=alice*", true, false},
+        {"!user=alice*", false, true},
+        {"user!=alice*", false, true},
+        {"!user!=alice*", true, false},
+        {"user=", false, true},
+        {"!user=", true, false},
+        {"user=?lice@*", true, false},
+        {"user=bob,alice@example.org", true, false},
+        {"user=\"bob\",\"alice@example.org\"", true, false},
+        {"user=\"a b\"", false, false},
+        {"user=\"alice\\@example.org\"", true, false},
+        {"proto=imap,pop3", true, true},
+        {"proto=imap proto=pop3", false, false},
+        {"protocol=pop3", false, true},
+        {"ip=10.0.0.0/8", true, false},
+        {"ip=10.1.2.3", true, false},
+        {"!ip=10.0.0.0/8", false, true},
+        {"ip=2001:db8::/32,10.1.2.4", false, true},
+        {"ip=0.0.0.0/0", true, false},
+        {"idle>30m", true, false},
+        {"idle>31m", false, false},
+        {"idle>=31m", true, false},
+        {"idle<31m", false, true},
+        {"idle<=31m", true, true},
+        {"idle=31m", true, false},
+        {"idle=0", false, true},
+        {"idle!=0", true, false},
+        {"age>1d", true, false},
+        {"in>1m in<3m", true, false},
+        {"in=2m", true, false},
+        {"attempts=3", true, false},
+        {"attempts=1,2,3", true, false},
+        {"attempts>2", true, false},
+        {"tls=no", false, true},
+        {"tls=YES", true, false},
+        {"tls=on tls=true", true, false},
+        {"!tls=no phase=idle", true, false},
+        {"  user=*   proto=imap\tbackend=b1 ", true, false},
+        {"user=*@example.org proto=imap ip=10.0.0.0/8 idle>30m age>1d in>1m tls=yes phase=idle",
+         true, false},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct filter *f = NULL;
+        AUTO_FREE char *error = NULL;
+        if (filter_parse(str_of(cases[i].text), fields, ARRAY_LEN(fields), &f, &error) != 0)
+            fail_msg("\"%s\": %s", cases[i].text, error);
+        if (filter_match(f, get, &row_a) != cases[i].a ||
+            filter_match(f, get, &row_n) != cases[i].n)
+            fail_msg("\"%s\": wrong match", cases[i].text);
+        assert_int_equal(filter_is_empty(f), i < 2);
+        filter_unref(f);
+    }
+}
+
+static void test_errors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int err;
+        const char *sentence;
+    } cases[] = {
+        {"usr=x", -ERR_NO_PARAM, "unknown filter field \"usr\"; did you mean \"user\"?"},
+        {"protocl=x", -ERR_NO_PARAM,
+         "unknown filter field \"protocl\"; did you mean \"protocol\"?"},
+        {"colour=x", -ERR_NO_PARAM, "unknown filter field \"colour\""},
+        {"alice", -ERR_SYNTAX, "filter term \"alice\" is not of the form field=value"},
+        {"user=x alice", -ERR_SYNTAX, "filter term \"alice\" is not of the form field=value"},
+        {"=x", -ERR_SYNTAX, "filter term \"=x\" is not of the form field=value"},
+        {"!", -ERR_SYNTAX, "filter term \"!\" is not of the form field=value"},
+        {"! user=x", -ERR_SYNTAX, "filter term \"!\" is not of the form field=value"},
+        {"!!user=x", -ERR_SYNTAX, "filter term \"!!user=x\" is not of the form field=value"},
+        {"user", -ERR_SYNTAX, "filter term \"user\" is not of the form field=value"},
+        {"user = x", -ERR_SYNTAX, "filter term \"user\" is not of the form field=value"},
+        {"user\x1b[2J", -ERR_SYNTAX, "filter term \"user [2J\" is not of the form field=value"},
+        {"user>x", -ERR_SYNTAX, "filter field \"user\" is compared by = only"},
+        {"ip<10.0.0.1", -ERR_SYNTAX, "filter field \"ip\" is compared by = only"},
+        {"tls>no", -ERR_SYNTAX, "filter field \"tls\" is compared by = only"},
+        {"idle>30", -ERR_SYNTAX,
+         "filter value \"30\" is not a duration like 30m (filter field \"idle\")"},
+        {"idle>", -ERR_SYNTAX,
+         "filter value \"\" is not a duration like 30m (filter field \"idle\")"},
+        {"in>1x", -ERR_SYNTAX, "filter value \"1x\" is not a size like 10m (filter field \"in\")"},
+        {"attempts=1,", -ERR_SYNTAX,
+         "filter value \"\" is not a number (filter field \"attempts\")"},
+        {"attempts=99999999999999999999", -ERR_SYNTAX,
+         "filter value \"99999999999999999999\" is not a number (filter field \"attempts\")"},
+        {"ip=10.0.0.1/8", -ERR_SYNTAX,
+         "filter value \"10.0.0.1/8\" is not an address or network like 10.0.0.0/8 (filter field "
+         "\"ip\")"},
+        {"tls=maybe", -ERR_SYNTAX,
+         "filter value \"maybe\" is not yes or no (filter field \"tls\")"},
+        {"user=\"a", -ERR_SYNTAX, "misplaced or missing quote in filter term \"user=\"a\""},
+        {"user=\"a\"b", -ERR_SYNTAX, "misplaced or missing quote in filter term \"user=\"a\"b\""},
+        {"user=\"a\\\"", -ERR_SYNTAX, "misplaced or missing quote in filter term \"user=\"a\\\"\""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct filter *f = NULL;
+        AUTO_FREE char *error = NULL;
+        int r = filter_parse(str_of(cases[i].text), fields, ARRAY_LEN(fields), &f, &error);
+        if (r != cases[i].err || f || !error || strcmp(error, cases[i].sentence) != 0)
+            fail_msg("\"%s\": %d, \"%s\"", cases[i].text, r, error ? error : "(none)");
+    }
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    AUTO_BUF text = BUF_INIT;
+    struct filter *f = NULL;
+    AUTO_FREE char *error = NULL;
+    for (int i = 0; i < 32; i++)
+        assert_int_equal(buf_append_c(&text, "user=* "), 0);
+    assert_int_equal(filter_parse(buf_str(&text), fields, ARRAY_LEN(fields), &f, &error), 0);
+    filter_unref(f);
+    f = NULL;
+    assert_int_equal(buf_append_c(&text, "user=*"), 0);
+    assert_int_equal(filter_parse(buf_str(&text), fields, ARRAY_LEN(fields), &f, &error),
+                     -ERR_SYNTAX);
+    assert_string_equal(error, "too many filter terms at \"user=*\"");
+    free(STEAL(error));
+    buf_clear(&text);
+    assert_int_equal(buf_append_c(&text, "user="), 0);
+    for (int i = 0; i < 256; i++)
+        assert_int_equal(buf_append_c(&text, ","), 0);
+    assert_int_equal(filter_parse(buf_str(&text), fields, ARRAY_LEN(fields), &f, &error),
+                     -ERR_SYNTAX);
+    assert_string_equal(error, "too many values at filter field \"user\"");
+    assert_null(f);
+}
+
+static void test_refs(void **state)
+{
+    (void)state;
+    struct filter *f = NULL;
+    AUTO_FREE char *error = NULL;
+    assert_int_equal(filter_parse(STR("user=al*"), fields, ARRAY_LEN(fields), &f, &error), 0);
+    assert_ptr_equal(filter_ref(f), f);
+    filter_unref(f);
+    assert_true(filter_match(f, get, &row_a));
+    filter_unref(f);
+    filter_unref(NULL);
+}
+
+/* Every prefix of a rich filter: an answer or a sentence, never a crash (ASan sees reads beyond the
+ * block). */
+static void test_prefixes(void **state)
+{
+    (void)state;
+    const char *whole =
+        "!user=\"a\\\"b\",*@x proto=imap ip=10.0.0.0/8,::1 idle>=1h30m in<10m tls=no attempts!=7";
+    for (size_t n = 0; n <= strlen(whole); n++) {
+        struct filter *f = NULL;
+        AUTO_FREE char *error = NULL;
+        char *exact = malloc(n ? n : 1);
+        assert_non_null(exact);
+        memcpy(exact, whole, n);
+        int r = filter_parse(str_n(exact, n), fields, ARRAY_LEN(fields), &f, &error);
+        free(exact);
+        assert_true((r == 0) == (f != NULL));
+        assert_true((r == 0) == (error == NULL));
+        if (f)
+            (void)filter_match(f, get, &row_a);
+        filter_unref(f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_match),    cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_limits),   cmocka_unit_test(test_refs),
+        cmocka_unit_test(test_prefixes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
