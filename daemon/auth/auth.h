@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Authentication: a request goes through the configured providers in order; the answer says who it is and where to go. One `struct auth` per worker. */
+/* Authentication: a request goes through the configured providers in order; the answer says who it
+ * is and where to go. One `struct auth` per worker. */
 #pragma once
 
 #include "base/addr.h"
@@ -13,7 +14,8 @@
 struct auth;
 struct auth_query;
 
-/* What the session knows. Borrowed for the call of auth_check; whatever is needed later is copied. */
+/* What the session knows. Borrowed for the call of auth_check; whatever is needed later is copied.
+ */
 struct auth_request {
     const struct credentials *cred;
     const struct proto *proto;
@@ -21,14 +23,16 @@ struct auth_request {
     const char *session_id;
     unsigned attempt; /* 1.. */
     struct addr client, local;
-    const char *client_host; /* SMTP: name, "[UNAVAILABLE]", "[TEMPUNAVAIL]"; NULL = not looked up */
+    const char
+        *client_host; /* SMTP: name, "[UNAVAILABLE]", "[TEMPUNAVAIL]"; NULL = not looked up */
     bool has_proxy_header;
-    struct addr proxy_src, proxy_dst;          /* addresses of the PROXY header */
-    struct str helo, mail_from, rcpt_to;       /* SMTP without authentication: whole command lines for from/to */
-    const struct tls_info *tls;                /* NULL = clear */
-    enum tls_client_auth client_auth;          /* mode of the listener */
-    const struct tls_peer_cert *peer_cert;     /* NULL = none */
-    bool is_backend_password_needed;           /* the backend login needs a clear secret */
+    struct addr proxy_src, proxy_dst; /* addresses of the PROXY header */
+    struct str helo, mail_from,
+        rcpt_to;                /* SMTP without authentication: whole command lines for from/to */
+    const struct tls_info *tls; /* NULL = clear */
+    enum tls_client_auth client_auth;      /* mode of the listener */
+    const struct tls_peer_cert *peer_cert; /* NULL = none */
+    bool is_backend_password_needed;       /* the backend login needs a clear secret */
 };
 
 enum auth_status {
@@ -42,46 +46,54 @@ enum auth_status {
 /* Borrowed during the callback; take what you need with STEAL or copies. */
 struct auth_result {
     enum auth_status status;
-    const char *source;            /* "users", "http", "backend", "users (cached)": static */
-    char user[256];                /* who it is: normalised login name for limits, listing, hold */
+    const char *source; /* "users", "http", "backend", "users (cached)": static */
+    char user[256];     /* who it is: normalised login name for limits, listing, hold */
     struct credentials backend_cred; /* what to log in with at the backend (may be moved out) */
-    char *master_user;             /* NULL */
-    char *pool, *backend;          /* pin, NULL */
-    char *server_host;             /* Auth-Server: host or IP, NULL */
+    char *master_user;               /* NULL */
+    char *pool, *backend;            /* pin, NULL */
+    char *server_host;               /* Auth-Server: host or IP, NULL */
     uint16_t server_port;
-    int smtp_auth;                 /* -1 = as configured, 0 no, 1 yes (Auth-SMTP) */
-    bool is_held;                  /* the user is on hold: wait before the backend login */
-    unsigned max_sessions;         /* 0 = configured */
-    const char *text;              /* words for the client, NULL = default */
-    const char *code;              /* SMTP "535 5.7.0", NULL */
-    uint64_t wait_ms;              /* delay before the failure reply */
-    bool is_final;                 /* reject and close (nginx: no Auth-Wait) */
-    const char *log_reason;        /* for the log only, never for the client; NULL */
+    int smtp_auth;          /* -1 = as configured, 0 no, 1 yes (Auth-SMTP) */
+    bool is_held;           /* the user is on hold: wait before the backend login */
+    unsigned max_sessions;  /* 0 = configured */
+    const char *text;       /* words for the client, NULL = default */
+    const char *code;       /* SMTP "535 5.7.0", NULL */
+    uint64_t wait_ms;       /* delay before the failure reply */
+    bool is_final;          /* reject and close (nginx: no Auth-Wait) */
+    const char *log_reason; /* for the log only, never for the client; NULL */
 };
 
-/* Worker-side authenticator. store may be NULL (no users provider configured). All borrowed for its life. */
+/* Worker-side authenticator. store may be NULL (no users provider configured). All borrowed for its
+ * life. */
 int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct auth **ret) NODISCARD;
 /* Pending queries end without callback. */
 void auth_free(struct auth *a);
 /* A new config was published on this worker: providers of new queries follow it. */
 int auth_configure(struct auth *a, struct config *c) NODISCARD;
 
-/* Judges. cb runs exactly once, later in this or another turn (never inside the call), unless cancelled. NULL when out of memory. */
-struct auth_query *auth_check(struct auth *a, const struct auth_request *r, void (*cb)(void *arg, struct auth_result *res), void *arg);
-/* SCRAM: the keys of a user; keys NULL when there is no such user or no keys (the caller goes on with a fake challenge). err 0 or -ERR_AUTH_TEMP. */
-struct auth_query *auth_keys(struct auth *a, struct str user, void (*cb)(void *arg, int err, const struct sasl_scram_keys *keys), void *arg);
+/* Judges. cb runs exactly once, later in this or another turn (never inside the call), unless
+ * cancelled. NULL when out of memory. */
+struct auth_query *auth_check(struct auth *a, const struct auth_request *r,
+                              void (*cb)(void *arg, struct auth_result *res), void *arg);
+/* SCRAM: the keys of a user; keys NULL when there is no such user or no keys (the caller goes on
+ * with a fake challenge). err 0 or -ERR_AUTH_TEMP. */
+struct auth_query *auth_keys(struct auth *a, struct str user,
+                             void (*cb)(void *arg, int err, const struct sasl_scram_keys *keys),
+                             void *arg);
 /* cb will not run; the request itself is completed (an auth server may count it). NULL is fine. */
 void auth_cancel(struct auth_query *q);
 
-/* After the backend judged a query of provider `backend` or the users provider without hash: feeds the cache. */
+/* After the backend judged a query of provider `backend` or the users provider without hash: feeds
+ * the cache. */
 void auth_judged(struct auth *a, const struct credentials *cred, bool is_right);
 /* Forgets cached answers of a user (NULL = all): after passwd, lock, remove. */
 void auth_forget(struct auth *a, const char *user);
 /* SASL_BIT mask of what the providers of a config can serve. */
 unsigned auth_mechanisms(const struct config *c);
 
-/* Password hashes (blocking: job threads). Accepts crypt(3) forms and Dovecot's {SCHEME} prefixes (PLAIN, CRYPT, SHA256-CRYPT, SHA512-CRYPT, BLF-CRYPT, SSHA, SSHA256, SSHA512, SHA256, SHA512, PBKDF2...).
- * 0 right, -ERR_AUTH wrong, -ERR_UNSUPPORTED unknown scheme. */
+/* Password hashes (blocking: job threads). Accepts crypt(3) forms and Dovecot's {SCHEME} prefixes
+ * (PLAIN, CRYPT, SHA256-CRYPT, SHA512-CRYPT, BLF-CRYPT, SSHA, SSHA256, SSHA512, SHA256, SHA512,
+ * PBKDF2...). 0 right, -ERR_AUTH wrong, -ERR_UNSUPPORTED unknown scheme. */
 int password_verify(const char *hash, struct str password) NODISCARD;
 /* New hash (yescrypt). Owned string. */
 int password_hash(struct str password, char **ret_hash) NODISCARD;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The configuration: one immutable, reference-counted snapshot of the file, with every default filled in. */
+/* The configuration: one immutable, reference-counted snapshot of the file, with every default
+ * filled in. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +15,8 @@
 #include "proto/back.h"
 #include "proto/proto.h"
 
-/* Strings are NUL-terminated, never NULL unless the comment says so; owned by the config. Durations are in ms, sizes in bytes; 0 = off where allowed. */
+/* Strings are NUL-terminated, never NULL unless the comment says so; owned by the config. Durations
+ * are in ms, sizes in bytes; 0 = off where allowed. */
 
 /* A NULL-terminated array of strings with its length. */
 struct config_strings {
@@ -31,7 +33,7 @@ struct config_tls { /* a `tls` group: top level default, or of one listener */
     struct config_tls_cert {
         const char *cert, *key;
         const char *ocsp; /* NULL */
-    } *certs;
+    } * certs;
     size_t n_certs;
     const char *password_file; /* NULL */
     const char *priority;      /* NULL = built-in */
@@ -42,7 +44,12 @@ struct config_tls { /* a `tls` group: top level default, or of one listener */
     const char *dh_params; /* NULL */
 };
 
-enum config_listener_tls { LISTENER_TLS_OFF, LISTENER_TLS_STARTTLS, LISTENER_TLS_REQUIRED, LISTENER_TLS_IMPLICIT };
+enum config_listener_tls {
+    LISTENER_TLS_OFF,
+    LISTENER_TLS_STARTTLS,
+    LISTENER_TLS_REQUIRED,
+    LISTENER_TLS_IMPLICIT
+};
 
 struct config_listener {
     const char *name;
@@ -58,7 +65,7 @@ struct config_listener {
     bool allow_plaintext;
     struct config_strings capabilities; /* n 0 = built-in or learned */
     bool learn_capabilities;
-    const char *greeting; /* NULL */
+    const char *greeting;       /* NULL */
     uint64_t greeting_delay_ms; /* SMTP */
     const char *pool;           /* NULL = by routes */
     size_t so_rcvbuf, so_sndbuf;
@@ -67,11 +74,17 @@ struct config_listener {
 
 enum config_balance { BALANCE_USER, BALANCE_LEAST, BALANCE_ROUND_ROBIN };
 /* Bits: several may fit one pool. */
-enum config_forward { FORWARD_OFF = 0, FORWARD_ID = 1, FORWARD_XCLIENT = 2, FORWARD_PROXY_V1 = 4, FORWARD_PROXY_V2 = 8 };
+enum config_forward {
+    FORWARD_OFF = 0,
+    FORWARD_ID = 1,
+    FORWARD_XCLIENT = 2,
+    FORWARD_PROXY_V1 = 4,
+    FORWARD_PROXY_V2 = 8
+};
 
 struct config_backend {
     const char *name;
-    const char *host; /* name, IP, or "unix:/path" */
+    const char *host;            /* name, IP, or "unix:/path" */
     uint16_t ports[PROTO_COUNT]; /* 0 = the protocol's default for the pool's TLS mode */
     unsigned weight;
 };
@@ -82,15 +95,16 @@ struct config_pool {
     enum back_tls tls;
     bool is_verified;
     const char *ca_file, *cert, *key, *priority; /* NULL */
-    unsigned forward;           /* FORWARD_ bits */
-    bool is_smtp_auth;          /* AUTH to SMTP backends, else trust by XCLIENT LOGIN */
-    bool is_error_passed;       /* the backend's failure text reaches the client */
-    const char *master_user;    /* NULL */
+    unsigned forward;                            /* FORWARD_ bits */
+    bool is_smtp_auth;                /* AUTH to SMTP backends, else trust by XCLIENT LOGIN */
+    bool is_error_passed;             /* the backend's failure text reaches the client */
+    const char *master_user;          /* NULL */
     const char *master_password_file; /* NULL */
-    const char *source_address; /* NULL */
+    const char *source_address;       /* NULL */
     bool is_pipelining;
-    unsigned max_tries;         /* backends tried for one login */
-    bool are_pinned_users_moved; /* draining: pinned users go to another backend instead of waiting */
+    unsigned max_tries;          /* backends tried for one login */
+    bool are_pinned_users_moved; /* draining: pinned users go to another backend instead of waiting
+                                  */
     struct config_check {
         bool is_on;
         uint64_t interval_ms, timeout_ms;
@@ -103,9 +117,9 @@ struct config_pool {
     size_t n_backends;
 };
 
-struct config_route { /* all given conditions must match; NULL = any */
-    const char *domain;   /* of the user name, glob */
-    const char *user;     /* glob */
+struct config_route {   /* all given conditions must match; NULL = any */
+    const char *domain; /* of the user name, glob */
+    const char *user;   /* glob */
     const char *listener;
     const struct proto *proto; /* NULL */
     const char *pool;
@@ -117,7 +131,7 @@ struct config_auth {
     enum config_auth_type type;
     uint64_t cache_ms;
     /* http */
-    const char *url;       /* NULL; "http://", "https://", with unix: "http://unix:/path:/uri" */
+    const char *url; /* NULL; "http://", "https://", with unix: "http://unix:/path:/uri" */
     uint64_t timeout_ms;
     struct config_strings headers; /* "Name: value" */
     bool is_client_cert_passed;
@@ -128,8 +142,8 @@ struct config_auth {
 
 struct config_control { /* one control socket */
     const char *path;
-    unsigned mode;                    /* file mode */
-    const char *owner, *group;        /* NULL */
+    unsigned mode;                                  /* file mode */
+    const char *owner, *group;                      /* NULL */
     struct config_strings viewer, operator_, admin; /* "root", "1000", "@mailops", "*" */
     unsigned max_clients, admin_reserve;
 };
@@ -142,15 +156,15 @@ struct config_log {
 };
 
 struct config {
-    unsigned refs; /* atomic; use config_ref/config_unref */
-    const char *path;     /* file it was read from */
+    unsigned refs;    /* atomic; use config_ref/config_unref */
+    const char *path; /* file it was read from */
     const char *server_name;
-    const char *node;     /* name of this proxy in listings */
-    unsigned workers;     /* 0 in the file = CPUs: filled in here */
+    const char *node; /* name of this proxy in listings */
+    unsigned workers; /* 0 in the file = CPUs: filled in here */
     unsigned auth_threads;
     const char *user, *group; /* NULL = stay */
     const char *state_dir, *run_dir;
-    uint64_t shutdown_timeout_ms;   /* SIGTERM: sessions get this long after the farewell */
+    uint64_t shutdown_timeout_ms;       /* SIGTERM: sessions get this long after the farewell */
     uint64_t reload_session_timeout_ms; /* 0 = sessions of an old config live on */
     unsigned max_errors;
     struct config_log *logs;
@@ -175,7 +189,8 @@ struct config {
         uint64_t line_bytes, literal_bytes;
     } limits;
     struct {
-        uint64_t proxy_header_ms, tls_ms, preauth_ms, command_ms, auth_ms, connect_ms, login_ms, relay_idle_ms, hold_ms, failure_delay_ms, closing_ms;
+        uint64_t proxy_header_ms, tls_ms, preauth_ms, command_ms, auth_ms, connect_ms, login_ms,
+            relay_idle_ms, hold_ms, failure_delay_ms, closing_ms;
     } timeouts;
     struct {
         struct config_strings name_servers;
@@ -206,22 +221,27 @@ void config_problems_fini(struct config_problems *p);
 /* "file:line: key: text\n" for each. */
 int config_problems_format(const struct config_problems *p, struct buf *out) NODISCARD;
 
-/* Reads and checks a file: syntax, unknown keys, types, ranges, and references between parts (pools that routes name, duplicate names and addresses, missing certificates,
- * unreadable files). ALL problems are collected. 0 with *ret (one reference), or -ERR_CONFIG; problems may hold warnings in both cases. Thread: any (blocking file access). */
-int config_load(const char *path, struct config **ret, struct config_problems *ret_problems) NODISCARD;
+/* Reads and checks a file: syntax, unknown keys, types, ranges, and references between parts (pools
+ * that routes name, duplicate names and addresses, missing certificates, unreadable files). ALL
+ * problems are collected. 0 with *ret (one reference), or -ERR_CONFIG; problems may hold warnings
+ * in both cases. Thread: any (blocking file access). */
+int config_load(const char *path, struct config **ret,
+                struct config_problems *ret_problems) NODISCARD;
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 
 const struct config_pool *config_pool_find(const struct config *c, const char *name);
 const struct config_listener *config_listener_find(const struct config *c, const char *name);
 
-/* Prints a config as a file that loads again, every key with its value (defaults too unless only_set). */
+/* Prints a config as a file that loads again, every key with its value (defaults too unless
+ * only_set). */
 int config_dump(const struct config *c, bool only_set, struct buf *out) NODISCARD;
 
 /* When a changed key takes effect. */
 enum config_effect { CONFIG_LIVE, CONFIG_NEW_SESSIONS, CONFIG_RESTART };
 
-/* One difference between two configs: paths name list members by their name ("pools[main].backends[b1].weight"). */
+/* One difference between two configs: paths name list members by their name
+ * ("pools[main].backends[b1].weight"). */
 struct config_change {
     char *path, *old_value, *new_value; /* owned; NULL value = absent; secrets masked */
     enum config_effect effect;
@@ -231,7 +251,8 @@ struct config_changes {
     size_t n;
 };
 void config_changes_fini(struct config_changes *c);
-int config_diff(const struct config *a, const struct config *b, struct config_changes *ret) NODISCARD;
+int config_diff(const struct config *a, const struct config *b,
+                struct config_changes *ret) NODISCARD;
 
 /* For documentation: calls fn for each key of the key table in file order. */
 struct config_key_doc {

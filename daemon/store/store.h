@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Durable state behind one vtable: users, runtime edits, operations, audit. All calls may block: job threads, or the control thread at start. */
+/* Durable state behind one vtable: users, runtime edits, operations, audit. All calls may block:
+ * job threads, or the control thread at start. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,19 +16,20 @@ enum store_user_state { USER_ACTIVE, USER_LOCKED, USER_HELD };
 
 /* One user. All strings owned (store_user_fini), NULL = not set. Times are Unix ms, 0 = none. */
 struct store_user {
-    char *name;             /* the login name, lower-cased by the store's callers (user_name_normalise) */
+    char *name; /* the login name, lower-cased by the store's callers (user_name_normalise) */
     char *password_hash;    /* crypt(3) or {SCHEME}..., NULL = the backend judges */
     char *scram;            /* SCRAM-SHA-256 keys, RFC 5803 text, NULL */
     char *pool, *backend;   /* pin */
     char *backend_user;     /* name at the backend, NULL = name */
     char *backend_password; /* secret */
-    char *master_user;      /* log in at the backend as this master user (backend_password is then the master's) */
-    char *plain_password;   /* secret: only for CRAM-MD5/APOP when the operator chose to keep it */
+    char *master_user;    /* log in at the backend as this master user (backend_password is then the
+                             master's) */
+    char *plain_password; /* secret: only for CRAM-MD5/APOP when the operator chose to keep it */
     enum store_user_state state;
-    char *state_text;       /* words for the client */
+    char *state_text; /* words for the client */
     uint64_t state_until_ms;
-    unsigned protocols;     /* bits 1 << PROTO_x, 0 = all */
-    unsigned max_sessions;  /* 0 = the configured limit */
+    unsigned protocols;    /* bits 1 << PROTO_x, 0 = all */
+    unsigned max_sessions; /* 0 = the configured limit */
     char *note;
     uint64_t created_ms, changed_ms, last_login_ms;
 };
@@ -42,23 +44,32 @@ struct store_spec {
 
 enum store_write { STORE_ADD, STORE_REPLACE, STORE_UPSERT };
 
-/* Opens: creates with schema, migrates older schemas in a transaction, checks integrity (a broken or foreign file is -ERR_STORE_CORRUPT with a sentence
- * and is left untouched), refuses a newer schema. *ret_error owned. Thread-safe object: readers in parallel, one writer. */
+/* Opens: creates with schema, migrates older schemas in a transaction, checks integrity (a broken
+ * or foreign file is -ERR_STORE_CORRUPT with a sentence and is left untouched), refuses a newer
+ * schema. *ret_error owned. Thread-safe object: readers in parallel, one writer. */
 int store_open(const struct store_spec *spec, struct store **ret, char **ret_error) NODISCARD;
 void store_close(struct store *s);
 
 /* -ERR_NO_USER when absent. */
 int store_user_get(struct store *s, const char *name, struct store_user *ret) NODISCARD;
-/* STORE_ADD: -ERR_EXISTS; STORE_REPLACE: -ERR_NO_USER. changed_ms/created_ms are set here from now_ms. */
-int store_user_put(struct store *s, const struct store_user *u, enum store_write how, uint64_t now_ms) NODISCARD;
+/* STORE_ADD: -ERR_EXISTS; STORE_REPLACE: -ERR_NO_USER. changed_ms/created_ms are set here from
+ * now_ms. */
+int store_user_put(struct store *s, const struct store_user *u, enum store_write how,
+                   uint64_t now_ms) NODISCARD;
 int store_user_remove(struct store *s, const char *name) NODISCARD;
-/* Users with name > after (NULL = from the start) in name order, at most limit; fn returns false to stop early. */
-int store_user_each(struct store *s, const char *after, size_t limit, bool (*fn)(void *arg, const struct store_user *u), void *arg) NODISCARD;
+/* Users with name > after (NULL = from the start) in name order, at most limit; fn returns false to
+ * stop early. */
+int store_user_each(struct store *s, const char *after, size_t limit,
+                    bool (*fn)(void *arg, const struct store_user *u), void *arg) NODISCARD;
 int store_user_count(struct store *s, uint64_t *ret) NODISCARD;
-/* Many users in one transaction: all or nothing. ret_added/ret_changed count. progress (may be NULL) is called now and then and returns false to cancel (-ERR_CANCELLED, nothing written). */
-int store_user_import(struct store *s, const struct store_user *users, size_t n, enum store_write how, uint64_t now_ms, bool (*progress)(void *arg, size_t done),
-                      void *arg, size_t *ret_added, size_t *ret_changed) NODISCARD;
-/* Last logins of many users in one transaction (batched by the caller). Unknown users are ignored. */
+/* Many users in one transaction: all or nothing. ret_added/ret_changed count. progress (may be
+ * NULL) is called now and then and returns false to cancel (-ERR_CANCELLED, nothing written). */
+int store_user_import(struct store *s, const struct store_user *users, size_t n,
+                      enum store_write how, uint64_t now_ms,
+                      bool (*progress)(void *arg, size_t done), void *arg, size_t *ret_added,
+                      size_t *ret_changed) NODISCARD;
+/* Last logins of many users in one transaction (batched by the caller). Unknown users are ignored.
+ */
 struct store_login {
     const char *name;
     uint64_t at_ms;
@@ -66,9 +77,13 @@ struct store_login {
 int store_user_logins(struct store *s, const struct store_login *v, size_t n) NODISCARD;
 
 /* Runtime layer: values (JSON text) under a kind and name, e.g. ("backend", "main/b1"). */
-int store_runtime_put(struct store *s, const char *kind, const char *name, const char *json, uint64_t now_ms) NODISCARD;
+int store_runtime_put(struct store *s, const char *kind, const char *name, const char *json,
+                      uint64_t now_ms) NODISCARD;
 int store_runtime_remove(struct store *s, const char *kind, const char *name) NODISCARD;
-int store_runtime_each(struct store *s, bool (*fn)(void *arg, const char *kind, const char *name, const char *json, uint64_t at_ms), void *arg) NODISCARD;
+int store_runtime_each(struct store *s,
+                       bool (*fn)(void *arg, const char *kind, const char *name, const char *json,
+                                  uint64_t at_ms),
+                       void *arg) NODISCARD;
 
 /* Audit: append-only. */
 struct store_audit {
@@ -79,6 +94,7 @@ struct store_audit {
 };
 int store_audit_add(struct store *s, const struct store_audit *a) NODISCARD;
 /* Newest first, older than before_id (0 = newest). */
-int store_audit_each(struct store *s, uint64_t before_id, size_t limit, bool (*fn)(void *arg, const struct store_audit *a), void *arg) NODISCARD;
+int store_audit_each(struct store *s, uint64_t before_id, size_t limit,
+                     bool (*fn)(void *arg, const struct store_audit *a), void *arg) NODISCARD;
 /* Deletes rows older than at_ms. */
 int store_audit_expire(struct store *s, uint64_t at_ms) NODISCARD;
