@@ -464,9 +464,10 @@ static bool entry_answer_locally(struct entry *e, struct str host)
     if (addr_parse(host, &a) == 0 && a.port == 0)
         return buf_append(a.family == AF_INET ? &e->v4 : &e->v6, &a, sizeof(a)) == 0;
     const struct resolver *r = e->resolver;
-    (void)resolver_hosts_find(r->hosts, loop_now_ms(r->loop), host, r->is_ipv4_off ? NULL : &e->v4,
-                              r->is_ipv6_off ? NULL : &e->v6);
-    if (e->v4.len + e->v6.len > 0)
+    /* Out of memory here falls through to the name servers. */
+    if (resolver_hosts_find(r->hosts, loop_now_ms(r->loop), host, r->is_ipv4_off ? NULL : &e->v4,
+                            r->is_ipv6_off ? NULL : &e->v6) == 0 &&
+        e->v4.len + e->v6.len > 0)
         return true;
     e->ttl = UINT32_MAX;
     return false;

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: ISC
+# Builds, checks and installs mailproxy. `make help` lists what there is to do.
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+DESTDIR ?=
+CC = gcc
+PYTHON = /usr/bin/python3
+
+# ---- Debian packages: the one list of them -----------------------------------------------------
+
+BUILD_PACKAGES = gcc libc6-dev make pkg-config libevent-dev libgnutls28-dev libconfig-dev \
+	libncurses-dev libjansson-dev libcurl4-gnutls-dev libsqlite3-dev libcrypt-dev libseccomp-dev \
+	libcap-ng-dev
+DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dovecot-pop3d \
+	dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-sieve
+CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-flask curl tmux procps git
+LINT_PACKAGES = $(BUILD_PACKAGES) python3 cppcheck clang-format
+
+# ---- variants ----------------------------------------------------------------------------------
+
+SAN ?=
+ifeq ($(SAN),address)
+BUILD = build-address
+SAN_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+else ifeq ($(SAN),thread)
+BUILD = build-thread
+SAN_FLAGS = -fsanitize=thread -fno-omit-frame-pointer
+else ifeq ($(SAN),)
+BUILD = build
+HARDENING = -D_FORTIFY_SOURCE=2
+else
+$(error SAN is "address", "thread" or nothing)
+endif
+export MAILPROXY_BUILD = $(CURDIR)/$(BUILD)
+
+VERSION = $(shell sed -n 's/^## \([0-9][0-9.]*\).*/\1/p' CHANGELOG.md | head -1)
+
+OPTIMISE ?= -O2 -g
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror
+PKGS = libevent libevent_pthreads gnutls libconfig jansson libcurl sqlite3 libcrypt libseccomp libcap-ng ncursesw
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+CPPFLAGS += -D_GNU_SOURCE -Idaemon -I. -include tests/lint/banned.h -DMAILPROXY_VERSION='"$(VERSION)"' \
+	-DMAILPROXY_SYSCONFDIR='"$(SYSCONFDIR)"' $(HARDENING)
+CFLAGS += -std=c17 $(OPTIMISE) $(WARNINGS) -fPIE -fstack-protector-strong $(SAN_FLAGS) $(PKG_CFLAGS)
+LDFLAGS += -pie -Wl,-z,relro,-z,now $(SAN_FLAGS)
+
+BASE_LIBS = -lpthread
+DAEMON_LIBS = -levent_core -levent_extra -levent_pthreads -lgnutls -lcurl -lconfig -ljansson -lsqlite3 -lcrypt \
+	-lseccomp -lcap-ng $(BASE_LIBS)
+CTL_LIBS = -ljansson $(BASE_LIBS)
+TUI_LIBS = -lncursesw -ltinfo $(CTL_LIBS)
+
+# ---- what is built -----------------------------------------------------------------------------
+
+# From the top floor to the lowest: the order of linking.
+FLOORS = engine control session backend auth store config io proto base
+FLOOR_LIBS = $(foreach f,$(FLOORS),$(BUILD)/libmp_$(f).a)
+obj = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
+
+PROGRAMS = $(if $(wildcard daemon/main.c),$(BUILD)/mailproxyd) $(if $(wildcard ctl/main.c),$(BUILD)/mailproxyctl) \
+	$(if $(wildcard tui/main.c),$(BUILD)/mailproxy-tui)
+UNIT_SOURCES = $(wildcard tests/unit/*/test_*.c)
+UNIT_TESTS = $(patsubst tests/%.c,$(BUILD)/%,$(UNIT_SOURCES))
+FUZZ_SOURCES = $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_REPLAYS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SOURCES))
+
+.PHONY: all demo check check-fast unit fuzz fuzz-replay e2e lint docs install uninstall clean help format
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS)
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make             build the three programs into build/
+#: make demo        start a demonstration proxy with two Dovecot servers behind it
+#: make check       build and run all tests
+#: make unit        only the unit tests (unit-FOLDER: those of one folder)
+#: make e2e         only the end-to-end tests (K=expression picks some, as pytest -k)
+#: make lint        style, floors, banned calls, static analysis
+#: make fuzz        fuzz each parser for FUZZ_SECONDS (needs clang)
+#: make bench       compare speed and memory with a peer
+#: make docs        generate what derives from the tables
+#: make install     into PREFIX (/usr/local), configuration into SYSCONFDIR (/etc); DESTDIR is honoured
+#: make clean       remove what was built
+#: SAN=address or SAN=thread: the same with sanitizers, in a folder of its own
+
+# V=1 shows the commands.
+Q = $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1) $(2)")
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+define floor_lib
+$(BUILD)/libmp_$(1).a: $(call obj,daemon/$(1))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$^
+endef
+$(foreach f,$(FLOORS),$(eval $(call floor_lib,$(f))))
+
+CTL_OBJECTS = $(filter-out %/main.o,$(call obj,ctl))
+$(BUILD)/libmp_ctl.a: $(CTL_OBJECTS)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+$(BUILD)/libmp_tui.a: $(filter-out %/main.o,$(call obj,tui))
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(BUILD)/mailproxyd: $(call obj,daemon) $(FLOOR_LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(call obj,daemon) -Wl,--start-group $(FLOOR_LIBS) -Wl,--end-group $(DAEMON_LIBS)
+$(BUILD)/mailproxyctl: $(BUILD)/ctl/main.o $(BUILD)/libmp_ctl.a $(BUILD)/libmp_base.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
+$(BUILD)/mailproxy-tui: $(BUILD)/tui/main.o $(BUILD)/libmp_tui.a $(BUILD)/libmp_ctl.a $(BUILD)/libmp_base.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TUI_LIBS)
+
+# ---- tests -------------------------------------------------------------------------------------
+
+$(BUILD)/unit/ctl/%: $(BUILD)/tests/unit/ctl/%.o $(BUILD)/libmp_ctl.a $(BUILD)/libmp_base.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(CTL_LIBS)
+$(BUILD)/unit/tui/%: $(BUILD)/tests/unit/tui/%.o $(BUILD)/libmp_tui.a $(BUILD)/libmp_ctl.a $(BUILD)/libmp_base.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(TUI_LIBS)
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(FLOOR_LIBS)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(FLOOR_LIBS) -Wl,--end-group -lcmocka $(DAEMON_LIBS)
+
+unit: $(UNIT_TESTS)
+	@tests/setup/run-tests $^
+unit-%: all-unit-dummy
+	@$(MAKE) --no-print-directory $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/$*/test_*.c))
+	@tests/setup/run-tests $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/$*/test_*.c))
+all-unit-dummy:
+.PHONY: all-unit-dummy
+
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(FLOOR_LIBS)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(FLOOR_LIBS) -Wl,--end-group $(DAEMON_LIBS)
+fuzz-replay: $(FUZZ_REPLAYS)
+	@for f in $^; do $$f tests/fuzz/corpus/$$(basename $$f) || exit 1; done
+
+FUZZ_SECONDS ?= 60
+fuzz:
+	@tests/setup/install-packages clang $(BUILD_PACKAGES)
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run $(FUZZ_SOURCES)
+
+# The sanitizers' builds test what runs in C; the full set runs on the plain build.
+e2e: all
+	$(PYTHON) -m pytest -q $(if $(K),-k '$(K)') tests/e2e
+
+check:
+	@tests/setup/install-packages $(CHECK_PACKAGES)
+	@$(MAKE) --no-print-directory check-installed
+check-installed: all $(UNIT_TESTS) $(FUZZ_REPLAYS)
+	@$(MAKE) --no-print-directory unit fuzz-replay e2e
+.PHONY: check-installed
+
+demo:
+	@tests/setup/install-packages $(DEMO_PACKAGES)
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/setup/demo.py $(BUILD)
+
+# ---- lint and generated files ------------------------------------------------------------------
+
+lint:
+	@tests/setup/install-packages $(LINT_PACKAGES)
+	@$(MAKE) --no-print-directory all
+	@tests/lint/run $(BUILD)
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+docs: all
+	@tests/setup/generate-docs $(BUILD)
+
+-include tests/bench/Makefile.inc
+
+# ---- installation ------------------------------------------------------------------------------
+
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+SBINDIR = $(DESTDIR)$(PREFIX)/sbin
+MANDIR = $(DESTDIR)$(PREFIX)/share/man
+ETCDIR = $(DESTDIR)$(SYSCONFDIR)/mailproxy
+
+-include conf/Makefile.inc
+
+clean:
+	rm -rf build build-address build-thread
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
