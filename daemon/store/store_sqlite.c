@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: ISC */
+/* The SQLite store: opening, its connections and their statements. */
+#include "store/store_sqlite.h"
+
+#include "base/cleanup.h"
+
+#define BUSY_TIMEOUT_MS 5000
+
+static const char *const sql_texts[SQL_COUNT] = {
+#define S(id, text) [SQL_##id] = text,
+    SQLITE_STATEMENTS(S)
+#undef S
+};
+
+int sqlite_err(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_NOMEM:
+        return -ERR_NOMEM;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -ERR_BUSY;
+    case SQLITE_FULL:
+        return -ERR_STORE_FULL;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        return -ERR_STORE_READONLY;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return -ERR_STORE_CORRUPT;
+    case SQLITE_CONSTRAINT:
+        return -ERR_EXISTS;
+    case SQLITE_TOOBIG:
+        return -ERR_TOO_LONG;
+    default:
+        return -ERR_STORE;
+    }
+}
+
+/* ---- statements ---- */
+
+sqlite3_stmt *sqlite_stmt(struct sqlite_conn *c, enum sqlite_sql which, int *ret_err)
+{
+    sqlite3_stmt **st = &c->stmts[which];
+    if (!*st) {
+        int rc =
+            sqlite3_prepare_v3(c->db, sql_texts[which], -1, SQLITE_PREPARE_PERSISTENT, st, NULL);
+        if (rc != SQLITE_OK) {
+            *ret_err = sqlite_err(rc);
+            return NULL;
+        }
+    }
+    return *st;
+}
+
+/* Values are cleared too: they may point to memory of the caller, and may be secrets. */
+static void sqlite_reset(sqlite3_stmt *st)
+{
+    (void)sqlite3_reset(st);
+    (void)sqlite3_clear_bindings(st);
+}
+
+int sqlite_run(sqlite3_stmt *st)
+{
+    int rc = sqlite3_step(st);
+    sqlite_reset(st);
+    return sqlite_err(rc);
+}
+
+const char *sqlite_text(sqlite3_stmt *st, int column)
+{
+    return (const char *)sqlite3_column_text(st, column);
+}
+
+int sqlite_bind(sqlite3_stmt *st, int index, const char *text)
+{
+    return text ? sqlite3_bind_text(st, index, text, -1, SQLITE_STATIC)
+                : sqlite3_bind_null(st, index);
+}
+
+int sqlite_exec(struct sqlite_conn *c, const char *sql)
+{
+    return sqlite_err(sqlite3_exec(c->db, sql, NULL, NULL, NULL));
+}
+
+int sqlite_end(struct sqlite_conn *c, int err)
+{
+    if (err == 0)
+        err = sqlite_exec(c, "COMMIT");
+    if (err != 0 && !sqlite3_get_autocommit(c->db))
+        (void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+    return err;
+}
+
+/* ---- connections ---- */
+
+static void sqlite_conn_fini(struct sqlite_conn *c)
+{
+    for (size_t i = 0; i < SQL_COUNT; i++)
+        (void)sqlite3_finalize(c->stmts[i]);
+    (void)sqlite3_close(c->db);
+    *c = (struct sqlite_conn){0};
+}
+
+static int sqlite_conn_open(struct sqlite_conn *c, const char *path)
+{
+    list_init(&c->link);
+    int rc = sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_extended_result_codes(c->db, 1);
+        (void)sqlite3_busy_timeout(c->db, BUSY_TIMEOUT_MS);
+        (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    }
+    if (rc != SQLITE_OK)
+        sqlite_conn_fini(c);
+    return sqlite_err(rc);
+}
+
+int sqlite_reader_take(struct store_sqlite *s, struct sqlite_conn **ret)
+{
+    struct sqlite_conn *c = NULL;
+    pthread_mutex_lock(&s->read_mutex);
+    if (!list_is_empty(&s->idle)) {
+        c = LIST_ITEM(s->idle.next, struct sqlite_conn, link);
+        list_del(&c->link);
+        s->n_idle--;
+    }
+    pthread_mutex_unlock(&s->read_mutex);
+    if (!c) {
+        if (!(c = calloc(1, sizeof(*c))))
+            return -ERR_NOMEM;
+        int err = sqlite_conn_open(c, s->path);
+        if (err == 0 && (err = sqlite_exec(c, "PRAGMA query_only = ON")) != 0)
+            sqlite_conn_fini(c);
+        if (err != 0) {
+            free(c);
+            return err;
+        }
+    }
+    *ret = c;
+    return 0;
+}
+
+void sqlite_reader_give(struct store_sqlite *s, struct sqlite_conn *c)
+{
+    for (size_t i = 0; i < SQL_COUNT; i++)
+        if (c->stmts[i])
+            sqlite_reset(c->stmts[i]);
+    pthread_mutex_lock(&s->read_mutex);
+    bool is_kept = s->n_idle < SQLITE_IDLE_READERS;
+    if (is_kept) {
+        list_add_head(&s->idle, &c->link);
+        s->n_idle++;
+    }
+    pthread_mutex_unlock(&s->read_mutex);
+    if (!is_kept) {
+        sqlite_conn_fini(c);
+        free(c);
+    }
+}
+
+struct sqlite_conn *sqlite_writer_take(struct store_sqlite *s)
+{
+    pthread_mutex_lock(&s->write_mutex);
+    return &s->writer;
+}
+
+void sqlite_writer_give(struct store_sqlite *s)
+{
+    pthread_mutex_unlock(&s->write_mutex);
+}
+
+/* ---- opening ---- */
+
+static void sqlite_close(struct store *base)
+{
+    struct store_sqlite *s = CONTAINER_OF(base, struct store_sqlite, base);
+    while (!list_is_empty(&s->idle)) {
+        struct sqlite_conn *c = LIST_ITEM(s->idle.next, struct sqlite_conn, link);
+        list_del(&c->link);
+        sqlite_conn_fini(c);
+        free(c);
+    }
+    sqlite_conn_fini(&s->writer);
+    pthread_mutex_destroy(&s->write_mutex);
+    pthread_mutex_destroy(&s->read_mutex);
+    free(s->path);
+    free(s);
+}
+
+/* A file that fails a check must stay as it is, so nothing may be moved from its log into it when
+ * the connection closes; a good one allows that again. */
+static int sqlite_prepare_writer(struct store_sqlite *s, char **ret_error)
+{
+    int err = sqlite_conn_open(&s->writer, s->path);
+    if (err != 0) {
+        *ret_error = str_printf("%s cannot be opened: %s", s->path, err_text(err));
+        return err;
+    }
+    (void)sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    err = sqlite_check_schema(&s->writer, s->path, ret_error);
+    if (err != 0)
+        return err;
+    err = sqlite_exec(&s->writer, "PRAGMA journal_mode = WAL");
+    if (err == 0)
+        err = sqlite_exec(&s->writer, "PRAGMA synchronous = NORMAL");
+    if (err == 0)
+        err = sqlite_exec(&s->writer, "PRAGMA secure_delete = ON");
+    (void)sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    if (err != 0)
+        *ret_error = str_printf("%s cannot be set up: %s", s->path, sqlite3_errmsg(s->writer.db));
+    return err;
+}
+
+static int sqlite_open(const struct store_spec *spec, struct store **ret, char **ret_error)
+{
+    int err = sqlite_check_file(spec->path, ret_error);
+    if (err != 0)
+        return err;
+    struct store_sqlite *s = calloc(1, sizeof(*s));
+    if (!s)
+        return -ERR_NOMEM;
+    s->base.ops = &store_sqlite_ops;
+    list_init(&s->idle);
+    pthread_mutex_init(&s->write_mutex, NULL);
+    pthread_mutex_init(&s->read_mutex, NULL);
+    s->path = str_dup_c(spec->path);
+    err = s->path ? sqlite_prepare_writer(s, ret_error) : -ERR_NOMEM;
+    if (err != 0) {
+        sqlite_close(&s->base);
+        return err;
+    }
+    *ret = &s->base;
+    return 0;
+}
+
+const struct store_ops store_sqlite_ops = {
+    .type = "sqlite",
+    .open = sqlite_open,
+    .close = sqlite_close,
+    .user_get = sqlite_user_get,
+    .user_put = sqlite_user_put,
+    .user_remove = sqlite_user_remove,
+    .user_each = sqlite_user_each,
+    .user_count = sqlite_user_count,
+    .user_import = sqlite_user_import,
+    .user_logins = sqlite_user_logins,
+    .runtime_put = sqlite_runtime_put,
+    .runtime_remove = sqlite_runtime_remove,
+    .runtime_each = sqlite_runtime_each,
+    .audit_add = sqlite_audit_add,
+    .audit_each = sqlite_audit_each,
+    .audit_expire = sqlite_audit_expire,
+};

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside of the SQLite store: connections, prepared statements, schema. */
+#pragma once
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "base/list.h"
+#include "store/store_ops.h"
+
+#define USER_COLUMNS                                                                               \
+    "name, password_hash, scram, pool, backend, backend_user, backend_password, master_user, "     \
+    "plain_password, state, state_text, state_until_ms, protocols, max_sessions, note, "           \
+    "created_ms, changed_ms, last_login_ms"
+
+/* Every statement there is: S(ID, text). Prepared on first use, once a connection. */
+#define SQLITE_STATEMENTS(S)                                                                       \
+    S(USER_GET, "SELECT " USER_COLUMNS " FROM user WHERE name = ?1")                               \
+    S(USER_EACH, "SELECT " USER_COLUMNS " FROM user WHERE name > ?1 ORDER BY name LIMIT ?2")       \
+    S(USER_COUNT, "SELECT count(*) FROM user")                                                     \
+    S(USER_INSERT, "INSERT INTO user (" USER_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "  \
+                   "?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?16, ?17)")                             \
+    S(USER_UPDATE,                                                                                 \
+      "UPDATE user SET password_hash = ?2, scram = ?3, pool = ?4, backend = ?5, "                  \
+      "backend_user = ?6, backend_password = ?7, master_user = ?8, plain_password = ?9, "          \
+      "state = ?10, state_text = ?11, state_until_ms = ?12, protocols = ?13, "                     \
+      "max_sessions = ?14, note = ?15, changed_ms = ?16, "                                         \
+      "last_login_ms = max(last_login_ms, ?17) WHERE name = ?1")                                   \
+    S(USER_DELETE, "DELETE FROM user WHERE name = ?1")                                             \
+    S(USER_LOGIN, "UPDATE user SET last_login_ms = max(last_login_ms, ?2) WHERE name = ?1")        \
+    S(RUNTIME_PUT, "INSERT INTO runtime (kind, name, json, at_ms) VALUES (?1, ?2, ?3, ?4) ON "     \
+                   "CONFLICT (kind, name) DO UPDATE SET json = ?3, at_ms = ?4")                    \
+    S(RUNTIME_DELETE, "DELETE FROM runtime WHERE kind = ?1 AND name = ?2")                         \
+    S(RUNTIME_EACH, "SELECT kind, name, json, at_ms FROM runtime ORDER BY kind, name")             \
+    S(AUDIT_ADD, "INSERT INTO audit (at_ms, uid, pid, user, command, args, reason, result, "       \
+                 "count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                             \
+    S(AUDIT_EACH, "SELECT id, at_ms, uid, pid, user, command, args, reason, result, count FROM "   \
+                  "audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2")                                 \
+    S(AUDIT_EXPIRE, "DELETE FROM audit WHERE at_ms < ?1")
+
+enum sqlite_sql {
+#define S(id, text) SQL_##id,
+    SQLITE_STATEMENTS(S)
+#undef S
+        SQL_COUNT
+};
+
+/* One connection; one thread uses it at a time. */
+struct sqlite_conn {
+    struct list link; /* idle readers */
+    sqlite3 *db;
+    sqlite3_stmt *stmts[SQL_COUNT];
+};
+
+#define SQLITE_IDLE_READERS 8 /* kept open; more are opened when needed */
+
+struct store_sqlite {
+    struct store base;
+    char *path;
+    pthread_mutex_t write_mutex;
+    struct sqlite_conn writer; /* under write_mutex */
+    pthread_mutex_t read_mutex;
+    struct list idle; /* readers, under read_mutex */
+    unsigned n_idle;
+};
+
+static inline struct store_sqlite *sqlite_of(struct store *s)
+{
+    return CONTAINER_OF(s, struct store_sqlite, base);
+}
+
+/* SQLite's integers are signed. */
+static inline sqlite3_int64 sqlite_int(uint64_t v)
+{
+    return v > INT64_MAX ? INT64_MAX : (sqlite3_int64)v;
+}
+
+/* -ERR_x of an SQLite result code; SQLITE_OK, ROW and DONE are 0. */
+int sqlite_err(int rc);
+/* The prepared statement, reset and without values. NULL with *ret_err set. */
+sqlite3_stmt *sqlite_stmt(struct sqlite_conn *c, enum sqlite_sql which, int *ret_err);
+/* Runs a statement that returns no rows, then resets it. */
+int sqlite_run(sqlite3_stmt *st) NODISCARD;
+/* Text of a column, NULL for NULL; valid until the next step. */
+const char *sqlite_text(sqlite3_stmt *st, int column);
+/* Binds text that lives until the statement is reset (NULL = NULL). */
+int sqlite_bind(sqlite3_stmt *st, int index, const char *text);
+int sqlite_exec(struct sqlite_conn *c, const char *sql) NODISCARD;
+
+/* A connection for reading, on its own; give it back. */
+int sqlite_reader_take(struct store_sqlite *s, struct sqlite_conn **ret) NODISCARD;
+void sqlite_reader_give(struct store_sqlite *s, struct sqlite_conn *c);
+/* The one connection that writes, locked until sqlite_writer_give. */
+struct sqlite_conn *sqlite_writer_take(struct store_sqlite *s);
+void sqlite_writer_give(struct store_sqlite *s);
+/* Ends a transaction: COMMIT after err 0, else ROLLBACK; returns what counts. */
+int sqlite_end(struct sqlite_conn *c, int err) NODISCARD;
+
+/* Looks at a file without SQLite: makes it (mode 0600) when it is absent, refuses what is not a
+ * store of ours. *ret_error owned. */
+int sqlite_check_file(const char *path, char **ret_error) NODISCARD;
+/* On the first connection: integrity, version, migration. *ret_error owned. */
+int sqlite_check_schema(struct sqlite_conn *c, const char *path, char **ret_error) NODISCARD;
+
+int sqlite_user_get(struct store *s, const char *name, struct store_user *ret) NODISCARD;
+int sqlite_user_put(struct store *s, const struct store_user *u, enum store_write how,
+                    uint64_t now_ms) NODISCARD;
+int sqlite_user_remove(struct store *s, const char *name) NODISCARD;
+int sqlite_user_each(struct store *s, const char *after, size_t limit,
+                     bool (*fn)(void *arg, const struct store_user *u), void *arg) NODISCARD;
+int sqlite_user_count(struct store *s, uint64_t *ret) NODISCARD;
+int sqlite_user_import(struct store *s, const struct store_user *users, size_t n,
+                       enum store_write how, uint64_t now_ms,
+                       bool (*progress)(void *arg, size_t done), void *arg, size_t *ret_added,
+                       size_t *ret_changed) NODISCARD;
+int sqlite_user_logins(struct store *s, const struct store_login *v, size_t n) NODISCARD;
+int sqlite_runtime_put(struct store *s, const char *kind, const char *name, const char *json,
+                       uint64_t now_ms) NODISCARD;
+int sqlite_runtime_remove(struct store *s, const char *kind, const char *name) NODISCARD;
+int sqlite_runtime_each(struct store *s,
+                        bool (*fn)(void *arg, const char *kind, const char *name, const char *json,
+                                   uint64_t at_ms),
+                        void *arg) NODISCARD;
+int sqlite_audit_add(struct store *s, const struct store_audit *a) NODISCARD;
+int sqlite_audit_each(struct store *s, uint64_t before_id, size_t limit,
+                      bool (*fn)(void *arg, const struct store_audit *a), void *arg) NODISCARD;
+int sqlite_audit_expire(struct store *s, uint64_t at_ms) NODISCARD;

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: ISC */
+/* The SQLite file: is it ours and whole, which version is it, and the steps from one to the next.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "store/store_sqlite.h"
+
+#define APPLICATION_ID 0x4d505859 /* "MPXY" */
+#define HEADER_BYTES 100          /* of an SQLite file */
+#define HEADER_APPLICATION_ID 68  /* offset, big-endian */
+
+/* Step i leads from version i to i + 1. Append only: files of every version are about. */
+static const char *const steps[] = {
+    "CREATE TABLE user (name TEXT NOT NULL PRIMARY KEY, password_hash TEXT, scram TEXT, pool TEXT, "
+    "backend TEXT, backend_user TEXT, backend_password TEXT, master_user TEXT, "
+    "plain_password TEXT, state INTEGER NOT NULL, state_text TEXT, "
+    "state_until_ms INTEGER NOT NULL, protocols INTEGER NOT NULL, max_sessions INTEGER NOT NULL, "
+    "note TEXT, created_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL, "
+    "last_login_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE runtime (kind TEXT NOT NULL, name TEXT NOT NULL, json TEXT NOT NULL, "
+    "at_ms INTEGER NOT NULL, PRIMARY KEY (kind, name)) STRICT, WITHOUT ROWID;",
+    "CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, "
+    "uid INTEGER NOT NULL, pid INTEGER NOT NULL, user TEXT, command TEXT, args TEXT, reason TEXT, "
+    "result TEXT, count INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX audit_at ON audit (at_ms);",
+};
+
+#define SCHEMA_VERSION ((int)ARRAY_LEN(steps))
+
+static bool has_journal(const char *path)
+{
+    AUTO_FREE char *journal = str_printf("%s-journal", path);
+    struct stat st;
+    return journal && stat(journal, &st) == 0 && st.st_size > 0;
+}
+
+static uint32_t read_be32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* Why the bytes at the start of a file that is not empty are not ours; NULL when they may be. A
+ * file whose very first transaction was interrupted has no mark yet: its journal undoes that. */
+static const char *find_fault(const char *path, const uint8_t *head, size_t n)
+{
+    static const char magic[16] = "SQLite format 3";
+    if (n < HEADER_BYTES || memcmp(head, magic, sizeof(magic)) != 0)
+        return has_journal(path) && n >= sizeof(magic) && head[0] == 0 ? NULL
+                                                                       : "it is not an SQLite file";
+    uint32_t id = read_be32(head + HEADER_APPLICATION_ID);
+    if (id == APPLICATION_ID || (id == 0 && has_journal(path)))
+        return NULL;
+    return "it is an SQLite file of another program";
+}
+
+int sqlite_check_file(const char *path, char **ret_error)
+{
+    uint8_t head[HEADER_BYTES];
+    AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        int saved = errno;
+        *ret_error = str_printf("%s cannot be opened: %s", path, strerror(saved));
+        return saved == EACCES || saved == EROFS ? -ERR_STORE_READONLY : err_from_errno(saved);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        *ret_error = str_printf("%s is not a regular file", path);
+        return -ERR_STORE_CORRUPT;
+    }
+    if (st.st_size == 0)
+        return 0;
+    ssize_t n = pread(fd, head, sizeof(head), 0);
+    const char *fault = n < 0 ? strerror(errno) : find_fault(path, head, (size_t)n);
+    if (!fault)
+        return 0;
+    *ret_error =
+        str_printf("%s is not a store of mailproxy: %s; it was left as it is", path, fault);
+    return n < 0 ? -ERR_IO : -ERR_STORE_CORRUPT;
+}
+
+static int read_number(struct sqlite_conn *c, const char *pragma, int *ret)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(c->db, pragma, -1, &st, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW)
+        *ret = sqlite3_column_int(st, 0);
+    (void)sqlite3_finalize(st);
+    return rc == SQLITE_DONE ? -ERR_STORE : sqlite_err(rc);
+}
+
+static int check_integrity(struct sqlite_conn *c, const char *path, char **ret_error)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(c->db, "PRAGMA quick_check(1)", -1, &st, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    const char *text = rc == SQLITE_ROW ? sqlite_text(st, 0) : sqlite3_errmsg(c->db);
+    bool is_good = rc == SQLITE_ROW && text && str_eq(str_of(text), STR("ok"));
+    int err = is_good ? 0 : rc == SQLITE_ROW ? -ERR_STORE_CORRUPT : sqlite_err(rc);
+    if (err != 0)
+        *ret_error = str_printf("%s is damaged: %s; it was left as it is (restore a copy)", path,
+                                text ? text : err_text(err));
+    (void)sqlite3_finalize(st);
+    return err == 0 || err == -ERR_BUSY || err == -ERR_NOMEM ? err : -ERR_STORE_CORRUPT;
+}
+
+/* All steps in one transaction: afterwards the file is new, or what it was. */
+static int migrate(struct sqlite_conn *c, int version)
+{
+    char pragmas[96];
+    int err = sqlite_exec(c, "BEGIN IMMEDIATE");
+    if (err != 0)
+        return err;
+    /* Another process may have done it while this one waited for the lock. */
+    err = read_number(c, "PRAGMA user_version", &version);
+    for (int i = version; err == 0 && i < SCHEMA_VERSION; i++)
+        err = sqlite_exec(c, steps[i]);
+    snprintf(pragmas, sizeof(pragmas), "PRAGMA application_id = %d; PRAGMA user_version = %d",
+             APPLICATION_ID, SCHEMA_VERSION);
+    if (err == 0)
+        err = sqlite_exec(c, pragmas);
+    return sqlite_end(c, err);
+}
+
+int sqlite_check_schema(struct sqlite_conn *c, const char *path, char **ret_error)
+{
+    int version = 0, id = 0, objects = 0;
+    int err = check_integrity(c, path, ret_error);
+    if (err != 0)
+        return err;
+    err = read_number(c, "PRAGMA user_version", &version);
+    if (err == 0)
+        err = read_number(c, "PRAGMA application_id", &id);
+    if (err == 0)
+        err = read_number(c, "SELECT count(*) FROM sqlite_schema", &objects);
+    if (err == 0 && id != APPLICATION_ID && (id != 0 || objects != 0)) {
+        *ret_error =
+            str_printf("%s is an SQLite file of another program; it was left as it is", path);
+        return -ERR_STORE_CORRUPT;
+    }
+    if (err == 0 && version > SCHEMA_VERSION) {
+        *ret_error =
+            str_printf("%s was written by a newer mailproxy (schema %d, this one knows %d)", path,
+                       version, SCHEMA_VERSION);
+        return -ERR_VERSION;
+    }
+    if (err == 0 && (version < SCHEMA_VERSION || id != APPLICATION_ID))
+        err = migrate(c, version);
+    if (err != 0)
+        *ret_error = str_printf("%s cannot be brought to schema %d: %s", path, SCHEMA_VERSION,
+                                sqlite3_errmsg(c->db));
+    return err;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: ISC */
+/* Users in SQLite. */
+#include "base/cleanup.h"
+#include "store/store_sqlite.h"
+
+#define PROGRESS_EVERY 500
+
+/* A view of the row: the strings are SQLite's and live until the next step. */
+static struct store_user row_view(sqlite3_stmt *st)
+{
+    return (struct store_user){
+        .name = (char *)sqlite_text(st, 0),
+        .password_hash = (char *)sqlite_text(st, 1),
+        .scram = (char *)sqlite_text(st, 2),
+        .pool = (char *)sqlite_text(st, 3),
+        .backend = (char *)sqlite_text(st, 4),
+        .backend_user = (char *)sqlite_text(st, 5),
+        .backend_password = (char *)sqlite_text(st, 6),
+        .master_user = (char *)sqlite_text(st, 7),
+        .plain_password = (char *)sqlite_text(st, 8),
+        .state = (enum store_user_state)sqlite3_column_int(st, 9),
+        .state_text = (char *)sqlite_text(st, 10),
+        .state_until_ms = (uint64_t)sqlite3_column_int64(st, 11),
+        .protocols = (unsigned)sqlite3_column_int64(st, 12),
+        .max_sessions = (unsigned)sqlite3_column_int64(st, 13),
+        .note = (char *)sqlite_text(st, 14),
+        .created_ms = (uint64_t)sqlite3_column_int64(st, 15),
+        .changed_ms = (uint64_t)sqlite3_column_int64(st, 16),
+        .last_login_ms = (uint64_t)sqlite3_column_int64(st, 17),
+    };
+}
+
+static int bind_user(sqlite3_stmt *st, const struct store_user *u, uint64_t now_ms)
+{
+    int rc = sqlite_bind(st, 1, u->name);
+    rc |= sqlite_bind(st, 2, u->password_hash);
+    rc |= sqlite_bind(st, 3, u->scram);
+    rc |= sqlite_bind(st, 4, u->pool);
+    rc |= sqlite_bind(st, 5, u->backend);
+    rc |= sqlite_bind(st, 6, u->backend_user);
+    rc |= sqlite_bind(st, 7, u->backend_password);
+    rc |= sqlite_bind(st, 8, u->master_user);
+    rc |= sqlite_bind(st, 9, u->plain_password);
+    rc |= sqlite3_bind_int(st, 10, (int)u->state);
+    rc |= sqlite_bind(st, 11, u->state_text);
+    rc |= sqlite3_bind_int64(st, 12, sqlite_int(u->state_until_ms));
+    rc |= sqlite3_bind_int64(st, 13, u->protocols);
+    rc |= sqlite3_bind_int64(st, 14, u->max_sessions);
+    rc |= sqlite_bind(st, 15, u->note);
+    rc |= sqlite3_bind_int64(st, 16, sqlite_int(now_ms));
+    rc |= sqlite3_bind_int64(st, 17, sqlite_int(u->last_login_ms));
+    return rc == SQLITE_OK ? 0 : -ERR_NOMEM;
+}
+
+int sqlite_user_get(struct store *base, const char *name, struct store_user *ret)
+{
+    struct store_sqlite *s = sqlite_of(base);
+    struct sqlite_conn *c;
+    int err = sqlite_reader_take(s, &c);
+    if (err != 0)
+        return err;
+    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_GET, &err);
+    if (st && sqlite_bind(st, 1, name) != SQLITE_OK)
+        err = -ERR_NOMEM;
+    if (err == 0) {
+        int rc = sqlite3_step(st);
+        if (rc == SQLITE_ROW) {
+            const struct store_user view = row_view(st);
+            err = store_user_copy(ret, &view);
+        } else {
+            err = rc == SQLITE_DONE ? -ERR_NO_USER : sqlite_err(rc);
+        }
+    }
+    sqlite_reader_give(s, c);
+    return err;
+}
+
+/* Runs USER_INSERT or USER_UPDATE. */
+static int write_user(struct sqlite_conn *c, enum sqlite_sql which, const struct store_user *u,
+                      uint64_t now_ms)
+{
+    int err = 0;
+    sqlite3_stmt *st = sqlite_stmt(c, which, &err);
+    if (!st)
+        return err;
+    err = bind_user(st, u, now_ms);
+    int ran = sqlite_run(st); /* also clears what was bound */
+    err = err != 0 ? err : ran;
+    if (err == 0 && which == SQL_USER_UPDATE && sqlite3_changes(c->db) == 0)
+        err = -ERR_NO_USER;
+    return err;
+}
+
+/* Writes one user inside of a transaction. */
+static int put_user(struct sqlite_conn *c, const struct store_user *u, enum store_write how,
+                    uint64_t now_ms, bool *ret_is_new)
+{
+    int err = -ERR_NO_USER;
+    *ret_is_new = false;
+    if (how != STORE_ADD)
+        err = write_user(c, SQL_USER_UPDATE, u, now_ms);
+    if (how == STORE_REPLACE || err != -ERR_NO_USER)
+        return err;
+    *ret_is_new = true;
+    return write_user(c, SQL_USER_INSERT, u, now_ms);
+}
+
+static int import_all(struct sqlite_conn *c, const struct store_user *users, size_t n,
+                      enum store_write how, uint64_t now_ms,
+                      bool (*progress)(void *arg, size_t done), void *arg, size_t *ret_added)
+{
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < n; i++) {
+        bool is_new;
+        if (progress && i % PROGRESS_EVERY == 0 && !progress(arg, i))
+            return -ERR_CANCELLED;
+        err = put_user(c, &users[i], how, now_ms, &is_new);
+        *ret_added += is_new;
+    }
+    return err;
+}
+
+int sqlite_user_import(struct store *base, const struct store_user *users, size_t n,
+                       enum store_write how, uint64_t now_ms,
+                       bool (*progress)(void *arg, size_t done), void *arg, size_t *ret_added,
+                       size_t *ret_changed)
+{
+    struct store_sqlite *s = sqlite_of(base);
+    struct sqlite_conn *c = sqlite_writer_take(s);
+    size_t added = 0;
+    int err = sqlite_exec(c, "BEGIN IMMEDIATE");
+    if (err == 0) {
+        err = import_all(c, users, n, how, now_ms, progress, arg, &added);
+        err = sqlite_end(c, err);
+    }
+    sqlite_writer_give(s);
+    if (err == 0) {
+        *ret_added = added;
+        *ret_changed = n - added;
+    }
+    return err;
+}
+
+int sqlite_user_put(struct store *base, const struct store_user *u, enum store_write how,
+                    uint64_t now_ms)
+{
+    size_t added, changed;
+    return sqlite_user_import(base, u, 1, how, now_ms, NULL, NULL, &added, &changed);
+}
+
+int sqlite_user_remove(struct store *base, const char *name)
+{
+    struct store_sqlite *s = sqlite_of(base);
+    struct sqlite_conn *c = sqlite_writer_take(s);
+    int err = 0;
+    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_DELETE, &err);
+    if (st && sqlite_bind(st, 1, name) != SQLITE_OK)
+        err = -ERR_NOMEM;
+    if (err == 0)
+        err = sqlite_run(st);
+    if (err == 0 && sqlite3_changes(c->db) == 0)
+        err = -ERR_NO_USER;
+    sqlite_writer_give(s);
+    return err;
+}
+
+int sqlite_user_each(struct store *base, const char *after, size_t limit,
+                     bool (*fn)(void *arg, const struct store_user *u), void *arg)
+{
+    struct store_sqlite *s = sqlite_of(base);
+    struct sqlite_conn *c;
+    int rc = SQLITE_OK, err = sqlite_reader_take(s, &c);
+    if (err != 0)
+        return err;
+    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_EACH, &err);
+    if (st && (sqlite_bind(st, 1, after ? after : "") != SQLITE_OK ||
+               sqlite3_bind_int64(st, 2, sqlite_int(limit)) != SQLITE_OK))
+        err = -ERR_NOMEM;
+    while (err == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        const struct store_user view = row_view(st);
+        if (!fn(arg, &view))
+            break;
+    }
+    err = err != 0 ? err : sqlite_err(rc);
+    sqlite_reader_give(s, c);
+    return err;
+}
+
+int sqlite_user_count(struct store *base, uint64_t *ret)
+{
+    struct store_sqlite *s = sqlite_of(base);
+    struct sqlite_conn *c;
+    int err = sqlite_reader_take(s, &c);
+    if (err != 0)
+        return err;
+    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_COUNT, &err);
+    if (st) {
+        int rc = sqlite3_step(st);
+        err = sqlite_err(rc);
+        if (rc == SQLITE_ROW)
+            *ret = (uint64_t)sqlite3_column_int64(st, 0);
+    }
+    sqlite_reader_give(s, c);
+    return err;
+}
+
+static int write_login(struct sqlite_conn *c, const struct store_login *v)
+{
+    int err = 0;
+    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_LOGIN, &err);
+    if (!st)
+        return err;
+    if (sqlite_bind(st, 1, v->name) != SQLITE_OK ||
+        sqlite3_bind_int64(st, 2, sqlite_int(v->at_ms)) != SQLITE_OK)
+        return -ERR_NOMEM;
+    return sqlite_run(st);
+}
+
+int sqlite_user_logins(struct store *base, const struct store_login *v, size_t n)
+{
+    struct store_sqlite *s = sqlite_of(base);
+    struct sqlite_conn *c = sqlite_writer_take(s);
+    int err = sqlite_exec(c, "BEGIN IMMEDIATE");
+    if (err == 0) {
+        for (size_t i = 0; err == 0 && i < n; i++)
+            err = write_login(c, &v[i]);
+        err = sqlite_end(c, err);
+    }
+    sqlite_writer_give(s);
+    return err;
+}

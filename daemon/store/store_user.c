@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+/* One user as a value: copying, and wiping its secrets. */
+#include "base/cleanup.h"
+#include "store/store.h"
+
+static void secret_free(char *s)
+{
+    if (s)
+        explicit_bzero(s, strlen(s));
+    free(s);
+}
+
+void store_user_fini(struct store_user *u)
+{
+    if (!u)
+        return;
+    free(u->name);
+    secret_free(u->password_hash);
+    secret_free(u->scram);
+    free(u->pool);
+    free(u->backend);
+    free(u->backend_user);
+    secret_free(u->backend_password);
+    free(u->master_user);
+    secret_free(u->plain_password);
+    free(u->state_text);
+    free(u->note);
+    *u = (struct store_user){0};
+}
+
+static bool copy_text(char **dst, const char *src)
+{
+    *dst = str_dup_c(src);
+    return !src || *dst;
+}
+
+int store_user_copy(struct store_user *dst, const struct store_user *src)
+{
+    struct store_user u = *src;
+    u.name = u.password_hash = u.scram = u.pool = u.backend = u.backend_user = NULL;
+    u.backend_password = u.master_user = u.plain_password = u.state_text = u.note = NULL;
+    bool is_copied =
+        copy_text(&u.name, src->name) && copy_text(&u.password_hash, src->password_hash) &&
+        copy_text(&u.scram, src->scram) && copy_text(&u.pool, src->pool) &&
+        copy_text(&u.backend, src->backend) && copy_text(&u.backend_user, src->backend_user) &&
+        copy_text(&u.backend_password, src->backend_password) &&
+        copy_text(&u.master_user, src->master_user) &&
+        copy_text(&u.plain_password, src->plain_password) &&
+        copy_text(&u.state_text, src->state_text) && copy_text(&u.note, src->note);
+    if (!is_copied) {
+        store_user_fini(&u);
+        return -ERR_NOMEM;
+    }
+    *dst = u;
+    return 0;
+}
