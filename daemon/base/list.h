@@ -54,7 +54,7 @@ static inline void list_splice_tail(struct list *to, struct list *from)
     list_init(from);
 }
 
-#define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
+#define LIST_ITEM(node, type, member) CONTAINER_OF(node, type, member)
 #define LIST_FOREACH(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The current node may be unlinked or freed in the body. */
 #define LIST_FOREACH_SAFE(it, head)                                                                \

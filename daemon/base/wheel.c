@@ -55,7 +55,7 @@ static void wheel_sweep(struct wheel *w, struct list *slot, uint64_t now_ms, str
     list_init(&due);
     list_splice_tail(&due, slot);
     LIST_FOREACH_SAFE (it, &due) {
-        struct wheel_timer *t = LIST_ENTRY(it, struct wheel_timer, link);
+        struct wheel_timer *t = LIST_ITEM(it, struct wheel_timer, link);
         if (t->due_ms > now_ms) {
             wheel_link(w, t);
             continue;

@@ -97,6 +97,12 @@ static void conn_set_nodelay(int fd)
                      sizeof(on)); /* UNIX sockets know no such thing */
 }
 
+void conn_own(struct conn *c, const struct conn_ops *ops, void *owner)
+{
+    c->ops = ops;
+    c->owner = owner;
+}
+
 int conn_adopt(struct conn *c, int fd)
 {
     if (event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_read, c) != 0)

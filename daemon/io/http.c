@@ -327,7 +327,7 @@ static void http_request_free(struct http_request *r)
 static void http_client_destroy(struct http_client *c)
 {
     while (!list_is_empty(&c->requests))
-        http_request_free(LIST_ENTRY(c->requests.next, struct http_request, link));
+        http_request_free(LIST_ITEM(c->requests.next, struct http_request, link));
     while (c->n_idle > 0)
         curl_easy_cleanup(c->idle[--c->n_idle]);
     if (c->multi)

@@ -45,7 +45,7 @@ static struct job *jobs_take(struct jobs *p)
     while (!p->is_stopping && list_is_empty(&p->queue))
         pthread_cond_wait(&p->has_work, &p->mutex);
     if (!p->is_stopping) {
-        j = CONTAINER_OF(LIST_ENTRY(p->queue.next, struct mail, link), struct job, mail);
+        j = CONTAINER_OF(LIST_ITEM(p->queue.next, struct mail, link), struct job, mail);
         list_del(&j->mail.link);
         p->n_waiting--;
         p->n_running++;
@@ -126,8 +126,7 @@ void jobs_free(struct jobs *p)
         return;
     jobs_stop_threads(p);
     while (!list_is_empty(&p->queue)) {
-        struct job *j =
-            CONTAINER_OF(LIST_ENTRY(p->queue.next, struct mail, link), struct job, mail);
+        struct job *j = CONTAINER_OF(LIST_ITEM(p->queue.next, struct mail, link), struct job, mail);
         list_del(&j->mail.link);
         job_drop(j);
     }

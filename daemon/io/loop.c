@@ -96,7 +96,7 @@ int loop_new(void *owner, struct loop **ret)
 static void loop_run_list(struct list *todo)
 {
     while (!list_is_empty(todo)) {
-        struct loop_deferred *d = LIST_ENTRY(todo->next, struct loop_deferred, link);
+        struct loop_deferred *d = LIST_ITEM(todo->next, struct loop_deferred, link);
         list_del(&d->link);
         d->fn(d);
     }
@@ -132,7 +132,7 @@ static void loop_run_timers(struct loop *l)
     list_init(&expired);
     wheel_advance(&l->wheel, loop_now_ms(l), &expired);
     while (!list_is_empty(&expired)) {
-        struct wheel_timer *w = LIST_ENTRY(expired.next, struct wheel_timer, link);
+        struct wheel_timer *w = LIST_ITEM(expired.next, struct wheel_timer, link);
         struct loop_timer *t = CONTAINER_OF(w, struct loop_timer, wheel);
         list_del(&w->link);
         t->fn(t);

@@ -28,7 +28,7 @@ static void mail_drop(struct mail *m)
 static void mail_drop_all(struct list *mails)
 {
     while (!list_is_empty(mails)) {
-        struct mail *m = LIST_ENTRY(mails->next, struct mail, link);
+        struct mail *m = LIST_ITEM(mails->next, struct mail, link);
         list_del(&m->link);
         mail_drop(m);
     }
@@ -111,7 +111,7 @@ void mailbox_run(struct mailbox *b, void *owner)
     list_splice_tail(&mails, &b->mails);
     pthread_mutex_unlock(&b->mutex);
     while (!list_is_empty(&mails)) {
-        struct mail *m = LIST_ENTRY(mails.next, struct mail, link);
+        struct mail *m = LIST_ITEM(mails.next, struct mail, link);
         list_del(&m->link);
         m->fn(m, owner);
     }

@@ -149,7 +149,7 @@ static void query_free(struct resolver_query *q)
 static void entry_forget_calls(struct entry *e)
 {
     while (!list_is_empty(&e->calls)) {
-        struct dns_call *call = LIST_ENTRY(e->calls.next, struct dns_call, link);
+        struct dns_call *call = LIST_ITEM(e->calls.next, struct dns_call, link);
         list_del(&call->link);
         call->entry = NULL;
     }
@@ -187,7 +187,7 @@ void resolver_free(struct resolver *r)
     }
     map_fini(&r->entries);
     while (!list_is_empty(&r->queries))
-        query_free(LIST_ENTRY(r->queries.next, struct resolver_query, in_resolver));
+        query_free(LIST_ITEM(r->queries.next, struct resolver_query, in_resolver));
     resolver_hosts_free(r->hosts);
     r->is_closed = true;
     if (r->dns)
@@ -363,7 +363,7 @@ static void entry_finish(struct entry *e)
     e->is_busy = false;
     e->expires_ms = loop_now_ms(e->resolver->loop) + entry_valid_ms(e);
     while (!list_is_empty(&e->waiters))
-        query_settle(LIST_ENTRY(e->waiters.next, struct resolver_query, link), e);
+        query_settle(LIST_ITEM(e->waiters.next, struct resolver_query, link), e);
 }
 
 /* ---- evdns ---- */

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: ISC */
+/* From credentials to a judged user with a destination. */
+#include "session/session_priv.h"
+
+/* Does the backend of this login want a clear secret? Only the config can say so before the answer
+ * is there. */
+static bool authenticate_needs_password(const struct session *s)
+{
+    struct route route;
+    const struct route_request q = {
+        .user = s->user ? s->user : "", .proto = s->proto, .listener = s->listener->config};
+    if (route_find(s->setup, s->env->registry, &q, &route) < 0)
+        return true;
+    const struct config_pool *pool = route.pool ? route.pool->config : NULL;
+    bool is_trusted =
+        pool && (pool->master_user || (s->proto->has_client_name && !pool->is_smtp_auth));
+    route_fini(&route);
+    return !is_trusted;
+}
+
+static void authenticate_log(const struct session *s, const char *event, const char *why,
+                             const char *source)
+{
+    char peer[ADDR_TEXT_MAX];
+    addr_format(peer, &s->peer);
+    LOG_EVENT(LOG_LEVEL_NOTICE, event, KV_STR("session", s->pre->session_id),
+              KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
+              KV_STRN("user", buf_str(&s->pre->cred->user)),
+              KV_STR("mechanism", sasl_method(s->pre->cred->mech)), KV_STR("source", source),
+              KV_STR("reason", why));
+}
+
+static void authenticate_copy(char *dst, size_t size, const char *src)
+{
+    (void)str_copy(dst, size, str_of(src));
+}
+
+static const struct authenticate_row {
+    enum reply_kind reply;
+    enum counter counter;
+    const char *event;
+} authenticate_rows[] = {
+    [AUTH_OK] = {REPLY_INTERNAL, COUNTER_AUTH_TEMPFAILS, "login-failed"},
+    [AUTH_REJECTED] = {REPLY_AUTH_FAILED, COUNTER_AUTH_FAILURES, "login-failed"},
+    [AUTH_TEMPFAIL] = {REPLY_AUTH_TEMPFAIL, COUNTER_AUTH_TEMPFAILS, "login-unjudged"},
+    [AUTH_LOCKED] = {REPLY_LOCKED, COUNTER_AUTH_FAILURES, "login-locked"},
+    [AUTH_LIMITED] = {REPLY_LIMIT, COUNTER_LIMITED, "login-limited"},
+};
+
+static void authenticate_refused(struct session *s, const struct auth_result *r)
+{
+    const struct authenticate_row *row = &authenticate_rows[r->status];
+    struct preauth_failure f = {
+        .kind = row->reply, .end = SESSION_END_AUTH, .is_final = r->is_final};
+    authenticate_copy(f.code, sizeof(f.code), r->code);
+    authenticate_copy(f.text, sizeof(f.text), r->text);
+    session_count(s, row->counter, 1);
+    authenticate_log(s, row->event, r->log_reason, r->source);
+    session_note(s, SESSION_NOTE_FAILURE, reply_name(row->reply));
+    bool is_wrong = r->status == AUTH_REJECTED;
+    s->pre->failure = f;
+    if (is_wrong && sasl_say_error(s))
+        return;
+    uint64_t delay = r->wait_ms ? r->wait_ms
+                     : is_wrong ? s->setup->config->timeouts.failure_delay_ms
+                                : 0;
+    front_fail_later(s, &f, r->is_final ? 0 : delay);
+}
+
+/* The answer's pins lead to a route at once: its strings live only now. */
+static int authenticate_route(struct session *s, const struct auth_result *r)
+{
+    const struct route_request q = {.user = r->user,
+                                    .proto = s->proto,
+                                    .listener = s->listener->config,
+                                    .server_host = r->server_host,
+                                    .server_port = r->server_port,
+                                    .pool = r->pool,
+                                    .backend = r->backend};
+    route_fini(&s->pre->route);
+    int err = route_find(s->setup, s->env->registry, &q, &s->pre->route);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_WARN, "route-failed", KV_STR("session", s->pre->session_id),
+                  KV_STR("user", r->user), KV_STR("pool", r->pool), KV_STR("backend", r->backend),
+                  KV_ERR("error", err));
+    else
+        s->route_reason = s->pre->route.reason;
+    return err;
+}
+
+static int authenticate_take(struct session *s, struct auth_result *r)
+{
+    struct preauth *p = s->pre;
+    free(s->user);
+    s->user = str_dup_c(r->user);
+    s->auth_source = r->source;
+    credentials_wipe(&p->backend_cred);
+    p->backend_cred = r->backend_cred;
+    r->backend_cred = (struct credentials){.mech = SASL_NONE};
+    free(p->master_user);
+    p->master_user = STEAL(r->master_user);
+    p->smtp_auth = r->smtp_auth;
+    p->is_user_held = r->is_held;
+    p->is_backend_judge = r->source && strcmp(r->source, "backend") == 0;
+    return s->user ? 0 : -ERR_NOMEM;
+}
+
+static void on_auth(void *arg, struct auth_result *r)
+{
+    struct session *s = arg;
+    s->pre->query = NULL;
+    if (r->status != AUTH_OK) {
+        authenticate_refused(s, r);
+        return;
+    }
+    if (authenticate_take(s, r) < 0 || authenticate_route(s, r) < 0) {
+        session_count(s, COUNTER_AUTH_TEMPFAILS, 1);
+        front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
+        return;
+    }
+    s->pre->is_waiting_admission =
+        s->env->hooks.admit && !s->env->hooks.admit(s->env->hooks.arg, s);
+    if (!s->pre->is_waiting_admission)
+        authenticate_done(s);
+}
+
+static void authenticate_ask(struct session *s)
+{
+    struct preauth *p = s->pre;
+    struct tls_info info;
+    CLEANUP(tls_peer_cert_fini) struct tls_peer_cert cert = {0};
+    const struct config_listener *l = s->listener->config;
+    bool has_tls = conn_tls_info(&s->client, &info);
+    bool has_cert = has_tls && l->tls_config.client_auth != TLS_CLIENT_AUTH_OFF &&
+                    conn_peer_cert(&s->client, &cert) == 0;
+    struct auth_request q = {
+        .cred = p->cred,
+        .proto = s->proto,
+        .listener = l->name,
+        .session_id = p->session_id,
+        .attempt = s->attempts,
+        .client = s->peer,
+        .client_host = p->client_host,
+        .has_proxy_header = p->has_proxy,
+        .proxy_src = p->proxy.src,
+        .proxy_dst = p->proxy.dst,
+        .helo = buf_str(&p->front->helo),
+        .mail_from = buf_str(&p->front->mail_from),
+        .rcpt_to = buf_str(&p->front->rcpt_to),
+        .tls = has_tls ? &info : NULL,
+        .client_auth = l->tls_config.client_auth,
+        .peer_cert = has_cert ? &cert : NULL,
+        .is_backend_password_needed = authenticate_needs_password(s),
+    };
+    (void)!conn_local_addr(&s->client, &q.local);
+    p->query = auth_check(s->env->auth, &q, on_auth, s);
+    if (!p->query)
+        front_fail(s, REPLY_INTERNAL, NULL, NULL);
+}
+
+static void on_client_name(void *arg, int err, const char *name)
+{
+    struct session *s = arg;
+    s->pre->lookup = NULL;
+    s->pre->client_host = str_dup_c(err == 0                ? name
+                                    : err == -ERR_NOT_FOUND ? "[UNAVAILABLE]"
+                                                            : "[TEMPUNAVAIL]");
+    authenticate_ask(s);
+}
+
+static void authenticate_start(struct session *s)
+{
+    struct preauth *p = s->pre;
+    if (s->attempts < UINT8_MAX)
+        s->attempts++;
+    session_enter(s, SESSION_AUTH);
+    if (s->is_ended)
+        return;
+    bool is_name_wanted = s->proto->has_client_name && s->setup->config->resolver.is_on;
+    if (is_name_wanted && !p->client_host)
+        p->lookup = resolver_reverse(s->env->resolver, &s->peer, on_client_name, s);
+    if (!p->lookup)
+        authenticate_ask(s);
+}
+
+void authenticate(struct session *s, struct credentials *cred)
+{
+    s->pre->cred = cred;
+    s->mech = (uint8_t)cred->mech;
+    authenticate_start(s);
+}
+
+void authenticate_none(struct session *s)
+{
+    credentials_wipe(&s->pre->front->cred);
+    authenticate(s, &s->pre->front->cred);
+}
+
+void authenticate_done(struct session *s)
+{
+    if (s->pre->is_user_held)
+        s->pre->held_until_ms = 0;
+    connect_begin(s);
+}

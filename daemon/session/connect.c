@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: ISC */
+/* From a judged user to a logged-in backend: choice, waiting while held, login, the next try. */
+#include "base/clock.h"
+#include "session/session_priv.h"
+
+#define HELD_TICK_MS 500        /* how often a held login looks again */
+#define HELD_KEEPALIVE_MS 20000 /* how often its client hears of us */
+#define FORWARD_TTL 5           /* proxies that one login may pass */
+
+static void connect_try(struct session *s);
+
+/* ---- choice ---- */
+
+/* One fixed backend: held, drained (then others of its pool may take over when the pool says so) or
+ * simply not there. */
+static int connect_check_fixed(struct session *s, struct backend *b, bool *ret_may_move)
+{
+    enum backend_admin admin = atomic_load_explicit(&b->admin, memory_order_relaxed);
+    const struct pool *pool = s->pre->route.pool;
+    *ret_may_move = false;
+    if (admin == BACKEND_HOLD)
+        return -ERR_BUSY;
+    if (admin == BACKEND_DRAIN || admin == BACKEND_DISABLED) {
+        *ret_may_move = pool && pool->config->are_pinned_users_moved;
+        return *ret_may_move ? 0 : -ERR_BUSY;
+    }
+    return backend_is_usable(b, loop_now_ms(s->env->loop)) ? 0 : -ERR_UNREACHABLE;
+}
+
+/* 0 with *ret (NULL: the dynamic backend). */
+static int connect_choose(struct session *s, const struct pool_member **ret)
+{
+    struct preauth *p = s->pre;
+    struct route *r = &p->route;
+    bool may_move = false;
+    if (r->dynamic || r->member) {
+        struct backend *b = r->dynamic ? r->dynamic : r->member->backend;
+        if (p->choice.n_tried > 0)
+            return -ERR_UNREACHABLE;
+        int err = connect_check_fixed(s, b, &may_move);
+        if (err < 0)
+            return err;
+    }
+    if ((r->dynamic || r->member) && !may_move) {
+        *ret = r->member;
+        return 0;
+    }
+    if (p->choice.n_tried >= r->pool->config->max_tries || p->choice.n_tried >= POOL_TRIES_MAX)
+        return -ERR_UNREACHABLE;
+    p->choice.user = str_of(s->user);
+    p->choice.now_ms = loop_now_ms(s->env->loop);
+    p->choice.round_robin = &s->env->round_robin;
+    return pool_pick(r->pool, &p->choice, ret);
+}
+
+/* ---- held ---- */
+
+static void connect_hold(struct session *s)
+{
+    struct preauth *p = s->pre;
+    uint64_t now = loop_now_ms(s->env->loop);
+    if (s->state != SESSION_HELD) {
+        session_enter(s, SESSION_HELD);
+        if (s->is_ended)
+            return;
+        p->held_until_ms = now + s->setup->config->timeouts.hold_ms;
+        p->keepalive_ms = now + HELD_KEEPALIVE_MS;
+        LOG_EVENT(LOG_LEVEL_INFO, "login-held", KV_STR("session", p->session_id),
+                  KV_STR("user", s->user));
+    }
+    session_set_timer(s, HELD_TICK_MS);
+}
+
+static void connect_keepalive(struct session *s, uint64_t now)
+{
+    AUTO_BUF words = BUF_INIT;
+    s->pre->keepalive_ms = now + HELD_KEEPALIVE_MS;
+    if (s->proto->keepalive(s->pre->front, &words) < 0)
+        session_end(s, SESSION_END_NOMEM);
+    else if (words.len > 0)
+        (void)!session_send(s, &words);
+}
+
+void connect_hold_tick(struct session *s)
+{
+    struct preauth *p = s->pre;
+    uint64_t now = loop_now_ms(s->env->loop);
+    if (now >= p->held_until_ms) {
+        front_fail(s, REPLY_HOLD_TIMEOUT, NULL, NULL);
+        return;
+    }
+    if (now >= p->keepalive_ms)
+        connect_keepalive(s, now);
+    if (!s->is_ended)
+        connect_try(s);
+}
+
+/* ---- login ---- */
+
+/* Hops left: what an earlier proxy says in the client's ID counts, so that loops end (x-proxy-ttl,
+ * after Dovecot). */
+static unsigned connect_ttl(const struct buf *client_id)
+{
+    static const char key[] = "\"x-proxy-ttl\" \"";
+    struct str s = buf_str(client_id);
+    for (size_t i = 0; i + sizeof(key) <= s.n; i++) {
+        struct str rest = str_n(s.p + i, s.n - i);
+        uint64_t n;
+        if (!str_is_iprefix(rest, str_of(key)))
+            continue;
+        rest = str_n(rest.p + sizeof(key) - 1, rest.n - (sizeof(key) - 1));
+        if (str_to_u64(str_cut(&rest, '"'), FORWARD_TTL, &n) < 0)
+            return FORWARD_TTL;
+        return n > 0 ? (unsigned)n - 1 : 0;
+    }
+    return FORWARD_TTL;
+}
+
+static void connect_back_env(struct session *s, const struct pool *pool, struct back_env *ret)
+{
+    struct preauth *p = s->pre;
+    const struct front *f = p->front;
+    const struct config_pool *c = pool->config;
+    *ret = (struct back_env){
+        .cred = &p->backend_cred,
+        .master_user = p->master_user,
+        .tls = c->tls,
+        .is_pipelining_allowed = c->is_pipelining,
+        .forward_id = c->forward & FORWARD_ID,
+        .xclient_forced = false,
+        .client = s->peer,
+        .session_id = p->session_id,
+        .client_name = p->client_host && p->client_host[0] != '[' ? p->client_host : NULL,
+        .client_tls = s->client_tls[0] ? s->client_tls : NULL,
+        .ttl = connect_ttl(&f->client_id),
+        .client_id = buf_str(&f->client_id),
+        .server_name = s->setup->config->server_name,
+        .helo = buf_str(&f->helo),
+        .is_ehlo = f->is_ehlo,
+        .is_auth_wanted = p->smtp_auth < 0 ? c->is_smtp_auth : p->smtp_auth > 0,
+        .mail_from = buf_str(&f->mail_from),
+        .rcpt_to = buf_str(&f->rcpt_to),
+    };
+    (void)!conn_local_addr(&s->client, &ret->local);
+}
+
+/* The pool's master user logs in for everybody who did not bring one. */
+static int connect_master(struct session *s, const struct pool *pool)
+{
+    struct preauth *p = s->pre;
+    if (p->master_user || !pool->config->master_user)
+        return 0;
+    p->master_user = str_dup_c(pool->config->master_user);
+    buf_wipe(&p->backend_cred.secret);
+    p->backend_cred.mech = SASL_PLAIN;
+    return p->master_user ? buf_append_str(&p->backend_cred.secret, buf_str(&pool->master.secret))
+                          : -ERR_NOMEM;
+}
+
+static void on_progress(void *arg, const char *step)
+{
+    struct session *s = arg;
+    static const struct {
+        const char *step;
+        enum session_state state;
+    } rows[] = {{"tls", SESSION_BACKEND_TLS}, {"login", SESSION_BACKEND_LOGIN}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (strcmp(step, rows[i].step) == 0 && s->state != rows[i].state)
+            session_enter(s, rows[i].state);
+}
+
+static void connect_log_failure(struct session *s, const struct login_outcome *o)
+{
+    char server[ADDR_TEXT_MAX];
+    addr_format(server, &o->server);
+    LOG_EVENT(LOG_LEVEL_WARN, "backend-login-failed", KV_STR("session", s->pre->session_id),
+              KV_STR("user", s->user), KV_STR("backend", s->backend->name),
+              KV_STR("server", server), KV_STR("step", o->step),
+              KV_STR("failure", back_failure_name(o->failure)), KV_STRN("message", o->message));
+}
+
+/* Wrong credentials only when nobody else judged them right before: trouble with the backend must
+ * not look like a wrong password. */
+static enum reply_kind connect_reply_kind(const struct session *s, enum back_failure f)
+{
+    enum reply_kind kind = back_failure_reply(f);
+    return kind == REPLY_AUTH_FAILED && !s->pre->is_backend_judge && f == BACK_FAIL_AUTH
+               ? REPLY_AUTH_TEMPFAIL
+               : kind;
+}
+
+static void connect_refused(struct session *s, const struct login_outcome *o)
+{
+    struct preauth *p = s->pre;
+    struct preauth_failure f = {.kind = connect_reply_kind(s, o->failure),
+                                .end = SESSION_END_BACKEND};
+    bool is_wrong = f.kind == REPLY_AUTH_FAILED;
+    const struct pool *pool = p->route.pool;
+    bool is_passed = o->failure == BACK_FAIL_REJECTED || (pool && pool->config->is_error_passed);
+    if (is_passed) {
+        (void)str_copy(f.code, sizeof(f.code), o->code);
+        (void)str_copy(f.text, sizeof(f.text), o->message);
+    }
+    if (is_wrong) {
+        auth_judged(s->env->auth, p->cred, false);
+        session_count(s, COUNTER_AUTH_FAILURES, 1);
+    }
+    session_note(s, SESSION_NOTE_FAILURE, reply_name(f.kind));
+    front_fail_later(s, &f, is_wrong ? s->setup->config->timeouts.failure_delay_ms : 0);
+}
+
+static void connect_next(struct session *s, const struct login_outcome *o)
+{
+    struct preauth *p = s->pre;
+    if (p->choice.n_tried < POOL_TRIES_MAX)
+        p->choice.tried[p->choice.n_tried++] = s->backend;
+    const struct pool_member *next = NULL;
+    bool may_retry = back_failure_may_retry(o->failure) && !p->route.dynamic && !p->route.member;
+    if (may_retry && connect_choose(s, &next) == 0) {
+        connect_try(s);
+        return;
+    }
+    connect_refused(s, o);
+}
+
+static void connect_succeeded(struct session *s, struct login_outcome *o)
+{
+    struct preauth *p = s->pre;
+    AUTO_BUF reply = BUF_INIT;
+    struct tls_info info;
+    s->server_addr = o->server;
+    if (conn_tls_info(&s->server, &info))
+        (void)str_copy(s->server_tls, sizeof(s->server_tls), str_of(info.version));
+    if (p->is_backend_judge)
+        auth_judged(s->env->auth, p->cred, true);
+    if (s->proto->success(p->front, o->success, &reply) < 0) {
+        session_end(s, SESSION_END_NOMEM);
+        return;
+    }
+    conn_cork(&s->client);
+    if (session_send(s, &reply) == 0)
+        relay_begin(s, o->rest);
+}
+
+static void on_login(void *arg, struct login_outcome *o)
+{
+    struct session *s = arg;
+    uint64_t now = loop_now_ms(s->env->loop);
+    s->pre->login = NULL;
+    const struct pool *pool = s->pre->route.pool;
+    unsigned fall = pool && pool->config->check.fall ? pool->config->check.fall : 3;
+    atomic_fetch_add_explicit(&s->backend->login_us_sum, o->total_us, memory_order_relaxed);
+    (void)backend_note_login(s->backend, o->failure, fall, now, clock_wall_ms(),
+                             o->message.n ? o->message.p : NULL);
+    if (o->failure == BACK_FAIL_NONE) {
+        connect_succeeded(s, o);
+        return;
+    }
+    session_count(s, COUNTER_BACKEND_FAILURES, 1);
+    connect_log_failure(s, o);
+    connect_next(s, o);
+}
+
+/* The pool whose settings a dynamic backend follows. */
+static const struct pool *connect_pool(const struct session *s)
+{
+    const struct pool *p = s->pre->route.pool;
+    return p ? p : &s->setup->pools->v[0];
+}
+
+static void connect_proxy_header(const struct session *s, struct proxyhdr *ret)
+{
+    *ret =
+        (struct proxyhdr){.src = s->peer, .tls_version = s->client_tls[0] ? s->client_tls : NULL};
+    (void)!conn_local_addr(&s->client, &ret->dst);
+    if (s->pre->has_proxy)
+        ret->dst = s->pre->proxy.dst;
+}
+
+static int connect_start(struct session *s, const struct pool_member *m)
+{
+    struct preauth *p = s->pre;
+    const struct pool *pool = connect_pool(s);
+    const struct config_pool *c = pool->config;
+    struct proxyhdr proxy;
+    struct addr source;
+    connect_proxy_header(s, &proxy);
+    bool has_source = c->source_address && addr_parse(str_of(c->source_address), &source) == 0;
+    struct login_spec spec = {
+        .loop = s->env->loop,
+        .resolver = s->env->resolver,
+        .conn = &s->server,
+        .proto = s->proto,
+        .host = m ? m->host : p->route.host,
+        .port = m ? m->ports[s->proto->id] : p->route.port,
+        .tls = c->tls,
+        .tls_client = m ? pool->tls : s->setup->pools->dynamic_tls[s->proto->id],
+        .proxy = c->forward & (FORWARD_PROXY_V1 | FORWARD_PROXY_V2) ? &proxy : NULL,
+        .is_proxy_v2 = c->forward & FORWARD_PROXY_V2,
+        .source = has_source ? &source : NULL,
+        .connect_ms = s->setup->config->timeouts.connect_ms,
+        .login_ms = s->setup->config->timeouts.login_ms,
+        .progress = on_progress,
+        .done = on_login,
+        .arg = s,
+    };
+    int err = connect_master(s, pool);
+    connect_back_env(s, pool, &spec.env);
+    return err < 0 ? err : login_start(&spec, &p->login);
+}
+
+static void connect_to(struct session *s, const struct pool_member *m)
+{
+    struct backend *b = m ? m->backend : s->pre->route.dynamic;
+    backend_unref(s->backend);
+    s->backend = backend_ref(b);
+    session_enter(s, SESSION_CONNECT);
+    if (s->is_ended)
+        return;
+    /* The login dialogue has its own deadlines; this one is only the net below it. */
+    session_set_timer(s, s->setup->config->timeouts.connect_ms +
+                             s->setup->config->timeouts.login_ms + 1000);
+    if (connect_start(s, m) < 0)
+        front_fail(s, REPLY_INTERNAL, NULL, NULL);
+}
+
+static void connect_try(struct session *s)
+{
+    const struct pool_member *m = NULL;
+    int err = s->pre->is_user_held ? -ERR_BUSY : connect_choose(s, &m);
+    if (err == 0)
+        connect_to(s, m);
+    else if (err == -ERR_BUSY)
+        connect_hold(s);
+    else {
+        LOG_EVENT(LOG_LEVEL_WARN, "no-backend", KV_STR("session", s->pre->session_id),
+                  KV_STR("user", s->user), KV_ERR("error", err));
+        session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_BACKEND_DOWN));
+        front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
+    }
+}
+
+void connect_begin(struct session *s)
+{
+    s->pre->choice.n_tried = 0;
+    connect_try(s);
+}

@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: ISC */
+/* The client's side before its login: greeting, commands, STARTTLS, and the answers to failed
+ * logins. */
+#include "base/clock.h"
+#include "base/hash.h"
+#include "session/capabilities.h"
+#include "session/session_priv.h"
+
+#define FRONT_READ_BYTES 16384 /* enough for any command; more comes with the next turn */
+
+/* ---- environment ---- */
+
+static enum front_tls front_tls_mode(const struct session *s)
+{
+    if (s->client.tls)
+        return FRONT_TLS_ACTIVE;
+    switch (s->listener->config->tls) {
+    case LISTENER_TLS_STARTTLS:
+        return FRONT_TLS_OFFERED;
+    case LISTENER_TLS_REQUIRED:
+        return FRONT_TLS_REQUIRED;
+    default:
+        return FRONT_TLS_NONE;
+    }
+}
+
+/* Clear-text secrets wait for TLS unless the operator allows them; EXTERNAL needs a certificate,
+ * -PLUS a channel. */
+static void front_set_mechanisms(struct session *s)
+{
+    struct preauth *p = s->pre;
+    unsigned mask = s->listener->mechanisms;
+    bool is_clear_allowed = s->client.tls || s->listener->config->allow_plaintext;
+    p->front_env.is_clear_text_refused = false;
+    for (unsigned m = 0; m < SASL_MECH_COUNT; m++)
+        if (!is_clear_allowed && (mask & SASL_BIT(m)) && sasl_is_clear_text(m)) {
+            mask &= ~SASL_BIT(m);
+            p->front_env.is_clear_text_refused = true;
+        }
+    if (!is_clear_allowed && (mask & SASL_BIT_COMMAND)) {
+        mask &= ~SASL_BIT_COMMAND;
+        p->front_env.is_clear_text_refused = true;
+    }
+    if (!p->identity)
+        mask &= ~SASL_BIT(SASL_EXTERNAL);
+    if (p->channel_binding.len == 0)
+        mask &= ~SASL_BIT(SASL_SCRAM_SHA_256_PLUS);
+    if (p->front_env.tls == FRONT_TLS_REQUIRED)
+        mask = 0;
+    p->front_env.mechanisms = mask;
+}
+
+/* The challenge of APOP and CRAM-MD5, a message id (RFC 1939 section 7). */
+static void front_make_salt(struct session *s)
+{
+    uint64_t random;
+    hash_random(&random, sizeof(random));
+    snprintf(s->pre->apop_salt, sizeof(s->pre->apop_salt), "<%llu.%llu@%.48s>",
+             (unsigned long long)random, (unsigned long long)clock_wall_ms() / 1000,
+             s->setup->config->server_name);
+}
+
+static int front_make(struct session *s)
+{
+    struct preauth *p = s->pre;
+    const struct config_listener *l = s->listener->config;
+    const struct config *c = s->setup->config;
+    if (s->listener->mechanisms & SASL_BIT(SASL_APOP))
+        front_make_salt(s);
+    if (l->capabilities.n == 0 && l->learn_capabilities)
+        p->capabilities = capabilities_get(&s->env->capabilities, s->setup,
+                                           (unsigned)(s->listener - s->setup->listeners),
+                                           loop_now_ms(s->env->loop));
+    p->front_env = (struct front_env){
+        .server_name = c->server_name,
+        .greeting = l->greeting,
+        .capabilities = l->capabilities.n > 0 ? l->capabilities.v
+                        : p->capabilities     ? p->capabilities->v
+                                              : NULL,
+        .tls = front_tls_mode(s),
+        .is_auth_optional = l->is_auth_optional,
+        .max_line_bytes = c->limits.line_bytes,
+        .max_literal_bytes = c->limits.literal_bytes,
+        .apop_salt = p->apop_salt[0] ? p->apop_salt : NULL,
+    };
+    front_set_mechanisms(s);
+    p->front = s->proto->front_new(&p->front_env);
+    return p->front ? 0 : -ERR_NOMEM;
+}
+
+/* ---- TLS towards the client ---- */
+
+static void front_secure(struct session *s)
+{
+    session_enter(s, SESSION_TLS);
+    if (s->is_ended)
+        return;
+    if (conn_secure_server(&s->client, s->listener->tls, s->proto->alpn) < 0)
+        session_end(s, SESSION_END_TLS_FAILED);
+}
+
+/* After NGINX: a certificate that does not verify, or a required one that is missing, is answered
+ * in the protocol, not by an alert. */
+static bool front_check_certificate(struct session *s, const struct tls_info *info)
+{
+    enum tls_client_auth mode = s->listener->config->tls_config.client_auth;
+    if (mode == TLS_CLIENT_AUTH_OFF)
+        return true;
+    bool is_tolerated = mode == TLS_CLIENT_AUTH_OPTIONAL_NO_CA && info->is_only_untrusted;
+    if (info->verify == TLS_VERIFY_FAILED && !is_tolerated) {
+        LOG_EVENT(LOG_LEVEL_NOTICE, "client-certificate", KV_STR("session", s->pre->session_id),
+                  KV_STR("error", info->verify_error));
+        session_leave(s, REPLY_BAD_CERTIFICATE, NULL, SESSION_END_TLS_FAILED);
+        return false;
+    }
+    if (info->verify == TLS_VERIFY_NONE && mode == TLS_CLIENT_AUTH_REQUIRED) {
+        session_leave(s, REPLY_NO_CERTIFICATE, NULL, SESSION_END_TLS_FAILED);
+        return false;
+    }
+    return true;
+}
+
+/* What SASL may use of the channel: the certificate's name and the binding. */
+static void front_learn_channel(struct session *s, const struct tls_info *info)
+{
+    struct tls_peer_cert cert = {0};
+    struct preauth *p = s->pre;
+    free(p->identity);
+    p->identity = NULL;
+    if (info->verify == TLS_VERIFY_SUCCESS && conn_peer_cert(&s->client, &cert) == 0) {
+        p->identity = STEAL(cert.identity);
+        tls_peer_cert_fini(&cert);
+    }
+    buf_clear(&p->channel_binding);
+    if ((s->listener->mechanisms & SASL_BIT(SASL_SCRAM_SHA_256_PLUS)) &&
+        conn_channel_binding(&s->client, &p->channel_binding, &p->sasl_env.cb_name) < 0)
+        buf_clear(&p->channel_binding);
+}
+
+static void front_secured(struct conn *c, int err)
+{
+    struct session *s = c->owner;
+    struct tls_info info;
+    session_count(s, err == 0 ? COUNTER_TLS_HANDSHAKES : COUNTER_TLS_FAILURES, 1);
+    if (err < 0 || !conn_tls_info(c, &info)) {
+        char peer[ADDR_TEXT_MAX];
+        addr_format(peer, &s->peer);
+        LOG_EVENT(LOG_LEVEL_INFO, "tls-failed", KV_STR("session", s->pre->session_id),
+                  KV_STR("client", peer), KV_ERR("error", err),
+                  KV_STR("detail", conn_tls_error(c)));
+        session_end(s, SESSION_END_TLS_FAILED);
+        return;
+    }
+    if (info.is_resumed)
+        session_count(s, COUNTER_TLS_RESUMED, 1);
+    (void)str_copy(s->client_tls, sizeof(s->client_tls), str_of(info.version));
+    if (!front_check_certificate(s, &info))
+        return;
+    front_learn_channel(s, &info);
+    conn_want_read(&s->client, true);
+    if (!s->pre->front) {
+        front_greet(s);
+        return;
+    }
+    AUTO_BUF reply = BUF_INIT;
+    s->pre->front_env.tls = FRONT_TLS_ACTIVE;
+    front_set_mechanisms(s);
+    session_enter(s, SESSION_COMMAND);
+    if (s->is_ended || s->proto->tls_started(s->pre->front, &reply) < 0)
+        session_end(s, SESSION_END_NOMEM);
+    else if (session_send(s, &reply) == 0)
+        front_pump(s);
+}
+
+/* STARTTLS: the go-ahead must be out in clear before the first byte of TLS, and whatever the client
+ * sent too early is dropped (CVE-2011-0411). */
+static void front_starttls(struct session *s)
+{
+    buf_wipe(&s->pre->in);
+    if (conn_pending(&s->client) > 0) {
+        s->pre->is_starttls = true;
+        conn_want_read(&s->client, false);
+        return;
+    }
+    s->pre->is_starttls = false;
+    front_secure(s);
+}
+
+static void front_drained(struct conn *c)
+{
+    struct session *s = c->owner;
+    if (s->pre && s->pre->is_starttls)
+        front_starttls(s);
+}
+
+/* ---- greeting ---- */
+
+void front_greet(struct session *s)
+{
+    AUTO_BUF reply = BUF_INIT;
+    uint64_t delay = s->listener->config->greeting_delay_ms;
+    if (s->state != SESSION_GREETING) {
+        session_enter(s, SESSION_GREETING);
+        if (s->is_ended)
+            return;
+        conn_want_read(&s->client, true);
+        if (delay > 0) {
+            session_set_timer(s, delay);
+            return;
+        }
+    }
+    if (front_make(s) < 0 || s->proto->greet(s->pre->front, &reply) < 0) {
+        session_end(s, SESSION_END_NOMEM);
+        return;
+    }
+    session_enter(s, SESSION_COMMAND);
+    if (!s->is_ended && session_send(s, &reply) == 0)
+        front_pump(s);
+}
+
+static void front_open(struct session *s)
+{
+    if (s->listener->config->tls == LISTENER_TLS_IMPLICIT)
+        front_secure(s);
+    else
+        front_greet(s);
+}
+
+int front_begin(struct session *s)
+{
+    const struct config_nets *nets = &s->listener->config->proxy_protocol;
+    for (size_t i = 0; i < nets->n; i++)
+        if (addr_net_has(&nets->v[i], &s->peer)) {
+            session_enter(s, SESSION_PROXY_HEADER);
+            conn_want_read(&s->client, true);
+            return 0;
+        }
+    front_open(s);
+    return 0;
+}
+
+/* ---- PROXY header: looked at without taking it, so that TLS finds its first byte where it expects
+ * it ---- */
+
+static void front_set_lowat(struct session *s, int bytes)
+{
+    (void)setsockopt(s->client.fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+}
+
+static void front_bad_proxy_header(struct session *s, const char *why)
+{
+    char peer[ADDR_TEXT_MAX];
+    addr_format(peer, &s->peer);
+    LOG_EVENT(LOG_LEVEL_NOTICE, "bad-proxy-header", KV_STR("session", s->pre->session_id),
+              KV_STR("client", peer), KV_STR("error", why));
+    session_end(s, SESSION_END_PROXY_HEADER);
+}
+
+void front_proxy_header(struct session *s)
+{
+    char bytes[PROXYHDR_MAX];
+    struct preauth *p = s->pre;
+    size_t used, n;
+    ssize_t seen = recv(s->client.fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+    if (seen < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (seen <= 0 || (size_t)seen == p->peeked) {
+        front_bad_proxy_header(s, "connection closed");
+        return;
+    }
+    int err = proxyhdr_parse(str_n(bytes, (size_t)seen), &p->proxy, &used);
+    if (err == -ERR_AGAIN) {
+        /* The socket stays readable: ask to be woken for more than this. */
+        p->peeked = (size_t)seen;
+        front_set_lowat(s, (int)seen + 1);
+        return;
+    }
+    if (err < 0 || conn_read(&s->client, bytes, used, &n) < 0 || n != used) {
+        front_bad_proxy_header(s, err_text(err < 0 ? err : -ERR_IO));
+        return;
+    }
+    front_set_lowat(s, 1);
+    p->has_proxy = !p->proxy.is_local;
+    if (p->has_proxy)
+        s->peer = p->proxy.src;
+    conn_want_read(&s->client, false);
+    front_open(s);
+}
+
+/* ---- commands ---- */
+
+static void front_too_many(struct session *s, enum session_end end)
+{
+    session_leave(s, REPLY_TOO_MANY_BAD, NULL, end);
+}
+
+static bool front_count_failure(struct session *s)
+{
+    unsigned max = s->setup->config->max_errors;
+    return ++s->pre->failures >= max && max > 0;
+}
+
+static void front_route(struct session *s)
+{
+    s->mech = SASL_NONE;
+    authenticate_none(s);
+}
+
+/* What follows from one command; the reply is sent already. */
+static void front_act(struct session *s, enum proto_intent intent)
+{
+    switch (intent) {
+    case PROTO_NEED_MORE:
+        break;
+    case PROTO_REPLIED:
+        session_enter(s, SESSION_COMMAND);
+        break;
+    case PROTO_STARTTLS:
+        front_starttls(s);
+        break;
+    case PROTO_AUTH_BEGIN:
+        sasl_begin(s);
+        break;
+    case PROTO_AUTH_DATA:
+        sasl_data(s);
+        break;
+    case PROTO_AUTH_ABORT:
+        sasl_broken(s, REPLY_AUTH_CANCELLED);
+        break;
+    case PROTO_AUTH_BAD:
+        sasl_broken(s, REPLY_AUTH_BAD_RESPONSE);
+        break;
+    case PROTO_READY:
+        authenticate(s, &s->pre->front->cred);
+        break;
+    case PROTO_ROUTE:
+        front_route(s);
+        break;
+    case PROTO_QUIT:
+        session_linger(s, SESSION_END_CLIENT_QUIT);
+        break;
+    case PROTO_BAD:
+        session_count(s, COUNTER_BAD_COMMANDS, 1);
+        session_enter(s, s->state == SESSION_SASL ? SESSION_SASL : SESSION_COMMAND);
+        if (!s->is_ended && front_count_failure(s))
+            front_too_many(s, SESSION_END_TOO_MANY_BAD);
+        break;
+    case PROTO_FATAL:
+        session_count(s, COUNTER_BAD_COMMANDS, 1);
+        session_linger(s, SESSION_END_PROTOCOL);
+        break;
+    }
+}
+
+static bool front_is_listening(const struct session *s)
+{
+    return !s->is_ended && s->pre && s->pre->front && !s->pre->is_starttls &&
+           (s->state == SESSION_COMMAND || s->state == SESSION_SASL) && !s->pre->query;
+}
+
+/* One command; false when there is none complete. */
+static bool front_step(struct session *s)
+{
+    AUTO_BUF reply = BUF_INIT;
+    struct preauth *p = s->pre;
+    size_t used = 0;
+    enum proto_intent intent = s->proto->feed(p->front, buf_str(&p->in), &used, &reply);
+    buf_consume(&p->in, used);
+    if (reply.len > 0 && session_send(s, &reply) < 0)
+        return false;
+    front_act(s, intent);
+    return intent != PROTO_NEED_MORE;
+}
+
+/* Answers can end a wait at once and come back here: the outer call goes on then. */
+void front_pump(struct session *s)
+{
+    if (s->is_ended || !s->pre || s->pre->is_pumping)
+        return;
+    s->pre->is_pumping = true;
+    conn_cork(&s->client);
+    while (front_is_listening(s) && s->pre->in.len > 0)
+        if (!front_step(s))
+            break;
+    if (!s->is_ended && s->client.is_corked && conn_uncork(&s->client) < 0)
+        session_end(s, SESSION_END_CLIENT_ERROR);
+    if (s->is_ended || !s->pre)
+        return;
+    s->pre->is_pumping = false;
+    if (s->pre->is_starttls) {
+        front_starttls(s);
+        return;
+    }
+    if (s->pre->in.len == 0)
+        buf_wipe(&s->pre->in);
+    if (s->pre->is_client_eof && front_is_listening(s)) {
+        session_end(s, SESSION_END_CLIENT_CLOSED);
+        return;
+    }
+    if (!s->pre->is_starttls)
+        conn_want_read(&s->client, s->pre->in.len < s->setup->config->limits.preauth_bytes);
+}
+
+/* While nothing may be said to it, a client that goes away takes its login along; one that sent
+ * more before it went is served to the end. */
+static void front_eof(struct session *s, int err)
+{
+    struct preauth *p = s->pre;
+    p->is_client_eof = s->is_client_eof = true;
+    conn_want_read(&s->client, false);
+    if (err != -ERR_EOF)
+        session_end(s, SESSION_END_CLIENT_ERROR);
+    else if (p->in.len == 0 || front_is_listening(s))
+        session_end(s, SESSION_END_CLIENT_CLOSED);
+}
+
+static void front_early_talker(struct session *s)
+{
+    session_count(s, COUNTER_BAD_COMMANDS, 1);
+    session_leave(s, REPLY_PROTOCOL_MISUSE, "Client spoke before the greeting.",
+                  SESSION_END_PROTOCOL);
+}
+
+static void front_readable(struct conn *c)
+{
+    struct session *s = c->owner;
+    struct preauth *p = s->pre;
+    size_t n;
+    if (s->state == SESSION_PROXY_HEADER) {
+        front_proxy_header(s);
+        return;
+    }
+    size_t limit = s->setup->config->limits.preauth_bytes;
+    if (p->in.len >= limit) {
+        conn_want_read(c, false);
+        return;
+    }
+    int err = conn_read(c, loop_scratch(s->env->loop), FRONT_READ_BYTES, &n);
+    if (err == -ERR_AGAIN)
+        return;
+    if (err < 0) {
+        front_eof(s, err);
+        return;
+    }
+    s->active_ms = loop_now_ms(s->env->loop);
+    err = buf_append(&p->in, loop_scratch(s->env->loop), n);
+    explicit_bzero(loop_scratch(s->env->loop), n);
+    if (err < 0)
+        session_end(s, SESSION_END_NOMEM);
+    else if (s->state == SESSION_GREETING)
+        front_early_talker(s);
+    else
+        front_pump(s);
+}
+
+const struct conn_ops front_ops = {
+    .secured = front_secured, .readable = front_readable, .drained = front_drained};
+
+/* ---- failed logins ---- */
+
+void front_fail(struct session *s, enum reply_kind kind, const char *code, const char *text)
+{
+    AUTO_BUF reply = BUF_INIT;
+    if (s->is_ended || !s->pre || s->state == SESSION_CLOSING)
+        return;
+    credentials_wipe(&s->pre->front->cred);
+    credentials_wipe(&s->pre->backend_cred);
+    sasl_over(s);
+    if (s->proto->reply(s->pre->front, kind, code, text, &reply) < 0) {
+        session_end(s, SESSION_END_NOMEM);
+        return;
+    }
+    if (session_send(s, &reply) < 0)
+        return;
+    session_enter(s, SESSION_COMMAND);
+    if (!s->is_ended && front_count_failure(s))
+        front_too_many(s, SESSION_END_AUTH);
+    else
+        front_pump(s);
+}
+
+void front_failure_due(struct session *s)
+{
+    const struct preauth_failure f = s->pre->failure;
+    s->pre->failure.is_set = false;
+    if (!f.is_final) {
+        front_fail(s, f.kind, f.code[0] ? f.code : NULL, f.text[0] ? f.text : NULL);
+        return;
+    }
+    AUTO_BUF reply = BUF_INIT;
+    if (s->proto->reply(s->pre->front, f.kind, f.code[0] ? f.code : NULL, f.text[0] ? f.text : NULL,
+                        &reply) < 0)
+        session_end(s, SESSION_END_NOMEM);
+    else if (session_send(s, &reply) == 0)
+        session_linger(s, f.end);
+}
+
+void front_fail_later(struct session *s, const struct preauth_failure *f, uint64_t delay_ms)
+{
+    if (s->is_ended || !s->pre)
+        return;
+    s->pre->failure = *f;
+    s->pre->failure.is_set = true;
+    session_enter(s, SESSION_AUTH);
+    if (s->is_ended)
+        return;
+    if (delay_ms == 0)
+        front_failure_due(s);
+    else
+        session_set_timer(s, delay_ms);
+}

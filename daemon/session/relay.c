@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: ISC */
+/* The relay: bytes both ways with back-pressure, half closes passed on, and an end in the words of
+ * the protocol. */
+#include "session/session_priv.h"
+
+#define RELAY_READS                                                                                \
+    4 /* system calls or TLS records for one side in one turn: a busy session starves nobody */
+
+static const struct conn_ops relay_ops;
+
+static struct conn *relay_peer(struct session *s, const struct conn *c)
+{
+    return c == &s->client ? &s->server : &s->client;
+}
+
+static void relay_touch(struct session *s)
+{
+    s->active_ms = loop_now_ms(s->env->loop);
+    if (!s->kill)
+        session_set_timer(s, s->setup->config->timeouts.relay_idle_ms);
+}
+
+/* ---- end ---- */
+
+static bool relay_may_speak(const struct session *s)
+{
+    return s->watch && watch_is_boundary(s->watch);
+}
+
+void relay_try_kill(struct session *s)
+{
+    if (relay_may_speak(s))
+        session_leave(s, s->kill->kind, s->kill->text, s->end);
+}
+
+void relay_timeout(struct session *s)
+{
+    enum session_end end = s->kill ? s->end : SESSION_END_IDLE;
+    if (relay_may_speak(s))
+        session_leave(s, s->kill ? s->kill->kind : REPLY_TIMEOUT, s->kill ? s->kill->text : NULL,
+                      end);
+    else
+        session_end(s, end);
+}
+
+/* The words of an end must not land inside a response: what comes from the server is followed line
+ * by line until it is between two, sent up to there, and the rest is dropped. */
+static void relay_kill_within(struct session *s, const char *p, size_t n)
+{
+    size_t done = 0;
+    while (done < n && !relay_may_speak(s)) {
+        const char *lf = memchr(p + done, '\n', n - done);
+        size_t piece = lf ? (size_t)(lf - p) + 1 - done : n - done;
+        s->proto->watch_feed(s->watch, WATCH_SERVER, str_n(p + done, piece));
+        done += piece;
+    }
+    if (conn_send(&s->client, p, done) < 0)
+        session_end(s, SESSION_END_CLIENT_ERROR);
+    else
+        relay_try_kill(s);
+}
+
+static void relay_closed(struct session *s, struct conn *c, int err)
+{
+    bool is_client = c == &s->client;
+    if (err != -ERR_EOF) {
+        session_end(s, is_client ? SESSION_END_CLIENT_ERROR : SESSION_END_SERVER_ERROR);
+        return;
+    }
+    bool is_first = !s->is_client_eof && !s->is_server_eof;
+    *(is_client ? &s->is_client_eof : &s->is_server_eof) = true;
+    if (is_first)
+        s->end = is_client ? SESSION_END_CLIENT_CLOSED : SESSION_END_SERVER_CLOSED;
+    conn_want_read(c, false);
+    if (s->is_client_eof && s->is_server_eof) {
+        if (conn_pending(&s->client) == 0)
+            session_end(s, s->end);
+        return;
+    }
+    conn_shutdown(relay_peer(s, c));
+    session_set_timer(s, s->setup->config->timeouts.relay_idle_ms);
+}
+
+/* ---- bytes ---- */
+
+static void relay_count(struct session *s, const struct conn *c, size_t n)
+{
+    session_count(s, c == &s->client ? COUNTER_IN_BYTES : COUNTER_OUT_BYTES, (int64_t)n);
+}
+
+/* Passes one chunk on; false when this side has to wait or everything is over. */
+static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t n)
+{
+    struct conn *peer = relay_peer(s, c);
+    bool is_client = c == &s->client;
+    relay_count(s, c, n);
+    if (s->kill && !is_client) {
+        relay_kill_within(s, p, n);
+        return !s->is_ended && s->state == SESSION_RELAY;
+    }
+    if (s->watch)
+        s->proto->watch_feed(s->watch, is_client ? WATCH_CLIENT : WATCH_SERVER, str_n(p, n));
+    if (conn_send(peer, p, n) < 0) {
+        session_end(s, is_client ? SESSION_END_SERVER_ERROR : SESSION_END_CLIENT_ERROR);
+        return false;
+    }
+    if (conn_pending(peer) > 0) {
+        conn_want_read(c, false);
+        return false;
+    }
+    return true;
+}
+
+static void relay_readable(struct conn *c)
+{
+    struct session *s = c->owner;
+    char *scratch = loop_scratch(s->env->loop);
+    size_t n;
+    relay_touch(s);
+    for (int i = 0; i < RELAY_READS; i++) {
+        int err = conn_read(c, scratch, LOOP_SCRATCH_BYTES, &n);
+        if (err == -ERR_AGAIN)
+            return;
+        if (err < 0) {
+            relay_closed(s, c, err);
+            return;
+        }
+        if (!relay_pass(s, c, scratch, n))
+            return;
+    }
+}
+
+/* This side took everything: the other one may be read again. */
+static void relay_drained(struct conn *c)
+{
+    struct session *s = c->owner;
+    struct conn *source = relay_peer(s, c);
+    bool is_source_eof = source == &s->client ? s->is_client_eof : s->is_server_eof;
+    if (s->is_client_eof && s->is_server_eof)
+        session_end(s, s->end);
+    else if (!is_source_eof)
+        conn_want_read(source, true);
+}
+
+static const struct conn_ops relay_ops = {.readable = relay_readable, .drained = relay_drained};
+
+/* ---- begin ---- */
+
+static void relay_log_login(struct session *s)
+{
+    char id[32], peer[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
+    addr_format(peer, &s->peer);
+    addr_format(server, &s->server_addr);
+    LOG_EVENT(LOG_LEVEL_INFO, "login", KV_STR("session", session_id_text(s, id)),
+              KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
+              KV_STR("tls", s->client_tls[0] ? s->client_tls : NULL), KV_STR("user", s->user),
+              KV_STR("mechanism", sasl_method(s->mech)), KV_STR("source", s->auth_source),
+              KV_STR("pool", s->backend->pool), KV_STR("backend", s->backend->name),
+              KV_STR("server", server), KV_STR("route", s->route_reason));
+}
+
+static void relay_enlist(struct session *s)
+{
+    s->relay_ms = loop_now_ms(s->env->loop);
+    s->is_counted = true;
+    session_count(s, COUNTER_RELAYING, 1);
+    session_count(s, COUNTER_LOGINS, 1);
+    atomic_fetch_add_explicit(&s->backend->sessions, 1, memory_order_relaxed);
+    relay_log_login(s);
+    session_note(s, SESSION_NOTE_LOGIN, s->auth_source);
+}
+
+/* Without memory for the follower the relay works all the same; only the farewell is lost. */
+static void relay_watch(struct session *s)
+{
+    s->watch = calloc(1, s->proto->watch_size);
+    if (s->watch)
+        s->proto->watch_init(s->watch);
+}
+
+static void relay_keep_client_name(struct session *s)
+{
+    const struct buf *id = &s->pre->front->client_id;
+    if (id->len > 0)
+        s->client_name = str_dup(buf_str(id));
+}
+
+void relay_begin(struct session *s, const struct buf *rest)
+{
+    AUTO_SECRET_BUF early = s->pre->in; /* what the client sent after its login command */
+    s->pre->in = BUF_INIT;
+    bool is_eof = s->pre->is_client_eof;
+    session_enter(s, SESSION_RELAY);
+    if (s->is_ended)
+        return;
+    relay_keep_client_name(s);
+    preauth_free(s);
+    relay_watch(s);
+    conn_own(&s->client, &relay_ops, s);
+    conn_own(&s->server, &relay_ops, s);
+    relay_enlist(s);
+    if (rest->len > 0)
+        (void)relay_pass(s, &s->server, rest->data + rest->start, rest->len);
+    if (s->is_ended)
+        return;
+    if (conn_uncork(&s->client) < 0) {
+        session_end(s, SESSION_END_CLIENT_ERROR);
+        return;
+    }
+    bool is_client_open =
+        early.len == 0 || relay_pass(s, &s->client, early.data + early.start, early.len);
+    if (s->is_ended)
+        return;
+    conn_want_read(&s->server, conn_pending(&s->client) == 0);
+    if (is_eof)
+        conn_shutdown(&s->server);
+    else
+        conn_want_read(&s->client, is_client_open);
+    relay_touch(s);
+}

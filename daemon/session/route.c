@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: ISC */
+/* The order in which a login's destination is looked for. */
+#include "session/route.h"
+
+#include "base/cleanup.h"
+
+void route_fini(struct route *r)
+{
+    backend_unref(r->dynamic);
+    free(r->host);
+    *r = (struct route){0};
+}
+
+static bool route_glob(const char *pattern, struct str s)
+{
+    return !pattern || str_glob(str_of(pattern), s);
+}
+
+static bool route_matches(const struct config_route *r, const struct route_request *q)
+{
+    struct str user = str_of(q->user);
+    ptrdiff_t at = -1;
+    for (size_t i = 0; i < user.n; i++)
+        if (user.p[i] == '@')
+            at = (ptrdiff_t)i;
+    struct str domain = at < 0 ? STR_NULL : str_n(user.p + at + 1, user.n - (size_t)at - 1);
+    return route_glob(r->user, user) &&
+           (!r->domain || (at >= 0 && route_glob(r->domain, domain))) &&
+           (!r->listener || strcmp(r->listener, q->listener->name) == 0) &&
+           (!r->proto || r->proto == q->proto);
+}
+
+/* An address that an auth server named: a member of some pool, else a dynamic backend. */
+static int route_address(const struct setup *setup, struct backend_registry *registry,
+                         const struct route_request *q, struct route *ret)
+{
+    struct route r = {.reason = "auth server", .port = q->server_port};
+    r.member = pools_member_at(setup->pools, q->server_host, q->server_port, q->proto->id, &r.pool);
+    if (!r.member) {
+        r.dynamic = backend_registry_dynamic(registry, q->server_host, q->server_port);
+        r.host = str_dup_c(q->server_host);
+        if (!r.dynamic || !r.host) {
+            route_fini(&r);
+            return -ERR_NOMEM;
+        }
+    }
+    *ret = r;
+    return 0;
+}
+
+static int route_pool(const struct setup *setup, const char *name, const char *reason,
+                      struct route *ret)
+{
+    const struct pool *p = pools_find(setup->pools, name);
+    if (!p)
+        return -ERR_NO_POOL;
+    *ret = (struct route){.pool = p, .reason = reason};
+    return 0;
+}
+
+int route_find(const struct setup *setup, struct backend_registry *registry,
+               const struct route_request *q, struct route *ret)
+{
+    const struct config *c = setup->config;
+    if (q->server_host)
+        return route_address(setup, registry, q, ret);
+    if (q->backend) {
+        struct route r = {.reason = "user's backend"};
+        r.member = pools_member(setup->pools, q->pool, q->backend, &r.pool);
+        if (!r.member)
+            return -ERR_NO_BACKEND;
+        *ret = r;
+        return 0;
+    }
+    if (q->pool)
+        return route_pool(setup, q->pool, "user's pool", ret);
+    if (q->listener->pool)
+        return route_pool(setup, q->listener->pool, "listener", ret);
+    for (size_t i = 0; i < c->n_routes; i++)
+        if (route_matches(&c->routes[i], q))
+            return route_pool(setup, c->routes[i].pool, "route", ret);
+    if (c->n_pools == 0)
+        return -ERR_NO_POOL;
+    return route_pool(setup, c->pools[0].name, "default pool", ret);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: ISC */
+/* Where a login goes: from the answer of authentication and the config to a pool or one backend. */
+#pragma once
+
+#include "session/setup.h"
+
+/* What decides. Strings borrowed, NULL = not said. */
+struct route_request {
+    const char *user;
+    const struct proto *proto;
+    const struct config_listener *listener;
+    const char *server_host; /* an auth server named it */
+    uint16_t server_port;
+    const char *pool, *backend; /* pin of the user or of the auth server */
+};
+
+struct route {
+    const struct pool *pool; /* balances when member is NULL; NULL with a dynamic backend */
+    const struct pool_member *member; /* one fixed backend */
+    struct backend *dynamic;          /* an address in no pool; one reference */
+    char *host;                       /* of the dynamic backend, owned */
+    uint16_t port;
+    const char *reason; /* "auth server", "user's backend", "user's pool", "listener", "route",
+                           "default pool"; static */
+};
+
+void route_fini(struct route *r);
+/* 0; -ERR_NO_BACKEND (a pin that is not there), -ERR_NO_POOL, -ERR_NOMEM. Borrows from setup. */
+int route_find(const struct setup *setup, struct backend_registry *registry,
+               const struct route_request *q, struct route *ret) NODISCARD;

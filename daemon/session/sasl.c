@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: ISC */
+/* The SASL exchange of one login: from the mechanism's name to credentials. */
+#include "base/clock.h"
+#include "base/hash.h"
+#include "io/crypto.h"
+#include "session/session_priv.h"
+
+static void sasl_take(struct session *s, enum sasl_result result, struct buf *out);
+
+void sasl_over(struct session *s)
+{
+    struct preauth *p = s->pre;
+    sasl_free(p->sasl);
+    p->sasl = NULL;
+    p->cred = NULL;
+    p->is_sasl_over = p->is_error_challenge = false;
+}
+
+/* Stable for the life of the process, so that asking twice about an unknown user tells nothing. */
+static struct str sasl_fake_secret(void)
+{
+    static uint8_t secret[32];
+    static atomic_int state; /* 0 unset, 1 being set, 2 set */
+    int unset = 0;
+    if (atomic_compare_exchange_strong(&state, &unset, 1)) {
+        hash_random(secret, sizeof(secret));
+        atomic_store(&state, 2);
+    }
+    return atomic_load(&state) == 2 ? str_n(secret, sizeof(secret)) : STR_NULL;
+}
+
+static void sasl_make_env(struct session *s)
+{
+    struct preauth *p = s->pre;
+    bool is_bound = p->front_env.mechanisms & SASL_BIT(SASL_SCRAM_SHA_256_PLUS);
+    uint64_t seed;
+    hash_random(&seed, sizeof(seed));
+    p->sasl_env = (struct sasl_env){
+        .crypto = crypto_sasl(),
+        .server_name = s->setup->config->server_name,
+        .external_identity = str_of(p->identity),
+        .channel_binding = is_bound ? buf_str(&p->channel_binding) : STR_NULL,
+        .cb_name = p->sasl_env.cb_name,
+        .challenge_seed = seed ^ clock_wall_ms(),
+        .fake_secret = sasl_fake_secret(),
+    };
+}
+
+void sasl_begin(struct session *s)
+{
+    struct preauth *p = s->pre;
+    enum sasl_mech mech = p->front->auth_mech;
+    AUTO_SECRET_BUF out = BUF_INIT;
+    sasl_over(s);
+    if (mech >= SASL_MECH_COUNT || !(p->front_env.mechanisms & SASL_BIT(mech))) {
+        front_fail(s, REPLY_MECH_DISABLED, NULL, NULL);
+        return;
+    }
+    sasl_make_env(s);
+    p->sasl = sasl_new(mech, &p->sasl_env);
+    if (!p->sasl) {
+        front_fail(s, REPLY_INTERNAL, NULL, NULL);
+        return;
+    }
+    s->mech = (uint8_t)mech;
+    session_enter(s, SESSION_SASL);
+    if (!s->is_ended)
+        sasl_take(s, sasl_step(p->sasl, p->front->has_initial, buf_str(&p->front->auth_data), &out),
+                  &out);
+}
+
+static void sasl_challenge(struct session *s, struct buf *challenge)
+{
+    AUTO_BUF reply = BUF_INIT;
+    session_enter(s, SESSION_SASL);
+    if (s->is_ended)
+        return;
+    if (s->proto->auth_continue(s->pre->front, buf_str(challenge), &reply) < 0)
+        session_end(s, SESSION_END_NOMEM);
+    else
+        (void)!session_send(s, &reply);
+}
+
+static void on_keys(void *arg, int err, const struct sasl_scram_keys *keys)
+{
+    struct session *s = arg;
+    AUTO_SECRET_BUF out = BUF_INIT;
+    s->pre->query = NULL;
+    if (err < 0) {
+        front_fail(s, REPLY_AUTH_TEMPFAIL, NULL, NULL);
+        return;
+    }
+    sasl_take(s, sasl_set_keys(s->pre->sasl, keys, &out), &out);
+    front_pump(s);
+}
+
+static void sasl_find_keys(struct session *s)
+{
+    struct credentials *cred = sasl_credentials(s->pre->sasl);
+    session_enter(s, SESSION_AUTH);
+    if (s->is_ended)
+        return;
+    s->pre->query = auth_keys(s->env->auth, buf_str(&cred->user), on_keys, s);
+    if (!s->pre->query)
+        front_fail(s, REPLY_INTERNAL, NULL, NULL);
+}
+
+static void sasl_failed(struct session *s)
+{
+    const struct preauth_failure f = {.kind = REPLY_AUTH_FAILED, .end = SESSION_END_AUTH};
+    session_count(s, COUNTER_AUTH_FAILURES, 1);
+    session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_AUTH_FAILED));
+    front_fail_later(s, &f, s->setup->config->timeouts.failure_delay_ms);
+}
+
+static void sasl_take(struct session *s, enum sasl_result result, struct buf *out)
+{
+    switch (result) {
+    case SASL_CHALLENGE:
+        sasl_challenge(s, out);
+        break;
+    case SASL_NEED_KEYS:
+        sasl_find_keys(s);
+        break;
+    case SASL_CREDENTIALS:
+        if (out->len > 0) { /* SCRAM's last word; the client answers with nothing */
+            s->pre->is_sasl_over = true;
+            sasl_challenge(s, out);
+        } else {
+            authenticate(s, sasl_credentials(s->pre->sasl));
+        }
+        break;
+    case SASL_FAILED:
+        sasl_failed(s);
+        break;
+    }
+}
+
+void sasl_data(struct session *s)
+{
+    struct preauth *p = s->pre;
+    AUTO_SECRET_BUF out = BUF_INIT;
+    if (!p->sasl) {
+        front_fail(s, REPLY_INTERNAL, NULL, NULL);
+        return;
+    }
+    if (p->is_error_challenge)
+        front_fail_later(s, &p->failure, 0);
+    else if (p->is_sasl_over)
+        authenticate(s, sasl_credentials(p->sasl));
+    else
+        sasl_take(s, sasl_step(p->sasl, true, buf_str(&p->front->auth_data), &out), &out);
+}
+
+void sasl_broken(struct session *s, enum reply_kind kind)
+{
+    if (s->pre->is_error_challenge)
+        sasl_data(s);
+    else
+        front_fail(s, kind, NULL, NULL);
+}
+
+bool sasl_say_error(struct session *s)
+{
+    AUTO_BUF out = BUF_INIT;
+    if (!s->pre->sasl || !sasl_error_challenge(s->pre->sasl, &out))
+        return false;
+    s->pre->is_error_challenge = true;
+    sasl_challenge(s, &out);
+    return true;
+}

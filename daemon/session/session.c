@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: ISC */
+/* The life of a session: how it begins, changes its state and ends. */
+#include "session/session.h"
+
+#include "base/clock.h"
+#include "session/capabilities.h"
+#include "session/session_priv.h"
+
+static const struct session_state_row {
+    const char *name;
+    size_t timeout; /* offset in struct config */
+    unsigned next;  /* bits of the states that may follow */
+} session_states[SESSION_STATE_COUNT] = {
+#define S(id, name, timeout_, next_)                                                               \
+    [SESSION_##id] = {name, offsetof(struct config, timeouts.timeout_), next_},
+#define TO(id) (1u << SESSION_##id)
+#include "session/states.def"
+#undef S
+};
+
+static const struct {
+    const char *name, *who;
+} session_ends[SESSION_END_COUNT] = {
+#define X(id, name, who) [SESSION_END_##id] = {name, who},
+#include "session/ends.def"
+#undef X
+};
+
+const char *session_state_name(enum session_state s)
+{
+    return session_states[s].name;
+}
+
+const char *session_end_name(enum session_end e)
+{
+    return session_ends[e].name;
+}
+
+const char *session_end_who(enum session_end e)
+{
+    return session_ends[e].who;
+}
+
+/* ---- ids ---- */
+
+#define SESSION_NUMBER_BITS 40
+
+static uint64_t session_id_make(struct session_env *env)
+{
+    uint64_t high = ((uint64_t)env->start << 8) | (env->worker + 1);
+    return (high << SESSION_NUMBER_BITS) | ++env->last_number;
+}
+
+unsigned session_id_worker(uint64_t id)
+{
+    return (unsigned)((id >> SESSION_NUMBER_BITS) & 0xff) - 1;
+}
+
+void session_id_format(char dst[32], uint64_t id)
+{
+    snprintf(dst, 32, "%llx-%llx", (unsigned long long)(id >> SESSION_NUMBER_BITS),
+             (unsigned long long)(id & ((1ULL << SESSION_NUMBER_BITS) - 1)));
+}
+
+static int session_id_hex(struct str s, unsigned max_digits, uint64_t *ret)
+{
+    uint64_t v = 0;
+    if (s.n == 0 || s.n > max_digits)
+        return -ERR_SYNTAX;
+    for (size_t i = 0; i < s.n; i++) {
+        const char *digits = "0123456789abcdef";
+        const char *d = memchr(digits, s.p[i], 16);
+        if (!d)
+            return -ERR_SYNTAX;
+        v = v << 4 | (uint64_t)(d - digits);
+    }
+    *ret = v;
+    return 0;
+}
+
+int session_id_parse(struct str text, uint64_t *ret)
+{
+    uint64_t high = 0, number = 0;
+    struct str first = str_cut(&text, '-');
+    if (session_id_hex(first, 6, &high) < 0 || session_id_hex(text, 10, &number) < 0)
+        return -ERR_SYNTAX;
+    *ret = high << SESSION_NUMBER_BITS | number;
+    return 0;
+}
+
+const char *session_id_text(const struct session *s, char dst[32])
+{
+    session_id_format(dst, s->id);
+    return dst;
+}
+
+/* ---- the worker's table ---- */
+
+void session_env_init(struct session_env *env)
+{
+    list_init(&env->sessions);
+}
+
+void session_env_fini(struct session_env *env)
+{
+    capabilities_free(env->capabilities);
+    map_fini(&env->by_id);
+    setup_unref(env->setup);
+    env->setup = NULL;
+}
+
+struct session *session_find(const struct session_env *env, uint64_t id)
+{
+    return map_get(&env->by_id, map_key_u64(&id));
+}
+
+uint64_t session_id(const struct session *s)
+{
+    return s->id;
+}
+
+const char *session_user(const struct session *s)
+{
+    return s->user;
+}
+
+const struct addr *session_peer(const struct session *s)
+{
+    return &s->peer;
+}
+
+enum proto_id session_proto(const struct session *s)
+{
+    return s->proto->id;
+}
+
+/* ---- states ---- */
+
+void session_count(struct session *s, enum counter which, int64_t n)
+{
+    counter_add(s->env->counters, s->proto->id, which, n);
+}
+
+void session_note(struct session *s, enum session_note note, const char *reason)
+{
+    if (s->env->hooks.note)
+        s->env->hooks.note(s->env->hooks.arg, note, s, reason);
+}
+
+void session_set_timer(struct session *s, uint64_t delay_ms)
+{
+    if (delay_ms == 0) {
+        loop_timer_cancel(s->env->loop, &s->timer);
+        return;
+    }
+    uint64_t now = loop_now_ms(s->env->loop);
+    if (s->pre && s->pre->deadline_ms && s->state != SESSION_HELD && s->state != SESSION_CLOSING) {
+        uint64_t left = s->pre->deadline_ms > now ? s->pre->deadline_ms - now : 1;
+        delay_ms = left < delay_ms ? left : delay_ms;
+    }
+    loop_timer_set(s->env->loop, &s->timer, delay_ms);
+}
+
+void session_enter(struct session *s, enum session_state state)
+{
+    const struct session_state_row *from = &session_states[s->state], *to = &session_states[state];
+    if (s->is_ended)
+        return;
+    if (state != SESSION_CLOSING && !(from->next & (1u << state))) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "session-bad-transition", KV_STR("from", from->name),
+                  KV_STR("to", to->name));
+        session_end(s, SESSION_END_PROTOCOL);
+        return;
+    }
+    s->state = (uint8_t)state;
+    session_set_timer(s, *(const uint64_t *)((const char *)s->setup->config + to->timeout));
+}
+
+/* ---- end ---- */
+
+static void session_log_end(struct session *s)
+{
+    char id[32], peer[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
+    addr_format(peer, &s->peer);
+    addr_format(server, &s->server_addr);
+    bool has_backend = s->backend && s->relay_ms;
+    LOG_EVENT(LOG_LEVEL_INFO, "session-end", KV_STR("session", session_id_text(s, id)),
+              KV_STR("listener", s->listener->config->name), KV_STR("proto", s->proto->name),
+              KV_STR("client", peer), KV_STR("tls", s->client_tls[0] ? s->client_tls : NULL),
+              KV_STR("user", s->user), KV_STR("backend", has_backend ? s->backend->name : NULL),
+              KV_STR("server", has_backend ? server : NULL),
+              KV_STR("server-tls", s->server_tls[0] ? s->server_tls : NULL),
+              KV_U64("in", s->client.in_bytes), KV_U64("out", s->client.out_bytes),
+              KV_MS("seconds", loop_now_ms(s->env->loop) - s->started_ms),
+              KV_STR("state", session_state_name(s->state)), KV_STR("by", session_end_who(s->end)),
+              KV_STR("reason", session_end_name(s->end)));
+}
+
+void preauth_free(struct session *s)
+{
+    struct preauth *p = s->pre;
+    if (!p)
+        return;
+    auth_cancel(p->query);
+    resolver_cancel(p->lookup);
+    login_cancel(p->login);
+    sasl_free(p->sasl);
+    if (p->front)
+        s->proto->front_free(p->front);
+    capabilities_unref(p->capabilities);
+    credentials_wipe(&p->backend_cred);
+    buf_wipe(&p->in);
+    buf_wipe(&p->channel_binding);
+    route_fini(&p->route);
+    free(p->identity);
+    free(p->master_user);
+    free(p->client_host);
+    explicit_bzero(p, sizeof(*p));
+    free(p);
+    s->pre = NULL;
+}
+
+static void session_free(struct session *s)
+{
+    backend_unref(s->backend);
+    setup_unref(s->setup);
+    free(s->watch);
+    free(s->kill);
+    free(s->user);
+    free(s->client_name);
+    free(s);
+}
+
+static void on_death(struct loop_deferred *d)
+{
+    session_free(CONTAINER_OF(d, struct session, death));
+}
+
+/* What a relay added to the totals of others is taken back. */
+static void session_uncount(struct session *s)
+{
+    session_count(s, COUNTER_SESSIONS, -1);
+    if (!s->is_counted)
+        return;
+    session_count(s, COUNTER_RELAYING, -1);
+    atomic_fetch_sub_explicit(&s->backend->sessions, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->backend->in_bytes, s->client.in_bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->backend->out_bytes, s->client.out_bytes, memory_order_relaxed);
+}
+
+void session_end(struct session *s, enum session_end end)
+{
+    if (s->is_ended)
+        return;
+    s->is_ended = true;
+    if (s->end == SESSION_END_NONE)
+        s->end = (uint8_t)end;
+    loop_timer_cancel(s->env->loop, &s->timer);
+    preauth_free(s);
+    conn_close(&s->client);
+    conn_close(&s->server);
+    session_uncount(s);
+    session_log_end(s);
+    session_note(s, SESSION_NOTE_END, session_end_name(s->end));
+    list_del(&s->link);
+    map_del(&s->env->by_id, map_key_u64(&s->id));
+    s->env->count--;
+    loop_defer(s->env->loop, &s->death);
+}
+
+/* ---- closing: the client reads our last words, we throw its last bytes away ---- */
+
+static void closing_readable(struct conn *c)
+{
+    struct session *s = c->owner;
+    for (int i = 0; i < 4; i++) {
+        size_t n;
+        int err = conn_read(c, loop_scratch(s->env->loop), LOOP_SCRATCH_BYTES, &n);
+        if (err == -ERR_AGAIN)
+            return;
+        if (err < 0) {
+            session_end(s, s->end);
+            return;
+        }
+    }
+}
+
+static const struct conn_ops closing_ops = {.readable = closing_readable};
+
+void session_linger(struct session *s, enum session_end end)
+{
+    if (s->is_ended || s->state == SESSION_CLOSING)
+        return;
+    s->end = (uint8_t)end;
+    session_enter(s, SESSION_CLOSING);
+    preauth_free(s);
+    conn_close(&s->server);
+    free(s->watch);
+    s->watch = NULL;
+    if (s->is_client_eof && conn_pending(&s->client) == 0) {
+        session_end(s, end);
+        return;
+    }
+    s->client.ops = &closing_ops;
+    conn_shutdown(&s->client);
+    conn_want_read(&s->client, true);
+}
+
+int session_send(struct session *s, const struct buf *b)
+{
+    int err = conn_send(&s->client, b->data ? b->data + b->start : NULL, b->len);
+    if (err < 0)
+        session_end(s, SESSION_END_CLIENT_ERROR);
+    return err;
+}
+
+void session_leave(struct session *s, enum reply_kind kind, const char *text, enum session_end end)
+{
+    AUTO_BUF words = BUF_INIT;
+    if (s->is_ended || s->state == SESSION_CLOSING)
+        return;
+    bool is_mute = s->client.is_securing || s->state == SESSION_PROXY_HEADER;
+    if (s->client.fd < 0 || is_mute || s->proto->farewell(kind, text, &words) < 0) {
+        session_end(s, end);
+        return;
+    }
+    if (session_send(s, &words) == 0)
+        session_linger(s, end);
+}
+
+/* ---- deadlines ---- */
+
+static void session_timeout(struct session *s)
+{
+    switch ((enum session_state)s->state) {
+    case SESSION_CLOSING:
+        session_end(s, s->end);
+        return;
+    case SESSION_RELAY:
+        relay_timeout(s);
+        return;
+    case SESSION_GREETING:
+        front_greet(s);
+        return;
+    case SESSION_HELD:
+        connect_hold_tick(s);
+        return;
+    case SESSION_AUTH:
+        if (s->pre->failure.is_set) {
+            front_failure_due(s);
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    session_leave(s, REPLY_TIMEOUT, NULL, SESSION_END_TIMEOUT);
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    session_timeout(CONTAINER_OF(t, struct session, timer));
+}
+
+/* ---- kill ---- */
+
+/* Kinds tell operators' kills and the daemon's own end apart. */
+static enum session_end kill_end(enum reply_kind kind)
+{
+    return kind == REPLY_SHUTDOWN ? SESSION_END_SHUTDOWN : SESSION_END_KILLED;
+}
+
+void session_kill(struct session *s, enum reply_kind kind, const char *text, uint64_t grace_ms)
+{
+    if (s->is_ended || s->state == SESSION_CLOSING)
+        return;
+    session_count(s, COUNTER_KILLED, kind == REPLY_SHUTDOWN ? 0 : 1);
+    if (grace_ms == 0) {
+        session_end(s, kill_end(kind));
+        return;
+    }
+    if (s->state != SESSION_RELAY) {
+        session_leave(s, kind, text, kill_end(kind));
+        return;
+    }
+    if (!s->kill)
+        s->kill = calloc(1, sizeof(*s->kill));
+    if (!s->kill) {
+        session_end(s, kill_end(kind));
+        return;
+    }
+    s->kill->kind = kind;
+    (void)str_copy(s->kill->text, sizeof(s->kill->text),
+                   text ? str_of(text) : str_of(reply_text(kind)));
+    s->end = (uint8_t)kill_end(kind);
+    session_set_timer(s, grace_ms);
+    relay_try_kill(s);
+}
+
+/* ---- start ---- */
+
+static struct session *session_new(struct session_env *env, struct setup *setup, unsigned listener,
+                                   const struct addr *peer)
+{
+    struct session *s = calloc(1, sizeof(*s));
+    struct preauth *p = calloc(1, sizeof(*p));
+    if (!s || !p) {
+        free(s);
+        free(p);
+        return NULL;
+    }
+    s->env = env;
+    s->setup = setup_ref(setup);
+    s->listener = &setup->listeners[listener];
+    s->proto = s->listener->config->proto;
+    s->pre = p;
+    s->mech = SASL_NONE;
+    s->peer = *peer;
+    s->id = session_id_make(env);
+    s->started_ms = s->active_ms = loop_now_ms(env->loop);
+    s->started_wall_ms = clock_wall_ms();
+    p->deadline_ms = s->started_ms + setup->config->timeouts.preauth_ms;
+    p->smtp_auth = -1;
+    session_id_format(p->session_id, s->id);
+    s->death.fn = on_death;
+    list_init(&s->death.link);
+    list_init(&s->link);
+    loop_timer_init(&s->timer, on_timer);
+    conn_init(&s->client, env->loop, &front_ops, s);
+    conn_init(&s->server, env->loop, &front_ops, s);
+    return s;
+}
+
+static int session_enlist(struct session *s)
+{
+    int err = map_put(&s->env->by_id, map_key_u64(&s->id), s, NULL);
+    if (err < 0)
+        return err;
+    list_add_tail(&s->env->sessions, &s->link);
+    s->env->count++;
+    session_count(s, COUNTER_SESSIONS, 1);
+    session_count(s, COUNTER_ACCEPTED, 1);
+    return 0;
+}
+
+int session_start(struct session_env *env, struct setup *setup, unsigned listener, int fd,
+                  const struct addr *peer)
+{
+    struct session *s = session_new(env, setup, listener, peer);
+    int err = s ? conn_adopt(&s->client, fd) : -ERR_NOMEM;
+    if (err < 0)
+        close(fd);
+    else if ((err = session_enlist(s)) < 0)
+        conn_close(&s->client);
+    if (err < 0) {
+        if (s) {
+            preauth_free(s);
+            session_free(s);
+        }
+        return err;
+    }
+    char id[32], client[ADDR_TEXT_MAX];
+    addr_format(client, peer);
+    LOG_EVENT(LOG_LEVEL_DEBUG, "session-start", KV_STR("session", session_id_text(s, id)),
+              KV_STR("listener", s->listener->config->name), KV_STR("client", client));
+    if (front_begin(s) < 0)
+        session_end(s, SESSION_END_NOMEM);
+    return 0;
+}
+
+void session_admitted(struct session_env *env, uint64_t id, int err, const char *text)
+{
+    struct session *s = session_find(env, id);
+    if (!s || !s->pre || !s->pre->is_waiting_admission)
+        return;
+    s->pre->is_waiting_admission = false;
+    if (err == 0) {
+        authenticate_done(s);
+        return;
+    }
+    session_count(s, COUNTER_LIMITED, 1);
+    front_fail(s, REPLY_LIMIT, NULL, text);
+}
+
+void session_wake_held(struct session_env *env, const char *user)
+{
+    LIST_FOREACH_SAFE (it, &env->sessions) {
+        struct session *s = LIST_ITEM(it, struct session, link);
+        if (s->state == SESSION_HELD && (!user || (s->user && strcmp(s->user, user) == 0)))
+            connect_hold_tick(s);
+    }
+}

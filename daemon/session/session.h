@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: ISC */
+/* Sessions of one worker: a client, its login, its mail server and the relay between them. */
+#pragma once
+
+#include "auth/auth.h"
+#include "backend/pool.h"
+#include "base/map.h"
+#include "io/loop.h"
+#include "io/resolver.h"
+#include "session/counters.h"
+#include "session/setup.h"
+
+struct session;
+struct capabilities;
+
+enum session_state {
+#define S(id, name, timeout, next) SESSION_##id,
+#include "session/states.def"
+#undef S
+    SESSION_STATE_COUNT
+};
+
+/* Why a session is over. */
+enum session_end {
+#define X(id, name, who) SESSION_END_##id,
+#include "session/ends.def"
+#undef X
+    SESSION_END_COUNT
+};
+
+const char *session_state_name(enum session_state s);
+const char *session_end_name(enum session_end e);
+/* "client", "backend", "proxy", "operator", "both". */
+const char *session_end_who(enum session_end e);
+
+/* What happened to a session, for whoever owns the worker. */
+enum session_note { SESSION_NOTE_LOGIN, SESSION_NOTE_FAILURE, SESSION_NOTE_END };
+
+/* The worker's owner as sessions see it. Any function may be NULL. Thread: the worker's; nothing
+ * may block. */
+struct session_hooks {
+    /* reason: end or reply name, static. */
+    void (*note)(void *arg, enum session_note note, const struct session *s, const char *reason);
+    /* May this user log in now? True: yes. False: session_admitted will tell later. */
+    bool (*admit)(void *arg, const struct session *s);
+    void *arg;
+};
+
+/* Everything that the sessions of one worker share. The worker fills it in. */
+struct session_env {
+    struct loop *loop;
+    struct setup *setup; /* for new sessions; one reference */
+    struct auth *auth;
+    struct resolver *resolver;
+    struct backend_registry *registry;
+    struct session_hooks hooks;
+    struct counters *counters;
+    unsigned worker;      /* 0.. */
+    unsigned start;       /* how often the engine was started before: keeps ids apart */
+    uint64_t last_number; /* of the sessions made so far */
+    struct list sessions; /* oldest first */
+    struct map by_id;
+    size_t count;
+    unsigned round_robin;
+    struct capabilities *capabilities; /* learned, by listener */
+};
+
+void session_env_init(struct session_env *env);
+/* No session may be left. */
+void session_env_fini(struct session_env *env);
+
+/* Starts a session on an accepted socket, which it owns from now on, as one of setup's listener
+ * number. 0, or -ERR_x with fd closed. */
+int session_start(struct session_env *env, struct setup *setup, unsigned listener, int fd,
+                  const struct addr *peer) NODISCARD;
+
+/* Ids are shown as "3-1a2b": worker and number in hexadecimal. dst of 32 bytes. */
+void session_id_format(char dst[32], uint64_t id);
+/* -ERR_SYNTAX. */
+int session_id_parse(struct str text, uint64_t *ret) NODISCARD;
+/* Worker (0..) of an id. */
+unsigned session_id_worker(uint64_t id);
+
+/* NULL when there is none. */
+struct session *session_find(const struct session_env *env, uint64_t id);
+
+/* How to end a session: the words of kind (or text) at a response boundary, at the latest after
+ * grace_ms; 0 = at once, without words. */
+void session_kill(struct session *s, enum reply_kind kind, const char *text, uint64_t grace_ms);
+/* Answer to hooks.admit: err 0, or -ERR_LIMIT with words for the client (NULL = default). Harmless
+ * when the session is gone or no longer waits. */
+void session_admitted(struct session_env *env, uint64_t id, int err, const char *text);
+/* Logins that are held try again: all, or those of one user. */
+void session_wake_held(struct session_env *env, const char *user);
+/* Facts for hooks. */
+uint64_t session_id(const struct session *s);
+const char *session_user(const struct session *s); /* NULL before authentication */
+const struct addr *session_peer(const struct session *s);
+enum proto_id session_proto(const struct session *s);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside of a session: the object and the functions that its files share. */
+#pragma once
+
+#include "backend/login.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "io/conn.h"
+#include "proto/proxyhdr.h"
+#include "proto/watch.h"
+#include "session/route.h"
+#include "session/session.h"
+
+/* A failed login whose answer waits for its delay. */
+struct preauth_failure {
+    enum reply_kind kind;
+    enum session_end end;
+    bool is_set, is_final;
+    char code[32];
+    char text[REPLY_TEXT_MAX + 1];
+};
+
+/* What only a session before its relay needs; wiped and freed as a whole when the relay starts. */
+struct preauth {
+    struct buf in; /* read and not yet understood */
+    struct front_env front_env;
+    struct front *front;
+    struct capabilities_list *capabilities;
+    struct sasl_env sasl_env;
+    struct sasl *sasl;
+    struct buf channel_binding;
+    char *identity; /* of the client's certificate, for EXTERNAL */
+    char apop_salt[96];
+    struct auth_query *query;
+    struct resolver_query *lookup; /* the client's name (SMTP) */
+    struct credentials *cred;      /* what is being judged: of front or sasl */
+    struct credentials backend_cred;
+    char *master_user;
+    struct route route;
+    struct pool_choice choice;
+    struct login *login;
+    struct proxyhdr proxy; /* what the load balancer said */
+    bool has_proxy;
+    int smtp_auth;
+    char *client_host; /* PTR name or "[UNAVAILABLE]" */
+    struct preauth_failure failure;
+    uint64_t deadline_ms; /* of everything before the relay */
+    uint64_t held_until_ms, keepalive_ms;
+    unsigned failures;     /* bad commands and refused logins */
+    size_t peeked;         /* bytes of the PROXY header seen so far */
+    bool is_backend_judge; /* nobody but the backend has judged the credentials */
+    bool is_user_held;
+    bool is_sasl_over;       /* the last challenge ends the exchange: its answer is empty */
+    bool is_error_challenge; /* the answer to it is followed by the failure */
+    bool is_client_eof, is_starttls, is_waiting_admission, is_pumping;
+    char session_id[32];
+};
+
+struct session_kill {
+    enum reply_kind kind;
+    char text[REPLY_TEXT_MAX + 1];
+};
+
+struct session {
+    struct list link;
+    struct session_env *env;
+    struct setup *setup;
+    const struct setup_listener *listener;
+    const struct proto *proto;
+    struct conn client, server;
+    struct loop_timer timer;
+    struct loop_deferred death;
+    struct preauth *pre;       /* NULL from the relay on */
+    struct watch *watch;       /* only in the relay */
+    struct session_kill *kill; /* an operator wants it to end */
+    struct backend *backend;   /* one reference; NULL before a choice */
+    char *user;
+    char *client_name;        /* IMAP ID, printable; NULL */
+    const char *auth_source;  /* static */
+    const char *route_reason; /* static */
+    uint64_t id;
+    uint64_t started_wall_ms, started_ms, active_ms, relay_ms;
+    struct addr peer, server_addr;
+    char client_tls[8], server_tls[8]; /* "TLSv1.3", "" = clear */
+    uint8_t state, end, mech;
+    uint8_t attempts; /* logins tried */
+    bool is_client_eof, is_server_eof, is_ended, is_counted;
+};
+
+/* session.c */
+
+/* Changes the state; a change that states.def does not allow ends the session. Sets the deadline.
+ */
+void session_enter(struct session *s, enum session_state state);
+/* Over at once: closes both sides, logs, dies at the end of the turn. Harmless when it is over
+ * already. */
+void session_end(struct session *s, enum session_end end);
+/* Says goodbye to the client in the words of kind (text NULL = default), then closes without
+ * cutting them off. */
+void session_leave(struct session *s, enum reply_kind kind, const char *text, enum session_end end);
+/* The same after a farewell that was sent already. */
+void session_linger(struct session *s, enum session_end end);
+/* Sends to the client; a failure ends the session and is returned. */
+int session_send(struct session *s, const struct buf *b) NODISCARD;
+void session_set_timer(struct session *s, uint64_t delay_ms);
+void session_count(struct session *s, enum counter which, int64_t n);
+void session_note(struct session *s, enum session_note note, const char *reason);
+const char *session_id_text(const struct session *s, char dst[32]);
+/* Frees s->pre, wiping it. */
+void preauth_free(struct session *s);
+
+/* front.c: from the first byte to credentials */
+extern const struct conn_ops front_ops;
+int front_begin(struct session *s) NODISCARD;
+void front_greet(struct session *s);
+/* Goes through what was read. */
+void front_pump(struct session *s);
+/* The pending command failed: answers it and goes on with the next one (or closes). */
+void front_fail(struct session *s, enum reply_kind kind, const char *code, const char *text);
+/* The same after a delay, which is 0 for none. is_final: close after it. */
+void front_fail_later(struct session *s, const struct preauth_failure *f, uint64_t delay_ms);
+void front_failure_due(struct session *s);
+void front_proxy_header(struct session *s);
+
+/* sasl.c */
+void sasl_begin(struct session *s);
+void sasl_data(struct session *s);
+void sasl_over(struct session *s);
+/* The client broke the exchange off, or what it sent cannot be read. */
+void sasl_broken(struct session *s, enum reply_kind kind);
+/* The error challenge of the OAuth mechanisms; true when one was sent, whose answer the failure
+ * waits for. */
+bool sasl_say_error(struct session *s);
+
+/* authenticate.c */
+void authenticate(struct session *s, struct credentials *cred);
+/* SMTP without authentication. */
+void authenticate_none(struct session *s);
+/* After admission: on to the route. */
+void authenticate_done(struct session *s);
+
+/* connect.c */
+void connect_begin(struct session *s);
+void connect_hold_tick(struct session *s);
+
+/* relay.c */
+/* Takes over after a login; rest: what the server said beyond it. */
+void relay_begin(struct session *s, const struct buf *rest);
+/* Ends the relay in the words of s->kill as soon as the stream allows. */
+void relay_try_kill(struct session *s);
+/* Nothing moved for too long, or the grace of a kill is over. */
+void relay_timeout(struct session *s);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: ISC */
+/* Building and sharing the snapshot that new sessions work with. */
+#include "session/setup.h"
+
+#include "auth/auth.h"
+#include "base/cleanup.h"
+
+static void setup_free(struct setup *s)
+{
+    for (size_t i = 0; i < s->n_listeners; i++)
+        tls_server_unref(s->listeners[i].tls);
+    free(s->listeners);
+    pools_unref(s->pools);
+    config_unref(s->config);
+    free(s);
+}
+
+static int setup_tls(const struct config_tls *c, struct tls_server **ret, char **ret_error)
+{
+    AUTO_FREE struct tls_cert_spec *certs = calloc(c->n_certs + 1, sizeof(*certs));
+    if (!certs)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < c->n_certs; i++)
+        certs[i] = (struct tls_cert_spec){c->certs[i].cert, c->certs[i].key, c->certs[i].ocsp};
+    const struct tls_server_spec spec = {
+        .certs = certs,
+        .n_certs = c->n_certs,
+        .password_file = c->password_file,
+        .priority = c->priority,
+        .has_tickets = c->has_tickets,
+        .client_auth = c->client_auth,
+        .client_ca_file = c->client_ca,
+        .client_crl_file = c->client_crl,
+        .verify_depth = c->verify_depth,
+        .dh_params_file = c->dh_params,
+    };
+    return tls_server_new(&spec, ret, ret_error);
+}
+
+static int setup_listener_init(struct setup_listener *l, const struct config_listener *c,
+                               unsigned served, const struct setup *old, char **ret_error)
+{
+    l->config = c;
+    l->mechanisms = c->mechanisms & served;
+    if (c->tls == LISTENER_TLS_OFF)
+        return 0;
+    int err = setup_tls(&c->tls_config, &l->tls, ret_error);
+    if (err < 0)
+        return err;
+    const struct setup_listener *before = old ? setup_listener_find(old, c->name) : NULL;
+    if (before && before->tls)
+        tls_server_inherit_tickets(l->tls, before->tls);
+    return 0;
+}
+
+int setup_new(struct config *c, struct pools *pools, const struct setup *old, struct setup **ret,
+              char **ret_error)
+{
+    struct setup *s = calloc(1, sizeof(*s));
+    struct setup_listener *listeners = calloc(c->n_listeners + 1, sizeof(*listeners));
+    if (!s || !listeners) {
+        free(s);
+        free(listeners);
+        pools_unref(pools);
+        config_unref(c);
+        return -ERR_NOMEM;
+    }
+    *s = (struct setup){.refs = 1,
+                        .generation = old ? old->generation + 1 : 1,
+                        .config = c,
+                        .pools = pools,
+                        .listeners = listeners,
+                        .n_listeners = c->n_listeners};
+    unsigned served = auth_mechanisms(c) | SASL_BIT_COMMAND;
+    int err = 0;
+    for (size_t i = 0; i < c->n_listeners && err == 0; i++)
+        err = setup_listener_init(&s->listeners[i], &c->listeners[i], served, old, ret_error);
+    if (err < 0) {
+        setup_free(s);
+        return err;
+    }
+    *ret = s;
+    return 0;
+}
+
+int setup_with_pools(const struct setup *old, struct pools *pools, struct setup **ret)
+{
+    struct setup *s = calloc(1, sizeof(*s));
+    struct setup_listener *listeners = calloc(old->n_listeners + 1, sizeof(*listeners));
+    if (!s || !listeners) {
+        free(s);
+        free(listeners);
+        pools_unref(pools);
+        return -ERR_NOMEM;
+    }
+    for (size_t i = 0; i < old->n_listeners; i++) {
+        listeners[i] = old->listeners[i];
+        if (listeners[i].tls)
+            tls_server_ref(listeners[i].tls);
+    }
+    *s = (struct setup){.refs = 1,
+                        .generation = old->generation,
+                        .config = config_ref(old->config),
+                        .pools = pools,
+                        .listeners = listeners,
+                        .n_listeners = old->n_listeners};
+    *ret = s;
+    return 0;
+}
+
+struct setup *setup_ref(struct setup *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+void setup_unref(struct setup *s)
+{
+    if (s && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
+        setup_free(s);
+}
+
+const struct setup_listener *setup_listener_find(const struct setup *s, const char *name)
+{
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (strcmp(s->listeners[i].config->name, name) == 0)
+            return &s->listeners[i];
+    return NULL;
+}

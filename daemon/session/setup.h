@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* What new sessions work with: one config, its pools and the listeners' credentials, as one
+ * immutable snapshot. */
+#pragma once
+
+#include "backend/pool.h"
+#include "config/config.h"
+#include "io/tls.h"
+
+struct setup_listener {
+    const struct config_listener *config;
+    struct tls_server *tls; /* NULL with tls off */
+    unsigned mechanisms;    /* configured and served by some provider; SASL_BIT_COMMAND too */
+};
+
+/* Reference-counted; published to every worker, held by every session. */
+struct setup {
+    atomic_uint refs;
+    uint64_t generation; /* counts reloads; 1 = first */
+    struct config *config;
+    struct pools *pools;
+    struct setup_listener *listeners;
+    size_t n_listeners;
+};
+
+/* Takes over the references of c and pools (also on failure). old (may be NULL) hands on its ticket
+ * keys. 0 or -ERR_x with a sentence in *ret_error (owned). Blocking: reads certificates. */
+int setup_new(struct config *c, struct pools *pools, const struct setup *old, struct setup **ret,
+              char **ret_error) NODISCARD;
+/* The same config with other pools (a runtime edit); takes over the reference of pools. -ERR_NOMEM.
+ */
+int setup_with_pools(const struct setup *old, struct pools *pools, struct setup **ret) NODISCARD;
+struct setup *setup_ref(struct setup *s);
+void setup_unref(struct setup *s); /* NULL is fine */
+/* NULL when there is none of that name (a reload removed it). */
+const struct setup_listener *setup_listener_find(const struct setup *s, const char *name);
