@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "session/capabilities.h"
+#include "session/query.h"
 #include "session/session_priv.h"
 
 static const struct session_state_row {
@@ -99,10 +100,12 @@ const char *session_id_text(const struct session *s, char dst[32])
 void session_env_init(struct session_env *env)
 {
     list_init(&env->sessions);
+    list_init(&env->queries);
 }
 
 void session_env_fini(struct session_env *env)
 {
+    session_queries_end(env);
     capabilities_free(env->capabilities);
     map_fini(&env->by_id);
     setup_unref(env->setup);
@@ -262,6 +265,7 @@ void session_end(struct session *s, enum session_end end)
     session_uncount(s);
     session_log_end(s);
     session_note(s, SESSION_NOTE_END, session_end_name(s->end));
+    session_query_forget(s->env, &s->link);
     list_del(&s->link);
     map_del(&s->env->by_id, map_key_u64(&s->id));
     s->env->count--;

@@ -59,6 +59,7 @@ struct session_env {
     unsigned start;       /* how often the engine was started before: keeps ids apart */
     uint64_t last_number; /* of the sessions made so far */
     struct list sessions; /* oldest first */
+    struct list queries;  /* walks over them that are under way */
     struct map by_id;
     size_t count;
     unsigned round_robin;

@@ -61,6 +61,12 @@ struct session_kill {
     char text[REPLY_TEXT_MAX + 1];
 };
 
+/* Traffic between two looks of an operator. */
+struct session_rate {
+    uint64_t at_ms, in_base, out_base;
+    uint32_t in, out; /* bytes a second */
+};
+
 struct session {
     struct list link;
     struct session_env *env;
@@ -80,6 +86,7 @@ struct session {
     const char *route_reason; /* static */
     uint64_t id;
     uint64_t started_wall_ms, started_ms, active_ms, relay_ms;
+    struct session_rate rate;
     struct addr peer, server_addr;
     char client_tls[8], server_tls[8]; /* "TLSv1.3", "" = clear */
     uint8_t state, end, mech;

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: ISC */
+/* Listing and killing the sessions of a worker from another thread, in slices that never hold the
+ * worker up. */
+#pragma once
+
+#include "proto/filter.h"
+#include "session/session.h"
+
+enum session_field {
+#define F(id, name, alias, type, title, text) SESSION_FIELD_##id,
+#include "session/fields.def"
+#undef F
+    SESSION_FIELD_COUNT
+};
+
+/* The same fields for filter_parse; ids are enum session_field. */
+extern const struct filter_field session_filter_fields[SESSION_FIELD_COUNT];
+const char *session_field_title(enum session_field f);
+const char *session_field_help(enum session_field f);
+/* -ERR_NO_PARAM. */
+int session_field_find(struct str name, enum session_field *ret) NODISCARD;
+
+/* A value of a row: text for FILTER_TEXT and FILTER_IP (empty = not there), number for the others.
+ */
+struct session_value {
+    struct str text;
+    uint64_t number;
+};
+
+struct session_row {
+    uint64_t id;
+    struct session_value v[SESSION_FIELD_COUNT];
+};
+
+#define SESSION_CHUNK_ROWS 256
+#define SESSION_SORT_MAX 10000 /* most rows of a sorted list */
+
+struct session_query_spec {
+    uint64_t number;       /* names the query; unique for the asker's life */
+    struct mailbox *reply; /* where chunks go */
+    void (*deliver)(struct mail *chunk, void *owner); /* gets a struct session_chunk; owns it */
+    struct filter *filter;                            /* NULL = all; the query takes a reference */
+    uint64_t id;                                      /* not 0: only this session */
+    bool is_sorted, is_descending;
+    enum session_field sort;
+    size_t limit; /* most rows; 0 = all. With is_sorted at most SESSION_SORT_MAX */
+};
+
+/* A piece of an answer. Unsorted lists come in chunks of SESSION_CHUNK_ROWS, each after
+ * session_query_next for the one before; sorted ones as one, in order. */
+struct session_chunk {
+    struct mail mail;
+    uint64_t number;
+    unsigned worker;
+    bool is_last;
+    uint64_t seen, matched; /* sessions looked at and found so far */
+    struct session_row *rows;
+    size_t n;
+    struct buf texts;
+};
+void session_chunk_free(struct session_chunk *c);
+/* Orders two rows by a field; numbers by value, texts without regard to case. */
+int session_row_compare(const struct session_row *a, const struct session_row *b,
+                        enum session_field by);
+
+/* The functions below may be called by any thread: they post mail to the loop of a worker, whose
+ * owner is its struct session_env. */
+
+/* -ERR_NOMEM: nothing was posted. */
+int session_query_post(struct mailbox *worker, const struct session_query_spec *spec) NODISCARD;
+/* Asks for the next chunk, or ends the query (no chunk comes after that, but one may be under way).
+ */
+int session_query_next(struct mailbox *worker, uint64_t number, bool is_cancelled) NODISCARD;
+
+struct session_kill_spec {
+    uint64_t number;
+    struct mailbox *reply; /* NULL = no answer */
+    void (*deliver)(struct mail *result,
+                    void *owner); /* gets a struct session_killed; owns it (free) */
+    enum reply_kind kind;
+    const char *text;    /* copied; NULL = default of kind */
+    uint64_t grace_ms;   /* 0 = at once */
+    const uint64_t *ids; /* copied; those of other workers are passed over */
+    size_t n;
+};
+struct session_killed {
+    struct mail mail;
+    uint64_t number;
+    unsigned worker;
+    size_t n;       /* found and told to end */
+    uint64_t ids[]; /* of these */
+};
+int session_kill_post(struct mailbox *worker, const struct session_kill_spec *spec) NODISCARD;
+/* All sessions of a worker. */
+int session_kill_all_post(struct mailbox *worker, enum reply_kind kind, const char *text,
+                          uint64_t grace_ms) NODISCARD;
+int session_wake_held_post(struct mailbox *worker, const char *user) NODISCARD;
+
+/* For the session's own end: queries step over it. Thread: the worker's. */
+void session_query_forget(struct session_env *env, struct list *link);
+/* Ends all queries of a worker without an answer. Thread: the worker's. */
+void session_queries_end(struct session_env *env);
