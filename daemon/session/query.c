@@ -7,7 +7,7 @@
 #define QUERY_SLICE 500 /* sessions looked at in one turn: well under a millisecond */
 
 const struct filter_field session_filter_fields[SESSION_FIELD_COUNT] = {
-#define F(id, name, alias, type, title, text)                                                      \
+#define F(id, name, alias, type, unit, shown, title, text)                                         \
     [SESSION_FIELD_##id] = {name, alias, FILTER_##type, SESSION_FIELD_##id},
 #include "session/fields.def"
 #undef F
@@ -16,7 +16,7 @@ const struct filter_field session_filter_fields[SESSION_FIELD_COUNT] = {
 static const struct {
     const char *title, *help;
 } session_field_rows[SESSION_FIELD_COUNT] = {
-#define F(id, name, alias, type, title, text) [SESSION_FIELD_##id] = {title, text},
+#define F(id, name, alias, type, unit, shown, title, text) [SESSION_FIELD_##id] = {title, text},
 #include "session/fields.def"
 #undef F
 };

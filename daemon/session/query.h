@@ -7,7 +7,7 @@
 #include "session/session.h"
 
 enum session_field {
-#define F(id, name, alias, type, title, text) SESSION_FIELD_##id,
+#define F(id, name, alias, type, unit, shown, title, text) SESSION_FIELD_##id,
 #include "session/fields.def"
 #undef F
     SESSION_FIELD_COUNT

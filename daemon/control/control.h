@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/* The control plane: sockets for operators, the commands behind them, events and runtime edits. All
+ * functions: control thread. */
+#pragma once
+
+#include "control/host.h"
+
+struct control;
+
+/* fds: listening sockets in the order of config.controls; taken over. Loads runtime edits from the
+ * store; the pools with these edits are to be had from control_pools. host is borrowed. 0 or -ERR_x
+ * with a sentence in *ret_error (owned). */
+int control_new(const struct control_host *host, struct control **ret, char **ret_error) NODISCARD;
+/* Starts to serve on a listening socket (taken over) as the config's control socket number i. */
+int control_listen(struct control *c, int fd, size_t i) NODISCARD;
+/* The runtime edits in force: for pools_build. Borrowed until the next change. */
+const struct pool_edit *control_edits(const struct control *c, size_t *ret_n);
+/* Reloads as `config reload` does, for SIGHUP; the outcome is logged. */
+void control_reload(struct control *c);
+/* An event for `event watch`; fields may be NULL. Cheap when nobody watches. */
+void control_event(struct control *c, const char *type, const char *session, const char *proto,
+                   const char *user, const char *ip, const char *backend, const char *text);
+/* True when somebody watches events: then workers send theirs. */
+bool control_is_watched(const struct control *c);
+/* Ends all clients and frees everything. NULL is fine. */
+void control_free(struct control *c);

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+/* What the control plane sees of the engine around it: threads, the published setup, and the few
+ * things that only the engine can do. */
+#pragma once
+
+#include "backend/pool.h"
+#include "io/jobs.h"
+#include "io/loop.h"
+#include "io/resolver.h"
+#include "session/counters.h"
+#include "session/setup.h"
+#include "store/store.h"
+
+struct control_worker {
+    struct mailbox *mailbox;
+    const struct counters *counters;
+};
+
+/* Everything here is used on the control thread. Borrowed for the life of the control plane. */
+struct control_host {
+    struct loop *loop;
+    struct jobs *jobs;
+    struct store *store; /* never NULL */
+    struct resolver *resolver;
+    struct backend_registry *registry;
+    const struct control_worker *workers;
+    size_t n_workers;
+    uint64_t started_ms; /* monotonic */
+    unsigned restarts;   /* of the engine */
+    void *arg;           /* handed to the functions */
+
+    /* The published setup; borrowed until the control thread's next turn. */
+    struct setup *(*setup)(void *arg);
+    /* Publishes new pools (a runtime edit) with the present config; takes over the reference. */
+    int (*publish_pools)(void *arg, struct pools *pools);
+    /* Publishes a new config with its pools after a reload; takes over both references. An English
+     * sentence in *ret_error (owned). */
+    int (*publish_config)(void *arg, struct config *config, struct pools *pools, char **ret_error);
+    /* Forgets cached answers of a user (NULL = all) on every worker. */
+    void (*forget_user)(void *arg, const char *user);
+    /* Stops accepting on a listener of the current setup, or goes on. */
+    int (*pause_listener)(void *arg, const char *name, bool is_paused);
+    bool (*is_listener_paused)(void *arg, const char *name);
+    /* Ends the daemon in good order. */
+    void (*stop)(void *arg);
+    bool (*is_stopping)(void *arg);
+};
