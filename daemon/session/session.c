@@ -117,6 +117,11 @@ struct session *session_find(const struct session_env *env, uint64_t id)
     return map_get(&env->by_id, map_key_u64(&id));
 }
 
+struct session *session_of_link(struct list *link)
+{
+    return LIST_ITEM(link, struct session, link);
+}
+
 uint64_t session_id(const struct session *s)
 {
     return s->id;

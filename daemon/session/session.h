@@ -85,6 +85,9 @@ unsigned session_id_worker(uint64_t id);
 /* NULL when there is none. */
 struct session *session_find(const struct session_env *env, uint64_t id);
 
+/* The session of a node of env->sessions. */
+struct session *session_of_link(struct list *link);
+
 /* How to end a session: the words of kind (or text) at a response boundary, at the latest after
  * grace_ms; 0 = at once, without words. */
 void session_kill(struct session *s, enum reply_kind kind, const char *text, uint64_t grace_ms);

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: ISC */
+/* Binding and recognising listening sockets. */
+#include "engine/listen.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pwd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+
+static const char listen_unix[] = "unix:";
+
+/* Path of a UNIX address, NULL for others. */
+static const char *listen_path(const char *address)
+{
+    bool is_unix = strncmp(address, listen_unix, sizeof(listen_unix) - 1) == 0;
+    return is_unix ? address + sizeof(listen_unix) - 1 : NULL;
+}
+
+static int listen_sockaddr(const char *address, struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+    const char *path = listen_path(address);
+    struct addr a;
+    if (!path) {
+        if (addr_parse(str_of(address), &a) < 0)
+            return -ERR_SYNTAX;
+        *ret_len = addr_to_sockaddr(&a, ret);
+        return 0;
+    }
+    struct sockaddr_un *un = (struct sockaddr_un *)ret;
+    *ret = (struct sockaddr_storage){.ss_family = AF_UNIX};
+    if (!str_copy(un->sun_path, sizeof(un->sun_path), str_of(path)))
+        return -ERR_TOO_LONG;
+    *ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + 1);
+    return 0;
+}
+
+static void listen_option(int fd, int level, int name, int value)
+{
+    (void)setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+static void listen_set_options(int fd, int family, const struct listen_spec *spec)
+{
+    if (family != AF_UNIX) {
+        listen_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        listen_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* accepted sockets inherit it */
+    }
+    if (family == AF_INET6)
+        listen_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->is_v6_only);
+    if (spec->so_rcvbuf)
+        listen_option(fd, SOL_SOCKET, SO_RCVBUF, (int)spec->so_rcvbuf);
+    if (spec->so_sndbuf)
+        listen_option(fd, SOL_SOCKET, SO_SNDBUF, (int)spec->so_sndbuf);
+}
+
+/* A socket file that is left over from a crash has nobody behind it. */
+static bool listen_is_alive(const struct sockaddr_storage *ss, socklen_t len)
+{
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return true;
+    return connect(fd, (const struct sockaddr *)ss, len) == 0 || errno == EAGAIN;
+}
+
+static int listen_set_owner(const char *path, const struct listen_spec *spec)
+{
+    const struct passwd *pw = spec->owner ? getpwnam(spec->owner) : NULL;
+    const struct group *gr = spec->group ? getgrnam(spec->group) : NULL;
+    if ((spec->owner && !pw) || (spec->group && !gr))
+        return -ERR_NOT_FOUND;
+    if (chmod(path, spec->mode ? spec->mode : 0666) < 0)
+        return err_from_errno(errno);
+    if ((pw || gr) && chown(path, pw ? pw->pw_uid : (uid_t)-1, gr ? gr->gr_gid : (gid_t)-1) < 0)
+        return err_from_errno(errno);
+    return 0;
+}
+
+static int listen_bind(int fd, const struct sockaddr_storage *ss, socklen_t len,
+                       const struct listen_spec *spec)
+{
+    const char *path = listen_path(spec->address);
+    if (path && access(path, F_OK) == 0) {
+        if (listen_is_alive(ss, len))
+            return -ERR_EXISTS;
+        (void)unlink(path);
+    }
+    mode_t mask = umask(0177);
+    int failed = bind(fd, (const struct sockaddr *)ss, len) < 0 ? errno : 0;
+    umask(mask);
+    if (failed)
+        return failed == EADDRINUSE ? -ERR_EXISTS : err_from_errno(failed);
+    if (path) {
+        int err = listen_set_owner(path, spec);
+        if (err < 0)
+            return err;
+    }
+    return listen(fd, spec->backlog > 0 ? spec->backlog : SOMAXCONN) < 0 ? err_from_errno(errno)
+                                                                         : 0;
+}
+
+int listen_open(const struct listen_spec *spec, int *ret_fd, char **ret_error)
+{
+    struct sockaddr_storage ss;
+    socklen_t len;
+    int err = listen_sockaddr(spec->address, &ss, &len);
+    AUTO_CLOSE int fd = -1;
+    if (err == 0) {
+        fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        err = fd < 0 ? err_from_errno(errno) : 0;
+    }
+    if (err == 0) {
+        listen_set_options(fd, ss.ss_family, spec);
+        err = listen_bind(fd, &ss, len, spec);
+    }
+    if (err < 0) {
+        *ret_error = str_printf("%s cannot be bound: %s", spec->address,
+                                err == -ERR_EXISTS ? "address is in use" : err_text(err));
+        return err;
+    }
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+bool listen_is_at(int fd, const char *address)
+{
+    struct sockaddr_storage have = {0}, want;
+    socklen_t have_len = sizeof(have), want_len;
+    if (getsockname(fd, (struct sockaddr *)&have, &have_len) < 0 ||
+        listen_sockaddr(address, &want, &want_len) < 0 || have.ss_family != want.ss_family)
+        return false;
+    if (have.ss_family == AF_UNIX)
+        return strcmp(((struct sockaddr_un *)&have)->sun_path, listen_path(address)) == 0;
+    struct addr a, b;
+    addr_from_sockaddr(&a, (struct sockaddr *)&have, have_len);
+    addr_from_sockaddr(&b, (struct sockaddr *)&want, want_len);
+    return addr_eq(&a, &b);
+}
+
+void listen_unlink(const char *address)
+{
+    const char *path = listen_path(address);
+    if (path)
+        (void)unlink(path);
+}
+
+static void listen_add_listener(struct listen_list *l, const struct config_listener *c)
+{
+    for (size_t i = 0; i < c->address.n; i++)
+        l->v[l->n++] = (struct listen_spec){.address = c->address.v[i],
+                                            .backlog = c->backlog,
+                                            .is_v6_only = c->is_v6_only,
+                                            .so_rcvbuf = c->so_rcvbuf,
+                                            .so_sndbuf = c->so_sndbuf};
+}
+
+static int listen_add_control(struct listen_list *l, const struct config_control *c)
+{
+    char *address = str_printf("%s%s", listen_unix, c->path);
+    if (!address)
+        return -ERR_NOMEM;
+    l->owned[l->n_owned++] = address;
+    l->v[l->n++] = (struct listen_spec){
+        .address = address, .mode = c->mode, .owner = c->owner, .group = c->group};
+    return 0;
+}
+
+int listen_list_make(const struct config *c, struct listen_list *ret)
+{
+    size_t n = c->n_controls;
+    for (size_t i = 0; i < c->n_listeners; i++)
+        n += c->listeners[i].address.n;
+    struct listen_list l = {.v = calloc(n + 1, sizeof(*l.v)),
+                            .owned = calloc(c->n_controls + 1, sizeof(*l.owned))};
+    int err = l.v && l.owned ? 0 : -ERR_NOMEM;
+    for (size_t i = 0; i < c->n_listeners && err == 0; i++)
+        listen_add_listener(&l, &c->listeners[i]);
+    for (size_t i = 0; i < c->n_controls && err == 0; i++)
+        err = listen_add_control(&l, &c->controls[i]);
+    if (err < 0) {
+        listen_list_fini(&l);
+        return err;
+    }
+    *ret = l;
+    return 0;
+}
+
+void listen_list_fini(struct listen_list *l)
+{
+    for (size_t i = 0; i < l->n_owned; i++)
+        free(l->owned[i]);
+    free(l->owned);
+    free(l->v);
+    *l = (struct listen_list){0};
+}

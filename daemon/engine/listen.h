@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/* Listening sockets: binding them, and telling which configured address a socket belongs to. */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "config/config.h"
+
+/* What to bind. Strings are borrowed. */
+struct listen_spec {
+    const char *address; /* "0.0.0.0:143", "[::]:143", "unix:/path" */
+    int backlog;
+    bool is_v6_only;
+    size_t so_rcvbuf, so_sndbuf; /* 0 = the system's */
+    unsigned mode;               /* of a UNIX socket; 0 = 0666 */
+    const char *owner, *group;   /* of a UNIX socket; NULL = ours */
+};
+
+/* A bound, listening, non-blocking, close-on-exec socket. A UNIX socket that nobody answers on is
+ * replaced; one that is in use is -ERR_EXISTS. -ERR_x with a sentence naming the address in
+ * *ret_error (owned). Blocking, briefly. */
+int listen_open(const struct listen_spec *spec, int *ret_fd, char **ret_error) NODISCARD;
+/* Is this listening socket bound to the address? */
+bool listen_is_at(int fd, const char *address);
+/* Removes the file of a UNIX address; nothing for others. */
+void listen_unlink(const char *address);
+
+/* Everything that a config listens on: listeners' addresses first, then control sockets. */
+struct listen_list {
+    struct listen_spec *v;
+    size_t n;
+    char **owned; /* addresses made for control sockets */
+    size_t n_owned;
+};
+int listen_list_make(const struct config *c, struct listen_list *ret) NODISCARD;
+void listen_list_fini(struct listen_list *l);

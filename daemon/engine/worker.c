@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: ISC */
+/* Worker threads: one loop each, nothing shared but what struct worker_spec names. */
+#include "engine/worker.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "session/query.h"
+
+/* ---- notes for the control thread ---- */
+
+static bool note_is_wanted(const struct worker *w, const struct session *s, enum session_note note)
+{
+    /* Last logins go into the store; everything else only matters to a watcher. */
+    return (note == SESSION_NOTE_LOGIN && session_user(s)) ||
+           atomic_load_explicit(w->spec.is_watched, memory_order_relaxed);
+}
+
+static void on_note(void *arg, enum session_note note, const struct session *s, const char *reason)
+{
+    struct worker *w = arg;
+    if (!note_is_wanted(w, s, note))
+        return;
+    struct worker_note *n = calloc(1, sizeof(*n));
+    if (!n)
+        return;
+    n->mail.fn = w->spec.deliver;
+    n->what = note;
+    n->worker = w->spec.number;
+    n->session = session_id(s);
+    n->proto = session_proto(s);
+    n->peer = *session_peer(s);
+    n->at_ms = clock_wall_ms();
+    n->reason = reason;
+    (void)str_copy(n->user, sizeof(n->user), str_of(session_user(s)));
+    mailbox_post(w->spec.control, &n->mail);
+}
+
+/* ---- mail from the control thread ---- */
+
+struct accept_mail {
+    struct mail mail;
+    struct setup *setup;
+    unsigned listener;
+    int fd;
+    struct addr peer;
+};
+
+static void accept_drop(struct mail *m)
+{
+    struct accept_mail *a = CONTAINER_OF(m, struct accept_mail, mail);
+    close(a->fd);
+    setup_unref(a->setup);
+    free(a);
+}
+
+static void on_accept(struct mail *m, void *owner)
+{
+    struct accept_mail *a = CONTAINER_OF(m, struct accept_mail, mail);
+    int err = session_start(owner, a->setup, a->listener, a->fd, &a->peer);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "session-not-started", KV_ERR("error", err));
+    setup_unref(a->setup);
+    free(a);
+}
+
+int worker_accept(struct worker *w, struct setup *setup, unsigned listener, int fd,
+                  const struct addr *peer)
+{
+    struct accept_mail *a = calloc(1, sizeof(*a));
+    if (!a)
+        return -ERR_NOMEM;
+    *a = (struct accept_mail){.mail = {.fn = on_accept, .drop = accept_drop},
+                              .setup = setup_ref(setup),
+                              .listener = listener,
+                              .fd = fd,
+                              .peer = *peer};
+    w->handed++;
+    mailbox_post(worker_mailbox(w), &a->mail);
+    return 0;
+}
+
+uint64_t worker_load(const struct worker *w)
+{
+    uint64_t started = counter_total(&w->counters, COUNTER_ACCEPTED);
+    return w->handed - started + counter_total(&w->counters, COUNTER_SESSIONS);
+}
+
+struct publish_mail {
+    struct mail mail;
+    struct setup *setup;
+};
+
+static void publish_drop(struct mail *m)
+{
+    struct publish_mail *p = CONTAINER_OF(m, struct publish_mail, mail);
+    setup_unref(p->setup);
+    free(p);
+}
+
+static void on_publish(struct mail *m, void *owner)
+{
+    struct publish_mail *p = CONTAINER_OF(m, struct publish_mail, mail);
+    struct session_env *env = owner;
+    struct setup *old = env->setup;
+    if (!old || old->config != p->setup->config) {
+        int err = auth_configure(env->auth, p->setup->config);
+        if (err < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "worker-config", KV_ERR("error", err));
+    }
+    env->setup = p->setup;
+    setup_unref(old);
+    free(p);
+    session_wake_held(env, NULL);
+}
+
+int worker_publish(struct worker *w, struct setup *setup)
+{
+    struct publish_mail *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ERR_NOMEM;
+    *p = (struct publish_mail){.mail = {.fn = on_publish, .drop = publish_drop},
+                               .setup = setup_ref(setup)};
+    mailbox_post(worker_mailbox(w), &p->mail);
+    return 0;
+}
+
+struct forget_mail {
+    struct mail mail;
+    char user[256];
+};
+
+static void on_forget(struct mail *m, void *owner)
+{
+    struct forget_mail *f = CONTAINER_OF(m, struct forget_mail, mail);
+    struct session_env *env = owner;
+    auth_forget(env->auth, f->user[0] ? f->user : NULL);
+    free(f);
+}
+
+int worker_forget(struct worker *w, const char *user)
+{
+    struct forget_mail *f = calloc(1, sizeof(*f));
+    if (!f)
+        return -ERR_NOMEM;
+    f->mail.fn = on_forget;
+    (void)str_copy(f->user, sizeof(f->user), str_of(user));
+    mailbox_post(worker_mailbox(w), &f->mail);
+    return 0;
+}
+
+static void on_stop(struct mail *m, void *owner)
+{
+    struct session_env *env = owner;
+    LIST_FOREACH_SAFE (it, &env->sessions)
+        session_kill(session_of_link(it), REPLY_SHUTDOWN, NULL, 0);
+    loop_stop(env->loop);
+    free(m);
+}
+
+/* ---- life ---- */
+
+struct mailbox *worker_mailbox(const struct worker *w)
+{
+    return loop_mailbox(w->env.loop);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    char name[16];
+    snprintf(name, sizeof(name), "worker %u", w->spec.number);
+    pthread_setname_np(pthread_self(), name);
+    int err = loop_run(w->env.loop);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "worker-failed", KV_ERR("error", err));
+    return NULL;
+}
+
+static int worker_make_resolver(struct worker *w, const struct config *c)
+{
+    const struct resolver_spec spec = {
+        .name_servers = c->resolver.name_servers.n ? c->resolver.name_servers.v : NULL,
+        .timeout_ms = c->resolver.timeout_ms,
+        .valid_ms = c->resolver.valid_ms,
+        .is_ipv4_off = c->resolver.is_ipv4_off,
+        .is_ipv6_off = c->resolver.is_ipv6_off,
+    };
+    return resolver_new(w->env.loop, &spec, &w->env.resolver);
+}
+
+static int worker_make(struct worker *w)
+{
+    struct session_env *env = &w->env;
+    session_env_init(env);
+    env->worker = w->spec.number;
+    env->start = w->spec.start;
+    env->counters = &w->counters;
+    env->registry = w->spec.registry;
+    env->setup = setup_ref(w->spec.setup);
+    env->hooks = (struct session_hooks){.note = on_note, .arg = w};
+    int err = loop_new(env, &env->loop);
+    if (err == 0)
+        err = worker_make_resolver(w, env->setup->config);
+    if (err == 0)
+        err = auth_new(env->loop, w->spec.jobs, w->spec.store, &env->auth);
+    if (err == 0)
+        err = auth_configure(env->auth, env->setup->config);
+    return err;
+}
+
+/* Signals are the control thread's. */
+static int worker_start(struct worker *w)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int failed = pthread_create(&w->thread, NULL, worker_main, w);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    w->is_started = failed == 0;
+    return failed ? err_from_errno(failed) : 0;
+}
+
+int worker_new(const struct worker_spec *spec, struct worker **ret)
+{
+    struct worker *w = calloc(1, sizeof(*w));
+    if (!w)
+        return -ERR_NOMEM;
+    w->spec = *spec;
+    int err = worker_make(w);
+    if (err == 0)
+        err = worker_start(w);
+    if (err < 0) {
+        worker_free(w);
+        return err;
+    }
+    *ret = w;
+    return 0;
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    if (w->is_started) {
+        struct mail *stop = calloc(1, sizeof(*stop));
+        if (!stop)
+            return; /* the process ends anyway */
+        stop->fn = on_stop;
+        mailbox_post(worker_mailbox(w), stop);
+        pthread_join(w->thread, NULL);
+    }
+    auth_free(w->env.auth);
+    resolver_free(w->env.resolver);
+    session_env_fini(&w->env);
+    loop_free(w->env.loop);
+    free(w);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: ISC */
+/* A worker thread: its loop, and the sessions that live there. */
+#pragma once
+
+#include <pthread.h>
+
+#include "io/jobs.h"
+#include "session/session.h"
+
+struct worker_spec {
+    unsigned number;     /* 0.. */
+    unsigned start;      /* restarts of the engine so far: keeps session ids apart */
+    struct setup *setup; /* the worker takes a reference */
+    struct jobs *jobs;
+    struct store *store;
+    struct backend_registry *registry;
+    struct mailbox *control;                         /* where notes go */
+    void (*deliver)(struct mail *note, void *owner); /* gets a struct worker_note; owns it (free) */
+    const atomic_bool *is_watched;                   /* somebody wants every note */
+};
+
+/* Something that happened to a session, told to the control thread. */
+struct worker_note {
+    struct mail mail;
+    enum session_note what;
+    unsigned worker;
+    uint64_t session;
+    enum proto_id proto;
+    struct addr peer;
+    uint64_t at_ms;     /* wall clock */
+    const char *reason; /* static */
+    char user[256];
+};
+
+struct worker {
+    struct session_env env; /* first: the loop's owner is seen as this by mail from lower floors */
+    struct worker_spec spec;
+    struct counters counters;
+    pthread_t thread;
+    bool is_started;
+    uint64_t handed; /* sessions given to it by accept; control thread only */
+};
+
+/* Makes and starts a worker. Thread of the functions here: control. */
+int worker_new(const struct worker_spec *spec, struct worker **ret) NODISCARD;
+/* Hands over an accepted socket. */
+int worker_accept(struct worker *w, struct setup *setup, unsigned listener, int fd,
+                  const struct addr *peer) NODISCARD;
+/* Sessions it has or will have in a moment. */
+uint64_t worker_load(const struct worker *w);
+/* New sessions follow this setup from now on. */
+int worker_publish(struct worker *w, struct setup *setup) NODISCARD;
+/* Forgets cached answers of a user (NULL = all). */
+int worker_forget(struct worker *w, const char *user) NODISCARD;
+struct mailbox *worker_mailbox(const struct worker *w);
+/* Ends its sessions, its thread and itself. NULL is fine. */
+void worker_free(struct worker *w);
