@@ -236,8 +236,8 @@ static enum sasl_result sasl_settle(struct sasl *s, enum sasl_result result)
 
 enum sasl_result sasl_step(struct sasl *s, bool has_response, struct str response, struct buf *out)
 {
-    if (s->is_over)
-        return SASL_FAILED;
+    if (s->is_over) /* a message after the outcome breaks RFC 4422 section 3: fail closed */
+        return sasl_settle(s, SASL_FAILED);
     if (!has_response)
         response = STR_NULL;
     enum sasl_result result = sasl_steps[s->mech](s, has_response, response, out);
@@ -248,7 +248,7 @@ enum sasl_result sasl_step(struct sasl *s, bool has_response, struct str respons
 enum sasl_result sasl_set_keys(struct sasl *s, const struct sasl_scram_keys *keys, struct buf *out)
 {
     if (s->is_over || !s->scram)
-        return SASL_FAILED;
+        return sasl_settle(s, SASL_FAILED);
     return sasl_settle(s, sasl_scram_set_keys(s, keys, out));
 }
 
