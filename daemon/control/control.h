@@ -20,7 +20,9 @@ void control_reload(struct control *c);
 /* An event for `event watch`; fields may be NULL. Cheap when nobody watches. */
 void control_event(struct control *c, const char *type, const char *session, const char *proto,
                    const char *user, const char *ip, const char *backend, const char *text);
-/* True when somebody watches events: then workers send theirs. */
-bool control_is_watched(const struct control *c);
+/* A user logged in: the store learns of it soon, many at once. */
+void control_note_login(struct control *c, const char *user, uint64_t at_ms);
+/* Text of the metrics page (Prometheus). */
+int control_metrics(struct control *c, struct buf *out) NODISCARD;
 /* Ends all clients and frees everything. NULL is fine. */
 void control_free(struct control *c);

@@ -11,6 +11,8 @@
 #include "session/setup.h"
 #include "store/store.h"
 
+struct checks;
+
 struct control_worker {
     struct mailbox *mailbox;
     const struct counters *counters;
@@ -23,6 +25,7 @@ struct control_host {
     struct store *store; /* never NULL */
     struct resolver *resolver;
     struct backend_registry *registry;
+    struct checks *checks;
     const struct control_worker *workers;
     size_t n_workers;
     uint64_t started_ms; /* monotonic */
@@ -41,6 +44,8 @@ struct control_host {
     /* Stops accepting on a listener of the current setup, or goes on. */
     int (*pause_listener)(void *arg, const char *name, bool is_paused);
     bool (*is_listener_paused)(void *arg, const char *name);
+    /* Somebody watches events, or nobody does any more: workers tell all or only logins. */
+    void (*set_watched)(void *arg, bool is_watched);
     /* Ends the daemon in good order. */
     void (*stop)(void *arg);
     bool (*is_stopping)(void *arg);

@@ -35,6 +35,7 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     n->at_ms = clock_wall_ms();
     n->reason = reason;
     (void)str_copy(n->user, sizeof(n->user), str_of(session_user(s)));
+    (void)str_copy(n->backend, sizeof(n->backend), str_of(session_backend(s)));
     mailbox_post(w->spec.control, &n->mail);
 }
 

@@ -30,6 +30,7 @@ struct worker_note {
     uint64_t at_ms;     /* wall clock */
     const char *reason; /* static */
     char user[256];
+    char backend[64]; /* "" = none */
 };
 
 struct worker {

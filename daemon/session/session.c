@@ -132,6 +132,11 @@ const char *session_user(const struct session *s)
     return s->user;
 }
 
+const char *session_backend(const struct session *s)
+{
+    return s->backend ? s->backend->name : NULL;
+}
+
 const struct addr *session_peer(const struct session *s)
 {
     return &s->peer;

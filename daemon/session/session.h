@@ -98,6 +98,7 @@ void session_admitted(struct session_env *env, uint64_t id, int err, const char 
 void session_wake_held(struct session_env *env, const char *user);
 /* Facts for hooks. */
 uint64_t session_id(const struct session *s);
-const char *session_user(const struct session *s); /* NULL before authentication */
+const char *session_user(const struct session *s);    /* NULL before authentication */
+const char *session_backend(const struct session *s); /* NULL before a choice */
 const struct addr *session_peer(const struct session *s);
 enum proto_id session_proto(const struct session *s);

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: ISC */
+/* Accepting clients: batches, choice of the worker, limits that need no login. */
+#include "engine/accept.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+
+#define ACCEPT_BATCH 64         /* clients taken from one socket in one turn */
+#define ACCEPT_EXHAUSTED_MS 250 /* pause when there are no descriptors left */
+
+struct acceptor {
+    struct list link;
+    struct acceptors *all;
+    char *address;
+    char *listener; /* name; a pause survives reloads */
+    unsigned index; /* in the setup */
+    int fd;
+    struct event *event;
+    bool is_configured, is_paused, is_armed;
+};
+
+struct acceptors {
+    struct loop *loop;
+    struct worker *const *workers;
+    size_t n_workers, next;
+    struct setup *setup;
+    struct list list;
+    struct loop_timer exhausted; /* sockets wait until it runs */
+    bool is_exhausted;
+};
+
+static void acceptor_arm(struct acceptor *a)
+{
+    bool is_wanted = a->is_configured && !a->is_paused && !a->all->is_exhausted;
+    if (is_wanted == a->is_armed)
+        return;
+    int failed = is_wanted ? event_add(a->event, NULL) : event_del(a->event);
+    if (failed)
+        log_say(LOG_LEVEL_ERROR, "cannot watch the socket of %s", a->address);
+    else
+        a->is_armed = is_wanted;
+}
+
+static void acceptors_arm(struct acceptors *all)
+{
+    LIST_FOREACH (it, &all->list)
+        acceptor_arm(LIST_ITEM(it, struct acceptor, link));
+}
+
+static void on_exhausted(struct loop_timer *t)
+{
+    struct acceptors *all = CONTAINER_OF(t, struct acceptors, exhausted);
+    all->is_exhausted = false;
+    acceptors_arm(all);
+}
+
+/* Out of descriptors or memory: the kernel's queue holds the clients until sessions have ended. */
+static void acceptors_exhaust(struct acceptors *all, int failed)
+{
+    LOG_EVENT(LOG_LEVEL_ERROR, "accept-paused", KV_ERR("error", err_from_errno(failed)));
+    all->is_exhausted = true;
+    acceptors_arm(all);
+    loop_timer_set(all->loop, &all->exhausted, ACCEPT_EXHAUSTED_MS);
+}
+
+/* Ties go round, so that a few sessions spread too. */
+static struct worker *acceptors_choose(struct acceptors *all, uint64_t *ret_total)
+{
+    struct worker *best = NULL;
+    uint64_t least = UINT64_MAX;
+    *ret_total = 0;
+    for (size_t i = 0; i < all->n_workers; i++) {
+        struct worker *w = all->workers[(all->next + i) % all->n_workers];
+        uint64_t load = worker_load(w);
+        *ret_total += load;
+        if (load < least) {
+            least = load;
+            best = w;
+        }
+    }
+    all->next++;
+    return best;
+}
+
+/* Too many sessions: said in the protocol where that needs no handshake. */
+static void acceptor_refuse(const struct acceptor *a, int fd)
+{
+    AUTO_BUF words = BUF_INIT;
+    const struct config_listener *l = a->all->setup->listeners[a->index].config;
+    if (l->tls != LISTENER_TLS_IMPLICIT && l->proto->farewell(REPLY_LIMIT, NULL, &words) == 0)
+        (void)!send(fd, words.data + words.start, words.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    LOG_EVENT(LOG_LEVEL_WARN, "session-limit", KV_STR("listener", a->listener));
+    close(fd);
+}
+
+static void acceptor_hand_over(struct acceptor *a, int fd, const struct addr *peer)
+{
+    struct setup *setup = a->all->setup;
+    uint64_t total, limit = setup->config->limits.sessions;
+    struct worker *w = acceptors_choose(a->all, &total);
+    if (limit && total >= limit) {
+        acceptor_refuse(a, fd);
+        return;
+    }
+    if (setup->listeners[a->index].config->so_keepalive) {
+        int on = 1;
+        (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    }
+    if (worker_accept(w, setup, a->index, fd, peer) < 0)
+        close(fd);
+}
+
+static bool accept_is_exhausted(int failed)
+{
+    return failed == EMFILE || failed == ENFILE || failed == ENOBUFS || failed == ENOMEM;
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+    struct acceptor *a = arg;
+    (void)what;
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        struct sockaddr_storage ss = {0};
+        socklen_t len = sizeof(ss);
+        struct addr peer;
+        int client = accept4(fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (client >= 0) {
+            addr_from_sockaddr(&peer, (struct sockaddr *)&ss, len);
+            acceptor_hand_over(a, client, &peer);
+        } else if (accept_is_exhausted(errno)) {
+            acceptors_exhaust(a->all, errno);
+            return;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        } /* anything else was that client's own misfortune (ECONNABORTED) */
+    }
+}
+
+static void acceptor_free(struct acceptor *a)
+{
+    list_del(&a->link);
+    if (a->event)
+        event_free(a->event);
+    close(a->fd);
+    free(a->address);
+    free(a->listener);
+    free(a);
+}
+
+int acceptors_new(struct loop *l, struct worker *const *workers, size_t n_workers,
+                  struct acceptors **ret)
+{
+    struct acceptors *all = calloc(1, sizeof(*all));
+    if (!all)
+        return -ERR_NOMEM;
+    *all = (struct acceptors){.loop = l, .workers = workers, .n_workers = n_workers};
+    list_init(&all->list);
+    loop_timer_init(&all->exhausted, on_exhausted);
+    *ret = all;
+    return 0;
+}
+
+void acceptors_free(struct acceptors *all)
+{
+    if (!all)
+        return;
+    loop_timer_cancel(all->loop, &all->exhausted);
+    LIST_FOREACH_SAFE (it, &all->list)
+        acceptor_free(LIST_ITEM(it, struct acceptor, link));
+    free(all);
+}
+
+int acceptors_add(struct acceptors *all, const char *address, int fd)
+{
+    struct acceptor *a = calloc(1, sizeof(*a));
+    if (!a)
+        return -ERR_NOMEM;
+    a->all = all;
+    a->fd = fd;
+    list_init(&a->link);
+    a->address = str_dup_c(address);
+    a->event = event_new(loop_base(all->loop), fd, EV_READ | EV_PERSIST, on_acceptable, a);
+    if (!a->address || !a->event) {
+        if (a->event)
+            event_free(a->event);
+        free(a->address);
+        free(a);
+        return -ERR_NOMEM;
+    }
+    list_add_tail(&all->list, &a->link);
+    return 0;
+}
+
+bool acceptors_has(const struct acceptors *all, const char *address)
+{
+    LIST_FOREACH (it, &all->list)
+        if (strcmp(LIST_ITEM(it, struct acceptor, link)->address, address) == 0)
+            return true;
+    return false;
+}
+
+/* Finds the listener of an address in the setup; false when there is none. */
+static bool acceptor_configure(struct acceptor *a, const struct setup *setup)
+{
+    for (size_t i = 0; i < setup->n_listeners; i++) {
+        const struct config_listener *l = setup->listeners[i].config;
+        for (size_t k = 0; k < l->address.n; k++) {
+            if (strcmp(l->address.v[k], a->address) != 0)
+                continue;
+            if (!a->listener || strcmp(a->listener, l->name) != 0) {
+                free(a->listener);
+                a->listener = str_dup_c(l->name);
+                a->is_paused = false;
+            }
+            a->index = (unsigned)i;
+            return a->listener != NULL;
+        }
+    }
+    return false;
+}
+
+void acceptors_configure(struct acceptors *all, struct setup *setup,
+                         void (*closed)(void *arg, const char *address), void *arg)
+{
+    all->setup = setup;
+    LIST_FOREACH_SAFE (it, &all->list) {
+        struct acceptor *a = LIST_ITEM(it, struct acceptor, link);
+        a->is_configured = acceptor_configure(a, setup);
+        if (!a->is_configured) {
+            closed(arg, a->address);
+            acceptor_free(a);
+        } else {
+            acceptor_arm(a);
+        }
+    }
+}
+
+int acceptors_pause(struct acceptors *all, const char *listener, bool is_paused)
+{
+    int err = -ERR_NO_LISTENER;
+    LIST_FOREACH (it, &all->list) {
+        struct acceptor *a = LIST_ITEM(it, struct acceptor, link);
+        if (!a->listener || strcmp(a->listener, listener) != 0)
+            continue;
+        a->is_paused = is_paused;
+        acceptor_arm(a);
+        err = 0;
+    }
+    return err;
+}
+
+bool acceptors_is_paused(const struct acceptors *all, const char *listener)
+{
+    LIST_FOREACH (it, &all->list) {
+        const struct acceptor *a = LIST_ITEM(it, struct acceptor, link);
+        if (a->listener && strcmp(a->listener, listener) == 0 && a->is_paused)
+            return true;
+    }
+    return false;
+}

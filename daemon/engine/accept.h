@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/* Accepting clients on the control thread and handing them to the worker with the fewest sessions.
+ */
+#pragma once
+
+#include "engine/listen.h"
+#include "engine/worker.h"
+
+struct acceptors;
+
+/* workers are borrowed. Thread of everything here: control. */
+int acceptors_new(struct loop *l, struct worker *const *workers, size_t n_workers,
+                  struct acceptors **ret) NODISCARD;
+/* Stops accepting and closes its sockets. NULL is fine. */
+void acceptors_free(struct acceptors *a);
+/* Takes over a listening socket for an address; it accepts from the next acceptors_configure on. */
+int acceptors_add(struct acceptors *a, const char *address, int fd) NODISCARD;
+bool acceptors_has(const struct acceptors *a, const char *address);
+/* Follows a setup (borrowed until the next call): sockets of addresses that it does not name are
+ * closed, and told of by `closed`. */
+void acceptors_configure(struct acceptors *a, struct setup *setup,
+                         void (*closed)(void *arg, const char *address), void *arg);
+/* Pauses or resumes a listener by name. -ERR_NO_LISTENER. */
+int acceptors_pause(struct acceptors *a, const char *listener, bool is_paused) NODISCARD;
+bool acceptors_is_paused(const struct acceptors *a, const char *listener);

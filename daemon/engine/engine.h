@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: ISC */
+/* The engine: the process that serves clients. */
+#pragma once
+
+#include <stdbool.h>
+
+struct engine_options {
+    const char *config_path;
+    unsigned restarts;   /* engines that died before this one under the same supervisor */
+    int supervisor;      /* wire to the supervisor, -1 = none */
+    int first_fd, n_fds; /* inherited listening sockets */
+    /* Gives up privileges once everything is open; NULL = stay. Returns 0 or -ERR_x. Borrowed for
+     * engine_run. */
+    int (*drop)(void *arg, const struct engine_options *o, const void *config);
+    void *drop_arg;
+};
+
+/* Runs until the end; returns the exit status (sysexits: 0, 78 for a bad config, 71 for what the
+ * system refused). */
+int engine_run(const struct engine_options *o);
