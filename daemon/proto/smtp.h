@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside of SMTP (RFC 5321, 4954, 3207, 6409): replies of a server, and the functions of its vtable
+ * row. */
+#pragma once
+
+#include "proto/proto.h"
+#include "proto/watch.h"
+
+/* One reply of a server, borrowed from the input. */
+struct smtp_reply {
+    unsigned code;   /* 200..599 */
+    struct str body; /* all its lines, each with its code and end */
+};
+
+/* Cuts one reply, of one line or several, at the start of `in`. 0 with *ret and *ret_consumed;
+ * -ERR_AGAIN; -ERR_SYNTAX: not a reply, or its lines have different codes; -ERR_TOO_LONG. */
+int smtp_cut_reply(struct str in, struct smtp_reply *ret, size_t *ret_consumed) NODISCARD;
+/* Cuts the next line off a reply's body and returns what follows its code; false when none is left.
+ */
+bool smtp_next_text(struct str *body, struct str *ret_text);
+/* Is the text led by an enhanced status (RFC 3463) of the code's class? Cuts it off *text. */
+bool smtp_cut_status(struct str *text, unsigned code, struct str *ret_status);
+/* Is it a code that an auth server or a backend may fail a client with: "535" or "535 5.7.8", class
+ * 4 or 5, the same in both? */
+bool smtp_is_failure_code(struct str code);
+
+/* front */
+struct front *smtp_front_new(const struct front_env *env);
+void smtp_front_free(struct front *f);
+int smtp_front_greet(struct front *f, struct buf *reply);
+enum proto_intent smtp_front_feed(struct front *f, struct str in, size_t *ret_consumed,
+                                  struct buf *reply);
+int smtp_front_auth_continue(struct front *f, struct str challenge, struct buf *reply);
+int smtp_front_reply(struct front *f, enum reply_kind kind, const char *code, const char *text,
+                     struct buf *reply);
+int smtp_front_success(struct front *f, const struct back_success *s, struct buf *reply);
+int smtp_front_keepalive(struct front *f, struct buf *reply);
+int smtp_front_tls_started(struct front *f, struct buf *reply);
+int smtp_farewell(enum reply_kind kind, const char *text, struct buf *out);
+
+/* back */
+struct back *smtp_back_new(const struct back_env *env);
+void smtp_back_free(struct back *b);
+enum back_result smtp_back_feed(struct back *b, struct str in, size_t *ret_consumed,
+                                struct buf *out);
+enum back_result smtp_back_tls_started(struct back *b, struct buf *out);
+
+/* watch */
+size_t smtp_watch_size(void);
+void smtp_watch_init(struct watch *w);
+void smtp_watch_feed(struct watch *w, enum watch_side side, struct str bytes);
