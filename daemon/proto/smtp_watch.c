@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: ISC */
+/* Following SMTP during the relay: commands and replies, message data after DATA, chunks of BDAT.
+ */
+#include "base/cleanup.h"
+#include "proto/smtp.h"
+
+enum smtp_client_state {
+    SMTP_CLIENT_WORD,     /* the verb of a command */
+    SMTP_CLIENT_ARGS,     /* the rest of its line */
+    SMTP_CLIENT_RESPONSE, /* a SASL response */
+    SMTP_CLIENT_DATA,     /* message data */
+    SMTP_CLIENT_CHUNK,    /* octets of BDAT */
+};
+
+/* How much of CR LF '.' CR LF, the only end of message data (RFC 5321 section 4.1.1.4), was seen.
+ */
+enum smtp_dot { SMTP_DOT_NONE, SMTP_DOT_CR, SMTP_DOT_LINE, SMTP_DOT_DOT, SMTP_DOT_DOT_CR };
+
+struct smtp_watch {
+    struct watch head;
+    uint64_t chunk_left; /* octets of the chunk still to come, or its size as far as read */
+    uint32_t pending;    /* commands without a final reply */
+    uint8_t client;      /* enum smtp_client_state */
+    uint8_t dot;         /* enum smtp_dot */
+    uint8_t word_len;
+    char word[9]; /* of the command that is coming in */
+    uint8_t reply_pos;
+    char reply[4]; /* code and what follows it, of the reply line that is coming in */
+    bool is_in_reply, is_chunk_number, is_mid_line, is_starttls;
+};
+
+size_t smtp_watch_size(void)
+{
+    return sizeof(struct smtp_watch);
+}
+
+static void smtp_watch_settle(struct smtp_watch *w)
+{
+    bool is_data = w->client == SMTP_CLIENT_DATA || w->client == SMTP_CLIENT_CHUNK;
+    w->head.phase = w->is_in_reply                     ? WATCH_RESPONSE
+                    : is_data                          ? WATCH_DATA
+                    : w->pending > 0 || w->is_mid_line ? WATCH_COMMAND
+                                                       : WATCH_BETWEEN;
+}
+
+void smtp_watch_init(struct watch *head)
+{
+    struct smtp_watch *w = (struct smtp_watch *)head;
+    *w = (struct smtp_watch){.client = SMTP_CLIENT_WORD};
+    smtp_watch_settle(w);
+}
+
+/* ---- client ---- */
+
+/* Only known verbs are shown: an early SASL response must not appear in a listing. */
+static void smtp_watch_set_verb(struct smtp_watch *w)
+{
+    static const char *const verbs[] = {"EHLO", "HELO", "MAIL", "RCPT",    "DATA",    "BDAT",
+                                        "RSET", "NOOP", "VRFY", "EXPN",    "HELP",    "QUIT",
+                                        "AUTH", "ETRN", "BURL", "XCLIENT", "STARTTLS"};
+    struct str word = str_n(w->word, w->word_len);
+    (void)str_copy(w->head.verb, sizeof(w->head.verb), STR("?"));
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        if (str_ieq(word, str_of(verbs[i])))
+            (void)str_copy(w->head.verb, sizeof(w->head.verb), str_of(verbs[i]));
+    w->is_starttls = strcmp(w->head.verb, "STARTTLS") == 0;
+    w->is_chunk_number = strcmp(w->head.verb, "BDAT") == 0;
+    w->chunk_left = 0;
+}
+
+static void smtp_watch_chunk_size(struct smtp_watch *w, char c)
+{
+    if (c >= '0' && c <= '9') {
+        if (__builtin_mul_overflow(w->chunk_left, 10, &w->chunk_left) ||
+            __builtin_add_overflow(w->chunk_left, (uint64_t)(c - '0'), &w->chunk_left))
+            w->chunk_left = UINT64_MAX;
+    } else if (c != ' ' || w->chunk_left > 0) {
+        w->is_chunk_number = false;
+    }
+}
+
+static void smtp_watch_line_end(struct smtp_watch *w)
+{
+    bool is_response = w->client == SMTP_CLIENT_RESPONSE;
+    w->is_mid_line = false;
+    if (!is_response) {
+        if (w->client == SMTP_CLIENT_WORD)
+            smtp_watch_set_verb(w);
+        if (w->pending < UINT32_MAX)
+            w->pending++;
+    }
+    w->client = !is_response && w->chunk_left > 0 ? SMTP_CLIENT_CHUNK : SMTP_CLIENT_WORD;
+    w->is_chunk_number = false;
+    w->word_len = 0;
+}
+
+static void smtp_watch_char(struct smtp_watch *w, char c)
+{
+    if (c == '\n') {
+        smtp_watch_line_end(w);
+        return;
+    }
+    w->is_mid_line = true;
+    if (w->client == SMTP_CLIENT_WORD) {
+        if (c == ' ') {
+            smtp_watch_set_verb(w);
+            w->client = SMTP_CLIENT_ARGS;
+        } else if (c != '\r' && w->word_len < sizeof(w->word)) {
+            w->word[w->word_len++] = c;
+        }
+    } else if (w->is_chunk_number) {
+        smtp_watch_chunk_size(w, c);
+    }
+}
+
+static void smtp_watch_data(struct smtp_watch *w, char c)
+{
+    switch ((enum smtp_dot)w->dot) {
+    case SMTP_DOT_CR:
+        w->dot = c == '\n' ? SMTP_DOT_LINE : c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
+        break;
+    case SMTP_DOT_LINE:
+        w->dot = c == '.' ? SMTP_DOT_DOT : c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
+        break;
+    case SMTP_DOT_DOT:
+        w->dot = c == '\r' ? SMTP_DOT_DOT_CR : SMTP_DOT_NONE;
+        break;
+    case SMTP_DOT_DOT_CR:
+        if (c == '\n') {
+            w->client = SMTP_CLIENT_WORD;
+            w->word_len = 0;
+            w->pending = 1;
+        }
+        w->dot = c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
+        break;
+    case SMTP_DOT_NONE:
+        w->dot = c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
+        break;
+    }
+}
+
+/* Bytes of message data that need no look: up to the next CR. */
+static size_t smtp_watch_plain_data(const struct smtp_watch *w, struct str bytes)
+{
+    if (w->dot != SMTP_DOT_NONE)
+        return 0;
+    const char *cr = memchr(bytes.p, '\r', bytes.n);
+    return cr ? (size_t)(cr - bytes.p) : bytes.n;
+}
+
+static size_t smtp_watch_client_some(struct smtp_watch *w, struct str bytes)
+{
+    size_t n = 0;
+    if (w->client == SMTP_CLIENT_CHUNK) {
+        n = w->chunk_left < bytes.n ? (size_t)w->chunk_left : bytes.n;
+        w->chunk_left -= n;
+        if (w->chunk_left == 0)
+            w->client = SMTP_CLIENT_WORD;
+        return n;
+    }
+    if (w->client != SMTP_CLIENT_DATA) {
+        smtp_watch_char(w, bytes.p[0]);
+        return 1;
+    }
+    n = smtp_watch_plain_data(w, bytes);
+    if (n > 0)
+        return n;
+    smtp_watch_data(w, bytes.p[0]);
+    return 1;
+}
+
+/* ---- server ---- */
+
+static void smtp_watch_reply_done(struct smtp_watch *w)
+{
+    unsigned code = 0;
+    for (size_t i = 0; i < 3; i++)
+        code = code * 10 + (unsigned)(unsigned char)(w->reply[i] - '0');
+    if (code == 334) { /* the exchange goes on */
+        w->client = SMTP_CLIENT_RESPONSE;
+        return;
+    }
+    if (w->pending > 0)
+        w->pending--;
+    if (code == 354) {
+        w->client = SMTP_CLIENT_DATA;
+        w->dot = SMTP_DOT_LINE;
+        w->is_mid_line = false;
+    }
+    if (w->pending == 0 && w->client == SMTP_CLIENT_RESPONSE && !w->is_mid_line)
+        w->client = SMTP_CLIENT_WORD;
+    if (w->is_starttls && w->pending == 0) {
+        w->is_starttls = false;
+        if (code == 220)
+            w->head.phase = WATCH_OPAQUE;
+    }
+}
+
+static void smtp_watch_server_char(struct smtp_watch *w, char c)
+{
+    w->is_in_reply = true;
+    if (c != '\n') {
+        if (w->reply_pos < sizeof(w->reply))
+            w->reply[w->reply_pos++] = c;
+        return;
+    }
+    bool is_last = w->reply_pos < 4 || w->reply[3] != '-';
+    if (is_last) {
+        w->is_in_reply = false;
+        smtp_watch_reply_done(w);
+    }
+    w->reply_pos = 0;
+    memset(w->reply, 0, sizeof(w->reply));
+}
+
+void smtp_watch_feed(struct watch *head, enum watch_side side, struct str bytes)
+{
+    struct smtp_watch *w = (struct smtp_watch *)head;
+    while (bytes.n > 0 && head->phase != WATCH_OPAQUE) {
+        size_t n = 1;
+        if (side == WATCH_CLIENT)
+            n = smtp_watch_client_some(w, bytes);
+        else
+            smtp_watch_server_char(w, bytes.p[0]);
+        bytes = str_n(bytes.p + n, bytes.n - n);
+    }
+    if (head->phase != WATCH_OPAQUE)
+        smtp_watch_settle(w);
+}
