@@ -59,13 +59,12 @@ enum back_result imap_back_tls_started(struct back *b, struct buf *out);
 
 /* One direction of the relay. */
 struct imap_stream {
-    uint64_t literal;  /* octets of a literal still to be skipped */
-    uint32_t tag;      /* hash of the first word of the line */
-    uint8_t words;     /* blanks seen at the start of the line, as far as they matter */
-    uint8_t tail_len;  /* bytes in tail */
-    bool is_within;    /* in the middle of a command or response */
-    bool is_text;      /* client: no command line; server: a status response, no literal ends it */
-    bool is_tail_line; /* a line of the command or response after its first one */
+    uint64_t literal;     /* octets of a literal still to be skipped */
+    uint32_t tag;         /* hash of the first word of the line */
+    uint8_t words;        /* blanks seen at the start of the line, as far as they matter */
+    uint8_t tail_len;     /* bytes in tail */
+    bool is_within;       /* in the middle of a command or response */
+    bool is_tail_line;    /* a line of the command or response after its first one */
     char tail[IMAP_TAIL]; /* end of the line so far */
     char word[12];        /* second word of a server's line */
     uint8_t word_len;

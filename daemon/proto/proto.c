@@ -5,7 +5,9 @@
 #include "base/cleanup.h"
 
 /* One row a protocol, by its number. */
-static const struct proto *const protos[PROTO_COUNT] = {0};
+static const struct proto *const protos[PROTO_COUNT] = {
+    [PROTO_IMAP] = &proto_imap,
+};
 
 const struct proto *proto_get(enum proto_id id)
 {
