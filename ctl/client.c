@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: ISC */
+/* JSON-RPC over the control socket. */
+#include "ctl/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#define CLIENT_READ_SIZE (64 * 1024)
+/* An answer longer than this is a broken peer. */
+#define CLIENT_MESSAGE_MAX (256ul * 1024 * 1024)
+#define CLIENT_RETRY_MS 20
+
+struct client {
+    int fd;
+    struct buf in, out;
+    size_t scanned; /* bytes of in that hold no LF */
+    uint64_t last_id;
+    bool has_hello;
+    struct client_hello hello;
+};
+
+void client_error_fini(struct client_error *e)
+{
+    free(e->name);
+    free(e->text);
+    free(e->hint);
+    *e = (struct client_error){0};
+}
+
+void client_message_fini(struct client_message *m)
+{
+    free(m->method);
+    json_decref(m->body);
+    client_error_fini(&m->error);
+    *m = (struct client_message){0};
+}
+
+static void client_hello_fini(struct client_hello *h)
+{
+    free(h->product);
+    free(h->version);
+    free(h->node);
+    free(h->role);
+    *h = (struct client_hello){0};
+}
+
+static int client_connect_error(int errnum)
+{
+    switch (errnum) {
+    case EAGAIN:
+    case EINTR:
+        return -ERR_AGAIN;
+    case EACCES:
+    case EPERM:
+        return -ERR_PERM;
+    case ENOENT:
+    case ECONNREFUSED:
+    case ENOTSOCK:
+    case ENOTDIR:
+    case ECONNRESET:
+        return -ERR_UNREACHABLE;
+    default:
+        return err_from_errno(errnum);
+    }
+}
+
+int client_open(const char *path, struct client **ret)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    if (!str_copy(sun.sun_path, sizeof(sun.sun_path), str_of(path)))
+        return -ERR_TOO_LONG;
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_from_errno(errno);
+    if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0)
+        return client_connect_error(errno);
+    struct client *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ERR_NOMEM;
+    c->fd = fd;
+    fd = -1;
+    *ret = c;
+    return 0;
+}
+
+void client_close(struct client *c)
+{
+    if (!c)
+        return;
+    close(c->fd);
+    buf_fini(&c->in);
+    buf_wipe(&c->out);
+    client_hello_fini(&c->hello);
+    free(c);
+}
+
+int client_fd(const struct client *c)
+{
+    return c->fd;
+}
+
+short client_events(const struct client *c)
+{
+    return c->out.len ? POLLIN | POLLOUT : POLLIN;
+}
+
+const struct client_hello *client_hello(const struct client *c)
+{
+    return c->has_hello ? &c->hello : NULL;
+}
+
+int client_flush(struct client *c)
+{
+    while (c->out.len) {
+        struct str s = buf_str(&c->out);
+        ssize_t n = send(c->fd, s.p, s.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return 0;
+        if (n < 0)
+            return -ERR_CLOSED;
+        buf_consume(&c->out, (size_t)n);
+    }
+    /* A request may hold a password. */
+    buf_wipe(&c->out);
+    return 0;
+}
+
+static int client_append_json(const char *data, size_t n, void *arg)
+{
+    return buf_append(arg, data, n) ? -1 : 0;
+}
+
+int client_send(struct client *c, const char *method, json_t *params, uint64_t *ret_id)
+{
+    AUTO_SECRET_BUF line = BUF_INIT;
+    uint64_t id = c->last_id + 1;
+    json_t *request =
+        json_pack("{s:s, s:I, s:s}", "jsonrpc", "2.0", "id", (json_int_t)id, "method", method);
+    int err = request ? 0 : -ERR_NOMEM;
+    if (!err && params && json_object_set(request, "params", params))
+        err = -ERR_NOMEM;
+    if (!err && json_dump_callback(request, client_append_json, &line, JSON_COMPACT))
+        err = -ERR_NOMEM;
+    json_decref(request);
+    json_decref(params);
+    if (!err)
+        err = buf_append_char(&line, '\n');
+    if (!err && line.len > CLIENT_REQUEST_MAX)
+        err = -ERR_TOO_LONG;
+    if (!err)
+        err = buf_append_str(&c->out, buf_str(&line));
+    if (err)
+        return err;
+    c->last_id = id;
+    if (ret_id)
+        *ret_id = id;
+    return client_flush(c);
+}
+
+static char *client_text(const json_t *object, const char *key)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+    return s ? str_dup_c(s) : NULL;
+}
+
+static char *client_text_or(const json_t *object, const char *key, const char *other)
+{
+    char *s = client_text(object, key);
+    return s ? s : str_dup_c(other);
+}
+
+static int client_take_hello(struct client *c, const json_t *params)
+{
+    struct client_hello h = {
+        .product = client_text_or(params, "product", ""),
+        .version = client_text_or(params, "version", ""),
+        .node = client_text_or(params, "node", ""),
+        .role = client_text_or(params, "role", ""),
+        .protocol = (int)json_integer_value(json_object_get(params, "protocol")),
+    };
+    if (!h.product || !h.version || !h.node || !h.role) {
+        client_hello_fini(&h);
+        return -ERR_NOMEM;
+    }
+    client_hello_fini(&c->hello);
+    c->hello = h;
+    c->has_hello = true;
+    return 0;
+}
+
+static void client_take_error(struct client_error *e, const json_t *error)
+{
+    const json_t *data = json_object_get(error, "data");
+    e->name = client_text(data, "name");
+    e->text = client_text_or(error, "message", "the daemon gave no reason");
+    e->hint = client_text(data, "hint");
+    e->err = e->name ? err_from_name(e->name) : ERR_OK;
+    if (e->err == ERR_OK)
+        e->err = ERR_INTERNAL;
+}
+
+static int client_take(struct client *c, json_t *line, struct client_message *m)
+{
+    const char *method = json_string_value(json_object_get(line, "method"));
+    json_t *error = json_object_get(line, "error");
+    json_t *result = json_object_get(line, "result");
+    m->id = (uint64_t)json_integer_value(json_object_get(line, "id"));
+    if (method) {
+        m->body = json_incref(json_object_get(line, "params"));
+        m->method = str_dup_c(method);
+        if (!m->method)
+            return -ERR_NOMEM;
+        m->kind = strcmp(method, "hello") == 0 ? CLIENT_HELLO : CLIENT_EVENT;
+        return m->kind == CLIENT_HELLO ? client_take_hello(c, m->body) : 0;
+    }
+    if (json_is_object(error)) {
+        m->kind = CLIENT_ERROR;
+        client_take_error(&m->error, error);
+        return 0;
+    }
+    m->kind = CLIENT_RESULT;
+    m->body = json_incref(result);
+    return result ? 0 : -ERR_PROTOCOL;
+}
+
+/* Parses the first line of c->in, which is n bytes long without its LF. */
+static int client_parse(struct client *c, size_t n, struct client_message *ret)
+{
+    struct client_message m = {0};
+    json_t *line = json_loadb(buf_str(&c->in).p, n, 0, NULL);
+    int err = json_is_object(line) ? client_take(c, line, &m) : -ERR_PROTOCOL;
+    json_decref(line);
+    buf_consume(&c->in, n + 1);
+    c->scanned = 0;
+    if (err)
+        client_message_fini(&m);
+    else
+        *ret = m;
+    return err;
+}
+
+static int client_read(struct client *c)
+{
+    if (c->in.len > CLIENT_MESSAGE_MAX)
+        return -ERR_PROTOCOL;
+    int err = buf_reserve(&c->in, CLIENT_READ_SIZE);
+    if (err)
+        return err;
+    ssize_t n;
+    do
+        n = recv(c->fd, buf_tail(&c->in), CLIENT_READ_SIZE, MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN ? -ERR_AGAIN : -ERR_CLOSED;
+    if (n == 0)
+        return -ERR_CLOSED;
+    buf_commit(&c->in, (size_t)n);
+    return 0;
+}
+
+int client_receive(struct client *c, struct client_message *ret)
+{
+    for (;;) {
+        struct str s = buf_str(&c->in);
+        struct str fresh = {s.p + c->scanned, s.n - c->scanned};
+        ptrdiff_t lf = fresh.n ? str_index(fresh, '\n') : -1;
+        if (lf >= 0)
+            return client_parse(c, c->scanned + (size_t)lf, ret);
+        c->scanned = s.n;
+        int err = client_read(c);
+        if (err)
+            return err;
+    }
+}
+
+/* ---- blocking ---- */
+
+static uint64_t client_deadline(uint64_t timeout_ms)
+{
+    return timeout_ms ? clock_ms() + timeout_ms : 0;
+}
+
+/* Polls until something can be done; deadline 0 = for ever. */
+static int client_poll(const struct client *c, uint64_t deadline)
+{
+    int wait = -1;
+    if (deadline) {
+        uint64_t now = clock_ms();
+        if (now >= deadline)
+            return -ERR_TIMEOUT;
+        wait = deadline - now > 60000 ? 60000 : (int)(deadline - now);
+    }
+    struct pollfd p = {.fd = c->fd, .events = client_events(c)};
+    if (poll(&p, 1, wait) < 0 && errno != EINTR)
+        return err_from_errno(errno);
+    return 0;
+}
+
+static int client_wait_until(struct client *c, uint64_t deadline, struct client_message *ret)
+{
+    for (;;) {
+        int err = client_flush(c);
+        /* What came before the end still counts: it may say why. */
+        int got = client_receive(c, ret);
+        if (got != -ERR_AGAIN)
+            return got;
+        if (!err)
+            err = client_poll(c, deadline);
+        if (err)
+            return err;
+    }
+}
+
+int client_wait(struct client *c, uint64_t timeout_ms, struct client_message *ret)
+{
+    return client_wait_until(c, client_deadline(timeout_ms), ret);
+}
+
+static int client_fail(struct client_error *e, int err, char *text, const char *hint)
+{
+    client_error_fini(e);
+    e->err = -err;
+    e->is_own = true;
+    e->name = str_dup_c(err_name(err));
+    e->text = text;
+    e->hint = hint ? str_dup_c(hint) : NULL;
+    return err;
+}
+
+static int client_open_retry(const char *path, uint64_t deadline, struct client **ret)
+{
+    for (;;) {
+        int err = client_open(path, ret);
+        if (err != -ERR_AGAIN)
+            return err;
+        if (deadline && clock_ms() >= deadline)
+            return -ERR_TIMEOUT;
+        const struct timespec pause = {.tv_nsec = CLIENT_RETRY_MS * 1000000L};
+        nanosleep(&pause, NULL);
+    }
+}
+
+static int client_explain_open(const char *path, int err, struct client_error *ret_error)
+{
+    char *text = NULL;
+    const char *hint = "is mailproxyd running? -s PATH or MAILPROXY_SOCKET names another socket";
+    if (err == -ERR_PERM) {
+        text = str_printf("permission denied for the control socket %s", path);
+        hint = "ask for membership in the group that owns it";
+    } else if (err == -ERR_TIMEOUT) {
+        text = str_printf("the daemon behind %s does not answer", path);
+        hint = NULL;
+    } else {
+        text = str_printf("no daemon at %s", path);
+    }
+    return client_fail(ret_error, err, text, hint);
+}
+
+static int client_check_hello(const struct client *c, const char *path, struct client_error *e)
+{
+    const struct client_hello *h = &c->hello;
+    if (strcmp(h->product, CLIENT_PRODUCT) != 0)
+        return client_fail(e, -ERR_VERSION, str_printf("%s is not a socket of mailproxyd", path),
+                           NULL);
+    if (h->protocol != CLIENT_PROTOCOL)
+        return client_fail(e, -ERR_VERSION,
+                           str_printf("the daemon %s speaks version %d of the control protocol, "
+                                      "this program version %d",
+                                      h->version, h->protocol, CLIENT_PROTOCOL),
+                           "install programs and daemon of the same version");
+    return 0;
+}
+
+static int client_greet(struct client *c, const char *path, uint64_t deadline,
+                        struct client_error *e)
+{
+    struct client_message m = {0};
+    while (!c->has_hello) {
+        int err = client_wait_until(c, deadline, &m);
+        if (!err && m.kind == CLIENT_ERROR) {
+            *e = m.error;
+            m.error = (struct client_error){0};
+            err = -e->err;
+        } else if (err) {
+            err = client_explain_open(path, err, e);
+        }
+        client_message_fini(&m);
+        if (err)
+            return err;
+    }
+    return client_check_hello(c, path, e);
+}
+
+int client_connect(const char *path, uint64_t timeout_ms, struct client **ret,
+                   struct client_error *ret_error)
+{
+    uint64_t deadline = client_deadline(timeout_ms);
+    struct client *c = NULL;
+    int err = client_open_retry(path, deadline, &c);
+    if (err)
+        return client_explain_open(path, err, ret_error);
+    err = client_greet(c, path, deadline, ret_error);
+    if (err)
+        client_close(c);
+    else
+        *ret = c;
+    return err;
+}
+
+static int client_explain_call(int err, struct client_error *e)
+{
+    const char *text = err_text(err);
+    if (err == -ERR_CLOSED)
+        text = "the daemon closed the connection";
+    else if (err == -ERR_TIMEOUT)
+        text = "the daemon did not answer in time";
+    else if (err == -ERR_PROTOCOL)
+        text = "the daemon's answer cannot be understood";
+    else if (err == -ERR_TOO_LONG)
+        text = "the request is too long";
+    return client_fail(e, err, str_dup_c(text), NULL);
+}
+
+int client_call(struct client *c, const char *method, json_t *params, uint64_t timeout_ms,
+                json_t **ret_result, struct client_error *ret_error)
+{
+    uint64_t deadline = client_deadline(timeout_ms), id;
+    int err = client_send(c, method, params, &id);
+    while (!err) {
+        struct client_message m = {0};
+        err = client_wait_until(c, deadline, &m);
+        bool is_mine = !err && (m.id == id || (m.kind == CLIENT_ERROR && m.id == 0));
+        if (is_mine && m.kind == CLIENT_RESULT) {
+            *ret_result = STEAL(m.body);
+            client_message_fini(&m);
+            return 0;
+        }
+        if (is_mine && m.kind == CLIENT_ERROR) {
+            client_error_fini(ret_error);
+            *ret_error = m.error;
+            m.error = (struct client_error){0};
+            client_message_fini(&m);
+            return -ret_error->err;
+        }
+        client_message_fini(&m);
+    }
+    return client_explain_call(err, ret_error);
+}

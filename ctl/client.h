@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: ISC */
+/* The client's end of the control socket: connects, sends requests, receives answers and events.
+ * The only socket code outside the daemon. One thread at a time. */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/* The version of the protocol that this client speaks, and the daemon's product name. */
+#define CLIENT_PROTOCOL 1
+#define CLIENT_PRODUCT "mailproxy"
+#define CLIENT_SOCKET_DEFAULT "/run/mailproxy/control.sock"
+/* The daemon refuses longer requests (with the LF). */
+#define CLIENT_REQUEST_MAX (64 * 1024)
+
+struct client;
+
+/* What the daemon says of itself. */
+struct client_hello {
+    char *product, *version, *node, *role; /* never NULL */
+    int protocol;
+};
+
+/* Why something failed. Zero-initialised is "no error"; client_error_fini frees. */
+struct client_error {
+    int err;     /* ERR_x */
+    bool is_own; /* found on this side: the daemon did not say it */
+    char *name;  /* stable name of the daemon: "E_NO_BACKEND" */
+    char *text;  /* sentence */
+    char *hint;  /* or NULL */
+};
+
+enum client_kind {
+    CLIENT_HELLO,  /* client_hello() answers from now on */
+    CLIENT_RESULT, /* id, body = the result */
+    CLIENT_ERROR,  /* id (0 when the daemon could not tell), error */
+    CLIENT_EVENT,  /* method, body = the params */
+};
+
+/* A message of the daemon. Zero-initialise; client_message_fini frees. */
+struct client_message {
+    enum client_kind kind;
+    uint64_t id;
+    char *method;
+    json_t *body;
+    struct client_error error;
+};
+
+void client_error_fini(struct client_error *e);
+void client_message_fini(struct client_message *m);
+
+/* ---- non-blocking ---- */
+
+/* Connects to a socket path. 0; -ERR_AGAIN (the daemon's queue is full: try again), -ERR_PERM,
+ * -ERR_UNREACHABLE (nobody listens), -ERR_TOO_LONG (path), -ERR_IO, -ERR_NOMEM. */
+int client_open(const char *path, struct client **ret) NODISCARD;
+/* NULL is fine. */
+void client_close(struct client *c);
+/* The descriptor to poll, and what for (POLLIN, with POLLOUT while output waits). Call
+ * client_flush when it is writable and client_receive until -ERR_AGAIN when it is readable. */
+int client_fd(const struct client *c);
+short client_events(const struct client *c);
+/* Queues a request and writes what the socket takes. Takes over params (may be NULL), also on
+ * failure. *ret_id (may be NULL) is the id of the answer. -ERR_TOO_LONG above CLIENT_REQUEST_MAX,
+ * -ERR_CLOSED, -ERR_NOMEM. */
+int client_send(struct client *c, const char *method, json_t *params, uint64_t *ret_id) NODISCARD;
+/* Writes waiting output. 0 (also when some is left) or -ERR_CLOSED. */
+int client_flush(struct client *c) NODISCARD;
+/* Next complete message. *ret is filled (initialised before) and owned by the caller. -ERR_AGAIN
+ * when none is complete, -ERR_CLOSED at the end, -ERR_PROTOCOL for bytes that are no message. */
+int client_receive(struct client *c, struct client_message *ret) NODISCARD;
+/* Borrowed; NULL before the greeting. */
+const struct client_hello *client_hello(const struct client *c);
+
+/* ---- blocking, with timeouts in milliseconds (0 = for ever) ---- */
+
+/* Connects, waits for the greeting, and checks product and protocol (-ERR_VERSION). Errors are
+ * explained in *ret_error. */
+int client_connect(const char *path, uint64_t timeout_ms, struct client **ret,
+                   struct client_error *ret_error) NODISCARD;
+/* Waits for the next message of any kind; as client_receive, or -ERR_TIMEOUT. */
+int client_wait(struct client *c, uint64_t timeout_ms, struct client_message *ret) NODISCARD;
+/* Sends a request and waits for its answer; events that come meanwhile are dropped. Takes over
+ * params. The result in *ret_result (owned), or -ERR_x with *ret_error filled. */
+int client_call(struct client *c, const char *method, json_t *params, uint64_t timeout_ms,
+                json_t **ret_result, struct client_error *ret_error) NODISCARD;

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: ISC */
+/* The daemon's commands as the clients see them: derived from control/commands.def, nothing is
+ * written twice. All functions: any thread, static storage. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/str.h"
+
+enum commands_role { COMMANDS_VIEWER, COMMANDS_OPERATOR, COMMANDS_ADMIN };
+
+/* Flags of a command (control/commands.def says what they mean). */
+enum commands_flag {
+    COMMANDS_LIST = 1 << 0,
+    COMMANDS_ONE = 1 << 1,
+    COMMANDS_STREAM = 1 << 2,
+    COMMANDS_DESTRUCTIVE = 1 << 3,
+    COMMANDS_CHANGES = 1 << 4,
+    COMMANDS_ASYNC = 1 << 5,
+};
+
+/* Flags of an argument. */
+enum commands_arg_flag {
+    COMMANDS_NEEDED = 1 << 0,
+    COMMANDS_POSITIONAL = 1 << 1,
+    COMMANDS_MANY = 1 << 2,
+};
+
+/* Types of arguments and units of columns. */
+enum commands_type {
+    COMMANDS_TEXT,
+    COMMANDS_NUMBER,
+    COMMANDS_DURATION,
+    COMMANDS_SIZE,
+    COMMANDS_BOOL,
+    COMMANDS_SECRET,
+    COMMANDS_USER,
+    COMMANDS_SESSION,
+    COMMANDS_BACKEND,
+    COMMANDS_POOL,
+    COMMANDS_LISTENER,
+    COMMANDS_FILTER,
+    COMMANDS_FIELD,
+    COMMANDS_FILE,
+    COMMANDS_ADDRESS,
+    COMMANDS_IP,
+    COMMANDS_TIME,
+    COMMANDS_PERCENT,
+};
+
+struct command {
+    const char *noun;
+    const char *verb;   /* as on the wire: log_level */
+    const char *method; /* "session.list" */
+    enum commands_role role;
+    unsigned flags;      /* enum commands_flag */
+    const char *summary; /* lower case, no full stop */
+    const char *detail;  /* sentences */
+};
+
+struct command_arg {
+    int command; /* index into the commands */
+    const char *name;
+    enum commands_type type;
+    unsigned flags; /* enum commands_arg_flag */
+    const char *help;
+};
+
+struct command_column {
+    int command;
+    const char *name;
+    enum commands_type unit;
+    bool is_wide; /* shown only when asked for */
+    const char *title;
+    const char *help;
+};
+
+/* All commands in the order of the table. */
+const struct command *commands_all(size_t *ret_n);
+/* Arguments and columns of a command. */
+const struct command_arg *commands_args(const struct command *c, size_t *ret_n);
+const struct command_column *commands_columns(const struct command *c, size_t *ret_n);
+/* The command of a noun and a verb (dashes and aliases accepted), or NULL. */
+const struct command *commands_find(const char *noun, const char *verb);
+/* An argument or column by name; dashes stand for underscores. NULL when there is none. */
+const struct command_arg *commands_arg(const struct command *c, const char *name);
+const struct command_column *commands_column(const struct command *c, const char *name);
+
+/* Nouns in the order of the table; returns how many. max is the room in ret. */
+size_t commands_nouns(const char **ret, size_t max);
+/* The noun that a word means: itself, its plural ("sessions") or an alias. *ret_is_plural (may be
+ * NULL) tells that the word was a plural. NULL when unknown. */
+const char *commands_noun(const char *word, bool *ret_is_plural);
+/* The plural of a noun, or NULL when it has none. */
+const char *commands_plural(const char *noun);
+/* What a plural alone does: list, else watch, else the only verb. NULL when there is no such. */
+const struct command *commands_default(const char *noun);
+/* A word that stands for a whole command: "status", "whoami", "reload"... NULL when it is none. */
+const struct command *commands_shortcut(const char *word);
+/* The i-th shortcut's word, NULL behind the last. */
+const char *commands_shortcut_word(size_t i);
+/* Nearest noun, plural or shortcut; nearest verb of a noun; nearest column. NULL when none is near.
+ */
+const char *commands_nearest_noun(const char *word);
+const char *commands_nearest_verb(const char *noun, const char *word);
+const char *commands_nearest_column(const struct command *c, const char *word);
+
+/* Names are the same when they differ in '-' and '_' only. */
+bool commands_name_eq(const char *a, const char *b);
+/* The name as people write it: log-level. */
+void commands_dashed(char *dst, size_t size, const char *name);
+const char *commands_role_name(enum commands_role role);
+/* What stands for a value of this type in usage lines: "USER", "DURATION". */
+const char *commands_type_word(enum commands_type type);
+/* Words that a TEXT argument takes when its help is nothing but a list of words ("csv (default),
+ * passwd, libconfig"). *rest starts as arg->help; returns the next word, empty at the end or when
+ * the help is no such list. */
+bool commands_has_words(const struct command_arg *arg);
+struct str commands_next_word(const char **rest);
