@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: ISC
+"""Fixtures: two Dovecots and a CA for all tests of a run, a proxy for each test that wants one."""
+import itertools
+import os
+
+import pytest
+from harness import certs, dovecot
+from harness.authserver import AuthServer
+from harness.proxy import Proxy
+
+USERS = {"alice@example.org": "secret-a", "bob@example.org": "secret-b", "carol@example.org": "secret-c",
+         "dave@example.org": 'pa ss"w\\ord', "u1@example.org": "pw", "u2@example.org": "pw"}
+MASTER = ("master", "master-secret")
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mailproxy")
+    os.chmod(folder, 0o755)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def ca(root):
+    return certs.Authority(os.path.join(root, "ca"))
+
+
+@pytest.fixture(scope="session")
+def server_cert(ca):
+    return ca.issue("proxy.test", "DNS:proxy.test,DNS:localhost,IP:127.0.0.1")
+
+
+def _dovecot(root, ca, name):
+    folder = os.path.join(root, name)
+    os.makedirs(folder)
+    cert, key = ca.issue(f"{name}.test", f"DNS:{name}.test,DNS:localhost")
+    os.chmod(key, 0o644)
+    d = dovecot.Dovecot(folder, name, USERS, cert, key, master=MASTER)
+    for user in USERS:
+        d.deliver(user, f"Welcome to {name}", f"This is {name}.")
+    return d.start()
+
+
+@pytest.fixture(scope="session")
+def dovecot1(root, ca):
+    d = _dovecot(root, ca, "dc1")
+    yield d
+    d.close()
+
+
+@pytest.fixture(scope="session")
+def dovecot2(root, ca):
+    d = _dovecot(root, ca, "dc2")
+    yield d
+    d.close()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def folder(root):
+    path = os.path.join(root, f"t{next(_numbers)}")
+    os.makedirs(path)
+    return path
+
+
+@pytest.fixture
+def make_proxy(folder):
+    """make_proxy(settings) starts a proxy; all of them are stopped, and checked, at the end."""
+    made = []
+
+    def make(settings, start=True):
+        p = Proxy(os.path.join(folder, f"proxy{len(made)}"), settings)
+        made.append(p)
+        return p.start() if start else p
+
+    yield make
+    for p in made:
+        p.stop()
+
+
+@pytest.fixture
+def make_auth():
+    """make_auth(answer) starts an auth server."""
+    made = []
+
+    def make(answer):
+        made.append(AuthServer(answer))
+        return made[-1]
+
+    yield make
+    for a in made:
+        a.close()
+
+
+def backend(d, **more):
+    """A backend entry for a Dovecot."""
+    p = d.ports
+    return {"name": d.name, "host": d.host,
+            "ports": {"imap": p["imap"], "pop3": p["pop3"], "smtp": p["submission"], "sieve": p["sieve"]}, **more}
+
+
+@pytest.fixture
+def settings(dovecot1, dovecot2, server_cert):
+    """A configuration with one listener of each kind and both Dovecots in one pool."""
+    cert, key = server_cert
+    return {
+        "tls": {"certificates": [{"cert": cert, "key": key}]},
+        "listeners": [
+            {"name": "imap", "protocol": "imap", "tls": "starttls", "allow_plaintext": True},
+            {"name": "imaps", "protocol": "imap", "tls": "implicit"},
+        ],
+        "auth": [{"type": "users"}],
+        "pools": [{"name": "main", "tls": "off", "backends": [backend(dovecot1), backend(dovecot2)]}],
+    }

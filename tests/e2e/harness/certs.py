@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: ISC
+"""Certificates for the tests: a CA, server and client certificates, made by openssl."""
+import os
+import subprocess
+
+
+def _openssl(*args):
+    subprocess.run(["openssl", *args], check=True, capture_output=True)
+
+
+class Authority:
+    """A CA in a folder."""
+
+    def __init__(self, folder, name="Test CA"):
+        self.folder = folder
+        os.makedirs(folder, exist_ok=True)
+        self.cert = os.path.join(folder, "ca.pem")
+        self.key = os.path.join(folder, "ca.key")
+        _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
+                 "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.cert)
+
+    def issue(self, name, sans, kind="ec", usage="serverAuth"):
+        """A certificate and key; returns their paths. sans: "DNS:x,IP:1.2.3.4"."""
+        base = os.path.join(self.folder, name)
+        newkey = ["-newkey", "rsa:2048"] if kind == "rsa" else \
+            ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+        _openssl("req", *newkey, "-nodes", "-subj", f"/CN={name}", "-keyout", base + ".key", "-out", base + ".csr")
+        with open(base + ".ext", "w") as f:
+            f.write(f"subjectAltName={sans}\nextendedKeyUsage={usage}\nbasicConstraints=CA:FALSE\n")
+        _openssl("x509", "-req", "-in", base + ".csr", "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial",
+                 "-days", "30", "-extfile", base + ".ext", "-out", base + ".pem")
+        return base + ".pem", base + ".key"

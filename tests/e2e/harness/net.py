@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: ISC
+"""Addresses and ports that no other run on this machine uses."""
+import itertools
+import os
+import socket
+import threading
+
+_count = itertools.count(1)
+_lock = threading.Lock()
+
+
+def address():
+    """A loopback address of this process's own: ports on it collide with nobody's."""
+    pid = os.getpid()
+    with _lock:
+        n = next(_count)
+    return f"127.{64 + (pid >> 8) % 128}.{pid % 256}.{n % 254 + 1}"
+
+
+def port(host):
+    """A port that is free on host now; nobody else binds there."""
+    with socket.socket() as s:
+        s.bind((host, 0))
+        return s.getsockname()[1]

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: ISC
+"""mailproxyd under test, and mailproxyctl to drive it."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+
+from . import net, process, wait
+
+BUILD = os.environ.get("MAILPROXY_BUILD") or os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "build")
+DEFAULT_PORT = {"imap": 143, "pop3": 110, "smtp": 587, "sieve": 4190}
+
+
+def quote(value):
+    """A value in libconfig's syntax."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, dict):
+        return "{ " + " ".join(f"{k} = {quote(v)};" for k, v in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        inner = ", ".join(quote(v) for v in value)
+        return f"( {inner} )" if any(isinstance(v, dict) for v in value) or not value else f"[ {inner} ]"
+    raise TypeError(type(value))
+
+
+def render(settings):
+    return "".join(f"{k} = {quote(v)};\n" for k, v in settings.items())
+
+
+class CtlError(Exception):
+    def __init__(self, status, output, errors):
+        super().__init__(f"mailproxyctl exited with {status}: {errors or output}")
+        self.status, self.output, self.errors = status, output, errors
+
+
+class Proxy:
+    """settings: the configuration as dicts and lists; listeners without an address get one. Folders and sockets are filled in."""
+
+    def __init__(self, folder, settings):
+        self.folder = folder
+        # UNIX sockets have short names
+        self.run = tempfile.mkdtemp(prefix="mpx-", dir="/tmp")
+        self.host = net.address()
+        self.ports = {}
+        self.control = os.path.join(self.run, "control.sock")
+        self.config = os.path.join(folder, "mailproxy.conf")
+        self.log_file = os.path.join(folder, "mailproxyd.log")
+        self.process = None
+        os.makedirs(folder, exist_ok=True)
+        self.settings = {
+            "server_name": "proxy.test",
+            "node": "test",
+            "workers": 2,
+            "state_dir": os.path.join(folder, "state"),
+            "run_dir": self.run,
+            "log": [{"target": "stderr", "level": "debug"}],
+            "control": [{"path": self.control, "admin": ["root", str(os.getuid())]}],
+            "timeouts": {"failure_delay": "50ms"},
+        }
+        self.configure(settings)
+
+    def configure(self, settings):
+        """Merges settings and writes the file; a reload takes it over."""
+        for key, value in settings.items():
+            if isinstance(value, dict) and isinstance(self.settings.get(key), dict):
+                self.settings[key] = {**self.settings[key], **value}
+            else:
+                self.settings[key] = value
+        for listener in self.settings.get("listeners", []):
+            name = listener["name"]
+            if "address" not in listener:
+                self.ports[name] = net.port(self.host)
+                listener["address"] = f"{self.host}:{self.ports[name]}"
+        with open(self.config, "w") as f:
+            f.write(render(self.settings))
+
+    def start(self):
+        env = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
+               "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1"}
+        self.process = process.Process([os.path.join(BUILD, "mailproxyd"), "-c", self.config], self.log_file, env)
+        self.process.wait_for(self.is_ready, "ready")
+        return self
+
+    def is_ready(self):
+        try:
+            return self.ctl("system", "whoami")["role"] == "admin"
+        except CtlError:
+            return False
+
+    def stop(self):
+        """Ends it in good order; a status other than 0 or a sanitizer's report is a failure."""
+        if not self.process:
+            return
+        status = self.process.stop(40)
+        text = self.process.text()
+        self.process = None
+        shutil.rmtree(self.run, ignore_errors=True)
+        assert status == 0, f"mailproxyd ended with {status}:\n{text[-4000:]}"
+        for word in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer",
+                     "session-bad-transition"):
+            assert word not in text, text[text.index(word) - 200:][:6000]
+
+    def reload(self):
+        self.process.signal(signal.SIGHUP)
+
+    def log(self):
+        return self.process.text()
+
+    def wait_for_log(self, text, count=1):
+        wait.until(lambda: self.log().count(text) >= count, f"{text!r} in the log")
+
+    def engine_pid(self):
+        return self.ctl("system", "status")["pid"]
+
+    def ctl_run(self, *args, stdin=None, check=True):
+        """Runs mailproxyctl; returns the finished process."""
+        done = subprocess.run([os.path.join(BUILD, "mailproxyctl"), "-s", self.control, *args], input=stdin,
+                              capture_output=True, text=True, timeout=60)
+        if check and done.returncode != 0:
+            raise CtlError(done.returncode, done.stdout, done.stderr)
+        return done
+
+    def ctl(self, *args, stdin=None):
+        """Runs mailproxyctl and returns what it says as JSON."""
+        out = self.ctl_run("-o", "json", *args, stdin=stdin).stdout
+        return json.loads(out) if out.strip() else None
+
+    def sessions(self, *args):
+        return self.ctl("session", "list", *args)
+
+    def add_user(self, name, password=None, **options):
+        args = ["user", "add", name]
+        for key, value in options.items():
+            args += [f"--{key.replace('_', '-')}", str(value)]
+        if password is None:
+            args.append("--no-password")
+            return self.ctl(*args)
+        return self.ctl(*args, "--password-stdin", stdin=password + "\n")
