@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: ISC
+"""The control socket and mailproxyctl: sessions, users, backends, configuration; and clients that misbehave."""
+import json
+import os
+import socket
+import threading
+
+import pytest
+from conftest import backend
+from harness import imap, wait
+from harness.proxy import CtlError
+
+USER, PASSWORD = "u1@example.org", "pw"
+
+
+@pytest.fixture
+def proxy(make_proxy, settings, dovecot1):
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [backend(dovecot1)]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    return p
+
+
+def logged_in(p, user=USER, password=PASSWORD):
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    assert c.command("a", f"LOGIN {user} {password}")[-1].startswith("a OK")
+    return c
+
+
+class Raw:
+    """The control socket without mailproxyctl."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        self.sock.connect(path)
+        self.file = self.sock.makefile("rb")
+        self.hello = json.loads(self.file.readline())
+
+    def send(self, data):
+        self.sock.sendall(data if isinstance(data, bytes) else (json.dumps(data) + "\n").encode())
+
+    def receive(self):
+        line = self.file.readline()
+        return json.loads(line) if line else None
+
+    def call(self, method, **params):
+        self.send({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+        return self.receive()
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+def test_status_whoami_help(proxy):
+    status = proxy.ctl("system", "status")
+    assert status["workers"] == 2 and status["state"] == "running" and status["users"] == 1
+    me = proxy.ctl("system", "whoami")
+    assert me["role"] == "admin" and me["uid"] == os.getuid()
+    commands = {row["command"] for row in proxy.ctl("system", "help")}
+    assert {"session list", "session kill", "user add", "config reload"} <= {c.replace(".", " ") for c in commands}
+
+
+def test_list_show_and_filter(proxy):
+    c = logged_in(proxy)
+    row = proxy.sessions()[0]
+    assert row["user"] == USER and row["backend"] == "dc1" and row["state"] == "relay" and row["proto"] == "imap"
+    assert row["tls"] == "no" and row["ip"].startswith("127.")
+    assert proxy.ctl("session", "show", row["id"])["id"] == row["id"]
+    assert len(proxy.sessions("user=*@example.org", "proto=imap", "backend=dc1", "idle<10m")) == 1
+    assert proxy.sessions("user=nobody*") == []
+    assert len(proxy.sessions("!tls=TLS*")) == 1
+    c.close()
+
+
+def test_kill_says_goodbye(proxy):
+    c = logged_in(proxy)
+    sid = proxy.sessions()[0]["id"]
+    proxy.ctl("session", "kill", sid, "--text", "Back at noon", "--yes")
+    text = c.rest().decode()
+    assert text.startswith("* BYE") and "Back at noon" in text
+    wait.until(lambda: proxy.sessions() == [], "the end")
+    proxy.wait_for_log("by=operator")
+    c.close()
+
+
+def test_kill_at_a_response_boundary(proxy, dovecot1):
+    """While a big FETCH runs, the BYE must come after it, never within the literal."""
+    m = imap.plain(proxy.host, proxy.ports["imap"])
+    m.login(USER, PASSWORD)
+    m.create("kill")
+    size = 20 * 1024 * 1024
+    assert m.append("kill", None, None, b"Subject: k\r\n\r\n" + (b"y" * 76 + b"\r\n") * (size // 78))[0] == "OK"
+    m.logout()
+    c = imap.Lines(proxy.host, proxy.ports["imap"])
+    c.line()
+    c.command("a", f"LOGIN {USER} {PASSWORD}")
+    c.command("b", "SELECT kill")
+    c.send("c FETCH 1 BODY[]\r\n")
+    first = c.line()
+    assert "FETCH" in first and first.endswith("}")
+    octets = int(first[first.rindex("{") + 1:-1])
+    row = [s for s in proxy.sessions("user=" + USER)][0]
+    killer = threading.Thread(target=lambda: proxy.ctl("session", "kill", row["id"], "--grace", "20s", "--yes"))
+    killer.start()
+    wait.until(lambda: proxy.ctl("stats", "show")["killed"] == 1, "the kill")
+    literal = c.file.read(octets)
+    assert len(literal) == octets and b"BYE" not in literal
+    tail = c.rest().decode()
+    assert tail.startswith(")") and "* BYE" in tail
+    killer.join()
+    c.close()
+
+
+def test_kill_now(proxy):
+    c = logged_in(proxy)
+    proxy.ctl("session", "kill", "user=" + USER, "--now", "--yes")
+    assert c.rest() == b""
+    c.close()
+
+
+def test_kill_needs_a_target(proxy):
+    with pytest.raises(CtlError) as e:
+        proxy.ctl("session", "kill", "--yes")
+    assert e.value.status in (1, 2)
+    with pytest.raises(CtlError) as e:
+        proxy.ctl("session", "kill", "ff-ffff", "--yes")
+    assert e.value.status == 3
+
+
+def test_dry_run_shows_what_kill_hits(proxy):
+    clients = [logged_in(proxy) for _ in range(5)]
+    would = proxy.ctl("session", "kill", "user=" + USER, "--dry-run")
+    assert len(proxy.sessions("state=relay")) == 5
+    done = proxy.ctl("session", "kill", "user=" + USER, "--yes")
+    assert {r["id"] for r in would["rows"]} == {r["id"] for r in done["rows"]} and done["count"] == 5
+    for c in clients:
+        c.close()
+
+
+def test_max_guards(proxy):
+    clients = [logged_in(proxy) for _ in range(3)]
+    with pytest.raises(CtlError):
+        proxy.ctl("session", "kill", "user=" + USER, "--max", "2", "--yes")
+    assert len(proxy.sessions("state=relay")) == 3
+    for c in clients:
+        c.close()
+
+
+def test_users(proxy):
+    proxy.add_user("New@Example.org", "first", note="a note")
+    row = proxy.ctl("user", "show", "new@example.org")
+    assert row["note"] == "a note" and row["state"] == "active"
+    with pytest.raises(CtlError):
+        proxy.add_user("new@example.org", "again")
+    proxy.ctl("user", "set", "new@example.org", "--note", "other")
+    assert proxy.ctl("user", "show", "new@example.org")["note"] == "other"
+    assert [u["name"] for u in proxy.ctl("user", "list", "name=new*")] == ["new@example.org"]
+    proxy.ctl("user", "remove", "new@example.org")
+    with pytest.raises(CtlError) as e:
+        proxy.ctl("user", "show", "new@example.org")
+    assert e.value.status == 3
+    text = json.dumps(proxy.ctl("user", "list"))
+    assert "$y$" not in text and PASSWORD not in text.replace("password", "")
+
+
+def test_passwd_takes_effect_at_once(proxy):
+    logged_in(proxy).close()
+    proxy.ctl("user", "passwd", USER, "--password-stdin", stdin="other\n")
+    c = imap.Lines(proxy.host, proxy.ports["imap"])
+    c.line()
+    assert "[AUTHENTICATIONFAILED]" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
+    c.close()
+
+
+def test_password_is_refused_in_argv(proxy):
+    done = proxy.ctl_run("user", "passwd", USER, "--password", "x", check=False)
+    assert done.returncode == 2
+
+
+def test_import_and_export(proxy):
+    csv = "name,note\n" + "".join(f"user{i}@example.net,n{i}\n" for i in range(3000))
+    proxy.ctl("user", "import", "-", stdin=csv)
+    assert proxy.ctl("system", "status")["users"] == 3001
+    text = proxy.ctl_run("user", "export").stdout
+    assert text.count("\n") == 3002 and "user2999@example.net" in text
+    bad = proxy.ctl_run("user", "import", "-", stdin="name,nonsense\nx,y\n", check=False)
+    assert bad.returncode == 1 and "nonsense" in bad.stderr
+
+
+def test_lock(proxy):
+    c = logged_in(proxy)
+    proxy.ctl("user", "lock", USER, "--text", "Please call us", "--yes")
+    assert c.rest().decode().startswith("* BYE")
+    c.close()
+    c = imap.Lines(proxy.host, proxy.ports["imap"])
+    c.line()
+    assert "Please call us" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
+    c.close()
+    proxy.ctl("user", "unlock", USER)
+    logged_in(proxy).close()
+
+
+def test_backends(proxy):
+    row = proxy.ctl("backend", "list")[0]
+    assert row["name"] == "dc1" and row["pool"] == "main" and row["admin"] == "ready"
+    assert proxy.ctl("backend", "show", "dc1")["host"] == row["host"]
+    with pytest.raises(CtlError) as e:
+        proxy.ctl("backend", "show", "dc9")
+    assert e.value.status == 3 and "dc1" in e.value.errors + e.value.output
+
+
+def test_config_show_and_check(proxy):
+    assert "listeners" in proxy.ctl_run("config", "show").stdout
+    assert proxy.ctl("config", "check") == []
+
+
+def test_exit_status(proxy):
+    assert proxy.ctl_run("nonsense", check=False).returncode == 2
+    assert proxy.ctl_run("session", "show", "1-ffffff", check=False).returncode == 3
+    assert proxy.ctl_run("-s", "/nonexistent/socket", "system", "whoami", check=False).returncode == 5
+
+
+def test_table_and_tsv(proxy):
+    c = logged_in(proxy)
+    tsv = proxy.ctl_run("-o", "tsv", "sessions").stdout.splitlines()
+    assert tsv[0].split("\t")[0] == "ID" or tsv[0].split("\t")[0] == "id"
+    assert len(tsv) == 2 and USER in tsv[1]
+    ids = proxy.ctl_run("-o", "id", "sessions").stdout.split()
+    assert len(ids) == 1 and "-" in ids[0]
+    jsonl = proxy.ctl_run("-o", "jsonl", "sessions").stdout.splitlines()
+    assert json.loads(jsonl[0])["user"] == USER
+    assert USER in proxy.ctl_run("-o", "table", "sessions").stdout
+    c.close()
+
+
+def test_bad_requests(proxy):
+    r = Raw(proxy.control)
+    assert r.hello["method"] == "hello" and r.hello["params"]["role"] == "admin"
+    r.send(b"this is not json\n")
+    assert r.receive()["error"]["code"] == -32700
+    assert r.call("no.such")["error"]["data"]["name"] == "E_NO_COMMAND"
+    assert r.call("session.lst")["error"]["data"].get("hint") == "session.list"
+    assert r.call("session.list", filtr="x")["error"]["data"]["name"] == "E_NO_PARAM"
+    assert r.call("session.list", limit="many")["error"]["data"]["name"] == "E_BAD_PARAM"
+    assert r.call("session.list", filter="nonsense=1")["error"]["data"]["name"] in ("E_NO_PARAM", "E_BAD_PARAM", "E_SYNTAX")
+    assert r.call("session.show")["error"]["data"]["name"] == "E_MISSING_PARAM"
+    assert r.call("system.whoami")["result"]["role"] == "admin"
+    r.close()
+
+
+def test_huge_line(proxy):
+    r = Raw(proxy.control)
+    try:
+        r.send(b"x" * 200000 + b"\n")
+        answer = r.receive()
+        assert answer is None or "error" in answer
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    r.close()
+    assert proxy.ctl("system", "whoami")["role"] == "admin"
+
+
+def test_several_requests_at_once(proxy):
+    r = Raw(proxy.control)
+    r.send("".join(json.dumps({"jsonrpc": "2.0", "id": i, "method": "system.whoami"}) + "\n" for i in range(100)).encode())
+    assert [r.receive()["id"] for _ in range(100)] == list(range(100))
+    r.close()
+
+
+def test_slow_reader_is_dropped(proxy):
+    r = Raw(proxy.control)
+    request = (json.dumps({"jsonrpc": "2.0", "id": 1, "method": "system.help"}) + "\n").encode()
+    r.sock.settimeout(2)
+    try:
+        for _ in range(20000):
+            r.sock.sendall(request)
+    except OSError:
+        pass
+    assert proxy.ctl("system", "whoami")["role"] == "admin"
+    r.close()
+
+
+def test_viewer_may_not_kill(make_proxy, settings, dovecot1):
+    if os.geteuid() != 0:
+        pytest.skip("needs another user to ask")
+    p = make_proxy({**settings, "control": []}, start=False)
+    p.settings["control"] = [{"path": p.control, "mode": 0o666, "admin": ["root"], "viewer": ["nobody"]}]
+    p.configure({})
+    os.chmod(p.run, 0o755)
+    p.start()
+    import subprocess
+    from harness.proxy import BUILD
+    script = ("import os,sys,socket,json\nos.setgid(65534);os.setuid(65534)\ns=socket.socket(socket.AF_UNIX)\n"
+              f"s.connect({p.control!r})\nf=s.makefile('rw')\nprint(f.readline().strip())\n"
+              "f.write(json.dumps({'jsonrpc':'2.0','id':1,'method':'session.kill','params':{'all':True}})+'\\n');f.flush()\n"
+              "print(f.readline().strip())\n")
+    out = subprocess.run(["/usr/bin/python3", "-c", script], capture_output=True, text=True, timeout=30)
+    hello, answer = [json.loads(x) for x in out.stdout.splitlines()]
+    assert hello["params"]["role"] == "viewer"
+    assert answer["error"]["data"]["name"] == "E_PERM"
+
+
+def test_audit(proxy):
+    proxy.ctl("user", "set", USER, "--note", "audited", "--reason", "because")
+    proxy.ctl("user", "passwd", USER, "--password-stdin", stdin="very-secret\n")
+    rows = wait.until(lambda: [r for r in proxy.ctl("audit", "list") if "passwd" in r["command"]] and proxy.ctl("audit", "list"),
+                      "the audit")
+    assert any(r.get("reason") == "because" and "audited" in r["args"] for r in rows)
+    assert "very-secret" not in json.dumps(rows) and "very-secret" not in proxy.log()
+
+
+def test_events(proxy):
+    r = Raw(proxy.control)
+    stream = r.call("event.watch")["result"]["stream"]
+    c = logged_in(proxy)
+    seen = r.receive()
+    assert seen["method"] == "event" and seen["params"]["stream"] == stream
+    types = {seen["params"]["type"]: seen["params"]}
+    while "login" not in types:
+        seen = r.receive()["params"]
+        types[seen["type"]] = seen
+    assert types["login"]["user"] == USER
+    c.close()
+    while "end" not in types:
+        seen = r.receive()["params"]
+        types[seen["type"]] = seen
+    r.close()
+
+
+def test_drain_and_ready(make_proxy, settings):
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    c = logged_in(p)
+    home = p.sessions()[0]["backend"]
+    p.ctl("backend", "drain", home)
+    other = logged_in(p)
+    rows = p.sessions("state=relay")
+    assert {r["backend"] for r in rows} == {"dc1", "dc2"}
+    p.ctl("backend", "ready", home)
+    third = logged_in(p)
+    assert p.sessions(f"backend={home}").__len__() == 2
+    for x in (c, other, third):
+        x.close()
+
+
+def test_hold_and_release(proxy):
+    proxy.ctl("backend", "hold", "dc1")
+    c = imap.Lines(proxy.host, proxy.ports["imap"])
+    c.line()
+    c.send(f"a LOGIN {USER} {PASSWORD}\r\n")
+    wait.until(lambda: len(proxy.sessions("state=held")) == 1, "the held login")
+    proxy.ctl("backend", "release", "dc1")
+    assert c.until("a ")[-1].startswith("a OK")
+    c.close()
+
+
+def test_runtime_state_survives_a_restart(make_proxy, settings, dovecot1, dovecot2):
+    p = make_proxy(settings)
+    p.ctl("backend", "drain", "dc1")
+    p.ctl("backend", "weight", "dc2", "7")
+    import signal
+    pid = p.engine_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait.until(lambda: p.is_ready() and p.engine_pid() != pid, "the next engine")
+    rows = {r["name"]: r for r in p.ctl("backend", "list")}
+    assert rows["dc1"]["admin"] == "drain" and rows["dc2"]["weight"] == 7
+
+
+def test_route_explain(proxy):
+    row = proxy.ctl("route", "explain", USER)
+    assert row["backend"] == "dc1" and row["pool"] == "main"

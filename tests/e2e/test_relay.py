@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: ISC
+"""The relay: much data both ways, many sessions, half closes, backends that die."""
+import hashlib
+import os
+import socket
+import threading
+
+import pytest
+from conftest import backend
+from harness import imap, net, wait
+
+USER, PASSWORD = "u1@example.org", "pw"
+BIG = 50 * 1024 * 1024
+
+
+@pytest.fixture
+def proxy(make_proxy, settings, dovecot1):
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [backend(dovecot1)]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    p.add_user("u2@example.org", PASSWORD)
+    return p
+
+
+@pytest.mark.parametrize("front", ["plain", "tls"])
+def test_big_message_both_ways(proxy, front):
+    body = (os.urandom(1 << 20).hex().encode() + b"\r\n") * (BIG // (2 << 20))
+    message = b"Subject: big\r\n\r\n" + body
+    m = imap.plain(proxy.host, proxy.ports["imap"]) if front == "plain" else imap.tls(proxy.host, proxy.ports["imaps"])
+    m.login(USER, PASSWORD)
+    m.create("big")
+    m.select("big")
+    assert m.append("big", None, None, message)[0] == "OK"
+    m.noop()
+    n = m.select("big")[1][0].decode()
+    back = m.fetch(n, "(BODY[])")[1][0][1]
+    assert hashlib.sha256(back).digest() == hashlib.sha256(message).digest()
+    m.store(n, "+FLAGS", "\\Deleted")
+    m.expunge()
+    m.logout()
+
+
+def test_slow_reader_does_not_fill_memory(proxy):
+    """Back-pressure: a client that does not read holds the backend up, not our memory."""
+    body = b"x" * 78 + b"\r\n"
+    m = imap.plain(proxy.host, proxy.ports["imap"])
+    m.login(USER, PASSWORD)
+    m.create("slow")
+    assert m.append("slow", None, None, b"Subject: s\r\n\r\n" + body * 400000)[0] == "OK"
+    c = imap.Lines(proxy.host, proxy.ports["imap"])
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    c.line()
+    c.command("a", f"LOGIN {USER} {PASSWORD}")
+    c.command("b", "SELECT slow")
+    before = proxy.ctl("system", "status")["memory"]
+    c.send("c FETCH 1 BODY[]\r\n")
+    wait.until(lambda: any(s.get("verb") == "FETCH" and s["out"] > 10000 for s in proxy.sessions("user=" + USER)), "the fetch")
+    assert proxy.ctl("system", "status")["memory"] - before < 16 * 1024 * 1024
+    got = sum(len(x) for x in c.until("c "))
+    assert got > 30000000
+    c.close()
+    m.logout()
+
+
+def test_half_close(make_proxy, settings, folder):
+    """A late reply still arrives after the client's FIN."""
+    host = net.address()
+    server = socket.create_server((host, 0))
+    said = []
+
+    def serve():
+        c, _ = server.accept()
+        f = c.makefile("rb")
+        c.sendall(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] fake\r\n")
+        while True:
+            line = f.readline()
+            if not line:
+                break
+            tag = line.split()[0]
+            if line.upper().split()[1:2] == [b"SLOW"]:
+                said.append(f.readline())  # waits for the client's end
+                c.sendall(tag + b" OK late\r\n")
+                break
+            c.sendall(tag + b" OK done\r\n")
+        c.close()
+    threading.Thread(target=serve, daemon=True).start()
+    settings["pools"] = [{"name": "main", "tls": "off", "forward": "off", "backends": [
+        {"name": "fake", "host": host, "ports": {"imap": server.getsockname()[1]}}]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
+    c.send("b SLOW\r\n")
+    c.sock.shutdown(socket.SHUT_WR)
+    assert c.until("b ")[-1] == "b OK late"
+    assert said == [b""]
+    c.close()
+    server.close()
+
+
+def test_500_sessions(proxy):
+    clients = []
+
+    def open_some(n):
+        for _ in range(n):
+            c = imap.Lines(proxy.host, proxy.ports["imap"])
+            c.line()
+            assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
+            clients.append(c)
+    threads = [threading.Thread(target=open_some, args=(50,)) for _ in range(10)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(clients) == 500
+    rows = proxy.sessions("state=relay")
+    assert len(rows) == 500 and len({r["id"] for r in rows}) == 500
+    assert {r["worker"] for r in rows} == {0, 1}
+    for c in clients:
+        c.send("b NOOP\r\n")
+    for c in clients:
+        assert c.until("b ")[-1].startswith("b OK")
+        c.close()
+    wait.until(lambda: proxy.sessions() == [], "the end of all sessions")
+
+
+def test_backend_down_the_next_is_tried(make_proxy, settings, dovecot1):
+    host = net.address()
+    settings["pools"] = [{"name": "main", "tls": "off", "balance": "round-robin", "backends": [
+        {"name": "dead", "host": host, "ports": {"imap": net.port(host)}}, backend(dovecot1)]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    for _ in range(4):
+        m = imap.plain(p.host, p.ports["imap"])
+        m.login(USER, PASSWORD)
+        assert [s["backend"] for s in p.sessions("user=" + USER)] == ["dc1"]
+        m.logout()
+        wait.until(lambda: p.sessions() == [], "the end")
+
+
+def test_all_backends_down(make_proxy, settings):
+    host = net.address()
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [
+        {"name": "dead", "host": host, "ports": {"imap": net.port(host)}}]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    assert "[UNAVAILABLE]" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
+    c.close()
+
+
+def test_backend_dies_in_the_middle(make_proxy, settings, root, ca):
+    from conftest import _dovecot
+    d = _dovecot(root, ca, "dying")
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [backend(d)]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    c.command("a", f"LOGIN {USER} {PASSWORD}")
+    d.close()
+    c.rest()
+    c.close()
+    p.wait_for_log("by=backend")
+
+
+def test_one_user_always_goes_to_one_backend(make_proxy, settings):
+    p = make_proxy(settings)
+    places = {}
+    for _ in range(3):
+        for user, password in (("u1@example.org", "pw"), ("u2@example.org", "pw"), ("alice@example.org", "secret-a"),
+                               ("bob@example.org", "secret-b")):
+            if user not in places:
+                p.add_user(user, password)
+            m = imap.plain(p.host, p.ports["imap"])
+            m.login(user, password)
+            places.setdefault(user, set()).add(p.sessions("user=" + user)[-1]["backend"])
+            m.logout()
+    assert all(len(v) == 1 for v in places.values())
+
+
+def test_session_end_is_logged(proxy):
+    m = imap.plain(proxy.host, proxy.ports["imap"])
+    m.login(USER, PASSWORD)
+    m.logout()
+    proxy.wait_for_log("session-end")
+    line = [x for x in proxy.log().splitlines() if "session-end" in x and "user=" + USER in x][-1]
+    for part in ("client=127.", "backend=dc1", "in=", "out=", "seconds=", "by=", "reason="):
+        assert part in line

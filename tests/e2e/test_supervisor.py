@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: ISC
+"""Start, stop, reload and death of the engine."""
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+from conftest import backend
+from harness import imap, net, wait
+from harness.proxy import BUILD
+
+USER, PASSWORD = "u1@example.org", "pw"
+
+
+@pytest.fixture
+def proxy(make_proxy, settings, dovecot1):
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [backend(dovecot1)]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    return p
+
+
+def logged_in(p):
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
+    return c
+
+
+def test_stop_says_goodbye(proxy):
+    c = logged_in(proxy)
+    proxy.process.signal(signal.SIGTERM)
+    assert c.rest().startswith(b"* BYE")
+    c.close()
+    assert proxy.process.child.wait(20) == 0
+
+
+def test_stop_by_command(proxy):
+    c = logged_in(proxy)
+    proxy.ctl("system", "stop", "--yes")
+    assert c.rest().startswith(b"* BYE")
+    c.close()
+    assert proxy.process.child.wait(20) == 0
+
+
+def test_reload_keeps_sessions(proxy):
+    c = logged_in(proxy)
+    proxy.configure({"limits": {"sessions": 77}})
+    changes = proxy.ctl("config", "reload")
+    assert any("limits.sessions" in x["path"] for x in changes)
+    assert c.command("b", "NOOP")[-1].startswith("b OK")
+    logged_in(proxy).close()
+    c.close()
+
+
+def test_reload_by_signal_binds_new_addresses(proxy):
+    listeners = proxy.settings["listeners"] + [{"name": "second", "protocol": "imap", "tls": "off", "allow_plaintext": True}]
+    proxy.configure({"listeners": listeners})
+    proxy.reload()
+    wait.until(lambda: "second" in [x["name"] for x in proxy.ctl("listener", "list")], "the second listener")
+    c = imap.Lines(proxy.host, proxy.ports["second"])
+    assert c.line().startswith("* OK")
+    c.close()
+    proxy.configure({"listeners": listeners[:-1]})
+    proxy.reload()
+
+    def is_closed():
+        try:
+            socket.create_connection((proxy.host, proxy.ports["second"]), 1).close()
+            return False
+        except ConnectionRefusedError:
+            return True
+    wait.until(is_closed, "the second listener's end")
+
+
+def test_wrong_config_changes_nothing(proxy):
+    good = open(proxy.config).read()
+    with open(proxy.config, "w") as f:
+        f.write(good + "nonsense_key = 1;\nworkerz = 2;\n")
+    problems = proxy.ctl("config", "check")
+    assert {"nonsense_key", "workerz"} <= {x["key"] for x in problems}
+    assert any("workers" in x["text"] for x in problems)
+    done = proxy.ctl_run("config", "reload", check=False)
+    assert done.returncode == 1
+    logged_in(proxy).close()
+
+
+def test_test_option_lists_all_problems(folder):
+    path = os.path.join(folder, "bad.conf")
+    with open(path, "w") as f:
+        f.write('workers = "many";\nlisteners = ( { name = "a"; protocol = "imap"; address = "nowhere"; tls = "maybe"; } );\n'
+                'pools = ( { name = "p"; backends = ( { name = "b"; hosst = "x"; } ); } );\nroutes = ( { pool = "q"; } );\n')
+    done = subprocess.run([os.path.join(BUILD, "mailproxyd"), "-t", "-c", path], capture_output=True, text=True)
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    for part in ("bad.conf:1", "workers", "bad.conf:2", "tls", "hosst", "host", "bad.conf:4"):
+        assert part in text, text
+
+
+def test_no_client_is_refused_while_the_engine_dies(proxy):
+    stop = threading.Event()
+    refused, served = [], []
+
+    def connect():
+        while not stop.is_set():
+            try:
+                s = socket.create_connection((proxy.host, proxy.ports["imap"]), 20)
+                s.settimeout(20)
+                try:
+                    # a connection of the dying engine may end; it is not refused
+                    served.append(s.recv(100))
+                except ConnectionResetError:
+                    pass
+                s.close()
+            except (ConnectionRefusedError, socket.timeout) as e:
+                refused.append(e)
+    threads = [threading.Thread(target=connect) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for _ in range(3):
+        pid = proxy.engine_pid()
+        before = len(served)
+        os.kill(pid, signal.SIGKILL)
+        wait.until(lambda: proxy.is_ready() and proxy.engine_pid() != pid, "the next engine")
+        wait.until(lambda: len(served) > before + 5, "clients that are served")
+    stop.set()
+    for t in threads:
+        t.join()
+    assert refused == []
+    logged_in(proxy).close()
+
+
+def test_killed_20_times(proxy):
+    """Back-off, but never given up."""
+    pids = set()
+    for _ in range(20):
+        pid = proxy.engine_pid()
+        pids.add(pid)
+        os.kill(pid, signal.SIGKILL)
+        if len(pids) >= 4:
+            break
+        wait.until(lambda: proxy.is_ready() and proxy.engine_pid() not in pids, "the next engine")
+    wait.until(lambda: proxy.is_ready() and proxy.engine_pid() not in pids, "the last engine")
+    assert proxy.log().count("engine-died") == len(pids)
+    logged_in(proxy).close()
+
+
+def test_engine_leaves_when_the_supervisor_is_gone(proxy):
+    pid = proxy.engine_pid()
+    c = logged_in(proxy)
+    os.kill(proxy.process.pid, signal.SIGKILL)
+    assert c.rest().startswith(b"* BYE")
+    c.close()
+
+    def is_gone():
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                return f.read().split()[2] == "Z"
+        except FileNotFoundError:
+            return True
+    wait.until(is_gone, "the engine's end")
+    proxy.process.stop()
+    proxy.process = None
+
+
+def test_log_files_are_reopened(make_proxy, settings, folder):
+    path = os.path.join(folder, "a.log")
+    settings["log"] = [{"target": "file", "path": path, "format": "json", "level": "info"},
+                       {"target": "stderr", "level": "debug"}]
+    p = make_proxy(settings)
+    os.rename(path, path + ".1")
+    p.process.signal(signal.SIGUSR1)
+    wait.until(lambda: os.path.exists(path), "the new file")
+    import json
+    for line in open(path + ".1"):
+        assert json.loads(line)["event"]
+
+
+def test_broken_store_is_refused_and_untouched(make_proxy, settings, folder):
+    p = make_proxy(settings, start=False)
+    os.makedirs(p.settings["state_dir"], exist_ok=True)
+    path = os.path.join(folder, "users.db")
+    with open(path, "wb") as f:
+        f.write(b"this is not a database" * 1000)
+    before = open(path, "rb").read()
+    p.configure({"store": {"path": path}})
+    done = subprocess.run([os.path.join(BUILD, "mailproxyd"), "-c", p.config], capture_output=True, text=True, timeout=30)
+    assert done.returncode != 0 and "users.db" in done.stderr
+    assert open(path, "rb").read() == before
+
+
+def test_listen_fds(make_proxy, settings):
+    """Socket activation: a socket that is there already is taken."""
+    p = make_proxy(settings, start=False)
+    s = socket.create_server((p.host, p.ports["imap"]))
+    os.dup2(s.fileno(), 200, inheritable=True)
+    script = f'exec 3<&200; LISTEN_PID=$$ LISTEN_FDS=1 exec "{BUILD}/mailproxyd" -c "{p.config}"'
+    child = subprocess.Popen(["/bin/bash", "-c", script], pass_fds=[200], stdout=subprocess.DEVNULL,
+                             stderr=open(p.log_file, "w"))
+    try:
+        wait.until(p.is_ready, "ready")
+        c = imap.Lines(p.host, p.ports["imap"])
+        assert c.line().startswith("* OK")
+        c.close()
+    finally:
+        child.terminate()
+        assert child.wait(20) == 0
+        os.close(200)
+        s.close()
+
+
+def test_proxy_header(make_proxy, settings, dovecot1):
+    settings["listeners"] = [{"name": "imap", "protocol": "imap", "tls": "off", "allow_plaintext": True,
+                              "proxy_protocol": ["127.0.0.0/8"]},
+                             {"name": "imaps", "protocol": "imap", "tls": "implicit", "proxy_protocol": ["127.0.0.0/8"]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    c = socket.create_connection((p.host, p.ports["imap"]))
+    for part in (b"PRO", b"XY TCP4 192.0.2.7 192.0", b".2.8 1234 143\r\na LOGIN u1@example.org pw\r\n"):
+        c.sendall(part)
+    f = c.makefile("rb")
+    assert f.readline().startswith(b"* OK")
+    while not f.readline().startswith(b"a OK"):
+        pass
+    assert p.sessions("ip=192.0.2.7")[0]["user"] == USER
+    c.close()
+    c = socket.create_connection((p.host, p.ports["imaps"]))
+    c.sendall(b"PROXY TCP4 192.0.2.9 192.0.2.8 1234 993\r\n")
+    t = imap.context().wrap_socket(c, server_hostname="proxy.test")
+    assert t.recv(100).startswith(b"* OK")
+    assert len(p.sessions("ip=192.0.2.9")) == 1
+    t.close()
+    c = socket.create_connection((p.host, p.ports["imap"]))
+    c.sendall(b"a NOOP\r\n")
+    assert c.recv(100) == b""
+    c.close()
+
+
+def test_session_limit(make_proxy, settings):
+    settings["limits"] = {"sessions": 2}
+    p = make_proxy(settings)
+    a, b = (imap.Lines(p.host, p.ports["imap"]) for _ in range(2))
+    a.line(), b.line()
+    c = imap.Lines(p.host, p.ports["imap"])
+    assert c.rest().startswith(b"* BYE")
+    a.close(), b.close(), c.close()
