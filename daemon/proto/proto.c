@@ -7,6 +7,7 @@
 /* One row a protocol, by its number. */
 static const struct proto *const protos[PROTO_COUNT] = {
     [PROTO_IMAP] = &proto_imap,
+    [PROTO_SMTP] = &proto_smtp,
 };
 
 const struct proto *proto_get(enum proto_id id)

@@ -46,6 +46,31 @@ enum back_result smtp_back_feed(struct back *b, struct str in, size_t *ret_consu
 enum back_result smtp_back_tls_started(struct back *b, struct buf *out);
 
 /* watch */
-size_t smtp_watch_size(void);
+
+enum smtp_client_state {
+    SMTP_CLIENT_WORD,     /* the verb of a command */
+    SMTP_CLIENT_ARGS,     /* the rest of its line */
+    SMTP_CLIENT_RESPONSE, /* a SASL response */
+    SMTP_CLIENT_DATA,     /* message data */
+    SMTP_CLIENT_CHUNK,    /* octets of BDAT */
+};
+
+/* How much of CR LF '.' CR LF, the only end of message data (RFC 5321 section 4.1.1.4), was seen.
+ */
+enum smtp_dot { SMTP_DOT_NONE, SMTP_DOT_CR, SMTP_DOT_LINE, SMTP_DOT_DOT, SMTP_DOT_DOT_CR };
+
+struct smtp_watch {
+    struct watch head;
+    uint64_t chunk_left; /* octets of the chunk still to come, or its size as far as read */
+    uint32_t pending;    /* commands without a final reply */
+    uint8_t client;      /* enum smtp_client_state */
+    uint8_t dot;         /* enum smtp_dot */
+    uint8_t word_len;
+    char word[9]; /* of the command that is coming in */
+    uint8_t reply_pos;
+    char reply[4]; /* code and what follows it, of the reply line that is coming in */
+    bool is_in_reply, is_chunk_number, is_mid_line, is_starttls;
+};
+
 void smtp_watch_init(struct watch *w);
 void smtp_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

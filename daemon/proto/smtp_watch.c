@@ -4,36 +4,6 @@
 #include "base/cleanup.h"
 #include "proto/smtp.h"
 
-enum smtp_client_state {
-    SMTP_CLIENT_WORD,     /* the verb of a command */
-    SMTP_CLIENT_ARGS,     /* the rest of its line */
-    SMTP_CLIENT_RESPONSE, /* a SASL response */
-    SMTP_CLIENT_DATA,     /* message data */
-    SMTP_CLIENT_CHUNK,    /* octets of BDAT */
-};
-
-/* How much of CR LF '.' CR LF, the only end of message data (RFC 5321 section 4.1.1.4), was seen.
- */
-enum smtp_dot { SMTP_DOT_NONE, SMTP_DOT_CR, SMTP_DOT_LINE, SMTP_DOT_DOT, SMTP_DOT_DOT_CR };
-
-struct smtp_watch {
-    struct watch head;
-    uint64_t chunk_left; /* octets of the chunk still to come, or its size as far as read */
-    uint32_t pending;    /* commands without a final reply */
-    uint8_t client;      /* enum smtp_client_state */
-    uint8_t dot;         /* enum smtp_dot */
-    uint8_t word_len;
-    char word[9]; /* of the command that is coming in */
-    uint8_t reply_pos;
-    char reply[4]; /* code and what follows it, of the reply line that is coming in */
-    bool is_in_reply, is_chunk_number, is_mid_line, is_starttls;
-};
-
-size_t smtp_watch_size(void)
-{
-    return sizeof(struct smtp_watch);
-}
-
 static void smtp_watch_settle(struct smtp_watch *w)
 {
     bool is_data = w->client == SMTP_CLIENT_DATA || w->client == SMTP_CLIENT_CHUNK;

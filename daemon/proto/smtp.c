@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: ISC */
+/* SMTP's row of the protocol table. */
+#include "proto/smtp.h"
+
+const struct proto proto_smtp = {
+    .id = PROTO_SMTP,
+    .name = "smtp",
+    .auth_name = "smtp",
+    .alpn = "smtp",
+    .default_port = 587,
+    .default_tls_port = 465,
+    .default_mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN),
+    .has_client_name = true,
+    .front_new = smtp_front_new,
+    .front_free = smtp_front_free,
+    .greet = smtp_front_greet,
+    .feed = smtp_front_feed,
+    .auth_continue = smtp_front_auth_continue,
+    .reply = smtp_front_reply,
+    .success = smtp_front_success,
+    .keepalive = smtp_front_keepalive,
+    .tls_started = smtp_front_tls_started,
+    .back_new = smtp_back_new,
+    .back_free = smtp_back_free,
+    .back_feed = smtp_back_feed,
+    .back_tls_started = smtp_back_tls_started,
+    .watch_size = sizeof(struct smtp_watch),
+    .watch_init = smtp_watch_init,
+    .watch_feed = smtp_watch_feed,
+    .farewell = smtp_farewell,
+};
