@@ -39,7 +39,7 @@ class Dovecot:
             self._open_path(folder)
             for part in ("mail", "state"):
                 shutil.chown(os.path.join(folder, part), self.user, self.group)
-        self._write()
+        self.write_config()
 
     @staticmethod
     def _open_path(folder):
@@ -48,7 +48,7 @@ class Dovecot:
             os.chmod(folder, os.stat(folder).st_mode | 0o055)
             folder = os.path.dirname(folder)
 
-    def _write(self):
+    def write_config(self):
         passwd = os.path.join(self.folder, "passwd")
         with open(passwd, "w") as f:
             for user, password in self.users.items():

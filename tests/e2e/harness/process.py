@@ -12,7 +12,9 @@ _libc = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent():
+def _child_setup():
+    """The child dies with us and starts with no signal blocked."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -32,7 +34,7 @@ class Process:
         self.argv = argv
         self.output = open(log, "ab")
         self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output,
-                                      env={**os.environ, **(env or {})}, cwd=cwd, preexec_fn=_die_with_parent,
+                                      env={**os.environ, **(env or {})}, cwd=cwd, preexec_fn=_child_setup,
                                       start_new_session=True)
 
     @property
