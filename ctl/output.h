@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: ISC */
+/* Rows and objects for people and for programs: table, tsv, json, jsonl, id behind one interface.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "ctl/commands.h"
+#include "ctl/problem.h"
+
+#define OUTPUT_COLUMNS_MAX 64
+
+enum output_format { OUTPUT_TABLE, OUTPUT_TSV, OUTPUT_JSON, OUTPUT_JSONL, OUTPUT_ID };
+
+struct output_column {
+    char *name;              /* member of the rows */
+    char *title;             /* upper case */
+    enum commands_type unit; /* how its values are shown */
+    bool is_wide;
+    int width; /* table: columns of the terminal; 0 = dropped */
+};
+
+struct output_ops;
+
+/* One listing or object on its way out. The caller sets the upper part; output_init the rest. */
+struct output {
+    FILE *f;
+    enum output_format format;
+    bool no_header;
+    bool is_utf8;     /* cut texts end in one character more than ASCII has */
+    bool is_terminal; /* nothing but ASCII in JSON */
+    int width;        /* of the table; 0 = no limit */
+
+    const struct output_ops *ops;
+    const struct command *command; /* NULL: columns are taken from the first row */
+    struct output_column columns[OUTPUT_COLUMNS_MAX];
+    size_t n_columns;
+    bool has_choice; /* --columns: neither dropped nor added to */
+    bool is_stream;  /* rows come one by one: widths are guessed */
+    bool is_begun, is_ended;
+    size_t n_rows;
+};
+
+/* What a format does. All parts may be called with no row at all. */
+struct output_ops {
+    /* First rows are known (for their widths); rows may be empty. */
+    void (*begin)(struct output *o, const json_t *rows);
+    void (*row)(struct output *o, const json_t *row);
+    void (*end)(struct output *o);
+    /* One object alone. */
+    void (*object)(struct output *o, const json_t *object);
+};
+
+extern const struct output_ops output_table_ops, output_tsv_ops, output_json_ops, output_jsonl_ops,
+    output_id_ops;
+
+/* Chooses the format's functions and the columns of a command. columns: "a,b", "all", "+a,+b" or
+ * NULL for those shown by default; with_node puts a node column first. 0 or an exit code. */
+int output_init(struct output *o, const struct command *c, const char *columns, bool with_node,
+                struct problem *problem);
+void output_fini(struct output *o);
+/* A chunk of rows: the first one decides the widths of a table. */
+void output_rows(struct output *o, const json_t *rows);
+/* Ends a listing (writes the header when there was no row). */
+void output_end(struct output *o);
+/* One object: a table of "TITLE value" lines, or one object of JSON. */
+void output_object(struct output *o, const json_t *object);
+/* For JSON with chosen columns: the object with these members only; owned. */
+json_t *output_pick(const struct output *o, const json_t *object);
+/* Text of a member for people, or raw. out is appended to; nothing for absent members. */
+void output_human(struct buf *out, const struct output_column *col, const json_t *value);
+void output_raw(struct buf *out, const json_t *value);
+/* Numbers stand at the right. */
+bool output_is_number(enum commands_type unit);

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: ISC */
+/* Tables for people: units, numbers at the right, fitted to the width of the terminal. */
+#include <limits.h>
+
+#include "base/buf.h"
+#include "ctl/output.h"
+#include "ctl/output_text.h"
+
+#define OUTPUT_GAP 2
+/* Texts are cut to this before a column is dropped for them, and no further. */
+#define OUTPUT_TEXT_MIN 12
+/* One odd value must not push everything else out. */
+#define OUTPUT_TEXT_MAX 60
+
+/* Columns that are missed least, in the order in which they go when the terminal is narrow. */
+static const char *const expendable[] = {
+    "tls",     "password", "phase",        "in",         "reason", "out",  "failures",
+    "weight",  "host",     "result",       "count",      "effect", "idle", "proto",
+    "balance", "usable",   "health_since", "last_login", "age",
+};
+
+static int output_table_value(const struct output *o, size_t i, const json_t *row, struct buf *text)
+{
+    buf_clear(text);
+    output_human(text, &o->columns[i], json_object_get(row, o->columns[i].name));
+    return output_text_width(buf_str(text));
+}
+
+/* ---- widths ---- */
+
+static int output_table_guess(const struct output_column *col)
+{
+    switch (col->unit) {
+    case COMMANDS_TIME:
+        return 19;
+    case COMMANDS_IP:
+        return 15;
+    case COMMANDS_TEXT:
+        return strcmp(col->name, "user") == 0 ? 24 : 10;
+    default:
+        return 6;
+    }
+}
+
+static void output_table_measure(struct output *o, const json_t *rows)
+{
+    AUTO_BUF text = BUF_INIT;
+    for (size_t i = 0; i < o->n_columns; i++) {
+        struct output_column *col = &o->columns[i];
+        col->width = o->no_header ? 1 : output_text_width(str_of(col->title));
+        if (o->is_stream && output_table_guess(col) > col->width)
+            col->width = output_table_guess(col);
+        size_t r;
+        json_t *row;
+        json_array_foreach ((json_t *)rows, r, row) {
+            int width = output_table_value(o, i, row, &text);
+            if (width > OUTPUT_TEXT_MAX && o->width && i + 1 < o->n_columns)
+                width = OUTPUT_TEXT_MAX;
+            col->width = width > col->width ? width : col->width;
+        }
+    }
+}
+
+static bool output_table_is_cuttable(const struct output_column *col)
+{
+    return col->unit == COMMANDS_TEXT && col->width > 0;
+}
+
+static int output_table_least(const struct output *o, const struct output_column *col)
+{
+    int title = o->no_header ? 1 : output_text_width(str_of(col->title));
+    int least = title > OUTPUT_TEXT_MIN ? title : OUTPUT_TEXT_MIN;
+    if (!output_table_is_cuttable(col) || col->width < least)
+        return col->width;
+    return least;
+}
+
+/* Width of the whole line; with texts cut as far as is good when is_least. */
+static int output_table_total(const struct output *o, bool is_least)
+{
+    int total = 0;
+    for (size_t i = 0; i < o->n_columns; i++)
+        if (o->columns[i].width)
+            total += (total ? OUTPUT_GAP : 0) +
+                     (is_least ? output_table_least(o, &o->columns[i]) : o->columns[i].width);
+    return total;
+}
+
+/* Position in the list of expendable columns; later columns of a table go before earlier ones. */
+static int output_table_rank(const struct output *o, size_t i)
+{
+    if (i == 0 || o->columns[i].width == 0)
+        return INT_MAX;
+    if (o->columns[i].is_wide)
+        return -(int)i - 1;
+    for (size_t k = 0; k < ARRAY_LEN(expendable); k++)
+        if (strcmp(o->columns[i].name, expendable[k]) == 0)
+            return (int)k;
+    return (int)ARRAY_LEN(expendable) + OUTPUT_COLUMNS_MAX - (int)i;
+}
+
+static bool output_table_drop(struct output *o)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < o->n_columns; i++)
+        if (output_table_rank(o, i) < output_table_rank(o, best))
+            best = i;
+    if (best == 0)
+        return false;
+    o->columns[best].width = 0;
+    return true;
+}
+
+/* Takes a column off the widest text until the line fits; texts below `least` are spared. */
+static void output_table_shrink(struct output *o, bool to_least)
+{
+    while (output_table_total(o, false) > o->width) {
+        struct output_column *widest = NULL;
+        for (size_t i = 0; i < o->n_columns; i++) {
+            struct output_column *col = &o->columns[i];
+            int least = to_least ? output_table_least(o, col) : 1;
+            if (output_table_is_cuttable(col) && col->width > least &&
+                (!widest || col->width > widest->width))
+                widest = col;
+        }
+        if (!widest)
+            return;
+        widest->width--;
+    }
+}
+
+static void output_table_fit(struct output *o)
+{
+    if (o->width <= 0)
+        return;
+    while (!o->has_choice && output_table_total(o, true) > o->width && output_table_drop(o))
+        ;
+    output_table_shrink(o, true);
+    output_table_shrink(o, false);
+}
+
+/* ---- lines ---- */
+
+static bool output_table_is_last(const struct output *o, size_t i)
+{
+    for (i++; i < o->n_columns; i++)
+        if (o->columns[i].width)
+            return false;
+    return true;
+}
+
+/* Appends a cell; nothing is padded behind the last text. */
+static int output_table_cell(const struct output *o, size_t i, struct str text, struct buf *line)
+{
+    const struct output_column *col = &o->columns[i];
+    bool is_number = output_is_number(col->unit);
+    int width = output_text_width(text);
+    int room = is_number && width > col->width ? width : col->width;
+    if (output_table_is_last(o, i) && (o->width == 0 || (o->is_stream && !is_number)))
+        room = width > room ? width : room;
+    int pad = room > width ? room - width : 0;
+    int err = 0;
+    if (line->len)
+        err = buf_printf(line, "%*s", OUTPUT_GAP, "");
+    if (!err && is_number && pad)
+        err = buf_printf(line, "%*s", pad, "");
+    if (!err)
+        (void)output_text_cut(line, text, room, o->is_utf8);
+    if (!err && !is_number && pad && !output_table_is_last(o, i))
+        err = buf_printf(line, "%*s", pad, "");
+    return err;
+}
+
+static void output_table_header(struct output *o)
+{
+    AUTO_BUF line = BUF_INIT;
+    for (size_t i = 0; i < o->n_columns; i++)
+        if (o->columns[i].width && output_table_cell(o, i, str_of(o->columns[i].title), &line))
+            return;
+    if (line.len)
+        fprintf(o->f, "%.*s\n", STR_ARG(buf_str(&line)));
+}
+
+static void output_table_begin(struct output *o, const json_t *rows)
+{
+    output_table_measure(o, rows);
+    output_table_fit(o);
+    if (!o->no_header)
+        output_table_header(o);
+}
+
+static void output_table_row(struct output *o, const json_t *row)
+{
+    AUTO_BUF line = BUF_INIT;
+    AUTO_BUF text = BUF_INIT;
+    for (size_t i = 0; i < o->n_columns; i++) {
+        if (!o->columns[i].width)
+            continue;
+        output_table_value(o, i, row, &text);
+        if (output_table_cell(o, i, buf_str(&text), &line))
+            return;
+    }
+    fprintf(o->f, "%.*s\n", STR_ARG(buf_str(&line)));
+}
+
+static void output_table_end(struct output *o)
+{
+    (void)o;
+}
+
+/* One member a line; those that the daemon did not send are left out. */
+static void output_table_object(struct output *o, const json_t *object)
+{
+    AUTO_BUF text = BUF_INIT;
+    int width = 0;
+    for (size_t i = 0; i < o->n_columns; i++)
+        if (json_object_get(object, o->columns[i].name) &&
+            output_text_width(str_of(o->columns[i].title)) > width)
+            width = output_text_width(str_of(o->columns[i].title));
+    for (size_t i = 0; i < o->n_columns; i++) {
+        const struct output_column *col = &o->columns[i];
+        if (!json_object_get(object, col->name))
+            continue;
+        output_table_value(o, i, object, &text);
+        if (!o->no_header)
+            fprintf(o->f, "%s%*s", col->title,
+                    width - output_text_width(str_of(col->title)) + OUTPUT_GAP, "");
+        fprintf(o->f, "%.*s\n", STR_ARG(buf_str(&text)));
+    }
+}
+
+const struct output_ops output_table_ops = {
+    output_table_begin,
+    output_table_row,
+    output_table_end,
+    output_table_object,
+};
