@@ -440,7 +440,7 @@ static enum proto_intent imap_command(struct imap_front *i, struct str command, 
     if (!row || (c.args.n > 0 && c.args.p[0] != ' '))
         return imap_answer(&c, reply, "BAD Unknown command, or not allowed before login.",
                            PROTO_BAD);
-    if (!row->has_args && c.args.n > 0)
+    if (!row->has_args && str_trim(c.args).n > 0)
         return imap_answer(&c, reply, "BAD Command takes no arguments.", PROTO_BAD);
     return row->run(i, &c, reply);
 }
