@@ -301,8 +301,12 @@ static bool imap_back_choose(struct imap_back *i)
 static enum back_result imap_back_login(struct imap_back *i, struct buf *out)
 {
     if (!imap_back_choose(i)) {
+        AUTO_BUF why = BUF_INIT;
         i->b.step = imap_step_names[IMAP_LOGIN];
-        return back_fail(&i->b, BACK_FAIL_NO_MECHANISM, buf_str(&i->capabilities));
+        if (buf_append_c(&why, "no way to log in: ") < 0 ||
+            buf_append_str(&why, buf_str(&i->capabilities)) < 0)
+            return imap_back_nomem(i);
+        return back_fail(&i->b, BACK_FAIL_NO_MECHANISM, buf_str(&why));
     }
     int r = 0;
     i->b.were_credentials_sent = true;
