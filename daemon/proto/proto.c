@@ -8,6 +8,7 @@
 static const struct proto *const protos[PROTO_COUNT] = {
     [PROTO_IMAP] = &proto_imap,
     [PROTO_SMTP] = &proto_smtp,
+    [PROTO_SIEVE] = &proto_sieve,
 };
 
 const struct proto *proto_get(enum proto_id id)

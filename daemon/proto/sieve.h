@@ -46,6 +46,23 @@ enum back_result sieve_back_feed(struct back *b, struct str in, size_t *ret_cons
 enum back_result sieve_back_tls_started(struct back *b, struct buf *out);
 
 /* watch */
-size_t sieve_watch_size(void);
+
+/* Finds a literal's announcement at the end of a line as its bytes come in. */
+struct sieve_tail {
+    uint8_t state; /* of sieve_tail_char */
+    uint64_t size;
+};
+
+struct sieve_watch {
+    struct watch head;
+    uint32_t pending;                        /* commands without a final response */
+    uint64_t client_literal, server_literal; /* octets still to come */
+    struct sieve_tail client_tail, server_tail;
+    uint8_t word_len, status_len;
+    char word[14];  /* of the client's command that is coming in */
+    char status[4]; /* of the server's response line that is coming in */
+    bool is_word_over, is_status_over, is_mid_command, is_in_reply, is_starttls;
+};
+
 void sieve_watch_init(struct watch *w);
 void sieve_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

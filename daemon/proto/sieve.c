@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: ISC */
+/* ManageSieve's row of the protocol table. */
+#include "proto/sieve.h"
+
+const struct proto proto_sieve = {
+    .id = PROTO_SIEVE,
+    .name = "sieve",
+    .auth_name = "sieve",
+    .alpn = "managesieve",
+    .default_port = 4190,
+    .default_tls_port = 4190, /* there is none of its own */
+    .default_mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN),
+    .has_client_name = false,
+    .front_new = sieve_front_new,
+    .front_free = sieve_front_free,
+    .greet = sieve_front_greet,
+    .feed = sieve_front_feed,
+    .auth_continue = sieve_front_auth_continue,
+    .reply = sieve_front_reply,
+    .success = sieve_front_success,
+    .keepalive = sieve_front_keepalive,
+    .tls_started = sieve_front_tls_started,
+    .back_new = sieve_back_new,
+    .back_free = sieve_back_free,
+    .back_feed = sieve_back_feed,
+    .back_tls_started = sieve_back_tls_started,
+    .watch_size = sizeof(struct sieve_watch),
+    .watch_init = sieve_watch_init,
+    .watch_feed = sieve_watch_feed,
+    .farewell = sieve_farewell,
+};
