@@ -56,7 +56,7 @@ static int sieve_line(struct buf *out, const char *status, struct str text)
 static int sieve_say(struct buf *out, const char *status, enum reply_kind kind, const char *text)
 {
     AUTO_BUF words = BUF_INIT;
-    if (reply_append_text(&words, kind, text) < 0)
+    if (reply_append_text(&words, kind, text && text[0] ? text : NULL) < 0)
         return -ERR_NOMEM;
     return sieve_line(out, status, buf_str(&words));
 }

@@ -59,7 +59,8 @@ static const struct smtp_words *smtp_words_of(enum reply_kind kind)
 static int smtp_say(struct buf *out, struct str code, enum reply_kind kind, const char *text)
 {
     if (buf_append_str(out, code) < 0 || buf_append_char(out, ' ') < 0 ||
-        reply_append_text(out, kind, text) < 0 || buf_append_c(out, "\r\n") < 0)
+        reply_append_text(out, kind, text && text[0] ? text : NULL) < 0 ||
+        buf_append_c(out, "\r\n") < 0)
         return -ERR_NOMEM;
     return 0;
 }
