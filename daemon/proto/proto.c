@@ -7,6 +7,7 @@
 /* One row a protocol, by its number. */
 static const struct proto *const protos[PROTO_COUNT] = {
     [PROTO_IMAP] = &proto_imap,
+    [PROTO_POP3] = &proto_pop3,
     [PROTO_SMTP] = &proto_smtp,
     [PROTO_SIEVE] = &proto_sieve,
 };

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: ISC */
+/* POP3: its vtable row, and the response codes that both ends read. */
+#include "proto/pop3.h"
+
+bool pop3_cut_code(struct str *text, struct str *ret_code)
+{
+    ptrdiff_t end = str_index(*text, ']');
+    if (text->n < 3 || text->p[0] != '[' || end < 2)
+        return false;
+    struct str code = str_n(text->p + 1, (size_t)end - 1);
+    if (str_index(code, ' ') >= 0 || !str_is_printable_ascii(code))
+        return false;
+    *ret_code = code;
+    *text = str_trim(str_n(text->p + end + 1, text->n - (size_t)end - 1));
+    return true;
+}
+
+const struct proto proto_pop3 = {
+    .id = PROTO_POP3,
+    .name = "pop3",
+    .auth_name = "pop3",
+    .alpn = "pop3",
+    .default_port = 110,
+    .default_tls_port = 995,
+    .default_mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT_COMMAND,
+    .has_client_name = false,
+    .front_new = pop3_front_new,
+    .front_free = pop3_front_free,
+    .greet = pop3_front_greet,
+    .feed = pop3_front_feed,
+    .auth_continue = pop3_front_auth_continue,
+    .reply = pop3_front_reply,
+    .success = pop3_front_success,
+    .keepalive = pop3_front_keepalive,
+    .tls_started = pop3_front_tls_started,
+    .back_new = pop3_back_new,
+    .back_free = pop3_back_free,
+    .back_feed = pop3_back_feed,
+    .back_tls_started = pop3_back_tls_started,
+    .watch_size = sizeof(struct pop3_watch),
+    .watch_init = pop3_watch_init,
+    .watch_feed = pop3_watch_feed,
+    .farewell = pop3_farewell,
+};

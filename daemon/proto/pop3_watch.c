@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: ISC */
+/* Following POP3 in the relay: which responses have several lines is known from the commands, which
+ * are answered in order. */
+#include <ctype.h>
+
+#include "proto/pop3.h"
+
+void pop3_watch_init(struct watch *w)
+{
+    struct pop3_watch *p = (struct pop3_watch *)w;
+    *p = (struct pop3_watch){.w = {.phase = WATCH_BETWEEN}};
+}
+
+static void pop3_watch_phase(struct pop3_watch *p)
+{
+    if (p->w.phase == WATCH_OPAQUE)
+        return;
+    if (p->is_server_within || p->is_body)
+        p->w.phase = WATCH_RESPONSE;
+    else
+        p->w.phase = p->open > 0 || p->is_client_within ? WATCH_COMMAND : WATCH_BETWEEN;
+}
+
+/* Is a positive response followed by lines up to a dot? LIST, UIDL and LANG only without an
+ * argument. */
+static bool pop3_is_multi(const char *verb, bool has_argument)
+{
+    static const struct {
+        const char *verb;
+        bool always;
+    } rows[] = {{"RETR", true},  {"TOP", true},   {"CAPA", true},
+                {"LIST", false}, {"UIDL", false}, {"LANG", false}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (strcmp(verb, rows[i].verb) == 0)
+            return rows[i].always || !has_argument;
+    return false;
+}
+
+/* Verb, and whether there is more; then nothing of the line matters but its end. */
+static void pop3_client_words(struct pop3_watch *p, struct str piece)
+{
+    for (size_t i = 0; i < piece.n && p->words < 2; i++) {
+        unsigned char c = (unsigned char)piece.p[i];
+        if (c == '\r')
+            continue;
+        if (c == ' ')
+            p->words = 1;
+        else if (p->words == 1)
+            p->words = 2;
+        else if (p->verb_len < sizeof(p->w.verb) - 1)
+            p->w.verb[p->verb_len++] = isgraph(c) ? (char)toupper(c) : '?';
+    }
+    p->w.verb[p->verb_len] = '\0';
+}
+
+static void pop3_client_line(struct pop3_watch *p)
+{
+    p->is_client_within = false;
+    if (p->open == POP3_PIPELINE_MAX) { /* more in flight than can be told apart */
+        p->w.phase = WATCH_OPAQUE;
+        return;
+    }
+    uint64_t bit = pop3_is_multi(p->w.verb, p->words == 2);
+    p->multi |= bit << p->open++;
+}
+
+static void pop3_client_feed(struct pop3_watch *p, struct str bytes)
+{
+    while (bytes.n > 0 && p->w.phase != WATCH_OPAQUE) {
+        const char *lf = memchr(bytes.p, '\n', bytes.n);
+        struct str piece = str_n(bytes.p, lf ? (size_t)(lf - bytes.p) : bytes.n);
+        if (!p->is_client_within)
+            p->words = p->verb_len = 0;
+        p->is_client_within = true;
+        pop3_client_words(p, piece);
+        if (!lf)
+            return;
+        bytes = str_n(lf + 1, bytes.n - piece.n - 1);
+        pop3_client_line(p);
+    }
+}
+
+static void pop3_server_head(struct pop3_watch *p, struct str piece)
+{
+    for (size_t i = 0; i < piece.n && p->head_len <= sizeof(p->head); i++) {
+        if (p->head_len < sizeof(p->head))
+            p->head[p->head_len] = piece.p[i];
+        p->head_len++;
+    }
+}
+
+static void pop3_server_line(struct pop3_watch *p)
+{
+    const char *h = p->head;
+    if (p->is_body) {
+        bool is_dot = (p->head_len == 1 || (p->head_len == 2 && h[1] == '\r')) && h[0] == '.';
+        p->is_body = !is_dot;
+    } else if (p->open > 0) {
+        p->is_body = (p->multi & 1) && p->head_len >= 3 && memcmp(h, "+OK", 3) == 0;
+        p->multi >>= 1;
+        p->open--;
+    }
+    p->head_len = 0;
+    p->is_server_within = false;
+}
+
+static void pop3_server_feed(struct pop3_watch *p, struct str bytes)
+{
+    while (bytes.n > 0) {
+        const char *lf = memchr(bytes.p, '\n', bytes.n);
+        struct str piece = str_n(bytes.p, lf ? (size_t)(lf - bytes.p) : bytes.n);
+        p->is_server_within = true;
+        pop3_server_head(p, piece);
+        if (!lf)
+            return;
+        bytes = str_n(lf + 1, bytes.n - piece.n - 1);
+        pop3_server_line(p);
+    }
+}
+
+void pop3_watch_feed(struct watch *w, enum watch_side side, struct str bytes)
+{
+    struct pop3_watch *p = (struct pop3_watch *)w;
+    if (w->phase == WATCH_OPAQUE)
+        return;
+    if (side == WATCH_CLIENT)
+        pop3_client_feed(p, bytes);
+    else
+        pop3_server_feed(p, bytes);
+    pop3_watch_phase(p);
+}
