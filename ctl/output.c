@@ -110,7 +110,7 @@ int output_init(struct output *o, const struct command *c, const char *columns, 
     if (!code && columns)
         code = output_choose(o, columns, problem);
     else if (!code)
-        code = output_add_default(o, false);
+        code = output_add_default(o, c->flags & COMMANDS_ONE);
     if (code && problem->exit == PROBLEM_NONE)
         return problem_set(problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
     return code;

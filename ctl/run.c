@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: ISC */
+/* One command from its parameters to its exit code. */
+#include "ctl/run.h"
+
+#include <langinfo.h>
+#include <sys/ioctl.h>
+
+#include "base/buf.h"
+#include "ctl/guard.h"
+#include "ctl/output_text.h"
+#include "ctl/run_stream.h"
+#include "ctl/secrets.h"
+#include "ctl/transfer.h"
+
+static int run_terminal_width(FILE *f)
+{
+    struct winsize size;
+    uint64_t columns;
+    if (str_to_u64(str_of(getenv("COLUMNS")), 10000, &columns) == 0 && columns)
+        return (int)columns;
+    if (ioctl(fileno(f), TIOCGWINSZ, &size) == 0)
+        return size.ws_col;
+    return 0;
+}
+
+void run_init(struct run *r, FILE *out, FILE *err)
+{
+    *r = (struct run){.out = out, .err = err};
+    r->is_terminal = isatty(fileno(out));
+    r->is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    r->can_prompt = isatty(STDIN_FILENO) && isatty(fileno(err));
+    r->width = r->is_terminal ? run_terminal_width(out) : 0;
+}
+
+void run_fini(struct run *r)
+{
+    for (size_t i = 0; i < r->n_nodes; i++) {
+        client_close(r->nodes[i].client);
+        free(r->nodes[i].path);
+    }
+    r->n_nodes = 0;
+}
+
+enum output_format run_format(const struct run *r, const struct args_options *o)
+{
+    static const enum output_format formats[] = {
+        [ARGS_TABLE] = OUTPUT_TABLE, [ARGS_TSV] = OUTPUT_TSV, [ARGS_JSON] = OUTPUT_JSON,
+        [ARGS_JSONL] = OUTPUT_JSONL, [ARGS_ID] = OUTPUT_ID,
+    };
+    if (o->format == ARGS_AUTO)
+        return r->is_terminal ? OUTPUT_TABLE : OUTPUT_TSV;
+    return formats[o->format];
+}
+
+/* ---- daemons ---- */
+
+static struct run_node *run_find(struct run *r, const char *path, struct problem *problem)
+{
+    for (size_t i = 0; i < r->n_nodes; i++)
+        if (strcmp(r->nodes[i].path, path) == 0)
+            return &r->nodes[i];
+    char *copy = r->n_nodes < ARGS_SOCKETS_MAX ? str_dup_c(path) : NULL;
+    if (!copy) {
+        problem_usage(problem, NULL, "too many sockets");
+        return NULL;
+    }
+    r->nodes[r->n_nodes] = (struct run_node){.path = copy};
+    return &r->nodes[r->n_nodes++];
+}
+
+struct run_node *run_node(struct run *r, const struct args *a, size_t i, struct problem *problem)
+{
+    struct client_error error = {0};
+    struct run_node *node = run_find(r, a->options.sockets[i], problem);
+    if (!node || node->client)
+        return node;
+    if (client_connect(node->path, a->options.timeout_ms, &node->client, &error)) {
+        problem_from_client(problem, &error);
+        client_error_fini(&error);
+        return NULL;
+    }
+    return node;
+}
+
+const char *run_node_name(const struct run_node *node)
+{
+    const struct client_hello *h = node->client ? client_hello(node->client) : NULL;
+    return h && *h->node ? h->node : node->path;
+}
+
+int run_call(struct run_node *node, const struct args *a, json_t *params, json_t **ret_result,
+             struct problem *problem)
+{
+    struct client_error error = {0};
+    int err = client_call(node->client, a->command->method, params, a->options.timeout_ms,
+                          ret_result, &error);
+    if (!err)
+        return 0;
+    int code = problem_from_client(problem, &error);
+    if (error.is_own) {
+        client_close(node->client);
+        node->client = NULL;
+    }
+    client_error_fini(&error);
+    return code;
+}
+
+/* ---- rows ---- */
+
+bool run_is_text(const struct command *c)
+{
+    size_t n;
+    const struct command_column *col = commands_columns(c, &n);
+    return n == 1 && strcmp(col->name, "text") == 0;
+}
+
+static bool run_is_raw_text(const struct run_job *job)
+{
+    return run_is_text(job->args->command) && job->output.format != OUTPUT_JSON &&
+           job->output.format != OUTPUT_JSONL;
+}
+
+/* Puts the name of the daemon first. */
+static json_t *run_with_node(const struct run_node *node, json_t *row)
+{
+    json_t *copy = json_object();
+    if (copy) {
+        json_object_set_new(copy, "node", json_string(run_node_name(node)));
+        json_object_update_missing(copy, row);
+    }
+    return copy;
+}
+
+static void run_print_text(struct run_job *job, const json_t *object)
+{
+    const json_t *text = json_object_get(object, "text");
+    if (json_is_string(text))
+        fwrite(json_string_value(text), 1, json_string_length(text), job->run->out);
+    fflush(job->run->out);
+}
+
+void run_rows(struct run_job *job, const struct run_node *node, const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    uint64_t limit = job->args->options.limit;
+    json_t *chunk = job->collected ? json_incref(job->collected) : json_array();
+    json_array_foreach ((json_t *)rows, i, row) {
+        const char *severity = json_string_value(json_object_get(row, "severity"));
+        job->has_error_rows = job->has_error_rows || (severity && strcmp(severity, "error") == 0);
+        if (run_is_raw_text(job))
+            run_print_text(job, row);
+        if (!job->collected && limit && job->n_rows >= limit)
+            break;
+        json_array_append_new(chunk, job->is_multi ? run_with_node(node, row) : json_incref(row));
+        job->n_rows++;
+    }
+    job->is_over = !job->collected && limit && job->n_rows >= limit;
+    if (!job->collected && !run_is_raw_text(job))
+        output_rows(&job->output, chunk);
+    json_decref(chunk);
+}
+
+/* ---- sorting here, where the daemon cannot ---- */
+
+struct run_sort_key {
+    const char *name;
+    bool is_descending;
+};
+
+static int run_compare_values(const json_t *a, const json_t *b)
+{
+    if (json_is_number(a) && json_is_number(b)) {
+        double x = json_number_value(a), y = json_number_value(b);
+        return (x > y) - (x < y);
+    }
+    if (json_is_string(a) && json_is_string(b))
+        return strcmp(json_string_value(a), json_string_value(b));
+    /* Absent values come first, and booleans false before true. */
+    return (int)(a ? json_typeof(a) + 1 : 0) == (int)(b ? json_typeof(b) + 1 : 0) ? 0
+           : (a ? json_is_true(a) + 1 : 0) < (b ? json_is_true(b) + 1 : 0)        ? -1
+                                                                                  : 1;
+}
+
+static int run_compare_rows(const void *a, const void *b, void *arg)
+{
+    const struct run_sort_key *key = arg;
+    int order = run_compare_values(json_object_get(*(json_t *const *)a, key->name),
+                                   json_object_get(*(json_t *const *)b, key->name));
+    return key->is_descending ? -order : order;
+}
+
+/* Sorts, limits and prints the collected rows. */
+static void run_print_collected(struct run_job *job)
+{
+    const char *sort = job->args->options.sort;
+    size_t n = json_array_size(job->collected), i;
+    uint64_t limit = job->args->options.limit;
+    AUTO_FREE json_t **rows = calloc(n + 1, sizeof(json_t *));
+    json_t *sorted = json_array();
+    const struct command_column *col =
+        sort ? commands_column(job->args->command, sort + (*sort == '-')) : NULL;
+    struct run_sort_key key = {col ? col->name : "node", sort && *sort == '-'};
+    if (!rows || !sorted) {
+        json_decref(sorted);
+        return;
+    }
+    for (i = 0; i < n; i++)
+        rows[i] = json_array_get(job->collected, i);
+    qsort_r(rows, n, sizeof(json_t *), run_compare_rows, &key);
+    for (i = 0; i < n && (!limit || i < limit); i++)
+        json_array_append(sorted, rows[i]);
+    output_rows(&job->output, sorted);
+    json_decref(sorted);
+}
+
+/* ---- what is said to people ---- */
+
+static char *run_sentence(const struct run_job *job, const json_t *result)
+{
+    const struct command *c = job->args->command;
+    const char *message = json_string_value(json_object_get(result, "message"));
+    const json_t *count = json_object_get(result, "count");
+    bool is_dry = json_is_true(json_object_get(job->args->params, "dry_run"));
+    if (message)
+        return str_dup_c(message);
+    if (c->flags & COMMANDS_LIST)
+        return NULL;
+    if (json_is_false(json_object_get(result, "changed")))
+        return str_dup_c("already so");
+    if (json_is_integer(count))
+        return str_printf(is_dry ? "%s %s would hit %lld" : "%s %s: %lld", c->noun, c->verb,
+                          (long long)json_integer_value(count));
+    return str_dup_c("done");
+}
+
+void run_say(struct run_job *job, const struct run_node *node, const json_t *result)
+{
+    FILE *to = job->output.format == OUTPUT_TABLE ? job->run->out : job->run->err;
+    AUTO_FREE char *sentence = run_sentence(job, result);
+    AUTO_BUF clean = BUF_INIT;
+    if (!sentence || job->args->options.quiet || job->output.format == OUTPUT_JSON ||
+        job->output.format == OUTPUT_JSONL || output_text_clean(&clean, str_of(sentence)))
+        return;
+    if (job->is_multi)
+        fprintf(to, "%s: ", run_node_name(node));
+    fprintf(to, "%.*s\n", STR_ARG(buf_str(&clean)));
+    fflush(to);
+}
+
+/* ---- kinds of commands ---- */
+
+static json_t *run_params(const struct run_job *job, const char *cursor)
+{
+    json_t *params = json_copy(job->args->params);
+    uint64_t limit = job->args->options.limit;
+    if (params && cursor)
+        json_object_set_new(params, "cursor", json_string(cursor));
+    /* In a continued list the limit is what is left of it. */
+    if (params && limit && json_object_get(params, "limit") && !job->collected)
+        json_object_set_new(params, "limit", json_integer((json_int_t)(limit - job->n_rows)));
+    return params;
+}
+
+/* A list that the user cut: says how to go on. */
+static void run_say_more(const struct run_job *job, const char *cursor)
+{
+    if (job->output.format == OUTPUT_TABLE && job->run->is_terminal && !job->is_multi &&
+        !job->args->options.quiet)
+        fprintf(job->run->err, "more: --cursor %s\n", cursor);
+}
+
+static int run_list(struct run_job *job, struct run_node *node)
+{
+    AUTO_FREE char *cursor = NULL;
+    bool has_more = true;
+    while (has_more && !job->is_over) {
+        json_t *result = NULL;
+        int code = run_call(node, job->args, run_params(job, cursor), &result, &job->problem);
+        if (code)
+            return code;
+        const json_t *rows = json_object_get(result, "rows");
+        if (!rows && run_is_raw_text(job))
+            run_print_text(job, result);
+        run_rows(job, node, rows);
+        const char *next = json_string_value(json_object_get(result, "cursor"));
+        has_more = json_is_true(json_object_get(result, "more")) && next;
+        free(cursor);
+        cursor = has_more ? str_dup_c(next) : NULL;
+        if (!has_more)
+            run_say(job, node, result);
+        json_decref(result);
+    }
+    if (cursor)
+        run_say_more(job, cursor);
+    return 0;
+}
+
+static void run_print_object(struct run_job *job, const struct run_node *node, json_t *object)
+{
+    if (run_is_raw_text(job)) {
+        run_print_text(job, object);
+    } else if (job->is_multi) {
+        json_t *rows = json_array();
+        json_array_append(rows, object);
+        run_rows(job, node, rows);
+        json_decref(rows);
+    } else {
+        output_object(&job->output, object);
+    }
+}
+
+static void run_print_ids(struct run_job *job, const json_t *ids)
+{
+    size_t i;
+    json_t *id;
+    json_array_foreach ((json_t *)ids, i, id) {
+        AUTO_BUF text = BUF_INIT;
+        output_raw(&text, id);
+        fprintf(job->run->out, "%.*s\n", STR_ARG(buf_str(&text)));
+    }
+}
+
+static bool run_has_filter(const struct command *c)
+{
+    size_t n;
+    const struct command_arg *arg = commands_args(c, &n);
+    for (size_t i = 0; i < n; i++)
+        if (arg[i].type == COMMANDS_FILTER)
+            return true;
+    return false;
+}
+
+static int run_judge(struct run_job *job, const json_t *result)
+{
+    const json_t *count = json_object_get(result, "count");
+    const json_t *failed = json_object_get(result, "failed");
+    if (json_integer_value(failed) > 0)
+        return PROBLEM_PARTLY;
+    if (run_has_filter(job->args->command) && json_is_integer(count) &&
+        json_integer_value(count) == 0 && !job->args->options.allow_empty)
+        return PROBLEM_NOT_FOUND;
+    return 0;
+}
+
+/* The answer of a command that does something. */
+static int run_print_outcome(struct run_job *job, const struct run_node *node, json_t *result)
+{
+    const json_t *rows = json_object_get(result, "rows");
+    const json_t *ids = json_object_get(result, "ids");
+    enum output_format format = job->output.format;
+    if (format == OUTPUT_JSON || format == OUTPUT_JSONL)
+        run_print_object(job, node, result);
+    else if (json_array_size(rows))
+        run_rows(job, node, rows);
+    else if (format == OUTPUT_ID || format == OUTPUT_TSV)
+        run_print_ids(job, ids);
+    run_say(job, node, result);
+    return run_judge(job, result);
+}
+
+static int run_on_node(struct run_job *job, size_t i, struct str file)
+{
+    struct args *a = job->args;
+    json_t *result = NULL;
+    struct run_node *node = run_node(job->run, a, i, &job->problem);
+    if (!node)
+        return job->problem.exit;
+    if (a->command->flags & COMMANDS_LIST)
+        return run_list(job, node);
+    int code = a->file_arg ? transfer_send(node, a, file, &result, &job->problem)
+                           : run_call(node, a, run_params(job, NULL), &result, &job->problem);
+    if (code)
+        return code;
+    if (a->command->flags & COMMANDS_ONE)
+        run_print_object(job, node, result);
+    else
+        code = run_print_outcome(job, node, result);
+    json_decref(result);
+    return code;
+}
+
+/* ---- the whole ---- */
+
+static void run_report(struct run_job *job, bool is_last_chance)
+{
+    enum output_format format = job->output.format;
+    bool is_json = format == OUTPUT_JSON || format == OUTPUT_JSONL;
+    /* Half an array is ended, and then the sentence cannot stand on stdout any more. */
+    if (format == OUTPUT_JSON && job->output.is_begun) {
+        output_end(&job->output);
+        is_json = false;
+    }
+    if (job->is_multi && !is_last_chance)
+        is_json = false;
+    problem_print(&job->problem, is_json, job->run->out, job->run->err);
+    fflush(job->run->out);
+}
+
+static int run_nodes(struct run_job *job, struct str file)
+{
+    const struct args_options *o = &job->args->options;
+    int code = 0;
+    for (size_t i = 0; i < o->n_sockets && !job->is_over; i++) {
+        int one = run_on_node(job, i, file);
+        code = problem_combine(code, one, i);
+        if (job->problem.exit && job->is_multi) {
+            free(job->problem.node);
+            job->problem.node = str_dup_c(o->sockets[i]);
+        }
+        if (job->problem.exit)
+            run_report(job, i + 1 == o->n_sockets && job->n_rows == 0);
+        problem_fini(&job->problem);
+    }
+    return code;
+}
+
+static bool run_must_collect(const struct run_job *job)
+{
+    const struct args *a = job->args;
+    bool can_daemon_sort = commands_arg(a->command, "sort") && !job->is_multi;
+    return a->options.sort && !can_daemon_sort && (a->command->flags & COMMANDS_LIST);
+}
+
+/* Lists always end with their header or brackets; outcomes only when rows were printed. */
+static void run_finish(struct run_job *job, int code)
+{
+    bool is_list = job->args->command->flags & COMMANDS_LIST && !run_is_raw_text(job);
+    if (job->collected)
+        run_print_collected(job);
+    bool is_wanted = job->output.is_begun || (is_list && (!code || code == PROBLEM_PARTLY));
+    if (is_wanted && !job->output.is_ended)
+        output_end(&job->output);
+}
+
+static int run_judge_list(const struct run_job *job, int code)
+{
+    const struct args *a = job->args;
+    if (code || !(a->command->flags & COMMANDS_LIST))
+        return code;
+    if (job->has_error_rows)
+        return PROBLEM_FAILED;
+    bool is_empty = job->n_rows == 0 && json_object_get(a->params, "filter");
+    return is_empty && !a->options.allow_empty ? PROBLEM_NOT_FOUND : 0;
+}
+
+static int run_prepare(struct run_job *job, struct buf *file)
+{
+    struct args *a = job->args;
+    struct output *o = &job->output;
+    o->f = job->run->out;
+    o->format = run_format(job->run, &a->options);
+    o->no_header = a->options.no_header;
+    o->is_utf8 = job->run->is_utf8;
+    o->is_terminal = job->run->is_terminal;
+    o->width = job->run->width;
+    int code = output_init(o, a->command, a->options.columns, job->is_multi, &job->problem);
+    if (!code)
+        code = secrets_fill(a, &job->problem);
+    if (!code && a->file_arg)
+        code = transfer_read(a, file, &job->problem);
+    if (!code)
+        code = guard_check(job->run, a, &job->problem);
+    if (!code && run_must_collect(job))
+        job->collected = json_array();
+    return code;
+}
+
+int run_command(struct run *r, struct args *a)
+{
+    struct run_job job = {.run = r, .args = a, .is_multi = a->options.n_sockets > 1};
+    AUTO_SECRET_BUF file = BUF_INIT;
+    int code = run_prepare(&job, &file);
+    if (code) {
+        run_report(&job, true);
+    } else if (a->command->flags & COMMANDS_STREAM) {
+        code = run_stream(&job);
+        run_report(&job, true);
+    } else {
+        code = run_nodes(&job, buf_str(&file));
+        run_finish(&job, code);
+        code = run_judge_list(&job, code);
+    }
+    problem_fini(&job.problem);
+    json_decref(job.collected);
+    output_fini(&job.output);
+    return code;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: ISC */
+/* event watch: prints notifications of one or several daemons until Ctrl-C. */
+#pragma once
+
+#include "ctl/run.h"
+
+/* Streams until --limit, Ctrl-C (which ends the process with code 0) or a lost connection. Returns
+ * an exit code with job->problem set. */
+int run_stream(struct run_job *job);
+/* From now on Ctrl-C ends the process at once with code 0: there is nothing to undo. */
+void run_stop_quietly(void);
