@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: ISC */
+/* Following POP3 in the relay: phases and boundaries in every cutting. */
+#include "watch_case.h"
+
+#define C(input, p, v)                                                                             \
+    {                                                                                              \
+        WATCH_CLIENT, {"" input, sizeof(input) - 1}, WATCH_##p, v                                  \
+    }
+#define S(input, p)                                                                                \
+    {                                                                                              \
+        WATCH_SERVER, {"" input, sizeof(input) - 1}, WATCH_##p, NULL                               \
+    }
+
+static const struct watch_case cases[] = {
+    {"one line", {C("STAT\r\n", COMMAND, "STAT"), S("+OK 1", RESPONSE), S(" 2\r\n", BETWEEN)}},
+    {"in pieces", {C("no", COMMAND, "NO"), C("op\r\n", COMMAND, "NOOP"), S("+OK\r\n", BETWEEN)}},
+    {"RETR",
+     {C("RETR 1\r\n", COMMAND, "RETR"), S("+OK 9 octets\r\n", RESPONSE),
+      S("Subject: x\r\n\r\n..\r\n.x\r\n", RESPONSE), S(" .\r\n. \r\n", RESPONSE),
+      S(".\r\n", BETWEEN)}},
+    {"RETR at once", {C("RETR 1\r\n", COMMAND, NULL), S("+OK\r\nx\r\n.\r\n", BETWEEN)}},
+    {"empty body", {C("RETR 1\r\n", COMMAND, NULL), S("+OK\r\n.\r\n", BETWEEN)}},
+    {"RETR refused", {C("RETR 9\r\n", COMMAND, NULL), S("-ERR no\r\n", BETWEEN)}},
+    {"LIST and UIDL",
+     {C("LIST\r\n", COMMAND, "LIST"), S("+OK\r\n1 2\r\n", RESPONSE), S(".\r\n", BETWEEN),
+      C("LIST 1\r\n", COMMAND, "LIST"), S("+OK 1 2\r\n", BETWEEN), C("uidl \r\n", COMMAND, "UIDL"),
+      S("+OK\r\n", RESPONSE), S(".\r\n", BETWEEN), C("UIDL 1\r\n", COMMAND, "UIDL"),
+      S("+OK 1 x\r\n", BETWEEN)}},
+    {"pipelined",
+     {C("STAT\r\nTOP 1 0\r\nNOOP\r\nRETR 1\r\n", COMMAND, "RETR"),
+      S("+OK 1 2\r\n+OK\r\nx\r\n", RESPONSE), S(".\r\n", COMMAND), S("+OK\r\n", COMMAND),
+      S("+OK\r\n", RESPONSE), S(".\r\n", BETWEEN)}},
+    {"a body with a positive line",
+     {C("RETR 1\r\nQUIT\r\n", COMMAND, "QUIT"), S("+OK\r\n+OK bye\r\n-ERR\r\n", RESPONSE),
+      S(".\r\n", COMMAND), S("+OK bye\r\n", BETWEEN)}},
+    {"bare LF", {C("RETR 1\n", COMMAND, "RETR"), S("+OK\nx\n.\n", BETWEEN)}},
+    {"CAPA", {C("CAPA\r\n", COMMAND, "CAPA"), S("+OK\r\nTOP\r\n", RESPONSE), S(".\r\n", BETWEEN)}},
+    {"unsolicited", {S("-ERR bye\r\n", BETWEEN)}},
+    {"long verb", {C("ABCDEFGHIJKLMNOPQRSTUVWXYZ\r\n", COMMAND, "ABCDEFGHIJKLMN")}},
+};
+
+static void test_phases(void **state)
+{
+    (void)state;
+    watch_cases_run(&proto_pop3, cases, ARRAY_LEN(cases));
+}
+
+/* More commands in flight than can be counted: nothing is said any more, rather than wrong. */
+static void test_overflow(void **state)
+{
+    (void)state;
+    struct watch *w = calloc(1, proto_pop3.watch_size);
+    assert_non_null(w);
+    proto_pop3.watch_init(w);
+    for (int i = 0; i < 64; i++)
+        proto_pop3.watch_feed(w, WATCH_CLIENT, STR("RETR 1\r\n"));
+    assert_int_equal(w->phase, WATCH_COMMAND);
+    for (int i = 0; i < 63; i++)
+        proto_pop3.watch_feed(w, WATCH_SERVER, STR("+OK\r\nx\r\n.\r\n"));
+    assert_int_equal(w->phase, WATCH_COMMAND);
+    proto_pop3.watch_feed(w, WATCH_SERVER, STR("+OK\r\nx\r\n.\r\n"));
+    assert_int_equal(w->phase, WATCH_BETWEEN);
+    for (int i = 0; i < 65; i++)
+        proto_pop3.watch_feed(w, WATCH_CLIENT, STR("NOOP\r\n"));
+    assert_int_equal(w->phase, WATCH_OPAQUE);
+    assert_false(watch_is_boundary(w));
+    free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_phases),
+        cmocka_unit_test(test_overflow),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
