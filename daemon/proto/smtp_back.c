@@ -528,14 +528,14 @@ enum back_result smtp_back_feed(struct back *head, struct str in, size_t *ret_co
     if (f != BACK_FAIL_NONE)
         return smtp_fail(b, f, "refused before anything was sent");
     while (result == BACK_NEED_MORE && b->n_steps > 0) {
+        struct str rest = str_n(in.p ? in.p + *ret_consumed : NULL, in.n - *ret_consumed);
         struct smtp_reply reply;
         size_t used;
-        int r = smtp_cut_reply(str_n(in.p ? in.p + *ret_consumed : NULL, in.n - *ret_consumed),
-                               &reply, &used);
+        int r = smtp_cut_reply(rest, &reply, &used);
         if (r == -ERR_AGAIN)
             return BACK_NEED_MORE;
         if (r < 0)
-            return back_fail(head, BACK_FAIL_PROTOCOL, in);
+            return back_fail(head, BACK_FAIL_PROTOCOL, rest);
         *ret_consumed += used;
         result = smtp_take(b, &reply, out);
     }
