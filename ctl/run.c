@@ -12,15 +12,21 @@
 #include "ctl/secrets.h"
 #include "ctl/transfer.h"
 
+/* Of the environment, else of the terminal; 0 = unknown. */
 static int run_terminal_width(FILE *f)
 {
     struct winsize size;
     uint64_t columns;
     if (str_to_u64(str_of(getenv("COLUMNS")), 10000, &columns) == 0 && columns)
         return (int)columns;
-    if (ioctl(fileno(f), TIOCGWINSZ, &size) == 0)
+    if (isatty(fileno(f)) && ioctl(fileno(f), TIOCGWINSZ, &size) == 0)
         return size.ws_col;
     return 0;
+}
+
+void run_measure(struct run *r, FILE *f)
+{
+    r->width = run_terminal_width(f);
 }
 
 void run_init(struct run *r, FILE *out, FILE *err)
@@ -29,7 +35,7 @@ void run_init(struct run *r, FILE *out, FILE *err)
     r->is_terminal = isatty(fileno(out));
     r->is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     r->can_prompt = isatty(STDIN_FILENO) && isatty(fileno(err));
-    r->width = r->is_terminal ? run_terminal_width(out) : 0;
+    run_measure(r, out);
 }
 
 void run_fini(struct run *r)
@@ -270,11 +276,19 @@ static void run_say_more(const struct run_job *job, const char *cursor)
         fprintf(job->run->err, "more: --cursor %s\n", cursor);
 }
 
+/* Sorted here out of what several daemons sorted: the first rows of each are enough. */
+static bool run_has_best(const struct run_job *job, size_t n)
+{
+    uint64_t limit = job->args->options.limit;
+    return job->collected && limit && n >= limit && json_object_get(job->args->params, "sort");
+}
+
 static int run_list(struct run_job *job, struct run_node *node)
 {
     AUTO_FREE char *cursor = NULL;
     bool has_more = true;
-    while (has_more && !job->is_over) {
+    size_t before = job->n_rows;
+    while (has_more && !job->is_over && !run_has_best(job, job->n_rows - before)) {
         json_t *result = NULL;
         int code = run_call(node, job->args, run_params(job, cursor), &result, &job->problem);
         if (code)

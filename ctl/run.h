@@ -41,6 +41,8 @@ struct run_job {
 /* Writes to out and err; is_terminal and width describe out. */
 void run_init(struct run *r, FILE *out, FILE *err);
 void run_fini(struct run *r);
+/* Takes the width of the terminal behind f (or of COLUMNS) anew. */
+void run_measure(struct run *r, FILE *f);
 /* Runs a command and prints its outcome or failure; returns the exit code. */
 int run_command(struct run *r, struct args *a);
 

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: ISC */
+/* Batches of commands. */
+#include "ctl/batch.h"
+
+#include <ctype.h>
+#include <errno.h>
+
+#include "base/cleanup.h"
+#include "ctl/help.h"
+
+/* Copies one word to *to; returns where the next one begins, NULL for an open quote. */
+static char *batch_word(char *from, char *to)
+{
+    char quote = 0;
+    for (; *from && (quote || !isspace((unsigned char)*from)); from++) {
+        if (quote && *from == quote)
+            quote = 0;
+        else if (!quote && (*from == '\'' || *from == '"'))
+            quote = *from;
+        else if (*from == '\\' && quote != '\'' && from[1])
+            *to++ = *++from;
+        else
+            *to++ = *from;
+    }
+    if (quote)
+        return NULL;
+    from += *from != '\0';
+    *to = '\0';
+    return from;
+}
+
+int batch_split(char *line, const char **words, size_t *ret_n)
+{
+    size_t n = 0;
+    for (;;) {
+        line += strspn(line, " \t\r\n");
+        if (!*line || *line == '#')
+            break;
+        words[n++] = line;
+        line = batch_word(line, line);
+        if (!line)
+            return -ERR_SYNTAX;
+    }
+    *ret_n = n;
+    return 0;
+}
+
+static int batch_words(struct run *r, const struct args_options *defaults, size_t n,
+                       const char *const *words, struct problem *problem)
+{
+    struct args a;
+    int code = args_parse(&a, defaults, n, words, problem);
+    if (!code && (a.options.file || a.options.is_watch))
+        code = problem_usage(problem, NULL, "--file and --watch have no place in a file");
+    else if (!code && (a.options.help || !a.command))
+        help_print(r->out, a.noun, a.command);
+    else if (!code)
+        code = run_command(r, &a);
+    args_fini(&a);
+    return code;
+}
+
+/* One line; *ret_is_empty when it holds no command. */
+static int batch_line(struct run *r, const struct args_options *defaults, char *line,
+                      bool *ret_is_empty)
+{
+    size_t n = 0;
+    struct problem problem = {0};
+    AUTO_FREE const char **words = calloc(strlen(line) + 1, sizeof(*words));
+    int code;
+    if (!words)
+        code = problem_set(&problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
+    else if (batch_split(line, words, &n))
+        code = problem_usage(&problem, NULL, "a quote is not closed");
+    else
+        code = n ? batch_words(r, defaults, n, words, &problem) : 0;
+    *ret_is_empty = !code && n == 0;
+    problem_print(&problem, run_format(r, defaults) == OUTPUT_JSON, r->out, r->err);
+    problem_fini(&problem);
+    return code;
+}
+
+static int batch_file(struct run *r, const struct args_options *defaults, FILE *f, const char *name)
+{
+    AUTO_FREE char *line = NULL;
+    size_t size = 0, number = 0, n_done = 0;
+    int code = 0;
+    while (getline(&line, &size, f) >= 0) {
+        bool is_empty = false;
+        number++;
+        int one = batch_line(r, defaults, line, &is_empty);
+        if (is_empty)
+            continue;
+        code = problem_combine(code, one, n_done++);
+        if (one)
+            fprintf(r->err, "mailproxyctl: %s:%zu: failed with code %d%s\n", name, number, one,
+                    defaults->keep_going ? "" : "; the rest was not run");
+        if (one && !defaults->keep_going)
+            return one;
+    }
+    return code;
+}
+
+int batch_run(struct run *r, const struct args_options *defaults)
+{
+    struct args_options line = *defaults;
+    bool is_stdin = strcmp(defaults->file, "-") == 0;
+    FILE *f = is_stdin ? stdin : fopen(defaults->file, "re");
+    if (!f) {
+        fprintf(r->err, "mailproxyctl: cannot read %s: %s\n", defaults->file, strerror(errno));
+        return PROBLEM_FAILED;
+    }
+    line.file = NULL;
+    line.is_watch = false;
+    /* The commands stand where answers would be read. */
+    r->can_prompt = r->can_prompt && !is_stdin;
+    int code = batch_file(r, &line, f, is_stdin ? "stdin" : defaults->file);
+    if (!is_stdin)
+        fclose(f);
+    return code;
+}

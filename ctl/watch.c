@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC */
+/* Repeated listings. */
+#include "ctl/watch.h"
+
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/units.h"
+#include "ctl/run_stream.h"
+
+#define WATCH_HOME "\033[H"
+#define WATCH_CLEAR_LINE "\033[K"
+#define WATCH_CLEAR_REST "\033[J"
+
+static size_t watch_height(FILE *f)
+{
+    struct winsize size;
+    if (ioctl(fileno(f), TIOCGWINSZ, &size) || size.ws_row < 3)
+        return 24;
+    return size.ws_row;
+}
+
+static void watch_title(FILE *out, const struct args *a, int width)
+{
+    char every[32], now[32] = "";
+    struct tm tm;
+    time_t t = time(NULL);
+    units_format_duration(every, a->options.watch_ms);
+    if (localtime_r(&t, &tm))
+        (void)strftime(now, sizeof(now), "%H:%M:%S", &tm);
+    AUTO_FREE char *title =
+        str_printf("every %s: %s %s  %s", every, a->command->noun, a->command->verb, now);
+    if (title)
+        fprintf(out, "%.*s" WATCH_CLEAR_LINE "\n", width > 0 ? width : 80, title);
+}
+
+/* As many lines as the terminal has; the rest is counted. */
+static void watch_paint(FILE *out, const struct args *a, struct str text, int width)
+{
+    size_t room = watch_height(out) - 2;
+    fputs(WATCH_HOME, out);
+    watch_title(out, a, width);
+    while (text.n && room--) {
+        struct str line = str_cut(&text, '\n');
+        fprintf(out, "%.*s" WATCH_CLEAR_LINE "%s", STR_ARG(line), text.n && room ? "\n" : "");
+    }
+    fputs(WATCH_CLEAR_REST, out);
+    fflush(out);
+}
+
+static void watch_once(struct run *r, struct args *a, FILE *out)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *err = r->err;
+    FILE *page = open_memstream(&text, &n);
+    if (!page)
+        return;
+    run_measure(r, out);
+    r->out = r->err = page;
+    run_command(r, a);
+    r->out = out;
+    r->err = err;
+    fclose(page);
+    watch_paint(out, a, (struct str){text, n}, r->width);
+    free(text);
+}
+
+int watch_run(struct run *r, struct args *a)
+{
+    const struct timespec pause = {.tv_sec = (time_t)(a->options.watch_ms / 1000),
+                                   .tv_nsec = (long)(a->options.watch_ms % 1000) * 1000000};
+    if (!(a->command->flags & (COMMANDS_LIST | COMMANDS_ONE)) ||
+        a->command->flags & COMMANDS_CHANGES) {
+        struct problem problem = {0};
+        int code = problem_usage(&problem, NULL, "%s %s cannot be watched: it is no listing",
+                                 a->command->noun, a->command->verb);
+        problem_print(&problem, false, r->out, r->err);
+        problem_fini(&problem);
+        return code;
+    }
+    run_stop_quietly();
+    if (r->is_terminal)
+        fputs(WATCH_HOME WATCH_CLEAR_REST, r->out);
+    for (;;) {
+        if (r->is_terminal)
+            watch_once(r, a, r->out);
+        else
+            run_command(r, a);
+        nanosleep(&pause, NULL);
+    }
+}
