@@ -3,9 +3,9 @@
 #include "ctl/complete.h"
 
 #include <glob.h>
-#include <sys/stat.h>
 
 #include "base/buf.h"
+#include "base/map.h"
 
 #define COMPLETE_NAMES 200
 #define COMPLETE_TIMEOUT_MS 700
@@ -59,43 +59,51 @@ static bool complete_is_plain(const char *word)
     return true;
 }
 
+/* Offers each value of a member once. */
 static void complete_rows(const struct complete *c, const char *prefix, const char *key,
-                          const char *second, const json_t *rows)
+                          const json_t *rows, struct map *seen)
 {
     size_t i;
     json_t *row;
+    static char present;
     json_array_foreach ((json_t *)rows, i, row) {
         const char *name = json_string_value(json_object_get(row, key));
-        const char *text = json_string_value(json_object_get(row, second));
-        if (name && complete_is_plain(name))
-            complete_offer(c, prefix, name, text && complete_is_plain(text) ? text : "");
+        const char *state = json_string_value(json_object_get(row, "state"));
+        if (!name || !*name || !complete_is_plain(name) || map_get(seen, str_of(name)) ||
+            map_put(seen, str_of(name), &present, NULL))
+            continue;
+        complete_offer(c, prefix, name, state && complete_is_plain(state) ? state : "");
     }
 }
 
-/* Asks the daemon for the first names that begin with what was typed. */
-static void complete_names(const struct complete *c, const char *noun, const char *prefix)
+/* Asks the daemon for rows of a noun whose member `key` (NULL = the first one) begins with what was
+ * typed behind the prefix. */
+static void complete_live(const struct complete *c, const char *noun, const char *key,
+                          const char *prefix)
 {
     struct problem problem = {0};
+    struct map seen = {0};
     const struct command *list = commands_find(noun, "list");
-    size_t n;
+    size_t n = 0;
     const struct command_column *col = list ? commands_columns(list, &n) : NULL;
-    if (!col || n < 2)
+    if (n == 0)
         return;
+    key = key ? key : col[0].name;
     struct args a = {.options = c->options, .command = list, .params = json_object()};
     const char *typed = c->word + strlen(prefix);
     a.options.timeout_ms = COMPLETE_TIMEOUT_MS;
     if (commands_arg(list, "filter") && *typed && complete_is_plain(typed))
-        json_object_set_new(a.params, "filter", json_sprintf("%s=%s*", col[0].name, typed));
+        json_object_set_new(a.params, "filter", json_sprintf("%s=%s*", key, typed));
     if (commands_arg(list, "limit"))
         json_object_set_new(a.params, "limit", json_integer(COMPLETE_NAMES));
     for (size_t i = 0; i < a.options.n_sockets; i++) {
         json_t *result = NULL;
         struct run_node *node = run_node(c->run, &a, i, &problem);
         if (node && run_call(node, &a, json_incref(a.params), &result, &problem) == 0)
-            complete_rows(c, prefix, col[0].name, strcmp(noun, "session") == 0 ? "user" : "state",
-                          json_object_get(result, "rows"));
+            complete_rows(c, prefix, key, json_object_get(result, "rows"), &seen);
         json_decref(result);
     }
+    map_fini(&seen);
     problem_fini(&problem);
     json_decref(a.params);
 }
@@ -112,36 +120,13 @@ static void complete_files(const struct complete *c, const char *prefix)
     globfree(&found);
 }
 
-/* The noun whose names are the values of a field of a filter. */
-static const char *complete_field_noun(const struct command *c, const char *field)
+/* The noun whose names are the values of a member of events, which cannot be listed. */
+static const char *complete_field_noun(const char *field)
 {
-    static const struct {
-        const char *field, *noun;
-    } table[] = {{"user", "user"},         {"backend", "backend"}, {"pool", "pool"},
-                 {"listener", "listener"}, {"session", "session"}, {"id", "session"}};
-    if (strcmp(field, "name") == 0)
-        return c->noun;
-    for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (strcmp(field, table[i].field) == 0)
-            return table[i].noun;
-    return NULL;
-}
-
-static const char *complete_words_of(const char *field)
-{
-    static const struct {
-        const char *field, *words;
-    } table[] = {
-        {"proto", "imap pop3 smtp sieve"},
-        {"tls", "no TLS1.2 TLS1.3"},
-        {"phase", "between command response data idle opaque"},
-        {"health", "up down unknown"},
-        {"admin", "ready drain disabled hold"},
-        {"type", "login failure end backend operator config"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (strcmp(field, table[i].field) == 0)
-            return table[i].words;
+    static const char *const nouns[] = {"user", "backend", "session"};
+    for (size_t i = 0; i < ARRAY_LEN(nouns); i++)
+        if (strcmp(field, nouns[i]) == 0)
+            return nouns[i];
     return NULL;
 }
 
@@ -152,15 +137,13 @@ static void complete_filter_value(const struct complete *c, const char *equals)
     AUTO_FREE char *field = str_dup(str_n(from, (size_t)(equals - from)));
     if (!prefix || !field)
         return;
-    const char *noun = complete_field_noun(c->command, field);
-    struct str words = str_of(complete_words_of(field));
-    while (words.n) {
-        AUTO_FREE char *word = str_dup(str_word(&words));
-        if (word)
-            complete_offer(c, prefix, word, "");
-    }
-    if (noun)
-        complete_names(c, noun, prefix);
+    const struct command *list = commands_find(c->noun, "list");
+    const struct command_column *col = list ? commands_column(list, field) : NULL;
+    const char *noun = complete_field_noun(field);
+    if (col && !output_is_number(col->unit))
+        complete_live(c, c->noun, col->name, prefix);
+    else if (!list && noun)
+        complete_live(c, noun, NULL, prefix);
 }
 
 static void complete_filter(const struct complete *c)
@@ -195,7 +178,7 @@ static void complete_value(const struct complete *c, const struct command_arg *a
 {
     const char *noun = complete_noun_of(arg->type);
     if (noun)
-        complete_names(c, noun, prefix);
+        complete_live(c, noun, NULL, prefix);
     else if (arg->type == COMMANDS_FILTER)
         complete_filter(c);
     else if (arg->type == COMMANDS_FILE)
