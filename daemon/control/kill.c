@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: ISC */
+/* Finding and ending sessions on all workers. */
+#include "control/kill.h"
+
+#include "control/control_priv.h"
+#include "control/handlers.h"
+
+#define KILL_TIMEOUT_MS 30000
+#define KILL_GRACE_MS 5000
+
+struct kill_entry {
+    uint64_t id, idle;
+    json_t *row; /* NULL beyond KILL_ROWS_MAX */
+    bool is_hit;
+};
+
+struct killing {
+    struct ask ask; /* begins when the workers are told */
+    struct control *control;
+    struct kill_spec spec;
+    char *exact[2], *text;
+    struct kill_entry *v;
+    size_t n, cap, n_rows;
+    uint64_t matched, n_hit;
+    bool is_over_max;
+    size_t n_waiting; /* workers */
+    struct loop_timer timer;
+};
+
+static void killing_free(struct killing *k)
+{
+    for (size_t i = 0; i < k->n; i++)
+        json_decref(k->v[i].row);
+    free(k->v);
+    filter_unref(k->spec.filter);
+    free(k->exact[0]);
+    free(k->exact[1]);
+    free(k->text);
+    free(k);
+}
+
+static void killing_finish(struct killing *k, int err)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; i < k->n; i++)
+        if ((k->v[i].is_hit || k->spec.is_dry) && k->v[i].row)
+            (void)json_array_append(rows, k->v[i].row);
+    k->spec.done(k->spec.arg, err, k->matched, k->n_hit, rows);
+    killing_free(k);
+}
+
+/* ---- second: telling ---- */
+
+static void killing_end(struct killing *k, int err)
+{
+    loop_timer_cancel(k->control->host->loop, &k->timer);
+    ask_end(&k->ask);
+    killing_finish(k, err);
+}
+
+static int entry_compare_id(const void *x, const void *y)
+{
+    const struct kill_entry *a = x, *b = y;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static void on_killed(struct ask *a, const struct session_killed *killed)
+{
+    struct killing *k = CONTAINER_OF(a, struct killing, ask);
+    for (size_t i = 0; i < killed->n; i++) {
+        const struct kill_entry key = {.id = killed->ids[i]};
+        struct kill_entry *e = bsearch(&key, k->v, k->n, sizeof(*k->v), entry_compare_id);
+        if (!e || e->is_hit)
+            continue;
+        e->is_hit = true;
+        k->n_hit++;
+    }
+    if (--k->n_waiting == 0)
+        killing_end(k, 0);
+}
+
+static void on_killing_timeout(struct loop_timer *t)
+{
+    killing_end(CONTAINER_OF(t, struct killing, timer), -ERR_TIMEOUT);
+}
+
+static void on_killing_end(struct ask *a)
+{
+    killing_end(CONTAINER_OF(a, struct killing, ask), -ERR_SHUTDOWN);
+}
+
+/* Entries are in the order of ids here, so those of a worker lie together. */
+static int killing_post(struct killing *k)
+{
+    const struct control_host *h = k->control->host;
+    AUTO_FREE uint64_t *ids = calloc(k->n + 1, sizeof(*ids));
+    struct session_kill_spec spec = {.number = k->ask.number,
+                                     .reply = loop_mailbox(h->loop),
+                                     .deliver = ask_deliver_killed,
+                                     .kind = k->spec.kind,
+                                     .text = k->text,
+                                     .grace_ms = k->spec.grace_ms};
+    if (!ids)
+        return -ERR_NOMEM;
+    for (size_t w = 0; w < h->n_workers; w++) {
+        spec.ids = ids;
+        spec.n = 0;
+        for (size_t i = 0; i < k->n; i++)
+            if (session_id_worker(k->v[i].id) == w)
+                ids[spec.n++] = k->v[i].id;
+        if (spec.n == 0)
+            continue;
+        int err = session_kill_post(h->workers[w].mailbox, &spec);
+        if (err < 0)
+            return err;
+        k->n_waiting++;
+    }
+    return 0;
+}
+
+static void killing_tell(struct killing *k)
+{
+    qsort(k->v, k->n, sizeof(*k->v), entry_compare_id);
+    k->ask = (struct ask){.on_killed = on_killed, .on_end = on_killing_end};
+    loop_timer_init(&k->timer, on_killing_timeout);
+    if (ask_begin(k->control, &k->ask) < 0) {
+        killing_finish(k, -ERR_NOMEM);
+        return;
+    }
+    int err = killing_post(k);
+    if (k->n_waiting == 0)
+        killing_end(k, err);
+    else
+        loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS);
+}
+
+/* ---- first: finding ---- */
+
+static json_t *entry_row(const struct session_row *row)
+{
+    static const enum session_field shown[] = {SESSION_FIELD_ID, SESSION_FIELD_USER,
+                                               SESSION_FIELD_IP};
+    json_t *v = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(shown); i++)
+        if (row->v[shown[i]].text.n > 0)
+            (void)json_object_set_new(v, session_filter_fields[shown[i]].name,
+                                      request_json(row->v[shown[i]].text));
+    return v;
+}
+
+static bool killing_is_meant(const struct killing *k, const struct session_row *row)
+{
+    for (size_t i = 0; i < ARRAY_LEN(k->exact); i++)
+        if (k->exact[i] && !str_ieq(row->v[k->spec.exact[i].field].text, str_of(k->exact[i])))
+            return false;
+    return true;
+}
+
+static int killing_add(struct killing *k, const struct session_row *row)
+{
+    if (k->n == k->cap) {
+        size_t cap = k->cap ? 2 * k->cap : 64;
+        struct kill_entry *v = realloc(k->v, cap * sizeof(*v));
+        if (!v)
+            return -ERR_NOMEM;
+        k->v = v;
+        k->cap = cap;
+    }
+    json_t *shown = k->n_rows < KILL_ROWS_MAX ? entry_row(row) : NULL;
+    k->n_rows += shown != NULL;
+    k->v[k->n++] = (struct kill_entry){
+        .id = row->id, .idle = row->v[SESSION_FIELD_IDLE].number, .row = shown};
+    k->matched++;
+    k->is_over_max = k->spec.max && k->matched > k->spec.max;
+    return 0;
+}
+
+static bool killing_chunk(void *arg, struct session_chunk *chunk)
+{
+    struct killing *k = arg;
+    int err = 0;
+    for (size_t i = 0; i < chunk->n && err == 0 && !k->is_over_max; i++)
+        if (killing_is_meant(k, &chunk->rows[i]))
+            err = killing_add(k, &chunk->rows[i]);
+    session_chunk_free(chunk);
+    return err == 0 && !k->is_over_max;
+}
+
+static int entry_compare_idle(const void *x, const void *y)
+{
+    const struct kill_entry *a = x, *b = y;
+    return a->idle > b->idle ? -1 : a->idle < b->idle;
+}
+
+static void killing_cut(struct killing *k)
+{
+    if (k->spec.first_idle == 0 || k->n <= k->spec.first_idle)
+        return;
+    qsort(k->v, k->n, sizeof(*k->v), entry_compare_idle);
+    while (k->n > k->spec.first_idle)
+        json_decref(k->v[--k->n].row);
+}
+
+static void killing_found(void *arg, int err, uint64_t seen, uint64_t matched)
+{
+    struct killing *k = arg;
+    (void)seen;
+    (void)matched;
+    if (k->is_over_max)
+        err = -ERR_TOO_MANY;
+    killing_cut(k);
+    if (err == 0 && !k->spec.is_dry && k->n > 0) {
+        killing_tell(k);
+        return;
+    }
+    k->n_hit = err == 0 ? k->n : 0;
+    killing_finish(k, err);
+}
+
+static int killing_copy(struct killing *k, const struct kill_spec *spec)
+{
+    k->spec = *spec;
+    for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
+        k->exact[i] = str_dup_c(spec->exact[i].text);
+        if (spec->exact[i].text && !k->exact[i])
+            return -ERR_NOMEM;
+    }
+    k->text = str_dup_c(spec->text);
+    return spec->text && !k->text ? -ERR_NOMEM : 0;
+}
+
+int kill_start(struct control *c, const struct kill_spec *spec)
+{
+    struct killing *k = calloc(1, sizeof(*k));
+    if (!k)
+        return -ERR_NOMEM;
+    k->control = c;
+    int err = killing_copy(k, spec);
+    if (k->spec.filter)
+        filter_ref(k->spec.filter);
+    const struct collect_spec find = {.filter = spec->filter,
+                                      .is_sorted = spec->first_idle > 0,
+                                      .is_descending = true,
+                                      .sort = SESSION_FIELD_IDLE,
+                                      .limit = spec->first_idle,
+                                      .chunk = killing_chunk,
+                                      .done = killing_found,
+                                      .arg = k};
+    if (err == 0)
+        err = collect_start(c, &find);
+    if (err < 0)
+        killing_free(k);
+    return err;
+}
+
+/* A name as a value of the filter language: its wildcards would match more, which the exact
+ * comparison afterwards takes out again. */
+int kill_filter(enum session_field field, const char *value, struct filter **ret)
+{
+    AUTO_BUF text = BUF_INIT;
+    AUTO_FREE char *error = NULL;
+    int err = buf_printf(&text, "%s=\"", session_filter_fields[field].name);
+    for (const char *p = value; *p && err == 0; p++) {
+        if (*p == '"' || *p == '\\')
+            err = buf_append_char(&text, '\\');
+        if (err == 0)
+            err = buf_append_char(&text, *p);
+    }
+    if (err == 0)
+        err = buf_append_char(&text, '"');
+    if (err == 0)
+        err = filter_parse(buf_str(&text), session_filter_fields, SESSION_FIELD_COUNT, ret, &error);
+    return err;
+}
+
+/* ---- commands ---- */
+
+static void on_request_killed(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+{
+    struct request *r = arg;
+    if (err == 0) {
+        request_hit(r, n, n > 0 && !request_bool(r, "dry_run"), rows);
+        return;
+    }
+    json_decref(rows);
+    if (err == -ERR_TOO_MANY)
+        request_fail(r, err, NULL, "more than %llu sessions match; nothing was done",
+                     (unsigned long long)(matched - 1));
+    else
+        request_fail(r, err, NULL, NULL);
+}
+
+void kill_for_request(struct request *r, struct kill_spec *spec)
+{
+    spec->max = request_number(r, "max", 0);
+    spec->is_dry = request_bool(r, "dry_run");
+    spec->text = request_text(r, "text");
+    spec->grace_ms =
+        request_bool(r, "now") ? 0 : request_number(r, "grace", KILL_GRACE_MS);
+    if (!spec->done)
+        spec->done = on_request_killed;
+    spec->arg = r;
+    int err = kill_start(r->control, spec);
+    if (err < 0)
+        request_fail(r, err, NULL, NULL);
+}
+
+static void on_session_killed(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+{
+    struct request *r = arg;
+    if (err == 0 && n == 0 && request_has(r, "filter")) {
+        json_decref(rows);
+        request_fail(r, -ERR_NO_MATCH, NULL, "no session matches");
+        return;
+    }
+    on_request_killed(r, err, matched, n, rows);
+}
+
+void command_session_kill(struct request *r)
+{
+    struct filter *filter = NULL;
+    if (request_filter(r, "filter", session_filter_fields, SESSION_FIELD_COUNT, &filter) < 0)
+        return;
+    if (!filter && !request_bool(r, "all")) {
+        request_fail(r, -ERR_MISSING_PARAM, "all", "say which sessions, or all");
+        return;
+    }
+    struct kill_spec spec = {.filter = filter, .kind = REPLY_KICKED, .done = on_session_killed};
+    kill_for_request(r, &spec);
+    filter_unref(filter);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* Ending sessions: those that match are found first, then told to end. All functions: control
+ * thread. */
+#pragma once
+
+#include "control/sessions.h"
+
+/* A value that a row has to have, exactly (case of ASCII letters aside). */
+struct kill_exact {
+    enum session_field field;
+    const char *text; /* NULL = no matter */
+};
+
+struct kill_spec {
+    struct filter *filter;      /* NULL = all; a reference is taken */
+    struct kill_exact exact[2]; /* besides the filter; copied */
+    uint64_t max;               /* more than this: -ERR_TOO_MANY before anything is done; 0 = any */
+    size_t first_idle;          /* not 0: only this many, the longest idle first */
+    bool is_dry;                /* only finds */
+    enum reply_kind kind;
+    const char *text;  /* words for the clients; copied; NULL = the kind's */
+    uint64_t grace_ms; /* 0 = at once */
+    /* Once, never within kill_start. rows: an array of id, user, ip of those that were hit (the
+     * first KILL_ROWS_MAX), owned. matched: found, n: told to end (with is_dry = found). */
+    void (*done)(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows);
+    void *arg;
+};
+#define KILL_ROWS_MAX 10000
+
+/* -ERR_NOMEM: nothing was started. */
+int kill_start(struct control *c, const struct kill_spec *spec) NODISCARD;
+
+/* For commands that end sessions with their answer: takes over r. */
+void kill_for_request(struct request *r, struct kill_spec *spec);
+/* A filter that finds at least the sessions with this value of a field. -ERR_x. */
+int kill_filter(enum session_field field, const char *value, struct filter **ret) NODISCARD;

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: ISC */
+/* Requests from the check of their parameters to their answer. */
+#include "control/request.h"
+
+#include "control/audit.h"
+#include "control/control_priv.h"
+#include "control/server.h"
+#include "proto/reply.h"
+
+#define REQUEST_SHOWN_MAX 100 /* bytes of a wrong method repeated in the error */
+
+struct request *request_ref(struct request *r)
+{
+    r->refs++;
+    return r;
+}
+
+void request_unref(struct request *r)
+{
+    if (!r || --r->refs > 0)
+        return;
+    json_decref(r->id);
+    json_decref(r->params);
+    free(r->masked);
+    free(r);
+}
+
+/* ---- parameters ---- */
+
+bool request_has(const struct request *r, const char *name)
+{
+    return json_object_get(r->params, name) != NULL;
+}
+
+const char *request_text(const struct request *r, const char *name)
+{
+    return json_string_value(json_object_get(r->params, name));
+}
+
+bool request_bool(const struct request *r, const char *name)
+{
+    return json_is_true(json_object_get(r->params, name));
+}
+
+uint64_t request_number(const struct request *r, const char *name, uint64_t other)
+{
+    const json_t *v = json_object_get(r->params, name);
+    return json_is_integer(v) ? (uint64_t)json_integer_value(v) : other;
+}
+
+const json_t *request_list(const struct request *r, const char *name)
+{
+    return json_object_get(r->params, name);
+}
+
+int request_filter(struct request *r, const char *name, const struct filter_field *fields,
+                   size_t n_fields, struct filter **ret_filter)
+{
+    const char *text = request_text(r, name);
+    AUTO_FREE char *error = NULL;
+    struct filter *f = NULL;
+    if (!text || !*text) {
+        *ret_filter = NULL;
+        return 0;
+    }
+    int err = filter_parse(str_of(text), fields, n_fields, &f, &error);
+    if (err < 0) {
+        request_fail(r, err == -ERR_NOMEM ? err : -ERR_BAD_PARAM, NULL, "%s",
+                     error ? error : err_text(err));
+        return err;
+    }
+    if (filter_is_empty(f)) {
+        filter_unref(f);
+        f = NULL;
+    }
+    *ret_filter = f;
+    return 0;
+}
+
+/* ---- answers ---- */
+
+json_t *request_json(struct str s)
+{
+    AUTO_BUF clean = BUF_INIT;
+    json_t *v = json_stringn(s.p ? s.p : "", s.n);
+    if (v || reply_append_clean(&clean, s, s.n) < 0)
+        return v;
+    return json_stringn(clean.len ? clean.data + clean.start : "", clean.len);
+}
+
+void request_set_text(json_t *row, const char *name, const char *text)
+{
+    if (text && *text)
+        (void)json_object_set_new(row, name, request_json(str_of(text)));
+}
+
+void request_set_number(json_t *row, const char *name, uint64_t v)
+{
+    if (v > 0)
+        request_put_number(row, name, v);
+}
+
+void request_put_number(json_t *row, const char *name, uint64_t v)
+{
+    (void)json_object_set_new(row, name,
+                              json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v));
+}
+
+/* Sends the answer {key: body}, records it, and lets the client's next request run. */
+static void request_finish(struct request *r, const char *key, json_t *body, const char *result)
+{
+    if (r->is_answered) {
+        json_decref(body);
+        return;
+    }
+    r->is_answered = true;
+    if (r->control && r->command && (r->command->flags & COMMAND_CHANGES) &&
+        !request_bool(r, "dry_run"))
+        audit_record(r->control, r, result);
+    if (r->client && r->id) {
+        json_t *answer = json_pack("{s:s, s:O}", "jsonrpc", "2.0", "id", r->id);
+        if (answer && json_object_set_new(answer, key, body) == 0)
+            client_send(r->client, answer);
+        json_decref(answer);
+    } else {
+        json_decref(body);
+    }
+    if (r->client)
+        client_request_done(r->client, r);
+    request_unref(r);
+}
+
+void request_answer(struct request *r, json_t *result)
+{
+    if (!result) {
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return;
+    }
+    request_finish(r, "result", result, "ok");
+}
+
+void request_rows(struct request *r, json_t *rows, const char *cursor)
+{
+    json_t *result = rows ? json_pack("{s:o, s:b}", "rows", rows, "more", cursor != NULL) : NULL;
+    if (result && cursor)
+        request_set_text(result, "cursor", cursor);
+    request_answer(r, result);
+}
+
+void request_done(struct request *r, uint64_t count, bool is_changed, const char *fmt, ...)
+{
+    json_t *result =
+        json_pack("{s:I, s:b}", "count", (json_int_t)count, "changed", (int)is_changed);
+    r->count = count;
+    if (result && fmt) {
+        AUTO_BUF text = BUF_INIT;
+        va_list ap;
+        va_start(ap, fmt);
+        if (buf_vprintf(&text, fmt, ap) == 0)
+            (void)json_object_set_new(result, "message", request_json(buf_str(&text)));
+        va_end(ap);
+    }
+    request_answer(r, result);
+}
+
+void request_hit(struct request *r, uint64_t count, bool is_changed, json_t *rows)
+{
+    json_t *result = json_pack("{s:I, s:b, s:o}", "count", (json_int_t)count, "changed",
+                               (int)is_changed, "rows", rows);
+    r->count = count;
+    request_answer(r, result);
+}
+
+static int request_code(int err)
+{
+    switch (err < 0 ? -err : err) {
+    case ERR_NO_COMMAND:
+        return -32601;
+    case ERR_NO_PARAM:
+    case ERR_MISSING_PARAM:
+    case ERR_BAD_PARAM:
+        return -32602;
+    default:
+        return -32000;
+    }
+}
+
+json_t *request_error(int code, int err, const char *hint, struct str text)
+{
+    json_t *data = json_pack("{s:s}", "name", err_name(err));
+    if (hint && data)
+        request_set_text(data, "hint", hint);
+    return json_pack("{s:i, s:o, s:o}", "code", code, "message", request_json(text), "data", data);
+}
+
+void request_fail(struct request *r, int err, const char *hint, const char *fmt, ...)
+{
+    AUTO_BUF text = BUF_INIT;
+    int filled = -1;
+    if (fmt) {
+        va_list ap;
+        va_start(ap, fmt);
+        filled = buf_vprintf(&text, fmt, ap);
+        va_end(ap);
+    }
+    struct str s = filled == 0 ? buf_str(&text) : str_of(err_text(err));
+    request_finish(r, "error", request_error(request_code(err), err, hint, s), err_name(err));
+}
+
+/* ---- the way in ---- */
+
+static void request_fail_unknown(struct request *r, const char *method)
+{
+    AUTO_BUF shown = BUF_INIT;
+    if (reply_append_clean(&shown, str_of(method), REQUEST_SHOWN_MAX) < 0)
+        buf_clear(&shown);
+    request_fail(r, -ERR_NO_COMMAND, command_nearest(method), "there is no command %.*s",
+                 STR_ARG(buf_str(&shown)));
+}
+
+/* The one place where roles are checked. */
+static bool request_is_allowed(struct request *r)
+{
+    if (r->peer.role >= r->command->role)
+        return true;
+    request_fail(r, -ERR_PERM, NULL, "%s needs the role %s, yours is %s", r->command->method,
+                 role_name(r->command->role), role_name(r->peer.role));
+    return false;
+}
+
+static void request_dispatch(struct request *r, const char *method, const json_t *params)
+{
+    AUTO_BUF masked = BUF_INIT;
+    struct command_failure failure = {0};
+    r->command = command_find(method);
+    if (!r->command) {
+        request_fail_unknown(r, method);
+        return;
+    }
+    if ((r->command->flags & COMMAND_CHANGES) && command_mask(r->command, params, &masked) == 0)
+        r->masked = buf_steal(&masked);
+    if (!request_is_allowed(r))
+        return;
+    if (params && !json_is_object(params)) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "params has to be an object");
+        return;
+    }
+    if (command_check(r->command, params, &r->params, &failure) < 0) {
+        request_fail(r, failure.err, failure.hint, "%s",
+                     failure.text ? failure.text : err_text(failure.err));
+        command_failure_fini(&failure);
+        return;
+    }
+    r->command->run(r);
+}
+
+void request_start(struct control *c, struct client *client, const struct peer *peer,
+                   const char *method, json_t *id, const json_t *params)
+{
+    struct request *r = calloc(1, sizeof(*r));
+    if (!r) {
+        json_decref(id);
+        if (client)
+            client_drop(client, "out of memory");
+        return;
+    }
+    /* One reference is the command's until it answers. */
+    *r = (struct request){.refs = 1, .control = c, .client = client, .id = id, .peer = *peer};
+    if (client)
+        client_request_begun(client, r);
+    request_dispatch(r, method, params);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: ISC */
+/* One request of an operator: its checked parameters, and its one answer. All functions: control
+ * thread. */
+#pragma once
+
+#include "control/command.h"
+
+struct client;
+struct control;
+
+/* Who asks. */
+struct peer {
+    uint32_t uid, pid;
+    enum role role;
+    char user[64]; /* name, else the uid as text */
+};
+
+/* Counted: the answer may come long after, when the client is gone. */
+struct request {
+    unsigned refs;
+    struct control *control; /* NULL after the end of the control plane */
+    struct client *client;   /* NULL: gone, or a request of the daemon itself */
+    const struct command *command;
+    json_t *id, *params; /* params as command_check makes them */
+    struct peer peer;
+    char *masked; /* arguments for the audit */
+    bool is_answered;
+    uint64_t count; /* objects hit, for the audit */
+};
+
+/* Takes over id (NULL = a notification: no answer is sent). params as the client sent them,
+ * borrowed, may be NULL. Checks role and parameters; what is wrong is answered. Runs the command.
+ */
+void request_start(struct control *c, struct client *client, const struct peer *peer,
+                   const char *method, json_t *id, const json_t *params);
+struct request *request_ref(struct request *r);
+void request_unref(struct request *r); /* NULL is fine */
+
+/* ---- parameters: absent ones are NULL, false, other ---- */
+
+bool request_has(const struct request *r, const char *name);
+const char *request_text(const struct request *r, const char *name);
+bool request_bool(const struct request *r, const char *name);
+uint64_t request_number(const struct request *r, const char *name, uint64_t other);
+/* The values of a MANY argument: an array, or NULL. Borrowed. */
+const json_t *request_list(const struct request *r, const char *name);
+/* The compiled filter argument, NULL in *ret_filter when there is none or an empty one. On an error
+ * the request is answered and -ERR_x returned. */
+int request_filter(struct request *r, const char *name, const struct filter_field *fields,
+                   size_t n_fields, struct filter **ret_filter) NODISCARD;
+
+/* ---- answers: exactly one; each takes over what it gets and drops a reference of r ---- */
+
+void request_answer(struct request *r, json_t *result);
+/* The answer of a LIST: rows (may be NULL after lack of memory), cursor NULL = complete. */
+void request_rows(struct request *r, json_t *rows, const char *cursor);
+/* The answer of a change: how many objects, whether anything is different now, and a sentence
+ * (printf, NULL = none). */
+void request_done(struct request *r, uint64_t count, bool is_changed, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same with rows that were hit. */
+void request_hit(struct request *r, uint64_t count, bool is_changed, json_t *rows);
+/* err is ERR_x or -ERR_x; hint and fmt may be NULL (then the error's own text). */
+void request_fail(struct request *r, int err, const char *hint, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* A JSON text of bytes from outside: what is not UTF-8 becomes '?'. */
+json_t *request_json(struct str s);
+/* Sets a member to a text unless it is NULL or empty; or to a number unless it is 0. */
+void request_set_text(json_t *row, const char *name, const char *text);
+void request_set_number(json_t *row, const char *name, uint64_t v);
+/* Sets it also when it is 0. */
+void request_put_number(json_t *row, const char *name, uint64_t v);

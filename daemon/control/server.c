@@ -1,0 +1,611 @@
+/* SPDX-License-Identifier: ISC */
+/* Accepting operators, and the line protocol with each of them. */
+#include "control/server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "control/control_priv.h"
+#include "control/events.h"
+#include "control/peer.h"
+#include "control/sessions.h"
+
+#define CLIENT_LINE_MAX (64 * 1024)
+#define CLIENT_IN_MAX (CLIENT_LINE_MAX + 4096)
+#define CLIENT_OUT_MAX (4 * 1024 * 1024)
+#define CLIENT_TURN_MAX 32 /* requests answered in one turn of the loop */
+#define CLIENT_DEPTH_MAX 8 /* nesting of JSON */
+#define SERVER_PENDING_MAX 256
+#define SERVER_CHECK_MS 1000
+#define PROTOCOL_VERSION 1
+
+struct server_socket {
+    struct list link;
+    struct server *server;
+    int fd;
+    char *path;
+    struct event *event;
+    size_t n_clients;
+};
+
+struct server {
+    struct control *control;
+    struct list sockets, clients;
+    size_t n_clients, n_pending;
+    struct loop_timer check;
+};
+
+struct client {
+    struct list link;
+    struct server *server;
+    struct server_socket *socket;
+    struct peer peer;
+    int fd;
+    struct event *read, *write;
+    struct buf in, out, import;
+    size_t scanned; /* of in: no LF before */
+    struct request *running;
+    struct loop_deferred again, end;
+    int n_streams;
+    bool is_reading, is_writing, is_pumping, is_eof, is_last, is_dead;
+};
+
+static void client_pump(struct client *c);
+static void client_flush(struct client *c);
+
+/* ---- the end of a client ---- */
+
+static void on_client_end(struct loop_deferred *d)
+{
+    struct client *c = CONTAINER_OF(d, struct client, end);
+    list_del(&c->link);
+    loop_undefer(&c->again);
+    event_free(c->read);
+    event_free(c->write);
+    close(c->fd);
+    c->socket->n_clients--;
+    c->server->n_clients--;
+    buf_wipe(&c->in);
+    buf_fini(&c->out);
+    buf_wipe(&c->import);
+    free(c);
+}
+
+void client_drop(struct client *c, const char *reason)
+{
+    if (c->is_dead)
+        return;
+    c->is_dead = true;
+    LOG_EVENT(reason ? LOG_LEVEL_NOTICE : LOG_LEVEL_DEBUG, "control-closed",
+              KV_STR("operator", c->peer.user), KV_U64("pid", c->peer.pid),
+              KV_STR("reason", reason));
+    event_del(c->read);
+    event_del(c->write);
+    if (c->running)
+        c->running->client = NULL;
+    c->running = NULL;
+    events_forget(c->server->control, c);
+    sessions_forget(c->server->control, c);
+    loop_defer(c->server->control->host->loop, &c->end);
+}
+
+/* Nothing more will come and nothing is left to say. */
+static void client_drop_if_done(struct client *c)
+{
+    bool is_over = c->is_last || (c->is_eof && !c->running && c->n_streams == 0 &&
+                                  !memchr(c->in.len ? c->in.data + c->in.start : "", '\n',
+                                          c->in.len));
+    if (is_over && c->out.len == 0)
+        client_drop(c, NULL);
+}
+
+const struct peer *client_peer(const struct client *c)
+{
+    return &c->peer;
+}
+
+struct buf *client_import(struct client *c)
+{
+    return &c->import;
+}
+
+void client_add_streams(struct client *c, int n)
+{
+    c->n_streams += n;
+}
+
+/* ---- output ---- */
+
+static void client_want_write(struct client *c, bool is_wanted)
+{
+    if (c->is_writing == is_wanted)
+        return;
+    c->is_writing = is_wanted;
+    if (is_wanted)
+        event_add(c->write, NULL);
+    else
+        event_del(c->write);
+}
+
+static void client_flush(struct client *c)
+{
+    while (c->out.len > 0) {
+        struct str s = buf_str(&c->out);
+        ssize_t n = send(c->fd, s.p, s.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno != EAGAIN) {
+            client_drop(c, NULL);
+            return;
+        }
+        if (n < 0)
+            break;
+        buf_consume(&c->out, (size_t)n);
+    }
+    client_want_write(c, c->out.len > 0);
+    if (c->out.len == 0)
+        buf_fini(&c->out);
+}
+
+static int append_json(const char *data, size_t n, void *arg)
+{
+    return buf_append(arg, data, n) < 0 ? -1 : 0;
+}
+
+void client_send(struct client *c, const json_t *message)
+{
+    if (c->is_dead)
+        return;
+    if (json_dump_callback(message, append_json, &c->out, JSON_COMPACT) != 0 ||
+        buf_append_char(&c->out, '\n') < 0) {
+        client_drop(c, "out of memory");
+        return;
+    }
+    client_flush(c);
+    if (!c->is_dead && c->out.len > CLIENT_OUT_MAX)
+        client_drop(c, "reads too slowly");
+}
+
+static void client_send_method(struct client *c, const char *method, json_t *params)
+{
+    json_t *m = json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", method, "params", params);
+    if (m)
+        client_send(c, m);
+    json_decref(m);
+}
+
+static void client_send_error(struct client *c, int code, int err, const char *text)
+{
+    json_t *m = json_pack("{s:s, s:n, s:o}", "jsonrpc", "2.0", "id", "error",
+                          request_error(code, err, NULL, str_of(text)));
+    if (m)
+        client_send(c, m);
+    json_decref(m);
+}
+
+/* ---- input ---- */
+
+static void client_take(struct client *c, json_t *message)
+{
+    json_t *id = json_object_get(message, "id");
+    const char *method = json_string_value(json_object_get(message, "method"));
+    const json_t *params = json_object_get(message, "params");
+    const char *version = json_string_value(json_object_get(message, "jsonrpc"));
+    bool is_id_good = !id || json_is_string(id) || json_is_integer(id) || json_is_null(id);
+    if (!json_is_object(message) || !method || !is_id_good ||
+        (version && strcmp(version, "2.0") != 0)) {
+        client_send_error(c, -32600, -ERR_PROTOCOL,
+                          "a request is an object with jsonrpc 2.0, id, method and params");
+        return;
+    }
+    if (strcmp(method, "stream.cancel") == 0) {
+        uint64_t stream = (uint64_t)json_integer_value(json_object_get(params, "stream"));
+        bool is_found = events_cancel(c->server->control, c, stream);
+        json_t *answer =
+            id ? json_pack("{s:s, s:O, s:{s:b}}", "jsonrpc", "2.0", "id", id, "result", "changed",
+                           (int)is_found)
+               : NULL;
+        if (answer)
+            client_send(c, answer);
+        json_decref(answer);
+        return;
+    }
+    request_start(c->server->control, c, &c->peer, method, id ? json_incref(id) : NULL, params);
+}
+
+static bool line_is_blank(struct str line)
+{
+    return str_trim(line).n == 0;
+}
+
+/* Jansson is recursive: a line of brackets must not use up the stack. */
+static bool line_is_deep(struct str line)
+{
+    int depth = 0;
+    bool is_text = false;
+    for (size_t i = 0; i < line.n; i++) {
+        char ch = line.p[i];
+        if (is_text && ch == '\\')
+            i++;
+        else if (ch == '"')
+            is_text = !is_text;
+        else if (!is_text && (ch == '{' || ch == '['))
+            depth++;
+        else if (!is_text && (ch == '}' || ch == ']'))
+            depth--;
+        if (depth > CLIENT_DEPTH_MAX)
+            return true;
+    }
+    return false;
+}
+
+static void client_line(struct client *c, struct str line)
+{
+    json_error_t error;
+    if (line_is_blank(line))
+        return;
+    json_t *message =
+        line_is_deep(line) ? NULL : json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, &error);
+    if (message)
+        client_take(c, message);
+    else
+        client_send_error(c, -32700, -ERR_SYNTAX, "the line is no JSON object");
+    json_decref(message);
+}
+
+/* The next whole line of the input. False when there is none. */
+static bool client_next_line(struct client *c, struct str *ret)
+{
+    struct str s = buf_str(&c->in);
+    if (s.n == c->scanned)
+        return false;
+    const char *lf = memchr(s.p + c->scanned, '\n', s.n - c->scanned);
+    if (!lf) {
+        c->scanned = s.n;
+        return false;
+    }
+    *ret = str_n(s.p, (size_t)(lf - s.p));
+    return true;
+}
+
+static void client_want_read(struct client *c)
+{
+    bool is_wanted = !c->is_eof && !c->is_last && c->in.len < CLIENT_IN_MAX;
+    if (c->is_dead || c->is_reading == is_wanted)
+        return;
+    c->is_reading = is_wanted;
+    if (is_wanted)
+        event_add(c->read, NULL);
+    else
+        event_del(c->read);
+}
+
+static void client_too_long(struct client *c)
+{
+    client_send_error(c, -32600, -ERR_TOO_LONG, "a request may have 64 KiB at most");
+    c->is_last = true;
+    buf_wipe(&c->in);
+    c->scanned = 0;
+}
+
+/* Answers requests in order; a request that takes longer stops it until it is answered. */
+static void client_pump(struct client *c)
+{
+    struct str line;
+    if (c->is_pumping || c->is_dead)
+        return;
+    c->is_pumping = true;
+    int n = 0;
+    while (!c->is_dead && !c->is_last && !c->running && n < CLIENT_TURN_MAX &&
+           client_next_line(c, &line)) {
+        n++;
+        if (line.n > CLIENT_LINE_MAX) {
+            client_too_long(c);
+            break;
+        }
+        client_line(c, line);
+        buf_consume(&c->in, line.n + 1);
+        c->scanned = 0;
+    }
+    c->is_pumping = false;
+    if (c->is_dead)
+        return;
+    if (n == CLIENT_TURN_MAX)
+        loop_again(c->server->control->host->loop, &c->again);
+    else if (!c->running && !c->is_last && c->in.len > CLIENT_LINE_MAX)
+        client_too_long(c);
+    client_want_read(c);
+    client_drop_if_done(c);
+}
+
+static void on_client_again(struct loop_deferred *d)
+{
+    client_pump(CONTAINER_OF(d, struct client, again));
+}
+
+static void on_client_read(evutil_socket_t fd, short what, void *arg)
+{
+    struct client *c = arg;
+    (void)what;
+    if (buf_reserve(&c->in, CLIENT_IN_MAX - c->in.len) < 0) {
+        client_drop(c, "out of memory");
+        return;
+    }
+    ssize_t n = recv(fd, buf_tail(&c->in), CLIENT_IN_MAX - c->in.len, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n < 0) {
+        client_drop(c, NULL);
+        return;
+    }
+    if (n == 0)
+        c->is_eof = true;
+    else
+        buf_commit(&c->in, (size_t)n);
+    client_pump(c);
+}
+
+static void on_client_write(evutil_socket_t fd, short what, void *arg)
+{
+    struct client *c = arg;
+    (void)fd;
+    (void)what;
+    client_flush(c);
+    if (!c->is_dead)
+        client_drop_if_done(c);
+}
+
+void client_request_begun(struct client *c, struct request *r)
+{
+    c->running = r;
+}
+
+void client_request_done(struct client *c, struct request *r)
+{
+    if (c->running != r)
+        return;
+    c->running = NULL;
+    if (!c->is_pumping && !c->is_dead)
+        loop_again(c->server->control->host->loop, &c->again);
+}
+
+/* ---- the beginning of a client ---- */
+
+static void client_hello(struct client *c)
+{
+    const struct setup *setup = control_setup(c->server->control);
+    client_send_method(c, "hello",
+                       json_pack("{s:s, s:s, s:i, s:o, s:s}", "product", "mailproxy", "version",
+                                 MAILPROXY_VERSION, "protocol", PROTOCOL_VERSION, "node",
+                                 request_json(str_of(setup->config->node)), "role",
+                                 role_name(c->peer.role)));
+}
+
+static struct client *client_new(struct server_socket *socket, int fd, const struct peer *peer)
+{
+    struct client *c = calloc(1, sizeof(*c));
+    struct event_base *base = loop_base(socket->server->control->host->loop);
+    if (!c)
+        return NULL;
+    c->fd = fd;
+    c->peer = *peer;
+    c->server = socket->server;
+    c->socket = socket;
+    c->read = event_new(base, fd, EV_READ | EV_PERSIST, on_client_read, c);
+    c->write = event_new(base, fd, EV_WRITE | EV_PERSIST, on_client_write, c);
+    if (!c->read || !c->write) {
+        if (c->read)
+            event_free(c->read);
+        if (c->write)
+            event_free(c->write);
+        free(c);
+        return NULL;
+    }
+    list_init(&c->again.link);
+    c->again.fn = on_client_again;
+    list_init(&c->end.link);
+    c->end.fn = on_client_end;
+    list_add_tail(&socket->server->clients, &c->link);
+    socket->n_clients++;
+    socket->server->n_clients++;
+    return c;
+}
+
+/* Somebody whose name and role are being found out. */
+struct arrival {
+    struct work work;
+    int fd;
+    uint32_t gid;
+    struct peer peer;
+    struct config *config;
+    const struct config_control *section; /* of config; NULL = gone */
+    struct server_socket *socket;
+};
+
+static int arrival_run(struct work *w)
+{
+    struct arrival *a = CONTAINER_OF(w, struct arrival, work);
+    peer_identify(&a->peer, a->gid, a->section);
+    return 0;
+}
+
+static void arrival_fini(struct work *w)
+{
+    struct arrival *a = CONTAINER_OF(w, struct arrival, work);
+    if (a->fd >= 0)
+        close(a->fd);
+    config_unref(a->config);
+}
+
+/* One line for those who do not get in. */
+static void arrival_refuse(const struct arrival *a, int err, const char *text)
+{
+    AUTO_BUF line = BUF_INIT;
+    json_t *m = json_pack("{s:s, s:n, s:o}", "jsonrpc", "2.0", "id", "error",
+                          request_error(-32000, err, NULL, str_of(text)));
+    if (m && json_dump_callback(m, append_json, &line, JSON_COMPACT) == 0 &&
+        buf_append_char(&line, '\n') == 0)
+        (void)!send(a->fd, line.data + line.start, line.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    json_decref(m);
+    LOG_EVENT(LOG_LEVEL_WARN, "control-refused", KV_STR("operator", a->peer.user),
+              KV_U64("uid", a->peer.uid), KV_U64("pid", a->peer.pid), KV_STR("reason", text));
+}
+
+static bool arrival_has_room(const struct arrival *a)
+{
+    if (!a->section)
+        return true;
+    size_t most = a->section->max_clients;
+    size_t reserve = a->section->admin_reserve < most ? a->section->admin_reserve : most;
+    return a->socket->n_clients < (a->peer.role == ROLE_ADMIN ? most : most - reserve);
+}
+
+static void arrival_done(struct work *w)
+{
+    struct arrival *a = CONTAINER_OF(w, struct arrival, work);
+    w->control->server->n_pending--;
+    if (w->err < 0) {
+        arrival_refuse(a, w->err, "too much is going on");
+        return;
+    }
+    if (a->peer.role == ROLE_NONE) {
+        arrival_refuse(a, -ERR_PERM, "you have no role on this socket");
+        return;
+    }
+    if (!arrival_has_room(a)) {
+        arrival_refuse(a, -ERR_LIMIT, "too many clients on this socket");
+        return;
+    }
+    struct client *c = client_new(a->socket, a->fd, &a->peer);
+    if (!c)
+        return;
+    a->fd = -1;
+    LOG_EVENT(LOG_LEVEL_DEBUG, "control-opened", KV_STR("operator", a->peer.user),
+              KV_U64("uid", a->peer.uid), KV_U64("pid", a->peer.pid),
+              KV_STR("role", role_name(a->peer.role)));
+    client_hello(c);
+    client_want_read(c);
+}
+
+static const struct config_control *socket_section(const struct server_socket *s,
+                                                   const struct config *config)
+{
+    for (size_t i = 0; i < config->n_controls; i++)
+        if (strcmp(config->controls[i].path, s->path) == 0)
+            return &config->controls[i];
+    return NULL;
+}
+
+static void on_accept(evutil_socket_t listening, short what, void *arg)
+{
+    struct server_socket *s = arg;
+    struct control *control = s->server->control;
+    (void)what;
+    if (s->server->n_pending >= SERVER_PENDING_MAX)
+        return;
+    int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return;
+    struct arrival *a =
+        work_new(control, NULL, sizeof(*a), arrival_run, arrival_done, arrival_fini);
+    if (!a || peer_credentials(fd, &a->peer, &a->gid) < 0) {
+        close(fd);
+        if (a) {
+            a->fd = -1;
+            work_free(&a->work);
+        }
+        return;
+    }
+    a->fd = fd;
+    a->socket = s;
+    a->config = config_ref(control_setup(control)->config);
+    a->section = socket_section(s, a->config);
+    s->server->n_pending++;
+    work_post(&a->work, NULL);
+}
+
+/* ---- the sockets ---- */
+
+/* A client that closed only its sending side is seen to be gone by this, when nothing is sent to
+ * it. */
+static void on_check(struct loop_timer *t)
+{
+    struct server *s = CONTAINER_OF(t, struct server, check);
+    LIST_FOREACH_SAFE (it, &s->clients) {
+        struct client *c = LIST_ITEM(it, struct client, link);
+        struct pollfd p = {.fd = c->fd};
+        if (c->is_eof && !c->is_dead && poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)))
+            client_drop(c, NULL);
+    }
+    loop_timer_set(s->control->host->loop, t, SERVER_CHECK_MS);
+}
+
+int server_new(struct control *c, struct server **ret)
+{
+    struct server *s = calloc(1, sizeof(*s));
+    if (!s)
+        return -ERR_NOMEM;
+    s->control = c;
+    list_init(&s->sockets);
+    list_init(&s->clients);
+    loop_timer_init(&s->check, on_check);
+    loop_timer_set(c->host->loop, &s->check, SERVER_CHECK_MS);
+    *ret = s;
+    return 0;
+}
+
+static void socket_free(struct server_socket *s)
+{
+    list_del(&s->link);
+    if (s->event)
+        event_free(s->event);
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->path);
+    free(s);
+}
+
+int server_listen(struct server *s, int fd, const char *path)
+{
+    struct server_socket *socket = calloc(1, sizeof(*socket));
+    if (!socket)
+        return -ERR_NOMEM;
+    list_init(&socket->link);
+    socket->server = s;
+    socket->fd = -1;
+    socket->path = str_dup_c(path);
+    socket->event =
+        event_new(loop_base(s->control->host->loop), fd, EV_READ | EV_PERSIST, on_accept, socket);
+    if (!socket->path || !socket->event || event_add(socket->event, NULL) != 0) {
+        socket_free(socket);
+        return -ERR_NOMEM;
+    }
+    socket->fd = fd;
+    list_add_tail(&s->sockets, &socket->link);
+    return 0;
+}
+
+size_t server_clients(const struct server *s)
+{
+    return s->n_clients;
+}
+
+void server_free(struct server *s)
+{
+    if (!s)
+        return;
+    loop_timer_cancel(s->control->host->loop, &s->check);
+    LIST_FOREACH_SAFE (it, &s->clients) {
+        struct client *c = LIST_ITEM(it, struct client, link);
+        client_flush(c);
+        client_drop(c, NULL);
+        loop_undefer(&c->end);
+        on_client_end(&c->end);
+    }
+    LIST_FOREACH_SAFE (it, &s->sockets)
+        socket_free(LIST_ITEM(it, struct server_socket, link));
+    free(s);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/* The control sockets and their clients: lines in, lines out. All functions: control thread. */
+#pragma once
+
+#include "control/request.h"
+
+struct server;
+
+int server_new(struct control *c, struct server **ret) NODISCARD;
+/* Closes all clients and sockets. NULL is fine. */
+void server_free(struct server *s);
+/* Serves on a listening socket, which it owns unless it fails; path as in the config. */
+int server_listen(struct server *s, int fd, const char *path) NODISCARD;
+/* Connected clients that have a role. */
+size_t server_clients(const struct server *s);
+
+/* Sends a line; borrowed. A client that does not read is dropped. */
+void client_send(struct client *c, const json_t *message);
+/* Closes soon; harmless when that is already so. reason is for the log, static. */
+void client_drop(struct client *c, const char *reason);
+const struct peer *client_peer(const struct client *c);
+/* For request.c: the client waits for this request, and no longer. */
+void client_request_begun(struct client *c, struct request *r);
+void client_request_done(struct client *c, struct request *r);
+/* Somewhere to keep the parts of a long import until the last one. */
+struct buf *client_import(struct client *c);
+/* How many streams it has: with some of them it may stay after the end of its requests. */
+void client_add_streams(struct client *c, int n);

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: ISC */
+/* Questions to all workers, and their answers. */
+#include "control/sessions.h"
+
+#include "control/control_priv.h"
+#include "control/listing.h"
+
+#define COLLECT_TIMEOUT_MS 30000
+
+struct sessions {
+    struct control *control;
+    struct map by_number; /* struct ask */
+    struct list asks;
+};
+
+int sessions_new(struct control *c, struct sessions **ret)
+{
+    struct sessions *s = calloc(1, sizeof(*s));
+    if (!s)
+        return -ERR_NOMEM;
+    s->control = c;
+    list_init(&s->asks);
+    *ret = s;
+    return 0;
+}
+
+void sessions_free(struct sessions *s)
+{
+    if (!s)
+        return;
+    while (!list_is_empty(&s->asks)) {
+        struct ask *a = LIST_ITEM(s->asks.next, struct ask, link);
+        a->on_end(a);
+    }
+    map_fini(&s->by_number);
+    free(s);
+}
+
+int ask_begin(struct control *c, struct ask *a)
+{
+    a->control = c;
+    a->number = control_next_number(c);
+    list_init(&a->link);
+    int err = map_put(&c->sessions->by_number, map_key_u64(&a->number), a, NULL);
+    if (err == 0)
+        list_add_tail(&c->sessions->asks, &a->link);
+    return err;
+}
+
+struct ask *ask_find(struct control *c, uint64_t number)
+{
+    return map_get(&c->sessions->by_number, map_key_u64(&number));
+}
+
+struct ask *ask_first(struct control *c)
+{
+    struct list *first = c->sessions->asks.next;
+    return first == &c->sessions->asks ? NULL : LIST_ITEM(first, struct ask, link);
+}
+
+struct ask *ask_after(struct control *c, struct ask *a)
+{
+    return a->link.next == &c->sessions->asks ? NULL : LIST_ITEM(a->link.next, struct ask, link);
+}
+
+void ask_end(struct ask *a)
+{
+    list_del(&a->link);
+    (void)map_del(&a->control->sessions->by_number, map_key_u64(&a->number));
+}
+
+void ask_deliver_chunk(struct mail *m, void *owner)
+{
+    struct session_chunk *chunk = CONTAINER_OF(m, struct session_chunk, mail);
+    struct control *c = control_of(owner);
+    struct ask *a = ask_find(c, chunk->number);
+    if (a && a->on_chunk)
+        a->on_chunk(a, chunk);
+    else
+        session_chunk_free(chunk);
+}
+
+void ask_deliver_killed(struct mail *m, void *owner)
+{
+    struct session_killed *killed = CONTAINER_OF(m, struct session_killed, mail);
+    struct control *c = control_of(owner);
+    struct ask *a = ask_find(c, killed->number);
+    if (a && a->on_killed)
+        a->on_killed(a, killed);
+    free(killed);
+}
+
+void sessions_forget(struct control *c, struct client *client)
+{
+    LIST_FOREACH_SAFE (it, &c->sessions->asks)
+        listing_forget(LIST_ITEM(it, struct ask, link), client);
+}
+
+json_t *session_row_json(const struct session_row *row)
+{
+    json_t *v = json_object();
+    for (int f = 0; f < SESSION_FIELD_COUNT; f++) {
+        const struct filter_field *field = &session_filter_fields[f];
+        if (field->type != FILTER_TEXT && field->type != FILTER_IP)
+            request_put_number(v, field->name, row->v[f].number);
+        else if (row->v[f].text.n > 0)
+            (void)json_object_set_new(v, field->name, request_json(row->v[f].text));
+    }
+    return v;
+}
+
+/* ---- collecting from all workers at once ---- */
+
+struct collect {
+    struct ask ask;
+    struct collect_spec spec;
+    struct loop_timer timer;
+    struct loop_deferred soon;
+    size_t n_waiting; /* workers that have not finished */
+    uint64_t seen, matched;
+};
+
+static void collect_finish(struct collect *c, int err)
+{
+    struct loop *l = c->ask.control->host->loop;
+    loop_timer_cancel(l, &c->timer);
+    loop_undefer(&c->soon);
+    ask_end(&c->ask);
+    c->spec.done(c->spec.arg, err, c->seen, c->matched);
+    filter_unref(c->spec.filter);
+    free(c);
+}
+
+/* Workers that still walk are told to stop. */
+static void collect_abort(struct collect *c, int err)
+{
+    const struct control_host *h = c->ask.control->host;
+    for (size_t i = 0; i < h->n_workers; i++)
+        (void)!session_query_next(h->workers[i].mailbox, c->ask.number, true);
+    collect_finish(c, err);
+}
+
+static void on_collect_chunk(struct ask *a, struct session_chunk *chunk)
+{
+    struct collect *c = CONTAINER_OF(a, struct collect, ask);
+    const struct control_host *h = a->control->host;
+    unsigned worker = chunk->worker;
+    bool is_last = chunk->is_last;
+    if (is_last) {
+        c->seen += chunk->seen;
+        c->matched += chunk->matched;
+        c->n_waiting--;
+    }
+    bool is_going_on = c->spec.chunk(c->spec.arg, chunk);
+    if (!is_going_on)
+        collect_abort(c, 0);
+    else if (c->n_waiting == 0)
+        collect_finish(c, 0);
+    else if (!is_last && session_query_next(h->workers[worker].mailbox, a->number, false) < 0)
+        collect_abort(c, -ERR_NOMEM);
+}
+
+static void on_collect_timeout(struct loop_timer *t)
+{
+    collect_abort(CONTAINER_OF(t, struct collect, timer), -ERR_TIMEOUT);
+}
+
+static void on_collect_soon(struct loop_deferred *d)
+{
+    collect_finish(CONTAINER_OF(d, struct collect, soon), 0);
+}
+
+static void on_collect_end(struct ask *a)
+{
+    collect_finish(CONTAINER_OF(a, struct collect, ask), -ERR_SHUTDOWN);
+}
+
+static int collect_post(struct collect *c)
+{
+    const struct control_host *h = c->ask.control->host;
+    const struct session_query_spec q = {.number = c->ask.number,
+                                         .reply = loop_mailbox(h->loop),
+                                         .deliver = ask_deliver_chunk,
+                                         .filter = c->spec.filter,
+                                         .id = c->spec.id,
+                                         .is_sorted = c->spec.is_sorted,
+                                         .is_descending = c->spec.is_descending,
+                                         .sort = c->spec.sort,
+                                         .limit = c->spec.limit};
+    for (size_t i = 0; i < h->n_workers; i++) {
+        if (q.id && session_id_worker(q.id) != i)
+            continue;
+        int err = session_query_post(h->workers[i].mailbox, &q);
+        if (err < 0)
+            return err;
+        c->n_waiting++;
+    }
+    return 0;
+}
+
+int collect_start(struct control *control, const struct collect_spec *spec)
+{
+    struct collect *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ERR_NOMEM;
+    c->spec = *spec;
+    c->ask = (struct ask){.on_chunk = on_collect_chunk, .on_end = on_collect_end};
+    loop_timer_init(&c->timer, on_collect_timeout);
+    list_init(&c->soon.link);
+    c->soon.fn = on_collect_soon;
+    if (ask_begin(control, &c->ask) < 0) {
+        free(c);
+        return -ERR_NOMEM;
+    }
+    if (c->spec.filter)
+        filter_ref(c->spec.filter);
+    if (collect_post(c) < 0) {
+        /* Answers of the workers that were asked find nobody. */
+        ask_end(&c->ask);
+        filter_unref(c->spec.filter);
+        free(c);
+        return -ERR_NOMEM;
+    }
+    if (c->n_waiting == 0)
+        loop_again(control->host->loop, &c->soon);
+    else
+        loop_timer_set(control->host->loop, &c->timer, COLLECT_TIMEOUT_MS);
+    return 0;
+}

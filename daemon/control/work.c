@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: ISC */
+/* Blocking steps on job threads, one after another where they depend on each other. */
+#include "control/control_priv.h"
+
+void work_free(struct work *w)
+{
+    if (!w)
+        return;
+    if (w->fini)
+        w->fini(w);
+    request_unref(w->request);
+    free(w->error);
+    free(w);
+}
+
+/* Not delivered: the control plane is at its end or gone. */
+static void work_drop(struct job *j)
+{
+    work_free(CONTAINER_OF(j, struct work, job));
+}
+
+void *work_new(struct control *c, struct request *r, size_t size, int (*run)(struct work *w),
+               void (*done)(struct work *w), void (*fini)(struct work *w))
+{
+    struct work *w = calloc(1, size);
+    if (!w) {
+        if (r)
+            request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return NULL;
+    }
+    w->control = c;
+    w->request = r ? request_ref(r) : NULL;
+    w->run = run;
+    w->done = done;
+    w->fini = fini;
+    list_init(&w->link);
+    list_init(&w->waiting);
+    return w;
+}
+
+static void work_launch(struct work *w);
+
+static void work_finish(struct work *w)
+{
+    struct turnstile *turn = w->turn;
+    w->done(w);
+    list_del(&w->link);
+    work_free(w);
+    if (!turn)
+        return;
+    turn->is_busy = false;
+    if (list_is_empty(&turn->waiting))
+        return;
+    struct work *next = LIST_ITEM(turn->waiting.next, struct work, waiting);
+    list_del(&next->waiting);
+    turn->is_busy = true;
+    work_launch(next);
+}
+
+static void work_job_run(struct job *j)
+{
+    struct work *w = CONTAINER_OF(j, struct work, job);
+    w->err = w->run(w);
+}
+
+static void work_job_done(struct job *j, void *owner)
+{
+    (void)owner;
+    work_finish(CONTAINER_OF(j, struct work, job));
+}
+
+static void work_launch(struct work *w)
+{
+    w->job.reply = loop_mailbox(w->control->host->loop);
+    w->job.run = work_job_run;
+    w->job.done = work_job_done;
+    w->job.drop = work_drop;
+    w->err = jobs_post(w->control->jobs, &w->job);
+    if (w->err < 0)
+        work_finish(w);
+}
+
+void work_post(struct work *w, struct turnstile *turn)
+{
+    w->turn = turn;
+    list_add_tail(&w->control->works, &w->link);
+    if (turn && turn->is_busy) {
+        list_add_tail(&turn->waiting, &w->waiting);
+        return;
+    }
+    if (turn)
+        turn->is_busy = true;
+    work_launch(w);
+}
+
+bool work_fail(struct work *w)
+{
+    if (w->err == 0)
+        return false;
+    if (w->request && w->error)
+        request_fail(w->request, w->err, NULL, "%s", w->error);
+    else if (w->request)
+        request_fail(w->request, w->err, NULL, NULL);
+    return true;
+}
