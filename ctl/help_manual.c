@@ -81,14 +81,16 @@ static void help_manual_command(FILE *f, const struct command *c)
     help_put(f, c->detail);
     fprintf(f, " Role: %s.\n", commands_role_name(c->role));
     help_manual_args(f, c);
+    fputs(".IP\n.nf\n", f);
     for (size_t i = 0;; i++) {
         AUTO_FREE char *example = help_example(c, i);
         if (!example)
-            return;
-        fputs(i ? ".br\n\\fCmailproxyctl " : ".IP\n\\fCmailproxyctl ", f);
+            break;
+        fputs("\\f(CWmailproxyctl ", f);
         help_put(f, example);
         fputs("\\fR\n", f);
     }
+    fputs(".fi\n", f);
 }
 
 void help_manual(FILE *f)

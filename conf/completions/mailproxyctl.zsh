@@ -1,0 +1,21 @@
+#compdef mailproxyctl
+# zsh completion for mailproxyctl
+_mailproxyctl() {
+    local line
+    local -a plain open fields
+    for line in ${(f)"$(${words[1]} __complete "${(@Q)words[2,CURRENT]}" 2>/dev/null)"}; do
+        fields=("${(@ps:\t:)line}")
+        if [[ ${fields[1]} == *[=\>/] ]]; then
+            open+=("${fields[1]}")
+        else
+            plain+=("${fields[1]//:/\\:}:${fields[2]}")
+        fi
+    done
+    (( ${#open} )) && compadd -Q -S '' -- "${open[@]}"
+    (( ${#plain} )) && _describe -V 'mailproxyctl' plain
+}
+if [[ ${funcstack[1]} == _mailproxyctl ]]; then
+    _mailproxyctl "$@"
+else
+    compdef _mailproxyctl mailproxyctl
+fi
