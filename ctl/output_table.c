@@ -14,9 +14,9 @@
 
 /* Columns that are missed least, in the order in which they go when the terminal is narrow. */
 static const char *const expendable[] = {
-    "tls",     "password", "phase",        "in",         "reason", "out",  "failures",
-    "weight",  "host",     "result",       "count",      "effect", "idle", "proto",
-    "balance", "usable",   "health_since", "last_login", "age",
+    "tls",     "password", "phase",        "in",         "reason", "out",     "failures",
+    "weight",  "host",     "result",       "count",      "effect", "idle",    "proto",
+    "balance", "usable",   "health_since", "last_login", "age",    "session",
 };
 
 static int output_table_value(const struct output *o, size_t i, const json_t *row, struct buf *text)
@@ -93,6 +93,9 @@ static int output_table_rank(const struct output *o, size_t i)
         return INT_MAX;
     if (o->columns[i].is_wide)
         return -(int)i - 1;
+    /* What happened: the last that is given up. */
+    if (strcmp(o->columns[i].name, "text") == 0)
+        return INT_MAX - 1;
     for (size_t k = 0; k < ARRAY_LEN(expendable); k++)
         if (strcmp(o->columns[i].name, expendable[k]) == 0)
             return (int)k;

@@ -155,6 +155,34 @@ struct config_log {
     enum log_format format;
 };
 
+struct config_metrics {
+    const char *address; /* NULL = off */
+};
+
+struct config_store {
+    const char *type; /* "sqlite" | "redis" */
+    const char *path; /* file */
+};
+
+struct config_limits {
+    uint64_t sessions, sessions_per_user, sessions_per_ip, login_rate_per_minute, preauth_bytes;
+    unsigned failures_before_delay, failures_before_ban;
+    uint64_t ban_ms, failure_window_ms;
+    struct config_nets trusted;
+    uint64_t line_bytes, literal_bytes;
+};
+
+struct config_timeouts {
+    uint64_t proxy_header_ms, tls_ms, preauth_ms, command_ms, auth_ms, connect_ms, login_ms,
+        relay_idle_ms, hold_ms, failure_delay_ms, closing_ms;
+};
+
+struct config_resolver {
+    struct config_strings name_servers;
+    uint64_t timeout_ms, valid_ms;
+    bool is_on, is_ipv4_off, is_ipv6_off;
+};
+
 struct config {
     unsigned refs;    /* atomic; use config_ref/config_unref */
     const char *path; /* file it was read from */
@@ -169,34 +197,16 @@ struct config {
     unsigned max_errors;
     struct config_log *logs;
     size_t n_logs;
-    struct {
-        const char *address; /* NULL = off */
-    } metrics;
+    struct config_metrics metrics;
     struct config_control *controls;
     size_t n_controls;
-    struct {
-        const char *type; /* "sqlite" | "redis" */
-        const char *path; /* file */
-    } store;
+    struct config_store store;
     struct config_tls tls;
     struct config_auth *auths;
     size_t n_auths;
-    struct {
-        uint64_t sessions, sessions_per_user, sessions_per_ip, login_rate_per_minute, preauth_bytes;
-        unsigned failures_before_delay, failures_before_ban;
-        uint64_t ban_ms, failure_window_ms;
-        struct config_nets trusted;
-        uint64_t line_bytes, literal_bytes;
-    } limits;
-    struct {
-        uint64_t proxy_header_ms, tls_ms, preauth_ms, command_ms, auth_ms, connect_ms, login_ms,
-            relay_idle_ms, hold_ms, failure_delay_ms, closing_ms;
-    } timeouts;
-    struct {
-        struct config_strings name_servers;
-        uint64_t timeout_ms, valid_ms;
-        bool is_on, is_ipv4_off, is_ipv6_off;
-    } resolver;
+    struct config_limits limits;
+    struct config_timeouts timeouts;
+    struct config_resolver resolver;
     struct config_listener *listeners;
     size_t n_listeners;
     struct config_pool *pools;

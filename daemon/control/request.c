@@ -115,7 +115,7 @@ static void request_finish(struct request *r, const char *key, json_t *body, con
     }
     r->is_answered = true;
     if (r->control && r->command && (r->command->flags & COMMAND_CHANGES) &&
-        !request_bool(r, "dry_run"))
+        !request_bool(r, "dry_run") && !r->is_quiet)
         audit_record(r->control, r, result);
     if (r->client && r->id) {
         json_t *answer = json_pack("{s:s, s:O}", "jsonrpc", "2.0", "id", r->id);

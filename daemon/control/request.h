@@ -25,6 +25,7 @@ struct request {
     struct peer peer;
     char *masked; /* arguments for the audit */
     bool is_answered;
+    bool is_quiet;  /* nothing to audit: a part of a longer change */
     uint64_t count; /* objects hit, for the audit */
 };
 

@@ -45,7 +45,8 @@ struct client {
     struct peer peer;
     int fd;
     struct event *read, *write;
-    struct buf in, out, import;
+    struct buf in, out;
+    struct import_state import;
     size_t scanned; /* of in: no LF before */
     struct request *running;
     struct loop_deferred again, end;
@@ -70,7 +71,7 @@ static void on_client_end(struct loop_deferred *d)
     c->server->n_clients--;
     buf_wipe(&c->in);
     buf_fini(&c->out);
-    buf_wipe(&c->import);
+    buf_wipe(&c->import.text);
     free(c);
 }
 
@@ -107,7 +108,7 @@ const struct peer *client_peer(const struct client *c)
     return &c->peer;
 }
 
-struct buf *client_import(struct client *c)
+struct import_state *client_import(struct client *c)
 {
     return &c->import;
 }

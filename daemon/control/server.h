@@ -23,6 +23,10 @@ const struct peer *client_peer(const struct client *c);
 void client_request_begun(struct client *c, struct request *r);
 void client_request_done(struct client *c, struct request *r);
 /* Somewhere to keep the parts of a long import until the last one. */
-struct buf *client_import(struct client *c);
+struct import_state {
+    struct buf text;
+    uint64_t parts;
+};
+struct import_state *client_import(struct client *c);
 /* How many streams it has: with some of them it may stay after the end of its requests. */
 void client_add_streams(struct client *c, int n);

@@ -245,6 +245,16 @@ static void test_own_columns(void **state)
           "IP         LAST-SEEN\n192.0.2.1          5\n");
 }
 
+/* On a narrow terminal an event keeps its text longest. */
+static void test_text_stays(void **state)
+{
+    (void)state;
+    struct given g = {"event", "watch", NULL, OUTPUT_TABLE, 40, false, false, false, false};
+    check(&g, "[{\"time\":1767323045000,\"type\":\"login\",\"user\":\"anna\",\"text\":\"in\"}]",
+          "TIME                 TYPE   USER  TEXT\n"
+          "2026-01-02 03:04:05  login  anna  in\n");
+}
+
 static void test_stream(void **state)
 {
     (void)state;
@@ -270,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_id),
         cmocka_unit_test(test_own_columns),
         cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_text_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

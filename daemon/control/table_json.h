@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: ISC */
+/* Lists that fit in memory: filtering, sorting and cutting rows of JSON. Any thread, but
+ * table_answer. */
+#pragma once
+
+#include "control/request.h"
+
+/* Sorts rows by a column, "-NAME" descending; rows without it come first. Stable. -ERR_NOMEM. */
+int table_sort(json_t *rows, const char *sort) NODISCARD;
+/* Removes all rows but the first n. */
+void table_cut(json_t *rows, size_t n);
+/* Answers a LIST with the request's filter, sort and limit applied; takes over rows and r. Thread:
+ * control. */
+void table_answer(struct request *r, json_t *rows);

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: ISC */
+/* user import and export: whole files of users, in parts that fit a line. */
+#include "base/clock.h"
+#include "control/handlers.h"
+#include "control/server.h"
+#include "control/users.h"
+#include "store/user_file.h"
+
+#define IMPORT_MAX (256u * 1024 * 1024)
+#define IMPORT_ERRORS_SHOWN 2000 /* bytes */
+#define EXPORT_PAGE 500          /* users */
+
+struct user_import {
+    struct work work;
+    enum user_file_format format;
+    enum store_write how;
+    struct buf text;
+    size_t n, n_added, n_changed;
+};
+
+static int import_refuse(struct user_import *m, struct buf *errors, int err)
+{
+    if (errors->len > IMPORT_ERRORS_SHOWN)
+        errors->len = IMPORT_ERRORS_SHOWN;
+    struct str text = str_trim(buf_str(errors));
+    m->work.error = text.n ? str_dup(text) : NULL;
+    return err;
+}
+
+static int user_import_run(struct work *w)
+{
+    struct user_import *m = CONTAINER_OF(w, struct user_import, work);
+    struct store_user *users = NULL;
+    AUTO_BUF errors = BUF_INIT;
+    int err = user_file_parse(m->format, buf_str(&m->text), &users, &m->n, &errors);
+    if (err < 0)
+        return import_refuse(m, &errors, err);
+    err = store_user_import(w->control->host->store, users, m->n, m->how, clock_wall_ms(), NULL,
+                            NULL, &m->n_added, &m->n_changed);
+    for (size_t i = 0; i < m->n; i++)
+        store_user_fini(&users[i]);
+    free(users);
+    return err;
+}
+
+static void user_import_done(struct work *w)
+{
+    struct user_import *m = CONTAINER_OF(w, struct user_import, work);
+    const struct control_host *h = w->control->host;
+    if (work_fail(w))
+        return;
+    h->forget_user(h->arg, NULL);
+    request_done(w->request, m->n_added + m->n_changed, m->n_added + m->n_changed > 0,
+                 "%zu users: %zu added, %zu changed", m->n, m->n_added, m->n_changed);
+}
+
+static void user_import_fini(struct work *w)
+{
+    buf_wipe(&CONTAINER_OF(w, struct user_import, work)->text);
+}
+
+static bool import_mode(const char *text, enum store_write *ret)
+{
+    static const struct {
+        const char *name;
+        enum store_write how;
+    } modes[] = {{"upsert", STORE_UPSERT}, {"add", STORE_ADD}, {"replace", STORE_REPLACE}};
+    for (size_t i = 0; i < ARRAY_LEN(modes); i++)
+        if (strcmp(text ? text : "upsert", modes[i].name) == 0) {
+            *ret = modes[i].how;
+            return true;
+        }
+    return false;
+}
+
+/* The format parameter; answers when it is unknown. */
+static int import_format(struct request *r, enum user_file_format *ret)
+{
+    const char *format = request_text(r, "format");
+    int err = user_file_format_find(format ? format : "csv", ret);
+    if (err < 0)
+        request_fail(r, -ERR_BAD_PARAM, NULL, "format is one of csv, passwd, libconfig");
+    return err;
+}
+
+/* Adds a part to those before it. False: answered. */
+static bool import_collect(struct request *r)
+{
+    struct import_state *state = client_import(r->client);
+    uint64_t part = request_number(r, "part", 1);
+    const char *data = request_text(r, "data");
+    if (part == 1) {
+        buf_wipe(&state->text);
+        state->parts = 0;
+    }
+    if (part != state->parts + 1) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "part %llu does not follow part %llu",
+                     (unsigned long long)part, (unsigned long long)state->parts);
+        return false;
+    }
+    if (state->text.len + strlen(data) > IMPORT_MAX) {
+        buf_wipe(&state->text);
+        request_fail(r, -ERR_TOO_LONG, NULL, NULL);
+        return false;
+    }
+    if (buf_append_c(&state->text, data) < 0) {
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return false;
+    }
+    state->parts = part;
+    if (!request_bool(r, "more"))
+        return true;
+    r->is_quiet = true;
+    request_done(r, 0, false, "part %llu", (unsigned long long)part);
+    return false;
+}
+
+void command_user_import(struct request *r)
+{
+    enum user_file_format format;
+    enum store_write how;
+    if (import_format(r, &format) < 0)
+        return;
+    if (!import_mode(request_text(r, "mode"), &how)) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "mode is one of upsert, add, replace");
+        return;
+    }
+    if (!r->client || !import_collect(r))
+        return;
+    struct user_import *m =
+        work_new(r->control, r, sizeof(*m), user_import_run, user_import_done, user_import_fini);
+    if (!m)
+        return;
+    struct import_state *state = client_import(r->client);
+    m->format = format;
+    m->how = how;
+    m->text = state->text;
+    *state = (struct import_state){.text = BUF_INIT};
+    work_post(&m->work, &r->control->user_turn);
+}
+
+/* ---- user export ---- */
+
+struct user_export {
+    struct work work;
+    enum user_file_format format;
+    struct buf text;
+    char *last;
+    size_t n;
+    int err;
+};
+
+static bool export_one(void *arg, const struct store_user *u)
+{
+    struct user_export *x = arg;
+    free(x->last);
+    x->last = str_dup_c(u->name);
+    x->n++;
+    x->err = x->last ? user_file_user(x->format, u, &x->text) : -ERR_NOMEM;
+    return x->err == 0;
+}
+
+static int user_export_run(struct work *w)
+{
+    struct user_export *x = CONTAINER_OF(w, struct user_export, work);
+    const char *after = request_text(w->request, "cursor");
+    if (!after && user_file_begin(x->format, &x->text) < 0)
+        return -ERR_NOMEM;
+    int err = store_user_each(w->control->host->store, after, EXPORT_PAGE, export_one, x);
+    if (err == 0)
+        err = x->err;
+    if (err == 0 && x->n < EXPORT_PAGE)
+        err = user_file_end(x->format, &x->text);
+    return err;
+}
+
+static void user_export_done(struct work *w)
+{
+    struct user_export *x = CONTAINER_OF(w, struct user_export, work);
+    if (work_fail(w))
+        return;
+    json_t *rows = json_pack("[{s:o}]", "text", request_json(buf_str(&x->text)));
+    request_rows(w->request, rows, x->n == EXPORT_PAGE ? x->last : NULL);
+}
+
+static void user_export_fini(struct work *w)
+{
+    struct user_export *x = CONTAINER_OF(w, struct user_export, work);
+    buf_wipe(&x->text);
+    free(x->last);
+}
+
+void command_user_export(struct request *r)
+{
+    enum user_file_format format;
+    if (import_format(r, &format) < 0)
+        return;
+    struct user_export *x =
+        work_new(r->control, r, sizeof(*x), user_export_run, user_export_done, user_export_fini);
+    if (!x)
+        return;
+    x->format = format;
+    work_post(&x->work, NULL);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: ISC */
+/* user add, set and passwd: every property of a user, checked. */
+#include "auth/auth.h"
+#include "control/handlers.h"
+#include "control/users.h"
+
+static int edit_refuse(struct user_edit *e, char *text)
+{
+    e->work.error = text;
+    return -ERR_BAD_PARAM;
+}
+
+/* A value that is sent to mail servers: never with line ends. */
+static int edit_sent(struct user_edit *e, const char *param, char **field)
+{
+    const char *value = request_text(e->work.request, param);
+    if (!value)
+        return 0;
+    if (str_has_crlf_nul(str_of(value)))
+        return edit_refuse(e, str_printf("%s must not have line ends", param));
+    return user_edit_text(e, field, value);
+}
+
+/* ---- passwords ---- */
+
+static void edit_take_secret(char **field, char *value)
+{
+    if (*field)
+        explicit_bzero(*field, strlen(*field));
+    free(*field);
+    *field = value;
+}
+
+static void edit_forget_password(struct user_edit *e)
+{
+    struct store_user *u = &e->user;
+    e->is_changed = e->is_changed || u->password_hash || u->scram || u->plain_password;
+    edit_take_secret(&u->password_hash, NULL);
+    edit_take_secret(&u->scram, NULL);
+    edit_take_secret(&u->plain_password, NULL);
+}
+
+static int edit_password(struct user_edit *e, const char *password)
+{
+    char *hash = NULL, *scram = NULL, *plain = NULL;
+    struct str text = str_of(password);
+    if (text.n == 0 || str_has_crlf_nul(text))
+        return edit_refuse(e, str_dup_c("a password must not be empty or have line ends"));
+    int err = password_hash(text, &hash);
+    if (err == 0)
+        err = password_scram(text, &scram);
+    if (err == 0 && request_bool(e->work.request, "keep_plain") && !(plain = str_dup_c(password)))
+        err = -ERR_NOMEM;
+    if (err < 0) {
+        free(hash);
+        free(scram);
+        return err;
+    }
+    edit_take_secret(&e->user.password_hash, hash);
+    edit_take_secret(&e->user.scram, scram);
+    edit_take_secret(&e->user.plain_password, plain);
+    e->is_changed = true;
+    return 0;
+}
+
+static int edit_hash(struct user_edit *e, const char *hash)
+{
+    if (!*hash || str_has_crlf_nul(str_of(hash)) ||
+        password_verify(hash, STR("x")) == -ERR_UNSUPPORTED)
+        return edit_refuse(e, str_dup_c("password_hash is of no known scheme"));
+    if (e->user.password_hash && strcmp(e->user.password_hash, hash) == 0)
+        return 0;
+    edit_forget_password(e);
+    return user_edit_text(e, &e->user.password_hash, hash);
+}
+
+static int edit_passwords(struct user_edit *e)
+{
+    const struct request *r = e->work.request;
+    const char *password = request_text(r, "password"), *hash = request_text(r, "password_hash");
+    bool is_none = request_bool(r, "no_password");
+    if ((password != NULL) + (hash != NULL) + is_none > 1)
+        return edit_refuse(e, str_dup_c("only one of password, password_hash and no_password"));
+    if (request_bool(r, "keep_plain") && !password)
+        return edit_refuse(e, str_dup_c("keep_plain needs the password"));
+    if (password)
+        return edit_password(e, password);
+    if (hash)
+        return edit_hash(e, hash);
+    if (is_none)
+        edit_forget_password(e);
+    return 0;
+}
+
+int user_edit_passwd(struct user_edit *e)
+{
+    return edit_password(e, request_text(e->work.request, "password"));
+}
+
+/* ---- pins ---- */
+
+/* "pool/name" says both. */
+static int edit_backend(struct user_edit *e, const char *text)
+{
+    const char *slash = strchr(text, '/');
+    if (!slash)
+        return user_edit_text(e, &e->user.backend, text);
+    AUTO_FREE char *pool = str_dup(str_n(text, (size_t)(slash - text)));
+    int err = pool ? user_edit_text(e, &e->user.pool, pool) : -ERR_NOMEM;
+    return err < 0 ? err : user_edit_text(e, &e->user.backend, slash + 1);
+}
+
+static int edit_pins(struct user_edit *e)
+{
+    const struct request *r = e->work.request;
+    const char *pool = request_text(r, "pool"), *backend = request_text(r, "backend");
+    struct store_user *u = &e->user;
+    int err = 0;
+    if (pool)
+        err = user_edit_text(e, &u->pool, pool);
+    if (err == 0 && backend)
+        err = edit_backend(e, backend);
+    if (err < 0 || (!pool && !backend))
+        return err;
+    if (u->pool && !pools_find(e->pools, u->pool)) {
+        e->work.error = str_printf("there is no pool %s", u->pool);
+        return -ERR_NO_POOL;
+    }
+    if (u->backend && !pools_member(e->pools, u->pool, u->backend, NULL)) {
+        e->work.error = str_printf("there is no backend %s in %s%s", u->backend,
+                                   u->pool ? "pool " : "any pool", u->pool ? u->pool : "");
+        return -ERR_NO_BACKEND;
+    }
+    return 0;
+}
+
+/* ---- the rest ---- */
+
+static int edit_protocols(struct user_edit *e)
+{
+    const char *text = request_text(e->work.request, "protocols");
+    struct str rest = str_of(text);
+    unsigned mask = 0;
+    if (!text)
+        return 0;
+    while (rest.n > 0) {
+        struct str name = str_trim(str_cut(&rest, ','));
+        const struct proto *p = proto_find(name);
+        if (!p && name.n > 0)
+            return edit_refuse(e, str_printf("there is no protocol %.*s", STR_ARG(name)));
+        mask |= p ? 1u << p->id : 0;
+    }
+    e->is_changed = e->is_changed || e->user.protocols != mask;
+    e->user.protocols = mask;
+    return 0;
+}
+
+static int edit_max_sessions(struct user_edit *e)
+{
+    const struct request *r = e->work.request;
+    uint64_t n = request_number(r, "max_sessions", e->user.max_sessions);
+    if (n > INT32_MAX)
+        return edit_refuse(e, str_dup_c("max_sessions is too large"));
+    e->is_changed = e->is_changed || e->user.max_sessions != n;
+    e->user.max_sessions = (unsigned)n;
+    return 0;
+}
+
+static int edit_note(struct user_edit *e)
+{
+    const char *note = request_text(e->work.request, "note");
+    return note ? user_edit_text(e, &e->user.note, note) : 0;
+}
+
+int user_edit_apply(struct user_edit *e)
+{
+    int err = edit_passwords(e);
+    if (err == 0)
+        err = edit_pins(e);
+    if (err == 0)
+        err = edit_sent(e, "backend_user", &e->user.backend_user);
+    if (err == 0)
+        err = edit_sent(e, "backend_password", &e->user.backend_password);
+    if (err == 0)
+        err = edit_sent(e, "master_user", &e->user.master_user);
+    if (err == 0)
+        err = edit_protocols(e);
+    if (err == 0)
+        err = edit_max_sessions(e);
+    if (err == 0)
+        err = edit_note(e);
+    return err;
+}
+
+/* ---- commands ---- */
+
+static void on_user_changed(struct work *w)
+{
+    struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
+    const struct control_host *h = w->control->host;
+    if (w->err == -ERR_EXISTS) {
+        request_fail(w->request, w->err, NULL, "user %s exists already",
+                     request_text(w->request, "name"));
+        return;
+    }
+    if (work_fail(w))
+        return;
+    if (e->is_changed)
+        h->forget_user(h->arg, e->user.name);
+    request_done(w->request, e->is_changed, e->is_changed, NULL);
+}
+
+void command_user_add(struct request *r)
+{
+    user_edit_start(r, true, user_edit_apply, on_user_changed);
+}
+
+void command_user_set(struct request *r)
+{
+    user_edit_start(r, false, user_edit_apply, on_user_changed);
+}
+
+void command_user_passwd(struct request *r)
+{
+    user_edit_start(r, false, user_edit_passwd, on_user_changed);
+}
