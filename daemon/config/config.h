@@ -79,7 +79,8 @@ enum config_forward {
     FORWARD_ID = 1,
     FORWARD_XCLIENT = 2,
     FORWARD_PROXY_V1 = 4,
-    FORWARD_PROXY_V2 = 8
+    FORWARD_PROXY_V2 = 8,
+    FORWARD_XCLIENT_FORCED = 16 /* although the server does not announce it */
 };
 
 struct config_backend {

@@ -37,6 +37,7 @@ static const struct config_word config_words_back_tls[] = {{"off", BACK_TLS_OFF}
 static const struct config_word config_words_forwards[] = {{"off", FORWARD_OFF},
                                                           {"id", FORWARD_ID},
                                                           {"xclient", FORWARD_XCLIENT},
+                                                          {"xclient-forced", FORWARD_XCLIENT_FORCED},
                                                           {"proxy-v1", FORWARD_PROXY_V1},
                                                           {"proxy-v2", FORWARD_PROXY_V2},
                                                           {0}};

@@ -139,6 +139,7 @@ const struct proto proto_imap = {
     .default_tls_port = 993,
     .default_mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT_COMMAND,
     .has_client_name = false,
+    .has_xclient = false,
     .front_new = imap_front_new,
     .front_free = imap_front_free,
     .greet = imap_front_greet,

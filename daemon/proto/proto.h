@@ -106,7 +106,9 @@ struct proto {
     const char *alpn;      /* "imap", "pop3", "smtp", "managesieve" */
     uint16_t default_port, default_tls_port;
     unsigned default_mechanisms; /* SASL_BIT mask */
-    bool has_client_name;        /* the client's host name (PTR) matters: to be looked up before its login */
+    bool has_client_name; /* the client's host name (PTR) matters: to be looked up before its login
+                           */
+    bool has_xclient;     /* servers are told of the client by XCLIENT, else by IMAP ID */
 
     struct front *(*front_new)(const struct front_env *env);
     void (*front_free)(struct front *f);

@@ -11,6 +11,7 @@ const struct proto proto_sieve = {
     .default_tls_port = 4190, /* there is none of its own */
     .default_mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN),
     .has_client_name = false,
+    .has_xclient = true,
     .front_new = sieve_front_new,
     .front_free = sieve_front_free,
     .greet = sieve_front_greet,

@@ -118,6 +118,10 @@ static void on_auth(void *arg, struct auth_result *r)
         front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
         return;
     }
+    if (s->pre->is_user_held) { /* judged again after the hold, and admitted then */
+        connect_begin(s);
+        return;
+    }
     s->pre->is_waiting_admission =
         s->env->hooks.admit && !s->env->hooks.admit(s->env->hooks.arg, s);
     if (!s->pre->is_waiting_admission)
@@ -173,6 +177,7 @@ static void authenticate_start(struct session *s)
     struct preauth *p = s->pre;
     if (s->attempts < UINT8_MAX)
         s->attempts++;
+    p->held_until_ms = 0;
     session_enter(s, SESSION_AUTH);
     if (s->is_ended)
         return;
@@ -196,9 +201,14 @@ void authenticate_none(struct session *s)
     authenticate(s, &s->pre->front->cred);
 }
 
+void authenticate_again(struct session *s)
+{
+    session_enter(s, SESSION_AUTH);
+    if (!s->is_ended)
+        authenticate_ask(s);
+}
+
 void authenticate_done(struct session *s)
 {
-    if (s->pre->is_user_held)
-        s->pre->held_until_ms = 0;
     connect_begin(s);
 }

@@ -63,12 +63,22 @@ static void connect_hold(struct session *s)
         session_enter(s, SESSION_HELD);
         if (s->is_ended)
             return;
-        p->held_until_ms = now + s->setup->config->timeouts.hold_ms;
+        p->held_ms = now;
         p->keepalive_ms = now + HELD_KEEPALIVE_MS;
-        LOG_EVENT(LOG_LEVEL_INFO, "login-held", KV_STR("session", p->session_id),
-                  KV_STR("user", s->user));
+        if (p->held_until_ms == 0) {
+            p->held_until_ms = now + s->setup->config->timeouts.hold_ms;
+            LOG_EVENT(LOG_LEVEL_INFO, "login-held", KV_STR("session", p->session_id),
+                      KV_STR("user", s->user));
+        }
     }
     session_set_timer(s, HELD_TICK_MS);
+}
+
+/* The time of waiting is not the client's: its deadline moves on by it. */
+static void connect_unhold(struct session *s)
+{
+    if (s->state == SESSION_HELD)
+        s->pre->deadline_ms += loop_now_ms(s->env->loop) - s->pre->held_ms;
 }
 
 static void connect_keepalive(struct session *s, uint64_t now)
@@ -91,8 +101,22 @@ void connect_hold_tick(struct session *s)
     }
     if (now >= p->keepalive_ms)
         connect_keepalive(s, now);
-    if (!s->is_ended)
+    if (s->is_ended)
+        return;
+    if (p->is_user_held)
+        connect_hold(s);
+    else
         connect_try(s);
+}
+
+void connect_wake(struct session *s)
+{
+    if (!s->pre->is_user_held) {
+        connect_hold_tick(s);
+        return;
+    }
+    connect_unhold(s);
+    authenticate_again(s);
 }
 
 /* ---- login ---- */
@@ -126,8 +150,9 @@ static void connect_back_env(struct session *s, const struct pool *pool, struct 
         .master_user = p->master_user,
         .tls = c->tls,
         .is_pipelining_allowed = c->is_pipelining,
-        .forward_id = c->forward & FORWARD_ID,
-        .xclient_forced = false,
+        .forward_id = c->forward & (s->proto->has_xclient ? FORWARD_XCLIENT | FORWARD_XCLIENT_FORCED
+                                                          : FORWARD_ID),
+        .xclient_forced = s->proto->has_xclient && (c->forward & FORWARD_XCLIENT_FORCED),
         .client = s->peer,
         .session_id = p->session_id,
         .client_name = p->client_host && p->client_host[0] != '[' ? p->client_host : NULL,
@@ -314,6 +339,7 @@ static void connect_to(struct session *s, const struct pool_member *m)
     struct backend *b = m ? m->backend : s->pre->route.dynamic;
     backend_unref(s->backend);
     s->backend = backend_ref(b);
+    connect_unhold(s);
     session_enter(s, SESSION_CONNECT);
     if (s->is_ended)
         return;

@@ -501,6 +501,6 @@ void session_wake_held(struct session_env *env, const char *user)
     LIST_FOREACH_SAFE (it, &env->sessions) {
         struct session *s = LIST_ITEM(it, struct session, link);
         if (s->state == SESSION_HELD && (!user || (s->user && strcmp(s->user, user) == 0)))
-            connect_hold_tick(s);
+            connect_wake(s);
     }
 }

@@ -45,7 +45,7 @@ struct preauth {
     char *client_host; /* PTR name or "[UNAVAILABLE]" */
     struct preauth_failure failure;
     uint64_t deadline_ms; /* of everything before the relay */
-    uint64_t held_until_ms, keepalive_ms;
+    uint64_t held_ms, held_until_ms, keepalive_ms;
     unsigned failures;     /* bad commands and refused logins */
     size_t peeked;         /* bytes of the PROXY header seen so far */
     bool is_backend_judge; /* nobody but the backend has judged the credentials */
@@ -143,12 +143,16 @@ bool sasl_say_error(struct session *s);
 void authenticate(struct session *s, struct credentials *cred);
 /* SMTP without authentication. */
 void authenticate_none(struct session *s);
+/* Judges the same credentials once more: what is known of the user has changed. */
+void authenticate_again(struct session *s);
 /* After admission: on to the route. */
 void authenticate_done(struct session *s);
 
 /* connect.c */
 void connect_begin(struct session *s);
 void connect_hold_tick(struct session *s);
+/* Something changed that a held login waits for. */
+void connect_wake(struct session *s);
 
 /* relay.c */
 /* Takes over after a login; rest: what the server said beyond it. */
