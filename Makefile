@@ -163,6 +163,7 @@ e2e: all
 
 check:
 	@tests/setup/install-packages $(CHECK_PACKAGES)
+	@tests/setup/fetch-postfix $(BUILD)/postfix
 	@$(MAKE) --no-print-directory check-installed
 check-installed: all $(UNIT_TESTS) $(FUZZ_REPLAYS)
 	@$(MAKE) --no-print-directory unit fuzz-replay e2e

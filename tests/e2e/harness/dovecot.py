@@ -155,6 +155,9 @@ service stats {{
   chroot =
 }}
 service auth {{
+  unix_listener sasl {{
+    mode = 0666
+  }}
   user = {"root" if os.geteuid() == 0 else self.user}
 }}
 service auth-worker {{
