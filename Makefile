@@ -15,7 +15,7 @@ BUILD_PACKAGES = gcc libc6-dev make pkg-config libevent-dev libgnutls28-dev libc
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dovecot-pop3d \
 	dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-sieve
 CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-flask curl tmux procps git
-LINT_PACKAGES = $(BUILD_PACKAGES) python3 cppcheck clang-format
+LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags
 
 # ---- variants ----------------------------------------------------------------------------------
 
@@ -34,7 +34,7 @@ $(error SAN is "address", "thread" or nothing)
 endif
 export MAILPROXY_BUILD = $(CURDIR)/$(BUILD)
 
-VERSION = $(shell sed -n 's/^## \([0-9][0-9.]*\).*/\1/p' CHANGELOG.md | head -1)
+VERSION := $(shell sed -n 's/^## \([0-9][0-9.]*\).*/\1/p' CHANGELOG.md | head -1)
 
 OPTIMISE ?= -O2 -g
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror
@@ -180,6 +180,10 @@ lint:
 	@tests/setup/install-packages $(LINT_PACKAGES)
 	@$(MAKE) --no-print-directory all
 	@tests/lint/run $(BUILD)
+# Without banned.h, which would lend its headers to those that forgot them.
+print-flags:
+	@: $(info $(filter-out -include tests/lint/banned.h,$(CPPFLAGS)) $(CFLAGS))
+.PHONY: print-flags
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')

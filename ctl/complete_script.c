@@ -6,7 +6,7 @@
 /* bash cuts words at = : @ and more (COMP_WORDBREAKS): the line is cut at blanks here, and what
  * bash believes to be done already is taken off the candidates. */
 static const char bash_script[] =
-    "# bash completion for mailproxyctl\n"
+    "# bash completion for mailproxyctl. SPDX-License-Identifier: ISC\n"
     "_mailproxyctl() {\n"
     "    local line=${COMP_LINE:0:COMP_POINT} current candidate rest IFS=$' \\t\\n'\n"
     "    local -a words\n"
@@ -24,7 +24,7 @@ static const char bash_script[] =
     "complete -F _mailproxyctl mailproxyctl\n";
 
 static const char zsh_script[] = "#compdef mailproxyctl\n"
-                                 "# zsh completion for mailproxyctl\n"
+                                 "# zsh completion for mailproxyctl. SPDX-License-Identifier: ISC\n"
                                  "_mailproxyctl() {\n"
                                  "    local line\n"
                                  "    local -a plain open fields\n"
@@ -46,12 +46,13 @@ static const char zsh_script[] = "#compdef mailproxyctl\n"
                                  "    compdef _mailproxyctl mailproxyctl\n"
                                  "fi\n";
 
-static const char fish_script[] = "# fish completion for mailproxyctl\n"
-                                  "function __mailproxyctl_complete\n"
-                                  "    set -l words (commandline -opc) (commandline -ct)\n"
-                                  "    command $words[1] __complete $words[2..-1] 2>/dev/null\n"
-                                  "end\n"
-                                  "complete -c mailproxyctl -f -a '(__mailproxyctl_complete)'\n";
+static const char fish_script[] =
+    "# fish completion for mailproxyctl. SPDX-License-Identifier: ISC\n"
+    "function __mailproxyctl_complete\n"
+    "    set -l words (commandline -opc) (commandline -ct)\n"
+    "    command $words[1] __complete $words[2..-1] 2>/dev/null\n"
+    "end\n"
+    "complete -c mailproxyctl -f -a '(__mailproxyctl_complete)'\n";
 
 bool complete_script(FILE *f, const char *shell)
 {

@@ -1,4 +1,4 @@
-# bash completion for mailproxyctl
+# bash completion for mailproxyctl. SPDX-License-Identifier: ISC
 _mailproxyctl() {
     local line=${COMP_LINE:0:COMP_POINT} current candidate rest IFS=$' \t\n'
     local -a words

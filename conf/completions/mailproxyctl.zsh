@@ -1,5 +1,5 @@
 #compdef mailproxyctl
-# zsh completion for mailproxyctl
+# zsh completion for mailproxyctl. SPDX-License-Identifier: ISC
 _mailproxyctl() {
     local line
     local -a plain open fields
