@@ -33,8 +33,7 @@ struct backend {
     _Atomic uint8_t health, admin;                    /* enums above */
     _Atomic uint64_t health_since_ms, admin_since_ms; /* wall clock */
     _Atomic uint64_t sessions;                        /* relayed now */
-    _Atomic uint64_t logins, login_failures, connect_failures, in_bytes,
-        out_bytes; /* totals; bytes are added at session end and every minute */
+    _Atomic uint64_t logins, login_failures, connect_failures, in_bytes, out_bytes; /* totals */
     _Atomic uint64_t login_us_sum;
     _Atomic uint32_t failures_in_row;
     _Atomic uint64_t probe_after_ms; /* monotonic: while down, one login may try again after this */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* From credentials to a judged user with a destination. */
+#include "base/clock.h"
 #include "session/session_priv.h"
 
 /* Does the backend of this login want a clear secret? Only the config can say so before the answer
@@ -115,6 +116,7 @@ static void on_auth(void *arg, struct auth_result *r)
     }
     if (authenticate_take(s, r) < 0 || authenticate_route(s, r) < 0) {
         session_count(s, COUNTER_AUTH_TEMPFAILS, 1);
+        session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_BACKEND_DOWN));
         front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
         return;
     }
@@ -177,6 +179,7 @@ static void authenticate_start(struct session *s)
     struct preauth *p = s->pre;
     if (s->attempts < UINT8_MAX)
         s->attempts++;
+    p->login_us = clock_us();
     p->held_until_ms = 0;
     session_enter(s, SESSION_AUTH);
     if (s->is_ended)

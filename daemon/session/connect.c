@@ -96,6 +96,7 @@ void connect_hold_tick(struct session *s)
     struct preauth *p = s->pre;
     uint64_t now = loop_now_ms(s->env->loop);
     if (now >= p->held_until_ms) {
+        session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_HOLD_TIMEOUT));
         front_fail(s, REPLY_HOLD_TIMEOUT, NULL, NULL);
         return;
     }
@@ -262,6 +263,8 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
         session_end(s, SESSION_END_NOMEM);
         return;
     }
+    counter_observe(s->env->counters, s->proto->id, HISTOGRAM_BACKEND_LOGIN, o->total_us);
+    counter_observe(s->env->counters, s->proto->id, HISTOGRAM_LOGIN, clock_us() - p->login_us);
     conn_cork(&s->client);
     if (session_send(s, &reply) == 0)
         relay_begin(s, o->rest);

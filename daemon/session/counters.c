@@ -10,8 +10,18 @@ static const struct {
 } counter_rows[COUNTER_COUNT] = {
 #define C(id, name, type, help) [COUNTER_##id] = {name, help, type},
 #include "session/counters.def"
-#undef C
 };
+
+static const struct {
+    const char *name, *help;
+} histogram_rows[HISTOGRAM_COUNT] = {
+#define H(id, name, help) [HISTOGRAM_##id] = {name, help},
+#include "session/counters.def"
+};
+
+static const uint64_t histogram_bounds_us[HISTOGRAM_BUCKETS] = {
+    1000,   2500,   5000,    10000,   25000,   50000,    100000,
+    250000, 500000, 1000000, 2500000, 5000000, 10000000, UINT64_MAX};
 
 uint64_t counter_total(const struct counters *c, enum counter which)
 {
@@ -34,4 +44,35 @@ const char *counter_help(enum counter which)
 enum counter_type counter_type(enum counter which)
 {
     return counter_rows[which].type;
+}
+
+static void counter_bump(_Atomic uint64_t *v, uint64_t n)
+{
+    uint64_t old = atomic_load_explicit(v, memory_order_relaxed);
+    atomic_store_explicit(v, old + n, memory_order_relaxed);
+}
+
+void counter_observe(struct counters *c, enum proto_id p, enum histogram which, uint64_t us)
+{
+    struct counter_histogram *h = &c->histograms[p][which];
+    unsigned bucket = 0;
+    while (us > histogram_bounds_us[bucket])
+        bucket++;
+    counter_bump(&h->n[bucket], 1);
+    counter_bump(&h->sum_us, us);
+}
+
+uint64_t histogram_bound_us(unsigned bucket)
+{
+    return histogram_bounds_us[bucket];
+}
+
+const char *histogram_name(enum histogram which)
+{
+    return histogram_rows[which].name;
+}
+
+const char *histogram_help(enum histogram which)
+{
+    return histogram_rows[which].help;
 }

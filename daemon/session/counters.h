@@ -10,14 +10,26 @@
 enum counter {
 #define C(id, name, type, help) COUNTER_##id,
 #include "session/counters.def"
-#undef C
     COUNTER_COUNT
 };
 
 enum counter_type { COUNTER_IS_COUNTER, COUNTER_IS_GAUGE };
 
+/* Of durations. */
+enum histogram {
+#define H(id, name, help) HISTOGRAM_##id,
+#include "session/counters.def"
+    HISTOGRAM_COUNT
+};
+
+#define HISTOGRAM_BUCKETS 14 /* the last one has no bound */
+
 struct counters {
     _Atomic uint64_t v[PROTO_COUNT][COUNTER_COUNT];
+    struct counter_histogram {
+        _Atomic uint64_t n[HISTOGRAM_BUCKETS]; /* not cumulative */
+        _Atomic uint64_t sum_us;
+    } histograms[PROTO_COUNT][HISTOGRAM_COUNT];
 };
 
 /* Adds (negative: subtracts). Only the owning thread writes, so no locked instruction is needed. */
@@ -26,6 +38,13 @@ static inline void counter_add(struct counters *c, enum proto_id p, enum counter
     uint64_t old = atomic_load_explicit(&c->v[p][which], memory_order_relaxed);
     atomic_store_explicit(&c->v[p][which], old + (uint64_t)n, memory_order_relaxed);
 }
+
+/* Adds a duration. Thread: the owner. */
+void counter_observe(struct counters *c, enum proto_id p, enum histogram which, uint64_t us);
+/* Upper bound of a bucket in microseconds; UINT64_MAX for the last one. */
+uint64_t histogram_bound_us(unsigned bucket);
+const char *histogram_name(enum histogram which);
+const char *histogram_help(enum histogram which);
 
 static inline uint64_t counter_get(const struct counters *c, enum proto_id p, enum counter which)
 {

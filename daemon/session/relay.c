@@ -5,6 +5,7 @@
 
 #define RELAY_READS                                                                                \
     4 /* system calls or TLS records for one side in one turn: a busy session starves nobody */
+#define RELAY_TELL_BYTES 65536
 
 static const struct conn_ops relay_ops;
 
@@ -13,9 +14,19 @@ static struct conn *relay_peer(struct session *s, const struct conn *c)
     return c == &s->client ? &s->server : &s->client;
 }
 
+/* Told once a second and after many bytes: the total is one word for all workers. */
+static void relay_tell(struct session *s, uint64_t now_ms)
+{
+    uint64_t untold = s->client.in_bytes - s->told_in + s->client.out_bytes - s->told_out;
+    if (untold >= RELAY_TELL_BYTES || now_ms / 1000 != s->active_ms / 1000)
+        session_tell_bytes(s);
+}
+
 static void relay_touch(struct session *s)
 {
-    s->active_ms = loop_now_ms(s->env->loop);
+    uint64_t now = loop_now_ms(s->env->loop);
+    relay_tell(s, now);
+    s->active_ms = now;
     if (!s->kill)
         session_set_timer(s, s->setup->config->timeouts.relay_idle_ms);
 }

@@ -156,6 +156,8 @@ void session_count(struct session *s, enum counter which, int64_t n)
 
 void session_note(struct session *s, enum session_note note, const char *reason)
 {
+    if (note == SESSION_NOTE_FAILURE)
+        session_count(s, COUNTER_LOGIN_FAILURES, 1);
     if (s->env->hooks.note)
         s->env->hooks.note(s->env->hooks.arg, note, s, reason);
 }
@@ -257,8 +259,16 @@ static void session_uncount(struct session *s)
         return;
     session_count(s, COUNTER_RELAYING, -1);
     atomic_fetch_sub_explicit(&s->backend->sessions, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&s->backend->in_bytes, s->client.in_bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&s->backend->out_bytes, s->client.out_bytes, memory_order_relaxed);
+    session_tell_bytes(s);
+}
+
+void session_tell_bytes(struct session *s)
+{
+    uint64_t in = s->client.in_bytes - s->told_in, out = s->client.out_bytes - s->told_out;
+    s->told_in += in;
+    s->told_out += out;
+    atomic_fetch_add_explicit(&s->backend->in_bytes, in, memory_order_relaxed);
+    atomic_fetch_add_explicit(&s->backend->out_bytes, out, memory_order_relaxed);
 }
 
 void session_end(struct session *s, enum session_end end)
@@ -493,6 +503,7 @@ void session_admitted(struct session_env *env, uint64_t id, int err, const char 
         return;
     }
     session_count(s, COUNTER_LIMITED, 1);
+    session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_LIMIT));
     front_fail(s, REPLY_LIMIT, NULL, text);
 }
 

@@ -45,6 +45,7 @@ struct preauth {
     char *client_host; /* PTR name or "[UNAVAILABLE]" */
     struct preauth_failure failure;
     uint64_t deadline_ms; /* of everything before the relay */
+    uint64_t login_us;    /* monotonic: when the credentials were there */
     uint64_t held_ms, held_until_ms, keepalive_ms;
     unsigned failures;     /* bad commands and refused logins */
     size_t peeked;         /* bytes of the PROXY header seen so far */
@@ -87,6 +88,7 @@ struct session {
     uint64_t id;
     uint64_t started_wall_ms, started_ms, active_ms, relay_ms;
     struct session_rate rate;
+    uint64_t told_in, told_out; /* bytes that the backend's totals have */
     struct addr peer, server_addr;
     char client_tls[8], server_tls[8]; /* "TLSv1.3", "" = clear */
     uint8_t state, end, mech;
@@ -111,6 +113,8 @@ void session_linger(struct session *s, enum session_end end);
 int session_send(struct session *s, const struct buf *b) NODISCARD;
 void session_set_timer(struct session *s, uint64_t delay_ms);
 void session_count(struct session *s, enum counter which, int64_t n);
+/* The backend's totals learn of the bytes since the last call. Only in the relay. */
+void session_tell_bytes(struct session *s);
 void session_note(struct session *s, enum session_note note, const char *reason);
 const char *session_id_text(const struct session *s, char dst[32]);
 /* Frees s->pre, wiping it. */

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: ISC */
+/* system status, whoami, help, log_level, stop. */
+#include <unistd.h>
+
+#include "base/log.h"
+#include "control/control_priv.h"
+#include "control/handlers.h"
+#include "control/process.h"
+#include "control/server.h"
+
+/* ---- status ---- */
+
+struct system_status {
+    struct work work;
+    uint64_t users;
+};
+
+static int system_status_run(struct work *w)
+{
+    struct system_status *s = CONTAINER_OF(w, struct system_status, work);
+    return store_user_count(w->control->host->store, &s->users);
+}
+
+static uint64_t system_sum(const struct control_host *h, enum counter which)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < h->n_workers; i++)
+        sum += counter_total(h->workers[i].counters, which);
+    return sum;
+}
+
+/* A store that cannot be read is no reason to hide the rest: only the number of users is missing.
+ */
+static void system_status_done(struct work *w)
+{
+    const struct system_status *s = CONTAINER_OF(w, struct system_status, work);
+    const struct control *c = w->control;
+    const struct control_host *h = c->host;
+    const struct setup *setup = control_setup(c);
+    struct process_figures f;
+    json_t *row = json_object();
+    process_look(&f);
+    request_set_text(row, "product", "mailproxy");
+    request_set_text(row, "version", MAILPROXY_VERSION);
+    request_set_text(row, "node", setup->config->node);
+    request_put_number(row, "pid", (uint64_t)getpid());
+    request_set_text(row, "state", h->is_stopping(h->arg) ? "stopping" : "running");
+    request_put_number(row, "uptime", loop_now_ms(h->loop) - h->started_ms);
+    request_put_number(row, "restarts", h->restarts);
+    request_put_number(row, "workers", h->n_workers);
+    request_put_number(row, "sessions", system_sum(h, COUNTER_SESSIONS));
+    request_put_number(row, "relaying", system_sum(h, COUNTER_RELAYING));
+    request_set_text(row, "config", setup->config->path);
+    request_put_number(row, "generation", setup->generation);
+    if (w->err == 0)
+        request_put_number(row, "users", s->users);
+    request_set_number(row, "memory", f.resident_bytes);
+    request_put_number(row, "control_clients", server_clients(c->server));
+    request_answer(w->request, row);
+}
+
+void command_system_status(struct request *r)
+{
+    struct system_status *s =
+        work_new(r->control, r, sizeof(*s), system_status_run, system_status_done, NULL);
+    if (s)
+        work_post(&s->work, NULL);
+}
+
+/* ---- whoami ---- */
+
+void command_system_whoami(struct request *r)
+{
+    json_t *row = json_object();
+    request_set_text(row, "user", r->peer.user);
+    request_put_number(row, "uid", r->peer.uid);
+    request_put_number(row, "pid", r->peer.pid);
+    request_set_text(row, "role", role_name(r->peer.role));
+    request_answer(r, row);
+}
+
+/* ---- help ---- */
+
+/* "filter... [sort] name": needed ones plain, the others in brackets. */
+static void system_help_args(const struct command *c, struct buf *out)
+{
+    size_t n;
+    const struct command_arg *args = command_args(c, &n);
+    for (size_t i = 0; i < n; i++) {
+        bool is_needed = args[i].flags & COMMAND_NEEDED;
+        (void)!buf_printf(out, "%s%s%s%s%s", i ? " " : "", is_needed ? "" : "[", args[i].name,
+                          args[i].flags & COMMAND_MANY ? "..." : "", is_needed ? "" : "]");
+    }
+}
+
+void command_system_help(struct request *r)
+{
+    size_t n;
+    const struct command *all = command_all(&n);
+    json_t *rows = json_array();
+    for (size_t i = 0; i < n; i++) {
+        AUTO_BUF args = BUF_INIT;
+        json_t *row = json_object();
+        system_help_args(&all[i], &args);
+        request_set_text(row, "command", all[i].method);
+        request_set_text(row, "role", role_name(all[i].role));
+        request_set_text(row, "args", buf_cstr(&args));
+        request_set_text(row, "summary", all[i].summary);
+        (void)json_array_append_new(rows, row);
+    }
+    request_rows(r, rows, NULL);
+}
+
+/* ---- log_level, stop ---- */
+
+void command_system_log_level(struct request *r)
+{
+    const char *name = request_text(r, "level");
+    enum log_level level;
+    if (log_level_parse(name, &level) < 0) {
+        const char *names[LOG_LEVEL_COUNT];
+        for (int i = 0; i < LOG_LEVEL_COUNT; i++)
+            names[i] = log_level_name(i);
+        request_fail(r, -ERR_BAD_PARAM, str_nearest(name, names, ARRAY_LEN(names)),
+                     "there is no log level %s", name);
+        return;
+    }
+    log_set_level(-1, level);
+    request_done(r, 1, true, "all logs take %s now", name);
+}
+
+void command_system_stop(struct request *r)
+{
+    const struct control_host *h = r->control->host;
+    bool is_stopping = h->is_stopping(h->arg);
+    request_done(r, 1, !is_stopping, is_stopping ? "it is stopping already" : "stopping");
+    h->stop(h->arg);
+}
