@@ -350,7 +350,7 @@ static int client_open_retry(const char *path, uint64_t deadline, struct client 
     }
 }
 
-static int client_explain_open(const char *path, int err, struct client_error *ret_error)
+int client_explain_open(const char *path, int err, struct client_error *ret_error)
 {
     char *text = NULL;
     const char *hint = "is mailproxyd running? -s PATH or MAILPROXY_SOCKET names another socket";
@@ -366,14 +366,14 @@ static int client_explain_open(const char *path, int err, struct client_error *r
     return client_fail(ret_error, err, text, hint);
 }
 
-static int client_check_hello(const struct client *c, const char *path, struct client_error *e)
+int client_check_hello(const struct client *c, const char *path, struct client_error *ret_error)
 {
     const struct client_hello *h = &c->hello;
     if (strcmp(h->product, CLIENT_PRODUCT) != 0)
-        return client_fail(e, -ERR_VERSION, str_printf("%s is not a socket of mailproxyd", path),
-                           NULL);
+        return client_fail(ret_error, -ERR_VERSION,
+                           str_printf("%s is not a socket of mailproxyd", path), NULL);
     if (h->protocol != CLIENT_PROTOCOL)
-        return client_fail(e, -ERR_VERSION,
+        return client_fail(ret_error, -ERR_VERSION,
                            str_printf("the daemon %s speaks version %d of the control protocol, "
                                       "this program version %d",
                                       h->version, h->protocol, CLIENT_PROTOCOL),

@@ -74,6 +74,11 @@ int client_flush(struct client *c) NODISCARD;
 int client_receive(struct client *c, struct client_message *ret) NODISCARD;
 /* Borrowed; NULL before the greeting. */
 const struct client_hello *client_hello(const struct client *c);
+/* Sets *ret_error to words for -ERR_x of client_open; returns err. */
+int client_explain_open(const char *path, int err, struct client_error *ret_error);
+/* Whether the daemon behind a greeting is one to talk to: 0 or -ERR_VERSION with *ret_error. */
+int client_check_hello(const struct client *c, const char *path,
+                       struct client_error *ret_error) NODISCARD;
 
 /* ---- blocking, with timeouts in milliseconds (0 = for ever) ---- */
 

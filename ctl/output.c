@@ -208,6 +208,20 @@ json_t *output_pick(const struct output *o, const json_t *object)
 
 /* ---- values ---- */
 
+int output_compare(const json_t *a, const json_t *b)
+{
+    if (json_is_number(a) && json_is_number(b)) {
+        double x = json_number_value(a), y = json_number_value(b);
+        return (x > y) - (x < y);
+    }
+    if (json_is_string(a) && json_is_string(b))
+        return strcmp(json_string_value(a), json_string_value(b));
+    /* Absent values come first, and booleans false before true. */
+    return (int)(a ? json_typeof(a) + 1 : 0) == (int)(b ? json_typeof(b) + 1 : 0) ? 0
+           : (a ? json_is_true(a) + 1 : 0) < (b ? json_is_true(b) + 1 : 0)        ? -1
+                                                                                  : 1;
+}
+
 static int output_time(struct buf *out, json_int_t ms)
 {
     char text[32];

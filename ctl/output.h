@@ -61,6 +61,10 @@ extern const struct output_ops output_table_ops, output_tsv_ops, output_json_ops
 int output_init(struct output *o, const struct command *c, const char *columns, bool with_node,
                 struct problem *problem);
 void output_fini(struct output *o);
+/* The widths that rows ask for, and how they give way to o->width: cut texts, dropped columns
+ * (width 0), numbers never cut. Other ways to show a table use the same. */
+void output_table_measure(struct output *o, const json_t *rows);
+void output_table_fit(struct output *o);
 /* A chunk of rows: the first one decides the widths of a table. */
 void output_rows(struct output *o, const json_t *rows);
 /* Ends a listing (writes the header when there was no row). */
@@ -72,5 +76,7 @@ json_t *output_pick(const struct output *o, const json_t *object);
 /* Text of a member for people, or raw. out is appended to; nothing for absent members. */
 void output_human(struct buf *out, const struct output_column *col, const json_t *value);
 void output_raw(struct buf *out, const json_t *value);
+/* Orders two members, absent ones first: <0, 0, >0. */
+int output_compare(const json_t *a, const json_t *b);
 /* Numbers stand at the right. */
 bool output_is_number(enum commands_type unit);

@@ -42,7 +42,7 @@ static int output_table_guess(const struct output_column *col)
     }
 }
 
-static void output_table_measure(struct output *o, const json_t *rows)
+void output_table_measure(struct output *o, const json_t *rows)
 {
     AUTO_BUF text = BUF_INIT;
     for (size_t i = 0; i < o->n_columns; i++) {
@@ -132,7 +132,7 @@ static void output_table_shrink(struct output *o, bool to_least)
     }
 }
 
-static void output_table_fit(struct output *o)
+void output_table_fit(struct output *o)
 {
     if (o->width <= 0)
         return;

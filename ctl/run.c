@@ -174,25 +174,11 @@ struct run_sort_key {
     bool is_descending;
 };
 
-static int run_compare_values(const json_t *a, const json_t *b)
-{
-    if (json_is_number(a) && json_is_number(b)) {
-        double x = json_number_value(a), y = json_number_value(b);
-        return (x > y) - (x < y);
-    }
-    if (json_is_string(a) && json_is_string(b))
-        return strcmp(json_string_value(a), json_string_value(b));
-    /* Absent values come first, and booleans false before true. */
-    return (int)(a ? json_typeof(a) + 1 : 0) == (int)(b ? json_typeof(b) + 1 : 0) ? 0
-           : (a ? json_is_true(a) + 1 : 0) < (b ? json_is_true(b) + 1 : 0)        ? -1
-                                                                                  : 1;
-}
-
 static int run_compare_rows(const void *a, const void *b, void *arg)
 {
     const struct run_sort_key *key = arg;
-    int order = run_compare_values(json_object_get(*(json_t *const *)a, key->name),
-                                   json_object_get(*(json_t *const *)b, key->name));
+    int order = output_compare(json_object_get(*(json_t *const *)a, key->name),
+                               json_object_get(*(json_t *const *)b, key->name));
     return key->is_descending ? -order : order;
 }
 
@@ -222,12 +208,11 @@ static void run_print_collected(struct run_job *job)
 
 /* ---- what is said to people ---- */
 
-static char *run_sentence(const struct run_job *job, const json_t *result)
+char *run_sentence(const struct command *c, const json_t *params, const json_t *result)
 {
-    const struct command *c = job->args->command;
     const char *message = json_string_value(json_object_get(result, "message"));
     const json_t *count = json_object_get(result, "count");
-    bool is_dry = json_is_true(json_object_get(job->args->params, "dry_run"));
+    bool is_dry = json_is_true(json_object_get(params, "dry_run"));
     if (message)
         return str_dup_c(message);
     if (c->flags & COMMANDS_LIST)
@@ -243,7 +228,7 @@ static char *run_sentence(const struct run_job *job, const json_t *result)
 void run_say(struct run_job *job, const struct run_node *node, const json_t *result)
 {
     FILE *to = job->output.format == OUTPUT_TABLE ? job->run->out : job->run->err;
-    AUTO_FREE char *sentence = run_sentence(job, result);
+    AUTO_FREE char *sentence = run_sentence(job->args->command, job->args->params, result);
     AUTO_BUF clean = BUF_INIT;
     if (!sentence || job->args->options.quiet || job->output.format == OUTPUT_JSON ||
         job->output.format == OUTPUT_JSONL || output_text_clean(&clean, str_of(sentence)))

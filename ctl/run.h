@@ -60,5 +60,8 @@ int run_call(struct run_node *node, const struct args *a, json_t *params, json_t
 void run_rows(struct run_job *job, const struct run_node *node, const json_t *rows);
 /* True when the command's answer is one text that is printed as it is. */
 bool run_is_text(const struct command *c);
+/* The outcome of a command in words ("session kill: 3"), the daemon's own where it gave some;
+ * owned, NULL when there is nothing to say. */
+char *run_sentence(const struct command *c, const json_t *params, const json_t *result);
 /* A message, count or "already so" of an answer, for people. */
 void run_say(struct run_job *job, const struct run_node *node, const json_t *result);
