@@ -2,7 +2,11 @@
 /* The key table, expanded from keys.def, and its documentation. */
 #include "config/config_key.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/cleanup.h"
+#include "base/units.h"
 
 static const struct config_word config_words_targets[] = {
     {"stderr", LOG_TARGET_STDERR}, {"file", LOG_TARGET_FILE}, {"syslog", LOG_TARGET_SYSLOG}, {0}};
@@ -20,35 +24,32 @@ static const struct config_word config_words_client_auths[] = {
 static const struct config_word config_words_auth_types[] = {
     {"users", AUTH_TYPE_USERS}, {"http", AUTH_TYPE_HTTP}, {"backend", AUTH_TYPE_BACKEND}, {0}};
 static const struct config_word config_words_listener_tls[] = {{"off", LISTENER_TLS_OFF},
-                                                              {"starttls", LISTENER_TLS_STARTTLS},
-                                                              {"required", LISTENER_TLS_REQUIRED},
-                                                              {"implicit", LISTENER_TLS_IMPLICIT},
-                                                              {0}};
+                                                               {"starttls", LISTENER_TLS_STARTTLS},
+                                                               {"required", LISTENER_TLS_REQUIRED},
+                                                               {"implicit", LISTENER_TLS_IMPLICIT},
+                                                               {0}};
 static const struct config_word config_words_listener_auth[] = {
     {"required", false}, {"none", true}, {"optional", true}, {0}};
-static const struct config_word config_words_balances[] = {{"user", BALANCE_USER},
-                                                          {"least", BALANCE_LEAST},
-                                                          {"round-robin", BALANCE_ROUND_ROBIN},
-                                                          {0}};
-static const struct config_word config_words_back_tls[] = {{"off", BACK_TLS_OFF},
-                                                          {"starttls", BACK_TLS_STARTTLS},
-                                                          {"implicit", BACK_TLS_IMPLICIT},
-                                                          {0}};
-static const struct config_word config_words_forwards[] = {{"off", FORWARD_OFF},
-                                                          {"id", FORWARD_ID},
-                                                          {"xclient", FORWARD_XCLIENT},
-                                                          {"xclient-forced", FORWARD_XCLIENT_FORCED},
-                                                          {"proxy-v1", FORWARD_PROXY_V1},
-                                                          {"proxy-v2", FORWARD_PROXY_V2},
-                                                          {0}};
+static const struct config_word config_words_balances[] = {
+    {"user", BALANCE_USER}, {"least", BALANCE_LEAST}, {"round-robin", BALANCE_ROUND_ROBIN}, {0}};
+static const struct config_word config_words_back_tls[] = {
+    {"off", BACK_TLS_OFF}, {"starttls", BACK_TLS_STARTTLS}, {"implicit", BACK_TLS_IMPLICIT}, {0}};
+static const struct config_word config_words_forwards[] = {
+    {"off", FORWARD_OFF},
+    {"id", FORWARD_ID},
+    {"xclient", FORWARD_XCLIENT},
+    {"xclient-forced", FORWARD_XCLIENT_FORCED},
+    {"proxy-v1", FORWARD_PROXY_V1},
+    {"proxy-v2", FORWARD_PROXY_V2},
+    {0}};
 
-/* The struct of the group at hand has one name for the rows of KEY, LIST and PART. */
 #define CONFIG_LIVE_ CONFIG_LIVE
 #define CONFIG_NEW_ CONFIG_NEW_SESSIONS
 #define CONFIG_RESTART_ CONFIG_RESTART
 #define NEEDED CONFIG_KEY_NEEDED
 #define SECRET CONFIG_KEY_SECRET
 #define TYPE_TEXT CONFIG_TEXT
+#define TYPE_NAME CONFIG_NAME
 #define TYPE_PATH CONFIG_PATH
 #define TYPE_BOOL CONFIG_BOOL
 #define TYPE_NUMBER CONFIG_NUMBER
@@ -63,34 +64,51 @@ static const struct config_word config_words_forwards[] = {{"off", FORWARD_OFF},
 #define TYPE_WORD(table) CONFIG_WORD, .words = config_words_##table
 #define TYPE_WORDS(table) CONFIG_WORDS, .words = config_words_##table
 
-/* Inside of GROUP ... END the rows say `row` for the struct of their group: a function per group gives it that meaning and fills the table that is returned. */
+/* clang-format off */
+/* GROUP ... END is one function, so that `row` can mean another struct in each. */
 #define GROUP(id, struct_)                                                                         \
-    extern const struct config_group config_group_##id;                                            \
-    static const struct config_key *config_rows_##id(size_t *ret_n)                                \
+    const struct config_group *config_group_##id(void);                                            \
+    const struct config_group *config_group_##id(void)                                             \
     {                                                                                              \
         typedef struct_ row;                                                                       \
-        static const struct config_key rows[] = {
-#define KEY(name_, type_, member, fallback_, min_, max_, effect_, flags_, text_)                   \
-    {.name = #name_,                                                                               \
-     .offset = offsetof(row, member),                                                              \
-     .size = sizeof(((row *)0)->member),                                                           \
-     .fallback = fallback_,                                                                        \
-     .min = min_,                                                                                  \
-     .max = max_,                                                                                  \
-     .effect = CONFIG_##effect_##_,                                                                \
-     .flags = flags_,                                                                              \
-     .text = text_,                                                                                \
-     .type = TYPE_##type_},
+        static const struct config_key keys[] = {
+#define MEMBER(name_, member_)                                                                     \
+    .name = #name_, .offset = offsetof(row, member_), .size = sizeof(((row *)NULL)->member_)
+#define KEY(name_, type_, member_, fallback_, min_, max_, effect_, flags_, text_)                  \
+            {MEMBER(name_, member_),                                                               \
+             .fallback = fallback_,                                                                \
+             .min = min_,                                                                          \
+             .max = max_,                                                                          \
+             .effect = CONFIG_##effect_##_,                                                        \
+             .flags = flags_,                                                                      \
+             .text = text_,                                                                        \
+             .type = TYPE_##type_},
+#define PART(name_, id_, member_, text_)                                                           \
+            {MEMBER(name_, member_), .type = CONFIG_PART, .text = text_, .group = config_group_##id_},
+#define LIST(name_, id_, member_, count_, text_)                                                   \
+            {MEMBER(name_, member_),                                                               \
+             .type = CONFIG_LIST,                                                                  \
+             .count_offset = offsetof(row, count_),                                                \
+             .text = text_,                                                                        \
+             .group = config_group_##id_},
+#define END                                                                                        \
+        };                                                                                         \
+        static const struct config_group group = {keys, ARRAY_LEN(keys), sizeof(row)};             \
+        return &group;                                                                             \
+    }
+#include "config/keys.def"
+/* clang-format on */
+
 static const char *const config_effects[] = {
     [CONFIG_LIVE] = "live", [CONFIG_NEW_SESSIONS] = "new sessions", [CONFIG_RESTART] = "restart"};
 
-static const char *const config_types[] = {
-    [CONFIG_TEXT] = "text",         [CONFIG_PATH] = "path",   [CONFIG_BOOL] = "boolean",
-    [CONFIG_NUMBER] = "number",     [CONFIG_DURATION] = "duration", [CONFIG_SIZE] = "size",
-    [CONFIG_MODE] = "file mode",    [CONFIG_TEXTS] = "texts", [CONFIG_NETS] = "networks",
-    [CONFIG_PROTO] = "protocol",    [CONFIG_MECHS] = "mechanisms", [CONFIG_PORTS] = "ports",
-    [CONFIG_WORD] = "word",         [CONFIG_WORDS] = "words", [CONFIG_PART] = "group",
-    [CONFIG_LIST] = "list of groups",
+static const char *const config_types[CONFIG_TYPE_COUNT] = {
+    [CONFIG_TEXT] = "text",     [CONFIG_NAME] = "name",           [CONFIG_PATH] = "path",
+    [CONFIG_BOOL] = "boolean",  [CONFIG_NUMBER] = "number",       [CONFIG_DURATION] = "duration",
+    [CONFIG_SIZE] = "size",     [CONFIG_MODE] = "file mode",      [CONFIG_TEXTS] = "texts",
+    [CONFIG_NETS] = "networks", [CONFIG_PROTO] = "protocol",      [CONFIG_MECHS] = "mechanisms",
+    [CONFIG_PORTS] = "ports",   [CONFIG_WORD] = "word",           [CONFIG_WORDS] = "words",
+    [CONFIG_PART] = "group",    [CONFIG_LIST] = "list of groups",
 };
 
 const struct config_key *config_key_find(const struct config_group *g, const char *name)
@@ -108,4 +126,85 @@ const char *config_key_nearest(const struct config_group *g, const char *name)
     for (; n < g->n_keys && n < ARRAY_LEN(names); n++)
         names[n] = g->keys[n].name;
     return str_nearest(name, names, n);
+}
+
+/* Longest duration that is taken: sums with clock values stay far from overflow. */
+#define KEY_DURATION_MAX (UINT64_C(36500) * 86400000)
+
+uint64_t config_key_max(const struct config_key *k)
+{
+    uint64_t fits = k->size >= sizeof(uint64_t) ? INT64_MAX - 1
+                    : k->size == sizeof(int)    ? INT32_MAX
+                                                : (UINT64_C(1) << 8 * k->size) - 1;
+    if (k->type == CONFIG_DURATION && fits > KEY_DURATION_MAX)
+        fits = KEY_DURATION_MAX;
+    return k->max && k->max < fits ? k->max : fits;
+}
+
+void config_key_format(const struct config_key *k, uint64_t v, char dst[32])
+{
+    if (k->type == CONFIG_DURATION)
+        units_format_duration(dst, v);
+    else if (k->type == CONFIG_SIZE)
+        units_format_size(dst, v);
+    else
+        snprintf(dst, 32, k->type == CONFIG_MODE ? "%04" PRIo64 : "%" PRIu64, v);
+}
+
+/* ---- documentation ---- */
+
+static const char *key_unit(const struct config_key *k)
+{
+    static const char *const units[CONFIG_TYPE_COUNT] = {
+        [CONFIG_DURATION] = "ms s m h d", [CONFIG_SIZE] = "bytes, k m g", [CONFIG_MODE] = "octal"};
+    return units[k->type];
+}
+
+/* "1 to 254", "at least 100ms"; empty when any value fits. */
+static void key_range(const struct config_key *k, char dst[96])
+{
+    char least[32], most[32];
+    config_key_format(k, k->min, least);
+    config_key_format(k, k->max, most);
+    dst[0] = '\0';
+    if (k->max)
+        snprintf(dst, 96, "%s to %s", least, most);
+    else if (k->min)
+        snprintf(dst, 96, "at least %s", least);
+}
+
+struct key_visit {
+    void (*fn)(void *arg, const struct config_key_doc *doc);
+    void *arg;
+};
+
+static void key_visit_group(const struct key_visit *v, const struct config_group *g,
+                            const char *path)
+{
+    for (size_t i = 0; i < g->n_keys; i++) {
+        const struct config_key *k = &g->keys[i];
+        char at[256], range[96];
+        snprintf(at, sizeof(at), "%s%s%s", path, k->name, k->type == CONFIG_LIST ? "[]" : "");
+        key_range(k, range);
+        const struct config_key_doc doc = {
+            .path = at,
+            .type = config_types[k->type],
+            .unit = key_unit(k),
+            .default_text = k->flags & CONFIG_KEY_NEEDED ? "none: it must be given" : k->fallback,
+            .range = *range ? range : NULL,
+            .effect = config_effects[k->effect],
+            .text = k->text,
+        };
+        v->fn(v->arg, &doc);
+        if (!k->group)
+            continue;
+        snprintf(at + strlen(at), sizeof(at) - strlen(at), ".");
+        key_visit_group(v, k->group(), at);
+    }
+}
+
+void config_each_key(void (*fn)(void *arg, const struct config_key_doc *doc), void *arg)
+{
+    const struct key_visit v = {fn, arg};
+    key_visit_group(&v, config_group_top(), "");
 }

@@ -6,6 +6,7 @@
 
 enum config_type {
     CONFIG_TEXT,
+    CONFIG_NAME, /* a text that commands and filters can name */
     CONFIG_PATH,
     CONFIG_BOOL,
     CONFIG_NUMBER,
@@ -21,6 +22,7 @@ enum config_type {
     CONFIG_WORDS, /* several of them, ORed */
     CONFIG_PART,  /* a group within */
     CONFIG_LIST,  /* a list of groups */
+    CONFIG_TYPE_COUNT
 };
 
 /* A word of the file and its value; tables end with a NULL word. */
@@ -39,12 +41,12 @@ struct config_key {
     size_t offset, size;  /* of the member */
     size_t count_offset;  /* CONFIG_LIST */
     const char *fallback; /* as in the file, NULL = none */
-    uint64_t min, max;
+    uint64_t min, max;    /* max 0 = what the member holds */
     enum config_effect effect;
     unsigned flags;
     const char *text;
     const struct config_word *words;
-    const struct config_group *group; /* PART and LIST */
+    const struct config_group *(*group)(void); /* PART and LIST */
 };
 
 struct config_group {
@@ -53,42 +55,26 @@ struct config_group {
     size_t size; /* of the struct */
 };
 
-extern const struct config_group config_group_top, config_group_tls;
+/* The whole file; the `tls` group, which listeners inherit. */
+const struct config_group *config_group_top(void);
+const struct config_group *config_group_tls(void);
 /* NULL when the group has no such key. */
 const struct config_key *config_key_find(const struct config_group *g, const char *name);
 /* Nearest key, NULL when none is near. */
 const char *config_key_nearest(const struct config_group *g, const char *name);
+/* Upper bound of a NUMBER, DURATION, SIZE or MODE: its own or what its member holds. */
+uint64_t config_key_max(const struct config_key *k);
+/* Prints a number in the key's unit, as the file would have it. */
+void config_key_format(const struct config_key *k, uint64_t v, char dst[32]);
 
-/* Memory of one config: everything in it goes at once. */
-struct config_memory;
-void *config_alloc(struct config_memory *m, size_t n); /* zeroed; NULL without memory */
-char *config_alloc_text(struct config_memory *m, struct str s);
-struct config_memory *config_memory_of(struct config *c);
-/* An empty config with one reference. */
-struct config *config_new(void);
-
-/* A value of the file, independent of the library that read it. */
-struct config_value {
-    enum config_value_kind { VALUE_BOOL, VALUE_INT, VALUE_TEXT, VALUE_ITEMS, VALUE_FIELDS, VALUE_OTHER } kind;
-    int64_t number;
-    const char *text;
-    const struct config_value *items; /* ITEMS: texts; FIELDS: named numbers */
-    size_t n_items;
-    const char *name;                 /* within FIELDS */
-};
-
-/* Puts a value where the key's member is. folder: relative paths begin there. 0; -ERR_CONFIG with a sentence in error; -ERR_NOMEM. */
-int config_value_set(const struct config_key *k, void *base, const struct config_value *v,
-                     struct config_memory *m, const char *folder, struct buf *error) NODISCARD;
-/* The key's default, where it has one. */
-int config_value_default(const struct config_key *k, void *base, struct config_memory *m) NODISCARD;
-/* The value as it would stand in a file; nothing is appended for what is not set. */
-int config_value_print(const struct config_key *k, const void *base, struct buf *out) NODISCARD;
-/* Is it what the default says? */
-bool config_value_is_default(const struct config_key *k, const void *base);
-/* Appends a text in quotes, escaped for the file. */
-int config_print_text(struct buf *out, const char *text) NODISCARD;
-
+static inline void *config_member(const struct config_key *k, void *base)
+{
+    return (char *)base + k->offset;
+}
+static inline const void *config_member_const(const struct config_key *k, const void *base)
+{
+    return (const char *)base + k->offset;
+}
 /* Elements of a LIST. */
 static inline size_t config_list_count(const struct config_key *k, const void *base)
 {
@@ -96,18 +82,93 @@ static inline size_t config_list_count(const struct config_key *k, const void *b
 }
 static inline const void *config_list_item(const struct config_key *k, const void *base, size_t i)
 {
-    const char *first = *(char *const *)((const char *)base + k->offset);
-    return first + i * k->group->size;
+    return *(const char *const *)config_member_const(k, base) + i * k->group()->size;
 }
+
+/* Memory of one config: everything in it goes at once. */
+struct config_memory;
+void *config_alloc(struct config_memory *m, size_t n); /* zeroed; NULL without memory */
+char *config_alloc_text(struct config_memory *m, struct str s);
+struct config_memory *config_memory_of(struct config *c);
+/* An empty config with one reference; NULL without memory. */
+struct config *config_new(void);
+
+/* A value of the file, independent of the library that read it. */
+struct config_value {
+    enum config_value_kind {
+        VALUE_BOOL,
+        VALUE_INT,
+        VALUE_TEXT,
+        VALUE_ITEMS,  /* texts */
+        VALUE_FIELDS, /* named numbers */
+        VALUE_OTHER
+    } kind;
+    int64_t number;
+    const char *text;
+    const struct config_value *items;
+    size_t n_items;
+    const char *name; /* within FIELDS */
+};
+
+/* Where values come from and where they go. */
+struct config_reading {
+    struct config_memory *memory;
+    const char *folder; /* relative paths begin there */
+    struct buf *error;  /* takes the sentence of -ERR_CONFIG */
+};
+
+/* Puts a value where the key's member is. 0; -ERR_CONFIG with a sentence; -ERR_NOMEM. */
+int config_value_set(const struct config_key *k, void *base, const struct config_value *v,
+                     const struct config_reading *r) NODISCARD;
+/* The key's default, where it has one. */
+int config_value_default(const struct config_key *k, void *base,
+                         const struct config_reading *r) NODISCARD;
+/* The defaults of all keys of a group and of the groups within. */
+int config_group_default(const struct config_group *g, void *base,
+                         const struct config_reading *r) NODISCARD;
+
+/* The value as it would stand in a file; nothing is appended for what is not set. */
+int config_value_print(const struct config_key *k, const void *base, struct buf *out) NODISCARD;
+/* Appends a text in quotes, escaped for the file. */
+int config_print_text(struct buf *out, const char *text) NODISCARD;
+
+/* The text of a file with everything that it includes in place, and where each line came from. */
+struct config_source {
+    struct buf text;
+    struct config_segment { /* lines from `first` on stand in `file` from `line` on */
+        unsigned first;     /* 1.. */
+        const char *file;
+        unsigned line;
+    } * segments;
+    size_t n_segments;
+    char **files; /* [0] = the one that was asked for */
+    size_t n_files;
+    char *folder; /* of that file: relative paths begin there */
+};
+/* Reads a file and its @include lines; what cannot be read or would harm the parser is a problem.
+ * 0; -ERR_CONFIG with problems; -ERR_NOMEM. */
+int config_source_read(const char *path, struct config_source *ret,
+                       struct config_problems *problems) NODISCARD;
+void config_source_fini(struct config_source *s);
+/* File (of s) and line there of a line of the text. */
+void config_source_place(const struct config_source *s, unsigned line, const char **ret_file,
+                         unsigned *ret_line);
 
 /* Adds a problem; the text is formatted. Without memory the problem is lost, the failure is not. */
 void config_problem_add(struct config_problems *p, const char *file, unsigned line, const char *key,
-                        bool is_warning, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+                        bool is_warning, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
 
-/* Where the parts of a config stand in its file, for checks that come later. */
+/* Where the keys of a file stand. */
 struct config_places;
+/* Is the key ("listeners[0].tls") in the file? NULL places: no. */
+bool config_place_has(const struct config_places *p, const char *key);
+/* Line (0 = unknown) and file of a key; of the nearest part around it when it is not in the file.
+ */
 unsigned config_place_line(const struct config_places *p, const char *key, const char **ret_file);
-/* Fills in what depends on other keys or on the machine (config_check.c). */
-int config_complete(struct config *c) NODISCARD;
-/* References between parts, and the files that are named. */
-void config_check(const struct config *c, const struct config_places *places, struct config_problems *p);
+
+/* Fills in what depends on other keys or on the machine. places may be NULL. */
+int config_complete(struct config *c, const struct config_places *places) NODISCARD;
+/* References between parts, and the files that are named. Bears what a broken file left NULL. */
+void config_check(const struct config *c, const struct config_places *places,
+                  struct config_problems *problems);

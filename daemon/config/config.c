@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: ISC */
+/* The life of a config, and the list of problems of a file. */
+#include "config/config.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/list.h"
+#include "config/config_key.h"
+
+struct config_block {
+    struct config_block *next;
+    max_align_t data[];
+};
+
+struct config_memory {
+    struct config_block *blocks;
+    struct config config;
+};
+
+void *config_alloc(struct config_memory *m, size_t n)
+{
+    struct config_block *b = calloc(1, sizeof(*b) + n);
+    if (!b)
+        return NULL;
+    b->next = m->blocks;
+    m->blocks = b;
+    return b->data;
+}
+
+char *config_alloc_text(struct config_memory *m, struct str s)
+{
+    char *copy = config_alloc(m, s.n + 1);
+    if (copy && s.n)
+        memcpy(copy, s.p, s.n);
+    return copy;
+}
+
+struct config_memory *config_memory_of(struct config *c)
+{
+    return CONTAINER_OF(c, struct config_memory, config);
+}
+
+struct config *config_new(void)
+{
+    struct config_memory *m = calloc(1, sizeof(*m));
+    if (!m)
+        return NULL;
+    m->config.refs = 1;
+    return &m->config;
+}
+
+struct config *config_ref(struct config *c)
+{
+    __atomic_fetch_add(&c->refs, 1, __ATOMIC_RELAXED);
+    return c;
+}
+
+void config_unref(struct config *c)
+{
+    if (!c || __atomic_fetch_sub(&c->refs, 1, __ATOMIC_ACQ_REL) != 1)
+        return;
+    struct config_memory *m = config_memory_of(c);
+    for (struct config_block *b = m->blocks; b;) {
+        struct config_block *next = b->next;
+        free(b);
+        b = next;
+    }
+    free(m);
+}
+
+const struct config_pool *config_pool_find(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_pools; i++)
+        if (strcmp(c->pools[i].name, name) == 0)
+            return &c->pools[i];
+    return NULL;
+}
+
+const struct config_listener *config_listener_find(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_listeners; i++)
+        if (strcmp(c->listeners[i].name, name) == 0)
+            return &c->listeners[i];
+    return NULL;
+}
+
+void config_problem_add(struct config_problems *p, const char *file, unsigned line, const char *key,
+                        bool is_warning, const char *fmt, ...)
+{
+    struct config_problem *v = realloc(p->v, (p->n + 1) * sizeof(*v));
+    if (!v)
+        return;
+    p->v = v;
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    v[p->n] = (struct config_problem){.file = str_dup_c(file),
+                                      .line = line,
+                                      .key = str_dup_c(key),
+                                      .text = str_dup_c(text),
+                                      .is_warning = is_warning};
+    p->n++;
+}
+
+void config_problems_fini(struct config_problems *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        free(p->v[i].file);
+        free(p->v[i].key);
+        free(p->v[i].text);
+    }
+    free(p->v);
+    *p = (struct config_problems){0};
+}
+
+int config_problems_format(const struct config_problems *p, struct buf *out)
+{
+    int err = 0;
+    for (size_t i = 0; i < p->n && err == 0; i++) {
+        const struct config_problem *q = &p->v[i];
+        if (q->file)
+            err = q->line ? buf_printf(out, "%s:%u: ", q->file, q->line)
+                          : buf_printf(out, "%s: ", q->file);
+        if (err == 0 && q->is_warning)
+            err = buf_append_c(out, "warning: ");
+        if (err == 0 && q->key && *q->key)
+            err = buf_printf(out, "%s: ", q->key);
+        if (err == 0)
+            err = buf_printf(out, "%s\n", q->text ? q->text : err_text(ERR_NOMEM));
+    }
+    return err;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: ISC */
+/* Values that nobody wrote and that no constant can give: they follow from other keys or from the
+ * machine. */
+#include <sched.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "config/config_key.h"
+
+enum { COMPLETE_WORKERS_MAX = 254, COMPLETE_USERS_CACHE_MS = 60000 };
+
+static int complete_text(struct config *c, const char **member, struct str text)
+{
+    *member = config_alloc_text(config_memory_of(c), text);
+    return *member ? 0 : -ERR_NOMEM;
+}
+
+static int complete_file(struct config *c, const char **member, const char *folder,
+                         const char *name)
+{
+    AUTO_FREE char *path = str_printf("%s/%s", folder, name);
+    return path ? complete_text(c, member, str_of(path)) : -ERR_NOMEM;
+}
+
+static int complete_names(struct config *c)
+{
+    char host[256] = "";
+    if (gethostname(host, sizeof(host) - 1) < 0 || !*host)
+        snprintf(host, sizeof(host), "localhost");
+    int err = c->server_name ? 0 : complete_text(c, &c->server_name, str_of(host));
+    struct str rest = str_of(c->server_name);
+    return err < 0 || c->node ? err : complete_text(c, &c->node, str_cut(&rest, '.'));
+}
+
+/* CPUs that we may run on, which a container's limit makes fewer than the machine has. */
+static unsigned complete_cpus(void)
+{
+    cpu_set_t set;
+    long n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
+                                                          : sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > COMPLETE_WORKERS_MAX ? COMPLETE_WORKERS_MAX : (unsigned)n;
+}
+
+/* One element with its defaults for a top-level list that nobody wrote. */
+static int complete_list(struct config *c, const char *name)
+{
+    const struct config_key *k = config_key_find(config_group_top(), name);
+    const struct config_reading r = {.memory = config_memory_of(c)};
+    void *element = config_alloc(r.memory, k->group()->size);
+    if (!element)
+        return -ERR_NOMEM;
+    *(void **)config_member(k, c) = element;
+    *(size_t *)((char *)c + k->count_offset) = 1;
+    return config_group_default(k->group(), element, &r);
+}
+
+static int complete_lists(struct config *c, const struct config_places *places)
+{
+    int err = 0;
+    if (!config_place_has(places, "log"))
+        err = complete_list(c, "log");
+    if (err == 0 && !config_place_has(places, "control")) {
+        err = complete_list(c, "control");
+        if (err == 0)
+            err = complete_file(c, &c->controls[0].path, c->run_dir, "control.sock");
+    }
+    return err;
+}
+
+static int complete_auths(struct config *c, const struct config_places *places)
+{
+    for (size_t i = 0; i < c->n_auths; i++) {
+        AUTO_FREE char *key = str_printf("auth[%zu].cache", i);
+        if (!key)
+            return -ERR_NOMEM;
+        if (c->auths[i].type == AUTH_TYPE_USERS && !config_place_has(places, key))
+            c->auths[i].cache_ms = COMPLETE_USERS_CACHE_MS;
+    }
+    return 0;
+}
+
+int config_complete(struct config *c, const struct config_places *places)
+{
+    int err = complete_names(c);
+    if (err == 0)
+        err = complete_lists(c, places);
+    if (err == 0)
+        err = complete_auths(c, places);
+    if (err == 0 && !c->store.path)
+        err = complete_file(c, &c->store.path, c->state_dir, "mailproxy.db");
+    if (c->workers == 0)
+        c->workers = complete_cpus();
+    for (size_t i = 0; i < c->n_listeners; i++) {
+        struct config_listener *l = &c->listeners[i];
+        if (l->mechanisms == 0 && l->proto)
+            l->mechanisms = l->proto->default_mechanisms;
+    }
+    return err;
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: ISC */
+/* Reading a file: the only place that knows libconfig. Follows the key table and collects what is
+ * wrong. */
+#include <libconfig.h>
+
+#include "base/cleanup.h"
+#include "base/map.h"
+#include "config/config_key.h"
+
+struct config_place {
+    const char *file;
+    unsigned line;
+};
+
+struct config_places {
+    const char *file; /* for what stands nowhere */
+    struct map by_key;
+};
+
+struct read {
+    struct config *config;
+    struct config_source source;
+    struct config_places places;
+    struct config_problems *problems;
+    struct config_reading reading;
+    struct buf error;
+};
+
+/* ---- places ---- */
+
+static int places_add(struct read *r, const char *key, const config_setting_t *s)
+{
+    AUTO_FREE struct config_place *place = calloc(1, sizeof(*place));
+    if (!place)
+        return -ERR_NOMEM;
+    config_source_place(&r->source, config_setting_source_line(s), &place->file, &place->line);
+    int err = map_put(&r->places.by_key, str_of(key), place, NULL);
+    if (err == 0)
+        place = NULL;
+    return err;
+}
+
+static void places_fini(struct config_places *p)
+{
+    size_t pos = 0;
+    struct str key;
+    void *place;
+    while (map_next(&p->by_key, &pos, &key, &place))
+        free(place);
+    map_fini(&p->by_key);
+}
+
+bool config_place_has(const struct config_places *p, const char *key)
+{
+    return p && map_get(&p->by_key, str_of(key));
+}
+
+unsigned config_place_line(const struct config_places *p, const char *key, const char **ret_file)
+{
+    struct str part = str_of(key);
+    for (; part.n > 0; part.n--) {
+        bool is_part = part.n == strlen(key) || key[part.n] == '.' || key[part.n] == '[';
+        const struct config_place *place = is_part ? map_get(&p->by_key, part) : NULL;
+        if (place) {
+            *ret_file = place->file;
+            return place->line;
+        }
+    }
+    *ret_file = p->file;
+    return 0;
+}
+
+/* A problem at a key of the file. */
+static void read_bad(struct read *r, const char *key, const char *text)
+{
+    const char *file;
+    unsigned line = config_place_line(&r->places, key, &file);
+    config_problem_add(r->problems, file, line, key, false, "%s", text);
+}
+
+/* ---- values ---- */
+
+static struct config_value read_scalar(const config_setting_t *s)
+{
+    struct config_value v = {.kind = VALUE_OTHER, .name = config_setting_name(s)};
+    switch (config_setting_type(s)) {
+    case CONFIG_TYPE_BOOL:
+        v.kind = VALUE_BOOL;
+        v.number = config_setting_get_bool(s);
+        break;
+    case CONFIG_TYPE_INT:
+        v.kind = VALUE_INT;
+        v.number = config_setting_get_int(s);
+        break;
+    case CONFIG_TYPE_INT64:
+        v.kind = VALUE_INT;
+        v.number = config_setting_get_int64(s);
+        break;
+    case CONFIG_TYPE_STRING:
+        v.kind = VALUE_TEXT;
+        v.text = config_setting_get_string(s);
+        break;
+    default:
+        break;
+    }
+    return v;
+}
+
+/* *ret_items: owned array that the value borrows. */
+static int read_value(config_setting_t *s, struct config_value *ret,
+                      struct config_value **ret_items)
+{
+    *ret = read_scalar(s);
+    if (!config_setting_is_aggregate(s))
+        return 0;
+    size_t n = (size_t)config_setting_length(s);
+    struct config_value *items = calloc(n + 1, sizeof(*items));
+    if (!items)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        items[i] = read_scalar(config_setting_get_elem(s, (unsigned)i));
+    ret->kind = config_setting_is_group(s) ? VALUE_FIELDS : VALUE_ITEMS;
+    ret->items = items;
+    ret->n_items = n;
+    *ret_items = items;
+    return 0;
+}
+
+/* A wrong value is reported, and the default takes its place for the checks that follow. */
+static int read_key(struct read *r, const struct config_key *k, void *base, config_setting_t *s,
+                    const char *path)
+{
+    AUTO_FREE struct config_value *items = NULL;
+    struct config_value v;
+    int err = read_value(s, &v, &items);
+    if (err < 0)
+        return err;
+    err = config_value_set(k, base, &v, &r->reading);
+    if (err != -ERR_CONFIG)
+        return err;
+    const char *text = buf_cstr(&r->error);
+    if (!text)
+        return -ERR_NOMEM;
+    read_bad(r, path, text);
+    buf_clear(&r->error);
+    return config_value_default(k, base, &r->reading);
+}
+
+/* ---- groups ---- */
+
+static int read_group(struct read *r, const struct config_group *g, void *base, config_setting_t *s,
+                      const char *path);
+
+/* The tls_options of a listener begin as the `tls` of the whole file, which the table has before.
+ */
+static int read_defaults(struct read *r, const struct config_group *g, void *base)
+{
+    int err = config_group_default(g, base, &r->reading);
+    for (size_t i = 0; i < g->n_keys && err == 0; i++) {
+        void *at = config_member(&g->keys[i], base);
+        if (g->keys[i].group == config_group_tls && at != &r->config->tls)
+            memcpy(at, &r->config->tls, sizeof(r->config->tls));
+    }
+    return err;
+}
+
+static int read_element(struct read *r, const struct config_key *k, void *base, config_setting_t *s,
+                        const char *path)
+{
+    int err = places_add(r, path, s);
+    if (err == 0)
+        err = read_defaults(r, k->group(), base);
+    if (err < 0)
+        return err;
+    if (config_setting_is_group(s))
+        return read_group(r, k->group(), base, s, path);
+    read_bad(r, path, "must be a group: { ... }");
+    return 0;
+}
+
+static int read_list(struct read *r, const struct config_key *k, void *base, config_setting_t *s,
+                     const char *path)
+{
+    bool is_empty = config_setting_is_array(s) && config_setting_length(s) == 0;
+    if (!config_setting_is_list(s) && !is_empty) {
+        read_bad(r, path, "must be a list of groups: ( { ... }, { ... } )");
+        return 0;
+    }
+    size_t n = (size_t)config_setting_length(s), size = k->group()->size;
+    char *items = config_alloc(r->reading.memory, n * size);
+    if (!items)
+        return -ERR_NOMEM;
+    *(void **)config_member(k, base) = items;
+    *(size_t *)((char *)base + k->count_offset) = n;
+    int err = 0;
+    for (size_t i = 0; i < n && err == 0; i++) {
+        AUTO_FREE char *place = str_printf("%s[%zu]", path, i);
+        config_setting_t *element = config_setting_get_elem(s, (unsigned)i);
+        err = place ? read_element(r, k, items + i * size, element, place) : -ERR_NOMEM;
+    }
+    return err;
+}
+
+static int read_part(struct read *r, const struct config_key *k, void *base, config_setting_t *s,
+                     const char *path)
+{
+    if (config_setting_is_group(s))
+        return read_group(r, k->group(), config_member(k, base), s, path);
+    read_bad(r, path, "must be a group: { ... }");
+    return 0;
+}
+
+static char *read_path(const char *path, const char *name)
+{
+    return *path ? str_printf("%s.%s", path, name) : str_dup_c(name);
+}
+
+static int read_member(struct read *r, const struct config_key *k, void *base, config_setting_t *s,
+                       const char *path)
+{
+    int err = places_add(r, path, s);
+    if (err < 0)
+        return err;
+    return k->type == CONFIG_LIST   ? read_list(r, k, base, s, path)
+           : k->type == CONFIG_PART ? read_part(r, k, base, s, path)
+                                    : read_key(r, k, base, s, path);
+}
+
+static int read_unknown(struct read *r, const struct config_group *g, config_setting_t *s,
+                        const char *path)
+{
+    const char *name = config_setting_name(s);
+    AUTO_FREE char *place = read_path(path, name);
+    int err = place ? places_add(r, place, s) : -ERR_NOMEM;
+    if (err < 0)
+        return err;
+    const char *near = config_key_nearest(g, name);
+    AUTO_FREE char *text =
+        near ? str_printf("is not known; did you mean \"%s\"?", near) : str_dup_c("is not known");
+    if (!text)
+        return -ERR_NOMEM;
+    read_bad(r, place, text);
+    return 0;
+}
+
+/* The members have their defaults already. */
+static int read_group(struct read *r, const struct config_group *g, void *base, config_setting_t *s,
+                      const char *path)
+{
+    int err = 0;
+    for (size_t i = 0; i < g->n_keys && err == 0; i++) {
+        const struct config_key *k = &g->keys[i];
+        config_setting_t *member = config_setting_get_member(s, k->name);
+        AUTO_FREE char *place = read_path(path, k->name);
+        if (!place)
+            return -ERR_NOMEM;
+        if (member)
+            err = read_member(r, k, base, member, place);
+        else if (k->flags & CONFIG_KEY_NEEDED)
+            read_bad(r, place, "is missing");
+    }
+    for (int i = 0; i < config_setting_length(s) && err == 0; i++) {
+        config_setting_t *member = config_setting_get_elem(s, (unsigned)i);
+        if (!config_key_find(g, config_setting_name(member)))
+            err = read_unknown(r, g, member, path);
+    }
+    return err;
+}
+
+/* ---- the whole file ---- */
+
+static int read_parse(struct read *r, config_t *tree)
+{
+    const char *file;
+    unsigned line;
+    if (config_read_string(tree, buf_cstr(&r->source.text)))
+        return 0;
+    config_source_place(&r->source, (unsigned)config_error_line(tree), &file, &line);
+    config_problem_add(r->problems, file, line, "", false, "%s", config_error_text(tree));
+    return -ERR_CONFIG;
+}
+
+static int read_tree(struct read *r)
+{
+    config_t tree;
+    config_init(&tree);
+    int err = read_parse(r, &tree);
+    if (err == 0)
+        err = read_defaults(r, config_group_top(), r->config);
+    if (err == 0)
+        err = read_group(r, config_group_top(), r->config, config_root_setting(&tree), "");
+    config_destroy(&tree);
+    return err;
+}
+
+/* Reads into r->config; problems are those of reading and of the checks after it. */
+static int read_config(struct read *r)
+{
+    r->places.file = r->source.files[0];
+    r->reading = (struct config_reading){config_memory_of(r->config), .folder = r->source.folder,
+                                         .error = &r->error};
+    r->config->path = config_alloc_text(r->reading.memory, str_of(r->source.files[0]));
+    int err = r->config->path ? read_tree(r) : -ERR_NOMEM;
+    if (err == 0)
+        err = config_complete(r->config, &r->places);
+    if (err == 0)
+        config_check(r->config, &r->places, r->problems);
+    return err;
+}
+
+static size_t read_file_index(const struct config_source *s, const char *file)
+{
+    size_t i = 0;
+    while (i < s->n_files && strcmp(s->files[i], file ? file : "") != 0)
+        i++;
+    return i;
+}
+
+/* In the order of the file, as people mend it. */
+static void read_sort(const struct config_source *s, struct config_problems *p)
+{
+    for (size_t i = 1; i < p->n; i++) {
+        struct config_problem q = p->v[i];
+        size_t file = read_file_index(s, q.file), to = i;
+        for (; to > 0; to--) {
+            size_t other = read_file_index(s, p->v[to - 1].file);
+            if (other < file || (other == file && p->v[to - 1].line <= q.line))
+                break;
+            p->v[to] = p->v[to - 1];
+        }
+        p->v[to] = q;
+    }
+}
+
+static bool read_has_errors(const struct config_problems *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->v[i].is_warning)
+            return true;
+    return false;
+}
+
+int config_load(const char *path, struct config **ret, struct config_problems *ret_problems)
+{
+    struct read r = {.problems = ret_problems};
+    int err = config_source_read(path, &r.source, ret_problems);
+    if (err < 0)
+        return err;
+    r.config = config_new();
+    err = r.config ? read_config(&r) : -ERR_NOMEM;
+    if (err == 0 && read_has_errors(ret_problems))
+        err = -ERR_CONFIG;
+    read_sort(&r.source, ret_problems);
+    places_fini(&r.places);
+    buf_fini(&r.error);
+    config_source_fini(&r.source);
+    if (err < 0)
+        config_unref(r.config);
+    else
+        *ret = r.config;
+    return err;
+}
