@@ -37,6 +37,7 @@ struct backend {
     _Atomic uint64_t login_us_sum;
     _Atomic uint32_t failures_in_row;
     _Atomic uint64_t probe_after_ms; /* monotonic: while down, one login may try again after this */
+    atomic_bool is_checked;          /* active checks run: they alone say when it is up again */
     _Atomic uint64_t up_since_ms;    /* monotonic: for slow start; 0 = long ago */
     _Atomic uint64_t last_check_ms,
         check_us;                 /* wall clock of the last check and how long it took */
@@ -54,21 +55,30 @@ int backend_new(const char *pool, const char *name, bool is_dynamic,
 struct backend *backend_ref(struct backend *b);
 void backend_unref(struct backend *b);
 
-/* Operator's word. Thread: control. */
+/* Operator's word; reason may be NULL. Thread: control. */
 void backend_set_admin(struct backend *b, enum backend_admin a, uint64_t wall_ms,
                        const char *reason);
-/* Check's or login's finding; returns true when the health changed. Thread: any. */
+/* Check's or login's finding; reason may be NULL. Returns true when the health changed. Thread:
+ * any.
+ */
 bool backend_set_health(struct backend *b, enum backend_health h, uint64_t now_ms, uint64_t wall_ms,
                         const char *reason);
 /* Reason of the last state change into dst (may be empty). */
 void backend_reason(const struct backend *b, char dst[BACKEND_REASON_MAX]);
-/* Learned capabilities of a protocol, space or LF separated as the protocol's back.learned. */
+/* Learned capabilities of a protocol, space or LF separated as the protocol's back.learned; what is
+ * longer than BACKEND_CAPS_MAX is cut at a whole one. Thread: any. */
 void backend_learn(struct backend *b, enum proto_id p, struct str caps);
+/* Into dst, "" when nothing is known. Thread: any. */
 void backend_capabilities(const struct backend *b, enum proto_id p, char dst[BACKEND_CAPS_MAX]);
 
-/* May new logins go there at this moment? While down: true for one probe at a time. Thread: any. */
+/* May new logins go there at this moment: ready, and not known to be down? While it is down and
+ * nothing checks it, true for one login at a time, which tries it. Thread: any. */
 bool backend_is_usable(struct backend *b, uint64_t now_ms);
-/* Outcomes of logins: passive health. fall: failures in a row that mean down. Returns true when the
- * health changed. */
+/* The same without taking the one try. */
+bool backend_may_be_usable(const struct backend *b, uint64_t now_ms);
+/* Active checks begin or end to judge its health. Thread: any. */
+void backend_set_checked(struct backend *b, bool is_checked);
+/* Outcomes of logins: counters and passive health. fall: failures in a row that mean down. message
+ * may be NULL. Returns true when the health changed. Thread: any. */
 bool backend_note_login(struct backend *b, enum back_failure f, unsigned fall, uint64_t now_ms,
                         uint64_t wall_ms, const char *message);

@@ -14,10 +14,10 @@ struct login;
 struct login_outcome {
     enum back_failure failure; /* BACK_FAIL_NONE = logged in */
     const char *step; /* where it ended: "resolve" "connect" "tls" or the dialogue's step; static */
-    struct str message; /* the server's or library's words, printable */
+    struct str message; /* the server's or library's words, printable; NUL-terminated */
     struct str code;    /* SMTP code with a failure */
     bool were_credentials_sent;
-    struct back_success *success;
+    struct back_success *success; /* NULL with a failure before the dialogue */
     struct buf
         *rest; /* bytes of the server after its success reply: first of the relay (may be taken) */
     struct str learned; /* capabilities */
@@ -25,7 +25,8 @@ struct login_outcome {
     uint64_t connect_us, total_us;
 };
 
-/* Everything is borrowed until the callback or login_cancel. */
+/* Strings, credentials and objects are borrowed until the callback or login_cancel; the structs
+ * themselves (proxy, source, env) are copied. Times of 0 = no limit. */
 struct login_spec {
     struct loop *loop;
     struct resolver *resolver;
@@ -39,15 +40,20 @@ struct login_spec {
     const struct proxyhdr *proxy; /* NULL = none */
     bool is_proxy_v2;
     const struct addr *source;
-    struct back_env env; /* copied; its strings borrowed */
-    uint64_t connect_ms, login_ms;
-    /* state changes for the owner's listing ("connect", "tls", "login"); may be NULL */
+    struct back_env env;
+    uint64_t connect_ms; /* to resolve and to connect, all addresses together */
+    uint64_t login_ms;   /* from then on */
+    uint64_t total_ms;   /* both together */
+    /* state changes for the owner's listing ("connect", "tls", "login"); may be NULL; may cancel */
     void (*progress)(void *arg, const char *step);
     void (*done)(void *arg,
                  struct login_outcome *o); /* once; the login is freed after it returns */
     void *arg;
 };
 
+/* Starts; done runs in a later callback of the loop, never from here. -ERR_NOMEM, -ERR_INVAL (TLS
+ * without tls_client). Thread of all this: the loop's. */
 int login_start(const struct login_spec *spec, struct login **ret) NODISCARD;
-/* Closes the connection; done will not run. NULL is fine. */
+/* Closes the connection, sends nothing more (but TLS's farewell); done will not run. NULL is fine.
+ */
 void login_cancel(struct login *l);

@@ -11,8 +11,9 @@ struct pool_member {
     struct backend *backend; /* one reference */
     char *host;
     uint16_t ports[PROTO_COUNT]; /* never 0 */
-    unsigned weight;
-    bool is_runtime; /* edited or added through the control socket */
+    unsigned weight;             /* 0 = only for users pinned to it */
+    uint64_t hash;               /* of the name: its half of the rendezvous hash */
+    bool is_runtime;             /* edited or added through the control socket */
     bool is_in_file;
 };
 
@@ -20,6 +21,7 @@ struct pool {
     const struct config_pool *config; /* of the config that pools holds */
     struct tls_client *tls;           /* NULL with tls off */
     struct credentials master;        /* secret empty without master user */
+    struct credentials check;         /* of the test login; user empty = none */
     struct pool_member *members;
     size_t n_members;
 };
@@ -41,26 +43,33 @@ struct pool_edit {
     int weight;
     bool is_added, is_removed;
     bool is_temporary;
-    char admin[12]; /* state word to restore after a restart: "ready", "drain"... "" = none */
+    char admin[12]; /* state word of a backend object that is made anew (after a restart): "ready",
+                       "drain"... "" = none */
 };
 
-/* Keeps the shared backend objects over reloads. Thread: control, but registry_dynamic. */
+/* Keeps the shared backend objects over reloads; has a lock of its own. */
 struct backend_registry;
 int backend_registry_new(struct backend_registry **ret) NODISCARD;
+/* NULL is fine. Objects that others still hold live on. */
 void backend_registry_free(struct backend_registry *r);
-/* The backend object of pool/name: existing or new. Borrowed. */
-struct backend *backend_registry_get(struct backend_registry *r, const char *pool,
-                                     const char *name);
+/* The backend object of pool/name: existing or new (then *ret_is_new, may be NULL). One reference
+ * for the caller; NULL when out of memory. Thread: any. */
+struct backend *backend_registry_get(struct backend_registry *r, const char *pool, const char *name,
+                                     bool *ret_is_new);
+/* Forgets members of pools that nobody holds any more. Thread: any. */
+void backend_registry_sweep(struct backend_registry *r);
 /* The object of an address that is in no pool; takes a short lock. One reference for the caller;
- * NULL when out of memory or over 4096 of them. Thread: any. */
+ * NULL when out of memory or over 4096 of them: then the one that nobody asked for longest makes
+ * room, but never one with sessions or with an operator's word. Thread: any. */
 struct backend *backend_registry_dynamic(struct backend_registry *r, const char *host,
                                          uint16_t port);
-/* All dynamic backends (one reference each), owned array. */
+/* All dynamic backends (one reference each), owned array. Thread: any. */
 int backend_registry_dynamics(struct backend_registry *r, struct backend ***ret,
                               size_t *ret_n) NODISCARD;
 
-/* Builds a snapshot: config + edits + registry. Errors as a sentence in *ret_error (owned).
- * Blocking (reads CA files). */
+/* Builds a snapshot (one reference; takes one of c): config + edits + registry. Edits of pools or
+ * backends that the config has no more are passed over. Errors as a sentence in *ret_error (owned).
+ * Blocking (reads CA and password files). Thread: any. */
 int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
                 struct backend_registry *r, struct pools **ret, char **ret_error) NODISCARD;
 struct pools *pools_ref(struct pools *p);
@@ -81,7 +90,10 @@ struct pool_choice {
     uint64_t now_ms;
     unsigned *round_robin; /* per-worker counter */
 };
-/* Picks a member. 0; -ERR_BUSY: the right one is on hold (wait); -ERR_UNREACHABLE: none usable. */
+/* Picks a member: ready, not tried, of weight, up (or down and due for a try). With BALANCE_USER
+ * the first of pool_order that is not drained, disabled or down; with the others held members count
+ * only when nobody else is left. 0; -ERR_BUSY: the right one is on hold (wait); -ERR_UNREACHABLE:
+ * none usable. Thread: any. */
 int pool_pick(const struct pool *p, const struct pool_choice *c,
               const struct pool_member **ret) NODISCARD;
 /* Members in the order in which `user` would try them (all, with no regard to state): for `route

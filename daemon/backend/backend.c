@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: ISC */
+/* The state words of one mail host: what operators want, what checks and logins found. */
+#include "backend/backend.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+
+#define BACKEND_PROBE_MS 1000      /* after it went down: the first login that may try */
+#define BACKEND_PROBE_MAX_MS 30000 /* longest pause between such logins */
+
+struct backend_text {
+    pthread_mutex_t lock;
+    char reason[BACKEND_REASON_MAX];
+    char *capabilities[PROTO_COUNT]; /* NULL = unknown */
+};
+
+static const char *const health_names[BACKEND_HEALTH_COUNT] = {"unknown", "up", "down"};
+static const char *const admin_names[BACKEND_ADMIN_COUNT] = {"ready", "drain", "disabled", "hold"};
+
+const char *backend_health_name(enum backend_health h)
+{
+    return (unsigned)h < BACKEND_HEALTH_COUNT ? health_names[h] : health_names[BACKEND_UNKNOWN];
+}
+
+const char *backend_admin_name(enum backend_admin a)
+{
+    return (unsigned)a < BACKEND_ADMIN_COUNT ? admin_names[a] : admin_names[BACKEND_READY];
+}
+
+int backend_admin_find(const char *name, enum backend_admin *ret)
+{
+    for (unsigned i = 0; i < BACKEND_ADMIN_COUNT; i++)
+        if (str_ieq(str_of(name), str_of(admin_names[i]))) {
+            *ret = (enum backend_admin)i;
+            return 0;
+        }
+    return -ERR_INVAL;
+}
+
+/* ---- object ---- */
+
+static void backend_free(struct backend *b)
+{
+    for (size_t i = 0; b->text && i < PROTO_COUNT; i++)
+        free(b->text->capabilities[i]);
+    if (b->text)
+        pthread_mutex_destroy(&b->text->lock);
+    free(b->text);
+    free(b->pool);
+    free(b->name);
+    free(b);
+}
+
+int backend_new(const char *pool, const char *name, bool is_dynamic, struct backend **ret)
+{
+    struct backend *b = calloc(1, sizeof(*b));
+    if (!b)
+        return -ERR_NOMEM;
+    atomic_init(&b->refs, 1);
+    b->is_dynamic = is_dynamic;
+    b->pool = str_dup_c(pool);
+    b->name = str_dup_c(name);
+    b->text = calloc(1, sizeof(*b->text));
+    if (b->text && pthread_mutex_init(&b->text->lock, NULL) != 0) {
+        free(b->text);
+        b->text = NULL;
+    }
+    if (!b->pool || !b->name || !b->text) {
+        backend_free(b);
+        return -ERR_NOMEM;
+    }
+    *ret = b;
+    return 0;
+}
+
+struct backend *backend_ref(struct backend *b)
+{
+    atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
+    return b;
+}
+
+void backend_unref(struct backend *b)
+{
+    if (b && atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
+        backend_free(b);
+}
+
+/* ---- text ---- */
+
+static void backend_set_reason(struct backend *b, const char *reason)
+{
+    pthread_mutex_lock(&b->text->lock);
+    (void)str_copy(b->text->reason, sizeof(b->text->reason), str_of(reason));
+    pthread_mutex_unlock(&b->text->lock);
+}
+
+void backend_reason(const struct backend *b, char dst[BACKEND_REASON_MAX])
+{
+    pthread_mutex_lock(&b->text->lock);
+    memcpy(dst, b->text->reason, BACKEND_REASON_MAX);
+    pthread_mutex_unlock(&b->text->lock);
+}
+
+/* As much of the list as fits, whole entries only. */
+static struct str backend_cut_capabilities(struct str caps)
+{
+    char separator = str_index(caps, '\n') >= 0 ? '\n' : ' ';
+    if (caps.n < BACKEND_CAPS_MAX)
+        return caps;
+    size_t n = BACKEND_CAPS_MAX - 1;
+    while (n > 0 && caps.p[n] != separator)
+        n--;
+    return str_n(caps.p, n);
+}
+
+void backend_learn(struct backend *b, enum proto_id p, struct str caps)
+{
+    struct str kept = backend_cut_capabilities(caps);
+    char **slot = &b->text->capabilities[p];
+    char *copy = NULL;
+    pthread_mutex_lock(&b->text->lock);
+    bool is_same = str_eq(str_of(*slot), kept);
+    if (!is_same && (kept.n == 0 || (copy = str_dup(kept)))) {
+        free(*slot);
+        *slot = copy;
+    }
+    pthread_mutex_unlock(&b->text->lock);
+}
+
+void backend_capabilities(const struct backend *b, enum proto_id p, char dst[BACKEND_CAPS_MAX])
+{
+    pthread_mutex_lock(&b->text->lock);
+    (void)str_copy(dst, BACKEND_CAPS_MAX, str_of(b->text->capabilities[p]));
+    pthread_mutex_unlock(&b->text->lock);
+}
+
+/* ---- state ---- */
+
+void backend_set_admin(struct backend *b, enum backend_admin a, uint64_t wall_ms,
+                       const char *reason)
+{
+    if (atomic_exchange(&b->admin, (uint8_t)a) == a)
+        return;
+    atomic_store(&b->admin_since_ms, wall_ms);
+    backend_set_reason(b, reason);
+}
+
+static void backend_delay_probe(struct backend *b, uint64_t now_ms)
+{
+    uint32_t n = atomic_load_explicit(&b->failures_in_row, memory_order_relaxed);
+    uint64_t delay = (uint64_t)BACKEND_PROBE_MS << (n < 8 ? n / 2 : 4);
+    atomic_store(&b->probe_after_ms,
+                 now_ms + (delay < BACKEND_PROBE_MAX_MS ? delay : BACKEND_PROBE_MAX_MS));
+}
+
+bool backend_set_health(struct backend *b, enum backend_health h, uint64_t now_ms, uint64_t wall_ms,
+                        const char *reason)
+{
+    /* before the word itself, so that nobody who reads "down" finds a try that is long due */
+    if (h == BACKEND_DOWN && atomic_load(&b->health) != BACKEND_DOWN)
+        backend_delay_probe(b, now_ms);
+    enum backend_health old = atomic_exchange(&b->health, (uint8_t)h);
+    if (old == h)
+        return false;
+    if (h != BACKEND_DOWN)
+        atomic_store_explicit(&b->failures_in_row, 0, memory_order_relaxed);
+    /* a start is no recovery: what was never seen down starts at full speed */
+    atomic_store(&b->up_since_ms, h == BACKEND_UP && old == BACKEND_DOWN ? now_ms : 0);
+    atomic_store(&b->health_since_ms, wall_ms);
+    backend_set_reason(b, reason);
+    return true;
+}
+
+void backend_set_checked(struct backend *b, bool is_checked)
+{
+    atomic_store(&b->is_checked, is_checked);
+}
+
+bool backend_may_be_usable(const struct backend *b, uint64_t now_ms)
+{
+    if (atomic_load_explicit(&b->admin, memory_order_relaxed) != BACKEND_READY)
+        return false;
+    if (atomic_load_explicit(&b->health, memory_order_relaxed) != BACKEND_DOWN)
+        return true;
+    return !atomic_load_explicit(&b->is_checked, memory_order_relaxed) &&
+           atomic_load(&b->probe_after_ms) <= now_ms;
+}
+
+bool backend_is_usable(struct backend *b, uint64_t now_ms)
+{
+    if (!backend_may_be_usable(b, now_ms))
+        return false;
+    if (atomic_load_explicit(&b->health, memory_order_relaxed) != BACKEND_DOWN)
+        return true;
+    /* Whoever moves the deadline has the try; its outcome moves it again. */
+    uint64_t due = atomic_load(&b->probe_after_ms);
+    return due <= now_ms &&
+           atomic_compare_exchange_strong(&b->probe_after_ms, &due, now_ms + BACKEND_PROBE_MAX_MS);
+}
+
+/* ---- logins ---- */
+
+/* Did the server answer as a healthy one does? Failures of neither kind (our own trouble, a server
+ * that says that it cannot judge now) prove nothing. */
+static bool backend_is_proof(enum back_failure f)
+{
+    return f == BACK_FAIL_NONE || f == BACK_FAIL_AUTH || f == BACK_FAIL_LIMIT ||
+           f == BACK_FAIL_REJECTED;
+}
+
+static void backend_count_login(struct backend *b, enum back_failure f)
+{
+    bool is_connect = f == BACK_FAIL_CONNECT || f == BACK_FAIL_TLS || f == BACK_FAIL_NO_TLS;
+    atomic_fetch_add_explicit(f == BACK_FAIL_NONE ? &b->logins
+                              : is_connect        ? &b->connect_failures
+                                                  : &b->login_failures,
+                              1, memory_order_relaxed);
+}
+
+static bool backend_note_answer(struct backend *b, uint64_t now_ms, uint64_t wall_ms)
+{
+    enum backend_health h = atomic_load_explicit(&b->health, memory_order_relaxed);
+    bool is_checked = atomic_load_explicit(&b->is_checked, memory_order_relaxed);
+    atomic_store_explicit(&b->failures_in_row, 0, memory_order_relaxed);
+    if (h == BACKEND_UP || (h == BACKEND_DOWN && is_checked))
+        return false;
+    return backend_set_health(b, BACKEND_UP, now_ms, wall_ms, "a login was answered");
+}
+
+bool backend_note_login(struct backend *b, enum back_failure f, unsigned fall, uint64_t now_ms,
+                        uint64_t wall_ms, const char *message)
+{
+    backend_count_login(b, f);
+    if (backend_is_proof(f))
+        return backend_note_answer(b, now_ms, wall_ms);
+    bool is_unhealthy = back_failure_is_unhealthy(f);
+    uint32_t n = is_unhealthy
+                     ? atomic_fetch_add_explicit(&b->failures_in_row, 1, memory_order_relaxed) + 1
+                     : 0;
+    if (atomic_load(&b->health) == BACKEND_DOWN) {
+        backend_delay_probe(b, now_ms);
+        return false;
+    }
+    if (!is_unhealthy || n < fall)
+        return false;
+    char reason[BACKEND_REASON_MAX];
+    snprintf(reason, sizeof(reason), "%u logins in a row failed: %s", (unsigned)n,
+             message && message[0] ? message : back_failure_name(f));
+    return backend_set_health(b, BACKEND_DOWN, now_ms, wall_ms, reason);
+}

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: ISC */
+/* Runs one login dialogue: addresses in turn, PROXY header, TLS, then the protocol's own steps. */
+#include "backend/login.h"
+
+#include "base/clock.h"
+
+#define LOGIN_ADDRESSES_MAX 8
+#define LOGIN_ATTEMPT_MIN_MS 500 /* least time for one address of several */
+#define LOGIN_READ_BYTES 16384
+#define LOGIN_READS_MAX 4 /* of one event */
+/* Twice what the protocols' own caps let one reply be: only a broken dialogue gets there. */
+#define LOGIN_INPUT_MAX (128 * 1024)
+
+enum login_phase { LOGIN_RESOLVE, LOGIN_CONNECT, LOGIN_TLS, LOGIN_DIALOGUE, LOGIN_OVER };
+
+struct login {
+    struct login_spec spec;
+    struct proxyhdr proxy;
+    struct addr source;
+    struct back *back; /* NULL before the dialogue */
+    struct resolver_query *query;
+    struct loop_timer timer;
+    struct loop_deferred later; /* the start, the callback or the end */
+    struct buf in, message;
+    struct addr addrs[LOGIN_ADDRESSES_MAX];
+    size_t n_addrs, next_addr;
+    struct login_outcome outcome;
+    enum login_phase phase;
+    uint64_t started_us;
+    uint64_t total_deadline_ms, deadline_ms; /* of everything, of the phase; UINT64_MAX = none */
+    bool is_delivering;
+};
+
+static void login_connect_next(struct login *l);
+
+/* ---- end ---- */
+
+static void login_free(struct login *l)
+{
+    if (l->back)
+        l->spec.proto->back_free(l->back);
+    buf_fini(&l->in);
+    buf_fini(&l->message);
+    free(l);
+}
+
+static void on_dead(struct loop_deferred *d)
+{
+    login_free(LIST_ITEM(d, struct login, later));
+}
+
+static void on_deliver(struct loop_deferred *d)
+{
+    struct login *l = LIST_ITEM(d, struct login, later);
+    l->is_delivering = true;
+    l->spec.done(l->spec.arg, &l->outcome);
+    login_free(l);
+}
+
+/* Nothing happens after this but the callback. */
+static void login_stop(struct login *l)
+{
+    l->phase = LOGIN_OVER;
+    loop_timer_cancel(l->spec.loop, &l->timer);
+    resolver_cancel(STEAL(l->query));
+    loop_undefer(&l->later);
+}
+
+static void login_set_message(struct login *l, struct str message)
+{
+    buf_clear(&l->message);
+    if (reply_append_clean(&l->message, message, REPLY_TEXT_MAX) < 0)
+        buf_clear(&l->message);
+    const char *text = buf_cstr(&l->message);
+    l->outcome.message = text ? buf_str(&l->message) : STR("");
+}
+
+static void login_finish(struct login *l, enum back_failure f, const char *step, struct str message)
+{
+    struct login_outcome *o = &l->outcome;
+    if (l->phase == LOGIN_OVER)
+        return;
+    login_set_message(l, message); /* may be the connection's own words: before it is closed */
+    if (f == BACK_FAIL_NONE)
+        conn_want_read(l->spec.conn, false);
+    else
+        conn_close(l->spec.conn);
+    login_stop(l);
+    o->failure = f;
+    o->step = step;
+    o->total_us = clock_us() - l->started_us;
+    o->rest = &l->in;
+    if (l->back) {
+        o->code = buf_str(&l->back->message_code);
+        o->were_credentials_sent = l->back->were_credentials_sent;
+        o->success = &l->back->success;
+        o->learned = buf_str(&l->back->learned);
+    }
+    l->later.fn = on_deliver;
+    loop_defer(l->spec.loop, &l->later);
+}
+
+static void login_fail(struct login *l, enum back_failure f, const char *step, int err)
+{
+    login_finish(l, err == -ERR_NOMEM ? BACK_FAIL_INTERNAL : f, step, str_of(err_text(err)));
+}
+
+void login_cancel(struct login *l)
+{
+    if (!l || l->is_delivering)
+        return;
+    login_stop(l);
+    conn_close(l->spec.conn);
+    l->later.fn = on_dead;
+    loop_defer(l->spec.loop, &l->later);
+}
+
+/* ---- time ---- */
+
+static uint64_t login_deadline(uint64_t now_ms, uint64_t limit_ms)
+{
+    return limit_ms == 0 || limit_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + limit_ms;
+}
+
+/* A new phase with its own limit. */
+static void login_enter(struct login *l, enum login_phase phase, uint64_t limit_ms)
+{
+    uint64_t due = login_deadline(loop_now_ms(l->spec.loop), limit_ms);
+    l->phase = phase;
+    l->deadline_ms = due < l->total_deadline_ms ? due : l->total_deadline_ms;
+}
+
+/* Time left of the phase; 0 when it is over. */
+static uint64_t login_left_ms(const struct login *l)
+{
+    uint64_t now = loop_now_ms(l->spec.loop);
+    return l->deadline_ms > now ? l->deadline_ms - now : 0;
+}
+
+static void login_arm(struct login *l, uint64_t ms)
+{
+    if (l->deadline_ms == UINT64_MAX)
+        loop_timer_cancel(l->spec.loop, &l->timer);
+    else
+        loop_timer_set(l->spec.loop, &l->timer, ms);
+}
+
+static const char *login_step(const struct login *l)
+{
+    static const char *const names[] = {"resolve", "connect", "tls"};
+    if (l->phase < ARRAY_LEN(names))
+        return names[l->phase];
+    return l->back ? l->back->step : "login";
+}
+
+static void on_timeout(struct loop_timer *t)
+{
+    struct login *l = CONTAINER_OF(t, struct login, timer);
+    /* one address has had its time, but not all of them */
+    if (l->phase == LOGIN_CONNECT && login_left_ms(l) > 0 && l->next_addr < l->n_addrs) {
+        conn_close(l->spec.conn);
+        login_connect_next(l);
+        return;
+    }
+    login_fail(l, BACK_FAIL_TIMEOUT, login_step(l), -ERR_TIMEOUT);
+}
+
+/* False when the owner cancelled. */
+static bool login_tell(struct login *l, const char *step)
+{
+    if (l->spec.progress)
+        l->spec.progress(l->spec.arg, step);
+    return l->phase != LOGIN_OVER;
+}
+
+/* ---- dialogue ---- */
+
+static int login_send(struct login *l, struct buf *out)
+{
+    int err = out->len > 0 ? conn_send(l->spec.conn, out->data + out->start, out->len) : 0;
+    buf_clear(out);
+    return err;
+}
+
+static void login_secure(struct login *l)
+{
+    bool is_unix = str_is_prefix(str_of(l->spec.host), STR("unix:"));
+    l->phase = LOGIN_TLS;
+    /* What came in clear behind the go-ahead is nobody's word. */
+    buf_clear(&l->in);
+    if (!login_tell(l, "tls"))
+        return;
+    int err =
+        conn_secure_client(l->spec.conn, l->spec.tls_client, is_unix ? "localhost" : l->spec.host);
+    if (err < 0)
+        login_fail(l, BACK_FAIL_TLS, "tls", err);
+}
+
+/* What the protocol said after bytes of the server, or after TLS. */
+static void login_follow(struct login *l, enum back_result result, struct buf *out)
+{
+    struct back *b = l->back;
+    int err = result == BACK_FAILED ? 0 : login_send(l, out);
+    if (err < 0)
+        login_fail(l, BACK_FAIL_CLOSED, b->step, err);
+    else if (result == BACK_FAILED)
+        login_finish(l, b->failure, b->step, buf_str(&b->message));
+    else if (result == BACK_DONE)
+        login_finish(l, BACK_FAIL_NONE, b->step, STR(""));
+    else if (result == BACK_STARTTLS)
+        login_secure(l);
+}
+
+static void login_feed(struct login *l)
+{
+    AUTO_SECRET_BUF out = BUF_INIT;
+    size_t consumed = 1;
+    while (l->phase == LOGIN_DIALOGUE && l->in.len > 0 && consumed > 0) {
+        enum back_result r = l->spec.proto->back_feed(l->back, buf_str(&l->in), &consumed, &out);
+        buf_consume(&l->in, consumed);
+        login_follow(l, r, &out);
+    }
+    if (l->phase == LOGIN_DIALOGUE && l->in.len > LOGIN_INPUT_MAX)
+        login_finish(l, BACK_FAIL_PROTOCOL, l->back->step, STR("the server says too much"));
+}
+
+static void on_readable(struct conn *c)
+{
+    struct login *l = c->owner;
+    for (unsigned i = 0; i < LOGIN_READS_MAX && l->phase == LOGIN_DIALOGUE; i++) {
+        char *p = loop_scratch(l->spec.loop);
+        size_t n;
+        int err = conn_read(c, p, LOGIN_READ_BYTES, &n);
+        if (err == -ERR_AGAIN)
+            return;
+        if (err == 0)
+            err = buf_append(&l->in, p, n);
+        if (err == -ERR_EOF)
+            login_finish(l, BACK_FAIL_CLOSED, l->back->step,
+                         STR("the server closed the connection"));
+        else if (err < 0)
+            login_fail(l, BACK_FAIL_CLOSED, l->back->step, err);
+        else
+            login_feed(l);
+    }
+}
+
+static void login_begin_dialogue(struct login *l)
+{
+    l->phase = LOGIN_DIALOGUE;
+    l->back = l->spec.proto->back_new(&l->spec.env);
+    if (!l->back)
+        login_fail(l, BACK_FAIL_INTERNAL, "login", -ERR_NOMEM);
+    else if (login_tell(l, "login"))
+        conn_want_read(l->spec.conn, true);
+}
+
+static void on_secured(struct conn *c, int err)
+{
+    struct login *l = c->owner;
+    AUTO_SECRET_BUF out = BUF_INIT;
+    if (l->phase == LOGIN_OVER)
+        return;
+    if (err < 0) {
+        const char *why = conn_tls_error(c);
+        login_finish(l, err == -ERR_NOMEM ? BACK_FAIL_INTERNAL : BACK_FAIL_TLS, "tls",
+                     str_of(why ? why : err_text(err)));
+    } else if (!l->back) {
+        login_begin_dialogue(l);
+    } else {
+        l->phase = LOGIN_DIALOGUE;
+        if (login_tell(l, "login"))
+            login_follow(l, l->spec.proto->back_tls_started(l->back, &out), &out);
+    }
+}
+
+/* ---- connection ---- */
+
+static int login_send_proxy(struct login *l)
+{
+    AUTO_BUF header = BUF_INIT;
+    if (!l->spec.proxy)
+        return 0;
+    int err = l->spec.is_proxy_v2 ? proxyhdr_build_v2(&l->proxy, &header)
+                                  : proxyhdr_build_v1(&l->proxy, &header);
+    return err < 0 ? err : login_send(l, &header);
+}
+
+static void on_connected(struct conn *c, int err)
+{
+    struct login *l = c->owner;
+    if (l->phase == LOGIN_OVER)
+        return;
+    if (err < 0 && l->next_addr < l->n_addrs) {
+        login_connect_next(l);
+        return;
+    }
+    l->outcome.connect_us = clock_us() - l->started_us;
+    if (err == 0)
+        err = login_send_proxy(l);
+    if (err < 0) {
+        login_fail(l, BACK_FAIL_CONNECT, "connect", err);
+        return;
+    }
+    login_enter(l, LOGIN_DIALOGUE, l->spec.login_ms);
+    login_arm(l, login_left_ms(l));
+    if (l->spec.tls == BACK_TLS_IMPLICIT)
+        login_secure(l);
+    else
+        login_begin_dialogue(l);
+}
+
+static const struct conn_ops login_ops = {
+    .connected = on_connected,
+    .secured = on_secured,
+    .readable = on_readable,
+};
+
+/* An address gets its share of the time that is left, the last one all of it. */
+static uint64_t login_share_ms(const struct login *l)
+{
+    uint64_t left = login_left_ms(l), share = left / (l->n_addrs - l->next_addr);
+    if (share < LOGIN_ATTEMPT_MIN_MS)
+        share = LOGIN_ATTEMPT_MIN_MS;
+    return share < left ? share : left;
+}
+
+static void login_connect_next(struct login *l)
+{
+    int err = -ERR_UNREACHABLE;
+    while (l->next_addr < l->n_addrs) {
+        login_arm(l, login_share_ms(l));
+        l->outcome.server = l->addrs[l->next_addr++];
+        err = conn_connect(l->spec.conn, &l->outcome.server, l->spec.source);
+        if (err == 0)
+            return;
+    }
+    login_fail(l, BACK_FAIL_CONNECT, "connect", err);
+}
+
+static void login_connect_unix(struct login *l)
+{
+    l->outcome.server = (struct addr){.family = AF_UNIX};
+    login_arm(l, login_left_ms(l));
+    int err = conn_connect_unix(l->spec.conn, l->spec.host + strlen("unix:"));
+    if (err < 0)
+        login_fail(l, BACK_FAIL_CONNECT, "connect", err);
+}
+
+/* ---- addresses ---- */
+
+/* The next address of (or not of) a family, from *pos on; NULL when there is none. */
+static const struct addr *login_next_of(const struct addr *addrs, size_t n, size_t *pos,
+                                        uint8_t family, bool is_same)
+{
+    while (*pos < n) {
+        const struct addr *a = &addrs[(*pos)++];
+        if ((a->family == family) == is_same)
+            return a;
+    }
+    return NULL;
+}
+
+/* The two families take turns, so that one that leads nowhere costs one attempt, not all (RFC 8305
+ * section 4). Addresses that the source cannot reach are left out. */
+static void login_take_addresses(struct login *l, const struct addr *addrs, size_t n)
+{
+    size_t pos[2] = {0, 0};
+    bool is_same = true;
+    for (size_t i = 0; i < n && l->n_addrs < LOGIN_ADDRESSES_MAX; is_same = !is_same) {
+        const struct addr *a = login_next_of(addrs, n, &pos[is_same], addrs[0].family, is_same);
+        if (!a)
+            continue;
+        i++;
+        if (l->spec.source && l->source.family != a->family)
+            continue;
+        l->addrs[l->n_addrs] = *a;
+        l->addrs[l->n_addrs++].port = l->spec.port;
+    }
+}
+
+static void on_resolved(void *arg, int err, const struct addr *addrs, size_t n)
+{
+    struct login *l = arg;
+    l->query = NULL;
+    if (err < 0) {
+        login_fail(l, err == -ERR_TIMEOUT ? BACK_FAIL_TIMEOUT : BACK_FAIL_CONNECT, "resolve", err);
+        return;
+    }
+    login_take_addresses(l, addrs, n);
+    l->phase = LOGIN_CONNECT;
+    if (l->n_addrs == 0)
+        login_finish(l, BACK_FAIL_CONNECT, "resolve",
+                     STR("no address of the source address's family"));
+    else if (login_tell(l, "connect"))
+        login_connect_next(l);
+}
+
+static void on_start(struct loop_deferred *d)
+{
+    struct login *l = LIST_ITEM(d, struct login, later);
+    login_enter(l, LOGIN_RESOLVE, l->spec.connect_ms);
+    if (str_is_prefix(str_of(l->spec.host), STR("unix:"))) {
+        l->phase = LOGIN_CONNECT;
+        if (login_tell(l, "connect"))
+            login_connect_unix(l);
+        return;
+    }
+    login_arm(l, login_left_ms(l));
+    l->query = resolver_lookup(l->spec.resolver, l->spec.host, on_resolved, l);
+    if (!l->query)
+        login_fail(l, BACK_FAIL_INTERNAL, "resolve", -ERR_NOMEM);
+}
+
+/* ---- start ---- */
+
+int login_start(const struct login_spec *spec, struct login **ret)
+{
+    if (spec->tls != BACK_TLS_OFF && !spec->tls_client)
+        return -ERR_INVAL;
+    struct login *l = calloc(1, sizeof(*l));
+    if (!l)
+        return -ERR_NOMEM;
+    l->spec = *spec;
+    l->spec.env.tls = spec->tls;
+    l->spec.env.is_tls_active = spec->tls == BACK_TLS_IMPLICIT; /* before its first byte */
+    if (spec->proxy) {
+        l->proxy = *spec->proxy;
+        l->spec.proxy = &l->proxy;
+    }
+    if (spec->source) {
+        l->source = *spec->source;
+        l->spec.source = &l->source;
+    }
+    l->started_us = clock_us();
+    l->total_deadline_ms = login_deadline(loop_now_ms(spec->loop), spec->total_ms);
+    conn_init(spec->conn, spec->loop, &login_ops, l);
+    loop_timer_init(&l->timer, on_timeout);
+    list_init(&l->later.link);
+    l->later.fn = on_start;
+    loop_defer(spec->loop, &l->later);
+    *ret = l;
+    return 0;
+}

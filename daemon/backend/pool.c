@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: ISC */
+/* Building the snapshot of pools from the config, the operators' edits and the living backends. */
+#include "backend/pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+
+#define POOL_SECRET_MAX 4096
+
+static void pool_fini(struct pool *p)
+{
+    for (size_t i = 0; i < p->n_members; i++) {
+        backend_unref(p->members[i].backend);
+        free(p->members[i].host);
+    }
+    free(p->members);
+    tls_client_unref(p->tls);
+    credentials_wipe(&p->master);
+    credentials_wipe(&p->check);
+}
+
+static void pools_free(struct pools *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        pool_fini(&p->v[i]);
+    for (size_t i = 0; i < PROTO_COUNT; i++)
+        tls_client_unref(p->dynamic_tls[i]);
+    config_unref(p->config);
+    free(p->v);
+    free(p);
+}
+
+/* ---- members ---- */
+
+/* The edit of a member; the last one counts. */
+static const struct pool_edit *pool_find_edit(const struct pool_edit *edits, size_t n,
+                                              const char *pool, const char *name)
+{
+    for (size_t i = n; i > 0; i--)
+        if (strcmp(edits[i - 1].pool, pool) == 0 && strcmp(edits[i - 1].name, name) == 0)
+            return &edits[i - 1];
+    return NULL;
+}
+
+static uint16_t pool_default_port(const struct config_pool *c, enum proto_id id)
+{
+    const struct proto *p = proto_get(id);
+    return c->tls == BACK_TLS_IMPLICIT ? p->default_tls_port : p->default_port;
+}
+
+static bool pool_edit_changes(const struct pool_edit *e)
+{
+    bool changes = e->is_added || e->host || e->weight >= 0;
+    for (size_t i = 0; i < PROTO_COUNT; i++)
+        changes = changes || e->ports[i] != 0;
+    return changes;
+}
+
+/* An object of earlier times knows its state itself. */
+static void pool_restore_admin(struct backend *b, const struct pool_edit *e)
+{
+    enum backend_admin a;
+    if (e && e->admin[0] && backend_admin_find(e->admin, &a) == 0)
+        backend_set_admin(b, a, clock_wall_ms(), "as before the restart");
+}
+
+/* One member from its row in the file (NULL: only added) and its edit (NULL: none). */
+static int pool_add_member(struct pool *p, const struct config_backend *file,
+                           const struct pool_edit *e, struct backend_registry *r)
+{
+    static const struct config_backend none = {.weight = 100};
+    const struct config_backend *base = file ? file : &none;
+    const char *name = file ? file->name : e->name;
+    bool is_new;
+    struct pool_member *m = &p->members[p->n_members];
+    m->backend = backend_registry_get(r, p->config->name, name, &is_new);
+    m->host = str_dup_c(e && e->host ? e->host : base->host);
+    if (!m->backend || !m->host) {
+        backend_unref(m->backend);
+        free(m->host);
+        return -ERR_NOMEM;
+    }
+    p->n_members++;
+    for (unsigned i = 0; i < PROTO_COUNT; i++) {
+        uint16_t port = e && e->ports[i] ? e->ports[i] : base->ports[i];
+        m->ports[i] = port ? port : pool_default_port(p->config, (enum proto_id)i);
+    }
+    m->weight = e && e->weight >= 0 ? (unsigned)e->weight : base->weight;
+    m->hash = hash_stable(str_of(name));
+    m->is_runtime = e && pool_edit_changes(e);
+    m->is_in_file = file != NULL;
+    if (is_new)
+        pool_restore_admin(m->backend, e);
+    return 0;
+}
+
+static bool pool_is_in_file(const struct config_pool *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_backends; i++)
+        if (strcmp(c->backends[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Added by an operator, and not by an earlier edit of the same name. */
+static bool pool_is_addition(const struct pool *p, const struct pool_edit *edits, size_t n,
+                             const struct pool_edit *e)
+{
+    return e->is_added && !e->is_removed && e->host && strcmp(e->pool, p->config->name) == 0 &&
+           !pool_is_in_file(p->config, e->name) && pool_find_edit(edits, n, e->pool, e->name) == e;
+}
+
+static int pool_add_members(struct pool *p, const struct pool_edit *edits, size_t n,
+                            struct backend_registry *r)
+{
+    const struct config_pool *c = p->config;
+    int err = 0;
+    p->members = calloc(c->n_backends + n + 1, sizeof(*p->members));
+    if (!p->members)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < c->n_backends && err == 0; i++) {
+        const struct pool_edit *e = pool_find_edit(edits, n, c->name, c->backends[i].name);
+        if (!e || !e->is_removed)
+            err = pool_add_member(p, &c->backends[i], e, r);
+    }
+    for (size_t i = 0; i < n && err == 0; i++)
+        if (pool_is_addition(p, edits, n, &edits[i]))
+            err = pool_add_member(p, NULL, &edits[i], r);
+    return err;
+}
+
+/* ---- secrets and TLS ---- */
+
+static int pool_fail(const struct pool *p, int err, const char *what, const char *path,
+                     char **ret_error)
+{
+    *ret_error = path ? str_printf("pool %s: %s %s: %s", p->config->name, what, path, err_text(err))
+                      : str_printf("pool %s: %s", p->config->name, what);
+    return err;
+}
+
+/* The first line of a file, into a wiped buffer. */
+static int pool_read_secret(const char *path, struct buf *ret)
+{
+    AUTO_SECRET_BUF text = BUF_INIT;
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_from_errno(errno);
+    if (buf_reserve(&text, POOL_SECRET_MAX) < 0)
+        return -ERR_NOMEM;
+    ssize_t n = read(fd, buf_tail(&text), POOL_SECRET_MAX);
+    if (n < 0)
+        return err_from_errno(errno);
+    buf_commit(&text, (size_t)n);
+    struct str rest = buf_str(&text);
+    struct str line = str_cut(&rest, '\n');
+    if (line.n > 0 && line.p[line.n - 1] == '\r')
+        line.n--;
+    if (line.n == 0 || str_has_crlf_nul(line))
+        return -ERR_SYNTAX;
+    return buf_append_str(ret, line);
+}
+
+static int pool_read_credentials(const struct pool *p, const char *user, const char *path,
+                                 struct credentials *ret, char **ret_error)
+{
+    *ret = (struct credentials){.mech = SASL_PLAIN};
+    if (!user)
+        return 0;
+    int err = buf_append_c(&ret->user, user);
+    if (err == 0 && path && (err = pool_read_secret(path, &ret->secret)) < 0)
+        return pool_fail(p, err, "no password to be had from", path, ret_error);
+    return err;
+}
+
+static int pool_make_tls(struct pool *p, char **ret_error)
+{
+    const struct config_pool *c = p->config;
+    AUTO_FREE char *why = NULL;
+    const struct tls_client_spec spec = {.is_verified = c->is_verified,
+                                         .ca_file = c->ca_file,
+                                         .cert_file = c->cert,
+                                         .key_file = c->key,
+                                         .priority = c->priority};
+    if (c->tls == BACK_TLS_OFF)
+        return 0;
+    int err = tls_client_new(&spec, &p->tls, &why);
+    return err < 0 ? pool_fail(p, err, why ? why : err_text(err), NULL, ret_error) : 0;
+}
+
+static int pool_init(struct pool *p, const struct config_pool *c, const struct pool_edit *edits,
+                     size_t n_edits, struct backend_registry *r, char **ret_error)
+{
+    p->config = c;
+    int err = pool_make_tls(p, ret_error);
+    if (err == 0)
+        err = pool_read_credentials(p, c->master_user, c->master_password_file, &p->master,
+                                    ret_error);
+    if (err == 0)
+        err = pool_read_credentials(p, c->check.user, c->check.password_file, &p->check, ret_error);
+    return err < 0 ? err : pool_add_members(p, edits, n_edits, r);
+}
+
+/* ---- the snapshot ---- */
+
+int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
+                struct backend_registry *r, struct pools **ret, char **ret_error)
+{
+    struct pools *p = calloc(1, sizeof(*p));
+    struct pool *v = calloc(c->n_pools + 1, sizeof(*v));
+    int err = 0;
+    if (!p || !v) {
+        free(p);
+        free(v);
+        return -ERR_NOMEM;
+    }
+    atomic_init(&p->refs, 1);
+    p->config = config_ref(c);
+    p->v = v;
+    backend_registry_sweep(r);
+    while (p->n < c->n_pools && err == 0) {
+        size_t i = p->n++;
+        err = pool_init(&v[i], &c->pools[i], edits, n_edits, r, ret_error);
+    }
+    if (err < 0) {
+        pools_free(p);
+        return err;
+    }
+    for (size_t i = 0; p->n > 0 && v[0].tls && i < PROTO_COUNT; i++)
+        p->dynamic_tls[i] = tls_client_ref(v[0].tls);
+    *ret = p;
+    return 0;
+}
+
+struct pools *pools_ref(struct pools *p)
+{
+    atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    return p;
+}
+
+void pools_unref(struct pools *p)
+{
+    if (p && atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
+        pools_free(p);
+}
+
+/* ---- look-up ---- */
+
+const struct pool *pools_find(const struct pools *p, const char *name)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (strcmp(p->v[i].config->name, name) == 0)
+            return &p->v[i];
+    return NULL;
+}
+
+const struct pool_member *pools_member(const struct pools *p, const char *pool, const char *name,
+                                       const struct pool **ret_pool)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct pool *q = &p->v[i];
+        if (pool && strcmp(q->config->name, pool) != 0)
+            continue;
+        for (size_t j = 0; j < q->n_members; j++)
+            if (strcmp(q->members[j].backend->name, name) == 0) {
+                if (ret_pool)
+                    *ret_pool = q;
+                return &q->members[j];
+            }
+    }
+    return NULL;
+}
+
+/* The same address may be written in several ways. */
+static bool pool_is_same_host(const char *a, const char *b)
+{
+    struct addr x, y;
+    if (str_ieq(str_of(a), str_of(b)))
+        return true;
+    return addr_parse(str_of(a), &x) == 0 && addr_parse(str_of(b), &y) == 0 && addr_ip_eq(&x, &y);
+}
+
+const struct pool_member *pools_member_at(const struct pools *p, const char *host, uint16_t port,
+                                          enum proto_id proto, const struct pool **ret_pool)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct pool *q = &p->v[i];
+        for (size_t j = 0; j < q->n_members; j++) {
+            const struct pool_member *m = &q->members[j];
+            if (m->ports[proto] != port || !pool_is_same_host(m->host, host))
+                continue;
+            if (ret_pool)
+                *ret_pool = q;
+            return m;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: ISC */
+/* The choice of one member for one login: weighted rendezvous hash, fewest sessions, or by turns.
+ */
+#include "backend/pool.h"
+#include "base/hash.h"
+
+#define POOL_WEIGHT_UNIT 256 /* slow start scales weights in steps of 1/256 */
+#define POOL_FOLDED_MAX 256
+
+/* ---- rendezvous hash ---- */
+
+/* -log2(h / 2^64) with 32 binary places, at least 1: the same on every machine, as routing depends
+ * on it. h > 0. */
+static uint64_t pool_log(uint64_t h)
+{
+    unsigned shift = (unsigned)__builtin_clzll(h);
+    uint64_t x = h << shift; /* x / 2^63 in [1, 2) */
+    uint64_t log = 0;
+    for (unsigned i = 0; i < 32; i++) {
+        unsigned __int128 square = (unsigned __int128)x * x;
+        bool is_over = square >> 127;
+        log = log << 1 | is_over;
+        x = (uint64_t)(square >> (is_over ? 64 : 63));
+    }
+    /* log2(h / 2^64) = -1 - shift + log / 2^32 */
+    return ((uint64_t)(shift + 1) << 32) - log;
+}
+
+/* The user's half of the hash; the case of ASCII letters does not matter, so that "Anna" and "anna"
+ * find the same mailbox. */
+static uint64_t pool_hash_user(struct str user)
+{
+    char folded[POOL_FOLDED_MAX];
+    if (!str_copy(folded, sizeof(folded), user))
+        return hash_stable(user);
+    str_lower(folded);
+    return hash_stable(str_n(folded, user.n));
+}
+
+/* Each member runs a race of its own, the fastest wins: a member that comes or goes moves only the
+ * users that it wins or leaves, in proportion to its weight. */
+static uint64_t pool_cost(const struct pool_member *m, uint64_t user)
+{
+    uint64_t h = hash_mix(user ^ m->hash);
+    return pool_log(h ? h : 1);
+}
+
+/* Is a's time (cost / weight) shorter than b's? Neither weight is 0. */
+static bool pool_is_first(uint64_t cost_a, unsigned weight_a, uint64_t cost_b, unsigned weight_b)
+{
+    return (unsigned __int128)cost_a * weight_b < (unsigned __int128)cost_b * weight_a;
+}
+
+/* ---- who may be chosen ---- */
+
+static bool pool_is_tried(const struct pool_choice *c, const struct backend *b)
+{
+    for (size_t i = 0; i < c->n_tried; i++)
+        if (c->tried[i] == b)
+            return true;
+    return false;
+}
+
+enum pool_standing { POOL_OUT, POOL_HELD, POOL_FREE };
+
+static enum pool_standing pool_standing(const struct pool_member *m, const struct pool_choice *c)
+{
+    if (m->weight == 0 || pool_is_tried(c, m->backend))
+        return POOL_OUT;
+    if (atomic_load_explicit(&m->backend->admin, memory_order_relaxed) == BACKEND_HOLD)
+        return POOL_HELD;
+    return backend_may_be_usable(m->backend, c->now_ms) ? POOL_FREE : POOL_OUT;
+}
+
+/* The weight of one that came back a moment ago grows slowly to its full size. In units. */
+static uint64_t pool_weight(const struct pool *p, const struct pool_member *m, uint64_t now_ms)
+{
+    uint64_t full = (uint64_t)m->weight * POOL_WEIGHT_UNIT;
+    uint64_t since = atomic_load_explicit(&m->backend->up_since_ms, memory_order_relaxed);
+    uint64_t slow = p->config->slow_start_ms;
+    if (since == 0 || now_ms < since || now_ms - since >= slow)
+        return full;
+    uint64_t part = full * (now_ms - since) / slow;
+    return part > 0 ? part : 1;
+}
+
+/* ---- the three ways ---- */
+
+static const struct pool_member *pool_pick_user(const struct pool *p, const struct pool_choice *c)
+{
+    const struct pool_member *best = NULL;
+    uint64_t user = pool_hash_user(c->user), best_cost = 0;
+    for (size_t i = 0; i < p->n_members; i++) {
+        const struct pool_member *m = &p->members[i];
+        if (pool_standing(m, c) == POOL_OUT)
+            continue;
+        uint64_t cost = pool_cost(m, user);
+        if (!best || pool_is_first(cost, m->weight, best_cost, best->weight)) {
+            best = m;
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
+static bool pool_has_fewer(const struct pool *p, const struct pool_member *a,
+                           const struct pool_member *b, uint64_t now_ms)
+{
+    uint64_t x = atomic_load_explicit(&a->backend->sessions, memory_order_relaxed) + 1;
+    uint64_t y = atomic_load_explicit(&b->backend->sessions, memory_order_relaxed) + 1;
+    return (unsigned __int128)x * pool_weight(p, b, now_ms) <
+           (unsigned __int128)y * pool_weight(p, a, now_ms);
+}
+
+/* Among equals by turns: counts of sessions lag behind logins. */
+static const struct pool_member *pool_pick_least(const struct pool *p, const struct pool_choice *c)
+{
+    const struct pool_member *best = NULL;
+    size_t start = (*c->round_robin)++;
+    for (size_t i = 0; i < p->n_members; i++) {
+        const struct pool_member *m = &p->members[(start + i) % p->n_members];
+        if (pool_standing(m, c) == POOL_FREE && (!best || pool_has_fewer(p, m, best, c->now_ms)))
+            best = m;
+    }
+    return best;
+}
+
+/* The n-th of the free members, counted from 0. */
+static const struct pool_member *pool_free_member(const struct pool *p, const struct pool_choice *c,
+                                                  size_t n)
+{
+    for (size_t i = 0; i < p->n_members; i++)
+        if (pool_standing(&p->members[i], c) == POOL_FREE && n-- == 0)
+            return &p->members[i];
+    return NULL;
+}
+
+/* Rounds over the free members: the heaviest takes part in every round, others in their share of
+ * the rounds, evenly spread. */
+static const struct pool_member *pool_pick_turn(const struct pool *p, const struct pool_choice *c)
+{
+    uint64_t heaviest = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_members; i++) {
+        if (pool_standing(&p->members[i], c) != POOL_FREE)
+            continue;
+        uint64_t w = pool_weight(p, &p->members[i], c->now_ms);
+        heaviest = w > heaviest ? w : heaviest;
+        n++;
+    }
+    for (size_t tries = 0; tries < 2 * n; tries++) {
+        unsigned turn = (*c->round_robin)++;
+        uint64_t round = turn / n;
+        const struct pool_member *m = pool_free_member(p, c, turn % n);
+        uint64_t w = m ? pool_weight(p, m, c->now_ms) : 0;
+        if ((round + 1) * w / heaviest > round * w / heaviest)
+            return m;
+    }
+    return pool_free_member(p, c, 0); /* states changed under our eyes */
+}
+
+static const struct pool_member *pool_pick_once(const struct pool *p, const struct pool_choice *c)
+{
+    switch (p->config->balance) {
+    case BALANCE_LEAST:
+        return pool_pick_least(p, c);
+    case BALANCE_ROUND_ROBIN:
+        return pool_pick_turn(p, c);
+    default:
+        return pool_pick_user(p, c);
+    }
+}
+
+static bool pool_has_held(const struct pool *p, const struct pool_choice *c)
+{
+    for (size_t i = 0; i < p->n_members; i++)
+        if (pool_standing(&p->members[i], c) == POOL_HELD)
+            return true;
+    return false;
+}
+
+int pool_pick(const struct pool *p, const struct pool_choice *c, const struct pool_member **ret)
+{
+    /* Again only when another thread took the one try of a member that is down. */
+    for (size_t i = 0; i <= p->n_members; i++) {
+        const struct pool_member *m = pool_pick_once(p, c);
+        if (!m)
+            break;
+        if (atomic_load_explicit(&m->backend->admin, memory_order_relaxed) == BACKEND_HOLD)
+            return -ERR_BUSY;
+        if (backend_is_usable(m->backend, c->now_ms)) {
+            *ret = m;
+            return 0;
+        }
+    }
+    return pool_has_held(p, c) ? -ERR_BUSY : -ERR_UNREACHABLE;
+}
+
+/* ---- order ---- */
+
+struct pool_sorting {
+    const struct pool *pool;
+    uint64_t user;
+};
+
+static int pool_compare_user(const struct pool_member *a, const struct pool_member *b,
+                             uint64_t user)
+{
+    if (a->weight == 0 || b->weight == 0)
+        return (a->weight == 0) - (b->weight == 0);
+    uint64_t x = pool_cost(a, user), y = pool_cost(b, user);
+    return pool_is_first(y, b->weight, x, a->weight) - pool_is_first(x, a->weight, y, b->weight);
+}
+
+static int pool_compare_sessions(const struct pool_member *a, const struct pool_member *b)
+{
+    uint64_t x = atomic_load(&a->backend->sessions), y = atomic_load(&b->backend->sessions);
+    if (a->weight == 0 || b->weight == 0)
+        return (a->weight == 0) - (b->weight == 0);
+    return ((x + 1) * b->weight > (y + 1) * a->weight) -
+           ((x + 1) * b->weight < (y + 1) * a->weight);
+}
+
+static int pool_compare(const void *a, const void *b, void *arg)
+{
+    const struct pool_sorting *s = arg;
+    const struct pool_member *x = *(const struct pool_member *const *)a;
+    const struct pool_member *y = *(const struct pool_member *const *)b;
+    int by = s->pool->config->balance == BALANCE_USER    ? pool_compare_user(x, y, s->user)
+             : s->pool->config->balance == BALANCE_LEAST ? pool_compare_sessions(x, y)
+                                                         : (x->weight == 0) - (y->weight == 0);
+    return by ? by : (x > y) - (x < y);
+}
+
+void pool_order(const struct pool *p, struct str user, const struct pool_member **order)
+{
+    struct pool_sorting s = {.pool = p, .user = pool_hash_user(user)};
+    for (size_t i = 0; i < p->n_members; i++)
+        order[i] = &p->members[i];
+    qsort_r(order, p->n_members, sizeof(order[0]), pool_compare, &s);
+}
