@@ -73,8 +73,8 @@ struct str str_word(struct str *s)
     size_t start = i;
     while (i < s->n && s->p[i] != ' ' && s->p[i] != '\t')
         i++;
-    struct str word = {s->p ? s->p + start : NULL, i - start};
-    *s = (struct str){s->p ? s->p + i : NULL, s->n - i};
+    struct str word = str_n(str_skip(*s, start).p, i - start);
+    *s = str_skip(*s, i);
     return word;
 }
 

@@ -31,6 +31,12 @@ static inline struct str str_n(const void *p, size_t n)
     return (struct str){p, n};
 }
 
+/* s without its first n (<= s.n) bytes; p may be NULL when n is 0. */
+static inline struct str str_skip(struct str s, size_t n)
+{
+    return (struct str){n ? s.p + n : s.p, s.n - n};
+}
+
 bool str_eq(struct str a, struct str b);
 /* ASCII case-insensitive comparison (never locale dependent). */
 bool str_ieq(struct str a, struct str b);

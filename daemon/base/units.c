@@ -30,9 +30,9 @@ static struct str units_digits(struct str *s)
     size_t n = 0;
     while (n < s->n && s->p[n] >= '0' && s->p[n] <= '9')
         n++;
-    struct str digits = {s->p, n};
-    *s = (struct str){s->p + n, s->n - n};
-    return digits;
+    struct str head = str_n(s->p, n);
+    *s = str_skip(*s, n);
+    return head;
 }
 
 static struct str units_letters(struct str *s)
@@ -40,9 +40,9 @@ static struct str units_letters(struct str *s)
     size_t n = 0;
     while (n < s->n && !(s->p[n] >= '0' && s->p[n] <= '9'))
         n++;
-    struct str letters = {s->p, n};
-    *s = (struct str){s->p + n, s->n - n};
-    return letters;
+    struct str head = str_n(s->p, n);
+    *s = str_skip(*s, n);
+    return head;
 }
 
 static const struct unit *units_find(const struct unit *units, size_t n, struct str name)

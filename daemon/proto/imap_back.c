@@ -592,7 +592,7 @@ enum back_result imap_back_feed(struct back *b, struct str in, size_t *ret_consu
     while (result == BACK_NEED_MORE && *ret_consumed < in.n) {
         struct str response;
         size_t used;
-        int r = imap_back_cut(str_n(in.p + *ret_consumed, in.n - *ret_consumed), &response, &used);
+        int r = imap_back_cut(str_skip(in, *ret_consumed), &response, &used);
         if (r == -ERR_AGAIN)
             break;
         if (r < 0)

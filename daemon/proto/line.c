@@ -65,7 +65,7 @@ int line_cut_command(struct str in, size_t max_line, size_t max_literals, unsign
         size_t used;
         uint64_t size;
         bool is_sync;
-        int r = line_cut(str_n(in.p ? in.p + pos : NULL, in.n - pos), max_line, &line, &used, NULL);
+        int r = line_cut(str_skip(in, pos), max_line, &line, &used, NULL);
         if (r == -ERR_TOO_LONG) {
             *invited = 0;
             *ret_consumed = 0;

@@ -414,8 +414,7 @@ enum back_result pop3_back_feed(struct back *b, struct str in, size_t *ret_consu
     while (result == BACK_NEED_MORE && *ret_consumed < in.n) {
         struct str line;
         size_t used;
-        int r = line_cut(str_n(in.p + *ret_consumed, in.n - *ret_consumed), POP3_RESPONSE_MAX,
-                         &line, &used, NULL);
+        int r = line_cut(str_skip(in, *ret_consumed), POP3_RESPONSE_MAX, &line, &used, NULL);
         if (r == -ERR_AGAIN)
             break;
         if (r < 0)

@@ -383,7 +383,7 @@ enum back_result sieve_back_feed(struct back *head, struct str in, size_t *ret_c
     if (f != BACK_FAIL_NONE)
         return sieve_fail(b, f, "refused before anything was sent");
     while (result == BACK_NEED_MORE) {
-        struct str rest = str_n(in.p ? in.p + *ret_consumed : NULL, in.n - *ret_consumed);
+        struct str rest = str_skip(in, *ret_consumed);
         unsigned invited = UINT32_MAX; /* a server's literals need no go-ahead */
         bool is_invited, is_sync;
         size_t used;
@@ -392,7 +392,7 @@ enum back_result sieve_back_feed(struct back *head, struct str in, size_t *ret_c
         if (r == -ERR_AGAIN)
             return BACK_NEED_MORE;
         if (r < 0)
-            return back_fail(head, BACK_FAIL_PROTOCOL, rest);
+            return back_fail(head, BACK_FAIL_PROTOCOL, str_cut(&rest, '\n'));
         *ret_consumed += used;
         result = sieve_take(b, sieve_chomp(str_n(rest.p, used)), out);
     }

@@ -65,7 +65,7 @@ bool sieve_cut_blank(struct str *in)
     size_t n = 0;
     while (n < in->n && (in->p[n] == ' ' || in->p[n] == '\t'))
         n++;
-    *in = str_n(in->p ? in->p + n : NULL, in->n - n);
+    *in = str_skip(*in, n);
     return n > 0 && in->n > 0;
 }
 
@@ -76,7 +76,7 @@ struct str sieve_cut_atom(struct str *in)
            !strchr("\"(){", in->p[n]))
         n++;
     struct str atom = str_n(in->p, n);
-    *in = str_n(in->p ? in->p + n : NULL, in->n - n);
+    *in = str_skip(*in, n);
     return atom;
 }
 

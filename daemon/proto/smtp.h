@@ -13,7 +13,8 @@ struct smtp_reply {
 };
 
 /* Cuts one reply, of one line or several, at the start of `in`. 0 with *ret and *ret_consumed;
- * -ERR_AGAIN; -ERR_SYNTAX: not a reply, or its lines have different codes; -ERR_TOO_LONG. */
+ * -ERR_AGAIN; -ERR_SYNTAX: not a reply, or its lines have different codes: *ret_consumed ends with
+ * the wrong line; -ERR_TOO_LONG. */
 int smtp_cut_reply(struct str in, struct smtp_reply *ret, size_t *ret_consumed) NODISCARD;
 /* Cuts the next line off a reply's body and returns what follows its code; false when none is left.
  */

@@ -528,14 +528,16 @@ enum back_result smtp_back_feed(struct back *head, struct str in, size_t *ret_co
     if (f != BACK_FAIL_NONE)
         return smtp_fail(b, f, "refused before anything was sent");
     while (result == BACK_NEED_MORE && b->n_steps > 0) {
-        struct str rest = str_n(in.p ? in.p + *ret_consumed : NULL, in.n - *ret_consumed);
+        struct str rest = str_skip(in, *ret_consumed);
         struct smtp_reply reply;
         size_t used;
         int r = smtp_cut_reply(rest, &reply, &used);
         if (r == -ERR_AGAIN)
             return BACK_NEED_MORE;
+        if (r == -ERR_TOO_LONG)
+            return smtp_fail(b, BACK_FAIL_PROTOCOL, "reply is too long");
         if (r < 0)
-            return back_fail(head, BACK_FAIL_PROTOCOL, rest);
+            return back_fail(head, BACK_FAIL_PROTOCOL, str_n(rest.p, used));
         *ret_consumed += used;
         result = smtp_take(b, &reply, out);
     }

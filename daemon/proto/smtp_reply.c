@@ -32,14 +32,16 @@ int smtp_cut_reply(struct str in, struct smtp_reply *ret, size_t *ret_consumed)
         size_t used;
         unsigned code;
         bool is_last;
-        int r = line_cut(str_n(in.p ? in.p + pos : NULL, in.n - pos), SMTP_REPLY_LINE_MAX, &line,
-                         &used, NULL);
+        int r = line_cut(str_skip(in, pos), SMTP_REPLY_LINE_MAX, &line, &used, NULL);
         if (r < 0)
             return r;
-        if (!smtp_line_code(line, &code, &is_last) || (pos > 0 && code != first))
-            return -ERR_SYNTAX;
-        first = code;
+        bool is_good = smtp_line_code(line, &code, &is_last) && (pos == 0 || code == first);
         pos += used;
+        if (!is_good) {
+            *ret_consumed = pos;
+            return -ERR_SYNTAX;
+        }
+        first = code;
         if (is_last) {
             *ret = (struct smtp_reply){.code = code, .body = str_n(in.p, pos)};
             *ret_consumed = pos;

@@ -63,7 +63,7 @@ static const struct back_case failure_cases[] = {
      .want = "{FAILED protocol 220 mail}"},
     {BASE("broken capability"), JOE, .env = {ME}, .in = STR("\"SASL\" PLAIN\r\n"),
      .want = "{FAILED protocol \"SASL\" PLAIN}"},
-    {BASE("huge literal"), JOE, .env = {ME}, .in = STR("{99999999}\r\n"),
+    {BASE("huge literal"), JOE, .env = {ME}, .in = STR("{99999999}\r\n\"SIEVE\"\r\n"),
      .want = "{FAILED protocol {99999999}}"},
     {BASE("LF in the password"), .mech = SASL_PLAIN, .user = STR("j"), .secret = STR("a\nb"),
      .env = {ME}, .in = STR("OK\r\n"),

@@ -92,6 +92,7 @@ static const struct back_case failure_cases[] = {
     REFUSED("no reply", "hello", "protocol hello"),
     REFUSED("a bad code", "99x a", "protocol 99x a"),
     REFUSED("mixed codes", "250-a\r\n235 b", "protocol 250-a 235 b"),
+    REFUSED("a bad line is told without what follows it", "99x a\r\n235 in", "protocol 99x a"),
     {BASE("greeting 554"), JOE, .env = {AUTH}, .in = STR("554 5.3.2 go away\r\n"),
      .want = "{FAILED bye go away}"},
     {BASE("greeting 421"), JOE, .env = {AUTH}, .in = STR("421 full\r\n"),
