@@ -26,11 +26,16 @@ SAN_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 else ifeq ($(SAN),thread)
 BUILD = build-thread
 SAN_FLAGS = -fsanitize=thread -fno-omit-frame-pointer
+else ifeq ($(SAN),fuzz)
+BUILD = build-fuzz
+CC = clang
+# What gcc warns of is the rule; clang sees other things.
+SAN_FLAGS = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -w
 else ifeq ($(SAN),)
 BUILD = build
 HARDENING = -D_FORTIFY_SOURCE=2
 else
-$(error SAN is "address", "thread" or nothing)
+$(error SAN is "address", "thread", "fuzz" or nothing)
 endif
 export MAILPROXY_BUILD = $(CURDIR)/$(BUILD)
 
@@ -80,7 +85,7 @@ help:
 #: make unit        only the unit tests (unit-FOLDER: those of one folder)
 #: make e2e         only the end-to-end tests (K=expression picks some, as pytest -k)
 #: make lint        style, floors, banned calls, static analysis
-#: make fuzz        fuzz each parser for FUZZ_SECONDS (needs clang)
+#: make fuzz        fuzz each parser for FUZZ_SECONDS (60; needs clang); make fuzz-replay: without clang
 #: make bench       compare speed and memory with a peer
 #: make docs        generate what derives from the tables
 #: make install     into PREFIX (/usr/local), configuration into SYSCONFDIR (/etc); DESTDIR is honoured
@@ -132,10 +137,18 @@ $(BUILD)/unit/tui/%: $(BUILD)/tests/unit/tui/%.o $(BUILD)/libmp_tui.a $(BUILD)/l
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(TUI_LIBS)
-$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(FLOOR_LIBS)
-	@mkdir -p $(@D)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(FLOOR_LIBS) -Wl,--end-group -lcmocka $(DAEMON_LIBS)
+# A floor's tests link that floor and the lower ones, nothing above: the order holds for functions, too.
+lower = $(if $(filter $(1),$(firstword $(2))),$(2),$(if $(2),$(call lower,$(1),$(wordlist 2,99,$(2)))))
+libs_of = $(foreach f,$(call lower,$(1),$(FLOORS)),$(BUILD)/libmp_$(f).a)
+# The pure floor is tested with the cryptography that io lends it.
+unit_libs = $(call libs_of,$(if $(filter proto,$(1)),io,$(1)))
+define unit_test
+$(BUILD)/unit/$(1)/%: $(BUILD)/tests/unit/$(1)/%.o $(call unit_libs,$(1))
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$< -Wl,--start-group $(call unit_libs,$(1)) -Wl,--end-group -lcmocka $$(DAEMON_LIBS)
+endef
+$(foreach f,$(FLOORS),$(eval $(call unit_test,$(f))))
 
 unit: $(UNIT_TESTS)
 	@tests/setup/run-tests $^
@@ -145,17 +158,35 @@ unit-%: all-unit-dummy
 all-unit-dummy:
 .PHONY: all-unit-dummy
 
-$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(FLOOR_LIBS)
-	@mkdir -p $(@D)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(FLOOR_LIBS) -Wl,--end-group $(DAEMON_LIBS)
+# With clang the fuzzer brings its main function; replay.c is ours, for any compiler.
+ifeq ($(SAN),fuzz)
+FUZZ_MAIN = -fsanitize=fuzzer
+else
+FUZZ_MAIN = $(BUILD)/tests/fuzz/replay.o
+endif
+# The floor of a target, where it is not proto or io.
+FUZZ_FLOOR_fuzz_command = control
+FUZZ_FLOOR_fuzz_config = config
+FUZZ_FLOOR_fuzz_user_file = store
+fuzz_libs = $(call libs_of,$(or $(FUZZ_FLOOR_$(1)),io))
+define fuzz_target
+$(BUILD)/fuzz/$(1): $(BUILD)/tests/fuzz/$(1).o $(filter %.o,$(FUZZ_MAIN)) $(call fuzz_libs,$(1))
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$< $(FUZZ_MAIN) -Wl,--start-group $(call fuzz_libs,$(1)) -Wl,--end-group $$(DAEMON_LIBS)
+endef
+$(foreach t,$(notdir $(FUZZ_REPLAYS)),$(eval $(call fuzz_target,$(t))))
+
 fuzz-replay: $(FUZZ_REPLAYS)
-	@for f in $^; do $$f tests/fuzz/corpus/$$(basename $$f) || exit 1; done
+	@tests/fuzz/run-replay $^
 
 FUZZ_SECONDS ?= 60
 fuzz:
 	@tests/setup/install-packages clang $(BUILD_PACKAGES)
-	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run $(FUZZ_SOURCES)
+	@$(MAKE) --no-print-directory SAN=fuzz fuzz-programs
+	@tests/fuzz/run build-fuzz $(FUZZ_SECONDS) $(notdir $(FUZZ_REPLAYS))
+fuzz-programs: $(FUZZ_REPLAYS)
+.PHONY: fuzz-programs
 
 # The sanitizers' builds test what runs in C; the full set runs on the plain build.
 e2e: all
@@ -203,6 +234,6 @@ ETCDIR = $(DESTDIR)$(SYSCONFDIR)/mailproxy
 -include conf/Makefile.inc
 
 clean:
-	rm -rf build build-address build-thread
+	rm -rf build build-address build-thread build-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
