@@ -23,6 +23,7 @@ struct control {
     struct sessions *sessions;
     struct drains *drains;
     struct logins *logins;
+    struct configs *configs;
     struct turnstile config_turn; /* config, pools, backends */
     struct turnstile user_turn;   /* users: read, change, write */
     struct list works;            /* all works under way, for the end */
@@ -54,8 +55,11 @@ struct work {
     struct control *control;
     struct request *request; /* one reference; NULL = the daemon's own */
     struct turnstile *turn;  /* NULL = at once */
-    int err;                 /* what run returned */
+    int err;                 /* what start or run returned */
     char *error;             /* sentence for a failure, owned, may be NULL */
+    /* Control thread, when the turn has come: looks at what those before left. -ERR_x (perhaps with
+     * the request answered): done follows at once. May be NULL. */
+    int (*start)(struct work *w);
     /* Thread: a job thread. Uses nothing but the work and what outlives the job threads (store,
      * registry). */
     int (*run)(struct work *w);

@@ -102,8 +102,7 @@ void request_set_number(json_t *row, const char *name, uint64_t v)
 
 void request_put_number(json_t *row, const char *name, uint64_t v)
 {
-    (void)json_object_set_new(row, name,
-                              json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v));
+    (void)json_object_set_new(row, name, json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v));
 }
 
 /* Sends the answer {key: body}, records it, and lets the client's next request run. */
@@ -169,6 +168,14 @@ void request_hit(struct request *r, uint64_t count, bool is_changed, json_t *row
                                (int)is_changed, "rows", rows);
     r->count = count;
     request_answer(r, result);
+}
+
+void request_abandon(struct request *r)
+{
+    if (r->is_answered)
+        return;
+    r->is_answered = true;
+    request_unref(r);
 }
 
 static int request_code(int err)

@@ -65,6 +65,9 @@ void request_hit(struct request *r, uint64_t count, bool is_changed, json_t *row
 void request_fail(struct request *r, int err, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* The end without an answer: the control plane is gone, and so is the client. */
+void request_abandon(struct request *r);
+
 /* A JSON text of bytes from outside: what is not UTF-8 becomes '?'. */
 json_t *request_json(struct str s);
 /* Sets a member to a text unless it is NULL or empty; or to a number unless it is 0. */

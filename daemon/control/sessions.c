@@ -2,6 +2,7 @@
 /* Questions to all workers, and their answers. */
 #include "control/sessions.h"
 
+#include "base/log.h"
 #include "control/control_priv.h"
 #include "control/listing.h"
 
@@ -107,6 +108,13 @@ json_t *session_row_json(const struct session_row *row)
             (void)json_object_set_new(v, field->name, request_json(row->v[f].text));
     }
     return v;
+}
+
+void sessions_wake(const struct control *c, const char *user)
+{
+    for (size_t i = 0; i < c->host->n_workers; i++)
+        if (session_wake_held_post(c->host->workers[i].mailbox, user) < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "wake-failed", KV_U64("worker", i));
 }
 
 /* ---- collecting from all workers at once ---- */

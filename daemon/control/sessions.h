@@ -55,3 +55,5 @@ int collect_start(struct control *c, const struct collect_spec *spec) NODISCARD;
 
 /* A row as JSON with the columns of session list. */
 json_t *session_row_json(const struct session_row *row);
+/* Logins that are held look again: those of one user, or all (NULL). */
+void sessions_wake(const struct control *c, const char *user);

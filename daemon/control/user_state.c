@@ -122,8 +122,7 @@ static void user_kick_name(struct request *r, const char *name, enum reply_kind 
 
 static void user_set_state(struct user_edit *e, enum store_user_state state, uint64_t until_ms)
 {
-    e->is_changed =
-        e->is_changed || e->user.state != state || e->user.state_until_ms != until_ms;
+    e->is_changed = e->is_changed || e->user.state != state || e->user.state_until_ms != until_ms;
     e->user.state = state;
     e->user.state_until_ms = until_ms;
 }
@@ -165,12 +164,6 @@ static int apply_hold(struct user_edit *e)
     return 0;
 }
 
-static void user_wake(const struct control *c, const char *name)
-{
-    for (size_t i = 0; i < c->host->n_workers; i++)
-        (void)!session_wake_held_post(c->host->workers[i].mailbox, name);
-}
-
 static void on_user_state(struct work *w)
 {
     struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
@@ -180,7 +173,7 @@ static void on_user_state(struct work *w)
     if (e->is_changed) {
         h->forget_user(h->arg, e->user.name);
         if (e->user.state == USER_ACTIVE)
-            user_wake(w->control, e->user.name);
+            sessions_wake(w->control, e->user.name);
     }
     request_done(w->request, e->is_changed, e->is_changed, NULL);
 }
@@ -193,7 +186,7 @@ static void on_user_locked(struct work *w)
         return;
     h->forget_user(h->arg, e->user.name);
     /* Logins that wait are judged again and refused. */
-    user_wake(w->control, e->user.name);
+    sessions_wake(w->control, e->user.name);
     user_kick_name(w->request, e->user.name, REPLY_LOCKED, e->is_changed);
 }
 

@@ -16,7 +16,10 @@ void work_free(struct work *w)
 /* Not delivered: the control plane is at its end or gone. */
 static void work_drop(struct job *j)
 {
-    work_free(CONTAINER_OF(j, struct work, job));
+    struct work *w = CONTAINER_OF(j, struct work, job);
+    if (w->request)
+        request_abandon(w->request);
+    work_free(w);
 }
 
 void *work_new(struct control *c, struct request *r, size_t size, int (*run)(struct work *w),
@@ -75,7 +78,9 @@ static void work_launch(struct work *w)
     w->job.run = work_job_run;
     w->job.done = work_job_done;
     w->job.drop = work_drop;
-    w->err = jobs_post(w->control->jobs, &w->job);
+    w->err = w->start ? w->start(w) : 0;
+    if (w->err == 0)
+        w->err = jobs_post(w->control->jobs, &w->job);
     if (w->err < 0)
         work_finish(w);
 }

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: ISC */
+/* The control plane as a whole: its parts, their beginning and their end. */
+#include "control/control.h"
+
+#include "control/configs.h"
+#include "control/control_priv.h"
+#include "control/events.h"
+#include "control/history.h"
+#include "control/logins.h"
+#include "control/runtime.h"
+#include "control/server.h"
+#include "control/sessions.h"
+
+#define CONTROL_THREADS 4 /* an import of many users leaves some for the others */
+#define CONTROL_JOBS_MAX 4096
+
+static void turnstile_init(struct turnstile *t)
+{
+    t->is_busy = false;
+    list_init(&t->waiting);
+}
+
+/* Works that waited for their turn will not have it. */
+static void turnstile_end(struct turnstile *t)
+{
+    LIST_FOREACH_SAFE (it, &t->waiting) {
+        struct work *w = LIST_ITEM(it, struct work, waiting);
+        list_del(&w->waiting);
+        list_del(&w->link);
+        if (w->request)
+            request_abandon(w->request);
+        work_free(w);
+    }
+}
+
+static int control_make_parts(struct control *c)
+{
+    int err = jobs_new(CONTROL_THREADS, CONTROL_JOBS_MAX, &c->jobs);
+    if (err == 0)
+        err = events_new(c, &c->events);
+    if (err == 0)
+        err = sessions_new(c, &c->sessions);
+    if (err == 0)
+        err = history_new(c, &c->history);
+    if (err == 0)
+        err = logins_new(c, &c->logins);
+    if (err == 0)
+        err = configs_new(c, &c->configs);
+    if (err == 0)
+        err = server_new(c, &c->server);
+    return err;
+}
+
+int control_new(const struct control_host *host, struct control **ret, char **ret_error)
+{
+    struct control *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ERR_NOMEM;
+    c->host = host;
+    list_init(&c->works);
+    turnstile_init(&c->config_turn);
+    turnstile_init(&c->user_turn);
+    int err = control_make_parts(c);
+    if (err == 0)
+        err = runtime_new(c, &c->runtime, ret_error);
+    if (err < 0) {
+        control_free(c);
+        return err;
+    }
+    *ret = c;
+    return 0;
+}
+
+/* Clients go first: nobody is left to answer when the works and questions under way end. */
+void control_free(struct control *c)
+{
+    if (!c)
+        return;
+    server_free(c->server);
+    c->server = NULL;
+    sessions_free(c->sessions);
+    c->sessions = NULL;
+    logins_free(c->logins);
+    history_free(c->history);
+    configs_free(c->configs);
+    events_free(STEAL(c->events));
+    turnstile_end(&c->config_turn);
+    turnstile_end(&c->user_turn);
+    jobs_free(c->jobs);
+    runtime_free(c->runtime);
+    free(c);
+}
+
+int control_listen(struct control *c, int fd, size_t i)
+{
+    const struct config *config = control_setup(c)->config;
+    if (i >= config->n_controls)
+        return -ERR_RANGE;
+    return server_listen(c->server, fd, config->controls[i].path);
+}
+
+const struct pool_edit *control_edits(const struct control *c, size_t *ret_n)
+{
+    return runtime_edits(c->runtime, ret_n);
+}
+
+void control_reload(struct control *c)
+{
+    configs_reload(c);
+}
+
+void control_note_login(struct control *c, const char *user, uint64_t at_ms)
+{
+    logins_note(c->logins, user, at_ms);
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: ISC */
+/* The edits of one backend as a value: copy, comparison, JSON. */
+#include "control/runtime.h"
+
+void runtime_edit_fini(struct runtime_edit *e)
+{
+    free(e->edit.pool);
+    free(e->edit.name);
+    free(e->edit.host);
+    free(e->reason);
+    *e = (struct runtime_edit){.edit.weight = -1};
+}
+
+static int edit_copy_text(char **dst, const char *src)
+{
+    *dst = str_dup_c(src);
+    return src && !*dst ? -ERR_NOMEM : 0;
+}
+
+int runtime_edit_copy(struct runtime_edit *dst, const struct runtime_edit *src)
+{
+    *dst = *src;
+    dst->edit.pool = dst->edit.name = dst->edit.host = dst->reason = NULL;
+    int err = edit_copy_text(&dst->edit.pool, src->edit.pool);
+    if (err == 0)
+        err = edit_copy_text(&dst->edit.name, src->edit.name);
+    if (err == 0)
+        err = edit_copy_text(&dst->edit.host, src->edit.host);
+    if (err == 0)
+        err = edit_copy_text(&dst->reason, src->reason);
+    if (err < 0)
+        runtime_edit_fini(dst);
+    return err;
+}
+
+static bool edit_has_ports(const struct pool_edit *e)
+{
+    for (size_t i = 0; i < ARRAY_LEN(e->ports); i++)
+        if (e->ports[i] != 0)
+            return true;
+    return false;
+}
+
+bool runtime_edit_is_empty(const struct runtime_edit *e)
+{
+    const struct pool_edit *p = &e->edit;
+    return !p->host && p->weight < 0 && !edit_has_ports(p) && !p->is_added && !p->is_removed &&
+           !p->admin[0];
+}
+
+static bool text_is_equal(const char *a, const char *b)
+{
+    return str_eq(str_of(a), str_of(b));
+}
+
+bool runtime_edit_is_equal(const struct runtime_edit *a, const struct runtime_edit *b)
+{
+    const struct pool_edit *p = &a->edit, *q = &b->edit;
+    return text_is_equal(p->host, q->host) && p->weight == q->weight &&
+           memcmp(p->ports, q->ports, sizeof(p->ports)) == 0 && p->is_added == q->is_added &&
+           p->is_removed == q->is_removed && strcmp(p->admin, q->admin) == 0;
+}
+
+int runtime_edit_describe(const struct runtime_edit *e, struct buf *out)
+{
+    const struct pool_edit *p = &e->edit;
+    const struct {
+        bool is_set;
+        const char *text;
+    } parts[] = {{p->is_added, "added"},     {p->is_removed, "removed"},
+                 {p->host != NULL, "host"},  {edit_has_ports(p), "ports"},
+                 {p->weight >= 0, "weight"}, {p->admin[0] != 0, p->admin}};
+    size_t before = out->len;
+    int err = 0;
+    for (size_t i = 0; i < ARRAY_LEN(parts) && err == 0; i++)
+        if (parts[i].is_set)
+            err = buf_printf(out, "%s%s", out->len > before ? ", " : "", parts[i].text);
+    return err;
+}
+
+/* ---- JSON ---- */
+
+static json_t *ports_json(const struct pool_edit *p)
+{
+    json_t *ports = json_object();
+    for (int i = 0; i < PROTO_COUNT; i++)
+        if (p->ports[i] && proto_get((enum proto_id)i))
+            request_put_number(ports, proto_get((enum proto_id)i)->name, p->ports[i]);
+    return ports;
+}
+
+json_t *runtime_edit_json(const struct runtime_edit *e)
+{
+    const struct pool_edit *p = &e->edit;
+    json_t *v = json_object();
+    request_set_text(v, "host", p->host);
+    if (edit_has_ports(p))
+        (void)json_object_set_new(v, "ports", ports_json(p));
+    if (p->weight >= 0)
+        request_put_number(v, "weight", (uint64_t)p->weight);
+    if (p->is_added)
+        (void)json_object_set_new(v, "added", json_true());
+    if (p->is_removed)
+        (void)json_object_set_new(v, "removed", json_true());
+    if (p->admin[0]) {
+        request_set_text(v, "admin", p->admin);
+        request_put_number(v, "since", e->since_ms);
+        request_set_text(v, "reason", e->reason);
+    }
+    return v;
+}
+
+static int parse_text(const json_t *v, char **ret)
+{
+    const char *text = json_string_value(v);
+    if (!text || !*text)
+        return -ERR_SYNTAX;
+    free(*ret);
+    *ret = str_dup_c(text);
+    return *ret ? 0 : -ERR_NOMEM;
+}
+
+static int parse_host(struct runtime_edit *e, const json_t *v)
+{
+    return parse_text(v, &e->edit.host);
+}
+
+static int parse_ports(struct runtime_edit *e, const json_t *v)
+{
+    const char *name;
+    json_t *port;
+    if (!json_is_object(v))
+        return -ERR_SYNTAX;
+    json_object_foreach ((json_t *)v, name, port) {
+        const struct proto *p = proto_find(str_of(name));
+        json_int_t n = json_integer_value(port);
+        if (!p || n < 1 || n > UINT16_MAX)
+            return -ERR_SYNTAX;
+        e->edit.ports[p->id] = (uint16_t)n;
+    }
+    return 0;
+}
+
+static int parse_weight(struct runtime_edit *e, const json_t *v)
+{
+    json_int_t n = json_integer_value(v);
+    if (!json_is_integer(v) || n < 0 || n > RUNTIME_WEIGHT_MAX)
+        return -ERR_RANGE;
+    e->edit.weight = (int)n;
+    return 0;
+}
+
+static int parse_added(struct runtime_edit *e, const json_t *v)
+{
+    e->edit.is_added = json_is_true(v);
+    return 0;
+}
+
+static int parse_removed(struct runtime_edit *e, const json_t *v)
+{
+    e->edit.is_removed = json_is_true(v);
+    return 0;
+}
+
+static int parse_admin(struct runtime_edit *e, const json_t *v)
+{
+    enum backend_admin admin;
+    const char *text = json_string_value(v);
+    if (!text || backend_admin_find(text, &admin) < 0 ||
+        !str_copy(e->edit.admin, sizeof(e->edit.admin), str_of(text)))
+        return -ERR_SYNTAX;
+    return 0;
+}
+
+static int parse_since(struct runtime_edit *e, const json_t *v)
+{
+    if (!json_is_integer(v) || json_integer_value(v) < 0)
+        return -ERR_SYNTAX;
+    e->since_ms = (uint64_t)json_integer_value(v);
+    return 0;
+}
+
+static int parse_reason(struct runtime_edit *e, const json_t *v)
+{
+    return parse_text(v, &e->reason);
+}
+
+static int edit_parse_member(struct runtime_edit *e, const char *name, const json_t *v)
+{
+    static const struct {
+        const char *name;
+        int (*parse)(struct runtime_edit *e, const json_t *v);
+    } members[] = {{"host", parse_host},   {"ports", parse_ports},     {"weight", parse_weight},
+                   {"added", parse_added}, {"removed", parse_removed}, {"admin", parse_admin},
+                   {"since", parse_since}, {"reason", parse_reason}};
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        if (strcmp(members[i].name, name) == 0)
+            return members[i].parse(e, v);
+    return -ERR_NO_PARAM;
+}
+
+int runtime_edit_parse(const char *json, struct runtime_edit *ret, char **ret_error)
+{
+    struct runtime_edit e = {.edit.weight = -1};
+    const char *name;
+    json_t *v, *root = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
+    int err = json_is_object(root) ? 0 : -ERR_SYNTAX;
+    if (err < 0)
+        *ret_error = str_dup_c("it is no JSON object");
+    json_object_foreach (root, name, v) {
+        err = edit_parse_member(&e, name, v);
+        if (err < 0) {
+            *ret_error = str_printf("%s: %s", name, err_text(err));
+            break;
+        }
+    }
+    json_decref(root);
+    if (err < 0)
+        runtime_edit_fini(&e);
+    else
+        *ret = e;
+    return err;
+}
