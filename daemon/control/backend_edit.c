@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: ISC */
+/* Changing backends: states, weight, address, adding and removing. */
+#include "backend/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/backends.h"
+#include "control/handlers.h"
+#include "control/sessions.h"
+
+/* ---- the frame of every change ---- */
+
+static int change_edit(struct change *ch)
+{
+    struct runtime_entry *e = ch->stage.entry;
+    CLEANUP(runtime_edit_fini) struct runtime_edit now = {0}, stored = {0};
+    int err = runtime_edit_copy(&now, &e->now);
+    if (err == 0)
+        err = runtime_edit_copy(&stored, &e->stored);
+    if (err == 0)
+        err = ch->edit(ch, &e->now);
+    if (err == 0 && !request_bool(ch->work.request, "until_restart"))
+        err = ch->edit(ch, &e->stored);
+    ch->is_stored = ch->is_row_bad || !runtime_edit_is_equal(&stored, &e->stored);
+    ch->is_changed = ch->is_stored || !runtime_edit_is_equal(&now, &e->now);
+    return err;
+}
+
+static int change_start_turn(struct work *w)
+{
+    struct change *ch = CONTAINER_OF(w, struct change, work);
+    const struct setup *setup = control_setup(w->control);
+    ch->in = pools_find(setup->pools, ch->pool);
+    ch->member = ch->in ? pools_member(setup->pools, ch->pool, ch->name, NULL) : NULL;
+    ch->file = config_backend_find(config_pool_find(setup->config, ch->pool), ch->name);
+    ch->config = config_ref(setup->config);
+    int err = runtime_stage_begin(w->control->runtime, ch->pool, ch->name, &ch->stage);
+    if (err == 0 && strcmp(ch->pool, RUNTIME_DYNAMIC) == 0 && !ch->stage.entry->backend)
+        ch->stage.entry->backend = backend_ref(ch->backend);
+    if (err == 0)
+        err = change_edit(ch);
+    if (err == 0)
+        err = runtime_stage_list(w->control->runtime, &ch->stage);
+    return err;
+}
+
+static int change_run(struct work *w)
+{
+    struct change *ch = CONTAINER_OF(w, struct change, work);
+    const struct control_host *h = w->control->host;
+    int err = 0;
+    if (!ch->is_changed)
+        return 0;
+    if (ch->is_rebuilt)
+        err = pools_build(ch->config, ch->stage.edits, ch->stage.n_edits, h->registry, &ch->pools,
+                          &w->error);
+    if (err < 0 || !ch->is_stored)
+        return err;
+    err = runtime_stage_store(&ch->stage, h->store);
+    if (err < 0)
+        w->error = str_printf("%s: nothing was changed; until_restart changes it without the store",
+                              err_text(err));
+    return err;
+}
+
+static void change_apply_admin(const struct change *ch)
+{
+    enum backend_admin admin = BACKEND_READY;
+    const struct runtime_edit *e = &ch->stage.entry->now;
+    if (e->edit.admin[0] && backend_admin_find(e->edit.admin, &admin) < 0)
+        return;
+    if (atomic_load(&ch->backend->admin) == admin)
+        return;
+    backend_set_admin(ch->backend, admin, clock_wall_ms(),
+                      request_text(ch->work.request, "reason"));
+    LOG_EVENT(LOG_LEVEL_NOTICE, "backend-admin", KV_STR("pool", ch->pool),
+              KV_STR("backend", ch->name), KV_STR("admin", backend_admin_name(admin)));
+    control_event(ch->work.control, "backend", NULL, NULL, NULL, NULL, ch->name,
+                  backend_admin_name(admin));
+}
+
+static int change_apply(struct change *ch)
+{
+    struct control *c = ch->work.control;
+    const struct control_host *h = c->host;
+    change_apply_admin(ch);
+    runtime_stage_commit(c->runtime, &ch->stage);
+    int err = ch->pools ? h->publish_pools(h->arg, STEAL(ch->pools)) : 0;
+    /* Logins that wait: this backend may take them now, or another one. */
+    sessions_wake(c, NULL);
+    return err;
+}
+
+static void change_done(struct work *w)
+{
+    struct change *ch = CONTAINER_OF(w, struct change, work);
+    if (work_fail(w))
+        return;
+    int err = ch->is_changed ? change_apply(ch) : 0;
+    if (err < 0)
+        request_fail(w->request, err, NULL, NULL);
+    else if (ch->then)
+        ch->then(ch);
+    else
+        request_done(w->request, ch->is_changed, ch->is_changed, NULL);
+}
+
+static void change_fini(struct work *w)
+{
+    struct change *ch = CONTAINER_OF(w, struct change, work);
+    runtime_stage_fini(&ch->stage);
+    free(ch->pool);
+    free(ch->name);
+    backend_unref(ch->backend);
+    pools_unref(ch->pools);
+    config_unref(ch->config);
+}
+
+/* Takes over pool, name and the reference of b. */
+static void change_post(struct request *r, char *pool, char *name, struct backend *b,
+                        bool is_rebuilt, int (*edit)(struct change *ch, struct runtime_edit *e),
+                        void (*then)(struct change *ch))
+{
+    struct change *ch = work_new(r->control, r, sizeof(*ch), change_run, change_done, change_fini);
+    if (!ch) {
+        free(pool);
+        free(name);
+        backend_unref(b);
+        return;
+    }
+    if (!pool || !name || !b) {
+        free(pool);
+        free(name);
+        backend_unref(b);
+        work_free(&ch->work);
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return;
+    }
+    ch->work.start = change_start_turn;
+    ch->pool = pool;
+    ch->name = name;
+    ch->backend = b;
+    ch->is_rebuilt = is_rebuilt;
+    ch->edit = edit;
+    ch->then = then;
+    work_post(&ch->work, &r->control->config_turn);
+}
+
+void change_start(struct request *r, bool is_rebuilt,
+                  int (*edit)(struct change *ch, struct runtime_edit *e),
+                  void (*then)(struct change *ch))
+{
+    struct target t;
+    if (target_find(r, request_text(r, "name"), &t) < 0)
+        return;
+    change_post(r, STEAL(t.pool), STEAL(t.name), STEAL(t.backend), is_rebuilt, edit, then);
+}
+
+static int change_refuse(struct change *ch, int err, char *text)
+{
+    free(ch->work.error);
+    ch->work.error = text;
+    return err;
+}
+
+/* ---- states ---- */
+
+int change_set_admin(struct change *ch, struct runtime_edit *e, enum backend_admin admin)
+{
+    const char *word = admin == BACKEND_READY ? "" : backend_admin_name(admin);
+    if (strcmp(e->edit.admin, word) == 0)
+        return 0;
+    (void)str_copy(e->edit.admin, sizeof(e->edit.admin), str_of(word));
+    free(e->reason);
+    e->reason = str_dup_c(request_text(ch->work.request, "reason"));
+    e->since_ms = clock_wall_ms();
+    return 0;
+}
+
+static int edit_drain(struct change *ch, struct runtime_edit *e)
+{
+    return change_set_admin(ch, e, BACKEND_DRAIN);
+}
+
+static int edit_ready(struct change *ch, struct runtime_edit *e)
+{
+    return change_set_admin(ch, e, BACKEND_READY);
+}
+
+static int edit_disable(struct change *ch, struct runtime_edit *e)
+{
+    return change_set_admin(ch, e, BACKEND_DISABLED);
+}
+
+static int edit_hold(struct change *ch, struct runtime_edit *e)
+{
+    return change_set_admin(ch, e, BACKEND_HOLD);
+}
+
+static int edit_release(struct change *ch, struct runtime_edit *e)
+{
+    bool is_held = strcmp(e->edit.admin, backend_admin_name(BACKEND_HOLD)) == 0;
+    return is_held ? change_set_admin(ch, e, BACKEND_READY) : 0;
+}
+
+void command_backend_drain(struct request *r)
+{
+    change_start(r, false, edit_drain, NULL);
+}
+
+void command_backend_ready(struct request *r)
+{
+    change_start(r, false, edit_ready, NULL);
+}
+
+void command_backend_disable(struct request *r)
+{
+    change_start(r, false, edit_disable, NULL);
+}
+
+void command_backend_hold(struct request *r)
+{
+    change_start(r, false, edit_hold, NULL);
+}
+
+void command_backend_release(struct request *r)
+{
+    change_start(r, false, edit_release, NULL);
+}
+
+/* ---- values ---- */
+
+/* No edit when it is what the file says. */
+static int edit_weight_to(struct change *ch, struct runtime_edit *e, uint64_t weight)
+{
+    if (weight > RUNTIME_WEIGHT_MAX)
+        return change_refuse(ch, -ERR_BAD_PARAM,
+                             str_printf("weight is 0 to %d", RUNTIME_WEIGHT_MAX));
+    e->edit.weight = ch->file && ch->file->weight == weight ? -1 : (int)weight;
+    return 0;
+}
+
+static int edit_host_to(struct change *ch, struct runtime_edit *e, const char *host)
+{
+    char *copy = NULL;
+    if (!*host || str_has_crlf_nul(str_of(host)) || strpbrk(host, " \t\""))
+        return change_refuse(ch, -ERR_BAD_PARAM,
+                             str_dup_c("host is a name, an address or unix:/path"));
+    bool is_edit = !ch->file || strcmp(ch->file->host, host) != 0;
+    if (is_edit && !(copy = str_dup_c(host)))
+        return -ERR_NOMEM;
+    free(e->edit.host);
+    e->edit.host = copy;
+    return 0;
+}
+
+int backend_ports_parse(const char *text, uint16_t ports[PROTO_COUNT], char **ret_error)
+{
+    struct str rest = str_of(text);
+    memset(ports, 0, PROTO_COUNT * sizeof(ports[0]));
+    while (rest.n > 0) {
+        struct str value = str_trim(str_cut(&rest, ','));
+        struct str name = str_trim(str_cut(&value, '='));
+        const struct proto *p = proto_find(name);
+        uint64_t port;
+        if (!p || str_to_u64(str_trim(value), UINT16_MAX, &port) < 0 || port == 0) {
+            *ret_error =
+                str_printf("ports are written imap=143,pop3=110: what is %.*s", STR_ARG(name));
+            return -ERR_BAD_PARAM;
+        }
+        ports[p->id] = (uint16_t)port;
+    }
+    return 0;
+}
+
+static int edit_ports_to(struct change *ch, struct runtime_edit *e, const char *text)
+{
+    uint16_t ports[PROTO_COUNT];
+    char *error = NULL;
+    if (backend_ports_parse(text, ports, &error) < 0)
+        return change_refuse(ch, -ERR_BAD_PARAM, error);
+    for (int i = 0; i < PROTO_COUNT; i++)
+        if (ports[i])
+            e->edit.ports[i] = ch->file && ch->file->ports[i] == ports[i] ? 0 : ports[i];
+    return 0;
+}
+
+static int edit_needs_member(struct change *ch)
+{
+    if (ch->member)
+        return 0;
+    return change_refuse(ch, -ERR_NO_BACKEND,
+                         str_printf("%s is in no pool: it has only a state", ch->name));
+}
+
+static int edit_values(struct change *ch, struct runtime_edit *e)
+{
+    const struct request *r = ch->work.request;
+    const char *host = request_text(r, "host"), *ports = request_text(r, "ports");
+    int err = edit_needs_member(ch);
+    if (err == 0 && host)
+        err = edit_host_to(ch, e, host);
+    if (err == 0 && ports)
+        err = edit_ports_to(ch, e, ports);
+    if (err == 0 && request_has(r, "weight"))
+        err = edit_weight_to(ch, e, request_number(r, "weight", 0));
+    return err;
+}
+
+void command_backend_weight(struct request *r)
+{
+    change_start(r, true, edit_values, NULL);
+}
+
+void command_backend_set(struct request *r)
+{
+    if (!request_has(r, "host") && !request_has(r, "ports") && !request_has(r, "weight"))
+        request_fail(r, -ERR_MISSING_PARAM, NULL, "say what to set: host, ports or weight");
+    else
+        change_start(r, true, edit_values, NULL);
+}
+
+/* ---- coming and going ---- */
+
+/* Is what the command wants already there? What it leaves out is no matter. */
+static bool add_is_there(const struct change *ch)
+{
+    const struct request *r = ch->work.request;
+    const struct pool_member *m = ch->member;
+    const char *text = request_text(r, "ports");
+    uint16_t ports[PROTO_COUNT];
+    AUTO_FREE char *error = NULL;
+    if (strcmp(m->host, request_text(r, "host")) != 0 ||
+        m->weight != request_number(r, "weight", m->weight))
+        return false;
+    if (text && backend_ports_parse(text, ports, &error) < 0)
+        return false;
+    for (int i = 0; text && i < PROTO_COUNT; i++)
+        if (ports[i] && ports[i] != m->ports[i])
+            return false;
+    return true;
+}
+
+/* Forgets all but the name. */
+static void edit_clear(struct runtime_edit *e)
+{
+    char *pool = STEAL(e->edit.pool), *name = STEAL(e->edit.name);
+    runtime_edit_fini(e);
+    e->edit.pool = pool;
+    e->edit.name = name;
+}
+
+static int edit_add_again(struct change *ch, struct runtime_edit *e)
+{
+    const struct runtime_entry *entry = ch->stage.entry;
+    if (!add_is_there(ch))
+        return change_refuse(ch, -ERR_EXISTS,
+                             str_printf("pool %s has a backend %s already: backend set changes it",
+                                        ch->pool, ch->name));
+    if (e == &entry->now)
+        return 0;
+    runtime_edit_fini(e);
+    return runtime_edit_copy(e, &entry->now);
+}
+
+static int edit_add(struct change *ch, struct runtime_edit *e)
+{
+    const struct request *r = ch->work.request;
+    const char *ports = request_text(r, "ports");
+    if (ch->member)
+        return edit_add_again(ch, e);
+    edit_clear(e);
+    e->edit.is_added = !ch->file;
+    int err = edit_host_to(ch, e, request_text(r, "host"));
+    if (err == 0 && ports)
+        err = edit_ports_to(ch, e, ports);
+    if (err == 0 && request_has(r, "weight"))
+        err = edit_weight_to(ch, e, request_number(r, "weight", 0));
+    return err;
+}
+
+static bool name_is_good(const char *name)
+{
+    return *name && strlen(name) <= 64 && str_is_printable_ascii(str_of(name)) &&
+           !strpbrk(name, " /\"\\");
+}
+
+void pool_fail(struct request *r, const char *name)
+{
+    const struct pools *pools = control_setup(r->control)->pools;
+    AUTO_FREE const char **names = calloc(pools->n + 1, sizeof(*names));
+    for (size_t i = 0; names && i < pools->n; i++)
+        names[i] = pools->v[i].config->name;
+    request_fail(r, -ERR_NO_POOL, names ? str_nearest(name, names, pools->n) : NULL,
+                 "there is no pool %.128s", name);
+}
+
+void command_backend_add(struct request *r)
+{
+    const char *pool = request_text(r, "pool"), *name = request_text(r, "name");
+    if (!name_is_good(name)) {
+        request_fail(r, -ERR_BAD_PARAM, NULL,
+                     "a name has 1 to 64 characters, no blanks, slashes or quotes");
+        return;
+    }
+    if (!pools_find(control_setup(r->control)->pools, pool)) {
+        pool_fail(r, pool);
+        return;
+    }
+    struct backend *b = backend_registry_get(r->control->host->registry, pool, name, NULL);
+    change_post(r, str_dup_c(pool), str_dup_c(name), b, true, edit_add, NULL);
+}
+
+static int edit_remove(struct change *ch, struct runtime_edit *e)
+{
+    uint64_t n = atomic_load_explicit(&ch->backend->sessions, memory_order_relaxed);
+    int err = ch->file ? 0 : edit_needs_member(ch);
+    if (err < 0)
+        return err;
+    if (n > 0 && !request_bool(ch->work.request, "force"))
+        return change_refuse(ch, -ERR_BUSY,
+                             str_printf("%s has %llu sessions: drain it first, or force", ch->name,
+                                        (unsigned long long)n));
+    edit_clear(e);
+    e->edit.is_removed = ch->file != NULL;
+    return 0;
+}
+
+static int edit_reset(struct change *ch, struct runtime_edit *e)
+{
+    if (e->edit.is_added && !ch->file)
+        return change_refuse(
+            ch, -ERR_CONFIG,
+            str_printf("%s is not in the file: backend remove takes it out", ch->name));
+    ch->is_row_bad = runtime_is_unreadable(ch->work.control->runtime, ch->pool, ch->name);
+    edit_clear(e);
+    return 0;
+}
+
+/* A backend of the file that was removed is in no pool any more, but its edit names it. */
+static struct runtime_entry *removed_find(const struct control *c, const char *text)
+{
+    const char *slash = strchr(text, '/');
+    size_t n = slash ? (size_t)(slash - text) : 0;
+    LIST_FOREACH (it, runtime_entries(c->runtime)) {
+        struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
+        const struct pool_edit *p = &e->now.edit;
+        bool is_pool = !slash || str_eq(str_n(text, n), str_of(p->pool));
+        if (p->is_removed && is_pool && strcmp(p->name, slash ? slash + 1 : text) == 0)
+            return e;
+    }
+    return NULL;
+}
+
+static void change_start_removed(struct request *r,
+                                 int (*edit)(struct change *ch, struct runtime_edit *e))
+{
+    const struct runtime_entry *e = removed_find(r->control, request_text(r, "name"));
+    if (!e) {
+        change_start(r, true, edit, NULL);
+        return;
+    }
+    const struct pool_edit *p = &e->now.edit;
+    struct backend *b = backend_registry_get(r->control->host->registry, p->pool, p->name, NULL);
+    change_post(r, str_dup_c(p->pool), str_dup_c(p->name), b, true, edit, NULL);
+}
+
+void command_backend_remove(struct request *r)
+{
+    change_start_removed(r, edit_remove);
+}
+
+void command_backend_reset(struct request *r)
+{
+    change_start_removed(r, edit_reset);
+}
+
+/* ---- backend check ---- */
+
+static void on_checked(void *arg, const struct check_result *res)
+{
+    struct request *r = arg;
+    if (res->err < 0) {
+        request_fail(r, res->err, NULL, NULL);
+        return;
+    }
+    bool is_good = res->failure == BACK_FAIL_NONE;
+    json_t *row = json_object();
+    request_set_text(row, "name", res->backend->name);
+    request_set_text(
+        row, "health",
+        backend_health_name(atomic_load_explicit(&res->backend->health, memory_order_relaxed)));
+    request_set_text(row, "result", is_good ? "good" : "failed");
+    request_put_number(row, "took", (res->took_us + 500) / 1000);
+    request_set_text(row, "text", *res->text ? res->text : is_good ? "ok" : NULL);
+    request_answer(r, row);
+}
+
+void command_backend_check(struct request *r)
+{
+    struct target t;
+    if (target_find(r, request_text(r, "name"), &t) < 0)
+        return;
+    int err = t.member ? check_now(r->control->host->checks, t.pool, t.name, on_checked, r)
+                       : -ERR_UNSUPPORTED;
+    if (err == -ERR_UNSUPPORTED)
+        request_fail(r, err, NULL, "%s cannot be checked: no listener speaks its protocols",
+                     t.name);
+    else if (err < 0)
+        request_fail(r, err, NULL, NULL);
+    target_fini(&t);
+}
