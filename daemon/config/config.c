@@ -79,6 +79,14 @@ const struct config_pool *config_pool_find(const struct config *c, const char *n
     return NULL;
 }
 
+const struct config_backend *config_backend_find(const struct config_pool *pool, const char *name)
+{
+    for (size_t i = 0; pool && i < pool->n_backends; i++)
+        if (strcmp(pool->backends[i].name, name) == 0)
+            return &pool->backends[i];
+    return NULL;
+}
+
 const struct config_listener *config_listener_find(const struct config *c, const char *name)
 {
     for (size_t i = 0; i < c->n_listeners; i++)

@@ -242,7 +242,15 @@ struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 
 const struct config_pool *config_pool_find(const struct config *c, const char *name);
+/* pool may be NULL. */
+const struct config_backend *config_backend_find(const struct config_pool *pool, const char *name);
 const struct config_listener *config_listener_find(const struct config *c, const char *name);
+
+/* The words of the file for values; static. */
+const char *config_balance_name(enum config_balance b);
+const char *config_back_tls_name(enum back_tls t);
+const char *config_listener_tls_name(enum config_listener_tls t);
+const char *config_auth_type_name(enum config_auth_type t);
 
 /* Prints a config as a file that loads again, every key with its value (defaults too unless
  * only_set). */
@@ -250,6 +258,9 @@ int config_dump(const struct config *c, bool only_set, struct buf *out) NODISCAR
 
 /* When a changed key takes effect. */
 enum config_effect { CONFIG_LIVE, CONFIG_NEW_SESSIONS, CONFIG_RESTART };
+
+/* "live", "new sessions", "restart"; static. */
+const char *config_effect_name(enum config_effect e);
 
 /* One difference between two configs: paths name list members by their name
  * ("pools[main].backends[b1].weight"). */

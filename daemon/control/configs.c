@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: ISC */
+/* config reload and confirm: a new configuration is built and checked as a whole, then published.
+ */
+#include "control/configs.h"
+
+#include "base/log.h"
+#include "base/units.h"
+#include "control/config_rows.h"
+#include "control/control_priv.h"
+#include "control/handlers.h"
+#include "control/runtime.h"
+
+#define PROBLEMS_SHOWN 4000 /* bytes of an answer */
+
+struct configs {
+    struct control *control;
+    struct config *before; /* what an unconfirmed reload goes back to; NULL = none waits */
+    struct loop_timer confirm;
+};
+
+struct reload {
+    struct work work;
+    struct config *old, *config; /* config preset: going back */
+    struct pools *pools;
+    struct config_problems problems;
+    struct config_changes changes;
+    uint64_t confirm_ms;
+    bool is_going_back;
+};
+
+static int reload_start(struct work *w)
+{
+    struct reload *l = CONTAINER_OF(w, struct reload, work);
+    l->old = config_ref(control_setup(w->control)->config);
+    return 0;
+}
+
+int config_refuse(struct work *w, const struct config_problems *problems, int err)
+{
+    AUTO_BUF text = BUF_INIT;
+    if (config_problems_format(problems, &text) == 0 && text.len > 0) {
+        if (text.len > PROBLEMS_SHOWN)
+            text.len = PROBLEMS_SHOWN;
+        free(w->error);
+        w->error = str_dup(str_trim(buf_str(&text)));
+    }
+    return err;
+}
+
+/* In the turn of the config: the runtime edits stay as they are. */
+static int reload_run(struct work *w)
+{
+    struct reload *l = CONTAINER_OF(w, struct reload, work);
+    size_t n;
+    const struct pool_edit *edits = control_edits(w->control, &n);
+    int err = 0;
+    if (!l->config && (err = config_load(l->old->path, &l->config, &l->problems)) < 0)
+        return config_refuse(w, &l->problems, err);
+    err = config_diff(l->old, l->config, &l->changes);
+    if (err == 0)
+        err = pools_build(l->config, edits, n, w->control->host->registry, &l->pools, &w->error);
+    return err;
+}
+
+static void reload_fini(struct work *w)
+{
+    struct reload *l = CONTAINER_OF(w, struct reload, work);
+    config_unref(l->old);
+    config_unref(l->config);
+    pools_unref(l->pools);
+    config_problems_fini(&l->problems);
+    config_changes_fini(&l->changes);
+}
+
+/* ---- going back unless it is confirmed ---- */
+
+static void configs_forget(struct configs *c)
+{
+    loop_timer_cancel(c->control->host->loop, &c->confirm);
+    config_unref(STEAL(c->before));
+}
+
+/* The configuration to go back to is the last one that was confirmed. */
+static void configs_wait(struct configs *c, const struct reload *l)
+{
+    if (l->confirm_ms == 0) {
+        configs_forget(c);
+        return;
+    }
+    if (!c->before)
+        c->before = config_ref(l->old);
+    loop_timer_set(c->control->host->loop, &c->confirm, l->confirm_ms);
+}
+
+static void reload_post(struct control *c, struct request *r, struct config *preset,
+                        uint64_t confirm_ms);
+
+static void on_unconfirmed(struct loop_timer *t)
+{
+    struct configs *c = CONTAINER_OF(t, struct configs, confirm);
+    LOG_EVENT(LOG_LEVEL_WARN, "config-unconfirmed");
+    reload_post(c->control, NULL, STEAL(c->before), 0);
+}
+
+int configs_new(struct control *control, struct configs **ret)
+{
+    struct configs *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ERR_NOMEM;
+    c->control = control;
+    loop_timer_init(&c->confirm, on_unconfirmed);
+    *ret = c;
+    return 0;
+}
+
+void configs_free(struct configs *c)
+{
+    if (!c)
+        return;
+    configs_forget(c);
+    free(c);
+}
+
+void command_config_confirm(struct request *r)
+{
+    struct configs *c = r->control->configs;
+    bool is_waiting = c->before != NULL;
+    configs_forget(c);
+    request_done(r, is_waiting, is_waiting, NULL);
+}
+
+/* ---- the answer ---- */
+
+struct reload_counts {
+    size_t changed, restart, hidden;
+};
+
+static json_t *reload_rows(const struct reload *l, struct reload_counts *n)
+{
+    const struct runtime *rt = l->work.control->runtime;
+    json_t *rows = json_array();
+    for (size_t i = 0; i < l->changes.n; i++) {
+        const struct config_change *ch = &l->changes.v[i];
+        const char *hidden = config_change_hidden(rt, ch);
+        n->changed++;
+        n->restart += ch->effect == CONFIG_RESTART;
+        n->hidden += hidden != NULL;
+        (void)json_array_append_new(rows,
+                                    config_row(ch->path, ch->old_value, ch->new_value,
+                                               hidden ? hidden : config_effect_name(ch->effect)));
+    }
+    return rows;
+}
+
+static char *reload_sentence(const struct reload *l, const struct reload_counts *n)
+{
+    AUTO_BUF text = BUF_INIT;
+    char wait[32];
+    int err = n->changed == 0 ? buf_append_c(&text, "no changes; certificates were read again")
+                              : buf_printf(&text, "%zu changed", n->changed);
+    if (err == 0 && n->restart > 0)
+        err = buf_printf(&text, ", %zu of them after a restart only", n->restart);
+    if (err == 0 && n->hidden > 0)
+        err = buf_printf(&text, ", %zu of them hidden by runtime edits (backend reset ends them)",
+                         n->hidden);
+    if (err == 0 && l->confirm_ms > 0) {
+        units_format_duration(wait, l->confirm_ms);
+        err = buf_printf(&text, "; config confirm keeps it, else it ends in %s", wait);
+    }
+    return err == 0 ? buf_steal(&text) : NULL;
+}
+
+static void reload_answer(struct reload *l)
+{
+    struct reload_counts n = {0};
+    json_t *rows = reload_rows(l, &n);
+    AUTO_FREE char *text = reload_sentence(l, &n);
+    struct request *r = l->work.request;
+    LOG_EVENT(LOG_LEVEL_NOTICE, l->is_going_back ? "config-rolled-back" : "config-reloaded",
+              KV_U64("changed", n.changed), KV_U64("restart_needed", n.restart),
+              KV_U64("hidden", n.hidden));
+    control_event(l->work.control, "config", NULL, NULL, NULL, NULL, NULL,
+                  l->is_going_back ? "the reload was not confirmed: rolled back" : text);
+    for (size_t i = 0; i < l->problems.n; i++)
+        LOG_EVENT(LOG_LEVEL_WARN, "config-warning", KV_STR("key", l->problems.v[i].key),
+                  KV_STR("detail", l->problems.v[i].text));
+    if (!r) {
+        json_decref(rows);
+        return;
+    }
+    r->count = n.changed;
+    json_t *result = json_pack("{s:o, s:b, s:I, s:b}", "rows", rows, "more", 0, "count",
+                               (json_int_t)n.changed, "changed", n.changed > 0);
+    request_set_text(result, "message", text);
+    request_answer(r, result);
+}
+
+static void reload_fail(struct work *w)
+{
+    LOG_EVENT(LOG_LEVEL_ERROR, "config-reload-failed", KV_ERR("error", w->err),
+              KV_STR("detail", w->error));
+    (void)work_fail(w);
+}
+
+static void reload_done(struct work *w)
+{
+    struct reload *l = CONTAINER_OF(w, struct reload, work);
+    const struct control_host *h = w->control->host;
+    if (w->err == 0)
+        w->err = h->publish_config(h->arg, config_ref(l->config), STEAL(l->pools), &w->error);
+    if (w->err < 0) {
+        reload_fail(w);
+        return;
+    }
+    configs_wait(w->control->configs, l);
+    h->forget_user(h->arg, NULL);
+    reload_answer(l);
+}
+
+/* preset: go back to this one; taken over. */
+static void reload_post(struct control *c, struct request *r, struct config *preset,
+                        uint64_t confirm_ms)
+{
+    struct reload *l = work_new(c, r, sizeof(*l), reload_run, reload_done, reload_fini);
+    if (!l) {
+        config_unref(preset);
+        LOG_EVENT(LOG_LEVEL_ERROR, "config-reload-failed", KV_ERR("error", -ERR_NOMEM));
+        return;
+    }
+    l->work.start = reload_start;
+    l->config = preset;
+    l->is_going_back = preset != NULL;
+    l->confirm_ms = confirm_ms;
+    work_post(&l->work, &c->config_turn);
+}
+
+void configs_reload(struct control *c)
+{
+    reload_post(c, NULL, NULL, 0);
+}
+
+void command_config_reload(struct request *r)
+{
+    reload_post(r->control, r, NULL, request_number(r, "confirm", 0));
+}
