@@ -16,6 +16,8 @@ DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dov
 	dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-sieve
 CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-flask curl tmux procps git
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags
+BENCH_PACKAGES = $(BUILD_PACKAGES) python3 openssl libssl-dev nginx libnginx-mod-mail haproxy dovecot-core \
+	dovecot-imapd dovecot-pop3d dovecot-submissiond strace
 
 # ---- variants ----------------------------------------------------------------------------------
 
@@ -86,7 +88,7 @@ help:
 #: make e2e         only the end-to-end tests (K=expression picks some, as pytest -k)
 #: make lint        style, floors, banned calls, static analysis
 #: make fuzz        fuzz each parser for FUZZ_SECONDS (60; needs clang); make fuzz-replay: without clang
-#: make bench       compare speed and memory with a peer
+#: make bench       compare speed and memory with nginx, HAProxy and Dovecot (bench-quick: two minutes)
 #: make docs        generate what derives from the tables
 #: make install     into PREFIX (/usr/local), configuration into SYSCONFDIR (/etc); DESTDIR is honoured
 #: make clean       remove what was built

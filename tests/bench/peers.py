@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: ISC
+"""The proxies that are compared, each configured for the same work: the same listeners, certificates, backends, two workers."""
+import grp
+import os
+import pwd
+import shutil
+import tempfile
+
+import proc
+from harness import certs, net, process
+from harness.proxy import Proxy
+
+WORKERS = 2
+# Plain listeners offer STARTTLS; the others say TLS first, with these keys.
+LISTENERS = {"imap": ("imap", "ecdsa"), "pop3": ("pop3", "ecdsa"), "smtp": ("smtp", "ecdsa"),
+             "imap-ecdsa": ("imap", "ecdsa"), "imap-rsa": ("imap", "rsa"), "imap-both": ("imap", "ecdsa", "rsa"),
+             "pop3-ecdsa": ("pop3", "ecdsa"), "smtp-ecdsa": ("smtp", "ecdsa")}
+
+
+def is_plain(listener):
+    return "-" not in listener
+
+
+class Site:
+    """What all proxies share: the fake backend and auth server, and the certificates."""
+
+    HOSTS = 8  # loopback addresses of the backend: one has not enough ports for 100,000 sessions
+    PUSH_MS = 5000
+
+    def __init__(self, folder, build):
+        self.folder, self.build = folder, build
+        self.hosts = [net.address() for _ in range(self.HOSTS)]
+        self.ports = {p: net.port(self.hosts[0]) for p in ("imap", "pop3", "smtp", "http")}
+        authority = certs.Authority(os.path.join(folder, "ca"))
+        self.certs = {kind: authority.issue(kind, "DNS:proxy.test", kind="rsa" if kind == "rsa" else "ec")
+                      for kind in ("ecdsa", "rsa")}
+        for _, key in self.certs.values():
+            os.chmod(key, 0o644)
+        argv = [os.path.join(build, "bench", "fake_backend"), "hosts=" + ",".join(self.hosts),
+                f"push_ms={self.PUSH_MS}"] + [f"{name}={port}" for name, port in self.ports.items()]
+        self.backend = process.Process(argv, os.path.join(folder, "fake_backend.log"))
+        self.backend.wait_for(lambda: "ready" in self.backend.text(), "the fake backend")
+
+    def pids(self):
+        return [self.backend.pid]
+
+    def stop(self):
+        self.backend.stop()
+
+
+class Peer:
+    """One proxy. Subclasses write a configuration and name the command."""
+
+    name = ""
+    is_proxy = True
+    has_starttls = True
+
+    def __init__(self, site, folder):
+        self.site = site
+        self.folder = os.path.join(folder, self.name)
+        os.makedirs(self.folder, exist_ok=True)
+        self.host = net.address()
+        self.ports = {listener: net.port(self.host) for listener in LISTENERS}
+        self.process = None
+
+    def start(self):
+        self.process = process.Process(self.configure(), os.path.join(self.folder, "output.log"))
+        for listener, port in self.ports.items():
+            self.process.wait_for(lambda h=self.host_of(listener), p=port: process.can_connect(h, p),
+                                  f"{self.name} on {listener}")
+        return self
+
+    def stop(self):
+        if self.process:
+            self.process.stop()
+            self.process = None
+
+    def host_of(self, listener):
+        return self.host
+
+    def address(self, listener):
+        return f"{self.host_of(listener)}:{self.ports[listener]}"
+
+    def pids(self):
+        return proc.tree(self.process.pid)
+
+    def supports(self, listener, tls):
+        return listener in self.ports and (tls != "starttls" or self.has_starttls)
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as f:
+            f.write(text)
+        return path
+
+
+class NoProxy(Peer):
+    """The ceiling: clients talk to the fake backend itself."""
+
+    name = "none"
+    is_proxy = False
+    has_starttls = False
+
+    def __init__(self, site, folder):
+        super().__init__(site, folder)
+        self.host = site.hosts[0]
+        self.ports = {p: site.ports[p] for p in ("imap", "pop3", "smtp")}
+
+    def start(self):
+        return self
+
+    def pids(self):
+        return []
+
+
+class Nginx(Peer):
+    name = "nginx"
+
+    SERVER = """
+  server {{
+    listen {address}{ssl};
+    protocol {protocol};
+    {starttls}
+    {certificates}
+    {auth}
+  }}"""
+
+    def server(self, listener):
+        protocol, *kinds = LISTENERS[listener]
+        pairs = [self.site.certs[k] for k in kinds]
+        lines = [f"ssl_certificate {cert}; ssl_certificate_key {key};" for cert, key in pairs]
+        return self.SERVER.format(
+            address=self.address(listener), ssl="" if is_plain(listener) else " ssl", protocol=protocol,
+            starttls="starttls on;" if is_plain(listener) else "", certificates=" ".join(lines),
+            auth="smtp_auth plain; proxy_smtp_auth on; xclient off;" if protocol == "smtp" else "")
+
+    def configure(self):
+        user = f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
+        path = self.write("nginx.conf", f"""
+load_module /usr/lib/nginx/modules/ngx_mail_module.so;
+daemon off;
+{user}
+worker_processes {WORKERS};
+pid {self.folder}/nginx.pid;
+error_log {self.folder}/nginx.log info;
+events {{ worker_connections 8192; }}
+mail {{
+  server_name proxy.test;
+  auth_http {self.site.hosts[0]}:{self.site.ports["http"]}/auth;
+  imap_capabilities IMAP4rev1 LITERAL+ SASL-IR ID IDLE UIDPLUS;
+  ssl_protocols TLSv1.2 TLSv1.3;
+{"".join(self.server(name) for name in LISTENERS)}
+}}
+""")
+        return ["/usr/sbin/nginx", "-p", self.folder, "-c", path, "-e", f"{self.folder}/nginx.log"]
+
+
+class Haproxy(Peer):
+    """TCP mode: it reads no mail protocol, so it can neither offer STARTTLS nor ask who logs in."""
+
+    name = "haproxy"
+    has_starttls = False
+
+    def frontend(self, listener):
+        protocol, *kinds = LISTENERS[listener]
+        crt = ""
+        if not is_plain(listener):
+            crt = " ssl crt " + self.bundle(listener, kinds)
+        return f"""
+frontend {listener}
+  bind {self.address(listener)}{crt}
+  default_backend {protocol}
+"""
+
+    def bundle(self, listener, kinds):
+        """Certificates with their keys; of two kinds, the suffixes tell HAProxy that they belong together."""
+        for kind in kinds:
+            cert, key = self.site.certs[kind]
+            with open(cert) as c, open(key) as k:
+                path = self.write(f"{listener}.pem" + (f".{kind}" if len(kinds) > 1 else ""), c.read() + k.read())
+        return os.path.join(self.folder, f"{listener}.pem") if len(kinds) > 1 else path
+
+    def configure(self):
+        backends = "".join(f"""
+backend {protocol}
+  server fake {self.site.hosts[0]}:{self.site.ports[protocol]}
+""" for protocol in ("imap", "pop3", "smtp"))
+        path = self.write("haproxy.cfg", f"""
+global
+  nbthread {WORKERS}
+  maxconn 8000
+  log stdout format raw daemon info
+defaults
+  mode tcp
+  log global
+  option tcplog
+  timeout connect 10s
+  timeout client 1h
+  timeout server 1h
+{"".join(self.frontend(name) for name in LISTENERS)}
+{backends}
+""")
+        return ["/usr/sbin/haproxy", "-db", "-f", path]
+
+
+class Dovecot(Peer):
+    """Login processes that proxy and are used again. Where users live is a constant: no auth server is asked."""
+
+    name = "dovecot"
+    SERVICES = {"imap": "imap-login", "pop3": "pop3-login", "smtp": "submission-login"}
+
+    def __init__(self, site, folder):
+        super().__init__(site, folder)
+        # Certificates go with local addresses: one address for each set of them.
+        self.hosts = {kinds: net.address() for kinds in sorted({tuple(k) for _, *k in LISTENERS.values()})}
+        self.run = tempfile.mkdtemp(prefix="mpb-", dir="/tmp")  # UNIX sockets have short names
+        os.chmod(self.run, 0o755)
+
+    def stop(self):
+        super().stop()
+        shutil.rmtree(self.run, ignore_errors=True)
+
+    def host_of(self, listener):
+        return self.hosts[tuple(LISTENERS[listener][1:])]
+
+    def certificates(self, kinds):
+        text = ""
+        for prefix, kind in zip(("ssl", "ssl_alt"), kinds):
+            cert, key = self.site.certs[kind]
+            text += f"{prefix}_cert = <{cert}\n{prefix}_key = <{key}\n"
+        return text
+
+    def service(self, protocol):
+        listeners = "".join(f"""
+  inet_listener {listener} {{
+    address = {self.host_of(listener)}
+    port = {self.ports[listener]}
+    {"" if is_plain(listener) else "ssl = yes"}
+  }}""" for listener, (p, *_) in LISTENERS.items() if p == protocol)
+        # The standard listeners would take the standard ports.
+        off = "".join(f"""
+  inet_listener {name} {{
+    port = 0
+  }}""" for name in {"imap": ["imaps"], "pop3": ["pop3s"], "smtp": ["submission", "submissions"]}[protocol])
+        return f"""
+service {self.SERVICES[protocol]} {{
+  chroot =
+  service_count = 0
+  process_min_avail = {WORKERS}
+  process_limit = {WORKERS}
+  client_limit = 8192{listeners}{off}
+}}"""
+
+    def configure(self):
+        is_root = os.geteuid() == 0
+        user = "nobody" if is_root else pwd.getpwuid(os.geteuid()).pw_name
+        group = grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+        ports = self.site.ports
+        port = f"%{{if;%s;eq;imap;{ports['imap']};%{{if;%s;eq;pop3;{ports['pop3']};{ports['smtp']}}}}}"
+        path = self.write("dovecot.conf", f"""
+base_dir = {self.run}
+state_dir = {self.folder}
+log_path = {self.folder}/dovecot.log
+protocols = imap pop3 submission
+ssl = yes
+{self.certificates(("ecdsa",))}
+{"".join(f"local {host} {{{chr(10)}{self.certificates(kinds)}}}{chr(10)}" for kinds, host in self.hosts.items())}
+disable_plaintext_auth = no
+default_internal_user = {user}
+default_internal_group = {group}
+default_login_user = {user}
+default_client_limit = 18000
+default_vsz_limit = 0
+first_valid_uid = 1
+hostname = proxy.test
+passdb {{
+  driver = static
+  args = nopassword=y proxy=y host={self.site.hosts[0]} port={port}
+}}
+userdb {{
+  driver = static
+  args = uid={user} gid={group} home=/nonexistent
+}}
+{"".join(self.service(p) for p in self.SERVICES)}
+service anvil {{
+  chroot =
+}}
+service stats {{
+  chroot =
+}}
+service auth {{
+  user = {"root" if is_root else user}
+}}
+""")
+        return ["/usr/sbin/dovecot", "-F", "-c", path]
+
+
+class Mailproxy(Peer):
+    name = "mailproxyd"
+
+    def listener(self, name):
+        protocol, *kinds = LISTENERS[name]
+        pairs = [dict(zip(("cert", "key"), self.site.certs[k])) for k in kinds]
+        return {"name": name, "protocol": protocol, "address": self.address(name), "allow_plaintext": True,
+                "tls": "starttls" if is_plain(name) else "implicit", "tls_options": {"certificates": pairs}}
+
+    def settings(self):
+        ports = {p: self.site.ports[p] for p in ("imap", "pop3", "smtp")}
+        return {
+            "workers": WORKERS,
+            "log": [{"target": "file", "path": os.path.join(self.folder, "mailproxyd.log"), "level": "info"}],
+            "resolver": {"enabled": False},
+            "listeners": [self.listener(name) for name in LISTENERS],
+            "auth": [{"type": "http", "url": f"http://{self.site.hosts[0]}:{self.site.ports['http']}/auth"}],
+            "pools": [{"name": "main", "tls": "off", "smtp_auth": True,
+                       "backends": [{"name": f"b{i}", "host": host, "ports": ports}
+                                    for i, host in enumerate(self.site.hosts)]}],
+        }
+
+    def start(self):
+        self.proxy = Proxy(self.folder, self.settings()).start()
+        self.process = self.proxy.process
+        return self
+
+    def stop(self):
+        if self.process:
+            self.proxy.stop()
+            self.process = None
+
+    def list_sessions(self):
+        """How many it lists."""
+        return self.proxy.ctl_run("-o", "tsv", "--no-header", "session", "list").stdout.count("\n")
+
+
+PEERS = {p.name: p for p in (NoProxy, Mailproxy, Nginx, Haproxy, Dovecot)}
