@@ -176,11 +176,22 @@ bool backend_set_health(struct backend *b, enum backend_health h, uint64_t now_m
 void backend_set_checked(struct backend *b, bool is_checked)
 {
     atomic_store(&b->is_checked, is_checked);
+    if (!is_checked)
+        atomic_store(&b->down_protocols, 0);
 }
 
-bool backend_may_be_usable(const struct backend *b, uint64_t now_ms)
+bool backend_set_down_protocols(struct backend *b, unsigned bits, const char *reason)
 {
-    if (atomic_load_explicit(&b->admin, memory_order_relaxed) != BACKEND_READY)
+    if (atomic_exchange(&b->down_protocols, (uint8_t)bits) == bits)
+        return false;
+    backend_set_reason(b, reason);
+    return true;
+}
+
+bool backend_may_be_usable(const struct backend *b, enum proto_id p, uint64_t now_ms)
+{
+    if (atomic_load_explicit(&b->admin, memory_order_relaxed) != BACKEND_READY ||
+        (atomic_load_explicit(&b->down_protocols, memory_order_relaxed) & 1u << p))
         return false;
     if (atomic_load_explicit(&b->health, memory_order_relaxed) != BACKEND_DOWN)
         return true;
@@ -188,9 +199,9 @@ bool backend_may_be_usable(const struct backend *b, uint64_t now_ms)
            atomic_load(&b->probe_after_ms) <= now_ms;
 }
 
-bool backend_is_usable(struct backend *b, uint64_t now_ms)
+bool backend_is_usable(struct backend *b, enum proto_id p, uint64_t now_ms)
 {
-    if (!backend_may_be_usable(b, now_ms))
+    if (!backend_may_be_usable(b, p, now_ms))
         return false;
     if (atomic_load_explicit(&b->health, memory_order_relaxed) != BACKEND_DOWN)
         return true;

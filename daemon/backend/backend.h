@@ -38,6 +38,8 @@ struct backend {
     _Atomic uint32_t failures_in_row;
     _Atomic uint64_t probe_after_ms; /* monotonic: while down, one login may try again after this */
     atomic_bool is_checked;          /* active checks run: they alone say when it is up again */
+    _Atomic uint8_t down_protocols;  /* bits of enum proto_id that checks found down; health is down
+                                        only when all of them are */
     _Atomic uint64_t up_since_ms;    /* monotonic: for slow start; 0 = long ago */
     _Atomic uint64_t last_check_ms,
         check_us;                 /* wall clock of the last check and how long it took */
@@ -71,13 +73,16 @@ void backend_learn(struct backend *b, enum proto_id p, struct str caps);
 /* Into dst, "" when nothing is known. Thread: any. */
 void backend_capabilities(const struct backend *b, enum proto_id p, char dst[BACKEND_CAPS_MAX]);
 
-/* May new logins go there at this moment: ready, and not known to be down? While it is down and
- * nothing checks it, true for one login at a time, which tries it. Thread: any. */
-bool backend_is_usable(struct backend *b, uint64_t now_ms);
+/* May new logins of a protocol go there at this moment: ready, and not known to be down? While it
+ * is down and nothing checks it, true for one login at a time, which tries it. Thread: any. */
+bool backend_is_usable(struct backend *b, enum proto_id p, uint64_t now_ms);
 /* The same without taking the one try. */
-bool backend_may_be_usable(const struct backend *b, uint64_t now_ms);
-/* Active checks begin or end to judge its health. Thread: any. */
+bool backend_may_be_usable(const struct backend *b, enum proto_id p, uint64_t now_ms);
+/* Active checks begin or end to judge its health. Thread: control. */
 void backend_set_checked(struct backend *b, bool is_checked);
+/* What checks found of single protocols while others work. Returns true when it changed. Thread:
+ * control. */
+bool backend_set_down_protocols(struct backend *b, unsigned bits, const char *reason);
 /* Outcomes of logins: counters and passive health. fall: failures in a row that mean down. message
  * may be NULL. Returns true when the health changed. Thread: any. */
 bool backend_note_login(struct backend *b, enum back_failure f, unsigned fall, uint64_t now_ms,

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: ISC */
-/* Active health checks: one check per backend, protocol after protocol, by the dialogue that logins
- * use. */
+/* Active health checks: when which protocol of which backend is looked at, and what the findings
+ * make of its health. */
 #include "backend/check.h"
 
-#include <stdio.h>
-
-#include "backend/login.h"
+#include "backend/probe.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 
 #define CHECK_FIRST_MAX_MS 1000 /* a new backend is looked at within this time */
 #define CHECK_LOOK_MS 1000      /* how often changes that logins found are looked for */
-#define CHECK_TIMEOUT_MS 5000   /* by hand, where the pool has no checks */
 
-/* Somebody who waits for the result of a check. */
-struct check_waiter {
-    struct list link;
-    void (*cb)(void *arg, const struct check_result *r);
-    void *arg;
+/* One protocol of a backend. */
+struct check_part {
+    struct check *check;
+    struct probe probe;
+    struct loop_timer timer;
+    enum backend_health state;
+    unsigned streak; /* findings in a row that speak against `state` */
+    bool is_used;    /* a listener speaks it with the pool */
+    bool is_scheduled;
 };
 
 /* One backend. */
@@ -29,19 +30,21 @@ struct check {
     const struct pool *pool;          /* of all->pools */
     const struct pool_member *member; /* of all->pools */
     bool is_wanted;                   /* seen in the newest pools */
-    bool is_scheduled;
-    enum backend_health seen; /* told last */
-    unsigned streak;          /* findings in a row that speak against the present health */
-    struct loop_timer timer;
+    enum backend_health told;         /* to on_changed */
+    unsigned told_protocols;
+    struct check_part parts[PROTO_COUNT];
     struct list waiters;
-    /* while a check runs */
-    struct login *login; /* NULL = none runs */
-    struct pools *pools; /* one reference: what the login borrows lives here */
-    struct conn conn;
-    unsigned todo; /* bits of protocols */
-    enum proto_id proto;
+};
+
+/* Somebody who waits for a check by hand. */
+struct check_waiter {
+    struct list link;
+    void (*cb)(void *arg, const struct check_result *r);
+    void *arg;
+    unsigned todo; /* bits of parts that have not answered yet */
     uint64_t begun_us;
-    int64_t cert_expires;
+    enum back_failure failure; /* the first */
+    char text[BACKEND_REASON_MAX];
 };
 
 struct checks {
@@ -54,29 +57,26 @@ struct checks {
     struct loop_timer look;
 };
 
-static void check_next(struct check *k);
-
 /* ---- what is to be checked ---- */
 
-static bool check_route_leads(const struct config *c, const struct config_listener *l,
-                              const char *pool)
-{
-    for (size_t i = 0; i < c->n_routes; i++) {
-        const struct config_route *r = &c->routes[i];
-        if (strcmp(r->pool, pool) == 0 && (!r->listener || strcmp(r->listener, l->name) == 0) &&
-            (!r->proto || r->proto == l->proto))
-            return true;
-    }
-    return false;
-}
-
-/* Does the listener send logins to the pool: by name, by a route, or because it is the default? */
+/* Does the listener send logins to the pool: by name, by a route, or because it is the default that
+ * is left when no route takes all? */
 static bool check_is_used_by(const struct config *c, const struct config_listener *l,
                              const struct config_pool *pool)
 {
     if (l->pool)
         return strcmp(l->pool, pool->name) == 0;
-    return pool == &c->pools[0] || check_route_leads(c, l, pool->name);
+    for (size_t i = 0; i < c->n_routes; i++) {
+        const struct config_route *r = &c->routes[i];
+        if ((r->listener && strcmp(r->listener, l->name) != 0) ||
+            (r->proto && r->proto != l->proto))
+            continue;
+        if (strcmp(r->pool, pool->name) == 0)
+            return true;
+        if (!r->domain && !r->user)
+            return false;
+    }
+    return pool == &c->pools[0];
 }
 
 /* Bits of the protocols that listeners speak with the pool. A pool that nothing leads to is for
@@ -93,205 +93,198 @@ static unsigned check_protocols(const struct config *c, const struct config_pool
     return used ? used : any;
 }
 
-/* Checks by the clock: not of what an operator took out. */
-static bool check_is_due(const struct check *k)
+/* By the clock: not what an operator took out. */
+static bool check_is_due(const struct check_part *part)
 {
-    return k->pool->config->check.is_on && atomic_load(&k->backend->admin) != BACKEND_DISABLED &&
-           check_protocols(k->all->pools->config, k->pool->config) != 0;
+    const struct check *k = part->check;
+    return part->is_used && k->pool->config->check.is_on &&
+           atomic_load(&k->backend->admin) != BACKEND_DISABLED;
 }
 
-/* A tenth more or less, so that many proxies and backends do not march in step. */
-static uint64_t check_jitter(uint64_t interval_ms)
+static void check_schedule(struct check_part *part, uint64_t delay_ms)
+{
+    struct loop *l = part->check->all->loop;
+    part->is_scheduled = check_is_due(part);
+    if (part->is_scheduled)
+        loop_timer_set(l, &part->timer, delay_ms);
+    else
+        loop_timer_cancel(l, &part->timer);
+}
+
+static uint32_t check_random(void)
 {
     uint32_t random;
     hash_random(&random, sizeof(random));
-    return interval_ms - interval_ms / 10 + random % (interval_ms / 5 + 1);
+    return random;
+}
+
+static void check_schedule_first(struct check_part *part)
+{
+    check_schedule(part, check_random() % CHECK_FIRST_MAX_MS);
+}
+
+/* A tenth more or less, so that many proxies and backends do not march in step. */
+static void check_schedule_next(struct check_part *part)
+{
+    uint64_t interval = part->check->pool->config->check.interval_ms;
+    check_schedule(part, interval - interval / 10 + check_random() % (interval / 5 + 1));
 }
 
 /* ---- findings ---- */
 
-static void check_tell_change(struct check *k)
+static void check_tell(struct check *k)
 {
     enum backend_health h = atomic_load(&k->backend->health);
-    if (h == k->seen)
+    unsigned protocols = atomic_load(&k->backend->down_protocols);
+    if (h == k->told && protocols == k->told_protocols)
         return;
-    k->seen = h;
+    k->told = h;
+    k->told_protocols = protocols;
     k->all->on_changed(k->all->arg, k->backend);
 }
 
-/* One finding counts at once when nothing was known, else only with enough others in a row. */
-static void check_judge(struct check *k, enum back_failure f, const char *text)
+/* Logins may have found it down before the checks did: then these have to prove the contrary. */
+static void check_heed_logins(struct check *k)
 {
-    const struct config_check *c = &k->pool->config->check;
-    struct backend *b = k->backend;
-    enum backend_health now = atomic_load(&b->health);
-    enum backend_health found = f == BACK_FAIL_NONE ? BACKEND_UP : BACKEND_DOWN;
-    unsigned needed = found == BACKEND_DOWN ? c->fall : c->is_on ? c->rise : 1;
-    if (f == BACK_FAIL_INTERNAL) /* our own trouble says nothing about the server */
+    if (atomic_load(&k->backend->health) != BACKEND_DOWN)
         return;
-    k->streak = found == now ? 0 : k->streak + 1;
-    if (found == now || (now != BACKEND_UNKNOWN && k->streak < needed))
-        return;
-    k->streak = 0;
-    (void)backend_set_health(b, found, loop_now_ms(k->all->loop), clock_wall_ms(), text);
-    check_tell_change(k);
+    for (size_t i = 0; i < PROTO_COUNT; i++)
+        if (k->parts[i].state == BACKEND_UP) {
+            k->parts[i].state = BACKEND_DOWN;
+            k->parts[i].streak = 0;
+        }
 }
 
-static void check_answer(struct check *k, const struct check_result *r)
+/* One finding counts at once when nothing was known, else only with enough others in a row. */
+static void check_judge(struct check_part *part, enum back_failure f)
 {
-    struct list waiters;
-    list_init(&waiters);
-    list_splice_tail(&waiters, &k->waiters);
-    LIST_FOREACH_SAFE (it, &waiters) {
-        struct check_waiter *w = LIST_ITEM(it, struct check_waiter, link);
-        w->cb(w->arg, r);
-        free(w);
+    const struct check *k = part->check;
+    const struct config_check *c = &k->pool->config->check;
+    enum backend_health found = f == BACK_FAIL_NONE ? BACKEND_UP : BACKEND_DOWN;
+    if (f == BACK_FAIL_INTERNAL) /* our own trouble says nothing about the server */
+        return;
+    if (part->state == BACKEND_UNKNOWN)
+        part->state = atomic_load(&k->backend->health);
+    part->streak = found == part->state ? 0 : part->streak + 1;
+    if (part->streak == 0)
+        return;
+    if (part->state == BACKEND_UNKNOWN || !c->is_on ||
+        part->streak >= (found == BACKEND_UP ? c->rise : c->fall)) {
+        part->state = found;
+        part->streak = 0;
     }
 }
 
-static void check_schedule(struct check *k, uint64_t delay_ms)
+/* The backend is up when any of its protocols is, and down when all of them are. */
+static void check_publish(struct check *k, const char *text)
 {
-    k->is_scheduled = check_is_due(k);
-    if (k->is_scheduled)
-        loop_timer_set(k->all->loop, &k->timer, delay_ms);
-    else
-        loop_timer_cancel(k->all->loop, &k->timer);
+    unsigned down = 0, used = 0;
+    bool is_any_up = false;
+    for (unsigned i = 0; i < PROTO_COUNT; i++) {
+        const struct check_part *part = &k->parts[i];
+        if (!part->is_used)
+            continue;
+        used |= 1u << i;
+        down |= part->state == BACKEND_DOWN ? 1u << i : 0;
+        is_any_up = is_any_up || part->state == BACKEND_UP;
+    }
+    /* what is masked here only a check that comes by itself can free again */
+    (void)backend_set_down_protocols(k->backend, k->pool->config->check.is_on ? down : 0, text);
+    if (is_any_up || (used && down == used))
+        (void)backend_set_health(k->backend, is_any_up ? BACKEND_UP : BACKEND_DOWN,
+                                 loop_now_ms(k->all->loop), clock_wall_ms(), text);
+    check_tell(k);
 }
 
-static void check_schedule_first(struct check *k)
+/* ---- who waits ---- */
+
+static void check_answer(struct check_waiter *w, struct backend *b, int err)
 {
-    uint32_t random;
-    hash_random(&random, sizeof(random));
-    check_schedule(k, random % CHECK_FIRST_MAX_MS);
+    list_del(&w->link);
+    w->cb(w->arg, &(struct check_result){.err = err,
+                                         .backend = b,
+                                         .failure = w->failure,
+                                         .text = w->text,
+                                         .took_us = clock_us() - w->begun_us});
+    free(w);
 }
 
-static void check_end(struct check *k, enum back_failure f, const char *text)
+static void check_note_waiter(struct check_waiter *w, unsigned bit, enum back_failure f,
+                              const char *text)
+{
+    w->todo &= ~bit;
+    if (w->failure != BACK_FAIL_NONE)
+        return;
+    w->failure = f;
+    (void)str_copy(w->text, sizeof(w->text), str_of(text));
+}
+
+/* Who hears of it may take the backend out of its pool, and the check with it: nothing of the check
+ * is touched after the answers. */
+static void check_answer_waiters(struct check *k, unsigned bit, enum back_failure f,
+                                 const char *text)
 {
     struct backend *b = backend_ref(k->backend);
-    uint64_t took = clock_us() - k->begun_us;
-    atomic_store_explicit(&b->last_check_ms, clock_wall_ms(), memory_order_relaxed);
-    atomic_store_explicit(&b->check_us, took, memory_order_relaxed);
-    if (k->cert_expires)
-        atomic_store_explicit(&b->cert_expires, k->cert_expires, memory_order_relaxed);
-    pools_unref(STEAL(k->pools));
-    check_judge(k, f, text);
-    check_schedule(k, check_jitter(k->pool->config->check.interval_ms));
-    /* last: who hears of it may take the backend out of its pool, and the check with it */
-    check_answer(k,
-                 &(struct check_result){.backend = b, .failure = f, .text = text, .took_us = took});
+    struct list done;
+    list_init(&done);
+    LIST_FOREACH_SAFE (it, &k->waiters) {
+        struct check_waiter *w = LIST_ITEM(it, struct check_waiter, link);
+        check_note_waiter(w, bit, f, text);
+        if (w->todo)
+            continue;
+        list_del(&w->link);
+        list_add_tail(&done, &w->link);
+    }
+    while (!list_is_empty(&done))
+        check_answer(LIST_ITEM(done.next, struct check_waiter, link), b, 0);
     backend_unref(b);
 }
 
-static void on_login(void *arg, struct login_outcome *o)
+/* ---- probes ---- */
+
+static void check_found(struct check_part *part, enum back_failure f, const char *text)
 {
-    struct check *k = arg;
-    struct tls_info info;
-    char text[BACKEND_REASON_MAX];
-    k->login = NULL;
-    if (conn_tls_info(&k->conn, &info) && info.cert_expires)
-        k->cert_expires = info.cert_expires;
-    conn_close(&k->conn);
-    if (o->failure == BACK_FAIL_NONE) {
-        if (o->learned.n > 0)
-            backend_learn(k->backend, k->proto, o->learned);
-        check_next(k);
-        return;
-    }
-    snprintf(text, sizeof(text), "%s: %s: %.*s", proto_get(k->proto)->name, o->step,
-             STR_ARG(o->message));
-    check_end(k, o->failure, text);
+    struct check *k = part->check;
+    check_heed_logins(k);
+    check_judge(part, f);
+    check_publish(k, text);
+    check_schedule_next(part);
+    check_answer_waiters(k, 1u << (part - k->parts), f, text);
 }
 
-/* ---- one check ---- */
-
-static int check_start_login(struct check *k)
+static void on_found(struct probe *p, enum back_failure f, const char *text)
 {
-    static const struct proxyhdr own = {.is_local = true};
-    pools_unref(k->pools);
-    k->pools = pools_ref(k->all->pools);
-    const struct pool *p = k->pool;
-    const struct config_pool *c = p->config;
-    uint64_t timeout = c->check.timeout_ms ? c->check.timeout_ms : CHECK_TIMEOUT_MS;
-    struct addr source;
-    bool has_source = c->source_address && addr_parse(str_of(c->source_address), &source) == 0;
-    const struct login_spec spec = {
+    check_found(CONTAINER_OF(p, struct check_part, probe), f, text);
+}
+
+static int check_begin(struct check_part *part)
+{
+    const struct check *k = part->check;
+    const struct probe_spec spec = {
         .loop = k->all->loop,
         .resolver = k->all->resolver,
-        .conn = &k->conn,
-        .proto = proto_get(k->proto),
-        .host = k->member->host,
-        .port = k->member->ports[k->proto],
-        .tls = c->tls,
-        .tls_client = p->tls,
-        .proxy = c->forward & (FORWARD_PROXY_V1 | FORWARD_PROXY_V2) ? &own : NULL,
-        .is_proxy_v2 = c->forward & FORWARD_PROXY_V2,
-        .source = has_source ? &source : NULL,
-        .env = {.cred = p->check.user.len > 0 ? &p->check : NULL,
-                .is_pipelining_allowed = c->is_pipelining,
-                .want_capabilities = true,
-                .is_check = true,
-                .is_ehlo = true,
-                .is_auth_wanted = true,
-                .server_name = k->pools->config->server_name},
-        .total_ms = timeout,
-        .done = on_login,
-        .arg = k,
+        .proto = (enum proto_id)(part - k->parts),
+        .pools = k->all->pools,
+        .pool = k->pool,
+        .member = k->member,
+        .found = on_found,
     };
-    return login_start(&spec, &k->login);
-}
-
-static void check_next(struct check *k)
-{
-    if (k->todo == 0) {
-        check_end(k, BACK_FAIL_NONE, "");
-        return;
-    }
-    k->proto = (enum proto_id)__builtin_ctz(k->todo);
-    k->todo &= k->todo - 1;
-    int err = check_start_login(k);
-    if (err < 0)
-        check_end(k, BACK_FAIL_INTERNAL, err_text(err));
-}
-
-static void check_begin(struct check *k)
-{
-    loop_timer_cancel(k->all->loop, &k->timer);
-    k->is_scheduled = false;
-    k->todo = check_protocols(k->all->pools->config, k->pool->config);
-    k->begun_us = clock_us();
-    k->cert_expires = 0;
-    check_next(k);
+    loop_timer_cancel(k->all->loop, &part->timer);
+    part->is_scheduled = false;
+    return probe_is_running(&part->probe) ? 0 : probe_begin(&part->probe, &spec);
 }
 
 static void on_timer(struct loop_timer *t)
 {
-    struct check *k = CONTAINER_OF(t, struct check, timer);
-    k->is_scheduled = false;
-    if (!k->login && check_is_due(k))
-        check_begin(k);
+    struct check_part *part = CONTAINER_OF(t, struct check_part, timer);
+    part->is_scheduled = false;
+    if (check_is_due(part) && check_begin(part) < 0)
+        check_schedule_next(part);
 }
 
-/* Ends what runs, without a finding. */
-static void check_abort(struct check *k)
-{
-    login_cancel(STEAL(k->login));
-    pools_unref(STEAL(k->pools));
-}
+/* ---- one backend ---- */
 
-static void check_free(struct check *k, int err)
-{
-    list_del(&k->link);
-    loop_timer_cancel(k->all->loop, &k->timer);
-    check_abort(k);
-    check_answer(k, &(struct check_result){.err = err, .backend = k->backend, .text = ""});
-    backend_set_checked(k->backend, false);
-    backend_unref(k->backend);
-    free(k);
-}
-
-/* ---- following the pools ---- */
-
-static struct check *check_find(struct checks *c, const struct backend *b)
+static struct check *check_find(const struct checks *c, const struct backend *b)
 {
     LIST_FOREACH (it, &c->list) {
         struct check *k = LIST_ITEM(it, struct check, link);
@@ -308,11 +301,46 @@ static struct check *check_new(struct checks *c, struct backend *b)
         return NULL;
     k->all = c;
     k->backend = backend_ref(b);
-    k->seen = atomic_load(&b->health);
-    loop_timer_init(&k->timer, on_timer);
+    k->told = atomic_load(&b->health);
+    k->told_protocols = atomic_load(&b->down_protocols);
+    for (size_t i = 0; i < PROTO_COUNT; i++) {
+        k->parts[i].check = k;
+        loop_timer_init(&k->parts[i].timer, on_timer);
+    }
     list_init(&k->waiters);
     list_add_tail(&c->list, &k->link);
     return k;
+}
+
+static void check_free(struct check *k, int err)
+{
+    list_del(&k->link);
+    for (size_t i = 0; i < PROTO_COUNT; i++) {
+        loop_timer_cancel(k->all->loop, &k->parts[i].timer);
+        probe_cancel(&k->parts[i].probe);
+    }
+    while (!list_is_empty(&k->waiters))
+        check_answer(LIST_ITEM(k->waiters.next, struct check_waiter, link), k->backend, err);
+    backend_set_checked(k->backend, false);
+    backend_unref(k->backend);
+    free(k);
+}
+
+/* A protocol that is no longer checked by itself leaves nothing behind. */
+static void check_follow_part(struct check_part *part, bool is_used, bool has_moved)
+{
+    bool was_running = probe_is_running(&part->probe);
+    part->is_used = is_used;
+    if (!is_used || !part->check->pool->config->check.is_on)
+        part->state = BACKEND_UNKNOWN;
+    if (has_moved) {
+        part->streak = 0;
+        probe_cancel(&part->probe);
+    }
+    if (has_moved && was_running && check_begin(part) == 0)
+        return;
+    if (!probe_is_running(&part->probe) && (has_moved || part->is_scheduled != check_is_due(part)))
+        check_schedule_first(part);
 }
 
 static bool check_has_moved(const struct pool_member *a, const struct pool_member *b)
@@ -320,25 +348,21 @@ static bool check_has_moved(const struct pool_member *a, const struct pool_membe
     return strcmp(a->host, b->host) != 0 || memcmp(a->ports, b->ports, sizeof(a->ports)) != 0;
 }
 
-/* What is known of the backend stays, but not of an address that it no longer has. */
+/* What is known of the backend stays; what runs against an address that it no longer has begins
+ * anew. */
 static void check_follow(struct check *k, const struct pool *p, const struct pool_member *m)
 {
-    bool is_new = !k->member, is_running = k->login != NULL;
-    bool has_moved = !is_new && check_has_moved(k->member, m);
+    bool has_moved = k->member && check_has_moved(k->member, m);
+    unsigned used = check_protocols(k->all->pools->config, p->config);
     k->is_wanted = true;
     k->pool = p;
     k->member = m;
-    backend_set_checked(k->backend, p->config->check.is_on &&
-                                        check_protocols(k->all->pools->config, p->config) != 0);
-    if (has_moved) {
-        k->streak = 0;
-        check_abort(k);
-    }
-    if (has_moved && is_running)
-        check_begin(k);
-    else if (!is_running && (is_new || has_moved || k->is_scheduled != check_is_due(k)))
-        check_schedule_first(k);
+    backend_set_checked(k->backend, p->config->check.is_on && used != 0);
+    for (unsigned i = 0; i < PROTO_COUNT; i++)
+        check_follow_part(&k->parts[i], used & 1u << i, has_moved);
 }
+
+/* ---- all of them ---- */
 
 static void checks_follow_pool(struct checks *c, const struct pool *p)
 {
@@ -378,9 +402,12 @@ static void on_look(struct loop_timer *t)
     loop_timer_set(c->loop, t, CHECK_LOOK_MS);
     LIST_FOREACH_SAFE (it, &c->list) {
         struct check *k = LIST_ITEM(it, struct check, link);
-        check_tell_change(k);
-        if (!k->is_scheduled && !k->login && check_is_due(k))
-            check_schedule_first(k);
+        for (size_t i = 0; i < PROTO_COUNT; i++) {
+            struct check_part *part = &k->parts[i];
+            if (!part->is_scheduled && !probe_is_running(&part->probe) && check_is_due(part))
+                check_schedule_first(part);
+        }
+        check_tell(k);
     }
 }
 
@@ -411,6 +438,20 @@ void checks_free(struct checks *c)
 
 /* ---- by hand ---- */
 
+/* Begins whatever does not run yet. What cannot begin fails the check. */
+static void check_begin_all(struct check *k, struct check_waiter *w)
+{
+    for (unsigned i = 0; i < PROTO_COUNT; i++) {
+        if (!k->parts[i].is_used)
+            continue;
+        int err = check_begin(&k->parts[i]);
+        if (err < 0)
+            check_note_waiter(w, 0, BACK_FAIL_INTERNAL, err_text(err));
+        else
+            w->todo |= 1u << i;
+    }
+}
+
 int check_now(struct checks *c, const char *pool, const char *name,
               void (*cb)(void *arg, const struct check_result *r), void *arg)
 {
@@ -423,9 +464,12 @@ int check_now(struct checks *c, const char *pool, const char *name,
     struct check_waiter *w = calloc(1, sizeof(*w));
     if (!w)
         return -ERR_NOMEM;
-    *w = (struct check_waiter){.cb = cb, .arg = arg};
+    *w = (struct check_waiter){.cb = cb, .arg = arg, .begun_us = clock_us()};
+    check_begin_all(k, w);
+    if (w->todo == 0) {
+        free(w);
+        return -ERR_NOMEM;
+    }
     list_add_tail(&k->waiters, &w->link);
-    if (!k->login)
-        check_begin(k);
     return 0;
 }

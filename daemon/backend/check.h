@@ -9,8 +9,9 @@
 
 struct checks;
 
-/* on_changed is told of every change of health, also of those that logins on other threads found
- * (within a second). loop, resolver and arg are borrowed; loop must outlive the checks. */
+/* on_changed is told of every change of health and of what single protocols are down, also of what
+ * logins on other threads found (within a second). loop, resolver and arg are borrowed; loop must
+ * outlive the checks. */
 int checks_new(struct loop *l, struct resolver *r, void (*on_changed)(void *arg, struct backend *b),
                void *arg, struct checks **ret) NODISCARD;
 /* Follows these pools from now on (takes a reference). What is known of backends that stay is kept;
@@ -28,8 +29,8 @@ struct check_result {
     uint64_t took_us;
 };
 /* Checks a backend at once (or joins the check that runs), whatever its state and whether its pool
- * has checks; counts like any other. pool NULL = any pool. cb runs once (perhaps before this
- * returns) unless there is an error: -ERR_NO_BACKEND, -ERR_UNSUPPORTED (no listener, so no protocol
+ * has checks; counts like any other. pool NULL = any pool. cb runs once, later,
+ * unless an error returns: -ERR_NO_BACKEND, -ERR_UNSUPPORTED (no listener, so no protocol
  * to speak), -ERR_NOMEM. */
 int check_now(struct checks *c, const char *pool, const char *name,
               void (*cb)(void *arg, const struct check_result *r), void *arg) NODISCARD;

@@ -191,27 +191,53 @@ static int pool_make_tls(struct pool *p, char **ret_error)
     return err < 0 ? pool_fail(p, err, why ? why : err_text(err), NULL, ret_error) : 0;
 }
 
-static int pool_init(struct pool *p, const struct config_pool *c, const struct pool_edit *edits,
-                     size_t n_edits, struct backend_registry *r, char **ret_error)
+static int pool_load(struct pool *p, char **ret_error)
 {
-    p->config = c;
+    const struct config_pool *c = p->config;
     int err = pool_make_tls(p, ret_error);
     if (err == 0)
         err = pool_read_credentials(p, c->master_user, c->master_password_file, &p->master,
                                     ret_error);
     if (err == 0)
         err = pool_read_credentials(p, c->check.user, c->check.password_file, &p->check, ret_error);
-    return err < 0 ? err : pool_add_members(p, edits, n_edits, r);
+    return err;
+}
+
+/* What an earlier snapshot of the same config has loaded; with TLS also what it can resume. */
+static int pool_share(struct pool *p, const struct pool *before)
+{
+    p->tls = before->tls ? tls_client_ref(before->tls) : NULL;
+    int err = credentials_copy(&p->master, &before->master);
+    return err < 0 ? err : credentials_copy(&p->check, &before->check);
 }
 
 /* ---- the snapshot ---- */
+
+static int pools_init(struct pools *p, const struct pool_edit *edits, size_t n_edits,
+                      struct backend_registry *r, char **ret_error)
+{
+    const struct config *c = p->config;
+    struct pools *last = backend_registry_last(r);
+    int err = 0;
+    while (p->n < c->n_pools && err == 0) {
+        size_t i = p->n++;
+        p->v[i].config = &c->pools[i];
+        err = last && last->config == c ? pool_share(&p->v[i], &last->v[i])
+                                        : pool_load(&p->v[i], ret_error);
+        if (err == 0)
+            err = pool_add_members(&p->v[i], edits, n_edits, r);
+    }
+    for (size_t i = 0; err == 0 && p->n > 0 && p->v[0].tls && i < PROTO_COUNT; i++)
+        p->dynamic_tls[i] = tls_client_ref(p->v[0].tls);
+    pools_unref(last);
+    return err;
+}
 
 int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
                 struct backend_registry *r, struct pools **ret, char **ret_error)
 {
     struct pools *p = calloc(1, sizeof(*p));
     struct pool *v = calloc(c->n_pools + 1, sizeof(*v));
-    int err = 0;
     if (!p || !v) {
         free(p);
         free(v);
@@ -221,16 +247,12 @@ int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
     p->config = config_ref(c);
     p->v = v;
     backend_registry_sweep(r);
-    while (p->n < c->n_pools && err == 0) {
-        size_t i = p->n++;
-        err = pool_init(&v[i], &c->pools[i], edits, n_edits, r, ret_error);
-    }
+    int err = pools_init(p, edits, n_edits, r, ret_error);
     if (err < 0) {
         pools_free(p);
         return err;
     }
-    for (size_t i = 0; p->n > 0 && v[0].tls && i < PROTO_COUNT; i++)
-        p->dynamic_tls[i] = tls_client_ref(v[0].tls);
+    backend_registry_set_last(r, p);
     *ret = p;
     return 0;
 }

@@ -58,6 +58,10 @@ struct backend *backend_registry_get(struct backend_registry *r, const char *poo
                                      bool *ret_is_new);
 /* Forgets members of pools that nobody holds any more. Thread: any. */
 void backend_registry_sweep(struct backend_registry *r);
+/* The pools built last, for what a new snapshot of the same config can share: one reference, NULL
+ * before the first. Thread: any. */
+struct pools *backend_registry_last(struct backend_registry *r);
+void backend_registry_set_last(struct backend_registry *r, struct pools *p);
 /* The object of an address that is in no pool; takes a short lock. One reference for the caller;
  * NULL when out of memory or over 4096 of them: then the one that nobody asked for longest makes
  * room, but never one with sessions or with an operator's word. Thread: any. */
@@ -68,7 +72,8 @@ int backend_registry_dynamics(struct backend_registry *r, struct backend ***ret,
                               size_t *ret_n) NODISCARD;
 
 /* Builds a snapshot (one reference; takes one of c): config + edits + registry. Edits of pools or
- * backends that the config has no more are passed over. Errors as a sentence in *ret_error (owned).
+ * backends that the config has no more are passed over. Files are read once for a config: other
+ * edits of it share what was loaded. Errors as a sentence in *ret_error (owned).
  * Blocking (reads CA and password files). Thread: any. */
 int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
                 struct backend_registry *r, struct pools **ret, char **ret_error) NODISCARD;
@@ -85,6 +90,7 @@ const struct pool_member *pools_member_at(const struct pools *p, const char *hos
 #define POOL_TRIES_MAX 16
 struct pool_choice {
     struct str user; /* key of the rendezvous hash */
+    enum proto_id proto;
     const struct backend *tried[POOL_TRIES_MAX];
     size_t n_tried;
     uint64_t now_ms;

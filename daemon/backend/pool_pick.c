@@ -69,7 +69,7 @@ static enum pool_standing pool_standing(const struct pool_member *m, const struc
         return POOL_OUT;
     if (atomic_load_explicit(&m->backend->admin, memory_order_relaxed) == BACKEND_HOLD)
         return POOL_HELD;
-    return backend_may_be_usable(m->backend, c->now_ms) ? POOL_FREE : POOL_OUT;
+    return backend_may_be_usable(m->backend, c->proto, c->now_ms) ? POOL_FREE : POOL_OUT;
 }
 
 /* The weight of one that came back a moment ago grows slowly to its full size. In units. */
@@ -188,7 +188,7 @@ int pool_pick(const struct pool *p, const struct pool_choice *c, const struct po
             break;
         if (atomic_load_explicit(&m->backend->admin, memory_order_relaxed) == BACKEND_HOLD)
             return -ERR_BUSY;
-        if (backend_is_usable(m->backend, c->now_ms)) {
+        if (backend_is_usable(m->backend, c->proto, c->now_ms)) {
             *ret = m;
             return 0;
         }

@@ -24,6 +24,7 @@ struct registry_set {
 struct backend_registry {
     pthread_mutex_t lock;
     struct registry_set members, dynamics;
+    struct pools *last;
 };
 
 static int registry_key(struct buf *key, const char *pool, const char *name)
@@ -127,6 +128,7 @@ void backend_registry_free(struct backend_registry *r)
 {
     if (!r)
         return;
+    pools_unref(r->last);
     registry_set_fini(&r->members);
     registry_set_fini(&r->dynamics);
     pthread_mutex_destroy(&r->lock);
@@ -154,6 +156,23 @@ void backend_registry_sweep(struct backend_registry *r)
             registry_drop(&r->members, e);
     }
     pthread_mutex_unlock(&r->lock);
+}
+
+struct pools *backend_registry_last(struct backend_registry *r)
+{
+    pthread_mutex_lock(&r->lock);
+    struct pools *p = r->last ? pools_ref(r->last) : NULL;
+    pthread_mutex_unlock(&r->lock);
+    return p;
+}
+
+void backend_registry_set_last(struct backend_registry *r, struct pools *p)
+{
+    pthread_mutex_lock(&r->lock);
+    struct pools *old = r->last;
+    r->last = pools_ref(p);
+    pthread_mutex_unlock(&r->lock);
+    pools_unref(old);
 }
 
 struct backend *backend_registry_dynamic(struct backend_registry *r, const char *host,

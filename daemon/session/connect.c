@@ -24,7 +24,7 @@ static int connect_check_fixed(struct session *s, struct backend *b, bool *ret_m
         *ret_may_move = pool && pool->config->are_pinned_users_moved;
         return *ret_may_move ? 0 : -ERR_BUSY;
     }
-    return backend_is_usable(b, loop_now_ms(s->env->loop)) ? 0 : -ERR_UNREACHABLE;
+    return backend_is_usable(b, s->proto->id, loop_now_ms(s->env->loop)) ? 0 : -ERR_UNREACHABLE;
 }
 
 /* 0 with *ret (NULL: the dynamic backend). */
@@ -48,6 +48,7 @@ static int connect_choose(struct session *s, const struct pool_member **ret)
     if (p->choice.n_tried >= r->pool->config->max_tries || p->choice.n_tried >= POOL_TRIES_MAX)
         return -ERR_UNREACHABLE;
     p->choice.user = str_of(s->user);
+    p->choice.proto = s->proto->id;
     p->choice.now_ms = loop_now_ms(s->env->loop);
     p->choice.round_robin = &s->env->round_robin;
     return pool_pick(r->pool, &p->choice, ret);
