@@ -252,9 +252,13 @@ const char *config_back_tls_name(enum back_tls t);
 const char *config_listener_tls_name(enum config_listener_tls t);
 const char *config_auth_type_name(enum config_auth_type t);
 
-/* Prints a config as a file that loads again, every key with its value (defaults too unless
- * only_set). */
-int config_dump(const struct config *c, bool only_set, struct buf *out) NODISCARD;
+enum {
+    CONFIG_DUMP_ONLY_SET = 1, /* leave out what a file without the key would have */
+    CONFIG_DUMP_SECRETS = 2,  /* else they are masked: "X-Token: ***" */
+};
+/* Prints a config as a file that loads again to the same config. flags: CONFIG_DUMP_ bits. The
+ * config may be a shallow copy with other members. Thread: any. */
+int config_dump(const struct config *c, unsigned flags, struct buf *out) NODISCARD;
 
 /* When a changed key takes effect. */
 enum config_effect { CONFIG_LIVE, CONFIG_NEW_SESSIONS, CONFIG_RESTART };

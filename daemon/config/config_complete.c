@@ -52,15 +52,15 @@ static int complete_list(struct config *c, const char *name)
         return -ERR_NOMEM;
     *(void **)config_member(k, c) = element;
     *(size_t *)((char *)c + k->count_offset) = 1;
-    return config_group_default(k->group(), element, &r);
+    return config_group_default(k->group(), element, NULL, &r);
 }
 
 static int complete_lists(struct config *c, const struct config_places *places)
 {
     int err = 0;
-    if (!config_place_has(places, "log"))
+    if (c->n_logs == 0 && !config_place_has(places, "log"))
         err = complete_list(c, "log");
-    if (err == 0 && !config_place_has(places, "control")) {
+    if (err == 0 && c->n_controls == 0 && !config_place_has(places, "control")) {
         err = complete_list(c, "control");
         if (err == 0)
             err = complete_file(c, &c->controls[0].path, c->run_dir, "control.sock");

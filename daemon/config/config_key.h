@@ -123,12 +123,20 @@ int config_value_set(const struct config_key *k, void *base, const struct config
 /* The key's default, where it has one. */
 int config_value_default(const struct config_key *k, void *base,
                          const struct config_reading *r) NODISCARD;
-/* The defaults of all keys of a group and of the groups within. */
-int config_group_default(const struct config_group *g, void *base,
+/* The defaults of all keys of a group and of the groups within. tls: what the tls_options of a
+ * listener begin as; NULL = none. */
+int config_group_default(const struct config_group *g, void *base, const struct config_tls *tls,
                          const struct config_reading *r) NODISCARD;
 
 /* The value as it would stand in a file; nothing is appended for what is not set. */
 int config_value_print(const struct config_key *k, const void *base, struct buf *out) NODISCARD;
+/* The same without what must not be shown. */
+int config_value_print_masked(const struct config_key *k, const void *base,
+                              struct buf *out) NODISCARD;
+/* An element of a list in one line without what its defaults say; secrets are masked. c: the config
+ * that it belongs to. */
+int config_group_print_line(const struct config *c, const struct config_key *list,
+                            const void *element, struct buf *out) NODISCARD;
 /* Appends a text in quotes, escaped for the file. */
 int config_print_text(struct buf *out, const char *text) NODISCARD;
 

@@ -151,25 +151,12 @@ static int read_key(struct read *r, const struct config_key *k, void *base, conf
 static int read_group(struct read *r, const struct config_group *g, void *base, config_setting_t *s,
                       const char *path);
 
-/* The tls_options of a listener begin as the `tls` of the whole file, which the table has before.
- */
-static int read_defaults(struct read *r, const struct config_group *g, void *base)
-{
-    int err = config_group_default(g, base, &r->reading);
-    for (size_t i = 0; i < g->n_keys && err == 0; i++) {
-        void *at = config_member(&g->keys[i], base);
-        if (g->keys[i].group == config_group_tls && at != &r->config->tls)
-            memcpy(at, &r->config->tls, sizeof(r->config->tls));
-    }
-    return err;
-}
-
 static int read_element(struct read *r, const struct config_key *k, void *base, config_setting_t *s,
                         const char *path)
 {
     int err = places_add(r, path, s);
     if (err == 0)
-        err = read_defaults(r, k->group(), base);
+        err = config_group_default(k->group(), base, &r->config->tls, &r->reading);
     if (err < 0)
         return err;
     if (config_setting_is_group(s))
@@ -286,7 +273,7 @@ static int read_tree(struct read *r)
     config_init(&tree);
     int err = read_parse(r, &tree);
     if (err == 0)
-        err = read_defaults(r, config_group_top(), r->config);
+        err = config_group_default(config_group_top(), r->config, NULL, &r->reading);
     if (err == 0)
         err = read_group(r, config_group_top(), r->config, config_root_setting(&tree), "");
     config_destroy(&tree);

@@ -407,13 +407,17 @@ int config_value_default(const struct config_key *k, void *base, const struct co
     return config_value_set(k, base, &v, r);
 }
 
-int config_group_default(const struct config_group *g, void *base, const struct config_reading *r)
+int config_group_default(const struct config_group *g, void *base, const struct config_tls *tls,
+                         const struct config_reading *r)
 {
     int err = 0;
     for (size_t i = 0; i < g->n_keys && err == 0; i++) {
         const struct config_key *k = &g->keys[i];
-        if (k->type == CONFIG_PART)
-            err = config_group_default(k->group(), config_member(k, base), r);
+        void *at = config_member(k, base);
+        if (tls && k->group == config_group_tls)
+            memcpy(at, tls, sizeof(*tls));
+        else if (k->type == CONFIG_PART)
+            err = config_group_default(k->group(), at, tls, r);
         else if (k->type != CONFIG_LIST)
             err = config_value_default(k, base, r);
     }

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: ISC */
+/* What differs between two configs, key by key; members of lists are told apart by their names. */
+#include "base/cleanup.h"
+#include "config/config_key.h"
+
+struct diff {
+    const struct config *a, *b;
+    struct config_changes changes;
+};
+
+void config_changes_fini(struct config_changes *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        free(c->v[i].path);
+        free(c->v[i].old_value);
+        free(c->v[i].new_value);
+    }
+    free(c->v);
+    *c = (struct config_changes){0};
+}
+
+/* Takes the values; NULL = absent. */
+static int diff_add(struct diff *d, const char *path, char *old_value, char *new_value,
+                    enum config_effect effect)
+{
+    struct config_changes *c = &d->changes;
+    struct config_change *v = realloc(c->v, (c->n + 1) * sizeof(*v));
+    char *copy = str_dup_c(path);
+    if (v)
+        c->v = v;
+    if (!v || !copy) {
+        free(copy);
+        free(old_value);
+        free(new_value);
+        return -ERR_NOMEM;
+    }
+    v[c->n++] = (struct config_change){copy, old_value, new_value, effect};
+    return 0;
+}
+
+static char *diff_path(const char *path, const char *name)
+{
+    return *path ? str_printf("%s.%s", path, name) : str_dup_c(name);
+}
+
+/* ---- values ---- */
+
+static int diff_is_same(const struct config_key *k, const void *a, const void *b, bool *ret)
+{
+    AUTO_SECRET_BUF text_a = BUF_INIT;
+    AUTO_SECRET_BUF text_b = BUF_INIT;
+    int err = config_value_print(k, a, &text_a);
+    if (err == 0)
+        err = config_value_print(k, b, &text_b);
+    if (err == 0)
+        *ret = str_eq(buf_str(&text_a), buf_str(&text_b));
+    return err;
+}
+
+/* Owned text of a value, NULL when it has none. */
+static int diff_text(const struct config_key *k, const void *base, char **ret)
+{
+    AUTO_BUF text = BUF_INIT;
+    int err = config_value_print_masked(k, base, &text);
+    if (err < 0)
+        return err;
+    *ret = text.len ? buf_steal(&text) : NULL;
+    return 0;
+}
+
+static int diff_value(struct diff *d, const struct config_key *k, const void *a, const void *b,
+                      const char *path)
+{
+    AUTO_FREE char *old_value = NULL;
+    AUTO_FREE char *new_value = NULL;
+    bool is_same = false;
+    int err = diff_is_same(k, a, b, &is_same);
+    if (err < 0 || is_same)
+        return err;
+    err = diff_text(k, a, &old_value);
+    if (err == 0)
+        err = diff_text(k, b, &new_value);
+    return err < 0 ? err : diff_add(d, path, STEAL(old_value), STEAL(new_value), k->effect);
+}
+
+/* ---- lists ---- */
+
+static int diff_group(struct diff *d, const struct config_group *g, const void *a, const void *b,
+                      const char *path);
+
+/* What tells the members of a list apart: their first key, where it is a name or a file. */
+static const char *diff_name(const struct config_key *list, const void *element)
+{
+    const struct config_key *k = &list->group()->keys[0];
+    bool has_name = k->type == CONFIG_NAME || (k->type == CONFIG_PATH && k->flags);
+    return has_name ? *(const char *const *)config_member_const(k, element) : NULL;
+}
+
+static const void *diff_find(const struct config_key *k, const void *base, const char *name)
+{
+    for (size_t i = 0; i < config_list_count(k, base); i++) {
+        const void *element = config_list_item(k, base, i);
+        if (strcmp(diff_name(k, element), name) == 0)
+            return element;
+    }
+    return NULL;
+}
+
+/* A member that only one side has: whole, in one line; what it means begins with its first key. */
+static int diff_whole(struct diff *d, const struct config_key *k, const void *element, bool is_new,
+                      const char *path)
+{
+    AUTO_BUF text = BUF_INIT;
+    int err = config_group_print_line(is_new ? d->b : d->a, k, element, &text);
+    char *value = err == 0 ? buf_steal(&text) : NULL;
+    if (!value)
+        return err < 0 ? err : -ERR_NOMEM;
+    return diff_add(d, path, is_new ? NULL : value, is_new ? value : NULL,
+                    k->group()->keys[0].effect);
+}
+
+static int diff_member(struct diff *d, const struct config_key *k, const void *a, const void *b,
+                       const char *path)
+{
+    if (a && b)
+        return diff_group(d, k->group(), a, b, path);
+    return a || b ? diff_whole(d, k, b ? b : a, b != NULL, path) : 0;
+}
+
+/* "a, b": the names that both sides have, in the order of base. */
+static int diff_order_text(const struct config_key *k, const void *base, const void *other,
+                           struct buf *out)
+{
+    int err = 0;
+    for (size_t i = 0; i < config_list_count(k, base) && err == 0; i++) {
+        const char *name = diff_name(k, config_list_item(k, base, i));
+        if (diff_find(k, other, name))
+            err = buf_printf(out, "%s%s", out->len ? ", " : "", name);
+    }
+    return err;
+}
+
+/* Order has a meaning: the first pool and the first certificate are the defaults. */
+static int diff_order(struct diff *d, const struct config_key *k, const void *a, const void *b,
+                      const char *path)
+{
+    AUTO_BUF in_a = BUF_INIT;
+    AUTO_BUF in_b = BUF_INIT;
+    int err = diff_order_text(k, a, b, &in_a);
+    if (err == 0)
+        err = diff_order_text(k, b, a, &in_b);
+    if (err < 0 || str_eq(buf_str(&in_a), buf_str(&in_b)))
+        return err;
+    return diff_add(d, path, buf_steal(&in_a), buf_steal(&in_b), k->group()->keys[0].effect);
+}
+
+static int diff_named(struct diff *d, const struct config_key *k, const void *a, const void *b,
+                      const char *path)
+{
+    int err = diff_order(d, k, a, b, path);
+    for (int side = 0; side < 2; side++) {
+        const void *base = side ? b : a;
+        for (size_t i = 0; i < config_list_count(k, base) && err == 0; i++) {
+            const char *name = diff_name(k, config_list_item(k, base, i));
+            const void *in_a = diff_find(k, a, name), *in_b = diff_find(k, b, name);
+            AUTO_FREE char *at = str_printf("%s[%s]", path, name);
+            if (side && in_a)
+                continue;
+            err = at ? diff_member(d, k, in_a, in_b, at) : -ERR_NOMEM;
+        }
+    }
+    return err;
+}
+
+static int diff_is_element_same(const struct config_key *k, const void *a, const void *b, bool *ret)
+{
+    struct diff d = {0};
+    int err = diff_group(&d, k->group(), a, b, "");
+    *ret = d.changes.n == 0;
+    config_changes_fini(&d.changes);
+    return err;
+}
+
+/* Members without names, such as routes: equal ones at both ends are left out, so that one line
+ * more is one change. */
+static int diff_numbered(struct diff *d, const struct config_key *k, const void *a, const void *b,
+                         const char *path)
+{
+    size_t n_a = config_list_count(k, a), n_b = config_list_count(k, b), head = 0;
+    bool is_same = true;
+    int err = 0;
+    while (err == 0 && head < n_a && head < n_b) {
+        err = diff_is_element_same(d, k, config_list_item(k, a, head), config_list_item(k, b, head),
+                                   &is_same);
+        if (!is_same)
+            break;
+        head++;
+    }
+    while (err == 0 && n_a > head && n_b > head) {
+        err = diff_is_element_same(d, k, config_list_item(k, a, n_a - 1),
+                                   config_list_item(k, b, n_b - 1), &is_same);
+        if (!is_same)
+            break;
+        n_a--;
+        n_b--;
+    }
+    for (size_t i = head; (i < n_a || i < n_b) && err == 0; i++) {
+        AUTO_FREE char *at = str_printf("%s[%zu]", path, i);
+        err = at ? diff_member(d, k, i < n_a ? config_list_item(k, a, i) : NULL,
+                               i < n_b ? config_list_item(k, b, i) : NULL, at)
+                 : -ERR_NOMEM;
+    }
+    return err;
+}
+
+static int diff_list(struct diff *d, const struct config_key *k, const void *a, const void *b,
+                     const char *path)
+{
+    const void *any = config_list_count(k, a)   ? config_list_item(k, a, 0)
+                      : config_list_count(k, b) ? config_list_item(k, b, 0)
+                                                : NULL;
+    if (!any)
+        return 0;
+    return diff_name(k, any) ? diff_named(d, k, a, b, path) : diff_numbered(d, k, a, b, path);
+}
+
+/* ---- groups ---- */
+
+static bool diff_inherits(const struct config *c, const struct config_tls *tls)
+{
+    struct diff d = {.a = c, .b = c};
+    int err = tls == &c->tls ? -ERR_INVAL : diff_group(&d, config_group_tls(), &c->tls, tls, "");
+    bool is_same = err == 0 && d.changes.n == 0;
+    config_changes_fini(&d.changes);
+    return is_same;
+}
+
+static int diff_part(struct diff *d, const struct config_key *k, const void *a, const void *b,
+                     const char *path)
+{
+    const void *in_a = config_member_const(k, a), *in_b = config_member_const(k, b);
+    /* A change of what listeners inherit is told once, at the top. */
+    if (k->group == config_group_tls && diff_inherits(d->a, in_a) && diff_inherits(d->b, in_b))
+        return 0;
+    return diff_group(d, k->group(), in_a, in_b, path);
+}
+
+static int diff_group(struct diff *d, const struct config_group *g, const void *a, const void *b,
+                      const char *path)
+{
+    int err = 0;
+    for (size_t i = 0; i < g->n_keys && err == 0; i++) {
+        const struct config_key *k = &g->keys[i];
+        AUTO_FREE char *at = diff_path(path, k->name);
+        if (!at)
+            return -ERR_NOMEM;
+        err = k->type == CONFIG_LIST   ? diff_list(d, k, a, b, at)
+              : k->type == CONFIG_PART ? diff_part(d, k, a, b, at)
+                                       : diff_value(d, k, a, b, at);
+    }
+    return err;
+}
+
+int config_diff(const struct config *a, const struct config *b, struct config_changes *ret)
+{
+    struct diff d = {.a = a, .b = b};
+    int err = diff_group(&d, config_group_top(), a, b, "");
+    if (err < 0)
+        config_changes_fini(&d.changes);
+    else
+        *ret = d.changes;
+    return err;
+}
