@@ -172,9 +172,10 @@ static int diff_named(struct diff *d, const struct config_key *k, const void *a,
     return err;
 }
 
-static int diff_is_element_same(const struct config_key *k, const void *a, const void *b, bool *ret)
+static int diff_is_element_same(const struct diff *whole, const struct config_key *k, const void *a,
+                                const void *b, bool *ret)
 {
-    struct diff d = {0};
+    struct diff d = {.a = whole->a, .b = whole->b};
     int err = diff_group(&d, k->group(), a, b, "");
     *ret = d.changes.n == 0;
     config_changes_fini(&d.changes);
