@@ -78,8 +78,14 @@ int clock_parse(struct str s, uint64_t *ret_wall_ms)
     if (tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
         tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
         return -ERR_SYNTAX;
+    /* timegm takes February 30 for a day of March */
+    int month = tm.tm_mon - 1, seconds = tm.tm_sec;
     tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    *ret_wall_ms = (uint64_t)timegm(&tm) * 1000 + (uint64_t)ms;
+    tm.tm_mon = month;
+    tm.tm_sec = 0;
+    uint64_t minute = (uint64_t)timegm(&tm);
+    if (tm.tm_mon != month)
+        return -ERR_SYNTAX;
+    *ret_wall_ms = (minute + (uint64_t)seconds) * 1000 + (uint64_t)ms;
     return 0;
 }
