@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: ISC */
+/* The loop: timers, work for the end of the turn and for the next one, mail between threads. */
+#include "io_case.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static struct loop *loop;
+static int owner; /* handed to mail */
+
+static int setup(void **state)
+{
+    (void)state;
+    return loop_new(&owner, &loop);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    loop_free(loop);
+    return 0;
+}
+
+/* ---- timers ---- */
+
+struct alarm {
+    struct loop_timer timer;
+    uint64_t set_ms, delay_ms;
+    unsigned rang;
+    struct alarm *victim; /* is cancelled, or set anew, when this one rings */
+    bool is_victim_set;
+};
+
+static void on_alarm(struct loop_timer *t)
+{
+    struct alarm *a = CONTAINER_OF(t, struct alarm, timer);
+    assert_true(loop_now_ms(loop) >= a->set_ms + a->delay_ms); /* never early */
+    a->rang++;
+    if (a->victim && a->is_victim_set)
+        loop_timer_set(loop, &a->victim->timer, 50);
+    else if (a->victim)
+        loop_timer_cancel(loop, &a->victim->timer);
+}
+
+static void alarm_init(struct alarm *a)
+{
+    *a = (struct alarm){0};
+    loop_timer_init(&a->timer, on_alarm);
+}
+
+static void alarm_set(struct alarm *a, uint64_t delay_ms)
+{
+    a->set_ms = loop_now_ms(loop);
+    a->delay_ms = delay_ms;
+    loop_timer_set(loop, &a->timer, delay_ms);
+}
+
+static bool has_rung(void *arg)
+{
+    return ((struct alarm *)arg)->rang > 0;
+}
+
+static void test_timers(void **state)
+{
+    (void)state;
+    struct alarm now, soon, late, never;
+    alarm_init(&now);
+    alarm_init(&soon);
+    alarm_init(&late);
+    alarm_init(&never);
+    loop_timer_cancel(loop, &never.timer); /* harmless */
+    alarm_set(&late, 400);
+    alarm_set(&soon, 100);
+    alarm_set(&never, 100);
+    alarm_set(&now, 0);
+    loop_timer_cancel(loop, &never.timer);
+    io_case_run(loop, has_rung, &now);
+    assert_int_equal(late.rang, 0);
+    io_case_run(loop, has_rung, &soon);
+    assert_int_equal(late.rang, 0);
+    alarm_set(&late, 600); /* later, while it is set */
+    io_case_run(loop, has_rung, &late);
+    assert_int_equal(now.rang + soon.rang + late.rang + never.rang, 3);
+    alarm_set(&now, 10); /* after a time without timers */
+    now.rang = 0;
+    io_case_run(loop, has_rung, &now);
+}
+
+/* Timers that are due in the same turn: the first decides over the other. */
+static void test_timer_stops_another(void **state)
+{
+    (void)state;
+    for (int is_set = 0; is_set < 2; is_set++) {
+        struct alarm first, second;
+        alarm_init(&first);
+        alarm_init(&second);
+        first.victim = &second;
+        second.victim = &first;
+        first.is_victim_set = second.is_victim_set = is_set;
+        alarm_set(&first, 20);
+        alarm_set(&second, 20);
+        uint64_t end_ms = clock_ms() + 20 + 3 * WHEEL_TICK_MS;
+        io_case_run(loop, io_case_after, &end_ms);
+        if (is_set)
+            assert_true(first.rang > 0 && second.rang > 0); /* in turns, for ever */
+        else
+            assert_int_equal(first.rang + second.rang, 1);
+        loop_timer_cancel(loop, &first.timer);
+        loop_timer_cancel(loop, &second.timer);
+    }
+}
+
+/* ---- deferred work ---- */
+
+static char order[32];
+static size_t n_order;
+
+struct work {
+    struct loop_deferred d;
+    char name;
+    struct work *then; /* deferred by this one */
+    bool is_then_again;
+    bool is_last;
+};
+
+static void on_work(struct loop_deferred *d)
+{
+    struct work *w = CONTAINER_OF(d, struct work, d);
+    order[n_order++] = w->name;
+    if (w->then && w->is_then_again)
+        loop_again(loop, &w->then->d);
+    else if (w->then)
+        loop_defer(loop, &w->then->d);
+    if (w->is_last)
+        loop_stop(loop);
+}
+
+static void work_init(struct work *w, char name)
+{
+    *w = (struct work){.d.fn = on_work, .name = name};
+    list_init(&w->d.link);
+}
+
+static void test_deferred(void **state)
+{
+    (void)state;
+    struct work a, b, c, gone, next, twice;
+    n_order = 0;
+    work_init(&a, 'a');
+    work_init(&b, 'b');
+    work_init(&c, 'c');
+    work_init(&gone, 'x');
+    work_init(&next, 'n');
+    work_init(&twice, 't');
+    a.then = &c; /* still in this turn, behind the others */
+    c.then = &next;
+    c.is_then_again = true;
+    next.is_last = true;
+    loop_defer(loop, &a.d);
+    loop_defer(loop, &gone.d);
+    loop_defer(loop, &twice.d);
+    loop_defer(loop, &twice.d);
+    loop_defer(loop, &b.d);
+    loop_undefer(&gone.d);
+    loop_undefer(&gone.d);
+    uint64_t turns = loop_turns(loop);
+    assert_int_equal(loop_run(loop), 0);
+    assert_true(str_eq(str_n(order, n_order), STR("atbcn")));
+    assert_true(loop_turns(loop) > turns);
+    assert_true(loop_heartbeat_ms(loop) > 0);
+}
+
+/* Objects that wait for the end of the turn are not leaked by the end of the loop. */
+static void test_free_runs_deferred(void **state)
+{
+    (void)state;
+    struct loop *other;
+    struct work w;
+    n_order = 0;
+    work_init(&w, 'w');
+    assert_int_equal(loop_new(NULL, &other), 0);
+    loop_defer(other, &w.d);
+    loop_free(other);
+    assert_int_equal(n_order, 1);
+    loop_free(NULL);
+}
+
+/* ---- mail ---- */
+
+#define SENDERS 4
+#define LETTERS 2000
+
+struct letter {
+    struct mail mail;
+    unsigned sender, number;
+};
+
+static unsigned next_number[SENDERS];
+static unsigned received;
+static atomic_uint dropped;
+static pthread_t receiver;
+
+static void on_letter(struct mail *m, void *who)
+{
+    struct letter *l = CONTAINER_OF(m, struct letter, mail);
+    assert_ptr_equal(who, &owner);
+    assert_true(pthread_equal(pthread_self(), receiver));
+    assert_int_equal(l->number, next_number[l->sender]); /* in order */
+    next_number[l->sender]++;
+    received++;
+    free(l);
+}
+
+static void drop_letter(struct mail *m)
+{
+    atomic_fetch_add(&dropped, 1);
+    free(CONTAINER_OF(m, struct letter, mail));
+}
+
+static void post(struct mailbox *box, unsigned sender, unsigned number)
+{
+    struct letter *l = calloc(1, sizeof(*l));
+    if (!l)
+        abort();
+    *l = (struct letter){{.fn = on_letter, .drop = drop_letter}, sender, number};
+    mailbox_post(box, &l->mail);
+}
+
+static void *sender_main(void *arg)
+{
+    unsigned sender = (unsigned)(uintptr_t)arg;
+    for (unsigned i = 0; i < LETTERS; i++)
+        post(loop_mailbox(loop), sender, i);
+    return NULL;
+}
+
+static bool has_all(void *arg)
+{
+    (void)arg;
+    return received == SENDERS * LETTERS;
+}
+
+static int setup_mail(void **state)
+{
+    memset(next_number, 0, sizeof(next_number));
+    received = 0;
+    atomic_store(&dropped, 0);
+    receiver = pthread_self();
+    return setup(state);
+}
+
+static void test_mail(void **state)
+{
+    (void)state;
+    pthread_t threads[SENDERS];
+    for (uintptr_t i = 0; i < SENDERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, sender_main, (void *)i), 0);
+    io_case_run(loop, has_all, NULL);
+    for (size_t i = 0; i < SENDERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&dropped), 0);
+}
+
+static void test_closed_mailbox(void **state)
+{
+    (void)state;
+    post(loop_mailbox(loop), 0, 0);
+    mailbox_close(loop_mailbox(loop));
+    post(loop_mailbox(loop), 0, 1);
+    assert_int_equal(atomic_load(&dropped), 2);
+    assert_int_equal(received, 0);
+}
+
+static void test_free_drops_mail(void **state)
+{
+    (void)state;
+    struct loop *other;
+    assert_int_equal(loop_new(&owner, &other), 0);
+    post(loop_mailbox(other), 0, 0);
+    loop_free(other);
+    assert_int_equal(atomic_load(&dropped), 1);
+}
+
+/* Mail wakes a loop that has nothing else to do, and work that was put off never lets it sleep. */
+static void on_stop(struct mail *m, void *who)
+{
+    (void)who;
+    free(m);
+    loop_stop(loop);
+}
+
+static void *stopper_main(void *arg)
+{
+    struct mail *m = calloc(1, sizeof(*m));
+    if (!m)
+        abort();
+    m->fn = on_stop;
+    mailbox_post(arg, m);
+    return NULL;
+}
+
+static void test_mail_wakes(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, stopper_main, loop_mailbox(loop)), 0);
+    assert_int_equal(loop_run(loop), 0);
+    pthread_join(thread, NULL);
+}
+
+static void test_scratch(void **state)
+{
+    (void)state;
+    char *scratch = loop_scratch(loop);
+    memset(scratch, 0xa5, LOOP_SCRATCH_BYTES);
+    assert_int_equal((unsigned char)scratch[LOOP_SCRATCH_BYTES - 1], 0xa5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_timers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_timer_stops_another, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_deferred, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_free_runs_deferred, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mail, setup_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_closed_mailbox, setup_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_free_drops_mail, setup_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_mail_wakes, setup_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_scratch, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
