@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/backends.h"
+#include "control/drains.h"
 #include "control/handlers.h"
 #include "control/sessions.h"
 
@@ -84,6 +85,7 @@ static int change_apply(struct change *ch)
     const struct control_host *h = c->host;
     change_apply_admin(ch);
     runtime_stage_commit(c->runtime, &ch->stage);
+    drains_notice(c, ch->backend);
     int err = ch->pools ? h->publish_pools(h->arg, STEAL(ch->pools)) : 0;
     /* Logins that wait: this backend may take them now, or another one. */
     sessions_wake(c, NULL);
@@ -155,76 +157,11 @@ void change_start(struct request *r, bool is_rebuilt,
     change_post(r, STEAL(t.pool), STEAL(t.name), STEAL(t.backend), is_rebuilt, edit, then);
 }
 
-static int change_refuse(struct change *ch, int err, char *text)
+int change_refuse(struct change *ch, int err, char *text)
 {
     free(ch->work.error);
     ch->work.error = text;
     return err;
-}
-
-/* ---- states ---- */
-
-int change_set_admin(struct change *ch, struct runtime_edit *e, enum backend_admin admin)
-{
-    const char *word = admin == BACKEND_READY ? "" : backend_admin_name(admin);
-    if (strcmp(e->edit.admin, word) == 0)
-        return 0;
-    (void)str_copy(e->edit.admin, sizeof(e->edit.admin), str_of(word));
-    free(e->reason);
-    e->reason = str_dup_c(request_text(ch->work.request, "reason"));
-    e->since_ms = clock_wall_ms();
-    return 0;
-}
-
-static int edit_drain(struct change *ch, struct runtime_edit *e)
-{
-    return change_set_admin(ch, e, BACKEND_DRAIN);
-}
-
-static int edit_ready(struct change *ch, struct runtime_edit *e)
-{
-    return change_set_admin(ch, e, BACKEND_READY);
-}
-
-static int edit_disable(struct change *ch, struct runtime_edit *e)
-{
-    return change_set_admin(ch, e, BACKEND_DISABLED);
-}
-
-static int edit_hold(struct change *ch, struct runtime_edit *e)
-{
-    return change_set_admin(ch, e, BACKEND_HOLD);
-}
-
-static int edit_release(struct change *ch, struct runtime_edit *e)
-{
-    bool is_held = strcmp(e->edit.admin, backend_admin_name(BACKEND_HOLD)) == 0;
-    return is_held ? change_set_admin(ch, e, BACKEND_READY) : 0;
-}
-
-void command_backend_drain(struct request *r)
-{
-    change_start(r, false, edit_drain, NULL);
-}
-
-void command_backend_ready(struct request *r)
-{
-    change_start(r, false, edit_ready, NULL);
-}
-
-void command_backend_disable(struct request *r)
-{
-    change_start(r, false, edit_disable, NULL);
-}
-
-void command_backend_hold(struct request *r)
-{
-    change_start(r, false, edit_hold, NULL);
-}
-
-void command_backend_release(struct request *r)
-{
-    change_start(r, false, edit_release, NULL);
 }
 
 /* ---- values ---- */
@@ -417,9 +354,10 @@ static int edit_remove(struct change *ch, struct runtime_edit *e)
     if (err < 0)
         return err;
     if (n > 0 && !request_bool(ch->work.request, "force"))
-        return change_refuse(ch, -ERR_BUSY,
-                             str_printf("%s has %llu sessions: drain it first, or force", ch->name,
-                                        (unsigned long long)n));
+        return change_refuse(
+            ch, -ERR_BUSY,
+            str_printf("%s has %llu sessions: --drain empties it first, --force leaves them",
+                       ch->name, (unsigned long long)n));
     edit_clear(e);
     e->edit.is_removed = ch->file != NULL;
     return 0;
@@ -466,7 +404,10 @@ static void change_start_removed(struct request *r,
 
 void command_backend_remove(struct request *r)
 {
-    change_start_removed(r, edit_remove);
+    if (request_bool(r, "drain"))
+        backend_drain_out(r);
+    else
+        change_start_removed(r, edit_remove);
 }
 
 void command_backend_reset(struct request *r)

@@ -56,5 +56,7 @@ struct change {
 void change_start(struct request *r, bool is_rebuilt,
                   int (*edit)(struct change *ch, struct runtime_edit *e),
                   void (*then)(struct change *ch));
-/* Sets a state as an edit. */
-int change_set_admin(struct change *ch, struct runtime_edit *e, enum backend_admin admin) NODISCARD;
+/* Refuses it with a sentence, which it takes over; returns err. */
+int change_refuse(struct change *ch, int err, char *text);
+/* Drains the backend of a request and takes it out when it is empty; takes over r. */
+void backend_drain_out(struct request *r);

@@ -7,6 +7,7 @@
 #include "control/events.h"
 #include "control/history.h"
 #include "control/logins.h"
+#include "control/ops.h"
 #include "control/runtime.h"
 #include "control/server.h"
 #include "control/sessions.h"
@@ -60,9 +61,12 @@ int control_new(const struct control_host *host, struct control **ret, char **re
     list_init(&c->works);
     turnstile_init(&c->config_turn);
     turnstile_init(&c->user_turn);
+    turnstile_init(&c->op_turn);
     int err = control_make_parts(c);
     if (err == 0)
         err = runtime_new(c, &c->runtime, ret_error);
+    if (err == 0)
+        err = ops_new(c, &c->ops, ret_error);
     if (err < 0) {
         control_free(c);
         return err;
@@ -80,12 +84,14 @@ void control_free(struct control *c)
     c->server = NULL;
     sessions_free(c->sessions);
     c->sessions = NULL;
+    ops_free(c->ops);
     logins_free(c->logins);
     history_free(c->history);
     configs_free(c->configs);
     events_free(STEAL(c->events));
     turnstile_end(&c->config_turn);
     turnstile_end(&c->user_turn);
+    turnstile_end(&c->op_turn);
     jobs_free(c->jobs);
     runtime_free(c->runtime);
     free(c);

@@ -21,11 +21,12 @@ struct control {
     struct events *events;
     struct history *history;
     struct sessions *sessions;
-    struct drains *drains;
+    struct ops *ops;
     struct logins *logins;
     struct configs *configs;
     struct turnstile config_turn; /* config, pools, backends */
     struct turnstile user_turn;   /* users: read, change, write */
+    struct turnstile op_turn;     /* what the store has of operations */
     struct list works;            /* all works under way, for the end */
     uint64_t last_number;         /* of streams, queries, kills */
 };

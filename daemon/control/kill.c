@@ -168,8 +168,8 @@ static int killing_add(struct killing *k, const struct session_row *row)
     }
     json_t *shown = k->n_rows < KILL_ROWS_MAX ? entry_row(row) : NULL;
     k->n_rows += shown != NULL;
-    k->v[k->n++] = (struct kill_entry){
-        .id = row->id, .idle = row->v[SESSION_FIELD_IDLE].number, .row = shown};
+    k->v[k->n++] =
+        (struct kill_entry){.id = row->id, .idle = row->v[SESSION_FIELD_IDLE].number, .row = shown};
     k->matched++;
     k->is_over_max = k->spec.max && k->matched > k->spec.max;
     return 0;
@@ -255,22 +255,29 @@ int kill_start(struct control *c, const struct kill_spec *spec)
 
 /* A name as a value of the filter language: its wildcards would match more, which the exact
  * comparison afterwards takes out again. */
+int kill_term(struct buf *text, enum session_field field, const char *value)
+{
+    int err = buf_printf(text, "%s%s=\"", text->len ? " " : "", session_filter_fields[field].name);
+    for (const char *p = value; *p && err == 0; p++) {
+        if (*p == '"' || *p == '\\')
+            err = buf_append_char(text, '\\');
+        if (err == 0)
+            err = buf_append_char(text, *p);
+    }
+    return err == 0 ? buf_append_char(text, '"') : err;
+}
+
+int kill_parse(const struct buf *text, struct filter **ret)
+{
+    AUTO_FREE char *error = NULL;
+    return filter_parse(buf_str(text), session_filter_fields, SESSION_FIELD_COUNT, ret, &error);
+}
+
 int kill_filter(enum session_field field, const char *value, struct filter **ret)
 {
     AUTO_BUF text = BUF_INIT;
-    AUTO_FREE char *error = NULL;
-    int err = buf_printf(&text, "%s=\"", session_filter_fields[field].name);
-    for (const char *p = value; *p && err == 0; p++) {
-        if (*p == '"' || *p == '\\')
-            err = buf_append_char(&text, '\\');
-        if (err == 0)
-            err = buf_append_char(&text, *p);
-    }
-    if (err == 0)
-        err = buf_append_char(&text, '"');
-    if (err == 0)
-        err = filter_parse(buf_str(&text), session_filter_fields, SESSION_FIELD_COUNT, ret, &error);
-    return err;
+    int err = kill_term(&text, field, value);
+    return err == 0 ? kill_parse(&text, ret) : err;
 }
 
 /* ---- commands ---- */
@@ -295,8 +302,7 @@ void kill_for_request(struct request *r, struct kill_spec *spec)
     spec->max = request_number(r, "max", 0);
     spec->is_dry = request_bool(r, "dry_run");
     spec->text = request_text(r, "text");
-    spec->grace_ms =
-        request_bool(r, "now") ? 0 : request_number(r, "grace", KILL_GRACE_MS);
+    spec->grace_ms = request_bool(r, "now") ? 0 : request_number(r, "grace", KILL_GRACE_MS);
     if (!spec->done)
         spec->done = on_request_killed;
     spec->arg = r;

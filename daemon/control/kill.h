@@ -32,5 +32,9 @@ int kill_start(struct control *c, const struct kill_spec *spec) NODISCARD;
 
 /* For commands that end sessions with their answer: takes over r. */
 void kill_for_request(struct request *r, struct kill_spec *spec);
+/* Appends a term that finds at least the sessions with this value of a field. -ERR_NOMEM. */
+int kill_term(struct buf *text, enum session_field field, const char *value) NODISCARD;
+/* A filter of such terms and others. */
+int kill_parse(const struct buf *text, struct filter **ret) NODISCARD;
 /* A filter that finds at least the sessions with this value of a field. -ERR_x. */
 int kill_filter(enum session_field field, const char *value, struct filter **ret) NODISCARD;

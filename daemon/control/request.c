@@ -116,6 +116,11 @@ static void request_finish(struct request *r, const char *key, json_t *body, con
     if (r->control && r->command && (r->command->flags & COMMAND_CHANGES) &&
         !request_bool(r, "dry_run") && !r->is_quiet)
         audit_record(r->control, r, result);
+    if (r->answered) {
+        const char *text = json_string_value(json_object_get(body, "message"));
+        bool is_error = strcmp(key, "error") == 0;
+        r->answered(r->answered_arg, is_error ? (text ? text : result) : NULL);
+    }
     if (r->client && r->id) {
         json_t *answer = json_pack("{s:s, s:O}", "jsonrpc", "2.0", "id", r->id);
         if (answer && json_object_set_new(answer, key, body) == 0)
@@ -276,4 +281,20 @@ void request_start(struct control *c, struct client *client, const struct peer *
     if (client)
         client_request_begun(client, r);
     request_dispatch(r, method, params);
+}
+
+int request_start_own(struct control *c, const struct peer *peer, const char *method,
+                      json_t *params, void (*answered)(void *arg, const char *error), void *arg)
+{
+    struct request *r = calloc(1, sizeof(*r));
+    if (!r || !params) {
+        free(r);
+        json_decref(params);
+        return -ERR_NOMEM;
+    }
+    *r = (struct request){
+        .refs = 1, .control = c, .peer = *peer, .answered = answered, .answered_arg = arg};
+    request_dispatch(r, method, params);
+    json_decref(params);
+    return 0;
 }

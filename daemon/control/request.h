@@ -25,7 +25,10 @@ struct request {
     struct peer peer;
     char *masked; /* arguments for the audit */
     bool is_answered;
-    bool is_quiet;  /* nothing to audit: a part of a longer change */
+    bool is_quiet; /* nothing to audit: a part of a longer change */
+    /* Of the daemon's own: the outcome, error NULL = done. */
+    void (*answered)(void *arg, const char *error);
+    void *answered_arg;
     uint64_t count; /* objects hit, for the audit */
 };
 
@@ -34,6 +37,12 @@ struct request {
  */
 void request_start(struct control *c, struct client *client, const struct peer *peer,
                    const char *method, json_t *id, const json_t *params);
+/* A command that the daemon runs by itself on behalf of peer, as a part of something longer; takes
+ * over params. answered: once, unless the control plane ends before; error is a sentence, NULL =
+ * done. -ERR_NOMEM: nothing was started. */
+int request_start_own(struct control *c, const struct peer *peer, const char *method,
+                      json_t *params, void (*answered)(void *arg, const char *error),
+                      void *arg) NODISCARD;
 struct request *request_ref(struct request *r);
 void request_unref(struct request *r); /* NULL is fine */
 

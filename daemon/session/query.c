@@ -63,7 +63,7 @@ static const char *field_text(const struct session *s, enum session_field f, cha
     case SESSION_FIELD_STATE:
         return session_state_name(s->state);
     case SESSION_FIELD_PHASE:
-        return is_relay ? watch_phase_name(s->watch->phase) : NULL;
+        return !is_relay ? NULL : s->kill ? "ending" : watch_phase_name(s->watch->phase);
     case SESSION_FIELD_VERB:
         return is_relay && s->watch->verb[0] ? s->watch->verb : NULL;
     case SESSION_FIELD_USER:

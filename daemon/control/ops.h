@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+/* Operations: what takes longer than an answer. Each has an id, progress and an outcome that is
+ * kept for a day, in the store too. All functions: control thread. */
+#pragma once
+
+#include "base/list.h"
+#include "control/request.h"
+
+struct ops;
+
+enum op_state { OP_RUNNING, OP_DONE, OP_FAILED, OP_PARTIAL, OP_CANCELLED, OP_INTERRUPTED };
+
+/* What runs an operation. Static. */
+struct op_kind {
+    const char *name;
+    /* Ends it with op_end, now or soon. NULL = it cannot be cancelled. */
+    void (*cancel)(void *arg);
+    /* Brings done, total and eta up to date before they are shown. May be NULL. */
+    void (*refresh)(void *arg);
+    /* The end of the control plane while it runs: frees arg. */
+    void (*drop)(void *arg);
+};
+
+struct op {
+    struct list link;
+    struct ops *ops;
+    uint64_t id;
+    const struct op_kind *kind; /* NULL: of an earlier start */
+    void *arg;                  /* of the kind, while it runs */
+    char *name, *target;        /* of the kind; what it works on */
+    struct peer peer;           /* who began it */
+    enum op_state state;
+    uint64_t started_ms, ended_ms; /* wall clock */
+    uint64_t done, total, failed;
+    uint64_t eta_ms; /* until it is done; 0 = unknown */
+    char *text;      /* what it does now; its outcome */
+    bool is_cancelled;
+    uint64_t stored; /* progress that the store has */
+};
+
+/* Loads earlier ones; those that still ran were interrupted. Blocking. */
+int ops_new(struct control *c, struct ops **ret, char **ret_error) NODISCARD;
+void ops_free(struct ops *o); /* NULL is fine */
+
+/* Begins one on behalf of who asks; -ERR_NOMEM. It belongs to the ops; use it until op_end. */
+int op_begin(struct control *c, const struct op_kind *kind, const char *target,
+             const struct peer *peer, void *arg, struct op **ret) NODISCARD;
+/* One of a kind that runs on a target, or NULL. */
+struct op *op_find(struct control *c, const struct op_kind *kind, const char *target);
+/* Says what it does now (printf). */
+void op_say(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Its outcome; arg is not used any more. */
+void op_end(struct op *op, enum op_state state, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Answers a request with the operation that goes on; takes over r. */
+void op_answer(const struct op *op, struct request *r, uint64_t count, bool is_changed);
