@@ -160,7 +160,7 @@ static bool addr_prefix_eq(const uint8_t a[16], const uint8_t b[16], unsigned bi
     return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
 }
 
-static void addr_mask(uint8_t ip[16], unsigned bits)
+void addr_mask(uint8_t ip[16], unsigned bits)
 {
     for (unsigned i = 0; i < 16; i++) {
         unsigned keep = bits > 8 * i ? bits - 8 * i : 0;

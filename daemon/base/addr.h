@@ -41,6 +41,8 @@ bool addr_ip_eq(const struct addr *a, const struct addr *b);
 /* "10.0.0.0/8", "::1", "fd00::/8", "unix:". -ERR_SYNTAX, also when host bits are set. */
 int addr_net_parse(struct str s, struct addr_net *ret) NODISCARD;
 void addr_net_format(char dst[ADDR_TEXT_MAX], const struct addr_net *n);
+/* Clears everything below the first `bits` bits (0..128). */
+void addr_mask(uint8_t ip[16], unsigned bits);
 bool addr_net_has(const struct addr_net *n, const struct addr *a);
 /* The address with everything below a /64 cleared for v6 (v4 unchanged), port 0: the key of
  * per-address limits. */

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: ISC */
+/* Counting sessions, logins and failures. */
+#include "control/limits.h"
+
+#define LIMITS_MINUTE_MS 60000
+#define LIMITS_LEVEL_MAX 4000000u /* 4,000 logins a minute, far over any limit, in 1/1000 */
+#define LIMITS_DELAY_LEAST_MS 1000
+
+/* ---- sources ---- */
+
+/* IPv4 is kept mapped: the bytes tell the families apart. */
+static struct str source_key(const struct addr *key)
+{
+    return str_n(key->ip, sizeof(key->ip));
+}
+
+static bool source_is_counted(const struct addr *a)
+{
+    return a->family == AF_INET || a->family == AF_INET6;
+}
+
+const struct limit_source *limits_source(const struct limits *l, const struct addr *a)
+{
+    struct addr key = addr_limit_key(a);
+    return !source_is_counted(a) ? NULL : map_get(&l->sources_by_addr, source_key(&key));
+}
+
+static struct limit_source *source_find(const struct limits *l, const struct addr *a)
+{
+    return (struct limit_source *)limits_source(l, a);
+}
+
+/* NULL when out of memory, or for peers without an address. */
+static struct limit_source *source_take(struct limits *l, const struct addr *a)
+{
+    struct limit_source *s = source_find(l, a);
+    if (s || !source_is_counted(a))
+        return s;
+    s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    s->addr = addr_limit_key(a);
+    list_init(&s->idle);
+    wheel_timer_init(&s->timer);
+    if (map_put(&l->sources_by_addr, source_key(&s->addr), s, NULL) < 0) {
+        free(s);
+        return NULL;
+    }
+    list_add_tail(&l->sources, &s->link);
+    return s;
+}
+
+static void walks_skip(struct limits *l, const struct list *link)
+{
+    LIST_FOREACH (it, &l->walks) {
+        struct limits_walk *w = LIST_ITEM(it, struct limits_walk, link);
+        if (w->next == link)
+            w->next = link->next;
+    }
+}
+
+static void source_awake(struct limits *l, struct limit_source *s)
+{
+    if (list_is_empty(&s->idle))
+        return;
+    list_del(&s->idle);
+    wheel_cancel(&l->wheel, &s->timer);
+    l->n_idle--;
+}
+
+static void source_free(struct limits *l, struct limit_source *s)
+{
+    source_awake(l, s);
+    walks_skip(l, &s->link);
+    list_del(&s->link);
+    (void)map_del(&l->sources_by_addr, source_key(&s->addr));
+    free(s);
+}
+
+/* ---- the rate: a bucket that leaks one minute's logins in a minute ---- */
+
+static uint32_t level_now(const struct limit_source *s, uint64_t rate, uint64_t now_ms)
+{
+    uint64_t since = now_ms > s->level_at_ms ? now_ms - s->level_at_ms : 0;
+    if (since >= LIMITS_MINUTE_MS || rate == 0)
+        return 0;
+    uint64_t leaked = rate * 1000 * since / LIMITS_MINUTE_MS;
+    return leaked < s->level_milli ? s->level_milli - (uint32_t)leaked : 0;
+}
+
+static void level_add(struct limit_source *s, uint64_t rate, uint64_t now_ms)
+{
+    uint32_t level = level_now(s, rate, now_ms);
+    s->level_milli = level < LIMITS_LEVEL_MAX ? level + 1000 : level;
+    s->level_at_ms = now_ms;
+}
+
+/* ---- failures: those of a window that begins with the first ---- */
+
+static bool failures_are_over(const struct limit_source *s, const struct config_limits *c,
+                              uint64_t now_ms)
+{
+    return now_ms >= s->failures_since_ms + c->failure_window_ms;
+}
+
+static void failures_clear(struct limit_source *s)
+{
+    s->failures = 0;
+    s->n_repeats = 0;
+}
+
+/* ---- what is kept of a source without sessions ---- */
+
+/* When nothing will be worth keeping any more; now or earlier = already so. */
+static uint64_t source_keep_until(const struct limits *l, const struct limit_source *s,
+                                  const struct config_limits *c, uint64_t now_ms)
+{
+    uint64_t until = 0;
+    if (s->failures > 0 && !failures_are_over(s, c, now_ms))
+        until = s->failures_since_ms + c->failure_window_ms;
+    if (level_now(s, limits_login_rate(l, c, &s->addr), now_ms) > 0 &&
+        until < s->level_at_ms + LIMITS_MINUTE_MS)
+        until = s->level_at_ms + LIMITS_MINUTE_MS;
+    return until;
+}
+
+/* After each change: a source without sessions is forgotten at once, or kept for a while. */
+static void source_settle(struct limits *l, struct limit_source *s, const struct config_limits *c,
+                          uint64_t now_ms)
+{
+    if (s->sessions > 0) {
+        source_awake(l, s);
+        return;
+    }
+    uint64_t until = source_keep_until(l, s, c, now_ms);
+    if (until <= now_ms) {
+        source_free(l, s);
+        return;
+    }
+    if (list_is_empty(&s->idle)) {
+        list_add_tail(&l->idle, &s->idle);
+        l->n_idle++;
+    }
+    wheel_set(&l->wheel, &s->timer, until);
+    if (l->n_idle > l->max_idle)
+        source_free(l, LIST_ITEM(l->idle.next, struct limit_source, idle));
+}
+
+/* ---- users ---- */
+
+const struct limit_user *limits_user(const struct limits *l, const char *user)
+{
+    return map_get(&l->users_by_name, str_of(user));
+}
+
+static struct limit_user *user_take(struct limits *l, const char *name)
+{
+    struct limit_user *u = map_get(&l->users_by_name, str_of(name));
+    size_t n = strlen(name);
+    if (u || !(u = calloc(1, sizeof(*u) + n + 1)))
+        return u;
+    memcpy(u->name, name, n + 1);
+    if (map_put(&l->users_by_name, str_of(name), u, NULL) < 0) {
+        free(u);
+        return NULL;
+    }
+    list_add_tail(&l->users, &u->link);
+    return u;
+}
+
+static void user_settle(struct limits *l, struct limit_user *u)
+{
+    if (u->sessions > 0)
+        return;
+    walks_skip(l, &u->link);
+    list_del(&u->link);
+    (void)map_del(&l->users_by_name, str_of(u->name));
+    free(u);
+}
+
+/* ---- life ---- */
+
+void limits_init(struct limits *l, size_t max_idle, uint64_t now_ms)
+{
+    *l = (struct limits){.max_idle = max_idle};
+    list_init(&l->sources);
+    list_init(&l->users);
+    list_init(&l->idle);
+    list_init(&l->walks);
+    wheel_init(&l->wheel, now_ms);
+    rules_init(&l->bans, LIMITS_BANS_MAX, now_ms);
+    rules_init(&l->overrides, LIMITS_BANS_MAX, now_ms);
+}
+
+void limits_fini(struct limits *l)
+{
+    LIST_FOREACH_SAFE (it, &l->sources)
+        free(LIST_ITEM(it, struct limit_source, link));
+    LIST_FOREACH_SAFE (it, &l->users)
+        free(LIST_ITEM(it, struct limit_user, link));
+    map_fini(&l->sources_by_addr);
+    map_fini(&l->users_by_name);
+    rules_fini(&l->bans);
+    rules_fini(&l->overrides);
+}
+
+bool limits_has_rules(const struct limits *l)
+{
+    return rules_count(&l->bans) > 0 || rules_count(&l->overrides) > 0;
+}
+
+/* ---- what is in force ---- */
+
+bool limits_is_trusted(const struct config_limits *c, const struct addr *a)
+{
+    for (size_t i = 0; i < c->trusted.n; i++)
+        if (addr_net_has(&c->trusted.v[i], a))
+            return true;
+    return a->family == AF_UNIX;
+}
+
+uint64_t limits_max_sessions(const struct limits *l, const struct config_limits *c,
+                             const struct addr *a)
+{
+    const struct rule *r = rules_match_addr(&l->overrides, a);
+    if (r && r->sessions != RULE_KEEP)
+        return r->sessions;
+    return limits_is_trusted(c, a) ? 0 : c->sessions_per_ip;
+}
+
+uint64_t limits_login_rate(const struct limits *l, const struct config_limits *c,
+                           const struct addr *a)
+{
+    const struct rule *r = rules_match_addr(&l->overrides, a);
+    if (r && r->login_rate != RULE_KEEP)
+        return r->login_rate;
+    return limits_is_trusted(c, a) ? 0 : c->login_rate_per_minute;
+}
+
+uint64_t limits_max_user_sessions(const struct limits *l, const struct config_limits *c,
+                                  const char *user, unsigned own_max)
+{
+    const struct rule *r = rules_match_user(&l->overrides, user);
+    if (r && r->sessions != RULE_KEEP)
+        return r->sessions;
+    return own_max ? own_max : c->sessions_per_user;
+}
+
+uint32_t limit_source_failures(const struct limit_source *s, const struct config_limits *c,
+                               const struct rules_time *now)
+{
+    return failures_are_over(s, c, now->ms) ? 0 : s->failures;
+}
+
+uint32_t limit_source_logins(const struct limits *l, const struct limit_source *s,
+                             const struct config_limits *c, const struct rules_time *now)
+{
+    return (level_now(s, limits_login_rate(l, c, &s->addr), now->ms) + 999) / 1000;
+}
+
+uint64_t limits_delay(const struct config_limits *c, uint32_t failures, uint64_t delay_ms)
+{
+    if (c->failures_before_delay == 0 || failures <= c->failures_before_delay)
+        return delay_ms;
+    uint32_t over = failures - c->failures_before_delay;
+    uint64_t first = delay_ms < LIMITS_DELAY_LEAST_MS ? LIMITS_DELAY_LEAST_MS : delay_ms;
+    uint64_t most = delay_ms > LIMITS_DELAY_MAX_MS ? delay_ms : LIMITS_DELAY_MAX_MS;
+    uint64_t grown = over < 16 ? first << over : most;
+    return grown < most ? grown : most;
+}
+
+/* ---- judging ---- */
+
+static bool news_is_due(uint64_t *last_ms, uint64_t now_ms)
+{
+    if (*last_ms && now_ms < *last_ms + LIMITS_NEWS_MS)
+        return false;
+    *last_ms = now_ms ? now_ms : 1;
+    return true;
+}
+
+static struct limit_verdict verdict_ban(struct rule *ban, const struct rules_time *now)
+{
+    ban->hits++;
+    return (struct limit_verdict){
+        .kind = LIMIT_BAN, .is_news = news_is_due(&ban->hit_ms, now->ms), .text = ban->text};
+}
+
+static struct limit_verdict verdict_source(struct limit_source *s, enum limit_kind kind,
+                                           const char *text, const struct rules_time *now)
+{
+    s->refused++;
+    return (struct limit_verdict){
+        .kind = kind, .is_news = news_is_due(&s->news_ms, now->ms), .text = text};
+}
+
+struct limit_verdict limits_connect(struct limits *l, const struct config_limits *c,
+                                    const struct addr *a, bool is_forced,
+                                    const struct rules_time *now)
+{
+    struct rule *ban = is_forced ? NULL : rules_match_addr(&l->bans, a);
+    if (ban)
+        return verdict_ban(ban, now);
+    struct limit_source *s = source_take(l, a);
+    if (!s)
+        return (struct limit_verdict){.kind = LIMIT_NONE};
+    uint64_t max = is_forced ? 0 : limits_max_sessions(l, c, a);
+    if (max && s->sessions >= max) {
+        struct limit_verdict v = verdict_source(s, LIMIT_ADDRESS_SESSIONS,
+                                                "Too many connections from your address.", now);
+        source_settle(l, s, c, now->ms);
+        return v;
+    }
+    s->sessions++;
+    source_settle(l, s, c, now->ms);
+    return (struct limit_verdict){.kind = LIMIT_NONE, .is_counted = true};
+}
+
+void limits_disconnect(struct limits *l, const struct config_limits *c, const struct addr *a,
+                       const struct rules_time *now)
+{
+    struct limit_source *s = source_find(l, a);
+    if (!s || s->sessions == 0)
+        return;
+    s->sessions--;
+    source_settle(l, s, c, now->ms);
+}
+
+/* A login for the rate; false: one too many. */
+static bool limits_take_rate(struct limits *l, const struct config_limits *c, const struct addr *a,
+                             bool is_forced, const struct rules_time *now,
+                             struct limit_verdict *ret)
+{
+    uint64_t rate = limits_login_rate(l, c, a);
+    struct limit_source *s = rate ? source_take(l, a) : NULL;
+    if (!s)
+        return true;
+    bool is_over = !is_forced && level_now(s, rate, now->ms) + 1000 > rate * 1000;
+    if (is_over)
+        *ret = verdict_source(s, LIMIT_RATE, "Too many logins from your address, try again later.",
+                              now);
+    else
+        level_add(s, rate, now->ms);
+    source_settle(l, s, c, now->ms);
+    return !is_over;
+}
+
+struct limit_verdict limits_login(struct limits *l, const struct config_limits *c,
+                                  const struct addr *a, const char *user, unsigned own_max,
+                                  const struct rules_time *now)
+{
+    struct limit_verdict v = {.kind = LIMIT_NONE};
+    struct rule *ban = rules_match_user(&l->bans, user);
+    if (!ban)
+        ban = rules_match_addr(&l->bans, a);
+    if (ban)
+        return verdict_ban(ban, now);
+    struct limit_user *u = user && *user ? user_take(l, user) : NULL;
+    uint64_t max = limits_max_user_sessions(l, c, user, own_max);
+    if (u)
+        u->own_max = own_max;
+    if (u && max && u->sessions >= max) {
+        u->refused++;
+        v.kind = LIMIT_USER_SESSIONS;
+        v.text = "Too many connections of this user.";
+    } else if (limits_take_rate(l, c, a, false, now, &v) && u) {
+        u->sessions++;
+        v.is_counted = true;
+    }
+    if (u)
+        user_settle(l, u);
+    return v;
+}
+
+int limits_count_login(struct limits *l, const struct config_limits *c, const struct addr *a,
+                       const char *user, const struct rules_time *now)
+{
+    struct limit_verdict unused;
+    struct limit_user *u = user_take(l, user);
+    (void)limits_take_rate(l, c, a, true, now, &unused);
+    if (!u)
+        return -ERR_NOMEM;
+    u->sessions++;
+    return 0;
+}
+
+void limits_logout(struct limits *l, const char *user)
+{
+    struct limit_user *u = map_get(&l->users_by_name, str_of(user));
+    if (!u || u->sessions == 0)
+        return;
+    u->sessions--;
+    user_settle(l, u);
+}
+
+/* ---- failures ---- */
+
+static bool source_is_repeat(struct limit_source *s, uint32_t credentials)
+{
+    size_t known = s->n_repeats < LIMITS_REPEATS ? s->n_repeats : LIMITS_REPEATS;
+    if (credentials == 0)
+        return false;
+    for (size_t i = 0; i < known; i++)
+        if (s->repeats[i] == credentials)
+            return true;
+    s->repeats[s->n_repeats % LIMITS_REPEATS] = credentials;
+    /* From LIMITS_REPEATS on it goes round between that and its double. */
+    s->n_repeats = s->n_repeats + 1 < 2 * LIMITS_REPEATS ? s->n_repeats + 1 : LIMITS_REPEATS;
+    return false;
+}
+
+static struct rule *limits_ban(struct limits *l, const struct config_limits *c,
+                               const struct addr *a, const struct rules_time *now)
+{
+    struct rule_spec spec = {.is_automatic = true,
+                             .created_ms = now->wall_ms,
+                             .until_ms = c->ban_ms ? now->wall_ms + c->ban_ms : 0};
+    struct rule *ban;
+    subject_of_addr(&spec.subject, a);
+    return rules_put(&l->bans, &spec, now, &ban) < 0 ? NULL : ban;
+}
+
+struct limit_failure limits_fail(struct limits *l, const struct config_limits *c,
+                                 const struct addr *a, uint32_t credentials, uint64_t delay_ms,
+                                 const struct rules_time *now)
+{
+    struct limit_failure f = {.delay_ms = delay_ms};
+    bool is_on = c->failures_before_delay > 0 || c->failures_before_ban > 0;
+    struct limit_source *s = is_on && !limits_is_trusted(c, a) ? source_take(l, a) : NULL;
+    if (!s)
+        return f;
+    if (s->failures == 0 || failures_are_over(s, c, now->ms)) {
+        failures_clear(s);
+        s->failures_since_ms = now->ms;
+    }
+    if (!source_is_repeat(s, credentials))
+        s->failures++;
+    f.delay_ms = limits_delay(c, s->failures, delay_ms);
+    if (c->failures_before_ban > 0 && s->failures >= c->failures_before_ban) {
+        f.ban = rules_match_addr(&l->bans, a);
+        f.is_new_ban = !f.ban && (f.ban = limits_ban(l, c, a, now));
+        if (f.ban)
+            failures_clear(s);
+    }
+    source_settle(l, s, c, now->ms);
+    return f;
+}
+
+bool limits_forget(struct limits *l, const struct config_limits *c, const struct subject *subject,
+                   const struct rules_time *now)
+{
+    struct addr a = {.family = subject->net.family};
+    memcpy(a.ip, subject->net.ip, sizeof(a.ip));
+    if (subject->kind == SUBJECT_USER) {
+        struct limit_user *u = map_get(&l->users_by_name, str_of(subject->user));
+        bool was_refused = u && u->refused > 0;
+        if (u)
+            u->refused = 0;
+        return was_refused;
+    }
+    struct limit_source *s = source_find(l, &a);
+    bool was_known = s && (s->failures > 0 || s->level_milli > 0 || s->refused > 0);
+    if (!was_known)
+        return false;
+    failures_clear(s);
+    s->level_milli = s->refused = 0;
+    s->news_ms = 0;
+    source_settle(l, s, c, now->ms);
+    return true;
+}
+
+void limits_expire(struct limits *l, const struct config_limits *c, const struct rules_time *now)
+{
+    struct list expired;
+    list_init(&expired);
+    wheel_advance(&l->wheel, now->ms, &expired);
+    LIST_FOREACH_SAFE (it, &expired) {
+        struct limit_source *s = CONTAINER_OF(it, struct limit_source, timer.link);
+        list_del(it);
+        source_settle(l, s, c, now->ms);
+    }
+    rules_expire(&l->bans, now);
+    rules_expire(&l->overrides, now);
+}
+
+/* ---- walks ---- */
+
+void limits_walk_begin(struct limits *l, struct limits_walk *w, bool is_users)
+{
+    w->head = is_users ? &l->users : &l->sources;
+    w->next = w->head->next;
+    list_init(&w->link);
+    list_add_tail(&l->walks, &w->link);
+}
+
+struct list *limits_walk_next(struct limits_walk *w)
+{
+    struct list *node = w->next;
+    if (node == w->head)
+        return NULL;
+    w->next = node->next;
+    return node;
+}
+
+void limits_walk_end(struct limits_walk *w)
+{
+    list_del(&w->link);
+}
