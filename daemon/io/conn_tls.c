@@ -222,7 +222,7 @@ int conn_secure_client(struct conn *c, struct tls_client *client, const char *ho
     if (!t)
         return c->fd < 0 || c->tls || c->is_connecting ? -ERR_INVAL : -ERR_NOMEM;
     t->host = str_dup_c(host);
-    int err = t->host ? tls_client_session(client, t->host, &t->session) : -ERR_NOMEM;
+    int err = t->host ? tls_client_session(client, t->host, t->expected, &t->session) : -ERR_NOMEM;
     if (err != 0) {
         free(t->host);
         free(t);

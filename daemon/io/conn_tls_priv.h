@@ -10,8 +10,9 @@ struct conn_tls {
     gnutls_session_t session;
     struct tls_server *server; /* one of the two */
     struct tls_client *client;
-    char *host;  /* client: name of the peer; NULL once its ticket was kept */
-    char *error; /* text of the last failure */
+    char *host; /* client: name of the peer; NULL once its ticket was kept */
+    gnutls_typed_vdata_st expected[TLS_EXPECTED]; /* client: of the peer's certificate */
+    char *error;                                  /* text of the last failure */
     char *verify_error;
     struct buf rest; /* ciphertext read ahead, when the loop's buffer was needed for another conn */
     struct buf early; /* plaintext sent during the handshake */

@@ -190,12 +190,14 @@ static int set_sni(gnutls_session_t s, const char *host)
     return gnutls_server_name_set(s, GNUTLS_NAME_DNS, host, strlen(host)) < 0 ? -ERR_TLS : 0;
 }
 
-int tls_client_session(struct tls_client *t, const char *host, gnutls_session_t *ret)
+int tls_client_session(struct tls_client *t, const char *host,
+                       gnutls_typed_vdata_st expected[TLS_EXPECTED], gnutls_session_t *ret)
 {
     gnutls_session_t s;
-    /* One key share (X25519) instead of one per kind of group: half the key generation. */
-    if (gnutls_init(&s, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_KEY_SHARE_TOP) <
-        0)
+    /* One key share (X25519) instead of one per kind of group: half the key generation. A client
+     * certificate that was configured is sent, even to a server that names other issuers. */
+    if (gnutls_init(&s, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_KEY_SHARE_TOP |
+                            GNUTLS_FORCE_CLIENT_CERT) < 0)
         return -ERR_NOMEM;
     int err = set_sni(s, host);
     if (gnutls_priority_set(s, t->priority) < 0 ||
@@ -210,8 +212,12 @@ int tls_client_session(struct tls_client *t, const char *host, gnutls_session_t 
         gnutls_deinit(s);
         return err;
     }
+    expected[0] =
+        (gnutls_typed_vdata_st){.type = GNUTLS_DT_DNS_HOSTNAME, .data = (unsigned char *)host};
+    expected[1] = (gnutls_typed_vdata_st){.type = GNUTLS_DT_KEY_PURPOSE_OID,
+                                          .data = (unsigned char *)GNUTLS_KP_TLS_WWW_SERVER};
     if (t->is_verified)
-        gnutls_session_set_verify_cert(s, host, 0);
+        gnutls_session_set_verify_cert2(s, expected, TLS_EXPECTED, 0);
     offer_cached(t, host, s);
     *ret = s;
     return 0;

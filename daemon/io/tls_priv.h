@@ -43,9 +43,13 @@ void tls_server_verify(const struct tls_server *t, gnutls_session_t session,
 
 /* tls_client.c */
 
-/* A configured session to one host, with resumption data when there is some. host must live until
- * the handshake is over. */
-int tls_client_session(struct tls_client *t, const char *host, gnutls_session_t *ret) NODISCARD;
+/* What a server's certificate has to be good for: a name, and being a server's. */
+#define TLS_EXPECTED 2
+/* A configured session to one host, with resumption data when there is some. host and expected,
+ * which is filled in here, must live until the handshake is over. */
+int tls_client_session(struct tls_client *t, const char *host,
+                       gnutls_typed_vdata_st expected[TLS_EXPECTED],
+                       gnutls_session_t *ret) NODISCARD;
 bool tls_client_is_verified(const struct tls_client *t);
 /* Keeps the session's resumption data when what is kept is missing or old. Call when there is a
  * ticket (TLS 1.3) or after the handshake (TLS 1.2). */
