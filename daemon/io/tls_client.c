@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Client credentials: what verifies backends, and a bounded cache of resumption data by host. */
+#include <gnutls/x509.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
