@@ -180,14 +180,9 @@ static int pool_make_tls(struct pool *p, char **ret_error)
 {
     const struct config_pool *c = p->config;
     AUTO_FREE char *why = NULL;
-    const struct tls_client_spec spec = {.is_verified = c->is_verified,
-                                         .ca_file = c->ca_file,
-                                         .cert_file = c->cert,
-                                         .key_file = c->key,
-                                         .priority = c->priority};
     if (c->tls == BACK_TLS_OFF)
         return 0;
-    int err = tls_client_new(&spec, &p->tls, &why);
+    int err = config_tls_client(c, &p->tls, &why);
     return err < 0 ? pool_fail(p, err, why ? why : err_text(err), NULL, ret_error) : 0;
 }
 

@@ -241,6 +241,13 @@ int config_load(const char *path, struct config **ret,
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 
+/* Loads the credentials of a listener, or those towards the backends of a pool with TLS. Errors as
+ * of tls_server_new and tls_client_new. Blocking (reads files). */
+int config_tls_server(const struct config_tls *c, struct tls_server **ret,
+                      char **ret_error) NODISCARD;
+int config_tls_client(const struct config_pool *c, struct tls_client **ret,
+                      char **ret_error) NODISCARD;
+
 const struct config_pool *config_pool_find(const struct config *c, const char *name);
 /* pool may be NULL. */
 const struct config_backend *config_backend_find(const struct config_pool *pool, const char *name);

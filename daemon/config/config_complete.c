@@ -80,6 +80,58 @@ static int complete_auths(struct config *c, const struct config_places *places)
     return 0;
 }
 
+/* ---- listeners ---- */
+
+/* Bits of the ports on which some listener takes an IPv4 address. */
+struct complete_ports {
+    uint8_t v4[(UINT16_MAX + 1) / 8];
+};
+
+static bool complete_is_any6(const struct addr *a)
+{
+    static const uint8_t any[sizeof(a->ip)];
+    return a->family == AF_INET6 && memcmp(a->ip, any, sizeof(any)) == 0;
+}
+
+static void complete_add_ports(struct complete_ports *p, const struct config_listener *l)
+{
+    struct addr a;
+    for (size_t i = 0; i < l->address.n; i++)
+        if (addr_parse(str_of(l->address.v[i]), &a) == 0 && a.family == AF_INET)
+            p->v4[a.port / 8] |= (uint8_t)(1u << a.port % 8);
+}
+
+/* [::]:143 takes IPv4 clients too, but leaves them to 0.0.0.0:143 where that is listed. */
+static bool complete_is_v6_only(const struct complete_ports *p, const struct config_listener *l)
+{
+    struct addr a;
+    for (size_t i = 0; i < l->address.n; i++)
+        if (addr_parse(str_of(l->address.v[i]), &a) == 0 && complete_is_any6(&a) &&
+            p->v4[a.port / 8] & 1u << a.port % 8)
+            return true;
+    return false;
+}
+
+static int complete_listeners(struct config *c, const struct config_places *places)
+{
+    AUTO_FREE struct complete_ports *ports = calloc(1, sizeof(*ports));
+    if (!ports)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < c->n_listeners; i++)
+        complete_add_ports(ports, &c->listeners[i]);
+    for (size_t i = 0; i < c->n_listeners; i++) {
+        struct config_listener *l = &c->listeners[i];
+        AUTO_FREE char *key = str_printf("listeners[%zu].v6_only", i);
+        if (!key)
+            return -ERR_NOMEM;
+        if (!config_place_has(places, key))
+            l->is_v6_only = complete_is_v6_only(ports, l);
+        if (l->mechanisms == 0 && l->proto)
+            l->mechanisms = l->proto->default_mechanisms;
+    }
+    return 0;
+}
+
 int config_complete(struct config *c, const struct config_places *places)
 {
     int err = complete_names(c);
@@ -91,10 +143,5 @@ int config_complete(struct config *c, const struct config_places *places)
         err = complete_file(c, &c->store.path, c->state_dir, "mailproxy.db");
     if (c->workers == 0)
         c->workers = complete_cpus();
-    for (size_t i = 0; i < c->n_listeners; i++) {
-        struct config_listener *l = &c->listeners[i];
-        if (l->mechanisms == 0 && l->proto)
-            l->mechanisms = l->proto->default_mechanisms;
-    }
-    return err;
+    return err < 0 ? err : complete_listeners(c, places);
 }

@@ -88,19 +88,11 @@ static int diff_value(struct diff *d, const struct config_key *k, const void *a,
 static int diff_group(struct diff *d, const struct config_group *g, const void *a, const void *b,
                       const char *path);
 
-/* What tells the members of a list apart: their first key, where it is a name or a file. */
-static const char *diff_name(const struct config_key *list, const void *element)
-{
-    const struct config_key *k = &list->group()->keys[0];
-    bool has_name = k->type == CONFIG_NAME || (k->type == CONFIG_PATH && k->flags);
-    return has_name ? *(const char *const *)config_member_const(k, element) : NULL;
-}
-
 static const void *diff_find(const struct config_key *k, const void *base, const char *name)
 {
     for (size_t i = 0; i < config_list_count(k, base); i++) {
         const void *element = config_list_item(k, base, i);
-        if (strcmp(diff_name(k, element), name) == 0)
+        if (strcmp(config_element_name(k, element), name) == 0)
             return element;
     }
     return NULL;
@@ -133,7 +125,7 @@ static int diff_order_text(const struct config_key *k, const void *base, const v
 {
     int err = 0;
     for (size_t i = 0; i < config_list_count(k, base) && err == 0; i++) {
-        const char *name = diff_name(k, config_list_item(k, base, i));
+        const char *name = config_element_name(k, config_list_item(k, base, i));
         if (diff_find(k, other, name))
             err = buf_printf(out, "%s%s", out->len ? ", " : "", name);
     }
@@ -161,7 +153,7 @@ static int diff_named(struct diff *d, const struct config_key *k, const void *a,
     for (int side = 0; side < 2; side++) {
         const void *base = side ? b : a;
         for (size_t i = 0; i < config_list_count(k, base) && err == 0; i++) {
-            const char *name = diff_name(k, config_list_item(k, base, i));
+            const char *name = config_element_name(k, config_list_item(k, base, i));
             const void *in_a = diff_find(k, a, name), *in_b = diff_find(k, b, name);
             AUTO_FREE char *at = str_printf("%s[%s]", path, name);
             if (side && in_a)
@@ -217,12 +209,8 @@ static int diff_numbered(struct diff *d, const struct config_key *k, const void 
 static int diff_list(struct diff *d, const struct config_key *k, const void *a, const void *b,
                      const char *path)
 {
-    const void *any = config_list_count(k, a)   ? config_list_item(k, a, 0)
-                      : config_list_count(k, b) ? config_list_item(k, b, 0)
-                                                : NULL;
-    if (!any)
-        return 0;
-    return diff_name(k, any) ? diff_named(d, k, a, b, path) : diff_numbered(d, k, a, b, path);
+    return config_list_has_names(k) ? diff_named(d, k, a, b, path)
+                                    : diff_numbered(d, k, a, b, path);
 }
 
 /* ---- groups ---- */

@@ -48,6 +48,7 @@ static const struct config_word config_words_forwards[] = {
 #define CONFIG_RESTART_ CONFIG_RESTART
 #define NEEDED CONFIG_KEY_NEEDED
 #define SECRET CONFIG_KEY_SECRET
+#define INPUT CONFIG_KEY_INPUT
 #define TYPE_TEXT CONFIG_TEXT
 #define TYPE_NAME CONFIG_NAME
 #define TYPE_PATH CONFIG_PATH
@@ -149,6 +150,13 @@ void config_key_format(const struct config_key *k, uint64_t v, char dst[32])
         units_format_size(dst, v);
     else
         snprintf(dst, 32, k->type == CONFIG_MODE ? "%04" PRIo64 : "%" PRIu64, v);
+}
+
+bool config_list_has_names(const struct config_key *list)
+{
+    const struct config_key *first = &list->group()->keys[0];
+    return first->type == CONFIG_NAME ||
+           (first->type == CONFIG_PATH && first->flags & CONFIG_KEY_NEEDED);
 }
 
 /* ---- documentation ---- */

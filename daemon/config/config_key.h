@@ -31,7 +31,11 @@ struct config_word {
     unsigned value;
 };
 
-enum { CONFIG_KEY_NEEDED = 1, CONFIG_KEY_SECRET = 2 };
+enum {
+    CONFIG_KEY_NEEDED = 1,
+    CONFIG_KEY_SECRET = 2,
+    CONFIG_KEY_INPUT = 4 /* a path that must be readable */
+};
 
 struct config_group;
 
@@ -83,6 +87,14 @@ static inline size_t config_list_count(const struct config_key *k, const void *b
 static inline const void *config_list_item(const struct config_key *k, const void *base, size_t i)
 {
     return *(const char *const *)config_member_const(k, base) + i * k->group()->size;
+}
+
+/* Are the elements of a LIST told apart by their first key: a name, or a file that they need? */
+bool config_list_has_names(const struct config_key *list);
+/* That name; NULL when a broken file has none. */
+static inline const char *config_element_name(const struct config_key *list, const void *element)
+{
+    return *(const char *const *)config_member_const(&list->group()->keys[0], element);
 }
 
 /* Memory of one config: everything in it goes at once. */

@@ -257,11 +257,11 @@ static int source_add(struct source *s, const struct source_file *from, const ch
     int failed = source_read_file(path, &text);
     if (failed && from) {
         config_problem_add(s->problems, from->name, from->line, "", false,
-                           "%s cannot be included: %s", path, strerror(failed));
+                           "%s cannot be included: %s", path, strerrordesc_np(failed));
         return 0; /* the others are looked at too */
     }
     if (failed)
-        return source_bad(s, path, 0, "cannot be read: ", strerror(failed));
+        return source_bad(s, path, 0, "cannot be read: ", strerrordesc_np(failed));
     int err = source_keep(s, str_dup_c(path));
     if (err < 0)
         return err;

@@ -106,6 +106,8 @@ struct proto {
     const char *alpn;      /* "imap", "pop3", "smtp", "managesieve" */
     uint16_t default_port, default_tls_port;
     unsigned default_mechanisms; /* SASL_BIT mask */
+    bool has_apop;               /* APOP, with a salt in the greeting */
+    bool can_skip_login;         /* `auth = "none"` of a listener: mail without login */
     bool has_client_name; /* the client's host name (PTR) matters: to be looked up before its login
                            */
     bool has_xclient;     /* servers are told of the client by XCLIENT, else by IMAP ID */

@@ -15,28 +15,6 @@ static void setup_free(struct setup *s)
     free(s);
 }
 
-static int setup_tls(const struct config_tls *c, struct tls_server **ret, char **ret_error)
-{
-    AUTO_FREE struct tls_cert_spec *certs = calloc(c->n_certs + 1, sizeof(*certs));
-    if (!certs)
-        return -ERR_NOMEM;
-    for (size_t i = 0; i < c->n_certs; i++)
-        certs[i] = (struct tls_cert_spec){c->certs[i].cert, c->certs[i].key, c->certs[i].ocsp};
-    const struct tls_server_spec spec = {
-        .certs = certs,
-        .n_certs = c->n_certs,
-        .password_file = c->password_file,
-        .priority = c->priority,
-        .has_tickets = c->has_tickets,
-        .client_auth = c->client_auth,
-        .client_ca_file = c->client_ca,
-        .client_crl_file = c->client_crl,
-        .verify_depth = c->verify_depth,
-        .dh_params_file = c->dh_params,
-    };
-    return tls_server_new(&spec, ret, ret_error);
-}
-
 static int setup_listener_init(struct setup_listener *l, const struct config_listener *c,
                                unsigned served, const struct setup *old, char **ret_error)
 {
@@ -44,7 +22,7 @@ static int setup_listener_init(struct setup_listener *l, const struct config_lis
     l->mechanisms = c->mechanisms & served;
     if (c->tls == LISTENER_TLS_OFF)
         return 0;
-    int err = setup_tls(&c->tls_config, &l->tls, ret_error);
+    int err = config_tls_server(&c->tls_config, &l->tls, ret_error);
     if (err < 0)
         return err;
     const struct setup_listener *before = old ? setup_listener_find(old, c->name) : NULL;

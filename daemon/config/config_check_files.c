@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: ISC */
+/* Checks of the files that a config names: what must be readable is read, certificates are
+ * loaded. */
+#include "config/config_check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+
+static const char *check_file_problem(const char *path)
+{
+    struct stat st;
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return strerrordesc_np(errno);
+    return S_ISDIR(st.st_mode) ? strerrordesc_np(EISDIR) : NULL;
+}
+
+/* What stands in no file is inherited and looked at where it stands. Returns the number of bad
+ * files. */
+static size_t check_group_files(struct check *k, const struct config_group *g, const void *base,
+                                const char *path)
+{
+    size_t bad = 0;
+    for (size_t i = 0; i < g->n_keys; i++) {
+        const struct config_key *key = &g->keys[i];
+        char at[160];
+        (void)snprintf(at, sizeof(at), "%s%s%s", path, *path ? "." : "", key->name);
+        if (!config_place_has(k->places, at))
+            continue;
+        if (key->type == CONFIG_PART)
+            bad += check_group_files(k, key->group(), config_member_const(key, base), at);
+        for (size_t j = 0; key->type == CONFIG_LIST && j < config_list_count(key, base); j++) {
+            char element[192];
+            (void)snprintf(element, sizeof(element), "%s[%zu]", at, j);
+            bad += check_group_files(k, key->group(), config_list_item(key, base, j), element);
+        }
+        const char *file = key->flags & CONFIG_KEY_INPUT
+                               ? *(const char *const *)config_member_const(key, base)
+                               : NULL;
+        const char *why = file ? check_file_problem(file) : NULL;
+        if (!why)
+            continue;
+        bad++;
+        k->key[0] = '\0';
+        check_error(k, at, "%s cannot be read: %s", file, why);
+    }
+    return bad;
+}
+
+/* ---- TLS ---- */
+
+static void check_tls_server(struct check *k, const char *name, const struct config_tls *tls)
+{
+    struct tls_server *server = NULL;
+    AUTO_FREE char *why = NULL;
+    int err = config_tls_server(tls, &server, &why);
+    if (err < 0)
+        check_error(k, name, "%s", why ? why : err_text(err));
+    else
+        tls_server_unref(server);
+}
+
+/* Each set of certificates once: those of the whole file when a listener uses them as they are. */
+static void check_tls_servers(struct check *k)
+{
+    const struct config *c = k->config;
+    bool is_shared = false;
+    for (size_t i = 0; i < c->n_listeners; i++) {
+        const struct config_listener *l = &c->listeners[i];
+        check_enter(k, "listeners", i);
+        if (l->tls == LISTENER_TLS_OFF || l->tls_config.n_certs == 0)
+            continue;
+        if (check_is_set(k, "tls_options"))
+            check_tls_server(k, "tls_options", &l->tls_config);
+        else
+            is_shared = true;
+    }
+    k->key[0] = '\0';
+    if (is_shared)
+        check_tls_server(k, "tls", &c->tls);
+}
+
+static void check_tls_clients(struct check *k)
+{
+    const struct config *c = k->config;
+    for (size_t i = 0; i < c->n_pools; i++) {
+        struct tls_client *client = NULL;
+        AUTO_FREE char *why = NULL;
+        check_enter(k, "pools", i);
+        if (c->pools[i].tls == BACK_TLS_OFF)
+            continue;
+        int err = config_tls_client(&c->pools[i], &client, &why);
+        if (err < 0)
+            check_error(k, "tls", "%s", why ? why : err_text(err));
+        else
+            tls_client_unref(client);
+    }
+}
+
+/* ---- folders ---- */
+
+static void check_log_folders(struct check *k)
+{
+    for (size_t i = 0; i < k->config->n_logs; i++) {
+        const struct config_log *l = &k->config->logs[i];
+        const char *slash = l->path ? strrchr(l->path, '/') : NULL;
+        if (l->target != LOG_TARGET_FILE || !slash || slash == l->path)
+            continue;
+        AUTO_FREE char *folder = str_dup(str_n(l->path, (size_t)(slash - l->path)));
+        check_enter(k, "log", i);
+        if (folder && access(folder, F_OK) < 0)
+            check_error(k, "path", "folder %s: %s", folder, strerrordesc_np(errno));
+    }
+}
+
+void check_files(struct check *k)
+{
+    check_log_folders(k);
+    /* A file that cannot be read would be told a second time by the TLS library. */
+    if (check_group_files(k, config_group_top(), k->config, "") > 0)
+        return;
+    check_tls_servers(k);
+    check_tls_clients(k);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: ISC */
+/* Checks of addresses and listeners. */
+#include "config/config_check.h"
+
+#include <stdio.h>
+#include <sys/un.h>
+
+#include "base/cleanup.h"
+#include "base/map.h"
+
+#define CHECK_UNIX "unix:"
+
+/* ---- addresses ---- */
+
+static bool check_is_unix(const char *address)
+{
+    return str_is_prefix(str_of(address), STR(CHECK_UNIX));
+}
+
+static void check_address(struct check *k, const char *name, const char *address)
+{
+    struct addr a;
+    size_t path_max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+    if (check_is_unix(address)) {
+        size_t n = strlen(address) - strlen(CHECK_UNIX);
+        if (address[strlen(CHECK_UNIX)] != '/' || n > path_max)
+            check_error(k, name, "\"%s\" is no socket: unix:/path of at most %zu bytes", address,
+                        path_max);
+    } else if (addr_parse(str_of(address), &a) < 0) {
+        check_error(k, name, "\"%s\" is no address: 1.2.3.4:143, [2001:db8::1]:143 or unix:/path",
+                    address);
+    } else if (a.port == 0) {
+        check_error(k, name, "\"%s\" has no port", address);
+    }
+}
+
+/* One address of a listener, as others may be in its way. */
+struct claim {
+    const struct config_listener *listener;
+    const char *text;
+};
+
+/* All addresses of the listeners: normalised text -> claim. */
+struct claims {
+    struct map by_text;
+    struct claim *v;
+    size_t n;
+};
+
+static void check_normalise(const char *address, char dst[ADDR_TEXT_MAX + 128])
+{
+    struct addr a;
+    if (check_is_unix(address) || addr_parse(str_of(address), &a) < 0)
+        (void)snprintf(dst, ADDR_TEXT_MAX + 128, "%s", address);
+    else
+        addr_format(dst, &a);
+}
+
+static void check_claim(struct check *k, struct claims *all, const struct config_listener *l,
+                        const char *address)
+{
+    char text[ADDR_TEXT_MAX + 128];
+    struct claim *claim = &all->v[all->n++];
+    *claim = (struct claim){l, address};
+    check_normalise(address, text);
+    void *old = map_get(&all->by_text, str_of(text));
+    const struct claim *before = old;
+    if (before)
+        check_error(k, "address", "\"%s\" is taken by listener \"%s\"", address,
+                    before->listener->name ? before->listener->name : "");
+    else if (map_put(&all->by_text, str_of(text), claim, NULL) < 0)
+        all->n--;
+}
+
+/* Something else that takes all addresses of this one's port. */
+static void check_overlap(struct check *k, const struct claims *all, const char *address)
+{
+    struct addr a;
+    char any4[32], any6[32];
+    if (check_is_unix(address) || addr_parse(str_of(address), &a) < 0)
+        return;
+    (void)snprintf(any4, sizeof(any4), "0.0.0.0:%u", a.port);
+    (void)snprintf(any6, sizeof(any6), "[::]:%u", a.port);
+    const struct claim *in4 = map_get(&all->by_text, str_of(any4));
+    const struct claim *in6 = map_get(&all->by_text, str_of(any6));
+    if (a.family == AF_INET && in6 && in6->listener->is_v6_only)
+        in6 = NULL;
+    const struct claim *in = a.family == AF_INET && in4 ? in4 : in6;
+    char self[ADDR_TEXT_MAX];
+    addr_format(self, &a);
+    if (in && in == in6 && strcmp(self, any6) != 0 && a.family == AF_INET)
+        check_error(k, "address", "\"%s\" is taken by \"%s\", which takes IPv4 too: v6_only",
+                    address, in->text);
+    else if (in && strcmp(self, in == in4 ? any4 : any6) != 0)
+        check_error(k, "address", "\"%s\" is taken by \"%s\"", address, in->text);
+}
+
+static void check_claims(struct check *k, struct claims *all)
+{
+    const struct config *c = k->config;
+    for (size_t i = 0; i < c->n_listeners; i++) {
+        const struct config_listener *l = &c->listeners[i];
+        check_enter(k, "listeners", i);
+        for (size_t j = 0; j < l->address.n; j++) {
+            check_address(k, "address", l->address.v[j]);
+            check_claim(k, all, l, l->address.v[j]);
+        }
+    }
+    for (size_t i = 0; i < c->n_listeners; i++) {
+        const struct config_listener *l = &c->listeners[i];
+        check_enter(k, "listeners", i);
+        for (size_t j = 0; j < l->address.n; j++)
+            check_overlap(k, all, l->address.v[j]);
+    }
+}
+
+void check_addresses(struct check *k)
+{
+    const struct config *c = k->config;
+    struct claims all = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_listeners; i++)
+        n += c->listeners[i].address.n;
+    all.v = calloc(n + 1, sizeof(*all.v));
+    if (all.v)
+        check_claims(k, &all);
+    map_fini(&all.by_text);
+    free(all.v);
+    k->key[0] = '\0';
+    if (c->metrics.address && check_is_unix(c->metrics.address))
+        check_error(k, "metrics.address", "\"%s\" is no IP address", c->metrics.address);
+    else if (c->metrics.address)
+        check_address(k, "metrics.address", c->metrics.address);
+    struct addr a;
+    for (size_t i = 0; i < c->resolver.name_servers.n; i++)
+        if (addr_parse(str_of(c->resolver.name_servers.v[i]), &a) < 0)
+            check_error(k, "resolver.name_servers", "\"%s\" is no IP address",
+                        c->resolver.name_servers.v[i]);
+}
+
+/* ---- listeners ---- */
+
+static bool check_is_clear_text(unsigned mechanisms)
+{
+    for (int mech = 0; mech < SASL_MECH_COUNT; mech++)
+        if (mechanisms & SASL_BIT(mech) && !sasl_is_clear_text((enum sasl_mech)mech))
+            return false;
+    return true;
+}
+
+static void check_mechanisms(struct check *k, const struct config_listener *l)
+{
+    const struct proto *p = l->proto;
+    if (l->mechanisms & SASL_BIT_COMMAND && !(p->default_mechanisms & SASL_BIT_COMMAND))
+        check_error(k, "mechanisms", "%s has no login command", p->name);
+    if (l->mechanisms & SASL_BIT(SASL_APOP) && !p->has_apop)
+        check_error(k, "mechanisms", "%s has no APOP", p->name);
+    if (l->mechanisms & SASL_BIT(SASL_EXTERNAL) &&
+        (l->tls == LISTENER_TLS_OFF || l->tls_config.client_auth == TLS_CLIENT_AUTH_OFF))
+        check_warning(k, "mechanisms", "EXTERNAL needs client certificates: client_auth");
+    if (l->is_auth_optional && !p->can_skip_login)
+        check_error(k, "auth", "%s has no mail without login", p->name);
+    if (l->tls == LISTENER_TLS_OFF && !l->allow_plaintext && !l->is_auth_optional &&
+        check_is_clear_text(l->mechanisms))
+        check_warning(k, "tls", "nobody can log in: passwords need TLS or allow_plaintext");
+}
+
+static void check_listener_tls(struct check *k, const struct config_listener *l)
+{
+    const struct config_tls *t = &l->tls_config;
+    if (l->tls == LISTENER_TLS_OFF) {
+        if (check_is_set(k, "tls_options"))
+            check_warning(k, "tls_options", "has no effect: tls is off");
+        return;
+    }
+    if (t->n_certs == 0)
+        check_error(k, "tls", "needs certificates, here in tls_options or in tls of all listeners");
+    if ((t->client_auth == TLS_CLIENT_AUTH_OPTIONAL ||
+         t->client_auth == TLS_CLIENT_AUTH_REQUIRED) &&
+        !t->client_ca)
+        check_error(k, "tls_options.client_auth", "needs client_ca");
+}
+
+void check_listeners(struct check *k)
+{
+    for (size_t i = 0; i < k->config->n_listeners; i++) {
+        const struct config_listener *l = &k->config->listeners[i];
+        check_enter(k, "listeners", i);
+        check_listener_tls(k, l);
+        if (l->proto)
+            check_mechanisms(k, l);
+        if (l->capabilities.n > 0 && check_is_set(k, "learn_capabilities") && l->learn_capabilities)
+            check_warning(k, "learn_capabilities", "has no effect: capabilities is set");
+    }
+}

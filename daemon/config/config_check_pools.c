@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: ISC */
+/* Checks of pools and of authentication: where logins go and who judges them. */
+#include "config/config_check.h"
+
+#include "base/cleanup.h"
+
+/* Two keys that only make sense together. */
+static void check_pair(struct check *k, const char *name_a, const void *a, const char *name_b,
+                       const void *b)
+{
+    if (a && !b)
+        check_error(k, name_b, "is missing: %s needs it", name_a);
+    else if (b && !a)
+        check_error(k, name_a, "is missing: %s needs it", name_b);
+}
+
+/* ---- pools ---- */
+
+/* A port within the host is the usual slip. */
+static void check_host(struct check *k, const char *host)
+{
+    struct addr a;
+    bool is_unix = str_is_prefix(str_of(host), STR("unix:"));
+    if (is_unix && host[strlen("unix:")] != '/')
+        check_error(k, "host", "\"%s\" is no socket: unix:/path", host);
+    if (is_unix)
+        return;
+    if (addr_parse(str_of(host), &a) == 0 ? a.port != 0 : strchr(host, ':') != NULL)
+        check_error(k, "host", "\"%s\" is no host: ports stand in ports = { imap = 143; }", host);
+    else if (strpbrk(host, " \t/@\"") || !str_is_printable_ascii(str_of(host)))
+        check_error(k, "host", "\"%s\" is no host name, address or unix:/path", host);
+}
+
+static void check_backends(struct check *k, size_t pool, const struct config_pool *p)
+{
+    AUTO_FREE char *list = str_printf("pools[%zu].backends", pool);
+    for (size_t i = 0; list && i < p->n_backends; i++) {
+        check_enter(k, list, i);
+        if (p->backends[i].host)
+            check_host(k, p->backends[i].host);
+    }
+}
+
+static void check_pool(struct check *k, const struct config_pool *p)
+{
+    struct addr a;
+    check_pair(k, "cert", p->cert, "key", p->key);
+    check_pair(k, "master_user", p->master_user, "master_password_file", p->master_password_file);
+    check_pair(k, "check.user", p->check.user, "check.password_file", p->check.password_file);
+    if (p->forward & FORWARD_PROXY_V1 && p->forward & FORWARD_PROXY_V2)
+        check_error(k, "forward", "proxy-v1 and proxy-v2 exclude each other");
+    if (p->source_address && addr_parse(str_of(p->source_address), &a) < 0)
+        check_error(k, "source_address", "\"%s\" is no IP address", p->source_address);
+    if (p->tls == BACK_TLS_OFF && (p->ca_file || p->cert || p->priority))
+        check_warning(k, "tls", "is off: ca_file, cert, key and priority have no effect");
+    if (p->n_backends == 0)
+        check_warning(k, "backends", "is empty: logins fail until one is added");
+}
+
+/* ---- authentication ---- */
+
+static bool check_is_header(const char *text)
+{
+    static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    size_t n = strspn(text, name);
+    return n > 0 && text[n] == ':';
+}
+
+/* "http://host[:port][/uri]", "https://...", "http://unix:/path[:/uri]". */
+static void check_url(struct check *k, const char *url)
+{
+    struct str rest = str_of(url);
+    struct str scheme = str_is_prefix(rest, STR("https://")) ? STR("https://") : STR("http://");
+    if (!str_is_prefix(rest, scheme)) {
+        check_error(k, "url", "must begin with http:// or https://");
+        return;
+    }
+    rest = str_n(rest.p + scheme.n, rest.n - scheme.n);
+    bool is_unix = str_is_prefix(rest, STR("unix:"));
+    struct str host = rest;
+    host = is_unix ? rest : str_cut(&host, '/');
+    if (host.n == 0 || (is_unix && !str_is_prefix(rest, STR("unix:/"))))
+        check_error(k, "url", "names no host");
+    if (strpbrk(url, " \t"))
+        check_error(k, "url", "holds a blank");
+    if (!is_unix && str_index(host, '@') >= 0)
+        check_error(k, "url", "must hold no password: set headers = [ \"Authorization: ...\" ]");
+}
+
+static void check_http(struct check *k, const struct config_auth *a)
+{
+    if (!a->url)
+        check_error(k, "url", "is missing: type \"http\" needs it");
+    else
+        check_url(k, a->url);
+    for (size_t i = 0; i < a->headers.n; i++)
+        if (!check_is_header(a->headers.v[i]))
+            check_error(k, "headers", "element %zu is not \"Name: value\"", i);
+    check_pair(k, "cert", a->cert, "key", a->key);
+}
+
+static void check_no_http(struct check *k)
+{
+    static const char *const names[] = {"url",  "timeout", "headers", "client_cert", "ca_file",
+                                        "cert", "key",     "verify",  "connections"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (check_is_set(k, names[i]))
+            check_warning(k, names[i], "has no effect: it belongs to type \"http\"");
+}
+
+static void check_auths(struct check *k)
+{
+    const struct config *c = k->config;
+    bool is_needed = false;
+    for (size_t i = 0; i < c->n_auths; i++) {
+        const struct config_auth *a = &c->auths[i];
+        check_enter(k, "auth", i);
+        if (!check_is_set(k, "type"))
+            continue;
+        if (a->type == AUTH_TYPE_HTTP)
+            check_http(k, a);
+        else
+            check_no_http(k);
+        if (a->type == AUTH_TYPE_BACKEND && i + 1 < c->n_auths)
+            check_warning(k, "", "judges every login: the providers after it are never asked");
+    }
+    for (size_t i = 0; i < c->n_listeners; i++)
+        is_needed = is_needed || !c->listeners[i].is_auth_optional;
+    k->key[0] = '\0';
+    if (is_needed && c->n_auths == 0)
+        check_error(k, "auth", "is missing: nobody could log in");
+}
+
+void check_pools(struct check *k)
+{
+    const struct config *c = k->config;
+    for (size_t i = 0; i < c->n_pools; i++) {
+        check_enter(k, "pools", i);
+        check_pool(k, &c->pools[i]);
+        check_backends(k, i, &c->pools[i]);
+    }
+    check_auths(k);
+    if (c->n_pools == 0 && c->n_listeners > 0)
+        check_warning(k, "pools",
+                      "is empty: only servers that an auth server names can be reached");
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* From the TLS keys of a config to credentials. */
+#include "base/cleanup.h"
+#include "config/config.h"
+
+int config_tls_server(const struct config_tls *c, struct tls_server **ret, char **ret_error)
+{
+    AUTO_FREE struct tls_cert_spec *certs = calloc(c->n_certs + 1, sizeof(*certs));
+    if (!certs)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < c->n_certs; i++)
+        certs[i] = (struct tls_cert_spec){c->certs[i].cert, c->certs[i].key, c->certs[i].ocsp};
+    const struct tls_server_spec spec = {
+        .certs = certs,
+        .n_certs = c->n_certs,
+        .password_file = c->password_file,
+        .priority = c->priority,
+        .has_tickets = c->has_tickets,
+        .client_auth = c->client_auth,
+        .client_ca_file = c->client_ca,
+        .client_crl_file = c->client_crl,
+        .verify_depth = c->verify_depth,
+        .dh_params_file = c->dh_params,
+    };
+    return tls_server_new(&spec, ret, ret_error);
+}
+
+int config_tls_client(const struct config_pool *c, struct tls_client **ret, char **ret_error)
+{
+    const struct tls_client_spec spec = {.is_verified = c->is_verified,
+                                         .ca_file = c->ca_file,
+                                         .cert_file = c->cert,
+                                         .key_file = c->key,
+                                         .priority = c->priority};
+    return tls_client_new(&spec, ret, ret_error);
+}
