@@ -31,6 +31,12 @@ static inline struct str str_n(const void *p, size_t n)
     return (struct str){p, n};
 }
 
+/* At most the first n bytes of s. */
+static inline struct str str_head(struct str s, size_t n)
+{
+    return (struct str){s.p, s.n < n ? s.n : n};
+}
+
 /* s without its first n (<= s.n) bytes; p may be NULL when n is 0. */
 static inline struct str str_skip(struct str s, size_t n)
 {

@@ -480,7 +480,7 @@ static enum proto_intent imap_too_long(struct imap_front *i, struct str in, size
                                        bool is_sync, struct buf *reply)
 {
     struct imap_command c;
-    if (front_is_http(in))
+    if (front_is_http(str_head(in, i->f.env->max_line_bytes)))
         return imap_fatal(REPLY_PROTOCOL_MISUSE, reply);
     if (!is_sync || !imap_parse(imap_chomp(str_n(in.p, used)), &c))
         return imap_fatal(REPLY_TOO_LONG, reply);

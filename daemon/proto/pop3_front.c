@@ -384,12 +384,14 @@ enum proto_intent pop3_front_feed(struct front *f, struct str in, size_t *ret_co
     struct pop3_front *p = (struct pop3_front *)f;
     struct str line;
     *ret_consumed = 0;
-    int r = line_cut(in, f->env->max_line_bytes, &line, ret_consumed, NULL);
+    size_t max = f->env->max_line_bytes;
+    int r = line_cut(in, max, &line, ret_consumed, NULL);
     if (r == -ERR_AGAIN)
         return PROTO_NEED_MORE;
-    if (r < 0)
-        return pop3_refuse(reply, front_is_http(in) ? REPLY_PROTOCOL_MISUSE : REPLY_TOO_LONG,
-                           PROTO_FATAL);
+    if (r < 0) {
+        bool is_http = front_is_http(str_head(in, max));
+        return pop3_refuse(reply, is_http ? REPLY_PROTOCOL_MISUSE : REPLY_TOO_LONG, PROTO_FATAL);
+    }
     return p->is_sasl ? pop3_sasl(p, line) : pop3_command(p, line, reply);
 }
 

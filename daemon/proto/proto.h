@@ -161,5 +161,6 @@ void front_init(struct front *f, const struct proto *proto, const struct front_e
 void front_fini(struct front *f);
 /* True when a line (or the first bytes of one) looks like an HTTP request line (cross-protocol
  * attack): fronts answer FATAL. "GET /..." is enough; "CONNECT host:1 HTTP/1.1" needs the whole
- * line. A tag or verb that merely has an HTTP method's name is let through. */
+ * line. A tag or verb that merely has an HTTP method's name is let through. Of a line that is too
+ * long, callers give only what may be looked at: how much came at once must not matter. */
 bool front_is_http(struct str in);

@@ -429,10 +429,12 @@ enum proto_intent sieve_front_feed(struct front *f, struct str in, size_t *ret_c
         return sieve_answer(reply, "BYE", "A literal must be announced with {n+}.", PROTO_FATAL);
     if (r == -ERR_AGAIN)
         return PROTO_NEED_MORE;
-    if (r < 0)
+    if (r < 0) {
+        bool is_http = front_is_http(str_head(in, f->env->max_line_bytes));
         return sieve_answer(reply, "BYE",
-                            reply_text(front_is_http(in) ? REPLY_PROTOCOL_MISUSE : REPLY_TOO_LONG),
+                            reply_text(is_http ? REPLY_PROTOCOL_MISUSE : REPLY_TOO_LONG),
                             PROTO_FATAL);
+    }
     *ret_consumed = used;
     struct str command = sieve_chomp(str_n(in.p, used));
     return s->is_exchange ? sieve_response(s, command) : sieve_run(s, command, reply);

@@ -488,7 +488,7 @@ enum proto_intent smtp_front_feed(struct front *f, struct str in, size_t *ret_co
     if (r == -ERR_AGAIN)
         return PROTO_NEED_MORE;
     if (r < 0)
-        return front_is_http(in)
+        return front_is_http(str_head(in, max))
                    ? smtp_answer(reply, "503 5.5.0 This is not an HTTP server.", PROTO_FATAL)
                    : smtp_answer(reply, "500 5.5.2 Command is too long.", PROTO_FATAL);
     return s->is_exchange ? smtp_response(s, line) : smtp_run(s, line, reply);

@@ -118,6 +118,13 @@ static const struct front_case cap_cases[] = {
          "a NO [TOOBIG] Literal is too large.^{BAD}"),
     CASE("number overflow, coming", tls_env, "a LOGIN {18446744073709551617+}\r\n",
          "* BYE Command is too long.^{FATAL}"),
+    CASE("HTTP beyond the longest line", tls_env,
+         "POST x"
+         "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+         "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+         "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+         " HTTP/1.1\r\n",
+         "* BYE Command is too long.^{FATAL}"),
     CASE("line too long", tls_env,
          "a LOGIN "
          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"

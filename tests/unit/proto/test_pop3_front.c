@@ -46,6 +46,13 @@ static const struct front_case command_cases[] = {
     CASE("NUL", tls_env, "USER a\0b\r\nNOOP\r\n", UNKNOWN "+OK^"),
     CASE("bare LF", tls_env, "NOOP\nNOOP\n", "+OK^+OK^"),
     CASE("HTTP", tls_env, "POST / HTTP/1.1\r\n", "-ERR This is not an HTTP server.^{FATAL}"),
+    CASE("HTTP beyond the longest line", tls_env,
+         "POST x"
+         "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+         "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+         "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+         " HTTP/1.1\r\n",
+         "-ERR Command is too long.^{FATAL}"),
     CASE("too long", tls_env, "USER " LONG100 LONG100 LONG100, "-ERR Command is too long.^{FATAL}"),
 };
 

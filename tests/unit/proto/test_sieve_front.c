@@ -75,6 +75,12 @@ static const struct front_case command_cases[] = {
     CASE("a literal too large", tls_env, "NOOP {41+}\r\n", "BYE \"Command is too long.\"^{FATAL}"),
     CASE("a literal beyond any number", tls_env, "NOOP {18446744073709551617+}\r\n",
          "BYE \"Command is too long.\"^{FATAL}"),
+    CASE("HTTP beyond the longest line", tls_env,
+         "POST x"
+         "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+         "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+         " HTTP/1.1\r\n",
+         "BYE \"Command is too long.\"^{FATAL}"),
     CASE("a line too long", tls_env,
          "NOOP "
          "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"

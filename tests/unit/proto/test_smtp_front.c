@@ -81,6 +81,12 @@ static const struct front_case command_cases[] = {
          "503 5.5.0 This is not an HTTP server.^{FATAL}"),
     CASE("HTTP POST", tls_env, "POST /x HTTP/1.0\r\n",
          "503 5.5.0 This is not an HTTP server.^{FATAL}"),
+    CASE("HTTP beyond the longest line", tls_env,
+         "POST x"
+         "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+         "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+         " HTTP/1.1\r\n",
+         "500 5.5.2 Command is too long.^{FATAL}"),
     CASE("too long", tls_env,
          "NOOP "
          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
