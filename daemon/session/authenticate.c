@@ -120,6 +120,8 @@ static void on_auth(void *arg, struct auth_result *r)
         front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
         return;
     }
+    if (hold_look(s) == HOLD_ON)
+        s->pre->is_user_held = true;
     if (s->pre->is_user_held) { /* judged again after the hold, and admitted then */
         connect_begin(s);
         return;
@@ -159,6 +161,7 @@ static void authenticate_ask(struct session *s)
         .is_backend_password_needed = authenticate_needs_password(s),
     };
     (void)!conn_local_addr(&s->client, &q.local);
+    p->judged = hold_count(s->env);
     p->query = auth_check(s->env->auth, &q, on_auth, s);
     if (!p->query)
         front_fail(s, REPLY_INTERNAL, NULL, NULL);

@@ -357,6 +357,14 @@ static void connect_to(struct session *s, const struct pool_member *m)
 static void connect_try(struct session *s)
 {
     const struct pool_member *m = NULL;
+    enum hold_look hold = hold_look(s);
+    if (hold == HOLD_STALE) {
+        connect_unhold(s);
+        authenticate_again(s);
+        return;
+    }
+    if (hold == HOLD_ON)
+        s->pre->is_user_held = true;
     int err = s->pre->is_user_held ? -ERR_BUSY : connect_choose(s, &m);
     if (err == 0)
         connect_to(s, m);

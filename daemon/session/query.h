@@ -94,6 +94,17 @@ int session_kill_post(struct mailbox *worker, const struct session_kill_spec *sp
 /* All sessions of a worker. */
 int session_kill_all_post(struct mailbox *worker, enum reply_kind kind, const char *text,
                           uint64_t grace_ms) NODISCARD;
+/* Lets the logins of a user wait on a worker, or go on again: then they are judged anew. Once it is
+ * answered nobody passes any more who was judged before: what is on its way to a backend is in the
+ * lists. reply NULL = no answer, else deliver gets a struct session_killed of none. */
+struct session_hold_spec {
+    const char *user; /* normalised, copied */
+    bool is_on;
+    uint64_t number;
+    struct mailbox *reply;
+    void (*deliver)(struct mail *result, void *owner);
+};
+int session_hold_post(struct mailbox *worker, const struct session_hold_spec *spec) NODISCARD;
 int session_wake_held_post(struct mailbox *worker, const char *user) NODISCARD;
 
 /* For the session's own end: queries step over it. Thread: the worker's. */

@@ -107,6 +107,7 @@ void session_env_fini(struct session_env *env)
 {
     session_queries_end(env);
     capabilities_free(env->capabilities);
+    holds_free(env->holds);
     map_fini(&env->by_id);
     setup_unref(env->setup);
     env->setup = NULL;

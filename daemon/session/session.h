@@ -64,6 +64,7 @@ struct session_env {
     size_t count;
     unsigned round_robin;
     struct capabilities *capabilities; /* learned, by listener */
+    struct holds *holds;               /* users whose logins wait for an operator; NULL = none */
 };
 
 void session_env_init(struct session_env *env);

@@ -48,6 +48,7 @@ struct preauth {
     uint64_t login_us;    /* monotonic: when the credentials were there */
     uint64_t held_ms, held_until_ms, keepalive_ms;
     unsigned failures;     /* bad commands and refused logins */
+    uint64_t judged;       /* hold_count when the judging of the user began */
     size_t peeked;         /* bytes of the PROXY header seen so far */
     bool is_backend_judge; /* nobody but the backend has judged the credentials */
     bool is_user_held;
@@ -157,6 +158,19 @@ void connect_begin(struct session *s);
 void connect_hold_tick(struct session *s);
 /* Something changed that a held login waits for. */
 void connect_wake(struct session *s);
+
+/* hold.c */
+
+/* What the worker knows of a user's hold. */
+enum hold_look {
+    HOLD_NONE,
+    HOLD_ON,    /* wait until it is over */
+    HOLD_STALE, /* one is over that began or ended since the user was judged: judge again */
+};
+enum hold_look hold_look(const struct session *s);
+/* How many holds ended on this worker so far. */
+uint64_t hold_count(const struct session_env *env);
+void holds_free(struct holds *h); /* NULL is fine */
 
 /* relay.c */
 /* Takes over after a login; rest: what the server said beyond it. */
