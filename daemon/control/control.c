@@ -94,6 +94,7 @@ void control_free(struct control *c)
     turnstile_end(&c->op_turn);
     jobs_free(c->jobs);
     runtime_free(c->runtime);
+    map_fini(&c->moving);
     free(c);
 }
 

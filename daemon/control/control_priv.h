@@ -24,6 +24,7 @@ struct control {
     struct ops *ops;
     struct logins *logins;
     struct configs *configs;
+    struct map moving; /* struct mover by user */
     struct turnstile config_turn; /* config, pools, backends */
     struct turnstile user_turn;   /* users: read, change, write */
     struct turnstile op_turn;     /* what the store has of operations */

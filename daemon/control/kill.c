@@ -18,7 +18,7 @@ struct killing {
     struct ask ask; /* begins when the workers are told */
     struct control *control;
     struct kill_spec spec;
-    char *exact[2], *text;
+    char *exact[2], *except[2], *text;
     struct kill_entry *v;
     size_t n, cap, n_rows;
     uint64_t matched, n_hit;
@@ -33,8 +33,10 @@ static void killing_free(struct killing *k)
         json_decref(k->v[i].row);
     free(k->v);
     filter_unref(k->spec.filter);
-    free(k->exact[0]);
-    free(k->exact[1]);
+    for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
+        free(k->exact[i]);
+        free(k->except[i]);
+    }
     free(k->text);
     free(k);
 }
@@ -148,12 +150,21 @@ static json_t *entry_row(const struct session_row *row)
     return v;
 }
 
+static bool row_has(const struct session_row *row, enum session_field field, const char *text)
+{
+    return str_ieq(row->v[field].text, str_of(text));
+}
+
 static bool killing_is_meant(const struct killing *k, const struct session_row *row)
 {
-    for (size_t i = 0; i < ARRAY_LEN(k->exact); i++)
-        if (k->exact[i] && !str_ieq(row->v[k->spec.exact[i].field].text, str_of(k->exact[i])))
+    bool is_excepted = k->except[0] || k->except[1];
+    for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
+        if (k->exact[i] && !row_has(row, k->spec.exact[i].field, k->exact[i]))
             return false;
-    return true;
+        if (k->except[i] && !row_has(row, k->spec.except[i].field, k->except[i]))
+            is_excepted = false;
+    }
+    return !is_excepted;
 }
 
 static int killing_add(struct killing *k, const struct session_row *row)
@@ -222,7 +233,8 @@ static int killing_copy(struct killing *k, const struct kill_spec *spec)
     k->spec = *spec;
     for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
         k->exact[i] = str_dup_c(spec->exact[i].text);
-        if (spec->exact[i].text && !k->exact[i])
+        k->except[i] = str_dup_c(spec->except[i].text);
+        if ((spec->exact[i].text && !k->exact[i]) || (spec->except[i].text && !k->except[i]))
             return -ERR_NOMEM;
     }
     k->text = str_dup_c(spec->text);

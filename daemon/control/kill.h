@@ -12,11 +12,12 @@ struct kill_exact {
 };
 
 struct kill_spec {
-    struct filter *filter;      /* NULL = all; a reference is taken */
-    struct kill_exact exact[2]; /* besides the filter; copied */
-    uint64_t max;               /* more than this: -ERR_TOO_MANY before anything is done; 0 = any */
-    size_t first_idle;          /* not 0: only this many, the longest idle first */
-    bool is_dry;                /* only finds */
+    struct filter *filter;       /* NULL = all; a reference is taken */
+    struct kill_exact exact[2];  /* besides the filter; copied */
+    struct kill_exact except[2]; /* but not those that have all of these; copied; none = nobody */
+    uint64_t max;      /* more than this: -ERR_TOO_MANY before anything is done; 0 = any */
+    size_t first_idle; /* not 0: only this many, the longest idle first */
+    bool is_dry;       /* only finds */
     enum reply_kind kind;
     const char *text;  /* words for the clients; copied; NULL = the kind's */
     uint64_t grace_ms; /* 0 = at once */
