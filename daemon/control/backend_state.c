@@ -130,18 +130,12 @@ static void drain_go(struct request *r)
 static void on_drain_looked(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
 {
     struct request *r = arg;
-    if (err == 0 && request_bool(r, "dry_run")) {
-        request_hit(r, n, false, rows);
+    if (err < 0 || request_bool(r, "dry_run")) {
+        kill_answer(r, err, matched, n, rows);
         return;
     }
     json_decref(rows);
-    if (err == 0)
-        drain_go(r);
-    else if (err == -ERR_TOO_MANY)
-        request_fail(r, err, NULL, "more than %llu sessions would end; nothing was done",
-                     (unsigned long long)(matched - 1));
-    else
-        request_fail(r, err, NULL, NULL);
+    drain_go(r);
 }
 
 static int drain_look(struct request *r, const struct target *t)

@@ -7,9 +7,9 @@
 #include "control/control_priv.h"
 #include "control/kill.h"
 #include "control/ops.h"
+#include "control/pace.h"
 
 #define DRAIN_TICK_MS 250
-#define DRAIN_AT_ONCE 10000 /* sessions told to end in one tick without a rate */
 
 struct drain {
     struct control *control;
@@ -19,8 +19,8 @@ struct drain {
     char *text;
     struct loop_timer tick;
     uint64_t deadline_ms; /* monotonic, 0 = none */
-    uint64_t rate, grace_ms;
-    uint64_t credit, credit_ms; /* thousandths of sessions that may be ended; up to when counted */
+    uint64_t grace_ms;
+    struct pace pace;
     uint64_t n_kicked;
     bool is_kicking, is_removed, is_asking;
     const char *stop; /* why it ends before its aim; static */
@@ -44,7 +44,7 @@ static uint64_t drain_left(const struct drain *d)
 static uint64_t drain_eta(const struct drain *d, uint64_t left)
 {
     uint64_t now = loop_now_ms(d->control->host->loop);
-    uint64_t kicking = d->rate ? left * 1000 / d->rate : 0;
+    uint64_t kicking = pace_time(&d->pace, left);
     uint64_t elapsed = clock_wall_ms() - d->op->started_ms;
     if (d->is_kicking)
         return kicking;
@@ -197,22 +197,6 @@ static int drain_kick(struct drain *d, size_t n)
     return drain_ask(d, "state=relay !phase=ending", &spec);
 }
 
-/* How many may be told to end now. */
-static size_t drain_allowance(struct drain *d)
-{
-    uint64_t now = loop_now_ms(d->control->host->loop);
-    if (d->rate == 0)
-        return DRAIN_AT_ONCE;
-    d->credit += (now - d->credit_ms) * d->rate;
-    d->credit_ms = now;
-    /* What was not used up is no reason for a burst. */
-    if (d->credit > d->rate * 1000)
-        d->credit = d->rate * 1000;
-    size_t n = d->credit / 1000;
-    d->credit -= n * 1000;
-    return n;
-}
-
 static void drain_watch_deadline(struct drain *d)
 {
     uint64_t now = loop_now_ms(d->control->host->loop);
@@ -221,10 +205,9 @@ static void drain_watch_deadline(struct drain *d)
     d->deadline_ms = 0;
     /* Who was kicked at a rate up to now has had the time. */
     if (d->is_kicking)
-        d->rate = 0;
+        d->pace.rate = 0;
     d->is_kicking = true;
-    d->credit = 0;
-    d->credit_ms = now - DRAIN_TICK_MS;
+    d->pace.at_ms = now - DRAIN_TICK_MS;
 }
 
 static void on_drain_tick(struct loop_timer *t)
@@ -235,7 +218,7 @@ static void on_drain_tick(struct loop_timer *t)
     drain_watch_deadline(d);
     if (drain_left(d) == 0)
         err = drain_count(d);
-    else if (d->is_kicking && (n = drain_allowance(d)) > 0)
+    else if (d->is_kicking && (n = pace_take(&d->pace, loop_now_ms(d->control->host->loop))) > 0)
         err = drain_kick(d, n);
     if (!d->is_asking || err < 0)
         drain_again(d);
@@ -249,11 +232,11 @@ static void drain_follow(struct drain *d, const struct drain_spec *spec)
     d->admin = spec->admin;
     if (spec->is_kicking && !d->is_kicking) {
         d->is_kicking = true;
-        d->credit_ms = now;
+        d->pace.at_ms = now;
     }
     if (spec->deadline_ms)
         d->deadline_ms = now + spec->deadline_ms;
-    d->rate = spec->rate;
+    d->pace.rate = spec->rate;
     d->grace_ms = spec->grace_ms;
     d->is_removed = d->is_removed || spec->is_removed;
     if (!spec->text)

@@ -6,7 +6,6 @@
 #include "control/handlers.h"
 
 #define KILL_TIMEOUT_MS 30000
-#define KILL_GRACE_MS 5000
 
 struct kill_entry {
     uint64_t id, idle;
@@ -294,9 +293,8 @@ int kill_filter(enum session_field field, const char *value, struct filter **ret
 
 /* ---- commands ---- */
 
-static void on_request_killed(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+void kill_answer(struct request *r, int err, uint64_t matched, uint64_t n, json_t *rows)
 {
-    struct request *r = arg;
     if (err == 0) {
         request_hit(r, n, n > 0 && !request_bool(r, "dry_run"), rows);
         return;
@@ -307,6 +305,11 @@ static void on_request_killed(void *arg, int err, uint64_t matched, uint64_t n, 
                      (unsigned long long)(matched - 1));
     else
         request_fail(r, err, NULL, NULL);
+}
+
+static void on_request_killed(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+{
+    kill_answer(arg, err, matched, n, rows);
 }
 
 void kill_for_request(struct request *r, struct kill_spec *spec)
@@ -331,7 +334,7 @@ static void on_session_killed(void *arg, int err, uint64_t matched, uint64_t n, 
         request_fail(r, -ERR_NO_MATCH, NULL, "no session matches");
         return;
     }
-    on_request_killed(r, err, matched, n, rows);
+    kill_answer(r, err, matched, n, rows);
 }
 
 void command_session_kill(struct request *r)
@@ -344,6 +347,9 @@ void command_session_kill(struct request *r)
         return;
     }
     struct kill_spec spec = {.filter = filter, .kind = REPLY_KICKED, .done = on_session_killed};
-    kill_for_request(r, &spec);
+    if (request_number(r, "rate", 0) > 0 && !request_bool(r, "dry_run"))
+        kill_paced(r, filter);
+    else
+        kill_for_request(r, &spec);
     filter_unref(filter);
 }

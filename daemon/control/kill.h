@@ -27,10 +27,13 @@ struct kill_spec {
     void *arg;
 };
 #define KILL_ROWS_MAX 10000
+#define KILL_GRACE_MS 5000
 
 /* -ERR_NOMEM: nothing was started. */
 int kill_start(struct control *c, const struct kill_spec *spec) NODISCARD;
 
+/* Answers with the outcome of a kill; takes over r and rows. */
+void kill_answer(struct request *r, int err, uint64_t matched, uint64_t n, json_t *rows);
 /* For commands that end sessions with their answer: takes over r. */
 void kill_for_request(struct request *r, struct kill_spec *spec);
 /* Appends a term that finds at least the sessions with this value of a field. -ERR_NOMEM. */
@@ -39,3 +42,5 @@ int kill_term(struct buf *text, enum session_field field, const char *value) NOD
 int kill_parse(const struct buf *text, struct filter **ret) NODISCARD;
 /* A filter that finds at least the sessions with this value of a field. -ERR_x. */
 int kill_filter(enum session_field field, const char *value, struct filter **ret) NODISCARD;
+/* session kill with a rate: an operation; takes over r. filter NULL = all; borrowed. */
+void kill_paced(struct request *r, struct filter *filter);

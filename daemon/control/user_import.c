@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* user import and export: whole files of users, in parts that fit a line. */
+#include <stdatomic.h>
+
 #include "base/clock.h"
 #include "control/handlers.h"
+#include "control/ops.h"
 #include "control/server.h"
 #include "control/users.h"
 #include "store/user_file.h"
@@ -16,7 +19,42 @@ struct user_import {
     enum store_write how;
     struct buf text;
     size_t n, n_added, n_changed;
+    struct op *op;
+    atomic_size_t n_read, n_done; /* progress, told by the job */
+    atomic_bool is_cancelled;
 };
+
+static void import_cancel(void *arg)
+{
+    struct user_import *m = arg;
+    atomic_store(&m->is_cancelled, true);
+}
+
+static void import_refresh(void *arg)
+{
+    struct user_import *m = arg;
+    struct op *op = m->op;
+    uint64_t elapsed = clock_wall_ms() - op->started_ms;
+    op->total = atomic_load(&m->n_read);
+    op->done = atomic_load(&m->n_done);
+    op->eta_ms = op->done > 0 ? elapsed * (op->total - op->done) / op->done : 0;
+}
+
+/* The work is freed by its job. */
+static void import_drop(void *arg)
+{
+    (void)arg;
+}
+
+static const struct op_kind import_kind = {
+    .name = "import", .cancel = import_cancel, .refresh = import_refresh, .drop = import_drop};
+
+static bool import_progress(void *arg, size_t done)
+{
+    struct user_import *m = arg;
+    atomic_store(&m->n_done, done);
+    return !atomic_load(&m->is_cancelled);
+}
 
 static int import_refuse(struct user_import *m, struct buf *errors, int err)
 {
@@ -35,18 +73,33 @@ static int user_import_run(struct work *w)
     int err = user_file_parse(m->format, buf_str(&m->text), &users, &m->n, &errors);
     if (err < 0)
         return import_refuse(m, &errors, err);
-    err = store_user_import(w->control->host->store, users, m->n, m->how, clock_wall_ms(), NULL,
-                            NULL, &m->n_added, &m->n_changed);
+    atomic_store(&m->n_read, m->n);
+    err = store_user_import(w->control->host->store, users, m->n, m->how, clock_wall_ms(),
+                            import_progress, m, &m->n_added, &m->n_changed);
+    if (err == 0)
+        atomic_store(&m->n_done, m->n);
     for (size_t i = 0; i < m->n; i++)
         store_user_fini(&users[i]);
     free(users);
     return err;
 }
 
+static void import_end(struct user_import *m)
+{
+    const struct work *w = &m->work;
+    if (w->err == -ERR_CANCELLED)
+        op_end(m->op, OP_CANCELLED, "nothing was written");
+    else if (w->err < 0)
+        op_end(m->op, OP_FAILED, "nothing was written: %s", w->error ? w->error : err_text(w->err));
+    else
+        op_end(m->op, OP_DONE, "%zu added, %zu changed", m->n_added, m->n_changed);
+}
+
 static void user_import_done(struct work *w)
 {
     struct user_import *m = CONTAINER_OF(w, struct user_import, work);
     const struct control_host *h = w->control->host;
+    import_end(m);
     if (work_fail(w))
         return;
     h->forget_user(h->arg, NULL);
@@ -131,6 +184,11 @@ void command_user_import(struct request *r)
         work_new(r->control, r, sizeof(*m), user_import_run, user_import_done, user_import_fini);
     if (!m)
         return;
+    if (op_begin(r->control, &import_kind, "users", &r->peer, m, &m->op) < 0) {
+        work_free(&m->work);
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return;
+    }
     struct import_state *state = client_import(r->client);
     m->format = format;
     m->how = how;

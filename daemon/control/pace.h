@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* So many a second, evenly. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PACE_AT_ONCE 10000 /* taken in one go without a rate */
+
+/* Zero-initialised but for rate and at_ms. */
+struct pace {
+    uint64_t rate;   /* a second; 0 = PACE_AT_ONCE */
+    uint64_t at_ms;  /* counted up to here */
+    uint64_t credit; /* thousandths */
+};
+
+/* How many may go now. */
+static inline size_t pace_take(struct pace *p, uint64_t now_ms)
+{
+    if (p->rate == 0)
+        return PACE_AT_ONCE;
+    p->credit += (now_ms - p->at_ms) * p->rate;
+    p->at_ms = now_ms;
+    /* What was not used up is no reason for a burst. */
+    if (p->credit > p->rate * 1000)
+        p->credit = p->rate * 1000;
+    size_t n = p->credit / 1000;
+    p->credit -= n * 1000;
+    return n;
+}
+
+/* How long n of them take, ms. */
+static inline uint64_t pace_time(const struct pace *p, uint64_t n)
+{
+    return p->rate ? n * 1000 / p->rate : 0;
+}
