@@ -160,10 +160,19 @@ static inline void script_run(struct script *s)
 static inline void script_on_secured(struct conn *c, int err)
 {
     struct script *s = c->owner;
-    if (err == 0)
+    if (err == 0) {
         script_run(s);
-    else
-        conn_close(c);
+        return;
+    }
+    s->is_gone = true;
+    conn_close(c);
+}
+
+/* Not more than the step waits for: what follows may be the begin of a handshake. */
+static inline size_t script_wanted(const struct script *s, size_t max)
+{
+    const struct script_step *step = s->pos < s->n_steps ? &s->steps[s->pos] : NULL;
+    return step && step->op == HEAR ? step->text.n - s->heard.len : max;
 }
 
 static inline void script_on_readable(struct conn *c)
@@ -172,9 +181,10 @@ static inline void script_on_readable(struct conn *c)
     char bytes[4096];
     size_t n;
     int err;
-    while ((err = conn_read(c, bytes, sizeof(bytes), &n)) == 0)
+    while ((err = conn_read(c, bytes, script_wanted(s, sizeof(bytes)), &n)) == 0) {
         assert_int_equal(buf_append(&s->heard, bytes, n), 0);
-    script_run(s);
+        script_run(s);
+    }
     if (err != -ERR_AGAIN) {
         s->is_gone = true;
         conn_close(c);
