@@ -25,6 +25,7 @@ static const struct args_global globals[] = {
     {'H', "no-header", NULL, "no line of titles"},
     {'w', "watch", "[SECS]", "repeat every SECS seconds (2) until Ctrl-C"},
     {'y', "yes", NULL, "do not ask before destructive commands"},
+    {0, "wait", NULL, "wait until the operation is over, and show its progress"},
     {0, "allow-empty", NULL, "a filter that matches nothing is no failure"},
     {0, "timeout", "TIME", "wait this long for each answer (30s)"},
     {'f', "file", "FILE", "run the commands of a file, one a line; - = stdin"},
@@ -127,6 +128,7 @@ static int args_take_flag(struct args_options *o, const char *name)
         {"version", &o->version},
         {"keep-going", &o->keep_going},
         {"allow-empty", &o->allow_empty},
+        {"wait", &o->wait},
     };
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
         if (strcmp(flags[i].name, name) == 0)

@@ -9,6 +9,7 @@
 #include "ctl/guard.h"
 #include "ctl/output_text.h"
 #include "ctl/run_stream.h"
+#include "ctl/run_wait.h"
 #include "ctl/secrets.h"
 #include "ctl/transfer.h"
 
@@ -34,6 +35,7 @@ void run_init(struct run *r, FILE *out, FILE *err)
     *r = (struct run){.out = out, .err = err};
     r->is_terminal = isatty(fileno(out));
     r->is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    r->can_draw = isatty(fileno(err));
     r->can_prompt = isatty(STDIN_FILENO) && isatty(fileno(err));
     run_measure(r, out);
 }
@@ -371,7 +373,9 @@ static int run_on_node(struct run_job *job, size_t i, struct str file)
                            : run_call(node, a, run_params(job, NULL), &result, &job->problem);
     if (code)
         return code;
-    if (a->command->flags & COMMANDS_ONE)
+    if (a->options.wait && json_object_get(result, "op"))
+        code = run_wait(job, node, result);
+    else if (a->command->flags & COMMANDS_ONE)
         run_print_object(job, node, result);
     else
         code = run_print_outcome(job, node, result);
@@ -454,6 +458,9 @@ static int run_prepare(struct run_job *job, struct buf *file)
     o->is_terminal = job->run->is_terminal;
     o->width = job->run->width;
     int code = output_init(o, a->command, a->options.columns, job->is_multi, &job->problem);
+    if (!code && a->options.wait && !(a->command->flags & COMMANDS_ASYNC))
+        code = problem_usage(&job->problem, NULL, "%s %s begins no operation to wait for",
+                             a->command->noun, a->command->verb);
     if (!code)
         code = secrets_fill(a, &job->problem);
     if (!code && a->file_arg)

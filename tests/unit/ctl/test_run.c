@@ -48,6 +48,41 @@ static char *answer_event(json_int_t id)
     return line;
 }
 
+/* Operation "7" is over at the second look, the others end otherwise; "9" hangs up once. */
+static char *answer_op(const json_t *params, json_int_t id)
+{
+    static int looks;
+    const char *op = json_string_value(json_object_get(params, "id"));
+    if (strcmp(op, "9") == 0 && looks++ == 0)
+        return strdup("");
+    if (strcmp(op, "7") == 0 && looks++ == 0)
+        return fake_result(id, "{\"id\":\"7\",\"state\":\"running\",\"percent\":50,\"done\":1,"
+                               "\"total\":2,\"eta\":900}");
+    looks = 0;
+    const char *state = strcmp(op, "7") == 0   ? "done"
+                        : strcmp(op, "8") == 0 ? "partly done"
+                                               : "interrupted";
+    AUTO_FREE char *text = NULL;
+    if (asprintf(&text,
+                 "{\"id\":\"%s\",\"kind\":\"drain\",\"target\":\"main/b1\",\"state\":\"%s\","
+                 "\"text\":\"2 left\"}",
+                 op, state) < 0)
+        abort();
+    return fake_result(id, text);
+}
+
+static char *answer_drain(const json_t *params, json_int_t id)
+{
+    const char *name = json_string_value(json_object_get(params, "name"));
+    AUTO_FREE char *text = NULL;
+    if (strcmp(name, "empty") == 0)
+        return fake_result(id, "{\"count\":0,\"changed\":false}");
+    if (asprintf(&text, "{\"count\":2,\"changed\":true,\"op\":\"%s\",\"message\":\"operation %s\"}",
+                 name, name) < 0)
+        abort();
+    return fake_result(id, text);
+}
+
 static char *answer(const char *method, const json_t *params, json_int_t id)
 {
     static const struct {
@@ -76,6 +111,10 @@ static char *answer(const char *method, const json_t *params, json_int_t id)
         return answer_kill(params, id);
     if (strcmp(method, "event.watch") == 0)
         return answer_event(id);
+    if (strcmp(method, "op.show") == 0)
+        return answer_op(params, id);
+    if (strcmp(method, "backend.drain") == 0)
+        return answer_drain(params, id);
     if (strcmp(method, "user.export") == 0)
         return fake_result(id, json_object_get(params, "cursor")
                                    ? "{\"rows\":[{\"text\":\"bert\\n\"}],\"more\":false}"
@@ -342,6 +381,23 @@ static void test_batch(void **state)
     unlink(path);
 }
 
+static void test_wait(void **state)
+{
+    (void)state;
+    check("backend drain 7", 0, "", "operation 7\n");
+    check("backend drain 7 --wait", 0, "", "drain main/b1: done: 2 left\n");
+    check("backend drain 7 --wait -q", 0, "", "");
+    check("backend drain empty --wait", 0, "", "already so\n");
+    check("backend drain 8 --wait", 7, "", "mailproxyctl: drain main/b1: partly done: 2 left\n");
+    check("-o jsonl backend drain 8 --wait", 7,
+          "{\"id\":\"8\",\"kind\":\"drain\",\"target\":\"main/b1\",\"state\":\"partly done\","
+          "\"text\":\"2 left\"}\n",
+          "");
+    /* The daemon goes away and comes back. */
+    check("backend drain 9 --wait", 1, "", "mailproxyctl: drain main/b1: interrupted: 2 left\n");
+    check("pools --wait", 2, "", "mailproxyctl: pool list begins no operation to wait for\n");
+}
+
 static void test_completion(void **state)
 {
     (void)state;
@@ -395,6 +451,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_import, setup, teardown),
         cmocka_unit_test_setup_teardown(test_secret_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_batch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(test_completion, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: ISC */
+/* Progress of an operation, asked for twice a second. */
+#include "ctl/run_wait.h"
+
+#include <signal.h>
+#include <time.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/units.h"
+#include "ctl/output_text.h"
+
+#define WAIT_STEP_MS 500
+#define WAIT_LOST_MS 30000 /* an engine that died is back before that */
+#define WAIT_BAR 24
+#define WAIT_TEXT_MAX 60
+
+static volatile sig_atomic_t is_interrupted;
+
+static void wait_on_interrupt(int sig)
+{
+    (void)sig;
+    is_interrupted = 1;
+}
+
+static const char *wait_text(const json_t *op, const char *name)
+{
+    const char *text = json_string_value(json_object_get(op, name));
+    return text ? text : "";
+}
+
+/* ---- the bar ---- */
+
+static void wait_draw(const struct run *r, const json_t *op)
+{
+    json_int_t percent = json_integer_value(json_object_get(op, "percent"));
+    json_int_t eta = json_integer_value(json_object_get(op, "eta"));
+    char bar[WAIT_BAR + 1], left[32] = "";
+    AUTO_BUF text = BUF_INIT;
+    for (int i = 0; i < WAIT_BAR; i++)
+        bar[i] = i * 100 < percent * WAIT_BAR ? '#' : '.';
+    bar[WAIT_BAR] = '\0';
+    if (eta > 0)
+        units_human_duration(left, (uint64_t)eta);
+    struct str words = str_of(wait_text(op, "text"));
+    if (words.n > WAIT_TEXT_MAX)
+        words.n = WAIT_TEXT_MAX;
+    if (output_text_clean(&text, words) < 0)
+        return;
+    fprintf(r->err, "\r[%s] %3lld%% %lld/%lld%s%s  %.*s\033[K", bar, (long long)percent,
+            (long long)json_integer_value(json_object_get(op, "done")),
+            (long long)json_integer_value(json_object_get(op, "total")), *left ? " eta " : "", left,
+            STR_ARG(buf_str(&text)));
+    fflush(r->err);
+}
+
+static void wait_erase(const struct run *r)
+{
+    if (!r->can_draw)
+        return;
+    fputs("\r\033[K", r->err);
+    fflush(r->err);
+}
+
+/* ---- asking ---- */
+
+/* 0 with *ret_op; an exit code. A daemon that is gone is tried again until `lost_ms` is over. */
+static int wait_ask(struct run_job *job, struct run_node *node, size_t i, const char *id,
+                    json_t **ret_op)
+{
+    struct client_error error = {0};
+    if (!node->client && !run_node(job->run, job->args, i, &job->problem))
+        return job->problem.exit;
+    int err = client_call(node->client, "op.show", json_pack("{s:s}", "id", id),
+                          job->args->options.timeout_ms, ret_op, &error);
+    if (!err)
+        return 0;
+    int code = problem_from_client(&job->problem, &error);
+    if (error.is_own) {
+        client_close(node->client);
+        node->client = NULL;
+        code = PROBLEM_NOT_REACHABLE;
+    }
+    client_error_fini(&error);
+    return code;
+}
+
+static size_t wait_index(const struct run_job *job, const struct run_node *node)
+{
+    const struct args_options *o = &job->args->options;
+    size_t i = 0;
+    while (i + 1 < o->n_sockets && strcmp(o->sockets[i], node->path) != 0)
+        i++;
+    return i;
+}
+
+static void wait_pause(void)
+{
+    const struct timespec pause = {.tv_nsec = WAIT_STEP_MS * 1000000L};
+    (void)nanosleep(&pause, NULL);
+}
+
+/* ---- the outcome ---- */
+
+/* In JSON the operation itself tells what became of it. */
+static int wait_outcome(struct run_job *job, const json_t *op, bool is_json)
+{
+    static const struct {
+        const char *state;
+        enum problem_exit code;
+        const char *name;
+    } outcomes[] = {
+        {"partly done", PROBLEM_PARTLY, "E_PARTIAL"},
+        {"failed", PROBLEM_FAILED, "E_FAILED"},
+        {"cancelled", PROBLEM_FAILED, "E_CANCELLED"},
+        {"interrupted", PROBLEM_FAILED, "E_SHUTDOWN"},
+    };
+    const char *state = wait_text(op, "state");
+    for (size_t i = 0; i < ARRAY_LEN(outcomes); i++)
+        if (strcmp(outcomes[i].state, state) == 0 && is_json)
+            return outcomes[i].code;
+        else if (strcmp(outcomes[i].state, state) == 0)
+            return problem_set(&job->problem, outcomes[i].code, outcomes[i].name, NULL,
+                               "%s %s: %s: %s", wait_text(op, "kind"), wait_text(op, "target"),
+                               state, wait_text(op, "text"));
+    return 0;
+}
+
+static void wait_say(struct run_job *job, const struct run_node *node, const json_t *op)
+{
+    AUTO_FREE char *text =
+        str_printf("%s %s: %s: %s", wait_text(op, "kind"), wait_text(op, "target"),
+                   wait_text(op, "state"), wait_text(op, "text"));
+    json_t *message = json_pack("{s:s}", "message", text ? text : "");
+    run_say(job, node, message);
+    json_decref(message);
+}
+
+static int wait_follow(struct run_job *job, struct run_node *node, const char *id, json_t **ret_op)
+{
+    uint64_t lost_ms = 0;
+    size_t i = wait_index(job, node);
+    for (;;) {
+        json_t *op = NULL;
+        int code = wait_ask(job, node, i, id, &op);
+        bool is_lost = code == PROBLEM_NOT_REACHABLE;
+        if (!is_lost)
+            lost_ms = 0;
+        else if (lost_ms == 0)
+            lost_ms = clock_ms() + WAIT_LOST_MS;
+        if (code && !(is_lost && clock_ms() < lost_ms))
+            return code;
+        problem_fini(&job->problem);
+        if (op && strcmp(wait_text(op, "state"), "running") != 0) {
+            *ret_op = op;
+            return 0;
+        }
+        if (op && job->run->can_draw && !job->args->options.quiet)
+            wait_draw(job->run, op);
+        json_decref(op);
+        if (is_interrupted)
+            return problem_set(&job->problem, PROBLEM_FAILED, "E_CANCELLED", "op cancel stops it",
+                               "no longer waiting; operation %s goes on", id);
+        wait_pause();
+    }
+}
+
+int run_wait(struct run_job *job, struct run_node *node, const json_t *answer)
+{
+    const struct sigaction action = {.sa_handler = wait_on_interrupt};
+    const char *id = json_string_value(json_object_get(answer, "op"));
+    struct sigaction before;
+    json_t *op = NULL;
+    is_interrupted = 0;
+    sigaction(SIGINT, &action, &before);
+    int code = wait_follow(job, node, id, &op);
+    sigaction(SIGINT, &before, NULL);
+    wait_erase(job->run);
+    if (code)
+        return code;
+    bool is_json = job->output.format == OUTPUT_JSON || job->output.format == OUTPUT_JSONL;
+    code = wait_outcome(job, op, is_json);
+    if (is_json)
+        output_object(&job->output, op);
+    else if (!code)
+        wait_say(job, node, op);
+    json_decref(op);
+    return code;
+}
