@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: ISC
+"""A name server that answers from a dict: PTR and A records over UDP."""
+import socket
+import struct
+import threading
+
+from . import net
+
+TYPES = {1: "A", 12: "PTR", 28: "AAAA"}
+
+
+def encode_name(name):
+    """name: text, or a list of raw labels."""
+    labels = [x.encode() for x in name.rstrip(".").split(".")] if isinstance(name, str) else name
+    return b"".join(bytes([len(x)]) + x for x in labels) + b"\0"
+
+
+class NameServer:
+    """records: {("PTR" | "A", name): [values]}; what is not there does not exist. Queries are counted."""
+
+    def __init__(self, records):
+        self.records = records
+        self.queries = []
+        self.host = net.address()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((self.host, 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                data, peer = self.socket.recvfrom(2000)
+                self.socket.sendto(self.answer(data), peer)
+            except OSError:
+                return
+
+    def answer(self, data):
+        labels, pos = [], 12
+        while data[pos]:
+            labels.append(data[pos + 1:pos + 1 + data[pos]].decode())
+            pos += 1 + data[pos]
+        kind = TYPES.get(struct.unpack("!H", data[pos + 1:pos + 3])[0], "?")
+        name = ".".join(labels).lower()
+        self.queries.append((kind, name))
+        values = self.records.get((kind, name), [])
+        is_known = any(n == name for _, n in self.records)
+        answers = b""
+        for value in values:
+            rdata = encode_name(value) if kind == "PTR" else socket.inet_aton(value)
+            answers += b"\xc0\x0c" + data[pos + 1:pos + 5] + struct.pack("!IH", 300, len(rdata)) + rdata
+        head = data[:2] + struct.pack("!HHHHH", 0x8180 if is_known else 0x8183, 1, len(values), 0, 0)
+        return head + data[12:pos + 5] + answers
+
+    def close(self):
+        self.socket.close()
+
+
+def reverse(ip):
+    return ".".join(reversed(ip.split("."))) + ".in-addr.arpa"

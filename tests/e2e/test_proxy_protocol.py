@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: ISC
+"""The PROXY protocol from load balancers and towards mail servers, UNIX sockets, and IPv6."""
+import os
+import socket
+import struct
+import threading
+
+import pytest
+from conftest import backend
+from harness import imap, net, wait
+
+USER, PASSWORD = "alice@example.org", "secret-a"
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+def v2(src, dst, sport, dport, family=socket.AF_INET, command=1, tlvs=b""):
+    body = socket.inet_pton(family, src) + socket.inet_pton(family, dst) + struct.pack("!HH", sport, dport) + tlvs
+    return SIGNATURE + bytes([0x20 | command, 0x11 if family == socket.AF_INET else 0x21]) + struct.pack("!H", len(body)) + body
+
+
+HEADERS = {
+    "v1": b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 143\r\n",
+    "v2": v2("192.0.2.7", "192.0.2.1", 4711, 143),
+    "v2+tlv": v2("192.0.2.7", "192.0.2.1", 4711, 143, tlvs=b"\x04\x00\x03abc"),
+}
+
+
+@pytest.fixture
+def make_balanced(make_proxy, settings, dovecot1):
+    def make(nets=("127.0.0.0/8",), auth=None, **pool):
+        settings["listeners"] = [
+            {"name": "imap", "protocol": "imap", "tls": "starttls", "allow_plaintext": True, "proxy_protocol": list(nets)},
+            {"name": "imaps", "protocol": "imap", "tls": "implicit", "proxy_protocol": list(nets)},
+        ]
+        settings["pools"] = [{"name": "main", "tls": "off", "forward": "id", "backends": [backend(dovecot1)], **pool}]
+        settings["timeouts"] = {"proxy_header": "500ms", "failure_delay": "50ms"}
+        if auth:
+            settings["auth"] = auth
+        p = make_proxy(settings)
+        p.add_user(USER, PASSWORD)
+        return p
+    return make
+
+
+@pytest.mark.parametrize("version", HEADERS)
+@pytest.mark.parametrize("split", [False, True])
+def test_header_in(make_balanced, version, split, dovecot1):
+    p = make_balanced()
+    c = imap.Lines(p.host, p.ports["imap"])
+    for piece in ([bytes([b]) for b in HEADERS[version]] if split else [HEADERS[version] + b"a NOOP\r\n"]):
+        c.send(piece)
+    assert c.line().startswith("* OK")
+    if not split:
+        assert c.line().startswith("a OK")
+    assert c.command("b", f"LOGIN {USER} {PASSWORD}")[-1].startswith("b OK")
+    row = p.sessions()[0]
+    assert row["ip"] == "192.0.2.7" and row["port"] == 4711
+    c.close()
+    wait.until(lambda: "rip=192.0.2.7" in dovecot1.log(), "the address in Dovecot's log")
+
+
+def test_header_before_tls(make_balanced):
+    p = make_balanced()
+    s = socket.create_connection((p.host, p.ports["imaps"]), timeout=30)
+    s.sendall(HEADERS["v2"])
+    tls = imap.context().wrap_socket(s, server_hostname="proxy.test")
+    assert tls.recv(1000).startswith(b"* OK")
+    assert p.sessions()[0]["ip"] == "192.0.2.7"
+    tls.close()
+
+
+def test_ipv6_and_local(make_balanced):
+    p = make_balanced()
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.send(b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 143\r\n")
+    assert c.line().startswith("* OK")
+    assert p.sessions()[0]["ip"] == "2001:db8::7"
+    c.close()
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.send(v2("0.0.0.0", "0.0.0.0", 0, 0, command=0))  # LOCAL: a health check of the balancer
+    assert c.line().startswith("* OK")
+    assert p.sessions("state=command")[0]["ip"].startswith("127.")
+    c.close()
+
+
+@pytest.mark.parametrize("header", [
+    b"a LOGIN x y\r\n", b"PROXY TCP4 192.0.2.7 192.0.2.1 4711\r\n", b"PROXY TCP4 300.0.2.7 192.0.2.1 4711 143\r\n",
+    b"PROXY TCP4 192.0.2.7 192.0.2.1 99999 143\r\n", b"PROXY " + b"x" * 200, SIGNATURE + b"\x31\x11\0\x0c" + b"\0" * 12,
+    SIGNATURE + b"\x21\x11\0\x02ab"])
+def test_malformed(make_balanced, header):
+    p = make_balanced()
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.send(header)
+    assert c.rest() == b""
+    c.close()
+    p.wait_for_log("bad-proxy-header")
+
+
+def test_slow_and_missing(make_balanced):
+    p = make_balanced()
+    for start in (b"", b"PROXY TCP4 192"):
+        c = imap.Lines(p.host, p.ports["imap"])
+        c.send(start)
+        assert c.rest() == b""
+        c.close()
+    p.wait_for_log("reason=timeout", 2)
+
+
+def test_strangers_are_not_believed(make_balanced):
+    p = make_balanced(nets=("192.0.2.0/24",))
+    c = imap.Lines(p.host, p.ports["imap"])
+    assert c.line().startswith("* OK")
+    c.send(HEADERS["v1"])
+    assert "BAD" in c.line()
+    assert p.sessions()[0]["ip"].startswith("127.")
+    c.close()
+
+
+def test_auth_server_hears_of_it(make_balanced, make_auth, dovecot1):
+    auth = make_auth(lambda h: {"Auth-Status": "OK", "Auth-Server": dovecot1.host, "Auth-Port": str(dovecot1.ports["imap"])})
+    p = make_balanced(auth=[{"type": "http", "url": auth.url}])
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.send(HEADERS["v1"])
+    c.line()
+    assert c.command("b", f"LOGIN {USER} {PASSWORD}")[-1].startswith("b OK")
+    c.close()
+    h = auth.requests[0]
+    assert h["Client-Ip"] == "192.0.2.7"
+    assert (h["Proxy-Protocol-Addr"], h["Proxy-Protocol-Port"]) == ("192.0.2.7", "4711")
+    assert (h["Proxy-Protocol-Server-Addr"], h["Proxy-Protocol-Server-Port"]) == ("192.0.2.1", "143")
+
+
+class Recorder:
+    """A server that greets like an IMAP server and keeps what it is told first."""
+
+    def __init__(self):
+        self.socket = socket.create_server((net.address(), 0))
+        self.host, self.port = self.socket.getsockname()
+        self.heard = b""
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        try:
+            client, _ = self.socket.accept()
+            client.sendall(b"* OK hello\r\n")
+            while True:
+                data = client.recv(4096)
+                if not data:
+                    return
+                self.heard += data
+        except OSError:
+            return
+
+    def close(self):
+        self.socket.close()
+
+
+@pytest.mark.parametrize("version", ["proxy-v1", "proxy-v2"])
+def test_header_out(make_balanced, version):
+    server = Recorder()
+    p = make_balanced(forward=version, check={"enabled": False},
+                      backends=[{"name": "r", "host": server.host, "ports": {"imap": server.port}}])
+    s = socket.create_connection((p.host, p.ports["imaps"]), timeout=30)
+    s.sendall(HEADERS["v1"])
+    tls = imap.context().wrap_socket(s, server_hostname="proxy.test")
+    tls.recv(1000)
+    tls.sendall(f"a LOGIN {USER} {PASSWORD}\r\n".encode())
+    wait.until(lambda: b"LOGIN" in server.heard or b"CAPABILITY" in server.heard or b"AUTHENTICATE" in server.heard, "commands")
+    if version == "proxy-v1":
+        assert server.heard.startswith(b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 143\r\n")
+    else:
+        assert server.heard.startswith(v2("192.0.2.7", "192.0.2.1", 4711, 143)[:13])
+        n = struct.unpack("!H", server.heard[14:16])[0]
+        body = server.heard[16:16 + n]
+        assert body[:12] == v2("192.0.2.7", "192.0.2.1", 4711, 143)[16:28]
+        kinds = []
+        rest = body[12:]
+        while rest:
+            kind, size = rest[0], struct.unpack("!H", rest[1:3])[0]
+            kinds.append((kind, rest[3:3 + size]))
+            rest = rest[3 + size:]
+        ssl_tlv = dict(kinds)[0x20]
+        assert ssl_tlv[0] & 1 and b"TLSv1.3" in ssl_tlv
+    tls.close()
+    server.close()
+
+
+def test_unix_listener(make_proxy, settings, folder, dovecot1):
+    p = make_proxy(settings, start=False)
+    path = os.path.join(p.run, "imap.sock")
+    p.configure({"listeners": [{"name": "imap", "protocol": "imap", "allow_plaintext": True, "address": f"unix:{path}"}]})
+    p.start()
+    p.add_user(USER, PASSWORD)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(30)
+        s.connect(path)
+        f = s.makefile("rwb", buffering=0)
+        assert f.readline().startswith(b"* OK")
+        f.write(f"a LOGIN {USER} {PASSWORD}\r\n".encode())
+        line = f.readline()
+        while not line.startswith(b"a "):
+            line = f.readline()
+        assert line.startswith(b"a OK")
+
+
+def test_ipv6_listener(make_proxy, settings):
+    with socket.socket(socket.AF_INET6) as s:
+        s.bind(("::1", 0))
+        port = s.getsockname()[1]
+    p = make_proxy({**settings, "listeners": [{"name": "imap", "protocol": "imap", "allow_plaintext": True, "address": f"[::1]:{port}"}]})
+    p.add_user(USER, PASSWORD)
+    m = imap.plain("::1", port)
+    m.login(USER, PASSWORD)
+    assert p.sessions("ip=::1")
+    m.logout()
