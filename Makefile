@@ -239,4 +239,4 @@ ETCDIR = $(DESTDIR)$(SYSCONFDIR)/mailproxy
 clean:
 	rm -rf build build-address build-thread build-fuzz
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)

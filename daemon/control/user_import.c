@@ -214,7 +214,8 @@ static bool export_one(void *arg, const struct store_user *u)
     free(x->last);
     x->last = str_dup_c(u->name);
     x->n++;
-    x->err = x->last ? user_file_user(x->format, u, &x->text) : -ERR_NOMEM;
+    bool is_first = x->n == 1 && !request_has(x->work.request, "cursor");
+    x->err = x->last ? user_file_user(x->format, u, is_first, &x->text) : -ERR_NOMEM;
     return x->err == 0;
 }
 

@@ -139,17 +139,12 @@ static int edit_pins(struct user_edit *e)
 static int edit_protocols(struct user_edit *e)
 {
     const char *text = request_text(e->work.request, "protocols");
-    struct str rest = str_of(text);
-    unsigned mask = 0;
+    struct str unknown;
+    unsigned mask;
     if (!text)
         return 0;
-    while (rest.n > 0) {
-        struct str name = str_trim(str_cut(&rest, ','));
-        const struct proto *p = proto_find(name);
-        if (!p && name.n > 0)
-            return edit_refuse(e, str_printf("there is no protocol %.*s", STR_ARG(name)));
-        mask |= p ? 1u << p->id : 0;
-    }
+    if (store_protocols_parse(str_of(text), &mask, &unknown) < 0)
+        return edit_refuse(e, str_printf("there is no protocol %.*s", STR_ARG(unknown)));
     e->is_changed = e->is_changed || e->user.protocols != mask;
     e->user.protocols = mask;
     return 0;

@@ -14,21 +14,17 @@
 
 /* ---- rows ---- */
 
-static const char *const states[] = {
-    [USER_ACTIVE] = "active", [USER_LOCKED] = "locked", [USER_HELD] = "held"};
-
 const char *user_state_name(const struct store_user *u, uint64_t now_ms)
 {
-    if (u->state != USER_ACTIVE && u->state_until_ms && u->state_until_ms <= now_ms)
-        return states[USER_ACTIVE];
-    return states[u->state];
+    bool is_over = u->state_until_ms && u->state_until_ms <= now_ms;
+    return store_user_state_name(is_over ? USER_ACTIVE : u->state);
 }
 
 static const char *user_scheme(const struct store_user *u, char scratch[32])
 {
     static const char *const schemes[][2] = {
-        {"$y$", "yescrypt"},    {"$gy$", "gost-yescrypt"}, {"$7$", "scrypt"},
-        {"$6$", "sha512-crypt"}, {"$5$", "sha256-crypt"},  {"$2", "bcrypt"},
+        {"$y$", "yescrypt"},     {"$gy$", "gost-yescrypt"}, {"$7$", "scrypt"},
+        {"$6$", "sha512-crypt"}, {"$5$", "sha256-crypt"},   {"$2", "bcrypt"},
         {"$1$", "md5-crypt"},
     };
     const char *hash = u->password_hash;
@@ -49,10 +45,7 @@ static const char *user_scheme(const struct store_user *u, char scratch[32])
 static void user_row_protocols(json_t *row, unsigned mask)
 {
     AUTO_BUF text = BUF_INIT;
-    for (int i = 0; i < PROTO_COUNT; i++)
-        if (mask & (1u << i) && proto_get((enum proto_id)i))
-            (void)!buf_printf(&text, "%s%s", text.len ? "," : "",
-                              proto_get((enum proto_id)i)->name);
+    (void)!store_protocols_format(mask, &text);
     request_set_text(row, "protocols", buf_cstr(&text));
 }
 
@@ -71,7 +64,7 @@ json_t *user_row(const struct store_user *u, uint64_t now_ms)
     (void)json_object_set_new(row, "backend_password", json_boolean(u->backend_password != NULL));
     user_row_protocols(row, u->protocols);
     request_put_number(row, "max_sessions", u->max_sessions);
-    if (state != states[USER_ACTIVE]) {
+    if (strcmp(state, "active") != 0) {
         request_set_text(row, "state_text", u->state_text);
         request_set_number(row, "state_until", u->state_until_ms);
     }
@@ -287,8 +280,8 @@ static int user_edit_run(struct work *w)
     if (err == 0)
         err = e->apply(e);
     if (err == 0 && e->is_changed)
-        err = store_user_put(store, &e->user, e->is_new ? STORE_ADD : STORE_REPLACE,
-                             clock_wall_ms());
+        err =
+            store_user_put(store, &e->user, e->is_new ? STORE_ADD : STORE_REPLACE, clock_wall_ms());
     return err;
 }
 
@@ -302,8 +295,7 @@ static void user_edit_fini(struct work *w)
 void user_edit_start(struct request *r, bool is_new, int (*apply)(struct user_edit *e),
                      void (*then)(struct work *w))
 {
-    struct user_edit *e =
-        work_new(r->control, r, sizeof(*e), user_edit_run, then, user_edit_fini);
+    struct user_edit *e = work_new(r->control, r, sizeof(*e), user_edit_run, then, user_edit_fini);
     if (!e)
         return;
     e->is_new = is_new;

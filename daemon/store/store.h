@@ -37,6 +37,14 @@ struct store_user {
 void store_user_fini(struct store_user *u);
 int store_user_copy(struct store_user *dst, const struct store_user *src) NODISCARD;
 
+/* "active", "locked", "held". */
+const char *store_user_state_name(enum store_user_state s);
+int store_user_state_find(struct str name, enum store_user_state *ret) NODISCARD;
+/* Allowed protocols as "imap,pop3"; nothing for all. */
+int store_protocols_format(unsigned mask, struct buf *out) NODISCARD;
+/* -ERR_NOT_FOUND with the unknown name in *ret_unknown (may be NULL). */
+int store_protocols_parse(struct str text, unsigned *ret_mask, struct str *ret_unknown) NODISCARD;
+
 struct store_spec {
     const char *type; /* "sqlite" */
     const char *path;

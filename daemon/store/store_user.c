@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* One user as a value: copying, and wiping its secrets. */
+/* One user as a value: copying, wiping its secrets, words for its properties. */
 #include "base/cleanup.h"
+#include "proto/proto.h"
 #include "store/store.h"
 
 static void secret_free(char *s)
@@ -52,5 +53,54 @@ int store_user_copy(struct store_user *dst, const struct store_user *src)
         return -ERR_NOMEM;
     }
     *dst = u;
+    return 0;
+}
+
+/* ---- words ---- */
+
+static const char *const states[] = {
+    [USER_ACTIVE] = "active", [USER_LOCKED] = "locked", [USER_HELD] = "held"};
+
+const char *store_user_state_name(enum store_user_state s)
+{
+    return states[s];
+}
+
+int store_user_state_find(struct str name, enum store_user_state *ret)
+{
+    for (size_t i = 0; i < ARRAY_LEN(states); i++)
+        if (str_eq(name, str_of(states[i]))) {
+            *ret = (enum store_user_state)i;
+            return 0;
+        }
+    return -ERR_NOT_FOUND;
+}
+
+int store_protocols_format(unsigned mask, struct buf *out)
+{
+    int err = 0;
+    const char *comma = "";
+    for (int i = 0; i < PROTO_COUNT && err == 0; i++)
+        if (mask & (1u << i)) {
+            err = buf_printf(out, "%s%s", comma, proto_get((enum proto_id)i)->name);
+            comma = ",";
+        }
+    return err;
+}
+
+int store_protocols_parse(struct str text, unsigned *ret_mask, struct str *ret_unknown)
+{
+    unsigned mask = 0;
+    while (text.n > 0) {
+        struct str name = str_trim(str_cut(&text, ','));
+        const struct proto *p = proto_find(name);
+        if (!p && name.n > 0) {
+            if (ret_unknown)
+                *ret_unknown = name;
+            return -ERR_NOT_FOUND;
+        }
+        mask |= p ? 1u << p->id : 0;
+    }
+    *ret_mask = mask;
     return 0;
 }

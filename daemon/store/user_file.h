@@ -14,7 +14,8 @@ int user_file_parse(enum user_file_format f, struct str text, struct store_user 
 /* Appends the head of an export / one user / the foot. Password hashes are included; clear secrets
  * too (an export is a backup): callers guard it. */
 int user_file_begin(enum user_file_format f, struct buf *out) NODISCARD;
-int user_file_user(enum user_file_format f, const struct store_user *u, struct buf *out) NODISCARD;
+int user_file_user(enum user_file_format f, const struct store_user *u, bool is_first,
+                   struct buf *out) NODISCARD;
 int user_file_end(enum user_file_format f, struct buf *out) NODISCARD;
 int user_file_format_find(const char *name, enum user_file_format *ret) NODISCARD;
 /* Checks a login name: 1..255 bytes UTF-8, no control bytes, no blanks at the ends; ASCII letters
