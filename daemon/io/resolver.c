@@ -180,14 +180,15 @@ void resolver_free(struct resolver *r)
     void *value;
     if (!r)
         return;
+    /* Queries first: they are in the lists of entries. */
+    while (!list_is_empty(&r->queries))
+        query_free(LIST_ITEM(r->queries.next, struct resolver_query, in_resolver));
     while (map_next(&r->entries, &pos, &key, &value)) {
         struct entry *e = value;
-        e->forward = NULL; /* in the list below */
+        e->forward = NULL; /* was one of them */
         entry_free(e);
     }
     map_fini(&r->entries);
-    while (!list_is_empty(&r->queries))
-        query_free(LIST_ITEM(r->queries.next, struct resolver_query, in_resolver));
     resolver_hosts_free(r->hosts);
     r->is_closed = true;
     if (r->dns)
@@ -197,10 +198,11 @@ void resolver_free(struct resolver *r)
 
 /* ---- answers ---- */
 
-/* Hands an entry's result to one query, which ends here. */
+/* Hands an entry's result to one query, which ends here. The callback may free the resolver. */
 static void query_answer(struct resolver_query *q)
 {
     size_t n = q->addrs.len / sizeof(struct addr);
+    list_del(&q->in_resolver);
     if (q->on_name)
         q->on_name(q->arg, q->err, q->err == 0 ? q->name : NULL);
     else

@@ -19,13 +19,14 @@ struct resolver_spec {
 /* 0, -ERR_NOMEM, -ERR_SYNTAX (a name server's address), -ERR_IO. Thread of everything here: the
  * loop's. */
 int resolver_new(struct loop *l, const struct resolver_spec *spec, struct resolver **ret) NODISCARD;
-/* Pending queries end without callback (and must not be cancelled afterwards). NULL is fine. */
+/* Pending queries end without callback (and must not be cancelled afterwards). Allowed in
+ * callbacks; NULL is fine. */
 void resolver_free(struct resolver *r);
 /* Addresses of a host name (A and AAAA, order kept, /etc/hosts and numeric forms included; numeric
  * ones answer at once through the callback in this turn's end). cb runs once unless cancelled: err
  * 0 with n >= 1 addresses (borrowed, port 0), -ERR_DNS, -ERR_TIMEOUT. Returns NULL when out of
  * memory (cb not called). A addresses come before AAAA ones. Names are cached (1024 at most),
- * failures for a moment. */
+ * failures for a moment. Servers that all say SERVFAIL count as silent: -ERR_TIMEOUT. */
 struct resolver_query *
 resolver_lookup(struct resolver *r, const char *host,
                 void (*cb)(void *arg, int err, const struct addr *addrs, size_t n), void *arg);
