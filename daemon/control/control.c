@@ -6,6 +6,7 @@
 #include "control/control_priv.h"
 #include "control/events.h"
 #include "control/history.h"
+#include "control/limiter.h"
 #include "control/logins.h"
 #include "control/ops.h"
 #include "control/runtime.h"
@@ -62,11 +63,14 @@ int control_new(const struct control_host *host, struct control **ret, char **re
     turnstile_init(&c->config_turn);
     turnstile_init(&c->user_turn);
     turnstile_init(&c->op_turn);
+    turnstile_init(&c->rule_turn);
     int err = control_make_parts(c);
     if (err == 0)
         err = runtime_new(c, &c->runtime, ret_error);
     if (err == 0)
         err = ops_new(c, &c->ops, ret_error);
+    if (err == 0)
+        err = limiter_new(c, &c->limiter, ret_error);
     if (err < 0) {
         control_free(c);
         return err;
@@ -86,12 +90,14 @@ void control_free(struct control *c)
     c->sessions = NULL;
     ops_free(c->ops);
     logins_free(c->logins);
+    limiter_free(STEAL(c->limiter));
     history_free(c->history);
     configs_free(c->configs);
     events_free(STEAL(c->events));
     turnstile_end(&c->config_turn);
     turnstile_end(&c->user_turn);
     turnstile_end(&c->op_turn);
+    turnstile_end(&c->rule_turn);
     jobs_free(c->jobs);
     runtime_free(c->runtime);
     map_fini(&c->moving);

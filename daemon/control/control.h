@@ -6,6 +6,7 @@
 #include "control/host.h"
 
 struct control;
+struct session_verdict;
 
 /* fds: listening sockets in the order of config.controls; taken over. Loads runtime edits from the
  * store; the pools with these edits are to be had from control_pools. host is borrowed. 0 or -ERR_x
@@ -22,6 +23,24 @@ void control_event(struct control *c, const char *type, const char *session, con
                    const char *user, const char *ip, const char *backend, const char *text);
 /* A user logged in: the store learns of it soon, many at once. */
 void control_note_login(struct control *c, const char *user, uint64_t at_ms);
+
+/* Limits and bans. What is counted for a session has to be released at its end. */
+
+/* A client connects: may it stay? is_forced: it is there already and only counted. */
+void control_admit_client(struct control *c, const struct addr *peer, bool is_forced,
+                          struct session_verdict *ret);
+/* A user authenticated: may it log in? own_max: of its entry, 0 = as configured. */
+void control_admit_login(struct control *c, const struct addr *peer, const char *user,
+                         unsigned own_max, struct session_verdict *ret);
+/* A user logged in without having been judged. False: not counted. */
+bool control_count_login(struct control *c, const struct addr *peer, const char *user);
+/* A counted client or login is over; NULL = not that one. */
+void control_release(struct control *c, const struct addr *peer, const char *user);
+/* Wrong credentials (their keyed hash, 0 = unknown): when to answer, and whether that was the last
+ * try. */
+void control_note_failure(struct control *c, const struct addr *peer, uint32_t credentials,
+                          uint64_t delay_ms, struct session_verdict *ret);
+
 /* Text of the metrics page (Prometheus). */
 int control_metrics(struct control *c, struct buf *out) NODISCARD;
 /* Ends all clients and frees everything. NULL is fine. */

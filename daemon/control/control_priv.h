@@ -25,9 +25,11 @@ struct control {
     struct logins *logins;
     struct configs *configs;
     struct map moving; /* struct mover by user */
+    struct limiter *limiter;
     struct turnstile config_turn; /* config, pools, backends */
     struct turnstile user_turn;   /* users: read, change, write */
     struct turnstile op_turn;     /* what the store has of operations */
+    struct turnstile rule_turn;   /* bans and overrides in the store */
     struct list works;            /* all works under way, for the end */
     uint64_t last_number;         /* of streams, queries, kills */
 };

@@ -4,6 +4,7 @@
 #include "control/control_priv.h"
 #include "control/handlers.h"
 #include "control/history.h"
+#include "control/limiter.h"
 #include "control/process.h"
 #include "control/server.h"
 
@@ -74,11 +75,8 @@ static void exposition_counters(struct exposition *e, const struct control_host 
         bool is_gauge = counter_type(which) == COUNTER_IS_GAUGE;
         exposition_head(e, name, is_gauge ? "gauge" : "counter", counter_help(which));
         for (int p = 0; p < PROTO_COUNT; p++) {
-            uint64_t sum = 0;
-            for (size_t i = 0; i < h->n_workers; i++)
-                sum += counter_get(h->workers[i].counters, p, which);
             exposition_print(e, "%s{protocol=\"%s\"}", name, proto_get(p)->name);
-            exposition_value(e, sum, 1);
+            exposition_value(e, control_host_counter(h, (unsigned)p, which), 1);
         }
     }
 }
@@ -246,6 +244,23 @@ static void exposition_backends(struct exposition *e, struct control *c)
     free(dynamics);
 }
 
+/* ---- limits ---- */
+
+static void exposition_limits(struct exposition *e, const struct control *c)
+{
+    struct limiter_figures f;
+    limiter_figures(c->limiter, &f);
+    exposition_single(e, "mailproxy_bans", "gauge", "Addresses, networks and users banned now.",
+                      f.bans, 1);
+    exposition_single(e, "mailproxy_automatic_bans_total", "counter",
+                      "Bans for failed logins since the start.", f.bans_made, 1);
+    exposition_single(e, "mailproxy_limit_overrides", "gauge", "Overrides of limits in force.",
+                      f.overrides, 1);
+    exposition_single(e, "mailproxy_limit_addresses", "gauge", "Addresses that are kept track of.",
+                      f.sources, 1);
+    exposition_single(e, "mailproxy_limit_users", "gauge", "Users with sessions.", f.users, 1);
+}
+
 /* ---- the daemon ---- */
 
 static void exposition_process(struct exposition *e, const struct control *c)
@@ -291,6 +306,7 @@ int control_metrics(struct control *c, struct buf *out)
     exposition_process(&e, c);
     exposition_counters(&e, c->host);
     exposition_histograms(&e, c->host);
+    exposition_limits(&e, c);
     exposition_backends(&e, c);
     return e.err;
 }

@@ -37,16 +37,15 @@ struct history {
 
 /* ---- totals ---- */
 
-static void totals_add_proto(struct history_totals *t, const struct control_host *h, unsigned p)
+static struct history_totals totals_of_proto(const struct control_host *h, unsigned p)
 {
-    for (size_t i = 0; i < h->n_workers; i++) {
-        const struct counters *c = h->workers[i].counters;
-        t->sessions += counter_get(c, p, COUNTER_SESSIONS);
-        t->logins += counter_get(c, p, COUNTER_LOGINS);
-        t->failures += counter_get(c, p, COUNTER_LOGIN_FAILURES);
-        t->in += counter_get(c, p, COUNTER_IN_BYTES);
-        t->out += counter_get(c, p, COUNTER_OUT_BYTES);
-    }
+    return (struct history_totals){
+        .sessions = control_host_counter(h, p, COUNTER_SESSIONS),
+        .logins = control_host_counter(h, p, COUNTER_LOGINS),
+        .failures = control_host_counter(h, p, COUNTER_LOGIN_FAILURES),
+        .in = control_host_counter(h, p, COUNTER_IN_BYTES),
+        .out = control_host_counter(h, p, COUNTER_OUT_BYTES),
+    };
 }
 
 static void totals_add(struct history_totals *t, const struct history_totals *more)
@@ -182,8 +181,7 @@ void history_take(struct history *h, uint64_t wall_ms)
     struct history_totals all = {0};
     history_see_all(h);
     for (unsigned p = 0; p < PROTO_COUNT; p++) {
-        struct history_totals now = {0};
-        totals_add_proto(&now, h->control->host, p);
+        const struct history_totals now = totals_of_proto(h->control->host, p);
         totals_add(&all, &now);
         series_take(h, &h->protos[p], &now);
     }
@@ -381,16 +379,6 @@ static const struct stats_row {
     {"out", COUNTER_OUT_BYTES},
 };
 
-/* p PROTO_COUNT = all. */
-static uint64_t stats_counter(const struct control_host *h, enum proto_id p, enum counter which)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < h->n_workers; i++)
-        sum += p == PROTO_COUNT ? counter_total(h->workers[i].counters, which)
-                                : counter_get(h->workers[i].counters, p, which);
-    return sum;
-}
-
 static void stats_put_rates(json_t *row, const struct history *h, const struct history_series *s)
 {
     struct history_sample sum = {0};
@@ -424,7 +412,7 @@ void command_stats_show(struct request *r)
     for (size_t i = 0; i < ARRAY_LEN(stats_rows); i++)
         request_put_number(
             row, stats_rows[i].name,
-            stats_counter(r->control->host, p ? p->id : PROTO_COUNT, stats_rows[i].counter));
+            control_host_counter(r->control->host, p ? p->id : PROTO_COUNT, stats_rows[i].counter));
     stats_put_rates(row, h, p ? history_proto(h, p->id) : history_total(h));
     request_answer(r, row);
 }

@@ -28,9 +28,10 @@ struct control_host {
     struct checks *checks;
     const struct control_worker *workers;
     size_t n_workers;
-    uint64_t started_ms; /* monotonic */
-    unsigned restarts;   /* of the engine */
-    void *arg;           /* handed to the functions */
+    const struct counters *counters; /* of accept, on the control thread */
+    uint64_t started_ms;             /* monotonic */
+    unsigned restarts;               /* of the engine */
+    void *arg;                       /* handed to the functions */
 
     /* The published setup; borrowed until the control thread's next turn. */
     struct setup *(*setup)(void *arg);
@@ -46,7 +47,21 @@ struct control_host {
     bool (*is_listener_paused)(void *arg, const char *name);
     /* Somebody watches events, or nobody does any more: workers tell all or only logins. */
     void (*set_watched)(void *arg, bool is_watched);
+    /* Bans or overrides hold, or none any more: workers ask also where the config has no limits. */
+    void (*set_ruled)(void *arg, bool is_ruled);
     /* Ends the daemon in good order. */
     void (*stop)(void *arg);
     bool (*is_stopping)(void *arg);
 };
+
+/* Sum over all threads. p PROTO_COUNT = all protocols. */
+static inline uint64_t control_host_counter(const struct control_host *h, unsigned p,
+                                            enum counter which)
+{
+    uint64_t sum =
+        p == PROTO_COUNT ? counter_total(h->counters, which) : counter_get(h->counters, p, which);
+    for (size_t i = 0; i < h->n_workers; i++)
+        sum += p == PROTO_COUNT ? counter_total(h->workers[i].counters, which)
+                                : counter_get(h->workers[i].counters, p, which);
+    return sum;
+}

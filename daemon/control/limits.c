@@ -50,15 +50,6 @@ static struct limit_source *source_take(struct limits *l, const struct addr *a)
     return s;
 }
 
-static void walks_skip(struct limits *l, const struct list *link)
-{
-    LIST_FOREACH (it, &l->walks) {
-        struct limits_walk *w = LIST_ITEM(it, struct limits_walk, link);
-        if (w->next == link)
-            w->next = link->next;
-    }
-}
-
 static void source_awake(struct limits *l, struct limit_source *s)
 {
     if (list_is_empty(&s->idle))
@@ -71,7 +62,7 @@ static void source_awake(struct limits *l, struct limit_source *s)
 static void source_free(struct limits *l, struct limit_source *s)
 {
     source_awake(l, s);
-    walks_skip(l, &s->link);
+    walks_skip(&l->walks, &s->link);
     list_del(&s->link);
     (void)map_del(&l->sources_by_addr, source_key(&s->addr));
     free(s);
@@ -172,7 +163,7 @@ static void user_settle(struct limits *l, struct limit_user *u)
 {
     if (u->sessions > 0)
         return;
-    walks_skip(l, &u->link);
+    walks_skip(&l->walks, &u->link);
     list_del(&u->link);
     (void)map_del(&l->users_by_name, str_of(u->name));
     free(u);
@@ -481,28 +472,4 @@ void limits_expire(struct limits *l, const struct config_limits *c, const struct
     }
     rules_expire(&l->bans, now);
     rules_expire(&l->overrides, now);
-}
-
-/* ---- walks ---- */
-
-void limits_walk_begin(struct limits *l, struct limits_walk *w, bool is_users)
-{
-    w->head = is_users ? &l->users : &l->sources;
-    w->next = w->head->next;
-    list_init(&w->link);
-    list_add_tail(&l->walks, &w->link);
-}
-
-struct list *limits_walk_next(struct limits_walk *w)
-{
-    struct list *node = w->next;
-    if (node == w->head)
-        return NULL;
-    w->next = node->next;
-    return node;
-}
-
-void limits_walk_end(struct limits_walk *w)
-{
-    list_del(&w->link);
 }

@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "control/rules.h"
+#include "control/walk.h"
 
 #define LIMITS_IDLE_MAX 65536     /* addresses without sessions that are remembered */
 #define LIMITS_BANS_MAX 65536     /* bans for failures */
@@ -32,12 +33,6 @@ struct limit_user {
     uint32_t sessions, refused;
     uint32_t own_max; /* what its entry allows, as far as its last login told; 0 = as configured */
     char name[];
-};
-
-/* A walk over all sources or users that survives changes between its steps. */
-struct limits_walk {
-    struct list link;
-    struct list *next, *head;
 };
 
 struct limits {
@@ -119,8 +114,3 @@ uint32_t limit_source_logins(const struct limits *l, const struct limit_source *
                              const struct config_limits *c, const struct rules_time *now);
 /* Delay of the next failure beyond the configured one. */
 uint64_t limits_delay(const struct config_limits *c, uint32_t failures, uint64_t delay_ms);
-
-void limits_walk_begin(struct limits *l, struct limits_walk *w, bool is_users);
-/* The next node (link of a source or user), NULL at the end. */
-struct list *limits_walk_next(struct limits_walk *w);
-void limits_walk_end(struct limits_walk *w); /* harmless after an end */

@@ -43,6 +43,7 @@ void rules_init(struct rules *r, size_t max_automatic, uint64_t now_ms)
 {
     *r = (struct rules){.max_automatic = max_automatic};
     list_init(&r->all);
+    list_init(&r->walks);
     wheel_init(&r->wheel, now_ms);
 }
 
@@ -88,6 +89,7 @@ void rules_remove(struct rules *r, struct rule *rule)
     const struct rule_key k = rule_key_of(&s);
     (void)map_del(&r->by_key, str_n(k.bytes, k.n));
     wheel_cancel(&r->wheel, &rule->timer);
+    walks_skip(&r->walks, &rule->link);
     list_del(&rule->link);
     rules_tally(r, rule, -1);
     rule_free(rule);
@@ -162,6 +164,7 @@ int rules_put(struct rules *r, const struct rule_spec *spec, const struct rules_
     if (old) {
         rule->hits = old->hits;
         wheel_cancel(&r->wheel, &old->timer);
+        walks_skip(&r->walks, &old->link);
         list_del(&old->link);
         rules_tally(r, old, -1);
         rule_free(old);

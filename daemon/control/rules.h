@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/wheel.h"
 #include "control/subject.h"
+#include "control/walk.h"
 
 /* The two clocks at one moment. */
 struct rules_time {
@@ -21,6 +22,7 @@ struct rule {
     struct wheel_timer timer;
     enum subject_kind kind;
     bool is_automatic;             /* made by the daemon, not by an operator */
+    bool is_stored;                /* for the owner of the table */
     struct addr_net net;           /* of addresses and networks */
     char *user;                    /* of users; owned */
     uint64_t created_ms, until_ms; /* Unix time; until 0 = for ever */
@@ -35,7 +37,7 @@ enum rule_end { RULE_EXPIRED, RULE_EVICTED, RULE_REMOVED };
 
 struct rules {
     struct map by_key;
-    struct list all;
+    struct list all, walks;
     struct wheel wheel;
     size_t n_bits[129]; /* rules for networks of each length */
     size_t n_users, n_automatic, max_automatic;

@@ -21,14 +21,6 @@ static int system_status_run(struct work *w)
     return store_user_count(w->control->host->store, &s->users);
 }
 
-static uint64_t system_sum(const struct control_host *h, enum counter which)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < h->n_workers; i++)
-        sum += counter_total(h->workers[i].counters, which);
-    return sum;
-}
-
 /* A store that cannot be read is no reason to hide the rest: only the number of users is missing.
  */
 static void system_status_done(struct work *w)
@@ -48,8 +40,8 @@ static void system_status_done(struct work *w)
     request_put_number(row, "uptime", loop_now_ms(h->loop) - h->started_ms);
     request_put_number(row, "restarts", h->restarts);
     request_put_number(row, "workers", h->n_workers);
-    request_put_number(row, "sessions", system_sum(h, COUNTER_SESSIONS));
-    request_put_number(row, "relaying", system_sum(h, COUNTER_RELAYING));
+    request_put_number(row, "sessions", control_host_counter(h, PROTO_COUNT, COUNTER_SESSIONS));
+    request_put_number(row, "relaying", control_host_counter(h, PROTO_COUNT, COUNTER_RELAYING));
     request_set_text(row, "config", setup->config->path);
     request_put_number(row, "generation", setup->generation);
     if (w->err == 0)

@@ -7,8 +7,10 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "control/control.h"
 
 #define ACCEPT_BATCH 64         /* clients taken from one socket in one turn */
+#define ACCEPT_SAY_MS 10000     /* the log hears of too many sessions this often */
 #define ACCEPT_EXHAUSTED_MS 250 /* pause when there are no descriptors left */
 
 struct acceptor {
@@ -23,13 +25,13 @@ struct acceptor {
 };
 
 struct acceptors {
-    struct loop *loop;
-    struct worker *const *workers;
-    size_t n_workers, next;
+    struct acceptors_spec spec;
+    size_t next;
     struct setup *setup;
     struct list list;
     struct loop_timer exhausted; /* sockets wait until it runs */
     bool is_exhausted;
+    uint64_t full_ms; /* when the log last heard of the limit of all sessions */
 };
 
 static void acceptor_arm(struct acceptor *a)
@@ -63,7 +65,7 @@ static void acceptors_exhaust(struct acceptors *all, int failed)
     LOG_EVENT(LOG_LEVEL_ERROR, "accept-paused", KV_ERR("error", err_from_errno(failed)));
     all->is_exhausted = true;
     acceptors_arm(all);
-    loop_timer_set(all->loop, &all->exhausted, ACCEPT_EXHAUSTED_MS);
+    loop_timer_set(all->spec.loop, &all->exhausted, ACCEPT_EXHAUSTED_MS);
 }
 
 /* Ties go round, so that a few sessions spread too. */
@@ -72,8 +74,9 @@ static struct worker *acceptors_choose(struct acceptors *all, uint64_t *ret_tota
     struct worker *best = NULL;
     uint64_t least = UINT64_MAX;
     *ret_total = 0;
-    for (size_t i = 0; i < all->n_workers; i++) {
-        struct worker *w = all->workers[(all->next + i) % all->n_workers];
+    const struct acceptors_spec *spec = &all->spec;
+    for (size_t i = 0; i < spec->n_workers; i++) {
+        struct worker *w = spec->workers[(all->next + i) % spec->n_workers];
         uint64_t load = worker_load(w);
         *ret_total += load;
         if (load < least) {
@@ -85,15 +88,43 @@ static struct worker *acceptors_choose(struct acceptors *all, uint64_t *ret_tota
     return best;
 }
 
-/* Too many sessions: said in the protocol where that needs no handshake. */
-static void acceptor_refuse(const struct acceptor *a, int fd)
+/* Said in the protocol where that needs no handshake. */
+static void acceptor_refuse(const struct acceptor *a, int fd, enum reply_kind kind,
+                            const char *text)
 {
     AUTO_BUF words = BUF_INIT;
     const struct config_listener *l = a->all->setup->listeners[a->index].config;
-    if (l->tls != LISTENER_TLS_IMPLICIT && l->proto->farewell(REPLY_LIMIT, NULL, &words) == 0)
+    if (l->tls != LISTENER_TLS_IMPLICIT && l->proto->farewell(kind, text, &words) == 0)
         (void)!send(fd, words.data + words.start, words.len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    LOG_EVENT(LOG_LEVEL_WARN, "session-limit", KV_STR("listener", a->listener));
+    counter_add(a->all->spec.counters, l->proto->id, COUNTER_LIMITED, 1);
     close(fd);
+}
+
+/* Limits of the address; one that comes in a PROXY header is judged by the worker later. */
+static bool acceptor_admit(const struct acceptor *a, int fd, const struct addr *peer,
+                           bool *ret_counted)
+{
+    const struct setup_listener *l = &a->all->setup->listeners[a->index];
+    struct session_verdict v;
+    *ret_counted = false;
+    if (setup_listener_wants_proxy(l, peer))
+        return true;
+    control_admit_client(a->all->spec.control, peer, false, &v);
+    if (v.is_refused)
+        acceptor_refuse(a, fd, v.kind, v.text[0] ? v.text : NULL);
+    *ret_counted = v.is_counted;
+    return !v.is_refused;
+}
+
+/* A flood of clients must not flood the log. */
+static void acceptors_say_full(struct acceptors *all, const char *listener, uint64_t total)
+{
+    uint64_t now = loop_now_ms(all->spec.loop);
+    if (all->full_ms && now < all->full_ms + ACCEPT_SAY_MS)
+        return;
+    all->full_ms = now;
+    LOG_EVENT(LOG_LEVEL_WARN, "session-limit", KV_STR("listener", listener),
+              KV_U64("sessions", total));
 }
 
 static void acceptor_hand_over(struct acceptor *a, int fd, const struct addr *peer)
@@ -101,16 +132,23 @@ static void acceptor_hand_over(struct acceptor *a, int fd, const struct addr *pe
     struct setup *setup = a->all->setup;
     uint64_t total, limit = setup->config->limits.sessions;
     struct worker *w = acceptors_choose(a->all, &total);
+    bool is_counted;
     if (limit && total >= limit) {
-        acceptor_refuse(a, fd);
+        acceptors_say_full(a->all, a->listener, total);
+        acceptor_refuse(a, fd, REPLY_LIMIT, NULL);
         return;
     }
+    if (!acceptor_admit(a, fd, peer, &is_counted))
+        return;
     if (setup->listeners[a->index].config->so_keepalive) {
         int on = 1;
         (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     }
-    if (worker_accept(w, setup, a->index, fd, peer) < 0)
+    if (worker_accept(w, setup, a->index, fd, peer, is_counted) < 0) {
         close(fd);
+        if (is_counted)
+            control_release(a->all->spec.control, peer, NULL);
+    }
 }
 
 static bool accept_is_exhausted(int failed)
@@ -150,13 +188,12 @@ static void acceptor_free(struct acceptor *a)
     free(a);
 }
 
-int acceptors_new(struct loop *l, struct worker *const *workers, size_t n_workers,
-                  struct acceptors **ret)
+int acceptors_new(const struct acceptors_spec *spec, struct acceptors **ret)
 {
     struct acceptors *all = calloc(1, sizeof(*all));
     if (!all)
         return -ERR_NOMEM;
-    *all = (struct acceptors){.loop = l, .workers = workers, .n_workers = n_workers};
+    all->spec = *spec;
     list_init(&all->list);
     loop_timer_init(&all->exhausted, on_exhausted);
     *ret = all;
@@ -167,7 +204,7 @@ void acceptors_free(struct acceptors *all)
 {
     if (!all)
         return;
-    loop_timer_cancel(all->loop, &all->exhausted);
+    loop_timer_cancel(all->spec.loop, &all->exhausted);
     LIST_FOREACH_SAFE (it, &all->list)
         acceptor_free(LIST_ITEM(it, struct acceptor, link));
     free(all);
@@ -182,7 +219,7 @@ int acceptors_add(struct acceptors *all, const char *address, int fd)
     a->fd = fd;
     list_init(&a->link);
     a->address = str_dup_c(address);
-    a->event = event_new(loop_base(all->loop), fd, EV_READ | EV_PERSIST, on_acceptable, a);
+    a->event = event_new(loop_base(all->spec.loop), fd, EV_READ | EV_PERSIST, on_acceptable, a);
     if (!a->address || !a->event) {
         if (a->event)
             event_free(a->event);

@@ -7,10 +7,19 @@
 #include "engine/worker.h"
 
 struct acceptors;
+struct control;
 
-/* workers are borrowed. Thread of everything here: control. */
-int acceptors_new(struct loop *l, struct worker *const *workers, size_t n_workers,
-                  struct acceptors **ret) NODISCARD;
+/* What acceptors work with; borrowed. */
+struct acceptors_spec {
+    struct loop *loop;
+    struct worker *const *workers;
+    size_t n_workers;
+    struct control *control;   /* asked for limits and bans */
+    struct counters *counters; /* of the clients that no worker gets */
+};
+
+/* Thread of everything here: control. */
+int acceptors_new(const struct acceptors_spec *spec, struct acceptors **ret) NODISCARD;
 /* Stops accepting and closes its sockets. NULL is fine. */
 void acceptors_free(struct acceptors *a);
 /* Takes over a listening socket for an address; it accepts from the next acceptors_configure on. */

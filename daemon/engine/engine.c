@@ -12,6 +12,7 @@
 
 #include "backend/check.h"
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "control/control.h"
 #include "engine/accept.h"
@@ -47,7 +48,8 @@ struct engine {
         int number;
     } signals[4];
     struct event *wire_event;
-    atomic_bool is_watched;
+    struct counters accept_counters;
+    atomic_bool is_watched, is_ruled;
     struct loop_timer stop_timer;
     uint64_t stop_by_ms;
     bool is_stopping;
@@ -196,6 +198,12 @@ static void host_set_watched(void *arg, bool is_watched)
     atomic_store_explicit(&e->is_watched, is_watched, memory_order_relaxed);
 }
 
+static void host_set_ruled(void *arg, bool is_ruled)
+{
+    struct engine *e = arg;
+    atomic_store_explicit(&e->is_ruled, is_ruled, memory_order_relaxed);
+}
+
 /* ---- stop ---- */
 
 static uint64_t engine_sessions(const struct engine *e)
@@ -253,6 +261,16 @@ static void engine_last_login(struct engine *e, const struct worker_note *n)
     control_note_login(e->control, n->user, n->at_ms);
 }
 
+/* A login that no limit asked for is counted when it is there. */
+static void engine_count(struct engine *e, const struct worker_note *n)
+{
+    if (n->what == SESSION_NOTE_LOGIN && !n->is_user_counted && n->user[0])
+        (void)control_count_login(e->control, &n->peer, n->user);
+    else if (n->what == SESSION_NOTE_END)
+        control_release(e->control, n->is_client_counted ? &n->peer : NULL,
+                        n->is_user_counted ? n->user : NULL);
+}
+
 static void on_worker_note(struct mail *m, void *owner)
 {
     static const char *const types[] = {[SESSION_NOTE_LOGIN] = "login",
@@ -261,6 +279,7 @@ static void on_worker_note(struct mail *m, void *owner)
     struct worker_note *n = CONTAINER_OF(m, struct worker_note, mail);
     struct engine *e = owner;
     char id[32], ip[ADDR_TEXT_MAX];
+    engine_count(e, n);
     if (n->what == SESSION_NOTE_LOGIN)
         engine_last_login(e, n);
     session_id_format(id, n->session);
@@ -382,7 +401,9 @@ static int engine_make_workers(struct engine *e)
                                .registry = e->registry,
                                .control = loop_mailbox(e->loop),
                                .deliver = on_worker_note,
-                               .is_watched = &e->is_watched};
+                               .is_watched = &e->is_watched,
+                               .is_ruled = &e->is_ruled};
+    hash_random(spec.guess_key, sizeof(spec.guess_key));
     for (size_t i = 0; i < n; i++) {
         spec.number = (unsigned)i;
         int err = worker_new(&spec, &e->workers[i]);
@@ -393,6 +414,16 @@ static int engine_make_workers(struct engine *e)
         e->host.n_workers = e->n_workers = i + 1;
     }
     return 0;
+}
+
+static int engine_make_acceptors(struct engine *e)
+{
+    const struct acceptors_spec spec = {.loop = e->loop,
+                                        .workers = e->workers,
+                                        .n_workers = e->n_workers,
+                                        .control = e->control,
+                                        .counters = &e->accept_counters};
+    return acceptors_new(&spec, &e->acceptors);
 }
 
 static int engine_watch_loops(struct engine *e)
@@ -421,6 +452,7 @@ static int engine_make_resolver(struct engine *e, const struct config *c)
 static void engine_make_host(struct engine *e)
 {
     e->host = (struct control_host){
+        .counters = &e->accept_counters,
         .loop = e->loop,
         .jobs = e->jobs,
         .store = e->store,
@@ -438,6 +470,7 @@ static void engine_make_host(struct engine *e)
         .pause_listener = host_pause_listener,
         .is_listener_paused = host_is_listener_paused,
         .set_watched = host_set_watched,
+        .set_ruled = host_set_ruled,
         .stop = host_stop,
         .is_stopping = host_is_stopping,
     };
@@ -489,7 +522,7 @@ static int engine_assemble(struct engine *e, struct config *c, char **ret_error)
         err = engine_make_workers(e);
     e->host.workers = e->control_workers;
     if (err == 0)
-        err = acceptors_new(e->loop, e->workers, e->n_workers, &e->acceptors);
+        err = engine_make_acceptors(e);
     if (err == 0)
         err = engine_listen(e, c, ret_error);
     if (err == 0)

@@ -7,14 +7,18 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/limit_mail.h"
 #include "session/query.h"
 
 /* ---- notes for the control thread ---- */
 
 static bool note_is_wanted(const struct worker *w, const struct session *s, enum session_note note)
 {
-    /* Last logins go into the store; everything else only matters to a watcher. */
+    /* Last logins go into the store, limits have to know of ends; everything else only matters to
+     * a watcher. */
     return (note == SESSION_NOTE_LOGIN && session_user(s)) ||
+           (note == SESSION_NOTE_END &&
+            (session_is_client_counted(s) || session_is_user_counted(s))) ||
            atomic_load_explicit(w->spec.is_watched, memory_order_relaxed);
 }
 
@@ -34,6 +38,8 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     n->peer = *session_peer(s);
     n->at_ms = clock_wall_ms();
     n->reason = reason;
+    n->is_client_counted = session_is_client_counted(s);
+    n->is_user_counted = session_is_user_counted(s);
     (void)str_copy(n->user, sizeof(n->user), str_of(session_user(s)));
     (void)str_copy(n->backend, sizeof(n->backend), str_of(session_backend(s)));
     mailbox_post(w->spec.control, &n->mail);
@@ -47,6 +53,7 @@ struct accept_mail {
     unsigned listener;
     int fd;
     struct addr peer;
+    bool is_counted;
 };
 
 static void accept_drop(struct mail *m)
@@ -60,15 +67,19 @@ static void accept_drop(struct mail *m)
 static void on_accept(struct mail *m, void *owner)
 {
     struct accept_mail *a = CONTAINER_OF(m, struct accept_mail, mail);
-    int err = session_start(owner, a->setup, a->listener, a->fd, &a->peer);
-    if (err < 0)
+    struct worker *w = CONTAINER_OF((struct session_env *)owner, struct worker, env);
+    int err = session_start(owner, a->setup, a->listener, a->fd, &a->peer, a->is_counted);
+    if (err < 0) {
         LOG_EVENT(LOG_LEVEL_ERROR, "session-not-started", KV_ERR("error", err));
+        if (a->is_counted)
+            limit_mail_release_client(w, &a->peer);
+    }
     setup_unref(a->setup);
     free(a);
 }
 
 int worker_accept(struct worker *w, struct setup *setup, unsigned listener, int fd,
-                  const struct addr *peer)
+                  const struct addr *peer, bool is_counted)
 {
     struct accept_mail *a = calloc(1, sizeof(*a));
     if (!a)
@@ -77,7 +88,8 @@ int worker_accept(struct worker *w, struct setup *setup, unsigned listener, int 
                               .setup = setup_ref(setup),
                               .listener = listener,
                               .fd = fd,
-                              .peer = *peer};
+                              .peer = *peer,
+                              .is_counted = is_counted};
     w->handed++;
     mailbox_post(worker_mailbox(w), &a->mail);
     return 0;
@@ -201,7 +213,9 @@ static int worker_make(struct worker *w)
     env->counters = &w->counters;
     env->registry = w->spec.registry;
     env->setup = setup_ref(w->spec.setup);
+    memcpy(env->guess_key, w->spec.guess_key, sizeof(env->guess_key));
     env->hooks = (struct session_hooks){.note = on_note, .arg = w};
+    limit_mail_hooks(&env->hooks);
     int err = loop_new(env, &env->loop);
     if (err == 0)
         err = worker_make_resolver(w, env->setup->config);

@@ -17,6 +17,8 @@ struct worker_spec {
     struct mailbox *control;                         /* where notes go */
     void (*deliver)(struct mail *note, void *owner); /* gets a struct worker_note; owns it (free) */
     const atomic_bool *is_watched;                   /* somebody wants every note */
+    const atomic_bool *is_ruled; /* bans or overrides hold: limits have to be asked */
+    uint8_t guess_key[16];       /* the same for all workers */
 };
 
 /* Something that happened to a session, told to the control thread. */
@@ -27,8 +29,9 @@ struct worker_note {
     uint64_t session;
     enum proto_id proto;
     struct addr peer;
-    uint64_t at_ms;     /* wall clock */
-    const char *reason; /* static */
+    uint64_t at_ms;                          /* wall clock */
+    bool is_client_counted, is_user_counted; /* by limits */
+    const char *reason;                      /* static */
     char user[256];
     char backend[64]; /* "" = none */
 };
@@ -44,9 +47,10 @@ struct worker {
 
 /* Makes and starts a worker. Thread of the functions here: control. */
 int worker_new(const struct worker_spec *spec, struct worker **ret) NODISCARD;
-/* Hands over an accepted socket. */
+/* Hands over an accepted socket. is_counted: limits count its address. On an error both stay the
+ * caller's. */
 int worker_accept(struct worker *w, struct setup *setup, unsigned listener, int fd,
-                  const struct addr *peer) NODISCARD;
+                  const struct addr *peer, bool is_counted) NODISCARD;
 /* Sessions it has or will have in a moment. */
 uint64_t worker_load(const struct worker *w);
 /* New sessions follow this setup from now on. */

@@ -65,7 +65,11 @@ static void authenticate_refused(struct session *s, const struct auth_result *r)
     uint64_t delay = r->wait_ms ? r->wait_ms
                      : is_wrong ? s->setup->config->timeouts.failure_delay_ms
                                 : 0;
-    front_fail_later(s, &f, r->is_final ? 0 : delay);
+    delay = r->is_final ? 0 : delay;
+    if (is_wrong)
+        front_fail_wrong(s, &f, delay);
+    else
+        front_fail_later(s, &f, delay);
 }
 
 /* The answer's pins lead to a route at once: its strings live only now. */
@@ -101,6 +105,7 @@ static int authenticate_take(struct session *s, struct auth_result *r)
     free(p->master_user);
     p->master_user = STEAL(r->master_user);
     p->smtp_auth = r->smtp_auth;
+    p->max_sessions = r->max_sessions;
     p->is_user_held = r->is_held;
     p->is_backend_judge = r->source && strcmp(r->source, "backend") == 0;
     return s->user ? 0 : -ERR_NOMEM;
@@ -209,6 +214,7 @@ void authenticate_none(struct session *s)
 
 void authenticate_again(struct session *s)
 {
+    session_release_user(s);
     session_enter(s, SESSION_AUTH);
     if (!s->is_ended)
         authenticate_ask(s);

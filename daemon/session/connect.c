@@ -233,7 +233,10 @@ static void connect_refused(struct session *s, const struct login_outcome *o)
         session_count(s, COUNTER_AUTH_FAILURES, 1);
     }
     session_note(s, SESSION_NOTE_FAILURE, reply_name(f.kind));
-    front_fail_later(s, &f, is_wrong ? s->setup->config->timeouts.failure_delay_ms : 0);
+    if (is_wrong)
+        front_fail_wrong(s, &f, s->setup->config->timeouts.failure_delay_ms);
+    else
+        front_fail_later(s, &f, 0);
 }
 
 static void connect_next(struct session *s, const struct login_outcome *o)

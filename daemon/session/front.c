@@ -218,7 +218,7 @@ void front_greet(struct session *s)
         front_pump(s);
 }
 
-static void front_open(struct session *s)
+void front_open(struct session *s)
 {
     if (s->listener->config->tls == LISTENER_TLS_IMPLICIT)
         front_secure(s);
@@ -228,14 +228,12 @@ static void front_open(struct session *s)
 
 int front_begin(struct session *s)
 {
-    const struct config_nets *nets = &s->listener->config->proxy_protocol;
-    for (size_t i = 0; i < nets->n; i++)
-        if (addr_net_has(&nets->v[i], &s->peer)) {
-            session_enter(s, SESSION_PROXY_HEADER);
-            conn_want_read(&s->client, true);
-            return 0;
-        }
-    front_open(s);
+    if (!setup_listener_wants_proxy(s->listener, &s->peer)) {
+        front_open(s);
+        return 0;
+    }
+    session_enter(s, SESSION_PROXY_HEADER);
+    conn_want_read(&s->client, true);
     return 0;
 }
 
@@ -254,6 +252,19 @@ static void front_bad_proxy_header(struct session *s, const char *why)
     LOG_EVENT(LOG_LEVEL_NOTICE, "bad-proxy-header", KV_STR("session", s->pre->session_id),
               KV_STR("client", peer), KV_STR("error", why));
     session_end(s, SESSION_END_PROXY_HEADER);
+}
+
+/* The load balancer's own checks are no clients: nothing is counted for them. */
+static void front_admit(struct session *s)
+{
+    struct preauth *p = s->pre;
+    const struct session_hooks *h = &s->env->hooks;
+    if (p->has_proxy) {
+        s->peer = p->proxy.src;
+        p->is_waiting_admission = h->admit_client && !h->admit_client(h->arg, s);
+    }
+    if (!p->is_waiting_admission)
+        front_open(s);
 }
 
 void front_proxy_header(struct session *s)
@@ -281,10 +292,8 @@ void front_proxy_header(struct session *s)
     }
     front_set_lowat(s, 1);
     p->has_proxy = !p->proxy.is_local;
-    if (p->has_proxy)
-        s->peer = p->proxy.src;
     conn_want_read(&s->client, false);
-    front_open(s);
+    front_admit(s);
 }
 
 /* ---- commands ---- */
@@ -463,6 +472,7 @@ void front_fail(struct session *s, enum reply_kind kind, const char *code, const
     AUTO_BUF reply = BUF_INIT;
     if (s->is_ended || !s->pre || s->state == SESSION_CLOSING)
         return;
+    session_release_user(s);
     credentials_wipe(&s->pre->front->cred);
     credentials_wipe(&s->pre->backend_cred);
     sasl_over(s);
@@ -483,7 +493,7 @@ void front_failure_due(struct session *s)
 {
     const struct preauth_failure f = s->pre->failure;
     s->pre->failure.is_set = false;
-    if (!f.is_final) {
+    if (!f.is_final && !f.is_banned) {
         front_fail(s, f.kind, f.code[0] ? f.code : NULL, f.text[0] ? f.text : NULL);
         return;
     }
@@ -491,7 +501,9 @@ void front_failure_due(struct session *s)
     if (s->proto->reply(s->pre->front, f.kind, f.code[0] ? f.code : NULL, f.text[0] ? f.text : NULL,
                         &reply) < 0)
         session_end(s, SESSION_END_NOMEM);
-    else if (session_send(s, &reply) == 0)
+    else if (session_send(s, &reply) == 0 && f.is_banned)
+        session_leave(s, REPLY_BANNED, f.ban_text[0] ? f.ban_text : NULL, SESSION_END_LIMIT);
+    else if (!s->is_ended)
         session_linger(s, f.end);
 }
 
@@ -508,4 +520,29 @@ void front_fail_later(struct session *s, const struct preauth_failure *f, uint64
         front_failure_due(s);
     else
         session_set_timer(s, delay_ms);
+}
+
+/* Only clear secrets tell one guess from another. */
+static uint32_t front_hash_guess(const struct session *s)
+{
+    AUTO_SECRET_BUF guess = BUF_INIT;
+    const struct credentials *cred = s->pre->cred;
+    if (!cred || cred->secret.len == 0 || buf_append_str(&guess, buf_str(&cred->user)) < 0 ||
+        buf_append_char(&guess, '\0') < 0 || buf_append_str(&guess, buf_str(&cred->secret)) < 0)
+        return 0;
+    return (uint32_t)hash_sip(s->env->guess_key, buf_str(&guess));
+}
+
+void front_fail_wrong(struct session *s, const struct preauth_failure *f, uint64_t delay_ms)
+{
+    const struct session_hooks *h = &s->env->hooks;
+    if (s->is_ended || !s->pre)
+        return;
+    if (!h->fail || s->mech == SASL_NONE || h->fail(h->arg, s, front_hash_guess(s), delay_ms)) {
+        front_fail_later(s, f, delay_ms);
+        return;
+    }
+    session_enter(s, SESSION_AUTH); /* its deadline is the net below the answer */
+    s->pre->failure = *f;
+    s->pre->failure.is_set = s->pre->failure.is_judged = true;
 }

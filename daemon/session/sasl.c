@@ -110,7 +110,7 @@ static void sasl_failed(struct session *s)
     const struct preauth_failure f = {.kind = REPLY_AUTH_FAILED, .end = SESSION_END_AUTH};
     session_count(s, COUNTER_AUTH_FAILURES, 1);
     session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_AUTH_FAILED));
-    front_fail_later(s, &f, s->setup->config->timeouts.failure_delay_ms);
+    front_fail_wrong(s, &f, s->setup->config->timeouts.failure_delay_ms);
 }
 
 static void sasl_take(struct session *s, enum sasl_result result, struct buf *out)
@@ -145,7 +145,7 @@ void sasl_data(struct session *s)
         return;
     }
     if (p->is_error_challenge)
-        front_fail_later(s, &p->failure, 0);
+        front_fail_wrong(s, &p->failure, 0);
     else if (p->is_sasl_over)
         authenticate(s, sasl_credentials(p->sasl));
     else

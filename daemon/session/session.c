@@ -143,6 +143,21 @@ const struct addr *session_peer(const struct session *s)
     return &s->peer;
 }
 
+unsigned session_max_sessions(const struct session *s)
+{
+    return s->pre ? s->pre->max_sessions : 0;
+}
+
+bool session_is_client_counted(const struct session *s)
+{
+    return s->is_client_counted;
+}
+
+bool session_is_user_counted(const struct session *s)
+{
+    return s->is_user_counted;
+}
+
 enum proto_id session_proto(const struct session *s)
 {
     return s->proto->id;
@@ -161,6 +176,15 @@ void session_note(struct session *s, enum session_note note, const char *reason)
         session_count(s, COUNTER_LOGIN_FAILURES, 1);
     if (s->env->hooks.note)
         s->env->hooks.note(s->env->hooks.arg, note, s, reason);
+}
+
+void session_release_user(struct session *s)
+{
+    if (!s->is_user_counted)
+        return;
+    if (s->env->hooks.release)
+        s->env->hooks.release(s->env->hooks.arg, s);
+    s->is_user_counted = false;
 }
 
 void session_set_timer(struct session *s, uint64_t delay_ms)
@@ -469,7 +493,7 @@ static int session_enlist(struct session *s)
 }
 
 int session_start(struct session_env *env, struct setup *setup, unsigned listener, int fd,
-                  const struct addr *peer)
+                  const struct addr *peer, bool is_counted)
 {
     struct session *s = session_new(env, setup, listener, peer);
     int err = s ? conn_adopt(&s->client, fd) : -ERR_NOMEM;
@@ -484,6 +508,7 @@ int session_start(struct session_env *env, struct setup *setup, unsigned listene
         }
         return err;
     }
+    s->is_client_counted = is_counted;
     char id[32], client[ADDR_TEXT_MAX];
     addr_format(client, peer);
     LOG_EVENT(LOG_LEVEL_DEBUG, "session-start", KV_STR("session", session_id_text(s, id)),
@@ -493,19 +518,67 @@ int session_start(struct session_env *env, struct setup *setup, unsigned listene
     return 0;
 }
 
-void session_admitted(struct session_env *env, uint64_t id, int err, const char *text)
+/* ---- limits and bans ---- */
+
+static const char *verdict_text(const struct session_verdict *v)
 {
-    struct session *s = session_find(env, id);
-    if (!s || !s->pre || !s->pre->is_waiting_admission)
+    return v->text[0] ? v->text : NULL;
+}
+
+/* A client behind a load balancer: with TLS from the first byte nothing can be said to it. */
+static void admitted_client(struct session *s, const struct session_verdict *v)
+{
+    AUTO_BUF words = BUF_INIT;
+    s->is_client_counted = v->is_counted;
+    if (!v->is_refused) {
+        front_open(s);
         return;
-    s->pre->is_waiting_admission = false;
-    if (err == 0) {
+    }
+    session_count(s, COUNTER_LIMITED, 1);
+    if (s->listener->config->tls == LISTENER_TLS_IMPLICIT ||
+        s->proto->farewell(v->kind, verdict_text(v), &words) < 0)
+        session_end(s, SESSION_END_LIMIT);
+    else if (session_send(s, &words) == 0)
+        session_linger(s, SESSION_END_LIMIT);
+}
+
+static void admitted_login(struct session *s, const struct session_verdict *v)
+{
+    s->is_user_counted = v->is_counted;
+    if (!v->is_refused) {
         authenticate_done(s);
         return;
     }
     session_count(s, COUNTER_LIMITED, 1);
-    session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_LIMIT));
-    front_fail(s, REPLY_LIMIT, NULL, text);
+    session_note(s, SESSION_NOTE_FAILURE, reply_name(v->kind));
+    front_fail(s, v->kind, NULL, verdict_text(v));
+}
+
+bool session_admitted(struct session_env *env, uint64_t id, const struct session_verdict *v)
+{
+    struct session *s = session_find(env, id);
+    if (!s || !s->pre || !s->pre->is_waiting_admission)
+        return false;
+    s->pre->is_waiting_admission = false;
+    if (s->state == SESSION_PROXY_HEADER)
+        admitted_client(s, v);
+    else
+        admitted_login(s, v);
+    return true;
+}
+
+void session_failed(struct session_env *env, uint64_t id, const struct session_verdict *v)
+{
+    struct session *s = session_find(env, id);
+    if (!s || !s->pre || !s->pre->failure.is_set || !s->pre->failure.is_judged)
+        return;
+    struct preauth_failure f = s->pre->failure;
+    f.is_banned = v->is_refused;
+    if (v->is_refused) {
+        session_count(s, COUNTER_LIMITED, 1);
+        (void)str_copy(f.ban_text, sizeof(f.ban_text), str_of(v->text));
+    }
+    front_fail_later(s, &f, v->delay_ms);
 }
 
 void session_wake_held(struct session_env *env, const char *user)

@@ -36,6 +36,15 @@ const char *session_end_who(enum session_end e);
 /* What happened to a session, for whoever owns the worker. */
 enum session_note { SESSION_NOTE_LOGIN, SESSION_NOTE_FAILURE, SESSION_NOTE_END };
 
+/* What limits and bans say to a session. */
+struct session_verdict {
+    bool is_refused;
+    bool is_counted;               /* to be released in the end */
+    enum reply_kind kind;          /* of a refusal */
+    uint64_t delay_ms;             /* before a failed login is answered */
+    char text[REPLY_TEXT_MAX + 1]; /* words for the client, "" = those of the kind */
+};
+
 /* The worker's owner as sessions see it. Any function may be NULL. Thread: the worker's; nothing
  * may block. */
 struct session_hooks {
@@ -43,6 +52,13 @@ struct session_hooks {
     void (*note)(void *arg, enum session_note note, const struct session *s, const char *reason);
     /* May this user log in now? True: yes. False: session_admitted will tell later. */
     bool (*admit)(void *arg, const struct session *s);
+    /* The same for a client whose address came in a PROXY header. */
+    bool (*admit_client)(void *arg, const struct session *s);
+    /* Wrong credentials; credentials: their keyed hash, 0 = unknown. True: answer after delay_ms.
+     * False: session_failed will tell later. */
+    bool (*fail)(void *arg, const struct session *s, uint32_t credentials, uint64_t delay_ms);
+    /* The admitted login came to nothing: its user is not counted any more. */
+    void (*release)(void *arg, const struct session *s);
     void *arg;
 };
 
@@ -65,6 +81,7 @@ struct session_env {
     unsigned round_robin;
     struct capabilities *capabilities; /* learned, by listener */
     struct holds *holds;               /* users whose logins wait for an operator; NULL = none */
+    uint8_t guess_key[16];             /* of the hashes of wrong credentials */
 };
 
 void session_env_init(struct session_env *env);
@@ -72,9 +89,10 @@ void session_env_init(struct session_env *env);
 void session_env_fini(struct session_env *env);
 
 /* Starts a session on an accepted socket, which it owns from now on, as one of setup's listener
- * number. 0, or -ERR_x with fd closed. */
+ * number. is_counted: its address is, and has to be released at its end. 0, or -ERR_x with fd
+ * closed. */
 int session_start(struct session_env *env, struct setup *setup, unsigned listener, int fd,
-                  const struct addr *peer) NODISCARD;
+                  const struct addr *peer, bool is_counted) NODISCARD;
 
 /* Ids are shown as "3-1a2b": worker and number in hexadecimal. dst of 32 bytes. */
 void session_id_format(char dst[32], uint64_t id);
@@ -92,9 +110,10 @@ struct session *session_of_link(struct list *link);
 /* How to end a session: the words of kind (or text) at a response boundary, at the latest after
  * grace_ms; 0 = at once, without words. */
 void session_kill(struct session *s, enum reply_kind kind, const char *text, uint64_t grace_ms);
-/* Answer to hooks.admit: err 0, or -ERR_LIMIT with words for the client (NULL = default). Harmless
- * when the session is gone or no longer waits. */
-void session_admitted(struct session_env *env, uint64_t id, int err, const char *text);
+/* Answer to hooks.admit and hooks.admit_client. False: the session is gone or no longer waits. */
+bool session_admitted(struct session_env *env, uint64_t id, const struct session_verdict *v);
+/* Answer to hooks.fail; harmless when the session is gone or no longer waits. */
+void session_failed(struct session_env *env, uint64_t id, const struct session_verdict *v);
 /* Logins that are held try again: all, or those of one user. */
 void session_wake_held(struct session_env *env, const char *user);
 /* Facts for hooks. */
@@ -102,4 +121,8 @@ uint64_t session_id(const struct session *s);
 const char *session_user(const struct session *s);    /* NULL before authentication */
 const char *session_backend(const struct session *s); /* NULL before a choice */
 const struct addr *session_peer(const struct session *s);
+unsigned session_max_sessions(const struct session *s); /* of the user's entry, 0 = as configured */
+/* What limits count for it. */
+bool session_is_client_counted(const struct session *s);
+bool session_is_user_counted(const struct session *s);
 enum proto_id session_proto(const struct session *s);

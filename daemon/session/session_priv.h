@@ -16,8 +16,11 @@ struct preauth_failure {
     enum reply_kind kind;
     enum session_end end;
     bool is_set, is_final;
+    bool is_banned; /* nothing but last words, ban_text, follows it */
+    bool is_judged; /* hooks.fail was asked */
     char code[32];
     char text[REPLY_TEXT_MAX + 1];
+    char ban_text[REPLY_TEXT_MAX + 1];
 };
 
 /* What only a session before its relay needs; wiped and freed as a whole when the relay starts. */
@@ -47,6 +50,7 @@ struct preauth {
     uint64_t deadline_ms; /* of everything before the relay */
     uint64_t login_us;    /* monotonic: when the credentials were there */
     uint64_t held_ms, held_until_ms, keepalive_ms;
+    unsigned max_sessions; /* of the user's entry */
     unsigned failures;     /* bad commands and refused logins */
     uint64_t judged;       /* hold_count when the judging of the user began */
     size_t peeked;         /* bytes of the PROXY header seen so far */
@@ -95,6 +99,7 @@ struct session {
     uint8_t state, end, mech;
     uint8_t attempts; /* logins tried */
     bool is_client_eof, is_server_eof, is_ended, is_counted;
+    bool is_client_counted, is_user_counted; /* by limits */
 };
 
 /* session.c */
@@ -117,6 +122,8 @@ void session_count(struct session *s, enum counter which, int64_t n);
 /* The backend's totals learn of the bytes since the last call. Only in the relay. */
 void session_tell_bytes(struct session *s);
 void session_note(struct session *s, enum session_note note, const char *reason);
+/* The login that was admitted came to nothing; harmless when there is none. */
+void session_release_user(struct session *s);
 const char *session_id_text(const struct session *s, char dst[32]);
 /* Frees s->pre, wiping it. */
 void preauth_free(struct session *s);
@@ -132,6 +139,10 @@ void front_fail(struct session *s, enum reply_kind kind, const char *code, const
 /* The same after a delay, which is 0 for none. is_final: close after it. */
 void front_fail_later(struct session *s, const struct preauth_failure *f, uint64_t delay_ms);
 void front_failure_due(struct session *s);
+/* The same for wrong credentials, of which limits hear: the delay may grow. */
+void front_fail_wrong(struct session *s, const struct preauth_failure *f, uint64_t delay_ms);
+/* The client's address is known and may come in. */
+void front_open(struct session *s);
 void front_proxy_header(struct session *s);
 
 /* sasl.c */

@@ -105,3 +105,12 @@ const struct setup_listener *setup_listener_find(const struct setup *s, const ch
             return &s->listeners[i];
     return NULL;
 }
+
+bool setup_listener_wants_proxy(const struct setup_listener *l, const struct addr *peer)
+{
+    const struct config_nets *nets = &l->config->proxy_protocol;
+    for (size_t i = 0; i < nets->n; i++)
+        if (addr_net_has(&nets->v[i], peer))
+            return true;
+    return false;
+}

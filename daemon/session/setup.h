@@ -32,5 +32,7 @@ int setup_new(struct config *c, struct pools *pools, const struct setup *old, st
 int setup_with_pools(const struct setup *old, struct pools *pools, struct setup **ret) NODISCARD;
 struct setup *setup_ref(struct setup *s);
 void setup_unref(struct setup *s); /* NULL is fine */
+/* Does this peer have to send a PROXY header? */
+bool setup_listener_wants_proxy(const struct setup_listener *l, const struct addr *peer);
 /* NULL when there is none of that name (a reload removed it). */
 const struct setup_listener *setup_listener_find(const struct setup *s, const char *name);

@@ -467,21 +467,21 @@ static void test_flood_of_bans(void **state)
 static void test_walk(void **state)
 {
     struct fixture f;
-    struct limits_walk w;
+    struct walk w;
     const char *const from[] = {"192.0.2.1", "192.0.2.2", "192.0.2.3"};
     (void)state;
     begin(&f);
     for (size_t i = 0; i < ARRAY_LEN(from); i++)
         connect_from(&f, from[i]);
-    limits_walk_begin(&f.limits, &w, false);
-    const struct list *node = limits_walk_next(&w);
+    walk_begin(&w, &f.limits.walks, &f.limits.sources);
+    const struct list *node = walk_next(&w);
     assert_true(LIST_ITEM(node, struct limit_source, link)->addr.ip[15] == 1);
     disconnect_from(&f, "192.0.2.1"); /* what was seen goes, and what comes next too */
     disconnect_from(&f, "192.0.2.2");
-    node = limits_walk_next(&w);
+    node = walk_next(&w);
     assert_true(LIST_ITEM(node, struct limit_source, link)->addr.ip[15] == 3);
-    assert_null(limits_walk_next(&w));
-    limits_walk_end(&w);
+    assert_null(walk_next(&w));
+    walk_end(&w);
     end(&f);
 }
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: ISC */
+/* The owner of limits and bans: what accept and the workers ask, the clock, the store. All
+ * functions: control thread. */
+#pragma once
+
+#include "control/limits.h"
+#include "control/rule_store.h"
+
+struct limiter;
+
+/* Loads bans and overrides; blocking. */
+int limiter_new(struct control *c, struct limiter **ret, char **ret_error) NODISCARD;
+/* What the store does not have yet is written; blocking. NULL is fine. */
+void limiter_free(struct limiter *l);
+
+struct limits *limiter_limits(struct limiter *l);
+/* Lists that are being answered, for rows_answer. */
+struct list *limiter_jobs(struct limiter *l);
+struct rules_time limiter_now(const struct limiter *l);
+/* Limits of the configuration now in force. */
+const struct config_limits *limiter_config(const struct limiter *l);
+/* After rules were put or removed: the workers ask from now on, or need not any more. */
+void limiter_changed(struct limiter *l);
+/* Rules that a batch wrote are known to be in the store. */
+void limiter_stored(struct limiter *l, const struct rule_batch *b);
+
+struct limiter_figures {
+    uint64_t bans, automatic_bans, overrides, sources, users; /* now */
+    uint64_t bans_made;                                       /* for failures, since the start */
+};
+void limiter_figures(const struct limiter *l, struct limiter_figures *ret);
+/* Appends why a login would be refused now, nothing when it would not. NULL peer = unknown.
+ * own_max: of the user's entry. */
+int limiter_explain(struct limiter *l, const struct addr *peer, const char *user, unsigned own_max,
+                    struct buf *out) NODISCARD;
