@@ -72,27 +72,32 @@ static void check_claim(struct check *k, struct claims *all, const struct config
         all->n--;
 }
 
-/* Something else that takes all addresses of this one's port. */
-static void check_overlap(struct check *k, const struct claims *all, const char *address)
+/* The wildcard address that takes what is sent to `a` too; NULL when there is none but itself. */
+static const struct claim *check_wildcard(const struct claims *all, const struct addr *a)
 {
-    struct addr a;
-    char any4[32], any6[32];
-    if (check_is_unix(address) || addr_parse(str_of(address), &a) < 0)
-        return;
-    (void)snprintf(any4, sizeof(any4), "0.0.0.0:%u", a.port);
-    (void)snprintf(any6, sizeof(any6), "[::]:%u", a.port);
+    char self[ADDR_TEXT_MAX], any4[ADDR_TEXT_MAX], any6[ADDR_TEXT_MAX];
+    addr_format(self, a);
+    (void)snprintf(any4, sizeof(any4), "0.0.0.0:%u", a->port);
+    (void)snprintf(any6, sizeof(any6), "[::]:%u", a->port);
     const struct claim *in4 = map_get(&all->by_text, str_of(any4));
     const struct claim *in6 = map_get(&all->by_text, str_of(any6));
-    if (a.family == AF_INET && in6 && in6->listener->is_v6_only)
-        in6 = NULL;
-    const struct claim *in = a.family == AF_INET && in4 ? in4 : in6;
-    char self[ADDR_TEXT_MAX];
-    addr_format(self, &a);
-    if (in && in == in6 && strcmp(self, any6) != 0 && a.family == AF_INET)
-        check_error(k, "address", "\"%s\" is taken by \"%s\", which takes IPv4 too: v6_only",
-                    address, in->text);
-    else if (in && strcmp(self, in == in4 ? any4 : any6) != 0)
-        check_error(k, "address", "\"%s\" is taken by \"%s\"", address, in->text);
+    if (a->family == AF_INET6)
+        return strcmp(self, any6) == 0 ? NULL : in6;
+    if (in4 && strcmp(self, any4) != 0)
+        return in4;
+    return in6 && !in6->listener->is_v6_only ? in6 : NULL;
+}
+
+static void check_overlap(struct check *k, const struct claims *all, const char *address)
+{
+    struct addr a, b;
+    if (check_is_unix(address) || addr_parse(str_of(address), &a) < 0)
+        return;
+    const struct claim *in = check_wildcard(all, &a);
+    if (!in || addr_parse(str_of(in->text), &b) < 0)
+        return;
+    check_error(k, "address", "\"%s\" is taken by \"%s\"%s", address, in->text,
+                a.family == b.family ? "" : ", which takes IPv4 too without v6_only");
 }
 
 static void check_claims(struct check *k, struct claims *all)

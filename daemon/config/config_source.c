@@ -11,7 +11,16 @@
 #include "base/cleanup.h"
 #include "config/config_key.h"
 
-enum { SOURCE_INCLUDES_MAX = 10, SOURCE_NESTING_MAX = 32, SOURCE_BYTES_MAX = 4 << 20 };
+enum {
+    SOURCE_INCLUDES_MAX = 10,
+    SOURCE_NESTING_MAX = 32,
+    SOURCE_BYTES_MAX = 4 << 20,
+    SOURCE_HEX_DIGITS_MAX = 15, /* what a signed 64-bit number holds */
+};
+
+#define SOURCE_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ*"
+#define SOURCE_DIGITS "0123456789"
+#define SOURCE_HEX SOURCE_DIGITS "abcdefABCDEF"
 
 struct source {
     struct config_source *out;
@@ -183,6 +192,27 @@ static int source_bracket(struct source *s, struct source_file *f)
     return source_copy(s, f, 1);
 }
 
+static size_t source_run(const struct source_file *f, size_t skip, const char *allowed)
+{
+    size_t i = f->at + skip;
+    while (i < f->text.n && f->text.p[i] && strchr(allowed, f->text.p[i]))
+        i++;
+    return i - f->at;
+}
+
+/* libconfig 1.5 cuts whole numbers without an L to 32 bits, silently; with one it takes 64. */
+static int source_number(struct source *s, struct source_file *f)
+{
+    bool is_hex = source_is_at(f, "0x") || source_is_at(f, "0X");
+    size_t n = is_hex ? source_run(f, 2, SOURCE_HEX) : source_run(f, 0, SOURCE_DIGITS);
+    char next = f->at + n < f->text.n ? f->text.p[f->at + n] : '\0';
+    bool is_whole = !next || !strchr(".eEL", next);
+    if (is_hex && n > 2 + SOURCE_HEX_DIGITS_MAX)
+        return source_bad(s, f->name, f->line, "this number is too large", "");
+    int err = source_copy(s, f, n);
+    return err == 0 && is_whole && n > 8 ? buf_append_char(&s->out->text, 'L') : err;
+}
+
 static int source_add(struct source *s, const struct source_file *from, const char *path);
 
 /* Name of an included file: relative to the first file's folder. Owned. */
@@ -230,7 +260,14 @@ static int source_step(struct source *s, struct source_file *f)
         return source_text(s, f);
     if (source_is_at(f, "@include") && source_is_line_start(f))
         return source_include(s, f);
-    return memchr("{}()[]", f->text.p[f->at], 6) ? source_bracket(s, f) : source_copy(s, f, 1);
+    size_t word = strchr(SOURCE_LETTERS, f->text.p[f->at])
+                      ? source_run(f, 1, SOURCE_LETTERS SOURCE_DIGITS "-_")
+                      : 0;
+    if (word > 0)
+        return source_copy(s, f, word);
+    if (strchr(SOURCE_DIGITS, f->text.p[f->at]))
+        return source_number(s, f);
+    return strchr("{}()[]", f->text.p[f->at]) ? source_bracket(s, f) : source_copy(s, f, 1);
 }
 
 static int source_copy_all(struct source *s, struct source_file *f)
