@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/limit_mail.h"
+#include "engine/retire.h"
 #include "session/query.h"
 
 /* ---- notes for the control thread ---- */
@@ -113,16 +114,23 @@ static void publish_drop(struct mail *m)
     free(p);
 }
 
+static void worker_reconfigure(struct worker *w, const struct setup *setup)
+{
+    uint64_t timeout_ms = setup->config->reload_session_timeout_ms;
+    int err = auth_configure(w->env.auth, setup->config);
+    if (err == 0 && timeout_ms > 0)
+        err = retire_start(&w->env, &w->retirements, setup->generation, timeout_ms);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "worker-config", KV_ERR("error", err));
+}
+
 static void on_publish(struct mail *m, void *owner)
 {
     struct publish_mail *p = CONTAINER_OF(m, struct publish_mail, mail);
     struct session_env *env = owner;
     struct setup *old = env->setup;
-    if (!old || old->config != p->setup->config) {
-        int err = auth_configure(env->auth, p->setup->config);
-        if (err < 0)
-            LOG_EVENT(LOG_LEVEL_ERROR, "worker-config", KV_ERR("error", err));
-    }
+    if (!old || old->config != p->setup->config)
+        worker_reconfigure(CONTAINER_OF(env, struct worker, env), p->setup);
     env->setup = p->setup;
     setup_unref(old);
     free(p);
@@ -244,6 +252,7 @@ int worker_new(const struct worker_spec *spec, struct worker **ret)
     if (!w)
         return -ERR_NOMEM;
     w->spec = *spec;
+    list_init(&w->retirements);
     int err = worker_make(w);
     if (err == 0)
         err = worker_start(w);
@@ -267,6 +276,7 @@ void worker_free(struct worker *w)
         mailbox_post(worker_mailbox(w), stop);
         pthread_join(w->thread, NULL);
     }
+    retire_cancel(&w->retirements);
     auth_free(w->env.auth);
     resolver_free(w->env.resolver);
     session_env_fini(&w->env);

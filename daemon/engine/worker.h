@@ -40,6 +40,7 @@ struct worker {
     struct session_env env; /* first: the loop's owner is seen as this by mail from lower floors */
     struct worker_spec spec;
     struct counters counters;
+    struct list retirements; /* see retire.h */
     pthread_t thread;
     bool is_started;
     uint64_t handed; /* sessions given to it by accept; control thread only */

@@ -138,6 +138,7 @@ const struct proto proto_imap = {
     .default_port = 143,
     .default_tls_port = 993,
     .default_mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT_COMMAND,
+    .quit_verb = "LOGOUT",
     .has_client_name = false,
     .has_xclient = false,
     .front_new = imap_front_new,

@@ -24,6 +24,7 @@ const struct proto proto_pop3 = {
     .default_tls_port = 995,
     .default_mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT_COMMAND,
     .has_apop = true,
+    .quit_verb = "QUIT",
     .has_client_name = false,
     .has_xclient = true,
     .front_new = pop3_front_new,

@@ -106,6 +106,7 @@ struct proto {
     const char *alpn;      /* "imap", "pop3", "smtp", "managesieve" */
     uint16_t default_port, default_tls_port;
     unsigned default_mechanisms; /* SASL_BIT mask */
+    const char *quit_verb;       /* the command that ends a session, as watch.verb has it */
     bool has_apop;               /* APOP, with a salt in the greeting */
     bool can_skip_login;         /* `auth = "none"` of a listener: mail without login */
     bool has_client_name; /* the client's host name (PTR) matters: to be looked up before its login

@@ -10,6 +10,7 @@ const struct proto proto_sieve = {
     .default_port = 4190,
     .default_tls_port = 4190, /* there is none of its own */
     .default_mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN),
+    .quit_verb = "LOGOUT",
     .has_client_name = false,
     .has_xclient = true,
     .front_new = sieve_front_new,

@@ -11,6 +11,7 @@ const struct proto proto_smtp = {
     .default_tls_port = 465,
     .default_mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN),
     .can_skip_login = true,
+    .quit_verb = "QUIT",
     .has_client_name = true,
     .has_xclient = true,
     .front_new = smtp_front_new,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The relay: bytes both ways with back-pressure, half closes passed on, and an end in the words of
  * the protocol. */
+#include "base/hash.h"
 #include "session/session_priv.h"
 
 #define RELAY_READS                                                                                \
@@ -44,8 +45,21 @@ void relay_try_kill(struct session *s)
         session_leave(s, s->kill->kind, s->kill->text, s->end);
 }
 
+/* The mail server is gone. */
+static void relay_orphan(struct session *s)
+{
+    if (relay_may_speak(s))
+        session_leave(s, REPLY_BACKEND_DOWN, NULL, s->end);
+    else
+        session_end(s, s->end);
+}
+
 void relay_timeout(struct session *s)
 {
+    if (s->is_orphan) {
+        relay_orphan(s);
+        return;
+    }
     enum session_end end = s->kill ? s->end : SESSION_END_IDLE;
     if (relay_may_speak(s))
         session_leave(s, s->kill ? s->kill->kind : REPLY_TIMEOUT, s->kill ? s->kill->text : NULL,
@@ -71,13 +85,43 @@ static void relay_kill_within(struct session *s, const char *p, size_t n)
         relay_try_kill(s);
 }
 
+/* A backend that dies takes its sessions along; where the pool says so not all at once, lest their
+ * clients come back in the same second. */
+static bool relay_spread(struct session *s, enum session_end end)
+{
+    const struct pool *pool = pools_find(s->setup->pools, s->backend->pool);
+    uint64_t spread = pool ? pool->config->close_spread_ms : 0, random;
+    bool is_wanted = s->watch && strcmp(s->watch->verb, s->proto->quit_verb) == 0;
+    if (spread == 0 || is_wanted || s->kill || s->is_client_eof)
+        return false;
+    hash_random(&random, sizeof(random));
+    s->end = (uint8_t)end;
+    s->is_server_eof = s->is_orphan = true;
+    conn_want_read(&s->server, false);
+    conn_want_read(&s->client, false);
+    session_set_timer(s, 1 + random % spread);
+    return true;
+}
+
+static void relay_broken(struct session *s, bool is_client)
+{
+    if (is_client) {
+        session_end(s, SESSION_END_CLIENT_ERROR);
+    } else if (!relay_spread(s, SESSION_END_SERVER_ERROR)) {
+        s->end = SESSION_END_SERVER_ERROR;
+        relay_orphan(s);
+    }
+}
+
 static void relay_closed(struct session *s, struct conn *c, int err)
 {
     bool is_client = c == &s->client;
     if (err != -ERR_EOF) {
-        session_end(s, is_client ? SESSION_END_CLIENT_ERROR : SESSION_END_SERVER_ERROR);
+        relay_broken(s, is_client);
         return;
     }
+    if (!is_client && relay_spread(s, SESSION_END_SERVER_CLOSED))
+        return;
     bool is_first = !s->is_client_eof && !s->is_server_eof;
     *(is_client ? &s->is_client_eof : &s->is_server_eof) = true;
     if (is_first)

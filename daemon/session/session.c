@@ -158,6 +158,11 @@ bool session_is_user_counted(const struct session *s)
     return s->is_user_counted;
 }
 
+uint64_t session_generation(const struct session *s)
+{
+    return s->setup->generation;
+}
+
 enum proto_id session_proto(const struct session *s)
 {
     return s->proto->id;

@@ -126,3 +126,5 @@ unsigned session_max_sessions(const struct session *s); /* of the user's entry, 
 bool session_is_client_counted(const struct session *s);
 bool session_is_user_counted(const struct session *s);
 enum proto_id session_proto(const struct session *s);
+/* Of the setup that it began under. */
+uint64_t session_generation(const struct session *s);

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import socket
+import struct
 import threading
+import time
 
 import pytest
 from conftest import backend
@@ -189,3 +191,85 @@ def test_session_end_is_logged(proxy):
     line = [x for x in proxy.log().splitlines() if "session-end" in x and "user=" + USER in x][-1]
     for part in ("client=127.", "backend=dc1", "in=", "out=", "seconds=", "by=", "reason="):
         assert part in line
+
+
+class Fragile:
+    """An IMAP server that lets everybody in, and dies when it is told to."""
+
+    def __init__(self):
+        self.socket = socket.create_server((net.address(), 0))
+        self.host, self.port = self.socket.getsockname()
+        self.clients = []
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            self.clients.append(client)
+            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client):
+        try:
+            file = client.makefile("rwb", buffering=0)
+            file.write(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hello\r\n")
+            for line in file:
+                file.write(line.split()[0] + b" OK [CAPABILITY IMAP4rev1] done\r\n")
+        except OSError:
+            pass
+
+    def die(self):
+        self.socket.close()
+        for c in self.clients:
+            c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            c.shutdown(socket.SHUT_RDWR)
+
+
+def test_clients_of_a_dead_backend_are_not_let_go_at_once(make_proxy, settings):
+    server = Fragile()
+    settings["pools"] = [{"name": "main", "close_spread": "2s", "check": {"enabled": False},
+                          "backends": [{"name": "f", "host": server.host, "ports": {"imap": server.port}}]}]
+    p = make_proxy(settings)
+    p.add_user("u1@example.org", "pw")
+    clients = []
+    for _ in range(20):
+        c = imap.Lines(p.host, p.ports["imap"])
+        c.line()
+        assert c.command("a", "LOGIN u1@example.org pw")[-1].startswith("a OK")
+        clients.append(c)
+    ends = []
+
+    def listen(c):
+        text = c.rest()
+        ends.append((time.monotonic(), text))
+    threads = [threading.Thread(target=listen, args=(c,)) for c in clients]
+    for t in threads:
+        t.start()
+    server.die()
+    for t in threads:
+        t.join(30)
+    times = sorted(e[0] for e in ends)
+    assert len(ends) == 20 and times[-1] - times[0] > 0.3
+    assert all(e[1].startswith(b"* BYE [UNAVAILABLE]") for e in ends), ends
+    for c in clients:
+        c.close()
+
+
+def test_sessions_of_an_old_configuration_end_when_wanted(make_proxy, settings):
+    p = make_proxy({**settings, "reload_session_timeout": "300ms"})
+    p.add_user("u1@example.org", "pw")
+    old = imap.Lines(p.host, p.ports["imap"])
+    old.line()
+    assert old.command("a", "LOGIN u1@example.org pw")[-1].startswith("a OK")
+    p.configure({"max_errors": 7})
+    p.reload()
+    assert old.rest().startswith(b"* BYE")
+    new = imap.Lines(p.host, p.ports["imap"])
+    new.line()
+    assert new.command("a", "LOGIN u1@example.org pw")[-1].startswith("a OK")
+    p.wait_for_log("sessions-retired", 2)
+    assert new.command("b", "NOOP")[-1].startswith("b OK")
+    new.close()
+    old.close()
