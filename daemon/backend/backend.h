@@ -48,14 +48,17 @@ struct backend {
                                      backend_reason(), backend_capabilities() */
 };
 
+/* "up", "drain"...; static. */
 const char *backend_health_name(enum backend_health h);
 const char *backend_admin_name(enum backend_admin a);
+/* -ERR_INVAL for an unknown word. */
 int backend_admin_find(const char *name, enum backend_admin *ret) NODISCARD;
 
+/* One reference; ready, health unknown. Strings are copied. -ERR_NOMEM. */
 int backend_new(const char *pool, const char *name, bool is_dynamic,
                 struct backend **ret) NODISCARD;
 struct backend *backend_ref(struct backend *b);
-void backend_unref(struct backend *b);
+void backend_unref(struct backend *b); /* NULL is fine */
 
 /* Operator's word; reason may be NULL. Thread: control. */
 void backend_set_admin(struct backend *b, enum backend_admin a, uint64_t wall_ms,
