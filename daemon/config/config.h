@@ -287,7 +287,8 @@ void config_changes_fini(struct config_changes *c);
 int config_diff(const struct config *a, const struct config *b,
                 struct config_changes *ret) NODISCARD;
 
-/* For documentation: calls fn for each key of the key table in file order. */
+/* For documentation: calls fn for each key of the key table in file order, groups before what is in
+ * them. unit, default_text and range may be NULL; the effect of a group is "". */
 struct config_key_doc {
     const char *path, *type, *unit, *default_text, *range, *effect, *text;
 };

@@ -186,28 +186,34 @@ struct key_visit {
     void *arg;
 };
 
+static void key_tell(const struct key_visit *v, const struct config_key *k, const char *path)
+{
+    char range[96];
+    key_range(k, range);
+    const struct config_key_doc doc = {
+        .path = path,
+        .type = config_types[k->type],
+        .unit = key_unit(k),
+        .default_text = k->flags & CONFIG_KEY_NEEDED ? "none: it must be given" : k->fallback,
+        .range = *range ? range : NULL,
+        .effect = k->group ? "" : config_effects[k->effect],
+        .text = k->text,
+    };
+    v->fn(v->arg, &doc);
+}
+
 static void key_visit_group(const struct key_visit *v, const struct config_group *g,
                             const char *path)
 {
     for (size_t i = 0; i < g->n_keys; i++) {
         const struct config_key *k = &g->keys[i];
-        char at[256], range[96];
-        snprintf(at, sizeof(at), "%s%s%s", path, k->name, k->type == CONFIG_LIST ? "[]" : "");
-        key_range(k, range);
-        const struct config_key_doc doc = {
-            .path = at,
-            .type = config_types[k->type],
-            .unit = key_unit(k),
-            .default_text = k->flags & CONFIG_KEY_NEEDED ? "none: it must be given" : k->fallback,
-            .range = *range ? range : NULL,
-            .effect = config_effects[k->effect],
-            .text = k->text,
-        };
-        v->fn(v->arg, &doc);
+        char at[256], within[264];
+        (void)snprintf(at, sizeof(at), "%s%s", path, k->name);
+        key_tell(v, k, at);
         if (!k->group)
             continue;
-        snprintf(at + strlen(at), sizeof(at) - strlen(at), ".");
-        key_visit_group(v, k->group(), at);
+        (void)snprintf(within, sizeof(within), "%s%s.", at, k->type == CONFIG_LIST ? "[]" : "");
+        key_visit_group(v, k->group(), within);
     }
 }
 
@@ -215,38 +221,4 @@ void config_each_key(void (*fn)(void *arg, const struct config_key_doc *doc), vo
 {
     const struct key_visit v = {fn, arg};
     key_visit_group(&v, config_group_top(), "");
-}
-
-/* ---- words of values ---- */
-
-static const char *config_word_of(const struct config_word *words, unsigned value)
-{
-    while (words->word && words->value != value)
-        words++;
-    return words->word ? words->word : "";
-}
-
-const char *config_balance_name(enum config_balance b)
-{
-    return config_word_of(config_words_balances, b);
-}
-
-const char *config_back_tls_name(enum back_tls t)
-{
-    return config_word_of(config_words_back_tls, t);
-}
-
-const char *config_listener_tls_name(enum config_listener_tls t)
-{
-    return config_word_of(config_words_listener_tls, t);
-}
-
-const char *config_auth_type_name(enum config_auth_type t)
-{
-    return config_word_of(config_words_auth_types, t);
-}
-
-const char *config_effect_name(enum config_effect e)
-{
-    return config_effects[e];
 }
