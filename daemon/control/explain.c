@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "control/handlers.h"
+#include "control/limiter.h"
 #include "control/listeners.h"
 #include "control/users.h"
 #include "session/route.h"
@@ -12,6 +13,7 @@
 struct explain {
     struct work work;
     struct store_user user;
+    struct addr peer; /* family AF_UNSPEC = not said */
     bool is_known;
 };
 
@@ -194,6 +196,15 @@ static bool explain_is_refused(const struct explain *x, const struct config *c)
     return !x->is_known && !has_provider(c, AUTH_TYPE_HTTP) && !has_provider(c, AUTH_TYPE_BACKEND);
 }
 
+/* Bans and limits; x->peer is known when the request has an address. */
+static void explain_limits(const struct explain *x, struct buf *verdict)
+{
+    if (verdict->len == 0)
+        (void)!limiter_explain(x->work.control->limiter, x->peer.family ? &x->peer : NULL,
+                               request_text(x->work.request, "user"), x->user.max_sessions,
+                               verdict);
+}
+
 static json_t *explain_row(const struct explain *x, const struct setup_listener *l)
 {
     AUTO_BUF verdict = BUF_INIT;
@@ -210,6 +221,7 @@ static json_t *explain_row(const struct explain *x, const struct setup_listener 
         (void)!buf_append_c(&verdict, "refused: no provider knows this user");
     else if (x->is_known && has_provider(c, AUTH_TYPE_USERS))
         (void)explain_user(x, l->config->proto, &verdict);
+    explain_limits(x, &verdict);
     explain_where(row, x, setup, l->config, &verdict);
     if (has_provider(c, AUTH_TYPE_HTTP) && !explain_is_refused(x, c) &&
         (!x->is_known || c->auths[0].type == AUTH_TYPE_HTTP))
@@ -236,8 +248,16 @@ static void explain_done(struct work *w)
 
 void command_route_explain(struct request *r)
 {
+    const char *ip = request_text(r, "ip");
+    struct addr peer = {.family = AF_UNSPEC};
+    if (ip && addr_parse(str_of(ip), &peer) < 0) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "%s is no address", ip);
+        return;
+    }
     struct explain *x =
         work_new(r->control, r, sizeof(*x), explain_run, explain_done, explain_fini);
-    if (x)
-        work_post(&x->work, NULL);
+    if (!x)
+        return;
+    x->peer = peer;
+    work_post(&x->work, NULL);
 }
