@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
@@ -212,9 +214,12 @@ void acceptors_free(struct acceptors *all)
 
 int acceptors_add(struct acceptors *all, const char *address, int fd)
 {
+    int on = 1;
     struct acceptor *a = calloc(1, sizeof(*a));
     if (!a)
         return -ERR_NOMEM;
+    /* Accepted sockets inherit it; a UNIX socket knows no such thing. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     a->all = all;
     a->fd = fd;
     list_init(&a->link);

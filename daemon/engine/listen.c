@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <grp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -49,10 +48,8 @@ static void listen_option(int fd, int level, int name, int value)
 
 static void listen_set_options(int fd, int family, const struct listen_spec *spec)
 {
-    if (family != AF_UNIX) {
+    if (family != AF_UNIX)
         listen_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-        listen_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* accepted sockets inherit it */
-    }
     if (family == AF_INET6)
         listen_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->is_v6_only);
     if (spec->so_rcvbuf)

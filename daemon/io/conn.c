@@ -107,7 +107,6 @@ int conn_adopt(struct conn *c, int fd)
 {
     if (event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_read, c) != 0)
         return -ERR_NOMEM;
-    conn_set_nodelay(fd);
     c->fd = fd;
     return 0;
 }

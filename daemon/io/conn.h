@@ -53,8 +53,9 @@ struct conn {
 void conn_init(struct conn *c, struct loop *l, const struct conn_ops *ops, void *owner);
 /* Hands the conn over to other callbacks (both borrowed), whatever its state. */
 void conn_own(struct conn *c, const struct conn_ops *ops, void *owner);
-/* Takes an accepted socket and sets TCP_NODELAY (it need not be non-blocking: no call here waits).
- * Reading is off until conn_want_read. With an error the fd stays the caller's. */
+/* Takes an accepted socket, which has TCP_NODELAY from the listening one (it need not be
+ * non-blocking: no call here waits). Reading is off until conn_want_read. With an error the fd
+ * stays the caller's. */
 int conn_adopt(struct conn *c, int fd) NODISCARD;
 /* Starts connecting to an address (AF_UNIX: path). source may be NULL. `connected` follows unless
  * an error returns at once. */
