@@ -238,19 +238,28 @@ static int conn_arm_write(struct conn *c)
     return 0;
 }
 
+/* What the kernel takes now, 0 when nothing, or -1 with errno. A single piece goes by send(2),
+ * which is markedly cheaper than sendmsg(2). */
+static ssize_t conn_push(const struct conn *c, const struct iovec *iov, int n_iov)
+{
+    const struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    ssize_t n;
+    do
+        n = n_iov == 1 ? send(c->fd, iov->iov_base, iov->iov_len, flags)
+                       : sendmsg(c->fd, &msg, flags);
+    while (n < 0 && errno == EINTR);
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
+}
+
 int conn_flush(struct conn *c)
 {
     struct str s = buf_str(&c->out);
-    ssize_t n = 0;
-    if (s.n > 0) {
-        do
-            n = send(c->fd, s.p, s.n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        while (n < 0 && errno == EINTR);
-    }
-    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+    const struct iovec iov = {.iov_base = (void *)s.p, .iov_len = s.n};
+    ssize_t n = s.n > 0 ? conn_push(c, &iov, 1) : 0;
+    if (n < 0)
         return conn_break(c, conn_errno(errno));
-    if (n > 0)
-        buf_consume(&c->out, (size_t)n);
+    buf_consume(&c->out, (size_t)n);
     if (c->out.len > 0)
         return conn_arm_write(c);
     buf_fini(&c->out);
@@ -302,14 +311,9 @@ int conn_raw_write(struct conn *c, const struct iovec *iov, int n_iov)
         total += iov[i].iov_len;
     bool is_queued = c->is_corked || c->is_connecting || c->out.len > 0;
     if (!is_queued) {
-        const struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
-        do
-            n = sendmsg(c->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-        while (n < 0 && errno == EINTR);
-        if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-            return conn_break(c, conn_errno(errno));
+        n = conn_push(c, iov, n_iov);
         if (n < 0)
-            n = 0;
+            return conn_break(c, conn_errno(errno));
         if ((size_t)n == total)
             return 0;
     }
