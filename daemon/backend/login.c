@@ -81,9 +81,7 @@ static void login_finish(struct login *l, enum back_failure f, const char *step,
     if (l->phase == LOGIN_OVER)
         return;
     login_set_message(l, message); /* may be the connection's own words: before it is closed */
-    if (f == BACK_FAIL_NONE)
-        conn_want_read(l->spec.conn, false);
-    else
+    if (f != BACK_FAIL_NONE)
         conn_close(l->spec.conn);
     login_stop(l);
     o->failure = f;
