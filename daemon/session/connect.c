@@ -168,7 +168,6 @@ static void connect_back_env(struct session *s, const struct pool *pool, struct 
         .mail_from = buf_str(&f->mail_from),
         .rcpt_to = buf_str(&f->rcpt_to),
     };
-    (void)!conn_local_addr(&s->client, &ret->local);
 }
 
 /* The pool's master user logs in for everybody who did not bring one. */
@@ -300,13 +299,13 @@ static const struct pool *connect_pool(const struct session *s)
     return p ? p : &s->setup->pools->v[0];
 }
 
-static void connect_proxy_header(const struct session *s, struct proxyhdr *ret)
+/* Where the client connected to; unknown where no backend of this pool would hear of it. */
+static struct addr connect_local(const struct session *s, const struct config_pool *c)
 {
-    *ret =
-        (struct proxyhdr){.src = s->peer, .tls_version = s->client_tls[0] ? s->client_tls : NULL};
-    (void)!conn_local_addr(&s->client, &ret->dst);
-    if (s->pre->has_proxy)
-        ret->dst = s->pre->proxy.dst;
+    struct addr local = {.family = AF_UNSPEC};
+    if (c->forward || s->proto->has_xclient)
+        (void)!conn_local_addr(&s->client, &local);
+    return local;
 }
 
 static int connect_start(struct session *s, const struct pool_member *m)
@@ -314,9 +313,11 @@ static int connect_start(struct session *s, const struct pool_member *m)
     struct preauth *p = s->pre;
     const struct pool *pool = connect_pool(s);
     const struct config_pool *c = pool->config;
-    struct proxyhdr proxy;
+    const struct addr local = connect_local(s, c);
+    const struct proxyhdr proxy = {.src = s->peer,
+                                   .dst = p->has_proxy ? p->proxy.dst : local,
+                                   .tls_version = s->client_tls[0] ? s->client_tls : NULL};
     struct addr source;
-    connect_proxy_header(s, &proxy);
     bool has_source = c->source_address && addr_parse(str_of(c->source_address), &source) == 0;
     struct login_spec spec = {
         .loop = s->env->loop,
@@ -338,6 +339,7 @@ static int connect_start(struct session *s, const struct pool_member *m)
     };
     int err = connect_master(s, pool);
     connect_back_env(s, pool, &spec.env);
+    spec.env.local = local;
     return err < 0 ? err : login_start(&spec, &p->login);
 }
 
