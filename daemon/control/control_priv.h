@@ -60,7 +60,7 @@ struct work {
     struct request *request; /* one reference; NULL = the daemon's own */
     struct turnstile *turn;  /* NULL = at once */
     int err;                 /* what start or run returned */
-    char *error;             /* sentence for a failure, owned, may be NULL */
+    char *error, *hint;      /* words for a failure, owned, may be NULL */
     /* Control thread, when the turn has come: looks at what those before left. -ERR_x (perhaps with
      * the request answered): done follows at once. May be NULL. */
     int (*start)(struct work *w);

@@ -188,7 +188,8 @@ static int move_run(struct work *w)
         err = store_user_each(w->control->host->store, NULL, SIZE_MAX, move_take, x);
     size_t n = json_array_size(x->users);
     if (err == 0 && n == 0)
-        err = x->filter ? -ERR_NO_MATCH : -ERR_NO_USER;
+        err = x->filter ? -ERR_NO_MATCH
+                        : user_missing(w, json_string_value(json_array_get(x->unknown, 0)));
     if (err == 0 && !request_bool(w->request, "dry_run") &&
         n > request_number(w->request, "max", SIZE_MAX)) {
         w->error = str_printf("%zu users would be moved; nothing was done", n);

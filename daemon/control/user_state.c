@@ -232,7 +232,9 @@ static int user_remove_find(struct user_remove *m, struct store *store)
         if (err == 0 && json_array_append_new(m->hit, json_string(name)) != 0)
             return -ERR_NOMEM;
     }
-    return json_array_size(m->hit) > 0 ? 0 : -ERR_NO_USER;
+    if (json_array_size(m->hit) > 0)
+        return 0;
+    return user_missing(&m->work, json_string_value(json_array_get(names, 0)));
 }
 
 static int user_remove_run(struct work *w)

@@ -178,6 +178,52 @@ void command_user_list(struct request *r)
     work_post(&l->work, NULL);
 }
 
+/* ---- names that are not there ---- */
+
+#define NEAREST_AT_ONCE 256
+
+struct user_nearest {
+    const char *word;
+    char *names[NEAREST_AT_ONCE]; /* the first one is the best so far */
+    size_t n;
+};
+
+static void nearest_judge(struct user_nearest *s)
+{
+    const char *best = str_nearest(s->word, (const char *const *)s->names, s->n);
+    size_t kept = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        char *name = STEAL(s->names[i]);
+        if (name && name == best)
+            s->names[kept++] = name;
+        else
+            free(name);
+    }
+    s->n = kept;
+}
+
+static bool nearest_add(void *arg, const struct store_user *u)
+{
+    struct user_nearest *s = arg;
+    if (s->n == NEAREST_AT_ONCE)
+        nearest_judge(s);
+    s->names[s->n] = str_dup_c(u->name);
+    return s->names[s->n++] != NULL;
+}
+
+int user_missing(struct work *w, const char *name)
+{
+    struct user_nearest s = {.word = name};
+    if (store_user_each(w->control->host->store, NULL, SIZE_MAX, nearest_add, &s) < 0)
+        s.word = ""; /* near nobody */
+    nearest_judge(&s);
+    free(w->hint);
+    free(w->error);
+    w->hint = s.n > 0 ? s.names[0] : NULL;
+    w->error = str_printf("there is no user %.255s", name);
+    return -ERR_NO_USER;
+}
+
 /* ---- user show ---- */
 
 struct user_show {
@@ -233,7 +279,9 @@ static int user_count_start(struct request *r, json_t *row)
 static int user_show_run(struct work *w)
 {
     struct user_show *s = CONTAINER_OF(w, struct user_show, work);
-    return store_user_get(w->control->host->store, request_text(w->request, "name"), &s->user);
+    const char *name = request_text(w->request, "name");
+    int err = store_user_get(w->control->host->store, name, &s->user);
+    return err == -ERR_NO_USER ? user_missing(w, name) : err;
 }
 
 static void user_show_done(struct work *w)
@@ -277,6 +325,8 @@ static int user_edit_run(struct work *w)
         e->is_changed = true;
         err = e->user.name ? 0 : -ERR_NOMEM;
     }
+    if (err == -ERR_NO_USER)
+        return user_missing(w, name);
     if (err == 0)
         err = e->apply(e);
     if (err == 0 && e->is_changed)

@@ -8,6 +8,9 @@
 const char *user_state_name(const struct store_user *u, uint64_t now_ms);
 /* A row of user list; without secrets. Thread: any. */
 json_t *user_row(const struct store_user *u, uint64_t now_ms);
+/* Says in a failed work that there is no such user, with the nearest name; returns -ERR_NO_USER.
+ * Thread: job. */
+int user_missing(struct work *w, const char *name);
 /* A change of one user: read, change, write, in a job. */
 struct user_edit {
     struct work work;

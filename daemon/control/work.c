@@ -10,6 +10,7 @@ void work_free(struct work *w)
         w->fini(w);
     request_unref(w->request);
     free(w->error);
+    free(w->hint);
     free(w);
 }
 
@@ -78,11 +79,13 @@ static void work_launch(struct work *w)
     w->job.run = work_job_run;
     w->job.done = work_job_done;
     w->job.drop = work_drop;
-    w->err = w->start ? w->start(w) : 0;
-    if (w->err == 0)
-        w->err = jobs_post(w->control->jobs, &w->job);
-    if (w->err < 0)
-        work_finish(w);
+    int err = w->start ? w->start(w) : 0;
+    if (err == 0)
+        err = jobs_post(w->control->jobs, &w->job);
+    if (err == 0)
+        return; /* a job thread has it: what it finds is not to be written over */
+    w->err = err;
+    work_finish(w);
 }
 
 void work_post(struct work *w, struct turnstile *turn)
@@ -103,8 +106,8 @@ bool work_fail(struct work *w)
     if (w->err == 0)
         return false;
     if (w->request && w->error)
-        request_fail(w->request, w->err, NULL, "%s", w->error);
+        request_fail(w->request, w->err, w->hint, "%s", w->error);
     else if (w->request)
-        request_fail(w->request, w->err, NULL, NULL);
+        request_fail(w->request, w->err, w->hint, NULL);
     return true;
 }

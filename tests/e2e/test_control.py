@@ -287,7 +287,7 @@ def test_viewer_may_not_kill(make_proxy, settings, dovecot1):
     if os.geteuid() != 0:
         pytest.skip("needs another user to ask")
     p = make_proxy({**settings, "control": []}, start=False)
-    p.settings["control"] = [{"path": p.control, "mode": 0o666, "admin": ["root"], "viewer": ["nobody"]}]
+    p.settings["control"] = [{"path": p.control, "mode": "0666", "admin": ["root"], "viewer": ["nobody"]}]
     p.configure({})
     os.chmod(p.run, 0o755)
     p.start()

@@ -121,8 +121,8 @@ class Proxy:
 
     def ctl_run(self, *args, stdin=None, check=True):
         """Runs mailproxyctl; returns the finished process."""
-        done = subprocess.run([os.path.join(BUILD, "mailproxyctl"), "-s", self.control, *args], input=stdin,
-                              capture_output=True, text=True, timeout=60)
+        done = subprocess.run([os.path.join(BUILD, "mailproxyctl"), *args], input=stdin, capture_output=True, text=True,
+                              timeout=60, env={**os.environ, "MAILPROXY_SOCKET": self.control})
         if check and done.returncode != 0:
             raise CtlError(done.returncode, done.stdout, done.stderr)
         return done
@@ -133,7 +133,7 @@ class Proxy:
         return json.loads(out) if out.strip() else None
 
     def sessions(self, *args):
-        return self.ctl("session", "list", *args)
+        return self.ctl("--allow-empty", "session", "list", *args)
 
     def add_user(self, name, password=None, **options):
         args = ["user", "add", name]
