@@ -54,6 +54,8 @@ struct auth_result {
     char *server_host;               /* Auth-Server: host or IP, NULL */
     uint16_t server_port;
     int smtp_auth;          /* -1 = as configured, 0 no, 1 yes (Auth-SMTP) */
+    bool is_backend_judge;  /* nobody has judged the credentials yet: they must reach the backend as
+                               they are, no master user or trusted proxy may vouch for them */
     bool is_held;           /* the user is on hold: wait before the backend login */
     unsigned max_sessions;  /* 0 = configured */
     const char *text;       /* words for the client, NULL = default */
@@ -91,6 +93,8 @@ void auth_forget(struct auth *a, const char *user);
 /* SASL_BIT mask of what the providers of a config can serve. */
 unsigned auth_mechanisms(const struct config *c);
 
+/* True when password_verify knows the scheme and the hash is well-formed. Cheap. Thread: any. */
+bool password_is_known(const char *hash);
 /* Password hashes (blocking: job threads). Accepts crypt(3) forms and Dovecot's {SCHEME} prefixes
  * (PLAIN, CRYPT, SHA256-CRYPT, SHA512-CRYPT, BLF-CRYPT, SSHA, SSHA256, SSHA512, SHA256, SHA512,
  * PBKDF2...). 0 right, -ERR_AUTH wrong, -ERR_UNSUPPORTED unknown scheme. */

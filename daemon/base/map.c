@@ -76,23 +76,25 @@ static int map_grow(struct map *m)
 
 int map_put(struct map *m, struct str key, void *value, void **ret_old)
 {
+    uint64_t hash = map_hash(key);
+    struct map_slot *s = m->count ? &m->slots[map_find(m, key, hash)] : NULL;
+    if (ret_old)
+        *ret_old = s ? s->value : NULL;
+    if (s && s->value) {
+        s->value = value;
+        return 0;
+    }
     if ((m->count + 1) * 4 > m->cap * 3) {
         int err = map_grow(m);
         if (err)
             return err;
     }
-    uint64_t hash = map_hash(key);
-    struct map_slot *s = &m->slots[map_find(m, key, hash)];
-    if (ret_old)
-        *ret_old = s->value;
-    if (!s->value) {
-        char *copy = str_dup(key);
-        if (!copy)
-            return -ERR_NOMEM;
-        *s = (struct map_slot){.key = copy, .key_len = key.n, .hash = hash};
-        m->count++;
-    }
-    s->value = value;
+    char *copy = str_dup(key);
+    if (!copy)
+        return -ERR_NOMEM;
+    m->slots[map_find(m, key, hash)] =
+        (struct map_slot){.value = value, .key = copy, .key_len = key.n, .hash = hash};
+    m->count++;
     return 0;
 }
 

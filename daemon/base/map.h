@@ -19,8 +19,8 @@ struct map {
 void map_fini(struct map *m);
 /* Value of a key, NULL when absent. */
 void *map_get(const struct map *m, struct str key);
-/* Inserts or replaces; ret_old (may be NULL) takes the former value or NULL. -ERR_NOMEM. value must
- * not be NULL. */
+/* Inserts or replaces; ret_old (may be NULL) takes the former value or NULL. -ERR_NOMEM, never when
+ * it replaces. value must not be NULL. */
 int map_put(struct map *m, struct str key, void *value, void **ret_old) NODISCARD;
 /* Removes a key and returns its value (NULL when absent). */
 void *map_del(struct map *m, struct str key);

@@ -107,7 +107,7 @@ static int authenticate_take(struct session *s, struct auth_result *r)
     p->smtp_auth = r->smtp_auth;
     p->max_sessions = r->max_sessions;
     p->is_user_held = r->is_held;
-    p->is_backend_judge = r->source && strcmp(r->source, "backend") == 0;
+    p->is_backend_judge = r->is_backend_judge;
     return s->user ? 0 : -ERR_NOMEM;
 }
 

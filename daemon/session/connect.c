@@ -164,17 +164,19 @@ static void connect_back_env(struct session *s, const struct pool *pool, struct 
         .server_name = s->setup->config->server_name,
         .helo = buf_str(&f->helo),
         .is_ehlo = f->is_ehlo,
-        .is_auth_wanted = p->smtp_auth < 0 ? c->is_smtp_auth : p->smtp_auth > 0,
+        .is_auth_wanted = p->is_backend_judge ||
+                          (p->smtp_auth < 0 ? c->is_smtp_auth : p->smtp_auth > 0),
         .mail_from = buf_str(&f->mail_from),
         .rcpt_to = buf_str(&f->rcpt_to),
     };
 }
 
-/* The pool's master user logs in for everybody who did not bring one. */
+/* The pool's master user logs in for everybody who did not bring one; never for somebody whom only
+ * the backend can judge: it would open the mailbox for any password. */
 static int connect_master(struct session *s, const struct pool *pool)
 {
     struct preauth *p = s->pre;
-    if (p->master_user || !pool->config->master_user)
+    if (p->is_backend_judge || p->master_user || !pool->config->master_user)
         return 0;
     p->master_user = str_dup_c(pool->config->master_user);
     buf_wipe(&p->backend_cred.secret);

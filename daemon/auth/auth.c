@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: ISC */
+/* Authentication of one worker: asks the configured providers in order and remembers right answers.
+ */
+#include "auth/auth.h"
+
+#include "auth/provider.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "store/user_file.h"
+
+#define CACHE_MAX_BYTES (4 * 1024 * 1024) /* per worker: some thousand answers */
+
+static const struct auth_provider_ops *const kinds[] = {
+    [AUTH_TYPE_USERS] = &provider_users_ops,
+    [AUTH_TYPE_HTTP] = &provider_http_ops,
+    [AUTH_TYPE_BACKEND] = &provider_backend_ops,
+};
+
+unsigned auth_mechanisms(const struct config *c)
+{
+    unsigned mask = 0;
+    for (size_t i = 0; i < c->n_auths; i++)
+        mask |= kinds[c->auths[i].type]->mechanisms;
+    return mask;
+}
+
+/* ---- providers of a config ---- */
+
+struct auth_setup *auth_setup_ref(struct auth_setup *s)
+{
+    s->refs++;
+    return s;
+}
+
+void auth_setup_unref(struct auth_setup *s)
+{
+    if (!s || --s->refs > 0)
+        return;
+    for (size_t i = 0; i < s->n; i++)
+        s->v[i]->ops->free(s->v[i]);
+    config_unref(s->config);
+    free(s);
+}
+
+static int auth_setup_new(struct auth *a, struct config *c, struct auth_setup **ret)
+{
+    struct auth_setup *s = calloc(1, sizeof(*s) + c->n_auths * sizeof(s->v[0]));
+    if (!s)
+        return -ERR_NOMEM;
+    s->refs = 1;
+    s->config = config_ref(c);
+    for (size_t i = 0; i < c->n_auths; i++) {
+        const struct auth_provider_ops *ops = kinds[c->auths[i].type];
+        int err = ops->new (a, &c->auths[i], &s->v[i]);
+        if (err < 0) {
+            auth_setup_unref(s);
+            return err;
+        }
+        *s->v[i] = (struct auth_provider){.ops = ops, .auth = a, .config = &c->auths[i]};
+        s->n++;
+    }
+    *ret = s;
+    return 0;
+}
+
+int auth_configure(struct auth *a, struct config *c)
+{
+    struct auth_setup *s;
+    int err = auth_setup_new(a, c, &s);
+    if (err < 0)
+        return err;
+    auth_setup_unref(a->setup);
+    a->setup = s;
+    auth_forget(a, NULL);
+    return 0;
+}
+
+int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct auth **ret)
+{
+    struct auth *a = calloc(1, sizeof(*a));
+    if (!a)
+        return -ERR_NOMEM;
+    *a = (struct auth){.loop = l, .jobs = jobs, .store = store};
+    list_init(&a->queries);
+    a->setup = calloc(1, sizeof(*a->setup)); /* no providers yet */
+    int err = a->setup ? cache_new(CACHE_MAX_BYTES, &a->cache) : -ERR_NOMEM;
+    if (err < 0) {
+        auth_free(a);
+        return err;
+    }
+    a->setup->refs = 1;
+    *ret = a;
+    return 0;
+}
+
+void auth_free(struct auth *a)
+{
+    if (!a)
+        return;
+    while (!list_is_empty(&a->queries)) {
+        struct auth_query *q = LIST_ITEM(a->queries.next, struct auth_query, link);
+        query_detach(q);
+        query_close(q);
+    }
+    auth_setup_unref(a->setup);
+    cache_free(a->cache);
+    free(a);
+}
+
+/* ---- the way through the providers ---- */
+
+static void query_end(struct auth_query *q)
+{
+    query_detach(q);
+    if (q->cb)
+        q->cb(q->arg, &q->result);
+    query_close(q);
+}
+
+/* Only what a secret of the client proved, and what may stay the same for a while. */
+static bool query_is_cacheable(const struct auth_query *q)
+{
+    return sasl_is_clear_text(q->ask.cred.mech) && q->ask.cred.secret.len > 0;
+}
+
+static void query_remember(struct auth_query *q, const struct auth_provider *p)
+{
+    struct auth *a = q->auth;
+    const struct auth_result *r = &q->result;
+    uint64_t ttl_ms = p->config->cache_ms;
+    bool is_stale = q->generation != a->generation;
+    if (r->status != AUTH_OK || r->is_held || ttl_ms == 0 || is_stale || !query_is_cacheable(q))
+        return;
+    cache_put(a->cache, &q->key, &q->ask.cred, r, !r->is_backend_judge, loop_now_ms(a->loop),
+              ttl_ms);
+}
+
+void query_answer(struct auth_query *q)
+{
+    const struct auth_provider *p = q->setup->v[q->at];
+    q->result.source = q->result.is_backend_judge ? provider_backend_ops.name : p->ops->name;
+    query_remember(q, p);
+    query_end(q);
+}
+
+void query_refuse(struct auth_query *q, enum auth_status status, const char *reason)
+{
+    auth_result_fini(&q->result);
+    q->result.status = status;
+    (void)str_copy(q->reason, sizeof(q->reason), str_of(reason));
+    q->result.log_reason = q->reason;
+    if (q->at < q->setup->n)
+        q->result.source = q->setup->v[q->at]->ops->name;
+    query_end(q);
+}
+
+void query_say(struct auth_query *q, struct str text)
+{
+    (void)str_copy(q->text, sizeof(q->text), text);
+    q->result.text = q->text[0] ? q->text : NULL;
+}
+
+static bool provider_can(const struct auth_provider *p, enum sasl_mech mech)
+{
+    return p->ops->is_always_asked || mech == SASL_NONE || (p->ops->mechanisms & SASL_BIT(mech));
+}
+
+/* Index of the first provider from i on that may judge the query; the number of them when none. */
+static size_t query_find(const struct auth_query *q, size_t i)
+{
+    while (i < q->setup->n && !provider_can(q->setup->v[i], q->ask.cred.mech))
+        i++;
+    return i;
+}
+
+bool query_is_last(const struct auth_query *q)
+{
+    return query_find(q, q->at + 1) == q->setup->n;
+}
+
+/* Mail without a login needs nobody's consent but the listener's: the routes say where it goes. */
+static void query_is_nobodys(struct auth_query *q)
+{
+    if (q->setup->n == 0)
+        query_refuse(q, AUTH_TEMPFAIL, "no provider is configured");
+    else if (q->ask.cred.mech != SASL_NONE)
+        query_refuse(q, AUTH_REJECTED, "no provider knows the user");
+    else {
+        q->result.status = AUTH_OK;
+        q->result.source = "none";
+        query_end(q);
+    }
+}
+
+static void query_ask(struct auth_query *q, size_t at)
+{
+    q->at = query_find(q, at);
+    if (q->at == q->setup->n)
+        query_is_nobodys(q);
+    else
+        q->setup->v[q->at]->ops->check(q->setup->v[q->at], q);
+}
+
+void query_pass(struct auth_query *q)
+{
+    query_ask(q, q->at + 1);
+}
+
+/* An answer may depend on all that a provider is told. */
+static int query_make_key(struct auth_query *q)
+{
+    const struct auth_request *r = &q->ask.r;
+    char client[ADDR_TEXT_MAX], proxy[ADDR_TEXT_MAX];
+    AUTO_BUF context = BUF_INIT;
+    addr_format_ip(client, &r->client);
+    addr_format_ip(proxy, &r->proxy_dst);
+    int err = buf_printf(&context, "%s\n%s\n%s\n%s\n%s\n%s\n%d", r->proto->name, r->listener,
+                         client, r->has_proxy_header ? proxy : "", r->tls ? r->tls->version : "",
+                         r->peer_cert && r->peer_cert->fingerprint ? r->peer_cert->fingerprint : "",
+                         r->is_backend_password_needed);
+    return err < 0 ? err : cache_key(q->auth->cache, r->cred, buf_str(&context), &q->key);
+}
+
+static bool query_find_cached(struct auth_query *q)
+{
+    struct auth *a = q->auth;
+    struct auth_result r;
+    if (!query_is_cacheable(q) ||
+        !cache_get(a->cache, &q->key, q->ask.r.cred, loop_now_ms(a->loop), &r))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (r.source == kinds[i]->name)
+            r.source = kinds[i]->cached_name;
+    q->result = r;
+    return true;
+}
+
+static void query_start(struct loop_deferred *d)
+{
+    struct auth_query *q = CONTAINER_OF(d, struct auth_query, start);
+    struct str user = buf_str(&q->ask.cred.user);
+    if (q->is_cancelled)
+        query_end(q);
+    else if (q->ask.cred.mech != SASL_NONE && user_name_normalise(user, q->ask.user) < 0)
+        query_refuse(q, AUTH_REJECTED, "not a possible login name");
+    else if (query_is_cacheable(q) && query_make_key(q) < 0)
+        query_refuse(q, AUTH_TEMPFAIL, err_text(ERR_NOMEM));
+    else if (query_find_cached(q))
+        query_end(q);
+    else
+        query_ask(q, 0);
+}
+
+struct auth_query *auth_check(struct auth *a, const struct auth_request *r,
+                              void (*cb)(void *arg, struct auth_result *res), void *arg)
+{
+    struct auth_query *q = query_new(a, r);
+    if (!q)
+        return NULL;
+    q->cb = cb;
+    q->arg = arg;
+    q->start.fn = query_start;
+    loop_defer(a->loop, &q->start);
+    return q;
+}
+
+void auth_cancel(struct auth_query *q)
+{
+    if (!q)
+        return;
+    q->cb = NULL;
+    q->keys_cb = NULL;
+    q->is_cancelled = true;
+}
+
+/* ---- SCRAM keys ---- */
+
+void query_keys(struct auth_query *q, int err, const struct sasl_scram_keys *keys)
+{
+    query_detach(q);
+    if (q->keys_cb)
+        q->keys_cb(q->arg, err, keys);
+    query_close(q);
+}
+
+static void keys_start(struct loop_deferred *d)
+{
+    struct auth_query *q = CONTAINER_OF(d, struct auth_query, start);
+    struct str user = buf_str(&q->ask.cred.user);
+    const struct auth_setup *s = q->setup;
+    while (q->at < s->n && !s->v[q->at]->ops->keys)
+        q->at++;
+    if (q->is_cancelled || q->at == s->n || user_name_normalise(user, q->ask.user) < 0)
+        query_keys(q, 0, NULL);
+    else
+        s->v[q->at]->ops->keys(s->v[q->at], q);
+}
+
+struct auth_query *auth_keys(struct auth *a, struct str user,
+                             void (*cb)(void *arg, int err, const struct sasl_scram_keys *keys),
+                             void *arg)
+{
+    struct auth_query *q = query_new(a, NULL);
+    if (!q)
+        return NULL;
+    if (buf_append_str(&q->ask.cred.user, user) < 0) {
+        query_detach(q);
+        query_close(q);
+        return NULL;
+    }
+    q->is_keys = true;
+    q->keys_cb = cb;
+    q->arg = arg;
+    q->start.fn = keys_start;
+    loop_defer(a->loop, &q->start);
+    return q;
+}
+
+/* ---- the cache ---- */
+
+void auth_judged(struct auth *a, const struct credentials *cred, bool is_right)
+{
+    cache_judge(a->cache, cred, is_right);
+}
+
+void auth_forget(struct auth *a, const char *user)
+{
+    a->generation++; /* what is being judged now was looked up before */
+    cache_forget(a->cache, user);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: ISC */
+/* What an auth server is asked: header by header, in NGINX's order. */
+#include "auth/auth_http_request.h"
+
+/* A request under construction; the first failure sticks. */
+struct writer {
+    struct buf *out;
+    int err;
+};
+
+static void write_bytes(struct writer *w, struct str s)
+{
+    if (w->err == 0)
+        w->err = buf_append_str(w->out, s);
+}
+
+static bool is_escaped(unsigned char c, bool is_strict)
+{
+    return c < 0x20 || (is_strict && (c == ' ' || c == '%'));
+}
+
+static void write_escaped(struct writer *w, struct str s, bool is_strict)
+{
+    for (size_t i = 0; i < s.n && w->err == 0; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (is_escaped(c, is_strict))
+            w->err = buf_printf(w->out, "%%%02X", c);
+        else
+            w->err = buf_append_char(w->out, (char)c);
+    }
+}
+
+static void write_line(struct writer *w, const char *name, struct str value, bool is_strict)
+{
+    write_bytes(w, str_of(name));
+    write_bytes(w, STR(": "));
+    write_escaped(w, value, is_strict);
+    write_bytes(w, str_n("", 1));
+}
+
+static void write_text(struct writer *w, const char *name, struct str value)
+{
+    write_line(w, name, value, false);
+}
+
+/* Left out when there is none. */
+static void write_optional(struct writer *w, const char *name, const char *value)
+{
+    if (value && value[0])
+        write_text(w, name, str_of(value));
+}
+
+static void write_number(struct writer *w, const char *name, unsigned n)
+{
+    char digits[16];
+    snprintf(digits, sizeof(digits), "%u", n);
+    write_text(w, name, str_of(digits));
+}
+
+static void write_address(struct writer *w, const char *name, const struct addr *a)
+{
+    char text[ADDR_TEXT_MAX];
+    addr_format_ip(text, a);
+    write_text(w, name, str_of(text));
+}
+
+/* With a certificate it is the client who names the login; the server says whether the certificate
+ * may use it. */
+static struct str login_of(const struct credentials *c)
+{
+    return buf_str(c->mech == SASL_EXTERNAL && c->authzid.len > 0 ? &c->authzid : &c->user);
+}
+
+static void write_credentials(struct writer *w, const struct credentials *c)
+{
+    write_text(w, "Auth-Method", str_of(sasl_method(c->mech)));
+    write_line(w, "Auth-User", login_of(c), true);
+    write_line(w, "Auth-Pass", buf_str(&c->secret), true);
+    if (c->salt.len > 0)
+        write_text(w, "Auth-Salt", buf_str(&c->salt));
+}
+
+static void write_proxy_header(struct writer *w, const struct auth_request *r)
+{
+    if (!r->has_proxy_header)
+        return;
+    write_address(w, "Proxy-Protocol-Addr", &r->proxy_src);
+    write_number(w, "Proxy-Protocol-Port", r->proxy_src.port);
+    write_address(w, "Proxy-Protocol-Server-Addr", &r->proxy_dst);
+    write_number(w, "Proxy-Protocol-Server-Port", r->proxy_dst.port);
+}
+
+static void write_client(struct writer *w, const struct auth_request *r)
+{
+    write_text(w, "Auth-Protocol", str_of(r->proto->auth_name));
+    write_number(w, "Auth-Login-Attempt", r->attempt);
+    write_address(w, "Client-IP", &r->client);
+    if (r->proto->has_client_name)
+        write_text(w, "Client-Host", str_of(r->client_host ? r->client_host : "[UNAVAILABLE]"));
+    write_proxy_header(w, r);
+    if (r->cred->mech == SASL_NONE) {
+        write_text(w, "Auth-SMTP-Helo", r->helo);
+        write_text(w, "Auth-SMTP-From", r->mail_from);
+        write_text(w, "Auth-SMTP-To", r->rcpt_to);
+    }
+}
+
+static void write_verify(struct writer *w, const struct tls_info *t)
+{
+    write_bytes(w, STR("Auth-SSL-Verify: "));
+    if (t->verify == TLS_VERIFY_FAILED) {
+        write_bytes(w, STR("FAILED:"));
+        write_escaped(w, str_of(t->verify_error), false);
+    } else {
+        write_bytes(w, t->verify == TLS_VERIFY_SUCCESS ? STR("SUCCESS") : STR("NONE"));
+    }
+    write_bytes(w, str_n("", 1));
+}
+
+static void write_certificate(struct writer *w, const struct tls_peer_cert *cert, bool has_pem)
+{
+    write_optional(w, "Auth-SSL-Subject", cert->subject);
+    write_optional(w, "Auth-SSL-Issuer", cert->issuer);
+    write_optional(w, "Auth-SSL-Serial", cert->serial);
+    write_optional(w, "Auth-SSL-Fingerprint", cert->fingerprint);
+    if (has_pem && cert->pem)
+        write_line(w, "Auth-SSL-Cert", str_of(cert->pem), true);
+}
+
+static void write_tls(struct writer *w, const struct auth_request *r, bool has_pem)
+{
+    if (!r->tls)
+        return;
+    write_text(w, "Auth-SSL", STR("on"));
+    write_optional(w, "Auth-SSL-Protocol", r->tls->version);
+    write_optional(w, "Auth-SSL-Cipher", r->tls->cipher);
+    if (r->client_auth == TLS_CLIENT_AUTH_OFF)
+        return;
+    write_verify(w, r->tls);
+    if (r->peer_cert)
+        write_certificate(w, r->peer_cert, has_pem);
+}
+
+int auth_http_request(const struct auth_request *r, const char *host, const struct config_auth *c,
+                      struct buf *out)
+{
+    struct writer w = {.out = out};
+    write_text(&w, "Host", str_of(host));
+    write_credentials(&w, r->cred);
+    write_client(&w, r);
+    write_tls(&w, r, c->is_client_cert_passed);
+    for (size_t i = 0; i < c->headers.n; i++) {
+        write_bytes(&w, str_of(c->headers.v[i]));
+        write_bytes(&w, str_n("", 1));
+    }
+    return w.err;
+}

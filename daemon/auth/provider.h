@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside of authentication: one query on its way through the providers, and what a provider offers.
+ * Everything here runs on the worker's thread. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "auth/auth.h"
+#include "auth/cache.h"
+
+#define QUERY_TEXT_MAX 512
+#define QUERY_REASON_MAX 160
+
+struct auth_provider;
+
+/* A kind of provider. */
+struct auth_provider_ops {
+    const char *name;        /* auth_result.source */
+    const char *cached_name; /* the same for an answer out of the cache */
+    unsigned mechanisms;     /* SASL_BIT mask of what it can judge; others are passed on */
+    bool is_always_asked;    /* knows something about users whatever the mechanism */
+    int (*new)(struct auth *a, const struct config_auth *c, struct auth_provider **ret);
+    void (*free)(struct auth_provider *p);
+    /* Judges: ends, now or later, in exactly one of query_answer and query_pass. */
+    void (*check)(struct auth_provider *p, struct auth_query *q);
+    /* SCRAM keys: ends in query_keys. NULL = has none. */
+    void (*keys)(struct auth_provider *p, struct auth_query *q);
+    /* Gives up what it holds for a query that ends (q->work). NULL = nothing. */
+    void (*abandon)(struct auth_query *q);
+};
+
+extern const struct auth_provider_ops provider_users_ops, provider_http_ops, provider_backend_ops;
+
+/* Every provider begins with this. */
+struct auth_provider {
+    const struct auth_provider_ops *ops;
+    struct auth *auth;
+    const struct config_auth *config; /* lives as long as the provider */
+};
+
+/* The providers of one config, in order. Kept by the queries that began with them. */
+struct auth_setup {
+    unsigned refs;
+    struct config *config;
+    size_t n;
+    struct auth_provider *v[];
+};
+
+struct auth_setup *auth_setup_ref(struct auth_setup *s);
+void auth_setup_unref(struct auth_setup *s); /* NULL is fine */
+
+struct auth {
+    struct loop *loop;
+    struct jobs *jobs;
+    struct store *store;
+    struct auth_setup *setup;
+    struct cache *cache;
+    struct list queries;
+    uint64_t generation; /* grows when cached answers are forgotten: older answers stay out */
+};
+
+/* The copies behind the pointers of a request. */
+struct auth_ask {
+    struct auth_request r;
+    struct credentials cred;
+    struct buf helo, mail_from, rcpt_to;
+    struct tls_info tls;
+    struct tls_peer_cert cert;
+    char *listener, *session_id, *client_host;
+    char user[256]; /* normalised; "" for SASL_NONE */
+};
+
+struct auth_query {
+    struct list link;
+    atomic_uint refs; /* the worker's and, while one runs, a job's: the last one frees the memory */
+    struct auth *auth; /* NULL when the worker is done with it */
+    struct auth_setup *setup;
+    size_t at; /* index of the provider that is asked */
+    uint64_t generation;
+    struct loop_deferred start;
+    struct auth_ask ask; /* does not change: a job may read it */
+    struct cache_key key;
+    struct auth_result result;
+    char text[QUERY_TEXT_MAX], code[32], reason[QUERY_REASON_MAX];
+    void *work; /* the asked provider's */
+    void (*cb)(void *arg, struct auth_result *res);
+    void (*keys_cb)(void *arg, int err, const struct sasl_scram_keys *keys);
+    void *arg;
+    bool is_keys, is_cancelled;
+};
+
+/* Ends the query with q->result as it stands; source is filled in. Frees q. */
+void query_answer(struct auth_query *q);
+/* Ends it with a status, a reason for the log and no words for the client. Frees q. */
+void query_refuse(struct auth_query *q, enum auth_status status, const char *reason);
+/* Not this provider's user or mechanism: asks the next. */
+void query_pass(struct auth_query *q);
+/* Ends a query for SCRAM keys. Frees q. */
+void query_keys(struct auth_query *q, int err, const struct sasl_scram_keys *keys);
+/* Is there nobody behind this provider who could judge? */
+bool query_is_last(const struct auth_query *q);
+/* Makes a query of the worker with a copy of the request (NULL = for keys). NULL without memory. */
+struct auth_query *query_new(struct auth *a, const struct auth_request *r);
+/* Takes it out of the worker: no provider, list or timer knows it any more. */
+void query_detach(struct auth_query *q);
+/* Gives a detached query back. */
+void query_close(struct auth_query *q);
+/* For jobs: hold the memory; release it from any thread. */
+struct auth_query *query_ref(struct auth_query *q);
+void query_unref(struct auth_query *q);
+
+/* Puts the words for the client into the result. */
+void query_say(struct auth_query *q, struct str text);
+/* Is the authorisation identity the user's own name (or not given)? */
+bool auth_ask_is_own(const struct auth_ask *a);
+/* Frees what a result owns. */
+void auth_result_fini(struct auth_result *r);
+/* Deep copy of an answer with AUTH_OK (no texts). -ERR_NOMEM. */
+int auth_result_copy(struct auth_result *dst, const struct auth_result *src) NODISCARD;
+
+/* Is this password the one behind the keys of RFC 5803? 0 or -ERR_AUTH. Blocking. */
+int password_scram_verify(const struct sasl_scram_keys *keys, struct str password) NODISCARD;

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: ISC */
+/* The provider `backend`: the credentials go to the mail server, which judges them. */
+#include "auth/provider.h"
+#include "base/cleanup.h"
+#include "store/user_file.h"
+
+static int backend_new(struct auth *a, const struct config_auth *c, struct auth_provider **ret)
+{
+    (void)a;
+    (void)c;
+    *ret = calloc(1, sizeof(**ret));
+    return *ret ? 0 : -ERR_NOMEM;
+}
+
+static void backend_free(struct auth_provider *p)
+{
+    free(p);
+}
+
+/* A master user's login is for the mailbox of the one it names: that user is listed and limited. */
+static int backend_whom(struct auth_query *q, char ret_user[256])
+{
+    struct str authzid = buf_str(&q->ask.cred.authzid);
+    if (authzid.n > 0)
+        return user_name_normalise(authzid, ret_user);
+    (void)str_copy(ret_user, 256, str_of(q->ask.user));
+    return 0;
+}
+
+static void backend_check(struct auth_provider *p, struct auth_query *q)
+{
+    struct auth_result *r = &q->result;
+    (void)p;
+    if (backend_whom(q, r->user) < 0)
+        query_refuse(q, AUTH_REJECTED, "not a possible name to act as");
+    else if (credentials_copy(&r->backend_cred, &q->ask.cred) < 0)
+        query_refuse(q, AUTH_TEMPFAIL, err_text(ERR_NOMEM));
+    else {
+        r->status = AUTH_OK;
+        r->is_backend_judge = q->ask.cred.mech != SASL_NONE;
+        query_answer(q);
+    }
+}
+
+const struct auth_provider_ops provider_backend_ops = {
+    .name = "backend",
+    .cached_name = "backend (cached)",
+    .mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT(SASL_XOAUTH2) |
+                  SASL_BIT(SASL_OAUTHBEARER),
+    .new = backend_new,
+    .free = backend_free,
+    .check = backend_check,
+};

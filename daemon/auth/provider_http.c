@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: ISC */
+/* The provider `http`: an auth server that speaks NGINX's auth_http protocol. */
+#include "auth/auth_http_reply.h"
+#include "auth/auth_http_request.h"
+#include "auth/provider.h"
+#include "base/cleanup.h"
+#include "io/http.h"
+#include "store/user_file.h"
+
+#define WAIT_DEFAULT_MS 1000
+#define WAITS_MAX 10
+
+struct http {
+    struct auth_provider base;
+    struct http_client *client;
+    char *url, *host, *unix_path; /* unix_path NULL = TCP */
+};
+
+/* One query at the auth server: the request, and the pause before the next one. */
+struct http_talk {
+    struct auth_query *q;
+    struct http_request *request;
+    struct loop_timer pause;
+    unsigned waits;
+};
+
+static struct http *http_of(const struct auth_query *q)
+{
+    return CONTAINER_OF(q->setup->v[q->at], struct http, base);
+}
+
+/* ---- answers ---- */
+
+/* The auth server's words are for the client, but nothing in them is for its terminal. */
+static void http_say(struct auth_query *q, struct str text)
+{
+    AUTO_BUF out = BUF_INIT;
+    bool is_utf8 = str_is_utf8(text);
+    int err = 0;
+    for (size_t i = 0; i < text.n && err == 0; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        if (c < 0x20 || c == 0x7f)
+            err = buf_printf(&out, "\\x%02x", c);
+        else
+            err = buf_append_char(&out, c < 0x80 || is_utf8 ? (char)c : '?');
+    }
+    if (err == 0)
+        query_say(q, buf_str(&out));
+}
+
+static void http_refused(struct auth_query *q, const struct auth_http_reply *r)
+{
+    struct auth_result *result = &q->result;
+    http_say(q, r->text);
+    (void)str_copy(q->code, sizeof(q->code), r->code);
+    result->code = q->code[0] ? q->code : NULL;
+    result->wait_ms = r->wait_ms;
+    result->is_final = r->wait_ms == 0;
+    query_refuse(q, AUTH_REJECTED, "refused by the auth server");
+}
+
+static bool take_text(char **dst, struct str src)
+{
+    *dst = src.n > 0 ? str_dup(src) : NULL;
+    return src.n == 0 || *dst;
+}
+
+/* Of use for the backend: passwords and tokens of the client, and what the server sent. A digest or
+ * a certificate proves nothing there. */
+static int http_fill_credentials(struct auth_query *q, const struct auth_http_reply *r)
+{
+    struct credentials *c = &q->result.backend_cred;
+    const struct credentials *asked = &q->ask.cred;
+    bool has_own = sasl_is_clear_text(asked->mech);
+    struct str user = buf_str(&asked->user);
+    if (asked->mech == SASL_EXTERNAL && asked->authzid.len > 0)
+        user = buf_str(&asked->authzid);
+    c->mech = asked->mech == SASL_NONE || (has_own && !r->has_pass) ? asked->mech : SASL_PLAIN;
+    int err = buf_append_str(&c->user, r->has_user ? r->user : user);
+    if (err == 0 && (r->has_pass || has_own))
+        err = buf_append_str(&c->secret, r->has_pass ? r->pass : buf_str(&asked->secret));
+    return err;
+}
+
+/* Who it is: the name that the auth server gave, so that aliases of one mailbox count as one user.
+ */
+static int http_fill_user(struct auth_query *q)
+{
+    struct auth_result *result = &q->result;
+    struct str name = buf_str(&result->backend_cred.user);
+    return name.n == 0 && q->ask.cred.mech == SASL_NONE ? 0
+                                                        : user_name_normalise(name, result->user);
+}
+
+static void http_accepted(struct auth_query *q, const struct auth_http_reply *r)
+{
+    struct auth_result *result = &q->result;
+    bool is_secret_needed = q->ask.r.is_backend_password_needed && q->ask.cred.mech != SASL_NONE;
+    if (!take_text(&result->server_host, r->server) || !take_text(&result->pool, r->pool) ||
+        !take_text(&result->backend, r->backend) || http_fill_credentials(q, r) < 0)
+        query_refuse(q, AUTH_TEMPFAIL, err_text(ERR_NOMEM));
+    else if (http_fill_user(q) < 0)
+        query_refuse(q, AUTH_TEMPFAIL, "the auth server sent an impossible Auth-User");
+    else if (is_secret_needed && result->backend_cred.secret.len == 0)
+        query_refuse(q, AUTH_TEMPFAIL, "the auth server did not send Auth-Pass");
+    else {
+        result->status = AUTH_OK;
+        result->server_port = r->port;
+        result->smtp_auth = r->smtp_auth;
+        query_answer(q);
+    }
+}
+
+static void http_wait(struct auth_query *q, const struct auth_http_reply *r)
+{
+    struct http_talk *k = q->work;
+    if (q->is_cancelled)
+        query_refuse(q, AUTH_TEMPFAIL, "the client left");
+    else if (k->waits++ >= WAITS_MAX)
+        query_refuse(q, AUTH_TEMPFAIL, "the auth server said WAIT too often");
+    else
+        loop_timer_set(q->auth->loop, &k->pause, r->wait_ms ? r->wait_ms : WAIT_DEFAULT_MS);
+}
+
+static void http_failed(struct auth_query *q, const struct http_result *result)
+{
+    char text[QUERY_REASON_MAX];
+    snprintf(text, sizeof(text), "auth server: %s%s%s", err_text(result->err),
+             result->error ? ": " : "", result->error ? result->error : "");
+    query_refuse(q, AUTH_TEMPFAIL, text);
+}
+
+static void on_reply(void *arg, const struct http_result *result)
+{
+    struct http_talk *k = arg;
+    struct auth_query *q = k->q;
+    struct auth_http_reply r;
+    k->request = NULL;
+    if (result->err < 0) {
+        http_failed(q, result);
+        return;
+    }
+    auth_http_reply_parse(result->headers, result->n_headers, &r);
+    switch (r.verdict) {
+    case AUTH_HTTP_OK:
+        http_accepted(q, &r);
+        break;
+    case AUTH_HTTP_WAIT:
+        http_wait(q, &r);
+        break;
+    case AUTH_HTTP_REFUSED:
+        http_refused(q, &r);
+        break;
+    case AUTH_HTTP_NONSENSE:
+        query_refuse(q, AUTH_TEMPFAIL, r.problem);
+        break;
+    }
+}
+
+/* ---- requests ---- */
+
+/* Pointers to the NUL-ended lines of a text. Owned; NULL without memory. */
+static const char **http_lines(const struct buf *text, size_t *ret_n)
+{
+    struct str s = buf_str(text);
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++)
+        n += s.p[i] == '\0';
+    const char **v = calloc(n + 1, sizeof(*v));
+    const char *at = s.p;
+    for (size_t i = 0; v && i < n; i++) {
+        v[i] = at;
+        at += strlen(at) + 1;
+    }
+    *ret_n = n;
+    return v;
+}
+
+static int http_send(struct http_talk *k)
+{
+    struct auth_query *q = k->q;
+    const struct http *p = http_of(q);
+    AUTO_SECRET_BUF text = BUF_INIT;
+    size_t n;
+    int err = auth_http_request(&q->ask.r, p->host, p->base.config, &text);
+    if (err < 0)
+        return err;
+    AUTO_FREE const char **lines = http_lines(&text, &n);
+    if (!lines)
+        return -ERR_NOMEM;
+    return http_get(p->client, p->url, p->unix_path, lines, n, p->base.config->timeout_ms, on_reply,
+                    k, &k->request);
+}
+
+/* Starts a request; the query ends when not even that works. */
+static void http_ask(struct http_talk *k)
+{
+    int err = http_send(k);
+    if (err < 0)
+        query_refuse(k->q, AUTH_TEMPFAIL, err_text(err));
+}
+
+static void on_pause_over(struct loop_timer *t)
+{
+    struct http_talk *k = CONTAINER_OF(t, struct http_talk, pause);
+    if (k->q->is_cancelled)
+        query_refuse(k->q, AUTH_TEMPFAIL, "the client left");
+    else
+        http_ask(k);
+}
+
+static void http_check(struct auth_provider *p, struct auth_query *q)
+{
+    struct http_talk *k;
+    (void)p;
+    if (q->ask.cred.mech != SASL_EXTERNAL && !auth_ask_is_own(&q->ask)) {
+        query_refuse(q, AUTH_REJECTED, "may not act as somebody else");
+        return;
+    }
+    if (!(k = calloc(1, sizeof(*k)))) {
+        query_refuse(q, AUTH_TEMPFAIL, err_text(ERR_NOMEM));
+        return;
+    }
+    k->q = q;
+    loop_timer_init(&k->pause, on_pause_over);
+    q->work = k;
+    http_ask(k);
+}
+
+static void http_abandon(struct auth_query *q)
+{
+    struct http_talk *k = q->work;
+    if (!k)
+        return;
+    http_cancel(k->request);
+    loop_timer_cancel(q->auth->loop, &k->pause);
+    q->work = NULL;
+    free(k);
+}
+
+/* ---- the provider ---- */
+
+/* "http://unix:/path:/uri": the path, and where the URI begins. */
+static int http_split_unix(struct http *p, struct str scheme, struct str rest)
+{
+    p->unix_path = str_dup(str_cut(&rest, ':'));
+    p->host = str_dup_c("localhost");
+    p->url = str_printf("%.*slocalhost%.*s", STR_ARG(scheme), STR_ARG(rest.n ? rest : STR("/")));
+    return p->unix_path && p->host && p->url ? 0 : -ERR_NOMEM;
+}
+
+/* The value of Host is the name alone, as NGINX sends it. */
+static struct str http_host(struct str rest)
+{
+    size_t n = 0;
+    while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?' && rest.p[n] != '#')
+        n++;
+    struct str host = str_n(rest.p, n);
+    for (ptrdiff_t at = str_index(host, '@'); at >= 0; at = str_index(host, '@'))
+        host = str_n(host.p + at + 1, host.n - (size_t)at - 1);
+    ptrdiff_t end =
+        host.n > 0 && host.p[0] == '[' ? str_index(host, ']') + 1 : str_index(host, ':');
+    return end > 0 ? str_n(host.p, (size_t)end) : host;
+}
+
+static int http_set_url(struct http *p, const char *url)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+    struct str scheme = str_of(schemes[0]), rest = str_of(url);
+    const struct str unix_prefix = STR("unix:");
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+        if (str_is_iprefix(str_of(url), str_of(schemes[i]))) {
+            scheme = str_of(schemes[i]);
+            rest = str_n(url + scheme.n, strlen(url) - scheme.n);
+        }
+    if (str_is_prefix(rest, unix_prefix))
+        return http_split_unix(p, scheme, str_n(rest.p + unix_prefix.n, rest.n - unix_prefix.n));
+    p->host = str_dup(http_host(rest));
+    p->url = str_printf("%.*s%.*s", STR_ARG(scheme), STR_ARG(rest));
+    return p->host && p->url ? 0 : -ERR_NOMEM;
+}
+
+static void http_free(struct auth_provider *base)
+{
+    struct http *p = CONTAINER_OF(base, struct http, base);
+    http_client_free(p->client);
+    free(p->url);
+    free(p->host);
+    free(p->unix_path);
+    free(p);
+}
+
+static int http_new(struct auth *a, const struct config_auth *c, struct auth_provider **ret)
+{
+    const struct http_spec spec = {
+        .ca_file = c->ca_file,
+        .cert_file = c->cert,
+        .key_file = c->key,
+        .is_verified = c->is_verified,
+        .max_connections = c->connections,
+    };
+    struct http *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ERR_NOMEM;
+    int err = c->url ? http_set_url(p, c->url) : -ERR_CONFIG;
+    if (err == 0)
+        err = http_client_new(a->loop, &spec, &p->client);
+    if (err < 0) {
+        http_free(&p->base);
+        return err;
+    }
+    *ret = &p->base;
+    return 0;
+}
+
+const struct auth_provider_ops provider_http_ops = {
+    .name = "http",
+    .cached_name = "http (cached)",
+    .mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT(SASL_CRAM_MD5) |
+                  SASL_BIT(SASL_APOP) | SASL_BIT(SASL_EXTERNAL) | SASL_BIT(SASL_XOAUTH2) |
+                  SASL_BIT(SASL_OAUTHBEARER),
+    .new = http_new,
+    .free = http_free,
+    .check = http_check,
+    .abandon = http_abandon,
+};
