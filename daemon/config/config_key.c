@@ -222,3 +222,37 @@ void config_each_key(void (*fn)(void *arg, const struct config_key_doc *doc), vo
     const struct key_visit v = {fn, arg};
     key_visit_group(&v, config_group_top(), "");
 }
+
+/* ---- words of values ---- */
+
+static const char *config_word_of(const struct config_word *words, unsigned value)
+{
+    while (words->word && words->value != value)
+        words++;
+    return words->word ? words->word : "";
+}
+
+const char *config_balance_name(enum config_balance b)
+{
+    return config_word_of(config_words_balances, b);
+}
+
+const char *config_back_tls_name(enum back_tls t)
+{
+    return config_word_of(config_words_back_tls, t);
+}
+
+const char *config_listener_tls_name(enum config_listener_tls t)
+{
+    return config_word_of(config_words_listener_tls, t);
+}
+
+const char *config_auth_type_name(enum config_auth_type t)
+{
+    return config_word_of(config_words_auth_types, t);
+}
+
+const char *config_effect_name(enum config_effect e)
+{
+    return config_effects[e];
+}
