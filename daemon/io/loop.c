@@ -24,23 +24,15 @@ struct loop {
     struct wheel wheel;
     uint64_t now_ms;
     bool is_now_valid; /* now_ms was read in this turn */
-    bool is_running, is_stopping, has_mail, is_tick_armed;
+    bool is_running, is_stopping, is_tick_armed;
     _Atomic uint64_t turns, heartbeat_ms;
 };
 
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    (void)arg; /* the turn itself looks at the wheel */
-}
-
-static void on_mail(evutil_socket_t fd, short what, void *arg)
-{
-    struct loop *l = arg;
-    (void)fd;
-    (void)what;
-    l->has_mail = true;
+    (void)arg; /* the turn itself looks at the wheel and the mailbox */
 }
 
 /* The changelist joins the epoll_ctl calls of a turn; descriptors that are closed with changes
@@ -61,9 +53,9 @@ static struct event_base *loop_base_new(void)
 static int loop_make_events(struct loop *l)
 {
     const struct timeval beat = {LOOP_HEARTBEAT_MS / 1000, LOOP_HEARTBEAT_MS % 1000 * 1000};
-    l->tick = event_new(l->base, -1, EV_PERSIST, on_tick, l);
-    l->heartbeat = event_new(l->base, -1, EV_PERSIST, on_tick, l);
-    l->mail_event = event_new(l->base, mailbox_fd(l->mailbox), EV_READ | EV_PERSIST, on_mail, l);
+    l->tick = event_new(l->base, -1, EV_PERSIST, on_wake, l);
+    l->heartbeat = event_new(l->base, -1, EV_PERSIST, on_wake, l);
+    l->mail_event = event_new(l->base, mailbox_fd(l->mailbox), EV_READ | EV_PERSIST, on_wake, l);
     if (!l->tick || !l->heartbeat || !l->mail_event)
         return -ERR_NOMEM;
     if (event_add(l->heartbeat, &beat) != 0 || event_add(l->mail_event, NULL) != 0)
@@ -155,10 +147,8 @@ static int loop_turn(struct loop *l)
     loop_run_list(&again);
     if (l->is_tick_armed)
         loop_run_timers(l);
-    if (l->has_mail) {
-        l->has_mail = false;
+    if (mailbox_has_mail(l->mailbox))
         mailbox_run(l->mailbox, l->owner);
-    }
     loop_run_list(&l->deferred);
     atomic_fetch_add_explicit(&l->turns, 1, memory_order_relaxed);
     atomic_store_explicit(&l->heartbeat_ms, loop_now_ms(l), memory_order_relaxed);

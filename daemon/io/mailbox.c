@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* Mailbox: a mutex-guarded list whose first entry rings an eventfd. */
+/* Mailbox: a mutex-guarded list, and an eventfd that is rung once for whatever lies in it. */
 #include "io/mailbox.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 
@@ -14,6 +14,8 @@ struct mailbox {
     pthread_mutex_t mutex;
     struct list mails; /* under the mutex */
     bool is_closed;    /* under the mutex */
+    bool is_rung;      /* under the mutex: fd is readable */
+    atomic_bool has_mail;
     int fd;
 };
 
@@ -65,27 +67,47 @@ int mailbox_fd(const struct mailbox *b)
     return b->fd;
 }
 
+static void mailbox_ring(struct mailbox *b)
+{
+    uint64_t one = 1;
+    /* Only a counter at its maximum could refuse, and then the receiver is awake anyway. */
+    ssize_t n = write(b->fd, &one, sizeof(one));
+    (void)n;
+    b->is_rung = true;
+}
+
 /* The bell is rung under the mutex: a receiver that frees the mailbox because of this very mail
  * must not find the sender still writing. */
-void mailbox_post(struct mailbox *b, struct mail *m)
+static void mailbox_put(struct mailbox *b, struct mail *m, bool is_urgent)
 {
     pthread_mutex_lock(&b->mutex);
     bool is_closed = b->is_closed;
     if (!is_closed) {
-        bool was_empty = list_is_empty(&b->mails);
         list_add_tail(&b->mails, &m->link);
-        if (was_empty) {
-            uint64_t one = 1;
-            /* Only a counter at its maximum could refuse, and then the receiver is awake anyway. */
-            ssize_t n = write(b->fd, &one, sizeof(one));
-            (void)n;
-        }
+        atomic_store_explicit(&b->has_mail, true, memory_order_relaxed);
+        if (is_urgent && !b->is_rung)
+            mailbox_ring(b);
     }
     pthread_mutex_unlock(&b->mutex);
     if (is_closed) {
         list_init(&m->link);
         mail_drop(m);
     }
+}
+
+void mailbox_post(struct mailbox *b, struct mail *m)
+{
+    mailbox_put(b, m, true);
+}
+
+void mailbox_post_lazily(struct mailbox *b, struct mail *m)
+{
+    mailbox_put(b, m, false);
+}
+
+bool mailbox_has_mail(const struct mailbox *b)
+{
+    return atomic_load_explicit(&b->has_mail, memory_order_relaxed);
 }
 
 void mailbox_close(struct mailbox *b)
@@ -99,15 +121,19 @@ void mailbox_close(struct mailbox *b)
     mail_drop_all(&mails);
 }
 
-/* The bell is silenced before the list is taken: mail that arrives in between rings again. */
+/* The bell is silenced under the mutex: whoever posts later rings again. */
 void mailbox_run(struct mailbox *b, void *owner)
 {
-    uint64_t count;
-    ssize_t n = read(b->fd, &count, sizeof(count));
-    (void)n;
     struct list mails;
     list_init(&mails);
     pthread_mutex_lock(&b->mutex);
+    if (b->is_rung) {
+        uint64_t count;
+        ssize_t n = read(b->fd, &count, sizeof(count));
+        (void)n;
+        b->is_rung = false;
+    }
+    atomic_store_explicit(&b->has_mail, false, memory_order_relaxed);
     list_splice_tail(&mails, &b->mails);
     pthread_mutex_unlock(&b->mutex);
     while (!list_is_empty(&mails)) {

@@ -2,6 +2,8 @@
 /* Messages between threads: a locked list and an eventfd that wakes the receiver's loop. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/list.h"
 
@@ -18,6 +20,9 @@ struct mailbox;
 /* Delivers m. Thread: any. Never fails; after mailbox_close m is dropped at once. One wake-up for
  * any number of pending mails. */
 void mailbox_post(struct mailbox *b, struct mail *m);
+/* The same without waking the receiver: it finds m in its next turn, a loop after LOOP_HEARTBEAT_MS
+ * at the latest. */
+void mailbox_post_lazily(struct mailbox *b, struct mail *m);
 /* Refuses and drops everything from now on. Thread: any. */
 void mailbox_close(struct mailbox *b);
 
@@ -27,8 +32,10 @@ void mailbox_close(struct mailbox *b);
 int mailbox_new(struct mailbox **ret) NODISCARD;
 /* Closes it, drops what is in it, frees it. No other thread may post any more. NULL is fine. */
 void mailbox_free(struct mailbox *b);
-/* Descriptor that is readable while mail waits. Thread: any. */
+/* Descriptor that is readable while mail waits that is not lazy. Thread: any. */
 int mailbox_fd(const struct mailbox *b);
+/* Is there any mail, lazy or not? Thread: any; for the receiver in time. */
+bool mailbox_has_mail(const struct mailbox *b);
 /* Runs the fn of every mail that waits now, in order of arrival; mail posted meanwhile is for the
  * next call. Thread: the receiver. */
 void mailbox_run(struct mailbox *b, void *owner);

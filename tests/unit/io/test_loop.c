@@ -2,6 +2,7 @@
 /* The loop: timers, work for the end of the turn and for the next one, mail between threads. */
 #include "io_case.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -217,13 +218,17 @@ static void drop_letter(struct mail *m)
     free(CONTAINER_OF(m, struct letter, mail));
 }
 
+/* Every other letter wakes nobody. */
 static void post(struct mailbox *box, unsigned sender, unsigned number)
 {
     struct letter *l = calloc(1, sizeof(*l));
     if (!l)
         abort();
     *l = (struct letter){{.fn = on_letter, .drop = drop_letter}, sender, number};
-    mailbox_post(box, &l->mail);
+    if (number % 2 == 0)
+        mailbox_post_lazily(box, &l->mail);
+    else
+        mailbox_post(box, &l->mail);
 }
 
 static void *sender_main(void *arg)
@@ -259,6 +264,29 @@ static void test_mail(void **state)
     for (size_t i = 0; i < SENDERS; i++)
         pthread_join(threads[i], NULL);
     assert_int_equal(atomic_load(&dropped), 0);
+}
+
+static bool is_ringing(const struct mailbox *box)
+{
+    struct pollfd p = {.fd = mailbox_fd(box), .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+static void test_lazy_mail(void **state)
+{
+    (void)state;
+    struct mailbox *box = loop_mailbox(loop);
+    for (unsigned round = 0; round < 2; round++) {
+        post(box, 0, 2 * round);
+        assert_true(mailbox_has_mail(box));
+        assert_false(is_ringing(box));
+        post(box, 0, 2 * round + 1); /* what lies there already does not keep it from ringing */
+        assert_true(is_ringing(box));
+        mailbox_run(box, &owner);
+        assert_int_equal(received, 2 * round + 2);
+        assert_false(mailbox_has_mail(box));
+        assert_false(is_ringing(box));
+    }
 }
 
 static void test_closed_mailbox(void **state)
@@ -324,6 +352,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deferred, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_runs_deferred, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mail, setup_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_lazy_mail, setup_mail, teardown),
         cmocka_unit_test_setup_teardown(test_closed_mailbox, setup_mail, teardown),
         cmocka_unit_test_setup_teardown(test_free_drops_mail, setup_mail, teardown),
         cmocka_unit_test_setup_teardown(test_mail_wakes, setup_mail, teardown),
