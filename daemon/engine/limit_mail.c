@@ -100,6 +100,12 @@ static bool limit_is_ruled(const struct worker *w)
     return atomic_load_explicit(w->spec.is_ruled, memory_order_relaxed);
 }
 
+bool limit_mail_is_urgent(const struct worker *w)
+{
+    const struct config_limits *c = limit_config(w);
+    return c->sessions_per_ip || c->sessions_per_user || limit_is_ruled(w);
+}
+
 /* Without memory for a question the session goes on: limits are no reason to fail everybody. */
 static bool on_admit(void *arg, const struct session *s)
 {

@@ -25,6 +25,9 @@ struct limit_mail {
 
 /* Sets the hooks of a worker that ask. Thread: any, before the worker runs. */
 void limit_mail_hooks(struct session_hooks *hooks);
+/* Do ends of sessions have to be told at once, because they make room for others? Thread: the
+ * worker's. */
+bool limit_mail_is_urgent(const struct worker *w);
 /* A counted client whose session could not be started. Thread: the worker's. */
 void limit_mail_release_client(struct worker *w, const struct addr *peer);
 /* Answers. Thread: control; the owner of its loop begins with a pointer to the control plane. */

@@ -13,6 +13,11 @@
 
 /* ---- notes for the control thread ---- */
 
+static bool worker_is_watched(const struct worker *w)
+{
+    return atomic_load_explicit(w->spec.is_watched, memory_order_relaxed);
+}
+
 static bool note_is_wanted(const struct worker *w, const struct session *s, enum session_note note)
 {
     /* Last logins go into the store, limits have to know of ends; everything else only matters to
@@ -20,7 +25,16 @@ static bool note_is_wanted(const struct worker *w, const struct session *s, enum
     return (note == SESSION_NOTE_LOGIN && session_user(s)) ||
            (note == SESSION_NOTE_END &&
             (session_is_client_counted(s) || session_is_user_counted(s))) ||
-           atomic_load_explicit(w->spec.is_watched, memory_order_relaxed);
+           worker_is_watched(w);
+}
+
+/* Mostly nobody waits for a note: waking the control thread for each would cost more than it. */
+static void note_post(const struct worker *w, struct worker_note *n)
+{
+    if (worker_is_watched(w) || (n->what == SESSION_NOTE_END && limit_mail_is_urgent(w)))
+        mailbox_post(w->spec.control, &n->mail);
+    else
+        mailbox_post_lazily(w->spec.control, &n->mail);
 }
 
 static void on_note(void *arg, enum session_note note, const struct session *s, const char *reason)
@@ -43,7 +57,7 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     n->is_user_counted = session_is_user_counted(s);
     (void)str_copy(n->user, sizeof(n->user), str_of(session_user(s)));
     (void)str_copy(n->backend, sizeof(n->backend), str_of(session_backend(s)));
-    mailbox_post(w->spec.control, &n->mail);
+    note_post(w, n);
 }
 
 /* ---- mail from the control thread ---- */
