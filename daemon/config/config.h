@@ -70,6 +70,9 @@ struct config_listener {
     const char *pool;           /* NULL = by routes */
     size_t so_rcvbuf, so_sndbuf;
     bool so_keepalive;
+    uint64_t keepalive_idle_ms, keepalive_interval_ms; /* whole seconds; 0 = the system's */
+    unsigned keepalive_count;                          /* 0 = the system's */
+    bool is_multipath;
 };
 
 enum config_balance { BALANCE_USER, BALANCE_LEAST, BALANCE_ROUND_ROBIN };

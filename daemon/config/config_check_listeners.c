@@ -186,12 +186,25 @@ static void check_listener_tls(struct check *k, const struct config_listener *l)
         check_error(k, "tls_options.client_auth", "needs client_ca");
 }
 
+/* The kernel counts in seconds. */
+static void check_keepalive(struct check *k, const struct config_listener *l)
+{
+    if (l->keepalive_idle_ms % 1000)
+        check_error(k, "keepalive_idle", "must be whole seconds");
+    if (l->keepalive_interval_ms % 1000)
+        check_error(k, "keepalive_interval", "must be whole seconds");
+    if (!l->so_keepalive &&
+        (l->keepalive_idle_ms || l->keepalive_interval_ms || l->keepalive_count))
+        check_warning(k, "so_keepalive", "is false: the other keepalive keys have no effect");
+}
+
 void check_listeners(struct check *k)
 {
     for (size_t i = 0; i < k->config->n_listeners; i++) {
         const struct config_listener *l = &k->config->listeners[i];
         check_enter(k, "listeners", i);
         check_listener_tls(k, l);
+        check_keepalive(k, l);
         if (l->proto)
             check_mechanisms(k, l);
         if (l->capabilities.n > 0 && check_is_set(k, "learn_capabilities") && l->learn_capabilities)

@@ -110,7 +110,9 @@ int listen_open(const struct listen_spec *spec, int *ret_fd, char **ret_error)
     int err = listen_sockaddr(spec->address, &ss, &len);
     AUTO_CLOSE int fd = -1;
     if (err == 0) {
-        fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        bool is_multipath = spec->is_multipath && ss.ss_family != AF_UNIX;
+        fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                    is_multipath ? IPPROTO_MPTCP : 0);
         err = fd < 0 ? err_from_errno(errno) : 0;
     }
     if (err == 0) {
@@ -155,6 +157,7 @@ static void listen_add_listener(struct listen_list *l, const struct config_liste
         l->v[l->n++] = (struct listen_spec){.address = c->address.v[i],
                                             .backlog = c->backlog,
                                             .is_v6_only = c->is_v6_only,
+                                            .is_multipath = c->is_multipath,
                                             .so_rcvbuf = c->so_rcvbuf,
                                             .so_sndbuf = c->so_sndbuf};
 }

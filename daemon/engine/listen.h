@@ -12,7 +12,7 @@
 struct listen_spec {
     const char *address; /* "0.0.0.0:143", "[::]:143", "unix:/path" */
     int backlog;
-    bool is_v6_only;
+    bool is_v6_only, is_multipath;
     size_t so_rcvbuf, so_sndbuf; /* 0 = the system's */
     unsigned mode;               /* of a UNIX socket; 0 = 0666 */
     const char *owner, *group;   /* of a UNIX socket; NULL = ours */

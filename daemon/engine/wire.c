@@ -64,22 +64,24 @@ int wire_receive(int fd, char text[WIRE_TEXT_MAX], int *ret_fd)
 
 int wire_bind_format(char text[WIRE_TEXT_MAX], const struct listen_spec *s)
 {
-    int n = snprintf(text, WIRE_TEXT_MAX, "bind %d %d %zu %zu %o %s %s %s", s->backlog,
-                     s->is_v6_only, s->so_rcvbuf, s->so_sndbuf, s->mode, s->owner ? s->owner : "-",
-                     s->group ? s->group : "-", s->address);
+    int n = snprintf(text, WIRE_TEXT_MAX, "bind %d %d %d %zu %zu %o %s %s %s", s->backlog,
+                     s->is_v6_only, s->is_multipath, s->so_rcvbuf, s->so_sndbuf, s->mode,
+                     s->owner ? s->owner : "-", s->group ? s->group : "-", s->address);
     return n > 0 && n < WIRE_TEXT_MAX ? 0 : -ERR_TOO_LONG;
 }
 
 int wire_bind_parse(char *text, struct listen_spec *ret)
 {
     struct listen_spec s = {0};
-    int v6, at = 0, owner = 0, group = 0, owner_end = 0, group_end = 0;
-    if (sscanf(text, "bind %d %d %zu %zu %o %n%*s%n %n%*s%n %n", &s.backlog, &v6, &s.so_rcvbuf,
-               &s.so_sndbuf, &s.mode, &owner, &owner_end, &group, &group_end, &at) != 5 ||
+    int v6, multipath, at = 0, owner = 0, group = 0, owner_end = 0, group_end = 0;
+    if (sscanf(text, "bind %d %d %d %zu %zu %o %n%*s%n %n%*s%n %n", &s.backlog, &v6, &multipath,
+               &s.so_rcvbuf, &s.so_sndbuf, &s.mode, &owner, &owner_end, &group, &group_end,
+               &at) != 6 ||
         at == 0)
         return -ERR_SYNTAX;
     text[owner_end] = text[group_end] = '\0';
     s.is_v6_only = v6;
+    s.is_multipath = multipath;
     s.owner = strcmp(text + owner, "-") == 0 ? NULL : text + owner;
     s.group = strcmp(text + group, "-") == 0 ? NULL : text + group;
     s.address = text + at;

@@ -150,6 +150,10 @@ static void test_listeners(void **state)
          NULL, false},
         {LISTENERS(SMTP("learn_capabilities = true; capabilities = \"SIZE\";")),
          "warning: listeners[0].learn_capabilities: has no effect", true},
+        {LISTENERS(SMTP("so_keepalive = true; keepalive_idle = \"1500ms\";")),
+         "listeners[0].keepalive_idle: must be whole seconds", false},
+        {LISTENERS(SMTP("keepalive_count = 3;")), "warning: listeners[0].so_keepalive: is false",
+         true},
         {"listeners = ( );", "warning: listeners: is empty: no client can connect", true},
     };
     RUN(cases);
