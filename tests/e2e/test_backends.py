@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: ISC
+"""Backends, pools and listeners changed while the proxy runs: each command done once, twice, wrongly, and after a crash."""
+import os
+import signal
+
+import pytest
+from conftest import backend
+from harness import imap, wait
+from harness.proxy import CtlError
+from test_control import Raw, logged_in
+
+USER, PASSWORD = "u1@example.org", "pw"
+
+
+@pytest.fixture
+def proxy(make_proxy, settings):
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    p.add_user("u2@example.org", PASSWORD)
+    return p
+
+
+def rows(p, *args):
+    return {r["name"]: r for r in p.ctl("backend", "list", *args)}
+
+
+def crash(p):
+    """Kills the engine and waits for the next one."""
+    pid = p.engine_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait.until(lambda: p.is_ready() and p.engine_pid() != pid, "the next engine")
+
+
+def fails(p, status, *args):
+    with pytest.raises(CtlError) as e:
+        p.ctl(*args)
+    assert e.value.status == status, e.value
+    return e.value.output + e.value.errors
+
+
+STATES = [("drain", "drain"), ("hold", "hold"), ("disable", "disabled")]
+
+
+@pytest.mark.parametrize("verb,state", STATES)
+def test_states(proxy, verb, state):
+    done = proxy.ctl("backend", verb, "dc1", "--yes", "--reason", "disk")
+    assert done["changed"] is True
+    row = rows(proxy)["dc1"]
+    assert row["admin"] == state and row["reason"] == "disk" and row["origin"] == "runtime"
+    assert row["admin_since"] > 0 and row["edits"] == state
+    again = proxy.ctl("backend", verb, "main/dc1", "--yes")
+    assert again["changed"] is False
+    assert proxy.ctl("backend", "ready", "dc1")["changed"] is True
+    row = rows(proxy)["dc1"]
+    assert row["admin"] == "ready" and row["origin"] == "file" and "edits" not in row
+    assert proxy.ctl("backend", "ready", "dc1")["changed"] is False
+    text = fails(proxy, 3, "backend", verb, "dc3", "--yes")
+    assert "E_NO_BACKEND" in text and "dc1" in text
+    assert "nowhere/dc1" in fails(proxy, 3, "backend", verb, "nowhere/dc1", "--yes")
+
+
+@pytest.mark.parametrize("verb,state", STATES)
+def test_states_survive_a_crash(proxy, verb, state):
+    proxy.ctl("backend", verb, "dc1", "--yes", "--reason", "disk")
+    crash(proxy)
+    row = rows(proxy)["dc1"]
+    assert row["admin"] == state and row["reason"] == "disk"
+    proxy.ctl("backend", "ready", "dc1")
+    crash(proxy)
+    assert rows(proxy)["dc1"]["admin"] == "ready"
+
+
+def test_until_restart(proxy):
+    proxy.ctl("backend", "weight", "dc1", "7")
+    proxy.ctl("backend", "drain", "dc1", "--until-restart")
+    proxy.ctl("backend", "weight", "dc2", "9", "--until-restart")
+    now = rows(proxy)
+    assert now["dc1"]["edits"] == "weight, drain (until restart)" and now["dc2"]["weight"] == 9
+    crash(proxy)
+    now = rows(proxy)
+    assert now["dc1"]["admin"] == "ready" and now["dc1"]["weight"] == 7 and now["dc1"]["edits"] == "weight"
+    assert now["dc2"]["weight"] == 100 and now["dc2"]["origin"] == "file"
+
+
+def test_weight(proxy):
+    assert proxy.ctl("backend", "weight", "dc1", "0")["changed"] is True
+    assert proxy.ctl("backend", "weight", "dc1", "0")["changed"] is False
+    assert rows(proxy)["dc1"]["weight"] == 0
+    for _ in range(4):
+        logged_in(proxy).close()
+    assert rows(proxy)["dc1"]["logins"] == 0
+    # What the file says is no edit.
+    assert proxy.ctl("backend", "weight", "dc1", "100")["changed"] is True
+    assert rows(proxy)["dc1"]["origin"] == "file"
+    assert "E_BAD_PARAM" in fails(proxy, 2, "backend", "weight", "dc1", "1001")
+    fails(proxy, 2, "backend", "weight", "dc1", "heavy")
+    fails(proxy, 2, "backend", "weight", "dc1")
+    fails(proxy, 3, "backend", "weight", "dc7", "5")
+
+
+def test_set_moves_new_logins(proxy, dovecot1, dovecot2):
+    proxy.ctl("backend", "weight", "dc2", "0")
+    c = logged_in(proxy)
+    assert proxy.ctl("backend", "set", "dc1", "--host", dovecot2.host, "--ports", f"imap={dovecot2.ports['imap']}")["changed"]
+    before = dovecot2.log().count("Login: user=<u1@example.org>")
+    d = logged_in(proxy)
+    assert "OK" in c.command("b", "NOOP")[-1]
+    servers = {s["server"] for s in proxy.sessions("state=relay")}
+    assert servers == {f"{dovecot1.host}:{dovecot1.ports['imap']}", f"{dovecot2.host}:{dovecot2.ports['imap']}"}
+    wait.until(lambda: dovecot2.log().count("Login: user=<u1@example.org>") > before, "the login at dc2")
+    crash(proxy)
+    assert rows(proxy)["dc1"]["host"] == dovecot2.host
+    assert proxy.ctl("backend", "reset", "dc1")["changed"] is True
+    assert proxy.ctl("backend", "reset", "dc1")["changed"] is False
+    assert rows(proxy)["dc1"]["host"] == dovecot1.host
+    fails(proxy, 2, "backend", "set", "dc1")
+    assert "gopher" in fails(proxy, 2, "backend", "set", "dc1", "--ports", "gopher=70")
+    fails(proxy, 2, "backend", "set", "dc1", "--host", "two words")
+    c.close()
+    d.close()
+
+
+def test_add_and_remove(make_proxy, settings, dovecot1, dovecot2):
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [backend(dovecot1)]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    ports = f"imap={dovecot2.ports['imap']}"
+    add = ("backend", "add", "main", "new", dovecot2.host, "--ports", ports, "--weight", "50")
+    assert p.ctl(*add)["changed"] is True
+    assert p.ctl(*add)["changed"] is False
+    fails(p, 1, "backend", "add", "main", "new", dovecot1.host)
+    assert "main" in fails(p, 3, "backend", "add", "mian", "other", dovecot1.host)
+    fails(p, 2, "backend", "add", "main", "two words", dovecot1.host)
+    row = rows(p)["new"]
+    assert row["weight"] == 50 and row["host"] == dovecot2.host and row["edits"].startswith("added")
+    p.ctl("backend", "drain", "dc1")
+    c = logged_in(p)
+    assert p.sessions("state=relay")[0]["backend"] == "new"
+    crash(p)
+    assert rows(p)["new"]["host"] == dovecot2.host
+    c = logged_in(p)
+    assert "drain" in fails(p, 1, "backend", "remove", "new", "--yes")
+    assert p.ctl("backend", "remove", "new", "--force", "--yes")["changed"] is True
+    assert set(rows(p)) == {"dc1"}
+    assert "OK" in c.command("b", "NOOP")[-1]
+    fails(p, 3, "backend", "remove", "new", "--yes")
+    c.close()
+
+
+def test_remove_one_of_the_file(proxy):
+    assert proxy.ctl("backend", "remove", "dc2", "--yes")["changed"] is True
+    assert proxy.ctl("backend", "remove", "dc2", "--yes")["changed"] is False
+    assert set(rows(proxy)) == {"dc1"}
+    crash(proxy)
+    assert set(rows(proxy)) == {"dc1"}
+    assert proxy.ctl("backend", "reset", "dc2")["changed"] is True
+    assert set(rows(proxy)) == {"dc1", "dc2"}
+
+
+def test_ambiguous_name(make_proxy, settings, dovecot1):
+    settings["pools"] = [{"name": n, "tls": "off", "backends": [backend(dovecot1)]} for n in ("a", "b")]
+    p = make_proxy(settings)
+    assert "a/dc1" in fails(p, 2, "backend", "drain", "dc1")
+    p.ctl("backend", "drain", "b/dc1")
+    assert {r["pool"]: r["admin"] for r in p.ctl("backend", "list")} == {"a": "ready", "b": "drain"}
+
+
+def test_list_filter_sort_limit(proxy):
+    proxy.ctl("backend", "weight", "dc1", "7")
+    assert list(rows(proxy, "weight<50")) == ["dc1"]
+    assert list(rows(proxy, "dc2")) == ["dc2"]
+    assert [r["name"] for r in proxy.ctl("backend", "list", "--sort", "weight")] == ["dc1", "dc2"]
+    assert [r["name"] for r in proxy.ctl("backend", "list", "--sort=-weight", "--limit", "1")] == ["dc2"]
+    assert "health" in fails(proxy, 2, "backend", "list", "helth=up")
+
+
+def test_check_now(proxy, dovecot1):
+    row = proxy.ctl("backend", "check", "dc1")
+    assert row["result"] == "good" and row["name"] == "dc1"
+    proxy.ctl("backend", "set", "dc1", "--ports", "imap=1")
+    row = proxy.ctl("backend", "check", "dc1")
+    assert row["result"] == "failed" and row["text"]
+    fails(proxy, 3, "backend", "check", "dc9")
+
+
+def test_pinned_user_waits_at_a_drained_backend(proxy):
+    proxy.ctl("user", "set", USER, "--backend", "dc1")
+    proxy.ctl("backend", "drain", "dc1")
+    c = imap.Lines(proxy.host, proxy.ports["imap"])
+    c.line()
+    c.send(f"a LOGIN {USER} {PASSWORD}\r\n")
+    wait.until(lambda: len(proxy.sessions("state=held")) == 1, "the waiting login")
+    assert "waits" in proxy.ctl("route", "explain", USER)["verdict"]
+    proxy.ctl("backend", "ready", "dc1")
+    assert c.until("a ")[-1].startswith("a OK")
+    c.close()
+
+
+def test_pinned_user_moves_when_configured(make_proxy, settings):
+    settings["pools"][0]["move_pinned"] = True
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD, backend="dc1")
+    p.ctl("backend", "drain", "dc1")
+    c = logged_in(p)
+    assert p.sessions("state=relay")[0]["backend"] == "dc2"
+    assert p.ctl("route", "explain", USER)["backend"] == "dc2"
+    c.close()
+
+
+def test_pools(proxy):
+    proxy.ctl("backend", "drain", "dc1")
+    c = logged_in(proxy)
+    assert proxy.ctl("pool", "list") == [{"name": "main", "balance": "user", "tls": "off", "backends": 2, "usable": 1,
+                                          "sessions": 1}]
+    c.close()
+
+
+def test_listener_pause(proxy):
+    row = {r["name"]: r for r in proxy.ctl("listener", "list")}["imap"]
+    assert row["paused"] is False and row["proto"] == "imap" and row["tls"] == "starttls" and "PLAIN" in row["mechanisms"]
+    assert proxy.ctl("listener", "pause", "imap")["changed"] is True
+    assert proxy.ctl("listener", "pause", "imap")["changed"] is False
+    c = imap.Lines(proxy.host, proxy.ports["imap"], timeout=1)
+    with pytest.raises(TimeoutError):
+        c.line()
+    c.sock.settimeout(30)
+    assert proxy.ctl("listener", "resume", "imap")["changed"] is True
+    assert proxy.ctl("listener", "resume", "imap")["changed"] is False
+    d = imap.Lines(proxy.host, proxy.ports["imap"])
+    assert d.line().startswith("* OK")
+    assert "imap" in fails(proxy, 3, "listener", "pause", "imapp")
+    c.sock.close()
+    d.close()
+
+
+def test_explain(proxy):
+    row = proxy.ctl("route", "explain", USER)
+    assert row["known"] == "yes" and row["state"] == "active" and row["providers"] == "users"
+    assert row["reason"] == "default pool" and row["verdict"] == f"logs in at {row['backend']}"
+    assert row["order"].startswith(row["backend"])
+    c = logged_in(proxy)
+    assert proxy.sessions("state=relay")[0]["backend"] == row["backend"]
+    c.close()
+    other = {"dc1": "dc2", "dc2": "dc1"}[row["backend"]]
+    proxy.ctl("backend", "drain", row["backend"])
+    assert proxy.ctl("route", "explain", USER)["backend"] == other
+    proxy.ctl("backend", "drain", other)
+    assert proxy.ctl("route", "explain", USER)["verdict"].startswith("fails: no backend")
+    proxy.ctl("user", "lock", USER, "--text", "call us", "--yes")
+    row = proxy.ctl("route", "explain", USER)
+    assert row["verdict"] == "refused: the user is locked: call us" and row["state"] == "locked"
+    row = proxy.ctl("route", "explain", "nobody@example.org")
+    assert row["known"] == "no" and row["verdict"].startswith("refused: no provider")
+    fails(proxy, 3, "route", "explain", USER, "--listener", "pop9")
+    proxy.ctl("user", "set", "u2@example.org", "--protocols", "pop3")
+    assert "may not use imap" in proxy.ctl("route", "explain", "u2@example.org")["verdict"]
+
+
+def test_dynamic_backend(make_proxy, settings, make_auth, dovecot1):
+    auth = make_auth(lambda h: {"Auth-Status": "OK", "Auth-Server": dovecot1.host, "Auth-Port": str(dovecot1.ports["imap"])})
+    settings["auth"] = [{"type": "http", "url": auth.url}]
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [{"name": "other", "host": "127.0.0.1"}]}]
+    p = make_proxy(settings)
+    logged_in(p).close()
+    name = f"{dovecot1.host}:{dovecot1.ports['imap']}"
+    assert rows(p)[name]["origin"] == "dynamic" and rows(p)[name]["pool"] == "(dynamic)"
+    p.ctl("backend", "hold", name)
+    crash(p)
+    assert rows(p)[name]["admin"] == "hold"
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    c.send(f"a LOGIN {USER} {PASSWORD}\r\n")
+    wait.until(lambda: p.sessions("state=held"), "the held login")
+    p.ctl("backend", "release", name)
+    assert c.until("a ")[-1].startswith("a OK")
+    fails(p, 3, "backend", "weight", name, "5")
+    c.close()
+
+
+def test_unreadable_row_is_reported_and_kept(proxy):
+    import sqlite3
+    proxy.ctl("backend", "weight", "dc1", "7")
+    db = sqlite3.connect(os.path.join(proxy.folder, "state", "mailproxy.db"), timeout=30)
+    assert db.execute("UPDATE runtime SET json = '{\"weight\": \"heavy\"}' WHERE kind = 'backend'").rowcount == 1
+    db.commit()
+    crash(proxy)
+    assert rows(proxy)["dc1"]["weight"] == 100
+    proxy.wait_for_log("runtime-row-unreadable")
+    assert any("cannot be read" in r["effect"] and r["path"] == "main/dc1" for r in proxy.ctl("config", "diff"))
+    crash(proxy)
+    assert db.execute("SELECT count(*) FROM runtime WHERE kind = 'backend'").fetchone() == (1,)
+    assert proxy.ctl("backend", "reset", "dc1")["changed"] is True
+    assert proxy.ctl("config", "diff") == []
+    assert db.execute("SELECT count(*) FROM runtime WHERE kind = 'backend'").fetchone() == (0,)
+    db.close()
+
+
+def test_changes_of_many_at_once(proxy):
+    """Edits do not overtake each other, and all are in force at the end."""
+    clients = [Raw(proxy.control) for _ in range(10)]
+    for i, r in enumerate(clients):
+        for n in range(20):
+            r.send({"jsonrpc": "2.0", "id": n, "method": "backend.weight",
+                    "params": {"name": f"dc{i % 2 + 1}", "weight": 1 + i * 20 + n}})
+    for r in clients:
+        for n in range(20):
+            assert r.receive()["result"]["changed"] is True
+        r.close()
+    before = {n: r["weight"] for n, r in rows(proxy).items()}
+    crash(proxy)
+    assert {n: r["weight"] for n, r in rows(proxy).items()} == before
+
+
+def test_nobody_does_what_their_role_forbids(make_proxy, settings):
+    """Every command of the table that needs more than a viewer, asked by one."""
+    if os.geteuid() != 0:
+        pytest.skip("needs another user to ask")
+    import json
+    import subprocess
+    p = make_proxy({**settings, "control": []}, start=False)
+    p.settings["control"] = [{"path": p.control, "mode": "0666", "admin": ["root"], "viewer": ["nobody"]}]
+    p.configure({})
+    os.chmod(p.run, 0o755)
+    p.start()
+    commands = [(r["command"].replace(" ", "."), r["role"]) for r in p.ctl("system", "help")]
+    script = ("import os,sys,socket,json\nos.setgid(65534);os.setuid(65534)\ns=socket.socket(socket.AF_UNIX)\n"
+              "s.connect(sys.argv[1])\nf=s.makefile('rw')\nf.readline()\n"
+              "for m in sys.argv[2:]:\n f.write(json.dumps({'jsonrpc':'2.0','id':1,'method':m})+'\\n');f.flush()\n"
+              " print(f.readline().strip())\n")
+    methods = [m for m, role in commands if role != "viewer"]
+    assert len(methods) > 30
+    out = subprocess.run(["/usr/bin/python3", "-c", script, p.control, *methods], capture_output=True, text=True, timeout=60)
+    answers = [json.loads(line)["error"]["data"]["name"] for line in out.stdout.splitlines()]
+    assert answers == ["E_PERM"] * len(methods)
