@@ -35,7 +35,7 @@ static int change_start_turn(struct work *w)
     ch->file = config_backend_find(config_pool_find(setup->config, ch->pool), ch->name);
     ch->config = config_ref(setup->config);
     int err = runtime_stage_begin(w->control->runtime, ch->pool, ch->name, &ch->stage);
-    if (err == 0 && strcmp(ch->pool, RUNTIME_DYNAMIC) == 0 && !ch->stage.entry->backend)
+    if (err == 0 && !ch->stage.entry->backend)
         ch->stage.entry->backend = backend_ref(ch->backend);
     if (err == 0)
         err = change_edit(ch);

@@ -283,10 +283,7 @@ static void load_state(const struct control_host *h, struct runtime_entry *e)
                   KV_STR("backend", p->name), KV_STR("edits", buf_cstr(&what)));
     if (b && p->admin[0] && backend_admin_find(p->admin, &admin) == 0)
         backend_set_admin(b, admin, e->now.since_ms, e->now.reason);
-    if (entry_is_dynamic(e))
-        e->backend = b;
-    else
-        backend_unref(b);
+    e->backend = b;
 }
 
 static int runtime_load(struct control *c, struct runtime *r)
