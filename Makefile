@@ -156,7 +156,7 @@ $(foreach f,$(FLOORS),$(eval $(call unit_test,$(f))))
 unit: $(UNIT_TESTS)
 	@tests/setup/run-tests $^
 unit-%: all-unit-dummy
-	@$(MAKE) --no-print-directory $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/$*/test_*.c))
+	@$(MAKE) -s --no-print-directory $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/$*/test_*.c))
 	@tests/setup/run-tests $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/$*/test_*.c))
 all-unit-dummy:
 .PHONY: all-unit-dummy
