@@ -15,11 +15,11 @@
     }
 static const struct user_field fields[] = {
     FIELD("name", NAME, name),
-    FIELD("password_hash", TEXT, password_hash),
-    FIELD("scram", TEXT, scram),
-    FIELD("plain_password", TEXT, plain_password),
-    FIELD("pool", TEXT, pool),
-    FIELD("backend", TEXT, backend),
+    FIELD("password_hash", SENT, password_hash),
+    FIELD("scram", SENT, scram),
+    FIELD("plain_password", SENT, plain_password),
+    FIELD("pool", SENT, pool),
+    FIELD("backend", SENT, backend),
     FIELD("backend_user", SENT, backend_user),
     FIELD("backend_password", SENT, backend_password),
     FIELD("master_user", SENT, master_user),

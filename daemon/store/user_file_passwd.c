@@ -68,10 +68,11 @@ int user_passwd_user(const struct store_user *u, bool is_first, struct buf *out)
 {
     (void)is_first;
     const char *ends = " \t\r\n";
-    if (strpbrk(u->name, ":\r\n"))
+    const char *hash = u->password_hash;
+    /* a comment is no user, and one without a hash is let in by another judge */
+    if (strpbrk(u->name, ":\r\n") || u->name[0] == '#' || (hash && strpbrk(hash, ":\r\n")))
         return -ERR_UNSUPPORTED;
-    int err = buf_printf(out, "%s:%s::::::", u->name,
-                         passwd_has_room(u->password_hash, ":\r\n") ? u->password_hash : "");
+    int err = buf_printf(out, "%s:%s::::::", u->name, hash ? hash : "");
     for (size_t i = 0; i < ARRAY_LEN(extras) && err == 0; i++) {
         const struct user_field *f = user_field_find(str_of(extras[i].ours));
         const char *value = *(char *const *)((const char *)u + f->offset);

@@ -100,6 +100,20 @@ static void test_round_trips(void **state)
     check_round_trip(USER_FILE_PASSWD, plain, ARRAY_LEN(plain));
 }
 
+/* A user that would be another one, or nobody, when the file is read again. */
+static void test_passwd_has_no_room(void **state)
+{
+    static const struct store_user users[] = {
+        {.name = "a:b"}, {.name = "#carol"}, {.name = "a", .password_hash = "{X}a:b"}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(users); i++) {
+        AUTO_BUF text = BUF_INIT;
+        assert_int_equal(user_file_user(USER_FILE_PASSWD, &users[i], true, &text),
+                         -ERR_UNSUPPORTED);
+        assert_int_equal(text.len, 0);
+    }
+}
+
 static void test_passwd(void **state)
 {
     AUTO_BUF errors = BUF_INIT;
@@ -139,6 +153,7 @@ static const struct bad {
      "line 2: protocols has an unknown protocol\n"},
     {USER_FILE_CSV, "name,backend_password\na,\"x\ny\"\n",
      "line 2: backend_password has bytes that are not allowed\n"},
+    {USER_FILE_PASSWD, "a:x\ry\n", "line 1: password_hash has bytes that are not allowed\n"},
     {USER_FILE_CSV, "name,note\na,\xff\n", "line 2: note has bytes that are not allowed\n"},
     {USER_FILE_PASSWD, "a:x\na:y\n", "line 2: user a is there twice\n"},
     {USER_FILE_PASSWD, ":x\n", "line 1: a user has no name\n"},
@@ -214,8 +229,11 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips), cmocka_unit_test(test_passwd),
-        cmocka_unit_test(test_errors),      cmocka_unit_test(test_many_errors_are_bounded),
+        cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_passwd),
+        cmocka_unit_test(test_passwd_has_no_room),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_many_errors_are_bounded),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
