@@ -150,7 +150,8 @@ static void history_see(struct history *h, struct backend *b)
     s->is_seen = true;
     s->first_second = h->n_seconds;
     s->first_minute = h->n_minutes;
-    s->last = totals_of_backend(b);
+    if (h->n_seconds > 0) /* else everything happened in the first second */
+        s->last = totals_of_backend(b);
 }
 
 /* Members of pools first: dynamic backends get what places are left. */

@@ -29,8 +29,8 @@ def tls(host, port, ctx=None):
 class Lines:
     """A client that sends what it is told and reads lines."""
 
-    def __init__(self, host, port, tls=None, timeout=30):
-        self.sock = socket.create_connection((host, port), timeout=timeout)
+    def __init__(self, host, port, tls=None, timeout=30, source=None):
+        self.sock = socket.create_connection((host, port), timeout=timeout, source_address=(source, 0) if source else None)
         if tls:
             self.sock = tls.wrap_socket(self.sock, server_hostname=host)
         self.file = self.sock.makefile("rb")
