@@ -42,7 +42,8 @@ struct http_request {
     struct buf spans; /* struct http_span */
     size_t body_bytes;
     bool is_too_long, is_bad, is_body_seen, is_body_delimited;
-    bool is_done_early; /* the headers are here and nothing says where the body ends */
+    bool is_head_complete; /* the empty line is here: a reply cut off before may lack headers */
+    bool is_done_early;    /* the headers are here and nothing says where the body ends */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -179,6 +180,7 @@ static int end_of_headers(struct http_request *r)
 {
     long status = 0;
     curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+    r->is_head_complete = status / 100 != 1;
     if (status / 100 == 1 || r->is_body_delimited || has_no_body(r->easy))
         return 0;
     r->is_done_early = true;
@@ -228,7 +230,7 @@ static int map_curl(const struct http_request *r, CURLcode rc)
         return 0;
     switch (rc) {
     case CURLE_OK:
-        return 0;
+        return r->is_head_complete ? 0 : -ERR_PROTOCOL;
     case CURLE_WRITE_ERROR:
         return r->is_too_long ? -ERR_TOO_LONG : r->is_bad ? -ERR_PROTOCOL : -ERR_NOMEM;
     case CURLE_OPERATION_TIMEDOUT:
@@ -257,6 +259,13 @@ static int map_curl(const struct http_request *r, CURLcode rc)
     default:
         return -ERR_IO;
     }
+}
+
+static const char *http_words(const struct http_request *r, CURLcode rc)
+{
+    if (rc == CURLE_OK)
+        return "the reply ends within its headers";
+    return r->error[0] ? r->error : curl_easy_strerror(rc);
 }
 
 /* ---- requests ---- */
@@ -388,7 +397,7 @@ static void http_collect(struct http_client *c)
         CURLcode rc = msg->data.result;
         curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&r);
         (void)curl_multi_remove_handle(c->multi, msg->easy_handle);
-        http_finish(r, map_curl(r, rc), r->error[0] ? r->error : curl_easy_strerror(rc));
+        http_finish(r, map_curl(r, rc), http_words(r, rc));
     }
     http_leave(c);
 }

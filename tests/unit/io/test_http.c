@@ -238,6 +238,8 @@ static void test_replies(void **state)
         {"SMTP ready\r\n", -ERR_PROTOCOL, NULL, 0},
         {OK "no colon\r\n" EMPTY, -ERR_PROTOCOL, NULL, 200},
         {OK ": no name\r\n" EMPTY, -ERR_PROTOCOL, NULL, 200},
+        {OK "A: 1\r\nB: ", -ERR_PROTOCOL, "the reply ends within its headers", 200},
+        {OK "A: 1\r\n", -ERR_PROTOCOL, "the reply ends within its headers", 200},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         make(&(struct http_spec){0});
