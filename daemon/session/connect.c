@@ -164,8 +164,8 @@ static void connect_back_env(struct session *s, const struct pool *pool, struct 
         .server_name = s->setup->config->server_name,
         .helo = buf_str(&f->helo),
         .is_ehlo = f->is_ehlo,
-        .is_auth_wanted = p->is_backend_judge ||
-                          (p->smtp_auth < 0 ? c->is_smtp_auth : p->smtp_auth > 0),
+        .is_auth_wanted =
+            p->is_backend_judge || (p->smtp_auth < 0 ? c->is_smtp_auth : p->smtp_auth > 0),
         .mail_from = buf_str(&f->mail_from),
         .rcpt_to = buf_str(&f->rcpt_to),
     };
@@ -185,6 +185,14 @@ static int connect_master(struct session *s, const struct pool *pool)
                           : -ERR_NOMEM;
 }
 
+/* The login dialogue has its own deadlines; the session's is only the net below them: with the same
+ * one the session could end before the next backend is tried. */
+static void connect_set_net(struct session *s)
+{
+    const struct config_timeouts *t = &s->setup->config->timeouts;
+    session_set_timer(s, t->connect_ms + t->login_ms + 1000);
+}
+
 static void on_progress(void *arg, const char *step)
 {
     struct session *s = arg;
@@ -193,8 +201,11 @@ static void on_progress(void *arg, const char *step)
         enum session_state state;
     } rows[] = {{"tls", SESSION_BACKEND_TLS}, {"login", SESSION_BACKEND_LOGIN}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (strcmp(step, rows[i].step) == 0 && s->state != rows[i].state)
+        if (strcmp(step, rows[i].step) == 0 && s->state != rows[i].state) {
             session_enter(s, rows[i].state);
+            if (!s->is_ended)
+                connect_set_net(s);
+        }
 }
 
 static void connect_log_failure(struct session *s, const struct login_outcome *o)
@@ -354,9 +365,7 @@ static void connect_to(struct session *s, const struct pool_member *m)
     session_enter(s, SESSION_CONNECT);
     if (s->is_ended)
         return;
-    /* The login dialogue has its own deadlines; this one is only the net below it. */
-    session_set_timer(s, s->setup->config->timeouts.connect_ms +
-                             s->setup->config->timeouts.login_ms + 1000);
+    connect_set_net(s);
     if (connect_start(s, m) < 0)
         front_fail(s, REPLY_INTERNAL, NULL, NULL);
 }
