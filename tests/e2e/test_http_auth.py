@@ -166,7 +166,8 @@ class RawServer:
 
 
 @pytest.mark.parametrize("reply", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nAuth-Status: OK\r\nAuth-Ser",
-                                   b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200000 + b"\r\n\r\n"])
+                                   b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200000 + b"\r\n\r\n"],
+                         ids=["nothing", "no-http", "cut-off", "too-long"])
 def test_garbage(proxy_for, reply):
     raw = RawServer(reply)
     p, _ = proxy_for(raw.url)
@@ -212,7 +213,8 @@ def test_wait_asks_again(proxy_for, dovecot1):
     assert len(auth.requests) == 2
 
 
-def test_dynamic_backend_is_listed(proxy_for, dovecot1):
+def test_dynamic_backend_is_listed(proxy_for, settings, dovecot1):
+    settings["timeouts"] = {"login": "2s"}
     p, _ = proxy_for(lambda h: {"Auth-Status": "OK", "Auth-Server": dovecot1.host, "Auth-Port": str(dovecot1.ports["imaps"])})
     m = imap.plain(p.host, p.ports["imap"])
     with pytest.raises(imaplib.IMAP4.error, match="UNAVAILABLE"):
