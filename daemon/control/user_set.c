@@ -65,8 +65,7 @@ static int edit_password(struct user_edit *e, const char *password)
 
 static int edit_hash(struct user_edit *e, const char *hash)
 {
-    if (!*hash || str_has_crlf_nul(str_of(hash)) ||
-        !password_is_known(hash))
+    if (!*hash || str_has_crlf_nul(str_of(hash)) || !password_is_known(hash))
         return edit_refuse(e, str_dup_c("password_hash is of no known scheme"));
     if (e->user.password_hash && strcmp(e->user.password_hash, hash) == 0)
         return 0;
