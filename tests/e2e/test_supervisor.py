@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Start, stop, reload and death of the engine."""
+import json
 import os
 import signal
 import socket
@@ -79,7 +80,9 @@ def test_wrong_config_changes_nothing(proxy):
     good = open(proxy.config).read()
     with open(proxy.config, "w") as f:
         f.write(good + "nonsense_key = 1;\nworkerz = 2;\n")
-    problems = proxy.ctl("config", "check")
+    done = proxy.ctl_run("-o", "json", "config", "check", check=False)
+    problems = json.loads(done.stdout)
+    assert done.returncode == 1
     assert {"nonsense_key", "workerz"} <= {x["key"] for x in problems}
     assert any("workers" in x["text"] for x in problems)
     done = proxy.ctl_run("config", "reload", check=False)
