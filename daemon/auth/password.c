@@ -15,22 +15,11 @@
 
 /* What stands in front of a hash, "{SSHA.HEX}", and what follows. */
 struct scheme {
-    struct str name, encoding, rest;
+    struct str name;
+    struct str rest;
+    bool is_raw;        /* rest was decoded as the label said */
+    struct buf decoded; /* where it then is */
 };
-
-static bool scheme_parse(const char *hash, struct scheme *ret)
-{
-    struct str rest = str_of(hash);
-    if (rest.n == 0 || rest.p[0] != '{')
-        return false;
-    rest = str_n(rest.p + 1, rest.n - 1);
-    struct str label = str_cut(&rest, '}');
-    if (!rest.p)
-        return false;
-    struct str name = str_cut(&label, '.');
-    *ret = (struct scheme){.name = name, .encoding = label, .rest = rest};
-    return true;
-}
 
 static int hex_value(char c)
 {
@@ -55,9 +44,40 @@ static int decode_hex(struct str in, struct buf *out)
     return 0;
 }
 
+static void scheme_fini(struct scheme *s)
+{
+    buf_wipe(&s->decoded);
+}
+
+static int scheme_decode(struct scheme *s, struct str encoding)
+{
+    int err = str_ieq(encoding, STR("HEX")) ? decode_hex(s->rest, &s->decoded)
+              : str_ieq(encoding, STR("B64")) || str_ieq(encoding, STR("BASE64"))
+                  ? str_base64_decode(s->rest, &s->decoded)
+                  : -ERR_UNSUPPORTED;
+    s->rest = buf_str(&s->decoded);
+    s->is_raw = true;
+    return err;
+}
+
+/* "{NAME}rest", "{NAME.ENCODING}rest", or a bare hash of crypt(3). */
+static int scheme_parse(const char *hash, struct scheme *ret)
+{
+    struct str rest = str_of(hash);
+    *ret = (struct scheme){.name = STR("CRYPT"), .rest = rest};
+    if (rest.n == 0 || rest.p[0] != '{')
+        return 0;
+    rest = str_n(rest.p + 1, rest.n - 1);
+    struct str label = str_cut(&rest, '}');
+    *ret = (struct scheme){.name = str_cut(&label, '.'), .rest = rest};
+    if (!rest.p)
+        return -ERR_UNSUPPORTED;
+    return label.p ? scheme_decode(ret, label) : 0;
+}
+
 /* ---- crypt(3) ---- */
 
-static bool crypt_is_known(const char *hash)
+static bool crypt_is_good(const char *hash)
 {
     bool is_des = hash[0] != '$' && hash[0] != '_';
     int kind = crypt_checksalt(hash);
@@ -65,35 +85,40 @@ static bool crypt_is_known(const char *hash)
            (!is_des || strlen(hash) == DES_HASH_CHARS);
 }
 
-static int crypt_verify(struct str hash, struct str password)
+/* -ERR_INVAL when crypt(3) cannot make a hash of it. */
+static int crypt_make(struct str password, const char *setting, char ret[CRYPT_OUTPUT_SIZE])
 {
-    AUTO_FREE char *wanted = str_dup(hash);
     AUTO_SECRET_BUF phrase = BUF_INIT;
-    struct crypt_data *data = calloc(1, sizeof(*data));
-    int err = -ERR_NOMEM;
-    if (wanted && data && buf_append_str(&phrase, password) == 0 && buf_cstr(&phrase)) {
-        const char *got = NULL;
-        if (crypt_is_known(wanted))
-            got = crypt_r(buf_cstr(&phrase), wanted, data);
-        else
-            err = -ERR_UNSUPPORTED;
-        if (got) /* a failure ("*0") is equal to no hash */
-            err = str_eq_secret(str_of(got), hash) ? 0 : -ERR_AUTH;
-        else if (err != -ERR_UNSUPPORTED)
-            err = -ERR_AUTH;
-    }
-    if (data)
-        explicit_bzero(data, sizeof(*data));
+    int err = buf_append_str(&phrase, password);
+    if (err < 0 || !buf_cstr(&phrase))
+        return -ERR_NOMEM;
+    struct crypt_data *data = calloc(1, sizeof(*data)); /* 32 KB: too much for a thread's stack */
+    if (!data)
+        return -ERR_NOMEM;
+    const char *hash = crypt_r(buf_cstr(&phrase), setting, data);
+    if (hash && hash[0] != '*')
+        (void)str_copy(ret, CRYPT_OUTPUT_SIZE, str_of(hash));
+    else
+        err = -ERR_INVAL;
+    explicit_bzero(data, sizeof(*data));
     free(data);
-    if (wanted)
-        explicit_bzero(wanted, hash.n);
     return err;
 }
 
-static bool crypt_scheme_is_known(const struct scheme *s)
+static int crypt_verify(const struct scheme *s, struct str password)
+{
+    char got[CRYPT_OUTPUT_SIZE];
+    AUTO_FREE char *wanted = str_dup(s->rest);
+    int err = wanted ? crypt_make(password, wanted, got) : -ERR_NOMEM;
+    if (err == 0 && !str_eq_secret(str_of(got), s->rest))
+        err = -ERR_AUTH;
+    return err == -ERR_INVAL ? -ERR_AUTH : err;
+}
+
+static bool crypt_is_known(const struct scheme *s)
 {
     AUTO_FREE char *hash = str_dup(s->rest);
-    return hash && crypt_is_known(hash);
+    return hash && !str_has_crlf_nul(s->rest) && crypt_is_good(hash);
 }
 
 /* ---- PLAIN ---- */
@@ -125,14 +150,14 @@ static const struct digest *digest_find(const struct scheme *s)
     return NULL;
 }
 
-/* Unsalted digests tell by their length whether they are hex, as for Dovecot; an explicit encoding
- * goes first. */
+/* Unsalted digests tell by their length whether they are hex, as for Dovecot. */
 static int digest_decode(const struct scheme *s, const struct digest *d, struct buf *out)
 {
     size_t n = gnutls_hash_get_len(d->algorithm);
-    bool is_hex =
-        s->encoding.n > 0 ? str_ieq(s->encoding, STR("HEX")) : !d->is_salted && s->rest.n == 2 * n;
-    int err = is_hex ? decode_hex(s->rest, out) : str_base64_decode(s->rest, out);
+    bool is_hex = !d->is_salted && s->rest.n == 2 * n;
+    int err = s->is_raw ? buf_append_str(out, s->rest)
+              : is_hex  ? decode_hex(s->rest, out)
+                        : str_base64_decode(s->rest, out);
     if (err < 0)
         return err == -ERR_NOMEM ? err : -ERR_UNSUPPORTED;
     return out->len == n || (d->is_salted && out->len > n) ? 0 : -ERR_UNSUPPORTED;
@@ -241,14 +266,9 @@ static bool scram_is_known(const struct scheme *s)
 
 /* ---- the schemes ---- */
 
-static int crypt_scheme_verify(const struct scheme *s, struct str password)
-{
-    return crypt_verify(s->rest, password);
-}
-
 static bool plain_is_known(const struct scheme *s)
 {
-    return s->encoding.n == 0;
+    return s->rest.n > 0;
 }
 
 static const struct scheme_row {
@@ -256,69 +276,54 @@ static const struct scheme_row {
     int (*verify)(const struct scheme *s, struct str password);
     bool (*is_known)(const struct scheme *s);
 } schemes[] = {
-    {"PLAIN", plain_verify, plain_is_known},
-    {"CLEAR", plain_verify, plain_is_known},
-    {"CLEARTEXT", plain_verify, plain_is_known},
-    {"CRYPT", crypt_scheme_verify, crypt_scheme_is_known},
-    {"DES-CRYPT", crypt_scheme_verify, crypt_scheme_is_known},
-    {"MD5-CRYPT", crypt_scheme_verify, crypt_scheme_is_known},
-    {"MD5", crypt_scheme_verify, crypt_scheme_is_known},
-    {"SHA256-CRYPT", crypt_scheme_verify, crypt_scheme_is_known},
-    {"SHA512-CRYPT", crypt_scheme_verify, crypt_scheme_is_known},
-    {"BLF-CRYPT", crypt_scheme_verify, crypt_scheme_is_known},
-    {"PBKDF2", pbkdf2_verify, pbkdf2_is_known},
-    {"SCRAM-SHA-256", scram_verify, scram_is_known},
+    {"PLAIN", plain_verify, plain_is_known},        {"CLEAR", plain_verify, plain_is_known},
+    {"CLEARTEXT", plain_verify, plain_is_known},    {"CRYPT", crypt_verify, crypt_is_known},
+    {"DES-CRYPT", crypt_verify, crypt_is_known},    {"MD5-CRYPT", crypt_verify, crypt_is_known},
+    {"MD5", crypt_verify, crypt_is_known},          {"SHA256-CRYPT", crypt_verify, crypt_is_known},
+    {"SHA512-CRYPT", crypt_verify, crypt_is_known}, {"BLF-CRYPT", crypt_verify, crypt_is_known},
+    {"PBKDF2", pbkdf2_verify, pbkdf2_is_known},     {"SCRAM-SHA-256", scram_verify, scram_is_known},
 };
 
+/* The row of a scheme that fits its hash, NULL when there is none. */
 static const struct scheme_row *scheme_find(const struct scheme *s)
 {
     static const struct scheme_row digest_row = {"", digest_verify, digest_is_known};
+    const struct scheme_row *row = digest_find(s) ? &digest_row : NULL;
     for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
         if (str_ieq(s->name, str_of(schemes[i].name)))
-            return &schemes[i];
-    return digest_find(s) ? &digest_row : NULL;
+            row = &schemes[i];
+    return row && row->is_known(s) ? row : NULL;
 }
 
 bool password_is_known(const char *hash)
 {
-    struct scheme s;
-    if (!scheme_parse(hash, &s))
-        return crypt_is_known(hash);
-    const struct scheme_row *row = scheme_find(&s);
-    return row && row->is_known(&s);
+    CLEANUP(scheme_fini) struct scheme s;
+    return scheme_parse(hash, &s) == 0 && scheme_find(&s);
 }
 
 int password_verify(const char *hash, struct str password)
 {
-    struct scheme s;
-    if (!password_is_known(hash))
+    CLEANUP(scheme_fini) struct scheme s;
+    const struct scheme_row *row = scheme_parse(hash, &s) == 0 ? scheme_find(&s) : NULL;
+    if (!row)
         return -ERR_UNSUPPORTED;
     if (str_has_crlf_nul(password)) /* never set by anybody; a NUL would cut it */
         return -ERR_AUTH;
-    return scheme_parse(hash, &s) ? scheme_find(&s)->verify(&s, password)
-                                  : crypt_verify(str_of(hash), password);
+    return row->verify(&s, password);
 }
 
 int password_hash(struct str password, char **ret_hash)
 {
-    char setting[CRYPT_GENSALT_OUTPUT_SIZE];
-    AUTO_SECRET_BUF phrase = BUF_INIT;
+    char setting[CRYPT_GENSALT_OUTPUT_SIZE], hash[CRYPT_OUTPUT_SIZE];
     if (str_has_crlf_nul(password) || password.n >= CRYPT_MAX_PASSPHRASE_SIZE)
         return -ERR_INVAL;
     if (!crypt_gensalt_rn("$y$", 0, NULL, 0, setting, sizeof(setting)))
         return -ERR_UNSUPPORTED;
-    struct crypt_data *data = calloc(1, sizeof(*data));
-    int err = -ERR_NOMEM;
-    if (data && buf_append_str(&phrase, password) == 0 && buf_cstr(&phrase)) {
-        const char *hash = crypt_r(buf_cstr(&phrase), setting, data);
-        bool is_good = hash && hash[0] != '*';
-        char *copy = is_good ? str_dup_c(hash) : NULL;
-        err = copy ? 0 : is_good ? -ERR_NOMEM : -ERR_UNSUPPORTED;
-        if (copy)
-            *ret_hash = copy;
-    }
-    if (data)
-        explicit_bzero(data, sizeof(*data));
-    free(data);
+    int err = crypt_make(password, setting, hash);
+    char *copy = err == 0 ? str_dup_c(hash) : NULL;
+    if (err == 0 && !copy)
+        err = -ERR_NOMEM;
+    if (err == 0)
+        *ret_hash = copy;
     return err;
 }
