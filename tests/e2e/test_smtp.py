@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 from conftest import backend
-from harness import imap, postfix, wait
+from harness import dovecot, imap, postfix, wait
 
 USER, PASSWORD = "alice@example.org", "secret-a"
 TOKEN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
@@ -140,7 +140,7 @@ def test_learned_capabilities(make_smtp, mta):
         c = connect(p)
         lines = ask(c, "EHLO client.test")
         c.close()
-        return [x[4:] for x in lines] if any("SIZE" in x for x in lines) else None
+        return [x[4:] for x in lines] if any("SIZE 1" in x for x in lines) else None
     lines = wait.until(learned, "capabilities")
     assert "SIZE 10240000" in lines and "8BITMIME" in lines and "CHUNKING" in lines
     assert not [x for x in lines if x.startswith("XCLIENT")]
@@ -276,15 +276,23 @@ def test_kill_at_a_boundary(make_smtp):
     s.close()
 
 
-def test_dovecot_submission(make_smtp, dovecot1):
-    """Dovecot's submission service judges by XCLIENT what comes from the proxy."""
-    p = make_smtp(smtp_auth=True, backends=[backend(dovecot1)])
+def test_dovecot_submission(make_smtp, folder, mta):
+    """Dovecot's submission service takes the client's address by XCLIENT, and hands mail to Postfix."""
+    os.makedirs(folder + "/submission")
+    d = dovecot.Dovecot(folder + "/submission", "sub", {USER: PASSWORD}, relay=(mta.host, mta.port)).start()
+    try:
+        check_dovecot_submission(make_smtp(smtp_auth=True, backends=[backend(d)]), d)
+    finally:
+        d.close()
+
+
+def check_dovecot_submission(p, d):
     s = smtp(p, "starttls")
     local = s.sock.getsockname()[0]
     s.login(USER, PASSWORD)
     assert s.noop()[0] == 250
     s.close()
-    wait.until(lambda: f"submission-login: Info: Login: user=<{USER}>, method=PLAIN, rip={local}" in dovecot1.log(), "rip")
+    wait.until(lambda: f"submission-login: Info: Login: user=<{USER}>, method=PLAIN, rip={local}" in d.log(), "rip")
 
 
 def test_curl(make_smtp, folder):

@@ -57,8 +57,11 @@ class Lines:
         return self.until(tag + " ")
 
     def rest(self):
-        """Everything up to the end of the stream."""
-        return self.file.read()
+        """Everything up to the end of the stream; nothing when it ends with a reset (of bytes that the proxy did not read)."""
+        try:
+            return self.file.read()
+        except ConnectionResetError:
+            return b""
 
     def close(self):
         self.file.close()
