@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: ISC
+"""The configuration while the proxy runs: show, check, diff, reload with and without conflicts, confirm, export."""
+import copy
+import os
+import subprocess
+import threading
+
+import pytest
+from harness import imap, wait
+from harness.proxy import BUILD, CtlError
+from test_control import logged_in
+
+USER, PASSWORD = "u1@example.org", "pw"
+
+
+@pytest.fixture
+def proxy(make_proxy, settings):
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    return p
+
+
+def set_weight(p, name, weight):
+    """Writes another weight into the file."""
+    pools = copy.deepcopy(p.settings["pools"])
+    for b in pools[0]["backends"]:
+        if b["name"] == name:
+            b["weight"] = weight
+    p.configure({"pools": pools})
+
+
+def weights(p):
+    return {r["name"]: r["weight"] for r in p.ctl("backend", "list")}
+
+
+def by_path(rows):
+    return {r["path"]: r for r in rows}
+
+
+def answer(p, *args):
+    """The whole answer, with its message."""
+    from test_control import Raw
+    r = Raw(p.control)
+    done = r.call(args[0], **(args[1] if len(args) > 1 else {}))
+    r.close()
+    return done
+
+
+def test_reload_tells_what_changed(proxy):
+    c = logged_in(proxy)
+    set_weight(proxy, "dc1", 20)
+    proxy.configure({"timeouts": {"hold": "5s"}, "workers": 3, "shutdown_timeout": "1s"})
+    rows = by_path(proxy.ctl("config", "diff"))
+    assert rows["pools[main].backends[dc1].weight"] == {
+        "path": "pools[main].backends[dc1].weight", "old": "100", "new": "20", "effect": "new sessions"}
+    assert rows["workers"]["effect"] == "restart" and rows["shutdown_timeout"]["effect"] == "live"
+    assert weights(proxy)["dc1"] == 100
+    done = answer(proxy, "config.reload")["result"]
+    assert by_path(done["rows"]) == rows and done["changed"] is True and done["count"] == len(rows)
+    assert f"{len(rows)} changed, 1 of them after a restart only" == done["message"]
+    assert weights(proxy)["dc1"] == 20
+    assert "OK" in c.command("b", "NOOP")[-1]
+    again = answer(proxy, "config.reload")["result"]
+    assert [r["path"] for r in again["rows"]] == [] and again["changed"] is False
+    assert "no changes" in again["message"]
+    assert proxy.ctl("system", "status")["generation"] == 3
+    c.close()
+
+
+def test_broken_file_changes_nothing(proxy):
+    with open(proxy.config, "a") as f:
+        f.write('wrokers = 3;\nmax_errors = true;\n')
+    rows = proxy.ctl_run("-o", "json", "config", "check", check=False)
+    assert rows.returncode == 1 and "workers" in rows.stdout and "max_errors" in rows.stdout
+    for verb in ("reload", "diff"):
+        with pytest.raises(CtlError) as e:
+            proxy.ctl("config", verb)
+        assert e.value.status == 1 and "wrokers" in e.value.output and "max_errors" in e.value.output
+    proxy.reload()
+    proxy.wait_for_log("config-reload-failed", 2)
+    logged_in(proxy).close()
+    proxy.configure({})
+    assert proxy.ctl("config", "check") == []
+    assert proxy.ctl("config", "reload") == []
+
+
+def test_signal_reloads(proxy):
+    set_weight(proxy, "dc1", 20)
+    proxy.reload()
+    proxy.wait_for_log("config-reloaded")
+    assert weights(proxy)["dc1"] == 20
+
+
+def test_new_listener_and_its_end(proxy):
+    listeners = proxy.settings["listeners"]
+    proxy.configure({"listeners": listeners + [{"name": "extra", "protocol": "imap", "allow_plaintext": True}]})
+    proxy.ctl("config", "reload")
+    c = imap.Lines(proxy.host, proxy.ports["extra"])
+    assert c.line().startswith("* OK")
+    assert "OK" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
+    proxy.configure({"listeners": listeners})
+    proxy.ctl("config", "reload")
+    with pytest.raises(ConnectionRefusedError):
+        imap.Lines(proxy.host, proxy.ports["extra"])
+    assert "OK" in c.command("b", "NOOP")[-1]
+    c.close()
+
+
+def test_runtime_edit_hides_the_file(proxy):
+    proxy.ctl("backend", "weight", "dc1", "7")
+    path = "pools[main].backends[dc1].weight"
+    assert proxy.ctl("config", "diff") == [{"path": path, "old": "7", "new": "100", "effect": "runtime edit"}]
+    set_weight(proxy, "dc1", 20)
+    effects = [r["effect"] for r in proxy.ctl("config", "diff") if r["path"] == path]
+    assert effects == ["hidden by a runtime edit", "runtime edit"]
+    done = answer(proxy, "config.reload")["result"]
+    assert by_path(done["rows"])[path]["effect"] == "hidden by a runtime edit"
+    assert "1 of them hidden by runtime edits" in done["message"]
+    assert weights(proxy)["dc1"] == 7
+    proxy.ctl("backend", "reset", "dc1")
+    assert weights(proxy)["dc1"] == 20
+    assert proxy.ctl("config", "diff") == []
+
+
+def test_diff_of_runtime_edits(proxy):
+    proxy.ctl("backend", "add", "main", "new", "127.0.0.1", "--ports", "imap=1143")
+    proxy.ctl("backend", "set", "dc2", "--host", "127.0.0.9", "--ports", "pop3=1110", "--until-restart")
+    proxy.ctl("backend", "remove", "dc1", "--yes")
+    proxy.ctl("backend", "drain", "new")
+    rows = {(r["path"], r["effect"]): (r.get("old"), r.get("new")) for r in proxy.ctl("config", "diff")}
+    dc1 = next(b["host"] for b in proxy.settings["pools"][0]["backends"] if b["name"] == "dc1")
+    dc2 = next(b for b in proxy.settings["pools"][0]["backends"] if b["name"] == "dc2")
+    assert rows == {
+        ("pools[main].backends[new]", "runtime edit"): ("127.0.0.1", None),
+        ("pools[main].backends[new].ports.imap", "runtime edit"): ("1143", None),
+        ("pools[main].backends[new].state", "runtime edit"): ("drain", None),
+        ("pools[main].backends[dc2].host", "runtime edit until restart"): ("127.0.0.9", dc2["host"]),
+        ("pools[main].backends[dc2].ports.pop3", "runtime edit until restart"): ("1110", str(dc2["ports"]["pop3"])),
+        ("pools[main].backends[dc1]", "runtime edit"): (None, dc1),
+    }
+
+
+def test_export_loads_again(proxy, folder):
+    before = proxy.ctl_run("config", "export").stdout
+    proxy.ctl("backend", "add", "main", "new", "127.0.0.1", "--ports", "imap=1143", "--weight", "30")
+    proxy.ctl("backend", "set", "dc2", "--host", "127.0.0.9", "--weight", "5")
+    proxy.ctl("backend", "remove", "dc1", "--yes")
+    proxy.ctl("backend", "drain", "new")
+    text = proxy.ctl_run("config", "export").stdout
+    assert text != before and text.startswith("# main/new: drain\n")
+    assert '"new"' in text and '"127.0.0.9"' in text and '"dc1"' not in text
+    path = os.path.join(folder, "exported.conf")
+    with open(path, "w") as f:
+        f.write(text)
+    done = subprocess.run([os.path.join(BUILD, "mailproxyd"), "-t", "-c", path], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    # Taken over and with the edits forgotten, everything is as it was.
+    want = {r["name"]: (r["host"], r["ports"], r["weight"]) for r in proxy.ctl("backend", "list")}
+    with open(proxy.config, "w") as f:
+        f.write(text)
+    proxy.ctl("config", "reload")
+    for name in ("new", "dc2"):
+        proxy.ctl("backend", "reset", name)
+    assert {r["name"]: (r["host"], r["ports"], r["weight"]) for r in proxy.ctl("backend", "list")} == want
+
+
+def test_show_loads_again(proxy, folder):
+    for flags in ([], ["--defaults"]):
+        path = os.path.join(folder, "shown.conf")
+        with open(path, "w") as f:
+            f.write(proxy.ctl_run("config", "show", *flags).stdout)
+        done = subprocess.run([os.path.join(BUILD, "mailproxyd"), "-t", "-c", path], capture_output=True, text=True,
+                              timeout=30)
+        assert done.returncode == 0, done.stderr
+
+
+def test_unconfirmed_reload_is_rolled_back(proxy):
+    set_weight(proxy, "dc1", 20)
+    done = answer(proxy, "config.reload", {"confirm": "1s"})["result"]
+    assert "config confirm keeps it" in done["message"]
+    assert weights(proxy)["dc1"] == 20
+    wait.until(lambda: weights(proxy)["dc1"] == 100, "the old configuration")
+    proxy.wait_for_log("config-rolled-back")
+    assert proxy.ctl("config", "confirm")["changed"] is False
+    logged_in(proxy).close()
+
+
+def test_confirmed_reload_stays(proxy):
+    set_weight(proxy, "dc1", 20)
+    proxy.ctl("config", "reload", "--confirm", "2s")
+    assert proxy.ctl("config", "confirm")["changed"] is True
+    assert proxy.ctl("config", "confirm")["changed"] is False
+    set_weight(proxy, "dc1", 30)
+    proxy.ctl("config", "reload", "--confirm", "1500ms")
+    wait.until(lambda: "config-rolled-back" in proxy.log(), "the second one's end")
+    assert weights(proxy)["dc1"] == 20
+
+
+def test_unconfirmed_goes_back_to_the_last_confirmed(proxy):
+    for weight in (20, 30):
+        set_weight(proxy, "dc1", weight)
+        proxy.ctl("config", "reload", "--confirm", "1s")
+    wait.until(lambda: weights(proxy)["dc1"] == 100, "the configuration before both")
+
+
+def test_plain_reload_confirms(proxy):
+    set_weight(proxy, "dc1", 20)
+    proxy.ctl("config", "reload", "--confirm", "1s")
+    proxy.ctl("config", "reload")
+    assert proxy.ctl("config", "confirm")["changed"] is False
+
+
+def test_storm(proxy):
+    """Reloads, edits and logins at the same time: nobody is dropped, no login fails, the last word counts."""
+    stay = logged_in(proxy)
+    failures = []
+
+    def run(n, fn):
+        try:
+            for _ in range(n):
+                fn()
+        except Exception as e:  # noqa: BLE001: any failure is the test's
+            failures.append(e)
+
+    jobs = [(15, lambda: proxy.ctl("config", "reload")), (15, proxy.reload),
+            (15, lambda: proxy.ctl("backend", "weight", "dc1", "7")),
+            (15, lambda: proxy.ctl("backend", "reset", "dc1")),
+            (15, lambda: logged_in(proxy).close())]
+    threads = [threading.Thread(target=run, args=j) for j in jobs]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures
+    assert "OK" in stay.command("b", "NOOP")[-1]
+    proxy.ctl("backend", "weight", "dc1", "9")
+    proxy.ctl("config", "reload")
+    assert weights(proxy)["dc1"] == 9
+    stay.close()
+
+
+def test_certificate_is_read_again(proxy, ca, server_cert):
+    cert, key = server_cert
+    old_cert, old_key = open(cert).read(), open(key).read()
+    new_cert, new_key = ca.issue("renewed.test", "DNS:renewed.test")
+    try:
+        for source, target in ((new_cert, cert), (new_key, key)):
+            with open(source) as f, open(target, "w") as g:
+                g.write(f.read())
+        proxy.ctl("config", "reload")
+        import ssl
+        pem = ssl.get_server_certificate((proxy.host, proxy.ports["imaps"]))
+        assert pem.strip() in open(new_cert).read()
+    finally:
+        for text, target in ((old_cert, cert), (old_key, key)):
+            with open(target, "w") as g:
+                g.write(text)
+
+
