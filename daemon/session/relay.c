@@ -143,6 +143,15 @@ static void relay_count(struct session *s, const struct conn *c, size_t n)
     session_count(s, c == &s->client ? COUNTER_IN_BYTES : COUNTER_OUT_BYTES, (int64_t)n);
 }
 
+/* What `to` has not taken yet is not added to: then `from` waits. */
+static bool relay_is_full(const struct conn *to, struct conn *from)
+{
+    if (conn_pending(to) == 0)
+        return false;
+    conn_want_read(from, false);
+    return true;
+}
+
 /* Passes one chunk on; false when this side has to wait or everything is over. */
 static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t n)
 {
@@ -151,7 +160,7 @@ static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t 
     relay_count(s, c, n);
     if (s->kill && !is_client) {
         relay_kill_within(s, p, n);
-        return !s->is_ended && s->state == SESSION_RELAY;
+        return !s->is_ended && s->state == SESSION_RELAY && !relay_is_full(peer, c);
     }
     if (s->watch)
         s->proto->watch_feed(s->watch, is_client ? WATCH_CLIENT : WATCH_SERVER, str_n(p, n));
@@ -159,11 +168,7 @@ static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t 
         session_end(s, is_client ? SESSION_END_SERVER_ERROR : SESSION_END_CLIENT_ERROR);
         return false;
     }
-    if (conn_pending(peer) > 0) {
-        conn_want_read(c, false);
-        return false;
-    }
-    return true;
+    return !relay_is_full(peer, c);
 }
 
 static void relay_readable(struct conn *c)

@@ -281,12 +281,12 @@ static void on_death(struct loop_deferred *d)
     session_free(CONTAINER_OF(d, struct session, death));
 }
 
-/* What a relay added to the totals of others is taken back. */
-static void session_uncount(struct session *s)
+/* What a relay added to the totals of others is taken back: the backend has it no more. */
+static void session_uncount_relay(struct session *s)
 {
-    session_count(s, COUNTER_SESSIONS, -1);
     if (!s->is_counted)
         return;
+    s->is_counted = false;
     session_count(s, COUNTER_RELAYING, -1);
     atomic_fetch_sub_explicit(&s->backend->sessions, 1, memory_order_relaxed);
     session_tell_bytes(s);
@@ -312,7 +312,8 @@ void session_end(struct session *s, enum session_end end)
     preauth_free(s);
     conn_close(&s->client);
     conn_close(&s->server);
-    session_uncount(s);
+    session_uncount_relay(s);
+    session_count(s, COUNTER_SESSIONS, -1);
     session_log_end(s);
     session_note(s, SESSION_NOTE_END, session_end_name(s->end));
     session_query_forget(s->env, &s->link);
@@ -349,6 +350,7 @@ void session_linger(struct session *s, enum session_end end)
     session_enter(s, SESSION_CLOSING);
     preauth_free(s);
     conn_close(&s->server);
+    session_uncount_relay(s);
     free(s->watch);
     s->watch = NULL;
     if (s->is_client_eof && conn_pending(&s->client) == 0) {
