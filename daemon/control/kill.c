@@ -348,7 +348,7 @@ void command_session_kill(struct request *r)
     }
     struct kill_spec spec = {.filter = filter, .kind = REPLY_KICKED, .done = on_session_killed};
     if (request_number(r, "rate", 0) > 0 && !request_bool(r, "dry_run"))
-        kill_paced(r, filter);
+        kill_paced(r);
     else
         kill_for_request(r, &spec);
     filter_unref(filter);

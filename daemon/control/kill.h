@@ -42,5 +42,5 @@ int kill_term(struct buf *text, enum session_field field, const char *value) NOD
 int kill_parse(const struct buf *text, struct filter **ret) NODISCARD;
 /* A filter that finds at least the sessions with this value of a field. -ERR_x. */
 int kill_filter(enum session_field field, const char *value, struct filter **ret) NODISCARD;
-/* session kill with a rate: an operation; takes over r. filter NULL = all; borrowed. */
-void kill_paced(struct request *r, struct filter *filter);
+/* session kill with a rate: an operation; takes over r. */
+void kill_paced(struct request *r);

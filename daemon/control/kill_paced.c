@@ -12,9 +12,11 @@
 struct paced {
     struct control *control;
     struct op *op;
+    struct request *request; /* until those that match are counted */
     char *filter, *text;
     struct pace pace;
-    uint64_t begun_ms, grace_ms;
+    uint64_t begun_ms; /* wall clock: later sessions are not meant */
+    uint64_t grace_ms;
     struct loop_timer tick;
     bool is_asking, is_stopped;
 };
@@ -81,9 +83,8 @@ static void on_paced_killed(void *arg, int err, uint64_t matched, uint64_t n, js
 static int paced_filter(const struct paced *p, struct filter **ret)
 {
     AUTO_BUF text = BUF_INIT;
-    uint64_t age = loop_now_ms(p->control->host->loop) - p->begun_ms;
-    int err = buf_printf(&text, "%s age>=%llums !phase=ending !state=closing", p->filter,
-                         (unsigned long long)age);
+    int err = buf_printf(&text, "%s started<=%llu !phase=ending !state=closing", p->filter,
+                         (unsigned long long)p->begun_ms);
     return err == 0 ? kill_parse(&text, ret) : err;
 }
 
@@ -109,59 +110,67 @@ static void on_paced_tick(struct loop_timer *t)
 
 /* ---- the beginning ---- */
 
-static struct paced *paced_new(struct request *r)
+static int paced_begin(struct paced *p, struct request *r)
 {
-    const char *filter = request_text(r, "filter");
-    struct paced *p = calloc(1, sizeof(*p));
     AUTO_FREE char *target =
-        filter && *filter ? str_printf("%.*s", PACED_TARGET_MAX, filter) : str_dup_c("all");
-    if (!p)
-        return NULL;
-    p->filter = str_dup_c(filter ? filter : "");
-    p->text = str_dup_c(request_text(r, "text"));
-    if (!target || !p->filter ||
-        op_begin(r->control, &paced_kind, target, &r->peer, p, &p->op) < 0) {
-        free(p->filter);
-        free(p->text);
-        free(p);
-        return NULL;
-    }
-    p->control = r->control;
-    p->begun_ms = loop_now_ms(r->control->host->loop);
-    p->pace = (struct pace){.rate = request_number(r, "rate", 0), .at_ms = p->begun_ms};
+        *p->filter ? str_printf("%.*s", PACED_TARGET_MAX, p->filter) : str_dup_c("all");
+    p->pace = (struct pace){.rate = request_number(r, "rate", 0),
+                            .at_ms = loop_now_ms(p->control->host->loop)};
     p->grace_ms = request_bool(r, "now") ? 0 : request_number(r, "grace", KILL_GRACE_MS);
-    loop_timer_init(&p->tick, on_paced_tick);
-    return p;
+    return target ? op_begin(p->control, &paced_kind, target, &r->peer, p, &p->op) : -ERR_NOMEM;
 }
 
 static void on_paced_counted(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
 {
-    struct request *r = arg;
+    struct paced *p = arg;
+    struct request *r = STEAL(p->request);
     if (err == 0 && n == 0)
         err = -ERR_NO_MATCH;
+    if (err == 0)
+        err = paced_begin(p, r);
     if (err < 0) {
+        paced_free(p);
         kill_answer(r, err, matched, 0, rows);
         return;
     }
     json_decref(rows);
-    struct paced *p = paced_new(r);
-    if (!p) {
-        request_fail(r, -ERR_NOMEM, NULL, NULL);
-        return;
-    }
     p->op->total = n;
     paced_again(p);
     op_answer(p->op, r, n, true);
 }
 
-void kill_paced(struct request *r, struct filter *filter)
+static struct paced *paced_new(struct request *r)
 {
-    const struct kill_spec spec = {.filter = filter,
-                                   .max = request_number(r, "max", 0),
-                                   .is_dry = true,
-                                   .done = on_paced_counted,
-                                   .arg = r};
-    int err = kill_start(r->control, &spec);
-    if (err < 0)
-        request_fail(r, err, NULL, NULL);
+    struct paced *p = calloc(1, sizeof(*p));
+    const char *filter = request_text(r, "filter"), *text = request_text(r, "text");
+    if (!p)
+        return NULL;
+    p->control = r->control;
+    p->request = r;
+    p->begun_ms = clock_wall_ms();
+    p->filter = str_dup_c(filter ? filter : "");
+    p->text = str_dup_c(text);
+    loop_timer_init(&p->tick, on_paced_tick);
+    if (p->filter && (p->text || !text))
+        return p;
+    paced_free(p);
+    return NULL;
+}
+
+void kill_paced(struct request *r)
+{
+    struct filter *filter = NULL;
+    struct paced *p = paced_new(r);
+    struct kill_spec spec = {
+        .max = request_number(r, "max", 0), .is_dry = true, .done = on_paced_counted, .arg = p};
+    int err = p ? paced_filter(p, &filter) : -ERR_NOMEM;
+    spec.filter = filter;
+    if (err == 0)
+        err = kill_start(r->control, &spec);
+    filter_unref(filter);
+    if (err == 0)
+        return;
+    if (p)
+        paced_free(p);
+    request_fail(r, err, NULL, NULL);
 }

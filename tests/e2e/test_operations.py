@@ -1,0 +1,581 @@
+# SPDX-License-Identifier: ISC
+"""Long commands: drains, moves, paced kills and imports; their progress, their end before time, and what a crash leaves."""
+import json
+import os
+import pwd
+import socket
+import threading
+import time
+
+import pytest
+from conftest import backend
+from harness import imap, wait
+from harness.proxy import CtlError
+from test_backends import crash, fails, rows
+from test_control import Raw, logged_in
+
+USER, PASSWORD = "u1@example.org", "pw"
+
+
+@pytest.fixture
+def proxy(make_proxy, settings):
+    p = make_proxy(settings)
+    for n in (1, 2):
+        p.add_user(f"u{n}@example.org", PASSWORD)
+    return p
+
+
+def start(p, *args):
+    """Begins an operation; returns its id."""
+    return p.ctl(*args)["op"]
+
+
+def op(p, ident):
+    return p.ctl("op", "show", ident)
+
+
+def ended(p, ident, timeout=30):
+    return wait.until(lambda: (lambda o: o if o["state"] != "running" else None)(op(p, ident)), f"operation {ident}", timeout)
+
+
+def at(p, name):
+    return p.sessions("state=relay", f"backend={name}")
+
+
+def many(p, n, user=USER):
+    return [logged_in(p, user) for _ in range(n)]
+
+
+def close(clients):
+    for c in clients:
+        c.close()
+
+
+def busy(p, user=USER, megabytes=24):
+    """A session within a response: its client asked for a big message and does not read it."""
+    m = imap.plain(p.host, p.ports["imap"])
+    m.login(user, PASSWORD)
+    m.create("big")
+    m.append("big", None, None, b"Subject: big\r\n\r\n" + (b"y" * 76 + b"\r\n") * (megabytes * 1024 * 1024 // 78))
+    m.logout()
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    c.line()
+    c.command("a", f"LOGIN {user} {PASSWORD}")
+    c.command("b", "SELECT big")
+    c.send("c FETCH 1 BODY[]\r\n")
+    first = c.line()
+    assert "FETCH" in first and first.endswith("}")
+    return c
+
+
+# ---- drain ----
+
+def test_drain_waits_for_the_sessions(proxy):
+    clients = many(proxy, 3)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ident = start(proxy, "backend", "drain", home)
+    o = op(proxy, ident)
+    assert o["kind"] == "drain" and o["target"] == f"main/{home}" and o["state"] == "running" and o["total"] == 3
+    assert o["user"] == pwd.getpwuid(os.geteuid()).pw_name
+    again = proxy.ctl("backend", "drain", home)
+    assert again["op"] == ident and again["changed"] is False
+    clients.pop().close()
+    wait.until(lambda: op(proxy, ident)["done"] == 1, "progress")
+    assert op(proxy, ident)["percent"] == 33
+    close(clients)
+    o = ended(proxy, ident)
+    assert o["state"] == "done" and o["done"] == 3 and o["ended"] >= o["started"] and "0 told to end" in o["text"]
+    assert rows(proxy)[home]["admin"] == "drain"
+    assert proxy.ctl("backend", "drain", home) == {"count": 0, "changed": False}
+    assert [x["id"] for x in proxy.ctl("op", "list", "kind=drain", "state=done")] == [ident]
+
+
+def test_drain_kicks_at_a_rate(proxy):
+    clients = many(proxy, 12)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    begin = time.monotonic()
+    done = proxy.ctl_run("-o", "json", "backend", "drain", home, "--kick", "--rate", "6", "--text", "Rebooting", "--wait")
+    took = time.monotonic() - begin
+    o = json.loads(done.stdout)
+    assert o["state"] == "done" and o["total"] == 12 and "12 told to end" in o["text"]
+    assert 1.5 < took < 15
+    for c in clients:
+        assert "* BYE" in (text := c.rest().decode()) and "Rebooting" in text
+    close(clients)
+
+
+def test_drain_kicks_the_idle_ones_first(proxy):
+    clients = many(proxy, 4)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    time.sleep(1.1)
+    for c in clients[2:]:
+        c.command("x", "NOOP")
+    ident = start(proxy, "backend", "drain", home, "--kick", "--rate", "1")
+    wait.until(lambda: len(at(proxy, home)) <= 2, "the first two")
+    proxy.ctl("op", "cancel", ident)
+    for c in clients[:2]:
+        assert "* BYE" in c.rest().decode()
+    assert "OK" in clients[3].command("y", "NOOP")[-1]
+    close(clients)
+
+
+def test_drain_deadline(proxy):
+    clients = many(proxy, 3)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ident = start(proxy, "backend", "drain", home, "--deadline", "2s")
+    assert op(proxy, ident)["eta"] > 0
+    assert len(at(proxy, home)) == 3
+    o = ended(proxy, ident)
+    assert o["ended"] - o["started"] >= 1900 and "3 told to end" in o["text"]
+    close(clients)
+
+
+def test_drain_ends_a_busy_session_at_its_boundary(proxy):
+    c = busy(proxy)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ident = start(proxy, "backend", "drain", home, "--kick", "--grace", "25s")
+    wait.until(lambda: proxy.sessions("phase=ending"), "the session that was told")
+    assert op(proxy, ident)["state"] == "running"
+    text = c.rest()
+    assert b"BYE" not in text[:-2000] and b"* BYE" in text[-2000:]
+    assert ended(proxy, ident)["state"] == "done"
+    c.close()
+
+
+def test_logins_go_elsewhere_and_come_back(proxy):
+    clients = many(proxy, 2)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ident = start(proxy, "backend", "drain", home, "--kick", "--rate", "100")
+    ended(proxy, ident)
+    other = many(proxy, 2)
+    assert not at(proxy, home) and len(proxy.sessions("state=relay")) == 2
+    proxy.ctl("backend", "ready", home)
+    back = logged_in(proxy)
+    assert len(at(proxy, home)) == 1
+    close(clients + other + [back])
+
+
+@pytest.mark.parametrize("verb", ["ready", "hold", "cancel"])
+def test_drain_ends_before_time(proxy, verb):
+    clients = many(proxy, 3)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ident = start(proxy, "backend", "drain", home, "--deadline", "1h")
+    if verb == "cancel":
+        assert proxy.ctl("op", "cancel", ident)["changed"] is True
+    else:
+        proxy.ctl("backend", verb, home)
+    o = ended(proxy, ident)
+    assert o["state"] == "cancelled"
+    assert rows(proxy)[home]["admin"] == {"ready": "ready", "hold": "hold", "cancel": "drain"}[verb]
+    assert len(at(proxy, home)) == 3
+    assert proxy.ctl("op", "cancel", ident)["changed"] is False
+    close(clients)
+
+
+def test_drain_with_hold(proxy):
+    c = logged_in(proxy)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ident = start(proxy, "backend", "drain", home, "--kick", "--hold")
+    assert ended(proxy, ident)["state"] == "done"
+    assert rows(proxy)[home]["admin"] == "hold"
+    d = imap.Lines(proxy.host, proxy.ports["imap"])
+    d.line()
+    d.send(f"a LOGIN {USER} {PASSWORD}\r\n")
+    wait.until(lambda: proxy.sessions("state=held"), "the held login")
+    proxy.ctl("backend", "ready", home)
+    assert d.until("a ")[-1].startswith("a OK")
+    close([c, d])
+
+
+def test_drain_guards(proxy):
+    clients = many(proxy, 3)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ids = {s["id"] for s in at(proxy, home)}
+    would = proxy.ctl("backend", "drain", home, "--kick", "--dry-run")
+    assert {r["id"] for r in would["rows"]} == ids and would["changed"] is False
+    assert proxy.ctl("backend", "drain", home, "--dry-run")["count"] == 0
+    assert "E_TOO_MANY" in fails(proxy, 1, "backend", "drain", home, "--kick", "--max", "2")
+    assert "E_TOO_MANY" in fails(proxy, 1, "backend", "disable", home, "--max", "2", "--yes")
+    assert "E_CONFIRM" in fails(proxy, 1, "backend", "disable", home)
+    assert rows(proxy)[home]["admin"] == "ready" and {s["id"] for s in at(proxy, home)} == ids
+    fails(proxy, 2, "backend", "drain", home, "--rate", "0")
+    assert proxy.ctl("op", "list", "--allow-empty") == []
+    close(clients)
+
+
+def test_disable_ends_all(proxy):
+    clients = many(proxy, 5)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ident = start(proxy, "backend", "disable", home, "--yes")
+    assert ended(proxy, ident)["state"] == "done"
+    for c in clients:
+        assert "* BYE" in c.rest().decode()
+    checked = rows(proxy)[home].get("last_check")
+    time.sleep(0.5)
+    assert rows(proxy)[home].get("last_check") == checked
+    close(clients)
+
+
+def test_remove_with_drain(proxy):
+    clients = many(proxy, 3)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ident = start(proxy, "backend", "remove", home, "--drain", "--kick", "--rate", "100", "--yes")
+    o = ended(proxy, ident)
+    assert o["state"] == "done" and "removed" in o["text"]
+    assert home not in rows(proxy)
+    close(clients)
+
+
+def test_lost_connection_does_not_stop_it(proxy):
+    clients = many(proxy, 6)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    r = Raw(proxy.control)
+    r.send({"jsonrpc": "2.0", "id": 1, "method": "backend.drain", "params": {"name": home, "kick": True, "rate": 6}})
+    r.close()
+    wait.until(lambda: proxy.ctl("op", "list", "state=done", "--allow-empty"), "the drain")
+    assert not at(proxy, home)
+    close(clients)
+
+
+def test_crash_during_a_drain(proxy):
+    clients = many(proxy, 3)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ident = start(proxy, "backend", "drain", home, "--deadline", "1h")
+    crash(proxy)
+    o = op(proxy, ident)
+    assert o["state"] == "interrupted" and "restarted" in o["text"]
+    proxy.wait_for_log("op-interrupted")
+    assert rows(proxy)[home]["admin"] == "drain"
+    # Ids are not used again, and a new drain takes up the work.
+    c = logged_in(proxy)
+    assert not at(proxy, home)
+    other = {"dc1": "dc2", "dc2": "dc1"}[home]
+    assert int(start(proxy, "backend", "drain", other)) == int(ident) + 1
+    close(clients + [c])
+
+
+def test_wait_over_a_crash(proxy):
+    clients = many(proxy, 2)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    out = []
+    t = threading.Thread(target=lambda: out.append(
+        proxy.ctl_run("backend", "drain", home, "--deadline", "1h", "--wait", check=False)))
+    t.start()
+    wait.until(lambda: proxy.ctl("op", "list", "--allow-empty"), "the operation")
+    crash(proxy)
+    t.join(30)
+    assert out and out[0].returncode == 1 and "interrupted" in out[0].stderr
+    close(clients)
+
+
+def test_op_arguments(proxy):
+    assert proxy.ctl("op", "list") == []
+    fails(proxy, 3, "op", "show", "77")
+    fails(proxy, 3, "op", "cancel", "x")
+    fails(proxy, 2, "op", "show")
+
+
+def test_drain_under_load(proxy):
+    """Clients come back as soon as they are sent away: no login fails, none lands on the drained backend, the rate holds."""
+    n, rate = 60, 20
+    home = None
+    stop = threading.Event()
+    problems, byes = [], []
+
+    def client(i):
+        try:
+            c = logged_in(proxy)
+            while not stop.is_set():
+                c.sock.settimeout(0.3)
+                try:
+                    line = c.file.readline()
+                except TimeoutError:
+                    c.file = c.sock.makefile("rb")
+                    continue
+                if not line.startswith(b"* BYE"):
+                    problems.append(line)
+                byes.append(time.monotonic())
+                c.close()
+                c = logged_in(proxy)
+            c.close()
+        except Exception as e:  # noqa: BLE001: any failure is the test's
+            problems.append(e)
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(n)]
+    for t in threads:
+        t.start()
+    wait.until(lambda: len(proxy.sessions("state=relay")) == n, "all clients")
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ident = start(proxy, "backend", "drain", home, "--kick", "--rate", str(rate))
+    o = ended(proxy, ident)
+    wait.until(lambda: len(proxy.sessions("state=relay")) == n, "all clients again")
+    assert not at(proxy, home)
+    stop.set()
+    for t in threads:
+        t.join()
+    assert not problems
+    assert o["state"] == "done" and len(byes) == n
+    assert max(byes) - min(byes) >= (n / rate) * 0.6
+
+
+# ---- move ----
+
+def home_of(p, user=USER):
+    return p.ctl("route", "explain", user)["backend"]
+
+
+def other_than(name):
+    return {"dc1": "dc2", "dc2": "dc1"}[name]
+
+
+def test_move_one(proxy):
+    old = home_of(proxy)
+    new = other_than(old)
+    c = logged_in(proxy)
+    ident = start(proxy, "user", "move", USER, "--to", new, "--text", "Moving you", "--reason", "balance")
+    o = ended(proxy, ident)
+    assert o["state"] == "done" and o["kind"] == "move" and o["done"] == o["total"] == 1 and "1 moved" in o["text"]
+    text = c.rest().decode()
+    assert "* BYE" in text and "Moving you" in text
+    row = proxy.ctl("user", "show", USER)
+    assert row["backend"] == new and row["pool"] == "main" and row["state"] == "active"
+    d = logged_in(proxy)
+    assert [s["backend"] for s in proxy.sessions("state=relay")] == [new]
+    # Done twice: nothing happens to the session, which is there already.
+    o = ended(proxy, start(proxy, "user", "move", USER, "--to", f"main/{new}"))
+    assert o["state"] == "done" and "1 there already" in o["text"]
+    assert "OK" in d.command("b", "NOOP")[-1]
+    # And back to what the routes say.
+    ended(proxy, start(proxy, "user", "move", USER, "--to", ""))
+    row = proxy.ctl("user", "show", USER)
+    assert "backend" not in row and "pool" not in row
+    close([c, d])
+
+
+def test_move_makes_logins_wait(proxy):
+    old = home_of(proxy)
+    c = busy(proxy)
+    ident = start(proxy, "user", "move", USER, "--to", other_than(old), "--grace", "25s")
+    d = imap.Lines(proxy.host, proxy.ports["imap"])
+    d.line()
+    d.send(f"a LOGIN {USER} {PASSWORD}\r\n")
+    wait.until(lambda: proxy.sessions("state=held"), "the held login")
+    u2 = logged_in(proxy, "u2@example.org")
+    assert op(proxy, ident)["state"] == "running"
+    text = c.rest()
+    assert b"* BYE" in text[-2000:]
+    assert d.until("a ")[-1].startswith("a OK")
+    assert ended(proxy, ident)["state"] == "done"
+    assert [s["backend"] for s in proxy.sessions("state=relay", f"user={USER}")] == [other_than(old)]
+    close([c, d, u2])
+
+
+def test_move_rolls_back(proxy):
+    """The old backend does not get empty in time: the user stays, and who waited goes on there."""
+    old = home_of(proxy)
+    c = busy(proxy)
+    ident = start(proxy, "user", "move", USER, "--to", other_than(old), "--grace", "20s", "--timeout", "2s")
+    d = imap.Lines(proxy.host, proxy.ports["imap"])
+    d.line()
+    d.send(f"a LOGIN {USER} {PASSWORD}\r\n")
+    wait.until(lambda: proxy.sessions("state=held"), "the held login")
+    o = ended(proxy, ident)
+    assert o["state"] == "failed" and o["failed"] == 1 and "did not end in time" in o["text"] and USER in o["text"]
+    assert d.until("a ")[-1].startswith("a OK")
+    assert "backend" not in proxy.ctl("user", "show", USER)
+    assert {s["backend"] for s in proxy.sessions("state=relay", f"user={USER}")} == {old}
+    close([c, d])
+
+
+def test_move_cancelled(proxy):
+    old = home_of(proxy)
+    c = busy(proxy)
+    ident = start(proxy, "user", "move", USER, "u2@example.org", "--to", other_than(old), "--grace", "20s", "--timeout", "20s",
+                  "--parallel", "1", "--yes")
+    wait.until(lambda: proxy.sessions("phase=ending"), "the kick")
+    d = imap.Lines(proxy.host, proxy.ports["imap"])
+    d.line()
+    d.send(f"a LOGIN {USER} {PASSWORD}\r\n")
+    wait.until(lambda: proxy.sessions("state=held"), "the held login")
+    proxy.ctl("op", "cancel", ident)
+    o = ended(proxy, ident)
+    assert o["state"] == "cancelled" and o["done"] == 0
+    assert d.until("a ")[-1].startswith("a OK")
+    for user in (USER, "u2@example.org"):
+        assert "backend" not in proxy.ctl("user", "show", user)
+    close([c, d])
+
+
+def test_move_under_load(proxy, dovecot1, dovecot2):
+    """A client that comes back at once is out for less than a second, and never again at the old backend after the flip."""
+    old = home_of(proxy)
+    new = other_than(old)
+    server = {"dc1": dovecot1, "dc2": dovecot2}[old]
+    stop = threading.Event()
+    problems, gaps = [], []
+
+    def client():
+        try:
+            c = logged_in(proxy)
+            while not stop.is_set():
+                c.sock.settimeout(0.2)
+                try:
+                    line = c.file.readline()
+                except TimeoutError:
+                    c.file = c.sock.makefile("rb")
+                    continue
+                if not line.startswith(b"* BYE"):
+                    problems.append(line)
+                left = time.monotonic()
+                c.close()
+                c = logged_in(proxy)
+                gaps.append(time.monotonic() - left)
+            c.close()
+        except Exception as e:  # noqa: BLE001: any failure is the test's
+            problems.append(e)
+
+    threads = [threading.Thread(target=client) for _ in range(10)]
+    for t in threads:
+        t.start()
+    wait.until(lambda: len(at(proxy, old)) == 10, "all clients")
+    o = ended(proxy, start(proxy, "user", "move", USER, "--to", new))
+    logins = server.log().count(f"Login: user=<{USER}>")
+    wait.until(lambda: len(at(proxy, new)) == 10, "all clients at the new backend")
+    stop.set()
+    for t in threads:
+        t.join()
+    assert o["state"] == "done" and not problems and len(gaps) == 10
+    assert max(gaps) < 1.5
+    assert server.log().count(f"Login: user=<{USER}>") == logins
+
+
+def test_move_many(proxy):
+    for i in range(60):
+        proxy.add_user(f"m{i}@example.net")
+    would = proxy.ctl("user", "move", "--filter", "name=m*@example.net", "--to", "dc2", "--dry-run")
+    assert would["count"] == 60 and len(would["rows"]) == 60
+    assert "E_TOO_MANY" in fails(proxy, 1, "user", "move", "--filter", "name=m*@example.net", "--to", "dc2", "--max", "59",
+                                 "--yes")
+    assert "E_CONFIRM" in fails(proxy, 1, "user", "move", "--filter", "name=m*@example.net", "--to", "dc2")
+    o = ended(proxy, start(proxy, "user", "move", "nobody@example.net", "--filter", "name=m*@example.net", "--to", "dc2",
+                           "--parallel", "20", "--yes"))
+    assert o["state"] == "partly done" and o["total"] == 61 and o["failed"] == 1 and "nobody@example.net" in o["text"]
+    assert len(proxy.ctl("user", "list", "backend=dc2")) == 60
+    assert proxy.ctl_run("user", "move", "nobody@example.net", USER, "--to", "dc1", "--yes", "--wait",
+                         check=False).returncode == 7
+
+
+def test_move_arguments(proxy):
+    fails(proxy, 2, "user", "move", USER, "--yes")
+    fails(proxy, 2, "user", "move", USER, "--to", "dc1", "--pool", "main", "--yes")
+    fails(proxy, 2, "user", "move", "--to", "dc1", "--yes")
+    fails(proxy, 2, "user", "move", USER, "--to", "dc1", "--parallel", "0", "--yes")
+    assert "dc1" in fails(proxy, 3, "user", "move", USER, "--to", "dc9", "--yes")
+    assert "main" in fails(proxy, 3, "user", "move", USER, "--pool", "mian", "--yes")
+    assert USER in fails(proxy, 3, "user", "move", "u3@example.org", "--to", "dc1", "--yes")
+    fails(proxy, 3, "user", "move", "--filter", "name=zzz*", "--to", "dc1", "--yes")
+
+
+def test_move_to_a_pool(make_proxy, settings, dovecot1, dovecot2):
+    settings["pools"] = [{"name": "a", "tls": "off", "backends": [backend(dovecot1)]},
+                         {"name": "b", "tls": "off", "backends": [backend(dovecot2)]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    c = logged_in(p)
+    assert ended(p, start(p, "user", "move", USER, "--pool", "b"))["state"] == "done"
+    assert "* BYE" in c.rest().decode()
+    d = logged_in(p)
+    assert p.sessions("state=relay")[0]["pool"] == "b"
+    close([c, d])
+
+
+@pytest.mark.parametrize("moment", ["held", "waiting"])
+def test_crash_during_a_move(proxy, moment):
+    """Whenever the engine dies, the user has the old pin or the new one, nobody is held, and it is said."""
+    old = home_of(proxy)
+    c = busy(proxy)
+    ident = start(proxy, "user", "move", USER, "--to", other_than(old), "--grace", "20s", "--timeout", "20s")
+    if moment == "waiting":
+        d = imap.Lines(proxy.host, proxy.ports["imap"])
+        d.line()
+        d.send(f"a LOGIN {USER} {PASSWORD}\r\n")
+        wait.until(lambda: proxy.sessions("state=held"), "the held login")
+        d.close()
+    crash(proxy)
+    assert op(proxy, ident)["state"] == "interrupted"
+    row = proxy.ctl("user", "show", USER)
+    assert row["state"] == "active" and "backend" not in row
+    d = logged_in(proxy)
+    assert proxy.sessions("state=relay")[0]["backend"] == old
+    close([c, d])
+
+
+def test_crash_during_many_moves(proxy):
+    for i in range(200):
+        proxy.add_user(f"m{i}@example.net")
+    ident = start(proxy, "user", "move", "--filter", "name=m*@example.net", "--to", "dc2", "--parallel", "1", "--yes")
+    wait.until(lambda: op(proxy, ident)["done"] >= 20, "some of them")
+    crash(proxy)
+    assert op(proxy, ident)["state"] == "interrupted"
+    users = proxy.ctl("user", "list", "name=m*@example.net")
+    moved = [u for u in users if u.get("backend") == "dc2" and u.get("pool") == "main"]
+    rest = [u for u in users if "backend" not in u and "pool" not in u]
+    assert len(moved) >= 20 and len(moved) + len(rest) == 200
+    o = ended(proxy, start(proxy, "user", "move", "--filter", "name=m*@example.net", "--to", "dc2", "--yes"), 60)
+    assert o["state"] == "done" and f"{len(moved)} there already" in o["text"]
+
+
+# ---- kill with a rate, import ----
+
+def test_paced_kill(proxy):
+    clients = many(proxy, 8)
+    stay = logged_in(proxy, "u2@example.org")
+    begin = time.monotonic()
+    ident = start(proxy, "session", "kill", f"user={USER}", "--rate", "5", "--yes")
+    # Who comes later is not meant.
+    late = logged_in(proxy)
+    o = ended(proxy, ident)
+    assert time.monotonic() - begin > 1
+    assert o["state"] == "done" and o["done"] == o["total"] == 8 and o["target"] == f"user={USER}"
+    for c in clients:
+        assert "* BYE" in c.rest().decode()
+    for c in (stay, late):
+        assert "OK" in c.command("b", "NOOP")[-1]
+    fails(proxy, 3, "session", "kill", "user=zzz", "--rate", "5", "--yes")
+    fails(proxy, 1, "session", "kill", "--all", "--rate", "5", "--yes", "--max", "1")
+    close(clients + [stay, late])
+
+
+def test_paced_kill_cancelled(proxy):
+    clients = many(proxy, 6)
+    ident = start(proxy, "session", "kill", "--all", "--rate", "2", "--yes")
+    wait.until(lambda: op(proxy, ident)["done"] > 0, "the first")
+    proxy.ctl("op", "cancel", ident)
+    o = ended(proxy, ident)
+    assert o["state"] == "cancelled" and 0 < o["done"] < 6
+    assert len(proxy.sessions("state=relay")) == 6 - o["done"]
+    close(clients)
+
+
+def test_import_is_an_operation(proxy):
+    csv = "name,note\n" + "".join(f"user{i}@example.net,n{i}\n" for i in range(20000))
+    proxy.ctl("user", "import", "-", stdin=csv)
+    o = proxy.ctl("op", "list", "kind=import")[0]
+    assert o["state"] == "done" and o["done"] == o["total"] == 20000 and "20000 added" in o["text"]
+    assert proxy.ctl_run("user", "import", "-", stdin="name,nonsense\nx,y\n", check=False).returncode == 1
+    assert [x["state"] for x in proxy.ctl("op", "list", "kind=import")] == ["done", "failed"]
+
+
+def test_crash_during_an_import(proxy):
+    """All or none, and it is said."""
+    csv = "name,note\n" + "".join(f"user{i}@example.net,n{i}\n" for i in range(200000))
+    t = threading.Thread(target=lambda: proxy.ctl_run("user", "import", "-", stdin=csv, check=False))
+    t.start()
+    wait.until(lambda: proxy.ctl("op", "list", "kind=import", "--allow-empty"), "the import")
+    crash(proxy)
+    t.join()
+    o = proxy.ctl("op", "list", "kind=import")[0]
+    users = proxy.ctl("system", "status")["users"]
+    assert (o["state"], users) in [("interrupted", 2), ("interrupted", 200002), ("done", 200002)]
+
