@@ -279,7 +279,8 @@ static void supervisor_hear(struct supervisor *s)
     } else if (strcmp(text, "ready") == 0) {
         s->was_ready = true;
         notify("READY=1\nSTATUS=serving");
-    } else if (strcmp(text, "reloaded") == 0) {
+    } else if (strncmp(text, "reloaded ", 9) == 0) {
+        (void)!str_to_u64(str_of(text + 9), UINT64_MAX / 2, &s->stop_limit_ms);
         notify("READY=1");
     } else if (strcmp(text, "stop") == 0) {
         s->is_stopping = true;

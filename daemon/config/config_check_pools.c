@@ -66,16 +66,17 @@ static bool check_is_header(const char *text)
     return n > 0 && text[n] == ':';
 }
 
-/* "http://host[:port][/uri]", "https://...", "http://unix:/path[:/uri]". */
+/* "host[:port][/uri]" or "unix:/path[:/uri]", after "http://", "https://" or nothing. */
 static void check_url(struct check *k, const char *url)
 {
     struct str rest = str_of(url);
-    struct str scheme = str_is_prefix(rest, STR("https://")) ? STR("https://") : STR("http://");
-    if (!str_is_prefix(rest, scheme)) {
+    const char *end = strstr(url, "://");
+    size_t scheme = end ? (size_t)(end - url) + strlen("://") : 0;
+    if (scheme && !str_is_iprefix(rest, STR("http://")) && !str_is_iprefix(rest, STR("https://"))) {
         check_error(k, "url", "must begin with http:// or https://");
         return;
     }
-    rest = str_n(rest.p + scheme.n, rest.n - scheme.n);
+    rest = str_n(rest.p + scheme, rest.n - scheme);
     bool is_unix = str_is_prefix(rest, STR("unix:"));
     struct str host = rest;
     host = is_unix ? rest : str_cut(&host, '/');

@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -153,6 +155,16 @@ static int engine_configure_log(const struct config *c)
     return err;
 }
 
+/* The supervisor gives a stopping engine as long as the new config says. */
+static void engine_tell_reloaded(const struct engine *e, const struct config *c)
+{
+    char text[64];
+    if (e->options->supervisor < 0)
+        return;
+    (void)snprintf(text, sizeof(text), "reloaded %" PRIu64, c->shutdown_timeout_ms);
+    (void)!wire_send(e->options->supervisor, text, -1);
+}
+
 static int host_publish_config(void *arg, struct config *config, struct pools *pools,
                                char **ret_error)
 {
@@ -169,8 +181,7 @@ static int host_publish_config(void *arg, struct config *config, struct pools *p
         return err;
     }
     engine_publish(e, setup);
-    if (e->options->supervisor >= 0)
-        (void)!wire_send(e->options->supervisor, "reloaded", -1);
+    engine_tell_reloaded(e, config);
     return 0;
 }
 

@@ -10,9 +10,10 @@
 #define WIRE_FD_ENV "MAILPROXY_SUPERVISOR_FD"
 #define WIRE_TEXT_MAX 512
 
-/* Engine to supervisor: "ready", "stop" (do not start another engine), "reloaded", "close ADDRESS"
- * (stop keeping this socket), "bind BACKLOG V6ONLY RCVBUF SNDBUF MODE OWNER GROUP ADDRESS"
- * (answered by "ok" with the socket, or "error TEXT"). */
+/* Engine to supervisor: "ready", "stop" (do not start another engine), "reloaded SHUTDOWN_MS" (how
+ * long a stop may take from now on), "close ADDRESS" (stop keeping this socket), "bind BACKLOG
+ * V6ONLY MULTIPATH RCVBUF SNDBUF MODE OWNER GROUP ADDRESS" (answered by "ok" with the socket, or
+ * "error TEXT"). */
 
 /* Sends one message; fd_to_pass -1 = none. */
 int wire_send(int fd, const char *text, int fd_to_pass) NODISCARD;
