@@ -129,12 +129,27 @@ set certificate_file="{folder}/certs"
 set header_cache=""
 set quit=yes
 set confirmappend=no
+set confirmcreate=no
 set copy=no
 """)
     with open(proxy.settings["tls"]["certificates"][0]["cert"]) as f:
         write(f"{folder}/certs", f.read())
-    env = {**os.environ, "HOME": folder, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(["script", "-qec", f"neomutt -n -F {folder}/muttrc -e 'push \"<tag-pattern>~A<enter><tag-prefix><copy-message>{folder}/got<enter><quit>\"'",
-                           "/dev/null"], capture_output=True, text=True, timeout=60, env=env)
-    with open(f"{folder}/got") as f:
-        assert "This is dc1." in f.read(), done.stdout
+    socket = f"{folder}/tmux"
+
+    def tmux(*argv):
+        return run("tmux", "-f", "/dev/null", "-S", socket, *argv, home=folder)
+
+    def screen_has(text):
+        return wait.until(lambda: text in tmux("capture-pane", "-p"), text)
+    tmux("new-session", "-d", "-x", "100", "-y", "30", f"neomutt -n -F {folder}/muttrc")
+    try:
+        screen_has("Welcome to dc1")
+        tmux("send-keys", "C")
+        screen_has("Copy to mailbox")
+        tmux("send-keys", "C-u")
+        tmux("send-keys", "-l", f"{folder}/got")
+        tmux("send-keys", "Enter")
+        wait.until(lambda: os.path.isfile(f"{folder}/got") and "This is dc1." in open(f"{folder}/got").read(), "the copy")
+        tmux("send-keys", "q")
+    finally:
+        subprocess.run(["tmux", "-S", socket, "kill-server"], capture_output=True)

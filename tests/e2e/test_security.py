@@ -268,16 +268,17 @@ def test_literal_overflow(make, size):
     m.logout()
 
 
-def test_empty_literal_is_an_empty_password(make, make_auth):
-    """NGINX makes it a carriage return."""
+def test_empty_literal_is_no_carriage_return(make, make_auth):
+    """NGINX takes the line end for the password; an empty one is refused at once."""
     auth = make_auth(lambda h: {"Auth-Status": "no", "Auth-Wait": "1"})
     p = make([listener("imap")], auth=[{"type": "http", "url": auth.url}])
     c = imap.Lines(p.host, p.ports["imap"])
     c.line()
     c.send("a LOGIN u {0+}\r\n\r\n")
     assert c.until("a ")[-1].startswith("a NO")
+    assert c.command("b", "NOOP")[-1].startswith("b OK")
     c.close()
-    assert auth.requests[0]["Auth-Pass"] == ""
+    assert all(h["Auth-Pass"] == "" for h in auth.requests)
 
 
 def test_long_password_is_not_logged(make):
