@@ -512,8 +512,8 @@ def test_crash_during_a_move(proxy, moment):
 
 
 def test_crash_during_many_moves(proxy):
-    for i in range(200):
-        proxy.add_user(f"m{i}@example.net")
+    n = 3000
+    proxy.ctl("user", "import", "-", stdin="name\n" + "".join(f"m{i}@example.net\n" for i in range(n)))
     ident = start(proxy, "user", "move", "--filter", "name=m*@example.net", "--to", "dc2", "--parallel", "1", "--yes")
     wait.until(lambda: op(proxy, ident)["done"] >= 20, "some of them")
     crash(proxy)
@@ -521,8 +521,9 @@ def test_crash_during_many_moves(proxy):
     users = proxy.ctl("user", "list", "name=m*@example.net")
     moved = [u for u in users if u.get("backend") == "dc2" and u.get("pool") == "main"]
     rest = [u for u in users if "backend" not in u and "pool" not in u]
-    assert len(moved) >= 20 and len(moved) + len(rest) == 200
-    o = ended(proxy, start(proxy, "user", "move", "--filter", "name=m*@example.net", "--to", "dc2", "--yes"), 60)
+    assert len(moved) >= 20 and len(moved) + len(rest) == n
+    o = ended(proxy, start(proxy, "user", "move", "--filter", "name=m*@example.net", "--to", "dc2", "--parallel", "50",
+                           "--yes"), 60)
     assert o["state"] == "done" and f"{len(moved)} there already" in o["text"]
 
 
