@@ -65,7 +65,7 @@ static int main_dump(const char *path, bool only_set)
     AUTO_BUF text = BUF_INIT;
     if (main_load(path, &c) < 0)
         return EX_CONFIG;
-    int err = config_dump(c, only_set, &text);
+    int err = config_dump(c, only_set ? CONFIG_DUMP_ONLY_SET : 0, &text);
     if (err == 0)
         fwrite(text.data + text.start, 1, text.len, stdout);
     config_unref(c);

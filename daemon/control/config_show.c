@@ -13,10 +13,15 @@ static void config_answer_text(struct request *r, int err, const struct buf *tex
         request_answer(r, json_pack("{s:o}", "text", request_json(buf_str(text))));
 }
 
+static unsigned config_dump_flags(const struct request *r)
+{
+    return request_bool(r, "defaults") ? 0 : CONFIG_DUMP_ONLY_SET;
+}
+
 void command_config_show(struct request *r)
 {
     AUTO_BUF text = BUF_INIT;
-    int err = config_dump(control_setup(r->control)->config, !request_bool(r, "defaults"), &text);
+    int err = config_dump(control_setup(r->control)->config, config_dump_flags(r), &text);
     config_answer_text(r, err, &text);
 }
 
@@ -318,6 +323,7 @@ void command_config_export(struct request *r)
     if (err == 0)
         err = export_init(&x, control_setup(r->control)->config, edits, n);
     if (err == 0)
-        err = config_dump(&x.config, !request_bool(r, "defaults"), &text);
+        /* for admins only, and a file without its secrets would not do the same */
+        err = config_dump(&x.config, config_dump_flags(r) | CONFIG_DUMP_SECRETS, &text);
     config_answer_text(r, err, &text);
 }

@@ -257,3 +257,12 @@ def test_certificate_is_read_again(proxy, ca, server_cert):
                 g.write(text)
 
 
+
+
+def test_secrets_are_in_the_export_alone(make_proxy, settings):
+    settings["auth"] = settings["auth"] + [{"type": "http", "url": "http://127.0.0.1:9/", "headers": ["X-Key: hidden"]}]
+    p = make_proxy(settings)
+    assert "X-Key: ***" in p.ctl_run("config", "show").stdout
+    assert "X-Key: hidden" in p.ctl_run("config", "export").stdout
+    p.configure({"auth": [settings["auth"][0], {**settings["auth"][1], "headers": ["X-Key: other"]}]})
+    assert by_path(p.ctl("config", "diff"))["auth[1].headers"]["new"] == '[ "X-Key: ***" ]'
