@@ -21,7 +21,7 @@ struct run {
     bool is_utf8;
     bool can_prompt;
     bool can_draw; /* err is a terminal */
-    int width; /* of the terminal, 0 = unknown */
+    int width;     /* of the terminal, 0 = unknown */
     struct run_node nodes[ARGS_SOCKETS_MAX];
     size_t n_nodes;
 };

@@ -4,6 +4,7 @@
 
 #include "ctl/run.h"
 
-/* Follows the operation that an answer names ("op"), with its progress on a terminal. A lost daemon is waited for: what became of the operation is known to the next
- * one. Ctrl-C leaves the operation alone. Returns an exit code. */
+/* Follows the operation that an answer names ("op"), with its progress on a terminal. A lost daemon
+ * is waited for: what became of the operation is known to the next one. Ctrl-C leaves the operation
+ * alone. Returns an exit code. */
 int run_wait(struct run_job *job, struct run_node *node, const json_t *answer);

@@ -42,10 +42,10 @@ static void audit_fini(struct work *w)
 
 static void audit_log(const struct request *r, const char *reason, const char *result)
 {
-    LOG_EVENT(LOG_LEVEL_NOTICE, "operator", KV_U64("uid", r->peer.uid), KV_STR("user", r->peer.user),
-              KV_U64("pid", r->peer.pid), KV_STR("command", r->command->method),
-              KV_STR("args", r->masked), KV_STR("reason", reason), KV_STR("result", result),
-              KV_U64("count", r->count));
+    LOG_EVENT(LOG_LEVEL_NOTICE, "operator", KV_U64("uid", r->peer.uid),
+              KV_STR("user", r->peer.user), KV_U64("pid", r->peer.pid),
+              KV_STR("command", r->command->method), KV_STR("args", r->masked),
+              KV_STR("reason", reason), KV_STR("result", result), KV_U64("count", r->count));
 }
 
 static void audit_event(struct control *c, const struct request *r, const char *result)
@@ -141,8 +141,8 @@ void command_audit_list(struct request *r)
         request_fail(r, -ERR_BAD_PARAM, NULL, "this cursor is of no list");
         return;
     }
-    struct audit_list *l = work_new(r->control, r, sizeof(*l), audit_list_run, audit_list_done,
-                                    audit_list_fini);
+    struct audit_list *l =
+        work_new(r->control, r, sizeof(*l), audit_list_run, audit_list_done, audit_list_fini);
     if (!l)
         return;
     l->before = before;

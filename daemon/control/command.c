@@ -260,8 +260,8 @@ static int check_user(const struct command_arg *a, const json_t *v, json_t **ret
     return 0;
 }
 
-static int check_one(const struct command *c, const struct command_arg *a, json_t *v,
-                     json_t **ret, struct command_failure *f)
+static int check_one(const struct command *c, const struct command_arg *a, json_t *v, json_t **ret,
+                     struct command_failure *f)
 {
     uint64_t id;
     switch (a->type) {
@@ -294,8 +294,8 @@ static int check_one(const struct command *c, const struct command_arg *a, json_
     return 0;
 }
 
-static int check_many(const struct command *c, const struct command_arg *a, json_t *v,
-                      json_t **ret, struct command_failure *f)
+static int check_many(const struct command *c, const struct command_arg *a, json_t *v, json_t **ret,
+                      struct command_failure *f)
 {
     json_t *all = json_array();
     size_t n = json_is_array(v) ? json_array_size(v) : 1;

@@ -6,6 +6,7 @@
 
 struct configs;
 
+/* -ERR_NOMEM. */
 int configs_new(struct control *c, struct configs **ret) NODISCARD;
 void configs_free(struct configs *c); /* NULL is fine */
 /* Reloads on the daemon's own account; the outcome is logged. */

@@ -8,9 +8,9 @@
 struct control;
 struct session_verdict;
 
-/* fds: listening sockets in the order of config.controls; taken over. Loads runtime edits from the
- * store; the pools with these edits are to be had from control_pools. host is borrowed. 0 or -ERR_x
- * with a sentence in *ret_error (owned). */
+/* Loads runtime edits and operations from the store; no setup is needed yet: the first pools are
+ * built with control_edits. host is borrowed. Blocking. 0 or -ERR_x with a sentence in *ret_error
+ * (owned). */
 int control_new(const struct control_host *host, struct control **ret, char **ret_error) NODISCARD;
 /* Starts to serve on a listening socket (taken over) as the config's control socket number i. */
 int control_listen(struct control *c, int fd, size_t i) NODISCARD;

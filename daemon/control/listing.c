@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Lists of sessions: unsorted ones are fetched chunk by chunk, one worker after another; sorted ones
- * are merged from the best rows of each worker. */
+/* Lists of sessions: unsorted ones are fetched chunk by chunk, one worker after another; sorted
+ * ones are merged from the best rows of each worker. */
 #include "control/listing.h"
 
 #include "control/control_priv.h"
@@ -219,8 +219,7 @@ static struct listing *sorted_listing(const struct sorted *s)
 static bool sorted_chunk(void *arg, struct session_chunk *chunk)
 {
     struct listing *l = sorted_listing(arg);
-    struct session_chunk **more =
-        l ? realloc(l->chunks, (l->n_chunks + 1) * sizeof(*more)) : NULL;
+    struct session_chunk **more = l ? realloc(l->chunks, (l->n_chunks + 1) * sizeof(*more)) : NULL;
     if (!more) {
         session_chunk_free(chunk);
         return false;

@@ -35,7 +35,7 @@ int runtime_edit_parse(const char *json, struct runtime_edit *ret, char **ret_er
 struct runtime_entry {
     struct list link;
     struct runtime_edit now, stored; /* in force; what a restart brings back */
-    struct backend *backend; /* keeps the object with its state: one reference, or NULL */
+    struct backend *backend;         /* keeps the object with its state: one reference, or NULL */
 };
 
 /* Loads the edits and sets the states of their backends. Rows that cannot be read are reported and

@@ -96,9 +96,9 @@ void client_drop(struct client *c, const char *reason)
 /* Nothing more will come and nothing is left to say. */
 static void client_drop_if_done(struct client *c)
 {
-    bool is_over = c->is_last || (c->is_eof && !c->running && c->n_streams == 0 &&
-                                  !memchr(c->in.len ? c->in.data + c->in.start : "", '\n',
-                                          c->in.len));
+    bool is_over =
+        c->is_last || (c->is_eof && !c->running && c->n_streams == 0 &&
+                       !memchr(c->in.len ? c->in.data + c->in.start : "", '\n', c->in.len));
     if (is_over && c->out.len == 0)
         client_drop(c, NULL);
 }
@@ -205,10 +205,9 @@ static void client_take(struct client *c, json_t *message)
     if (strcmp(method, "stream.cancel") == 0) {
         uint64_t stream = (uint64_t)json_integer_value(json_object_get(params, "stream"));
         bool is_found = events_cancel(c->server->control, c, stream);
-        json_t *answer =
-            id ? json_pack("{s:s, s:O, s:{s:b}}", "jsonrpc", "2.0", "id", id, "result", "changed",
-                           (int)is_found)
-               : NULL;
+        json_t *answer = id ? json_pack("{s:s, s:O, s:{s:b}}", "jsonrpc", "2.0", "id", id, "result",
+                                        "changed", (int)is_found)
+                            : NULL;
         if (answer)
             client_send(c, answer);
         json_decref(answer);

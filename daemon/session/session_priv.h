@@ -100,7 +100,7 @@ struct session {
     uint8_t attempts; /* logins tried */
     bool is_client_eof, is_server_eof, is_ended, is_counted;
     bool is_client_counted, is_user_counted; /* by limits */
-    bool is_orphan; /* its mail server died; the timer ends it */
+    bool is_orphan;                          /* its mail server died; the timer ends it */
 };
 
 /* session.c */
