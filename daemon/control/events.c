@@ -8,6 +8,7 @@
 #include "control/server.h"
 
 #define EVENTS_STREAMS_MAX 16 /* of one client */
+#define EVENTS_KEPT 1000      /* for those who come later */
 
 struct watcher {
     struct list link;
@@ -19,6 +20,8 @@ struct watcher {
 struct events {
     struct control *control;
     struct list watchers;
+    json_t *kept[EVENTS_KEPT]; /* a ring of rows */
+    uint64_t n_kept;           /* ever */
 };
 
 int events_new(struct control *c, struct events **ret)
@@ -45,6 +48,8 @@ void events_free(struct events *e)
         return;
     LIST_FOREACH_SAFE (it, &e->watchers)
         watcher_free(LIST_ITEM(it, struct watcher, link));
+    for (size_t i = 0; i < EVENTS_KEPT; i++)
+        json_decref(e->kept[i]);
     free(e);
 }
 
@@ -90,6 +95,47 @@ static size_t events_streams(const struct events *e, const struct client *client
     return n;
 }
 
+static void watcher_send(const struct watcher *w, json_t *row)
+{
+    json_t *params = json_copy(row);
+    if (!params)
+        return;
+    request_put_number(params, "stream", w->stream);
+    json_t *message =
+        json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", "event", "params", params);
+    if (message)
+        client_send(w->client, message);
+    json_decref(message);
+}
+
+static bool watcher_wants(const struct watcher *w, const json_t *row)
+{
+    return !w->filter || filter_match(w->filter, command_row_get, row);
+}
+
+static struct watcher *events_find(struct events *e, uint64_t stream)
+{
+    LIST_FOREACH (it, &e->watchers) {
+        struct watcher *w = LIST_ITEM(it, struct watcher, link);
+        if (w->stream == stream)
+            return w;
+    }
+    return NULL;
+}
+
+/* The newest of the kept events that the filter matches, at most n, oldest first. A reader that is
+ * too slow is dropped on the way, and its watcher with it. */
+static void events_send_last(struct events *e, uint64_t stream, uint64_t n)
+{
+    const struct watcher *w = events_find(e, stream);
+    uint64_t oldest = e->n_kept > EVENTS_KEPT ? e->n_kept - EVENTS_KEPT : 0, at = e->n_kept;
+    while (w && at > oldest && n > 0)
+        n -= watcher_wants(w, e->kept[--at % EVENTS_KEPT]);
+    for (; at < e->n_kept && (w = events_find(e, stream)); at++)
+        if (watcher_wants(w, e->kept[at % EVENTS_KEPT]))
+            watcher_send(w, e->kept[at % EVENTS_KEPT]);
+}
+
 void command_event_watch(struct request *r)
 {
     struct events *e = r->control->events;
@@ -119,14 +165,14 @@ void command_event_watch(struct request *r)
     client_add_streams(w->client, 1);
     if (is_first)
         events_tell_host(e, true);
-    request_answer(r, json_pack("{s:I}", "stream", (json_int_t)w->stream));
+    uint64_t stream = w->stream, last = request_number(r, "last", 0);
+    request_answer(r, json_pack("{s:I}", "stream", (json_int_t)stream));
+    events_send_last(e, stream, last);
 }
 
 /* Sends a row; the list of watchers may change meanwhile (a slow reader is dropped). */
 static void events_send(struct events *e, json_t *row)
 {
-    json_t *message = json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", "event", "params",
-                                json_incref(row));
     size_t n = 0, i = 0;
     LIST_FOREACH (it, &e->watchers)
         n++;
@@ -134,25 +180,24 @@ static void events_send(struct events *e, json_t *row)
     if (streams)
         LIST_FOREACH (it, &e->watchers)
             streams[i++] = LIST_ITEM(it, struct watcher, link)->stream;
-    for (i = 0; message && streams && i < n; i++) {
-        struct watcher *w = NULL;
-        LIST_FOREACH (it, &e->watchers)
-            if (LIST_ITEM(it, struct watcher, link)->stream == streams[i])
-                w = LIST_ITEM(it, struct watcher, link);
-        if (!w || (w->filter && !filter_match(w->filter, command_row_get, row)))
-            continue;
-        request_put_number(row, "stream", w->stream);
-        client_send(w->client, message);
+    for (i = 0; streams && i < n; i++) {
+        const struct watcher *w = events_find(e, streams[i]);
+        if (w && watcher_wants(w, row))
+            watcher_send(w, row);
     }
-    json_decref(message);
+}
+
+static void events_keep(struct events *e, json_t *row)
+{
+    json_t **slot = &e->kept[e->n_kept++ % EVENTS_KEPT];
+    json_decref(*slot);
+    *slot = json_incref(row);
 }
 
 void control_event(struct control *c, const char *type, const char *session, const char *proto,
                    const char *user, const char *ip, const char *backend, const char *text)
 {
-    if (!c || !c->events || list_is_empty(&c->events->watchers))
-        return;
-    json_t *row = json_object();
+    json_t *row = c && c->events ? json_object() : NULL;
     if (!row)
         return;
     request_put_number(row, "time", clock_wall_ms());
@@ -163,6 +208,7 @@ void control_event(struct control *c, const char *type, const char *session, con
     request_set_text(row, "ip", ip);
     request_set_text(row, "backend", backend);
     request_set_text(row, "text", text);
+    events_keep(c->events, row);
     events_send(c->events, row);
     json_decref(row);
 }

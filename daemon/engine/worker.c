@@ -20,9 +20,9 @@ static bool worker_is_watched(const struct worker *w)
 
 static bool note_is_wanted(const struct worker *w, const struct session *s, enum session_note note)
 {
-    /* Last logins go into the store, limits have to know of ends; everything else only matters to
-     * a watcher. */
-    return (note == SESSION_NOTE_LOGIN && session_user(s)) ||
+    /* Last logins go into the store, limits have to know of ends, failures are kept for those who
+     * look later; everything else only matters to a watcher. */
+    return note == SESSION_NOTE_FAILURE || (note == SESSION_NOTE_LOGIN && session_user(s)) ||
            (note == SESSION_NOTE_END &&
             (session_is_client_counted(s) || session_is_user_counted(s))) ||
            worker_is_watched(w);
@@ -55,7 +55,10 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     n->reason = reason;
     n->is_client_counted = session_is_client_counted(s);
     n->is_user_counted = session_is_user_counted(s);
-    (void)str_copy(n->user, sizeof(n->user), str_of(session_user(s)));
+    /* Of a failed login the name is nobody's: it is what was claimed. */
+    struct str user = session_user(s) || note != SESSION_NOTE_FAILURE ? str_of(session_user(s))
+                                                                      : session_claimed_user(s);
+    (void)str_copy(n->user, sizeof(n->user), user);
     (void)str_copy(n->backend, sizeof(n->backend), str_of(session_backend(s)));
     note_post(w, n);
 }

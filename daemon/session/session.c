@@ -133,6 +133,11 @@ const char *session_user(const struct session *s)
     return s->user;
 }
 
+struct str session_claimed_user(const struct session *s)
+{
+    return s->pre && s->pre->cred ? buf_str(&s->pre->cred->user) : STR_NULL;
+}
+
 const char *session_backend(const struct session *s)
 {
     return s->backend ? s->backend->name : NULL;

@@ -119,6 +119,8 @@ void session_wake_held(struct session_env *env, const char *user);
 /* Facts for hooks. */
 uint64_t session_id(const struct session *s);
 const char *session_user(const struct session *s);    /* NULL before authentication */
+/* The name that is being judged, as the client wrote it; empty when there is none. */
+struct str session_claimed_user(const struct session *s);
 const char *session_backend(const struct session *s); /* NULL before a choice */
 const struct addr *session_peer(const struct session *s);
 unsigned session_max_sessions(const struct session *s); /* of the user's entry, 0 = as configured */

@@ -372,3 +372,33 @@ def test_runtime_state_survives_a_restart(make_proxy, settings, dovecot1, doveco
 def test_route_explain(proxy):
     row = proxy.ctl("route", "explain", USER)
     assert row["backend"] == "dc1" and row["pool"] == "main"
+
+
+def test_events_that_were_before(proxy):
+    logged_in(proxy).close()
+    c = imap.Lines(proxy.host, proxy.ports["imap"])
+    c.line()
+    c.command("a", f"LOGIN {USER} wrong")
+    c.close()
+    proxy.ctl("user", "hold", USER)
+    r = Raw(proxy.control)
+
+    def before(**params):
+        """What comes with the answer: at most params["last"] events, oldest first."""
+        stream = r.call("event.watch", **params)["result"]["stream"]
+        r.send({"jsonrpc": "2.0", "id": 2, "method": "system.whoami"})
+        rows = []
+        while "id" not in (message := r.receive()):
+            assert message["params"]["stream"] == stream
+            rows.append(message["params"])
+        r.call("stream.cancel", stream=stream)
+        return rows
+
+    rows = wait.until(lambda: len(x := before(last=1000)) >= 5 and x, "the events")
+    types = [row["type"] for row in rows]
+    assert types.index("login") < types.index("failure") < types.index("operator", types.index("failure"))
+    assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
+    failures = before(last=5, filter="type=failure")
+    assert [row["user"] for row in failures] == [USER]
+    assert len(before(last=1)) == 1 and before() == []
+    r.close()
