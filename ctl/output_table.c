@@ -9,6 +9,9 @@
 #define OUTPUT_GAP 2
 /* Texts are cut to this before a column is dropped for them, and no further. */
 #define OUTPUT_TEXT_MIN 12
+/* Login names are what people look for, where there is some room. */
+#define OUTPUT_USER_MIN 18
+#define OUTPUT_USER_ROOM 60
 /* One odd value must not push everything else out. */
 #define OUTPUT_TEXT_MAX 60
 
@@ -69,7 +72,9 @@ static bool output_table_is_cuttable(const struct output_column *col)
 static int output_table_least(const struct output *o, const struct output_column *col)
 {
     int title = o->no_header ? 1 : output_text_width(str_of(col->title));
-    int least = title > OUTPUT_TEXT_MIN ? title : OUTPUT_TEXT_MIN;
+    bool is_user = !o->is_stream && o->width >= OUTPUT_USER_ROOM && strcmp(col->name, "user") == 0;
+    int text = is_user ? OUTPUT_USER_MIN : OUTPUT_TEXT_MIN;
+    int least = title > text ? title : text;
     if (!output_table_is_cuttable(col) || col->width < least)
         return col->width;
     return least;
