@@ -57,7 +57,7 @@ BASE_LIBS = -lpthread
 DAEMON_LIBS = -levent_core -levent_extra -levent_pthreads -lgnutls -lcurl -lconfig -ljansson -lsqlite3 -lcrypt \
 	-lseccomp -lcap-ng $(BASE_LIBS)
 CTL_LIBS = -ljansson $(BASE_LIBS)
-TUI_LIBS = -lncursesw -ltinfo $(CTL_LIBS)
+TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)
 
 # ---- what is built -----------------------------------------------------------------------------
 

@@ -3,76 +3,106 @@
  * screen goes out. */
 #pragma once
 
+#include "tui/act.h"
+#include "tui/detail.h"
 #include "tui/dialog.h"
-#include "tui/feed.h"
 #include "tui/keys.h"
-#include "tui/overview.h"
-#include "tui/table.h"
+#include "tui/node.h"
+#include "tui/prompt.h"
+#include "tui/settings.h"
+#include "tui/shell.h"
 
-#define APP_INTERVAL_MIN_MS 250
-#define APP_INTERVAL_MAX_MS 60000
+#define APP_NODES_MAX 64
+#define APP_ERRORS_MAX 50
 
-struct app;
+/* What lies over the screen. */
+enum app_over { OVER_NONE, OVER_DETAIL, OVER_HELP, OVER_TEXT };
 
-/* Whose list an answer is. */
-struct list_request {
-    struct app *app;
-    enum view view;
+struct app_error {
+    uint64_t at_ms; /* Unix time */
+    char text[512];
 };
 
 struct app {
-    struct list_request requests[VIEW_COUNT];
-    struct feed *feed;
-    struct screen screen;
+    struct node *nodes; /* one for each -s */
+    size_t n_nodes, at;
+    enum screen_id screen;
+    int focus[SCREEN_COUNT]; /* pane that has the keys */
+    struct settings settings;
+
+    enum app_over over;
+    struct page page;
+    struct detail detail;
     struct dialog dialog;
-    enum view view;
-    struct table tables[VIEW_COUNT];
-    struct overview overview;
-    json_t *status;    /* of system.status; NULL before the first */
-    char message[512]; /* last outcome, in the footer until the next key */
-    char last_error[512];
+    struct prompt prompt;
+    struct act act;
+    struct shell shell;
+
+    char message[512]; /* last outcome, in place of the keys until the next one */
     bool is_message_bad;
-    uint64_t interval_ms, next_ms, refreshed_ms; /* monotonic */
-    size_t page;                                 /* rows of the list that fit */
-    bool is_paused, is_read_only, is_over, is_lost, has_mouse, wants_redraw;
-    enum action asked;                   /* what the open dialog is about */
-    json_t *targets;                     /* captured when the key was pressed */
-    size_t n_wanted, n_done, n_failed;   /* answers of an action under way */
-    const struct command *asked_command; /* of the command line */
+    struct app_error errors[APP_ERRORS_MAX]; /* a ring */
+    size_t n_errors;
+
+    struct screen view;
+    bool is_paused;
+    bool is_reloading;            /* the open dialog is about that */
+    const struct command *wanted; /* whose answer will become a page */
+    char filter_before[TABLE_FILTER_MAX];
+    json_t *marking; /* identities found so far while all rows of a table are being marked */
+    struct table *marking_table;
+
+    /* What the terminal shall do; whoever does it resets it. */
+    char *clip; /* owned */
+    bool wants_redraw, wants_suspend, is_over;
 };
 
 struct app_options {
-    const char *socket;
-    uint64_t interval_ms;
-    bool is_read_only, is_utf8;
-    enum view view;
+    const char *sockets[APP_NODES_MAX];
+    size_t n_sockets;
+    enum glyphs glyphs;
+    bool is_read_only;
+    int screen, focus; /* screen -1 = as the settings say */
 };
 
-int app_init(struct app *a, const struct app_options *o) NODISCARD;
+/* settings are taken over. */
+int app_init(struct app *a, const struct app_options *o, const struct settings *settings) NODISCARD;
 void app_fini(struct app *a);
-/* A key of enum term_key or a character. */
+/* The settings as they are now; borrowed. */
+const struct settings *app_settings(struct app *a);
+/* A character or a key of enum input. */
 void app_key(struct app *a, int key);
+/* wheel: -1 up, 1 down, 0 = a click. */
 void app_click(struct app *a, int row, int col, int wheel);
-/* Asks for what is due. Returns ms until the next call is needed. */
+/* Does what is due: answers, questions, output of commands. Returns ms until the next call is
+ * needed. */
 int app_tick(struct app *a);
-/* Draws everything for a size. */
+/* True when everything on the screen has been answered once. */
+bool app_is_complete(const struct app *a);
+/* Draws everything for a size into a->view. */
 void app_draw(struct app *a, int rows, int cols);
-/* Name of a view, for --screen; -1 when unknown. */
-const char *app_view_name(enum view v);
-int app_view_find(const char *name);
 
-/* act.c: what changes things */
-void act_key(struct app *a, const struct key_row *k);
-/* The dialog was answered with yes. */
-void act_confirmed(struct app *a);
-void act_command_line(struct app *a, const char *line);
-void act_complete(struct app *a);
+/* The screen whose tab was drawn at a place, -1 = none. */
+int app_tab_at(const struct app *a, int row, int col);
 
-/* shared */
+/* ---- for the parts of the dashboard ---- */
+
+struct node *app_node(const struct app *a);
+enum pane app_pane(const struct app *a);
+/* The pane whose row keys act on: that of the details while they are shown. */
+enum pane app_object_pane(const struct app *a);
+struct list *app_list(const struct app *a);
+struct table *app_table(const struct app *a);
+/* Whether a row of the key table is valid where we are. */
+bool app_has_key(const struct app *a, const struct key_row *k);
+/* Says something in the last line; what is bad is kept for '!'. */
 void app_say(struct app *a, bool is_bad, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-bool app_may(const struct app *a, enum commands_role role);
-/* Fetches at the next tick. */
 void app_refresh(struct app *a);
-/* Text of a result as mailproxyctl prints it; owned. */
-char *app_result_text(const struct command *c, const json_t *result, int width, bool is_utf8);
+void app_show(struct app *a, enum screen_id screen, int focus);
+/* What a typed filter means: a word without an operator is searched in the pane's search column. */
+const char *app_filter_of(const struct app *a, const char *text, char dst[TABLE_FILTER_MAX]);
+/* Filters the list that has the keys; marks are taken away. */
+void app_set_filter(struct app *a, const char *filter);
+/* A page over the screen; the caller fills a->page afterwards. */
+void app_open_page(struct app *a, enum app_over over, const char *title);
+void app_close_page(struct app *a);

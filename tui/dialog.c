@@ -1,366 +1,228 @@
 /* SPDX-License-Identifier: ISC */
-/* Boxes and lines that take the keys while they are open. */
+/* Dialogs: focus, keys and drawing. */
 #include "tui/dialog.h"
 
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include "base/buf.h"
 #include "ctl/output_text.h"
-#include "tui/term.h"
+#include "tui/input.h"
 
-static void dialog_open(struct dialog *d, enum dialog_kind kind)
-{
-    dialog_close(d);
-    d->kind = kind;
-    d->n_fields = 0;
-}
+#define DIALOG_WIDTH 66
+#define DIALOG_LABEL 18 /* with its gap */
+/* Frame, question, an empty line before the fields, hint, buttons. */
+#define DIALOG_FRAME 6
 
-void dialog_confirm(struct dialog *d, const char *fmt, ...)
+void dialog_open(struct dialog *d, const char *yes, const char *fmt, ...)
 {
     va_list ap;
-    dialog_open(d, DIALOG_CONFIRM);
+    dialog_close(d);
+    d->is_open = true;
     va_start(ap, fmt);
-    vsnprintf(d->title, sizeof(d->title), fmt, ap);
+    vsnprintf(d->question, sizeof(d->question), fmt, ap);
     va_end(ap);
-    d->focus = 0; /* No, until a field is added */
+    (void)str_copy(d->yes, sizeof(d->yes), str_of(yes));
 }
 
-void dialog_add(struct dialog *d, const char *label, const char *value)
+struct dialog_field *dialog_add(struct dialog *d, const char *label, const char *hint)
 {
     if (d->n_fields == DIALOG_FIELDS_MAX)
-        return;
+        return NULL;
     struct dialog_field *f = &d->fields[d->n_fields++];
-    f->label = label;
-    (void)str_copy(f->text, sizeof(f->text), str_of(value));
-    f->cursor = strlen(f->text);
-    d->focus = 0;
+    *f = (struct dialog_field){.hint = hint};
+    (void)str_copy(f->label, sizeof(f->label), str_of(label));
+    d->focus = d->n_fields;
+    return f;
 }
 
-void dialog_line(struct dialog *d, const char *prompt, const char *value)
+void dialog_add_arg(struct dialog *d, const struct command_arg *arg, const char *value)
 {
-    dialog_open(d, DIALOG_LINE);
-    dialog_add(d, prompt, value);
-    d->history_at = d->n_history;
-}
-
-void dialog_pane(struct dialog *d, const char *title, char *text)
-{
-    dialog_open(d, DIALOG_PANE);
-    (void)str_copy(d->title, sizeof(d->title), str_of(title));
-    d->pane = text;
-    d->pane_top = 0;
+    char label[64];
+    commands_dashed(label, sizeof(label), arg->name);
+    struct dialog_field *f = dialog_add(d, label, arg->help);
+    if (!f)
+        return;
+    f->arg = arg;
+    f->is_switch = arg->type == COMMANDS_BOOL;
+    f->edit.is_secret = arg->type == COMMANDS_SECRET;
+    (void)str_copy(f->initial, sizeof(f->initial), str_of(value));
+    edit_set(&f->edit, f->initial);
+    /* A hash is pasted, a password is typed. */
+    bool is_typed = f->edit.is_secret && !strstr(arg->name, "hash");
+    if (is_typed && (f = dialog_add(d, "  again", "the same once more")))
+        f->edit.is_secret = true;
 }
 
 void dialog_close(struct dialog *d)
 {
-    d->kind = DIALOG_NONE;
-    free(d->pane);
-    d->pane = NULL;
-}
-
-void dialog_fini(struct dialog *d)
-{
-    dialog_close(d);
-    for (size_t i = 0; i < d->n_history; i++)
-        free(d->history[i]);
-    free(d->history);
-}
-
-const char *dialog_value(const struct dialog *d, size_t field)
-{
-    return field < d->n_fields ? d->fields[field].text : "";
-}
-
-void dialog_remember(struct dialog *d, const char *line)
-{
-    if (d->n_history > 0 && strcmp(d->history[d->n_history - 1], line) == 0)
-        return;
-    char *copy = str_dup_c(line);
-    char **history = realloc(d->history, (d->n_history + 1) * sizeof(*history));
-    if (history)
-        d->history = history;
-    if (!copy || !history) {
-        free(copy);
-        return;
-    }
-    d->history[d->n_history++] = copy;
-    if (d->n_history > DIALOG_HISTORY_MAX) {
-        free(d->history[0]);
-        memmove(d->history, d->history + 1, --d->n_history * sizeof(*d->history));
-    }
-}
-
-/* ---- editing ---- */
-
-static bool field_is_middle(char c)
-{
-    return ((unsigned char)c & 0xc0) == 0x80;
-}
-
-static void field_insert(struct dialog_field *f, int key)
-{
-    char bytes[4];
-    size_t n = 0, len = strlen(f->text);
-    if (key < 0x80) {
-        bytes[n++] = (char)key;
-    } else if (key < 0x800) {
-        bytes[n++] = (char)(0xc0 | key >> 6);
-    } else if (key < 0x10000) {
-        bytes[n++] = (char)(0xe0 | key >> 12);
-        bytes[n++] = (char)(0x80 | (key >> 6 & 0x3f));
-    } else {
-        bytes[n++] = (char)(0xf0 | key >> 18);
-        bytes[n++] = (char)(0x80 | (key >> 12 & 0x3f));
-        bytes[n++] = (char)(0x80 | (key >> 6 & 0x3f));
-    }
-    if (key >= 0x80)
-        bytes[n++] = (char)(0x80 | (key & 0x3f));
-    if (len + n >= sizeof(f->text))
-        return;
-    memmove(f->text + f->cursor + n, f->text + f->cursor, len - f->cursor + 1);
-    memcpy(f->text + f->cursor, bytes, n);
-    f->cursor += n;
-}
-
-static size_t field_left(const struct dialog_field *f)
-{
-    size_t at = f->cursor;
-    while (at > 0 && field_is_middle(f->text[--at]))
-        ;
-    return at;
-}
-
-static size_t field_right(const struct dialog_field *f)
-{
-    size_t at = f->cursor;
-    if (f->text[at])
-        at++;
-    while (field_is_middle(f->text[at]))
-        at++;
-    return at;
-}
-
-static void field_cut(struct dialog_field *f, size_t from, size_t to)
-{
-    memmove(f->text + from, f->text + to, strlen(f->text + to) + 1);
-    f->cursor = from;
-}
-
-static void field_key(struct dialog_field *f, int key)
-{
-    switch (key) {
-    case TERM_LEFT:
-        f->cursor = field_left(f);
-        break;
-    case TERM_RIGHT:
-        f->cursor = field_right(f);
-        break;
-    case TERM_HOME:
-    case 1: /* ^A */
-        f->cursor = 0;
-        break;
-    case TERM_END:
-    case 5: /* ^E */
-        f->cursor = strlen(f->text);
-        break;
-    case TERM_BACKSPACE:
-        field_cut(f, field_left(f), f->cursor);
-        break;
-    case TERM_DELETE:
-        field_cut(f, f->cursor, field_right(f));
-        break;
-    case 21: /* ^U */
-        field_cut(f, 0, f->cursor);
-        break;
-    default:
-        if (key >= ' ' && key < 0x110000)
-            field_insert(f, key);
-        break;
-    }
+    for (size_t i = 0; i < d->n_fields; i++)
+        edit_wipe(&d->fields[i].edit);
+    page_fini(&d->body);
+    d->n_fields = d->first = d->focus = 0;
+    d->wrong[0] = '\0';
+    d->is_open = false;
 }
 
 /* ---- keys ---- */
 
-static enum dialog_result confirm_key(struct dialog *d, int key)
+/* Fields that must be the same are. */
+static bool dialog_check(struct dialog *d)
+{
+    for (size_t i = 1; i < d->n_fields; i++) {
+        const struct dialog_field *a = &d->fields[i - 1], *b = &d->fields[i];
+        if (a->arg && a->edit.is_secret && b->edit.is_secret && !b->arg &&
+            strcmp(a->edit.text, b->edit.text) != 0) {
+            snprintf(d->wrong, sizeof(d->wrong), "the two of %s are not the same", a->label);
+            d->focus = i;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void dialog_move(struct dialog *d, int by)
 {
     size_t stops = d->n_fields + 2;
-    bool is_in_field = d->focus < d->n_fields;
-    if (key == 27)
-        return DIALOG_NO;
-    if (key == '\t' || key == TERM_DOWN || (!is_in_field && key == TERM_RIGHT))
-        d->focus = (d->focus + 1) % stops;
-    else if (key == TERM_BACKTAB || key == TERM_UP || (!is_in_field && key == TERM_LEFT))
-        d->focus = (d->focus + stops - 1) % stops;
-    else if (key == '\r' && is_in_field)
-        d->focus++;
-    else if (key == '\r')
-        return d->focus == d->n_fields + 1 ? DIALOG_YES : DIALOG_NO;
-    else if (is_in_field)
-        field_key(&d->fields[d->focus], key);
-    else if (key == 'y' || key == 'Y')
-        return DIALOG_YES;
-    else if (key == 'n' || key == 'N' || key == 'q')
-        return DIALOG_NO;
+    d->focus = (d->focus + stops + (size_t)by) % stops;
+}
+
+static enum dialog_result dialog_field_key(struct dialog *d, int key)
+{
+    struct dialog_field *f = &d->fields[d->focus];
+    if (key == INPUT_ENTER)
+        dialog_move(d, 1);
+    else if (f->is_switch && key == ' ')
+        edit_set(&f->edit, f->edit.text[0] ? "" : "yes");
+    else if (!f->is_switch || key == INPUT_BACKSPACE)
+        (void)edit_key(&f->edit, key);
+    d->wrong[0] = '\0';
     return DIALOG_OPEN;
 }
 
-static void line_history(struct dialog *d, bool is_up)
+static enum dialog_result dialog_yes(struct dialog *d)
 {
-    struct dialog_field *f = &d->fields[0];
-    if (is_up ? d->history_at == 0 : d->history_at >= d->n_history)
-        return;
-    d->history_at = is_up ? d->history_at - 1 : d->history_at + 1;
-    const char *line = d->history_at < d->n_history ? d->history[d->history_at] : "";
-    (void)str_copy(f->text, sizeof(f->text), str_of(line));
-    f->cursor = strlen(f->text);
+    return dialog_check(d) ? DIALOG_YES : DIALOG_OPEN;
 }
 
-static enum dialog_result line_key(struct dialog *d, int key)
+static enum dialog_result dialog_button_key(struct dialog *d, int key)
 {
-    if (key == '\r')
-        return DIALOG_YES;
-    if (key == 27)
+    if (key == INPUT_ENTER)
+        return d->focus == d->n_fields + 1 ? dialog_yes(d) : DIALOG_NO;
+    if (key == 'y' || key == 'Y')
+        return dialog_yes(d);
+    if (key == 'n' || key == 'N' || key == 'q')
         return DIALOG_NO;
-    if (key == TERM_UP || key == TERM_DOWN)
-        line_history(d, key == TERM_UP);
+    if (key == INPUT_LEFT || key == INPUT_RIGHT)
+        dialog_move(d, key == INPUT_RIGHT ? 1 : -1);
+    return DIALOG_OPEN;
+}
+
+enum dialog_result dialog_key(struct dialog *d, int key)
+{
+    if (key == INPUT_ESC || key == INPUT_CTRL('C'))
+        return DIALOG_NO;
+    if (key == INPUT_TAB || key == INPUT_DOWN)
+        dialog_move(d, 1);
+    else if (key == INPUT_BACKTAB || key == INPUT_UP)
+        dialog_move(d, -1);
+    else if (key == INPUT_PAGE_UP || key == INPUT_PAGE_DOWN)
+        (void)page_key(&d->body, key);
+    else if (d->focus < d->n_fields)
+        return dialog_field_key(d, key);
     else
-        field_key(&d->fields[0], key);
+        return dialog_button_key(d, key);
     return DIALOG_OPEN;
-}
-
-static size_t pane_lines(const struct dialog *d)
-{
-    size_t n = 1;
-    for (const char *p = d->pane; (p = strchr(p, '\n')) && p[1]; p++)
-        n++;
-    return n;
-}
-
-static enum dialog_result pane_key(struct dialog *d, int key, int rows)
-{
-    size_t page = rows > 4 ? (size_t)rows - 4 : 1, lines = pane_lines(d);
-    size_t last = lines > page ? lines - page : 0;
-    long by = key == TERM_UP || key == 'k'          ? -1
-              : key == TERM_DOWN || key == 'j'      ? 1
-              : key == TERM_PAGE_UP                 ? -(long)page
-              : key == TERM_PAGE_DOWN || key == ' ' ? (long)page
-              : key == TERM_HOME || key == 'g'      ? -(long)lines
-              : key == TERM_END || key == 'G'       ? (long)lines
-                                                    : 0;
-    if (by == 0)
-        return key == TERM_RESIZE || key == TERM_MOUSE ? DIALOG_OPEN : DIALOG_NO;
-    long to = (long)d->pane_top + by;
-    d->pane_top = to < 0 ? 0 : (size_t)to > last ? last : (size_t)to;
-    return DIALOG_OPEN;
-}
-
-enum dialog_result dialog_key(struct dialog *d, int key, int rows)
-{
-    switch (d->kind) {
-    case DIALOG_CONFIRM:
-        return confirm_key(d, key);
-    case DIALOG_LINE:
-        return line_key(d, key);
-    case DIALOG_PANE:
-        return pane_key(d, key, rows);
-    case DIALOG_NONE:
-        break;
-    }
-    return DIALOG_NO;
 }
 
 /* ---- drawing ---- */
 
-static int dialog_width(struct str s)
+static int dialog_button(struct screen *s, int row, int col, int width, bool has_focus,
+                         const char *text)
 {
-    return output_text_width(s);
+    return screen_printf(s, row, col, width, has_focus ? STYLE_BUTTON : STYLE_NORMAL, "[ %s ]",
+                         text);
 }
 
-static void box_draw(struct screen *s, int row, int col, int height, int width)
+static void dialog_draw_buttons(const struct dialog *d, struct screen *s, int row, int col,
+                                int width)
 {
-    for (int i = 0; i < height; i++)
-        screen_fill(s, row + i, col, width, STYLE_HEADER);
-    for (int i = 1; i < height - 1; i++)
-        screen_fill(s, row + i, col + 1, width - 2, STYLE_NORMAL);
+    int end = col + width;
+    col += dialog_button(s, row, col, end - col, d->focus == d->n_fields, "No") + 2;
+    col += dialog_button(s, row, col, end - col, d->focus == d->n_fields + 1, d->yes) + 2;
+    (void)screen_text(s, row, col, end - col, STYLE_DIM, STR("Tab moves, Esc leaves"));
 }
 
-static void field_draw(const struct dialog_field *f, struct screen *s, int row, int col, int width,
-                       bool has_focus)
+static void dialog_draw_fields(struct dialog *d, struct screen *s, int row, int col, int width,
+                               size_t n)
 {
-    int at = dialog_width(str_n(f->text, f->cursor)), skip = 0;
-    const char *from = f->text;
-    while (at - skip >= width && *from) { /* keep the cursor in view */
-        from++;
-        while (field_is_middle(*from))
-            from++;
-        skip = dialog_width(str_n(f->text, (size_t)(from - f->text)));
-    }
-    screen_fill(s, row, col, width, has_focus ? STYLE_INPUT : STYLE_DIM);
-    screen_text(s, row, col, width, has_focus ? STYLE_INPUT : STYLE_NORMAL, str_of(from));
-    if (has_focus) {
-        s->cursor_row = row;
-        s->cursor_col = col + at - skip < s->cols ? col + at - skip : s->cols - 1;
+    if (d->focus < d->first)
+        d->first = d->focus;
+    if (d->focus < d->n_fields && n > 0 && d->focus >= d->first + n)
+        d->first = d->focus - n + 1;
+    if (d->first + n > d->n_fields)
+        d->first = d->n_fields - n;
+    for (size_t i = 0; i < n; i++) {
+        struct dialog_field *f = &d->fields[d->first + i];
+        bool has_focus = d->focus == d->first + i;
+        int line = row + (int)i, label = DIALOG_LABEL < width / 2 ? DIALOG_LABEL : width / 2;
+        (void)screen_text(s, line, col, label - 1, has_focus ? STYLE_KEY : STYLE_NORMAL,
+                          str_of(f->label));
+        if (f->is_switch && !has_focus)
+            (void)screen_printf(s, line, col + label, width - label,
+                                f->edit.text[0] ? STYLE_NORMAL : STYLE_DIM, "%s: %s",
+                                f->edit.text[0] ? "yes" : "no", f->hint);
+        else if (!has_focus && !f->edit.text[0] && f->hint)
+            (void)screen_text(s, line, col + label, width - label, STYLE_DIM, str_of(f->hint));
+        else
+            edit_draw(&f->edit, s, line, col + label, width - label, has_focus);
     }
 }
 
-static void confirm_draw(const struct dialog *d, struct screen *s)
+static void dialog_draw_hint(const struct dialog *d, struct screen *s, int row, int col, int width)
 {
-    int title = dialog_width(str_of(d->title));
-    int width = title + 4 > 60 ? title + 4 : 60, height = (int)d->n_fields + 5;
-    width = width > s->cols ? s->cols : width;
-    int row = (s->rows - height) / 2, col = (s->cols - width) / 2;
-    row = row < 0 ? 0 : row;
-    box_draw(s, row, col, height, width);
-    screen_text(s, row + 1, col + 2, width - 4, STYLE_TITLE, str_of(d->title));
-    for (size_t i = 0; i < d->n_fields; i++) {
-        screen_text(s, row + 2 + (int)i, col + 2, 14, STYLE_DIM, str_of(d->fields[i].label));
-        field_draw(&d->fields[i], s, row + 2 + (int)i, col + 16, width - 18, d->focus == i);
-    }
-    int buttons = row + height - 2;
-    screen_text(s, buttons, col + 2, 8, d->focus == d->n_fields ? STYLE_SELECTED : STYLE_NORMAL,
-                STR("[ No ]"));
-    screen_text(s, buttons, col + 12, 9,
-                d->focus == d->n_fields + 1 ? STYLE_SELECTED : STYLE_NORMAL, STR("[ Yes ]"));
-    screen_text(s, buttons, col + 23, width - 25, STYLE_DIM, STR("Tab moves, Esc leaves"));
+    const struct dialog_field *f = d->focus < d->n_fields ? &d->fields[d->focus] : NULL;
+    if (d->wrong[0])
+        (void)screen_text(s, row, col, width, STYLE_BAD, str_of(d->wrong));
+    else if (f && f->hint)
+        (void)screen_printf(s, row, col, width, STYLE_DIM, "%s%s", f->hint,
+                            f->is_switch ? "; Space switches it" : "");
 }
 
-static void pane_draw(const struct dialog *d, struct screen *s)
+/* No room for a frame: the question is still readable, and y and n work. */
+static void dialog_draw_small(const struct dialog *d, struct screen *s)
 {
-    const char *line = d->pane ? d->pane : "";
-    int top = 1, height = s->rows - 2;
-    for (int i = 0; i < s->rows; i++)
-        screen_fill(s, i, 0, s->cols, STYLE_NORMAL);
-    screen_fill(s, 0, 0, s->cols, STYLE_HEADER);
-    screen_text(s, 0, 1, s->cols - 1, STYLE_HEADER, str_of(d->title));
-    for (size_t i = 0; i < d->pane_top && line; i++)
-        line = (line = strchr(line, '\n')) ? line + 1 : NULL;
-    for (int i = 0; i < height && line && *line; i++) {
-        const char *end = strchrnul(line, '\n');
-        screen_text(s, top + i, 1, s->cols - 2, STYLE_NORMAL, str_n(line, (size_t)(end - line)));
-        line = *end ? end + 1 : end;
-    }
-    screen_text(s, s->rows - 1, 0, s->cols, STYLE_DIM, STR(" arrows scroll, any other key closes"));
+    screen_fill(s, 0, 0, s->cols, STYLE_ALARM);
+    (void)screen_printf(s, 0, 0, s->cols, STYLE_ALARM, "%s y/N", d->question);
+}
+
+/* As wide as the question needs; a body takes what there is. */
+static int dialog_width(const struct dialog *d, const struct screen *s)
+{
+    int width = output_text_width(str_of(d->question)) + 4;
+    width = width < DIALOG_WIDTH ? DIALOG_WIDTH : width;
+    if (d->body.n || width > s->cols)
+        width = s->cols;
+    return width;
 }
 
 void dialog_draw(struct dialog *d, struct screen *s)
 {
-    switch (d->kind) {
-    case DIALOG_CONFIRM:
-        confirm_draw(d, s);
-        break;
-    case DIALOG_LINE: {
-        int row = s->rows - 1, label = dialog_width(str_of(d->fields[0].label));
-        screen_fill(s, row, 0, s->cols, STYLE_INPUT);
-        screen_text(s, row, 0, s->cols, STYLE_INPUT, str_of(d->fields[0].label));
-        field_draw(&d->fields[0], s, row, label, s->cols - label, true);
-        break;
+    if (!d->is_open)
+        return;
+    if (s->rows < DIALOG_FRAME || s->cols < 24) {
+        dialog_draw_small(d, s);
+        return;
     }
-    case DIALOG_PANE:
-        pane_draw(d, s);
-        break;
-    case DIALOG_NONE:
-        break;
-    }
+    int width = dialog_width(d, s), inner = width - 4, room = s->rows - DIALOG_FRAME;
+    int fields = (int)d->n_fields < room ? (int)d->n_fields : room;
+    int body = d->body.n ? (int)d->body.n + 1 : 0;
+    body = body < room - fields ? body : room - fields;
+    int height = DIALOG_FRAME + fields + body;
+    int row = (s->rows - height) / 2, col = (s->cols - width) / 2;
+    screen_box(s, row, col, height, width, STR(""));
+    (void)screen_text(s, row + 1, col + 2, inner, STYLE_TITLE, str_of(d->question));
+    if (body > 1)
+        page_draw(&d->body, s, row + 3, col + 2, body - 1, inner, false);
+    dialog_draw_fields(d, s, row + 3 + body, col + 2, inner, (size_t)fields);
+    dialog_draw_hint(d, s, row + height - 3, col + 2, inner);
+    dialog_draw_buttons(d, s, row + height - 2, col + 2, inner);
 }

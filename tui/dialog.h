@@ -1,49 +1,45 @@
 /* SPDX-License-Identifier: ISC */
-/* Boxes over the screen: a question with fields and No as its default, a line of input, a text to
- * scroll through. */
+/* A question over the screen: what would be done, what belongs to it, fields to fill in, and No as
+ * its default. */
 #pragma once
 
-#include <jansson.h>
+#include "ctl/commands.h"
+#include "tui/edit.h"
+#include "tui/page.h"
 
-#include "tui/screen.h"
+#define DIALOG_FIELDS_MAX 20
 
-#define DIALOG_FIELDS_MAX 4
-#define DIALOG_TEXT_MAX 512
-#define DIALOG_HISTORY_MAX 100
-
-enum dialog_kind { DIALOG_NONE, DIALOG_CONFIRM, DIALOG_LINE, DIALOG_PANE };
 enum dialog_result { DIALOG_OPEN, DIALOG_YES, DIALOG_NO };
 
-/* A line that is edited. */
 struct dialog_field {
-    const char *label;
-    char text[DIALOG_TEXT_MAX];
-    size_t cursor; /* byte */
+    const struct command_arg *arg; /* NULL: not one of a command */
+    char label[32];
+    char initial[256]; /* what it held at the beginning */
+    const char *hint;  /* borrowed */
+    bool is_switch;    /* yes or nothing */
+    struct edit edit;
 };
 
 struct dialog {
-    enum dialog_kind kind;
-    char title[256];
+    bool is_open;
+    char question[256];
+    char yes[48];     /* words of the button */
+    char wrong[256];  /* why it was not accepted */
+    struct page body; /* between question and fields */
     struct dialog_field fields[DIALOG_FIELDS_MAX];
-    size_t n_fields, focus; /* focus == n_fields: No, n_fields + 1: Yes */
-    char *pane;             /* owned text */
-    size_t pane_top;
-    char **history; /* of lines; owned */
-    size_t n_history, history_at;
+    size_t n_fields, first; /* first field that is visible */
+    size_t focus;           /* n_fields: No, n_fields + 1: Yes */
 };
 
-/* "Kill 3 sessions?"; fields may be added with dialog_add. */
-void dialog_confirm(struct dialog *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void dialog_add(struct dialog *d, const char *label, const char *value);
-/* One line at the bottom: prompt ":" or "/". */
-void dialog_line(struct dialog *d, const char *prompt, const char *value);
-/* A text; takes it over. */
-void dialog_pane(struct dialog *d, const char *title, char *text);
+/* Opens with the focus on No. */
+void dialog_open(struct dialog *d, const char *yes, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A field for an argument of a command; a secret is followed by a second one that must be the same.
+ */
+void dialog_add_arg(struct dialog *d, const struct command_arg *arg, const char *value);
+/* Another field; label and hint. */
+struct dialog_field *dialog_add(struct dialog *d, const char *label, const char *hint);
+/* Closes and wipes what was typed. */
 void dialog_close(struct dialog *d);
-void dialog_fini(struct dialog *d);
-/* Value of a field of a finished dialog. */
-const char *dialog_value(const struct dialog *d, size_t field);
-/* Keeps a line for the arrows of the next dialog_line. */
-void dialog_remember(struct dialog *d, const char *line);
-enum dialog_result dialog_key(struct dialog *d, int key, int rows);
+enum dialog_result dialog_key(struct dialog *d, int key);
 void dialog_draw(struct dialog *d, struct screen *s);

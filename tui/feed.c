@@ -9,13 +9,17 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#define FEED_PENDING_MAX 32
+#define FEED_PENDING_MAX 64
+#define FEED_CLOSED "the daemon closed the connection"
+#define FEED_GREETING_MS 5000
+/* Messages taken at one go: keys must not wait for a flood of events. */
+#define FEED_BURST 500
 #define FEED_BACKOFF_MIN_MS 250
 #define FEED_BACKOFF_MAX_MS 5000
 
 struct feed_request {
-    uint64_t id; /* 0 = free */
-    feed_answer_fn *fn;
+    uint64_t id;        /* 0 = free */
+    feed_answer_fn *fn; /* NULL: nobody wants the answer any more */
     void *arg;
 };
 
@@ -23,8 +27,8 @@ struct feed {
     char *path;
     struct feed_ops ops;
     struct client *client;
-    bool is_greeted;
-    uint64_t retry_at_ms, backoff_ms;
+    bool is_greeted, has_more; /* messages wait that were read already */
+    uint64_t opened_ms, retry_at_ms, backoff_ms;
     struct feed_request pending[FEED_PENDING_MAX];
 };
 
@@ -49,36 +53,49 @@ void feed_free(struct feed *f)
     free(f);
 }
 
-static void feed_lose(struct feed *f, const char *why)
+static void feed_lose(struct feed *f, const char *why, const char *hint)
 {
     client_close(f->client);
     f->client = NULL;
-    f->is_greeted = false;
+    f->is_greeted = f->has_more = false;
     memset(f->pending, 0, sizeof(f->pending));
     f->backoff_ms = f->backoff_ms == 0                        ? FEED_BACKOFF_MIN_MS
                     : f->backoff_ms * 2 < FEED_BACKOFF_MAX_MS ? f->backoff_ms * 2
                                                               : FEED_BACKOFF_MAX_MS;
     f->retry_at_ms = clock_ms() + f->backoff_ms;
-    f->ops.lost(f->ops.arg, why);
+    f->ops.lost(f->ops.arg, why, hint);
+}
+
+static struct feed_request *feed_room(struct feed *f)
+{
+    for (size_t i = 0; f->is_greeted && i < FEED_PENDING_MAX; i++)
+        if (!f->pending[i].id)
+            return &f->pending[i];
+    return NULL;
 }
 
 bool feed_ask(struct feed *f, const char *method, json_t *params, feed_answer_fn *fn, void *arg)
 {
-    for (size_t i = 0; i < FEED_PENDING_MAX; i++) {
-        struct feed_request *r = &f->pending[i];
-        if (r->id || !f->is_greeted)
-            continue;
-        uint64_t id;
-        int err = client_send(f->client, method, params, &id);
-        if (err < 0) {
-            feed_lose(f, err_text(err));
-            return false;
-        }
-        *r = (struct feed_request){id, fn, arg};
-        return true;
+    struct feed_request *r = feed_room(f);
+    uint64_t id;
+    if (!r) {
+        json_decref(params);
+        return false;
     }
-    json_decref(params);
-    return false;
+    int err = client_send(f->client, method, params, &id);
+    if (err == -ERR_CLOSED)
+        feed_lose(f, FEED_CLOSED, NULL);
+    if (err < 0)
+        return false;
+    *r = (struct feed_request){id, fn, arg};
+    return true;
+}
+
+void feed_forget(struct feed *f, feed_answer_fn *fn, const void *arg)
+{
+    for (size_t i = 0; i < FEED_PENDING_MAX; i++)
+        if (f->pending[i].fn == fn && f->pending[i].arg == arg)
+            f->pending[i].fn = NULL;
 }
 
 size_t feed_pending(const struct feed *f)
@@ -102,9 +119,12 @@ short feed_events(const struct feed *f)
 int feed_timeout_ms(const struct feed *f)
 {
     uint64_t now = clock_ms();
-    if (f->client)
+    uint64_t due = f->client ? f->opened_ms + FEED_GREETING_MS : f->retry_at_ms;
+    if (f->has_more)
+        return 0;
+    if (f->is_greeted)
         return -1;
-    return f->retry_at_ms > now ? (int)(f->retry_at_ms - now) : 0;
+    return due > now ? (int)(due - now) : 0;
 }
 
 static void feed_answer(struct feed *f, const struct client_message *m)
@@ -114,24 +134,32 @@ static void feed_answer(struct feed *f, const struct client_message *m)
         if (r.id == 0 || r.id != m->id)
             continue;
         f->pending[i].id = 0;
-        r.fn(r.arg, m->kind == CLIENT_RESULT ? m->body : NULL, &m->error);
+        if (r.fn)
+            r.fn(r.arg, m->kind == CLIENT_RESULT ? m->body : NULL, &m->error);
         return;
     }
 }
 
-/* Another daemon, or one that speaks another protocol, must not be misread. */
 static void feed_greet(struct feed *f)
 {
-    const struct client_hello *h = client_hello(f->client);
-    if (strcmp(h->product, CLIENT_PRODUCT) != 0 || h->protocol != CLIENT_PROTOCOL) {
-        AUTO_FREE char *why = str_printf("%s %s speaks protocol %d, this program %d", h->product,
-                                         h->version, h->protocol, CLIENT_PROTOCOL);
-        feed_lose(f, why ? why : "another protocol");
-        return;
+    struct client_error e = {0};
+    if (client_check_hello(f->client, f->path, &e) < 0) {
+        feed_lose(f, e.text ? e.text : err_text(e.err), e.hint);
+    } else {
+        f->is_greeted = true;
+        f->backoff_ms = 0;
+        f->ops.connected(f->ops.arg);
     }
-    f->is_greeted = true;
-    f->backoff_ms = 0;
-    f->ops.connected(f->ops.arg);
+    client_error_fini(&e);
+}
+
+/* Answers, and what the daemon says to those whom it does not let in. */
+static void feed_take_answer(struct feed *f, const struct client_message *m)
+{
+    if (m->kind == CLIENT_ERROR && !f->is_greeted)
+        feed_lose(f, m->error.text, m->error.hint);
+    else
+        feed_answer(f, m);
 }
 
 static void feed_take(struct feed *f, const struct client_message *m)
@@ -142,7 +170,7 @@ static void feed_take(struct feed *f, const struct client_message *m)
         break;
     case CLIENT_RESULT:
     case CLIENT_ERROR:
-        feed_answer(f, m);
+        feed_take_answer(f, m);
         break;
     case CLIENT_EVENT:
         f->ops.event(f->ops.arg, m->body);
@@ -150,32 +178,52 @@ static void feed_take(struct feed *f, const struct client_message *m)
     }
 }
 
-static void feed_open(struct feed *f)
+static void feed_fail_open(struct feed *f, int err)
 {
-    int err = client_open(f->path, &f->client);
-    if (err < 0) {
-        f->client = NULL;
-        feed_lose(f, err_text(err));
-    }
+    struct client_error e = {0};
+    (void)client_explain_open(f->path, err, &e);
+    feed_lose(f, e.text ? e.text : err_text(err), e.hint);
+    client_error_fini(&e);
 }
 
-void feed_run(struct feed *f)
+static void feed_open(struct feed *f)
 {
-    if (!f->client) {
-        if (clock_ms() >= f->retry_at_ms)
-            feed_open(f);
-        return;
-    }
+    struct client *client = NULL;
+    int err = client_open(f->path, &client);
+    f->opened_ms = clock_ms();
+    f->client = client;
+    if (err < 0)
+        feed_fail_open(f, err);
+}
+
+static void feed_receive(struct feed *f)
+{
     int err = client_flush(f->client);
-    while (err == 0 && f->client) {
+    f->has_more = false;
+    for (int n = 0; err == 0 && f->client; n++) {
         struct client_message m = {0};
+        if (n == FEED_BURST) {
+            f->has_more = true;
+            return;
+        }
         err = client_receive(f->client, &m);
         if (err == 0)
             feed_take(f, &m);
         client_message_fini(&m);
     }
     if (err < 0 && err != -ERR_AGAIN && f->client)
-        feed_lose(f, err_text(err));
+        feed_lose(f, err == -ERR_CLOSED ? FEED_CLOSED : err_text(err), NULL);
+}
+
+void feed_run(struct feed *f)
+{
+    uint64_t now = clock_ms();
+    if (!f->client && now >= f->retry_at_ms)
+        feed_open(f);
+    else if (f->client)
+        feed_receive(f);
+    if (f->client && !f->is_greeted && now >= f->opened_ms + FEED_GREETING_MS)
+        feed_fail_open(f, -ERR_TIMEOUT);
 }
 
 const struct client_hello *feed_hello(const struct feed *f)

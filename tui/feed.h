@@ -11,8 +11,9 @@ struct feed;
 typedef void feed_answer_fn(void *arg, const json_t *result, const struct client_error *error);
 
 struct feed_ops {
-    void (*connected)(void *arg);             /* the greeting is there */
-    void (*lost)(void *arg, const char *why); /* every pending request is forgotten */
+    void (*connected)(void *arg); /* the greeting is there */
+    /* Every pending request is forgotten; hint may be NULL. */
+    void (*lost)(void *arg, const char *why, const char *hint);
     void (*event)(void *arg, const json_t *params);
     void *arg;
 };
@@ -22,6 +23,8 @@ void feed_free(struct feed *f);
 /* Sends a request; takes over params. False when there is no connection or too many requests wait:
  * fn will not run. */
 bool feed_ask(struct feed *f, const char *method, json_t *params, feed_answer_fn *fn, void *arg);
+/* Answers to requests of this fn and arg are not wanted any more. */
+void feed_forget(struct feed *f, feed_answer_fn *fn, const void *arg);
 /* Requests without an answer. */
 size_t feed_pending(const struct feed *f);
 /* Descriptor to poll (-1 = none now), what for, and when feed_run wants to be called at the latest

@@ -1,39 +1,35 @@
 /* SPDX-License-Identifier: ISC */
-/* The key table: which key does what on which screen. */
+/* The key table: which key does what where. */
 #pragma once
 
-#include "ctl/commands.h"
-#include "tui/term.h"
+#include <stdio.h>
 
-enum view {
-    VIEW_OVERVIEW,
-    VIEW_SESSIONS,
-    VIEW_BACKENDS,
-    VIEW_USERS,
-    VIEW_LISTENERS,
-    VIEW_EVENTS,
-    VIEW_AUDIT,
-    VIEW_COUNT
-};
+#include "tui/input.h"
+#include "tui/panes.h"
 
 enum action {
     ACTION_NONE,
-#define K(action, key, other, views, role, label, help) ACTION_##action,
+#define K(action, key, other, where, role, label, help) ACTION_##action,
 #include "tui/keys.def"
 #undef K
     ACTION_COUNT
 };
 
+/* The bit of pages; those of panes are 1 << PANE_x. */
+#define KEYS_PAGE (1u << PANE_COUNT)
+
 struct key_row {
     enum action action;
-    int key, other;
-    unsigned views; /* bits by enum view */
+    int key, other; /* other 0 = none */
+    unsigned where;
     enum commands_role role;
     const char *label, *help;
 };
 
 const struct key_row *keys_all(size_t *ret_n);
-/* What a key does on a view; NULL = nothing. */
-const struct key_row *keys_find(enum view v, int key);
-/* "x", "F9", "Enter", "^L"... dst of 16 bytes. */
+/* What a key does in one of these places (bits); NULL = nothing. Ctrl-C is Q everywhere. */
+const struct key_row *keys_find(unsigned where, int key);
+/* "x", "F9", "Enter", "Ctrl-L". dst of 16 bytes. */
 void keys_name(char dst[16], int key);
+/* The table as man(7) text. */
+void keys_manual(FILE *f);

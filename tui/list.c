@@ -4,183 +4,296 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
-#include "ctl/output.h"
 #include "ctl/output_text.h"
 
-#define LIST_COLUMNS_MAX 64
-#define LIST_TEXT_WIDTH_MAX 40 /* a text column takes no more unless there is room */
+#define LIST_GAP 2
+#define LIST_TEXT_MAX 40 /* of a wide list's text columns */
 
-struct list_layout {
-    int width[LIST_COLUMNS_MAX]; /* 0 = not shown */
-};
-
-static struct output_column list_column(const struct command_column *c)
+void list_init(struct list *l, const struct command *command, const char *identity,
+               const char *sort, const char *empty)
 {
-    return (struct output_column){
-        .name = (char *)c->name, .title = (char *)c->title, .unit = c->unit};
+    *l = (struct list){.empty = empty};
+    table_init(&l->table, command, identity, sort);
 }
 
-static void list_value(struct buf *out, const struct command_column *c, const json_t *row)
+void list_fini(struct list *l)
 {
-    const struct output_column col = list_column(c);
-    const json_t *v = json_object_get(row, c->name);
-    if (v)
-        output_human(out, &col, v);
+    table_fini(&l->table);
+    output_fini(&l->output);
 }
 
-static int list_value_width(const struct command_column *c, const json_t *row)
+void list_reset_widths(struct list *l)
 {
-    AUTO_BUF text = BUF_INIT;
-    list_value(&text, c, row);
-    return output_text_width(buf_str(&text));
+    memset(l->natural, 0, sizeof(l->natural));
 }
 
-/* Natural widths over the visible rows. */
-static void list_measure(const struct table *t, size_t page, struct list_layout *l)
+/* ---- layout ---- */
+
+/* The columns of a normal or a wide list; true when there are any. */
+static bool list_columns(struct list *l, bool is_utf8)
 {
-    for (size_t c = 0; c < t->n_columns && c < LIST_COLUMNS_MAX; c++) {
-        const struct command_column *col = &t->columns[c];
-        int width = table_is_shown(t, c) ? (int)strlen(col->title) + (t->sort == c) : 0;
-        for (size_t i = t->top; width && i < t->top + page && i < table_rows(t); i++) {
-            int w = list_value_width(col, table_row(t, i));
-            width = w > width ? w : width;
-        }
-        l->width[c] = width;
+    struct problem problem = {0};
+    if (!l->table.command || (l->output.n_columns && l->is_laid_wide == l->is_wide))
+        return l->output.n_columns > 0;
+    output_fini(&l->output);
+    list_reset_widths(l);
+    l->first = 0;
+    l->is_laid_wide = l->is_wide;
+    l->output = (struct output){.format = OUTPUT_TABLE, .is_utf8 = is_utf8};
+    int code =
+        output_init(&l->output, l->table.command, l->is_wide ? "all" : NULL, false, &problem);
+    problem_fini(&problem);
+    return code == 0;
+}
+
+/* The rows that are visible, for measuring; owned. */
+static json_t *list_visible(const struct list *l)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; i < l->table.page; i++) {
+        const json_t *row = table_row(&l->table, l->table.top + i);
+        if (row)
+            json_array_append(rows, (json_t *)row);
+    }
+    return rows;
+}
+
+static void list_measure(struct list *l, int cols)
+{
+    struct output *o = &l->output;
+    json_t *rows = list_visible(l);
+    o->width = cols;
+    output_table_measure(o, rows);
+    json_decref(rows);
+    for (size_t i = 0; i < o->n_columns; i++) {
+        struct output_column *c = &o->columns[i];
+        int title = output_text_width(str_of(c->title));
+        /* Room for the arrow of the order. */
+        if (strcmp(c->name, l->table.sort) == 0 && c->width == title)
+            c->width++;
+        if (l->is_wide && c->unit == COMMANDS_TEXT && c->width > LIST_TEXT_MAX)
+            c->width = LIST_TEXT_MAX;
+        if (c->width < l->natural[i])
+            c->width = l->natural[i];
+        l->natural[i] = c->width;
     }
 }
 
-static int list_total(const struct list_layout *l, size_t n)
+/* Columns from the left edge on; the naming one stays. */
+static void list_fit_wide(struct list *l, int cols)
 {
-    int total = 0;
-    for (size_t c = 0; c < n && c < LIST_COLUMNS_MAX; c++)
-        total += l->width[c] ? l->width[c] + 2 : 0;
-    return total;
+    struct output *o = &l->output;
+    int used = o->n_columns ? o->columns[0].width : 0;
+    size_t last = 0;
+    if (l->first + 1 >= o->n_columns)
+        l->first = o->n_columns > 1 ? o->n_columns - 2 : 0;
+    for (size_t i = 1; i < o->n_columns; i++) {
+        bool is_shown = i > l->first && used + LIST_GAP + o->columns[i].width <= cols;
+        if (i > l->first && !is_shown)
+            cols = 0; /* nothing behind it either */
+        used += is_shown ? LIST_GAP + o->columns[i].width : 0;
+        last = is_shown ? i : last;
+        o->columns[i].width = is_shown ? o->columns[i].width : 0;
+    }
+    l->n_hidden = o->n_columns - 1 - last;
 }
 
-/* Long texts shrink first; then columns from the right give way, never the first one. */
-static void list_fit(const struct table *t, int cols, struct list_layout *l)
+static void list_fit(struct list *l, int cols)
 {
-    size_t n = t->n_columns < LIST_COLUMNS_MAX ? t->n_columns : LIST_COLUMNS_MAX;
-    for (int most = LIST_TEXT_WIDTH_MAX; most >= 12 && list_total(l, n) > cols + 2; most -= 4)
-        for (size_t c = 0; c < n; c++)
-            if (t->columns[c].unit == COMMANDS_TEXT && l->width[c] > most)
-                l->width[c] = most;
-    for (size_t c = n; c > 1 && list_total(l, n) > cols + 2; c--)
-        if (t->sort != c - 1)
-            l->width[c - 1] = 0;
-    for (size_t c = n; c > 1 && list_total(l, n) > cols + 2; c--)
-        l->width[c - 1] = 0;
+    if (l->is_wide) {
+        list_fit_wide(l, cols);
+        return;
+    }
+    output_table_fit(&l->output);
+    l->n_hidden = 0;
+    for (size_t i = 0; i < l->output.n_columns; i++)
+        l->n_hidden += l->output.columns[i].width == 0;
 }
 
-static void list_make_layout(const struct table *t, size_t page, int cols, struct list_layout *l)
+static void list_layout(struct list *l, int cols)
 {
-    list_measure(t, page, l);
-    list_fit(t, cols, l);
+    list_measure(l, cols);
+    list_fit(l, cols);
 }
 
-static void list_draw_header(struct screen *s, const struct table *t, const struct list_layout *l,
-                             int row)
+/* ---- drawing ---- */
+
+static void list_put(struct screen *s, const struct output_column *c, int row, int col,
+                     enum style style, struct str text)
+{
+    if (output_is_number(c->unit))
+        screen_right(s, row, col, c->width, style, text);
+    else
+        (void)screen_text(s, row, col, c->width, style, text);
+}
+
+static void list_draw_title(const struct list *l, struct screen *s, const struct output_column *c,
+                            int col)
+{
+    bool is_sort = strcmp(c->name, l->table.sort) == 0;
+    int width = output_text_width(str_of(c->title));
+    width = width + is_sort > c->width ? c->width - is_sort : width;
+    int at = output_is_number(c->unit) ? col + c->width - width - is_sort : col;
+    (void)screen_text(s, l->row, at, width, STYLE_HEADER, str_of(c->title));
+    if (is_sort)
+        screen_shape(s, l->row, at + width, STYLE_HEADER,
+                     l->table.is_descending ? SHAPE_DOWN : SHAPE_UP);
+}
+
+static void list_draw_titles(const struct list *l, struct screen *s)
 {
     int col = 0;
-    screen_fill(s, row, 0, s->cols, STYLE_HEADER);
-    for (size_t c = 0; c < t->n_columns && c < LIST_COLUMNS_MAX; c++) {
-        if (!l->width[c])
+    screen_fill(s, l->row, 0, s->cols, STYLE_HEADER);
+    for (size_t i = 0; i < l->output.n_columns; i++) {
+        const struct output_column *c = &l->output.columns[i];
+        if (!c->width)
             continue;
-        AUTO_BUF title = BUF_INIT;
-        const char *arrow = t->sort != c ? "" : t->is_descending ? "v" : "^";
-        if (buf_printf(&title, "%s%s", t->columns[c].title, arrow) < 0)
-            return;
-        if (output_is_number(t->columns[c].unit))
-            screen_right(s, row, col, l->width[c], STYLE_HEADER, buf_str(&title));
-        else
-            screen_text(s, row, col, l->width[c], STYLE_HEADER, buf_str(&title));
-        col += l->width[c] + 2;
+        list_draw_title(l, s, c, col);
+        col += c->width + LIST_GAP;
     }
+    if (l->is_wide && l->n_hidden)
+        screen_shape(s, l->row, s->cols - 1, STYLE_HEADER, SHAPE_MORE);
 }
 
-/* Words that mean something at a glance, in every list. */
-static enum style list_value_style(struct str text)
+enum style list_word_style(struct str word)
 {
     static const struct {
         const char *text;
         enum style style;
     } words[] = {
-        {"up", STYLE_GOOD},     {"down", STYLE_BAD},      {"drain", STYLE_WARN},
-        {"hold", STYLE_WARN},   {"held", STYLE_WARN},     {"locked", STYLE_BAD},
-        {"failure", STYLE_BAD}, {"disabled", STYLE_BAD},  {"closing", STYLE_DIM},
-        {"login", STYLE_GOOD},  {"operator", STYLE_WARN}, {"backend", STYLE_WARN},
+        {"up", STYLE_GOOD},      {"down", STYLE_BAD},      {"drain", STYLE_WARN},
+        {"hold", STYLE_WARN},    {"held", STYLE_WARN},     {"locked", STYLE_BAD},
+        {"failure", STYLE_BAD},  {"disabled", STYLE_BAD},  {"closing", STYLE_DIM},
+        {"login", STYLE_GOOD},   {"operator", STYLE_WARN}, {"backend", STYLE_WARN},
+        {"unknown", STYLE_WARN}, {"running", STYLE_GOOD},  {"failed", STYLE_BAD},
+        {"done", STYLE_GOOD},    {"cancelled", STYLE_DIM}, {"banned", STYLE_BAD},
+        {"end", STYLE_DIM},      {"config", STYLE_WARN},   {"good", STYLE_GOOD},
     };
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (str_eq(text, str_of(words[i].text)))
+        if (str_eq(word, str_of(words[i].text)))
             return words[i].style;
     return STYLE_NORMAL;
 }
 
-static void list_draw_row(struct screen *s, const struct table *t, const struct list_layout *l,
-                          int row, size_t i, bool is_stale)
+static enum style list_value_style(const struct output_column *c, const json_t *v, struct str text,
+                                   enum style base)
 {
-    const json_t *r = table_row(t, i);
-    char id[256];
-    bool is_marked = table_is_marked(t, table_identity(t, r, id));
-    enum style base = is_stale ? STYLE_DIM : is_marked ? STYLE_MARKED : STYLE_NORMAL;
+    if (base != STYLE_NORMAL)
+        return base;
+    /* Nothing there, and zero, are not worth a look. */
+    if (!v || (json_is_integer(v) && json_integer_value(v) == 0 && c->unit != COMMANDS_DURATION))
+        return STYLE_DIM;
+    return c->unit == COMMANDS_TEXT ? list_word_style(text) : STYLE_NORMAL;
+}
+
+static void list_draw_cells(const struct list *l, struct screen *s, int line, const json_t *row,
+                            enum style base)
+{
     int col = 0;
-    for (size_t c = 0; c < t->n_columns && c < LIST_COLUMNS_MAX; c++) {
-        AUTO_BUF text = BUF_INIT;
-        if (!l->width[c])
+    AUTO_BUF text = BUF_INIT;
+    for (size_t i = 0; i < l->output.n_columns; i++) {
+        const struct output_column *c = &l->output.columns[i];
+        const json_t *v = json_object_get(row, c->name);
+        if (!c->width)
             continue;
-        list_value(&text, &t->columns[c], r);
-        enum style style = base == STYLE_NORMAL && t->columns[c].unit == COMMANDS_TEXT
-                               ? list_value_style(buf_str(&text))
-                               : base;
-        if (output_is_number(t->columns[c].unit))
-            screen_right(s, row, col, l->width[c], style, buf_str(&text));
-        else
-            screen_text(s, row, col, l->width[c], style, buf_str(&text));
-        col += l->width[c] + 2;
+        buf_clear(&text);
+        output_human(&text, c, v);
+        list_put(s, c, line, col, list_value_style(c, v, buf_str(&text), base), buf_str(&text));
+        col += c->width + LIST_GAP;
     }
+}
+
+static void list_draw_row(const struct list *l, struct screen *s, int line, size_t rank,
+                          bool is_stale)
+{
+    const struct table *t = &l->table;
+    const json_t *row = table_row(t, rank);
+    char id[TABLE_ID_MAX];
+    if (!row) { /* on its way */
+        (void)screen_text(s, line, 0, s->cols, STYLE_DIM, STR("..."));
+        return;
+    }
+    table_identity(t, row, id);
+    bool is_marked = table_is_marked(t, id), is_gone = table_is_gone(t, id);
+    enum style base = is_stale || is_gone ? STYLE_DIM : is_marked ? STYLE_MARKED : STYLE_NORMAL;
+    list_draw_cells(l, s, line, row, base);
     if (is_marked)
-        screen_text(s, row, s->cols - 1, 1, STYLE_MARKED, STR("*"));
-    if (i == t->index)
-        screen_restyle(s, row, 0, s->cols, STYLE_SELECTED);
+        screen_shape(s, line, s->cols - 1, STYLE_MARKED, SHAPE_MARK);
 }
 
-size_t list_draw(struct screen *s, struct table *t, int row, int height, bool is_stale)
+/* What stands in place of the rows; NULL = the rows. */
+static const char *list_words(const struct list *l)
 {
-    struct list_layout l = {0};
-    if (height < 2)
-        return 0;
-    size_t page = (size_t)height - 1;
-    if (t->index >= t->top + page)
-        t->top = t->index - page + 1;
-    if (t->top > t->index)
-        t->top = t->index;
-    list_make_layout(t, page, s->cols, &l);
-    list_draw_header(s, t, &l, row);
-    for (size_t i = 0; i < page && t->top + i < table_rows(t); i++)
-        list_draw_row(s, t, &l, row + 1 + (int)i, t->top + i, is_stale);
+    const struct table *t = &l->table;
     if (!t->rows)
-        screen_text(s, row + 1, 0, s->cols, STYLE_DIM, STR("waiting for the daemon"));
-    else if (table_rows(t) == 0)
-        screen_text(s, row + 1, 0, s->cols, STYLE_DIM,
-                    t->filter[0] ? STR("nothing matches the filter") : STR("nothing here"));
-    return page;
+        return "waiting for the daemon";
+    if (t->total > 0)
+        return NULL;
+    return t->filter[0] ? "nothing matches the filter" : l->empty;
 }
 
-long list_at(const struct table *t, int row, int height, int line)
+void list_draw(struct list *l, struct screen *s, int row, int height, bool is_stale,
+               const char *words)
 {
-    long i = line - row - 1 + (long)t->top;
-    return line > row && line < row + height && i >= 0 && (size_t)i < table_rows(t) ? i : -1;
-}
-
-size_t list_column_at(const struct table *t, int cols, int col)
-{
-    struct list_layout l = {0};
-    int at = 0;
-    list_make_layout(t, 0, cols, &l);
-    for (size_t c = 0; c < t->n_columns && c < LIST_COLUMNS_MAX; c++) {
-        if (l.width[c] && col >= at && col < at + l.width[c] + 2)
-            return c;
-        at += l.width[c] ? l.width[c] + 2 : 0;
+    struct table *t = &l->table;
+    l->row = row;
+    l->height = height;
+    if (height < 1)
+        return;
+    table_set_page(t, height > 1 ? (size_t)height - 1 : 1);
+    if (list_columns(l, s->glyphs != GLYPHS_ASCII) && !words) {
+        list_layout(l, s->cols);
+        list_draw_titles(l, s);
     }
-    return SIZE_MAX;
+    const char *text = words ? words : list_words(l);
+    if (text) {
+        (void)screen_text(s, row + (height > 1 && !words), 1, s->cols - 1, STYLE_DIM, str_of(text));
+        return;
+    }
+    for (int i = 1; i < height && t->top + (size_t)i - 1 < t->total; i++) {
+        size_t rank = t->top + (size_t)i - 1;
+        list_draw_row(l, s, row + i, rank, is_stale);
+        if (rank == t->index && l->has_focus)
+            screen_restyle(s, row + i, 0, s->cols, STYLE_SELECTED);
+    }
+}
+
+/* ---- places ---- */
+
+void list_scroll(struct list *l, int by)
+{
+    if (l->is_wide && (by > 0 ? l->n_hidden > 0 : l->first > 0))
+        l->first = by > 0 ? l->first + 1 : l->first - 1;
+}
+
+long list_row_at(const struct list *l, int line)
+{
+    size_t rank = l->table.top + (size_t)(line - l->row - 1);
+    return line > l->row && line < l->row + l->height && rank < l->table.total ? (long)rank : -1;
+}
+
+const char *list_title_at(const struct list *l, int line, int col)
+{
+    int at = 0;
+    for (size_t i = 0; line == l->row && i < l->output.n_columns; i++) {
+        int width = l->output.columns[i].width;
+        if (width && col >= at && col < at + width + LIST_GAP)
+            return l->output.columns[i].name;
+        at += width ? width + LIST_GAP : 0;
+    }
+    return NULL;
+}
+
+char *list_row_text(const struct list *l, const json_t *row)
+{
+    AUTO_BUF text = BUF_INIT;
+    for (size_t i = 0; i < l->output.n_columns; i++) {
+        const struct output_column *c = &l->output.columns[i];
+        if (!c->width)
+            continue;
+        if (text.len && buf_append_char(&text, '\t') < 0)
+            return NULL;
+        output_human(&text, c, json_object_get(row, c->name));
+    }
+    return buf_steal(&text);
 }

@@ -1,14 +1,42 @@
 /* SPDX-License-Identifier: ISC */
-/* The one list widget: draws a table into a part of the screen. */
+/* The one list widget: a table with its columns in a part of the screen. */
 #pragma once
 
+#include "ctl/output.h"
 #include "tui/screen.h"
 #include "tui/table.h"
 
-/* Draws header and rows; is_stale greys everything. Adjusts t->top so that the selection is
- * visible. Returns the rows that fit. */
-size_t list_draw(struct screen *s, struct table *t, int row, int height, bool is_stale);
-/* Row index at a line of the list drawn last with this geometry; -1 = the header or nothing. */
-long list_at(const struct table *t, int row, int height, int line);
-/* Column of the header at a screen column; SIZE_MAX = none. */
-size_t list_column_at(const struct table *t, int cols, int col);
+struct list {
+    struct table table;
+    const char *empty; /* words for no rows; borrowed */
+    bool has_focus;    /* the selected row is picked out */
+    bool is_wide;      /* all columns; those beyond the edge are reached by moving */
+    size_t first;      /* columns passed over behind the naming one */
+
+    struct output output;            /* columns and their widths */
+    int natural[OUTPUT_COLUMNS_MAX]; /* widest so far: columns do not jump about */
+    bool is_laid_wide;
+    size_t n_hidden; /* columns that found no room at the last drawing */
+    int row, height; /* where it was drawn last; the titles are in `row` */
+};
+
+/* As table_init. */
+void list_init(struct list *l, const struct command *command, const char *identity,
+               const char *sort, const char *empty);
+void list_fini(struct list *l);
+/* Draws titles and rows; is_stale greys everything; words stand in place of the rows unless NULL.
+ */
+void list_draw(struct list *l, struct screen *s, int row, int height, bool is_stale,
+               const char *words);
+/* Moves the columns. */
+void list_scroll(struct list *l, int by);
+/* Widths are found anew. */
+void list_reset_widths(struct list *l);
+/* Rank of the row at a line of the screen; -1 = none. */
+long list_row_at(const struct list *l, int line);
+/* Column whose title is at a place of the screen; NULL = none. */
+const char *list_title_at(const struct list *l, int line, int col);
+/* The style that a state deserves wherever it stands: "down" is bad. */
+enum style list_word_style(struct str word);
+/* What a row shows, separated by tabs; owned. */
+char *list_row_text(const struct list *l, const json_t *row);

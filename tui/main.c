@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* mailproxy-tui: options and the loop over keys and the daemon's socket. */
+/* mailproxy-tui: options, and the loop over keys and the daemons' sockets. */
 #include <getopt.h>
 #include <locale.h>
 #include <poll.h>
@@ -13,21 +13,28 @@
 #include "base/units.h"
 #include "ctl/client.h"
 #include "tui/app.h"
+#include "tui/term.h"
 
 #define MAIN_ONCE_TIMEOUT_MS 5000
+/* Between two drawings, when nobody pressed a key. */
+#define MAIN_FRAME_MS 40
+/* Without a reason: ages and clocks go on. */
+#define MAIN_IDLE_MS 1000
 
 struct main_options {
     struct app_options app;
-    struct term_options term;
+    struct settings settings;
+    char *path; /* of the settings; owned */
     bool is_once;
 };
 
 static const char main_usage[] =
-    "usage: mailproxy-tui [-s SOCKET] [-i INTERVAL] [-r] [--screen NAME] [--ascii] [--once]\n"
-    "  -s, --socket PATH    control socket (" CLIENT_SOCKET_DEFAULT ", or MAILPROXY_SOCKET)\n"
-    "  -i, --interval TIME  refresh so often (1s)\n"
+    "usage: mailproxy-tui [-s SOCKET]... [-i TIME] [-r] [--screen NAME] [--ascii] [--once]\n"
+    "  -s, --socket PATH    control socket (" CLIENT_SOCKET_DEFAULT ", or MAILPROXY_SOCKET);\n"
+    "                       given several times: a tab for each daemon\n"
+    "  -i, --interval TIME  refresh so often: 250ms to 1m (1s)\n"
     "  -r, --read-only      change nothing\n"
-    "      --screen NAME    overview, sessions, backends, users, listeners, events, audit\n"
+    "      --screen NAME    overview, sessions, backends, users, bans, events, operations\n"
     "      --ascii          no characters beyond ASCII\n"
     "      --once           print the screen as text and end (size: COLUMNS, LINES)\n"
     "  -V, --version        print the version\n"
@@ -39,36 +46,50 @@ static int main_usage_error(const char *what, const char *value)
     return 2;
 }
 
+static int main_interval(struct main_options *o, const char *value)
+{
+    uint64_t ms;
+    AUTO_FREE char *seconds = str_printf("%ss", value);
+    /* A bare number is one of seconds. */
+    bool is_good = units_parse_duration(str_of(value), &ms) == 0 ||
+                   (seconds && units_parse_duration(str_of(seconds), &ms) == 0);
+    if (!is_good || ms < SETTINGS_INTERVAL_MIN_MS || ms > SETTINGS_INTERVAL_MAX_MS)
+        return main_usage_error("not an interval from 250ms to 1m:", value);
+    o->settings.interval_ms = ms;
+    return -1;
+}
+
+static int main_socket(struct main_options *o, const char *value)
+{
+    if (o->app.n_sockets == ARRAY_LEN(o->app.sockets))
+        return main_usage_error("too many sockets:", value);
+    o->app.sockets[o->app.n_sockets++] = value;
+    return -1;
+}
+
 /* Returns an exit status to end with, or -1 to go on. */
 static int main_option(struct main_options *o, int opt, const char *value)
 {
-    uint64_t ms;
     switch (opt) {
     case 's':
-        o->app.socket = value;
-        return -1;
+        return main_socket(o, value);
     case 'i':
-        if (units_parse_duration(str_of(value), &ms) < 0 || ms < APP_INTERVAL_MIN_MS ||
-            ms > APP_INTERVAL_MAX_MS)
-            return main_usage_error("not an interval from 250ms to 1m:", value);
-        o->app.interval_ms = ms;
-        return -1;
+        return main_interval(o, value);
     case 'r':
         o->app.is_read_only = true;
         return -1;
-    case 'n': {
-        int v = app_view_find(value);
-        if (v < 0)
-            return main_usage_error("no such screen:", value);
-        o->app.view = (enum view)v;
-        return -1;
-    }
+    case 'n':
+        o->app.screen = screen_find(value, &o->app.focus);
+        return o->app.screen < 0 ? main_usage_error("no such screen:", value) : -1;
     case 'a':
-        o->term.is_ascii = true;
+        o->settings.is_ascii = true;
         return -1;
     case 'o':
         o->is_once = true;
         return -1;
+    case 'k':
+        keys_manual(stdout);
+        return 0;
     case 'V':
         puts("mailproxy-tui " MAILPROXY_VERSION);
         return 0;
@@ -90,24 +111,40 @@ static int main_parse(int argc, char **argv, struct main_options *o)
         {"screen", required_argument, NULL, 'n'},
         {"ascii", no_argument, NULL, 'a'},
         {"once", no_argument, NULL, 'o'},
+        {"print-keys", no_argument, NULL, 'k'}, /* for the manual */
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
+    const char *socket = getenv("MAILPROXY_SOCKET");
     int opt, status = -1;
     while (status < 0 && (opt = getopt_long(argc, argv, "s:i:rVh", longs, NULL)) != -1)
         status = main_option(o, opt, optarg);
     if (status < 0 && optind < argc)
         return main_usage_error("unexpected argument", argv[optind]);
+    if (o->app.n_sockets == 0)
+        o->app.sockets[o->app.n_sockets++] = socket && socket[0] ? socket : CLIENT_SOCKET_DEFAULT;
     return status;
 }
 
+/* ---- waiting ---- */
+
 static void main_wait(struct app *a, int ms, bool with_keys)
 {
-    struct pollfd p[2] = {{.fd = feed_fd(a->feed), .events = feed_events(a->feed)},
-                          {.fd = with_keys ? STDIN_FILENO : -1, .events = POLLIN}};
-    (void)poll(p, 2, ms); /* a signal (resize) ends it too */
+    struct pollfd p[APP_NODES_MAX + 3];
+    nfds_t n = 0;
+    p[n++] = (struct pollfd){.fd = with_keys ? STDIN_FILENO : -1, .events = POLLIN};
+    for (size_t i = 0; i < a->n_nodes; i++)
+        p[n++] = (struct pollfd){.fd = feed_fd(a->nodes[i].feed),
+                                 .events = feed_events(a->nodes[i].feed)};
+    if (child_is_running(&a->shell.child))
+        p[n++] = (struct pollfd){.fd = a->shell.child.fd, .events = POLLIN};
+    if (child_is_running(&a->shell.completer))
+        p[n++] = (struct pollfd){.fd = a->shell.completer.fd, .events = POLLIN};
+    (void)poll(p, n, ms); /* a signal (resize) ends it too */
 }
+
+/* ---- one screen as text ---- */
 
 static int main_env(const char *name, int fallback)
 {
@@ -116,79 +153,134 @@ static int main_env(const char *name, int fallback)
     return text && str_to_u64(str_of(text), 1000, &n) == 0 && n > 0 ? (int)n : fallback;
 }
 
-/* The first complete screen goes to stdout. */
 static int main_once(struct app *a)
 {
     uint64_t end = clock_ms() + MAIN_ONCE_TIMEOUT_MS;
+    const struct node *n = app_node(a);
     int rows = main_env("LINES", 24), cols = main_env("COLUMNS", 80);
     app_draw(a, rows, cols);
-    while (clock_ms() < end) {
+    while (clock_ms() < end && !n->is_lost && !app_is_complete(a)) {
         int ms = app_tick(a);
-        if (a->is_lost || (a->refreshed_ms && feed_pending(a->feed) == 0))
-            break;
-        main_wait(a, ms < 50 ? ms : 50, false);
+        main_wait(a, ms < 0 || ms > 50 ? 50 : ms, false);
     }
-    if (a->is_lost || !a->refreshed_ms) {
-        fprintf(stderr, "mailproxy-tui: %s\n", a->message[0] ? a->message : "no answer");
+    if (n->is_lost || !n->refreshed_ms) {
+        fprintf(stderr, "mailproxy-tui: %s\n", n->is_lost ? n->why : "the daemon does not answer");
         return 5;
     }
     app_draw(a, rows, cols);
-    screen_print(&a->screen, stdout);
+    screen_print(&a->view, stdout);
     return 0;
 }
 
-static void main_keys(struct app *a)
+/* ---- the loop ---- */
+
+/* True when there was any. */
+static bool main_keys(struct app *a)
 {
-    for (int key; (key = term_key()) != TERM_NONE;) {
+    bool had_key = false;
+    for (int key; (key = term_key()) != INPUT_NONE; had_key = true) {
         int row, col, wheel;
-        if (key != TERM_MOUSE) {
+        if (key != INPUT_MOUSE) {
             app_key(a, key);
             continue;
         }
         term_mouse(&row, &col, &wheel);
         app_click(a, row, col, wheel);
     }
+    return had_key;
+}
+
+/* What keys and signals ask of the terminal. */
+static void main_serve(struct app *a)
+{
+    if (term_wants_suspend() || a->wants_suspend)
+        term_suspend();
+    if (term_was_continued() || a->wants_redraw)
+        term_redraw();
+    a->wants_suspend = a->wants_redraw = false;
+    term_set_mouse(a->settings.has_mouse);
+    if (a->clip)
+        term_copy(str_of(a->clip));
+    free(STEAL(a->clip));
+}
+
+static void main_draw(struct app *a)
+{
+    int rows, cols;
+    term_size(&rows, &cols);
+    app_draw(a, rows, cols);
+    term_show(&a->view);
 }
 
 static int main_run(struct app *a)
 {
-    while (!a->is_over) {
-        int rows, cols;
+    uint64_t drawn_ms = 0;
+    while (!a->is_over && !term_wants_end()) {
+        bool had_key = main_keys(a);
+        main_serve(a);
         int ms = app_tick(a);
-        main_keys(a);
-        if (a->wants_redraw)
-            term_redraw();
-        a->wants_redraw = false;
-        term_size(&rows, &cols);
-        app_draw(a, rows, cols);
-        term_show(&a->screen);
-        if (!a->is_over)
-            main_wait(a, a->next_ms == 0 && feed_hello(a->feed) ? 0 : ms, true);
+        uint64_t now = clock_ms();
+        if (had_key || now >= drawn_ms + MAIN_FRAME_MS) {
+            main_draw(a);
+            drawn_ms = now;
+            ms = ms < 0 || ms > MAIN_IDLE_MS ? MAIN_IDLE_MS : ms;
+        } else {
+            ms = (int)(drawn_ms + MAIN_FRAME_MS - now); /* what came is drawn then */
+        }
+        main_wait(a, ms, true);
     }
     return 0;
 }
 
+static void main_load_settings(struct main_options *o)
+{
+    AUTO_FREE char *error = NULL;
+    settings_init(&o->settings);
+    o->path = settings_path();
+    if (o->path && settings_load(&o->settings, o->path, &error) < 0)
+        fprintf(stderr, "mailproxy-tui: %s; going on without it\n", error ? error : "no settings");
+}
+
+static int main_open(struct main_options *o)
+{
+    const char *no_color = getenv("NO_COLOR");
+    const struct term_options term = {
+        .is_ascii = o->settings.is_ascii,
+        .is_monochrome = no_color && no_color[0],
+        .is_light = o->settings.background == BACKGROUND_LIGHT ||
+                    (o->settings.background == BACKGROUND_AUTO && term_is_light()),
+    };
+    if (o->is_once || term_open(&term))
+        return -1;
+    fputs("mailproxy-tui: this is no terminal; --once prints a screen as text\n", stderr);
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
-    const char *socket = getenv("MAILPROXY_SOCKET"), *no_color = getenv("NO_COLOR");
-    struct main_options o = {.app = {.socket = socket && socket[0] ? socket : CLIENT_SOCKET_DEFAULT,
-                                     .interval_ms = 1000},
-                             .term.is_monochrome = no_color && no_color[0]};
-    struct app app;
+    struct main_options o = {.app.screen = -1};
+    static struct app app;
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)setlocale(LC_ALL, "");
+    main_load_settings(&o);
+    bool was_ascii = o.settings.is_ascii;
     int status = main_parse(argc, argv, &o);
-    if (status >= 0)
+    if (status < 0)
+        status = main_open(&o);
+    if (status >= 0) {
+        settings_fini(&o.settings);
+        free(o.path);
         return status;
-    signal(SIGPIPE, SIG_IGN);
-    setlocale(LC_ALL, "");
-    if (!o.is_once && !term_open(&o.term)) {
-        fputs("mailproxy-tui: this is no terminal; --once prints a screen as text\n", stderr);
-        return 2;
     }
-    o.app.is_utf8 = o.is_once ? !o.term.is_ascii : term_is_utf8();
-    if (app_init(&app, &o.app) < 0)
-        return 1;
-    status = o.is_once ? main_once(&app) : main_run(&app);
+    o.app.glyphs = term_glyphs(o.settings.is_ascii);
+    status = app_init(&app, &o.app, &o.settings) < 0 ? 1
+             : o.is_once                             ? main_once(&app)
+                                                     : main_run(&app);
+    app.settings.is_ascii = was_ascii;
+    if (!o.is_once && status == 0 && o.path)
+        (void)!settings_save(app_settings(&app), o.path);
     app_fini(&app);
+    free(o.path);
     if (!o.is_once)
         term_close();
     return status;

@@ -1,221 +1,302 @@
 /* SPDX-License-Identifier: ISC */
-/* Drawing the overview. */
+/* Gathering what the overview shows. */
 #include "tui/overview.h"
 
+#include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/units.h"
 
-#define GRAPH_HEIGHT 5
+#define OVERVIEW_CERT_WARN_DAYS 14
+#define OVERVIEW_CERT_BAD_DAYS 3
+/* A restart of the engine is news for so long. */
+#define OVERVIEW_RESTART_MS (60 * 60 * 1000)
+
+#define OVERVIEW_SECONDS 600
+#define OVERVIEW_MINUTES 1440
+#define OVERVIEW_WIDTH_DEFAULT 80
+
+static const struct overview_span spans[] = {
+    {"1s", 1, 120, OVERVIEW_SECONDS},   {"1s", 1, 600, OVERVIEW_SECONDS},
+    {"1m", 60, 60, OVERVIEW_MINUTES},   {"1m", 60, 360, OVERVIEW_MINUTES},
+    {"1m", 60, 1440, OVERVIEW_MINUTES},
+};
+
+void overview_clear(struct overview *o)
+{
+    overview_take(&o->history, NULL);
+    overview_take(&o->stats, NULL);
+    overview_take(&o->backends, NULL);
+    overview_take(&o->listeners, NULL);
+    for (size_t i = 0; i < o->n_protos; i++)
+        overview_take(&o->protos[i].stats, NULL);
+    o->n_protos = 0;
+}
 
 void overview_fini(struct overview *o)
 {
-    json_decref(o->history);
-    json_decref(o->stats);
-    json_decref(o->backends);
+    overview_clear(o);
+    overview_take(&o->status, NULL);
 }
 
-static void overview_replace(json_t **have, json_t *value)
+const struct overview_span *overview_span(const struct overview *o)
 {
-    json_decref(*have);
-    *have = json_incref(value);
+    return &spans[o->span];
+}
+
+void overview_set_span(struct overview *o, int by)
+{
+    o->span = (o->span + ARRAY_LEN(spans) + (size_t)by) % ARRAY_LEN(spans);
+    overview_take(&o->history, NULL);
+}
+
+/* ---- answers ---- */
+
+void overview_take(json_t **member, const json_t *result)
+{
+    json_t *rows = json_object_get(result, "rows");
+    json_t *fresh = json_incref(rows ? rows : (json_t *)result);
+    json_decref(*member);
+    *member = fresh;
+}
+
+static json_int_t overview_time(const json_t *sample)
+{
+    return json_integer_value(json_object_get(sample, "time"));
+}
+
+static json_int_t overview_last(const struct overview *o)
+{
+    size_t n = json_array_size(o->history);
+    return n ? overview_time(json_array_get(o->history, n - 1)) : 0;
+}
+
+void overview_scale(const struct overview_span *span, int width, unsigned *ret_each,
+                    unsigned *ret_columns)
+{
+    unsigned w = width > 0 ? (unsigned)width : 1;
+    *ret_each = (span->samples + w - 1) / w;
+    *ret_columns = span->kept / *ret_each < w ? span->kept / *ret_each : w;
+}
+
+/* Samples that the graphs show. */
+static unsigned overview_samples(const struct overview *o)
+{
+    unsigned each, columns;
+    int width = o->width > OVERVIEW_WIDTH_DEFAULT ? o->width : OVERVIEW_WIDTH_DEFAULT;
+    overview_scale(overview_span(o), width, &each, &columns);
+    return each * columns;
+}
+
+void overview_set_width(struct overview *o, int width)
+{
+    if (width <= o->width)
+        return;
+    o->is_short = width > OVERVIEW_WIDTH_DEFAULT;
+    o->width = width;
+}
+
+unsigned overview_wanted(const struct overview *o, uint64_t now_wall_ms)
+{
+    unsigned all = overview_samples(o);
+    uint64_t last = (uint64_t)overview_last(o);
+    if (!last || now_wall_ms < last || o->is_short)
+        return all;
+    uint64_t missing = (now_wall_ms - last) / (overview_span(o)->step_s * 1000u) + 2;
+    return missing < all ? (unsigned)missing : all;
 }
 
 void overview_take_history(struct overview *o, const json_t *result)
 {
-    overview_replace(&o->history, json_object_get(result, "rows"));
+    const json_t *rows = json_object_get(result, "rows");
+    json_int_t last = overview_last(o);
+    size_t i, most = overview_samples(o);
+    json_t *row;
+    if (!o->history || o->is_short) {
+        json_decref(o->history);
+        o->history = json_array();
+        last = 0;
+    }
+    o->is_short = false;
+    json_array_foreach ((json_t *)rows, i, row)
+        if (overview_time(row) > last)
+            json_array_append(o->history, row);
+    while (json_array_size(o->history) > most)
+        json_array_remove(o->history, 0);
 }
 
-void overview_take_stats(struct overview *o, const json_t *result)
+static void overview_add_proto(struct overview *o, const char *name)
 {
-    overview_replace(&o->stats, (json_t *)result);
+    for (size_t i = 0; i < o->n_protos; i++)
+        if (strcmp(o->protos[i].name, name) == 0)
+            return;
+    if (o->n_protos == OVERVIEW_PROTOS_MAX)
+        return;
+    struct overview_proto *p = &o->protos[o->n_protos++];
+    *p = (struct overview_proto){0};
+    (void)str_copy(p->name, sizeof(p->name), str_of(name));
 }
 
-void overview_take_backends(struct overview *o, const json_t *result)
+void overview_take_listeners(struct overview *o, const json_t *result)
 {
-    overview_replace(&o->backends, json_object_get(result, "rows"));
-}
-
-static uint64_t overview_number(const json_t *object, const char *name)
-{
-    json_int_t n = json_integer_value(json_object_get(object, name));
-    return n > 0 ? (uint64_t)n : 0;
+    size_t i;
+    const json_t *row;
+    overview_take(&o->listeners, result);
+    json_array_foreach (o->listeners, i, row) {
+        const char *proto = json_string_value(json_object_get(row, "proto"));
+        if (proto)
+            overview_add_proto(o, proto);
+    }
 }
 
 /* ---- graphs ---- */
 
-struct graph {
-    const char *title, *member;
-    const char *second; /* added to member; NULL */
-    bool is_size;
-    enum style style;
+static double graph_value(const struct overview_graph *g, const json_t *sample, unsigned step_s)
+{
+    double v = json_number_value(json_object_get(sample, g->member));
+    if (g->second)
+        v += json_number_value(json_object_get(sample, g->second));
+    return g->is_rate ? v / step_s : v;
+}
+
+size_t overview_columns(const json_t *samples, const struct overview_graph *g,
+                        const struct overview_span *span, int width, double *ret)
+{
+    size_t n = json_array_size(samples);
+    unsigned each, columns;
+    if (width <= 0 || n == 0)
+        return 0;
+    overview_scale(span, width, &each, &columns);
+    /* A column is always the same stretch of time: nothing flickers when time goes on. */
+    json_int_t column_ms = (json_int_t)span->step_s * 1000 * (json_int_t)each;
+    json_int_t newest = overview_time(json_array_get(samples, n - 1)) / column_ms;
+    memset(ret, 0, columns * sizeof(*ret));
+    for (size_t i = 0; i < n; i++) {
+        const json_t *sample = json_array_get(samples, i);
+        json_int_t back = newest - overview_time(sample) / column_ms;
+        double v = graph_value(g, sample, span->step_s);
+        if (back < 0 || back >= (json_int_t)columns)
+            continue;
+        double *at = &ret[columns - 1 - (size_t)back];
+        *at = v > *at ? v : *at;
+    }
+    return columns;
+}
+
+/* ---- warnings ---- */
+
+static const char *overview_text(const json_t *object, const char *name)
+{
+    const char *s = json_string_value(json_object_get(object, name));
+    return s ? s : "";
+}
+
+enum style overview_backend_state(const json_t *backend, char dst[32])
+{
+    const char *health = overview_text(backend, "health"), *admin = overview_text(backend, "admin");
+    bool is_down = strcmp(health, "down") == 0;
+    bool is_ready = !admin[0] || strcmp(admin, "ready") == 0;
+    snprintf(dst, 32, "%.12s%s%.12s", is_down ? "DOWN" : health, is_ready ? "" : ", ",
+             is_ready ? "" : admin);
+    return is_down ? STYLE_BAD : !is_ready || strcmp(health, "up") != 0 ? STYLE_WARN : STYLE_GOOD;
+}
+
+struct warnings {
+    struct overview_warning *v;
+    size_t n, max;
 };
 
-static const struct graph graphs[] = {
-    {"sessions", "sessions", NULL, false, STYLE_GRAPH},
-    {"logins/s", "logins", NULL, false, STYLE_GOOD},
-    {"failures/s", "failures", NULL, false, STYLE_BAD},
-    {"traffic/s", "in", "out", true, STYLE_GRAPH},
-};
+static void warn(struct warnings *w, enum style style, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
-static uint64_t graph_value(const struct graph *g, const json_t *sample)
+static void warn(struct warnings *w, enum style style, const char *fmt, ...)
 {
-    return overview_number(sample, g->member) +
-           (g->second ? overview_number(sample, g->second) : 0);
+    va_list ap;
+    if (w->n == w->max)
+        return;
+    w->v[w->n].style = style;
+    va_start(ap, fmt);
+    vsnprintf(w->v[w->n].text, sizeof(w->v[w->n].text), fmt, ap);
+    va_end(ap);
+    w->n++;
 }
 
-static void graph_number(char dst[32], const struct graph *g, uint64_t n)
+/* "for 3m", "" when nobody knows. */
+static const char *overview_since(const json_t *backend, const char *member, char dst[48])
 {
-    if (g->is_size)
-        units_human_size(dst, n);
-    else
-        snprintf(dst, 32, "%llu", (unsigned long long)n);
+    json_int_t at = json_integer_value(json_object_get(backend, member));
+    uint64_t now = clock_wall_ms();
+    char text[32];
+    dst[0] = '\0';
+    if (at <= 0 || (uint64_t)at > now)
+        return dst;
+    units_human_duration(text, now - (uint64_t)at);
+    snprintf(dst, 48, " for %s", text);
+    return dst;
 }
 
-/* Eighths of a cell in UTF-8, whole cells in ASCII. */
-static void graph_bar(struct screen *s, int bottom, int col, int height, enum style style,
-                      uint64_t n, uint64_t most)
+static void warn_backend(struct warnings *w, const json_t *b)
 {
-    static const char *const eighths[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-    uint64_t steps = most ? (n * (uint64_t)height * 8 + most - 1) / most : 0;
-    for (int i = 0; i < height && steps > 0; i++) {
-        unsigned here = steps >= 8 ? 8 : (unsigned)steps;
-        const char *text = s->is_utf8 ? eighths[here] : here >= 4 ? "#" : here >= 1 ? "." : " ";
-        screen_text(s, bottom - i, col, 1, style, str_of(text));
-        steps -= here;
+    const char *pool = overview_text(b, "pool"), *name = overview_text(b, "name");
+    const char *admin = overview_text(b, "admin"), *reason = overview_text(b, "reason");
+    const json_t *days = json_object_get(b, "cert_days");
+    char since[48];
+    bool is_down = strcmp(overview_text(b, "health"), "down") == 0;
+    if (is_down)
+        warn(w, STYLE_BAD, "backend %s/%s is down%s%s%s", pool, name,
+             overview_since(b, "health_since", since), reason[0] ? ": " : "", reason);
+    if (admin[0] && strcmp(admin, "ready") != 0)
+        warn(w, STYLE_WARN, "backend %s/%s is set to %s%s", pool, name, admin,
+             overview_since(b, "admin_since", since));
+    if (json_is_integer(days) && json_integer_value(days) < OVERVIEW_CERT_WARN_DAYS)
+        warn(w, json_integer_value(days) < OVERVIEW_CERT_BAD_DAYS ? STYLE_BAD : STYLE_WARN,
+             "the certificate of backend %s/%s ends in %lld days", pool, name,
+             (long long)json_integer_value(days));
+}
+
+static bool backend_is_usable(const json_t *b)
+{
+    const char *admin = overview_text(b, "admin");
+    return strcmp(overview_text(b, "health"), "down") != 0 &&
+           (!admin[0] || strcmp(admin, "ready") == 0);
+}
+
+/* The first backend of each pool speaks for all of them. */
+static void warn_pools(struct warnings *w, const json_t *backends)
+{
+    size_t i, k;
+    const json_t *b, *other;
+    json_array_foreach (backends, i, b) {
+        const char *pool = overview_text(b, "pool");
+        bool is_usable = false, is_first = true;
+        json_array_foreach (backends, k, other) {
+            if (strcmp(overview_text(other, "pool"), pool) != 0)
+                continue;
+            is_first = is_first && k >= i;
+            is_usable = is_usable || backend_is_usable(other);
+        }
+        if (is_first && !is_usable && pool[0])
+            warn(w, STYLE_ALARM, "pool %s has no backend that takes logins", pool);
     }
 }
 
-static void graph_draw(const struct overview *o, const struct graph *g, struct screen *s, int row,
-                       int col, int height, int width)
+size_t overview_warnings(const struct overview *o, struct overview_warning *ret, size_t max)
 {
-    size_t n = json_array_size(o->history);
-    size_t shown = n < (size_t)width ? n : (size_t)width;
-    uint64_t most = 0, last = 0;
-    char now_text[32], most_text[32];
-    for (size_t i = n - shown; i < n; i++) {
-        last = graph_value(g, json_array_get(o->history, i));
-        most = last > most ? last : most;
-    }
-    graph_number(now_text, g, last);
-    graph_number(most_text, g, most);
-    screen_text(s, row, col, width, STYLE_TITLE, str_of(g->title));
-    screen_printf(s, row, col + 12, width - 12, STYLE_DIM, "%s  (most %s)", now_text, most_text);
-    for (size_t i = 0; i < shown; i++)
-        graph_bar(s, row + height - 1, col + width - (int)shown + (int)i, height - 1, g->style,
-                  graph_value(g, json_array_get(o->history, n - shown + i)), most);
-}
-
-/* Two by two where there is room, else one below the other. */
-static int overview_graphs(const struct overview *o, struct screen *s, int row, int height)
-{
-    int columns = s->cols >= 60 ? 2 : 1, at = row;
-    int width = s->cols / columns - 2;
-    for (size_t i = 0; i < ARRAY_LEN(graphs) && at + GRAPH_HEIGHT <= row + height; i++) {
-        int column = (int)i % columns;
-        graph_draw(o, &graphs[i], s, at, 1 + column * (width + 2), GRAPH_HEIGHT, width);
-        if (column == columns - 1)
-            at += GRAPH_HEIGHT + 1;
-    }
-    return at;
-}
-
-/* ---- backends ---- */
-
-static enum style backend_style(const json_t *b)
-{
-    const char *health = json_string_value(json_object_get(b, "health"));
-    const char *admin = json_string_value(json_object_get(b, "admin"));
-    if (health && strcmp(health, "down") == 0)
-        return STYLE_BAD;
-    return admin && strcmp(admin, "ready") != 0 ? STYLE_WARN : STYLE_GOOD;
-}
-
-static void backend_bar(const json_t *b, uint64_t total, struct screen *s, int row)
-{
-    uint64_t sessions = overview_number(b, "sessions");
-    int room = s->cols - 52;
-    int length = total && room > 0 ? (int)(sessions * (uint64_t)room / total) : 0;
-    const char *health = json_string_value(json_object_get(b, "health"));
-    const char *admin = json_string_value(json_object_get(b, "admin"));
-    enum style style = backend_style(b);
-    screen_printf(s, row, 1, 24, STYLE_NORMAL, "%s/%s",
-                  json_string_value(json_object_get(b, "pool")),
-                  json_string_value(json_object_get(b, "name")));
-    screen_printf(s, row, 26, 17, style, "%s %s", health ? health : "", admin ? admin : "");
-    AUTO_FREE char *number = str_printf("%llu", (unsigned long long)sessions);
-    screen_right(s, row, 43, 7, STYLE_NORMAL, str_of(number));
-    for (int i = 0; i < length; i++)
-        screen_text(s, row, 51 + i, 1, style, s->is_utf8 ? STR("█") : STR("#"));
-}
-
-static int overview_backends(const struct overview *o, struct screen *s, int row, int end)
-{
-    uint64_t total = 0;
+    struct warnings w = {ret, 0, max};
     size_t i;
-    const json_t *b;
-    json_array_foreach (o->backends, i, b)
-        total += overview_number(b, "sessions");
-    if (row < end)
-        screen_text(s, row++, 1, s->cols, STYLE_TITLE, STR("backends"));
-    json_array_foreach (o->backends, i, b) {
-        if (row >= end)
-            break;
-        backend_bar(b, total, s, row++);
-    }
-    return row;
-}
-
-/* ---- warnings first: what needs a person ---- */
-
-static int overview_warnings(const struct overview *o, struct screen *s, int row)
-{
-    size_t i;
-    const json_t *b;
-    json_array_foreach (o->backends, i, b) {
-        const char *health = json_string_value(json_object_get(b, "health"));
-        const json_t *days = json_object_get(b, "cert_days");
-        const char *name = json_string_value(json_object_get(b, "name"));
-        const char *reason = json_string_value(json_object_get(b, "reason"));
-        if (health && strcmp(health, "down") == 0)
-            screen_printf(s, row++, 1, s->cols - 2, STYLE_BAD, "! backend %s is down: %s", name,
-                          reason ? reason : "no reason known");
-        if (days && json_integer_value(days) < 14)
-            screen_printf(s, row++, 1, s->cols - 2, STYLE_WARN,
-                          "! certificate of %s ends in %lld days", name,
-                          (long long)json_integer_value(days));
-    }
-    return row;
-}
-
-static int overview_totals(const struct overview *o, struct screen *s, int row)
-{
-    char in[32], out[32];
-    if (!o->stats)
-        return row;
-    units_human_size(in, overview_number(o->stats, "in"));
-    units_human_size(out, overview_number(o->stats, "out"));
-    screen_printf(
-        s, row, 1, s->cols - 2, STYLE_NORMAL,
-        "sessions %llu  logged in %llu  logins %llu  refused %llu  unjudged %llu  backend "
-        "failures %llu  in %s  out %s",
-        (unsigned long long)overview_number(o->stats, "sessions"),
-        (unsigned long long)overview_number(o->stats, "relaying"),
-        (unsigned long long)overview_number(o->stats, "logins"),
-        (unsigned long long)overview_number(o->stats, "auth_failures"),
-        (unsigned long long)overview_number(o->stats, "auth_tempfails"),
-        (unsigned long long)overview_number(o->stats, "backend_failures"), in, out);
-    return row + 2;
-}
-
-void overview_draw(const struct overview *o, struct screen *s, int row, int height, bool is_stale)
-{
-    int end = row + height;
-    int at = overview_warnings(o, s, row);
-    at = overview_totals(o, s, at);
-    size_t n_backends = json_array_size(o->backends);
-    int bars = (int)(n_backends < 8 ? n_backends : 8) + 1;
-    at = overview_graphs(o, s, at, end - at - bars);
-    overview_backends(o, s, at, end);
-    for (int i = row; is_stale && i < end; i++)
-        screen_restyle(s, i, 0, s->cols, STYLE_DIM);
+    const json_t *row;
+    json_int_t restarts = json_integer_value(json_object_get(o->status, "restarts"));
+    json_int_t uptime = json_integer_value(json_object_get(o->status, "uptime"));
+    warn_pools(&w, o->backends);
+    if (strcmp(overview_text(o->status, "state"), "stopping") == 0)
+        warn(&w, STYLE_ALARM, "the daemon is stopping");
+    json_array_foreach (o->backends, i, row)
+        warn_backend(&w, row);
+    if (restarts > 0 && uptime < OVERVIEW_RESTART_MS)
+        warn(&w, STYLE_WARN, "the engine ended by itself and was started again (%lld times so far)",
+             (long long)restarts);
+    json_array_foreach (o->listeners, i, row)
+        if (json_is_true(json_object_get(row, "paused")))
+            warn(&w, STYLE_WARN, "listener %s is paused: clients wait", overview_text(row, "name"));
+    return w.n;
 }

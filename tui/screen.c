@@ -8,6 +8,15 @@
 #include "base/buf.h"
 #include "ctl/output_text.h"
 
+static const char *const shapes[SHAPE_COUNT][3] = {
+    [SHAPE_HORIZONTAL] = {"-", "─", "─"},  [SHAPE_VERTICAL] = {"|", "│", "│"},
+    [SHAPE_TOP_LEFT] = {"+", "┌", "┌"},    [SHAPE_TOP_RIGHT] = {"+", "┐", "┐"},
+    [SHAPE_BOTTOM_LEFT] = {"+", "└", "└"}, [SHAPE_BOTTOM_RIGHT] = {"+", "┘", "┘"},
+    [SHAPE_UP] = {"^", "^", "▲"},          [SHAPE_DOWN] = {"v", "v", "▼"},
+    [SHAPE_MORE] = {">", ">", "›"},        [SHAPE_BAR] = {"#", "█", "█"},
+    [SHAPE_TRACK] = {".", "░", "░"},       [SHAPE_MARK] = {"*", "*", "●"},
+};
+
 bool screen_reset(struct screen *s, int rows, int cols)
 {
     if (rows != s->rows || cols != s->cols) {
@@ -24,7 +33,7 @@ bool screen_reset(struct screen *s, int rows, int cols)
     s->cursor_row = s->cursor_col = -1;
     for (int i = 0; i < rows; i++)
         screen_fill(s, i, 0, cols, STYLE_NORMAL);
-    return true;
+    return s->cells != NULL;
 }
 
 void screen_fini(struct screen *s)
@@ -37,6 +46,11 @@ void screen_fini(struct screen *s)
 static struct screen_cell *screen_cell(const struct screen *s, int row, int col)
 {
     return &s->cells[(size_t)row * (size_t)s->cols + (size_t)col];
+}
+
+const struct screen_cell *screen_at(const struct screen *s, int row, int col)
+{
+    return screen_cell(s, row, col);
 }
 
 static bool screen_clip(const struct screen *s, int row, int *col, int *width)
@@ -66,59 +80,78 @@ void screen_restyle(struct screen *s, int row, int col, int width, enum style st
         screen_cell(s, row, col + i)->style = (unsigned char)style;
 }
 
+/* ---- text ---- */
+
 static size_t screen_char_len(unsigned char c)
 {
     return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
 }
 
-/* text is clean and fits. */
-static void screen_put(struct screen *s, int row, int col, enum style style, struct str text)
+/* A terminal that knows no more shows one question mark a column. */
+static struct str screen_plain(const struct screen *s, struct str c, int width)
 {
-    struct screen_cell *last = NULL;
-    for (size_t i = 0; i < text.n;) {
-        size_t n = screen_char_len((unsigned char)text.p[i]);
-        if (n > text.n - i)
-            return;
-        struct str c = str_n(text.p + i, n);
-        int width = output_text_width(c);
-        i += n;
-        if (width == 0) { /* combining: belongs to the cell before */
-            size_t have = last ? strlen(last->text) : sizeof(last->text);
-            if (have + n < sizeof(last->text))
-                memcpy(last->text + have, c.p, n);
-            continue;
-        }
-        if (col + width > s->cols)
-            return;
-        last = screen_cell(s, row, col);
-        *last = (struct screen_cell){.style = (unsigned char)style};
-        memcpy(last->text, c.p, n);
-        if (width == 2)
-            *screen_cell(s, row, col + 1) = (struct screen_cell){.style = (unsigned char)style};
-        col += width;
+    return s->glyphs != GLYPHS_ASCII || c.n == 1 ? c : str_n("??", (size_t)width);
+}
+
+static void screen_combine(struct screen_cell *cell, struct str mark)
+{
+    size_t have = cell ? strlen(cell->text) : sizeof(cell->text);
+    if (cell && have + mark.n < sizeof(cell->text)) {
+        memcpy(cell->text + have, mark.p, mark.n);
+        cell->text[have + mark.n] = '\0';
     }
 }
 
-void screen_text(struct screen *s, int row, int col, int width, enum style style, struct str text)
+/* text is clean and fits. Returns the columns used. */
+static int screen_put(struct screen *s, int row, int col, enum style style, struct str text)
+{
+    struct screen_cell *last = NULL;
+    int begin = col;
+    for (size_t i = 0; i < text.n;) {
+        size_t n = screen_char_len((unsigned char)text.p[i]);
+        if (n > text.n - i)
+            break;
+        struct str c = str_n(text.p + i, n);
+        int width = output_text_width(c);
+        i += n;
+        if (width == 0) { /* belongs to the cell before */
+            if (s->glyphs != GLYPHS_ASCII)
+                screen_combine(last, c);
+            continue;
+        }
+        if (col + width > s->cols)
+            break;
+        c = screen_plain(s, c, width);
+        for (int k = 0; k < width; k++)
+            *screen_cell(s, row, col + k) = (struct screen_cell){.style = (unsigned char)style};
+        last = screen_cell(s, row, col);
+        memcpy(last->text, c.p, c.n == 2 && c.p[0] == '?' ? 1 : c.n);
+        if (width == 2 && c.p[0] == '?')
+            screen_cell(s, row, col + 1)->text[0] = '?';
+        col += width;
+    }
+    return col - begin;
+}
+
+int screen_text(struct screen *s, int row, int col, int width, enum style style, struct str text)
 {
     AUTO_BUF clean = BUF_INIT;
     AUTO_BUF cut = BUF_INIT;
     if (!screen_clip(s, row, &col, &width) || output_text_clean(&clean, text) < 0)
-        return;
-    (void)output_text_cut(&cut, buf_str(&clean), width, s->is_utf8);
-    screen_put(s, row, col, style, buf_str(&cut));
+        return 0;
+    (void)output_text_cut(&cut, buf_str(&clean), width, s->glyphs != GLYPHS_ASCII);
+    return screen_put(s, row, col, style, buf_str(&cut));
 }
 
-void screen_printf(struct screen *s, int row, int col, int width, enum style style, const char *fmt,
-                   ...)
+int screen_printf(struct screen *s, int row, int col, int width, enum style style, const char *fmt,
+                  ...)
 {
     AUTO_BUF text = BUF_INIT;
     va_list ap;
     va_start(ap, fmt);
     int err = buf_vprintf(&text, fmt, ap);
     va_end(ap);
-    if (err == 0)
-        screen_text(s, row, col, width, style, buf_str(&text));
+    return err == 0 ? screen_text(s, row, col, width, style, buf_str(&text)) : 0;
 }
 
 void screen_right(struct screen *s, int row, int col, int width, enum style style, struct str text)
@@ -128,7 +161,71 @@ void screen_right(struct screen *s, int row, int col, int width, enum style styl
         return;
     int n = output_text_width(buf_str(&clean));
     int pad = n < width ? width - n : 0;
-    screen_text(s, row, col + pad, width - pad, style, text);
+    (void)screen_text(s, row, col + pad, width - pad, style, text);
+}
+
+/* ---- shapes ---- */
+
+void screen_shape(struct screen *s, int row, int col, enum style style, enum shape shape)
+{
+    int width = 1;
+    if (screen_clip(s, row, &col, &width))
+        (void)screen_put(s, row, col, style, str_of(shapes[shape][s->glyphs]));
+}
+
+static void screen_line(struct screen *s, int row, int col, int width)
+{
+    for (int i = 0; i < width; i++)
+        screen_shape(s, row, col + i, STYLE_BORDER, SHAPE_HORIZONTAL);
+}
+
+void screen_box(struct screen *s, int row, int col, int height, int width, struct str title)
+{
+    int right = col + width - 1, bottom = row + height - 1;
+    for (int i = 0; i < height; i++)
+        screen_fill(s, row + i, col, width, STYLE_NORMAL);
+    screen_line(s, row, col + 1, width - 2);
+    screen_line(s, bottom, col + 1, width - 2);
+    for (int i = row + 1; i < bottom; i++) {
+        screen_shape(s, i, col, STYLE_BORDER, SHAPE_VERTICAL);
+        screen_shape(s, i, right, STYLE_BORDER, SHAPE_VERTICAL);
+    }
+    screen_shape(s, row, col, STYLE_BORDER, SHAPE_TOP_LEFT);
+    screen_shape(s, row, right, STYLE_BORDER, SHAPE_TOP_RIGHT);
+    screen_shape(s, bottom, col, STYLE_BORDER, SHAPE_BOTTOM_LEFT);
+    screen_shape(s, bottom, right, STYLE_BORDER, SHAPE_BOTTOM_RIGHT);
+    if (title.n)
+        (void)screen_printf(s, row, col + 2, width - 4, STYLE_TITLE, " %.*s ", STR_ARG(title));
+}
+
+void screen_bar(struct screen *s, int row, int col, int width, enum style style, uint64_t part,
+                uint64_t whole)
+{
+    int full = whole ? (int)((double)part / (double)whole * width + 0.5) : 0;
+    full = part > 0 && full == 0 ? 1 : full;
+    for (int i = 0; i < width; i++)
+        screen_shape(s, row, col + i, i < full ? style : STYLE_DIM,
+                     i < full ? SHAPE_BAR : SHAPE_TRACK);
+}
+
+void screen_column(struct screen *s, int bottom, int col, int height, enum style style,
+                   uint64_t part, uint64_t whole)
+{
+    /* What a cell looks like that is filled to so many steps. */
+    static const char *const steps[3][9] = {
+        {" ", ".", ":", NULL},
+        {" ", "▄", "█", NULL},
+        {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"},
+    };
+    int full = s->glyphs == GLYPHS_FULL ? 8 : 2;
+    int n = whole ? (int)((double)part / (double)whole * height * full + 0.5) : 0;
+    n = part > 0 && n == 0 ? 1 : n;
+    for (int i = 0; i < height && n > 0; i++, n -= full) {
+        int width = 1, at = col;
+        if (screen_clip(s, bottom - i, &at, &width))
+            (void)screen_put(s, bottom - i, at, style,
+                             str_of(steps[s->glyphs][n < full ? n : full]));
+    }
 }
 
 void screen_print(const struct screen *s, FILE *f)

@@ -7,53 +7,91 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "ctl/output.h"
 
-void table_init(struct table *t, const char *noun, const char *verb)
+/* Rows before the list was drawn for the first time. */
+#define TABLE_PAGE_DEFAULT 50
+/* Member of numbered rows; no column has such a name. */
+#define TABLE_NUMBER "#"
+
+/* What the maps hold that are sets. */
+static char table_present;
+
+void table_init(struct table *t, const struct command *command, const char *identity,
+                const char *sort)
 {
-    *t = (struct table){.command = commands_find(noun, verb), .sort = SIZE_MAX};
-    if (t->command)
-        t->columns = commands_columns(t->command, &t->n_columns);
+    *t = (struct table){.command = command, .identity = identity};
+    if (command)
+        t->columns = commands_columns(command, &t->n_columns);
+    t->is_descending = sort[0] == '-';
+    (void)str_copy(t->sort, sizeof(t->sort), str_of(sort + t->is_descending));
+}
+
+static void table_empty_map(struct map *m)
+{
+    map_fini(m);
+    *m = (struct map){0};
+}
+
+void table_clear(struct table *t)
+{
+    json_decref(t->rows);
+    t->rows = NULL;
+    t->start = t->total = t->index = t->top = 0;
+    t->seen = 0;
+    t->has_more = false;
+    t->selected[0] = '\0';
+    table_empty_map(&t->gone);
+    table_empty_map(&t->marks);
 }
 
 void table_fini(struct table *t)
 {
-    json_decref(t->rows);
-    json_decref(t->gone);
-    map_fini(&t->marks);
+    table_clear(t);
 }
 
-size_t table_rows(const struct table *t)
+bool table_can_skip(const struct table *t)
 {
-    return t->rows ? json_array_size(t->rows) : 0;
+    return t->command && commands_arg(t->command, "offset");
 }
 
-const json_t *table_row(const struct table *t, size_t i)
+bool table_can_sort(const struct table *t)
 {
-    return json_array_get(t->rows, i);
+    return t->command && commands_arg(t->command, "sort");
 }
 
-const char *table_identity(const struct table *t, const json_t *row, char dst[256])
+/* ---- rows and their names ---- */
+
+const json_t *table_row(const struct table *t, size_t rank)
 {
-    const json_t *v = t->n_columns ? json_object_get(row, t->columns[0].name) : NULL;
-    if (json_is_string(v))
-        (void)str_copy(dst, 256, str_of(json_string_value(v)));
-    else if (json_is_integer(v))
-        snprintf(dst, 256, "%lld", (long long)json_integer_value(v));
-    else
-        dst[0] = '\0';
-    /* Backends of different pools may have one name. */
-    const char *pool = json_string_value(json_object_get(row, "pool"));
-    if (pool && strcmp(t->command->noun, "backend") == 0) {
-        char name[256];
-        memcpy(name, dst, sizeof(name));
-        snprintf(dst, 256, "%.100s/%.150s", pool, name);
+    return rank < t->start ? NULL : json_array_get(t->rows, rank - t->start);
+}
+
+const char *table_identity(const struct table *t, const json_t *row, char dst[TABLE_ID_MAX])
+{
+    AUTO_BUF id = BUF_INIT;
+    struct str rest = str_of(t->identity[0] ? t->identity : TABLE_NUMBER);
+    for (struct str name; (name = str_word(&rest)).n;) {
+        const json_t *v = json_object_getn(row, name.p, name.n);
+        /* A backend of no pool is named alone. */
+        if (!v)
+            continue;
+        if (id.len && buf_append_char(&id, '/') < 0)
+            break;
+        output_raw(&id, v);
     }
+    (void)str_copy(dst, TABLE_ID_MAX, buf_str(&id));
     return dst;
+}
+
+bool table_is_gone(const struct table *t, const char *identity)
+{
+    return map_get(&t->gone, str_of(identity)) != NULL;
 }
 
 const json_t *table_selected(const struct table *t)
 {
-    return t->index < table_rows(t) ? table_row(t, t->index) : NULL;
+    return table_row(t, t->index);
 }
 
 static void table_remember(struct table *t)
@@ -65,65 +103,259 @@ static void table_remember(struct table *t)
         t->selected[0] = '\0';
 }
 
-static bool table_find(const struct table *t, const char *identity, size_t *ret)
+static bool table_find(const struct table *t, const char *identity, size_t *ret_rank)
 {
-    char id[256];
-    for (size_t i = 0; i < table_rows(t); i++)
-        if (strcmp(table_identity(t, table_row(t, i), id), identity) == 0) {
-            *ret = i;
+    char id[TABLE_ID_MAX];
+    for (size_t i = 0; i < json_array_size(t->rows); i++)
+        if (strcmp(table_identity(t, json_array_get(t->rows, i), id), identity) == 0) {
+            *ret_rank = t->start + i;
             return true;
         }
     return false;
 }
 
-void table_take(struct table *t, const json_t *result)
+/* The selected row is visible, and no room is left over at the end. */
+static void table_show_selected(struct table *t)
 {
-    json_t *rows = json_object_get(result, "rows");
-    if (!json_is_array(rows))
-        return;
-    json_decref(t->rows);
-    t->rows = json_incref(rows);
-    t->matched = (uint64_t)json_integer_value(json_object_get(result, "matched"));
-    t->seen = (uint64_t)json_integer_value(json_object_get(result, "seen"));
-    if (!json_object_get(result, "matched"))
-        t->matched = t->seen = table_rows(t);
-    if (!t->selected[0] || !table_find(t, t->selected, &t->index)) {
-        size_t n = table_rows(t);
-        t->index = t->index < n ? t->index : n ? n - 1 : 0;
-        table_remember(t);
+    size_t page = t->page ? t->page : 1;
+    if (t->top + page > t->total)
+        t->top = t->total > page ? t->total - page : 0;
+    if (t->index < t->top)
+        t->top = t->index;
+    if (t->index >= t->top + page)
+        t->top = t->index - page + 1;
+}
+
+/* ---- answers ---- */
+
+static void table_number(struct table *t, json_t *row)
+{
+    if (!t->identity[0] && !json_object_get(row, TABLE_NUMBER))
+        json_object_set_new(row, TABLE_NUMBER, json_integer(++t->next_number));
+}
+
+/* Lists without names: what is the same is the same row. */
+static void table_number_rows(struct table *t, const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach ((json_t *)rows, i, row) {
+        AUTO_FREE char *text = NULL;
+        if (t->identity[0])
+            return;
+        const json_t *first = t->n_columns ? json_object_get(row, t->columns[0].name) : NULL;
+        const json_t *second = t->n_columns > 1 ? json_object_get(row, t->columns[1].name) : NULL;
+        AUTO_BUF id = BUF_INIT;
+        if (first)
+            output_raw(&id, first);
+        if (second && buf_append_char(&id, ' ') == 0)
+            output_raw(&id, second);
+        text = buf_steal(&id);
+        if (text)
+            json_object_set_new(row, TABLE_NUMBER, json_string(text));
     }
+}
+
+struct table_order {
+    const char *column;
+    bool is_descending;
+};
+
+static int table_compare(const void *a, const void *b, void *arg)
+{
+    const struct table_order *o = arg;
+    int order = output_compare(json_object_get(*(json_t *const *)a, o->column),
+                               json_object_get(*(json_t *const *)b, o->column));
+    return o->is_descending ? -order : order;
+}
+
+/* Where the daemon gives the whole list in its own order. */
+static json_t *table_sorted(const struct table *t, json_t *rows)
+{
+    size_t n = json_array_size(rows);
+    struct table_order order = {t->sort, t->is_descending};
+    AUTO_FREE json_t **v = calloc(n + 1, sizeof(json_t *));
+    json_t *sorted = json_array();
+    for (size_t i = 0; v && i < n; i++)
+        v[i] = json_array_get(rows, i);
+    if (v && t->sort[0] && !table_can_sort(t))
+        qsort_r(v, n, sizeof(json_t *), table_compare, &order);
+    for (size_t i = 0; v && i < n; i++)
+        json_array_append(sorted, v[i]);
+    return sorted;
+}
+
+/* Names of rows -> place + 1 (a map holds no NULL). */
+static void table_index(const struct table *t, const json_t *rows, struct map *names)
+{
+    char id[TABLE_ID_MAX];
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        table_identity(t, json_array_get(rows, i), id);
+        if (map_put(names, str_of(id), (void *)(uintptr_t)(i + 1), NULL) < 0)
+            return;
+    }
+}
+
+/* 0 = not there. */
+static size_t table_place(const struct map *names, const char *id)
+{
+    return (size_t)(uintptr_t)map_get(names, str_of(id));
+}
+
+/* Appends the missing rows that stood behind the fresh row at `place` (0 = before all). */
+static void table_append_gone(json_t *rows, const json_t *gone, const size_t *places, size_t place)
+{
+    for (size_t i = 0; i < json_array_size(gone); i++)
+        if (places[i] == place)
+            json_array_append(rows, json_array_get(gone, i));
+}
+
+/* Whether a row that is missing now is shown once more. */
+static bool table_is_missed(const struct table *t, const char *id, size_t rank)
+{
+    return !table_is_gone(t, id) && rank >= t->top && rank < t->top + t->page;
+}
+
+/* The fresh rows with those that were visible and are missing now, each behind the row that it
+ * followed. */
+static json_t *table_with_gone(const struct table *t, const struct map *names, const json_t *fresh)
+{
+    size_t n = json_array_size(t->rows), place = 0;
+    char id[TABLE_ID_MAX];
+    AUTO_FREE size_t *places = calloc(n + 1, sizeof(*places));
+    json_t *gone = json_array(), *rows = json_array();
+    for (size_t i = 0; places && i < n; i++) {
+        json_t *row = json_array_get(t->rows, i);
+        size_t here = table_place(names, table_identity(t, row, id));
+        place = here ? here : place;
+        if (here || !table_is_missed(t, id, t->start + i))
+            continue;
+        places[json_array_size(gone)] = place;
+        json_array_append(gone, row);
+    }
+    for (size_t i = 0; i <= json_array_size(fresh); i++) {
+        if (i > 0)
+            json_array_append(rows, json_array_get(fresh, i - 1));
+        if (places && json_array_size(gone))
+            table_append_gone(rows, gone, places, i);
+    }
+    json_decref(gone);
+    return rows;
+}
+
+/* Notes what is greyed now; marks of the ended are dropped. */
+static void table_note_gone(struct table *t, const struct map *names)
+{
+    char id[TABLE_ID_MAX];
+    table_empty_map(&t->gone);
+    for (size_t i = 0; i < json_array_size(t->rows); i++) {
+        table_identity(t, json_array_get(t->rows, i), id);
+        if (table_place(names, id))
+            continue;
+        (void)!map_put(&t->gone, str_of(id), &table_present, NULL);
+        table_mark(t, id, false);
+    }
+}
+
+static void table_count(struct table *t, const json_t *result, size_t n_fresh)
+{
+    json_int_t matched = json_integer_value(json_object_get(result, "matched"));
+    size_t known = t->start + n_fresh;
+    t->total = matched > (json_int_t)known ? (size_t)matched : known;
+    t->has_more = json_is_true(json_object_get(result, "more")) && t->total == known;
+    t->seen = (uint64_t)json_integer_value(json_object_get(result, "seen"));
+    t->total += json_array_size(t->rows) - n_fresh;
+}
+
+static void table_follow(struct table *t)
+{
+    size_t rank;
+    if (t->selected[0] && table_find(t, t->selected, &rank)) {
+        /* Within a scrolled list the row keeps its place on the screen. */
+        if (t->top > 0 && !t->is_changed)
+            t->top = t->top + rank > t->index ? t->top + rank - t->index : 0;
+        t->index = rank;
+    }
+    if (t->index >= t->total)
+        t->index = t->total ? t->total - 1 : 0;
+    table_remember(t);
+    table_show_selected(t);
+}
+
+void table_take(struct table *t, const json_t *result, size_t start)
+{
+    json_t *answer = json_object_get(result, "rows");
+    struct map names = {0};
+    if (!json_is_array(answer))
+        return;
+    table_number_rows(t, answer);
+    json_t *fresh = table_sorted(t, answer);
+    table_index(t, fresh, &names);
+    bool is_same = t->rows && !t->is_changed && start == t->start;
+    json_t *rows = is_same ? table_with_gone(t, &names, fresh) : json_incref(fresh);
+    json_decref(t->rows);
+    t->rows = rows;
+    t->start = start;
+    table_note_gone(t, &names);
+    table_count(t, result, json_array_size(fresh));
+    table_follow(t);
+    t->is_changed = false;
+    json_decref(fresh);
+    map_fini(&names);
 }
 
 void table_append(struct table *t, json_t *row, size_t max)
 {
     if (!t->rows)
         t->rows = json_array();
-    bool is_at_end = t->index + 1 >= table_rows(t);
+    bool is_at_end = t->index + 1 >= t->total;
+    table_number(t, row);
     if (json_array_append_new(t->rows, row) < 0)
         return;
-    if (table_rows(t) > max) {
+    if (json_array_size(t->rows) > max) {
         json_array_remove(t->rows, 0);
-        if (t->index > 0 && !is_at_end)
-            t->index--;
+        t->index -= t->index > 0;
+        t->top -= t->top > 0;
     }
-    t->matched = t->seen = table_rows(t);
+    t->total = json_array_size(t->rows);
     if (is_at_end)
-        t->index = table_rows(t) - 1;
+        t->index = t->total - 1;
+    table_remember(t);
+    table_show_selected(t);
 }
 
-void table_move(struct table *t, long n, size_t page)
+void table_want(const struct table *t, size_t *ret_offset, size_t *ret_limit)
 {
-    long rows = (long)table_rows(t), to = (long)t->index;
-    if (rows == 0)
+    size_t page = t->page ? t->page : TABLE_PAGE_DEFAULT;
+    *ret_offset = 0;
+    *ret_limit = TABLE_LIMIT_MAX;
+    if (!table_can_skip(t))
         return;
-    to = n > rows - to ? rows - 1 : to + n;
-    t->index = (size_t)(to < 0 ? 0 : to >= rows ? rows - 1 : to);
-    if (t->index < t->top)
-        t->top = t->index;
-    if (page && t->index >= t->top + page)
-        t->top = t->index - page + 1;
+    *ret_offset = t->top > page ? t->top - page : 0;
+    if (3 * page < TABLE_LIMIT_MAX)
+        *ret_limit = 3 * page;
+}
+
+/* ---- moving ---- */
+
+void table_move(struct table *t, long by)
+{
+    long to = (long)t->index, last = (long)t->total - 1;
+    if (last < 0)
+        return;
+    to = by > last - to ? last : to + by;
+    t->index = (size_t)(to < 0 ? 0 : to);
+    table_show_selected(t);
     table_remember(t);
 }
+
+void table_set_page(struct table *t, size_t page)
+{
+    t->page = page;
+    table_show_selected(t);
+}
+
+/* ---- marks ---- */
 
 bool table_is_marked(const struct table *t, const char *identity)
 {
@@ -134,51 +366,97 @@ void table_mark(struct table *t, const char *identity, bool is_on)
 {
     if (!is_on)
         map_del(&t->marks, str_of(identity));
-    else if (map_put(&t->marks, str_of(identity), t, NULL) < 0)
+    else if (map_put(&t->marks, str_of(identity), &table_present, NULL) < 0)
         return; /* out of memory: not marked */
 }
 
 void table_unmark_all(struct table *t)
 {
-    map_fini(&t->marks);
-    t->marks = (struct map){0};
+    table_empty_map(&t->marks);
 }
 
 json_t *table_targets(const struct table *t)
 {
     json_t *targets = json_array();
+    struct map seen = {0};
+    char id[TABLE_ID_MAX];
     size_t pos = 0;
     struct str key;
     void *value;
-    while (map_next(&t->marks, &pos, &key, &value))
-        json_array_append_new(targets, json_stringn(key.p, key.n));
-    if (json_array_size(targets) == 0 && table_selected(t)) {
-        char id[256];
-        json_array_append_new(targets, json_string(table_identity(t, table_selected(t), id)));
+    /* Those that are on the screen first, in its order. */
+    for (size_t i = 0; t->marks.count && i < json_array_size(t->rows); i++) {
+        table_identity(t, json_array_get(t->rows, i), id);
+        if (table_is_marked(t, id) && map_put(&seen, str_of(id), &table_present, NULL) == 0)
+            json_array_append_new(targets, json_string(id));
     }
+    while (map_next(&t->marks, &pos, &key, &value))
+        if (!map_get(&seen, key))
+            json_array_append_new(targets, json_stringn(key.p, key.n));
+    if (t->marks.count == 0 && t->selected[0] && !table_is_gone(t, t->selected))
+        json_array_append_new(targets, json_string(t->selected));
+    map_fini(&seen);
     return targets;
 }
 
-bool table_is_shown(const struct table *t, size_t column)
+/* ---- order and filter ---- */
+
+static void table_change(struct table *t)
 {
-    return t->is_wide || !t->columns[column].is_wide;
+    t->is_changed = true;
+    t->question++;
 }
 
-void table_sort_next(struct table *t, int direction)
+static bool table_is_high_first(enum commands_type unit)
 {
-    size_t n = t->n_columns + 1; /* the last place is the daemon's own order */
-    size_t at = t->sort == SIZE_MAX ? t->n_columns : t->sort;
+    return output_is_number(unit) || unit == COMMANDS_TIME;
+}
+
+static void table_set_sort(struct table *t, const struct command_column *c)
+{
+    (void)str_copy(t->sort, sizeof(t->sort), str_of(c ? c->name : ""));
+    t->is_descending = c && table_is_high_first(c->unit);
+    table_change(t);
+}
+
+void table_sort_next(struct table *t, int direction, bool with_wide)
+{
+    size_t n = t->n_columns + 1, at = t->n_columns; /* the last place is the daemon's own order */
+    for (size_t i = 0; i < t->n_columns; i++)
+        if (strcmp(t->columns[i].name, t->sort) == 0)
+            at = i;
     do
         at = (at + n + (size_t)direction) % n;
-    while (at < t->n_columns && !table_is_shown(t, at));
-    t->sort = at == t->n_columns ? SIZE_MAX : at;
-    t->is_descending = at < t->n_columns && t->columns[at].unit != COMMANDS_TEXT;
+    while (at < t->n_columns && t->columns[at].is_wide && !with_wide);
+    table_set_sort(t, at < t->n_columns ? &t->columns[at] : NULL);
 }
 
-const char *table_sort_text(const struct table *t, char dst[64])
+void table_sort_by(struct table *t, const char *column)
 {
-    if (t->sort == SIZE_MAX || t->sort >= t->n_columns)
-        return NULL;
-    snprintf(dst, 64, "%s%s", t->is_descending ? "-" : "", t->columns[t->sort].name);
+    const struct command_column *c = t->command ? commands_column(t->command, column) : NULL;
+    if (c && strcmp(t->sort, c->name) == 0)
+        table_reverse(t);
+    else if (c)
+        table_set_sort(t, c);
+}
+
+void table_reverse(struct table *t)
+{
+    t->is_descending = !t->is_descending;
+    table_change(t);
+}
+
+const char *table_sort_text(const struct table *t, char dst[72])
+{
+    snprintf(dst, 72, "%s%s", t->sort[0] && t->is_descending ? "-" : "", t->sort);
     return dst;
+}
+
+void table_set_filter(struct table *t, const char *filter)
+{
+    if (strcmp(t->filter, filter) == 0)
+        return;
+    (void)str_copy(t->filter, sizeof(t->filter), str_of(filter));
+    t->top = t->index = 0;
+    t->selected[0] = '\0';
+    table_change(t);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The rows of one list as they were last fetched: selection by identity, marks, order, filter. No
- * terminal here. */
+/* The rows of one list as they were last fetched: the part that is loaded, selection by identity,
+ * marks, order, filter. No terminal here. */
 #pragma once
 
 #include <jansson.h>
@@ -9,43 +9,77 @@
 #include "ctl/commands.h"
 
 #define TABLE_FILTER_MAX 512
+#define TABLE_ID_MAX 256
+/* The daemon gives no more rows at once. */
+#define TABLE_LIMIT_MAX 1000
 
 struct table {
-    const struct command *command; /* whose rows these are */
+    const struct command *command; /* whose rows these are; NULL: this program knows no such */
     const struct command_column *columns;
     size_t n_columns;
-    json_t *rows; /* array; NULL before the first answer */
-    json_t *gone; /* rows of the answer before that are missing now: shown greyed once */
-    uint64_t matched, seen;
-    size_t sort; /* column; SIZE_MAX = the daemon's own order */
-    bool is_descending, is_wide;
+    const char *identity; /* columns that name a row, joined by blanks; "" = rows are numbered */
+
+    json_t *rows;    /* what is loaded; NULL before the first answer */
+    size_t start;    /* rank of its first row in the whole list */
+    size_t total;    /* rows of the whole list, as far as they are known */
+    bool has_more;   /* there are more than that */
+    uint64_t seen;   /* rows that the filter looked at; 0 = unknown */
+    struct map gone; /* identities that the last answer had no more: greyed until the next one */
+
+    char sort[64]; /* a column; "" = the daemon's own order */
+    bool is_descending;
     char filter[TABLE_FILTER_MAX];
-    char selected[256]; /* identity of the selected row */
-    size_t index, top;  /* where it was last; first row on the screen */
-    struct map marks;   /* identities */
+    bool is_changed;   /* order or filter changed after the last answer */
+    unsigned question; /* counts these changes */
+
+    char selected[TABLE_ID_MAX]; /* identity of the selected row; "" = not loaded yet */
+    size_t index, top, page;     /* ranks of the selected and the first visible row; visible rows */
+    struct map marks;            /* identities */
+    json_int_t next_number;
 };
 
-void table_init(struct table *t, const char *noun, const char *verb);
+/* command may be NULL. identity and sort as in panes.def, borrowed. */
+void table_init(struct table *t, const struct command *command, const char *identity,
+                const char *sort);
 void table_fini(struct table *t);
-/* Takes a new answer ({"rows":[...],"matched":n}); the selection stays on its row, or where it was
- * when that row is gone. */
-void table_take(struct table *t, const json_t *result);
-/* Puts one row at the end (events), dropping the oldest beyond max. */
+/* Forgets rows, selection and marks; order and filter stay. */
+void table_clear(struct table *t);
+
+/* Takes an answer ({"rows":[...],"matched":n,...}) whose first row has rank `start`. The selection
+ * stays on its row; a row that is missing stays greyed until the next answer. */
+void table_take(struct table *t, const json_t *result, size_t start);
+/* Puts one row at the end, dropping the oldest beyond max. Takes over row. */
 void table_append(struct table *t, json_t *row, size_t max);
-size_t table_rows(const struct table *t);
-const json_t *table_row(const struct table *t, size_t i);
-/* Identity of a row: its first column. Borrowed; "" when absent. dst of 256 bytes for numbers. */
-const char *table_identity(const struct table *t, const json_t *row, char dst[256]);
+/* What to ask for so that the visible rows and a page around them are there. */
+void table_want(const struct table *t, size_t *ret_offset, size_t *ret_limit);
+/* Whether the daemon can begin a list anywhere, and sort it. */
+bool table_can_skip(const struct table *t);
+bool table_can_sort(const struct table *t);
+
+/* Row of a rank, NULL when it is not loaded. Borrowed. */
+const json_t *table_row(const struct table *t, size_t rank);
+/* Identity of a row: its naming columns, joined by '/'. Returns dst. */
+const char *table_identity(const struct table *t, const json_t *row, char dst[TABLE_ID_MAX]);
+bool table_is_gone(const struct table *t, const char *identity);
+/* NULL when there is none or it is not loaded. */
 const json_t *table_selected(const struct table *t);
-/* Moves the selection by n rows (clamped); page rows are visible. */
-void table_move(struct table *t, long n, size_t page);
+/* Moves the selection (clamped) and what is visible with it. */
+void table_move(struct table *t, long by);
+/* How many rows are visible; keeps the selection among them. */
+void table_set_page(struct table *t, size_t page);
+
 bool table_is_marked(const struct table *t, const char *identity);
 void table_mark(struct table *t, const char *identity, bool is_on);
 void table_unmark_all(struct table *t);
-/* Marked identities, or the selected one: owned array of texts. */
+/* Marked identities, or else the selected one; without those that are gone. Owned array. */
 json_t *table_targets(const struct table *t);
-/* Next sortable column in a direction. */
-void table_sort_next(struct table *t, int direction);
-/* "-out" or "out" for the daemon; NULL = its own order. dst of 64 bytes. */
-const char *table_sort_text(const struct table *t, char dst[64]);
-bool table_is_shown(const struct table *t, size_t column);
+
+/* Orders by the next column in a direction; with_wide: also those not shown by default. */
+void table_sort_next(struct table *t, int direction, bool with_wide);
+/* Orders by a column; once more turns the order round. */
+void table_sort_by(struct table *t, const char *column);
+void table_reverse(struct table *t);
+/* "-out" or "out" for the daemon; "" = its own order. dst of 72 bytes. */
+const char *table_sort_text(const struct table *t, char dst[72]);
+/* Sets the filter; the list begins at its top. */
+void table_set_filter(struct table *t, const char *filter);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+/* What changes things: a dialog that names object and count, requests for the rows that were
+ * captured when the key was pressed, and what came of them. */
+#pragma once
+
+#include <jansson.h>
+
+#include "tui/keys.h"
+
+#define ACT_TARGETS_MAX 5000 /* more are acted on by the filter itself */
+
+struct app;
+struct deed;
+struct node;
+
+struct act {
+    struct node *node;       /* whose rows */
+    const struct deed *deed; /* NULL: nothing is asked or under way */
+    const struct command *command;
+    json_t *targets; /* captured identities */
+    bool is_filter;  /* all that the filter matches, too many to name each */
+    char filter[512];
+    uint64_t n_matched; /* of the filter when it was captured */
+    json_t *params;     /* what the dialog gave */
+    size_t next, n_waiting, n_done, n_failed;
+    char failure[256]; /* the first one */
+    unsigned losses;   /* of the node when it began */
+};
+
+/* Whether an action is a deed on rows of a pane. */
+bool act_has(enum pane p, enum action action);
+/* True when the action is one of the deeds, whose dialog is open now or which was refused. */
+bool act_key(struct app *a, enum action action);
+/* The dialog was answered with yes: sends, or says in the dialog what is wrong. */
+void act_confirmed(struct app *a);
+/* Sends what still waits; tells when the connection was lost meanwhile. */
+void act_tick(struct app *a);
+/* Marks all rows that match the filter. */
+void act_mark_all(struct app *a);
+void act_fini(struct act *act);

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: ISC */
+/* Where everything stands on the screen. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "ctl/output.h"
+#include "ctl/output_text.h"
+#include "tui/app.h"
+
+/* Heights from which on the outer lines are shown. */
+#define ROWS_FOR_BAR 3
+#define ROWS_FOR_FOOTER 4
+#define ROWS_FOR_TABS 8
+/* Of the body: from here on a list has a line about itself, and two lists fit. */
+#define BODY_FOR_TITLE 5
+#define BODY_FOR_TWO 12
+#define PANE_MIN 5
+#define STALE_INTERVALS 3
+
+/* ---- the first lines ---- */
+
+static uint64_t draw_age_ms(const struct app *a)
+{
+    const struct node *n = app_node(a);
+    return n->refreshed_ms ? clock_ms() - n->refreshed_ms : 0;
+}
+
+static bool draw_is_stale(const struct app *a)
+{
+    const struct node *n = app_node(a);
+    return n->is_lost || (!a->is_paused && n->refreshed_ms &&
+                          draw_age_ms(a) > STALE_INTERVALS * a->settings.interval_ms + 1000);
+}
+
+static void draw_clock(const struct app *a, char dst[16])
+{
+    time_t at = (time_t)(app_node(a)->refreshed_wall_ms / 1000);
+    struct tm tm;
+    if (!at || !localtime_r(&at, &tm) || !strftime(dst, 16, "%H:%M:%S", &tm))
+        dst[0] = '\0';
+}
+
+/* Pause, age and time of the last answer. */
+static char *draw_right_of_bar(const struct app *a)
+{
+    char at[16], age[32];
+    draw_clock(a, at);
+    units_human_duration(age, draw_age_ms(a));
+    bool is_stale = draw_is_stale(a) || a->is_paused;
+    return str_printf("%s%s%s%s%s ", a->is_paused ? "PAUSED  " : "", is_stale && at[0] ? age : "",
+                      is_stale && at[0] ? " old, of " : "", at[0] ? at : "", "");
+}
+
+static void draw_bar(const struct app *a, struct screen *s)
+{
+    const struct node *n = app_node(a);
+    char uptime[32] = "?";
+    AUTO_FREE char *right = draw_right_of_bar(a);
+    int room = s->cols - (right ? (int)strlen(right) : 0);
+    screen_fill(s, 0, 0, s->cols, n->is_lost ? STYLE_ALARM : STYLE_BAR);
+    if (n->is_lost) {
+        (void)screen_printf(s, 0, 0, room, STYLE_ALARM, " LOST: %s; trying again", n->why);
+    } else if (!feed_hello(n->feed)) {
+        (void)screen_printf(s, 0, 0, room, STYLE_BAR, " mailproxy  connecting to %s", n->path);
+    } else {
+        const json_t *up = json_object_get(n->overview.status, "uptime");
+        if (json_is_integer(up))
+            units_human_duration(uptime, (uint64_t)json_integer_value(up));
+        (void)screen_printf(s, 0, 0, room, STYLE_BAR, " %s  mailproxy %s  up %s  %s%s", n->name,
+                            n->version, uptime, commands_role_name(n->role),
+                            n->is_read_only ? ", READ ONLY" : "");
+    }
+    if (right)
+        screen_right(s, 0, room < 0 ? 0 : room, s->cols - (room < 0 ? 0 : room),
+                     n->is_lost ? STYLE_ALARM : STYLE_BAR, str_of(right));
+}
+
+static void draw_nodes(const struct app *a, struct screen *s, int row)
+{
+    int col = 0;
+    for (size_t i = 0; i < a->n_nodes; i++) {
+        const struct node *n = &a->nodes[i];
+        enum style style = n->is_lost ? STYLE_BAD : i == a->at ? STYLE_TAB_HERE : STYLE_TAB;
+        col += screen_printf(s, row, col, s->cols - col, style, " %s%s ",
+                             n->name[0] ? n->name : n->path, n->is_lost ? " LOST" : "");
+    }
+}
+
+/* The width of a tab; narrow terminals show the names of the others as numbers. */
+static int tab_text(const struct app *a, int i, bool is_narrow, char dst[32])
+{
+    if (is_narrow && i != (int)a->screen)
+        return snprintf(dst, 32, " %d ", i + 1);
+    return snprintf(dst, 32, " %d %s ", i + 1, screen_rows[i].name);
+}
+
+static bool tabs_are_narrow(const struct app *a, int cols)
+{
+    char text[32];
+    int total = 0;
+    for (int i = 0; i < SCREEN_COUNT; i++)
+        total += tab_text(a, i, false, text);
+    return total > cols;
+}
+
+static int draw_tab_row(const struct app *a)
+{
+    return a->n_nodes > 1 ? 2 : 1;
+}
+
+static void draw_tabs(const struct app *a, struct screen *s, int row)
+{
+    bool is_narrow = tabs_are_narrow(a, s->cols);
+    int col = 0;
+    for (int i = 0; i < SCREEN_COUNT; i++) {
+        char text[32];
+        int width = tab_text(a, i, is_narrow, text);
+        (void)screen_text(s, row, col, width, i == (int)a->screen ? STYLE_TAB_HERE : STYLE_TAB,
+                          str_of(text));
+        col += width;
+    }
+}
+
+int app_tab_at(const struct app *a, int row, int col)
+{
+    int at = 0;
+    bool is_narrow = tabs_are_narrow(a, a->view.cols);
+    for (int i = 0; row == draw_tab_row(a) && a->view.rows >= ROWS_FOR_TABS && i < SCREEN_COUNT;
+         i++) {
+        char text[32];
+        at += tab_text(a, i, is_narrow, text);
+        if (col < at)
+            return i;
+    }
+    return -1;
+}
+
+/* ---- lists ---- */
+
+static int title_put(struct screen *s, int row, int col, enum style style, const char *text)
+{
+    return text ? screen_text(s, row, col, s->cols - col, style, str_of(text)) : 0;
+}
+
+/* "1-18 of 10240, 100000 in all" */
+static char *title_count(const struct table *t)
+{
+    size_t last = t->top + t->page < t->total ? t->top + t->page : t->total;
+    AUTO_FREE char *all =
+        t->seen > t->total ? str_printf(", %llu in all", (unsigned long long)t->seen) : NULL;
+    if (!t->rows)
+        return NULL;
+    if (t->total == 0 || (t->top == 0 && last == t->total))
+        return str_printf("%zu%s%s", t->total, t->has_more ? "+" : "", all ? all : "");
+    return str_printf("%zu-%zu of %zu%s%s", t->top + 1, last, t->total, t->has_more ? "+" : "",
+                      all ? all : "");
+}
+
+static void draw_title(const struct app *a, struct screen *s, enum pane p, int row, bool has_focus)
+{
+    const struct list *l = &app_node(a)->lists[p];
+    const struct table *t = &l->table;
+    const struct source *source = &app_node(a)->sources[SOURCE_PANE + p];
+    AUTO_FREE char *count = title_count(t);
+    AUTO_FREE char *filter = t->filter[0] ? str_printf("  filter: %s", t->filter) : NULL;
+    AUTO_FREE char *marks = t->marks.count ? str_printf("  %zu marked", t->marks.count) : NULL;
+    AUTO_FREE char *hidden = l->n_hidden ? str_printf("%zu more columns: w, %s ", l->n_hidden,
+                                                      l->is_wide ? "Right" : "then Right")
+                                         : NULL;
+    int col = 0;
+    col += title_put(s, row, col, STYLE_NORMAL, " ");
+    col += title_put(s, row, col, has_focus ? STYLE_TITLE : STYLE_DIM, pane_rows[p].name);
+    col += title_put(s, row, col, STYLE_NORMAL, "  ");
+    col += title_put(s, row, col, STYLE_NORMAL, count);
+    col += title_put(s, row, col, STYLE_KEY, filter);
+    col += title_put(s, row, col, STYLE_MARKED, marks);
+    if (source->why[0] && t->rows) {
+        col += title_put(s, row, col, STYLE_NORMAL, "  ");
+        col += title_put(s, row, col, STYLE_BAD, source->why);
+    }
+    if (json_array_size(app_node(a)->held) && p == PANE_EVENTS) {
+        AUTO_FREE char *held =
+            str_printf("  %zu wait: p goes on", json_array_size(app_node(a)->held));
+        col += title_put(s, row, col, STYLE_WARN, held);
+    }
+    if (hidden && !l->is_wide && col + (int)strlen(hidden) < s->cols)
+        screen_right(s, row, col, s->cols - col, STYLE_DIM, str_of(hidden));
+}
+
+static void draw_pane(const struct app *a, struct screen *s, enum pane p, int row, int height,
+                      bool has_focus)
+{
+    struct node *n = app_node(a);
+    struct list *l = &n->lists[p];
+    const struct source *source = &n->sources[SOURCE_PANE + p];
+    bool has_title = height >= BODY_FOR_TITLE;
+    /* The keys go to one list: only there a row is picked out. */
+    l->has_focus = has_focus;
+    list_draw(l, s, row + has_title, height - has_title, draw_is_stale(a),
+              source->why[0] && !l->table.rows ? source->why : NULL);
+    if (has_title)
+        draw_title(a, s, p, row, has_focus);
+}
+
+/* The upper list takes what it needs, as long as the lower one has room. */
+static int draw_split(const struct app *a, int height)
+{
+    const struct node *n = app_node(a);
+    const enum pane *p = screen_rows[a->screen].panes;
+    int first = (int)n->lists[p[0]].table.total + 3, second = (int)n->lists[p[1]].table.total + 3;
+    if (first + second > height && second < height / 2)
+        first = height - second;
+    else if (first + second > height && first > height / 2)
+        first = height / 2;
+    first = first < PANE_MIN ? PANE_MIN : first;
+    return first > height - PANE_MIN ? height - PANE_MIN : first;
+}
+
+static void draw_lists(const struct app *a, struct screen *s, int row, int height)
+{
+    const enum pane *p = screen_rows[a->screen].panes;
+    int focus = a->focus[a->screen];
+    for (int i = 0; i < 2; i++)
+        app_node(a)->lists[p[i]].height = 0; /* what is not drawn cannot be clicked at */
+    if (p[0] == p[1] || height < BODY_FOR_TWO) {
+        draw_pane(a, s, p[focus], row, height, true);
+        return;
+    }
+    int first = draw_split(a, height);
+    draw_pane(a, s, p[0], row, first, focus == 0);
+    draw_pane(a, s, p[1], row + first, height - first, focus == 1);
+}
+
+static void draw_page(struct app *a, struct screen *s, int row, int height)
+{
+    if (a->over == OVER_DETAIL)
+        detail_write(&a->detail, &a->page, s->cols);
+    screen_fill(s, row, 0, s->cols, STYLE_HEADER);
+    (void)screen_text(s, row, 1, s->cols - 1, STYLE_HEADER, str_of(a->page.title));
+    if (a->page.n > (size_t)(height > 1 ? height - 1 : 1)) {
+        size_t last = a->page.top + (size_t)height - 1;
+        AUTO_FREE char *place = str_printf("%zu-%zu of %zu ", a->page.top + 1,
+                                           last < a->page.n ? last : a->page.n, a->page.n);
+        screen_right(s, row, s->cols / 2, s->cols - s->cols / 2, STYLE_HEADER, str_of(place));
+    }
+    if (a->page.n == 0)
+        (void)screen_text(s, row + 1, 1, s->cols - 1, STYLE_DIM,
+                          child_is_running(&a->shell.child) ? STR("running...")
+                                                            : STR("nothing to show"));
+    page_draw(&a->page, s, row + 1, 1, height - 1, s->cols - 1,
+              a->over == OVER_DETAIL && (draw_is_stale(a) || a->detail.is_over));
+}
+
+/* ---- the last lines ---- */
+
+/* What is under way: "drain main/dc1 37 of 120, 5s left". */
+static bool draw_ops(const struct app *a, struct screen *s, int row)
+{
+    const json_t *op = json_array_get(app_node(a)->ops, 0);
+    size_t n = json_array_size(app_node(a)->ops);
+    uint64_t done = (uint64_t)json_integer_value(json_object_get(op, "done"));
+    uint64_t total = (uint64_t)json_integer_value(json_object_get(op, "total"));
+    const char *kind = json_string_value(json_object_get(op, "kind"));
+    const char *target = json_string_value(json_object_get(op, "target"));
+    const json_t *eta = json_object_get(op, "eta");
+    char left[32] = "";
+    if (!op || row < 0)
+        return false;
+    if (json_is_integer(eta))
+        units_human_duration(left, (uint64_t)json_integer_value(eta));
+    int col = 1, bar = s->cols >= 60 ? 20 : 0;
+    if (bar && total) {
+        screen_bar(s, row, col, bar, STYLE_WARN, done, total);
+        col += bar + 1;
+    }
+    (void)screen_printf(s, row, col, s->cols - col, STYLE_WARN, "%s %s  %llu of %llu%s%s%s",
+                        kind ? kind : "", target ? target : "", (unsigned long long)done,
+                        (unsigned long long)total, left[0] ? ", " : "", left,
+                        left[0] ? " left" : "");
+    if (n > 1) {
+        AUTO_FREE char *more = str_printf("%zu more: screen 7 ", n - 1);
+        screen_right(s, row, s->cols / 2, s->cols - s->cols / 2, STYLE_DIM, str_of(more));
+    }
+    return true;
+}
+
+static void draw_footer(const struct app *a, struct screen *s, int row)
+{
+    int col = 0;
+    size_t n;
+    const struct key_row *k = keys_all(&n);
+    if (a->message[0]) {
+        (void)screen_printf(s, row, 0, s->cols, a->is_message_bad ? STYLE_BAD : STYLE_GOOD, " %s",
+                            a->message);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        char key[16];
+        if (!k[i].label[0] || !app_has_key(a, &k[i]))
+            continue;
+        keys_name(key, k[i].key);
+        int width = (int)(strlen(key) + strlen(k[i].label)) + 2;
+        bool may = node_may(app_node(a), k[i].role);
+        if (col + width > s->cols)
+            continue;
+        col += screen_printf(s, row, col, s->cols - col, may ? STYLE_KEY : STYLE_DIM, " %s", key);
+        col += screen_printf(s, row, col, s->cols - col, may ? STYLE_NORMAL : STYLE_DIM, " %s",
+                             k[i].label);
+    }
+}
+
+/* ---- the whole ---- */
+
+static void draw_body(struct app *a, struct screen *s, int row, int height)
+{
+    if (height < 1)
+        return;
+    if (a->over != OVER_NONE)
+        draw_page(a, s, row, height);
+    else if (app_pane(a) == PANE_OVERVIEW)
+        overview_draw(&app_node(a)->overview, s, row, height, draw_is_stale(a));
+    else
+        draw_lists(a, s, row, height);
+}
+
+void app_draw(struct app *a, int rows, int cols)
+{
+    struct screen *s = &a->view;
+    if (!screen_reset(s, rows, cols))
+        return;
+    int top = 0, end = rows;
+    if (rows >= ROWS_FOR_BAR || app_node(a)->is_lost) {
+        draw_bar(a, s);
+        top++;
+    }
+    if (rows >= ROWS_FOR_TABS && a->n_nodes > 1)
+        draw_nodes(a, s, top++);
+    if (rows >= ROWS_FOR_TABS)
+        draw_tabs(a, s, top++);
+    if (rows >= ROWS_FOR_FOOTER)
+        draw_footer(a, s, --end);
+    if (rows >= ROWS_FOR_TABS && draw_ops(a, s, end - 1))
+        end--;
+    draw_body(a, s, top, end - top);
+    if (rows < ROWS_FOR_FOOTER && a->message[0])
+        draw_footer(a, s, rows - 1);
+    dialog_draw(&a->dialog, s);
+    prompt_draw(&a->prompt, s);
+}

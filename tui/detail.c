@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: ISC */
+/* Asking for everything about one row. */
+#include "tui/detail.h"
+
+#include "base/clock.h"
+
+/* What is asked for besides the object, by pane. */
+static const struct detail_kind {
+    enum pane pane;
+    const char *noun, *param; /* NOUN show PARAM=... */
+    const char *field;        /* of sessions and events that belong to it; NULL = none */
+    bool has_explain, has_sessions, has_history;
+} kinds[] = {
+    {PANE_SESSIONS, "session", "id", "session", false, false, false},
+    {PANE_USERS, "user", "name", "user", true, true, false},
+    {PANE_BACKENDS, "backend", "name", "backend", false, true, true},
+    {PANE_OPS, "op", "id", NULL, false, false, false},
+};
+
+static const struct detail_kind *detail_kind(const struct detail *d)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (kinds[i].pane == d->pane)
+            return &kinds[i];
+    return NULL;
+}
+
+static void detail_forget_answers(struct detail *d);
+
+void detail_open(struct detail *d, struct node *n, enum pane p, const json_t *row)
+{
+    const struct table *t = &n->lists[p].table;
+    detail_close(d);
+    *d = (struct detail){
+        .node = n, .pane = p, .object = json_incref((json_t *)row), .losses = n->losses};
+    table_identity(t, row, d->id);
+    const char *name = json_string_value(json_object_get(row, p == PANE_SESSIONS ? "id" : "name"));
+    (void)str_copy(d->name, sizeof(d->name), str_of(name));
+    (void)str_copy(d->pool, sizeof(d->pool),
+                   str_of(json_string_value(json_object_get(row, "pool"))));
+}
+
+void detail_close(struct detail *d)
+{
+    if (!d->node)
+        return;
+    detail_forget_answers(d);
+    if (d->stream)
+        (void)feed_ask(d->node->feed, "stream.cancel", json_pack("{s:I}", "stream", d->stream),
+                       NULL, NULL);
+    json_decref(d->object);
+    json_decref(d->explain);
+    json_decref(d->sessions);
+    json_decref(d->history);
+    json_decref(d->events);
+    *d = (struct detail){0};
+}
+
+void detail_refresh(struct detail *d)
+{
+    d->next_ms = 0;
+}
+
+/* ---- answers ---- */
+
+static void detail_replace(json_t **member, const json_t *value)
+{
+    json_t *fresh = json_incref((json_t *)value);
+    json_decref(*member);
+    *member = fresh;
+}
+
+static void on_object(void *arg, const json_t *result, const struct client_error *error)
+{
+    struct detail *d = arg;
+    d->why[0] = '\0';
+    d->is_over = !result;
+    if (result)
+        detail_replace(&d->object, result);
+    else
+        (void)node_error_text(error, d->why);
+}
+
+static void on_explain(void *arg, const json_t *result, const struct client_error *error)
+{
+    (void)error;
+    detail_replace(&((struct detail *)arg)->explain, result);
+}
+
+static void on_sessions(void *arg, const json_t *result, const struct client_error *error)
+{
+    struct detail *d = arg;
+    (void)error;
+    detail_replace(&d->sessions, json_object_get(result, "rows"));
+    d->n_sessions = (uint64_t)json_integer_value(json_object_get(result, "matched"));
+}
+
+static void on_history(void *arg, const json_t *result, const struct client_error *error)
+{
+    (void)error;
+    detail_replace(&((struct detail *)arg)->history, json_object_get(result, "rows"));
+}
+
+static void on_stream(void *arg, const json_t *result, const struct client_error *error)
+{
+    (void)error;
+    ((struct detail *)arg)->stream = json_integer_value(json_object_get(result, "stream"));
+}
+
+static void detail_forget_answers(struct detail *d)
+{
+    feed_answer_fn *const fns[] = {on_object, on_explain, on_sessions, on_history, on_stream};
+    for (size_t i = 0; i < ARRAY_LEN(fns); i++)
+        feed_forget(d->node->feed, fns[i], d);
+}
+
+void detail_event(struct detail *d, const json_t *params)
+{
+    if (!d->node || json_integer_value(json_object_get(params, "stream")) != d->stream)
+        return;
+    if (!d->events)
+        d->events = json_array();
+    json_array_insert(d->events, 0, (json_t *)params);
+    while (json_array_size(d->events) > DETAIL_EVENTS_MAX)
+        json_array_remove(d->events, DETAIL_EVENTS_MAX);
+}
+
+/* ---- questions ---- */
+
+/* A term of the filter language for exactly this value, whatever it is made of. */
+static int detail_term(struct buf *out, const char *field, const char *value)
+{
+    int err = buf_printf(out, "%s%s=\"", out->len ? " " : "", field);
+    for (; *value && err == 0; value++) {
+        if (*value == '"' || *value == '\\')
+            err = buf_append_char(out, '\\');
+        if (err == 0)
+            err = buf_append_char(out, *value);
+    }
+    return err == 0 ? buf_append_char(out, '"') : err;
+}
+
+static json_t *detail_filter(const struct detail *d, const char *field, bool with_pool)
+{
+    AUTO_BUF filter = BUF_INIT;
+    int err = detail_term(&filter, field, d->name);
+    if (err == 0 && with_pool && d->pool[0] && d->pane == PANE_BACKENDS)
+        err = detail_term(&filter, "pool", d->pool);
+    return err == 0 ? json_pack("{s:s}", "filter", buf_cstr(&filter)) : NULL;
+}
+
+static void detail_ask(struct detail *d, const char *noun, const char *verb, json_t *params,
+                       feed_answer_fn *fn)
+{
+    const struct command *c = commands_find(noun, verb);
+    if (!c || !node_may(d->node, c->role))
+        json_decref(params);
+    else
+        (void)feed_ask(d->node->feed, c->method, params, fn, d);
+}
+
+static void detail_watch(struct detail *d, const struct detail_kind *k)
+{
+    const struct command *c = commands_find("event", "watch");
+    json_t *params = detail_filter(d, k->field, false);
+    if (params && commands_arg(c, "last"))
+        json_object_set_new(params, "last", json_integer(DETAIL_EVENTS_MAX));
+    d->is_watching = true;
+    detail_ask(d, "event", "watch", params, on_stream);
+}
+
+static void detail_ask_all(struct detail *d, const struct detail_kind *k)
+{
+    const char *name = d->pane == PANE_BACKENDS || d->pane == PANE_OPS ? d->id : d->name;
+    detail_ask(d, k->noun, "show", json_pack("{s:s}", k->param, name), on_object);
+    if (k->has_explain)
+        detail_ask(d, "route", "explain", json_pack("{s:s}", "user", d->name), on_explain);
+    if (k->has_history)
+        detail_ask(d, "stats", "history",
+                   json_pack("{s:s, s:i}", "backend", d->id, "limit", DETAIL_HISTORY), on_history);
+    if (k->has_sessions) {
+        json_t *params = detail_filter(d, k->field, true);
+        if (params) {
+            json_object_set_new(params, "sort", json_string("-started"));
+            json_object_set_new(params, "limit", json_integer(DETAIL_SESSIONS_MAX));
+        }
+        detail_ask(d, "session", "list", params, on_sessions);
+    }
+}
+
+int detail_tick(struct detail *d, uint64_t interval_ms)
+{
+    const struct detail_kind *k = detail_kind(d);
+    uint64_t now = clock_ms();
+    if (!d->node || !k || !feed_hello(d->node->feed))
+        return -1;
+    if (d->losses != d->node->losses) {
+        d->losses = d->node->losses;
+        d->stream = 0;
+        d->is_watching = d->is_over = false;
+    }
+    if (k->field && !d->is_watching)
+        detail_watch(d, k);
+    if (now >= d->next_ms && feed_pending(d->node->feed) < 16 &&
+        (!d->node->is_paused || d->next_ms == 0)) {
+        d->next_ms = now + interval_ms;
+        if (!d->is_over)
+            detail_ask_all(d, k);
+    }
+    return d->next_ms > now ? (int)(d->next_ms - now) : 0;
+}

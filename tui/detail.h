@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/* Everything about one row: what the daemon tells of it, where a login would go, its sessions, what
+ * happened to it lately. Asked for again and again while it is shown. */
+#pragma once
+
+#include "tui/node.h"
+#include "tui/page.h"
+
+#define DETAIL_EVENTS_MAX 50
+#define DETAIL_SESSIONS_MAX 8
+#define DETAIL_HISTORY 240 /* samples of a backend's graph */
+
+struct detail {
+    struct node *node; /* NULL: nothing is shown */
+    enum pane pane;
+    char id[TABLE_ID_MAX]; /* identity of the row */
+    char name[TABLE_ID_MAX], pool[64];
+    json_t *object, *explain, *sessions, *history, *events;
+    uint64_t n_sessions;
+    char why[256]; /* why the object is not known (any more) */
+    bool is_over;  /* it is gone: what is shown is the last that was known */
+    json_int_t stream;
+    bool is_watching;
+    unsigned losses; /* of the node when the stream was opened */
+    uint64_t next_ms;
+};
+
+/* Shows a row of a pane; the row itself is what is known at first. */
+void detail_open(struct detail *d, struct node *n, enum pane p, const json_t *row);
+void detail_close(struct detail *d);
+/* Asks for what is due. Returns ms until it wants to be called again. */
+int detail_tick(struct detail *d, uint64_t interval_ms);
+/* Asks again at the next tick. */
+void detail_refresh(struct detail *d);
+/* An event of a stream that the node does not know. */
+void detail_event(struct detail *d, const json_t *params);
+/* Writes it all for a screen that is `cols` wide. */
+void detail_write(const struct detail *d, struct page *p, int cols);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+/* The page of one row. */
+#include "base/cleanup.h"
+#include "tui/detail.h"
+#include "tui/page_rows.h"
+
+#define DETAIL_GRAPH_ROWS 4
+
+static void write_explain(const struct detail *d, struct page *p, int cols)
+{
+    const struct command *c = commands_find("route", "explain");
+    if (!c || !d->explain)
+        return;
+    page_heading(p, "Where a login would go now");
+    page_add_object(p, c, d->explain, cols);
+}
+
+static void write_sessions(const struct detail *d, struct page *p, int cols)
+{
+    const struct command *c = commands_find("session", "list");
+    if (!c || !d->sessions)
+        return;
+    AUTO_FREE char *title = str_printf("Sessions: %llu", (unsigned long long)d->n_sessions);
+    page_heading(p, title ? title : "Sessions");
+    if (d->n_sessions > DETAIL_SESSIONS_MAX)
+        page_printf(p, STYLE_DIM, "  (the newest %d)", DETAIL_SESSIONS_MAX);
+    if (json_array_size(d->sessions))
+        page_add_rows(p, c, d->sessions, "id,proto,state,phase,user,ip,backend,age,idle,in,out",
+                      cols);
+}
+
+static void write_events(const struct detail *d, struct page *p, int cols)
+{
+    const struct command *c = commands_find("event", "watch");
+    if (!c || !d->is_watching)
+        return;
+    page_heading(p, "Recent events, newest first");
+    if (json_array_size(d->events)) {
+        page_add_rows(p, c, d->events, "time,type,session,user,ip,backend,text", cols);
+    } else {
+        page_line(p);
+        page_put(p, STYLE_DIM, STR("none so far"));
+    }
+}
+
+/* A graph becomes lines of the page. */
+static void write_graph(const struct detail *d, struct page *p, const struct overview_graph *g,
+                        int cols)
+{
+    static const struct overview_span span = {"1s", 1, 120, DETAIL_HISTORY};
+    struct screen s = {.glyphs = p->glyphs};
+    if (!screen_reset(&s, DETAIL_GRAPH_ROWS, cols))
+        return;
+    overview_draw_graph(d->history, g, &span, &s, 0, 0, DETAIL_GRAPH_ROWS, cols);
+    for (int row = 0; row < s.rows; row++) {
+        page_line(p);
+        for (int col = 0; col < s.cols; col++) {
+            const struct screen_cell *cell = screen_at(&s, row, col);
+            page_put(p, (enum style)cell->style, str_of(cell->text));
+        }
+    }
+    screen_fini(&s);
+}
+
+static void write_history(const struct detail *d, struct page *p, int cols)
+{
+    static const struct overview_graph graphs[] = {
+        {"sessions", "sessions", NULL, false, false, STYLE_GRAPH},
+        {"logins/s", "logins", NULL, true, false, STYLE_GOOD},
+    };
+    if (!json_array_size(d->history))
+        return;
+    page_heading(p, "Lately");
+    for (size_t i = 0; i < ARRAY_LEN(graphs); i++)
+        write_graph(d, p, &graphs[i], cols - 2 < 120 ? cols - 2 : 120);
+}
+
+void detail_write(const struct detail *d, struct page *p, int cols)
+{
+    const struct command *list = pane_command(d->pane);
+    const struct command *show = list ? commands_find(list->noun, "show") : NULL;
+    page_clear(p);
+    snprintf(p->title, sizeof(p->title), "%s %s", list ? list->noun : "", d->id);
+    if (d->why[0]) {
+        page_line(p);
+        page_put(p, STYLE_BAD, str_of(d->why));
+        page_line(p);
+        page_put(p, STYLE_DIM, STR("what follows is the last that was known"));
+        page_line(p);
+    }
+    if (list)
+        page_add_object(p, show ? show : list, d->object, cols);
+    write_explain(d, p, cols);
+    write_history(d, p, cols);
+    write_sessions(d, p, cols);
+    write_events(d, p, cols);
+}

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: ISC */
+/* Asking one daemon for what is on the screen. */
+#include "tui/node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+#define NODE_HIDDEN_MS 5000
+
+/* ---- roles ---- */
+
+bool node_may(const struct node *n, enum commands_role role)
+{
+    return role == COMMANDS_VIEWER || (!n->is_read_only && role <= n->role);
+}
+
+const char *node_may_not(const struct node *n, enum commands_role role, char dst[128])
+{
+    if (n->is_read_only)
+        snprintf(dst, 128, "started with -r: nothing is changed from here");
+    else
+        snprintf(dst, 128, "this needs the role %s; the daemon takes you for %s",
+                 commands_role_name(role), commands_role_name(n->role));
+    return dst;
+}
+
+const char *node_error_text(const struct client_error *e, char dst[256])
+{
+    snprintf(dst, 256, "%s%s%s%s", e->text ? e->text : "failed", e->hint ? " (" : "",
+             e->hint ? e->hint : "", e->hint ? ")" : "");
+    return dst;
+}
+
+/* ---- questions ---- */
+
+static json_t *pane_params(const struct node *n, enum pane p, size_t *ret_start)
+{
+    const struct table *t = &n->lists[p].table;
+    size_t limit;
+    char sort[72];
+    json_t *params = json_object();
+    table_want(t, ret_start, &limit);
+    if (t->filter[0] && commands_arg(t->command, "filter"))
+        json_object_set_new(params, "filter", json_string(t->filter));
+    if (table_can_sort(t) && table_sort_text(t, sort)[0])
+        json_object_set_new(params, "sort", json_string(sort));
+    if (commands_arg(t->command, "limit"))
+        json_object_set_new(params, "limit", json_integer((json_int_t)limit));
+    if (*ret_start > 0)
+        json_object_set_new(params, "offset", json_integer((json_int_t)*ret_start));
+    return params;
+}
+
+/* The command behind a source. */
+static const struct command *source_command(enum source_id id)
+{
+    static const char *const commands[SOURCE_PROTO][2] = {
+        [SOURCE_STATUS] = {"system", "status"},  [SOURCE_OPS] = {"op", "list"},
+        [SOURCE_HISTORY] = {"stats", "history"}, [SOURCE_STATS] = {"stats", "show"},
+        [SOURCE_BACKENDS] = {"backend", "list"}, [SOURCE_LISTENERS] = {"listener", "list"},
+    };
+    if (id >= SOURCE_PANE)
+        return pane_command((enum pane)(id - SOURCE_PANE));
+    if (id >= SOURCE_PROTO)
+        return commands_find("stats", "show");
+    return commands_find(commands[id][0], commands[id][1]);
+}
+
+static json_t *source_params(struct node *n, enum source_id id, size_t *ret_start)
+{
+    if (id >= SOURCE_PANE)
+        return pane_params(n, (enum pane)(id - SOURCE_PANE), ret_start);
+    if (id >= SOURCE_PROTO)
+        return json_pack("{s:s}", "proto", n->overview.protos[id - SOURCE_PROTO].name);
+    if (id == SOURCE_HISTORY)
+        return json_pack("{s:s, s:i}", "step", overview_span(&n->overview)->step, "limit",
+                         (int)overview_wanted(&n->overview, clock_wall_ms()));
+    return NULL;
+}
+
+static void source_ask(struct node *n, enum source_id id);
+
+/* ---- answers ---- */
+
+/* The protocols are known with the listeners: those that are new are asked about at once. */
+static void take_listeners(struct node *n, const json_t *result)
+{
+    overview_take_listeners(&n->overview, result);
+    for (size_t i = 0; i < n->overview.n_protos; i++)
+        if (!n->overview.protos[i].stats)
+            source_ask(n, (enum source_id)(SOURCE_PROTO + i));
+}
+
+static void source_take(struct node *n, enum source_id id, const struct source *s,
+                        const json_t *result)
+{
+    struct overview *o = &n->overview;
+    if (id >= SOURCE_PANE)
+        table_take(&n->lists[id - SOURCE_PANE].table, result, s->start);
+    else if (id >= SOURCE_PROTO)
+        overview_take(&o->protos[id - SOURCE_PROTO].stats, result);
+    else if (id == SOURCE_HISTORY)
+        overview_take_history(o, result);
+    else if (id == SOURCE_LISTENERS)
+        take_listeners(n, result);
+    else
+        overview_take(id == SOURCE_STATUS  ? &o->status
+                      : id == SOURCE_OPS   ? &n->ops
+                      : id == SOURCE_STATS ? &o->stats
+                                           : &o->backends,
+                      result);
+}
+
+static void source_fail(struct node *n, struct source *s, const struct command *c,
+                        const struct client_error *e)
+{
+    char text[256];
+    s->is_absent = e->err == ERR_NO_COMMAND;
+    if (s->is_absent)
+        snprintf(s->why, sizeof(s->why),
+                 "the daemon (version %s) does not know \"%s %s\"; this program is %s", n->version,
+                 c->noun, c->verb, MAILPROXY_VERSION);
+    else
+        (void)str_copy(s->why, sizeof(s->why), str_of(node_error_text(e, text)));
+}
+
+/* An answer to what is not asked any more: the filter was typed on, the order changed. */
+static bool source_is_outdated(const struct node *n, enum source_id id)
+{
+    return id >= SOURCE_PANE &&
+           n->lists[id - SOURCE_PANE].table.question != n->sources[id].question;
+}
+
+static void on_source(void *arg, const json_t *result, const struct client_error *error)
+{
+    struct source *s = arg;
+    struct node *n = s->node;
+    enum source_id id = (enum source_id)(s - n->sources);
+    bool is_again = s->is_again;
+    s->is_waiting = s->is_again = false;
+    if (source_is_outdated(n, id)) {
+        is_again = true;
+    } else if (!result) {
+        source_fail(n, s, source_command(id), error);
+    } else {
+        s->why[0] = '\0';
+        source_take(n, id, s, result);
+        n->refreshed_ms = clock_ms();
+        n->refreshed_wall_ms = clock_wall_ms();
+    }
+    if (is_again)
+        source_ask(n, id);
+}
+
+static void source_ask(struct node *n, enum source_id id)
+{
+    struct source *s = &n->sources[id];
+    const struct command *c = source_command(id);
+    size_t start = 0;
+    if (s->is_waiting || s->is_absent)
+        return;
+    if (id >= SOURCE_PANE)
+        s->question = n->lists[id - SOURCE_PANE].table.question;
+    if (!c) {
+        snprintf(s->why, sizeof(s->why), "this program (version %s) knows no such list",
+                 MAILPROXY_VERSION);
+        return;
+    }
+    if (c->role > n->role) {
+        snprintf(s->why, sizeof(s->why),
+                 "to see this needs the role %s; the daemon takes you for %s",
+                 commands_role_name(c->role), commands_role_name(n->role));
+        return;
+    }
+    json_t *params = source_params(n, id, &start);
+    s->start = start;
+    s->is_waiting = feed_ask(n->feed, c->method, params, on_source, s);
+}
+
+/* ---- events ---- */
+
+static struct table *node_events(struct node *n)
+{
+    return &n->lists[PANE_EVENTS].table;
+}
+
+/* Past events come again when a stream is opened once more. */
+static bool event_is_known(const struct table *t, const json_t *event)
+{
+    json_int_t time = json_integer_value(json_object_get(event, "time"));
+    for (size_t i = json_array_size(t->rows); i > 0; i--) {
+        json_t *row = json_array_get(t->rows, i - 1);
+        if (json_integer_value(json_object_get(row, "time")) < time)
+            return false;
+        bool is_same = true;
+        for (size_t c = 0; is_same && c < t->n_columns; c++)
+            is_same = json_equal(json_object_get(row, t->columns[c].name),
+                                 json_object_get(event, t->columns[c].name)) ||
+                      (!json_object_get(row, t->columns[c].name) &&
+                       !json_object_get(event, t->columns[c].name));
+        if (is_same)
+            return true;
+    }
+    return false;
+}
+
+static void node_add_event(struct node *n, const json_t *params)
+{
+    if (!event_is_known(node_events(n), params))
+        table_append(node_events(n), json_copy((json_t *)params), NODE_EVENTS_MAX);
+}
+
+static void on_event(void *arg, const json_t *params)
+{
+    struct node *n = arg;
+    json_int_t stream = json_integer_value(json_object_get(params, "stream"));
+    if (stream != n->stream && n->other_event) {
+        n->other_event(n->arg, params);
+        return;
+    }
+    if (stream != n->stream)
+        return;
+    if (!n->is_paused) {
+        node_add_event(n, params);
+        return;
+    }
+    json_array_append(n->held, (json_t *)params);
+    if (json_array_size(n->held) > NODE_EVENTS_MAX)
+        json_array_remove(n->held, 0);
+}
+
+static void on_watch(void *arg, const json_t *result, const struct client_error *error)
+{
+    struct node *n = arg;
+    struct source *s = &n->sources[SOURCE_PANE + PANE_EVENTS];
+    s->is_waiting = false;
+    if (!result) {
+        source_fail(n, s, pane_command(PANE_EVENTS), error);
+        return;
+    }
+    s->why[0] = '\0';
+    n->stream = json_integer_value(json_object_get(result, "stream"));
+    if (!node_events(n)->rows)
+        node_events(n)->rows = json_array();
+}
+
+static void node_watch(struct node *n)
+{
+    struct source *s = &n->sources[SOURCE_PANE + PANE_EVENTS];
+    const struct command *c = pane_command(PANE_EVENTS);
+    if (!c || n->stream || s->is_waiting || s->is_absent || (s->why[0] && n->is_watching))
+        return;
+    json_t *params = json_object();
+    if (node_events(n)->filter[0])
+        json_object_set_new(params, "filter", json_string(node_events(n)->filter));
+    if (commands_arg(c, "last"))
+        json_object_set_new(params, "last", json_integer(NODE_EVENTS_LAST));
+    n->is_watching = true;
+    s->is_waiting = feed_ask(n->feed, c->method, params, on_watch, n);
+}
+
+static void node_unwatch(struct node *n)
+{
+    if (n->stream)
+        (void)feed_ask(n->feed, "stream.cancel", json_pack("{s:I}", "stream", n->stream), NULL,
+                       NULL);
+    n->stream = 0;
+    n->is_watching = false;
+}
+
+void node_restart_events(struct node *n)
+{
+    struct source *s = &n->sources[SOURCE_PANE + PANE_EVENTS];
+    node_unwatch(n);
+    feed_forget(n->feed, on_watch, n);
+    s->is_waiting = false;
+    s->why[0] = '\0';
+    table_clear(node_events(n));
+    json_array_clear(n->held);
+}
+
+void node_pause(struct node *n, bool is_paused)
+{
+    size_t i;
+    const json_t *event;
+    n->is_paused = is_paused;
+    if (is_paused)
+        return;
+    json_array_foreach (n->held, i, event)
+        node_add_event(n, event);
+    json_array_clear(n->held);
+    node_refresh(n);
+}
+
+/* ---- the connection ---- */
+
+static void on_connected(void *arg)
+{
+    struct node *n = arg;
+    const struct client_hello *h = feed_hello(n->feed);
+    n->is_lost = false;
+    n->lost_ms = 0;
+    (void)str_copy(n->name, sizeof(n->name), str_of(h->node));
+    (void)str_copy(n->version, sizeof(n->version), str_of(h->version));
+    n->role = COMMANDS_VIEWER;
+    for (int r = COMMANDS_VIEWER; r <= COMMANDS_ADMIN; r++)
+        if (strcmp(h->role, commands_role_name((enum commands_role)r)) == 0)
+            n->role = (enum commands_role)r;
+    for (size_t i = 0; i < SOURCE_COUNT; i++)
+        n->sources[i].is_absent = false;
+    /* Counters of another daemon would make nonsense with the old ones. */
+    overview_clear(&n->overview);
+    node_refresh(n);
+}
+
+static void on_lost(void *arg, const char *why, const char *hint)
+{
+    struct node *n = arg;
+    snprintf(n->why, sizeof(n->why), "%s%s%s%s", why, hint ? " (" : "", hint ? hint : "",
+             hint ? ")" : "");
+    if (!n->is_lost) {
+        n->lost_ms = clock_ms();
+        n->losses++;
+    }
+    n->is_lost = true;
+    n->stream = 0;
+    n->is_watching = false;
+    for (size_t i = 0; i < SOURCE_COUNT; i++)
+        n->sources[i].is_waiting = n->sources[i].is_again = false;
+}
+
+int node_init(struct node *n, const char *path)
+{
+    *n = (struct node){.path = str_dup_c(path), .held = json_array(), .role = COMMANDS_VIEWER};
+    if (!n->path || !n->held)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < SOURCE_COUNT; i++)
+        n->sources[i].node = n;
+    for (int p = 0; p < PANE_COUNT; p++)
+        list_init(&n->lists[p], pane_command((enum pane)p), pane_rows[p].identity,
+                  pane_rows[p].sort, pane_rows[p].empty);
+    const struct feed_ops ops = {
+        .connected = on_connected, .lost = on_lost, .event = on_event, .arg = n};
+    return feed_new(path, &ops, &n->feed);
+}
+
+void node_fini(struct node *n)
+{
+    feed_free(n->feed);
+    for (int p = 0; p < PANE_COUNT; p++)
+        list_fini(&n->lists[p]);
+    overview_fini(&n->overview);
+    json_decref(n->ops);
+    json_decref(n->held);
+    free(n->path);
+    *n = (struct node){0};
+}
+
+/* ---- time ---- */
+
+void node_refresh(struct node *n)
+{
+    n->next_ms = 0;
+    for (size_t i = 0; i < SOURCE_COUNT; i++)
+        n->sources[i].is_again = n->sources[i].is_waiting;
+}
+
+static void node_ask_overview(struct node *n)
+{
+    source_ask(n, SOURCE_HISTORY);
+    source_ask(n, SOURCE_STATS);
+    source_ask(n, SOURCE_BACKENDS);
+    source_ask(n, SOURCE_LISTENERS);
+    for (size_t i = 0; i < n->overview.n_protos; i++)
+        source_ask(n, (enum source_id)(SOURCE_PROTO + i));
+}
+
+static void node_ask(struct node *n, enum screen_id screen)
+{
+    source_ask(n, SOURCE_STATUS);
+    source_ask(n, SOURCE_OPS);
+    for (int i = 0; i < 2; i++) {
+        enum pane p = screen_rows[screen].panes[i];
+        if (i == 1 && p == screen_rows[screen].panes[0])
+            break;
+        if (p == PANE_OVERVIEW)
+            node_ask_overview(n);
+        else if (p == PANE_EVENTS)
+            node_watch(n);
+        else
+            source_ask(n, (enum source_id)(SOURCE_PANE + p));
+    }
+}
+
+static int node_sooner(int a, int b)
+{
+    return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
+int node_tick(struct node *n, enum screen_id screen, uint64_t interval_ms)
+{
+    feed_run(n->feed);
+    uint64_t now = clock_ms();
+    if (!feed_hello(n->feed))
+        return feed_timeout_ms(n->feed);
+    if (screen != SCREEN_EVENTS)
+        node_unwatch(n);
+    if (now >= n->next_ms && (!n->is_paused || n->next_ms == 0)) {
+        n->next_ms = now + interval_ms;
+        node_ask(n, screen);
+    }
+    int due = n->is_paused ? -1 : (int)(n->next_ms - now);
+    return node_sooner(due, feed_timeout_ms(n->feed));
+}
+
+int node_tick_hidden(struct node *n)
+{
+    feed_run(n->feed);
+    uint64_t now = clock_ms();
+    if (!feed_hello(n->feed))
+        return feed_timeout_ms(n->feed);
+    node_unwatch(n);
+    if (now >= n->next_ms) {
+        n->next_ms = now + NODE_HIDDEN_MS;
+        source_ask(n, SOURCE_STATUS);
+    }
+    return node_sooner((int)(n->next_ms - now), feed_timeout_ms(n->feed));
+}

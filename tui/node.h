@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: ISC */
+/* One daemon as the dashboard knows it: its connection, what was asked and answered, its lists.
+ * Asks for what is on the screen, nothing else. No terminal here. */
+#pragma once
+
+#include "tui/feed.h"
+#include "tui/list.h"
+#include "tui/overview.h"
+#include "tui/panes.h"
+
+#define NODE_EVENTS_MAX 2000
+#define NODE_EVENTS_LAST 500 /* past events asked for at the beginning */
+
+enum source_id {
+    SOURCE_STATUS,
+    SOURCE_OPS, /* what runs, for the line above the keys */
+    SOURCE_HISTORY,
+    SOURCE_STATS,
+    SOURCE_BACKENDS,
+    SOURCE_LISTENERS,
+    SOURCE_PROTO, /* one each */
+    SOURCE_PANE = SOURCE_PROTO + OVERVIEW_PROTOS_MAX,
+    SOURCE_COUNT = SOURCE_PANE + PANE_COUNT,
+};
+
+/* Something that is asked for again and again. */
+struct source {
+    struct node *node;
+    bool is_waiting, is_again; /* asked; to be asked again at once when the answer is there */
+    bool is_absent;            /* the daemon does not know the command */
+    size_t start;              /* rank asked for */
+    unsigned question;         /* of the table when it was asked */
+    char why[192];             /* why there is no answer; "" = there is one */
+};
+
+struct node {
+    char *path;
+    struct feed *feed;
+    bool is_lost;
+    char why[256];    /* of the loss */
+    uint64_t lost_ms; /* monotonic; 0 = not lost */
+    unsigned losses;  /* connections lost so far */
+    char name[64], version[32];
+    enum commands_role role;
+    bool is_read_only; /* by choice: nothing that changes is sent */
+
+    struct source sources[SOURCE_COUNT];
+    struct list lists[PANE_COUNT];
+    struct overview overview;
+    json_t *ops; /* rows of op list */
+
+    json_int_t stream; /* of the events pane; 0 = none */
+    bool is_watching;  /* asked for */
+    json_t *held;      /* events that came during a pause */
+    bool is_paused;
+    /* Events of other streams. */
+    void (*other_event)(void *arg, const json_t *params);
+    void *arg;
+
+    uint64_t next_ms, refreshed_ms, refreshed_wall_ms; /* 0 = never */
+};
+
+int node_init(struct node *n, const char *path) NODISCARD;
+void node_fini(struct node *n);
+/* Reads, writes and asks for what is due on a screen. Returns ms until it wants to be called again.
+ */
+int node_tick(struct node *n, enum screen_id screen, uint64_t interval_ms);
+/* A node that is not looked at: the connection is kept, its state is asked for rarely. */
+int node_tick_hidden(struct node *n);
+/* Everything is asked for at the next tick. */
+void node_refresh(struct node *n);
+void node_pause(struct node *n, bool is_paused);
+/* The filter of the events changed: the stream begins anew. */
+void node_restart_events(struct node *n);
+
+/* Whether the daemon, and -r, allow a role's commands. */
+bool node_may(const struct node *n, enum commands_role role);
+/* Why not, as a sentence. dst of 128 bytes. */
+const char *node_may_not(const struct node *n, enum commands_role role, char dst[128]);
+/* The answer to a request in words: "no session 1-2 (hint)". dst of 256 bytes. */
+const char *node_error_text(const struct client_error *e, char dst[256]);

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: ISC */
+/* Drawing the overview: warnings, graphs, totals, backends as bars. */
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/units.h"
+#include "ctl/output.h"
+#include "ctl/output_text.h"
+#include "tui/overview.h"
+
+#define GRAPH_HEIGHT_MIN 3 /* with its title */
+#define GRAPH_HEIGHT_MAX 12
+#define GRAPH_WIDTH_MAX 512
+#define WARNINGS_MAX 6
+#define NAME_WIDTH_MIN 14
+#define NAME_WIDTH_MAX 32
+#define STATE_WIDTH 14
+#define CHECK_WIDTH 17
+
+static const struct overview_graph graphs[] = {
+    {"sessions", "sessions", NULL, false, false, STYLE_GRAPH},
+    {"logins/s", "logins", NULL, true, false, STYLE_GOOD},
+    {"traffic/s", "in", "out", true, true, STYLE_GRAPH},
+    {"failed logins/s", "failures", NULL, true, false, STYLE_BAD},
+};
+
+static uint64_t draw_number(const json_t *object, const char *name)
+{
+    json_int_t n = json_integer_value(json_object_get(object, name));
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+static const char *draw_text(const json_t *object, const char *name)
+{
+    const char *s = json_string_value(json_object_get(object, name));
+    return s ? s : "";
+}
+
+/* ---- graphs ---- */
+
+static void graph_number(char dst[32], const struct overview_graph *g, double n)
+{
+    if (g->is_size)
+        units_human_size(dst, (uint64_t)n);
+    else
+        snprintf(dst, 32, n > 0 && n < 10 && g->is_rate ? "%.1f" : "%.0f", n);
+}
+
+void overview_draw_graph(const json_t *samples, const struct overview_graph *g,
+                         const struct overview_span *span, struct screen *s, int row, int col,
+                         int height, int width)
+{
+    double v[GRAPH_WIDTH_MAX], most = 0;
+    char now[32], peak[32], length[32];
+    unsigned each, columns;
+    width = width < GRAPH_WIDTH_MAX ? width : GRAPH_WIDTH_MAX;
+    overview_scale(span, width, &each, &columns);
+    units_human_duration(length, (uint64_t)each * columns * span->step_s * 1000);
+    size_t n =
+        overview_columns(samples, g, span, width < GRAPH_WIDTH_MAX ? width : GRAPH_WIDTH_MAX, v);
+    for (size_t i = 0; i < n; i++)
+        most = v[i] > most ? v[i] : most;
+    graph_number(now, g, n ? v[n - 1] : 0);
+    graph_number(peak, g, most);
+    int used = screen_text(s, row, col, width, STYLE_TITLE, str_of(g->title));
+    used += screen_printf(s, row, col + used + 1, width - used - 1, STYLE_NORMAL, "%s", now) + 1;
+    AUTO_FREE char *right = str_printf("peak %s in %s", peak, length);
+    if (right && used + 2 + (int)strlen(right) <= width)
+        screen_right(s, row, col + used, width - used, STYLE_DIM, str_of(right));
+    for (size_t i = 0; i < n; i++)
+        screen_column(s, row + height - 1, col + width - (int)n + (int)i, height - 1, g->style,
+                      (uint64_t)(v[i] * 1000), (uint64_t)(most * 1000));
+}
+
+/* Two by two where there is room, else one below the other. Returns the rows used. */
+static int draw_graphs(struct overview *o, struct screen *s, int row, int height)
+{
+    if (height < 2)
+        return 0;
+    int across = s->cols >= 160 && height < 2 * GRAPH_HEIGHT_MAX ? 4 : s->cols >= 60 ? 2 : 1;
+    int down = (int)ARRAY_LEN(graphs) / across, width = (s->cols - 1) / across - 2;
+    while (down > 1 && height / down < GRAPH_HEIGHT_MIN)
+        down--;
+    int each = height / down < GRAPH_HEIGHT_MAX ? height / down : GRAPH_HEIGHT_MAX;
+    if (each < 2)
+        return 0;
+    overview_set_width(o, width);
+    for (int i = 0; i < across * down; i++)
+        overview_draw_graph(o->history, &graphs[i], overview_span(o), s, row + (i / across) * each,
+                            1 + (i % across) * (width + 2), each, width);
+    return each * down;
+}
+
+/* ---- totals ---- */
+
+static const char *const totals[] = {"sessions",     "relaying", "login_rate",
+                                     "failure_rate", "in_rate",  "out_rate",
+                                     "logins",       "failures", "limited"};
+
+static void draw_total_row(struct screen *s, int row, const char *name, const json_t *stats,
+                           enum style style)
+{
+    const struct command *c = commands_find("stats", "show");
+    int col = 12;
+    (void)screen_text(s, row, 1, 10, style, str_of(name));
+    for (size_t i = 0; i < ARRAY_LEN(totals); i++) {
+        const struct command_column *column = c ? commands_column(c, totals[i]) : NULL;
+        AUTO_BUF text = BUF_INIT;
+        if (!column)
+            continue;
+        int width = (int)strlen(column->title) > 7 ? (int)strlen(column->title) : 7;
+        if (col + width > s->cols)
+            return;
+        const json_t *v = json_object_get(stats, column->name);
+        const struct output_column o = {.name = (char *)column->name, .unit = column->unit};
+        if (stats)
+            output_human(&text, &o, v);
+        bool is_zero = stats && json_integer_value(v) == 0;
+        screen_right(s, row, col, width, stats ? (is_zero ? STYLE_DIM : STYLE_NORMAL) : style,
+                     stats ? buf_str(&text) : str_of(column->title));
+        col += width + 2;
+    }
+}
+
+static int totals_height(const struct overview *o)
+{
+    return 1 + (int)o->n_protos + (o->n_protos != 1);
+}
+
+static void draw_totals(const struct overview *o, struct screen *s, int row, int height)
+{
+    int at = row + 1;
+    screen_fill(s, row, 0, s->cols, STYLE_HEADER);
+    draw_total_row(s, row, "PROTOCOL", NULL, STYLE_HEADER);
+    for (size_t i = 0; i < o->n_protos && at < row + height; i++)
+        if (o->protos[i].stats)
+            draw_total_row(s, at++, o->protos[i].name, o->protos[i].stats, STYLE_NORMAL);
+    if (o->n_protos != 1 && at < row + height && o->stats)
+        draw_total_row(s, at, "all", o->stats, STYLE_TITLE);
+}
+
+/* ---- backends ---- */
+
+/* Where the parts of a line begin; 0 = there is no room for it. */
+struct bars {
+    int name_width, state, sessions, bar, bar_width, check, cert;
+};
+
+static char *draw_backend_name(const json_t *backend)
+{
+    const char *pool = draw_text(backend, "pool");
+    return str_printf("%s%s%s", pool, pool[0] ? "/" : "", draw_text(backend, "name"));
+}
+
+static int draw_name_width(const json_t *backends)
+{
+    int width = NAME_WIDTH_MIN;
+    size_t i;
+    const json_t *backend;
+    json_array_foreach (backends, i, backend) {
+        AUTO_FREE char *name = draw_backend_name(backend);
+        int w = output_text_width(str_of(name)) + 2;
+        width = w > width ? w : width;
+    }
+    return width < NAME_WIDTH_MAX ? width : NAME_WIDTH_MAX;
+}
+
+static struct bars draw_bars(const struct overview *o, const struct screen *s)
+{
+    struct bars b = {.name_width = draw_name_width(o->backends)};
+    b.state = 1 + b.name_width;
+    b.sessions = b.state + STATE_WIDTH;
+    int bar = b.sessions + 10, rest = s->cols - bar;
+    b.cert = rest >= 50 ? s->cols - 8 : 0;
+    b.check = rest >= 34 ? s->cols - (b.cert ? 10 : 1) - CHECK_WIDTH : 0;
+    b.bar = rest >= 10 ? bar : 0;
+    b.bar_width = (b.check ? b.check - 1 : s->cols - 1) - b.bar - 5;
+    return b;
+}
+
+static void draw_backend_titles(struct screen *s, int row, const struct bars *b)
+{
+    screen_fill(s, row, 0, s->cols, STYLE_HEADER);
+    (void)screen_text(s, row, 1, b->name_width, STYLE_HEADER, STR("BACKEND"));
+    (void)screen_text(s, row, b->state, STATE_WIDTH, STYLE_HEADER, STR("STATE"));
+    screen_right(s, row, b->sessions, 8, STYLE_HEADER, STR("SESSIONS"));
+    if (b->bar)
+        (void)screen_text(s, row, b->bar, b->bar_width, STYLE_HEADER, STR("SHARE"));
+    if (b->check)
+        screen_right(s, row, b->check, CHECK_WIDTH, STYLE_HEADER, STR("CHECK"));
+    if (b->cert)
+        screen_right(s, row, b->cert, 7, STYLE_HEADER, STR("CERT"));
+}
+
+/* "12 ms, 3s ago" */
+static void draw_check(struct screen *s, int row, const struct bars *b, const json_t *backend)
+{
+    uint64_t at = draw_number(backend, "last_check"), now = clock_wall_ms();
+    char age[32];
+    if (!b->check || !at)
+        return;
+    units_human_duration(age, now > at ? now - at : 0);
+    AUTO_FREE char *text =
+        str_printf("%llu ms, %s ago", (unsigned long long)draw_number(backend, "check_ms"), age);
+    screen_right(s, row, b->check, CHECK_WIDTH, STYLE_NORMAL, str_of(text));
+}
+
+static void draw_backend(struct screen *s, int row, const struct bars *b, const json_t *backend,
+                         uint64_t total)
+{
+    char state[32];
+    uint64_t sessions = draw_number(backend, "sessions");
+    enum style style = overview_backend_state(backend, state);
+    const json_t *days = json_object_get(backend, "cert_days");
+    AUTO_FREE char *name = draw_backend_name(backend);
+    AUTO_FREE char *number = str_printf("%llu", (unsigned long long)sessions);
+    (void)screen_text(s, row, 1, b->name_width - 1, STYLE_NORMAL, str_of(name));
+    (void)screen_text(s, row, b->state, STATE_WIDTH - 1, style, str_of(state));
+    screen_right(s, row, b->sessions, 8, STYLE_NORMAL, str_of(number));
+    if (b->bar && b->bar_width > 2) {
+        double percent = total ? 100.0 * (double)sessions / (double)total : 0;
+        AUTO_FREE char *share = str_printf("%.0f%%", percent);
+        screen_bar(s, row, b->bar, b->bar_width, style, sessions, total);
+        screen_right(s, row, b->bar + b->bar_width, 5, STYLE_NORMAL, str_of(share));
+    }
+    draw_check(s, row, b, backend);
+    if (b->cert && json_is_integer(days)) {
+        AUTO_FREE char *text = str_printf("%lld days", (long long)json_integer_value(days));
+        screen_right(s, row, b->cert - 1, 8, STYLE_NORMAL, str_of(text));
+    }
+}
+
+static void draw_backends(const struct overview *o, struct screen *s, int row, int height)
+{
+    uint64_t total = 0;
+    size_t i, n = json_array_size(o->backends);
+    const json_t *backend;
+    const struct bars b = draw_bars(o, s);
+    if (height < 2)
+        return;
+    json_array_foreach (o->backends, i, backend)
+        total += draw_number(backend, "sessions");
+    draw_backend_titles(s, row, &b);
+    size_t room = (size_t)height - 1;
+    json_array_foreach (o->backends, i, backend) {
+        if (n > room && i + 1 == room) {
+            (void)screen_printf(s, row + 1 + (int)i, 1, s->cols, STYLE_DIM, "%zu more: screen 3",
+                                n - i);
+            return;
+        }
+        draw_backend(s, row + 1 + (int)i, &b, backend, total);
+    }
+}
+
+/* ---- the whole ---- */
+
+static int draw_warnings(const struct overview *o, struct screen *s, int row, int height)
+{
+    struct overview_warning w[WARNINGS_MAX];
+    size_t n = overview_warnings(o, w, ARRAY_LEN(w));
+    int shown = (int)n < height ? (int)n : height;
+    for (int i = 0; i < shown; i++) {
+        if (w[i].style == STYLE_ALARM)
+            screen_fill(s, row + i, 0, s->cols, STYLE_ALARM);
+        (void)screen_printf(s, row + i, 1, s->cols - 1, w[i].style, "! %s", w[i].text);
+    }
+    return shown;
+}
+
+void overview_draw(struct overview *o, struct screen *s, int row, int height, bool is_stale)
+{
+    int end = row + height, at = row + draw_warnings(o, s, row, height / 2);
+    int n = (int)json_array_size(o->backends);
+    int below = totals_height(o) + 1 + 1 + (n < 8 ? n : 8);
+    int graphs_height = end - at - below - 1;
+    if (!o->stats && !o->history) {
+        (void)screen_text(s, at, 1, s->cols - 1, STYLE_DIM, STR("waiting for the daemon"));
+        return;
+    }
+    int used = draw_graphs(o, s, at, graphs_height);
+    at += used + (used > 0);
+    draw_totals(o, s, at, end - at);
+    at += totals_height(o) + 1;
+    draw_backends(o, s, at, end - at);
+    for (int i = row; is_stale && i < end; i++)
+        screen_restyle(s, i, 0, s->cols, STYLE_DIM);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: ISC */
+/* Styled lines. */
+#include "tui/page.h"
+
+#include <stdarg.h>
+
+#include "ctl/output_text.h"
+#include "tui/input.h"
+
+#define PAGE_LINES_MAX 20000
+#define PAGE_SCROLL 8 /* columns */
+
+/* Cleaned text has no control bytes: they are free to mean styles. */
+_Static_assert(STYLE_COUNT < ' ', "styles fit below the printable characters");
+
+static void page_forget(struct page *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_fini(&p->lines[i]);
+    memmove(p->lines, p->lines + n, (p->n - n) * sizeof(*p->lines));
+    p->n -= n;
+    p->top = p->top > n ? p->top - n : 0;
+}
+
+void page_clear(struct page *p)
+{
+    size_t top = p->top;
+    page_forget(p, p->n);
+    p->top = top;
+}
+
+void page_fini(struct page *p)
+{
+    if (p->n)
+        page_forget(p, p->n);
+    free(p->lines);
+    *p = (struct page){0};
+}
+
+void page_line(struct page *p)
+{
+    if (p->n == PAGE_LINES_MAX)
+        page_forget(p, PAGE_LINES_MAX / 4);
+    if (p->n == p->cap) {
+        size_t cap = p->cap ? p->cap * 2 : 64;
+        struct buf *lines = realloc(p->lines, cap * sizeof(*lines));
+        if (!lines)
+            return;
+        p->lines = lines;
+        p->cap = cap;
+    }
+    p->lines[p->n++] = BUF_INIT;
+}
+
+void page_put(struct page *p, enum style style, struct str text)
+{
+    if (!p->n)
+        page_line(p);
+    if (!p->n || buf_append_char(&p->lines[p->n - 1], (char)(style + 1)) < 0)
+        return;
+    (void)!output_text_clean(&p->lines[p->n - 1], text);
+}
+
+void page_printf(struct page *p, enum style style, const char *fmt, ...)
+{
+    AUTO_BUF text = BUF_INIT;
+    va_list ap;
+    va_start(ap, fmt);
+    int err = buf_vprintf(&text, fmt, ap);
+    va_end(ap);
+    if (err == 0)
+        page_put(p, style, buf_str(&text));
+}
+
+/* Cuts the next run of one style off *rest. */
+static struct str page_run(struct str *rest, enum style *ret_style)
+{
+    if (rest->n && (unsigned char)rest->p[0] < ' ') {
+        *ret_style = (enum style)(rest->p[0] - 1);
+        *rest = str_n(rest->p + 1, rest->n - 1);
+    }
+    size_t n = 0;
+    while (n < rest->n && (unsigned char)rest->p[n] >= ' ')
+        n++;
+    struct str run = str_n(rest->p, n);
+    *rest = str_n(rest->p + n, rest->n - n);
+    return run;
+}
+
+static int page_line_width(const struct buf *line)
+{
+    struct str rest = buf_str(line);
+    enum style style = STYLE_NORMAL;
+    int width = 0;
+    while (rest.n)
+        width += output_text_width(page_run(&rest, &style));
+    return width;
+}
+
+int page_width(const struct page *p)
+{
+    return p->n ? page_line_width(&p->lines[p->n - 1]) : 0;
+}
+
+void page_pad(struct page *p, int col)
+{
+    int width = page_width(p);
+    if (width < col)
+        page_printf(p, STYLE_NORMAL, "%*s", col - width, "");
+}
+
+size_t page_add(struct page *p, enum style style, struct str text)
+{
+    const char *lf;
+    while (text.n && (lf = memchr(text.p, '\n', text.n))) {
+        struct str line = str_n(text.p, (size_t)(lf - text.p));
+        page_line(p);
+        page_put(p, style, line);
+        text = str_n(lf + 1, text.n - line.n - 1);
+    }
+    return text.n;
+}
+
+void page_heading(struct page *p, const char *text)
+{
+    if (p->n)
+        page_line(p);
+    page_line(p);
+    page_put(p, STYLE_TITLE, str_of(text));
+}
+
+/* ---- moving ---- */
+
+static size_t page_last_top(const struct page *p)
+{
+    size_t height = p->height > 0 ? (size_t)p->height : 1;
+    return p->n > height ? p->n - height : 0;
+}
+
+static void page_move(struct page *p, long by)
+{
+    long last = (long)page_last_top(p), to = (long)p->top;
+    to = by > last - to ? last : to + by;
+    p->top = (size_t)(to < 0 ? 0 : to);
+    p->is_following = p->is_stream && to >= last;
+}
+
+bool page_key(struct page *p, int key)
+{
+    long all = (long)p->n, height = p->height > 1 ? p->height : 1;
+    const struct {
+        int key, other;
+        long by;
+    } moves[] = {
+        {INPUT_UP, 'k', -1},
+        {INPUT_DOWN, 'j', 1},
+        {INPUT_PAGE_UP, INPUT_CTRL('B'), -height},
+        {INPUT_PAGE_DOWN, INPUT_CTRL('F'), height},
+        {INPUT_PAGE_DOWN, ' ', height},
+        {INPUT_HOME, 'g', -all},
+        {INPUT_END, 'G', all},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(moves); i++)
+        if (key == moves[i].key || key == moves[i].other) {
+            page_move(p, moves[i].by);
+            return true;
+        }
+    if (key == INPUT_LEFT)
+        p->left = p->left > PAGE_SCROLL ? p->left - PAGE_SCROLL : 0;
+    else if (key == INPUT_RIGHT)
+        p->left += PAGE_SCROLL;
+    return key == INPUT_LEFT || key == INPUT_RIGHT;
+}
+
+/* ---- drawing ---- */
+
+static void page_draw_line(const struct page *p, const struct buf *line, struct screen *s, int row,
+                           int col, int end, bool is_stale)
+{
+    struct str rest = buf_str(line);
+    enum style style = STYLE_NORMAL;
+    int at = col - p->left;
+    while (rest.n) {
+        struct str run = page_run(&rest, &style);
+        /* What is scrolled out is passed over a character at a time. */
+        while (run.n && at < col) {
+            size_t n = 1;
+            while (n < run.n && ((unsigned char)run.p[n] & 0xc0) == 0x80)
+                n++;
+            at += output_text_width(str_n(run.p, n));
+            run = str_n(run.p + n, run.n - n);
+        }
+        (void)screen_text(s, row, at, end - at, is_stale ? STYLE_DIM : style, run);
+        at += output_text_width(run);
+    }
+}
+
+void page_draw(struct page *p, struct screen *s, int row, int col, int height, int width,
+               bool is_stale)
+{
+    p->height = height;
+    if (p->is_following || p->top > page_last_top(p))
+        p->top = page_last_top(p);
+    for (int i = 0; i < height && p->top + (size_t)i < p->n; i++)
+        page_draw_line(p, &p->lines[p->top + (size_t)i], s, row + i, col, col + width, is_stale);
+}
+
+char *page_text(const struct page *p)
+{
+    AUTO_BUF text = BUF_INIT;
+    for (size_t i = 0; i < p->n; i++) {
+        struct str rest = buf_str(&p->lines[i]);
+        enum style style;
+        while (rest.n)
+            if (buf_append_str(&text, page_run(&rest, &style)) < 0)
+                return NULL;
+        if (buf_append_char(&text, '\n') < 0)
+            return NULL;
+    }
+    return buf_steal(&text);
+}

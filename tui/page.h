@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: ISC */
+/* Lines of styled text to scroll through: details, help, outputs. */
+#pragma once
+
+#include "base/buf.h"
+#include "tui/screen.h"
+
+struct page {
+    char title[320];
+    struct buf *lines; /* cleaned text; a byte STYLE_x + 1 below ' ' switches the style */
+    size_t n, cap;
+    enum glyphs glyphs; /* of the screen where it will be shown */
+    size_t top;
+    int left, height;  /* scrolled columns; lines that fitted at the last drawing */
+    bool is_stream;    /* lines are added at the end as they come */
+    bool is_following; /* of a stream: the end stays in view */
+};
+
+void page_fini(struct page *p);
+/* Forgets the lines; the place in them stays. */
+void page_clear(struct page *p);
+/* Begins a line. */
+void page_line(struct page *p);
+/* Adds to the last line; control bytes become escapes. */
+void page_put(struct page *p, enum style style, struct str text);
+void page_printf(struct page *p, enum style style, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Blanks up to a column of the last line. */
+void page_pad(struct page *p, int col);
+/* Lines of a text that is broken at its line feeds; returns bytes that make no whole line yet. */
+size_t page_add(struct page *p, enum style style, struct str text);
+/* A line of its own: a heading after an empty line. */
+void page_heading(struct page *p, const char *text);
+/* Columns of the last line. */
+int page_width(const struct page *p);
+/* True when the key was one for moving. */
+bool page_key(struct page *p, int key);
+/* Draws the lines from its top on into a part of the screen. */
+void page_draw(struct page *p, struct screen *s, int row, int col, int height, int width,
+               bool is_stale);
+/* All lines as text; owned. */
+char *page_text(const struct page *p);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: ISC */
+/* Answers of the daemon as lines of a page. */
+#pragma once
+
+#include <jansson.h>
+
+#include "ctl/commands.h"
+#include "tui/page.h"
+
+/* The members of an object by the columns of a command, two side by side where they fit. */
+void page_add_object(struct page *p, const struct command *c, const json_t *object, int cols);
+/* Rows as a table of these columns ("id,user"; NULL = those shown by default). */
+void page_add_rows(struct page *p, const struct command *c, const json_t *rows, const char *columns,
+                   int cols);

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: ISC */
+/* tui.conf, in libconfig's syntax. */
+#include "tui/settings.h"
+
+#include <errno.h>
+#include <libconfig.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/units.h"
+
+static const char *const backgrounds[] = {"auto", "dark", "light"};
+
+void settings_init(struct settings *s)
+{
+    *s = (struct settings){.interval_ms = 1000};
+}
+
+void settings_fini(struct settings *s)
+{
+    for (size_t i = 0; i < s->n_history; i++)
+        free(s->history[i]);
+    s->n_history = 0;
+}
+
+char *settings_path(void)
+{
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    if (config && config[0] == '/')
+        return str_printf("%s/mailproxy/tui.conf", config);
+    return home && home[0] ? str_printf("%s/.config/mailproxy/tui.conf", home) : NULL;
+}
+
+/* ---- reading ---- */
+
+static void settings_read_pane(struct settings *s, const config_t *c, int pane)
+{
+    struct settings_pane *p = &s->panes[pane];
+    const config_setting_t *lists = config_lookup(c, "lists");
+    const config_setting_t *group =
+        lists ? config_setting_get_member(lists, pane_rows[pane].name) : NULL;
+    const char *sort;
+    int wide = 0;
+    if (!group)
+        return;
+    p->is_set = config_setting_lookup_string(group, "sort", &sort) == CONFIG_TRUE &&
+                str_copy(p->sort, sizeof(p->sort), str_of(sort));
+    (void)config_setting_lookup_bool(group, "wide", &wide);
+    p->is_wide = wide;
+}
+
+static void settings_read_history(struct settings *s, const config_t *c)
+{
+    const config_setting_t *list = config_lookup(c, "history");
+    int n = list ? config_setting_length(list) : 0;
+    for (int i = 0; i < n && s->n_history < SETTINGS_HISTORY_MAX; i++) {
+        char *line = str_dup_c(config_setting_get_string_elem(list, i));
+        if (line)
+            s->history[s->n_history++] = line;
+    }
+}
+
+static void settings_read(struct settings *s, const config_t *c)
+{
+    const char *text;
+    int n;
+    uint64_t ms;
+    if (config_lookup_string(c, "interval", &text) &&
+        units_parse_duration(str_of(text), &ms) == 0 && ms >= SETTINGS_INTERVAL_MIN_MS &&
+        ms <= SETTINGS_INTERVAL_MAX_MS)
+        s->interval_ms = ms;
+    if (config_lookup_bool(c, "ascii", &n))
+        s->is_ascii = n;
+    if (config_lookup_bool(c, "mouse", &n))
+        s->has_mouse = n;
+    if (config_lookup_int(c, "span", &n) && n >= 0)
+        s->span = (unsigned)n;
+    if (config_lookup_string(c, "screen", &text))
+        (void)str_copy(s->screen, sizeof(s->screen), str_of(text));
+    if (config_lookup_string(c, "background", &text))
+        for (size_t i = 0; i < ARRAY_LEN(backgrounds); i++)
+            if (strcmp(text, backgrounds[i]) == 0)
+                s->background = (enum settings_background)i;
+    for (int p = 0; p < PANE_COUNT; p++)
+        settings_read_pane(s, c, p);
+    settings_read_history(s, c);
+}
+
+int settings_load(struct settings *s, const char *path, char **ret_error)
+{
+    config_t c;
+    int err = 0;
+    FILE *f = fopen(path, "re");
+    if (!f && errno == ENOENT)
+        return 0;
+    if (!f) {
+        *ret_error = str_printf("cannot read %s: %s", path, strerror(errno));
+        return -ERR_IO;
+    }
+    config_init(&c);
+    if (config_read(&c, f)) {
+        settings_read(s, &c);
+    } else {
+        err = -ERR_SYNTAX;
+        *ret_error = str_printf("%s:%d: %s", path, config_error_line(&c), config_error_text(&c));
+    }
+    config_destroy(&c);
+    fclose(f);
+    return err;
+}
+
+/* ---- writing ---- */
+
+static void settings_put_text(config_setting_t *group, const char *name, const char *text)
+{
+    config_setting_t *v = config_setting_add(group, name, CONFIG_TYPE_STRING);
+    if (v)
+        (void)config_setting_set_string(v, text);
+}
+
+static void settings_put_bool(config_setting_t *group, const char *name, bool yes)
+{
+    config_setting_t *v = config_setting_add(group, name, CONFIG_TYPE_BOOL);
+    if (v)
+        (void)config_setting_set_bool(v, yes);
+}
+
+static void settings_build(const struct settings *s, config_t *c)
+{
+    char interval[32];
+    config_setting_t *root = config_root_setting(c), *v;
+    units_format_duration(interval, s->interval_ms);
+    settings_put_text(root, "interval", interval);
+    settings_put_bool(root, "ascii", s->is_ascii);
+    settings_put_bool(root, "mouse", s->has_mouse);
+    settings_put_text(root, "background", backgrounds[s->background]);
+    settings_put_text(root, "screen", s->screen);
+    if ((v = config_setting_add(root, "span", CONFIG_TYPE_INT)))
+        (void)config_setting_set_int(v, (int)s->span);
+    config_setting_t *lists = config_setting_add(root, "lists", CONFIG_TYPE_GROUP);
+    for (int p = 0; lists && p < PANE_COUNT; p++) {
+        config_setting_t *group =
+            s->panes[p].is_set ? config_setting_add(lists, pane_rows[p].name, CONFIG_TYPE_GROUP)
+                               : NULL;
+        if (!group)
+            continue;
+        settings_put_text(group, "sort", s->panes[p].sort);
+        settings_put_bool(group, "wide", s->panes[p].is_wide);
+    }
+    config_setting_t *history = config_setting_add(root, "history", CONFIG_TYPE_LIST);
+    for (size_t i = 0; history && i < s->n_history; i++)
+        (void)config_setting_set_string_elem(history, -1, s->history[i]);
+}
+
+/* The folders above the file, as far as they are missing. */
+static void settings_make_folders(const char *path)
+{
+    AUTO_FREE char *copy = str_dup_c(path);
+    for (char *slash = copy ? strchr(copy + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        (void)mkdir(copy, 0700);
+        *slash = '/';
+    }
+}
+
+int settings_save(const struct settings *s, const char *path)
+{
+    config_t c;
+    AUTO_FREE char *temporary = str_printf("%s.%ld", path, (long)getpid());
+    if (!temporary)
+        return -ERR_NOMEM;
+    settings_make_folders(path);
+    mode_t mask = umask(0077);
+    FILE *f = fopen(temporary, "wxe");
+    umask(mask);
+    if (!f)
+        return err_from_errno(errno);
+    config_init(&c);
+    settings_build(s, &c);
+    config_write(&c, f);
+    config_destroy(&c);
+    bool is_bad = ferror(f);
+    is_bad = fclose(f) != 0 || is_bad;
+    if (is_bad || rename(temporary, path) < 0) {
+        (void)unlink(temporary);
+        return -ERR_IO;
+    }
+    return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* What is remembered from one time to the next, in $XDG_CONFIG_HOME/mailproxy/tui.conf. */
+#pragma once
+
+#include "tui/panes.h"
+
+#define SETTINGS_INTERVAL_MIN_MS 250
+#define SETTINGS_INTERVAL_MAX_MS 60000
+#define SETTINGS_HISTORY_MAX 200
+
+enum settings_background { BACKGROUND_AUTO, BACKGROUND_DARK, BACKGROUND_LIGHT };
+
+struct settings_pane {
+    char sort[72]; /* "-out"; "" = the daemon's order */
+    bool is_wide, is_set;
+};
+
+struct settings {
+    uint64_t interval_ms;
+    bool is_ascii, has_mouse;
+    enum settings_background background;
+    char screen[32];
+    unsigned span;
+    struct settings_pane panes[PANE_COUNT];
+    char *history[SETTINGS_HISTORY_MAX]; /* command lines, oldest first; owned */
+    size_t n_history;
+};
+
+void settings_init(struct settings *s);
+void settings_fini(struct settings *s);
+/* Name of the file; owned, NULL when there is no home. */
+char *settings_path(void);
+/* A missing file is fine. -ERR_SYNTAX with an owned sentence; what was read before it holds. */
+int settings_load(struct settings *s, const char *path, char **ret_error) NODISCARD;
+/* Writes it with its folder, for the owner alone, whole or not at all. */
+int settings_save(const struct settings *s, const char *path) NODISCARD;
