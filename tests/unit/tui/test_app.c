@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: ISC */
+/* The whole dashboard without a terminal, before a daemon of the test's own: what it asks, what it
+ * shows, and what its keys do. */
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "tests/unit/ctl/fake.h"
+#include "tui/app.h"
+
+#define WAIT_MS 10000
+
+static struct {
+    struct fake fake;
+    struct app app;
+    bool has_app;
+    int sessions; /* rows of session list */
+    bool hangs_up;
+} t;
+
+static char *answer_sessions(json_int_t id)
+{
+    json_t *rows = json_array();
+    for (int i = 1; i <= t.sessions; i++) {
+        json_t *row =
+            json_pack("{s:s, s:s, s:s}", "state", "relay", "proto", "imap", "ip", "192.0.2.1");
+        json_object_set_new(row, "id", json_sprintf("1-%d", i));
+        json_object_set_new(
+            row, "user", i == 3 ? json_string("evil\x1b[2J\u202ename") : json_sprintf("user%d", i));
+        json_array_append_new(rows, row);
+    }
+    json_t *result = json_pack("{s:o, s:b, s:i, s:i}", "rows", rows, "more", 0, "matched",
+                               t.sessions, "seen", 1000);
+    char *text = json_dumps(result, 0);
+    char *line = fake_result(id, text);
+    free(text);
+    json_decref(result);
+    return line;
+}
+
+static char *answer(const char *method, const json_t *params, json_int_t id)
+{
+    static const struct {
+        const char *method, *result;
+    } results[] = {
+        {"system.status", "{\"uptime\":123000,\"state\":\"running\",\"restarts\":0}"},
+        {"stats.show", "{\"sessions\":5,\"logins\":9,\"login_rate\":2}"},
+        {"stats.history", "{\"rows\":[{\"time\":1000,\"sessions\":5,\"logins\":1}]}"},
+        {"backend.list", "{\"rows\":[{\"name\":\"b1\",\"pool\":\"main\",\"admin\":\"ready\","
+                         "\"health\":\"up\",\"sessions\":5},{\"name\":\"b2\",\"pool\":\"main\","
+                         "\"admin\":\"ready\",\"health\":\"down\",\"reason\":\"refused\"}]}"},
+        {"listener.list", "{\"rows\":[{\"name\":\"imap\",\"proto\":\"imap\"}]}"},
+        {"op.list", "{\"rows\":[{\"id\":\"7\",\"kind\":\"drain\",\"target\":\"main/b1\",\"state\":"
+                    "\"running\",\"done\":3,\"total\":10,\"eta\":5000}]}"},
+        {"user.list", "{\"rows\":[{\"name\":\"anna\",\"state\":\"active\",\"note\":\"old\"}],"
+                      "\"more\":false,\"matched\":1}"},
+        {"audit.list", "{\"rows\":[]}"},
+        {"limit.list", "{\"rows\":[]}"},
+        {"event.watch", "{\"stream\":5}"},
+        {"session.kill", "{\"count\":1,\"changed\":true}"},
+        {"backend.drain", "{\"count\":1,\"changed\":true,\"message\":\"drains\"}"},
+        {"user.set", "{\"count\":1,\"changed\":true}"},
+        {"config.diff", "{\"rows\":[{\"path\":\"workers\",\"old\":\"1\",\"new\":\"2\","
+                        "\"effect\":\"restart\"}]}"},
+        {"config.reload", "{\"rows\":[]}"},
+    };
+    const char *filter = json_string_value(json_object_get(params, "filter"));
+    if (t.hangs_up)
+        return str_dup_c("");
+    if (strcmp(method, "session.list") == 0)
+        return filter && strcmp(filter, "idle>") == 0
+                   ? fake_error(id, "E_SYNTAX", "a duration is missing", "idle>30m")
+                   : answer_sessions(id);
+    for (size_t i = 0; i < ARRAY_LEN(results); i++)
+        if (strcmp(results[i].method, method) == 0)
+            return fake_result(id, results[i].result);
+    return fake_error(id, "E_NO_COMMAND", "no such command", "");
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&t, 0, sizeof(t));
+    t.fake.answer = answer;
+    t.sessions = 5;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    if (t.has_app)
+        app_fini(&t.app);
+    if (t.fake.requests)
+        fake_stop(&t.fake);
+    return 0;
+}
+
+static void start(const char *greeting, bool is_read_only)
+{
+    t.fake.greeting = greeting;
+    fake_start(&t.fake);
+    struct app_options o = {.sockets = {t.fake.path},
+                            .n_sockets = 1,
+                            .glyphs = GLYPHS_FULL,
+                            .is_read_only = is_read_only,
+                            .screen = -1};
+    struct settings settings;
+    settings_init(&settings);
+    settings.interval_ms = 60000; /* nothing happens by itself */
+    assert_int_equal(app_init(&t.app, &o, &settings), 0);
+    t.has_app = true;
+    app_draw(&t.app, 24, 80);
+}
+
+static bool is_settled(void)
+{
+    const struct node *n = &t.app.nodes[0];
+    return n->refreshed_ms && feed_pending(n->feed) == 0 && n->next_ms > clock_ms();
+}
+
+static void turn(void)
+{
+    struct pollfd p = {.fd = feed_fd(t.app.nodes[0].feed), .events = POLLIN};
+    (void)app_tick(&t.app);
+    (void)poll(&p, 1, 5);
+}
+
+/* Until everything was asked and answered, the overview's protocols too. */
+static void settle(void)
+{
+    uint64_t end = clock_ms() + WAIT_MS;
+    do
+        turn();
+    while (!is_settled() && clock_ms() < end);
+    assert_true(is_settled());
+    app_draw(&t.app, 24, 80);
+}
+
+static void keys(const char *text)
+{
+    for (; *text; text++) {
+        app_key(&t.app, *text == '\n' ? INPUT_ENTER : (unsigned char)*text);
+        settle();
+    }
+}
+
+static bool shows(const char *text)
+{
+    char *screen = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&screen, &n);
+    screen_print(&t.app.view, f);
+    fclose(f);
+    bool is_there = strstr(screen, text);
+    free(screen);
+    return is_there;
+}
+
+static void check_shows(const char *text)
+{
+    if (!shows(text)) {
+        screen_print(&t.app.view, stderr);
+        fail_msg("the screen does not show: %s", text);
+    }
+}
+
+/* The parameters of the last request of a method as JSON text; NULL when there was none. */
+static char *asked(const char *method)
+{
+    char *text = NULL;
+    pthread_mutex_lock(&t.fake.mutex);
+    for (size_t i = json_array_size(t.fake.requests); i > 0 && !text; i--) {
+        const json_t *r = json_array_get(t.fake.requests, i - 1);
+        if (strcmp(json_string_value(json_object_get(r, "method")), method) == 0) {
+            const json_t *params = json_object_get(r, "params");
+            text = params ? json_dumps(params, JSON_SORT_KEYS) : str_dup_c("{}");
+        }
+    }
+    pthread_mutex_unlock(&t.fake.mutex);
+    return text;
+}
+
+static void check_asked(const char *method, const char *want)
+{
+    AUTO_FREE char *text = asked(method);
+    assert_non_null(text);
+    assert_string_equal(text, want);
+}
+
+/* ---- what is shown ---- */
+
+static void test_overview(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    check_shows("n1  mailproxy 0.1.0  up 2m");
+    check_shows("admin");
+    check_shows("! backend main/b2 is down: refused");
+    check_shows("main/b1");
+    check_shows("drain main/b1  3 of 10, 5s left");
+    check_shows("peak 5");
+    check_shows("imap");
+    AUTO_FREE char *list = asked("session.list");
+    assert_null(list); /* only for what is on the screen */
+}
+
+static void test_sessions(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("2");
+    check_shows("5, 1000 in all");
+    check_shows("user1");
+    /* Whatever a name holds, it cannot steer the terminal. */
+    check_shows("evil\\x1b[2J\\u202ename");
+    AUTO_FREE char *list = asked("session.list");
+    assert_non_null(strstr(list, "\"sort\": \"id\""));
+    keys("s");
+    AUTO_FREE char *sorted = asked("session.list");
+    assert_non_null(strstr(sorted, "\"sort\": \"proto\""));
+    keys("r");
+    AUTO_FREE char *reversed = asked("session.list");
+    assert_non_null(strstr(reversed, "\"sort\": \"-proto\""));
+}
+
+static void test_filter(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("2/anna !tls=no");
+    AUTO_FREE char *list = asked("session.list");
+    assert_non_null(strstr(list, "\"filter\": \"user=*anna* !tls=no\""));
+    check_shows("5 of 1000"); /* counted while it is typed */
+    keys("\n");
+    check_shows("filter: user=*anna* !tls=no");
+    app_key(&t.app, INPUT_ESC);
+    settle();
+    AUTO_FREE char *all = asked("session.list");
+    assert_null(strstr(all, "filter"));
+    /* What is wrong is said, and what was there stays. */
+    keys("/idle>");
+    check_shows("a duration is missing");
+    check_shows("user1");
+    app_key(&t.app, INPUT_ESC);
+    settle();
+    assert_string_equal(app_table(&t.app)->filter, "");
+}
+
+static void test_unknown_command(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("5");
+    if (pane_command(PANE_BANS))
+        check_shows("the daemon (version 0.1.0) does not know \"ban list\"");
+    else
+        check_shows("knows no such list");
+}
+
+static void test_roles(void **state)
+{
+    (void)state;
+    start("{\"jsonrpc\":\"2.0\",\"method\":\"hello\",\"params\":{\"product\":\"mailproxy\","
+          "\"version\":\"0.1.0\",\"protocol\":1,\"node\":\"n1\",\"role\":\"viewer\"}}\n",
+          false);
+    settle();
+    keys("2x");
+    assert_false(t.app.dialog.is_open);
+    check_shows("this needs the role operator; the daemon takes you for viewer");
+    keys("7");
+    check_shows("to see this needs the role admin");
+    AUTO_FREE char *audit = asked("audit.list");
+    assert_null(audit);
+    keys("2?");
+    check_shows("needs the role operator");
+}
+
+static void test_read_only(void **state)
+{
+    (void)state;
+    start(NULL, true);
+    settle();
+    keys("2x");
+    assert_false(t.app.dialog.is_open);
+    check_shows("nothing is changed from here");
+    check_shows("READ ONLY");
+}
+
+/* ---- what changes things ---- */
+
+static void test_kill(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("2");
+    app_key(&t.app, INPUT_DOWN);
+    keys("x");
+    check_shows("End session 1-2 (user2)?");
+    /* The default is No. */
+    keys("\n");
+    AUTO_FREE char *none = asked("session.kill");
+    assert_null(none);
+    check_shows("nothing was done");
+    keys("x");
+    /* What was captured counts, whatever the list does meanwhile. */
+    t.sessions = 1;
+    app_refresh(&t.app);
+    settle();
+    keys("y");
+    check_asked("session.kill", "{\"filter\": [\"1-2\"]}");
+    check_shows("session kill: 1");
+}
+
+static void test_kill_marked_with_words(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("2  ");
+    assert_int_equal(app_table(&t.app)->marks.count, 2);
+    keys("x");
+    check_shows("End 2 sessions?");
+    check_shows("1-1");
+    for (size_t i = 0; i < 3; i++) /* No, Yes, the first field */
+        app_key(&t.app, i < 2 ? INPUT_TAB : 'h');
+    keys("i");
+    app_key(&t.app, INPUT_BACKTAB);
+    keys("\n");
+    check_asked("session.kill", "{\"filter\": [\"1-1\", \"1-2\"], \"text\": \"hi\"}");
+    assert_int_equal(app_table(&t.app)->marks.count, 0);
+}
+
+static void test_many_must_be_typed(void **state)
+{
+    (void)state;
+    t.sessions = 60;
+    start(NULL, false);
+    settle();
+    keys("2*x");
+    check_shows("End 60 sessions?");
+    keys("y");
+    assert_true(t.app.dialog.is_open);
+    assert_non_null(strstr(t.app.dialog.wrong, "type 60"));
+    keys("60");
+    app_key(&t.app, INPUT_ENTER);
+    keys("y");
+    assert_false(t.app.dialog.is_open);
+    AUTO_FREE char *text = asked("session.kill");
+    assert_non_null(strstr(text, "1-60"));
+}
+
+static void test_drain_checks_its_fields(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("3d");
+    check_shows("Drain backend main/b1?");
+    size_t deadline = 0;
+    while (strcmp(t.app.dialog.fields[deadline].label, "deadline") != 0)
+        deadline++;
+    edit_set(&t.app.dialog.fields[deadline].edit, "soon");
+    keys("y");
+    assert_true(t.app.dialog.is_open);
+    assert_non_null(strstr(t.app.dialog.wrong, "deadline"));
+    edit_set(&t.app.dialog.fields[deadline].edit, "5m");
+    t.app.dialog.focus = t.app.dialog.n_fields;
+    keys("y");
+    assert_false(t.app.dialog.is_open);
+    AUTO_FREE char *text = asked("backend.drain");
+    assert_non_null(strstr(text, "\"name\": \"main/b1\""));
+    assert_non_null(strstr(text, "\"deadline\": "));
+    check_shows("drains");
+}
+
+static void test_edit_sends_what_changed(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("4e");
+    size_t note = 0;
+    while (strcmp(t.app.dialog.fields[note].label, "note") != 0)
+        note++;
+    assert_string_equal(t.app.dialog.fields[note].edit.text, "old");
+    t.app.dialog.focus = t.app.dialog.n_fields;
+    keys("y");
+    assert_non_null(strstr(t.app.dialog.wrong, "nothing is changed"));
+    edit_set(&t.app.dialog.fields[note].edit, "");
+    keys("y");
+    check_asked("user.set", "{\"name\": \"anna\", \"note\": \"\"}");
+}
+
+static void test_reload_shows_the_difference(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("R");
+    check_shows("Reload the configuration? 1 key differs");
+    check_shows("workers");
+    keys("n");
+    AUTO_FREE char *none = asked("config.reload");
+    assert_null(none);
+    keys("R");
+    keys("y");
+    check_asked("config.reload", "{}");
+}
+
+/* ---- events ---- */
+
+static void event(int number)
+{
+    struct node *n = &t.app.nodes[0];
+    json_t *e = json_pack("{s:i, s:i, s:s, s:s}", "stream", 5, "time", number * 1000, "type",
+                          "login", "user", "anna");
+    table_append(&n->lists[PANE_EVENTS].table, e, NODE_EVENTS_MAX);
+}
+
+static void test_events(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    AUTO_FREE char *early = asked("event.watch");
+    assert_null(early);
+    keys("6");
+    AUTO_FREE char *watch = asked("event.watch");
+    assert_non_null(watch);
+    event(1);
+    event(2);
+    app_draw(&t.app, 24, 80);
+    check_shows("events  2");
+    /* Leaving the screen ends the stream. */
+    keys("1");
+    check_asked("stream.cancel", "{\"stream\": 5}");
+}
+
+/* ---- the connection ---- */
+
+static void test_loss(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("2");
+    t.hangs_up = true;
+    app_refresh(&t.app);
+    uint64_t end = clock_ms() + WAIT_MS;
+    while (!t.app.nodes[0].is_lost && clock_ms() < end)
+        turn();
+    app_draw(&t.app, 24, 80);
+    check_shows("LOST: ");
+    check_shows("user1"); /* the last that is known, greyed */
+    assert_int_equal(screen_at(&t.app.view, 6, 0)->style, STYLE_DIM);
+    app_key(&t.app, 'x');
+    app_draw(&t.app, 24, 80);
+    check_shows("there is no connection");
+}
+
+static void test_another_version(void **state)
+{
+    (void)state;
+    start("{\"jsonrpc\":\"2.0\",\"method\":\"hello\",\"params\":{\"product\":\"mailproxy\","
+          "\"version\":\"9.0\",\"protocol\":9,\"node\":\"n1\",\"role\":\"admin\"}}\n",
+          false);
+    uint64_t end = clock_ms() + WAIT_MS;
+    while (!t.app.nodes[0].is_lost && clock_ms() < end)
+        turn();
+    app_draw(&t.app, 24, 120);
+    check_shows(
+        "LOST: the daemon 9.0 speaks version 9 of the control protocol, this program version 1");
+}
+
+/* ---- sizes ---- */
+
+static void test_all_sizes(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    for (char screen = '1'; screen <= '7'; screen++) {
+        char text[2] = {screen, 0};
+        keys(text);
+        for (int rows = 1; rows <= 50; rows += rows < 12 ? 1 : 9)
+            for (int cols = 1; cols <= 160; cols += cols < 12 ? 1 : 13)
+                app_draw(&t.app, rows, cols);
+        app_draw(&t.app, 24, 80);
+    }
+    keys("2x");
+    for (int rows = 1; rows <= 20; rows++)
+        for (int cols = 1; cols <= 90; cols += 4)
+            app_draw(&t.app, rows, cols);
+}
+
+static void test_keys_that_mean_nothing(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    for (char screen = '1'; screen <= '7'; screen++) {
+        app_key(&t.app, screen);
+        for (int key = 1; key < 128; key++) {
+            if (key == INPUT_CTRL('Z') || key == 'S')
+                continue;
+            app_key(&t.app, key);
+            for (int i = 0; i < 2; i++) /* whatever opened is closed */
+                app_key(&t.app, INPUT_ESC);
+            app_key(&t.app, screen);
+            t.app.is_over = false;
+        }
+    }
+    AUTO_FREE char *killed = asked("session.kill");
+    assert_null(killed);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(test_overview),
+        CASE(test_sessions),
+        CASE(test_filter),
+        CASE(test_unknown_command),
+        CASE(test_roles),
+        CASE(test_read_only),
+        CASE(test_kill),
+        CASE(test_kill_marked_with_words),
+        CASE(test_many_must_be_typed),
+        CASE(test_drain_checks_its_fields),
+        CASE(test_edit_sends_what_changed),
+        CASE(test_reload_shows_the_difference),
+        CASE(test_events),
+        CASE(test_loss),
+        CASE(test_another_version),
+        CASE(test_all_sizes),
+        CASE(test_keys_that_mean_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

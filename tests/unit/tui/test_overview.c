@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: ISC */
+/* Samples merged, columns of graphs, warnings, and the whole at many sizes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "tui/overview.h"
+
+static const struct overview_graph sessions = {"sessions", "sessions", NULL,
+                                               false,      false,      STYLE_GRAPH};
+static const struct overview_graph logins = {"logins/s", "logins", NULL, true, false, STYLE_GOOD};
+
+/* Samples of the seconds first..last (times in s), with sessions = the second. */
+static json_t *history(int first, int last)
+{
+    json_t *rows = json_array();
+    for (int i = first; i <= last; i++)
+        json_array_append_new(rows, json_pack("{s:I, s:i, s:i}", "time", (json_int_t)i * 1000,
+                                              "sessions", i, "logins", 60));
+    return json_pack("{s:o}", "rows", rows);
+}
+
+static void take(struct overview *o, int first, int last)
+{
+    json_t *result = history(first, last);
+    overview_take_history(o, result);
+    json_decref(result);
+}
+
+static void test_history_is_merged(void **state)
+{
+    (void)state;
+    struct overview o = {0};
+    unsigned all = overview_wanted(&o, 1000000);
+    assert_true(all >= 120);
+    take(&o, 1, 10);
+    take(&o, 8, 12); /* what overlaps is there once */
+    assert_int_equal(json_array_size(o.history), 12);
+    assert_int_equal(overview_wanted(&o, 15000), 5);
+    assert_int_equal(overview_wanted(&o, 9000000), all); /* long not looked at */
+    take(&o, 13, 2000);
+    assert_int_equal(json_array_size(o.history), all);
+    overview_set_span(&o, 1);
+    assert_null(o.history);
+    overview_set_span(&o, -1);
+    overview_set_span(&o, -1);
+    assert_string_equal(overview_span(&o)->step, "1m");
+    overview_fini(&o);
+}
+
+static void test_wider_screens_ask_again(void **state)
+{
+    (void)state;
+    struct overview o = {0};
+    take(&o, 1, 200);
+    overview_set_width(&o, 40);
+    assert_false(o.is_short);
+    overview_set_width(&o, 150);
+    assert_true(o.is_short);
+    assert_int_equal(overview_wanted(&o, 200000), 150);
+    take(&o, 1, 200);
+    assert_false(o.is_short);
+    assert_int_equal(json_array_size(o.history), 150);
+    overview_fini(&o);
+}
+
+static void test_columns(void **state)
+{
+    (void)state;
+    static const struct overview_span span = {"1s", 1, 10, 20};
+    double v[32];
+    json_t *result = history(1, 20);
+    const json_t *rows = json_object_get(result, "rows");
+    /* Two samples a column: the higher one; whole seconds 2k and 2k+1 belong together. */
+    assert_int_equal(overview_columns(rows, &sessions, &span, 5, v), 5);
+    assert_true(v[4] == 20 && v[3] == 19 && v[2] == 17);
+    /* More room than samples wanted: those that are kept. */
+    assert_int_equal(overview_columns(rows, &sessions, &span, 32, v), 20);
+    assert_true(v[19] == 20 && v[0] == 1);
+    assert_int_equal(overview_columns(rows, &sessions, &span, 0, v), 0);
+    assert_int_equal(overview_columns(NULL, &sessions, &span, 5, v), 0);
+    /* Rates of samples of a minute. */
+    static const struct overview_span minutes = {"1m", 60, 10, 20};
+    assert_true(overview_columns(rows, &logins, &minutes, 10, v) > 0);
+    assert_true(v[9] == 1);
+    json_decref(result);
+}
+
+static json_t *backends(void)
+{
+    return json_loads("[{\"name\":\"b1\",\"pool\":\"main\",\"admin\":\"ready\",\"health\":\"up\","
+                      "\"sessions\":30,\"check_ms\":3,\"last_check\":1,\"cert_days\":80},"
+                      "{\"name\":\"b2\",\"pool\":\"main\",\"admin\":\"drain\",\"health\":\"up\","
+                      "\"sessions\":10,\"cert_days\":2},"
+                      "{\"name\":\"s1\",\"pool\":\"spare\",\"admin\":\"ready\",\"health\":\"down\","
+                      "\"reason\":\"connect: refused\x41\",\"sessions\":0}]",
+                      0, NULL);
+}
+
+static void test_warnings(void **state)
+{
+    (void)state;
+    struct overview o = {.backends = backends()};
+    struct overview_warning w[8];
+    o.status = json_loads("{\"state\":\"running\",\"restarts\":2,\"uptime\":5000}", 0, NULL);
+    o.listeners = json_loads("[{\"name\":\"imap\",\"paused\":true},{\"name\":\"pop3\"}]", 0, NULL);
+    assert_int_equal(overview_warnings(&o, w, 8), 6);
+    assert_string_equal(w[0].text, "pool spare has no backend that takes logins");
+    assert_int_equal(w[0].style, STYLE_ALARM);
+    assert_string_equal(w[1].text, "backend main/b2 is set to drain");
+    assert_int_equal(w[1].style, STYLE_WARN);
+    assert_string_equal(w[2].text, "the certificate of backend main/b2 ends in 2 days");
+    assert_int_equal(w[2].style, STYLE_BAD);
+    assert_string_equal(w[3].text, "backend spare/s1 is down: connect: refusedA");
+    assert_non_null(strstr(w[4].text, "2 times"));
+    assert_string_equal(w[5].text, "listener imap is paused: clients wait");
+    assert_int_equal(overview_warnings(&o, w, 2), 2);
+    overview_fini(&o);
+    assert_int_equal(overview_warnings(&o, w, 8), 0);
+}
+
+static void test_backend_states(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *admin, *health, *text;
+        enum style style;
+    } cases[] = {
+        {"ready", "up", "up", STYLE_GOOD},
+        {"ready", "down", "DOWN", STYLE_BAD},
+        {"drain", "up", "up, drain", STYLE_WARN},
+        {"disabled", "down", "DOWN, disabled", STYLE_BAD},
+        {"ready", "unknown", "unknown", STYLE_WARN},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[32];
+        json_t *b = json_pack("{s:s, s:s}", "admin", cases[i].admin, "health", cases[i].health);
+        assert_int_equal(overview_backend_state(b, text), cases[i].style);
+        assert_string_equal(text, cases[i].text);
+        json_decref(b);
+    }
+}
+
+static void test_all_sizes(void **state)
+{
+    (void)state;
+    struct overview o = {.backends = backends()};
+    int now = (int)(clock_wall_ms() / 1000 % 1000000);
+    take(&o, now - 100, now);
+    o.stats = json_loads("{\"sessions\":40,\"login_rate\":3}", 0, NULL);
+    json_t *listeners = json_loads(
+        "{\"rows\":[{\"proto\":\"imap\"},{\"proto\":\"imap\"},{\"proto\":\"pop3\"}]}", 0, NULL);
+    overview_take_listeners(&o, listeners);
+    json_decref(listeners);
+    assert_int_equal(o.n_protos, 2);
+    for (int rows = 1; rows < 60; rows++)
+        for (int cols = 1; cols < 200; cols += 3) {
+            struct screen s = {.glyphs = GLYPHS_FULL};
+            assert_true(screen_reset(&s, rows, cols));
+            overview_draw(&o, &s, 0, rows, rows % 2);
+            screen_fini(&s);
+        }
+    overview_fini(&o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_history_is_merged), cmocka_unit_test(test_wider_screens_ask_again),
+        cmocka_unit_test(test_columns),           cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_backend_states),    cmocka_unit_test(test_all_sizes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

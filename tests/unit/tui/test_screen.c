@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: ISC */
+/* Cells: clipping, cutting, escaping, wide characters, shapes; pages and lists drawn onto them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/cleanup.h"
+#include "tui/input.h"
+#include "tui/list.h"
+#include "tui/page.h"
+
+static char *printed(const struct screen *s)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    screen_print(s, f);
+    fclose(f);
+    return text;
+}
+
+static void check(const struct screen *s, const char *want)
+{
+    AUTO_FREE char *text = printed(s);
+    assert_string_equal(text, want);
+}
+
+static struct screen new_screen(int rows, int cols, enum glyphs glyphs)
+{
+    struct screen s = {.glyphs = glyphs};
+    assert_true(screen_reset(&s, rows, cols));
+    return s;
+}
+
+static void test_text(void **state)
+{
+    (void)state;
+    static const struct {
+        int col, width;
+        const char *text, *full, *ascii;
+    } cases[] = {
+        {0, 10, "hello", "hello\n", "hello\n"},
+        {0, 4, "hello", "hel…\n", "hel~\n"},
+        {7, 10, "hello", "       he…\n", "       he~\n"},
+        {-2, 10, "hello", "hello\n", "hello\n"},
+        {20, 10, "hello", "\n", "\n"},
+        {0, 0, "hello", "\n", "\n"},
+        {0, 10, "a\033[2Jb", "a\\x1b[2Jb\n", "a\\x1b[2Jb\n"},
+        {0, 10, "a\r\nb", "a\\r\\nb\n", "a\\r\\nb\n"},
+        {0, 10, "\xff\xfe", "\\xff\\xfe\n", "\\xff\\xfe\n"},
+        {0, 10, "x\u202ey", "x\\u202ey\n", "x\\u202ey\n"},
+        {0, 10, "日本語", "日本語\n", "??????\n"},
+        {0, 5, "日本語", "日本…\n", "????~\n"},
+        {0, 4, "日本語", "日…\n", "??~\n"},
+        {0, 10, "e\u0301t", "e\u0301t\n", "et\n"},
+        {0, 10, "né", "né\n", "n?\n"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct screen s = new_screen(1, 10, GLYPHS_FULL), a = new_screen(1, 10, GLYPHS_ASCII);
+        (void)screen_text(&s, 0, cases[i].col, cases[i].width, STYLE_NORMAL, str_of(cases[i].text));
+        (void)screen_text(&a, 0, cases[i].col, cases[i].width, STYLE_NORMAL, str_of(cases[i].text));
+        check(&s, cases[i].full);
+        check(&a, cases[i].ascii);
+        screen_fini(&s);
+        screen_fini(&a);
+    }
+}
+
+static void test_wide_at_the_edge(void **state)
+{
+    (void)state;
+    struct screen s = new_screen(1, 3, GLYPHS_FULL);
+    (void)screen_text(&s, 0, 2, 1, STYLE_NORMAL, str_of("日"));
+    check(&s, "  …\n");
+    (void)screen_text(&s, 0, 0, 3, STYLE_NORMAL, str_of("a日"));
+    check(&s, "a日\n");
+    assert_string_equal(screen_at(&s, 0, 2)->text, "");
+    screen_fini(&s);
+}
+
+static void test_places(void **state)
+{
+    (void)state;
+    struct screen s = new_screen(2, 8, GLYPHS_FULL);
+    screen_right(&s, 0, 0, 8, STYLE_NORMAL, STR("42"));
+    screen_right(&s, 1, 0, 4, STYLE_NORMAL, STR("123456"));
+    screen_right(&s, 7, 0, 4, STYLE_NORMAL, STR("no such row"));
+    check(&s, "      42\n123…\n");
+    screen_restyle(&s, 0, 0, 8, STYLE_SELECTED);
+    assert_int_equal(screen_at(&s, 0, 7)->style, STYLE_SELECTED);
+    assert_int_equal(screen_at(&s, 1, 7)->style, STYLE_NORMAL);
+    screen_fini(&s);
+}
+
+static void test_shapes(void **state)
+{
+    (void)state;
+    struct screen s = new_screen(3, 10, GLYPHS_FULL), a = new_screen(3, 10, GLYPHS_ASCII);
+    screen_box(&s, 0, 0, 3, 10, STR("hi"));
+    check(&s, "┌─ hi ───┐\n│        │\n└────────┘\n");
+    screen_box(&a, 0, 0, 3, 10, STR(""));
+    check(&a, "+--------+\n|        |\n+--------+\n");
+    screen_bar(&a, 1, 1, 4, STYLE_GOOD, 1, 1000); /* what is there is seen */
+    screen_bar(&a, 1, 5, 4, STYLE_GOOD, 3, 4);
+    check(&a, "+--------+\n|#...###.|\n+--------+\n");
+    /* A box that does not fit is cut, not refused. */
+    screen_box(&a, -1, -1, 20, 40, STR("x"));
+    screen_fini(&s);
+    screen_fini(&a);
+}
+
+static void test_columns(void **state)
+{
+    (void)state;
+    struct screen s = new_screen(2, 6, GLYPHS_FULL), a = new_screen(2, 3, GLYPHS_ASCII);
+    for (int i = 0; i <= 4; i++)
+        screen_column(&s, 1, i, 2, STYLE_GRAPH, (uint64_t)i, 4);
+    check(&s, "   ▄█\n ▄███\n");
+    screen_column(&a, 1, 0, 2, STYLE_GRAPH, 1, 4);
+    screen_column(&a, 1, 1, 2, STYLE_GRAPH, 4, 4);
+    check(&a, " :\n.:\n");
+    screen_column(&a, 1, 2, 2, STYLE_GRAPH, 0, 0);
+    screen_fini(&s);
+    screen_fini(&a);
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    struct screen s = {.glyphs = GLYPHS_FULL};
+    assert_false(screen_reset(&s, 0, 0));
+    assert_true(screen_reset(&s, 1, 1));
+    (void)screen_text(&s, 0, 0, 80, STYLE_NORMAL, STR("hello"));
+    check(&s, "…\n");
+    assert_true(screen_reset(&s, 100, 300));
+    screen_fini(&s);
+}
+
+/* ---- pages ---- */
+
+static void test_page(void **state)
+{
+    (void)state;
+    struct screen s = new_screen(3, 12, GLYPHS_FULL);
+    struct page p = {0};
+    assert_int_equal(page_add(&p, STYLE_NORMAL, STR("one\ntwo\nthree\nfour\nrest")), 4);
+    assert_int_equal(p.n, 4);
+    page_draw(&p, &s, 0, 0, 3, 12, false);
+    check(&s, "one\ntwo\nthree\n");
+    assert_true(page_key(&p, INPUT_DOWN));
+    assert_true(page_key(&p, INPUT_DOWN)); /* the end */
+    assert_int_equal(p.top, 1);
+    assert_true(page_key(&p, INPUT_HOME));
+    assert_int_equal(p.top, 0);
+    assert_false(page_key(&p, 'x'));
+    page_line(&p);
+    page_put(&p, STYLE_BAD, STR("a\x01\n"));
+    page_pad(&p, 8);
+    page_put(&p, STYLE_GOOD, STR("b"));
+    assert_true(page_key(&p, INPUT_END));
+    (void)screen_reset(&s, 3, 12);
+    page_draw(&p, &s, 0, 0, 3, 12, false);
+    check(&s, "three\nfour\na\\x01\\n b\n");
+    assert_int_equal(screen_at(&s, 2, 0)->style, STYLE_BAD);
+    assert_int_equal(screen_at(&s, 2, 8)->style, STYLE_GOOD);
+    AUTO_FREE char *text = page_text(&p);
+    assert_string_equal(text, "one\ntwo\nthree\nfour\na\\x01\\n b\n");
+    page_fini(&p);
+    screen_fini(&s);
+}
+
+static void test_page_sideways(void **state)
+{
+    (void)state;
+    struct screen s = new_screen(1, 6, GLYPHS_FULL);
+    struct page p = {0};
+    (void)page_add(&p, STYLE_NORMAL, STR("0123456789日本\n"));
+    assert_true(page_key(&p, INPUT_RIGHT));
+    page_draw(&p, &s, 0, 0, 1, 6, false);
+    check(&s, "89日本\n");
+    assert_true(page_key(&p, INPUT_LEFT));
+    assert_int_equal(p.left, 0);
+    page_fini(&p);
+    screen_fini(&s);
+}
+
+static void test_page_follows(void **state)
+{
+    (void)state;
+    struct screen s = new_screen(2, 6, GLYPHS_FULL);
+    struct page p = {.is_stream = true, .is_following = true};
+    for (int i = 0; i < 5; i++) {
+        page_line(&p);
+        page_printf(&p, STYLE_NORMAL, "%d", i);
+        page_draw(&p, &s, 0, 0, 2, 6, false);
+    }
+    assert_int_equal(p.top, 3);
+    assert_true(page_key(&p, INPUT_UP));
+    page_line(&p);
+    page_draw(&p, &s, 0, 0, 2, 6, false);
+    assert_int_equal(p.top, 2); /* it was left */
+    assert_true(page_key(&p, INPUT_END));
+    page_line(&p);
+    page_draw(&p, &s, 0, 0, 2, 6, false);
+    assert_int_equal(p.top, 5);
+    page_fini(&p);
+    screen_fini(&s);
+}
+
+/* ---- lists ---- */
+
+static void list_take(struct list *l, const char *text)
+{
+    json_t *result = json_loads(text, 0, NULL);
+    assert_non_null(result);
+    table_take(&l->table, result, 0);
+    json_decref(result);
+}
+
+static const char two_backends[] =
+    "{\"rows\":[{\"name\":\"b1\",\"pool\":\"main\",\"host\":\"10.0.0.1\",\"weight\":100,"
+    "\"admin\":\"ready\",\"health\":\"up\",\"sessions\":12345,\"logins\":7,\"failures\":0},"
+    "{\"name\":\"b2\",\"pool\":\"main\",\"host\":\"10.0.0.2\",\"weight\":1,\"admin\":\"drain\","
+    "\"health\":\"down\",\"sessions\":0,\"logins\":0,\"failures\":3}]}";
+
+static void test_list(void **state)
+{
+    (void)state;
+    struct screen s = new_screen(4, 76, GLYPHS_ASCII);
+    struct list l;
+    list_init(&l, commands_find("backend", "list"), "pool name", "sessions", "no backends");
+    list_draw(&l, &s, 0, 4, false, NULL);
+    AUTO_FREE char *before = printed(&s);
+    assert_non_null(strstr(before, "waiting for the daemon"));
+    list_take(&l, two_backends);
+    l.has_focus = true;
+    (void)screen_reset(&s, 4, 76);
+    list_draw(&l, &s, 0, 4, false, NULL);
+    check(&s, "BACKEND  POOL  HOST      WEIGHT  ADMIN  HEALTH  SESSIONS^  LOGINS  SINCE\n"
+              "b1       main  10.0.0.1     100  ready  up          12345       7  -\n"
+              "b2       main  10.0.0.2       1  drain  down            0       0  -\n\n");
+    assert_int_equal(l.n_hidden, 1);
+    assert_int_equal(screen_at(&s, 1, 0)->style, STYLE_SELECTED);
+    assert_int_equal(screen_at(&s, 2, 40)->style, STYLE_BAD);
+    assert_int_equal(list_row_at(&l, 2), 1);
+    assert_int_equal(list_row_at(&l, 3), -1);
+    assert_string_equal(list_title_at(&l, 0, 48), "sessions");
+    assert_null(list_title_at(&l, 1, 48));
+    list_fini(&l);
+    screen_fini(&s);
+}
+
+/* Numbers are never cut, whatever the width; the name is the last to go. */
+static void test_narrow_lists(void **state)
+{
+    (void)state;
+    struct list l;
+    list_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
+    list_take(&l, two_backends);
+    for (int cols = 1; cols < 120; cols++) {
+        struct screen s = new_screen(4, cols, GLYPHS_FULL);
+        list_draw(&l, &s, 0, 4, false, NULL);
+        AUTO_FREE char *text = printed(&s);
+        const char *number = strstr(text, "123");
+        if (number)
+            assert_memory_equal(number, "12345", 5);
+        assert_int_equal(text[strcspn(text, "\n") + 1] == 'b' || cols == 1, 1);
+        screen_fini(&s);
+    }
+    list_fini(&l);
+}
+
+static void test_wide_list(void **state)
+{
+    (void)state;
+    struct list l;
+    struct screen s = new_screen(3, 40, GLYPHS_ASCII);
+    list_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
+    list_take(&l, two_backends);
+    l.is_wide = true;
+    list_draw(&l, &s, 0, 3, false, NULL);
+    assert_true(l.n_hidden > 5);
+    AUTO_FREE char *first = printed(&s);
+    assert_non_null(strstr(first, "POOL"));
+    list_scroll(&l, 1);
+    list_scroll(&l, 1);
+    (void)screen_reset(&s, 3, 40);
+    list_draw(&l, &s, 0, 3, false, NULL);
+    AUTO_FREE char *second = printed(&s);
+    assert_null(strstr(second, "POOL"));
+    assert_non_null(strstr(second, "BACKEND"));
+    for (int i = 0; i < 100; i++) {
+        list_scroll(&l, 1);
+        list_draw(&l, &s, 0, 3, false, NULL);
+    }
+    assert_int_equal(l.n_hidden, 0);
+    list_fini(&l);
+    screen_fini(&s);
+}
+
+static void test_empty_lists(void **state)
+{
+    (void)state;
+    struct list l;
+    struct screen s = new_screen(3, 60, GLYPHS_ASCII);
+    list_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
+    list_take(&l, "{\"rows\":[]}");
+    list_draw(&l, &s, 0, 3, false, NULL);
+    AUTO_FREE char *empty = printed(&s);
+    assert_non_null(strstr(empty, "no backends"));
+    table_set_filter(&l.table, "pool=x");
+    (void)screen_reset(&s, 3, 60);
+    list_draw(&l, &s, 0, 3, false, NULL);
+    AUTO_FREE char *filtered = printed(&s);
+    assert_non_null(strstr(filtered, "nothing matches the filter"));
+    (void)screen_reset(&s, 3, 60);
+    list_draw(&l, &s, 0, 3, false, "not for you");
+    check(&s, " not for you\n\n\n");
+    list_draw(&l, &s, 0, 0, false, NULL);
+    list_fini(&l);
+    screen_fini(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text),         cmocka_unit_test(test_wide_at_the_edge),
+        cmocka_unit_test(test_places),       cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_columns),      cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_page),         cmocka_unit_test(test_page_sideways),
+        cmocka_unit_test(test_page_follows), cmocka_unit_test(test_list),
+        cmocka_unit_test(test_narrow_lists), cmocka_unit_test(test_wide_list),
+        cmocka_unit_test(test_empty_lists),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: ISC */
+/* The model of a list: selection, marks, rows that go, order, what is asked for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tui/table.h"
+
+static const struct command *sessions(void)
+{
+    return commands_find("session", "list");
+}
+
+static void start(struct table *t)
+{
+    table_init(t, sessions(), "id", "id");
+    table_set_page(t, 4);
+}
+
+/* Sessions of these ids, ("1 2 3"), as an answer of a list of `matched` rows. */
+static void take(struct table *t, const char *ids, int matched, size_t at)
+{
+    json_t *rows = json_array();
+    struct str rest = str_of(ids);
+    for (struct str id; (id = str_word(&rest)).n;)
+        json_array_append_new(rows, json_pack("{s:s%, s:s}", "id", id.p, id.n, "user", "anna"));
+    json_t *result = json_pack("{s:o, s:b, s:i, s:i}", "rows", rows, "more", 0, "matched", matched,
+                               "seen", matched);
+    table_take(t, result, at);
+    json_decref(result);
+}
+
+/* The loaded rows in order, those that are gone in brackets. */
+static void check(const struct table *t, const char *want)
+{
+    char text[512] = "", id[TABLE_ID_MAX];
+    for (size_t i = 0; i < json_array_size(t->rows); i++) {
+        table_identity(t, json_array_get(t->rows, i), id);
+        size_t n = strlen(text);
+        snprintf(text + n, sizeof(text) - n, table_is_gone(t, id) ? "%s(%s)" : "%s%s", n ? " " : "",
+                 id);
+    }
+    assert_string_equal(text, want);
+}
+
+static void test_selection_follows_identity(void **state)
+{
+    (void)state;
+    struct table t;
+    start(&t);
+    take(&t, "1 2 3 4 5 6", 6, 0);
+    table_move(&t, 2);
+    assert_string_equal(t.selected, "3");
+    take(&t, "0 1 2 3 4 5 6", 7, 0);
+    assert_string_equal(t.selected, "3");
+    assert_int_equal(t.index, 3);
+    take(&t, "3 4", 2, 0);
+    assert_string_equal(t.selected, "3");
+    table_fini(&t);
+}
+
+static void test_gone_rows_stay_once(void **state)
+{
+    (void)state;
+    struct table t;
+    start(&t);
+    take(&t, "1 2 3 4 5 6", 6, 0);
+    table_move(&t, 1);
+    table_mark(&t, "2", true);
+    table_mark(&t, "3", true);
+    take(&t, "1 4 5 6", 4, 0);
+    check(&t, "1 (2) (3) 4 5 6");
+    assert_string_equal(t.selected, "2");
+    assert_int_equal(t.total, 6);
+    /* Nothing is done to what is gone. */
+    json_t *targets = table_targets(&t);
+    assert_int_equal(json_array_size(targets), 0);
+    json_decref(targets);
+    take(&t, "1 4 5 6", 4, 0);
+    check(&t, "1 4 5 6");
+    assert_string_equal(t.selected, "4");
+    assert_int_equal(t.total, 4);
+    table_fini(&t);
+}
+
+static void test_first_row_goes(void **state)
+{
+    (void)state;
+    struct table t;
+    start(&t);
+    take(&t, "1 2 3", 3, 0);
+    take(&t, "2 3", 2, 0);
+    check(&t, "(1) 2 3");
+    assert_string_equal(t.selected, "1");
+    take(&t, "", 0, 0);
+    check(&t, "(2) (3)");
+    take(&t, "", 0, 0);
+    check(&t, "");
+    assert_string_equal(t.selected, "");
+    assert_null(table_selected(&t));
+    table_fini(&t);
+}
+
+static void test_no_ghosts_of_another_question(void **state)
+{
+    (void)state;
+    struct table t;
+    start(&t);
+    take(&t, "1 2 3", 3, 0);
+    table_set_filter(&t, "user=b*");
+    take(&t, "7 8", 2, 0);
+    check(&t, "7 8");
+    assert_string_equal(t.selected, "7");
+    table_reverse(&t);
+    take(&t, "8", 1, 0);
+    check(&t, "8");
+    table_fini(&t);
+}
+
+static void test_scrolled_list_keeps_its_place(void **state)
+{
+    (void)state;
+    struct table t;
+    start(&t);
+    take(&t, "1 2 3 4 5 6 7 8 9", 9, 0);
+    table_move(&t, 6);
+    assert_int_equal(t.top, 3);
+    /* Two new ones above: the row stays on its line. */
+    take(&t, "a b 1 2 3 4 5 6 7 8 9", 11, 0);
+    assert_string_equal(t.selected, "7");
+    assert_int_equal(t.index - t.top, 3);
+    table_fini(&t);
+}
+
+static void test_moving_is_clamped(void **state)
+{
+    (void)state;
+    struct table t;
+    start(&t);
+    table_move(&t, 1); /* nothing is there yet */
+    take(&t, "1 2 3 4 5 6", 6, 0);
+    table_move(&t, -5);
+    assert_int_equal(t.index, 0);
+    table_move(&t, 1000);
+    assert_int_equal(t.index, 5);
+    assert_int_equal(t.top, 2);
+    table_set_page(&t, 10);
+    assert_int_equal(t.top, 0);
+    table_set_page(&t, 1);
+    assert_int_equal(t.top, 5);
+    table_fini(&t);
+}
+
+static void test_window(void **state)
+{
+    (void)state;
+    struct table t;
+    size_t offset, limit;
+    start(&t);
+    take(&t, "0 1 2 3 4 5 6 7 8 9 10 11", 1000, 0);
+    assert_int_equal(t.total, 1000);
+    table_move(&t, 500);
+    /* It is not loaded yet: nothing is selected that would be acted on. */
+    assert_null(table_selected(&t));
+    assert_string_equal(t.selected, "");
+    table_want(&t, &offset, &limit);
+    if (!table_can_skip(&t)) {
+        table_fini(&t);
+        skip();
+    }
+    assert_int_equal(offset, t.top - 4);
+    assert_int_equal(limit, 12);
+    take(&t, "493 494 495 496 497 498 499 500 501 502 503 504", 1000, offset);
+    assert_string_equal(t.selected, "500");
+    assert_null(table_row(&t, 0));
+    assert_non_null(table_row(&t, 495));
+    table_fini(&t);
+}
+
+static void test_marks(void **state)
+{
+    (void)state;
+    struct table t;
+    start(&t);
+    take(&t, "1 2 3", 3, 0);
+    json_t *targets = table_targets(&t);
+    assert_string_equal(json_string_value(json_array_get(targets, 0)), "1");
+    json_decref(targets);
+    table_mark(&t, "3", true);
+    table_mark(&t, "2", true);
+    table_mark(&t, "elsewhere", true);
+    targets = table_targets(&t);
+    assert_int_equal(json_array_size(targets), 3);
+    /* What is on the screen comes first, in its order. */
+    assert_string_equal(json_string_value(json_array_get(targets, 0)), "2");
+    assert_string_equal(json_string_value(json_array_get(targets, 1)), "3");
+    assert_string_equal(json_string_value(json_array_get(targets, 2)), "elsewhere");
+    json_decref(targets);
+    table_unmark_all(&t);
+    assert_int_equal(t.marks.count, 0);
+    table_fini(&t);
+}
+
+static void test_sorting(void **state)
+{
+    (void)state;
+    struct table t;
+    char text[72];
+    start(&t);
+    assert_string_equal(table_sort_text(&t, text), "id");
+    table_sort_next(&t, 1, false);
+    assert_string_equal(table_sort_text(&t, text), "proto"); /* listener is not shown */
+    table_sort_next(&t, -1, false);
+    table_sort_next(&t, -1, false);
+    assert_string_equal(table_sort_text(&t, text), "");
+    table_sort_by(&t, "in");
+    assert_string_equal(table_sort_text(&t, text), "-in"); /* the highest first */
+    table_sort_by(&t, "in");
+    assert_string_equal(table_sort_text(&t, text), "in");
+    table_sort_by(&t, "nonsense");
+    assert_string_equal(table_sort_text(&t, text), "in");
+    assert_true(t.is_changed);
+    table_fini(&t);
+}
+
+static void test_sorted_here(void **state)
+{
+    (void)state;
+    struct table t;
+    table_init(&t, commands_find("listener", "list"), "name", "-name");
+    table_set_page(&t, 4);
+    assert_false(table_can_sort(&t));
+    json_t *result =
+        json_pack("{s:[{s:s}{s:s}{s:s}]}", "rows", "name", "b", "name", "c", "name", "a");
+    table_take(&t, result, 0);
+    check(&t, "c b a");
+    table_reverse(&t);
+    table_take(&t, result, 0);
+    check(&t, "a b c");
+    json_decref(result);
+    table_fini(&t);
+}
+
+static void test_identity_of_backends(void **state)
+{
+    (void)state;
+    struct table t;
+    char id[TABLE_ID_MAX];
+    table_init(&t, commands_find("backend", "list"), "pool name", "");
+    json_t *row = json_pack("{s:s, s:s}", "name", "b1", "pool", "main");
+    assert_string_equal(table_identity(&t, row, id), "main/b1");
+    json_object_del(row, "pool");
+    assert_string_equal(table_identity(&t, row, id), "b1");
+    json_decref(row);
+    table_fini(&t);
+}
+
+static void test_events(void **state)
+{
+    (void)state;
+    struct table t;
+    table_init(&t, commands_find("event", "watch"), "", "");
+    table_set_page(&t, 3);
+    for (int i = 0; i < 5; i++)
+        table_append(&t, json_pack("{s:i}", "time", 7), 4);
+    assert_int_equal(t.total, 4);
+    assert_int_equal(t.index, 3); /* at the end, it stays there */
+    table_move(&t, -2);
+    char before[TABLE_ID_MAX];
+    memcpy(before, t.selected, sizeof(before));
+    table_append(&t, json_pack("{s:i}", "time", 7), 4);
+    assert_string_equal(t.selected, before);
+    assert_int_equal(t.index, 0);
+    table_fini(&t);
+}
+
+static void test_unknown_total(void **state)
+{
+    (void)state;
+    struct table t;
+    table_init(&t, commands_find("user", "list"), "name", "name");
+    table_set_page(&t, 2);
+    json_t *result = json_pack("{s:[{s:s}{s:s}], s:b, s:i}", "rows", "name", "a", "name", "b",
+                               "more", 1, "matched", 2);
+    table_take(&t, result, 0);
+    assert_true(t.has_more);
+    assert_int_equal(t.total, 2);
+    json_decref(result);
+    table_fini(&t);
+}
+
+static void test_without_a_command(void **state)
+{
+    (void)state;
+    struct table t;
+    char text[72];
+    table_init(&t, NULL, "", "");
+    assert_false(table_can_sort(&t));
+    assert_false(table_can_skip(&t));
+    table_move(&t, 1);
+    table_sort_next(&t, 1, true);
+    assert_string_equal(table_sort_text(&t, text), "");
+    table_fini(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_selection_follows_identity),
+        cmocka_unit_test(test_gone_rows_stay_once),
+        cmocka_unit_test(test_first_row_goes),
+        cmocka_unit_test(test_no_ghosts_of_another_question),
+        cmocka_unit_test(test_scrolled_list_keeps_its_place),
+        cmocka_unit_test(test_moving_is_clamped),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_sorting),
+        cmocka_unit_test(test_sorted_here),
+        cmocka_unit_test(test_identity_of_backends),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_unknown_total),
+        cmocka_unit_test(test_without_a_command),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
