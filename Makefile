@@ -91,7 +91,7 @@ help:
 #: make fuzz        fuzz each parser for FUZZ_SECONDS (60; needs clang); make fuzz-replay: without clang
 #: make bench       compare speed and memory with nginx, HAProxy and Dovecot (bench-quick: two minutes)
 #: make docs        generate what derives from the tables
-#: make install     into PREFIX (/usr/local), configuration into SYSCONFDIR (/etc); DESTDIR is honoured
+#: make install     into PREFIX (/usr/local), configuration into SYSCONFDIR (/etc); DESTDIR is honoured; uninstall
 #: make clean       remove what was built
 #: SAN=address or SAN=thread: the same with sanitizers, in a folder of its own
 
@@ -200,7 +200,7 @@ check:
 	@tests/setup/fetch-postfix $(BUILD)/postfix
 	@$(MAKE) --no-print-directory check-installed
 check-installed: all $(UNIT_TESTS) $(FUZZ_REPLAYS)
-	@$(MAKE) --no-print-directory unit fuzz-replay e2e
+	@tests/setup/run-check $(BUILD) $(PYTHON) $(UNIT_TESTS) -- $(FUZZ_REPLAYS)
 .PHONY: check-installed
 
 demo:
@@ -237,6 +237,6 @@ ETCDIR = $(DESTDIR)$(SYSCONFDIR)/mailproxy
 -include conf/Makefile.inc
 
 clean:
-	rm -rf build build-address build-thread build-fuzz
+	@rm -rf build build-address build-thread build-fuzz
 
 -include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
