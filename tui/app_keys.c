@@ -305,19 +305,13 @@ static void do_move(struct app *a, enum action action)
 {
     struct table *t = app_table(a);
     long page = t->page > 1 ? (long)t->page : 1, all = (long)t->total;
-    size_t start, limit;
     table_move(t, action == ACTION_UP          ? -1
                   : action == ACTION_DOWN      ? 1
                   : action == ACTION_PAGE_UP   ? -page
                   : action == ACTION_PAGE_DOWN ? page
                   : action == ACTION_TOP       ? -all
                                                : all);
-    table_want(t, &start, &limit);
-    size_t loaded = t->start + json_array_size(t->rows);
-    bool has_rows = t->top >= t->start && (t->top + t->page <= loaded || loaded >= t->total);
-    bool has_margin = !table_can_skip(t) || (loaded >= t->top + t->page + t->page / 2 ||
-                                             (loaded >= t->total && !t->has_more));
-    if (!has_rows || !has_margin || start + t->page / 2 < t->start)
+    if (!table_has_margin(t))
         app_refresh(a);
 }
 

@@ -35,21 +35,23 @@ const char *node_error_text(const struct client_error *e, char dst[256])
 
 /* ---- questions ---- */
 
-static json_t *pane_params(const struct node *n, enum pane p, size_t *ret_start)
+static json_t *pane_params(const struct node *n, enum pane p, struct table_part *ret_part)
 {
     const struct table *t = &n->lists[p].table;
-    size_t limit;
+    struct table_part part = table_want(t);
     char sort[72];
     json_t *params = json_object();
-    table_want(t, ret_start, &limit);
     if (t->filter[0] && commands_arg(t->command, "filter"))
         json_object_set_new(params, "filter", json_string(t->filter));
     if (table_can_sort(t) && table_sort_text(t, sort)[0])
         json_object_set_new(params, "sort", json_string(sort));
     if (commands_arg(t->command, "limit"))
-        json_object_set_new(params, "limit", json_integer((json_int_t)limit));
-    if (*ret_start > 0)
-        json_object_set_new(params, "offset", json_integer((json_int_t)*ret_start));
+        json_object_set_new(params, "limit", json_integer((json_int_t)part.limit));
+    if (part.offset > 0)
+        json_object_set_new(params, "offset", json_integer((json_int_t)part.offset));
+    if (part.is_from_end)
+        json_object_set_new(params, "from_end", json_true());
+    *ret_part = part;
     return params;
 }
 
@@ -68,12 +70,14 @@ static const struct command *source_command(enum source_id id)
     return commands_find(commands[id][0], commands[id][1]);
 }
 
-static json_t *source_params(struct node *n, enum source_id id, size_t *ret_start)
+static json_t *source_params(struct node *n, enum source_id id, struct table_part *ret_part)
 {
     if (id >= SOURCE_PANE)
-        return pane_params(n, (enum pane)(id - SOURCE_PANE), ret_start);
+        return pane_params(n, (enum pane)(id - SOURCE_PANE), ret_part);
     if (id >= SOURCE_PROTO)
         return json_pack("{s:s}", "proto", n->overview.protos[id - SOURCE_PROTO].name);
+    if (id == SOURCE_OPS)
+        return json_pack("{s:s}", "filter", "state=running");
     if (id == SOURCE_HISTORY)
         return json_pack("{s:s, s:i}", "step", overview_span(&n->overview)->step, "limit",
                          (int)overview_wanted(&n->overview, clock_wall_ms()));
@@ -98,7 +102,7 @@ static void source_take(struct node *n, enum source_id id, const struct source *
 {
     struct overview *o = &n->overview;
     if (id >= SOURCE_PANE)
-        table_take(&n->lists[id - SOURCE_PANE].table, result, s->start);
+        table_take(&n->lists[id - SOURCE_PANE].table, result, &s->part);
     else if (id >= SOURCE_PROTO)
         overview_take(&o->protos[id - SOURCE_PROTO].stats, result);
     else if (id == SOURCE_HISTORY)
@@ -158,7 +162,7 @@ static void source_ask(struct node *n, enum source_id id)
 {
     struct source *s = &n->sources[id];
     const struct command *c = source_command(id);
-    size_t start = 0;
+    struct table_part part = {0};
     if (s->is_waiting || s->is_absent)
         return;
     if (id >= SOURCE_PANE)
@@ -174,8 +178,8 @@ static void source_ask(struct node *n, enum source_id id)
                  commands_role_name(c->role), commands_role_name(n->role));
         return;
     }
-    json_t *params = source_params(n, id, &start);
-    s->start = start;
+    json_t *params = source_params(n, id, &part);
+    s->part = part;
     s->is_waiting = feed_ask(n->feed, c->method, params, on_source, s);
 }
 

@@ -282,7 +282,16 @@ static void table_follow(struct table *t)
     table_show_selected(t);
 }
 
-void table_take(struct table *t, const json_t *result, size_t start)
+/* Rank of the first row of an answer. */
+static size_t table_start(const json_t *result, const struct table_part *part, size_t n)
+{
+    size_t total = (size_t)json_integer_value(json_object_get(result, "matched"));
+    if (!part->is_from_end)
+        return part->offset;
+    return total > part->offset + n ? total - part->offset - n : 0;
+}
+
+void table_take(struct table *t, const json_t *result, const struct table_part *part)
 {
     json_t *answer = json_object_get(result, "rows");
     struct map names = {0};
@@ -291,6 +300,7 @@ void table_take(struct table *t, const json_t *result, size_t start)
     table_number_rows(t, answer);
     json_t *fresh = table_sorted(t, answer);
     table_index(t, fresh, &names);
+    size_t start = table_start(result, part, json_array_size(fresh));
     bool is_same = t->rows && !t->is_changed && start == t->start;
     json_t *rows = is_same ? table_with_gone(t, &names, fresh) : json_incref(fresh);
     json_decref(t->rows);
@@ -324,16 +334,29 @@ void table_append(struct table *t, json_t *row, size_t max)
     table_show_selected(t);
 }
 
-void table_want(const struct table *t, size_t *ret_offset, size_t *ret_limit)
+struct table_part table_want(const struct table *t)
 {
     size_t page = t->page ? t->page : TABLE_PAGE_DEFAULT;
-    *ret_offset = 0;
-    *ret_limit = TABLE_LIMIT_MAX;
+    struct table_part part = {.limit = TABLE_LIMIT_MAX};
     if (!table_can_skip(t))
-        return;
-    *ret_offset = t->top > page ? t->top - page : 0;
-    if (3 * page < TABLE_LIMIT_MAX)
-        *ret_limit = 3 * page;
+        return part;
+    part.offset = t->top > page ? t->top - page : 0;
+    part.limit = 3 * page < TABLE_LIMIT_MAX ? 3 * page : TABLE_LIMIT_MAX;
+    /* What is nearer to the end is counted from there. */
+    if (commands_arg(t->command, "from_end") && t->sort[0] && part.offset > t->total / 2) {
+        size_t end = part.offset + part.limit;
+        part.is_from_end = true;
+        part.offset = t->total > end ? t->total - end : 0;
+    }
+    return part;
+}
+
+bool table_has_margin(const struct table *t)
+{
+    size_t half = t->page / 2, end = t->start + json_array_size(t->rows);
+    size_t first = t->top > half ? t->top - half : 0;
+    bool is_end = end >= t->total && !t->has_more;
+    return !table_can_skip(t) || (first >= t->start && (is_end || end >= t->top + t->page + half));
 }
 
 /* ---- moving ---- */

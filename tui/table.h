@@ -38,6 +38,12 @@ struct table {
     json_int_t next_number;
 };
 
+/* A part of the list: rows passed over at its beginning, or at its end, and how many follow. */
+struct table_part {
+    size_t offset, limit;
+    bool is_from_end;
+};
+
 /* command may be NULL. identity and sort as in panes.def, borrowed. */
 void table_init(struct table *t, const struct command *command, const char *identity,
                 const char *sort);
@@ -45,13 +51,15 @@ void table_fini(struct table *t);
 /* Forgets rows, selection and marks; order and filter stay. */
 void table_clear(struct table *t);
 
-/* Takes an answer ({"rows":[...],"matched":n,...}) whose first row has rank `start`. The selection
- * stays on its row; a row that is missing stays greyed until the next answer. */
-void table_take(struct table *t, const json_t *result, size_t start);
+/* Takes an answer ({"rows":[...],"matched":n,...}) to the question for a part. The selection stays
+ * on its row; a row that is missing stays greyed until the next answer. */
+void table_take(struct table *t, const json_t *result, const struct table_part *part);
 /* Puts one row at the end, dropping the oldest beyond max. Takes over row. */
 void table_append(struct table *t, json_t *row, size_t max);
 /* What to ask for so that the visible rows and a page around them are there. */
-void table_want(const struct table *t, size_t *ret_offset, size_t *ret_limit);
+struct table_part table_want(const struct table *t);
+/* Whether half a page around what is visible is loaded. */
+bool table_has_margin(const struct table *t);
 /* Whether the daemon can begin a list anywhere, and sort it. */
 bool table_can_skip(const struct table *t);
 bool table_can_sort(const struct table *t);

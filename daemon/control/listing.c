@@ -25,9 +25,9 @@ struct listing {
     size_t at; /* next row of chunk */
     uint64_t seen, matched, seen_before, matched_before;
     /* sorted */
-    bool is_sorted, is_descending;
+    bool is_sorted, is_descending, is_from_end;
     enum session_field sort;
-    size_t limit;
+    size_t offset, limit;
     struct session_chunk **chunks;
     size_t n_chunks;
     const struct session_row **rows; /* of all chunks, in order */
@@ -180,12 +180,22 @@ static void listing_step_sorted(struct listing *l)
 static int listing_compare(const void *x, const void *y, void *arg)
 {
     const struct listing *l = arg;
-    const struct session_row *a = *(const struct session_row *const *)x;
-    const struct session_row *b = *(const struct session_row *const *)y;
-    int order = session_row_compare(a, b, l->sort);
-    if (order == 0)
-        return a->id < b->id ? -1 : a->id > b->id;
-    return l->is_descending ? -order : order;
+    return session_row_order(*(const struct session_row *const *)x,
+                             *(const struct session_row *const *)y, l->sort, l->is_descending,
+                             l->is_from_end);
+}
+
+/* The rows that were asked for; those from the end come in the order of the list again. */
+static void listing_cut(struct listing *l)
+{
+    size_t most = l->offset + l->limit;
+    l->n_rows = l->n_rows < most ? l->n_rows : most;
+    l->at = l->offset < l->n_rows ? l->offset : l->n_rows;
+    for (size_t i = l->at, k = l->n_rows; l->is_from_end && i + 1 < k; i++) {
+        const struct session_row *row = l->rows[--k];
+        l->rows[k] = l->rows[i];
+        l->rows[i] = row;
+    }
 }
 
 static int listing_merge(struct listing *l)
@@ -200,8 +210,7 @@ static int listing_merge(struct listing *l)
         for (size_t k = 0; k < l->chunks[i]->n; k++)
             l->rows[l->n_rows++] = &l->chunks[i]->rows[k];
     qsort_r(l->rows, l->n_rows, sizeof(*l->rows), listing_compare, l);
-    if (l->n_rows > l->limit)
-        l->n_rows = l->limit;
+    listing_cut(l);
     return 0;
 }
 
@@ -255,8 +264,9 @@ static int listing_collect(struct listing *l)
     const struct collect_spec spec = {.filter = l->filter,
                                       .is_sorted = true,
                                       .is_descending = l->is_descending,
+                                      .is_from_end = l->is_from_end,
                                       .sort = l->sort,
-                                      .limit = l->limit,
+                                      .limit = l->offset + l->limit,
                                       .chunk = sorted_chunk,
                                       .done = sorted_done,
                                       .arg = s};
@@ -295,12 +305,30 @@ static void listing_go_on(struct request *r, const char *cursor)
 static void listing_sort_by(struct listing *l, const struct request *r)
 {
     const char *sort = request_text(r, "sort");
-    uint64_t limit = request_number(r, "limit", 0);
+    uint64_t limit = request_number(r, "limit", 0), room;
     if (!sort)
         return;
     l->is_descending = sort[0] == '-';
+    l->is_from_end = request_bool(r, "from_end");
     l->is_sorted = session_field_find(str_of(sort + l->is_descending), &l->sort) == 0;
-    l->limit = limit == 0 || limit > SESSION_SORT_MAX ? SESSION_SORT_MAX : (size_t)limit;
+    l->offset = (size_t)request_number(r, "offset", 0);
+    room = SESSION_SORT_MAX - l->offset;
+    l->limit = limit == 0 || limit > room ? (size_t)room : (size_t)limit;
+}
+
+/* Rows are only passed over in a list whose order is known. */
+static bool listing_check_offset(struct request *r)
+{
+    uint64_t offset = request_number(r, "offset", 0);
+    if ((offset > 0 || request_bool(r, "from_end")) && !request_text(r, "sort"))
+        request_fail(r, -ERR_BAD_PARAM, "sort", "offset and from_end need an order");
+    else if (offset >= SESSION_SORT_MAX)
+        request_fail(r, -ERR_BAD_PARAM, NULL,
+                     "a sorted list shows its first and its last %d rows; a filter makes it shorter",
+                     SESSION_SORT_MAX);
+    else
+        return true;
+    return false;
 }
 
 static struct listing *listing_new(struct request *r, struct filter *filter)
@@ -346,7 +374,8 @@ void command_session_list(struct request *r)
         listing_go_on(r, cursor);
         return;
     }
-    if (request_filter(r, "filter", session_filter_fields, SESSION_FIELD_COUNT, &filter) < 0)
+    if (!listing_check_offset(r) ||
+        request_filter(r, "filter", session_filter_fields, SESSION_FIELD_COUNT, &filter) < 0)
         return;
     listing_make_room(r->control, r->client);
     struct listing *l = listing_new(r, filter);

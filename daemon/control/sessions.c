@@ -193,6 +193,7 @@ static int collect_post(struct collect *c)
                                          .id = c->spec.id,
                                          .is_sorted = c->spec.is_sorted,
                                          .is_descending = c->spec.is_descending,
+                                         .is_from_end = c->spec.is_from_end,
                                          .sort = c->spec.sort,
                                          .limit = c->spec.limit};
     for (size_t i = 0; i < h->n_workers; i++) {

@@ -41,7 +41,7 @@ void ask_deliver_killed(struct mail *killed, void *owner);
 struct collect_spec {
     struct filter *filter; /* NULL = all; a reference is taken */
     uint64_t id;           /* not 0: only this session */
-    bool is_sorted, is_descending;
+    bool is_sorted, is_descending, is_from_end;
     enum session_field sort;
     size_t limit; /* of each worker, with is_sorted */
     /* Takes over a chunk; false = enough, no more comes but done. */

@@ -81,7 +81,7 @@ struct user_list {
     struct work work;
     struct filter *filter;
     char *after, *sort; /* sort NULL = by name */
-    size_t page, seen, matched;
+    size_t page, offset, seen, matched;
     json_t *rows;
     char *last; /* name looked at last */
     bool is_cut;
@@ -91,29 +91,44 @@ struct user_list {
 /* Keeps memory bounded while everything is sorted. */
 static int user_list_prune(struct user_list *l)
 {
-    if (!l->sort || json_array_size(l->rows) < 2 * l->page + 100)
+    size_t most = l->offset + l->page;
+    if (!l->sort || json_array_size(l->rows) < 2 * most + 100)
         return 0;
     int err = table_sort(l->rows, l->sort);
-    table_cut(l->rows, l->page);
+    table_cut(l->rows, most);
     return err;
+}
+
+/* Rows before the offset are counted; in the order of the names nothing else is done for them. */
+static bool user_list_is_passed(const struct user_list *l)
+{
+    return !l->sort && l->matched < l->offset;
+}
+
+static void user_list_look(struct user_list *l, const struct store_user *u)
+{
+    json_t *row = NULL;
+    if (l->filter || !user_list_is_passed(l))
+        row = user_row(u, l->now_ms);
+    bool is_match = !l->filter || (row && filter_match(l->filter, command_row_get, row));
+    if (is_match && !user_list_is_passed(l) && row)
+        (void)json_array_append(l->rows, row);
+    l->matched += is_match;
+    json_decref(row);
 }
 
 static bool user_list_one(void *arg, const struct store_user *u)
 {
     struct user_list *l = arg;
-    json_t *row = user_row(u, l->now_ms);
     l->seen++;
     free(l->last);
     l->last = str_dup_c(u->name);
-    bool is_match = row && (!l->filter || filter_match(l->filter, command_row_get, row));
-    if (is_match) {
-        l->matched++;
-        (void)json_array_append(l->rows, row);
-    }
-    json_decref(row);
+    bool was_passed = user_list_is_passed(l);
+    user_list_look(l, u);
     if (user_list_prune(l) < 0 || !l->last)
         return false;
-    l->is_cut = !l->sort && (json_array_size(l->rows) >= l->page || l->seen >= USERS_SCAN_MAX);
+    l->is_cut = !l->sort && !was_passed &&
+                (json_array_size(l->rows) >= l->page || l->seen >= l->offset + USERS_SCAN_MAX);
     return !l->is_cut;
 }
 
@@ -124,7 +139,9 @@ static int user_list_run(struct work *w)
     if (err < 0 || !l->sort)
         return err;
     err = table_sort(l->rows, l->sort);
-    table_cut(l->rows, l->page);
+    table_cut(l->rows, l->offset + l->page);
+    for (size_t i = 0; i < l->offset; i++)
+        json_array_remove(l->rows, 0);
     return err;
 }
 
@@ -170,6 +187,10 @@ void command_user_list(struct request *r)
     l->page = request_number(r, "limit", is_sorted ? USERS_SORTED_MAX : USERS_PAGE);
     if (l->page == 0 || l->page > most)
         l->page = most;
+    l->offset = request_has(r, "cursor") ? 0 : (size_t)request_number(r, "offset", 0);
+    /* What is sorted is kept in memory. */
+    if (is_sorted && l->offset > USERS_SORTED_MAX)
+        l->offset = USERS_SORTED_MAX;
     l->filter = filter;
     l->sort = is_sorted ? str_dup_c(sort) : NULL;
     l->after = str_dup_c(request_text(r, "cursor"));

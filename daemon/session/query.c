@@ -222,6 +222,17 @@ int session_row_compare(const struct session_row *a, const struct session_row *b
     return x->text.n < y->text.n ? -1 : x->text.n > y->text.n;
 }
 
+int session_row_order(const struct session_row *a, const struct session_row *b,
+                      enum session_field by, bool is_descending, bool is_from_end)
+{
+    int order = session_row_compare(a, b, by);
+    if (order == 0)
+        order = a->id < b->id ? -1 : a->id > b->id;
+    else if (is_descending)
+        order = -order;
+    return is_from_end ? -order : order;
+}
+
 /* ---- walks ---- */
 
 struct query {
@@ -287,10 +298,8 @@ static void query_send(struct query *q, struct session_chunk *c, bool is_last)
 static bool best_is_worse(const struct query *q, const struct session_best *a,
                           const struct session_best *b)
 {
-    int order = session_row_compare(&a->row, &b->row, q->spec.sort);
-    if (order == 0)
-        return a->row.id > b->row.id;
-    return q->spec.is_descending ? order < 0 : order > 0;
+    return session_row_order(&a->row, &b->row, q->spec.sort, q->spec.is_descending,
+                             q->spec.is_from_end) > 0;
 }
 
 static void best_swap(struct session_best *a, struct session_best *b)
@@ -323,9 +332,31 @@ static void best_sift_up(const struct query *q, size_t i)
     }
 }
 
+/* Most sessions are none of the best: that is found out from the one value, before a row is made.
+ */
+static bool best_is_wanted(const struct query *q, const struct session *s)
+{
+    struct session_best one;
+    enum session_field f = q->spec.sort;
+    enum filter_type type = session_filter_fields[f].type;
+    char scratch[64];
+    if (q->n_best < q->spec.limit)
+        return true;
+    one.row.id = s->id;
+    if (type == FILTER_IP)
+        addr_format_ip(scratch, &s->peer);
+    if (type == FILTER_TEXT || type == FILTER_IP)
+        one.row.v[f].text = str_of(type == FILTER_IP ? scratch : field_text(s, f, scratch));
+    else
+        one.row.v[f].number = field_number(s, f);
+    return q->n_best > 0 && best_is_worse(q, &q->best[0], &one);
+}
+
 static int best_add(struct query *q, const struct session *s)
 {
     struct session_best new = {0};
+    if (!best_is_wanted(q, s))
+        return 0;
     if (row_fill(&new.row, &new.texts, s) < 0) {
         buf_fini(&new.texts);
         return -ERR_NOMEM;
@@ -334,12 +365,10 @@ static int best_add(struct query *q, const struct session *s)
     if (q->n_best < q->spec.limit) {
         q->best[q->n_best] = new;
         best_sift_up(q, q->n_best++);
-    } else if (q->n_best > 0 && best_is_worse(q, &q->best[0], &new)) {
+    } else {
         buf_fini(&q->best[0].texts);
         q->best[0] = new;
         best_sift_down(q, 0, q->n_best);
-    } else {
-        buf_fini(&new.texts);
     }
     return 0;
 }

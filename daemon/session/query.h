@@ -42,6 +42,7 @@ struct session_query_spec {
     struct filter *filter;                            /* NULL = all; the query takes a reference */
     uint64_t id;                                      /* not 0: only this session */
     bool is_sorted, is_descending;
+    bool is_from_end; /* sorted: the last `limit` rows of that order, the very last one first */
     enum session_field sort;
     size_t limit; /* most rows; 0 = all. With is_sorted at most SESSION_SORT_MAX */
 };
@@ -62,6 +63,10 @@ void session_chunk_free(struct session_chunk *c);
 /* Orders two rows by a field; numbers by value, texts without regard to case. */
 int session_row_compare(const struct session_row *a, const struct session_row *b,
                         enum session_field by);
+/* The order of a whole sorted list, in which no two rows are equal: of the same value the older one
+ * comes first. */
+int session_row_order(const struct session_row *a, const struct session_row *b,
+                      enum session_field by, bool is_descending, bool is_from_end);
 
 /* The functions below may be called by any thread: they post mail to the loop of a worker, whose
  * owner is its struct session_env. */

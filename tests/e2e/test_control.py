@@ -402,3 +402,39 @@ def test_events_that_were_before(proxy):
     assert [row["user"] for row in failures] == [USER]
     assert len(before(last=1)) == 1 and before() == []
     r.close()
+
+
+def test_parts_of_sorted_lists(proxy):
+    clients = [logged_in(proxy) for _ in range(7)]
+    ids = [row["id"] for row in proxy.sessions("--sort", "-age")]
+    assert len(ids) == 7
+
+    def part(*args):
+        return [row["id"] for row in proxy.sessions("--sort", "-age", *args)]
+
+    assert part("--offset", "2", "--limit", "3") == ids[2:5]
+    assert part("--offset", "5", "--limit", "9") == ids[5:]
+    assert part("--offset", "9", "--limit", "3", "--allow-empty") == []
+    assert part("--from-end", "--limit", "3") == ids[-3:]
+    assert part("--from-end", "--offset", "2", "--limit", "2") == ids[3:5]
+    assert part("--from-end") == ids
+    for args in (["--offset", "2"], ["--from-end"], ["--sort", "age", "--offset", "10000"]):
+        with pytest.raises(CtlError):
+            proxy.sessions(*args)
+    for c in clients:
+        c.close()
+
+
+def test_parts_of_users(proxy):
+    csv = "name\n" + "".join(f"p{i:04}@example.net\n" for i in range(2500))
+    proxy.ctl("user", "import", "-", stdin=csv)
+    names = [row["name"] for row in proxy.ctl("user", "list", "name=p*")]
+    assert len(names) == 2500
+    for sort in ([], ["--sort", "-created"], ["--sort", "name"]):
+        for offset, limit in ((0, 3), (1990, 5), (2498, 9)):
+            args = ["name=p*", "--offset", str(offset), "--limit", str(limit), *sort]
+            got = [row["name"] for row in proxy.ctl("user", "list", *args)]
+            assert len(got) == min(limit, 2500 - offset)
+            if "-created" not in sort:
+                assert got == names[offset:offset + limit]
+    assert [row["name"] for row in proxy.ctl("user", "list", "name=p*", "--offset", "100")] == names[100:]

@@ -172,6 +172,28 @@ static void test_sorted(void **state)
         }
 }
 
+/* From the end it is the same list, backwards: no row is twice, none is missing. */
+static void test_from_end(void **state)
+{
+    (void)state;
+    uint64_t ids[300];
+    add_many(300); /* many of the same value */
+    for (int is_descending = 0; is_descending < 2; is_descending++) {
+        struct session_query_spec spec = {
+            .is_sorted = true, .is_descending = is_descending, .sort = SESSION_FIELD_STATE};
+        list(spec, NULL);
+        assert_int_equal(seen.n, 300);
+        memcpy(ids, seen.ids, sizeof(ids));
+        spec.is_from_end = true;
+        for (spec.limit = 1; spec.limit <= 300; spec.limit += 23) {
+            list(spec, NULL);
+            assert_int_equal(seen.n, spec.limit);
+            for (size_t i = 0; i < seen.n; i++)
+                assert_int_equal(seen.ids[i], ids[299 - i]);
+        }
+    }
+}
+
 static const char *text(enum session_field f)
 {
     static char dst[128];
@@ -375,6 +397,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_chunks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_last_chunk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sorted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_from_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_values, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filters, setup, teardown),
         cmocka_unit_test_setup_teardown(test_change_between_chunks, setup, teardown),

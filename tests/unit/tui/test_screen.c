@@ -218,7 +218,8 @@ static void list_take(struct list *l, const char *text)
 {
     json_t *result = json_loads(text, 0, NULL);
     assert_non_null(result);
-    table_take(&l->table, result, 0);
+    const struct table_part whole = {0};
+    table_take(&l->table, result, &whole);
     json_decref(result);
 }
 

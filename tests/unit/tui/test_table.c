@@ -9,6 +9,8 @@
 
 #include "tui/table.h"
 
+static const struct table_part whole;
+
 static const struct command *sessions(void)
 {
     return commands_find("session", "list");
@@ -29,7 +31,8 @@ static void take(struct table *t, const char *ids, int matched, size_t at)
         json_array_append_new(rows, json_pack("{s:s%, s:s}", "id", id.p, id.n, "user", "anna"));
     json_t *result = json_pack("{s:o, s:b, s:i, s:i}", "rows", rows, "more", 0, "matched", matched,
                                "seen", matched);
-    table_take(t, result, at);
+    const struct table_part part = {.offset = at};
+    table_take(t, result, &part);
     json_decref(result);
 }
 
@@ -158,25 +161,51 @@ static void test_window(void **state)
 {
     (void)state;
     struct table t;
-    size_t offset, limit;
     start(&t);
     take(&t, "0 1 2 3 4 5 6 7 8 9 10 11", 1000, 0);
     assert_int_equal(t.total, 1000);
-    table_move(&t, 500);
+    assert_true(table_has_margin(&t));
+    table_move(&t, 200);
     /* It is not loaded yet: nothing is selected that would be acted on. */
     assert_null(table_selected(&t));
     assert_string_equal(t.selected, "");
-    table_want(&t, &offset, &limit);
-    if (!table_can_skip(&t)) {
-        table_fini(&t);
-        skip();
-    }
-    assert_int_equal(offset, t.top - 4);
-    assert_int_equal(limit, 12);
-    take(&t, "493 494 495 496 497 498 499 500 501 502 503 504", 1000, offset);
-    assert_string_equal(t.selected, "500");
+    assert_false(table_has_margin(&t));
+    struct table_part part = table_want(&t);
+    assert_int_equal(part.offset, t.top - 4);
+    assert_int_equal(part.limit, 12);
+    assert_false(part.is_from_end);
+    take(&t, "193 194 195 196 197 198 199 200 201 202 203 204", 1000, part.offset);
+    assert_string_equal(t.selected, "200");
     assert_null(table_row(&t, 0));
-    assert_non_null(table_row(&t, 495));
+    assert_non_null(table_row(&t, 195));
+    assert_true(table_has_margin(&t));
+    table_fini(&t);
+}
+
+/* The end is counted from the end: the list may be longer than is sorted. */
+static void test_window_from_end(void **state)
+{
+    (void)state;
+    struct table t;
+    start(&t);
+    take(&t, "0 1 2 3 4 5 6 7 8 9 10 11", 100000, 0);
+    table_move(&t, 1000000);
+    assert_int_equal(t.index, 99999);
+    struct table_part part = table_want(&t);
+    assert_true(part.is_from_end);
+    assert_int_equal(part.offset, 0);
+    /* Two have ended meanwhile. */
+    json_t *result = json_pack("{s:[{s:s}{s:s}{s:s}], s:i}", "rows", "id", "x", "id", "y", "id",
+                               "z", "matched", 99998);
+    table_take(&t, result, &part);
+    json_decref(result);
+    assert_int_equal(t.start, 99995);
+    assert_int_equal(t.index, 99997);
+    assert_string_equal(t.selected, "z");
+    assert_non_null(table_row(&t, 99995));
+    table_move(&t, -100);
+    part = table_want(&t);
+    assert_true(part.is_from_end && part.offset > 0);
     table_fini(&t);
 }
 
@@ -235,10 +264,10 @@ static void test_sorted_here(void **state)
     assert_false(table_can_sort(&t));
     json_t *result =
         json_pack("{s:[{s:s}{s:s}{s:s}]}", "rows", "name", "b", "name", "c", "name", "a");
-    table_take(&t, result, 0);
+    table_take(&t, result, &whole);
     check(&t, "c b a");
     table_reverse(&t);
-    table_take(&t, result, 0);
+    table_take(&t, result, &whole);
     check(&t, "a b c");
     json_decref(result);
     table_fini(&t);
@@ -285,7 +314,7 @@ static void test_unknown_total(void **state)
     table_set_page(&t, 2);
     json_t *result = json_pack("{s:[{s:s}{s:s}], s:b, s:i}", "rows", "name", "a", "name", "b",
                                "more", 1, "matched", 2);
-    table_take(&t, result, 0);
+    table_take(&t, result, &whole);
     assert_true(t.has_more);
     assert_int_equal(t.total, 2);
     json_decref(result);
@@ -316,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_scrolled_list_keeps_its_place),
         cmocka_unit_test(test_moving_is_clamped),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_window_from_end),
         cmocka_unit_test(test_marks),
         cmocka_unit_test(test_sorting),
         cmocka_unit_test(test_sorted_here),
