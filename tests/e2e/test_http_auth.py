@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: ISC
 """The http provider: an auth server written for NGINX works unchanged; everything that can go wrong with one is survived."""
 import imaplib
-import socket
 import threading
 import time
 
 import pytest
 from harness import imap, net, wait
+from harness.server import Server
 
 USER, PASSWORD = "bob@example.org", "secret-b"
 
@@ -136,33 +136,19 @@ def test_server_down(proxy_for):
         m.login(USER, PASSWORD)
 
 
-class RawServer:
+class RawServer(Server):
     """Answers every connection with the same bytes, or never."""
 
     def __init__(self, reply):
-        self.host = net.address()
-        self.socket = socket.create_server((self.host, 0))
-        self.url = f"http://{self.host}:{self.socket.getsockname()[1]}/auth"
         self.reply = reply
-        self.clients = []
-        threading.Thread(target=self.run, daemon=True).start()
+        super().__init__(self.answer)
+        self.url = f"http://{self.host}:{self.port}/auth"
 
-    def run(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            self.clients.append(client)
-            if self.reply is not None:
-                client.recv(65536)
-                client.sendall(self.reply)
-                client.close()
-
-    def close(self):
-        self.socket.close()
-        for c in self.clients:
-            c.close()
+    def answer(self, client):
+        if self.reply is not None:
+            client.recv(65536)
+            client.sendall(self.reply)
+            client.close()
 
 
 @pytest.mark.parametrize("reply", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nAuth-Status: OK\r\nAuth-Ser",

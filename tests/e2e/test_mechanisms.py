@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: ISC
 """Every mechanism on every protocol that carries it, in clear and inside TLS; and what is refused."""
+import base64
 import re
-import socket
 import ssl
-import threading
 
 import pytest
 from conftest import backend
-from harness import imap, net, sasl
+from harness import imap, sasl
+from harness.server import Server
 
 USER, PASSWORD = "alice@example.org", "secret-a"
 TOKEN = "token.of-a+long/kind=="
@@ -169,36 +169,20 @@ def test_token_judged_by_the_auth_server(make_all, make_auth, dovecot1, protocol
     assert TOKEN not in p.log()
 
 
-class TokenServer:
-    """An IMAP server that takes one token by XOAUTH2, and says what it was told."""
+class TokenServer(Server):
+    """An IMAP server that takes every token, and keeps what it was told."""
 
     def __init__(self):
-        self.socket = socket.create_server((net.address(), 0))
-        self.host, self.port = self.socket.getsockname()
         self.heard = []
-        threading.Thread(target=self.run, daemon=True).start()
+        super().__init__(self.talk)
 
-    def run(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
-
-    def serve(self, client):
+    def talk(self, client):
         file = client.makefile("rwb", buffering=0)
         file.write(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2 AUTH=OAUTHBEARER ID] hello\r\n")
         for line in file:
             self.heard.append(line.decode().strip())
-            tag = line.split()[0]
-            if b"AUTHENTICATE" in line and b"bad" not in line:
-                file.write(tag + b" OK [CAPABILITY IMAP4rev1] in\r\n")
-            else:
-                file.write(tag + b" OK done\r\n")
-
-    def close(self):
-        self.socket.close()
+            reply = b"OK [CAPABILITY IMAP4rev1] in" if b"AUTHENTICATE" in line else b"OK done"
+            file.write(line.split()[0] + b" " + reply + b"\r\n")
 
 
 @pytest.mark.parametrize("mechanism", ["XOAUTH2", "OAUTHBEARER"])
@@ -210,7 +194,6 @@ def test_token_passed_to_the_backend(make_all, mechanism):
     assert sasl.imap(c).run(mechanism, exchange(USER, TOKEN)).startswith("a OK")
     c.close()
     server.close()
-    import base64
     said = [x for x in server.heard if "AUTHENTICATE" in x]
     assert len(said) == 1 and TOKEN in base64.b64decode(re.split(r"\s+", said[0])[-1]).decode()
 

@@ -3,11 +3,11 @@
 import os
 import socket
 import struct
-import threading
 
 import pytest
 from conftest import backend
-from harness import imap, net, wait
+from harness import imap, wait
+from harness.server import Server
 
 USER, PASSWORD = "alice@example.org", "secret-a"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -130,29 +130,17 @@ def test_auth_server_hears_of_it(make_balanced, make_auth, dovecot1):
     assert (h["Proxy-Protocol-Server-Addr"], h["Proxy-Protocol-Server-Port"]) == ("192.0.2.1", "143")
 
 
-class Recorder:
-    """A server that greets like an IMAP server and keeps what it is told first."""
+class Recorder(Server):
+    """A server that greets like an IMAP server and keeps all that it is told."""
 
     def __init__(self):
-        self.socket = socket.create_server((net.address(), 0))
-        self.host, self.port = self.socket.getsockname()
         self.heard = b""
-        threading.Thread(target=self.run, daemon=True).start()
+        super().__init__(self.record)
 
-    def run(self):
-        try:
-            client, _ = self.socket.accept()
-            client.sendall(b"* OK hello\r\n")
-            while True:
-                data = client.recv(4096)
-                if not data:
-                    return
-                self.heard += data
-        except OSError:
-            return
-
-    def close(self):
-        self.socket.close()
+    def record(self, client):
+        client.sendall(b"* OK hello\r\n")
+        while data := client.recv(4096):
+            self.heard += data
 
 
 @pytest.mark.parametrize("version", ["proxy-v1", "proxy-v2"])

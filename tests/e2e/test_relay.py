@@ -10,6 +10,7 @@ import time
 import pytest
 from conftest import backend
 from harness import imap, net, wait
+from harness.server import Server
 
 USER, PASSWORD = "u1@example.org", "pw"
 BIG = 50 * 1024 * 1024
@@ -67,28 +68,23 @@ def test_slow_reader_does_not_fill_memory(proxy):
 
 def test_half_close(make_proxy, settings, folder):
     """A late reply still arrives after the client's FIN."""
-    host = net.address()
-    server = socket.create_server((host, 0))
     said = []
 
-    def serve():
-        c, _ = server.accept()
+    def serve(c):
         f = c.makefile("rb")
         c.sendall(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] fake\r\n")
-        while True:
-            line = f.readline()
-            if not line:
-                break
+        for line in f:
             tag = line.split()[0]
             if line.upper().split()[1:2] == [b"SLOW"]:
                 said.append(f.readline())  # waits for the client's end
                 c.sendall(tag + b" OK late\r\n")
                 break
             c.sendall(tag + b" OK done\r\n")
+        f.close()
         c.close()
-    threading.Thread(target=serve, daemon=True).start()
+    server = Server(serve)
     settings["pools"] = [{"name": "main", "tls": "off", "forward": "off", "backends": [
-        {"name": "fake", "host": host, "ports": {"imap": server.getsockname()[1]}}]}]
+        {"name": "fake", "host": server.host, "ports": {"imap": server.port}}]}]
     p = make_proxy(settings)
     p.add_user(USER, PASSWORD)
     c = imap.Lines(p.host, p.ports["imap"])
@@ -194,35 +190,20 @@ def test_session_end_is_logged(proxy):
         assert part in line
 
 
-class Fragile:
+class Fragile(Server):
     """An IMAP server that lets everybody in, and dies when it is told to."""
 
     def __init__(self):
-        self.socket = socket.create_server((net.address(), 0))
-        self.host, self.port = self.socket.getsockname()
-        self.clients = []
-        threading.Thread(target=self.run, daemon=True).start()
+        super().__init__(self.talk)
 
-    def run(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            self.clients.append(client)
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
-
-    def serve(self, client):
-        try:
-            file = client.makefile("rwb", buffering=0)
-            file.write(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hello\r\n")
-            for line in file:
-                file.write(line.split()[0] + b" OK [CAPABILITY IMAP4rev1] done\r\n")
-        except OSError:
-            pass
+    def talk(self, client):
+        file = client.makefile("rwb", buffering=0)
+        file.write(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] hello\r\n")
+        for line in file:
+            file.write(line.split()[0] + b" OK [CAPABILITY IMAP4rev1] done\r\n")
 
     def die(self):
-        self.socket.close()
+        self.stop_listening()
         for c in self.clients:
             c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             c.shutdown(socket.SHUT_RDWR)

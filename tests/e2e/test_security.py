@@ -4,11 +4,11 @@ import base64
 import imaplib
 import socket
 import ssl
-import threading
 
 import pytest
 from conftest import backend
-from harness import dns, imap, net, sasl, wait
+from harness import dns, imap, sasl, wait
+from harness.server import Server
 
 USER, PASSWORD = "alice@example.org", "secret-a"
 
@@ -17,38 +17,22 @@ def b64(text):
     return base64.b64encode(text.encode()).decode()
 
 
-class Script:
+class Script(Server):
     """A mail server that says hello and answers each line by the first rule whose prefix it has; lines are kept."""
 
     def __init__(self, hello, rules):
-        self.socket = socket.create_server((net.address(), 0))
-        self.host, self.port = self.socket.getsockname()
         self.hello, self.rules, self.heard = hello, rules, []
-        threading.Thread(target=self.run, daemon=True).start()
+        super().__init__(self.talk)
 
-    def run(self):
-        while True:
-            try:
-                client, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
-
-    def serve(self, client):
-        try:
-            file = client.makefile("rwb", buffering=0)
-            file.write(self.hello)
-            for line in file:
-                self.heard.append(line.decode(errors="replace").rstrip("\r\n"))
-                for prefix, reply in self.rules:
-                    if line.upper().startswith(prefix):
-                        file.write(reply)
-                        break
-        except OSError:
-            pass
-
-    def close(self):
-        self.socket.close()
+    def talk(self, client):
+        file = client.makefile("rwb", buffering=0)
+        file.write(self.hello)
+        for line in file:
+            self.heard.append(line.decode(errors="replace").rstrip("\r\n"))
+            for prefix, reply in self.rules:
+                if line.upper().startswith(prefix):
+                    file.write(reply)
+                    break
 
 
 @pytest.fixture

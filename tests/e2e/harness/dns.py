@@ -25,12 +25,15 @@ class NameServer:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((self.host, 0))
         self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.run, daemon=True).start()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
 
     def run(self):
         while True:
             try:
                 data, peer = self.socket.recvfrom(2000)
+                if not data:
+                    return
                 self.socket.sendto(self.answer(data), peer)
             except OSError:
                 return
@@ -53,6 +56,10 @@ class NameServer:
         return head + data[12:pos + 5] + answers
 
     def close(self):
+        """The thread ends before the descriptor is anybody else's: an empty datagram wakes it."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.sendto(b"", (self.host, self.port))
+        self.thread.join()
         self.socket.close()
 
 
