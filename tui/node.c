@@ -133,7 +133,7 @@ static void source_fail(struct node *n, struct source *s, const struct command *
 /* An answer to what is not asked any more: the filter was typed on, the order changed. */
 static bool source_is_outdated(const struct node *n, enum source_id id)
 {
-    return id >= SOURCE_PANE &&
+    return id >= SOURCE_PANE && id < SOURCE_COUNT &&
            n->lists[id - SOURCE_PANE].table.question != n->sources[id].question;
 }
 

@@ -2,8 +2,7 @@
 /* What an auth server answers, header by header. */
 #include "auth/auth_http_reply.h"
 
-#include <arpa/inet.h>
-
+#include "base/addr.h"
 #include "base/cleanup.h"
 
 #define WAIT_MAX_S 3600
@@ -60,11 +59,10 @@ static bool looks_like_v4(struct str v)
     return true;
 }
 
-static bool is_address(struct str v, int family)
+static bool is_address(struct str v, bool is_v6)
 {
-    char text[INET6_ADDRSTRLEN];
-    uint8_t ip[16];
-    return str_copy(text, sizeof(text), v) && inet_pton(family, text, ip) == 1;
+    struct addr a;
+    return (str_index(v, ':') >= 0) == is_v6 && addr_parse_ip(v, &a) == 0;
 }
 
 static const char *read_server(struct reader *d, struct str v)
@@ -73,7 +71,7 @@ static const char *read_server(struct reader *d, struct str v)
     bool is_name = is_host_name(v) && !looks_like_v4(v);
     if (has_brackets)
         v = str_n(v.p + 1, v.n - 2);
-    if (!is_name && !is_address(v, AF_INET6) && (has_brackets || !is_address(v, AF_INET)))
+    if (!is_name && !is_address(v, true) && (has_brackets || !is_address(v, false)))
         return "Auth-Server is neither an address nor a name";
     d->r->server = v;
     return NULL;

@@ -60,7 +60,7 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ret_ss
     return sizeof(sa_family_t);
 }
 
-static int addr_parse_ip(struct str s, struct addr *ret)
+int addr_parse_ip(struct str s, struct addr *ret)
 {
     char text[INET6_ADDRSTRLEN];
     uint8_t ip[16];

@@ -32,6 +32,8 @@ void addr_from_sockaddr(struct addr *a, const struct sockaddr *sa, socklen_t len
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ret_ss);
 /* "1.2.3.4:25", "[::1]:25", a bare address (port 0): numeric only, never resolves. -ERR_SYNTAX. */
 int addr_parse(struct str s, struct addr *ret) NODISCARD;
+/* "1.2.3.4", "::1": no port, no brackets. -ERR_SYNTAX. */
+int addr_parse_ip(struct str s, struct addr *ret) NODISCARD;
 /* Address without port: "1.2.3.4", "::1", "unix:". */
 void addr_format_ip(char dst[ADDR_TEXT_MAX], const struct addr *a);
 /* Address with port: "1.2.3.4:25", "[::1]:25", "unix:". */

@@ -323,9 +323,10 @@ static bool listing_check_offset(struct request *r)
     if ((offset > 0 || request_bool(r, "from_end")) && !request_text(r, "sort"))
         request_fail(r, -ERR_BAD_PARAM, "sort", "offset and from_end need an order");
     else if (offset >= SESSION_SORT_MAX)
-        request_fail(r, -ERR_BAD_PARAM, NULL,
-                     "a sorted list shows its first and its last %d rows; a filter makes it shorter",
-                     SESSION_SORT_MAX);
+        request_fail(
+            r, -ERR_BAD_PARAM, NULL,
+            "a sorted list shows its first and its last %d rows; a filter makes it shorter",
+            SESSION_SORT_MAX);
     else
         return true;
     return false;

@@ -118,7 +118,7 @@ void session_failed(struct session_env *env, uint64_t id, const struct session_v
 void session_wake_held(struct session_env *env, const char *user);
 /* Facts for hooks. */
 uint64_t session_id(const struct session *s);
-const char *session_user(const struct session *s);    /* NULL before authentication */
+const char *session_user(const struct session *s); /* NULL before authentication */
 /* The name that is being judged, as the client wrote it; empty when there is none. */
 struct str session_claimed_user(const struct session *s);
 const char *session_backend(const struct session *s); /* NULL before a choice */
