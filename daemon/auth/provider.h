@@ -53,6 +53,7 @@ struct auth {
     struct loop *loop;
     struct jobs *jobs;
     struct store *store;
+    struct resolver *resolver;
     struct auth_setup *setup;
     struct cache *cache;
     struct list queries;
