@@ -75,13 +75,12 @@ int auth_configure(struct auth *a, struct config *c)
     return 0;
 }
 
-int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct resolver *resolver,
-             struct auth **ret)
+int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct auth **ret)
 {
     struct auth *a = calloc(1, sizeof(*a));
     if (!a)
         return -ERR_NOMEM;
-    *a = (struct auth){.loop = l, .jobs = jobs, .store = store, .resolver = resolver};
+    *a = (struct auth){.loop = l, .jobs = jobs, .store = store};
     list_init(&a->queries);
     a->setup = calloc(1, sizeof(*a->setup)); /* no providers yet */
     int err = a->setup ? cache_new(CACHE_MAX_BYTES, &a->cache) : -ERR_NOMEM;

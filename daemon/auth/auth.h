@@ -8,7 +8,6 @@
 #include "config/config.h"
 #include "io/jobs.h"
 #include "io/loop.h"
-#include "io/resolver.h"
 #include "proto/sasl.h"
 #include "store/store.h"
 
@@ -23,7 +22,7 @@ struct auth_request {
     const char *listener;
     const char *session_id;
     unsigned attempt; /* 1.. */
-    struct addr client;
+    struct addr client, local;
     const char
         *client_host; /* SMTP: name, "[UNAVAILABLE]", "[TEMPUNAVAIL]"; NULL = not looked up */
     bool has_proxy_header;
@@ -68,8 +67,7 @@ struct auth_result {
 
 /* Worker-side authenticator. store may be NULL (no users provider configured). All borrowed for its
  * life. */
-int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct resolver *resolver,
-             struct auth **ret) NODISCARD;
+int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct auth **ret) NODISCARD;
 /* Pending queries end without callback. */
 void auth_free(struct auth *a);
 /* A new config was published on this worker: providers of new queries follow it. */

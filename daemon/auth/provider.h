@@ -53,7 +53,6 @@ struct auth {
     struct loop *loop;
     struct jobs *jobs;
     struct store *store;
-    struct resolver *resolver;
     struct auth_setup *setup;
     struct cache *cache;
     struct list queries;

@@ -293,7 +293,6 @@ static void http_free(struct auth_provider *base)
 static int http_new(struct auth *a, const struct config_auth *c, struct auth_provider **ret)
 {
     const struct http_spec spec = {
-        .resolver = a->resolver,
         .ca_file = c->ca_file,
         .cert_file = c->cert,
         .key_file = c->key,

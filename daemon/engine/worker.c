@@ -245,7 +245,7 @@ static int worker_make(struct worker *w)
     if (err == 0)
         err = worker_make_resolver(w, env->setup->config);
     if (err == 0)
-        err = auth_new(env->loop, w->spec.jobs, w->spec.store, env->resolver, &env->auth);
+        err = auth_new(env->loop, w->spec.jobs, w->spec.store, &env->auth);
     if (err == 0)
         err = auth_configure(env->auth, env->setup->config);
     return err;

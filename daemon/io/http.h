@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: ISC */
-/* Asynchronous HTTP GET on a loop: kept-alive connections, HTTPS, UNIX sockets, exact request
- * headers. */
+/* Asynchronous HTTP GET on a loop (libcurl multi): kept-alive connections, HTTPS, UNIX sockets,
+ * exact request headers. */
 #pragma once
 
 #include "base/buf.h"
 #include "io/loop.h"
-#include "io/resolver.h"
 
 struct http_client;
 struct http_request;
 
 struct http_spec {
-    struct resolver *resolver;        /* borrowed; NULL = hosts are addresses */
     const char *ca_file;              /* NULL = the system's */
     const char *cert_file, *key_file; /* client certificate */
     bool is_verified;
-    size_t max_connections;    /* per host; further requests queue; 0 = no limit */
+    size_t max_connections;    /* per host; further requests queue */
     size_t max_response_bytes; /* header block, 0 = 64 KiB; more is an error, never a silent cut */
 };
 
@@ -25,9 +23,9 @@ struct http_header {
 };
 
 struct http_result {
-    int err; /* 0, -ERR_TIMEOUT, -ERR_DNS, -ERR_TLS, -ERR_TOO_LONG, -ERR_PROTOCOL, -ERR_NOMEM, or
-                what connecting and sending can end in (conn.h) */
-    const char *error; /* with an error what was going on, else NULL */
+    int err; /* 0, -ERR_TIMEOUT, -ERR_REFUSED, -ERR_DNS, -ERR_TLS, -ERR_TOO_LONG, -ERR_PROTOCOL,
+                -ERR_INVAL (URL), -ERR_NOMEM, -ERR_IO */
+    const char *error; /* curl's words with an error, else NULL */
     long status;
     const struct http_header *headers;
     size_t n_headers;
@@ -38,12 +36,11 @@ int http_client_new(struct loop *l, const struct http_spec *spec,
                     struct http_client **ret) NODISCARD;
 /* Pending requests end without callback. Allowed in callbacks; NULL is fine. */
 void http_client_free(struct http_client *c);
-/* Sends GET url with exactly these header lines ("Name: value", in this order; Host comes first
- * unless it is listed). All is copied; a line with CR, LF, NUL or without colon and a bad URL are
+/* Sends GET url with exactly these header lines ("Name: value", in this order, after Host; no
+ * Accept, no User-Agent unless listed). lines are copied; one with CR, LF, NUL or without colon is
  * -ERR_INVAL. The body is read (1 MiB at most) and thrown away; when the reply does not say where
  * it ends, cb runs at the end of the headers. unix_path: connect there instead (NULL). cb runs once
- * on the loop, never inside of this; -ERR_x when it could not even start. timeout_ms is for
- * everything, waiting for a free connection included. */
+ * on the loop; -ERR_x when it could not even start. timeouts in ms: connect part and whole. */
 int http_get(struct http_client *c, const char *url, const char *unix_path,
              const char *const *lines, size_t n_lines, uint64_t timeout_ms,
              void (*cb)(void *arg, const struct http_result *r), void *arg,
