@@ -57,6 +57,7 @@ static int auth_setup_new(struct auth *a, struct config *c, struct auth_setup **
             return err;
         }
         *s->v[i] = (struct auth_provider){.ops = ops, .auth = a, .config = &c->auths[i]};
+        s->has_cache = s->has_cache || c->auths[i].cache_ms > 0;
         s->n++;
     }
     *ret = s;
@@ -120,7 +121,8 @@ static void query_end(struct auth_query *q)
 /* Only what a secret of the client proved, and what may stay the same for a while. */
 static bool query_is_cacheable(const struct auth_query *q)
 {
-    return sasl_is_clear_text(q->ask.cred.mech) && q->ask.cred.secret.len > 0;
+    return q->setup->has_cache && sasl_is_clear_text(q->ask.cred.mech) &&
+           q->ask.cred.secret.len > 0;
 }
 
 static void query_remember(struct auth_query *q, const struct auth_provider *p)

@@ -22,7 +22,7 @@ struct auth_request {
     const char *listener;
     const char *session_id;
     unsigned attempt; /* 1.. */
-    struct addr client, local;
+    struct addr client;
     const char
         *client_host; /* SMTP: name, "[UNAVAILABLE]", "[TEMPUNAVAIL]"; NULL = not looked up */
     bool has_proxy_header;

@@ -42,6 +42,7 @@ struct auth_provider {
 struct auth_setup {
     unsigned refs;
     struct config *config;
+    bool has_cache; /* some provider's answers are remembered */
     size_t n;
     struct auth_provider *v[];
 };

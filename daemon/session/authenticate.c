@@ -165,7 +165,6 @@ static void authenticate_ask(struct session *s)
         .peer_cert = has_cert ? &cert : NULL,
         .is_backend_password_needed = authenticate_needs_password(s),
     };
-    (void)!conn_local_addr(&s->client, &q.local);
     p->judged = hold_count(s->env);
     p->query = auth_check(s->env->auth, &q, on_auth, s);
     if (!p->query)
