@@ -204,21 +204,23 @@ static bool take_text(char **dst, const char *src)
     return !src || *dst;
 }
 
-/* What the backend is shown: its own password for the user when there is one, else the client's
- * when that is a password or token, else the kept one. */
+/* The secret for the backend: the stored one when there is one, else the client's when that is a
+ * password or token, else the kept one. A master user's is never the user's own. */
+static struct str backend_secret(const struct auth_ask *a, const struct store_user *u)
+{
+    if (u->backend_password || u->master_user)
+        return str_of(u->backend_password);
+    return sasl_is_clear_text(a->cred.mech) ? buf_str(&a->cred.secret) : str_of(u->plain_password);
+}
+
 static int fill_credentials(struct auth_result *r, const struct auth_ask *a,
                             const struct store_user *u)
 {
     struct credentials *c = &r->backend_cred;
-    bool is_token = SASL_BIT(a->cred.mech) & TOKEN_MECHANISMS;
-    bool has_own = sasl_is_clear_text(a->cred.mech);
-    const char *stored = u->backend_password ? u->backend_password
-                         : has_own           ? NULL
-                                             : u->plain_password;
-    struct str secret = stored ? str_of(stored) : has_own ? buf_str(&a->cred.secret) : STR_NULL;
-    c->mech = is_token && !stored ? a->cred.mech : SASL_PLAIN;
+    bool is_token = (SASL_BIT(a->cred.mech) & TOKEN_MECHANISMS) != 0;
+    c->mech = is_token && !u->backend_password ? a->cred.mech : SASL_PLAIN;
     int err = buf_append_c(&c->user, u->backend_user ? u->backend_user : u->name);
-    return err < 0 ? err : buf_append_str(&c->secret, secret);
+    return err < 0 ? err : buf_append_str(&c->secret, backend_secret(a, u));
 }
 
 static int fill_result(struct auth_query *q, const struct store_user *u)
