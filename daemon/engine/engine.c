@@ -545,14 +545,27 @@ static int engine_assemble(struct engine *e, struct config *c, char **ret_error)
     return err;
 }
 
+/* Their jobs end between their threads, which start them, and their loops, which get the answers.
+ */
+static void engine_free_workers(struct engine *e)
+{
+    bool are_stopped = true;
+    for (size_t i = 0; i < e->n_workers; i++)
+        are_stopped = worker_stop(e->workers[i]) && are_stopped;
+    if (!are_stopped)
+        return; /* the process ends anyway */
+    jobs_free(STEAL(e->jobs));
+    for (size_t i = 0; i < e->n_workers; i++)
+        worker_free(e->workers[i]);
+}
+
 /* From the top floor to the lowest; the workers go before what they use. */
 static void engine_fini(struct engine *e)
 {
     watchdog_free(e->watchdog);
     metrics_free(e->metrics);
     acceptors_free(e->acceptors);
-    for (size_t i = 0; i < e->n_workers; i++)
-        worker_free(e->workers[i]);
+    engine_free_workers(e);
     checks_free(e->checks);
     control_free(e->control);
     for (size_t i = 0; i < ARRAY_LEN(e->signals); i++)
@@ -560,7 +573,6 @@ static void engine_fini(struct engine *e)
             event_free(e->signals[i].event);
     if (e->wire_event)
         event_free(e->wire_event);
-    jobs_free(e->jobs);
     resolver_free(e->resolver);
     setup_unref(e->setup);
     backend_registry_free(e->registry);

@@ -281,18 +281,24 @@ int worker_new(const struct worker_spec *spec, struct worker **ret)
     return 0;
 }
 
+bool worker_stop(struct worker *w)
+{
+    if (!w || !w->is_started)
+        return true;
+    struct mail *stop = calloc(1, sizeof(*stop));
+    if (!stop)
+        return false;
+    stop->fn = on_stop;
+    mailbox_post(worker_mailbox(w), stop);
+    pthread_join(w->thread, NULL);
+    w->is_started = false;
+    return true;
+}
+
 void worker_free(struct worker *w)
 {
-    if (!w)
-        return;
-    if (w->is_started) {
-        struct mail *stop = calloc(1, sizeof(*stop));
-        if (!stop)
-            return; /* the process ends anyway */
-        stop->fn = on_stop;
-        mailbox_post(worker_mailbox(w), stop);
-        pthread_join(w->thread, NULL);
-    }
+    if (!w || !worker_stop(w))
+        return; /* the process ends anyway */
     retire_cancel(&w->retirements);
     auth_free(w->env.auth);
     resolver_free(w->env.resolver);

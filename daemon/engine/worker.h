@@ -59,5 +59,7 @@ int worker_publish(struct worker *w, struct setup *setup) NODISCARD;
 /* Forgets cached answers of a user (NULL = all). */
 int worker_forget(struct worker *w, const char *user) NODISCARD;
 struct mailbox *worker_mailbox(const struct worker *w);
-/* Ends its sessions, its thread and itself. NULL is fine. */
+/* Ends its sessions and its thread. False without memory: it goes on. NULL is fine. */
+bool worker_stop(struct worker *w) NODISCARD;
+/* Ends all that and itself. No job may still be going to answer its loop. NULL is fine. */
 void worker_free(struct worker *w);
