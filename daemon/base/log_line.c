@@ -72,8 +72,8 @@ static bool log_needs_quotes(struct str s)
     if (s.n == 0)
         return true;
     for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7f ||
-            strchr("\"\\=", s.p[i]))
+        if ((unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7f || s.p[i] == '"' ||
+            s.p[i] == '\\' || s.p[i] == '=')
             return true;
     return false;
 }
@@ -81,6 +81,8 @@ static bool log_needs_quotes(struct str s)
 static void log_put_string(struct log_line *l, struct str s, enum log_format format)
 {
     bool has_quotes = format == LOG_FORMAT_JSON || log_needs_quotes(s);
+    if (!has_quotes && log_put(l, s.p, s.n)) /* nothing in it wants an escape either */
+        return;
     if (has_quotes && !log_put_c(l, "\""))
         return;
     log_put_value(l, s, format);

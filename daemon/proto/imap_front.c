@@ -157,7 +157,8 @@ static int imap_append_capabilities(const struct front_env *env, struct buf *out
     if (buf_append_c(out, "CAPABILITY") < 0)
         return -ERR_NOMEM;
     for (; *v; v++)
-        if (!imap_is_own_capability(str_of(*v)) && buf_printf(out, " %s", *v) < 0)
+        if (!imap_is_own_capability(str_of(*v)) &&
+            (buf_append_char(out, ' ') < 0 || buf_append_c(out, *v) < 0))
             return -ERR_NOMEM;
     if (sasl_append_list(out, env->mechanisms, " AUTH=") < 0)
         return -ERR_NOMEM;
