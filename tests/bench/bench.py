@@ -19,7 +19,7 @@ import peers  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
 
-MEMORY_ROUNDS = 2  # memory hardly varies, and each round starts a proxy
+FRESH_ROUNDS = 2  # rows that hardly vary and start a proxy each time
 
 
 def arguments():
@@ -33,7 +33,7 @@ def arguments():
     p.add_argument("--json", help="file for everything that was measured; BUILD/bench/results.json without it")
     a = p.parse_args()
     a.rounds = a.rounds or (3 if a.quick else 5)
-    a.seconds = a.seconds or (0.3 if a.quick else 0.8)
+    a.seconds = a.seconds or (0.3 if a.quick else 0.5)
     unknown = set(a.peers.split()) - set(peers.PEERS)
     if unknown:
         p.error("no such peer: " + " ".join(unknown))
@@ -83,7 +83,7 @@ class Bench:
 
     def run(self, row):
         """Rounds are interleaved, and who comes first changes: what disturbs the machine disturbs all of them."""
-        rounds = {"memory": min(self.rounds, MEMORY_ROUNDS), "calls": 1}.get(row.kind, self.rounds)
+        rounds = {"memory": min(self.rounds, FRESH_ROUNDS), "stall": min(self.rounds, FRESH_ROUNDS), "calls": 1}.get(row.kind, self.rounds)
         for i in range(rounds):
             k = i % len(self.peers)
             for peer in self.peers[k:] + self.peers[:k]:

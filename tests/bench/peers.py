@@ -24,7 +24,7 @@ def is_plain(listener):
 class Site:
     """What all proxies share: the fake backend and auth server, and the certificates."""
 
-    HOSTS = 8  # loopback addresses of the backend: one has not enough ports for 100,000 sessions
+    HOSTS = 4  # loopback addresses of the backend: one has not enough ports for 100,000 sessions
     PUSH_MS = 5000
 
     def __init__(self, folder, build):
