@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: ISC */
+/* The file of a store: made, brought up to date, and refused untouched when it is not a good one.
+ */
+#include "store_case.h"
+
+#include <sqlite3.h>
+#include <string.h>
+
+/* Runs SQL on the file behind the store's back. */
+static void sql(const char *text)
+{
+    sqlite3 *db;
+    char *error = NULL;
+    assert_int_equal(sqlite3_open(store_case.path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, text, NULL, NULL, &error) != SQLITE_OK)
+        fail_msg("%s: %s", text, error);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* The store does not open, says why in a sentence with the words, and the file stays as it is. */
+static void refused(int err, const char *words)
+{
+    AUTO_BUF before = BUF_INIT;
+    AUTO_BUF after = BUF_INIT;
+    char *error = NULL;
+    store_case_read(&before);
+    assert_int_equal(store_case_try(&error), err);
+    if (!strstr(error, words) || !strstr(error, store_case.path))
+        fail_msg("\"%s\" lacks \"%s\"", error, words);
+    free(error);
+    store_case_read(&after);
+    assert_true(str_eq(buf_str(&before), buf_str(&after)));
+}
+
+static void add_users(int n)
+{
+    char name[32];
+    for (int i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "user%06d@example.org", i);
+        const struct store_user u = {.name = name, .note = "a note that fills some space"};
+        assert_int_equal(store_user_put(store_case.store, &u, STORE_ADD, 1), 0);
+    }
+}
+
+static uint64_t count(void)
+{
+    uint64_t n = 0;
+    assert_int_equal(store_user_count(store_case.store, &n), 0);
+    return n;
+}
+
+static void test_create(void **state)
+{
+    (void)state;
+    struct stat st;
+    store_case_open();
+    assert_int_equal(count(), 0);
+    assert_int_equal(stat(store_case.path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600); /* passwords are in it */
+    add_users(3);
+    store_case_close();
+    store_case_open();
+    assert_int_equal(count(), 3);
+}
+
+/* A file that was made in advance, with rights of the operator's choice. */
+static void test_empty_file(void **state)
+{
+    (void)state;
+    store_case_write(STR(""), 0);
+    store_case_open();
+    assert_int_equal(count(), 0);
+}
+
+static void test_kind(void **state)
+{
+    (void)state;
+    const struct store_spec spec = {.type = "paper", .path = store_case.path};
+    struct store *s = NULL;
+    char *error = NULL;
+    assert_int_equal(store_open(&spec, &s, &error), -ERR_UNSUPPORTED);
+    assert_non_null(strstr(error, "paper"));
+    assert_null(s);
+    free(error);
+    store_close(NULL);
+}
+
+static void test_no_folder(void **state)
+{
+    (void)state;
+    char *error = NULL;
+    char path[64];
+    memcpy(path, store_case.path, sizeof(path));
+    snprintf(store_case.path, sizeof(store_case.path), "%s/none/store", store_case.folder);
+    assert_true(store_case_try(&error) < 0);
+    assert_non_null(strstr(error, "cannot be opened"));
+    free(error);
+    memcpy(store_case.path, path, sizeof(path));
+}
+
+static void test_no_regular_file(void **state)
+{
+    (void)state;
+    char *error = NULL;
+    assert_int_equal(mkfifo(store_case.path, 0600), 0);
+    assert_int_equal(store_case_try(&error), -ERR_STORE_CORRUPT); /* and does not wait for it */
+    assert_non_null(strstr(error, "not a regular file"));
+    free(error);
+}
+
+static void test_foreign_files(void **state)
+{
+    (void)state;
+    AUTO_BUF long_text = BUF_INIT;
+    store_case_write(STR("users = ();\n"), 0);
+    refused(-ERR_STORE_CORRUPT, "not an SQLite file");
+    for (int i = 0; i < 10000; i++)
+        assert_int_equal(buf_append_c(&long_text, "text "), 0);
+    store_case_write(buf_str(&long_text), 0);
+    refused(-ERR_STORE_CORRUPT, "not an SQLite file");
+}
+
+static void test_foreign_databases(void **state)
+{
+    (void)state;
+    sql("CREATE TABLE other (x); INSERT INTO other VALUES (1)");
+    refused(-ERR_STORE_CORRUPT, "another program");
+    sql("PRAGMA application_id = 7");
+    refused(-ERR_STORE_CORRUPT, "another program");
+    /* one with a table of our name is none of ours */
+    sql("CREATE TABLE user (name); PRAGMA user_version = 1");
+    refused(-ERR_STORE_CORRUPT, "another program");
+}
+
+static void test_newer_schema(void **state)
+{
+    (void)state;
+    store_case_open();
+    add_users(1);
+    store_case_close();
+    sql("PRAGMA user_version = 99");
+    refused(-ERR_VERSION, "newer mailproxy");
+}
+
+/* A store of the first version gets what came later, and keeps what it has. */
+static void test_migration(void **state)
+{
+    (void)state;
+    store_case_open();
+    add_users(5);
+    store_case_close();
+    sql("DROP TABLE audit; PRAGMA user_version = 1");
+    store_case_open();
+    assert_int_equal(count(), 5);
+    const struct store_audit a = {.at_ms = 1, .command = "user add"};
+    assert_int_equal(store_audit_add(store_case.store, &a), 0);
+    store_case_close();
+    store_case_open();
+    assert_int_equal(count(), 5);
+}
+
+/* A migration that fails leaves the old version behind: here a table is in its way. */
+static void test_failed_migration(void **state)
+{
+    (void)state;
+    store_case_open();
+    add_users(5);
+    store_case_close();
+    sql("PRAGMA journal_mode = DELETE; DROP TABLE audit; CREATE TABLE audit (x); "
+        "PRAGMA user_version = 1");
+    refused(-ERR_STORE, "cannot be brought to schema");
+    sql("DROP TABLE audit");
+    store_case_open();
+    assert_int_equal(count(), 5);
+}
+
+static void make_large(void)
+{
+    store_case_open();
+    add_users(2000);
+    store_case_close();
+}
+
+static void test_damaged_pages(void **state)
+{
+    (void)state;
+    char garbage[4096];
+    make_large();
+    memset(garbage, 0xa5, sizeof(garbage));
+    store_case_write(str_n(garbage, sizeof(garbage)), 4096 * 3);
+    store_case_write(str_n(garbage, sizeof(garbage)), 4096 * 9);
+    refused(-ERR_STORE_CORRUPT, "damaged");
+}
+
+static void test_damaged_header(void **state)
+{
+    (void)state;
+    make_large();
+    store_case_write(STR("XXXX"), 0);
+    refused(-ERR_STORE_CORRUPT, "not an SQLite file");
+}
+
+static void test_cut_off(void **state)
+{
+    (void)state;
+    make_large();
+    assert_int_equal(truncate(store_case.path, 4096 * 8), 0);
+    refused(-ERR_STORE_CORRUPT, "damaged");
+    assert_int_equal(truncate(store_case.path, 50), 0);
+    refused(-ERR_STORE_CORRUPT, "not an SQLite file");
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, store_case_setup_folder, store_case_teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_create),
+        T(test_empty_file),
+        T(test_kind),
+        T(test_no_folder),
+        T(test_no_regular_file),
+        T(test_foreign_files),
+        T(test_foreign_databases),
+        T(test_newer_schema),
+        T(test_migration),
+        T(test_failed_migration),
+        T(test_damaged_pages),
+        T(test_damaged_header),
+        T(test_cut_off),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
