@@ -119,20 +119,21 @@ static int killing_post(struct killing *k)
     return 0;
 }
 
-static void killing_tell(struct killing *k)
+static int killing_tell(struct killing *k)
 {
     qsort(k->v, k->n, sizeof(*k->v), entry_compare_id);
     k->ask = (struct ask){.on_killed = on_killed, .on_end = on_killing_end};
     loop_timer_init(&k->timer, on_killing_timeout);
-    if (ask_begin(k->control, &k->ask) < 0) {
-        killing_finish(k, -ERR_NOMEM);
-        return;
+    int err = ask_begin(k->control, &k->ask);
+    if (err < 0)
+        return err;
+    err = killing_post(k);
+    if (k->n_waiting == 0) {
+        ask_end(&k->ask);
+        return err < 0 ? err : -ERR_NO_MATCH;
     }
-    int err = killing_post(k);
-    if (k->n_waiting == 0)
-        killing_end(k, err);
-    else
-        loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS);
+    loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS);
+    return 0;
 }
 
 /* ---- first: finding ---- */
@@ -204,11 +205,21 @@ static int entry_compare_idle(const void *x, const void *y)
 
 static void killing_cut(struct killing *k)
 {
-    if (k->spec.first_idle == 0 || k->n <= k->spec.first_idle)
-        return;
-    qsort(k->v, k->n, sizeof(*k->v), entry_compare_idle);
-    while (k->n > k->spec.first_idle)
+    if (k->spec.first_idle > 0 || k->spec.found)
+        qsort(k->v, k->n, sizeof(*k->v), entry_compare_idle);
+    while (k->spec.first_idle > 0 && k->n > k->spec.first_idle)
         json_decref(k->v[--k->n].row);
+}
+
+static int killing_show(const struct killing *k)
+{
+    AUTO_FREE uint64_t *ids = calloc(k->n + 1, sizeof(*ids));
+    if (!ids)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < k->n; i++)
+        ids[i] = k->v[i].id;
+    k->spec.found(k->spec.arg, ids, k->n);
+    return 0;
 }
 
 static void killing_found(void *arg, int err, uint64_t seen, uint64_t matched)
@@ -219,9 +230,12 @@ static void killing_found(void *arg, int err, uint64_t seen, uint64_t matched)
     if (k->is_over_max)
         err = -ERR_TOO_MANY;
     killing_cut(k);
+    if (err == 0 && k->spec.found)
+        err = killing_show(k);
     if (err == 0 && !k->spec.is_dry && k->n > 0) {
-        killing_tell(k);
-        return;
+        err = killing_tell(k);
+        if (err == 0)
+            return;
     }
     k->n_hit = err == 0 ? k->n : 0;
     killing_finish(k, err);
@@ -240,6 +254,31 @@ static int killing_copy(struct killing *k, const struct kill_spec *spec)
     return spec->text && !k->text ? -ERR_NOMEM : 0;
 }
 
+static int killing_find(struct killing *k)
+{
+    const struct kill_spec *spec = &k->spec;
+    const struct collect_spec find = {.filter = spec->filter,
+                                      .is_sorted = spec->first_idle > 0,
+                                      .is_descending = true,
+                                      .sort = SESSION_FIELD_IDLE,
+                                      .limit = spec->first_idle,
+                                      .chunk = killing_chunk,
+                                      .done = killing_found,
+                                      .arg = k};
+    return collect_start(k->control, &find);
+}
+
+static int killing_take(struct killing *k)
+{
+    k->v = calloc(k->spec.n_ids + 1, sizeof(*k->v));
+    if (!k->v)
+        return -ERR_NOMEM;
+    for (; k->n < k->spec.n_ids; k->n++)
+        k->v[k->n].id = k->spec.ids[k->n];
+    k->matched = k->n;
+    return killing_tell(k);
+}
+
 int kill_start(struct control *c, const struct kill_spec *spec)
 {
     struct killing *k = calloc(1, sizeof(*k));
@@ -249,16 +288,8 @@ int kill_start(struct control *c, const struct kill_spec *spec)
     int err = killing_copy(k, spec);
     if (k->spec.filter)
         filter_ref(k->spec.filter);
-    const struct collect_spec find = {.filter = spec->filter,
-                                      .is_sorted = spec->first_idle > 0,
-                                      .is_descending = true,
-                                      .sort = SESSION_FIELD_IDLE,
-                                      .limit = spec->first_idle,
-                                      .chunk = killing_chunk,
-                                      .done = killing_found,
-                                      .arg = k};
     if (err == 0)
-        err = collect_start(c, &find);
+        err = spec->ids ? killing_take(k) : killing_find(k);
     if (err < 0)
         killing_free(k);
     return err;
@@ -348,7 +379,7 @@ void command_session_kill(struct request *r)
     }
     struct kill_spec spec = {.filter = filter, .kind = REPLY_KICKED, .done = on_session_killed};
     if (request_number(r, "rate", 0) > 0 && !request_bool(r, "dry_run"))
-        kill_paced(r);
+        kill_paced(r, filter);
     else
         kill_for_request(r, &spec);
     filter_unref(filter);

@@ -539,6 +539,7 @@ def test_paced_kill(proxy):
     o = ended(proxy, ident)
     assert time.monotonic() - begin > 1
     assert o["state"] == "done" and o["done"] == o["total"] == 8 and o["target"] == f"user={USER}"
+    assert o["text"] == "8 told to end, 0 were gone"
     for c in clients:
         assert "* BYE" in c.rest().decode()
     for c in (stay, late):
