@@ -73,8 +73,10 @@ void auth_free(struct auth *a);
 /* A new config was published on this worker: providers of new queries follow it. */
 int auth_configure(struct auth *a, struct config *c) NODISCARD;
 
-/* Judges. cb runs exactly once, later in this or another turn (never inside the call), unless
- * cancelled. NULL when out of memory. */
+/* Judges: the providers are asked in order until one knows the user. Who is in the store is judged
+ * by the store alone, a wrong password is not tried elsewhere; what an auth server says counts, and
+ * when it says nothing nobody else is asked. cb runs exactly once, later in this or another turn
+ * (never inside the call), unless cancelled. NULL when out of memory. */
 struct auth_query *auth_check(struct auth *a, const struct auth_request *r,
                               void (*cb)(void *arg, struct auth_result *res), void *arg);
 /* SCRAM: the keys of a user; keys NULL when there is no such user or no keys (the caller goes on

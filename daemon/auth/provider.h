@@ -7,8 +7,9 @@
 
 #include "auth/auth.h"
 #include "auth/cache.h"
+#include "proto/reply.h"
 
-#define QUERY_TEXT_MAX 512
+#define QUERY_TEXT_MAX (REPLY_TEXT_MAX + 1)
 #define QUERY_REASON_MAX 160
 
 struct auth_provider;

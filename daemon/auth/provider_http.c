@@ -35,16 +35,7 @@ static struct http *http_of(const struct auth_query *q)
 static void http_say(struct auth_query *q, struct str text)
 {
     AUTO_BUF out = BUF_INIT;
-    bool is_utf8 = str_is_utf8(text);
-    int err = 0;
-    for (size_t i = 0; i < text.n && err == 0; i++) {
-        unsigned char c = (unsigned char)text.p[i];
-        if (c < 0x20 || c == 0x7f)
-            err = buf_printf(&out, "\\x%02x", c);
-        else
-            err = buf_append_char(&out, c < 0x80 || is_utf8 ? (char)c : '?');
-    }
-    if (err == 0)
+    if (reply_append_clean(&out, text, REPLY_TEXT_MAX) == 0)
         query_say(q, buf_str(&out));
 }
 

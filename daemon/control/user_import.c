@@ -2,6 +2,7 @@
 /* user import and export: whole files of users, in parts that fit a line. */
 #include <stdatomic.h>
 
+#include "auth/auth.h"
 #include "base/clock.h"
 #include "control/handlers.h"
 #include "control/ops.h"
@@ -65,6 +66,33 @@ static int import_refuse(struct user_import *m, struct buf *errors, int err)
     return err;
 }
 
+static bool is_scram_known(const char *text)
+{
+    struct sasl_scram_keys keys;
+    bool is_known = password_scram_parse(text, &keys) == 0;
+    explicit_bzero(&keys, sizeof(keys));
+    return is_known;
+}
+
+/* A hash that nobody can check would lock its user out, which is noticed much later. */
+static int import_check_hashes(const struct store_user *users, size_t n, struct buf *errors)
+{
+    int err = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct store_user *u = &users[i];
+        const char *bad = u->password_hash && !password_is_known(u->password_hash) ? "password_hash"
+                          : u->scram && !is_scram_known(u->scram)                  ? "scram"
+                                                                                   : NULL;
+        if (!bad)
+            continue;
+        err = -ERR_SYNTAX;
+        if (errors->len < IMPORT_ERRORS_SHOWN &&
+            buf_printf(errors, "user %s: %s is of no known scheme\n", u->name, bad) < 0)
+            return -ERR_NOMEM;
+    }
+    return err;
+}
+
 static int user_import_run(struct work *w)
 {
     struct user_import *m = CONTAINER_OF(w, struct user_import, work);
@@ -74,8 +102,12 @@ static int user_import_run(struct work *w)
     if (err < 0)
         return import_refuse(m, &errors, err);
     atomic_store(&m->n_read, m->n);
-    err = store_user_import(w->control->host->store, users, m->n, m->how, clock_wall_ms(),
-                            import_progress, m, &m->n_added, &m->n_changed);
+    err = import_check_hashes(users, m->n, &errors);
+    if (err < 0)
+        err = import_refuse(m, &errors, err);
+    else
+        err = store_user_import(w->control->host->store, users, m->n, m->how, clock_wall_ms(),
+                                import_progress, m, &m->n_added, &m->n_changed);
     if (err == 0)
         atomic_store(&m->n_done, m->n);
     for (size_t i = 0; i < m->n; i++)
