@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "control/control_priv.h"
 
+#define PLANE_JOB_THREADS 2
 #define PLANE_WAIT_MS 20000
 
 struct plane {
@@ -66,7 +67,7 @@ static inline void plane_start(struct plane *p)
     list_init(&p->object.works);
     turn_init(&p->object.rule_turn);
     assert_int_equal(loop_new(p, &p->host.loop), 0);
-    assert_int_equal(jobs_new(2, 100, &p->object.jobs), 0);
+    assert_int_equal(jobs_new(PLANE_JOB_THREADS, 100, &p->object.jobs), 0);
     p->host.jobs = p->object.jobs;
     assert_int_equal(store_open(&spec, &p->host.store, &error), 0);
     assert_int_equal(backend_registry_new(&p->host.registry), 0);

@@ -5,6 +5,8 @@
 
 #include "plane.h"
 
+#include <semaphore.h>
+
 static struct plane plane;
 static struct logins *logins;
 
@@ -66,6 +68,39 @@ static void test_flush_at_end(void **state)
     assert_int_equal(last_login("alice"), 3000);
 }
 
+/* Job threads that wait, so that a batch stays under way. */
+static sem_t go;
+
+static void busy_run(struct job *j)
+{
+    (void)j;
+    sem_wait(&go);
+}
+
+static void busy_done(struct job *j, void *owner)
+{
+    (void)owner;
+    free(j);
+}
+
+static void keep_busy(void)
+{
+    assert_int_equal(sem_init(&go, 0, 0), 0);
+    for (int i = 0; i < PLANE_JOB_THREADS; i++) {
+        struct job *j = calloc(1, sizeof(*j));
+        assert_non_null(j);
+        *j = (struct job){
+            .reply = loop_mailbox(plane.host.loop), .run = busy_run, .done = busy_done};
+        assert_int_equal(jobs_post(plane.object.jobs, j), 0);
+    }
+}
+
+static void let_go(void)
+{
+    for (int i = 0; i < PLANE_JOB_THREADS; i++)
+        sem_post(&go);
+}
+
 static bool is_under_way(struct plane *p)
 {
     return !list_is_empty(&p->object.works);
@@ -75,10 +110,12 @@ static bool is_under_way(struct plane *p)
 static void test_end_under_way(void **state)
 {
     (void)state;
+    keep_busy();
     logins_note(logins, "alice", 4000);
     plane_run(&plane, is_under_way);
     logins_note(logins, "bob", 4001);
     logins_free(logins);
+    let_go();
     assert_int_equal(last_login("alice"), 4000);
     assert_int_equal(last_login("bob"), 4001);
 }
@@ -86,8 +123,10 @@ static void test_end_under_way(void **state)
 static void test_end_after_jobs(void **state)
 {
     (void)state;
+    keep_busy();
     logins_note(logins, "alice", 5000);
     plane_run(&plane, is_under_way);
+    let_go();
     jobs_free(plane.object.jobs);
     plane.object.jobs = NULL;
     logins_free(logins);
