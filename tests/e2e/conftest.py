@@ -4,7 +4,7 @@ import itertools
 import os
 
 import pytest
-from harness import certs, dovecot
+from harness import certs, dovecot, postfix
 from harness.authserver import AuthServer
 from harness.proxy import Proxy
 
@@ -63,6 +63,24 @@ def dovecot2(root, ca):
     d = _dovecot(root, ca, "dc2")
     yield d
     d.close()
+
+
+@pytest.fixture(scope="session")
+def mta(root, ca, dovecot1):
+    """A Postfix that delivers into the first Dovecot's mailboxes."""
+    why = postfix.missing()
+    if why:
+        pytest.skip(why)
+    folder = os.path.join(root, "mta")
+    os.makedirs(folder)
+    p = postfix.Postfix(folder, dovecot1, *ca.issue("mx.test", "DNS:mx.test,DNS:localhost")).start()
+    yield p
+    p.close()
+
+
+def mail_server(p):
+    """A backend entry for a Postfix."""
+    return {"name": "mx", "host": p.host, "ports": {"smtp": p.port}}
 
 
 _numbers = itertools.count(1)

@@ -5,9 +5,8 @@ import subprocess
 import uuid
 
 import pytest
-from conftest import backend
+from conftest import backend, mail_server
 from harness import wait
-from test_smtp import mta, server  # noqa: F401  (a fixture)
 
 USER, PASSWORD = "alice@example.org", "secret-a"
 
@@ -27,7 +26,7 @@ def proxy(make_proxy, settings, dovecot1, request):
     if "mta" in request.fixturenames:
         listeners[-1]["pool"] = "mta"
         settings["pools"].append({"name": "mta", "tls": "off", "forward": "xclient",
-                                  "backends": [server(request.getfixturevalue("mta"))]})
+                                  "backends": [mail_server(request.getfixturevalue("mta"))]})
     p = make_proxy(settings)
     p.add_user(USER, PASSWORD)
     return p
@@ -106,7 +105,7 @@ poll {proxy.host} protocol {protocol} port {proxy.ports[listener]} user "{USER}"
         assert "This is dc1." in f.read()
 
 
-def test_msmtp(proxy, mta, folder):  # noqa: F811
+def test_msmtp(proxy, mta, folder):
     subject = f"m{uuid.uuid4().hex}"
     run("msmtp", "--host", proxy.host, "--port", str(proxy.ports["submission"]), "--tls=on", "--tls-certcheck=off", "--auth=plain",
         "--user", USER, "--passwordeval", f"echo {PASSWORD}", "--from", USER, "--", USER, stdin=f"Subject: {subject}\n\nHello\n", home=folder)
@@ -148,6 +147,7 @@ set copy=no
         screen_has("Copy to mailbox")
         tmux("send-keys", "C-u")
         tmux("send-keys", "-l", f"{folder}/got")
+        screen_has("/got")
         tmux("send-keys", "Enter")
         wait.until(lambda: os.path.isfile(f"{folder}/got") and "This is dc1." in open(f"{folder}/got").read(), "the copy")
         tmux("send-keys", "q")

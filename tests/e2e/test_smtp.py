@@ -7,28 +7,12 @@ import subprocess
 import uuid
 
 import pytest
-from conftest import backend
-from harness import dovecot, imap, postfix, wait
+from conftest import backend, mail_server
+from harness import dovecot, imap, wait
 
 USER, PASSWORD = "alice@example.org", "secret-a"
 TOKEN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
 MAIL = "Subject: {0}\r\n\r\nBody of {0}.\r\n.A line with a dot.\r\n"
-
-
-@pytest.fixture(scope="session")
-def mta(root, ca, dovecot1):
-    why = postfix.missing()
-    if why:
-        pytest.skip(why)
-    folder = os.path.join(root, "mta")
-    os.makedirs(folder)
-    p = postfix.Postfix(folder, dovecot1, *ca.issue("mx.test", "DNS:mx.test,DNS:localhost")).start()
-    yield p
-    p.close()
-
-
-def server(p):
-    return {"name": "mx", "host": p.host, "ports": {"smtp": p.port}}
 
 
 @pytest.fixture
@@ -41,7 +25,7 @@ def make_smtp(make_proxy, settings, dovecot1, mta):
             {"name": "pop3", "protocol": "pop3", "allow_plaintext": True},
         ]
         settings["pools"] = [{"name": "main", "tls": "off", "backends": [backend(dovecot1)]},
-                             {"name": "mta", "tls": "off", "forward": "xclient", "backends": [server(mta)], **pool}]
+                             {"name": "mta", "tls": "off", "forward": "xclient", "backends": [mail_server(mta)], **pool}]
         if auth:
             settings["auth"] = auth
         settings["resolver"] = {"enabled": False}

@@ -235,9 +235,9 @@ def test_proxy_header(make_proxy, settings, dovecot1):
     assert t.recv(100).startswith(b"* OK")
     assert len(p.sessions("ip=192.0.2.9")) == 1
     t.close()
-    c = socket.create_connection((p.host, p.ports["imap"]))
-    c.sendall(b"a NOOP\r\n")
-    assert c.recv(100) == b""
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.send("a NOOP\r\n")
+    assert c.rest() == b""
     c.close()
 
 
