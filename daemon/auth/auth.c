@@ -310,7 +310,6 @@ struct auth_query *auth_keys(struct auth *a, struct str user,
         query_close(q);
         return NULL;
     }
-    q->is_keys = true;
     q->keys_cb = cb;
     q->arg = arg;
     q->start.fn = keys_start;

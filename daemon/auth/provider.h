@@ -48,6 +48,7 @@ struct auth_setup {
     struct auth_provider *v[];
 };
 
+/* References, of the worker's thread alone. */
 struct auth_setup *auth_setup_ref(struct auth_setup *s);
 void auth_setup_unref(struct auth_setup *s); /* NULL is fine */
 
@@ -88,7 +89,7 @@ struct auth_query {
     void (*cb)(void *arg, struct auth_result *res);
     void (*keys_cb)(void *arg, int err, const struct sasl_scram_keys *keys);
     void *arg;
-    bool is_keys, is_cancelled;
+    bool is_cancelled;
 };
 
 /* Ends the query with q->result as it stands; source is filled in. Frees q. */

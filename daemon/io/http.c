@@ -315,6 +315,14 @@ static void http_easy_give(struct http_client *c, CURL *e)
         curl_easy_cleanup(e);
 }
 
+/* Requests carry passwords. */
+static void lines_free(struct curl_slist *lines)
+{
+    for (struct curl_slist *l = lines; l; l = l->next)
+        explicit_bzero(l->data, strlen(l->data));
+    curl_slist_free_all(lines);
+}
+
 /* Takes the request out of curl; a transfer that runs loses its connection. */
 static void http_request_free(struct http_request *r)
 {
@@ -327,7 +335,7 @@ static void http_request_free(struct http_request *r)
     loop_timer_cancel(c->loop, &r->guard);
     list_del(&r->link);
     http_easy_give(c, r->easy);
-    curl_slist_free_all(r->lines);
+    lines_free(r->lines);
     buf_wipe(&r->head); /* replies carry passwords */
     buf_fini(&r->spans);
     free(r);

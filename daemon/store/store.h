@@ -34,7 +34,9 @@ struct store_user {
     uint64_t created_ms, changed_ms, last_login_ms;
 };
 
+/* Frees and wipes what u owns; NULL is fine. */
 void store_user_fini(struct store_user *u);
+/* Deep copy; dst is overwritten. -ERR_NOMEM. */
 int store_user_copy(struct store_user *dst, const struct store_user *src) NODISCARD;
 
 /* "active", "locked", "held". */

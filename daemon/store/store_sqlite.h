@@ -102,6 +102,8 @@ int sqlite_check_file(const char *path, char **ret_error) NODISCARD;
 /* On the first connection: integrity, version, migration. *ret_error owned. */
 int sqlite_check_schema(struct sqlite_conn *c, const char *path, char **ret_error) NODISCARD;
 
+/* The rest of store_ops, with the meanings of store.h. */
+
 int sqlite_user_get(struct store *s, const char *name, struct store_user *ret) NODISCARD;
 int sqlite_user_put(struct store *s, const struct store_user *u, enum store_write how,
                     uint64_t now_ms) NODISCARD;
