@@ -143,6 +143,7 @@ set copy=no
     tmux("new-session", "-d", "-x", "100", "-y", "30", f"neomutt -n -F {folder}/muttrc")
     try:
         screen_has("Welcome to dc1")
+        tmux("send-keys", "=")  # the first one
         tmux("send-keys", "C")
         screen_has("Copy to mailbox")
         tmux("send-keys", "C-u")
