@@ -228,7 +228,7 @@ static void act_begin(struct app *a, const struct deed *d, const struct command 
     memcpy(act->filter, filter, sizeof(filter));
     uint64_t n = d->flags & ADD ? 1 : act_capture(a);
     if (n == 0)
-        app_say(a, true, "no row is selected");
+        app_say_no_row(a);
     else if (d->flags & FORM && n > 1)
         app_say(a, true, "this works on one row: Esc takes the marks away");
     else

@@ -47,6 +47,15 @@ void app_say(struct app *a, bool is_bad, const char *fmt, ...)
     memcpy(e->text, a->message, sizeof(e->text));
 }
 
+void app_say_no_row(struct app *a)
+{
+    const struct table *t = app_table(a);
+    app_say(a, true,
+            !t->rows || (t->total && !table_selected(t)) ? "the row is still on its way"
+            : t->total                                   ? "the row is gone"
+                                                         : "there is no row");
+}
+
 void app_refresh(struct app *a)
 {
     node_refresh(app_node(a));

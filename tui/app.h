@@ -103,6 +103,8 @@ void app_show(struct app *a, enum screen_id screen, int focus);
 const char *app_filter_of(const struct app *a, const char *text, char dst[TABLE_FILTER_MAX]);
 /* Filters the list that has the keys; marks are taken away. */
 void app_set_filter(struct app *a, const char *filter);
+/* Says why there is no row to act on. */
+void app_say_no_row(struct app *a);
 /* A page over the screen; the caller fills a->page afterwards. */
 void app_open_page(struct app *a, enum app_over over, const char *title);
 void app_close_page(struct app *a);

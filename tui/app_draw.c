@@ -14,6 +14,7 @@
 #define ROWS_FOR_BAR 3
 #define ROWS_FOR_FOOTER 4
 #define ROWS_FOR_TABS 8
+#define COLS_FOR_VERSION 60
 /* Of the body: from here on a list has a line about itself, and two lists fit. */
 #define BODY_FOR_TITLE 5
 #define BODY_FOR_TWO 12
@@ -69,8 +70,10 @@ static void draw_bar(const struct app *a, struct screen *s)
         const json_t *up = json_object_get(n->overview.status, "uptime");
         if (json_is_integer(up))
             units_human_duration(uptime, (uint64_t)json_integer_value(up));
-        (void)screen_printf(s, 0, 0, room, STYLE_BAR, " %s  mailproxy %s  up %s  %s%s", n->name,
-                            n->version, uptime, commands_role_name(n->role),
+        AUTO_FREE char *product =
+            s->cols >= COLS_FOR_VERSION ? str_printf("mailproxy %s  ", n->version) : NULL;
+        (void)screen_printf(s, 0, 0, room, STYLE_BAR, " %s  %sup %s  %s%s", n->name,
+                            product ? product : "", uptime, commands_role_name(n->role),
                             n->is_read_only ? ", READ ONLY" : "");
     }
     if (right)

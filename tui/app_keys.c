@@ -70,7 +70,7 @@ static void do_details(struct app *a, enum action action)
     struct table *t = app_table(a);
     const json_t *row = table_selected(t);
     if (!row) {
-        app_say(a, true, "no row is selected");
+        app_say_no_row(a);
         return;
     }
     app_open_page(a, OVER_DETAIL, "");
@@ -101,7 +101,7 @@ static void do_show(struct app *a, const char *noun, const char *verb, const cha
     char id[TABLE_ID_MAX];
     const struct command *c = commands_find(noun, verb);
     if (!row || !c) {
-        app_say(a, true, "no row is selected");
+        app_say_no_row(a);
         return;
     }
     a->wanted = c;
@@ -203,7 +203,10 @@ static void do_copy(struct app *a, enum action action)
     a->clip = a->over != OVER_NONE ? page_text(&a->page)
               : row                ? list_row_text(app_list(a), row)
                                    : NULL;
-    app_say(a, !a->clip, a->clip ? "copied (where the terminal allows it)" : "no row is selected");
+    if (a->clip)
+        app_say(a, false, "copied (where the terminal allows it)");
+    else
+        app_say_no_row(a);
 }
 
 static void do_save(struct app *a, enum action action)
@@ -278,15 +281,18 @@ static void do_trace(struct app *a, enum action action)
 {
     (void)action;
     const struct command *c = commands_find("session", "trace");
-    const struct table *t = app_table(a);
-    const char *id = a->over == OVER_DETAIL ? a->detail.id : t->selected;
-    if (!c || !id[0]) {
-        app_say(a, true, c ? "no row is selected" : "this program knows no traces");
+    const char *id = a->over == OVER_DETAIL ? a->detail.id : app_table(a)->selected;
+    bool is_user = app_object_pane(a) == PANE_USERS;
+    AUTO_FREE char *word = shell_quote(id);
+    if (!c || (is_user && !commands_arg(c, "user"))) {
+        app_say(a, true, "this program (version %s) knows no such traces", MAILPROXY_VERSION);
         return;
     }
-    AUTO_FREE char *line = str_printf(
-        app_object_pane(a) == PANE_USERS ? "session trace --user '%s'" : "session trace '%s'", id);
-    if (line)
+    AUTO_FREE char *line =
+        word ? str_printf("session trace %s%s", is_user ? "--user " : "", word) : NULL;
+    if (!id[0])
+        app_say_no_row(a);
+    else if (line)
         shell_run(a, line);
 }
 

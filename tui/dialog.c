@@ -7,7 +7,8 @@
 #include "ctl/output_text.h"
 #include "tui/input.h"
 
-#define DIALOG_WIDTH 66
+#define DIALOG_WIDTH 84 /* where the screen is as wide */
+#define DIALOG_MARGIN_FROM 70
 #define DIALOG_LABEL 18 /* with its gap */
 /* Frame, question, an empty line before the fields, hint, buttons. */
 #define DIALOG_FRAME 6
@@ -199,9 +200,8 @@ static int dialog_width(const struct dialog *d, const struct screen *s)
 {
     int width = output_text_width(str_of(d->question)) + 4;
     width = width < DIALOG_WIDTH ? DIALOG_WIDTH : width;
-    if (d->body.n || width > s->cols)
-        width = s->cols;
-    return width;
+    int room = s->cols >= DIALOG_MARGIN_FROM ? s->cols - 4 : s->cols;
+    return d->body.n || width > room ? room : width;
 }
 
 void dialog_draw(struct dialog *d, struct screen *s)

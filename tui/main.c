@@ -141,7 +141,9 @@ static void main_wait(struct app *a, int ms, bool with_keys)
         p[n++] = (struct pollfd){.fd = a->shell.child.fd, .events = POLLIN};
     if (child_is_running(&a->shell.completer))
         p[n++] = (struct pollfd){.fd = a->shell.completer.fd, .events = POLLIN};
-    (void)poll(p, n, ms); /* a signal (resize) ends it too */
+    /* A signal (resize) ends it too. A terminal that is gone would be readable for ever. */
+    if (poll(p, n, ms) > 0 && p[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+        a->is_over = true;
 }
 
 /* ---- one screen as text ---- */
@@ -164,7 +166,9 @@ static int main_once(struct app *a)
         main_wait(a, ms < 0 || ms > 50 ? 50 : ms, false);
     }
     if (n->is_lost || !n->refreshed_ms) {
-        fprintf(stderr, "mailproxy-tui: %s\n", n->is_lost ? n->why : "the daemon does not answer");
+        fprintf(stderr, "mailproxy-tui: %s%s%s%s\n",
+                n->is_lost ? n->why : "the daemon does not answer", n->hint[0] ? " (" : "", n->hint,
+                n->hint[0] ? ")" : "");
         return 5;
     }
     app_draw(a, rows, cols);
@@ -252,7 +256,7 @@ static int main_open(struct main_options *o)
     };
     if (o->is_once || term_open(&term))
         return -1;
-    fputs("mailproxy-tui: this is no terminal; --once prints a screen as text\n", stderr);
+    fputs("mailproxy-tui: this terminal cannot show screens; --once prints one as text\n", stderr);
     return 2;
 }
 

@@ -322,8 +322,8 @@ static void on_connected(void *arg)
 static void on_lost(void *arg, const char *why, const char *hint)
 {
     struct node *n = arg;
-    snprintf(n->why, sizeof(n->why), "%s%s%s%s", why, hint ? " (" : "", hint ? hint : "",
-             hint ? ")" : "");
+    (void)str_copy(n->why, sizeof(n->why), str_of(why));
+    (void)str_copy(n->hint, sizeof(n->hint), str_of(hint));
     if (!n->is_lost) {
         n->lost_ms = clock_ms();
         n->losses++;

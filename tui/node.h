@@ -37,9 +37,9 @@ struct node {
     char *path;
     struct feed *feed;
     bool is_lost;
-    char why[256];    /* of the loss */
-    uint64_t lost_ms; /* monotonic; 0 = not lost */
-    unsigned losses;  /* connections lost so far */
+    char why[256], hint[128]; /* of the loss */
+    uint64_t lost_ms;         /* monotonic; 0 = not lost */
+    unsigned losses;          /* connections lost so far */
     char name[64], version[32];
     enum commands_role role;
     bool is_read_only; /* by choice: nothing that changes is sent */

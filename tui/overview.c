@@ -76,7 +76,8 @@ void overview_scale(const struct overview_span *span, int width, unsigned *ret_e
 {
     unsigned w = width > 0 ? (unsigned)width : 1;
     *ret_each = (span->samples + w - 1) / w;
-    *ret_columns = span->kept / *ret_each < w ? span->kept / *ret_each : w;
+    unsigned most = (span->kept + *ret_each - 1) / *ret_each;
+    *ret_columns = most < w ? most : w;
 }
 
 /* Samples that the graphs show. */
@@ -85,7 +86,7 @@ static unsigned overview_samples(const struct overview *o)
     unsigned each, columns;
     int width = o->width > OVERVIEW_WIDTH_DEFAULT ? o->width : OVERVIEW_WIDTH_DEFAULT;
     overview_scale(overview_span(o), width, &each, &columns);
-    return each * columns;
+    return each * columns < overview_span(o)->kept ? each * columns : overview_span(o)->kept;
 }
 
 void overview_set_width(struct overview *o, int width)

@@ -10,14 +10,13 @@
 #define ROWS_LABEL 18
 #define ROWS_COLUMN_MIN 38 /* two values side by side need this much each */
 
-/* "BACKEND-USER" -> "backend user" */
-static void rows_label(struct page *p, const char *title)
+/* "backend_user" -> "backend user" */
+static void rows_label(struct page *p, const char *name)
 {
     char text[ROWS_LABEL];
-    (void)str_copy(text, sizeof(text), str_of(title));
-    str_lower(text);
+    (void)str_copy(text, sizeof(text), str_of(name));
     for (char *c = text; *c; c++)
-        *c = *c == '-' ? ' ' : *c;
+        *c = *c == '_' ? ' ' : *c;
     page_put(p, STYLE_DIM, str_of(text));
 }
 
@@ -63,7 +62,7 @@ void page_add_object(struct page *p, const struct command *c, const json_t *obje
         else
             page_pad(p, half);
         int at = is_right && fits ? half : 0;
-        rows_label(p, columns[i].title);
+        rows_label(p, columns[i].name);
         page_pad(p, at + ROWS_LABEL);
         rows_long(p, list_word_style(buf_str(&text)), buf_str(&text), at + ROWS_LABEL, cols);
         is_right = fits && !is_right;

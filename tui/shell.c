@@ -48,6 +48,16 @@ void shell_fini(struct shell *s)
     shell_forget_completion(s);
 }
 
+char *shell_quote(const char *text)
+{
+    AUTO_BUF out = BUF_INIT;
+    for (; *text; text++)
+        if ((strchr(" \t\r\n'\"\\#", *text) && buf_append_char(&out, '\\') < 0) ||
+            buf_append_char(&out, *text) < 0)
+            return NULL;
+    return buf_steal(&out);
+}
+
 /* ---- in the child ---- */
 
 static int child_run(void *arg, FILE *out)

@@ -31,6 +31,8 @@ struct shell {
     char *typed;
 };
 
+/* A text as one word of a line, whatever it holds; owned. */
+char *shell_quote(const char *text);
 /* Runs a line; problems are said. */
 void shell_run(struct app *a, const char *line);
 /* A dialog of the shell was answered with yes. */

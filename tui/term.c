@@ -248,9 +248,21 @@ static void term_modes(void)
         (void)define_key(plain_keys[i].sequence, plain_keys[i].key);
 }
 
+/* Whether the terminal is known and lets its cursor be placed. */
+static bool term_is_able(void)
+{
+    int err;
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &term.saved) < 0)
+        return false;
+    if (setupterm(NULL, STDOUT_FILENO, &err) != OK)
+        return false;
+    const char *cup = tigetstr("cup");
+    return cup && cup != (char *)-1;
+}
+
 bool term_open(const struct term_options *o)
 {
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &term.saved) < 0)
+    if (!term_is_able())
         return false;
     if (!newterm(NULL, stdout, stdin))
         return false;
@@ -354,7 +366,8 @@ int term_key(void)
     if (kind != KEY_CODE_YES)
         return key == 127 || key == 8 ? INPUT_BACKSPACE : key == '\n' ? INPUT_ENTER : (int)key;
     int special = term_special(key);
-    if (special == INPUT_MOUSE && getmouse(&term.mouse) != OK)
+    const mmask_t wanted = BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED;
+    if (special == INPUT_MOUSE && (getmouse(&term.mouse) != OK || !(term.mouse.bstate & wanted)))
         return INPUT_RESIZE;
     return special;
 }
@@ -364,8 +377,8 @@ void term_set_mouse(bool is_on)
     if (is_on == term.has_mouse)
         return;
     term.has_mouse = is_on;
-    mousemask(is_on ? BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED : 0,
-              NULL);
+    /* curses would wait, with all keys, for the next event behind one that is not asked for. */
+    mousemask(is_on ? ALL_MOUSE_EVENTS : 0, NULL);
     mouseinterval(0);
 }
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "ctl/batch.h"
 #include "tests/unit/ctl/fake.h"
 #include "tui/app.h"
 
@@ -483,6 +484,24 @@ static void test_another_version(void **state)
         "LOST: the daemon 9.0 speaks version 9 of the control protocol, this program version 1");
 }
 
+/* ---- the command line ---- */
+
+static void test_quoting(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"plain", "two words", "it's \"odd\"",
+                                        "\\",    "#x",        "a\tb\nc"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        AUTO_FREE char *word = shell_quote(texts[i]);
+        AUTO_FREE char *line = str_printf("%s last", word);
+        const char *words[64];
+        size_t n = 0;
+        assert_int_equal(batch_split(line, words, &n), 0);
+        assert_int_equal(n, 2);
+        assert_string_equal(words[0], texts[i]);
+    }
+}
+
 /* ---- sizes ---- */
 
 static void test_all_sizes(void **state)
@@ -544,6 +563,7 @@ int main(void)
         CASE(test_events),
         CASE(test_loss),
         CASE(test_another_version),
+        CASE(test_quoting),
         CASE(test_all_sizes),
         CASE(test_keys_that_mean_nothing),
     };
