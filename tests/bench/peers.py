@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: ISC
 """The proxies that are compared, each configured for the same work: the same listeners, certificates, backends, two workers."""
+import contextlib
 import grp
 import os
 import pwd
 import shutil
+import socket
 import tempfile
 
 import proc
@@ -21,6 +23,15 @@ def is_plain(listener):
     return "-" not in listener
 
 
+def ports(host, names):
+    """{name: port}, all different: the kernel may give one out again as soon as it is free."""
+    with contextlib.ExitStack() as stack:
+        sockets = {name: stack.enter_context(socket.socket()) for name in names}
+        for s in sockets.values():
+            s.bind((host, 0))
+        return {name: s.getsockname()[1] for name, s in sockets.items()}
+
+
 class Site:
     """What all proxies share: the fake backend and auth server, and the certificates."""
 
@@ -30,7 +41,7 @@ class Site:
     def __init__(self, folder, build):
         self.folder, self.build = folder, build
         self.hosts = [net.address() for _ in range(self.HOSTS)]
-        self.ports = {p: net.port(self.hosts[0]) for p in ("imap", "pop3", "smtp", "http")}
+        self.ports = ports(self.hosts[0], ("imap", "pop3", "smtp", "http"))
         authority = certs.Authority(os.path.join(folder, "ca"))
         self.certs = {kind: authority.issue(kind, "DNS:proxy.test", kind="rsa" if kind == "rsa" else "ec")
                       for kind in ("ecdsa", "rsa")}
@@ -60,7 +71,7 @@ class Peer:
         self.folder = os.path.join(folder, self.name)
         os.makedirs(self.folder, exist_ok=True)
         self.host = net.address()
-        self.ports = {listener: net.port(self.host) for listener in LISTENERS}
+        self.ports = ports(self.host, LISTENERS)
         self.process = None
 
     def start(self):

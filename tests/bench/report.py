@@ -60,10 +60,11 @@ def judge(row, cells):
 
 
 def notes(rows, results):
-    """Why cells are empty."""
+    """Why cells are empty, or lack a round."""
     for row in rows:
         for peer, cell in results.get(row.name, {}).items():
-            for why in {m["why"] for m in cell if "why" in m}:
+            why = next((m["why"] for m in cell if "why" in m), None)
+            if why:
                 yield f"{row.text}, {peer}: {why}"
 
 
