@@ -17,6 +17,7 @@ DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dov
 CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-flask curl tmux procps git swaks \
 	libnet-ssleay-perl isync fetchmail msmtp neomutt
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags
+FUZZ_PACKAGES = $(BUILD_PACKAGES) clang libclang-rt-dev
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 openssl libssl-dev nginx libnginx-mod-mail haproxy dovecot-core \
 	dovecot-imapd dovecot-pop3d dovecot-submissiond strace
 
@@ -99,10 +100,22 @@ help:
 Q = $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1) $(2)")
 
-$(BUILD)/%.o: %.c Makefile
+# Other flags, another prefix or version: everything is compiled anew.
+COMPILE = $(CC) $(CPPFLAGS) $(CFLAGS)
+export FLAGS = $(COMPILE)
+ifneq ($(strip $(file <$(BUILD)/flags)),$(strip $(COMPILE)))
+$(BUILD)/flags: always
+endif
+$(BUILD)/flags:
+	@mkdir -p $(@D)
+	@printenv FLAGS >$@
+always:
+.PHONY: always
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
 define floor_lib
 $(BUILD)/libmp_$(1).a: $(call obj,daemon/$(1))
@@ -185,7 +198,7 @@ fuzz-replay: $(FUZZ_REPLAYS)
 
 FUZZ_SECONDS ?= 60
 fuzz:
-	@tests/setup/install-packages clang $(BUILD_PACKAGES)
+	@tests/setup/install-packages $(FUZZ_PACKAGES)
 	@$(MAKE) --no-print-directory SAN=fuzz fuzz-programs
 	@tests/fuzz/run build-fuzz $(FUZZ_SECONDS) $(notdir $(FUZZ_REPLAYS))
 fuzz-programs: $(FUZZ_REPLAYS)
