@@ -7,6 +7,7 @@ import threading
 
 _count = itertools.count(1)
 _lock = threading.Lock()
+_given = set()
 
 
 def address():
@@ -18,7 +19,12 @@ def address():
 
 
 def port(host):
-    """A port that is free on host now; nobody else binds there."""
-    with socket.socket() as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    """A port that is free on host now, and that nobody was given before; nobody else binds there."""
+    while True:
+        with socket.socket() as s:
+            s.bind((host, 0))
+            number = s.getsockname()[1]
+        with _lock:
+            if (host, number) not in _given:
+                _given.add((host, number))
+                return number
