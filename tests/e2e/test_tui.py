@@ -313,7 +313,7 @@ def test_reload_asks(tui, proxy):
     assert "sessions_per_user" in text and "77" in text
     tui.keys("Escape")
     tui.until("nothing was done")
-    assert "77" not in proxy.ctl_run("config", "show").stdout
+    assert "weight = 77" not in proxy.ctl_run("config", "show").stdout
     tui.keys("R")
     tui.until("Reload the configuration")
     tui.keys("y")
