@@ -31,7 +31,7 @@ struct login_spec {
     struct loop *loop;
     struct resolver *resolver;
     struct conn *conn; /* closed, initialised by login_start; on success connected, logged in,
-                          reading on, for the caller to re-own */
+                          reading on: done has to re-own or close it */
     const struct proto *proto;
     const char *host;
     uint16_t port;

@@ -32,6 +32,17 @@ static inline void rig_copy(char *dst, size_t size, struct str s)
     assert_true(str_copy(dst, size, s));
 }
 
+/* What the next owner of a connection would do. */
+static inline void rig_readable(struct conn *c)
+{
+    char bytes[256];
+    size_t n;
+    while (conn_read(c, bytes, sizeof(bytes), &n) == 0)
+        ;
+}
+
+static const struct conn_ops rig_ops = {.readable = rig_readable};
+
 static inline void rig_on_done(void *arg, struct login_outcome *o)
 {
     struct rig *r = arg;
@@ -44,7 +55,9 @@ static inline void rig_on_done(void *arg, struct login_outcome *o)
     rig_copy(r->learned, sizeof(r->learned), o->learned);
     rig_copy(r->rest, sizeof(r->rest), o->failure == BACK_FAIL_NONE ? buf_str(o->rest) : STR(""));
     rig_copy(r->text, sizeof(r->text), o->success ? buf_str(&o->success->text) : STR(""));
-    login_cancel(r->login); /* must do no harm */
+    if (o->failure == BACK_FAIL_NONE)
+        conn_own(&r->conn, &rig_ops, r); /* the login that reads for it goes */
+    login_cancel(r->login);              /* must do no harm */
     r->login = NULL;
 }
 
