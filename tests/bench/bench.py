@@ -32,7 +32,7 @@ def arguments():
     p.add_argument("--seconds", type=float, help="length of one measurement")
     p.add_argument("--json", help="file for everything that was measured; BUILD/bench/results.json without it")
     a = p.parse_args()
-    a.rounds = a.rounds or (3 if a.quick else 5)
+    a.rounds = a.rounds or (2 if a.quick else 5)
     a.seconds = a.seconds or (0.3 if a.quick else 0.5)
     unknown = set(a.peers.split()) - set(peers.PEERS)
     if unknown:
