@@ -205,7 +205,7 @@ static int entry_compare_idle(const void *x, const void *y)
 
 static void killing_cut(struct killing *k)
 {
-    if (k->spec.first_idle > 0 || k->spec.found)
+    if (k->n > 0 && (k->spec.first_idle > 0 || k->spec.found))
         qsort(k->v, k->n, sizeof(*k->v), entry_compare_idle);
     while (k->spec.first_idle > 0 && k->n > k->spec.first_idle)
         json_decref(k->v[--k->n].row);
