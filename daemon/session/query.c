@@ -206,13 +206,11 @@ static void row_fix(struct session_row *row, const struct buf *texts)
             row->v[f].text.p = texts->data + texts->start + row->v[f].number;
 }
 
-int session_row_compare(const struct session_row *a, const struct session_row *b,
-                        enum session_field by)
+/* Numbers by value, texts without regard to case. */
+static int value_compare(enum session_field by, const struct session_value *x,
+                         const struct session_value *y)
 {
     enum filter_type type = session_filter_fields[by].type;
-    const struct session_value *x = &a->v[by], *y = &b->v[by];
-    if (by == SESSION_FIELD_ID)
-        return a->id < b->id ? -1 : a->id > b->id;
     if (type != FILTER_TEXT && type != FILTER_IP)
         return x->number < y->number ? -1 : x->number > y->number;
     size_t n = x->text.n < y->text.n ? x->text.n : y->text.n;
@@ -222,15 +220,29 @@ int session_row_compare(const struct session_row *a, const struct session_row *b
     return x->text.n < y->text.n ? -1 : x->text.n > y->text.n;
 }
 
-int session_row_order(const struct session_row *a, const struct session_row *b,
-                      enum session_field by, bool is_descending, bool is_from_end)
+/* One value of a session, to sort by. */
+struct session_key {
+    uint64_t id;
+    struct session_value v;
+};
+
+static int key_order(const struct session_key *a, const struct session_key *b,
+                     enum session_field by, bool is_descending, bool is_from_end)
 {
-    int order = session_row_compare(a, b, by);
+    int order = by == SESSION_FIELD_ID ? (a->id < b->id ? -1 : a->id > b->id)
+                                       : value_compare(by, &a->v, &b->v);
     if (order == 0)
         order = a->id < b->id ? -1 : a->id > b->id;
     else if (is_descending)
         order = -order;
     return is_from_end ? -order : order;
+}
+
+int session_row_order(const struct session_row *a, const struct session_row *b,
+                      enum session_field by, bool is_descending, bool is_from_end)
+{
+    const struct session_key x = {a->id, a->v[by]}, y = {b->id, b->v[by]};
+    return key_order(&x, &y, by, is_descending, is_from_end);
 }
 
 /* ---- walks ---- */
@@ -242,17 +254,16 @@ struct query {
     struct list *next; /* session to look at next; the head = end */
     struct loop_deferred slice;
     struct session_chunk *chunk; /* being filled, unsorted */
-    struct session_best *best;   /* the best rows so far, sorted */
+    struct session_key *best;    /* the best so far, sorted; their texts are owned */
     size_t n_best;
     uint64_t seen, matched, given;
     bool is_waiting; /* for session_query_next */
 };
 
-/* A candidate of a sorted list, with texts of its own. */
-struct session_best {
-    struct session_row row;
-    struct buf texts;
-};
+static void key_fini(struct session_key *k)
+{
+    free((char *)k->v.text.p);
+}
 
 static void query_free(struct query *q)
 {
@@ -261,7 +272,7 @@ static void query_free(struct query *q)
     filter_unref(q->spec.filter);
     session_chunk_free(q->chunk);
     for (size_t i = 0; i < q->n_best; i++)
-        buf_fini(&q->best[i].texts);
+        key_fini(&q->best[i]);
     free(q->best);
     free(q);
 }
@@ -293,18 +304,17 @@ static void query_send(struct query *q, struct session_chunk *c, bool is_last)
     mailbox_post(q->spec.reply, &c->mail);
 }
 
-/* ---- sorted: a heap of the best rows, the worst of them on top ---- */
+/* ---- sorted: a heap of the best, the worst of them on top ---- */
 
-static bool best_is_worse(const struct query *q, const struct session_best *a,
-                          const struct session_best *b)
+static bool best_is_worse(const struct query *q, const struct session_key *a,
+                          const struct session_key *b)
 {
-    return session_row_order(&a->row, &b->row, q->spec.sort, q->spec.is_descending,
-                             q->spec.is_from_end) > 0;
+    return key_order(a, b, q->spec.sort, q->spec.is_descending, q->spec.is_from_end) > 0;
 }
 
-static void best_swap(struct session_best *a, struct session_best *b)
+static void best_swap(struct session_key *a, struct session_key *b)
 {
-    struct session_best t = *a;
+    struct session_key t = *a;
     *a = *b;
     *b = t;
 }
@@ -332,70 +342,67 @@ static void best_sift_up(const struct query *q, size_t i)
     }
 }
 
-/* Most sessions are none of the best: that is found out from the one value, before a row is made.
- */
-static bool best_is_wanted(const struct query *q, const struct session *s)
+/* Borrows the text of the session, or of scratch. */
+static struct session_key best_key(const struct query *q, const struct session *s, char scratch[64])
 {
-    struct session_best one;
     enum session_field f = q->spec.sort;
     enum filter_type type = session_filter_fields[f].type;
-    char scratch[64];
-    if (q->n_best < q->spec.limit)
-        return true;
-    one.row.id = s->id;
+    struct session_key k = {.id = s->id};
     if (type == FILTER_IP)
         addr_format_ip(scratch, &s->peer);
-    if (type == FILTER_TEXT || type == FILTER_IP)
-        one.row.v[f].text = str_of(type == FILTER_IP ? scratch : field_text(s, f, scratch));
-    else
-        one.row.v[f].number = field_number(s, f);
-    return q->n_best > 0 && best_is_worse(q, &q->best[0], &one);
+    if (type != FILTER_TEXT && type != FILTER_IP)
+        k.v.number = field_number(s, f);
+    else if (f != SESSION_FIELD_ID)
+        k.v.text = str_of(type == FILTER_IP ? scratch : field_text(s, f, scratch));
+    return k;
 }
 
+/* A row is made of those that are left at the end; most sessions never are. */
 static int best_add(struct query *q, const struct session *s)
 {
-    struct session_best new = {0};
-    if (!best_is_wanted(q, s))
+    char scratch[64];
+    struct session_key k = best_key(q, s, scratch);
+    bool is_full = q->n_best == q->spec.limit;
+    if (is_full && (q->n_best == 0 || !best_is_worse(q, &q->best[0], &k)))
         return 0;
-    if (row_fill(&new.row, &new.texts, s) < 0) {
-        buf_fini(&new.texts);
-        return -ERR_NOMEM;
-    }
-    row_fix(&new.row, &new.texts);
-    if (q->n_best < q->spec.limit) {
-        q->best[q->n_best] = new;
-        best_sift_up(q, q->n_best++);
+    if (k.v.text.n > 0) {
+        k.v.text.p = str_dup(k.v.text);
+        if (!k.v.text.p)
+            return -ERR_NOMEM;
     } else {
-        buf_fini(&q->best[0].texts);
-        q->best[0] = new;
+        k.v.text = STR_NULL;
+    }
+    if (is_full) {
+        key_fini(&q->best[0]);
+        q->best[0] = k;
         best_sift_down(q, 0, q->n_best);
+    } else {
+        q->best[q->n_best] = k;
+        best_sift_up(q, q->n_best++);
     }
     return 0;
 }
 
+/* Those that ended during the walk are left out. */
 static int best_send(struct query *q)
 {
     struct session_chunk *c = query_chunk_new(q, q->n_best);
-    if (!c)
-        return -ERR_NOMEM;
+    int err = c ? 0 : -ERR_NOMEM;
     for (size_t n = q->n_best; n > 1; n--) {
         best_swap(&q->best[0], &q->best[n - 1]);
         best_sift_down(q, 0, n - 1);
     }
-    for (; c->n < q->n_best; c->n++) {
-        const struct session_best *b = &q->best[c->n];
-        struct session_row *row = &c->rows[c->n];
-        *row = b->row;
-        for (int f = 0; f < SESSION_FIELD_COUNT; f++)
-            if (row->v[f].text.n > 0)
-                row->v[f].number = c->texts.len + (size_t)(b->row.v[f].text.p - b->texts.data);
-        if (buf_append_str(&c->texts, buf_str(&b->texts)) < 0) {
-            session_chunk_free(c);
-            return -ERR_NOMEM;
-        }
+    for (size_t i = 0; i < q->n_best && err == 0; i++) {
+        const struct session *s = session_find(q->env, q->best[i].id);
+        if (s)
+            err = row_fill(&c->rows[c->n], &c->texts, s);
+        c->n += s && err == 0;
     }
-    query_send(q, c, true);
-    return 0;
+    if (err == 0)
+        query_send(q, c, true);
+    else
+        session_chunk_free(c);
+    return err;
 }
 
 /* ---- a slice ---- */

@@ -60,9 +60,6 @@ struct session_chunk {
     struct buf texts;
 };
 void session_chunk_free(struct session_chunk *c);
-/* Orders two rows by a field; numbers by value, texts without regard to case. */
-int session_row_compare(const struct session_row *a, const struct session_row *b,
-                        enum session_field by);
 /* The order of a whole sorted list, in which no two rows are equal: of the same value the older one
  * comes first. */
 int session_row_order(const struct session_row *a, const struct session_row *b,
