@@ -20,6 +20,7 @@
 #define BODY_FOR_TWO 12
 #define PANE_MIN 5
 #define STALE_INTERVALS 3
+#define SLOW_MS 3000 /* an answer that takes longer is worth a word */
 
 /* ---- the first lines ---- */
 
@@ -193,17 +194,33 @@ static void draw_title(const struct app *a, struct screen *s, enum pane p, int r
         screen_right(s, row, col, s->cols - col, STYLE_DIM, str_of(hidden));
 }
 
+/* What stands in place of rows that are not there; NULL = what the list says itself. */
+static const char *draw_words(const struct list *l, const struct source *source, char dst[256])
+{
+    uint64_t waited = clock_ms() - source->asked_ms;
+    char age[32];
+    if (l->table.rows)
+        return NULL;
+    if (source->why[0])
+        return source->why;
+    if (!source->is_waiting || waited < SLOW_MS)
+        return NULL;
+    units_human_duration(age, waited);
+    snprintf(dst, 256, "the daemon has not answered for %s", age);
+    return dst;
+}
+
 static void draw_pane(const struct app *a, struct screen *s, enum pane p, int row, int height,
                       bool has_focus)
 {
     struct node *n = app_node(a);
     struct list *l = &n->lists[p];
-    const struct source *source = &n->sources[SOURCE_PANE + p];
+    char words[256];
     bool has_title = height >= BODY_FOR_TITLE;
     /* The keys go to one list: only there a row is picked out. */
     l->has_focus = has_focus;
     list_draw(l, s, row + has_title, height - has_title, draw_is_stale(a),
-              source->why[0] && !l->table.rows ? source->why : NULL);
+              draw_words(l, &n->sources[SOURCE_PANE + p], words));
     if (has_title)
         draw_title(a, s, p, row, has_focus);
 }

@@ -310,13 +310,14 @@ static void do_clear(struct app *a, enum action action)
 static void do_move(struct app *a, enum action action)
 {
     struct table *t = app_table(a);
-    long page = t->page > 1 ? (long)t->page : 1, all = (long)t->total;
-    table_move(t, action == ACTION_UP          ? -1
-                  : action == ACTION_DOWN      ? 1
-                  : action == ACTION_PAGE_UP   ? -page
-                  : action == ACTION_PAGE_DOWN ? page
-                  : action == ACTION_TOP       ? -all
-                                               : all);
+    long all = (long)t->total;
+    if (action == ACTION_PAGE_UP || action == ACTION_PAGE_DOWN)
+        table_page(t, action == ACTION_PAGE_DOWN ? 1 : -1);
+    else
+        table_move(t, action == ACTION_UP     ? -1
+                      : action == ACTION_DOWN ? 1
+                      : action == ACTION_TOP  ? -all
+                                              : all);
     if (!table_has_margin(t))
         app_refresh(a);
 }

@@ -180,6 +180,7 @@ static void source_ask(struct node *n, enum source_id id)
     }
     json_t *params = source_params(n, id, &part);
     s->part = part;
+    s->asked_ms = clock_ms();
     s->is_waiting = feed_ask(n->feed, c->method, params, on_source, s);
 }
 

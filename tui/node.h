@@ -28,9 +28,10 @@ struct source {
     struct node *node;
     bool is_waiting, is_again; /* asked; to be asked again at once when the answer is there */
     bool is_absent;            /* the daemon does not know the command */
-    struct table_part part;    /* of a list that was asked for */
-    unsigned question;         /* of the table when it was asked */
-    char why[192];             /* why there is no answer; "" = there is one */
+    uint64_t asked_ms;
+    struct table_part part; /* of a list that was asked for */
+    unsigned question;      /* of the table when it was asked */
+    char why[192];          /* why there is no answer; "" = there is one */
 };
 
 struct node {

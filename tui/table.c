@@ -372,6 +372,16 @@ void table_move(struct table *t, long by)
     table_remember(t);
 }
 
+void table_page(struct table *t, int direction)
+{
+    size_t page = t->page ? t->page : 1;
+    if (direction > 0)
+        t->top += page;
+    else
+        t->top = t->top > page ? t->top - page : 0;
+    table_move(t, direction > 0 ? (long)page : -(long)page);
+}
+
 void table_set_page(struct table *t, size_t page)
 {
     t->page = page;

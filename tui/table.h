@@ -73,6 +73,8 @@ bool table_is_gone(const struct table *t, const char *identity);
 const json_t *table_selected(const struct table *t);
 /* Moves the selection (clamped) and what is visible with it. */
 void table_move(struct table *t, long by);
+/* Moves the selection and what is visible by a page up (-1) or down (1). */
+void table_page(struct table *t, int direction);
 /* How many rows are visible; keeps the selection among them. */
 void table_set_page(struct table *t, size_t page);
 

@@ -150,6 +150,14 @@ static void test_moving_is_clamped(void **state)
     table_move(&t, 1000);
     assert_int_equal(t.index, 5);
     assert_int_equal(t.top, 2);
+    table_page(&t, -1);
+    assert_int_equal(t.index, 1);
+    assert_int_equal(t.top, 0);
+    table_page(&t, 1);
+    assert_int_equal(t.index, 5);
+    assert_int_equal(t.top, 2);
+    table_page(&t, 1);
+    assert_int_equal(t.index, 5);
     table_set_page(&t, 10);
     assert_int_equal(t.top, 0);
     table_set_page(&t, 1);
