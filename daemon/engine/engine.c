@@ -80,7 +80,8 @@ static void engine_publish(struct engine *e, struct setup *setup)
 {
     struct setup *old = e->setup;
     e->setup = setup;
-    acceptors_configure(e->acceptors, setup, engine_closed, e);
+    if (e->acceptors) /* not while stopping */
+        acceptors_configure(e->acceptors, setup, engine_closed, e);
     for (size_t i = 0; i < e->n_workers; i++)
         if (worker_publish(e->workers[i], setup) < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "publish-failed", KV_U64("worker", i),
@@ -170,6 +171,11 @@ static int host_publish_config(void *arg, struct config *config, struct pools *p
 {
     struct engine *e = arg;
     struct setup *setup;
+    if (e->is_stopping) {
+        pools_unref(pools);
+        config_unref(config);
+        return -ERR_SHUTDOWN;
+    }
     int err = setup_new(config, pools, e->setup, &setup, ret_error);
     if (err < 0)
         return err;
@@ -195,12 +201,14 @@ static void host_forget_user(void *arg, const char *user)
 
 static int host_pause_listener(void *arg, const char *name, bool is_paused)
 {
-    return acceptors_pause(((struct engine *)arg)->acceptors, name, is_paused);
+    struct engine *e = arg;
+    return e->acceptors ? acceptors_pause(e->acceptors, name, is_paused) : -ERR_SHUTDOWN;
 }
 
 static bool host_is_listener_paused(void *arg, const char *name)
 {
-    return acceptors_is_paused(((struct engine *)arg)->acceptors, name);
+    const struct engine *e = arg;
+    return e->acceptors && acceptors_is_paused(e->acceptors, name);
 }
 
 static void host_set_watched(void *arg, bool is_watched)

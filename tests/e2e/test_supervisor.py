@@ -249,3 +249,19 @@ def test_session_limit(make_proxy, settings):
     c = imap.Lines(p.host, p.ports["imap"])
     assert c.rest().startswith(b"* BYE")
     a.close(), b.close(), c.close()
+
+
+def test_listeners_are_listed_while_it_stops(make_proxy, settings):
+    p = make_proxy(settings)
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(p.control)
+        f = s.makefile("rwb", buffering=0)
+        f.readline()
+        p.process.signal(signal.SIGTERM)
+        assert c.line().startswith("* BYE")  # and stays, so that the end waits
+        f.write(b'{"jsonrpc": "2.0", "id": 1, "method": "listener.list"}\n')
+        assert b'"rows"' in f.readline()
+    c.close()
+    p.stop()
