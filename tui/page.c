@@ -15,6 +15,8 @@ _Static_assert(STYLE_COUNT < ' ', "styles fit below the printable characters");
 
 static void page_forget(struct page *p, size_t n)
 {
+    if (n == 0)
+        return;
     for (size_t i = 0; i < n; i++)
         buf_fini(&p->lines[i]);
     memmove(p->lines, p->lines + n, (p->n - n) * sizeof(*p->lines));
@@ -31,8 +33,7 @@ void page_clear(struct page *p)
 
 void page_fini(struct page *p)
 {
-    if (p->n)
-        page_forget(p, p->n);
+    page_forget(p, p->n);
     free(p->lines);
     *p = (struct page){0};
 }

@@ -24,6 +24,7 @@
 
 static struct {
     bool is_open, has_mouse;
+    SCREEN *curses;
     struct termios saved;
     char restore[256];   /* what makes the screen normal again, for the crash handler */
     struct screen shown; /* what curses was told last */
@@ -257,14 +258,17 @@ static bool term_is_able(void)
     if (setupterm(NULL, STDOUT_FILENO, &err) != OK)
         return false;
     const char *cup = tigetstr("cup");
-    return cup && cup != (char *)-1;
+    bool is_able = cup && cup != (char *)-1;
+    (void)del_curterm(cur_term);
+    return is_able;
 }
 
 bool term_open(const struct term_options *o)
 {
     if (!term_is_able())
         return false;
-    if (!newterm(NULL, stdout, stdin))
+    term.curses = newterm(NULL, stdout, stdin);
+    if (!term.curses)
         return false;
     term.is_open = true;
     (void)atexit(term_close);
@@ -286,6 +290,7 @@ void term_close(void)
     term_set_mouse(false);
     term.is_open = false;
     endwin();
+    delscreen(term.curses);
     screen_fini(&term.shown);
 }
 

@@ -20,8 +20,8 @@ static struct {
     struct fake fake;
     struct app app;
     bool has_app;
-    int sessions; /* rows of session list */
-    bool hangs_up;
+    _Atomic int sessions; /* rows of session list */
+    _Atomic bool hangs_up;
 } t;
 
 static char *answer_sessions(json_int_t id)

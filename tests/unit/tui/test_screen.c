@@ -148,6 +148,7 @@ static void test_page(void **state)
     (void)state;
     struct screen s = new_screen(3, 12, GLYPHS_FULL);
     struct page p = {0};
+    page_clear(&p); /* nothing there yet */
     assert_int_equal(page_add(&p, STYLE_NORMAL, STR("one\ntwo\nthree\nfour\nrest")), 4);
     assert_int_equal(p.n, 4);
     page_draw(&p, &s, 0, 0, 3, 12, false);
