@@ -277,25 +277,6 @@ static void do_node(struct app *a, enum action action)
     app_refresh(a);
 }
 
-static void do_trace(struct app *a, enum action action)
-{
-    (void)action;
-    const struct command *c = commands_find("session", "trace");
-    const char *id = a->over == OVER_DETAIL ? a->detail.id : app_table(a)->selected;
-    bool is_user = app_object_pane(a) == PANE_USERS;
-    AUTO_FREE char *word = shell_quote(id);
-    if (!c || (is_user && !commands_arg(c, "user"))) {
-        app_say(a, true, "this program (version %s) knows no such traces", MAILPROXY_VERSION);
-        return;
-    }
-    AUTO_FREE char *line =
-        word ? str_printf("session trace %s%s", is_user ? "--user " : "", word) : NULL;
-    if (!id[0])
-        app_say_no_row(a);
-    else if (line)
-        shell_run(a, line);
-}
-
 static void do_clear(struct app *a, enum action action)
 {
     (void)action;
@@ -401,27 +382,47 @@ static void do_mouse(struct app *a, enum action action)
 
 /* What is no deed on rows. */
 static void (*const doers[ACTION_COUNT])(struct app *a, enum action action) = {
-    [ACTION_HELP] = do_help,       [ACTION_DETAILS] = do_details,
-    [ACTION_FILTER] = do_filter,   [ACTION_COMMAND] = do_command,
-    [ACTION_CHECK] = do_ask,       [ACTION_EXPLAIN] = do_ask,
-    [ACTION_TRACE] = do_trace,     [ACTION_RELOAD] = do_reload,
-    [ACTION_MARK] = do_mark,       [ACTION_MARK_ALL] = do_mark,
-    [ACTION_SORT] = do_sort,       [ACTION_SORT_RIGHT] = do_sort,
-    [ACTION_SORT_LEFT] = do_sort,  [ACTION_REVERSE] = do_sort,
-    [ACTION_WIDE] = do_view,       [ACTION_OTHER] = do_view,
-    [ACTION_SPAN] = do_view,       [ACTION_SPAN_BACK] = do_view,
-    [ACTION_LEFT] = do_view,       [ACTION_RIGHT] = do_view,
-    [ACTION_PAUSE] = do_pause,     [ACTION_FASTER] = do_interval,
-    [ACTION_SLOWER] = do_interval, [ACTION_LAST_ERROR] = do_errors,
-    [ACTION_COPY] = do_copy,       [ACTION_SAVE] = do_save,
-    [ACTION_MOUSE] = do_mouse,     [ACTION_REDRAW] = do_flag,
-    [ACTION_SUSPEND] = do_flag,    [ACTION_QUIT] = do_flag,
-    [ACTION_NEXT] = do_screen,     [ACTION_PREVIOUS] = do_screen,
-    [ACTION_NODE_NEXT] = do_node,  [ACTION_NODE_PREVIOUS] = do_node,
-    [ACTION_CLEAR] = do_clear,     [ACTION_BACK] = do_back,
-    [ACTION_CLOSE] = do_close,     [ACTION_UP] = do_move,
-    [ACTION_DOWN] = do_move,       [ACTION_PAGE_UP] = do_move,
-    [ACTION_PAGE_DOWN] = do_move,  [ACTION_TOP] = do_move,
+    [ACTION_HELP] = do_help,
+    [ACTION_DETAILS] = do_details,
+    [ACTION_FILTER] = do_filter,
+    [ACTION_COMMAND] = do_command,
+    [ACTION_CHECK] = do_ask,
+    [ACTION_EXPLAIN] = do_ask,
+    [ACTION_RELOAD] = do_reload,
+    [ACTION_MARK] = do_mark,
+    [ACTION_MARK_ALL] = do_mark,
+    [ACTION_SORT] = do_sort,
+    [ACTION_SORT_RIGHT] = do_sort,
+    [ACTION_SORT_LEFT] = do_sort,
+    [ACTION_REVERSE] = do_sort,
+    [ACTION_WIDE] = do_view,
+    [ACTION_OTHER] = do_view,
+    [ACTION_SPAN] = do_view,
+    [ACTION_SPAN_BACK] = do_view,
+    [ACTION_LEFT] = do_view,
+    [ACTION_RIGHT] = do_view,
+    [ACTION_PAUSE] = do_pause,
+    [ACTION_FASTER] = do_interval,
+    [ACTION_SLOWER] = do_interval,
+    [ACTION_LAST_ERROR] = do_errors,
+    [ACTION_COPY] = do_copy,
+    [ACTION_SAVE] = do_save,
+    [ACTION_MOUSE] = do_mouse,
+    [ACTION_REDRAW] = do_flag,
+    [ACTION_SUSPEND] = do_flag,
+    [ACTION_QUIT] = do_flag,
+    [ACTION_NEXT] = do_screen,
+    [ACTION_PREVIOUS] = do_screen,
+    [ACTION_NODE_NEXT] = do_node,
+    [ACTION_NODE_PREVIOUS] = do_node,
+    [ACTION_CLEAR] = do_clear,
+    [ACTION_BACK] = do_back,
+    [ACTION_CLOSE] = do_close,
+    [ACTION_UP] = do_move,
+    [ACTION_DOWN] = do_move,
+    [ACTION_PAGE_UP] = do_move,
+    [ACTION_PAGE_DOWN] = do_move,
+    [ACTION_TOP] = do_move,
     [ACTION_BOTTOM] = do_move,
 };
 
@@ -439,8 +440,7 @@ static void do_action(struct app *a, enum action action)
 static bool key_is_for_object(const struct app *a, const struct key_row *k)
 {
     enum pane p = a->detail.pane;
-    bool is_own =
-        k->action == ACTION_CHECK || k->action == ACTION_EXPLAIN || k->action == ACTION_TRACE;
+    bool is_own = k->action == ACTION_CHECK || k->action == ACTION_EXPLAIN;
     return a->over == OVER_DETAIL && k->where & (1u << p) && (is_own || act_has(p, k->action));
 }
 
