@@ -164,7 +164,7 @@ struct config_metrics {
 };
 
 struct config_store {
-    const char *type; /* "sqlite" | "redis" */
+    const char *type; /* "sqlite" */
     const char *path; /* file */
 };
 
