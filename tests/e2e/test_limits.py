@@ -533,3 +533,19 @@ def test_counts_after_a_storm(make):
     wait.until(lambda: not p.sessions(), "the end of all sessions")
     all_gone(p)
     assert p.ctl("stats", "show")["logins"] > 0
+
+
+def test_a_login_that_is_judged_again_counts_once(make, dovecot1, dovecot2):
+    """Held by its backend, then moved: the same session is admitted twice and takes one place."""
+    p = make({"sessions_per_user": 1}, pools=[{"name": "main", "tls": "off", "backends": [backend(dovecot1), backend(dovecot2)]}])
+    p.ctl("user", "set", USER, "--backend", "dc1")
+    p.ctl("backend", "hold", "dc1")
+    c = Client(p)
+    c.lines.send(f"a LOGIN {USER} {PASSWORD}\r\n")
+    wait.until(lambda: p.sessions("state=held"), "the held login")
+    p.ctl_run("user", "move", USER, "--to", "dc2", "--wait")
+    assert c.lines.until("a ")[-1].startswith("a OK")
+    assert p.sessions()[0]["backend"] == "dc2"
+    assert Client(p).login().startswith(NO_LOGIN["imap"])
+    c.lines.close()
+    wait.until(lambda: Client(p).login().startswith("a OK"), "the place")
