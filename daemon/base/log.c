@@ -147,14 +147,16 @@ void log_reopen(void)
     pthread_rwlock_unlock(&log_lock);
 }
 
-void log_set_level(int sink, enum log_level level)
+bool log_set_level(int sink, enum log_level level)
 {
+    bool is_changed = false;
     pthread_rwlock_wrlock(&log_lock);
     for (size_t i = 0; i < log_n_sinks; i++)
         if (sink < 0 || (size_t)sink == i)
-            atomic_store(&log_sinks[i].level, (int)level);
+            is_changed |= atomic_exchange(&log_sinks[i].level, (int)level) != (int)level;
     log_find_max();
     pthread_rwlock_unlock(&log_lock);
+    return is_changed;
 }
 
 void log_fini(void)

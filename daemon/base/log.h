@@ -35,8 +35,8 @@ struct log_sink_spec {
 int log_configure(const struct log_sink_spec *specs, size_t n, size_t *ret_bad) NODISCARD;
 /* Opens log files again under their names (SIGUSR1, logrotate). */
 void log_reopen(void);
-/* Changes the level of all sinks, or of the sink with this index when >= 0. */
-void log_set_level(int sink, enum log_level level);
+/* Changes the level of all sinks, or of the sink with this index when >= 0. False: it was so. */
+bool log_set_level(int sink, enum log_level level);
 /* True when some sink takes this level: guards expensive fields. */
 bool log_is_on(enum log_level level);
 /* Closes and flushes everything. */

@@ -48,7 +48,7 @@ void command_ban_add(struct request *r)
                                  .text = request_text(r, "text"),
                                  .sessions = RULE_KEEP,
                                  .login_rate = RULE_KEEP};
-        if (ruling_put(&ruling, &spec) == 0)
+        if (ruling_put(&ruling, &spec))
             ban_event(r, &ruling.subjects[i], "is banned");
     }
     ruling_end(&ruling);
@@ -86,6 +86,10 @@ static void ban_clear(struct request *r, struct filter *filter, struct ruling *r
     if (max && n > max) {
         ruling_abort(ruling, -ERR_TOO_MANY, "%llu bans would go; nothing was done",
                      (unsigned long long)n);
+        return;
+    }
+    if (filter && n == 0) {
+        ruling_abort(ruling, -ERR_NO_MATCH, "no ban matches");
         return;
     }
     if (is_dry) {

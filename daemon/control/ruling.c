@@ -63,7 +63,15 @@ int ruling_begin(struct request *r, const char *kind, struct ruling *ret)
     return 0;
 }
 
-int ruling_put(struct ruling *u, struct rule_spec *spec)
+/* One that has an end would end later. One that is not stored gets another chance. */
+static bool ruling_is_so(const struct rule *r, const struct rule_spec *spec)
+{
+    return r && !r->is_automatic && r->is_stored && r->until_ms == 0 && spec->until_ms == 0 &&
+           r->sessions == spec->sessions && r->login_rate == spec->login_rate &&
+           str_eq(str_of(r->text), str_of(spec->text));
+}
+
+bool ruling_put(struct ruling *u, struct rule_spec *spec)
 {
     struct rule *rule;
     struct request *r = u->request;
@@ -72,13 +80,15 @@ int ruling_put(struct ruling *u, struct rule_spec *spec)
     spec->by = r->peer.user;
     spec->created_ms = now.wall_ms;
     spec->until_ms = life_ms ? now.wall_ms + life_ms : 0;
+    if (ruling_is_so(rules_find(ruling_rules(u), &spec->subject), spec))
+        return false;
     int err = rules_put(ruling_rules(u), spec, &now, &rule);
     if (err == 0) {
         u->count++;
         err = rule_batch_put(u->batch, u->kind, rule, NULL);
     }
     u->err = u->err < 0 ? u->err : err;
-    return err;
+    return err == 0;
 }
 
 bool ruling_remove(struct ruling *u, const struct subject *s)

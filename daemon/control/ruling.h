@@ -18,8 +18,9 @@ struct ruling {
 
 /* Reads the subjects of a request, which may have none. -ERR_x: the request is answered. */
 int ruling_begin(struct request *r, const char *kind, struct ruling *ret) NODISCARD;
-/* Puts a rule in force; by, created and the end (parameter "for") are filled in. */
-int ruling_put(struct ruling *u, struct rule_spec *spec);
+/* Puts a rule in force; by, created and the end (parameter "for") are filled in. False: it was so
+ * already, or there is trouble. */
+bool ruling_put(struct ruling *u, struct rule_spec *spec);
 /* False: there was none. */
 bool ruling_remove(struct ruling *u, const struct subject *s);
 /* Writes what was changed and answers the request. Frees what the ruling holds. */

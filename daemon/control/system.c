@@ -117,8 +117,8 @@ void command_system_log_level(struct request *r)
                      "there is no log level %s", name);
         return;
     }
-    log_set_level(-1, level);
-    request_done(r, 1, true, "all logs take %s now", name);
+    bool is_changed = log_set_level(-1, level);
+    request_done(r, is_changed, is_changed, "all logs take %s now", name);
 }
 
 void command_system_stop(struct request *r)

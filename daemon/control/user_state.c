@@ -19,10 +19,39 @@ struct user_kick {
 
 static void user_kick_next(struct user_kick *k);
 
+/* Nobody was hit: is it because there is no such user? */
+static int user_kick_look(struct work *w)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach ((json_t *)request_list(w->request, "name"), i, name) {
+        CLEANUP(store_user_fini) struct store_user u = {0};
+        int err = store_user_get(w->control->host->store, json_string_value(name), &u);
+        if (err < 0)
+            return err == -ERR_NO_USER ? user_missing(w, json_string_value(name)) : err;
+    }
+    return 0;
+}
+
+static void user_kick_looked(struct work *w)
+{
+    if (!work_fail(w))
+        request_hit(w->request, 0, false, json_array());
+}
+
+static void user_kick_nobody(struct request *r)
+{
+    struct work *w = work_new(r->control, r, sizeof(*w), user_kick_look, user_kick_looked, NULL);
+    if (w)
+        work_post(w, NULL);
+}
+
 static void user_kick_finish(struct user_kick *k, int err)
 {
     struct request *r = k->request;
-    if (err == 0)
+    if (err == 0 && k->n == 0 && !k->is_changed)
+        user_kick_nobody(r);
+    else if (err == 0)
         request_hit(r, k->n, k->is_changed || (k->n > 0 && !request_bool(r, "dry_run")),
                     json_incref(k->rows));
     else if (err == -ERR_TOO_MANY)

@@ -339,8 +339,7 @@ static int user_edit_run(struct work *w)
     struct store *store = w->control->host->store;
     const char *name = request_text(w->request, "name");
     int err = store_user_get(store, name, &e->user);
-    if (e->is_new && err == 0)
-        return -ERR_EXISTS;
+    e->is_there = e->is_new && err == 0;
     if (e->is_new && err == -ERR_NO_USER) {
         e->user = (struct store_user){.name = str_dup_c(name)};
         e->is_changed = true;
@@ -350,6 +349,8 @@ static int user_edit_run(struct work *w)
         return user_missing(w, name);
     if (err == 0)
         err = e->apply(e);
+    if (err == 0 && e->is_there && e->is_changed)
+        return -ERR_EXISTS;
     if (err == 0 && e->is_changed)
         err =
             store_user_put(store, &e->user, e->is_new ? STORE_ADD : STORE_REPLACE, clock_wall_ms());

@@ -17,6 +17,7 @@ struct user_edit {
     struct pools *pools; /* one reference: what pins are checked against */
     struct store_user user;
     bool is_new, is_changed;
+    bool is_there; /* of a new one: is it already what it is to become? */
     /* Changes user; sets is_changed. Thread: job. -ERR_x with work.error. */
     int (*apply)(struct user_edit *e);
 };

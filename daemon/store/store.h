@@ -72,7 +72,8 @@ int store_user_remove(struct store *s, const char *name) NODISCARD;
 int store_user_each(struct store *s, const char *after, size_t limit,
                     bool (*fn)(void *arg, const struct store_user *u), void *arg) NODISCARD;
 int store_user_count(struct store *s, uint64_t *ret) NODISCARD;
-/* Many users in one transaction: all or nothing. ret_added/ret_changed count. progress (may be
+/* Many users in one transaction: all or nothing. ret_added/ret_changed count those that were not so
+ * already. progress (may be
  * NULL) is called now and then and returns false to cancel (-ERR_CANCELLED, nothing written). */
 int store_user_import(struct store *s, const struct store_user *users, size_t n,
                       enum store_write how, uint64_t now_ms,

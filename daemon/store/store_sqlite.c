@@ -58,7 +58,7 @@ sqlite3_stmt *sqlite_stmt(struct sqlite_conn *c, enum sqlite_sql which, int *ret
 }
 
 /* Values are cleared too: they may point to memory of the caller, and may be secrets. */
-static void sqlite_reset(sqlite3_stmt *st)
+void sqlite_reset(sqlite3_stmt *st)
 {
     (void)sqlite3_reset(st);
     (void)sqlite3_clear_bindings(st);

@@ -25,7 +25,12 @@
       "backend_user = ?6, backend_password = ?7, master_user = ?8, plain_password = ?9, "          \
       "state = ?10, state_text = ?11, state_until_ms = ?12, protocols = ?13, "                     \
       "max_sessions = ?14, note = ?15, changed_ms = ?16, "                                         \
-      "last_login_ms = max(last_login_ms, ?17) WHERE name = ?1")                                   \
+      "last_login_ms = max(last_login_ms, ?17) WHERE name = ?1 AND (password_hash IS NOT ?2 OR "   \
+      "scram IS NOT ?3 OR pool IS NOT ?4 OR backend IS NOT ?5 OR backend_user IS NOT ?6 OR "       \
+      "backend_password IS NOT ?7 OR master_user IS NOT ?8 OR plain_password IS NOT ?9 OR "        \
+      "state <> ?10 OR state_text IS NOT ?11 OR state_until_ms <> ?12 OR protocols <> ?13 OR "     \
+      "max_sessions <> ?14 OR note IS NOT ?15 OR last_login_ms < ?17)")                            \
+    S(USER_EXISTS, "SELECT 1 FROM user WHERE name = ?1")                                           \
     S(USER_DELETE, "DELETE FROM user WHERE name = ?1")                                             \
     S(USER_LOGIN, "UPDATE user SET last_login_ms = max(last_login_ms, ?2) WHERE name = ?1")        \
     S(RUNTIME_PUT, "INSERT INTO runtime (kind, name, json, at_ms) VALUES (?1, ?2, ?3, ?4) ON "     \
@@ -79,6 +84,8 @@ static inline sqlite3_int64 sqlite_int(uint64_t v)
 int sqlite_err(int rc);
 /* The prepared statement, reset and without values. NULL with *ret_err set. */
 sqlite3_stmt *sqlite_stmt(struct sqlite_conn *c, enum sqlite_sql which, int *ret_err);
+/* Makes it ready for another run, without values. */
+void sqlite_reset(sqlite3_stmt *st);
 /* Runs a statement that returns no rows, then resets it. */
 int sqlite_run(sqlite3_stmt *st) NODISCARD;
 /* Text of a column, NULL for NULL; valid until the next step. */

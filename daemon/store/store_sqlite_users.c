@@ -75,9 +75,9 @@ int sqlite_user_get(struct store *base, const char *name, struct store_user *ret
     return err;
 }
 
-/* Runs USER_INSERT or USER_UPDATE. */
+/* Runs USER_INSERT or USER_UPDATE; rows that are so already are not written. */
 static int write_user(struct sqlite_conn *c, enum sqlite_sql which, const struct store_user *u,
-                      uint64_t now_ms)
+                      uint64_t now_ms, bool *ret_is_written)
 {
     int err = 0;
     sqlite3_stmt *st = sqlite_stmt(c, which, &err);
@@ -86,36 +86,55 @@ static int write_user(struct sqlite_conn *c, enum sqlite_sql which, const struct
     err = bind_user(st, u, now_ms);
     int ran = sqlite_run(st); /* also clears what was bound */
     err = err != 0 ? err : ran;
-    if (err == 0 && which == SQL_USER_UPDATE && sqlite3_changes(c->db) == 0)
-        err = -ERR_NO_USER;
+    *ret_is_written = err == 0 && sqlite3_changes(c->db) > 0;
     return err;
 }
 
+static int find_user(struct sqlite_conn *c, const char *name)
+{
+    int err = 0;
+    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_EXISTS, &err);
+    if (!st)
+        return err;
+    int rc = sqlite_bind(st, 1, name);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    sqlite_reset(st);
+    return rc == SQLITE_DONE ? -ERR_NO_USER : sqlite_err(rc);
+}
+
+/* How many users an import has written. */
+struct put_counts {
+    size_t added, changed;
+};
+
 /* Writes one user inside of a transaction. */
 static int put_user(struct sqlite_conn *c, const struct store_user *u, enum store_write how,
-                    uint64_t now_ms, bool *ret_is_new)
+                    uint64_t now_ms, struct put_counts *counts)
 {
-    int err = -ERR_NO_USER;
-    *ret_is_new = false;
-    if (how != STORE_ADD)
-        err = write_user(c, SQL_USER_UPDATE, u, now_ms);
+    bool is_written = false;
+    int err =
+        how == STORE_ADD ? -ERR_NO_USER : write_user(c, SQL_USER_UPDATE, u, now_ms, &is_written);
+    counts->changed += is_written;
+    if (err == 0 && !is_written)
+        err = find_user(c, u->name);
     if (how == STORE_REPLACE || err != -ERR_NO_USER)
         return err;
-    *ret_is_new = true;
-    return write_user(c, SQL_USER_INSERT, u, now_ms);
+    err = write_user(c, SQL_USER_INSERT, u, now_ms, &is_written);
+    counts->added += is_written;
+    return err;
 }
 
 static int import_all(struct sqlite_conn *c, const struct store_user *users, size_t n,
                       enum store_write how, uint64_t now_ms,
-                      bool (*progress)(void *arg, size_t done), void *arg, size_t *ret_added)
+                      bool (*progress)(void *arg, size_t done), void *arg,
+                      struct put_counts *counts)
 {
     int err = 0;
     for (size_t i = 0; err == 0 && i < n; i++) {
-        bool is_new;
         if (progress && i % PROGRESS_EVERY == 0 && !progress(arg, i))
             return -ERR_CANCELLED;
-        err = put_user(c, &users[i], how, now_ms, &is_new);
-        *ret_added += is_new;
+        err = put_user(c, &users[i], how, now_ms, counts);
     }
     return err;
 }
@@ -127,16 +146,16 @@ int sqlite_user_import(struct store *base, const struct store_user *users, size_
 {
     struct store_sqlite *s = sqlite_of(base);
     struct sqlite_conn *c = sqlite_writer_take(s);
-    size_t added = 0;
+    struct put_counts counts = {0};
     int err = sqlite_exec(c, "BEGIN IMMEDIATE");
     if (err == 0) {
-        err = import_all(c, users, n, how, now_ms, progress, arg, &added);
+        err = import_all(c, users, n, how, now_ms, progress, arg, &counts);
         err = sqlite_end(c, err);
     }
     sqlite_writer_give(s);
     if (err == 0) {
-        *ret_added = added;
-        *ret_changed = n - added;
+        *ret_added = counts.added;
+        *ret_changed = counts.changed;
     }
     return err;
 }

@@ -85,10 +85,12 @@ static void test_levels(void **state)
     assert_false(has("a", "quiet"));
     assert_true(has("a", " error loud n=2\n"));
     assert_true(has("b", "\"event\":\"quiet\",\"n\":1}\n"));
-    log_set_level(1, LOG_LEVEL_ERROR);
+    assert_true(log_set_level(1, LOG_LEVEL_ERROR));
+    assert_false(log_set_level(1, LOG_LEVEL_ERROR));
     assert_true(log_is_on(LOG_LEVEL_WARN));
     assert_false(log_is_on(LOG_LEVEL_NOTICE));
-    log_set_level(-1, LOG_LEVEL_INFO);
+    assert_true(log_set_level(-1, LOG_LEVEL_INFO));
+    assert_false(log_set_level(-1, LOG_LEVEL_INFO));
     LOG_EVENT(LOG_LEVEL_INFO, "later", KV_U64("n", 3));
     assert_true(has("a", "later") && has("b", "later"));
     log_say(LOG_LEVEL_INFO, "%s and %d", "words", 5);
