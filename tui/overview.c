@@ -240,15 +240,19 @@ static void warn_backend(struct warnings *w, const json_t *b)
 {
     const char *pool = overview_text(b, "pool"), *name = overview_text(b, "name");
     const char *admin = overview_text(b, "admin"), *reason = overview_text(b, "reason");
+    const char *why = overview_text(b, "admin_reason"), *down = overview_text(b, "down");
     const json_t *days = json_object_get(b, "cert_days");
     char since[48];
     bool is_down = strcmp(overview_text(b, "health"), "down") == 0;
     if (is_down)
         warn(w, STYLE_BAD, "backend %s/%s is down%s%s%s", pool, name,
              overview_since(b, "health_since", since), reason[0] ? ": " : "", reason);
+    else if (down[0])
+        warn(w, STYLE_BAD, "%s of backend %s/%s is down%s%s", down, pool, name,
+             reason[0] ? ": " : "", reason);
     if (admin[0] && strcmp(admin, "ready") != 0)
-        warn(w, STYLE_WARN, "backend %s/%s is set to %s%s", pool, name, admin,
-             overview_since(b, "admin_since", since));
+        warn(w, STYLE_WARN, "backend %s/%s is set to %s%s%s%s", pool, name, admin,
+             overview_since(b, "admin_since", since), why[0] ? ": " : "", why);
     if (json_is_integer(days) && json_integer_value(days) < OVERVIEW_CERT_WARN_DAYS)
         warn(w, json_integer_value(days) < OVERVIEW_CERT_BAD_DAYS ? STYLE_BAD : STYLE_WARN,
              "the certificate of backend %s/%s ends in %lld days", pool, name,

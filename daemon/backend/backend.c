@@ -12,7 +12,7 @@
 
 struct backend_text {
     pthread_mutex_t lock;
-    char reason[BACKEND_REASON_MAX];
+    char reason[BACKEND_REASON_MAX], admin_reason[BACKEND_REASON_MAX];
     char *capabilities[PROTO_COUNT]; /* NULL = unknown */
 };
 
@@ -89,18 +89,30 @@ void backend_unref(struct backend *b)
 
 /* ---- text ---- */
 
-static void backend_set_reason(struct backend *b, const char *reason)
+/* One of the two reasons. */
+static void backend_put_text(struct backend *b, char at[BACKEND_REASON_MAX], const char *reason)
 {
     pthread_mutex_lock(&b->text->lock);
-    (void)str_copy(b->text->reason, sizeof(b->text->reason), str_of(reason));
+    (void)str_copy(at, BACKEND_REASON_MAX, str_of(reason));
+    pthread_mutex_unlock(&b->text->lock);
+}
+
+static void backend_get_text(const struct backend *b, const char at[BACKEND_REASON_MAX],
+                             char dst[BACKEND_REASON_MAX])
+{
+    pthread_mutex_lock(&b->text->lock);
+    memcpy(dst, at, BACKEND_REASON_MAX);
     pthread_mutex_unlock(&b->text->lock);
 }
 
 void backend_reason(const struct backend *b, char dst[BACKEND_REASON_MAX])
 {
-    pthread_mutex_lock(&b->text->lock);
-    memcpy(dst, b->text->reason, BACKEND_REASON_MAX);
-    pthread_mutex_unlock(&b->text->lock);
+    backend_get_text(b, b->text->reason, dst);
+}
+
+void backend_admin_reason(const struct backend *b, char dst[BACKEND_REASON_MAX])
+{
+    backend_get_text(b, b->text->admin_reason, dst);
 }
 
 /* As much of the list as fits, whole entries only. */
@@ -136,6 +148,17 @@ void backend_capabilities(const struct backend *b, enum proto_id p, char dst[BAC
     pthread_mutex_unlock(&b->text->lock);
 }
 
+int64_t backend_cert_expires(const struct backend *b)
+{
+    int64_t first = 0;
+    for (size_t i = 0; i < PROTO_COUNT; i++) {
+        int64_t at = atomic_load_explicit(&b->cert_expires[i], memory_order_relaxed);
+        if (at && (!first || at < first))
+            first = at;
+    }
+    return first;
+}
+
 /* ---- state ---- */
 
 void backend_set_admin(struct backend *b, enum backend_admin a, uint64_t wall_ms,
@@ -144,7 +167,7 @@ void backend_set_admin(struct backend *b, enum backend_admin a, uint64_t wall_ms
     if (atomic_exchange(&b->admin, (uint8_t)a) == a)
         return;
     atomic_store(&b->admin_since_ms, wall_ms);
-    backend_set_reason(b, reason);
+    backend_put_text(b, b->text->admin_reason, reason);
 }
 
 static void backend_delay_probe(struct backend *b, uint64_t now_ms)
@@ -169,7 +192,7 @@ bool backend_set_health(struct backend *b, enum backend_health h, uint64_t now_m
     /* a start is no recovery: what was never seen down starts at full speed */
     atomic_store(&b->up_since_ms, h == BACKEND_UP && old == BACKEND_DOWN ? now_ms : 0);
     atomic_store(&b->health_since_ms, wall_ms);
-    backend_set_reason(b, reason);
+    backend_put_text(b, b->text->reason, reason);
     return true;
 }
 
@@ -184,8 +207,20 @@ bool backend_set_down_protocols(struct backend *b, unsigned bits, const char *re
 {
     if (atomic_exchange(&b->down_protocols, (uint8_t)bits) == bits)
         return false;
-    backend_set_reason(b, reason);
+    backend_put_text(b, b->text->reason, reason);
     return true;
+}
+
+int backend_down_print(const struct backend *b, struct buf *out)
+{
+    unsigned bits = atomic_load_explicit(&b->down_protocols, memory_order_relaxed);
+    size_t before = out->len;
+    int err = 0;
+    for (unsigned i = 0; i < PROTO_COUNT && err == 0; i++)
+        if (bits & 1u << i)
+            err = buf_printf(out, "%s%s", out->len > before ? "," : "",
+                             proto_get((enum proto_id)i)->name);
+    return err;
 }
 
 bool backend_may_be_usable(const struct backend *b, enum proto_id p, uint64_t now_ms)

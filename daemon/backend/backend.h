@@ -42,10 +42,11 @@ struct backend {
                                         only when all of them are */
     _Atomic uint64_t up_since_ms;    /* monotonic: for slow start; 0 = long ago */
     _Atomic uint64_t last_check_ms,
-        check_us;                 /* wall clock of the last check and how long it took */
-    _Atomic int64_t cert_expires; /* Unix seconds seen on the last TLS check, 0 = unknown */
-    struct backend_text *text;    /* reason and learned capabilities under their own lock:
-                                     backend_reason(), backend_capabilities() */
+        check_us; /* wall clock of the last check and how long it took */
+    _Atomic int64_t cert_expires[PROTO_COUNT]; /* Unix seconds seen by the last check of each
+                                                  protocol, 0 = none: backend_cert_expires() */
+    struct backend_text *text; /* reasons and learned capabilities under their own lock:
+                                  backend_reason(), backend_capabilities() */
 };
 
 /* "up", "drain"...; static. */
@@ -68,13 +69,18 @@ void backend_set_admin(struct backend *b, enum backend_admin a, uint64_t wall_ms
  */
 bool backend_set_health(struct backend *b, enum backend_health h, uint64_t now_ms, uint64_t wall_ms,
                         const char *reason);
-/* Reason of the last state change into dst (may be empty). */
+/* Why the health, or what single protocols are down, changed last; into dst, may be empty. */
 void backend_reason(const struct backend *b, char dst[BACKEND_REASON_MAX]);
+/* The operator's reason for the admin state; into dst, may be empty. */
+void backend_admin_reason(const struct backend *b, char dst[BACKEND_REASON_MAX]);
 /* Learned capabilities of a protocol, space or LF separated as the protocol's back.learned; what is
  * longer than BACKEND_CAPS_MAX is cut at a whole one. Thread: any. */
 void backend_learn(struct backend *b, enum proto_id p, struct str caps);
 /* Into dst, "" when nothing is known. Thread: any. */
 void backend_capabilities(const struct backend *b, enum proto_id p, char dst[BACKEND_CAPS_MAX]);
+
+/* End of the certificate that ends first, Unix seconds; 0 = none known. Thread: any. */
+int64_t backend_cert_expires(const struct backend *b);
 
 /* May new logins of a protocol go there at this moment: ready, and not known to be down? While it
  * is down and nothing checks it, true for one login at a time, which tries it. Thread: any. */
@@ -86,6 +92,8 @@ void backend_set_checked(struct backend *b, bool is_checked);
 /* What checks found of single protocols while others work. Returns true when it changed. Thread:
  * control. */
 bool backend_set_down_protocols(struct backend *b, unsigned bits, const char *reason);
+/* Those protocols by name, "imap,pop3"; appends. Thread: any. */
+int backend_down_print(const struct backend *b, struct buf *out) NODISCARD;
 /* Outcomes of logins: counters and passive health. fall: failures in a row that mean down. message
  * may be NULL. Returns true when the health changed. Thread: any. */
 bool backend_note_login(struct backend *b, enum back_failure f, unsigned fall, uint64_t now_ms,

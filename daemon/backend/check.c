@@ -331,6 +331,8 @@ static void check_follow_part(struct check_part *part, bool is_used, bool has_mo
 {
     bool was_running = probe_is_running(&part->probe);
     part->is_used = is_used;
+    if (!is_used)
+        atomic_store(&part->check->backend->cert_expires[part - part->check->parts], 0);
     if (!is_used || !part->check->pool->config->check.is_on)
         part->state = BACKEND_UNKNOWN;
     if (has_moved) {
@@ -345,7 +347,8 @@ static void check_follow_part(struct check_part *part, bool is_used, bool has_mo
 
 static bool check_has_moved(const struct pool_member *a, const struct pool_member *b)
 {
-    return strcmp(a->host, b->host) != 0 || memcmp(a->ports, b->ports, sizeof(a->ports)) != 0;
+    return strcmp(a->host, b->host) != 0 || memcmp(a->ports, b->ports, sizeof(a->ports)) != 0 ||
+           a->tls != b->tls;
 }
 
 /* What is known of the backend stays; what runs against an address that it no longer has begins

@@ -45,15 +45,15 @@ static const struct pool_edit *pool_find_edit(const struct pool_edit *edits, siz
     return NULL;
 }
 
-static uint16_t pool_default_port(const struct config_pool *c, enum proto_id id)
+static uint16_t pool_default_port(enum back_tls tls, enum proto_id id)
 {
     const struct proto *p = proto_get(id);
-    return c->tls == BACK_TLS_IMPLICIT ? p->default_tls_port : p->default_port;
+    return tls == BACK_TLS_IMPLICIT ? p->default_tls_port : p->default_port;
 }
 
 static bool pool_edit_changes(const struct pool_edit *e)
 {
-    bool changes = e->is_added || e->host || e->weight >= 0;
+    bool changes = e->is_added || e->host || e->weight >= 0 || e->has_tls;
     for (size_t i = 0; i < PROTO_COUNT; i++)
         changes = changes || e->ports[i] != 0;
     return changes;
@@ -84,9 +84,10 @@ static int pool_add_member(struct pool *p, const struct config_backend *file,
         return -ERR_NOMEM;
     }
     p->n_members++;
+    m->tls = config_backend_tls(p->config, e && e->has_tls ? e->tls : base->tls);
     for (unsigned i = 0; i < PROTO_COUNT; i++) {
         uint16_t port = e && e->ports[i] ? e->ports[i] : base->ports[i];
-        m->ports[i] = port ? port : pool_default_port(p->config, (enum proto_id)i);
+        m->ports[i] = port ? port : pool_default_port(m->tls, (enum proto_id)i);
     }
     m->weight = e && e->weight >= 0 ? (unsigned)e->weight : base->weight;
     m->hash = hash_stable(str_of(name));
@@ -176,11 +177,20 @@ static int pool_read_credentials(const struct pool *p, const char *user, const c
     return err;
 }
 
+static bool pool_needs_tls(const struct pool *p)
+{
+    bool needs_tls = p->config->tls != BACK_TLS_OFF;
+    for (size_t i = 0; i < p->n_members; i++)
+        needs_tls = needs_tls || p->members[i].tls != BACK_TLS_OFF;
+    return needs_tls;
+}
+
+/* Also for an edit of a pool that had no TLS up to then. */
 static int pool_make_tls(struct pool *p, char **ret_error)
 {
     const struct config_pool *c = p->config;
     AUTO_FREE char *why = NULL;
-    if (c->tls == BACK_TLS_OFF)
+    if (p->tls || !pool_needs_tls(p))
         return 0;
     int err = config_tls_client(c, &p->tls, &why);
     return err < 0 ? pool_fail(p, err, why ? why : err_text(err), NULL, ret_error) : 0;
@@ -189,10 +199,8 @@ static int pool_make_tls(struct pool *p, char **ret_error)
 static int pool_load(struct pool *p, char **ret_error)
 {
     const struct config_pool *c = p->config;
-    int err = pool_make_tls(p, ret_error);
-    if (err == 0)
-        err = pool_read_credentials(p, c->master_user, c->master_password_file, &p->master,
-                                    ret_error);
+    int err =
+        pool_read_credentials(p, c->master_user, c->master_password_file, &p->master, ret_error);
     if (err == 0)
         err = pool_read_credentials(p, c->check.user, c->check.password_file, &p->check, ret_error);
     return err;
@@ -221,6 +229,8 @@ static int pools_init(struct pools *p, const struct pool_edit *edits, size_t n_e
                                         : pool_load(&p->v[i], ret_error);
         if (err == 0)
             err = pool_add_members(&p->v[i], edits, n_edits, r);
+        if (err == 0)
+            err = pool_make_tls(&p->v[i], ret_error);
     }
     for (size_t i = 0; err == 0 && p->n > 0 && p->v[0].tls && i < PROTO_COUNT; i++)
         p->dynamic_tls[i] = tls_client_ref(p->v[0].tls);

@@ -11,15 +11,16 @@ struct pool_member {
     struct backend *backend; /* one reference */
     char *host;
     uint16_t ports[PROTO_COUNT]; /* never 0 */
-    unsigned weight;             /* 0 = only for users pinned to it */
-    uint64_t hash;               /* of the name: its half of the rendezvous hash */
-    bool is_runtime;             /* edited or added through the control socket */
+    enum back_tls tls;
+    unsigned weight; /* 0 = only for users pinned to it */
+    uint64_t hash;   /* of the name: its half of the rendezvous hash */
+    bool is_runtime; /* edited or added through the control socket */
     bool is_in_file;
 };
 
 struct pool {
     const struct config_pool *config; /* of the config that pools holds */
-    struct tls_client *tls;           /* NULL with tls off */
+    struct tls_client *tls;           /* NULL when no member has TLS */
     struct credentials master;        /* secret empty without master user */
     struct credentials check;         /* of the test login; user empty = none */
     struct pool_member *members;
@@ -36,10 +37,12 @@ struct pools {
         *dynamic_tls[PROTO_COUNT]; /* for dynamic backends: the default pool's settings */
 };
 
-/* One runtime edit of a member. host NULL, weight -1, port 0 = as in the file. */
+/* One runtime edit of a member. host NULL, weight -1, port 0, has_tls false = as in the file. */
 struct pool_edit {
     char *pool, *name, *host;
     uint16_t ports[PROTO_COUNT];
+    enum config_backend_tls tls;
+    bool has_tls;
     int weight;
     bool is_added, is_removed;
     bool is_temporary;

@@ -12,8 +12,11 @@ static void probe_learn(struct probe *p, const struct login_outcome *o)
 {
     struct backend *b = p->spec.member->backend;
     struct tls_info info;
-    if (conn_tls_info(&p->conn, &info) && info.cert_expires)
-        atomic_store_explicit(&b->cert_expires, info.cert_expires, memory_order_relaxed);
+    _Atomic int64_t *expires = &b->cert_expires[p->spec.proto];
+    if (p->spec.member->tls == BACK_TLS_OFF)
+        atomic_store_explicit(expires, 0, memory_order_relaxed);
+    else if (conn_tls_info(&p->conn, &info) && info.cert_expires)
+        atomic_store_explicit(expires, info.cert_expires, memory_order_relaxed);
     if (o->failure == BACK_FAIL_NONE && o->learned.n > 0)
         backend_learn(b, p->spec.proto, o->learned);
     atomic_store_explicit(&b->last_check_ms, clock_wall_ms(), memory_order_relaxed);
@@ -51,7 +54,7 @@ int probe_begin(struct probe *p, const struct probe_spec *spec)
         .proto = proto_get(spec->proto),
         .host = spec->member->host,
         .port = spec->member->ports[spec->proto],
-        .tls = c->tls,
+        .tls = spec->member->tls,
         .tls_client = pool->tls,
         .proxy = c->forward & (FORWARD_PROXY_V1 | FORWARD_PROXY_V2) ? &probe_proxy : NULL,
         .is_proxy_v2 = c->forward & FORWARD_PROXY_V2,

@@ -86,10 +86,19 @@ enum config_forward {
     FORWARD_XCLIENT_FORCED = 16 /* although the server does not announce it */
 };
 
+/* Towards one backend: as its pool says, or as enum back_tls. */
+enum config_backend_tls {
+    BACKEND_TLS_POOL,
+    BACKEND_TLS_OFF,
+    BACKEND_TLS_STARTTLS,
+    BACKEND_TLS_IMPLICIT
+};
+
 struct config_backend {
     const char *name;
     const char *host;            /* name, IP, or "unix:/path" */
-    uint16_t ports[PROTO_COUNT]; /* 0 = the protocol's default for the pool's TLS mode */
+    uint16_t ports[PROTO_COUNT]; /* 0 = the protocol's default for the TLS mode */
+    enum config_backend_tls tls;
     unsigned weight;
 };
 
@@ -251,6 +260,11 @@ int config_tls_server(const struct config_tls *c, struct tls_server **ret,
 int config_tls_client(const struct config_pool *c, struct tls_client **ret,
                       char **ret_error) NODISCARD;
 
+/* What a backend's mode means in its pool. */
+enum back_tls config_backend_tls(const struct config_pool *pool, enum config_backend_tls t);
+/* Is any backend of the file reached with TLS? */
+bool config_pool_has_tls(const struct config_pool *pool);
+
 const struct config_pool *config_pool_find(const struct config *c, const char *name);
 /* pool may be NULL. */
 const struct config_backend *config_backend_find(const struct config_pool *pool, const char *name);
@@ -259,6 +273,9 @@ const struct config_listener *config_listener_find(const struct config *c, const
 /* The words of the file for values; static. */
 const char *config_balance_name(enum config_balance b);
 const char *config_back_tls_name(enum back_tls t);
+const char *config_backend_tls_name(enum config_backend_tls t);
+/* -ERR_INVAL for an unknown word. */
+int config_backend_tls_find(const char *word, enum config_backend_tls *ret) NODISCARD;
 const char *config_listener_tls_name(enum config_listener_tls t);
 const char *config_auth_type_name(enum config_auth_type t);
 

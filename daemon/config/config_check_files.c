@@ -91,7 +91,7 @@ static void check_tls_clients(struct check *k)
         struct tls_client *client = NULL;
         AUTO_FREE char *why = NULL;
         check_enter(k, "pools", i);
-        if (c->pools[i].tls == BACK_TLS_OFF)
+        if (!config_pool_has_tls(&c->pools[i]))
             continue;
         int err = config_tls_client(&c->pools[i], &client, &why);
         if (err < 0)

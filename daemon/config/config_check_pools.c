@@ -51,7 +51,7 @@ static void check_pool(struct check *k, const struct config_pool *p)
         check_error(k, "forward", "proxy-v1 and proxy-v2 exclude each other");
     if (p->source_address && addr_parse(str_of(p->source_address), &a) < 0)
         check_error(k, "source_address", "\"%s\" is no IP address", p->source_address);
-    if (p->tls == BACK_TLS_OFF && (p->ca_file || p->cert || p->priority))
+    if (!config_pool_has_tls(p) && (p->ca_file || p->cert || p->priority))
         check_warning(k, "tls", "is off: ca_file, cert, key and priority have no effect");
     if (p->n_backends == 0)
         check_warning(k, "backends", "is empty: logins fail until one is added");

@@ -34,6 +34,11 @@ static const struct config_word config_words_balances[] = {
     {"user", BALANCE_USER}, {"least", BALANCE_LEAST}, {"round-robin", BALANCE_ROUND_ROBIN}, {0}};
 static const struct config_word config_words_back_tls[] = {
     {"off", BACK_TLS_OFF}, {"starttls", BACK_TLS_STARTTLS}, {"implicit", BACK_TLS_IMPLICIT}, {0}};
+static const struct config_word config_words_backend_tls[] = {{"pool", BACKEND_TLS_POOL},
+                                                              {"off", BACKEND_TLS_OFF},
+                                                              {"starttls", BACKEND_TLS_STARTTLS},
+                                                              {"implicit", BACKEND_TLS_IMPLICIT},
+                                                              {0}};
 static const struct config_word config_words_forwards[] = {
     {"off", FORWARD_OFF},
     {"id", FORWARD_ID},
@@ -240,6 +245,21 @@ const char *config_balance_name(enum config_balance b)
 const char *config_back_tls_name(enum back_tls t)
 {
     return config_word_of(config_words_back_tls, t);
+}
+
+const char *config_backend_tls_name(enum config_backend_tls t)
+{
+    return config_word_of(config_words_backend_tls, t);
+}
+
+int config_backend_tls_find(const char *word, enum config_backend_tls *ret)
+{
+    for (const struct config_word *w = config_words_backend_tls; w->word; w++)
+        if (strcmp(w->word, word) == 0) {
+            *ret = (enum config_backend_tls)w->value;
+            return 0;
+        }
+    return -ERR_INVAL;
 }
 
 const char *config_listener_tls_name(enum config_listener_tls t)

@@ -25,6 +25,22 @@ int config_tls_server(const struct config_tls *c, struct tls_server **ret, char 
     return tls_server_new(&spec, ret, ret_error);
 }
 
+enum back_tls config_backend_tls(const struct config_pool *pool, enum config_backend_tls t)
+{
+    static const enum back_tls modes[] = {[BACKEND_TLS_OFF] = BACK_TLS_OFF,
+                                          [BACKEND_TLS_STARTTLS] = BACK_TLS_STARTTLS,
+                                          [BACKEND_TLS_IMPLICIT] = BACK_TLS_IMPLICIT};
+    return t == BACKEND_TLS_POOL ? pool->tls : modes[t];
+}
+
+bool config_pool_has_tls(const struct config_pool *pool)
+{
+    bool has_tls = pool->tls != BACK_TLS_OFF;
+    for (size_t i = 0; i < pool->n_backends; i++)
+        has_tls = has_tls || config_backend_tls(pool, pool->backends[i].tls) != BACK_TLS_OFF;
+    return has_tls;
+}
+
 int config_tls_client(const struct config_pool *c, struct tls_client **ret, char **ret_error)
 {
     const struct tls_client_spec spec = {.is_verified = c->is_verified,

@@ -71,12 +71,14 @@ static void change_apply_admin(const struct change *ch)
         return;
     if (atomic_load(&ch->backend->admin) == admin)
         return;
-    backend_set_admin(ch->backend, admin, clock_wall_ms(),
-                      request_text(ch->work.request, "reason"));
+    const char *word = backend_admin_name(admin);
+    const char *reason = request_text(ch->work.request, "reason");
+    backend_set_admin(ch->backend, admin, clock_wall_ms(), reason);
     LOG_EVENT(LOG_LEVEL_NOTICE, "backend-admin", KV_STR("pool", ch->pool),
-              KV_STR("backend", ch->name), KV_STR("admin", backend_admin_name(admin)));
+              KV_STR("backend", ch->name), KV_STR("admin", word), KV_STR("reason", reason));
+    AUTO_FREE char *text = reason ? str_printf("%s: %s", word, reason) : NULL;
     control_event(ch->work.control, "backend", NULL, NULL, NULL, NULL, ch->name,
-                  backend_admin_name(admin));
+                  text ? text : word);
 }
 
 static int change_apply(struct change *ch)
@@ -221,6 +223,17 @@ static int edit_ports_to(struct change *ch, struct runtime_edit *e, const char *
     return 0;
 }
 
+static int edit_tls_to(struct change *ch, struct runtime_edit *e, const char *word)
+{
+    enum config_backend_tls tls;
+    if (config_backend_tls_find(word, &tls) < 0)
+        return change_refuse(ch, -ERR_BAD_PARAM,
+                             str_dup_c("tls is one of pool, off, starttls, implicit"));
+    e->edit.has_tls = tls != (ch->file ? ch->file->tls : BACKEND_TLS_POOL);
+    e->edit.tls = tls;
+    return 0;
+}
+
 static int edit_needs_member(struct change *ch)
 {
     if (ch->member)
@@ -229,18 +242,26 @@ static int edit_needs_member(struct change *ch)
                          str_printf("%s is in no pool: it has only a state", ch->name));
 }
 
-static int edit_values(struct change *ch, struct runtime_edit *e)
+/* What the request gives. */
+static int edit_given(struct change *ch, struct runtime_edit *e)
 {
     const struct request *r = ch->work.request;
     const char *host = request_text(r, "host"), *ports = request_text(r, "ports");
-    int err = edit_needs_member(ch);
-    if (err == 0 && host)
-        err = edit_host_to(ch, e, host);
+    const char *tls = request_text(r, "tls");
+    int err = host ? edit_host_to(ch, e, host) : 0;
     if (err == 0 && ports)
         err = edit_ports_to(ch, e, ports);
+    if (err == 0 && tls)
+        err = edit_tls_to(ch, e, tls);
     if (err == 0 && request_has(r, "weight"))
         err = edit_weight_to(ch, e, request_number(r, "weight", 0));
     return err;
+}
+
+static int edit_values(struct change *ch, struct runtime_edit *e)
+{
+    int err = edit_needs_member(ch);
+    return err < 0 ? err : edit_given(ch, e);
 }
 
 void command_backend_weight(struct request *r)
@@ -250,8 +271,9 @@ void command_backend_weight(struct request *r)
 
 void command_backend_set(struct request *r)
 {
-    if (!request_has(r, "host") && !request_has(r, "ports") && !request_has(r, "weight"))
-        request_fail(r, -ERR_MISSING_PARAM, NULL, "say what to set: host, ports or weight");
+    if (!request_has(r, "host") && !request_has(r, "ports") && !request_has(r, "tls") &&
+        !request_has(r, "weight"))
+        request_fail(r, -ERR_MISSING_PARAM, NULL, "say what to set: host, ports, tls or weight");
     else
         change_start(r, true, edit_values, NULL);
 }
@@ -263,11 +285,15 @@ static bool add_is_there(const struct change *ch)
 {
     const struct request *r = ch->work.request;
     const struct pool_member *m = ch->member;
-    const char *text = request_text(r, "ports");
+    const char *text = request_text(r, "ports"), *tls = request_text(r, "tls");
     uint16_t ports[PROTO_COUNT];
+    enum config_backend_tls mode;
     AUTO_FREE char *error = NULL;
     if (strcmp(m->host, request_text(r, "host")) != 0 ||
         m->weight != request_number(r, "weight", m->weight))
+        return false;
+    if (tls && (config_backend_tls_find(tls, &mode) < 0 ||
+                config_backend_tls(ch->in->config, mode) != m->tls))
         return false;
     if (text && backend_ports_parse(text, ports, &error) < 0)
         return false;
@@ -301,18 +327,11 @@ static int edit_add_again(struct change *ch, struct runtime_edit *e)
 
 static int edit_add(struct change *ch, struct runtime_edit *e)
 {
-    const struct request *r = ch->work.request;
-    const char *ports = request_text(r, "ports");
     if (ch->member)
         return edit_add_again(ch, e);
     edit_clear(e);
     e->edit.is_added = !ch->file;
-    int err = edit_host_to(ch, e, request_text(r, "host"));
-    if (err == 0 && ports)
-        err = edit_ports_to(ch, e, ports);
-    if (err == 0 && request_has(r, "weight"))
-        err = edit_weight_to(ch, e, request_number(r, "weight", 0));
-    return err;
+    return edit_given(ch, e);
 }
 
 static bool name_is_good(const char *name)

@@ -152,25 +152,31 @@ static void row_place(json_t *row, const struct target *t)
     if (backend_ports_print(m->ports, &ports) == 0)
         request_set_text(row, "ports", buf_cstr(&ports));
     request_put_number(row, "weight", m->weight);
+    request_set_text(row, "tls", config_back_tls_name(m->tls));
 }
 
 #define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
 
-static void row_down(json_t *row, unsigned bits)
+static void row_down(json_t *row, const struct backend *b)
 {
     AUTO_BUF down = BUF_INIT;
-    for (int i = 0; i < PROTO_COUNT; i++)
-        if (bits & (1u << i) && proto_get((enum proto_id)i))
-            (void)!buf_printf(&down, "%s%s", down.len ? "," : "",
-                              proto_get((enum proto_id)i)->name);
-    request_set_text(row, "down", buf_cstr(&down));
+    if (backend_down_print(b, &down) == 0)
+        request_set_text(row, "down", buf_cstr(&down));
+}
+
+static void row_reasons(json_t *row, const struct backend *b)
+{
+    char reason[BACKEND_REASON_MAX];
+    backend_admin_reason(b, reason);
+    request_set_text(row, "admin_reason", reason);
+    backend_reason(b, reason);
+    request_set_text(row, "reason", reason);
 }
 
 static void row_state(json_t *row, const struct backend *b)
 {
-    char reason[BACKEND_REASON_MAX];
     uint64_t took = LOAD(b->check_us);
-    int64_t expires = LOAD(b->cert_expires), now = (int64_t)(clock_wall_ms() / 1000);
+    int64_t expires = backend_cert_expires(b), now = (int64_t)(clock_wall_ms() / 1000);
     request_set_text(row, "admin", backend_admin_name(LOAD(b->admin)));
     request_set_text(row, "health", backend_health_name(LOAD(b->health)));
     request_put_number(row, "sessions", LOAD(b->sessions));
@@ -185,9 +191,8 @@ static void row_state(json_t *row, const struct backend *b)
         request_put_number(row, "check_ms", (took + 500) / 1000);
     if (expires)
         (void)json_object_set_new(row, "cert_days", json_integer((expires - now) / 86400));
-    backend_reason(b, reason);
-    request_set_text(row, "reason", reason);
-    row_down(row, LOAD(b->down_protocols));
+    row_reasons(row, b);
+    row_down(row, b);
 }
 
 static void row_origin(json_t *row, const struct control *c, const struct target *t)

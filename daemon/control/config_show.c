@@ -117,8 +117,8 @@ static void diff_edit(json_t *rows, const struct runtime_entry *e, const char *k
                                                      : "runtime edit until restart"));
 }
 
-static void diff_numbers(json_t *rows, const struct runtime_entry *e,
-                         const struct config_backend *file)
+static void diff_values(json_t *rows, const struct runtime_entry *e,
+                        const struct config_backend *file)
 {
     const struct pool_edit *p = &e->now.edit;
     char now[16], before[16], key[32];
@@ -127,6 +127,9 @@ static void diff_numbers(json_t *rows, const struct runtime_entry *e,
         (void)snprintf(before, sizeof(before), "%u", file ? file->weight : 0);
         diff_edit(rows, e, "weight", now, file ? before : NULL);
     }
+    if (p->has_tls)
+        diff_edit(rows, e, "tls", config_backend_tls_name(p->tls),
+                  file ? config_backend_tls_name(file->tls) : NULL);
     for (int i = 0; i < PROTO_COUNT; i++) {
         const struct proto *proto = proto_get((enum proto_id)i);
         if (!p->ports[i] || !proto)
@@ -146,7 +149,7 @@ static void diff_entry(json_t *rows, const struct config *c, const struct runtim
         diff_edit(rows, e, "", NULL, file ? file->host : NULL);
     else if (p->host)
         diff_edit(rows, e, p->is_added ? "" : "host", p->host, file ? file->host : NULL);
-    diff_numbers(rows, e, file);
+    diff_values(rows, e, file);
     if (p->admin[0])
         diff_edit(rows, e, "state", p->admin, NULL);
 }
@@ -199,6 +202,7 @@ static bool edit_hides(const struct pool_edit *p, struct str key)
         has_ports = has_ports || p->ports[i];
     return (str_eq(key, STR(".host")) && p->host) ||
            (str_eq(key, STR(".weight")) && p->weight >= 0) ||
+           (str_eq(key, STR(".tls")) && p->has_tls) ||
            (str_is_prefix(key, STR(".ports")) && has_ports);
 }
 
@@ -242,6 +246,8 @@ static void export_fold(struct config_backend *b, const struct pool_edit *p)
         b->host = p->host;
     if (p->weight >= 0)
         b->weight = (unsigned)p->weight;
+    if (p->has_tls)
+        b->tls = p->tls;
     for (int i = 0; i < PROTO_COUNT; i++)
         if (p->ports[i])
             b->ports[i] = p->ports[i];

@@ -131,7 +131,11 @@ BACKEND_VALUE(in_bytes)
 BACKEND_VALUE(out_bytes)
 BACKEND_VALUE(check_us)
 BACKEND_VALUE(last_check_ms)
-BACKEND_VALUE(cert_expires)
+
+static uint64_t backend_value_cert_expires(const struct backend *b)
+{
+    return (uint64_t)backend_cert_expires(b);
+}
 
 static uint64_t backend_value_up(const struct backend *b)
 {
@@ -169,7 +173,8 @@ static const struct backend_row {
     {"mailproxy_backend_check_timestamp_seconds", "gauge", "Time of the last health check.",
      backend_value_last_check_ms, 1000, true},
     {"mailproxy_backend_certificate_expiry_timestamp_seconds", "gauge",
-     "End of the certificate seen by the last check.", backend_value_cert_expires, 1, true},
+     "End of the certificate that ends first, as checks saw it.", backend_value_cert_expires, 1,
+     true},
 };
 
 static void exposition_backend_labels(struct exposition *e, const char *name,

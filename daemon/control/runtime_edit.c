@@ -44,8 +44,8 @@ static bool edit_has_ports(const struct pool_edit *e)
 bool runtime_edit_is_empty(const struct runtime_edit *e)
 {
     const struct pool_edit *p = &e->edit;
-    return !p->host && p->weight < 0 && !edit_has_ports(p) && !p->is_added && !p->is_removed &&
-           !p->admin[0];
+    return !p->host && p->weight < 0 && !p->has_tls && !edit_has_ports(p) && !p->is_added &&
+           !p->is_removed && !p->admin[0];
 }
 
 static bool text_is_equal(const char *a, const char *b)
@@ -58,6 +58,7 @@ bool runtime_edit_is_equal(const struct runtime_edit *a, const struct runtime_ed
     const struct pool_edit *p = &a->edit, *q = &b->edit;
     return text_is_equal(p->host, q->host) && p->weight == q->weight &&
            memcmp(p->ports, q->ports, sizeof(p->ports)) == 0 && p->is_added == q->is_added &&
+           p->has_tls == q->has_tls && (!p->has_tls || p->tls == q->tls) &&
            p->is_removed == q->is_removed && strcmp(p->admin, q->admin) == 0;
 }
 
@@ -67,9 +68,10 @@ int runtime_edit_describe(const struct runtime_edit *e, struct buf *out)
     const struct {
         bool is_set;
         const char *text;
-    } parts[] = {{p->is_added, "added"},     {p->is_removed, "removed"},
-                 {p->host != NULL, "host"},  {edit_has_ports(p), "ports"},
-                 {p->weight >= 0, "weight"}, {p->admin[0] != 0, p->admin}};
+    } parts[] = {{p->is_added, "added"},      {p->is_removed, "removed"},
+                 {p->host != NULL, "host"},   {edit_has_ports(p), "ports"},
+                 {p->has_tls, "tls"},         {p->weight >= 0, "weight"},
+                 {p->admin[0] != 0, p->admin}};
     size_t before = out->len;
     int err = 0;
     for (size_t i = 0; i < ARRAY_LEN(parts) && err == 0; i++)
@@ -96,6 +98,8 @@ json_t *runtime_edit_json(const struct runtime_edit *e)
     request_set_text(v, "host", p->host);
     if (edit_has_ports(p))
         (void)json_object_set_new(v, "ports", ports_json(p));
+    if (p->has_tls)
+        request_set_text(v, "tls", config_backend_tls_name(p->tls));
     if (p->weight >= 0)
         request_put_number(v, "weight", (uint64_t)p->weight);
     if (p->is_added)
@@ -139,6 +143,13 @@ static int parse_ports(struct runtime_edit *e, const json_t *v)
         e->edit.ports[p->id] = (uint16_t)n;
     }
     return 0;
+}
+
+static int parse_tls(struct runtime_edit *e, const json_t *v)
+{
+    const char *text = json_string_value(v);
+    e->edit.has_tls = text && config_backend_tls_find(text, &e->edit.tls) == 0;
+    return e->edit.has_tls ? 0 : -ERR_SYNTAX;
 }
 
 static int parse_weight(struct runtime_edit *e, const json_t *v)
@@ -190,9 +201,9 @@ static int edit_parse_member(struct runtime_edit *e, const char *name, const jso
     static const struct {
         const char *name;
         int (*parse)(struct runtime_edit *e, const json_t *v);
-    } members[] = {{"host", parse_host},   {"ports", parse_ports},     {"weight", parse_weight},
-                   {"added", parse_added}, {"removed", parse_removed}, {"admin", parse_admin},
-                   {"since", parse_since}, {"reason", parse_reason}};
+    } members[] = {{"host", parse_host},   {"ports", parse_ports}, {"weight", parse_weight},
+                   {"tls", parse_tls},     {"added", parse_added}, {"removed", parse_removed},
+                   {"admin", parse_admin}, {"since", parse_since}, {"reason", parse_reason}};
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
         if (strcmp(members[i].name, name) == 0)
             return members[i].parse(e, v);

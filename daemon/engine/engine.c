@@ -314,9 +314,14 @@ static void on_check_changed(void *arg, struct backend *b)
     char reason[BACKEND_REASON_MAX];
     backend_reason(b, reason);
     const char *health = backend_health_name(atomic_load(&b->health));
+    AUTO_BUF down = BUF_INIT;
+    (void)!backend_down_print(b, &down);
     LOG_EVENT(LOG_LEVEL_NOTICE, "backend-health", KV_STR("pool", b->pool),
-              KV_STR("backend", b->name), KV_STR("health", health), KV_STR("reason", reason));
-    control_event(e->control, "backend", NULL, NULL, NULL, NULL, b->name, health);
+              KV_STR("backend", b->name), KV_STR("health", health),
+              KV_STR("down", down.len ? buf_cstr(&down) : NULL), KV_STR("reason", reason));
+    AUTO_FREE char *text = str_printf("%s%s%s%s%s", health, down.len ? ", down: " : "",
+                                      buf_cstr(&down), *reason ? ": " : "", reason);
+    control_event(e->control, "backend", NULL, NULL, NULL, NULL, b->name, text ? text : health);
 }
 
 /* ---- signals and the supervisor ---- */

@@ -142,7 +142,8 @@ static unsigned connect_ttl(const struct buf *client_id)
     return FORWARD_TTL;
 }
 
-static void connect_back_env(struct session *s, const struct pool *pool, struct back_env *ret)
+static void connect_back_env(struct session *s, const struct pool *pool, enum back_tls tls,
+                             struct back_env *ret)
 {
     struct preauth *p = s->pre;
     const struct front *f = p->front;
@@ -150,7 +151,7 @@ static void connect_back_env(struct session *s, const struct pool *pool, struct 
     *ret = (struct back_env){
         .cred = &p->backend_cred,
         .master_user = p->master_user,
-        .tls = c->tls,
+        .tls = tls,
         .is_pipelining_allowed = c->is_pipelining,
         .forward_id = c->forward & (s->proto->has_xclient ? FORWARD_XCLIENT | FORWARD_XCLIENT_FORCED
                                                           : FORWARD_ID),
@@ -330,6 +331,7 @@ static int connect_start(struct session *s, const struct pool_member *m)
     const struct proxyhdr proxy = {.src = s->peer,
                                    .dst = p->has_proxy ? p->proxy.dst : local,
                                    .tls_version = s->client_tls[0] ? s->client_tls : NULL};
+    const enum back_tls tls = m ? m->tls : c->tls;
     struct addr source;
     bool has_source = c->source_address && addr_parse(str_of(c->source_address), &source) == 0;
     struct login_spec spec = {
@@ -339,7 +341,7 @@ static int connect_start(struct session *s, const struct pool_member *m)
         .proto = s->proto,
         .host = m ? m->host : p->route.host,
         .port = m ? m->ports[s->proto->id] : p->route.port,
-        .tls = c->tls,
+        .tls = tls,
         .tls_client = m ? pool->tls : s->setup->pools->dynamic_tls[s->proto->id],
         .proxy = c->forward & (FORWARD_PROXY_V1 | FORWARD_PROXY_V2) ? &proxy : NULL,
         .is_proxy_v2 = c->forward & FORWARD_PROXY_V2,
@@ -351,7 +353,7 @@ static int connect_start(struct session *s, const struct pool_member *m)
         .arg = s,
     };
     int err = connect_master(s, pool);
-    connect_back_env(s, pool, &spec.env);
+    connect_back_env(s, pool, tls, &spec.env);
     spec.env.local = local;
     return err < 0 ? err : login_start(&spec, &p->login);
 }

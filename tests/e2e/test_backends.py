@@ -46,7 +46,7 @@ def test_states(proxy, verb, state):
     done = proxy.ctl("backend", verb, "dc1", "--yes", "--reason", "disk")
     assert done["changed"] is True
     row = rows(proxy)["dc1"]
-    assert row["admin"] == state and row["reason"] == "disk" and row["origin"] == "runtime"
+    assert row["admin"] == state and row["admin_reason"] == "disk" and row["origin"] == "runtime"
     assert row["admin_since"] > 0 and row["edits"] == state
     again = proxy.ctl("backend", verb, "main/dc1", "--yes")
     assert again["changed"] is False
@@ -64,10 +64,24 @@ def test_states_survive_a_crash(proxy, verb, state):
     proxy.ctl("backend", verb, "dc1", "--yes", "--reason", "disk")
     crash(proxy)
     row = rows(proxy)["dc1"]
-    assert row["admin"] == state and row["reason"] == "disk"
+    assert row["admin"] == state and row["admin_reason"] == "disk"
     proxy.ctl("backend", "ready", "dc1")
     crash(proxy)
     assert rows(proxy)["dc1"]["admin"] == "ready"
+
+
+def test_both_states_keep_their_reasons(make_proxy, settings):
+    """What checks find does not hide why an operator took a backend out, and the other way round."""
+    settings["pools"][0]["check"] = {"interval": "100ms", "rise": 1, "fall": 1}
+    p = make_proxy(settings)
+    p.ctl("backend", "drain", "dc1", "--reason", "new kernel")
+    p.ctl("backend", "set", "dc1", "--ports", "imap=1")
+    row = wait.until(lambda: (lambda r: r if r["health"] == "down" else None)(rows(p)["dc1"]), "dc1 to be down")
+    assert row["admin"] == "drain" and row["admin_reason"] == "new kernel" and row["admin_since"] > 0
+    assert row["reason"].startswith("imap: connect") and row["health_since"] > 0
+    p.ctl("backend", "ready", "dc1")
+    row = rows(p)["dc1"]
+    assert row["admin"] == "ready" and "admin_reason" not in row and row["reason"].startswith("imap: connect")
 
 
 def test_until_restart(proxy):
@@ -118,6 +132,79 @@ def test_set_moves_new_logins(proxy, dovecot1, dovecot2):
     fails(proxy, 2, "backend", "set", "dc1", "--host", "two words")
     c.close()
     d.close()
+
+
+def test_tls_of_one_backend(make_proxy, settings, dovecot1, dovecot2, ca, folder):
+    """The key of one backend and the runtime edit beside it: logins, checks, listing, diff, export, restart, reset."""
+    first = backend(dovecot1, tls="implicit")
+    first["ports"] = {"imap": dovecot1.ports["imaps"]}
+    settings["pools"] = [{"name": "main", "tls": "off", "verify": False, "backends": [first, backend(dovecot2)]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD, backend="dc1")
+    p.add_user("u2@example.org", PASSWORD, backend="dc2")
+
+    def backend_tls(user):
+        c = logged_in(p, user)
+        row = p.sessions("state=relay", f"user={user}")[0]
+        c.close()
+        wait.until(lambda: not p.sessions(f"user={user}"), "the end of the session")
+        return None if row["server_tls"] == "no" else row["server_tls"]
+
+    assert {n: r["tls"] for n, r in rows(p).items()} == {"dc1": "implicit", "dc2": "off"}
+    assert backend_tls(USER).startswith("TLS") and backend_tls("u2@example.org") is None
+    assert p.ctl("backend", "check", "dc1")["result"] == "good"
+    assert rows(p)["dc1"]["cert_days"] > 0 and "cert_days" not in rows(p)["dc2"]
+    # An edit, done once and twice; what the file says is none.
+    assert p.ctl("backend", "set", "dc2", "--tls", "starttls")["changed"] is True
+    assert p.ctl("backend", "set", "dc2", "--tls", "starttls")["changed"] is False
+    row = rows(p)["dc2"]
+    assert row["tls"] == "starttls" and row["origin"] == "runtime" and row["edits"] == "tls"
+    assert backend_tls("u2@example.org").startswith("TLS")
+    assert p.ctl("backend", "check", "dc2")["result"] == "good" and rows(p)["dc2"]["cert_days"] > 0
+    p.ctl("backend", "set", "dc1", "--tls", "pool", "--ports", f"imap={dovecot1.ports['imap']}", "--until-restart")
+    assert rows(p)["dc1"]["tls"] == "off" and backend_tls(USER) is None
+    assert {(r["path"], r["old"], r.get("new"), r["effect"]) for r in p.ctl("config", "diff")} == {
+        ("pools[main].backends[dc2].tls", "starttls", "pool", "runtime edit"),
+        ("pools[main].backends[dc1].tls", "pool", "implicit", "runtime edit until restart"),
+        ("pools[main].backends[dc1].ports.imap", str(dovecot1.ports["imap"]), str(dovecot1.ports["imaps"]),
+         "runtime edit until restart")}
+    crash(p)
+    assert {n: r["tls"] for n, r in rows(p).items()} == {"dc1": "implicit", "dc2": "starttls"}
+    # The file with the edit folded in says the same; a change of the file beside an edit is told.
+    text = p.ctl_run("config", "export").stdout
+    assert text.count('tls = "implicit"') >= 1 and text.count('tls = "starttls"') == 2  # of the backend and of a listener
+    p.settings["pools"][0]["backends"][1]["tls"] = "implicit"
+    p.configure({})
+    assert [r["effect"] for r in p.ctl("config", "reload") if r["path"].endswith("[dc2].tls")] == ["hidden by a runtime edit"]
+    with open(p.config, "w") as f:
+        f.write(text)
+    p.ctl("config", "reload")
+    assert p.ctl("backend", "reset", "dc2")["changed"] is True
+    assert rows(p)["dc2"]["tls"] == "starttls" and rows(p)["dc2"]["origin"] == "file"
+    assert backend_tls("u2@example.org").startswith("TLS")
+    assert "starttls" in fails(p, 2, "backend", "set", "dc2", "--tls", "ssl")
+    # Added by hand, with the usual port of the mode.
+    add = ("backend", "add", "main", "new", dovecot2.host, "--tls", "implicit")
+    assert p.ctl(*add)["changed"] is True and p.ctl(*add)["changed"] is False
+    assert rows(p)["new"]["tls"] == "implicit" and "imap=993" in rows(p)["new"]["ports"]
+    assert "backend set" in fails(p, 1, "backend", "add", "main", "new", dovecot2.host, "--tls", "off")
+
+
+def test_tls_of_one_backend_is_verified(make_proxy, settings, dovecot1):
+    """The pool's verify holds for what an operator adds too; nothing goes out in clear instead."""
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [backend(dovecot1)]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    assert p.ctl("backend", "check", "dc1")["result"] == "good"
+    p.ctl("backend", "set", "dc1", "--tls", "starttls")
+    row = p.ctl("backend", "check", "dc1")
+    assert row["result"] == "failed" and "tls" in row["text"]
+    before = dovecot1.log().count("Login: user=<u1@example.org>")
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    assert "UNAVAILABLE" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
+    assert dovecot1.log().count("Login: user=<u1@example.org>") == before
+    c.close()
 
 
 def test_add_and_remove(make_proxy, settings, dovecot1, dovecot2):

@@ -251,13 +251,13 @@ def test_golden_backends(proxy):
     proxy.ctl("backend", "weight", "dc2", "50")
     proxy.ctl("backend", "drain", "dc2")
     wait.until(lambda: all(b["health"] == "up" for b in proxy.ctl("backend", "list")), "the checks")
-    assert mask(once(proxy, "--screen", "backends", size=(100, 20))) == """\
+    assert mask(once(proxy, "--screen", "backends", size=(110, 20))) == """\
  test mailproxy VERSION up TIME admin HH:MM:SS
  1 overview 2 sessions 3 backends 4 users 5 bans 6 events 7 operations
  backends 2
-BACKEND POOL HOST WEIGHT ADMIN HEALTH SESSIONS LOGINS FAILED SINCE
-dc1 main ADDRESS 100 ready up 0 0 0 YYYY-MM-DD HH:MM:SS
-dc2 main ADDRESS 50 drain up 0 0 0 YYYY-MM-DD HH:MM:SS
+BACKEND POOL HOST WEIGHT ADMIN HEALTH DOWN SESSIONS LOGINS FAILED SINCE
+dc1 main ADDRESS 100 ready up - 0 0 0 YYYY-MM-DD HH:MM:SS
+dc2 main ADDRESS 50 drain up - 0 0 0 YYYY-MM-DD HH:MM:SS
 
  listeners 2
 LISTENER PROTO ADDRESS TLS PAUSED
@@ -271,7 +271,7 @@ imaps imap ADDRESS implicit no
 
 
 
- ? help Enter details / filter d drain a ready D disable h hold u release = weight c check n new
+ ? help Enter details / filter d drain a ready D disable h hold u release = weight c check n new e edit s sort
 """
 
 

@@ -93,10 +93,16 @@ static void test_since_and_reason(void **state)
     assert_int_equal(b->admin_since_ms, 90);
     backend_set_admin(b, BACKEND_DRAIN, 91, "twice");
     assert_int_equal(b->admin_since_ms, 90);
-    backend_reason(b, reason);
+    backend_admin_reason(b, reason);
     assert_string_equal(reason, "reboot");
-    backend_set_admin(b, BACKEND_READY, 92, NULL);
     backend_reason(b, reason);
+    assert_string_equal(reason, "imap: connect: refused");
+    assert_true(backend_set_down_protocols(b, 1u << PROTO_POP3, "pop3: timeout"));
+    assert_true(backend_set_health(b, BACKEND_UNKNOWN, LATER, 92, NULL));
+    backend_admin_reason(b, reason);
+    assert_string_equal(reason, "reboot");
+    backend_set_admin(b, BACKEND_READY, 93, NULL);
+    backend_admin_reason(b, reason);
     assert_string_equal(reason, "");
     char longer[2 * BACKEND_REASON_MAX];
     memset(longer, 'x', sizeof(longer) - 1);

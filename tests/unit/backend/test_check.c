@@ -458,9 +458,9 @@ static void test_certificate(void **state)
     t->pool->ca_file = cert.path;
     configure_and_check(t);
     assert_int_equal(t->b1->health, BACKEND_UP);
-    assert_int_equal(t->b1->cert_expires, cert.expires);
+    assert_int_equal(backend_cert_expires(t->b1), cert.expires);
     assert_int_equal(check(t), BACK_FAIL_NONE); /* resumed: it is known still */
-    assert_int_equal(t->b1->cert_expires, cert.expires);
+    assert_int_equal(backend_cert_expires(t->b1), cert.expires);
     t->imap.tls = bad;
     assert_int_equal(check(t), BACK_FAIL_TLS);
     assert_true(str_is_prefix(str_of(t->text), STR("imap: tls: ")));
@@ -468,6 +468,45 @@ static void test_certificate(void **state)
     tls_server_unref(bad);
     cert_remove(&cert);
     cert_remove(&expired);
+}
+
+/* The first end counts, whichever protocol was checked last; without TLS there is none. */
+static void test_certificates(void **state)
+{
+    static const unsigned char ip[] = {127, 0, 0, 1};
+    static const struct script_step imap_tls[] = {
+        START_TLS,      S("* OK hi\r\n"),   C("P1 CAPABILITY\r\n"),
+        S("P1 OK\r\n"), C("P4 LOGOUT\r\n"), S("P4 OK\r\n")};
+    static const struct script_step pop3_tls[] = {START_TLS,     S("+OK hi\r\n"),
+                                                  C("CAPA\r\n"), S("+OK\r\nTOP\r\n.\r\n"),
+                                                  C("QUIT\r\n"), S("+OK\r\n")};
+    struct bench *t = *state;
+    struct cert sooner, later;
+    cert_make(&sooner, "mail.test", ip, 5);
+    cert_make(&later, "mail.test", ip, 50);
+    struct tls_server *imap = cert_server(&sooner), *pop3 = cert_server(&later);
+    (void)pools_case_listener(&t->c, "pop3", &proto_pop3, NULL);
+    t->imap.tls = imap;
+    t->pop3.tls = pop3;
+    SERVE(&t->imap, imap_tls);
+    SERVE(&t->pop3, pop3_tls);
+    t->pool->backends[0].tls = BACKEND_TLS_IMPLICIT;
+    configure_and_check(t);
+    assert_int_equal(check(t), BACK_FAIL_NONE);
+    assert_int_equal(t->b1->cert_expires[PROTO_IMAP], sooner.expires);
+    assert_int_equal(t->b1->cert_expires[PROTO_POP3], later.expires);
+    assert_int_equal(backend_cert_expires(t->b1), sooner.expires);
+    SERVE(&t->imap, imap_good);
+    SERVE(&t->pop3, pop3_good);
+    struct pool_edit edit = {
+        .pool = "main", .name = "b1", .weight = -1, .has_tls = true, .tls = BACKEND_TLS_OFF};
+    configure(t, &edit, 1);
+    assert_int_equal(check(t), BACK_FAIL_NONE);
+    assert_int_equal(backend_cert_expires(t->b1), 0);
+    tls_server_unref(imap);
+    tls_server_unref(pop3);
+    cert_remove(&sooner);
+    cert_remove(&later);
 }
 
 static void test_login(void **state)
@@ -651,6 +690,7 @@ int main(void)
         CHECK_TEST(test_used_protocols),
         CHECK_TEST(test_no_listener),
         CHECK_TEST(test_certificate),
+        CHECK_TEST(test_certificates),
         CHECK_TEST(test_login),
         CHECK_TEST(test_proxy_header),
         CHECK_TEST(test_reload_keeps),

@@ -60,6 +60,67 @@ static void test_tls_ports(void **state)
     pools_case_fini(&c);
 }
 
+/* A backend's own mode comes before the pool's, an operator's before both; the usual port follows,
+ * and the credentials are there as soon as one needs them. */
+static void test_tls_of_members(void **state)
+{
+    (void)state;
+    struct pools_case c;
+    pools_case_init(&c);
+    struct config_pool *pool = pools_case_add(&c, "main", BALANCE_USER);
+    (void)pools_case_member(pool, "a", "h1", 100);
+    pools_case_member(pool, "b", "h2", 100)->tls = BACKEND_TLS_IMPLICIT;
+    assert_true(config_pool_has_tls(pool));
+    struct pools *p = pools_case_build(&c, NULL, 0);
+    assert_int_equal(pools_case_find(p, "a")->tls, BACK_TLS_OFF);
+    assert_int_equal(pools_case_find(p, "b")->tls, BACK_TLS_IMPLICIT);
+    assert_int_equal(pools_case_find(p, "a")->ports[PROTO_IMAP], 143);
+    assert_int_equal(pools_case_find(p, "b")->ports[PROTO_IMAP], 993);
+    assert_non_null(p->v[0].tls);
+    pools_unref(p);
+    pool->tls = BACK_TLS_STARTTLS;
+    p = pools_case_build(&c, NULL, 0);
+    assert_int_equal(pools_case_find(p, "a")->tls, BACK_TLS_STARTTLS);
+    assert_int_equal(pools_case_find(p, "b")->tls, BACK_TLS_IMPLICIT);
+    pools_unref(p);
+    pools_case_fini(&c);
+}
+
+static void test_tls_edits(void **state)
+{
+    (void)state;
+    struct pools_case c;
+    pools_case_init(&c);
+    struct config_pool *pool = pools_case_add(&c, "main", BALANCE_USER);
+    (void)pools_case_member(pool, "a", "h1", 100);
+    struct pools *p = pools_case_build(&c, NULL, 0);
+    assert_null(p->v[0].tls);
+    assert_false(config_pool_has_tls(pool));
+    struct pool_edit edits[] = {
+        {.pool = "main", .name = "a", .has_tls = true, .tls = BACKEND_TLS_STARTTLS, NO_EDIT},
+        {.pool = "main",
+         .name = "c",
+         .host = "h3",
+         .is_added = true,
+         .has_tls = true,
+         .tls = BACKEND_TLS_IMPLICIT,
+         NO_EDIT}};
+    struct pools *edited = pools_case_build(&c, edits, 2);
+    assert_int_equal(pools_case_find(edited, "a")->tls, BACK_TLS_STARTTLS);
+    assert_true(pools_case_find(edited, "a")->is_runtime);
+    assert_int_equal(pools_case_find(edited, "c")->tls, BACK_TLS_IMPLICIT);
+    assert_int_equal(pools_case_find(edited, "c")->ports[PROTO_POP3], 995);
+    assert_non_null(edited->v[0].tls);
+    assert_null(p->v[0].tls);
+    pools_unref(p);
+    /* once loaded it is shared: what can be resumed is not forgotten */
+    p = pools_case_build(&c, edits, 1);
+    assert_ptr_equal(p->v[0].tls, edited->v[0].tls);
+    pools_unref(edited);
+    pools_unref(p);
+    pools_case_fini(&c);
+}
+
 /* ---- edits ---- */
 
 /* Members as "name host:imap-port weight flags," with f = in the file, r = runtime. */
@@ -379,10 +440,11 @@ static void test_find(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_build),         cmocka_unit_test(test_tls_ports),
-        cmocka_unit_test(test_edits),         cmocka_unit_test(test_admin_edit),
-        cmocka_unit_test(test_reload),        cmocka_unit_test(test_secrets),
-        cmocka_unit_test(test_missing_files), cmocka_unit_test(test_shared_files),
+        cmocka_unit_test(test_build),          cmocka_unit_test(test_tls_ports),
+        cmocka_unit_test(test_tls_of_members), cmocka_unit_test(test_tls_edits),
+        cmocka_unit_test(test_edits),          cmocka_unit_test(test_admin_edit),
+        cmocka_unit_test(test_reload),         cmocka_unit_test(test_secrets),
+        cmocka_unit_test(test_missing_files),  cmocka_unit_test(test_shared_files),
         cmocka_unit_test(test_find),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

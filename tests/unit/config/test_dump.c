@@ -57,7 +57,7 @@ static const char rich[] =
     "    slow_start = \"1m\"; close_spread = \"2m\";\n"
     "    backends = ( { name = \"b1\"; host = \"10.0.0.1\"; ports = { imap = 1143; }; weight = 7; "
     "},\n"
-    "      { name = \"b2\"; host = \"unix:/tmp/b2\"; } ); },\n"
+    "      { name = \"b2\"; host = \"unix:/tmp/b2\"; tls = \"off\"; } ); },\n"
     "  { name = \"two\"; backends = ( { name = \"b1\"; host = \"h\"; } ); } );\n"
     "routes = ( { domain = \"example.org\"; pool = \"one\"; },\n"
     "  { user = \"a*\"; listener = \"mx\"; protocol = \"smtp\"; pool = \"two\"; } );\n";
@@ -276,6 +276,8 @@ static void test_diff(void **state)
          "\"127.0.0.1:9100\"", NULL, CONFIG_RESTART},
         {"sessions_per_ip = 3", "sessions_per_ip = 30", "limits.sessions_per_ip", "3", "30",
          CONFIG_LIVE},
+        {"tls = \"off\"; } )", "tls = \"starttls\"; } )", "pools[one].backends[b2].tls", "\"off\"",
+         "\"starttls\"", CONFIG_NEW_SESSIONS},
         {"weight = 7", "weight = 70", "pools[one].backends[b1].weight", "7", "70",
          CONFIG_NEW_SESSIONS},
         {"ports = { imap = 1143; };", "", "pools[one].backends[b1].ports", "{ imap = 1143; }", NULL,
@@ -312,8 +314,9 @@ static void test_diff_members(void **state)
 {
     (void)state;
     static const struct diff_case cases[] = {
-        {",\n      { name = \"b2\"; host = \"unix:/tmp/b2\"; }", "", "pools[one].backends[b2]",
-         "{ name = \"b2\"; host = \"unix:/tmp/b2\"; }", NULL, CONFIG_NEW_SESSIONS},
+        {",\n      { name = \"b2\"; host = \"unix:/tmp/b2\"; tls = \"off\"; }", "",
+         "pools[one].backends[b2]", "{ name = \"b2\"; host = \"unix:/tmp/b2\"; tls = \"off\"; }",
+         NULL, CONFIG_NEW_SESSIONS},
         {"routes = ( {", "routes = ( { user = \"b\"; pool = \"two\"; }, {", "routes[0]", NULL,
          "{ user = \"b\"; pool = \"two\"; }", CONFIG_NEW_SESSIONS},
         {",\n  { type = \"backend\"; }", "", "auth[2]", "{ type = \"backend\"; }", NULL,
@@ -322,8 +325,9 @@ static void test_diff_members(void **state)
          "{ target = \"file\"; path = \"/tmp/x.log\"; }, { level = \"warn\"; } );", "log[2]", NULL,
          "{ level = \"warn\"; }", CONFIG_LIVE},
         {"{ name = \"b1\"; host = \"10.0.0.1\"; ports = { imap = 1143; }; weight = 7; },\n      { "
-         "name = \"b2\"; host = \"unix:/tmp/b2\"; }",
-         "{ name = \"b2\"; host = \"unix:/tmp/b2\"; }, { name = \"b1\"; host = \"10.0.0.1\"; ports "
+         "name = \"b2\"; host = \"unix:/tmp/b2\"; tls = \"off\"; }",
+         "{ name = \"b2\"; host = \"unix:/tmp/b2\"; tls = \"off\"; }, { name = \"b1\"; host = "
+         "\"10.0.0.1\"; ports "
          "= "
          "{ imap = 1143; }; weight = 7; }",
          "pools[one].backends", "b1, b2", "b2, b1", CONFIG_NEW_SESSIONS},

@@ -243,7 +243,7 @@ static void test_survives_restart(void **state)
     assert_int_equal(e->now.edit.weight, 7);
     struct backend *b = backend_registry_get(g->host.registry, "main", "b2", NULL);
     char reason[BACKEND_REASON_MAX];
-    backend_reason(b, reason);
+    backend_admin_reason(b, reason);
     assert_int_equal(atomic_load(&b->admin), BACKEND_DRAIN);
     assert_string_equal(reason, "disk");
     backend_unref(b);

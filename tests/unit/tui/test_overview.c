@@ -96,9 +96,10 @@ static void test_columns(void **state)
 static json_t *backends(void)
 {
     return json_loads("[{\"name\":\"b1\",\"pool\":\"main\",\"admin\":\"ready\",\"health\":\"up\","
-                      "\"sessions\":30,\"check_ms\":3,\"last_check\":1,\"cert_days\":80},"
+                      "\"sessions\":30,\"check_ms\":3,\"last_check\":1,\"cert_days\":80,"
+                      "\"down\":\"pop3\",\"reason\":\"pop3: timeout\"},"
                       "{\"name\":\"b2\",\"pool\":\"main\",\"admin\":\"drain\",\"health\":\"up\","
-                      "\"sessions\":10,\"cert_days\":2},"
+                      "\"sessions\":10,\"cert_days\":2,\"admin_reason\":\"disk\"},"
                       "{\"name\":\"s1\",\"pool\":\"spare\",\"admin\":\"ready\",\"health\":\"down\","
                       "\"reason\":\"connect: refused\x41\",\"sessions\":0}]",
                       0, NULL);
@@ -111,16 +112,17 @@ static void test_warnings(void **state)
     struct overview_warning w[8];
     o.status = json_loads("{\"state\":\"running\",\"restarts\":2,\"uptime\":5000}", 0, NULL);
     o.listeners = json_loads("[{\"name\":\"imap\",\"paused\":true},{\"name\":\"pop3\"}]", 0, NULL);
-    assert_int_equal(overview_warnings(&o, w, 8), 6);
+    assert_int_equal(overview_warnings(&o, w, 8), 7);
     assert_string_equal(w[0].text, "pool spare has no backend that takes logins");
     assert_int_equal(w[0].style, STYLE_ALARM);
-    assert_string_equal(w[1].text, "backend main/b2 is set to drain");
-    assert_int_equal(w[1].style, STYLE_WARN);
-    assert_string_equal(w[2].text, "the certificate of backend main/b2 ends in 2 days");
-    assert_int_equal(w[2].style, STYLE_BAD);
-    assert_string_equal(w[3].text, "backend spare/s1 is down: connect: refusedA");
-    assert_non_null(strstr(w[4].text, "2 times"));
-    assert_string_equal(w[5].text, "listener imap is paused: clients wait");
+    assert_string_equal(w[1].text, "pop3 of backend main/b1 is down: pop3: timeout");
+    assert_string_equal(w[2].text, "backend main/b2 is set to drain: disk");
+    assert_int_equal(w[2].style, STYLE_WARN);
+    assert_string_equal(w[3].text, "the certificate of backend main/b2 ends in 2 days");
+    assert_int_equal(w[3].style, STYLE_BAD);
+    assert_string_equal(w[4].text, "backend spare/s1 is down: connect: refusedA");
+    assert_non_null(strstr(w[5].text, "2 times"));
+    assert_string_equal(w[6].text, "listener imap is paused: clients wait");
     assert_int_equal(overview_warnings(&o, w, 2), 2);
     overview_fini(&o);
     assert_int_equal(overview_warnings(&o, w, 8), 0);

@@ -226,14 +226,15 @@ static void list_take(struct list *l, const char *text)
 
 static const char two_backends[] =
     "{\"rows\":[{\"name\":\"b1\",\"pool\":\"main\",\"host\":\"10.0.0.1\",\"weight\":100,"
-    "\"admin\":\"ready\",\"health\":\"up\",\"sessions\":12345,\"logins\":7,\"failures\":0},"
+    "\"admin\":\"ready\",\"health\":\"up\",\"down\":\"pop3\",\"sessions\":12345,\"logins\":7,"
+    "\"failures\":0},"
     "{\"name\":\"b2\",\"pool\":\"main\",\"host\":\"10.0.0.2\",\"weight\":1,\"admin\":\"drain\","
     "\"health\":\"down\",\"sessions\":0,\"logins\":0,\"failures\":3}]}";
 
 static void test_list(void **state)
 {
     (void)state;
-    struct screen s = new_screen(4, 76, GLYPHS_ASCII);
+    struct screen s = new_screen(4, 82, GLYPHS_ASCII);
     struct list l;
     list_init(&l, commands_find("backend", "list"), "pool name", "sessions", "no backends");
     list_draw(&l, &s, 0, 4, false, NULL);
@@ -241,18 +242,18 @@ static void test_list(void **state)
     assert_non_null(strstr(before, "waiting for the daemon"));
     list_take(&l, two_backends);
     l.has_focus = true;
-    (void)screen_reset(&s, 4, 76);
+    (void)screen_reset(&s, 4, 82);
     list_draw(&l, &s, 0, 4, false, NULL);
-    check(&s, "BACKEND  POOL  HOST      WEIGHT  ADMIN  HEALTH  SESSIONS^  LOGINS  SINCE\n"
-              "b1       main  10.0.0.1     100  ready  up          12345       7  -\n"
-              "b2       main  10.0.0.2       1  drain  down            0       0  -\n\n");
+    check(&s, "BACKEND  POOL  HOST      WEIGHT  ADMIN  HEALTH  DOWN  SESSIONS^  LOGINS  SINCE\n"
+              "b1       main  10.0.0.1     100  ready  up      pop3      12345       7  -\n"
+              "b2       main  10.0.0.2       1  drain  down    -             0       0  -\n\n");
     assert_int_equal(l.n_hidden, 1);
     assert_int_equal(screen_at(&s, 1, 0)->style, STYLE_SELECTED);
     assert_int_equal(screen_at(&s, 2, 40)->style, STYLE_BAD);
     assert_int_equal(list_row_at(&l, 2), 1);
     assert_int_equal(list_row_at(&l, 3), -1);
-    assert_string_equal(list_title_at(&l, 0, 48), "sessions");
-    assert_null(list_title_at(&l, 1, 48));
+    assert_string_equal(list_title_at(&l, 0, 54), "sessions");
+    assert_null(list_title_at(&l, 1, 54));
     list_fini(&l);
     screen_fini(&s);
 }
