@@ -86,14 +86,27 @@ static int args_take_format(struct args_options *o, const char *text, struct pro
                          "no output format %s; there are table, tsv, json, jsonl, id", text);
 }
 
+/* Bare numbers are seconds here: --watch 5, --watch 0.5 */
+static bool args_take_seconds(const char *text, uint64_t *ret_ms)
+{
+    uint64_t whole, part = 0;
+    struct str rest = str_of(text);
+    struct str left = str_cut(&rest, '.');
+    if (str_to_u64(left, UINT64_MAX / 1000 - 1, &whole) < 0)
+        return false;
+    if (strchr(text, '.') && (rest.n > 3 || str_to_u64(rest, 999, &part) < 0))
+        return false;
+    for (size_t i = rest.n; i > 0 && i < 3; i++)
+        part *= 10;
+    *ret_ms = whole * 1000 + part;
+    return true;
+}
+
 static int args_take_time(const char *name, const char *text, uint64_t *ret_ms,
                           struct problem *problem)
 {
     uint64_t v;
-    /* Bare numbers are seconds here: --watch 5 */
-    if (str_to_u64(str_of(text), UINT64_MAX / 1000, &v) == 0)
-        v *= 1000;
-    else if (units_parse_duration(str_of(text), &v))
+    if (!args_take_seconds(text, &v) && units_parse_duration(str_of(text), &v))
         return problem_usage(problem, NULL, "%s: %s is not a duration such as 5 or 500ms", name,
                              text);
     *ret_ms = v;
@@ -187,8 +200,7 @@ static const char *args_next_value(struct args_parser *p, const char *attached)
 static bool args_looks_like_time(const char *word)
 {
     uint64_t v;
-    return str_to_u64(str_of(word), UINT64_MAX, &v) == 0 ||
-           units_parse_duration(str_of(word), &v) == 0;
+    return args_take_seconds(word, &v) || units_parse_duration(str_of(word), &v) == 0;
 }
 
 static int args_global_option(struct args_parser *p, const struct args_global *g,

@@ -45,6 +45,16 @@ int batch_split(char *line, const char **words, size_t *ret_n)
     return 0;
 }
 
+/* What a command would read from there belongs to the commands. */
+static bool batch_wants_stdin(const struct args *a)
+{
+    for (size_t i = 0; i < a->n_secrets; i++)
+        if (a->secrets[i].source == ARGS_SECRET_STDIN ||
+            (a->secrets[i].path && strcmp(a->secrets[i].path, "-") == 0))
+            return true;
+    return a->file_arg && strcmp(a->file_path, "-") == 0;
+}
+
 static int batch_words(struct run *r, const struct args_options *defaults, size_t n,
                        const char *const *words, struct problem *problem)
 {
@@ -52,6 +62,8 @@ static int batch_words(struct run *r, const struct args_options *defaults, size_
     int code = args_parse(&a, defaults, n, words, problem);
     if (!code && (a.options.file || a.options.is_watch))
         code = problem_usage(problem, NULL, "--file and --watch have no place in a file");
+    else if (!code && r->is_stdin_taken && batch_wants_stdin(&a))
+        code = problem_usage(problem, NULL, "the standard input holds the commands, nothing else");
     else if (!code && (a.options.help || !a.command))
         help_print(r->out, a.noun, a.command);
     else if (!code)
@@ -98,6 +110,10 @@ static int batch_file(struct run *r, const struct args_options *defaults, FILE *
         if (one && !defaults->keep_going)
             return one;
     }
+    if (ferror(f)) {
+        fprintf(r->err, "mailproxyctl: cannot read %s: %s\n", name, strerror(errno));
+        code = problem_combine(code, PROBLEM_FAILED, n_done);
+    }
     return code;
 }
 
@@ -114,6 +130,7 @@ int batch_run(struct run *r, const struct args_options *defaults)
     line.is_watch = false;
     /* The commands stand where answers would be read. */
     r->can_prompt = r->can_prompt && !is_stdin;
+    r->is_stdin_taken = is_stdin;
     int code = batch_file(r, &line, f, is_stdin ? "stdin" : defaults->file);
     if (!is_stdin)
         fclose(f);

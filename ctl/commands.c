@@ -57,9 +57,11 @@ static const struct {
     {"audit", "audit", "audits"},
     {"route", "route", "routes"},
     {"ban", "ban", "bans"},
+    {"limit", "limit", "limits"},
     {"op", "op", "ops"},
     {"operation", "op", "operations"},
     {"conf", "config", NULL},
+    {"stats", "stats", "stats"},
     {"stat", "stats", NULL},
     {"sys", "system", NULL},
     {"server", "backend", "servers"},
@@ -197,9 +199,9 @@ const char *commands_noun(const char *word, bool *ret_is_plural)
 {
     const char *noun = commands_has_noun(word);
     bool is_plural = false;
-    for (size_t i = 0; !noun && i < ARRAY_LEN(nouns); i++) {
+    for (size_t i = 0; !is_plural && i < ARRAY_LEN(nouns); i++) {
         is_plural = nouns[i].plural && strcmp(word, nouns[i].plural) == 0;
-        if (is_plural || strcmp(word, nouns[i].word) == 0)
+        if (!noun && (is_plural || strcmp(word, nouns[i].word) == 0))
             noun = commands_has_noun(nouns[i].noun);
     }
     if (noun && ret_is_plural)
@@ -220,6 +222,8 @@ const struct command *commands_default(const char *noun)
     const struct command *c = commands_exact(noun, "list");
     if (!c)
         c = commands_exact(noun, "watch");
+    if (!c)
+        c = commands_exact(noun, "show");
     for (size_t i = 0; !c && i < ARRAY_LEN(commands); i++)
         if (strcmp(commands[i].noun, noun) == 0) {
             bool is_only = i + 1 == ARRAY_LEN(commands) || strcmp(commands[i + 1].noun, noun) != 0;

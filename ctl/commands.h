@@ -94,7 +94,7 @@ size_t commands_nouns(const char **ret, size_t max);
 const char *commands_noun(const char *word, bool *ret_is_plural);
 /* The plural of a noun, or NULL when it has none. */
 const char *commands_plural(const char *noun);
-/* What a plural alone does: list, else watch, else the only verb. NULL when there is no such. */
+/* What a plural alone does: list, else watch, else show, else the only verb. NULL when there is no such. */
 const struct command *commands_default(const char *noun);
 /* A word that stands for a whole command: "status", "whoami", "reload"... NULL when it is none. */
 const struct command *commands_shortcut(const char *word);

@@ -267,7 +267,7 @@ static void complete_nouns(const struct complete *c)
         const char *plural = commands_plural(nouns[i]);
         const struct command *what = commands_default(nouns[i]);
         complete_offer(c, "", nouns[i], "");
-        if (plural && what)
+        if (plural && what && strcmp(plural, nouns[i]) != 0)
             complete_offer(c, "", plural, what->summary);
     }
     for (size_t i = 0; commands_shortcut_word(i); i++)
@@ -275,6 +275,14 @@ static void complete_nouns(const struct complete *c)
                        commands_shortcut(commands_shortcut_word(i))->summary);
     complete_offer(c, "", "help", "help for a noun or verb");
     complete_offer(c, "", "completion", "print a completion script");
+}
+
+/* What stands behind a word that is no noun. */
+static void complete_shells(const struct complete *c)
+{
+    static const char *const shells[] = {"bash", "zsh", "fish"};
+    for (size_t i = 0; i < ARRAY_LEN(shells); i++)
+        complete_offer(c, "", shells[i], "");
 }
 
 static void complete_verbs(const struct complete *c)
@@ -377,6 +385,8 @@ void complete_print(struct run *r, FILE *f, size_t n, const char *const *words)
             complete_option_value(&c, name, prefix);
     } else if (c.word[0] == '-') {
         complete_options(&c);
+    } else if (!c.noun && n > 1 && strcmp(words[n - 2], "completion") == 0) {
+        complete_shells(&c);
     } else if (!c.noun) {
         complete_nouns(&c);
     } else if (!c.command) {

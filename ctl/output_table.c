@@ -24,8 +24,12 @@ static const char *const expendable[] = {
 
 static int output_table_value(const struct output *o, size_t i, const json_t *row, struct buf *text)
 {
+    AUTO_BUF plain = BUF_INIT;
+    struct buf *to = o->is_terminal && !o->is_utf8 ? &plain : text;
     buf_clear(text);
-    output_human(text, &o->columns[i], json_object_get(row, o->columns[i].name));
+    output_human(to, &o->columns[i], json_object_get(row, o->columns[i].name));
+    if (to == &plain && output_text_ascii(text, buf_str(&plain)) < 0)
+        buf_clear(text);
     return output_text_width(buf_str(text));
 }
 

@@ -92,6 +92,23 @@ int output_text_clean(struct buf *out, struct str s)
     return err;
 }
 
+int output_text_ascii(struct buf *out, struct str s)
+{
+    int err = 0;
+    while (s.n && !err) {
+        uint32_t c = 0;
+        size_t n = output_text_char(s, &c);
+        if (n <= 1)
+            err = n && c < 0x80 ? buf_append_char(out, (char)c)
+                                : buf_printf(out, "\\x%02x", (unsigned char)s.p[0]);
+        else
+            err = buf_printf(out, c > 0xffff ? "\\U%08x" : "\\u%04x", c);
+        n = n ? n : 1;
+        s = (struct str){s.p + n, s.n - n};
+    }
+    return err;
+}
+
 int output_text_cut(struct buf *out, struct str s, int width, bool is_utf8)
 {
     int used = 0;

@@ -3,6 +3,7 @@
 #include "ctl/problem.h"
 
 #include "base/buf.h"
+#include "ctl/output_text.h"
 
 void problem_fini(struct problem *p)
 {
@@ -110,13 +111,18 @@ static void problem_print_json(const struct problem *p, FILE *out)
 /* The daemon's sentences may hold what clients sent: nothing may steer the terminal. */
 static void problem_put(FILE *f, const char *s)
 {
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c < 0x20 || c == 0x7f)
-            fprintf(f, "\\x%02x", c);
-        else
-            fputc(c, f);
-    }
+    AUTO_BUF clean = BUF_INIT;
+    if (output_text_clean(&clean, str_of(s)) == 0)
+        fprintf(f, "%.*s", STR_ARG(buf_str(&clean)));
+}
+
+/* A single word is a name that may have been meant. */
+static void problem_put_hint(FILE *f, const char *hint)
+{
+    bool is_name = !strpbrk(hint, " ?");
+    fputs(" (", f);
+    problem_put(f, hint);
+    fputs(is_name ? "?)" : ")", f);
 }
 
 void problem_print(const struct problem *p, bool is_json, FILE *out, FILE *err)
@@ -133,11 +139,8 @@ void problem_print(const struct problem *p, bool is_json, FILE *out, FILE *err)
         fputs(": ", err);
     }
     problem_put(err, p->text ? p->text : "out of memory");
-    if (p->hint) {
-        fputs(" (", err);
-        problem_put(err, p->hint);
-        fputc(')', err);
-    }
+    if (p->hint)
+        problem_put_hint(err, p->hint);
     fputc('\n', err);
 }
 

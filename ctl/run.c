@@ -219,11 +219,13 @@ char *run_sentence(const struct command *c, const json_t *params, const json_t *
         return str_dup_c(message);
     if (c->flags & COMMANDS_LIST)
         return NULL;
+    if (is_dry && json_is_integer(count))
+        return str_printf("%s %s would hit %lld", c->noun, c->verb,
+                          (long long)json_integer_value(count));
     if (json_is_false(json_object_get(result, "changed")))
         return str_dup_c("already so");
     if (json_is_integer(count))
-        return str_printf(is_dry ? "%s %s would hit %lld" : "%s %s: %lld", c->noun, c->verb,
-                          (long long)json_integer_value(count));
+        return str_printf("%s %s: %lld", c->noun, c->verb, (long long)json_integer_value(count));
     return str_dup_c("done");
 }
 
@@ -400,6 +402,18 @@ static void run_report(struct run_job *job, bool is_last_chance)
     fflush(job->run->out);
 }
 
+/* The daemon's own name where it told it, else its socket. */
+static void run_name_problem(struct run_job *job, const char *path)
+{
+    const struct run *r = job->run;
+    const char *name = path;
+    for (size_t i = 0; i < r->n_nodes; i++)
+        if (strcmp(r->nodes[i].path, path) == 0)
+            name = run_node_name(&r->nodes[i]);
+    free(job->problem.node);
+    job->problem.node = str_dup_c(name);
+}
+
 static int run_nodes(struct run_job *job, struct str file)
 {
     const struct args_options *o = &job->args->options;
@@ -407,10 +421,8 @@ static int run_nodes(struct run_job *job, struct str file)
     for (size_t i = 0; i < o->n_sockets && !job->is_over; i++) {
         int one = run_on_node(job, i, file);
         code = problem_combine(code, one, i);
-        if (job->problem.exit && job->is_multi) {
-            free(job->problem.node);
-            job->problem.node = str_dup_c(o->sockets[i]);
-        }
+        if (job->problem.exit && job->is_multi)
+            run_name_problem(job, o->sockets[i]);
         if (job->problem.exit)
             run_report(job, i + 1 == o->n_sockets && job->n_rows == 0);
         problem_fini(&job->problem);

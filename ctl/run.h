@@ -20,7 +20,8 @@ struct run {
     bool is_terminal; /* out is one */
     bool is_utf8;
     bool can_prompt;
-    bool can_draw; /* err is a terminal */
+    bool can_draw;       /* err is a terminal */
+    bool is_stdin_taken; /* commands are read from it */
     int width;     /* of the terminal, 0 = unknown */
     struct run_node nodes[ARGS_SOCKETS_MAX];
     size_t n_nodes;

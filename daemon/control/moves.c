@@ -317,7 +317,7 @@ static bool move_is_sane(struct request *r)
         return false;
     }
     if (!request_has(r, "name") && !request_has(r, "filter")) {
-        request_fail(r, -ERR_MISSING_PARAM, "name", "say which users: names or a filter");
+        request_fail(r, -ERR_MISSING_PARAM, NULL, "say which users: names or a filter");
         return false;
     }
     return true;

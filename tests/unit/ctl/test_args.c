@@ -38,6 +38,9 @@ static void test_params(void **state)
         {"who", "session.list", "{}"},
         {"status", "system.status", "{}"},
         {"events", "event.watch", "{}"},
+        {"limits", "limit.list", "{}"},
+        {"stats", "stats.show", "{}"},
+        {"stats history", "stats.history", "{}"},
         {"routes anna", "route.explain", "{\"user\":\"anna\"}"},
         {"sessions user=a proto=imap", "session.list", "{\"filter\":\"user=a proto=imap\"}"},
         {"sessions 'user=a proto=imap' idle>30m", "session.list",
@@ -101,8 +104,19 @@ static void test_options(void **state)
     assert_int_equal(o->watch_ms, 5000);
     assert_int_equal(o->timeout_ms, 500);
     assert_string_equal(o->columns, "+x,y");
-    args_fini(&a);
 
+    static const struct {
+        const char *word;
+        uint64_t ms;
+    } times[] = {{"0.5", 500}, {"1.25", 1250}, {"0.005", 100}, {"250ms", 250}};
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        char watch[64];
+        args_fini(&a);
+        snprintf(watch, sizeof(watch), "sessions -w %s", times[i].word);
+        assert_int_equal(parse(&a, watch, &problem), 0);
+        assert_int_equal(a.options.watch_ms, times[i].ms);
+    }
+    args_fini(&a);
     /* --watch takes the next word only when it is a time. */
     char plain[] = "sessions -w user=a";
     assert_int_equal(parse(&a, plain, &problem), 0);

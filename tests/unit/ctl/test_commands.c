@@ -45,7 +45,9 @@ static void test_nouns(void **state)
         {"audits", "audit", "audit.list", true},
         {"routes", "route", "route.explain", true},
         {"session", "session", "session.list", false},
-        {"stats", "stats", NULL, false},
+        {"limits", "limit", "limit.list", true},
+        {"stats", "stats", "stats.show", true},
+        {"stat", "stats", "stats.show", false},
         {"system", "system", NULL, false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

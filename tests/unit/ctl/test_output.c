@@ -40,6 +40,7 @@ static char *print(const struct given *g, const char *json)
                        .format = g->format,
                        .no_header = g->no_header,
                        .is_utf8 = !g->is_ascii,
+                       .is_terminal = g->is_ascii,
                        .width = g->width,
                        .is_stream = g->is_stream};
     assert_non_null(v);
@@ -183,6 +184,9 @@ static void test_wide_text(void **state)
           "\u65e5\u672c  1\ne\u0301abc  2\n");
     assert_int_equal(output_text_width(str_of("\u65e5\u672c")), 4);
     assert_int_equal(output_text_width(str_of("m\u00fcller")), 6);
+    g.is_ascii = true;
+    check(&g, "[{\"user\":\"m\u00fc\u65e5\U0001f600\",\"id\":\"1\"}]",
+          "m\\u00fc\\u65e5\\U0001f600  1\n");
     AUTO_BUF out = BUF_INIT;
     assert_int_equal(output_text_cut(&out, str_of("\u65e5\u672c\u8a9e"), 4, true), 3);
     assert_string_equal(buf_cstr(&out), "\u65e5\u2026");

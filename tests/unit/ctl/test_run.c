@@ -30,6 +30,8 @@ static char *answer_kill(const json_t *params, json_int_t id)
     const char *filter = json_string_value(json_object_get(params, "filter"));
     if (filter && strcmp(filter, "user=nobody") == 0)
         return fake_result(id, "{\"count\":0,\"ids\":[]}");
+    if (filter && strcmp(filter, "id=1") == 0 && json_is_true(json_object_get(params, "dry_run")))
+        return fake_result(id, "{\"count\":1,\"changed\":false,\"ids\":[\"1\"]}");
     if (filter && strcmp(filter, "id=1") == 0)
         return fake_result(id, "{\"count\":1,\"ids\":[\"1\"]}");
     return fake_result(id, "{\"count\":2,\"rows\":[{\"id\":\"1\",\"user\":\"a\"},{\"id\":\"2\"}]}");
@@ -230,12 +232,12 @@ static void test_objects(void **state)
 static void test_errors(void **state)
 {
     (void)state;
-    check("user show bert", 3, "", "mailproxyctl: no such user (anna)\n");
+    check("user show bert", 3, "", "mailproxyctl: no such user (anna?)\n");
     check("-o json user show bert", 3,
           "{\"error\": {\"name\": \"E_NO_USER\", \"exit\": 3, \"message\": \"no such user\", "
           "\"hint\": \"anna\"}}\n",
           "");
-    check("system stop --yes", 4, "", "mailproxyctl: not permitted (admin)\n");
+    check("system stop --yes", 4, "", "mailproxyctl: not permitted (admin?)\n");
     check("explain anna", 8, "", NULL);
     check("pool list -s /nowhere", 5, "", NULL);
     check("session show 1 --timeout 50ms", 6, "",
@@ -256,6 +258,7 @@ static void test_guard(void **state)
     check("session kill user=a --yes", 0, "id\tuser\tip\n1\ta\t\n2\t\t\n", "session kill: 2\n");
     assert_null(json_object_get(last_params(s), "dry_run"));
     check("session kill user=a --dry-run -o id", 0, "1\n2\n", "session kill would hit 2\n");
+    check("session kill id=1 --dry-run -o id", 0, "1\n", "session kill would hit 1\n");
     /* One alone needs no word, but then it must not be more. */
     check("session kill 1 -o id", 0, "1\n", "session kill: 1\n");
     assert_int_equal(json_integer_value(json_object_get(last_params(s), "max")), 1);
@@ -280,6 +283,11 @@ static void test_several_daemons(void **state)
     snprintf(line, sizeof(line), "-s %s -s %s sessions -c id -H --sort -age --limit 3", first->path,
              s.path);
     check(line, 0, "n1\t0\nn2\t0\nn1\t1\n", "");
+    snprintf(line, sizeof(line), "-s /nowhere -s %s user show bert", s.path);
+    struct outcome refused = run(line);
+    assert_non_null(strstr(refused.err, "mailproxyctl: /nowhere: no daemon at /nowhere"));
+    assert_non_null(strstr(refused.err, "mailproxyctl: n2: no such user (anna?)\n"));
+    outcome_fini(&refused);
     snprintf(line, sizeof(line), "-s %s -s /nowhere whoami -c user -H", s.path);
     check(line, 7, "n2\troot\n", NULL);
     snprintf(line, sizeof(line), "-s /nowhere -s /nowhere/else whoami -o json");
@@ -370,7 +378,7 @@ static void test_batch(void **state)
     write_file(path, commands, sizeof(commands) - 1);
     snprintf(line, sizeof(line), "-f %s", path);
     snprintf(err, sizeof(err),
-             "mailproxyctl: no such user (anna)\n"
+             "mailproxyctl: no such user (anna?)\n"
              "mailproxyctl: %s:4: failed with code 3; the rest was not run\n",
              path);
     check(line, 3, "root\n", err);
@@ -378,6 +386,23 @@ static void test_batch(void **state)
     check(line, 7, "root\nb\na\nc\n", NULL);
     write_file(path, "whoami -c user -H", 17);
     check(line, 0, "root\n", "");
+    unlink(path);
+    check("-f /", 1, "", "mailproxyctl: cannot read /: Is a directory\n");
+}
+
+/* Commands on the standard input: what they would read from there is not there. */
+static void test_batch_stdin(void **state)
+{
+    const struct fake *s = *state;
+    static const char commands[] = "whoami -c user -H\nuser passwd anna --password-stdin\nsecret\n";
+    static const char err[] = "mailproxyctl: the standard input holds the commands, nothing else\n"
+                              "mailproxyctl: stdin:2: failed with code 2; the rest was not run\n";
+    char path[96];
+    snprintf(path, sizeof(path), "%s/batch", s->dir);
+    write_file(path, commands, sizeof(commands) - 1);
+    assert_non_null(freopen(path, "r", stdin));
+    check("-f -", 2, "root\n", err);
+    assert_non_null(freopen("/dev/null", "r", stdin));
     unlink(path);
 }
 
@@ -418,6 +443,8 @@ static void test_completion(void **state)
         {{"-o", "jsonl"}, "jsonl\t"},
         {{"user", "import", "--format", "cs"}, "csv\t"},
         {{"user", "import", "--mode=re"}, "--mode=replace\t"},
+        {{"completion", "z"}, "zsh\t"},
+        {{"lim"}, "limits\t"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct run r;
@@ -451,6 +478,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_import, setup, teardown),
         cmocka_unit_test_setup_teardown(test_secret_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_batch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_batch_stdin, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wait, setup, teardown),
         cmocka_unit_test_setup_teardown(test_completion, setup, teardown),
     };
