@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #define BACKEND_PROBE_MS 1000      /* after it went down: the first login that may try */
 #define BACKEND_PROBE_MAX_MS 30000 /* longest pause between such logins */
@@ -164,8 +165,12 @@ int64_t backend_cert_expires(const struct backend *b)
 void backend_set_admin(struct backend *b, enum backend_admin a, uint64_t wall_ms,
                        const char *reason)
 {
-    if (atomic_exchange(&b->admin, (uint8_t)a) == a)
+    enum backend_admin old = atomic_exchange(&b->admin, (uint8_t)a);
+    if (old == a)
         return;
+    /* whoever was taken out comes back with cold caches: slow start, as after a failure */
+    if (a == BACKEND_READY && old != BACKEND_HOLD)
+        atomic_store(&b->up_since_ms, clock_ms());
     atomic_store(&b->admin_since_ms, wall_ms);
     backend_put_text(b, b->text->admin_reason, reason);
 }

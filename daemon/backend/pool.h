@@ -107,4 +107,5 @@ int pool_pick(const struct pool *p, const struct pool_choice *c,
               const struct pool_member **ret) NODISCARD;
 /* Members in the order in which `user` would try them (all, with no regard to state): for `route
  * explain`. order holds n_members slots. */
-void pool_order(const struct pool *p, struct str user, const struct pool_member **order);
+void pool_order(const struct pool *p, struct str user, uint64_t now_ms,
+                const struct pool_member **order);

@@ -46,7 +46,7 @@ static uint64_t pool_cost(const struct pool_member *m, uint64_t user)
 }
 
 /* Is a's time (cost / weight) shorter than b's? Neither weight is 0. */
-static bool pool_is_first(uint64_t cost_a, unsigned weight_a, uint64_t cost_b, unsigned weight_b)
+static bool pool_is_first(uint64_t cost_a, uint64_t weight_a, uint64_t cost_b, uint64_t weight_b)
 {
     return (unsigned __int128)cost_a * weight_b < (unsigned __int128)cost_b * weight_a;
 }
@@ -72,7 +72,8 @@ static enum pool_standing pool_standing(const struct pool_member *m, const struc
     return backend_may_be_usable(m->backend, c->proto, c->now_ms) ? POOL_FREE : POOL_OUT;
 }
 
-/* The weight of one that came back a moment ago grows slowly to its full size. In units. */
+/* The weight of one that came back a moment ago grows slowly to its full size. In units. As it only
+ * grows, users come back to it one after another, and each once. */
 static uint64_t pool_weight(const struct pool *p, const struct pool_member *m, uint64_t now_ms)
 {
     uint64_t full = (uint64_t)m->weight * POOL_WEIGHT_UNIT;
@@ -89,15 +90,16 @@ static uint64_t pool_weight(const struct pool *p, const struct pool_member *m, u
 static const struct pool_member *pool_pick_user(const struct pool *p, const struct pool_choice *c)
 {
     const struct pool_member *best = NULL;
-    uint64_t user = pool_hash_user(c->user), best_cost = 0;
+    uint64_t user = pool_hash_user(c->user), best_cost = 0, best_weight = 0;
     for (size_t i = 0; i < p->n_members; i++) {
         const struct pool_member *m = &p->members[i];
         if (pool_standing(m, c) == POOL_OUT)
             continue;
-        uint64_t cost = pool_cost(m, user);
-        if (!best || pool_is_first(cost, m->weight, best_cost, best->weight)) {
+        uint64_t cost = pool_cost(m, user), weight = pool_weight(p, m, c->now_ms);
+        if (!best || pool_is_first(cost, weight, best_cost, best_weight)) {
             best = m;
             best_cost = cost;
+            best_weight = weight;
         }
     }
     return best;
@@ -200,16 +202,17 @@ int pool_pick(const struct pool *p, const struct pool_choice *c, const struct po
 
 struct pool_sorting {
     const struct pool *pool;
-    uint64_t user;
+    uint64_t user, now_ms;
 };
 
-static int pool_compare_user(const struct pool_member *a, const struct pool_member *b,
-                             uint64_t user)
+static int pool_compare_user(const struct pool_sorting *s, const struct pool_member *a,
+                             const struct pool_member *b)
 {
     if (a->weight == 0 || b->weight == 0)
         return (a->weight == 0) - (b->weight == 0);
-    uint64_t x = pool_cost(a, user), y = pool_cost(b, user);
-    return pool_is_first(y, b->weight, x, a->weight) - pool_is_first(x, a->weight, y, b->weight);
+    uint64_t x = pool_cost(a, s->user), y = pool_cost(b, s->user);
+    uint64_t v = pool_weight(s->pool, a, s->now_ms), w = pool_weight(s->pool, b, s->now_ms);
+    return pool_is_first(y, w, x, v) - pool_is_first(x, v, y, w);
 }
 
 static int pool_compare_sessions(const struct pool_member *a, const struct pool_member *b)
@@ -226,15 +229,16 @@ static int pool_compare(const void *a, const void *b, void *arg)
     const struct pool_sorting *s = arg;
     const struct pool_member *x = *(const struct pool_member *const *)a;
     const struct pool_member *y = *(const struct pool_member *const *)b;
-    int by = s->pool->config->balance == BALANCE_USER    ? pool_compare_user(x, y, s->user)
+    int by = s->pool->config->balance == BALANCE_USER    ? pool_compare_user(s, x, y)
              : s->pool->config->balance == BALANCE_LEAST ? pool_compare_sessions(x, y)
                                                          : (x->weight == 0) - (y->weight == 0);
     return by ? by : (x > y) - (x < y);
 }
 
-void pool_order(const struct pool *p, struct str user, const struct pool_member **order)
+void pool_order(const struct pool *p, struct str user, uint64_t now_ms,
+                const struct pool_member **order)
 {
-    struct pool_sorting s = {.pool = p, .user = pool_hash_user(user)};
+    struct pool_sorting s = {.pool = p, .user = pool_hash_user(user), .now_ms = now_ms};
     for (size_t i = 0; i < p->n_members; i++)
         order[i] = &p->members[i];
     qsort_r(order, p->n_members, sizeof(order[0]), pool_compare, &s);

@@ -126,7 +126,7 @@ static const struct pool_member *explain_pool(const struct explain_place *at, co
     AUTO_FREE const struct pool_member **order = calloc(p->n_members + 1, sizeof(*order));
     if (!order)
         return NULL;
-    pool_order(p, str_of(at->user), order);
+    pool_order(p, str_of(at->user), clock_ms(), order);
     for (size_t i = 0; i < p->n_members; i++)
         explain_state(order[i], &text);
     request_set_text(at->row, "order", buf_cstr(&text));

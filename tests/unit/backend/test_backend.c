@@ -11,6 +11,7 @@
 
 #include "backend/backend.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #define LATER 100000 /* monotonic ms */
 
@@ -113,7 +114,7 @@ static void test_since_and_reason(void **state)
     backend_unref(b);
 }
 
-/* Only a recovery starts slowly, not a start. */
+/* A recovery starts slowly, and one that an operator takes back in; a start does not. */
 static void test_up_since(void **state)
 {
     (void)state;
@@ -123,6 +124,13 @@ static void test_up_since(void **state)
     assert_true(backend_set_health(b, BACKEND_DOWN, LATER, 2, NULL));
     assert_true(backend_set_health(b, BACKEND_UP, LATER + 5, 3, NULL));
     assert_int_equal(b->up_since_ms, LATER + 5);
+    backend_set_admin(b, BACKEND_HOLD, 4, NULL); /* takes nobody away */
+    backend_set_admin(b, BACKEND_READY, 5, NULL);
+    assert_int_equal(b->up_since_ms, LATER + 5);
+    uint64_t before = clock_ms();
+    backend_set_admin(b, BACKEND_DISABLED, 6, NULL);
+    backend_set_admin(b, BACKEND_READY, 7, NULL);
+    assert_in_range(b->up_since_ms, before, clock_ms());
     backend_unref(b);
 }
 

@@ -184,7 +184,7 @@ static void test_next_in_order(void **state)
         char user[32];
         const struct pool_member *order[4];
         user_name(user, u);
-        pool_order(&k.pools->v[0], str_of(user), order);
+        pool_order(&k.pools->v[0], str_of(user), NOW, order);
         assert_string_equal(order[3]->backend->name, "d"); /* without weight: the last */
         assert_string_equal(pick(&k, user), order[0]->backend->name);
         backend_set_admin(order[0]->backend, BACKEND_DRAIN, 1, NULL);
@@ -261,7 +261,7 @@ static void test_states(void **state)
             const struct pool_member *order[3];
             size_t n = strlen(rows[i].states);
             pick_init(&k, ways[w], weights, n);
-            pool_order(&k.pools->v[0], STR("anna"), order);
+            pool_order(&k.pools->v[0], STR("anna"), NOW, order);
             for (size_t j = 0; j < n; j++) {
                 struct backend *b = order[j]->backend;
                 char s = rows[i].states[j];
@@ -417,8 +417,7 @@ static void test_turns_of_the_rest(void **state)
 
 /* ---- slow start ---- */
 
-/* One that came back gets its share little by little, where counts decide; the hash knows no
- * haste, or its users would move twice. */
+/* One that came back gets its share little by little. */
 static void test_slow_start(void **state)
 {
     (void)state;
@@ -454,6 +453,41 @@ static void test_slow_start(void **state)
     pick_fini(&k);
 }
 
+/* Users come back to where their hash leads one after another, each once, and the order that is
+ * told is the one that holds. */
+static void test_slow_start_by_user(void **state)
+{
+    (void)state;
+    static const unsigned weights[] = {100, 100};
+    static const uint64_t since_ms[] = {0, 10000, 30000, 60000, 100000};
+    static bool is_back[USERS];
+    struct pick k;
+    pick_init(&k, BALANCE_USER, weights, 2);
+    k.pool->slow_start_ms = 100000;
+    memset(is_back, 0, sizeof(is_back));
+    (void)backend_set_health(member(&k, "b"), BACKEND_DOWN, 1, 1, NULL);
+    (void)backend_set_health(member(&k, "b"), BACKEND_UP, NOW, 1, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(since_ms); i++) {
+        unsigned n = 0, percent = (unsigned)(since_ms[i] / 1000);
+        for (unsigned u = 0; u < USERS; u++) {
+            char user[32];
+            const struct pool_member *order[2];
+            user_name(user, u);
+            struct pool_choice c = pick_choice(&k, user);
+            c.now_ms = NOW + since_ms[i];
+            bool is_there = pick_name(&k, &c)[0] == 'b';
+            assert_true(is_there || !is_back[u]);
+            is_back[u] = is_there;
+            n += is_there;
+            pool_order(&k.pools->v[0], c.user, c.now_ms, order);
+            assert_int_equal(order[0]->backend->name[0] == 'b', is_there);
+        }
+        unsigned want = USERS * percent / (100 + percent);
+        assert_in_range(n, want > USERS / 50 ? want - USERS / 50 : 0, want + USERS / 50);
+    }
+    pick_fini(&k);
+}
+
 /* ---- order ---- */
 
 static void test_order(void **state)
@@ -471,7 +505,7 @@ static void test_order(void **state)
         pick_init(&k, rows[i].way, weights, 4);
         atomic_store(&member(&k, "b")->sessions, 4);
         atomic_store(&member(&k, "c")->sessions, 4);
-        pool_order(&k.pools->v[0], STR("anna"), order);
+        pool_order(&k.pools->v[0], STR("anna"), NOW, order);
         for (size_t j = 0; j < 4; j++)
             seen[j] = order[j]->backend->name[0];
         if (rows[i].want)
@@ -501,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_turns_in_proportion),
         cmocka_unit_test(test_turns_of_the_rest),
         cmocka_unit_test(test_slow_start),
+        cmocka_unit_test(test_slow_start_by_user),
         cmocka_unit_test(test_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
