@@ -44,6 +44,14 @@ static const struct command_column columns[] = {
 #include "control/commands.def"
 };
 
+static const struct {
+    enum command_id command;
+    const char *words;
+} examples[] = {
+#define EXAMPLE(noun, verb, words) {COMMAND_##noun##_##verb, words},
+#include "control/commands.def"
+};
+
 /* Words that people try, for nouns. */
 static const struct {
     const char *word, *noun, *plural;
@@ -107,6 +115,14 @@ const struct command_arg *commands_args(const struct command *c, size_t *ret_n)
             (*ret_n)++;
         }
     return first;
+}
+
+const char *commands_example(const struct command *c, size_t i)
+{
+    for (size_t k = 0; k < ARRAY_LEN(examples); k++)
+        if ((int)examples[k].command == commands_index(c) && i-- == 0)
+            return examples[k].words;
+    return NULL;
 }
 
 const struct command_column *commands_columns(const struct command *c, size_t *ret_n)

@@ -80,6 +80,8 @@ struct command_column {
 const struct command *commands_all(size_t *ret_n);
 /* Arguments and columns of a command. */
 const struct command_arg *commands_args(const struct command *c, size_t *ret_n);
+/* Words behind the verb, the table's i-th example; NULL behind the last: most have none. */
+const char *commands_example(const struct command *c, size_t i);
 const struct command_column *commands_columns(const struct command *c, size_t *ret_n);
 /* The command of a noun and a verb (dashes and aliases accepted), or NULL. */
 const struct command *commands_find(const char *noun, const char *verb);
@@ -94,7 +96,8 @@ size_t commands_nouns(const char **ret, size_t max);
 const char *commands_noun(const char *word, bool *ret_is_plural);
 /* The plural of a noun, or NULL when it has none. */
 const char *commands_plural(const char *noun);
-/* What a plural alone does: list, else watch, else show, else the only verb. NULL when there is no such. */
+/* What a plural alone does: list, else watch, else show, else the only verb. NULL when there is no
+ * such. */
 const struct command *commands_default(const char *noun);
 /* A word that stands for a whole command: "status", "whoami", "reload"... NULL when it is none. */
 const struct command *commands_shortcut(const char *word);

@@ -4,9 +4,11 @@
 
 #include <inttypes.h>
 
+#include "ctl/transfer.h"
+
 /* What one daemon would hit. */
-static int guard_count_node(struct run *r, struct args *a, size_t i, uint64_t *ret_count,
-                            struct problem *problem)
+static int guard_count_node(struct run *r, struct args *a, struct str file, size_t i,
+                            uint64_t *ret_count, struct problem *problem)
 {
     json_t *result = NULL;
     struct run_node *node = run_node(r, a, i, problem);
@@ -16,7 +18,13 @@ static int guard_count_node(struct run *r, struct args *a, size_t i, uint64_t *r
                    ? (int)problem->exit
                    : problem_set(problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
     json_object_set_new(params, "dry_run", json_true());
-    int code = run_call(node, a, params, &result, problem);
+    int code;
+    if (a->file_arg) {
+        code = transfer_send(node, a, params, file, &result, problem);
+        json_decref(params);
+    } else {
+        code = run_call(node, a, params, &result, problem);
+    }
     if (code)
         return code;
     *ret_count += (uint64_t)json_integer_value(json_object_get(result, "count"));
@@ -40,11 +48,12 @@ static int guard_ask(struct run *r, const struct command *c, bool is_counted, ui
     return problem_set(problem, PROBLEM_FAILED, "E_CANCELLED", NULL, "nothing was done");
 }
 
-static int guard_count(struct run *r, struct args *a, uint64_t *ret_count, struct problem *problem)
+static int guard_count(struct run *r, struct args *a, struct str file, uint64_t *ret_count,
+                       struct problem *problem)
 {
     uint64_t count = 0;
     for (size_t i = 0; i < a->options.n_sockets; i++) {
-        int code = guard_count_node(r, a, i, &count, problem);
+        int code = guard_count_node(r, a, file, i, &count, problem);
         if (code)
             return code;
     }
@@ -52,7 +61,7 @@ static int guard_count(struct run *r, struct args *a, uint64_t *ret_count, struc
     return 0;
 }
 
-int guard_check(struct run *r, struct args *a, struct problem *problem)
+int guard_check(struct run *r, struct args *a, struct str file, struct problem *problem)
 {
     const struct command *c = a->command;
     uint64_t count = 0;
@@ -61,7 +70,7 @@ int guard_check(struct run *r, struct args *a, struct problem *problem)
         return 0;
     bool is_counted = commands_arg(c, "dry_run");
     if (is_counted) {
-        int code = guard_count(r, a, &count, problem);
+        int code = guard_count(r, a, file, &count, problem);
         /* Nothing to lose: the command itself says what is to be said. */
         if (code || count == 0)
             return code;

@@ -4,5 +4,6 @@
 
 #include "ctl/run.h"
 
-/* 0 when the command may go on, else an exit code with *problem set. */
-int guard_check(struct run *r, struct args *a, struct problem *problem);
+/* file: what the command sends of one. 0 when the command may go on, else an exit code with
+ * *problem set. */
+int guard_check(struct run *r, struct args *a, struct str file, struct problem *problem);

@@ -371,7 +371,7 @@ static int run_on_node(struct run_job *job, size_t i, struct str file)
         return job->problem.exit;
     if (a->command->flags & COMMANDS_LIST)
         return run_list(job, node);
-    int code = a->file_arg ? transfer_send(node, a, file, &result, &job->problem)
+    int code = a->file_arg ? transfer_send(node, a, a->params, file, &result, &job->problem)
                            : run_call(node, a, run_params(job, NULL), &result, &job->problem);
     if (code)
         return code;
@@ -478,7 +478,7 @@ static int run_prepare(struct run_job *job, struct buf *file)
     if (!code && a->file_arg)
         code = transfer_read(a, file, &job->problem);
     if (!code)
-        code = guard_check(job->run, a, &job->problem);
+        code = guard_check(job->run, a, buf_str(file), &job->problem);
     if (!code && run_must_collect(job))
         job->collected = json_array();
     return code;

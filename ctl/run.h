@@ -22,7 +22,7 @@ struct run {
     bool can_prompt;
     bool can_draw;       /* err is a terminal */
     bool is_stdin_taken; /* commands are read from it */
-    int width;     /* of the terminal, 0 = unknown */
+    int width;           /* of the terminal, 0 = unknown */
     struct run_node nodes[ARGS_SOCKETS_MAX];
     size_t n_nodes;
 };

@@ -83,11 +83,11 @@ size_t transfer_part(struct str s)
     return n;
 }
 
-static int transfer_one(struct run_node *node, const struct args *a, struct str part,
-                        json_int_t number, bool has_more, json_t **ret_result,
+/* Takes over params. */
+static int transfer_one(struct run_node *node, const struct args *a, json_t *params,
+                        struct str part, json_int_t number, bool has_more, json_t **ret_result,
                         struct problem *problem)
 {
-    json_t *params = json_copy(a->params);
     json_object_set_new(params, a->file_arg->name, json_stringn(part.p ? part.p : "", part.n));
     if (number > 1 || has_more) {
         json_object_set_new(params, "part", json_integer(number));
@@ -96,8 +96,8 @@ static int transfer_one(struct run_node *node, const struct args *a, struct str 
     return run_call(node, a, params, ret_result, problem);
 }
 
-int transfer_send(struct run_node *node, const struct args *a, struct str text, json_t **ret_result,
-                  struct problem *problem)
+int transfer_send(struct run_node *node, const struct args *a, const json_t *params,
+                  struct str text, json_t **ret_result, struct problem *problem)
 {
     bool can_split = commands_arg(a->command, "part") && commands_arg(a->command, "more");
     for (json_int_t number = 1;; number++) {
@@ -105,7 +105,8 @@ int transfer_send(struct run_node *node, const struct args *a, struct str text, 
         struct str part = {text.p, n};
         bool has_more = n < text.n;
         json_t *result = NULL;
-        int code = transfer_one(node, a, part, number, has_more, &result, problem);
+        int code = transfer_one(node, a, json_copy((json_t *)params), part, number, has_more,
+                                &result, problem);
         if (code)
             return code;
         if (!has_more) {

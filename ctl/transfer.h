@@ -11,6 +11,7 @@
 int transfer_read(const struct args *a, struct buf *ret, struct problem *problem);
 /* How many bytes of s make the next part: it ends behind a line where possible. */
 size_t transfer_part(struct str s);
-/* Sends the text to one daemon; the last answer in *ret_result (owned). */
-int transfer_send(struct run_node *node, const struct args *a, struct str text, json_t **ret_result,
-                  struct problem *problem);
+/* Sends the text to one daemon beside these parameters (borrowed); the last answer in *ret_result
+ * (owned). */
+int transfer_send(struct run_node *node, const struct args *a, const json_t *params,
+                  struct str text, json_t **ret_result, struct problem *problem);

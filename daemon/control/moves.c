@@ -5,6 +5,7 @@
 #include "control/handlers.h"
 #include "control/mover.h"
 #include "control/ops.h"
+#include "control/parts.h"
 #include "control/users.h"
 
 #define MOVE_PARALLEL 10
@@ -150,6 +151,7 @@ static void on_move_more(struct loop_deferred *d)
 struct move_work {
     struct work work;
     struct filter *filter;
+    struct buf from; /* names of a file, one a line */
     struct mover_plan plan;
     json_t *users, *unknown;
     uint64_t now_ms;
@@ -166,30 +168,53 @@ static bool move_take(void *arg, const struct store_user *u)
     return x->work.err == 0;
 }
 
+static int move_find_name(struct move_work *x, const char *name)
+{
+    CLEANUP(store_user_fini) struct store_user u = {0};
+    int err = store_user_get(x->work.control->host->store, name, &u);
+    if (err < 0 && err != -ERR_NO_USER)
+        return err;
+    json_t *list = err == 0 ? x->users : x->unknown;
+    return json_array_append_new(list, json_string(name)) == 0 ? 0 : -ERR_NOMEM;
+}
+
 static int move_find_names(struct move_work *x)
 {
-    size_t i;
-    json_t *name;
-    json_array_foreach ((json_t *)request_list(x->work.request, "name"), i, name) {
-        CLEANUP(store_user_fini) struct store_user u = {0};
-        int err = store_user_get(x->work.control->host->store, json_string_value(name), &u);
-        if (err < 0 && err != -ERR_NO_USER)
-            return err;
-        (void)json_array_append(err == 0 ? x->users : x->unknown, name);
+    const json_t *names = request_list(x->work.request, "name");
+    int err = 0;
+    for (size_t i = 0; i < json_array_size(names) && err == 0; i++)
+        err = move_find_name(x, json_string_value(json_array_get(names, i)));
+    return err;
+}
+
+/* Empty lines and those that begin with # are none. */
+static int move_find_lines(struct move_work *x)
+{
+    struct str rest = buf_str(&x->from);
+    int err = 0;
+    while (rest.n > 0 && err == 0) {
+        struct str line = str_trim(str_cut(&rest, '\n'));
+        if (line.n == 0 || line.p[0] == '#')
+            continue;
+        AUTO_FREE char *name = str_dup(line);
+        err = name ? move_find_name(x, name) : -ERR_NOMEM;
     }
-    return 0;
+    return err;
 }
 
 static int move_run(struct work *w)
 {
     struct move_work *x = CONTAINER_OF(w, struct move_work, work);
     int err = move_find_names(x);
+    if (err == 0)
+        err = move_find_lines(x);
     if (err == 0 && x->filter)
         err = store_user_each(w->control->host->store, NULL, SIZE_MAX, move_take, x);
     size_t n = json_array_size(x->users);
     if (err == 0 && n == 0)
-        err = x->filter ? -ERR_NO_MATCH
-                        : user_missing(w, json_string_value(json_array_get(x->unknown, 0)));
+        err = json_array_size(x->unknown) == 0
+                  ? -ERR_NO_MATCH
+                  : user_missing(w, json_string_value(json_array_get(x->unknown, 0)));
     if (err == 0 && !request_bool(w->request, "dry_run") &&
         n > request_number(w->request, "max", SIZE_MAX)) {
         w->error = str_printf("%zu users would be moved; nothing was done", n);
@@ -202,6 +227,7 @@ static void move_fini(struct work *w)
 {
     struct move_work *x = CONTAINER_OF(w, struct move_work, work);
     filter_unref(x->filter);
+    buf_fini(&x->from);
     plan_fini(&x->plan);
     json_decref(x->users);
     json_decref(x->unknown);
@@ -316,36 +342,35 @@ static bool move_is_sane(struct request *r)
         request_fail(r, -ERR_BAD_PARAM, NULL, "parallel is 1 to %d", MOVE_PARALLEL_MAX);
         return false;
     }
-    if (!request_has(r, "name") && !request_has(r, "filter")) {
-        request_fail(r, -ERR_MISSING_PARAM, NULL, "say which users: names or a filter");
+    if (!request_has(r, "name") && !request_has(r, "filter") && !request_has(r, "from")) {
+        request_fail(r, -ERR_MISSING_PARAM, NULL, "say which users: names, a filter or a file");
         return false;
     }
     return true;
 }
 
-void command_user_move(struct request *r)
+/* What of the request takes more than a look; answers when it is wrong, or not the last part. */
+static bool move_read(struct move_work *x)
 {
+    struct request *r = x->work.request;
     size_t n;
-    struct filter *filter = NULL;
-    struct mover_plan plan = {0};
     const struct filter_field *fields = command_filter_fields(command_find("user.list"), &n);
-    if (!move_is_sane(r) || request_filter(r, "filter", fields, n, &filter) < 0)
-        return;
-    if (move_plan(r, &plan) < 0) {
-        filter_unref(filter);
-        plan_fini(&plan);
-        return;
-    }
-    struct move_work *x = work_new(r->control, r, sizeof(*x), move_run, move_done, move_fini);
-    if (!x) {
-        filter_unref(filter);
-        plan_fini(&plan);
-        return;
-    }
-    x->filter = filter;
-    x->plan = plan;
     x->users = json_array();
     x->unknown = json_array();
     x->now_ms = clock_wall_ms();
-    work_post(&x->work, NULL);
+    return request_filter(r, "filter", fields, n, &x->filter) == 0 && move_plan(r, &x->plan) == 0 &&
+           (!request_has(r, "from") || parts_take(r, "from", &x->from));
+}
+
+void command_user_move(struct request *r)
+{
+    if (!move_is_sane(r))
+        return;
+    struct move_work *x = work_new(r->control, r, sizeof(*x), move_run, move_done, move_fini);
+    if (!x)
+        return;
+    if (move_read(x))
+        work_post(&x->work, NULL);
+    else
+        work_free(&x->work);
 }

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "control/control_priv.h"
 #include "control/events.h"
+#include "control/parts.h"
 #include "control/peer.h"
 #include "control/sessions.h"
 
@@ -46,7 +47,7 @@ struct client {
     int fd;
     struct event *read, *write;
     struct buf in, out;
-    struct import_state import;
+    struct parts parts;
     size_t scanned; /* of in: no LF before */
     struct request *running;
     struct loop_deferred again, end;
@@ -71,7 +72,7 @@ static void on_client_end(struct loop_deferred *d)
     c->server->n_clients--;
     buf_wipe(&c->in);
     buf_fini(&c->out);
-    buf_wipe(&c->import.text);
+    parts_clear(&c->parts);
     free(c);
 }
 
@@ -108,9 +109,9 @@ const struct peer *client_peer(const struct client *c)
     return &c->peer;
 }
 
-struct import_state *client_import(struct client *c)
+struct parts *client_parts(struct client *c)
 {
-    return &c->import;
+    return &c->parts;
 }
 
 void client_add_streams(struct client *c, int n)

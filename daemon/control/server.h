@@ -4,6 +4,7 @@
 
 #include "control/request.h"
 
+struct parts;
 struct server;
 
 int server_new(struct control *c, struct server **ret) NODISCARD;
@@ -22,11 +23,7 @@ const struct peer *client_peer(const struct client *c);
 /* For request.c: the client waits for this request, and no longer. */
 void client_request_begun(struct client *c, struct request *r);
 void client_request_done(struct client *c, struct request *r);
-/* Somewhere to keep the parts of a long import until the last one. */
-struct import_state {
-    struct buf text;
-    uint64_t parts;
-};
-struct import_state *client_import(struct client *c);
+/* What it has sent of a long file. */
+struct parts *client_parts(struct client *c);
 /* How many streams it has: with some of them it may stay after the end of its requests. */
 void client_add_streams(struct client *c, int n);

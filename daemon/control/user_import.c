@@ -6,11 +6,10 @@
 #include "base/clock.h"
 #include "control/handlers.h"
 #include "control/ops.h"
-#include "control/server.h"
+#include "control/parts.h"
 #include "control/users.h"
 #include "store/user_file.h"
 
-#define IMPORT_MAX (256u * 1024 * 1024)
 #define IMPORT_ERRORS_SHOWN 2000 /* bytes */
 #define EXPORT_PAGE 500          /* users */
 
@@ -168,38 +167,6 @@ static int import_format(struct request *r, enum user_file_format *ret)
     return err;
 }
 
-/* Adds a part to those before it. False: answered. */
-static bool import_collect(struct request *r)
-{
-    struct import_state *state = client_import(r->client);
-    uint64_t part = request_number(r, "part", 1);
-    const char *data = request_text(r, "data");
-    if (part == 1) {
-        buf_wipe(&state->text);
-        state->parts = 0;
-    }
-    if (part != state->parts + 1) {
-        request_fail(r, -ERR_BAD_PARAM, NULL, "part %llu does not follow part %llu",
-                     (unsigned long long)part, (unsigned long long)state->parts);
-        return false;
-    }
-    if (state->text.len + strlen(data) > IMPORT_MAX) {
-        buf_wipe(&state->text);
-        request_fail(r, -ERR_TOO_LONG, NULL, NULL);
-        return false;
-    }
-    if (buf_append_c(&state->text, data) < 0) {
-        request_fail(r, -ERR_NOMEM, NULL, NULL);
-        return false;
-    }
-    state->parts = part;
-    if (!request_bool(r, "more"))
-        return true;
-    r->is_quiet = true;
-    request_done(r, 0, false, "part %llu", (unsigned long long)part);
-    return false;
-}
-
 void command_user_import(struct request *r)
 {
     enum user_file_format format;
@@ -210,22 +177,23 @@ void command_user_import(struct request *r)
         request_fail(r, -ERR_BAD_PARAM, NULL, "mode is one of upsert, add, replace");
         return;
     }
-    if (!r->client || !import_collect(r))
+    struct buf text = BUF_INIT;
+    if (!parts_take(r, "data", &text))
         return;
     struct user_import *m =
         work_new(r->control, r, sizeof(*m), user_import_run, user_import_done, user_import_fini);
-    if (!m)
+    if (!m) {
+        buf_wipe(&text);
         return;
+    }
+    m->text = text;
     if (op_begin(r->control, &import_kind, "users", &r->peer, m, &m->op) < 0) {
         work_free(&m->work);
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return;
     }
-    struct import_state *state = client_import(r->client);
     m->format = format;
     m->how = how;
-    m->text = state->text;
-    *state = (struct import_state){.text = BUF_INIT};
     work_post(&m->work, &r->control->user_turn);
 }
 

@@ -466,6 +466,42 @@ def test_move_many(proxy):
                          check=False).returncode == 7
 
 
+def test_move_those_of_a_file(proxy, folder):
+    """Names, one a line, in a file of more than one request; the same guards as for names on the command line."""
+    csv = "name,password_hash\n" + "".join(f"f{i}@example.net,\n" for i in range(1500))
+    proxy.ctl("user", "import", "-", stdin=csv)
+    path = os.path.join(folder, "names")
+    strangers = [f"a-stranger-with-a-long-name-{i}@example.net" for i in range(600)]
+    with open(path, "w") as f:
+        f.write("# the first 1400\n\n" + "".join(f" f{i}@example.net \n" for i in range(1400)) + "\n".join(strangers))
+    assert os.path.getsize(path) > 40 * 1024
+    would = proxy.ctl("user", "move", "--from", path, "--to", "dc2", "--dry-run")
+    assert would["count"] == 1400 and would["rows"][0] == {"name": "f0@example.net"}
+    assert proxy.ctl("--allow-empty", "user", "list", "backend=dc2", "--limit", "1") == []
+    assert "E_CONFIRM" in fails(proxy, 1, "user", "move", "--from", path, "--to", "dc2")
+    assert "E_TOO_MANY" in fails(proxy, 1, "user", "move", "--from", path, "--to", "dc2", "--max", "1399", "--yes")
+    o = ended(proxy, start(proxy, "user", "move", "--from", path, "--to", "dc2", "--parallel", "100", "--yes"), 60)
+    assert o["state"] == "partly done" and o["total"] == 2000 and o["failed"] == 600 and strangers[0] in o["text"]
+    assert len(proxy.ctl("user", "list", "backend=dc2")) == 1400
+    done = proxy.ctl("user", "move", "--from", "-", "f1400@example.net", "--to", "dc2", "--yes", stdin="f1401@example.net\n")
+    assert ended(proxy, done["op"])["done"] == 2
+    assert len(proxy.ctl("user", "list", "backend=dc2")) == 1402
+    fails(proxy, 3, "user", "move", "--from", "/dev/null", "--to", "dc2", "--yes")
+    assert "E_IO" in fails(proxy, 1, "user", "move", "--from", os.path.join(folder, "none"), "--to", "dc2", "--yes")
+
+
+def test_parts_of_a_file_belong_to_one_command(proxy):
+    r = Raw(proxy.control)
+    part = {"part": 1, "more": True}
+    assert r.call("user.import", data="name,password_hash\n", **part)["result"]["count"] == 0
+    error = r.call("user.move", **{"from": "u1@example.org\n", "to": "dc1", "part": 2})["error"]
+    assert error["data"]["name"] == "E_BAD_PARAM"
+    assert r.call("user.import", data="part1@example.net,\n", part=2)["result"]["count"] == 1
+    assert r.call("user.move", **{"from": "u1@exam", "to": "dc1", **part})["result"]["count"] == 0
+    assert r.call("user.move", **{"from": "ple.org\n", "to": "dc1", "part": 2})["result"]["count"] == 1
+    r.close()
+
+
 def test_move_arguments(proxy):
     fails(proxy, 2, "user", "move", USER, "--yes")
     fails(proxy, 2, "user", "move", USER, "--to", "dc1", "--pool", "main", "--yes")
