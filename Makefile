@@ -85,7 +85,7 @@ help:
 
 #: make             build the three programs into build/
 #: make demo        start a demonstration proxy with two Dovecot servers behind it
-#: make check       build and run all tests
+#: make check       build and run all tests (check-full: with 2000 sessions where it is 400)
 #: make unit        only the unit tests (unit-FOLDER: those of one folder)
 #: make e2e         only the end-to-end tests (K=expression picks some, as pytest -k)
 #: make lint        style, floors, banned calls, static analysis
@@ -214,7 +214,9 @@ check:
 	@$(MAKE) --no-print-directory check-installed
 check-installed: all $(UNIT_TESTS) $(FUZZ_REPLAYS)
 	@tests/setup/run-check $(BUILD) $(PYTHON) $(UNIT_TESTS) -- $(FUZZ_REPLAYS)
-.PHONY: check-installed
+check-full: export MAILPROXY_LOAD_SESSIONS = 2000
+check-full: check
+.PHONY: check-installed check-full
 
 demo:
 	@tests/setup/install-packages $(DEMO_PACKAGES)

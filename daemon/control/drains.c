@@ -9,7 +9,7 @@
 #include "control/ops.h"
 #include "control/pace.h"
 
-#define DRAIN_TICK_MS 250
+#define DRAIN_TICK_MS 200 /* so that no tick of the loop is passed over */
 
 struct drain {
     struct control *control;

@@ -6,7 +6,7 @@
 #include "control/ops.h"
 #include "control/pace.h"
 
-#define PACED_TICK_MS 250
+#define PACED_TICK_MS 200 /* so that no tick of the loop is passed over */
 #define PACED_TARGET_MAX 200 /* bytes of the filter that are shown */
 
 struct paced {

@@ -8,7 +8,7 @@
 #include "control/control_priv.h"
 #include "control/kill.h"
 
-#define MOVER_TICK_MS 250
+#define MOVER_TICK_MS 100 /* so that no tick of the loop is passed over */
 
 struct mover {
     struct ask ask; /* the answers of the workers to the hold */

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define PACE_AT_ONCE 10000 /* taken in one go without a rate */
+#define PACE_SAVED_MS 500  /* of a longer pause nothing is made up for */
 
 /* Zero-initialised but for rate and at_ms. */
 struct pace {
@@ -21,9 +22,10 @@ static inline size_t pace_take(struct pace *p, uint64_t now_ms)
         return PACE_AT_ONCE;
     p->credit += (now_ms - p->at_ms) * p->rate;
     p->at_ms = now_ms;
-    /* What was not used up is no reason for a burst. */
-    if (p->credit > p->rate * 1000)
-        p->credit = p->rate * 1000;
+    /* What was not used up is no reason for a burst; one may always go in the end. */
+    uint64_t most = p->rate * PACE_SAVED_MS < 1000 ? 1000 : p->rate * PACE_SAVED_MS;
+    if (p->credit > most)
+        p->credit = most;
     size_t n = p->credit / 1000;
     p->credit -= n * 1000;
     return n;

@@ -2,6 +2,8 @@
 """Fixtures: two Dovecots and a CA for all tests of a run, a proxy for each test that wants one."""
 import itertools
 import os
+import shutil
+import tempfile
 
 import pytest
 from harness import certs, dovecot, postfix
@@ -24,10 +26,14 @@ MASTER = ("master", "master-secret")
 
 
 @pytest.fixture(scope="session")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mailproxy")
+def root(request):
+    """Not below pytest's own folder: each run of pytest closes that one to others, and the mail servers need a way in."""
+    folder = tempfile.mkdtemp(prefix="mailproxy-")
     os.chmod(folder, 0o755)
-    return str(folder)
+    yield folder
+    # What failed is looked into.
+    if not request.session.testsfailed:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -34,9 +34,18 @@ static void test_no_burst(void **state)
 {
     (void)state;
     struct pace p = {.rate = 10};
-    assert_int_equal(pace_take(&p, 3600 * 1000), 10);
+    assert_int_equal(pace_take(&p, 3600 * 1000), 5);
     assert_int_equal(pace_take(&p, 3600 * 1000), 0);
     assert_int_equal(pace_take(&p, 3600 * 1000 + 100), 1);
+}
+
+static void test_slow_rate_after_a_pause(void **state)
+{
+    (void)state;
+    struct pace p = {.rate = 1};
+    assert_int_equal(pace_take(&p, 3600 * 1000), 1);
+    assert_int_equal(pace_take(&p, 3600 * 1000 + 999), 0);
+    assert_int_equal(pace_take(&p, 3600 * 1000 + 1000), 1);
 }
 
 static void test_without_rate(void **state)
@@ -54,6 +63,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_no_burst),
+        cmocka_unit_test(test_slow_rate_after_a_pause),
         cmocka_unit_test(test_without_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
