@@ -222,6 +222,7 @@ static int pools_init(struct pools *p, const struct pool_edit *edits, size_t n_e
     const struct config *c = p->config;
     struct pools *last = backend_registry_last(r);
     int err = 0;
+    p->v[0].config = c->no_pool;
     while (p->n < c->n_pools && err == 0) {
         size_t i = p->n++;
         p->v[i].config = &c->pools[i];

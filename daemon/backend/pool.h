@@ -31,7 +31,7 @@ struct pool {
 struct pools {
     atomic_uint refs;
     struct config *config; /* one reference */
-    struct pool *v;
+    struct pool *v; /* dynamic backends follow the first: without pools it has the defaults */
     size_t n;
     struct tls_client
         *dynamic_tls[PROTO_COUNT]; /* for dynamic backends: the default pool's settings */

@@ -124,6 +124,7 @@ struct config_pool {
         unsigned rise, fall;
         const char *user, *password_file; /* NULL = no test login */
     } check;
+    uint64_t keepalive_ms; /* 0 = never */
     uint64_t slow_start_ms;
     uint64_t close_spread_ms; /* clients of a dead backend are closed over this time */
     struct config_backend *backends;
@@ -224,6 +225,7 @@ struct config {
     size_t n_listeners;
     struct config_pool *pools;
     size_t n_pools;
+    const struct config_pool *no_pool; /* the defaults: for what is in no pool when there is none */
     struct config_route *routes;
     size_t n_routes;
 };

@@ -68,6 +68,18 @@ static int complete_lists(struct config *c, const struct config_places *places)
     return err;
 }
 
+static int complete_no_pool(struct config *c)
+{
+    const struct config_key *k = config_key_find(config_group_top(), "pools");
+    const struct config_reading r = {.memory = config_memory_of(c)};
+    struct config_pool *p = config_alloc(r.memory, sizeof(*p));
+    if (!p)
+        return -ERR_NOMEM;
+    p->name = "";
+    c->no_pool = p;
+    return config_group_default(k->group(), p, NULL, &r);
+}
+
 static int complete_auths(struct config *c, const struct config_places *places)
 {
     for (size_t i = 0; i < c->n_auths; i++) {
@@ -137,6 +149,8 @@ int config_complete(struct config *c, const struct config_places *places)
     int err = complete_names(c);
     if (err == 0)
         err = complete_lists(c, places);
+    if (err == 0)
+        err = complete_no_pool(c);
     if (err == 0)
         err = complete_auths(c, places);
     if (err == 0 && !c->store.path)

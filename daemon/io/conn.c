@@ -195,6 +195,22 @@ int conn_connect_unix(struct conn *c, const char *path)
     return err;
 }
 
+static void conn_set_tcp(int fd, int level, int name, uint64_t value)
+{
+    const int v = (int)value;
+    (void)setsockopt(fd, level, name, &v, sizeof(v));
+}
+
+void conn_keep_alive(struct conn *c, uint64_t idle_ms)
+{
+    const uint64_t idle_s = (idle_ms + 999) / 1000;
+    conn_set_tcp(c->fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    conn_set_tcp(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
+    conn_set_tcp(c->fd, IPPROTO_TCP, TCP_KEEPINTVL, idle_s / 6 + 1);
+    /* data that nobody acknowledges keeps the kernel from asking: this counts for both */
+    conn_set_tcp(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 2 * idle_s * 1000);
+}
+
 int conn_read(struct conn *c, void *p, size_t cap, size_t *ret_n)
 {
     if (c->fd < 0)

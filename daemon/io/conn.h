@@ -61,6 +61,10 @@ int conn_adopt(struct conn *c, int fd) NODISCARD;
  * an error returns at once. */
 int conn_connect(struct conn *c, const struct addr *to, const struct addr *source) NODISCARD;
 int conn_connect_unix(struct conn *c, const char *path) NODISCARD;
+/* After so much silence the kernel asks the peer's host whether it is there; without an answer to
+ * that, or to data, for as long again the conn breaks. 1 s to 9 h; UNIX sockets need no such thing.
+ */
+void conn_keep_alive(struct conn *c, uint64_t idle_ms);
 /* Starts the server side of TLS; takes a reference. alpn: the protocol's name; a client that offers
  * ALPN without it fails fatally. `secured` follows. */
 int conn_secure_server(struct conn *c, struct tls_server *t, const char *alpn) NODISCARD;

@@ -266,6 +266,13 @@ static void connect_next(struct session *s, const struct login_outcome *o)
     connect_refused(s, o);
 }
 
+/* The pool whose settings a dynamic backend follows. */
+static const struct pool *connect_pool(const struct session *s)
+{
+    const struct pool *p = s->pre->route.pool;
+    return p ? p : &s->setup->pools->v[0];
+}
+
 static void connect_succeeded(struct session *s, struct login_outcome *o)
 {
     struct preauth *p = s->pre;
@@ -280,6 +287,8 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
         session_end(s, SESSION_END_NOMEM);
         return;
     }
+    if (connect_pool(s)->config->keepalive_ms)
+        conn_keep_alive(&s->server, connect_pool(s)->config->keepalive_ms);
     counter_observe(s->env->counters, s->proto->id, HISTOGRAM_BACKEND_LOGIN, o->total_us);
     counter_observe(s->env->counters, s->proto->id, HISTOGRAM_LOGIN, clock_us() - p->login_us);
     conn_cork(&s->client);
@@ -304,13 +313,6 @@ static void on_login(void *arg, struct login_outcome *o)
     session_count(s, COUNTER_BACKEND_FAILURES, 1);
     connect_log_failure(s, o);
     connect_next(s, o);
-}
-
-/* The pool whose settings a dynamic backend follows. */
-static const struct pool *connect_pool(const struct session *s)
-{
-    const struct pool *p = s->pre->route.pool;
-    return p ? p : &s->setup->pools->v[0];
 }
 
 /* Where the client connected to; unknown where no backend of this pool would hear of it. */

@@ -364,6 +364,19 @@ def test_dynamic_backend(make_proxy, settings, make_auth, dovecot1):
     c.close()
 
 
+def test_without_any_pool(make_proxy, settings, make_auth, dovecot1):
+    """Only servers that the auth server names: there is no pool whose settings they could follow."""
+    auth = make_auth(lambda h: {"Auth-Status": "OK", "Auth-Server": dovecot1.host, "Auth-Port": str(dovecot1.ports["imap"])})
+    settings["auth"] = [{"type": "http", "url": auth.url}]
+    del settings["pools"]
+    p = make_proxy(settings)
+    pid = p.engine_pid()
+    c = logged_in(p)
+    assert p.sessions("state=relay")[0]["pool"] == "(dynamic)"
+    c.close()
+    assert p.engine_pid() == pid
+
+
 def test_unreadable_row_is_reported_and_kept(proxy):
     import sqlite3
     proxy.ctl("backend", "weight", "dc1", "7")

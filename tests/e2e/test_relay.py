@@ -239,6 +239,32 @@ def test_clients_of_a_dead_backend_are_not_let_go_at_once(make_proxy, settings):
         c.close()
 
 
+def kept_alive(host, port):
+    """Connections to the address, and those of them for which the kernel has a keep-alive timer."""
+    import socket
+    want = "%08X:%04X" % (int.from_bytes(socket.inet_aton(host), "little"), port)
+    with open("/proc/net/tcp") as f:
+        rows = [line.split() for line in f.readlines()[1:]]
+    found = [row for row in rows if row[2] == want and row[3] == "01"]
+    return len(found), len([row for row in found if row[5].startswith("02:")])
+
+
+def test_a_host_that_vanishes_is_noticed(make_proxy, settings, dovecot1):
+    """A backend whose machine lost its power says nothing: the kernel has to ask."""
+    address = dovecot1.host, dovecot1.ports["imap"]
+    for value, want in (("60s", (1, 1)), ("0", (1, 0))):
+        settings["pools"] = [{"name": "main", "keepalive": value, "check": {"enabled": False}, "backends": [backend(dovecot1)]}]
+        p = make_proxy(settings)
+        p.add_user(USER, PASSWORD)
+        c = imap.plain(p.host, p.ports["imap"])
+        c.login(USER, PASSWORD)
+        wait.until(lambda: kept_alive(*address) == want, f"the timer with {value}")
+        c.logout()
+        wait.until(lambda: kept_alive(*address)[0] == 0, "the end of the connection")
+        p.stop()
+        settings["listeners"] = [{k: v for k, v in one.items() if k != "address"} for one in settings["listeners"]]
+
+
 def test_sessions_of_an_old_configuration_end_when_wanted(make_proxy, settings):
     p = make_proxy({**settings, "reload_session_timeout": "300ms"})
     p.add_user("u1@example.org", "pw")

@@ -54,7 +54,7 @@ static const char rich[] =
     "    forward = [ \"id\", \"proxy-v2\" ]; smtp_auth = true; pass_error = true;\n"
     "    source_address = \"10.0.0.9\"; pipelining = false; max_tries = 5; move_pinned = true;\n"
     "    check = { enabled = false; interval = \"1s\"; timeout = \"2s\"; rise = 3; fall = 4; };\n"
-    "    slow_start = \"1m\"; close_spread = \"2m\";\n"
+    "    keepalive = \"2m\"; slow_start = \"1m\"; close_spread = \"2m\";\n"
     "    backends = ( { name = \"b1\"; host = \"10.0.0.1\"; ports = { imap = 1143; }; weight = 7; "
     "},\n"
     "      { name = \"b2\"; host = \"unix:/tmp/b2\"; tls = \"off\"; } ); },\n"

@@ -2,6 +2,8 @@
 /* Plain conns: both directions, back-pressure, half close, broken peers, connecting. */
 #include "conn_case.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/un.h>
@@ -235,6 +237,33 @@ static void test_connect(void **state)
     close(listening);
 }
 
+static int tcp_option(int fd, int level, int name)
+{
+    int v = -1;
+    socklen_t n = sizeof(v);
+    assert_int_equal(getsockopt(fd, level, name, &v, &n), 0);
+    return v;
+}
+
+static void test_keep_alive(void **state)
+{
+    (void)state;
+    struct addr at;
+    int listening = io_case_listen(&at);
+    assert_int_equal(conn_connect(&a.conn, &at, NULL), 0);
+    io_case_run(loop, end_is_connected, &a);
+    conn_keep_alive(&a.conn, 59500);
+    assert_int_equal(tcp_option(a.conn.fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(tcp_option(a.conn.fd, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+    assert_int_equal(tcp_option(a.conn.fd, IPPROTO_TCP, TCP_KEEPINTVL), 11);
+    assert_int_equal(tcp_option(a.conn.fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 120000);
+    conn_keep_alive(&a.conn, 1);
+    assert_int_equal(tcp_option(a.conn.fd, IPPROTO_TCP, TCP_KEEPIDLE), 1);
+    conn_keep_alive(&a.conn, 32767000);
+    assert_int_equal(tcp_option(a.conn.fd, IPPROTO_TCP, TCP_KEEPIDLE), 32767);
+    close(listening);
+}
+
 static void test_connect_refused(void **state)
 {
     (void)state;
@@ -331,6 +360,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reset_while_writing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connect, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_keep_alive, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connect_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connect_unix, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_while_connecting, setup, teardown),
