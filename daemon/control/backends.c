@@ -201,11 +201,8 @@ static void row_origin(json_t *row, const struct control *c, const struct target
     const struct runtime_entry *e = runtime_find(c->runtime, t->pool, t->name);
     bool is_edited = e && !runtime_edit_is_empty(&e->now);
     request_set_text(row, "origin", is_edited ? "runtime" : t->member ? "file" : "dynamic");
-    if (!is_edited || runtime_edit_describe(&e->now, &edits) < 0)
-        return;
-    if (!runtime_edit_is_equal(&e->now, &e->stored) && buf_append_c(&edits, " (until restart)") < 0)
-        return;
-    request_set_text(row, "edits", buf_cstr(&edits));
+    if (is_edited && runtime_edit_describe(&e->now, &e->stored, &edits) == 0)
+        request_set_text(row, "edits", buf_cstr(&edits));
 }
 
 json_t *backend_row(struct control *c, const struct target *t)

@@ -7,7 +7,16 @@
 
 /* A row of config diff. NULL values are left out. */
 json_t *config_row(const char *path, const char *old, const char *new_value, const char *effect);
-/* Words when a runtime edit hides this change of the file, else NULL; static. Thread: control. */
-const char *config_change_hidden(const struct runtime *rt, const struct config_change *ch);
+/* What a runtime edit makes of a change of the file. */
+enum config_shade {
+    CONFIG_SHADE_NONE,
+    CONFIG_SHADE_HIDDEN, /* the edit says something else */
+    CONFIG_SHADE_SAME,   /* the edit says what the file says now */
+};
+/* file is the new one. Thread: control. */
+enum config_shade config_change_shade(const struct runtime *rt, const struct config *file,
+                                      const struct config_change *ch);
+/* A row of a change with its effect, or with what a runtime edit does to it. */
+json_t *config_change_row(const struct config_change *ch, enum config_shade shade);
 /* Puts the problems of a file into the sentence of a failed work; returns err. */
 int config_refuse(struct work *w, const struct config_problems *problems, int err);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* config show, check, diff and export. */
 #include "control/config_rows.h"
+#include "control/configs.h"
 #include "control/handlers.h"
+#include "control/listeners.h"
 
 /* ---- show ---- */
 
@@ -29,7 +31,7 @@ void command_config_show(struct request *r)
 
 struct config_look {
     struct work work;
-    struct config *running, *disk;
+    struct config *started, *running, *disk;
     struct config_problems problems;
     struct config_changes changes;
     bool is_diff;
@@ -41,13 +43,14 @@ static int config_look_run(struct work *w)
     int err = config_load(l->running->path, &l->disk, &l->problems);
     if (!l->is_diff)
         return err == -ERR_CONFIG ? 0 : err;
-    return err == 0 ? config_diff(l->running, l->disk, &l->changes)
+    return err == 0 ? configs_changes(l->started, l->running, l->disk, &l->changes)
                     : config_refuse(w, &l->problems, err);
 }
 
 static void config_look_fini(struct work *w)
 {
     struct config_look *l = CONTAINER_OF(w, struct config_look, work);
+    config_unref(l->started);
     config_unref(l->running);
     config_unref(l->disk);
     config_problems_fini(&l->problems);
@@ -84,6 +87,7 @@ static void config_look_start(struct request *r, bool is_diff, void (*done)(stru
         return;
     l->is_diff = is_diff;
     l->running = config_ref(control_setup(r->control)->config);
+    l->started = configs_started(r->control);
     work_post(&l->work, NULL);
 }
 
@@ -104,31 +108,38 @@ json_t *config_row(const char *path, const char *old, const char *new_value, con
     return row;
 }
 
+/* The edits of one backend on their way into rows. */
+struct diff_entry {
+    json_t *rows;
+    const struct runtime_entry *entry;
+    const struct pool_edit *left; /* what the file does not say */
+    const struct config_backend *file;
+};
+
 /* One edit of a backend beside the file's value. */
-static void diff_edit(json_t *rows, const struct runtime_entry *e, const char *key, const char *now,
-                      const char *file)
+static void diff_edit(const struct diff_entry *d, enum runtime_value which, const char *key,
+                      const char *now, const char *file)
 {
-    const struct pool_edit *p = &e->now.edit;
-    AUTO_FREE char *path =
-        str_printf("pools[%s].backends[%s]%s%s", p->pool, p->name, *key ? "." : "", key);
-    (void)json_array_append_new(rows, config_row(path, now, file,
-                                                 runtime_edit_is_equal(&e->now, &e->stored)
-                                                     ? "runtime edit"
-                                                     : "runtime edit until restart"));
+    AUTO_FREE char *path = str_printf("pools[%s].backends[%s]%s%s", d->left->pool, d->left->name,
+                                      *key ? "." : "", key);
+    bool is_kept = runtime_edit_keeps(&d->entry->now, &d->entry->stored, which);
+    (void)json_array_append_new(
+        d->rows,
+        config_row(path, now, file, is_kept ? "runtime edit" : "runtime edit until restart"));
 }
 
-static void diff_values(json_t *rows, const struct runtime_entry *e,
-                        const struct config_backend *file)
+static void diff_values(const struct diff_entry *d)
 {
-    const struct pool_edit *p = &e->now.edit;
+    const struct pool_edit *p = d->left;
+    const struct config_backend *file = d->file;
     char now[16], before[16], key[32];
     if (p->weight >= 0) {
         (void)snprintf(now, sizeof(now), "%d", p->weight);
         (void)snprintf(before, sizeof(before), "%u", file ? file->weight : 0);
-        diff_edit(rows, e, "weight", now, file ? before : NULL);
+        diff_edit(d, RUNTIME_WEIGHT, "weight", now, file ? before : NULL);
     }
     if (p->has_tls)
-        diff_edit(rows, e, "tls", config_backend_tls_name(p->tls),
+        diff_edit(d, RUNTIME_TLS, "tls", config_backend_tls_name(p->tls),
                   file ? config_backend_tls_name(file->tls) : NULL);
     for (int i = 0; i < PROTO_COUNT; i++) {
         const struct proto *proto = proto_get((enum proto_id)i);
@@ -137,21 +148,28 @@ static void diff_values(json_t *rows, const struct runtime_entry *e,
         (void)snprintf(key, sizeof(key), "ports.%s", proto->name);
         (void)snprintf(now, sizeof(now), "%u", p->ports[i]);
         (void)snprintf(before, sizeof(before), "%u", file ? file->ports[i] : 0);
-        diff_edit(rows, e, key, now, file && file->ports[i] ? before : NULL);
+        diff_edit(d, RUNTIME_PORTS, key, now, file && file->ports[i] ? before : NULL);
     }
 }
 
 static void diff_entry(json_t *rows, const struct config *c, const struct runtime_entry *e)
 {
-    const struct pool_edit *p = &e->now.edit;
+    CLEANUP(runtime_edit_fini) struct runtime_edit left;
+    if (runtime_edit_copy(&left, &e->now) < 0)
+        return;
+    const struct pool_edit *p = &left.edit;
     const struct config_backend *file = config_backend_find(config_pool_find(c, p->pool), p->name);
+    const struct diff_entry d = {rows, e, p, file};
+    (void)runtime_edit_settle(&left, file);
     if (p->is_removed)
-        diff_edit(rows, e, "", NULL, file ? file->host : NULL);
+        diff_edit(&d, RUNTIME_REMOVED, "", NULL, file ? file->host : NULL);
+    else if (p->is_added)
+        diff_edit(&d, RUNTIME_ADDED, "", p->host, NULL);
     else if (p->host)
-        diff_edit(rows, e, p->is_added ? "" : "host", p->host, file ? file->host : NULL);
-    diff_values(rows, e, file);
+        diff_edit(&d, RUNTIME_HOST, "host", p->host, file ? file->host : NULL);
+    diff_values(&d);
     if (p->admin[0])
-        diff_edit(rows, e, "state", p->admin, NULL);
+        diff_edit(&d, RUNTIME_ADMIN, "state", p->admin, NULL);
 }
 
 static void diff_unreadable(json_t *rows, const struct runtime *rt)
@@ -173,13 +191,12 @@ static void config_diff_done(struct work *w)
     json_t *rows = json_array();
     for (size_t i = 0; i < l->changes.n; i++) {
         const struct config_change *ch = &l->changes.v[i];
-        const char *hidden = config_change_hidden(rt, ch);
         (void)json_array_append_new(rows,
-                                    config_row(ch->path, ch->old_value, ch->new_value,
-                                               hidden ? hidden : config_effect_name(ch->effect)));
+                                    config_change_row(ch, config_change_shade(rt, l->disk, ch)));
     }
     LIST_FOREACH (it, runtime_entries(rt))
         diff_entry(rows, l->disk, LIST_ITEM(it, struct runtime_entry, link));
+    listeners_diff(w->control, rows);
     diff_unreadable(rows, rt);
     request_rows(w->request, rows, NULL);
 }
@@ -193,33 +210,54 @@ void command_config_diff(struct request *r)
 
 static bool edit_hides(const struct pool_edit *p, struct str key)
 {
-    if (key.n == 0)
-        return p->is_added || p->is_removed;
-    if (p->is_removed)
-        return true;
     bool has_ports = false;
     for (int i = 0; i < PROTO_COUNT; i++)
         has_ports = has_ports || p->ports[i];
+    if (p->is_removed || (key.n == 0 && p->is_added))
+        return true;
+    if (key.n == 0)
+        return p->host || p->weight >= 0 || p->has_tls || has_ports;
     return (str_eq(key, STR(".host")) && p->host) ||
            (str_eq(key, STR(".weight")) && p->weight >= 0) ||
            (str_eq(key, STR(".tls")) && p->has_tls) ||
            (str_is_prefix(key, STR(".ports")) && has_ports);
 }
 
-const char *config_change_hidden(const struct runtime *rt, const struct config_change *ch)
+static enum config_shade entry_shade(const struct runtime_entry *e, const struct config *file,
+                                     struct str key)
 {
+    const struct pool_edit *p = &e->now.edit;
+    CLEANUP(runtime_edit_fini) struct runtime_edit left = {.edit.weight = -1};
+    if (!edit_hides(p, key))
+        return CONFIG_SHADE_NONE;
+    if (runtime_edit_copy(&left, &e->now) == 0)
+        (void)runtime_edit_settle(&left,
+                                  config_backend_find(config_pool_find(file, p->pool), p->name));
+    return edit_hides(&left.edit, key) ? CONFIG_SHADE_HIDDEN : CONFIG_SHADE_SAME;
+}
+
+enum config_shade config_change_shade(const struct runtime *rt, const struct config *file,
+                                      const struct config_change *ch)
+{
+    enum config_shade shade = CONFIG_SHADE_NONE;
     LIST_FOREACH (it, runtime_entries(rt)) {
         const struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
         const struct pool_edit *p = &e->now.edit;
         AUTO_FREE char *prefix = str_printf("pools[%s].backends[%s]", p->pool, p->name);
         struct str path = str_of(ch->path);
-        if (!prefix || !str_is_prefix(path, str_of(prefix)))
-            continue;
-        size_t n = strlen(prefix);
-        if (edit_hides(p, str_n(path.p + n, path.n - n)))
-            return "hidden by a runtime edit";
+        size_t n = prefix ? strlen(prefix) : 0;
+        if (n && shade == CONFIG_SHADE_NONE && str_is_prefix(path, str_n(prefix, n)))
+            shade = entry_shade(e, file, str_n(path.p + n, path.n - n));
     }
-    return NULL;
+    return shade;
+}
+
+json_t *config_change_row(const struct config_change *ch, enum config_shade shade)
+{
+    static const char *const words[] = {[CONFIG_SHADE_HIDDEN] = "hidden by a runtime edit",
+                                        [CONFIG_SHADE_SAME] = "as edited at runtime"};
+    const char *effect = shade ? words[shade] : config_effect_name(ch->effect);
+    return config_row(ch->path, ch->old_value, ch->new_value, effect);
 }
 
 /* ---- export ---- */
@@ -326,6 +364,8 @@ void command_config_export(struct request *r)
     size_t n;
     const struct pool_edit *edits = control_edits(r->control, &n);
     int err = export_states(r->control->runtime, &text);
+    if (err == 0)
+        err = listeners_comment(r->control, &text);
     if (err == 0)
         err = export_init(&x, control_setup(r->control)->config, edits, n);
     if (err == 0)

@@ -8,19 +8,22 @@
 #include "control/config_rows.h"
 #include "control/control_priv.h"
 #include "control/handlers.h"
+#include "control/listeners.h"
 #include "control/runtime.h"
+#include "control/settle.h"
 
 #define PROBLEMS_SHOWN 4000 /* bytes of an answer */
 
 struct configs {
     struct control *control;
-    struct config *before; /* what an unconfirmed reload goes back to; NULL = none waits */
+    struct config *started; /* NULL before the first setup */
+    struct config *before;  /* what an unconfirmed reload goes back to; NULL = none waits */
     struct loop_timer confirm;
 };
 
 struct reload {
     struct work work;
-    struct config *old, *config; /* config preset: going back */
+    struct config *started, *old, *config; /* config preset: going back */
     struct pools *pools;
     struct config_problems problems;
     struct config_changes changes;
@@ -28,10 +31,72 @@ struct reload {
     bool is_going_back;
 };
 
+/* ---- what changes ---- */
+
+/* Keeps the changes that need a restart, or the others. */
+static void changes_keep(struct config_changes *c, bool is_restart)
+{
+    struct config_changes dropped = {.v = calloc(c->n + 1, sizeof(*c->v))};
+    size_t n = 0;
+    for (size_t i = 0; dropped.v && i < c->n; i++)
+        if ((c->v[i].effect == CONFIG_RESTART) == is_restart)
+            c->v[n++] = c->v[i];
+        else
+            dropped.v[dropped.n++] = c->v[i];
+    c->n = dropped.v ? n : c->n;
+    config_changes_fini(&dropped);
+}
+
+static int changes_append(struct config_changes *to, struct config_changes *from)
+{
+    struct config_change *v = realloc(to->v, (to->n + from->n + 1) * sizeof(*v));
+    if (!v)
+        return -ERR_NOMEM;
+    if (from->n)
+        memcpy(v + to->n, from->v, from->n * sizeof(*v));
+    to->v = v;
+    to->n += from->n;
+    from->n = 0;
+    return 0;
+}
+
+int configs_changes(const struct config *started, const struct config *running,
+                    const struct config *file, struct config_changes *ret)
+{
+    CLEANUP(config_changes_fini) struct config_changes soon = {0};
+    CLEANUP(config_changes_fini) struct config_changes later = {0};
+    int err = config_diff(running, file, &soon);
+    if (err == 0)
+        err = config_diff(started, file, &later);
+    changes_keep(&soon, false);
+    changes_keep(&later, true);
+    if (err == 0)
+        err = changes_append(&soon, &later);
+    if (err == 0) {
+        *ret = soon;
+        soon = (struct config_changes){0};
+    }
+    return err;
+}
+
+void configs_note_start(struct control *c)
+{
+    c->configs->started = config_ref(control_setup(c)->config);
+}
+
+struct config *configs_started(const struct control *c)
+{
+    struct config *started = c->configs->started;
+    return config_ref(started ? started : control_setup(c)->config);
+}
+
+/* ---- reload ---- */
+
 static int reload_start(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
     l->old = config_ref(control_setup(w->control)->config);
+    l->started = configs_started(w->control);
     return 0;
 }
 
@@ -56,7 +121,7 @@ static int reload_run(struct work *w)
     int err = 0;
     if (!l->config && (err = config_load(l->old->path, &l->config, &l->problems)) < 0)
         return config_refuse(w, &l->problems, err);
-    err = config_diff(l->old, l->config, &l->changes);
+    err = configs_changes(l->started, l->old, l->config, &l->changes);
     if (err == 0)
         err = pools_build(l->config, edits, n, w->control->host->registry, &l->pools, &w->error);
     return err;
@@ -65,6 +130,7 @@ static int reload_run(struct work *w)
 static void reload_fini(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
+    config_unref(l->started);
     config_unref(l->old);
     config_unref(l->config);
     pools_unref(l->pools);
@@ -118,6 +184,7 @@ void configs_free(struct configs *c)
     if (!c)
         return;
     configs_forget(c);
+    config_unref(c->started);
     free(c);
 }
 
@@ -126,13 +193,15 @@ void command_config_confirm(struct request *r)
     struct configs *c = r->control->configs;
     bool is_waiting = c->before != NULL;
     configs_forget(c);
+    if (is_waiting)
+        settle_post(r->control);
     request_done(r, is_waiting, is_waiting, NULL);
 }
 
 /* ---- the answer ---- */
 
 struct reload_counts {
-    size_t changed, restart, hidden;
+    size_t changed, hidden, by_effect[CONFIG_RESTART + 1];
 };
 
 static json_t *reload_rows(const struct reload *l, struct reload_counts *n)
@@ -141,13 +210,12 @@ static json_t *reload_rows(const struct reload *l, struct reload_counts *n)
     json_t *rows = json_array();
     for (size_t i = 0; i < l->changes.n; i++) {
         const struct config_change *ch = &l->changes.v[i];
-        const char *hidden = config_change_hidden(rt, ch);
+        enum config_shade shade = config_change_shade(rt, l->config, ch);
         n->changed++;
-        n->restart += ch->effect == CONFIG_RESTART;
-        n->hidden += hidden != NULL;
-        (void)json_array_append_new(rows,
-                                    config_row(ch->path, ch->old_value, ch->new_value,
-                                               hidden ? hidden : config_effect_name(ch->effect)));
+        if (shade == CONFIG_SHADE_NONE)
+            n->by_effect[ch->effect]++;
+        n->hidden += shade == CONFIG_SHADE_HIDDEN;
+        (void)json_array_append_new(rows, config_change_row(ch, shade));
     }
     return rows;
 }
@@ -158,11 +226,21 @@ static char *reload_sentence(const struct reload *l, const struct reload_counts 
     char wait[32];
     int err = n->changed == 0 ? buf_append_c(&text, "no changes; certificates were read again")
                               : buf_printf(&text, "%zu changed", n->changed);
-    if (err == 0 && n->restart > 0)
-        err = buf_printf(&text, ", %zu of them after a restart only", n->restart);
-    if (err == 0 && n->hidden > 0)
-        err = buf_printf(&text, ", %zu of them hidden by runtime edits (backend reset ends them)",
-                         n->hidden);
+    const struct {
+        size_t n;
+        const char *words;
+    } parts[] = {
+        {n->by_effect[CONFIG_LIVE], "at once"},
+        {n->by_effect[CONFIG_NEW_SESSIONS], "for new sessions"},
+        {n->by_effect[CONFIG_RESTART], "after a restart only"},
+        {n->hidden, "hidden by runtime edits (backend reset ends them)"},
+    };
+    const char *before = ": ";
+    for (size_t i = 0; i < ARRAY_LEN(parts) && err == 0; i++)
+        if (parts[i].n > 0) {
+            err = buf_printf(&text, "%s%zu %s", before, parts[i].n, parts[i].words);
+            before = ", ";
+        }
     if (err == 0 && l->confirm_ms > 0) {
         units_format_duration(wait, l->confirm_ms);
         err = buf_printf(&text, "; config confirm keeps it, else it ends in %s", wait);
@@ -177,7 +255,7 @@ static void reload_answer(struct reload *l)
     AUTO_FREE char *text = reload_sentence(l, &n);
     struct request *r = l->work.request;
     LOG_EVENT(LOG_LEVEL_NOTICE, l->is_going_back ? "config-rolled-back" : "config-reloaded",
-              KV_U64("changed", n.changed), KV_U64("restart_needed", n.restart),
+              KV_U64("changed", n.changed), KV_U64("restart_needed", n.by_effect[CONFIG_RESTART]),
               KV_U64("hidden", n.hidden));
     control_event(l->work.control, "config", NULL, NULL, NULL, NULL, NULL,
                   l->is_going_back ? "the reload was not confirmed: rolled back" : text);
@@ -213,6 +291,9 @@ static void reload_done(struct work *w)
         return;
     }
     configs_wait(w->control->configs, l);
+    if (l->confirm_ms == 0)
+        settle_post(w->control);
+    listeners_restore(w->control);
     h->forget_user(h->arg, NULL);
     reload_answer(l);
 }

@@ -2,6 +2,7 @@
 /* Taking over the file, and going back. All functions: control thread. */
 #pragma once
 
+#include "config/config.h"
 #include "control/request.h"
 
 struct configs;
@@ -9,5 +10,13 @@ struct configs;
 /* -ERR_NOMEM. */
 int configs_new(struct control *c, struct configs **ret) NODISCARD;
 void configs_free(struct configs *c); /* NULL is fine */
+/* The first setup is there: what needs a restart is told apart from it. */
+void configs_note_start(struct control *c);
+/* The configuration that the engine started with: one reference. */
+struct config *configs_started(const struct control *c);
+/* What a file changes: live keys and those of new sessions against what runs, the others against
+ * what the engine started with, so that they stay in sight until the restart. */
+int configs_changes(const struct config *started, const struct config *running,
+                    const struct config *file, struct config_changes *ret) NODISCARD;
 /* Reloads on the daemon's own account; the outcome is logged. */
 void configs_reload(struct control *c);

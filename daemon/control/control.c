@@ -7,11 +7,13 @@
 #include "control/events.h"
 #include "control/history.h"
 #include "control/limiter.h"
+#include "control/listeners.h"
 #include "control/logins.h"
 #include "control/ops.h"
 #include "control/runtime.h"
 #include "control/server.h"
 #include "control/sessions.h"
+#include "control/settle.h"
 
 #define CONTROL_THREADS 4 /* an import of many users leaves some for the others */
 #define CONTROL_JOBS_MAX 4096
@@ -68,6 +70,8 @@ int control_new(const struct control_host *host, struct control **ret, char **re
     if (err == 0)
         err = runtime_new(c, &c->runtime, ret_error);
     if (err == 0)
+        err = listeners_load(c);
+    if (err == 0)
         err = ops_new(c, &c->ops, ret_error);
     if (err == 0)
         err = limiter_new(c, &c->limiter, ret_error);
@@ -100,6 +104,7 @@ void control_free(struct control *c)
     turnstile_end(&c->rule_turn);
     jobs_free(c->jobs);
     runtime_free(c->runtime);
+    json_decref(c->paused);
     map_fini(&c->moving);
     free(c);
 }
@@ -110,6 +115,13 @@ int control_listen(struct control *c, int fd, size_t i)
     if (i >= config->n_controls)
         return -ERR_RANGE;
     return server_listen(c->server, fd, config->controls[i].path);
+}
+
+void control_note_start(struct control *c)
+{
+    configs_note_start(c);
+    listeners_restore(c);
+    settle_post(c);
 }
 
 const struct pool_edit *control_edits(const struct control *c, size_t *ret_n)

@@ -24,6 +24,7 @@ struct control {
     struct ops *ops;
     struct logins *logins;
     struct configs *configs;
+    json_t *paused;    /* listeners, see listeners.c */
     struct map moving; /* struct mover by user */
     struct limiter *limiter;
     struct turnstile config_turn; /* config, pools, backends */

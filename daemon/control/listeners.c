@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 /* listener list, pause, resume. */
 #include "control/listeners.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/config_rows.h"
 #include "control/control_priv.h"
 #include "control/handlers.h"
 #include "control/table_json.h"
 
-static json_t *listener_row(const struct control_host *h, const struct setup_listener *l)
+#define LISTENERS_KIND "listener" /* rows of the runtime layer in the store */
+
+static json_t *listener_row(const struct control *control, const struct setup_listener *l)
 {
+    const struct control_host *h = control->host;
+    const json_t *pause = json_object_get(control->paused, l->config->name);
     AUTO_BUF addresses = BUF_INIT;
     AUTO_BUF mechanisms = BUF_INIT;
     const struct config_listener *c = l->config;
@@ -28,16 +36,19 @@ static json_t *listener_row(const struct control_host *h, const struct setup_lis
     request_set_text(row, "tls", config_listener_tls_name(c->tls));
     (void)json_object_set_new(row, "mechanisms", request_json(str_trim(buf_str(&mechanisms))));
     (void)json_object_set_new(row, "paused", json_boolean(h->is_listener_paused(h->arg, c->name)));
+    if (pause) {
+        (void)json_object_set(row, "paused_since", json_object_get(pause, "since"));
+        (void)json_object_set(row, "reason", json_object_get(pause, "reason"));
+    }
     return row;
 }
 
 void command_listener_list(struct request *r)
 {
-    const struct control_host *h = r->control->host;
     const struct setup *setup = control_setup(r->control);
     json_t *rows = json_array();
     for (size_t i = 0; i < setup->n_listeners; i++)
-        (void)json_array_append_new(rows, listener_row(h, &setup->listeners[i]));
+        (void)json_array_append_new(rows, listener_row(r->control, &setup->listeners[i]));
     table_answer(r, rows);
 }
 
@@ -59,18 +70,159 @@ const struct setup_listener *listener_find(struct request *r, const char *name)
     return l;
 }
 
+/* ---- what is remembered: control.paused has {since, reason, stored} by name ---- */
+
+static bool listeners_load_row(void *arg, const char *kind, const char *name, const char *json,
+                               uint64_t at_ms)
+{
+    struct control *c = arg;
+    if (strcmp(kind, LISTENERS_KIND) != 0)
+        return true;
+    json_t *pause = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(pause)) {
+        json_decref(pause);
+        pause = json_object();
+    }
+    request_set_number(pause, "since", at_ms);
+    (void)json_object_set_new(pause, "stored", json_true());
+    (void)json_object_set_new(c->paused, name, pause);
+    return true;
+}
+
+int listeners_load(struct control *c)
+{
+    c->paused = json_object();
+    return c->paused ? store_runtime_each(c->host->store, listeners_load_row, c) : -ERR_NOMEM;
+}
+
+void listeners_restore(struct control *c)
+{
+    const char *name;
+    json_t *pause;
+    const struct control_host *h = c->host;
+    json_object_foreach (c->paused, name, pause) {
+        if (!setup_listener_find(control_setup(c), name) || h->is_listener_paused(h->arg, name))
+            continue;
+        if (h->pause_listener(h->arg, name, true) == 0)
+            LOG_EVENT(LOG_LEVEL_NOTICE, "listener-paused", KV_STR("listener", name),
+                      KV_STR("reason", json_string_value(json_object_get(pause, "reason"))));
+    }
+}
+
+void listeners_diff(const struct control *c, json_t *rows)
+{
+    const char *name;
+    json_t *pause;
+    json_object_foreach (c->paused, name, pause) {
+        AUTO_FREE char *path = str_printf("listeners[%s].paused", name);
+        bool is_stored = json_is_true(json_object_get(pause, "stored"));
+        if (setup_listener_find(control_setup(c), name))
+            (void)json_array_append_new(
+                rows, config_row(path, "yes", NULL,
+                                 is_stored ? "runtime edit" : "runtime edit until restart"));
+    }
+}
+
+int listeners_comment(const struct control *c, struct buf *out)
+{
+    const char *name;
+    json_t *pause;
+    int err = 0;
+    json_object_foreach (c->paused, name, pause)
+        if (err == 0 && setup_listener_find(control_setup(c), name))
+            err = buf_printf(out, "# listener %s: paused\n", name);
+    return err;
+}
+
+/* ---- pause and resume ---- */
+
+struct pause {
+    struct work work;
+    bool is_paused, is_temporary, is_changed;
+    json_t *row; /* what will be remembered */
+};
+
+static int pause_run(struct work *w)
+{
+    struct pause *p = CONTAINER_OF(w, struct pause, work);
+    struct store *store = w->control->host->store;
+    const char *name = request_text(w->request, "name");
+    if (!p->is_changed || p->is_temporary)
+        return 0;
+    AUTO_FREE char *text = json_dumps(p->row, JSON_COMPACT);
+    int err = !text          ? -ERR_NOMEM
+              : p->is_paused ? store_runtime_put(store, LISTENERS_KIND, name, text, clock_wall_ms())
+                             : store_runtime_remove(store, LISTENERS_KIND, name);
+    if (err < 0 && err != -ERR_NOT_FOUND)
+        w->error = str_printf("%s: nothing was changed; until_restart changes it without the store",
+                              err_text(err));
+    return err == -ERR_NOT_FOUND ? 0 : err;
+}
+
+/* Is it so already, also after a restart? */
+static bool pause_is_there(const struct pause *p, const char *name)
+{
+    const struct control *c = p->work.control;
+    const json_t *pause = json_object_get(c->paused, name);
+    if (c->host->is_listener_paused(c->host->arg, name) != p->is_paused)
+        return false;
+    return !p->is_paused || p->is_temporary || json_is_true(json_object_get(pause, "stored"));
+}
+
+static int pause_start(struct work *w)
+{
+    struct pause *p = CONTAINER_OF(w, struct pause, work);
+    const char *name = request_text(w->request, "name");
+    if (!listener_find(w->request, name))
+        return -ERR_NO_LISTENER;
+    p->is_changed = !pause_is_there(p, name);
+    p->row = json_object();
+    request_set_text(p->row, "reason", request_text(w->request, "reason"));
+    return 0;
+}
+
+static void pause_remember(const struct pause *p, const char *name)
+{
+    json_t *paused = p->work.control->paused;
+    if (!p->is_paused) {
+        (void)json_object_del(paused, name);
+        return;
+    }
+    request_set_number(p->row, "since", clock_wall_ms());
+    (void)json_object_set_new(p->row, "stored", json_boolean(!p->is_temporary));
+    (void)json_object_set(paused, name, p->row);
+}
+
+static void pause_done(struct work *w)
+{
+    struct pause *p = CONTAINER_OF(w, struct pause, work);
+    const struct control_host *h = w->control->host;
+    const char *name = request_text(w->request, "name");
+    if (w->err == 0 && p->is_changed)
+        w->err = h->pause_listener(h->arg, name, p->is_paused);
+    if (work_fail(w))
+        return;
+    if (p->is_changed)
+        pause_remember(p, name);
+    request_done(w->request, p->is_changed, p->is_changed, NULL);
+}
+
+static void pause_fini(struct work *w)
+{
+    json_decref(CONTAINER_OF(w, struct pause, work)->row);
+}
+
 static void listener_set_paused(struct request *r, bool is_paused)
 {
-    const struct control_host *h = r->control->host;
-    const char *name = request_text(r, "name");
-    if (!listener_find(r, name))
+    if (!listener_find(r, request_text(r, "name")))
         return;
-    bool is_changed = h->is_listener_paused(h->arg, name) != is_paused;
-    int err = is_changed ? h->pause_listener(h->arg, name, is_paused) : 0;
-    if (err < 0)
-        request_fail(r, err, NULL, NULL);
-    else
-        request_done(r, is_changed, is_changed, NULL);
+    struct pause *p = work_new(r->control, r, sizeof(*p), pause_run, pause_done, pause_fini);
+    if (!p)
+        return;
+    p->work.start = pause_start;
+    p->is_paused = is_paused;
+    p->is_temporary = request_bool(r, "until_restart");
+    work_post(&p->work, &r->control->config_turn);
 }
 
 void command_listener_pause(struct request *r)

@@ -144,22 +144,36 @@ int runtime_stage_begin(const struct runtime *r, const char *pool, const char *n
     return err;
 }
 
-int runtime_stage_list(const struct runtime *r, struct runtime_stage *s)
+static bool stages_have(const struct runtime_stage *v, size_t n, const struct runtime_entry *e)
 {
-    const struct pool_edit *key = &s->entry->now.edit;
-    struct pool_edit *edits = calloc(entries_count(r) + 2, sizeof(*edits));
+    for (size_t i = 0; i < n; i++)
+        if (entry_is_of(e, v[i].entry->now.edit.pool, v[i].entry->now.edit.name))
+            return true;
+    return false;
+}
+
+int runtime_stages_list(const struct runtime *r, struct runtime_stage *v, size_t n)
+{
+    struct runtime_stage *last = &v[n - 1];
+    struct pool_edit *edits = calloc(entries_count(r) + n + 1, sizeof(*edits));
     if (!edits)
         return -ERR_NOMEM;
-    s->n_edits = 0;
+    last->n_edits = 0;
     LIST_FOREACH (it, &r->entries) {
         const struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
-        if (!entry_is_of(e, key->pool, key->name))
-            edits_add(edits, &s->n_edits, e);
+        if (!stages_have(v, n, e))
+            edits_add(edits, &last->n_edits, e);
     }
-    edits_add(edits, &s->n_edits, s->entry);
-    free(s->edits);
-    s->edits = edits;
+    for (size_t i = 0; i < n; i++)
+        edits_add(edits, &last->n_edits, v[i].entry);
+    free(last->edits);
+    last->edits = edits;
     return 0;
+}
+
+int runtime_stage_list(const struct runtime *r, struct runtime_stage *s)
+{
+    return runtime_stages_list(r, s, 1);
 }
 
 static int edit_store(const struct runtime_edit *e, struct store *store)
@@ -278,7 +292,7 @@ static void load_state(const struct control_host *h, struct runtime_entry *e)
     struct backend *b = entry_is_dynamic(e)
                             ? load_dynamic(h->registry, p->name)
                             : backend_registry_get(h->registry, p->pool, p->name, NULL);
-    if (runtime_edit_describe(&e->now, &what) == 0)
+    if (runtime_edit_describe(&e->now, NULL, &what) == 0)
         LOG_EVENT(LOG_LEVEL_NOTICE, "runtime-edit", KV_STR("pool", p->pool),
                   KV_STR("backend", p->name), KV_STR("edits", buf_cstr(&what)));
     if (b && p->admin[0] && backend_admin_find(p->admin, &admin) == 0)

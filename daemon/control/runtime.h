@@ -14,6 +14,18 @@ struct store;
 #define RUNTIME_WEIGHT_DEFAULT 100  /* of an added backend */
 #define RUNTIME_DYNAMIC "(dynamic)" /* pool of backends that an auth server named */
 
+/* What can be edited. */
+enum runtime_value {
+    RUNTIME_ADDED,
+    RUNTIME_REMOVED,
+    RUNTIME_HOST,
+    RUNTIME_PORTS,
+    RUNTIME_TLS,
+    RUNTIME_WEIGHT,
+    RUNTIME_ADMIN,
+    RUNTIME_VALUES,
+};
+
 /* The edits of one backend. */
 struct runtime_edit {
     struct pool_edit edit; /* strings owned */
@@ -26,8 +38,16 @@ bool runtime_edit_is_equal(const struct runtime_edit *a, const struct runtime_ed
 /* dst is filled in. -ERR_NOMEM: it is empty. */
 int runtime_edit_copy(struct runtime_edit *dst, const struct runtime_edit *src) NODISCARD;
 void runtime_edit_fini(struct runtime_edit *e);
-/* What is edited, for people: "host, weight, drain"; "" without edits. */
-int runtime_edit_describe(const struct runtime_edit *e, struct buf *out) NODISCARD;
+/* Will a restart bring this value back as it is now? */
+bool runtime_edit_keeps(const struct runtime_edit *now, const struct runtime_edit *stored,
+                        enum runtime_value which);
+/* What is edited, for people: "host, weight (until restart), drain"; "" without edits. stored may
+ * be NULL: nothing is said of restarts. */
+int runtime_edit_describe(const struct runtime_edit *e, const struct runtime_edit *stored,
+                          struct buf *out) NODISCARD;
+/* Drops what the file says too (file NULL: it does not have the backend). True when something was
+ * dropped. */
+bool runtime_edit_settle(struct runtime_edit *e, const struct config_backend *file);
 /* The value of a row of the store, and back; what is wrong with it as a sentence (owned). */
 json_t *runtime_edit_json(const struct runtime_edit *e);
 int runtime_edit_parse(const char *json, struct runtime_edit *ret, char **ret_error) NODISCARD;
@@ -66,6 +86,9 @@ int runtime_stage_begin(const struct runtime *r, const char *pool, const char *n
                         struct runtime_stage *ret) NODISCARD;
 /* Lists the edits with the change in them. */
 int runtime_stage_list(const struct runtime *r, struct runtime_stage *s) NODISCARD;
+/* The same for several changes that are committed together, in their order: the last one has the
+ * list. n is 1 at least. */
+int runtime_stages_list(const struct runtime *r, struct runtime_stage *v, size_t n) NODISCARD;
 /* Writes the changed entry into the store. Thread: any. */
 int runtime_stage_store(struct runtime_stage *s, struct store *store) NODISCARD;
 /* Puts it in force; the stage is empty afterwards. */

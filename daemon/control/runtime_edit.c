@@ -53,31 +53,97 @@ static bool text_is_equal(const char *a, const char *b)
     return str_eq(str_of(a), str_of(b));
 }
 
-bool runtime_edit_is_equal(const struct runtime_edit *a, const struct runtime_edit *b)
+bool runtime_edit_keeps(const struct runtime_edit *now, const struct runtime_edit *stored,
+                        enum runtime_value which)
 {
-    const struct pool_edit *p = &a->edit, *q = &b->edit;
-    return text_is_equal(p->host, q->host) && p->weight == q->weight &&
-           memcmp(p->ports, q->ports, sizeof(p->ports)) == 0 && p->is_added == q->is_added &&
-           p->has_tls == q->has_tls && (!p->has_tls || p->tls == q->tls) &&
-           p->is_removed == q->is_removed && strcmp(p->admin, q->admin) == 0;
+    const struct pool_edit *p = &now->edit, *q = &stored->edit;
+    const bool kept[] = {
+        [RUNTIME_ADDED] = p->is_added == q->is_added,
+        [RUNTIME_REMOVED] = p->is_removed == q->is_removed,
+        [RUNTIME_HOST] = text_is_equal(p->host, q->host),
+        [RUNTIME_PORTS] = memcmp(p->ports, q->ports, sizeof(p->ports)) == 0,
+        [RUNTIME_TLS] = p->has_tls == q->has_tls && (!p->has_tls || p->tls == q->tls),
+        [RUNTIME_WEIGHT] = p->weight == q->weight,
+        [RUNTIME_ADMIN] = strcmp(p->admin, q->admin) == 0,
+    };
+    return kept[which];
 }
 
-int runtime_edit_describe(const struct runtime_edit *e, struct buf *out)
+bool runtime_edit_is_equal(const struct runtime_edit *a, const struct runtime_edit *b)
+{
+    bool is_equal = true;
+    for (int i = 0; i < RUNTIME_VALUES; i++)
+        is_equal = is_equal && runtime_edit_keeps(a, b, i);
+    return is_equal;
+}
+
+int runtime_edit_describe(const struct runtime_edit *e, const struct runtime_edit *stored,
+                          struct buf *out)
 {
     const struct pool_edit *p = &e->edit;
     const struct {
         bool is_set;
         const char *text;
-    } parts[] = {{p->is_added, "added"},      {p->is_removed, "removed"},
-                 {p->host != NULL, "host"},   {edit_has_ports(p), "ports"},
-                 {p->has_tls, "tls"},         {p->weight >= 0, "weight"},
-                 {p->admin[0] != 0, p->admin}};
+    } parts[] = {
+        [RUNTIME_ADDED] = {p->is_added, "added"},
+        [RUNTIME_REMOVED] = {p->is_removed, "removed"},
+        [RUNTIME_HOST] = {p->host != NULL, "host"},
+        [RUNTIME_PORTS] = {edit_has_ports(p), "ports"},
+        [RUNTIME_TLS] = {p->has_tls, "tls"},
+        [RUNTIME_WEIGHT] = {p->weight >= 0, "weight"},
+        [RUNTIME_ADMIN] = {p->admin[0] != 0, p->admin},
+    };
     size_t before = out->len;
     int err = 0;
-    for (size_t i = 0; i < ARRAY_LEN(parts) && err == 0; i++)
+    for (int i = 0; i < RUNTIME_VALUES && err == 0; i++)
         if (parts[i].is_set)
-            err = buf_printf(out, "%s%s", out->len > before ? ", " : "", parts[i].text);
+            err = buf_printf(out, "%s%s%s", out->len > before ? ", " : "", parts[i].text,
+                             stored && !runtime_edit_keeps(e, stored, i) ? " (until restart)" : "");
     return err;
+}
+
+/* ---- what the file says too ---- */
+
+static bool edit_drop_ports(struct pool_edit *p, const struct config_backend *file)
+{
+    bool is_dropped = false;
+    for (int i = 0; i < PROTO_COUNT; i++)
+        if (p->ports[i] && p->ports[i] == file->ports[i]) {
+            p->ports[i] = 0;
+            is_dropped = true;
+        }
+    return is_dropped;
+}
+
+static bool edit_drop_flags(struct pool_edit *p, bool is_in_file)
+{
+    bool is_dropped = is_in_file ? p->is_added : p->is_removed;
+    if (is_in_file)
+        p->is_added = false;
+    else
+        p->is_removed = false;
+    return is_dropped;
+}
+
+bool runtime_edit_settle(struct runtime_edit *e, const struct config_backend *file)
+{
+    struct pool_edit *p = &e->edit;
+    bool is_dropped = edit_drop_flags(p, file != NULL);
+    if (!file || p->is_removed)
+        return is_dropped;
+    if (p->host && strcmp(p->host, file->host) == 0) {
+        free(STEAL(p->host));
+        is_dropped = true;
+    }
+    if (p->weight >= 0 && (unsigned)p->weight == file->weight) {
+        p->weight = -1;
+        is_dropped = true;
+    }
+    if (p->has_tls && p->tls == file->tls) {
+        p->has_tls = false;
+        is_dropped = true;
+    }
+    return edit_drop_ports(p, file) || is_dropped;
 }
 
 /* ---- JSON ---- */

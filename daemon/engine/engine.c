@@ -631,6 +631,7 @@ int engine_run(const struct engine_options *o)
     config_unref(c);
     if (err == 0) {
         engine_publish(&e, setup_ref(e.setup));
+        control_note_start(e.control);
         engine_say_ready(&e);
         err = loop_run(e.loop);
     } else {

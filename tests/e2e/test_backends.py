@@ -179,8 +179,8 @@ def test_tls_of_one_backend(make_proxy, settings, dovecot1, dovecot2, ca, folder
     with open(p.config, "w") as f:
         f.write(text)
     p.ctl("config", "reload")
-    assert p.ctl("backend", "reset", "dc2")["changed"] is True
-    assert rows(p)["dc2"]["tls"] == "starttls" and rows(p)["dc2"]["origin"] == "file"
+    wait.until(lambda: rows(p)["dc2"]["origin"] == "file", "the end of the edit that is in the file")
+    assert rows(p)["dc2"]["tls"] == "starttls" and p.ctl("backend", "reset", "dc2")["changed"] is False
     assert backend_tls("u2@example.org").startswith("TLS")
     assert "starttls" in fails(p, 2, "backend", "set", "dc2", "--tls", "ssl")
     # Added by hand, with the usual port of the mode.

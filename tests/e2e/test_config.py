@@ -2,6 +2,8 @@
 """The configuration while the proxy runs: show, check, diff, reload with and without conflicts, confirm, export."""
 import copy
 import os
+import signal
+import socket
 import subprocess
 import threading
 
@@ -57,13 +59,17 @@ def test_reload_tells_what_changed(proxy):
     assert weights(proxy)["dc1"] == 100
     done = answer(proxy, "config.reload")["result"]
     assert by_path(done["rows"]) == rows and done["changed"] is True and done["count"] == len(rows)
-    assert f"{len(rows)} changed, 1 of them after a restart only" == done["message"]
+    assert done["message"] == f"{len(rows)} changed: 1 at once, 2 for new sessions, 1 after a restart only"
     assert weights(proxy)["dc1"] == 20
     assert "OK" in c.command("b", "NOOP")[-1]
     again = answer(proxy, "config.reload")["result"]
-    assert [r["path"] for r in again["rows"]] == [] and again["changed"] is False
-    assert "no changes" in again["message"]
-    assert proxy.ctl("system", "status")["generation"] == 3
+    assert [r["path"] for r in again["rows"]] == ["workers"] and again["message"] == "1 changed: 1 after a restart only"
+    assert [r["path"] for r in proxy.ctl("config", "diff")] == ["workers"]
+    proxy.configure({"workers": 2})
+    last = answer(proxy, "config.reload")["result"]
+    assert last["rows"] == [] and last["changed"] is False and "no changes" in last["message"]
+    assert proxy.ctl("config", "diff") == []
+    assert proxy.ctl("system", "status")["generation"] == 4
     c.close()
 
 
@@ -100,8 +106,14 @@ def test_new_listener_and_its_end(proxy):
     assert "OK" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
     proxy.configure({"listeners": listeners})
     proxy.ctl("config", "reload")
-    with pytest.raises(ConnectionRefusedError):
-        imap.Lines(proxy.host, proxy.ports["extra"])
+
+    def is_refused():
+        try:
+            imap.Lines(proxy.host, proxy.ports["extra"]).close()
+            return False
+        except ConnectionRefusedError:
+            return True
+    wait.until(is_refused, "the end of the address")
     assert "OK" in c.command("b", "NOOP")[-1]
     c.close()
 
@@ -115,7 +127,7 @@ def test_runtime_edit_hides_the_file(proxy):
     assert effects == ["hidden by a runtime edit", "runtime edit"]
     done = answer(proxy, "config.reload")["result"]
     assert by_path(done["rows"])[path]["effect"] == "hidden by a runtime edit"
-    assert "1 of them hidden by runtime edits" in done["message"]
+    assert done["message"].startswith("1 changed: 1 hidden by runtime edits")
     assert weights(proxy)["dc1"] == 7
     proxy.ctl("backend", "reset", "dc1")
     assert weights(proxy)["dc1"] == 20
@@ -162,6 +174,89 @@ def test_export_loads_again(proxy, folder):
     for name in ("new", "dc2"):
         proxy.ctl("backend", "reset", name)
     assert {r["name"]: (r["host"], r["ports"], r["weight"]) for r in proxy.ctl("backend", "list")} == want
+
+
+def restart(proxy):
+    pid = proxy.engine_pid()
+    os.kill(pid, signal.SIGKILL)
+    wait.until(lambda: proxy.is_ready() and proxy.engine_pid() != pid, "the next engine")
+
+
+def test_exported_file_ends_the_edits(proxy):
+    """In the place of the old file an export leaves no difference, and the next change of the file is not hidden."""
+    proxy.ctl("backend", "add", "main", "new", "127.0.0.1", "--ports", "imap=1143", "--weight", "30")
+    proxy.ctl("backend", "weight", "dc1", "50")
+    proxy.ctl("backend", "weight", "dc2", "70", "--until-restart")
+    text = proxy.ctl_run("config", "export").stdout
+    with open(proxy.config, "w") as f:
+        f.write(text)
+    assert {r["effect"] for r in proxy.ctl("config", "diff")} == {"as edited at runtime"}
+    done = answer(proxy, "config.reload")["result"]
+    assert {r["effect"] for r in done["rows"]} == {"as edited at runtime"} and "hidden" not in done["message"]
+    wait.until(lambda: {b["origin"] for b in proxy.ctl("backend", "list")} == {"file"}, "the end of the edits")
+    assert proxy.ctl("config", "diff") == [] and weights(proxy) == {"dc1": 50, "dc2": 70, "new": 30}
+    restart(proxy)
+    assert proxy.ctl("config", "diff") == [] and weights(proxy) == {"dc1": 50, "dc2": 70, "new": 30}
+    with open(proxy.config, "w") as f:
+        f.write(text.replace("weight = 50;", "weight = 60;"))
+    assert [(r["old"], r["new"], r["effect"]) for r in proxy.ctl("config", "diff")] == [("50", "60", "new sessions")]
+    proxy.ctl("config", "reload")
+    assert weights(proxy)["dc1"] == 60
+
+
+def test_edits_stay_until_a_reload_is_confirmed(proxy):
+    proxy.ctl("backend", "weight", "dc1", "50")
+    set_weight(proxy, "dc1", 50)
+    proxy.ctl("config", "reload", "--confirm", "1s")
+    wait.until(lambda: "config-rolled-back" in proxy.log(), "the way back")
+    assert weights(proxy)["dc1"] == 50 and proxy.ctl("backend", "show", "dc1")["edits"] == "weight"
+    proxy.ctl("config", "reload", "--confirm", "1h")
+    assert proxy.ctl("backend", "show", "dc1")["edits"] == "weight"
+    proxy.ctl("config", "confirm")
+    wait.until(lambda: proxy.ctl("backend", "show", "dc1")["origin"] == "file", "the end of the edit")
+    assert weights(proxy)["dc1"] == 50
+
+
+def test_until_restart_is_said_of_each_value(proxy):
+    proxy.ctl("backend", "weight", "dc1", "7", "--until-restart")
+    proxy.ctl("backend", "drain", "dc1")
+    rows = {r["path"]: r["effect"] for r in proxy.ctl("config", "diff")}
+    assert rows == {"pools[main].backends[dc1].weight": "runtime edit until restart",
+                    "pools[main].backends[dc1].state": "runtime edit"}
+    assert proxy.ctl("backend", "show", "dc1")["edits"] == "weight (until restart), drain"
+    restart(proxy)
+    assert proxy.ctl("backend", "show", "dc1")["edits"] == "drain" and weights(proxy)["dc1"] == 100
+
+
+def test_paused_listener_stays_paused(proxy):
+    def listener(name="imap"):
+        return next(r for r in proxy.ctl("listener", "list") if r["name"] == name)
+
+    path = "listeners[imap].paused"
+    proxy.ctl("listener", "pause", "imap", "--reason", "ticket 7")
+    assert proxy.ctl("listener", "pause", "imap")["changed"] is False
+    assert listener()["paused"] and listener()["reason"] == "ticket 7" and listener()["paused_since"]
+    assert proxy.ctl("config", "diff") == [{"path": path, "old": "yes", "effect": "runtime edit"}]
+    assert proxy.ctl_run("config", "export").stdout.startswith("# listener imap: paused\n")
+    restart(proxy)
+    assert listener()["paused"] and listener()["reason"] == "ticket 7"
+    s = socket.create_connection((proxy.host, proxy.ports["imap"]))
+    s.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        s.recv(100)
+    proxy.ctl("listener", "resume", "imap")
+    s.settimeout(20)
+    assert s.recv(100).startswith(b"* OK")
+    s.close()
+    restart(proxy)
+    assert not listener()["paused"] and proxy.ctl("config", "diff") == []
+    proxy.ctl("listener", "pause", "imap", "--until-restart")
+    assert [r["effect"] for r in proxy.ctl("config", "diff")] == ["runtime edit until restart"]
+    proxy.ctl("listener", "pause", "imap")
+    assert [r["effect"] for r in proxy.ctl("config", "diff")] == ["runtime edit"]
+    proxy.ctl("listener", "resume", "imap", "--until-restart")
+    restart(proxy)
+    assert listener()["paused"]
 
 
 def test_show_loads_again(proxy, folder):

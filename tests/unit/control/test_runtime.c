@@ -112,9 +112,58 @@ static void test_describe(void **state)
                                         "\"admin\":\"hold\"}",
                                         &e, &error),
                      0);
-    assert_int_equal(runtime_edit_describe(&e, &text), 0);
+    assert_int_equal(runtime_edit_describe(&e, NULL, &text), 0);
     assert_string_equal(buf_cstr(&text), "host, ports, weight, hold");
+    struct runtime_edit stored;
+    assert_int_equal(runtime_edit_parse("{\"host\":\"a\",\"weight\":4}", &stored, &error), 0);
+    buf_clear(&text);
+    assert_int_equal(runtime_edit_describe(&e, &stored, &text), 0);
+    assert_string_equal(buf_cstr(&text), "host, ports (until restart), weight (until restart), "
+                                         "hold (until restart)");
+    runtime_edit_fini(&stored);
     runtime_edit_fini(&e);
+}
+
+/* What the file says too goes, all else stays. */
+static void test_settle(void **state)
+{
+    (void)state;
+    static const struct config_backend file = {
+        .host = "h", .weight = 30, .ports = {[PROTO_IMAP] = 1143}, .tls = BACKEND_TLS_STARTTLS};
+    static const struct {
+        const char *edit;
+        bool is_in_file;
+        const char *left; /* NULL = the same */
+    } rows[] = {
+        {"{}", true, NULL},
+        {"{\"host\":\"h\"}", true, "{}"},
+        {"{\"host\":\"h2\",\"weight\":30}", true, "{\"host\":\"h2\"}"},
+        {"{\"ports\":{\"imap\":1143,\"pop3\":1110}}", true, "{\"ports\":{\"pop3\":1110}}"},
+        {"{\"ports\":{\"imap\":143}}", true, NULL},
+        {"{\"tls\":\"starttls\"}", true, "{}"},
+        {"{\"tls\":\"implicit\"}", true, NULL},
+        {"{\"weight\":0}", true, NULL},
+        {"{\"host\":\"h\",\"weight\":30,\"added\":true}", true, "{}"},
+        {"{\"host\":\"x\",\"added\":true}", true, "{\"host\":\"x\"}"},
+        {"{\"host\":\"h\",\"weight\":30,\"added\":true}", false, NULL},
+        {"{\"removed\":true}", true, NULL},
+        {"{\"removed\":true}", false, "{}"},
+        {"{\"weight\":30,\"admin\":\"drain\",\"since\":5}", true,
+         "{\"admin\":\"drain\",\"since\":5}"},
+        {"{\"admin\":\"drain\",\"since\":5}", false, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct runtime_edit e;
+        char *error = NULL;
+        assert_int_equal(runtime_edit_parse(rows[i].edit, &e, &error), 0);
+        bool is_dropped = runtime_edit_settle(&e, rows[i].is_in_file ? &file : NULL);
+        json_t *v = runtime_edit_json(&e);
+        AUTO_FREE char *text = json_dumps(v, JSON_COMPACT);
+        assert_string_equal(text, rows[i].left ? rows[i].left : rows[i].edit);
+        assert_int_equal(is_dropped, rows[i].left != NULL);
+        json_decref(v);
+        runtime_edit_fini(&e);
+    }
 }
 
 static void test_ports(void **state)
@@ -309,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_bad_rows),
         cmocka_unit_test(test_differences),
         cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_settle),
         cmocka_unit_test(test_ports),
         cmocka_unit_test_setup_teardown(test_survives_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_until_restart, setup, teardown),
