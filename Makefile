@@ -91,6 +91,7 @@ help:
 #: make lint        style, floors, banned calls, static analysis
 #: make fuzz        fuzz each parser for FUZZ_SECONDS (60; needs clang); make fuzz-replay: without clang
 #: make bench       compare speed and memory with nginx, HAProxy and Dovecot (bench-quick: two minutes)
+#: make scale       measure the control plane with 100,000 sessions
 #: make docs        generate what derives from the tables
 #: make install     into PREFIX (/usr/local), configuration into SYSCONFDIR (/etc); DESTDIR is honoured; uninstall
 #: make clean       remove what was built
@@ -241,6 +242,7 @@ docs: all
 	@tests/setup/generate-docs $(BUILD)
 
 -include tests/bench/Makefile.inc
+-include tests/scale/Makefile.inc
 
 # ---- installation ------------------------------------------------------------------------------
 

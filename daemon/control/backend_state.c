@@ -127,14 +127,14 @@ static void drain_go(struct request *r)
 }
 
 /* The guards of dry_run and max: the sessions that would end. */
-static void on_drain_looked(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+static void on_drain_looked(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
 {
     struct request *r = arg;
     if (err < 0 || request_bool(r, "dry_run")) {
         kill_answer(r, err, matched, n, rows);
         return;
     }
-    json_decref(rows);
+    (void)rows;
     drain_go(r);
 }
 
@@ -145,6 +145,7 @@ static int drain_look(struct request *r, const struct target *t)
         .exact = {{SESSION_FIELD_BACKEND, t->name}, {SESSION_FIELD_POOL, t->pool}},
         .is_dry = true,
         .max = request_number(r, "max", 0),
+        .has_rows = true,
         .done = on_drain_looked,
         .arg = r};
     int err = kill_filter(SESSION_FIELD_BACKEND, t->name, &filter);

@@ -127,11 +127,11 @@ static void drain_again(struct drain *d)
 }
 
 /* Those in the midst of a login are not counted by the backend yet: asked for when it has none. */
-static void on_drain_counted(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+static void on_drain_counted(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
 {
     struct drain *d = arg;
     (void)n;
-    json_decref(rows);
+    (void)rows;
     d->is_asking = false;
     if (err == -ERR_SHUTDOWN)
         return;
@@ -143,11 +143,11 @@ static void on_drain_counted(void *arg, int err, uint64_t matched, uint64_t n, j
         drain_again(d);
 }
 
-static void on_drain_kicked(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+static void on_drain_kicked(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
 {
     struct drain *d = arg;
     (void)matched;
-    json_decref(rows);
+    (void)rows;
     d->is_asking = false;
     d->n_kicked += n;
     if (err == -ERR_SHUTDOWN)

@@ -4,12 +4,14 @@
 
 #include "control/control_priv.h"
 #include "control/handlers.h"
+#include "control/json_text.h"
 
 #define KILL_TIMEOUT_MS 30000
 
 struct kill_entry {
     uint64_t id, idle;
-    json_t *row; /* NULL beyond KILL_ROWS_MAX */
+    uint32_t row_at; /* in rows */
+    uint16_t row_n;  /* 0 = has none */
     bool is_hit;
 };
 
@@ -21,15 +23,17 @@ struct killing {
     struct kill_entry *v;
     size_t n, cap, n_rows;
     uint64_t matched, n_hit;
+    struct buf rows;
+    int err; /* while they were found */
     bool is_over_max;
     size_t n_waiting; /* workers */
+    size_t *hit_at;   /* of each worker: where in v its next answer goes on */
     struct loop_timer timer;
 };
 
 static void killing_free(struct killing *k)
 {
-    for (size_t i = 0; i < k->n; i++)
-        json_decref(k->v[i].row);
+    buf_fini(&k->rows);
     free(k->v);
     filter_unref(k->spec.filter);
     for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
@@ -37,16 +41,23 @@ static void killing_free(struct killing *k)
         free(k->except[i]);
     }
     free(k->text);
+    free(k->hit_at);
     free(k);
+}
+
+static int killing_append(const struct killing *k, const struct kill_entry *e, struct buf *out)
+{
+    int err = out->len > 0 ? buf_append_char(out, ',') : 0;
+    return err == 0 ? buf_append(out, k->rows.data + k->rows.start + e->row_at, e->row_n) : err;
 }
 
 static void killing_finish(struct killing *k, int err)
 {
-    json_t *rows = json_array();
-    for (size_t i = 0; i < k->n; i++)
-        if ((k->v[i].is_hit || k->spec.is_dry) && k->v[i].row)
-            (void)json_array_append(rows, k->v[i].row);
-    k->spec.done(k->spec.arg, err, k->matched, k->n_hit, rows);
+    AUTO_BUF rows = BUF_INIT;
+    for (size_t i = 0; i < k->n && err == 0; i++)
+        if ((k->v[i].is_hit || k->spec.is_dry) && k->v[i].row_n > 0)
+            err = killing_append(k, &k->v[i], &rows);
+    k->spec.done(k->spec.arg, err, k->matched, k->n_hit, buf_str(&rows));
     killing_free(k);
 }
 
@@ -59,24 +70,25 @@ static void killing_end(struct killing *k, int err)
     killing_finish(k, err);
 }
 
-static int entry_compare_id(const void *x, const void *y)
+/* A worker answers in the order in which it was told. */
+static void killing_hit(struct killing *k, unsigned worker, uint64_t id)
 {
-    const struct kill_entry *a = x, *b = y;
-    return a->id < b->id ? -1 : a->id > b->id;
+    size_t *at = &k->hit_at[worker];
+    while (*at < k->n && k->v[*at].id != id)
+        ++*at;
+    if (*at == k->n)
+        return;
+    k->v[*at].is_hit = true;
+    k->n_hit++;
 }
 
 static void on_killed(struct ask *a, const struct session_killed *killed)
 {
     struct killing *k = CONTAINER_OF(a, struct killing, ask);
-    for (size_t i = 0; i < killed->n; i++) {
-        const struct kill_entry key = {.id = killed->ids[i]};
-        struct kill_entry *e = bsearch(&key, k->v, k->n, sizeof(*k->v), entry_compare_id);
-        if (!e || e->is_hit)
-            continue;
-        e->is_hit = true;
-        k->n_hit++;
-    }
-    if (--k->n_waiting == 0)
+    for (size_t i = 0; i < killed->n; i++)
+        killing_hit(k, killed->worker, killed->ids[i]);
+    loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS);
+    if (killed->is_last && --k->n_waiting == 0)
         killing_end(k, 0);
 }
 
@@ -90,7 +102,6 @@ static void on_killing_end(struct ask *a)
     killing_end(CONTAINER_OF(a, struct killing, ask), -ERR_SHUTDOWN);
 }
 
-/* Entries are in the order of ids here, so those of a worker lie together. */
 static int killing_post(struct killing *k)
 {
     const struct control_host *h = k->control->host;
@@ -121,7 +132,9 @@ static int killing_post(struct killing *k)
 
 static int killing_tell(struct killing *k)
 {
-    qsort(k->v, k->n, sizeof(*k->v), entry_compare_id);
+    k->hit_at = calloc(k->control->host->n_workers + 1, sizeof(*k->hit_at));
+    if (!k->hit_at)
+        return -ERR_NOMEM;
     k->ask = (struct ask){.on_killed = on_killed, .on_end = on_killing_end};
     loop_timer_init(&k->timer, on_killing_timeout);
     int err = ask_begin(k->control, &k->ask);
@@ -138,16 +151,25 @@ static int killing_tell(struct killing *k)
 
 /* ---- first: finding ---- */
 
-static json_t *entry_row(const struct session_row *row)
+static int entry_row(struct killing *k, struct kill_entry *e, const struct session_row *row)
 {
     static const enum session_field shown[] = {SESSION_FIELD_ID, SESSION_FIELD_USER,
                                                SESSION_FIELD_IP};
-    json_t *v = json_object();
-    for (size_t i = 0; i < ARRAY_LEN(shown); i++)
-        if (row->v[shown[i]].text.n > 0)
-            (void)json_object_set_new(v, session_filter_fields[shown[i]].name,
-                                      request_json(row->v[shown[i]].text));
-    return v;
+    size_t at = k->rows.len;
+    int err = buf_append_char(&k->rows, '{');
+    for (size_t i = 0; i < ARRAY_LEN(shown) && err == 0; i++) {
+        if (row->v[shown[i]].text.n == 0)
+            continue;
+        err = json_text_key(&k->rows, session_filter_fields[shown[i]].name, i == 0);
+        if (err == 0)
+            err = json_text_string(&k->rows, row->v[shown[i]].text);
+    }
+    if (err == 0)
+        err = buf_append_char(&k->rows, '}');
+    e->row_at = (uint32_t)at;
+    e->row_n = err == 0 ? (uint16_t)(k->rows.len - at) : 0;
+    k->n_rows++;
+    return err;
 }
 
 static bool row_has(const struct session_row *row, enum session_field field, const char *text)
@@ -177,13 +199,11 @@ static int killing_add(struct killing *k, const struct session_row *row)
         k->v = v;
         k->cap = cap;
     }
-    json_t *shown = k->n_rows < KILL_ROWS_MAX ? entry_row(row) : NULL;
-    k->n_rows += shown != NULL;
-    k->v[k->n++] =
-        (struct kill_entry){.id = row->id, .idle = row->v[SESSION_FIELD_IDLE].number, .row = shown};
+    struct kill_entry *e = &k->v[k->n++];
+    *e = (struct kill_entry){.id = row->id, .idle = row->v[SESSION_FIELD_IDLE].number};
     k->matched++;
     k->is_over_max = k->spec.max && k->matched > k->spec.max;
-    return 0;
+    return k->spec.has_rows && k->n_rows < KILL_ROWS_MAX ? entry_row(k, e, row) : 0;
 }
 
 static bool killing_chunk(void *arg, struct session_chunk *chunk)
@@ -194,6 +214,7 @@ static bool killing_chunk(void *arg, struct session_chunk *chunk)
         if (killing_is_meant(k, &chunk->rows[i]))
             err = killing_add(k, &chunk->rows[i]);
     session_chunk_free(chunk);
+    k->err = err;
     return err == 0 && !k->is_over_max;
 }
 
@@ -205,20 +226,20 @@ static int entry_compare_idle(const void *x, const void *y)
 
 static void killing_cut(struct killing *k)
 {
-    if (k->n > 0 && (k->spec.first_idle > 0 || k->spec.found))
-        qsort(k->v, k->n, sizeof(*k->v), entry_compare_idle);
-    while (k->spec.first_idle > 0 && k->n > k->spec.first_idle)
-        json_decref(k->v[--k->n].row);
+    if (k->spec.first_idle == 0 || k->n <= k->spec.first_idle)
+        return;
+    qsort(k->v, k->n, sizeof(*k->v), entry_compare_idle);
+    k->n = k->spec.first_idle;
 }
 
 static int killing_show(const struct killing *k)
 {
-    AUTO_FREE uint64_t *ids = calloc(k->n + 1, sizeof(*ids));
-    if (!ids)
+    struct kill_found *found = calloc(k->n + 1, sizeof(*found));
+    if (!found)
         return -ERR_NOMEM;
     for (size_t i = 0; i < k->n; i++)
-        ids[i] = k->v[i].id;
-    k->spec.found(k->spec.arg, ids, k->n);
+        found[i] = (struct kill_found){.id = k->v[i].id, .idle = k->v[i].idle};
+    k->spec.found(k->spec.arg, found, k->n);
     return 0;
 }
 
@@ -227,8 +248,8 @@ static void killing_found(void *arg, int err, uint64_t seen, uint64_t matched)
     struct killing *k = arg;
     (void)seen;
     (void)matched;
-    if (k->is_over_max)
-        err = -ERR_TOO_MANY;
+    if (err == 0)
+        err = k->is_over_max ? -ERR_TOO_MANY : k->err;
     killing_cut(k);
     if (err == 0 && k->spec.found)
         err = killing_show(k);
@@ -254,13 +275,26 @@ static int killing_copy(struct killing *k, const struct kill_spec *spec)
     return spec->text && !k->text ? -ERR_NOMEM : 0;
 }
 
+/* What is looked at here. */
+static uint32_t killing_fields(const struct killing *k)
+{
+    uint32_t fields = SESSION_FIELD_BIT(SESSION_FIELD_ID) | SESSION_FIELD_BIT(SESSION_FIELD_USER) |
+                      SESSION_FIELD_BIT(SESSION_FIELD_IP) | SESSION_FIELD_BIT(SESSION_FIELD_IDLE);
+    for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
+        fields |= k->exact[i] ? SESSION_FIELD_BIT(k->spec.exact[i].field) : 0;
+        fields |= k->except[i] ? SESSION_FIELD_BIT(k->spec.except[i].field) : 0;
+    }
+    return fields;
+}
+
 static int killing_find(struct killing *k)
 {
     const struct kill_spec *spec = &k->spec;
+    const struct session_order order = {.by = SESSION_FIELD_IDLE, .is_descending = true};
     const struct collect_spec find = {.filter = spec->filter,
+                                      .fields = killing_fields(k),
                                       .is_sorted = spec->first_idle > 0,
-                                      .is_descending = true,
-                                      .sort = SESSION_FIELD_IDLE,
+                                      .order = order,
                                       .limit = spec->first_idle,
                                       .chunk = killing_chunk,
                                       .done = killing_found,
@@ -324,13 +358,12 @@ int kill_filter(enum session_field field, const char *value, struct filter **ret
 
 /* ---- commands ---- */
 
-void kill_answer(struct request *r, int err, uint64_t matched, uint64_t n, json_t *rows)
+void kill_answer(struct request *r, int err, uint64_t matched, uint64_t n, struct str rows)
 {
     if (err == 0) {
-        request_hit(r, n, n > 0 && !request_bool(r, "dry_run"), rows);
+        request_hit_text(r, n, n > 0 && !request_bool(r, "dry_run"), rows);
         return;
     }
-    json_decref(rows);
     if (err == -ERR_TOO_MANY)
         request_fail(r, err, NULL, "more than %llu sessions match; nothing was done",
                      (unsigned long long)(matched - 1));
@@ -338,13 +371,14 @@ void kill_answer(struct request *r, int err, uint64_t matched, uint64_t n, json_
         request_fail(r, err, NULL, NULL);
 }
 
-static void on_request_killed(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+static void on_request_killed(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
 {
     kill_answer(arg, err, matched, n, rows);
 }
 
 void kill_for_request(struct request *r, struct kill_spec *spec)
 {
+    spec->has_rows = true;
     spec->max = request_number(r, "max", 0);
     spec->is_dry = request_bool(r, "dry_run");
     spec->text = request_text(r, "text");
@@ -357,11 +391,10 @@ void kill_for_request(struct request *r, struct kill_spec *spec)
         request_fail(r, err, NULL, NULL);
 }
 
-static void on_session_killed(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+static void on_session_killed(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
 {
     struct request *r = arg;
     if (err == 0 && n == 0 && request_has(r, "filter")) {
-        json_decref(rows);
         request_fail(r, -ERR_NO_MATCH, NULL, "no session matches");
         return;
     }

@@ -11,6 +11,10 @@ struct kill_exact {
     const char *text; /* NULL = no matter */
 };
 
+struct kill_found {
+    uint64_t id, idle;
+};
+
 struct kill_spec {
     struct filter *filter;       /* NULL = all; a reference is taken */
     struct kill_exact exact[2];  /* besides the filter; copied */
@@ -23,22 +27,24 @@ struct kill_spec {
     enum reply_kind kind;
     const char *text;  /* words for the clients; copied; NULL = the kind's */
     uint64_t grace_ms; /* 0 = at once */
-    /* Once, never within kill_start. rows: an array of id, user, ip of those that were hit (the
-     * first KILL_ROWS_MAX), owned. matched: found, n: told to end (with is_dry = found). */
-    void (*done)(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows);
-    /* Right before done, unless it failed: what was found, the longest idle first; borrowed. May be
+    bool has_rows;     /* done wants to know who was hit */
+    /* Once, never within kill_start. rows: objects of JSON with commas between them, id, user, ip
+     * of those that were hit (the first KILL_ROWS_MAX), borrowed. matched: found, n: told to end
+     * (with is_dry = found). */
+    void (*done)(void *arg, int err, uint64_t matched, uint64_t n, struct str rows);
+    /* Right before done, unless it failed: what was found, in no order; takes over v (free). May be
      * NULL. */
-    void (*found)(void *arg, const uint64_t *ids, size_t n);
+    void (*found)(void *arg, struct kill_found *v, size_t n);
     void *arg;
 };
-#define KILL_ROWS_MAX 10000
+#define KILL_ROWS_MAX 10000 /* of an answer */
 #define KILL_GRACE_MS 5000
 
 /* -ERR_NOMEM, -ERR_NO_MATCH (ids of no worker): nothing was started. */
 int kill_start(struct control *c, const struct kill_spec *spec) NODISCARD;
 
-/* Answers with the outcome of a kill; takes over r and rows. */
-void kill_answer(struct request *r, int err, uint64_t matched, uint64_t n, json_t *rows);
+/* Answers with the outcome of a kill; takes over r. */
+void kill_answer(struct request *r, int err, uint64_t matched, uint64_t n, struct str rows);
 /* For commands that end sessions with their answer: takes over r. */
 void kill_for_request(struct request *r, struct kill_spec *spec);
 /* Appends a term that finds at least the sessions with this value of a field. -ERR_NOMEM. */

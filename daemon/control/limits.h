@@ -4,9 +4,9 @@
  * has no sessions any more is forgotten in time, and the oldest of it when there is too much. */
 #pragma once
 
+#include "base/walk.h"
 #include "config/config.h"
 #include "control/rules.h"
-#include "control/walk.h"
 
 #define LIMITS_IDLE_MAX 65536     /* addresses without sessions that are remembered */
 #define LIMITS_BANS_MAX 65536     /* bans for failures */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* Lists of sessions: unsorted ones are fetched chunk by chunk, one worker after another; sorted
- * ones are merged from the best rows of each worker. */
+/* Lists of sessions, page by page. Unsorted ones are fetched chunk by chunk, one worker after
+ * another. Of sorted ones the workers first tell the keys of a window, which are merged to ids;
+ * then they are asked for the rows of a page. Pages are written in slices. */
 #include "control/listing.h"
 
 #include "control/control_priv.h"
@@ -9,7 +10,9 @@
 #define LISTING_IDLE_MS 60000
 #define LISTING_WAIT_MS 30000
 #define LISTING_PAGE_MAX 1000
-#define LISTING_MAX 32 /* open lists of one client */
+#define LISTING_MAX 32     /* open lists of one client */
+#define LISTING_ROWS 32    /* written in one step */
+#define LISTING_MERGED 256 /* keys merged in one step */
 
 struct listing {
     struct ask ask;
@@ -18,32 +21,58 @@ struct listing {
     struct filter *filter;
     struct loop_timer timer;
     size_t page; /* rows of this answer */
+    uint64_t seen, matched;
+    struct loop_slice slice; /* makes the answer */
+    struct buf rows;         /* of the answer */
+    size_t n_rows;
     /* unsorted */
     size_t worker; /* being asked */
     bool is_asked; /* its walk has begun */
     struct session_chunk *chunk;
     size_t at; /* next row of chunk */
-    uint64_t seen, matched, seen_before, matched_before;
+    uint64_t seen_before, matched_before;
     /* sorted */
-    bool is_sorted, is_descending, is_from_end;
-    enum session_field sort;
-    size_t offset, limit;
-    struct session_chunk **chunks;
+    bool is_sorted;
+    struct session_order order;
+    size_t offset, left;           /* rows to pass over yet, rows that may come yet */
+    struct session_chunk **chunks; /* of keys, or of the rows of a page */
+    size_t *chunk_at;              /* next of each chunk */
     size_t n_chunks;
-    const struct session_row **rows; /* of all chunks, in order */
-    size_t n_rows;
+    uint64_t *ids; /* of the window, in order */
+    size_t n_ids, n_done;
+    size_t n_merged;         /* keys so far */
+    size_t page_end;         /* the page being written ends here in ids */
+    bool has_more;           /* after the window */
+    struct session_key last; /* of the window; its text is owned */
 };
 
-static void listing_free(struct listing *l)
+static struct loop *listing_loop(const struct listing *l)
 {
-    loop_timer_cancel(l->ask.control->host->loop, &l->timer);
-    ask_end(&l->ask);
-    filter_unref(l->filter);
-    session_chunk_free(l->chunk);
+    return l->ask.control->host->loop;
+}
+
+static void listing_drop_chunks(struct listing *l)
+{
     for (size_t i = 0; i < l->n_chunks; i++)
         session_chunk_free(l->chunks[i]);
     free(l->chunks);
-    free(l->rows);
+    free(l->chunk_at);
+    l->chunks = NULL;
+    l->chunk_at = NULL;
+    l->n_chunks = 0;
+}
+
+static void listing_free(struct listing *l)
+{
+    loop_timer_cancel(listing_loop(l), &l->timer);
+    loop_unslice(&l->slice);
+    ask_end(&l->ask);
+    filter_unref(l->filter);
+    session_chunk_free(l->chunk);
+    listing_drop_chunks(l);
+    buf_fini(&l->rows);
+    free((char *)l->last.v.text.p);
+    free(l->ids);
     free(l);
 }
 
@@ -73,23 +102,6 @@ static void on_listing_end(struct ask *a)
     listing_fail(CONTAINER_OF(a, struct listing, ask), -ERR_SHUTDOWN);
 }
 
-/* Answers with a page; frees the listing when nothing is left. */
-static void listing_answer(struct listing *l, json_t *rows, bool has_more)
-{
-    char cursor[32];
-    struct request *r = STEAL(l->waiting);
-    (void)snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)l->ask.number);
-    json_t *result = json_pack("{s:o, s:b, s:I, s:I}", "rows", rows, "more", (int)has_more, "seen",
-                               (json_int_t)l->seen, "matched", (json_int_t)l->matched);
-    if (result && has_more)
-        request_set_text(result, "cursor", cursor);
-    if (has_more)
-        loop_timer_set(l->ask.control->host->loop, &l->timer, LISTING_IDLE_MS);
-    else
-        listing_free(l);
-    request_answer(r, result);
-}
-
 static struct listing *listing_find(struct control *c, uint64_t number)
 {
     struct ask *a = ask_find(c, number);
@@ -103,58 +115,108 @@ void listing_forget(struct ask *a, const struct client *client)
         listing_fail(l, -ERR_CLOSED);
 }
 
+/* ---- the answer ---- */
+
+static int listing_write(struct listing *l, const struct session_row *row)
+{
+    int err = l->rows.len == 0 ? buf_append_str(&l->rows, STR("{\"rows\":[")) : 0;
+    if (err == 0 && l->n_rows > 0)
+        err = buf_append_char(&l->rows, ',');
+    if (err == 0)
+        err = session_row_append(&l->rows, row);
+    l->n_rows += err == 0;
+    return err;
+}
+
+static int listing_write_end(struct listing *l, bool has_more)
+{
+    int err = l->rows.len == 0 ? buf_append_str(&l->rows, STR("{\"rows\":[")) : 0;
+    if (err == 0)
+        err = buf_printf(&l->rows, "],\"more\":%s,\"seen\":%llu,\"matched\":%llu",
+                         has_more ? "true" : "false", (unsigned long long)l->seen,
+                         (unsigned long long)l->matched);
+    if (err == 0 && has_more)
+        err = buf_printf(&l->rows, ",\"cursor\":\"%llu\"", (unsigned long long)l->ask.number);
+    return err == 0 ? buf_append_char(&l->rows, '}') : err;
+}
+
+/* Answers with a page; frees the listing when nothing is left. */
+static void listing_answer(struct listing *l, bool has_more)
+{
+    int err = listing_write_end(l, has_more);
+    if (err < 0) {
+        listing_fail(l, err);
+        return;
+    }
+    AUTO_BUF result = l->rows;
+    struct request *r = STEAL(l->waiting);
+    l->rows = BUF_INIT;
+    l->n_rows = 0;
+    if (has_more)
+        loop_timer_set(listing_loop(l), &l->timer, LISTING_IDLE_MS);
+    else
+        listing_free(l);
+    request_answer_text(r, buf_str(&result));
+}
+
 /* ---- unsorted ---- */
 
-/* Moves rows of the chunk to the page. */
-static void listing_take(struct listing *l, json_t *rows)
+static void listing_fetch(struct listing *l)
 {
-    struct session_chunk *c = l->chunk;
-    if (!c)
-        return;
-    l->seen = l->seen_before + c->seen;
-    l->matched = l->matched_before + c->matched;
-    while (l->at < c->n && json_array_size(rows) < l->page)
-        (void)json_array_append_new(rows, session_row_json(&c->rows[l->at++]));
-    if (l->at < c->n)
-        return;
+    const struct control_host *h = l->ask.control->host;
+    struct mailbox *worker = h->workers[l->worker].mailbox;
+    const struct session_query_spec q = {.number = l->ask.number,
+                                         .reply = loop_mailbox(h->loop),
+                                         .deliver = ask_deliver_chunk,
+                                         .filter = l->filter};
+    int err = l->is_asked ? session_query_next(worker, l->ask.number, false)
+                          : session_query_post(worker, &q);
+    l->is_asked = true;
+    if (err < 0)
+        listing_fail(l, err);
+    else
+        loop_timer_set(listing_loop(l), &l->timer, LISTING_WAIT_MS);
+}
+
+static void listing_end_chunk(struct listing *l)
+{
+    struct session_chunk *c = STEAL(l->chunk);
     if (c->is_last) {
         l->seen_before = l->seen;
         l->matched_before = l->matched;
         l->worker++;
         l->is_asked = false;
     }
-    session_chunk_free(STEAL(l->chunk));
+    session_chunk_free(c);
 }
 
-static int listing_fetch(struct listing *l)
-{
-    const struct control_host *h = l->ask.control->host;
-    struct mailbox *worker = h->workers[l->worker].mailbox;
-    if (l->is_asked)
-        return session_query_next(worker, l->ask.number, false);
-    const struct session_query_spec q = {.number = l->ask.number,
-                                         .reply = loop_mailbox(h->loop),
-                                         .deliver = ask_deliver_chunk,
-                                         .filter = l->filter};
-    l->is_asked = true;
-    return session_query_post(worker, &q);
-}
-
-/* Answers when there are rows or nothing is left, else asks for more. */
+/* Writes rows until the page is full or there are no more of the chunk; then it answers when there
+ * are rows or nothing is left, else it asks for more. */
 static void listing_step(struct listing *l)
 {
-    json_t *rows = json_array();
-    listing_take(l, rows);
-    bool is_over = !l->chunk && l->worker >= l->ask.control->host->n_workers;
-    if (is_over || json_array_size(rows) > 0) {
-        listing_answer(l, rows, !is_over);
-        return;
+    struct session_chunk *c = l->chunk;
+    for (int i = 0; c && i < LISTING_ROWS && l->at < c->n && l->n_rows < l->page; i++) {
+        int err = listing_write(l, &c->rows[l->at++]);
+        if (err < 0) {
+            listing_fail(l, err);
+            return;
+        }
     }
-    json_decref(rows);
-    loop_timer_set(l->ask.control->host->loop, &l->timer, LISTING_WAIT_MS);
-    int err = listing_fetch(l);
-    if (err < 0)
-        listing_fail(l, err);
+    if (c && l->at < c->n && l->n_rows < l->page)
+        return;
+    loop_unslice(&l->slice);
+    if (c && l->at == c->n)
+        listing_end_chunk(l);
+    bool is_over = !l->chunk && l->worker >= l->ask.control->host->n_workers;
+    if (is_over || l->n_rows > 0)
+        listing_answer(l, !is_over);
+    else
+        listing_fetch(l);
+}
+
+static void on_listing_step(struct loop_slice *s)
+{
+    listing_step(CONTAINER_OF(s, struct listing, slice));
 }
 
 static void on_listing_chunk(struct ask *a, struct session_chunk *chunk)
@@ -163,61 +225,21 @@ static void on_listing_chunk(struct ask *a, struct session_chunk *chunk)
     session_chunk_free(l->chunk);
     l->chunk = chunk;
     l->at = 0;
+    l->seen = l->seen_before + chunk->seen;
+    l->matched = l->matched_before + chunk->matched;
     if (l->waiting)
-        listing_step(l);
+        loop_slice(listing_loop(l), &l->slice);
 }
 
-/* ---- sorted ---- */
+/* ---- sorted: asking all workers ---- */
 
-static void listing_step_sorted(struct listing *l)
-{
-    json_t *rows = json_array();
-    while (l->at < l->n_rows && json_array_size(rows) < l->page)
-        (void)json_array_append_new(rows, session_row_json(l->rows[l->at++]));
-    listing_answer(l, rows, l->at < l->n_rows);
-}
-
-static int listing_compare(const void *x, const void *y, void *arg)
-{
-    const struct listing *l = arg;
-    return session_row_order(*(const struct session_row *const *)x,
-                             *(const struct session_row *const *)y, l->sort, l->is_descending,
-                             l->is_from_end);
-}
-
-/* The rows that were asked for; those from the end come in the order of the list again. */
-static void listing_cut(struct listing *l)
-{
-    size_t most = l->offset + l->limit;
-    l->n_rows = l->n_rows < most ? l->n_rows : most;
-    l->at = l->offset < l->n_rows ? l->offset : l->n_rows;
-    for (size_t i = l->at, k = l->n_rows; l->is_from_end && i + 1 < k; i++) {
-        const struct session_row *row = l->rows[--k];
-        l->rows[k] = l->rows[i];
-        l->rows[i] = row;
-    }
-}
-
-static int listing_merge(struct listing *l)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < l->n_chunks; i++)
-        n += l->chunks[i]->n;
-    l->rows = calloc(n + 1, sizeof(*l->rows));
-    if (!l->rows)
-        return -ERR_NOMEM;
-    for (size_t i = 0; i < l->n_chunks; i++)
-        for (size_t k = 0; k < l->chunks[i]->n; k++)
-            l->rows[l->n_rows++] = &l->chunks[i]->rows[k];
-    qsort_r(l->rows, l->n_rows, sizeof(*l->rows), listing_compare, l);
-    listing_cut(l);
-    return 0;
-}
+static void on_listing_rows(struct loop_slice *s);
 
 /* Collects for a listing that may be gone by then: it is found by its number. */
 struct sorted {
     struct control *control;
     uint64_t number;
+    void (*step)(struct loop_slice *s); /* what follows */
 };
 
 static struct listing *sorted_listing(const struct sorted *s)
@@ -228,12 +250,13 @@ static struct listing *sorted_listing(const struct sorted *s)
 static bool sorted_chunk(void *arg, struct session_chunk *chunk)
 {
     struct listing *l = sorted_listing(arg);
-    struct session_chunk **more = l ? realloc(l->chunks, (l->n_chunks + 1) * sizeof(*more)) : NULL;
-    if (!more) {
+    size_t n = l ? l->n_chunks + 1 : 0;
+    struct session_chunk **chunks = l ? realloc(l->chunks, n * sizeof(*chunks)) : NULL;
+    if (!chunks) {
         session_chunk_free(chunk);
         return false;
     }
-    l->chunks = more;
+    l->chunks = chunks;
     l->chunks[l->n_chunks++] = chunk;
     return true;
 }
@@ -242,38 +265,179 @@ static void sorted_done(void *arg, int err, uint64_t seen, uint64_t matched)
 {
     struct sorted *s = arg;
     struct listing *l = sorted_listing(s);
+    void (*step)(struct loop_slice *) = s->step;
     free(s);
     if (!l)
         return;
-    l->seen = seen;
-    l->matched = matched;
-    if (err == 0)
-        err = listing_merge(l);
-    if (err < 0)
+    if (step != on_listing_rows) {
+        l->seen = seen;
+        l->matched = matched;
+    }
+    l->chunk_at = calloc(l->n_chunks + 1, sizeof(*l->chunk_at));
+    if (err == 0 && !l->chunk_at)
+        err = -ERR_NOMEM;
+    if (err < 0) {
         listing_fail(l, err);
-    else
-        listing_step_sorted(l);
+        return;
+    }
+    l->slice.step = step;
+    loop_slice(listing_loop(l), &l->slice);
 }
 
-static int listing_collect(struct listing *l)
+static void listing_collect(struct listing *l, struct collect_spec *spec,
+                            void (*step)(struct loop_slice *s))
 {
     struct sorted *s = calloc(1, sizeof(*s));
-    if (!s)
+    int err = s ? 0 : -ERR_NOMEM;
+    listing_drop_chunks(l);
+    if (s)
+        *s = (struct sorted){l->ask.control, l->ask.number, step};
+    spec->chunk = sorted_chunk;
+    spec->done = sorted_done;
+    spec->arg = s;
+    if (err == 0)
+        err = collect_start(l->ask.control, spec);
+    if (err == 0) {
+        loop_timer_set(listing_loop(l), &l->timer, LISTING_WAIT_MS);
+        return;
+    }
+    free(s);
+    listing_fail(l, err);
+}
+
+/* ---- sorted: a page ---- */
+
+/* The row of an id, which the chunks have in the order of ids; NULL when its session is gone. */
+static const struct session_row *listing_row(struct listing *l, uint64_t id)
+{
+    for (size_t i = 0; i < l->n_chunks; i++) {
+        const struct session_chunk *c = l->chunks[i];
+        if (l->chunk_at[i] < c->n && c->rows[l->chunk_at[i]].id == id)
+            return &c->rows[l->chunk_at[i]++];
+    }
+    return NULL;
+}
+
+static void on_listing_rows(struct loop_slice *s)
+{
+    struct listing *l = CONTAINER_OF(s, struct listing, slice);
+    for (int i = 0; i < LISTING_ROWS && l->n_done < l->page_end; i++) {
+        const struct session_row *row = listing_row(l, l->ids[l->n_done++]);
+        int err = row ? listing_write(l, row) : 0;
+        if (err < 0) {
+            listing_fail(l, err);
+            return;
+        }
+    }
+    if (l->n_done < l->page_end)
+        return;
+    loop_unslice(s);
+    listing_drop_chunks(l);
+    listing_answer(l, l->n_done < l->n_ids || (l->has_more && l->left > 0));
+}
+
+static void listing_ask_rows(struct listing *l)
+{
+    size_t left = l->n_ids - l->n_done, n = left < l->page ? left : l->page;
+    struct collect_spec spec = {.ids = l->ids + l->n_done, .n_ids = n};
+    l->page_end = l->n_done + n;
+    listing_collect(l, &spec, on_listing_rows);
+}
+
+/* ---- sorted: a window ---- */
+
+/* The chunk whose next key is the first of all; NULL when there is none. */
+static const struct session_key *listing_merge_next(struct listing *l)
+{
+    const struct session_key *best = NULL;
+    size_t from = 0;
+    for (size_t i = 0; i < l->n_chunks; i++) {
+        const struct session_chunk *c = l->chunks[i];
+        const struct session_key *k = l->chunk_at[i] < c->n_keys ? &c->keys[l->chunk_at[i]] : NULL;
+        if (!k || (best && session_key_order(k, best, &l->order) > 0))
+            continue;
+        best = k;
+        from = i;
+    }
+    l->chunk_at[from] += best != NULL;
+    return best;
+}
+
+static int listing_keep_last(struct listing *l, const struct session_key *k)
+{
+    char *text = str_dup(k->v.text);
+    if (!text)
         return -ERR_NOMEM;
-    *s = (struct sorted){l->ask.control, l->ask.number};
-    const struct collect_spec spec = {.filter = l->filter,
-                                      .is_sorted = true,
-                                      .is_descending = l->is_descending,
-                                      .is_from_end = l->is_from_end,
-                                      .sort = l->sort,
-                                      .limit = l->offset + l->limit,
-                                      .chunk = sorted_chunk,
-                                      .done = sorted_done,
-                                      .arg = s};
-    int err = collect_start(l->ask.control, &spec);
-    if (err < 0)
-        free(s);
-    return err;
+    free((char *)l->last.v.text.p);
+    l->last = *k;
+    l->last.v.text.p = text;
+    return 0;
+}
+
+static void listing_reverse(struct listing *l)
+{
+    for (size_t i = 0, k = l->n_ids; i + 1 < k; i++) {
+        uint64_t id = l->ids[--k];
+        l->ids[k] = l->ids[i];
+        l->ids[i] = id;
+    }
+}
+
+/* How many sessions come after what the workers said. */
+static uint64_t listing_after(const struct listing *l)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < l->n_chunks; i++)
+        n += l->chunks[i]->matched - l->chunks[i]->passed;
+    return n > l->n_merged ? n - l->n_merged : 0;
+}
+
+static void on_listing_merge(struct loop_slice *s)
+{
+    struct listing *l = CONTAINER_OF(s, struct listing, slice);
+    size_t most = l->offset + l->left;
+    const struct session_key *k = NULL;
+    most = most < SESSION_SORT_MAX ? most : SESSION_SORT_MAX;
+    for (int i = 0; i < LISTING_MERGED && l->n_merged < most; i++) {
+        const struct session_key *next = listing_merge_next(l);
+        if (!next)
+            most = l->n_merged;
+        else if (l->n_merged++ >= l->offset)
+            l->ids[l->n_ids++] = next->id;
+        k = next ? next : k;
+    }
+    int err = k ? listing_keep_last(l, k) : 0;
+    if (err == 0 && l->n_merged < most)
+        return;
+    loop_unslice(s);
+    if (err < 0) {
+        listing_fail(l, err);
+        return;
+    }
+    l->has_more = !l->order.is_from_end && listing_after(l) > 0;
+    l->left -= l->n_ids;
+    l->offset = 0;
+    if (l->order.is_from_end) /* they come in the order of the list again */
+        listing_reverse(l);
+    listing_ask_rows(l);
+}
+
+static void listing_ask_keys(struct listing *l, bool is_first)
+{
+    size_t most = l->offset + l->left;
+    struct collect_spec spec = {.filter = l->filter,
+                                .is_sorted = true,
+                                .is_keys = true,
+                                .order = l->order,
+                                .after = is_first ? NULL : &l->last,
+                                .limit = most < SESSION_SORT_MAX ? most : SESSION_SORT_MAX};
+    free(l->ids);
+    l->ids = calloc(spec.limit + 1, sizeof(*l->ids));
+    l->n_ids = l->n_done = l->n_merged = 0;
+    if (!l->ids)
+        listing_fail(l, -ERR_NOMEM);
+    else
+        listing_collect(l, &spec, on_listing_merge);
 }
 
 /* ---- commands ---- */
@@ -296,24 +460,27 @@ static void listing_go_on(struct request *r, const char *cursor)
     }
     l->waiting = r;
     l->page = listing_page(r);
-    if (l->is_sorted)
-        listing_step_sorted(l);
+    if (!l->is_sorted)
+        loop_slice(listing_loop(l), &l->slice);
+    else if (l->n_done < l->n_ids)
+        listing_ask_rows(l);
     else
-        listing_step(l);
+        listing_ask_keys(l, false);
 }
 
+/* From the end and after an offset a list is no longer than a window. */
 static void listing_sort_by(struct listing *l, const struct request *r)
 {
     const char *sort = request_text(r, "sort");
-    uint64_t limit = request_number(r, "limit", 0), room;
+    uint64_t limit = request_number(r, "limit", 0);
     if (!sort)
         return;
-    l->is_descending = sort[0] == '-';
-    l->is_from_end = request_bool(r, "from_end");
-    l->is_sorted = session_field_find(str_of(sort + l->is_descending), &l->sort) == 0;
+    l->order.is_descending = sort[0] == '-';
+    l->order.is_from_end = request_bool(r, "from_end");
+    l->is_sorted = session_field_find(str_of(sort + l->order.is_descending), &l->order.by) == 0;
     l->offset = (size_t)request_number(r, "offset", 0);
-    room = SESSION_SORT_MAX - l->offset;
-    l->limit = limit == 0 || limit > room ? (size_t)room : (size_t)limit;
+    size_t room = l->order.is_from_end || l->offset > 0 ? SESSION_SORT_MAX - l->offset : UINT32_MAX;
+    l->left = limit == 0 || limit > room ? room : (size_t)limit;
 }
 
 /* Rows are only passed over in a list whose order is known. */
@@ -347,6 +514,8 @@ static struct listing *listing_new(struct request *r, struct filter *filter)
     l->waiting = r;
     l->filter = filter;
     l->page = listing_page(r);
+    list_init(&l->slice.link);
+    l->slice.step = on_listing_step;
     listing_sort_by(l, r);
     return l;
 }
@@ -385,21 +554,19 @@ void command_session_list(struct request *r)
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return;
     }
-    if (!l->is_sorted) {
-        listing_step(l);
-        return;
-    }
-    int err = listing_collect(l);
-    if (err < 0)
-        listing_fail(l, err);
+    if (l->is_sorted)
+        listing_ask_keys(l, true);
+    else
+        listing_fetch(l);
 }
 
 static bool show_chunk(void *arg, struct session_chunk *chunk)
 {
     struct request *r = arg;
-    if (chunk->n > 0 && !r->is_answered) {
+    AUTO_BUF row = BUF_INIT;
+    if (chunk->n > 0 && !r->is_answered && session_row_append(&row, &chunk->rows[0]) == 0) {
         request_ref(r);
-        request_answer(r, session_row_json(&chunk->rows[0]));
+        request_answer_text(r, buf_str(&row));
     }
     session_chunk_free(chunk);
     return true;
@@ -420,8 +587,10 @@ static void show_done(void *arg, int err, uint64_t seen, uint64_t matched)
 
 void command_session_show(struct request *r)
 {
-    struct collect_spec spec = {.chunk = show_chunk, .done = show_done, .arg = r};
-    int err = session_id_parse(str_of(request_text(r, "id")), &spec.id);
+    uint64_t id;
+    const struct collect_spec spec = {
+        .ids = &id, .n_ids = 1, .chunk = show_chunk, .done = show_done, .arg = r};
+    int err = session_id_parse(str_of(request_text(r, "id")), &id);
     if (err == 0)
         err = collect_start(r->control, &spec);
     if (err < 0)

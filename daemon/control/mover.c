@@ -176,12 +176,12 @@ static int mover_ask(struct mover *m, const char *states, struct kill_spec *spec
     return err;
 }
 
-static void on_mover_kicked(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+static void on_mover_kicked(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
 {
     struct mover *m = arg;
     (void)matched;
     (void)n;
-    json_decref(rows);
+    (void)rows;
     m->is_busy = false;
     m->is_over = m->is_over || err == -ERR_SHUTDOWN;
     if (!m->is_over)
@@ -199,11 +199,11 @@ static void mover_kick(struct mover *m)
         mover_again(m);
 }
 
-static void on_mover_counted(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+static void on_mover_counted(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
 {
     struct mover *m = arg;
     (void)n;
-    json_decref(rows);
+    (void)rows;
     m->is_busy = false;
     m->is_over = m->is_over || err == -ERR_SHUTDOWN;
     if (m->is_over)

@@ -105,21 +105,37 @@ void request_put_number(json_t *row, const char *name, uint64_t v)
     (void)json_object_set_new(row, name, json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v));
 }
 
-/* Sends the answer {key: body}, records it, and lets the client's next request run. */
-static void request_finish(struct request *r, const char *key, json_t *body, const char *result)
+/* Records the answer, and tells who asked within the daemon; error NULL = done. False: it was
+ * answered before. */
+static bool request_settle(struct request *r, const char *error, const char *result)
 {
-    if (r->is_answered) {
-        json_decref(body);
-        return;
-    }
+    if (r->is_answered)
+        return false;
     r->is_answered = true;
     if (r->control && r->command && (r->command->flags & COMMAND_CHANGES) &&
         !request_bool(r, "dry_run") && !r->is_quiet)
         audit_record(r->control, r, result);
-    if (r->answered) {
-        const char *text = json_string_value(json_object_get(body, "message"));
-        bool is_error = strcmp(key, "error") == 0;
-        r->answered(r->answered_arg, is_error ? (text ? text : result) : NULL);
+    if (r->answered)
+        r->answered(r->answered_arg, error);
+    return true;
+}
+
+/* Lets the client's next request run. */
+static void request_over(struct request *r)
+{
+    if (r->client)
+        client_request_done(r->client, r);
+    request_unref(r);
+}
+
+/* Sends the answer {key: body}. */
+static void request_finish(struct request *r, const char *key, json_t *body, const char *result)
+{
+    const char *text = json_string_value(json_object_get(body, "message"));
+    bool is_error = strcmp(key, "error") == 0;
+    if (!request_settle(r, is_error ? (text ? text : result) : NULL, result)) {
+        json_decref(body);
+        return;
     }
     if (r->client && r->id) {
         json_t *answer = json_pack("{s:s, s:O}", "jsonrpc", "2.0", "id", r->id);
@@ -129,9 +145,16 @@ static void request_finish(struct request *r, const char *key, json_t *body, con
     } else {
         json_decref(body);
     }
-    if (r->client)
-        client_request_done(r->client, r);
-    request_unref(r);
+    request_over(r);
+}
+
+void request_answer_text(struct request *r, struct str result)
+{
+    if (!request_settle(r, NULL, "ok"))
+        return;
+    if (r->client && r->id)
+        client_send_result(r->client, r->id, result);
+    request_over(r);
 }
 
 void request_answer(struct request *r, json_t *result)
@@ -173,6 +196,18 @@ void request_hit(struct request *r, uint64_t count, bool is_changed, json_t *row
                                (int)is_changed, "rows", rows);
     r->count = count;
     request_answer(r, result);
+}
+
+void request_hit_text(struct request *r, uint64_t count, bool is_changed, struct str rows)
+{
+    AUTO_BUF result = BUF_INIT;
+    r->count = count;
+    if (buf_printf(&result, "{\"count\":%llu,\"changed\":%s,\"rows\":[", (unsigned long long)count,
+                   is_changed ? "true" : "false") < 0 ||
+        buf_append_str(&result, rows) < 0 || buf_append_str(&result, STR("]}")) < 0)
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+    else
+        request_answer_text(r, buf_str(&result));
 }
 
 void request_abandon(struct request *r)

@@ -62,6 +62,8 @@ int request_filter(struct request *r, const char *name, const struct filter_fiel
 /* ---- answers: exactly one; each takes over what it gets and drops a reference of r ---- */
 
 void request_answer(struct request *r, json_t *result);
+/* The same with JSON that was written already; borrowed. */
+void request_answer_text(struct request *r, struct str result);
 /* The answer of a LIST: rows (may be NULL after lack of memory), cursor NULL = complete. */
 void request_rows(struct request *r, json_t *rows, const char *cursor);
 /* The answer of a change: how many objects, whether anything is different now, and a sentence
@@ -70,6 +72,8 @@ void request_done(struct request *r, uint64_t count, bool is_changed, const char
     __attribute__((format(printf, 4, 5)));
 /* The same with rows that were hit. */
 void request_hit(struct request *r, uint64_t count, bool is_changed, json_t *rows);
+/* The same with rows as JSON text, commas between them; borrowed. */
+void request_hit_text(struct request *r, uint64_t count, bool is_changed, struct str rows);
 /* err is ERR_x or -ERR_x; hint and fmt may be NULL (then the error's own text). */
 void request_fail(struct request *r, int err, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

@@ -5,13 +5,13 @@
 #include "control/control_priv.h"
 #include "control/table_json.h"
 
-#define ROWS_SLICE 500
+#define ROWS_PIECE 16  /* rows of JSON made in one step */
 #define ROWS_MAX 10000 /* of one answer */
 #define ROWS_DEFAULT 1000
 
 struct rows_job {
     struct list link;
-    struct loop_deferred slice;
+    struct loop_slice slice;
     struct control *control;
     struct request *request;
     struct filter *filter; /* NULL = all */
@@ -27,7 +27,7 @@ static void rows_free(struct rows_job *j)
 {
     walk_end(&j->walk);
     list_del(&j->link);
-    loop_undefer(&j->slice);
+    loop_unslice(&j->slice);
     filter_unref(j->filter);
     json_decref(j->rows);
     free(j);
@@ -81,10 +81,10 @@ static void rows_begin(struct rows_job *j)
     walk_begin(&j->walk, s->walks, s->head);
 }
 
-static void on_rows_slice(struct loop_deferred *d)
+static void on_rows_slice(struct loop_slice *s)
 {
-    struct rows_job *j = CONTAINER_OF(d, struct rows_job, slice);
-    for (int i = 0; i < ROWS_SLICE; i++) {
+    struct rows_job *j = CONTAINER_OF(s, struct rows_job, slice);
+    for (int i = 0; i < ROWS_PIECE; i++) {
         struct list *node = walk_next(&j->walk);
         if (!node && j->at + 1 == j->n) {
             rows_finish(j);
@@ -100,7 +100,6 @@ static void on_rows_slice(struct loop_deferred *d)
             return;
         }
     }
-    loop_again(j->control->host->loop, &j->slice);
 }
 
 void rows_answer(struct request *r, struct list *jobs, const struct rows_source *sources, size_t n)
@@ -130,9 +129,9 @@ void rows_answer(struct request *r, struct list *jobs, const struct rows_source 
     memcpy(j->sources, sources, n * sizeof(*sources));
     list_add_tail(jobs, &j->link);
     list_init(&j->slice.link);
-    j->slice.fn = on_rows_slice;
+    j->slice.step = on_rows_slice;
     rows_begin(j);
-    on_rows_slice(&j->slice);
+    loop_slice(r->control->host->loop, &j->slice);
 }
 
 void rows_drop(struct list *jobs)

@@ -3,8 +3,8 @@
  * them. All functions: control thread. */
 #pragma once
 
+#include "base/walk.h"
 #include "control/request.h"
-#include "control/walk.h"
 
 /* One of the lists that an answer is made of. */
 struct rows_source {

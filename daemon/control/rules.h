@@ -5,9 +5,9 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "base/walk.h"
 #include "base/wheel.h"
 #include "control/subject.h"
-#include "control/walk.h"
 
 /* The two clocks at one moment. */
 struct rules_time {

@@ -17,7 +17,6 @@
 #define CLIENT_LINE_MAX (64 * 1024)
 #define CLIENT_IN_MAX (CLIENT_LINE_MAX + 4096)
 #define CLIENT_OUT_MAX (4 * 1024 * 1024)
-#define CLIENT_TURN_MAX 32 /* requests answered in one turn of the loop */
 #define CLIENT_DEPTH_MAX 8 /* nesting of JSON */
 #define SERVER_PENDING_MAX 256
 #define SERVER_CHECK_MS 1000
@@ -50,12 +49,12 @@ struct client {
     struct parts parts;
     size_t scanned; /* of in: no LF before */
     struct request *running;
-    struct loop_deferred again, end;
+    struct loop_slice pump;
+    struct loop_deferred end;
     int n_streams;
-    bool is_reading, is_writing, is_pumping, is_eof, is_last, is_dead;
+    bool is_reading, is_writing, is_eof, is_last, is_dead;
 };
 
-static void client_pump(struct client *c);
 static void client_flush(struct client *c);
 
 /* ---- the end of a client ---- */
@@ -64,7 +63,7 @@ static void on_client_end(struct loop_deferred *d)
 {
     struct client *c = CONTAINER_OF(d, struct client, end);
     list_del(&c->link);
-    loop_undefer(&c->again);
+    loop_unslice(&c->pump);
     event_free(c->read);
     event_free(c->write);
     close(c->fd);
@@ -157,6 +156,14 @@ static int append_json(const char *data, size_t n, void *arg)
     return buf_append(arg, data, n) < 0 ? -1 : 0;
 }
 
+/* What is in c->out now, as far as the client takes it. */
+static void client_push(struct client *c)
+{
+    client_flush(c);
+    if (!c->is_dead && c->out.len > CLIENT_OUT_MAX)
+        client_drop(c, "reads too slowly");
+}
+
 void client_send(struct client *c, const json_t *message)
 {
     if (c->is_dead)
@@ -166,9 +173,22 @@ void client_send(struct client *c, const json_t *message)
         client_drop(c, "out of memory");
         return;
     }
-    client_flush(c);
-    if (!c->is_dead && c->out.len > CLIENT_OUT_MAX)
-        client_drop(c, "reads too slowly");
+    client_push(c);
+}
+
+void client_send_result(struct client *c, const json_t *id, struct str result)
+{
+    struct buf *out = &c->out;
+    if (c->is_dead)
+        return;
+    if (buf_append_str(out, STR("{\"jsonrpc\":\"2.0\",\"id\":")) < 0 ||
+        json_dump_callback(id, append_json, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0 ||
+        buf_append_str(out, STR(",\"result\":")) < 0 || buf_append_str(out, result) < 0 ||
+        buf_append_str(out, STR("}\n")) < 0) {
+        client_drop(c, "out of memory");
+        return;
+    }
+    client_push(c);
 }
 
 static void client_send_method(struct client *c, const char *method, json_t *params)
@@ -292,39 +312,33 @@ static void client_too_long(struct client *c)
     c->scanned = 0;
 }
 
-/* Answers requests in order; a request that takes longer stops it until it is answered. */
-static void client_pump(struct client *c)
+/* Answers the next request; one that takes longer stops it until it is answered. */
+static void on_client_pump(struct loop_slice *slice)
 {
+    struct client *c = CONTAINER_OF(slice, struct client, pump);
     struct str line;
-    if (c->is_pumping || c->is_dead)
-        return;
-    c->is_pumping = true;
-    int n = 0;
-    while (!c->is_dead && !c->is_last && !c->running && n < CLIENT_TURN_MAX &&
-           client_next_line(c, &line)) {
-        n++;
-        if (line.n > CLIENT_LINE_MAX) {
-            client_too_long(c);
-            break;
-        }
+    bool has_line = !c->is_dead && !c->is_last && !c->running && client_next_line(c, &line);
+    if (has_line && line.n > CLIENT_LINE_MAX) {
+        client_too_long(c);
+    } else if (has_line) {
         client_line(c, line);
         buf_consume(&c->in, line.n + 1);
         c->scanned = 0;
     }
-    c->is_pumping = false;
+    if (has_line && !c->is_dead)
+        return;
+    loop_unslice(slice);
     if (c->is_dead)
         return;
-    if (n == CLIENT_TURN_MAX)
-        loop_again(c->server->control->host->loop, &c->again);
-    else if (!c->running && !c->is_last && c->in.len > CLIENT_LINE_MAX)
+    if (!c->running && !c->is_last && c->in.len > CLIENT_LINE_MAX)
         client_too_long(c);
     client_want_read(c);
     client_drop_if_done(c);
 }
 
-static void on_client_again(struct loop_deferred *d)
+static void client_pump(struct client *c)
 {
-    client_pump(CONTAINER_OF(d, struct client, again));
+    loop_slice(c->server->control->host->loop, &c->pump);
 }
 
 static void on_client_read(evutil_socket_t fd, short what, void *arg)
@@ -369,8 +383,8 @@ void client_request_done(struct client *c, struct request *r)
     if (c->running != r)
         return;
     c->running = NULL;
-    if (!c->is_pumping && !c->is_dead)
-        loop_again(c->server->control->host->loop, &c->again);
+    if (!c->is_dead)
+        client_pump(c);
 }
 
 /* ---- the beginning of a client ---- */
@@ -405,8 +419,8 @@ static struct client *client_new(struct server_socket *socket, int fd, const str
         free(c);
         return NULL;
     }
-    list_init(&c->again.link);
-    c->again.fn = on_client_again;
+    list_init(&c->pump.link);
+    c->pump.step = on_client_pump;
     list_init(&c->end.link);
     c->end.fn = on_client_end;
     list_add_tail(&socket->server->clients, &c->link);

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "control/control_priv.h"
+#include "control/json_text.h"
 #include "control/listing.h"
 
 #define COLLECT_TIMEOUT_MS 30000
@@ -97,17 +98,22 @@ void sessions_forget(struct control *c, struct client *client)
         listing_forget(LIST_ITEM(it, struct ask, link), client);
 }
 
-json_t *session_row_json(const struct session_row *row)
+int session_row_append(struct buf *out, const struct session_row *row)
 {
-    json_t *v = json_object();
-    for (int f = 0; f < SESSION_FIELD_COUNT; f++) {
+    bool is_first = true;
+    int err = buf_append_char(out, '{');
+    for (int f = 0; f < SESSION_FIELD_COUNT && err == 0; f++) {
         const struct filter_field *field = &session_filter_fields[f];
-        if (field->type != FILTER_TEXT && field->type != FILTER_IP)
-            request_put_number(v, field->name, row->v[f].number);
-        else if (row->v[f].text.n > 0)
-            (void)json_object_set_new(v, field->name, request_json(row->v[f].text));
+        bool is_number = field->type != FILTER_TEXT && field->type != FILTER_IP;
+        if (!is_number && row->v[f].text.n == 0)
+            continue;
+        err = json_text_key(out, field->name, is_first);
+        if (err == 0)
+            err = is_number ? json_text_number(out, row->v[f].number)
+                            : json_text_string(out, row->v[f].text);
+        is_first = false;
     }
-    return v;
+    return err == 0 ? buf_append_char(out, '}') : err;
 }
 
 void sessions_wake(const struct control *c, const char *user)
@@ -183,21 +189,36 @@ static void on_collect_end(struct ask *a)
     collect_finish(CONTAINER_OF(a, struct collect, ask), -ERR_SHUTDOWN);
 }
 
-static int collect_post(struct collect *c)
+/* Moves the ids of a worker into ids; how many there are. */
+static size_t collect_ids(const struct collect_spec *spec, size_t worker, uint64_t *ids)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < spec->n_ids; i++)
+        if (session_id_worker(spec->ids[i]) == worker)
+            ids[n++] = spec->ids[i];
+    return n;
+}
+
+static int collect_post(struct collect *c, const struct collect_spec *spec)
 {
     const struct control_host *h = c->ask.control->host;
-    const struct session_query_spec q = {.number = c->ask.number,
-                                         .reply = loop_mailbox(h->loop),
-                                         .deliver = ask_deliver_chunk,
-                                         .filter = c->spec.filter,
-                                         .id = c->spec.id,
-                                         .is_sorted = c->spec.is_sorted,
-                                         .is_descending = c->spec.is_descending,
-                                         .is_from_end = c->spec.is_from_end,
-                                         .sort = c->spec.sort,
-                                         .limit = c->spec.limit};
+    AUTO_FREE uint64_t *ids = spec->ids ? calloc(spec->n_ids + 1, sizeof(*ids)) : NULL;
+    struct session_query_spec q = {.number = c->ask.number,
+                                   .reply = loop_mailbox(h->loop),
+                                   .deliver = ask_deliver_chunk,
+                                   .filter = spec->filter,
+                                   .ids = ids,
+                                   .fields = spec->fields,
+                                   .is_sorted = spec->is_sorted,
+                                   .is_keys = spec->is_keys,
+                                   .order = spec->order,
+                                   .after = spec->after,
+                                   .limit = spec->limit};
+    if (spec->ids && !ids)
+        return -ERR_NOMEM;
     for (size_t i = 0; i < h->n_workers; i++) {
-        if (q.id && session_id_worker(q.id) != i)
+        q.n_ids = ids ? collect_ids(spec, i, ids) : 0;
+        if (ids && q.n_ids == 0)
             continue;
         int err = session_query_post(h->workers[i].mailbox, &q);
         if (err < 0)
@@ -213,6 +234,8 @@ int collect_start(struct control *control, const struct collect_spec *spec)
     if (!c)
         return -ERR_NOMEM;
     c->spec = *spec;
+    c->spec.ids = NULL; /* theirs, as after */
+    c->spec.after = NULL;
     c->ask = (struct ask){.on_chunk = on_collect_chunk, .on_end = on_collect_end};
     loop_timer_init(&c->timer, on_collect_timeout);
     list_init(&c->soon.link);
@@ -223,7 +246,7 @@ int collect_start(struct control *control, const struct collect_spec *spec)
     }
     if (c->spec.filter)
         filter_ref(c->spec.filter);
-    if (collect_post(c) < 0) {
+    if (collect_post(c, spec) < 0) {
         /* Answers of the workers that were asked find nobody. */
         ask_end(&c->ask);
         filter_unref(c->spec.filter);

@@ -40,10 +40,13 @@ void ask_deliver_killed(struct mail *killed, void *owner);
 /* Asks all workers at once. */
 struct collect_spec {
     struct filter *filter; /* NULL = all; a reference is taken */
-    uint64_t id;           /* not 0: only this session */
-    bool is_sorted, is_descending, is_from_end;
-    enum session_field sort;
-    size_t limit; /* of each worker, with is_sorted */
+    const uint64_t *ids;   /* only these, of each worker in this order; copied; NULL = all */
+    size_t n_ids;
+    uint32_t fields; /* as in session_query_spec, from here on */
+    bool is_sorted, is_keys;
+    struct session_order order;
+    const struct session_key *after; /* copied */
+    size_t limit;                    /* of each worker */
     /* Takes over a chunk; false = enough, no more comes but done. */
     bool (*chunk)(void *arg, struct session_chunk *chunk);
     /* Once, never within collect_start. err: 0, -ERR_TIMEOUT, -ERR_SHUTDOWN, -ERR_NOMEM. */
@@ -53,7 +56,7 @@ struct collect_spec {
 /* -ERR_NOMEM: nothing was started. */
 int collect_start(struct control *c, const struct collect_spec *spec) NODISCARD;
 
-/* A row as JSON with the columns of session list. */
-json_t *session_row_json(const struct session_row *row);
+/* Appends a row as JSON with the columns of session list. -ERR_NOMEM. */
+int session_row_append(struct buf *out, const struct session_row *row) NODISCARD;
 /* Logins that are held look again: those of one user, or all (NULL). */
 void sessions_wake(const struct control *c, const char *user);

@@ -10,7 +10,8 @@
 
 struct user_kick {
     struct request *request;
-    json_t *names, *rows;
+    json_t *names;
+    struct buf rows;
     size_t at;
     enum reply_kind kind;
     bool is_changed, is_counting; /* first all are counted, for max */
@@ -52,24 +53,26 @@ static void user_kick_finish(struct user_kick *k, int err)
     if (err == 0 && k->n == 0 && !k->is_changed)
         user_kick_nobody(r);
     else if (err == 0)
-        request_hit(r, k->n, k->is_changed || (k->n > 0 && !request_bool(r, "dry_run")),
-                    json_incref(k->rows));
+        request_hit_text(r, k->n, k->is_changed || (k->n > 0 && !request_bool(r, "dry_run")),
+                         buf_str(&k->rows));
     else if (err == -ERR_TOO_MANY)
         request_fail(r, err, NULL, "%llu sessions would end; nothing was done",
                      (unsigned long long)k->n);
     else
         request_fail(r, err, NULL, NULL);
     json_decref(k->names);
-    json_decref(k->rows);
+    buf_fini(&k->rows);
     free(k);
 }
 
-static void on_user_kicked(void *arg, int err, uint64_t matched, uint64_t n, json_t *rows)
+static void on_user_kicked(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
 {
     struct user_kick *k = arg;
     (void)matched;
-    (void)json_array_extend(k->rows, rows);
-    json_decref(rows);
+    if (err == 0 && k->rows.len > 0 && rows.n > 0)
+        err = buf_append_char(&k->rows, ',');
+    if (err == 0)
+        err = buf_append_str(&k->rows, rows);
     k->n += n;
     if (err < 0)
         user_kick_finish(k, err);
@@ -85,6 +88,7 @@ static int user_kick_one(struct user_kick *k, const char *name)
     const struct kill_spec spec = {.filter = filter,
                                    .exact = {{SESSION_FIELD_USER, name}},
                                    .is_dry = k->is_counting,
+                                   .has_rows = true,
                                    .kind = k->kind,
                                    .text = request_text(r, "text"),
                                    .grace_ms = request_number(r, "grace", 5000),
@@ -108,7 +112,7 @@ static void user_kick_next(struct user_kick *k)
         k->is_counting = false;
         k->at = 0;
         k->n = 0;
-        (void)json_array_clear(k->rows);
+        buf_clear(&k->rows);
     }
     int err = user_kick_one(k, json_string_value(json_array_get(k->names, k->at++)));
     if (err < 0)
@@ -124,7 +128,6 @@ void user_kick(struct request *r, const json_t *names, enum reply_kind kind, boo
     }
     *k = (struct user_kick){.request = r,
                             .names = json_copy((json_t *)names),
-                            .rows = json_array(),
                             .kind = kind,
                             .is_changed = is_changed,
                             .is_counting = request_has(r, "max") || request_bool(r, "dry_run")};

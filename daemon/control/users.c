@@ -287,8 +287,11 @@ static int user_count_start(struct request *r, json_t *row)
     int err = c ? kill_filter(SESSION_FIELD_USER, request_text(r, "name"), &filter) : -ERR_NOMEM;
     if (err == 0) {
         *c = (struct user_count){.request = r, .row = row};
-        const struct collect_spec spec = {
-            .filter = filter, .chunk = user_count_chunk, .done = user_count_done, .arg = c};
+        const struct collect_spec spec = {.filter = filter,
+                                          .fields = SESSION_FIELD_BIT(SESSION_FIELD_USER),
+                                          .chunk = user_count_chunk,
+                                          .done = user_count_done,
+                                          .arg = c};
         err = collect_start(r->control, &spec);
     }
     filter_unref(filter);

@@ -614,6 +614,10 @@ static void engine_say_ready(struct engine *e)
               KV_U64("listeners", c->n_listeners), KV_U64("restarts", e->options->restarts));
     if (e->options->supervisor >= 0)
         (void)!wire_send(e->options->supervisor, "ready", -1);
+    const struct engine_parts parts = {
+        .loop = e->loop, .control = e->control, .workers = e->workers, .n_workers = e->n_workers};
+    if (e->options->ready)
+        e->options->ready(e->options->ready_arg, &parts);
 }
 
 int engine_run(const struct engine_options *o)

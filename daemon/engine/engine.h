@@ -3,6 +3,20 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
+
+struct control;
+struct loop;
+struct worker;
+
+/* The parts of an engine that serves, for who runs it in its own program. Borrowed; they live until
+ * engine_run returns. */
+struct engine_parts {
+    struct loop *loop; /* of the control thread */
+    struct control *control;
+    struct worker *const *workers;
+    size_t n_workers;
+};
 
 struct engine_options {
     const char *config_path;
@@ -13,6 +27,9 @@ struct engine_options {
      * engine_run. */
     int (*drop)(void *arg, const struct engine_options *o, const void *config);
     void *drop_arg;
+    /* Once everything serves, on the control thread; NULL = nobody asks. */
+    void (*ready)(void *arg, const struct engine_parts *parts);
+    void *ready_arg;
 };
 
 /* Runs until the end; returns the exit status (sysexits: 0, 78 for a bad config, 71 for what the

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "session/query.h"
 
 #define RETIRE_GRACE_MS 5000 /* to reach a response boundary */
 
@@ -24,17 +25,10 @@ static void retirement_free(struct retirement *r)
 static void on_retire(struct loop_timer *t)
 {
     struct retirement *r = CONTAINER_OF(t, struct retirement, timer);
-    uint64_t n = 0;
-    LIST_FOREACH_SAFE (it, &r->env->sessions) {
-        struct session *s = session_of_link(it);
-        if (session_generation(s) >= r->generation)
-            continue;
-        session_kill(s, REPLY_SHUTDOWN, "The configuration has changed, please reconnect.",
-                     RETIRE_GRACE_MS);
-        n++;
-    }
-    LOG_EVENT(LOG_LEVEL_NOTICE, "sessions-retired", KV_U64("worker", r->env->worker),
-              KV_U64("sessions", n));
+    int err = session_retire(r->env, r->generation,
+                             "The configuration has changed, please reconnect.", RETIRE_GRACE_MS);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "sessions-not-retired", KV_ERR("error", err));
     retirement_free(r);
 }
 

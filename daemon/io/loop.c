@@ -17,14 +17,18 @@ struct loop {
     struct event *mail_event;
     struct mailbox *mailbox;
     void *owner;
+    void (*on_turn)(void *arg);
+    void *on_turn_arg;
     char *scratch;
     struct loop_tls_io *tls_io;
     struct list deferred; /* end of this turn */
     struct list again;    /* next turn */
+    struct list slices;   /* some of them in each turn */
     struct wheel wheel;
     uint64_t now_ms;
     bool is_now_valid; /* now_ms was read in this turn */
     bool is_running, is_stopping, is_tick_armed;
+    bool is_mail_left; /* of the last turn */
     _Atomic uint64_t turns, heartbeat_ms;
 };
 
@@ -71,6 +75,7 @@ int loop_new(void *owner, struct loop **ret)
     l->owner = owner;
     list_init(&l->deferred);
     list_init(&l->again);
+    list_init(&l->slices);
     wheel_init(&l->wheel, clock_ms());
     l->base = loop_base_new();
     l->scratch = malloc(LOOP_SCRATCH_BYTES);
@@ -135,6 +140,24 @@ static void loop_run_timers(struct loop *l)
     }
 }
 
+/* The first one works until the time is up; then it goes to the end of the line. */
+static void loop_run_slices(struct loop *l)
+{
+    if (list_is_empty(&l->slices))
+        return;
+    uint64_t end_us = clock_us() + LOOP_SLICES_US;
+    struct list *first;
+    do {
+        first = l->slices.next;
+        struct loop_slice *s = LIST_ITEM(first, struct loop_slice, link);
+        s->step(s);
+    } while (!list_is_empty(&l->slices) && clock_us() < end_us);
+    if (l->slices.next != first) /* which may be gone */
+        return;
+    list_del(first);
+    list_add_tail(&l->slices, first);
+}
+
 static int loop_turn(struct loop *l)
 {
     loop_run_list(&l->deferred); /* what was deferred outside of a turn */
@@ -142,16 +165,20 @@ static int loop_turn(struct loop *l)
     list_init(&again);
     list_splice_tail(&again, &l->again);
     l->is_now_valid = false;
-    int flags = EVLOOP_ONCE | (list_is_empty(&again) ? 0 : EVLOOP_NONBLOCK);
+    bool is_busy = !list_is_empty(&again) || !list_is_empty(&l->slices) || l->is_mail_left;
+    int flags = EVLOOP_ONCE | (is_busy ? EVLOOP_NONBLOCK : 0);
     int rc = event_base_loop(l->base, flags);
     loop_run_list(&again);
     if (l->is_tick_armed)
         loop_run_timers(l);
-    if (mailbox_has_mail(l->mailbox))
-        mailbox_run(l->mailbox, l->owner);
+    loop_run_slices(l);
+    l->is_mail_left =
+        mailbox_has_mail(l->mailbox) && mailbox_run_for(l->mailbox, l->owner, LOOP_MAIL_US);
     loop_run_list(&l->deferred);
     atomic_fetch_add_explicit(&l->turns, 1, memory_order_relaxed);
     atomic_store_explicit(&l->heartbeat_ms, loop_now_ms(l), memory_order_relaxed);
+    if (l->on_turn)
+        l->on_turn(l->on_turn_arg);
     return rc < 0 ? -ERR_IO : 0;
 }
 
@@ -192,6 +219,12 @@ uint64_t loop_heartbeat_ms(const struct loop *l)
 uint64_t loop_turns(const struct loop *l)
 {
     return atomic_load_explicit(&l->turns, memory_order_relaxed);
+}
+
+void loop_on_turn(struct loop *l, void (*fn)(void *arg), void *arg)
+{
+    l->on_turn = fn;
+    l->on_turn_arg = arg;
 }
 
 struct event_base *loop_base(struct loop *l)
@@ -272,4 +305,15 @@ void loop_again(struct loop *l, struct loop_deferred *d)
 void loop_undefer(struct loop_deferred *d)
 {
     list_del(&d->link);
+}
+
+void loop_slice(struct loop *l, struct loop_slice *s)
+{
+    if (list_is_empty(&s->link))
+        list_add_tail(&l->slices, &s->link);
+}
+
+void loop_unslice(struct loop_slice *s)
+{
+    list_del(&s->link);
 }

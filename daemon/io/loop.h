@@ -29,6 +29,8 @@ uint64_t loop_heartbeat_ms(const struct loop *l);
 /* Count of finished turns. Thread: any (relaxed atomic). */
 uint64_t loop_turns(const struct loop *l);
 #define LOOP_HEARTBEAT_MS 2000
+/* Calls fn at the end of each turn, for whoever measures turns; NULL = no more. Thread: own. */
+void loop_on_turn(struct loop *l, void (*fn)(void *arg), void *arg);
 struct event_base *loop_base(struct loop *l);
 struct mailbox *loop_mailbox(struct loop *l);
 /* Per-thread scratch of LOOP_SCRATCH_BYTES for reads; content is lost when the callback returns. */
@@ -58,3 +60,18 @@ void loop_defer(struct loop *l, struct loop_deferred *d);
 void loop_again(struct loop *l, struct loop_deferred *d);
 /* Takes it back from loop_defer or loop_again; harmless when it is in neither. */
 void loop_undefer(struct loop_deferred *d);
+
+/* Long work in pieces. step does one piece, some ten µs, and is called again until loop_unslice;
+ * all slices of a loop together get LOOP_SLICES_US of a turn, so that nobody waits long for them.
+ * Embed, list_init(&s.link) once. */
+struct loop_slice {
+    struct list link;
+    void (*step)(struct loop_slice *s); /* may free what it is in, after loop_unslice */
+};
+#define LOOP_SLICES_US 500
+/* Begins with the next turn; harmless when it is under way. */
+void loop_slice(struct loop *l, struct loop_slice *s);
+/* Harmless when it is not under way. */
+void loop_unslice(struct loop_slice *s);
+/* Mail gets this much of a turn; what is left has the next one. */
+#define LOOP_MAIL_US 1000

@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 struct mailbox {
     pthread_mutex_t mutex;
@@ -122,10 +123,8 @@ void mailbox_close(struct mailbox *b)
 }
 
 /* The bell is silenced under the mutex: whoever posts later rings again. */
-void mailbox_run(struct mailbox *b, void *owner)
+static void mailbox_take(struct mailbox *b, struct list *mails)
 {
-    struct list mails;
-    list_init(&mails);
     pthread_mutex_lock(&b->mutex);
     if (b->is_rung) {
         uint64_t count;
@@ -134,11 +133,43 @@ void mailbox_run(struct mailbox *b, void *owner)
         b->is_rung = false;
     }
     atomic_store_explicit(&b->has_mail, false, memory_order_relaxed);
-    list_splice_tail(&mails, &b->mails);
+    list_splice_tail(mails, &b->mails);
     pthread_mutex_unlock(&b->mutex);
+}
+
+/* What is left goes before what came meanwhile. */
+static void mailbox_put_back(struct mailbox *b, struct list *mails)
+{
+    pthread_mutex_lock(&b->mutex);
+    list_splice_tail(mails, &b->mails);
+    list_splice_tail(&b->mails, mails);
+    atomic_store_explicit(&b->has_mail, true, memory_order_relaxed);
+    pthread_mutex_unlock(&b->mutex);
+}
+
+bool mailbox_run_for(struct mailbox *b, void *owner, uint64_t us)
+{
+    struct list mails;
+    uint64_t end_us = 0;
+    list_init(&mails);
+    mailbox_take(b, &mails);
     while (!list_is_empty(&mails)) {
         struct mail *m = LIST_ITEM(mails.next, struct mail, link);
+        bool is_alone = m->link.next == &mails;
+        if (!end_us && !is_alone)
+            end_us = clock_us() + us;
         list_del(&m->link);
         m->fn(m, owner);
+        if (!is_alone && clock_us() >= end_us)
+            break;
     }
+    if (list_is_empty(&mails))
+        return false;
+    mailbox_put_back(b, &mails);
+    return true;
+}
+
+void mailbox_run(struct mailbox *b, void *owner)
+{
+    (void)!mailbox_run_for(b, owner, UINT32_MAX);
 }

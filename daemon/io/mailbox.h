@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/list.h"
@@ -39,3 +40,5 @@ bool mailbox_has_mail(const struct mailbox *b);
 /* Runs the fn of every mail that waits now, in order of arrival; mail posted meanwhile is for the
  * next call. Thread: the receiver. */
 void mailbox_run(struct mailbox *b, void *owner);
+/* The same until so many µs are over. True: some is left, and comes first in the next call. */
+bool mailbox_run_for(struct mailbox *b, void *owner, uint64_t us) NODISCARD;

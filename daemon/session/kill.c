@@ -1,67 +1,134 @@
 /* SPDX-License-Identifier: ISC */
-/* Ending sessions and waking held ones from another thread. */
+/* Ending many sessions, a few at a time, and waking held ones, from another thread. */
 #include "session/query.h"
 #include "session/session_priv.h"
 
-struct kill_mail {
-    struct mail mail;
+#define KILL_PIECE 4 /* sessions of one step: each says goodbye, closes and is logged */
+
+/* One that is under way. */
+struct killing {
+    struct list link; /* of env->kills */
+    struct session_env *env;
+    struct loop_slice slice;
     uint64_t number;
     struct mailbox *reply;
     void (*deliver)(struct mail *result, void *owner);
     enum reply_kind kind;
-    bool has_text, is_all;
+    bool has_text;
     char text[REPLY_TEXT_MAX + 1];
     uint64_t grace_ms;
-    size_t n;
-    uint64_t ids[];
+    uint64_t generation; /* without ids: only those of older setups */
+    struct walk walk;    /* without ids */
+    size_t n_hit;
+    struct session_killed *done; /* the answer being filled */
+    uint64_t *ids;
+    size_t n, at;
 };
 
-static void kill_answer(const struct kill_mail *k, const struct session_env *env,
-                        struct session_killed *done)
+static void killing_free(struct killing *k)
 {
-    if (!done)
-        return;
-    done->mail = (struct mail){.fn = k->deliver};
-    done->number = k->number;
-    done->worker = env->worker;
-    mailbox_post(k->reply, &done->mail);
+    list_del(&k->link);
+    walk_end(&k->walk);
+    loop_unslice(&k->slice);
+    free(k->done);
+    free(k->ids);
+    free(k);
 }
 
-static void kill_ids(const struct kill_mail *k, struct session_env *env)
+/* False: nobody asks, or there is no memory; then who waits gives up. */
+static bool killing_has_answer(struct killing *k)
 {
-    struct session_killed *done = NULL;
-    if (k->reply)
-        done = calloc(1, sizeof(*done) + k->n * sizeof(done->ids[0]));
-    for (size_t i = 0; i < k->n; i++) {
-        struct session *s = session_find(env, k->ids[i]);
+    if (k->reply && !k->done)
+        k->done = calloc(1, sizeof(*k->done) + SESSION_KILLED_MAX * sizeof(k->done->ids[0]));
+    return k->done != NULL;
+}
+
+static void killing_answer(struct killing *k, bool is_last)
+{
+    if (!killing_has_answer(k))
+        return;
+    k->done->mail.fn = k->deliver;
+    k->done->number = k->number;
+    k->done->worker = k->env->worker;
+    k->done->is_last = is_last;
+    mailbox_post(k->reply, &STEAL(k->done)->mail);
+}
+
+static void killing_note(struct killing *k, uint64_t id)
+{
+    k->n_hit++;
+    if (!killing_has_answer(k))
+        return;
+    k->done->ids[k->done->n++] = id;
+    if (k->done->n == SESSION_KILLED_MAX)
+        killing_answer(k, false);
+}
+
+/* NULL for one that is gone or not meant. */
+static struct session *killing_next(struct killing *k)
+{
+    if (k->ids)
+        return session_find(k->env, k->ids[k->at++]);
+    struct session *s = session_of_link(walk_next(&k->walk));
+    return k->generation && session_generation(s) >= k->generation ? NULL : s;
+}
+
+static void on_killing_step(struct loop_slice *slice)
+{
+    struct killing *k = CONTAINER_OF(slice, struct killing, slice);
+    for (int i = 0; i < KILL_PIECE; i++) {
+        if (k->ids ? k->at == k->n : walk_is_over(&k->walk)) {
+            killing_answer(k, true);
+            if (k->generation)
+                LOG_EVENT(LOG_LEVEL_NOTICE, "sessions-retired", KV_U64("worker", k->env->worker),
+                          KV_U64("sessions", k->n_hit));
+            killing_free(k);
+            return;
+        }
+        struct session *s = killing_next(k);
         if (!s)
             continue;
+        killing_note(k, s->id);
         session_kill(s, k->kind, k->has_text ? k->text : NULL, k->grace_ms);
-        if (done)
-            done->ids[done->n++] = k->ids[i];
     }
-    kill_answer(k, env, done);
+}
+
+struct kill_mail {
+    struct mail mail;
+    struct killing *killing;
+};
+
+static void kill_mail_drop(struct mail *m)
+{
+    struct kill_mail *km = CONTAINER_OF(m, struct kill_mail, mail);
+    killing_free(km->killing);
+    free(km);
+}
+
+static void killing_begin(struct killing *k, struct session_env *env)
+{
+    k->env = env;
+    list_add_tail(&env->kills, &k->link);
+    walk_begin(&k->walk, &env->walks, &env->sessions);
+    loop_slice(env->loop, &k->slice);
 }
 
 static void on_kill(struct mail *m, void *owner)
 {
-    struct kill_mail *k = CONTAINER_OF(m, struct kill_mail, mail);
-    struct session_env *env = owner;
-    if (k->is_all)
-        LIST_FOREACH_SAFE (it, &env->sessions)
-            session_kill(LIST_ITEM(it, struct session, link), k->kind, k->has_text ? k->text : NULL,
-                         k->grace_ms);
-    else
-        kill_ids(k, env);
-    free(k);
+    struct kill_mail *km = CONTAINER_OF(m, struct kill_mail, mail);
+    killing_begin(km->killing, owner);
+    free(km);
 }
 
-int session_kill_post(struct mailbox *worker, const struct session_kill_spec *spec)
+static struct killing *killing_new(const struct session_kill_spec *spec)
 {
-    struct kill_mail *k = calloc(1, sizeof(*k) + spec->n * sizeof(k->ids[0]));
+    struct killing *k = calloc(1, sizeof(*k));
     if (!k)
-        return -ERR_NOMEM;
-    k->mail.fn = on_kill;
+        return NULL;
+    list_init(&k->link);
+    list_init(&k->walk.link);
+    list_init(&k->slice.link);
+    k->slice.step = on_killing_step;
     k->number = spec->number;
     k->reply = spec->reply;
     k->deliver = spec->deliver;
@@ -71,27 +138,54 @@ int session_kill_post(struct mailbox *worker, const struct session_kill_spec *sp
     if (spec->text)
         (void)str_copy(k->text, sizeof(k->text), str_of(spec->text));
     k->n = spec->n;
+    k->ids = spec->ids ? calloc(spec->n + 1, sizeof(*k->ids)) : NULL;
+    if (spec->ids && !k->ids) {
+        killing_free(k);
+        return NULL;
+    }
     if (spec->n > 0)
         memcpy(k->ids, spec->ids, spec->n * sizeof(k->ids[0]));
-    mailbox_post(worker, &k->mail);
+    return k;
+}
+
+int session_kill_post(struct mailbox *worker, const struct session_kill_spec *spec)
+{
+    struct killing *k = killing_new(spec);
+    struct kill_mail *m = k ? calloc(1, sizeof(*m)) : NULL;
+    if (!m) {
+        if (k)
+            killing_free(k);
+        return -ERR_NOMEM;
+    }
+    *m = (struct kill_mail){.mail = {.fn = on_kill, .drop = kill_mail_drop}, .killing = k};
+    mailbox_post(worker, &m->mail);
     return 0;
 }
 
 int session_kill_all_post(struct mailbox *worker, enum reply_kind kind, const char *text,
                           uint64_t grace_ms)
 {
-    struct kill_mail *k = calloc(1, sizeof(*k));
+    const struct session_kill_spec spec = {.kind = kind, .text = text, .grace_ms = grace_ms};
+    return session_kill_post(worker, &spec);
+}
+
+int session_retire(struct session_env *env, uint64_t generation, const char *text,
+                   uint64_t grace_ms)
+{
+    const struct session_kill_spec spec = {
+        .kind = REPLY_SHUTDOWN, .text = text, .grace_ms = grace_ms};
+    struct killing *k = killing_new(&spec);
     if (!k)
         return -ERR_NOMEM;
-    *k = (struct kill_mail){.mail.fn = on_kill,
-                            .kind = kind,
-                            .is_all = true,
-                            .has_text = text != NULL,
-                            .grace_ms = grace_ms};
-    if (text)
-        (void)str_copy(k->text, sizeof(k->text), str_of(text));
-    mailbox_post(worker, &k->mail);
+    k->generation = generation;
+    killing_begin(k, env);
     return 0;
+}
+
+void session_kills_end(struct session_env *env)
+{
+    LIST_FOREACH_SAFE (it, &env->kills)
+        killing_free(LIST_ITEM(it, struct killing, link));
 }
 
 struct wake_mail {

@@ -32,18 +32,42 @@ struct session_row {
     struct session_value v[SESSION_FIELD_COUNT];
 };
 
+#define SESSION_FIELD_BIT(f) (1u << (f))
+#define SESSION_FIELDS_ALL (SESSION_FIELD_BIT(SESSION_FIELD_COUNT) - 1)
+_Static_assert(SESSION_FIELD_COUNT < 32, "fields are bits of a uint32_t");
+
+/* A place in a sorted list: the value it is sorted by (none for SESSION_FIELD_ID; times as the
+ * moment they began, counted backwards) and the session. */
+struct session_key {
+    uint64_t id;
+    struct session_value v;
+};
+
+struct session_order {
+    enum session_field by;
+    bool is_descending;
+    bool is_from_end; /* the very last one first */
+};
+/* The order of a whole sorted list, in which no two keys are equal: of the same value the older
+ * session comes first. */
+int session_key_order(const struct session_key *a, const struct session_key *b,
+                      const struct session_order *o);
+
 #define SESSION_CHUNK_ROWS 256
-#define SESSION_SORT_MAX 10000 /* most rows of a sorted list */
+#define SESSION_SORT_MAX 10000 /* most keys of one sorted answer */
 
 struct session_query_spec {
     uint64_t number;       /* names the query; unique for the asker's life */
     struct mailbox *reply; /* where chunks go */
     void (*deliver)(struct mail *chunk, void *owner); /* gets a struct session_chunk; owns it */
     struct filter *filter;                            /* NULL = all; the query takes a reference */
-    uint64_t id;                                      /* not 0: only this session */
-    bool is_sorted, is_descending;
-    bool is_from_end; /* sorted: the last `limit` rows of that order, the very last one first */
-    enum session_field sort;
+    const uint64_t *ids; /* only these sessions, in this order; copied; NULL = all */
+    size_t n_ids;
+    uint32_t fields; /* bits of those that are wanted, 0 = all */
+    bool is_sorted;  /* not with ids */
+    bool is_keys;    /* sorted: keys instead of rows */
+    struct session_order order;
+    const struct session_key *after; /* sorted: only what comes after this; copied; NULL = all */
     size_t limit; /* most rows; 0 = all. With is_sorted at most SESSION_SORT_MAX */
 };
 
@@ -55,15 +79,14 @@ struct session_chunk {
     unsigned worker;
     bool is_last;
     uint64_t seen, matched; /* sessions looked at and found so far */
+    uint64_t passed;        /* of those found: not after what the spec says */
     struct session_row *rows;
     size_t n;
+    struct session_key *keys;
+    size_t n_keys;
     struct buf texts;
 };
 void session_chunk_free(struct session_chunk *c);
-/* The order of a whole sorted list, in which no two rows are equal: of the same value the older one
- * comes first. */
-int session_row_order(const struct session_row *a, const struct session_row *b,
-                      enum session_field by, bool is_descending, bool is_from_end);
 
 /* The functions below may be called by any thread: they post mail to the loop of a worker, whose
  * owner is its struct session_env. */
@@ -78,24 +101,30 @@ struct session_kill_spec {
     uint64_t number;
     struct mailbox *reply; /* NULL = no answer */
     void (*deliver)(struct mail *result,
-                    void *owner); /* gets a struct session_killed; owns it (free) */
+                    void *owner); /* gets struct session_killed until the last; owns it (free) */
     enum reply_kind kind;
     const char *text;    /* copied; NULL = default of kind */
     uint64_t grace_ms;   /* 0 = at once */
     const uint64_t *ids; /* copied; those of other workers are passed over */
     size_t n;
 };
+#define SESSION_KILLED_MAX 256
 struct session_killed {
     struct mail mail;
     uint64_t number;
     unsigned worker;
-    size_t n;       /* found and told to end */
+    bool is_last;
+    size_t n;       /* found and told to end, in the order of the spec */
     uint64_t ids[]; /* of these */
 };
 int session_kill_post(struct mailbox *worker, const struct session_kill_spec *spec) NODISCARD;
 /* All sessions of a worker. */
 int session_kill_all_post(struct mailbox *worker, enum reply_kind kind, const char *text,
                           uint64_t grace_ms) NODISCARD;
+/* Those of setups before this one, as an operator's shutdown; logs how many there were. Thread: the
+ * worker's. -ERR_NOMEM. */
+int session_retire(struct session_env *env, uint64_t generation, const char *text,
+                   uint64_t grace_ms) NODISCARD;
 /* Lets the logins of a user wait on a worker, or go on again: then they are judged anew. Once it is
  * answered nobody passes any more who was judged before: what is on its way to a backend is in the
  * lists. reply NULL = no answer, else deliver gets a struct session_killed of none. */
@@ -109,7 +138,6 @@ struct session_hold_spec {
 int session_hold_post(struct mailbox *worker, const struct session_hold_spec *spec) NODISCARD;
 int session_wake_held_post(struct mailbox *worker, const char *user) NODISCARD;
 
-/* For the session's own end: queries step over it. Thread: the worker's. */
-void session_query_forget(struct session_env *env, struct list *link);
-/* Ends all queries of a worker without an answer. Thread: the worker's. */
+/* Ends all queries and kills of a worker without an answer. Thread: the worker's. */
 void session_queries_end(struct session_env *env);
+void session_kills_end(struct session_env *env);

@@ -219,7 +219,7 @@ static void relay_log_login(struct session *s)
               KV_STR("server", server), KV_STR("route", s->route_reason));
 }
 
-static void relay_enlist(struct session *s)
+void relay_enlist(struct session *s)
 {
     s->relay_ms = loop_now_ms(s->env->loop);
     s->is_counted = true;
@@ -232,7 +232,7 @@ static void relay_enlist(struct session *s)
 }
 
 /* Without memory for the follower the relay works all the same; only the farewell is lost. */
-static void relay_watch(struct session *s)
+void relay_watch(struct session *s)
 {
     s->watch = calloc(1, s->proto->watch_size);
     if (s->watch)

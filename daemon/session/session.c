@@ -100,12 +100,16 @@ const char *session_id_text(const struct session *s, char dst[32])
 void session_env_init(struct session_env *env)
 {
     list_init(&env->sessions);
+    list_init(&env->walks);
     list_init(&env->queries);
+    list_init(&env->kills);
+    list_init(&env->held);
 }
 
 void session_env_fini(struct session_env *env)
 {
     session_queries_end(env);
+    session_kills_end(env);
     capabilities_free(env->capabilities);
     holds_free(env->holds);
     map_fini(&env->by_id);
@@ -223,6 +227,10 @@ void session_enter(struct session *s, enum session_state state)
         return;
     }
     s->state = (uint8_t)state;
+    if (s->pre)
+        list_del(&s->pre->held);
+    if (s->pre && state == SESSION_HELD)
+        list_add_tail(&s->env->held, &s->pre->held);
     session_set_timer(s, *(const uint64_t *)((const char *)s->setup->config + to->timeout));
 }
 
@@ -251,6 +259,7 @@ void preauth_free(struct session *s)
     struct preauth *p = s->pre;
     if (!p)
         return;
+    list_del(&p->held);
     auth_cancel(p->query);
     resolver_cancel(p->lookup);
     login_cancel(p->login);
@@ -321,7 +330,7 @@ void session_end(struct session *s, enum session_end end)
     session_count(s, COUNTER_SESSIONS, -1);
     session_log_end(s);
     session_note(s, SESSION_NOTE_END, session_end_name(s->end));
-    session_query_forget(s->env, &s->link);
+    walks_skip(&s->env->walks, &s->link);
     list_del(&s->link);
     map_del(&s->env->by_id, map_key_u64(&s->id));
     s->env->count--;
@@ -460,8 +469,8 @@ void session_kill(struct session *s, enum reply_kind kind, const char *text, uin
 
 /* ---- start ---- */
 
-static struct session *session_new(struct session_env *env, struct setup *setup, unsigned listener,
-                                   const struct addr *peer)
+struct session *session_new(struct session_env *env, struct setup *setup, unsigned listener,
+                            const struct addr *peer)
 {
     struct session *s = calloc(1, sizeof(*s));
     struct preauth *p = calloc(1, sizeof(*p));
@@ -475,6 +484,7 @@ static struct session *session_new(struct session_env *env, struct setup *setup,
     s->listener = &setup->listeners[listener];
     s->proto = s->listener->config->proto;
     s->pre = p;
+    p->session = s;
     s->mech = SASL_NONE;
     s->peer = *peer;
     s->id = session_id_make(env);
@@ -482,6 +492,7 @@ static struct session *session_new(struct session_env *env, struct setup *setup,
     s->started_wall_ms = clock_wall_ms();
     p->deadline_ms = s->started_ms + setup->config->timeouts.preauth_ms;
     p->smtp_auth = -1;
+    list_init(&p->held);
     session_id_format(p->session_id, s->id);
     s->death.fn = on_death;
     list_init(&s->death.link);
@@ -492,7 +503,7 @@ static struct session *session_new(struct session_env *env, struct setup *setup,
     return s;
 }
 
-static int session_enlist(struct session *s)
+int session_enlist(struct session *s)
 {
     int err = map_put(&s->env->by_id, map_key_u64(&s->id), s, NULL);
     if (err < 0)
@@ -595,9 +606,14 @@ void session_failed(struct session_env *env, uint64_t id, const struct session_v
 
 void session_wake_held(struct session_env *env, const char *user)
 {
-    LIST_FOREACH_SAFE (it, &env->sessions) {
-        struct session *s = LIST_ITEM(it, struct session, link);
-        if (s->state == SESSION_HELD && (!user || (s->user && strcmp(s->user, user) == 0)))
+    struct list todo; /* who has to wait on is in the list again */
+    list_init(&todo);
+    list_splice_tail(&todo, &env->held);
+    while (!list_is_empty(&todo)) {
+        struct session *s = LIST_ITEM(todo.next, struct preauth, held)->session;
+        list_del(&s->pre->held);
+        list_add_tail(&env->held, &s->pre->held);
+        if (!user || (s->user && strcmp(s->user, user) == 0))
             connect_wake(s);
     }
 }

@@ -5,6 +5,7 @@
 #include "auth/auth.h"
 #include "backend/pool.h"
 #include "base/map.h"
+#include "base/walk.h"
 #include "io/loop.h"
 #include "io/resolver.h"
 #include "session/counters.h"
@@ -75,7 +76,9 @@ struct session_env {
     unsigned start;       /* how often the engine was started before: keeps ids apart */
     uint64_t last_number; /* of the sessions made so far */
     struct list sessions; /* oldest first */
-    struct list queries;  /* walks over them that are under way */
+    struct list walks;    /* over them */
+    struct list queries, kills;
+    struct list held; /* of those before the relay: whose logins wait */
     struct map by_id;
     size_t count;
     unsigned round_robin;

@@ -25,6 +25,8 @@ struct preauth_failure {
 
 /* What only a session before its relay needs; wiped and freed as a whole when the relay starts. */
 struct preauth {
+    struct list held; /* of env->held */
+    struct session *session;
     struct buf in; /* read and not yet understood */
     struct front_env front_env;
     struct front *front;
@@ -104,6 +106,12 @@ struct session {
 };
 
 /* session.c */
+
+/* A session without a connection, in its first state, known to nobody. NULL when out of memory. */
+struct session *session_new(struct session_env *env, struct setup *setup, unsigned listener,
+                            const struct addr *peer);
+/* Lists and counts it: from now on session_end is its end. -ERR_NOMEM. */
+int session_enlist(struct session *s) NODISCARD;
 
 /* Changes the state; a change that states.def does not allow ends the session. Sets the deadline.
  */
@@ -187,6 +195,10 @@ void holds_free(struct holds *h); /* NULL is fine */
 /* relay.c */
 /* Takes over after a login; rest: what the server said beyond it. */
 void relay_begin(struct session *s, const struct buf *rest);
+/* Follows the stream from here on. */
+void relay_watch(struct session *s);
+/* Counts, logs and tells a login that relays from now on. */
+void relay_enlist(struct session *s);
 /* Ends the relay in the words of s->kill as soon as the stream allows. */
 void relay_try_kill(struct session *s);
 /* Nothing moved for too long, or the grace of a kill is over. */

@@ -6,8 +6,9 @@ import signal
 import pytest
 from conftest import backend
 from harness import imap, wait
+from harness.control import Control
 from harness.proxy import CtlError
-from test_control import Raw, logged_in
+from test_control import logged_in
 
 USER, PASSWORD = "u1@example.org", "pw"
 
@@ -397,7 +398,7 @@ def test_unreadable_row_is_reported_and_kept(proxy):
 
 def test_changes_of_many_at_once(proxy):
     """Edits do not overtake each other, and all are in force at the end."""
-    clients = [Raw(proxy.control) for _ in range(10)]
+    clients = [Control(proxy.control) for _ in range(10)]
     for i, r in enumerate(clients):
         for n in range(20):
             r.send({"jsonrpc": "2.0", "id": n, "method": "backend.weight",

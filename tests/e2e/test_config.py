@@ -41,8 +41,8 @@ def by_path(rows):
 
 def answer(p, *args):
     """The whole answer, with its message."""
-    from test_control import Raw
-    r = Raw(p.control)
+    from harness.control import Control
+    r = Control(p.control)
     done = r.call(args[0], **(args[1] if len(args) > 1 else {}))
     r.close()
     return done

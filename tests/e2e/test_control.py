@@ -2,12 +2,12 @@
 """The control socket and mailproxyctl: sessions, users, backends, configuration; and clients that misbehave."""
 import json
 import os
-import socket
 import threading
 
 import pytest
 from conftest import backend
 from harness import imap, wait
+from harness.control import Control
 from harness.proxy import CtlError
 
 USER, PASSWORD = "u1@example.org", "pw"
@@ -26,32 +26,6 @@ def logged_in(p, user=USER, password=PASSWORD):
     c.line()
     assert c.command("a", f"LOGIN {user} {password}")[-1].startswith("a OK")
     return c
-
-
-class Raw:
-    """The control socket without mailproxyctl."""
-
-    def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
-        self.sock.connect(path)
-        self.file = self.sock.makefile("rb")
-        self.hello = json.loads(self.file.readline())
-
-    def send(self, data):
-        self.sock.sendall(data if isinstance(data, bytes) else (json.dumps(data) + "\n").encode())
-
-    def receive(self):
-        line = self.file.readline()
-        return json.loads(line) if line else None
-
-    def call(self, method, **params):
-        self.send({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
-        return self.receive()
-
-    def close(self):
-        self.file.close()
-        self.sock.close()
 
 
 def test_status_whoami_help(proxy):
@@ -237,7 +211,7 @@ def test_table_and_tsv(proxy):
 
 
 def test_bad_requests(proxy):
-    r = Raw(proxy.control)
+    r = Control(proxy.control)
     assert r.hello["method"] == "hello" and r.hello["params"]["role"] == "admin"
     r.send(b"this is not json\n")
     assert r.receive()["error"]["code"] == -32700
@@ -252,7 +226,7 @@ def test_bad_requests(proxy):
 
 
 def test_huge_line(proxy):
-    r = Raw(proxy.control)
+    r = Control(proxy.control)
     try:
         r.send(b"x" * 200000 + b"\n")
         answer = r.receive()
@@ -264,14 +238,14 @@ def test_huge_line(proxy):
 
 
 def test_several_requests_at_once(proxy):
-    r = Raw(proxy.control)
+    r = Control(proxy.control)
     r.send("".join(json.dumps({"jsonrpc": "2.0", "id": i, "method": "system.whoami"}) + "\n" for i in range(100)).encode())
     assert [r.receive()["id"] for _ in range(100)] == list(range(100))
     r.close()
 
 
 def test_slow_reader_is_dropped(proxy):
-    r = Raw(proxy.control)
+    r = Control(proxy.control)
     request = (json.dumps({"jsonrpc": "2.0", "id": 1, "method": "system.help"}) + "\n").encode()
     r.sock.settimeout(2)
     try:
@@ -313,7 +287,7 @@ def test_audit(proxy):
 
 
 def test_events(proxy):
-    r = Raw(proxy.control)
+    r = Control(proxy.control)
     stream = r.call("event.watch")["result"]["stream"]
     c = logged_in(proxy)
     seen = r.receive()
@@ -381,7 +355,7 @@ def test_events_that_were_before(proxy):
     c.command("a", f"LOGIN {USER} wrong")
     c.close()
     proxy.ctl("user", "hold", USER)
-    r = Raw(proxy.control)
+    r = Control(proxy.control)
 
     def before(**params):
         """What comes with the answer: at most params["last"] events, oldest first."""

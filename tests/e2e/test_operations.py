@@ -10,9 +10,10 @@ import time
 import pytest
 from conftest import backend
 from harness import imap, wait
+from harness.control import Control
 from harness.proxy import CtlError
 from test_backends import crash, fails, rows
-from test_control import Raw, logged_in
+from test_control import logged_in
 
 USER, PASSWORD = "u1@example.org", "pw"
 
@@ -230,7 +231,7 @@ def test_remove_with_drain(proxy):
 def test_lost_connection_does_not_stop_it(proxy):
     clients = many(proxy, 6)
     home = proxy.sessions("state=relay")[0]["backend"]
-    r = Raw(proxy.control)
+    r = Control(proxy.control)
     r.send({"jsonrpc": "2.0", "id": 1, "method": "backend.drain", "params": {"name": home, "kick": True, "rate": 6}})
     r.close()
     wait.until(lambda: proxy.ctl("op", "list", "state=done", "--allow-empty"), "the drain")

@@ -7,8 +7,9 @@ import time
 
 import pytest
 from harness import wait
+from harness.control import Control
 from test_backends import crash, fails, rows
-from test_control import Raw, logged_in
+from test_control import logged_in
 from test_operations import ended
 
 USER, PASSWORD = "u1@example.org", "pw"
@@ -77,7 +78,7 @@ def test_locked(make_proxy, settings):
     p.add_user(USER, PASSWORD)
     db = sqlite3.connect(os.path.join(p.folder, "state", "mailproxy.db"), isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
-    r = Raw(p.control)
+    r = Control(p.control)
     r.send({"jsonrpc": "2.0", "id": 1, "method": "backend.drain", "params": {"name": "dc1"}})
     begin = time.monotonic()
     logged_in(p).close()

@@ -27,13 +27,14 @@ def can_connect(host, port):
 
 
 class Process:
-    """A child with its output in a file."""
+    """A child with its output in a file; with pipes its input and output are for talking and only errors go there."""
 
-    def __init__(self, argv, log, env=None, cwd=None):
+    def __init__(self, argv, log, env=None, cwd=None, pipes=False):
         self.log = log
         self.argv = argv
         self.output = open(log, "ab")
-        self.child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.output,
+        stdin, stdout = (subprocess.PIPE, subprocess.PIPE) if pipes else (subprocess.DEVNULL, self.output)
+        self.child = subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=self.output,
                                       env={**os.environ, **(env or {})}, cwd=cwd, preexec_fn=_child_setup,
                                       start_new_session=True)
 

@@ -344,6 +344,91 @@ static void test_scratch(void **state)
     assert_int_equal((unsigned char)scratch[LOOP_SCRATCH_BYTES - 1], 0xa5);
 }
 
+/* ---- slices ---- */
+
+struct digging {
+    struct loop_slice slice;
+    unsigned steps, most;
+    uint64_t busy_us;
+};
+
+static void on_dig(struct loop_slice *s)
+{
+    struct digging *d = CONTAINER_OF(s, struct digging, slice);
+    uint64_t end_us = clock_us() + d->busy_us;
+    while (clock_us() < end_us)
+        ;
+    if (++d->steps == d->most)
+        loop_unslice(s);
+}
+
+static void dig(struct digging *d, unsigned most, uint64_t busy_us)
+{
+    *d = (struct digging){.slice.step = on_dig, .most = most, .busy_us = busy_us};
+    list_init(&d->slice.link);
+    loop_slice(loop, &d->slice);
+    loop_slice(loop, &d->slice); /* harmless */
+}
+
+static bool are_dug(void *arg)
+{
+    const struct digging *d = arg;
+    return d[0].steps == d[0].most && d[1].steps == d[1].most;
+}
+
+struct turn {
+    uint64_t n;
+    unsigned most; /* steps of one turn */
+    unsigned before;
+    const struct digging *d;
+};
+
+static void on_turn(void *arg)
+{
+    struct turn *t = arg;
+    unsigned now = t->d[0].steps + t->d[1].steps;
+    t->most = now - t->before > t->most ? now - t->before : t->most;
+    t->before = now;
+    t->n++;
+}
+
+/* Long work takes many turns, short work as few as its time allows; nobody waits for somebody
+ * else's end. */
+static void test_slices(void **state)
+{
+    (void)state;
+    struct digging d[2];
+    struct turn t = {.d = d};
+    dig(&d[0], 40, LOOP_SLICES_US / 4);
+    dig(&d[1], 3, LOOP_SLICES_US / 4);
+    loop_on_turn(loop, on_turn, &t);
+    io_case_run(loop, are_dug, d);
+    assert_true(t.most <= 5);
+    assert_true(t.n >= 8);
+    dig(&d[0], 5000, 0);
+    dig(&d[1], 1, 0);
+    t = (struct turn){.d = d, .before = 0};
+    io_case_run(loop, are_dug, d);
+    assert_true(t.most > 100); /* in one turn */
+    dig(&d[0], 10, 0);
+    loop_unslice(&d[0].slice);
+    loop_unslice(&d[0].slice); /* harmless */
+    io_case_idle(loop, 5);
+    assert_int_equal(d[0].steps, 0);
+}
+
+static void test_slices_take_turns(void **state)
+{
+    (void)state;
+    struct digging d[2];
+    dig(&d[0], 1000, LOOP_SLICES_US);
+    dig(&d[1], 4, LOOP_SLICES_US);
+    while (d[1].steps < 4)
+        io_case_idle(loop, 1);
+    assert_true(d[0].steps < 100);
+    loop_unslice(&d[0].slice);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +442,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_free_drops_mail, setup_mail, teardown),
         cmocka_unit_test_setup_teardown(test_mail_wakes, setup_mail, teardown),
         cmocka_unit_test_setup_teardown(test_scratch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slices, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slices_take_turns, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,9 +105,9 @@ static void test_empty(void **state)
     list((struct session_query_spec){0}, NULL);
     assert_int_equal(seen.n, 0);
     assert_int_equal(seen.chunks, 1);
-    list((struct session_query_spec){.is_sorted = true, .sort = SESSION_FIELD_IN}, NULL);
+    list((struct session_query_spec){.is_sorted = true, .order.by = SESSION_FIELD_IN}, NULL);
     assert_int_equal(seen.n, 0);
-    list((struct session_query_spec){.id = 5}, NULL);
+    list((struct session_query_spec){.ids = (const uint64_t[]){5}, .n_ids = 1}, NULL);
     assert_int_equal(seen.n, 0);
 }
 
@@ -125,7 +125,7 @@ static void test_chunks(void **state)
     list((struct session_query_spec){.limit = 300}, NULL);
     assert_int_equal(seen.n, 300);
     assert_int_equal(seen.matched, n); /* all are counted */
-    list((struct session_query_spec){.id = 77}, NULL);
+    list((struct session_query_spec){.ids = (const uint64_t[]){77}, .n_ids = 1}, NULL);
     assert_int_equal(seen.n, 1);
     assert_int_equal(seen.ids[0], 77);
 }
@@ -151,8 +151,8 @@ static void test_sorted(void **state)
     for (int is_descending = 0; is_descending < 2; is_descending++)
         for (size_t limit = 0; limit <= 1000; limit += 250) {
             list((struct session_query_spec){.is_sorted = true,
-                                             .is_descending = is_descending,
-                                             .sort = SESSION_FIELD_IN,
+                                             .order.is_descending = is_descending,
+                                             .order.by = SESSION_FIELD_IN,
                                              .limit = limit},
                  NULL);
             assert_int_equal(seen.n, limit ? limit : 1000);
@@ -172,6 +172,61 @@ static void test_sorted(void **state)
         }
 }
 
+/* Keys alone, window after window: the list has no gap and nothing twice. */
+static void test_windows(void **state)
+{
+    (void)state;
+    static const enum session_field by[] = {SESSION_FIELD_IN, SESSION_FIELD_USER, SESSION_FIELD_ID,
+                                            SESSION_FIELD_IDLE};
+    add_many(700);
+    for (uint64_t id = 1; id <= 700; id++)
+        session_find(&c.env, id)->user = str_printf("user%03u", (unsigned)(hash_mix(id) % 50));
+    for (size_t i = 0; i < ARRAY_LEN(by); i++) {
+        struct session_query_spec spec = {.is_sorted = true, .order.by = by[i]};
+        list(spec, NULL);
+        assert_int_equal(seen.n, 700);
+        uint64_t ids[700];
+        memcpy(ids, seen.ids, sizeof(ids));
+        spec.is_keys = true;
+        spec.limit = 130;
+        for (size_t at = 0; at < 700; at += seen.last->n_keys) {
+            struct session_key after;
+            char text[64];
+            if (at > 0) {
+                after = seen.last->keys[seen.last->n_keys - 1];
+                (void)str_copy(text, sizeof(text), after.v.text);
+                after.v.text.p = text;
+                spec.after = &after;
+            }
+            list(spec, NULL);
+            assert_int_equal(seen.last->n, 0);
+            assert_int_equal(seen.last->n_keys, at + 130 > 700 ? 700 - at : 130);
+            assert_int_equal(seen.last->matched, 700);
+            assert_int_equal(seen.last->passed, at);
+            for (size_t k = 0; k < seen.last->n_keys; k++)
+                assert_int_equal(seen.last->keys[k].id, ids[at + k]);
+        }
+    }
+}
+
+/* Rows of given sessions come in the order in which they were asked for. */
+static void test_given(void **state)
+{
+    (void)state;
+    const uint64_t ids[] = {9, 3, 77, 5}; /* there is no 77 */
+    add_many(10);
+    list((struct session_query_spec){.ids = ids,
+                                     .n_ids = 4,
+                                     .fields = SESSION_FIELD_BIT(SESSION_FIELD_IN)},
+         NULL);
+    assert_int_equal(seen.n, 3);
+    assert_int_equal(seen.ids[0], 9);
+    assert_int_equal(seen.ids[1], 3);
+    assert_int_equal(seen.ids[2], 5);
+    assert_int_equal(seen.last->rows[0].v[SESSION_FIELD_IN].number, in_of(9));
+    assert_int_equal(seen.last->rows[0].v[SESSION_FIELD_IP].text.n, 0); /* not wanted */
+}
+
 /* From the end it is the same list, backwards: no row is twice, none is missing. */
 static void test_from_end(void **state)
 {
@@ -180,11 +235,12 @@ static void test_from_end(void **state)
     add_many(300); /* many of the same value */
     for (int is_descending = 0; is_descending < 2; is_descending++) {
         struct session_query_spec spec = {
-            .is_sorted = true, .is_descending = is_descending, .sort = SESSION_FIELD_STATE};
+            .is_sorted = true,
+            .order = {.by = SESSION_FIELD_STATE, .is_descending = is_descending}};
         list(spec, NULL);
         assert_int_equal(seen.n, 300);
         memcpy(ids, seen.ids, sizeof(ids));
-        spec.is_from_end = true;
+        spec.order.is_from_end = true;
         for (spec.limit = 1; spec.limit <= 300; spec.limit += 23) {
             list(spec, NULL);
             assert_int_equal(seen.n, spec.limit);
@@ -348,46 +404,102 @@ static void test_fields(void **state)
 
 /* ---- kill by mail ---- */
 
-static struct session_killed *killed;
+static uint64_t killed[1000];
+static size_t n_killed;
+static bool are_all_killed;
 
 static void on_killed(struct mail *m, void *owner)
 {
+    struct session_killed *k = CONTAINER_OF(m, struct session_killed, mail);
     (void)owner;
-    killed = CONTAINER_OF(m, struct session_killed, mail);
+    assert_int_equal(k->number, 3);
+    assert_int_equal(k->worker, 2);
+    assert_false(are_all_killed);
+    memcpy(killed + n_killed, k->ids, k->n * sizeof(k->ids[0]));
+    n_killed += k->n;
+    are_all_killed = k->is_last;
+    free(k);
 }
 
 static bool is_killed(void *arg)
 {
     (void)arg;
     mailbox_run(loop_mailbox(asker), NULL);
-    return killed != NULL;
+    return are_all_killed;
+}
+
+static void kill_and_wait(const uint64_t *ids, size_t n)
+{
+    const struct session_kill_spec spec = {.number = 3,
+                                           .reply = loop_mailbox(asker),
+                                           .deliver = on_killed,
+                                           .kind = REPLY_KICKED,
+                                           .ids = ids,
+                                           .n = n};
+    n_killed = 0;
+    are_all_killed = false;
+    assert_int_equal(session_kill_post(loop_mailbox(c.loop), &spec), 0);
+    io_case_run(c.loop, is_killed, NULL);
 }
 
 static void test_kill(void **state)
 {
     (void)state;
-    const uint64_t ids[] = {2, 4, 99};
+    const uint64_t ids[] = {4, 2, 99};
     add_many(5);
-    killed = NULL;
-    assert_int_equal(session_kill_post(loop_mailbox(c.loop),
-                                       &(struct session_kill_spec){.number = 3,
-                                                                   .reply = loop_mailbox(asker),
-                                                                   .deliver = on_killed,
-                                                                   .kind = REPLY_KICKED,
-                                                                   .ids = ids,
-                                                                   .n = 3}),
-                     0);
-    io_case_run(c.loop, is_killed, NULL);
-    assert_int_equal(killed->number, 3);
-    assert_int_equal(killed->worker, 2);
-    assert_int_equal(killed->n, 2);
-    assert_int_equal(killed->ids[0], 2);
-    assert_int_equal(killed->ids[1], 4);
-    free(killed);
+    kill_and_wait(ids, 3);
+    assert_int_equal(n_killed, 2);
+    assert_int_equal(killed[0], 4);
+    assert_int_equal(killed[1], 2);
     assert_int_equal(c.env.count, 3);
     assert_int_equal(session_kill_all_post(loop_mailbox(c.loop), REPLY_SHUTDOWN, NULL, 0), 0);
     io_case_idle(c.loop, 10);
     assert_int_equal(c.env.count, 0);
+}
+
+/* Many are ended a few at a time, and answered in pieces. */
+static void test_kill_many(void **state)
+{
+    (void)state;
+    uint64_t ids[700];
+    for (uint64_t i = 0; i < 700; i++)
+        ids[i] = i + 1;
+    add_many(900);
+    kill_and_wait(ids, 700);
+    assert_int_equal(n_killed, 700);
+    assert_memory_equal(killed, ids, sizeof(ids));
+    assert_int_equal(c.env.count, 200);
+    assert_true(list_is_empty(&c.env.kills));
+}
+
+/* A worker that ends in the middle of it leaves nothing behind. */
+static void test_kill_cut_short(void **state)
+{
+    (void)state;
+    add_many(20);
+    assert_int_equal(session_retire(&c.env, 2, NULL, 0), 0);
+    assert_false(list_is_empty(&c.env.kills));
+    session_kills_end(&c.env);
+    assert_true(list_is_empty(&c.env.kills));
+    assert_int_equal(c.env.count, 20);
+}
+
+/* Only sessions of older setups go. */
+static void test_retire(void **state)
+{
+    (void)state;
+    struct setup newer = c.setup;
+    newer.generation = 2;
+    c.setup.generation = 1;
+    add_many(10);
+    for (uint64_t id = 3; id <= 6; id++)
+        session_find(&c.env, id)->setup = &newer;
+    assert_int_equal(session_retire(&c.env, 2, NULL, 0), 0);
+    io_case_idle(c.loop, 10);
+    assert_int_equal(c.env.count, 4);
+    assert_non_null(session_find(&c.env, 3));
+    LIST_FOREACH (it, &c.env.sessions)
+        session_of_link(it)->setup = &c.setup;
 }
 
 int main(void)
@@ -397,6 +509,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_chunks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_last_chunk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sorted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_windows, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_given, setup, teardown),
         cmocka_unit_test_setup_teardown(test_from_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_values, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filters, setup, teardown),
@@ -405,6 +519,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_end_of_worker, setup, teardown),
         cmocka_unit_test(test_fields),
         cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kill_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kill_cut_short, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_retire, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

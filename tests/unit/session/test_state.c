@@ -112,6 +112,7 @@ static void test_preauth_deadline(void **state)
     (void)state;
     struct session *s = session_case_add(&c, 1);
     s->pre = calloc(1, sizeof(*s->pre));
+    list_init(&s->pre->held);
     assert_non_null(s->pre);
     s->pre->deadline_ms = loop_now_ms(c.loop) + 5000;
     s->state = SESSION_GREETING;

@@ -27,6 +27,11 @@ static inline struct list *walk_next(struct walk *w)
     return node;
 }
 
+static inline bool walk_is_over(const struct walk *w)
+{
+    return w->next == w->head;
+}
+
 static inline void walk_end(struct walk *w)
 {
     list_del(&w->link);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: ISC */
+/* Sessions as rows: for the walks over them. Thread: the worker's. */
+#pragma once
+
+#include "session/query.h"
+#include "session/session_priv.h"
+
+/* What a filter sees of a session: the row of filter_match with session_filter_get. */
+struct session_look {
+    const struct session *s;
+    char scratch[64];
+};
+bool session_filter_get(const void *look, int id, struct filter_value *ret);
+/* Rates are measured between two looks of operators. */
+void session_sample(struct session *s);
+/* Fills in the fields of these bits. Texts go to `texts` and are in place after session_row_fix:
+ * before, the buffer may still move. -ERR_NOMEM. */
+int session_row_fill(struct session_row *row, struct buf *texts, const struct session *s,
+                     uint32_t fields) NODISCARD;
+void session_row_fix(struct session_row *row, const struct buf *texts);
+/* Borrows the text of the session, or of scratch. */
+struct session_key session_key_of(const struct session *s, enum session_field f, char scratch[64]);
