@@ -256,6 +256,7 @@ static struct drain *drain_new(struct control *c, const struct peer *peer, struc
     d->control = c;
     d->backend = backend_ref(b);
     d->op->total = drain_left(d);
+    op_start(d->op);
     loop_timer_init(&d->tick, on_drain_tick);
     drain_again(d);
     return d;

@@ -180,6 +180,7 @@ static void on_paced_counted(void *arg, int err, uint64_t matched, uint64_t n, s
     }
     (void)rows;
     p->op->total = n;
+    op_start(p->op);
     paced_go_on(p);
     op_answer(p->op, r, n, true);
 }

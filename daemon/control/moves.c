@@ -79,8 +79,17 @@ static void move_drop(void *arg)
     move_free(arg);
 }
 
-static const struct op_kind move_kind = {
-    .name = "move", .cancel = move_cancel, .refresh = move_refresh, .drop = move_drop};
+static void move_start(void *arg)
+{
+    struct move *m = arg;
+    loop_again(m->control->host->loop, &m->more);
+}
+
+static const struct op_kind move_kind = {.name = "move",
+                                         .start = move_start,
+                                         .cancel = move_cancel,
+                                         .refresh = move_refresh,
+                                         .drop = move_drop};
 
 static void move_finish(struct move *m)
 {
@@ -295,7 +304,7 @@ static void move_done(struct work *w)
         m->op->done++;
         move_note_failure(m, json_string_value(name), err_text(-ERR_NO_USER));
     }
-    loop_again(m->control->host->loop, &m->more);
+    op_start(m->op);
     op_answer(m->op, w->request, n, true);
 }
 

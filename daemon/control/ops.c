@@ -93,8 +93,10 @@ static enum op_state row_state(const json_t *row)
 
 struct op_write {
     struct work work;
+    uint64_t id;
     char name[24];
-    char *json; /* NULL = remove */
+    char *json;    /* NULL = remove */
+    bool is_start; /* the work begins afterwards */
 };
 
 static int op_write_run(struct work *w)
@@ -107,11 +109,24 @@ static int op_write_run(struct work *w)
     return err == -ERR_NOT_FOUND ? 0 : err;
 }
 
+static struct op *op_of_id(const struct ops *o, uint64_t id)
+{
+    LIST_FOREACH (it, &o->list) {
+        struct op *op = LIST_ITEM(it, struct op, link);
+        if (op->id == id)
+            return op;
+    }
+    return NULL;
+}
+
 static void op_write_done(struct work *w)
 {
     const struct op_write *x = CONTAINER_OF(w, struct op_write, work);
+    struct op *op = x->is_start ? op_of_id(w->control->ops, x->id) : NULL;
     if (w->err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "op-not-stored", KV_STR("op", x->name), KV_ERR("error", w->err));
+    if (op && op->state == OP_RUNNING && op->kind->start)
+        op->kind->start(op->arg);
 }
 
 static void op_write_fini(struct work *w)
@@ -128,7 +143,7 @@ static char *op_json(const struct op *op)
 }
 
 /* One after another: an end is never overtaken by its beginning. */
-static void op_store(struct op *op, bool is_kept)
+static int op_write(struct op *op, bool is_kept, bool is_start)
 {
     struct control *c = op->ops->control;
     struct op_write *x = work_new(c, NULL, sizeof(*x), op_write_run, op_write_done, op_write_fini);
@@ -138,12 +153,28 @@ static void op_store(struct op *op, bool is_kept)
                   KV_ERR("error", -ERR_NOMEM));
         free(json);
         work_free(x ? &x->work : NULL);
-        return;
+        return -ERR_NOMEM;
     }
     x->json = json;
+    x->id = op->id;
+    x->is_start = is_start;
     op_id(op, x->name);
     op->stored = op->done;
     work_post(&x->work, &c->op_turn);
+    return 0;
+}
+
+static void op_store(struct op *op, bool is_kept)
+{
+    (void)!op_write(op, is_kept, false);
+}
+
+void op_start(struct op *op)
+{
+    LOG_EVENT(LOG_LEVEL_NOTICE, "op-started", KV_U64("op", op->id), KV_STR("kind", op->name),
+              KV_STR("target", op->target), KV_STR("operator", op->peer.user));
+    if (op_write(op, true, true) < 0 && op->kind->start)
+        op->kind->start(op->arg);
 }
 
 /* ---- a day later ---- */
@@ -327,9 +358,6 @@ int op_begin(struct control *c, const struct op_kind *kind, const char *target,
     }
     op->id = ++c->ops->last_id;
     list_add_tail(&c->ops->list, &op->link);
-    LOG_EVENT(LOG_LEVEL_NOTICE, "op-started", KV_U64("op", op->id), KV_STR("kind", op->name),
-              KV_STR("target", op->target), KV_STR("operator", op->peer.user));
-    op_store(op, true);
     *ret = op;
     return 0;
 }
@@ -412,12 +440,10 @@ static struct op *op_named(struct request *r)
 {
     const char *text = request_text(r, "id");
     uint64_t id;
-    if (str_to_u64(str_of(text), INT64_MAX, &id) == 0)
-        LIST_FOREACH (it, &r->control->ops->list) {
-            struct op *op = LIST_ITEM(it, struct op, link);
-            if (op->id == id)
-                return op;
-        }
+    struct op *op =
+        str_to_u64(str_of(text), INT64_MAX, &id) == 0 ? op_of_id(r->control->ops, id) : NULL;
+    if (op)
+        return op;
     request_fail(r, -ERR_NO_OP, NULL, "there is no operation %.64s", text);
     return NULL;
 }

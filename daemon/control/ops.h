@@ -13,6 +13,9 @@ enum op_state { OP_RUNNING, OP_DONE, OP_FAILED, OP_PARTIAL, OP_CANCELLED, OP_INT
 /* What runs an operation. Static. */
 struct op_kind {
     const char *name;
+    /* Begins the work once the store can tell of it, or cannot be written: what a crash interrupts
+     * has to be said afterwards. NULL = it has begun. */
+    void (*start)(void *arg);
     /* Ends it with op_end, now or soon. NULL = it cannot be cancelled. */
     void (*cancel)(void *arg);
     /* Brings done, total and eta up to date before they are shown. May be NULL. */
@@ -42,9 +45,11 @@ struct op {
 int ops_new(struct control *c, struct ops **ret, char **ret_error) NODISCARD;
 void ops_free(struct ops *o); /* NULL is fine */
 
-/* Begins one on behalf of who asks; -ERR_NOMEM. It belongs to the ops; use it until op_end. */
+/* Makes one on behalf of who asks; -ERR_NOMEM. It belongs to the ops; op_start comes next. */
 int op_begin(struct control *c, const struct op_kind *kind, const char *target,
              const struct peer *peer, void *arg, struct op **ret) NODISCARD;
+/* Records it with what it says by now, then starts the work. Use it until op_end. */
+void op_start(struct op *op);
 /* One of a kind that runs on a target, or NULL. */
 struct op *op_find(struct control *c, const struct op_kind *kind, const char *target);
 /* Says what it does now (printf). */

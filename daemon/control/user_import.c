@@ -22,7 +22,15 @@ struct user_import {
     struct op *op;
     atomic_size_t n_read, n_done; /* progress, told by the job */
     atomic_bool is_cancelled;
+    bool is_posted; /* its job has it */
 };
+
+static void import_start(void *arg)
+{
+    struct user_import *m = arg;
+    m->is_posted = true;
+    work_post(&m->work, &m->work.control->user_turn);
+}
 
 static void import_cancel(void *arg)
 {
@@ -40,14 +48,21 @@ static void import_refresh(void *arg)
     op->eta_ms = op->done > 0 ? elapsed * (op->total - op->done) / op->done : 0;
 }
 
-/* The work is freed by its job. */
+/* Once posted it is freed by its job. */
 static void import_drop(void *arg)
 {
-    (void)arg;
+    struct user_import *m = arg;
+    if (m->is_posted)
+        return;
+    request_abandon(m->work.request);
+    work_free(&m->work);
 }
 
-static const struct op_kind import_kind = {
-    .name = "import", .cancel = import_cancel, .refresh = import_refresh, .drop = import_drop};
+static const struct op_kind import_kind = {.name = "import",
+                                           .start = import_start,
+                                           .cancel = import_cancel,
+                                           .refresh = import_refresh,
+                                           .drop = import_drop};
 
 static bool import_progress(void *arg, size_t done)
 {
@@ -194,7 +209,7 @@ void command_user_import(struct request *r)
     }
     m->format = format;
     m->how = how;
-    work_post(&m->work, &r->control->user_turn);
+    op_start(m->op);
 }
 
 /* ---- user export ---- */
