@@ -179,8 +179,7 @@ static int http_send(struct http_talk *k)
     AUTO_FREE const char **lines = http_lines(&text, &n);
     if (!lines)
         return -ERR_NOMEM;
-    return http_get(p->client, p->url, p->unix_path, lines, n, p->base.config->timeout_ms, on_reply,
-                    k, &k->request);
+    return http_get(p->client, lines, n, p->base.config->timeout_ms, on_reply, k, &k->request);
 }
 
 /* Starts a request; the query ends when not even that works. */
@@ -281,21 +280,28 @@ static void http_free(struct auth_provider *base)
     free(p);
 }
 
-static int http_new(struct auth *a, const struct config_auth *c, struct auth_provider **ret)
+static int http_connect(struct http *p, struct loop *loop, const struct config_auth *c)
 {
     const struct http_spec spec = {
+        .url = p->url,
+        .unix_path = p->unix_path,
         .ca_file = c->ca_file,
         .cert_file = c->cert,
         .key_file = c->key,
         .is_verified = c->is_verified,
         .max_connections = c->connections,
     };
+    return http_client_new(loop, &spec, &p->client);
+}
+
+static int http_new(struct auth *a, const struct config_auth *c, struct auth_provider **ret)
+{
     struct http *p = calloc(1, sizeof(*p));
     if (!p)
         return -ERR_NOMEM;
     int err = c->url ? http_set_url(p, c->url) : -ERR_CONFIG;
     if (err == 0)
-        err = http_client_new(a->loop, &spec, &p->client);
+        err = http_connect(p, a->loop, c);
     if (err < 0) {
         http_free(&p->base);
         return err;

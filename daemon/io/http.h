@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Asynchronous HTTP GET on a loop (libcurl multi): kept-alive connections, HTTPS, UNIX sockets,
- * exact request headers. */
+/* Asynchronous HTTP GET of one URL on a loop (libcurl multi): kept-alive connections, HTTPS, UNIX
+ * sockets, exact request headers. */
 #pragma once
 
 #include "base/buf.h"
@@ -10,10 +10,12 @@ struct http_client;
 struct http_request;
 
 struct http_spec {
+    const char *url;                  /* http or https */
+    const char *unix_path;            /* connect there instead; NULL = to the URL's host */
     const char *ca_file;              /* NULL = the system's */
     const char *cert_file, *key_file; /* client certificate */
     bool is_verified;
-    size_t max_connections;    /* per host; further requests queue */
+    size_t max_connections;    /* further requests wait for their turn; 0 = any number */
     size_t max_response_bytes; /* header block, 0 = 64 KiB; more is an error, never a silent cut */
 };
 
@@ -36,13 +38,13 @@ int http_client_new(struct loop *l, const struct http_spec *spec,
                     struct http_client **ret) NODISCARD;
 /* Pending requests end without callback. Allowed in callbacks; NULL is fine. */
 void http_client_free(struct http_client *c);
-/* Sends GET url with exactly these header lines ("Name: value", in this order, after Host; no
- * Accept, no User-Agent unless listed). lines are copied; one with CR, LF, NUL or without colon is
- * -ERR_INVAL. The body is read (1 MiB at most) and thrown away; when the reply does not say where
- * it ends, cb runs at the end of the headers. unix_path: connect there instead (NULL). cb runs once
- * on the loop; -ERR_x when it could not even start. timeouts in ms: connect part and whole. */
-int http_get(struct http_client *c, const char *url, const char *unix_path,
-             const char *const *lines, size_t n_lines, uint64_t timeout_ms,
+/* Sends GET with exactly these header lines ("Name: value", in this order, after Host; no Accept,
+ * no User-Agent unless listed). lines are copied; one with CR, LF, NUL or without colon is
+ * -ERR_INVAL, and so is a URL that cannot be read. The body is read (1 MiB at most) and thrown
+ * away; when the reply does not say where it ends, cb runs at the end of the headers. cb runs once
+ * on the loop; -ERR_x when it could not even start. timeout_ms: for the whole, waiting for a
+ * connection included. *ret is borrowed until cb ran. */
+int http_get(struct http_client *c, const char *const *lines, size_t n_lines, uint64_t timeout_ms,
              void (*cb)(void *arg, const struct http_result *r), void *arg,
              struct http_request **ret) NODISCARD;
 /* cb will not run; the connection is dropped. Only before cb ran; NULL is fine. */

@@ -98,6 +98,24 @@ static void site_stop(void)
     site = (struct site){.fd = -1};
 }
 
+static const char *url(const char *scheme, const char *host, const char *path)
+{
+    static char text[256];
+    snprintf(text, sizeof(text), "%s://%s:%u%s", scheme, host, site.at.port, path);
+    return text;
+}
+
+/* A client of the site, or of the URL that spec has. */
+static void make(const struct http_spec *spec)
+{
+    struct http_spec s = *spec;
+    if (!s.url)
+        s.url = url("http", "127.0.0.1", "/auth");
+    http_client_free(client);
+    client = NULL;
+    assert_int_equal(http_client_new(loop, &s, &client), 0);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -106,7 +124,8 @@ static int setup(void **state)
     if (loop_new(NULL, &loop) != 0)
         return -1;
     site_start(io_case_listen(&site.at));
-    return http_client_new(loop, &(struct http_spec){0}, &client);
+    make(&(struct http_spec){0});
+    return 0;
 }
 
 static int teardown(void **state)
@@ -116,13 +135,6 @@ static int teardown(void **state)
     site_stop();
     loop_free(loop);
     return 0;
-}
-
-static void make(const struct http_spec *spec)
-{
-    http_client_free(client);
-    client = NULL;
-    assert_int_equal(http_client_new(loop, spec, &client), 0);
 }
 
 /* ---- one request ---- */
@@ -151,20 +163,11 @@ static void on_result(void *arg, const struct http_result *r)
     (void)str_copy(a->text, sizeof(a->text), buf_str(&text));
 }
 
-static const char *url(const char *scheme, const char *host, const char *path)
-{
-    static char text[256];
-    snprintf(text, sizeof(text), "%s://%s:%u%s", scheme, host, site.at.port, path);
-    return text;
-}
-
 static struct http_request *ask(struct answer *a, uint64_t timeout_ms)
 {
     struct http_request *r = NULL;
     *a = (struct answer){0};
-    assert_int_equal(http_get(client, url("http", "127.0.0.1", "/auth"), NULL, NULL, 0, timeout_ms,
-                              on_result, a, &r),
-                     0);
+    assert_int_equal(http_get(client, NULL, 0, timeout_ms, on_result, a, &r), 0);
     assert_false(a->is_here);
     return r;
 }
@@ -199,9 +202,8 @@ static void test_request(void **state)
     struct answer a = {0};
     struct http_request *r;
     site.reply = OK EMPTY;
-    assert_int_equal(http_get(client, url("http", "127.0.0.1", "/auth?x=1"), NULL, lines,
-                              ARRAY_LEN(lines), 10000, on_result, &a, &r),
-                     0);
+    make(&(struct http_spec){.url = url("http", "127.0.0.1", "/auth?x=1")});
+    assert_int_equal(http_get(client, lines, ARRAY_LEN(lines), 10000, on_result, &a, &r), 0);
     io_case_run(loop, io_case_is_true, &a.is_here);
     expect(a, 0, "Content-Length=0;");
     assert_int_equal(a.status, 200);
@@ -348,17 +350,13 @@ static void test_silence(void **state)
 static void test_no_server(void **state)
 {
     (void)state;
-    struct answer a = {0};
-    struct http_request *r;
     event_free(site.event);
     site.event = NULL;
     close(site.fd);
     site.fd = -1;
     expect(get(), -ERR_REFUSED, NULL);
-    assert_int_equal(
-        http_get(client, "http://name.invalid/", NULL, NULL, 0, 10000, on_result, &a, &r), 0);
-    io_case_run(loop, io_case_is_true, &a.is_here);
-    expect(a, -ERR_DNS, NULL);
+    make(&(struct http_spec){.url = "http://name.invalid/"});
+    expect(get(), -ERR_DNS, NULL);
 }
 
 static void test_hangs_up(void **state)
@@ -378,26 +376,22 @@ static void test_bad_arguments(void **state)
     struct http_request *r = NULL;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         const char *lines[] = {"Good: 1", bad[i]};
-        assert_int_equal(http_get(client, url("http", "127.0.0.1", "/"), NULL, lines, 2, 1000,
-                                  on_result, &never, &r),
-                         -ERR_INVAL);
+        assert_int_equal(http_get(client, lines, 2, 1000, on_result, &never, &r), -ERR_INVAL);
         assert_null(r);
     }
     static const char *const urls[] = {"http://", "http://[::1/", "http://127.0.0.1:99999/"};
     for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
         a = (struct answer){0};
-        int err = http_get(client, urls[i], NULL, NULL, 0, 1000, on_result, &a, &r);
+        make(&(struct http_spec){.url = urls[i]});
+        int err = http_get(client, NULL, 0, 1000, on_result, &a, &r);
         if (err == 0) {
             io_case_run(loop, io_case_is_true, &a.is_here);
             err = a.err;
         }
         assert_int_equal(err, -ERR_INVAL);
     }
-    a = (struct answer){0};
-    assert_int_equal(http_get(client, "ftp://127.0.0.1/", NULL, NULL, 0, 1000, on_result, &a, &r),
-                     0);
-    io_case_run(loop, io_case_is_true, &a.is_here);
-    expect(a, -ERR_PROTOCOL, NULL);
+    make(&(struct http_spec){.url = "ftp://127.0.0.1/"});
+    expect(get(), -ERR_PROTOCOL, NULL);
     assert_int_equal(site.n_requests, 0);
     assert_false(never.is_here);
 }
@@ -446,9 +440,7 @@ static void test_free_in_callback(void **state)
     struct answer never;
     bool is_called = false;
     site.reply = OK EMPTY;
-    assert_int_equal(http_get(client, url("http", "127.0.0.1", "/"), NULL, NULL, 0, 10000,
-                              on_result_free, &is_called, &r),
-                     0);
+    assert_int_equal(http_get(client, NULL, 0, 10000, on_result_free, &is_called, &r), 0);
     (void)ask(&never, 10000);
     io_case_run(loop, io_case_is_true, &is_called);
     io_case_idle(loop, 10);
@@ -460,8 +452,6 @@ static void test_unix_socket(void **state)
     (void)state;
     char folder[] = "/tmp/mailproxy-http-XXXXXX", path[64];
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
-    struct answer a = {0};
-    struct http_request *r;
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/socket", folder);
     assert_true(str_copy(sun.sun_path, sizeof(sun.sun_path), str_of(path)));
@@ -471,10 +461,8 @@ static void test_unix_socket(void **state)
     assert_int_equal(listen(fd, 4), 0);
     site_start(fd);
     site.reply = OK EMPTY;
-    assert_int_equal(
-        http_get(client, "http://localhost/auth", path, NULL, 0, 10000, on_result, &a, &r), 0);
-    io_case_run(loop, io_case_is_true, &a.is_here);
-    expect(a, 0, NULL);
+    make(&(struct http_spec){.url = "http://localhost/auth", .unix_path = path});
+    expect(get(), 0, NULL);
     assert_string_equal(buf_cstr(&site.requests), "GET /auth HTTP/1.1\r\nHost: localhost\r\n\r\n");
     (void)remove(path);
     (void)remove(folder);
@@ -482,13 +470,10 @@ static void test_unix_socket(void **state)
 
 static void expect_https(const struct http_spec *spec, const char *host, int err)
 {
-    struct answer a = {0};
-    struct http_request *r;
-    make(spec);
-    assert_int_equal(
-        http_get(client, url("https", host, "/"), NULL, NULL, 0, 10000, on_result, &a, &r), 0);
-    io_case_run(loop, io_case_is_true, &a.is_here);
-    expect(a, err, err ? NULL : "Content-Length=0;");
+    struct http_spec s = *spec;
+    s.url = url("https", host, "/");
+    make(&s);
+    expect(get(), err, err ? NULL : "Content-Length=0;");
 }
 
 static void test_https(void **state)
