@@ -17,12 +17,21 @@ struct watcher {
     struct filter *filter; /* NULL = all */
 };
 
+/* An event at rest: each login makes two, and mostly nobody looks at them. */
+struct event_kept {
+    uint64_t time_ms;
+    struct buf texts; /* in the order of event_columns, each with its NUL */
+};
+
 struct events {
     struct control *control;
     struct list watchers;
-    json_t *kept[EVENTS_KEPT]; /* a ring of rows */
-    uint64_t n_kept;           /* ever */
+    struct event_kept kept[EVENTS_KEPT]; /* a ring; keeps its memory */
+    uint64_t n_kept;                     /* ever */
 };
+
+static const char *const event_columns[] = {"type", "session", "proto", "user",
+                                            "ip",   "backend", "text"};
 
 int events_new(struct control *c, struct events **ret)
 {
@@ -49,7 +58,7 @@ void events_free(struct events *e)
     LIST_FOREACH_SAFE (it, &e->watchers)
         watcher_free(LIST_ITEM(it, struct watcher, link));
     for (size_t i = 0; i < EVENTS_KEPT; i++)
-        json_decref(e->kept[i]);
+        buf_fini(&e->kept[i].texts);
     free(e);
 }
 
@@ -123,17 +132,46 @@ static struct watcher *events_find(struct events *e, uint64_t stream)
     return NULL;
 }
 
+/* The row of an event, owned by the caller; NULL without memory. */
+static json_t *event_row(const struct event_kept *k)
+{
+    const char *text = buf_str(&k->texts).p;
+    json_t *row = text ? json_object() : NULL;
+    if (!row)
+        return NULL;
+    request_put_number(row, "time", k->time_ms);
+    for (size_t i = 0; i < ARRAY_LEN(event_columns); i++, text += strlen(text) + 1)
+        request_set_text(row, event_columns[i], text);
+    return row;
+}
+
+/* Event number `at` as a row, when the watcher wants it; else NULL. */
+static json_t *events_row_for(const struct events *e, uint64_t at, const struct watcher *w)
+{
+    json_t *row = event_row(&e->kept[at % EVENTS_KEPT]);
+    if (row && watcher_wants(w, row))
+        return row;
+    json_decref(row);
+    return NULL;
+}
+
 /* The newest of the kept events that the filter matches, at most n, oldest first. A reader that is
  * too slow is dropped on the way, and its watcher with it. */
 static void events_send_last(struct events *e, uint64_t stream, uint64_t n)
 {
     const struct watcher *w = events_find(e, stream);
     uint64_t oldest = e->n_kept > EVENTS_KEPT ? e->n_kept - EVENTS_KEPT : 0, at = e->n_kept;
-    while (w && at > oldest && n > 0)
-        n -= watcher_wants(w, e->kept[--at % EVENTS_KEPT]);
-    for (; at < e->n_kept && (w = events_find(e, stream)); at++)
-        if (watcher_wants(w, e->kept[at % EVENTS_KEPT]))
-            watcher_send(w, e->kept[at % EVENTS_KEPT]);
+    while (w && at > oldest && n > 0) {
+        json_t *row = events_row_for(e, --at, w);
+        n -= row != NULL;
+        json_decref(row);
+    }
+    for (; at < e->n_kept && (w = events_find(e, stream)); at++) {
+        json_t *row = events_row_for(e, at, w);
+        if (row)
+            watcher_send(w, row);
+        json_decref(row);
+    }
 }
 
 void command_event_watch(struct request *r)
@@ -187,28 +225,37 @@ static void events_send(struct events *e, json_t *row)
     }
 }
 
-static void events_keep(struct events *e, json_t *row)
+/* NULL without memory: the event is lost. */
+static const struct event_kept *events_keep(struct events *e, const char *const *texts)
 {
-    json_t **slot = &e->kept[e->n_kept++ % EVENTS_KEPT];
-    json_decref(*slot);
-    *slot = json_incref(row);
+    struct event_kept *k = &e->kept[e->n_kept % EVENTS_KEPT];
+    buf_clear(&k->texts);
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < ARRAY_LEN(event_columns); i++) {
+        struct str text = texts[i] ? str_of(texts[i]) : STR("");
+        err = buf_append_str(&k->texts, text);
+        if (err == 0)
+            err = buf_append_char(&k->texts, '\0');
+    }
+    if (err < 0) {
+        buf_fini(&k->texts);
+        return NULL;
+    }
+    k->time_ms = clock_wall_ms();
+    e->n_kept++;
+    return k;
 }
 
 void control_event(struct control *c, const char *type, const char *session, const char *proto,
                    const char *user, const char *ip, const char *backend, const char *text)
 {
-    json_t *row = c && c->events ? json_object() : NULL;
-    if (!row)
+    const char *const texts[] = {type, session, proto, user, ip, backend, text};
+    _Static_assert(ARRAY_LEN(texts) == ARRAY_LEN(event_columns), "one text for each column");
+    const struct event_kept *k = c && c->events ? events_keep(c->events, texts) : NULL;
+    if (!k || list_is_empty(&c->events->watchers))
         return;
-    request_put_number(row, "time", clock_wall_ms());
-    request_set_text(row, "type", type);
-    request_set_text(row, "session", session);
-    request_set_text(row, "proto", proto);
-    request_set_text(row, "user", user);
-    request_set_text(row, "ip", ip);
-    request_set_text(row, "backend", backend);
-    request_set_text(row, "text", text);
-    events_keep(c->events, row);
-    events_send(c->events, row);
+    json_t *row = event_row(k);
+    if (row)
+        events_send(c->events, row);
     json_decref(row);
 }
