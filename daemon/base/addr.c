@@ -119,23 +119,12 @@ int addr_parse(struct str s, struct addr *ret)
     return 0;
 }
 
-static char *addr_put_number(char *dst, unsigned v)
-{
-    char digits[8];
-    size_t n = sizeof(digits);
-    do
-        digits[--n] = (char)('0' + v % 10);
-    while ((v /= 10) > 0);
-    memcpy(dst, digits + n, sizeof(digits) - n);
-    return dst + sizeof(digits) - n;
-}
-
 /* By hand: inet_ntop takes 2500 instructions for it, and each login formats several. Returns where
  * the text ends. */
 static char *addr_put_v4(char *dst, const uint8_t ip[4])
 {
     for (int i = 0; i < 4; i++) {
-        dst = addr_put_number(dst, ip[i]);
+        dst = str_put_number(dst, ip[i], 10, 0);
         *dst++ = i < 3 ? '.' : '\0';
     }
     return dst - 1;
@@ -157,7 +146,7 @@ void addr_format(char dst[ADDR_TEXT_MAX], const struct addr *a)
     if (a->family == AF_INET) {
         char *end = addr_put_v4(dst, a->ip + 12);
         *end++ = ':';
-        *addr_put_number(end, a->port) = '\0';
+        *str_put_number(end, a->port, 10, 0) = '\0';
         return;
     }
     addr_format_ip(ip, a);

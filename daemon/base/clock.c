@@ -2,7 +2,6 @@
 /* Monotonic and wall clocks. */
 #include "base/clock.h"
 
-#include <stdio.h>
 #include <time.h>
 
 static uint64_t clock_read_us(clockid_t id)
@@ -32,14 +31,21 @@ void clock_format(char dst[25], uint64_t wall_ms)
     time_t seconds = (time_t)(wall_ms / 1000);
     struct tm tm;
     if (!gmtime_r(&seconds, &tm) || tm.tm_year > 8099) {
-        snprintf(dst, 25, "9999-12-31T23:59:59.999Z");
+        str_copy(dst, 25, STR("9999-12-31T23:59:59.999Z"));
         return;
     }
-    char text[64];
-    snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ", tm.tm_year + 1900,
-             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-             (unsigned)(wall_ms % 1000));
-    str_copy(dst, 25, str_of(text));
+    const struct {
+        int value;
+        unsigned width;
+        char after;
+    } parts[] = {{tm.tm_year + 1900, 4, '-'},    {tm.tm_mon + 1, 2, '-'}, {tm.tm_mday, 2, 'T'},
+                 {tm.tm_hour, 2, ':'},           {tm.tm_min, 2, ':'},     {tm.tm_sec, 2, '.'},
+                 {(int)(wall_ms % 1000), 3, 'Z'}};
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        dst = str_put_number(dst, (uint64_t)parts[i].value, 10, parts[i].width);
+        *dst++ = parts[i].after;
+    }
+    *dst = '\0';
 }
 
 /* n decimal digits at the start of *s, which is moved on. */

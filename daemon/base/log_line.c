@@ -2,7 +2,6 @@
 /* Formatting of log events. */
 #include "base/log_line.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,7 +91,7 @@ static void log_put_string(struct log_line *l, struct str s, enum log_format for
 
 static void log_put_field(struct log_line *l, const struct log_field *f, enum log_format format)
 {
-    char number[32] = "";
+    char number[STR_NUMBER_MAX + 8], *end = number;
     switch (f->type) {
     case LOG_F_STR:
         log_put_string(l, str_of(f->s), format);
@@ -104,16 +103,20 @@ static void log_put_field(struct log_line *l, const struct log_field *f, enum lo
         log_put_string(l, str_of(err_text((int)(int64_t)f->u)), format);
         return;
     case LOG_F_U64:
-        snprintf(number, sizeof(number), "%" PRIu64, f->u);
+        end = str_put_number(end, f->u, 10, 0);
         break;
     case LOG_F_I64:
-        snprintf(number, sizeof(number), "%" PRId64, (int64_t)f->u);
+        if ((int64_t)f->u < 0)
+            *end++ = '-';
+        end = str_put_number(end, (int64_t)f->u < 0 ? 0 - f->u : f->u, 10, 0);
         break;
     case LOG_F_MS:
-        snprintf(number, sizeof(number), "%" PRIu64 ".%03u", f->u / 1000, (unsigned)(f->u % 1000));
+        end = str_put_number(end, f->u / 1000, 10, 0);
+        *end++ = '.';
+        end = str_put_number(end, f->u % 1000, 10, 3);
         break;
     }
-    log_put_c(l, number);
+    log_put(l, number, (size_t)(end - number));
 }
 
 /* A field that does not fit any more is left out whole: half a JSON member would spoil the line. */
@@ -127,14 +130,19 @@ static void log_line_head(struct log_line *l, enum log_format format, uint64_t w
 {
     char time[25];
     clock_format(time, wall_ms);
-    const char *name = log_level_name(level);
-    size_t room = sizeof(l->text) - LOG_TAIL;
-    int n = format == LOG_FORMAT_JSON
-                ? snprintf(l->text, room, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"",
-                           time, name, event)
-                : snprintf(l->text, room, "%s %s %s", time, name, event);
-    l->n = n > 0 ? (size_t)n : 0;
-    l->body = format == LOG_FORMAT_JSON ? 0 : strlen(time) + strlen(name) + 2;
+    static const char *const frames[][4] = {
+        [LOG_FORMAT_JSON] = {"{\"time\":\"", "\",\"level\":\"", "\",\"event\":\"", "\""},
+        [LOG_FORMAT_TEXT] = {"", " ", " ", ""}};
+    const char *const *frame = frames[format];
+    l->n = 0;
+    log_put_c(l, frame[0]);
+    log_put_c(l, time);
+    log_put_c(l, frame[1]);
+    log_put_c(l, log_level_name(level));
+    log_put_c(l, frame[2]);
+    l->body = format == LOG_FORMAT_JSON ? 0 : l->n;
+    log_put_c(l, event);
+    log_put_c(l, frame[3]);
 }
 
 void log_line_make(struct log_line *line, enum log_format format, uint64_t wall_ms,

@@ -191,9 +191,23 @@ int str_to_u64(struct str s, uint64_t max, uint64_t *ret_value)
     return 0;
 }
 
+static const char digits[] = "0123456789abcdef";
+
+char *str_put_number(char *dst, uint64_t v, unsigned base, unsigned width)
+{
+    char text[STR_NUMBER_MAX];
+    size_t n = sizeof(text);
+    do
+        text[--n] = digits[v % base];
+    while ((v /= base) > 0);
+    for (size_t written = sizeof(text) - n; written < width; written++)
+        *dst++ = '0';
+    memcpy(dst, text + n, sizeof(text) - n);
+    return dst + sizeof(text) - n;
+}
+
 void str_hex(char *dst, const void *bytes, size_t n)
 {
-    static const char digits[] = "0123456789abcdef";
     const unsigned char *p = bytes;
     for (size_t i = 0; i < n; i++) {
         dst[2 * i] = digits[p[i] >> 4];

@@ -74,6 +74,12 @@ bool str_copy(char *dst, size_t dst_size, struct str s);
 void str_lower(char *s);
 /* Strict decimal number, digits only. 0 or -ERR_SYNTAX / -ERR_RANGE (above max). */
 int str_to_u64(struct str s, uint64_t max, uint64_t *ret_value) NODISCARD;
+/* Most digits that str_put_number writes in base 10, the least base. */
+#define STR_NUMBER_MAX 20
+/* Writes v in a base from 10 to 16, with zeros before it up to `width` digits, without NUL. Returns
+ * where it ends; dst has room for STR_NUMBER_MAX or width. By hand because printf takes a thousand
+ * instructions for it, and each login writes dozens of numbers. */
+char *str_put_number(char *dst, uint64_t v, unsigned base, unsigned width);
 /* Lower-case hex of n bytes into dst (2n+1 bytes). */
 void str_hex(char *dst, const void *bytes, size_t n);
 /* Shell-style wildcard match, ASCII case-insensitive: '*' and '?'. Linear-time (no exponential

@@ -59,8 +59,9 @@ unsigned session_id_worker(uint64_t id)
 
 void session_id_format(char dst[32], uint64_t id)
 {
-    snprintf(dst, 32, "%llx-%llx", (unsigned long long)(id >> SESSION_NUMBER_BITS),
-             (unsigned long long)(id & ((1ULL << SESSION_NUMBER_BITS) - 1)));
+    char *end = str_put_number(dst, id >> SESSION_NUMBER_BITS, 16, 0);
+    *end++ = '-';
+    *str_put_number(end, id & ((1ULL << SESSION_NUMBER_BITS) - 1), 16, 0) = '\0';
 }
 
 static int session_id_hex(struct str s, unsigned max_digits, uint64_t *ret)

@@ -135,6 +135,22 @@ static void test_copies(void **state)
     str_lower(mixed);
     assert_string_equal(mixed, "abc\xc4z");
     char hex[7];
+    static const struct {
+        uint64_t v;
+        unsigned base, width;
+        const char *text;
+    } numbers[] = {{0, 10, 0, "0"},
+                   {0, 10, 3, "000"},
+                   {7, 10, 2, "07"},
+                   {1234, 10, 2, "1234"},
+                   {UINT64_MAX, 10, 0, "18446744073709551615"},
+                   {UINT64_MAX, 16, 20, "0000ffffffffffffffff"},
+                   {0x1a2b, 16, 0, "1a2b"}};
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        char number[STR_NUMBER_MAX + 1];
+        *str_put_number(number, numbers[i].v, numbers[i].base, numbers[i].width) = '\0';
+        assert_string_equal(number, numbers[i].text);
+    }
     str_hex(hex, "\x00\xaf\x10", 3);
     assert_string_equal(hex, "00af10");
 }
