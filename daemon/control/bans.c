@@ -47,7 +47,8 @@ void command_ban_add(struct request *r)
         struct rule_spec spec = {.subject = ruling.subjects[i],
                                  .text = request_text(r, "text"),
                                  .sessions = RULE_KEEP,
-                                 .login_rate = RULE_KEEP};
+                                 .login_rate = RULE_KEEP,
+                                 .failures = RULE_KEEP};
         if (ruling_put(&ruling, &spec))
             ban_event(r, &ruling.subjects[i], "is banned");
     }

@@ -228,6 +228,25 @@ uint64_t limits_login_rate(const struct limits *l, const struct config_limits *c
     return limits_is_trusted(c, a) ? 0 : c->login_rate_per_minute;
 }
 
+/* Without an override, and without a configured number: delays only, RULE_KEEP. */
+static uint64_t limits_failures(const struct limits *l, const struct config_limits *c,
+                                const struct addr *a)
+{
+    const struct rule *r = rules_match_addr(&l->overrides, a);
+    if (r && r->failures != RULE_KEEP)
+        return r->failures;
+    if (limits_is_trusted(c, a))
+        return 0;
+    return c->failures_before_ban ? c->failures_before_ban : RULE_KEEP;
+}
+
+uint64_t limits_max_failures(const struct limits *l, const struct config_limits *c,
+                             const struct addr *a)
+{
+    uint64_t most = limits_failures(l, c, a);
+    return most == RULE_KEEP ? 0 : most;
+}
+
 uint64_t limits_max_user_sessions(const struct limits *l, const struct config_limits *c,
                                   const char *user, unsigned own_max)
 {
@@ -416,8 +435,9 @@ struct limit_failure limits_fail(struct limits *l, const struct config_limits *c
                                  const struct rules_time *now)
 {
     struct limit_failure f = {.delay_ms = delay_ms};
-    bool is_on = c->failures_before_delay > 0 || c->failures_before_ban > 0;
-    struct limit_source *s = is_on && !limits_is_trusted(c, a) ? source_take(l, a) : NULL;
+    uint64_t most = limits_failures(l, c, a);
+    bool is_on = c->failures_before_delay > 0 || most != RULE_KEEP;
+    struct limit_source *s = is_on && most > 0 ? source_take(l, a) : NULL;
     if (!s)
         return f;
     if (s->failures == 0 || failures_are_over(s, c, now->ms)) {
@@ -427,7 +447,7 @@ struct limit_failure limits_fail(struct limits *l, const struct config_limits *c
     if (!source_is_repeat(s, credentials))
         s->failures++;
     f.delay_ms = limits_delay(c, s->failures, delay_ms);
-    if (c->failures_before_ban > 0 && s->failures >= c->failures_before_ban) {
+    if (s->failures >= most) {
         f.ban = rules_match_addr(&l->bans, a);
         f.is_new_ban = !f.ban && (f.ban = limits_ban(l, c, a, now));
         if (f.ban)

@@ -30,6 +30,7 @@ static void limit_put_addr(json_t *row, struct control *c, const struct addr *a)
     request_put_number(row, "logins", s ? limit_source_logins(l, s, config, &now) : 0);
     request_put_number(row, "login_rate", limits_login_rate(l, config, a));
     request_put_number(row, "failures", failures);
+    request_put_number(row, "max_failures", limits_max_failures(l, config, a));
     request_set_number(row, "delay", limits_delay(config, failures + 1, configured) - configured);
     request_put_number(row, "refused", s ? s->refused : 0);
     (void)json_object_set_new(row, "trusted", json_boolean(limits_is_trusted(config, a)));
@@ -111,6 +112,8 @@ static json_t *limit_override_row(struct control *c, const struct list *node)
         request_put_number(row, "max_sessions", r->sessions);
     if (r->login_rate != RULE_KEEP)
         request_put_number(row, "login_rate", r->login_rate);
+    if (r->failures != RULE_KEEP)
+        request_put_number(row, "max_failures", r->failures);
     limit_put_override(row, r, &now);
     return row;
 }
@@ -172,26 +175,36 @@ static void limit_widen(struct subject *s)
         subject_of_addr(s, &a);
 }
 
+/* What the request does not name stays as an earlier override has it. */
+static struct rule_spec limit_spec(const struct request *r, const struct subject *s)
+{
+    const struct rule *old = rules_find(&limiter_limits(r->control->limiter)->overrides, s);
+    return (struct rule_spec){
+        .subject = *s,
+        .sessions = request_number(r, "sessions", old ? old->sessions : RULE_KEEP),
+        .login_rate = request_number(r, "login_rate", old ? old->login_rate : RULE_KEEP),
+        .failures = request_number(r, "failures", old ? old->failures : RULE_KEEP),
+    };
+}
+
 void command_limit_set(struct request *r)
 {
     struct ruling u;
-    bool has_rate = request_has(r, "login_rate");
-    if (!request_has(r, "sessions") && !has_rate) {
-        request_fail(r, -ERR_MISSING_PARAM, NULL, "say sessions or login_rate");
+    bool is_of_addresses = request_has(r, "login_rate") || request_has(r, "failures");
+    if (!request_has(r, "sessions") && !is_of_addresses) {
+        request_fail(r, -ERR_MISSING_PARAM, NULL, "say sessions, login_rate or failures");
         return;
     }
     if (ruling_begin(r, RULE_STORE_OVERRIDE, &u) < 0)
         return;
     for (size_t i = 0; i < u.n; i++)
-        if (has_rate && u.subjects[i].kind == SUBJECT_USER) {
-            ruling_abort(&u, -ERR_BAD_PARAM, "login_rate is a limit of addresses");
+        if (is_of_addresses && u.subjects[i].kind == SUBJECT_USER) {
+            ruling_abort(&u, -ERR_BAD_PARAM, "login_rate and failures are limits of addresses");
             return;
         }
     for (size_t i = 0; i < u.n; i++) {
         limit_widen(&u.subjects[i]);
-        struct rule_spec spec = {.subject = u.subjects[i],
-                                 .sessions = request_number(r, "sessions", RULE_KEEP),
-                                 .login_rate = request_number(r, "login_rate", RULE_KEEP)};
+        struct rule_spec spec = limit_spec(r, &u.subjects[i]);
         (void)ruling_put(&u, &spec);
     }
     ruling_end(&u);

@@ -38,6 +38,8 @@ static char *rule_json(const struct rule *r)
         request_put_number(row, "sessions", r->sessions);
     if (r->login_rate != RULE_KEEP)
         request_put_number(row, "login_rate", r->login_rate);
+    if (r->failures != RULE_KEEP)
+        request_put_number(row, "failures", r->failures);
     char *text = row ? json_dumps(row, JSON_COMPACT) : NULL;
     json_decref(row);
     return text;
@@ -61,6 +63,7 @@ static int rule_read(const json_t *row, const char *name, struct rule_spec *ret)
         .by = json_string_value(json_object_get(row, "by")),
         .sessions = rule_number(row, "sessions", RULE_KEEP),
         .login_rate = rule_number(row, "login_rate", RULE_KEEP),
+        .failures = rule_number(row, "failures", RULE_KEEP),
     };
     return json_is_object(row) ? subject_parse(str_of(name), &ret->subject) : -ERR_SYNTAX;
 }

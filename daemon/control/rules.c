@@ -131,7 +131,8 @@ static struct rule *rule_new(const struct rule_spec *spec)
                        .text = str_dup_c(spec->text),
                        .by = str_dup_c(spec->by),
                        .sessions = spec->sessions,
-                       .login_rate = spec->login_rate};
+                       .login_rate = spec->login_rate,
+                       .failures = spec->failures};
     list_init(&r->link);
     wheel_timer_init(&r->timer);
     if ((is_user && !r->user) || (spec->text && !r->text) || (spec->by && !r->by)) {

@@ -21,15 +21,15 @@ struct rule {
     struct list link; /* of all, in order of their making */
     struct wheel_timer timer;
     enum subject_kind kind;
-    bool is_automatic;             /* made by the daemon, not by an operator */
-    bool is_stored;                /* for the owner of the table */
-    struct addr_net net;           /* of addresses and networks */
-    char *user;                    /* of users; owned */
-    uint64_t created_ms, until_ms; /* Unix time; until 0 = for ever */
-    char *text;                    /* words for the client; owned, may be NULL */
-    char *by;                      /* operator; owned, NULL when automatic */
-    uint64_t hits, hit_ms;         /* refused by it; the last time, monotonic */
-    uint64_t sessions, login_rate; /* of an override; RULE_KEEP */
+    bool is_automatic;                       /* made by the daemon, not by an operator */
+    bool is_stored;                          /* for the owner of the table */
+    struct addr_net net;                     /* of addresses and networks */
+    char *user;                              /* of users; owned */
+    uint64_t created_ms, until_ms;           /* Unix time; until 0 = for ever */
+    char *text;                              /* words for the client; owned, may be NULL */
+    char *by;                                /* operator; owned, NULL when automatic */
+    uint64_t hits, hit_ms;                   /* refused by it; the last time, monotonic */
+    uint64_t sessions, login_rate, failures; /* of an override; RULE_KEEP */
 };
 
 /* Why a rule is no more. */
@@ -57,7 +57,7 @@ struct rule_spec {
     bool is_automatic;
     uint64_t created_ms, until_ms;
     const char *text, *by;
-    uint64_t sessions, login_rate;
+    uint64_t sessions, login_rate, failures;
 };
 /* Makes a rule, in place of an older one for the same subject. -ERR_NOMEM: the older one stays. */
 int rules_put(struct rules *r, const struct rule_spec *spec, const struct rules_time *now,

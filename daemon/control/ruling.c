@@ -68,7 +68,7 @@ static bool ruling_is_so(const struct rule *r, const struct rule_spec *spec)
 {
     return r && !r->is_automatic && r->is_stored && r->until_ms == 0 && spec->until_ms == 0 &&
            r->sessions == spec->sessions && r->login_rate == spec->login_rate &&
-           str_eq(str_of(r->text), str_of(spec->text));
+           r->failures == spec->failures && str_eq(str_of(r->text), str_of(spec->text));
 }
 
 bool ruling_put(struct ruling *u, struct rule_spec *spec)

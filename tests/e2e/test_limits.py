@@ -435,6 +435,31 @@ def test_override_of_an_address(make):
     assert not Client(p, source="127.0.0.5").is_welcome()
 
 
+def test_override_of_failures(make):
+    """An office behind one address whose old printer fails all day: no ban while it is being mended."""
+    p = make({"failures_before_ban": 2, "sessions_per_ip": 5})
+    p.ctl("limit", "set", "127.0.0.5", "--failures", "0", "--for", "1h", "--reason", "ticket 4711")
+    # What a second command does not name stays.
+    p.ctl("limit", "set", "127.0.0.5", "--sessions", "1", "--for", "1h")
+    for i in range(5):
+        client = Client(p, source="127.0.0.5")
+        assert client.login(password=f"wrong{i}").startswith(WRONG["imap"])
+        client.close()
+        all_gone(p)
+    assert p.ctl("ban", "list") == []
+    row = p.ctl("limit", "show", "127.0.0.5")
+    assert row["max_failures"] == 0 and row["max_sessions"] == 1 and row["override"] is True
+    assert p.ctl("limit", "show", "127.0.0.6")["max_failures"] == 2
+    kill_engine(p)
+    assert p.ctl("limit", "show", "127.0.0.5")["max_failures"] == 0
+    p.ctl("limit", "clear", "127.0.0.5")
+    for i in range(2):
+        Client(p, source="127.0.0.5").login(password=f"wrong{i}")
+    wait.until(lambda: [r["subject"] for r in p.ctl("ban", "list")] == ["127.0.0.5"], "the ban")
+    with pytest.raises(CtlError):
+        p.ctl("limit", "set", USER, "--failures", "5")
+
+
 def test_override_of_a_user(make):
     p = make({"sessions_per_user": 1})
     clients = [Client(p) for _ in range(3)]

@@ -122,7 +122,8 @@ static struct rule *put(const char *kind, const char *subject, uint64_t life_ms)
                              .text = "words",
                              .by = "root",
                              .sessions = 7,
-                             .login_rate = RULE_KEEP};
+                             .login_rate = RULE_KEEP,
+                             .failures = RULE_KEEP};
     assert_int_equal(subject_parse(str_of(subject), &spec.subject), 0);
     struct rules *rules = strcmp(kind, RULE_STORE_BAN) == 0 ? &l->bans : &l->overrides;
     assert_int_equal(rules_put(rules, &spec, &now, &r), 0);

@@ -72,7 +72,7 @@ static struct limit_failure fail_from(struct fixture *f, const char *from, uint3
 static void set_override(struct fixture *f, const char *subject, uint64_t sessions, uint64_t rate)
 {
     struct rule *r;
-    struct rule_spec spec = {.sessions = sessions, .login_rate = rate};
+    struct rule_spec spec = {.sessions = sessions, .login_rate = rate, .failures = RULE_KEEP};
     assert_int_equal(subject_parse(str_of(subject), &spec.subject), 0);
     assert_int_equal(rules_put(&f->limits.overrides, &spec, &f->now, &r), 0);
 }
@@ -362,6 +362,40 @@ static void test_forget(void **state)
     end(&f);
 }
 
+/* An override comes before the configuration and before trust, for failures as for the rest. */
+static void test_override_of_failures(void **state)
+{
+    struct fixture f;
+    struct rule *r;
+    struct addr_net trusted;
+    (void)state;
+    begin(&f);
+    f.config.failures_before_delay = 1;
+    f.config.failures_before_ban = 2;
+    struct rule_spec spec = {.sessions = RULE_KEEP, .login_rate = RULE_KEEP, .failures = 0};
+    assert_int_equal(subject_parse(STR("192.0.2.0/24"), &spec.subject), 0);
+    assert_int_equal(rules_put(&f.limits.overrides, &spec, &f.now, &r), 0);
+    for (uint32_t i = 0; i < 10; i++) {
+        struct limit_failure one = fail_from(&f, "192.0.2.1", i + 1);
+        assert_null(one.ban);
+        assert_int_equal(one.delay_ms, 2000);
+    }
+    const struct addr office = addr("192.0.2.1"), other = addr("198.51.100.1");
+    assert_int_equal(limits_max_failures(&f.limits, &f.config, &office), 0);
+    assert_int_equal(limits_max_failures(&f.limits, &f.config, &other), 2);
+    assert_null(fail_from(&f, "198.51.100.1", 1).ban);
+    assert_non_null(fail_from(&f, "198.51.100.1", 2).ban);
+    spec.failures = 3;
+    assert_int_equal(rules_put(&f.limits.overrides, &spec, &f.now, &r), 0);
+    assert_int_equal(addr_net_parse(STR("192.0.2.0/24"), &trusted), 0);
+    f.config.trusted = (struct config_nets){&trusted, 1};
+    f.config.failures_before_ban = 0;
+    assert_null(fail_from(&f, "192.0.2.7", 1).ban);
+    assert_null(fail_from(&f, "192.0.2.7", 2).ban);
+    assert_non_null(fail_from(&f, "192.0.2.7", 3).ban);
+    end(&f);
+}
+
 static void test_news(void **state)
 {
     struct fixture f;
@@ -501,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_off),
         cmocka_unit_test(test_forget),
+        cmocka_unit_test(test_override_of_failures),
         cmocka_unit_test(test_news),
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_flood_keeps_sessions),

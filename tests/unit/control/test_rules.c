@@ -118,7 +118,8 @@ static struct rule *put(struct fixture *f, const char *subject, uint64_t life_ms
                              .until_ms = life_ms ? f->now.wall_ms + life_ms : 0,
                              .text = subject,
                              .sessions = RULE_KEEP,
-                             .login_rate = RULE_KEEP};
+                             .login_rate = RULE_KEEP,
+                             .failures = RULE_KEEP};
     assert_int_equal(subject_parse(str_of(subject), &spec.subject), 0);
     assert_int_equal(rules_put(&f->rules, &spec, &f->now, &r), 0);
     return r;
