@@ -44,7 +44,7 @@ struct check_waiter {
     unsigned todo; /* bits of parts that have not answered yet */
     uint64_t begun_us;
     enum back_failure failure; /* the first */
-    char text[BACKEND_REASON_MAX];
+    struct buf text;           /* of each protocol */
 };
 
 struct checks {
@@ -204,24 +204,29 @@ static void check_answer(struct check_waiter *w, struct backend *b, int err)
     w->cb(w->arg, &(struct check_result){.err = err,
                                          .backend = b,
                                          .failure = w->failure,
-                                         .text = w->text,
+                                         .text = buf_cstr(&w->text),
                                          .took_us = clock_us() - w->begun_us});
+    buf_fini(&w->text);
     free(w);
 }
 
-static void check_note_waiter(struct check_waiter *w, unsigned bit, enum back_failure f,
+/* Without memory some words are lost. */
+static void check_note_waiter(struct check_waiter *w, unsigned proto, enum back_failure f,
                               const char *text)
 {
-    w->todo &= ~bit;
-    if (w->failure != BACK_FAIL_NONE)
-        return;
-    w->failure = f;
-    (void)str_copy(w->text, sizeof(w->text), str_of(text));
+    const char *separator = w->text.len > 0 ? "; " : "";
+    w->todo &= ~(1u << proto);
+    if (w->failure == BACK_FAIL_NONE)
+        w->failure = f;
+    if (f == BACK_FAIL_NONE)
+        (void)!buf_printf(&w->text, "%s%s: ok", separator, proto_get((enum proto_id)proto)->name);
+    else
+        (void)!buf_printf(&w->text, "%s%s", separator, text);
 }
 
 /* Who hears of it may take the backend out of its pool, and the check with it: nothing of the check
  * is touched after the answers. */
-static void check_answer_waiters(struct check *k, unsigned bit, enum back_failure f,
+static void check_answer_waiters(struct check *k, unsigned proto, enum back_failure f,
                                  const char *text)
 {
     struct backend *b = backend_ref(k->backend);
@@ -229,7 +234,8 @@ static void check_answer_waiters(struct check *k, unsigned bit, enum back_failur
     list_init(&done);
     LIST_FOREACH_SAFE (it, &k->waiters) {
         struct check_waiter *w = LIST_ITEM(it, struct check_waiter, link);
-        check_note_waiter(w, bit, f, text);
+        if (w->todo & 1u << proto)
+            check_note_waiter(w, proto, f, text);
         if (w->todo)
             continue;
         list_del(&w->link);
@@ -249,7 +255,7 @@ static void check_found(struct check_part *part, enum back_failure f, const char
     check_judge(part, f);
     check_publish(k, text);
     check_schedule_next(part);
-    check_answer_waiters(k, 1u << (part - k->parts), f, text);
+    check_answer_waiters(k, (unsigned)(part - k->parts), f, text);
 }
 
 static void on_found(struct probe *p, enum back_failure f, const char *text)
@@ -449,7 +455,7 @@ static void check_begin_all(struct check *k, struct check_waiter *w)
             continue;
         int err = check_begin(&k->parts[i]);
         if (err < 0)
-            check_note_waiter(w, 0, BACK_FAIL_INTERNAL, err_text(err));
+            check_note_waiter(w, i, BACK_FAIL_INTERNAL, err_text(err));
         else
             w->todo |= 1u << i;
     }
@@ -470,6 +476,7 @@ int check_now(struct checks *c, const char *pool, const char *name,
     *w = (struct check_waiter){.cb = cb, .arg = arg, .begun_us = clock_us()};
     check_begin_all(k, w);
     if (w->todo == 0) {
+        buf_fini(&w->text);
         free(w);
         return -ERR_NOMEM;
     }

@@ -25,7 +25,7 @@ struct check_result {
     int err; /* 0 = the check ran; -ERR_NO_BACKEND: removed meanwhile; -ERR_SHUTDOWN */
     struct backend *backend;
     enum back_failure failure; /* BACK_FAIL_NONE = healthy */
-    const char *text;          /* the server's or library's words; "" = nothing to say */
+    const char *text;          /* of each protocol: ok, or the server's or library's words */
     uint64_t took_us;
 };
 /* Checks a backend at once (or joins the check that runs), whatever its state and whether its pool

@@ -451,7 +451,7 @@ static void on_checked(void *arg, const struct check_result *res)
         backend_health_name(atomic_load_explicit(&res->backend->health, memory_order_relaxed)));
     request_set_text(row, "result", is_good ? "good" : "failed");
     request_put_number(row, "took", (res->took_us + 500) / 1000);
-    request_set_text(row, "text", *res->text ? res->text : is_good ? "ok" : NULL);
+    request_set_text(row, "text", res->text);
     request_answer(r, row);
 }
 

@@ -96,6 +96,11 @@ static void explain_down(const struct backend *b, struct buf *verdict)
 {
     char wait[32];
     uint64_t now = clock_ms(), after = LOAD(b->probe_after_ms);
+    if (LOAD(b->is_checked)) {
+        (void)!buf_printf(verdict, "fails: backend %s is down; checks tell when it is up again",
+                          b->name);
+        return;
+    }
     units_human_duration(wait, after > now ? after - now : 0);
     (void)!buf_printf(verdict, "fails: backend %s is down; tried again in %s", b->name, wait);
 }

@@ -271,6 +271,50 @@ def test_check_now(proxy, dovecot1):
     fails(proxy, 3, "backend", "check", "dc9")
 
 
+def test_a_server_that_stops_and_comes_back(make_proxy, settings, root, ca, dovecot1):
+    """Down after fall, failing fast meanwhile, up after rise; both told as events with their reasons."""
+    from conftest import _dovecot
+    d = _dovecot(root, ca, "mortal")
+    secret = os.path.join(root, "check-password")
+    with open(secret, "w") as f:
+        f.write("pw\n")
+    settings["listeners"].append({"name": "pop3", "protocol": "pop3", "allow_plaintext": True})
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [backend(dovecot1), backend(d)],
+                          "check": {"interval": "100ms", "rise": 2, "fall": 2, "user": USER, "password_file": secret}}]
+    try:
+        p = make_proxy(settings)
+        p.add_user(USER, PASSWORD, backend="mortal")
+        p.add_user("u2@example.org", PASSWORD)
+        wait.until(lambda: rows(p)["mortal"]["health"] == "up", "mortal to be up")
+        assert sorted(p.ctl("backend", "check", "mortal")["text"].split("; ")) == ["imap: ok", "pop3: ok"]
+        d.stop()
+        row = wait.until(lambda: (lambda r: r if r["health"] == "down" else None)(rows(p)["mortal"]), "mortal to be down")
+        assert "connection refused" in row["reason"]
+        text = p.ctl("backend", "check", "mortal")["text"]
+        assert "imap: connect: connection refused" in text and "pop3: connect: connection refused" in text
+        assert "checks tell" in p.ctl("route", "explain", USER)["verdict"]
+        c = imap.Lines(p.host, p.ports["imap"])
+        c.line()
+        assert "UNAVAILABLE" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
+        c.close()
+        failures = rows(p)["mortal"]["failures"]
+        logged_in(p, "u2@example.org").close()
+        assert rows(p)["mortal"]["failures"] == failures  # nobody tries it while it is down
+        d.start()
+        wait.until(lambda: (lambda r: r["health"] == "up" and "down" not in r)(rows(p)["mortal"]), "mortal to be up again")
+        logged_in(p).close()
+        r = Raw(p.control)
+        r.call("event.watch", filter="type=backend backend=mortal", last=20)
+        r.send({"jsonrpc": "2.0", "id": 2, "method": "system.whoami"})
+        texts = []
+        while "id" not in (message := r.receive()):
+            texts.append(message["params"]["text"])
+        r.close()
+        assert texts[-1] == "up" and any(t.startswith("down") and "connection refused" in t for t in texts)
+    finally:
+        d.close()
+
+
 def test_pinned_user_waits_at_a_drained_backend(proxy):
     proxy.ctl("user", "set", USER, "--backend", "dc1")
     proxy.ctl("backend", "drain", "dc1")

@@ -225,6 +225,8 @@ static void test_protocols(void **state)
     assert_int_equal(t->b1->health, BACKEND_UP);
     assert_int_equal(t->b1->down_protocols, 1u << PROTO_POP3);
     expect_reason(t, "pop3: greeting: the server closed the connection");
+    assert_non_null(strstr(t->text, "imap: ok"));
+    assert_non_null(strstr(t->text, "pop3: greeting: the server closed the connection"));
     assert_int_equal(t->changes, 2);
     SERVE(&t->imap, imap_bye);
     for (unsigned i = 0; i < 3; i++)
