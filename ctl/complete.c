@@ -59,16 +59,16 @@ static bool complete_is_plain(const char *word)
     return true;
 }
 
-/* Offers each value of a member once. */
+/* Offers each value of a member once; with the row's state where the value names the row. */
 static void complete_rows(const struct complete *c, const char *prefix, const char *key,
-                          const json_t *rows, struct map *seen)
+                          bool is_name, const json_t *rows, struct map *seen)
 {
     size_t i;
     json_t *row;
     static char present;
     json_array_foreach ((json_t *)rows, i, row) {
         const char *name = json_string_value(json_object_get(row, key));
-        const char *state = json_string_value(json_object_get(row, "state"));
+        const char *state = is_name ? json_string_value(json_object_get(row, "state")) : NULL;
         if (!name || !*name || !complete_is_plain(name) || map_get(seen, str_of(name)) ||
             map_put(seen, str_of(name), &present, NULL))
             continue;
@@ -89,6 +89,7 @@ static void complete_live(const struct complete *c, const char *noun, const char
     if (n == 0)
         return;
     key = key ? key : col[0].name;
+    bool is_name = strcmp(key, col[0].name) == 0;
     struct args a = {.options = c->options, .command = list, .params = json_object()};
     const char *typed = c->word + strlen(prefix);
     a.options.timeout_ms = COMPLETE_TIMEOUT_MS;
@@ -100,7 +101,7 @@ static void complete_live(const struct complete *c, const char *noun, const char
         json_t *result = NULL;
         struct run_node *node = run_node(c->run, &a, i, &problem);
         if (node && run_call(node, &a, json_incref(a.params), &result, &problem) == 0)
-            complete_rows(c, prefix, key, json_object_get(result, "rows"), &seen);
+            complete_rows(c, prefix, key, is_name, json_object_get(result, "rows"), &seen);
         json_decref(result);
     }
     map_fini(&seen);

@@ -24,8 +24,11 @@ static int output_add(struct output *o, const char *name, const char *title,
     if (o->n_columns == OUTPUT_COLUMNS_MAX)
         return 0;
     struct output_column *col = &o->columns[o->n_columns];
-    *col = (struct output_column){
-        .name = str_dup_c(name), .title = str_dup_c(title), .unit = unit, .is_wide = is_wide};
+    *col = (struct output_column){.name = str_dup_c(name),
+                                  .title = str_dup_c(title),
+                                  .unit = unit,
+                                  .is_wide = is_wide,
+                                  .is_short = o->has_short_times};
     if (!col->name || !col->title) {
         free(col->name);
         free(col->title);
@@ -222,14 +225,25 @@ int output_compare(const json_t *a, const json_t *b)
                                                                                   : 1;
 }
 
-static int output_time(struct buf *out, json_int_t ms)
+/* As much of a time as must be said; 0 when it cannot be. */
+static size_t output_time_text(char dst[32], const struct tm *tm, bool is_short)
+{
+    struct tm now;
+    time_t t = time(NULL);
+    if (!is_short || !localtime_r(&t, &now) || now.tm_year != tm->tm_year)
+        return strftime(dst, 32, "%Y-%m-%d %H:%M:%S", tm);
+    return now.tm_yday == tm->tm_yday ? strftime(dst, 32, "%H:%M:%S", tm)
+                                      : strftime(dst, 32, "%m-%d %H:%M", tm);
+}
+
+static int output_time(struct buf *out, json_int_t ms, bool is_short)
 {
     char text[32];
     struct tm tm;
     time_t t = (time_t)(ms / 1000);
     if (ms <= 0)
         return buf_append_c(out, "-");
-    if (!localtime_r(&t, &tm) || !strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm))
+    if (!localtime_r(&t, &tm) || !output_time_text(text, &tm, is_short))
         return buf_printf(out, "%" JSON_INTEGER_FORMAT, ms);
     return buf_append_c(out, text);
 }
@@ -285,7 +299,7 @@ static int output_human_number(struct buf *out, const struct output_column *col,
 {
     char text[32];
     if (col->unit == COMMANDS_TIME)
-        return output_time(out, v);
+        return output_time(out, v, col->is_short);
     if (col->unit == COMMANDS_PERCENT)
         return buf_printf(out, "%" JSON_INTEGER_FORMAT "%%", v);
     if (v < 0 || (col->unit != COMMANDS_SIZE && col->unit != COMMANDS_DURATION))

@@ -19,7 +19,8 @@ struct output_column {
     char *title;             /* upper case */
     enum commands_type unit; /* how its values are shown */
     bool is_wide;
-    int width; /* table: columns of the terminal; 0 = dropped */
+    bool is_short; /* times without what goes without saying */
+    int width;     /* table: columns of the terminal; 0 = dropped */
 };
 
 struct output_ops;
@@ -29,9 +30,10 @@ struct output {
     FILE *f;
     enum output_format format;
     bool no_header;
-    bool is_utf8;     /* cut texts end in one character more than ASCII has */
-    bool is_terminal; /* nothing but ASCII in JSON */
-    int width;        /* of the table; 0 = no limit */
+    bool is_utf8;         /* cut texts end in one character more than ASCII has */
+    bool is_terminal;     /* nothing but ASCII in JSON */
+    int width;            /* of the table; 0 = no limit */
+    bool has_short_times; /* the date only of another day, the year only of another one */
 
     const struct output_ops *ops;
     const struct command *command; /* NULL: columns are taken from the first row */

@@ -9,17 +9,17 @@
 #define OUTPUT_GAP 2
 /* Texts are cut to this before a column is dropped for them, and no further. */
 #define OUTPUT_TEXT_MIN 12
-/* Login names are what people look for, where there is some room. */
-#define OUTPUT_USER_MIN 18
-#define OUTPUT_USER_ROOM 60
+/* Names are what people look for: they keep a part of the width, up to so much. */
+#define OUTPUT_NAME_PART 3
+#define OUTPUT_NAME_MIN 24
 /* One odd value must not push everything else out. */
 #define OUTPUT_TEXT_MAX 60
 
 /* Columns that are missed least, in the order in which they go when the terminal is narrow. */
 static const char *const expendable[] = {
-    "tls",     "password", "phase",        "in",         "reason", "out",     "failures",
-    "weight",  "host",     "result",       "count",      "effect", "idle",    "proto",
-    "balance", "usable",   "health_since", "last_login", "age",    "session",
+    "tls",      "password", "phase",        "in",         "reason", "out",     "host",
+    "failures", "weight",   "result",       "count",      "effect", "idle",    "proto",
+    "balance",  "usable",   "health_since", "last_login", "age",    "session",
 };
 
 static int output_table_value(const struct output *o, size_t i, const json_t *row, struct buf *text)
@@ -73,11 +73,20 @@ static bool output_table_is_cuttable(const struct output_column *col)
     return col->unit == COMMANDS_TEXT && col->width > 0;
 }
 
+/* What a text is cut to for the sake of other columns. */
+static int output_table_text_min(const struct output *o, const struct output_column *col)
+{
+    int part = o->width / OUTPUT_NAME_PART;
+    bool is_name = col == o->columns || strcmp(col->name, "user") == 0;
+    if (o->is_stream || !is_name || part < OUTPUT_TEXT_MIN)
+        return OUTPUT_TEXT_MIN;
+    return part < OUTPUT_NAME_MIN ? part : OUTPUT_NAME_MIN;
+}
+
 static int output_table_least(const struct output *o, const struct output_column *col)
 {
     int title = o->no_header ? 1 : output_text_width(str_of(col->title));
-    bool is_user = !o->is_stream && o->width >= OUTPUT_USER_ROOM && strcmp(col->name, "user") == 0;
-    int text = is_user ? OUTPUT_USER_MIN : OUTPUT_TEXT_MIN;
+    int text = output_table_text_min(o, col);
     int least = title > text ? title : text;
     if (!output_table_is_cuttable(col) || col->width < least)
         return col->width;
@@ -111,13 +120,13 @@ static int output_table_rank(const struct output *o, size_t i)
     return (int)ARRAY_LEN(expendable) + OUTPUT_COLUMNS_MAX - (int)i;
 }
 
-static bool output_table_drop(struct output *o)
+static bool output_table_drop(struct output *o, bool only_wide)
 {
     size_t best = 0;
     for (size_t i = 1; i < o->n_columns; i++)
         if (output_table_rank(o, i) < output_table_rank(o, best))
             best = i;
-    if (best == 0)
+    if (best == 0 || (only_wide && !o->columns[best].is_wide))
         return false;
     o->columns[best].width = 0;
     return true;
@@ -145,7 +154,10 @@ void output_table_fit(struct output *o)
 {
     if (o->width <= 0)
         return;
-    while (!o->has_choice && output_table_total(o, true) > o->width && output_table_drop(o))
+    /* What is not shown by default goes before a text is cut. */
+    while (!o->has_choice && output_table_total(o, false) > o->width && output_table_drop(o, true))
+        ;
+    while (!o->has_choice && output_table_total(o, true) > o->width && output_table_drop(o, false))
         ;
     output_table_shrink(o, true);
     output_table_shrink(o, false);

@@ -259,6 +259,30 @@ static void test_text_stays(void **state)
           "2026-01-02 03:04:05  login  anna  in\n");
 }
 
+/* Today's times need no date. */
+static void test_short_times(void **state)
+{
+    (void)state;
+    time_t now = time(NULL);
+    struct tm tm;
+    char today[16];
+    struct output_column c = {.name = "time", .unit = COMMANDS_TIME, .is_short = true};
+    json_t *times = json_pack("[I, I, I]", (json_int_t)now * 1000,
+                              (json_int_t)1767323045000 - 86400000000, (json_int_t)0);
+    AUTO_BUF text = BUF_INIT;
+    assert_non_null(localtime_r(&now, &tm));
+    assert_true(strftime(today, sizeof(today), "%H:%M:%S", &tm) > 0);
+    output_human(&text, &c, json_array_get(times, 0));
+    assert_string_equal(buf_cstr(&text), today);
+    buf_clear(&text);
+    output_human(&text, &c, json_array_get(times, 1));
+    assert_int_equal(text.len, strlen("2023-01-01 00:00:00"));
+    buf_clear(&text);
+    output_human(&text, &c, json_array_get(times, 2));
+    assert_string_equal(buf_cstr(&text), "-");
+    json_decref(times);
+}
+
 static void test_stream(void **state)
 {
     (void)state;
@@ -285,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_own_columns),
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_text_stays),
+        cmocka_unit_test(test_short_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
