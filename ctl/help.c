@@ -202,14 +202,16 @@ static void help_arg(FILE *f, const struct command_arg *arg)
 {
     char name[64];
     commands_dashed(name, sizeof(name), arg->name);
+    bool is_secret = arg->type == COMMANDS_SECRET;
+    AUTO_FREE char *text = str_printf("%s%s", arg->help, is_secret ? HELP_SECRET : "");
     AUTO_FREE char *term = NULL;
-    if (arg->type == COMMANDS_SECRET)
+    if (is_secret)
         term = str_printf("--%s[-stdin|-file FILE]", name);
     else if (arg->type == COMMANDS_BOOL)
         term = str_printf("--%s", name);
     else
         term = str_printf("--%s %s", name, commands_type_word(arg->type));
-    help_line(f, term ? term : name, arg->help);
+    help_line(f, term ? term : name, text ? text : arg->help);
 }
 
 static void help_args(FILE *f, const struct command *c)

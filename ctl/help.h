@@ -6,6 +6,9 @@
 
 #include "ctl/commands.h"
 
+/* Behind the text of a secret: where it comes from. */
+#define HELP_SECRET "; asked for, or from stdin or a file"
+
 /* Help for a command, else for a noun, else for the program (NULL = not given). */
 void help_print(FILE *f, const char *noun, const struct command *c);
 /* The part of mailproxyctl(8) that the tables know, as man(7) text. */

@@ -60,14 +60,16 @@ static void help_manual_args(FILE *f, const struct command *c)
     for (size_t i = 0; i < n; i++) {
         char name[64];
         commands_dashed(name, sizeof(name), arg[i].name);
+        bool is_secret = arg[i].type == COMMANDS_SECRET;
+        AUTO_FREE char *text = str_printf("%s%s", arg[i].help, is_secret ? HELP_SECRET : "");
         AUTO_FREE char *term = NULL;
-        if (arg[i].type == COMMANDS_SECRET)
+        if (is_secret)
             term = str_printf("--%s, --%s-stdin, --%s-file FILE", name, name, name);
         else
             term = str_printf("--%s", name);
-        bool has_value = arg[i].type != COMMANDS_SECRET && arg[i].type != COMMANDS_BOOL;
+        bool has_value = !is_secret && arg[i].type != COMMANDS_BOOL;
         help_item(f, term ? term : name, has_value ? commands_type_word(arg[i].type) : NULL,
-                  arg[i].help);
+                  text ? text : arg[i].help);
     }
     fputs(".RE\n", f);
 }
