@@ -133,7 +133,7 @@ static void act_write_body(struct app *a)
         json_array_append(rows,
                           (json_t *)act_row(a, json_string_value(json_array_get(act->targets, i))));
     if (json_array_size(rows))
-        page_add_rows(body, app_table(a)->command, rows, NULL, a->view.cols - 4);
+        page_add_rows(body, app_table(a)->command, rows, NULL, dialog_body_width(&a->view));
     json_decref(rows);
     for (size_t i = 0; n > 1 && act->deed->column[0] && i < shown; i++) {
         page_line(body);
@@ -159,32 +159,44 @@ static void act_initial(const struct app *a, const struct command_arg *arg, char
     (void)str_copy(dst, size, buf_str(&text));
 }
 
-static bool act_has_field(const struct deed *d, const struct command_arg *arg, const char *target)
+static void act_add_field(struct app *a, const struct command_arg *arg)
 {
-    struct str rest = str_of(d->fields);
-    bool is_all = strcmp(d->fields, "*") == 0;
-    if (target && strcmp(arg->name, target) == 0)
-        return false;
-    if (is_all)
-        return strcmp(arg->name, "dry_run") != 0 && strcmp(arg->name, "max") != 0;
-    for (struct str name; (name = str_word(&rest)).n;)
-        if (str_eq(name, str_of(arg->name)))
-            return true;
-    return false;
+    char initial[256];
+    act_initial(a, arg, initial, sizeof(initial));
+    dialog_add_arg(&a->dialog, arg, initial);
 }
 
-static void act_add_fields(struct app *a, const char *target)
+/* All arguments that say something about the object. */
+static void act_add_all_fields(struct app *a)
+{
+    static const char *const others[] = {"dry_run", "max"};
+    const char *target = a->act.deed->target;
+    size_t n;
+    const struct command_arg *args = commands_args(a->act.command, &n);
+    for (size_t i = 0; i < n; i++) {
+        bool is_other = target && strcmp(args[i].name, target) == 0;
+        for (size_t k = 0; k < ARRAY_LEN(others); k++)
+            is_other = is_other || strcmp(args[i].name, others[k]) == 0;
+        if (!is_other)
+            act_add_field(a, &args[i]);
+    }
+}
+
+/* The fields in the order of the table. */
+static void act_add_fields(struct app *a)
 {
     const struct act *act = &a->act;
-    size_t n;
-    const struct command_arg *args = commands_args(act->command, &n);
-    for (size_t i = 0; i < n; i++) {
-        char initial[256];
-        if (!act_has_field(act->deed, &args[i], target))
-            continue;
-        act_initial(a, &args[i], initial, sizeof(initial));
-        dialog_add_arg(&a->dialog, &args[i], initial);
-    }
+    struct str rest = str_of(act->deed->fields);
+    if (str_eq(rest, STR("*")))
+        act_add_all_fields(a);
+    else
+        for (struct str word; (word = str_word(&rest)).n;) {
+            char name[64];
+            (void)str_copy(name, sizeof(name), word);
+            const struct command_arg *arg = commands_arg(act->command, name);
+            if (arg)
+                act_add_field(a, arg);
+        }
     if (act->deed->flags & (FORM | ADD))
         a->dialog.focus = 0;
 }
@@ -203,7 +215,7 @@ static void act_open(struct app *a, uint64_t n)
         dialog_open(&a->dialog, d->yes, "%s%s%s%s", d->words, object ? " " : "",
                     object ? object : "", d->flags & (FORM | ADD) ? "" : "?");
     act_write_body(a);
-    act_add_fields(a, d->target);
+    act_add_fields(a);
     if ((act->is_filter ? act->n_matched : n) >= ACT_TYPE_COUNT) {
         snprintf(label, sizeof(label), "type %llu",
                  (unsigned long long)(act->is_filter ? act->n_matched : n));
@@ -363,7 +375,7 @@ static json_t *act_next_params(const struct act *act, size_t *ret_rows)
 static void act_show_rows(struct app *a, const char *sentence, const json_t *rows)
 {
     app_open_page(a, OVER_TEXT, sentence);
-    page_add_rows(&a->page, a->act.command, rows, NULL, a->view.cols);
+    page_add_rows(&a->page, a->act.command, rows, NULL, a->view.cols - 2);
 }
 
 static void act_report(struct app *a, const json_t *result)

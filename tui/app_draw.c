@@ -171,8 +171,8 @@ static void draw_title(const struct app *a, struct screen *s, enum pane p, int r
     AUTO_FREE char *count = title_count(t);
     AUTO_FREE char *filter = t->filter[0] ? str_printf("  filter: %s", t->filter) : NULL;
     AUTO_FREE char *marks = t->marks.count ? str_printf("  %zu marked", t->marks.count) : NULL;
-    AUTO_FREE char *hidden = l->n_hidden ? str_printf("%zu more columns: w, %s ", l->n_hidden,
-                                                      l->is_wide ? "Right" : "then Right")
+    AUTO_FREE char *hidden = l->n_hidden ? str_printf("%zu more column%s: w, then Right ",
+                                                      l->n_hidden, l->n_hidden == 1 ? "" : "s")
                                          : NULL;
     int col = 0;
     col += title_put(s, row, col, STYLE_NORMAL, " ");

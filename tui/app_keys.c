@@ -90,6 +90,7 @@ static void on_object(void *arg, const json_t *result, const struct client_error
     AUTO_FREE char *title = str_printf("%s %s", a->wanted->noun, a->wanted->verb);
     app_open_page(a, OVER_TEXT, title ? title : "");
     page_add_object(&a->page, a->wanted, result, a->view.cols);
+    page_add_long(&a->page, a->wanted, result, a->view.cols);
     a->message[0] = '\0';
     app_refresh(a);
 }
@@ -130,7 +131,7 @@ static void on_diff(void *arg, const json_t *result, const struct client_error *
     dialog_open(&a->dialog, "Yes, reload", "Reload the configuration? %zu %s",
                 json_array_size(rows), json_array_size(rows) == 1 ? "key differs" : "keys differ");
     if (json_array_size(rows))
-        page_add_rows(&a->dialog.body, diff, rows, NULL, a->view.cols - 4);
+        page_add_rows(&a->dialog.body, diff, rows, NULL, dialog_body_width(&a->view));
     for (i = 0; i < n; i++)
         dialog_add_arg(&a->dialog, &args[i], "");
     a->is_reloading = true;
@@ -148,7 +149,7 @@ static void on_reloaded(void *arg, const json_t *result, const struct client_err
     app_say(a, false, "reloaded: %zu changed", json_array_size(rows));
     if (json_array_size(rows)) {
         app_open_page(a, OVER_TEXT, "config reload");
-        page_add_rows(&a->page, commands_find("config", "reload"), rows, NULL, a->view.cols);
+        page_add_rows(&a->page, commands_find("config", "reload"), rows, NULL, a->view.cols - 2);
     }
     app_refresh(a);
 }

@@ -13,6 +13,7 @@ static void write_explain(const struct detail *d, struct page *p, int cols)
         return;
     page_heading(p, "Where a login would go now");
     page_add_object(p, c, d->explain, cols);
+    page_add_long(p, c, d->explain, cols);
 }
 
 static void write_sessions(const struct detail *d, struct page *p, int cols)
@@ -26,7 +27,7 @@ static void write_sessions(const struct detail *d, struct page *p, int cols)
         page_printf(p, STYLE_DIM, "  (the newest %d)", DETAIL_SESSIONS_MAX);
     if (json_array_size(d->sessions))
         page_add_rows(p, c, d->sessions, "id,proto,state,phase,user,ip,backend,age,idle,in,out",
-                      cols);
+                      cols - 2);
 }
 
 static void write_events(const struct detail *d, struct page *p, int cols)
@@ -36,7 +37,7 @@ static void write_events(const struct detail *d, struct page *p, int cols)
         return;
     page_heading(p, "Recent events, newest first");
     if (json_array_size(d->events)) {
-        page_add_rows(p, c, d->events, "time,type,session,user,ip,backend,text", cols);
+        page_add_rows(p, c, d->events, "time,type,session,user,ip,backend,text", cols - 2);
     } else {
         page_line(p);
         page_put(p, STYLE_DIM, STR("none so far"));
@@ -79,6 +80,7 @@ void detail_write(const struct detail *d, struct page *p, int cols)
 {
     const struct command *list = pane_command(d->pane);
     const struct command *show = list ? commands_find(list->noun, "show") : NULL;
+    show = show ? show : list;
     page_clear(p);
     snprintf(p->title, sizeof(p->title), "%s %s", list ? list->noun : "", d->id);
     if (d->why[0]) {
@@ -88,10 +90,12 @@ void detail_write(const struct detail *d, struct page *p, int cols)
         page_put(p, STYLE_DIM, STR("what follows is the last that was known"));
         page_line(p);
     }
-    if (list)
-        page_add_object(p, show ? show : list, d->object, cols);
+    if (show)
+        page_add_object(p, show, d->object, cols);
     write_explain(d, p, cols);
     write_history(d, p, cols);
     write_sessions(d, p, cols);
     write_events(d, p, cols);
+    if (show)
+        page_add_long(p, show, d->object, cols);
 }

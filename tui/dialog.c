@@ -195,13 +195,26 @@ static void dialog_draw_small(const struct dialog *d, struct screen *s)
     (void)screen_printf(s, 0, 0, s->cols, STYLE_ALARM, "%s y/N", d->question);
 }
 
-/* As wide as the question needs; a body takes what there is. */
+static int dialog_room(const struct screen *s)
+{
+    return s->cols >= DIALOG_MARGIN_FROM ? s->cols - 4 : s->cols;
+}
+
+int dialog_body_width(const struct screen *s)
+{
+    return dialog_room(s) - 4;
+}
+
+/* As wide as the question and the widest line of the body need. */
 static int dialog_width(const struct dialog *d, const struct screen *s)
 {
-    int width = output_text_width(str_of(d->question)) + 4;
-    width = width < DIALOG_WIDTH ? DIALOG_WIDTH : width;
-    int room = s->cols >= DIALOG_MARGIN_FROM ? s->cols - 4 : s->cols;
-    return d->body.n || width > room ? room : width;
+    int width = output_text_width(str_of(d->question)), room = dialog_room(s);
+    for (size_t i = 0; i < d->body.n; i++) {
+        int line = page_line_width(&d->body, i);
+        width = line > width ? line : width;
+    }
+    width = width + 4 < DIALOG_WIDTH ? DIALOG_WIDTH : width + 4;
+    return width > room ? room : width;
 }
 
 void dialog_draw(struct dialog *d, struct screen *s)
@@ -216,7 +229,9 @@ void dialog_draw(struct dialog *d, struct screen *s)
     int fields = (int)d->n_fields < room ? (int)d->n_fields : room;
     int body = d->body.n ? (int)d->body.n + 1 : 0;
     body = body < room - fields ? body : room - fields;
-    int height = DIALOG_FRAME + fields + body;
+    /* An empty line between fields and hint, where there is room. */
+    int air = fields > 0 && room > fields + body;
+    int height = DIALOG_FRAME + fields + body + air;
     int row = (s->rows - height) / 2, col = (s->cols - width) / 2;
     screen_box(s, row, col, height, width, STR(""));
     (void)screen_text(s, row + 1, col + 2, inner, STYLE_TITLE, str_of(d->question));

@@ -39,6 +39,8 @@ void dialog_open(struct dialog *d, const char *yes, const char *fmt, ...)
 void dialog_add_arg(struct dialog *d, const struct command_arg *arg, const char *value);
 /* Another field; label and hint. */
 struct dialog_field *dialog_add(struct dialog *d, const char *label, const char *hint);
+/* How wide lines of the body may be on a screen. */
+int dialog_body_width(const struct screen *s);
 /* Closes and wipes what was typed. */
 void dialog_close(struct dialog *d);
 enum dialog_result dialog_key(struct dialog *d, int key);

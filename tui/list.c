@@ -7,6 +7,7 @@
 #include "ctl/output_text.h"
 
 #define LIST_GAP 2
+#define LIST_GUTTER 1    /* for the mark */
 #define LIST_TEXT_MAX 40 /* of a wide list's text columns */
 
 void list_init(struct list *l, const struct command *command, const char *identity,
@@ -29,7 +30,8 @@ void list_reset_widths(struct list *l)
 
 /* ---- layout ---- */
 
-/* The columns of a normal or a wide list; true when there are any. */
+/* The columns of a list; a normal one leaves out those that are not shown by default as long as
+ * they hold nothing, or find no room. True when there are any. */
 static bool list_columns(struct list *l, bool is_utf8)
 {
     struct problem problem = {0};
@@ -39,9 +41,10 @@ static bool list_columns(struct list *l, bool is_utf8)
     list_reset_widths(l);
     l->first = 0;
     l->is_laid_wide = l->is_wide;
-    l->output = (struct output){.format = OUTPUT_TABLE, .is_utf8 = is_utf8};
-    int code =
-        output_init(&l->output, l->table.command, l->is_wide ? "all" : NULL, false, &problem);
+    l->output =
+        (struct output){.format = OUTPUT_TABLE, .is_utf8 = is_utf8, .has_short_times = !l->is_wide};
+    int code = output_init(&l->output, l->table.command, "all", false, &problem);
+    l->output.has_choice = false;
     problem_fini(&problem);
     return code == 0;
 }
@@ -58,25 +61,47 @@ static json_t *list_visible(const struct list *l)
     return rows;
 }
 
+/* Whether some row has more than nothing in a column. */
+static bool list_is_filled(const json_t *rows, const char *name)
+{
+    size_t i;
+    const json_t *row;
+    AUTO_BUF text = BUF_INIT;
+    json_array_foreach (rows, i, row) {
+        buf_clear(&text);
+        output_raw(&text, json_object_get(row, name));
+        if (text.len && !str_eq(buf_str(&text), STR("0")) && !str_eq(buf_str(&text), STR("false")))
+            return true;
+    }
+    return false;
+}
+
+static void list_measure_column(struct list *l, struct output_column *c, const json_t *rows)
+{
+    int *natural = &l->natural[c - l->output.columns];
+    if (c->is_wide && !l->is_wide && !*natural && !list_is_filled(rows, c->name)) {
+        c->width = 0;
+        return;
+    }
+    /* Room for the arrow of the order. */
+    if (strcmp(c->name, l->table.sort) == 0 && c->width == output_text_width(str_of(c->title)))
+        c->width++;
+    if (l->is_wide && c->unit == COMMANDS_TEXT && c->width > LIST_TEXT_MAX)
+        c->width = LIST_TEXT_MAX;
+    if (c->width < *natural)
+        c->width = *natural;
+    *natural = c->width;
+}
+
 static void list_measure(struct list *l, int cols)
 {
     struct output *o = &l->output;
     json_t *rows = list_visible(l);
     o->width = cols;
     output_table_measure(o, rows);
+    for (size_t i = 0; i < o->n_columns; i++)
+        list_measure_column(l, &o->columns[i], rows);
     json_decref(rows);
-    for (size_t i = 0; i < o->n_columns; i++) {
-        struct output_column *c = &o->columns[i];
-        int title = output_text_width(str_of(c->title));
-        /* Room for the arrow of the order. */
-        if (strcmp(c->name, l->table.sort) == 0 && c->width == title)
-            c->width++;
-        if (l->is_wide && c->unit == COMMANDS_TEXT && c->width > LIST_TEXT_MAX)
-            c->width = LIST_TEXT_MAX;
-        if (c->width < l->natural[i])
-            c->width = l->natural[i];
-        l->natural[i] = c->width;
-    }
 }
 
 /* Columns from the left edge on; the naming one stays. */
@@ -107,11 +132,12 @@ static void list_fit(struct list *l, int cols)
     output_table_fit(&l->output);
     l->n_hidden = 0;
     for (size_t i = 0; i < l->output.n_columns; i++)
-        l->n_hidden += l->output.columns[i].width == 0;
+        l->n_hidden += l->output.columns[i].width == 0 && !l->output.columns[i].is_wide;
 }
 
 static void list_layout(struct list *l, int cols)
 {
+    cols = cols > LIST_GUTTER ? cols - LIST_GUTTER : 1;
     list_measure(l, cols);
     list_fit(l, cols);
 }
@@ -142,7 +168,7 @@ static void list_draw_title(const struct list *l, struct screen *s, const struct
 
 static void list_draw_titles(const struct list *l, struct screen *s)
 {
-    int col = 0;
+    int col = LIST_GUTTER;
     screen_fill(s, l->row, 0, s->cols, STYLE_HEADER);
     for (size_t i = 0; i < l->output.n_columns; i++) {
         const struct output_column *c = &l->output.columns[i];
@@ -189,7 +215,7 @@ static enum style list_value_style(const struct output_column *c, const json_t *
 static void list_draw_cells(const struct list *l, struct screen *s, int line, const json_t *row,
                             enum style base)
 {
-    int col = 0;
+    int col = LIST_GUTTER;
     AUTO_BUF text = BUF_INIT;
     for (size_t i = 0; i < l->output.n_columns; i++) {
         const struct output_column *c = &l->output.columns[i];
@@ -210,7 +236,7 @@ static void list_draw_row(const struct list *l, struct screen *s, int line, size
     const json_t *row = table_row(t, rank);
     char id[TABLE_ID_MAX];
     if (!row) { /* on its way */
-        (void)screen_text(s, line, 0, s->cols, STYLE_DIM, STR("..."));
+        (void)screen_text(s, line, LIST_GUTTER, s->cols, STYLE_DIM, STR("..."));
         return;
     }
     table_identity(t, row, id);
@@ -218,7 +244,7 @@ static void list_draw_row(const struct list *l, struct screen *s, int line, size
     enum style base = is_stale || is_gone ? STYLE_DIM : is_marked ? STYLE_MARKED : STYLE_NORMAL;
     list_draw_cells(l, s, line, row, base);
     if (is_marked)
-        screen_shape(s, line, s->cols - 1, STYLE_MARKED, SHAPE_MARK);
+        screen_shape(s, line, 0, STYLE_MARKED, SHAPE_MARK);
 }
 
 /* What stands in place of the rows; NULL = the rows. */
@@ -247,7 +273,8 @@ void list_draw(struct list *l, struct screen *s, int row, int height, bool is_st
     }
     const char *text = words ? words : list_words(l);
     if (text) {
-        (void)screen_text(s, row + (height > 1 && !words), 1, s->cols - 1, STYLE_DIM, str_of(text));
+        (void)screen_text(s, row + (height > 1 && !words), LIST_GUTTER, s->cols - LIST_GUTTER,
+                          STYLE_DIM, str_of(text));
         return;
     }
     for (int i = 1; i < height && t->top + (size_t)i - 1 < t->total; i++) {
@@ -274,7 +301,7 @@ long list_row_at(const struct list *l, int line)
 
 const char *list_title_at(const struct list *l, int line, int col)
 {
-    int at = 0;
+    int at = LIST_GUTTER;
     for (size_t i = 0; line == l->row && i < l->output.n_columns; i++) {
         int width = l->output.columns[i].width;
         if (width && col >= at && col < at + width + LIST_GAP)

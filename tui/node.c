@@ -247,6 +247,9 @@ static void on_watch(void *arg, const json_t *result, const struct client_error 
     }
     s->why[0] = '\0';
     n->stream = json_integer_value(json_object_get(result, "stream"));
+    /* The events that were before follow: they are there when what is asked now is answered. */
+    n->sources[SOURCE_STATUS].is_again = n->sources[SOURCE_STATUS].is_waiting;
+    source_ask(n, SOURCE_STATUS);
     if (!node_events(n)->rows)
         node_events(n)->rows = json_array();
 }

@@ -9,13 +9,14 @@
 #include "tui/overview.h"
 
 #define GRAPH_HEIGHT_MIN 3 /* with its title */
-#define GRAPH_HEIGHT_MAX 12
+#define GRAPH_HEIGHT_MAX 16
 #define GRAPH_WIDTH_MAX 512
 #define WARNINGS_MAX 6
 #define NAME_WIDTH_MIN 14
 #define NAME_WIDTH_MAX 32
 #define STATE_WIDTH 14
 #define CHECK_WIDTH 17
+#define CERT_WIDTH 4
 
 static const struct overview_graph graphs[] = {
     {"sessions", "sessions", NULL, false, false, STYLE_GRAPH},
@@ -171,8 +172,8 @@ static struct bars draw_bars(const struct overview *o, const struct screen *s)
     b.state = 1 + b.name_width;
     b.sessions = b.state + STATE_WIDTH;
     int bar = b.sessions + 10, rest = s->cols - bar;
-    b.cert = rest >= 50 ? s->cols - 8 : 0;
-    b.check = rest >= 34 ? s->cols - (b.cert ? 10 : 1) - CHECK_WIDTH : 0;
+    b.cert = rest >= 36 ? s->cols - 1 - CERT_WIDTH : 0;
+    b.check = rest >= 30 ? s->cols - 1 - (b.cert ? CERT_WIDTH + 1 : 0) - CHECK_WIDTH : 0;
     b.bar = rest >= 10 ? bar : 0;
     b.bar_width = (b.check ? b.check - 1 : s->cols - 1) - b.bar - 5;
     return b;
@@ -189,7 +190,7 @@ static void draw_backend_titles(struct screen *s, int row, const struct bars *b)
     if (b->check)
         screen_right(s, row, b->check, CHECK_WIDTH, STYLE_HEADER, STR("CHECK"));
     if (b->cert)
-        screen_right(s, row, b->cert, 7, STYLE_HEADER, STR("CERT"));
+        screen_right(s, row, b->cert, CERT_WIDTH, STYLE_HEADER, STR("CERT"));
 }
 
 /* "12 ms, 3s ago" */
@@ -225,8 +226,8 @@ static void draw_backend(struct screen *s, int row, const struct bars *b, const 
     }
     draw_check(s, row, b, backend);
     if (b->cert && json_is_integer(days)) {
-        AUTO_FREE char *text = str_printf("%lld days", (long long)json_integer_value(days));
-        screen_right(s, row, b->cert - 1, 8, STYLE_NORMAL, str_of(text));
+        AUTO_FREE char *text = str_printf("%lldd", (long long)json_integer_value(days));
+        screen_right(s, row, b->cert, CERT_WIDTH, STYLE_NORMAL, str_of(text));
     }
 }
 

@@ -88,9 +88,9 @@ static struct str page_run(struct str *rest, enum style *ret_style)
     return run;
 }
 
-static int page_line_width(const struct buf *line)
+int page_line_width(const struct page *p, size_t i)
 {
-    struct str rest = buf_str(line);
+    struct str rest = buf_str(&p->lines[i]);
     enum style style = STYLE_NORMAL;
     int width = 0;
     while (rest.n)
@@ -100,7 +100,7 @@ static int page_line_width(const struct buf *line)
 
 int page_width(const struct page *p)
 {
-    return p->n ? page_line_width(&p->lines[p->n - 1]) : 0;
+    return p->n ? page_line_width(p, p->n - 1) : 0;
 }
 
 void page_pad(struct page *p, int col)

@@ -9,15 +9,31 @@
 
 #define ROWS_LABEL 18
 #define ROWS_COLUMN_MIN 38 /* two values side by side need this much each */
+#define ROWS_LINES_MAX 2   /* of a value among others */
 
 /* "backend_user" -> "backend user" */
-static void rows_label(struct page *p, const char *name)
+static const char *rows_label(const char *name, char dst[ROWS_LABEL])
 {
-    char text[ROWS_LABEL];
-    (void)str_copy(text, sizeof(text), str_of(name));
-    for (char *c = text; *c; c++)
+    (void)str_copy(dst, ROWS_LABEL, str_of(name));
+    for (char *c = dst; *c; c++)
         *c = *c == '_' ? ' ' : *c;
-    page_put(p, STYLE_DIM, str_of(text));
+    return dst;
+}
+
+/* The text of a member; false when it is not there. */
+static bool rows_text(struct buf *text, const struct command_column *column, const json_t *object)
+{
+    const json_t *v = json_object_get(object, column->name);
+    const struct output_column o = {.name = (char *)column->name, .unit = column->unit};
+    buf_clear(text);
+    if (v)
+        output_human(text, &o, v);
+    return v != NULL;
+}
+
+static bool rows_is_long(const struct buf *text, int cols)
+{
+    return output_text_width(buf_str(text)) > ROWS_LINES_MAX * (cols - ROWS_LABEL);
 }
 
 /* A long value goes on in the next lines, broken at blanks and commas where there are some. */
@@ -49,32 +65,47 @@ void page_add_object(struct page *p, const struct command *c, const json_t *obje
     const struct command_column *columns = commands_columns(c, &n);
     int half = cols >= 2 * ROWS_COLUMN_MIN ? cols / 2 : 0;
     bool is_right = false;
+    AUTO_BUF text = BUF_INIT;
     for (size_t i = 0; i < n; i++) {
-        AUTO_BUF text = BUF_INIT;
-        const json_t *v = json_object_get(object, columns[i].name);
-        const struct output_column o = {.name = (char *)columns[i].name, .unit = columns[i].unit};
-        if (!v)
+        char label[ROWS_LABEL];
+        if (!rows_text(&text, &columns[i], object) || rows_is_long(&text, cols))
             continue;
-        output_human(&text, &o, v);
         bool fits = half && output_text_width(buf_str(&text)) < half - ROWS_LABEL - 2;
         if (!is_right || !fits)
             page_line(p);
         else
             page_pad(p, half);
         int at = is_right && fits ? half : 0;
-        rows_label(p, columns[i].name);
+        page_put(p, STYLE_DIM, str_of(rows_label(columns[i].name, label)));
         page_pad(p, at + ROWS_LABEL);
         rows_long(p, list_word_style(buf_str(&text)), buf_str(&text), at + ROWS_LABEL, cols);
         is_right = fits && !is_right;
     }
 }
 
+void page_add_long(struct page *p, const struct command *c, const json_t *object, int cols)
+{
+    size_t n;
+    const struct command_column *columns = commands_columns(c, &n);
+    AUTO_BUF text = BUF_INIT;
+    for (size_t i = 0; i < n; i++) {
+        char label[ROWS_LABEL];
+        if (!rows_text(&text, &columns[i], object) || !rows_is_long(&text, cols))
+            continue;
+        page_heading(p, rows_label(columns[i].name, label));
+        page_line(p);
+        rows_long(p, STYLE_NORMAL, buf_str(&text), 0, cols);
+    }
+}
+
 void page_add_rows(struct page *p, const struct command *c, const json_t *rows, const char *columns,
-                   int cols)
+                   int width)
 {
     struct problem problem = {0};
-    struct output o = {
-        .format = OUTPUT_TABLE, .is_utf8 = p->glyphs != GLYPHS_ASCII, .width = cols - 2};
+    struct output o = {.format = OUTPUT_TABLE,
+                       .is_utf8 = p->glyphs != GLYPHS_ASCII,
+                       .width = width > 0 ? width : 1,
+                       .has_short_times = true};
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);

@@ -332,7 +332,7 @@ static void test_kill_marked_with_words(void **state)
     assert_int_equal(app_table(&t.app)->marks.count, 2);
     keys("x");
     check_shows("End 2 sessions?");
-    check_shows("1-1");
+    check_shows("│ 1-1  imap   relay  -      user1  192.0.2.1  -          -     -   -    -  │");
     for (size_t i = 0; i < 3; i++) /* No, Yes, the first field */
         app_key(&t.app, i < 2 ? INPUT_TAB : 'h');
     keys("i");
@@ -464,7 +464,7 @@ static void test_loss(void **state)
     app_draw(&t.app, 24, 80);
     check_shows("LOST: ");
     check_shows("user1"); /* the last that is known, greyed */
-    assert_int_equal(screen_at(&t.app.view, 6, 0)->style, STYLE_DIM);
+    assert_int_equal(screen_at(&t.app.view, 6, 1)->style, STYLE_DIM);
     app_key(&t.app, 'x');
     app_draw(&t.app, 24, 80);
     check_shows("there is no connection");

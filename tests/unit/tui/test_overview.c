@@ -150,6 +150,31 @@ static void test_backend_states(void **state)
     }
 }
 
+/* Everything about a backend has room on the smallest of usual terminals. */
+static void test_backend_line(void **state)
+{
+    (void)state;
+    struct overview o = {.backends = backends(), .stats = json_object()};
+    struct screen s = {.glyphs = GLYPHS_ASCII};
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    json_object_set_new(json_array_get(o.backends, 0), "last_check",
+                        json_integer((json_int_t)clock_wall_ms() - 60 * 1000));
+    assert_true(screen_reset(&s, 24, 80));
+    overview_draw(&o, &s, 0, 24, false);
+    screen_print(&s, f);
+    fclose(f);
+    assert_non_null(strstr(text, "main/b2       up, drain           10  ###"));
+    assert_non_null(strstr(text, " 25%"));
+    const char *line = strstr(text, "main/b1       up ");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "  3 ms, 1m ago  80d\n"));
+    free(text);
+    screen_fini(&s);
+    overview_fini(&o);
+}
+
 static void test_all_sizes(void **state)
 {
     (void)state;
@@ -178,6 +203,7 @@ int main(void)
         cmocka_unit_test(test_history_is_merged), cmocka_unit_test(test_wider_screens_ask_again),
         cmocka_unit_test(test_columns),           cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_backend_states),    cmocka_unit_test(test_all_sizes),
+        cmocka_unit_test(test_backend_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

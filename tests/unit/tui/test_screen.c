@@ -13,6 +13,7 @@
 #include "tui/input.h"
 #include "tui/list.h"
 #include "tui/page.h"
+#include "tui/page_rows.h"
 
 static char *printed(const struct screen *s)
 {
@@ -244,18 +245,66 @@ static void test_list(void **state)
     l.has_focus = true;
     (void)screen_reset(&s, 4, 82);
     list_draw(&l, &s, 0, 4, false, NULL);
-    check(&s, "BACKEND  POOL  HOST      WEIGHT  ADMIN  HEALTH  DOWN  SESSIONS^  LOGINS  SINCE\n"
-              "b1       main  10.0.0.1     100  ready  up      pop3      12345       7  -\n"
-              "b2       main  10.0.0.2       1  drain  down    -             0       0  -\n\n");
+    check(&s, " BACKEND  POOL  WEIGHT  ADMIN  HEALTH  DOWN  SESSIONS^  LOGINS  FAILED  SINCE\n"
+              " b1       main     100  ready  up      pop3      12345       7       0  -\n"
+              " b2       main       1  drain  down    -             0       0       3  -\n\n");
     assert_int_equal(l.n_hidden, 1);
     assert_int_equal(screen_at(&s, 1, 0)->style, STYLE_SELECTED);
-    assert_int_equal(screen_at(&s, 2, 40)->style, STYLE_BAD);
+    assert_int_equal(screen_at(&s, 2, 31)->style, STYLE_BAD);
     assert_int_equal(list_row_at(&l, 2), 1);
     assert_int_equal(list_row_at(&l, 3), -1);
-    assert_string_equal(list_title_at(&l, 0, 54), "sessions");
-    assert_null(list_title_at(&l, 1, 54));
+    assert_string_equal(list_title_at(&l, 0, 48), "sessions");
+    assert_null(list_title_at(&l, 1, 48));
     list_fini(&l);
     screen_fini(&s);
+}
+
+/* Where there is room for it, what has a value is shown though it is not by default. */
+static void test_list_fills_the_room(void **state)
+{
+    (void)state;
+    struct screen s = new_screen(3, 110, GLYPHS_FULL);
+    struct list l;
+    list_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
+    list_take(&l,
+              "{\"rows\":[{\"name\":\"b1\",\"pool\":\"main\",\"host\":\"10.0.0.1\",\"weight\":1,"
+              "\"admin\":\"ready\",\"health\":\"up\",\"sessions\":5,\"logins\":7,"
+              "\"failures\":0,\"in\":0,\"edits\":\"\",\"cert_days\":29}]}");
+    table_mark(&l.table, "main/b1", true);
+    list_draw(&l, &s, 0, 3, false, NULL);
+    check(&s,
+          " BACKEND  POOL  HOST      WEIGHT  ADMIN  HEALTH  DOWN  SESSIONS  LOGINS  FAILED  SINCE  "
+          "CERT-DAYS\n"
+          "●b1       main  10.0.0.1       1  ready  up      -            5       7       0  -      "
+          "       29\n\n");
+    /* It goes first, and is not missed. */
+    (void)screen_reset(&s, 3, 94);
+    list_draw(&l, &s, 0, 3, false, NULL);
+    AUTO_FREE char *narrow = printed(&s);
+    assert_null(strstr(narrow, "CERT-DAYS"));
+    assert_non_null(strstr(narrow, "10.0.0.1"));
+    assert_int_equal(l.n_hidden, 0);
+    list_fini(&l);
+    screen_fini(&s);
+}
+
+/* What is long comes behind everything else. */
+static void test_page_object(void **state)
+{
+    (void)state;
+    struct page p = {.glyphs = GLYPHS_FULL};
+    const struct command *c = commands_find("backend", "show");
+    json_t *b = json_pack("{s:s, s:s, s:o}", "name", "b1", "pool", "main", "capabilities",
+                          json_sprintf("%0200d", 1));
+    page_add_object(&p, c, b, 80);
+    AUTO_FREE char *shorter = page_text(&p);
+    assert_string_equal(shorter,
+                        "name              b1                    pool              main\n");
+    page_add_long(&p, c, b, 80);
+    AUTO_FREE char *text = page_text(&p);
+    assert_non_null(strstr(text, "main\n\ncapabilities\n0000"));
+    json_decref(b);
+    page_fini(&p);
 }
 
 /* Numbers are never cut, whatever the width; the name is the last to go. */
@@ -272,7 +321,7 @@ static void test_narrow_lists(void **state)
         const char *number = strstr(text, "123");
         if (number)
             assert_memory_equal(number, "12345", 5);
-        assert_int_equal(text[strcspn(text, "\n") + 1] == 'b' || cols == 1, 1);
+        assert_int_equal(text[strcspn(text, "\n") + 2] == 'b' || cols <= 2, 1);
         screen_fini(&s);
     }
     list_fini(&l);
@@ -338,7 +387,8 @@ int main(void)
         cmocka_unit_test(test_page),         cmocka_unit_test(test_page_sideways),
         cmocka_unit_test(test_page_follows), cmocka_unit_test(test_list),
         cmocka_unit_test(test_narrow_lists), cmocka_unit_test(test_wide_list),
-        cmocka_unit_test(test_empty_lists),
+        cmocka_unit_test(test_empty_lists),  cmocka_unit_test(test_list_fills_the_room),
+        cmocka_unit_test(test_page_object),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: ISC
+"""Every screen of mailproxy-tui as it is known to be right, at four sizes, with what differs from run to run masked.
+
+The texts are in golden/; MAILPROXY_GOLDEN=write writes them anew, for somebody to look at.
+"""
+import os
+import re
+
+import pytest
+from harness import wait
+from tui_case import login, once, proxy  # noqa: F401
+
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
+NAMES = ["overview", "sessions", "backends", "users", "bans", "events", "operations"]
+SIZES = [(80, 24), (132, 50), (40, 10), (1, 1)]
+
+MASKS = [
+    (r"\d\d:\d\d:\d\d", "TIME"),
+    (r"127\.\d+\.\d+\.\d+(:\d+)?", "ADDRESS"),
+    (r"\b\d+-[0-9a-f]+\b(?! of)", "ID"),
+    (r"[▁▂▃▄▅▆▇█░]+", "▆"),
+    (r"(?<![\w./])\d+(\.\d+)*[A-Za-z%]{0,2}(?![\w./])", "#"),
+    (r" +", " "),
+    (r" PORTS\b| imap=#[^ ]*", ""),  # the addresses' lengths leave room for them or not
+    (r"backend - - - dc[12] up", "backend - - - dc# up"),  # two checks end in any order
+    (r"▆( ▆)+", "▆"),
+]
+
+
+def mask(text):
+    lines = []
+    for line in text.split("\n"):
+        for pattern, word in MASKS:
+            line = re.sub(pattern, word, line)
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+@pytest.fixture
+def busy(proxy):
+    """A proxy on which something of everything has happened."""
+    wait.until(lambda: all(b["health"] == "up" for b in proxy.ctl("backend", "list")), "the checks")
+    proxy.ctl("user", "set", "u1@example.org", "--backend", "dc1")
+    proxy.ctl("user", "lock", "u2@example.org", "--text", "Call us", "--yes")
+    proxy.ctl("ban", "add", "192.0.2.0/24", "--for", "10m", "--text", "Go away", "--reason", "ticket 4711")
+    proxy.ctl("backend", "weight", "dc2", "50")
+    proxy.ctl("backend", "drain", "dc2")
+    c = login(proxy)
+    c.command("b", "NOOP")
+    wait.until(lambda: proxy.ctl("op", "list")[0]["state"] == "done", "the drain")
+    wait.until(lambda: proxy.ctl("user", "show", "u1@example.org").get("last_login"), "the time of the login")
+    wait.until(lambda: any(s["in"] for s in proxy.ctl("stats", "history")), "a sample of the login")
+    yield proxy
+    c.close()
+
+
+def test_screens(busy):
+    wrong = []
+    for name in NAMES:
+        text = "".join(f"==== {w}x{h}\n{mask(once(busy, '--screen', name, size=(w, h)))}" for w, h in SIZES)
+        path = os.path.join(FOLDER, f"tui-{name}.txt")
+        if os.environ.get("MAILPROXY_GOLDEN") == "write":
+            os.makedirs(FOLDER, exist_ok=True)
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text)
+        with open(path, encoding="utf-8") as f:
+            golden = f.read()
+        wrong += [] if text == golden else [f"{path} is not:\n{text}"]
+    assert not wrong, "\n".join(wrong)
