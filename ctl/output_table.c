@@ -59,8 +59,10 @@ void output_table_measure(struct output *o, const json_t *rows)
             col->width = output_table_guess(col);
         size_t r;
         json_t *row;
+        col->is_empty = json_array_size(rows) > 0;
         json_array_foreach ((json_t *)rows, r, row) {
             int width = output_table_value(o, i, row, &text);
+            col->is_empty = col->is_empty && str_eq(buf_str(&text), STR("-"));
             if (width > OUTPUT_TEXT_MAX && o->width && i + 1 < o->n_columns)
                 width = OUTPUT_TEXT_MAX;
             col->width = width > col->width ? width : col->width;
@@ -104,13 +106,14 @@ static int output_table_total(const struct output *o, bool is_least)
     return total;
 }
 
-/* Position in the list of expendable columns; later columns of a table go before earlier ones. */
+/* Position in the list of expendable columns; later columns of a table go before earlier ones, what
+ * is not shown by default first of all, then what no row has. */
 static int output_table_rank(const struct output *o, size_t i)
 {
     if (i == 0 || o->columns[i].width == 0)
         return INT_MAX;
-    if (o->columns[i].is_wide)
-        return -(int)i - 1;
+    if (o->columns[i].is_wide || o->columns[i].is_empty)
+        return -(int)i - (o->columns[i].is_wide ? OUTPUT_COLUMNS_MAX : 1);
     /* What happened: the last that is given up. */
     if (strcmp(o->columns[i].name, "text") == 0)
         return INT_MAX - 1;

@@ -295,9 +295,9 @@ def test_asks_only_for_the_page(open_screen, proxy):
         s.until(want)
     before, cpu = counter.bytes, cpu_seconds(s.pid())
     clock = s.lines()[0].split()[-1]
-    s.until_gone(clock)
+    s.until_gone(rf"admin +{clock}")
     clock = s.lines()[0].split()[-1]
-    s.until_gone(clock)
+    s.until_gone(rf"admin +{clock}")
     assert 0 < counter.bytes - before < 12 * 40 * 1024
     assert cpu_seconds(s.pid()) - cpu < 0.5
 

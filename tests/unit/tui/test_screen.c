@@ -245,16 +245,17 @@ static void test_list(void **state)
     l.has_focus = true;
     (void)screen_reset(&s, 4, 82);
     list_draw(&l, &s, 0, 4, false, NULL);
-    check(&s, " BACKEND  POOL  WEIGHT  ADMIN  HEALTH  DOWN  SESSIONS^  LOGINS  FAILED  SINCE\n"
-              " b1       main     100  ready  up      pop3      12345       7       0  -\n"
-              " b2       main       1  drain  down    -             0       0       3  -\n\n");
+    check(&s,
+          " BACKEND  POOL  HOST      WEIGHT  ADMIN  HEALTH  DOWN  SESSIONS^  LOGINS  FAILED\n"
+          " b1       main  10.0.0.1     100  ready  up      pop3      12345       7       0\n"
+          " b2       main  10.0.0.2       1  drain  down    -             0       0       3\n\n");
     assert_int_equal(l.n_hidden, 1);
     assert_int_equal(screen_at(&s, 1, 0)->style, STYLE_SELECTED);
-    assert_int_equal(screen_at(&s, 2, 31)->style, STYLE_BAD);
+    assert_int_equal(screen_at(&s, 2, 41)->style, STYLE_BAD);
     assert_int_equal(list_row_at(&l, 2), 1);
     assert_int_equal(list_row_at(&l, 3), -1);
-    assert_string_equal(list_title_at(&l, 0, 48), "sessions");
-    assert_null(list_title_at(&l, 1, 48));
+    assert_string_equal(list_title_at(&l, 0, 58), "sessions");
+    assert_null(list_title_at(&l, 1, 58));
     list_fini(&l);
     screen_fini(&s);
 }
