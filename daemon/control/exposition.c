@@ -292,8 +292,8 @@ static void exposition_daemon(struct exposition *e, const struct control *c)
     const struct control_host *h = c->host;
     exposition_head(e, "mailproxy_build_info", "gauge", "1, with the version.");
     exposition_put(e, STR("mailproxy_build_info{version=\"" MAILPROXY_VERSION "\"} 1\n"));
-    exposition_single(e, "mailproxy_engine_restarts", "gauge", "Engines that died before this one.",
-                      h->restarts, 1);
+    exposition_single(e, "mailproxy_engine_restarts_total", "counter",
+                      "Engines that died before this one.", h->restarts, 1);
     exposition_single(e, "mailproxy_workers", "gauge", "Worker threads.", h->n_workers, 1);
     exposition_single(e, "mailproxy_config_generation", "gauge",
                       "How often the configuration was loaded.", control_setup(c)->generation, 1);

@@ -9,6 +9,8 @@
 #include "base/cleanup.h"
 
 #define METRICS_TIMEOUT_S 10
+#define METRICS_HEADERS_MAX (16 * 1024)
+#define METRICS_BODY_MAX 1024
 
 struct metrics {
     struct evhttp *http;
@@ -52,6 +54,9 @@ int metrics_new(struct loop *l, const char *address, struct control *c, struct m
     addr_format_ip(ip, &a);
     evhttp_set_allowed_methods(m->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
     evhttp_set_timeout(m->http, METRICS_TIMEOUT_S);
+    /* Whoever reaches the page could fill the memory otherwise. */
+    evhttp_set_max_headers_size(m->http, METRICS_HEADERS_MAX);
+    evhttp_set_max_body_size(m->http, METRICS_BODY_MAX);
     evhttp_set_gencb(m->http, on_other, m);
     if (evhttp_set_cb(m->http, "/metrics", on_metrics, m) != 0 ||
         evhttp_bind_socket(m->http, ip, a.port) != 0) {

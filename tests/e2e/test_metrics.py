@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """The metrics page, the history, statistics and the system commands."""
 import os
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -108,6 +109,42 @@ def test_other_paths_and_methods(proxy):
         with pytest.raises(urllib.error.HTTPError) as e:
             fetch(proxy, path, method)
         assert e.value.code in (404, 405, 501)
+
+
+def test_page_bears_bad_requests(proxy):
+    """Nothing that a stranger sends takes memory or the engine; what is not finished is closed."""
+    host, port = proxy.settings["metrics"]["address"].rsplit(":", 1)
+    pid = proxy.engine_pid()
+
+    def send(*pieces):
+        with socket.create_connection((host, int(port)), timeout=20) as s:
+            try:
+                for piece in pieces:
+                    s.sendall(piece)
+                return s.recv(100)
+            except (BrokenPipeError, ConnectionResetError):
+                return b""
+
+    def memory():
+        with open(f"/proc/{pid}/statm") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    before = memory()
+    head = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
+    large = [b"a" * 65536] * 400
+    for pieces in ([head, *(b"X-%d: " % i + b"a" * 60000 + b"\r\n" for i in range(400))], [head, b"X: ", *large],
+                   [b"GET /", *large], [head, b"Content-Length: 26214400\r\n\r\n", *large],
+                   [head, b"Transfer-Encoding: chunked\r\n\r\n1900000\r\n", *large]):
+        answer = send(*pieces)
+        assert not answer or answer.split(b" ")[1].startswith(b"4"), answer
+    assert memory() - before < 20 << 20
+    for bad in (b"\0" * 100 + b"\r\n\r\n", b"GET\r\n\r\n", b"GET /metrics HTTP/9.9\r\n\r\n", b"GET http://[::1 HTTP/1.1\r\n\r\n",
+                b"GET /%zz%00../../etc/passwd HTTP/1.0\r\n\r\n", b"\r\n", head + b"Content-Length: -5\r\n\r\n",
+                b"BREW / HTTP/1.1\r\n\r\n"):
+        answer = send(bad)
+        assert answer.split(b" ")[1][:1] in b"45", (bad, answer)
+    assert send(b"HEAD /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200")
+    assert proxy.engine_pid() == pid and page(proxy)
 
 
 def test_history(proxy):
