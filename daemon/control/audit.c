@@ -48,19 +48,32 @@ static void audit_log(const struct request *r, const char *reason, const char *r
               KV_STR("reason", reason), KV_STR("result", result), KV_U64("count", r->count));
 }
 
-static void audit_event(struct control *c, const struct request *r, const char *result)
+/* The user or backend that the command names, for those who filter by it. */
+static const char *audit_named(const struct request *r, const char *noun)
 {
-    AUTO_FREE char *text =
-        str_printf("%s: %s%s%s: %s", r->peer.user, r->command->method,
-                   r->masked && *r->masked ? " " : "", r->masked ? r->masked : "", result);
-    control_event(c, "operator", NULL, NULL, NULL, NULL, NULL, text);
+    return strcmp(r->command->noun, noun) == 0 ? request_text(r, "name") : NULL;
+}
+
+static void audit_event(struct control *c, const struct request *r, const char *reason,
+                        const char *result)
+{
+    AUTO_BUF text = BUF_INIT;
+    int err = buf_printf(&text, "%s: %s%s%s: %s", r->peer.user, r->command->method,
+                         r->masked && *r->masked ? " " : "", r->masked ? r->masked : "", result);
+    if (err == 0 && r->count > 0)
+        err = buf_printf(&text, ", count %llu", (unsigned long long)r->count);
+    if (err == 0 && reason)
+        err = buf_printf(&text, " (%s)", reason);
+    if (err == 0)
+        control_event(c, "operator", NULL, NULL, audit_named(r, "user"), NULL,
+                      audit_named(r, "backend"), buf_cstr(&text));
 }
 
 void audit_record(struct control *c, const struct request *r, const char *result)
 {
     const char *reason = request_text(r, "reason");
     audit_log(r, reason, result);
-    audit_event(c, r, result);
+    audit_event(c, r, reason, result);
     struct audit_work *a = work_new(c, NULL, sizeof(*a), audit_run, audit_done, audit_fini);
     if (!a)
         return;

@@ -33,9 +33,11 @@ static void ban_event(struct request *r, const struct subject *s, const char *wh
 {
     char name[SUBJECT_TEXT_MAX];
     subject_format(name, s);
-    AUTO_FREE char *text = str_printf("%s %s by %s", name, what, r->peer.user);
-    control_event(r->control, "ban", NULL, NULL, s->kind == SUBJECT_USER ? s->user : NULL, NULL,
-                  NULL, text);
+    const char *reason = request_text(r, "reason");
+    AUTO_FREE char *text = str_printf("%s %s by %s%s%s%s", name, what, r->peer.user,
+                                      reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
+    control_event(r->control, "ban", NULL, NULL, s->kind == SUBJECT_USER ? s->user : NULL,
+                  s->kind == SUBJECT_ADDRESS ? name : NULL, NULL, text);
 }
 
 void command_ban_add(struct request *r)

@@ -23,6 +23,12 @@ void control_reload(struct control *c);
 /* An event for `event watch`; fields may be NULL. Cheap when nobody watches. */
 void control_event(struct control *c, const char *type, const char *session, const char *proto,
                    const char *user, const char *ip, const char *backend, const char *text);
+/* The end of a session: the same with its bytes and its age; text is the reason. */
+struct control_end {
+    const char *session, *proto, *user, *ip, *backend, *text;
+    uint64_t in_bytes, out_bytes, age_ms;
+};
+void control_event_end(struct control *c, const struct control_end *end);
 /* A user logged in: the store learns of it soon, many at once. */
 void control_note_login(struct control *c, const char *user, uint64_t at_ms);
 

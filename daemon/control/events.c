@@ -3,6 +3,7 @@
 #include "control/events.h"
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "control/control_priv.h"
 #include "control/handlers.h"
 #include "control/server.h"
@@ -21,6 +22,8 @@ struct watcher {
 struct event_kept {
     uint64_t time_ms;
     struct buf texts; /* in the order of event_columns, each with its NUL */
+    bool is_end;      /* of a session: it has figures */
+    uint64_t age_ms, in_bytes, out_bytes;
 };
 
 struct events {
@@ -142,6 +145,11 @@ static json_t *event_row(const struct event_kept *k)
     request_put_number(row, "time", k->time_ms);
     for (size_t i = 0; i < ARRAY_LEN(event_columns); i++, text += strlen(text) + 1)
         request_set_text(row, event_columns[i], text);
+    if (k->is_end) {
+        request_put_number(row, "age", k->age_ms);
+        request_put_number(row, "in", k->in_bytes);
+        request_put_number(row, "out", k->out_bytes);
+    }
     return row;
 }
 
@@ -226,7 +234,7 @@ static void events_send(struct events *e, json_t *row)
 }
 
 /* NULL without memory: the event is lost. */
-static const struct event_kept *events_keep(struct events *e, const char *const *texts)
+static struct event_kept *events_keep(struct events *e, const char *const *texts)
 {
     struct event_kept *k = &e->kept[e->n_kept % EVENTS_KEPT];
     buf_clear(&k->texts);
@@ -242,8 +250,20 @@ static const struct event_kept *events_keep(struct events *e, const char *const 
         return NULL;
     }
     k->time_ms = clock_wall_ms();
+    k->is_end = false;
     e->n_kept++;
     return k;
+}
+
+/* k may be NULL: it could not be kept. */
+static void events_tell(struct events *e, const struct event_kept *k)
+{
+    if (!k || list_is_empty(&e->watchers))
+        return;
+    json_t *row = event_row(k);
+    if (row)
+        events_send(e, row);
+    json_decref(row);
 }
 
 void control_event(struct control *c, const char *type, const char *session, const char *proto,
@@ -251,11 +271,27 @@ void control_event(struct control *c, const char *type, const char *session, con
 {
     const char *const texts[] = {type, session, proto, user, ip, backend, text};
     _Static_assert(ARRAY_LEN(texts) == ARRAY_LEN(event_columns), "one text for each column");
-    const struct event_kept *k = c && c->events ? events_keep(c->events, texts) : NULL;
-    if (!k || list_is_empty(&c->events->watchers))
+    if (c && c->events)
+        events_tell(c->events, events_keep(c->events, texts));
+}
+
+void control_event_end(struct control *c, const struct control_end *end)
+{
+    char age[32], in[32], out[32], words[192];
+    const char *const texts[] = {"end",   end->session, end->proto, end->user,
+                                 end->ip, end->backend, words};
+    if (!c || !c->events)
         return;
-    json_t *row = event_row(k);
-    if (row)
-        events_send(c->events, row);
-    json_decref(row);
+    units_human_duration(age, end->age_ms);
+    units_human_size(in, end->in_bytes);
+    units_human_size(out, end->out_bytes);
+    (void)snprintf(words, sizeof(words), "%s after %s, in %s, out %s", end->text, age, in, out);
+    struct event_kept *k = events_keep(c->events, texts);
+    if (k) {
+        k->is_end = true;
+        k->age_ms = end->age_ms;
+        k->in_bytes = end->in_bytes;
+        k->out_bytes = end->out_bytes;
+    }
+    events_tell(c->events, k);
 }

@@ -125,7 +125,8 @@ static void on_ban_gone(void *arg, const struct rule *r, enum rule_end why)
     LOG_EVENT(LOG_LEVEL_INFO, "ban-over", KV_STR("subject", name), KV_STR("reason", words),
               KV_U64("hits", r->hits));
     AUTO_FREE char *text = str_printf("the ban of %s is %s", name, words);
-    control_event(l->control, "ban", NULL, NULL, r->user, NULL, NULL, text);
+    control_event(l->control, "ban", NULL, NULL, r->user, s.kind == SUBJECT_ADDRESS ? name : NULL,
+                  NULL, text);
     limiter_gone(l, RULE_STORE_BAN, r);
 }
 

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "control/control_priv.h"
 #include "control/events.h"
@@ -20,6 +21,7 @@
 #define CLIENT_DEPTH_MAX 8 /* nesting of JSON */
 #define SERVER_PENDING_MAX 256
 #define SERVER_CHECK_MS 1000
+#define CLIENT_LAST_MS 30000 /* to read the notice of having been dropped */
 #define PROTOCOL_VERSION 1
 
 struct server_socket {
@@ -52,10 +54,12 @@ struct client {
     struct loop_slice pump;
     struct loop_deferred end;
     int n_streams;
+    uint64_t drop_at_ms; /* dropped for slowness: closed then, whether it has read that or not; 0 */
     bool is_reading, is_writing, is_eof, is_last, is_dead;
 };
 
 static void client_flush(struct client *c);
+static void client_drop_slow(struct client *c);
 
 /* ---- the end of a client ---- */
 
@@ -75,21 +79,28 @@ static void on_client_end(struct loop_deferred *d)
     free(c);
 }
 
-void client_drop(struct client *c, const char *reason)
+/* Nothing that is under way answers it any more. */
+static void client_forget(struct client *c, const char *reason)
 {
-    if (c->is_dead)
-        return;
-    c->is_dead = true;
     LOG_EVENT(reason ? LOG_LEVEL_NOTICE : LOG_LEVEL_DEBUG, "control-closed",
               KV_STR("operator", c->peer.user), KV_U64("pid", c->peer.pid),
               KV_STR("reason", reason));
     event_del(c->read);
-    event_del(c->write);
+    c->is_reading = false;
     if (c->running)
         c->running->client = NULL;
     c->running = NULL;
     events_forget(c->server->control, c);
     sessions_forget(c->server->control, c);
+}
+
+void client_drop(struct client *c, const char *reason)
+{
+    if (c->is_dead)
+        return;
+    c->is_dead = true;
+    client_forget(c, reason);
+    event_del(c->write);
     loop_defer(c->server->control->host->loop, &c->end);
 }
 
@@ -160,8 +171,8 @@ static int append_json(const char *data, size_t n, void *arg)
 static void client_push(struct client *c)
 {
     client_flush(c);
-    if (!c->is_dead && c->out.len > CLIENT_OUT_MAX)
-        client_drop(c, "reads too slowly");
+    if (!c->is_dead && !c->is_last && c->out.len > CLIENT_OUT_MAX)
+        client_drop_slow(c);
 }
 
 void client_send(struct client *c, const json_t *message)
@@ -206,6 +217,18 @@ static void client_send_error(struct client *c, int code, int err, const char *t
     if (m)
         client_send(c, m);
     json_decref(m);
+}
+
+/* It gets the rest of the line that it is reading and the reason, nothing more. */
+static void client_drop_slow(struct client *c)
+{
+    struct str s = buf_str(&c->out);
+    const char *lf = memchr(s.p, '\n', s.n);
+    client_forget(c, err_text(ERR_SLOW));
+    c->out.len = lf ? (size_t)(lf - s.p) + 1 : s.n;
+    c->is_last = true;
+    c->drop_at_ms = clock_ms() + CLIENT_LAST_MS;
+    client_send_error(c, -32000, -ERR_SLOW, "dropped: it reads too slowly, and answers are lost");
 }
 
 /* ---- input ---- */
@@ -552,6 +575,8 @@ static void on_check(struct loop_timer *t)
     LIST_FOREACH_SAFE (it, &s->clients) {
         struct client *c = LIST_ITEM(it, struct client, link);
         struct pollfd p = {.fd = c->fd};
+        if (c->drop_at_ms && clock_ms() >= c->drop_at_ms)
+            client_drop(c, NULL);
         if (c->is_eof && !c->is_dead && poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)))
             client_drop(c, NULL);
     }

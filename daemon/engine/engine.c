@@ -292,9 +292,6 @@ static void engine_count(struct engine *e, const struct worker_note *n)
 
 static void on_worker_note(struct mail *m, void *owner)
 {
-    static const char *const types[] = {[SESSION_NOTE_LOGIN] = "login",
-                                        [SESSION_NOTE_FAILURE] = "failure",
-                                        [SESSION_NOTE_END] = "end"};
     struct worker_note *n = CONTAINER_OF(m, struct worker_note, mail);
     struct engine *e = owner;
     char id[32], ip[ADDR_TEXT_MAX];
@@ -303,8 +300,20 @@ static void on_worker_note(struct mail *m, void *owner)
         engine_last_login(e, n);
     session_id_format(id, n->session);
     addr_format_ip(ip, &n->peer);
-    control_event(e->control, types[n->what], id, proto_get(n->proto)->name,
-                  n->user[0] ? n->user : NULL, ip, n->backend[0] ? n->backend : NULL, n->reason);
+    const struct control_end end = {.session = id,
+                                    .proto = proto_get(n->proto)->name,
+                                    .user = n->user[0] ? n->user : NULL,
+                                    .ip = ip,
+                                    .backend = n->backend[0] ? n->backend : NULL,
+                                    .text = n->reason,
+                                    .in_bytes = n->in_bytes,
+                                    .out_bytes = n->out_bytes,
+                                    .age_ms = n->age_ms};
+    if (n->what == SESSION_NOTE_END)
+        control_event_end(e->control, &end);
+    else
+        control_event(e->control, n->what == SESSION_NOTE_LOGIN ? "login" : "failure", id,
+                      end.proto, end.user, ip, end.backend, n->reason);
     free(n);
 }
 

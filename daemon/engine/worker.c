@@ -53,6 +53,7 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     n->peer = *session_peer(s);
     n->at_ms = clock_wall_ms();
     n->reason = reason;
+    session_figures(s, &n->in_bytes, &n->out_bytes, &n->age_ms);
     n->is_client_counted = session_is_client_counted(s);
     n->is_user_counted = session_is_user_counted(s);
     /* Of a failed login the name is nobody's: it is what was claimed. */

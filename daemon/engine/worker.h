@@ -31,6 +31,7 @@ struct worker_note {
     struct addr peer;
     uint64_t at_ms;                          /* wall clock */
     bool is_client_counted, is_user_counted; /* by limits */
+    uint64_t in_bytes, out_bytes, age_ms;    /* at an end */
     const char *reason;                      /* static */
     char user[256];
     char backend[64]; /* "" = none */

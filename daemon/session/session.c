@@ -153,6 +153,14 @@ const struct addr *session_peer(const struct session *s)
     return &s->peer;
 }
 
+void session_figures(const struct session *s, uint64_t *ret_in, uint64_t *ret_out,
+                     uint64_t *ret_age_ms)
+{
+    *ret_in = s->client.in_bytes;
+    *ret_out = s->client.out_bytes;
+    *ret_age_ms = loop_now_ms(s->env->loop) - s->started_ms;
+}
+
 unsigned session_max_sessions(const struct session *s)
 {
     return s->pre ? s->pre->max_sessions : 0;

@@ -126,6 +126,9 @@ const char *session_user(const struct session *s); /* NULL before authentication
 struct str session_claimed_user(const struct session *s);
 const char *session_backend(const struct session *s); /* NULL before a choice */
 const struct addr *session_peer(const struct session *s);
+/* Bytes from and to the client, and the time since it was accepted. */
+void session_figures(const struct session *s, uint64_t *ret_in, uint64_t *ret_out,
+                     uint64_t *ret_age_ms);
 unsigned session_max_sessions(const struct session *s); /* of the user's entry, 0 = as configured */
 /* What limits count for it. */
 bool session_is_client_counted(const struct session *s);

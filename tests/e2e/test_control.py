@@ -2,6 +2,7 @@
 """The control socket and mailproxyctl: sessions, users, backends, configuration; and clients that misbehave."""
 import json
 import os
+import socket
 import threading
 
 import pytest
@@ -244,6 +245,18 @@ def test_several_requests_at_once(proxy):
     r.close()
 
 
+def rest(control):
+    """All lines to the end of the connection, which may be hard: what we sent is not read any more."""
+    control.sock.settimeout(20)
+    text = b""
+    try:
+        while piece := control.sock.recv(1 << 20):
+            text += piece
+    except ConnectionResetError:
+        pass
+    return [json.loads(line) for line in text.decode().splitlines()]
+
+
 def test_slow_reader_is_dropped(proxy):
     r = Control(proxy.control)
     request = (json.dumps({"jsonrpc": "2.0", "id": 1, "method": "system.help"}) + "\n").encode()
@@ -254,7 +267,31 @@ def test_slow_reader_is_dropped(proxy):
     except OSError:
         pass
     assert proxy.ctl("system", "whoami")["role"] == "admin"
+    # What comes after the lines that it gets is the reason, and the end.
+    proxy.wait_for_log("reads too slowly")
+    lines = rest(r)
+    assert lines[-1]["error"]["data"]["name"] == "E_SLOW" and lines[-1]["id"] is None
+    assert all("result" in line for line in lines[:-1])
     r.close()
+
+
+def test_slow_watcher_is_dropped(proxy):
+    """With a notice, while others go on."""
+    slow, quick = Control(proxy.control), Control(proxy.control)
+    slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    assert slow.call("event.watch")["result"]["stream"]
+    note = "x" * 4000
+    for i in range(1500):
+        quick.call("user.set", name=USER, note=f"{note}{i}")
+        if i % 50 == 0 and "reads too slowly" in proxy.log():
+            break
+    proxy.wait_for_log("reads too slowly")
+    lines = rest(slow)
+    assert lines[-1]["error"]["data"]["name"] == "E_SLOW"
+    assert len(lines) > 1 and all(line["method"] == "event" for line in lines[:-1])
+    slow.close()
+    quick.call("user.set", name=USER, note="")
+    quick.close()
 
 
 def test_viewer_may_not_kill(make_proxy, settings, dovecot1):
@@ -301,6 +338,26 @@ def test_events(proxy):
     while "end" not in types:
         seen = r.receive()["params"]
         types[seen["type"]] = seen
+    end = types["end"]
+    assert end["in"] > 0 and end["out"] > 0 and end["age"] >= 0 and end["user"] == USER
+    assert end["text"].startswith("client-closed after ") and f", in {end['in']}, out " in end["text"]
+    r.close()
+
+
+def test_events_of_operators(proxy):
+    """They name whom they are about, with reason and count; bans have the address that filters look for."""
+    proxy.ctl("user", "set", USER, "--note", "event", "--reason", "ticket 9")
+    proxy.ctl("ban", "add", "192.0.2.77", "--reason", "flood")
+    proxy.ctl("ban", "remove", "192.0.2.77")
+    r = Control(proxy.control)
+    r.call("event.watch", filter="type=operator user=" + USER, last=1)
+    seen = r.receive()["params"]
+    assert seen["text"].endswith(": ok, count 1 (ticket 9)") and "note=event" in seen["text"]
+    r.close()
+    r = Control(proxy.control)
+    r.call("event.watch", filter="type=ban ip=192.0.2.0/24", last=2)
+    assert [r.receive()["params"]["text"] for _ in range(2)] == [
+        "192.0.2.77 is banned by root (flood)", "192.0.2.77 is no longer banned by root"]
     r.close()
 
 

@@ -44,7 +44,9 @@ static char *answer_event(json_int_t id)
                  "{\"id\":%lld,\"result\":{\"stream\":4}}\n"
                  "{\"method\":\"event\",\"params\":{\"stream\":4,\"type\":\"login\"}}\n"
                  "{\"method\":\"event\",\"params\":{\"stream\":9,\"type\":\"other\"}}\n"
-                 "{\"method\":\"event\",\"params\":{\"stream\":4,\"type\":\"end\"}}\n",
+                 "{\"method\":\"event\",\"params\":{\"stream\":4,\"type\":\"end\"}}\n"
+                 "{\"id\":null,\"error\":{\"code\":-32000,\"message\":\"dropped\",\"data\":"
+                 "{\"name\":\"E_SLOW\"}}}\n",
                  (long long)id) < 0)
         abort();
     return line;
@@ -305,6 +307,7 @@ static void test_stream(void **state)
     const struct fake *s = *state;
     check("events -o jsonl --limit 2", 0, "{\"type\":\"login\"}\n{\"type\":\"end\"}\n", "");
     check("events -c type --limit 1", 0, "type\nlogin\n", "");
+    check("events -c type", 1, "type\nlogin\nend\n", "mailproxyctl: dropped\n");
     (void)s;
 }
 
