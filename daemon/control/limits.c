@@ -6,12 +6,30 @@
 #define LIMITS_LEVEL_MAX 4000000u /* 4,000 logins a minute, far over any limit, in 1/1000 */
 #define LIMITS_DELAY_LEAST_MS 1000
 
+/* What an address did, as long as it counts. */
+struct limit_past {
+    struct limit_source *source;
+    struct list idle; /* of limits.idle */
+    struct wheel_timer timer;
+    uint32_t failures;
+    uint32_t level_milli; /* logins of the last minute, drained as time goes by; in 1/1000 */
+    uint32_t repeats[LIMITS_REPEATS];
+    uint64_t level_at_ms, failures_since_ms, news_ms;
+    uint8_t n_repeats; /* places of repeats used so far, then the next one to overwrite */
+};
+
 /* ---- sources ---- */
 
 /* IPv4 is kept mapped: the bytes tell the families apart. */
-static struct str source_key(const struct addr *key)
+static struct str addr_key(const struct addr *key)
 {
-    return str_n(key->ip, sizeof(key->ip));
+    return str_n((const char *)key->ip, sizeof(key->ip));
+}
+
+static struct str source_key(const void *item)
+{
+    const struct limit_source *s = item;
+    return addr_key(&s->addr);
 }
 
 static bool source_is_counted(const struct addr *a)
@@ -22,7 +40,7 @@ static bool source_is_counted(const struct addr *a)
 const struct limit_source *limits_source(const struct limits *l, const struct addr *a)
 {
     struct addr key = addr_limit_key(a);
-    return !source_is_counted(a) ? NULL : map_get(&l->sources_by_addr, source_key(&key));
+    return !source_is_counted(a) ? NULL : table_get(&l->sources_by_addr, addr_key(&key));
 }
 
 static struct limit_source *source_find(const struct limits *l, const struct addr *a)
@@ -40,9 +58,7 @@ static struct limit_source *source_take(struct limits *l, const struct addr *a)
     if (!s)
         return NULL;
     s->addr = addr_limit_key(a);
-    list_init(&s->idle);
-    wheel_timer_init(&s->timer);
-    if (map_put(&l->sources_by_addr, source_key(&s->addr), s, NULL) < 0) {
+    if (table_add(&l->sources_by_addr, s) < 0) {
         free(s);
         return NULL;
     }
@@ -50,108 +66,147 @@ static struct limit_source *source_take(struct limits *l, const struct addr *a)
     return s;
 }
 
+/* NULL when out of memory: then it does not count. */
+static struct limit_past *source_past(struct limit_source *s)
+{
+    if (s->past || !(s->past = calloc(1, sizeof(*s->past))))
+        return s->past;
+    s->past->source = s;
+    list_init(&s->past->idle);
+    wheel_timer_init(&s->past->timer);
+    return s->past;
+}
+
 static void source_awake(struct limits *l, struct limit_source *s)
 {
-    if (list_is_empty(&s->idle))
+    if (!s->past || list_is_empty(&s->past->idle))
         return;
-    list_del(&s->idle);
-    wheel_cancel(&l->wheel, &s->timer);
+    list_del(&s->past->idle);
     l->n_idle--;
+}
+
+static void source_forget(struct limits *l, struct limit_source *s)
+{
+    if (!s->past)
+        return;
+    source_awake(l, s);
+    wheel_cancel(&l->wheel, &s->past->timer);
+    free(STEAL(s->past));
 }
 
 static void source_free(struct limits *l, struct limit_source *s)
 {
-    source_awake(l, s);
+    source_forget(l, s);
     walks_skip(&l->walks, &s->link);
     list_del(&s->link);
-    (void)map_del(&l->sources_by_addr, source_key(&s->addr));
+    (void)table_del(&l->sources_by_addr, addr_key(&s->addr));
     free(s);
 }
 
 /* ---- the rate: a bucket that leaks one minute's logins in a minute ---- */
 
-static uint32_t level_now(const struct limit_source *s, uint64_t rate, uint64_t now_ms)
+static uint32_t level_now(const struct limit_past *p, uint64_t rate, uint64_t now_ms)
 {
-    uint64_t since = now_ms > s->level_at_ms ? now_ms - s->level_at_ms : 0;
-    if (since >= LIMITS_MINUTE_MS || rate == 0)
+    if (!p || rate == 0)
+        return 0;
+    uint64_t since = now_ms > p->level_at_ms ? now_ms - p->level_at_ms : 0;
+    if (since >= LIMITS_MINUTE_MS)
         return 0;
     uint64_t leaked = rate * 1000 * since / LIMITS_MINUTE_MS;
-    return leaked < s->level_milli ? s->level_milli - (uint32_t)leaked : 0;
+    return leaked < p->level_milli ? p->level_milli - (uint32_t)leaked : 0;
 }
 
-static void level_add(struct limit_source *s, uint64_t rate, uint64_t now_ms)
+static void level_add(struct limit_past *p, uint64_t rate, uint64_t now_ms)
 {
-    uint32_t level = level_now(s, rate, now_ms);
-    s->level_milli = level < LIMITS_LEVEL_MAX ? level + 1000 : level;
-    s->level_at_ms = now_ms;
+    if (!p)
+        return;
+    uint32_t level = level_now(p, rate, now_ms);
+    p->level_milli = level < LIMITS_LEVEL_MAX ? level + 1000 : level;
+    p->level_at_ms = now_ms;
 }
 
 /* ---- failures: those of a window that begins with the first ---- */
 
-static bool failures_are_over(const struct limit_source *s, const struct config_limits *c,
+static bool failures_are_over(const struct limit_past *p, const struct config_limits *c,
                               uint64_t now_ms)
 {
-    return now_ms >= s->failures_since_ms + c->failure_window_ms;
+    return now_ms >= p->failures_since_ms + c->failure_window_ms;
 }
 
-static void failures_clear(struct limit_source *s)
+static void failures_clear(struct limit_past *p)
 {
-    s->failures = 0;
-    s->n_repeats = 0;
+    p->failures = 0;
+    p->n_repeats = 0;
 }
 
-/* ---- what is kept of a source without sessions ---- */
+/* ---- what is kept ---- */
 
-/* When nothing will be worth keeping any more; now or earlier = already so. */
-static uint64_t source_keep_until(const struct limits *l, const struct limit_source *s,
-                                  const struct config_limits *c, uint64_t now_ms)
+/* When nothing of it will count any more; now or earlier = already so. */
+static uint64_t past_keep_until(const struct limits *l, const struct limit_past *p,
+                                const struct config_limits *c, uint64_t now_ms)
 {
+    const struct limit_source *s = p->source;
     uint64_t until = 0;
-    if (s->failures > 0 && !failures_are_over(s, c, now_ms))
-        until = s->failures_since_ms + c->failure_window_ms;
-    if (level_now(s, limits_login_rate(l, c, &s->addr), now_ms) > 0 &&
-        until < s->level_at_ms + LIMITS_MINUTE_MS)
-        until = s->level_at_ms + LIMITS_MINUTE_MS;
+    if (p->failures > 0 && !failures_are_over(p, c, now_ms))
+        until = p->failures_since_ms + c->failure_window_ms;
+    if (level_now(p, limits_login_rate(l, c, &s->addr), now_ms) > 0 &&
+        until < p->level_at_ms + LIMITS_MINUTE_MS)
+        until = p->level_at_ms + LIMITS_MINUTE_MS;
+    if (s->sessions > 0 && p->news_ms && until < p->news_ms + LIMITS_NEWS_MS)
+        until = p->news_ms + LIMITS_NEWS_MS;
     return until;
 }
 
-/* After each change: a source without sessions is forgotten at once, or kept for a while. */
+/* After each change: what is over is forgotten, and a source without sessions and past, too. */
 static void source_settle(struct limits *l, struct limit_source *s, const struct config_limits *c,
                           uint64_t now_ms)
 {
+    uint64_t until = s->past ? past_keep_until(l, s->past, c, now_ms) : 0;
+    if (until > now_ms)
+        wheel_set(&l->wheel, &s->past->timer, until);
+    else
+        source_forget(l, s);
     if (s->sessions > 0) {
         source_awake(l, s);
         return;
     }
-    uint64_t until = source_keep_until(l, s, c, now_ms);
-    if (until <= now_ms) {
+    if (!s->past) {
         source_free(l, s);
         return;
     }
-    if (list_is_empty(&s->idle)) {
-        list_add_tail(&l->idle, &s->idle);
+    if (list_is_empty(&s->past->idle)) {
+        list_add_tail(&l->idle, &s->past->idle);
         l->n_idle++;
     }
-    wheel_set(&l->wheel, &s->timer, until);
     if (l->n_idle > l->max_idle)
-        source_free(l, LIST_ITEM(l->idle.next, struct limit_source, idle));
+        source_free(l, LIST_ITEM(l->idle.next, struct limit_past, idle)->source);
 }
 
 /* ---- users ---- */
 
+static struct str user_key(const void *item)
+{
+    return str_of(((const struct limit_user *)item)->name);
+}
+
+static struct limit_user *user_find(const struct limits *l, const char *name)
+{
+    return table_get(&l->users_by_name, str_of(name));
+}
+
 const struct limit_user *limits_user(const struct limits *l, const char *user)
 {
-    return map_get(&l->users_by_name, str_of(user));
+    return user_find(l, user);
 }
 
 static struct limit_user *user_take(struct limits *l, const char *name)
 {
-    struct limit_user *u = map_get(&l->users_by_name, str_of(name));
+    struct limit_user *u = user_find(l, name);
     size_t n = strlen(name);
     if (u || !(u = calloc(1, sizeof(*u) + n + 1)))
         return u;
     memcpy(u->name, name, n + 1);
-    if (map_put(&l->users_by_name, str_of(name), u, NULL) < 0) {
+    if (table_add(&l->users_by_name, u) < 0) {
         free(u);
         return NULL;
     }
@@ -165,7 +220,7 @@ static void user_settle(struct limits *l, struct limit_user *u)
         return;
     walks_skip(&l->walks, &u->link);
     list_del(&u->link);
-    (void)map_del(&l->users_by_name, str_of(u->name));
+    (void)table_del(&l->users_by_name, str_of(u->name));
     free(u);
 }
 
@@ -173,7 +228,8 @@ static void user_settle(struct limits *l, struct limit_user *u)
 
 void limits_init(struct limits *l, size_t max_idle, uint64_t now_ms)
 {
-    *l = (struct limits){.max_idle = max_idle};
+    *l = (struct limits){
+        .max_idle = max_idle, .sources_by_addr.key = source_key, .users_by_name.key = user_key};
     list_init(&l->sources);
     list_init(&l->users);
     list_init(&l->idle);
@@ -185,12 +241,15 @@ void limits_init(struct limits *l, size_t max_idle, uint64_t now_ms)
 
 void limits_fini(struct limits *l)
 {
-    LIST_FOREACH_SAFE (it, &l->sources)
-        free(LIST_ITEM(it, struct limit_source, link));
+    LIST_FOREACH_SAFE (it, &l->sources) {
+        struct limit_source *s = LIST_ITEM(it, struct limit_source, link);
+        free(s->past);
+        free(s);
+    }
     LIST_FOREACH_SAFE (it, &l->users)
         free(LIST_ITEM(it, struct limit_user, link));
-    map_fini(&l->sources_by_addr);
-    map_fini(&l->users_by_name);
+    table_fini(&l->sources_by_addr);
+    table_fini(&l->users_by_name);
     rules_fini(&l->bans);
     rules_fini(&l->overrides);
 }
@@ -259,13 +318,14 @@ uint64_t limits_max_user_sessions(const struct limits *l, const struct config_li
 uint32_t limit_source_failures(const struct limit_source *s, const struct config_limits *c,
                                const struct rules_time *now)
 {
-    return failures_are_over(s, c, now->ms) ? 0 : s->failures;
+    const struct limit_past *p = s ? s->past : NULL;
+    return !p || failures_are_over(p, c, now->ms) ? 0 : p->failures;
 }
 
 uint32_t limit_source_logins(const struct limits *l, const struct limit_source *s,
                              const struct config_limits *c, const struct rules_time *now)
 {
-    return (level_now(s, limits_login_rate(l, c, &s->addr), now->ms) + 999) / 1000;
+    return s ? (level_now(s->past, limits_login_rate(l, c, &s->addr), now->ms) + 999) / 1000 : 0;
 }
 
 uint64_t limits_delay(const struct config_limits *c, uint32_t failures, uint64_t delay_ms)
@@ -299,9 +359,10 @@ static struct limit_verdict verdict_ban(struct rule *ban, const struct rules_tim
 static struct limit_verdict verdict_source(struct limit_source *s, enum limit_kind kind,
                                            const char *text, const struct rules_time *now)
 {
+    struct limit_past *p = source_past(s);
     s->refused++;
     return (struct limit_verdict){
-        .kind = kind, .is_news = news_is_due(&s->news_ms, now->ms), .text = text};
+        .kind = kind, .is_news = !p || news_is_due(&p->news_ms, now->ms), .text = text};
 }
 
 struct limit_verdict limits_connect(struct limits *l, const struct config_limits *c,
@@ -345,12 +406,12 @@ static bool limits_take_rate(struct limits *l, const struct config_limits *c, co
     struct limit_source *s = rate ? source_take(l, a) : NULL;
     if (!s)
         return true;
-    bool is_over = !is_forced && level_now(s, rate, now->ms) + 1000 > rate * 1000;
+    bool is_over = !is_forced && level_now(s->past, rate, now->ms) + 1000 > rate * 1000;
     if (is_over)
         *ret = verdict_source(s, LIMIT_RATE, "Too many logins from your address, try again later.",
                               now);
     else
-        level_add(s, rate, now->ms);
+        level_add(source_past(s), rate, now->ms);
     source_settle(l, s, c, now->ms);
     return !is_over;
 }
@@ -396,7 +457,7 @@ int limits_count_login(struct limits *l, const struct config_limits *c, const st
 
 void limits_logout(struct limits *l, const char *user)
 {
-    struct limit_user *u = map_get(&l->users_by_name, str_of(user));
+    struct limit_user *u = user_find(l, user);
     if (!u || u->sessions == 0)
         return;
     u->sessions--;
@@ -405,17 +466,17 @@ void limits_logout(struct limits *l, const char *user)
 
 /* ---- failures ---- */
 
-static bool source_is_repeat(struct limit_source *s, uint32_t credentials)
+static bool past_is_repeat(struct limit_past *p, uint32_t credentials)
 {
-    size_t known = s->n_repeats < LIMITS_REPEATS ? s->n_repeats : LIMITS_REPEATS;
+    size_t known = p->n_repeats < LIMITS_REPEATS ? p->n_repeats : LIMITS_REPEATS;
     if (credentials == 0)
         return false;
     for (size_t i = 0; i < known; i++)
-        if (s->repeats[i] == credentials)
+        if (p->repeats[i] == credentials)
             return true;
-    s->repeats[s->n_repeats % LIMITS_REPEATS] = credentials;
+    p->repeats[p->n_repeats % LIMITS_REPEATS] = credentials;
     /* From LIMITS_REPEATS on it goes round between that and its double. */
-    s->n_repeats = s->n_repeats + 1 < 2 * LIMITS_REPEATS ? s->n_repeats + 1 : LIMITS_REPEATS;
+    p->n_repeats = p->n_repeats + 1 < 2 * LIMITS_REPEATS ? p->n_repeats + 1 : LIMITS_REPEATS;
     return false;
 }
 
@@ -438,20 +499,21 @@ struct limit_failure limits_fail(struct limits *l, const struct config_limits *c
     uint64_t most = limits_failures(l, c, a);
     bool is_on = c->failures_before_delay > 0 || most != RULE_KEEP;
     struct limit_source *s = is_on && most > 0 ? source_take(l, a) : NULL;
-    if (!s)
+    struct limit_past *p = s ? source_past(s) : NULL;
+    if (!p)
         return f;
-    if (s->failures == 0 || failures_are_over(s, c, now->ms)) {
-        failures_clear(s);
-        s->failures_since_ms = now->ms;
+    if (p->failures == 0 || failures_are_over(p, c, now->ms)) {
+        failures_clear(p);
+        p->failures_since_ms = now->ms;
     }
-    if (!source_is_repeat(s, credentials))
-        s->failures++;
-    f.delay_ms = limits_delay(c, s->failures, delay_ms);
-    if (s->failures >= most) {
+    if (!past_is_repeat(p, credentials))
+        p->failures++;
+    f.delay_ms = limits_delay(c, p->failures, delay_ms);
+    if (p->failures >= most) {
         f.ban = rules_match_addr(&l->bans, a);
         f.is_new_ban = !f.ban && (f.ban = limits_ban(l, c, a, now));
         if (f.ban)
-            failures_clear(s);
+            failures_clear(p);
     }
     source_settle(l, s, c, now->ms);
     return f;
@@ -463,19 +525,18 @@ bool limits_forget(struct limits *l, const struct config_limits *c, const struct
     struct addr a = {.family = subject->net.family};
     memcpy(a.ip, subject->net.ip, sizeof(a.ip));
     if (subject->kind == SUBJECT_USER) {
-        struct limit_user *u = map_get(&l->users_by_name, str_of(subject->user));
+        struct limit_user *u = user_find(l, subject->user);
         bool was_refused = u && u->refused > 0;
         if (u)
             u->refused = 0;
         return was_refused;
     }
     struct limit_source *s = source_find(l, &a);
-    bool was_known = s && (s->failures > 0 || s->level_milli > 0 || s->refused > 0);
+    bool was_known = s && (s->past || s->refused > 0);
     if (!was_known)
         return false;
-    failures_clear(s);
-    s->level_milli = s->refused = 0;
-    s->news_ms = 0;
+    source_forget(l, s);
+    s->refused = 0;
     source_settle(l, s, c, now->ms);
     return true;
 }
@@ -486,9 +547,9 @@ void limits_expire(struct limits *l, const struct config_limits *c, const struct
     list_init(&expired);
     wheel_advance(&l->wheel, now->ms, &expired);
     LIST_FOREACH_SAFE (it, &expired) {
-        struct limit_source *s = CONTAINER_OF(it, struct limit_source, timer.link);
+        struct limit_past *p = CONTAINER_OF(it, struct limit_past, timer.link);
         list_del(it);
-        source_settle(l, s, c, now->ms);
+        source_settle(l, p->source, c, now->ms);
     }
     rules_expire(&l->bans, now);
     rules_expire(&l->overrides, now);

@@ -4,6 +4,7 @@
  * has no sessions any more is forgotten in time, and the oldest of it when there is too much. */
 #pragma once
 
+#include "base/table.h"
 #include "base/walk.h"
 #include "config/config.h"
 #include "control/rules.h"
@@ -14,17 +15,12 @@
 #define LIMITS_REPEATS 8          /* wrong credentials of an address that count once each */
 #define LIMITS_NEWS_MS 60000      /* the log hears of the same trouble this often */
 
-/* An address. */
+/* An address. Most have sessions and nothing else: what they did before is kept apart. */
 struct limit_source {
     struct list link; /* of all */
-    struct list idle; /* of those without sessions, oldest first */
-    struct wheel_timer timer;
     struct addr addr; /* as addr_limit_key makes it */
-    uint32_t sessions, failures, refused;
-    uint32_t level_milli; /* logins of the last minute, drained as time goes by; in 1/1000 */
-    uint32_t repeats[LIMITS_REPEATS];
-    uint64_t level_at_ms, failures_since_ms, news_ms;
-    uint8_t n_repeats; /* places of repeats used so far, then the next one to overwrite */
+    uint32_t sessions, refused;
+    struct limit_past *past; /* NULL = nothing that counts */
 };
 
 /* A user with sessions. */
@@ -36,8 +32,9 @@ struct limit_user {
 };
 
 struct limits {
-    struct map sources_by_addr, users_by_name;
-    struct list sources, users, idle, walks;
+    struct table sources_by_addr, users_by_name;
+    struct list sources, users, walks;
+    struct list idle; /* pasts of sources without sessions, oldest first */
     struct wheel wheel;
     size_t n_idle, max_idle;
     struct rules bans, overrides;
@@ -109,7 +106,7 @@ bool limits_is_trusted(const struct config_limits *c, const struct addr *a);
 /* NULL when nothing is known of it. */
 const struct limit_source *limits_source(const struct limits *l, const struct addr *a);
 const struct limit_user *limits_user(const struct limits *l, const char *user);
-/* Failures that count now. */
+/* Failures that count now; s may be NULL, as in what follows. */
 uint32_t limit_source_failures(const struct limit_source *s, const struct config_limits *c,
                                const struct rules_time *now);
 /* Logins that the rate counts now. */

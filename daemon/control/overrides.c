@@ -23,11 +23,11 @@ static void limit_put_addr(json_t *row, struct control *c, const struct addr *a)
     const struct rules_time now = limiter_now(c->limiter);
     const struct limits *l = limiter_limits(c->limiter);
     const struct limit_source *s = limits_source(l, a);
-    uint32_t failures = s ? limit_source_failures(s, config, &now) : 0;
+    uint32_t failures = limit_source_failures(s, config, &now);
     uint64_t configured = control_setup(c)->config->timeouts.failure_delay_ms;
     request_put_number(row, "sessions", s ? s->sessions : 0);
     request_put_number(row, "max_sessions", limits_max_sessions(l, config, a));
-    request_put_number(row, "logins", s ? limit_source_logins(l, s, config, &now) : 0);
+    request_put_number(row, "logins", limit_source_logins(l, s, config, &now));
     request_put_number(row, "login_rate", limits_login_rate(l, config, a));
     request_put_number(row, "failures", failures);
     request_put_number(row, "max_failures", limits_max_failures(l, config, a));

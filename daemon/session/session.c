@@ -3,6 +3,7 @@
 #include "session/session.h"
 
 #include "base/clock.h"
+#include "base/map.h"
 #include "session/capabilities.h"
 #include "session/query.h"
 #include "session/session_priv.h"
@@ -98,8 +99,15 @@ const char *session_id_text(const struct session *s, char dst[32])
 
 /* ---- the worker's table ---- */
 
+static struct str session_key(const void *item)
+{
+    const struct session *s = item;
+    return map_key_u64(&s->id);
+}
+
 void session_env_init(struct session_env *env)
 {
+    env->by_id.key = session_key;
     list_init(&env->sessions);
     list_init(&env->walks);
     list_init(&env->queries);
@@ -113,14 +121,14 @@ void session_env_fini(struct session_env *env)
     session_kills_end(env);
     capabilities_free(env->capabilities);
     holds_free(env->holds);
-    map_fini(&env->by_id);
+    table_fini(&env->by_id);
     setup_unref(env->setup);
     env->setup = NULL;
 }
 
 struct session *session_find(const struct session_env *env, uint64_t id)
 {
-    return map_get(&env->by_id, map_key_u64(&id));
+    return table_get(&env->by_id, map_key_u64(&id));
 }
 
 struct session *session_of_link(struct list *link)
@@ -341,7 +349,7 @@ void session_end(struct session *s, enum session_end end)
     session_note(s, SESSION_NOTE_END, session_end_name(s->end));
     walks_skip(&s->env->walks, &s->link);
     list_del(&s->link);
-    map_del(&s->env->by_id, map_key_u64(&s->id));
+    (void)table_del(&s->env->by_id, map_key_u64(&s->id));
     s->env->count--;
     loop_defer(s->env->loop, &s->death);
 }
@@ -514,7 +522,7 @@ struct session *session_new(struct session_env *env, struct setup *setup, unsign
 
 int session_enlist(struct session *s)
 {
-    int err = map_put(&s->env->by_id, map_key_u64(&s->id), s, NULL);
+    int err = table_add(&s->env->by_id, s);
     if (err < 0)
         return err;
     list_add_tail(&s->env->sessions, &s->link);

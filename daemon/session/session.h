@@ -4,7 +4,7 @@
 
 #include "auth/auth.h"
 #include "backend/pool.h"
-#include "base/map.h"
+#include "base/table.h"
 #include "base/walk.h"
 #include "io/loop.h"
 #include "io/resolver.h"
@@ -79,7 +79,7 @@ struct session_env {
     struct list walks;    /* over them */
     struct list queries, kills;
     struct list held; /* of those before the relay: whose logins wait */
-    struct map by_id;
+    struct table by_id;
     size_t count;
     unsigned round_robin;
     struct capabilities *capabilities; /* learned, by listener */

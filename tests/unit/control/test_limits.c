@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <malloc.h>
 
 #include "control/limits.h"
 
@@ -61,6 +62,11 @@ static enum limit_kind login(struct fixture *f, const char *from, const char *us
 {
     const struct addr a = addr(from);
     return limits_login(&f->limits, &f->config, &a, user, max, &f->now).kind;
+}
+
+static uint32_t failures_of(struct fixture *f, const struct addr *a)
+{
+    return limit_source_failures(limits_source(&f->limits, a), &f->config, &f->now);
 }
 
 static struct limit_failure fail_from(struct fixture *f, const char *from, uint32_t credentials)
@@ -280,7 +286,7 @@ static void test_ban(void **state)
     assert_int_equal(connect_from(&f, "192.0.2.1"), LIMIT_BAN);
     assert_int_equal(login(&f, "192.0.2.1", "alice", 0), LIMIT_BAN); /* it was connected before */
     assert_int_equal(third.ban->hits, 2);
-    assert_int_equal(limits_source(&f.limits, &a)->failures, 0);
+    assert_int_equal(failures_of(&f, &a), 0);
     for (int i = 0; i < 2; i++)
         assert_false(fail_from(&f, "192.0.2.1", 0).is_new_ban);
     advance(&f, 600000);
@@ -298,20 +304,20 @@ static void test_repeats_count_once(void **state)
     f.config.failures_before_ban = 20;
     for (int i = 0; i < 100; i++)
         assert_null(fail_from(&f, "192.0.2.1", 7).ban);
-    assert_int_equal(limits_source(&f.limits, &a)->failures, 1);
+    assert_int_equal(failures_of(&f, &a), 1);
     for (uint32_t i = 1; i <= LIMITS_REPEATS; i++) /* 7 is known */
         (void)fail_from(&f, "192.0.2.1", i);
-    assert_int_equal(limits_source(&f.limits, &a)->failures, LIMITS_REPEATS);
+    assert_int_equal(failures_of(&f, &a), LIMITS_REPEATS);
     for (uint32_t i = 1; i <= LIMITS_REPEATS; i++)
         (void)fail_from(&f, "192.0.2.1", i);
-    assert_int_equal(limits_source(&f.limits, &a)->failures, LIMITS_REPEATS);
+    assert_int_equal(failures_of(&f, &a), LIMITS_REPEATS);
     (void)fail_from(&f, "192.0.2.1", 100); /* pushes 7 out */
     (void)fail_from(&f, "192.0.2.1", 7);
-    assert_int_equal(limits_source(&f.limits, &a)->failures, LIMITS_REPEATS + 2);
+    assert_int_equal(failures_of(&f, &a), LIMITS_REPEATS + 2);
     for (uint32_t i = 200; i < 206; i++)
         (void)fail_from(&f, "192.0.2.1", i);
     (void)fail_from(&f, "192.0.2.1", 205);
-    assert_int_equal(limits_source(&f.limits, &a)->failures, LIMITS_REPEATS + 8);
+    assert_int_equal(failures_of(&f, &a), LIMITS_REPEATS + 8);
     end(&f);
 }
 
@@ -447,11 +453,80 @@ static void test_flood(void **state)
     assert_true(most <= 1001); /* one of them is connected */
     const struct addr oldest = nth(0), newest = nth(99999), first_kept = nth(99000);
     assert_null(limits_source(&f.limits, &oldest));
-    assert_int_equal(limits_source(&f.limits, &newest)->failures, 1);
+    assert_int_equal(failures_of(&f, &newest), 1);
     assert_non_null(limits_source(&f.limits, &first_kept));
     advance(&f, 600000);
     assert_int_equal(f.limits.sources_by_addr.count, 0);
     assert_int_equal(f.limits.n_idle, 0);
+    end(&f);
+}
+
+static size_t heap_bytes(void)
+{
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd;
+}
+
+/* A million addresses, each of which fails, in less time than any of it is forgotten in: the memory
+ * is that of the cap, and is given back when it is over. */
+static void test_million(void **state)
+{
+    struct fixture f;
+    (void)state;
+    begin(&f);
+    f.config.failures_before_ban = 5;
+    f.config.login_rate_per_minute = 10;
+    size_t before = heap_bytes(), most = 0;
+    for (uint32_t i = 0; i < 1000000; i++) {
+        const struct addr a = nth(i);
+        assert_true(limits_connect(&f.limits, &f.config, &a, false, &f.now).is_counted);
+        (void)limits_fail(&f.limits, &f.config, &a, i, 0, &f.now);
+        limits_disconnect(&f.limits, &f.config, &a, &f.now);
+        if (i % 10000 == 0 || i == LIMITS_IDLE_MAX + 1)
+            most = heap_bytes() - before > most ? heap_bytes() - before : most;
+    }
+    assert_int_equal(f.limits.sources_by_addr.count, LIMITS_IDLE_MAX);
+    assert_true(most < LIMITS_IDLE_MAX * (size_t)300);
+    advance(&f, 600000);
+    assert_int_equal(f.limits.sources_by_addr.count, 0);
+    assert_true(heap_bytes() <= before + 4096);
+    end(&f);
+}
+
+/* Of addresses with nothing but a session little is kept: a hundred bytes each. */
+static void test_session_is_small(void **state)
+{
+    struct fixture f;
+    (void)state;
+    begin(&f);
+    size_t before = heap_bytes();
+    for (uint32_t i = 0; i < 100000; i++) {
+        const struct addr a = nth(i);
+        (void)limits_connect(&f.limits, &f.config, &a, false, &f.now);
+        assert_null(limits_source(&f.limits, &a)->past);
+    }
+    assert_true(heap_bytes() - before < 100000 * (size_t)100);
+    end(&f);
+}
+
+/* What an address with sessions did is forgotten in time, too. */
+static void test_past_ends(void **state)
+{
+    struct fixture f;
+    const struct addr a = addr("192.0.2.1");
+    (void)state;
+    begin(&f);
+    f.config.failures_before_ban = 5;
+    connect_from(&f, "192.0.2.1");
+    (void)fail_from(&f, "192.0.2.1", 1);
+    assert_int_equal(failures_of(&f, &a), 1);
+    advance(&f, 600000);
+    advance(&f, 1000);
+    assert_int_equal(failures_of(&f, &a), 0);
+    assert_null(limits_source(&f.limits, &a)->past);
+    assert_int_equal(limits_source(&f.limits, &a)->sessions, 1);
+    disconnect_from(&f, "192.0.2.1");
+    assert_null(limits_source(&f.limits, &a));
     end(&f);
 }
 
@@ -472,7 +547,7 @@ static void test_flood_keeps_sessions(void **state)
         const struct addr other = nth(i);
         (void)limits_fail(&f.limits, &f.config, &other, 0, 0, &f.now);
     }
-    assert_int_equal(limits_source(&f.limits, &a)->failures, 1);
+    assert_int_equal(failures_of(&f, &a), 1);
     assert_int_equal(connect_from(&f, "192.0.2.1"), LIMIT_ADDRESS_SESSIONS);
     end(&f);
 }
@@ -539,6 +614,9 @@ int main(void)
         cmocka_unit_test(test_news),
         cmocka_unit_test(test_flood),
         cmocka_unit_test(test_flood_keeps_sessions),
+        cmocka_unit_test(test_million),
+        cmocka_unit_test(test_session_is_small),
+        cmocka_unit_test(test_past_ends),
         cmocka_unit_test(test_flood_of_bans),
         cmocka_unit_test(test_walk),
     };
