@@ -36,6 +36,7 @@ struct http_request {
     void (*cb)(void *arg, const struct http_result *r);
     void *arg;
     struct http_reply reply;
+    int reply_err; /* why it is not read to its end */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -114,6 +115,65 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/* ---- the reply ---- */
+
+/* Anything but n ends the transfer. */
+static size_t http_took(struct http_request *r, size_t n, int err)
+{
+    r->reply_err = err;
+    return err == 0 ? n : 0;
+}
+
+static size_t on_header(char *p, size_t size, size_t n, void *arg)
+{
+    struct http_request *r = arg;
+    return http_took(r, size * n, http_reply_line(&r->reply, str_n(p, size * n)));
+}
+
+static size_t on_body(char *p, size_t size, size_t n, void *arg)
+{
+    struct http_request *r = arg;
+    (void)p;
+    return http_took(r, size * n, http_reply_body(&r->reply, size * n));
+}
+
+static int http_error(const struct http_request *r, CURLcode rc)
+{
+    if (r->reply.is_done_early)
+        return 0;
+    switch (rc) {
+    case CURLE_OK:
+        return r->reply.is_head_complete ? 0 : -ERR_PROTOCOL;
+    case CURLE_WRITE_ERROR:
+        return r->reply_err ? r->reply_err : -ERR_IO;
+    case CURLE_OPERATION_TIMEDOUT:
+        return -ERR_TIMEOUT;
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return -ERR_DNS;
+    case CURLE_COULDNT_CONNECT:
+        return -ERR_REFUSED;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+        return -ERR_TLS;
+    case CURLE_GOT_NOTHING:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_BAD_CONTENT_ENCODING:
+        return -ERR_PROTOCOL;
+    case CURLE_URL_MALFORMAT:
+        return -ERR_INVAL;
+    case CURLE_OUT_OF_MEMORY:
+        return -ERR_NOMEM;
+    default:
+        return -ERR_IO;
+    }
+}
+
 /* ---- requests ---- */
 
 static const char *http_words(const struct http_request *r, CURLcode rc)
@@ -139,7 +199,8 @@ static CURLcode http_easy_set_up(const struct http_client *c, CURL *e)
     rc |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, s->is_verified ? 1L : 0L);
     rc |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, s->is_verified ? 2L : 0L);
     rc |= curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    rc |= http_reply_set_up(e);
+    rc |= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+    rc |= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
     if (s->ca_file)
         rc |= curl_easy_setopt(e, CURLOPT_CAINFO, s->ca_file);
     if (s->cert_file) {
@@ -221,17 +282,13 @@ static void http_client_destroy(struct http_client *c)
 /* Calls back and frees the request, which is out of the client's lists meanwhile. */
 static void http_finish(struct http_request *r, int err, const char *error)
 {
-    struct http_result result = {.err = err, .error = error};
+    struct http_result result = {.err = err, .error = error, .status = r->reply.status};
     struct http_header *headers = NULL;
     if (err == 0)
         result.err = http_reply_headers(&r->reply, &headers, &result.n_headers);
-    if (result.err == 0)
-        result.error = NULL;
-    else if (err == 0)
-        result.error = err_text(result.err);
+    if (err == 0)
+        result.error = result.err ? err_text(result.err) : NULL;
     result.headers = headers;
-    if (r->easy)
-        curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &result.status);
     list_del(&r->link);
     r->cb(r->arg, &result);
     free(headers);
@@ -247,7 +304,8 @@ static int http_start(struct http_request *r)
     CURLcode rc = curl_easy_setopt(e, CURLOPT_HTTPHEADER, r->lines);
     rc |= curl_easy_setopt(e, CURLOPT_PRIVATE, r);
     rc |= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, r->error);
-    rc |= http_reply_attach(&r->reply, e);
+    rc |= curl_easy_setopt(e, CURLOPT_HEADERDATA, r);
+    rc |= curl_easy_setopt(e, CURLOPT_WRITEDATA, r);
     if (rc != CURLE_OK || curl_multi_add_handle(c->multi, e) != CURLM_OK) {
         http_easy_give(c, e);
         return -ERR_NOMEM;
@@ -299,7 +357,7 @@ static void http_collect(struct http_client *c)
             continue;
         CURLcode rc = msg->data.result;
         curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&r);
-        http_finish(r, http_reply_error(&r->reply, rc), http_words(r, rc));
+        http_finish(r, http_error(r, rc), http_words(r, rc));
     }
     http_leave(c);
 }

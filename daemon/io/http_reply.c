@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Headers of an HTTP reply, as libcurl hands them out line by line. */
+/* The lines before the body of an HTTP reply. */
 #include "io/http_reply.h"
 
 #define BODY_MAX_BYTES (1024 * 1024) /* read and thrown away, for the connection's sake */
@@ -51,98 +51,51 @@ static int add_header(struct http_reply *r, struct str line)
     return err == 0 ? buf_append(&r->spans, &span, sizeof(span)) : err;
 }
 
-static bool has_no_body(CURL *easy)
+/* "HTTP/1.1 200 OK": the status, 0 when there is none; libcurl has judged the line already. */
+static unsigned read_status(struct str line)
 {
-    long status = 0;
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    return status == 204 || status == 304;
+    uint64_t status = 0;
+    (void)str_word(&line);
+    return str_to_u64(str_word(&line), 999, &status) == 0 ? (unsigned)status : 0;
 }
 
 /* The empty line. Servers written for nginx, which reads no body, may neither announce the end of
  * theirs nor close: what was wanted is here. */
 static int end_of_headers(struct http_reply *r)
 {
-    long status = 0;
-    curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
-    r->is_head_complete = status / 100 != 1;
-    if (status / 100 == 1 || r->is_body_delimited || has_no_body(r->easy))
+    bool has_no_body = r->status == 204 || r->status == 304;
+    r->is_head_complete = r->status / 100 != 1;
+    if (!r->is_head_complete || r->is_body_delimited || has_no_body)
         return 0;
     r->is_done_early = true;
     return -ERR_CANCELLED;
 }
 
-static size_t on_header(char *p, size_t size, size_t n, void *arg)
+int http_reply_line(struct http_reply *r, struct str line)
 {
-    struct http_reply *r = arg;
-    struct str line = str_n(p, size * n);
-    int err;
     if (r->is_body_seen) /* trailers must not pass for headers */
-        return line.n;
+        return 0;
     if (str_is_prefix(line, STR("HTTP/"))) {
         buf_clear(&r->head);
         buf_clear(&r->spans);
         r->is_body_delimited = false;
-        return line.n;
-    }
-    if (r->head.len + line.n > r->max_bytes) {
-        r->is_too_long = true;
+        r->status = read_status(line);
         return 0;
     }
+    if (r->head.len + line.n > r->max_bytes)
+        return -ERR_TOO_LONG;
     if (str_trim(line).n == 0)
-        err = end_of_headers(r);
-    else if (line.p[0] == ' ' || line.p[0] == '\t')
-        err = add_folded(r, line);
-    else
-        err = add_header(r, line);
-    r->is_bad = err == -ERR_PROTOCOL;
-    return err == 0 ? line.n : 0;
+        return end_of_headers(r);
+    if (line.p[0] == ' ' || line.p[0] == '\t')
+        return add_folded(r, line);
+    return add_header(r, line);
 }
 
-static size_t on_body(char *p, size_t size, size_t n, void *arg)
+int http_reply_body(struct http_reply *r, size_t n)
 {
-    struct http_reply *r = arg;
-    (void)p;
     r->is_body_seen = true;
-    r->body_bytes += size * n;
-    r->is_too_long = r->body_bytes > BODY_MAX_BYTES;
-    return r->is_too_long ? 0 : size * n;
-}
-
-int http_reply_error(const struct http_reply *r, CURLcode rc)
-{
-    if (r->is_done_early)
-        return 0;
-    switch (rc) {
-    case CURLE_OK:
-        return r->is_head_complete ? 0 : -ERR_PROTOCOL;
-    case CURLE_WRITE_ERROR:
-        return r->is_too_long ? -ERR_TOO_LONG : r->is_bad ? -ERR_PROTOCOL : -ERR_NOMEM;
-    case CURLE_OPERATION_TIMEDOUT:
-        return -ERR_TIMEOUT;
-    case CURLE_COULDNT_RESOLVE_HOST:
-        return -ERR_DNS;
-    case CURLE_COULDNT_CONNECT:
-        return -ERR_REFUSED;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-        return -ERR_TLS;
-    case CURLE_GOT_NOTHING:
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_BAD_CONTENT_ENCODING:
-        return -ERR_PROTOCOL;
-    case CURLE_URL_MALFORMAT:
-        return -ERR_INVAL;
-    case CURLE_OUT_OF_MEMORY:
-        return -ERR_NOMEM;
-    default:
-        return -ERR_IO;
-    }
+    r->body_bytes += n;
+    return r->body_bytes > BODY_MAX_BYTES ? -ERR_TOO_LONG : 0;
 }
 
 int http_reply_headers(const struct http_reply *r, struct http_header **ret, size_t *ret_n)
@@ -160,21 +113,6 @@ int http_reply_headers(const struct http_reply *r, struct http_header **ret, siz
     *ret = headers;
     *ret_n = n;
     return 0;
-}
-
-CURLcode http_reply_set_up(CURL *e)
-{
-    CURLcode rc = curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
-    rc |= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-    return rc;
-}
-
-CURLcode http_reply_attach(struct http_reply *r, CURL *e)
-{
-    r->easy = e;
-    CURLcode rc = curl_easy_setopt(e, CURLOPT_HEADERDATA, r);
-    rc |= curl_easy_setopt(e, CURLOPT_WRITEDATA, r);
-    return rc;
 }
 
 void http_reply_fini(struct http_reply *r)
