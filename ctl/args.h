@@ -55,6 +55,7 @@ struct args_global {
     const char *help;
 };
 
+/* The options that every command has: a static table of *ret_n. */
 const struct args_global *args_globals(size_t *ret_n);
 
 /* Defaults: one socket (of the environment), automatic format, 30 s. */

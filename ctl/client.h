@@ -49,7 +49,9 @@ struct client_message {
     struct client_error error;
 };
 
+/* Frees what it owns; it is empty afterwards, and may be before. */
 void client_error_fini(struct client_error *e);
+/* Frees what it owns; it is empty afterwards, and may be before. */
 void client_message_fini(struct client_message *m);
 
 /* ---- non-blocking ---- */

@@ -30,6 +30,7 @@ struct problem {
     char *node; /* where, with several daemons; or NULL */
 };
 
+/* Frees the texts; it is empty afterwards, and may be before. */
 void problem_fini(struct problem *p);
 /* Sets a problem (a former one is replaced) and returns its exit code. hint (may be NULL) is
  * copied. */

@@ -50,6 +50,7 @@ int run_command(struct run *r, struct args *a);
 
 /* ---- for the parts of a run ---- */
 
+/* The format that was asked for; else a table on a terminal and TSV elsewhere. */
 enum output_format run_format(const struct run *r, const struct args_options *o);
 /* The i-th daemon of a command, connected. NULL with *problem set. */
 struct run_node *run_node(struct run *r, const struct args *a, size_t i, struct problem *problem);

@@ -86,7 +86,9 @@ int app_tab_at(const struct app *a, int row, int col);
 
 /* ---- for the parts of the dashboard ---- */
 
+/* The daemon whose tab is open. */
 struct node *app_node(const struct app *a);
+/* The list that has the focus on the screen that is shown. */
 enum pane app_pane(const struct app *a);
 /* The pane whose row keys act on: that of the details while they are shown. */
 enum pane app_object_pane(const struct app *a);

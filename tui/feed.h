@@ -18,7 +18,9 @@ struct feed_ops {
     void *arg;
 };
 
+/* A connection to the daemon at path, not opened yet. 0 or -ERR_NOMEM. */
 int feed_new(const char *path, const struct feed_ops *ops, struct feed **ret) NODISCARD;
+/* NULL is fine. */
 void feed_free(struct feed *f);
 /* Sends a request; takes over params. False when there is no connection or too many requests wait:
  * fn will not run. */

@@ -26,6 +26,7 @@ struct key_row {
     const char *label, *help;
 };
 
+/* The table of keys.def: a static array of *ret_n. */
 const struct key_row *keys_all(size_t *ret_n);
 /* What a key does in one of these places (bits); NULL = nothing. Ctrl-C is Q everywhere. */
 const struct key_row *keys_find(unsigned where, int key);

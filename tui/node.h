@@ -61,7 +61,9 @@ struct node {
     uint64_t next_ms, refreshed_ms, refreshed_wall_ms; /* 0 = never */
 };
 
+/* A daemon that is not connected yet. */
 int node_init(struct node *n, const char *path) NODISCARD;
+/* Disconnects and frees what it owns. */
 void node_fini(struct node *n);
 /* Reads, writes and asks for what is due on a screen. Returns ms until it wants to be called again.
  */

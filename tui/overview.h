@@ -31,6 +31,7 @@ struct overview {
     size_t n_protos;
 };
 
+/* Frees the samples; it is empty afterwards. */
 void overview_fini(struct overview *o);
 /* After a loss: what came before may be of another daemon. */
 void overview_clear(struct overview *o);
@@ -69,6 +70,7 @@ struct overview_warning {
 };
 size_t overview_warnings(const struct overview *o, struct overview_warning *ret, size_t max);
 
+/* Draws the overview from row on; is_stale greys it. */
 void overview_draw(struct overview *o, struct screen *s, int row, int height, bool is_stale);
 /* One graph with its title and latest value. */
 void overview_draw_graph(const json_t *samples, const struct overview_graph *g,

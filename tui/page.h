@@ -16,6 +16,7 @@ struct page {
     bool is_following; /* of a stream: the end stays in view */
 };
 
+/* Frees the lines; it is empty afterwards. */
 void page_fini(struct page *p);
 /* Forgets the lines; the place in them stays. */
 void page_clear(struct page *p);

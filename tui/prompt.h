@@ -33,8 +33,11 @@ struct prompt {
     size_t word;   /* byte where the word begins that they complete */
 };
 
+/* Shows the line, with text in it, at the newest end of its history. */
 void prompt_open(struct prompt *p, enum prompt_kind kind, const char *text);
+/* Takes it away. */
 void prompt_close(struct prompt *p);
+/* Frees what it owns. */
 void prompt_fini(struct prompt *p);
 /* Keeps a line for Up; the same line twice is kept once. */
 void prompt_remember(struct prompt *p, enum prompt_kind kind, const char *line);

@@ -26,7 +26,9 @@ struct settings {
     size_t n_history;
 };
 
+/* The defaults. */
 void settings_init(struct settings *s);
+/* Frees what it owns. */
 void settings_fini(struct settings *s);
 /* Name of the file; owned, NULL when there is no home. */
 char *settings_path(void);

@@ -78,8 +78,11 @@ void table_page(struct table *t, int direction);
 /* How many rows are visible; keeps the selection among them. */
 void table_set_page(struct table *t, size_t page);
 
+/* Is the row of that key marked? */
 bool table_is_marked(const struct table *t, const char *identity);
+/* Marks or unmarks the row of that key. */
 void table_mark(struct table *t, const char *identity, bool is_on);
+/* No row is marked afterwards. */
 void table_unmark_all(struct table *t);
 /* Marked identities, or else the selected one; without those that are gone. Owned array. */
 json_t *table_targets(const struct table *t);

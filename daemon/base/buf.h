@@ -22,6 +22,7 @@ struct buf {
 #define AUTO_BUF CLEANUP(buf_fini) struct buf
 #define AUTO_SECRET_BUF CLEANUP(buf_wipe) struct buf
 
+/* Frees the memory; the buffer is empty and usable afterwards. */
 void buf_fini(struct buf *b);
 /* Overwrites the content, then frees. Also growth of a buffer wipes the old block, so a secret
  * never stays in freed memory. */

@@ -16,6 +16,7 @@ struct map {
     size_t count, cap;
 };
 
+/* Frees keys and slots; the values are their owners' business. */
 void map_fini(struct map *m);
 /* Value of a key, NULL when absent. */
 void *map_get(const struct map *m, struct str key);

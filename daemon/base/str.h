@@ -43,6 +43,7 @@ static inline struct str str_skip(struct str s, size_t n)
     return (struct str){n ? s.p + n : s.p, s.n - n};
 }
 
+/* Same bytes; not for secrets (str_eq_secret). */
 bool str_eq(struct str a, struct str b);
 /* ASCII case-insensitive comparison (never locale dependent). */
 bool str_ieq(struct str a, struct str b);

@@ -24,7 +24,9 @@ struct wheel {
     size_t count;
 };
 
+/* An empty wheel whose time begins at now_ms. */
 void wheel_init(struct wheel *w, uint64_t now_ms);
+/* A timer that is not set; before anything else is done with it. */
 void wheel_timer_init(struct wheel_timer *t);
 /* Sets or moves a deadline. Moving it LATER only stores the number (no relink): the tick that finds
  * it early puts it right. */

@@ -267,6 +267,7 @@ enum back_tls config_backend_tls(const struct config_pool *pool, enum config_bac
 /* Is any backend of the file reached with TLS? */
 bool config_pool_has_tls(const struct config_pool *pool);
 
+/* Borrowed; NULL when no pool has that name. */
 const struct config_pool *config_pool_find(const struct config *c, const char *name);
 /* pool may be NULL. */
 const struct config_backend *config_backend_find(const struct config_pool *pool, const char *name);

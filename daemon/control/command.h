@@ -79,6 +79,7 @@ struct command_failure {
 };
 void command_failure_fini(struct command_failure *f);
 
+/* "viewer", "operator", "admin"; static. */
 const char *role_name(enum role role);
 
 /* All commands, in the order of the table. */

@@ -7,6 +7,7 @@
 struct events;
 struct client;
 
+/* 0 or -ERR_NOMEM. */
 int events_new(struct control *c, struct events **ret) NODISCARD;
 void events_free(struct events *e); /* NULL is fine */
 /* Ends a stream of a client. False when there is none of that number. */

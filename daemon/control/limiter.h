@@ -13,6 +13,7 @@ int limiter_new(struct control *c, struct limiter **ret, char **ret_error) NODIS
 /* What the store does not have yet is written; blocking. NULL is fine. */
 void limiter_free(struct limiter *l);
 
+/* The counts and bans, borrowed. */
 struct limits *limiter_limits(struct limiter *l);
 /* Lists that are being answered, for rows_answer. */
 struct list *limiter_jobs(struct limiter *l);

@@ -10,6 +10,7 @@
 struct control;
 struct logins;
 
+/* 0 or -ERR_NOMEM. */
 int logins_new(struct control *c, struct logins **ret) NODISCARD;
 /* Remembers a login; the store learns of it within a second or so. */
 void logins_note(struct logins *l, const char *user, uint64_t at_ms);

@@ -48,9 +48,13 @@ void request_unref(struct request *r); /* NULL is fine */
 
 /* ---- parameters: absent ones are NULL, false, other ---- */
 
+/* Was it given at all? */
 bool request_has(const struct request *r, const char *name);
+/* Borrowed until the request ends. */
 const char *request_text(const struct request *r, const char *name);
+/* True when it was given and is true. */
 bool request_bool(const struct request *r, const char *name);
+/* A number, or the milliseconds or bytes of a duration or size. */
 uint64_t request_number(const struct request *r, const char *name, uint64_t other);
 /* The values of a MANY argument: an array, or NULL. Borrowed. */
 const json_t *request_list(const struct request *r, const char *name);
@@ -61,6 +65,7 @@ int request_filter(struct request *r, const char *name, const struct filter_fiel
 
 /* ---- answers: exactly one; each takes over what it gets and drops a reference of r ---- */
 
+/* Answers with a result; NULL = there was no memory for it. */
 void request_answer(struct request *r, json_t *result);
 /* The same with JSON that was written already; borrowed. */
 void request_answer_text(struct request *r, struct str result);

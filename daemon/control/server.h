@@ -7,6 +7,7 @@
 struct parts;
 struct server;
 
+/* Serves the sockets of the configuration. 0 or -ERR_NOMEM. */
 int server_new(struct control *c, struct server **ret) NODISCARD;
 /* Closes all clients and sockets. NULL is fine. */
 void server_free(struct server *s);

@@ -8,6 +8,7 @@
 struct sessions;
 struct client;
 
+/* 0 or -ERR_NOMEM. */
 int sessions_new(struct control *c, struct sessions **ret) NODISCARD;
 /* Ends what is under way: everybody who waits is answered. NULL is fine. */
 void sessions_free(struct sessions *s);

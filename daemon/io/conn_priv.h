@@ -24,6 +24,7 @@ void conn_finish_shutdown(struct conn *c);
 
 /* conn_tls.c */
 
+/* Ends TLS without a word to the peer; the socket stays. */
 void conn_tls_free(struct conn *c);
 /* Goes on with the handshake; runs `secured` at its end. */
 void conn_tls_handshake(struct conn *c);

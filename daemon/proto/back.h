@@ -32,6 +32,7 @@ enum back_failure {
         BACK_FAILURE_COUNT
 };
 
+/* A word for logs and metrics; static. */
 const char *back_failure_name(enum back_failure f);
 /* May another backend be tried? Only as long as no backend judged the credentials. */
 bool back_failure_may_retry(enum back_failure f);
@@ -83,7 +84,9 @@ struct back {
     struct buf learned; /* capabilities seen (space separated; Sieve/SMTP: LF separated lines) */
 };
 
+/* For the back_new of a protocol: the part that all have. env is borrowed. */
 void back_init(struct back *b, const struct proto *proto, const struct back_env *env);
+/* Wipes and frees what it owns, not b itself. */
 void back_fini(struct back *b);
 /* Records a failure with the server's words (sanitised copy) and returns BACK_FAILED. */
 enum back_result back_fail(struct back *b, enum back_failure f, struct str message);

@@ -83,5 +83,7 @@ struct imap_watch {
     bool is_compress_asked;
 };
 
+/* See proto.h: the watcher of a relay, at its start. */
 void imap_watch_init(struct watch *w);
+/* See watch_feed. */
 void imap_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

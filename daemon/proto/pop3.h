@@ -50,5 +50,7 @@ struct pop3_watch {
     bool is_body; /* between the first line of a response and its final dot */
 };
 
+/* See proto.h: the watcher of a relay, at its start. */
 void pop3_watch_init(struct watch *w);
+/* See watch_feed. */
 void pop3_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

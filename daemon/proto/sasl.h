@@ -34,6 +34,7 @@ enum sasl_mech {
 /* The commands LOGIN and USER/PASS: gated like a mechanism of their own. */
 #define SASL_BIT_COMMAND (1u << 16)
 
+/* The name that IANA has registered, such as "CRAM-MD5"; static. */
 const char *sasl_name(enum sasl_mech mech);
 /* Auth-Method value of nginx's auth_http ("plain", "apop", ... "none"). */
 const char *sasl_method(enum sasl_mech mech);
@@ -58,6 +59,7 @@ struct credentials {
                        look the user up */
 };
 
+/* Overwrites and frees; it is empty afterwards, and may be before. */
 void credentials_wipe(struct credentials *c);
 /* Deep copy. -ERR_NOMEM. */
 int credentials_copy(struct credentials *dst, const struct credentials *src) NODISCARD;

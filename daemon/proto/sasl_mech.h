@@ -25,14 +25,23 @@ bool sasl_take_name(struct buf *dst, struct str value) NODISCARD;
  * name. */
 bool sasl_take_saslname(struct buf *dst, struct str value) NODISCARD;
 
+/* A response of XOAUTH2 (Google's and Microsoft's documents): the token, or the empty one after an
+ * error. */
 enum sasl_result sasl_xoauth2_step(struct sasl *s, bool has_response, struct str response,
                                    struct buf *out);
+/* The same for OAUTHBEARER, RFC 7628. */
 enum sasl_result sasl_oauthbearer_step(struct sasl *s, bool has_response, struct str response,
                                        struct buf *out);
 
+/* What SCRAM keeps over its steps. 0 or -ERR_NOMEM. */
 int sasl_scram_new(struct sasl *s) NODISCARD;
+/* Wiped; NULL is fine. */
 void sasl_scram_free(struct sasl_scram *m);
+/* A message of the client, RFC 5802 section 5; after the first one the owner finds the user's keys.
+ */
 enum sasl_result sasl_scram_step(struct sasl *s, bool has_response, struct str response,
                                  struct buf *out);
+/* Goes on with the keys of that user, NULL = none: then made-up ones, so that nobody learns who
+ * exists. */
 enum sasl_result sasl_scram_set_keys(struct sasl *s, const struct sasl_scram_keys *keys,
                                      struct buf *out);

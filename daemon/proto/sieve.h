@@ -64,5 +64,7 @@ struct sieve_watch {
     bool is_word_over, is_status_over, is_mid_command, is_in_reply, is_starttls;
 };
 
+/* See proto.h: the watcher of a relay, at its start. */
 void sieve_watch_init(struct watch *w);
+/* See watch_feed. */
 void sieve_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

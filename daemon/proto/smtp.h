@@ -73,5 +73,7 @@ struct smtp_watch {
     bool is_in_reply, is_chunk_number, is_mid_line, is_starttls;
 };
 
+/* See proto.h: the watcher of a relay, at its start. */
 void smtp_watch_init(struct watch *w);
+/* See watch_feed. */
 void smtp_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

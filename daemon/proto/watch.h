@@ -24,6 +24,7 @@ struct watch {
     char verb[15]; /* upper-case last command verb, NUL-terminated, "" before the first */
 };
 
+/* As listings show it; static. */
 const char *watch_phase_name(enum watch_phase p);
 /* May a farewell line be put into the server->client stream now without damage? Also true in the
  * middle of a command when the server->client stream itself is between complete responses. */

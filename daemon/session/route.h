@@ -24,6 +24,7 @@ struct route {
                            "default pool"; static */
 };
 
+/* Drops the references; it is empty afterwards, and may be before. */
 void route_fini(struct route *r);
 /* 0; -ERR_NO_BACKEND (a pin that is not there), -ERR_NO_POOL, -ERR_NOMEM. Borrows from setup. */
 int route_find(const struct setup *setup, struct backend_registry *registry,

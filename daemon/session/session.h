@@ -29,7 +29,9 @@ enum session_end {
     SESSION_END_COUNT
 };
 
+/* As states.def has it; static. */
 const char *session_state_name(enum session_state s);
+/* As ends.def has it; static. */
 const char *session_end_name(enum session_end e);
 /* "client", "backend", "proxy", "operator", "both". */
 const char *session_end_who(enum session_end e);
@@ -87,6 +89,7 @@ struct session_env {
     uint8_t guess_key[16];             /* of the hashes of wrong credentials */
 };
 
+/* For a worker's own env whose other fields are set. */
 void session_env_init(struct session_env *env);
 /* No session may be left. */
 void session_env_fini(struct session_env *env);
