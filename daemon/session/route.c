@@ -77,8 +77,12 @@ int route_find(const struct setup *setup, struct backend_registry *registry,
     if (q->listener->pool)
         return route_pool(setup, q->listener->pool, "listener", ret);
     for (size_t i = 0; i < c->n_routes; i++)
-        if (route_matches(&c->routes[i], q))
-            return route_pool(setup, c->routes[i].pool, "route", ret);
+        if (route_matches(&c->routes[i], q)) {
+            int err = route_pool(setup, c->routes[i].pool, "route", ret);
+            if (err == 0)
+                ret->rule = &c->routes[i];
+            return err;
+        }
     if (c->n_pools == 0)
         return -ERR_NO_POOL;
     return route_pool(setup, c->pools[0].name, "default pool", ret);

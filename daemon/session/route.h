@@ -20,6 +20,7 @@ struct route {
     struct backend *dynamic;          /* an address in no pool; one reference */
     char *host;                       /* of the dynamic backend, owned */
     uint16_t port;
+    const struct config_route *rule; /* that matched, or NULL */
     const char *reason; /* "auth server", "user's backend", "user's pool", "listener", "route",
                            "default pool"; static */
 };

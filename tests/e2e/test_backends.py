@@ -5,7 +5,7 @@ import signal
 
 import pytest
 from conftest import backend
-from harness import imap, wait
+from harness import imap, net, wait
 from harness.control import Control
 from harness.proxy import CtlError
 from test_control import logged_in
@@ -386,6 +386,106 @@ def test_explain(proxy):
     fails(proxy, 3, "route", "explain", USER, "--listener", "pop9")
     proxy.ctl("user", "set", "u2@example.org", "--protocols", "pop3")
     assert "may not use imap" in proxy.ctl("route", "explain", "u2@example.org")["verdict"]
+
+
+def explain(p, *args):
+    return p.ctl("route", "explain", *(args or [USER]))
+
+
+def test_explain_everything_that_is_in_the_way(make_proxy, settings):
+    settings["limits"] = {"sessions_per_user": 1}
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD, backend="dc1")
+    c = logged_in(p)
+    p.ctl("listener", "pause", "imap")
+    p.ctl("backend", "disable", "dc1", "--yes", "--grace", "1h")
+    p.ctl("user", "set", USER, "--protocols", "pop3")
+    p.ctl("user", "hold", USER)
+    row = explain(p)
+    assert row["verdict"] == "waits: listener imap is paused" and row["reason"] == "user's backend" and "backend" not in row
+    assert row["also"] == ("refused: the user may not use imap; waits: the user is on hold; refused: the user has 1 of 1 sessions; "
+                           "waits: its backend dc1 is disabled")
+    p.ctl("ban", "add", "192.0.2.0/24")
+    assert "; refused: 192.0.2.0/24 is banned; " in explain(p, USER, "--ip", "192.0.2.9")["also"]
+    c.close()
+
+
+def test_explain_a_pin_to_nothing(proxy):
+    proxy.ctl("backend", "add", "main", "new", "127.0.0.1", "--ports", "imap=9")
+    proxy.ctl("user", "set", USER, "--backend", "new")
+    proxy.ctl("backend", "remove", "new", "--yes", "--force")
+    row = explain(proxy)
+    assert row["verdict"] == "fails: the user is pinned to backend new, which is in no pool" and row["reason"] == "user's backend"
+    c = imap.Lines(proxy.host, proxy.ports["imap"])
+    c.line()
+    assert "UNAVAILABLE" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
+    c.close()
+
+
+def test_explain_when_it_is_tried_again(make_proxy, settings):
+    """Backends that are down: without checks a login tries again, with them the next check tells."""
+    dead = {"name": "dead", "host": "127.0.0.1", "ports": {"imap": net.port("127.0.0.1")}}
+    settings["pools"] = [
+        {"name": "blind", "tls": "off", "backends": [dead], "check": {"enabled": False}},
+        {"name": "seen", "tls": "off", "backends": [{**dead, "name": "gone"}], "check": {"interval": "20s", "fall": 1}}]
+    settings["routes"] = [{"domain": "nowhere.example", "pool": "blind"}, {"user": "seen*", "listener": "imap", "pool": "seen"}]
+    p = make_proxy(settings)
+    for user in ("a@nowhere.example", "seen@example.org"):
+        p.add_user(user, PASSWORD)
+        c = imap.Lines(p.host, p.ports["imap"])
+        c.line()
+        assert "UNAVAILABLE" in c.command("a", f"LOGIN {user} {PASSWORD}")[-1]
+        c.close()
+    wait.until(lambda: rows(p)["gone"]["health"] == "down" and "last_check" in rows(p)["gone"], "the check")
+    row = explain(p, "a@nowhere.example")
+    assert row["reason"] == "route 1: domain=nowhere.example" and row["pool"] == "blind"
+    if "backend" not in row:  # the pause after a failure is short
+        assert 0 <= row["retry"] <= 60000 and "dead is tried again in" in row["verdict"]
+        assert "dead (ready, down, tried again in" in row["order"]
+    row = explain(p, "seen@example.org")
+    assert row["reason"] == "route 2: user=seen* listener=imap" and 0 <= row["retry"] <= 20000
+    assert row["verdict"].startswith("fails: no backend of pool seen takes logins; gone is checked again in")
+    assert row["order"].startswith("gone (ready, down, checked again in")
+
+
+@pytest.mark.parametrize("balance", ["least", "round-robin"])
+def test_explain_other_balancings(make_proxy, settings, balance):
+    settings["pools"][0]["balance"] = balance
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    row = explain(p)
+    if balance == "least":
+        assert row["backend"] == "dc1"
+        c = logged_in(p)
+        where = p.sessions("state=relay")[0]["backend"]
+        assert explain(p)["backend"] == {"dc1": "dc2", "dc2": "dc1"}[where]
+        c.close()
+        wait.until(lambda: not p.sessions(), "the end of the session")
+    else:
+        assert "backend" not in row and row["verdict"] == "logs in by turns at dc1, dc2"
+    p.ctl("backend", "hold", "dc1")
+    row = explain(p)
+    assert row["backend"] == "dc2" and row["verdict"] == "logs in at dc2"
+    logged_in(p).close()
+    p.ctl("backend", "drain", "dc2")
+    assert explain(p)["verdict"] == "waits: backend dc1 is on hold"
+
+
+def test_explain_with_an_auth_server(make_proxy, settings, make_auth):
+    auth = make_auth(lambda h: {"Auth-Status": "OK"})
+    settings["auth"] = [{"type": "users"}, {"type": "http", "url": auth.url}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    row = explain(p, "stranger@example.org")
+    assert row["known"] == "no" and row["providers"] == "users, http"
+    assert row["verdict"] == f"logs in at {row['backend']}, unless the auth server says otherwise"
+    assert explain(p)["verdict"] == f"logs in at {explain(p)['backend']}"
+    settings["auth"] = [{"type": "http", "url": auth.url}]
+    settings["pools"] = []
+    p.configure(settings)
+    p.ctl("config", "reload")
+    assert explain(p)["verdict"] == "goes where the auth server says"
+    assert not auth.requests  # nobody was asked
 
 
 def test_dynamic_backend(make_proxy, settings, make_auth, dovecot1):
