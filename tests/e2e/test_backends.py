@@ -303,7 +303,7 @@ def test_a_server_that_stops_and_comes_back(make_proxy, settings, root, ca, dove
         d.start()
         wait.until(lambda: (lambda r: r["health"] == "up" and "down" not in r)(rows(p)["mortal"]), "mortal to be up again")
         logged_in(p).close()
-        r = Raw(p.control)
+        r = Control(p.control)
         r.call("event.watch", filter="type=backend backend=mortal", last=20)
         r.send({"jsonrpc": "2.0", "id": 2, "method": "system.whoami"})
         texts = []

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import pytest
 from conftest import backend
 from harness import table, wait
+from harness.control import Control
 from harness.proxy import BUILD, Proxy
-from test_control import Raw, logged_in
+from test_control import logged_in
 
 USER, PASSWORD = "u1@example.org", "pw"
 NEW = "new@example.org"
@@ -330,7 +331,7 @@ def test_wrong_parameters(proxy, command):
     wrong = {"NUMBER": ["1", -1, 1.5], "DURATION": ["soon", -1], "SIZE": ["big", -1], "BOOL": ["yes", 1], "FIELD": [1, "nonsense"],
              "FILTER": [1, "nonsense=1"], "USER": ["", 1, "a\u0001"], "SESSION": ["x", 1]}
     method = command.replace(" ", ".")
-    r = Raw(proxy.control)
+    r = Control(proxy.control)
 
     def error(params):
         r.send({"jsonrpc": "2.0", "id": command, "method": method, "params": params})
@@ -379,7 +380,7 @@ def test_stop(make_proxy, settings):
     p = make_proxy(settings)
     p.add_user(USER, PASSWORD)
     c = logged_in(p)
-    r = Raw(p.control)
+    r = Control(p.control)
     first, again = r.call("system.stop")["result"], r.call("system.stop")["result"]
     assert first["changed"] is True and again["changed"] is False
     assert c.rest().startswith(b"* BYE")

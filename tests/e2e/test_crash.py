@@ -10,8 +10,9 @@ import time
 
 import pytest
 from harness import imap, wait
+from harness.control import Control
 from test_backends import crash, rows
-from test_control import Raw, logged_in
+from test_control import logged_in
 from test_operations import at, busy, close, ended, home_of, many, op, other_than, start
 
 USER, PASSWORD = "u1@example.org", "pw"
@@ -73,7 +74,7 @@ class Step:
 
 def asked(p, method, **params):
     """Sends a command whose answer may never come."""
-    r = Raw(p.control)
+    r = Control(p.control)
     r.send({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
     return r
 
@@ -185,14 +186,14 @@ def imported(p):
 
 
 def test_import_between_two_parts(proxy):
-    r = Raw(proxy.control)
+    r = Control(proxy.control)
     assert "result" in r.call("user.import", data=CSV[:20000], part=1, more=True)
     crash(proxy)
     is_safe(proxy)
     assert imported(proxy) == 0 and proxy.ctl("op", "list", "--allow-empty") == []
     # The next engine knows no first part.
     r.close()
-    r = Raw(proxy.control)
+    r = Control(proxy.control)
     assert r.call("user.import", data=CSV[20000:], part=2)["error"]["data"]["name"] == "E_BAD_PARAM"
     r.close()
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 from harness import imap, wait
-from test_control import Raw
+from harness.control import Control
 
 USERS = {"u1@example.org": "pw", "u2@example.org": "pw", "alice@example.org": "secret-a", "bob@example.org": "secret-b"}
 HELD = "carol@example.org", "secret-c"
@@ -111,7 +111,7 @@ class Crowd:
 
     def __init__(self, p):
         self.p, self.clients = p, {}
-        self.raw = Raw(p.control)
+        self.raw = Control(p.control)
 
     def fill(self, rng, n):
         while len(self.clients) < n:

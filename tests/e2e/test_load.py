@@ -12,8 +12,8 @@ import time
 
 import pytest
 from harness import wait
+from harness.control import Control
 from test_backends import rows
-from test_control import Raw
 from test_operations import ended, op
 
 N = int(os.environ.get("MAILPROXY_LOAD_SESSIONS", "400"))
@@ -225,7 +225,7 @@ def test_move_of_a_busy_user(make, dovecot1, dovecot2):
     new = {"dc1": "dc2", "dc2": "dc1"}[old]
     servers = {"dc1": dovecot1, "dc2": dovecot2}
     before = {name: logins_of(s, USER) for name, s in servers.items()}
-    r = Raw(p.control)
+    r = Control(p.control)
     r.call("event.watch", filter=f"type=login user={USER}")
     load = Load(p, [USER], n)
     load.wait_for(n, "all clients")

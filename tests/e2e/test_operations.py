@@ -492,7 +492,7 @@ def test_move_those_of_a_file(proxy, folder):
 
 
 def test_parts_of_a_file_belong_to_one_command(proxy):
-    r = Raw(proxy.control)
+    r = Control(proxy.control)
     part = {"part": 1, "more": True}
     assert r.call("user.import", data="name,password_hash\n", **part)["result"]["count"] == 0
     error = r.call("user.move", **{"from": "u1@example.org\n", "to": "dc1", "part": 2})["error"]
