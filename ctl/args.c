@@ -429,16 +429,6 @@ static int args_word(struct args_parser *p, const char *word)
     return 0;
 }
 
-static const struct command_arg *args_secret_of(const struct command *c)
-{
-    size_t n;
-    const struct command_arg *arg = commands_args(c, &n);
-    for (size_t i = 0; i < n; i++)
-        if (arg[i].type == COMMANDS_SECRET)
-            return &arg[i];
-    return NULL;
-}
-
 /* Gives the words to the positional arguments, in order. */
 static int args_place(struct args_parser *p)
 {
@@ -457,7 +447,7 @@ static int args_place(struct args_parser *p)
     }
     if (used == p->n_positionals)
         return 0;
-    const struct command_arg *secret = args_secret_of(c);
+    const struct command_arg *secret = commands_arg_of(c, COMMANDS_SECRET);
     if (secret)
         return args_refuse_secret(p, secret);
     AUTO_FREE char *hint = str_printf("mailproxyctl %s %s --help", c->noun, c->verb);

@@ -180,6 +180,16 @@ const struct command_arg *commands_arg(const struct command *c, const char *name
     return NULL;
 }
 
+const struct command_arg *commands_arg_of(const struct command *c, enum commands_type type)
+{
+    size_t n;
+    const struct command_arg *a = commands_args(c, &n);
+    for (size_t i = 0; i < n; i++)
+        if (a[i].type == type)
+            return &a[i];
+    return NULL;
+}
+
 const struct command_column *commands_column(const struct command *c, const char *name)
 {
     size_t n;

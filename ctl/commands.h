@@ -87,6 +87,8 @@ const struct command_column *commands_columns(const struct command *c, size_t *r
 const struct command *commands_find(const char *noun, const char *verb);
 /* An argument or column by name; dashes stand for underscores. NULL when there is none. */
 const struct command_arg *commands_arg(const struct command *c, const char *name);
+/* The first argument of a type; NULL when there is none. */
+const struct command_arg *commands_arg_of(const struct command *c, enum commands_type type);
 const struct command_column *commands_column(const struct command *c, const char *name);
 
 /* Nouns in the order of the table; returns how many. max is the room in ret. */

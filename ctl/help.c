@@ -56,16 +56,6 @@ static int help_example_words(const struct command *c, struct buf *out)
     return err;
 }
 
-static const struct command_arg *help_filter(const struct command *c)
-{
-    size_t n;
-    const struct command_arg *arg = commands_args(c, &n);
-    for (size_t i = 0; i < n; i++)
-        if (arg[i].type == COMMANDS_FILTER)
-            return &arg[i];
-    return NULL;
-}
-
 static const struct command_arg *help_secret(const struct command *c)
 {
     size_t n;
@@ -80,20 +70,20 @@ static const struct command_arg *help_secret(const struct command *c)
 static bool help_example_plain(const struct command *c, struct buf *out)
 {
     /* A kill without a filter is refused. */
-    bool fits = !(c->flags & COMMANDS_DESTRUCTIVE && help_filter(c));
+    bool fits = !(c->flags & COMMANDS_DESTRUCTIVE && commands_arg_of(c, COMMANDS_FILTER));
     return fits && help_example_words(c, out) == 0;
 }
 
 static bool help_example_filter(const struct command *c, struct buf *out)
 {
-    const struct command_arg *arg = help_filter(c);
+    const struct command_arg *arg = commands_arg_of(c, COMMANDS_FILTER);
     return arg && help_example_words(c, out) == 0 &&
            buf_printf(out, " %s", help_filter_sample(arg)) == 0;
 }
 
 static bool help_example_dry(const struct command *c, struct buf *out)
 {
-    const struct command_arg *arg = help_filter(c);
+    const struct command_arg *arg = commands_arg_of(c, COMMANDS_FILTER);
     if (!commands_arg(c, "dry_run") || help_example_words(c, out))
         return false;
     if (arg && buf_printf(out, " %s", help_filter_sample(arg)))
@@ -110,8 +100,8 @@ static bool help_example_secret(const struct command *c, struct buf *out)
 
 static bool help_example_reason(const struct command *c, struct buf *out)
 {
-    return commands_arg(c, "reason") && !help_filter(c) && help_example_words(c, out) == 0 &&
-           buf_append_c(out, " --reason 'ticket 4711'") == 0;
+    return commands_arg(c, "reason") && !commands_arg_of(c, COMMANDS_FILTER) &&
+           help_example_words(c, out) == 0 && buf_append_c(out, " --reason 'ticket 4711'") == 0;
 }
 
 static bool help_example_json(const struct command *c, struct buf *out)

@@ -470,18 +470,6 @@ static int engine_watch_loops(struct engine *e)
     return watchdog_start(loops, e->n_workers + 1, &e->watchdog);
 }
 
-static int engine_make_resolver(struct engine *e, const struct config *c)
-{
-    const struct resolver_spec spec = {
-        .name_servers = c->resolver.name_servers.n ? c->resolver.name_servers.v : NULL,
-        .timeout_ms = c->resolver.timeout_ms,
-        .valid_ms = c->resolver.valid_ms,
-        .is_ipv4_off = c->resolver.is_ipv4_off,
-        .is_ipv6_off = c->resolver.is_ipv6_off,
-    };
-    return resolver_new(e->loop, &spec, &e->resolver);
-}
-
 static void engine_make_host(struct engine *e)
 {
     e->host = (struct control_host){
@@ -519,7 +507,7 @@ static int engine_make_base(struct engine *e, const struct config *c, char **ret
     if (err == 0)
         err = store_open(&store, &e->store, ret_error);
     if (err == 0)
-        err = engine_make_resolver(e, c);
+        err = worker_resolver_new(e->loop, c, &e->resolver);
     if (err == 0)
         err = backend_registry_new(&e->registry);
     if (err == 0)

@@ -218,7 +218,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static int worker_make_resolver(struct worker *w, const struct config *c)
+int worker_resolver_new(struct loop *l, const struct config *c, struct resolver **ret)
 {
     const struct resolver_spec spec = {
         .name_servers = c->resolver.name_servers.n ? c->resolver.name_servers.v : NULL,
@@ -227,7 +227,7 @@ static int worker_make_resolver(struct worker *w, const struct config *c)
         .is_ipv4_off = c->resolver.is_ipv4_off,
         .is_ipv6_off = c->resolver.is_ipv6_off,
     };
-    return resolver_new(w->env.loop, &spec, &w->env.resolver);
+    return resolver_new(l, &spec, ret);
 }
 
 static int worker_make(struct worker *w)
@@ -244,7 +244,7 @@ static int worker_make(struct worker *w)
     limit_mail_hooks(&env->hooks);
     int err = loop_new(env, &env->loop);
     if (err == 0)
-        err = worker_make_resolver(w, env->setup->config);
+        err = worker_resolver_new(env->loop, env->setup->config, &env->resolver);
     if (err == 0)
         err = auth_new(env->loop, w->spec.jobs, w->spec.store, &env->auth);
     if (err == 0)
