@@ -280,24 +280,31 @@ static bool backend_note_answer(struct backend *b, uint64_t now_ms, uint64_t wal
     return backend_set_health(b, BACKEND_UP, now_ms, wall_ms, "a login was answered");
 }
 
-bool backend_note_login(struct backend *b, enum back_failure f, unsigned fall, uint64_t now_ms,
-                        uint64_t wall_ms, const char *message)
+/* Failures in a row with this one. */
+static uint32_t backend_count_failure(struct backend *b, uint32_t user)
 {
-    backend_count_login(b, f);
-    if (backend_is_proof(f))
-        return backend_note_answer(b, now_ms, wall_ms);
-    bool is_unhealthy = back_failure_is_unhealthy(f);
-    uint32_t n = is_unhealthy
-                     ? atomic_fetch_add_explicit(&b->failures_in_row, 1, memory_order_relaxed) + 1
-                     : 0;
+    uint32_t before = atomic_exchange_explicit(&b->failed_user, user, memory_order_relaxed);
+    uint32_t n = atomic_load_explicit(&b->failures_in_row, memory_order_relaxed);
+    if (user != 0 && user == before && n > 0)
+        return n;
+    return atomic_fetch_add_explicit(&b->failures_in_row, 1, memory_order_relaxed) + 1;
+}
+
+bool backend_note_login(struct backend *b, const struct backend_login *l)
+{
+    backend_count_login(b, l->failure);
+    if (backend_is_proof(l->failure))
+        return backend_note_answer(b, l->now_ms, l->wall_ms);
+    bool is_unhealthy = back_failure_is_unhealthy(l->failure);
+    uint32_t n = is_unhealthy ? backend_count_failure(b, l->user) : 0;
     if (atomic_load(&b->health) == BACKEND_DOWN) {
-        backend_delay_probe(b, now_ms);
+        backend_delay_probe(b, l->now_ms);
         return false;
     }
-    if (!is_unhealthy || n < fall)
+    if (!is_unhealthy || n < l->fall)
         return false;
     char reason[BACKEND_REASON_MAX];
     snprintf(reason, sizeof(reason), "%u logins in a row failed: %s", (unsigned)n,
-             message && message[0] ? message : back_failure_name(f));
-    return backend_set_health(b, BACKEND_DOWN, now_ms, wall_ms, reason);
+             l->message && l->message[0] ? l->message : back_failure_name(l->failure));
+    return backend_set_health(b, BACKEND_DOWN, l->now_ms, l->wall_ms, reason);
 }

@@ -36,6 +36,7 @@ struct backend {
     _Atomic uint64_t logins, login_failures, connect_failures, in_bytes, out_bytes; /* totals */
     _Atomic uint64_t login_us_sum;
     _Atomic uint32_t failures_in_row;
+    _Atomic uint32_t failed_user;    /* of the last one, see struct backend_login */
     _Atomic uint64_t probe_after_ms; /* monotonic: while down, one login may try again after this */
     atomic_bool is_checked;          /* active checks run: they alone say when it is up again */
     _Atomic uint8_t down_protocols;  /* bits of enum proto_id that checks found down; health is down
@@ -94,7 +95,16 @@ void backend_set_checked(struct backend *b, bool is_checked);
 bool backend_set_down_protocols(struct backend *b, unsigned bits, const char *reason);
 /* Those protocols by name, "imap,pop3"; appends. Thread: any. */
 int backend_down_print(const struct backend *b, struct buf *out) NODISCARD;
-/* Outcomes of logins: counters and passive health. fall: failures in a row that mean down. message
- * may be NULL. Returns true when the health changed. Thread: any. */
-bool backend_note_login(struct backend *b, enum back_failure f, unsigned fall, uint64_t now_ms,
-                        uint64_t wall_ms, const char *message);
+/* How a login ended. */
+struct backend_login {
+    enum back_failure failure;
+    uint32_t
+        user; /* hash of the user, once the server had the credentials: a mailbox that its server
+                 chokes on fails again and again, and says nothing of others'; 0 = not so far */
+    unsigned fall; /* failures in a row that mean down */
+    uint64_t now_ms, wall_ms;
+    const char *message; /* may be NULL */
+};
+/* Outcomes of logins: counters and passive health. Failures of one user in a row count once.
+ * Returns true when the health changed. Thread: any. */
+bool backend_note_login(struct backend *b, const struct backend_login *l);

@@ -269,12 +269,31 @@ static struct drain *drain_find(struct control *c, const struct backend *b)
     return op ? op->arg : NULL;
 }
 
+/* What the operator may not have meant: nobody is left who takes the logins. Owned; NULL = fine. */
+static char *drain_note(struct control *c, const struct drain_spec *spec)
+{
+    const struct pool *p = pools_find(control_setup(c)->pools, spec->backend->pool);
+    if (!p || spec->admin == BACKEND_HOLD)
+        return NULL;
+    for (size_t i = 0; i < p->n_members; i++) {
+        const struct backend *b = p->members[i].backend;
+        if (p->members[i].weight > 0 && atomic_load(&b->admin) == BACKEND_READY &&
+            atomic_load(&b->health) != BACKEND_DOWN)
+            return NULL;
+    }
+    return str_printf("no backend of pool %s takes logins now", p->config->name);
+}
+
 void drain_start(struct request *r, const struct drain_spec *spec, bool is_changed)
 {
     struct drain *d = drain_find(r->control, spec->backend);
     uint64_t left = atomic_load_explicit(&spec->backend->sessions, memory_order_relaxed);
+    AUTO_FREE char *note = drain_note(r->control, spec);
     if (!d && !is_changed && left == 0 && !spec->is_removed) {
-        request_done(r, 0, false, NULL);
+        if (note)
+            request_done(r, 0, false, "%s", note);
+        else
+            request_done(r, 0, false, NULL);
         return;
     }
     is_changed = is_changed || !d;
@@ -285,7 +304,7 @@ void drain_start(struct request *r, const struct drain_spec *spec, bool is_chang
         return;
     }
     drain_follow(d, spec);
-    op_answer(d->op, r, left, is_changed);
+    op_answer(d->op, r, left, is_changed, note);
 }
 
 void drains_notice(struct control *c, const struct backend *b)

@@ -182,7 +182,7 @@ static void on_paced_counted(void *arg, int err, uint64_t matched, uint64_t n, s
     p->op->total = n;
     op_start(p->op);
     paced_go_on(p);
-    op_answer(p->op, r, n, true);
+    op_answer(p->op, r, n, true, NULL);
 }
 
 void kill_paced(struct request *r, struct filter *filter)

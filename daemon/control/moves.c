@@ -305,7 +305,7 @@ static void move_done(struct work *w)
         move_note_failure(m, json_string_value(name), err_text(-ERR_NO_USER));
     }
     op_start(m->op);
-    op_answer(m->op, w->request, n, true);
+    op_answer(m->op, w->request, n, true, NULL);
 }
 
 /* The new place of a request; answers when it is none. */

@@ -410,11 +410,12 @@ void op_end(struct op *op, enum op_state state, const char *fmt, ...)
     op_store(op, true);
 }
 
-void op_answer(const struct op *op, struct request *r, uint64_t count, bool is_changed)
+void op_answer(const struct op *op, struct request *r, uint64_t count, bool is_changed,
+               const char *note)
 {
     char id[24];
     op_id(op, id);
-    AUTO_FREE char *text = str_printf("operation %s", id);
+    AUTO_FREE char *text = str_printf("operation %s%s%s", id, note ? "; " : "", note ? note : "");
     json_t *result = json_pack("{s:I, s:b, s:s}", "count", (json_int_t)count, "changed",
                                (int)is_changed, "op", id);
     request_set_text(result, "message", text);

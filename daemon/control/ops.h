@@ -57,5 +57,7 @@ void op_say(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2
 /* Its outcome; arg is not used any more. */
 void op_end(struct op *op, enum op_state state, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Answers a request with the operation that goes on; takes over r. */
-void op_answer(const struct op *op, struct request *r, uint64_t count, bool is_changed);
+/* Answers a request with the operation that goes on; takes over r. note: further words for the
+ * operator, NULL = none. */
+void op_answer(const struct op *op, struct request *r, uint64_t count, bool is_changed,
+               const char *note);

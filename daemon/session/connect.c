@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* From a judged user to a logged-in backend: choice, waiting while held, login, the next try. */
 #include "base/clock.h"
+#include "base/hash.h"
 #include "session/session_priv.h"
 
 #define HELD_TICK_MS 500        /* how often a held login looks again */
@@ -296,6 +297,12 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
         relay_begin(s, o->rest);
 }
 
+/* Never 0. */
+static uint32_t connect_user_hash(const struct session *s)
+{
+    return (uint32_t)hash_stable(str_of(s->user)) | 1;
+}
+
 static void on_login(void *arg, struct login_outcome *o)
 {
     struct session *s = arg;
@@ -304,8 +311,13 @@ static void on_login(void *arg, struct login_outcome *o)
     const struct pool *pool = s->pre->route.pool;
     unsigned fall = pool && pool->config->check.fall ? pool->config->check.fall : 3;
     atomic_fetch_add_explicit(&s->backend->login_us_sum, o->total_us, memory_order_relaxed);
-    (void)backend_note_login(s->backend, o->failure, fall, now, clock_wall_ms(),
-                             o->message.n ? o->message.p : NULL);
+    const struct backend_login note = {.failure = o->failure,
+                                       .user = o->were_credentials_sent ? connect_user_hash(s) : 0,
+                                       .fall = fall,
+                                       .now_ms = now,
+                                       .wall_ms = clock_wall_ms(),
+                                       .message = o->message.n ? o->message.p : NULL};
+    (void)backend_note_login(s->backend, &note);
     if (o->failure == BACK_FAIL_NONE) {
         connect_succeeded(s, o);
         return;

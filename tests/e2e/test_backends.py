@@ -39,6 +39,14 @@ def fails(p, status, *args):
     return e.value.output + e.value.errors
 
 
+def test_the_last_backend_is_taken_out_with_a_word(proxy):
+    assert "no backend" not in proxy.ctl("backend", "drain", "dc1")["message"]
+    assert "no backend of pool main takes logins now" in proxy.ctl("backend", "disable", "dc2", "--yes")["message"]
+    assert "no backend of pool main" in proxy.ctl("backend", "disable", "dc2", "--yes")["message"]
+    proxy.ctl("backend", "ready", "dc1")
+    assert "no backend" not in proxy.ctl("backend", "drain", "dc2").get("message", "")
+
+
 STATES = [("drain", "drain"), ("hold", "hold"), ("disable", "disabled")]
 
 

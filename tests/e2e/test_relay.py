@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """The relay: much data both ways, many sessions, half closes, backends that die."""
+import base64
 import hashlib
 import os
 import socket
@@ -163,6 +164,43 @@ def test_backend_dies_in_the_middle(make_proxy, settings, root, ca):
     c.rest()
     c.close()
     p.wait_for_log("by=backend")
+
+
+def sick_mailbox(client):
+    """An IMAP server that is fine, but for one mailbox, which makes it hang up."""
+    file = client.makefile("rwb", buffering=0)
+    file.write(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ ID] hello\r\n")
+    for line in file:
+        tag, verb = line.split()[:2]
+        if verb.upper() in (b"LOGIN", b"AUTHENTICATE"):
+            if USER.encode() in line or base64.b64encode(b"\0" + USER.encode())[:16] in line:
+                client.shutdown(socket.SHUT_RDWR)
+                return
+        if verb.upper() == b"CAPABILITY":
+            file.write(b"* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+ ID\r\n")
+        file.write(tag + b" OK done\r\n")
+
+
+def test_one_sick_mailbox_takes_no_server_away(make_proxy, settings):
+    servers = [Server(sick_mailbox) for _ in range(2)]
+    settings["pools"] = [{"name": "main", "tls": "off", "check": {"enabled": False, "fall": 3}, "backends": [
+        {"name": f"s{i}", "host": s.host, "ports": {"imap": s.port}} for i, s in enumerate(servers)]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    p.add_user("u2@example.org", PASSWORD)
+    for _ in range(5):
+        c = imap.Lines(p.host, p.ports["imap"])
+        c.line()
+        assert "UNAVAILABLE" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
+        c.close()
+    rows = p.ctl("backend", "list")
+    assert sum(r["failures"] for r in rows) >= 10 and "down" not in {r["health"] for r in rows}
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    assert "OK" in c.command("a", f"LOGIN u2@example.org {PASSWORD}")[-1]
+    c.close()
+    for s in servers:
+        s.close()
 
 
 def test_one_user_always_goes_to_one_backend(make_proxy, settings):

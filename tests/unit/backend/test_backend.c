@@ -136,9 +136,16 @@ static void test_up_since(void **state)
 
 /* ---- logins ---- */
 
+static bool note_of(struct backend *b, enum back_failure f, uint32_t user, uint64_t now)
+{
+    const struct backend_login l = {
+        .failure = f, .user = user, .fall = 3, .now_ms = now, .wall_ms = 1, .message = "refused"};
+    return backend_note_login(b, &l);
+}
+
 static bool note(struct backend *b, enum back_failure f, uint64_t now)
 {
-    return backend_note_login(b, f, 3, now, 1, "refused");
+    return note_of(b, f, 0, now);
 }
 
 static void test_fall(void **state)
@@ -161,6 +168,32 @@ static void test_fall(void **state)
     assert_int_equal(b->logins, 3);
     assert_int_equal(b->connect_failures, 2);
     assert_int_equal(b->login_failures, 3);
+    backend_unref(b);
+}
+
+/* One mailbox that makes its server hang up takes nobody else's away; several do. */
+static void test_one_user_is_not_all(void **state)
+{
+    (void)state;
+    struct backend *b = make();
+    for (unsigned i = 0; i < 20; i++)
+        assert_false(note_of(b, BACK_FAIL_CLOSED, 7, LATER));
+    assert_int_equal(b->login_failures, 20);
+    assert_int_equal(b->failures_in_row, 1);
+    assert_false(note_of(b, BACK_FAIL_CLOSED, 9, LATER));
+    assert_false(note_of(b, BACK_FAIL_CLOSED, 9, LATER));
+    assert_true(note_of(b, BACK_FAIL_TIMEOUT, 11, LATER));
+    backend_unref(b);
+    b = make();
+    assert_false(note_of(b, BACK_FAIL_CLOSED, 7, LATER));
+    assert_false(note(b, BACK_FAIL_CONNECT, LATER)); /* that far nobody's mailbox matters */
+    assert_true(note(b, BACK_FAIL_CONNECT, LATER));
+    backend_unref(b);
+    b = make();
+    assert_false(note_of(b, BACK_FAIL_CLOSED, 7, LATER));
+    assert_true(note(b, BACK_FAIL_NONE, LATER)); /* a new row begins, with them too */
+    assert_false(note_of(b, BACK_FAIL_CLOSED, 7, LATER));
+    assert_int_equal(b->failures_in_row, 1);
     backend_unref(b);
 }
 
@@ -411,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_since_and_reason),
         cmocka_unit_test(test_up_since),
         cmocka_unit_test(test_fall),
+        cmocka_unit_test(test_one_user_is_not_all),
         cmocka_unit_test(test_outcomes),
         cmocka_unit_test(test_probe),
         cmocka_unit_test(test_probe_answered),

@@ -251,7 +251,11 @@ static void test_logins_find_it_down(void **state)
     struct bench *t = *state;
     configure_and_check(t);
     for (unsigned i = 0; i < 3; i++)
-        (void)backend_note_login(t->b1, BACK_FAIL_TIMEOUT, 3, loop_now_ms(t->loop), 1, "slow");
+        (void)backend_note_login(t->b1, &(struct backend_login){.failure = BACK_FAIL_TIMEOUT,
+                                                                .fall = 3,
+                                                                .now_ms = loop_now_ms(t->loop),
+                                                                .wall_ms = 1,
+                                                                .message = "slow"});
     assert_int_equal(t->changes, 1);
     run_until(t->loop, has_fallen, t);
     assert_int_equal(check(t), BACK_FAIL_NONE);
