@@ -18,6 +18,7 @@ enum commands_flag {
     COMMANDS_DESTRUCTIVE = 1 << 3,
     COMMANDS_CHANGES = 1 << 4,
     COMMANDS_ASYNC = 1 << 5,
+    COMMANDS_OLD = 1 << 6,
 };
 
 /* Flags of an argument. */

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "config/config.h"
 #include "engine/engine.h"
+#include "engine/takeover.h"
 #include "engine/wire.h"
 #include "sandbox.h"
 #include "supervisor.h"
@@ -26,6 +27,16 @@ enum main_task {
     TASK_HELP
 };
 
+/* The last four are between the program and itself. */
+struct main_options {
+    enum main_task task;
+    const char *config;
+    bool only_set;
+    const char *starts, *restarts; /* of engines */
+    const char *take_over;         /* TAKEOVER_FORMAT of the program that runs */
+    bool is_successor;
+};
+
 static const char main_usage[] =
     "usage: mailproxyd [-c FILE] [-t | --dump[=set] | --print-keys | -V | -h]\n"
     "  -c, --config FILE  configuration (" MAIN_CONFIG ")\n"
@@ -34,7 +45,8 @@ static const char main_usage[] =
     "      --print-keys   print the table of configuration keys\n"
     "  -V, --version      print the version\n"
     "  -h, --help         print this\n"
-    "SIGHUP reloads the configuration, SIGTERM stops, SIGUSR1 opens log files again.\n";
+    "SIGHUP reloads the configuration, SIGTERM stops, SIGUSR1 opens log files again, SIGUSR2 "
+    "upgrades.\n";
 
 static int main_load(const char *path, struct config **ret)
 {
@@ -47,9 +59,17 @@ static int main_load(const char *path, struct config **ret)
     return err;
 }
 
-static int main_check(const char *path)
+/* take_over: what a running program would hand to this one, NULL = it is not asked. */
+static int main_check(const char *path, const char *take_over)
 {
     struct config *c = NULL;
+    uint64_t format;
+    if (take_over &&
+        (str_to_u64(str_of(take_over), UINT32_MAX, &format) < 0 || format != TAKEOVER_FORMAT)) {
+        fprintf(stderr, "mailproxyd: %s cannot take over from the running program: restart it\n",
+                MAILPROXY_VERSION);
+        return EX_UNAVAILABLE;
+    }
     if (main_load(path, &c) < 0) {
         fprintf(stderr, "mailproxyd: %s is not valid\n", path);
         return EX_CONFIG;
@@ -103,17 +123,23 @@ static void main_raise_limits(void)
     }
 }
 
-static int main_engine(const char *path, const char *restarts)
+static unsigned main_number(const char *text)
 {
-    uint64_t n = 0;
-    struct engine_options o = {.config_path = path,
+    uint64_t n;
+    return str_to_u64(str_of(text), UINT16_MAX, &n) == 0 ? (unsigned)n : 0;
+}
+
+static int main_engine(const struct main_options *m)
+{
+    struct engine_options o = {.config_path = m->config,
+                               .starts = main_number(m->starts),
+                               .restarts = main_number(m->restarts),
+                               .is_successor = m->is_successor,
                                .supervisor = main_env_number(WIRE_FD_ENV),
                                .first_fd = 3,
                                .drop = main_drop};
     int fds = main_env_number("LISTEN_FDS");
     o.n_fds = fds > 0 ? fds : 0;
-    if (str_to_u64(str_of(restarts), UINT16_MAX, &n) == 0)
-        o.restarts = (unsigned)n;
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_PID");
     unsetenv(WIRE_FD_ENV);
@@ -122,21 +148,21 @@ static int main_engine(const char *path, const char *restarts)
     return engine_run(&o);
 }
 
-struct main_options {
-    enum main_task task;
-    const char *config;
-    const char *restarts;
-    bool only_set;
-};
-
 /* False: usage was printed. */
 static bool main_parse(int argc, char **argv, struct main_options *o)
 {
     static const struct option longs[] = {
-        {"config", required_argument, NULL, 'c'}, {"test", no_argument, NULL, 't'},
-        {"dump", optional_argument, NULL, 'd'},   {"print-keys", no_argument, NULL, 'k'},
-        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
-        {"engine", required_argument, NULL, 'e'}, {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"test", no_argument, NULL, 't'},
+        {"dump", optional_argument, NULL, 'd'},
+        {"print-keys", no_argument, NULL, 'k'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {"engine", required_argument, NULL, 'e'},
+        {"restarts", required_argument, NULL, 'r'},
+        {"successor", no_argument, NULL, 's'},
+        {"take-over", required_argument, NULL, 'o'},
+        {NULL, 0, NULL, 0},
     };
     int opt;
     while ((opt = getopt_long(argc, argv, "c:tVh", longs, NULL)) != -1) {
@@ -150,9 +176,13 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
         if (opt == 'c')
             o->config = optarg;
         if (opt == 'e')
+            o->starts = optarg;
+        if (opt == 'r')
             o->restarts = optarg;
-        if (opt == 'd' && optarg)
-            o->only_set = true;
+        if (opt == 'o')
+            o->take_over = optarg;
+        o->is_successor = o->is_successor || opt == 's';
+        o->only_set = o->only_set || (opt == 'd' && optarg);
         for (size_t i = 0; i < ARRAY_LEN(tasks); i++)
             if (tasks[i].option == opt)
                 o->task = tasks[i].task;
@@ -164,16 +194,17 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
 
 int main(int argc, char **argv)
 {
-    struct main_options o = {.task = TASK_SERVE, .config = MAIN_CONFIG, .restarts = "0"};
+    struct main_options o = {
+        .task = TASK_SERVE, .config = MAIN_CONFIG, .starts = "0", .restarts = "0"};
     if (!main_parse(argc, argv, &o)) {
         fputs(main_usage, stderr);
         return EX_USAGE;
     }
     switch (o.task) {
     case TASK_ENGINE:
-        return main_engine(o.config, o.restarts);
+        return main_engine(&o);
     case TASK_CHECK:
-        return main_check(o.config);
+        return main_check(o.config, o.take_over);
     case TASK_DUMP:
         return main_dump(o.config, o.only_set);
     case TASK_KEYS:
@@ -188,5 +219,6 @@ int main(int argc, char **argv)
     case TASK_SERVE:
         break;
     }
-    return supervisor_run(o.config);
+    return o.take_over ? supervisor_take_over(o.config, argv[0])
+                       : supervisor_run(o.config, argv[0]);
 }

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: ISC */
-/* The supervisor: binds, forks and execs the engine, restarts it with back-off; speaks no mail
- * protocol. */
+/* The supervisor: keeps sockets, starts engines again with back-off; speaks no mail protocol. */
 #include "supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -20,165 +16,35 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "engine/listen.h"
 #include "engine/wire.h"
+#include "notify.h"
+#include "supervisor_priv.h"
 
 #define SUPERVISOR_BACKOFF_MIN_MS 100
 #define SUPERVISOR_BACKOFF_MAX_MS 5000
 #define SUPERVISOR_STABLE_MS 10000 /* an engine that lived this long restarts at once */
 #define SUPERVISOR_KILL_AFTER_MS                                                                   \
     30000 /* more than the engine's own limit for its end: see supervisor_stop */
-#define SUPERVISOR_FIRST_FD 3 /* SD_LISTEN_FDS_START */
 
-struct kept_socket {
-    char *address;
-    int fd;
-};
+/* ---- the engine that serves ---- */
 
-struct supervisor {
-    const char *config_path;
-    struct kept_socket *kept;
-    size_t n_kept;
-    int signal_fd, wire; /* wire: our end; -1 = no engine */
-    pid_t engine;        /* 0 = none */
-    unsigned starts;
-    uint64_t started_ms, restart_at_ms, backoff_ms, kill_at_ms;
-    uint64_t stop_limit_ms;
-    bool was_ready, is_stopping;
-    int status;
-};
-
-/* ---- sd_notify (man 3 sd_notify): a datagram, so no library is needed ---- */
-
-static void notify(const char *state)
+struct process_spec supervisor_spec(const struct supervisor *s)
 {
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un un = {.sun_family = AF_UNIX};
-    if (!path || !str_copy(un.sun_path, sizeof(un.sun_path), str_of(path)))
-        return;
-    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    if (un.sun_path[0] == '@')
-        un.sun_path[0] = '\0';
-    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0)
-        (void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&un, len);
-}
-
-/* ---- sockets ---- */
-
-/* Takes over fd. */
-static int supervisor_keep(struct supervisor *s, const char *address, int fd)
-{
-    struct kept_socket *kept = realloc(s->kept, (s->n_kept + 1) * sizeof(*kept));
-    char *copy = str_dup_c(address);
-    if (kept)
-        s->kept = kept;
-    if (!kept || !copy) {
-        free(copy);
-        close(fd);
-        return -ERR_NOMEM;
-    }
-    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-    s->kept[s->n_kept++] = (struct kept_socket){copy, fd};
-    return 0;
-}
-
-static void supervisor_forget(struct supervisor *s, const char *address)
-{
-    for (size_t i = 0; i < s->n_kept; i++) {
-        if (strcmp(s->kept[i].address, address) != 0)
-            continue;
-        close(s->kept[i].fd);
-        listen_unlink(address);
-        free(s->kept[i].address);
-        s->kept[i] = s->kept[--s->n_kept];
-        return;
-    }
-}
-
-/* Sockets that systemd bound for us (LISTEN_FDS, man 3 sd_listen_fds). */
-static int supervisor_inherited(const char *address)
-{
-    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-    uint64_t p, n;
-    if (!pid || !count || str_to_u64(str_of(pid), INT32_MAX, &p) < 0 || (pid_t)p != getpid() ||
-        str_to_u64(str_of(count), 4096, &n) < 0)
-        return -1;
-    for (int fd = SUPERVISOR_FIRST_FD; fd < SUPERVISOR_FIRST_FD + (int)n; fd++)
-        if (listen_is_at(fd, address))
-            return fd;
-    return -1;
-}
-
-static int supervisor_bind_all(struct supervisor *s, const struct config *c)
-{
-    struct listen_list want = {0};
-    int err = listen_list_make(c, &want);
-    for (size_t i = 0; err == 0 && i < want.n; i++) {
-        AUTO_FREE char *error = NULL;
-        int fd = supervisor_inherited(want.v[i].address);
-        if (fd < 0)
-            err = listen_open(&want.v[i], &fd, &error);
-        if (err == 0)
-            err = supervisor_keep(s, want.v[i].address, fd);
-        if (err < 0)
-            fprintf(stderr, "mailproxyd: %s\n", error ? error : err_text(err));
-    }
-    listen_list_fini(&want);
-    return err;
-}
-
-/* ---- the engine process ---- */
-
-/* In the child: descriptors 3.. are the sockets, then the wire; everything else is close-on-exec.
- */
-static void engine_exec(const struct supervisor *s, int wire)
-{
-    char n_fds[24], pid[24], wire_text[24], restarts[24];
-    int top = SUPERVISOR_FIRST_FD + (int)s->n_kept + 1;
-    AUTO_FREE int *high = calloc(s->n_kept + 1, sizeof(*high));
-    if (!high)
-        _exit(EX_OSERR);
-    for (size_t i = 0; i <= s->n_kept; i++) {
-        int from = i < s->n_kept ? s->kept[i].fd : wire;
-        high[i] = fcntl(from, F_DUPFD_CLOEXEC, top);
-    }
-    for (size_t i = 0; i <= s->n_kept; i++)
-        if (high[i] < 0 || dup2(high[i], SUPERVISOR_FIRST_FD + (int)i) < 0)
-            _exit(EX_OSERR);
-    snprintf(n_fds, sizeof(n_fds), "%zu", s->n_kept);
-    snprintf(pid, sizeof(pid), "%d", (int)getpid());
-    snprintf(wire_text, sizeof(wire_text), "%d", SUPERVISOR_FIRST_FD + (int)s->n_kept);
-    snprintf(restarts, sizeof(restarts), "%u", s->starts);
-    setenv("LISTEN_FDS", n_fds, 1);
-    setenv("LISTEN_PID", pid, 1);
-    setenv(WIRE_FD_ENV, wire_text, 1);
-    execl("/proc/self/exe", "mailproxyd", "--engine", restarts, "-c", s->config_path, (char *)NULL);
-    _exit(EX_OSERR);
+    return (struct process_spec){.config_path = s->config_path,
+                                 .keeper = &s->keeper,
+                                 .starts = s->starts,
+                                 .restarts = s->failures,
+                                 .is_successor = s->old.pid > 0,
+                                 .stop_limit_ms = s->now.stop_limit_ms};
 }
 
 static int supervisor_start(struct supervisor *s)
 {
-    int wire[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, wire) < 0)
-        return err_from_errno(errno);
-    pid_t pid = fork();
-    if (pid == 0) {
-        sigset_t none;
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        engine_exec(s, wire[1]);
-    }
-    int failed = errno;
-    close(wire[1]);
-    if (pid < 0) {
-        close(wire[0]);
-        return err_from_errno(failed);
-    }
-    s->engine = pid;
-    s->wire = wire[0];
+    const struct process_spec spec = supervisor_spec(s);
+    int err = process_start_engine(&spec, &s->now);
+    if (err < 0)
+        return err;
     s->starts++;
-    s->started_ms = clock_ms();
     s->restart_at_ms = 0;
     return 0;
 }
@@ -192,13 +58,38 @@ static void supervisor_start_or_wait(struct supervisor *s)
     s->restart_at_ms = clock_ms() + SUPERVISOR_BACKOFF_MAX_MS;
 }
 
-static void supervisor_log_death(const struct supervisor *s, int status)
+/* Children that serve get the farewells of their sessions done; kill_at_ms is for those that do not
+ * end. */
+static void supervisor_stop_all(struct supervisor *s)
+{
+    uint64_t limit = s->now.stop_limit_ms;
+    if (s->old.pid > 0 && s->old.stop_limit_ms > limit)
+        limit = s->old.stop_limit_ms;
+    s->is_stopping = true;
+    s->kill_at_ms = clock_ms() + limit + SUPERVISOR_KILL_AFTER_MS;
+    notify("STOPPING=1");
+    upgrade_stop(s);
+    if (s->old.pid > 0)
+        kill(s->old.pid, SIGTERM);
+}
+
+static void supervisor_stop(struct supervisor *s)
+{
+    if (s->is_stopping)
+        return;
+    supervisor_stop_all(s);
+    if (s->now.pid > 0)
+        kill(s->now.pid, SIGTERM);
+}
+
+static void supervisor_log_death(const struct supervisor *s, const char *event,
+                                 const struct engine_process *p, int status)
 {
     bool is_signal = WIFSIGNALED(status);
-    LOG_EVENT(LOG_LEVEL_ERROR, "engine-died", KV_I64("pid", s->engine),
+    LOG_EVENT(LOG_LEVEL_ERROR, event, KV_I64("pid", p->pid),
               KV_STR("signal", is_signal ? strsignal(WTERMSIG(status)) : NULL),
               KV_I64("status", is_signal ? 0 : WEXITSTATUS(status)),
-              KV_MS("lived", clock_ms() - s->started_ms), KV_MS("restart-in", s->backoff_ms));
+              KV_MS("lived", clock_ms() - p->started_ms), KV_MS("restart-in", s->backoff_ms));
 }
 
 /* The first one after a quiet time restarts at once; then the pause doubles. An engine that never
@@ -206,96 +97,167 @@ static void supervisor_log_death(const struct supervisor *s, int status)
 static void supervisor_engine_died(struct supervisor *s, int status)
 {
     bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (s->wire >= 0)
-        close(s->wire);
-    s->wire = -1;
+    struct engine_process gone = s->now;
+    process_forget(&s->now);
+    s->now.stop_limit_ms = gone.stop_limit_ms;
     if (s->is_stopping || is_clean || !s->was_ready) {
         s->status = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
-        s->is_stopping = true;
-        s->engine = 0;
+        supervisor_stop(s);
         return;
     }
     uint64_t now = clock_ms();
-    bool was_stable = now - s->started_ms >= SUPERVISOR_STABLE_MS;
+    bool was_stable = now - gone.started_ms >= SUPERVISOR_STABLE_MS;
     if (was_stable || s->backoff_ms == 0)
         s->backoff_ms = was_stable ? 0 : SUPERVISOR_BACKOFF_MIN_MS;
     else
         s->backoff_ms = s->backoff_ms * 2 < SUPERVISOR_BACKOFF_MAX_MS ? s->backoff_ms * 2
                                                                       : SUPERVISOR_BACKOFF_MAX_MS;
-    supervisor_log_death(s, status);
-    s->engine = 0;
+    supervisor_log_death(s, "engine-died", &gone, status);
+    s->failures++;
     s->restart_at_ms = now + s->backoff_ms;
     if (s->backoff_ms == 0)
         supervisor_start_or_wait(s);
 }
 
-static void supervisor_stop(struct supervisor *s)
-{
-    if (s->is_stopping)
-        return;
-    s->is_stopping = true;
-    s->kill_at_ms = clock_ms() + s->stop_limit_ms + SUPERVISOR_KILL_AFTER_MS;
-    notify("STOPPING=1");
-    if (s->engine > 0)
-        kill(s->engine, SIGTERM);
-}
+/* ---- words of engines ---- */
 
-/* ---- events ---- */
-
-static void supervisor_answer_bind(struct supervisor *s, char *text)
+/* A socket that is kept for whoever serves is not bound again: an engine may not know of it yet. */
+static int supervisor_bind(struct supervisor *s, const struct engine_process *from, char *text,
+                           int *ret_fd, char **ret_error)
 {
     struct listen_spec spec;
-    AUTO_FREE char *error = NULL;
-    char answer[WIRE_TEXT_MAX];
-    int fd = -1;
     int err = wire_bind_parse(text, &spec);
-    if (err == 0)
-        err = listen_open(&spec, &fd, &error);
-    if (err == 0)
-        err = supervisor_keep(s, spec.address, fd);
-    if (err == 0) {
-        (void)!wire_send(s->wire, "ok", fd);
-        return;
-    }
-    snprintf(answer, sizeof(answer), "error %.400s", error ? error : err_text(err));
-    (void)!wire_send(s->wire, answer, -1);
+    if (err < 0)
+        return err;
+    *ret_fd = keeper_find(&s->keeper, spec.address);
+    if (*ret_fd >= 0)
+        return 0;
+    err = listen_open(&spec, ret_fd, ret_error);
+    if (err < 0)
+        return err;
+    return keeper_add(&s->keeper, spec.address, *ret_fd, from == &s->now ? 0 : from->pid);
 }
 
-static void supervisor_hear(struct supervisor *s)
+static void supervisor_answer_bind(struct supervisor *s, const struct engine_process *from,
+                                   char *text, int way)
+{
+    AUTO_FREE char *error = NULL;
+    int fd = -1;
+    int err = supervisor_bind(s, from, text, &fd, &error);
+    if (err == 0)
+        (void)!wire_send(way, "ok", fd);
+    else
+        wire_say(way, "error %.1000s", error ? error : err_text(err));
+}
+
+static void supervisor_ready(struct supervisor *s)
+{
+    s->was_ready = true;
+    notify("READY=1\nSTATUS=serving");
+    if (s->old.pid > 0)
+        upgrade_tell_old(s);
+}
+
+static void hear_limit(struct engine_process *from, const char *number)
+{
+    (void)!str_to_u64(str_of(number), UINT64_MAX / 2, &from->stop_limit_ms);
+}
+
+static void supervisor_hear_now(struct supervisor *s, const char *text)
+{
+    const char *rest;
+    if ((rest = wire_after(text, "close"))) {
+        keeper_forget(&s->keeper, rest);
+    } else if ((rest = wire_after(text, "ready"))) {
+        hear_limit(&s->now, rest);
+        supervisor_ready(s);
+    } else if ((rest = wire_after(text, "reloaded"))) {
+        hear_limit(&s->now, rest);
+        s->upgrade.is_reloaded = true;
+        notify("READY=1");
+    } else if (strcmp(text, "upgrade") == 0) {
+        upgrade_begin(s);
+    } else if (strcmp(text, "start") == 0) {
+        upgrade_start(s);
+    } else if (strcmp(text, "stop") == 0) {
+        supervisor_stop_all(s);
+    }
+}
+
+static void supervisor_hear_next(struct supervisor *s, const char *text)
+{
+    struct upgrade *u = &s->upgrade;
+    const char *rest;
+    if ((rest = wire_after(text, "trouble"))) {
+        buf_clear(&u->text);
+        (void)!buf_append_c(&u->text, rest);
+    } else if ((rest = wire_after(text, "ready")) && !s->is_stopping) {
+        hear_limit(&u->next, rest);
+        upgrade_finish(s);
+    }
+}
+
+static void supervisor_hear_old(struct supervisor *s, const char *text)
+{
+    const char *rest = wire_after(text, "sessions");
+    if (rest && str_to_u64(str_of(rest), UINT64_MAX, &s->old_sessions) == 0)
+        upgrade_tell_old(s);
+}
+
+/* One message of any engine. */
+static void supervisor_hear(struct supervisor *s, struct engine_process *from)
 {
     char text[WIRE_TEXT_MAX];
-    int passed = -1;
-    if (wire_receive(s->wire, text, &passed) < 0) {
-        close(s->wire); /* its end; SIGCHLD tells the rest */
-        s->wire = -1;
-        return;
+    AUTO_CLOSE int way = -1;
+    if (wire_receive(from->wire, text, &way) < 0) {
+        close(from->wire); /* its end; SIGCHLD tells the rest */
+        from->wire = -1;
+    } else if (wire_after(text, "bind")) {
+        supervisor_answer_bind(s, from, text, way);
+    } else if (from == &s->now) {
+        supervisor_hear_now(s, text);
+    } else if (from == &s->old) {
+        supervisor_hear_old(s, text);
+    } else {
+        supervisor_hear_next(s, text);
     }
-    if (passed >= 0)
-        close(passed);
-    if (strncmp(text, "bind ", 5) == 0) {
-        supervisor_answer_bind(s, text);
-    } else if (strncmp(text, "close ", 6) == 0) {
-        supervisor_forget(s, text + 6);
-    } else if (strcmp(text, "ready") == 0) {
-        s->was_ready = true;
-        notify("READY=1\nSTATUS=serving");
-    } else if (strncmp(text, "reloaded ", 9) == 0) {
-        (void)!str_to_u64(str_of(text + 9), UINT64_MAX / 2, &s->stop_limit_ms);
-        notify("READY=1");
-    } else if (strcmp(text, "stop") == 0) {
-        s->is_stopping = true;
-        s->kill_at_ms = UINT64_MAX;
-        notify("STOPPING=1");
-    }
+}
+
+/* ---- other events ---- */
+
+static void supervisor_old_died(struct supervisor *s, int status)
+{
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        supervisor_log_death(s, "old-engine-died", &s->old, status);
+    else
+        LOG_EVENT(LOG_LEVEL_NOTICE, "old-engine-ended", KV_I64("pid", s->old.pid));
+    keeper_forget_owner(&s->keeper, s->old.pid);
+    process_forget(&s->old);
+    s->old_sessions = 0;
+    upgrade_tell_old(s);
 }
 
 static void supervisor_reap(struct supervisor *s)
 {
     int status;
     pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        if (pid == s->engine)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == s->now.pid)
             supervisor_engine_died(s, status);
+        else if (pid == s->old.pid)
+            supervisor_old_died(s, status);
+        else
+            (void)upgrade_reap(s, pid, status);
+    }
+}
+
+static void supervisor_pass_on(const struct supervisor *s, int number)
+{
+    if (s->now.pid > 0)
+        kill(s->now.pid, number);
+    else
+        LOG_EVENT(LOG_LEVEL_WARN, "signal-unheard", KV_STR("signal", strsignal(number)),
+                  KV_STR("reason", "no engine runs"));
 }
 
 static void supervisor_signal(struct supervisor *s)
@@ -309,13 +271,16 @@ static void supervisor_signal(struct supervisor *s)
         break;
     case SIGHUP:
         notify("RELOADING=1");
-        if (s->engine > 0)
-            kill(s->engine, SIGHUP);
+        supervisor_pass_on(s, SIGHUP);
         break;
     case SIGUSR1:
         log_reopen();
-        if (s->engine > 0)
-            kill(s->engine, SIGUSR1);
+        supervisor_pass_on(s, SIGUSR1);
+        if (s->old.pid > 0)
+            kill(s->old.pid, SIGUSR1);
+        break;
+    case SIGUSR2:
+        supervisor_pass_on(s, SIGUSR2);
         break;
     default:
         supervisor_stop(s);
@@ -325,29 +290,56 @@ static void supervisor_signal(struct supervisor *s)
 
 static int supervisor_wait_ms(const struct supervisor *s)
 {
-    uint64_t due = s->is_stopping ? s->kill_at_ms : s->restart_at_ms, now = clock_ms();
+    uint64_t now = clock_ms(), due = s->is_stopping ? s->kill_at_ms : s->restart_at_ms;
+    if (s->upgrade.late_ms && (due == 0 || s->upgrade.late_ms < due))
+        due = s->upgrade.late_ms;
     if (due == 0 || due == UINT64_MAX)
         return -1;
     return due > now ? (int)(due - now) : 0;
 }
 
+static void supervisor_kill(struct supervisor *s)
+{
+    const pid_t pids[] = {s->now.pid, s->old.pid, s->upgrade.next.pid};
+    for (size_t i = 0; i < ARRAY_LEN(pids); i++) {
+        if (pids[i] <= 0)
+            continue;
+        LOG_EVENT(LOG_LEVEL_ERROR, "engine-killed", KV_I64("pid", pids[i]),
+                  KV_STR("reason", "it did not stop"));
+        kill(pids[i], SIGKILL);
+    }
+    s->kill_at_ms = UINT64_MAX;
+}
+
+static void supervisor_look(struct supervisor *s)
+{
+    uint64_t now = clock_ms();
+    if (s->is_stopping && s->kill_at_ms && now >= s->kill_at_ms)
+        supervisor_kill(s);
+    if (!s->is_stopping && s->now.pid == 0 && s->restart_at_ms && now >= s->restart_at_ms)
+        supervisor_start_or_wait(s);
+    upgrade_look(s, now);
+}
+
+/* One event a turn: each may change which engine is which. */
 static void supervisor_turn(struct supervisor *s)
 {
-    struct pollfd p[2] = {{.fd = s->signal_fd, .events = POLLIN},
-                          {.fd = s->wire, .events = POLLIN}}; /* -1 is passed over */
-    int n = poll(p, 2, supervisor_wait_ms(s));
-    if (n > 0 && p[1].revents)
-        supervisor_hear(s);
-    if (n > 0 && p[0].revents)
+    struct engine_process *const engines[] = {&s->now, &s->old, &s->upgrade.next};
+    struct pollfd p[ARRAY_LEN(engines) + 2] = {{.fd = s->signal_fd, .events = POLLIN},
+                                               {.fd = s->upgrade.output, .events = POLLIN}};
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+        p[i + 2] = (struct pollfd){.fd = engines[i]->wire, .events = POLLIN}; /* -1: passed over */
+    int n = poll(p, ARRAY_LEN(p), supervisor_wait_ms(s));
+    size_t i = 2;
+    while (n > 0 && i < ARRAY_LEN(p) && !p[i].revents)
+        i++;
+    if (n > 0 && i < ARRAY_LEN(p))
+        supervisor_hear(s, engines[i - 2]);
+    else if (n > 0 && p[1].revents)
+        upgrade_read(s);
+    else if (n > 0)
         supervisor_signal(s);
-    uint64_t now = clock_ms();
-    if (s->is_stopping && s->engine > 0 && s->kill_at_ms && now >= s->kill_at_ms) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "engine-killed", KV_STR("reason", "it did not stop"));
-        kill(s->engine, SIGKILL);
-        s->kill_at_ms = UINT64_MAX;
-    }
-    if (!s->is_stopping && s->engine == 0 && s->restart_at_ms && now >= s->restart_at_ms)
-        supervisor_start_or_wait(s);
+    supervisor_look(s);
 }
 
 /* ---- life ---- */
@@ -376,7 +368,7 @@ static int supervisor_make_folders(const struct config *c)
 
 static int supervisor_signals(struct supervisor *s)
 {
-    static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
@@ -389,11 +381,12 @@ static int supervisor_signals(struct supervisor *s)
 
 static void supervisor_fini(struct supervisor *s)
 {
-    while (s->n_kept > 0)
-        supervisor_forget(s, s->kept[0].address);
-    free(s->kept);
-    if (s->wire >= 0)
-        close(s->wire);
+    keeper_fini(&s->keeper);
+    process_forget(&s->now);
+    process_forget(&s->old);
+    process_forget(&s->upgrade.next);
+    buf_fini(&s->upgrade.text);
+    free(s->program);
     if (s->signal_fd >= 0)
         close(s->signal_fd);
 }
@@ -409,28 +402,57 @@ static int supervisor_load(const char *path, struct config **ret)
     return err;
 }
 
-int supervisor_run(const char *config_path)
+static void supervisor_init(struct supervisor *s, const char *config_path, const char *arg0)
 {
-    struct supervisor s = {.config_path = config_path, .signal_fd = -1, .wire = -1};
+    *s = (struct supervisor){.config_path = config_path,
+                             .program = process_program(arg0),
+                             .signal_fd = -1,
+                             .now = {.wire = -1},
+                             .old = {.wire = -1},
+                             .upgrade = {.output = -1, .next = {.wire = -1}}};
+}
+
+/* The loop, after what brought it there. */
+static int supervisor_serve(struct supervisor *s, int err)
+{
+    if (err < 0) {
+        fprintf(stderr, "mailproxyd: not started: %s\n", err_text(err));
+        s->status = EX_OSERR;
+        s->is_stopping = true;
+    }
+    while (!s->is_stopping || s->now.pid > 0 || s->old.pid > 0 || s->upgrade.next.pid > 0)
+        supervisor_turn(s);
+    supervisor_fini(s);
+    return s->status;
+}
+
+int supervisor_run(const char *config_path, const char *arg0)
+{
+    struct supervisor s;
     struct config *c = NULL;
     if (supervisor_load(config_path, &c) < 0)
         return EX_CONFIG;
-    s.stop_limit_ms = c->shutdown_timeout_ms;
+    supervisor_init(&s, config_path, arg0);
+    s.now.stop_limit_ms = c->shutdown_timeout_ms;
     int err = supervisor_make_folders(c);
     if (err == 0)
-        err = supervisor_bind_all(&s, c);
+        err = keeper_bind_all(&s.keeper, c);
     config_unref(c);
     if (err == 0)
         err = supervisor_signals(&s);
     if (err == 0)
         err = supervisor_start(&s);
-    if (err < 0) {
-        fprintf(stderr, "mailproxyd: not started: %s\n", err_text(err));
-        s.status = EX_OSERR;
-        s.is_stopping = true;
-    }
-    while (!s.is_stopping || s.engine > 0)
-        supervisor_turn(&s);
-    supervisor_fini(&s);
-    return s.status;
+    return supervisor_serve(&s, err);
+}
+
+int supervisor_take_over(const char *config_path, const char *arg0)
+{
+    struct supervisor s;
+    supervisor_init(&s, config_path, arg0);
+    int err = upgrade_take_over(&s);
+    if (err == 0)
+        err = supervisor_signals(&s);
+    if (err == 0)
+        supervisor_reap(&s); /* who ended while the program changed */
+    return supervisor_serve(&s, err);
 }

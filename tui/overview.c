@@ -295,8 +295,14 @@ size_t overview_warnings(const struct overview *o, struct overview_warning *ret,
     warn_pools(&w, o->backends);
     if (strcmp(overview_text(o->status, "state"), "stopping") == 0)
         warn(&w, STYLE_ALARM, "the daemon is stopping");
+    if (strcmp(overview_text(o->status, "state"), "retired") == 0)
+        warn(&w, STYLE_ALARM, "an upgrade replaced this program: it finishes its sessions");
     json_array_foreach (o->backends, i, row)
         warn_backend(&w, row);
+    if (json_object_get(o->status, "old_pid"))
+        warn(&w, STYLE_WARN, "the program before the upgrade has %lld more sessions: %s",
+             (long long)json_integer_value(json_object_get(o->status, "old_sessions")),
+             overview_text(o->status, "old_control"));
     if (restarts > 0 && uptime < OVERVIEW_RESTART_MS)
         warn(&w, STYLE_WARN, "the engine ended by itself and was started again (%lld times so far)",
              (long long)restarts);

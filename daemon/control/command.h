@@ -19,6 +19,7 @@ enum command_flag {
     COMMAND_DESTRUCTIVE = 1 << 3,
     COMMAND_CHANGES = 1 << 4,
     COMMAND_ASYNC = 1 << 5,
+    COMMAND_OLD = 1 << 6,
 };
 
 enum command_arg_flag {

@@ -188,6 +188,11 @@ void configs_free(struct configs *c)
     free(c);
 }
 
+bool configs_is_waiting(const struct control *c)
+{
+    return c->configs->before != NULL;
+}
+
 void command_config_confirm(struct request *r)
 {
     struct configs *c = r->control->configs;

@@ -20,3 +20,5 @@ int configs_changes(const struct config *started, const struct config *running,
                     const struct config *file, struct config_changes *ret) NODISCARD;
 /* Reloads on the daemon's own account; the outcome is logged. */
 void configs_reload(struct control *c);
+/* A reload has not been confirmed yet and may be taken back. */
+bool configs_is_waiting(const struct control *c);

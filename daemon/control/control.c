@@ -14,6 +14,7 @@
 #include "control/server.h"
 #include "control/sessions.h"
 #include "control/settle.h"
+#include "control/upgrades.h"
 
 #define CONTROL_THREADS 4 /* an import of many users leaves some for the others */
 #define CONTROL_JOBS_MAX 4096
@@ -50,6 +51,8 @@ static int control_make_parts(struct control *c)
         err = logins_new(c, &c->logins);
     if (err == 0)
         err = configs_new(c, &c->configs);
+    if (err == 0)
+        err = upgrades_new(c, &c->upgrades);
     if (err == 0)
         err = server_new(c, &c->server);
     return err;
@@ -92,6 +95,7 @@ void control_free(struct control *c)
     c->server = NULL;
     sessions_free(c->sessions);
     c->sessions = NULL;
+    upgrades_free(c->upgrades);
     ops_free(c->ops);
     logins_free(c->logins);
     limiter_free(STEAL(c->limiter));
@@ -132,6 +136,34 @@ const struct pool_edit *control_edits(const struct control *c, size_t *ret_n)
 void control_reload(struct control *c)
 {
     configs_reload(c);
+}
+
+void control_upgrade(struct control *c)
+{
+    upgrades_begin(c);
+}
+
+void control_upgrade_checked(struct control *c)
+{
+    upgrades_checked(c->upgrades);
+}
+
+void control_upgrade_failed(struct control *c, struct str why)
+{
+    upgrades_failed(c->upgrades, why);
+}
+
+uint64_t control_retire(struct control *c, uint64_t successor)
+{
+    uint64_t limit_ms = upgrades_done(c->upgrades, successor);
+    ops_retire(c->ops);
+    server_retire(c->server);
+    return limit_ms;
+}
+
+bool control_is_forsaken(const struct control *c)
+{
+    return server_is_forsaken(c->server);
 }
 
 void control_note_login(struct control *c, const char *user, uint64_t at_ms)

@@ -49,6 +49,22 @@ void control_release(struct control *c, const struct addr *peer, const char *use
 void control_note_failure(struct control *c, const struct addr *peer, uint32_t credentials,
                           uint64_t delay_ms, struct session_verdict *ret);
 
+/* The upgrade. */
+
+/* Begins one as `system upgrade` does, for SIGUSR2; the outcome is logged. */
+void control_upgrade(struct control *c);
+/* The new program is good and may be started. */
+void control_upgrade_checked(struct control *c);
+/* There will be no upgrade; why: a sentence. */
+void control_upgrade_failed(struct control *c, struct str why);
+/* The engine with the pid `successor` serves from now on: only what is about present sessions is
+ * done any more, the sockets of control_listen before this are closed, and their clients leave
+ * soon, so that they find the other engine. Returns how long sessions may stay, ms; 0 = the
+ * operator did not say. */
+uint64_t control_retire(struct control *c, uint64_t successor);
+/* No client from before control_retire is left. */
+bool control_is_forsaken(const struct control *c);
+
 /* Text of the metrics page (Prometheus). */
 int control_metrics(struct control *c, struct buf *out) NODISCARD;
 /* Ends all clients and frees everything. NULL is fine. */

@@ -27,6 +27,7 @@ struct control {
     json_t *paused;    /* listeners, see listeners.c */
     struct map moving; /* struct mover by user */
     struct limiter *limiter;
+    struct upgrades *upgrades;
     struct turnstile config_turn; /* config, pools, backends */
     struct turnstile user_turn;   /* users: read, change, write */
     struct turnstile op_turn;     /* what the store has of operations */

@@ -18,6 +18,16 @@ struct control_worker {
     const struct counters *counters;
 };
 
+/* Of the control sockets of a retired engine: behind the names of the others. */
+#define CONTROL_OLD_SUFFIX ".old"
+
+/* An engine that an upgrade replaced and that finishes its sessions. */
+struct control_old {
+    uint32_t pid;      /* 0 = there is none */
+    uint64_t since_ms; /* wall clock */
+    uint64_t sessions; /* as it told last */
+};
+
 /* Everything here is used on the control thread. Borrowed for the life of the control plane. */
 struct control_host {
     struct loop *loop;
@@ -30,7 +40,8 @@ struct control_host {
     size_t n_workers;
     const struct counters *counters; /* of accept, on the control thread */
     uint64_t started_ms;             /* monotonic */
-    unsigned restarts;               /* of the engine */
+    unsigned restarts;               /* of the engine, after failures */
+    bool is_successor;               /* at its start another engine used the same store */
     void *arg;                       /* handed to the functions */
 
     /* The published setup; borrowed until the control thread's next turn. */
@@ -52,6 +63,14 @@ struct control_host {
     /* Ends the daemon in good order. */
     void (*stop)(void *arg);
     bool (*is_stopping)(void *arg);
+    /* Has the installed program checked, so that it may take over; control_upgrade_x tell the
+     * outcome. -ERR_x. */
+    int (*upgrade)(void *arg);
+    /* Then lets it start. */
+    int (*upgrade_start)(void *arg);
+    /* Another engine serves; this one finishes its sessions. */
+    bool (*is_retired)(void *arg);
+    const struct control_old *(*old)(void *arg);
 };
 
 /* Sum over all threads. p PROTO_COUNT = all protocols. */

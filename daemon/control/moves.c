@@ -89,7 +89,8 @@ static const struct op_kind move_kind = {.name = "move",
                                          .start = move_start,
                                          .cancel = move_cancel,
                                          .refresh = move_refresh,
-                                         .drop = move_drop};
+                                         .drop = move_drop,
+                                         .is_uninterruptible = true};
 
 static void move_finish(struct move *m)
 {

@@ -12,11 +12,13 @@
 #define OPS_KEPT_MS (24 * 3600 * UINT64_C(1000))
 #define OPS_MAX 1000 /* that are over */
 #define OPS_TICK_MS 10000
+#define OPS_GAP 100 /* ids left to an engine that still runs */
 
 struct ops {
     struct control *control;
     struct list list; /* oldest first */
     uint64_t last_id;
+    bool is_retired;
     struct loop_timer tick;
 };
 
@@ -166,14 +168,15 @@ static int op_write(struct op *op, bool is_kept, bool is_start)
 
 static void op_store(struct op *op, bool is_kept)
 {
-    (void)!op_write(op, is_kept, false);
+    if (!op->is_unstored)
+        (void)!op_write(op, is_kept, false);
 }
 
 void op_start(struct op *op)
 {
     LOG_EVENT(LOG_LEVEL_NOTICE, "op-started", KV_U64("op", op->id), KV_STR("kind", op->name),
               KV_STR("target", op->target), KV_STR("operator", op->peer.user));
-    if (op_write(op, true, true) < 0 && op->kind->start)
+    if ((op->is_unstored || op_write(op, true, true) < 0) && op->kind->start)
         op->kind->start(op->arg);
 }
 
@@ -223,11 +226,25 @@ struct ops_load {
     int err;
 };
 
-static void load_interrupted(struct op *op)
+/* The engine that began it is still there and stores its end. */
+static void load_left(struct op *op)
 {
-    op->state = OP_INTERRUPTED;
+    bool is_upgrade = op->name && strcmp(op->name, OP_UPGRADE) == 0;
+    op->is_unstored = true;
+    op->state = is_upgrade ? OP_DONE : OP_INTERRUPTED;
+    op->text = str_dup_c(is_upgrade ? "the new program serves"
+                                    : "it goes on in the program before the upgrade");
+}
+
+static void load_running(struct op *op)
+{
     op->ended_ms = clock_wall_ms();
     free(op->text);
+    if (op->ops->control->host->is_successor) {
+        load_left(op);
+        return;
+    }
+    op->state = OP_INTERRUPTED;
     op->text = str_dup_c("the engine was restarted; what was done stays done, nothing goes on");
     LOG_EVENT(LOG_LEVEL_WARN, "op-interrupted", KV_U64("op", op->id), KV_STR("kind", op->name),
               KV_STR("target", op->target));
@@ -253,7 +270,7 @@ static struct op *load_op(struct ops *o, uint64_t id, const json_t *row)
     const char *user = json_string_value(json_object_get(row, "user"));
     (void)str_copy(op->peer.user, sizeof(op->peer.user), str_of(user));
     if (op->state == OP_RUNNING)
-        load_interrupted(op);
+        load_running(op);
     if (op->name && op->target && op->text)
         return op;
     op_free(op);
@@ -316,6 +333,8 @@ int ops_new(struct control *c, struct ops **ret, char **ret_error)
         if (op->state == OP_INTERRUPTED)
             op_store(op, true);
     }
+    if (c->host->is_successor)
+        o->last_id += OPS_GAP;
     loop_timer_set(c->host->loop, &o->tick, OPS_TICK_MS);
     *ret = o;
     return 0;
@@ -333,6 +352,21 @@ void ops_free(struct ops *o)
         op_free(op);
     }
     free(o);
+}
+
+void ops_retire(struct ops *o)
+{
+    o->is_retired = true;
+}
+
+const struct op *op_uninterruptible(const struct control *c)
+{
+    LIST_FOREACH (it, &c->ops->list) {
+        const struct op *op = LIST_ITEM(it, struct op, link);
+        if (op->state == OP_RUNNING && op->kind->is_uninterruptible)
+            return op;
+    }
+    return NULL;
 }
 
 /* ---- for those who run them ---- */
@@ -356,6 +390,7 @@ int op_begin(struct control *c, const struct op_kind *kind, const char *target,
         op_free(op);
         return -ERR_NOMEM;
     }
+    op->is_unstored = c->ops->is_retired;
     op->id = ++c->ops->last_id;
     list_add_tail(&c->ops->list, &op->link);
     *ret = op;

@@ -8,6 +8,8 @@
 
 struct ops;
 
+#define OP_UPGRADE "upgrade" /* the kind whose end another engine sees */
+
 enum op_state { OP_RUNNING, OP_DONE, OP_FAILED, OP_PARTIAL, OP_CANCELLED, OP_INTERRUPTED };
 
 /* What runs an operation. Static. */
@@ -22,6 +24,7 @@ struct op_kind {
     void (*refresh)(void *arg);
     /* The end of the control plane while it runs: frees arg. */
     void (*drop)(void *arg);
+    bool is_uninterruptible; /* an upgrade has to wait for it */
 };
 
 struct op {
@@ -38,12 +41,17 @@ struct op {
     uint64_t eta_ms; /* until it is done; 0 = unknown */
     char *text;      /* what it does now; its outcome */
     bool is_cancelled;
-    uint64_t stored; /* progress that the store has */
+    bool is_unstored; /* the store is another engine's */
+    uint64_t stored;  /* progress that the store has */
 };
 
 /* Loads earlier ones; those that still ran were interrupted. Blocking. */
 int ops_new(struct control *c, struct ops **ret, char **ret_error) NODISCARD;
 void ops_free(struct ops *o); /* NULL is fine */
+/* Another engine goes on with the store: what begins from now on is only kept here. */
+void ops_retire(struct ops *o);
+/* One that runs and that an upgrade must not interrupt, or NULL. */
+const struct op *op_uninterruptible(const struct control *c);
 
 /* Makes one on behalf of who asks; -ERR_NOMEM. It belongs to the ops; op_start comes next. */
 int op_begin(struct control *c, const struct op_kind *kind, const char *target,

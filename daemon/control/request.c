@@ -275,6 +275,18 @@ static bool request_is_allowed(struct request *r)
     return false;
 }
 
+/* What a retired engine would change, the one that serves would not see. */
+static bool request_is_retired(struct request *r)
+{
+    const struct control_host *h = r->control->host;
+    unsigned flags = r->command->flags;
+    if (!(flags & COMMAND_CHANGES) || (flags & COMMAND_OLD) || !h->is_retired(h->arg))
+        return false;
+    request_fail(r, -ERR_SHUTDOWN, "its control socket has no .old at the end",
+                 "another program serves since the upgrade: %s belongs there", r->command->method);
+    return true;
+}
+
 static void request_dispatch(struct request *r, const char *method, const json_t *params)
 {
     AUTO_BUF masked = BUF_INIT;
@@ -286,7 +298,7 @@ static void request_dispatch(struct request *r, const char *method, const json_t
     }
     if ((r->command->flags & COMMAND_CHANGES) && command_mask(r->command, params, &masked) == 0)
         r->masked = buf_steal(&masked);
-    if (!request_is_allowed(r))
+    if (!request_is_allowed(r) || request_is_retired(r))
         return;
     if (params && !json_is_object(params)) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "params has to be an object");

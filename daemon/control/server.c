@@ -22,6 +22,7 @@
 #define SERVER_PENDING_MAX 256
 #define SERVER_CHECK_MS 1000
 #define CLIENT_LAST_MS 30000 /* to read the notice of having been dropped */
+#define SERVER_LEAVE_MS 2000 /* clients of a closed socket get this long to hear of outcomes */
 #define PROTOCOL_VERSION 1
 
 struct server_socket {
@@ -37,7 +38,7 @@ struct server {
     struct control *control;
     struct list sockets, clients;
     size_t n_clients, n_pending;
-    struct loop_timer check;
+    struct loop_timer check, leave;
 };
 
 struct client {
@@ -583,6 +584,17 @@ static void on_check(struct loop_timer *t)
     loop_timer_set(s->control->host->loop, t, SERVER_CHECK_MS);
 }
 
+static void on_leave(struct loop_timer *t)
+{
+    struct server *s = CONTAINER_OF(t, struct server, leave);
+    LIST_FOREACH_SAFE (it, &s->clients) {
+        struct client *c = LIST_ITEM(it, struct client, link);
+        if (c->socket->fd < 0)
+            client_drop(c, "another program serves now");
+    }
+    loop_timer_set(s->control->host->loop, t, SERVER_LEAVE_MS);
+}
+
 int server_new(struct control *c, struct server **ret)
 {
     struct server *s = calloc(1, sizeof(*s));
@@ -593,6 +605,7 @@ int server_new(struct control *c, struct server **ret)
     list_init(&s->clients);
     loop_timer_init(&s->check, on_check);
     loop_timer_set(c->host->loop, &s->check, SERVER_CHECK_MS);
+    loop_timer_init(&s->leave, on_leave);
     *ret = s;
     return 0;
 }
@@ -628,6 +641,26 @@ int server_listen(struct server *s, int fd, const char *path)
     return 0;
 }
 
+/* Those who just came are asked for their names still, and go with the others. */
+void server_retire(struct server *s)
+{
+    LIST_FOREACH (it, &s->sockets) {
+        struct server_socket *socket = LIST_ITEM(it, struct server_socket, link);
+        event_del(socket->event);
+        close(socket->fd);
+        socket->fd = -1;
+    }
+    loop_timer_set(s->control->host->loop, &s->leave, SERVER_LEAVE_MS);
+}
+
+bool server_is_forsaken(const struct server *s)
+{
+    LIST_FOREACH (it, &s->clients)
+        if (LIST_ITEM(it, struct client, link)->socket->fd < 0)
+            return false;
+    return s->n_pending == 0;
+}
+
 size_t server_clients(const struct server *s)
 {
     return s->n_clients;
@@ -638,6 +671,7 @@ void server_free(struct server *s)
     if (!s)
         return;
     loop_timer_cancel(s->control->host->loop, &s->check);
+    loop_timer_cancel(s->control->host->loop, &s->leave);
     LIST_FOREACH_SAFE (it, &s->clients) {
         struct client *c = LIST_ITEM(it, struct client, link);
         client_flush(c);

@@ -13,6 +13,10 @@ int server_new(struct control *c, struct server **ret) NODISCARD;
 void server_free(struct server *s);
 /* Serves on a listening socket, which it owns unless it fails; path as in the config. */
 int server_listen(struct server *s, int fd, const char *path) NODISCARD;
+/* Closes the sockets; their clients are dropped some seconds later. Those of later sockets stay. */
+void server_retire(struct server *s);
+/* No client of a closed socket is left. */
+bool server_is_forsaken(const struct server *s);
 /* Connected clients that have a role. */
 size_t server_clients(const struct server *s);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* system status, whoami, help, log_level, stop. */
+/* system status, whoami, help, log_level, stop (upgrade: upgrades.c). */
 #include <unistd.h>
 
 #include "base/log.h"
@@ -21,6 +21,28 @@ static int system_status_run(struct work *w)
     return store_user_count(w->control->host->store, &s->users);
 }
 
+static const char *system_state(const struct control_host *h)
+{
+    if (h->is_stopping(h->arg))
+        return "stopping";
+    return h->is_retired(h->arg) ? "retired" : "running";
+}
+
+/* The engine that an upgrade replaced. */
+static void system_status_old(json_t *row, const struct control *c)
+{
+    const struct control_old *old = c->host->old(c->host->arg);
+    const struct config *config = control_setup(c)->config;
+    if (!old->pid)
+        return;
+    AUTO_FREE char *path =
+        config->n_controls ? str_printf("%s" CONTROL_OLD_SUFFIX, config->controls[0].path) : NULL;
+    request_put_number(row, "old_pid", old->pid);
+    request_put_number(row, "old_since", old->since_ms);
+    request_put_number(row, "old_sessions", old->sessions);
+    request_set_text(row, "old_control", path);
+}
+
 /* A store that cannot be read is no reason to hide the rest: only the number of users is missing.
  */
 static void system_status_done(struct work *w)
@@ -36,9 +58,10 @@ static void system_status_done(struct work *w)
     request_set_text(row, "version", MAILPROXY_VERSION);
     request_set_text(row, "node", setup->config->node);
     request_put_number(row, "pid", (uint64_t)getpid());
-    request_set_text(row, "state", h->is_stopping(h->arg) ? "stopping" : "running");
+    request_set_text(row, "state", system_state(h));
     request_put_number(row, "uptime", loop_now_ms(h->loop) - h->started_ms);
     request_put_number(row, "restarts", h->restarts);
+    system_status_old(row, c);
     request_put_number(row, "workers", h->n_workers);
     request_put_number(row, "sessions", control_host_counter(h, PROTO_COUNT, COUNTER_SESSIONS));
     request_put_number(row, "relaying", control_host_counter(h, PROTO_COUNT, COUNTER_RELAYING));

@@ -62,7 +62,8 @@ static const struct op_kind import_kind = {.name = "import",
                                            .start = import_start,
                                            .cancel = import_cancel,
                                            .refresh = import_refresh,
-                                           .drop = import_drop};
+                                           .drop = import_drop,
+                                           .is_uninterruptible = true};
 
 static bool import_progress(void *arg, size_t done)
 {

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "control/control.h"
 #include "engine/accept.h"
+#include "engine/handover.h"
 #include "engine/metrics.h"
 #include "engine/watchdog.h"
 #include "engine/wire.h"
@@ -48,8 +49,9 @@ struct engine {
         struct engine *engine;
         struct event *event;
         int number;
-    } signals[4];
-    struct event *wire_event;
+    } signals[5];
+    struct handover *handover;
+    bool *is_claimed; /* of the inherited sockets: some listener has it */
     struct counters accept_counters;
     atomic_bool is_watched, is_ruled;
     struct loop_timer stop_timer;
@@ -67,12 +69,10 @@ static struct setup *host_setup(void *arg)
 static void engine_closed(void *arg, const char *address)
 {
     const struct engine *e = arg;
-    char text[WIRE_TEXT_MAX];
     LOG_EVENT(LOG_LEVEL_NOTICE, "listener-closed", KV_STR("address", address));
     if (e->options->supervisor < 0)
         listen_unlink(address);
-    else if (snprintf(text, sizeof(text), "close %s", address) < (int)sizeof(text))
-        (void)!wire_send(e->options->supervisor, text, -1);
+    wire_say(e->options->supervisor, "close %s", address);
 }
 
 /* New sessions follow the setup from now on; takes over the reference. */
@@ -108,14 +108,7 @@ static int engine_bind(struct engine *e, const struct listen_spec *spec, int *re
     return listen_open(spec, ret_fd, ret_error);
 }
 
-/* Listeners first in the list; what comes after them are control sockets, which a reload leaves
- * alone. */
-static bool listen_is_control(const struct listen_list *l, size_t i)
-{
-    return i >= l->n - l->n_owned;
-}
-
-/* Every address of the config gets a socket, or none is taken: a reload that cannot bind changes
+/* Every address of a listener gets a socket, or none is taken: a reload that cannot bind changes
  * nothing. */
 static int engine_bind_new(struct engine *e, const struct config *c, char **ret_error)
 {
@@ -125,7 +118,7 @@ static int engine_bind_new(struct engine *e, const struct config *c, char **ret_
         return err;
     for (size_t i = 0; i < want.n && err == 0; i++) {
         int fd;
-        if (listen_is_control(&want, i) || acceptors_has(e->acceptors, want.v[i].address))
+        if (want.v[i].use != LISTEN_MAIL || acceptors_has(e->acceptors, want.v[i].address))
             continue;
         err = engine_bind(e, &want.v[i], &fd, ret_error);
         if (err == 0 && (err = acceptors_add(e->acceptors, want.v[i].address, fd)) < 0)
@@ -156,22 +149,12 @@ static int engine_configure_log(const struct config *c)
     return err;
 }
 
-/* The supervisor gives a stopping engine as long as the new config says. */
-static void engine_tell_reloaded(const struct engine *e, const struct config *c)
-{
-    char text[64];
-    if (e->options->supervisor < 0)
-        return;
-    (void)snprintf(text, sizeof(text), "reloaded %" PRIu64, c->shutdown_timeout_ms);
-    (void)!wire_send(e->options->supervisor, text, -1);
-}
-
 static int host_publish_config(void *arg, struct config *config, struct pools *pools,
                                char **ret_error)
 {
     struct engine *e = arg;
     struct setup *setup;
-    if (e->is_stopping) {
+    if (e->is_stopping || handover_is_retired(e->handover)) {
         pools_unref(pools);
         config_unref(config);
         return -ERR_SHUTDOWN;
@@ -187,7 +170,7 @@ static int host_publish_config(void *arg, struct config *config, struct pools *p
         return err;
     }
     engine_publish(e, setup);
-    engine_tell_reloaded(e, config);
+    wire_say(e->options->supervisor, "reloaded %" PRIu64, config->shutdown_timeout_ms);
     return 0;
 }
 
@@ -263,14 +246,73 @@ static void engine_stop(struct engine *e, const char *why)
 static void host_stop(void *arg)
 {
     struct engine *e = arg;
-    if (e->options->supervisor >= 0)
-        (void)!wire_send(e->options->supervisor, "stop", -1);
+    if (!handover_is_retired(e->handover))
+        wire_say(e->options->supervisor, "stop");
     engine_stop(e, "command");
 }
 
 static bool host_is_stopping(void *arg)
 {
     return ((struct engine *)arg)->is_stopping;
+}
+
+/* ---- upgrade ---- */
+
+static int host_upgrade(void *arg)
+{
+    return handover_ask(((struct engine *)arg)->handover);
+}
+
+static int host_upgrade_start(void *arg)
+{
+    return handover_start(((struct engine *)arg)->handover);
+}
+
+static bool host_is_retired(void *arg)
+{
+    return handover_is_retired(((struct engine *)arg)->handover);
+}
+
+static const struct control_old *host_old(void *arg)
+{
+    return handover_old(((struct engine *)arg)->handover);
+}
+
+static void on_retired(void *arg)
+{
+    struct engine *e = arg;
+    acceptors_free(STEAL(e->acceptors));
+    metrics_free(STEAL(e->metrics));
+}
+
+static int on_handover_bind(void *arg, const struct listen_spec *spec, int *ret_fd,
+                            char **ret_error)
+{
+    return engine_bind(arg, spec, ret_fd, ret_error);
+}
+
+static uint64_t on_handover_count(void *arg)
+{
+    return engine_sessions(arg);
+}
+
+static void on_handover_stop(void *arg, const char *why)
+{
+    engine_stop(arg, why);
+}
+
+static int engine_make_handover(struct engine *e)
+{
+    const struct handover_spec spec = {.loop = e->loop,
+                                       .control = e->control,
+                                       .wire = e->options->supervisor,
+                                       .arg = e,
+                                       .close = on_retired,
+                                       .bind = on_handover_bind,
+                                       .sessions = on_handover_count,
+                                       .setup = host_setup,
+                                       .stop = on_handover_stop};
+    return handover_new(&spec, &e->handover);
 }
 
 /* ---- notes of workers ---- */
@@ -333,7 +375,7 @@ static void on_check_changed(void *arg, struct backend *b)
     control_event(e->control, "backend", NULL, NULL, NULL, NULL, b->name, text ? text : health);
 }
 
-/* ---- signals and the supervisor ---- */
+/* ---- signals ---- */
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
@@ -343,54 +385,39 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         control_reload(s->engine->control);
     else if (number == SIGUSR1)
         log_reopen();
+    else if (number == SIGUSR2)
+        control_upgrade(s->engine->control);
     else
         engine_stop(s->engine, "signal");
 }
 
-/* Nothing is expected here but the end: a supervisor that is gone cannot restart us, so we leave
- * too. */
-static void on_wire(evutil_socket_t fd, short what, void *arg)
-{
-    char text[WIRE_TEXT_MAX];
-    struct engine *e = arg;
-    int passed = -1;
-    (void)what;
-    int err = wire_receive(fd, text, &passed);
-    if (err == -ERR_AGAIN)
-        return;
-    if (passed >= 0)
-        close(passed);
-    if (err < 0) {
-        event_del(e->wire_event);
-        engine_stop(e, "supervisor is gone");
-    }
-}
-
 static int engine_watch_signals(struct engine *e)
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+    sigset_t set;
+    sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         struct engine_signal *s = &e->signals[i];
         *s = (struct engine_signal){.engine = e, .number = numbers[i]};
         s->event = evsignal_new(loop_base(e->loop), numbers[i], on_signal, s);
         if (!s->event || event_add(s->event, NULL) != 0)
             return -ERR_NOMEM;
+        sigaddset(&set, numbers[i]);
     }
-    int wire = e->options->supervisor;
-    if (wire < 0)
-        return 0;
-    e->wire_event = event_new(loop_base(e->loop), wire, EV_READ | EV_PERSIST, on_wire, e);
-    return e->wire_event && event_add(e->wire_event, NULL) == 0 ? 0 : -ERR_NOMEM;
+    /* The supervisor let some wait until now. */
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    return 0;
 }
 
 /* ---- start ---- */
 
 /* The inherited socket of an address, -1 when there is none. */
-static int engine_inherited(const struct engine *e, const char *address)
+static int engine_inherited(struct engine *e, const char *address)
 {
     const struct engine_options *o = e->options;
     for (int fd = o->first_fd; fd < o->first_fd + o->n_fds; fd++)
         if (listen_is_at(fd, address)) {
+            e->is_claimed[fd - o->first_fd] = true;
             (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
             (void)fcntl(fd, F_SETFL, O_NONBLOCK);
             return fd;
@@ -398,26 +425,49 @@ static int engine_inherited(const struct engine *e, const char *address)
     return -1;
 }
 
+/* Takes over fd unless it fails. */
+static int engine_listen_at(struct engine *e, const struct listen_spec *spec, int fd)
+{
+    switch (spec->use) {
+    case LISTEN_CONTROL:
+        return control_listen(e->control, fd, spec->index);
+    case LISTEN_METRICS:
+        return metrics_new(e->loop, fd, e->control, &e->metrics);
+    case LISTEN_MAIL:
+        break;
+    }
+    return acceptors_add(e->acceptors, spec->address, fd);
+}
+
 static int engine_listen(struct engine *e, const struct config *c, char **ret_error)
 {
     struct listen_list want;
-    int err = listen_list_make(c, &want);
+    e->is_claimed = calloc((size_t)e->options->n_fds + 1, sizeof(*e->is_claimed));
+    int err = e->is_claimed ? listen_list_make(c, &want) : -ERR_NOMEM;
     if (err < 0)
         return err;
     for (size_t i = 0; i < want.n && err == 0; i++) {
         int fd = engine_inherited(e, want.v[i].address);
         if (fd < 0)
             err = engine_bind(e, &want.v[i], &fd, ret_error);
-        if (err < 0)
-            break;
-        err = listen_is_control(&want, i)
-                  ? control_listen(e->control, fd, i - (want.n - want.n_owned))
-                  : acceptors_add(e->acceptors, want.v[i].address, fd);
-        if (err < 0)
+        if (err == 0 && (err = engine_listen_at(e, &want.v[i], fd)) < 0)
             close(fd);
     }
     listen_list_fini(&want);
     return err;
+}
+
+/* Addresses that the configuration does not name any more: nobody would answer there. */
+static void engine_close_others(struct engine *e)
+{
+    const struct engine_options *o = e->options;
+    for (int i = 0; i < o->n_fds; i++) {
+        AUTO_FREE char *address = e->is_claimed[i] ? NULL : listen_address(o->first_fd + i);
+        if (!address)
+            continue;
+        close(o->first_fd + i);
+        engine_closed(e, address);
+    }
 }
 
 static int engine_make_workers(struct engine *e)
@@ -427,7 +477,7 @@ static int engine_make_workers(struct engine *e)
     e->control_workers = calloc(n + 1, sizeof(*e->control_workers));
     if (!e->workers || !e->control_workers)
         return -ERR_NOMEM;
-    struct worker_spec spec = {.start = e->options->restarts,
+    struct worker_spec spec = {.start = e->options->starts,
                                .setup = e->setup,
                                .jobs = e->jobs,
                                .store = e->store,
@@ -483,6 +533,7 @@ static void engine_make_host(struct engine *e)
         .workers = e->control_workers,
         .started_ms = clock_ms(),
         .restarts = e->options->restarts,
+        .is_successor = e->options->is_successor,
         .arg = e,
         .setup = host_setup,
         .publish_pools = host_publish_pools,
@@ -494,6 +545,10 @@ static void engine_make_host(struct engine *e)
         .set_ruled = host_set_ruled,
         .stop = host_stop,
         .is_stopping = host_is_stopping,
+        .upgrade = host_upgrade,
+        .upgrade_start = host_upgrade_start,
+        .is_retired = host_is_retired,
+        .old = host_old,
     };
 }
 
@@ -547,11 +602,11 @@ static int engine_assemble(struct engine *e, struct config *c, char **ret_error)
     if (err == 0)
         err = engine_listen(e, c, ret_error);
     if (err == 0)
+        err = engine_make_handover(e);
+    if (err == 0)
         err = engine_watch_signals(e);
     if (err == 0)
         err = engine_watch_loops(e);
-    if (err == 0 && c->metrics.address)
-        err = metrics_new(e->loop, c->metrics.address, e->control, &e->metrics, ret_error);
     return err;
 }
 
@@ -577,12 +632,11 @@ static void engine_fini(struct engine *e)
     acceptors_free(e->acceptors);
     engine_free_workers(e);
     checks_free(e->checks);
+    handover_free(e->handover);
     control_free(e->control);
     for (size_t i = 0; i < ARRAY_LEN(e->signals); i++)
         if (e->signals[i].event)
             event_free(e->signals[i].event);
-    if (e->wire_event)
-        event_free(e->wire_event);
     resolver_free(e->resolver);
     setup_unref(e->setup);
     backend_registry_free(e->registry);
@@ -590,6 +644,7 @@ static void engine_fini(struct engine *e)
     loop_free(e->loop);
     free(e->workers);
     free(e->control_workers);
+    free(e->is_claimed);
 }
 
 static int engine_load(const char *path, struct config **ret)
@@ -609,8 +664,7 @@ static void engine_say_ready(struct engine *e)
     LOG_EVENT(LOG_LEVEL_NOTICE, "ready", KV_STR("version", MAILPROXY_VERSION),
               KV_STR("node", c->node), KV_U64("workers", e->n_workers),
               KV_U64("listeners", c->n_listeners), KV_U64("restarts", e->options->restarts));
-    if (e->options->supervisor >= 0)
-        (void)!wire_send(e->options->supervisor, "ready", -1);
+    wire_say(e->options->supervisor, "ready %" PRIu64, c->shutdown_timeout_ms);
     const struct engine_parts parts = {
         .loop = e->loop, .control = e->control, .workers = e->workers, .n_workers = e->n_workers};
     if (e->options->ready)
@@ -634,9 +688,11 @@ int engine_run(const struct engine_options *o)
         engine_publish(&e, setup_ref(e.setup));
         control_note_start(e.control);
         engine_say_ready(&e);
+        engine_close_others(&e);
         err = loop_run(e.loop);
     } else {
         LOG_EVENT(LOG_LEVEL_ERROR, "start-failed", KV_ERR("error", err), KV_STR("detail", error));
+        wire_say(o->supervisor, "trouble %.1000s", error ? error : err_text(err));
     }
     engine_fini(&e);
     LOG_EVENT(LOG_LEVEL_NOTICE, "stopped");

@@ -20,7 +20,9 @@ struct engine_parts {
 
 struct engine_options {
     const char *config_path;
-    unsigned restarts;   /* engines that died before this one under the same supervisor */
+    unsigned starts;     /* engines before this one under the same supervisor */
+    unsigned restarts;   /* those of them that died */
+    bool is_successor;   /* another engine is there and uses the same store */
     int supervisor;      /* wire to the supervisor, -1 = none */
     int first_fd, n_fds; /* inherited listening sockets */
     /* Gives up privileges once everything is open; NULL = stay. Returns 0 or -ERR_x. Borrowed for

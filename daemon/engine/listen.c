@@ -144,6 +144,21 @@ bool listen_is_at(int fd, const char *address)
     return addr_eq(&a, &b);
 }
 
+char *listen_address(int fd)
+{
+    struct sockaddr_storage ss = {0};
+    socklen_t len = sizeof(ss);
+    char text[ADDR_TEXT_MAX];
+    struct addr a;
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+        return NULL;
+    if (ss.ss_family == AF_UNIX)
+        return str_printf("%s%s", listen_unix, ((struct sockaddr_un *)&ss)->sun_path);
+    addr_from_sockaddr(&a, (struct sockaddr *)&ss, len);
+    addr_format(text, &a);
+    return str_dup_c(text);
+}
+
 void listen_unlink(const char *address)
 {
     const char *path = listen_path(address);
@@ -162,14 +177,18 @@ static void listen_add_listener(struct listen_list *l, const struct config_liste
                                             .so_sndbuf = c->so_sndbuf};
 }
 
-static int listen_add_control(struct listen_list *l, const struct config_control *c)
+static int listen_add_control(struct listen_list *l, const struct config_control *c, size_t i)
 {
     char *address = str_printf("%s%s", listen_unix, c->path);
     if (!address)
         return -ERR_NOMEM;
     l->owned[l->n_owned++] = address;
-    l->v[l->n++] = (struct listen_spec){
-        .address = address, .mode = c->mode, .owner = c->owner, .group = c->group};
+    l->v[l->n++] = (struct listen_spec){.use = LISTEN_CONTROL,
+                                        .index = i,
+                                        .address = address,
+                                        .mode = c->mode,
+                                        .owner = c->owner,
+                                        .group = c->group};
     return 0;
 }
 
@@ -178,13 +197,15 @@ int listen_list_make(const struct config *c, struct listen_list *ret)
     size_t n = c->n_controls;
     for (size_t i = 0; i < c->n_listeners; i++)
         n += c->listeners[i].address.n;
-    struct listen_list l = {.v = calloc(n + 1, sizeof(*l.v)),
+    struct listen_list l = {.v = calloc(n + 2, sizeof(*l.v)),
                             .owned = calloc(c->n_controls + 1, sizeof(*l.owned))};
     int err = l.v && l.owned ? 0 : -ERR_NOMEM;
     for (size_t i = 0; i < c->n_listeners && err == 0; i++)
         listen_add_listener(&l, &c->listeners[i]);
+    if (err == 0 && c->metrics.address)
+        l.v[l.n++] = (struct listen_spec){.use = LISTEN_METRICS, .address = c->metrics.address};
     for (size_t i = 0; i < c->n_controls && err == 0; i++)
-        err = listen_add_control(&l, &c->controls[i]);
+        err = listen_add_control(&l, &c->controls[i], i);
     if (err < 0) {
         listen_list_fini(&l);
         return err;

@@ -8,8 +8,13 @@
 #include "base/err.h"
 #include "config/config.h"
 
+/* What a socket is for. */
+enum listen_use { LISTEN_MAIL, LISTEN_METRICS, LISTEN_CONTROL };
+
 /* What to bind. Strings are borrowed. */
 struct listen_spec {
+    enum listen_use use;
+    size_t index;        /* of a control socket in the config */
     const char *address; /* "0.0.0.0:143", "[::]:143", "unix:/path" */
     int backlog;
     bool is_v6_only, is_multipath;
@@ -24,10 +29,12 @@ struct listen_spec {
 int listen_open(const struct listen_spec *spec, int *ret_fd, char **ret_error) NODISCARD;
 /* Is this listening socket bound to the address? */
 bool listen_is_at(int fd, const char *address);
+/* The address of a listening socket as listen_is_at takes it (owned), NULL when there is none. */
+char *listen_address(int fd);
 /* Removes the file of a UNIX address; nothing for others. */
 void listen_unlink(const char *address);
 
-/* Everything that a config listens on: listeners' addresses first, then control sockets. */
+/* Everything that a config listens on: listeners' addresses, the metrics page, control sockets. */
 struct listen_list {
     struct listen_spec *v;
     size_t n;

@@ -5,7 +5,6 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 
-#include "base/addr.h"
 #include "base/cleanup.h"
 
 #define METRICS_TIMEOUT_S 10
@@ -40,18 +39,14 @@ static void on_other(struct evhttp_request *request, void *arg)
     evhttp_send_error(request, HTTP_NOTFOUND, NULL);
 }
 
-int metrics_new(struct loop *l, const char *address, struct control *c, struct metrics **ret,
-                char **ret_error)
+int metrics_new(struct loop *l, int fd, struct control *c, struct metrics **ret)
 {
-    struct addr a;
-    char ip[ADDR_TEXT_MAX];
     struct metrics *m = calloc(1, sizeof(*m));
-    if (!m || addr_parse(str_of(address), &a) < 0 || !(m->http = evhttp_new(loop_base(l)))) {
+    if (!m || !(m->http = evhttp_new(loop_base(l)))) {
         free(m);
         return -ERR_NOMEM;
     }
     m->control = c;
-    addr_format_ip(ip, &a);
     evhttp_set_allowed_methods(m->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
     evhttp_set_timeout(m->http, METRICS_TIMEOUT_S);
     /* Whoever reaches the page could fill the memory otherwise. */
@@ -59,10 +54,9 @@ int metrics_new(struct loop *l, const char *address, struct control *c, struct m
     evhttp_set_max_body_size(m->http, METRICS_BODY_MAX);
     evhttp_set_gencb(m->http, on_other, m);
     if (evhttp_set_cb(m->http, "/metrics", on_metrics, m) != 0 ||
-        evhttp_bind_socket(m->http, ip, a.port) != 0) {
-        *ret_error = str_printf("metrics address %s cannot be bound", address);
+        evhttp_accept_socket(m->http, fd) != 0) {
         metrics_free(m);
-        return -ERR_IO;
+        return -ERR_NOMEM;
     }
     *ret = m;
     return 0;

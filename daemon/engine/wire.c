@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 
 #define WIRE_ANSWER_MS 5000
 
@@ -30,9 +31,31 @@ int wire_send(int fd, const char *text, int fd_to_pass)
     }
     ssize_t n;
     do
-        n = sendmsg(fd, &msg, MSG_NOSIGNAL);
+        n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
-    return n < 0 ? err_from_errno(errno) : 0;
+    if (n >= 0)
+        return 0;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? -ERR_AGAIN : err_from_errno(errno);
+}
+
+void wire_say(int fd, const char *fmt, ...)
+{
+    char text[WIRE_TEXT_MAX];
+    va_list ap;
+    if (fd < 0)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    int err = wire_send(fd, text, -1);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "wire-failed", KV_STR("message", text), KV_ERR("error", err));
+}
+
+const char *wire_after(const char *text, const char *word)
+{
+    size_t n = strlen(word);
+    return strncmp(text, word, n) == 0 && text[n] == ' ' ? text + n + 1 : NULL;
 }
 
 int wire_receive(int fd, char text[WIRE_TEXT_MAX], int *ret_fd)
@@ -77,7 +100,7 @@ int wire_bind_parse(char *text, struct listen_spec *ret)
     if (sscanf(text, "bind %d %d %d %zu %zu %o %n%*s%n %n%*s%n %n", &s.backlog, &v6, &multipath,
                &s.so_rcvbuf, &s.so_sndbuf, &s.mode, &owner, &owner_end, &group, &group_end,
                &at) != 6 ||
-        at == 0)
+        at == 0 || !text[at])
         return -ERR_SYNTAX;
     text[owner_end] = text[group_end] = '\0';
     s.is_v6_only = v6;
@@ -89,25 +112,30 @@ int wire_bind_parse(char *text, struct listen_spec *ret)
     return 0;
 }
 
+/* The answer has a way of its own: other messages may be under way. */
 int wire_ask_bind(int fd, const struct listen_spec *spec, int *ret_fd, char **ret_error)
 {
     char text[WIRE_TEXT_MAX];
-    int passed = -1;
-    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int passed = -1, way[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, way) < 0)
+        return err_from_errno(errno);
+    AUTO_CLOSE int mine = way[0];
+    struct pollfd p = {.fd = mine, .events = POLLIN};
     int err = wire_bind_format(text, spec);
     if (err == 0)
-        err = wire_send(fd, text, -1);
+        err = wire_send(fd, text, way[1]);
+    close(way[1]);
     if (err == 0 && poll(&p, 1, WIRE_ANSWER_MS) <= 0)
         err = -ERR_TIMEOUT;
     if (err == 0)
-        err = wire_receive(fd, text, &passed);
+        err = wire_receive(mine, text, &passed);
     if (err == 0 && passed >= 0) {
         *ret_fd = passed;
         return 0;
     }
-    bool has_words = err == 0 && strncmp(text, "error ", 6) == 0;
-    *ret_error = has_words ? str_dup_c(text + 6)
-                           : str_printf("%s cannot be bound: the supervisor does not answer (%s)",
-                                        spec->address, err_text(err));
+    const char *words = err == 0 ? wire_after(text, "error") : NULL;
+    *ret_error = words ? str_dup_c(words)
+                       : str_printf("%s cannot be bound: the supervisor does not answer (%s)",
+                                    spec->address, err_text(err));
     return err < 0 ? err : -ERR_IO;
 }

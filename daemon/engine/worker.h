@@ -9,7 +9,7 @@
 
 struct worker_spec {
     unsigned number;     /* 0.. */
-    unsigned start;      /* restarts of the engine so far: keeps session ids apart */
+    unsigned start;      /* engines before this one: keeps session ids apart */
     struct setup *setup; /* the worker takes a reference */
     struct jobs *jobs;
     struct store *store;

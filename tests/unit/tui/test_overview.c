@@ -128,6 +128,24 @@ static void test_warnings(void **state)
     assert_int_equal(overview_warnings(&o, w, 8), 0);
 }
 
+static void test_warnings_of_an_upgrade(void **state)
+{
+    (void)state;
+    struct overview o = {0};
+    struct overview_warning w[8];
+    o.status = json_loads("{\"state\":\"running\",\"old_pid\":7,\"old_sessions\":3,"
+                          "\"old_control\":\"/run/c.old\"}",
+                          0, NULL);
+    assert_int_equal(overview_warnings(&o, w, 8), 1);
+    assert_string_equal(w[0].text,
+                        "the program before the upgrade has 3 more sessions: /run/c.old");
+    json_decref(o.status);
+    o.status = json_loads("{\"state\":\"retired\"}", 0, NULL);
+    assert_int_equal(overview_warnings(&o, w, 8), 1);
+    assert_int_equal(w[0].style, STYLE_ALARM);
+    overview_fini(&o);
+}
+
 static void test_backend_states(void **state)
 {
     (void)state;
@@ -200,9 +218,13 @@ static void test_all_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_history_is_merged), cmocka_unit_test(test_wider_screens_ask_again),
-        cmocka_unit_test(test_columns),           cmocka_unit_test(test_warnings),
-        cmocka_unit_test(test_backend_states),    cmocka_unit_test(test_all_sizes),
+        cmocka_unit_test(test_history_is_merged),
+        cmocka_unit_test(test_wider_screens_ask_again),
+        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_warnings_of_an_upgrade),
+        cmocka_unit_test(test_backend_states),
+        cmocka_unit_test(test_all_sizes),
         cmocka_unit_test(test_backend_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

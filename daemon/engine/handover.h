@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: ISC */
+/* The engine's side of an upgrade: talking with the supervisor, and finishing what is there once
+ * another engine serves. All functions: control thread. */
+#pragma once
+
+#include "control/control.h"
+#include "engine/listen.h"
+
+/* Borrowed for the life of the handover. */
+struct handover_spec {
+    struct loop *loop;
+    struct control *control;
+    int wire; /* to the supervisor; -1 = none */
+    void *arg;
+    /* Accepts no clients any more. */
+    void (*close)(void *arg);
+    /* A socket for an address, or -ERR_x with a sentence (owned). */
+    int (*bind)(void *arg, const struct listen_spec *spec, int *ret_fd, char **ret_error);
+    uint64_t (*sessions)(void *arg);
+    struct setup *(*setup)(void *arg);
+    /* Says goodbye to all sessions, then ends the loop. */
+    void (*stop)(void *arg, const char *why);
+};
+
+struct handover;
+
+int handover_new(const struct handover_spec *spec, struct handover **ret) NODISCARD;
+void handover_free(struct handover *h); /* NULL is fine */
+/* Asks the supervisor to check the installed program; the control plane hears the outcome.
+ * -ERR_UNSUPPORTED without a supervisor. */
+int handover_ask(struct handover *h) NODISCARD;
+/* Then lets it start and take over. */
+int handover_start(struct handover *h) NODISCARD;
+/* Another engine serves, this one only finishes. */
+bool handover_is_retired(const struct handover *h);
+/* The engine that serves no more and finishes; pid 0 = there is none. */
+const struct control_old *handover_old(const struct handover *h);

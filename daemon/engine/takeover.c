@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: ISC */
+/* The text between two supervisors: a line each for the counters, an engine, a socket. */
+#include "engine/takeover.h"
+
+#include <inttypes.h>
+
+#include "base/cleanup.h"
+
+/* ---- writing ---- */
+
+/* An address with a line break in it would forge another line. */
+static int format_socket(struct buf *out, const struct kept_socket *k)
+{
+    if (str_has_crlf_nul(str_of(k->address)))
+        return -ERR_SYNTAX;
+    return buf_printf(out, "socket %d %d %s\n", k->fd, (int)k->owner, k->address);
+}
+
+static int format_engine(struct buf *out, const char *word, const struct engine_process *p)
+{
+    if (p->pid <= 0)
+        return 0;
+    return buf_printf(out, "%s %d %d %" PRIu64 " %" PRIu64 "\n", word, (int)p->pid, p->wire,
+                      p->started_ms, p->stop_limit_ms);
+}
+
+int takeover_format(const struct takeover *t, struct buf *out)
+{
+    int err = buf_printf(out, "counts %u %u %" PRIu64 " %" PRIu64 "\n", t->starts, t->failures,
+                         t->old_since_ms, t->old_sessions);
+    if (err == 0)
+        err = format_engine(out, "now", &t->now);
+    if (err == 0)
+        err = format_engine(out, "old", &t->old);
+    for (size_t i = 0; i < t->n_kept && err == 0; i++)
+        err = format_socket(out, &t->kept[i]);
+    return err;
+}
+
+/* ---- reading ---- */
+
+static int parse_numbers(struct str *line, uint64_t *v, size_t n, uint64_t max)
+{
+    int err = 0;
+    for (size_t i = 0; i < n && err == 0; i++)
+        err = str_to_u64(str_word(line), max, &v[i]);
+    return err < 0 ? -ERR_SYNTAX : 0;
+}
+
+static int parse_counts(struct takeover *t, struct str *line)
+{
+    uint64_t v[4];
+    int err = parse_numbers(line, v, 2, UINT32_MAX);
+    if (err == 0)
+        err = parse_numbers(line, v + 2, 2, UINT64_MAX);
+    if (err < 0)
+        return err;
+    t->starts = (unsigned)v[0];
+    t->failures = (unsigned)v[1];
+    t->old_since_ms = v[2];
+    t->old_sessions = v[3];
+    return 0;
+}
+
+static int parse_engine(struct engine_process *p, struct str *line)
+{
+    uint64_t pid, wire = 0, times[2];
+    int err = parse_numbers(line, &pid, 1, INT32_MAX);
+    struct str word = str_word(line);
+    bool has_wire = !str_eq(word, STR("-1"));
+    if (err == 0 && has_wire && str_to_u64(word, INT32_MAX, &wire) < 0)
+        err = -ERR_SYNTAX;
+    if (err == 0)
+        err = parse_numbers(line, times, 2, UINT64_MAX);
+    if (err == 0)
+        *p = (struct engine_process){.pid = (pid_t)pid,
+                                     .wire = has_wire ? (int)wire : -1,
+                                     .started_ms = times[0],
+                                     .stop_limit_ms = times[1]};
+    return err;
+}
+
+static int parse_socket(struct takeover *t, struct str *line)
+{
+    uint64_t v[2];
+    if (parse_numbers(line, v, 2, INT32_MAX) < 0 || str_trim(*line).n == 0)
+        return -ERR_SYNTAX;
+    struct kept_socket *kept = realloc(t->kept, (t->n_kept + 1) * sizeof(*kept));
+    if (!kept)
+        return -ERR_NOMEM;
+    t->kept = kept;
+    char *address = str_dup(str_trim(*line));
+    if (!address)
+        return -ERR_NOMEM;
+    t->kept[t->n_kept++] =
+        (struct kept_socket){.address = address, .fd = (int)v[0], .owner = (pid_t)v[1]};
+    return 0;
+}
+
+static int parse_line(struct takeover *t, struct str line)
+{
+    struct str word = str_word(&line);
+    if (str_eq(word, STR("counts")))
+        return parse_counts(t, &line);
+    if (str_eq(word, STR("now")))
+        return parse_engine(&t->now, &line);
+    if (str_eq(word, STR("old")))
+        return parse_engine(&t->old, &line);
+    return str_eq(word, STR("socket")) ? parse_socket(t, &line) : -ERR_SYNTAX;
+}
+
+int takeover_parse(struct str text, struct takeover *ret)
+{
+    struct takeover t = {.now = {.wire = -1}, .old = {.wire = -1}};
+    int err = 0;
+    while (text.n > 0 && err == 0)
+        err = parse_line(&t, str_cut(&text, '\n'));
+    if (err == 0 && t.now.pid == 0)
+        err = -ERR_SYNTAX;
+    if (err < 0) {
+        takeover_fini(&t);
+        return err;
+    }
+    *ret = t;
+    return 0;
+}
+
+void takeover_fini(struct takeover *t)
+{
+    for (size_t i = 0; i < t->n_kept; i++)
+        free(t->kept[i].address);
+    free(t->kept);
+    *t = (struct takeover){0};
+}
