@@ -53,6 +53,7 @@ class Proxy:
         self.control = os.path.join(self.run, "control.sock")
         self.config = os.path.join(folder, "mailproxy.conf")
         self.log_file = os.path.join(folder, "mailproxyd.log")
+        self.program = os.path.join(BUILD, "mailproxyd")
         self.process = None
         os.makedirs(folder, exist_ok=True)
         self.settings = {
@@ -85,7 +86,7 @@ class Proxy:
     def start(self):
         env = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
                "TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={SUPPRESSIONS}"}
-        self.process = process.Process([os.path.join(BUILD, "mailproxyd"), "-c", self.config], self.log_file, env)
+        self.process = process.Process([self.program, "-c", self.config], self.log_file, env)
         self.process.wait_for(self.is_ready, "ready")
         return self
 
@@ -120,17 +121,17 @@ class Proxy:
     def engine_pid(self):
         return self.ctl("system", "status")["pid"]
 
-    def ctl_run(self, *args, stdin=None, check=True):
+    def ctl_run(self, *args, stdin=None, check=True, socket=None):
         """Runs mailproxyctl; returns the finished process."""
         done = subprocess.run([os.path.join(BUILD, "mailproxyctl"), *args], input=stdin, capture_output=True, text=True,
-                              timeout=60, env={**os.environ, "MAILPROXY_SOCKET": self.control})
+                              timeout=60, env={**os.environ, "MAILPROXY_SOCKET": socket or self.control})
         if check and done.returncode != 0:
             raise CtlError(done.returncode, done.stdout, done.stderr)
         return done
 
-    def ctl(self, *args, stdin=None):
+    def ctl(self, *args, stdin=None, socket=None):
         """Runs mailproxyctl and returns what it says as JSON."""
-        out = self.ctl_run("-o", "json", *args, stdin=stdin).stdout
+        out = self.ctl_run("-o", "json", *args, stdin=stdin, socket=socket).stdout
         return json.loads(out) if out.strip() else None
 
     def sessions(self, *args):
