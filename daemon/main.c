@@ -144,6 +144,7 @@ static int main_engine(const struct main_options *m)
     unsetenv("LISTEN_PID");
     unsetenv(WIRE_FD_ENV);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error as any other */
     main_raise_limits();
     return engine_run(&o);
 }

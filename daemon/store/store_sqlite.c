@@ -2,6 +2,8 @@
 /* The SQLite store: opening, its connections and their statements. */
 #include "store/store_sqlite.h"
 
+#include <errno.h>
+
 #include "base/cleanup.h"
 
 #define BUSY_TIMEOUT_MS 5000
@@ -12,7 +14,40 @@ static const char *const sql_texts[SQL_COUNT] = {
 #undef S
 };
 
-int sqlite_err(int rc)
+/* What the system said last about the write-ahead log (or else the main file); 0 = nothing. */
+static int sqlite_errno(sqlite3 *db, int which)
+{
+    sqlite3_file *file = NULL;
+    int number = 0;
+    if (sqlite3_file_control(db, "main", which, &file) != SQLITE_OK || !file || !file->pMethods ||
+        file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &number) != SQLITE_OK)
+        return 0;
+    return number;
+}
+
+/* SQLite knows a full disk from other trouble with files, but no quota, limit or read-only file. */
+static int sqlite_system_err(sqlite3 *db)
+{
+    int number = db ? sqlite_errno(db, SQLITE_FCNTL_JOURNAL_POINTER) : 0;
+    if (db && number == 0)
+        number = sqlite_errno(db, SQLITE_FCNTL_FILE_POINTER);
+    if (db && number == 0)
+        number = sqlite3_system_errno(db);
+    switch (number) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return -ERR_STORE_FULL;
+    case EROFS:
+    case EACCES:
+    case EPERM:
+        return -ERR_STORE_READONLY;
+    default:
+        return -ERR_STORE;
+    }
+}
+
+int sqlite_err(sqlite3 *db, int rc)
 {
     switch (rc & 0xff) {
     case SQLITE_OK:
@@ -37,7 +72,7 @@ int sqlite_err(int rc)
     case SQLITE_TOOBIG:
         return -ERR_TOO_LONG;
     default:
-        return -ERR_STORE;
+        return sqlite_system_err(db);
     }
 }
 
@@ -50,7 +85,7 @@ sqlite3_stmt *sqlite_stmt(struct sqlite_conn *c, enum sqlite_sql which, int *ret
         int rc =
             sqlite3_prepare_v3(c->db, sql_texts[which], -1, SQLITE_PREPARE_PERSISTENT, st, NULL);
         if (rc != SQLITE_OK) {
-            *ret_err = sqlite_err(rc);
+            *ret_err = sqlite_err(c->db, rc);
             return NULL;
         }
     }
@@ -66,9 +101,9 @@ void sqlite_reset(sqlite3_stmt *st)
 
 int sqlite_run(sqlite3_stmt *st)
 {
-    int rc = sqlite3_step(st);
+    int err = sqlite_err(sqlite3_db_handle(st), sqlite3_step(st));
     sqlite_reset(st);
-    return sqlite_err(rc);
+    return err;
 }
 
 const char *sqlite_text(sqlite3_stmt *st, int column)
@@ -84,7 +119,7 @@ int sqlite_bind(sqlite3_stmt *st, int index, const char *text)
 
 int sqlite_exec(struct sqlite_conn *c, const char *sql)
 {
-    return sqlite_err(sqlite3_exec(c->db, sql, NULL, NULL, NULL));
+    return sqlite_err(c->db, sqlite3_exec(c->db, sql, NULL, NULL, NULL));
 }
 
 int sqlite_end(struct sqlite_conn *c, int err)
@@ -116,9 +151,10 @@ static int sqlite_conn_open(struct sqlite_conn *c, const char *path)
         (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     }
-    if (rc != SQLITE_OK)
+    int err = sqlite_err(c->db, rc);
+    if (err != 0)
         sqlite_conn_fini(c);
-    return sqlite_err(rc);
+    return err;
 }
 
 int sqlite_reader_take(struct store_sqlite *s, struct sqlite_conn **ret)

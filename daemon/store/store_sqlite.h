@@ -80,8 +80,9 @@ static inline sqlite3_int64 sqlite_int(uint64_t v)
     return v > INT64_MAX ? INT64_MAX : (sqlite3_int64)v;
 }
 
-/* -ERR_x of an SQLite result code; SQLITE_OK, ROW and DONE are 0. */
-int sqlite_err(int rc);
+/* -ERR_x of the result code of the last call of a connection (NULL = of none); SQLITE_OK, ROW and
+ * DONE are 0. */
+int sqlite_err(sqlite3 *db, int rc);
 /* The prepared statement, reset and without values. NULL with *ret_err set. */
 sqlite3_stmt *sqlite_stmt(struct sqlite_conn *c, enum sqlite_sql which, int *ret_err);
 /* Makes it ready for another run, without values. */

@@ -64,7 +64,9 @@ int sqlite_check_file(const char *path, char **ret_error)
     if (fd < 0 || fstat(fd, &st) != 0) {
         int saved = errno;
         *ret_error = str_printf("%s cannot be opened: %s", path, strerror(saved));
-        return saved == EACCES || saved == EROFS ? -ERR_STORE_READONLY : err_from_errno(saved);
+        return saved == EACCES || saved == EROFS || saved == EPERM ? -ERR_STORE_READONLY
+               : saved == ENOSPC || saved == EDQUOT                ? -ERR_STORE_FULL
+                                                                   : err_from_errno(saved);
     }
     if (!S_ISREG(st.st_mode)) {
         *ret_error = str_printf("%s is not a regular file", path);
@@ -90,7 +92,7 @@ static int read_number(struct sqlite_conn *c, const char *pragma, int *ret)
     if (rc == SQLITE_ROW)
         *ret = sqlite3_column_int(st, 0);
     (void)sqlite3_finalize(st);
-    return rc == SQLITE_DONE ? -ERR_STORE : sqlite_err(rc);
+    return rc == SQLITE_DONE ? -ERR_STORE : sqlite_err(c->db, rc);
 }
 
 static int check_integrity(struct sqlite_conn *c, const char *path, char **ret_error)
@@ -101,12 +103,14 @@ static int check_integrity(struct sqlite_conn *c, const char *path, char **ret_e
         rc = sqlite3_step(st);
     const char *text = rc == SQLITE_ROW ? sqlite_text(st, 0) : sqlite3_errmsg(c->db);
     bool is_good = rc == SQLITE_ROW && text && str_eq(str_of(text), STR("ok"));
-    int err = is_good ? 0 : rc == SQLITE_ROW ? -ERR_STORE_CORRUPT : sqlite_err(rc);
-    if (err != 0)
+    int err = is_good ? 0 : rc == SQLITE_ROW ? -ERR_STORE_CORRUPT : sqlite_err(c->db, rc);
+    if (err == -ERR_STORE_CORRUPT)
         *ret_error = str_printf("%s is damaged: %s; it was left as it is (restore a copy)", path,
                                 text ? text : err_text(err));
+    else if (err != 0)
+        *ret_error = str_printf("%s cannot be opened: %s", path, err_text(err));
     (void)sqlite3_finalize(st);
-    return err == 0 || err == -ERR_BUSY || err == -ERR_NOMEM ? err : -ERR_STORE_CORRUPT;
+    return err;
 }
 
 /* All steps in one transaction: afterwards the file is new, or what it was. */

@@ -53,7 +53,7 @@ int sqlite_runtime_each(struct store *base,
         if (!fn(arg, sqlite_text(st, 0), sqlite_text(st, 1), sqlite_text(st, 2),
                 (uint64_t)sqlite3_column_int64(st, 3)))
             break;
-    err = err != 0 ? err : sqlite_err(rc);
+    err = err != 0 ? err : sqlite_err(c->db, rc);
     sqlite_reader_give(s, c);
     return err;
 }
@@ -114,7 +114,7 @@ int sqlite_audit_each(struct store *base, uint64_t before_id, size_t limit,
         if (!fn(arg, &view))
             break;
     }
-    err = err != 0 ? err : sqlite_err(rc);
+    err = err != 0 ? err : sqlite_err(c->db, rc);
     sqlite_reader_give(s, c);
     return err;
 }

@@ -68,7 +68,7 @@ int sqlite_user_get(struct store *base, const char *name, struct store_user *ret
             const struct store_user view = row_view(st);
             err = store_user_copy(ret, &view);
         } else {
-            err = rc == SQLITE_DONE ? -ERR_NO_USER : sqlite_err(rc);
+            err = rc == SQLITE_DONE ? -ERR_NO_USER : sqlite_err(c->db, rc);
         }
     }
     sqlite_reader_give(s, c);
@@ -100,7 +100,7 @@ static int find_user(struct sqlite_conn *c, const char *name)
     if (rc == SQLITE_OK)
         rc = sqlite3_step(st);
     sqlite_reset(st);
-    return rc == SQLITE_DONE ? -ERR_NO_USER : sqlite_err(rc);
+    return rc == SQLITE_DONE ? -ERR_NO_USER : sqlite_err(c->db, rc);
 }
 
 /* How many users an import has written. */
@@ -200,7 +200,7 @@ int sqlite_user_each(struct store *base, const char *after, size_t limit,
         if (!fn(arg, &view))
             break;
     }
-    err = err != 0 ? err : sqlite_err(rc);
+    err = err != 0 ? err : sqlite_err(c->db, rc);
     sqlite_reader_give(s, c);
     return err;
 }
@@ -215,7 +215,7 @@ int sqlite_user_count(struct store *base, uint64_t *ret)
     sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_COUNT, &err);
     if (st) {
         int rc = sqlite3_step(st);
-        err = sqlite_err(rc);
+        err = sqlite_err(c->db, rc);
         if (rc == SQLITE_ROW)
             *ret = (uint64_t)sqlite3_column_int64(st, 0);
     }

@@ -1,18 +1,151 @@
 # SPDX-License-Identifier: ISC
 """A store that cannot be written: nothing is half done, it is said, and what needs no store goes on."""
 import os
+import resource
+import signal
 import sqlite3
 import subprocess
 import time
 
 import pytest
-from harness import wait
+from harness import imap, wait
+from harness.proxy import BUILD
 from harness.control import Control
 from test_backends import crash, fails, rows
 from test_control import logged_in
 from test_operations import ended
 
 USER, PASSWORD = "u1@example.org", "pw"
+# Commands that change something in the store, and how they are taken back.
+CHANGES = [(["backend", "drain", "dc1"], ["backend", "ready", "dc1"]),
+           (["backend", "weight", "dc1", "7"], ["backend", "reset", "dc1"]),
+           (["user", "lock", USER, "--yes"], ["user", "unlock", USER]),
+           (["user", "set", USER, "--note", "n"], ["user", "set", USER, "--note", ""]),
+           (["user", "add", "new@example.org", "--no-password"], ["user", "remove", "new@example.org", "--yes"])]
+
+
+def state(p):
+    """What the changes would change."""
+    user = p.ctl("user", "show", USER)
+    return ({n: (r["admin"], r["weight"]) for n, r in rows(p).items()}, user["state"], user.get("note"),
+            len(p.ctl("user", "list")))
+
+
+def serves(p, error):
+    """Mail goes on and everything can be looked at, while each change is refused as a whole, with its reason."""
+    c = logged_in(p)
+    before = state(p)
+    for change, _ in CHANGES:
+        text = fails(p, 1, *change)
+        assert error in text and ("nothing was changed" in text or change[0] == "user"), text
+    assert state(p) == before
+    # A ban is in force at once, and it is said that it will not last.
+    assert "only until a restart" in fails(p, 7, "ban", "add", "192.0.2.77")
+    assert [b["subject"] for b in p.ctl("ban", "list")] == ["192.0.2.77"]
+    assert "OK" in c.command("b", "NOOP")[-1]
+    p.wait_for_log("audit-failed")
+    c.close()
+
+
+def recovers(p):
+    """Without a restart; and what is said now is kept over one."""
+    for change, back in CHANGES:
+        wait.until(lambda: p.ctl_run(*change, check=False).returncode == 0, "the store")
+        p.ctl(*back)
+    assert p.ctl("ban", "add", "192.0.2.77", "--text", "stored")["changed"] is True
+    p.ctl("backend", "drain", "dc1")
+    crash(p)
+    assert rows(p)["dc1"]["admin"] == "drain"
+    assert [b["subject"] for b in p.ctl("ban", "list")] == ["192.0.2.77"]
+    logged_in(p).close()
+
+
+def test_file_size_limit(make_proxy, settings):
+    """As a quota does it: the store's files may not grow any more."""
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    pid = p.engine_pid()
+    path = os.path.join(p.folder, "state", "mailproxy.db")
+    db, reader = sqlite3.connect(path), sqlite3.connect(path, isolation_level=None)
+    db.execute("CREATE TABLE filler (x)")
+    db.execute("INSERT INTO filler VALUES (zeroblob(?))", [2 << 20])
+    db.commit()
+    # Who reads keeps the writer from beginning its log anew.
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM filler").fetchall()
+    was = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1 << 20, was[1]))
+    serves(p, "E_STORE_FULL")
+    assert p.engine_pid() == pid
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, was)
+    for c in (reader, db):
+        c.close()
+    recovers(p)
+
+
+def files(p):
+    """The store and its log; the index of the log is memory, of which there is always some."""
+    return [os.path.join(p.folder, "state", "mailproxy.db" + end) for end in ("", "-wal")]
+
+
+@pytest.fixture
+def immutable():
+    """Makes files read-only also for root and for those who have them open."""
+    changed = []
+
+    def change(flag, files):
+        done = subprocess.run(["chattr", flag, *files], capture_output=True)
+        if done.returncode != 0:
+            pytest.skip("chattr: " + done.stderr.decode().strip())
+        changed[:] = files if flag == "+i" else []
+    yield change
+    if changed:
+        change("-i", list(changed))
+
+
+def test_read_only(make_proxy, settings, immutable):
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    pid = p.engine_pid()
+    immutable("+i", files(p))
+    serves(p, "E_STORE_READONLY")
+    assert p.engine_pid() == pid
+    immutable("-i", files(p))
+    recovers(p)
+
+
+def test_read_only_while_the_engine_starts(make_proxy, settings, immutable):
+    """It says why it does not start, and comes as soon as it can; clients wait in the queue."""
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    immutable("+i", files(p))
+    os.kill(p.engine_pid(), signal.SIGKILL)
+    p.wait_for_log("start-failed")
+    line = next(x for x in p.log().splitlines() if "start-failed" in x)
+    assert "store is read-only" in line and "mailproxy.db cannot be opened" in line
+    c = imap.Lines(p.host, p.ports["imap"])
+    immutable("-i", files(p))
+    assert c.line().startswith("* OK")
+    assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
+    c.close()
+
+
+def test_full_while_the_engine_starts(make_proxy, settings, small):
+    """What is there is enough for an engine that takes over; a first one says what it lacks, not that the file is damaged."""
+    p = make_proxy({**settings, "state_dir": small})
+    p.add_user(USER, PASSWORD)
+    fill(small)
+    crash(p)
+    logged_in(p).close()
+    os.unlink(os.path.join(small, "fill"))
+    p.process.stop()
+    p.process = None
+    fill(small)
+    done = subprocess.run([os.path.join(BUILD, "mailproxyd"), "-c", p.config], capture_output=True, text=True, timeout=30)
+    assert done.returncode != 0 and "no space left for the store" in done.stderr and "damaged" not in done.stderr
+    os.unlink(os.path.join(small, "fill"))
+    p.start()
+    logged_in(p).close()
 
 
 @pytest.fixture
