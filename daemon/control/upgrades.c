@@ -117,7 +117,7 @@ void upgrades_checked(struct upgrades *u)
     }
     op_say(u->op, "the new program is good and starts");
     op_start(u->op);
-    op_answer(u->op, r, 1, true);
+    op_answer(u->op, r, 1, true, NULL);
 }
 
 void upgrades_failed(struct upgrades *u, struct str why)
