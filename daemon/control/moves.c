@@ -285,6 +285,22 @@ static json_t *move_rows(const json_t *users)
     return rows;
 }
 
+/* What the operator may not have meant: their logins would find nobody there. Owned; NULL = fine.
+ */
+static char *move_note(struct control *c, const struct mover_plan *p)
+{
+    const struct pool_member *m =
+        p->backend ? pools_member(control_setup(c)->pools, p->pool, p->backend, NULL) : NULL;
+    if (!m)
+        return NULL;
+    enum backend_admin admin = atomic_load(&m->backend->admin);
+    if (admin != BACKEND_READY)
+        return str_printf("%s is set to %s", p->backend, backend_admin_name(admin));
+    if (atomic_load(&m->backend->health) == BACKEND_DOWN)
+        return str_printf("%s is down", p->backend);
+    return NULL;
+}
+
 static void move_done(struct work *w)
 {
     struct move_work *x = CONTAINER_OF(w, struct move_work, work);
@@ -305,8 +321,9 @@ static void move_done(struct work *w)
         m->op->done++;
         move_note_failure(m, json_string_value(name), err_text(-ERR_NO_USER));
     }
+    AUTO_FREE char *note = move_note(m->control, &m->plan);
     op_start(m->op);
-    op_answer(m->op, w->request, n, true, NULL);
+    op_answer(m->op, w->request, n, true, note);
 }
 
 /* The new place of a request; answers when it is none. */

@@ -503,6 +503,13 @@ def test_parts_of_a_file_belong_to_one_command(proxy):
     r.close()
 
 
+def test_move_to_where_nobody_is(proxy):
+    assert proxy.ctl("user", "move", USER, "--to", "dc2", "--yes")["message"].startswith("operation ")
+    proxy.ctl("backend", "drain", "dc1")
+    done = proxy.ctl("user", "move", USER, "--to", "dc1", "--yes")
+    assert "dc1 is set to drain" in done["message"] and ended(proxy, done["op"])["state"] == "done"
+
+
 def test_move_arguments(proxy):
     fails(proxy, 2, "user", "move", USER, "--yes")
     fails(proxy, 2, "user", "move", USER, "--to", "dc1", "--pool", "main", "--yes")
