@@ -224,6 +224,8 @@ char *run_sentence(const struct command *c, const json_t *params, const json_t *
                           (long long)json_integer_value(count));
     if (json_is_false(json_object_get(result, "changed")))
         return str_dup_c("already so");
+    if (json_is_integer(count) && json_integer_value(count) == 0)
+        return str_printf("%s %s: done", c->noun, c->verb);
     if (json_is_integer(count))
         return str_printf("%s %s: %lld", c->noun, c->verb, (long long)json_integer_value(count));
     return str_dup_c("done");

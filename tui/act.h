@@ -35,6 +35,4 @@ bool act_key(struct app *a, enum action action);
 void act_confirmed(struct app *a);
 /* Sends what still waits; tells when the connection was lost meanwhile. */
 void act_tick(struct app *a);
-/* Marks all rows that match the filter. */
-void act_mark_all(struct app *a);
 void act_fini(struct act *act);

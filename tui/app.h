@@ -46,7 +46,8 @@ struct app {
     struct screen view;
     bool is_paused;
     bool is_reloading;            /* the open dialog is about that */
-    const struct command *wanted; /* whose answer will become a page */
+    const struct command *wanted; /* whose answer will become a page, */
+    char wanted_id[TABLE_ID_MAX]; /* and about which row */
     char filter_before[TABLE_FILTER_MAX];
     json_t *marking; /* identities found so far while all rows of a table are being marked */
     struct table *marking_table;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "ctl/output.h"
 #include "tui/app.h"
+#include "tui/mark.h"
 #include "tui/page_rows.h"
 
 /* ---- pages ---- */
@@ -87,7 +88,7 @@ static void on_object(void *arg, const json_t *result, const struct client_error
         app_say(a, true, "%s", node_error_text(error, text));
         return;
     }
-    AUTO_FREE char *title = str_printf("%s %s", a->wanted->noun, a->wanted->verb);
+    AUTO_FREE char *title = str_printf("%s %s %s", a->wanted->noun, a->wanted->verb, a->wanted_id);
     app_open_page(a, OVER_TEXT, title ? title : "");
     page_add_object(&a->page, a->wanted, result, a->view.cols);
     page_add_long(&a->page, a->wanted, result, a->view.cols);
@@ -99,14 +100,13 @@ static void do_show(struct app *a, const char *noun, const char *verb, const cha
                     const char *words)
 {
     const json_t *row = a->over == OVER_DETAIL ? a->detail.object : table_selected(app_table(a));
-    char id[TABLE_ID_MAX];
     const struct command *c = commands_find(noun, verb);
     if (!row || !c) {
         app_say_no_row(a);
         return;
     }
     a->wanted = c;
-    json_t *params = json_pack("{s:s}", param, table_identity(app_table(a), row, id));
+    json_t *params = json_pack("{s:s}", param, table_identity(app_table(a), row, a->wanted_id));
     if (feed_ask(app_node(a)->feed, c->method, params, on_object, a))
         app_say(a, false, "%s", words);
     else
@@ -128,9 +128,12 @@ static void on_diff(void *arg, const json_t *result, const struct client_error *
         app_say(a, true, "%s", node_error_text(error, text));
         return;
     }
-    dialog_open(&a->dialog, "Yes, reload", "Reload the configuration? %zu %s",
-                json_array_size(rows), json_array_size(rows) == 1 ? "key differs" : "keys differ");
-    if (json_array_size(rows))
+    size_t n_rows = json_array_size(rows);
+    AUTO_FREE char *count =
+        n_rows ? str_printf("%zu %s", n_rows, n_rows == 1 ? "key differs" : "keys differ")
+               : str_dup_c("No key differs; files that it names are read anew");
+    dialog_open(&a->dialog, "Yes, reload", "Reload the configuration? %s", count ? count : "");
+    if (n_rows)
         page_add_rows(&a->dialog.body, diff, rows, NULL, dialog_body_width(&a->view));
     for (i = 0; i < n; i++)
         dialog_add_arg(&a->dialog, &args[i], "");
@@ -245,7 +248,7 @@ static void do_mark(struct app *a, enum action action)
     struct table *t = app_table(a);
     a->act.is_filter = false;
     if (action == ACTION_MARK_ALL) {
-        act_mark_all(a);
+        mark_all(a);
         return;
     }
     if (!t->selected[0] || table_is_gone(t, t->selected))
