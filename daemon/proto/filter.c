@@ -327,6 +327,14 @@ bool filter_is_empty(const struct filter *f)
     return f->n_terms == 0;
 }
 
+bool filter_names(const struct filter *f, int id)
+{
+    for (size_t i = 0; i < f->n_terms; i++)
+        if (f->terms[i].id == id)
+            return true;
+    return false;
+}
+
 static bool filter_compare(enum filter_op op, uint64_t have, uint64_t want)
 {
     switch (op) {

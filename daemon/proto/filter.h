@@ -47,6 +47,8 @@ struct filter *filter_ref(struct filter *f);
 void filter_unref(struct filter *f);
 /* True when it has no term. */
 bool filter_is_empty(const struct filter *f);
+/* True when a term is about the field of this id. */
+bool filter_names(const struct filter *f, int id);
 /* Does a row match? get fills *ret for a field id (borrowed until the next call) or returns false
  * when the row has no such value (the comparison is false, so the negated term is true; an empty
  * text, `backend=`, finds such rows). */

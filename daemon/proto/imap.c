@@ -130,6 +130,18 @@ struct str imap_chomp(struct str command)
     return command;
 }
 
+/* Those that come too early are shown too, so that they can be told from secrets. */
+static const struct public_verb imap_public[] = {
+    {"CAPABILITY", PUBLIC_NO_ARGS}, {"NOOP", PUBLIC_NO_ARGS},
+    {"LOGOUT", PUBLIC_NO_ARGS},     {"STARTTLS", PUBLIC_NO_ARGS},
+    {"COMPRESS", PUBLIC_NO_ARGS},   {"ENABLE", PUBLIC_NO_ARGS},
+    {"IDLE", PUBLIC_NO_ARGS},       {"LIST", PUBLIC_NO_ARGS},
+    {"NAMESPACE", PUBLIC_NO_ARGS},  {"SELECT", PUBLIC_NO_ARGS},
+    {"STATUS", PUBLIC_NO_ARGS},     {"ID", PUBLIC_ALL},
+    {"LOGIN", PUBLIC_FIRST},        {"AUTHENTICATE", PUBLIC_MECHANISM},
+    {NULL, PUBLIC_NOTHING},
+};
+
 const struct proto proto_imap = {
     .id = PROTO_IMAP,
     .name = "imap",
@@ -141,6 +153,8 @@ const struct proto proto_imap = {
     .quit_verb = "LOGOUT",
     .has_client_name = false,
     .has_xclient = false,
+    .has_tags = true,
+    .public_verbs = imap_public,
     .front_new = imap_front_new,
     .front_free = imap_front_free,
     .greet = imap_front_greet,

@@ -14,7 +14,6 @@
 struct imap_front {
     struct front f;
     struct buf tag;   /* of the login command that waits for its answer */
-    bool is_sasl;     /* the next line is a SASL response */
     unsigned invited; /* literals of the running command that got their go-ahead */
 };
 
@@ -227,7 +226,7 @@ static bool imap_begin_login(struct imap_front *i, const struct imap_command *c)
     credentials_wipe(&i->f.cred);
     buf_wipe(&i->f.auth_data);
     i->f.has_initial = false;
-    i->is_sasl = false;
+    i->f.is_exchange = false;
     buf_clear(&i->tag);
     return buf_append_str(&i->tag, c->tag) == 0;
 }
@@ -236,7 +235,7 @@ static void imap_end_login(struct imap_front *i)
 {
     credentials_wipe(&i->f.cred);
     buf_wipe(&i->f.auth_data);
-    i->is_sasl = false;
+    i->f.is_exchange = false;
     buf_clear(&i->tag);
 }
 
@@ -311,7 +310,7 @@ static enum proto_intent imap_authenticate(struct imap_front *i, const struct im
         return PROTO_FATAL;
     i->f.auth_mech = mech;
     i->f.has_initial = has_initial;
-    i->is_sasl = true;
+    i->f.is_exchange = true;
     /* "=" is an initial response that is empty (RFC 4959) */
     if (has_initial && !str_eq(args, STR("="))) {
         int r = str_base64_decode(args, &i->f.auth_data);
@@ -540,8 +539,8 @@ enum proto_intent imap_front_feed(struct front *f, struct str in, size_t *ret_co
 {
     struct imap_front *i = (struct imap_front *)f;
     *ret_consumed = 0;
-    return i->is_sasl ? imap_feed_sasl(i, in, ret_consumed, reply)
-                      : imap_feed_command(i, in, ret_consumed, reply);
+    return i->f.is_exchange ? imap_feed_sasl(i, in, ret_consumed, reply)
+                            : imap_feed_command(i, in, ret_consumed, reply);
 }
 
 /* ---- answers of the core ---- */

@@ -15,6 +15,14 @@ bool pop3_cut_code(struct str *text, struct str *ret_code)
     return true;
 }
 
+static const struct public_verb pop3_public[] = {
+    {"LIST", PUBLIC_NO_ARGS}, {"STAT", PUBLIC_NO_ARGS},   {"UIDL", PUBLIC_NO_ARGS},
+    {"CAPA", PUBLIC_NO_ARGS}, {"NOOP", PUBLIC_NO_ARGS},   {"QUIT", PUBLIC_NO_ARGS},
+    {"STLS", PUBLIC_NO_ARGS}, {"XCLIENT", PUBLIC_ALL},    {"USER", PUBLIC_NAME},
+    {"APOP", PUBLIC_FIRST},   {"AUTH", PUBLIC_MECHANISM}, {"PASS", PUBLIC_NOTHING},
+    {NULL, PUBLIC_NOTHING},
+};
+
 const struct proto proto_pop3 = {
     .id = PROTO_POP3,
     .name = "pop3",
@@ -27,6 +35,7 @@ const struct proto proto_pop3 = {
     .quit_verb = "QUIT",
     .has_client_name = false,
     .has_xclient = true,
+    .public_verbs = pop3_public,
     .front_new = pop3_front_new,
     .front_free = pop3_front_free,
     .greet = pop3_front_greet,

@@ -11,7 +11,6 @@ struct pop3_front {
     struct front f;
     struct buf user; /* from USER, waiting for PASS */
     bool has_user;
-    bool is_sasl; /* the next line is a SASL response */
 };
 
 struct pop3_command {
@@ -197,7 +196,7 @@ static void pop3_end_login(struct pop3_front *p)
     buf_wipe(&p->f.auth_data);
     pop3_forget_user(p);
     p->f.has_initial = false;
-    p->is_sasl = false;
+    p->f.is_exchange = false;
 }
 
 static enum reply_kind pop3_why_disabled(const struct front_env *env, bool is_clear_text)
@@ -314,7 +313,7 @@ static enum proto_intent pop3_auth(struct pop3_front *p, const struct pop3_comma
         return pop3_refuse(reply, pop3_why_disabled(p->f.env, sasl_is_clear_text(mech)), PROTO_BAD);
     p->f.auth_mech = mech;
     p->f.has_initial = initial.n > 0;
-    p->is_sasl = true;
+    p->f.is_exchange = true;
     /* "=" is an initial response that is empty (RFC 5034) */
     if (p->f.has_initial && !str_eq(initial, STR("="))) {
         int r = str_base64_decode(initial, &p->f.auth_data);
@@ -392,7 +391,7 @@ enum proto_intent pop3_front_feed(struct front *f, struct str in, size_t *ret_co
         bool is_http = front_is_http(str_head(in, max));
         return pop3_refuse(reply, is_http ? REPLY_PROTOCOL_MISUSE : REPLY_TOO_LONG, PROTO_FATAL);
     }
-    return p->is_sasl ? pop3_sasl(p, line) : pop3_command(p, line, reply);
+    return p->f.is_exchange ? pop3_sasl(p, line) : pop3_command(p, line, reply);
 }
 
 /* ---- answers of the core ---- */

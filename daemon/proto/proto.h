@@ -10,6 +10,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/str.h"
+#include "proto/public.h"
 #include "proto/reply.h"
 #include "proto/sasl.h"
 
@@ -64,6 +65,7 @@ struct front {
     const struct front_env *env;
     enum sasl_mech auth_mech; /* with AUTH_BEGIN */
     bool has_initial;         /* with AUTH_BEGIN */
+    bool is_exchange;         /* the next line is a SASL response */
     struct buf auth_data;     /* decoded SASL bytes (wiped) */
     struct credentials cred;  /* with READY (wiped); reset before each login command */
     struct buf client_id;     /* IMAP ID list as "name" "version" text, printable; may be empty */
@@ -112,6 +114,8 @@ struct proto {
     bool has_client_name; /* the client's host name (PTR) matters: to be looked up before its login
                            */
     bool has_xclient;     /* servers are told of the client by XCLIENT, else by IMAP ID */
+    bool has_tags;        /* commands begin with one */
+    const struct public_verb *public_verbs; /* what of commands may be shown */
 
     struct front *(*front_new)(const struct front_env *env);
     void (*front_free)(struct front *f);

@@ -11,7 +11,6 @@
 struct sieve_front {
     struct front head;
     bool is_pending;  /* AUTHENTICATE waits for its end */
-    bool is_exchange; /* the next line is a SASL response */
     unsigned invited; /* for line_cut_command */
 };
 
@@ -73,7 +72,7 @@ int sieve_front_reply(struct front *f, enum reply_kind kind, const char *code, c
     const struct sieve_words *words = sieve_words_of(kind);
     const char *status = s->is_pending ? words->answer : words->farewell;
     (void)code; /* SMTP's */
-    s->is_pending = s->is_exchange = false;
+    s->is_pending = s->head.is_exchange = false;
     buf_wipe(&f->auth_data);
     return sieve_say(reply, status, kind, text);
 }
@@ -91,7 +90,7 @@ int sieve_front_success(struct front *f, const struct back_success *success, str
     struct sieve_front *s = (struct sieve_front *)f;
     AUTO_BUF words = BUF_INIT;
     struct str text = success->text.len > 0 ? buf_str(&success->text) : STR("Logged in.");
-    s->is_pending = s->is_exchange = false;
+    s->is_pending = s->head.is_exchange = false;
     if (reply_append_clean(&words, text, REPLY_TEXT_MAX) < 0)
         return -ERR_NOMEM;
     return sieve_line(reply, "OK", buf_str(&words));
@@ -112,7 +111,7 @@ int sieve_front_auth_continue(struct front *f, struct str challenge, struct buf 
     if (str_base64_encode(challenge, &coded) < 0 ||
         sieve_append_string(reply, buf_str(&coded), false) < 0 || buf_append_c(reply, "\r\n") < 0)
         return -ERR_NOMEM;
-    s->is_exchange = true;
+    s->head.is_exchange = true;
     return 0;
 }
 
@@ -407,7 +406,7 @@ static enum proto_intent sieve_run(struct sieve_front *s, struct str command, st
 static enum proto_intent sieve_response(struct sieve_front *s, struct str command)
 {
     AUTO_SECRET_BUF text = BUF_INIT;
-    s->is_exchange = false;
+    s->head.is_exchange = false;
     if (sieve_cut_string(&command, &text) < 0 || !sieve_is_end(command))
         return PROTO_AUTH_BAD;
     if (str_eq(buf_str(&text), STR("*")))
@@ -437,7 +436,7 @@ enum proto_intent sieve_front_feed(struct front *f, struct str in, size_t *ret_c
     }
     *ret_consumed = used;
     struct str command = sieve_chomp(str_n(in.p, used));
-    return s->is_exchange ? sieve_response(s, command) : sieve_run(s, command, reply);
+    return s->head.is_exchange ? sieve_response(s, command) : sieve_run(s, command, reply);
 }
 
 /* ---- object ---- */
@@ -445,7 +444,7 @@ enum proto_intent sieve_front_feed(struct front *f, struct str in, size_t *ret_c
 int sieve_front_tls_started(struct front *f, struct buf *reply)
 {
     struct sieve_front *s = (struct sieve_front *)f;
-    s->is_pending = s->is_exchange = false;
+    s->is_pending = s->head.is_exchange = false;
     s->invited = 0;
     buf_wipe(&f->auth_data);
     credentials_wipe(&f->cred);

@@ -2,6 +2,15 @@
 /* SMTP's row of the protocol table. */
 #include "proto/smtp.h"
 
+static const struct public_verb smtp_public[] = {
+    {"EHLO", PUBLIC_ALL},     {"HELO", PUBLIC_ALL},     {"MAIL", PUBLIC_ALL},
+    {"RCPT", PUBLIC_ALL},     {"XCLIENT", PUBLIC_ALL},  {"STARTTLS", PUBLIC_NO_ARGS},
+    {"DATA", PUBLIC_NO_ARGS}, {"RSET", PUBLIC_NO_ARGS}, {"NOOP", PUBLIC_NO_ARGS},
+    {"QUIT", PUBLIC_NO_ARGS}, {"HELP", PUBLIC_NO_ARGS}, {"VRFY", PUBLIC_NO_ARGS},
+    {"EXPN", PUBLIC_NO_ARGS}, {"BDAT", PUBLIC_NO_ARGS}, {"AUTH", PUBLIC_MECHANISM},
+    {NULL, PUBLIC_NOTHING},
+};
+
 const struct proto proto_smtp = {
     .id = PROTO_SMTP,
     .name = "smtp",
@@ -14,6 +23,7 @@ const struct proto proto_smtp = {
     .quit_verb = "QUIT",
     .has_client_name = true,
     .has_xclient = true,
+    .public_verbs = smtp_public,
     .front_new = smtp_front_new,
     .front_free = smtp_front_free,
     .greet = smtp_front_greet,

@@ -17,7 +17,6 @@ enum smtp_pending { SMTP_PENDING_NONE, SMTP_PENDING_AUTH, SMTP_PENDING_ROUTE };
 struct smtp_front {
     struct front head;
     enum smtp_pending pending;
-    bool is_exchange;   /* the next line is a SASL response */
     uint64_t skip_left; /* bytes of a refused BDAT chunk still to come */
 };
 
@@ -76,7 +75,7 @@ int smtp_front_reply(struct front *f, enum reply_kind kind, const char *code, co
     /* A code from outside must fail: "235" would tell the client that it is logged in. */
     bool is_given = code && smtp_is_failure_code(str_of(code));
     s->pending = SMTP_PENDING_NONE;
-    s->is_exchange = false;
+    s->head.is_exchange = false;
     buf_wipe(&f->auth_data);
     buf_clear(&f->rcpt_to);
     return smtp_say(reply, str_of(is_given ? code : usual), kind, text);
@@ -92,7 +91,7 @@ int smtp_front_success(struct front *f, const struct back_success *success, stru
     struct smtp_front *s = (struct smtp_front *)f;
     bool is_route = s->pending == SMTP_PENDING_ROUTE;
     s->pending = SMTP_PENDING_NONE;
-    s->is_exchange = false;
+    s->head.is_exchange = false;
     if (is_route)
         return success->raw.len > 0 ? buf_append_str(reply, buf_str(&success->raw))
                                     : buf_append_c(reply, "250 2.1.5 OK\r\n");
@@ -119,7 +118,7 @@ int smtp_front_auth_continue(struct front *f, struct str challenge, struct buf *
     if (buf_append_c(reply, "334 ") < 0 || str_base64_encode(challenge, reply) < 0 ||
         buf_append_c(reply, "\r\n") < 0)
         return -ERR_NOMEM;
-    s->is_exchange = true;
+    s->head.is_exchange = true;
     return 0;
 }
 
@@ -458,7 +457,7 @@ static enum proto_intent smtp_run(struct smtp_front *s, struct str line, struct 
 
 static enum proto_intent smtp_response(struct smtp_front *s, struct str line)
 {
-    s->is_exchange = false;
+    s->head.is_exchange = false;
     if (str_eq(line, STR("*")))
         return PROTO_AUTH_ABORT;
     return smtp_take_response(s, line) ? PROTO_AUTH_DATA : PROTO_AUTH_BAD;
@@ -481,7 +480,7 @@ enum proto_intent smtp_front_feed(struct front *f, struct str in, size_t *ret_co
     *ret_consumed = 0;
     if (s->skip_left > 0)
         return smtp_skip(s, in, ret_consumed);
-    bool may_be_long = s->is_exchange || str_is_iprefix(in, STR("AUTH "));
+    bool may_be_long = s->head.is_exchange || str_is_iprefix(in, STR("AUTH "));
     if (may_be_long && max < SMTP_AUTH_LINE_MAX)
         max = SMTP_AUTH_LINE_MAX;
     int r = line_cut(in, max, &line, ret_consumed, NULL);
@@ -491,7 +490,7 @@ enum proto_intent smtp_front_feed(struct front *f, struct str in, size_t *ret_co
         return front_is_http(str_head(in, max))
                    ? smtp_answer(reply, "503 5.5.0 This is not an HTTP server.", PROTO_FATAL)
                    : smtp_answer(reply, "500 5.5.2 Command is too long.", PROTO_FATAL);
-    return s->is_exchange ? smtp_response(s, line) : smtp_run(s, line, reply);
+    return s->head.is_exchange ? smtp_response(s, line) : smtp_run(s, line, reply);
 }
 
 /* ---- object ---- */
@@ -502,7 +501,7 @@ int smtp_front_tls_started(struct front *f, struct buf *reply)
     struct smtp_front *s = (struct smtp_front *)f;
     (void)reply;
     s->pending = SMTP_PENDING_NONE;
-    s->is_exchange = false;
+    s->head.is_exchange = false;
     s->skip_left = 0;
     buf_clear(&f->helo);
     f->is_ehlo = false;
