@@ -75,14 +75,22 @@ static void login_set_message(struct login *l, struct str message)
     l->outcome.message = text ? buf_str(&l->message) : STR("");
 }
 
+static void login_hear(const struct login *l, enum login_speaker who, struct str bytes)
+{
+    if (l->spec.heard && bytes.n > 0)
+        l->spec.heard(l->spec.arg, who, bytes);
+}
+
 static void login_finish(struct login *l, enum back_failure f, const char *step, struct str message)
 {
     struct login_outcome *o = &l->outcome;
     if (l->phase == LOGIN_OVER)
         return;
     login_set_message(l, message); /* may be the connection's own words: before it is closed */
-    if (f != BACK_FAIL_NONE)
+    if (f != BACK_FAIL_NONE) {
+        login_hear(l, LOGIN_SERVER, buf_str(&l->in)); /* no whole reply */
         conn_close(l->spec.conn);
+    }
     login_stop(l);
     o->failure = f;
     o->step = step;
@@ -173,8 +181,9 @@ static bool login_tell(struct login *l, const char *step)
 
 /* ---- dialogue ---- */
 
-static int login_send(struct login *l, struct buf *out)
+static int login_send(struct login *l, enum login_speaker who, struct buf *out)
 {
+    login_hear(l, who, buf_str(out));
     int err = out->len > 0 ? conn_send(l->spec.conn, out->data + out->start, out->len) : 0;
     buf_clear(out);
     return err;
@@ -195,10 +204,11 @@ static void login_secure(struct login *l)
 }
 
 /* What the protocol said after bytes of the server, or after TLS. */
-static void login_follow(struct login *l, enum back_result result, struct buf *out)
+static void login_follow(struct login *l, enum back_result result, enum login_speaker who,
+                         struct buf *out)
 {
     struct back *b = l->back;
-    int err = result == BACK_FAILED ? 0 : login_send(l, out);
+    int err = result == BACK_FAILED ? 0 : login_send(l, who, out);
     if (err < 0)
         login_fail(l, BACK_FAIL_CLOSED, b->step, err);
     else if (result == BACK_FAILED)
@@ -209,14 +219,22 @@ static void login_follow(struct login *l, enum back_result result, struct buf *o
         login_secure(l);
 }
 
+/* As what the next bytes to the server count. */
+static enum login_speaker login_who(const struct login *l)
+{
+    return l->back->were_credentials_sent ? LOGIN_PROXY_SECRET : LOGIN_PROXY;
+}
+
 static void login_feed(struct login *l)
 {
     AUTO_SECRET_BUF out = BUF_INIT;
     size_t consumed = 1;
     while (l->phase == LOGIN_DIALOGUE && l->in.len > 0 && consumed > 0) {
+        enum login_speaker who = login_who(l);
         enum back_result r = l->spec.proto->back_feed(l->back, buf_str(&l->in), &consumed, &out);
+        login_hear(l, LOGIN_SERVER, str_head(buf_str(&l->in), consumed));
         buf_consume(&l->in, consumed);
-        login_follow(l, r, &out);
+        login_follow(l, r, who, &out);
     }
     if (l->phase == LOGIN_DIALOGUE && l->in.len > LOGIN_INPUT_MAX)
         login_finish(l, BACK_FAIL_PROTOCOL, l->back->step, STR("the server says too much"));
@@ -268,7 +286,7 @@ static void on_secured(struct conn *c, int err)
     } else {
         l->phase = LOGIN_DIALOGUE;
         if (login_tell(l, "login"))
-            login_follow(l, l->spec.proto->back_tls_started(l->back, &out), &out);
+            login_follow(l, l->spec.proto->back_tls_started(l->back, &out), LOGIN_PROXY, &out);
     }
 }
 
@@ -281,7 +299,7 @@ static int login_send_proxy(struct login *l)
         return 0;
     int err = l->spec.is_proxy_v2 ? proxyhdr_build_v2(&l->proxy, &header)
                                   : proxyhdr_build_v1(&l->proxy, &header);
-    return err < 0 ? err : login_send(l, &header);
+    return err < 0 ? err : login_send(l, LOGIN_PROXY_HEADER, &header);
 }
 
 static void on_connected(struct conn *c, int err)

@@ -27,6 +27,14 @@ struct login_outcome {
 
 /* Strings, credentials and objects are borrowed until the callback or login_cancel; the structs
  * themselves (proxy, source, env) are copied. Times of 0 = no limit. */
+/* Who says something. */
+enum login_speaker {
+    LOGIN_SERVER,
+    LOGIN_PROXY_HEADER, /* of the PROXY protocol */
+    LOGIN_PROXY,        /* commands */
+    LOGIN_PROXY_SECRET, /* what follows the beginning of a login: it answers a challenge */
+};
+
 struct login_spec {
     struct loop *loop;
     struct resolver *resolver;
@@ -46,6 +54,9 @@ struct login_spec {
     uint64_t total_ms;   /* both together */
     /* state changes for the owner's listing ("connect", "tls", "login"); may be NULL; may cancel */
     void (*progress)(void *arg, const char *step);
+    /* What is said, for an operator who looks on; may be NULL. Bytes of the server come by whole
+     * replies. */
+    void (*heard)(void *arg, enum login_speaker who, struct str bytes);
     void (*done)(void *arg,
                  struct login_outcome *o); /* once; the login is freed after it returns */
     void *arg;

@@ -2,6 +2,7 @@
 /* From credentials to a judged user with a destination. */
 #include "base/clock.h"
 #include "session/session_priv.h"
+#include "session/tap.h"
 
 /* Does the backend of this login want a clear secret? Only the config can say so before the answer
  * is there. */
@@ -19,11 +20,13 @@ static bool authenticate_needs_password(const struct session *s)
     return !is_trusted;
 }
 
-static void authenticate_log(const struct session *s, const char *event, const char *why,
+static void authenticate_log(struct session *s, const char *event, const char *why,
                              const char *source)
 {
     char peer[ADDR_TEXT_MAX];
     addr_format(peer, &s->peer);
+    if (s->tap)
+        tap_note_words(s, event, str_of(why ? why : source));
     LOG_EVENT(LOG_LEVEL_NOTICE, event, KV_STR("session", s->pre->session_id),
               KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
               KV_STRN("user", buf_str(&s->pre->cred->user)),
@@ -108,6 +111,8 @@ static int authenticate_take(struct session *s, struct auth_result *r)
     p->max_sessions = r->max_sessions;
     p->is_user_held = r->is_held;
     p->is_backend_judge = r->is_backend_judge;
+    if (s->tap)
+        trace_judge(s);
     return s->user ? 0 : -ERR_NOMEM;
 }
 
@@ -202,6 +207,8 @@ void authenticate(struct session *s, struct credentials *cred)
 {
     s->pre->cred = cred;
     s->mech = (uint8_t)cred->mech;
+    if (s->tap)
+        trace_judge(s);
     authenticate_start(s);
 }
 

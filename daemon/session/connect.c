@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "session/session_priv.h"
+#include "session/tap.h"
 
 #define HELD_TICK_MS 500        /* how often a held login looks again */
 #define HELD_KEEPALIVE_MS 20000 /* how often its client hears of us */
@@ -69,6 +70,8 @@ static void connect_hold(struct session *s)
         p->keepalive_ms = now + HELD_KEEPALIVE_MS;
         if (p->held_until_ms == 0) {
             p->held_until_ms = now + s->setup->config->timeouts.hold_ms;
+            if (s->tap)
+                tap_note(s, "held");
             LOG_EVENT(LOG_LEVEL_INFO, "login-held", KV_STR("session", p->session_id),
                       KV_STR("user", s->user));
         }
@@ -214,6 +217,11 @@ static void connect_log_failure(struct session *s, const struct login_outcome *o
 {
     char server[ADDR_TEXT_MAX];
     addr_format(server, &o->server);
+    if (s->tap) {
+        tap_note(s, "backend %s/%s (%s) failed at step %s: %s", s->backend->pool, s->backend->name,
+                 server, o->step, back_failure_name(o->failure));
+        tap_note_words(s, "its words", o->message);
+    }
     LOG_EVENT(LOG_LEVEL_WARN, "backend-login-failed", KV_STR("session", s->pre->session_id),
               KV_STR("user", s->user), KV_STR("backend", s->backend->name),
               KV_STR("server", server), KV_STR("step", o->step),
@@ -336,6 +344,13 @@ static struct addr connect_local(const struct session *s, const struct config_po
     return local;
 }
 
+static void on_heard(void *arg, enum login_speaker who, struct str bytes)
+{
+    struct session *s = arg;
+    if (s->tap)
+        tap_login(s, who, bytes);
+}
+
 static int connect_start(struct session *s, const struct pool_member *m)
 {
     struct preauth *p = s->pre;
@@ -363,6 +378,7 @@ static int connect_start(struct session *s, const struct pool_member *m)
         .connect_ms = s->setup->config->timeouts.connect_ms,
         .login_ms = s->setup->config->timeouts.login_ms,
         .progress = on_progress,
+        .heard = on_heard,
         .done = on_login,
         .arg = s,
     };
@@ -377,6 +393,8 @@ static void connect_to(struct session *s, const struct pool_member *m)
     struct backend *b = m ? m->backend : s->pre->route.dynamic;
     backend_unref(s->backend);
     s->backend = backend_ref(b);
+    if (s->tap)
+        tap_note(s, "connecting to %s/%s", b->pool, b->name);
     connect_unhold(s);
     session_enter(s, SESSION_CONNECT);
     if (s->is_ended)
@@ -403,6 +421,8 @@ static void connect_try(struct session *s)
     else if (err == -ERR_BUSY)
         connect_hold(s);
     else {
+        if (s->tap)
+            tap_note(s, "no backend: %s", err_text(err));
         LOG_EVENT(LOG_LEVEL_WARN, "no-backend", KV_STR("session", s->pre->session_id),
                   KV_STR("user", s->user), KV_ERR("error", err));
         session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_BACKEND_DOWN));

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "session/capabilities.h"
 #include "session/session_priv.h"
+#include "session/tap.h"
 
 #define FRONT_READ_BYTES 16384 /* enough for any command; more comes with the next turn */
 
@@ -145,6 +146,9 @@ static void front_secured(struct conn *c, int err)
     if (err < 0 || !conn_tls_info(c, &info)) {
         char peer[ADDR_TEXT_MAX];
         addr_format(peer, &s->peer);
+        if (s->tap)
+            tap_note(s, "TLS with the client failed: %s",
+                     conn_tls_error(c) ? conn_tls_error(c) : err_text(err));
         LOG_EVENT(LOG_LEVEL_INFO, "tls-failed", KV_STR("session", s->pre->session_id),
                   KV_STR("client", peer), KV_ERR("error", err),
                   KV_STR("detail", conn_tls_error(c)));
@@ -154,6 +158,8 @@ static void front_secured(struct conn *c, int err)
     if (info.is_resumed)
         session_count(s, COUNTER_TLS_RESUMED, 1);
     (void)str_copy(s->client_tls, sizeof(s->client_tls), str_of(info.version));
+    if (s->tap)
+        tap_note(s, "%s with the client", info.version);
     if (!front_check_certificate(s, &info))
         return;
     front_learn_channel(s, &info);
@@ -176,6 +182,8 @@ static void front_secured(struct conn *c, int err)
  * sent too early is dropped (CVE-2011-0411). */
 static void front_starttls(struct session *s)
 {
+    if (s->tap)
+        tap_input_dropped(s);
     buf_wipe(&s->pre->in);
     if (conn_pending(&s->client) > 0) {
         s->pre->is_starttls = true;
@@ -229,6 +237,8 @@ void front_open(struct session *s)
 int front_begin(struct session *s)
 {
     if (!setup_listener_wants_proxy(s->listener, &s->peer)) {
+        if (s->env->traces)
+            trace_meet(s);
         front_open(s);
         return 0;
     }
@@ -255,12 +265,17 @@ static void front_bad_proxy_header(struct session *s, const char *why)
 }
 
 /* The load balancer's own checks are no clients: nothing is counted for them. */
-static void front_admit(struct session *s)
+static void front_admit(struct session *s, struct str header)
 {
     struct preauth *p = s->pre;
     const struct session_hooks *h = &s->env->hooks;
-    if (p->has_proxy) {
+    if (p->has_proxy)
         s->peer = p->proxy.src;
+    if (s->env->traces)
+        trace_meet(s);
+    if (s->tap)
+        tap_proxy_header(s, header);
+    if (p->has_proxy) {
         p->is_waiting_admission = h->admit_client && !h->admit_client(h->arg, s);
     }
     if (!p->is_waiting_admission)
@@ -293,7 +308,7 @@ void front_proxy_header(struct session *s)
     front_set_lowat(s, 1);
     p->has_proxy = !p->proxy.is_local;
     conn_want_read(&s->client, false);
-    front_admit(s);
+    front_admit(s, str_n(bytes, used));
 }
 
 /* ---- commands ---- */
@@ -373,7 +388,11 @@ static bool front_step(struct session *s)
     AUTO_BUF reply = BUF_INIT;
     struct preauth *p = s->pre;
     size_t used = 0;
+    if (s->tap)
+        tap_before_feed(s);
     enum proto_intent intent = s->proto->feed(p->front, buf_str(&p->in), &used, &reply);
+    if (s->tap)
+        tap_after_feed(s, used);
     buf_consume(&p->in, used);
     if (reply.len > 0 && session_send(s, &reply) < 0)
         return false;

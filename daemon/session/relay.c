@@ -3,6 +3,7 @@
  * the protocol. */
 #include "base/hash.h"
 #include "session/session_priv.h"
+#include "session/tap.h"
 
 #define RELAY_READS                                                                                \
     4 /* system calls or TLS records for one side in one turn: a busy session starves nobody */
@@ -79,6 +80,8 @@ static void relay_kill_within(struct session *s, const char *p, size_t n)
         s->proto->watch_feed(s->watch, WATCH_SERVER, str_n(p + done, piece));
         done += piece;
     }
+    if (s->tap)
+        tap_relay(s, false, str_n(p, done));
     if (conn_send(&s->client, p, done) < 0)
         session_end(s, SESSION_END_CLIENT_ERROR);
     else
@@ -164,6 +167,8 @@ static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t 
     }
     if (s->watch)
         s->proto->watch_feed(s->watch, is_client ? WATCH_CLIENT : WATCH_SERVER, str_n(p, n));
+    if (s->tap)
+        tap_relay(s, is_client, str_n(p, n));
     if (conn_send(peer, p, n) < 0) {
         session_end(s, is_client ? SESSION_END_SERVER_ERROR : SESSION_END_CLIENT_ERROR);
         return false;
@@ -254,6 +259,8 @@ void relay_begin(struct session *s, const struct buf *rest)
     session_enter(s, SESSION_RELAY);
     if (s->is_ended)
         return;
+    if (s->tap)
+        tap_relay_begin(s);
     relay_keep_client_name(s);
     preauth_free(s);
     relay_watch(s);

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "io/crypto.h"
 #include "session/session_priv.h"
+#include "session/tap.h"
 
 static void sasl_take(struct session *s, enum sasl_result result, struct buf *out);
 
@@ -108,6 +109,10 @@ static void sasl_find_keys(struct session *s)
 static void sasl_failed(struct session *s)
 {
     const struct preauth_failure f = {.kind = REPLY_AUTH_FAILED, .end = SESSION_END_AUTH};
+    if (s->tap) {
+        trace_judge(s);
+        tap_note(s, "the exchange failed: %s", sasl_name(s->mech));
+    }
     session_count(s, COUNTER_AUTH_FAILURES, 1);
     session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_AUTH_FAILED));
     front_fail_wrong(s, &f, s->setup->config->timeouts.failure_delay_ms);

@@ -7,6 +7,7 @@
 #include "session/capabilities.h"
 #include "session/query.h"
 #include "session/session_priv.h"
+#include "session/tap.h"
 
 static const struct session_state_row {
     const char *name;
@@ -119,6 +120,7 @@ void session_env_fini(struct session_env *env)
 {
     session_queries_end(env);
     session_kills_end(env);
+    traces_free(env);
     capabilities_free(env->capabilities);
     holds_free(env->holds);
     table_fini(&env->by_id);
@@ -340,6 +342,8 @@ void session_end(struct session *s, enum session_end end)
     if (s->end == SESSION_END_NONE)
         s->end = (uint8_t)end;
     loop_timer_cancel(s->env->loop, &s->timer);
+    if (s->tap)
+        tap_end(s);
     preauth_free(s);
     conn_close(&s->client);
     conn_close(&s->server);
@@ -379,6 +383,8 @@ void session_linger(struct session *s, enum session_end end)
         return;
     s->end = (uint8_t)end;
     session_enter(s, SESSION_CLOSING);
+    if (s->tap)
+        tap_input_over(s);
     preauth_free(s);
     conn_close(&s->server);
     session_uncount_relay(s);
@@ -395,6 +401,8 @@ void session_linger(struct session *s, enum session_end end)
 
 int session_send(struct session *s, const struct buf *b)
 {
+    if (s->tap)
+        tap_client_out(s, buf_str(b));
     int err = conn_send(&s->client, b->data ? b->data + b->start : NULL, b->len);
     if (err < 0)
         session_end(s, SESSION_END_CLIENT_ERROR);

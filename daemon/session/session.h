@@ -85,6 +85,7 @@ struct session_env {
     size_t count;
     unsigned round_robin;
     struct capabilities *capabilities; /* learned, by listener */
+    struct traces *traces;             /* NULL = none */
     struct holds *holds;               /* users whose logins wait for an operator; NULL = none */
     uint8_t guess_key[16];             /* of the hashes of wrong credentials */
 };
