@@ -323,6 +323,7 @@ const char *commands_type_word(enum commands_type type)
         [COMMANDS_FIELD] = "COLUMN",      [COMMANDS_FILE] = "FILE",
         [COMMANDS_ADDRESS] = "ADDRESS",   [COMMANDS_IP] = "IP",
         [COMMANDS_TIME] = "TIME",         [COMMANDS_PERCENT] = "PERCENT",
+        [COMMANDS_CLOCK] = "TIME",
     };
     return words[type];
 }

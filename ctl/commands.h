@@ -48,6 +48,7 @@ enum commands_type {
     COMMANDS_IP,
     COMMANDS_TIME,
     COMMANDS_PERCENT,
+    COMMANDS_CLOCK,
 };
 
 struct command {

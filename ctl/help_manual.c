@@ -137,6 +137,7 @@ static const char *help_json_unit(enum commands_type unit)
     case COMMANDS_DURATION:
         return "integer, ms";
     case COMMANDS_TIME:
+    case COMMANDS_CLOCK:
         return "integer, Unix time in ms";
     case COMMANDS_BOOL:
         return "boolean";

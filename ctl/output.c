@@ -248,6 +248,17 @@ static int output_time(struct buf *out, json_int_t ms, bool is_short)
     return buf_append_c(out, text);
 }
 
+/* The time of day with milliseconds. */
+static int output_clock(struct buf *out, json_int_t ms)
+{
+    char text[16];
+    struct tm tm;
+    time_t t = (time_t)(ms / 1000);
+    if (!localtime_r(&t, &tm) || !strftime(text, sizeof(text), "%H:%M:%S", &tm))
+        return buf_printf(out, "%" JSON_INTEGER_FORMAT, ms);
+    return buf_printf(out, "%s.%03d", text, (int)(ms % 1000));
+}
+
 static int output_list(struct buf *out, const json_t *list, const char *separator)
 {
     size_t i;
@@ -300,6 +311,8 @@ static int output_human_number(struct buf *out, const struct output_column *col,
     char text[32];
     if (col->unit == COMMANDS_TIME)
         return output_time(out, v, col->is_short);
+    if (col->unit == COMMANDS_CLOCK)
+        return output_clock(out, v);
     if (col->unit == COMMANDS_PERCENT)
         return buf_printf(out, "%" JSON_INTEGER_FORMAT "%%", v);
     if (v < 0 || (col->unit != COMMANDS_SIZE && col->unit != COMMANDS_DURATION))

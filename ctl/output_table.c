@@ -40,9 +40,13 @@ static int output_table_guess(const struct output_column *col)
     switch (col->unit) {
     case COMMANDS_TIME:
         return 19;
+    case COMMANDS_CLOCK:
+        return 12;
     case COMMANDS_IP:
         return 15;
     case COMMANDS_TEXT:
+        if (col->title[0] == '\0') /* a mark, which needs none */
+            return 2;
         return strcmp(col->name, "user") == 0 ? 24 : 10;
     default:
         return 6;

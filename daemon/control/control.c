@@ -65,6 +65,7 @@ int control_new(const struct control_host *host, struct control **ret, char **re
         return -ERR_NOMEM;
     c->host = host;
     list_init(&c->works);
+    list_init(&c->tracers);
     turnstile_init(&c->config_turn);
     turnstile_init(&c->user_turn);
     turnstile_init(&c->op_turn);

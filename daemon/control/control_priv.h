@@ -28,6 +28,7 @@ struct control {
     struct map moving; /* struct mover by user */
     struct limiter *limiter;
     struct upgrades *upgrades;
+    struct list tracers;          /* traces under way */
     struct turnstile config_turn; /* config, pools, backends */
     struct turnstile user_turn;   /* users: read, change, write */
     struct turnstile op_turn;     /* what the store has of operations */

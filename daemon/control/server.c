@@ -14,6 +14,7 @@
 #include "control/parts.h"
 #include "control/peer.h"
 #include "control/sessions.h"
+#include "control/traces.h"
 
 #define CLIENT_LINE_MAX (64 * 1024)
 #define CLIENT_IN_MAX (CLIENT_LINE_MAX + 4096)
@@ -92,6 +93,7 @@ static void client_forget(struct client *c, const char *reason)
         c->running->client = NULL;
     c->running = NULL;
     events_forget(c->server->control, c);
+    traces_forget(c->server->control, c);
     sessions_forget(c->server->control, c);
 }
 
@@ -128,6 +130,11 @@ struct parts *client_parts(struct client *c)
 void client_add_streams(struct client *c, int n)
 {
     c->n_streams += n;
+}
+
+size_t client_backlog(const struct client *c)
+{
+    return c->out.len;
 }
 
 /* ---- output ---- */
@@ -249,7 +256,8 @@ static void client_take(struct client *c, json_t *message)
     }
     if (strcmp(method, "stream.cancel") == 0) {
         uint64_t stream = (uint64_t)json_integer_value(json_object_get(params, "stream"));
-        bool is_found = events_cancel(c->server->control, c, stream);
+        bool is_found = events_cancel(c->server->control, c, stream) ||
+                        traces_cancel(c->server->control, c, stream);
         json_t *answer = id ? json_pack("{s:s, s:O, s:{s:b}}", "jsonrpc", "2.0", "id", id, "result",
                                         "changed", (int)is_found)
                             : NULL;

@@ -34,3 +34,5 @@ void client_request_done(struct client *c, struct request *r);
 struct parts *client_parts(struct client *c);
 /* How many streams it has: with some of them it may stay after the end of its requests. */
 void client_add_streams(struct client *c, int n);
+/* Bytes that it has not read yet. */
+size_t client_backlog(const struct client *c);
