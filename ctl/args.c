@@ -29,6 +29,7 @@ static const struct args_global globals[] = {
     {0, "allow-empty", NULL, "a filter that matches nothing is no failure"},
     {0, "timeout", "TIME", "wait this long for each answer (30s)"},
     {'f', "file", "FILE", "run the commands of a file, one a line; - = stdin"},
+    {0, "save", "FILE", "what a stream brings goes into a new file that only you can read"},
     {0, "keep-going", NULL, "with -f: go on after a failure"},
     {'q', "quiet", NULL, "say nothing when it worked"},
     {'h', "help", NULL, "help for what was given so far"},
@@ -169,6 +170,8 @@ static int args_take_global(struct args_parser *p, const struct args_global *g, 
         o->sort = value;
     else if (strcmp(g->name, "file") == 0)
         o->file = value;
+    else if (strcmp(g->name, "save") == 0)
+        o->save = value;
     else if (strcmp(g->name, "watch") == 0) {
         o->is_watch = true;
         o->watch_ms = ARGS_WATCH_MS;

@@ -25,6 +25,7 @@ struct args_options {
     uint64_t watch_ms;
     uint64_t timeout_ms; /* for each answer */
     const char *file;    /* batch */
+    const char *save;    /* of a stream; NULL = stdout */
 };
 
 /* Where a secret comes from. */

@@ -199,7 +199,7 @@ static void complete_global_value(const struct complete *c, const char *name, co
     if (strcmp(name, "output") == 0)
         for (size_t i = 0; args_format_name(i); i++)
             complete_offer(c, prefix, args_format_name(i), "");
-    else if (strcmp(name, "socket") == 0 || strcmp(name, "file") == 0)
+    else if (strcmp(name, "socket") == 0 || strcmp(name, "file") == 0 || strcmp(name, "save") == 0)
         complete_files(c, prefix);
     else if (strcmp(name, "sort") == 0)
         complete_columns(c, c->word[strlen(prefix)] == '-' ? "-" : prefix);

@@ -472,6 +472,9 @@ static int run_prepare(struct run_job *job, struct buf *file)
     o->is_terminal = job->run->is_terminal;
     o->width = job->run->width;
     int code = output_init(o, a->command, a->options.columns, job->is_multi, &job->problem);
+    if (!code && a->options.save && !(a->command->flags & COMMANDS_STREAM))
+        code =
+            problem_usage(&job->problem, NULL, "--save is for streams: event watch, session trace");
     if (!code && a->options.wait && !(a->command->flags & COMMANDS_ASYNC))
         code = problem_usage(&job->problem, NULL, "%s %s begins no operation to wait for",
                              a->command->noun, a->command->verb);

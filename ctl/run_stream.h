@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* event watch: prints notifications of one or several daemons until Ctrl-C. */
+/* Streams: prints notifications of one or several daemons until Ctrl-C, or until they end it. */
 #pragma once
 
 #include "ctl/run.h"
