@@ -260,10 +260,12 @@ static void draw_page(struct app *a, struct screen *s, int row, int height)
         detail_write(&a->detail, &a->page, s->cols);
     screen_fill(s, row, 0, s->cols, STYLE_HEADER);
     (void)screen_text(s, row, 1, s->cols - 1, STYLE_HEADER, str_of(a->page.title));
-    if (a->page.n > (size_t)(height > 1 ? height - 1 : 1)) {
+    size_t n = page_lines(&a->page);
+    if (n > (size_t)(height > 1 ? height - 1 : 1) || a->page.is_paused) {
         size_t last = a->page.top + (size_t)height - 1;
-        AUTO_FREE char *place = str_printf("%zu-%zu of %zu ", a->page.top + 1,
-                                           last < a->page.n ? last : a->page.n, a->page.n);
+        AUTO_FREE char *place =
+            str_printf("%s%zu-%zu of %zu ", a->page.is_paused ? "PAUSED: p goes on  " : "",
+                       a->page.top + 1, last < n ? last : n, a->page.n);
         screen_right(s, row, s->cols / 2, s->cols - s->cols / 2, STYLE_HEADER, str_of(place));
     }
     if (a->page.n == 0)

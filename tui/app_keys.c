@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What keys and the mouse do. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -194,6 +195,10 @@ static void do_interval(struct app *a, enum action action)
 static void do_pause(struct app *a, enum action action)
 {
     (void)action;
+    if (a->over != OVER_NONE && a->page.is_stream) {
+        page_pause(&a->page, !a->page.is_paused);
+        return;
+    }
     a->is_paused = !a->is_paused;
     for (size_t i = 0; i < a->n_nodes; i++)
         node_pause(&a->nodes[i], a->is_paused);
@@ -229,8 +234,12 @@ static void do_save(struct app *a, enum action action)
 static void save_to(struct app *a, const char *path)
 {
     AUTO_FREE char *text = a->over != OVER_NONE ? page_text(&a->page) : NULL;
-    FILE *f = fopen(path, "wxe");
+    /* It may be anybody's mail: for nobody else to read. */
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
     if (!f) {
+        if (fd >= 0)
+            close(fd);
         app_say(a, true, "%s cannot be written: %m", path);
         return;
     }
@@ -363,6 +372,39 @@ static void do_ask(struct app *a, enum action action)
         do_show(a, "route", "explain", "user", "asking...");
 }
 
+/* A view ends when it is closed; these are only the net below it. */
+#define TRACE_OPTIONS "--for 1h --max-bytes 16m"
+
+/* A name as a value of the filter language. */
+static int trace_value(struct buf *out, const char *name)
+{
+    if (!strpbrk(name, " \t,\"\\"))
+        return buf_append_c(out, name);
+    int err = buf_append_char(out, '"');
+    for (; *name && !err; name++)
+        err = buf_printf(out, "%s%c", *name == '"' || *name == '\\' ? "\\" : "", *name);
+    return err ? err : buf_append_char(out, '"');
+}
+
+static void do_trace(struct app *a, enum action action)
+{
+    (void)action;
+    const char *id = a->over == OVER_DETAIL ? a->detail.id : app_table(a)->selected;
+    AUTO_BUF term = BUF_INIT;
+    if (!id[0]) {
+        app_say_no_row(a);
+        return;
+    }
+    bool is_user = app_object_pane(a) == PANE_USERS;
+    if (buf_append_c(&term, is_user ? "user=" : "id=") || trace_value(&term, id))
+        return;
+    const char *text = buf_cstr(&term);
+    AUTO_FREE char *word = text ? shell_quote(text) : NULL;
+    AUTO_FREE char *line = word ? str_printf("session trace %s " TRACE_OPTIONS, word) : NULL;
+    if (line)
+        shell_run(a, line);
+}
+
 static void do_flag(struct app *a, enum action action)
 {
     a->wants_redraw = a->wants_redraw || action == ACTION_REDRAW;
@@ -386,47 +428,27 @@ static void do_mouse(struct app *a, enum action action)
 
 /* What is no deed on rows. */
 static void (*const doers[ACTION_COUNT])(struct app *a, enum action action) = {
-    [ACTION_HELP] = do_help,
-    [ACTION_DETAILS] = do_details,
-    [ACTION_FILTER] = do_filter,
-    [ACTION_COMMAND] = do_command,
-    [ACTION_CHECK] = do_ask,
-    [ACTION_EXPLAIN] = do_ask,
-    [ACTION_RELOAD] = do_reload,
-    [ACTION_MARK] = do_mark,
-    [ACTION_MARK_ALL] = do_mark,
-    [ACTION_SORT] = do_sort,
-    [ACTION_SORT_RIGHT] = do_sort,
-    [ACTION_SORT_LEFT] = do_sort,
-    [ACTION_REVERSE] = do_sort,
-    [ACTION_WIDE] = do_view,
-    [ACTION_OTHER] = do_view,
-    [ACTION_SPAN] = do_view,
-    [ACTION_SPAN_BACK] = do_view,
-    [ACTION_LEFT] = do_view,
-    [ACTION_RIGHT] = do_view,
-    [ACTION_PAUSE] = do_pause,
-    [ACTION_FASTER] = do_interval,
-    [ACTION_SLOWER] = do_interval,
-    [ACTION_LAST_ERROR] = do_errors,
-    [ACTION_COPY] = do_copy,
-    [ACTION_SAVE] = do_save,
-    [ACTION_MOUSE] = do_mouse,
-    [ACTION_REDRAW] = do_flag,
-    [ACTION_SUSPEND] = do_flag,
-    [ACTION_QUIT] = do_flag,
-    [ACTION_NEXT] = do_screen,
-    [ACTION_PREVIOUS] = do_screen,
-    [ACTION_NODE_NEXT] = do_node,
-    [ACTION_NODE_PREVIOUS] = do_node,
-    [ACTION_CLEAR] = do_clear,
-    [ACTION_BACK] = do_back,
-    [ACTION_CLOSE] = do_close,
-    [ACTION_UP] = do_move,
-    [ACTION_DOWN] = do_move,
-    [ACTION_PAGE_UP] = do_move,
-    [ACTION_PAGE_DOWN] = do_move,
-    [ACTION_TOP] = do_move,
+    [ACTION_HELP] = do_help,       [ACTION_DETAILS] = do_details,
+    [ACTION_FILTER] = do_filter,   [ACTION_COMMAND] = do_command,
+    [ACTION_CHECK] = do_ask,       [ACTION_EXPLAIN] = do_ask,
+    [ACTION_TRACE] = do_trace,     [ACTION_RELOAD] = do_reload,
+    [ACTION_MARK] = do_mark,       [ACTION_MARK_ALL] = do_mark,
+    [ACTION_SORT] = do_sort,       [ACTION_SORT_RIGHT] = do_sort,
+    [ACTION_SORT_LEFT] = do_sort,  [ACTION_REVERSE] = do_sort,
+    [ACTION_WIDE] = do_view,       [ACTION_OTHER] = do_view,
+    [ACTION_SPAN] = do_view,       [ACTION_SPAN_BACK] = do_view,
+    [ACTION_LEFT] = do_view,       [ACTION_RIGHT] = do_view,
+    [ACTION_PAUSE] = do_pause,     [ACTION_FASTER] = do_interval,
+    [ACTION_SLOWER] = do_interval, [ACTION_LAST_ERROR] = do_errors,
+    [ACTION_COPY] = do_copy,       [ACTION_SAVE] = do_save,
+    [ACTION_MOUSE] = do_mouse,     [ACTION_REDRAW] = do_flag,
+    [ACTION_SUSPEND] = do_flag,    [ACTION_QUIT] = do_flag,
+    [ACTION_NEXT] = do_screen,     [ACTION_PREVIOUS] = do_screen,
+    [ACTION_NODE_NEXT] = do_node,  [ACTION_NODE_PREVIOUS] = do_node,
+    [ACTION_CLEAR] = do_clear,     [ACTION_BACK] = do_back,
+    [ACTION_CLOSE] = do_close,     [ACTION_UP] = do_move,
+    [ACTION_DOWN] = do_move,       [ACTION_PAGE_UP] = do_move,
+    [ACTION_PAGE_DOWN] = do_move,  [ACTION_TOP] = do_move,
     [ACTION_BOTTOM] = do_move,
 };
 
@@ -444,7 +466,8 @@ static void do_action(struct app *a, enum action action)
 static bool key_is_for_object(const struct app *a, const struct key_row *k)
 {
     enum pane p = a->detail.pane;
-    bool is_own = k->action == ACTION_CHECK || k->action == ACTION_EXPLAIN;
+    bool is_own =
+        k->action == ACTION_CHECK || k->action == ACTION_EXPLAIN || k->action == ACTION_TRACE;
     return a->over == OVER_DETAIL && k->where & (1u << p) && (is_own || act_has(p, k->action));
 }
 

@@ -22,6 +22,7 @@ static void page_forget(struct page *p, size_t n)
     memmove(p->lines, p->lines + n, (p->n - n) * sizeof(*p->lines));
     p->n -= n;
     p->top = p->top > n ? p->top - n : 0;
+    p->n_paused = p->n_paused > n ? p->n_paused - n : 0;
 }
 
 void page_clear(struct page *p)
@@ -132,10 +133,22 @@ void page_heading(struct page *p, const char *text)
 
 /* ---- moving ---- */
 
+size_t page_lines(const struct page *p)
+{
+    return p->is_paused ? p->n_paused : p->n;
+}
+
+void page_pause(struct page *p, bool is_paused)
+{
+    p->is_paused = is_paused;
+    p->n_paused = p->n;
+    p->is_following = !is_paused;
+}
+
 static size_t page_last_top(const struct page *p)
 {
-    size_t height = p->height > 0 ? (size_t)p->height : 1;
-    return p->n > height ? p->n - height : 0;
+    size_t height = p->height > 0 ? (size_t)p->height : 1, n = page_lines(p);
+    return n > height ? n - height : 0;
 }
 
 static void page_move(struct page *p, long by)
@@ -143,7 +156,7 @@ static void page_move(struct page *p, long by)
     long last = (long)page_last_top(p), to = (long)p->top;
     to = by > last - to ? last : to + by;
     p->top = (size_t)(to < 0 ? 0 : to);
-    p->is_following = p->is_stream && to >= last;
+    p->is_following = p->is_stream && !p->is_paused && to >= last;
 }
 
 bool page_key(struct page *p, int key)
@@ -202,7 +215,7 @@ void page_draw(struct page *p, struct screen *s, int row, int col, int height, i
     p->height = height;
     if (p->is_following || p->top > page_last_top(p))
         p->top = page_last_top(p);
-    for (int i = 0; i < height && p->top + (size_t)i < p->n; i++)
+    for (int i = 0; i < height && p->top + (size_t)i < page_lines(p); i++)
         page_draw_line(p, &p->lines[p->top + (size_t)i], s, row + i, col, col + width, is_stale);
 }
 

@@ -14,6 +14,8 @@ struct page {
     int left, height;  /* scrolled columns; lines that fitted at the last drawing */
     bool is_stream;    /* lines are added at the end as they come */
     bool is_following; /* of a stream: the end stays in view */
+    bool is_paused;    /* of a stream: what comes is kept, and not shown */
+    size_t n_paused;   /* lines that are shown meanwhile */
 };
 
 /* Frees the lines; it is empty afterwards. */
@@ -37,6 +39,10 @@ int page_width(const struct page *p);
 int page_line_width(const struct page *p, size_t i);
 /* True when the key was one for moving. */
 bool page_key(struct page *p, int key);
+/* A stream stands still, or goes on and follows its end again. */
+void page_pause(struct page *p, bool is_paused);
+/* Lines that can be seen. */
+size_t page_lines(const struct page *p);
 /* Draws the lines from its top on into a part of the screen. */
 void page_draw(struct page *p, struct screen *s, int row, int col, int height, int width,
                bool is_stale);
