@@ -22,6 +22,7 @@ enum trace_direction {
 #undef D
         TRACE_DIRECTION_COUNT
 };
+/* "client-proxy" and so on, for programs; "C>" for people. Static. */
 const char *trace_direction_name(enum trace_direction d);
 const char *trace_direction_marker(enum trace_direction d);
 
