@@ -147,6 +147,17 @@ static uint64_t backend_value_down(const struct backend *b)
     return atomic_load_explicit(&b->health, memory_order_relaxed) == BACKEND_DOWN;
 }
 
+static uint64_t backend_value_down_protocols(const struct backend *b)
+{
+    unsigned bits = atomic_load_explicit(&b->down_protocols, memory_order_relaxed);
+    return (uint64_t)__builtin_popcount(bits);
+}
+
+static uint64_t backend_value_ready(const struct backend *b)
+{
+    return atomic_load_explicit(&b->admin, memory_order_relaxed) == BACKEND_READY;
+}
+
 static const struct backend_row {
     const char *name, *type, *help;
     uint64_t (*value)(const struct backend *b);
@@ -156,6 +167,11 @@ static const struct backend_row {
     {"mailproxy_backend_up", "gauge", "Found up by checks and logins.", backend_value_up, 1, false},
     {"mailproxy_backend_down", "gauge", "Found down by checks and logins.", backend_value_down, 1,
      false},
+    {"mailproxy_backend_down_protocols", "gauge",
+     "How many protocols checks found down, also while others work.", backend_value_down_protocols,
+     1, false},
+    {"mailproxy_backend_ready", "gauge", "Not drained, disabled or held by an operator.",
+     backend_value_ready, 1, false},
     {"mailproxy_backend_sessions", "gauge", "Sessions relayed now.", backend_value_sessions, 1,
      false},
     {"mailproxy_backend_logins_total", "counter", "Logins that succeeded.", backend_value_logins, 1,

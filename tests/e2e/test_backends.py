@@ -301,6 +301,12 @@ def test_a_server_that_stops_and_comes_back(make_proxy, settings, root, ca, dove
         text = p.ctl("backend", "check", "mortal")["text"]
         assert "imap: connect: connection refused" in text and "pop3: connect: connection refused" in text
         assert "checks tell" in p.ctl("route", "explain", USER)["verdict"]
+        p.ctl("backend", "hold", "dc1")
+        page = p.ctl("system", "metrics")["text"]
+        p.ctl("backend", "release", "dc1")
+        for name, mortal, dc1 in (("up", 0, 1), ("down", 1, 0), ("down_protocols", 2, 0), ("ready", 1, 0)):
+            assert f'mailproxy_backend_{name}{{pool="main",backend="mortal"}} {mortal}\n' in page
+            assert f'mailproxy_backend_{name}{{pool="main",backend="dc1"}} {dc1}\n' in page
         c = imap.Lines(p.host, p.ports["imap"])
         c.line()
         assert "UNAVAILABLE" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
