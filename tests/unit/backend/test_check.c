@@ -539,6 +539,38 @@ static void test_login(void **state)
     assert_string_equal(t->text, "imap: auth: [AUTHENTICATIONFAILED] no");
 }
 
+/* A mail server that trusts us need not offer AUTH: the check logs in where logins do. */
+static void test_login_at_smtp(void **state)
+{
+    static const struct script_step trusting[] = {
+        S("220 mx\r\n"), C("EHLO proxy.test\r\n"), S("250-mx\r\n250 8BITMIME\r\n"),
+        C("QUIT\r\n"),   S("221 bye\r\n"),         HANG_UP};
+    static const struct script_step judging[] = {S("220 mx\r\n"), C("EHLO proxy.test\r\n"),
+                                                 S("250-mx\r\n250 8BITMIME\r\n")};
+    char path[] = "/tmp/mailproxy-check-XXXXXX";
+    struct bench *t = *state;
+    struct config_auth judge = {.type = AUTH_TYPE_BACKEND};
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, "secret\n", 7), 7);
+    close(fd);
+    t->c.config.n_listeners = 0;
+    (void)pools_case_listener(&t->c, "mx", &proto_smtp, NULL);
+    t->pool->check.user = "probe";
+    t->pool->check.password_file = path;
+    t->pool->backends[0].ports[PROTO_SMTP] = t->imap.port;
+    SERVE(&t->imap, trusting);
+    configure_and_check(t);
+    assert_int_equal(t->b1->health, BACKEND_UP);
+    SERVE(&t->imap, judging);
+    t->pool->is_smtp_auth = true;
+    assert_int_equal(check(t), BACK_FAIL_NO_MECHANISM);
+    t->pool->is_smtp_auth = false;
+    t->c.config.auths = &judge;
+    t->c.config.n_auths = 1;
+    assert_int_equal(check(t), BACK_FAIL_NO_MECHANISM);
+    (void)unlink(path);
+}
+
 static void test_proxy_header(void **state)
 {
     static const struct script_step steps[] = {C("PROXY UNKNOWN\r\n"), S("* OK hi\r\n"),
@@ -698,6 +730,7 @@ int main(void)
         CHECK_TEST(test_certificate),
         CHECK_TEST(test_certificates),
         CHECK_TEST(test_login),
+        CHECK_TEST(test_login_at_smtp),
         CHECK_TEST(test_proxy_header),
         CHECK_TEST(test_reload_keeps),
         CHECK_TEST(test_reload_moves),
