@@ -12,14 +12,16 @@
 /* Names are what people look for: they keep a part of the width, up to so much. */
 #define OUTPUT_NAME_PART 3
 #define OUTPUT_NAME_MIN 24
+/* More than columns and expendable ones together. */
+#define OUTPUT_RANKS (2 * OUTPUT_COLUMNS_MAX)
 /* One odd value must not push everything else out. */
 #define OUTPUT_TEXT_MAX 60
 
 /* Columns that are missed least, in the order in which they go when the terminal is narrow. */
 static const char *const expendable[] = {
-    "tls",      "password", "phase",        "in",         "reason", "out",     "host",
-    "failures", "weight",   "result",       "count",      "effect", "idle",    "proto",
-    "balance",  "usable",   "health_since", "last_login", "age",    "session",
+    "ports",   "port",     "tls",          "password",   "phase", "in",      "reason", "out",
+    "host",    "failures", "weight",       "result",     "count", "effect",  "idle",   "proto",
+    "balance", "usable",   "health_since", "last_login", "age",   "session",
 };
 
 static int output_table_value(const struct output *o, size_t i, const json_t *row, struct buf *text)
@@ -110,21 +112,25 @@ static int output_table_total(const struct output *o, bool is_least)
     return total;
 }
 
-/* Position in the list of expendable columns; later columns of a table go before earlier ones, what
- * is not shown by default first of all, then what no row has. */
-static int output_table_rank(const struct output *o, size_t i)
+/* Position in the list of expendable columns; behind them later columns of a table go before
+ * earlier ones. */
+static int output_table_position(const struct output *o, size_t i)
 {
-    if (i == 0 || o->columns[i].width == 0)
-        return INT_MAX;
-    if (o->columns[i].is_wide || o->columns[i].is_empty)
-        return -(int)i - (o->columns[i].is_wide ? OUTPUT_COLUMNS_MAX : 1);
-    /* What happened: the last that is given up. */
-    if (strcmp(o->columns[i].name, "text") == 0)
-        return INT_MAX - 1;
     for (size_t k = 0; k < ARRAY_LEN(expendable); k++)
         if (strcmp(o->columns[i].name, expendable[k]) == 0)
             return (int)k;
     return (int)ARRAY_LEN(expendable) + OUTPUT_COLUMNS_MAX - (int)i;
+}
+
+/* What goes first has the lowest: what is not shown by default, what no row has, the rest, and in
+ * the end what happened. */
+static int output_table_rank(const struct output *o, size_t i)
+{
+    const struct output_column *c = &o->columns[i];
+    if (i == 0 || c->width == 0)
+        return INT_MAX;
+    int kind = c->is_wide ? 0 : c->is_empty ? 1 : strcmp(c->name, "text") != 0 ? 2 : 3;
+    return kind * OUTPUT_RANKS + output_table_position(o, i);
 }
 
 static bool output_table_drop(struct output *o, bool only_wide)

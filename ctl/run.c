@@ -222,9 +222,10 @@ char *run_sentence(const struct command *c, const json_t *params, const json_t *
     if (is_dry && json_is_integer(count))
         return str_printf("%s %s would hit %lld", c->noun, c->verb,
                           (long long)json_integer_value(count));
-    if (json_is_false(json_object_get(result, "changed")))
+    const json_t *changed = json_object_get(result, "changed");
+    if (json_is_false(changed))
         return str_dup_c("already so");
-    if (json_is_integer(count) && json_integer_value(count) == 0)
+    if (json_is_true(changed) && json_is_integer(count) && json_integer_value(count) == 0)
         return str_printf("%s %s: done", c->noun, c->verb);
     if (json_is_integer(count))
         return str_printf("%s %s: %lld", c->noun, c->verb, (long long)json_integer_value(count));
