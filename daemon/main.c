@@ -136,6 +136,7 @@ static int main_engine(const struct main_options *m)
                                .restarts = main_number(m->restarts),
                                .is_successor = m->is_successor,
                                .supervisor = main_env_number(WIRE_FD_ENV),
+                               .config_fd = main_env_number(WIRE_CONFIG_ENV),
                                .first_fd = 3,
                                .drop = main_drop};
     int fds = main_env_number("LISTEN_FDS");
@@ -143,6 +144,7 @@ static int main_engine(const struct main_options *m)
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_PID");
     unsetenv(WIRE_FD_ENV);
+    unsetenv(WIRE_CONFIG_ENV);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error as any other */
     main_raise_limits();

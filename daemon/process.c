@@ -46,19 +46,21 @@ static void process_set_number(const char *name, int value)
 
 /* ---- an engine ---- */
 
-/* In the child: descriptors 3.. become the sockets, then the wire; everything else is
- * close-on-exec. Returns the number of sockets, -1 on failure. */
-static int engine_place_fds(const struct keeper *k, int wire)
+/* In the child: descriptors 3.. become the sockets, then the wire, then the configuration if there
+ * is one; everything else is close-on-exec. Returns the number of sockets, -1 on failure. */
+static int engine_place_fds(const struct keeper *k, int wire, int config)
 {
-    int n = 0, top = PROCESS_FIRST_FD + (int)k->n + 1;
-    AUTO_FREE int *high = calloc(k->n + 1, sizeof(*high));
+    int n = 0, extra = config >= 0 ? 2 : 1, top = PROCESS_FIRST_FD + (int)k->n + extra;
+    AUTO_FREE int *high = calloc(k->n + (size_t)extra, sizeof(*high));
     if (!high)
         return -1;
     for (size_t i = 0; i < k->n; i++)
         if (k->v[i].owner == 0)
             high[n++] = fcntl(k->v[i].fd, F_DUPFD_CLOEXEC, top);
     high[n] = fcntl(wire, F_DUPFD_CLOEXEC, top);
-    for (int i = 0; i <= n; i++)
+    if (config >= 0)
+        high[n + 1] = fcntl(config, F_DUPFD_CLOEXEC, top);
+    for (int i = 0; i < n + extra; i++)
         if (high[i] < 0 || dup2(high[i], PROCESS_FIRST_FD + i) < 0)
             return -1;
     return n;
@@ -67,12 +69,14 @@ static int engine_place_fds(const struct keeper *k, int wire)
 static void engine_exec(const struct process_spec *spec, int wire)
 {
     char starts[24], restarts[24];
-    int n = engine_place_fds(spec->keeper, wire);
+    int n = engine_place_fds(spec->keeper, wire, spec->config);
     if (n < 0)
         _exit(EX_OSERR);
     process_set_number("LISTEN_FDS", n);
     process_set_number("LISTEN_PID", (int)getpid());
     process_set_number(WIRE_FD_ENV, PROCESS_FIRST_FD + n);
+    if (spec->config >= 0)
+        process_set_number(WIRE_CONFIG_ENV, PROCESS_FIRST_FD + n + 1);
     snprintf(starts, sizeof(starts), "%u", spec->starts);
     snprintf(restarts, sizeof(restarts), "%u", spec->restarts);
     execl(spec->program ? spec->program : PROCESS_SELF, "mailproxyd", "--engine", starts,

@@ -12,6 +12,7 @@ struct process_spec {
     unsigned starts, restarts;   /* see struct engine_options */
     bool is_successor;
     uint64_t stop_limit_ms;
+    int config; /* see WIRE_CONFIG_ENV, -1 = none */
 };
 
 /* Starts an engine; *ret is overwritten. */

@@ -35,12 +35,26 @@ struct process_spec supervisor_spec(const struct supervisor *s)
                                  .starts = s->starts,
                                  .restarts = s->failures,
                                  .is_successor = s->old.pid > 0,
+                                 .config = -1,
                                  .stop_limit_ms = s->now.stop_limit_ms};
 }
 
+/* Takes fd over. */
+static void supervisor_keep_config(struct supervisor *s, int fd)
+{
+    if (s->config >= 0)
+        close(s->config);
+    s->config = fd;
+    s->is_config_used = false;
+}
+
+/* In the place of one that died an engine goes on with the configuration of that one: the file may
+ * be in the middle of an edit, or a reload that nobody has confirmed. */
 static int supervisor_start(struct supervisor *s)
 {
-    const struct process_spec spec = supervisor_spec(s);
+    struct process_spec spec = supervisor_spec(s);
+    spec.config = s->config;
+    s->is_config_used = s->config >= 0;
     int err = process_start_engine(&spec, &s->now);
     if (err < 0)
         return err;
@@ -114,6 +128,8 @@ static void supervisor_engine_died(struct supervisor *s, int status)
                                                                       : SUPERVISOR_BACKOFF_MAX_MS;
     supervisor_log_death(s, "engine-died", &gone, status);
     s->failures++;
+    if (s->is_config_used) /* it did not get ready with it: the file may be better */
+        supervisor_keep_config(s, -1);
     s->restart_at_ms = now + s->backoff_ms;
     if (s->backoff_ms == 0)
         supervisor_start_or_wait(s);
@@ -153,6 +169,7 @@ static void supervisor_answer_bind(struct supervisor *s, const struct engine_pro
 static void supervisor_ready(struct supervisor *s)
 {
     s->was_ready = true;
+    s->is_config_used = false;
     notify("READY=1\nSTATUS=serving");
     if (s->old.pid > 0)
         upgrade_tell_old(s);
@@ -163,10 +180,14 @@ static void hear_limit(struct engine_process *from, const char *number)
     (void)!str_to_u64(str_of(number), UINT64_MAX / 2, &from->stop_limit_ms);
 }
 
-static void supervisor_hear_now(struct supervisor *s, const char *text)
+/* way: what came along, or -1; closed by the caller unless it is set to -1. */
+static void supervisor_hear_now(struct supervisor *s, const char *text, int *way)
 {
     const char *rest;
-    if ((rest = wire_after(text, "close"))) {
+    if (strcmp(text, "config") == 0) {
+        supervisor_keep_config(s, *way);
+        *way = -1;
+    } else if ((rest = wire_after(text, "close"))) {
         keeper_forget(&s->keeper, rest);
     } else if ((rest = wire_after(text, "ready"))) {
         hear_limit(&s->now, rest);
@@ -215,7 +236,7 @@ static void supervisor_hear(struct supervisor *s, struct engine_process *from)
     } else if (wire_after(text, "bind")) {
         supervisor_answer_bind(s, from, text, way);
     } else if (from == &s->now) {
-        supervisor_hear_now(s, text);
+        supervisor_hear_now(s, text, &way);
     } else if (from == &s->old) {
         supervisor_hear_old(s, text);
     } else {
@@ -388,6 +409,7 @@ static void supervisor_fini(struct supervisor *s)
     process_forget(&s->upgrade.next);
     buf_fini(&s->upgrade.text);
     free(s->program);
+    supervisor_keep_config(s, -1);
     if (s->signal_fd >= 0)
         close(s->signal_fd);
 }
@@ -408,6 +430,7 @@ static void supervisor_init(struct supervisor *s, const char *config_path, const
     *s = (struct supervisor){.config_path = config_path,
                              .program = process_program(arg0),
                              .signal_fd = -1,
+                             .config = -1,
                              .now = {.wire = -1},
                              .old = {.wire = -1},
                              .upgrade = {.output = -1, .next = {.wire = -1}}};

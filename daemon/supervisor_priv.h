@@ -24,6 +24,8 @@ struct supervisor {
     struct engine_process old; /* that an upgrade replaced */
     uint64_t old_since_ms, old_sessions;
     struct upgrade upgrade;
+    int config;          /* the confirmed configuration of the engine that serves; -1 = none */
+    bool is_config_used; /* the engine that starts has it and is not ready yet */
     unsigned starts, failures; /* engines; those of them that died */
     uint64_t restart_at_ms, backoff_ms, kill_at_ms;
     bool was_ready, is_stopping;

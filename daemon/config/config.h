@@ -252,6 +252,10 @@ int config_problems_format(const struct config_problems *p, struct buf *out) NOD
  * in both cases. Thread: any (blocking file access). */
 int config_load(const char *path, struct config **ret,
                 struct config_problems *ret_problems) NODISCARD;
+/* The same for a copy of a file that is kept elsewhere: the config says that it comes from `name`.
+ */
+int config_load_copy(const char *path, const char *name, struct config **ret,
+                     struct config_problems *ret_problems) NODISCARD;
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 

@@ -79,9 +79,69 @@ int configs_changes(const struct config *started, const struct config *running,
     return err;
 }
 
-void configs_note_start(struct control *c)
+/* ---- the one to come back with ---- */
+
+/* Nobody goes back behind this configuration. */
+static void configs_settle(struct control *c)
+{
+    c->host->keep_config(c->host->arg);
+    settle_post(c);
+}
+
+/* What is in force after a failure beside the file. */
+struct kept {
+    struct work work;
+    struct config *config, *disk;
+    struct config_problems problems;
+    struct config_changes changes;
+};
+
+static int kept_run(struct work *w)
+{
+    struct kept *k = CONTAINER_OF(w, struct kept, work);
+    int err = config_load(k->config->path, &k->disk, &k->problems);
+    return err < 0 ? err : config_diff(k->config, k->disk, &k->changes);
+}
+
+static void kept_done(struct work *w)
+{
+    const struct kept *k = CONTAINER_OF(w, struct kept, work);
+    if (w->err == 0 && k->changes.n == 0)
+        return;
+    AUTO_FREE char *text =
+        w->err < 0 ? str_printf("the engine died; its configuration goes on, the file cannot be "
+                                "loaded: config check tells")
+                   : str_printf("the engine died; its configuration goes on, the file differs in "
+                                "%zu: config diff tells",
+                                k->changes.n);
+    LOG_EVENT(LOG_LEVEL_WARN, "config-kept", KV_STR("detail", text));
+    control_event(w->control, "config", NULL, NULL, NULL, NULL, NULL, text);
+}
+
+static void kept_fini(struct work *w)
+{
+    struct kept *k = CONTAINER_OF(w, struct kept, work);
+    config_unref(k->config);
+    config_unref(k->disk);
+    config_problems_fini(&k->problems);
+    config_changes_fini(&k->changes);
+}
+
+static void kept_post(struct control *c)
+{
+    struct kept *k = work_new(c, NULL, sizeof(*k), kept_run, kept_done, kept_fini);
+    if (!k)
+        return;
+    k->config = config_ref(control_setup(c)->config);
+    work_post(&k->work, NULL);
+}
+
+void configs_note_start(struct control *c, bool is_kept)
 {
     c->configs->started = config_ref(control_setup(c)->config);
+    configs_settle(c);
+    if (is_kept)
+        kept_post(c);
 }
 
 struct config *configs_started(const struct control *c)
@@ -199,7 +259,7 @@ void command_config_confirm(struct request *r)
     bool is_waiting = c->before != NULL;
     configs_forget(c);
     if (is_waiting)
-        settle_post(r->control);
+        configs_settle(r->control);
     request_done(r, is_waiting, is_waiting, NULL);
 }
 
@@ -297,7 +357,7 @@ static void reload_done(struct work *w)
     }
     configs_wait(w->control->configs, l);
     if (l->confirm_ms == 0)
-        settle_post(w->control);
+        configs_settle(w->control);
     listeners_restore(w->control);
     h->forget_user(h->arg, NULL);
     reload_answer(l);

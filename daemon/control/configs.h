@@ -10,8 +10,9 @@ struct configs;
 /* -ERR_NOMEM. */
 int configs_new(struct control *c, struct configs **ret) NODISCARD;
 void configs_free(struct configs *c); /* NULL is fine */
-/* The first setup is there: what needs a restart is told apart from it. */
-void configs_note_start(struct control *c);
+/* The first setup is there: what needs a restart is told apart from it. is_kept: see
+ * control_note_start. */
+void configs_note_start(struct control *c, bool is_kept);
 /* The configuration that the engine started with: one reference. */
 struct config *configs_started(const struct control *c);
 /* What a file changes: live keys and those of new sessions against what runs, the others against

@@ -13,7 +13,6 @@
 #include "control/runtime.h"
 #include "control/server.h"
 #include "control/sessions.h"
-#include "control/settle.h"
 #include "control/upgrades.h"
 
 #define CONTROL_THREADS 4 /* an import of many users leaves some for the others */
@@ -122,11 +121,10 @@ int control_listen(struct control *c, int fd, size_t i)
     return server_listen(c->server, fd, config->controls[i].path);
 }
 
-void control_note_start(struct control *c)
+void control_note_start(struct control *c, bool is_kept)
 {
-    configs_note_start(c);
+    configs_note_start(c, is_kept);
     listeners_restore(c);
-    settle_post(c);
 }
 
 const struct pool_edit *control_edits(const struct control *c, size_t *ret_n)

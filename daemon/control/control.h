@@ -14,8 +14,9 @@ struct session_verdict;
 int control_new(const struct control_host *host, struct control **ret, char **ret_error) NODISCARD;
 /* Starts to serve on a listening socket (taken over) as the config's control socket number i. */
 int control_listen(struct control *c, int fd, size_t i) NODISCARD;
-/* The first setup is published and all listeners are there, but nobody was accepted yet. */
-void control_note_start(struct control *c);
+/* The first setup is published and all listeners are there, but nobody was accepted yet. is_kept:
+ * its config is that of an engine that died; the file may say something else by now. */
+void control_note_start(struct control *c, bool is_kept);
 /* The runtime edits in force: for pools_build. Borrowed until the next change. */
 const struct pool_edit *control_edits(const struct control *c, size_t *ret_n);
 /* Reloads as `config reload` does, for SIGHUP; the outcome is logged. */

@@ -51,6 +51,8 @@ struct control_host {
     /* Publishes a new config with its pools after a reload; takes over both references. An English
      * sentence in *ret_error (owned). */
     int (*publish_config)(void *arg, struct config *config, struct pools *pools, char **ret_error);
+    /* The published config is the one to come back with when the engine dies. */
+    void (*keep_config)(void *arg);
     /* Forgets cached answers of a user (NULL = all) on every worker. */
     void (*forget_user)(void *arg, const char *user);
     /* Stops accepting on a listener of the current setup, or goes on. */

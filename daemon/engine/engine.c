@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -172,6 +173,39 @@ static int host_publish_config(void *arg, struct config *config, struct pools *p
     engine_publish(e, setup);
     wire_say(e->options->supervisor, "reloaded %" PRIu64, config->shutdown_timeout_ms);
     return 0;
+}
+
+/* In memory only: secrets are in it. *ret_fd is owned. */
+static int engine_write_config(const struct config *c, int *ret_fd)
+{
+    AUTO_SECRET_BUF text = BUF_INIT;
+    AUTO_CLOSE int fd = memfd_create("mailproxy-config", MFD_CLOEXEC);
+    int err = fd < 0 ? err_from_errno(errno)
+                     : config_dump(c, CONFIG_DUMP_ONLY_SET | CONFIG_DUMP_SECRETS, &text);
+    while (err == 0 && text.len > 0) {
+        ssize_t n = write(fd, text.data + text.start, text.len);
+        if (n <= 0)
+            return err_from_errno(n < 0 ? errno : EIO);
+        buf_consume(&text, (size_t)n);
+    }
+    if (err < 0)
+        return err;
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+static void host_keep_config(void *arg)
+{
+    const struct engine *e = arg;
+    AUTO_CLOSE int fd = -1;
+    if (e->options->supervisor < 0)
+        return;
+    int err = engine_write_config(e->setup->config, &fd);
+    if (err == 0)
+        err = wire_send(e->options->supervisor, "config", fd);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "config-not-kept", KV_ERR("error", err));
 }
 
 static void host_forget_user(void *arg, const char *user)
@@ -538,6 +572,7 @@ static void engine_make_host(struct engine *e)
         .setup = host_setup,
         .publish_pools = host_publish_pools,
         .publish_config = host_publish_config,
+        .keep_config = host_keep_config,
         .forget_user = host_forget_user,
         .pause_listener = host_pause_listener,
         .is_listener_paused = host_is_listener_paused,
@@ -647,15 +682,28 @@ static void engine_fini(struct engine *e)
     free(e->is_claimed);
 }
 
-static int engine_load(const char *path, struct config **ret)
+/* copy: of the file at path, or NULL. */
+static int engine_load_from(const char *copy, const char *path, struct config **ret)
 {
     struct config_problems problems = {0};
     AUTO_BUF text = BUF_INIT;
-    int err = config_load(path, ret, &problems);
+    int err =
+        copy ? config_load_copy(copy, path, ret, &problems) : config_load(path, ret, &problems);
     if (problems.n > 0 && config_problems_format(&problems, &text) == 0)
         (void)!write(STDERR_FILENO, text.data + text.start, text.len);
     config_problems_fini(&problems);
     return err;
+}
+
+/* *ret_is_kept: it is that of the engine before. */
+static int engine_load(const struct engine_options *o, struct config **ret, bool *ret_is_kept)
+{
+    int fd = o->config_fd;
+    AUTO_FREE char *copy = fd >= 0 ? str_printf("/proc/self/fd/%d", fd) : NULL;
+    *ret_is_kept = copy && engine_load_from(copy, o->config_path, ret) == 0;
+    if (fd >= 0)
+        close(fd);
+    return *ret_is_kept ? 0 : engine_load_from(NULL, o->config_path, ret);
 }
 
 static void engine_say_ready(struct engine *e)
@@ -675,8 +723,9 @@ int engine_run(const struct engine_options *o)
 {
     struct engine e = {.options = o};
     struct config *c = NULL;
+    bool is_kept = false;
     AUTO_FREE char *error = NULL;
-    if (engine_load(o->config_path, &c) < 0)
+    if (engine_load(o, &c, &is_kept) < 0)
         return EX_CONFIG;
     int err = engine_configure_log(c);
     if (err == 0 && o->drop)
@@ -686,8 +735,8 @@ int engine_run(const struct engine_options *o)
     config_unref(c);
     if (err == 0) {
         engine_publish(&e, setup_ref(e.setup));
-        control_note_start(e.control);
         engine_say_ready(&e);
+        control_note_start(e.control, is_kept);
         engine_close_others(&e);
         err = loop_run(e.loop);
     } else {

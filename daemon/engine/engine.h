@@ -24,6 +24,7 @@ struct engine_options {
     unsigned restarts;   /* those of them that died */
     bool is_successor;   /* another engine is there and uses the same store */
     int supervisor;      /* wire to the supervisor, -1 = none */
+    int config_fd;       /* file with the configuration to start with; -1 = config_path */
     int first_fd, n_fds; /* inherited listening sockets */
     /* Gives up privileges once everything is open; NULL = stay. Returns 0 or -ERR_x. Borrowed for
      * engine_run. */

@@ -9,16 +9,19 @@
  * LISTEN_FDS. */
 #define WIRE_FD_ENV "MAILPROXY_SUPERVISOR_FD"
 #define WIRE_TEXT_MAX 4096
+/* Number of the file with the configuration of the engine that died; not set without one. */
+#define WIRE_CONFIG_ENV "MAILPROXY_CONFIG_FD"
 
 /* Engine to supervisor: "trouble TEXT" (why it will not be ready), "ready SHUTDOWN_MS" (how long a
  * stop may take), "reloaded SHUTDOWN_MS" (from now on), "stop" (do not start another engine),
- * "close ADDRESS" (stop keeping this socket), "bind BACKLOG V6ONLY MULTIPATH RCVBUF SNDBUF MODE
- * OWNER GROUP ADDRESS" (answered on the socket that comes along: "ok" with the new one, or "error
- * TEXT"), "upgrade" (check the installed program), "start" (let it take over), "sessions N" (that
- * an old engine still has).
- * Supervisor to engine: "checked" (it is good), "retire PID" (the new engine serves: finish what is
- * there), "failed TEXT" (no upgrade), and "old PID SINCE_MS SESSIONS" (an old engine is there; PID
- * 0: none any more). What the other side does not know it passes over. */
+ * "close ADDRESS" (stop keeping this socket), "config" (what an engine that takes this one's place
+ * after a failure is to start with: the file comes along), "bind BACKLOG V6ONLY MULTIPATH RCVBUF
+ * SNDBUF MODE OWNER GROUP ADDRESS" (answered on the socket that comes along: "ok" with the new one,
+ * or "error TEXT"), "upgrade" (check the installed program), "start" (let it take over), "sessions
+ * N" (that an old engine still has). Supervisor to engine: "checked" (it is good), "retire PID"
+ * (the new engine serves: finish what is there), "failed TEXT" (no upgrade), and "old PID SINCE_MS
+ * SESSIONS" (an old engine is there; PID 0: none any more). What the other side does not know it
+ * passes over. */
 
 /* Sends one message; fd_to_pass -1 = none. Never waits: -ERR_AGAIN when the other side does not
  * read. */

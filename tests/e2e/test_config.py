@@ -8,7 +8,8 @@ import subprocess
 import threading
 
 import pytest
-from harness import imap, wait
+from harness import imap, net, wait
+from harness.control import Control
 from harness.proxy import BUILD, CtlError
 from test_control import logged_in
 
@@ -41,7 +42,6 @@ def by_path(rows):
 
 def answer(p, *args):
     """The whole answer, with its message."""
-    from harness.control import Control
     r = Control(p.control)
     done = r.call(args[0], **(args[1] if len(args) > 1 else {}))
     r.close()
@@ -296,6 +296,48 @@ def test_unconfirmed_goes_back_to_the_last_confirmed(proxy):
         set_weight(proxy, "dc1", weight)
         proxy.ctl("config", "reload", "--confirm", "1s")
     wait.until(lambda: weights(proxy)["dc1"] == 100, "the configuration before both")
+
+
+def test_crash_before_it_is_confirmed(proxy):
+    """An engine that dies in that time is followed by one with the configuration before, its listeners too."""
+    listeners, old = proxy.settings["listeners"], proxy.ports["imap"]
+    set_weight(proxy, "dc1", 20)
+    fresh = f"{proxy.host}:{net.port(proxy.host)}"
+    proxy.configure({"listeners": [{**ls, "address": fresh} if ls["name"] == "imap" else ls for ls in listeners]})
+    proxy.ctl("config", "reload", "--confirm", "1h")
+    assert weights(proxy)["dc1"] == 20
+    restart(proxy)
+    assert weights(proxy)["dc1"] == 100 and proxy.ctl("config", "confirm")["changed"] is False
+    proxy.wait_for_log("config-kept")
+    c = imap.Lines(proxy.host, old)
+    assert c.line().startswith("* OK")
+    c.close()
+    assert {r["path"] for r in proxy.ctl("config", "diff")} == {"pools[main].backends[dc1].weight", "listeners[imap].address"}
+    # Confirmed, it is what the next engine starts with; the daemon itself reads the file when it starts.
+    proxy.ctl("config", "reload", "--confirm", "1h")
+    proxy.ctl("config", "confirm")
+    restart(proxy)
+    assert weights(proxy)["dc1"] == 20 and proxy.ctl("config", "diff") == []
+
+
+def test_crash_beside_a_file_in_the_making(proxy):
+    """What nobody has reloaded does not come in by an accident, and what cannot be loaded keeps nobody out."""
+    set_weight(proxy, "dc1", 20)
+    restart(proxy)
+    assert weights(proxy)["dc1"] == 100 and [r["new"] for r in proxy.ctl("config", "diff")] == ["20"]
+    with open(proxy.config, "a") as f:
+        f.write("workers = ;\n")
+    restart(proxy)
+    logged_in(proxy).close()
+    assert weights(proxy)["dc1"] == 100 and proxy.ctl("system", "status")["config"] == proxy.config
+    r = Control(proxy.control)
+    r.call("event.watch", filter="type=config", last=1)
+    assert "the file cannot be loaded" in r.receive()["params"]["text"]
+    r.close()
+    set_weight(proxy, "dc1", 30)
+    proxy.ctl("config", "reload")
+    restart(proxy)
+    assert weights(proxy)["dc1"] == 30 and proxy.ctl("config", "diff") == []
 
 
 def test_plain_reload_confirms(proxy):

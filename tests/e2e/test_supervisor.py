@@ -265,3 +265,19 @@ def test_listeners_are_listed_while_it_stops(make_proxy, settings):
         assert b'"rows"' in f.readline()
     c.close()
     p.stop()
+
+
+def test_an_engine_that_cannot_go_on_reads_the_file(make_proxy, settings, folder):
+    """The configuration of the one that died does not start any more: the mended file does."""
+    for name in ("first", "second"):
+        os.mkdir(os.path.join(folder, name))
+    settings["store"] = {"path": os.path.join(folder, "first", "mailproxy.db")}
+    p = make_proxy(settings)
+    p.configure({"store": {"path": os.path.join(folder, "second", "mailproxy.db")}})
+    pid = p.engine_pid()
+    os.rename(os.path.join(folder, "first"), os.path.join(folder, "gone"))
+    with open(os.path.join(folder, "first"), "w"):
+        pass  # no folder: no store
+    os.kill(pid, signal.SIGKILL)
+    wait.until(lambda: p.is_ready() and p.engine_pid() != pid, "an engine with the file's configuration")
+    assert "start-failed" in p.log() and os.path.exists(os.path.join(folder, "second", "mailproxy.db"))
