@@ -69,6 +69,10 @@ ROWS = {
                         [["--yes"], ["nonsense=1", "--yes"], ["--all", "--grace", "soon", "--yes"], ["--all", "--max", "x"]],
                         [session]),
 
+    "session trace": Row(["user=" + USER, "--for", "100ms"], SAME,
+                         bad=[[], ["nonsense=1"], ["user=" + USER, "--for", "soon"], ["user=" + USER, "--max-bytes", "big"]],
+                         before=[session]),
+
     "user list": Row(["name=u1*"], SAME, ["name=zzz"], "E_NO_MATCH", [["nonsense=1"], ["--sort", "nonsense"]]),
     "user show": Row([USER], SAME, ["zzz"], "E_NO_USER", [[], [""]]),
     "user add": Row([NEW, "--note", "n", "--max-sessions", "7", "--protocols", "imap", "--no-password"], UNCHANGED,
@@ -162,7 +166,8 @@ ROWS = {
     "system help": Row([], SAME, bad=[["x"]]),
     "system metrics": Row([], SAME, bad=[["x"]]),
     "system log_level": Row(["info"], UNCHANGED, bad=[[], ["loud"]], after=[["system", "log-level", "debug"]]),
-    "system stop": None,  # test_stop
+    "system stop": None,     # test_stop
+    "system upgrade": None,  # test_upgrade.py
 }
 
 TABLE = table.read()
@@ -286,7 +291,7 @@ def test_done_and_done_again(proxy, command):
         args = w.fill(row.good)
         first = answer(proxy, command, args, row.stdin)
         check_form(command, first)
-        if row.before == [session] and "CHANGES" in TABLE[command].flags:
+        if row.before == [session] and TABLE[command].flags & {"CHANGES", "STREAM"} == {"CHANGES"}:
             wait.until(lambda: not proxy.sessions(w.names["sid"]), "the end of the session")
         if row.again == GONE:
             refused(*run(proxy, command, args, row.stdin)[:2], GONE, row.name)
