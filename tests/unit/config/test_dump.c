@@ -282,7 +282,7 @@ static void test_diff(void **state)
          CONFIG_NEW_SESSIONS},
         {"ports = { imap = 1143; };", "", "pools[one].backends[b1].ports", "{ imap = 1143; }", NULL,
          CONFIG_NEW_SESSIONS},
-        {"fall = 4", "fall = 5", "pools[one].check.fall", "4", "5", CONFIG_NEW_SESSIONS},
+        {"fall = 4", "fall = 5", "pools[one].check.fall", "4", "5", CONFIG_LIVE},
         {"backlog = 5", "backlog = 6", "listeners[imap].backlog", "5", "6", CONFIG_RESTART},
         {"level = \"debug\"", "level = \"info\"", "log[0].level", "\"debug\"", "\"info\"",
          CONFIG_LIVE},
@@ -353,7 +353,7 @@ static void check_doc(void *arg, const struct config_key_doc *doc)
         assert_string_equal(doc->type, "duration");
         assert_string_equal(doc->default_text, "10s");
         assert_string_equal(doc->range, "100ms to 1d");
-        assert_string_equal(doc->effect, "new sessions");
+        assert_string_equal(doc->effect, "live");
     }
     if (strcmp(doc->path, "timeouts.tls") == 0)
         assert_string_equal(doc->range, "at least 100ms");
