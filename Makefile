@@ -206,14 +206,14 @@ fuzz-programs: $(FUZZ_REPLAYS)
 .PHONY: fuzz-programs
 
 # The sanitizers' builds test what runs in C; the full set runs on the plain build.
-e2e: all
+e2e: all scale-tools
 	$(PYTHON) -m pytest -q $(if $(K),-k '$(K)') tests/e2e
 
 check:
 	@tests/setup/install-packages $(CHECK_PACKAGES)
 	@tests/setup/fetch-postfix $(BUILD)/postfix
 	@$(MAKE) --no-print-directory check-installed
-check-installed: all $(UNIT_TESTS) $(FUZZ_REPLAYS)
+check-installed: all scale-tools $(UNIT_TESTS) $(FUZZ_REPLAYS)
 	@tests/setup/run-check $(BUILD) $(PYTHON) $(UNIT_TESTS) -- $(FUZZ_REPLAYS)
 check-full: export MAILPROXY_LOAD_SESSIONS = 2000
 check-full: check

@@ -500,6 +500,8 @@ struct limit_failure limits_fail(struct limits *l, const struct config_limits *c
     bool is_on = c->failures_before_delay > 0 || most != RULE_KEEP;
     struct limit_source *s = is_on && most > 0 ? source_take(l, a) : NULL;
     struct limit_past *p = s ? source_past(s) : NULL;
+    if (s && !p)
+        source_settle(l, s, c, now->ms);
     if (!p)
         return f;
     if (p->failures == 0 || failures_are_over(p, c, now->ms)) {

@@ -10,9 +10,10 @@
 #define LISTING_IDLE_MS 60000
 #define LISTING_WAIT_MS 30000
 #define LISTING_PAGE_MAX 1000
-#define LISTING_MAX 32     /* open lists of one client */
-#define LISTING_ROWS 32    /* written in one step */
-#define LISTING_MERGED 256 /* keys merged in one step */
+#define LISTING_MAX 32       /* open lists of one client */
+#define LISTING_ROWS 32      /* written in one step */
+#define LISTING_MERGED 256   /* keys merged in one step */
+#define LISTING_WINDOW 10000 /* ids that are kept of a sorted list */
 
 struct listing {
     struct ask ask;
@@ -392,12 +393,17 @@ static uint64_t listing_after(const struct listing *l)
     return n > l->n_merged ? n - l->n_merged : 0;
 }
 
+/* Keys of the window, and of what is passed over before it. */
+static size_t listing_window(const struct listing *l)
+{
+    return l->offset + (l->left < LISTING_WINDOW ? l->left : LISTING_WINDOW);
+}
+
 static void on_listing_merge(struct loop_slice *s)
 {
     struct listing *l = CONTAINER_OF(s, struct listing, slice);
-    size_t most = l->offset + l->left;
+    size_t most = listing_window(l);
     const struct session_key *k = NULL;
-    most = most < SESSION_SORT_MAX ? most : SESSION_SORT_MAX;
     for (int i = 0; i < LISTING_MERGED && l->n_merged < most; i++) {
         const struct session_key *next = listing_merge_next(l);
         if (!next)
@@ -424,15 +430,15 @@ static void on_listing_merge(struct loop_slice *s)
 
 static void listing_ask_keys(struct listing *l, bool is_first)
 {
-    size_t most = l->offset + l->left;
+    size_t most = listing_window(l);
     struct collect_spec spec = {.filter = l->filter,
                                 .is_sorted = true,
                                 .is_keys = true,
                                 .order = l->order,
                                 .after = is_first ? NULL : &l->last,
-                                .limit = most < SESSION_SORT_MAX ? most : SESSION_SORT_MAX};
+                                .limit = most};
     free(l->ids);
-    l->ids = calloc(spec.limit + 1, sizeof(*l->ids));
+    l->ids = calloc(most - l->offset + 1, sizeof(*l->ids));
     l->n_ids = l->n_done = l->n_merged = 0;
     if (!l->ids)
         listing_fail(l, -ERR_NOMEM);
@@ -468,7 +474,7 @@ static void listing_go_on(struct request *r, const char *cursor)
         listing_ask_keys(l, false);
 }
 
-/* From the end and after an offset a list is no longer than a window. */
+/* From the end a list is no longer than a window. */
 static void listing_sort_by(struct listing *l, const struct request *r)
 {
     const char *sort = request_text(r, "sort");
@@ -479,7 +485,7 @@ static void listing_sort_by(struct listing *l, const struct request *r)
     l->order.is_from_end = request_bool(r, "from_end");
     l->is_sorted = session_field_find(str_of(sort + l->order.is_descending), &l->order.by) == 0;
     l->offset = (size_t)request_number(r, "offset", 0);
-    size_t room = l->order.is_from_end || l->offset > 0 ? SESSION_SORT_MAX - l->offset : UINT32_MAX;
+    size_t room = l->order.is_from_end ? LISTING_WINDOW : UINT32_MAX;
     l->left = limit == 0 || limit > room ? room : (size_t)limit;
 }
 
@@ -490,10 +496,10 @@ static bool listing_check_offset(struct request *r)
     if ((offset > 0 || request_bool(r, "from_end")) && !request_text(r, "sort"))
         request_fail(r, -ERR_BAD_PARAM, "sort", "offset and from_end need an order");
     else if (offset >= SESSION_SORT_MAX)
-        request_fail(
-            r, -ERR_BAD_PARAM, NULL,
-            "a sorted list shows its first and its last %d rows; a filter makes it shorter",
-            SESSION_SORT_MAX);
+        request_fail(r, -ERR_BAD_PARAM, NULL,
+                     "no list begins after %d rows; a filter makes it shorter, the cursor goes on "
+                     "to its end",
+                     SESSION_SORT_MAX);
     else
         return true;
     return false;

@@ -17,6 +17,7 @@ struct query {
     struct session_query_spec spec; /* ids and after are owned */
     struct session_key after;
     struct loop_slice slice;
+    struct list turn;         /* of env->sorting */
     const query_stage *stage; /* the one under way; NULL at the end of the list of stages */
     struct walk walk;
     size_t at;                   /* next of ids, or of the keys whose rows are made */
@@ -77,8 +78,20 @@ static void query_send(struct query *q, struct session_chunk *c, bool is_last)
 
 /* ---- life ---- */
 
+/* The next one sorts. */
+static void query_pass_turn(struct query *q)
+{
+    if (list_is_empty(&q->turn))
+        return;
+    struct session_env *env = q->env;
+    list_del(&q->turn);
+    if (!list_is_empty(&env->sorting))
+        loop_slice(env->loop, &LIST_ITEM(env->sorting.next, struct query, turn)->slice);
+}
+
 static void query_free(struct query *q)
 {
+    query_pass_turn(q);
     list_del(&q->link);
     walk_end(&q->walk);
     loop_unslice(&q->slice);
@@ -127,11 +140,19 @@ static int query_add_row(struct query *q, const struct session *s)
     return err;
 }
 
+/* Are rates looked at? Of what is only compared by other fields they are not. */
+static bool query_has_rates(const struct query *q)
+{
+    return !q->spec.is_sorted || q->spec.order.by == SESSION_FIELD_IN_RATE ||
+           q->spec.order.by == SESSION_FIELD_OUT_RATE;
+}
+
 static int query_take(struct query *q, struct session *s)
 {
     char scratch[64];
     q->matched++;
-    session_sample(s);
+    if (query_has_rates(q))
+        session_sample(s);
     if (!q->spec.is_sorted)
         return q->spec.limit && q->given >= q->spec.limit ? 0 : query_add_row(q, s);
     struct session_key k = session_key_of(s, q->spec.order.by, scratch);
@@ -213,9 +234,20 @@ static int query_make_rows(struct query *q, bool *ret_is_over)
     return 0;
 }
 
+/* A sorted one that has its turn. */
+static int query_sort_begin(struct query *q, bool *ret_is_over)
+{
+    struct session_query_spec *spec = &q->spec;
+    /* A few more may come during the walk. */
+    size_t most = spec->limit < q->env->count + 64 ? spec->limit : q->env->count + 64;
+    *ret_is_over = true;
+    return best_init(&q->best, most, &spec->order);
+}
+
 static const query_stage query_listed[] = {query_walk, NULL};
-static const query_stage query_keys[] = {query_walk, query_sort, NULL};
-static const query_stage query_sorted[] = {query_walk, query_sort, query_make_rows, NULL};
+static const query_stage query_keys[] = {query_sort_begin, query_walk, query_sort, NULL};
+static const query_stage query_sorted[] = {query_sort_begin, query_walk, query_sort,
+                                           query_make_rows, NULL};
 
 static void on_query_step(struct loop_slice *s)
 {
@@ -241,29 +273,19 @@ static void query_mail_drop(struct mail *m)
     free(qm);
 }
 
-static int query_begin(struct query *q, struct session_env *env)
-{
-    struct session_query_spec *spec = &q->spec;
-    q->env = env;
-    list_add_tail(&env->queries, &q->link);
-    walk_begin(&q->walk, &env->walks, &env->sessions);
-    loop_slice(env->loop, &q->slice);
-    if (!spec->is_sorted)
-        return 0;
-    if (spec->limit == 0 || spec->limit > SESSION_SORT_MAX)
-        spec->limit = SESSION_SORT_MAX;
-    /* A few more may come during the walk. */
-    size_t most = spec->limit < env->count + 64 ? spec->limit : env->count + 64;
-    return best_init(&q->best, most, &spec->order);
-}
-
 static void on_query(struct mail *m, void *owner)
 {
     struct query_mail *qm = CONTAINER_OF(m, struct query_mail, mail);
     struct query *q = qm->query;
+    struct session_env *env = owner;
     free(qm);
-    if (query_begin(q, owner) < 0)
-        query_finish(q);
+    q->env = env;
+    list_add_tail(&env->queries, &q->link);
+    walk_begin(&q->walk, &env->walks, &env->sessions);
+    if (q->spec.is_sorted)
+        list_add_tail(&env->sorting, &q->turn);
+    if (!q->spec.is_sorted || env->sorting.next == &q->turn)
+        loop_slice(env->loop, &q->slice);
 }
 
 static int query_copy(struct query *q, const struct session_query_spec *spec)
@@ -271,6 +293,8 @@ static int query_copy(struct query *q, const struct session_query_spec *spec)
     q->spec = *spec;
     q->spec.ids = NULL;
     q->spec.fields = spec->fields ? spec->fields : SESSION_FIELDS_ALL;
+    if (spec->is_sorted && (spec->limit == 0 || spec->limit > SESSION_SORT_MAX))
+        q->spec.limit = SESSION_SORT_MAX;
     if (spec->filter)
         filter_ref(spec->filter);
     if (spec->ids) {
@@ -302,6 +326,7 @@ int session_query_post(struct mailbox *worker, const struct session_query_spec *
     list_init(&q->link);
     list_init(&q->walk.link);
     list_init(&q->slice.link);
+    list_init(&q->turn);
     q->slice.step = on_query_step;
     q->stage = !spec->is_sorted ? query_listed : spec->is_keys ? query_keys : query_sorted;
     *m = (struct query_mail){.mail = {.fn = on_query, .drop = query_mail_drop}, .query = q};

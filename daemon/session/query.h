@@ -54,7 +54,7 @@ int session_key_order(const struct session_key *a, const struct session_key *b,
                       const struct session_order *o);
 
 #define SESSION_CHUNK_ROWS 256
-#define SESSION_SORT_MAX 10000 /* most keys of one sorted answer */
+#define SESSION_SORT_MAX 50000 /* most keys of one sorted answer */
 
 struct session_query_spec {
     uint64_t number;       /* names the query; unique for the asker's life */

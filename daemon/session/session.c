@@ -113,6 +113,7 @@ void session_env_init(struct session_env *env)
     list_init(&env->walks);
     list_init(&env->queries);
     list_init(&env->kills);
+    list_init(&env->sorting);
     list_init(&env->held);
 }
 

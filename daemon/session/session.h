@@ -80,7 +80,8 @@ struct session_env {
     struct list sessions; /* oldest first */
     struct list walks;    /* over them */
     struct list queries, kills;
-    struct list held; /* of those before the relay: whose logins wait */
+    struct list sorting; /* of the queries: one after another, so that memory is bounded */
+    struct list held;    /* of those before the relay: whose logins wait */
     struct table by_id;
     size_t count;
     unsigned round_robin;

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: ISC
+"""An engine with 20,000 sessions (without connections: tests/scale): lists and kills are complete, no thread is held up,
+and an admin gets in whoever else polls. `make scale` measures the same with 100,000."""
+import collections
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from harness import wait
+from harness.control import Control
+from harness.crowd import Crowd
+
+SESSIONS = 20000
+USERS = 2000
+TURN_MS = 5  # CPU time of one turn of a thread
+IS_SANITIZED = "build-" in os.environ.get("MAILPROXY_BUILD", "")
+NUMBERS = ("in", "out", "started", "attempts", "port")
+TEXTS = ("id", "user", "ip", "backend", "listener", "client", "tls")
+
+
+@pytest.fixture(scope="module")
+def crowd(root):
+    c = Crowd(os.path.join(root, "crowd"), {
+        "log": [{"target": "stderr", "level": "warn"}],
+        "listeners": [{"name": n, "protocol": n, "allow_plaintext": True} for n in ("imap", "pop3")],
+        "auth": [{"type": "users"}],
+        "pools": [{"name": "main", "tls": "off", "check": {"enabled": False},
+                   "backends": [{"name": f"b{i}", "host": f"192.0.2.{i + 1}"} for i in range(3)]}],
+    }, SESSIONS, USERS)
+    os.chmod(c.run, 0o755)
+    c.configure({"control": [{"path": c.control, "mode": "0666", "admin": ["root", str(os.getuid())], "viewer": ["65534"], "max_clients": 210,
+                              "admin_reserve": 5}]})
+    yield c.start()
+    c.stop()
+
+
+@pytest.fixture
+def control(crowd):
+    """One connection; no turn of any thread is long meanwhile."""
+    c = Control(crowd.control)
+    crowd.turns()
+    yield c
+    c.close()
+    control_ms, worker_ms = crowd.turns()
+    if not IS_SANITIZED:
+        assert control_ms < TURN_MS and worker_ms < TURN_MS
+
+
+def rows(control, **params):
+    return [row for page in control.pages("session.list", **params) for row in page["rows"]]
+
+
+def test_whole_list(control):
+    found = rows(control, limit=1000)
+    assert len(found) == SESSIONS and len({r["id"] for r in found}) == SESSIONS
+    assert {r["state"] for r in found} == {"relay"}
+
+
+def test_filters(control):
+    found = rows(control)
+    for text, is_meant in (("user=user0012*", lambda r: r["user"].startswith("user0012")),
+                           ("backend=b1 proto=imap", lambda r: r["backend"] == "b1" and r["proto"] == "imap"),
+                           ("!tls=no client=mutt*", lambda r: r["tls"] != "no" and r.get("client", "").startswith("mutt")),
+                           ("ip=10.0.0.0/8 started>0", lambda r: r["ip"].startswith("10."))):
+        assert {r["id"] for r in rows(control, filter=text)} == {r["id"] for r in found if is_meant(r)}
+
+
+@pytest.mark.parametrize("column", NUMBERS + TEXTS)
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_sorted_to_the_end(control, column, sign):
+    found = rows(control, sort=sign + column, limit=SESSIONS)
+    if column in ("in", "out"):  # these change while they are read
+        assert abs(len(found) - SESSIONS) < SESSIONS / 100
+        return
+    assert [len(found), len({r["id"] for r in found})] == [SESSIONS, SESSIONS]
+    if column == "id":
+        return
+    values = [r.get(column, 0 if column in NUMBERS else "") for r in found]
+    values = [v.lower() for v in values] if column in TEXTS else values
+    assert values == sorted(values, reverse=bool(sign))
+
+
+def test_pages_fit_together(control):
+    """Pages from anywhere, counted from either end, are pieces of the same list."""
+    ids = [r["id"] for r in rows(control, sort="user")]
+    for offset in (0, 1, 999, 9999, SESSIONS - 10):
+        page = [r["id"] for r in rows(control, sort="user", offset=offset, limit=50)]
+        assert page == ids[offset:offset + 50]
+        page = [r["id"] for r in rows(control, sort="user", offset=offset, limit=50, from_end=True)]
+        assert page == ids[max(0, SESSIONS - offset - 50):SESSIONS - offset]
+
+
+def test_many_clients(crowd):
+    """200 of them ask at once; each gets its page."""
+    controls = [Control(crowd.control) for _ in range(200)]
+    request = {"jsonrpc": "2.0", "id": 1, "method": "session.list", "params": {"sort": "-out", "limit": 50}}
+    crowd.turns()
+    for _ in range(2):
+        for c in controls:
+            c.send(request)
+        assert all(len(c.receive()["result"]["rows"]) == 50 for c in controls)
+    control_ms, worker_ms = crowd.turns()
+    for c in controls:
+        c.close()
+    if not IS_SANITIZED:
+        assert control_ms < TURN_MS and worker_ms < TURN_MS
+
+
+VIEWERS = """
+import json, os, socket, sys
+os.setgid(65534); os.setuid(65534)
+held, first = [], {}
+for _ in range(int(sys.argv[2])):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    line = json.loads(s.makefile("rb").readline())
+    word = line["params"]["role"] if "params" in line else line["error"]["data"]["name"]
+    first[word] = first.get(word, 0) + 1
+    held.append(s)
+print(json.dumps(first), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="another user is needed")
+def test_admins_get_in(crowd):
+    """Monitoring takes every place that it may have; those of the admins are left."""
+    child = subprocess.Popen([sys.executable, "-c", VIEWERS, crowd.control, "215"], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+    try:
+        first = json.loads(child.stdout.readline())
+        assert first == {"viewer": 205, "E_LIMIT": 10}
+        admins = [Control(crowd.control) for _ in range(5)]
+        assert {a.hello["params"]["role"] for a in admins} == {"admin"}
+        assert admins[0].call("session.list", limit=1)["result"]["rows"]
+        late = Control(crowd.control)
+        assert late.hello["error"]["data"]["name"] == "E_LIMIT"
+        for a in [*admins, late]:
+            a.close()
+    finally:
+        child.stdin.close()
+        child.wait()
+
+
+def test_kill_by_filter(crowd, control):
+    """All that the dry run shows and nobody else, with an event for each."""
+    wait.until(lambda: crowd.ctl("system", "status")["sessions"] == SESSIONS, "all sessions")
+    watcher = Control(crowd.control)
+    watcher.call("event.watch", filter="type=end")
+    text = "backend=b0 user=user000*"
+    shown = control.call("session.kill", filter=text, dry_run=True)["result"]
+    expected = {r["id"] for r in rows(control, filter=text)}
+    assert len(expected) > 100
+    assert shown["count"] == len(expected) and {r["id"] for r in shown["rows"]} == expected
+    killed = control.call("session.kill", filter=text)["result"]
+    assert killed["count"] == len(expected) and {r["id"] for r in killed["rows"]} == expected
+    assert rows(control, filter=text) == []
+    assert len(rows(control)) == SESSIONS - len(expected)
+    ended = collections.Counter()
+    while len(ended) < len(expected):
+        ended[watcher.receive()["params"]["session"]] += 1
+    assert set(ended) == expected and set(ended.values()) == {1}
+    watcher.close()
+
+
+def test_kill_most(crowd, control):
+    """The rest but a few; limits forget them."""
+    left = rows(control, filter="user=user001*")
+    count = control.call("session.kill", filter="!user=user001*", grace="5s")["result"]["count"]
+    assert count > SESSIONS / 2
+    assert len(rows(control)) == len(left)
+    wait.until(lambda: len(rows_of_limits(crowd)) == len({r["user"] for r in left}), "users to be forgotten")
+
+
+def rows_of_limits(crowd):
+    return crowd.ctl("--allow-empty", "limit", "list", "kind=user")
