@@ -152,7 +152,7 @@ ROWS = {
                        before=[["user", "set", USER, "--note", "seen"], ["user", "set", USER, "--note", ""]]),
     "stats show": Row(["--proto", "imap"], SAME, bad=[["--proto", "nntp"]]),
     "stats history": Row(["--limit", "3"], SAME, ["--backend", "dc9"], "E_NO_BACKEND", [["--proto", "nntp"], ["--step", "7s"]]),
-    "audit list": Row(["--limit", "3"], SAME, bad=[["--limit", "0"], ["--cursor", "x"]]),
+    "audit list": Row(["command=user.*", "--limit", "3"], SAME, ["command=zzz"], "E_NO_MATCH", [["--limit", "0"], ["--cursor", "x"], ["nonsense=1"]]),
 
     "config show": Row([], SAME, bad=[["x"]]),
     "config check": Row([], SAME, bad=[["x"]]),

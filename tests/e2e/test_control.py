@@ -323,6 +323,24 @@ def test_audit(proxy):
     assert "very-secret" not in json.dumps(rows) and "very-secret" not in proxy.log()
 
 
+def test_audit_filter(proxy):
+    for i in range(5):
+        proxy.ctl("user", "set", USER, "--note", f"n{i}", "--reason", "filtered")
+    with pytest.raises(CtlError):
+        proxy.ctl("backend", "weight", "dc9", "1", "--reason", "filtered")
+
+    def listed(*args):
+        return [(r["command"], r["result"], r["args"]) for r in proxy.ctl("--allow-empty", "audit", "list", *args)]
+
+    wait.until(lambda: len(listed("reason=filtered")) == 6, "the audit")
+    (command, result, words), = listed("result=E_*", "reason=filtered")
+    assert command == "backend.weight" and result == "E_NO_BACKEND" and sorted(words.split()) == ["name=dc9", "weight=1"]
+    assert [a.split("note=")[1][:2] for _, _, a in listed("command=user.*", "reason=filtered", "--limit", "2")] == ["n4", "n3"]
+    assert listed("command=user.set", "user=nobody") == []
+    with pytest.raises(CtlError):
+        proxy.ctl("audit", "list", "nonsense=1")
+
+
 def test_events(proxy):
     r = Control(proxy.control)
     stream = r.call("event.watch")["result"]["stream"]
