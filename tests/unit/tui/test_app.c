@@ -332,7 +332,7 @@ static void test_kill_marked_with_words(void **state)
     assert_int_equal(app_table(&t.app)->marks.count, 2);
     keys("x");
     check_shows("End 2 sessions?");
-    check_shows("│ 1-1  imap   relay  -      user1  192.0.2.1  -    -          -     -   -  │");
+    check_shows("│ 1-1  imap   relay  -      user1  192.0.2.1  -          -     -   -    -  │");
     for (size_t i = 0; i < 3; i++) /* No, Yes, the first field */
         app_key(&t.app, i < 2 ? INPUT_TAB : 'h');
     keys("i");
