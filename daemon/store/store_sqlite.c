@@ -5,8 +5,11 @@
 #include <errno.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
 
 #define BUSY_TIMEOUT_MS 5000
+#define RETRY_MS 1000 /* between looks whether the files can be written again */
 
 static const char *const sql_texts[SQL_COUNT] = {
 #define S(id, text) [SQL_##id] = text,
@@ -157,29 +160,40 @@ static int sqlite_conn_open(struct sqlite_conn *c, const char *path)
     return err;
 }
 
+/* Under read_mutex: of the copy or of the files, not of what has just been left. */
+static int sqlite_reader_open(const struct store_sqlite *s, struct sqlite_conn **ret)
+{
+    struct sqlite_conn *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ERR_NOMEM;
+    int err = sqlite_conn_open(c, s->copy ? s->copy : s->path);
+    if (err == 0 && (err = sqlite_exec(c, "PRAGMA query_only = ON")) != 0)
+        sqlite_conn_fini(c);
+    if (err != 0) {
+        free(c);
+        return err;
+    }
+    c->is_of_copy = s->copy != NULL;
+    *ret = c;
+    return 0;
+}
+
 int sqlite_reader_take(struct store_sqlite *s, struct sqlite_conn **ret)
 {
     struct sqlite_conn *c = NULL;
+    int err = 0;
     pthread_mutex_lock(&s->read_mutex);
     if (!list_is_empty(&s->idle)) {
         c = LIST_ITEM(s->idle.next, struct sqlite_conn, link);
         list_del(&c->link);
         s->n_idle--;
+    } else {
+        err = sqlite_reader_open(s, &c);
     }
     pthread_mutex_unlock(&s->read_mutex);
-    if (!c) {
-        if (!(c = calloc(1, sizeof(*c))))
-            return -ERR_NOMEM;
-        int err = sqlite_conn_open(c, s->path);
-        if (err == 0 && (err = sqlite_exec(c, "PRAGMA query_only = ON")) != 0)
-            sqlite_conn_fini(c);
-        if (err != 0) {
-            free(c);
-            return err;
-        }
-    }
-    *ret = c;
-    return 0;
+    if (err == 0)
+        *ret = c;
+    return err;
 }
 
 void sqlite_reader_give(struct store_sqlite *s, struct sqlite_conn *c)
@@ -188,7 +202,7 @@ void sqlite_reader_give(struct store_sqlite *s, struct sqlite_conn *c)
         if (c->stmts[i])
             sqlite_reset(c->stmts[i]);
     pthread_mutex_lock(&s->read_mutex);
-    bool is_kept = s->n_idle < SQLITE_IDLE_READERS;
+    bool is_kept = s->n_idle < SQLITE_IDLE_READERS && c->is_of_copy == (s->copy != NULL);
     if (is_kept) {
         list_add_head(&s->idle, &c->link);
         s->n_idle++;
@@ -200,15 +214,16 @@ void sqlite_reader_give(struct store_sqlite *s, struct sqlite_conn *c)
     }
 }
 
-struct sqlite_conn *sqlite_writer_take(struct store_sqlite *s)
+/* Under read_mutex, or alone. */
+static void sqlite_drop_idle(struct store_sqlite *s)
 {
-    pthread_mutex_lock(&s->write_mutex);
-    return &s->writer;
-}
-
-void sqlite_writer_give(struct store_sqlite *s)
-{
-    pthread_mutex_unlock(&s->write_mutex);
+    while (!list_is_empty(&s->idle)) {
+        struct sqlite_conn *c = LIST_ITEM(s->idle.next, struct sqlite_conn, link);
+        list_del(&c->link);
+        sqlite_conn_fini(c);
+        free(c);
+    }
+    s->n_idle = 0;
 }
 
 /* ---- opening ---- */
@@ -216,13 +231,9 @@ void sqlite_writer_give(struct store_sqlite *s)
 static void sqlite_close(struct store *base)
 {
     struct store_sqlite *s = CONTAINER_OF(base, struct store_sqlite, base);
-    while (!list_is_empty(&s->idle)) {
-        struct sqlite_conn *c = LIST_ITEM(s->idle.next, struct sqlite_conn, link);
-        list_del(&c->link);
-        sqlite_conn_fini(c);
-        free(c);
-    }
+    sqlite_drop_idle(s);
     sqlite_conn_fini(&s->writer);
+    sqlite_copy_remove(s->copy);
     pthread_mutex_destroy(&s->write_mutex);
     pthread_mutex_destroy(&s->read_mutex);
     free(s->path);
@@ -231,33 +242,91 @@ static void sqlite_close(struct store *base)
 
 /* A file that fails a check must stay as it is, so nothing may be moved from its log into it when
  * the connection closes; a good one allows that again. */
-static int sqlite_prepare_writer(struct store_sqlite *s, char **ret_error)
+static int sqlite_prepare_writer(struct sqlite_conn *c, const char *path, char **ret_error)
 {
-    int err = sqlite_conn_open(&s->writer, s->path);
+    int err = sqlite_conn_open(c, path);
     if (err != 0) {
-        *ret_error = str_printf("%s cannot be opened: %s", s->path, err_text(err));
+        *ret_error = str_printf("%s cannot be opened: %s", path, err_text(err));
         return err;
     }
-    (void)sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    err = sqlite_check_schema(&s->writer, s->path, ret_error);
-    if (err != 0)
+    (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    err = sqlite_check_schema(c, path, ret_error);
+    if (err != 0) {
+        sqlite_conn_fini(c);
         return err;
-    err = sqlite_exec(&s->writer, "PRAGMA journal_mode = WAL");
+    }
+    err = sqlite_exec(c, "PRAGMA journal_mode = WAL");
     if (err == 0)
-        err = sqlite_exec(&s->writer, "PRAGMA synchronous = NORMAL");
+        err = sqlite_exec(c, "PRAGMA synchronous = NORMAL");
     if (err == 0)
-        err = sqlite_exec(&s->writer, "PRAGMA secure_delete = ON");
-    (void)sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
-    if (err != 0)
-        *ret_error = str_printf("%s cannot be set up: %s", s->path, sqlite3_errmsg(s->writer.db));
+        err = sqlite_exec(c, "PRAGMA secure_delete = ON");
+    (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+    if (err != 0) {
+        *ret_error = str_printf("%s cannot be set up: %s", path, sqlite3_errmsg(c->db));
+        sqlite_conn_fini(c);
+    }
     return err;
 }
 
+static int sqlite_open_files(const char *path, struct sqlite_conn *writer, char **ret_error)
+{
+    int err = sqlite_check_file(path, ret_error);
+    return err == 0 ? sqlite_prepare_writer(writer, path, ret_error) : err;
+}
+
+/* Mail is more than what operators change: what the store had is read from a copy. */
+static int sqlite_open_copy(struct store_sqlite *s)
+{
+    AUTO_FREE char *error = NULL;
+    int err = sqlite_copy_make(s->path, &s->copy);
+    if (err == 0)
+        err = sqlite_prepare_writer(&s->writer, s->copy, &error);
+    if (err == 0)
+        err = sqlite_exec(&s->writer, "PRAGMA query_only = ON");
+    s->retry_ms = clock_ms() + RETRY_MS;
+    return err;
+}
+
+/* ---- writing ---- */
+
+static void sqlite_leave_copy(struct store_sqlite *s)
+{
+    struct sqlite_conn fresh = {0};
+    AUTO_FREE char *error = NULL;
+    uint64_t now = clock_ms();
+    if (now < s->retry_ms)
+        return;
+    s->retry_ms = now + RETRY_MS;
+    if (sqlite_open_files(s->path, &fresh, &error) != 0)
+        return;
+    sqlite_conn_fini(&s->writer);
+    s->writer = fresh;
+    list_init(&s->writer.link);
+    pthread_mutex_lock(&s->read_mutex);
+    sqlite_drop_idle(s);
+    sqlite_copy_remove(STEAL(s->copy));
+    pthread_mutex_unlock(&s->read_mutex);
+    LOG_EVENT(LOG_LEVEL_NOTICE, "store-writable", KV_STR("path", s->path));
+}
+
+struct sqlite_conn *sqlite_writer_take(struct store_sqlite *s)
+{
+    pthread_mutex_lock(&s->write_mutex);
+    /* Only who holds this mutex changes it. */
+    if (s->copy)
+        sqlite_leave_copy(s);
+    return &s->writer;
+}
+
+void sqlite_writer_give(struct store_sqlite *s)
+{
+    pthread_mutex_unlock(&s->write_mutex);
+}
+
+/* ---- the whole ---- */
+
 static int sqlite_open(const struct store_spec *spec, struct store **ret, char **ret_error)
 {
-    int err = sqlite_check_file(spec->path, ret_error);
-    if (err != 0)
-        return err;
     struct store_sqlite *s = calloc(1, sizeof(*s));
     if (!s)
         return -ERR_NOMEM;
@@ -266,8 +335,15 @@ static int sqlite_open(const struct store_spec *spec, struct store **ret, char *
     pthread_mutex_init(&s->write_mutex, NULL);
     pthread_mutex_init(&s->read_mutex, NULL);
     s->path = str_dup_c(spec->path);
-    err = s->path ? sqlite_prepare_writer(s, ret_error) : -ERR_NOMEM;
+    AUTO_FREE char *error = NULL;
+    int err = s->path ? sqlite_open_files(s->path, &s->writer, &error) : -ERR_NOMEM;
+    if ((err == -ERR_STORE_READONLY || err == -ERR_STORE_FULL) && sqlite_open_copy(s) == 0) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "store-read-only", KV_STR("reason", error),
+                  KV_STR("effect", "it is read from a copy; changes are refused"));
+        err = 0;
+    }
     if (err != 0) {
+        *ret_error = STEAL(error);
         sqlite_close(&s->base);
         return err;
     }

@@ -53,6 +53,7 @@ enum sqlite_sql {
 /* One connection; one thread uses it at a time. */
 struct sqlite_conn {
     struct list link; /* idle readers */
+    bool is_of_copy;
     sqlite3 *db;
     sqlite3_stmt *stmts[SQL_COUNT];
 };
@@ -64,7 +65,9 @@ struct store_sqlite {
     char *path;
     pthread_mutex_t write_mutex;
     struct sqlite_conn writer; /* under write_mutex */
+    uint64_t retry_ms;         /* of a copy: when the files are tried again; under write_mutex */
     pthread_mutex_t read_mutex;
+    char *copy;       /* what is read while the files cannot be written, NULL; under read_mutex */
     struct list idle; /* readers, under read_mutex */
     unsigned n_idle;
 };
@@ -98,7 +101,8 @@ int sqlite_exec(struct sqlite_conn *c, const char *sql) NODISCARD;
 /* A connection for reading, on its own; give it back. */
 int sqlite_reader_take(struct store_sqlite *s, struct sqlite_conn **ret) NODISCARD;
 void sqlite_reader_give(struct store_sqlite *s, struct sqlite_conn *c);
-/* The one connection that writes, locked until sqlite_writer_give. */
+/* The one connection that writes, locked until sqlite_writer_give. A copy refuses; the files are
+ * tried again here. */
 struct sqlite_conn *sqlite_writer_take(struct store_sqlite *s);
 void sqlite_writer_give(struct store_sqlite *s);
 /* Ends a transaction: COMMIT after err 0, else ROLLBACK; returns what counts. */
@@ -109,6 +113,11 @@ int sqlite_end(struct sqlite_conn *c, int err) NODISCARD;
 int sqlite_check_file(const char *path, char **ret_error) NODISCARD;
 /* On the first connection: integrity, version, migration. *ret_error owned. */
 int sqlite_check_schema(struct sqlite_conn *c, const char *path, char **ret_error) NODISCARD;
+
+/* Copies a store into memory, for reading: *ret (sqlite_copy_remove frees it) is opened like any
+ * other. -ERR_NOT_FOUND: there is no store. */
+int sqlite_copy_make(const char *path, char **ret) NODISCARD;
+void sqlite_copy_remove(char *copy); /* NULL is fine */
 
 /* The rest of store_ops, with the meanings of store.h. */
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """A store that cannot be written: nothing is half done, it is said, and what needs no store goes on."""
+import glob
 import os
 import resource
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from harness import imap, wait
+from harness import wait
 from harness.proxy import BUILD
 from harness.control import Control
 from test_backends import crash, fails, rows
@@ -47,12 +48,13 @@ def serves(p, error):
     c.close()
 
 
-def recovers(p):
+def recovers(p, pid):
     """Without a restart; and what is said now is kept over one."""
     for change, back in CHANGES:
         wait.until(lambda: p.ctl_run(*change, check=False).returncode == 0, "the store")
         p.ctl(*back)
     assert p.ctl("ban", "add", "192.0.2.77", "--text", "stored")["changed"] is True
+    assert p.engine_pid() == pid
     p.ctl("backend", "drain", "dc1")
     crash(p)
     assert rows(p)["dc1"]["admin"] == "drain"
@@ -80,7 +82,7 @@ def test_file_size_limit(make_proxy, settings):
     resource.prlimit(pid, resource.RLIMIT_FSIZE, was)
     for c in (reader, db):
         c.close()
-    recovers(p)
+    recovers(p, pid)
 
 
 def files(p):
@@ -111,41 +113,55 @@ def test_read_only(make_proxy, settings, immutable):
     serves(p, "E_STORE_READONLY")
     assert p.engine_pid() == pid
     immutable("-i", files(p))
-    recovers(p)
+    recovers(p, pid)
 
 
 def test_read_only_while_the_engine_starts(make_proxy, settings, immutable):
-    """It says why it does not start, and comes as soon as it can; clients wait in the queue."""
+    """What the store had is read from a copy in memory, the log's latest words too."""
     p = make_proxy(settings)
     p.add_user(USER, PASSWORD)
-    immutable("+i", files(p))
-    os.kill(p.engine_pid(), signal.SIGKILL)
-    p.wait_for_log("start-failed")
-    line = next(x for x in p.log().splitlines() if "start-failed" in x)
-    assert "store is read-only" in line and "mailproxy.db cannot be opened" in line
-    c = imap.Lines(p.host, p.ports["imap"])
-    immutable("-i", files(p))
-    assert c.line().startswith("* OK")
-    assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
-    c.close()
+    p.ctl("backend", "weight", "dc2", "9")
+    pid = p.engine_pid()
+    everything = glob.glob(os.path.join(p.folder, "state", "mailproxy.db*"))
+    assert len(everything) == 3
+    immutable("+i", everything)
+    os.kill(pid, signal.SIGKILL)
+    wait.until(lambda: p.is_ready() and p.engine_pid() != pid, "the next engine")
+    line = next(x for x in p.log().splitlines() if "store-read-only" in x)
+    assert "mailproxy.db cannot be opened" in line and "changes are refused" in line
+    assert rows(p)["dc2"]["weight"] == 9
+    pid = p.engine_pid()
+    serves(p, "E_STORE_READONLY")
+    assert p.engine_pid() == pid
+    immutable("-i", everything)
+    recovers(p, pid)
 
 
 def test_full_while_the_engine_starts(make_proxy, settings, small):
-    """What is there is enough for an engine that takes over; a first one says what it lacks, not that the file is damaged."""
+    """As an engine that takes over, and as the first one of all."""
     p = make_proxy({**settings, "state_dir": small})
     p.add_user(USER, PASSWORD)
     fill(small)
     crash(p)
-    logged_in(p).close()
+    serves(p, "E_STORE_FULL")
     os.unlink(os.path.join(small, "fill"))
+    p.ctl("ban", "clear", "--all", "--yes")
     p.process.stop()
-    p.process = None
     fill(small)
-    done = subprocess.run([os.path.join(BUILD, "mailproxyd"), "-c", p.config], capture_output=True, text=True, timeout=30)
-    assert done.returncode != 0 and "no space left for the store" in done.stderr and "damaged" not in done.stderr
-    os.unlink(os.path.join(small, "fill"))
     p.start()
-    logged_in(p).close()
+    assert "no space left for the store" in next(x for x in p.log().splitlines() if "store-read-only" in x)
+    pid = p.engine_pid()
+    serves(p, "E_STORE_READONLY")
+    os.unlink(os.path.join(small, "fill"))
+    recovers(p, pid)
+
+
+def test_empty_store_that_cannot_be_written(make_proxy, settings, small):
+    """Without a store there is nothing to serve from: it says why, and does not start with no users."""
+    fill(small)
+    p = make_proxy({**settings, "state_dir": small}, start=False)
+    done = subprocess.run([os.path.join(BUILD, "mailproxyd"), "-c", p.config], capture_output=True, text=True, timeout=30)
+    assert done.returncode != 0 and "no space left for the store" in done.stderr
 
 
 @pytest.fixture

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: ISC */
+/* A copy in memory of a store whose files cannot be written: SQLite needs to write even where it
+ * only reads from a log. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/hash.h"
+#include "store/store_sqlite.h"
+
+#define COPY_ROOT "/dev/shm" /* memory, wherever it may be written to */
+#define COPY_CHUNK (16u << 20)
+
+/* The main file, its log, and the log's index, which is made anew. */
+static const struct copy_part {
+    const char *end;
+    bool is_copied, is_needed;
+} parts[] = {{"", true, true}, {"-wal", true, false}, {"-shm", false, false}};
+
+/* A folder of the user's own: everybody may write beside it. */
+static int copy_folder(const char *folder)
+{
+    struct stat st;
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return err_from_errno(errno);
+    if (lstat(folder, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+        (st.st_mode & 077) != 0)
+        return -ERR_PERM;
+    return 0;
+}
+
+static int copy_bytes(int from, int to)
+{
+    for (;;) {
+        ssize_t n = sendfile(to, from, NULL, COPY_CHUNK);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? err_from_errno(errno) : 0;
+    }
+}
+
+/* An empty main file is no store, only the place for one. */
+static int copy_part(const char *path, const char *copy, const struct copy_part *part)
+{
+    AUTO_FREE char *source = str_printf("%s%s", path, part->end);
+    AUTO_FREE char *target = str_printf("%s%s", copy, part->end);
+    struct stat st;
+    if (!source || !target)
+        return -ERR_NOMEM;
+    (void)unlink(target); /* of one that died */
+    if (!part->is_copied)
+        return 0;
+    AUTO_CLOSE int from = open(source, O_RDONLY | O_CLOEXEC);
+    if (from < 0 && errno == ENOENT && !part->is_needed)
+        return 0;
+    if (from < 0 || fstat(from, &st) != 0)
+        return err_from_errno(errno);
+    if (st.st_size == 0 && part->is_needed)
+        return -ERR_NOT_FOUND;
+    AUTO_CLOSE int to = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return to < 0 ? err_from_errno(errno) : copy_bytes(from, to);
+}
+
+void sqlite_copy_remove(char *copy)
+{
+    for (size_t i = 0; copy && i < ARRAY_LEN(parts); i++) {
+        AUTO_FREE char *path = str_printf("%s%s", copy, parts[i].end);
+        if (path)
+            (void)unlink(path);
+    }
+    char *slash = copy ? strrchr(copy, '/') : NULL;
+    if (slash) {
+        *slash = '\0';
+        (void)rmdir(copy);
+    }
+    free(copy);
+}
+
+int sqlite_copy_make(const char *path, char **ret)
+{
+    AUTO_FREE char *folder = str_printf(COPY_ROOT "/mailproxy-%u-%016llx", geteuid(),
+                                        (unsigned long long)hash_stable(str_of(path)));
+    char *copy = folder ? str_printf("%s/store", folder) : NULL;
+    int err = copy ? copy_folder(folder) : -ERR_NOMEM;
+    if (err < 0) {
+        free(copy);
+        return err;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(parts) && err == 0; i++)
+        err = copy_part(path, copy, &parts[i]);
+    if (err < 0)
+        sqlite_copy_remove(copy);
+    else
+        *ret = copy;
+    return err;
+}
