@@ -384,7 +384,7 @@ static int edit_remove(struct change *ch, struct runtime_edit *e)
 
 static int edit_reset(struct change *ch, struct runtime_edit *e)
 {
-    if (e->edit.is_added && !ch->file)
+    if (e->edit.is_added && !ch->file && ch->in)
         return change_refuse(
             ch, -ERR_CONFIG,
             str_printf("%s is not in the file: backend remove takes it out", ch->name));
@@ -393,8 +393,16 @@ static int edit_reset(struct change *ch, struct runtime_edit *e)
     return 0;
 }
 
-/* A backend of the file that was removed is in no pool any more, but its edit names it. */
-static struct runtime_entry *removed_find(const struct control *c, const char *text)
+static bool entry_is_lost(const struct control *c, const struct runtime_entry *e)
+{
+    const struct pool_edit *p = &e->now.edit;
+    return strcmp(p->pool, RUNTIME_DYNAMIC) != 0 &&
+           !pools_member(control_setup(c)->pools, p->pool, p->name, NULL);
+}
+
+/* A backend that an operator took out is in no pool any more, but its edit names it. with_lost:
+ * those too that are gone from the file. */
+static struct runtime_entry *removed_find(const struct control *c, const char *text, bool with_lost)
 {
     const char *slash = strchr(text, '/');
     size_t n = slash ? (size_t)(slash - text) : 0;
@@ -402,16 +410,17 @@ static struct runtime_entry *removed_find(const struct control *c, const char *t
         struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
         const struct pool_edit *p = &e->now.edit;
         bool is_pool = !slash || str_eq(str_n(text, n), str_of(p->pool));
-        if (p->is_removed && is_pool && strcmp(p->name, slash ? slash + 1 : text) == 0)
+        bool is_gone = p->is_removed || (with_lost && entry_is_lost(c, e));
+        if (is_gone && is_pool && strcmp(p->name, slash ? slash + 1 : text) == 0)
             return e;
     }
     return NULL;
 }
 
-static void change_start_removed(struct request *r,
+static void change_start_removed(struct request *r, bool with_lost,
                                  int (*edit)(struct change *ch, struct runtime_edit *e))
 {
-    const struct runtime_entry *e = removed_find(r->control, request_text(r, "name"));
+    const struct runtime_entry *e = removed_find(r->control, request_text(r, "name"), with_lost);
     if (!e) {
         change_start(r, true, edit, NULL);
         return;
@@ -426,12 +435,12 @@ void command_backend_remove(struct request *r)
     if (request_bool(r, "drain"))
         backend_drain_out(r);
     else
-        change_start_removed(r, edit_remove);
+        change_start_removed(r, false, edit_remove);
 }
 
 void command_backend_reset(struct request *r)
 {
-    change_start_removed(r, edit_reset);
+    change_start_removed(r, true, edit_reset);
 }
 
 /* ---- backend check ---- */

@@ -208,19 +208,30 @@ void command_config_diff(struct request *r)
 
 /* ---- conflicts ---- */
 
-static bool edit_hides(const struct pool_edit *p, struct str key)
+static bool edit_has_ports(const struct pool_edit *p)
 {
     bool has_ports = false;
     for (int i = 0; i < PROTO_COUNT; i++)
         has_ports = has_ports || p->ports[i];
-    if (p->is_removed || (key.n == 0 && p->is_added))
-        return true;
-    if (key.n == 0)
-        return p->host || p->weight >= 0 || p->has_tls || has_ports;
+    return has_ports;
+}
+
+/* key: behind the backend's name; empty = the whole backend comes or goes. */
+static bool edit_hides(const struct pool_edit *p, struct str key)
+{
+    if (p->is_removed || key.n == 0)
+        return p->is_removed || p->is_added;
     return (str_eq(key, STR(".host")) && p->host) ||
            (str_eq(key, STR(".weight")) && p->weight >= 0) ||
            (str_eq(key, STR(".tls")) && p->has_tls) ||
-           (str_is_prefix(key, STR(".ports")) && has_ports);
+           (str_is_prefix(key, STR(".ports")) && edit_has_ports(p));
+}
+
+/* What is left of an added backend that is in the file now. */
+static bool edit_is_other(const struct pool_edit *p)
+{
+    return p->is_removed || p->is_added || p->host || p->weight >= 0 || p->has_tls ||
+           edit_has_ports(p);
 }
 
 static enum config_shade entry_shade(const struct runtime_entry *e, const struct config *file,
@@ -233,7 +244,8 @@ static enum config_shade entry_shade(const struct runtime_entry *e, const struct
     if (runtime_edit_copy(&left, &e->now) == 0)
         (void)runtime_edit_settle(&left,
                                   config_backend_find(config_pool_find(file, p->pool), p->name));
-    return edit_hides(&left.edit, key) ? CONFIG_SHADE_HIDDEN : CONFIG_SHADE_SAME;
+    bool is_other = key.n ? edit_hides(&left.edit, key) : edit_is_other(&left.edit);
+    return is_other ? CONFIG_SHADE_HIDDEN : CONFIG_SHADE_SAME;
 }
 
 enum config_shade config_change_shade(const struct runtime *rt, const struct config *file,

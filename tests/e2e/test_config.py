@@ -259,6 +259,27 @@ def test_paused_listener_stays_paused(proxy):
     assert listener()["paused"]
 
 
+def test_edited_backend_goes_from_the_file(proxy):
+    """Its edits are told, come back with it, and can be ended meanwhile."""
+    pools = copy.deepcopy(proxy.settings["pools"])
+    without = [{**pools[0], "backends": [b for b in pools[0]["backends"] if b["name"] != "dc2"]}]
+    proxy.ctl("backend", "weight", "dc2", "7")
+    proxy.configure({"pools": without})
+    done = proxy.ctl("config", "reload")
+    assert [(r["path"], r["effect"]) for r in done] == [("pools[main].backends[dc2]", "new sessions")]
+    assert weights(proxy) == {"dc1": 100}
+    assert proxy.ctl("config", "diff") == [{"path": "pools[main].backends[dc2].weight", "old": "7", "effect": "runtime edit"}]
+    proxy.configure({"pools": pools})
+    assert [r["effect"] for r in proxy.ctl("config", "reload")] == ["new sessions"]
+    assert weights(proxy) == {"dc1": 100, "dc2": 7}
+    proxy.configure({"pools": without})
+    proxy.ctl("config", "reload")
+    assert proxy.ctl("backend", "reset", "dc2")["changed"] is True and proxy.ctl("config", "diff") == []
+    proxy.configure({"pools": pools})
+    proxy.ctl("config", "reload")
+    assert weights(proxy) == {"dc1": 100, "dc2": 100}
+
+
 def test_show_loads_again(proxy, folder):
     for flags in ([], ["--defaults"]):
         path = os.path.join(folder, "shown.conf")
