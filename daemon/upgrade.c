@@ -244,8 +244,8 @@ void upgrade_finish(struct supervisor *s)
     s->backoff_ms = 0;
     keeper_adopt(&s->keeper, s->now.pid);
     LOG_EVENT(LOG_LEVEL_NOTICE, "upgraded", KV_I64("pid", s->now.pid), KV_I64("old", s->old.pid));
-    wire_say(s->old.wire, "retire %d", (int)s->now.pid);
     upgrade_tell_old(s);
+    wire_say(s->old.wire, "retire %d", (int)s->now.pid);
     if (is_reloaded)
         kill(s->now.pid, SIGHUP);
     notify("READY=1\nSTATUS=serving");

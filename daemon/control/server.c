@@ -227,16 +227,22 @@ static void client_send_error(struct client *c, int code, int err, const char *t
     json_decref(m);
 }
 
-/* It gets the rest of the line that it is reading and the reason, nothing more. */
+/* It gets what is left to send, the reason, and nothing more. */
+static void client_dismiss(struct client *c, int err, const char *text)
+{
+    client_forget(c, err_text(err));
+    c->is_last = true;
+    c->drop_at_ms = clock_ms() + CLIENT_LAST_MS;
+    client_send_error(c, -32000, err, text);
+}
+
+/* Of what it did not read it gets the rest of the line that it is reading. */
 static void client_drop_slow(struct client *c)
 {
     struct str s = buf_str(&c->out);
     const char *lf = memchr(s.p, '\n', s.n);
-    client_forget(c, err_text(ERR_SLOW));
     c->out.len = lf ? (size_t)(lf - s.p) + 1 : s.n;
-    c->is_last = true;
-    c->drop_at_ms = clock_ms() + CLIENT_LAST_MS;
-    client_send_error(c, -32000, -ERR_SLOW, "dropped: it reads too slowly, and answers are lost");
+    client_dismiss(c, -ERR_SLOW, "dropped: it reads too slowly, and answers are lost");
 }
 
 /* ---- input ---- */
@@ -592,13 +598,25 @@ static void on_check(struct loop_timer *t)
     loop_timer_set(s->control->host->loop, t, SERVER_CHECK_MS);
 }
 
+/* Who waits for events would not know why they end; who asks connects again. */
+static void client_leave(struct client *c)
+{
+    static const char why[] = "another program serves since an upgrade: connect again";
+    if (c->n_streams == 0) {
+        client_drop(c, why);
+        return;
+    }
+    client_dismiss(c, -ERR_SHUTDOWN, why);
+    client_drop_if_done(c);
+}
+
 static void on_leave(struct loop_timer *t)
 {
     struct server *s = CONTAINER_OF(t, struct server, leave);
     LIST_FOREACH_SAFE (it, &s->clients) {
         struct client *c = LIST_ITEM(it, struct client, link);
-        if (c->socket->fd < 0)
-            client_drop(c, "another program serves now");
+        if (c->socket->fd < 0 && !c->is_last)
+            client_leave(c);
     }
     loop_timer_set(s->control->host->loop, t, SERVER_LEAVE_MS);
 }

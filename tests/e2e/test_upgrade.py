@@ -101,6 +101,10 @@ def nothing_changed(p, pid, c):
     logged_in(p).close()
 
 
+def old_pid(p):
+    return wait.until(lambda: p.ctl("system", "status").get("old_pid"), "an old engine")
+
+
 def old_is_gone(p):
     wait.until(lambda: "old_pid" not in p.ctl("system", "status"), "the old engine's end")
 
@@ -283,6 +287,84 @@ def test_engine_that_does_not_get_ready(proxy):
     c.close()
 
 
+@pytest.fixture
+def gate(proxy):
+    """A program whose engine starts only when the gate is opened."""
+    shutil.copy(os.path.join(BUILD, "mailproxyd"), proxy.program + ".real")
+    path = proxy.program + ".go"
+    install(proxy, f'''#!/bin/sh
+case "$*" in *--engine*) while [ ! -e {path} ]; do sleep 0.02; done;; esac
+exec {proxy.program}.real "$@"
+''')
+
+    def go():
+        open(path, "w").close()
+    return go
+
+
+def op_state(p, op):
+    return p.ctl("op", "show", op)["state"]
+
+
+def test_while_the_new_engine_starts(proxy, gate):
+    """All goes on; a second upgrade is refused; a reload meanwhile holds for the new engine, too."""
+    c, before = logged_in(proxy), proxy.engine_pid()
+    op = proxy.ctl("system", "upgrade")["op"]
+    assert op_state(proxy, op) == "running" and "under way" in failed(proxy)
+    assert proxy.ctl("system", "status")["state"] == "running"
+    logged_in(proxy).close()
+    listeners = proxy.settings["listeners"] + [{"name": "second", "protocol": "imap", "tls": "off", "allow_plaintext": True}]
+    proxy.configure({"listeners": listeners})
+    proxy.ctl("config", "reload")
+    assert proxy.engine_pid() == before
+    gate()
+    wait.until(lambda: proxy.is_ready() and proxy.engine_pid() != before, "the new engine")
+    assert op_state(proxy, op) == "done"
+    d = imap.Lines(proxy.host, proxy.ports["second"])
+    assert d.line().startswith("* OK")
+    c.close(), d.close()
+
+
+def test_engine_dies_while_the_new_one_starts(proxy, gate):
+    before = proxy.engine_pid()
+    proxy.ctl("system", "upgrade")
+    os.kill(before, signal.SIGKILL)
+    between = wait.until(lambda: proxy.is_ready() and proxy.engine_pid(), "the old program's next engine")
+    c = logged_in(proxy)
+    gate()
+    wait.until(lambda: proxy.is_ready() and proxy.engine_pid() not in (before, between), "the new engine")
+    assert old_pid(proxy) == between
+    assert c.command("b", "NOOP")[-1].startswith("b OK")
+    c.close()
+
+
+def test_stop_while_the_new_engine_starts(proxy, gate):
+    c = logged_in(proxy)
+    proxy.ctl("system", "upgrade")
+    proxy.process.signal(signal.SIGTERM)
+    assert c.rest().startswith(b"* BYE")
+    c.close()
+    assert proxy.process.child.wait(20) == 0
+
+
+def test_watchers_hear_of_it(proxy):
+    """A stream of the old engine ends with the reason, and so do idle connections."""
+    c = logged_in(proxy)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(30)
+        s.connect(proxy.control)
+        f = s.makefile("rwb", buffering=0)
+        f.readline()
+        f.write(b'{"jsonrpc": "2.0", "id": 1, "method": "event.watch"}\n')
+        assert b'"stream"' in f.readline()
+        upgrade(proxy)
+        lines = f.read().splitlines()
+    error = json.loads(lines[-1])["error"]
+    assert error["data"]["name"] == "E_SHUTDOWN" and "connect again" in error["message"]
+    assert c.command("b", "NOOP")[-1].startswith("b OK")
+    c.close()
+
+
 def test_new_addresses(proxy):
     """What the configuration says since the last reload holds for the new program."""
     listeners = proxy.settings["listeners"]
@@ -309,7 +391,7 @@ def test_by_signal(proxy):
     c, before = logged_in(proxy), proxy.engine_pid()
     proxy.process.signal(signal.SIGUSR2)
     wait.until(lambda: proxy.is_ready() and proxy.engine_pid() != before, "the new engine")
-    assert proxy.ctl("system", "status")["old_pid"] == before
+    assert old_pid(proxy) == before
     row = [x for x in proxy.ctl("audit", "list") if x["command"] == "system.upgrade"]
     assert [x["user"] for x in row] == ["SIGUSR2"]
     # refused while the old one is there
