@@ -44,6 +44,34 @@ static int change_start_turn(struct work *w)
     return err;
 }
 
+struct pins {
+    const struct change *change;
+    size_t n;
+};
+
+static bool pins_count(void *arg, const struct store_user *u)
+{
+    struct pins *p = arg;
+    bool is_pool = !u->pool || strcmp(u->pool, p->change->pool) == 0;
+    p->n += u->backend && is_pool && strcmp(u->backend, p->change->name) == 0;
+    return true;
+}
+
+/* Who is pinned to a backend that is no more cannot log in. */
+static int change_check_pins(struct change *ch)
+{
+    struct pins p = {.change = ch};
+    int err = store_user_each(ch->work.control->host->store, NULL, SIZE_MAX, pins_count, &p);
+    if (err < 0 || p.n == 0)
+        return err;
+    return change_refuse(
+        ch, -ERR_BUSY,
+        str_printf(
+            "%zu users are pinned to %s: user move --filter backend=%s takes them elsewhere, "
+            "--force removes it all the same",
+            p.n, ch->name, ch->name));
+}
+
 static int change_run(struct work *w)
 {
     struct change *ch = CONTAINER_OF(w, struct change, work);
@@ -51,7 +79,9 @@ static int change_run(struct work *w)
     int err = 0;
     if (!ch->is_changed)
         return 0;
-    if (ch->is_rebuilt)
+    if (ch->is_pin_barred)
+        err = change_check_pins(ch);
+    if (err == 0 && ch->is_rebuilt)
         err = pools_build(ch->config, ch->stage.edits, ch->stage.n_edits, h->registry, &ch->pools,
                           &w->error);
     if (err < 0 || !ch->is_stored)
@@ -372,7 +402,9 @@ static int edit_remove(struct change *ch, struct runtime_edit *e)
     int err = ch->file ? 0 : edit_needs_member(ch);
     if (err < 0)
         return err;
-    if (n > 0 && !request_bool(ch->work.request, "force"))
+    bool is_forced = request_bool(ch->work.request, "force");
+    ch->is_pin_barred = !is_forced;
+    if (n > 0 && !is_forced)
         return change_refuse(
             ch, -ERR_BUSY,
             str_printf("%s has %llu sessions: --drain empties it first, --force leaves them",

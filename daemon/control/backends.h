@@ -45,6 +45,7 @@ struct change {
     struct pools *pools;                    /* built, one reference */
     bool is_changed, is_rebuilt, is_stored; /* is_stored: the store's row changes */
     bool is_row_bad;                        /* what the store has of it cannot be read */
+    bool is_pin_barred;                     /* refused while users are pinned to it */
     /* Changes one edit (first what is in force, then what is stored) in its turn. -ERR_x with
      * work.error or the request answered. */
     int (*edit)(struct change *ch, struct runtime_edit *e);

@@ -253,6 +253,20 @@ def test_remove_one_of_the_file(proxy):
     assert set(rows(proxy)) == {"dc1", "dc2"}
 
 
+def test_remove_one_with_pinned_users(proxy):
+    proxy.ctl("user", "set", USER, "--backend", "dc1")
+    proxy.ctl("user", "set", "u2@example.org", "--backend", "dc1", "--pool", "main")
+    text = fails(proxy, 1, "backend", "remove", "dc1", "--yes")
+    assert "2 users are pinned to dc1" in text and "E_BUSY" in text and set(rows(proxy)) == {"dc1", "dc2"}
+    proxy.ctl("user", "move", "--filter", "backend=dc1", "--to", "dc2", "--yes", "--wait")
+    assert proxy.ctl("backend", "remove", "dc1", "--yes")["changed"] is True
+    assert set(rows(proxy)) == {"dc2"}
+    assert "pinned" in fails(proxy, 1, "backend", "remove", "dc2", "--drain", "--wait", "--yes")
+    assert rows(proxy)["dc2"]["admin"] == "drain"
+    assert proxy.ctl("backend", "remove", "dc2", "--force", "--yes")["changed"] is True
+    assert proxy.ctl("--allow-empty", "backend", "list") == []
+
+
 def test_ambiguous_name(make_proxy, settings, dovecot1):
     settings["pools"] = [{"name": n, "tls": "off", "backends": [backend(dovecot1)]} for n in ("a", "b")]
     p = make_proxy(settings)
