@@ -13,7 +13,7 @@ from harness import imap, wait
 from harness.control import Control
 from test_backends import crash, rows
 from test_control import logged_in
-from test_operations import at, busy, close, ended, home_of, many, op, other_than, start
+from test_operations import at, busy, close, ended, home_of, many, other_than, start
 
 USER, PASSWORD = "u1@example.org", "pw"
 # More than any test waits for.

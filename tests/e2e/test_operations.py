@@ -11,7 +11,6 @@ import pytest
 from conftest import backend
 from harness import imap, wait
 from harness.control import Control
-from harness.proxy import CtlError
 from test_backends import crash, fails, rows
 from test_control import logged_in
 
@@ -277,49 +276,6 @@ def test_op_arguments(proxy):
     fails(proxy, 2, "op", "show")
 
 
-def test_drain_under_load(proxy):
-    """Clients come back as soon as they are sent away: no login fails, none lands on the drained backend, the rate holds."""
-    n, rate = 60, 20
-    home = None
-    stop = threading.Event()
-    problems, byes = [], []
-
-    def client(i):
-        try:
-            c = logged_in(proxy)
-            while not stop.is_set():
-                c.sock.settimeout(0.3)
-                try:
-                    line = c.file.readline()
-                except TimeoutError:
-                    c.file = c.sock.makefile("rb")
-                    continue
-                if not line.startswith(b"* BYE"):
-                    problems.append(line)
-                byes.append(time.monotonic())
-                c.close()
-                c = logged_in(proxy)
-            c.close()
-        except Exception as e:  # noqa: BLE001: any failure is the test's
-            problems.append(e)
-
-    threads = [threading.Thread(target=client, args=(i,)) for i in range(n)]
-    for t in threads:
-        t.start()
-    wait.until(lambda: len(proxy.sessions("state=relay")) == n, "all clients")
-    home = proxy.sessions("state=relay")[0]["backend"]
-    ident = start(proxy, "backend", "drain", home, "--kick", "--rate", str(rate))
-    o = ended(proxy, ident)
-    wait.until(lambda: len(proxy.sessions("state=relay")) == n, "all clients again")
-    assert not at(proxy, home)
-    stop.set()
-    for t in threads:
-        t.join()
-    assert not problems
-    assert o["state"] == "done" and len(byes) == n
-    assert max(byes) - min(byes) >= (n / rate) * 0.6
-
-
 # ---- move ----
 
 def home_of(p, user=USER):
@@ -408,49 +364,6 @@ def test_move_cancelled(proxy):
     close([c, d])
 
 
-def test_move_under_load(proxy, dovecot1, dovecot2):
-    """A client that comes back at once is out for less than a second, and never again at the old backend after the flip."""
-    old = home_of(proxy)
-    new = other_than(old)
-    server = {"dc1": dovecot1, "dc2": dovecot2}[old]
-    stop = threading.Event()
-    problems, gaps = [], []
-
-    def client():
-        try:
-            c = logged_in(proxy)
-            while not stop.is_set():
-                c.sock.settimeout(0.2)
-                try:
-                    line = c.file.readline()
-                except TimeoutError:
-                    c.file = c.sock.makefile("rb")
-                    continue
-                if not line.startswith(b"* BYE"):
-                    problems.append(line)
-                left = time.monotonic()
-                c.close()
-                c = logged_in(proxy)
-                gaps.append(time.monotonic() - left)
-            c.close()
-        except Exception as e:  # noqa: BLE001: any failure is the test's
-            problems.append(e)
-
-    threads = [threading.Thread(target=client) for _ in range(10)]
-    for t in threads:
-        t.start()
-    wait.until(lambda: len(at(proxy, old)) == 10, "all clients")
-    o = ended(proxy, start(proxy, "user", "move", USER, "--to", new))
-    logins = server.log().count(f"Login: user=<{USER}>")
-    wait.until(lambda: len(at(proxy, new)) == 10, "all clients at the new backend")
-    stop.set()
-    for t in threads:
-        t.join()
-    assert o["state"] == "done" and not problems and len(gaps) == 10
-    assert max(gaps) < 1.5
-    assert server.log().count(f"Login: user=<{USER}>") == logins
-
-
 def test_move_many(proxy):
     for i in range(60):
         proxy.add_user(f"m{i}@example.net")
@@ -534,27 +447,6 @@ def test_move_to_a_pool(make_proxy, settings, dovecot1, dovecot2):
     close([c, d])
 
 
-@pytest.mark.parametrize("moment", ["held", "waiting"])
-def test_crash_during_a_move(proxy, moment):
-    """Whenever the engine dies, the user has the old pin or the new one, nobody is held, and it is said."""
-    old = home_of(proxy)
-    c = busy(proxy)
-    ident = start(proxy, "user", "move", USER, "--to", other_than(old), "--grace", "20s", "--timeout", "20s")
-    if moment == "waiting":
-        d = imap.Lines(proxy.host, proxy.ports["imap"])
-        d.line()
-        d.send(f"a LOGIN {USER} {PASSWORD}\r\n")
-        wait.until(lambda: proxy.sessions("state=held"), "the held login")
-        d.close()
-    crash(proxy)
-    assert op(proxy, ident)["state"] == "interrupted"
-    row = proxy.ctl("user", "show", USER)
-    assert row["state"] == "active" and "backend" not in row
-    d = logged_in(proxy)
-    assert proxy.sessions("state=relay")[0]["backend"] == old
-    close([c, d])
-
-
 def test_crash_during_many_moves(proxy):
     n = 3000
     proxy.ctl("user", "import", "-", stdin="name\n" + "".join(f"m{i}@example.net\n" for i in range(n)))
@@ -611,17 +503,3 @@ def test_import_is_an_operation(proxy):
     assert o["state"] == "done" and o["done"] == o["total"] == 20000 and "20000 added" in o["text"]
     assert proxy.ctl_run("user", "import", "-", stdin="name,nonsense\nx,y\n", check=False).returncode == 1
     assert [x["state"] for x in proxy.ctl("op", "list", "kind=import")] == ["done", "failed"]
-
-
-def test_crash_during_an_import(proxy):
-    """All or none, and it is said."""
-    csv = "name,note\n" + "".join(f"user{i}@example.net,n{i}\n" for i in range(200000))
-    t = threading.Thread(target=lambda: proxy.ctl_run("user", "import", "-", stdin=csv, check=False))
-    t.start()
-    wait.until(lambda: proxy.ctl("op", "list", "kind=import", "--allow-empty"), "the import")
-    crash(proxy)
-    t.join()
-    o = proxy.ctl("op", "list", "kind=import")[0]
-    users = proxy.ctl("system", "status")["users"]
-    assert (o["state"], users) in [("interrupted", 2), ("interrupted", 200002), ("done", 200002)]
-

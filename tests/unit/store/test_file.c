@@ -6,6 +6,8 @@
 #include <sqlite3.h>
 #include <string.h>
 
+#include "store/store_sqlite.h"
+
 /* Runs SQL on the file behind the store's back. */
 static void sql(const char *text)
 {
@@ -210,6 +212,58 @@ static void test_cut_off(void **state)
     refused(-ERR_STORE_CORRUPT, "not an SQLite file");
 }
 
+/* ---- a copy ---- */
+
+/* What is in the log only is in the copy too, which is a store of its own. */
+static void test_copy(void **state)
+{
+    (void)state;
+    char *copy = NULL, *error = NULL;
+    store_case_open();
+    add_users(3);
+    assert_int_equal(sqlite_copy_make(store_case.path, &copy), 0);
+    const struct store_spec spec = {.type = "sqlite", .path = copy};
+    struct store *s = NULL;
+    uint64_t n = 0;
+    assert_int_equal(store_open(&spec, &s, &error), 0);
+    assert_int_equal(store_user_count(s, &n), 0);
+    assert_int_equal(n, 3);
+    assert_int_equal(store_user_remove(s, "user000001@example.org"), 0);
+    store_close(s);
+    assert_int_equal(count(), 3);
+    sqlite_copy_remove(str_dup_c(copy));
+    assert_int_not_equal(access(copy, F_OK), 0);
+    free(copy);
+}
+
+/* What one that died has left is no part of it. */
+static void test_copy_again(void **state)
+{
+    (void)state;
+    char *copy = NULL, *again = NULL;
+    store_case_open();
+    add_users(3);
+    assert_int_equal(sqlite_copy_make(store_case.path, &copy), 0);
+    store_case_close(); /* takes the log into the file */
+    assert_int_equal(sqlite_copy_make(store_case.path, &again), 0);
+    assert_string_equal(copy, again);
+    AUTO_FREE char *log = str_printf("%s-wal", again);
+    assert_int_not_equal(access(log, F_OK), 0);
+    free(copy);
+    sqlite_copy_remove(again);
+}
+
+static void test_copy_of_nothing(void **state)
+{
+    (void)state;
+    char *copy = NULL;
+    assert_int_equal(sqlite_copy_make(store_case.path, &copy), -ERR_NOT_FOUND);
+    store_case_write(STR(""), 0);
+    assert_int_equal(sqlite_copy_make(store_case.path, &copy), -ERR_NOT_FOUND);
+    assert_null(copy);
+    sqlite_copy_remove(NULL);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, store_case_setup_folder, store_case_teardown)
@@ -227,6 +281,9 @@ int main(void)
         T(test_damaged_pages),
         T(test_damaged_header),
         T(test_cut_off),
+        T(test_copy),
+        T(test_copy_again),
+        T(test_copy_of_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
