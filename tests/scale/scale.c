@@ -284,8 +284,11 @@ int main(int argc, char **argv)
             fprintf(stderr, "scale: cannot use option %s\n", argv[i]);
             return EX_USAGE;
         }
-    const struct engine_options o = {
-        .config_path = scale.config, .supervisor = -1, .first_fd = 3, .ready = on_ready};
+    const struct engine_options o = {.config_path = scale.config,
+                                     .supervisor = -1,
+                                     .config_fd = -1,
+                                     .first_fd = 3,
+                                     .ready = on_ready};
     if (!scale.config)
         return EX_USAGE;
     signal(SIGPIPE, SIG_IGN);

@@ -5,7 +5,7 @@ import os
 import re
 
 from . import process
-from .proxy import BUILD, Proxy
+from .proxy import BUILD, SANITIZERS, Proxy
 
 PROGRAM = os.path.join(BUILD, "scale", "mailproxyd-scale")
 
@@ -19,7 +19,7 @@ class Crowd(Proxy):
 
     def start(self):
         os.makedirs(self.settings["state_dir"], exist_ok=True)  # elsewhere the supervisor's work
-        self.process = process.Process([PROGRAM, *self.options], self.log_file, pipes=True)
+        self.process = process.Process([PROGRAM, *self.options], self.log_file, SANITIZERS, pipes=True)
         line = self.process.child.stdout.readline()
         assert line == b"ready\n", self.process.text()
         return self

@@ -12,6 +12,8 @@ from . import net, process, wait
 BUILD = os.environ.get("MAILPROXY_BUILD") or os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "build")
 SUPPRESSIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tsan.supp")
+SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
+              "TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={SUPPRESSIONS}"}
 DEFAULT_PORT = {"imap": 143, "pop3": 110, "smtp": 587, "sieve": 4190}
 
 
@@ -84,9 +86,7 @@ class Proxy:
             f.write(render(self.settings))
 
     def start(self):
-        env = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
-               "TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={SUPPRESSIONS}"}
-        self.process = process.Process([self.program, "-c", self.config], self.log_file, env)
+        self.process = process.Process([self.program, "-c", self.config], self.log_file, SANITIZERS)
         self.process.wait_for(self.is_ready, "ready")
         return self
 
