@@ -479,7 +479,8 @@ def test_override_of_a_user(make):
 
 def proxied(p, src, listener="imap"):
     c = imap.Lines(p.host, p.ports[listener])
-    c.send(f"PROXY TCP4 {src} 192.0.2.1 4711 143\r\n")
+    family, dst = ("TCP6", "2001:db8::1") if ":" in src else ("TCP4", "192.0.2.1")
+    c.send(f"PROXY {family} {src} {dst} 4711 143\r\n")
     return c, c.line()
 
 
@@ -510,6 +511,38 @@ def test_addresses_of_proxy_headers(make, settings):
         c.send("PROXY TCP4 198.51.100.8 192.0.2.1 4711 993\r\n")
         imap.context().wrap_socket(c.sock)
     all_gone(p)
+
+
+def test_addresses_of_one_subscriber(make, settings):
+    """A /64 is one subscriber: its addresses share limits, overrides and bans."""
+    p = make({"sessions_per_ip": 1, "failures_before_ban": 2})
+    for listener in p.settings["listeners"]:
+        listener["proxy_protocol"] = ["127.0.0.0/8"]
+    p.configure({})
+    p.ctl("config", "reload")
+    first, line = proxied(p, "2001:db8:1:2::3")
+    assert line.startswith("* OK")
+    assert proxied(p, "2001:db8:1:2:ffff::4")[1] == REFUSED["imap"] + "Too many connections from your address."
+    other, line = proxied(p, "2001:db8:1:3::3")
+    assert line.startswith("* OK")
+    assert subject(p, "2001:db8:1:2::/64")["sessions"] == 1
+    p.ctl("limit", "set", "2001:db8:1:2:aaaa::9", "--sessions", "2", "--for", "1h")
+    row = p.ctl("limit", "show", "2001:db8:1:2:bbbb::1")
+    assert row["max_sessions"] == 2 and row["override"] is True
+    second, line = proxied(p, "2001:db8:1:2:ffff::4")
+    assert line.startswith("* OK")
+    assert first.command("a", f"LOGIN {USER} wrong1")[-1].startswith(WRONG["imap"])
+    assert second.command("a", f"LOGIN {USER} wrong2")[-1].startswith(WRONG["imap"])
+    assert second.line().startswith(BANNED["imap"])
+    assert [r["subject"] for r in p.ctl("ban", "list")] == ["2001:db8:1:2::/64"]
+    assert proxied(p, "2001:db8:1:2::5")[1].startswith(BANNED["imap"])
+    assert proxied(p, "2001:db8:1:4::5")[1].startswith("* OK")
+    second.close()
+    wait_for_sessions(p, "2001:db8:1:2::/64", 1)
+    p.ctl("ban", "remove", "2001:db8:1:2::/64")
+    assert proxied(p, "2001:db8:1:2::5")[1].startswith("* OK")
+    first.close()
+    other.close()
 
 
 # ---- counts ----
