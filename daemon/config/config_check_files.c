@@ -84,6 +84,12 @@ static void check_tls_servers(struct check *k)
         check_tls_server(k, "tls", &c->tls);
 }
 
+/* Also what only a runtime edit of a backend's tls would use: it must not keep us from starting. */
+static bool check_needs_tls(const struct config_pool *p)
+{
+    return config_pool_has_tls(p) || p->ca_file || p->cert || p->priority;
+}
+
 static void check_tls_clients(struct check *k)
 {
     const struct config *c = k->config;
@@ -91,7 +97,7 @@ static void check_tls_clients(struct check *k)
         struct tls_client *client = NULL;
         AUTO_FREE char *why = NULL;
         check_enter(k, "pools", i);
-        if (!config_pool_has_tls(&c->pools[i]))
+        if (!check_needs_tls(&c->pools[i]))
             continue;
         int err = config_tls_client(&c->pools[i], &client, &why);
         if (err < 0)

@@ -128,6 +128,8 @@ static void explain_state(const struct explain_place *at, const struct pool *p,
     (void)!buf_printf(out, "%s%s (%s, %s%s", out->len ? ", " : "", b->name,
                       backend_admin_name(LOAD(b->admin)), backend_health_name(LOAD(b->health)),
                       m->weight == 0 ? ", weight 0" : "");
+    if (LOAD(b->health) != BACKEND_DOWN && LOAD(b->down_protocols) & 1u << at->proto->id)
+        (void)!buf_printf(out, ", %s down", at->proto->name);
     if (is_ready && !explain_is_usable(at, b))
         (void)!buf_printf(out, ", %s again in %s", LOAD(b->is_checked) ? "checked" : "tried", wait);
     (void)!buf_append_c(out, ")");

@@ -343,6 +343,31 @@ def test_a_server_that_stops_and_comes_back(make_proxy, settings, root, ca, dove
         d.close()
 
 
+def test_one_protocol_of_a_server_is_down(make_proxy, settings):
+    """Its users go elsewhere with that protocol only; listing, event and explanation say which one it is."""
+    import poplib
+    settings["listeners"].append({"name": "pop3", "protocol": "pop3", "allow_plaintext": True})
+    settings["pools"][0]["check"] = {"interval": "100ms", "rise": 1, "fall": 1}
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    home = p.ctl("route", "explain", USER)["backend"]
+    other = {"dc1": "dc2", "dc2": "dc1"}[home]
+    p.ctl("backend", "set", home, "--ports", "pop3=1")
+    row = wait.until(lambda: (lambda r: r if r.get("down") else None)(rows(p)[home]), "pop3 to be down")
+    assert row["down"] == "pop3" and row["health"] == "up" and row["reason"].startswith("pop3: connect")
+    assert rows(p)[other]["health"] == "up" and "down" not in rows(p)[other]
+    there = p.ctl("route", "explain", USER, "--listener", "pop3")
+    assert there["backend"] == other and there["order"].startswith(f"{home} (ready, up, pop3 down")
+    assert p.ctl("route", "explain", USER)["backend"] == home
+    c = logged_in(p)
+    m = poplib.POP3(p.host, p.ports["pop3"], timeout=30)
+    m.user(USER)
+    m.pass_(PASSWORD)
+    assert {(r["proto"], r["backend"]) for r in p.sessions("state=relay")} == {("imap", home), ("pop3", other)}
+    m.quit()
+    c.close()
+
+
 def test_pinned_user_waits_at_a_drained_backend(proxy):
     proxy.ctl("user", "set", USER, "--backend", "dc1")
     proxy.ctl("backend", "drain", "dc1")

@@ -187,6 +187,11 @@ static void test_pools(void **state)
         {POOL("source_address = \"eth0\";"), "source_address: \"eth0\" is no IP address", false},
         {POOL("priority = \"NORMAL\";"), "warning: pools[0].tls: is off", true},
         {POOL("tls = \"starttls\"; priority = \"NORMALL\";"), "main.conf:1: pools[0].tls: ", false},
+        {POOL("priority = \"NORMALL\";"), "main.conf:1: pools[0].tls: ", false}, /* for an edit */
+        {"pools = ( { name = \"p\"; ca_file = \"/dev/null\"; backends = ( { name = \"b\"; host = "
+         "\"h\"; "
+         "tls = \"implicit\"; } ); } );",
+         "main.conf:1: pools[0].tls: ", false},
     };
     RUN(cases);
 }
