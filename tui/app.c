@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "tui/query.h"
 
 struct node *app_node(const struct app *a)
 {
@@ -78,31 +79,6 @@ void app_set_filter(struct app *a, const char *filter)
     if (app_pane(a) == PANE_EVENTS)
         node_restart_events(app_node(a));
     app_refresh(a);
-}
-
-const char *app_filter_of(const struct app *a, const char *text, char dst[TABLE_FILTER_MAX])
-{
-    const char *search = pane_rows[app_pane(a)].search;
-    struct str rest = str_of(text);
-    AUTO_BUF out = BUF_INIT;
-    int err = 0;
-    (void)str_copy(dst, TABLE_FILTER_MAX, str_trim(rest));
-    if (!search[0] || strchr(text, '"'))
-        return dst;
-    for (struct str word; (word = str_word(&rest)).n && err == 0;) {
-        bool is_term = memchr(word.p, '=', word.n) || memchr(word.p, '<', word.n) ||
-                       memchr(word.p, '>', word.n);
-        bool is_not = word.p[0] == '!';
-        const char *blank = out.len ? " " : "";
-        if (is_term)
-            err = buf_printf(&out, "%s%.*s", blank, STR_ARG(word));
-        else if (word.n > is_not)
-            err = buf_printf(&out, "%s%s%s=*%.*s*", blank, is_not ? "!" : "", search,
-                             (int)word.n - is_not, word.p + is_not);
-    }
-    if (err == 0)
-        (void)str_copy(dst, TABLE_FILTER_MAX, buf_str(&out));
-    return dst;
 }
 
 /* ---- pages ---- */
@@ -248,7 +224,8 @@ static void app_try_filter(struct app *a)
     char filter[TABLE_FILTER_MAX];
     if (!p->is_open || p->kind != PROMPT_FILTER || app_pane(a) == PANE_EVENTS)
         return;
-    app_set_filter(a, app_filter_of(a, p->edit.text, filter));
+    app_set_filter(
+        a, query_typed(p->edit.text, pane_rows[app_pane(a)].search, filter, sizeof(filter)));
     if (s->why[0])
         (void)str_copy(p->note, sizeof(p->note), str_of(s->why));
     else if (t->seen)

@@ -102,8 +102,6 @@ void app_say(struct app *a, bool is_bad, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void app_refresh(struct app *a);
 void app_show(struct app *a, enum screen_id screen, int focus);
-/* What a typed filter means: a word without an operator is searched in the pane's search column. */
-const char *app_filter_of(const struct app *a, const char *text, char dst[TABLE_FILTER_MAX]);
 /* Filters the list that has the keys; marks are taken away. */
 void app_set_filter(struct app *a, const char *filter);
 /* Says why there is no row to act on. */
@@ -111,3 +109,14 @@ void app_say_no_row(struct app *a);
 /* A page over the screen; the caller fills a->page afterwards. */
 void app_open_page(struct app *a, enum app_over over, const char *title);
 void app_close_page(struct app *a);
+/* Does what an action of the key table means here. */
+void app_do(struct app *a, enum action action);
+/* Saves to a new file what lies over the screen, whole, or else the screen as it is seen. */
+void app_save(struct app *a, const char *path);
+/* The keys that are valid here; the last errors. */
+void app_show_help(struct app *a);
+void app_show_errors(struct app *a);
+/* Asks a command about the selected row, or that of the details; the answer becomes a page. words
+ * stand in the last line until then. */
+void app_look_up(struct app *a, const char *noun, const char *verb, const char *param,
+                 const char *words);

@@ -3,6 +3,7 @@
 #include "tui/detail.h"
 
 #include "base/clock.h"
+#include "tui/query.h"
 
 /* What is asked for besides the object, by pane. */
 static const struct detail_kind {
@@ -127,25 +128,12 @@ void detail_event(struct detail *d, const json_t *params)
 
 /* ---- questions ---- */
 
-/* A term of the filter language for exactly this value, whatever it is made of. */
-static int detail_term(struct buf *out, const char *field, const char *value)
-{
-    int err = buf_printf(out, "%s%s=\"", out->len ? " " : "", field);
-    for (; *value && err == 0; value++) {
-        if (*value == '"' || *value == '\\')
-            err = buf_append_char(out, '\\');
-        if (err == 0)
-            err = buf_append_char(out, *value);
-    }
-    return err == 0 ? buf_append_char(out, '"') : err;
-}
-
 static json_t *detail_filter(const struct detail *d, const char *field, bool with_pool)
 {
     AUTO_BUF filter = BUF_INIT;
-    int err = detail_term(&filter, field, d->name);
+    int err = query_term(&filter, field, d->name);
     if (err == 0 && with_pool && d->pool[0] && d->pane == PANE_BACKENDS)
-        err = detail_term(&filter, "pool", d->pool);
+        err = query_term(&filter, "pool", d->pool);
     return err == 0 ? json_pack("{s:s}", "filter", buf_cstr(&filter)) : NULL;
 }
 

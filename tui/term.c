@@ -23,7 +23,7 @@
 #define TERM_COPY_MAX (72 * 1024)
 
 static struct {
-    bool is_open, has_mouse;
+    bool is_open, has_mouse, is_pressed;
     SCREEN *curses;
     struct termios saved;
     char restore[256];   /* what makes the screen normal again, for the crash handler */
@@ -360,6 +360,18 @@ static bool term_swallow_sequence(void)
     return true;
 }
 
+/* Whether the mouse did something. When a key follows at once, curses forgets the press of a click
+ * and tells of the release alone. */
+static bool term_take_mouse(void)
+{
+    const mmask_t wanted = BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED;
+    if (getmouse(&term.mouse) != OK)
+        return false;
+    bool is_lone = term.mouse.bstate & BUTTON1_RELEASED && !term.is_pressed;
+    term.is_pressed = term.mouse.bstate & BUTTON1_PRESSED;
+    return is_lone || term.mouse.bstate & wanted;
+}
+
 int term_key(void)
 {
     wint_t key;
@@ -371,10 +383,7 @@ int term_key(void)
     if (kind != KEY_CODE_YES)
         return key == 127 || key == 8 ? INPUT_BACKSPACE : key == '\n' ? INPUT_ENTER : (int)key;
     int special = term_special(key);
-    const mmask_t wanted = BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON4_PRESSED | BUTTON5_PRESSED;
-    if (special == INPUT_MOUSE && (getmouse(&term.mouse) != OK || !(term.mouse.bstate & wanted)))
-        return INPUT_RESIZE;
-    return special;
+    return special == INPUT_MOUSE && !term_take_mouse() ? INPUT_RESIZE : special;
 }
 
 void term_set_mouse(bool is_on)

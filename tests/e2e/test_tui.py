@@ -368,12 +368,12 @@ def test_mouse(open_screen, proxy):
     s.until("mouse on")
     rows = s.lines()
     row = [i for i, line in enumerate(rows) if "u2@example.org" in line][0]
-    s.keys(f"\x1b[<0;5;{row + 1}M", f"\x1b[<0;5;{row + 1}m")
+    s.raw(f"\x1b[<0;5;{row + 1}M\x1b[<0;5;{row + 1}m")
     s.keys("Enter")
     s.until("user u2@example.org")
     s.keys("q")
     s.until("users  2")
-    s.keys("\x1b[<0;2;4M", "\x1b[<0;2;4m")  # the title of the first column
+    s.raw("\x1b[<0;2;4M\x1b[<0;2;4m")  # the title of the first column
     s.until("USER▼")
-    s.keys("\x1b[<0;4;2M", "\x1b[<0;4;2m")  # the first tab
+    s.raw("\x1b[<0;4;2M\x1b[<0;4;2m")  # the first tab
     s.until("PROTOCOL")

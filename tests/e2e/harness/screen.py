@@ -48,6 +48,11 @@ class Screen:
             else:
                 self.tmux("send-keys", "-l", key)
 
+    def raw(self, text):
+        """Sends text at one go: a sequence that came in pieces would be other keys."""
+        self.tmux("set-buffer", "-b", "raw", text)
+        self.tmux("paste-buffer", "-b", "raw", "-r", "-d")
+
     def text(self, *more):
         return self.tmux("capture-pane", "-p", *more)
 

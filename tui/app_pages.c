@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC */
+/* What opens as a page over the screen: help, errors, answers about a row. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "tui/app.h"
+#include "tui/page_rows.h"
+
+void app_show_help(struct app *a)
+{
+    size_t n;
+    const struct key_row *k = keys_all(&n);
+    AUTO_FREE char *title = str_printf("Keys: %s", pane_rows[app_object_pane(a)].name);
+    AUTO_FREE bool *valid = calloc(n, sizeof(*valid));
+    for (size_t i = 0; valid && i < n; i++)
+        valid[i] = app_has_key(a, &k[i]);
+    app_open_page(a, OVER_HELP, title ? title : "Keys");
+    for (size_t i = 0; valid && i < n; i++) {
+        char key[16], other[16] = "", why[128];
+        bool may = node_may(app_node(a), k[i].role);
+        if (!valid[i])
+            continue;
+        keys_name(key, k[i].key);
+        if (k[i].other)
+            keys_name(other, k[i].other);
+        page_line(&a->page);
+        page_printf(&a->page, may ? STYLE_KEY : STYLE_DIM, "%-7s%-8s", key, other);
+        page_put(&a->page, may ? STYLE_NORMAL : STYLE_DIM, str_of(k[i].help));
+        if (!may)
+            page_printf(&a->page, STYLE_DIM, " - %s", node_may_not(app_node(a), k[i].role, why));
+    }
+    page_heading(&a->page, "Filters");
+    (void)page_add(
+        &a->page, STYLE_NORMAL,
+        STR("terms are joined by blanks and all must match; ! negates, a comma lists alternatives\n"
+            "user=*@example.org proto=imap,pop3 ip=10.0.0.0/8 idle>30m !tls=no\n"
+            "a word alone is searched in users, or in the list's names\n"));
+}
+
+void app_show_errors(struct app *a)
+{
+    app_open_page(a, OVER_TEXT, "Errors, newest first");
+    for (size_t i = a->n_errors; i > 0 && i + APP_ERRORS_MAX > a->n_errors; i--) {
+        const struct app_error *e = &a->errors[(i - 1) % APP_ERRORS_MAX];
+        char text[25];
+        time_t at = (time_t)(e->at_ms / 1000);
+        struct tm tm;
+        if (!localtime_r(&at, &tm) || !strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm))
+            text[0] = '\0';
+        page_line(&a->page);
+        page_printf(&a->page, STYLE_DIM, "%s  ", text);
+        page_put(&a->page, STYLE_NORMAL, str_of(e->text));
+    }
+    if (a->n_errors == 0) {
+        page_line(&a->page);
+        page_put(&a->page, STYLE_DIM, STR("none so far"));
+    }
+}
+
+/* ---- answers ---- */
+
+static void on_object(void *arg, const json_t *result, const struct client_error *error)
+{
+    struct app *a = arg;
+    char text[256];
+    if (!result) {
+        app_say(a, true, "%s", node_error_text(error, text));
+        return;
+    }
+    AUTO_FREE char *title = str_printf("%s %s %s", a->wanted->noun, a->wanted->verb, a->wanted_id);
+    app_open_page(a, OVER_TEXT, title ? title : "");
+    page_add_object(&a->page, a->wanted, result, a->view.cols);
+    page_add_long(&a->page, a->wanted, result, a->view.cols);
+    a->message[0] = '\0';
+    app_refresh(a);
+}
+
+void app_look_up(struct app *a, const char *noun, const char *verb, const char *param,
+                 const char *words)
+{
+    const json_t *row = a->over == OVER_DETAIL ? a->detail.object : table_selected(app_table(a));
+    const struct command *c = commands_find(noun, verb);
+    if (!row || !c) {
+        app_say_no_row(a);
+        return;
+    }
+    a->wanted = c;
+    json_t *params = json_pack("{s:s}", param, table_identity(app_table(a), row, a->wanted_id));
+    if (feed_ask(app_node(a)->feed, c->method, params, on_object, a))
+        app_say(a, false, "%s", words);
+    else
+        app_say(a, true, "there is no connection");
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: ISC */
+/* Text of the filter language. */
+#include "tui/query.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+static bool query_is_term(struct str word)
+{
+    for (size_t i = 0; i < word.n; i++)
+        if (strchr("=<>", word.p[i]))
+            return true;
+    return false;
+}
+
+const char *query_typed(const char *text, const char *search, char *dst, size_t size)
+{
+    struct str rest = str_of(text);
+    AUTO_BUF out = BUF_INIT;
+    int err = 0;
+    (void)str_copy(dst, size, str_trim(rest));
+    if (!search[0] || strchr(text, '"'))
+        return dst;
+    for (struct str word; (word = str_word(&rest)).n && err == 0;) {
+        bool is_not = word.p[0] == '!';
+        const char *blank = out.len ? " " : "";
+        if (query_is_term(word))
+            err = buf_printf(&out, "%s%.*s", blank, STR_ARG(word));
+        else if (word.n > is_not)
+            err = buf_printf(&out, "%s%s%s=*%.*s*", blank, is_not ? "!" : "", search,
+                             (int)word.n - is_not, word.p + is_not);
+    }
+    if (err == 0)
+        (void)str_copy(dst, size, buf_str(&out));
+    return dst;
+}
+
+/* Whether it means itself without quotes. */
+static bool query_is_plain(const char *value)
+{
+    const char *c = value;
+    while (*c && (isalnum((unsigned char)*c) || strchr("@.-_+/:", *c)))
+        c++;
+    return *value && !*c;
+}
+
+int query_term(struct buf *filter, const char *field, const char *value)
+{
+    const char *quote = query_is_plain(value) ? "" : "\"";
+    int err = buf_printf(filter, "%s%s=%s", filter->len ? " " : "", field, quote);
+    for (; *value && err == 0; value++)
+        err = buf_printf(filter, "%s%c", *value == '"' || *value == '\\' ? "\\" : "", *value);
+    return err == 0 ? buf_append_c(filter, quote) : err;
+}
