@@ -3,6 +3,7 @@
 
 The texts are in golden/; MAILPROXY_GOLDEN=write writes them anew, for somebody to look at.
 """
+import difflib
 import os
 import re
 
@@ -54,16 +55,22 @@ def busy(proxy):
     c.close()
 
 
+def golden(name, text):
+    """The text that is known to be right."""
+    path = os.path.join(FOLDER, f"tui-{name}.txt")
+    if os.environ.get("MAILPROXY_GOLDEN") == "write":
+        os.makedirs(FOLDER, exist_ok=True)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
 def test_screens(busy):
-    wrong = []
+    differences = []
     for name in NAMES:
-        text = "".join(f"==== {w}x{h}\n{mask(once(busy, '--screen', name, size=(w, h)))}" for w, h in SIZES)
-        path = os.path.join(FOLDER, f"tui-{name}.txt")
-        if os.environ.get("MAILPROXY_GOLDEN") == "write":
-            os.makedirs(FOLDER, exist_ok=True)
-            with open(path, "w", encoding="utf-8") as f:
-                f.write(text)
-        with open(path, encoding="utf-8") as f:
-            golden = f.read()
-        wrong += [] if text == golden else [f"{path} is not:\n{text}"]
-    assert not wrong, "\n".join(wrong)
+        text = "# SPDX-License-Identifier: ISC\n"
+        for w, h in SIZES:
+            text += f"==== {w}x{h}\n" + mask(once(busy, "--screen", name, size=(w, h)))
+        differences += difflib.unified_diff(golden(name, text).split("\n"), text.split("\n"), name, "now", lineterm="")
+    assert not differences, "\n".join(differences)

@@ -13,6 +13,7 @@
 #include "ctl/batch.h"
 #include "tests/unit/ctl/fake.h"
 #include "tui/app.h"
+#include "tui/query.h"
 
 #define WAIT_MS 10000
 
@@ -486,6 +487,30 @@ static void test_another_version(void **state)
 
 /* ---- the command line ---- */
 
+static void test_terms(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value, *term;
+    } cases[] = {
+        {"anna@example.org", "user=anna@example.org"},
+        {"", "user=\"\""},
+        {"two words", "user=\"two words\""},
+        {"a,b", "user=\"a,b\""},
+        {"a\"\\b", "user=\"a\\\"\\\\b\""},
+        {"日本", "user=\"日本\""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO_BUF out = BUF_INIT;
+        assert_int_equal(query_term(&out, "user", cases[i].value), 0);
+        assert_string_equal(buf_cstr(&out), cases[i].term);
+    }
+    AUTO_BUF two = BUF_INIT;
+    assert_int_equal(query_term(&two, "backend", "b1"), 0);
+    assert_int_equal(query_term(&two, "pool", "main"), 0);
+    assert_string_equal(buf_cstr(&two), "backend=b1 pool=main");
+}
+
 static void test_quoting(void **state)
 {
     (void)state;
@@ -555,6 +580,7 @@ int main(void)
         CASE(test_roles),
         CASE(test_read_only),
         CASE(test_kill),
+        CASE(test_terms),
         CASE(test_kill_marked_with_words),
         CASE(test_many_must_be_typed),
         CASE(test_drain_checks_its_fields),
