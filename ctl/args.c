@@ -25,7 +25,8 @@ static const struct args_global globals[] = {
     {'H', "no-header", NULL, "no line of titles"},
     {'w', "watch", "[SECS]", "repeat every SECS seconds (2) until Ctrl-C"},
     {'y', "yes", NULL, "do not ask before destructive commands"},
-    {0, "wait", NULL, "wait until the operation is over, and show its progress"},
+    {0, "wait", "[=TIME]",
+     "wait until the operation is over, no longer than TIME, and show its progress"},
     {0, "allow-empty", NULL, "a filter that matches nothing is no failure"},
     {0, "timeout", "TIME", "wait this long for each answer (30s)"},
     {'f', "file", "FILE", "run the commands of a file, one a line; - = stdin"},
@@ -142,7 +143,6 @@ static int args_take_flag(struct args_options *o, const char *name)
         {"version", &o->version},
         {"keep-going", &o->keep_going},
         {"allow-empty", &o->allow_empty},
-        {"wait", &o->wait},
     };
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
         if (strcmp(flags[i].name, name) == 0)
@@ -172,7 +172,10 @@ static int args_take_global(struct args_parser *p, const struct args_global *g, 
         o->file = value;
     else if (strcmp(g->name, "save") == 0)
         o->save = value;
-    else if (strcmp(g->name, "watch") == 0) {
+    else if (strcmp(g->name, "wait") == 0) {
+        o->wait = true;
+        return value ? args_take_time(g->name, value, &o->wait_ms, p->problem) : 0;
+    } else if (strcmp(g->name, "watch") == 0) {
         o->is_watch = true;
         o->watch_ms = ARGS_WATCH_MS;
         int code = value ? args_take_time(g->name, value, &o->watch_ms, p->problem) : 0;
@@ -211,7 +214,8 @@ static int args_global_option(struct args_parser *p, const struct args_global *g
 {
     const char *value = NULL;
     if (g->value && g->value[0] == '[') {
-        if (attached || (p->i < p->n && args_looks_like_time(p->words[p->i])))
+        bool is_next = g->value[1] != '=' && p->i < p->n && args_looks_like_time(p->words[p->i]);
+        if (attached || is_next)
             value = args_next_value(p, attached);
     } else if (g->value) {
         value = args_next_value(p, attached);

@@ -182,8 +182,9 @@ static void help_globals(FILE *f)
         char letter[8] = "    ";
         if (g[i].letter)
             snprintf(letter, sizeof(letter), "-%c, ", g[i].letter);
-        AUTO_FREE char *term = str_printf("%s--%s%s%s", letter, g[i].name, g[i].value ? " " : "",
-                                          g[i].value ? g[i].value : "");
+        AUTO_FREE char *term =
+            str_printf("%s--%s%s%s", letter, g[i].name,
+                       g[i].value && g[i].value[1] != '=' ? " " : "", g[i].value ? g[i].value : "");
         help_line(f, term ? term : g[i].name, g[i].help);
     }
 }

@@ -29,7 +29,7 @@ static void help_item(FILE *f, const char *term, const char *value, const char *
     help_put(f, term);
     fputs("\\fR", f);
     if (value) {
-        fputs(" \\fI", f);
+        fputs(value[1] == '=' ? "\\fI" : " \\fI", f);
         help_put(f, value);
         fputs("\\fR", f);
     }

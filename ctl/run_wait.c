@@ -94,9 +94,13 @@ static size_t wait_index(const struct run_job *job, const struct run_node *node)
     return i;
 }
 
-static void wait_pause(void)
+/* until_ms: no longer than that; 0 = any time. */
+static void wait_pause(uint64_t until_ms)
 {
-    const struct timespec pause = {.tv_nsec = WAIT_STEP_MS * 1000000L};
+    uint64_t now = clock_ms(), ms = WAIT_STEP_MS;
+    if (until_ms && until_ms < now + ms)
+        ms = until_ms > now ? until_ms - now : 0;
+    const struct timespec pause = {.tv_nsec = (long)ms * 1000000L};
     (void)nanosleep(&pause, NULL);
 }
 
@@ -136,9 +140,24 @@ static void wait_say(struct run_job *job, const struct run_node *node, const jso
     json_decref(message);
 }
 
+/* The waiting ends, the operation does not. 0 = it goes on. */
+static int wait_give_up(struct run_job *job, const char *id, uint64_t until_ms)
+{
+    char time[32];
+    if (is_interrupted)
+        return problem_set(&job->problem, PROBLEM_FAILED, "E_CANCELLED", "op cancel stops it",
+                           "no longer waiting; operation %s goes on", id);
+    if (until_ms == 0 || clock_ms() < until_ms)
+        return 0;
+    units_human_duration(time, job->args->options.wait_ms);
+    return problem_set(&job->problem, PROBLEM_TIMEOUT, "E_TIMEOUT", "op cancel stops it",
+                       "not over after %s; operation %s goes on", time, id);
+}
+
 static int wait_follow(struct run_job *job, struct run_node *node, const char *id, json_t **ret_op)
 {
-    uint64_t lost_ms = 0;
+    uint64_t lost_ms = 0, wait_ms = job->args->options.wait_ms;
+    uint64_t until_ms = wait_ms ? clock_ms() + wait_ms : 0;
     size_t i = wait_index(job, node);
     for (;;) {
         json_t *op = NULL;
@@ -158,10 +177,10 @@ static int wait_follow(struct run_job *job, struct run_node *node, const char *i
         if (op && job->run->can_draw && !job->args->options.quiet)
             wait_draw(job->run, op);
         json_decref(op);
-        if (is_interrupted)
-            return problem_set(&job->problem, PROBLEM_FAILED, "E_CANCELLED", "op cancel stops it",
-                               "no longer waiting; operation %s goes on", id);
-        wait_pause();
+        code = wait_give_up(job, id, until_ms);
+        if (code)
+            return code;
+        wait_pause(until_ms);
     }
 }
 

@@ -117,6 +117,16 @@ static void test_options(void **state)
         assert_int_equal(a.options.watch_ms, times[i].ms);
     }
     args_fini(&a);
+    /* --wait takes no word that may be a name. */
+    char wait[] = "user move 5 --to b2 --wait 7";
+    assert_int_equal(parse(&a, wait, &problem), 0);
+    assert_true(a.options.wait && a.options.wait_ms == 0);
+    assert_int_equal(json_array_size(json_object_get(a.params, "name")), 2);
+    args_fini(&a);
+    char wait_long[] = "user move anna --to b2 --wait=1m";
+    assert_int_equal(parse(&a, wait_long, &problem), 0);
+    assert_int_equal(a.options.wait_ms, 60000);
+    args_fini(&a);
     /* --watch takes the next word only when it is a time. */
     char plain[] = "sessions -w user=a";
     assert_int_equal(parse(&a, plain, &problem), 0);

@@ -52,14 +52,15 @@ static char *answer_event(json_int_t id)
     return line;
 }
 
-/* Operation "7" is over at the second look, the others end otherwise; "9" hangs up once. */
+/* Operation "6" is never over, "7" at the second look, the others end otherwise; "9" hangs up once.
+ */
 static char *answer_op(const json_t *params, json_int_t id)
 {
     static int looks;
     const char *op = json_string_value(json_object_get(params, "id"));
     if (strcmp(op, "9") == 0 && looks++ == 0)
         return strdup("");
-    if (strcmp(op, "7") == 0 && looks++ == 0)
+    if (strcmp(op, "6") == 0 || (strcmp(op, "7") == 0 && looks++ == 0))
         return fake_result(id, "{\"id\":\"7\",\"state\":\"running\",\"percent\":50,\"done\":1,"
                                "\"total\":2,\"eta\":900}");
     looks = 0;
@@ -421,6 +422,10 @@ static void test_wait(void **state)
           "{\"id\":\"8\",\"kind\":\"drain\",\"target\":\"main/b1\",\"state\":\"partly done\","
           "\"text\":\"2 left\"}\n",
           "");
+    /* It takes longer than one wants to wait, and goes on. */
+    check("backend drain 6 --wait=1ms", 6, "",
+          "mailproxyctl: not over after 1ms; operation 6 goes on (op cancel stops it)\n");
+    check("backend drain 7 --wait=10s", 0, "", "drain main/b1: done: 2 left\n");
     /* The daemon goes away and comes back. */
     check("backend drain 9 --wait", 1, "", "mailproxyctl: drain main/b1: interrupted: 2 left\n");
     check("pools --wait", 2, "", "mailproxyctl: pool list begins no operation to wait for\n");
