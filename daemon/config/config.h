@@ -266,6 +266,9 @@ int config_tls_server(const struct config_tls *c, struct tls_server **ret,
 int config_tls_client(const struct config_pool *c, struct tls_client **ret,
                       char **ret_error) NODISCARD;
 
+/* What is wrong with the host of a backend, as the end of a sentence that begins with it; static,
+ * NULL = nothing. */
+const char *config_host_fault(const char *host);
 /* What a backend's mode means in its pool. */
 enum back_tls config_backend_tls(const struct config_pool *pool, enum config_backend_tls t);
 /* Is any backend of the file reached with TLS? */

@@ -17,18 +17,25 @@ static void check_pair(struct check *k, const char *name_a, const void *a, const
 /* ---- pools ---- */
 
 /* A port within the host is the usual slip. */
-static void check_host(struct check *k, const char *host)
+const char *config_host_fault(const char *host)
 {
     struct addr a;
-    bool is_unix = str_is_prefix(str_of(host), STR("unix:"));
-    if (is_unix && host[strlen("unix:")] != '/')
-        check_error(k, "host", "\"%s\" is no socket: unix:/path", host);
-    if (is_unix)
-        return;
-    if (addr_parse(str_of(host), &a) == 0 ? a.port != 0 : strchr(host, ':') != NULL)
-        check_error(k, "host", "\"%s\" is no host: ports stand in ports = { imap = 143; }", host);
-    else if (strpbrk(host, " \t/@\"") || !str_is_printable_ascii(str_of(host)))
-        check_error(k, "host", "\"%s\" is no host name, address or unix:/path", host);
+    bool is_printable = str_is_printable_ascii(str_of(host));
+    if (str_is_prefix(str_of(host), STR("unix:")))
+        return host[strlen("unix:")] == '/' && is_printable ? NULL : "is no socket: unix:/path";
+    bool is_address = addr_parse(str_of(host), &a) == 0;
+    if (is_address ? a.port != 0 : strchr(host, ':') != NULL)
+        return "is no host: ports stand in ports";
+    return is_address || (*host && is_printable && !strpbrk(host, " \t/@\"[]"))
+               ? NULL
+               : "is no host name, address or unix:/path";
+}
+
+static void check_host(struct check *k, const char *host)
+{
+    const char *fault = config_host_fault(host);
+    if (fault)
+        check_error(k, "host", "\"%s\" %s", host, fault);
 }
 
 static void check_backends(struct check *k, size_t pool, const struct config_pool *p)

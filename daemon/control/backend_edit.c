@@ -211,9 +211,9 @@ static int edit_weight_to(struct change *ch, struct runtime_edit *e, uint64_t we
 static int edit_host_to(struct change *ch, struct runtime_edit *e, const char *host)
 {
     char *copy = NULL;
-    if (!*host || str_has_crlf_nul(str_of(host)) || strpbrk(host, " \t\""))
-        return change_refuse(ch, -ERR_BAD_PARAM,
-                             str_dup_c("host is a name, an address or unix:/path"));
+    const char *fault = config_host_fault(host);
+    if (fault)
+        return change_refuse(ch, -ERR_BAD_PARAM, str_printf("host: \"%.256s\" %s", host, fault));
     bool is_edit = !ch->file || strcmp(ch->file->host, host) != 0;
     if (is_edit && !(copy = str_dup_c(host)))
         return -ERR_NOMEM;

@@ -50,6 +50,10 @@ static int ruling_read(struct ruling *u, const json_t *list)
 int ruling_begin(struct request *r, const char *kind, struct ruling *ret)
 {
     struct ruling u = {.request = r, .kind = kind};
+    if (request_has(r, "for") && request_number(r, "for", 0) == 0) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "for is longer than 0; without it there is no end");
+        return -ERR_BAD_PARAM;
+    }
     int err = ruling_read(&u, request_list(r, "subject"));
     if (err == -ERR_NOMEM)
         request_fail(r, err, NULL, NULL);

@@ -28,11 +28,19 @@ static bool subject_is_network(const struct addr_net *n)
     return n->family != AF_UNIX && n->bits < 128;
 }
 
-/* What is an address with a mistake must not become a user: "10.0.0.1/8", "1.2.3.4:25". */
+/* What is an address with a mistake must not become a user: "10.0.0.1/8", "1.2.3.4:25",
+ * "10.0.0.256". A name of digits alone is none. */
 static bool subject_looks_like_address(struct str text)
 {
     struct addr a;
     struct str host = text;
+    size_t n_digits = 0, n_other = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        n_digits += text.p[i] >= '0' && text.p[i] <= '9';
+        n_other += text.p[i] == '.' || text.p[i] == ':' || text.p[i] == '/';
+    }
+    if (n_other > 0 && n_digits + n_other == text.n)
+        return true;
     return addr_parse(text, &a) == 0 || addr_parse(str_cut(&host, '/'), &a) == 0;
 }
 

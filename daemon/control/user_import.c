@@ -11,6 +11,7 @@
 #include "store/user_file.h"
 
 #define IMPORT_ERRORS_SHOWN 2000 /* bytes */
+#define IMPORT_LOST_SHOWN 3      /* users */
 #define EXPORT_PAGE 500          /* users */
 
 struct user_import {
@@ -19,6 +20,9 @@ struct user_import {
     enum store_write how;
     struct buf text;
     size_t n, n_added, n_changed;
+    size_t n_lost;       /* pinned to what is not there */
+    struct buf lost;     /* the first of them by name */
+    struct pools *pools; /* one reference */
     struct op *op;
     atomic_size_t n_read, n_done; /* progress, told by the job */
     atomic_bool is_cancelled;
@@ -108,6 +112,26 @@ static int import_check_hashes(const struct store_user *users, size_t n, struct 
     return err;
 }
 
+static bool import_is_lost(const struct pools *p, const struct store_user *u)
+{
+    if (u->backend)
+        return !pools_member(p, u->pool, u->backend, NULL);
+    return u->pool && !pools_find(p, u->pool);
+}
+
+/* A pool may come later: it is no error, but it has to be said. */
+static void import_check_pins(struct user_import *m, const struct store_user *users)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        const struct store_user *u = &users[i];
+        if (!import_is_lost(m->pools, u))
+            continue;
+        if (m->n_lost++ < IMPORT_LOST_SHOWN)
+            (void)!buf_printf(&m->lost, "%s%s (%s)", m->lost.len > 0 ? ", " : "", u->name,
+                              u->backend ? u->backend : u->pool);
+    }
+}
+
 static int user_import_run(struct work *w)
 {
     struct user_import *m = CONTAINER_OF(w, struct user_import, work);
@@ -123,15 +147,27 @@ static int user_import_run(struct work *w)
     else
         err = store_user_import(w->control->host->store, users, m->n, m->how, clock_wall_ms(),
                                 import_progress, m, &m->n_added, &m->n_changed);
-    if (err == 0)
+    if (err == 0) {
         atomic_store(&m->n_done, m->n);
+        import_check_pins(m, users);
+    }
     for (size_t i = 0; i < m->n; i++)
         store_user_fini(&users[i]);
     free(users);
     return err;
 }
 
-static void import_end(struct user_import *m)
+/* Owned; "" when all pins are good. */
+static char *import_lost(struct user_import *m)
+{
+    if (m->n_lost == 0)
+        return str_dup_c("");
+    return str_printf("; %zu are pinned to what is in no pool: %s%s", m->n_lost,
+                      buf_cstr(&m->lost),
+                      m->n_lost > IMPORT_LOST_SHOWN ? ", ..." : "");
+}
+
+static void import_end(struct user_import *m, const char *lost)
 {
     const struct work *w = &m->work;
     if (w->err == -ERR_CANCELLED)
@@ -139,24 +175,29 @@ static void import_end(struct user_import *m)
     else if (w->err < 0)
         op_end(m->op, OP_FAILED, "nothing was written: %s", w->error ? w->error : err_text(w->err));
     else
-        op_end(m->op, OP_DONE, "%zu added, %zu changed", m->n_added, m->n_changed);
+        op_end(m->op, OP_DONE, "%zu added, %zu changed%s", m->n_added, m->n_changed, lost);
 }
 
 static void user_import_done(struct work *w)
 {
     struct user_import *m = CONTAINER_OF(w, struct user_import, work);
     const struct control_host *h = w->control->host;
-    import_end(m);
+    AUTO_FREE char *lost = import_lost(m);
+    import_end(m, lost ? lost : "");
     if (work_fail(w))
         return;
     h->forget_user(h->arg, NULL);
     request_done(w->request, m->n_added + m->n_changed, m->n_added + m->n_changed > 0,
-                 "%zu users: %zu added, %zu changed", m->n, m->n_added, m->n_changed);
+                 "%zu users: %zu added, %zu changed%s", m->n, m->n_added, m->n_changed,
+                 lost ? lost : "");
 }
 
 static void user_import_fini(struct work *w)
 {
-    buf_wipe(&CONTAINER_OF(w, struct user_import, work)->text);
+    struct user_import *m = CONTAINER_OF(w, struct user_import, work);
+    buf_wipe(&m->text);
+    buf_fini(&m->lost);
+    pools_unref(m->pools);
 }
 
 static bool import_mode(const char *text, enum store_write *ret)
@@ -203,6 +244,7 @@ void command_user_import(struct request *r)
         return;
     }
     m->text = text;
+    m->pools = pools_ref(control_setup(r->control)->pools);
     if (op_begin(r->control, &import_kind, "users", &r->peer, m, &m->op) < 0) {
         work_free(&m->work);
         request_fail(r, -ERR_NOMEM, NULL, NULL);

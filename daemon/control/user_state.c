@@ -224,6 +224,10 @@ static void on_user_locked(struct work *w)
 
 void command_user_lock(struct request *r)
 {
+    if (request_has(r, "until") && request_number(r, "until", 0) == 0) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "until is longer than 0; without it there is no end");
+        return;
+    }
     user_edit_start(r, false, apply_lock, on_user_locked);
 }
 

@@ -513,6 +513,20 @@ def test_addresses_of_proxy_headers(make, settings):
     all_gone(p)
 
 
+def test_slips_of_an_operator(make):
+    """A slip must not lock out for ever, nor somebody else."""
+    p = make()
+    for args in (("ban", "add", "127.0.0.5", "--for", "0s"), ("limit", "set", "127.0.0.5", "--sessions", "1", "--for", "0s"),
+                 ("user", "lock", USER, "--until", "0s", "--yes"), ("limit", "set", "300.1.1.1", "--sessions", "3"),
+                 ("ban", "add", "10.0.0.256"), ("ban", "add", "10.0.0"), ("ban", "add", "1::2::3")):
+        with pytest.raises(CtlError) as e:
+            p.ctl(*args)
+        assert e.value.status == 2, args
+    assert p.ctl("ban", "list") == [] and p.ctl("user", "show", USER)["state"] == "active"
+    p.ctl("ban", "add", "4711", "user:10.0.0.256")
+    assert {(r["subject"], r["kind"]) for r in p.ctl("ban", "list")} == {("4711", "user"), ("user:10.0.0.256", "user")}
+
+
 def test_addresses_of_one_subscriber(make, settings):
     """A /64 is one subscriber: its addresses share limits, overrides and bans."""
     p = make({"sessions_per_ip": 1, "failures_before_ban": 2})

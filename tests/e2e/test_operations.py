@@ -416,6 +416,16 @@ def test_parts_of_a_file_belong_to_one_command(proxy):
     r.close()
 
 
+def test_import_of_users_pinned_to_nowhere(proxy):
+    text = "name,pool,backend\n" + "".join(f"{n}@example.net,,gone\n" for n in "abcd") + "e@example.net,main,dc1\nf@example.net,old,\n"
+    done = proxy.ctl("user", "import", "-", stdin=text)
+    assert done["count"] == 6
+    assert done["message"].endswith("5 are pinned to what is in no pool: a@example.net (gone), b@example.net (gone), "
+                                    "c@example.net (gone), ...")
+    assert "5 are pinned" in proxy.ctl("op", "list", "kind=import")[-1]["text"]
+    assert "pinned" not in proxy.ctl("user", "import", "-", stdin="name,backend\ne@example.net,dc2\n")["message"]
+
+
 def test_move_to_where_nobody_is(proxy):
     assert proxy.ctl("user", "move", USER, "--to", "dc2", "--yes")["message"].startswith("operation ")
     proxy.ctl("backend", "drain", "dc1")
