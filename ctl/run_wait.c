@@ -149,7 +149,7 @@ static int wait_give_up(struct run_job *job, const char *id, uint64_t until_ms)
                            "no longer waiting; operation %s goes on", id);
     if (until_ms == 0 || clock_ms() < until_ms)
         return 0;
-    units_human_duration(time, job->args->options.wait_ms);
+    units_format_duration(time, job->args->options.wait_ms);
     return problem_set(&job->problem, PROBLEM_TIMEOUT, "E_TIMEOUT", "op cancel stops it",
                        "not over after %s; operation %s goes on", time, id);
 }
