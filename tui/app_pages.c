@@ -7,29 +7,51 @@
 #include "tui/app.h"
 #include "tui/page_rows.h"
 
+/* Why some keys are grey, once for all of them. */
+static void help_reason(struct app *a)
+{
+    const struct node *n = app_node(a);
+    page_line(&a->page);
+    if (n->is_read_only)
+        page_put(&a->page, STYLE_WARN,
+                 STR("grey keys: started with -r, nothing is changed from here"));
+    else
+        page_printf(&a->page, STYLE_WARN,
+                    "grey keys need the role in brackets; the daemon takes you for %s",
+                    commands_role_name(n->role));
+    page_line(&a->page);
+}
+
+static void help_key(struct page *p, const struct key_row *k, bool may)
+{
+    char key[16], other[16] = "";
+    keys_name(key, k->key);
+    if (k->other)
+        keys_name(other, k->other);
+    page_line(p);
+    page_printf(p, may ? STYLE_KEY : STYLE_DIM, "%-7s%-8s", key, other);
+    page_put(p, may ? STYLE_NORMAL : STYLE_DIM, str_of(k->help));
+    if (!may)
+        page_printf(p, STYLE_DIM, " (%s)", commands_role_name(k->role));
+}
+
 void app_show_help(struct app *a)
 {
     size_t n;
+    bool is_all = true;
     const struct key_row *k = keys_all(&n);
     AUTO_FREE char *title = str_printf("Keys: %s", pane_rows[app_object_pane(a)].name);
     AUTO_FREE bool *valid = calloc(n, sizeof(*valid));
-    for (size_t i = 0; valid && i < n; i++)
-        valid[i] = app_has_key(a, &k[i]);
-    app_open_page(a, OVER_HELP, title ? title : "Keys");
     for (size_t i = 0; valid && i < n; i++) {
-        char key[16], other[16] = "", why[128];
-        bool may = node_may(app_node(a), k[i].role);
-        if (!valid[i])
-            continue;
-        keys_name(key, k[i].key);
-        if (k[i].other)
-            keys_name(other, k[i].other);
-        page_line(&a->page);
-        page_printf(&a->page, may ? STYLE_KEY : STYLE_DIM, "%-7s%-8s", key, other);
-        page_put(&a->page, may ? STYLE_NORMAL : STYLE_DIM, str_of(k[i].help));
-        if (!may)
-            page_printf(&a->page, STYLE_DIM, " - %s", node_may_not(app_node(a), k[i].role, why));
+        valid[i] = app_has_key(a, &k[i]);
+        is_all = is_all && (!valid[i] || node_may(app_node(a), k[i].role));
     }
+    app_open_page(a, OVER_HELP, title ? title : "Keys");
+    if (!is_all)
+        help_reason(a);
+    for (size_t i = 0; valid && i < n; i++)
+        if (valid[i])
+            help_key(&a->page, &k[i], node_may(app_node(a), k[i].role));
     page_heading(&a->page, "Filters");
     (void)page_add(
         &a->page, STYLE_NORMAL,

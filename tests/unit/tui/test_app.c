@@ -284,7 +284,8 @@ static void test_roles(void **state)
     AUTO_FREE char *audit = asked("audit.list");
     assert_null(audit);
     keys("2?");
-    check_shows("needs the role operator");
+    check_shows("grey keys need the role in brackets; the daemon takes you for viewer");
+    check_shows("(operator)");
 }
 
 static void test_read_only(void **state)
