@@ -94,6 +94,8 @@ static size_t args_mechanism(struct public_line *l)
     line_skip_blanks(l);
     size_t at = l->at;
     bool is_known = false;
+    if (line_is_over(l)) /* POP3's question which there are */
+        return l->end;
     if (!line_word(l, &name))
         return at;
     if (name.n > 2 && name.p[0] == '"' && name.p[name.n - 1] == '"') /* ManageSieve */
@@ -129,6 +131,8 @@ static size_t args_first(struct public_line *l, struct str in)
     bool is_sync;
     line_skip_blanks(l);
     size_t from = l->at, end = 0;
+    if (line_is_over(l))
+        return l->end;
     if (from < l->text.n && l->text.p[from] == '"') {
         end = quoted_end(l->text, from);
     } else if (line_word(l, &word) && line_is_over(l) && line_literal(word, &size, &is_sync) &&
