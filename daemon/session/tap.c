@@ -346,8 +346,9 @@ void tap_relay_begin(struct session *s)
         return;
     tap_hide_nothing(s->tap);
     public_relay_init(&s->tap->relay, s->proto, true, STR_NULL);
-    tap_note(s, "logged in as %s; relaying to %s/%s", s->user ? s->user : "nobody",
-             s->backend->pool, s->backend->name);
+    bool has_user = s->user && s->user[0];
+    tap_note(s, "%s%s; relaying to %s/%s", has_user ? "logged in as " : "without login",
+             has_user ? s->user : "", s->backend->pool, s->backend->name);
 }
 
 void tap_relay(struct session *s, bool is_client, struct str bytes)

@@ -12,6 +12,7 @@ import pytest
 from conftest import backend
 from harness import imap, sasl, wait
 from harness.proxy import BUILD
+from harness.server import Server
 from harness.trace import Trace
 
 USER, PASSWORD = "alice@example.org", "secret-a"
@@ -233,6 +234,9 @@ def test_mechanisms_hide_their_responses(proxy, make_trace, protocol, mechanism,
                 line = ""
             is_right = line.startswith(("a OK", "+OK", "235"))
             assert is_right == (password == PASSWORD), line
+            if is_right:  # a server of mail to send takes its time when its client just goes
+                c.send({"imap": "z LOGOUT\r\n"}.get(protocol, "QUIT\r\n"))
+                c.until({"imap": "z OK", "pop3": "+OK", "smtp": "221"}[protocol])
             c.close()
             wait.until(lambda: t.said("--")[-1].startswith("ended by"), "the end in the trace")
             said = t.text()
@@ -338,6 +342,46 @@ def test_secrets_where_no_command_is(proxy, make_trace):
     assert "a1 AUTHENTICATE NTLM\\r\\n" in t.said("C>") and any(x.startswith("**** BAD") for x in t.said("C<"))
     assert token not in t.text()
     check_hidden(t.text(), PASSWORD)
+
+
+def serve_mail(client):
+    """A mail server that takes every login, and says which words of it it has heard."""
+    with client, client.makefile("rwb", buffering=0) as f:
+        f.write(b"220 mx.test\r\n")
+        is_exchange = False
+        for line in f:
+            is_auth = line.upper().startswith(b"AUTH")
+            if is_auth and line.split()[1:] == [b"LOGIN"]:
+                is_exchange = True
+                f.write(b"334 VXNlcm5hbWU6\r\n")
+            elif is_auth or is_exchange:
+                is_exchange = False
+                f.write(b"235 fine\r\n")
+            else:
+                f.write(b"250 fine\r\n")
+
+
+def test_a_login_within_the_relay(make_proxy, settings, make_trace):
+    server = Server(serve_mail)
+    settings["listeners"] = [{"name": "mx", "protocol": "smtp", "auth": "none"}]
+    settings["resolver"] = {"enabled": False}
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [{"name": "b", "host": server.host, "ports": {"smtp": server.port}}]}]
+    p = make_proxy(settings)
+    t = make_trace("ip=127.0.0.1", of=p)
+    token = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
+    secret = base64.b64encode(PASSWORD.encode()).decode()
+    c = imap.Lines(p.host, p.ports["mx"])
+    c.line()
+    for line in ("EHLO x", f"MAIL FROM:<{USER}>", f"RCPT TO:<{OTHER}>", f"AUTH PLAIN {token}", "NOOP", "AUTH LOGIN", secret, "RSET"):
+        c.send(line + "\r\n")
+        c.until("334" if line == "AUTH LOGIN" else "235" if line in (f"AUTH PLAIN {token}", secret) else "250 ")
+    c.close()
+    t.wait_for("ended by", "--")
+    assert t.said(">>") == ["AUTH ****", "NOOP\\r\\n", "AUTH ****", "****", "RSET\\r\\n"]
+    assert t.said("B>")[-2:] == [f"MAIL FROM:<{USER}>\\r\\n", f"RCPT TO:<{OTHER}>\\r\\n"]
+    assert token not in t.text() and secret not in t.text()
+    check_hidden(t.text(), PASSWORD)
+    server.close()
 
 
 def test_the_masters_password(make_proxy, settings, dovecot1, folder, make_trace):
