@@ -172,15 +172,30 @@ int config_refuse(struct work *w, const struct config_problems *problems, int er
     return err;
 }
 
+/* Whoever writes a file empties it first: without a word of listeners it is hardly what was meant.
+ */
+static int reload_read(struct reload *l)
+{
+    int err = config_load(l->old->path, &l->config, &l->problems);
+    if (err < 0)
+        return config_refuse(&l->work, &l->problems, err);
+    if (l->config->n_listeners > 0 || l->old->n_listeners == 0)
+        return 0;
+    l->work.error = str_printf("%s has no listeners: no client could connect any more; nothing was "
+                               "changed",
+                               l->old->path);
+    return -ERR_CONFIG;
+}
+
 /* In the turn of the config: the runtime edits stay as they are. */
 static int reload_run(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
     size_t n;
     const struct pool_edit *edits = control_edits(w->control, &n);
-    int err = 0;
-    if (!l->config && (err = config_load(l->old->path, &l->config, &l->problems)) < 0)
-        return config_refuse(w, &l->problems, err);
+    int err = l->config ? 0 : reload_read(l);
+    if (err < 0)
+        return err;
     err = configs_changes(l->started, l->old, l->config, &l->changes);
     if (err == 0)
         err = pools_build(l->config, edits, n, w->control->host->registry, &l->pools, &w->error);

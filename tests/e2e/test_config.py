@@ -90,6 +90,25 @@ def test_broken_file_changes_nothing(proxy):
     assert proxy.ctl("config", "reload") == []
 
 
+def test_file_in_the_making_changes_nothing(proxy):
+    """Whoever writes a file empties it first: a reload at that moment must not close all listeners."""
+    with open(proxy.config) as f:
+        good = f.read()
+    for text in ("", "# a comment\n", 'node = "test";\n'):
+        with open(proxy.config, "w") as f:
+            f.write(text)
+        with pytest.raises(CtlError) as e:
+            proxy.ctl("config", "reload")
+        assert e.value.status == 1 and "listeners" in e.value.output and "nothing was changed" in e.value.output
+        logged_in(proxy).close()
+    proxy.reload()
+    proxy.wait_for_log("config-reload-failed", 4)
+    with open(proxy.config, "w") as f:
+        f.write(good)
+    assert proxy.ctl("config", "reload") == []
+    logged_in(proxy).close()
+
+
 def test_signal_reloads(proxy):
     set_weight(proxy, "dc1", 20)
     proxy.reload()
