@@ -63,7 +63,7 @@ TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)
 # ---- what is built -----------------------------------------------------------------------------
 
 # From the top floor to the lowest: the order of linking.
-FLOORS = engine control session backend auth store config io proto base
+FLOORS = supervisor engine control session backend auth store config io proto base
 FLOOR_LIBS = $(foreach f,$(FLOORS),$(BUILD)/libmp_$(f).a)
 obj = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 

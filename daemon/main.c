@@ -10,10 +10,10 @@
 #include "base/cleanup.h"
 #include "config/config.h"
 #include "engine/engine.h"
-#include "engine/takeover.h"
 #include "engine/wire.h"
 #include "sandbox.h"
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
+#include "supervisor/takeover.h"
 
 #define MAIN_CONFIG MAILPROXY_SYSCONFDIR "/mailproxy/mailproxy.conf"
 

@@ -2,7 +2,7 @@
 /* Inside of the supervisor: what its files share. */
 #pragma once
 
-#include "process.h"
+#include "supervisor/process.h"
 
 /* An upgrade that is under way. */
 struct upgrade {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "engine/listen.h"
-#include "engine/takeover.h"
+#include "supervisor/takeover.h"
 
 /* Zero-initialised is one that keeps nothing. */
 struct keeper {

@@ -12,8 +12,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/wire.h"
-#include "notify.h"
-#include "supervisor_priv.h"
+#include "supervisor/notify.h"
+#include "supervisor/supervisor_priv.h"
 
 #define UPGRADE_CHECK_MS 20000 /* less than mailproxyctl waits for an answer */
 #define UPGRADE_START_MS 60000

@@ -2,7 +2,7 @@
 /* Child processes of the supervisor: engines, and the check of a new program. */
 #pragma once
 
-#include "keeper.h"
+#include "supervisor/keeper.h"
 
 /* How an engine is to be started. Borrowed. */
 struct process_spec {

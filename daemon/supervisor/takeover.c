@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The text between two supervisors: a line each for the counters, an engine, a socket. */
-#include "engine/takeover.h"
+#include "supervisor/takeover.h"
 
 #include <inttypes.h>
 

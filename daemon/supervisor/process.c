@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Fork and exec. */
-#include "process.h"
+#include "supervisor/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "engine/takeover.h"
+#include "supervisor/takeover.h"
 
 static void assert_engine(const struct engine_process *a, const struct engine_process *b)
 {

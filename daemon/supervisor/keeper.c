@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Binding and keeping listening sockets. */
-#include "keeper.h"
+#include "supervisor/keeper.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The supervisor: keeps sockets, starts engines again with back-off; speaks no mail protocol. */
-#include "supervisor.h"
+#include "supervisor/supervisor.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -17,8 +17,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/wire.h"
-#include "notify.h"
-#include "supervisor_priv.h"
+#include "supervisor/notify.h"
+#include "supervisor/supervisor_priv.h"
 
 #define SUPERVISOR_BACKOFF_MIN_MS 100
 #define SUPERVISOR_BACKOFF_MAX_MS 5000

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* sd_notify: a datagram, so no library is needed. */
-#include "notify.h"
+#include "supervisor/notify.h"
 
 #include <stddef.h>
 #include <sys/socket.h>
