@@ -51,11 +51,8 @@ static const char main_usage[] =
 static int main_load(const char *path, struct config **ret)
 {
     struct config_problems problems = {0};
-    AUTO_BUF text = BUF_INIT;
     int err = config_load(path, ret, &problems);
-    if (problems.n > 0 && config_problems_format(&problems, &text) == 0)
-        (void)!write(STDERR_FILENO, text.data + text.start, text.len);
-    config_problems_fini(&problems);
+    config_problems_say(&problems);
     return err;
 }
 

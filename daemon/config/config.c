@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/list.h"
@@ -142,4 +143,12 @@ int config_problems_format(const struct config_problems *p, struct buf *out)
             err = buf_printf(out, "%s\n", q->text ? q->text : err_text(ERR_NOMEM));
     }
     return err;
+}
+
+void config_problems_say(struct config_problems *p)
+{
+    AUTO_BUF text = BUF_INIT;
+    if (p->n > 0 && config_problems_format(p, &text) == 0)
+        (void)!write(STDERR_FILENO, text.data + text.start, text.len);
+    config_problems_fini(p);
 }

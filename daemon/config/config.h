@@ -245,6 +245,8 @@ struct config_problems {
 void config_problems_fini(struct config_problems *p);
 /* "file:line: key: text\n" for each. */
 int config_problems_format(const struct config_problems *p, struct buf *out) NODISCARD;
+/* Writes them to standard error and frees them. */
+void config_problems_say(struct config_problems *p);
 
 /* Reads and checks a file: syntax, unknown keys, types, ranges, and references between parts (pools
  * that routes name, duplicate names and addresses, missing certificates, unreadable files). ALL

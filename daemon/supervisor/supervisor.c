@@ -417,10 +417,9 @@ static void supervisor_fini(struct supervisor *s)
 static int supervisor_load(const char *path, struct config **ret)
 {
     struct config_problems problems = {0};
-    AUTO_BUF text = BUF_INIT;
     int err = config_load(path, ret, &problems);
-    if (err < 0 && config_problems_format(&problems, &text) == 0)
-        (void)!write(STDERR_FILENO, text.data + text.start, text.len);
+    if (err < 0) /* of mere warnings the engine speaks */
+        config_problems_say(&problems);
     config_problems_fini(&problems);
     return err;
 }

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: ISC */
+/* The engine as the control plane sees it: publishing setups, listeners, stop, upgrade. */
+#include <errno.h>
+#include <inttypes.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/engine_priv.h"
+#include "engine/wire.h"
+#include "session/query.h"
+
+#define ENGINE_FAREWELL_MS 5000 /* sessions get this long to reach a response boundary */
+#define ENGINE_STOP_TICK_MS 100
+
+/* ---- setups ---- */
+
+static struct setup *host_setup(void *arg)
+{
+    return ((struct engine *)arg)->setup;
+}
+
+void engine_publish(struct engine *e, struct setup *setup)
+{
+    struct setup *old = e->setup;
+    e->setup = setup;
+    if (e->acceptors) /* not while stopping */
+        acceptors_configure(e->acceptors, setup, engine_closed, e);
+    for (size_t i = 0; i < e->n_workers; i++)
+        if (worker_publish(e->workers[i], setup) < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "publish-failed", KV_U64("worker", i),
+                      KV_ERR("error", -ERR_NOMEM));
+    checks_configure(e->checks, setup->pools);
+    setup_unref(old);
+}
+
+static int host_publish_pools(void *arg, struct pools *pools)
+{
+    struct engine *e = arg;
+    struct setup *setup;
+    int err = setup_with_pools(e->setup, pools, &setup);
+    if (err == 0)
+        engine_publish(e, setup);
+    return err;
+}
+
+int engine_configure_log(const struct config *c)
+{
+    AUTO_FREE struct log_sink_spec *sinks = calloc(c->n_logs + 1, sizeof(*sinks));
+    size_t bad = 0;
+    if (!sinks)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < c->n_logs; i++)
+        sinks[i] = (struct log_sink_spec){.target = c->logs[i].target,
+                                          .path = c->logs[i].path,
+                                          .facility = c->logs[i].facility,
+                                          .level = c->logs[i].level,
+                                          .format = c->logs[i].format};
+    int err = log_configure(sinks, c->n_logs, &bad);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "log-not-opened", KV_STR("path", c->logs[bad].path),
+                  KV_ERR("error", err));
+    return err;
+}
+
+static int host_publish_config(void *arg, struct config *config, struct pools *pools,
+                               char **ret_error)
+{
+    struct engine *e = arg;
+    struct setup *setup;
+    if (e->is_stopping || handover_is_retired(e->handover)) {
+        pools_unref(pools);
+        config_unref(config);
+        return -ERR_SHUTDOWN;
+    }
+    int err = setup_new(config, pools, e->setup, &setup, ret_error);
+    if (err < 0)
+        return err;
+    err = engine_bind_new(e, config, ret_error);
+    if (err == 0)
+        err = engine_configure_log(config);
+    if (err < 0) {
+        setup_unref(setup);
+        return err;
+    }
+    engine_publish(e, setup);
+    wire_say(e->options->supervisor, "reloaded %" PRIu64, config->shutdown_timeout_ms);
+    return 0;
+}
+
+/* In memory only: secrets are in it. *ret_fd is owned. */
+static int engine_write_config(const struct config *c, int *ret_fd)
+{
+    AUTO_SECRET_BUF text = BUF_INIT;
+    AUTO_CLOSE int fd = memfd_create("mailproxy-config", MFD_CLOEXEC);
+    int err = fd < 0 ? err_from_errno(errno)
+                     : config_dump(c, CONFIG_DUMP_ONLY_SET | CONFIG_DUMP_SECRETS, &text);
+    while (err == 0 && text.len > 0) {
+        ssize_t n = write(fd, text.data + text.start, text.len);
+        if (n <= 0)
+            return err_from_errno(n < 0 ? errno : EIO);
+        buf_consume(&text, (size_t)n);
+    }
+    if (err < 0)
+        return err;
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+static void host_keep_config(void *arg)
+{
+    const struct engine *e = arg;
+    AUTO_CLOSE int fd = -1;
+    if (e->options->supervisor < 0)
+        return;
+    int err = engine_write_config(e->setup->config, &fd);
+    if (err == 0)
+        err = wire_send(e->options->supervisor, "config", fd);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "config-not-kept", KV_ERR("error", err));
+}
+
+static void host_forget_user(void *arg, const char *user)
+{
+    struct engine *e = arg;
+    for (size_t i = 0; i < e->n_workers; i++)
+        if (worker_forget(e->workers[i], user) < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "forget-failed", KV_U64("worker", i));
+}
+
+static int host_pause_listener(void *arg, const char *name, bool is_paused)
+{
+    struct engine *e = arg;
+    return e->acceptors ? acceptors_pause(e->acceptors, name, is_paused) : -ERR_SHUTDOWN;
+}
+
+static bool host_is_listener_paused(void *arg, const char *name)
+{
+    const struct engine *e = arg;
+    return e->acceptors && acceptors_is_paused(e->acceptors, name);
+}
+
+static void host_set_watched(void *arg, bool is_watched)
+{
+    struct engine *e = arg;
+    atomic_store_explicit(&e->is_watched, is_watched, memory_order_relaxed);
+}
+
+static void host_set_ruled(void *arg, bool is_ruled)
+{
+    struct engine *e = arg;
+    atomic_store_explicit(&e->is_ruled, is_ruled, memory_order_relaxed);
+}
+
+/* ---- stop ---- */
+
+static uint64_t engine_sessions(const struct engine *e)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < e->n_workers; i++)
+        n += worker_load(e->workers[i]);
+    return n;
+}
+
+static void on_stop_tick(struct loop_timer *t)
+{
+    struct engine *e = CONTAINER_OF(t, struct engine, stop_timer);
+    if (engine_sessions(e) == 0 || loop_now_ms(e->loop) >= e->stop_by_ms)
+        loop_stop(e->loop);
+    else
+        loop_timer_set(e->loop, t, ENGINE_STOP_TICK_MS);
+}
+
+void engine_stop(struct engine *e, const char *why)
+{
+    if (e->is_stopping)
+        return;
+    e->is_stopping = true;
+    uint64_t limit = e->setup->config->timeouts.closing_ms + ENGINE_FAREWELL_MS;
+    uint64_t wanted = e->setup->config->shutdown_timeout_ms;
+    LOG_EVENT(LOG_LEVEL_NOTICE, "stopping", KV_STR("reason", why),
+              KV_U64("sessions", engine_sessions(e)));
+    acceptors_free(STEAL(e->acceptors));
+    uint64_t grace = wanted && wanted < ENGINE_FAREWELL_MS ? wanted : ENGINE_FAREWELL_MS;
+    for (size_t i = 0; i < e->n_workers; i++)
+        if (session_kill_all_post(worker_mailbox(e->workers[i]), REPLY_SHUTDOWN, NULL, grace) < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "farewell-failed", KV_U64("worker", i));
+    e->stop_by_ms = loop_now_ms(e->loop) + (wanted ? wanted : limit);
+    on_stop_tick(&e->stop_timer);
+}
+
+static void host_stop(void *arg)
+{
+    struct engine *e = arg;
+    if (!handover_is_retired(e->handover))
+        wire_say(e->options->supervisor, "stop");
+    engine_stop(e, "command");
+}
+
+static bool host_is_stopping(void *arg)
+{
+    return ((struct engine *)arg)->is_stopping;
+}
+
+/* ---- upgrade ---- */
+
+static int host_upgrade(void *arg)
+{
+    return handover_ask(((struct engine *)arg)->handover);
+}
+
+static int host_upgrade_start(void *arg)
+{
+    return handover_start(((struct engine *)arg)->handover);
+}
+
+static bool host_is_retired(void *arg)
+{
+    return handover_is_retired(((struct engine *)arg)->handover);
+}
+
+static const struct control_old *host_old(void *arg)
+{
+    return handover_old(((struct engine *)arg)->handover);
+}
+
+static void on_retired(void *arg)
+{
+    struct engine *e = arg;
+    acceptors_free(STEAL(e->acceptors));
+    metrics_free(STEAL(e->metrics));
+}
+
+static int on_handover_bind(void *arg, const struct listen_spec *spec, int *ret_fd,
+                            char **ret_error)
+{
+    return engine_bind(arg, spec, ret_fd, ret_error);
+}
+
+static uint64_t on_handover_count(void *arg)
+{
+    return engine_sessions(arg);
+}
+
+static void on_handover_stop(void *arg, const char *why)
+{
+    engine_stop(arg, why);
+}
+
+int engine_make_handover(struct engine *e)
+{
+    const struct handover_spec spec = {.loop = e->loop,
+                                       .control = e->control,
+                                       .wire = e->options->supervisor,
+                                       .arg = e,
+                                       .close = on_retired,
+                                       .bind = on_handover_bind,
+                                       .sessions = on_handover_count,
+                                       .setup = host_setup,
+                                       .stop = on_handover_stop};
+    return handover_new(&spec, &e->handover);
+}
+
+/* ---- all of it ---- */
+
+void engine_make_host(struct engine *e)
+{
+    loop_timer_init(&e->stop_timer, on_stop_tick);
+    e->host = (struct control_host){
+        .counters = &e->accept_counters,
+        .loop = e->loop,
+        .jobs = e->jobs,
+        .store = e->store,
+        .resolver = e->resolver,
+        .registry = e->registry,
+        .checks = e->checks,
+        .workers = e->control_workers,
+        .started_ms = clock_ms(),
+        .restarts = e->options->restarts,
+        .is_successor = e->options->is_successor,
+        .arg = e,
+        .setup = host_setup,
+        .publish_pools = host_publish_pools,
+        .publish_config = host_publish_config,
+        .keep_config = host_keep_config,
+        .forget_user = host_forget_user,
+        .pause_listener = host_pause_listener,
+        .is_listener_paused = host_is_listener_paused,
+        .set_watched = host_set_watched,
+        .set_ruled = host_set_ruled,
+        .stop = host_stop,
+        .is_stopping = host_is_stopping,
+        .upgrade = host_upgrade,
+        .upgrade_start = host_upgrade_start,
+        .is_retired = host_is_retired,
+        .old = host_old,
+    };
+}
