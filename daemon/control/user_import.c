@@ -162,8 +162,7 @@ static char *import_lost(struct user_import *m)
 {
     if (m->n_lost == 0)
         return str_dup_c("");
-    return str_printf("; %zu are pinned to what is in no pool: %s%s", m->n_lost,
-                      buf_cstr(&m->lost),
+    return str_printf("; %zu are pinned to what is in no pool: %s%s", m->n_lost, buf_cstr(&m->lost),
                       m->n_lost > IMPORT_LOST_SHOWN ? ", ..." : "");
 }
 

@@ -111,15 +111,15 @@ static void trace_look(struct session *s, const struct trace *t, unsigned slot)
 
 void trace_meet(struct session *s)
 {
-    TRACE_EACH(s->env, i, t)
-    trace_look(s, t, i);
+    TRACE_EACH (s->env, i, t)
+        trace_look(s, t, i);
 }
 
 void trace_judge(struct session *s)
 {
-    TRACE_EACH(s->env, i, t)
-    if (s->tap && tap_waits(s->tap, i) && trace_wants(t, s))
-        tap_promote(s, i);
+    TRACE_EACH (s->env, i, t)
+        if (s->tap && tap_waits(s->tap, i) && trace_wants(t, s))
+            tap_promote(s, i);
 }
 
 /* ---- telling ---- */
@@ -162,18 +162,18 @@ static void trace_free(struct trace *t)
 
 static struct trace *trace_find(const struct session_env *env, uint64_t number, unsigned *ret_slot)
 {
-    TRACE_EACH(env, i, t)
-    if (t->spec.number == number) {
-        *ret_slot = i;
-        return t;
-    }
+    TRACE_EACH (env, i, t)
+        if (t->spec.number == number) {
+            *ret_slot = i;
+            return t;
+        }
     return NULL;
 }
 
 static void traces_free_if_none(struct session_env *env)
 {
-    TRACE_EACH(env, i, t)
-    return;
+    TRACE_EACH (env, i, t)
+        return;
     free(env->traces);
     env->traces = NULL;
 }
@@ -189,8 +189,8 @@ static void trace_end(struct session_env *env, struct trace *t, unsigned slot)
 
 void traces_free(struct session_env *env)
 {
-    TRACE_EACH(env, i, t)
-    trace_free(t);
+    TRACE_EACH (env, i, t)
+        trace_free(t);
     free(env->traces);
     env->traces = NULL;
 }
