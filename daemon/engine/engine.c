@@ -50,11 +50,13 @@ static void on_worker_note(struct mail *m, void *owner)
                                     .in_bytes = n->in_bytes,
                                     .out_bytes = n->out_bytes,
                                     .age_ms = n->age_ms};
+    char words[sizeof(n->detail) + 64];
+    (void)snprintf(words, sizeof(words), "%s%s%s", n->reason, n->detail[0] ? ": " : "", n->detail);
     if (n->what == SESSION_NOTE_END)
         control_event_end(e->control, &end);
     else
         control_event(e->control, n->what == SESSION_NOTE_LOGIN ? "login" : "failure", id,
-                      end.proto, end.user, ip, end.backend, n->reason);
+                      end.proto, end.user, ip, end.backend, words);
     free(n);
 }
 

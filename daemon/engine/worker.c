@@ -37,7 +37,8 @@ static void note_post(const struct worker *w, struct worker_note *n)
         mailbox_post_lazily(w->spec.control, &n->mail);
 }
 
-static void on_note(void *arg, enum session_note note, const struct session *s, const char *reason)
+static void on_note(void *arg, enum session_note note, const struct session *s, const char *reason,
+                    struct str detail)
 {
     struct worker *w = arg;
     if (!note_is_wanted(w, s, note))
@@ -53,6 +54,7 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     n->peer = *session_peer(s);
     n->at_ms = clock_wall_ms();
     n->reason = reason;
+    (void)str_copy(n->detail, sizeof(n->detail), detail);
     session_figures(s, &n->in_bytes, &n->out_bytes, &n->age_ms);
     n->is_client_counted = session_is_client_counted(s);
     n->is_user_counted = session_is_user_counted(s);

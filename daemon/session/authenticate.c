@@ -60,7 +60,7 @@ static void authenticate_refused(struct session *s, const struct auth_result *r)
     authenticate_copy(f.text, sizeof(f.text), r->text);
     session_count(s, row->counter, 1);
     authenticate_log(s, row->event, r->log_reason, r->source);
-    session_note(s, SESSION_NOTE_FAILURE, reply_name(row->reply));
+    session_note_failure(s, row->reply, str_of(r->log_reason));
     bool is_wrong = r->status == AUTH_REJECTED;
     s->pre->failure = f;
     if (is_wrong && sasl_say_error(s))
@@ -124,9 +124,12 @@ static void on_auth(void *arg, struct auth_result *r)
         authenticate_refused(s, r);
         return;
     }
-    if (authenticate_take(s, r) < 0 || authenticate_route(s, r) < 0) {
+    int err = authenticate_take(s, r);
+    if (err == 0)
+        err = authenticate_route(s, r);
+    if (err < 0) {
         session_count(s, COUNTER_AUTH_TEMPFAILS, 1);
-        session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_BACKEND_DOWN));
+        session_note_failure(s, REPLY_BACKEND_DOWN, str_of(err_text(err)));
         front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
         return;
     }

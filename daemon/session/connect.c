@@ -101,7 +101,7 @@ void connect_hold_tick(struct session *s)
     struct preauth *p = s->pre;
     uint64_t now = loop_now_ms(s->env->loop);
     if (now >= p->held_until_ms) {
-        session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_HOLD_TIMEOUT));
+        session_note_failure(s, REPLY_HOLD_TIMEOUT, STR_NULL);
         front_fail(s, REPLY_HOLD_TIMEOUT, NULL, NULL);
         return;
     }
@@ -254,7 +254,10 @@ static void connect_refused(struct session *s, const struct login_outcome *o)
         auth_judged(s->env->auth, p->cred, false);
         session_count(s, COUNTER_AUTH_FAILURES, 1);
     }
-    session_note(s, SESSION_NOTE_FAILURE, reply_name(f.kind));
+    AUTO_FREE char *detail =
+        str_printf("%s: %s%s%.*s", s->backend->name, back_failure_name(o->failure),
+                   o->message.n ? ": " : "", STR_ARG(o->message));
+    session_note_failure(s, f.kind, str_of(detail));
     if (is_wrong)
         front_fail_wrong(s, &f, s->setup->config->timeouts.failure_delay_ms);
     else
@@ -425,7 +428,7 @@ static void connect_try(struct session *s)
             tap_note(s, "no backend: %s", err_text(err));
         LOG_EVENT(LOG_LEVEL_WARN, "no-backend", KV_STR("session", s->pre->session_id),
                   KV_STR("user", s->user), KV_ERR("error", err));
-        session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_BACKEND_DOWN));
+        session_note_failure(s, REPLY_BACKEND_DOWN, str_of(err_text(err)));
         front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
     }
 }

@@ -114,7 +114,7 @@ static void sasl_failed(struct session *s)
         tap_note(s, "the exchange failed: %s", sasl_name(s->mech));
     }
     session_count(s, COUNTER_AUTH_FAILURES, 1);
-    session_note(s, SESSION_NOTE_FAILURE, reply_name(REPLY_AUTH_FAILED));
+    session_note_failure(s, REPLY_AUTH_FAILED, str_of(sasl_name(s->mech)));
     front_fail_wrong(s, &f, s->setup->config->timeouts.failure_delay_ms);
 }
 

@@ -206,10 +206,15 @@ void session_count(struct session *s, enum counter which, int64_t n)
 
 void session_note(struct session *s, enum session_note note, const char *reason)
 {
-    if (note == SESSION_NOTE_FAILURE)
-        session_count(s, COUNTER_LOGIN_FAILURES, 1);
     if (s->env->hooks.note)
-        s->env->hooks.note(s->env->hooks.arg, note, s, reason);
+        s->env->hooks.note(s->env->hooks.arg, note, s, reason, STR_NULL);
+}
+
+void session_note_failure(struct session *s, enum reply_kind kind, struct str detail)
+{
+    session_count(s, COUNTER_LOGIN_FAILURES, 1);
+    if (s->env->hooks.note)
+        s->env->hooks.note(s->env->hooks.arg, SESSION_NOTE_FAILURE, s, reply_name(kind), detail);
 }
 
 void session_release_user(struct session *s)
@@ -599,7 +604,7 @@ static void admitted_login(struct session *s, const struct session_verdict *v)
         return;
     }
     session_count(s, COUNTER_LIMITED, 1);
-    session_note(s, SESSION_NOTE_FAILURE, reply_name(v->kind));
+    session_note_failure(s, v->kind, str_of(v->text));
     front_fail(s, v->kind, NULL, verdict_text(v));
 }
 

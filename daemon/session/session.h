@@ -51,8 +51,9 @@ struct session_verdict {
 /* The worker's owner as sessions see it. Any function may be NULL. Thread: the worker's; nothing
  * may block. */
 struct session_hooks {
-    /* reason: end or reply name, static. */
-    void (*note)(void *arg, enum session_note note, const struct session *s, const char *reason);
+    /* reason: end or reply name, static. detail: words for operators, or empty. */
+    void (*note)(void *arg, enum session_note note, const struct session *s, const char *reason,
+                 struct str detail);
     /* May this user log in now? True: yes. False: session_admitted will tell later. */
     bool (*admit)(void *arg, const struct session *s);
     /* The same for a client whose address came in a PROXY header. */

@@ -132,6 +132,8 @@ void session_count(struct session *s, enum counter which, int64_t n);
 /* The backend's totals learn of the bytes since the last call. Only in the relay. */
 void session_tell_bytes(struct session *s);
 void session_note(struct session *s, enum session_note note, const char *reason);
+/* A login failed; detail says more than kind, for operators only. */
+void session_note_failure(struct session *s, enum reply_kind kind, struct str detail);
 /* The login that was admitted came to nothing; harmless when there is none. */
 void session_release_user(struct session *s);
 const char *session_id_text(const struct session *s, char dst[32]);

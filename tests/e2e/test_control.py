@@ -362,6 +362,31 @@ def test_events(proxy):
     r.close()
 
 
+def test_events_of_failures(proxy):
+    """They tell operators why, which clients are not told."""
+    def failure(user, password):
+        c = imap.Lines(proxy.host, proxy.ports["imap"])
+        c.line()
+        answer = c.command("a", f"LOGIN {user} {password}")[-1]
+        c.close()
+        r = Control(proxy.control)
+        r.call("event.watch", filter=f"type=failure user={user}", last=1)
+        text = r.receive()["params"]["text"]
+        r.close()
+        return text, answer
+
+    text, answer = failure(USER, "wrong")
+    assert text == "auth-failed: wrong password"
+    text, other = failure("stranger@example.org", "wrong")
+    assert text.startswith("auth-failed: ") and "wrong password" not in text and answer == other
+    proxy.ctl("user", "set", USER, "--backend-user", "nobody@example.org", "--backend-password-stdin", stdin="bad\n")
+    text, answer = failure(USER, PASSWORD)
+    assert text.startswith("auth-tempfail: dc1: ") and "UNAVAILABLE" in answer
+    proxy.ctl("user", "set", USER, "--backend-user", "")
+    proxy.ctl("user", "lock", USER, "--yes")
+    assert failure(USER, PASSWORD)[0].startswith("locked")
+
+
 def test_events_of_operators(proxy):
     """They name whom they are about, with reason and count; bans have the address that filters look for."""
     proxy.ctl("user", "set", USER, "--note", "event", "--reason", "ticket 9")
