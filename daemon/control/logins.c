@@ -7,6 +7,7 @@
 
 #define LOGINS_DELAY_MS 1000
 #define LOGINS_RETRY_MS 10000 /* after the store failed */
+#define LOGINS_BATCH 1000     /* so many go at once: a storm of logins is no long turn */
 #define LOGINS_MAX 100000     /* users kept while the store does not take them */
 
 struct login_entry {
@@ -101,6 +102,8 @@ static void logins_said(struct logins *l, int err)
     l->is_failing = err < 0;
 }
 
+static void logins_send(struct logins *l);
+
 static void logins_done(struct work *w)
 {
     struct login_batch *b = CONTAINER_OF(w, struct login_batch, work);
@@ -112,7 +115,9 @@ static void logins_done(struct work *w)
         b->logins = NULL;
         l->batch = NULL;
     }
-    if (w->err < 0 || l->pending.count > 0)
+    if (w->err == 0 && l->pending.count >= LOGINS_BATCH)
+        logins_send(l);
+    else if (w->err < 0 || l->pending.count > 0)
         loop_timer_set(l->control->host->loop, &l->timer,
                        w->err < 0 ? LOGINS_RETRY_MS : LOGINS_DELAY_MS);
 }
@@ -129,9 +134,8 @@ static void logins_fini(struct work *w)
     logins_free_rows(b->rows, b->n);
 }
 
-static void on_logins_timer(struct loop_timer *t)
+static void logins_send(struct logins *l)
 {
-    struct logins *l = CONTAINER_OF(t, struct logins, timer);
     if (l->batch || l->pending.count == 0)
         return;
     struct login_batch *b =
@@ -145,6 +149,11 @@ static void on_logins_timer(struct loop_timer *t)
     b->logins = l;
     l->batch = b;
     work_post(&b->work, NULL);
+}
+
+static void on_logins_timer(struct loop_timer *t)
+{
+    logins_send(CONTAINER_OF(t, struct logins, timer));
 }
 
 /* ---- life ---- */
@@ -164,7 +173,11 @@ void logins_note(struct logins *l, const char *user, uint64_t at_ms)
 {
     bool is_first = l->pending.count == 0;
     logins_put(l, user, at_ms);
-    if (is_first && !l->batch && !l->is_failing)
+    if (l->batch || l->is_failing)
+        return;
+    if (l->pending.count >= LOGINS_BATCH)
+        logins_send(l);
+    else if (is_first)
         loop_timer_set(l->control->host->loop, &l->timer, LOGINS_DELAY_MS);
 }
 
