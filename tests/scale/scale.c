@@ -20,6 +20,7 @@
 #define SCALE_BATCH 500
 #define SCALE_TICK_MS 250
 #define SCALE_BUSY 100 /* sessions of a worker that have traffic in a tick */
+#define SCALE_AGE_MS (24 * 3600 * UINT64_C(1000))
 #define SCALE_POOL "main"
 
 /* The turns of one loop. */
@@ -122,7 +123,8 @@ static void scale_fill(struct session *s, uint64_t i)
     static const char *const tls[] = {"TLSv1.3", "TLSv1.2", ""};
     const struct pool *pool = pools_find(s->setup->pools, SCALE_POOL);
     uint64_t state = i + 1, now_ms = loop_now_ms(s->env->loop);
-    uint64_t user = scale_random(&state) % scale.users, age_ms = scale_random(&state) % 86400000;
+    uint64_t oldest_ms = now_ms < SCALE_AGE_MS ? now_ms : SCALE_AGE_MS; /* the clock's own age */
+    uint64_t user = scale_random(&state) % scale.users, age_ms = scale_random(&state) % oldest_ms;
     s->user = str_printf("user%05llu@%s.example", (unsigned long long)user,
                          user % 3 ? "mail" : "students.university");
     s->client_name = str_dup_c(clients[scale_random(&state) % ARRAY_LEN(clients)]);
@@ -133,7 +135,7 @@ static void scale_fill(struct session *s, uint64_t i)
     s->route_reason = "pool";
     s->mech = SASL_PLAIN;
     s->attempts = 1;
-    s->started_ms = now_ms - (age_ms < now_ms ? age_ms : now_ms - 1);
+    s->started_ms = now_ms - age_ms;
     s->started_wall_ms -= age_ms;
     s->active_ms = now_ms - scale_random(&state) % (now_ms - s->started_ms + 1) / 16;
     s->client.in_bytes = scale_random(&state) % 100000;
