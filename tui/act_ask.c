@@ -84,8 +84,8 @@ static void act_write_sessions(struct app *a)
     const json_t *ids = a->act.targets;
     const json_t *row = act_row(a, json_string_value(json_array_get(ids, 0)));
     const json_t *sessions = json_object_get(row, "sessions");
-    if (json_array_size(ids) != 1 || !(a->act.command->flags & COMMANDS_DESTRUCTIVE) ||
-        !json_is_integer(sessions))
+    bool is_heavy = a->act.command->flags & (COMMANDS_DESTRUCTIVE | COMMANDS_ASYNC);
+    if (json_array_size(ids) != 1 || !is_heavy || !json_is_integer(sessions))
         return;
     json_int_t n = json_integer_value(sessions);
     page_line(&a->dialog.body);
