@@ -190,7 +190,7 @@ static void draw_title(const struct app *a, struct screen *s, enum pane p, int r
             str_printf("  %zu wait: p goes on", json_array_size(app_node(a)->held));
         col += title_put(s, row, col, STYLE_WARN, held);
     }
-    if (hidden && !l->is_wide && col + (int)strlen(hidden) < s->cols)
+    if (hidden && !l->is_wide && col + 2 + (int)strlen(hidden) <= s->cols)
         screen_right(s, row, col, s->cols - col, STYLE_DIM, str_of(hidden));
 }
 
