@@ -7,6 +7,7 @@
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
+#include "auth/proof.h"
 #include "auth/provider.h"
 #include "base/clock.h"
 #include "io/crypto.h"
@@ -35,7 +36,8 @@ struct users_job {
     struct job job;
     struct auth_query *q;
     struct store *store;
-    char *decoy; /* NULL = spend no time on unknown users: another provider will */
+    char *decoy;       /* NULL = spend no time on unknown users: another provider will */
+    uint64_t proof_ms; /* how long a right password is remembered */
     int err;
     enum verdict verdict;
     const char *reason; /* static; of USERS_WRONG */
@@ -112,7 +114,7 @@ static enum verdict judge_password(struct users_job *j)
     struct str password = buf_str(&j->q->ask.cred.secret);
     int err;
     if (u->password_hash)
-        err = password_verify(u->password_hash, password);
+        err = proof_verify(u->password_hash, password, j->proof_ms);
     else if (u->plain_password)
         err = str_eq_secret(str_of(u->plain_password), password) ? 0 : -ERR_AUTH;
     else if (u->scram)
@@ -389,7 +391,8 @@ static void users_free(struct auth_provider *base)
 static void users_check(struct auth_provider *base, struct auth_query *q)
 {
     struct users *p = CONTAINER_OF(base, struct users, base);
-    struct users_job j = {.job = {.run = users_run, .done = users_done}};
+    struct users_job j = {.job = {.run = users_run, .done = users_done},
+                          .proof_ms = base->config->cache_ms};
     if (q->ask.cred.mech == SASL_NONE) {
         query_pass(q);
         return;

@@ -219,7 +219,7 @@ def test_drain_of_many(make, dovecot1, dovecot2, record_property):
 def test_move_of_a_busy_user(make, dovecot1, dovecot2):
     """The user's clients are out for less than a second more than when they are only sent away, and none of them gets to the
     backend before once it is another one."""
-    n = 8  # each of them costs a password hash when it is judged anew
+    n = 20
     p = make([USER])
     old = p.ctl("route", "explain", USER)["backend"]
     new = {"dc1": "dc2", "dc2": "dc1"}[old]
