@@ -48,6 +48,10 @@ int runtime_edit_describe(const struct runtime_edit *e, const struct runtime_edi
 /* Drops what the file says too (file NULL: it does not have the backend). True when something was
  * dropped. */
 bool runtime_edit_settle(struct runtime_edit *e, const struct config_backend *file);
+/* Drops what settling took from before to after: the file has the last word on it, also when a
+ * restart would bring back something older. */
+void runtime_edit_follow(struct runtime_edit *stored, const struct runtime_edit *before,
+                         const struct runtime_edit *after);
 /* The value of a row of the store, and back; what is wrong with it as a sentence (owned). */
 json_t *runtime_edit_json(const struct runtime_edit *e);
 int runtime_edit_parse(const char *json, struct runtime_edit *ret, char **ret_error) NODISCARD;

@@ -146,6 +146,23 @@ bool runtime_edit_settle(struct runtime_edit *e, const struct config_backend *fi
     return edit_drop_ports(p, file) || is_dropped;
 }
 
+void runtime_edit_follow(struct runtime_edit *stored, const struct runtime_edit *before,
+                         const struct runtime_edit *after)
+{
+    const struct pool_edit *b = &before->edit, *a = &after->edit;
+    struct pool_edit *p = &stored->edit;
+    p->is_added = p->is_added && (a->is_added || !b->is_added);
+    p->is_removed = p->is_removed && (a->is_removed || !b->is_removed);
+    if (b->host && !a->host)
+        free(STEAL(p->host));
+    if (b->weight >= 0 && a->weight < 0)
+        p->weight = -1;
+    p->has_tls = p->has_tls && (a->has_tls || !b->has_tls);
+    for (int i = 0; i < PROTO_COUNT; i++)
+        if (b->ports[i] && !a->ports[i])
+            p->ports[i] = 0;
+}
+
 /* ---- JSON ---- */
 
 static json_t *ports_json(const struct pool_edit *p)

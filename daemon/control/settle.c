@@ -28,6 +28,7 @@ static int settle_look(struct settle *s, const struct runtime *rt, const struct 
     if (err < 0)
         return err;
     bool is_dropped = runtime_edit_settle(&stage->entry->now, file);
+    runtime_edit_follow(&stage->entry->stored, &e->now, &stage->entry->now);
     is_dropped = runtime_edit_settle(&stage->entry->stored, file) || is_dropped;
     if (is_dropped)
         s->n++;

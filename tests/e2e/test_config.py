@@ -205,6 +205,7 @@ def test_exported_file_ends_the_edits(proxy):
     """In the place of the old file an export leaves no difference, and the next change of the file is not hidden."""
     proxy.ctl("backend", "add", "main", "new", "127.0.0.1", "--ports", "imap=1143", "--weight", "30")
     proxy.ctl("backend", "weight", "dc1", "50")
+    proxy.ctl("backend", "weight", "dc2", "40")
     proxy.ctl("backend", "weight", "dc2", "70", "--until-restart")
     text = proxy.ctl_run("config", "export").stdout
     with open(proxy.config, "w") as f:

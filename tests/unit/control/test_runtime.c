@@ -166,6 +166,34 @@ static void test_settle(void **state)
     }
 }
 
+/* The file says what an edit until the restart says: an older one does not come back. */
+static void test_follow(void **state)
+{
+    (void)state;
+    static const struct config_backend file = {
+        .host = "h", .weight = 70, .ports = {[PROTO_IMAP] = 1143}};
+    struct runtime_edit before, now, stored;
+    char *error = NULL;
+    assert_int_equal(runtime_edit_parse("{\"host\":\"h\",\"weight\":70,\"ports\":{\"imap\":1143,"
+                                        "\"pop3\":1110}}",
+                                        &before, &error),
+                     0);
+    assert_int_equal(runtime_edit_copy(&now, &before), 0);
+    assert_int_equal(runtime_edit_parse("{\"host\":\"old\",\"weight\":50,\"tls\":\"off\","
+                                        "\"ports\":{\"imap\":1,\"pop3\":2}}",
+                                        &stored, &error),
+                     0);
+    assert_true(runtime_edit_settle(&now, &file));
+    runtime_edit_follow(&stored, &before, &now);
+    json_t *v = runtime_edit_json(&stored);
+    AUTO_FREE char *text = json_dumps(v, JSON_COMPACT);
+    assert_string_equal(text, "{\"ports\":{\"pop3\":2},\"tls\":\"off\"}");
+    json_decref(v);
+    runtime_edit_fini(&before);
+    runtime_edit_fini(&now);
+    runtime_edit_fini(&stored);
+}
+
 static void test_ports(void **state)
 {
     (void)state;
@@ -359,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_differences),
         cmocka_unit_test(test_describe),
         cmocka_unit_test(test_settle),
+        cmocka_unit_test(test_follow),
         cmocka_unit_test(test_ports),
         cmocka_unit_test_setup_teardown(test_survives_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(test_until_restart, setup, teardown),
