@@ -166,7 +166,9 @@ static size_t line_public(const struct proto *proto, struct str in, bool is_exch
         l.at++;
     }
     const struct public_verb *v = line_word(&l, &verb) ? verb_find(proto, verb) : NULL;
-    if (!v || (is_exchange && v->args != PUBLIC_NOTHING))
+    /* A response could be a verb by chance, but it has no blanks. */
+    bool is_fit = !is_exchange || (v && v->args == PUBLIC_NOTHING && l.at < l.text.n);
+    if (!v || !is_fit)
         return 0;
     size_t n = 0;
     switch (v->args) {

@@ -184,6 +184,65 @@ def test_starttls_is_followed_inside(proxy, make_trace):
     check_hidden(t.text(), PASSWORD)
 
 
+def test_behind_a_load_balancer(make_proxy, settings, make_trace):
+    """The address is that of the PROXY header, which is seen too."""
+    settings["listeners"] = [{"name": "imap", "protocol": "imap", "allow_plaintext": True, "proxy_protocol": ["127.0.0.0/8"]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    t, other = make_trace("ip=198.51.100.7", of=p), make_trace("ip=127.0.0.1", of=p)
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.send(b"PROXY TCP4 198.51.100.7 192.0.2.1 4711 143\r\n")
+    c.until("* OK")
+    t.wait_for("* OK", "C<")
+    assert t.said()[:2] == ["imap session of 198.51.100.7:4711 on listener imap", "PROXY TCP4 198.51.100.7 192.0.2.1 4711 143\\r\\n"]
+    c.close()
+    t.wait_for("ended by", "--")
+    assert other.rows() == []
+
+
+def test_a_backend_that_is_not_there(make_proxy, settings, make_trace):
+    server = Server(lambda client: None)
+    server.close()
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [{"name": "gone", "host": server.host, "ports": {"imap": server.port}}]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    t = make_trace(f"user={USER}", of=p)
+    c = connect(p)
+    assert c.command("a1", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a1 NO [UNAVAILABLE]")
+    c.close()
+    t.wait_for("ended by", "--")
+    said = t.said("--")
+    assert any(x.startswith("no backend") or re.match(r"backend main/gone \(127\.\S+\) failed at step connect: connect", x) for x in said), said
+    check_hidden(t.text(), PASSWORD)
+
+
+def test_words_of_a_server_that_repeats(make_proxy, settings, make_trace):
+    """What the proxy told it comes back neither to the trace nor to the client's side of it."""
+    def serve(client):
+        with client, client.makefile("rwb", buffering=0) as f:
+            f.write(b"+OK ready\r\n")
+            for line in f:
+                f.write(b"+OK\r\n" if line.startswith(b"USER") else b"-ERR [AUTH] what is \"" + line.strip() + b"\"?\r\n")
+
+    server = Server(serve)
+    settings["listeners"] = [{"name": "pop3", "protocol": "pop3", "allow_plaintext": True}]
+    settings["auth"] = [{"type": "backend"}]
+    settings["pools"] = [{"name": "main", "tls": "off", "pass_error": True,
+                          "backends": [{"name": "b", "host": server.host, "ports": {"pop3": server.port}}]}]
+    p = make_proxy(settings)
+    t = make_trace(f"user={USER}", of=p)
+    c = connect(p, "pop3")
+    c.send(f"USER {USER}\r\n")
+    c.until("+OK")
+    c.send(f"PASS {PASSWORD}\r\n")
+    c.until("-ERR")
+    c.close()
+    t.wait_for("ended by", "--")
+    assert '-ERR [AUTH] what is "PASS ****"?\\r\\n' in t.said("B<")
+    check_hidden(t.text(), PASSWORD)
+    server.close()
+
+
 def test_long_bytes_are_cut_and_counted(proxy, make_trace, dovecot1):
     dovecot1.deliver(USER, "long", "x" * 70 + "\r\n" + "line of a long message\r\n" * 2000)
     t = make_trace(f"user={USER}")
@@ -439,6 +498,36 @@ def test_ends_with_its_reader(proxy, make_trace):
     wait.until(lambda: operation(proxy)["state"] == "done", "the end of the trace")
     assert c.command("a1", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a1 OK")
     c.close()
+
+
+def test_is_cancelled_on_the_wire(proxy):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(proxy.control)
+        f = s.makefile("rw")
+
+        def ask(method, **params):
+            f.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}) + "\n")
+            f.flush()
+
+        def receive(key):
+            while True:
+                m = json.loads(f.readline())
+                if key in m:
+                    return m[key]
+        ask("session.trace", filter="ip=127.0.0.1")
+        answer = receive("result")
+        assert answer["op"] == operation(proxy)["id"]
+        connect(proxy).close()
+        while True:
+            row = receive("params")
+            if row.get("mark") == "C<":
+                break
+        assert row["stream"] == answer["stream"] and row["direction"] == "proxy-client" and row["time"] > 1e12
+        ask("stream.cancel", stream=answer["stream"])
+        assert receive("result") == {"changed": True}
+        ask("stream.cancel", stream=answer["stream"])
+        assert receive("result") == {"changed": False}
+    assert operation(proxy)["state"] == "cancelled"
 
 
 def test_is_audited(proxy, make_trace):

@@ -170,15 +170,32 @@ static inline bool fuzz_front_act(struct fuzz_front_run *run, enum proto_intent 
     return true;
 }
 
+/* What a trace would show of the command that was just used up: no byte of its secret. */
+static inline void fuzz_front_check_shown(const struct fuzz_front_run *run,
+                                          enum proto_intent intent, size_t shown, size_t used)
+{
+    const struct front *f = run->front;
+    size_t hidden = shown < used ? used - shown : 0;
+    if (intent == PROTO_READY)
+        FUZZ_CHECK(hidden > f->cred.secret.len);
+    if (intent == PROTO_AUTH_DATA || (intent == PROTO_AUTH_BEGIN && f->auth_data.len > 0))
+        FUZZ_CHECK(hidden > f->auth_data.len);
+    if (intent == PROTO_AUTH_DATA)
+        FUZZ_CHECK(shown == 0);
+}
+
 static inline size_t fuzz_front_feed(void *object, struct str in)
 {
     struct fuzz_front_run *run = object;
     AUTO_BUF reply = BUF_INIT;
     size_t used = SIZE_MAX;
+    size_t shown = public_bytes(run->f->proto, in, run->front->is_exchange);
     enum proto_intent intent = run->f->proto->feed(run->front, in, &used, &reply);
+    FUZZ_CHECK(shown <= in.n);
     FUZZ_CHECK(used <= in.n);
     FUZZ_CHECK(intent != PROTO_NEED_MORE || used == 0);
     FUZZ_CHECK(intent == PROTO_NEED_MORE || intent == PROTO_FATAL || used > 0);
+    fuzz_front_check_shown(run, intent, shown, used);
     fuzz_front_reply(run, &reply);
     return fuzz_front_act(run, intent, &reply) ? used : SPLIT_STOP;
 }

@@ -71,6 +71,7 @@ static const struct public_case {
     {&proto_pop3, false, "", "secret\r\n"},
     {&proto_pop3, true, "PASS ", "secret\r\n"},
     {&proto_pop3, true, "", "USER secret\r\n"},
+    {&proto_pop3, true, "", "PASS\r\n"},
     {&proto_pop3, true, "", T "\r\n"},
     /* SMTP */
     {&proto_smtp, false, "EHLO client.test\r\n", ""},
