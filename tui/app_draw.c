@@ -278,6 +278,17 @@ static void draw_page(struct app *a, struct screen *s, int row, int height)
 
 /* ---- the last lines ---- */
 
+/* How far an operation is: "37 of 120", of a trace "5.1K of 16M". */
+static char *draw_progress(const char *kind, uint64_t done, uint64_t total)
+{
+    char some[32], all[32];
+    if (strcmp(kind, "trace") != 0)
+        return str_printf("%llu of %llu", (unsigned long long)done, (unsigned long long)total);
+    units_human_size(some, done);
+    units_human_size(all, total);
+    return str_printf("%s of %s", some, all);
+}
+
 /* What is under way: "drain main/dc1 37 of 120, 5s left". */
 static bool draw_ops(const struct app *a, struct screen *s, int row)
 {
@@ -293,14 +304,14 @@ static bool draw_ops(const struct app *a, struct screen *s, int row)
         return false;
     if (json_is_integer(eta))
         units_human_duration(left, (uint64_t)json_integer_value(eta));
+    AUTO_FREE char *progress = draw_progress(kind ? kind : "", done, total);
     int col = 1, bar = s->cols >= 60 ? 20 : 0;
     if (bar && total) {
         screen_bar(s, row, col, bar, STYLE_WARN, done, total);
         col += bar + 1;
     }
-    (void)screen_printf(s, row, col, s->cols - col, STYLE_WARN, "%s %s  %llu of %llu%s%s%s",
-                        kind ? kind : "", target ? target : "", (unsigned long long)done,
-                        (unsigned long long)total, left[0] ? ", " : "", left,
+    (void)screen_printf(s, row, col, s->cols - col, STYLE_WARN, "%s %s  %s%s%s%s", kind ? kind : "",
+                        target ? target : "", progress ? progress : "", left[0] ? ", " : "", left,
                         left[0] ? " left" : "");
     if (n > 1) {
         AUTO_FREE char *more = str_printf("%zu more: screen 7 ", n - 1);
