@@ -7,6 +7,7 @@
 #include "control/drains.h"
 #include "control/handlers.h"
 #include "control/sessions.h"
+#include "control/timed_holds.h"
 
 /* ---- the frame of every change ---- */
 
@@ -118,6 +119,7 @@ static int change_apply(struct change *ch)
     change_apply_admin(ch);
     runtime_stage_commit(c->runtime, &ch->stage);
     drains_notice(c, ch->backend);
+    timed_holds_notice(c, ch->backend);
     int err = ch->pools ? h->publish_pools(h->arg, STEAL(ch->pools)) : 0;
     /* Logins that wait: this backend may take them now, or another one. */
     sessions_wake(c, NULL);

@@ -5,6 +5,7 @@
 #include "control/drains.h"
 #include "control/handlers.h"
 #include "control/kill.h"
+#include "control/timed_holds.h"
 
 #define DRAIN_RATE 50
 #define DRAIN_GRACE_MS 30000
@@ -45,9 +46,24 @@ void command_backend_ready(struct request *r)
     change_start(r, false, edit_ready, NULL);
 }
 
+static void hold_then(struct change *ch)
+{
+    struct request *r = ch->work.request;
+    uint64_t for_ms = request_number(r, "for", 0);
+    if (for_ms > 0) {
+        timed_hold_start(r, ch->backend, for_ms, ch->is_changed);
+        return;
+    }
+    timed_hold_stop(r->control, ch->backend, "the hold has no end any more");
+    request_done(r, ch->is_changed, ch->is_changed, NULL);
+}
+
 void command_backend_hold(struct request *r)
 {
-    change_start(r, false, edit_hold, NULL);
+    if (request_has(r, "for") && request_number(r, "for", 0) == 0)
+        request_fail(r, -ERR_BAD_PARAM, NULL, "for is longer than 0; without it there is no end");
+    else
+        change_start(r, false, edit_hold, hold_then);
 }
 
 void command_backend_release(struct request *r)

@@ -351,6 +351,7 @@ def test_one_protocol_of_a_server_is_down(make_proxy, settings):
     settings["pools"][0]["check"] = {"interval": "100ms", "rise": 1, "fall": 1}
     p = make_proxy(settings)
     p.add_user(USER, PASSWORD)
+    wait.until(lambda: {r["health"] for r in rows(p).values()} == {"up"}, "the first checks")
     home = p.ctl("route", "explain", USER)["backend"]
     other = {"dc1": "dc2", "dc2": "dc1"}[home]
     p.ctl("backend", "set", home, "--ports", "pop3=1")

@@ -286,6 +286,39 @@ def other_than(name):
     return {"dc1": "dc2", "dc2": "dc1"}[name]
 
 
+def test_hold_that_ends_by_itself(proxy):
+    proxy.ctl("user", "set", USER, "--backend", "dc1")
+    begun = time.monotonic()
+    ident = start(proxy, "backend", "hold", "dc1", "--for", "2s", "--reason", "snapshot")
+    c = imap.Lines(proxy.host, proxy.ports["imap"])
+    c.line()
+    c.send(f"a LOGIN {USER} {PASSWORD}\r\n")
+    assert op(proxy, ident)["kind"] == "hold" and 0 < op(proxy, ident)["eta"] <= 2000
+    assert c.until("a ")[-1].startswith("a OK") and time.monotonic() - begun >= 2
+    o = ended(proxy, ident)
+    assert o["state"] == "done" and o["text"] == "released" and rows(proxy)["dc1"]["admin"] == "ready"
+    c.close()
+
+
+def test_hold_whose_end_is_called_off(proxy):
+    """By another order of the operator, or by cancelling: what is in force afterwards is what was said last."""
+    for args, admin in ((("backend", "release", "dc1"), "ready"), (("backend", "drain", "dc1"), "drain"),
+                        (("backend", "hold", "dc1"), "hold")):
+        ident = start(proxy, "backend", "hold", "dc1", "--for", "1h")
+        proxy.ctl(*args)
+        assert ended(proxy, ident)["state"] == "cancelled" and rows(proxy)["dc1"]["admin"] == admin
+    ident = start(proxy, "backend", "hold", "dc1", "--for", "1h")
+    assert start(proxy, "backend", "hold", "dc1", "--for", "2h") == ident and op(proxy, ident)["eta"] > 3600000
+    proxy.ctl("op", "cancel", ident)
+    assert ended(proxy, ident)["state"] == "cancelled" and rows(proxy)["dc1"]["admin"] == "hold"
+    fails(proxy, 2, "backend", "hold", "dc1", "--for", "0s")
+    ident = start(proxy, "backend", "hold", "dc1", "--for", "1h")
+    crash(proxy)
+    assert op(proxy, ident)["state"] == "interrupted" and rows(proxy)["dc1"]["admin"] == "hold"
+    assert proxy.ctl_run("backend", "hold", "dc1", "--for", "1s", "--wait").returncode == 0
+    assert rows(proxy)["dc1"]["admin"] == "ready"
+
+
 def test_move_one(proxy):
     old = home_of(proxy)
     new = other_than(old)
