@@ -1,10 +1,35 @@
 /* SPDX-License-Identifier: ISC */
-/* Writing JSON without Jansson. */
+/* Writing JSON into buffers. */
 #include "control/json_text.h"
 
 #include "proto/reply.h"
 
 #define JSON_NUMBER_MAX 20
+
+static int json_append(const char *data, size_t n, void *arg)
+{
+    return buf_append(arg, data, n) < 0 ? -1 : 0;
+}
+
+int json_text_value(struct buf *out, const json_t *v)
+{
+    int failed = json_dump_callback(v, json_append, out, JSON_COMPACT | JSON_ENCODE_ANY);
+    return failed ? -ERR_NOMEM : 0;
+}
+
+int json_text_members(struct buf *out, const json_t *array)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach ((json_t *)array, i, v) {
+        int err = i > 0 ? buf_append_char(out, ',') : 0;
+        if (err == 0)
+            err = json_text_value(out, v);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
 
 int json_text_key(struct buf *out, const char *name, bool is_first)
 {

@@ -2,9 +2,16 @@
 /* JSON written straight into a buffer: for long lists, of which no tree is made. */
 #pragma once
 
+#include <jansson.h>
+
 #include "base/buf.h"
 
 /* All return 0 or -ERR_NOMEM. */
+
+/* Any value. */
+int json_text_value(struct buf *out, const json_t *v) NODISCARD;
+/* The members of an array, with commas between them. */
+int json_text_members(struct buf *out, const json_t *array) NODISCARD;
 
 /* A member's name, which needs no escapes, with what separates it from the member before. */
 int json_text_key(struct buf *out, const char *name, bool is_first) NODISCARD;

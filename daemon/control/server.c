@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "control/control_priv.h"
 #include "control/events.h"
+#include "control/json_text.h"
 #include "control/parts.h"
 #include "control/peer.h"
 #include "control/sessions.h"
@@ -19,7 +20,9 @@
 #define CLIENT_LINE_MAX (64 * 1024)
 #define CLIENT_IN_MAX (CLIENT_LINE_MAX + 4096)
 #define CLIENT_OUT_MAX (4 * 1024 * 1024)
-#define CLIENT_DEPTH_MAX 8 /* nesting of JSON */
+#define CLIENT_SEND_MAX (128 * 1024) /* of one call */
+#define CLIENT_ENVELOPE 256          /* more than what surrounds a result, but for long ids */
+#define CLIENT_DEPTH_MAX 8           /* nesting of JSON */
 #define SERVER_PENDING_MAX 256
 #define SERVER_CHECK_MS 1000
 #define CLIENT_LAST_MS 30000 /* to read the notice of having been dropped */
@@ -57,6 +60,7 @@ struct client {
     struct loop_deferred end;
     int n_streams;
     uint64_t drop_at_ms; /* dropped for slowness: closed then, whether it has read that or not; 0 */
+    bool is_cut_short;   /* the client could take more than was sent */
     bool is_reading, is_writing, is_eof, is_last, is_dead;
 };
 
@@ -150,11 +154,13 @@ static void client_want_write(struct client *c, bool is_wanted)
         event_del(c->write);
 }
 
+/* Sends what the client takes, up to a bound; the rest waits for the next turn. */
 static void client_flush(struct client *c)
 {
-    while (c->out.len > 0) {
+    size_t left = CLIENT_SEND_MAX;
+    while (c->out.len > 0 && left > 0) {
         struct str s = buf_str(&c->out);
-        ssize_t n = send(c->fd, s.p, s.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = send(c->fd, s.p, s.n < left ? s.n : left, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != EAGAIN) {
@@ -164,22 +170,19 @@ static void client_flush(struct client *c)
         if (n < 0)
             break;
         buf_consume(&c->out, (size_t)n);
+        left -= (size_t)n;
     }
+    c->is_cut_short = c->out.len > 0 && left == 0;
     client_want_write(c, c->out.len > 0);
     if (c->out.len == 0)
         buf_fini(&c->out);
-}
-
-static int append_json(const char *data, size_t n, void *arg)
-{
-    return buf_append(arg, data, n) < 0 ? -1 : 0;
 }
 
 /* What is in c->out now, as far as the client takes it. */
 static void client_push(struct client *c)
 {
     client_flush(c);
-    if (!c->is_dead && !c->is_last && c->out.len > CLIENT_OUT_MAX)
+    if (!c->is_dead && !c->is_last && c->out.len > CLIENT_OUT_MAX && !c->is_cut_short)
         client_drop_slow(c);
 }
 
@@ -187,8 +190,7 @@ void client_send(struct client *c, const json_t *message)
 {
     if (c->is_dead)
         return;
-    if (json_dump_callback(message, append_json, &c->out, JSON_COMPACT) != 0 ||
-        buf_append_char(&c->out, '\n') < 0) {
+    if (json_text_value(&c->out, message) < 0 || buf_append_char(&c->out, '\n') < 0) {
         client_drop(c, "out of memory");
         return;
     }
@@ -200,10 +202,11 @@ void client_send_result(struct client *c, const json_t *id, struct str result)
     struct buf *out = &c->out;
     if (c->is_dead)
         return;
-    if (buf_append_str(out, STR("{\"jsonrpc\":\"2.0\",\"id\":")) < 0 ||
-        json_dump_callback(id, append_json, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0 ||
-        buf_append_str(out, STR(",\"result\":")) < 0 || buf_append_str(out, result) < 0 ||
-        buf_append_str(out, STR("}\n")) < 0) {
+    /* At once: growing a large buffer takes long. */
+    if (buf_reserve(out, result.n + CLIENT_ENVELOPE) < 0 ||
+        buf_append_str(out, STR("{\"jsonrpc\":\"2.0\",\"id\":")) < 0 ||
+        json_text_value(out, id) < 0 || buf_append_str(out, STR(",\"result\":")) < 0 ||
+        buf_append_str(out, result) < 0 || buf_append_str(out, STR("}\n")) < 0) {
         client_drop(c, "out of memory");
         return;
     }
@@ -355,7 +358,8 @@ static void on_client_pump(struct loop_slice *slice)
 {
     struct client *c = CONTAINER_OF(slice, struct client, pump);
     struct str line;
-    bool has_line = !c->is_dead && !c->is_last && !c->running && client_next_line(c, &line);
+    bool has_line =
+        !c->is_dead && !c->is_last && !c->running && !c->is_cut_short && client_next_line(c, &line);
     if (has_line && line.n > CLIENT_LINE_MAX) {
         client_too_long(c);
     } else if (has_line) {
@@ -407,6 +411,8 @@ static void on_client_write(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     client_flush(c);
+    if (!c->is_dead && !c->is_cut_short)
+        client_pump(c);
     if (!c->is_dead)
         client_drop_if_done(c);
 }
@@ -499,8 +505,7 @@ static void arrival_refuse(const struct arrival *a, int err, const char *text)
     AUTO_BUF line = BUF_INIT;
     json_t *m = json_pack("{s:s, s:n, s:o}", "jsonrpc", "2.0", "id", "error",
                           request_error(-32000, err, NULL, str_of(text)));
-    if (m && json_dump_callback(m, append_json, &line, JSON_COMPACT) == 0 &&
-        buf_append_char(&line, '\n') == 0)
+    if (m && json_text_value(&line, m) == 0 && buf_append_char(&line, '\n') == 0)
         (void)!send(a->fd, line.data + line.start, line.len, MSG_NOSIGNAL | MSG_DONTWAIT);
     json_decref(m);
     LOG_EVENT(LOG_LEVEL_WARN, "control-refused", KV_STR("operator", a->peer.user),

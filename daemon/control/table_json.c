@@ -4,13 +4,6 @@
 
 #include "base/cleanup.h"
 
-struct table_key {
-    json_t *row;
-    const json_t *value;
-    size_t position;
-    bool is_descending;
-};
-
 static int value_compare(const json_t *a, const json_t *b)
 {
     if (!a || !b)
@@ -24,27 +17,34 @@ static int value_compare(const json_t *a, const json_t *b)
     return json_is_true(a) - json_is_true(b);
 }
 
-static int key_compare(const void *x, const void *y)
+int table_key_order(const struct table_key *a, const struct table_key *b)
 {
-    const struct table_key *a = x, *b = y;
     int order = value_compare(a->value, b->value);
     if (order == 0)
         return a->position < b->position ? -1 : a->position > b->position;
     return a->is_descending ? -order : order;
 }
 
+static int key_compare(const void *x, const void *y)
+{
+    return table_key_order(x, y);
+}
+
+struct table_key table_key_of(json_t *row, const char *sort, size_t position)
+{
+    bool is_descending = sort[0] == '-';
+    return (struct table_key){row, json_object_get(row, sort + is_descending), position,
+                              is_descending};
+}
+
 int table_sort(json_t *rows, const char *sort)
 {
     size_t n = json_array_size(rows);
     AUTO_FREE struct table_key *keys = calloc(n + 1, sizeof(*keys));
-    bool is_descending = sort[0] == '-';
     if (!keys)
         return -ERR_NOMEM;
-    for (size_t i = 0; i < n; i++) {
-        json_t *row = json_array_get(rows, i);
-        keys[i] = (struct table_key){json_incref(row), json_object_get(row, sort + is_descending),
-                                     i, is_descending};
-    }
+    for (size_t i = 0; i < n; i++)
+        keys[i] = table_key_of(json_incref(json_array_get(rows, i)), sort, i);
     qsort(keys, n, sizeof(*keys), key_compare);
     (void)json_array_clear(rows);
     int err = 0;

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "control/handlers.h"
+#include "control/json_text.h"
 #include "control/kill.h"
 #include "control/table_json.h"
 
@@ -83,7 +84,8 @@ struct user_list {
     char *after, *sort; /* sort NULL = by name */
     size_t page, offset, seen, matched;
     json_t *rows;
-    char *last; /* name looked at last */
+    struct buf text; /* of rows: written where nobody waits */
+    char *last;      /* name looked at last */
     bool is_cut;
     uint64_t now_ms;
 };
@@ -132,17 +134,38 @@ static bool user_list_one(void *arg, const struct store_user *u)
     return !l->is_cut;
 }
 
-static int user_list_run(struct work *w)
+static int user_list_sort(struct user_list *l)
 {
-    struct user_list *l = CONTAINER_OF(w, struct user_list, work);
-    int err = store_user_each(w->control->host->store, l->after, SIZE_MAX, user_list_one, l);
-    if (err < 0 || !l->sort)
-        return err;
-    err = table_sort(l->rows, l->sort);
+    int err = table_sort(l->rows, l->sort);
     table_cut(l->rows, l->offset + l->page);
     for (size_t i = 0; i < l->offset; i++)
         json_array_remove(l->rows, 0);
     return err;
+}
+
+static int user_list_run(struct work *w)
+{
+    struct user_list *l = CONTAINER_OF(w, struct user_list, work);
+    int err = store_user_each(w->control->host->store, l->after, SIZE_MAX, user_list_one, l);
+    if (err == 0 && l->sort)
+        err = user_list_sort(l);
+    if (err == 0)
+        err = buf_append_str(&l->text, STR("{\"rows\":["));
+    if (err == 0)
+        err = json_text_members(&l->text, l->rows);
+    json_decref(STEAL(l->rows));
+    return err;
+}
+
+static int user_list_end(struct user_list *l)
+{
+    int err = buf_printf(&l->text, "],\"more\":%s,\"seen\":%zu,\"matched\":%zu",
+                         l->is_cut ? "true" : "false", l->seen, l->matched);
+    if (err == 0 && l->is_cut)
+        err = json_text_key(&l->text, "cursor", false);
+    if (err == 0 && l->is_cut)
+        err = json_text_string(&l->text, str_of(l->last));
+    return err == 0 ? buf_append_char(&l->text, '}') : err;
 }
 
 static void user_list_done(struct work *w)
@@ -150,12 +173,10 @@ static void user_list_done(struct work *w)
     struct user_list *l = CONTAINER_OF(w, struct user_list, work);
     if (work_fail(w))
         return;
-    json_t *result =
-        json_pack("{s:o, s:b, s:I, s:I}", "rows", STEAL(l->rows), "more", (int)l->is_cut, "seen",
-                  (json_int_t)l->seen, "matched", (json_int_t)l->matched);
-    if (result && l->is_cut)
-        request_set_text(result, "cursor", l->last);
-    request_answer(w->request, result);
+    if (user_list_end(l) < 0)
+        request_fail(w->request, -ERR_NOMEM, NULL, NULL);
+    else
+        request_answer_text(w->request, buf_str(&l->text));
 }
 
 static void user_list_fini(struct work *w)
@@ -166,6 +187,7 @@ static void user_list_fini(struct work *w)
     free(l->sort);
     free(l->last);
     json_decref(l->rows);
+    buf_fini(&l->text);
 }
 
 void command_user_list(struct request *r)
