@@ -128,7 +128,7 @@ static void do_sort(struct app *a, enum action action)
     if (action == ACTION_REVERSE)
         table_reverse(t);
     else
-        table_sort_next(t, action == ACTION_SORT_LEFT ? -1 : 1, app_list(a)->is_wide);
+        list_sort_next(app_list(a), action == ACTION_SORT_LEFT ? -1 : 1);
     list_reset_widths(app_list(a));
     app_refresh(a);
 }

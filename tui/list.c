@@ -287,6 +287,14 @@ void list_draw(struct list *l, struct screen *s, int row, int height, bool is_st
 
 /* ---- places ---- */
 
+void list_sort_next(struct list *l, int direction)
+{
+    uint64_t wide = l->is_wide ? UINT64_MAX : 0;
+    for (size_t i = 0; i < l->output.n_columns; i++)
+        wide |= (uint64_t)(l->output.columns[i].width > 0) << i;
+    table_sort_next(&l->table, direction, wide);
+}
+
 void list_scroll(struct list *l, int by)
 {
     if (l->is_wide && (by > 0 ? l->n_hidden > 0 : l->first > 0))

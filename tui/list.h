@@ -28,6 +28,8 @@ void list_fini(struct list *l);
  */
 void list_draw(struct list *l, struct screen *s, int row, int height, bool is_stale,
                const char *words);
+/* Orders by the next column in a direction, of those that are shown by default or shown now. */
+void list_sort_next(struct list *l, int direction);
 /* Moves the columns. */
 void list_scroll(struct list *l, int by);
 /* Widths are found anew. */

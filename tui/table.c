@@ -451,7 +451,7 @@ static void table_set_sort(struct table *t, const struct command_column *c)
     table_change(t);
 }
 
-void table_sort_next(struct table *t, int direction, bool with_wide)
+void table_sort_next(struct table *t, int direction, uint64_t wide)
 {
     size_t n = t->n_columns + 1, at = t->n_columns; /* the last place is the daemon's own order */
     for (size_t i = 0; i < t->n_columns; i++)
@@ -459,7 +459,7 @@ void table_sort_next(struct table *t, int direction, bool with_wide)
             at = i;
     do
         at = (at + n + (size_t)direction) % n;
-    while (at < t->n_columns && t->columns[at].is_wide && !with_wide);
+    while (at < t->n_columns && t->columns[at].is_wide && !(wide >> at & 1));
     table_set_sort(t, at < t->n_columns ? &t->columns[at] : NULL);
 }
 

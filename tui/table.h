@@ -87,8 +87,9 @@ void table_unmark_all(struct table *t);
 /* Marked identities, or else the selected one; without those that are gone. Owned array. */
 json_t *table_targets(const struct table *t);
 
-/* Orders by the next column in a direction; with_wide: also those not shown by default. */
-void table_sort_next(struct table *t, int direction, bool with_wide);
+/* Orders by the next column in a direction; of those not shown by default only by columns in a set
+ * (bits by their places). */
+void table_sort_next(struct table *t, int direction, uint64_t wide);
 /* Orders by a column; once more turns the order round. */
 void table_sort_by(struct table *t, const char *column);
 void table_reverse(struct table *t);

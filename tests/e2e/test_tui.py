@@ -316,7 +316,7 @@ def test_keys_that_change_the_view(tui, proxy, folder):
     tui.keys("2")
     tui.until("u2@example.org")
     tui.keys("s")
-    tui.until("PROTO▲")
+    tui.until("LISTENER▲")
     tui.keys("<")
     tui.until("ID▲")
     tui.keys("r")

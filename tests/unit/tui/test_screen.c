@@ -285,6 +285,13 @@ static void test_list_fills_the_room(void **state)
     assert_null(strstr(narrow, "CERT-DAYS"));
     assert_non_null(strstr(narrow, "10.0.0.1"));
     assert_int_equal(l.n_hidden, 0);
+    /* What is shown can be sorted by. */
+    list_sort_next(&l, -1);
+    assert_string_equal(l.table.sort, "health_since");
+    (void)screen_reset(&s, 3, 110);
+    list_draw(&l, &s, 0, 3, false, NULL);
+    list_sort_next(&l, 1);
+    assert_string_equal(l.table.sort, "cert_days");
     list_fini(&l);
     screen_fini(&s);
 }

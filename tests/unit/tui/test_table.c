@@ -248,10 +248,10 @@ static void test_sorting(void **state)
     char text[72];
     start(&t);
     assert_string_equal(table_sort_text(&t, text), "id");
-    table_sort_next(&t, 1, false);
+    table_sort_next(&t, 1, 0);
     assert_string_equal(table_sort_text(&t, text), "proto"); /* listener is not shown */
-    table_sort_next(&t, -1, false);
-    table_sort_next(&t, -1, false);
+    table_sort_next(&t, -1, 0);
+    table_sort_next(&t, -1, 0);
     assert_string_equal(table_sort_text(&t, text), "");
     table_sort_by(&t, "in");
     assert_string_equal(table_sort_text(&t, text), "-in"); /* the highest first */
@@ -338,7 +338,7 @@ static void test_without_a_command(void **state)
     assert_false(table_can_sort(&t));
     assert_false(table_can_skip(&t));
     table_move(&t, 1);
-    table_sort_next(&t, 1, true);
+    table_sort_next(&t, 1, UINT64_MAX);
     assert_string_equal(table_sort_text(&t, text), "");
     table_fini(&t);
 }
