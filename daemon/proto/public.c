@@ -228,6 +228,14 @@ static struct str hidden_word(struct str *rest)
     return word;
 }
 
+size_t public_count_words(struct str hidden)
+{
+    size_t n = 0;
+    while (hidden_word(&hidden).n > 0)
+        n++;
+    return n;
+}
+
 /* Length of the longest hidden word at a place of the text; short ones count only as words of it.
  */
 static size_t hidden_at(struct str text, size_t at, struct str hidden)

@@ -35,6 +35,8 @@ size_t public_bytes(const struct proto *proto, struct str in, bool is_exchange);
 /* Is the verb one of those that have a secret behind them? */
 bool public_is_login(const struct proto *proto, struct str verb);
 
+/* How many words there are to look for in what is repeated: that many times `text` is searched. */
+size_t public_count_words(struct str hidden);
 /* Appends `text`; words of `hidden` that occur in it become stars: a peer may repeat what it was
  * told. -ERR_NOMEM. */
 int public_append_redacted(struct buf *out, struct str text, struct str hidden) NODISCARD;

@@ -9,7 +9,9 @@
 /* Of one session, and of all together, that nobody may want in the end. */
 #define TAP_KEPT_MAX 16384
 #define TAPS_KEPT_MAX (4 * (size_t)1024 * 1024)
-#define TAP_HIDDEN_MAX 65536 /* of secrets that a peer could repeat */
+/* Of secrets that a peer could repeat: bytes, and words to look for in each reply. */
+#define TAP_HIDDEN_MAX 65536
+#define TAP_HIDDEN_WORDS_MAX 64
 
 struct tap {
     struct list link; /* of traces.taps */
@@ -20,6 +22,7 @@ struct tap {
     bool has_stars;       /* the command that is coming in has its stars already */
     bool is_all_hidden;   /* there was no room to keep what is secret */
     struct buf hidden;    /* secrets since the last command began; wiped */
+    size_t n_hidden;      /* words of it */
     struct buf kept;      /* struct tap_event and its bytes, again and again */
     uint64_t n_forgotten; /* events that were kept but had to give way */
     struct public_relay relay;
@@ -241,14 +244,16 @@ void tap_drop(struct session *s, unsigned slot)
 
 static void tap_hide(struct tap *t, struct str secret)
 {
-    if (t->hidden.len + secret.n > TAP_HIDDEN_MAX || buf_append_str(&t->hidden, secret) < 0 ||
-        buf_append_char(&t->hidden, '\n') < 0)
+    t->n_hidden += public_count_words(secret);
+    if (t->n_hidden > TAP_HIDDEN_WORDS_MAX || t->hidden.len + secret.n > TAP_HIDDEN_MAX ||
+        buf_append_str(&t->hidden, secret) < 0 || buf_append_char(&t->hidden, '\n') < 0)
         t->is_all_hidden = true;
 }
 
 static void tap_hide_nothing(struct tap *t)
 {
     buf_wipe(&t->hidden);
+    t->n_hidden = 0;
     t->is_all_hidden = false;
 }
 

@@ -305,6 +305,28 @@ static void test_the_proxys_own_login(void **state)
     rig_fini(&g);
 }
 
+/* Too many words to look for: what is said to all of them is not shown, until the next command. */
+static void test_many_hidden_words(void **state)
+{
+    (void)state;
+    struct rig g;
+    AUTO_BUF words = BUF_INIT;
+    rig_init(&g, NULL);
+    trace(&g, 1, "ip=192.0.2.1");
+    struct session *s = session_met(&g, 5, &env_all);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(buf_printf(&words, "w%d ", i), 0);
+    tap_login(s, LOGIN_PROXY_SECRET, buf_str(&words));
+    tap_client_out(s, STR("a NO w7\r\n"));
+    assert_int_equal(buf_append_c(&s->pre->in, "b NOOP\r\n"), 0);
+    tap_before_feed(s);
+    tap_client_out(s, STR("b OK w7\r\n"));
+    listen_in(&g);
+    assert_true(is_told(&g, "C< ****\n") && !is_told(&g, "a NO"));
+    assert_true(is_told(&g, "C< b OK w7\r\n"));
+    rig_fini(&g);
+}
+
 /* ---- who is traced ---- */
 
 static void test_who_is_meant(void **state)
@@ -518,6 +540,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logins),
         cmocka_unit_test(test_the_proxys_own_login),
+        cmocka_unit_test(test_many_hidden_words),
         cmocka_unit_test(test_who_is_meant),
         cmocka_unit_test(test_sessions_that_are_there),
         cmocka_unit_test(test_a_user_who_is_not_known_yet),
