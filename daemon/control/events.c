@@ -4,9 +4,9 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "control/client.h"
 #include "control/control_priv.h"
 #include "control/handlers.h"
-#include "control/server.h"
 
 #define EVENTS_STREAMS_MAX 16 /* of one client */
 #define EVENTS_KEPT 1000      /* for those who come later */

@@ -2,7 +2,7 @@
 /* Putting the parts of a file together. */
 #include "control/parts.h"
 
-#include "control/server.h"
+#include "control/client.h"
 
 #define PARTS_MAX (256u * 1024 * 1024)
 

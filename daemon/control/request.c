@@ -3,8 +3,8 @@
 #include "control/request.h"
 
 #include "control/audit.h"
+#include "control/client.h"
 #include "control/control_priv.h"
-#include "control/server.h"
 #include "proto/reply.h"
 
 #define REQUEST_SHOWN_MAX 100 /* bytes of a wrong method repeated in the error */

@@ -5,10 +5,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control/client.h"
 #include "control/control_priv.h"
 #include "control/handlers.h"
 #include "control/ops.h"
-#include "control/server.h"
 #include "session/trace.h"
 
 #define TRACE_FOR_MS (60 * UINT64_C(1000))
