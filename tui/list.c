@@ -209,7 +209,9 @@ static enum style list_value_style(const struct output_column *c, const json_t *
     /* Nothing there, and zero, are not worth a look. */
     if (!v || (json_is_integer(v) && json_integer_value(v) == 0 && c->unit != COMMANDS_DURATION))
         return STYLE_DIM;
-    return c->unit == COMMANDS_TEXT ? list_word_style(text) : STYLE_NORMAL;
+    /* What an operation does is no state. */
+    bool is_state = c->unit == COMMANDS_TEXT && strcmp(c->name, "kind") != 0;
+    return is_state ? list_word_style(text) : STYLE_NORMAL;
 }
 
 static void list_draw_cells(const struct list *l, struct screen *s, int line, const json_t *row,

@@ -296,6 +296,24 @@ static void test_list_fills_the_room(void **state)
     screen_fini(&s);
 }
 
+static void test_list_colours_states(void **state)
+{
+    (void)state;
+    struct screen s = new_screen(3, 80, GLYPHS_FULL);
+    struct list l;
+    list_init(&l, commands_find("op", "list"), "id", "", "none");
+    list_take(&l, "{\"rows\":[{\"id\":1,\"kind\":\"drain\",\"target\":\"main/b1\","
+                  "\"state\":\"running\"}]}");
+    list_draw(&l, &s, 0, 3, false, NULL);
+    AUTO_FREE char *text = printed(&s);
+    const char *row = strchr(text, '\n') + 1;
+    int kind = (int)(strstr(row, "drain") - row), running = (int)(strstr(row, "running") - row);
+    assert_int_equal(screen_at(&s, 1, kind)->style, STYLE_NORMAL);
+    assert_int_equal(screen_at(&s, 1, running)->style, STYLE_GOOD);
+    list_fini(&l);
+    screen_fini(&s);
+}
+
 /* What is long comes behind everything else. */
 static void test_page_object(void **state)
 {
@@ -396,7 +414,7 @@ int main(void)
         cmocka_unit_test(test_page_follows), cmocka_unit_test(test_list),
         cmocka_unit_test(test_narrow_lists), cmocka_unit_test(test_wide_list),
         cmocka_unit_test(test_empty_lists),  cmocka_unit_test(test_list_fills_the_room),
-        cmocka_unit_test(test_page_object),
+        cmocka_unit_test(test_page_object),  cmocka_unit_test(test_list_colours_states),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
