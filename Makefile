@@ -14,8 +14,8 @@ BUILD_PACKAGES = gcc libc6-dev make pkg-config libevent-dev libgnutls28-dev libc
 	libcap-ng-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dovecot-pop3d \
 	dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-sieve
-CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-flask curl tmux procps zsh fish socat jq git swaks \
-	libnet-ssleay-perl isync fetchmail msmtp neomutt
+CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-flask curl tmux procps \
+	zsh fish socat jq git swaks libnet-ssleay-perl isync fetchmail msmtp neomutt
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags
 FUZZ_PACKAGES = $(BUILD_PACKAGES) clang libclang-rt-dev
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 openssl libssl-dev nginx libnginx-mod-mail haproxy dovecot-core \
@@ -169,11 +169,12 @@ $(foreach f,$(FLOORS),$(eval $(call unit_test,$(f))))
 
 unit: $(UNIT_TESTS)
 	@tests/setup/run-tests $^
-unit-%: all-unit-dummy
-	@$(MAKE) -s --no-print-directory $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/$*/test_*.c))
-	@tests/setup/run-tests $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/$*/test_*.c))
-all-unit-dummy:
-.PHONY: all-unit-dummy
+define unit_folder
+unit-$(1): $(filter $(BUILD)/unit/$(1)/%,$(UNIT_TESTS))
+	@tests/setup/run-tests $$^
+.PHONY: unit-$(1)
+endef
+$(foreach f,$(sort $(notdir $(patsubst %/,%,$(dir $(UNIT_SOURCES))))),$(eval $(call unit_folder,$(f))))
 
 # With clang the fuzzer brings its main function; replay.c is ours, for any compiler.
 ifeq ($(SAN),fuzz)
@@ -206,15 +207,18 @@ fuzz-programs: $(FUZZ_REPLAYS)
 .PHONY: fuzz-programs
 
 # The sanitizers' builds test what runs in C; the full set runs on the plain build.
+# They wait most of the time, for clients, servers and timers. A file's tests stay together: they share servers.
+E2E_JOBS = 3
+PYTEST = $(PYTHON) -m pytest -q -n $(E2E_JOBS) --dist loadfile
 e2e: all scale-tools
-	$(PYTHON) -m pytest -q $(if $(K),-k '$(K)') tests/e2e
+	$(PYTEST) $(if $(K),-k '$(K)') tests/e2e
 
 check:
 	@tests/setup/install-packages $(CHECK_PACKAGES)
 	@tests/setup/fetch-postfix $(BUILD)/postfix
 	@$(MAKE) --no-print-directory check-installed
 check-installed: all scale-tools $(UNIT_TESTS) $(FUZZ_REPLAYS)
-	@tests/setup/run-check $(BUILD) $(PYTHON) $(UNIT_TESTS) -- $(FUZZ_REPLAYS)
+	@tests/setup/run-check $(BUILD) "$(PYTEST)" $(UNIT_TESTS) -- $(FUZZ_REPLAYS)
 check-full: export MAILPROXY_LOAD_SESSIONS = 2000
 check-full: check
 .PHONY: check-installed check-full

@@ -173,7 +173,8 @@ service auth-worker {{
         new = os.path.join(self.folder, "mail", user, "new")
         for part in ("new", "cur", "tmp"):
             os.makedirs(os.path.join(self.folder, "mail", user, part), exist_ok=True)
-        name = f"{time.time_ns()}.{len(os.listdir(new))}.{self.name}"
+        seconds, ns = divmod(time.time_ns(), 10**9)  # maildir(5): messages stand in the order of their names
+        name = f"{seconds}.M{ns // 1000:06}Q{len(os.listdir(new))}.{self.name}"
         with open(os.path.join(new, name), "w", newline="") as f:
             f.write(f"From: postmaster@{self.name}.test\r\nTo: {user}\r\nSubject: {subject}\r\n\r\n{body}\r\n")
         if os.geteuid() == 0:
