@@ -3,11 +3,11 @@
 #include "tui/overview.h"
 
 #include "base/buf.h"
+#include "base/cert_days.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/units.h"
 
-#define OVERVIEW_CERT_WARN_DAYS 14
 #define OVERVIEW_CERT_BAD_DAYS 3
 /* A restart of the engine is news for so long. */
 #define OVERVIEW_RESTART_MS (60 * 60 * 1000)
@@ -236,12 +236,26 @@ static const char *overview_since(const json_t *backend, const char *member, cha
     return dst;
 }
 
+/* whose: "backend main/b1". days: of a row, NULL is fine. */
+static void warn_certificate(struct warnings *w, const char *whose, const json_t *days)
+{
+    json_int_t n = json_integer_value(days);
+    if (!json_is_integer(days) || n >= CERT_DAYS_WARN)
+        return;
+    enum style style = n < OVERVIEW_CERT_BAD_DAYS ? STYLE_BAD : STYLE_WARN;
+    if (n < 0)
+        warn(w, style, "the certificate of %s has ended", whose);
+    else
+        warn(w, style, "the certificate of %s ends in %lld day%s", whose, (long long)n,
+             n == 1 ? "" : "s");
+}
+
 static void warn_backend(struct warnings *w, const json_t *b)
 {
     const char *pool = overview_text(b, "pool"), *name = overview_text(b, "name");
     const char *admin = overview_text(b, "admin"), *reason = overview_text(b, "reason");
     const char *why = overview_text(b, "admin_reason"), *down = overview_text(b, "down");
-    const json_t *days = json_object_get(b, "cert_days");
+    AUTO_FREE char *whose = str_printf("backend %s/%s", pool, name);
     char since[48];
     bool is_down = strcmp(overview_text(b, "health"), "down") == 0;
     if (is_down)
@@ -253,10 +267,25 @@ static void warn_backend(struct warnings *w, const json_t *b)
     if (admin[0] && strcmp(admin, "ready") != 0)
         warn(w, STYLE_WARN, "backend %s/%s is set to %s%s%s%s", pool, name, admin,
              overview_since(b, "admin_since", since), why[0] ? ": " : "", why);
-    if (json_is_integer(days) && json_integer_value(days) < OVERVIEW_CERT_WARN_DAYS)
-        warn(w, json_integer_value(days) < OVERVIEW_CERT_BAD_DAYS ? STYLE_BAD : STYLE_WARN,
-             "the certificate of backend %s/%s ends in %lld days", pool, name,
-             (long long)json_integer_value(days));
+    warn_certificate(w, whose ? whose : name, json_object_get(b, "cert_days"));
+}
+
+/* Most listeners share one: the first of them speaks for all. */
+static void warn_listener_certificates(struct warnings *w, const json_t *listeners)
+{
+    size_t i, k;
+    const json_t *row, *other;
+    json_array_foreach (listeners, i, row) {
+        const char *name = overview_text(row, "name"), *file = overview_text(row, "cert_file");
+        size_t n_before = 0, n_behind = 0;
+        json_array_foreach (listeners, k, other)
+            if (k != i && strcmp(overview_text(other, "cert_file"), file) == 0)
+                *(k < i ? &n_before : &n_behind) += 1;
+        AUTO_FREE char *whose = n_behind ? str_printf("listener %s and %zu more", name, n_behind)
+                                         : str_printf("listener %s", name);
+        if (n_before == 0)
+            warn_certificate(w, whose ? whose : name, json_object_get(row, "cert_days"));
+    }
 }
 
 static bool backend_is_usable(const json_t *b)
@@ -297,6 +326,7 @@ size_t overview_warnings(const struct overview *o, struct overview_warning *ret,
         warn(&w, STYLE_ALARM, "the daemon is stopping");
     if (strcmp(overview_text(o->status, "state"), "retired") == 0)
         warn(&w, STYLE_ALARM, "an upgrade replaced this program: it finishes its sessions");
+    warn_listener_certificates(&w, o->listeners);
     json_array_foreach (o->backends, i, row)
         warn_backend(&w, row);
     if (json_object_get(o->status, "old_pid"))

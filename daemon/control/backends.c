@@ -2,6 +2,7 @@
 /* Backends and pools: finding, listing, showing. */
 #include "control/backends.h"
 
+#include "base/cert_days.h"
 #include "base/clock.h"
 #include "control/handlers.h"
 #include "control/table_json.h"
@@ -190,7 +191,7 @@ static void row_state(json_t *row, const struct backend *b)
     if (LOAD(b->last_check_ms))
         request_put_number(row, "check_ms", (took + 500) / 1000);
     if (expires)
-        (void)json_object_set_new(row, "cert_days", json_integer((expires - now) / 86400));
+        (void)json_object_set_new(row, "cert_days", json_integer(cert_days(expires, now)));
     row_reasons(row, b);
     row_down(row, b);
 }

@@ -265,6 +265,24 @@ static void exposition_backends(struct exposition *e, struct control *c)
     free(dynamics);
 }
 
+/* ---- listeners ---- */
+
+static void exposition_listeners(struct exposition *e, const struct setup *setup)
+{
+    static const char name[] = "mailproxy_listener_certificate_expiry_timestamp_seconds";
+    exposition_head(e, name, "gauge", "End of the certificate that ends first, as it was loaded.");
+    for (size_t i = 0; i < setup->n_listeners; i++) {
+        const struct setup_listener *l = &setup->listeners[i];
+        const struct tls_cert_end *end = l->tls ? tls_server_first_end(l->tls) : NULL;
+        if (!end)
+            continue;
+        exposition_print(e, "%s{listener=\"", name);
+        exposition_label(e, l->config->name);
+        exposition_put(e, STR("\"}"));
+        exposition_value(e, (uint64_t)end->expires, 1);
+    }
+}
+
 /* ---- limits ---- */
 
 static void exposition_limits(struct exposition *e, const struct control *c)
@@ -328,6 +346,7 @@ int control_metrics(struct control *c, struct buf *out)
     exposition_counters(&e, c->host);
     exposition_histograms(&e, c->host);
     exposition_limits(&e, c);
+    exposition_listeners(&e, control_setup(c));
     exposition_backends(&e, c);
     return e.err;
 }

@@ -2,6 +2,7 @@
 /* listener list, pause, resume. */
 #include "control/listeners.h"
 
+#include "base/cert_days.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/config_rows.h"
@@ -10,6 +11,16 @@
 #include "control/table_json.h"
 
 #define LISTENERS_KIND "listener" /* rows of the runtime layer in the store */
+
+static void row_certificate(json_t *row, const struct tls_server *tls)
+{
+    const struct tls_cert_end *end = tls ? tls_server_first_end(tls) : NULL;
+    if (!end)
+        return;
+    int64_t days = cert_days(end->expires, (int64_t)(clock_wall_ms() / 1000));
+    (void)json_object_set_new(row, "cert_days", json_integer(days));
+    request_set_text(row, "cert_file", end->file);
+}
 
 static json_t *listener_row(const struct control *control, const struct setup_listener *l)
 {
@@ -35,6 +46,7 @@ static json_t *listener_row(const struct control *control, const struct setup_li
     request_set_text(row, "address", buf_cstr(&addresses));
     request_set_text(row, "tls", config_listener_tls_name(c->tls));
     (void)json_object_set_new(row, "mechanisms", request_json(str_trim(buf_str(&mechanisms))));
+    row_certificate(row, l->tls);
     (void)json_object_set_new(row, "paused", json_boolean(h->is_listener_paused(h->arg, c->name)));
     if (pause) {
         (void)json_object_set(row, "paused_since", json_object_get(pause, "since"));

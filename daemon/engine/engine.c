@@ -307,6 +307,7 @@ int engine_run(const struct engine_options *o)
     if (err == 0) {
         engine_publish(&e, setup_ref(e.setup));
         engine_say_ready(&e);
+        engine_say_certificates(e.setup);
         control_note_start(e.control, is_kept);
         engine_close_others(&e);
         err = loop_run(e.loop);

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/cert_days.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine_priv.h"
@@ -64,6 +65,44 @@ int engine_configure_log(const struct config *c)
     return err;
 }
 
+/* Has one of the first n listeners this certificate? */
+static bool setup_has_certificate(const struct setup *s, size_t n, const char *file)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t n_ends = 0;
+        const struct tls_server *tls = s->listeners[i].tls;
+        const struct tls_cert_end *ends = tls ? tls_server_cert_ends(tls, &n_ends) : NULL;
+        for (size_t k = 0; k < n_ends; k++)
+            if (strcmp(ends[k].file, file) == 0)
+                return true;
+    }
+    return false;
+}
+
+static void engine_say_certificate(const char *listener, const struct tls_cert_end *end)
+{
+    int64_t days = cert_days(end->expires, (int64_t)(clock_wall_ms() / 1000));
+    char at[25];
+    if (end->expires <= 0 || days >= CERT_DAYS_WARN)
+        return;
+    clock_format(at, (uint64_t)end->expires * 1000);
+    LOG_EVENT(LOG_LEVEL_WARN, days < 0 ? "certificate-ended" : "certificate-ends",
+              KV_STR("listener", listener), KV_STR("cert", end->file), KV_STR("at", at),
+              KV_I64("days", days));
+}
+
+void engine_say_certificates(const struct setup *s)
+{
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        size_t n = 0;
+        const struct setup_listener *l = &s->listeners[i];
+        const struct tls_cert_end *ends = l->tls ? tls_server_cert_ends(l->tls, &n) : NULL;
+        for (size_t k = 0; k < n; k++)
+            if (!setup_has_certificate(s, i, ends[k].file))
+                engine_say_certificate(l->config->name, &ends[k]);
+    }
+}
+
 static int host_publish_config(void *arg, struct config *config, struct pools *pools,
                                char **ret_error)
 {
@@ -85,6 +124,7 @@ static int host_publish_config(void *arg, struct config *config, struct pools *p
         return err;
     }
     engine_publish(e, setup);
+    engine_say_certificates(setup);
     wire_say(e->options->supervisor, "reloaded %" PRIu64, config->shutdown_timeout_ms);
     return 0;
 }

@@ -49,6 +49,8 @@ void engine_make_host(struct engine *e);
 void engine_publish(struct engine *e, struct setup *setup);
 /* Logs go where the configuration says. 0 or -ERR_x (logged): all goes where it went. */
 int engine_configure_log(const struct config *c) NODISCARD;
+/* Logs which of the listeners' certificates have ended or end soon, each once. */
+void engine_say_certificates(const struct setup *s);
 /* Says goodbye to all sessions; the loop ends when they have gone, or when their time is over. */
 void engine_stop(struct engine *e, const char *why);
 /* What an upgrade needs of the engine. 0 or -ERR_x. */

@@ -47,6 +47,17 @@ int tls_server_new(const struct tls_server_spec *spec, struct tls_server **ret,
                    char **ret_error) NODISCARD;
 struct tls_server *tls_server_ref(struct tls_server *t);
 void tls_server_unref(struct tls_server *t); /* NULL is fine */
+
+/* When one of a server's own certificates ends, as it was loaded. */
+struct tls_cert_end {
+    char *file;
+    int64_t expires; /* Unix seconds, 0 = nobody knows */
+};
+/* Those of all its certificates in the order of the spec; borrowed from t. Thread: any. */
+const struct tls_cert_end *tls_server_cert_ends(const struct tls_server *t, size_t *ret_n);
+/* The one that ends first; borrowed from t, NULL when no end is known. Thread: any. */
+const struct tls_cert_end *tls_server_first_end(const struct tls_server *t);
+
 /* Takes the ticket keys over from the one before, so that a reload does not end resumption. Thread:
  * any. */
 void tls_server_inherit_tickets(struct tls_server *t, const struct tls_server *old);

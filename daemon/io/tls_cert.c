@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Reading of peer certificates: names, serial, fingerprint, and why they were not accepted. */
+/* Reading of certificates: names, serial, fingerprint, end, and why a peer's was not accepted. */
 #include <gnutls/x509.h>
 #include <string.h>
 

@@ -18,6 +18,8 @@ struct tls_server {
     gnutls_certificate_credentials_t cred;
     gnutls_priority_t priority;
     gnutls_dh_params_t dh;
+    struct tls_cert_end *ends;
+    size_t n_ends;
     enum tls_client_auth client_auth;
     unsigned verify_depth;
     bool has_tickets;
@@ -42,6 +44,9 @@ static void tls_server_free(struct tls_server *t)
         gnutls_priority_deinit(t->priority);
     if (t->dh)
         gnutls_dh_params_deinit(t->dh);
+    for (size_t i = 0; i < t->n_ends; i++)
+        free(t->ends[i].file);
+    free(t->ends);
     ticket_master_free(&t->ticket_master);
     pthread_mutex_destroy(&t->mutex);
     free(t);
@@ -104,24 +109,40 @@ static int load_client_auth(struct tls_server *t, const struct tls_server_spec *
     return err;
 }
 
+/* One certificate of the spec; t->ends has room for it. */
+static int load_cert(struct tls_server *t, const struct tls_cert_spec *cert,
+                     const char *password_file, char **ret_error)
+{
+    int index = 0;
+    gnutls_datum_t der = {0};
+    int err =
+        tls_load_pair(t->cred, cert->cert_file, cert->key_file, password_file, &index, ret_error);
+    if (err == 0 && cert->ocsp_file)
+        err = load_ocsp(t, cert->ocsp_file, index, ret_error);
+    if (err != 0)
+        return err;
+    struct tls_cert_end *end = &t->ends[t->n_ends];
+    end->file = str_dup_c(cert->cert_file);
+    if (!end->file)
+        return -ERR_NOMEM;
+    t->n_ends++;
+    if (gnutls_certificate_get_crt_raw(t->cred, (unsigned)index, 0, &der) == 0)
+        end->expires = tls_cert_expires(&der);
+    return 0;
+}
+
 static int tls_server_load(struct tls_server *t, const struct tls_server_spec *spec,
                            char **ret_error)
 {
-    int index = 0;
     if (spec->n_certs == 0)
         return tls_fail(ret_error, -ERR_TLS, "no certificate is configured");
-    int rc = gnutls_certificate_allocate_credentials(&t->cred);
-    if (rc < 0)
+    t->ends = calloc(spec->n_certs, sizeof(*t->ends));
+    if (!t->ends || gnutls_certificate_allocate_credentials(&t->cred) < 0)
         return tls_fail(ret_error, -ERR_NOMEM, "out of memory");
     gnutls_certificate_set_flags(t->cred, GNUTLS_CERTIFICATE_API_V2);
     int err = tls_load_priority(spec->priority, &t->priority, ret_error);
-    for (size_t i = 0; err == 0 && i < spec->n_certs; i++) {
-        const struct tls_cert_spec *cert = &spec->certs[i];
-        err = tls_load_pair(t->cred, cert->cert_file, cert->key_file, spec->password_file, &index,
-                            ret_error);
-        if (err == 0 && cert->ocsp_file)
-            err = load_ocsp(t, cert->ocsp_file, index, ret_error);
-    }
+    for (size_t i = 0; err == 0 && i < spec->n_certs; i++)
+        err = load_cert(t, &spec->certs[i], spec->password_file, ret_error);
     if (err == 0)
         err = load_client_auth(t, spec, ret_error);
     if (err == 0 && spec->dh_params_file)
@@ -157,6 +178,23 @@ void tls_server_unref(struct tls_server *t)
 {
     if (t && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1)
         tls_server_free(t);
+}
+
+const struct tls_cert_end *tls_server_cert_ends(const struct tls_server *t, size_t *ret_n)
+{
+    *ret_n = t->n_ends;
+    return t->ends;
+}
+
+const struct tls_cert_end *tls_server_first_end(const struct tls_server *t)
+{
+    const struct tls_cert_end *first = NULL;
+    for (size_t i = 0; i < t->n_ends; i++) {
+        const struct tls_cert_end *end = &t->ends[i];
+        if (end->expires && (!first || end->expires < first->expires))
+            first = end;
+    }
+    return first;
 }
 
 bool tls_server_has_tickets(const struct tls_server *t)

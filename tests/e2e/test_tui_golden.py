@@ -24,6 +24,7 @@ MASKS = [
     (r" +", " "),
     (r"▆( ▆)+", "▆"),
     (r" (CHECK-MS|ORIGIN)$|(?<=TIME TIME) (#|file|runtime)$", ""),  # a check in no time leaves room for the other
+    (r" CERT-FILE$| /\S+/ca/\S+$", ""),  # a long address leaves no room for it
 ]
 
 

@@ -19,8 +19,8 @@ class Authority:
         _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
                  "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.cert)
 
-    def issue(self, name, sans, kind="ec", usage="serverAuth"):
-        """A certificate and key; returns their paths. sans: "DNS:x,IP:1.2.3.4"."""
+    def issue(self, name, sans, kind="ec", usage="serverAuth", days=30):
+        """A certificate and key; returns their paths. sans: "DNS:x,IP:1.2.3.4". days: -1 = it ended yesterday."""
         base = os.path.join(self.folder, name)
         newkey = ["-newkey", "rsa:2048"] if kind == "rsa" else \
             ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
@@ -28,5 +28,5 @@ class Authority:
         with open(base + ".ext", "w") as f:
             f.write(f"subjectAltName={sans}\nextendedKeyUsage={usage}\nbasicConstraints=CA:FALSE\n")
         _openssl("x509", "-req", "-in", base + ".csr", "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial",
-                 "-days", "30", "-extfile", base + ".ext", "-out", base + ".pem")
+                 "-days", str(days), "-extfile", base + ".ext", "-out", base + ".pem")
         return base + ".pem", base + ".key"

@@ -618,6 +618,46 @@ static void test_loading(void **state)
     tls_client_unref(NULL);
 }
 
+/* ---- the ends of certificates ---- */
+
+static void test_ends(void **state)
+{
+    (void)state;
+    struct tls_case_spec later_spec = {.file = "later", .cn = "later", .ends_s = 20 * 86400};
+    struct tls_case_spec sooner_spec = {.file = "sooner", .cn = "sooner", .ends_s = 5 * 86400};
+    struct tls_case_cert later = tls_case_make(&later_spec), sooner = tls_case_make(&sooner_spec);
+    const struct tls_cert_spec certs[] = {
+        {.cert_file = later.crt_file, .key_file = later.key_file},
+        {.cert_file = sooner.crt_file, .key_file = sooner.key_file},
+        {.cert_file = expired.crt_file, .key_file = expired.key_file}};
+    const struct tls_case_cert *made[] = {&later, &sooner, &expired};
+    for (size_t n = 1; n <= ARRAY_LEN(certs); n++) {
+        struct tls_server_spec spec = {.certs = certs, .n_certs = n};
+        struct tls_server *t = NULL;
+        char *error = NULL;
+        size_t n_ends = 0;
+        assert_int_equal(tls_server_new(&spec, &t, &error), 0);
+        const struct tls_cert_end *ends = tls_server_cert_ends(t, &n_ends);
+        assert_int_equal(n_ends, n);
+        for (size_t i = 0; i < n; i++) {
+            assert_string_equal(ends[i].file, made[i]->crt_file);
+            assert_int_equal(ends[i].expires, gnutls_x509_crt_get_expiration_time(made[i]->crt));
+        }
+        assert_ptr_equal(tls_server_first_end(t), &ends[n - 1]);
+        tls_server_unref(t);
+    }
+    /* In any order. */
+    const struct tls_cert_spec turned[] = {certs[1], certs[0]};
+    struct tls_server_spec spec = {.certs = turned, .n_certs = ARRAY_LEN(turned)};
+    struct tls_server *t = NULL;
+    char *error = NULL;
+    assert_int_equal(tls_server_new(&spec, &t, &error), 0);
+    assert_string_equal(tls_server_first_end(t)->file, sooner.crt_file);
+    tls_server_unref(t);
+    tls_case_cert_fini(&later);
+    tls_case_cert_fini(&sooner);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -639,6 +679,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_close_in_secured, setup, teardown),
         cmocka_unit_test_setup_teardown(test_nothing_shared, setup, teardown),
         cmocka_unit_test(test_loading),
+        cmocka_unit_test(test_ends),
     };
     return cmocka_run_group_tests(tests, setup_all, teardown_all);
 }

@@ -28,6 +28,7 @@ struct tls_case_spec {
     const struct tls_case_cert *issuer; /* NULL = signs itself */
     const char *password;               /* of the key file; NULL = in clear */
     bool is_ca, is_rsa, is_client, is_expired;
+    time_t ends_s; /* from now on; 0 = an hour */
 };
 
 static inline int tls_case_setup(void **state)
@@ -100,8 +101,8 @@ static inline void tls_case_set_purpose(gnutls_x509_crt_t crt, const struct tls_
     assert_int_equal(gnutls_x509_crt_set_version(crt, 3), 0);
     assert_int_equal(gnutls_x509_crt_set_serial(crt, &serial, 1), 0);
     assert_int_equal(gnutls_x509_crt_set_activation_time(crt, now - 7200), 0);
-    assert_int_equal(
-        gnutls_x509_crt_set_expiration_time(crt, spec->is_expired ? now - 3600 : now + 3600), 0);
+    time_t end = now + (spec->is_expired ? -3600 : spec->ends_s ? spec->ends_s : 3600);
+    assert_int_equal(gnutls_x509_crt_set_expiration_time(crt, end), 0);
     assert_int_equal(gnutls_x509_crt_set_basic_constraints(crt, spec->is_ca, -1), 0);
     if (spec->is_ca)
         assert_int_equal(

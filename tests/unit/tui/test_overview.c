@@ -128,6 +128,45 @@ static void test_warnings(void **state)
     assert_int_equal(overview_warnings(&o, w, 8), 0);
 }
 
+static void test_warnings_of_certificates(void **state)
+{
+    (void)state;
+    static const struct {
+        int days;
+        const char *text; /* NULL = no warning */
+        enum style style;
+    } cases[] = {
+        {14, NULL, STYLE_NORMAL},
+        {13, "the certificate of listener imap and 1 more ends in 13 days", STYLE_WARN},
+        {3, "the certificate of listener imap and 1 more ends in 3 days", STYLE_WARN},
+        {1, "the certificate of listener imap and 1 more ends in 1 day", STYLE_BAD},
+        {0, "the certificate of listener imap and 1 more ends in 0 days", STYLE_BAD},
+        {-1, "the certificate of listener imap and 1 more has ended", STYLE_BAD},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct overview o = {0};
+        struct overview_warning w[8];
+        int days = cases[i].days;
+        o.backends = json_pack("[{s:s, s:s, s:s, s:i}]", "name", "b1", "pool", "main", "health",
+                               "up", "cert_days", -2);
+        o.listeners = json_pack("[{s:s, s:s, s:i}, {s:s}, {s:s, s:s, s:i}, {s:s, s:s, s:i}]",
+                                "name", "imap", "cert_file", "/a.pem", "cert_days", days, "name",
+                                "clear", "name", "other", "cert_file", "/b.pem", "cert_days", 2,
+                                "name", "pop3", "cert_file", "/a.pem", "cert_days", days);
+        size_t n = 0;
+        assert_int_equal(overview_warnings(&o, w, 8), cases[i].text ? 3 : 2);
+        if (cases[i].text) {
+            assert_string_equal(w[0].text, cases[i].text);
+            assert_int_equal(w[0].style, cases[i].style);
+            n++;
+        }
+        assert_string_equal(w[n].text, "the certificate of listener other ends in 2 days");
+        assert_string_equal(w[n + 1].text, "the certificate of backend main/b1 has ended");
+        assert_int_equal(w[n + 1].style, STYLE_BAD);
+        overview_fini(&o);
+    }
+}
+
 static void test_warnings_of_an_upgrade(void **state)
 {
     (void)state;
@@ -222,6 +261,7 @@ int main(void)
         cmocka_unit_test(test_wider_screens_ask_again),
         cmocka_unit_test(test_columns),
         cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_warnings_of_certificates),
         cmocka_unit_test(test_warnings_of_an_upgrade),
         cmocka_unit_test(test_backend_states),
         cmocka_unit_test(test_all_sizes),

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: ISC
+"""The end of the proxy's own certificates: told by the listing, the metrics, the dashboard and the log."""
+import re
+import subprocess
+from datetime import datetime, timezone
+
+from harness import certs, prometheus
+from tui_case import once
+
+EXPIRY = "mailproxy_listener_certificate_expiry_timestamp_seconds"
+
+
+def pair(files):
+    return dict(zip(("cert", "key"), files))
+
+
+def end_of(cert):
+    """Unix seconds."""
+    done = subprocess.run(["openssl", "x509", "-in", cert, "-noout", "-enddate"], check=True, capture_output=True, text=True)
+    at = datetime.strptime(done.stdout.strip(), "notAfter=%b %d %H:%M:%S %Y GMT")
+    return at.replace(tzinfo=timezone.utc).timestamp()
+
+
+def rows(p):
+    return {r["name"]: r for r in p.ctl("listener", "list")}
+
+
+def ends(p):
+    """What the metrics say, by listener."""
+    return {labels["listener"]: v for labels, v in
+            prometheus.parse(p.ctl("system", "metrics")["text"])[EXPIRY].series("")}
+
+
+def log_lines(p, event):
+    return [line for line in p.log().splitlines() if f" {event} " in line]
+
+
+def test_end_of_a_certificate(make_proxy, settings, folder):
+    """Three listeners use the certificates of the file, the first of which ends later; one has its own, one none."""
+    authority = certs.Authority(f"{folder}/ca")
+    files = {name: pair(authority.issue(name, f"DNS:{name}", days=days)) for name, days in
+             (("later.test", 25), ("soon.test", 5), ("own.test", 20), ("gone.test", -1), ("new.test", 28))}
+    settings["tls"] = {"certificates": [files["later.test"], files["soon.test"]]}
+    settings["listeners"] += [
+        {"name": "pop3s", "protocol": "pop3", "tls": "implicit"},
+        {"name": "own", "protocol": "imap", "tls": "implicit", "tls_options": {"certificates": [files["own.test"]]}},
+        {"name": "clear", "protocol": "imap", "tls": "off", "allow_plaintext": True}]
+    p = make_proxy(settings)
+    shared = ("imap", "imaps", "pop3s")
+
+    listed = rows(p)
+    for name in shared:
+        assert listed[name]["cert_days"] in (4, 5) and listed[name]["cert_file"] == files["soon.test"]["cert"]
+    assert listed["own"]["cert_days"] in (19, 20) and listed["own"]["cert_file"] == files["own.test"]["cert"]
+    assert "cert_days" not in listed["clear"] and "cert_file" not in listed["clear"]
+    soon = end_of(files["soon.test"]["cert"])
+    assert ends(p) == {**dict.fromkeys(shared, soon), "own": end_of(files["own.test"]["cert"])}
+    screen = once(p, "--screen", "overview")
+    assert re.search(r"! the certificate of listener imap and 2 more ends in [45] days", screen)
+    assert screen.count("the certificate of") == 1
+    line, = log_lines(p, "certificate-ends")
+    assert files["soon.test"]["cert"] in line and "listener=imap " in line and "warn" in line.lower()
+    assert datetime.fromtimestamp(soon, timezone.utc).strftime("at=%Y-%m-%dT%H:%M:%S") in line
+    assert not log_lines(p, "certificate-ended")
+
+    # The same file with another certificate in it, for the others one that has ended.
+    for part in ("cert", "key"):
+        with open(files["new.test"][part]) as new, open(files["own.test"][part], "w") as f:
+            f.write(new.read())
+        with open(files["gone.test"][part]) as gone, open(files["soon.test"][part], "w") as f:
+            f.write(gone.read())
+    assert rows(p)["own"]["cert_days"] in (19, 20) and ends(p)["imap"] == soon
+    p.ctl("config", "reload")
+    listed = rows(p)
+    assert listed["own"]["cert_days"] in (27, 28)
+    assert all(listed[name]["cert_days"] in (-2, -1) for name in shared)
+    assert ends(p) == {**dict.fromkeys(shared, end_of(files["gone.test"]["cert"])),
+                       "own": end_of(files["new.test"]["cert"])}
+    assert "! the certificate of listener imap and 2 more has ended" in once(p, "--screen", "overview")
+    assert len(log_lines(p, "certificate-ends")) == 1
+    line, = log_lines(p, "certificate-ended")
+    assert files["soon.test"]["cert"] in line
+
+    # All is well again: not a word more.
+    p.configure({"tls": {"certificates": [files["later.test"], files["new.test"]]}})
+    p.ctl("config", "reload")
+    assert rows(p)["imap"]["cert_days"] in (24, 25) and rows(p)["imap"]["cert_file"] == files["later.test"]["cert"]
+    assert "the certificate of" not in once(p, "--screen", "overview")
+    assert len(log_lines(p, "certificate-ends")) == 1 and len(log_lines(p, "certificate-ended")) == 1
