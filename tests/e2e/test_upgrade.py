@@ -291,14 +291,15 @@ def test_engine_that_does_not_get_ready(proxy):
 def gate(proxy):
     """A program whose engine starts only when the gate is opened."""
     shutil.copy(os.path.join(BUILD, "mailproxyd"), proxy.program + ".real")
-    path = proxy.program + ".go"
+    path, here = proxy.program + ".go", proxy.program + ".here"
     install(proxy, f'''#!/bin/sh
-case "$*" in *--engine*) while [ ! -e {path} ]; do sleep 0.02; done;; esac
+case "$*" in *--engine*) : >{here}; while [ ! -e {path} ]; do sleep 0.02; done;; esac
 exec {proxy.program}.real "$@"
 ''')
 
     def go():
         open(path, "w").close()
+    go.is_reached = lambda: os.path.exists(here)
     return go
 
 
@@ -327,7 +328,8 @@ def test_while_the_new_engine_starts(proxy, gate):
 
 def test_engine_dies_while_the_new_one_starts(proxy, gate):
     before = proxy.engine_pid()
-    proxy.ctl("system", "upgrade")
+    proxy.ctl("system", "upgrade")  # is answered before the new engine starts: that is a stored operation
+    wait.until(gate.is_reached, "the start of the new engine")
     os.kill(before, signal.SIGKILL)
     between = wait.until(lambda: proxy.is_ready() and proxy.engine_pid(), "the old program's next engine")
     c = logged_in(proxy)
