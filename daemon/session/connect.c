@@ -299,8 +299,6 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
         session_end(s, SESSION_END_NOMEM);
         return;
     }
-    if (connect_pool(s)->config->keepalive_ms)
-        conn_keep_alive(&s->server, connect_pool(s)->config->keepalive_ms);
     counter_observe(s->env->counters, s->proto->id, HISTOGRAM_BACKEND_LOGIN, o->total_us);
     counter_observe(s->env->counters, s->proto->id, HISTOGRAM_LOGIN, clock_us() - p->login_us);
     conn_cork(&s->client);

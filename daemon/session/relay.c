@@ -8,6 +8,8 @@
 #define RELAY_READS                                                                                \
     4 /* system calls or TLS records for one side in one turn: a busy session starves nobody */
 #define RELAY_TELL_BYTES 65536
+#define RELAY_SETTLED_MS 5000 /* many sessions last for seconds: the others are worth four calls   \
+                               */
 
 static const struct conn_ops relay_ops;
 
@@ -24,13 +26,36 @@ static void relay_tell(struct session *s, uint64_t now_ms)
         session_tell_bytes(s);
 }
 
+/* Until the timer has to look at the session. */
+static uint64_t relay_limit_ms(const struct session *s)
+{
+    uint64_t idle = s->setup->config->timeouts.relay_idle_ms;
+    return s->is_settled || (idle > 0 && idle < RELAY_SETTLED_MS) ? idle : RELAY_SETTLED_MS;
+}
+
 static void relay_touch(struct session *s)
 {
     uint64_t now = loop_now_ms(s->env->loop);
     relay_tell(s, now);
     s->active_ms = now;
     if (!s->kill)
-        session_set_timer(s, s->setup->config->timeouts.relay_idle_ms);
+        session_set_timer(s, relay_limit_ms(s));
+}
+
+/* From now on the kernel finds out whether the backend's host is still there; it counts the silence
+ * that was. False when the session has been quiet for too long already. */
+static bool relay_settle(struct session *s)
+{
+    uint64_t idle = s->setup->config->timeouts.relay_idle_ms;
+    if (s->is_settled || s->kill || (idle > 0 && idle <= RELAY_SETTLED_MS))
+        return false;
+    const struct pool *pool = pools_find(s->setup->pools, s->backend->pool);
+    uint64_t keepalive = (pool ? pool : &s->setup->pools->v[0])->config->keepalive_ms;
+    if (keepalive)
+        conn_keep_alive(&s->server, keepalive);
+    s->is_settled = true;
+    session_set_timer(s, idle > 0 ? idle - RELAY_SETTLED_MS : 0);
+    return true;
 }
 
 /* ---- end ---- */
@@ -61,6 +86,8 @@ void relay_timeout(struct session *s)
         relay_orphan(s);
         return;
     }
+    if (relay_settle(s))
+        return;
     enum session_end end = s->kill ? s->end : SESSION_END_IDLE;
     if (relay_may_speak(s))
         session_leave(s, s->kill ? s->kill->kind : REPLY_TIMEOUT, s->kill ? s->kill->text : NULL,
@@ -136,7 +163,7 @@ static void relay_closed(struct session *s, struct conn *c, int err)
         return;
     }
     conn_shutdown(relay_peer(s, c));
-    session_set_timer(s, s->setup->config->timeouts.relay_idle_ms);
+    session_set_timer(s, relay_limit_ms(s));
 }
 
 /* ---- bytes ---- */

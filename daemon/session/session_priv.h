@@ -104,6 +104,7 @@ struct session {
     bool is_client_eof, is_server_eof, is_ended, is_counted;
     bool is_client_counted, is_user_counted; /* by limits */
     bool is_orphan;                          /* its mail server died; the timer ends it */
+    bool is_settled;                         /* in the relay: it has been quiet once */
 };
 
 /* session.c */

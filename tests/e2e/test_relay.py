@@ -303,6 +303,21 @@ def test_a_host_that_vanishes_is_noticed(make_proxy, settings, dovecot1):
         settings["listeners"] = [{k: v for k, v in one.items() if k != "address"} for one in settings["listeners"]]
 
 
+@pytest.mark.parametrize("limit_s", [1, 6])  # shorter and longer than the silence after which keep-alive begins
+def test_a_quiet_session_ends(make_proxy, settings, limit_s):
+    p = make_proxy({**settings, "timeouts": {"relay_idle": f"{limit_s}s"}})
+    p.add_user(USER, PASSWORD)
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
+    assert c.command("b", "NOOP")[-1].startswith("b OK")
+    quiet = time.monotonic()
+    assert c.rest().startswith(b"* BYE")
+    assert limit_s - 0.1 <= time.monotonic() - quiet
+    c.close()
+    p.wait_for_log("idle-timeout")
+
+
 def test_sessions_of_an_old_configuration_end_when_wanted(make_proxy, settings):
     p = make_proxy({**settings, "reload_session_timeout": "300ms"})
     p.add_user("u1@example.org", "pw")
