@@ -382,7 +382,7 @@ static CURLU *http_read_url(const char *text)
     return NULL;
 }
 
-/* Copies to->*field for the client; false without memory. */
+/* Puts a copy in the place of a borrowed text; false without memory. */
 static bool http_own(const char **field)
 {
     return !*field || (*field = str_dup_c(*field));

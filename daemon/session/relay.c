@@ -8,8 +8,7 @@
 #define RELAY_READS                                                                                \
     4 /* system calls or TLS records for one side in one turn: a busy session starves nobody */
 #define RELAY_TELL_BYTES 65536
-/* Many sessions last for seconds only: what costs system calls waits until one is quiet this long.
- */
+/* Many sessions last for seconds only: keep-alive begins when one has been quiet this long. */
 #define RELAY_SETTLED_MS 5000
 
 static const struct conn_ops relay_ops;
