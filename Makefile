@@ -74,7 +74,7 @@ UNIT_TESTS = $(patsubst tests/%.c,$(BUILD)/%,$(UNIT_SOURCES))
 FUZZ_SOURCES = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAYS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SOURCES))
 
-.PHONY: all demo check check-fast unit fuzz fuzz-replay e2e lint docs install uninstall clean help format
+.PHONY: all demo check check-fast unit fuzz fuzz-replay e2e hostile lint docs install uninstall clean help format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -212,6 +212,9 @@ E2E_JOBS = 3
 PYTEST = $(PYTHON) -m pytest -q -n $(E2E_JOBS) --dist loadfile
 e2e: all scale-tools
 	$(PYTEST) $(if $(K),-k '$(K)') tests/e2e
+# Attacks on a proxy with honest clients beside them; one file after the other, for they measure how long those wait.
+hostile: all
+	$(PYTHON) -m pytest -q $(if $(K),-k '$(K)') tests/hostile
 
 check:
 	@tests/setup/install-packages $(CHECK_PACKAGES)
