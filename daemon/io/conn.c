@@ -38,9 +38,14 @@ int conn_errno(int errnum)
     }
 }
 
+static void on_again(struct loop_deferred *d);
+
 void conn_init(struct conn *c, struct loop *l, const struct conn_ops *ops, void *owner)
 {
     *c = (struct conn){.ops = ops, .owner = owner, .loop = l, .fd = -1};
+    c->visit_left = CONN_VISIT_BYTES;
+    c->again.fn = on_again;
+    list_init(&c->again.link);
 }
 
 /* Marks the connection broken; what was to be sent is of no use any more. */
@@ -64,19 +69,57 @@ void conn_report(struct conn *c)
         c->ops->readable(c);
 }
 
+void conn_rearm(struct conn *c)
+{
+    bool is_wanted = c->fd >= 0 && c->is_reading && !c->is_eof && !c->error;
+    bool has_more = c->is_cut || (c->tls && !c->is_securing && conn_tls_has_pending(c->tls));
+    if (c->is_again || ((is_wanted || c->is_securing) && has_more))
+        loop_again(c->loop, &c->again);
+    else
+        loop_undefer(&c->again);
+}
+
+void conn_read_again(struct conn *c)
+{
+    if (c->fd < 0 || c->error)
+        return;
+    c->is_again = true;
+    loop_again(c->loop, &c->again);
+}
+
+/* One turn of one connection: everything that its peer can make us do at once. */
+static void conn_visit(struct conn *c)
+{
+    c->visit_left = CONN_VISIT_BYTES;
+    c->is_cut = c->is_again = false;
+    if (c->tls)
+        conn_tls_visit(c->tls);
+    if (c->is_securing)
+        conn_tls_handshake(c);
+    else
+        c->ops->readable(c);
+    conn_rearm(c);
+}
+
+static void on_again(struct loop_deferred *d)
+{
+    conn_visit(CONTAINER_OF(d, struct conn, again));
+}
+
+/* Public-key operations take a thousand times what a command takes: handshakes share what is left
+ * of the turn behind the events of all others. */
 static void on_read(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
     (void)fd;
     (void)what;
-    c->is_dry = false;
-    if (c->is_securing) {
-        conn_tls_handshake(c);
+    if (!list_is_empty(&c->again.link))
         return;
-    }
-    c->ops->readable(c);
-    if (c->tls)
-        conn_tls_rearm(c);
+    c->is_dry = false;
+    if (c->is_securing)
+        loop_again(c->loop, &c->again);
+    else
+        conn_visit(c);
 }
 
 void conn_update_read(struct conn *c)
@@ -225,6 +268,11 @@ int conn_read(struct conn *c, void *p, size_t cap, size_t *ret_n)
         return -ERR_EOF;
     if (c->is_dry)
         return -ERR_AGAIN;
+    if (c->visit_left == 0) {
+        c->is_cut = true;
+        return -ERR_AGAIN;
+    }
+    cap = cap < c->visit_left ? cap : c->visit_left;
     ssize_t n;
     do
         n = recv(c->fd, p, cap, MSG_DONTWAIT);
@@ -240,6 +288,7 @@ int conn_read(struct conn *c, void *p, size_t cap, size_t *ret_n)
     c->is_dry = (size_t)n <
                 cap; /* saves the call that would only say EAGAIN; epoll reports what comes later */
     c->in_bytes += (size_t)n;
+    c->visit_left -= (uint32_t)n;
     *ret_n = (size_t)n;
     return 0;
 }
@@ -384,8 +433,7 @@ void conn_want_read(struct conn *c, bool on)
     c->is_reading = on;
     c->is_dry = false;
     conn_update_read(c);
-    if (c->tls)
-        conn_tls_rearm(c);
+    conn_rearm(c);
 }
 
 void conn_finish_shutdown(struct conn *c)
@@ -420,6 +468,7 @@ void conn_close(struct conn *c)
             conn_tls_bye(c);
         conn_tls_free(c);
     }
+    loop_undefer(&c->again);
     event_del(&c->event);
     if (c->write_event)
         event_free(c->write_event);

@@ -22,12 +22,16 @@ struct conn_ops {
         int err); /* end of conn_connect: 0 or -ERR_x; with an error the conn is closed already */
     void (*secured)(struct conn *c, int err); /* end of a TLS handshake: 0 or -ERR_TLS,
                                                  -ERR_TLS_VERIFY, -ERR_TLS_NAME, -ERR_CLOSED */
-    void (*readable)(
-        struct conn *c); /* call conn_read until -ERR_AGAIN or enough for this turn; called again
-                          * while bytes wait. Also, even with reading off, when pending output
-                          * failed: conn_read then returns the error. */
-    void (*drained)(struct conn *c); /* all pending output was taken by the kernel */
+    void (*readable)(struct conn *c); /* call conn_read until -ERR_AGAIN or enough for this turn,
+                                       * which it says itself after CONN_VISIT_BYTES; called again
+                                       * while bytes wait. Also, even with reading off, when pending
+                                       * output failed: conn_read then returns the error. */
+    void (*drained)(struct conn *c);  /* all pending output was taken by the kernel */
 };
+
+/* Most that one call of `readable` can read. A conn that has more waits for its share of the next
+ * turns (loop_again), so that a busy one does not hold up the others. */
+#define CONN_VISIT_BYTES (256 * 1024)
 
 /* Embed it. Zero memory, then conn_init. Fields are private to io/conn*.c but fd, owner and the
  * counters. */
@@ -37,12 +41,17 @@ struct conn {
     const struct conn_ops *ops;
     void *owner;
     struct loop *loop;
-    struct conn_tls *tls; /* NULL = plain */
-    struct buf out;       /* what the kernel did not take yet; holds no memory when empty */
-    int fd;               /* -1 = closed */
+    struct conn_tls *tls;       /* NULL = plain */
+    struct loop_deferred again; /* queued: TLS handshakes, and whoever has more to read than one
+                                   visit may; its read event is not listened to meanwhile */
+    uint32_t visit_left;        /* bytes that may still be read in this visit */
+    struct buf out;             /* what the kernel did not take yet; holds no memory when empty */
+    int fd;                     /* -1 = closed */
     bool is_reading : 1, is_connecting : 1, is_securing : 1, is_eof : 1, is_shutdown_wanted : 1,
         is_shutdown_sent : 1;
     bool is_corked : 1;           /* output is gathered in `out` */
+    bool is_cut : 1;              /* this visit ended before the bytes did */
+    bool is_again : 1;            /* the owner wants another visit */
     bool is_dry : 1;              /* the kernel had no more bytes at the last read of this event */
     bool is_read_armed : 1;       /* `event` is added */
     uint8_t error;                /* ERR_x that broke the connection, 0 = none */
@@ -86,6 +95,9 @@ int conn_uncork(struct conn *c) NODISCARD;
 size_t conn_pending(const struct conn *c);
 /* Turns `readable` on or off (back-pressure). */
 void conn_want_read(struct conn *c, bool on);
+/* Calls `readable` later, whether bytes come or not, for an owner that has not understood all of
+ * what it read: behind the others, as with loop_again. */
+void conn_read_again(struct conn *c);
 /* Half close after pending output: close_notify and shutdown(SHUT_WR). */
 void conn_shutdown(struct conn *c);
 /* Closes at once, best-effort close_notify; frees TLS and buffers, cancels events; the byte

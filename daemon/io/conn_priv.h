@@ -19,6 +19,9 @@ void conn_update_read(struct conn *c);
 int conn_flush(struct conn *c);
 /* Tells the owner that the connection is broken (c->error is set). */
 void conn_report(struct conn *c);
+/* Queues the conn when there is more to be read that epoll cannot see, or that this visit must not
+ * read; else takes it out of the queue. */
+void conn_rearm(struct conn *c);
 /* shutdown(SHUT_WR) as soon as everything was sent. */
 void conn_finish_shutdown(struct conn *c);
 
@@ -32,6 +35,7 @@ int conn_tls_read(struct conn *c, void *p, size_t cap, size_t *ret_n);
 int conn_tls_send(struct conn *c, const void *p, size_t n);
 /* Queues close_notify once. */
 void conn_tls_bye(struct conn *c);
-/* Makes `readable` run in the next turn when decrypted or raw bytes wait here, where epoll cannot
- * see them. */
-void conn_tls_rearm(struct conn *c);
+/* Decrypted or raw bytes, or an end, wait here, where epoll cannot see them. */
+bool conn_tls_has_pending(const struct conn_tls *t);
+/* A visit begins: the peer may send so many records more. */
+void conn_tls_visit(struct conn_tls *t);

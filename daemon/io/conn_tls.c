@@ -9,6 +9,18 @@
 #define RECORD_MAX 16384
 #define HANDSHAKE_RETRIES_MAX 16 /* warning alerts and the like in one turn */
 
+/* GnuTLS goes on for as long as there are bytes, through any number of alerts, empty records, key
+ * updates and fragments. It asks for each record twice, header and body: no more of them than this
+ * in one visit, whatever they are. */
+#define VISIT_PULLS (2 * 64)
+
+/* Records that carry little: each costs one credit, each RECORD_FAIR_BYTES of data earn one. A
+ * client that sends every command in a record of its own never spends any; one that sends alerts,
+ * empty records, key updates or single bytes in a loop has spent all within a tenth of a second. */
+#define RECORD_FAIR_BYTES 8
+#define RECORD_CREDIT 16384    /* at the beginning, and at most */
+#define RECORD_CREDIT_PER_MS 2 /* a slow machine that writes byte by byte sends fewer */
+
 /* Only the last reader's bytes lie in the loop's buffer: whoever comes next moves them to their
  * owner. */
 static void tls_io_evict(struct loop_tls_io *io)
@@ -28,21 +40,24 @@ static size_t tls_raw_pending(const struct conn_tls *t)
 
 static ssize_t tls_take(struct conn_tls *t, struct loop_tls_io *io, void *data, size_t cap)
 {
+    size_t n;
     if (t->rest.len > 0) {
         struct str s = buf_str(&t->rest);
-        size_t n = s.n < cap ? s.n : cap;
+        n = s.n < cap ? s.n : cap;
         memcpy(data, s.p, n);
         buf_consume(&t->rest, n);
         if (t->rest.len == 0)
             buf_fini(&t->rest);
-        return (ssize_t)n;
-    }
-    if (io->in_owner != t || io->in_len == 0)
+    } else if (io->in_owner == t && io->in_len > 0) {
+        n = io->in_len < cap ? io->in_len : cap;
+        memcpy(data, io->in + io->in_start, n);
+        io->in_start += n;
+        io->in_len -= n;
+    } else {
         return 0;
-    size_t n = io->in_len < cap ? io->in_len : cap;
-    memcpy(data, io->in + io->in_start, n);
-    io->in_start += n;
-    io->in_len -= n;
+    }
+    t->pulls_left--;
+    t->pulls++;
     return (ssize_t)n;
 }
 
@@ -56,12 +71,13 @@ static ssize_t tls_pull(gnutls_transport_ptr_t ptr, void *data, size_t cap)
         gnutls_transport_set_errno(t->session, ENOMEM);
         return -1;
     }
-    ssize_t n = tls_take(t, io, data, cap);
+    c->is_cut = c->is_cut || t->pulls_left == 0;
+    ssize_t n = t->pulls_left > 0 ? tls_take(t, io, data, cap) : 0;
     if (n > 0)
         return n;
-    if (t->is_raw_eof)
+    if (t->is_raw_eof && t->pulls_left > 0)
         return 0;
-    if (c->is_dry) {
+    if (c->is_dry || t->pulls_left == 0) {
         gnutls_transport_set_errno(t->session, EAGAIN);
         return -1;
     }
@@ -129,29 +145,33 @@ static int tls_pull_timeout(gnutls_transport_ptr_t ptr, unsigned ms)
     return tls_raw_pending(c->tls) > 0 ? 1 : 0;
 }
 
-static bool tls_has_pending(const struct conn_tls *t)
+bool conn_tls_has_pending(const struct conn_tls *t)
 {
     return t->is_closed || t->read_error || tls_raw_pending(t) > 0 ||
            gnutls_record_check_pending(t->session) > 0;
 }
 
-void conn_tls_rearm(struct conn *c)
+void conn_tls_visit(struct conn_tls *t)
 {
-    struct conn_tls *t = c->tls;
-    bool is_wanted = c->fd >= 0 && c->is_reading && !c->is_securing && !c->is_eof && !c->error;
-    if (is_wanted && tls_has_pending(t))
-        loop_again(c->loop, &t->again);
-    else
-        loop_undefer(&t->again);
+    t->pulls_left = VISIT_PULLS;
 }
 
-static void on_again(struct loop_deferred *d)
+/* Settles what the records since the last call were worth; false when the peer has wasted all its
+ * credit. */
+static bool tls_is_worth_it(struct conn_tls *t, size_t n_bytes)
 {
-    struct conn_tls *t = CONTAINER_OF(d, struct conn_tls, again);
-    struct conn *c = t->conn;
-    c->ops->readable(c);
-    if (c->tls)
-        conn_tls_rearm(c);
+    int64_t left = t->credit - (int64_t)(t->pulls / 2) + (int64_t)(n_bytes / RECORD_FAIR_BYTES);
+    t->pulls %= 2;
+    if (left < 0) {
+        uint64_t now_ms = loop_now_ms(t->conn->loop);
+        left += (int64_t)(now_ms - t->credit_ms) * RECORD_CREDIT_PER_MS;
+        t->credit_ms = now_ms;
+    }
+    t->credit = (int32_t)(left < RECORD_CREDIT ? left : RECORD_CREDIT);
+    if (t->credit >= 0)
+        return true;
+    conn_tls_set_error(t, "too many TLS records with little or no data");
+    return false;
 }
 
 static struct conn_tls *conn_tls_new(struct conn *c)
@@ -160,8 +180,9 @@ static struct conn_tls *conn_tls_new(struct conn *c)
     if (!t)
         return NULL;
     t->conn = c;
-    t->again.fn = on_again;
-    list_init(&t->again.link);
+    t->credit = RECORD_CREDIT;
+    t->credit_ms = loop_now_ms(c->loop);
+    conn_tls_visit(t);
     return t;
 }
 
@@ -175,7 +196,6 @@ void conn_tls_free(struct conn *c)
         io->in_owner = NULL;
         io->in_len = 0;
     }
-    loop_undefer(&t->again);
     if (t->session)
         gnutls_deinit(t->session);
     tls_server_unref(t->server);
@@ -292,6 +312,8 @@ void conn_tls_handshake(struct conn *c)
         rc = gnutls_handshake(c->tls->session);
     while (rc < 0 && rc != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(rc) &&
            tries++ < HANDSHAKE_RETRIES_MAX);
+    if (rc == GNUTLS_E_AGAIN && !tls_is_worth_it(c->tls, 0))
+        rc = GNUTLS_E_TOO_MANY_HANDSHAKE_PACKETS;
     if (rc != 0 && rc != GNUTLS_E_AGAIN) {
         tls_handshake_failed(c, rc);
         return;
@@ -306,8 +328,6 @@ void conn_tls_handshake(struct conn *c)
             conn_report(c);
         else
             c->ops->secured(c, -c->error);
-    } else if (c->tls) {
-        conn_tls_rearm(c);
     }
 }
 
@@ -337,6 +357,8 @@ int conn_tls_read(struct conn *c, void *p, size_t cap, size_t *ret_n)
 {
     struct conn_tls *t = c->tls;
     size_t total = 0;
+    cap = cap < c->visit_left ? cap : c->visit_left;
+    c->is_cut = c->is_cut || cap == 0;
     while (total < cap && !t->is_closed && !t->read_error) {
         size_t before = tls_raw_pending(t);
         ssize_t n = gnutls_record_recv(t->session, (char *)p + total, cap - total);
@@ -353,6 +375,9 @@ int conn_tls_read(struct conn *c, void *p, size_t cap, size_t *ret_n)
     }
     if (t->host && t->client)
         tls_keep_ticket(t);
+    if (!tls_is_worth_it(t, total) && !t->read_error)
+        t->read_error = ERR_TLS_FLOOD;
+    c->visit_left -= (uint32_t)total;
     if (total > 0) {
         c->in_bytes += total;
         *ret_n = total;

@@ -23,6 +23,8 @@ static const struct {
     {GNUTLS_E_PREMATURE_TERMINATION, "connection closed in the handshake"},
     {GNUTLS_E_PULL_ERROR, "connection lost"},
     {GNUTLS_E_PUSH_ERROR, "connection lost"},
+    {GNUTLS_E_TOO_MANY_HANDSHAKE_PACKETS, "too many TLS records with little or no data"},
+    {GNUTLS_E_TOO_MANY_EMPTY_PACKETS, "too many TLS records with little or no data"},
     {GNUTLS_E_DECRYPTION_FAILED, "decryption failed or bad record"},
 };
 

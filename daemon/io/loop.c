@@ -22,7 +22,7 @@ struct loop {
     char *scratch;
     struct loop_tls_io *tls_io;
     struct list deferred; /* end of this turn */
-    struct list again;    /* next turn */
+    struct list again;    /* after the events, as many as a turn has time for */
     struct list slices;   /* some of them in each turn */
     struct wheel wheel;
     uint64_t now_ms;
@@ -158,17 +158,32 @@ static void loop_run_slices(struct loop *l)
     list_add_tail(&l->slices, first);
 }
 
+/* Each once; those that the time does not suffice for are the first of the next turn. */
+static void loop_run_again(struct loop *l)
+{
+    struct list todo;
+    if (list_is_empty(&l->again))
+        return;
+    list_init(&todo);
+    list_splice_tail(&todo, &l->again);
+    uint64_t end_us = clock_us() + LOOP_AGAIN_US;
+    do {
+        struct loop_deferred *d = LIST_ITEM(todo.next, struct loop_deferred, link);
+        list_del(&d->link);
+        d->fn(d);
+    } while (!list_is_empty(&todo) && clock_us() < end_us);
+    list_splice_tail(&todo, &l->again);
+    list_splice_tail(&l->again, &todo);
+}
+
 static int loop_turn(struct loop *l)
 {
     loop_run_list(&l->deferred); /* what was deferred outside of a turn */
-    struct list again;
-    list_init(&again);
-    list_splice_tail(&again, &l->again);
     l->is_now_valid = false;
-    bool is_busy = !list_is_empty(&again) || !list_is_empty(&l->slices) || l->is_mail_left;
+    bool is_busy = !list_is_empty(&l->again) || !list_is_empty(&l->slices) || l->is_mail_left;
     int flags = EVLOOP_ONCE | (is_busy ? EVLOOP_NONBLOCK : 0);
     int rc = event_base_loop(l->base, flags);
-    loop_run_list(&again);
+    loop_run_again(l);
     if (l->is_tick_armed)
         loop_run_timers(l);
     loop_run_slices(l);

@@ -55,9 +55,11 @@ struct loop_deferred {
     void (*fn)(struct loop_deferred *d);
 };
 void loop_defer(struct loop *l, struct loop_deferred *d);
-/* The same in the next turn, which then does not wait for events: for work that was cut short so
- * that others get their turn. */
+/* Work that may be long: it runs after the events of a turn, first come, first served. All of it
+ * together gets LOOP_AGAIN_US of a turn; for what is left the next turn does not wait for events.
+ * What queues again while it runs goes to the end. */
 void loop_again(struct loop *l, struct loop_deferred *d);
+#define LOOP_AGAIN_US 1000
 /* Takes it back from loop_defer or loop_again; harmless when it is in neither. */
 void loop_undefer(struct loop_deferred *d);
 

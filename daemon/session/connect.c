@@ -90,6 +90,8 @@ static void connect_keepalive(struct session *s, uint64_t now)
 {
     AUTO_BUF words = BUF_INIT;
     s->pre->keepalive_ms = now + HELD_KEEPALIVE_MS;
+    if (conn_pending(&s->client) > 0) /* it reads nothing: one more line would only pile up */
+        return;
     if (s->proto->keepalive(s->pre->front, &words) < 0)
         session_end(s, SESSION_END_NOMEM);
     else if (words.len > 0)

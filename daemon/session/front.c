@@ -8,6 +8,10 @@
 #include "session/tap.h"
 
 #define FRONT_READ_BYTES 16384 /* enough for any command; more comes with the next turn */
+/* No command is understood while this much of the answers to earlier ones is unsent: a client that
+ * asks and never reads waits for itself. */
+#define FRONT_UNSENT_MAX 4096
+#define FRONT_COMMANDS 32 /* understood in one visit; the others have their turn then */
 
 /* ---- environment ---- */
 
@@ -194,11 +198,14 @@ static void front_starttls(struct session *s)
     front_secure(s);
 }
 
+/* Whatever was not understood for want of room goes on now. */
 static void front_drained(struct conn *c)
 {
     struct session *s = c->owner;
     if (s->pre && s->pre->is_starttls)
         front_starttls(s);
+    else
+        front_pump(s);
 }
 
 /* ---- greeting ---- */
@@ -382,6 +389,18 @@ static bool front_is_listening(const struct session *s)
            (s->state == SESSION_COMMAND || s->state == SESSION_SASL) && !s->pre->query;
 }
 
+static bool front_has_room(const struct session *s)
+{
+    return conn_pending(&s->client) < FRONT_UNSENT_MAX;
+}
+
+/* Input and unsent answers count together against limits.preauth. */
+static bool front_may_read(const struct session *s)
+{
+    return front_has_room(s) && !s->pre->is_behind &&
+           s->pre->in.len + conn_pending(&s->client) < s->setup->config->limits.preauth_bytes;
+}
+
 /* One command; false when there is none complete. */
 static bool front_step(struct session *s)
 {
@@ -400,6 +419,28 @@ static bool front_step(struct session *s)
     return intent != PROTO_NEED_MORE;
 }
 
+/* Gathered answers leave as soon as they are many; false when the client does not take them. */
+static bool front_flush(struct session *s)
+{
+    if (front_has_room(s))
+        return true;
+    if (conn_uncork(&s->client) < 0) {
+        session_end(s, SESSION_END_CLIENT_ERROR);
+        return false;
+    }
+    conn_cork(&s->client);
+    return front_has_room(s);
+}
+
+/* Goes through what is there, as far as one visit may; false when that was not all of it. */
+static bool front_steps(struct session *s)
+{
+    for (int i = 0; i < FRONT_COMMANDS; i++)
+        if (!front_is_listening(s) || s->pre->in.len == 0 || !front_flush(s) || !front_step(s))
+            return true;
+    return s->is_ended || !s->pre || s->pre->in.len == 0;
+}
+
 /* Answers can end a wait at once and come back here: the outer call goes on then. */
 void front_pump(struct session *s)
 {
@@ -407,26 +448,25 @@ void front_pump(struct session *s)
         return;
     s->pre->is_pumping = true;
     conn_cork(&s->client);
-    while (front_is_listening(s) && s->pre->in.len > 0)
-        if (!front_step(s))
-            break;
+    bool is_done = front_steps(s);
     if (!s->is_ended && s->client.is_corked && conn_uncork(&s->client) < 0)
         session_end(s, SESSION_END_CLIENT_ERROR);
     if (s->is_ended || !s->pre)
         return;
     s->pre->is_pumping = false;
+    s->pre->is_behind = !is_done;
+    if (!is_done)
+        conn_read_again(&s->client);
     if (s->pre->is_starttls) {
         front_starttls(s);
         return;
     }
     if (s->pre->in.len == 0)
         buf_wipe(&s->pre->in);
-    if (s->pre->is_client_eof && front_is_listening(s)) {
+    if (s->pre->is_client_eof && front_is_listening(s) && front_has_room(s) && is_done)
         session_end(s, SESSION_END_CLIENT_CLOSED);
-        return;
-    }
-    if (!s->pre->is_starttls)
-        conn_want_read(&s->client, s->pre->in.len < s->setup->config->limits.preauth_bytes);
+    else
+        conn_want_read(&s->client, front_may_read(s));
 }
 
 /* While nothing may be said to it, a client that goes away takes its login along; one that sent
@@ -436,7 +476,9 @@ static void front_eof(struct session *s, int err)
     struct preauth *p = s->pre;
     p->is_client_eof = s->is_client_eof = true;
     conn_want_read(&s->client, false);
-    if (err != -ERR_EOF)
+    if (err == -ERR_TLS_FLOOD)
+        session_end(s, SESSION_END_TLS_FLOOD);
+    else if (err != -ERR_EOF)
         session_end(s, SESSION_END_CLIENT_ERROR);
     else if (p->in.len == 0 || front_is_listening(s))
         session_end(s, SESSION_END_CLIENT_CLOSED);
@@ -458,8 +500,11 @@ static void front_readable(struct conn *c)
         front_proxy_header(s);
         return;
     }
-    size_t limit = s->setup->config->limits.preauth_bytes;
-    if (p->in.len >= limit) {
+    if (p->is_behind) {
+        front_pump(s);
+        return;
+    }
+    if (!front_may_read(s)) {
         conn_want_read(c, false);
         return;
     }

@@ -5,8 +5,6 @@
 #include "session/session_priv.h"
 #include "session/tap.h"
 
-#define RELAY_READS                                                                                \
-    4 /* system calls or TLS records for one side in one turn: a busy session starves nobody */
 #define RELAY_TELL_BYTES 65536
 /* Many sessions last for seconds only: keep-alive begins when one has been quiet this long. */
 #define RELAY_SETTLED_MS 5000
@@ -133,10 +131,10 @@ static bool relay_spread(struct session *s, enum session_end end)
     return true;
 }
 
-static void relay_broken(struct session *s, bool is_client)
+static void relay_broken(struct session *s, bool is_client, int err)
 {
     if (is_client) {
-        session_end(s, SESSION_END_CLIENT_ERROR);
+        session_end(s, err == -ERR_TLS_FLOOD ? SESSION_END_TLS_FLOOD : SESSION_END_CLIENT_ERROR);
     } else if (!relay_spread(s, SESSION_END_SERVER_ERROR)) {
         s->end = SESSION_END_SERVER_ERROR;
         relay_orphan(s);
@@ -147,7 +145,7 @@ static void relay_closed(struct session *s, struct conn *c, int err)
 {
     bool is_client = c == &s->client;
     if (err != -ERR_EOF) {
-        relay_broken(s, is_client);
+        relay_broken(s, is_client, err);
         return;
     }
     if (!is_client && relay_spread(s, SESSION_END_SERVER_CLOSED))
@@ -209,17 +207,12 @@ static void relay_readable(struct conn *c)
     char *scratch = loop_scratch(s->env->loop);
     size_t n;
     relay_touch(s);
-    for (int i = 0; i < RELAY_READS; i++) {
-        int err = conn_read(c, scratch, LOOP_SCRATCH_BYTES, &n);
-        if (err == -ERR_AGAIN)
-            return;
-        if (err < 0) {
-            relay_closed(s, c, err);
-            return;
-        }
-        if (!relay_pass(s, c, scratch, n))
-            return;
-    }
+    int err;
+    do
+        err = conn_read(c, scratch, LOOP_SCRATCH_BYTES, &n);
+    while (err == 0 && relay_pass(s, c, scratch, n));
+    if (err < 0 && err != -ERR_AGAIN)
+        relay_closed(s, c, err);
 }
 
 /* This side took everything: the other one may be read again. */

@@ -61,6 +61,7 @@ struct preauth {
     bool is_sasl_over;       /* the last challenge ends the exchange: its answer is empty */
     bool is_error_challenge; /* the answer to it is followed by the failure */
     bool is_client_eof, is_starttls, is_waiting_admission, is_pumping;
+    bool is_behind; /* whole commands wait for their share of the next turns */
     char session_id[32];
 };
 
