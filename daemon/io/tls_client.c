@@ -83,7 +83,7 @@ static int tls_client_load(struct tls_client *t, const struct tls_client_spec *s
     if (err == 0)
         err = load_trust(t, spec->ca_file, ret_error);
     if (err == 0 && spec->cert_file)
-        err = tls_load_pair(t->cred, spec->cert_file,
+        err = tls_load_pair(t->cred, t->priority, spec->cert_file,
                             spec->key_file ? spec->key_file : spec->cert_file, NULL, &index,
                             ret_error);
     return err;

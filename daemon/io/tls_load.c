@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
+#include "io/tls_key.h"
 #include "io/tls_priv.h"
 
 /* X25519 is the cheapest group, AES-GCM is 4 times faster here than ChaCha20; CBC stays last for
@@ -56,17 +57,66 @@ static void tls_wipe_datum(gnutls_datum_t *d)
     d->data = NULL;
 }
 
-static int tls_set_pair(gnutls_certificate_credentials_t cred, const gnutls_datum_t *cert,
-                        const gnutls_datum_t *key, const char *password)
+/* libcrypto signs with the key where it can: never a suite whose key exchange decrypts with it,
+ * which GnuTLS does in constant time. */
+static int tls_import_key(gnutls_x509_privkey_t parsed, bool is_decrypting, gnutls_privkey_t *ret)
 {
-    return gnutls_certificate_set_x509_key_mem2(cred, cert, key, GNUTLS_X509_FMT_PEM, password, 0);
+    struct tls_key *key;
+    int err = is_decrypting ? -ERR_UNSUPPORTED : tls_key_new(parsed, &key);
+    if (err == 0)
+        return tls_key_import(key, ret) == 0 ? 0 : GNUTLS_E_MEMORY_ERROR;
+    if (err != -ERR_UNSUPPORTED)
+        return GNUTLS_E_MEMORY_ERROR;
+    int rc = gnutls_privkey_init(ret);
+    if (rc == 0)
+        rc = gnutls_privkey_import_x509(*ret, parsed, GNUTLS_PRIVKEY_IMPORT_COPY);
+    return rc;
 }
 
-/* Each line of the password file in turn, then none at all. Returns what GnuTLS said last. */
-static int tls_try_passwords(gnutls_certificate_credentials_t cred, const gnutls_datum_t *cert,
-                             const gnutls_datum_t *key, struct str passwords)
+static int tls_load_key(const gnutls_datum_t *pem, const char *password, bool is_decrypting,
+                        gnutls_privkey_t *ret)
 {
-    int rc = tls_set_pair(cred, cert, key, NULL);
+    gnutls_x509_privkey_t parsed;
+    int rc = gnutls_x509_privkey_init(&parsed);
+    if (rc < 0)
+        return rc;
+    rc = gnutls_x509_privkey_import2(parsed, pem, GNUTLS_X509_FMT_PEM, password, 0);
+    if (rc == 0)
+        rc = tls_import_key(parsed, is_decrypting, ret);
+    gnutls_x509_privkey_deinit(parsed);
+    return rc;
+}
+
+/* Longest chain that is sent. */
+#define TLS_CHAIN_MAX 16
+
+/* Takes the key over, whatever happens. Returns the index of the pair or what GnuTLS said. */
+static int tls_set_pair(gnutls_certificate_credentials_t cred, const gnutls_datum_t *cert,
+                        gnutls_privkey_t key)
+{
+    gnutls_pcert_st chain[TLS_CHAIN_MAX];
+    unsigned n = TLS_CHAIN_MAX;
+    int rc = gnutls_pcert_list_import_x509_raw(chain, &n, cert, GNUTLS_X509_FMT_PEM,
+                                               GNUTLS_X509_CRT_LIST_SORT);
+    if (rc < 0) {
+        gnutls_privkey_deinit(key);
+        return rc;
+    }
+    rc = gnutls_certificate_set_key(cred, NULL, 0, chain, (int)n, key);
+    if (rc < 0) {
+        for (unsigned i = 0; i < n; i++)
+            gnutls_pcert_deinit(&chain[i]);
+        gnutls_privkey_deinit(key);
+    }
+    return rc;
+}
+
+/* Without a password, then with each line of the password file in turn. Returns what GnuTLS said
+ * last. */
+static int tls_try_passwords(const gnutls_datum_t *pem, struct str passwords, bool is_decrypting,
+                             gnutls_privkey_t *ret)
+{
+    int rc = tls_load_key(pem, NULL, is_decrypting, ret);
     while (rc == GNUTLS_E_DECRYPTION_FAILED && passwords.n > 0) {
         struct str line = str_cut(&passwords, '\n');
         if (line.n > 0 && line.p[line.n - 1] == '\r')
@@ -76,15 +126,27 @@ static int tls_try_passwords(gnutls_certificate_credentials_t cred, const gnutls
         AUTO_SECRET_BUF password = BUF_INIT;
         if (buf_append_str(&password, line) != 0 || !buf_cstr(&password))
             return GNUTLS_E_MEMORY_ERROR;
-        rc = tls_set_pair(cred, cert, key, buf_cstr(&password));
+        rc = tls_load_key(pem, buf_cstr(&password), is_decrypting, ret);
     }
     return rc;
 }
 
-int tls_load_pair(gnutls_certificate_credentials_t cred, const char *cert_file,
-                  const char *key_file, const char *password_file, int *ret_index, char **ret_error)
+static bool tls_has_rsa_exchange(gnutls_priority_t priority)
+{
+    const unsigned *list;
+    int n = gnutls_priority_kx_list(priority, &list);
+    for (int i = 0; i < n; i++)
+        if (list[i] == GNUTLS_KX_RSA || list[i] == GNUTLS_KX_RSA_PSK)
+            return true;
+    return false;
+}
+
+int tls_load_pair(gnutls_certificate_credentials_t cred, gnutls_priority_t priority,
+                  const char *cert_file, const char *key_file, const char *password_file,
+                  int *ret_index, char **ret_error)
 {
     gnutls_datum_t cert = {0}, key = {0}, passwords = {0};
+    gnutls_privkey_t private_key = NULL;
     int rc = 0;
     int err = tls_load_file(cert_file, "certificate", &cert, ret_error);
     if (err == 0)
@@ -92,7 +154,10 @@ int tls_load_pair(gnutls_certificate_credentials_t cred, const char *cert_file,
     if (err == 0 && password_file)
         err = tls_load_file(password_file, "password file", &passwords, ret_error);
     if (err == 0)
-        rc = tls_try_passwords(cred, &cert, &key, str_n(passwords.data, passwords.size));
+        rc = tls_try_passwords(&key, str_n(passwords.data, passwords.size),
+                               tls_has_rsa_exchange(priority), &private_key);
+    if (err == 0 && rc == 0)
+        rc = tls_set_pair(cred, &cert, private_key);
     gnutls_free(cert.data);
     tls_wipe_datum(&key);
     tls_wipe_datum(&passwords);

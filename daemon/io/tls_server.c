@@ -115,8 +115,8 @@ static int load_cert(struct tls_server *t, const struct tls_cert_spec *cert,
 {
     int index = 0;
     gnutls_datum_t der = {0};
-    int err =
-        tls_load_pair(t->cred, cert->cert_file, cert->key_file, password_file, &index, ret_error);
+    int err = tls_load_pair(t->cred, t->priority, cert->cert_file, cert->key_file, password_file,
+                            &index, ret_error);
     if (err == 0 && cert->ocsp_file)
         err = load_ocsp(t, cert->ocsp_file, index, ret_error);
     if (err != 0)

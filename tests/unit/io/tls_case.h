@@ -28,6 +28,8 @@ struct tls_case_spec {
     const struct tls_case_cert *issuer; /* NULL = signs itself */
     const char *password;               /* of the key file; NULL = in clear */
     bool is_ca, is_rsa, is_client, is_expired;
+    gnutls_pk_algorithm_t kind; /* with bits: of the key; 0 = RSA of 2048 or P-256 as is_rsa says */
+    unsigned bits;
     time_t ends_s; /* from now on; 0 = an hour */
 };
 
@@ -63,10 +65,13 @@ static inline void tls_case_make_key(struct tls_case_cert *c, const struct tls_c
 {
     gnutls_datum_t pem = {0};
     unsigned bits = spec->is_rsa ? 2048 : GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1);
+    gnutls_pk_algorithm_t kind = spec->is_rsa ? GNUTLS_PK_RSA : GNUTLS_PK_ECDSA;
+    if (spec->kind) {
+        kind = spec->kind;
+        bits = spec->bits;
+    }
     assert_int_equal(gnutls_x509_privkey_init(&c->key), 0);
-    assert_int_equal(gnutls_x509_privkey_generate(
-                         c->key, spec->is_rsa ? GNUTLS_PK_RSA : GNUTLS_PK_ECDSA, bits, 0),
-                     0);
+    assert_int_equal(gnutls_x509_privkey_generate(c->key, kind, bits, 0), 0);
     assert_int_equal(gnutls_x509_privkey_export2_pkcs8(
                          c->key, GNUTLS_X509_FMT_PEM, spec->password,
                          spec->password ? GNUTLS_PKCS_PBES2_AES_256 : GNUTLS_PKCS_PLAIN, &pem),

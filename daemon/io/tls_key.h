@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* Private keys of certificates, signing with libcrypto: GnuTLS's own RSA takes three times as long.
+ */
+#pragma once
+
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+/* Longest signature: RSA of 16384 bits. */
+#define TLS_SIGNATURE_MAX 2048
+
+/* Immutable; its secret numbers lie in memory that is neither dumped nor swapped (as far as the
+ * limit for locked memory goes) and is wiped when it is freed. */
+struct tls_key;
+
+/* A copy of a key in libcrypto. -ERR_UNSUPPORTED: its kind cannot sign here (RSA-PSS, DSA, GOST),
+ * which is left to GnuTLS; -ERR_NOMEM. Thread: any. */
+int tls_key_new(gnutls_x509_privkey_t key, struct tls_key **ret) NODISCARD;
+void tls_key_free(struct tls_key *k); /* NULL is fine */
+
+gnutls_pk_algorithm_t tls_key_kind(const struct tls_key *k);
+/* May a key of this kind and size sign with algo? Answers for keys of another process, too. */
+bool tls_key_can_sign(gnutls_pk_algorithm_t kind, unsigned bits, gnutls_sign_algorithm_t algo);
+/* Signs a digest (EdDSA: the whole message; GNUTLS_SIGN_RSA_RAW: a DigestInfo, RFC 8017 section
+ * 9.2) as TLS sends it. *ret_n: in the room of out, out its bytes. -ERR_UNSUPPORTED: not an
+ * algorithm of this key; -ERR_INVAL: data of a wrong length; -ERR_TLS: libcrypto failed. Thread:
+ * any, several at once. */
+int tls_key_sign(const struct tls_key *k, gnutls_sign_algorithm_t algo, struct str data,
+                 unsigned char *out, size_t *ret_n) NODISCARD;
+
+/* Makes it a key of GnuTLS, which takes k over (also on failure). -ERR_NOMEM, -ERR_TLS. */
+int tls_key_import(struct tls_key *k, gnutls_privkey_t *ret) NODISCARD;
