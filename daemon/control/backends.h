@@ -57,6 +57,10 @@ struct change {
 void change_start(struct request *r, bool is_rebuilt,
                   int (*edit)(struct change *ch, struct runtime_edit *e),
                   void (*then)(struct change *ch));
+/* The same for a backend that is known; takes over r, pool, name and the reference of b. */
+void change_post(struct request *r, char *pool, char *name, struct backend *b, bool is_rebuilt,
+                 int (*edit)(struct change *ch, struct runtime_edit *e),
+                 void (*then)(struct change *ch));
 /* Refuses it with a sentence, which it takes over; returns err. */
 int change_refuse(struct change *ch, int err, char *text);
 /* Drains the backend of a request and takes it out when it is empty; takes over r. */

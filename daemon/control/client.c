@@ -10,11 +10,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/control_priv.h"
-#include "control/events.h"
 #include "control/json_text.h"
 #include "control/server_priv.h"
-#include "control/sessions.h"
-#include "control/traces.h"
 
 #define CLIENT_LINE_MAX (64 * 1024)
 #define CLIENT_IN_MAX (CLIENT_LINE_MAX + 4096)
@@ -25,6 +22,7 @@
 #define CLIENT_LAST_MS 30000         /* to read the notice of having been dropped */
 #define PROTOCOL_VERSION 1
 
+static void client_pump(struct client *c);
 static void client_flush(struct client *c);
 static void client_drop_slow(struct client *c);
 
@@ -57,9 +55,11 @@ static void client_forget(struct client *c, const char *reason)
     if (c->running)
         c->running->client = NULL;
     c->running = NULL;
-    events_forget(c->server->control, c);
-    traces_forget(c->server->control, c);
-    sessions_forget(c->server->control, c);
+    while (!list_is_empty(&c->links)) {
+        struct client_link *l = LIST_ITEM(c->links.next, struct client_link, link);
+        client_detach(l);
+        l->gone(l);
+    }
 }
 
 void client_drop(struct client *c, const char *reason)
@@ -87,14 +87,20 @@ const struct peer *client_peer(const struct client *c)
     return &c->peer;
 }
 
-struct parts *client_parts(struct client *c)
+void client_attach(struct client *c, struct client_link *l)
 {
-    return &c->parts;
+    l->client = c;
+    list_add_tail(&c->links, &l->link);
+    c->n_streams += l->stream != 0;
 }
 
-void client_add_streams(struct client *c, int n)
+void client_detach(struct client_link *l)
 {
-    c->n_streams += n;
+    if (!l->client)
+        return;
+    list_del(&l->link);
+    l->client->n_streams -= l->stream != 0;
+    l->client = NULL;
 }
 
 size_t client_backlog(const struct client *c)
@@ -209,7 +215,39 @@ static void client_drop_slow(struct client *c)
     client_dismiss(c, -ERR_SLOW, "dropped: it reads too slowly, and answers are lost");
 }
 
+/* ---- requests ---- */
+
+static void client_request_begun(struct client *c, struct request *r)
+{
+    c->running = r;
+}
+
+static void client_request_done(struct client *c, struct request *r)
+{
+    if (c->running != r)
+        return;
+    c->running = NULL;
+    if (!c->is_dead)
+        client_pump(c);
+}
+
+static const struct request_origin_ops client_request_ops = {.begun = client_request_begun,
+                                                             .done = client_request_done,
+                                                             .send = client_send,
+                                                             .send_result = client_send_result,
+                                                             .drop = client_drop};
+
 /* ---- input ---- */
+
+static struct client_link *client_stream(const struct client *c, uint64_t stream)
+{
+    LIST_FOREACH (it, &c->links) {
+        struct client_link *l = LIST_ITEM(it, struct client_link, link);
+        if (stream && l->stream == stream)
+            return l;
+    }
+    return NULL;
+}
 
 static void client_take(struct client *c, json_t *message)
 {
@@ -226,8 +264,10 @@ static void client_take(struct client *c, json_t *message)
     }
     if (strcmp(method, "stream.cancel") == 0) {
         uint64_t stream = (uint64_t)json_integer_value(json_object_get(params, "stream"));
-        bool is_found = events_cancel(c->server->control, c, stream) ||
-                        traces_cancel(c->server->control, c, stream);
+        struct client_link *l = client_stream(c, stream);
+        bool is_found = l != NULL;
+        if (l)
+            l->cancel(l);
         json_t *answer = id ? json_pack("{s:s, s:O, s:{s:b}}", "jsonrpc", "2.0", "id", id, "result",
                                         "changed", (int)is_found)
                             : NULL;
@@ -236,7 +276,9 @@ static void client_take(struct client *c, json_t *message)
         json_decref(answer);
         return;
     }
-    request_start(c->server->control, c, &c->peer, method, id ? json_incref(id) : NULL, params);
+    const struct request_origin origin = {
+        .ops = &client_request_ops, .client = c, .upload = &c->parts, .peer = c->peer};
+    request_start(c->server->control, &origin, method, id ? json_incref(id) : NULL, params);
 }
 
 static bool line_is_blank(struct str line)
@@ -378,20 +420,6 @@ static void on_client_write(evutil_socket_t fd, short what, void *arg)
         client_drop_if_done(c);
 }
 
-void client_request_begun(struct client *c, struct request *r)
-{
-    c->running = r;
-}
-
-void client_request_done(struct client *c, struct request *r)
-{
-    if (c->running != r)
-        return;
-    c->running = NULL;
-    if (!c->is_dead)
-        client_pump(c);
-}
-
 /* ---- the beginning of a client ---- */
 
 static void client_hello(struct client *c)
@@ -424,6 +452,7 @@ int client_open(struct server_socket *socket, int fd, const struct peer *peer)
         free(c);
         return -ERR_NOMEM;
     }
+    list_init(&c->links);
     list_init(&c->pump.link);
     c->pump.step = on_client_pump;
     list_init(&c->end.link);

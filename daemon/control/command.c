@@ -3,7 +3,6 @@
 #include "control/command.h"
 
 #include "base/units.h"
-#include "control/handlers.h"
 #include "session/session.h"
 #include "store/user_file.h"
 
@@ -28,7 +27,7 @@ enum command_id {
 
 static const struct command commands[] = {
 #define COMMAND(noun, verb, role, flags, summary, detail)                                          \
-    {#noun "." #verb, #noun, #verb, ROLE_##role, flags, summary, command_##noun##_##verb},
+    {#noun "." #verb, #noun, #verb, ROLE_##role, flags, summary},
 #include "control/commands.def"
 };
 
@@ -85,6 +84,11 @@ const struct command *command_all(size_t *ret_n)
 {
     *ret_n = ARRAY_LEN(commands);
     return commands;
+}
+
+size_t command_index(const struct command *c)
+{
+    return (size_t)(c - commands);
 }
 
 const struct command *command_find(const char *method)

@@ -9,6 +9,9 @@
 
 struct request;
 
+/* What runs when a command is asked for: answers r now or later, exactly once. */
+typedef void (*command_fn)(struct request *r);
+
 /* What a peer may do; each includes those before it. */
 enum role { ROLE_NONE = -1, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN };
 
@@ -58,7 +61,6 @@ struct command {
     enum role role;
     unsigned flags; /* enum command_flag */
     const char *summary;
-    void (*run)(struct request *r); /* answers r now or later, exactly once */
 };
 
 struct command_arg {
@@ -86,6 +88,8 @@ const char *role_name(enum role role);
 
 /* All commands, in the order of the table. */
 const struct command *command_all(size_t *ret_n);
+/* Position of a command in the table. */
+size_t command_index(const struct command *c);
 /* NULL when there is none of that name. */
 const struct command *command_find(const char *method);
 /* Nearest method, or NULL. */

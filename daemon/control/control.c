@@ -2,6 +2,8 @@
 /* The control plane as a whole: its parts, their beginning and their end. */
 #include "control/control.h"
 
+#include "control/audit.h"
+#include "control/commands.h"
 #include "control/configs.h"
 #include "control/control_priv.h"
 #include "control/events.h"
@@ -63,6 +65,8 @@ int control_new(const struct control_host *host, struct control **ret, char **re
     if (!c)
         return -ERR_NOMEM;
     c->host = host;
+    c->functions = control_functions;
+    c->on_change_answered = audit_record;
     list_init(&c->works);
     list_init(&c->tracers);
     turnstile_init(&c->config_turn);

@@ -15,6 +15,9 @@ struct turnstile {
 
 struct control {
     const struct control_host *host;
+    const command_fn *functions; /* of the commands, in the order of the table */
+    /* A command that changes something was answered: "ok" or the error's name. */
+    void (*on_change_answered)(struct control *c, const struct request *r, const char *result);
     struct jobs *jobs; /* own threads: operators never wait behind a flood of logins */
     struct server *server;
     struct runtime *runtime;

@@ -12,9 +12,9 @@
 #define EVENTS_KEPT 1000      /* for those who come later */
 
 struct watcher {
+    struct client_link stream;
     struct list link;
-    struct client *client;
-    uint64_t stream;
+    struct events *events;
     struct filter *filter; /* NULL = all */
 };
 
@@ -49,6 +49,7 @@ int events_new(struct control *c, struct events **ret)
 
 static void watcher_free(struct watcher *w)
 {
+    client_detach(&w->stream);
     list_del(&w->link);
     filter_unref(w->filter);
     free(w);
@@ -71,39 +72,21 @@ static void events_tell_host(struct events *e, bool is_watched)
     h->set_watched(h->arg, is_watched);
 }
 
-/* stream 0 = all of the client's. */
-static bool events_end(struct control *c, struct client *client, uint64_t stream)
+/* Its client is gone, or has enough. */
+static void watcher_end(struct client_link *l)
 {
-    struct events *e = c->events;
-    bool is_found = false;
-    LIST_FOREACH_SAFE (it, &e->watchers) {
-        struct watcher *w = LIST_ITEM(it, struct watcher, link);
-        if (w->client != client || (stream && w->stream != stream))
-            continue;
-        watcher_free(w);
-        client_add_streams(client, -1);
-        is_found = true;
-    }
-    if (is_found && list_is_empty(&e->watchers))
+    struct watcher *w = CONTAINER_OF(l, struct watcher, stream);
+    struct events *e = w->events;
+    watcher_free(w);
+    if (list_is_empty(&e->watchers))
         events_tell_host(e, false);
-    return is_found;
-}
-
-bool events_cancel(struct control *c, struct client *client, uint64_t stream)
-{
-    return stream && events_end(c, client, stream);
-}
-
-void events_forget(struct control *c, struct client *client)
-{
-    (void)events_end(c, client, 0);
 }
 
 static size_t events_streams(const struct events *e, const struct client *client)
 {
     size_t n = 0;
     LIST_FOREACH (it, &e->watchers)
-        n += LIST_ITEM(it, struct watcher, link)->client == client;
+        n += LIST_ITEM(it, struct watcher, link)->stream.client == client;
     return n;
 }
 
@@ -112,11 +95,11 @@ static void watcher_send(const struct watcher *w, json_t *row)
     json_t *params = json_copy(row);
     if (!params)
         return;
-    request_put_number(params, "stream", w->stream);
+    request_put_number(params, "stream", w->stream.stream);
     json_t *message =
         json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", "event", "params", params);
     if (message)
-        client_send(w->client, message);
+        client_send(w->stream.client, message);
     json_decref(message);
 }
 
@@ -129,7 +112,7 @@ static struct watcher *events_find(struct events *e, uint64_t stream)
 {
     LIST_FOREACH (it, &e->watchers) {
         struct watcher *w = LIST_ITEM(it, struct watcher, link);
-        if (w->stream == stream)
+        if (w->stream.stream == stream)
             return w;
     }
     return NULL;
@@ -204,14 +187,17 @@ void command_event_watch(struct request *r)
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return;
     }
-    *w = (struct watcher){
-        .client = r->client, .stream = control_next_number(r->control), .filter = filter};
+    *w = (struct watcher){.stream = {.stream = control_next_number(r->control),
+                                     .cancel = watcher_end,
+                                     .gone = watcher_end},
+                          .events = e,
+                          .filter = filter};
     bool is_first = list_is_empty(&e->watchers);
     list_add_tail(&e->watchers, &w->link);
-    client_add_streams(w->client, 1);
+    client_attach(r->client, &w->stream);
     if (is_first)
         events_tell_host(e, true);
-    uint64_t stream = w->stream, last = request_number(r, "last", 0);
+    uint64_t stream = w->stream.stream, last = request_number(r, "last", 0);
     request_answer(r, json_pack("{s:I}", "stream", (json_int_t)stream));
     events_send_last(e, stream, last);
 }
@@ -225,7 +211,7 @@ static void events_send(struct events *e, json_t *row)
     AUTO_FREE uint64_t *streams = calloc(n + 1, sizeof(*streams));
     if (streams)
         LIST_FOREACH (it, &e->watchers)
-            streams[i++] = LIST_ITEM(it, struct watcher, link)->stream;
+            streams[i++] = LIST_ITEM(it, struct watcher, link)->stream.stream;
     for (i = 0; streams && i < n; i++) {
         const struct watcher *w = events_find(e, streams[i]);
         if (w && watcher_wants(w, row))

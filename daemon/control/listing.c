@@ -2,8 +2,9 @@
 /* Lists of sessions, page by page. Unsorted ones are fetched chunk by chunk, one worker after
  * another. Of sorted ones the workers first tell the keys of a window, which are merged to ids;
  * then they are asked for the rows of a page. Pages are written in slices. */
-#include "control/listing.h"
+#include "control/sessions.h"
 
+#include "control/client.h"
 #include "control/control_priv.h"
 #include "control/handlers.h"
 
@@ -17,8 +18,8 @@
 
 struct listing {
     struct ask ask;
-    const struct client *client;
-    struct request *waiting; /* for the next page; one reference is its own until answered */
+    struct client_link owner; /* who reads it */
+    struct request *waiting;  /* for the next page; one reference is its own until answered */
     struct filter *filter;
     struct loop_timer timer;
     size_t page; /* rows of this answer */
@@ -68,6 +69,7 @@ static void listing_free(struct listing *l)
     loop_timer_cancel(listing_loop(l), &l->timer);
     loop_unslice(&l->slice);
     ask_end(&l->ask);
+    client_detach(&l->owner);
     filter_unref(l->filter);
     session_chunk_free(l->chunk);
     listing_drop_chunks(l);
@@ -109,11 +111,9 @@ static struct listing *listing_find(struct control *c, uint64_t number)
     return a && a->on_end == on_listing_end ? CONTAINER_OF(a, struct listing, ask) : NULL;
 }
 
-void listing_forget(struct ask *a, const struct client *client)
+static void on_listing_owner_gone(struct client_link *owner)
 {
-    struct listing *l = CONTAINER_OF(a, struct listing, ask);
-    if (a->on_end == on_listing_end && l->client == client)
-        listing_fail(l, -ERR_CLOSED);
+    listing_fail(CONTAINER_OF(owner, struct listing, owner), -ERR_CLOSED);
 }
 
 /* ---- the answer ---- */
@@ -460,7 +460,7 @@ static void listing_go_on(struct request *r, const char *cursor)
     struct listing *l = NULL;
     if (str_to_u64(str_of(cursor), UINT64_MAX, &number) == 0)
         l = listing_find(r->control, number);
-    if (!l || l->client != r->client || l->waiting) {
+    if (!l || l->owner.client != r->client || l->waiting) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "this cursor is of no open list (any more)");
         return;
     }
@@ -516,7 +516,9 @@ static struct listing *listing_new(struct request *r, struct filter *filter)
         free(l);
         return NULL;
     }
-    l->client = r->client;
+    l->owner.gone = on_listing_owner_gone;
+    if (r->client)
+        client_attach(r->client, &l->owner);
     l->waiting = r;
     l->filter = filter;
     l->page = listing_page(r);
@@ -533,7 +535,7 @@ static void listing_make_room(struct control *c, const struct client *client)
     size_t n = 0;
     for (struct ask *a = ask_first(c); a; a = ask_after(c, a)) {
         struct listing *l = CONTAINER_OF(a, struct listing, ask);
-        if (a->on_end != on_listing_end || l->client != client || l->waiting)
+        if (a->on_end != on_listing_end || l->owner.client != client || l->waiting)
             continue;
         oldest = oldest ? oldest : l;
         n++;

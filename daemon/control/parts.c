@@ -2,8 +2,6 @@
 /* Putting the parts of a file together. */
 #include "control/parts.h"
 
-#include "control/client.h"
-
 #define PARTS_MAX (256u * 1024 * 1024)
 
 void parts_clear(struct parts *p)
@@ -23,7 +21,7 @@ static int parts_add(struct parts *p, const char *data)
 
 bool parts_take(struct request *r, const char *name, struct buf *ret)
 {
-    struct parts *p = r->client ? client_parts(r->client) : NULL;
+    struct parts *p = r->client ? r->upload : NULL;
     uint64_t part = request_number(r, "part", 1);
     if (!p) {
         request_fail(r, -ERR_SHUTDOWN, NULL, NULL);

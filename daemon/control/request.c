@@ -2,8 +2,6 @@
 /* Requests from the check of their parameters to their answer. */
 #include "control/request.h"
 
-#include "control/audit.h"
-#include "control/client.h"
 #include "control/control_priv.h"
 #include "proto/reply.h"
 
@@ -114,7 +112,7 @@ static bool request_settle(struct request *r, const char *error, const char *res
     r->is_answered = true;
     if (r->control && r->command && (r->command->flags & COMMAND_CHANGES) &&
         !request_bool(r, "dry_run") && !r->is_quiet)
-        audit_record(r->control, r, result);
+        r->control->on_change_answered(r->control, r, result);
     if (r->answered)
         r->answered(r->answered_arg, error);
     return true;
@@ -124,7 +122,7 @@ static bool request_settle(struct request *r, const char *error, const char *res
 static void request_over(struct request *r)
 {
     if (r->client)
-        client_request_done(r->client, r);
+        r->origin->done(r->client, r);
     request_unref(r);
 }
 
@@ -140,7 +138,7 @@ static void request_finish(struct request *r, const char *key, json_t *body, con
     if (r->client && r->id) {
         json_t *answer = json_pack("{s:s, s:O}", "jsonrpc", "2.0", "id", r->id);
         if (answer && json_object_set_new(answer, key, body) == 0)
-            client_send(r->client, answer);
+            r->origin->send(r->client, answer);
         json_decref(answer);
     } else {
         json_decref(body);
@@ -153,7 +151,7 @@ void request_answer_text(struct request *r, struct str result)
     if (!request_settle(r, NULL, "ok"))
         return;
     if (r->client && r->id)
-        client_send_result(r->client, r->id, result);
+        r->origin->send_result(r->client, r->id, result);
     request_over(r);
 }
 
@@ -310,23 +308,27 @@ static void request_dispatch(struct request *r, const char *method, const json_t
         command_failure_fini(&failure);
         return;
     }
-    r->command->run(r);
+    r->control->functions[command_index(r->command)](r);
 }
 
-void request_start(struct control *c, struct client *client, const struct peer *peer,
-                   const char *method, json_t *id, const json_t *params)
+void request_start(struct control *c, const struct request_origin *origin, const char *method,
+                   json_t *id, const json_t *params)
 {
     struct request *r = calloc(1, sizeof(*r));
     if (!r) {
         json_decref(id);
-        if (client)
-            client_drop(client, "out of memory");
+        origin->ops->drop(origin->client, "out of memory");
         return;
     }
     /* One reference is the command's until it answers. */
-    *r = (struct request){.refs = 1, .control = c, .client = client, .id = id, .peer = *peer};
-    if (client)
-        client_request_begun(client, r);
+    *r = (struct request){.refs = 1,
+                          .control = c,
+                          .client = origin->client,
+                          .origin = origin->ops,
+                          .upload = origin->upload,
+                          .id = id,
+                          .peer = origin->peer};
+    origin->ops->begun(origin->client, r);
     request_dispatch(r, method, params);
 }
 

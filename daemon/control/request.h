@@ -7,6 +7,8 @@
 
 struct client;
 struct control;
+struct parts;
+struct request;
 
 /* Who asks. */
 struct peer {
@@ -15,11 +17,31 @@ struct peer {
     char user[64]; /* name, else the uid as text */
 };
 
+/* What a request needs of the connection that it came by. */
+struct request_origin_ops {
+    /* The client waits for this request, and no longer. */
+    void (*begun)(struct client *c, struct request *r);
+    void (*done)(struct client *c, struct request *r);
+    void (*send)(struct client *c, const json_t *message);
+    void (*send_result)(struct client *c, const json_t *id, struct str result);
+    void (*drop)(struct client *c, const char *reason);
+};
+
+/* Where a request comes from. Borrowed. */
+struct request_origin {
+    const struct request_origin_ops *ops;
+    struct client *client;
+    struct parts *upload; /* what the client has sent of a long file */
+    struct peer peer;
+};
+
 /* Counted: the answer may come long after, when the client is gone. */
 struct request {
     unsigned refs;
-    struct control *control; /* NULL after the end of the control plane */
-    struct client *client;   /* NULL: gone, or a request of the daemon itself */
+    struct control *control;                 /* NULL after the end of the control plane */
+    struct client *client;                   /* NULL: gone, or a request of the daemon itself */
+    const struct request_origin_ops *origin; /* used while there is a client */
+    struct parts *upload;                    /* likewise */
     const struct command *command;
     json_t *id, *params; /* params as command_check makes them */
     struct peer peer;
@@ -35,8 +57,8 @@ struct request {
 /* Takes over id (NULL = a notification: no answer is sent). params as the client sent them,
  * borrowed, may be NULL. Checks role and parameters; what is wrong is answered. Runs the command.
  */
-void request_start(struct control *c, struct client *client, const struct peer *peer,
-                   const char *method, json_t *id, const json_t *params);
+void request_start(struct control *c, const struct request_origin *origin, const char *method,
+                   json_t *id, const json_t *params);
 /* A command that the daemon runs by itself on behalf of peer, as a part of something longer; takes
  * over params. answered: once, unless the control plane ends before; error is a sentence, NULL =
  * done. -ERR_NOMEM: nothing was started. */

@@ -38,7 +38,8 @@ struct client {
     struct request *running;
     struct loop_slice pump;
     struct loop_deferred end;
-    int n_streams;
+    struct list links; /* struct client_link */
+    size_t n_streams;
     uint64_t drop_at_ms; /* dropped for slowness: closed then, whether it has read that or not; 0 */
     bool is_cut_short;   /* the client could take more than was sent */
     bool is_reading, is_writing, is_eof, is_last, is_dead;

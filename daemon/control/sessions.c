@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "control/control_priv.h"
 #include "control/json_text.h"
-#include "control/listing.h"
 
 #define COLLECT_TIMEOUT_MS 30000
 
@@ -90,12 +89,6 @@ void ask_deliver_killed(struct mail *m, void *owner)
     if (a && a->on_killed)
         a->on_killed(a, killed);
     free(killed);
-}
-
-void sessions_forget(struct control *c, struct client *client)
-{
-    LIST_FOREACH_SAFE (it, &c->sessions->asks)
-        listing_forget(LIST_ITEM(it, struct ask, link), client);
 }
 
 int session_row_append(struct buf *out, const struct session_row *row)

@@ -6,14 +6,11 @@
 #include "session/query.h"
 
 struct sessions;
-struct client;
 
 /* 0 or -ERR_NOMEM. */
 int sessions_new(struct control *c, struct sessions **ret) NODISCARD;
 /* Ends what is under way: everybody who waits is answered. NULL is fine. */
 void sessions_free(struct sessions *s);
-/* Cancels the lists of a client. */
-void sessions_forget(struct control *c, struct client *client);
 
 /* Somebody who waits for mail of workers. Embed. */
 struct ask {

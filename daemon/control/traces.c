@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* session trace: begins traces on all workers, sends what they tell, and ends them by time, by
  * bytes, or with the client. */
-#include "control/traces.h"
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/client.h"
@@ -23,9 +21,8 @@
 struct tracer {
     struct list link; /* of control.tracers */
     struct control *control;
-    struct client *client; /* NULL: gone */
+    struct client_link stream; /* its number is that of the trace on the workers, too */
     struct op *op;
-    uint64_t number; /* of the stream, and of the trace on the workers */
     uint64_t until_ms, max_bytes, bytes;
     uint64_t lost, missed; /* events: dropped, and not yet said so */
     struct loop_timer timer;
@@ -37,7 +34,7 @@ static struct tracer *tracer_find(struct control *c, uint64_t number)
 {
     LIST_FOREACH (it, &c->tracers) {
         struct tracer *t = LIST_ITEM(it, struct tracer, link);
-        if (t->number == number)
+        if (t->stream.stream == number)
             return t;
     }
     return NULL;
@@ -49,6 +46,7 @@ static void tracer_free(struct tracer *t)
 {
     loop_timer_cancel(t->control->host->loop, &t->timer);
     loop_undefer(&t->over);
+    client_detach(&t->stream);
     list_del(&t->link);
     free(t);
 }
@@ -57,14 +55,14 @@ static void tracer_stop_workers(const struct tracer *t)
 {
     const struct control_host *h = t->control->host;
     for (size_t i = 0; i < h->n_workers; i++)
-        if (session_trace_end_post(h->workers[i].mailbox, t->number) < 0)
+        if (session_trace_end_post(h->workers[i].mailbox, t->stream.stream) < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "trace-not-ended", KV_U64("worker", i));
 }
 
 static void tracer_say_end(const struct tracer *t, struct client *client, const char *why)
 {
     json_t *m = json_pack("{s:s, s:s, s:{s:I, s:s}}", "jsonrpc", "2.0", "method", "end", "params",
-                          "stream", (json_int_t)t->number, "message", why);
+                          "stream", (json_int_t)t->stream.stream, "message", why);
     if (m)
         client_send(client, m);
     json_decref(m);
@@ -76,11 +74,10 @@ static void tracer_end(struct tracer *t, enum op_state state, const char *why)
     tracer_stop_workers(t);
     op_end(t->op, state, "%s; %llu bytes, %llu events dropped", why, (unsigned long long)t->bytes,
            (unsigned long long)t->lost);
-    struct client *client = STEAL(t->client);
-    if (client) {
-        client_add_streams(client, -1);
+    struct client *client = t->stream.client;
+    client_detach(&t->stream);
+    if (client)
         tracer_say_end(t, client, why);
-    }
     tracer_free(t);
 }
 
@@ -115,24 +112,15 @@ static void on_tracer_over(struct loop_deferred *d)
     tracer_end(CONTAINER_OF(d, struct tracer, over), OP_DONE, "who asked for it is gone");
 }
 
-bool traces_cancel(struct control *c, struct client *client, uint64_t stream)
+static void tracer_stream_cancel(struct client_link *l)
 {
-    struct tracer *t = tracer_find(c, stream);
-    if (!t || t->client != client)
-        return false;
-    tracer_end(t, OP_CANCELLED, "cancelled");
-    return true;
+    tracer_end(CONTAINER_OF(l, struct tracer, stream), OP_CANCELLED, "cancelled");
 }
 
-void traces_forget(struct control *c, struct client *client)
+static void tracer_stream_gone(struct client_link *l)
 {
-    LIST_FOREACH (it, &c->tracers) {
-        struct tracer *t = LIST_ITEM(it, struct tracer, link);
-        if (t->client != client)
-            continue;
-        t->client = NULL;
-        loop_defer(c->host->loop, &t->over);
-    }
+    struct tracer *t = CONTAINER_OF(l, struct tracer, stream);
+    loop_defer(t->control->host->loop, &t->over);
 }
 
 /* ---- events ---- */
@@ -161,10 +149,11 @@ static bool tracer_send(const struct tracer *t, const struct session_trace_event
 {
     AUTO_BUF text = BUF_INIT;
     char id[32];
-    if (!t->client || client_backlog(t->client) > TRACE_BACKLOG_MAX || escape(&text, bytes) < 0)
+    if (!t->stream.client || client_backlog(t->stream.client) > TRACE_BACKLOG_MAX ||
+        escape(&text, bytes) < 0)
         return false;
     json_t *row = json_object();
-    request_put_number(row, "stream", t->number);
+    request_put_number(row, "stream", t->stream.stream);
     request_put_number(row, "time", e->at_ms);
     session_id_format(id, e->session);
     if (e->session)
@@ -176,7 +165,7 @@ static bool tracer_send(const struct tracer *t, const struct session_trace_event
         (void)json_object_set_new(row, "masked", json_true());
     json_t *m = json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", "event", "params", row);
     if (m)
-        client_send(t->client, m);
+        client_send(t->stream.client, m);
     json_decref(m);
     return m != NULL;
 }
@@ -219,8 +208,8 @@ static void tracer_take_in(struct tracer *t, const struct session_trace_event *e
     size_t *untold = &t->untold[e->worker];
     *untold += e->weight;
     if (*untold >= TRACE_TOLD_MIN &&
-        session_trace_seen_post(t->control->host->workers[e->worker].mailbox, t->number, *untold) ==
-            0)
+        session_trace_seen_post(t->control->host->workers[e->worker].mailbox, t->stream.stream,
+                                *untold) == 0)
         *untold = 0;
 }
 
@@ -269,14 +258,15 @@ static int trace_filter(struct request *r, struct filter **ret)
     return err;
 }
 
-static struct tracer *tracer_new(struct control *c, struct client *client)
+static struct tracer *tracer_new(struct control *c)
 {
     struct tracer *t = calloc(1, sizeof(*t) + c->host->n_workers * sizeof(t->untold[0]));
     if (!t)
         return NULL;
     t->control = c;
-    t->client = client;
-    t->number = control_next_number(c);
+    t->stream = (struct client_link){.stream = control_next_number(c),
+                                     .cancel = tracer_stream_cancel,
+                                     .gone = tracer_stream_gone};
     list_init(&t->link);
     list_init(&t->over.link);
     t->over.fn = on_tracer_over;
@@ -287,8 +277,10 @@ static struct tracer *tracer_new(struct control *c, struct client *client)
 static int tracer_begin(struct tracer *t, struct filter *filter)
 {
     const struct control_host *h = t->control->host;
-    const struct session_trace_spec spec = {
-        .number = t->number, .filter = filter, .reply = loop_mailbox(h->loop), .deliver = on_event};
+    const struct session_trace_spec spec = {.number = t->stream.stream,
+                                            .filter = filter,
+                                            .reply = loop_mailbox(h->loop),
+                                            .deliver = on_event};
     for (size_t i = 0; i < h->n_workers; i++) {
         int err = session_trace_post(h->workers[i].mailbox, &spec);
         if (err < 0)
@@ -301,7 +293,7 @@ static void trace_start(struct request *r, struct filter *filter, uint64_t for_m
                         uint64_t max_bytes)
 {
     struct control *c = r->control;
-    struct tracer *t = tracer_new(c, r->client);
+    struct tracer *t = tracer_new(c);
     int err =
         t ? op_begin(c, &trace_kind, request_text(r, "filter"), &r->peer, t, &t->op) : -ERR_NOMEM;
     if (err < 0) {
@@ -313,7 +305,7 @@ static void trace_start(struct request *r, struct filter *filter, uint64_t for_m
     t->until_ms = loop_now_ms(c->host->loop) + for_ms;
     loop_timer_set(c->host->loop, &t->timer, for_ms);
     list_add_tail(&c->tracers, &t->link);
-    client_add_streams(t->client, 1);
+    client_attach(r->client, &t->stream);
     err = tracer_begin(t, filter);
     if (err < 0) {
         request_fail(r, err, NULL, NULL);
@@ -321,7 +313,8 @@ static void trace_start(struct request *r, struct filter *filter, uint64_t for_m
         return;
     }
     AUTO_FREE char *op = str_printf("%llu", (unsigned long long)t->op->id);
-    request_answer(r, json_pack("{s:I, s:s}", "stream", (json_int_t)t->number, "op", op ? op : ""));
+    request_answer(
+        r, json_pack("{s:I, s:s}", "stream", (json_int_t)t->stream.stream, "op", op ? op : ""));
 }
 
 void command_session_trace(struct request *r)

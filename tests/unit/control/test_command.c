@@ -213,7 +213,6 @@ static void test_table(void **state)
         const struct command *c = &all[i];
         assert_ptr_equal(command_find(c->method), c); /* no method twice */
         assert_true(c->role >= ROLE_VIEWER && c->role <= ROLE_ADMIN);
-        assert_non_null(c->run);
         /* who may only look cannot change anything */
         assert_false(c->role == ROLE_VIEWER &&
                      (c->flags & (COMMAND_CHANGES | COMMAND_DESTRUCTIVE)));

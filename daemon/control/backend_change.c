@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: ISC */
+/* The frame of every change of a backend: its turn, the edit, the store, the pools, the answer. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/backends.h"
+#include "control/drains.h"
+#include "control/sessions.h"
+#include "control/timed_holds.h"
+
+static int change_edit(struct change *ch)
+{
+    struct runtime_entry *e = ch->stage.entry;
+    CLEANUP(runtime_edit_fini) struct runtime_edit now = {0}, stored = {0};
+    int err = runtime_edit_copy(&now, &e->now);
+    if (err == 0)
+        err = runtime_edit_copy(&stored, &e->stored);
+    if (err == 0)
+        err = ch->edit(ch, &e->now);
+    if (err == 0 && !request_bool(ch->work.request, "until_restart"))
+        err = ch->edit(ch, &e->stored);
+    ch->is_stored = ch->is_row_bad || !runtime_edit_is_equal(&stored, &e->stored);
+    ch->is_changed = ch->is_stored || !runtime_edit_is_equal(&now, &e->now);
+    return err;
+}
+
+static int change_start_turn(struct work *w)
+{
+    struct change *ch = CONTAINER_OF(w, struct change, work);
+    const struct setup *setup = control_setup(w->control);
+    ch->in = pools_find(setup->pools, ch->pool);
+    ch->member = ch->in ? pools_member(setup->pools, ch->pool, ch->name, NULL) : NULL;
+    ch->file = config_backend_find(config_pool_find(setup->config, ch->pool), ch->name);
+    ch->config = config_ref(setup->config);
+    int err = runtime_stage_begin(w->control->runtime, ch->pool, ch->name, &ch->stage);
+    if (err == 0 && !ch->stage.entry->backend)
+        ch->stage.entry->backend = backend_ref(ch->backend);
+    if (err == 0)
+        err = change_edit(ch);
+    if (err == 0)
+        err = runtime_stage_list(w->control->runtime, &ch->stage);
+    return err;
+}
+
+struct pins {
+    const struct change *change;
+    size_t n;
+};
+
+static bool pins_count(void *arg, const struct store_user *u)
+{
+    struct pins *p = arg;
+    bool is_pool = !u->pool || strcmp(u->pool, p->change->pool) == 0;
+    p->n += u->backend && is_pool && strcmp(u->backend, p->change->name) == 0;
+    return true;
+}
+
+/* Who is pinned to a backend that is no more cannot log in. */
+static int change_check_pins(struct change *ch)
+{
+    struct pins p = {.change = ch};
+    int err = store_user_each(ch->work.control->host->store, NULL, SIZE_MAX, pins_count, &p);
+    if (err < 0 || p.n == 0)
+        return err;
+    return change_refuse(
+        ch, -ERR_BUSY,
+        str_printf(
+            "%zu users are pinned to %s: user move --filter backend=%s takes them elsewhere, "
+            "--force removes it all the same",
+            p.n, ch->name, ch->name));
+}
+
+static int change_run(struct work *w)
+{
+    struct change *ch = CONTAINER_OF(w, struct change, work);
+    const struct control_host *h = w->control->host;
+    int err = 0;
+    if (!ch->is_changed)
+        return 0;
+    if (ch->is_pin_barred)
+        err = change_check_pins(ch);
+    if (err == 0 && ch->is_rebuilt)
+        err = pools_build(ch->config, ch->stage.edits, ch->stage.n_edits, h->registry, &ch->pools,
+                          &w->error);
+    if (err < 0 || !ch->is_stored)
+        return err;
+    err = runtime_stage_store(&ch->stage, h->store);
+    if (err < 0)
+        w->error = str_printf("%s: nothing was changed; until_restart changes it without the store",
+                              err_text(err));
+    return err;
+}
+
+static void change_apply_admin(const struct change *ch)
+{
+    enum backend_admin admin = BACKEND_READY;
+    const struct runtime_edit *e = &ch->stage.entry->now;
+    if (e->edit.admin[0] && backend_admin_find(e->edit.admin, &admin) < 0)
+        return;
+    if (atomic_load(&ch->backend->admin) == admin)
+        return;
+    const char *word = backend_admin_name(admin);
+    const char *reason = request_text(ch->work.request, "reason");
+    backend_set_admin(ch->backend, admin, clock_wall_ms(), reason);
+    LOG_EVENT(LOG_LEVEL_NOTICE, "backend-admin", KV_STR("pool", ch->pool),
+              KV_STR("backend", ch->name), KV_STR("admin", word), KV_STR("reason", reason));
+    AUTO_FREE char *text = reason ? str_printf("%s: %s", word, reason) : NULL;
+    control_event(ch->work.control, "backend", NULL, NULL, NULL, NULL, ch->name,
+                  text ? text : word);
+}
+
+static int change_apply(struct change *ch)
+{
+    struct control *c = ch->work.control;
+    const struct control_host *h = c->host;
+    change_apply_admin(ch);
+    runtime_stage_commit(c->runtime, &ch->stage);
+    drains_notice(c, ch->backend);
+    timed_holds_notice(c, ch->backend);
+    int err = ch->pools ? h->publish_pools(h->arg, STEAL(ch->pools)) : 0;
+    /* Logins that wait: this backend may take them now, or another one. */
+    sessions_wake(c, NULL);
+    return err;
+}
+
+static void change_done(struct work *w)
+{
+    struct change *ch = CONTAINER_OF(w, struct change, work);
+    if (work_fail(w))
+        return;
+    int err = ch->is_changed ? change_apply(ch) : 0;
+    if (err < 0)
+        request_fail(w->request, err, NULL, NULL);
+    else if (ch->then)
+        ch->then(ch);
+    else
+        request_done(w->request, ch->is_changed, ch->is_changed, NULL);
+}
+
+static void change_fini(struct work *w)
+{
+    struct change *ch = CONTAINER_OF(w, struct change, work);
+    runtime_stage_fini(&ch->stage);
+    free(ch->pool);
+    free(ch->name);
+    backend_unref(ch->backend);
+    pools_unref(ch->pools);
+    config_unref(ch->config);
+}
+
+void change_post(struct request *r, char *pool, char *name, struct backend *b, bool is_rebuilt,
+                 int (*edit)(struct change *ch, struct runtime_edit *e),
+                 void (*then)(struct change *ch))
+{
+    struct change *ch = work_new(r->control, r, sizeof(*ch), change_run, change_done, change_fini);
+    if (!ch) {
+        free(pool);
+        free(name);
+        backend_unref(b);
+        return;
+    }
+    if (!pool || !name || !b) {
+        free(pool);
+        free(name);
+        backend_unref(b);
+        work_free(&ch->work);
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return;
+    }
+    ch->work.start = change_start_turn;
+    ch->pool = pool;
+    ch->name = name;
+    ch->backend = b;
+    ch->is_rebuilt = is_rebuilt;
+    ch->edit = edit;
+    ch->then = then;
+    work_post(&ch->work, &r->control->config_turn);
+}
+
+void change_start(struct request *r, bool is_rebuilt,
+                  int (*edit)(struct change *ch, struct runtime_edit *e),
+                  void (*then)(struct change *ch))
+{
+    struct target t;
+    if (target_find(r, request_text(r, "name"), &t) < 0)
+        return;
+    change_post(r, STEAL(t.pool), STEAL(t.name), STEAL(t.backend), is_rebuilt, edit, then);
+}
+
+int change_refuse(struct change *ch, int err, char *text)
+{
+    free(ch->work.error);
+    ch->work.error = text;
+    return err;
+}

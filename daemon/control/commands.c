@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: ISC */
+/* The function behind each command, in the order of commands.def. */
+#include "control/commands.h"
+
+#include "control/handlers.h"
+
+const command_fn control_functions[] = {
+#define COMMAND(noun, verb, ...) command_##noun##_##verb,
+#include "control/commands.def"
+};
