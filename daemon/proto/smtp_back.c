@@ -41,12 +41,19 @@ struct smtp_back {
     struct buf xclient; /* attributes that the server takes */
 };
 
-static const char *const smtp_step_names[SMTP_STEP_COUNT] = {
-    [SMTP_STEP_GREETING] = "greeting", [SMTP_STEP_EHLO] = "capability",
-    [SMTP_STEP_HELO] = "capability",   [SMTP_STEP_STARTTLS] = "starttls",
-    [SMTP_STEP_XCLIENT] = "xclient",   [SMTP_STEP_NAME] = "helo",
-    [SMTP_STEP_AUTH] = "auth",         [SMTP_STEP_MAIL] = "mail",
-    [SMTP_STEP_RCPT] = "rcpt",         [SMTP_STEP_QUIT] = "quit",
+/* A command may follow another one before its reply only where the server announced PIPELINING, and
+ * never behind one that changes the state of the session: RFC 2920 section 3.1 (EHLO, QUIT), RFC
+ * 3207 (STARTTLS), RFC 4954 (AUTH). XCLIENT takes the server back to its greeting. Servers refuse
+ * what comes early ("554 5.5.0 SMTP protocol synchronization"). */
+static const struct smtp_step_row {
+    const char *name;
+    bool may_be_followed;
+} smtp_steps[SMTP_STEP_COUNT] = {
+    [SMTP_STEP_GREETING] = {"greeting", false}, [SMTP_STEP_EHLO] = {"capability", false},
+    [SMTP_STEP_HELO] = {"capability", false},   [SMTP_STEP_STARTTLS] = {"starttls", false},
+    [SMTP_STEP_XCLIENT] = {"xclient", false},   [SMTP_STEP_NAME] = {"helo", false},
+    [SMTP_STEP_AUTH] = {"auth", false},         [SMTP_STEP_MAIL] = {"mail", true},
+    [SMTP_STEP_RCPT] = {"rcpt", true},          [SMTP_STEP_QUIT] = {"quit", false},
 };
 
 static enum back_result smtp_fail(struct smtp_back *b, enum back_failure f, const char *why)
@@ -81,11 +88,17 @@ static int smtp_queue(struct smtp_back *b, enum smtp_step step, const char *verb
     return smtp_end_command(b, step, start);
 }
 
-/* Sends what may go now: one command at a time unless the server takes several. */
+/* May the next command go before the last one that was sent is answered? */
+static bool smtp_may_follow(const struct smtp_back *b)
+{
+    return b->has_pipelining && b->head.env->is_pipelining_allowed &&
+           smtp_steps[b->steps[b->n_sent - 1]].may_be_followed;
+}
+
+/* Sends what may go now. */
 static enum back_result smtp_flush(struct smtp_back *b, struct buf *out)
 {
-    bool is_pipelined = b->has_pipelining && b->head.env->is_pipelining_allowed;
-    while (b->n_sent < b->n_steps && (b->n_sent == 0 || is_pipelined)) {
+    while (b->n_sent < b->n_steps && (b->n_sent == 0 || smtp_may_follow(b))) {
         size_t n = b->lengths[b->n_sent];
         if (buf_append_str(out, str_n(buf_str(&b->script).p, n)) < 0)
             return smtp_nomem(b);
@@ -96,7 +109,7 @@ static enum back_result smtp_flush(struct smtp_back *b, struct buf *out)
         return BACK_DONE;
     if (b->script.len == 0)
         buf_wipe(&b->script);
-    b->head.step = smtp_step_names[b->steps[0]];
+    b->head.step = smtp_steps[b->steps[0]].name;
     return BACK_NEED_MORE;
 }
 
@@ -338,7 +351,7 @@ static int smtp_encode_message(struct smtp_back *b, bool is_initial, struct buf 
 static enum back_result smtp_begin_auth(struct smtp_back *b, struct buf *out)
 {
     AUTO_SECRET_BUF line = BUF_INIT;
-    b->head.step = smtp_step_names[SMTP_STEP_AUTH];
+    b->head.step = smtp_steps[SMTP_STEP_AUTH].name;
     b->mech = back_sasl_pick(b->head.env, b->mechanisms);
     if (b->mech == SASL_NONE)
         return smtp_fail(b, BACK_FAIL_NO_MECHANISM,
@@ -415,7 +428,7 @@ static enum back_result smtp_after_ehlo(struct smtp_back *b, struct buf *out)
     bool is_tls_wanted = b->head.env->tls == BACK_TLS_STARTTLS && !b->is_tls_active;
     if (!is_tls_wanted)
         return smtp_introduce(b, out);
-    b->head.step = smtp_step_names[SMTP_STEP_STARTTLS];
+    b->head.step = smtp_steps[SMTP_STEP_STARTTLS].name;
     if (!b->has_starttls)
         return smtp_fail(b, BACK_FAIL_NO_TLS, "the server does not offer STARTTLS");
     if (smtp_queue(b, SMTP_STEP_STARTTLS, "STARTTLS", STR_NULL) < 0)
@@ -485,8 +498,10 @@ static enum back_result smtp_accepted(struct smtp_back *b, enum smtp_step step,
         return BACK_STARTTLS;
     case SMTP_STEP_EHLO:
         return smtp_learn(b, r) < 0 ? smtp_nomem(b) : smtp_after_ehlo(b, out);
-    case SMTP_STEP_NAME: /* HELO tells nothing new */
-        if (!smtp_says_helo(b->head.env) && smtp_learn(b, r) < 0)
+    case SMTP_STEP_NAME:
+        if (smtp_says_helo(b->head.env))
+            b->has_pipelining = false; /* HELO begins a session without extensions */
+        else if (smtp_learn(b, r) < 0)
             return smtp_nomem(b);
         return smtp_login(b, out);
     case SMTP_STEP_HELO:

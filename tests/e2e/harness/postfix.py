@@ -78,6 +78,7 @@ class Postfix:
             "smtpd_peername_lookup": "no",
             "smtpd_authorized_xclient_hosts": "127.0.0.0/8",
             "smtpd_delay_open_until_valid_rcpt": "no",
+            "smtpd_forbid_unauth_pipelining": "yes",  # the default from 3.9 on
             "smtpd_relay_restrictions": "permit_sasl_authenticated, reject_unauth_destination",
             "smtpd_sasl_auth_enable": "yes",
             "smtpd_sasl_type": "dovecot",
