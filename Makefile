@@ -213,14 +213,14 @@ PYTEST = $(PYTHON) -m pytest -q -n $(E2E_JOBS) --dist loadfile
 e2e: all scale-tools
 	$(PYTEST) $(if $(K),-k '$(K)') tests/e2e
 # Attacks on a proxy with honest clients beside them; one file after the other, for they measure how long those wait.
-hostile: all
+hostile: all hostile-tools
 	$(PYTHON) -m pytest -q $(if $(K),-k '$(K)') tests/hostile
 
 check:
 	@tests/setup/install-packages $(CHECK_PACKAGES)
 	@tests/setup/fetch-postfix $(BUILD)/postfix
 	@$(MAKE) --no-print-directory check-installed
-check-installed: all scale-tools $(UNIT_TESTS) $(FUZZ_REPLAYS)
+check-installed: all scale-tools hostile-tools $(UNIT_TESTS) $(FUZZ_REPLAYS)
 	@tests/setup/run-check $(BUILD) "$(PYTEST)" $(UNIT_TESTS) -- $(FUZZ_REPLAYS)
 check-full: export MAILPROXY_LOAD_SESSIONS = 2000
 check-full: check
@@ -250,6 +250,7 @@ docs: all
 
 -include tests/bench/Makefile.inc
 -include tests/scale/Makefile.inc
+-include tests/hostile/Makefile.inc
 
 # ---- installation ------------------------------------------------------------------------------
 

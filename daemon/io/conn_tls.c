@@ -7,19 +7,21 @@
 #include "io/loop_priv.h"
 
 #define RECORD_MAX 16384
-#define HANDSHAKE_RETRIES_MAX 16 /* warning alerts and the like in one turn */
 
 /* GnuTLS goes on for as long as there are bytes, through any number of alerts, empty records, key
  * updates and fragments. It asks for each record twice, header and body: no more of them than this
  * in one visit, whatever they are. */
 #define VISIT_PULLS (2 * 64)
 
-/* Records that carry little: each costs one credit, each RECORD_FAIR_BYTES of data earn one. A
- * client that sends every command in a record of its own never spends any; one that sends alerts,
- * empty records, key updates or single bytes in a loop has spent all within a tenth of a second. */
+/* Records that carry little: each costs one credit, as does each RECORD_WASTE_BYTES that are no
+ * data; each RECORD_FAIR_BYTES of data earn one. A client that sends every command in a record of
+ * its own spends none; one that sends alerts, empty records, key updates or single bytes in a loop
+ * has spent all within a tenth of a second. */
 #define RECORD_FAIR_BYTES 8
-#define RECORD_CREDIT 16384    /* at the beginning, and at most */
-#define RECORD_CREDIT_PER_MS 2 /* a slow machine that writes byte by byte sends fewer */
+#define RECORD_WASTE_BYTES 128
+#define RECORD_CREDIT 16384          /* at the beginning, and at most */
+#define RECORD_CREDIT_PER_MS 2       /* a slow machine that writes byte by byte sends fewer */
+#define RECORD_CREDIT_HANDSHAKE 2048 /* of a whole handshake: 256 KiB */
 
 /* Only the last reader's bytes lie in the loop's buffer: whoever comes next moves them to their
  * owner. */
@@ -58,6 +60,7 @@ static ssize_t tls_take(struct conn_tls *t, struct loop_tls_io *io, void *data, 
     }
     t->pulls_left--;
     t->pulls++;
+    t->raw_bytes += (uint32_t)n;
     return (ssize_t)n;
 }
 
@@ -156,13 +159,17 @@ void conn_tls_visit(struct conn_tls *t)
     t->pulls_left = VISIT_PULLS;
 }
 
-/* Settles what the records since the last call were worth; false when the peer has wasted all its
- * credit. */
+/* Settles what the records since the last call were worth, of which n_bytes were data; false when
+ * the peer has wasted all its credit. */
 static bool tls_is_worth_it(struct conn_tls *t, size_t n_bytes)
 {
-    int64_t left = t->credit - (int64_t)(t->pulls / 2) + (int64_t)(n_bytes / RECORD_FAIR_BYTES);
+    uint32_t records = t->pulls / 2;
+    uint32_t wasted = t->raw_bytes > n_bytes ? t->raw_bytes - (uint32_t)n_bytes : 0;
+    uint32_t cost = records > wasted / RECORD_WASTE_BYTES ? records : wasted / RECORD_WASTE_BYTES;
+    int64_t left = (int64_t)t->credit - cost + (int64_t)(n_bytes / RECORD_FAIR_BYTES);
     t->pulls %= 2;
-    if (left < 0) {
+    t->raw_bytes = 0;
+    if (left < 0 && !t->conn->is_securing) {
         uint64_t now_ms = loop_now_ms(t->conn->loop);
         left += (int64_t)(now_ms - t->credit_ms) * RECORD_CREDIT_PER_MS;
         t->credit_ms = now_ms;
@@ -180,8 +187,7 @@ static struct conn_tls *conn_tls_new(struct conn *c)
     if (!t)
         return NULL;
     t->conn = c;
-    t->credit = RECORD_CREDIT;
-    t->credit_ms = loop_now_ms(c->loop);
+    t->credit = RECORD_CREDIT_HANDSHAKE;
     conn_tls_visit(t);
     return t;
 }
@@ -290,6 +296,8 @@ static void tls_handshake_done(struct conn *c)
 {
     struct conn_tls *t = c->tls;
     c->is_securing = false;
+    t->credit = RECORD_CREDIT;
+    t->credit_ms = loop_now_ms(c->loop);
     conn_tls_judge(t);
     if (t->server && tls_server_has_tickets(t->server) &&
         gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_3)
@@ -303,17 +311,26 @@ static void tls_handshake_done(struct conn *c)
     c->ops->secured(c, err);
 }
 
+/* GnuTLS says "again" after each part of a message, though the next one may lie here, read ahead.
+ * Warnings are no reason to fail. */
+static int tls_handshake_step(struct conn_tls *t)
+{
+    size_t before;
+    int rc;
+    do {
+        before = tls_raw_pending(t);
+        rc = gnutls_handshake(t->session);
+    } while (rc < 0 && !gnutls_error_is_fatal(rc) && tls_raw_pending(t) != before);
+    if (rc < 0 && !gnutls_error_is_fatal(rc))
+        return tls_is_worth_it(t, 0) ? GNUTLS_E_AGAIN : GNUTLS_E_TOO_MANY_HANDSHAKE_PACKETS;
+    return rc;
+}
+
 /* Corked: the last flight, the ticket and what the owner says first leave in one packet. */
 void conn_tls_handshake(struct conn *c)
 {
-    int rc, tries = 0;
     c->is_corked = true;
-    do
-        rc = gnutls_handshake(c->tls->session);
-    while (rc < 0 && rc != GNUTLS_E_AGAIN && !gnutls_error_is_fatal(rc) &&
-           tries++ < HANDSHAKE_RETRIES_MAX);
-    if (rc == GNUTLS_E_AGAIN && !tls_is_worth_it(c->tls, 0))
-        rc = GNUTLS_E_TOO_MANY_HANDSHAKE_PACKETS;
+    int rc = tls_handshake_step(c->tls);
     if (rc != 0 && rc != GNUTLS_E_AGAIN) {
         tls_handshake_failed(c, rc);
         return;

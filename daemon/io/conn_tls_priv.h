@@ -15,13 +15,13 @@ struct conn_tls {
     char *error;                                  /* text of the last failure */
     char *verify_error;
     struct buf rest; /* ciphertext read ahead, when the loop's buffer was needed for another conn */
-    struct buf early;    /* plaintext sent during the handshake */
-    uint32_t pulls_left; /* of this visit */
-    uint32_t pulls;      /* since the last judgement of its records */
-    int32_t credit;      /* records with little data that the peer may still send */
-    uint64_t credit_ms;  /* when the credit grew last */
-    uint8_t verify;      /* enum tls_verify of the peer */
-    uint8_t read_error;  /* ERR_x to be returned by the next conn_read */
+    struct buf early;          /* plaintext sent during the handshake */
+    uint32_t pulls_left;       /* of this visit */
+    uint32_t pulls, raw_bytes; /* since the last judgement of its records */
+    int32_t credit;            /* records with little data that the peer may still send */
+    uint64_t credit_ms;        /* when the credit grew last */
+    uint8_t verify;            /* enum tls_verify of the peer */
+    uint8_t read_error;        /* ERR_x to be returned by the next conn_read */
     bool is_only_untrusted : 1;
     bool is_raw_eof : 1; /* FIN was read */
     bool is_closed : 1;  /* end of the plaintext, to be returned by the next conn_read */

@@ -19,7 +19,7 @@ def attacked(make_proxy, settings, dovecot1):
             for name in PROTOCOLS for tls in ("starttls", "implicit")]
         settings["pools"] = [{"name": "main", "tls": "off", "smtp_auth": True, "backends": [backend(dovecot1)]}]
         settings["resolver"] = {"enabled": False}
-        settings["log"] = [{"target": "stderr", "level": "notice"}]
+        settings["log"] = [{"target": "stderr", "level": "info"}]
         p = make_proxy({**settings, **more})
         p.add_user(USER, PASSWORD)
         return p

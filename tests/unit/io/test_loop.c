@@ -171,6 +171,35 @@ static void test_deferred(void **state)
     assert_true(loop_heartbeat_ms(loop) > 0);
 }
 
+#define LONG_US (LOOP_AGAIN_US * 6 / 10)
+#define N_LONG 10
+
+static void on_long_work(struct loop_deferred *d)
+{
+    uint64_t end_us = clock_us() + LONG_US;
+    while (clock_us() < end_us)
+        continue;
+    on_work(d);
+}
+
+/* Long work shares a part of each turn, in its order: what else there is to do comes in between. */
+static void test_again_is_bounded(void **state)
+{
+    (void)state;
+    struct work work[N_LONG];
+    n_order = 0;
+    for (int i = 0; i < N_LONG; i++) {
+        work_init(&work[i], (char)('0' + i));
+        work[i].d.fn = on_long_work;
+        work[i].is_last = i == N_LONG - 1;
+        loop_again(loop, &work[i].d);
+    }
+    uint64_t turns = loop_turns(loop);
+    assert_int_equal(loop_run(loop), 0);
+    assert_true(str_eq(str_n(order, n_order), STR("0123456789")));
+    assert_true(loop_turns(loop) - turns >= N_LONG / 2);
+}
+
 /* Objects that wait for the end of the turn are not leaked by the end of the loop. */
 static void test_free_runs_deferred(void **state)
 {
@@ -435,6 +464,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_timers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_timer_stops_another, setup, teardown),
         cmocka_unit_test_setup_teardown(test_deferred, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_again_is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_runs_deferred, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mail, setup_mail, teardown),
         cmocka_unit_test_setup_teardown(test_lazy_mail, setup_mail, teardown),
