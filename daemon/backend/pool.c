@@ -144,19 +144,14 @@ static int pool_fail(const struct pool *p, int err, const char *what, const char
 }
 
 /* The first line of a file, into a wiped buffer. */
-static int pool_read_secret(const char *path, struct buf *ret)
+static int pool_read_secret(struct files *files, const char *path, struct buf *ret)
 {
-    AUTO_SECRET_BUF text = BUF_INIT;
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return err_from_errno(errno);
-    if (buf_reserve(&text, POOL_SECRET_MAX) < 0)
-        return -ERR_NOMEM;
-    ssize_t n = read(fd, buf_tail(&text), POOL_SECRET_MAX);
-    if (n < 0)
-        return err_from_errno(errno);
-    buf_commit(&text, (size_t)n);
-    struct str rest = buf_str(&text);
+    struct str rest;
+    int err = files_read(files, path, &rest);
+    if (err < 0)
+        return err;
+    if (rest.n > POOL_SECRET_MAX)
+        rest.n = POOL_SECRET_MAX;
     struct str line = str_cut(&rest, '\n');
     if (line.n > 0 && line.p[line.n - 1] == '\r')
         line.n--;
@@ -165,14 +160,14 @@ static int pool_read_secret(const char *path, struct buf *ret)
     return buf_append_str(ret, line);
 }
 
-static int pool_read_credentials(const struct pool *p, const char *user, const char *path,
-                                 struct credentials *ret, char **ret_error)
+static int pool_read_credentials(const struct pool *p, struct files *files, const char *user,
+                                 const char *path, struct credentials *ret, char **ret_error)
 {
     *ret = (struct credentials){.mech = SASL_PLAIN};
     if (!user)
         return 0;
     int err = buf_append_c(&ret->user, user);
-    if (err == 0 && path && (err = pool_read_secret(path, &ret->secret)) < 0)
+    if (err == 0 && path && (err = pool_read_secret(files, path, &ret->secret)) < 0)
         return pool_fail(p, err, "no password to be had from", path, ret_error);
     return err;
 }
@@ -186,23 +181,24 @@ static bool pool_needs_tls(const struct pool *p)
 }
 
 /* Also for an edit of a pool that had no TLS up to then. */
-static int pool_make_tls(struct pool *p, char **ret_error)
+static int pool_make_tls(struct pool *p, struct files *files, char **ret_error)
 {
     const struct config_pool *c = p->config;
     AUTO_FREE char *why = NULL;
     if (p->tls || !pool_needs_tls(p))
         return 0;
-    int err = config_tls_client(c, &p->tls, &why);
+    int err = config_tls_client(c, files, &p->tls, &why);
     return err < 0 ? pool_fail(p, err, why ? why : err_text(err), NULL, ret_error) : 0;
 }
 
-static int pool_load(struct pool *p, char **ret_error)
+static int pool_load(struct pool *p, struct files *files, char **ret_error)
 {
     const struct config_pool *c = p->config;
-    int err =
-        pool_read_credentials(p, c->master_user, c->master_password_file, &p->master, ret_error);
+    int err = pool_read_credentials(p, files, c->master_user, c->master_password_file, &p->master,
+                                    ret_error);
     if (err == 0)
-        err = pool_read_credentials(p, c->check.user, c->check.password_file, &p->check, ret_error);
+        err = pool_read_credentials(p, files, c->check.user, c->check.password_file, &p->check,
+                                    ret_error);
     return err;
 }
 
@@ -216,8 +212,8 @@ static int pool_share(struct pool *p, const struct pool *before)
 
 /* ---- the snapshot ---- */
 
-static int pools_init(struct pools *p, const struct pool_edit *edits, size_t n_edits,
-                      struct backend_registry *r, char **ret_error)
+static int pools_init(struct pools *p, struct files *files, const struct pool_edit *edits,
+                      size_t n_edits, struct backend_registry *r, char **ret_error)
 {
     const struct config *c = p->config;
     struct pools *last = backend_registry_last(r);
@@ -227,11 +223,11 @@ static int pools_init(struct pools *p, const struct pool_edit *edits, size_t n_e
         size_t i = p->n++;
         p->v[i].config = &c->pools[i];
         err = last && last->config == c ? pool_share(&p->v[i], &last->v[i])
-                                        : pool_load(&p->v[i], ret_error);
+                                        : pool_load(&p->v[i], files, ret_error);
         if (err == 0)
             err = pool_add_members(&p->v[i], edits, n_edits, r);
         if (err == 0)
-            err = pool_make_tls(&p->v[i], ret_error);
+            err = pool_make_tls(&p->v[i], files, ret_error);
     }
     for (size_t i = 0; err == 0 && p->n > 0 && p->v[0].tls && i < PROTO_COUNT; i++)
         p->dynamic_tls[i] = tls_client_ref(p->v[0].tls);
@@ -253,7 +249,12 @@ int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
     p->config = config_ref(c);
     p->v = v;
     backend_registry_sweep(r);
-    int err = pools_init(p, edits, n_edits, r, ret_error);
+    /* A config that was not read from a file has its files on the disk still. */
+    struct files *files = c->files ? files_ref(c->files) : NULL;
+    int err = files ? 0 : files_new(&files);
+    if (err == 0)
+        err = pools_init(p, files, edits, n_edits, r, ret_error);
+    files_unref(files);
     if (err < 0) {
         pools_free(p);
         return err;

@@ -64,6 +64,7 @@ void config_unref(struct config *c)
     if (!c || __atomic_fetch_sub(&c->refs, 1, __ATOMIC_ACQ_REL) != 1)
         return;
     struct config_memory *m = config_memory_of(c);
+    files_unref(c->files);
     for (struct config_block *b = m->blocks; b;) {
         struct config_block *next = b->next;
         free(b);

@@ -10,6 +10,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "io/tls.h"
 #include "proto/back.h"
@@ -198,8 +199,9 @@ struct config_resolver {
 };
 
 struct config {
-    unsigned refs;    /* atomic; use config_ref/config_unref */
-    const char *path; /* file it was read from */
+    unsigned refs;       /* atomic; use config_ref/config_unref */
+    const char *path;    /* file it was read from */
+    struct files *files; /* contents of the files that it names, as they were then; NULL = none */
     const char *server_name;
     const char *node; /* name of this proxy in listings */
     unsigned workers; /* 0 in the file = CPUs: filled in here */
@@ -254,6 +256,11 @@ void config_problems_say(struct config_problems *p);
  * in both cases. Thread: any (blocking file access). */
 int config_load(const char *path, struct config **ret,
                 struct config_problems *ret_problems) NODISCARD;
+/* The same for a text that was printed from a config (config_dump with secrets), which says that it
+ * comes from the file `name`; `files` has the contents of what it names. The machine's own files
+ * and users are not looked at: whoever read the file has done so. */
+int config_load_text(const char *name, struct str text, struct files *files, struct config **ret,
+                     struct config_problems *ret_problems) NODISCARD;
 /* The same for a copy of a file that is kept elsewhere: the config says that it comes from `name`.
  */
 int config_load_copy(const char *path, const char *name, struct config **ret,
@@ -262,10 +269,10 @@ struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 
 /* Loads the credentials of a listener, or those towards the backends of a pool with TLS. Errors as
- * of tls_server_new and tls_client_new. Blocking (reads files). */
-int config_tls_server(const struct config_tls *c, struct tls_server **ret,
+ * of tls_server_new and tls_client_new. files: of the config. */
+int config_tls_server(const struct config_tls *c, struct files *files, struct tls_server **ret,
                       char **ret_error) NODISCARD;
-int config_tls_client(const struct config_pool *c, struct tls_client **ret,
+int config_tls_client(const struct config_pool *c, struct files *files, struct tls_client **ret,
                       char **ret_error) NODISCARD;
 
 /* What is wrong with the host of a backend, as the end of a sentence that begins with it; static,

@@ -195,13 +195,13 @@ static bool check_is_group(const char *name)
 
 static void check_user(struct check *k, const char *name, const char *user, bool is_needed)
 {
-    if (user && !check_is_user(user))
+    if (k->is_here && user && !check_is_user(user))
         (is_needed ? check_error : check_warning)(k, name, "there is no user \"%s\"", user);
 }
 
 static void check_group(struct check *k, const char *name, const char *group, bool is_needed)
 {
-    if (group && !check_is_group(group))
+    if (k->is_here && group && !check_is_group(group))
         (is_needed ? check_error : check_warning)(k, name, "there is no group \"%s\"", group);
 }
 
@@ -257,10 +257,10 @@ static void check_top(struct check *k)
         check_warning(k, "listeners", "is empty: no client can connect");
 }
 
-void config_check(const struct config *c, const struct config_places *places,
+void config_check(const struct config *c, const struct config_places *places, bool is_here,
                   struct config_problems *problems)
 {
-    struct check k = {.config = c, .places = places, .problems = problems};
+    struct check k = {.config = c, .places = places, .problems = problems, .is_here = is_here};
     check_group_names(&k, config_group_top(), c, "");
     check_routes(&k);
     check_logs(&k);
@@ -269,5 +269,6 @@ void config_check(const struct config *c, const struct config_places *places,
     check_addresses(&k);
     check_listeners(&k);
     check_pools(&k);
-    check_files(&k);
+    if (is_here)
+        check_files(&k);
 }

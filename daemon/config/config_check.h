@@ -9,6 +9,7 @@ struct check {
     const struct config_places *places;
     struct config_problems *problems;
     char key[192]; /* the part that is being looked at: "pools[0]" */
+    bool is_here;  /* files and users of this machine are looked at */
 };
 
 /* A finding at a key of the part at hand ("" = the part itself). */

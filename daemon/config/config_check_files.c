@@ -4,19 +4,16 @@
 #include "config/config_check.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 
-static const char *check_file_problem(const char *path)
+/* What is read here is what the config has from now on. */
+static const char *check_file_problem(struct files *files, const char *path)
 {
-    struct stat st;
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return strerrordesc_np(errno);
-    return S_ISDIR(st.st_mode) ? strerrordesc_np(EISDIR) : NULL;
+    struct str content;
+    return files_read(files, path, &content) < 0 ? strerrordesc_np(errno) : NULL;
 }
 
 /* What stands in no file is inherited and looked at where it stands. Returns the number of bad
@@ -41,7 +38,7 @@ static size_t check_group_files(struct check *k, const struct config_group *g, c
         const char *file = key->flags & CONFIG_KEY_INPUT
                                ? *(const char *const *)config_member_const(key, base)
                                : NULL;
-        const char *why = file ? check_file_problem(file) : NULL;
+        const char *why = file ? check_file_problem(k->config->files, file) : NULL;
         if (!why)
             continue;
         bad++;
@@ -57,7 +54,7 @@ static void check_tls_server(struct check *k, const char *name, const struct con
 {
     struct tls_server *server = NULL;
     AUTO_FREE char *why = NULL;
-    int err = config_tls_server(tls, &server, &why);
+    int err = config_tls_server(tls, k->config->files, &server, &why);
     if (err < 0)
         check_error(k, name, "%s", why ? why : err_text(err));
     else
@@ -99,7 +96,7 @@ static void check_tls_clients(struct check *k)
         check_enter(k, "pools", i);
         if (!check_needs_tls(&c->pools[i]))
             continue;
-        int err = config_tls_client(&c->pools[i], &client, &why);
+        int err = config_tls_client(&c->pools[i], c->files, &client, &why);
         if (err < 0)
             check_error(k, "tls", "%s", why ? why : err_text(err));
         else

@@ -169,6 +169,10 @@ struct config_source {
  * 0; -ERR_CONFIG with problems; -ERR_NOMEM. */
 int config_source_read(const char *path, struct config_source *ret,
                        struct config_problems *problems) NODISCARD;
+/* The same of a text that is at hand; it says that it comes from `name`, and includes nothing that
+ * is not absolute. */
+int config_source_text(const char *name, struct str text, struct config_source *ret,
+                       struct config_problems *problems) NODISCARD;
 void config_source_fini(struct config_source *s);
 /* File (of s) and line there of a line of the text. */
 void config_source_place(const struct config_source *s, unsigned line, const char **ret_file,
@@ -189,6 +193,7 @@ unsigned config_place_line(const struct config_places *p, const char *key, const
 
 /* Fills in what depends on other keys or on the machine. places may be NULL. */
 int config_complete(struct config *c, const struct config_places *places) NODISCARD;
-/* References between parts, and the files that are named. Bears what a broken file left NULL. */
-void config_check(const struct config *c, const struct config_places *places,
+/* References between parts, and with is_here what is named of this machine: files, users. Bears
+ * what a broken file left NULL. */
+void config_check(const struct config *c, const struct config_places *places, bool is_here,
                   struct config_problems *problems);

@@ -24,6 +24,7 @@ struct read {
     struct config_problems *problems;
     struct config_reading reading;
     struct buf error;
+    struct files *given; /* contents of the files; NULL = they are read from the disk */
 };
 
 /* ---- places ---- */
@@ -287,11 +288,19 @@ static int read_config(struct read *r)
     r->reading = (struct config_reading){config_memory_of(r->config), .folder = r->source.folder,
                                          .error = &r->error};
     r->config->path = config_alloc_text(r->reading.memory, str_of(r->source.files[0]));
-    int err = r->config->path ? read_tree(r) : -ERR_NOMEM;
+    int err = r->config->path ? 0 : -ERR_NOMEM;
+    if (r->given)
+        r->config->files = files_ref(r->given);
+    else if (err == 0)
+        err = files_new(&r->config->files);
+    if (err == 0)
+        err = read_tree(r);
     if (err == 0)
         err = config_complete(r->config, &r->places);
     if (err == 0)
-        config_check(r->config, &r->places, r->problems);
+        config_check(r->config, &r->places, !r->given, r->problems);
+    if (r->config->files)
+        files_close(r->config->files);
     return err;
 }
 
@@ -327,25 +336,37 @@ static bool read_has_errors(const struct config_problems *p)
     return false;
 }
 
+/* From r->source, which is freed. */
+static int read_all(struct read *r, struct config **ret)
+{
+    r->config = config_new();
+    int err = r->config ? read_config(r) : -ERR_NOMEM;
+    if (err == 0 && read_has_errors(r->problems))
+        err = -ERR_CONFIG;
+    read_sort(&r->source, r->problems);
+    places_fini(&r->places);
+    buf_fini(&r->error);
+    config_source_fini(&r->source);
+    if (err < 0)
+        config_unref(r->config);
+    else
+        *ret = r->config;
+    return err;
+}
+
 int config_load(const char *path, struct config **ret, struct config_problems *ret_problems)
 {
     struct read r = {.problems = ret_problems};
     int err = config_source_read(path, &r.source, ret_problems);
-    if (err < 0)
-        return err;
-    r.config = config_new();
-    err = r.config ? read_config(&r) : -ERR_NOMEM;
-    if (err == 0 && read_has_errors(ret_problems))
-        err = -ERR_CONFIG;
-    read_sort(&r.source, ret_problems);
-    places_fini(&r.places);
-    buf_fini(&r.error);
-    config_source_fini(&r.source);
-    if (err < 0)
-        config_unref(r.config);
-    else
-        *ret = r.config;
-    return err;
+    return err < 0 ? err : read_all(&r, ret);
+}
+
+int config_load_text(const char *name, struct str text, struct files *files, struct config **ret,
+                     struct config_problems *ret_problems)
+{
+    struct read r = {.problems = ret_problems, .given = files};
+    int err = config_source_text(name, text, &r.source, ret_problems);
+    return err < 0 ? err : read_all(&r, ret);
 }
 
 int config_load_copy(const char *path, const char *name, struct config **ret,

@@ -307,6 +307,25 @@ static int source_add(struct source *s, const struct source_file *from, const ch
     return source_copy_all(s, &f);
 }
 
+/* After the first file is in place, or could not be. Takes out over, and the folder if it succeeds.
+ */
+static int source_finish(struct source *s, int err, size_t n_problems, char **folder,
+                         struct config_source *ret)
+{
+    struct config_source *out = s->out;
+    if (err == 0 && s->problems->n > n_problems)
+        err = -ERR_CONFIG;
+    if (err == 0 && !buf_cstr(&out->text))
+        err = -ERR_NOMEM;
+    if (err == 0)
+        out->folder = STEAL(*folder);
+    if (err < 0)
+        config_source_fini(out);
+    else
+        *ret = *out;
+    return err;
+}
+
 /* Folder of a path, absolute where the system can tell. Owned. */
 static char *source_folder(const char *path)
 {
@@ -326,17 +345,22 @@ int config_source_read(const char *path, struct config_source *ret,
     struct source s = {.out = &out, .problems = problems, .folder = folder, .out_line = 1};
     size_t before = problems->n;
     int err = folder ? source_add(&s, NULL, path) : -ERR_NOMEM;
-    if (err == 0 && problems->n > before)
-        err = -ERR_CONFIG;
-    if (err == 0 && !buf_cstr(&out.text))
-        err = -ERR_NOMEM;
-    if (err == 0)
-        out.folder = STEAL(folder);
-    if (err < 0)
-        config_source_fini(&out);
-    else
-        *ret = out;
-    return err;
+    return source_finish(&s, err, before, &folder, ret);
+}
+
+int config_source_text(const char *name, struct str text, struct config_source *ret,
+                       struct config_problems *problems)
+{
+    struct config_source out = {0};
+    AUTO_FREE char *folder = str_dup_c("/");
+    struct source s = {.out = &out, .problems = problems, .folder = folder, .out_line = 1};
+    size_t before = problems->n;
+    int err = folder ? source_keep(&s, str_dup_c(name)) : -ERR_NOMEM;
+    if (err == 0) {
+        struct source_file f = {.name = out.files[0], .text = text, .line = 1};
+        err = source_copy_all(&s, &f);
+    }
+    return source_finish(&s, err, before, &folder, ret);
 }
 
 void config_source_fini(struct config_source *s)

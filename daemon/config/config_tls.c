@@ -3,7 +3,8 @@
 #include "base/cleanup.h"
 #include "config/config.h"
 
-int config_tls_server(const struct config_tls *c, struct tls_server **ret, char **ret_error)
+int config_tls_server(const struct config_tls *c, struct files *files, struct tls_server **ret,
+                      char **ret_error)
 {
     AUTO_FREE struct tls_cert_spec *certs = calloc(c->n_certs + 1, sizeof(*certs));
     if (!certs)
@@ -11,6 +12,7 @@ int config_tls_server(const struct config_tls *c, struct tls_server **ret, char 
     for (size_t i = 0; i < c->n_certs; i++)
         certs[i] = (struct tls_cert_spec){c->certs[i].cert, c->certs[i].key, c->certs[i].ocsp};
     const struct tls_server_spec spec = {
+        .files = files,
         .certs = certs,
         .n_certs = c->n_certs,
         .password_file = c->password_file,
@@ -41,9 +43,11 @@ bool config_pool_has_tls(const struct config_pool *pool)
     return has_tls;
 }
 
-int config_tls_client(const struct config_pool *c, struct tls_client **ret, char **ret_error)
+int config_tls_client(const struct config_pool *c, struct files *files, struct tls_client **ret,
+                      char **ret_error)
 {
-    const struct tls_client_spec spec = {.is_verified = c->is_verified,
+    const struct tls_client_spec spec = {.files = files,
+                                         .is_verified = c->is_verified,
                                          .ca_file = c->ca_file,
                                          .cert_file = c->cert,
                                          .key_file = c->key,

@@ -10,6 +10,8 @@
 
 #include "base/err.h"
 
+struct files;
+
 struct tls_cert_spec {
     const char *cert_file; /* PEM chain */
     const char *key_file;  /* PEM key, may be encrypted */
@@ -23,8 +25,9 @@ enum tls_client_auth {
     TLS_CLIENT_AUTH_OPTIONAL_NO_CA
 };
 
-/* Strings are borrowed for the call. */
+/* Strings and files are borrowed for the call. */
 struct tls_server_spec {
+    struct files *files; /* where the contents of the files come from; NULL = the disk */
     const struct tls_cert_spec *certs; /* first = default; others chosen by SNI and key type */
     size_t n_certs;
     const char *password_file; /* one passphrase a line, tried in turn; NULL */
@@ -63,6 +66,7 @@ const struct tls_cert_end *tls_server_first_end(const struct tls_server *t);
 void tls_server_inherit_tickets(struct tls_server *t, const struct tls_server *old);
 
 struct tls_client_spec {
+    struct files *files;              /* as of a server */
     bool is_verified;                 /* check chain and host name */
     const char *ca_file;              /* NULL = the system's */
     const char *cert_file, *key_file; /* client certificate, NULL = none */

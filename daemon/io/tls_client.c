@@ -58,12 +58,13 @@ static void tls_client_free(struct tls_client *t)
     free(t);
 }
 
-static int load_trust(struct tls_client *t, const char *ca_file, char **ret_error)
+static int load_trust(struct tls_client *t, struct files *files, const char *ca_file,
+                      char **ret_error)
 {
     if (!t->is_verified)
         return 0;
     if (ca_file)
-        return tls_load_ca(t->cred, ca_file, ret_error);
+        return tls_load_ca(t->cred, files, ca_file, ret_error);
     int rc = gnutls_certificate_set_x509_system_trust(t->cred);
     return rc < 0 ? tls_fail(ret_error, -ERR_TLS, "cannot load the system's CA certificates: %s",
                              gnutls_strerror(rc))
@@ -81,9 +82,9 @@ static int tls_client_load(struct tls_client *t, const struct tls_client_spec *s
         return -ERR_NOMEM;
     int err = tls_load_priority(spec->priority, &t->priority, ret_error);
     if (err == 0)
-        err = load_trust(t, spec->ca_file, ret_error);
+        err = load_trust(t, spec->files, spec->ca_file, ret_error);
     if (err == 0 && spec->cert_file)
-        err = tls_load_pair(t->cred, t->priority, spec->cert_file,
+        err = tls_load_pair(t->cred, t->priority, spec->files, spec->cert_file,
                             spec->key_file ? spec->key_file : spec->cert_file, NULL, &index,
                             ret_error);
     return err;

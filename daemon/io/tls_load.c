@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/files.h"
 #include "base/str.h"
 #include "io/tls_key.h"
 #include "io/tls_priv.h"
@@ -40,10 +41,27 @@ int tls_load_priority(const char *priority, gnutls_priority_t *ret, char **ret_e
                     gnutls_strerror(rc));
 }
 
-int tls_load_file(const char *path, const char *what, gnutls_datum_t *ret, char **ret_error)
+/* GnuTLS wants memory of its own kind. */
+static int tls_load_content(struct files *files, const char *path, gnutls_datum_t *ret)
+{
+    struct str content;
+    int err = files_read(files, path, &content);
+    if (err < 0)
+        return err;
+    unsigned char *copy = gnutls_malloc(content.n + 1);
+    if (!copy)
+        return -ERR_NOMEM;
+    memcpy(copy, content.p, content.n);
+    copy[content.n] = '\0';
+    *ret = (gnutls_datum_t){copy, (unsigned)content.n};
+    return 0;
+}
+
+int tls_load_file(struct files *files, const char *path, const char *what, gnutls_datum_t *ret,
+                  char **ret_error)
 {
     errno = 0;
-    if (gnutls_load_file(path, ret) == 0)
+    if (files ? tls_load_content(files, path, ret) == 0 : gnutls_load_file(path, ret) == 0)
         return 0;
     return tls_fail(ret_error, -ERR_IO, "cannot read %s %s: %s", what, path,
                     errno ? strerror(errno) : "read error");
@@ -142,17 +160,17 @@ static bool tls_has_rsa_exchange(gnutls_priority_t priority)
 }
 
 int tls_load_pair(gnutls_certificate_credentials_t cred, gnutls_priority_t priority,
-                  const char *cert_file, const char *key_file, const char *password_file,
-                  int *ret_index, char **ret_error)
+                  struct files *files, const char *cert_file, const char *key_file,
+                  const char *password_file, int *ret_index, char **ret_error)
 {
     gnutls_datum_t cert = {0}, key = {0}, passwords = {0};
     gnutls_privkey_t private_key = NULL;
     int rc = 0;
-    int err = tls_load_file(cert_file, "certificate", &cert, ret_error);
+    int err = tls_load_file(files, cert_file, "certificate", &cert, ret_error);
     if (err == 0)
-        err = tls_load_file(key_file, "key", &key, ret_error);
+        err = tls_load_file(files, key_file, "key", &key, ret_error);
     if (err == 0 && password_file)
-        err = tls_load_file(password_file, "password file", &passwords, ret_error);
+        err = tls_load_file(files, password_file, "password file", &passwords, ret_error);
     if (err == 0)
         rc = tls_try_passwords(&key, str_n(passwords.data, passwords.size),
                                tls_has_rsa_exchange(priority), &private_key);
@@ -174,10 +192,11 @@ int tls_load_pair(gnutls_certificate_credentials_t cred, gnutls_priority_t prior
     return 0;
 }
 
-int tls_load_ca(gnutls_certificate_credentials_t cred, const char *ca_file, char **ret_error)
+int tls_load_ca(gnutls_certificate_credentials_t cred, struct files *files, const char *ca_file,
+                char **ret_error)
 {
     gnutls_datum_t pem = {0};
-    int err = tls_load_file(ca_file, "CA file", &pem, ret_error);
+    int err = tls_load_file(files, ca_file, "CA file", &pem, ret_error);
     if (err != 0)
         return err;
     int n = gnutls_certificate_set_x509_trust_mem(cred, &pem, GNUTLS_X509_FMT_PEM);

@@ -14,15 +14,16 @@ extern const char TLS_DEFAULT_PRIORITY[];
 
 /* One shared priority set: parsing the string for each session would cost 8 KB a session. */
 int tls_load_priority(const char *priority, gnutls_priority_t *ret, char **ret_error) NODISCARD;
-/* Whole file; free with gnutls_free(ret->data), after wiping when it is secret. */
-int tls_load_file(const char *path, const char *what, gnutls_datum_t *ret,
+/* Whole file, of the disk when files is NULL; free with gnutls_free(ret->data), after wiping when
+ * it is secret. */
+int tls_load_file(struct files *files, const char *path, const char *what, gnutls_datum_t *ret,
                   char **ret_error) NODISCARD;
 /* Adds a chain and its key; index is set for tls_load_ocsp. The priority tells what the key has to
  * be good for. */
 int tls_load_pair(gnutls_certificate_credentials_t cred, gnutls_priority_t priority,
-                  const char *cert_file, const char *key_file, const char *password_file,
-                  int *ret_index, char **ret_error) NODISCARD;
-int tls_load_ca(gnutls_certificate_credentials_t cred, const char *ca_file,
+                  struct files *files, const char *cert_file, const char *key_file,
+                  const char *password_file, int *ret_index, char **ret_error) NODISCARD;
+int tls_load_ca(gnutls_certificate_credentials_t cred, struct files *files, const char *ca_file,
                 char **ret_error) NODISCARD;
 /* Formats *ret_error and returns err. */
 int tls_fail(char **ret_error, int err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -52,25 +52,26 @@ static void tls_server_free(struct tls_server *t)
     free(t);
 }
 
-static int load_ocsp(struct tls_server *t, const char *path, int index, char **ret_error)
+static int load_ocsp(struct tls_server *t, struct files *files, const char *path, int index,
+                     char **ret_error)
 {
-    gnutls_datum_t probe = {0};
-    int err = tls_load_file(path, "OCSP response", &probe, ret_error);
+    gnutls_datum_t response = {0};
+    int err = tls_load_file(files, path, "OCSP response", &response, ret_error);
     if (err != 0)
         return err;
-    bool is_pem = probe.size > 10 && memcmp(probe.data, "-----BEGIN", 10) == 0;
-    gnutls_free(probe.data);
-    int rc = gnutls_certificate_set_ocsp_status_request_file2(
-        t->cred, path, (unsigned)index, is_pem ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER);
+    bool is_pem = response.size > 10 && memcmp(response.data, "-----BEGIN", 10) == 0;
+    int rc = gnutls_certificate_set_ocsp_status_request_mem(
+        t->cred, &response, (unsigned)index, is_pem ? GNUTLS_X509_FMT_PEM : GNUTLS_X509_FMT_DER);
+    gnutls_free(response.data);
     return rc < 0 ? tls_fail(ret_error, -ERR_TLS, "cannot use OCSP response %s: %s", path,
                              gnutls_strerror(rc))
                   : 0;
 }
 
-static int load_dh(struct tls_server *t, const char *path, char **ret_error)
+static int load_dh(struct tls_server *t, struct files *files, const char *path, char **ret_error)
 {
     gnutls_datum_t pem = {0};
-    int err = tls_load_file(path, "DH parameters", &pem, ret_error);
+    int err = tls_load_file(files, path, "DH parameters", &pem, ret_error);
     if (err != 0)
         return err;
     int rc = gnutls_dh_params_init(&t->dh);
@@ -92,10 +93,12 @@ static int load_client_auth(struct tls_server *t, const struct tls_server_spec *
     if (is_ca_needed && !spec->client_ca_file)
         return tls_fail(ret_error, -ERR_TLS,
                         "client certificates cannot be verified without a client CA file");
-    int err = spec->client_ca_file ? tls_load_ca(t->cred, spec->client_ca_file, ret_error) : 0;
+    int err = spec->client_ca_file
+                  ? tls_load_ca(t->cred, spec->files, spec->client_ca_file, ret_error)
+                  : 0;
     if (err == 0 && spec->client_crl_file) {
         gnutls_datum_t pem = {0};
-        err = tls_load_file(spec->client_crl_file, "CRL file", &pem, ret_error);
+        err = tls_load_file(spec->files, spec->client_crl_file, "CRL file", &pem, ret_error);
         if (err != 0)
             return err;
         int rc = gnutls_certificate_set_x509_crl_mem(t->cred, &pem, GNUTLS_X509_FMT_PEM);
@@ -110,15 +113,15 @@ static int load_client_auth(struct tls_server *t, const struct tls_server_spec *
 }
 
 /* One certificate of the spec; t->ends has room for it. */
-static int load_cert(struct tls_server *t, const struct tls_cert_spec *cert,
-                     const char *password_file, char **ret_error)
+static int load_cert(struct tls_server *t, const struct tls_server_spec *spec,
+                     const struct tls_cert_spec *cert, char **ret_error)
 {
     int index = 0;
     gnutls_datum_t der = {0};
-    int err = tls_load_pair(t->cred, t->priority, cert->cert_file, cert->key_file, password_file,
-                            &index, ret_error);
+    int err = tls_load_pair(t->cred, t->priority, spec->files, cert->cert_file, cert->key_file,
+                            spec->password_file, &index, ret_error);
     if (err == 0 && cert->ocsp_file)
-        err = load_ocsp(t, cert->ocsp_file, index, ret_error);
+        err = load_ocsp(t, spec->files, cert->ocsp_file, index, ret_error);
     if (err != 0)
         return err;
     struct tls_cert_end *end = &t->ends[t->n_ends];
@@ -142,11 +145,11 @@ static int tls_server_load(struct tls_server *t, const struct tls_server_spec *s
     gnutls_certificate_set_flags(t->cred, GNUTLS_CERTIFICATE_API_V2);
     int err = tls_load_priority(spec->priority, &t->priority, ret_error);
     for (size_t i = 0; err == 0 && i < spec->n_certs; i++)
-        err = load_cert(t, &spec->certs[i], spec->password_file, ret_error);
+        err = load_cert(t, spec, &spec->certs[i], ret_error);
     if (err == 0)
         err = load_client_auth(t, spec, ret_error);
     if (err == 0 && spec->dh_params_file)
-        err = load_dh(t, spec->dh_params_file, ret_error);
+        err = load_dh(t, spec->files, spec->dh_params_file, ret_error);
     t->has_tickets = spec->has_tickets && spec->client_auth == TLS_CLIENT_AUTH_OFF;
     return err;
 }

@@ -16,13 +16,14 @@ static void setup_free(struct setup *s)
 }
 
 static int setup_listener_init(struct setup_listener *l, const struct config_listener *c,
-                               unsigned served, const struct setup *old, char **ret_error)
+                               struct files *files, unsigned served, const struct setup *old,
+                               char **ret_error)
 {
     l->config = c;
     l->mechanisms = c->mechanisms & served;
     if (c->tls == LISTENER_TLS_OFF)
         return 0;
-    int err = config_tls_server(&c->tls_config, &l->tls, ret_error);
+    int err = config_tls_server(&c->tls_config, files, &l->tls, ret_error);
     if (err < 0)
         return err;
     const struct setup_listener *before = old ? setup_listener_find(old, c->name) : NULL;
@@ -52,7 +53,8 @@ int setup_new(struct config *c, struct pools *pools, const struct setup *old, st
     unsigned served = auth_mechanisms(c) | SASL_BIT_COMMAND;
     int err = 0;
     for (size_t i = 0; i < c->n_listeners && err == 0; i++)
-        err = setup_listener_init(&s->listeners[i], &c->listeners[i], served, old, ret_error);
+        err = setup_listener_init(&s->listeners[i], &c->listeners[i], c->files, served, old,
+                                  ret_error);
     if (err < 0) {
         setup_free(s);
         return err;
