@@ -20,7 +20,7 @@ struct audit_work {
 static int audit_run(struct work *w)
 {
     struct audit_work *a = CONTAINER_OF(w, struct audit_work, work);
-    return store_audit_add(w->control->host->store, &a->row);
+    return store_audit_add(work_control(w)->host->store, &a->row);
 }
 
 static void audit_done(struct work *w)
@@ -75,7 +75,7 @@ void audit_record(struct control *c, const struct request *r, const char *result
     const char *reason = request_text(r, "reason");
     audit_log(r, reason, result);
     audit_event(c, r, reason, result);
-    struct audit_work *a = work_new(c, NULL, sizeof(*a), audit_run, audit_done, audit_fini);
+    struct audit_work *a = work_new(&c->rpc, NULL, sizeof(*a), audit_run, audit_done, audit_fini);
     if (!a)
         return;
     a->user = str_dup_c(r->peer.user);
@@ -139,7 +139,8 @@ static bool audit_row(void *arg, const struct store_audit *a)
 static int audit_list_run(struct work *w)
 {
     struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
-    return store_audit_each(w->control->host->store, l->before, AUDIT_LOOKED_MAX, audit_row, l);
+    return store_audit_each(work_control(w)->host->store, l->before, AUDIT_LOOKED_MAX, audit_row,
+                            l);
 }
 
 static void audit_list_done(struct work *w)
@@ -174,7 +175,7 @@ void command_audit_list(struct request *r)
     if (request_filter(r, "filter", fields, n, &filter) < 0)
         return;
     struct audit_list *l =
-        work_new(r->control, r, sizeof(*l), audit_list_run, audit_list_done, audit_list_fini);
+        work_new(r->rpc, r, sizeof(*l), audit_list_run, audit_list_done, audit_list_fini);
     if (!l) {
         filter_unref(filter);
         return;

@@ -4,5 +4,7 @@
 
 #include "control/request.h"
 
+struct control;
+
 /* Records a changing command. result: "ok" or the error's name. */
 void audit_record(struct control *c, const struct request *r, const char *result);

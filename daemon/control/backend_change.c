@@ -26,18 +26,18 @@ static int change_edit(struct change *ch)
 static int change_start_turn(struct work *w)
 {
     struct change *ch = CONTAINER_OF(w, struct change, work);
-    const struct setup *setup = control_setup(w->control);
+    const struct setup *setup = control_setup(work_control(w));
     ch->in = pools_find(setup->pools, ch->pool);
     ch->member = ch->in ? pools_member(setup->pools, ch->pool, ch->name, NULL) : NULL;
     ch->file = config_backend_find(config_pool_find(setup->config, ch->pool), ch->name);
     ch->config = config_ref(setup->config);
-    int err = runtime_stage_begin(w->control->runtime, ch->pool, ch->name, &ch->stage);
+    int err = runtime_stage_begin(work_control(w)->runtime, ch->pool, ch->name, &ch->stage);
     if (err == 0 && !ch->stage.entry->backend)
         ch->stage.entry->backend = backend_ref(ch->backend);
     if (err == 0)
         err = change_edit(ch);
     if (err == 0)
-        err = runtime_stage_list(w->control->runtime, &ch->stage);
+        err = runtime_stage_list(work_control(w)->runtime, &ch->stage);
     return err;
 }
 
@@ -58,7 +58,7 @@ static bool pins_count(void *arg, const struct store_user *u)
 static int change_check_pins(struct change *ch)
 {
     struct pins p = {.change = ch};
-    int err = store_user_each(ch->work.control->host->store, NULL, SIZE_MAX, pins_count, &p);
+    int err = store_user_each(work_control(&ch->work)->host->store, NULL, SIZE_MAX, pins_count, &p);
     if (err < 0 || p.n == 0)
         return err;
     return change_refuse(
@@ -72,7 +72,7 @@ static int change_check_pins(struct change *ch)
 static int change_run(struct work *w)
 {
     struct change *ch = CONTAINER_OF(w, struct change, work);
-    const struct control_host *h = w->control->host;
+    const struct control_host *h = work_control(w)->host;
     int err = 0;
     if (!ch->is_changed)
         return 0;
@@ -104,13 +104,13 @@ static void change_apply_admin(const struct change *ch)
     LOG_EVENT(LOG_LEVEL_NOTICE, "backend-admin", KV_STR("pool", ch->pool),
               KV_STR("backend", ch->name), KV_STR("admin", word), KV_STR("reason", reason));
     AUTO_FREE char *text = reason ? str_printf("%s: %s", word, reason) : NULL;
-    control_event(ch->work.control, "backend", NULL, NULL, NULL, NULL, ch->name,
+    control_event(work_control(&ch->work), "backend", NULL, NULL, NULL, NULL, ch->name,
                   text ? text : word);
 }
 
 static int change_apply(struct change *ch)
 {
-    struct control *c = ch->work.control;
+    struct control *c = work_control(&ch->work);
     const struct control_host *h = c->host;
     change_apply_admin(ch);
     runtime_stage_commit(c->runtime, &ch->stage);
@@ -151,7 +151,7 @@ void change_post(struct request *r, char *pool, char *name, struct backend *b, b
                  int (*edit)(struct change *ch, struct runtime_edit *e),
                  void (*then)(struct change *ch))
 {
-    struct change *ch = work_new(r->control, r, sizeof(*ch), change_run, change_done, change_fini);
+    struct change *ch = work_new(r->rpc, r, sizeof(*ch), change_run, change_done, change_fini);
     if (!ch) {
         free(pool);
         free(name);
@@ -173,7 +173,7 @@ void change_post(struct request *r, char *pool, char *name, struct backend *b, b
     ch->is_rebuilt = is_rebuilt;
     ch->edit = edit;
     ch->then = then;
-    work_post(&ch->work, &r->control->config_turn);
+    work_post(&ch->work, &request_control(r)->config_queue);
 }
 
 void change_start(struct request *r, bool is_rebuilt,

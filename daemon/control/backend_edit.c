@@ -181,7 +181,7 @@ static bool name_is_good(const char *name)
 
 void pool_fail(struct request *r, const char *name)
 {
-    const struct pools *pools = control_setup(r->control)->pools;
+    const struct pools *pools = control_setup(request_control(r))->pools;
     AUTO_FREE const char **names = calloc(pools->n + 1, sizeof(*names));
     for (size_t i = 0; names && i < pools->n; i++)
         names[i] = pools->v[i].config->name;
@@ -197,11 +197,11 @@ void command_backend_add(struct request *r)
                      "a name has 1 to 64 characters, no blanks, slashes or quotes");
         return;
     }
-    if (!pools_find(control_setup(r->control)->pools, pool)) {
+    if (!pools_find(control_setup(request_control(r))->pools, pool)) {
         pool_fail(r, pool);
         return;
     }
-    struct backend *b = backend_registry_get(r->control->host->registry, pool, name, NULL);
+    struct backend *b = backend_registry_get(request_control(r)->host->registry, pool, name, NULL);
     change_post(r, str_dup_c(pool), str_dup_c(name), b, true, edit_add, NULL);
 }
 
@@ -229,7 +229,7 @@ static int edit_reset(struct change *ch, struct runtime_edit *e)
         return change_refuse(
             ch, -ERR_CONFIG,
             str_printf("%s is not in the file: backend remove takes it out", ch->name));
-    ch->is_row_bad = runtime_is_unreadable(ch->work.control->runtime, ch->pool, ch->name);
+    ch->is_row_bad = runtime_is_unreadable(work_control(&ch->work)->runtime, ch->pool, ch->name);
     edit_clear(e);
     return 0;
 }
@@ -261,13 +261,15 @@ static struct runtime_entry *removed_find(const struct control *c, const char *t
 static void change_start_removed(struct request *r, bool with_lost,
                                  int (*edit)(struct change *ch, struct runtime_edit *e))
 {
-    const struct runtime_entry *e = removed_find(r->control, request_text(r, "name"), with_lost);
+    const struct runtime_entry *e =
+        removed_find(request_control(r), request_text(r, "name"), with_lost);
     if (!e) {
         change_start(r, true, edit, NULL);
         return;
     }
     const struct pool_edit *p = &e->now.edit;
-    struct backend *b = backend_registry_get(r->control->host->registry, p->pool, p->name, NULL);
+    struct backend *b =
+        backend_registry_get(request_control(r)->host->registry, p->pool, p->name, NULL);
     change_post(r, str_dup_c(p->pool), str_dup_c(p->name), b, true, edit, NULL);
 }
 
@@ -310,7 +312,7 @@ void command_backend_check(struct request *r)
     struct target t;
     if (target_find(r, request_text(r, "name"), &t) < 0)
         return;
-    int err = t.member ? check_now(r->control->host->checks, t.pool, t.name, on_checked, r)
+    int err = t.member ? check_now(request_control(r)->host->checks, t.pool, t.name, on_checked, r)
                        : -ERR_UNSUPPORTED;
     if (err == -ERR_UNSUPPORTED)
         request_fail(r, err, NULL, "%s cannot be checked: no listener speaks its protocols",

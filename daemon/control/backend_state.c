@@ -54,7 +54,7 @@ static void hold_then(struct change *ch)
         timed_hold_start(r, ch->backend, for_ms, ch->is_changed);
         return;
     }
-    timed_hold_stop(r->control, ch->backend, "the hold has no end any more");
+    timed_hold_stop(request_control(r), ch->backend, "the hold has no end any more");
     request_done(r, ch->is_changed, ch->is_changed, NULL);
 }
 
@@ -167,7 +167,7 @@ static int drain_look(struct request *r, const struct target *t)
     int err = kill_filter(SESSION_FIELD_BACKEND, t->name, &filter);
     spec.filter = filter;
     if (err == 0)
-        err = kill_start(r->control, &spec);
+        err = kill_start(request_control(r), &spec);
     filter_unref(filter);
     return err;
 }

@@ -63,7 +63,7 @@ void target_fail(struct request *r, const char *text)
 {
     struct target_names names = {.n = 0};
     const char *slash = strrchr(text, '/');
-    if (targets_each(r->control, names_add, &names) < 0)
+    if (targets_each(request_control(r), names_add, &names) < 0)
         names.n = 0;
     const char *nearest = str_nearest(slash ? slash + 1 : text, names.names, names.n);
     request_fail(r, -ERR_NO_BACKEND, nearest, "there is no backend %.128s", text);
@@ -109,7 +109,7 @@ static int search_run(struct control *c, struct target_search *s, const char *te
 int target_find(struct request *r, const char *text, struct target *ret)
 {
     struct target_search s = {0};
-    int err = search_run(r->control, &s, text);
+    int err = search_run(request_control(r), &s, text);
     if (err == 0 && s.n == 1) {
         *ret = s.found;
         return 0;
@@ -228,8 +228,8 @@ static bool list_one(void *arg, const struct target *t)
 
 void command_backend_list(struct request *r)
 {
-    struct row_list l = {r->control, json_array()};
-    int err = targets_each(r->control, list_one, &l);
+    struct row_list l = {request_control(r), json_array()};
+    int err = targets_each(request_control(r), list_one, &l);
     if (err == 0) {
         table_answer(r, l.rows);
         return;
@@ -261,7 +261,7 @@ void command_backend_show(struct request *r)
     struct target t;
     if (target_find(r, request_text(r, "name"), &t) < 0)
         return;
-    json_t *row = backend_row(r->control, &t);
+    json_t *row = backend_row(request_control(r), &t);
     row_capabilities(row, t.backend);
     target_fini(&t);
     request_answer(r, row);
@@ -289,7 +289,7 @@ static json_t *pool_row(const struct pool *p)
 
 void command_pool_list(struct request *r)
 {
-    const struct pools *pools = control_setup(r->control)->pools;
+    const struct pools *pools = control_setup(request_control(r))->pools;
     json_t *rows = json_array();
     for (size_t i = 0; i < pools->n; i++)
         (void)json_array_append_new(rows, pool_row(&pools->v[i]));

@@ -7,8 +7,9 @@
 
 /* ---- list ---- */
 
-static json_t *ban_row(struct control *c, const struct list *node)
+static json_t *ban_row(void *arg, const struct list *node)
 {
+    struct control *c = arg;
     const struct rule *r = LIST_ITEM(node, struct rule, link);
     const struct rules_time now = limiter_now(c->limiter);
     json_t *row = ruling_row(r, &now);
@@ -21,9 +22,10 @@ static json_t *ban_row(struct control *c, const struct list *node)
 
 void command_ban_list(struct request *r)
 {
-    struct limiter *l = r->control->limiter;
+    struct limiter *l = request_control(r)->limiter;
     struct rules *bans = &limiter_limits(l)->bans;
-    const struct rows_source source = {.walks = &bans->walks, .head = &bans->all, .row = ban_row};
+    const struct rows_source source = {
+        .walks = &bans->walks, .head = &bans->all, .row = ban_row, .arg = request_control(r)};
     rows_answer(r, limiter_jobs(l), &source, 1);
 }
 
@@ -36,7 +38,7 @@ static void ban_event(struct request *r, const struct subject *s, const char *wh
     const char *reason = request_text(r, "reason");
     AUTO_FREE char *text = str_printf("%s %s by %s%s%s%s", name, what, r->peer.user,
                                       reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
-    control_event(r->control, "ban", NULL, NULL, s->kind == SUBJECT_USER ? s->user : NULL,
+    control_event(request_control(r), "ban", NULL, NULL, s->kind == SUBJECT_USER ? s->user : NULL,
                   s->kind == SUBJECT_ADDRESS ? name : NULL, NULL, text);
 }
 
@@ -80,7 +82,7 @@ static bool ban_is_meant(struct control *c, const struct filter *f, const struct
 
 static void ban_clear(struct request *r, struct filter *filter, struct ruling *ruling)
 {
-    struct control *c = r->control;
+    struct control *c = request_control(r);
     bool is_dry = request_bool(r, "dry_run");
     uint64_t max = request_number(r, "max", 0), n = 0;
     struct rules *bans = &limiter_limits(c->limiter)->bans;

@@ -9,8 +9,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/control_priv.h"
 #include "control/json_text.h"
+#include "control/rpc.h"
 #include "control/server_priv.h"
 
 #define CLIENT_LINE_MAX (64 * 1024)
@@ -69,7 +69,7 @@ void client_drop(struct client *c, const char *reason)
     c->is_dead = true;
     client_forget(c, reason);
     event_del(c->write);
-    loop_defer(c->server->control->host->loop, &c->end);
+    loop_defer(c->server->rpc->loop, &c->end);
 }
 
 /* Nothing more will come and nothing is left to say. */
@@ -278,7 +278,7 @@ static void client_take(struct client *c, json_t *message)
     }
     const struct request_origin origin = {
         .ops = &client_request_ops, .client = c, .upload = &c->parts, .peer = c->peer};
-    request_start(c->server->control, &origin, method, id ? json_incref(id) : NULL, params);
+    request_start(c->server->rpc, &origin, method, id ? json_incref(id) : NULL, params);
 }
 
 static bool line_is_blank(struct str line)
@@ -383,7 +383,7 @@ static void on_client_pump(struct loop_slice *slice)
 
 static void client_pump(struct client *c)
 {
-    loop_slice(c->server->control->host->loop, &c->pump);
+    loop_slice(c->server->rpc->loop, &c->pump);
 }
 
 static void on_client_read(evutil_socket_t fd, short what, void *arg)
@@ -424,18 +424,18 @@ static void on_client_write(evutil_socket_t fd, short what, void *arg)
 
 static void client_hello(struct client *c)
 {
-    const struct setup *setup = control_setup(c->server->control);
+    const struct rpc *rpc = c->server->rpc;
     client_send_method(c, "hello",
                        json_pack("{s:s, s:s, s:i, s:o, s:s}", "product", "mailproxy", "version",
                                  MAILPROXY_VERSION, "protocol", PROTOCOL_VERSION, "node",
-                                 request_json(str_of(setup->config->node)), "role",
+                                 request_json(str_of(rpc->config(rpc)->node)), "role",
                                  role_name(c->peer.role)));
 }
 
 int client_open(struct server_socket *socket, int fd, const struct peer *peer)
 {
     struct client *c = calloc(1, sizeof(*c));
-    struct event_base *base = loop_base(socket->server->control->host->loop);
+    struct event_base *base = loop_base(socket->server->rpc->loop);
     if (!c)
         return -ERR_NOMEM;
     c->fd = fd;

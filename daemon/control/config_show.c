@@ -23,7 +23,7 @@ static unsigned config_dump_flags(const struct request *r)
 void command_config_show(struct request *r)
 {
     AUTO_BUF text = BUF_INIT;
-    int err = config_dump(control_setup(r->control)->config, config_dump_flags(r), &text);
+    int err = config_dump(control_setup(request_control(r))->config, config_dump_flags(r), &text);
     config_answer_text(r, err, &text);
 }
 
@@ -82,12 +82,12 @@ static void config_check_done(struct work *w)
 static void config_look_start(struct request *r, bool is_diff, void (*done)(struct work *w))
 {
     struct config_look *l =
-        work_new(r->control, r, sizeof(*l), config_look_run, done, config_look_fini);
+        work_new(r->rpc, r, sizeof(*l), config_look_run, done, config_look_fini);
     if (!l)
         return;
     l->is_diff = is_diff;
-    l->running = config_ref(control_setup(r->control)->config);
-    l->started = configs_started(r->control);
+    l->running = config_ref(control_setup(request_control(r))->config);
+    l->started = configs_started(request_control(r));
     work_post(&l->work, NULL);
 }
 
@@ -185,7 +185,7 @@ static void diff_unreadable(json_t *rows, const struct runtime *rt)
 static void config_diff_done(struct work *w)
 {
     const struct config_look *l = CONTAINER_OF(w, struct config_look, work);
-    const struct runtime *rt = w->control->runtime;
+    const struct runtime *rt = work_control(w)->runtime;
     if (work_fail(w))
         return;
     json_t *rows = json_array();
@@ -196,7 +196,7 @@ static void config_diff_done(struct work *w)
     }
     LIST_FOREACH (it, runtime_entries(rt))
         diff_entry(rows, l->disk, LIST_ITEM(it, struct runtime_entry, link));
-    listeners_diff(w->control, rows);
+    listeners_diff(work_control(w), rows);
     diff_unreadable(rows, rt);
     request_rows(w->request, rows, NULL);
 }
@@ -374,12 +374,12 @@ void command_config_export(struct request *r)
     AUTO_BUF text = BUF_INIT;
     CLEANUP(export_fini) struct export x = {0};
     size_t n;
-    const struct pool_edit *edits = control_edits(r->control, &n);
-    int err = export_states(r->control->runtime, &text);
+    const struct pool_edit *edits = control_edits(request_control(r), &n);
+    int err = export_states(request_control(r)->runtime, &text);
     if (err == 0)
-        err = listeners_comment(r->control, &text);
+        err = listeners_comment(request_control(r), &text);
     if (err == 0)
-        err = export_init(&x, control_setup(r->control)->config, edits, n);
+        err = export_init(&x, control_setup(request_control(r))->config, edits, n);
     if (err == 0)
         /* for admins only, and a file without its secrets would not do the same */
         err = config_dump(&x.config, config_dump_flags(r) | CONFIG_DUMP_SECRETS, &text);

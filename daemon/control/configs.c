@@ -115,7 +115,7 @@ static void kept_done(struct work *w)
                                 "%zu: config diff tells",
                                 k->changes.n);
     LOG_EVENT(LOG_LEVEL_WARN, "config-kept", KV_STR("detail", text));
-    control_event(w->control, "config", NULL, NULL, NULL, NULL, NULL, text);
+    control_event(work_control(w), "config", NULL, NULL, NULL, NULL, NULL, text);
 }
 
 static void kept_fini(struct work *w)
@@ -129,7 +129,7 @@ static void kept_fini(struct work *w)
 
 static void kept_post(struct control *c)
 {
-    struct kept *k = work_new(c, NULL, sizeof(*k), kept_run, kept_done, kept_fini);
+    struct kept *k = work_new(&c->rpc, NULL, sizeof(*k), kept_run, kept_done, kept_fini);
     if (!k)
         return;
     k->config = config_ref(control_setup(c)->config);
@@ -155,8 +155,8 @@ struct config *configs_started(const struct control *c)
 static int reload_start(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
-    l->old = config_ref(control_setup(w->control)->config);
-    l->started = configs_started(w->control);
+    l->old = config_ref(control_setup(work_control(w))->config);
+    l->started = configs_started(work_control(w));
     return 0;
 }
 
@@ -192,13 +192,14 @@ static int reload_run(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
     size_t n;
-    const struct pool_edit *edits = control_edits(w->control, &n);
+    const struct pool_edit *edits = control_edits(work_control(w), &n);
     int err = l->config ? 0 : reload_read(l);
     if (err < 0)
         return err;
     err = configs_changes(l->started, l->old, l->config, &l->changes);
     if (err == 0)
-        err = pools_build(l->config, edits, n, w->control->host->registry, &l->pools, &w->error);
+        err =
+            pools_build(l->config, edits, n, work_control(w)->host->registry, &l->pools, &w->error);
     return err;
 }
 
@@ -270,11 +271,11 @@ bool configs_is_waiting(const struct control *c)
 
 void command_config_confirm(struct request *r)
 {
-    struct configs *c = r->control->configs;
+    struct configs *c = request_control(r)->configs;
     bool is_waiting = c->before != NULL;
     configs_forget(c);
     if (is_waiting)
-        configs_settle(r->control);
+        configs_settle(request_control(r));
     request_done(r, is_waiting, is_waiting, NULL);
 }
 
@@ -286,7 +287,7 @@ struct reload_counts {
 
 static json_t *reload_rows(const struct reload *l, struct reload_counts *n)
 {
-    const struct runtime *rt = l->work.control->runtime;
+    const struct runtime *rt = work_control(&l->work)->runtime;
     json_t *rows = json_array();
     for (size_t i = 0; i < l->changes.n; i++) {
         const struct config_change *ch = &l->changes.v[i];
@@ -337,7 +338,7 @@ static void reload_answer(struct reload *l)
     LOG_EVENT(LOG_LEVEL_NOTICE, l->is_going_back ? "config-rolled-back" : "config-reloaded",
               KV_U64("changed", n.changed), KV_U64("restart_needed", n.by_effect[CONFIG_RESTART]),
               KV_U64("hidden", n.hidden));
-    control_event(l->work.control, "config", NULL, NULL, NULL, NULL, NULL,
+    control_event(work_control(&l->work), "config", NULL, NULL, NULL, NULL, NULL,
                   l->is_going_back ? "the reload was not confirmed: rolled back" : text);
     for (size_t i = 0; i < l->problems.n; i++)
         LOG_EVENT(LOG_LEVEL_WARN, "config-warning", KV_STR("key", l->problems.v[i].key),
@@ -363,17 +364,17 @@ static void reload_fail(struct work *w)
 static void reload_done(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
-    const struct control_host *h = w->control->host;
+    const struct control_host *h = work_control(w)->host;
     if (w->err == 0)
         w->err = h->publish_config(h->arg, config_ref(l->config), STEAL(l->pools), &w->error);
     if (w->err < 0) {
         reload_fail(w);
         return;
     }
-    configs_wait(w->control->configs, l);
+    configs_wait(work_control(w)->configs, l);
     if (l->confirm_ms == 0)
-        configs_settle(w->control);
-    listeners_restore(w->control);
+        configs_settle(work_control(w));
+    listeners_restore(work_control(w));
     h->forget_user(h->arg, NULL);
     reload_answer(l);
 }
@@ -382,7 +383,7 @@ static void reload_done(struct work *w)
 static void reload_post(struct control *c, struct request *r, struct config *preset,
                         uint64_t confirm_ms)
 {
-    struct reload *l = work_new(c, r, sizeof(*l), reload_run, reload_done, reload_fini);
+    struct reload *l = work_new(&c->rpc, r, sizeof(*l), reload_run, reload_done, reload_fini);
     if (!l) {
         config_unref(preset);
         LOG_EVENT(LOG_LEVEL_ERROR, "config-reload-failed", KV_ERR("error", -ERR_NOMEM));
@@ -392,7 +393,7 @@ static void reload_post(struct control *c, struct request *r, struct config *pre
     l->config = preset;
     l->is_going_back = preset != NULL;
     l->confirm_ms = confirm_ms;
-    work_post(&l->work, &c->config_turn);
+    work_post(&l->work, &c->config_queue);
 }
 
 void configs_reload(struct control *c)
@@ -402,5 +403,5 @@ void configs_reload(struct control *c)
 
 void command_config_reload(struct request *r)
 {
-    reload_post(r->control, r, NULL, request_number(r, "confirm", 0));
+    reload_post(request_control(r), r, NULL, request_number(r, "confirm", 0));
 }

@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "control/request.h"
 
+struct control;
 struct configs;
 
 /* -ERR_NOMEM. */

@@ -20,28 +20,29 @@
 #define CONTROL_THREADS 4 /* an import of many users leaves some for the others */
 #define CONTROL_JOBS_MAX 4096
 
-static void turnstile_init(struct turnstile *t)
+/* ---- what the server of the control sockets asks ---- */
+
+static struct config *control_config(const struct rpc *rpc)
 {
-    t->is_busy = false;
-    list_init(&t->waiting);
+    return control_setup(rpc_control(rpc))->config;
 }
 
-/* Works that waited for their turn will not have it. */
-static void turnstile_end(struct turnstile *t)
+static bool control_is_retired(const struct rpc *rpc)
 {
-    LIST_FOREACH_SAFE (it, &t->waiting) {
-        struct work *w = LIST_ITEM(it, struct work, waiting);
-        list_del(&w->waiting);
-        list_del(&w->link);
-        if (w->request)
-            request_abandon(w->request);
-        work_free(w);
-    }
+    const struct control_host *h = rpc_control(rpc)->host;
+    return h->is_retired(h->arg);
 }
+
+static void control_change_answered(struct rpc *rpc, const struct request *r, const char *result)
+{
+    audit_record(rpc_control(rpc), r, result);
+}
+
+/* ---- life ---- */
 
 static int control_make_parts(struct control *c)
 {
-    int err = jobs_new(CONTROL_THREADS, CONTROL_JOBS_MAX, &c->jobs);
+    int err = jobs_new(CONTROL_THREADS, CONTROL_JOBS_MAX, &c->rpc.jobs);
     if (err == 0)
         err = events_new(c, &c->events);
     if (err == 0)
@@ -55,7 +56,7 @@ static int control_make_parts(struct control *c)
     if (err == 0)
         err = upgrades_new(c, &c->upgrades);
     if (err == 0)
-        err = server_new(c, &c->server);
+        err = server_new(&c->rpc, &c->server);
     return err;
 }
 
@@ -65,14 +66,17 @@ int control_new(const struct control_host *host, struct control **ret, char **re
     if (!c)
         return -ERR_NOMEM;
     c->host = host;
-    c->functions = control_functions;
-    c->on_change_answered = audit_record;
-    list_init(&c->works);
+    c->rpc = (struct rpc){.loop = host->loop,
+                          .functions = control_functions,
+                          .config = control_config,
+                          .is_retired = control_is_retired,
+                          .on_change_answered = control_change_answered};
+    list_init(&c->rpc.works);
     list_init(&c->tracers);
-    turnstile_init(&c->config_turn);
-    turnstile_init(&c->user_turn);
-    turnstile_init(&c->op_turn);
-    turnstile_init(&c->rule_turn);
+    work_queue_init(&c->config_queue);
+    work_queue_init(&c->user_queue);
+    work_queue_init(&c->op_queue);
+    work_queue_init(&c->rule_queue);
     int err = control_make_parts(c);
     if (err == 0)
         err = runtime_new(c, &c->runtime, ret_error);
@@ -106,11 +110,11 @@ void control_free(struct control *c)
     history_free(c->history);
     configs_free(c->configs);
     events_free(STEAL(c->events));
-    turnstile_end(&c->config_turn);
-    turnstile_end(&c->user_turn);
-    turnstile_end(&c->op_turn);
-    turnstile_end(&c->rule_turn);
-    jobs_free(c->jobs);
+    work_queue_fini(&c->config_queue);
+    work_queue_fini(&c->user_queue);
+    work_queue_fini(&c->op_queue);
+    work_queue_fini(&c->rule_queue);
+    jobs_free(c->rpc.jobs);
     runtime_free(c->runtime);
     json_decref(c->paused);
     map_fini(&c->moving);

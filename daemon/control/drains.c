@@ -84,7 +84,7 @@ static void drain_remove(struct drain *d)
 {
     AUTO_FREE char *name = str_printf("%s/%s", d->backend->pool, d->backend->name);
     d->is_asking = true;
-    int err = name ? request_start_own(d->control, &d->op->peer, "backend.remove",
+    int err = name ? request_start_own(&d->control->rpc, &d->op->peer, "backend.remove",
                                        json_pack("{s:s}", "name", name), on_drain_removed, d)
                    : -ERR_NOMEM;
     if (err < 0)
@@ -286,9 +286,9 @@ static char *drain_note(struct control *c, const struct drain_spec *spec)
 
 void drain_start(struct request *r, const struct drain_spec *spec, bool is_changed)
 {
-    struct drain *d = drain_find(r->control, spec->backend);
+    struct drain *d = drain_find(request_control(r), spec->backend);
     uint64_t left = atomic_load_explicit(&spec->backend->sessions, memory_order_relaxed);
-    AUTO_FREE char *note = drain_note(r->control, spec);
+    AUTO_FREE char *note = drain_note(request_control(r), spec);
     if (!d && !is_changed && left == 0 && !spec->is_removed) {
         if (note)
             request_done(r, 0, false, "%s", note);
@@ -298,7 +298,7 @@ void drain_start(struct request *r, const struct drain_spec *spec, bool is_chang
     }
     is_changed = is_changed || !d;
     if (!d)
-        d = drain_new(r->control, &r->peer, spec->backend);
+        d = drain_new(request_control(r), &r->peer, spec->backend);
     if (!d) {
         request_fail(r, -ERR_NOMEM, NULL, "the state is set, but the sessions are not followed");
         return;

@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "control/request.h"
 
+struct control;
 struct drain_spec {
     struct backend *backend;
     enum backend_admin admin; /* the drain is over when the operator says otherwise */

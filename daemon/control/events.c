@@ -167,7 +167,7 @@ static void events_send_last(struct events *e, uint64_t stream, uint64_t n)
 
 void command_event_watch(struct request *r)
 {
-    struct events *e = r->control->events;
+    struct events *e = request_control(r)->events;
     struct filter *filter = NULL;
     size_t n;
     const struct filter_field *fields = command_filter_fields(r->command, &n);
@@ -187,7 +187,7 @@ void command_event_watch(struct request *r)
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return;
     }
-    *w = (struct watcher){.stream = {.stream = control_next_number(r->control),
+    *w = (struct watcher){.stream = {.stream = rpc_next_number(&request_control(r)->rpc),
                                      .cancel = watcher_end,
                                      .gone = watcher_end},
                           .events = e,

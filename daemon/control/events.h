@@ -4,6 +4,7 @@
 
 #include "control/request.h"
 
+struct control;
 struct events;
 
 /* 0 or -ERR_NOMEM. */

@@ -20,7 +20,8 @@ struct explain {
 static int explain_run(struct work *w)
 {
     struct explain *x = CONTAINER_OF(w, struct explain, work);
-    int err = store_user_get(w->control->host->store, request_text(w->request, "user"), &x->user);
+    int err =
+        store_user_get(work_control(w)->host->store, request_text(w->request, "user"), &x->user);
     x->is_known = err == 0;
     return err == -ERR_NO_USER ? 0 : err;
 }
@@ -264,7 +265,7 @@ static const struct pool_member *explain_pinned(const struct explain_place *at,
 static int explain_route(const struct explain *x, const struct setup *setup,
                          const struct config_listener *l, struct route *ret)
 {
-    const struct control *c = x->work.control;
+    const struct control *c = work_control(&x->work);
     const struct route_request q = {.user = request_text(x->work.request, "user"),
                                     .proto = l->proto,
                                     .listener = l,
@@ -302,7 +303,7 @@ static void explain_nowhere(json_t *row, const struct explain *x, struct explain
         explain_say(w, "fails: the user is pinned to backend %s, which is in no pool", u->backend);
     else if (u->pool)
         explain_say(w, "fails: the user is pinned to pool %s, which is not there", u->pool);
-    else if (has_provider(control_setup(x->work.control)->config, AUTH_TYPE_HTTP))
+    else if (has_provider(control_setup(work_control(&x->work))->config, AUTH_TYPE_HTTP))
         explain_say(w, "goes where the auth server says");
     else
         explain_say(w, "fails: there is no pool");
@@ -340,7 +341,7 @@ static bool explain_is_refused(const struct explain *x, const struct config *c)
 static void explain_limits(const struct explain *x, struct explain_words *w)
 {
     AUTO_BUF words = BUF_INIT;
-    const struct control *c = x->work.control;
+    const struct control *c = work_control(&x->work);
     uint64_t max = control_setup(c)->config->limits.sessions;
     uint64_t n = control_host_counter(c->host, PROTO_COUNT, COUNTER_SESSIONS);
     if (max && n >= max)
@@ -356,7 +357,7 @@ static void explain_limits(const struct explain *x, struct explain_words *w)
 static void explain_listener(const struct explain *x, const struct config_listener *l,
                              struct explain_words *w)
 {
-    const struct control_host *h = x->work.control->host;
+    const struct control_host *h = work_control(&x->work)->host;
     if (h->is_listener_paused(h->arg, l->name))
         explain_say(w, "waits: listener %s is paused", l->name);
 }
@@ -364,7 +365,7 @@ static void explain_listener(const struct explain *x, const struct config_listen
 static json_t *explain_row(const struct explain *x, const struct setup_listener *l)
 {
     CLEANUP(explain_words_fini) struct explain_words w = {0};
-    const struct setup *setup = control_setup(x->work.control);
+    const struct setup *setup = control_setup(work_control(&x->work));
     const struct config *c = setup->config;
     json_t *row = json_object();
     request_set_text(row, "user", request_text(x->work.request, "user"));
@@ -391,7 +392,7 @@ static json_t *explain_row(const struct explain *x, const struct setup_listener 
 static void explain_done(struct work *w)
 {
     struct explain *x = CONTAINER_OF(w, struct explain, work);
-    const struct setup *setup = control_setup(w->control);
+    const struct setup *setup = control_setup(work_control(w));
     const char *name = request_text(w->request, "listener");
     if (work_fail(w))
         return;
@@ -412,8 +413,7 @@ void command_route_explain(struct request *r)
         request_fail(r, -ERR_BAD_PARAM, NULL, "%s is no address", ip);
         return;
     }
-    struct explain *x =
-        work_new(r->control, r, sizeof(*x), explain_run, explain_done, explain_fini);
+    struct explain *x = work_new(r->rpc, r, sizeof(*x), explain_run, explain_done, explain_fini);
     if (!x)
         return;
     x->peer = peer;

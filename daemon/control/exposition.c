@@ -354,7 +354,7 @@ int control_metrics(struct control *c, struct buf *out)
 void command_system_metrics(struct request *r)
 {
     AUTO_BUF text = BUF_INIT;
-    int err = control_metrics(r->control, &text);
+    int err = control_metrics(request_control(r), &text);
     if (err < 0)
         request_fail(r, err, NULL, NULL);
     else

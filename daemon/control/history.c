@@ -310,7 +310,7 @@ static json_t *history_row(const struct history_sample *s, uint64_t wall_ms)
 /* NULL: the request is answered. */
 static const struct history_series *history_asked(struct request *r)
 {
-    const struct history *h = r->control->history;
+    const struct history *h = request_control(r)->history;
     const char *proto = request_text(r, "proto"), *backend = request_text(r, "backend");
     if (proto && backend) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "proto and backend exclude each other");
@@ -333,7 +333,7 @@ static const struct history_series *history_asked(struct request *r)
 
 void command_stats_history(struct request *r)
 {
-    const struct history *h = r->control->history;
+    const struct history *h = request_control(r)->history;
     uint64_t step = request_number(r, "step", HISTORY_STEP_MS);
     bool is_minutes = step == HISTORY_STEPS_A_MINUTE * HISTORY_STEP_MS;
     if (!is_minutes && step != HISTORY_STEP_MS) {
@@ -402,7 +402,7 @@ static void stats_put_rates(json_t *row, const struct history *h, const struct h
 
 void command_stats_show(struct request *r)
 {
-    const struct history *h = r->control->history;
+    const struct history *h = request_control(r)->history;
     const char *name = request_text(r, "proto");
     const struct proto *p = name ? proto_find(str_of(name)) : NULL;
     if (name && !p) {
@@ -411,9 +411,9 @@ void command_stats_show(struct request *r)
     }
     json_t *row = json_object();
     for (size_t i = 0; i < ARRAY_LEN(stats_rows); i++)
-        request_put_number(
-            row, stats_rows[i].name,
-            control_host_counter(r->control->host, p ? p->id : PROTO_COUNT, stats_rows[i].counter));
+        request_put_number(row, stats_rows[i].name,
+                           control_host_counter(request_control(r)->host, p ? p->id : PROTO_COUNT,
+                                                stats_rows[i].counter));
     stats_put_rates(row, h, p ? history_proto(h, p->id) : history_total(h));
     request_answer(r, row);
 }

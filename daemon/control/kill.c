@@ -385,7 +385,7 @@ void kill_for_request(struct request *r, struct kill_spec *spec)
     if (!spec->done)
         spec->done = on_request_killed;
     spec->arg = r;
-    int err = kill_start(r->control, spec);
+    int err = kill_start(request_control(r), spec);
     if (err < 0)
         request_fail(r, err, NULL, NULL);
 }

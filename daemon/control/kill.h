@@ -5,6 +5,8 @@
 
 #include "control/sessions.h"
 
+struct control;
+
 /* A value that a row has to have, exactly (case of ASCII letters aside). */
 struct kill_exact {
     enum session_field field;

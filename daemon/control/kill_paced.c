@@ -199,11 +199,11 @@ void kill_paced(struct request *r, struct filter *filter)
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return;
     }
-    p->control = r->control;
+    p->control = request_control(r);
     p->request = r;
     loop_timer_init(&p->tick, on_paced_tick);
     p->text = str_dup_c(text);
-    int err = text && !p->text ? -ERR_NOMEM : kill_start(r->control, &spec);
+    int err = text && !p->text ? -ERR_NOMEM : kill_start(request_control(r), &spec);
     if (err == 0)
         return;
     paced_free(p);

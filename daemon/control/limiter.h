@@ -6,6 +6,7 @@
 #include "control/limits.h"
 #include "control/rule_store.h"
 
+struct control;
 struct limiter;
 
 /* Loads bans and overrides; blocking. */

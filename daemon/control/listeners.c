@@ -57,16 +57,16 @@ static json_t *listener_row(const struct control *control, const struct setup_li
 
 void command_listener_list(struct request *r)
 {
-    const struct setup *setup = control_setup(r->control);
+    const struct setup *setup = control_setup(request_control(r));
     json_t *rows = json_array();
     for (size_t i = 0; i < setup->n_listeners; i++)
-        (void)json_array_append_new(rows, listener_row(r->control, &setup->listeners[i]));
+        (void)json_array_append_new(rows, listener_row(request_control(r), &setup->listeners[i]));
     table_answer(r, rows);
 }
 
 static void listener_fail(struct request *r, const char *name)
 {
-    const struct setup *setup = control_setup(r->control);
+    const struct setup *setup = control_setup(request_control(r));
     AUTO_FREE const char **names = calloc(setup->n_listeners + 1, sizeof(*names));
     for (size_t i = 0; names && i < setup->n_listeners; i++)
         names[i] = setup->listeners[i].config->name;
@@ -76,7 +76,7 @@ static void listener_fail(struct request *r, const char *name)
 
 const struct setup_listener *listener_find(struct request *r, const char *name)
 {
-    const struct setup_listener *l = setup_listener_find(control_setup(r->control), name);
+    const struct setup_listener *l = setup_listener_find(control_setup(request_control(r)), name);
     if (!l)
         listener_fail(r, name);
     return l;
@@ -157,7 +157,7 @@ struct pause {
 static int pause_run(struct work *w)
 {
     struct pause *p = CONTAINER_OF(w, struct pause, work);
-    struct store *store = w->control->host->store;
+    struct store *store = work_control(w)->host->store;
     const char *name = request_text(w->request, "name");
     if (!p->is_changed || p->is_temporary)
         return 0;
@@ -174,7 +174,7 @@ static int pause_run(struct work *w)
 /* Is it so already, also after a restart? */
 static bool pause_is_there(const struct pause *p, const char *name)
 {
-    const struct control *c = p->work.control;
+    const struct control *c = work_control(&p->work);
     const json_t *pause = json_object_get(c->paused, name);
     if (c->host->is_listener_paused(c->host->arg, name) != p->is_paused)
         return false;
@@ -195,7 +195,7 @@ static int pause_start(struct work *w)
 
 static void pause_remember(const struct pause *p, const char *name)
 {
-    json_t *paused = p->work.control->paused;
+    json_t *paused = work_control(&p->work)->paused;
     if (!p->is_paused) {
         (void)json_object_del(paused, name);
         return;
@@ -208,7 +208,7 @@ static void pause_remember(const struct pause *p, const char *name)
 static void pause_done(struct work *w)
 {
     struct pause *p = CONTAINER_OF(w, struct pause, work);
-    const struct control_host *h = w->control->host;
+    const struct control_host *h = work_control(w)->host;
     const char *name = request_text(w->request, "name");
     if (w->err == 0 && p->is_changed)
         w->err = h->pause_listener(h->arg, name, p->is_paused);
@@ -228,13 +228,13 @@ static void listener_set_paused(struct request *r, bool is_paused)
 {
     if (!listener_find(r, request_text(r, "name")))
         return;
-    struct pause *p = work_new(r->control, r, sizeof(*p), pause_run, pause_done, pause_fini);
+    struct pause *p = work_new(r->rpc, r, sizeof(*p), pause_run, pause_done, pause_fini);
     if (!p)
         return;
     p->work.start = pause_start;
     p->is_paused = is_paused;
     p->is_temporary = request_bool(r, "until_restart");
-    work_post(&p->work, &r->control->config_turn);
+    work_post(&p->work, &request_control(r)->config_queue);
 }
 
 void command_listener_pause(struct request *r)

@@ -459,7 +459,7 @@ static void listing_go_on(struct request *r, const char *cursor)
     uint64_t number;
     struct listing *l = NULL;
     if (str_to_u64(str_of(cursor), UINT64_MAX, &number) == 0)
-        l = listing_find(r->control, number);
+        l = listing_find(request_control(r), number);
     if (!l || l->owner.client != r->client || l->waiting) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "this cursor is of no open list (any more)");
         return;
@@ -512,7 +512,7 @@ static struct listing *listing_new(struct request *r, struct filter *filter)
         return NULL;
     l->ask = (struct ask){.on_chunk = on_listing_chunk, .on_end = on_listing_end};
     loop_timer_init(&l->timer, on_listing_timer);
-    if (ask_begin(r->control, &l->ask) < 0) {
+    if (ask_begin(request_control(r), &l->ask) < 0) {
         free(l);
         return NULL;
     }
@@ -555,7 +555,7 @@ void command_session_list(struct request *r)
     if (!listing_check_offset(r) ||
         request_filter(r, "filter", session_filter_fields, SESSION_FIELD_COUNT, &filter) < 0)
         return;
-    listing_make_room(r->control, r->client);
+    listing_make_room(request_control(r), r->client);
     struct listing *l = listing_new(r, filter);
     if (!l) {
         filter_unref(filter);
@@ -600,7 +600,7 @@ void command_session_show(struct request *r)
         .ids = &id, .n_ids = 1, .chunk = show_chunk, .done = show_done, .arg = r};
     int err = session_id_parse(str_of(request_text(r, "id")), &id);
     if (err == 0)
-        err = collect_start(r->control, &spec);
+        err = collect_start(request_control(r), &spec);
     if (err < 0)
         request_fail(r, err, NULL, NULL);
 }

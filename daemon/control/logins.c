@@ -92,7 +92,7 @@ static void logins_free_rows(struct store_login *rows, size_t n)
 static int logins_run(struct work *w)
 {
     const struct login_batch *b = CONTAINER_OF(w, struct login_batch, work);
-    return store_user_logins(w->control->host->store, b->rows, b->n);
+    return store_user_logins(work_control(w)->host->store, b->rows, b->n);
 }
 
 static void logins_said(struct logins *l, int err)
@@ -139,7 +139,7 @@ static void logins_send(struct logins *l)
     if (l->batch || l->pending.count == 0)
         return;
     struct login_batch *b =
-        work_new(l->control, NULL, sizeof(*b), logins_run, logins_done, logins_fini);
+        work_new(&l->control->rpc, NULL, sizeof(*b), logins_run, logins_done, logins_fini);
     if (!b || logins_take(l, &b->rows, &b->n) < 0) {
         if (b)
             work_free(&b->work);

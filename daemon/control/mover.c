@@ -93,7 +93,7 @@ static int pin_run(struct work *w)
 {
     struct mover_pin *p = CONTAINER_OF(w, struct mover_pin, work);
     CLEANUP(store_user_fini) struct store_user u = {0};
-    struct store *store = w->control->host->store;
+    struct store *store = work_control(w)->host->store;
     if (p->backend ? !pools_member(p->pools, p->pool, p->backend, NULL)
                    : p->pool && !pools_find(p->pools, p->pool))
         return p->backend ? -ERR_NO_BACKEND : -ERR_NO_POOL;
@@ -110,7 +110,7 @@ static int pin_run(struct work *w)
 static void pin_done(struct work *w)
 {
     struct mover_pin *p = CONTAINER_OF(w, struct mover_pin, work);
-    const struct control_host *h = w->control->host;
+    const struct control_host *h = work_control(w)->host;
     if (w->err == 0)
         h->forget_user(h->arg, p->user);
     mover_end(p->mover, w->err, w->err < 0 ? err_text(w->err) : NULL, w->err == 0 && p->is_changed);
@@ -127,7 +127,7 @@ static void pin_fini(struct work *w)
 
 static void mover_pin(struct mover *m)
 {
-    struct mover_pin *p = work_new(m->control, NULL, sizeof(*p), pin_run, pin_done, pin_fini);
+    struct mover_pin *p = work_new(&m->control->rpc, NULL, sizeof(*p), pin_run, pin_done, pin_fini);
     if (!p) {
         mover_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
         return;
@@ -143,7 +143,7 @@ static void mover_pin(struct mover *m)
         return;
     }
     m->is_busy = true;
-    work_post(&p->work, &m->control->user_turn);
+    work_post(&p->work, &m->control->user_queue);
 }
 
 /* ---- sessions elsewhere ---- */

@@ -5,6 +5,7 @@
 
 #include "control/request.h"
 
+struct control;
 struct mover;
 
 /* What is the same for all users of a move; outlives the movers. */

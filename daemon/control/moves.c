@@ -181,7 +181,7 @@ static bool move_take(void *arg, const struct store_user *u)
 static int move_find_name(struct move_work *x, const char *name)
 {
     CLEANUP(store_user_fini) struct store_user u = {0};
-    int err = store_user_get(x->work.control->host->store, name, &u);
+    int err = store_user_get(work_control(&x->work)->host->store, name, &u);
     if (err < 0 && err != -ERR_NO_USER)
         return err;
     json_t *list = err == 0 ? x->users : x->unknown;
@@ -219,7 +219,7 @@ static int move_run(struct work *w)
     if (err == 0)
         err = move_find_lines(x);
     if (err == 0 && x->filter)
-        err = store_user_each(w->control->host->store, NULL, SIZE_MAX, move_take, x);
+        err = store_user_each(work_control(w)->host->store, NULL, SIZE_MAX, move_take, x);
     size_t n = json_array_size(x->users);
     if (err == 0 && n == 0)
         err = json_array_size(x->unknown) == 0
@@ -254,7 +254,7 @@ static char *move_target(const struct mover_plan *p)
 
 static struct move *move_new(struct move_work *x)
 {
-    struct control *c = x->work.control;
+    struct control *c = work_control(&x->work);
     struct request *r = x->work.request;
     struct move *m = calloc(1, sizeof(*m));
     AUTO_FREE char *target = move_target(&x->plan);
@@ -335,7 +335,7 @@ static int move_plan(struct request *r, struct mover_plan *p)
                      "say where to: either to a backend or to a pool");
         return -ERR_MISSING_PARAM;
     }
-    if (pool && !pools_find(control_setup(r->control)->pools, pool)) {
+    if (pool && !pools_find(control_setup(request_control(r))->pools, pool)) {
         pool_fail(r, pool);
         return -ERR_NO_POOL;
     }
@@ -393,7 +393,7 @@ void command_user_move(struct request *r)
 {
     if (!move_is_sane(r))
         return;
-    struct move_work *x = work_new(r->control, r, sizeof(*x), move_run, move_done, move_fini);
+    struct move_work *x = work_new(r->rpc, r, sizeof(*x), move_run, move_done, move_fini);
     if (!x)
         return;
     if (move_read(x))

@@ -104,7 +104,7 @@ struct op_write {
 static int op_write_run(struct work *w)
 {
     const struct op_write *x = CONTAINER_OF(w, struct op_write, work);
-    struct store *store = w->control->host->store;
+    struct store *store = work_control(w)->host->store;
     if (x->json)
         return store_runtime_put(store, OPS_KIND, x->name, x->json, clock_wall_ms());
     int err = store_runtime_remove(store, OPS_KIND, x->name);
@@ -124,7 +124,7 @@ static struct op *op_of_id(const struct ops *o, uint64_t id)
 static void op_write_done(struct work *w)
 {
     const struct op_write *x = CONTAINER_OF(w, struct op_write, work);
-    struct op *op = x->is_start ? op_of_id(w->control->ops, x->id) : NULL;
+    struct op *op = x->is_start ? op_of_id(work_control(w)->ops, x->id) : NULL;
     if (w->err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "op-not-stored", KV_STR("op", x->name), KV_ERR("error", w->err));
     if (op && op->state == OP_RUNNING && op->kind->start)
@@ -148,7 +148,8 @@ static char *op_json(const struct op *op)
 static int op_write(struct op *op, bool is_kept, bool is_start)
 {
     struct control *c = op->ops->control;
-    struct op_write *x = work_new(c, NULL, sizeof(*x), op_write_run, op_write_done, op_write_fini);
+    struct op_write *x =
+        work_new(&c->rpc, NULL, sizeof(*x), op_write_run, op_write_done, op_write_fini);
     char *json = is_kept ? op_json(op) : NULL;
     if (!x || (is_kept && !json)) {
         LOG_EVENT(LOG_LEVEL_ERROR, "op-not-stored", KV_U64("op", op->id),
@@ -162,7 +163,7 @@ static int op_write(struct op *op, bool is_kept, bool is_start)
     x->is_start = is_start;
     op_id(op, x->name);
     op->stored = op->done;
-    work_post(&x->work, &c->op_turn);
+    work_post(&x->work, &c->op_queue);
     return 0;
 }
 
@@ -463,7 +464,7 @@ void op_answer(const struct op *op, struct request *r, uint64_t count, bool is_c
 void command_op_list(struct request *r)
 {
     json_t *rows = json_array();
-    LIST_FOREACH (it, &r->control->ops->list) {
+    LIST_FOREACH (it, &request_control(r)->ops->list) {
         struct op *op = LIST_ITEM(it, struct op, link);
         op_refresh(op);
         (void)json_array_append_new(rows, op_row(op));
@@ -476,8 +477,9 @@ static struct op *op_named(struct request *r)
 {
     const char *text = request_text(r, "id");
     uint64_t id;
-    struct op *op =
-        str_to_u64(str_of(text), INT64_MAX, &id) == 0 ? op_of_id(r->control->ops, id) : NULL;
+    struct op *op = str_to_u64(str_of(text), INT64_MAX, &id) == 0
+                        ? op_of_id(request_control(r)->ops, id)
+                        : NULL;
     if (op)
         return op;
     request_fail(r, -ERR_NO_OP, NULL, "there is no operation %.64s", text);

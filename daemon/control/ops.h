@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "control/request.h"
 
+struct control;
 struct ops;
 
 #define OP_UPGRADE "upgrade" /* the kind whose end another engine sees */

@@ -60,8 +60,9 @@ static json_t *limit_row(const struct subject *s)
     return row;
 }
 
-static json_t *limit_source_row(struct control *c, const struct list *node)
+static json_t *limit_source_row(void *arg, const struct list *node)
 {
+    struct control *c = arg;
     const struct limit_source *source = LIST_ITEM(node, struct limit_source, link);
     struct subject s;
     subject_of_addr(&s, &source->addr);
@@ -70,8 +71,9 @@ static json_t *limit_source_row(struct control *c, const struct list *node)
     return row;
 }
 
-static json_t *limit_user_row(struct control *c, const struct list *node)
+static json_t *limit_user_row(void *arg, const struct list *node)
 {
+    struct control *c = arg;
     const struct limit_user *u = LIST_ITEM(node, struct limit_user, link);
     struct subject s = {.kind = SUBJECT_USER};
     (void)str_copy(s.user, sizeof(s.user), str_of(u->name));
@@ -95,8 +97,9 @@ static bool limit_is_single(const struct subject *s)
 }
 
 /* Those without an entry, which is listed before. */
-static json_t *limit_override_row(struct control *c, const struct list *node)
+static json_t *limit_override_row(void *arg, const struct list *node)
 {
+    struct control *c = arg;
     const struct rule *r = LIST_ITEM(node, struct rule, link);
     const struct limits *l = limiter_limits(c->limiter);
     const struct rules_time now = limiter_now(c->limiter);
@@ -120,12 +123,13 @@ static json_t *limit_override_row(struct control *c, const struct list *node)
 
 void command_limit_list(struct request *r)
 {
-    struct limiter *limiter = r->control->limiter;
+    struct control *c = request_control(r);
+    struct limiter *limiter = c->limiter;
     struct limits *l = limiter_limits(limiter);
     const struct rows_source sources[] = {
-        {&l->walks, &l->sources, limit_source_row},
-        {&l->walks, &l->users, limit_user_row},
-        {&l->overrides.walks, &l->overrides.all, limit_override_row},
+        {&l->walks, &l->sources, limit_source_row, c},
+        {&l->walks, &l->users, limit_user_row, c},
+        {&l->overrides.walks, &l->overrides.all, limit_override_row, c},
     };
     rows_answer(r, limiter_jobs(limiter), sources, ARRAY_LEN(sources));
 }
@@ -147,7 +151,7 @@ static void limit_put_ban(json_t *row, const struct rule *ban)
 void command_limit_show(struct request *r)
 {
     struct subject s;
-    struct control *c = r->control;
+    struct control *c = request_control(r);
     const struct limits *l = limiter_limits(c->limiter);
     if (subject_parse(str_of(request_text(r, "subject")), &s) < 0) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "subject has to be an address, a network or a user");
@@ -178,7 +182,7 @@ static void limit_widen(struct subject *s)
 /* What the request does not name stays as an earlier override has it. */
 static struct rule_spec limit_spec(const struct request *r, const struct subject *s)
 {
-    const struct rule *old = rules_find(&limiter_limits(r->control->limiter)->overrides, s);
+    const struct rule *old = rules_find(&limiter_limits(request_control(r)->limiter)->overrides, s);
     return (struct rule_spec){
         .subject = *s,
         .sessions = request_number(r, "sessions", old ? old->sessions : RULE_KEEP),
@@ -213,7 +217,7 @@ void command_limit_set(struct request *r)
 void command_limit_clear(struct request *r)
 {
     struct ruling u;
-    struct limiter *l = r->control->limiter;
+    struct limiter *l = request_control(r)->limiter;
     const struct rules_time now = limiter_now(l);
     uint64_t forgotten = 0;
     if (ruling_begin(r, RULE_STORE_OVERRIDE, &u) < 0)

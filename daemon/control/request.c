@@ -2,7 +2,7 @@
 /* Requests from the check of their parameters to their answer. */
 #include "control/request.h"
 
-#include "control/control_priv.h"
+#include "control/rpc.h"
 #include "proto/reply.h"
 
 #define REQUEST_SHOWN_MAX 100 /* bytes of a wrong method repeated in the error */
@@ -110,9 +110,9 @@ static bool request_settle(struct request *r, const char *error, const char *res
     if (r->is_answered)
         return false;
     r->is_answered = true;
-    if (r->control && r->command && (r->command->flags & COMMAND_CHANGES) &&
-        !request_bool(r, "dry_run") && !r->is_quiet)
-        r->control->on_change_answered(r->control, r, result);
+    if (r->command && (r->command->flags & COMMAND_CHANGES) && !request_bool(r, "dry_run") &&
+        !r->is_quiet)
+        r->rpc->on_change_answered(r->rpc, r, result);
     if (r->answered)
         r->answered(r->answered_arg, error);
     return true;
@@ -276,9 +276,8 @@ static bool request_is_allowed(struct request *r)
 /* What a retired engine would change, the one that serves would not see. */
 static bool request_is_retired(struct request *r)
 {
-    const struct control_host *h = r->control->host;
     unsigned flags = r->command->flags;
-    if (!(flags & COMMAND_CHANGES) || (flags & COMMAND_OLD) || !h->is_retired(h->arg))
+    if (!(flags & COMMAND_CHANGES) || (flags & COMMAND_OLD) || !r->rpc->is_retired(r->rpc))
         return false;
     request_fail(r, -ERR_SHUTDOWN, "its control socket has no .old at the end",
                  "another program serves since the upgrade: %s belongs there", r->command->method);
@@ -308,10 +307,10 @@ static void request_dispatch(struct request *r, const char *method, const json_t
         command_failure_fini(&failure);
         return;
     }
-    r->control->functions[command_index(r->command)](r);
+    r->rpc->functions[command_index(r->command)](r);
 }
 
-void request_start(struct control *c, const struct request_origin *origin, const char *method,
+void request_start(struct rpc *rpc, const struct request_origin *origin, const char *method,
                    json_t *id, const json_t *params)
 {
     struct request *r = calloc(1, sizeof(*r));
@@ -322,7 +321,7 @@ void request_start(struct control *c, const struct request_origin *origin, const
     }
     /* One reference is the command's until it answers. */
     *r = (struct request){.refs = 1,
-                          .control = c,
+                          .rpc = rpc,
                           .client = origin->client,
                           .origin = origin->ops,
                           .upload = origin->upload,
@@ -332,8 +331,8 @@ void request_start(struct control *c, const struct request_origin *origin, const
     request_dispatch(r, method, params);
 }
 
-int request_start_own(struct control *c, const struct peer *peer, const char *method,
-                      json_t *params, void (*answered)(void *arg, const char *error), void *arg)
+int request_start_own(struct rpc *rpc, const struct peer *peer, const char *method, json_t *params,
+                      void (*answered)(void *arg, const char *error), void *arg)
 {
     struct request *r = calloc(1, sizeof(*r));
     if (!r || !params) {
@@ -342,7 +341,7 @@ int request_start_own(struct control *c, const struct peer *peer, const char *me
         return -ERR_NOMEM;
     }
     *r = (struct request){
-        .refs = 1, .control = c, .peer = *peer, .answered = answered, .answered_arg = arg};
+        .refs = 1, .rpc = rpc, .peer = *peer, .answered = answered, .answered_arg = arg};
     request_dispatch(r, method, params);
     json_decref(params);
     return 0;

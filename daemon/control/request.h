@@ -6,9 +6,9 @@
 #include "control/command.h"
 
 struct client;
-struct control;
 struct parts;
 struct request;
+struct rpc;
 
 /* Who asks. */
 struct peer {
@@ -38,7 +38,7 @@ struct request_origin {
 /* Counted: the answer may come long after, when the client is gone. */
 struct request {
     unsigned refs;
-    struct control *control;                 /* NULL after the end of the control plane */
+    struct rpc *rpc;
     struct client *client;                   /* NULL: gone, or a request of the daemon itself */
     const struct request_origin_ops *origin; /* used while there is a client */
     struct parts *upload;                    /* likewise */
@@ -57,14 +57,13 @@ struct request {
 /* Takes over id (NULL = a notification: no answer is sent). params as the client sent them,
  * borrowed, may be NULL. Checks role and parameters; what is wrong is answered. Runs the command.
  */
-void request_start(struct control *c, const struct request_origin *origin, const char *method,
+void request_start(struct rpc *rpc, const struct request_origin *origin, const char *method,
                    json_t *id, const json_t *params);
 /* A command that the daemon runs by itself on behalf of peer, as a part of something longer; takes
  * over params. answered: once, unless the control plane ends before; error is a sentence, NULL =
  * done. -ERR_NOMEM: nothing was started. */
-int request_start_own(struct control *c, const struct peer *peer, const char *method,
-                      json_t *params, void (*answered)(void *arg, const char *error),
-                      void *arg) NODISCARD;
+int request_start_own(struct rpc *rpc, const struct peer *peer, const char *method, json_t *params,
+                      void (*answered)(void *arg, const char *error), void *arg) NODISCARD;
 struct request *request_ref(struct request *r);
 void request_unref(struct request *r); /* NULL is fine */
 
@@ -110,6 +109,8 @@ void request_abandon(struct request *r);
 
 /* A JSON text of bytes from outside: what is not UTF-8 becomes '?'. */
 json_t *request_json(struct str s);
+/* An error object of JSON-RPC. */
+json_t *request_error(int code, int err, const char *hint, struct str text);
 /* Sets a member to a text unless it is NULL or empty; or to a number unless it is 0. */
 void request_set_text(json_t *row, const char *name, const char *text);
 void request_set_number(json_t *row, const char *name, uint64_t v);

@@ -2,8 +2,8 @@
 /* Slices of long lists. */
 #include "control/rows.h"
 
-#include "control/control_priv.h"
 #include "control/json_text.h"
+#include "control/rpc.h"
 #include "control/table_json.h"
 
 #define ROWS_PIECE 16  /* rows of JSON made in one step */
@@ -21,7 +21,6 @@ struct rows_kept {
 struct rows_job {
     struct list link;
     struct loop_slice slice;
-    struct control *control;
     struct request *request;
     struct filter *filter; /* NULL = all */
     const char *sort;      /* of the request; NULL = in the order of the lists */
@@ -199,7 +198,8 @@ static int rows_keep(struct rows_job *j, json_t *row)
 
 static int rows_take(struct rows_job *j, const struct list *node)
 {
-    json_t *row = j->sources[j->at].row(j->control, node);
+    const struct rows_source *source = &j->sources[j->at];
+    json_t *row = source->row(source->arg, node);
     int err = 0;
     if (!row)
         return 0;
@@ -253,7 +253,6 @@ void rows_answer(struct request *r, struct list *jobs, const struct rows_source 
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return;
     }
-    j->control = r->control;
     j->request = r;
     j->filter = filter;
     j->sort = request_text(r, "sort");
@@ -264,7 +263,7 @@ void rows_answer(struct request *r, struct list *jobs, const struct rows_source 
     list_init(&j->slice.link);
     j->slice.step = on_rows_slice;
     rows_begin(j);
-    loop_slice(r->control->host->loop, &j->slice);
+    loop_slice(r->rpc->loop, &j->slice);
 }
 
 void rows_drop(struct list *jobs)

@@ -10,7 +10,8 @@
 struct rows_source {
     struct list *walks, *head;
     /* A row of the command, or NULL: the node is left out. */
-    json_t *(*row)(struct control *c, const struct list *node);
+    json_t *(*row)(void *arg, const struct list *node);
+    void *arg;
 };
 #define ROWS_SOURCES_MAX 3
 

@@ -103,7 +103,7 @@ static int rule_batch_run(struct work *w)
     const struct rule_batch *b = CONTAINER_OF(w, struct rule_batch, work);
     int first = 0;
     for (size_t i = 0; i < b->n; i++) {
-        int err = change_write(w->control->host->store, &b->changes[i]);
+        int err = change_write(work_control(w)->host->store, &b->changes[i]);
         first = first < 0 ? first : err;
     }
     return first;
@@ -132,7 +132,7 @@ struct rule_batch *rule_batch_new(struct control *c, struct request *r,
                                   void (*done)(struct rule_batch *b, int err))
 {
     struct rule_batch *b =
-        work_new(c, r, sizeof(*b), rule_batch_run, rule_batch_done, rule_batch_fini);
+        work_new(&c->rpc, r, sizeof(*b), rule_batch_run, rule_batch_done, rule_batch_fini);
     if (b)
         b->done = done;
     return b;
@@ -182,7 +182,7 @@ int rule_batch_remove(struct rule_batch *b, const char *kind, const struct subje
 
 void rule_batch_post(struct rule_batch *b)
 {
-    work_post(&b->work, &b->work.control->rule_turn);
+    work_post(&b->work, &work_control(&b->work)->rule_queue);
 }
 
 struct request *rule_batch_request(const struct rule_batch *b)
@@ -192,7 +192,7 @@ struct request *rule_batch_request(const struct rule_batch *b)
 
 struct control *rule_batch_control(const struct rule_batch *b)
 {
-    return b->work.control;
+    return work_control(&b->work);
 }
 
 void rule_batch_each(const struct rule_batch *b,

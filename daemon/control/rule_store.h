@@ -5,6 +5,8 @@
 #include "control/request.h"
 #include "control/rules.h"
 
+struct control;
+
 /* Kinds in the store. */
 #define RULE_STORE_BAN "ban"
 #define RULE_STORE_OVERRIDE "limit"

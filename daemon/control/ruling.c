@@ -10,7 +10,7 @@ static void ruling_fini(struct ruling *u)
 
 static struct rules *ruling_rules(const struct ruling *u)
 {
-    struct limits *l = limiter_limits(u->request->control->limiter);
+    struct limits *l = limiter_limits(request_control(u->request)->limiter);
     return strcmp(u->kind, RULE_STORE_BAN) == 0 ? &l->bans : &l->overrides;
 }
 
@@ -57,7 +57,7 @@ int ruling_begin(struct request *r, const char *kind, struct ruling *ret)
     int err = ruling_read(&u, request_list(r, "subject"));
     if (err == -ERR_NOMEM)
         request_fail(r, err, NULL, NULL);
-    else if (err == 0 && !(u.batch = rule_batch_new(r->control, r, on_ruled)))
+    else if (err == 0 && !(u.batch = rule_batch_new(request_control(r), r, on_ruled)))
         err = -ERR_NOMEM;
     if (err < 0) {
         ruling_fini(&u);
@@ -79,7 +79,7 @@ bool ruling_put(struct ruling *u, struct rule_spec *spec)
 {
     struct rule *rule;
     struct request *r = u->request;
-    const struct rules_time now = limiter_now(r->control->limiter);
+    const struct rules_time now = limiter_now(request_control(r)->limiter);
     uint64_t life_ms = request_number(r, "for", 0);
     spec->by = r->peer.user;
     spec->created_ms = now.wall_ms;
@@ -113,7 +113,7 @@ void ruling_end(struct ruling *u)
     struct request *r = u->request;
     struct rule_batch *b = STEAL(u->batch);
     r->count = u->count;
-    limiter_changed(r->control->limiter);
+    limiter_changed(request_control(r)->limiter);
     if (u->err < 0) {
         rule_batch_free(b);
         request_fail(r, u->err, NULL, NULL);

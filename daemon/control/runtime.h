@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "control/request.h"
 
+struct control;
 struct runtime;
 struct store;
 
@@ -78,7 +79,7 @@ const json_t *runtime_unreadable(const struct runtime *r);
 bool runtime_is_unreadable(const struct runtime *r, const char *pool, const char *name);
 
 /* A change under way: the edits as they will be. Begin and end it within one turn of
- * control.config_turn. */
+ * control.config_queue. */
 struct runtime_stage {
     struct runtime_entry *entry; /* the changed copy, owned */
     struct pool_edit *edits;     /* array owned, its strings borrowed */

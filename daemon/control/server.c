@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
-#include "control/control_priv.h"
 #include "control/json_text.h"
 #include "control/server_priv.h"
+#include "control/work.h"
 
 #define SERVER_PENDING_MAX 256
 #define SERVER_CHECK_MS 1000
@@ -65,7 +65,7 @@ static bool arrival_has_room(const struct arrival *a)
 static void arrival_done(struct work *w)
 {
     struct arrival *a = CONTAINER_OF(w, struct arrival, work);
-    w->control->server->n_pending--;
+    a->socket->server->n_pending--;
     if (w->err < 0) {
         arrival_refuse(a, w->err, "too much is going on");
         return;
@@ -98,15 +98,14 @@ static const struct config_control *socket_section(const struct server_socket *s
 static void on_accept(evutil_socket_t listening, short what, void *arg)
 {
     struct server_socket *s = arg;
-    struct control *control = s->server->control;
+    struct rpc *rpc = s->server->rpc;
     (void)what;
     if (s->server->n_pending >= SERVER_PENDING_MAX)
         return;
     int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
         return;
-    struct arrival *a =
-        work_new(control, NULL, sizeof(*a), arrival_run, arrival_done, arrival_fini);
+    struct arrival *a = work_new(rpc, NULL, sizeof(*a), arrival_run, arrival_done, arrival_fini);
     if (!a || peer_credentials(fd, &a->peer, &a->gid) < 0) {
         close(fd);
         if (a) {
@@ -117,7 +116,7 @@ static void on_accept(evutil_socket_t listening, short what, void *arg)
     }
     a->fd = fd;
     a->socket = s;
-    a->config = config_ref(control_setup(control)->config);
+    a->config = config_ref(rpc->config(rpc));
     a->section = socket_section(s, a->config);
     s->server->n_pending++;
     work_post(&a->work, NULL);
@@ -130,7 +129,7 @@ static void on_check(struct loop_timer *t)
     struct server *s = CONTAINER_OF(t, struct server, check);
     LIST_FOREACH_SAFE (it, &s->clients)
         client_check(LIST_ITEM(it, struct client, link));
-    loop_timer_set(s->control->host->loop, t, SERVER_CHECK_MS);
+    loop_timer_set(s->rpc->loop, t, SERVER_CHECK_MS);
 }
 
 static void on_leave(struct loop_timer *t)
@@ -141,19 +140,19 @@ static void on_leave(struct loop_timer *t)
         if (c->socket->fd < 0 && !c->is_last)
             client_leave(c);
     }
-    loop_timer_set(s->control->host->loop, t, SERVER_LEAVE_MS);
+    loop_timer_set(s->rpc->loop, t, SERVER_LEAVE_MS);
 }
 
-int server_new(struct control *c, struct server **ret)
+int server_new(struct rpc *rpc, struct server **ret)
 {
     struct server *s = calloc(1, sizeof(*s));
     if (!s)
         return -ERR_NOMEM;
-    s->control = c;
+    s->rpc = rpc;
     list_init(&s->sockets);
     list_init(&s->clients);
     loop_timer_init(&s->check, on_check);
-    loop_timer_set(c->host->loop, &s->check, SERVER_CHECK_MS);
+    loop_timer_set(rpc->loop, &s->check, SERVER_CHECK_MS);
     loop_timer_init(&s->leave, on_leave);
     *ret = s;
     return 0;
@@ -179,8 +178,7 @@ int server_listen(struct server *s, int fd, const char *path)
     socket->server = s;
     socket->fd = -1;
     socket->path = str_dup_c(path);
-    socket->event =
-        event_new(loop_base(s->control->host->loop), fd, EV_READ | EV_PERSIST, on_accept, socket);
+    socket->event = event_new(loop_base(s->rpc->loop), fd, EV_READ | EV_PERSIST, on_accept, socket);
     if (!socket->path || !socket->event || event_add(socket->event, NULL) != 0) {
         socket_free(socket);
         return -ERR_NOMEM;
@@ -199,7 +197,7 @@ void server_retire(struct server *s)
         close(socket->fd);
         socket->fd = -1;
     }
-    loop_timer_set(s->control->host->loop, &s->leave, SERVER_LEAVE_MS);
+    loop_timer_set(s->rpc->loop, &s->leave, SERVER_LEAVE_MS);
 }
 
 bool server_is_forsaken(const struct server *s)
@@ -219,8 +217,8 @@ void server_free(struct server *s)
 {
     if (!s)
         return;
-    loop_timer_cancel(s->control->host->loop, &s->check);
-    loop_timer_cancel(s->control->host->loop, &s->leave);
+    loop_timer_cancel(s->rpc->loop, &s->check);
+    loop_timer_cancel(s->rpc->loop, &s->leave);
     LIST_FOREACH_SAFE (it, &s->clients)
         client_end(LIST_ITEM(it, struct client, link));
     LIST_FOREACH_SAFE (it, &s->sockets)

@@ -7,11 +7,11 @@
 
 #include "base/err.h"
 
-struct control;
+struct rpc;
 struct server;
 
 /* Serves the sockets of the configuration. 0 or -ERR_NOMEM. */
-int server_new(struct control *c, struct server **ret) NODISCARD;
+int server_new(struct rpc *rpc, struct server **ret) NODISCARD;
 /* Closes all clients and sockets. NULL is fine. */
 void server_free(struct server *s);
 /* Serves on a listening socket, which it owns unless it fails; path as in the config. */

@@ -19,7 +19,7 @@ struct server_socket {
 };
 
 struct server {
-    struct control *control;
+    struct rpc *rpc;
     struct list sockets, clients;
     size_t n_clients, n_pending;
     struct loop_timer check, leave;

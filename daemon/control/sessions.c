@@ -40,7 +40,7 @@ void sessions_free(struct sessions *s)
 int ask_begin(struct control *c, struct ask *a)
 {
     a->control = c;
-    a->number = control_next_number(c);
+    a->number = rpc_next_number(&c->rpc);
     list_init(&a->link);
     int err = map_put(&c->sessions->by_number, map_key_u64(&a->number), a, NULL);
     if (err == 0)

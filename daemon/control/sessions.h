@@ -5,6 +5,7 @@
 #include "control/request.h"
 #include "session/query.h"
 
+struct control;
 struct sessions;
 
 /* 0 or -ERR_NOMEM. */

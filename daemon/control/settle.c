@@ -40,10 +40,10 @@ static int settle_look(struct settle *s, const struct runtime *rt, const struct 
 static int settle_start(struct work *w)
 {
     struct settle *s = CONTAINER_OF(w, struct settle, work);
-    const struct runtime *rt = w->control->runtime;
+    const struct runtime *rt = work_control(w)->runtime;
     size_t n = 1;
     int err = 0;
-    s->config = config_ref(control_setup(w->control)->config);
+    s->config = config_ref(control_setup(work_control(w))->config);
     LIST_FOREACH (it, runtime_entries(rt))
         n++;
     s->stages = calloc(n, sizeof(*s->stages));
@@ -60,7 +60,7 @@ static int settle_start(struct work *w)
 static int settle_run(struct work *w)
 {
     struct settle *s = CONTAINER_OF(w, struct settle, work);
-    const struct control_host *h = w->control->host;
+    const struct control_host *h = work_control(w)->host;
     const struct runtime_stage *last = &s->stages[s->n - 1];
     int err = pools_build(s->config, last->edits, last->n_edits, h->registry, &s->pools, &w->error);
     for (size_t i = 0; i < s->n && err == 0; i++)
@@ -71,14 +71,14 @@ static int settle_run(struct work *w)
 static void settle_done(struct work *w)
 {
     struct settle *s = CONTAINER_OF(w, struct settle, work);
-    const struct control_host *h = w->control->host;
+    const struct control_host *h = work_control(w)->host;
     if (w->err == -ERR_NO_MATCH)
         return;
     for (size_t i = 0; i < s->n && w->err == 0; i++) {
         const struct pool_edit *p = &s->stages[i].entry->now.edit;
         LOG_EVENT(LOG_LEVEL_NOTICE, "runtime-edit-in-file", KV_STR("pool", p->pool),
                   KV_STR("backend", p->name));
-        runtime_stage_commit(w->control->runtime, &s->stages[i]);
+        runtime_stage_commit(work_control(w)->runtime, &s->stages[i]);
     }
     if (w->err == 0)
         w->err = h->publish_pools(h->arg, STEAL(s->pools));
@@ -99,9 +99,9 @@ static void settle_fini(struct work *w)
 
 void settle_post(struct control *c)
 {
-    struct settle *s = work_new(c, NULL, sizeof(*s), settle_run, settle_done, settle_fini);
+    struct settle *s = work_new(&c->rpc, NULL, sizeof(*s), settle_run, settle_done, settle_fini);
     if (!s)
         return;
     s->work.start = settle_start;
-    work_post(&s->work, &c->config_turn);
+    work_post(&s->work, &c->config_queue);
 }

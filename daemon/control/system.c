@@ -18,7 +18,7 @@ struct system_status {
 static int system_status_run(struct work *w)
 {
     struct system_status *s = CONTAINER_OF(w, struct system_status, work);
-    return store_user_count(w->control->host->store, &s->users);
+    return store_user_count(work_control(w)->host->store, &s->users);
 }
 
 static const char *system_state(const struct control_host *h)
@@ -48,7 +48,7 @@ static void system_status_old(json_t *row, const struct control *c)
 static void system_status_done(struct work *w)
 {
     const struct system_status *s = CONTAINER_OF(w, struct system_status, work);
-    const struct control *c = w->control;
+    const struct control *c = work_control(w);
     const struct control_host *h = c->host;
     const struct setup *setup = control_setup(c);
     struct process_figures f;
@@ -77,7 +77,7 @@ static void system_status_done(struct work *w)
 void command_system_status(struct request *r)
 {
     struct system_status *s =
-        work_new(r->control, r, sizeof(*s), system_status_run, system_status_done, NULL);
+        work_new(r->rpc, r, sizeof(*s), system_status_run, system_status_done, NULL);
     if (s)
         work_post(&s->work, NULL);
 }
@@ -146,7 +146,7 @@ void command_system_log_level(struct request *r)
 
 void command_system_stop(struct request *r)
 {
-    const struct control_host *h = r->control->host;
+    const struct control_host *h = request_control(r)->host;
     bool is_stopping = h->is_stopping(h->arg);
     request_done(r, 1, !is_stopping, is_stopping ? "it is stopping already" : "stopping");
     h->stop(h->arg);

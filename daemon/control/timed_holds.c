@@ -66,7 +66,7 @@ static void on_timed_hold(struct loop_timer *t)
     struct timed_hold *h = CONTAINER_OF(t, struct timed_hold, timer);
     AUTO_FREE char *name = str_printf("%s/%s", h->backend->pool, h->backend->name);
     h->is_releasing = true;
-    int err = name ? request_start_own(h->control, &h->op->peer, "backend.release",
+    int err = name ? request_start_own(&h->control->rpc, &h->op->peer, "backend.release",
                                        json_pack("{s:s}", "name", name), on_released, h)
                    : -ERR_NOMEM;
     if (err < 0)
@@ -82,7 +82,7 @@ static struct timed_hold *timed_hold_find(struct control *c, const struct backen
 
 static struct timed_hold *timed_hold_new(struct request *r, struct backend *b)
 {
-    struct control *c = r->control;
+    struct control *c = request_control(r);
     struct timed_hold *h = calloc(1, sizeof(*h));
     AUTO_FREE char *target = str_printf("%s/%s", b->pool, b->name);
     if (!h || !target || op_begin(c, &timed_hold_kind, target, &r->peer, h, &h->op) < 0) {
@@ -99,7 +99,7 @@ static struct timed_hold *timed_hold_new(struct request *r, struct backend *b)
 
 void timed_hold_start(struct request *r, struct backend *b, uint64_t for_ms, bool is_changed)
 {
-    struct timed_hold *h = timed_hold_find(r->control, b);
+    struct timed_hold *h = timed_hold_find(request_control(r), b);
     if (!h || h->is_releasing)
         h = timed_hold_new(r, b);
     if (!h) {
@@ -109,8 +109,8 @@ void timed_hold_start(struct request *r, struct backend *b, uint64_t for_ms, boo
     char text[32];
     units_human_duration(text, for_ms);
     op_say(h->op, "released in %s from its last order on", text);
-    h->end_ms = loop_now_ms(r->control->host->loop) + for_ms;
-    loop_timer_set(r->control->host->loop, &h->timer, for_ms);
+    h->end_ms = loop_now_ms(request_control(r)->host->loop) + for_ms;
+    loop_timer_set(request_control(r)->host->loop, &h->timer, for_ms);
     op_answer(h->op, r, 1, is_changed, NULL);
 }
 

@@ -6,6 +6,8 @@
 #include "backend/backend.h"
 #include "control/request.h"
 
+struct control;
+
 /* Releases a held backend after for_ms on behalf of the request, or moves the end of an operation
  * that does; answers it. */
 void timed_hold_start(struct request *r, struct backend *b, uint64_t for_ms, bool is_changed);

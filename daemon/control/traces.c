@@ -264,7 +264,7 @@ static struct tracer *tracer_new(struct control *c)
     if (!t)
         return NULL;
     t->control = c;
-    t->stream = (struct client_link){.stream = control_next_number(c),
+    t->stream = (struct client_link){.stream = rpc_next_number(&c->rpc),
                                      .cancel = tracer_stream_cancel,
                                      .gone = tracer_stream_gone};
     list_init(&t->link);
@@ -292,7 +292,7 @@ static int tracer_begin(struct tracer *t, struct filter *filter)
 static void trace_start(struct request *r, struct filter *filter, uint64_t for_ms,
                         uint64_t max_bytes)
 {
-    struct control *c = r->control;
+    struct control *c = request_control(r);
     struct tracer *t = tracer_new(c);
     int err =
         t ? op_begin(c, &trace_kind, request_text(r, "filter"), &r->peer, t, &t->op) : -ERR_NOMEM;
@@ -322,7 +322,7 @@ void command_session_trace(struct request *r)
     struct filter *filter = NULL;
     uint64_t for_ms, max_bytes;
     size_t n = 0;
-    LIST_FOREACH (it, &r->control->tracers)
+    LIST_FOREACH (it, &request_control(r)->tracers)
         n++;
     if (!r->client) {
         request_fail(r, -ERR_UNSUPPORTED, NULL, NULL);

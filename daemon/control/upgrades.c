@@ -40,7 +40,7 @@ static const struct op_kind upgrade_kind = {
 
 static void upgrade_refuse_old(struct request *r, const struct control_old *old)
 {
-    const struct config *c = control_setup(r->control)->config;
+    const struct config *c = control_setup(request_control(r))->config;
     const char *path = c->n_controls ? c->controls[0].path : "PATH";
     AUTO_FREE char *hint =
         str_printf("mailproxyctl -s %s" CONTROL_OLD_SUFFIX " system stop ends it", path);
@@ -72,8 +72,8 @@ static bool upgrade_refuse(const struct upgrades *u, struct request *r)
 
 void command_system_upgrade(struct request *r)
 {
-    struct upgrades *u = r->control->upgrades;
-    const struct control_host *h = r->control->host;
+    struct upgrades *u = request_control(r)->upgrades;
+    const struct control_host *h = request_control(r)->host;
     if (upgrade_refuse(u, r))
         return;
     int err = h->upgrade(h->arg);
@@ -99,7 +99,8 @@ void upgrades_begin(struct control *c)
                               .pid = (uint32_t)getpid(),
                               .role = ROLE_ADMIN,
                               .user = UPGRADE_SIGNAL};
-    if (request_start_own(c, &peer, "system.upgrade", json_object(), on_upgrade_answered, NULL) < 0)
+    if (request_start_own(&c->rpc, &peer, "system.upgrade", json_object(), on_upgrade_answered,
+                          NULL) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-refused", KV_ERR("error", -ERR_NOMEM));
 }
 

@@ -5,6 +5,7 @@
 
 #include "control/request.h"
 
+struct control;
 struct upgrades;
 
 int upgrades_new(struct control *c, struct upgrades **ret) NODISCARD;

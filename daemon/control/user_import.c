@@ -33,7 +33,7 @@ static void import_start(void *arg)
 {
     struct user_import *m = arg;
     m->is_posted = true;
-    work_post(&m->work, &m->work.control->user_turn);
+    work_post(&m->work, &work_control(&m->work)->user_queue);
 }
 
 static void import_cancel(void *arg)
@@ -145,7 +145,7 @@ static int user_import_run(struct work *w)
     if (err < 0)
         err = import_refuse(m, &errors, err);
     else
-        err = store_user_import(w->control->host->store, users, m->n, m->how, clock_wall_ms(),
+        err = store_user_import(work_control(w)->host->store, users, m->n, m->how, clock_wall_ms(),
                                 import_progress, m, &m->n_added, &m->n_changed);
     if (err == 0) {
         atomic_store(&m->n_done, m->n);
@@ -180,7 +180,7 @@ static void import_end(struct user_import *m, const char *lost)
 static void user_import_done(struct work *w)
 {
     struct user_import *m = CONTAINER_OF(w, struct user_import, work);
-    const struct control_host *h = w->control->host;
+    const struct control_host *h = work_control(w)->host;
     AUTO_FREE char *lost = import_lost(m);
     import_end(m, lost ? lost : "");
     if (work_fail(w))
@@ -237,14 +237,14 @@ void command_user_import(struct request *r)
     if (!parts_take(r, "data", &text))
         return;
     struct user_import *m =
-        work_new(r->control, r, sizeof(*m), user_import_run, user_import_done, user_import_fini);
+        work_new(r->rpc, r, sizeof(*m), user_import_run, user_import_done, user_import_fini);
     if (!m) {
         buf_wipe(&text);
         return;
     }
     m->text = text;
-    m->pools = pools_ref(control_setup(r->control)->pools);
-    if (op_begin(r->control, &import_kind, "users", &r->peer, m, &m->op) < 0) {
+    m->pools = pools_ref(control_setup(request_control(r))->pools);
+    if (op_begin(request_control(r), &import_kind, "users", &r->peer, m, &m->op) < 0) {
         work_free(&m->work);
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return;
@@ -282,7 +282,7 @@ static int user_export_run(struct work *w)
     const char *after = request_text(w->request, "cursor");
     if (!after && user_file_begin(x->format, &x->text) < 0)
         return -ERR_NOMEM;
-    int err = store_user_each(w->control->host->store, after, EXPORT_PAGE, export_one, x);
+    int err = store_user_each(work_control(w)->host->store, after, EXPORT_PAGE, export_one, x);
     if (err == 0)
         err = x->err;
     if (err == 0 && x->n < EXPORT_PAGE)
@@ -312,7 +312,7 @@ void command_user_export(struct request *r)
     if (import_format(r, &format) < 0)
         return;
     struct user_export *x =
-        work_new(r->control, r, sizeof(*x), user_export_run, user_export_done, user_export_fini);
+        work_new(r->rpc, r, sizeof(*x), user_export_run, user_export_done, user_export_fini);
     if (!x)
         return;
     x->format = format;

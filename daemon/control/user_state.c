@@ -27,7 +27,7 @@ static int user_kick_look(struct work *w)
     json_t *name;
     json_array_foreach ((json_t *)request_list(w->request, "name"), i, name) {
         CLEANUP(store_user_fini) struct store_user u = {0};
-        int err = store_user_get(w->control->host->store, json_string_value(name), &u);
+        int err = store_user_get(work_control(w)->host->store, json_string_value(name), &u);
         if (err < 0)
             return err == -ERR_NO_USER ? user_missing(w, json_string_value(name)) : err;
     }
@@ -42,7 +42,7 @@ static void user_kick_looked(struct work *w)
 
 static void user_kick_nobody(struct request *r)
 {
-    struct work *w = work_new(r->control, r, sizeof(*w), user_kick_look, user_kick_looked, NULL);
+    struct work *w = work_new(r->rpc, r, sizeof(*w), user_kick_look, user_kick_looked, NULL);
     if (w)
         work_post(w, NULL);
 }
@@ -95,7 +95,7 @@ static int user_kick_one(struct user_kick *k, const char *name)
                                    .done = on_user_kicked,
                                    .arg = k};
     if (err == 0)
-        err = kill_start(r->control, &spec);
+        err = kill_start(request_control(r), &spec);
     filter_unref(filter);
     return err;
 }
@@ -199,13 +199,13 @@ static int apply_hold(struct user_edit *e)
 static void on_user_state(struct work *w)
 {
     struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
-    const struct control_host *h = w->control->host;
+    const struct control_host *h = work_control(w)->host;
     if (work_fail(w))
         return;
     if (e->is_changed) {
         h->forget_user(h->arg, e->user.name);
         if (e->user.state == USER_ACTIVE)
-            sessions_wake(w->control, e->user.name);
+            sessions_wake(work_control(w), e->user.name);
     }
     request_done(w->request, e->is_changed, e->is_changed, NULL);
 }
@@ -213,12 +213,12 @@ static void on_user_state(struct work *w)
 static void on_user_locked(struct work *w)
 {
     struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
-    const struct control_host *h = w->control->host;
+    const struct control_host *h = work_control(w)->host;
     if (work_fail(w))
         return;
     h->forget_user(h->arg, e->user.name);
     /* Logins that wait are judged again and refused. */
-    sessions_wake(w->control, e->user.name);
+    sessions_wake(work_control(w), e->user.name);
     user_kick_name(w->request, e->user.name, REPLY_LOCKED, e->is_changed);
 }
 
@@ -276,7 +276,7 @@ static int user_remove_find(struct user_remove *m, struct store *store)
 static int user_remove_run(struct work *w)
 {
     struct user_remove *m = CONTAINER_OF(w, struct user_remove, work);
-    struct store *store = w->control->host->store;
+    struct store *store = work_control(w)->host->store;
     int err = user_remove_find(m, store);
     size_t n = json_array_size(m->hit);
     if (err < 0 || request_bool(w->request, "dry_run"))
@@ -306,7 +306,7 @@ static void user_remove_done(struct work *w)
     size_t i;
     json_t *name;
     struct user_remove *m = CONTAINER_OF(w, struct user_remove, work);
-    const struct control_host *h = w->control->host;
+    const struct control_host *h = work_control(w)->host;
     bool is_dry = request_bool(w->request, "dry_run");
     if (work_fail(w))
         return;
@@ -330,9 +330,9 @@ static void user_remove_fini(struct work *w)
 void command_user_remove(struct request *r)
 {
     struct user_remove *m =
-        work_new(r->control, r, sizeof(*m), user_remove_run, user_remove_done, user_remove_fini);
+        work_new(r->rpc, r, sizeof(*m), user_remove_run, user_remove_done, user_remove_fini);
     if (!m)
         return;
     m->hit = json_array();
-    work_post(&m->work, &r->control->user_turn);
+    work_post(&m->work, &request_control(r)->user_queue);
 }

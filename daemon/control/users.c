@@ -146,7 +146,7 @@ static int user_list_sort(struct user_list *l)
 static int user_list_run(struct work *w)
 {
     struct user_list *l = CONTAINER_OF(w, struct user_list, work);
-    int err = store_user_each(w->control->host->store, l->after, SIZE_MAX, user_list_one, l);
+    int err = store_user_each(work_control(w)->host->store, l->after, SIZE_MAX, user_list_one, l);
     if (err == 0 && l->sort)
         err = user_list_sort(l);
     if (err == 0)
@@ -199,7 +199,7 @@ void command_user_list(struct request *r)
     if (request_filter(r, "filter", fields, n, &filter) < 0)
         return;
     struct user_list *l =
-        work_new(r->control, r, sizeof(*l), user_list_run, user_list_done, user_list_fini);
+        work_new(r->rpc, r, sizeof(*l), user_list_run, user_list_done, user_list_fini);
     if (!l) {
         filter_unref(filter);
         return;
@@ -257,7 +257,7 @@ static bool nearest_add(void *arg, const struct store_user *u)
 int user_missing(struct work *w, const char *name)
 {
     struct user_nearest s = {.word = name};
-    if (store_user_each(w->control->host->store, NULL, SIZE_MAX, nearest_add, &s) < 0)
+    if (store_user_each(work_control(w)->host->store, NULL, SIZE_MAX, nearest_add, &s) < 0)
         s.word = ""; /* near nobody */
     nearest_judge(&s);
     free(w->hint);
@@ -314,7 +314,7 @@ static int user_count_start(struct request *r, json_t *row)
                                           .chunk = user_count_chunk,
                                           .done = user_count_done,
                                           .arg = c};
-        err = collect_start(r->control, &spec);
+        err = collect_start(request_control(r), &spec);
     }
     filter_unref(filter);
     if (err < 0)
@@ -326,7 +326,7 @@ static int user_show_run(struct work *w)
 {
     struct user_show *s = CONTAINER_OF(w, struct user_show, work);
     const char *name = request_text(w->request, "name");
-    int err = store_user_get(w->control->host->store, name, &s->user);
+    int err = store_user_get(work_control(w)->host->store, name, &s->user);
     return err == -ERR_NO_USER ? user_missing(w, name) : err;
 }
 
@@ -351,7 +351,7 @@ static void user_show_fini(struct work *w)
 void command_user_show(struct request *r)
 {
     struct user_show *s =
-        work_new(r->control, r, sizeof(*s), user_show_run, user_show_done, user_show_fini);
+        work_new(r->rpc, r, sizeof(*s), user_show_run, user_show_done, user_show_fini);
     if (s)
         work_post(&s->work, NULL);
 }
@@ -361,7 +361,7 @@ void command_user_show(struct request *r)
 static int user_edit_run(struct work *w)
 {
     struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
-    struct store *store = w->control->host->store;
+    struct store *store = work_control(w)->host->store;
     const char *name = request_text(w->request, "name");
     int err = store_user_get(store, name, &e->user);
     e->is_there = e->is_new && err == 0;
@@ -392,13 +392,13 @@ static void user_edit_fini(struct work *w)
 void user_edit_start(struct request *r, bool is_new, int (*apply)(struct user_edit *e),
                      void (*then)(struct work *w))
 {
-    struct user_edit *e = work_new(r->control, r, sizeof(*e), user_edit_run, then, user_edit_fini);
+    struct user_edit *e = work_new(r->rpc, r, sizeof(*e), user_edit_run, then, user_edit_fini);
     if (!e)
         return;
     e->is_new = is_new;
     e->apply = apply;
-    e->pools = pools_ref(control_setup(r->control)->pools);
-    work_post(&e->work, &r->control->user_turn);
+    e->pools = pools_ref(control_setup(request_control(r))->pools);
+    work_post(&e->work, &request_control(r)->user_queue);
 }
 
 int user_edit_text(struct user_edit *e, char **field, const char *value)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Blocking steps on job threads, one after another where they depend on each other. */
-#include "control/control_priv.h"
+#include "control/work.h"
 
 void work_free(struct work *w)
 {
@@ -23,7 +23,7 @@ static void work_drop(struct job *j)
     work_free(w);
 }
 
-void *work_new(struct control *c, struct request *r, size_t size, int (*run)(struct work *w),
+void *work_new(struct rpc *rpc, struct request *r, size_t size, int (*run)(struct work *w),
                void (*done)(struct work *w), void (*fini)(struct work *w))
 {
     struct work *w = calloc(1, size);
@@ -32,7 +32,7 @@ void *work_new(struct control *c, struct request *r, size_t size, int (*run)(str
             request_fail(r, -ERR_NOMEM, NULL, NULL);
         return NULL;
     }
-    w->control = c;
+    w->rpc = rpc;
     w->request = r ? request_ref(r) : NULL;
     w->run = run;
     w->done = done;
@@ -46,18 +46,18 @@ static void work_launch(struct work *w);
 
 static void work_finish(struct work *w)
 {
-    struct turnstile *turn = w->turn;
+    struct work_queue *queue = w->queue;
     w->done(w);
     list_del(&w->link);
     work_free(w);
-    if (!turn)
+    if (!queue)
         return;
-    turn->is_busy = false;
-    if (list_is_empty(&turn->waiting))
+    queue->is_busy = false;
+    if (list_is_empty(&queue->waiting))
         return;
-    struct work *next = LIST_ITEM(turn->waiting.next, struct work, waiting);
+    struct work *next = LIST_ITEM(queue->waiting.next, struct work, waiting);
     list_del(&next->waiting);
-    turn->is_busy = true;
+    queue->is_busy = true;
     work_launch(next);
 }
 
@@ -75,29 +75,29 @@ static void work_job_done(struct job *j, void *owner)
 
 static void work_launch(struct work *w)
 {
-    w->job.reply = loop_mailbox(w->control->host->loop);
+    w->job.reply = loop_mailbox(w->rpc->loop);
     w->job.run = work_job_run;
     w->job.done = work_job_done;
     w->job.drop = work_drop;
     int err = w->start ? w->start(w) : 0;
     if (err == 0)
-        err = jobs_post(w->control->jobs, &w->job);
+        err = jobs_post(w->rpc->jobs, &w->job);
     if (err == 0)
         return; /* a job thread has it: what it finds is not to be written over */
     w->err = err;
     work_finish(w);
 }
 
-void work_post(struct work *w, struct turnstile *turn)
+void work_post(struct work *w, struct work_queue *queue)
 {
-    w->turn = turn;
-    list_add_tail(&w->control->works, &w->link);
-    if (turn && turn->is_busy) {
-        list_add_tail(&turn->waiting, &w->waiting);
+    w->queue = queue;
+    list_add_tail(&w->rpc->works, &w->link);
+    if (queue && queue->is_busy) {
+        list_add_tail(&queue->waiting, &w->waiting);
         return;
     }
-    if (turn)
-        turn->is_busy = true;
+    if (queue)
+        queue->is_busy = true;
     work_launch(w);
 }
 
@@ -110,4 +110,22 @@ bool work_fail(struct work *w)
     else if (w->request)
         request_fail(w->request, w->err, w->hint, NULL);
     return true;
+}
+
+void work_queue_init(struct work_queue *q)
+{
+    q->is_busy = false;
+    list_init(&q->waiting);
+}
+
+void work_queue_fini(struct work_queue *q)
+{
+    LIST_FOREACH_SAFE (it, &q->waiting) {
+        struct work *w = LIST_ITEM(it, struct work, waiting);
+        list_del(&w->waiting);
+        list_del(&w->link);
+        if (w->request)
+            request_abandon(w->request);
+        work_free(w);
+    }
 }

@@ -51,12 +51,6 @@ static inline void plane_set_ruled(void *arg, bool is_ruled)
     ((struct plane *)arg)->is_ruled = is_ruled;
 }
 
-static inline void turn_init(struct turnstile *t)
-{
-    t->is_busy = false;
-    list_init(&t->waiting);
-}
-
 /* The part that a restart replaces. */
 static inline void plane_start(struct plane *p)
 {
@@ -64,11 +58,12 @@ static inline void plane_start(struct plane *p)
     const struct store_spec spec = {.type = "sqlite", .path = p->path};
     p->control = &p->object;
     p->object = (struct control){.host = &p->host};
-    list_init(&p->object.works);
-    turn_init(&p->object.rule_turn);
+    list_init(&p->object.rpc.works);
+    work_queue_init(&p->object.rule_queue);
     assert_int_equal(loop_new(p, &p->host.loop), 0);
-    assert_int_equal(jobs_new(PLANE_JOB_THREADS, 100, &p->object.jobs), 0);
-    p->host.jobs = p->object.jobs;
+    assert_int_equal(jobs_new(PLANE_JOB_THREADS, 100, &p->object.rpc.jobs), 0);
+    p->object.rpc.loop = p->host.loop;
+    p->host.jobs = p->object.rpc.jobs;
     assert_int_equal(store_open(&spec, &p->host.store, &error), 0);
     assert_int_equal(backend_registry_new(&p->host.registry), 0);
 }
@@ -94,7 +89,7 @@ static inline void plane_begin(struct plane *p)
 
 static inline void plane_stop(struct plane *p)
 {
-    jobs_free(p->object.jobs);
+    jobs_free(p->object.rpc.jobs);
     backend_registry_free(p->host.registry);
     store_close(p->host.store);
     loop_free(p->host.loop);

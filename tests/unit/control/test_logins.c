@@ -91,7 +91,7 @@ static void keep_busy(void)
         assert_non_null(j);
         *j = (struct job){
             .reply = loop_mailbox(plane.host.loop), .run = busy_run, .done = busy_done};
-        assert_int_equal(jobs_post(plane.object.jobs, j), 0);
+        assert_int_equal(jobs_post(plane.object.rpc.jobs, j), 0);
     }
 }
 
@@ -103,7 +103,7 @@ static void let_go(void)
 
 static bool is_under_way(struct plane *p)
 {
-    return !list_is_empty(&p->object.works);
+    return !list_is_empty(&p->object.rpc.works);
 }
 
 /* A batch that is being written at the end is written, whether its job still runs or not. */
@@ -127,8 +127,8 @@ static void test_end_after_jobs(void **state)
     logins_note(logins, "alice", 5000);
     plane_run(&plane, is_under_way);
     let_go();
-    jobs_free(plane.object.jobs);
-    plane.object.jobs = NULL;
+    jobs_free(plane.object.rpc.jobs);
+    plane.object.rpc.jobs = NULL;
     logins_free(logins);
     assert_int_equal(last_login("alice"), 5000);
 }
