@@ -10,7 +10,7 @@ PYTHON = /usr/bin/python3
 # ---- Debian packages: the one list of them -----------------------------------------------------
 
 BUILD_PACKAGES = gcc libc6-dev make pkg-config libevent-dev libgnutls28-dev libconfig-dev \
-	libncurses-dev libssl-dev libjansson-dev libcurl4-gnutls-dev libsqlite3-dev libcrypt-dev libseccomp-dev \
+	libncurses-dev libssl-dev libjansson-dev libsqlite3-dev libcrypt-dev libseccomp-dev \
 	libcap-ng-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dovecot-pop3d \
 	dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-sieve
@@ -47,7 +47,7 @@ VERSION := $(shell sed -n 's/^## \([0-9][0-9.]*\).*/\1/p' CHANGELOG.md | head -1
 
 OPTIMISE ?= -O2 -g
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror
-PKGS = libevent libevent_pthreads gnutls libcrypto libconfig jansson libcurl sqlite3 libcrypt libseccomp libcap-ng ncursesw
+PKGS = libevent libevent_pthreads gnutls libcrypto libconfig jansson sqlite3 libcrypt libseccomp libcap-ng ncursesw
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CPPFLAGS += -D_GNU_SOURCE -Idaemon -I. -include tests/lint/banned.h -DMAILPROXY_VERSION='"$(VERSION)"' \
 	-DMAILPROXY_SYSCONFDIR='"$(SYSCONFDIR)"' $(HARDENING)
@@ -55,7 +55,7 @@ CFLAGS += -std=c17 $(OPTIMISE) $(WARNINGS) -fPIE -fstack-protector-strong $(SAN_
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SAN_FLAGS)
 
 BASE_LIBS = -lpthread
-DAEMON_LIBS = -levent_core -levent_extra -levent_pthreads -lgnutls -lcrypto -lcurl -lconfig -ljansson -lsqlite3 -lcrypt \
+DAEMON_LIBS = -levent_core -levent_extra -levent_pthreads -lgnutls -lcrypto -lconfig -ljansson -lsqlite3 -lcrypt \
 	-lseccomp -lcap-ng $(BASE_LIBS)
 CTL_LIBS = -ljansson $(BASE_LIBS)
 TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)

@@ -42,7 +42,8 @@ void auth_setup_unref(struct auth_setup *s)
     free(s);
 }
 
-static int auth_setup_new(struct auth *a, struct config *c, struct auth_setup **ret)
+static int auth_setup_new(struct auth *a, struct config *c, struct tls_client *const *tls,
+                          struct auth_setup **ret)
 {
     struct auth_setup *s = calloc(1, sizeof(*s) + c->n_auths * sizeof(s->v[0]));
     if (!s)
@@ -51,7 +52,7 @@ static int auth_setup_new(struct auth *a, struct config *c, struct auth_setup **
     s->config = config_ref(c);
     for (size_t i = 0; i < c->n_auths; i++) {
         const struct auth_provider_ops *ops = kinds[c->auths[i].type];
-        int err = ops->new (a, &c->auths[i], &s->v[i]);
+        int err = ops->new (a, &c->auths[i], tls ? tls[i] : NULL, &s->v[i]);
         if (err < 0) {
             auth_setup_unref(s);
             return err;
@@ -64,10 +65,10 @@ static int auth_setup_new(struct auth *a, struct config *c, struct auth_setup **
     return 0;
 }
 
-int auth_configure(struct auth *a, struct config *c)
+int auth_configure(struct auth *a, struct config *c, struct tls_client *const *tls)
 {
     struct auth_setup *s;
-    int err = auth_setup_new(a, c, &s);
+    int err = auth_setup_new(a, c, tls, &s);
     if (err < 0)
         return err;
     auth_setup_unref(a->setup);
@@ -76,12 +77,13 @@ int auth_configure(struct auth *a, struct config *c)
     return 0;
 }
 
-int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct auth **ret)
+int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct resolver *resolver,
+             struct auth **ret)
 {
     struct auth *a = calloc(1, sizeof(*a));
     if (!a)
         return -ERR_NOMEM;
-    *a = (struct auth){.loop = l, .jobs = jobs, .store = store};
+    *a = (struct auth){.loop = l, .jobs = jobs, .store = store, .resolver = resolver};
     list_init(&a->queries);
     a->setup = calloc(1, sizeof(*a->setup)); /* no providers yet */
     int err = a->setup ? cache_new(CACHE_MAX_BYTES, &a->cache) : -ERR_NOMEM;

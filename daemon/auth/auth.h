@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "io/jobs.h"
 #include "io/loop.h"
+#include "io/resolver.h"
 #include "proto/sasl.h"
 #include "store/store.h"
 
@@ -65,13 +66,15 @@ struct auth_result {
     const char *log_reason; /* for the log only, never for the client; NULL */
 };
 
-/* Worker-side authenticator. store may be NULL (no users provider configured). All borrowed for its
- * life. */
-int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct auth **ret) NODISCARD;
+/* Worker-side authenticator. store may be NULL (no users provider configured), resolver, too (auth
+ * servers have addresses). All borrowed for its life. */
+int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct resolver *resolver,
+             struct auth **ret) NODISCARD;
 /* Pending queries end without callback. */
 void auth_free(struct auth *a);
-/* A new config was published on this worker: providers of new queries follow it. */
-int auth_configure(struct auth *a, struct config *c) NODISCARD;
+/* A new config was published on this worker: providers of new queries follow it. tls: one entry for
+ * each of c->auths, NULL = reached without; borrowed for the call, NULL = all without. */
+int auth_configure(struct auth *a, struct config *c, struct tls_client *const *tls) NODISCARD;
 
 /* Judges: the providers are asked in order until one knows the user. Who is in the store is judged
  * by the store alone, a wrong password is not tried elsewhere; what an auth server says counts, and

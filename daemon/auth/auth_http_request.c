@@ -19,14 +19,21 @@ static bool is_escaped(unsigned char c, bool is_strict)
     return c < 0x20 || (is_strict && (c == ' ' || c == '%'));
 }
 
+/* What may stay as it is goes by whole runs. */
 static void write_escaped(struct writer *w, struct str s, bool is_strict)
 {
-    for (size_t i = 0; i < s.n && w->err == 0; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (is_escaped(c, is_strict))
-            w->err = buf_printf(w->out, "%%%02X", c);
-        else
-            w->err = buf_append_char(w->out, (char)c);
+    static const char digits[] = "0123456789ABCDEF";
+    while (s.n > 0 && w->err == 0) {
+        size_t n = 0;
+        while (n < s.n && !is_escaped((unsigned char)s.p[n], is_strict))
+            n++;
+        write_bytes(w, str_head(s, n));
+        if (n == s.n)
+            return;
+        unsigned char c = (unsigned char)s.p[n];
+        const char code[] = {'%', digits[c >> 4], digits[c & 15]};
+        write_bytes(w, str_n(code, sizeof(code)));
+        s = str_skip(s, n + 1);
     }
 }
 
@@ -35,7 +42,7 @@ static void write_line(struct writer *w, const char *name, struct str value, boo
     write_bytes(w, str_of(name));
     write_bytes(w, STR(": "));
     write_escaped(w, value, is_strict);
-    write_bytes(w, str_n("", 1));
+    write_bytes(w, STR("\r\n"));
 }
 
 static void write_text(struct writer *w, const char *name, struct str value)
@@ -52,9 +59,8 @@ static void write_optional(struct writer *w, const char *name, const char *value
 
 static void write_number(struct writer *w, const char *name, unsigned n)
 {
-    char digits[16];
-    snprintf(digits, sizeof(digits), "%u", n);
-    write_text(w, name, str_of(digits));
+    char digits[STR_NUMBER_MAX];
+    write_text(w, name, str_n(digits, (size_t)(str_put_number(digits, n, 10, 0) - digits)));
 }
 
 static void write_address(struct writer *w, const char *name, const struct addr *a)
@@ -114,7 +120,7 @@ static void write_verify(struct writer *w, const struct tls_info *t)
     } else {
         write_bytes(w, t->verify == TLS_VERIFY_SUCCESS ? STR("SUCCESS") : STR("NONE"));
     }
-    write_bytes(w, str_n("", 1));
+    write_bytes(w, STR("\r\n"));
 }
 
 static void write_certificate(struct writer *w, const struct tls_peer_cert *cert, bool has_pem)
@@ -141,17 +147,15 @@ static void write_tls(struct writer *w, const struct auth_request *r, bool has_p
         write_certificate(w, r->peer_cert, has_pem);
 }
 
-int auth_http_request(const struct auth_request *r, const char *host, const struct config_auth *c,
-                      struct buf *out)
+int auth_http_request(const struct auth_request *r, const struct config_auth *c, struct buf *out)
 {
     struct writer w = {.out = out};
-    write_text(&w, "Host", str_of(host));
     write_credentials(&w, r->cred);
     write_client(&w, r);
     write_tls(&w, r, c->is_client_cert_passed);
     for (size_t i = 0; i < c->headers.n; i++) {
         write_bytes(&w, str_of(c->headers.v[i]));
-        write_bytes(&w, str_n("", 1));
+        write_bytes(&w, STR("\r\n"));
     }
     return w.err;
 }

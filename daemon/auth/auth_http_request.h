@@ -4,8 +4,8 @@
 
 #include "auth/auth.h"
 
-/* Appends the header lines in NGINX's order, each ended by a NUL. host: value of Host. Escaping is
+/* Appends the header lines after Host in NGINX's order, each with its line end. Escaping is
  * NGINX's: in the login, the password and the certificate blanks, '%' and control bytes become %XX;
  * in other texts only control bytes do (they never get here, but would forge headers). */
-int auth_http_request(const struct auth_request *r, const char *host, const struct config_auth *c,
+int auth_http_request(const struct auth_request *r, const struct config_auth *c,
                       struct buf *out) NODISCARD;

@@ -20,7 +20,9 @@ struct auth_provider_ops {
     const char *cached_name; /* the same for an answer out of the cache */
     unsigned mechanisms;     /* SASL_BIT mask of what it can judge; others are passed on */
     bool is_always_asked;    /* knows something about users whatever the mechanism */
-    int (*new)(struct auth *a, const struct config_auth *c, struct auth_provider **ret);
+    /* tls: for an auth server, NULL = none needed; it takes a reference. */
+    int (*new)(struct auth *a, const struct config_auth *c, struct tls_client *tls,
+               struct auth_provider **ret);
     void (*free)(struct auth_provider *p);
     /* Judges: ends, now or later, in exactly one of query_answer and query_pass. */
     void (*check)(struct auth_provider *p, struct auth_query *q);
@@ -56,6 +58,7 @@ struct auth {
     struct loop *loop;
     struct jobs *jobs;
     struct store *store;
+    struct resolver *resolver;
     struct auth_setup *setup;
     struct cache *cache;
     struct list queries;

@@ -4,8 +4,10 @@
 #include "base/cleanup.h"
 #include "store/user_file.h"
 
-static int backend_new(struct auth *a, const struct config_auth *c, struct auth_provider **ret)
+static int backend_new(struct auth *a, const struct config_auth *c, struct tls_client *tls,
+                       struct auth_provider **ret)
 {
+    (void)tls;
     (void)a;
     (void)c;
     *ret = calloc(1, sizeof(**ret));

@@ -9,11 +9,11 @@
 
 #define WAIT_DEFAULT_MS 1000
 #define WAITS_MAX 10
+#define REQUEST_USUAL_BYTES 512 /* a buffer that grows moves the password about */
 
 struct http {
     struct auth_provider base;
     struct http_client *client;
-    char *url, *host, *unix_path; /* unix_path NULL = TCP */
 };
 
 /* One query at the auth server: the request, and the pause before the next one. */
@@ -150,36 +150,18 @@ static void on_reply(void *arg, const struct http_result *result)
 
 /* ---- requests ---- */
 
-/* Pointers to the NUL-ended lines of a text. Owned; NULL without memory. */
-static const char **http_lines(const struct buf *text, size_t *ret_n)
-{
-    struct str s = buf_str(text);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        n += s.p[i] == '\0';
-    const char **v = calloc(n + 1, sizeof(*v));
-    const char *at = s.p;
-    for (size_t i = 0; v && i < n; i++) {
-        v[i] = at;
-        at += strlen(at) + 1;
-    }
-    *ret_n = n;
-    return v;
-}
-
 static int http_send(struct http_talk *k)
 {
     struct auth_query *q = k->q;
     const struct http *p = http_of(q);
-    AUTO_SECRET_BUF text = BUF_INIT;
-    size_t n;
-    int err = auth_http_request(&q->ask.r, p->host, p->base.config, &text);
+    AUTO_SECRET_BUF fields = BUF_INIT;
+    int err = buf_reserve(&fields, REQUEST_USUAL_BYTES);
+    if (err == 0)
+        err = auth_http_request(&q->ask.r, p->base.config, &fields);
     if (err < 0)
         return err;
-    AUTO_FREE const char **lines = http_lines(&text, &n);
-    if (!lines)
-        return -ERR_NOMEM;
-    return http_get(p->client, lines, n, p->base.config->timeout_ms, on_reply, k, &k->request);
+    return http_get(p->client, buf_str(&fields), p->base.config->timeout_ms, on_reply, k,
+                    &k->request);
 }
 
 /* Starts a request; the query ends when not even that works. */
@@ -230,81 +212,25 @@ static void http_abandon(struct auth_query *q)
 
 /* ---- the provider ---- */
 
-/* "http://unix:/path:/uri": the path, and where the URI begins. */
-static int http_split_unix(struct http *p, struct str scheme, struct str rest)
-{
-    p->unix_path = str_dup(str_cut(&rest, ':'));
-    p->host = str_dup_c("localhost");
-    p->url = str_printf("%.*slocalhost%.*s", STR_ARG(scheme), STR_ARG(rest.n ? rest : STR("/")));
-    return p->unix_path && p->host && p->url ? 0 : -ERR_NOMEM;
-}
-
-/* The value of Host is the name alone, as NGINX sends it. */
-static struct str http_host(struct str rest)
-{
-    size_t n = 0;
-    while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?' && rest.p[n] != '#')
-        n++;
-    struct str host = str_n(rest.p, n);
-    for (ptrdiff_t at = str_index(host, '@'); at >= 0; at = str_index(host, '@'))
-        host = str_n(host.p + at + 1, host.n - (size_t)at - 1);
-    ptrdiff_t end =
-        host.n > 0 && host.p[0] == '[' ? str_index(host, ']') + 1 : str_index(host, ':');
-    return end > 0 ? str_n(host.p, (size_t)end) : host;
-}
-
-static int http_set_url(struct http *p, const char *url)
-{
-    static const char *const schemes[] = {"http://", "https://"};
-    struct str scheme = str_of(schemes[0]), rest = str_of(url);
-    const struct str unix_prefix = STR("unix:");
-    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
-        if (str_is_iprefix(str_of(url), str_of(schemes[i]))) {
-            scheme = str_of(schemes[i]);
-            rest = str_n(url + scheme.n, strlen(url) - scheme.n);
-        }
-    if (str_is_prefix(rest, unix_prefix))
-        return http_split_unix(p, scheme, str_n(rest.p + unix_prefix.n, rest.n - unix_prefix.n));
-    p->host = str_dup(http_host(rest));
-    p->url = str_printf("%.*s%.*s", STR_ARG(scheme), STR_ARG(rest));
-    return p->host && p->url ? 0 : -ERR_NOMEM;
-}
-
 static void http_free(struct auth_provider *base)
 {
     struct http *p = CONTAINER_OF(base, struct http, base);
     http_client_free(p->client);
-    free(p->url);
-    free(p->host);
-    free(p->unix_path);
     free(p);
 }
 
-static int http_connect(struct http *p, struct loop *loop, const struct config_auth *c)
+static int http_new(struct auth *a, const struct config_auth *c, struct tls_client *tls,
+                    struct auth_provider **ret)
 {
     const struct http_spec spec = {
-        .url = p->url,
-        .unix_path = p->unix_path,
-        .ca_file = c->ca_file,
-        .cert_file = c->cert,
-        .key_file = c->key,
-        .is_verified = c->is_verified,
-        .max_connections = c->connections,
-    };
-    return http_client_new(loop, &spec, &p->client);
-}
-
-static int http_new(struct auth *a, const struct config_auth *c, struct auth_provider **ret)
-{
+        .url = c->url, .resolver = a->resolver, .tls = tls, .max_connections = c->connections};
     struct http *p = calloc(1, sizeof(*p));
     if (!p)
         return -ERR_NOMEM;
-    int err = c->url ? http_set_url(p, c->url) : -ERR_CONFIG;
-    if (err == 0)
-        err = http_connect(p, a->loop, c);
+    int err = http_client_new(a->loop, &spec, &p->client);
     if (err < 0) {
         http_free(&p->base);
-        return err;
+        return err == -ERR_INVAL ? -ERR_CONFIG : err;
     }
     *ret = &p->base;
     return 0;

@@ -370,8 +370,10 @@ static int users_post(struct auth_query *q, const struct users_job *pattern)
 
 /* ---- the provider ---- */
 
-static int users_new(struct auth *a, const struct config_auth *c, struct auth_provider **ret)
+static int users_new(struct auth *a, const struct config_auth *c, struct tls_client *tls,
+                     struct auth_provider **ret)
 {
+    (void)tls;
     struct users *p = calloc(1, sizeof(*p));
     (void)a;
     (void)c;

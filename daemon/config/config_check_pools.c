@@ -3,6 +3,7 @@
 #include "config/config_check.h"
 
 #include "base/cleanup.h"
+#include "io/http_url.h"
 
 /* Two keys that only make sense together. */
 static void check_pair(struct check *k, const char *name_a, const void *a, const char *name_b,
@@ -70,29 +71,23 @@ static bool check_is_header(const char *text)
 {
     static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
     size_t n = strspn(text, name);
-    return n > 0 && text[n] == ':';
+    return n > 0 && text[n] == ':' && !str_has_crlf_nul(str_of(text));
 }
 
-/* "host[:port][/uri]" or "unix:/path[:/uri]", after "http://", "https://" or nothing. */
-static void check_url(struct check *k, const char *url)
+/* The auth server hears the clients' passwords. */
+static void check_url(struct check *k, const char *text)
 {
-    struct str rest = str_of(url);
-    const char *end = strstr(url, "://");
-    size_t scheme = end ? (size_t)(end - url) + strlen("://") : 0;
-    if (scheme && !str_is_iprefix(rest, STR("http://")) && !str_is_iprefix(rest, STR("https://"))) {
-        check_error(k, "url", "must begin with http:// or https://");
+    struct http_url url;
+    struct addr a;
+    const char *why;
+    if (http_url_parse(text, &url, &why) < 0) {
+        check_error(k, "url", "%s", why);
         return;
     }
-    rest = str_n(rest.p + scheme, rest.n - scheme);
-    bool is_unix = str_is_prefix(rest, STR("unix:"));
-    struct str host = rest;
-    host = is_unix ? rest : str_cut(&host, '/');
-    if (host.n == 0 || (is_unix && !str_is_prefix(rest, STR("unix:/"))))
-        check_error(k, "url", "names no host");
-    if (strpbrk(url, " \t"))
-        check_error(k, "url", "holds a blank");
-    if (!is_unix && str_index(host, '@') >= 0)
-        check_error(k, "url", "must hold no password: set headers = [ \"Authorization: ...\" ]");
+    bool is_near = url.unix_path.n > 0 || str_ieq(url.name, STR("localhost")) ||
+                   (addr_parse_ip(url.name, &a) == 0 && addr_is_loopback(&a));
+    if (!url.is_tls && !is_near)
+        check_warning(k, "url", "is not https://: passwords go over the network in clear");
 }
 
 static void check_http(struct check *k, const struct config_auth *a)
@@ -149,6 +144,8 @@ void check_pools(struct check *k)
     }
     check_auths(k);
     if (c->n_pools == 0 && c->n_listeners > 0)
-        check_warning(k, "pools",
-                      "is empty: only servers that an auth server names can be reached");
+        check_warning(
+            k, "pools",
+            "is empty: only servers that an auth server names can be reached, by STARTTLS "
+            "and with certificates that the system's CAs vouch for");
 }

@@ -2,6 +2,7 @@
 /* From the TLS keys of a config to credentials. */
 #include "base/cleanup.h"
 #include "config/config.h"
+#include "io/http_url.h"
 
 int config_tls_server(const struct config_tls *c, struct files *files, struct tls_server **ret,
                       char **ret_error)
@@ -52,5 +53,20 @@ int config_tls_client(const struct config_pool *c, struct files *files, struct t
                                          .cert_file = c->cert,
                                          .key_file = c->key,
                                          .priority = c->priority};
+    return tls_client_new(&spec, ret, ret_error);
+}
+
+int config_tls_auth(const struct config_auth *c, struct tls_client **ret, char **ret_error)
+{
+    struct http_url url;
+    const char *why;
+    *ret = NULL;
+    if (!c->url || http_url_parse(c->url, &url, &why) < 0 || !url.is_tls)
+        return 0;
+    const struct tls_client_spec spec = {.is_verified = c->is_verified,
+                                         .ca_file = c->ca_file,
+                                         .cert_file = c->cert,
+                                         .key_file = c->key,
+                                         .alpn = "http/1.1"};
     return tls_client_new(&spec, ret, ret_error);
 }

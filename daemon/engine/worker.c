@@ -137,7 +137,7 @@ static void publish_drop(struct mail *m)
 static void worker_reconfigure(struct worker *w, const struct setup *setup)
 {
     uint64_t timeout_ms = setup->config->reload_session_timeout_ms;
-    int err = auth_configure(w->env.auth, setup->config);
+    int err = auth_configure(w->env.auth, setup->config, setup->auth_tls);
     if (err == 0 && timeout_ms > 0)
         err = retire_start(&w->env, &w->retirements, setup->generation, timeout_ms);
     if (err < 0)
@@ -248,9 +248,9 @@ static int worker_make(struct worker *w)
     if (err == 0)
         err = worker_resolver_new(env->loop, env->setup->config, &env->resolver);
     if (err == 0)
-        err = auth_new(env->loop, w->spec.jobs, w->spec.store, &env->auth);
+        err = auth_new(env->loop, w->spec.jobs, w->spec.store, env->resolver, &env->auth);
     if (err == 0)
-        err = auth_configure(env->auth, env->setup->config);
+        err = auth_configure(env->auth, env->setup->config, env->setup->auth_tls);
     return err;
 }
 

@@ -1,496 +1,146 @@
 /* SPDX-License-Identifier: ISC */
-/* HTTP client: libcurl's multi_socket interface driven by the loop's events. */
+/* HTTP client: requests, their turns and their time. */
 #include "io/http.h"
 
-#include <curl/curl.h>
-#include <errno.h>
-#include <event2/event.h>
-#include <pthread.h>
-#include <sys/socket.h>
+#include "io/http_priv.h"
+#include "io/http_url.h"
 
-#include "base/cleanup.h"
-#include "io/http_reply.h"
-
-#define IDLE_EASY_MAX 16
-
-struct http_client {
-    struct loop *loop;
-    CURLM *multi;
-    struct event *timer;
-    struct http_spec spec;        /* strings owned */
-    CURLU *url;                   /* read once: curl does it slowly; NULL = it is none */
-    struct list running, waiting; /* struct http_request; curl knows of the first ones only */
-    size_t n_running;
-    CURL *idle[IDLE_EASY_MAX]; /* set up already: making one costs more than a request */
-    unsigned n_idle;
-    unsigned depth; /* callbacks on the stack */
-    bool is_dead;   /* freed inside of one of them */
-};
-
-struct http_request {
-    struct list link;
-    struct http_client *client;
-    CURL *easy; /* NULL = waits for its turn */
-    struct curl_slist *lines;
-    struct loop_timer timeout;
-    void (*cb)(void *arg, const struct http_result *r);
-    void *arg;
-    struct http_reply reply;
-    int reply_err; /* why it is not read to its end */
-    char error[CURL_ERROR_SIZE];
-};
-
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static CURLcode curl_ready;
-
-static void curl_start(void)
-{
-    curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
-static void http_collect(struct http_client *c);
-
-/* ---- sockets and timer ---- */
-
-static void on_socket(evutil_socket_t fd, short what, void *arg)
-{
-    struct http_client *c = arg;
-    int running,
-        flags = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
-    (void)curl_multi_socket_action(c->multi, fd, flags, &running);
-    http_collect(c);
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-    struct http_client *c = arg;
-    int running;
-    (void)fd;
-    (void)what;
-    (void)curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    http_collect(c);
-}
-
-/* curl tells which events it wants of a socket; socket_arg is the event made for it before. */
-static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-    struct http_client *c = arg;
-    struct event *ev = socket_arg;
-    (void)easy;
-    if (ev)
-        event_free(ev);
-    (void)curl_multi_assign(c->multi, fd, NULL);
-    if (what == CURL_POLL_REMOVE)
-        return 0;
-    short kind = (short)((what & CURL_POLL_IN ? EV_READ : 0) |
-                         (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
-    ev = event_new(loop_base(c->loop), fd, kind, on_socket, c);
-    if (!ev || event_add(ev, NULL) != 0) {
-        if (ev)
-            event_free(ev);
-        return -1;
-    }
-    (void)curl_multi_assign(c->multi, fd, ev);
-    return 0;
-}
-
-static int want_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-    struct http_client *c = arg;
-    const struct timeval tv = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
-    (void)multi;
-    if (timeout_ms < 0)
-        event_del(c->timer);
-    else if (timeout_ms == 0)
-        event_active(c->timer, EV_TIMEOUT, 1);
-    else
-        event_add(c->timer, &tv);
-    return 0;
-}
-
-static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    (void)arg;
-    (void)purpose;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
-/* ---- the reply ---- */
-
-/* Anything but n ends the transfer. */
-static size_t http_took(struct http_request *r, size_t n, int err)
-{
-    r->reply_err = err;
-    return err == 0 ? n : 0;
-}
-
-static size_t on_header(char *p, size_t size, size_t n, void *arg)
-{
-    struct http_request *r = arg;
-    return http_took(r, size * n, http_reply_line(&r->reply, str_n(p, size * n)));
-}
-
-static size_t on_body(char *p, size_t size, size_t n, void *arg)
-{
-    struct http_request *r = arg;
-    (void)p;
-    return http_took(r, size * n, http_reply_body(&r->reply, size * n));
-}
-
-static int http_error(const struct http_request *r, CURLcode rc)
-{
-    if (r->reply.is_done_early)
-        return 0;
-    switch (rc) {
-    case CURLE_OK:
-        return r->reply.is_head_complete ? 0 : -ERR_PROTOCOL;
-    case CURLE_WRITE_ERROR:
-        return r->reply_err ? r->reply_err : -ERR_IO;
-    case CURLE_OPERATION_TIMEDOUT:
-        return -ERR_TIMEOUT;
-    case CURLE_COULDNT_RESOLVE_HOST:
-        return -ERR_DNS;
-    case CURLE_COULDNT_CONNECT:
-        return -ERR_REFUSED;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-        return -ERR_TLS;
-    case CURLE_GOT_NOTHING:
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_PARTIAL_FILE:
-    case CURLE_UNSUPPORTED_PROTOCOL:
-    case CURLE_BAD_CONTENT_ENCODING:
-        return -ERR_PROTOCOL;
-    case CURLE_URL_MALFORMAT:
-        return -ERR_INVAL;
-    case CURLE_OUT_OF_MEMORY:
-        return -ERR_NOMEM;
-    default:
-        return -ERR_IO;
-    }
-}
+#define CONNECTIONS_DEFAULT 16
+#define RESPONSE_DEFAULT_BYTES (64 * 1024)
+#define CONNECT_DEFAULT_MS 5000
 
 /* ---- requests ---- */
 
-static const char *http_words(const struct http_request *r, CURLcode rc)
-{
-    if (rc == CURLE_OK)
-        return "the reply ends within its headers";
-    return r->error[0] ? r->error : curl_easy_strerror(rc);
-}
-
-/* Whom to ask and how, which is the same for all requests. No limits of time: a request has its
- * own timer, which also covers the time that it waits for its turn. */
-static CURLcode http_easy_set_up(const struct http_client *c, CURL *e)
-{
-    const struct http_spec *s = &c->spec;
-    CURLcode rc = curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    rc |= curl_easy_setopt(e, CURLOPT_CURLU, c->url);
-    rc |= curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, s->unix_path);
-    rc |= curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    rc |= curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-    rc |= curl_easy_setopt(e, CURLOPT_PROXY, ""); /* none, not even from the environment */
-    rc |= curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    rc |= curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
-    rc |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, s->is_verified ? 1L : 0L);
-    rc |= curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, s->is_verified ? 2L : 0L);
-    rc |= curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    rc |= curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
-    rc |= curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-    if (s->ca_file)
-        rc |= curl_easy_setopt(e, CURLOPT_CAINFO, s->ca_file);
-    if (s->cert_file) {
-        rc |= curl_easy_setopt(e, CURLOPT_SSLCERT, s->cert_file);
-        rc |= curl_easy_setopt(e, CURLOPT_SSLKEY, s->key_file ? s->key_file : s->cert_file);
-    }
-    return rc;
-}
-
-static CURL *http_easy_take(struct http_client *c)
-{
-    if (c->n_idle > 0)
-        return c->idle[--c->n_idle];
-    CURL *e = curl_easy_init();
-    if (!e || http_easy_set_up(c, e) == CURLE_OK)
-        return e;
-    curl_easy_cleanup(e);
-    return NULL;
-}
-
-static void http_easy_give(struct http_client *c, CURL *e)
-{
-    curl_easy_setopt(e, CURLOPT_HTTPHEADER, NULL);
-    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, NULL);
-    if (c->n_idle < IDLE_EASY_MAX)
-        c->idle[c->n_idle++] = e;
-    else
-        curl_easy_cleanup(e);
-}
-
-/* Requests carry passwords. */
-static void lines_free(struct curl_slist *lines)
-{
-    for (struct curl_slist *l = lines; l; l = l->next)
-        explicit_bzero(l->data, strlen(l->data));
-    curl_slist_free_all(lines);
-}
-
-/* Takes the request out of curl; a transfer that runs loses its connection. */
 static void http_request_free(struct http_request *r)
 {
-    struct http_client *c = r->client;
-    if (r->easy) {
-        (void)curl_multi_remove_handle(c->multi, r->easy);
-        http_easy_give(c, r->easy);
-        c->n_running--;
-    }
-    loop_timer_cancel(c->loop, &r->timeout);
+    loop_timer_cancel(r->client->loop, &r->timeout);
     list_del(&r->link);
-    lines_free(r->lines);
-    http_reply_fini(&r->reply);
+    buf_wipe(&r->text);
     free(r);
 }
 
-static void http_free_all(struct list *requests)
+static void http_request_finish(struct http_request *r, const struct http_result *result)
 {
-    while (!list_is_empty(requests))
-        http_request_free(LIST_ITEM(requests->next, struct http_request, link));
-}
-
-static void http_client_destroy(struct http_client *c)
-{
-    http_free_all(&c->running);
-    http_free_all(&c->waiting);
-    while (c->n_idle > 0)
-        curl_easy_cleanup(c->idle[--c->n_idle]);
-    if (c->multi)
-        curl_multi_cleanup(c->multi);
-    if (c->timer)
-        event_free(c->timer);
-    curl_url_cleanup(c->url);
-    free((char *)c->spec.unix_path);
-    free((char *)c->spec.ca_file);
-    free((char *)c->spec.cert_file);
-    free((char *)c->spec.key_file);
-    free(c);
-}
-
-/* Calls back and frees the request, which is out of the client's lists meanwhile. */
-static void http_finish(struct http_request *r, int err, const char *error)
-{
-    struct http_result result = {.err = err, .error = error, .status = r->reply.status};
-    struct http_header *headers = NULL;
-    if (err == 0)
-        result.err = http_reply_headers(&r->reply, &headers, &result.n_headers);
-    if (err == 0)
-        result.error = result.err ? err_text(result.err) : NULL;
-    result.headers = headers;
+    loop_timer_cancel(r->client->loop, &r->timeout);
     list_del(&r->link);
-    r->cb(r->arg, &result);
-    free(headers);
+    r->cb(r->arg, result);
     http_request_free(r);
 }
 
-static int http_start(struct http_request *r)
+static void http_request_fail(struct http_request *r, int err, const char *why)
+{
+    const struct http_result result = {.err = err, .error = why};
+    http_request_finish(r, &result);
+}
+
+/* Gives it a connection when there is one to be had; else it waits. */
+static int http_request_place(struct http_request *r)
 {
     struct http_client *c = r->client;
-    CURL *e = http_easy_take(c);
-    if (!e)
-        return -ERR_NOMEM;
-    CURLcode rc = curl_easy_setopt(e, CURLOPT_HTTPHEADER, r->lines);
-    rc |= curl_easy_setopt(e, CURLOPT_PRIVATE, r);
-    rc |= curl_easy_setopt(e, CURLOPT_ERRORBUFFER, r->error);
-    rc |= curl_easy_setopt(e, CURLOPT_HEADERDATA, r);
-    rc |= curl_easy_setopt(e, CURLOPT_WRITEDATA, r);
-    if (rc != CURLE_OK || curl_multi_add_handle(c->multi, e) != CURLM_OK) {
-        http_easy_give(c, e);
-        return -ERR_NOMEM;
-    }
-    r->easy = e;
-    c->n_running++;
-    list_del(&r->link);
-    list_add_tail(&c->running, &r->link);
+    while (!r->is_repeated && !list_is_empty(&c->idle))
+        if (http_conn_reuse(LIST_ITEM(c->idle.next, struct http_conn, link), r) == 0)
+            return 0;
+    if (c->n_conns >= c->max_connections && !list_is_empty(&c->idle))
+        http_conn_kill(LIST_ITEM(c->idle.prev, struct http_conn, link));
+    if (c->n_conns < c->max_connections)
+        return http_conn_open(c, r);
+    if (list_is_empty(&r->link))
+        list_add_tail(&c->waiting, &r->link);
     return 0;
 }
 
-static bool http_has_room(const struct http_client *c)
+/* The first that waits has its turn, unless it has to wait on. */
+static bool http_client_serve(struct http_client *c)
 {
-    return c->spec.max_connections == 0 || c->n_running < c->spec.max_connections;
+    if (list_is_empty(&c->waiting))
+        return false;
+    struct http_request *r = LIST_ITEM(c->waiting.next, struct http_request, link);
+    int err = http_request_place(r);
+    if (err < 0)
+        http_request_fail(r, err, "no memory for a connection");
+    return err < 0 || r->conn;
 }
 
-/* curl would queue them too, but does half of the work of a request anew at each try. */
-static void http_start_waiting(struct http_client *c)
+static void http_client_continue(struct http_client *c)
 {
-    while (!c->is_dead && http_has_room(c) && !list_is_empty(&c->waiting)) {
-        struct http_request *r = LIST_ITEM(c->waiting.next, struct http_request, link);
-        int err = http_start(r);
-        if (err < 0)
-            http_finish(r, err, err_text(err));
+    while (!c->is_dead && http_client_serve(c))
+        ;
+}
+
+static void on_result(struct http_request *r, const struct http_result *result)
+{
+    struct http_client *c = r->client;
+    if (result) {
+        http_request_finish(r, result);
+    } else {
+        r->is_repeated = true;
+        list_add_head(&c->waiting, &r->link);
     }
-}
-
-static void http_enter(struct http_client *c)
-{
-    c->depth++;
-}
-
-static void http_leave(struct http_client *c)
-{
-    if (c->depth == 1)
-        http_start_waiting(c);
-    if (--c->depth == 0 && c->is_dead)
-        http_client_destroy(c);
-}
-
-static void http_collect(struct http_client *c)
-{
-    CURLMsg *msg;
-    int left;
-    http_enter(c);
-    while (!c->is_dead && (msg = curl_multi_info_read(c->multi, &left))) {
-        struct http_request *r = NULL;
-        if (msg->msg != CURLMSG_DONE)
-            continue;
-        CURLcode rc = msg->data.result;
-        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&r);
-        http_finish(r, http_error(r, rc), http_words(r, rc));
-    }
-    http_leave(c);
+    http_client_continue(c);
 }
 
 static void on_timeout(struct loop_timer *t)
 {
     struct http_request *r = CONTAINER_OF(t, struct http_request, timeout);
     struct http_client *c = r->client;
-    http_enter(c);
-    http_finish(r, -ERR_TIMEOUT, r->easy ? "timed out" : "timed out waiting for a connection");
-    http_leave(c);
-}
-
-/* ---- the client ---- */
-
-static CURLU *http_read_url(const char *text)
-{
-    CURLU *url = curl_url();
-    if (url && text && curl_url_set(url, CURLUPART_URL, text, 0) == CURLUE_OK)
-        return url;
-    curl_url_cleanup(url);
-    return NULL;
-}
-
-/* Puts a copy in the place of a borrowed text; false without memory. */
-static bool http_own(const char **field)
-{
-    return !*field || (*field = str_dup_c(*field));
-}
-
-static void http_set_up_multi(struct http_client *c)
-{
-    size_t kept = c->spec.max_connections ? c->spec.max_connections : 16;
-    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-    curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, want_timer);
-    curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)kept);
-}
-
-int http_client_new(struct loop *l, const struct http_spec *spec, struct http_client **ret)
-{
-    pthread_once(&curl_once, curl_start);
-    struct http_client *c = curl_ready == CURLE_OK ? calloc(1, sizeof(*c)) : NULL;
-    if (!c)
-        return -ERR_NOMEM;
-    list_init(&c->running);
-    list_init(&c->waiting);
-    c->loop = l;
-    c->spec = *spec;
-    c->url = http_read_url(spec->url);
-    c->spec.url = NULL;
-    if (c->spec.max_response_bytes == 0)
-        c->spec.max_response_bytes = 64 * 1024;
-    bool is_owned = http_own(&c->spec.unix_path);
-    is_owned = http_own(&c->spec.ca_file) && is_owned;
-    is_owned = http_own(&c->spec.cert_file) && is_owned;
-    is_owned = http_own(&c->spec.key_file) && is_owned;
-    c->multi = curl_multi_init();
-    c->timer = event_new(loop_base(l), -1, 0, on_timer, c);
-    if (!c->multi || !c->timer || !is_owned) {
-        http_client_destroy(c);
-        return -ERR_NOMEM;
+    const char *why = "waiting for a connection";
+    if (r->conn) {
+        why = r->conn->phase == HTTP_BUSY ? "waiting for the reply" : "connecting";
+        http_conn_blame(r->conn);
+        http_conn_kill(r->conn);
     }
-    http_set_up_multi(c);
-    *ret = c;
-    return 0;
+    http_request_fail(r, -ERR_TIMEOUT, why);
+    http_client_continue(c);
 }
 
-void http_client_free(struct http_client *c)
+/* Whole lines "Name: value\r\n": nothing in a value can begin a line of its own. */
+static bool http_are_fields(struct str s)
 {
-    if (!c)
-        return;
-    if (c->depth > 0)
-        c->is_dead = true;
-    else
-        http_client_destroy(c);
-}
-
-/* curl takes "Name:" as "leave it out" and wants "Name;" for an empty value. */
-static int add_line(struct curl_slist **list, const char *line)
-{
-    struct str value = str_of(line);
-    struct str name = str_cut(&value, ':');
-    char *empty = NULL;
-    if (!value.p || name.n == 0 || str_has_crlf_nul(str_of(line)))
-        return -ERR_INVAL;
-    if (str_trim(value).n == 0 && !(empty = str_printf("%.*s;", STR_ARG(name))))
-        return -ERR_NOMEM;
-    struct curl_slist *longer = curl_slist_append(*list, empty ? empty : line);
-    free(empty);
-    if (!longer)
-        return -ERR_NOMEM;
-    *list = longer;
-    return 0;
-}
-
-static int add_lines(struct curl_slist **list, const char *const *lines, size_t n)
-{
-    bool has_accept = false;
-    int err = 0;
-    for (size_t i = 0; err == 0 && i < n; i++) {
-        has_accept = has_accept || str_is_iprefix(str_of(lines[i]), STR("Accept:"));
-        err = add_line(list, lines[i]);
+    while (s.n > 0) {
+        const char *end = memchr(s.p, '\n', s.n);
+        size_t n = end ? (size_t)(end - s.p) : 0;
+        if (n < 2 || s.p[n - 1] != '\r')
+            return false;
+        if (memchr(s.p, '\r', n - 1) || memchr(s.p, '\0', n) || s.p[0] == ' ' || s.p[0] == '\t')
+            return false;
+        if (str_index(str_n(s.p, n), ':') <= 0)
+            return false;
+        s = str_skip(s, n + 1);
     }
-    if (err != 0 || has_accept)
-        return err;
-    struct curl_slist *longer =
-        curl_slist_append(*list, "Accept:"); /* curl adds its own otherwise */
-    if (!longer)
-        return -ERR_NOMEM;
-    *list = longer;
-    return 0;
+    return true;
 }
 
-int http_get(struct http_client *c, const char *const *lines, size_t n_lines, uint64_t timeout_ms,
+static int http_request_write(struct http_request *r, struct str fields)
+{
+    struct str start = buf_str(&r->client->start);
+    int err = buf_reserve(&r->text, start.n + fields.n + 2);
+    if (err == 0)
+        err = buf_append_str(&r->text, start);
+    if (err == 0)
+        err = buf_append_str(&r->text, fields);
+    return err < 0 ? err : buf_append_c(&r->text, "\r\n");
+}
+
+int http_get(struct http_client *c, struct str fields, uint64_t timeout_ms,
              void (*cb)(void *arg, const struct http_result *r), void *arg,
              struct http_request **ret)
 {
-    struct http_request *r = c->url ? calloc(1, sizeof(*r)) : NULL;
+    if (!http_are_fields(fields))
+        return -ERR_INVAL;
+    struct http_request *r = calloc(1, sizeof(*r));
     if (!r)
-        return c->url ? -ERR_NOMEM : -ERR_INVAL;
+        return -ERR_NOMEM;
     loop_timer_init(&r->timeout, on_timeout);
+    list_init(&r->link);
     r->client = c;
     r->cb = cb;
     r->arg = arg;
-    r->reply.max_bytes = c->spec.max_response_bytes;
-    list_init(&r->link);
-    list_add_tail(&c->waiting, &r->link);
-    int err = add_lines(&r->lines, lines, n_lines);
-    if (err == 0 && http_has_room(c))
-        err = http_start(r);
-    if (err != 0) {
+    r->started_ms = loop_now_ms(c->loop);
+    r->deadline_ms = r->started_ms + timeout_ms;
+    int err = http_request_write(r, fields);
+    if (err == 0)
+        err = http_request_place(r);
+    if (err < 0) {
         http_request_free(r);
         return err;
     }
@@ -504,7 +154,92 @@ void http_cancel(struct http_request *r)
     if (!r)
         return;
     struct http_client *c = r->client;
-    http_enter(c);
+    if (r->conn)
+        http_conn_kill(r->conn);
     http_request_free(r);
-    http_leave(c);
+    http_client_continue(c);
+}
+
+/* ---- the client ---- */
+
+static void on_client_end(struct loop_deferred *d)
+{
+    struct http_client *c = CONTAINER_OF(d, struct http_client, end);
+    tls_client_unref(c->tls);
+    buf_fini(&c->start);
+    free(c->name);
+    free(c->unix_path);
+    free(c);
+}
+
+static int http_client_set_url(struct http_client *c, const struct http_spec *spec)
+{
+    struct http_url u;
+    const char *why;
+    if (!spec->url || http_url_parse(spec->url, &u, &why) < 0 || (u.is_tls && !spec->tls))
+        return -ERR_INVAL;
+    c->port = u.port;
+    c->name = str_dup(u.name);
+    c->unix_path = u.unix_path.n > 0 ? str_dup(u.unix_path) : NULL;
+    c->tls = u.is_tls ? tls_client_ref(spec->tls) : NULL;
+    if (u.unix_path.n > 0)
+        c->fixed = (struct addr){.family = AF_UNIX};
+    else if (addr_parse_ip(u.name, &c->fixed) == 0)
+        c->fixed.port = u.port;
+    else
+        c->fixed = (struct addr){.family = AF_UNSPEC};
+    if (!c->name || (u.unix_path.n > 0 && !c->unix_path))
+        return -ERR_NOMEM;
+    bool has_slash = u.target.n > 0 && u.target.p[0] == '/';
+    return buf_printf(&c->start, "GET %s%.*s HTTP/1.1\r\nHost: %.*s\r\n", has_slash ? "" : "/",
+                      STR_ARG(u.target), STR_ARG(u.host));
+}
+
+int http_client_new(struct loop *l, const struct http_spec *spec, struct http_client **ret)
+{
+    struct http_client *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ERR_NOMEM;
+    list_init(&c->waiting);
+    list_init(&c->busy);
+    list_init(&c->idle);
+    list_init(&c->end.link);
+    c->end.fn = on_client_end;
+    c->on_result = on_result;
+    c->loop = l;
+    c->resolver = spec->resolver;
+    c->max_connections = spec->max_connections ? spec->max_connections : CONNECTIONS_DEFAULT;
+    c->max_response_bytes =
+        spec->max_response_bytes ? spec->max_response_bytes : RESPONSE_DEFAULT_BYTES;
+    c->connect_ms = spec->connect_ms ? spec->connect_ms : CONNECT_DEFAULT_MS;
+    int err = http_client_set_url(c, spec);
+    if (err < 0) {
+        on_client_end(&c->end);
+        return err;
+    }
+    *ret = c;
+    return 0;
+}
+
+static void http_kill_all(struct list *conns)
+{
+    while (!list_is_empty(conns)) {
+        struct http_conn *h = LIST_ITEM(conns->next, struct http_conn, link);
+        struct http_request *r = h->request;
+        http_conn_kill(h);
+        if (r)
+            http_request_free(r);
+    }
+}
+
+void http_client_free(struct http_client *c)
+{
+    if (!c || c->is_dead)
+        return;
+    c->is_dead = true;
+    http_kill_all(&c->busy);
+    http_kill_all(&c->idle);
+    while (!list_is_empty(&c->waiting))
+        http_request_free(LIST_ITEM(c->waiting.next, struct http_request, link));
+    loop_defer(c->loop, &c->end);
 }

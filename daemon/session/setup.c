@@ -10,6 +10,9 @@ static void setup_free(struct setup *s)
     for (size_t i = 0; i < s->n_listeners; i++)
         tls_server_unref(s->listeners[i].tls);
     free(s->listeners);
+    for (size_t i = 0; s->auth_tls && i < s->config->n_auths; i++)
+        tls_client_unref(s->auth_tls[i]);
+    free(s->auth_tls);
     pools_unref(s->pools);
     config_unref(s->config);
     free(s);
@@ -32,6 +35,18 @@ static int setup_listener_init(struct setup_listener *l, const struct config_lis
     return 0;
 }
 
+static int setup_auth_tls(struct setup *s, char **ret_error)
+{
+    const struct config *c = s->config;
+    int err = 0;
+    s->auth_tls = calloc(c->n_auths + 1, sizeof(*s->auth_tls));
+    if (!s->auth_tls)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < c->n_auths && err == 0; i++)
+        err = config_tls_auth(&c->auths[i], &s->auth_tls[i], ret_error);
+    return err;
+}
+
 int setup_new(struct config *c, struct pools *pools, const struct setup *old, struct setup **ret,
               char **ret_error)
 {
@@ -51,7 +66,7 @@ int setup_new(struct config *c, struct pools *pools, const struct setup *old, st
                         .listeners = listeners,
                         .n_listeners = c->n_listeners};
     unsigned served = auth_mechanisms(c) | SASL_BIT_COMMAND;
-    int err = 0;
+    int err = setup_auth_tls(s, ret_error);
     for (size_t i = 0; i < c->n_listeners && err == 0; i++)
         err = setup_listener_init(&s->listeners[i], &c->listeners[i], c->files, served, old,
                                   ret_error);
@@ -67,12 +82,17 @@ int setup_with_pools(const struct setup *old, struct pools *pools, struct setup 
 {
     struct setup *s = calloc(1, sizeof(*s));
     struct setup_listener *listeners = calloc(old->n_listeners + 1, sizeof(*listeners));
-    if (!s || !listeners) {
+    struct tls_client **auth_tls = calloc(old->config->n_auths + 1, sizeof(struct tls_client *));
+    if (!s || !listeners || !auth_tls) {
         free(s);
         free(listeners);
+        free(auth_tls);
         pools_unref(pools);
         return -ERR_NOMEM;
     }
+    for (size_t i = 0; i < old->config->n_auths; i++)
+        if (old->auth_tls[i])
+            auth_tls[i] = tls_client_ref(old->auth_tls[i]);
     for (size_t i = 0; i < old->n_listeners; i++) {
         listeners[i] = old->listeners[i];
         if (listeners[i].tls)
@@ -83,7 +103,8 @@ int setup_with_pools(const struct setup *old, struct pools *pools, struct setup 
                         .config = config_ref(old->config),
                         .pools = pools,
                         .listeners = listeners,
-                        .n_listeners = old->n_listeners};
+                        .n_listeners = old->n_listeners,
+                        .auth_tls = auth_tls};
     *ret = s;
     return 0;
 }

@@ -21,6 +21,7 @@ struct setup {
     struct pools *pools;
     struct setup_listener *listeners;
     size_t n_listeners;
+    struct tls_client **auth_tls; /* one for each provider; NULL where it is reached without TLS */
 };
 
 /* Takes over the references of c and pools (also on failure). old (may be NULL) hands on its ticket

@@ -27,6 +27,7 @@ struct auth_case {
     struct loop *loop;
     struct jobs *jobs;
     struct store *store;
+    struct resolver *resolver;
     struct auth *auth;
     struct config *config; /* never freed by its references */
     struct credentials cred;
@@ -41,7 +42,7 @@ static inline void auth_case_configure(struct config_auth *auths, size_t n)
     struct config *c = &configs[auth_case.config == &configs[0]];
     *c = (struct config){.refs = 1000, .auths = auths, .n_auths = n};
     auth_case.config = c;
-    assert_int_equal(auth_configure(auth_case.auth, c), 0);
+    assert_int_equal(auth_configure(auth_case.auth, c, NULL), 0);
 }
 
 static inline void auth_case_open_store(void)
@@ -62,7 +63,12 @@ static inline int auth_case_setup(void **state)
     auth_case_open_store();
     assert_int_equal(loop_new(NULL, &auth_case.loop), 0);
     assert_int_equal(jobs_new(2, 100, &auth_case.jobs), 0);
-    assert_int_equal(auth_new(auth_case.loop, auth_case.jobs, auth_case.store, &auth_case.auth), 0);
+    assert_int_equal(resolver_new(auth_case.loop, &(struct resolver_spec){.timeout_ms = 5000},
+                                  &auth_case.resolver),
+                     0);
+    assert_int_equal(auth_new(auth_case.loop, auth_case.jobs, auth_case.store, auth_case.resolver,
+                              &auth_case.auth),
+                     0);
     return 0;
 }
 
@@ -72,6 +78,7 @@ static inline int auth_case_teardown(void **state)
     char path[80];
     (void)state;
     auth_free(auth_case.auth);
+    resolver_free(auth_case.resolver);
     loop_free(auth_case.loop);
     jobs_free(auth_case.jobs);
     store_close(auth_case.store);

@@ -82,7 +82,7 @@ static void test_bad_config(void **state)
     struct config c = {.refs = 1000, .auths = auths, .n_auths = ARRAY_LEN(auths)};
     AUTH_CASE_PROVIDERS({.type = AUTH_TYPE_USERS});
     add_bob("{PLAIN}secret");
-    assert_int_equal(auth_configure(auth_case.auth, &c), -ERR_CONFIG);
+    assert_int_equal(auth_configure(auth_case.auth, &c, NULL), -ERR_CONFIG);
     assert_int_equal(c.refs, 1000);
     assert_string_equal(auth_case_login("bob", "secret"), "OK users bob login=PLAIN bob secret");
 }

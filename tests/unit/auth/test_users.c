@@ -321,7 +321,7 @@ static void test_no_store(void **state)
     (void)state;
     auth_free(auth_case.auth);
     auth_case.auth = NULL;
-    assert_int_equal(auth_new(auth_case.loop, auth_case.jobs, NULL, &auth_case.auth), 0);
+    assert_int_equal(auth_new(auth_case.loop, auth_case.jobs, NULL, NULL, &auth_case.auth), 0);
     users_only();
     assert_string_equal(auth_case_login("bob", "secret"), "TEMPFAIL users: store failure");
 }
@@ -333,7 +333,8 @@ static void test_full_queue(void **state)
     jobs_free(auth_case.jobs);
     auth_case.auth = NULL;
     assert_int_equal(jobs_new(1, 0, &auth_case.jobs), 0);
-    assert_int_equal(auth_new(auth_case.loop, auth_case.jobs, auth_case.store, &auth_case.auth), 0);
+    assert_int_equal(
+        auth_new(auth_case.loop, auth_case.jobs, auth_case.store, NULL, &auth_case.auth), 0);
     users_only();
     assert_string_equal(auth_case_login("bob", "secret"), "TEMPFAIL users: too many logins wait");
 }
@@ -428,7 +429,7 @@ static void test_keys_without_store(void **state)
     (void)state;
     auth_free(auth_case.auth);
     auth_case.auth = NULL;
-    assert_int_equal(auth_new(auth_case.loop, auth_case.jobs, NULL, &auth_case.auth), 0);
+    assert_int_equal(auth_new(auth_case.loop, auth_case.jobs, NULL, NULL, &auth_case.auth), 0);
     struct keys k = keys_of("bob"); /* no provider has keys */
     assert_true(k.err == 0 && !k.has_keys);
     users_only();

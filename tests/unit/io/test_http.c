@@ -28,6 +28,7 @@ struct site {
 static struct loop *loop;
 static struct site site;
 static struct http_client *client;
+static struct resolver *resolver;
 static struct tls_case_cert ca, cert, other_ca;
 
 static void site_answer(struct end *e)
@@ -111,6 +112,7 @@ static void make(const struct http_spec *spec)
     struct http_spec s = *spec;
     if (!s.url)
         s.url = url("http", "127.0.0.1", "/auth");
+    s.resolver = resolver;
     http_client_free(client);
     client = NULL;
     assert_int_equal(http_client_new(loop, &s, &client), 0);
@@ -123,6 +125,7 @@ static int setup(void **state)
     client = NULL;
     if (loop_new(NULL, &loop) != 0)
         return -1;
+    assert_int_equal(resolver_new(loop, &(struct resolver_spec){.timeout_ms = 5000}, &resolver), 0);
     site_start(io_case_listen(&site.at));
     make(&(struct http_spec){0});
     return 0;
@@ -133,6 +136,7 @@ static int teardown(void **state)
     (void)state;
     http_client_free(client);
     site_stop();
+    resolver_free(resolver);
     loop_free(loop);
     return 0;
 }
@@ -167,7 +171,7 @@ static struct http_request *ask(struct answer *a, uint64_t timeout_ms)
 {
     struct http_request *r = NULL;
     *a = (struct answer){0};
-    assert_int_equal(http_get(client, NULL, 0, timeout_ms, on_result, a, &r), 0);
+    assert_int_equal(http_get(client, STR_NULL, timeout_ms, on_result, a, &r), 0);
     assert_false(a->is_here);
     return r;
 }
@@ -193,22 +197,18 @@ static void expect(struct answer a, int err, const char *text)
 static void test_request(void **state)
 {
     (void)state;
-    static const char *const lines[] = {"Host: auth.example.org",
-                                        "Auth-Method: plain",
-                                        "Auth-User: j%20oe",
-                                        "Auth-Salt:",
-                                        "X-Twice: 1",
-                                        "X-Twice: 2"};
+    const struct str fields = STR("Auth-Method: plain\r\nAuth-User: j%20oe\r\nAuth-Salt:\r\n"
+                                  "X-Twice: 1\r\nX-Twice: 2\r\n");
     struct answer a = {0};
     struct http_request *r;
     site.reply = OK EMPTY;
     make(&(struct http_spec){.url = url("http", "127.0.0.1", "/auth?x=1")});
-    assert_int_equal(http_get(client, lines, ARRAY_LEN(lines), 10000, on_result, &a, &r), 0);
+    assert_int_equal(http_get(client, fields, 10000, on_result, &a, &r), 0);
     io_case_run(loop, io_case_is_true, &a.is_here);
     expect(a, 0, "Content-Length=0;");
     assert_int_equal(a.status, 200);
     assert_string_equal(buf_cstr(&site.requests),
-                        "GET /auth?x=1 HTTP/1.1\r\nHost: auth.example.org\r\nAuth-Method: plain\r\n"
+                        "GET /auth?x=1 HTTP/1.1\r\nHost: 127.0.0.1\r\nAuth-Method: plain\r\n"
                         "Auth-User: j%20oe\r\nAuth-Salt:\r\nX-Twice: 1\r\nX-Twice: 2\r\n\r\n");
 }
 
@@ -371,27 +371,32 @@ static void test_hangs_up(void **state)
 static void test_bad_arguments(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"no colon", ": no name", "A: b\r\nC: d", "A: b\n", ""};
-    struct answer never = {0}, a = {0};
+    static const char *const bad[] = {
+        "no colon\r\n", ": no name\r\n",  "A: b\r\nC: d",        "A: b\n",
+        "\r\n",         "A: b\rC: d\r\n", "A: b\r\n folded\r\n", "A: b\r\n\r\n"};
+    struct answer never = {0};
     struct http_request *r = NULL;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        const char *lines[] = {"Good: 1", bad[i]};
-        assert_int_equal(http_get(client, lines, 2, 1000, on_result, &never, &r), -ERR_INVAL);
+        assert_int_equal(http_get(client, str_of(bad[i]), 1000, on_result, &never, &r), -ERR_INVAL);
         assert_null(r);
     }
-    static const char *const urls[] = {"http://", "http://[::1/", "http://127.0.0.1:99999/"};
+    assert_int_equal(http_get(client, STR("A: b\0c\r\n"), 1000, on_result, &never, &r), -ERR_INVAL);
+    static const char *const urls[] = {"",
+                                       "http://",
+                                       "http://[::1/",
+                                       "http://127.0.0.1:99999/",
+                                       "ftp://127.0.0.1/",
+                                       "https://127.0.0.1/", /* without credentials */
+                                       "http://u:p@127.0.0.1/",
+                                       "http://127.0.0.1/a b",
+                                       "http://unix:relative"};
+    struct http_client *none = NULL;
     for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
-        a = (struct answer){0};
-        make(&(struct http_spec){.url = urls[i]});
-        int err = http_get(client, NULL, 0, 1000, on_result, &a, &r);
-        if (err == 0) {
-            io_case_run(loop, io_case_is_true, &a.is_here);
-            err = a.err;
-        }
-        assert_int_equal(err, -ERR_INVAL);
+        const struct http_spec spec = {.url = urls[i]};
+        assert_int_equal(http_client_new(loop, &spec, &none), -ERR_INVAL);
     }
-    make(&(struct http_spec){.url = "ftp://127.0.0.1/"});
-    expect(get(), -ERR_PROTOCOL, NULL);
+    assert_null(none);
+    io_case_idle(loop, 10);
     assert_int_equal(site.n_requests, 0);
     assert_false(never.is_here);
 }
@@ -440,7 +445,7 @@ static void test_free_in_callback(void **state)
     struct answer never;
     bool is_called = false;
     site.reply = OK EMPTY;
-    assert_int_equal(http_get(client, NULL, 0, 10000, on_result_free, &is_called, &r), 0);
+    assert_int_equal(http_get(client, STR_NULL, 10000, on_result_free, &is_called, &r), 0);
     (void)ask(&never, 10000);
     io_case_run(loop, io_case_is_true, &is_called);
     io_case_idle(loop, 10);
@@ -461,18 +466,22 @@ static void test_unix_socket(void **state)
     assert_int_equal(listen(fd, 4), 0);
     site_start(fd);
     site.reply = OK EMPTY;
-    make(&(struct http_spec){.url = "http://localhost/auth", .unix_path = path});
+    char text[80];
+    snprintf(text, sizeof(text), "http://unix:%s:/auth", path);
+    make(&(struct http_spec){.url = text});
     expect(get(), 0, NULL);
     assert_string_equal(buf_cstr(&site.requests), "GET /auth HTTP/1.1\r\nHost: localhost\r\n\r\n");
     (void)remove(path);
     (void)remove(folder);
 }
 
-static void expect_https(const struct http_spec *spec, const char *host, int err)
+static void expect_https(const struct tls_client_spec *spec, const char *host, int err)
 {
-    struct http_spec s = *spec;
-    s.url = url("https", host, "/");
+    char *error = NULL;
+    struct http_spec s = {.url = url("https", host, "/"), .connect_ms = 2000};
+    assert_int_equal(tls_client_new(spec, &s.tls, &error), 0);
     make(&s);
+    tls_client_unref(s.tls);
     expect(get(), err, err ? NULL : "Content-Length=0;");
 }
 
@@ -484,14 +493,15 @@ static void test_https(void **state)
     const struct tls_server_spec spec = {.certs = certs, .n_certs = 1};
     assert_int_equal(tls_server_new(&spec, &site.tls, &error), 0);
     site.reply = OK EMPTY;
-    expect_https(&(struct http_spec){.is_verified = true, .ca_file = ca.crt_file}, "127.0.0.1", 0);
-    expect_https(&(struct http_spec){.is_verified = false}, "127.0.0.1", 0);
-    expect_https(&(struct http_spec){.is_verified = true, .ca_file = other_ca.crt_file},
-                 "127.0.0.1", -ERR_TLS);
-    expect_https(&(struct http_spec){.is_verified = true, .ca_file = ca.crt_file}, "localhost",
-                 -ERR_TLS);
-    expect_https(&(struct http_spec){.is_verified = true, .ca_file = "/no/such/file"}, "127.0.0.1",
-                 -ERR_TLS);
+    const struct tls_client_spec good = {.is_verified = true, .ca_file = ca.crt_file};
+    expect_https(&good, "127.0.0.1", 0);
+    expect_https(&(struct tls_client_spec){.is_verified = false}, "127.0.0.1", 0);
+    expect_https(&(struct tls_client_spec){.is_verified = true, .ca_file = other_ca.crt_file},
+                 "127.0.0.1", -ERR_TLS_VERIFY);
+    expect_https(&good, "localhost", -ERR_TLS_NAME);
+    tls_server_unref(site.tls);
+    site.tls = NULL;
+    expect_https(&good, "127.0.0.1", -ERR_TIMEOUT); /* it does not speak TLS */
 }
 
 static int setup_all(void **state)
