@@ -209,14 +209,16 @@ static void login_follow(struct login *l, enum back_result result, enum login_sp
 {
     struct back *b = l->back;
     int err = result == BACK_FAILED ? 0 : login_send(l, who, out);
-    if (err < 0)
+    if (err < 0) {
         login_fail(l, BACK_FAIL_CLOSED, b->step, err);
-    else if (result == BACK_FAILED)
+    } else if (result == BACK_FAILED) {
+        l->outcome.is_message_servers = !b->is_message_own;
         login_finish(l, b->failure, b->step, buf_str(&b->message));
-    else if (result == BACK_DONE)
+    } else if (result == BACK_DONE) {
         login_finish(l, BACK_FAIL_NONE, b->step, STR(""));
-    else if (result == BACK_STARTTLS)
+    } else if (result == BACK_STARTTLS) {
         login_secure(l);
+    }
 }
 
 /* As what the next bytes to the server count. */

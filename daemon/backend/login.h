@@ -14,8 +14,9 @@ struct login;
 struct login_outcome {
     enum back_failure failure; /* BACK_FAIL_NONE = logged in */
     const char *step; /* where it ended: "resolve" "connect" "tls" or the dialogue's step; static */
-    struct str message; /* the server's or library's words, printable; NUL-terminated */
-    struct str code;    /* SMTP code with a failure */
+    struct str message;      /* the server's or library's words, printable; NUL-terminated */
+    bool is_message_servers; /* the server said it: may be passed on to the client */
+    struct str code;         /* SMTP code with a failure */
     bool were_credentials_sent;
     struct back_success *success; /* NULL with a failure before the dialogue */
     struct buf

@@ -26,8 +26,7 @@ static void pools_free(struct pools *p)
 {
     for (size_t i = 0; i < p->n; i++)
         pool_fini(&p->v[i]);
-    for (size_t i = 0; i < PROTO_COUNT; i++)
-        tls_client_unref(p->dynamic_tls[i]);
+    pool_fini(&p->none);
     config_unref(p->config);
     free(p->v);
     free(p);
@@ -218,7 +217,11 @@ static int pools_init(struct pools *p, struct files *files, const struct pool_ed
     const struct config *c = p->config;
     struct pools *last = backend_registry_last(r);
     int err = 0;
-    p->v[0].config = c->no_pool;
+    p->none.config = c->no_pool;
+    if (c->n_pools == 0 && last && last->config == c)
+        err = pool_share(&p->none, &last->none);
+    if (err == 0 && c->n_pools == 0 && c->no_pool)
+        err = pool_make_tls(&p->none, ret_error);
     while (p->n < c->n_pools && err == 0) {
         size_t i = p->n++;
         p->v[i].config = &c->pools[i];
@@ -229,8 +232,6 @@ static int pools_init(struct pools *p, struct files *files, const struct pool_ed
         if (err == 0)
             err = pool_make_tls(&p->v[i], files, ret_error);
     }
-    for (size_t i = 0; err == 0 && p->n > 0 && p->v[0].tls && i < PROTO_COUNT; i++)
-        p->dynamic_tls[i] = tls_client_ref(p->v[0].tls);
     pools_unref(last);
     return err;
 }
@@ -312,19 +313,26 @@ static bool pool_is_same_host(const char *a, const char *b)
     return addr_parse(str_of(a), &x) == 0 && addr_parse(str_of(b), &y) == 0 && addr_ip_eq(&x, &y);
 }
 
-const struct pool_member *pools_member_at(const struct pools *p, const char *host, uint16_t port,
-                                          enum proto_id proto, const struct pool **ret_pool)
+static const struct pool_member *pool_member_at(const struct pool *p, const char *host,
+                                                uint16_t port, enum proto_id proto)
 {
-    for (size_t i = 0; i < p->n; i++) {
-        const struct pool *q = &p->v[i];
-        for (size_t j = 0; j < q->n_members; j++) {
-            const struct pool_member *m = &q->members[j];
-            if (m->ports[proto] != port || !pool_is_same_host(m->host, host))
-                continue;
-            if (ret_pool)
-                *ret_pool = q;
-            return m;
-        }
-    }
+    for (size_t i = 0; i < p->n_members; i++)
+        if (p->members[i].ports[proto] == port && pool_is_same_host(p->members[i].host, host))
+            return &p->members[i];
     return NULL;
+}
+
+const struct pool_member *pools_member_at(const struct pools *p, const struct pool *first,
+                                          const char *host, uint16_t port, enum proto_id proto,
+                                          const struct pool **ret_pool)
+{
+    const struct pool *in = first;
+    const struct pool_member *m = pool_member_at(first, host, port, proto);
+    for (size_t i = 0; i < p->n && !m; i++) {
+        in = &p->v[i];
+        m = pool_member_at(in, host, port, proto);
+    }
+    if (m)
+        *ret_pool = in;
+    return m;
 }

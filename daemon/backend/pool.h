@@ -31,10 +31,9 @@ struct pool {
 struct pools {
     atomic_uint refs;
     struct config *config; /* one reference */
-    struct pool *v; /* dynamic backends follow the first: without pools it has the defaults */
+    struct pool *v;
     size_t n;
-    struct tls_client
-        *dynamic_tls[PROTO_COUNT]; /* for dynamic backends: the default pool's settings */
+    struct pool none; /* where the config has no pool: the defaults, without members */
 };
 
 /* One runtime edit of a member. host NULL, weight -1, port 0, has_tls false = as in the file. */
@@ -86,9 +85,11 @@ const struct pool *pools_find(const struct pools *p, const char *name);
 /* Member by name; pool NULL = any pool. */
 const struct pool_member *pools_member(const struct pools *p, const char *pool, const char *name,
                                        const struct pool **ret_pool);
-/* Member whose address for a protocol is host:port (an auth server named it). */
-const struct pool_member *pools_member_at(const struct pools *p, const char *host, uint16_t port,
-                                          enum proto_id proto, const struct pool **ret_pool);
+/* Member whose address for a protocol is host:port (an auth server named it): of the pool `first`,
+ * else of any. *ret_pool is left as it is when there is none. */
+const struct pool_member *pools_member_at(const struct pools *p, const struct pool *first,
+                                          const char *host, uint16_t port, enum proto_id proto,
+                                          const struct pool **ret_pool);
 
 #define POOL_TRIES_MAX 16
 struct pool_choice {

@@ -64,5 +64,13 @@ enum back_result back_fail(struct back *b, enum back_failure f, struct str messa
     /* Out of memory leaves a shorter message; the failure itself must get through. */
     if (reply_append_clean(&b->message, message, BACK_MESSAGE_MAX) < 0)
         buf_clear(&b->message);
+    b->is_message_own = false;
     return BACK_FAILED;
+}
+
+enum back_result back_fail_own(struct back *b, enum back_failure f, struct str message)
+{
+    enum back_result result = back_fail(b, f, message);
+    b->is_message_own = true;
+    return result;
 }

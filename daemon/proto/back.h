@@ -76,7 +76,9 @@ struct back {
     const char *step; /* name of the running step, for logs: "greeting" "starttls" "capability" "id"
                          "auth"... static */
     enum back_failure failure;
-    struct buf message;      /* the server's words with a failure, printable, at most 512 bytes */
+    struct buf message;  /* of a failure: the server's words, or the proxy's own; printable, at most
+                            512 bytes */
+    bool is_message_own; /* not the server's: never passed on to a client */
     struct buf message_code; /* SMTP reply code and enhanced status with a failure ("535 5.7.8") */
     bool were_credentials_sent; /* from here on no other backend may be tried silently after an AUTH
                                    judgement */
@@ -90,3 +92,5 @@ void back_init(struct back *b, const struct proto *proto, const struct back_env 
 void back_fini(struct back *b);
 /* Records a failure with the server's words (sanitised copy) and returns BACK_FAILED. */
 enum back_result back_fail(struct back *b, enum back_failure f, struct str message);
+/* The same where the proxy itself tells what is wrong. */
+enum back_result back_fail_own(struct back *b, enum back_failure f, struct str message);

@@ -68,7 +68,7 @@ void imap_back_free(struct back *b)
 
 static enum back_result imap_back_nomem(struct imap_back *i)
 {
-    return back_fail(&i->b, BACK_FAIL_INTERNAL, STR("out of memory"));
+    return back_fail_own(&i->b, BACK_FAIL_INTERNAL, STR("out of memory"));
 }
 
 /* ---- capabilities ---- */
@@ -306,7 +306,7 @@ static enum back_result imap_back_login(struct imap_back *i, struct buf *out)
         if (buf_append_c(&why, "no way to log in: ") < 0 ||
             buf_append_str(&why, buf_str(&i->capabilities)) < 0)
             return imap_back_nomem(i);
-        return back_fail(&i->b, BACK_FAIL_NO_MECHANISM, buf_str(&why));
+        return back_fail_own(&i->b, BACK_FAIL_NO_MECHANISM, buf_str(&why));
     }
     int r = 0;
     i->b.were_credentials_sent = true;
@@ -367,11 +367,11 @@ static enum back_result imap_back_check_env(struct imap_back *i)
         return BACK_NEED_MORE;
     enum back_failure failure = back_sasl_check(env);
     if (failure == BACK_FAIL_LOOP)
-        return back_fail(&i->b, failure, STR("hop limit reached: proxies loop"));
+        return back_fail_own(&i->b, failure, STR("hop limit reached: proxies loop"));
     if (failure != BACK_FAIL_NONE || env->cred->user.len == 0)
-        return back_fail(&i->b, BACK_FAIL_BAD_CREDENTIAL, STR("a credential must not be sent"));
+        return back_fail_own(&i->b, BACK_FAIL_BAD_CREDENTIAL, STR("a credential must not be sent"));
     if (!back_sasl_has_secret(env))
-        return back_fail(&i->b, BACK_FAIL_NO_MECHANISM, STR("no password for the mail server"));
+        return back_fail_own(&i->b, BACK_FAIL_NO_MECHANISM, STR("no password for the mail server"));
     return BACK_NEED_MORE;
 }
 
@@ -381,9 +381,10 @@ static enum back_result imap_back_preauth(struct imap_back *i, struct buf *out)
 {
     const struct back_env *env = i->b.env;
     if (env->tls == BACK_TLS_STARTTLS && !i->is_tls)
-        return back_fail(&i->b, BACK_FAIL_NO_TLS, STR("PREAUTH leaves no way to start TLS"));
+        return back_fail_own(&i->b, BACK_FAIL_NO_TLS, STR("PREAUTH leaves no way to start TLS"));
     if (env->cred)
-        return back_fail(&i->b, BACK_FAIL_PROTOCOL, STR("PREAUTH: logged in as nobody knows whom"));
+        return back_fail_own(&i->b, BACK_FAIL_PROTOCOL,
+                             STR("PREAUTH: logged in as nobody knows whom"));
     return imap_back_next(i, out);
 }
 
@@ -409,7 +410,7 @@ static enum back_result imap_back_greeting(struct imap_back *i, struct str respo
                           !imap_back_has(i, "STARTTLS");
     if (is_tls_missing) {
         i->b.step = imap_step_names[IMAP_STARTTLS];
-        return back_fail(&i->b, BACK_FAIL_NO_TLS, STR("STARTTLS is not offered"));
+        return back_fail_own(&i->b, BACK_FAIL_NO_TLS, STR("STARTTLS is not offered"));
     }
     return imap_back_next(i, out);
 }
@@ -596,7 +597,7 @@ enum back_result imap_back_feed(struct back *b, struct str in, size_t *ret_consu
         if (r == -ERR_AGAIN)
             break;
         if (r < 0)
-            return back_fail(b, BACK_FAIL_PROTOCOL, STR("response is too long"));
+            return back_fail_own(b, BACK_FAIL_PROTOCOL, STR("response is too long"));
         *ret_consumed += used;
         result = imap_back_response(i, response, out);
     }

@@ -61,7 +61,7 @@ void pop3_back_free(struct back *b)
 
 static enum back_result pop3_back_nomem(struct pop3_back *p)
 {
-    return back_fail(&p->b, BACK_FAIL_INTERNAL, STR("out of memory"));
+    return back_fail_own(&p->b, BACK_FAIL_INTERNAL, STR("out of memory"));
 }
 
 /* ---- capabilities ---- */
@@ -99,7 +99,7 @@ static unsigned pop3_back_offered(const struct pop3_back *p)
 static enum back_result pop3_back_capa_line(struct pop3_back *p, struct str line)
 {
     if (p->capabilities.len + line.n > POP3_CAPA_MAX)
-        return back_fail(&p->b, BACK_FAIL_PROTOCOL, STR("list of capabilities is too long"));
+        return back_fail_own(&p->b, BACK_FAIL_PROTOCOL, STR("list of capabilities is too long"));
     line = str_trim(line);
     if (line.n == 0 || !str_is_printable_ascii(line))
         return BACK_NEED_MORE;
@@ -234,8 +234,8 @@ static enum back_result pop3_back_login(struct pop3_back *p, struct buf *out)
 {
     if (!pop3_back_choose(p)) {
         p->b.step = pop3_step_names[POP3_AUTH];
-        return back_fail(&p->b, BACK_FAIL_NO_MECHANISM,
-                         STR("the server offers no way to log in with these credentials"));
+        return back_fail_own(&p->b, BACK_FAIL_NO_MECHANISM,
+                             STR("the server offers no way to log in with these credentials"));
     }
     p->b.were_credentials_sent = true;
     int r = p->mech != SASL_NONE ? pop3_back_send_auth(p, out) : pop3_back_send_user(p, out);
@@ -291,11 +291,11 @@ static enum back_result pop3_back_check_env(struct pop3_back *p)
         return BACK_NEED_MORE;
     enum back_failure failure = back_sasl_check(env);
     if (failure == BACK_FAIL_LOOP)
-        return back_fail(&p->b, failure, STR("hop limit reached: proxies loop"));
+        return back_fail_own(&p->b, failure, STR("hop limit reached: proxies loop"));
     if (failure != BACK_FAIL_NONE || env->cred->user.len == 0)
-        return back_fail(&p->b, BACK_FAIL_BAD_CREDENTIAL, STR("a credential must not be sent"));
+        return back_fail_own(&p->b, BACK_FAIL_BAD_CREDENTIAL, STR("a credential must not be sent"));
     if (!back_sasl_has_secret(env))
-        return back_fail(&p->b, BACK_FAIL_NO_MECHANISM, STR("no password for the mail server"));
+        return back_fail_own(&p->b, BACK_FAIL_NO_MECHANISM, STR("no password for the mail server"));
     return BACK_NEED_MORE;
 }
 
@@ -418,7 +418,7 @@ enum back_result pop3_back_feed(struct back *b, struct str in, size_t *ret_consu
         if (r == -ERR_AGAIN)
             break;
         if (r < 0)
-            return back_fail(b, BACK_FAIL_PROTOCOL, STR("response is too long"));
+            return back_fail_own(b, BACK_FAIL_PROTOCOL, STR("response is too long"));
         *ret_consumed += used;
         result = pop3_back_line(p, line, out);
     }

@@ -51,7 +51,7 @@ static const char *const sieve_step_names[SIEVE_STEP_COUNT] = {
 
 static enum back_result sieve_fail(struct sieve_back *b, enum back_failure f, const char *why)
 {
-    return back_fail(&b->head, f, str_of(why));
+    return back_fail_own(&b->head, f, str_of(why));
 }
 
 static enum back_result sieve_nomem(struct sieve_back *b)

@@ -58,7 +58,7 @@ static const struct smtp_step_row {
 
 static enum back_result smtp_fail(struct smtp_back *b, enum back_failure f, const char *why)
 {
-    return back_fail(&b->head, f, str_of(why));
+    return back_fail_own(&b->head, f, str_of(why));
 }
 
 static enum back_result smtp_nomem(struct smtp_back *b)

@@ -13,9 +13,8 @@ static bool authenticate_needs_password(const struct session *s)
         .user = s->user ? s->user : "", .proto = s->proto, .listener = s->listener->config};
     if (route_find(s->setup, s->env->registry, &q, &route) < 0)
         return true;
-    const struct config_pool *pool = route.pool ? route.pool->config : NULL;
-    bool is_trusted =
-        pool && (pool->master_user || (s->proto->has_client_name && !pool->is_smtp_auth));
+    const struct config_pool *pool = route.pool->config;
+    bool is_trusted = pool->master_user || (s->proto->has_client_name && !pool->is_smtp_auth);
     route_fini(&route);
     return !is_trusted;
 }

@@ -23,7 +23,7 @@ static int connect_check_fixed(struct session *s, struct backend *b, bool *ret_m
     if (admin == BACKEND_HOLD)
         return -ERR_BUSY;
     if (admin == BACKEND_DRAIN || admin == BACKEND_DISABLED) {
-        *ret_may_move = pool && pool->config->are_pinned_users_moved;
+        *ret_may_move = !s->pre->route.dynamic && pool->config->are_pinned_users_moved;
         return *ret_may_move ? 0 : -ERR_BUSY;
     }
     return backend_is_usable(b, s->proto->id, loop_now_ms(s->env->loop)) ? 0 : -ERR_UNREACHABLE;
@@ -246,8 +246,8 @@ static void connect_refused(struct session *s, const struct login_outcome *o)
     struct preauth_failure f = {.kind = connect_reply_kind(s, o->failure),
                                 .end = SESSION_END_BACKEND};
     bool is_wrong = f.kind == REPLY_AUTH_FAILED;
-    const struct pool *pool = p->route.pool;
-    bool is_passed = o->failure == BACK_FAIL_REJECTED || (pool && pool->config->is_error_passed);
+    bool is_passed = o->is_message_servers &&
+                     (o->failure == BACK_FAIL_REJECTED || p->route.pool->config->is_error_passed);
     if (is_passed) {
         (void)str_copy(f.code, sizeof(f.code), o->code);
         (void)str_copy(f.text, sizeof(f.text), o->message);
@@ -278,13 +278,6 @@ static void connect_next(struct session *s, const struct login_outcome *o)
         return;
     }
     connect_refused(s, o);
-}
-
-/* The pool whose settings a dynamic backend follows. */
-static const struct pool *connect_pool(const struct session *s)
-{
-    const struct pool *p = s->pre->route.pool;
-    return p ? p : &s->setup->pools->v[0];
 }
 
 static void connect_succeeded(struct session *s, struct login_outcome *o)
@@ -319,8 +312,7 @@ static void on_login(void *arg, struct login_outcome *o)
     struct session *s = arg;
     uint64_t now = loop_now_ms(s->env->loop);
     s->pre->login = NULL;
-    const struct pool *pool = s->pre->route.pool;
-    unsigned fall = pool && pool->config->check.fall ? pool->config->check.fall : 3;
+    unsigned fall = s->pool->config->check.fall ? s->pool->config->check.fall : 3;
     atomic_fetch_add_explicit(&s->backend->login_us_sum, o->total_us, memory_order_relaxed);
     const struct backend_login note = {.failure = o->failure,
                                        .user = o->were_credentials_sent ? connect_user_hash(s) : 0,
@@ -357,7 +349,7 @@ static void on_heard(void *arg, enum login_speaker who, struct str bytes)
 static int connect_start(struct session *s, const struct pool_member *m)
 {
     struct preauth *p = s->pre;
-    const struct pool *pool = connect_pool(s);
+    const struct pool *pool = s->pool;
     const struct config_pool *c = pool->config;
     const struct addr local = connect_local(s, c);
     const struct proxyhdr proxy = {.src = s->peer,
@@ -374,7 +366,7 @@ static int connect_start(struct session *s, const struct pool_member *m)
         .host = m ? m->host : p->route.host,
         .port = m ? m->ports[s->proto->id] : p->route.port,
         .tls = tls,
-        .tls_client = m ? pool->tls : s->setup->pools->dynamic_tls[s->proto->id],
+        .tls_client = pool->tls,
         .proxy = c->forward & (FORWARD_PROXY_V1 | FORWARD_PROXY_V2) ? &proxy : NULL,
         .is_proxy_v2 = c->forward & FORWARD_PROXY_V2,
         .source = has_source ? &source : NULL,
@@ -396,6 +388,7 @@ static void connect_to(struct session *s, const struct pool_member *m)
     struct backend *b = m ? m->backend : s->pre->route.dynamic;
     backend_unref(s->backend);
     s->backend = backend_ref(b);
+    s->pool = s->pre->route.pool;
     if (s->tap)
         tap_note(s, "connecting to %s/%s", b->pool, b->name);
     connect_unhold(s);

@@ -47,8 +47,7 @@ static bool relay_settle(struct session *s)
     uint64_t idle = s->setup->config->timeouts.relay_idle_ms;
     if (s->is_settled || s->kill || (idle > 0 && idle <= RELAY_SETTLED_MS))
         return false;
-    const struct pool *pool = pools_find(s->setup->pools, s->backend->pool);
-    uint64_t keepalive = (pool ? pool : &s->setup->pools->v[0])->config->keepalive_ms;
+    uint64_t keepalive = s->pool->config->keepalive_ms;
     if (keepalive)
         conn_keep_alive(&s->server, keepalive);
     s->is_settled = true;
@@ -117,8 +116,7 @@ static void relay_kill_within(struct session *s, const char *p, size_t n)
  * clients come back in the same second. */
 static bool relay_spread(struct session *s, enum session_end end)
 {
-    const struct pool *pool = pools_find(s->setup->pools, s->backend->pool);
-    uint64_t spread = pool ? pool->config->close_spread_ms : 0, random;
+    uint64_t spread = s->pool->config->close_spread_ms, random;
     bool is_wanted = s->watch && strcmp(s->watch->verb, s->proto->quit_verb) == 0;
     if (spread == 0 || is_wanted || s->kill || s->is_client_eof)
         return false;

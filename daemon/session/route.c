@@ -30,24 +30,6 @@ static bool route_matches(const struct config_route *r, const struct route_reque
            (!r->proto || r->proto == q->proto);
 }
 
-/* An address that an auth server named: a member of some pool, else a dynamic backend. */
-static int route_address(const struct setup *setup, struct backend_registry *registry,
-                         const struct route_request *q, struct route *ret)
-{
-    struct route r = {.reason = "auth server", .port = q->server_port};
-    r.member = pools_member_at(setup->pools, q->server_host, q->server_port, q->proto->id, &r.pool);
-    if (!r.member) {
-        r.dynamic = backend_registry_dynamic(registry, q->server_host, q->server_port);
-        r.host = str_dup_c(q->server_host);
-        if (!r.dynamic || !r.host) {
-            route_fini(&r);
-            return -ERR_NOMEM;
-        }
-    }
-    *ret = r;
-    return 0;
-}
-
 static int route_pool(const struct setup *setup, const char *name, const char *reason,
                       struct route *ret)
 {
@@ -58,20 +40,11 @@ static int route_pool(const struct setup *setup, const char *name, const char *r
     return 0;
 }
 
-int route_find(const struct setup *setup, struct backend_registry *registry,
-               const struct route_request *q, struct route *ret)
+/* The pool of a login for which no single backend was named. */
+static int route_to_pool(const struct setup *setup, const struct route_request *q,
+                         struct route *ret)
 {
     const struct config *c = setup->config;
-    if (q->server_host)
-        return route_address(setup, registry, q, ret);
-    if (q->backend) {
-        struct route r = {.reason = "user's backend"};
-        r.member = pools_member(setup->pools, q->pool, q->backend, &r.pool);
-        if (!r.member)
-            return -ERR_NO_BACKEND;
-        *ret = r;
-        return 0;
-    }
     if (q->pool)
         return route_pool(setup, q->pool, "user's pool", ret);
     if (q->listener->pool)
@@ -86,4 +59,44 @@ int route_find(const struct setup *setup, struct backend_registry *registry,
     if (c->n_pools == 0)
         return -ERR_NO_POOL;
     return route_pool(setup, c->pools[0].name, "default pool", ret);
+}
+
+/* An address that an auth server named: a member of the login's pool or of another one, else a
+ * dynamic backend, which is reached as the login's pool says. */
+static int route_address(const struct setup *setup, struct backend_registry *registry,
+                         const struct route_request *q, struct route *ret)
+{
+    struct route of_pool = {.pool = &setup->pools->none};
+    int err = setup->config->n_pools > 0 ? route_to_pool(setup, q, &of_pool) : 0;
+    if (err < 0)
+        return err;
+    struct route r = {.reason = "auth server", .pool = of_pool.pool, .port = q->server_port};
+    r.member = pools_member_at(setup->pools, r.pool, q->server_host, q->server_port, q->proto->id,
+                               &r.pool);
+    if (!r.member) {
+        r.dynamic = backend_registry_dynamic(registry, q->server_host, q->server_port);
+        r.host = str_dup_c(q->server_host);
+        if (!r.dynamic || !r.host) {
+            route_fini(&r);
+            return -ERR_NOMEM;
+        }
+    }
+    *ret = r;
+    return 0;
+}
+
+int route_find(const struct setup *setup, struct backend_registry *registry,
+               const struct route_request *q, struct route *ret)
+{
+    if (q->server_host)
+        return route_address(setup, registry, q, ret);
+    if (q->backend) {
+        struct route r = {.reason = "user's backend"};
+        r.member = pools_member(setup->pools, q->pool, q->backend, &r.pool);
+        if (!r.member)
+            return -ERR_NO_BACKEND;
+        *ret = r;
+        return 0;
+    }
+    return route_to_pool(setup, q, ret);
 }

@@ -15,9 +15,11 @@ struct route_request {
 };
 
 struct route {
-    const struct pool *pool; /* balances when member is NULL; NULL with a dynamic backend */
+    const struct pool *pool; /* how the backend is reached: TLS, forwarding, authentication;
+                                balances when no backend is fixed. Never NULL */
     const struct pool_member *member; /* one fixed backend */
-    struct backend *dynamic;          /* an address in no pool; one reference */
+    struct backend *dynamic;          /* a server in no pool that an auth server named; one
+                                         reference */
     char *host;                       /* of the dynamic backend, owned */
     uint16_t port;
     const struct config_route *rule; /* that matched, or NULL */

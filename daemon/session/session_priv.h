@@ -90,6 +90,7 @@ struct session {
     struct tap *tap;           /* somebody traces it, or may want to; NULL */
     struct session_kill *kill; /* an operator wants it to end */
     struct backend *backend;   /* one reference; NULL before a choice */
+    const struct pool *pool;   /* that says how the backend is reached; of setup, set with it */
     char *user;
     char *client_name;        /* IMAP ID, printable; NULL */
     const char *auth_source;  /* static */

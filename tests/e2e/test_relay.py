@@ -249,7 +249,7 @@ class Fragile(Server):
 
 def test_clients_of_a_dead_backend_are_not_let_go_at_once(make_proxy, settings):
     server = Fragile()
-    settings["pools"] = [{"name": "main", "close_spread": "2s", "check": {"enabled": False},
+    settings["pools"] = [{"name": "main", "tls": "off", "close_spread": "2s", "check": {"enabled": False},
                           "backends": [{"name": "f", "host": server.host, "ports": {"imap": server.port}}]}]
     p = make_proxy(settings)
     p.add_user("u1@example.org", "pw")
@@ -291,7 +291,7 @@ def test_a_host_that_vanishes_is_noticed(make_proxy, settings, dovecot1):
     """A backend whose machine lost its power says nothing: the kernel has to ask."""
     address = dovecot1.host, dovecot1.ports["imap"]
     for value, want in (("60s", (1, 1)), ("0", (1, 0))):
-        settings["pools"] = [{"name": "main", "keepalive": value, "check": {"enabled": False}, "backends": [backend(dovecot1)]}]
+        settings["pools"] = [{"name": "main", "tls": "off", "keepalive": value, "check": {"enabled": False}, "backends": [backend(dovecot1)]}]
         p = make_proxy(settings)
         p.add_user(USER, PASSWORD)
         c = imap.plain(p.host, p.ports["imap"])

@@ -82,7 +82,7 @@ def test_line_ends_in_credentials_never_reach_a_backend(make, script, protocol, 
     hello = {"imap": b"* OK [CAPABILITY IMAP4rev1] hi\r\n", "pop3": b"+OK hi\r\n", "smtp": b"220 mx\r\n"}[protocol]
     s = script(hello, {"imap": [(b"", b"* NO\r\n")], "pop3": [(b"", b"-ERR\r\n")], "smtp": SMTP_RULES}[protocol])
     p = make([listener(protocol)], auth=[{"type": "backend"}],
-             pools=[{"name": "main", "smtp_auth": True, "backends": [server(s, protocol)], "check": {"enabled": False}}])
+             pools=[{"name": "main", "tls": "off", "smtp_auth": True, "backends": [server(s, protocol)], "check": {"enabled": False}}])
     c = imap.Lines(p.host, p.ports[protocol])
     c.line()
     dialogue = {"imap": sasl.imap, "pop3": sasl.pop3, "smtp": sasl.smtp}[protocol](c)
@@ -109,7 +109,7 @@ def test_line_ends_are_escaped_for_the_auth_server(make, make_auth):
 def test_bad_helo_names(make, script, helo):
     s = script(b"220 mx\r\n", SMTP_RULES)
     p = make([listener("smtp", auth="none")], auth=[{"type": "users"}],
-             pools=[{"name": "main", "forward": "xclient", "backends": [server(s, "smtp")], "check": {"enabled": False}}])
+             pools=[{"name": "main", "tls": "off", "forward": "xclient", "backends": [server(s, "smtp")], "check": {"enabled": False}}])
     c = imap.Lines(p.host, p.ports["smtp"])
     c.line()
     c.send(f"EHLO {helo}\r\n".encode())
@@ -139,7 +139,7 @@ def test_client_names(make, make_auth, script, case):
     auth = make_auth(lambda h: answer)
     ns = dns.NameServer(records)
     p = make([listener("smtp", auth="none")], auth=[{"type": "http", "url": auth.url}],
-             pools=[{"name": "main", "forward": "xclient", "backends": [server(s, "smtp")], "check": {"enabled": False}}],
+             pools=[{"name": "main", "tls": "off", "forward": "xclient", "backends": [server(s, "smtp")], "check": {"enabled": False}}],
              resolver={"enabled": True, "name_servers": [f"{ns.host}:{ns.port}"], "timeout": "2s"})
     c = imap.Lines(p.host, p.ports["smtp"])
     local = c.sock.getsockname()[0]
@@ -166,7 +166,7 @@ def test_xclient_login_is_xtext(make, make_auth, script):
     s = script(b"220 mx\r\n", SMTP_RULES)
     auth = make_auth(lambda h: {"Auth-Status": "OK", "Auth-Server": s.host, "Auth-Port": str(s.port)})
     p = make([listener("smtp")], auth=[{"type": "http", "url": auth.url}],
-             pools=[{"name": "main", "forward": "xclient", "backends": [server(s, "smtp")], "check": {"enabled": False}}])
+             pools=[{"name": "main", "tls": "off", "forward": "xclient", "backends": [server(s, "smtp")], "check": {"enabled": False}}])
     c = imap.Lines(p.host, p.ports["smtp"])
     c.line()
     c.send("EHLO x.test\r\n")

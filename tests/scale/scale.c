@@ -129,6 +129,7 @@ static void scale_fill(struct session *s, uint64_t i)
                          user % 3 ? "mail" : "students.university");
     s->client_name = str_dup_c(clients[scale_random(&state) % ARRAY_LEN(clients)]);
     s->backend = backend_ref(pool->members[user % pool->n_members].backend);
+    s->pool = pool;
     (void)!addr_parse(STR("192.0.2.1:143"), &s->server_addr);
     (void)str_copy(s->client_tls, sizeof(s->client_tls), str_of(tls[user % ARRAY_LEN(tls)]));
     s->auth_source = "users";

@@ -33,7 +33,6 @@ static void test_build(void **state)
     assert_true(m->is_in_file);
     assert_false(m->is_runtime);
     assert_null(p->v[0].tls);
-    assert_null(p->dynamic_tls[PROTO_IMAP]);
     assert_int_equal(p->v[0].master.secret.len, 0);
     assert_ptr_equal(pools_ref(p), p);
     pools_unref(p);
@@ -55,7 +54,6 @@ static void test_tls_ports(void **state)
     assert_int_equal(m->ports[PROTO_IMAP], 993);
     assert_int_equal(m->ports[PROTO_POP3], 995);
     assert_non_null(p->v[0].tls);
-    assert_ptr_equal(p->dynamic_tls[PROTO_IMAP], p->v[0].tls);
     pools_unref(p);
     pools_case_fini(&c);
 }
@@ -428,7 +426,7 @@ static void test_find(void **state)
         const struct pool_member *want =
             rows[i].pool == 9 ? NULL : &p->v[rows[i].pool].members[rows[i].member];
         const struct pool_member *m =
-            pools_member_at(p, rows[i].host, rows[i].port, rows[i].proto, &in);
+            pools_member_at(p, &p->v[0], rows[i].host, rows[i].port, rows[i].proto, &in);
         assert_ptr_equal(m, want);
         if (want)
             assert_ptr_equal(in, &p->v[rows[i].pool]);

@@ -177,6 +177,11 @@ static void test_pools(void **state)
         {BACKENDS("{ name = \"b\"; host = \"unix:s\"; }"), "\"unix:s\" is no socket", false},
         {"pools = ( { name = \"main\"; } );", "warning: pools[0].backends: is empty", true},
         {"pools = ( );", "warning: pools: is empty", true},
+        {"auth = ( { type = \"http\"; url = \"http://192.0.2.1/\"; } );",
+         "warning: auth[0].url: is not https://", true},
+        {"auth = ( { type = \"http\"; url = \"http://[::1]/\"; } );", NULL, false},
+        {"auth = ( { type = \"http\"; url = \"http://127.0.0.2/\"; } );", NULL, false},
+        {"auth = ( { type = \"http\"; url = \"http://localhost:1/\"; } );", NULL, false},
         {POOL("master_user = \"m\";"),
          "pools[0].master_password_file: is missing: master_user needs it", false},
         {POOL("check = { user = \"m\"; };"),
@@ -185,10 +190,12 @@ static void test_pools(void **state)
          "pools[0].forward: proxy-v1 and proxy-v2 exclude each other", false},
         {POOL("source_address = \"10.0.0.9\";"), NULL, false},
         {POOL("source_address = \"eth0\";"), "source_address: \"eth0\" is no IP address", false},
-        {POOL("priority = \"NORMAL\";"), "warning: pools[0].tls: is off", true},
+        {POOL("tls = \"off\"; priority = \"NORMAL\";"), "warning: pools[0].tls: is off", true},
         {POOL("tls = \"starttls\"; priority = \"NORMALL\";"), "main.conf:1: pools[0].tls: ", false},
-        {POOL("priority = \"NORMALL\";"), "main.conf:1: pools[0].tls: ", false}, /* for an edit */
-        {"pools = ( { name = \"p\"; ca_file = \"/dev/null\"; backends = ( { name = \"b\"; host = "
+        {POOL("tls = \"off\"; priority = \"NORMALL\";"),
+         "main.conf:1: pools[0].tls: ", false}, /* for an edit */
+        {"pools = ( { name = \"p\"; tls = \"off\"; ca_file = \"/dev/null\"; backends = ( { name = "
+         "\"b\"; host = "
          "\"h\"; "
          "tls = \"implicit\"; } ); } );",
          "main.conf:1: pools[0].tls: ", false},

@@ -163,7 +163,7 @@ static void test_auth_server(void **state)
     q.server_port = 1430; /* another port is another server */
     assert_int_equal(route_find(&snapshot, c.registry, &q, &r), 0);
     assert_null(r.member);
-    assert_null(r.pool);
+    assert_string_equal(r.pool->config->name, "main"); /* of the login, without the server */
     assert_true(r.dynamic->is_dynamic);
     assert_string_equal(r.host, "10.0.1.1");
     assert_int_equal(r.port, 1430);
@@ -171,6 +171,48 @@ static void test_auth_server(void **state)
     assert_ptr_equal(again.dynamic, r.dynamic); /* one object, so that it can be drained, too */
     route_fini(&again);
     route_fini(&r);
+}
+
+/* How a server is reached that an auth server names: as the pool says where the login would go
+ * without its word. */
+static void test_governing_pool(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *host, *pin, *user;
+        unsigned listener;
+        const char *pool;
+        bool is_member;
+    } cases[] = {
+        {"10.9.9.9", NULL, "joe", 0, "main", false},
+        {"10.9.9.9", NULL, "joe", 2, "old", false},
+        {"10.9.9.9", NULL, "joe@example.org", 0, "mta", false},
+        {"10.9.9.9", NULL, "joe@example.org", 2, "old", false},
+        {"10.9.9.9", "mta", "joe", 2, "mta", false}, /* the auth server names one */
+        {"10.0.0.1", NULL, "joe", 2, "main", true},  /* a member of another pool: that one's word */
+        {"10.0.9.9", NULL, "joe", 0, "main", true},  /* in two pools */
+        {"10.0.9.9", NULL, "joe", 2, "old", true},
+    };
+    for (size_t i = 0; i < 3; i += 2)
+        pools_case_member(&c.pools[i], i ? "o9" : "b9", "10.0.9.9", 100)->ports[PROTO_IMAP] = 143;
+    pools_unref(pools);
+    pools = pools_case_build(&c, NULL, 0);
+    snapshot.pools = pools;
+    routes[0] = (struct config_route){.domain = "example.org", .pool = "mta"};
+    c.config.n_routes = 1;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct route r;
+        struct route_request q = request(cases[i].user, cases[i].listener);
+        q.server_host = cases[i].host;
+        q.server_port = 143;
+        q.pool = cases[i].pin;
+        assert_int_equal(route_find(&snapshot, c.registry, &q, &r), 0);
+        if (strcmp(r.pool->config->name, cases[i].pool) != 0)
+            fail_msg("case %zu: %s instead of %s", i, r.pool->config->name, cases[i].pool);
+        assert_int_equal(r.member != NULL, cases[i].is_member);
+        assert_string_equal(r.reason, "auth server");
+        route_fini(&r);
+    }
 }
 
 int main(void)
@@ -181,6 +223,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lost_pins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_auth_server, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_governing_pool, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
