@@ -221,7 +221,7 @@ static int pools_init(struct pools *p, struct files *files, const struct pool_ed
     if (c->n_pools == 0 && last && last->config == c)
         err = pool_share(&p->none, &last->none);
     if (err == 0 && c->n_pools == 0 && c->no_pool)
-        err = pool_make_tls(&p->none, ret_error);
+        err = pool_make_tls(&p->none, files, ret_error);
     while (p->n < c->n_pools && err == 0) {
         size_t i = p->n++;
         p->v[i].config = &c->pools[i];
