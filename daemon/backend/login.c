@@ -10,6 +10,8 @@
 #define LOGIN_READS_MAX 4 /* of one event */
 /* Twice what the protocols' own caps let one reply be: only a broken dialogue gets there. */
 #define LOGIN_INPUT_MAX (128 * 1024)
+/* Of the whole dialogue, understood or not: no server has so much to say before a login. */
+#define LOGIN_HEARD_MAX (1024 * 1024)
 
 enum login_phase { LOGIN_RESOLVE, LOGIN_CONNECT, LOGIN_TLS, LOGIN_DIALOGUE, LOGIN_OVER };
 
@@ -238,7 +240,8 @@ static void login_feed(struct login *l)
         buf_consume(&l->in, consumed);
         login_follow(l, r, who, &out);
     }
-    if (l->phase == LOGIN_DIALOGUE && l->in.len > LOGIN_INPUT_MAX)
+    bool is_endless = l->in.len > LOGIN_INPUT_MAX || l->spec.conn->in_bytes > LOGIN_HEARD_MAX;
+    if (l->phase == LOGIN_DIALOGUE && is_endless)
         login_finish(l, BACK_FAIL_PROTOCOL, l->back->step, STR("the server says too much"));
 }
 
