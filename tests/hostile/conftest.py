@@ -13,15 +13,16 @@ PROTOCOLS = ("imap", "pop3", "smtp", "sieve")
 def attacked(make_proxy, settings, dovecot1):
     """attacked(**settings) starts a proxy with a listener in clear and one in TLS ("imap", "imaps", ...) for each protocol, and
     one user. Its log is short: what is measured is the proxy, not the writing of its log."""
-    def make(**more):
+    def make(start=True, **more):
         settings["listeners"] = [
             {"name": name + ("s" if tls == "implicit" else ""), "protocol": name, "tls": tls, "allow_plaintext": True}
             for name in PROTOCOLS for tls in ("starttls", "implicit")]
         settings["pools"] = [{"name": "main", "tls": "off", "smtp_auth": True, "backends": [backend(dovecot1)]}]
         settings["resolver"] = {"enabled": False}
         settings["log"] = [{"target": "stderr", "level": "info"}]
-        p = make_proxy({**settings, **more})
-        p.add_user(USER, PASSWORD)
+        p = make_proxy({**settings, **more}, start)
+        if start:
+            p.add_user(USER, PASSWORD)
         return p
     return make
 
