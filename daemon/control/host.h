@@ -72,6 +72,8 @@ struct control_host {
     int (*upgrade_start)(void *arg);
     /* Another engine serves; this one finishes its sessions. */
     bool (*is_retired)(void *arg);
+    /* New clients wait for descriptors. */
+    bool (*is_full)(void *arg);
     const struct control_old *(*old)(void *arg);
 };
 

@@ -30,16 +30,20 @@ static void process_memory(struct process_figures *f)
     f->resident_bytes = resident * page;
 }
 
+uint64_t process_max_fds(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : UINT64_MAX;
+}
+
 void process_look(struct process_figures *ret)
 {
     struct process_figures f = {0};
     struct rusage usage;
-    struct rlimit limit;
     struct stat st;
     if (getrusage(RUSAGE_SELF, &usage) == 0)
         f.cpu_us = process_us(&usage.ru_utime) + process_us(&usage.ru_stime);
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
-        f.max_fds = limit.rlim_cur;
+    f.max_fds = process_max_fds();
     /* Counting the entries would take long with many clients; the folder's size is their number. */
     if (stat("/proc/self/fd", &st) == 0)
         f.open_fds = (uint64_t)st.st_size;

@@ -2,16 +2,20 @@
 /* The control sockets: who comes in, as what, and for how long. */
 #include "control/server.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
 #include "control/json_text.h"
+#include "control/process.h"
 #include "control/server_priv.h"
 #include "control/work.h"
 
 #define SERVER_PENDING_MAX 256
 #define SERVER_CHECK_MS 1000
+#define SERVER_RESUME_MS 250
+#define SERVER_SPARE_FDS 32  /* left for sessions that were accepted, and for the store */
 #define SERVER_LEAVE_MS 2000 /* clients of a closed socket get this long to hear of outcomes */
 
 /* Somebody whose name and role are being found out. */
@@ -53,8 +57,11 @@ static void arrival_refuse(const struct arrival *a, int err, const char *text)
               KV_U64("uid", a->peer.uid), KV_U64("pid", a->peer.pid), KV_STR("reason", text));
 }
 
+/* The kernel gives the lowest number that is free: all below are in use. */
 static bool arrival_has_room(const struct arrival *a)
 {
+    if ((uint64_t)a->fd + SERVER_SPARE_FDS >= process_max_fds())
+        return false;
     if (!a->section)
         return true;
     size_t most = a->section->max_clients;
@@ -95,16 +102,43 @@ static const struct config_control *socket_section(const struct server_socket *s
     return NULL;
 }
 
+static void server_watch(struct server *s, bool is_wanted)
+{
+    LIST_FOREACH (it, &s->sockets) {
+        struct server_socket *socket = LIST_ITEM(it, struct server_socket, link);
+        if (socket->fd >= 0)
+            (void)!(is_wanted ? event_add(socket->event, NULL) : event_del(socket->event));
+    }
+    s->is_paused = !is_wanted;
+}
+
+/* Those who cannot be accepted now would wake the loop again and again. */
+static void server_pause(struct server *s)
+{
+    server_watch(s, false);
+    loop_timer_set(s->rpc->loop, &s->resume, SERVER_RESUME_MS);
+}
+
+static void on_resume(struct loop_timer *t)
+{
+    server_watch(CONTAINER_OF(t, struct server, resume), true);
+}
+
 static void on_accept(evutil_socket_t listening, short what, void *arg)
 {
     struct server_socket *s = arg;
     struct rpc *rpc = s->server->rpc;
     (void)what;
-    if (s->server->n_pending >= SERVER_PENDING_MAX)
+    if (s->server->n_pending >= SERVER_PENDING_MAX) {
+        server_pause(s->server);
         return;
+    }
     int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            server_pause(s->server);
         return;
+    }
     struct arrival *a = work_new(rpc, NULL, sizeof(*a), arrival_run, arrival_done, arrival_fini);
     if (!a || peer_credentials(fd, &a->peer, &a->gid) < 0) {
         close(fd);
@@ -154,6 +188,7 @@ int server_new(struct rpc *rpc, struct server **ret)
     loop_timer_init(&s->check, on_check);
     loop_timer_set(rpc->loop, &s->check, SERVER_CHECK_MS);
     loop_timer_init(&s->leave, on_leave);
+    loop_timer_init(&s->resume, on_resume);
     *ret = s;
     return 0;
 }
@@ -179,7 +214,8 @@ int server_listen(struct server *s, int fd, const char *path)
     socket->fd = -1;
     socket->path = str_dup_c(path);
     socket->event = event_new(loop_base(s->rpc->loop), fd, EV_READ | EV_PERSIST, on_accept, socket);
-    if (!socket->path || !socket->event || event_add(socket->event, NULL) != 0) {
+    bool is_ready = socket->path && socket->event;
+    if (!is_ready || (!s->is_paused && event_add(socket->event, NULL) != 0)) {
         socket_free(socket);
         return -ERR_NOMEM;
     }
@@ -219,6 +255,7 @@ void server_free(struct server *s)
         return;
     loop_timer_cancel(s->rpc->loop, &s->check);
     loop_timer_cancel(s->rpc->loop, &s->leave);
+    loop_timer_cancel(s->rpc->loop, &s->resume);
     LIST_FOREACH_SAFE (it, &s->clients)
         client_end(LIST_ITEM(it, struct client, link));
     LIST_FOREACH_SAFE (it, &s->sockets)

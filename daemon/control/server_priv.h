@@ -23,6 +23,8 @@ struct server {
     struct list sockets, clients;
     size_t n_clients, n_pending;
     struct loop_timer check, leave;
+    struct loop_timer resume; /* nobody is accepted until then */
+    bool is_paused;
 };
 
 struct client {

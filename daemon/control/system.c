@@ -25,7 +25,9 @@ static const char *system_state(const struct control_host *h)
 {
     if (h->is_stopping(h->arg))
         return "stopping";
-    return h->is_retired(h->arg) ? "retired" : "running";
+    if (h->is_retired(h->arg))
+        return "retired";
+    return h->is_full(h->arg) ? "full" : "running";
 }
 
 /* The engine that an upgrade replaced. */

@@ -10,10 +10,12 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "control/process.h"
+#include "engine/descriptors.h"
 
 #define ACCEPT_BATCH 64         /* clients taken from one socket in one turn */
 #define ACCEPT_SAY_MS 10000     /* the log hears of too many sessions this often */
-#define ACCEPT_EXHAUSTED_MS 250 /* pause when there are no descriptors left */
+#define ACCEPT_EXHAUSTED_MS 250 /* pause when there are no descriptors left for clients */
 
 struct acceptor {
     struct list link;
@@ -33,7 +35,9 @@ struct acceptors {
     struct list list;
     struct loop_timer exhausted; /* sockets wait until it runs */
     bool is_exhausted;
-    uint64_t full_ms; /* when the log last heard of the limit of all sessions */
+    uint64_t sessions_max; /* there are descriptors for so many */
+    uint64_t full_ms;      /* when the log last heard of the limit of all sessions */
+    uint64_t exhausted_ms; /* when it last heard that clients wait */
 };
 
 static void acceptor_arm(struct acceptor *a)
@@ -54,17 +58,33 @@ static void acceptors_arm(struct acceptors *all)
         acceptor_arm(LIST_ITEM(it, struct acceptor, link));
 }
 
+static uint64_t acceptors_load(const struct acceptors *all)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < all->spec.n_workers; i++)
+        total += worker_load(all->spec.workers[i]);
+    return total;
+}
+
 static void on_exhausted(struct loop_timer *t)
 {
     struct acceptors *all = CONTAINER_OF(t, struct acceptors, exhausted);
-    all->is_exhausted = false;
-    acceptors_arm(all);
+    all->is_exhausted = acceptors_load(all) >= all->sessions_max;
+    if (all->is_exhausted)
+        loop_timer_set(all->spec.loop, t, ACCEPT_EXHAUSTED_MS);
+    else
+        acceptors_arm(all);
 }
 
-/* Out of descriptors or memory: the kernel's queue holds the clients until sessions have ended. */
-static void acceptors_exhaust(struct acceptors *all, int failed)
+/* Clients wait in the kernel's queue until sessions have ended. The log hears of it when it begins,
+ * and now and then while it goes on. */
+static void acceptors_exhaust(struct acceptors *all, const char *why, uint64_t total)
 {
-    LOG_EVENT(LOG_LEVEL_ERROR, "accept-paused", KV_ERR("error", err_from_errno(failed)));
+    uint64_t now = loop_now_ms(all->spec.loop);
+    if (!all->exhausted_ms || now >= all->exhausted_ms + ACCEPT_SAY_MS)
+        LOG_EVENT(LOG_LEVEL_ERROR, "accept-paused", KV_STR("error", why), KV_U64("sessions", total),
+                  KV_U64("descriptors", process_max_fds()));
+    all->exhausted_ms = now;
     all->is_exhausted = true;
     acceptors_arm(all);
     loop_timer_set(all->spec.loop, &all->exhausted, ACCEPT_EXHAUSTED_MS);
@@ -181,12 +201,17 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
         struct sockaddr_storage ss = {0};
         socklen_t len = sizeof(ss);
         struct addr peer;
+        uint64_t total = acceptors_load(a->all);
+        if (total >= a->all->sessions_max) {
+            acceptors_exhaust(a->all, "no descriptors for more sessions", total);
+            return;
+        }
         int client = accept4(fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
             addr_from_sockaddr(&peer, (struct sockaddr *)&ss, len);
             acceptor_hand_over(a, client, &peer);
         } else if (accept_is_exhausted(errno)) {
-            acceptors_exhaust(a->all, errno);
+            acceptors_exhaust(a->all, err_text(err_from_errno(errno)), total);
             return;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             return;
@@ -283,6 +308,8 @@ void acceptors_configure(struct acceptors *all, struct setup *setup,
                          void (*closed)(void *arg, const char *address), void *arg)
 {
     all->setup = setup;
+    all->sessions_max =
+        descriptors_sessions_max(process_max_fds(), setup->config, all->spec.n_workers);
     LIST_FOREACH_SAFE (it, &all->list) {
         struct acceptor *a = LIST_ITEM(it, struct acceptor, link);
         a->is_configured = acceptor_configure(a, setup);
@@ -317,4 +344,9 @@ bool acceptors_is_paused(const struct acceptors *all, const char *listener)
             return true;
     }
     return false;
+}
+
+bool acceptors_are_exhausted(const struct acceptors *all)
+{
+    return all->is_exhausted;
 }

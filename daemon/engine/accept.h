@@ -32,3 +32,5 @@ void acceptors_configure(struct acceptors *a, struct setup *setup,
 /* Pauses or resumes a listener by name. -ERR_NO_LISTENER. */
 int acceptors_pause(struct acceptors *a, const char *listener, bool is_paused) NODISCARD;
 bool acceptors_is_paused(const struct acceptors *a, const char *listener);
+/* New clients wait: there are no descriptors for them. */
+bool acceptors_are_exhausted(const struct acceptors *a);

@@ -261,6 +261,12 @@ static bool host_is_retired(void *arg)
     return handover_is_retired(((struct engine *)arg)->handover);
 }
 
+static bool host_is_full(void *arg)
+{
+    const struct engine *e = arg;
+    return e->acceptors && acceptors_are_exhausted(e->acceptors);
+}
+
 static const struct control_old *host_old(void *arg)
 {
     return handover_old(((struct engine *)arg)->handover);
@@ -335,6 +341,7 @@ void engine_make_host(struct engine *e)
         .upgrade = host_upgrade,
         .upgrade_start = host_upgrade_start,
         .is_retired = host_is_retired,
+        .is_full = host_is_full,
         .old = host_old,
     };
 }

@@ -4,17 +4,25 @@
 
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <event2/listener.h>
 
 #include "base/cleanup.h"
 
 #define METRICS_TIMEOUT_S 10
 #define METRICS_HEADERS_MAX (16 * 1024)
 #define METRICS_BODY_MAX 1024
+#define METRICS_RESUME_MS 250
 
 struct metrics {
     struct evhttp *http;
     struct control *control;
+    struct loop *loop;
+    struct evconnlistener *listener; /* of http */
+    struct loop_timer resume;
 };
+
+/* The page of this process: libevent hands no argument of ours to those who hear of errors. */
+static struct metrics *metrics_page;
 
 static void on_metrics(struct evhttp_request *request, void *arg)
 {
@@ -39,6 +47,19 @@ static void on_other(struct evhttp_request *request, void *arg)
     evhttp_send_error(request, HTTP_NOTFOUND, NULL);
 }
 
+static void on_resume(struct loop_timer *t)
+{
+    (void)!evconnlistener_enable(CONTAINER_OF(t, struct metrics, resume)->listener);
+}
+
+/* Whoever cannot be accepted would wake the loop again and again. */
+static void on_accept_failed(struct evconnlistener *listener, void *arg)
+{
+    (void)arg;
+    (void)!evconnlistener_disable(listener);
+    loop_timer_set(metrics_page->loop, &metrics_page->resume, METRICS_RESUME_MS);
+}
+
 int metrics_new(struct loop *l, int fd, struct control *c, struct metrics **ret)
 {
     struct metrics *m = calloc(1, sizeof(*m));
@@ -47,17 +68,24 @@ int metrics_new(struct loop *l, int fd, struct control *c, struct metrics **ret)
         return -ERR_NOMEM;
     }
     m->control = c;
+    m->loop = l;
+    loop_timer_init(&m->resume, on_resume);
     evhttp_set_allowed_methods(m->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
     evhttp_set_timeout(m->http, METRICS_TIMEOUT_S);
     /* Whoever reaches the page could fill the memory otherwise. */
     evhttp_set_max_headers_size(m->http, METRICS_HEADERS_MAX);
     evhttp_set_max_body_size(m->http, METRICS_BODY_MAX);
     evhttp_set_gencb(m->http, on_other, m);
-    if (evhttp_set_cb(m->http, "/metrics", on_metrics, m) != 0 ||
-        evhttp_accept_socket(m->http, fd) != 0) {
+    struct evhttp_bound_socket *bound = evhttp_set_cb(m->http, "/metrics", on_metrics, m) == 0
+                                            ? evhttp_accept_socket_with_handle(m->http, fd)
+                                            : NULL;
+    if (!bound) {
         metrics_free(m);
         return -ERR_NOMEM;
     }
+    metrics_page = m;
+    m->listener = evhttp_bound_socket_get_listener(bound);
+    evconnlistener_set_error_cb(m->listener, on_accept_failed);
     *ret = m;
     return 0;
 }
@@ -66,6 +94,7 @@ void metrics_free(struct metrics *m)
 {
     if (!m)
         return;
+    loop_timer_cancel(m->loop, &m->resume);
     evhttp_free(m->http);
     free(m);
 }

@@ -3,7 +3,6 @@
 import os
 import re
 import threading
-import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -30,13 +29,6 @@ def threads(pid):
         name, rest = text[text.index("(") + 1:text.rindex(")")], text[text.rindex(")") + 2:].split()
         result[name] = result.get(name, 0) + (int(rest[11]) + int(rest[12])) / TICKS
     return result
-
-
-def cpu(pid, name, seconds):
-    """The share of a CPU that the thread `name` takes over the next seconds."""
-    before = threads(pid)[name]
-    time.sleep(seconds)
-    return (threads(pid)[name] - before) / seconds
 
 
 class Growth:

@@ -56,6 +56,7 @@ class Proxy:
         self.config = os.path.join(folder, "mailproxy.conf")
         self.log_file = os.path.join(folder, "mailproxyd.log")
         self.program = os.path.join(BUILD, "mailproxyd")
+        self.wrapper = []  # a program that starts the daemon, with its arguments
         self.process = None
         os.makedirs(folder, exist_ok=True)
         self.settings = {
@@ -86,7 +87,7 @@ class Proxy:
             f.write(render(self.settings))
 
     def start(self):
-        self.process = process.Process([self.program, "-c", self.config], self.log_file, SANITIZERS)
+        self.process = process.Process([*self.wrapper, self.program, "-c", self.config], self.log_file, SANITIZERS)
         self.process.wait_for(self.is_ready, "ready")
         return self
 

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: ISC */
+/* How the descriptors of the process are shared out. */
+#pragma once
+
+#include <stdint.h>
+
+#include "config/config.h"
+
+/* How many sessions may be open at once. Each may need two descriptors, its client's and its
+ * backend's, and none of the others' must be in the way of one that was accepted; a reserve stays
+ * for everything else: control clients, the store, logs, health checks, auth servers, name servers.
+ * limit: of descriptors, as getrlimit(2) tells it. n_workers: threads. At least 1. Thread: any. */
+uint64_t descriptors_sessions_max(uint64_t limit, const struct config *c, size_t n_workers);

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: ISC
+"""Clients that take every descriptor there is: who was accepted gets its backend, operators get in, nothing spins, and new clients
+come in again when others have gone."""
+import resource
+import socket
+import time
+
+import pytest
+from conftest import PASSWORD, USER
+from harness import engine, imap, wait
+
+LIMIT = 192
+
+
+@pytest.fixture
+def small(attacked):
+    """A proxy that may have only so many descriptors."""
+    p = attacked(start=False)
+    p.wrapper = ["prlimit", f"--nofile={LIMIT}:{LIMIT}"]
+    p.start()
+    p.add_user(USER, PASSWORD)
+    return p
+
+
+def spent(pid):
+    """CPU seconds of each thread in the next one."""
+    before = engine.threads(pid)
+    time.sleep(1)
+    return {name: cpu - before.get(name, 0) for name, cpu in engine.threads(pid).items()}
+
+
+def crowd(p, count):
+    """Clients that connect and say nothing; most of them wait in the kernel's queue."""
+    return [socket.create_connection((p.host, p.ports["imap"]), timeout=5) for _ in range(count)]
+
+
+def test_crowd_takes_all_descriptors(small):
+    p = small
+    pid = p.engine_pid()
+    first = imap.Lines(p.host, p.ports["imap"])
+    first.line()
+    clients = crowd(p, LIMIT)
+    wait.until(lambda: p.ctl("system", "status")["state"] == "full", "the limit")
+    assert p.log().count("accept-paused") == 1, "said once"
+    # Everybody else goes on: the one that came before logs in, which takes a descriptor, operators come and go, edits are stored.
+    assert first.command("a", f'LOGIN "{USER}" "{PASSWORD}"')[-1].startswith("a OK")
+    for n in range(4):
+        p.add_user(f"n{n}@example.org", PASSWORD)
+    assert engine.descriptors(pid) < LIMIT
+    # Nobody spins while clients wait.
+    assert max(spent(pid).values()) < 0.3
+    assert p.log().count("accept-paused") == 1
+    # All that came get their greeting when others go.
+    for c in clients:
+        c.settimeout(30)
+        assert c.recv(100).startswith(b"* OK")
+        c.close()
+    late = imap.Lines(p.host, p.ports["imap"])
+    assert late.line().startswith("* OK")
+    wait.until(lambda: p.ctl("system", "status")["state"] == "running", "room again")
+    for c in (first, late):
+        c.close()
+
+
+def test_operators_take_all_descriptors(small):
+    """More of them than there are descriptors: some are turned away, and clients log in meanwhile."""
+    p = small
+    pid = p.engine_pid()
+    inside = imap.Lines(p.host, p.ports["imap"])
+    inside.line()
+    made = []
+    for _ in range(LIMIT + 50):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(10)
+        s.connect(p.control)
+        made.append(s)
+    greetings = [s.recv(1000) for s in made]
+    refused = sum(b"too many clients" in g for g in greetings)
+    assert refused >= 50 and all(greetings), refused
+    assert engine.descriptors(pid) < LIMIT - 8
+    assert max(spent(pid).values()) < 0.3
+    assert inside.command("a", f'LOGIN "{USER}" "{PASSWORD}"')[-1].startswith("a OK")
+    for s in made:
+        s.close()
+    wait.until(lambda: p.ctl("system", "status")["pid"] == pid, "operators again")
+    inside.close()
+
+
+def test_nothing_left_for_anybody(small):
+    """Not even the reserve: nothing spins, and everything goes on when there is room again."""
+    p = small
+    pid = p.engine_pid()
+    inside = imap.Lines(p.host, p.ports["imap"])
+    inside.line()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (8, LIMIT))
+    clients = crowd(p, 5)
+    operators = []
+    for _ in range(5):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(p.control)
+        operators.append(s)
+    assert max(spent(pid).values()) < 0.3
+    assert p.log().count("accept-paused") == 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
+    for c in clients:
+        c.settimeout(10)
+        assert c.recv(100).startswith(b"* OK")
+        c.close()
+    for s in operators:
+        s.settimeout(10)
+        assert s.recv(1000)
+        s.close()
+    assert inside.command("a", f'LOGIN "{USER}" "{PASSWORD}"')[-1].startswith("a OK")
+    inside.close()
