@@ -125,12 +125,12 @@ def test_set_moves_new_logins(proxy, dovecot1, dovecot2):
     proxy.ctl("backend", "weight", "dc2", "0")
     c = logged_in(proxy)
     assert proxy.ctl("backend", "set", "dc1", "--host", dovecot2.host, "--ports", f"imap={dovecot2.ports['imap']}")["changed"]
-    before = dovecot2.log().count("Login: user=<u1@example.org>")
+    before = dovecot2.logins("imap", "user=<u1@example.org>")
     d = logged_in(proxy)
     assert "OK" in c.command("b", "NOOP")[-1]
     servers = {s["server"] for s in proxy.sessions("state=relay")}
     assert servers == {f"{dovecot1.host}:{dovecot1.ports['imap']}", f"{dovecot2.host}:{dovecot2.ports['imap']}"}
-    wait.until(lambda: dovecot2.log().count("Login: user=<u1@example.org>") > before, "the login at dc2")
+    wait.until(lambda: dovecot2.logins("imap", "user=<u1@example.org>") > before, "the login at dc2")
     crash(proxy)
     assert rows(proxy)["dc1"]["host"] == dovecot2.host
     assert proxy.ctl("backend", "reset", "dc1")["changed"] is True
@@ -209,11 +209,11 @@ def test_tls_of_one_backend_is_verified(make_proxy, settings, dovecot1):
     p.ctl("backend", "set", "dc1", "--tls", "starttls")
     row = p.ctl("backend", "check", "dc1")
     assert row["result"] == "failed" and "tls" in row["text"]
-    before = dovecot1.log().count("Login: user=<u1@example.org>")
+    before = dovecot1.logins("imap", "user=<u1@example.org>")
     c = imap.Lines(p.host, p.ports["imap"])
     c.line()
     assert "UNAVAILABLE" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
-    assert dovecot1.log().count("Login: user=<u1@example.org>") == before
+    assert dovecot1.logins("imap", "user=<u1@example.org>") == before
     c.close()
 
 

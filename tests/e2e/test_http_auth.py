@@ -177,7 +177,7 @@ def test_client_that_leaves_gets_no_backend_login(proxy_for, dovecot1):
         release.wait(20)
         return to(dovecot1)
     p, auth = proxy_for(answer)
-    before = dovecot1.log().count("Login: user=<gone@example.org>")
+    before = dovecot1.logins("imap", "user=<gone@example.org>")
     c = imap.Lines(p.host, p.ports["imap"])
     c.line()
     c.send("a LOGIN gone@example.org x\r\n")
@@ -185,7 +185,7 @@ def test_client_that_leaves_gets_no_backend_login(proxy_for, dovecot1):
     c.close()
     p.wait_for_log("reason=client-closed")
     release.set()
-    assert dovecot1.log().count("Login: user=<gone@example.org>") == before
+    assert dovecot1.logins("imap", "user=<gone@example.org>") == before
 
 
 def test_wait_ends(proxy_for):

@@ -194,7 +194,7 @@ def test_identity_reaches_the_backend(make_pop3, dovecot1):
     local = c.sock.getsockname()[0]
     assert login(c, DIGEST_USER, DIGEST_PASSWORD).startswith("+OK")
     c.close()
-    wait.until(lambda: f"pop3-login: Info: Login: user=<{DIGEST_USER}>, method=PLAIN, rip={local}" in dovecot1.log(), "rip")
+    wait.until(lambda: dovecot1.logins("pop3", f"user=<{DIGEST_USER}>, method=PLAIN, rip={local}"), "rip")
 
 
 def test_curl(proxy):

@@ -142,4 +142,4 @@ def test_identity_reaches_the_backend(make_sieve, dovecot1):
     c.send(f'AUTHENTICATE "PLAIN" "{token("carol@example.org", "secret-c")}"\r\n')
     c.until("OK")
     c.close()
-    wait.until(lambda: f"managesieve-login: Info: Login: user=<carol@example.org>, method=PLAIN, rip={local}" in dovecot1.log(), "rip")
+    wait.until(lambda: dovecot1.logins("managesieve", f"user=<carol@example.org>, method=PLAIN, rip={local}"), "rip")

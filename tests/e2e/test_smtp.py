@@ -276,7 +276,7 @@ def check_dovecot_submission(p, d):
     s.login(USER, PASSWORD)
     assert s.noop()[0] == 250
     s.close()
-    wait.until(lambda: f"submission-login: Info: Login: user=<{USER}>, method=PLAIN, rip={local}" in d.log(), "rip")
+    wait.until(lambda: d.logins("submission", f"user=<{USER}>, method=PLAIN, rip={local}"), "rip")
 
 
 def test_curl(make_smtp, folder):

@@ -8,6 +8,7 @@ import tempfile
 import time
 
 from . import net, process
+from .dovecot_syntax import PROGRAM, block, syntax
 
 PORTS = ("imap", "imaps", "pop3", "pop3s", "submission", "sieve")
 
@@ -27,6 +28,7 @@ class Dovecot:
         self.ssl_required = ssl_required
         self.greeting = greeting or f"{name} ready."
         self.process = None
+        self.syntax = syntax()
         # UNIX sockets have short names
         self.run = tempfile.mkdtemp(prefix="mpd-", dir="/tmp")
         os.chmod(self.run, 0o755)
@@ -48,23 +50,47 @@ class Dovecot:
             os.chmod(folder, os.stat(folder).st_mode | 0o055)
             folder = os.path.dirname(folder)
 
-    def write_config(self):
-        passwd = os.path.join(self.folder, "passwd")
-        with open(passwd, "w") as f:
-            for user, password in self.users.items():
-                f.write(f"{user}:{{PLAIN}}{password}\n")
-        os.chmod(passwd, 0o644)
-        masters = os.path.join(self.folder, "masters")
-        with open(masters, "w") as f:
-            if self.master:
-                f.write("%s:{PLAIN}%s\n" % self.master)
-        os.chmod(masters, 0o644)
-        uid, gid = pwd.getpwnam(self.user).pw_uid, pwd.getpwnam(self.user).pw_gid
-        ssl = "no"
-        if self.cert:
-            ssl = "required" if self.ssl_required else "yes"
+    def _passwords(self, name, entries):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as f:
+            f.writelines("%s:{PLAIN}%s\n" % entry for entry in entries)
+        os.chmod(path, 0o644)
+        return path
+
+    def _service(self, protocol, listeners, *more):
+        """The login service of a protocol. listeners: {name: port}; those that end in "s" speak TLS."""
+        text = ["chroot =", self.syntax.serve_for_ever, *more]
+        for name, port in listeners.items():
+            is_tls = name in ("imaps", "pop3s")
+            text += [f"inet_listener {name} {{", f"  port = {port if self.cert or not is_tls else 0}",
+                     *(["  ssl = yes"] if is_tls else []), "}"]
+        return block(f"service {protocol}-login", *text)
+
+    def _services(self):
         p = self.ports
-        text = f"""
+        judge = "root" if os.geteuid() == 0 else self.user
+        return (self._service("imap", {"imap": p["imap"], "imaps": p["imaps"]}, "client_limit = 4000")
+                + self._service("pop3", {"pop3": p["pop3"], "pop3s": p["pop3s"]})
+                + self._service("submission", {"submission": p["submission"]})
+                + self._service("managesieve", {"sieve": p["sieve"]})
+                + block("service imap", "process_limit = 2000")
+                + block("service anvil", "chroot =")
+                + block("service stats", "chroot =")
+                + block("service auth", "unix_listener sasl {", "  mode = 0666", "}", f"user = {judge}")
+                + block("service auth-worker", f"user = {judge}"))
+
+    def _ssl(self):
+        if not self.cert:
+            return "ssl = no\n"
+        return f"ssl = {'required' if self.ssl_required else 'yes'}\n" + self.syntax.certificate(self.cert, self.key)
+
+    def write_config(self):
+        entry, syn = pwd.getpwnam(self.user), self.syntax
+        users = self._passwords("passwd", self.users.items())
+        masters = self._passwords("masters", [self.master] if self.master else [])
+        home = f"{self.folder}/mail/{syn.user}"
+        relay_host, relay_port = self.relay or ("127.0.0.1", 25)
+        text = syn.head() + f"""
 base_dir = {self.run}
 state_dir = {self.folder}/state
 log_path = {self.folder}/dovecot.log
@@ -72,10 +98,6 @@ log_timestamp = "%Y-%m-%d %H:%M:%S "
 protocols = imap pop3 sieve submission
 listen = {self.host}
 login_greeting = {self.greeting}
-ssl = {ssl}
-{f"ssl_cert = <{self.cert}" if self.cert else ""}
-{f"ssl_key = <{self.key}" if self.key else ""}
-disable_plaintext_auth = no
 login_trusted_networks = 127.0.0.0/8
 default_internal_user = {self.user}
 default_internal_group = {self.group}
@@ -83,87 +105,18 @@ default_login_user = {self.user}
 auth_mechanisms = plain login
 auth_failure_delay = 0
 auth_master_user_separator = *
-mail_location = maildir:{self.folder}/mail/%u
 mail_fsync = never
 mail_max_userip_connections = 0
 first_valid_uid = 1
 hostname = {self.name}.test
 default_process_limit = 2000
 default_client_limit = 6000
-default_vsz_limit = 0
-imap_id_log = *
-passdb {{
-  driver = passwd-file
-  args = {masters}
-  master = yes
-}}
-passdb {{
-  driver = passwd-file
-  args = {passwd}
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={self.folder}/mail/%u
-}}
-submission_relay_host = {self.relay[0] if self.relay else "127.0.0.1"}
-submission_relay_port = {self.relay[1] if self.relay else 25}
+submission_relay_host = {relay_host}
+submission_relay_port = {relay_port}
 submission_relay_trusted = yes
-service imap-login {{
-  chroot =
-  service_count = 0
-  client_limit = 4000
-  inet_listener imap {{
-    port = {p["imap"]}
-  }}
-  inet_listener imaps {{
-    port = {p["imaps"] if self.cert else 0}
-    ssl = yes
-  }}
-}}
-service pop3-login {{
-  chroot =
-  service_count = 0
-  inet_listener pop3 {{
-    port = {p["pop3"]}
-  }}
-  inet_listener pop3s {{
-    port = {p["pop3s"] if self.cert else 0}
-    ssl = yes
-  }}
-}}
-service submission-login {{
-  chroot =
-  service_count = 0
-  inet_listener submission {{
-    port = {p["submission"]}
-  }}
-}}
-service managesieve-login {{
-  chroot =
-  service_count = 0
-  inet_listener sieve {{
-    port = {p["sieve"]}
-  }}
-}}
-service imap {{
-  process_limit = 2000
-}}
-service anvil {{
-  chroot =
-}}
-service stats {{
-  chroot =
-}}
-service auth {{
-  unix_listener sasl {{
-    mode = 0666
-  }}
-  user = {"root" if os.geteuid() == 0 else self.user}
-}}
-service auth-worker {{
-  user = {"root" if os.geteuid() == 0 else self.user}
-}}
-"""
+""" + (self._ssl() + syn.cleartext + syn.no_memory_limit + syn.log_client_id + syn.maildir(home)
+            + syn.passwd_file("masters", masters, is_master=True) + syn.passwd_file("users", users)
+            + syn.static("userdb", {"uid": entry.pw_uid, "gid": entry.pw_gid, "home": home}) + self._services())
         self.config = os.path.join(self.folder, "dovecot.conf")
         with open(self.config, "w") as f:
             f.write(text)
@@ -183,7 +136,7 @@ service auth-worker {{
                     shutil.chown(entry, self.user, self.group)
 
     def start(self):
-        self.process = process.Process(["/usr/sbin/dovecot", "-F", "-c", self.config],
+        self.process = process.Process([PROGRAM, "-F", "-c", self.config],
                                        os.path.join(self.folder, "dovecot.out"))
         for port in ("imap", "pop3", "submission", "sieve"):
             self.process.wait_for(lambda p=port: process.can_connect(self.host, self.ports[p]), f"{self.name} {port}")
@@ -204,3 +157,7 @@ service auth-worker {{
             return ""
         with open(path, errors="replace") as f:
             return f.read()
+
+    def logins(self, service, facts):
+        """How many logins the log tells of; service: "imap", "managesieve"; facts: the line's beginning, "user=<joe>, method=PLAIN"."""
+        return self.log().count(f"{service}-login: Info: {self.syntax.login} {facts}")
