@@ -9,7 +9,7 @@ import socket
 import tempfile
 
 import proc
-from harness import certs, net, process
+from harness import certs, dovecot_syntax, net, process
 from harness.proxy import Proxy
 
 WORKERS = 2
@@ -224,6 +224,7 @@ class Dovecot(Peer):
         super().__init__(site, folder)
         # Certificates go with local addresses: one address for each set of them.
         self.hosts = {kinds: net.address() for kinds in sorted({tuple(k) for _, *k in LISTENERS.values()})}
+        self.syntax = dovecot_syntax.syntax()
         self.run = tempfile.mkdtemp(prefix="mpb-", dir="/tmp")  # UNIX sockets have short names
         os.chmod(self.run, 0o755)
 
@@ -235,16 +236,12 @@ class Dovecot(Peer):
         return self.hosts[tuple(LISTENERS[listener][1:])]
 
     def certificates(self, kinds):
-        text = ""
-        for prefix, kind in zip(("ssl", "ssl_alt"), kinds):
-            cert, key = self.site.certs[kind]
-            text += f"{prefix}_cert = <{cert}\n{prefix}_key = <{key}\n"
-        return text
+        return "".join(self.syntax.certificate(*self.site.certs[kind], is_second=i > 0) for i, kind in enumerate(kinds))
 
     def service(self, protocol):
         listeners = "".join(f"""
   inet_listener {listener} {{
-    address = {self.host_of(listener)}
+    {self.syntax.listen} = {self.host_of(listener)}
     port = {self.ports[listener]}
     {"" if is_plain(listener) else "ssl = yes"}
   }}""" for listener, (p, *_) in LISTENERS.items() if p == protocol)
@@ -256,7 +253,7 @@ class Dovecot(Peer):
         return f"""
 service {self.SERVICES[protocol]} {{
   chroot =
-  service_count = 0
+  {self.syntax.serve_for_ever}
   process_min_avail = {WORKERS}
   process_limit = {WORKERS}
   client_limit = 8192{listeners}{off}
@@ -267,8 +264,10 @@ service {self.SERVICES[protocol]} {{
         user = "nobody" if is_root else pwd.getpwuid(os.geteuid()).pw_name
         group = grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
         ports = self.site.ports
-        port = f"%{{if;%s;eq;imap;{ports['imap']};%{{if;%s;eq;pop3;{ports['pop3']};{ports['smtp']}}}}}"
-        path = self.write("dovecot.conf", f"""
+        port = self.syntax.by_protocol({"imap": ports["imap"], "pop3": ports["pop3"], "submission": ports["smtp"]})
+        proxied = {"nopassword": "y", "proxy": "y", "host": self.site.hosts[0], "port": port}
+        nobody = {"uid": user, "gid": group, "home": "/nonexistent"}
+        path = self.write("dovecot.conf", f"""{self.syntax.head()}
 base_dir = {self.run}
 state_dir = {self.folder}
 log_path = {self.folder}/dovecot.log
@@ -276,22 +275,13 @@ protocols = imap pop3 submission
 ssl = yes
 {self.certificates(("ecdsa",))}
 {"".join(f"local {host} {{{chr(10)}{self.certificates(kinds)}}}{chr(10)}" for kinds, host in self.hosts.items())}
-disable_plaintext_auth = no
-default_internal_user = {user}
+{self.syntax.cleartext}{self.syntax.no_memory_limit}default_internal_user = {user}
 default_internal_group = {group}
 default_login_user = {user}
 default_client_limit = 18000
-default_vsz_limit = 0
 first_valid_uid = 1
 hostname = proxy.test
-passdb {{
-  driver = static
-  args = nopassword=y proxy=y host={self.site.hosts[0]} port={port}
-}}
-userdb {{
-  driver = static
-  args = uid={user} gid={group} home=/nonexistent
-}}
+{self.syntax.static("passdb", proxied)}{self.syntax.static("userdb", nobody)}
 {"".join(self.service(p) for p in self.SERVICES)}
 service anvil {{
   chroot =
@@ -303,7 +293,7 @@ service auth {{
   user = {"root" if is_root else user}
 }}
 """)
-        return ["/usr/sbin/dovecot", "-F", "-c", path]
+        return [dovecot_syntax.PROGRAM, "-F", "-c", path]
 
 
 class Mailproxy(Peer):

@@ -17,6 +17,7 @@ class Syntax23:
     cleartext = "disable_plaintext_auth = no\n"
     no_memory_limit = "default_vsz_limit = 0\n"
     serve_for_ever = "service_count = 0"
+    listen = "address"  # the address of one listener
     log_client_id = "imap_id_log = *\n"
 
     @staticmethod
@@ -55,6 +56,7 @@ class Syntax24:
     cleartext = "auth_allow_cleartext = yes\n"
     no_memory_limit = "default_vsz_limit = unlimited\n"
     serve_for_ever = "restart_request_count = unlimited"
+    listen = "listen"
     log_client_id = ""
 
     def __init__(self, text):
