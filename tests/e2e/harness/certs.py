@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Certificates for the tests: a CA, server and client certificates, made by openssl."""
+import datetime
 import os
 import subprocess
 
@@ -27,6 +28,20 @@ class Authority:
         _openssl("req", *newkey, "-nodes", "-subj", f"/CN={name}", "-keyout", base + ".key", "-out", base + ".csr")
         with open(base + ".ext", "w") as f:
             f.write(f"subjectAltName={sans}\nextendedKeyUsage={usage}\nbasicConstraints=CA:FALSE\n")
-        _openssl("x509", "-req", "-in", base + ".csr", "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial",
-                 "-days", str(days), "-extfile", base + ".ext", "-out", base + ".pem")
+        if days < 0:
+            self._sign_ended(base, days)
+        else:
+            _openssl("x509", "-req", "-in", base + ".csr", "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial",
+                     "-days", str(days), "-extfile", base + ".ext", "-out", base + ".pem")
         return base + ".pem", base + ".key"
+
+    def _sign_ended(self, base, days):
+        """`openssl x509` signs nothing that has ended; `openssl ca` takes any dates."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        start, end = (f"{now + datetime.timedelta(days=d):%Y%m%d%H%M%SZ}" for d in (days - 30, days))
+        with open(base + ".conf", "w") as f:
+            f.write(f"[ca]\ndefault_ca=x\n[x]\ndatabase={base}.index\nnew_certs_dir={self.folder}\nrand_serial=yes\n"
+                    "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+        open(base + ".index", "w").close()
+        _openssl("ca", "-batch", "-notext", "-config", base + ".conf", "-in", base + ".csr", "-cert", self.cert,
+                 "-keyfile", self.key, "-startdate", start, "-enddate", end, "-extfile", base + ".ext", "-out", base + ".pem")
