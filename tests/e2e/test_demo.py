@@ -13,7 +13,7 @@ DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "setup", "
 
 
 def running(folder):
-    return subprocess.run(["pgrep", "-f", folder + "/demo"], capture_output=True, text=True).stdout.split()
+    return subprocess.run(["pgrep", "-f", folder], capture_output=True, text=True).stdout.split()
 
 
 def test_demo(folder):
@@ -27,6 +27,8 @@ def test_demo(folder):
             assert demo.poll() is None, open(log).read()
             return open(log).read()
         wait.until(lambda: "Ctrl-C here" in text(), "the demo")
+        place = re.search(r"^Log: (/tmp/mailproxy-demo-[^/]+)/", text(), re.M).group(1)
+        assert running(place)
         port = int(re.search(r"connect 127\.0\.0\.1:(\d+)", text()).group(1))
         for user, mail in (("alice", b"This mail is on dc1."), ("bob", b"This mail is on dc2.")):
             m = imap.tls("127.0.0.1", port)
@@ -37,4 +39,5 @@ def test_demo(folder):
     finally:
         demo.send_signal(signal.SIGINT)
         assert demo.wait(30) == 0
-    wait.until(lambda: not running(folder), "the end of all servers")
+    wait.until(lambda: not running(place), "the end of all servers")
+    assert not os.path.exists(place)

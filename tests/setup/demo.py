@@ -8,6 +8,7 @@ import socket
 import string
 import subprocess
 import sys
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
@@ -75,9 +76,9 @@ def openssl_self_signed(folder, addresses):
 class Demo:
     def __init__(self, build):
         self.build = build
-        self.folder = os.path.join(build, "demo")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.makedirs(self.folder)
+        # Not below the build: where that lies in a home closed to others, a mail server without root's rights cannot go.
+        self.folder = tempfile.mkdtemp(prefix="mailproxy-demo-", dir="/tmp")
+        os.chmod(self.folder, 0o755)
         self.socket = os.path.join(self.folder, "control.sock")
         self.ports = {n: p if is_free(p) else net.port("127.0.0.1") for n, p in WISHED_PORTS.items()}
         self.dovecots, self.proxy = [], None
@@ -143,11 +144,15 @@ class Demo:
         print("demo: a server ended by itself; its output:\n" + self.proxy.text(), file=sys.stderr)
         return 1
 
-    def stop(self):
+    def stop(self, is_good):
         if self.proxy:
             self.proxy.stop()
         for d in self.dovecots:
             d.close()
+        if is_good:
+            shutil.rmtree(self.folder)
+        else:
+            print(f"demo: logs are in {self.folder}", file=sys.stderr)
 
 
 def main():
@@ -160,7 +165,7 @@ def main():
         print("\ndemo: ending everything", flush=True)
         status = 0
     finally:
-        demo.stop()
+        demo.stop(status == 0)
     sys.exit(status)
 
 
