@@ -9,7 +9,7 @@ import pytest
 from conftest import backend
 from harness import imap, wait
 from harness.control import Control
-from harness.proxy import CtlError
+from harness.proxy import OPERATOR, CtlError
 
 USER, PASSWORD = "u1@example.org", "pw"
 
@@ -400,7 +400,7 @@ def test_events_of_operators(proxy):
     r = Control(proxy.control)
     r.call("event.watch", filter="type=ban ip=192.0.2.0/24", last=2)
     assert [r.receive()["params"]["text"] for _ in range(2)] == [
-        "192.0.2.77 is banned by root (flood)", "192.0.2.77 is no longer banned by root"]
+        f"192.0.2.77 is banned by {OPERATOR} (flood)", f"192.0.2.77 is no longer banned by {OPERATOR}"]
     r.close()
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 from conftest import backend
 from harness import imap, net, wait
-from harness.proxy import CtlError
+from harness.proxy import OPERATOR, CtlError
 
 USER, PASSWORD = "u1@example.org", "pw"
 OTHER = "u2@example.org"
@@ -310,7 +310,7 @@ def test_ban_of_an_address(make, front):
     assert before.login() == NO_LOGIN_BANNED[front] + "Call the help desk."
     assert Client(p, front, "127.0.0.9").is_welcome()
     row, = p.ctl("ban", "list")
-    assert row["kind"] == "network" and row["by"] == "root" and row["text"] == "Call the help desk." and row["hits"] == 2
+    assert row["kind"] == "network" and row["by"] == OPERATOR and row["text"] == "Call the help desk." and row["hits"] == 2
     assert p.ctl("limit", "show", "127.0.0.5")["ban"] == "127.0.0.4/30"
     assert "127.0.0.4/30 is banned until" in p.ctl("route", "explain", USER, "--ip", "127.0.0.5")["verdict"]
     assert p.ctl("ban", "remove", "127.0.0.4/30")["changed"]
@@ -341,7 +341,7 @@ def test_ban_ends_by_itself(make):
     assert not Client(p, source="127.0.0.5").is_welcome()
     wait.until(lambda: Client(p, source="127.0.0.5").is_welcome(), "the end of the ban", step=0.1)
     assert p.ctl("ban", "list") == []
-    assert events.wait("ban")["text"].endswith("is banned by root")
+    assert events.wait("ban")["text"].endswith(f"is banned by {OPERATOR}")
     assert events.wait("ban")["text"] == "the ban of 127.0.0.5 is over"
     events.close()
 

@@ -6,7 +6,7 @@ import random
 import threading
 
 import pytest
-from harness import imap, net, wait
+from harness import engine, imap, net, wait
 from harness.proxy import BUILD
 from test_control import logged_in
 
@@ -58,7 +58,7 @@ def figures(pid):
     """Descriptors, threads and resident KiB of the engine."""
     with open(f"/proc/{pid}/status") as f:
         status = dict(line.split(":", 1) for line in f)
-    return len(os.listdir(f"/proc/{pid}/fd")), int(status["Threads"]), int(status["VmRSS"].split()[0])
+    return engine.descriptors(pid), int(status["Threads"]), int(status["VmRSS"].split()[0])
 
 
 def is_sanitized():

@@ -2,6 +2,7 @@
 """mailproxyd under test, and mailproxyctl to drive it."""
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ BUILD = os.environ.get("MAILPROXY_BUILD") or os.path.join(
 SUPPRESSIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tsan.supp")
 SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
               "TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={SUPPRESSIONS}"}
+OPERATOR = pwd.getpwuid(os.geteuid()).pw_name  # who the tests' own commands come from
 DEFAULT_PORT = {"imap": 143, "pop3": 110, "smtp": 587, "sieve": 4190}
 
 
