@@ -15,7 +15,7 @@ BUILD_PACKAGES = gcc libc6-dev make pkg-config libevent-dev libgnutls28-dev libc
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dovecot-pop3d \
 	dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-sieve
 CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-flask curl tmux procps \
-	zsh fish socat jq git swaks libnet-ssleay-perl isync fetchmail msmtp neomutt
+	zsh fish socat jq git swaks libnet-ssleay-perl isync fetchmail msmtp neomutt e2fsprogs
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags
 FUZZ_PACKAGES = $(BUILD_PACKAGES) clang libclang-rt-dev
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 openssl nginx libnginx-mod-mail haproxy dovecot-core \
@@ -94,6 +94,7 @@ help:
 #: make scale       measure the control plane with 100,000 sessions
 #: make docs        generate what derives from the tables
 #: make install     into PREFIX (/usr/local), configuration into SYSCONFDIR (/etc); DESTDIR is honoured; uninstall
+#: tests/fresh/run   both on a fresh Debian 12 or 13, as root or as a user
 #: make clean       remove what was built
 #: SAN=address or SAN=thread: the same with sanitizers, in a folder of its own
 
@@ -216,15 +217,16 @@ e2e: all scale-tools
 hostile: all hostile-tools
 	$(PYTHON) -m pytest -q $(if $(K),-k '$(K)') tests/hostile
 
-check:
+check-packages:
 	@tests/setup/install-packages $(CHECK_PACKAGES)
 	@tests/setup/fetch-postfix $(BUILD)/postfix
+check: check-packages
 	@$(MAKE) --no-print-directory check-installed
 check-installed: all scale-tools hostile-tools $(UNIT_TESTS) $(FUZZ_REPLAYS)
 	@tests/setup/run-check $(BUILD) "$(PYTEST)" $(UNIT_TESTS) -- $(FUZZ_REPLAYS)
 check-full: export MAILPROXY_LOAD_SESSIONS = 2000
 check-full: check
-.PHONY: check-installed check-full
+.PHONY: check-installed check-full check-packages
 
 demo:
 	@tests/setup/install-packages $(DEMO_PACKAGES)
