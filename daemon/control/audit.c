@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* Recording changing commands, and listing the records. */
+/* Recording changing commands. */
 #include "control/audit.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/control_priv.h"
-#include "control/handlers.h"
-
-#define AUDIT_ROWS 100
-#define AUDIT_ROWS_MAX 1000
-#define AUDIT_LOOKED_MAX 20000 /* of one answer, while the filter finds none */
 
 struct audit_work {
     struct work work;
@@ -98,93 +93,4 @@ void audit_record(struct control *c, const struct request *r, const char *result
         return;
     }
     work_post(&a->work, NULL);
-}
-
-/* ---- audit list ---- */
-
-struct audit_list {
-    struct work work;
-    struct filter *filter; /* NULL = all */
-    uint64_t before, limit, last, n_looked;
-    json_t *rows;
-};
-
-static bool audit_list_is_full(const struct audit_list *l)
-{
-    return json_array_size(l->rows) == l->limit || l->n_looked == AUDIT_LOOKED_MAX;
-}
-
-static bool audit_row(void *arg, const struct store_audit *a)
-{
-    struct audit_list *l = arg;
-    json_t *row = json_object();
-    request_put_number(row, "time", a->at_ms);
-    request_set_text(row, "user", a->user);
-    request_put_number(row, "uid", a->uid);
-    request_put_number(row, "pid", a->pid);
-    request_set_text(row, "command", a->command);
-    request_set_text(row, "args", a->args);
-    request_set_text(row, "reason", a->reason);
-    request_set_text(row, "result", a->result);
-    request_put_number(row, "count", a->count);
-    l->last = a->id;
-    l->n_looked++;
-    if (l->filter && !filter_match(l->filter, command_row_get, row))
-        json_decref(row);
-    else
-        (void)json_array_append_new(l->rows, row);
-    return !audit_list_is_full(l);
-}
-
-static int audit_list_run(struct work *w)
-{
-    struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
-    return store_audit_each(work_control(w)->host->store, l->before, AUDIT_LOOKED_MAX, audit_row,
-                            l);
-}
-
-static void audit_list_done(struct work *w)
-{
-    char cursor[32];
-    struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
-    if (work_fail(w))
-        return;
-    bool has_more = audit_list_is_full(l) && l->last > 1;
-    (void)snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)l->last);
-    request_rows(w->request, STEAL(l->rows), has_more ? cursor : NULL);
-}
-
-static void audit_list_fini(struct work *w)
-{
-    const struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
-    filter_unref(l->filter);
-    json_decref(l->rows);
-}
-
-void command_audit_list(struct request *r)
-{
-    uint64_t before = 0;
-    struct filter *filter = NULL;
-    size_t n;
-    const struct filter_field *fields = command_filter_fields(r->command, &n);
-    const char *cursor = request_text(r, "cursor");
-    if (cursor && (str_to_u64(str_of(cursor), INT64_MAX, &before) < 0 || before == 0)) {
-        request_fail(r, -ERR_BAD_PARAM, NULL, "this cursor is of no list");
-        return;
-    }
-    if (request_filter(r, "filter", fields, n, &filter) < 0)
-        return;
-    struct audit_list *l =
-        work_new(r->rpc, r, sizeof(*l), audit_list_run, audit_list_done, audit_list_fini);
-    if (!l) {
-        filter_unref(filter);
-        return;
-    }
-    l->filter = filter;
-    l->before = before;
-    l->limit = request_number(r, "limit", AUDIT_ROWS);
-    if (l->limit == 0 || l->limit > AUDIT_ROWS_MAX)
-        l->limit = AUDIT_ROWS_MAX;
-    l->rows = json_array();
-    work_post(&l->work, NULL);
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* event watch: what happens goes to those whose filter it matches. */
+/* What happens goes to those whose filter it matches. */
 #include "control/events.h"
 
 #include "base/clock.h"
 #include "base/units.h"
 #include "control/client.h"
 #include "control/control_priv.h"
-#include "control/handlers.h"
 
 #define EVENTS_STREAMS_MAX 16 /* of one client */
 #define EVENTS_KEPT 1000      /* for those who come later */
@@ -146,9 +145,8 @@ static json_t *events_row_for(const struct events *e, uint64_t at, const struct 
     return NULL;
 }
 
-/* The newest of the kept events that the filter matches, at most n, oldest first. A reader that is
- * too slow is dropped on the way, and its watcher with it. */
-static void events_send_last(struct events *e, uint64_t stream, uint64_t n)
+/* A reader that is too slow is dropped on the way, and its watcher with it. */
+void events_send_last(struct events *e, uint64_t stream, uint64_t n)
 {
     const struct watcher *w = events_find(e, stream);
     uint64_t oldest = e->n_kept > EVENTS_KEPT ? e->n_kept - EVENTS_KEPT : 0, at = e->n_kept;
@@ -165,41 +163,26 @@ static void events_send_last(struct events *e, uint64_t stream, uint64_t n)
     }
 }
 
-void command_event_watch(struct request *r)
+int events_watch(struct events *e, struct client *client, struct filter *filter,
+                 uint64_t *ret_stream)
 {
-    struct events *e = request_control(r)->events;
-    struct filter *filter = NULL;
-    size_t n;
-    const struct filter_field *fields = command_filter_fields(r->command, &n);
-    if (!r->client) {
-        request_fail(r, -ERR_UNSUPPORTED, NULL, NULL);
-        return;
-    }
-    if (events_streams(e, r->client) >= EVENTS_STREAMS_MAX) {
-        request_fail(r, -ERR_TOO_MANY, NULL, "this connection has too many streams");
-        return;
-    }
-    if (request_filter(r, "filter", fields, n, &filter) < 0)
-        return;
+    if (events_streams(e, client) >= EVENTS_STREAMS_MAX)
+        return -ERR_TOO_MANY;
     struct watcher *w = calloc(1, sizeof(*w));
-    if (!w) {
-        filter_unref(filter);
-        request_fail(r, -ERR_NOMEM, NULL, NULL);
-        return;
-    }
-    *w = (struct watcher){.stream = {.stream = rpc_next_number(&request_control(r)->rpc),
+    if (!w)
+        return -ERR_NOMEM;
+    *w = (struct watcher){.stream = {.stream = rpc_next_number(&e->control->rpc),
                                      .cancel = watcher_end,
                                      .gone = watcher_end},
                           .events = e,
-                          .filter = filter};
+                          .filter = filter ? filter_ref(filter) : NULL};
     bool is_first = list_is_empty(&e->watchers);
     list_add_tail(&e->watchers, &w->link);
-    client_attach(r->client, &w->stream);
+    client_attach(client, &w->stream);
     if (is_first)
         events_tell_host(e, true);
-    uint64_t stream = w->stream.stream, last = request_number(r, "last", 0);
-    request_answer(r, json_pack("{s:I}", "stream", (json_int_t)stream));
-    events_send_last(e, stream, last);
+    *ret_stream = w->stream.stream;
+    return 0;
 }
 
 /* Sends a row; the list of watchers may change meanwhile (a slow reader is dropped). */

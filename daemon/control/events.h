@@ -10,3 +10,10 @@ struct events;
 /* 0 or -ERR_NOMEM. */
 int events_new(struct control *c, struct events **ret) NODISCARD;
 void events_free(struct events *e); /* NULL is fine */
+/* Streams to a client what happens from now on, where the filter (NULL = all; a reference is taken)
+ * matches. -ERR_TOO_MANY streams of this client, -ERR_NOMEM. */
+int events_watch(struct events *e, struct client *client, struct filter *filter,
+                 uint64_t *ret_stream) NODISCARD;
+/* Sends to a stream the newest of the kept events that its filter matches, at most n, oldest first.
+ */
+void events_send_last(struct events *e, uint64_t stream, uint64_t n);

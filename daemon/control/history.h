@@ -10,6 +10,8 @@ struct control;
 struct history;
 struct backend;
 
+#define HISTORY_STEP_MS 1000
+#define HISTORY_STEPS_A_MINUTE 60
 #define HISTORY_SECONDS 600
 #define HISTORY_MINUTES 1440
 #define HISTORY_BACKENDS_MAX 128 /* backends with a history of their own */

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* The list of operations, its commands, and what the store has of it. */
+/* The list of operations, and what the store has of it. */
 #include "control/ops.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/control_priv.h"
-#include "control/handlers.h"
-#include "control/table_json.h"
 
 #define OPS_KIND "op"
 #define OPS_KEPT_MS (24 * 3600 * UINT64_C(1000))
@@ -45,8 +43,7 @@ static void op_id(const struct op *op, char dst[24])
 
 /* ---- JSON ---- */
 
-/* The columns of op list; the store has the same. */
-static json_t *op_row(const struct op *op)
+json_t *op_row(const struct op *op)
 {
     char id[24];
     json_t *row = json_object();
@@ -111,7 +108,7 @@ static int op_write_run(struct work *w)
     return err == -ERR_NOT_FOUND ? 0 : err;
 }
 
-static struct op *op_of_id(const struct ops *o, uint64_t id)
+struct op *op_of_id(const struct ops *o, uint64_t id)
 {
     LIST_FOREACH (it, &o->list) {
         struct op *op = LIST_ITEM(it, struct op, link);
@@ -201,7 +198,7 @@ static void ops_expire(struct ops *o)
     }
 }
 
-static void op_refresh(struct op *op)
+void op_refresh(struct op *op)
 {
     if (op->state == OP_RUNNING && op->kind->refresh)
         op->kind->refresh(op->arg);
@@ -459,55 +456,7 @@ void op_answer(const struct op *op, struct request *r, uint64_t count, bool is_c
     request_answer(r, result);
 }
 
-/* ---- commands ---- */
-
-void command_op_list(struct request *r)
+struct list *ops_all(struct ops *o)
 {
-    json_t *rows = json_array();
-    LIST_FOREACH (it, &request_control(r)->ops->list) {
-        struct op *op = LIST_ITEM(it, struct op, link);
-        op_refresh(op);
-        (void)json_array_append_new(rows, op_row(op));
-    }
-    table_answer(r, rows);
-}
-
-/* The operation of parameter "id"; answers when there is none. */
-static struct op *op_named(struct request *r)
-{
-    const char *text = request_text(r, "id");
-    uint64_t id;
-    struct op *op = str_to_u64(str_of(text), INT64_MAX, &id) == 0
-                        ? op_of_id(request_control(r)->ops, id)
-                        : NULL;
-    if (op)
-        return op;
-    request_fail(r, -ERR_NO_OP, NULL, "there is no operation %.64s", text);
-    return NULL;
-}
-
-void command_op_show(struct request *r)
-{
-    struct op *op = op_named(r);
-    if (!op)
-        return;
-    op_refresh(op);
-    request_answer(r, op_row(op));
-}
-
-void command_op_cancel(struct request *r)
-{
-    struct op *op = op_named(r);
-    if (!op)
-        return;
-    if (op->state == OP_RUNNING && !op->kind->cancel) {
-        request_fail(r, -ERR_UNSUPPORTED, NULL, "a %s cannot be cancelled", op->name);
-        return;
-    }
-    bool is_running = op->state == OP_RUNNING && !op->is_cancelled;
-    if (is_running) {
-        op->is_cancelled = true;
-        op->kind->cancel(op->arg);
-    }
-    request_done(r, is_running, is_running, NULL);
+    return &o->list;
 }

@@ -61,6 +61,14 @@ int op_begin(struct control *c, const struct op_kind *kind, const char *target,
 void op_start(struct op *op);
 /* One of a kind that runs on a target, or NULL. */
 struct op *op_find(struct control *c, const struct op_kind *kind, const char *target);
+/* The one with this id, or NULL. */
+struct op *op_of_id(const struct ops *o, uint64_t id);
+/* All that are known, oldest first; struct op by its link. */
+struct list *ops_all(struct ops *o);
+/* Brings its progress up to date. */
+void op_refresh(struct op *op);
+/* The columns of op list, which the store has, too; NULL without memory. */
+json_t *op_row(const struct op *op);
 /* Says what it does now (printf). */
 void op_say(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Its outcome; arg is not used any more. */

@@ -7,6 +7,7 @@
 #include "control/handlers.h"
 #include "control/process.h"
 #include "control/server.h"
+#include "control/upgrades.h"
 
 /* ---- status ---- */
 
@@ -152,4 +153,9 @@ void command_system_stop(struct request *r)
     bool is_stopping = h->is_stopping(h->arg);
     request_done(r, 1, !is_stopping, is_stopping ? "it is stopping already" : "stopping");
     h->stop(h->arg);
+}
+
+void command_system_upgrade(struct request *r)
+{
+    upgrades_request(r);
 }

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: ISC */
-/* session trace: begins traces on all workers, sends what they tell, and ends them by time, by
+/* Traces: begun on all workers; sends what they tell, and ends them by time, by
  * bytes, or with the client. */
+#include "control/traces.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/client.h"
 #include "control/control_priv.h"
-#include "control/handlers.h"
 #include "control/ops.h"
 #include "session/trace.h"
 
-#define TRACE_FOR_MS (60 * UINT64_C(1000))
-#define TRACE_FOR_MAX_MS (3600 * UINT64_C(1000))
-#define TRACE_BYTES (UINT64_C(1024) * 1024)
 /* What a client that reads slowly may have waiting before events are dropped; a good part of what
  * it would be thrown out for. */
 #define TRACE_BACKLOG_MAX (1024 * (size_t)1024)
@@ -228,35 +225,7 @@ static void on_event(struct mail *m, void *owner)
     free(e);
 }
 
-/* ---- the command ---- */
-
-/* 0, or the request is answered. */
-static int trace_limits(struct request *r, uint64_t *ret_for_ms, uint64_t *ret_bytes)
-{
-    *ret_for_ms = request_number(r, "for", TRACE_FOR_MS);
-    *ret_bytes = request_number(r, "max_bytes", TRACE_BYTES);
-    if (*ret_for_ms == 0 || *ret_for_ms > TRACE_FOR_MAX_MS) {
-        request_fail(r, -ERR_BAD_PARAM, NULL, "a trace lasts an hour at most");
-        return -ERR_BAD_PARAM;
-    }
-    if (*ret_bytes == 0) {
-        request_fail(r, -ERR_BAD_PARAM, NULL, "max_bytes has to be above 0");
-        return -ERR_BAD_PARAM;
-    }
-    return 0;
-}
-
-static int trace_filter(struct request *r, struct filter **ret)
-{
-    size_t n;
-    const struct filter_field *fields = session_trace_fields(&n);
-    int err = request_filter(r, "filter", fields, n, ret);
-    if (err == 0 && !*ret) {
-        request_fail(r, -ERR_MISSING_PARAM, "user=NAME", "say which session, user or address");
-        return -ERR_MISSING_PARAM;
-    }
-    return err;
-}
+/* ---- the beginning ---- */
 
 static struct tracer *tracer_new(struct control *c)
 {
@@ -289,10 +258,16 @@ static int tracer_begin(struct tracer *t, struct filter *filter)
     return 0;
 }
 
-static void trace_start(struct request *r, struct filter *filter, uint64_t for_ms,
-                        uint64_t max_bytes)
+void trace_start(struct request *r, struct filter *filter, uint64_t for_ms, uint64_t max_bytes)
 {
     struct control *c = request_control(r);
+    size_t n = 0;
+    LIST_FOREACH (it, &c->tracers)
+        n++;
+    if (n >= TRACES_MAX) {
+        request_fail(r, -ERR_TOO_MANY, NULL, "%d traces run already", TRACES_MAX);
+        return;
+    }
     struct tracer *t = tracer_new(c);
     int err =
         t ? op_begin(c, &trace_kind, request_text(r, "filter"), &r->peer, t, &t->op) : -ERR_NOMEM;
@@ -315,25 +290,4 @@ static void trace_start(struct request *r, struct filter *filter, uint64_t for_m
     AUTO_FREE char *op = str_printf("%llu", (unsigned long long)t->op->id);
     request_answer(
         r, json_pack("{s:I, s:s}", "stream", (json_int_t)t->stream.stream, "op", op ? op : ""));
-}
-
-void command_session_trace(struct request *r)
-{
-    struct filter *filter = NULL;
-    uint64_t for_ms, max_bytes;
-    size_t n = 0;
-    LIST_FOREACH (it, &request_control(r)->tracers)
-        n++;
-    if (!r->client) {
-        request_fail(r, -ERR_UNSUPPORTED, NULL, NULL);
-        return;
-    }
-    if (n >= TRACES_MAX) {
-        request_fail(r, -ERR_TOO_MANY, NULL, "%d traces run already", TRACES_MAX);
-        return;
-    }
-    if (trace_limits(r, &for_ms, &max_bytes) < 0 || trace_filter(r, &filter) < 0)
-        return;
-    trace_start(r, filter, for_ms, max_bytes);
-    filter_unref(filter);
 }

@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "control/configs.h"
 #include "control/control_priv.h"
-#include "control/handlers.h"
 #include "control/ops.h"
 
 #define UPGRADE_SIGNAL "SIGUSR2" /* who asked, for the audit */
@@ -70,7 +69,7 @@ static bool upgrade_refuse(const struct upgrades *u, struct request *r)
     return true;
 }
 
-void command_system_upgrade(struct request *r)
+void upgrades_request(struct request *r)
 {
     struct upgrades *u = request_control(r)->upgrades;
     const struct control_host *h = request_control(r)->host;

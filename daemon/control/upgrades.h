@@ -11,6 +11,8 @@ struct upgrades;
 int upgrades_new(struct control *c, struct upgrades **ret) NODISCARD;
 void upgrades_free(struct upgrades *u); /* NULL is fine */
 
+/* Answers system upgrade; takes over r. */
+void upgrades_request(struct request *r);
 /* See control.h. */
 void upgrades_begin(struct control *c);
 void upgrades_checked(struct upgrades *u);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: ISC */
+/* op: lists operations, shows and cancels one. */
+#include "control/control_priv.h"
+#include "control/handlers.h"
+#include "control/ops.h"
+#include "control/table_json.h"
+
+void command_op_list(struct request *r)
+{
+    json_t *rows = json_array();
+    LIST_FOREACH (it, ops_all(request_control(r)->ops)) {
+        struct op *op = LIST_ITEM(it, struct op, link);
+        op_refresh(op);
+        (void)json_array_append_new(rows, op_row(op));
+    }
+    table_answer(r, rows);
+}
+
+/* The operation of parameter "id"; answers when there is none. */
+static struct op *op_named(struct request *r)
+{
+    const char *text = request_text(r, "id");
+    uint64_t id;
+    struct op *op = str_to_u64(str_of(text), INT64_MAX, &id) == 0
+                        ? op_of_id(request_control(r)->ops, id)
+                        : NULL;
+    if (op)
+        return op;
+    request_fail(r, -ERR_NO_OP, NULL, "there is no operation %.64s", text);
+    return NULL;
+}
+
+void command_op_show(struct request *r)
+{
+    struct op *op = op_named(r);
+    if (!op)
+        return;
+    op_refresh(op);
+    request_answer(r, op_row(op));
+}
+
+void command_op_cancel(struct request *r)
+{
+    struct op *op = op_named(r);
+    if (!op)
+        return;
+    if (op->state == OP_RUNNING && !op->kind->cancel) {
+        request_fail(r, -ERR_UNSUPPORTED, NULL, "a %s cannot be cancelled", op->name);
+        return;
+    }
+    bool is_running = op->state == OP_RUNNING && !op->is_cancelled;
+    if (is_running) {
+        op->is_cancelled = true;
+        op->kind->cancel(op->arg);
+    }
+    request_done(r, is_running, is_running, NULL);
+}
