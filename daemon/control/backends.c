@@ -130,17 +130,6 @@ int target_find(struct request *r, const char *text, struct target *ret)
 
 /* ---- rows ---- */
 
-int backend_ports_print(const uint16_t ports[PROTO_COUNT], struct buf *out)
-{
-    size_t before = out->len;
-    int err = 0;
-    for (int i = 0; i < PROTO_COUNT && err == 0; i++)
-        if (ports[i] && proto_get((enum proto_id)i))
-            err = buf_printf(out, "%s%s=%u", out->len > before ? "," : "",
-                             proto_get((enum proto_id)i)->name, ports[i]);
-    return err;
-}
-
 static void row_place(json_t *row, const struct target *t)
 {
     AUTO_BUF ports = BUF_INIT;

@@ -3,6 +3,7 @@
  * otherwise. */
 #pragma once
 
+#include "control/backend_ports.h"
 #include "control/control_priv.h"
 #include "control/runtime.h"
 
@@ -26,11 +27,6 @@ void pool_fail(struct request *r, const char *name);
 
 /* A row of backend list. */
 json_t *backend_row(struct control *c, const struct target *t);
-/* "imap=143,pop3=110"; appends. */
-int backend_ports_print(const uint16_t ports[PROTO_COUNT], struct buf *out) NODISCARD;
-/* Reads it; protocols that are not named are 0. A sentence in *ret_error (owned). */
-int backend_ports_parse(const char *text, uint16_t ports[PROTO_COUNT], char **ret_error) NODISCARD;
-
 /* A change of the runtime layer by one request. */
 struct change {
     struct work work;

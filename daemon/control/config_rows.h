@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What the files of the config commands share. */
+/* Changes of the configuration as rows of config diff and config reload. */
 #pragma once
 
 #include "control/control_priv.h"
@@ -18,5 +18,3 @@ enum config_shade config_change_shade(const struct runtime *rt, const struct con
                                       const struct config_change *ch);
 /* A row of a change with its effect, or with what a runtime edit does to it. */
 json_t *config_change_row(const struct config_change *ch, enum config_shade shade);
-/* Puts the problems of a file into the sentence of a failed work; returns err. */
-int config_refuse(struct work *w, const struct config_problems *problems, int err);

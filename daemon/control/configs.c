@@ -7,8 +7,7 @@
 #include "base/units.h"
 #include "control/config_rows.h"
 #include "control/control_priv.h"
-#include "control/handlers.h"
-#include "control/listeners.h"
+#include "control/listener_pause.h"
 #include "control/runtime.h"
 #include "control/settle.h"
 
@@ -192,7 +191,7 @@ static int reload_run(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
     size_t n;
-    const struct pool_edit *edits = control_edits(work_control(w), &n);
+    const struct pool_edit *edits = runtime_edits(work_control(w)->runtime, &n);
     int err = l->config ? 0 : reload_read(l);
     if (err < 0)
         return err;
@@ -269,7 +268,7 @@ bool configs_is_waiting(const struct control *c)
     return c->configs->before != NULL;
 }
 
-void command_config_confirm(struct request *r)
+void configs_request_confirm(struct request *r)
 {
     struct configs *c = request_control(r)->configs;
     bool is_waiting = c->before != NULL;
@@ -374,7 +373,7 @@ static void reload_done(struct work *w)
     configs_wait(work_control(w)->configs, l);
     if (l->confirm_ms == 0)
         configs_settle(work_control(w));
-    listeners_restore(work_control(w));
+    listener_pause_restore(work_control(w));
     h->forget_user(h->arg, NULL);
     reload_answer(l);
 }
@@ -401,7 +400,7 @@ void configs_reload(struct control *c)
     reload_post(c, NULL, NULL, 0);
 }
 
-void command_config_reload(struct request *r)
+void configs_request_reload(struct request *r)
 {
     reload_post(request_control(r), r, NULL, request_number(r, "confirm", 0));
 }

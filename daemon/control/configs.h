@@ -3,7 +3,7 @@
 #pragma once
 
 #include "config/config.h"
-#include "control/request.h"
+#include "control/work.h"
 
 struct control;
 struct configs;
@@ -20,6 +20,11 @@ struct config *configs_started(const struct control *c);
  * what the engine started with, so that they stay in sight until the restart. */
 int configs_changes(const struct config *started, const struct config *running,
                     const struct config *file, struct config_changes *ret) NODISCARD;
+/* Puts the problems of a file into the sentence of a failed work; returns err. */
+int config_refuse(struct work *w, const struct config_problems *problems, int err);
+/* Answers config reload and config confirm; takes over r. */
+void configs_request_reload(struct request *r);
+void configs_request_confirm(struct request *r);
 /* Reloads on the daemon's own account; the outcome is logged. */
 void configs_reload(struct control *c);
 /* A reload has not been confirmed yet and may be taken back. */

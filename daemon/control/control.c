@@ -9,7 +9,7 @@
 #include "control/events.h"
 #include "control/history.h"
 #include "control/limiter.h"
-#include "control/listeners.h"
+#include "control/listener_pause.h"
 #include "control/logins.h"
 #include "control/ops.h"
 #include "control/runtime.h"
@@ -81,7 +81,7 @@ int control_new(const struct control_host *host, struct control **ret, char **re
     if (err == 0)
         err = runtime_new(c, &c->runtime, ret_error);
     if (err == 0)
-        err = listeners_load(c);
+        err = listener_pause_load(c);
     if (err == 0)
         err = ops_new(c, &c->ops, ret_error);
     if (err == 0)
@@ -132,7 +132,7 @@ int control_listen(struct control *c, int fd, size_t i)
 void control_note_start(struct control *c, bool is_kept)
 {
     configs_note_start(c, is_kept);
-    listeners_restore(c);
+    listener_pause_restore(c);
 }
 
 const struct pool_edit *control_edits(const struct control *c, size_t *ret_n)

@@ -4,13 +4,10 @@
 
 #include "base/cert_days.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "control/config_rows.h"
 #include "control/control_priv.h"
 #include "control/handlers.h"
+#include "control/listener_pause.h"
 #include "control/table_json.h"
-
-#define LISTENERS_KIND "listener" /* rows of the runtime layer in the store */
 
 static void row_certificate(json_t *row, const struct tls_server *tls)
 {
@@ -82,70 +79,6 @@ const struct setup_listener *listener_find(struct request *r, const char *name)
     return l;
 }
 
-/* ---- what is remembered: control.paused has {since, reason, stored} by name ---- */
-
-static bool listeners_load_row(void *arg, const char *kind, const char *name, const char *json,
-                               uint64_t at_ms)
-{
-    struct control *c = arg;
-    if (strcmp(kind, LISTENERS_KIND) != 0)
-        return true;
-    json_t *pause = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(pause)) {
-        json_decref(pause);
-        pause = json_object();
-    }
-    request_set_number(pause, "since", at_ms);
-    (void)json_object_set_new(pause, "stored", json_true());
-    (void)json_object_set_new(c->paused, name, pause);
-    return true;
-}
-
-int listeners_load(struct control *c)
-{
-    c->paused = json_object();
-    return c->paused ? store_runtime_each(c->host->store, listeners_load_row, c) : -ERR_NOMEM;
-}
-
-void listeners_restore(struct control *c)
-{
-    const char *name;
-    json_t *pause;
-    const struct control_host *h = c->host;
-    json_object_foreach (c->paused, name, pause) {
-        if (!setup_listener_find(control_setup(c), name) || h->is_listener_paused(h->arg, name))
-            continue;
-        if (h->pause_listener(h->arg, name, true) == 0)
-            LOG_EVENT(LOG_LEVEL_NOTICE, "listener-paused", KV_STR("listener", name),
-                      KV_STR("reason", json_string_value(json_object_get(pause, "reason"))));
-    }
-}
-
-void listeners_diff(const struct control *c, json_t *rows)
-{
-    const char *name;
-    json_t *pause;
-    json_object_foreach (c->paused, name, pause) {
-        AUTO_FREE char *path = str_printf("listeners[%s].paused", name);
-        bool is_stored = json_is_true(json_object_get(pause, "stored"));
-        if (setup_listener_find(control_setup(c), name))
-            (void)json_array_append_new(
-                rows, config_row(path, "yes", NULL,
-                                 is_stored ? "runtime edit" : "runtime edit until restart"));
-    }
-}
-
-int listeners_comment(const struct control *c, struct buf *out)
-{
-    const char *name;
-    json_t *pause;
-    int err = 0;
-    json_object_foreach (c->paused, name, pause)
-        if (err == 0 && setup_listener_find(control_setup(c), name))
-            err = buf_printf(out, "# listener %s: paused\n", name);
-    return err;
-}
-
 /* ---- pause and resume ---- */
 
 struct pause {
@@ -162,9 +95,10 @@ static int pause_run(struct work *w)
     if (!p->is_changed || p->is_temporary)
         return 0;
     AUTO_FREE char *text = json_dumps(p->row, JSON_COMPACT);
-    int err = !text          ? -ERR_NOMEM
-              : p->is_paused ? store_runtime_put(store, LISTENERS_KIND, name, text, clock_wall_ms())
-                             : store_runtime_remove(store, LISTENERS_KIND, name);
+    int err = !text ? -ERR_NOMEM
+              : p->is_paused
+                  ? store_runtime_put(store, LISTENER_PAUSE_KIND, name, text, clock_wall_ms())
+                  : store_runtime_remove(store, LISTENER_PAUSE_KIND, name);
     if (err < 0 && err != -ERR_NOT_FOUND)
         w->error = str_printf("%s: nothing was changed; until_restart changes it without the store",
                               err_text(err));

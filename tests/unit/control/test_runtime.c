@@ -12,7 +12,9 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "control/backends.h"
+#include "control/backend_ports.h"
+#include "control/control_priv.h"
+#include "control/runtime.h"
 
 /* ---- values ---- */
 
