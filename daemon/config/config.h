@@ -275,7 +275,7 @@ int config_tls_server(const struct config_tls *c, struct files *files, struct tl
 int config_tls_client(const struct config_pool *c, struct files *files, struct tls_client **ret,
                       char **ret_error) NODISCARD;
 /* The same for an auth server; *ret is NULL when it is reached without TLS. */
-int config_tls_auth(const struct config_auth *c, struct tls_client **ret,
+int config_tls_auth(const struct config_auth *c, struct files *files, struct tls_client **ret,
                     char **ret_error) NODISCARD;
 
 /* What is wrong with the host of a backend, as the end of a sentence that begins with it; static,

@@ -56,14 +56,16 @@ int config_tls_client(const struct config_pool *c, struct files *files, struct t
     return tls_client_new(&spec, ret, ret_error);
 }
 
-int config_tls_auth(const struct config_auth *c, struct tls_client **ret, char **ret_error)
+int config_tls_auth(const struct config_auth *c, struct files *files, struct tls_client **ret,
+                    char **ret_error)
 {
     struct http_url url;
     const char *why;
     *ret = NULL;
     if (!c->url || http_url_parse(c->url, &url, &why) < 0 || !url.is_tls)
         return 0;
-    const struct tls_client_spec spec = {.is_verified = c->is_verified,
+    const struct tls_client_spec spec = {.files = files,
+                                         .is_verified = c->is_verified,
                                          .ca_file = c->ca_file,
                                          .cert_file = c->cert,
                                          .key_file = c->key,

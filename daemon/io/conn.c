@@ -9,6 +9,8 @@
 
 #include "io/conn_priv.h"
 
+#define CONN_WIPE_MAX (64 * 1024)
+
 static void on_write(evutil_socket_t fd, short what, void *arg);
 
 int conn_errno(int errnum)
@@ -48,13 +50,23 @@ void conn_init(struct conn *c, struct loop *l, const struct conn_ops *ops, void 
     list_init(&c->again.link);
 }
 
+/* A login's output may hold a password; more at once comes from the relay alone, which must not pay
+ * for wiping. */
+static void conn_drop_out(struct conn *c)
+{
+    if (c->out.cap <= CONN_WIPE_MAX)
+        buf_wipe(&c->out);
+    else
+        buf_fini(&c->out);
+}
+
 /* Marks the connection broken; what was to be sent is of no use any more. */
 static int conn_break(struct conn *c, int err)
 {
     if (!c->error)
         c->error = (uint8_t)err;
     conn_update_read(c);
-    buf_fini(&c->out);
+    conn_drop_out(c);
     if (c->write_event) {
         event_free(c->write_event);
         c->write_event = NULL;
@@ -327,7 +339,7 @@ int conn_flush(struct conn *c)
     buf_consume(&c->out, (size_t)n);
     if (c->out.len > 0)
         return conn_arm_write(c);
-    buf_fini(&c->out);
+    conn_drop_out(c);
     if (c->write_event) {
         event_free(c->write_event);
         c->write_event = NULL;
@@ -473,7 +485,7 @@ void conn_close(struct conn *c)
     if (c->write_event)
         event_free(c->write_event);
     close(c->fd);
-    buf_fini(&c->out);
+    conn_drop_out(c);
     uint64_t in_bytes = c->in_bytes, out_bytes = c->out_bytes;
     conn_init(c, c->loop, c->ops, c->owner);
     c->in_bytes = in_bytes;

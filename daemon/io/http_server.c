@@ -4,7 +4,7 @@
 #include "io/http_priv.h"
 
 #define FAILURES_MAX 3 /* in a row, before an address is passed over */
-#define PAUSE_MIN_MS 500
+#define PAUSE_MIN_MS 1000
 #define PAUSE_MAX_MS 4000
 
 struct http_server *http_server_find(struct http_client *c, const struct addr *at)
@@ -35,7 +35,7 @@ static struct http_server *server_get(struct http_client *c, const struct addr *
 static uint64_t server_pause_ms(const struct http_server *s)
 {
     unsigned doublings = s->failures - FAILURES_MAX;
-    return doublings < 3 ? PAUSE_MIN_MS << doublings : PAUSE_MAX_MS;
+    return doublings < 2 ? PAUSE_MIN_MS << doublings : PAUSE_MAX_MS;
 }
 
 bool http_server_try(struct http_client *c, const struct addr *at)

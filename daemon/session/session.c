@@ -378,6 +378,7 @@ static void closing_readable(struct conn *c)
             session_end(s, s->end);
             return;
         }
+        explicit_bzero(loop_scratch(s->env->loop), n); /* may be another login, sent ahead */
     }
 }
 

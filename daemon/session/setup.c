@@ -43,7 +43,7 @@ static int setup_auth_tls(struct setup *s, char **ret_error)
     if (!s->auth_tls)
         return -ERR_NOMEM;
     for (size_t i = 0; i < c->n_auths && err == 0; i++)
-        err = config_tls_auth(&c->auths[i], &s->auth_tls[i], ret_error);
+        err = config_tls_auth(&c->auths[i], c->files, &s->auth_tls[i], ret_error);
     return err;
 }
 
