@@ -565,12 +565,20 @@ def test_dynamic_backend(make_proxy, settings, make_auth, dovecot1):
 
 
 def test_without_any_pool(make_proxy, settings, make_auth, dovecot1):
-    """Only servers that the auth server names: there is no pool whose settings they could follow."""
+    """Only servers that the auth server names: without a pool they are trusted with no password unless TLS and their certificate allow it;
+    a pool without backends says how else they are reached."""
     auth = make_auth(lambda h: {"Auth-Status": "OK", "Auth-Server": dovecot1.host, "Auth-Port": str(dovecot1.ports["imap"])})
     settings["auth"] = [{"type": "http", "url": auth.url}]
-    del settings["pools"]
+    settings["pools"] = []
     p = make_proxy(settings)
     pid = p.engine_pid()
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    assert "[UNAVAILABLE]" in c.command("a", f"LOGIN {USER} {PASSWORD}")[-1]
+    c.close()
+    p.wait_for_log("step=tls")
+    p.configure({"pools": [{"name": "named", "tls": "off", "backends": []}]})
+    p.ctl("config", "reload")
     c = logged_in(p)
     assert p.sessions("state=relay")[0]["pool"] == "(dynamic)"
     c.close()
