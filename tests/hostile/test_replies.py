@@ -69,5 +69,5 @@ def test_replies_pile_up(attacked, beside, text):
     noops, logins = honest.best(50, seconds=1)
     print(f"{grown >> 10} KiB, noops {noops}, logins {logins}")
     assert grown < MEMORY_MAX, f"{grown >> 20} MiB"
-    assert noops.p99 < 50 and len(logins) > 0
+    assert noops.p99 < honest.bound(50) and len(logins) > 0
     assert p.process.is_running()
