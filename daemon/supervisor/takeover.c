@@ -83,13 +83,16 @@ static int parse_engine(struct engine_process *p, struct str *line)
 static int parse_socket(struct takeover *t, struct str *line)
 {
     uint64_t v[2];
-    if (parse_numbers(line, v, 2, INT32_MAX) < 0 || str_trim(*line).n == 0)
+    if (parse_numbers(line, v, 2, INT32_MAX) < 0)
+        return -ERR_SYNTAX;
+    struct str text = str_trim(*line);
+    if (text.n == 0 || str_has_crlf_nul(text))
         return -ERR_SYNTAX;
     struct kept_socket *kept = realloc(t->kept, (t->n_kept + 1) * sizeof(*kept));
     if (!kept)
         return -ERR_NOMEM;
     t->kept = kept;
-    char *address = str_dup(str_trim(*line));
+    char *address = str_dup(text);
     if (!address)
         return -ERR_NOMEM;
     t->kept[t->n_kept++] =

@@ -87,6 +87,9 @@ static void test_broken(void **state)
         if (takeover_parse(str_of(cases[i]), &t) != -ERR_SYNTAX)
             fail_msg("case %zu is taken", i);
     }
+    const struct str nul = STR("now 88 9 1 1\nsocket 5 0 unix:/a\0b\n"); /* it would be cut there */
+    struct takeover t;
+    assert_int_equal(takeover_parse(nul, &t), -ERR_SYNTAX);
 }
 
 int main(void)
