@@ -186,6 +186,11 @@ endif
 # The floor of a target, where it is not proto or io.
 FUZZ_FLOOR_fuzz_command = control
 FUZZ_FLOOR_fuzz_config = config
+FUZZ_FLOOR_fuzz_session = session
+FUZZ_FLOOR_fuzz_password = auth
+FUZZ_FLOOR_fuzz_cert = auth
+FUZZ_FLOOR_fuzz_takeover = supervisor
+FUZZ_FLOOR_fuzz_control = control
 FUZZ_FLOOR_fuzz_user_file = store
 fuzz_libs = $(call libs_of,$(or $(FUZZ_FLOOR_$(1)),io))
 define fuzz_target

@@ -15,6 +15,9 @@
 /* The one entry point of a target: libFuzzer's, and replay.c's. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* How many changed copies of the corpus a replay runs, of a target that takes long. */
+extern const unsigned fuzz_replay_runs __attribute__((weak));
+
 /* A broken promise ends the program. */
 #define FUZZ_CHECK(condition)                                                                      \
     do {                                                                                           \

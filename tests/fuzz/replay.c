@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Runs a fuzz target without a fuzzer: every file of the corpus, then changed copies of them, the
- * same ones each time. usage: PROGRAM CORPUS [FILE...]; FUZZ_RUNS changed copies (10000). */
+ * same ones each time. usage: PROGRAM CORPUS [FILE...]; FUZZ_RUNS changed copies. */
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -9,6 +9,7 @@
 #include "fuzz.h"
 
 #define INPUT_MAX 4096
+#define RUNS 10000
 
 struct seeds {
     struct buf *v;
@@ -165,7 +166,7 @@ static void run_changed(const struct seeds *seeds, size_t runs)
 int main(int argc, char **argv)
 {
     const char *wanted = getenv("FUZZ_RUNS");
-    uint64_t runs = 10000;
+    uint64_t runs = &fuzz_replay_runs ? fuzz_replay_runs : RUNS;
     struct seeds seeds = {0};
     program = argv[0];
     if (argc < 2 || (wanted && str_to_u64(str_of(wanted), 1000000000, &runs) < 0)) {
