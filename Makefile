@@ -17,7 +17,7 @@ DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dov
 CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-flask curl tmux procps \
 	zsh fish socat jq git swaks libnet-ssleay-perl isync fetchmail msmtp neomutt e2fsprogs
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags
-FUZZ_PACKAGES = $(BUILD_PACKAGES) clang libclang-rt-dev
+FUZZ_PACKAGES = $(BUILD_PACKAGES) clang libclang-rt-dev llvm
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 openssl nginx libnginx-mod-mail haproxy dovecot-core \
 	dovecot-imapd dovecot-pop3d dovecot-submissiond strace
 
@@ -35,11 +35,15 @@ BUILD = build-fuzz
 CC = clang
 # What gcc warns of is the rule; clang sees other things.
 SAN_FLAGS = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -w
+else ifeq ($(SAN),cover)
+BUILD = build-cover
+CC = clang
+SAN_FLAGS = -fprofile-instr-generate -fcoverage-mapping -w
 else ifeq ($(SAN),)
 BUILD = build
 HARDENING = -D_FORTIFY_SOURCE=2
 else
-$(error SAN is "address", "thread", "fuzz" or nothing)
+$(error SAN is "address", "thread", "fuzz", "cover" or nothing)
 endif
 export MAILPROXY_BUILD = $(CURDIR)/$(BUILD)
 
@@ -89,9 +93,10 @@ help:
 #: make unit        only the unit tests (unit-FOLDER: those of one folder)
 #: make e2e         only the end-to-end tests (K=expression picks some, as pytest -k)
 #: make lint        style, floors, banned calls, static analysis
-#: make fuzz        fuzz each parser for FUZZ_SECONDS (60; needs clang); make fuzz-replay: without clang
+#: make fuzz        fuzz each target for FUZZ_SECONDS (60; needs clang) and tell its coverage; fuzz-replay: without clang
 #: make bench       compare speed and memory with nginx, HAProxy and Dovecot (bench-quick: two minutes)
 #: make scale       measure the control plane with 100,000 sessions
+#: make soak        MINUTES (60) of mixed load, kills, reloads, upgrades and outages at random from SEED (1)
 #: make docs        generate what derives from the tables
 #: make install     into PREFIX (/usr/local), configuration into SYSCONFDIR (/etc); DESTDIR is honoured; uninstall
 #: tests/fresh/run   both on a fresh Debian 12 or 13, as root or as a user
@@ -209,8 +214,12 @@ fuzz:
 	@tests/setup/install-packages $(FUZZ_PACKAGES)
 	@$(MAKE) --no-print-directory SAN=fuzz fuzz-programs
 	@tests/fuzz/run build-fuzz $(FUZZ_SECONDS) $(notdir $(FUZZ_REPLAYS))
+	@$(MAKE) --no-print-directory fuzz-coverage
+fuzz-coverage:
+	@$(MAKE) --no-print-directory SAN=cover fuzz-programs
+	@tests/fuzz/coverage build-cover build-fuzz/fuzz/work $(notdir $(FUZZ_REPLAYS))
 fuzz-programs: $(FUZZ_REPLAYS)
-.PHONY: fuzz-programs
+.PHONY: fuzz-programs fuzz-coverage
 
 # The sanitizers' builds test what runs in C; the full set runs on the plain build.
 # They wait most of the time, for clients, servers and timers. A file's tests stay together: they share servers.
@@ -258,6 +267,7 @@ docs: all
 -include tests/bench/Makefile.inc
 -include tests/scale/Makefile.inc
 -include tests/hostile/Makefile.inc
+-include tests/soak/Makefile.inc
 
 # ---- installation ------------------------------------------------------------------------------
 
@@ -269,6 +279,6 @@ ETCDIR = $(DESTDIR)$(SYSCONFDIR)/mailproxy
 -include conf/Makefile.inc
 
 clean:
-	@rm -rf build build-address build-thread build-fuzz
+	@rm -rf build build-address build-thread build-fuzz build-cover
 
 -include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
