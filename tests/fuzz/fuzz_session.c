@@ -22,7 +22,7 @@ const unsigned fuzz_replay_runs = 1500;
 #define FLOOD_BLOCK_BYTES (32 * 1024)
 /* Of one session: a chunk on its way in each direction, its TLS and that of its peers. */
 #define SESSION_BYTES (1024 * 1024)
-#define REPLIES_BYTES (64 * 1024) /* unread by a client before its login */
+#define REPLIES_BYTES (16 * 1024) /* unread by a client before its login: a few commands' */
 #define KEPT_BYTES (96 * 1024)    /* after a run: caches of the credentials */
 #define TURNS_AT_REST 128
 #define SECRET "S3cr3t-of-u" /* what seeds log in with */
