@@ -243,9 +243,7 @@ static void query_start(struct loop_deferred *d)
 {
     struct auth_query *q = CONTAINER_OF(d, struct auth_query, start);
     struct str user = buf_str(&q->ask.cred.user);
-    if (q->is_cancelled)
-        query_end(q);
-    else if (q->ask.cred.mech != SASL_NONE && user_name_normalise(user, q->ask.user) < 0)
+    if (q->ask.cred.mech != SASL_NONE && user_name_normalise(user, q->ask.user) < 0)
         query_refuse(q, AUTH_REJECTED, "not a possible login name");
     else if (query_is_cacheable(q) && query_make_key(q) < 0)
         query_refuse(q, AUTH_TEMPFAIL, err_text(ERR_NOMEM));
@@ -274,7 +272,11 @@ void auth_cancel(struct auth_query *q)
         return;
     q->cb = NULL;
     q->keys_cb = NULL;
-    q->is_cancelled = true;
+    const struct auth_provider_ops *asked = q->work ? q->setup->v[q->at]->ops : NULL;
+    if (asked && asked->is_asked && asked->is_asked(q))
+        return;
+    query_detach(q);
+    query_close(q);
 }
 
 /* ---- SCRAM keys ---- */
@@ -294,7 +296,7 @@ static void keys_start(struct loop_deferred *d)
     const struct auth_setup *s = q->setup;
     while (q->at < s->n && !s->v[q->at]->ops->keys)
         q->at++;
-    if (q->is_cancelled || q->at == s->n || user_name_normalise(user, q->ask.user) < 0)
+    if (q->at == s->n || user_name_normalise(user, q->ask.user) < 0)
         query_keys(q, 0, NULL);
     else
         s->v[q->at]->ops->keys(s->v[q->at], q);

@@ -87,7 +87,8 @@ struct auth_query *auth_check(struct auth *a, const struct auth_request *r,
 struct auth_query *auth_keys(struct auth *a, struct str user,
                              void (*cb)(void *arg, int err, const struct sasl_scram_keys *keys),
                              void *arg);
-/* cb will not run; the request itself is completed (an auth server may count it). NULL is fine. */
+/* The client left: cb will not run. A job that waits is dropped; a request that an auth server has
+ * is completed, as it may count it. NULL is fine. */
 void auth_cancel(struct auth_query *q);
 
 /* After the backend judged a query of provider `backend` or the users provider without hash: feeds

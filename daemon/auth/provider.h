@@ -30,6 +30,9 @@ struct auth_provider_ops {
     void (*keys)(struct auth_provider *p, struct auth_query *q);
     /* Gives up what it holds for a query that ends (q->work). NULL = nothing. */
     void (*abandon)(struct auth_query *q);
+    /* Has somebody else the question already? Then it is completed even when its client left.
+     * NULL = never. */
+    bool (*is_asked)(const struct auth_query *q);
 };
 
 extern const struct auth_provider_ops provider_users_ops, provider_http_ops, provider_backend_ops;
@@ -92,7 +95,6 @@ struct auth_query {
     void (*cb)(void *arg, struct auth_result *res);
     void (*keys_cb)(void *arg, int err, const struct sasl_scram_keys *keys);
     void *arg;
-    bool is_cancelled;
 };
 
 /* Ends the query with q->result as it stands; source is filled in. Frees q. */

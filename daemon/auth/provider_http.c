@@ -105,7 +105,7 @@ static void http_accepted(struct auth_query *q, const struct auth_http_reply *r)
 static void http_wait(struct auth_query *q, const struct auth_http_reply *r)
 {
     struct http_talk *k = q->work;
-    if (q->is_cancelled)
+    if (!q->cb)
         query_refuse(q, AUTH_TEMPFAIL, "the client left");
     else if (k->waits++ >= WAITS_MAX)
         query_refuse(q, AUTH_TEMPFAIL, "the auth server said WAIT too often");
@@ -175,10 +175,7 @@ static void http_ask(struct http_talk *k)
 static void on_pause_over(struct loop_timer *t)
 {
     struct http_talk *k = CONTAINER_OF(t, struct http_talk, pause);
-    if (k->q->is_cancelled)
-        query_refuse(k->q, AUTH_TEMPFAIL, "the client left");
-    else
-        http_ask(k);
+    http_ask(k);
 }
 
 static void http_check(struct auth_provider *p, struct auth_query *q)
@@ -208,6 +205,14 @@ static void http_abandon(struct auth_query *q)
     loop_timer_cancel(q->auth->loop, &k->pause);
     q->work = NULL;
     free(k);
+}
+
+/* The auth server counts attempts: it hears of the end of what it was asked, and its connection
+ * serves the next request. What was not sent yet is not sent for a client that left. */
+static bool http_is_asked(const struct auth_query *q)
+{
+    const struct http_talk *k = q->work;
+    return k->request && http_is_sent(k->request);
 }
 
 /* ---- the provider ---- */
@@ -246,4 +251,5 @@ const struct auth_provider_ops provider_http_ops = {
     .free = http_free,
     .check = http_check,
     .abandon = http_abandon,
+    .is_asked = http_is_asked,
 };

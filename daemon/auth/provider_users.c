@@ -332,6 +332,7 @@ static void users_done(struct job *job, void *owner)
 {
     struct users_job *j = CONTAINER_OF(job, struct users_job, job);
     (void)owner;
+    j->q->work = NULL;
     if (j->q->auth) {
         users_learn_decoy(j->q, &j->user);
         users_settle(j->q, j);
@@ -343,9 +344,28 @@ static void keys_done(struct job *job, void *owner)
 {
     struct users_job *j = CONTAINER_OF(job, struct users_job, job);
     (void)owner;
+    j->q->work = NULL;
     if (j->q->auth)
         query_keys(j->q, j->err < 0 ? -ERR_AUTH_TEMP : 0, j->has_keys ? &j->keys : NULL);
     users_job_free(j);
+}
+
+/* On whose account a hash is computed: the client's address, an IPv6 one for its /64. Behind a
+ * trusted address (webmail, a UNIX socket) are many people: each user name there is a source. */
+static uint64_t users_source(const struct auth_query *q)
+{
+    const struct auth_ask *a = &q->ask;
+    const struct config *c = q->setup->config;
+    struct addr key = addr_limit_key(&a->r.client);
+    char name[sizeof(key.ip) + sizeof(a->user)];
+    size_t n = sizeof(key.ip);
+    memcpy(name, key.ip, sizeof(key.ip));
+    if (c && config_limits_trust(&c->limits, &a->r.client)) {
+        size_t n_user = strlen(a->user);
+        memcpy(name + n, a->user, n_user);
+        n += n_user;
+    }
+    return jobs_source(q->auth->jobs, str_n(name, n));
 }
 
 /* Takes the decoy of the pattern. */
@@ -362,10 +382,22 @@ static int users_post(struct auth_query *q, const struct users_job *pattern)
     j->job.drop = users_drop;
     j->store = a->store;
     j->q = query_ref(q);
+    j->job.source = users_source(q);
     int err = jobs_post(a->jobs, &j->job);
     if (err < 0)
         users_job_free(j);
+    else
+        q->work = j;
     return err;
+}
+
+/* Nobody waits for it any more: no time is spent on it unless it runs already. */
+static void users_abandon(struct auth_query *q)
+{
+    struct users_job *j = q->work;
+    q->work = NULL;
+    if (j && jobs_withdraw(q->auth->jobs, &j->job))
+        users_job_free(j);
 }
 
 /* ---- the provider ---- */
@@ -427,4 +459,5 @@ const struct auth_provider_ops provider_users_ops = {
     .free = users_free,
     .check = users_check,
     .keys = users_keys,
+    .abandon = users_abandon,
 };

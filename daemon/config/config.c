@@ -153,3 +153,11 @@ void config_problems_say(struct config_problems *p)
         (void)!write(STDERR_FILENO, text.data + text.start, text.len);
     config_problems_fini(p);
 }
+
+bool config_limits_trust(const struct config_limits *l, const struct addr *a)
+{
+    for (size_t i = 0; i < l->trusted.n; i++)
+        if (addr_net_has(&l->trusted.v[i], a))
+            return true;
+    return a->family == AF_UNIX;
+}

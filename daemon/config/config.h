@@ -285,6 +285,8 @@ const char *config_host_fault(const char *host);
 enum back_tls config_backend_tls(const struct config_pool *pool, enum config_backend_tls t);
 /* Is any backend of the file reached with TLS? */
 bool config_pool_has_tls(const struct config_pool *pool);
+/* Is it an address of many people (webmail, a UNIX socket), for which no limit per address holds? */
+bool config_limits_trust(const struct config_limits *l, const struct addr *a);
 
 /* Borrowed; NULL when no pool has that name. */
 const struct config_pool *config_pool_find(const struct config *c, const char *name);

@@ -261,21 +261,13 @@ bool limits_has_rules(const struct limits *l)
 
 /* ---- what is in force ---- */
 
-bool limits_is_trusted(const struct config_limits *c, const struct addr *a)
-{
-    for (size_t i = 0; i < c->trusted.n; i++)
-        if (addr_net_has(&c->trusted.v[i], a))
-            return true;
-    return a->family == AF_UNIX;
-}
-
 uint64_t limits_max_sessions(const struct limits *l, const struct config_limits *c,
                              const struct addr *a)
 {
     const struct rule *r = rules_match_addr(&l->overrides, a);
     if (r && r->sessions != RULE_KEEP)
         return r->sessions;
-    return limits_is_trusted(c, a) ? 0 : c->sessions_per_ip;
+    return config_limits_trust(c, a) ? 0 : c->sessions_per_ip;
 }
 
 uint64_t limits_login_rate(const struct limits *l, const struct config_limits *c,
@@ -284,7 +276,7 @@ uint64_t limits_login_rate(const struct limits *l, const struct config_limits *c
     const struct rule *r = rules_match_addr(&l->overrides, a);
     if (r && r->login_rate != RULE_KEEP)
         return r->login_rate;
-    return limits_is_trusted(c, a) ? 0 : c->login_rate_per_minute;
+    return config_limits_trust(c, a) ? 0 : c->login_rate_per_minute;
 }
 
 /* Without an override, and without a configured number: delays only, RULE_KEEP. */
@@ -294,7 +286,7 @@ static uint64_t limits_failures(const struct limits *l, const struct config_limi
     const struct rule *r = rules_match_addr(&l->overrides, a);
     if (r && r->failures != RULE_KEEP)
         return r->failures;
-    if (limits_is_trusted(c, a))
+    if (config_limits_trust(c, a))
         return 0;
     return c->failures_before_ban ? c->failures_before_ban : RULE_KEEP;
 }

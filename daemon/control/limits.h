@@ -102,7 +102,6 @@ uint64_t limits_login_rate(const struct limits *l, const struct config_limits *c
 /* Failed logins before a ban; 0 = neither delays nor bans for them. */
 uint64_t limits_max_failures(const struct limits *l, const struct config_limits *c,
                              const struct addr *a);
-bool limits_is_trusted(const struct config_limits *c, const struct addr *a);
 /* NULL when nothing is known of it. */
 const struct limit_source *limits_source(const struct limits *l, const struct addr *a);
 const struct limit_user *limits_user(const struct limits *l, const char *user);

@@ -33,7 +33,7 @@ static void limit_put_addr(json_t *row, struct control *c, const struct addr *a)
     request_put_number(row, "max_failures", limits_max_failures(l, config, a));
     request_set_number(row, "delay", limits_delay(config, failures + 1, configured) - configured);
     request_put_number(row, "refused", s ? s->refused : 0);
-    (void)json_object_set_new(row, "trusted", json_boolean(limits_is_trusted(config, a)));
+    (void)json_object_set_new(row, "trusted", json_boolean(config_limits_trust(config, a)));
     limit_put_override(row, rules_match_addr(&l->overrides, a), &now);
 }
 

@@ -149,6 +149,11 @@ int http_get(struct http_client *c, struct str fields, uint64_t timeout_ms,
     return 0;
 }
 
+bool http_is_sent(const struct http_request *r)
+{
+    return r->conn != NULL;
+}
+
 void http_cancel(struct http_request *r)
 {
     if (!r)

@@ -46,5 +46,7 @@ void http_client_free(struct http_client *c);
 int http_get(struct http_client *c, struct str fields, uint64_t timeout_ms,
              void (*cb)(void *arg, const struct http_result *r), void *arg,
              struct http_request **ret) NODISCARD;
+/* False: it waits for a connection. */
+bool http_is_sent(const struct http_request *r);
 /* cb will not run; the connection is dropped. Only before cb ran; NULL is fine. */
 void http_cancel(struct http_request *r);

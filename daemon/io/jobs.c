@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Job threads: one bounded queue, a few threads that empty it, answers by mailbox. */
+/* Job threads: one bounded, fair queue, a few threads that empty it, answers by mailbox. */
 #include "io/jobs.h"
 
 #include <pthread.h>
@@ -7,13 +7,15 @@
 #include <stdbool.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 
 struct jobs {
     pthread_mutex_t mutex;
     pthread_cond_t has_work;
-    struct list queue; /* of job.mail.link; this and the rest under the mutex */
-    size_t n_waiting, n_running, max_queue;
+    struct fair_queue queue; /* of job.place; this and the rest under the mutex */
+    size_t n_running;
     bool is_stopping;
+    uint8_t key[16]; /* of the hashes of sources */
     unsigned n_threads;
     pthread_t threads[];
 };
@@ -37,19 +39,21 @@ static void job_mail_done(struct mail *m, void *owner)
     j->done(j, owner);
 }
 
+static struct job *jobs_pop(struct jobs *p)
+{
+    struct fair_item *i = fair_queue_pop(&p->queue);
+    return i ? CONTAINER_OF(i, struct job, place) : NULL;
+}
+
 /* Next job, or NULL when the threads end. */
 static struct job *jobs_take(struct jobs *p)
 {
     struct job *j = NULL;
     pthread_mutex_lock(&p->mutex);
-    while (!p->is_stopping && list_is_empty(&p->queue))
+    while (!p->is_stopping && p->queue.n == 0)
         pthread_cond_wait(&p->has_work, &p->mutex);
-    if (!p->is_stopping) {
-        j = CONTAINER_OF(LIST_ITEM(p->queue.next, struct mail, link), struct job, mail);
-        list_del(&j->mail.link);
-        p->n_waiting--;
+    if (!p->is_stopping && (j = jobs_pop(p)))
         p->n_running++;
-    }
     pthread_mutex_unlock(&p->mutex);
     return j;
 }
@@ -109,8 +113,8 @@ int jobs_new(unsigned n, size_t max_queue, struct jobs **ret)
         return -ERR_NOMEM;
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->has_work, NULL);
-    list_init(&p->queue);
-    p->max_queue = max_queue;
+    fair_queue_init(&p->queue, max_queue);
+    hash_random(p->key, sizeof(p->key));
     int err = jobs_start_threads(p, n);
     if (err != 0) {
         jobs_free(p);
@@ -125,11 +129,9 @@ void jobs_free(struct jobs *p)
     if (!p)
         return;
     jobs_stop_threads(p);
-    while (!list_is_empty(&p->queue)) {
-        struct job *j = CONTAINER_OF(LIST_ITEM(p->queue.next, struct mail, link), struct job, mail);
-        list_del(&j->mail.link);
+    for (struct job *j = jobs_pop(p); j; j = jobs_pop(p))
         job_drop(j);
-    }
+    fair_queue_fini(&p->queue);
     pthread_cond_destroy(&p->has_work);
     pthread_mutex_destroy(&p->mutex);
     free(p);
@@ -137,26 +139,37 @@ void jobs_free(struct jobs *p)
 
 int jobs_post(struct jobs *p, struct job *j)
 {
-    int err = 0;
+    int err = -ERR_BUSY;
     j->mail.fn = job_mail_done;
     j->mail.drop = job_mail_drop;
     list_init(&j->mail.link);
     pthread_mutex_lock(&p->mutex);
-    if (p->is_stopping || p->n_waiting >= p->max_queue) {
-        err = -ERR_BUSY;
-    } else {
-        list_add_tail(&p->queue, &j->mail.link);
-        p->n_waiting++;
+    if (!p->is_stopping)
+        err = fair_queue_push(&p->queue, &j->place, j->source);
+    if (err == 0)
         pthread_cond_signal(&p->has_work);
-    }
     pthread_mutex_unlock(&p->mutex);
     return err;
+}
+
+bool jobs_withdraw(struct jobs *p, struct job *j)
+{
+    pthread_mutex_lock(&p->mutex);
+    bool was_waiting = fair_queue_remove(&p->queue, &j->place);
+    pthread_mutex_unlock(&p->mutex);
+    return was_waiting;
+}
+
+uint64_t jobs_source(const struct jobs *p, struct str name)
+{
+    uint64_t source = hash_sip(p->key, name);
+    return source != FAIR_SOURCE_OWN ? source : 1;
 }
 
 size_t jobs_pending(struct jobs *p)
 {
     pthread_mutex_lock(&p->mutex);
-    size_t n = p->n_waiting + p->n_running;
+    size_t n = p->queue.n + p->n_running;
     pthread_mutex_unlock(&p->mutex);
     return n;
 }

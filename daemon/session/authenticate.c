@@ -4,6 +4,9 @@
 #include "session/session_priv.h"
 #include "session/tap.h"
 
+/* Clients that give up later were kept waiting: mail programs do so after half a minute and more. */
+#define AUTHENTICATE_PATIENCE_MS 10000
+
 /* Does the backend of this login want a clear secret? Only the config can say so before the answer
  * is there. */
 static bool authenticate_needs_password(const struct session *s)
@@ -176,6 +179,21 @@ static void authenticate_ask(struct session *s)
     p->query = auth_check(s->env->auth, &q, on_auth, s);
     if (!p->query)
         front_fail(s, REPLY_INTERNAL, NULL, NULL);
+}
+
+void authenticate_client_left(struct session *s)
+{
+    const struct preauth *p = s->pre;
+    const struct session_hooks *h = &s->env->hooks;
+    bool is_open = p->query || p->lookup || (p->login && p->is_backend_judge);
+    if (!is_open || !p->cred || p->cred->mech == SASL_NONE ||
+        clock_us() - p->login_us > AUTHENTICATE_PATIENCE_MS * 1000)
+        return;
+    session_count(s, COUNTER_AUTH_FAILURES, 1);
+    authenticate_log(s, "login-failed", "the client left before the answer", NULL);
+    session_note_failure(s, REPLY_AUTH_FAILED, STR("the client left before the answer"));
+    if (h->fail)
+        (void)h->fail(h->arg, s, 0, 0);
 }
 
 static void on_client_name(void *arg, int err, const char *name)

@@ -476,12 +476,13 @@ static void front_eof(struct session *s, int err)
     struct preauth *p = s->pre;
     p->is_client_eof = s->is_client_eof = true;
     conn_want_read(&s->client, false);
-    if (err == -ERR_TLS_FLOOD)
-        session_end(s, SESSION_END_TLS_FLOOD);
-    else if (err != -ERR_EOF)
-        session_end(s, SESSION_END_CLIENT_ERROR);
-    else if (p->in.len == 0 || front_is_listening(s))
-        session_end(s, SESSION_END_CLIENT_CLOSED);
+    bool is_over = err != -ERR_EOF || p->in.len == 0 || front_is_listening(s);
+    if (!is_over)
+        return;
+    authenticate_client_left(s);
+    session_end(s, err == -ERR_TLS_FLOOD ? SESSION_END_TLS_FLOOD
+                   : err != -ERR_EOF     ? SESSION_END_CLIENT_ERROR
+                                         : SESSION_END_CLIENT_CLOSED);
 }
 
 static void front_early_talker(struct session *s)

@@ -174,6 +174,9 @@ bool sasl_say_error(struct session *s);
 void authenticate(struct session *s, struct credentials *cred);
 /* SMTP without authentication. */
 void authenticate_none(struct session *s);
+/* The client is gone. Credentials that nobody has judged yet count as wrong ones: who does not wait
+ * for the answer must not guess for nothing. */
+void authenticate_client_left(struct session *s);
 /* Judges the same credentials once more: what is known of the user has changed. */
 void authenticate_again(struct session *s);
 /* After admission: on to the route. */

@@ -143,12 +143,14 @@ static void test_many_at_once(void **state)
 /* Keeps a job thread busy until the test lets go. */
 struct blocker {
     struct job job;
-    sem_t *go;
+    sem_t runs, *go;
 };
 
 static void blocker_run(struct job *j)
 {
-    assert_int_equal(sem_wait(CONTAINER_OF(j, struct blocker, job)->go), 0);
+    struct blocker *b = CONTAINER_OF(j, struct blocker, job);
+    assert_int_equal(sem_post(&b->runs), 0);
+    assert_int_equal(sem_wait(b->go), 0);
 }
 
 static void blocker_drop(struct job *j)
@@ -163,7 +165,9 @@ static void block_jobs(sem_t *go)
         struct blocker *b = calloc(1, sizeof(*b));
         assert_non_null(b);
         *b = (struct blocker){.job = {.run = blocker_run, .drop = blocker_drop}, .go = go};
+        assert_int_equal(sem_init(&b->runs, 0, 0), 0);
         assert_int_equal(jobs_post(auth_case.jobs, &b->job), 0);
+        assert_int_equal(sem_wait(&b->runs), 0); /* it has no place in the queue any more */
     }
 }
 
@@ -203,11 +207,74 @@ static void test_cancel(void **state)
     auth_cancel(auth_case_begin(&early)); /* before it begins: there is no job at all */
     struct auth_query *q = auth_case_begin(&late);
     io_case_run(auth_case.loop, has_jobs, &waiting);
-    auth_cancel(q);
+    auth_cancel(q); /* its turn does not come */
+    waiting = 0;
+    assert_true(has_jobs(&waiting));
+    assert_true(has_no_queries(NULL));
     release_jobs(&go);
-    io_case_run(auth_case.loop, has_no_queries, NULL);
     assert_false(early.is_here || late.is_here);
     auth_cancel(NULL);
+    io_case_run(auth_case.loop, has_no_jobs, NULL);
+    assert_int_equal(sem_destroy(&go), 0);
+}
+
+/* The place of an answer among all. */
+static void on_place(void *arg, struct auth_result *r)
+{
+    static unsigned n;
+    (void)r;
+    *(unsigned *)arg = ++n;
+}
+
+static void begin_place(unsigned *place)
+{
+    *place = 0;
+    assert_non_null(auth_check(auth_case.auth, &auth_case.request, on_place, place));
+}
+
+/* Thousands of logins from one address: they may have half of the queue, and who comes from
+ * elsewhere is next but one. A trusted address is many people, each of them a source. */
+static void test_fair_between_addresses(void **state)
+{
+    (void)state;
+    unsigned flood[50], other;
+    struct auth_case_answer mates[60], refused;
+    size_t waiting = ARRAY_LEN(flood); /* of auth_case's 100 places */
+    sem_t go;
+    AUTH_CASE_PROVIDERS({.type = AUTH_TYPE_USERS});
+    add_bob("{PLAIN}secret");
+    block_jobs(&go);
+    auth_case_cred(SASL_PLAIN, "bob", "wrong");
+    for (size_t i = 0; i < ARRAY_LEN(flood); i++)
+        begin_place(&flood[i]);
+    io_case_run(auth_case.loop, has_jobs, &waiting);
+    (void)auth_case_begin(&refused);
+    io_case_run(auth_case.loop, io_case_is_true, &refused.is_here);
+    assert_string_equal(refused.text, "TEMPFAIL users: too many logins wait");
+    auth_case_cred(SASL_PLAIN, "bob", "secret");
+    assert_int_equal(addr_parse(STR("[2001:db8::1]:1"), &auth_case.request.client), 0);
+    begin_place(&other);
+    waiting++;
+    io_case_run(auth_case.loop, has_jobs, &waiting);
+    release_jobs(&go);
+    io_case_run(auth_case.loop, has_no_queries, NULL);
+    assert_in_range(other, 1, flood[0] + 2 * JOB_THREADS);
+    io_case_run(auth_case.loop, has_no_jobs, NULL);
+    assert_int_equal(sem_destroy(&go), 0);
+
+    struct addr_net all = {.bits = 0, .family = AF_INET};
+    auth_case.config->limits.trusted = (struct config_nets){.v = &all, .n = 1};
+    block_jobs(&go);
+    for (size_t i = 0; i < ARRAY_LEN(mates); i++) {
+        char user[16];
+        snprintf(user, sizeof(user), "user%zu", i);
+        auth_case_cred(SASL_PLAIN, user, "x");
+        (void)auth_case_begin(&mates[i]);
+    }
+    waiting = ARRAY_LEN(mates);
+    io_case_run(auth_case.loop, has_jobs, &waiting);
+    release_jobs(&go);
+    io_case_run(auth_case.loop, has_no_queries, NULL);
     io_case_run(auth_case.loop, has_no_jobs, NULL);
     assert_int_equal(sem_destroy(&go), 0);
 }
@@ -386,6 +453,7 @@ int main(void)
         T(test_request_is_copied),
         T(test_many_at_once),
         T(test_cancel),
+        T(test_fair_between_addresses),
         T(test_free_with_jobs),
         T(test_loop_ends_before_jobs),
         T(test_cache),

@@ -525,6 +525,33 @@ static void test_cancel(void **state)
     assert_int_equal(site.n_conns, 1);
 }
 
+/* What waits for a connection is not sent for a client that left. */
+static void test_cancel_unsent(void **state)
+{
+    (void)state;
+    struct auth_case_answer a, b;
+    unsigned wanted = 1;
+    http_only();
+    http_auth.connections = 1;
+    auth_case_configure(&http_auth, 1);
+    reply("Auth-Status: OK\r\nAuth-Server: 10.0.0.1\r\nAuth-Port: 143\r\n");
+    site.is_silent = true;
+    auth_case_cred(SASL_PLAIN, "bob", "x");
+    (void)auth_case_begin(&a);
+    io_case_run(auth_case.loop, has_requests, &wanted);
+    struct auth_query *unsent = auth_case_begin(&b);
+    io_case_idle(auth_case.loop, 20);
+    auth_cancel(unsent);
+    assert_int_equal(site.n_requests, 1);
+    site.is_silent = false;
+    site_answer(site.conns[0]); /* counts once more */
+    io_case_run(auth_case.loop, io_case_is_true, &a.is_here);
+    io_case_run(auth_case.loop, has_no_queries, NULL);
+    io_case_idle(auth_case.loop, 20);
+    assert_int_equal(site.n_requests, 2);
+    assert_false(b.is_here);
+}
+
 /* But nobody waits for one who left. */
 static void test_cancel_while_waiting(void **state)
 {
@@ -607,6 +634,7 @@ int main(void)
         T(test_silence),
         T(test_no_server),
         T(test_cancel),
+        T(test_cancel_unsent),
         T(test_cancel_while_waiting),
         T(test_free_while_asking),
         T(test_reload_meanwhile),

@@ -222,6 +222,68 @@ static void test_edges(void **state)
     jobs_free(NULL);
 }
 
+/* The sources take turns, whatever the first of them queued before. */
+static void test_sources_take_turns(void **state)
+{
+    (void)state;
+    struct mailbox *box;
+    struct jobs *p;
+    struct seen seen = {0};
+    sem_t started, go;
+    sem_init(&started, 0, 0);
+    sem_init(&go, 0, 0);
+    assert_int_equal(mailbox_new(&box), 0);
+    assert_int_equal(jobs_new(1, 100, &p), 0);
+    struct note *first = note_new(0, box);
+    first->started = &started;
+    first->go = &go;
+    assert_int_equal(jobs_post(p, &first->job), 0);
+    sem_wait(&started);
+    uint64_t ids[] = {jobs_source(p, STR("192.0.2.1")), jobs_source(p, STR("192.0.2.2"))};
+    assert_int_not_equal(ids[0], ids[1]);
+    for (int i = 0; i < 40; i++) { /* the flood is 1..39, the others are 40 and 41 */
+        struct note *n = note_new(i < 38 ? i + 1 : i + 2, box);
+        n->job.source = ids[i >= 38];
+        assert_int_equal(jobs_post(p, &n->job), 0);
+    }
+    sem_post(&go);
+    wait_for(box, &seen, 41);
+    static const int expected[] = {0, 1, 40, 2, 41, 3, 4};
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+        assert_int_equal(seen.order[i], expected[i]);
+    jobs_free(p);
+    mailbox_free(box);
+}
+
+static void test_withdraw(void **state)
+{
+    (void)state;
+    struct mailbox *box;
+    struct jobs *p;
+    struct seen seen = {0};
+    sem_t started, go;
+    sem_init(&started, 0, 0);
+    sem_init(&go, 0, 0);
+    assert_int_equal(mailbox_new(&box), 0);
+    assert_int_equal(jobs_new(1, 100, &p), 0);
+    struct note *runs = note_new(0, box), *waits = note_new(1, box);
+    runs->started = &started;
+    runs->go = &go;
+    assert_int_equal(jobs_post(p, &runs->job), 0);
+    sem_wait(&started);
+    assert_int_equal(jobs_post(p, &waits->job), 0);
+    assert_int_equal(jobs_pending(p), 2);
+    assert_true(jobs_withdraw(p, &waits->job));
+    assert_false(jobs_withdraw(p, &runs->job)); /* too late */
+    assert_int_equal(jobs_pending(p), 1);
+    sem_post(&go);
+    wait_for(box, &seen, 1);
+    assert_int_equal(atomic_load(&ran), 1);
+    note_drop(&waits->job);
+    jobs_free(p);
+    mailbox_free(box);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +293,8 @@ int main(void)
         cmocka_unit_test_setup(test_free_waits_and_drops, setup),
         cmocka_unit_test_setup(test_closed_mailbox, setup),
         cmocka_unit_test_setup(test_edges, setup),
+        cmocka_unit_test_setup(test_sources_take_turns, setup),
+        cmocka_unit_test_setup(test_withdraw, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
