@@ -48,10 +48,10 @@ static const char main_usage[] =
     "SIGHUP reloads the configuration, SIGTERM stops, SIGUSR1 opens log files again, SIGUSR2 "
     "upgrades.\n";
 
-static int main_load(const char *path, struct config **ret)
+static int main_load(const char *path, bool is_start, struct config **ret)
 {
     struct config_problems problems = {0};
-    int err = config_load(path, ret, &problems);
+    int err = (is_start ? config_load_to_start : config_load)(path, ret, &problems);
     config_problems_say(&problems);
     return err;
 }
@@ -67,7 +67,7 @@ static int main_check(const char *path, const char *take_over)
                 MAILPROXY_VERSION);
         return EX_UNAVAILABLE;
     }
-    if (main_load(path, &c) < 0) {
+    if (main_load(path, true, &c) < 0) {
         fprintf(stderr, "mailproxyd: %s is not valid\n", path);
         return EX_CONFIG;
     }
@@ -80,7 +80,7 @@ static int main_dump(const char *path, bool only_set)
 {
     struct config *c = NULL;
     AUTO_BUF text = BUF_INIT;
-    if (main_load(path, &c) < 0)
+    if (main_load(path, false, &c) < 0)
         return EX_CONFIG;
     int err = config_dump(c, only_set ? CONFIG_DUMP_ONLY_SET : 0, &text);
     if (err == 0)

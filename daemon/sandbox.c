@@ -47,7 +47,7 @@ static int sandbox_change_user(const struct config *c)
             sandbox_missing("user", "not started as root");
         return 0;
     }
-    if (!pw)
+    if (!pw || pw->pw_uid == 0)
         return 0;
     capng_clear(CAPNG_SELECT_BOTH);
     capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_DAC_READ_SEARCH);

@@ -181,8 +181,9 @@ struct config_store {
 
 struct config_limits {
     uint64_t sessions, sessions_per_user, sessions_per_ip, login_rate_per_minute, preauth_bytes;
-    unsigned failures_before_delay, failures_before_ban;
-    uint64_t ban_ms, failure_window_ms;
+    unsigned failures_before_delay, failures_before_ban, users_before_ban, passwords_before_delay;
+    uint64_t ban_ms, failure_window_ms, spray_window_ms;
+    uint64_t log_lines_per_minute, log_total_per_minute;
     struct config_nets trusted;
     uint64_t line_bytes, literal_bytes;
 };
@@ -285,7 +286,12 @@ const char *config_host_fault(const char *host);
 enum back_tls config_backend_tls(const struct config_pool *pool, enum config_backend_tls t);
 /* Is any backend of the file reached with TLS? */
 bool config_pool_has_tls(const struct config_pool *pool);
-/* Is it an address of many people (webmail, a UNIX socket), for which no limit per address holds? */
+/* config_load for a daemon that is to start from the file: root has to say which user it becomes.
+ */
+int config_load_to_start(const char *path, struct config **ret,
+                         struct config_problems *ret_problems) NODISCARD;
+/* Is it an address of many people (webmail, a UNIX socket), for which no limit per address holds?
+ */
 bool config_limits_trust(const struct config_limits *l, const struct addr *a);
 
 /* Borrowed; NULL when no pool has that name. */

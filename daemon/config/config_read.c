@@ -2,6 +2,7 @@
 /* Reading a file: the only place that knows libconfig. Follows the key table and collects what is
  * wrong. */
 #include <libconfig.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/map.h"
@@ -367,6 +368,24 @@ int config_load_text(const char *name, struct str text, struct files *files, str
     struct read r = {.problems = ret_problems, .given = files};
     int err = config_source_text(name, text, &r.source, ret_problems);
     return err < 0 ? err : read_all(&r, ret);
+}
+
+int config_load_to_start(const char *path, struct config **ret,
+                         struct config_problems *ret_problems)
+{
+    struct config *c = NULL;
+    int err = config_load(path, &c, ret_problems);
+    if (err < 0)
+        return err;
+    if (geteuid() == 0 && !c->user) {
+        config_problem_add(ret_problems, c->path, 0, "user", false, "%s",
+                           "is missing: the daemon would stay root; name the user that it "
+                           "becomes, or \"root\" if it has to stay root");
+        config_unref(c);
+        return -ERR_CONFIG;
+    }
+    *ret = c;
+    return 0;
 }
 
 int config_load_copy(const char *path, const char *name, struct config **ret,

@@ -395,6 +395,26 @@ int config_value_set(const struct config_key *k, void *base, const struct config
     return value_setters[k->type](k, base, v, r);
 }
 
+/* Networks of a default stand in one text with spaces between them. */
+static int value_default_nets(const struct config_key *k, void *base,
+                              const struct config_reading *r)
+{
+    char text[256];
+    struct config_value items[16];
+    struct config_value v = {.kind = VALUE_ITEMS, .items = items};
+    struct str rest = str_of(k->fallback);
+    char *at = text;
+    while (rest.n > 0 && v.n_items < ARRAY_LEN(items)) {
+        struct str word = str_cut(&rest, ' ');
+        size_t room = sizeof(text) - (size_t)(at - text);
+        if (!str_copy(at, room, word))
+            return -ERR_TOO_LONG;
+        items[v.n_items++] = (struct config_value){.kind = VALUE_TEXT, .text = at};
+        at += word.n + 1;
+    }
+    return value_set_nets(k, base, &v, r);
+}
+
 int config_value_default(const struct config_key *k, void *base, const struct config_reading *r)
 {
     if (!k->fallback)
@@ -402,6 +422,8 @@ int config_value_default(const struct config_key *k, void *base, const struct co
     struct config_value v = {.kind = VALUE_TEXT, .text = k->fallback};
     if (k->type == CONFIG_BOOL)
         v = (struct config_value){.kind = VALUE_BOOL, .number = strcmp(k->fallback, "true") == 0};
+    if (k->type == CONFIG_NETS)
+        return value_default_nets(k, base, r);
     if (k->type == CONFIG_NUMBER)
         v = (struct config_value){.kind = VALUE_INT, .number = strtoll(k->fallback, NULL, 10)};
     return config_value_set(k, base, &v, r);

@@ -45,10 +45,12 @@ void control_admit_login(struct control *c, const struct addr *peer, const char 
 bool control_count_login(struct control *c, const struct addr *peer, const char *user);
 /* A counted client or login is over; NULL = not that one. */
 void control_release(struct control *c, const struct addr *peer, const char *user);
-/* Wrong credentials (their keyed hash, 0 = unknown): when to answer, and whether that was the last
- * try. */
-void control_note_failure(struct control *c, const struct addr *peer, uint32_t credentials,
-                          uint64_t delay_ms, struct session_verdict *ret);
+/* Wrong credentials (their keyed hash, 0 = unknown) of a user, as the client wrote it: when to
+ * answer, and whether that was the last try. */
+void control_note_failure(struct control *c, const struct addr *peer, const char *user,
+                          uint32_t credentials, uint64_t delay_ms, struct session_verdict *ret);
+/* A user's login from an address came to its end: failures of others there weigh less. */
+void control_welcome(struct control *c, const struct addr *peer, const char *user);
 
 /* The upgrade. */
 

@@ -297,6 +297,9 @@ static void exposition_limits(struct exposition *e, const struct control *c)
                       f.overrides, 1);
     exposition_single(e, "mailproxy_limit_addresses", "gauge", "Addresses that are kept track of.",
                       f.sources, 1);
+    exposition_single(e, "mailproxy_log_lines_left_out_total", "counter",
+                      "Log lines about clients before their login that were left out.",
+                      f.log_lines_left_out, 1);
     exposition_single(e, "mailproxy_limit_users", "gauge", "Users with sessions.", f.users, 1);
 }
 

@@ -36,6 +36,7 @@ struct control_host {
     struct resolver *resolver;
     struct backend_registry *registry;
     struct checks *checks;
+    struct log_quota *log_quota; /* of lines about clients without a login; NULL = none */
     const struct control_worker *workers;
     size_t n_workers;
     const struct counters *counters; /* of accept, on the control thread */

@@ -8,6 +8,7 @@
 #include "control/control_priv.h"
 #include "control/rows.h"
 #include "session/session.h"
+#include "store/user_file.h"
 
 #define LIMITER_TICK_MS 1000
 
@@ -141,12 +142,46 @@ static void on_override_gone(void *arg, const struct rule *r, enum rule_end why)
     limiter_gone(arg, RULE_STORE_OVERRIDE, r);
 }
 
+/* ---- log lines about clients ---- */
+
+static void on_lines_left_out(void *arg, const struct log_quota_report *r)
+{
+    const struct rules_time *now = arg;
+    char name[SUBJECT_TEXT_MAX] = "all";
+    struct subject s;
+    if (r->addr) {
+        subject_of_addr(&s, r->addr);
+        subject_format(name, &s);
+    }
+    LOG_EVENT(LOG_LEVEL_NOTICE, "log-lines-left-out", KV_STR("client", name),
+              KV_U64("lines", r->lines), KV_U64("logins", r->logins),
+              KV_MS("seconds", now->ms > r->since_ms ? now->ms - r->since_ms : 0));
+}
+
+static void limiter_tell_left_out(struct limiter *l, bool is_end)
+{
+    struct rules_time now = limiter_now(l);
+    if (l->control->host->log_quota)
+        log_quota_tell(l->control->host->log_quota, is_end, now.ms, on_lines_left_out, &now);
+}
+
+static bool limiter_may_log(const struct limiter *l, const struct addr *peer)
+{
+    const struct config_limits *c = limiter_config(l);
+    const struct log_quota_max max = {
+        .per_address = config_limits_trust(c, peer) ? 0 : c->log_lines_per_minute,
+        .total = c->log_total_per_minute};
+    struct log_quota *q = l->control->host->log_quota;
+    return !q || log_quota_take(q, peer, true, &max, limiter_now(l).ms);
+}
+
 static void on_limiter_tick(struct loop_timer *t)
 {
     struct limiter *l = CONTAINER_OF(t, struct limiter, tick);
     const struct rules_time now = limiter_now(l);
     limits_expire(&l->limits, limiter_config(l), &now);
     limiter_changed(l);
+    limiter_tell_left_out(l, false);
     loop_timer_set(l->control->host->loop, t, LIMITER_TICK_MS);
 }
 
@@ -210,6 +245,7 @@ void limiter_free(struct limiter *l)
     if (!l)
         return;
     loop_timer_cancel(l->control->host->loop, &l->tick);
+    limiter_tell_left_out(l, true);
     rows_drop(&l->jobs);
     rule_batch_free(l->next);
     limiter_flush(l, RULE_STORE_BAN);
@@ -227,6 +263,8 @@ void limiter_figures(const struct limiter *l, struct limiter_figures *ret)
         .sources = l->limits.sources_by_addr.count,
         .users = l->limits.users_by_name.count,
         .bans_made = l->bans_made,
+        .log_lines_left_out =
+            l->control->host->log_quota ? log_quota_left_out(l->control->host->log_quota) : 0,
     };
 }
 
@@ -274,7 +312,7 @@ void control_admit_login(struct control *c, const struct addr *peer, const char 
     struct limiter *l = c->limiter;
     const struct rules_time now = limiter_now(l);
     struct limit_verdict v = limits_login(&l->limits, limiter_config(l), peer, user, own_max, &now);
-    if (v.kind != LIMIT_NONE)
+    if (v.kind != LIMIT_NONE && limiter_may_log(l, peer))
         limiter_log(&v, "login-refused", peer, user);
     limiter_say(&v, ret);
 }
@@ -297,9 +335,11 @@ void control_release(struct control *c, const struct addr *peer, const char *use
 }
 
 /* A ban for failures: said in the log, to those who watch, and kept. */
-static void limiter_announce(struct limiter *l, struct rule *ban, const struct addr *peer)
+static void limiter_announce(struct limiter *l, const struct limit_failure *f,
+                             const struct addr *peer)
 {
     const struct config_limits *c = limiter_config(l);
+    struct rule *ban = f->ban;
     struct subject s;
     char name[SUBJECT_TEXT_MAX], ip[ADDR_TEXT_MAX], length[32];
     rule_subject(ban, &s);
@@ -308,8 +348,9 @@ static void limiter_announce(struct limiter *l, struct rule *ban, const struct a
     units_human_duration(length, c->ban_ms);
     l->bans_made++;
     LOG_EVENT(LOG_LEVEL_NOTICE, "banned", KV_STR("subject", name), KV_STR("client", ip),
-              KV_U64("failures", c->failures_before_ban), KV_MS("seconds", c->ban_ms));
-    AUTO_FREE char *reason = str_printf("%u failed logins", c->failures_before_ban);
+              KV_U64(f->is_spraying ? "users" : "failures", f->n), KV_MS("seconds", c->ban_ms));
+    AUTO_FREE char *reason =
+        str_printf(f->is_spraying ? "failed logins of %u users" : "%u failed logins", f->n);
     AUTO_FREE char *text = str_printf("%s is banned%s%s after %s", name, c->ban_ms ? " for " : "",
                                       c->ban_ms ? length : "", reason ? reason : "failures");
     control_event(l->control, "ban", NULL, NULL, NULL, ip, NULL, text);
@@ -320,19 +361,39 @@ static void limiter_announce(struct limiter *l, struct rule *ban, const struct a
     limiter_changed(l);
 }
 
-void control_note_failure(struct control *c, const struct addr *peer, uint32_t credentials,
-                          uint64_t delay_ms, struct session_verdict *ret)
+/* A user at whom is guessed: nobody is locked out for it, but an operator may want to know. */
+static void limiter_say_guessed(struct limiter *l, const struct guess *g)
+{
+    unsigned passwords = distinct_count(&g->passwords), addresses = distinct_count(&g->addresses);
+    LOG_EVENT(LOG_LEVEL_NOTICE, "user-guessed-at", KV_STR("user", g->user),
+              KV_U64("passwords", passwords), KV_U64("addresses", addresses));
+    AUTO_FREE char *text = str_printf("%u wrong passwords from %u address%s", passwords, addresses,
+                                      addresses == 1 ? "" : "es");
+    control_event(l->control, "guessing", NULL, NULL, g->user, NULL, NULL, text);
+}
+
+void control_welcome(struct control *c, const struct addr *peer, const char *user)
+{
+    limits_welcome(&c->limiter->limits, peer, user);
+}
+
+void control_note_failure(struct control *c, const struct addr *peer, const char *user,
+                          uint32_t credentials, uint64_t delay_ms, struct session_verdict *ret)
 {
     struct limiter *l = c->limiter;
     const struct rules_time now = limiter_now(l);
-    struct limit_failure f =
-        limits_fail(&l->limits, limiter_config(l), peer, credentials, delay_ms, &now);
+    char name[256];
+    bool is_name = user && user_name_normalise(str_of(user), name) == 0;
+    struct limit_failure f = limits_fail(&l->limits, limiter_config(l), peer, is_name ? name : NULL,
+                                         credentials, delay_ms, &now);
     *ret = (struct session_verdict){
         .is_refused = f.ban != NULL, .kind = REPLY_BANNED, .delay_ms = f.delay_ms};
     if (f.ban)
         (void)str_copy(ret->text, sizeof(ret->text), str_of(f.ban->text));
     if (f.is_new_ban)
-        limiter_announce(l, f.ban, peer);
+        limiter_announce(l, &f, peer);
+    if (f.guess)
+        limiter_say_guessed(l, f.guess);
 }
 
 /* ---- explaining ---- */

@@ -29,6 +29,7 @@ void limiter_stored(struct limiter *l, const struct rule_batch *b);
 struct limiter_figures {
     uint64_t bans, automatic_bans, overrides, sources, users; /* now */
     uint64_t bans_made;                                       /* for failures, since the start */
+    uint64_t log_lines_left_out;                              /* since the start */
 };
 void limiter_figures(const struct limiter *l, struct limiter_figures *ret);
 /* Appends why a login would be refused now, nothing when it would not. NULL peer = unknown.

@@ -2,6 +2,8 @@
 /* Counting sessions, logins and failures. */
 #include "control/limits.h"
 
+#include "base/hash.h"
+
 #define LIMITS_MINUTE_MS 60000
 #define LIMITS_LEVEL_MAX 4000000u /* 4,000 logins a minute, far over any limit, in 1/1000 */
 #define LIMITS_DELAY_LEAST_MS 1000
@@ -12,10 +14,10 @@ struct limit_past {
     struct list idle; /* of limits.idle */
     struct wheel_timer timer;
     uint32_t failures;
-    uint32_t level_milli; /* logins of the last minute, drained as time goes by; in 1/1000 */
-    uint32_t repeats[LIMITS_REPEATS];
-    uint64_t level_at_ms, failures_since_ms, news_ms;
-    uint8_t n_repeats; /* places of repeats used so far, then the next one to overwrite */
+    uint32_t level_milli;       /* logins of the last minute, drained as time goes by; in 1/1000 */
+    struct distinct guesses;    /* wrong credentials of the failures */
+    struct distinct fails, oks; /* users that failed, and that logged in since the first failed */
+    uint64_t level_at_ms, failures_since_ms, users_since_ms, news_ms;
 };
 
 /* ---- sources ---- */
@@ -136,7 +138,20 @@ static bool failures_are_over(const struct limit_past *p, const struct config_li
 static void failures_clear(struct limit_past *p)
 {
     p->failures = 0;
-    p->n_repeats = 0;
+    p->guesses = (struct distinct){0};
+}
+
+/* Beyond those that are to be expected of as many people. */
+static uint32_t failures_count(const struct limit_past *p)
+{
+    uint32_t n_oks = distinct_count(&p->oks);
+    return p->failures > n_oks ? p->failures - n_oks : 0;
+}
+
+static bool users_are_over(const struct limit_past *p, const struct config_limits *c,
+                           uint64_t now_ms)
+{
+    return p->users_since_ms == 0 || now_ms >= p->users_since_ms + c->spray_window_ms;
 }
 
 /* ---- what is kept ---- */
@@ -152,6 +167,9 @@ static uint64_t past_keep_until(const struct limits *l, const struct limit_past 
     if (level_now(p, limits_login_rate(l, c, &s->addr), now_ms) > 0 &&
         until < p->level_at_ms + LIMITS_MINUTE_MS)
         until = p->level_at_ms + LIMITS_MINUTE_MS;
+    if (c->users_before_ban > 0 && !users_are_over(p, c, now_ms) &&
+        until < p->users_since_ms + c->spray_window_ms)
+        until = p->users_since_ms + c->spray_window_ms;
     if (s->sessions > 0 && p->news_ms && until < p->news_ms + LIMITS_NEWS_MS)
         until = p->news_ms + LIMITS_NEWS_MS;
     return until;
@@ -237,6 +255,8 @@ void limits_init(struct limits *l, size_t max_idle, uint64_t now_ms)
     wheel_init(&l->wheel, now_ms);
     rules_init(&l->bans, LIMITS_BANS_MAX, now_ms);
     rules_init(&l->overrides, LIMITS_BANS_MAX, now_ms);
+    guesses_init(&l->guesses, GUESSES_MAX);
+    hash_random(l->key, sizeof(l->key));
 }
 
 void limits_fini(struct limits *l)
@@ -252,6 +272,7 @@ void limits_fini(struct limits *l)
     table_fini(&l->users_by_name);
     rules_fini(&l->bans);
     rules_fini(&l->overrides);
+    guesses_fini(&l->guesses);
 }
 
 bool limits_has_rules(const struct limits *l)
@@ -311,7 +332,14 @@ uint32_t limit_source_failures(const struct limit_source *s, const struct config
                                const struct rules_time *now)
 {
     const struct limit_past *p = s ? s->past : NULL;
-    return !p || failures_are_over(p, c, now->ms) ? 0 : p->failures;
+    return !p || failures_are_over(p, c, now->ms) ? 0 : failures_count(p);
+}
+
+uint32_t limit_source_users(const struct limit_source *s, const struct config_limits *c,
+                            const struct rules_time *now)
+{
+    const struct limit_past *p = s ? s->past : NULL;
+    return !p || users_are_over(p, c, now->ms) ? 0 : distinct_count(&p->fails);
 }
 
 uint32_t limit_source_logins(const struct limits *l, const struct limit_source *s,
@@ -320,15 +348,21 @@ uint32_t limit_source_logins(const struct limits *l, const struct limit_source *
     return s ? (level_now(s->past, limits_login_rate(l, c, &s->addr), now->ms) + 999) / 1000 : 0;
 }
 
-uint64_t limits_delay(const struct config_limits *c, uint32_t failures, uint64_t delay_ms)
+/* n failures, of which `free` do not slow the answers down; 0 = none ever does. */
+static uint64_t delay_grown(uint32_t free, uint32_t n, uint64_t delay_ms)
 {
-    if (c->failures_before_delay == 0 || failures <= c->failures_before_delay)
+    if (free == 0 || n <= free)
         return delay_ms;
-    uint32_t over = failures - c->failures_before_delay;
+    uint32_t over = n - free;
     uint64_t first = delay_ms < LIMITS_DELAY_LEAST_MS ? LIMITS_DELAY_LEAST_MS : delay_ms;
     uint64_t most = delay_ms > LIMITS_DELAY_MAX_MS ? delay_ms : LIMITS_DELAY_MAX_MS;
     uint64_t grown = over < 16 ? first << over : most;
     return grown < most ? grown : most;
+}
+
+uint64_t limits_delay(const struct config_limits *c, uint32_t failures, uint64_t delay_ms)
+{
+    return delay_grown(c->failures_before_delay, failures, delay_ms);
 }
 
 /* ---- judging ---- */
@@ -458,18 +492,39 @@ void limits_logout(struct limits *l, const char *user)
 
 /* ---- failures ---- */
 
+/* Of hundreds of credentials (the phones of an office after a change of passwords) some look like
+ * repeats of others, until nothing can be told and all count. */
 static bool past_is_repeat(struct limit_past *p, uint32_t credentials)
 {
-    size_t known = p->n_repeats < LIMITS_REPEATS ? p->n_repeats : LIMITS_REPEATS;
-    if (credentials == 0)
+    return credentials != 0 && !distinct_add(&p->guesses, credentials) &&
+           !distinct_is_full(&p->guesses);
+}
+
+/* A failed user of this address; true: another one than before, as far as can be told. */
+static bool past_add_user(struct limits *l, struct limit_past *p, const struct config_limits *c,
+                          const char *user, uint64_t now_ms)
+{
+    if (!user || !*user || c->users_before_ban == 0)
         return false;
-    for (size_t i = 0; i < known; i++)
-        if (p->repeats[i] == credentials)
-            return true;
-    p->repeats[p->n_repeats % LIMITS_REPEATS] = credentials;
-    /* From LIMITS_REPEATS on it goes round between that and its double. */
-    p->n_repeats = p->n_repeats + 1 < 2 * LIMITS_REPEATS ? p->n_repeats + 1 : LIMITS_REPEATS;
-    return false;
+    if (users_are_over(p, c, now_ms)) {
+        p->fails = p->oks = (struct distinct){0};
+        p->users_since_ms = now_ms ? now_ms : 1;
+    }
+    return distinct_add(&p->fails, (uint32_t)hash_sip(l->key, str_of(user)));
+}
+
+/* Many users fail, and more of them than log in. */
+static bool past_is_spraying(const struct limit_past *p, const struct config_limits *c)
+{
+    uint32_t n = distinct_count(&p->fails);
+    return c->users_before_ban > 0 && n >= c->users_before_ban && n > distinct_count(&p->oks);
+}
+
+void limits_welcome(struct limits *l, const struct addr *a, const char *user)
+{
+    struct limit_source *s = source_find(l, a);
+    if (s && s->past)
+        (void)distinct_add(&s->past->oks, (uint32_t)hash_sip(l->key, str_of(user)));
 }
 
 static struct rule *limits_ban(struct limits *l, const struct config_limits *c,
@@ -483,33 +538,65 @@ static struct rule *limits_ban(struct limits *l, const struct config_limits *c,
     return rules_put(&l->bans, &spec, now, &ban) < 0 ? NULL : ban;
 }
 
-struct limit_failure limits_fail(struct limits *l, const struct config_limits *c,
-                                 const struct addr *a, uint32_t credentials, uint64_t delay_ms,
-                                 const struct rules_time *now)
+/* Wrong passwords of one user, wherever they come from. */
+static void fail_user(struct limits *l, const struct config_limits *c, const struct addr *a,
+                      const char *user, uint32_t credentials, uint64_t delay_ms,
+                      const struct rules_time *now, struct limit_failure *f)
 {
-    struct limit_failure f = {.delay_ms = delay_ms};
+    if (!user || !*user || credentials == 0 || c->passwords_before_delay == 0)
+        return;
+    guesses_expire(&l->guesses, c->spray_window_ms, now->ms);
+    const struct guess *before = guesses_find(&l->guesses, user);
+    bool was_known = before && distinct_count(&before->passwords) > c->passwords_before_delay;
+    const struct guess *e = guesses_add(&l->guesses, user, credentials, a, now->ms);
+    if (!e)
+        return;
+    uint32_t n = distinct_count(&e->passwords);
+    uint64_t grown = delay_grown(c->passwords_before_delay, n, delay_ms);
+    if (grown > f->delay_ms)
+        f->delay_ms = grown;
+    if (n > c->passwords_before_delay && !was_known)
+        f->guess = e;
+}
+
+static void fail_source(struct limits *l, const struct config_limits *c, const struct addr *a,
+                        const char *user, uint32_t credentials, uint64_t delay_ms,
+                        const struct rules_time *now, struct limit_failure *f)
+{
     uint64_t most = limits_failures(l, c, a);
-    bool is_on = c->failures_before_delay > 0 || most != RULE_KEEP;
+    bool is_on =
+        c->failures_before_delay > 0 || most != RULE_KEEP || (user && c->users_before_ban > 0);
     struct limit_source *s = is_on && most > 0 ? source_take(l, a) : NULL;
     struct limit_past *p = s ? source_past(s) : NULL;
     if (s && !p)
         source_settle(l, s, c, now->ms);
     if (!p)
-        return f;
+        return;
     if (p->failures == 0 || failures_are_over(p, c, now->ms)) {
         failures_clear(p);
         p->failures_since_ms = now->ms;
     }
     if (!past_is_repeat(p, credentials))
         p->failures++;
-    f.delay_ms = limits_delay(c, p->failures, delay_ms);
-    if (p->failures >= most) {
-        f.ban = rules_match_addr(&l->bans, a);
-        f.is_new_ban = !f.ban && (f.ban = limits_ban(l, c, a, now));
-        if (f.ban)
+    f->is_spraying = past_add_user(l, p, c, user, now->ms) && past_is_spraying(p, c);
+    f->n = f->is_spraying ? distinct_count(&p->fails) : p->failures;
+    f->delay_ms = limits_delay(c, failures_count(p), delay_ms);
+    if (f->is_spraying || failures_count(p) >= most) {
+        f->ban = rules_match_addr(&l->bans, a);
+        f->is_new_ban = !f->ban && (f->ban = limits_ban(l, c, a, now));
+        if (f->ban)
             failures_clear(p);
     }
     source_settle(l, s, c, now->ms);
+}
+
+struct limit_failure limits_fail(struct limits *l, const struct config_limits *c,
+                                 const struct addr *a, const char *user, uint32_t credentials,
+                                 uint64_t delay_ms, const struct rules_time *now)
+{
+    struct limit_failure f = {.delay_ms = delay_ms};
+    fail_source(l, c, a, user, credentials, delay_ms, now, &f);
+    fail_user(l, c, a, user, credentials, delay_ms, now, &f);
     return f;
 }
 
@@ -523,7 +610,7 @@ bool limits_forget(struct limits *l, const struct config_limits *c, const struct
         bool was_refused = u && u->refused > 0;
         if (u)
             u->refused = 0;
-        return was_refused;
+        return guesses_forget(&l->guesses, subject->user) || was_refused;
     }
     struct limit_source *s = source_find(l, &a);
     bool was_known = s && (s->past || s->refused > 0);
@@ -547,4 +634,5 @@ void limits_expire(struct limits *l, const struct config_limits *c, const struct
     }
     rules_expire(&l->bans, now);
     rules_expire(&l->overrides, now);
+    guesses_expire(&l->guesses, c->spray_window_ms, now->ms);
 }

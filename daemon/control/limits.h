@@ -7,12 +7,12 @@
 #include "base/table.h"
 #include "base/walk.h"
 #include "config/config.h"
+#include "control/guesses.h"
 #include "control/rules.h"
 
 #define LIMITS_IDLE_MAX 65536     /* addresses without sessions that are remembered */
 #define LIMITS_BANS_MAX 65536     /* bans for failures */
 #define LIMITS_DELAY_MAX_MS 15000 /* longest grown delay */
-#define LIMITS_REPEATS 8          /* wrong credentials of an address that count once each */
 #define LIMITS_NEWS_MS 60000      /* the log hears of the same trouble this often */
 
 /* An address. Most have sessions and nothing else: what they did before is kept apart. */
@@ -38,6 +38,8 @@ struct limits {
     struct wheel wheel;
     size_t n_idle, max_idle;
     struct rules bans, overrides;
+    struct guesses guesses;
+    uint8_t key[16]; /* of the hashes of user names */
 };
 
 /* Why something is refused. */
@@ -75,15 +77,21 @@ int limits_count_login(struct limits *l, const struct config_limits *c, const st
 void limits_logout(struct limits *l, const char *user);
 
 struct limit_failure {
-    uint64_t delay_ms; /* before it is answered */
-    struct rule *ban;  /* that holds now, NULL = none */
-    bool is_new_ban;   /* this failure led to it */
+    uint64_t delay_ms;         /* before it is answered */
+    struct rule *ban;          /* that holds now, NULL = none */
+    bool is_new_ban;           /* this failure led to it */
+    bool is_spraying;          /* because of the users that failed, not of the number of failures */
+    uint32_t n;                /* of what led to it: failures or users */
+    const struct guess *guess; /* this failure made the user one that is guessed at, else NULL */
 };
-/* Wrong credentials from an address. credentials: their keyed hash, 0 = unknown; the same ones
- * again are no further guess. delay_ms: what is configured. */
+/* Wrong credentials from an address. user: normalised, NULL = unknown. credentials: their keyed
+ * hash, 0 = unknown; the same ones again are no further guess. delay_ms: what is configured. */
 struct limit_failure limits_fail(struct limits *l, const struct config_limits *c,
-                                 const struct addr *a, uint32_t credentials, uint64_t delay_ms,
-                                 const struct rules_time *now);
+                                 const struct addr *a, const char *user, uint32_t credentials,
+                                 uint64_t delay_ms, const struct rules_time *now);
+/* A user logged in. From an address that many people share (an office, webmail) some of them always
+ * fail: as many failures as there are users who logged in do not count. */
+void limits_welcome(struct limits *l, const struct addr *a, const char *user);
 /* Forgets failures and logins of an address, or refusals of a user. False: nothing was known. */
 bool limits_forget(struct limits *l, const struct config_limits *c, const struct subject *s,
                    const struct rules_time *now);
@@ -105,6 +113,9 @@ uint64_t limits_max_failures(const struct limits *l, const struct config_limits 
 /* NULL when nothing is known of it. */
 const struct limit_source *limits_source(const struct limits *l, const struct addr *a);
 const struct limit_user *limits_user(const struct limits *l, const char *user);
+/* Users that failed from there in limits.spray_window. */
+uint32_t limit_source_users(const struct limit_source *s, const struct config_limits *c,
+                            const struct rules_time *now);
 /* Failures that count now; s may be NULL, as in what follows. */
 uint32_t limit_source_failures(const struct limit_source *s, const struct config_limits *c,
                                const struct rules_time *now);

@@ -30,6 +30,7 @@ static void limit_put_addr(json_t *row, struct control *c, const struct addr *a)
     request_put_number(row, "logins", limit_source_logins(l, s, config, &now));
     request_put_number(row, "login_rate", limits_login_rate(l, config, a));
     request_put_number(row, "failures", failures);
+    request_put_number(row, "failed_users", limit_source_users(s, config, &now));
     request_put_number(row, "max_failures", limits_max_failures(l, config, a));
     request_set_number(row, "delay", limits_delay(config, failures + 1, configured) - configured);
     request_put_number(row, "refused", s ? s->refused : 0);
@@ -47,6 +48,11 @@ static void limit_put_user(json_t *row, struct control *c, const char *user)
     request_put_number(row, "sessions", u ? u->sessions : 0);
     request_put_number(row, "max_sessions", limits_max_user_sessions(l, config, user, own));
     request_put_number(row, "refused", u ? u->refused : 0);
+    const struct guess *g = guesses_find(&l->guesses, user);
+    if (g) {
+        request_put_number(row, "failures", distinct_count(&g->passwords));
+        request_put_number(row, "addresses", distinct_count(&g->addresses));
+    }
     limit_put_override(row, rules_match_user(&l->overrides, user), &now);
 }
 
@@ -82,6 +88,20 @@ static json_t *limit_user_row(void *arg, const struct list *node)
     return row;
 }
 
+/* Those without a session, who are listed before. */
+static json_t *limit_guess_row(void *arg, const struct list *node)
+{
+    struct control *c = arg;
+    const struct guess *g = LIST_ITEM(node, struct guess, link);
+    struct subject s = {.kind = SUBJECT_USER};
+    if (limits_user(limiter_limits(c->limiter), g->user))
+        return NULL;
+    (void)str_copy(s.user, sizeof(s.user), str_of(g->user));
+    json_t *row = limit_row(&s);
+    limit_put_user(row, c, g->user);
+    return row;
+}
+
 static struct addr limit_addr(const struct subject *s)
 {
     struct addr a = {.family = s->net.family};
@@ -106,8 +126,9 @@ static json_t *limit_override_row(void *arg, const struct list *node)
     struct subject s;
     rule_subject(r, &s);
     const struct addr a = limit_addr(&s);
-    bool is_listed = r->kind == SUBJECT_USER ? limits_user(l, r->user) != NULL
-                                             : limit_is_single(&s) && limits_source(l, &a);
+    bool is_listed = r->kind == SUBJECT_USER
+                         ? limits_user(l, r->user) || guesses_find(&l->guesses, r->user)
+                         : limit_is_single(&s) && limits_source(l, &a);
     if (is_listed)
         return NULL;
     json_t *row = limit_row(&s);
@@ -129,6 +150,7 @@ void command_limit_list(struct request *r)
     const struct rows_source sources[] = {
         {&l->walks, &l->sources, limit_source_row, c},
         {&l->walks, &l->users, limit_user_row, c},
+        {&l->guesses.walks, &l->guesses.all, limit_guess_row, c},
         {&l->overrides.walks, &l->overrides.all, limit_override_row, c},
     };
     rows_answer(r, limiter_jobs(limiter), sources, ARRAY_LEN(sources));

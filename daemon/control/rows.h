@@ -13,7 +13,7 @@ struct rows_source {
     json_t *(*row)(void *arg, const struct list *node);
     void *arg;
 };
-#define ROWS_SOURCES_MAX 3
+#define ROWS_SOURCES_MAX 4
 
 /* Answers a LIST with the request's filter, sort and limit applied; takes over r. Sources are
  * copied. jobs: where the work is noted until it is done. */

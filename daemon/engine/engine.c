@@ -37,8 +37,10 @@ static void on_worker_note(struct mail *m, void *owner)
     struct engine *e = owner;
     char id[32], ip[ADDR_TEXT_MAX];
     engine_count(e, n);
-    if (n->what == SESSION_NOTE_LOGIN)
+    if (n->what == SESSION_NOTE_LOGIN) {
         engine_last_login(e, n);
+        control_welcome(e->control, &n->peer, n->user);
+    }
     session_id_format(id, n->session);
     addr_format_ip(ip, &n->peer);
     const struct control_end end = {.session = id,
@@ -127,7 +129,8 @@ static int engine_make_workers(struct engine *e)
                                .control = loop_mailbox(e->loop),
                                .deliver = on_worker_note,
                                .is_watched = &e->is_watched,
-                               .is_ruled = &e->is_ruled};
+                               .is_ruled = &e->is_ruled,
+                               .log_quota = e->log_quota};
     hash_random(spec.guess_key, sizeof(spec.guess_key));
     for (size_t i = 0; i < n; i++) {
         spec.number = (unsigned)i;
@@ -167,6 +170,8 @@ static int engine_make_base(struct engine *e, const struct config *c, char **ret
 {
     const struct store_spec store = {.type = c->store.type, .path = c->store.path};
     int err = loop_new(e, &e->loop);
+    if (err == 0)
+        err = log_quota_new(&e->log_quota);
     if (err == 0)
         err = jobs_new(c->auth_threads, ENGINE_JOBS_MAX, &e->jobs);
     if (err == 0)
@@ -251,6 +256,7 @@ static void engine_fini(struct engine *e)
     backend_registry_free(e->registry);
     store_close(e->store);
     loop_free(e->loop);
+    log_quota_free(e->log_quota);
     free(e->workers);
     free(e->control_workers);
     free(e->is_claimed);

@@ -322,6 +322,7 @@ void engine_make_host(struct engine *e)
         .resolver = e->resolver,
         .registry = e->registry,
         .checks = e->checks,
+        .log_quota = e->log_quota,
         .workers = e->control_workers,
         .started_ms = clock_ms(),
         .restarts = e->options->restarts,

@@ -20,6 +20,7 @@ struct engine {
     struct resolver *resolver;
     struct backend_registry *registry;
     struct checks *checks;
+    struct log_quota *log_quota;
     struct setup *setup;
     struct worker **workers;
     struct control_worker *control_workers;

@@ -19,7 +19,7 @@ static void answer_login(struct control *c, struct limit_mail *q)
 
 static void answer_failure(struct control *c, struct limit_mail *q)
 {
-    control_note_failure(c, &q->peer, q->credentials, q->delay_ms, &q->verdict);
+    control_note_failure(c, &q->peer, q->user, q->credentials, q->delay_ms, &q->verdict);
 }
 
 static void answer_release(struct control *c, struct limit_mail *q)
@@ -135,10 +135,12 @@ static bool on_fail(void *arg, const struct session *s, uint32_t credentials, ui
 {
     struct worker *w = arg;
     const struct config_limits *c = limit_config(w);
-    bool is_limited = c->failures_before_delay || c->failures_before_ban;
+    bool is_limited = c->failures_before_delay || c->failures_before_ban || c->users_before_ban ||
+                      c->passwords_before_delay;
     struct limit_mail *q = is_limited ? limit_mail_new(w, LIMIT_FAILURE, s) : NULL;
     if (!q)
         return true;
+    (void)str_copy(q->user, sizeof(q->user), session_claimed_user(s));
     q->credentials = credentials;
     q->delay_ms = delay_ms;
     mailbox_post(w->spec.control, &q->mail);

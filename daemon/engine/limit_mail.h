@@ -20,7 +20,7 @@ struct limit_mail {
     uint64_t delay_ms;     /* LIMIT_FAILURE: as configured */
     bool has_client, has_user;
     struct session_verdict verdict;
-    char user[256];
+    char user[256]; /* LIMIT_FAILURE: as the client wrote it */
 };
 
 /* Sets the hooks of a worker that ask. Thread: any, before the worker runs. */

@@ -91,7 +91,10 @@ static void on_accept(struct mail *m, void *owner)
     struct worker *w = CONTAINER_OF((struct session_env *)owner, struct worker, env);
     int err = session_start(owner, a->setup, a->listener, a->fd, &a->peer, a->is_counted);
     if (err < 0) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "session-not-started", KV_ERR("error", err));
+        const struct config_limits *c = &a->setup->config->limits;
+        const struct log_quota_max max = {c->log_lines_per_minute, c->log_total_per_minute};
+        if (log_quota_take(w->spec.log_quota, &a->peer, false, &max, loop_now_ms(w->env.loop)))
+            LOG_EVENT(LOG_LEVEL_ERROR, "session-not-started", KV_ERR("error", err));
         if (a->is_counted)
             limit_mail_release_client(w, &a->peer);
     }
@@ -242,6 +245,7 @@ static int worker_make(struct worker *w)
     env->registry = w->spec.registry;
     env->setup = setup_ref(w->spec.setup);
     memcpy(env->guess_key, w->spec.guess_key, sizeof(env->guess_key));
+    env->log_quota = w->spec.log_quota;
     env->hooks = (struct session_hooks){.note = on_note, .arg = w};
     limit_mail_hooks(&env->hooks);
     int err = loop_new(env, &env->loop);

@@ -19,6 +19,7 @@ struct worker_spec {
     const atomic_bool *is_watched;                   /* somebody wants every note */
     const atomic_bool *is_ruled; /* bans or overrides hold: limits have to be asked */
     uint8_t guess_key[16];       /* the same for all workers */
+    struct log_quota *log_quota; /* the same for all workers */
 };
 
 /* Something that happened to a session, told to the control thread. */

@@ -4,7 +4,8 @@
 #include "session/session_priv.h"
 #include "session/tap.h"
 
-/* Clients that give up later were kept waiting: mail programs do so after half a minute and more. */
+/* Clients that give up later were kept waiting: mail programs do so after half a minute and more.
+ */
 #define AUTHENTICATE_PATIENCE_MS 10000
 
 /* Does the backend of this login want a clear secret? Only the config can say so before the answer
@@ -22,18 +23,19 @@ static bool authenticate_needs_password(const struct session *s)
     return !is_trusted;
 }
 
-static void authenticate_log(struct session *s, const char *event, const char *why,
-                             const char *source)
+void authenticate_log(struct session *s, const char *event, const char *why, const char *source)
 {
+    const struct credentials *cred = s->pre->cred;
     char peer[ADDR_TEXT_MAX];
     addr_format(peer, &s->peer);
     if (s->tap)
         tap_note_words(s, event, str_of(why ? why : source));
+    if (!session_may_log(s, LOG_LEVEL_NOTICE, true))
+        return;
     LOG_EVENT(LOG_LEVEL_NOTICE, event, KV_STR("session", s->pre->session_id),
               KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
-              KV_STRN("user", buf_str(&s->pre->cred->user)),
-              KV_STR("mechanism", sasl_method(s->pre->cred->mech)), KV_STR("source", source),
-              KV_STR("reason", why));
+              KV_STRN("user", buf_str(&cred->user)), KV_STR("mechanism", sasl_method(cred->mech)),
+              KV_STR("source", source), KV_STR("reason", why));
 }
 
 static void authenticate_copy(char *dst, size_t size, const char *src)
@@ -67,10 +69,8 @@ static void authenticate_refused(struct session *s, const struct auth_result *r)
     s->pre->failure = f;
     if (is_wrong && sasl_say_error(s))
         return;
-    uint64_t delay = r->wait_ms ? r->wait_ms
-                     : is_wrong ? s->setup->config->timeouts.failure_delay_ms
-                                : 0;
-    delay = r->is_final ? 0 : delay;
+    uint64_t least = is_wrong ? s->setup->config->timeouts.failure_delay_ms : 0;
+    uint64_t delay = r->wait_ms > least ? r->wait_ms : least;
     if (is_wrong)
         front_fail_wrong(s, &f, delay);
     else
@@ -89,12 +89,12 @@ static int authenticate_route(struct session *s, const struct auth_result *r)
                                     .backend = r->backend};
     route_fini(&s->pre->route);
     int err = route_find(s->setup, s->env->registry, &q, &s->pre->route);
-    if (err < 0)
+    if (err == 0)
+        s->route_reason = s->pre->route.reason;
+    else if (session_may_log(s, LOG_LEVEL_WARN, true))
         LOG_EVENT(LOG_LEVEL_WARN, "route-failed", KV_STR("session", s->pre->session_id),
                   KV_STR("user", r->user), KV_STR("pool", r->pool), KV_STR("backend", r->backend),
                   KV_ERR("error", err));
-    else
-        s->route_reason = s->pre->route.reason;
     return err;
 }
 

@@ -72,8 +72,9 @@ static void connect_hold(struct session *s)
             p->held_until_ms = now + s->setup->config->timeouts.hold_ms;
             if (s->tap)
                 tap_note(s, "held");
-            LOG_EVENT(LOG_LEVEL_INFO, "login-held", KV_STR("session", p->session_id),
-                      KV_STR("user", s->user));
+            if (session_may_log(s, LOG_LEVEL_INFO, false))
+                LOG_EVENT(LOG_LEVEL_INFO, "login-held", KV_STR("session", p->session_id),
+                          KV_STR("user", s->user));
         }
     }
     session_set_timer(s, HELD_TICK_MS);
@@ -224,6 +225,8 @@ static void connect_log_failure(struct session *s, const struct login_outcome *o
                  server, o->step, back_failure_name(o->failure));
         tap_note_words(s, "its words", o->message);
     }
+    if (!session_may_log(s, LOG_LEVEL_WARN, true))
+        return;
     LOG_EVENT(LOG_LEVEL_WARN, "backend-login-failed", KV_STR("session", s->pre->session_id),
               KV_STR("user", s->user), KV_STR("backend", s->backend->name),
               KV_STR("server", server), KV_STR("step", o->step),
@@ -255,6 +258,7 @@ static void connect_refused(struct session *s, const struct login_outcome *o)
     if (is_wrong) {
         auth_judged(s->env->auth, p->cred, false);
         session_count(s, COUNTER_AUTH_FAILURES, 1);
+        authenticate_log(s, "login-failed", "refused by the backend", "backend");
     }
     AUTO_FREE char *detail =
         str_printf("%s: %s%s%.*s", s->backend->name, back_failure_name(o->failure),
@@ -419,8 +423,9 @@ static void connect_try(struct session *s)
     else {
         if (s->tap)
             tap_note(s, "no backend: %s", err_text(err));
-        LOG_EVENT(LOG_LEVEL_WARN, "no-backend", KV_STR("session", s->pre->session_id),
-                  KV_STR("user", s->user), KV_ERR("error", err));
+        if (session_may_log(s, LOG_LEVEL_WARN, true))
+            LOG_EVENT(LOG_LEVEL_WARN, "no-backend", KV_STR("session", s->pre->session_id),
+                      KV_STR("user", s->user), KV_ERR("error", err));
         session_note_failure(s, REPLY_BACKEND_DOWN, str_of(err_text(err)));
         front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
     }

@@ -113,8 +113,9 @@ static bool front_check_certificate(struct session *s, const struct tls_info *in
         return true;
     bool is_tolerated = mode == TLS_CLIENT_AUTH_OPTIONAL_NO_CA && info->is_only_untrusted;
     if (info->verify == TLS_VERIFY_FAILED && !is_tolerated) {
-        LOG_EVENT(LOG_LEVEL_NOTICE, "client-certificate", KV_STR("session", s->pre->session_id),
-                  KV_STR("error", info->verify_error));
+        if (session_may_log(s, LOG_LEVEL_NOTICE, false))
+            LOG_EVENT(LOG_LEVEL_NOTICE, "client-certificate", KV_STR("session", s->pre->session_id),
+                      KV_STR("error", info->verify_error));
         session_leave(s, REPLY_BAD_CERTIFICATE, NULL, SESSION_END_TLS_FAILED);
         return false;
     }
@@ -153,9 +154,10 @@ static void front_secured(struct conn *c, int err)
         if (s->tap)
             tap_note(s, "TLS with the client failed: %s",
                      conn_tls_error(c) ? conn_tls_error(c) : err_text(err));
-        LOG_EVENT(LOG_LEVEL_INFO, "tls-failed", KV_STR("session", s->pre->session_id),
-                  KV_STR("client", peer), KV_ERR("error", err),
-                  KV_STR("detail", conn_tls_error(c)));
+        if (session_may_log(s, LOG_LEVEL_INFO, false))
+            LOG_EVENT(LOG_LEVEL_INFO, "tls-failed", KV_STR("session", s->pre->session_id),
+                      KV_STR("client", peer), KV_ERR("error", err),
+                      KV_STR("detail", conn_tls_error(c)));
         session_end(s, SESSION_END_TLS_FAILED);
         return;
     }
@@ -266,8 +268,9 @@ static void front_bad_proxy_header(struct session *s, const char *why)
 {
     char peer[ADDR_TEXT_MAX];
     addr_format(peer, &s->peer);
-    LOG_EVENT(LOG_LEVEL_NOTICE, "bad-proxy-header", KV_STR("session", s->pre->session_id),
-              KV_STR("client", peer), KV_STR("error", why));
+    if (session_may_log(s, LOG_LEVEL_NOTICE, false))
+        LOG_EVENT(LOG_LEVEL_NOTICE, "bad-proxy-header", KV_STR("session", s->pre->session_id),
+                  KV_STR("client", peer), KV_STR("error", why));
     session_end(s, SESSION_END_PROXY_HEADER);
 }
 

@@ -113,7 +113,9 @@ static void sasl_failed(struct session *s)
         trace_judge(s);
         tap_note(s, "the exchange failed: %s", sasl_name(s->mech));
     }
+    s->pre->cred = sasl_credentials(s->pre->sasl);
     session_count(s, COUNTER_AUTH_FAILURES, 1);
+    authenticate_log(s, "login-failed", "the exchange failed", NULL);
     session_note_failure(s, REPLY_AUTH_FAILED, str_of(sasl_name(s->mech)));
     front_fail_wrong(s, &f, s->setup->config->timeouts.failure_delay_ms);
 }

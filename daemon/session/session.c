@@ -259,6 +259,17 @@ void session_enter(struct session *s, enum session_state state)
     session_set_timer(s, *(const uint64_t *)((const char *)s->setup->config + to->timeout));
 }
 
+bool session_may_log(const struct session *s, enum log_level level, bool is_login)
+{
+    const struct config_limits *c = &s->setup->config->limits;
+    bool is_trusted = config_limits_trust(c, &s->peer);
+    const struct log_quota_max max = {.per_address = is_trusted ? 0 : c->log_lines_per_minute,
+                                      .total = c->log_total_per_minute};
+    return log_is_on(level) &&
+           (!s->env->log_quota ||
+            log_quota_take(s->env->log_quota, &s->peer, is_login, &max, loop_now_ms(s->env->loop)));
+}
+
 /* ---- end ---- */
 
 static void session_log_end(struct session *s)
@@ -267,6 +278,8 @@ static void session_log_end(struct session *s)
     addr_format(peer, &s->peer);
     addr_format(server, &s->server_addr);
     bool has_backend = s->backend && s->relay_ms;
+    if (!s->relay_ms && !session_may_log(s, LOG_LEVEL_INFO, false))
+        return;
     LOG_EVENT(LOG_LEVEL_INFO, "session-end", KV_STR("session", session_id_text(s, id)),
               KV_STR("listener", s->listener->config->name), KV_STR("proto", s->proto->name),
               KV_STR("client", peer), KV_STR("tls", s->client_tls[0] ? s->client_tls : NULL),
@@ -566,8 +579,9 @@ int session_start(struct session_env *env, struct setup *setup, unsigned listene
     s->is_client_counted = is_counted;
     char id[32], client[ADDR_TEXT_MAX];
     addr_format(client, peer);
-    LOG_EVENT(LOG_LEVEL_DEBUG, "session-start", KV_STR("session", session_id_text(s, id)),
-              KV_STR("listener", s->listener->config->name), KV_STR("client", client));
+    if (session_may_log(s, LOG_LEVEL_DEBUG, false))
+        LOG_EVENT(LOG_LEVEL_DEBUG, "session-start", KV_STR("session", session_id_text(s, id)),
+                  KV_STR("listener", s->listener->config->name), KV_STR("client", client));
     if (front_begin(s) < 0)
         session_end(s, SESSION_END_NOMEM);
     return 0;

@@ -4,6 +4,7 @@
 
 #include "auth/auth.h"
 #include "backend/pool.h"
+#include "base/log_quota.h"
 #include "base/table.h"
 #include "base/walk.h"
 #include "io/loop.h"
@@ -90,6 +91,7 @@ struct session_env {
     struct traces *traces;             /* NULL = none */
     struct holds *holds;               /* users whose logins wait for an operator; NULL = none */
     uint8_t guess_key[16];             /* of the hashes of wrong credentials */
+    struct log_quota *log_quota;       /* of lines about clients without a login; NULL = none */
 };
 
 /* For a worker's own env whose other fields are set. */

@@ -120,6 +120,9 @@ int session_enlist(struct session *s) NODISCARD;
 /* Changes the state; a change that states.def does not allow ends the session. Sets the deadline.
  */
 void session_enter(struct session *s, enum session_state state);
+/* May a line of this level be logged about a client that has not logged in? One that may not is
+ * counted (limits.log_lines). is_login: it is about a login that failed. */
+bool session_may_log(const struct session *s, enum log_level level, bool is_login);
 /* Over at once: closes both sides, logs, dies at the end of the turn. Harmless when it is over
  * already. */
 void session_end(struct session *s, enum session_end end);
@@ -172,6 +175,8 @@ bool sasl_say_error(struct session *s);
 
 /* authenticate.c */
 void authenticate(struct session *s, struct credentials *cred);
+/* The line of a login that failed, whoever judged it; why: for operators, source: who judged. */
+void authenticate_log(struct session *s, const char *event, const char *why, const char *source);
 /* SMTP without authentication. */
 void authenticate_none(struct session *s);
 /* The client is gone. Credentials that nobody has judged yet count as wrong ones: who does not wait

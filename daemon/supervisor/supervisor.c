@@ -417,7 +417,7 @@ static void supervisor_fini(struct supervisor *s)
 static int supervisor_load(const char *path, struct config **ret)
 {
     struct config_problems problems = {0};
-    int err = config_load(path, ret, &problems);
+    int err = config_load_to_start(path, ret, &problems);
     if (err < 0) /* of mere warnings the engine speaks */
         config_problems_say(&problems);
     config_problems_fini(&problems);

@@ -274,6 +274,47 @@ def test_scram_failures_count(make):
     assert c.lines.line().startswith(BANNED["imap"])
 
 
+def test_spraying(make):
+    """One try for each user, never enough failures for a ban: the users are counted."""
+    p = make({"failures_before_ban": 100, "users_before_ban": 6, "spray_window": "24h", "ban": "1h"})
+    events = Watcher(p)
+    for i in range(30):
+        c = Client(p, source="127.0.0.5")
+        if not c.is_welcome():
+            break
+        assert c.login(f"user{i}@example.org", "Spring2026").startswith(WRONG["imap"])
+        c.close()
+    assert i == 6
+    row, = p.ctl("ban", "list")
+    assert row["subject"] == "127.0.0.5"
+    assert " is banned for 1h00m after failed logins of 6 users" in events.wait("ban")["text"]
+    row = subject(p, "127.0.0.5")
+    assert row["failed_users"] == 6 and row["failures"] == 0
+    events.close()
+
+
+def test_guessing_at_a_user(make):
+    """Ever other passwords from ever other addresses: the answers slow down for that user, who is not locked out."""
+    p = make({"passwords_before_delay": 3, "spray_window": "24h"})
+    events = Watcher(p)
+    slow = 0
+    for i in range(5):
+        begin = time.monotonic()
+        c = Client(p, source=f"127.0.0.{20 + i}")
+        assert c.login(password=f"wrong{i}").startswith(WRONG["imap"])
+        slow += time.monotonic() - begin >= 2
+        c.close()
+    assert slow == 2
+    event = events.wait("guessing")
+    assert event["user"] == USER and event["text"] == "4 wrong passwords from 4 addresses"
+    row = subject(p, USER)
+    assert (row["kind"], row["failures"], row["addresses"]) == ("user", 5, 5)
+    assert "user-guessed-at user=u1@example.org passwords=4 addresses=4" in p.log()
+    assert Client(p, source="127.0.0.30").login().startswith("a OK")
+    assert p.ctl("limit", "clear", USER)["changed"] and "failures" not in (subject(p, USER) or {})
+    events.close()
+
+
 # ---- bans by hand ----
 
 class Watcher:

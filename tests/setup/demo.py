@@ -2,6 +2,7 @@
 """`make demo`: two Dovecots with different mail, mailproxyd before them, three users, and words about what to try."""
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -97,7 +98,7 @@ class Demo:
             d.start()
 
     def write_config(self):
-        values = {"folder": self.folder, "uid": os.getuid(), "cert": self.cert, "key": self.key, **self.ports}
+        values = {"folder": self.folder, "uid": os.getuid(), "user": pwd.getpwuid(os.getuid()).pw_name, "cert": self.cert, "key": self.key, **self.ports}
         for d in self.dovecots:
             values[f"{d.name}_host"] = d.host
             values.update({f"{d.name}_{p}": port for p, port in d.ports.items()})

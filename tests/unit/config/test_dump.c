@@ -24,7 +24,9 @@ static const char rich[] =
     "  { type = \"backend\"; } );\n"
     "limits = { sessions = 5000000000; sessions_per_user = 2; sessions_per_ip = 3; login_rate = "
     "4;\n"
-    "  preauth = \"1m\"; failures_before_delay = 5; failures_before_ban = 6; ban = \"1h\";\n"
+    "  preauth = \"1m\"; failures_before_delay = 5; failures_before_ban = 6;\n"
+    "  users_before_ban = 7; passwords_before_delay = 8; spray_window = \"5h\"; log_lines = 9;\n"
+    "  log_lines_total = 11; ban = \"1h\";\n"
     "  failure_window = \"2h\"; trusted = [ \"10.0.0.0/8\", \"fd00::/8\" ]; line = \"8k\";\n"
     "  literal = \"16k\"; };\n"
     "timeouts = { proxy_header = \"1s\"; tls = \"2s\"; preauth = \"4m\"; command = \"5s\"; auth = "
@@ -135,6 +137,22 @@ static void look_for_key(void *arg, const struct config_key_doc *doc)
         print_error("%s is not set in the rich file\n", doc->path);
         n->missing++;
     }
+}
+
+/* A list that is empty in the file does not become its default when it is read again. */
+static void test_empty_list_is_kept(void **state)
+{
+    (void)state;
+    struct config *c = load_good("limits = { trusted = [ ]; };\n" LOAD_AUTH);
+    AUTO_FREE char *dump = load_dump(c, CONFIG_DUMP_ONLY_SET);
+    config_unref(c);
+    assert_non_null(strstr(dump, "trusted = [ ];"));
+    c = load_good(dump);
+    assert_int_equal(c->limits.trusted.n, 0);
+    config_unref(c);
+    c = load_good(LOAD_AUTH);
+    assert_int_equal(c->limits.trusted.n, 2);
+    config_unref(c);
 }
 
 /* The round trip means something only when every key takes part in it. */
@@ -375,10 +393,15 @@ static void test_each_key(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_rich_is_whole),
-        cmocka_unit_test(test_only_set),       cmocka_unit_test(test_secrets_are_masked),
-        cmocka_unit_test(test_shallow_copy),   cmocka_unit_test(test_diff),
-        cmocka_unit_test(test_diff_inherited), cmocka_unit_test(test_diff_members),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_rich_is_whole),
+        cmocka_unit_test(test_empty_list_is_kept),
+        cmocka_unit_test(test_only_set),
+        cmocka_unit_test(test_secrets_are_masked),
+        cmocka_unit_test(test_shallow_copy),
+        cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_diff_inherited),
+        cmocka_unit_test(test_diff_members),
         cmocka_unit_test(test_each_key),
     };
     return cmocka_run_group_tests(tests, load_setup, load_teardown);

@@ -69,7 +69,7 @@ static struct session_verdict fail_from(const char *from)
 {
     struct session_verdict v;
     const struct addr a = addr(from);
-    control_note_failure(plane.control, &a, 0, 2000, &v);
+    control_note_failure(plane.control, &a, NULL, 0, 2000, &v);
     return v;
 }
 

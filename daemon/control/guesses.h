@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: ISC */
+/* Users that are guessed at: how many different wrong passwords they had, and from how many
+ * addresses. Slow guessing from many addresses shows here only. Pure: no clock, no input or
+ * output; bounded, the oldest entries make room. */
+#pragma once
+
+#include "base/addr.h"
+#include "base/distinct.h"
+#include "base/table.h"
+#include "base/walk.h"
+
+#define GUESSES_MAX 16384
+
+struct guess {
+    struct list link; /* of all */
+    uint64_t since_ms;
+    struct distinct passwords, addresses; /* no password can be told from its bit */
+    char user[];
+};
+
+struct guesses {
+    struct table by_user;
+    struct list all, walks; /* the oldest first */
+    size_t max;
+    uint8_t key[16];
+};
+
+void guesses_init(struct guesses *g, size_t max);
+void guesses_fini(struct guesses *g);
+/* A wrong password of a user, as its keyed hash, from an address. The entry; NULL without memory.
+ */
+const struct guess *guesses_add(struct guesses *g, const char *user, uint32_t credentials,
+                                const struct addr *a, uint64_t now_ms);
+/* NULL when nothing is known of the user. */
+const struct guess *guesses_find(const struct guesses *g, const char *user);
+/* False: nothing was known. */
+bool guesses_forget(struct guesses *g, const char *user);
+/* Forgets those whose first wrong password is window_ms old. */
+void guesses_expire(struct guesses *g, uint64_t window_ms, uint64_t now_ms);
