@@ -444,3 +444,18 @@ def test_secrets_are_in_the_export_alone(make_proxy, settings):
     assert "X-Key: hidden" in p.ctl_run("config", "export").stdout
     p.configure({"auth": [settings["auth"][0], {**settings["auth"][1], "headers": ["X-Key: other"]}]})
     assert by_path(p.ctl("config", "diff"))["auth[1].headers"]["new"] == '[ "X-Key: ***" ]'
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can stay root")
+def test_root_has_to_name_a_user(make_proxy, settings):
+    """Without `user` neither -t nor a start by root goes on; "root" in so many words does."""
+    p = make_proxy(settings, start=False)
+    named = p.settings.pop("user")
+    p.configure({})
+    for option in (["-t"], []):
+        done = subprocess.run([os.path.join(BUILD, "mailproxyd"), *option, "-c", p.config], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 78 and "user: is missing: the daemon would stay root" in done.stderr, done
+    p.configure({"user": named})
+    done = subprocess.run([os.path.join(BUILD, "mailproxyd"), "-t", "-c", p.config], capture_output=True, text=True, timeout=30)
+    assert named == "root" and done.returncode == 0, done.stderr
+    p.start()
