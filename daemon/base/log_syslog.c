@@ -2,6 +2,8 @@
 /* Datagrams to the local syslog daemon. */
 #include "base/log_syslog.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/str.h"
 
 int log_syslog_facility(const char *name)
 {
@@ -29,24 +32,49 @@ int log_syslog_facility(const char *name)
     return -1;
 }
 
-int log_syslog_connect(void)
+int log_syslog_socket(void)
 {
+    tzset(); /* reads its file while that is still allowed */
     return socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-void log_syslog_send(int fd, int facility, enum log_level level, const struct log_line *line)
+/* "Jan  2 03:04:05" in local time, made once a second. */
+static const char *syslog_time(void)
+{
+    static char text[32];
+    static time_t made;
+    time_t now = time(NULL);
+    struct tm tm;
+    if (now != made && localtime_r(&now, &tm) &&
+        strftime(text, sizeof(text), "%b %e %H:%M:%S", &tm) > 0)
+        made = now;
+    return text;
+}
+
+size_t log_syslog_format(char packet[LOG_SYSLOG_MAX], int facility, enum log_level level,
+                         const struct log_line *line)
 {
     static const int severities[LOG_LEVEL_COUNT] = {LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO,
                                                     LOG_DEBUG};
-    static const struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = "/dev/log"};
-    char packet[LOG_LINE_MAX + 64], time_text[32];
-    time_t now = time(NULL);
-    struct tm tm;
-    if (!localtime_r(&now, &tm) || !strftime(time_text, sizeof(time_text), "%b %e %H:%M:%S", &tm))
-        return;
-    int n = snprintf(packet, sizeof(packet), "<%d>%s mailproxyd[%d]: %.*s",
-                     facility | severities[level], time_text, (int)getpid(),
-                     (int)(line->n - line->body - 1), line->text + line->body);
-    if (n > 0)
-        sendto(fd, packet, (size_t)n, MSG_NOSIGNAL, (const struct sockaddr *)&to, sizeof(to));
+    int n =
+        snprintf(packet, LOG_SYSLOG_MAX, "<%d>%s mailproxyd[%d]: ", facility | severities[level],
+                 syslog_time(), (int)getpid());
+    size_t text = line->n - line->body;
+    memcpy(packet + n, line->text + line->body, text);
+    return (size_t)n + text;
+}
+
+/* Connected, so that poll(2) tells when a full one has room. */
+ssize_t log_syslog_send(int fd, const char *path, const char *packet, size_t n)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    str_copy(to.sun_path, sizeof(to.sun_path), str_of(path));
+    for (int tries = 0; tries < 2; tries++) {
+        if (send(fd, packet, n - 1, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+            return (ssize_t)n;
+        bool is_alone = errno == ENOTCONN || errno == ECONNREFUSED || errno == ECONNRESET;
+        if (!is_alone || connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0)
+            return -1;
+    }
+    return -1;
 }

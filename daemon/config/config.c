@@ -150,7 +150,7 @@ void config_problems_say(struct config_problems *p)
 {
     AUTO_BUF text = BUF_INIT;
     if (p->n > 0 && config_problems_format(p, &text) == 0)
-        (void)!write(STDERR_FILENO, text.data + text.start, text.len);
+        log_write_stderr(text.data + text.start, text.len);
     config_problems_fini(p);
 }
 

@@ -171,8 +171,8 @@ static void check_logs(struct check *k)
         check_enter(k, "log", i);
         if (l->target == LOG_TARGET_FILE && !l->path)
             check_error(k, "path", "is missing: target \"file\" needs it");
-        if (l->target != LOG_TARGET_FILE && l->path)
-            check_warning(k, "path", "has no effect: the target is not \"file\"");
+        if (l->target == LOG_TARGET_STDERR && l->path)
+            check_warning(k, "path", "has no effect: the target is \"stderr\"");
         if (l->target == LOG_TARGET_SYSLOG && log_syslog_facility(l->facility) < 0)
             check_error(k, "facility", "\"%s\" is no syslog facility", l->facility);
     }

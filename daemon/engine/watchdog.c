@@ -2,8 +2,10 @@
 /* Watching the heartbeats of the loops. */
 #include "engine/watchdog.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -20,10 +22,15 @@ struct watchdog {
     const struct loop *loops[];
 };
 
-static void watchdog_bite(size_t loop, uint64_t silent_ms)
+/* Takes no lock and no memory, and waits for nobody: what made the loop hang may have all of
+ * them. */
+static void watchdog_abort(size_t loop, uint64_t silent_ms)
 {
-    LOG_EVENT(LOG_LEVEL_ERROR, "watchdog", KV_U64("loop", loop), KV_MS("silent", silent_ms));
-    log_fini();
+    char text[96];
+    int n = snprintf(text, sizeof(text),
+                     "mailproxyd: watchdog: loop %zu is silent for %" PRIu64 " ms: aborting\n",
+                     loop, silent_ms);
+    log_write_stderr(text, (size_t)n);
     abort();
 }
 
@@ -37,7 +44,7 @@ static void watchdog_look(struct watchdog *w)
     for (size_t i = 0; i < w->n && !was_stopped; i++) {
         uint64_t beat = loop_heartbeat_ms(w->loops[i]);
         if (beat && now > beat && now - beat > WATCHDOG_SILENCE_MS)
-            watchdog_bite(i, now - beat);
+            watchdog_abort(i, now - beat);
     }
 }
 
