@@ -22,6 +22,11 @@ void store_close(struct store *s)
         s->ops->close(s);
 }
 
+int store_check(struct store *s, char **ret_error)
+{
+    return s->ops->check(s, ret_error);
+}
+
 int store_user_get(struct store *s, const char *name, struct store_user *ret)
 {
     return s->ops->user_get(s, name, ret);

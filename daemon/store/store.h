@@ -59,6 +59,10 @@ enum store_write { STORE_ADD, STORE_REPLACE, STORE_UPSERT };
  * schema. *ret_error owned. Thread-safe object: readers in parallel, one writer. */
 int store_open(const struct store_spec *spec, struct store **ret, char **ret_error) NODISCARD;
 void store_close(struct store *s);
+/* Can changes be written, as far as one knows without writing? -ERR_STORE_GONE: its files were
+ * removed or replaced; -ERR_STORE_READONLY. What it had is served on in both cases. *ret_error: a
+ * sentence that names the file (owned), NULL with 0. */
+int store_check(struct store *s, char **ret_error) NODISCARD;
 
 /* -ERR_NO_USER when absent. */
 int store_user_get(struct store *s, const char *name, struct store_user *ret) NODISCARD;

@@ -13,6 +13,7 @@ struct store_ops {
     const char *type; /* store_spec.type */
     int (*open)(const struct store_spec *spec, struct store **ret, char **ret_error);
     void (*close)(struct store *s);
+    int (*check)(struct store *s, char **ret_error);
 
     int (*user_get)(struct store *s, const char *name, struct store_user *ret);
     int (*user_put)(struct store *s, const struct store_user *u, enum store_write how,

@@ -173,6 +173,8 @@ static int sqlite_reader_open(const struct store_sqlite *s, struct sqlite_conn *
         free(c);
         return err;
     }
+    /* It may be the last one of files that have gone: others may stand in their place. */
+    (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     c->is_of_copy = s->copy != NULL;
     *ret = c;
     return 0;
@@ -231,6 +233,9 @@ static void sqlite_drop_idle(struct store_sqlite *s)
 static void sqlite_close(struct store *base)
 {
     struct store_sqlite *s = CONTAINER_OF(base, struct store_sqlite, base);
+    AUTO_FREE char *problem = s->path && s->writer.db && !s->copy ? sqlite_files_problem(s) : NULL;
+    if (problem) /* nothing of ours may be done to those that stand there now */
+        (void)sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite_drop_idle(s);
     sqlite_conn_fini(&s->writer);
     sqlite_copy_remove(s->copy);
@@ -289,6 +294,29 @@ static int sqlite_open_copy(struct store_sqlite *s)
 
 /* ---- writing ---- */
 
+int sqlite_use_copy(struct store_sqlite *s, char *copy)
+{
+    struct sqlite_conn fresh = {0};
+    AUTO_FREE char *error = NULL;
+    int err = sqlite_prepare_writer(&fresh, copy, &error);
+    if (err == 0 && (err = sqlite_exec(&fresh, "PRAGMA query_only = ON")) != 0)
+        sqlite_conn_fini(&fresh);
+    if (err != 0) {
+        sqlite_copy_remove(copy);
+        return err;
+    }
+    (void)sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    sqlite_conn_fini(&s->writer);
+    s->writer = fresh;
+    list_init(&s->writer.link);
+    pthread_mutex_lock(&s->read_mutex);
+    sqlite_drop_idle(s);
+    s->copy = copy;
+    s->retry_ms = clock_ms() + RETRY_MS;
+    pthread_mutex_unlock(&s->read_mutex);
+    return 0;
+}
+
 static void sqlite_leave_copy(struct store_sqlite *s)
 {
     struct sqlite_conn fresh = {0};
@@ -297,6 +325,9 @@ static void sqlite_leave_copy(struct store_sqlite *s)
     if (now < s->retry_ms)
         return;
     s->retry_ms = now + RETRY_MS;
+    AUTO_FREE char *problem = s->is_lost ? sqlite_files_problem(s) : NULL;
+    if (problem) /* others stand in their place, or none */
+        return;
     if (sqlite_open_files(s->path, &fresh, &error) != 0)
         return;
     sqlite_conn_fini(&s->writer);
@@ -306,21 +337,55 @@ static void sqlite_leave_copy(struct store_sqlite *s)
     sqlite_drop_idle(s);
     sqlite_copy_remove(STEAL(s->copy));
     pthread_mutex_unlock(&s->read_mutex);
+    s->is_lost = false;
+    sqlite_files_note(s);
     LOG_EVENT(LOG_LEVEL_NOTICE, "store-writable", KV_STR("path", s->path));
+}
+
+/* Under write_mutex, which only is needed to change what is looked at. */
+static void sqlite_look(struct store_sqlite *s)
+{
+    if (s->copy) {
+        sqlite_leave_copy(s);
+        return;
+    }
+    AUTO_FREE char *problem = s->is_lost ? NULL : sqlite_files_problem(s);
+    if (problem)
+        sqlite_lose(s, problem);
 }
 
 struct sqlite_conn *sqlite_writer_take(struct store_sqlite *s)
 {
     pthread_mutex_lock(&s->write_mutex);
-    /* Only who holds this mutex changes it. */
-    if (s->copy)
-        sqlite_leave_copy(s);
+    sqlite_look(s);
     return &s->writer;
 }
 
-void sqlite_writer_give(struct store_sqlite *s)
+int sqlite_writer_give(struct store_sqlite *s, int err)
 {
+    if (err == -ERR_STORE_READONLY && s->is_lost)
+        err = -ERR_STORE_GONE;
     pthread_mutex_unlock(&s->write_mutex);
+    return err;
+}
+
+int sqlite_check(struct store *base, char **ret_error)
+{
+    struct store_sqlite *s = sqlite_of(base);
+    int err = 0;
+    *ret_error = NULL;
+    if (pthread_mutex_trylock(&s->write_mutex) != 0)
+        return 0; /* who writes has looked */
+    sqlite_look(s);
+    if (s->is_lost) {
+        err = -ERR_STORE_GONE;
+        *ret_error = sqlite_files_problem(s);
+    } else if (s->copy) {
+        err = -ERR_STORE_READONLY;
+        *ret_error = str_printf("%s cannot be written", s->path);
+    }
+    pthread_mutex_unlock(&s->write_mutex);
+    return err;
 }
 
 /* ---- the whole ---- */
@@ -347,6 +412,8 @@ static int sqlite_open(const struct store_spec *spec, struct store **ret, char *
         sqlite_close(&s->base);
         return err;
     }
+    if (!s->copy)
+        sqlite_files_note(s);
     *ret = &s->base;
     return 0;
 }
@@ -355,6 +422,7 @@ const struct store_ops store_sqlite_ops = {
     .type = "sqlite",
     .open = sqlite_open,
     .close = sqlite_close,
+    .check = sqlite_check,
     .user_get = sqlite_user_get,
     .user_put = sqlite_user_put,
     .user_remove = sqlite_user_remove,

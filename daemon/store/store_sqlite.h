@@ -60,12 +60,20 @@ struct sqlite_conn {
 
 #define SQLITE_IDLE_READERS 8 /* kept open; more are opened when needed */
 
+#define SQLITE_FILES 3 /* the main file, its log, and the log's index */
+
+struct sqlite_file_id {
+    uint64_t dev, ino;
+};
+
 struct store_sqlite {
     struct store base;
     char *path;
     pthread_mutex_t write_mutex;
     struct sqlite_conn writer; /* under write_mutex */
     uint64_t retry_ms;         /* of a copy: when the files are tried again; under write_mutex */
+    struct sqlite_file_id files[SQLITE_FILES]; /* that are open; ino 0 = none; under write_mutex */
+    bool is_lost;                              /* they have gone; under write_mutex */
     pthread_mutex_t read_mutex;
     char *copy;       /* what is read while the files cannot be written, NULL; under read_mutex */
     struct list idle; /* readers, under read_mutex */
@@ -102,9 +110,10 @@ int sqlite_exec(struct sqlite_conn *c, const char *sql) NODISCARD;
 int sqlite_reader_take(struct store_sqlite *s, struct sqlite_conn **ret) NODISCARD;
 void sqlite_reader_give(struct store_sqlite *s, struct sqlite_conn *c);
 /* The one connection that writes, locked until sqlite_writer_give. A copy refuses; the files are
- * tried again here. */
+ * tried again here, and it is seen here when they have gone. */
 struct sqlite_conn *sqlite_writer_take(struct store_sqlite *s);
-void sqlite_writer_give(struct store_sqlite *s);
+/* err: what came of it. Returns the same, or the reason why a copy refused. */
+int sqlite_writer_give(struct store_sqlite *s, int err) NODISCARD;
 /* Ends a transaction: COMMIT after err 0, else ROLLBACK; returns what counts. */
 int sqlite_end(struct sqlite_conn *c, int err) NODISCARD;
 
@@ -118,8 +127,24 @@ int sqlite_check_schema(struct sqlite_conn *c, const char *path, char **ret_erro
  * other. -ERR_NOT_FOUND: there is no store. */
 int sqlite_copy_make(const char *path, char **ret) NODISCARD;
 void sqlite_copy_remove(char *copy); /* NULL is fine */
+/* An empty file for such a copy; *ret likewise. */
+int sqlite_copy_place(const char *path, char **ret) NODISCARD;
+/* Under write_mutex: what is open is left for this copy, which is taken over. On error the files
+ * stay open. */
+int sqlite_use_copy(struct store_sqlite *s, char *copy) NODISCARD;
+
+/* store_sqlite_lost.c, under write_mutex: */
+
+/* The files as they are now are those that are open. */
+void sqlite_files_note(struct store_sqlite *s);
+/* What has happened to one of them, a sentence (owned); NULL: nothing. */
+char *sqlite_files_problem(struct store_sqlite *s);
+/* They have gone: what they had is served on, nothing is written any more. */
+void sqlite_lose(struct store_sqlite *s, const char *why);
 
 /* The rest of store_ops, with the meanings of store.h. */
+
+int sqlite_check(struct store *s, char **ret_error) NODISCARD;
 
 int sqlite_user_get(struct store *s, const char *name, struct store_user *ret) NODISCARD;
 int sqlite_user_put(struct store *s, const struct store_user *u, enum store_write how,

@@ -79,18 +79,47 @@ void sqlite_copy_remove(char *copy)
     free(copy);
 }
 
-int sqlite_copy_make(const char *path, char **ret)
+/* The name of the copy, in a folder that is there. */
+static int copy_name(const char *path, char **ret)
 {
     AUTO_FREE char *folder = str_printf(COPY_ROOT "/mailproxy-%u-%016llx", geteuid(),
                                         (unsigned long long)hash_stable(str_of(path)));
-    char *copy = folder ? str_printf("%s/store", folder) : NULL;
-    int err = copy ? copy_folder(folder) : -ERR_NOMEM;
-    if (err < 0) {
-        free(copy);
+    if (!folder)
+        return -ERR_NOMEM;
+    int err = copy_folder(folder);
+    if (err < 0)
         return err;
-    }
+    *ret = str_printf("%s/store", folder);
+    return *ret ? 0 : -ERR_NOMEM;
+}
+
+int sqlite_copy_make(const char *path, char **ret)
+{
+    char *copy = NULL;
+    int err = copy_name(path, &copy);
     for (size_t i = 0; i < ARRAY_LEN(parts) && err == 0; i++)
         err = copy_part(path, copy, &parts[i]);
+    if (err < 0)
+        sqlite_copy_remove(copy);
+    else
+        *ret = copy;
+    return err;
+}
+
+int sqlite_copy_place(const char *path, char **ret)
+{
+    char *copy = NULL;
+    int err = copy_name(path, &copy);
+    for (size_t i = 0; i < ARRAY_LEN(parts) && err == 0; i++) {
+        AUTO_FREE char *part = str_printf("%s%s", copy, parts[i].end);
+        if (!part)
+            err = -ERR_NOMEM;
+        else
+            (void)unlink(part); /* of one that died */
+    }
+    AUTO_CLOSE int fd = err == 0 ? open(copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    if (err == 0 && fd < 0)
+        err = err_from_errno(errno);
     if (err < 0)
         sqlite_copy_remove(copy);
     else

@@ -17,8 +17,7 @@ int sqlite_runtime_put(struct store *base, const char *kind, const char *name, c
         rc |= sqlite3_bind_int64(st, 4, sqlite_int(now_ms));
         err = rc == SQLITE_OK ? sqlite_run(st) : -ERR_NOMEM;
     }
-    sqlite_writer_give(s);
-    return err;
+    return sqlite_writer_give(s, err);
 }
 
 int sqlite_runtime_remove(struct store *base, const char *kind, const char *name)
@@ -34,8 +33,7 @@ int sqlite_runtime_remove(struct store *base, const char *kind, const char *name
     }
     if (err == 0 && sqlite3_changes(c->db) == 0)
         err = -ERR_NOT_FOUND;
-    sqlite_writer_give(s);
-    return err;
+    return sqlite_writer_give(s, err);
 }
 
 int sqlite_runtime_each(struct store *base,
@@ -76,8 +74,7 @@ int sqlite_audit_add(struct store *base, const struct store_audit *a)
         rc |= sqlite3_bind_int64(st, 9, sqlite_int(a->count));
         err = rc == SQLITE_OK ? sqlite_run(st) : -ERR_NOMEM;
     }
-    sqlite_writer_give(s);
-    return err;
+    return sqlite_writer_give(s, err);
 }
 
 static struct store_audit audit_view(sqlite3_stmt *st)
@@ -128,6 +125,5 @@ int sqlite_audit_expire(struct store *base, uint64_t at_ms)
     if (st)
         err =
             sqlite3_bind_int64(st, 1, sqlite_int(at_ms)) == SQLITE_OK ? sqlite_run(st) : -ERR_NOMEM;
-    sqlite_writer_give(s);
-    return err;
+    return sqlite_writer_give(s, err);
 }

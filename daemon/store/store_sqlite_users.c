@@ -152,7 +152,7 @@ int sqlite_user_import(struct store *base, const struct store_user *users, size_
         err = import_all(c, users, n, how, now_ms, progress, arg, &counts);
         err = sqlite_end(c, err);
     }
-    sqlite_writer_give(s);
+    err = sqlite_writer_give(s, err);
     if (err == 0) {
         *ret_added = counts.added;
         *ret_changed = counts.changed;
@@ -179,8 +179,7 @@ int sqlite_user_remove(struct store *base, const char *name)
         err = sqlite_run(st);
     if (err == 0 && sqlite3_changes(c->db) == 0)
         err = -ERR_NO_USER;
-    sqlite_writer_give(s);
-    return err;
+    return sqlite_writer_give(s, err);
 }
 
 int sqlite_user_each(struct store *base, const char *after, size_t limit,
@@ -245,6 +244,5 @@ int sqlite_user_logins(struct store *base, const struct store_login *v, size_t n
             err = write_login(c, &v[i]);
         err = sqlite_end(c, err);
     }
-    sqlite_writer_give(s);
-    return err;
+    return sqlite_writer_give(s, err);
 }

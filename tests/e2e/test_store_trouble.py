@@ -244,3 +244,29 @@ def test_locked(make_proxy, settings):
     db.close()
     pid = p.engine_pid()
     recovers(p, pid)
+
+
+def test_removed(make_proxy, settings):
+    """A file that is removed under the daemon: said before an edit is lost; edits are refused, mail and listings go on."""
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    pid = p.engine_pid()
+    path = os.path.join(p.folder, "state", "mailproxy.db")
+    r = Control(p.control)
+    assert r.call("event.watch", filter="type=trouble")["result"]["stream"]
+    os.rename(path, path + ".away")
+    assert f"{path} was removed while the daemon runs" in r.receive()["params"]["text"]
+    assert "was removed" in p.ctl("system", "status")["trouble"]
+    p.wait_for_log("store-lost")
+    text = fails(p, 1, "user", "add", "new@example.org", "--no-password")
+    assert "E_STORE_GONE" in text and path in text
+    serves(p, "E_STORE_GONE")
+    # A file that somebody puts there is another store.
+    with open(path, "w") as f:
+        f.write("not ours")
+    assert "E_STORE_GONE" in fails(p, 1, "user", "add", "new@example.org", "--no-password")
+    wait.until(lambda: "was replaced" in p.ctl("system", "status")["trouble"], "the other file")
+    os.rename(path + ".away", path)
+    wait.until(lambda: "trouble" not in p.ctl("system", "status"), "the store")
+    r.close()
+    recovers(p, pid)
