@@ -15,6 +15,7 @@
 #include "control/runtime.h"
 #include "control/server.h"
 #include "control/sessions.h"
+#include "control/trouble.h"
 #include "control/upgrades.h"
 
 #define CONTROL_THREADS 4 /* an import of many users leaves some for the others */
@@ -55,6 +56,8 @@ static int control_make_parts(struct control *c)
         err = configs_new(c, &c->configs);
     if (err == 0)
         err = upgrades_new(c, &c->upgrades);
+    if (err == 0)
+        err = trouble_new(c, &c->trouble);
     if (err == 0)
         err = server_new(&c->rpc, &c->server);
     return err;
@@ -109,6 +112,7 @@ void control_free(struct control *c)
     limiter_free(STEAL(c->limiter));
     history_free(c->history);
     configs_free(c->configs);
+    trouble_free(c->trouble);
     events_free(STEAL(c->events));
     work_queue_fini(&c->config_queue);
     work_queue_fini(&c->user_queue);

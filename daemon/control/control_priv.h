@@ -23,6 +23,7 @@ struct control {
     struct map moving; /* struct mover by user */
     struct limiter *limiter;
     struct upgrades *upgrades;
+    struct trouble *trouble;
     struct list tracers;            /* traces under way */
     struct work_queue config_queue; /* config, pools, backends */
     struct work_queue user_queue;   /* users: read, change, write */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The metrics page: Prometheus' text format 0.0.4. */
 #include "base/clock.h"
+#include "base/log.h"
 #include "control/control_priv.h"
 #include "control/handlers.h"
 #include "control/history.h"
@@ -339,6 +340,8 @@ static void exposition_daemon(struct exposition *e, const struct control *c)
     exposition_single(e, "mailproxy_jobs_pending", "gauge",
                       "Password hashes and store reads that wait or run.", jobs_pending(h->jobs),
                       1);
+    exposition_single(e, "mailproxy_log_lines_dropped_total", "counter",
+                      "Lines that a log did not take in time.", log_dropped(), 1);
 }
 
 int control_metrics(struct control *c, struct buf *out)

@@ -251,7 +251,7 @@ void request_fail(struct request *r, int err, const char *hint, const char *fmt,
     struct str s = filled == 0 ? buf_str(&text) : str_of(err_text(err));
     AUTO_FREE char *gone = err == -ERR_STORE_GONE && !hint
                                ? str_printf("put %s back, or start the daemon again",
-                                            control_setup(r->control)->config->store.path)
+                                            r->rpc->config(r->rpc)->store.path)
                                : NULL;
     request_finish(r, "error", request_error(request_code(err), err, gone ? gone : hint, s),
                    err_name(err));

@@ -7,6 +7,7 @@
 #include "control/handlers.h"
 #include "control/process.h"
 #include "control/server.h"
+#include "control/trouble.h"
 #include "control/upgrades.h"
 
 /* ---- status ---- */
@@ -57,6 +58,7 @@ static void system_status_done(struct work *w)
     struct process_figures f;
     json_t *row = json_object();
     process_look(&f);
+    trouble_look(c->trouble);
     request_set_text(row, "product", "mailproxy");
     request_set_text(row, "version", MAILPROXY_VERSION);
     request_set_text(row, "node", setup->config->node);
@@ -74,6 +76,7 @@ static void system_status_done(struct work *w)
         request_put_number(row, "users", s->users);
     request_set_number(row, "memory", f.resident_bytes);
     request_put_number(row, "control_clients", server_clients(c->server));
+    request_set_text(row, "trouble", trouble_text(c->trouble));
     request_answer(w->request, row);
 }
 

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: ISC */
+/* What the daemon cannot do at present although mail goes on: write a log, change the store. Looked
+ * at every few seconds. All functions: control thread. */
+#pragma once
+
+#include "base/err.h"
+
+struct control;
+struct trouble;
+
+/* 0 or -ERR_NOMEM. */
+int trouble_new(struct control *c, struct trouble **ret) NODISCARD;
+void trouble_free(struct trouble *t); /* NULL is fine */
+/* Sentences, joined by "; "; NULL: none. Borrowed until the next turn. */
+const char *trouble_text(const struct trouble *t);
+/* Looks now, as far as that needs no file system: the logs. */
+void trouble_look(struct trouble *t);
