@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "engine/engine.h"
 #include "engine/wire.h"
@@ -45,13 +46,21 @@ static const char main_usage[] =
     "      --print-keys   print the table of configuration keys\n"
     "  -V, --version      print the version\n"
     "  -h, --help         print this\n"
-    "SIGHUP reloads the configuration, SIGTERM stops, SIGUSR1 opens log files again, SIGUSR2 "
-    "upgrades.\n";
+    "SIGHUP reloads the configuration, SIGTERM stops, SIGQUIT stops once the sessions have ended,\n"
+    "SIGUSR1 opens log files again, SIGUSR2 upgrades.\n";
 
 static int main_load(const char *path, bool is_start, struct config **ret)
 {
     struct config_problems problems = {0};
     int err = (is_start ? config_load_to_start : config_load)(path, ret, &problems);
+    config_problems_say(&problems);
+    return err;
+}
+
+static int main_check_access(const struct config *c)
+{
+    struct config_problems problems = {0};
+    int err = config_check_access(c, &problems);
     config_problems_say(&problems);
     return err;
 }
@@ -67,12 +76,15 @@ static int main_check(const char *path, const char *take_over)
                 MAILPROXY_VERSION);
         return EX_UNAVAILABLE;
     }
-    if (main_load(path, true, &c) < 0) {
+    int err = main_load(path, true, &c);
+    if (err == 0 && !take_over) /* a running daemon has what it needs */
+        err = main_check_access(c);
+    config_unref(c);
+    if (err < 0) {
         fprintf(stderr, "mailproxyd: %s is not valid\n", path);
         return EX_CONFIG;
     }
     printf("mailproxyd: %s is valid\n", path);
-    config_unref(c);
     return 0;
 }
 
@@ -142,6 +154,7 @@ static int main_engine(const struct main_options *m)
     unsetenv("LISTEN_PID");
     unsetenv(WIRE_FD_ENV);
     unsetenv(WIRE_CONFIG_ENV);
+    log_unblock_stderr();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error as any other */
     main_raise_limits();
@@ -219,6 +232,7 @@ int main(int argc, char **argv)
     case TASK_SERVE:
         break;
     }
+    log_unblock_stderr();
     return o.take_over ? supervisor_take_over(o.config, argv[0])
                        : supervisor_run(o.config, argv[0]);
 }
