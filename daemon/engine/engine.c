@@ -3,6 +3,7 @@
 #include <event2/event.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -87,16 +88,18 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     if (number == SIGHUP)
         control_reload(s->engine->control);
     else if (number == SIGUSR1)
-        log_reopen();
+        (void)log_reopen();
     else if (number == SIGUSR2)
         control_upgrade(s->engine->control);
+    else if (number == SIGQUIT)
+        engine_quit(s->engine);
     else
         engine_stop(s->engine, "signal");
 }
 
 static int engine_watch_signals(struct engine *e)
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT};
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
@@ -296,6 +299,20 @@ static void engine_say_ready(struct engine *e)
         e->options->ready(e->options->ready_arg, &parts);
 }
 
+/* Also to who started the daemon and does not look into its log files. */
+static void engine_say_failed(const struct config *c, int err, const char *error)
+{
+    char text[1200];
+    bool is_on_stderr = c->n_logs == 0;
+    LOG_EVENT(LOG_LEVEL_ERROR, "start-failed", KV_ERR("error", err), KV_STR("detail", error));
+    for (size_t i = 0; i < c->n_logs; i++)
+        is_on_stderr = is_on_stderr || c->logs[i].target == LOG_TARGET_STDERR;
+    int n = snprintf(text, sizeof(text), "mailproxyd: not started: %.1000s\n",
+                     error ? error : err_text(err));
+    if (!is_on_stderr)
+        log_write_stderr(text, (size_t)n);
+}
+
 int engine_run(const struct engine_options *o)
 {
     struct engine e = {.options = o};
@@ -308,7 +325,11 @@ int engine_run(const struct engine_options *o)
     if (err == 0 && o->drop)
         err = o->drop(o->drop_arg, o, c);
     if (err == 0)
+        err = log_start();
+    if (err == 0)
         err = engine_assemble(&e, c, &error);
+    if (err < 0)
+        engine_say_failed(c, err, error);
     config_unref(c);
     if (err == 0) {
         engine_publish(&e, setup_ref(e.setup));
@@ -318,7 +339,6 @@ int engine_run(const struct engine_options *o)
         engine_close_others(&e);
         err = loop_run(e.loop);
     } else {
-        LOG_EVENT(LOG_LEVEL_ERROR, "start-failed", KV_ERR("error", err), KV_STR("detail", error));
         wire_say(o->supervisor, "trouble %.1000s", error ? error : err_text(err));
     }
     engine_fini(&e);

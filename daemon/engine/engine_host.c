@@ -108,7 +108,7 @@ static int host_publish_config(void *arg, struct config *config, struct pools *p
 {
     struct engine *e = arg;
     struct setup *setup;
-    if (e->is_stopping || handover_is_retired(e->handover)) {
+    if (e->is_stopping || e->is_quitting || handover_is_retired(e->handover)) {
         pools_unref(pools);
         config_unref(config);
         return -ERR_SHUTDOWN;
@@ -207,7 +207,11 @@ static uint64_t engine_sessions(const struct engine *e)
 static void on_stop_tick(struct loop_timer *t)
 {
     struct engine *e = CONTAINER_OF(t, struct engine, stop_timer);
-    if (engine_sessions(e) == 0 || loop_now_ms(e->loop) >= e->stop_by_ms)
+    bool is_over =
+        engine_sessions(e) == 0 || (e->stop_by_ms && loop_now_ms(e->loop) >= e->stop_by_ms);
+    if (!e->is_stopping && is_over)
+        engine_stop(e, "signal");
+    else if (is_over)
         loop_stop(e->loop);
     else
         loop_timer_set(e->loop, t, ENGINE_STOP_TICK_MS);
@@ -231,6 +235,19 @@ void engine_stop(struct engine *e, const char *why)
     on_stop_tick(&e->stop_timer);
 }
 
+void engine_quit(struct engine *e)
+{
+    uint64_t limit = e->setup->config->reload_session_timeout_ms;
+    if (e->is_quitting || e->is_stopping)
+        return;
+    e->is_quitting = true;
+    LOG_EVENT(LOG_LEVEL_NOTICE, "quitting", KV_U64("sessions", engine_sessions(e)),
+              KV_MS("limit", limit));
+    acceptors_free(STEAL(e->acceptors));
+    e->stop_by_ms = limit ? loop_now_ms(e->loop) + limit : 0;
+    on_stop_tick(&e->stop_timer);
+}
+
 static void host_stop(void *arg)
 {
     struct engine *e = arg;
@@ -241,7 +258,8 @@ static void host_stop(void *arg)
 
 static bool host_is_stopping(void *arg)
 {
-    return ((struct engine *)arg)->is_stopping;
+    const struct engine *e = arg;
+    return e->is_stopping || e->is_quitting;
 }
 
 /* ---- upgrade ---- */

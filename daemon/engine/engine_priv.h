@@ -32,14 +32,14 @@ struct engine {
         struct engine *engine;
         struct event *event;
         int number;
-    } signals[5];
+    } signals[6];
     struct handover *handover;
     bool *is_claimed; /* of the inherited sockets: some listener has it */
     struct counters accept_counters;
     atomic_bool is_watched, is_ruled;
     struct loop_timer stop_timer;
     uint64_t stop_by_ms;
-    bool is_stopping;
+    bool is_quitting, is_stopping;
 };
 
 /* ---- engine_host.c ---- */
@@ -54,6 +54,9 @@ int engine_configure_log(const struct config *c) NODISCARD;
 void engine_say_certificates(const struct setup *s);
 /* Says goodbye to all sessions; the loop ends when they have gone, or when their time is over. */
 void engine_stop(struct engine *e, const char *why);
+/* Accepts nobody any more and stops once the last session has ended by itself, or when
+ * reload_session_timeout is over. */
+void engine_quit(struct engine *e);
 /* What an upgrade needs of the engine. 0 or -ERR_x. */
 int engine_make_handover(struct engine *e) NODISCARD;
 

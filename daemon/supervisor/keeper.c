@@ -58,6 +58,13 @@ void keeper_forget_owner(struct keeper *k, pid_t owner)
             keeper_forget_at(k, i);
 }
 
+void keeper_forget_network(struct keeper *k)
+{
+    for (size_t i = k->n; i-- > 0;)
+        if (!str_is_prefix(str_of(k->v[i].address), STR("unix:")))
+            keeper_forget_at(k, i);
+}
+
 void keeper_adopt(struct keeper *k, pid_t owner)
 {
     for (size_t i = 0; i < k->n; i++)

@@ -19,6 +19,8 @@ int keeper_find(const struct keeper *k, const char *address);
 void keeper_forget(struct keeper *k, const char *address);
 /* Closes what belongs to one engine. */
 void keeper_forget_owner(struct keeper *k, pid_t owner);
+/* Closes all but UNIX sockets: operators still come by those. */
+void keeper_forget_network(struct keeper *k);
 /* What belongs to one engine belongs to whoever serves. */
 void keeper_adopt(struct keeper *k, pid_t owner);
 /* Binds all addresses of a config, or takes them from systemd (LISTEN_FDS). Says on stderr what

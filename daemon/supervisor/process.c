@@ -92,7 +92,7 @@ int process_start_engine(const struct process_spec *spec, struct engine_process 
         return err_from_errno(errno);
     pid_t pid = fork();
     if (pid == 0) {
-        process_unblock_signals((const int[]){SIGHUP, SIGUSR1, SIGUSR2, 0});
+        process_unblock_signals((const int[]){SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, 0});
         engine_exec(spec, wire[1]);
     }
     int failed = errno;

@@ -96,6 +96,24 @@ static void supervisor_stop(struct supervisor *s)
         kill(s->now.pid, SIGTERM);
 }
 
+/* No new sessions: the sockets are closed, so that clients go elsewhere instead of waiting. The
+ * engines end when their sessions have ended. */
+static void supervisor_quit(struct supervisor *s)
+{
+    if (s->is_stopping || s->is_quitting)
+        return;
+    s->is_quitting = true;
+    notify("STOPPING=1");
+    upgrade_stop(s);
+    keeper_forget_network(&s->keeper);
+    if (s->now.pid > 0)
+        kill(s->now.pid, SIGQUIT);
+    else
+        supervisor_stop(s);
+    if (s->old.pid > 0)
+        kill(s->old.pid, SIGQUIT);
+}
+
 static void supervisor_log_death(const struct supervisor *s, const char *event,
                                  const struct engine_process *p, int status)
 {
@@ -114,7 +132,7 @@ static void supervisor_engine_died(struct supervisor *s, int status)
     struct engine_process gone = s->now;
     process_forget(&s->now);
     s->now.stop_limit_ms = gone.stop_limit_ms;
-    if (s->is_stopping || is_clean || !s->was_ready) {
+    if (s->is_stopping || s->is_quitting || is_clean || !s->was_ready) {
         s->status = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
         supervisor_stop(s);
         return;
@@ -295,13 +313,16 @@ static void supervisor_signal(struct supervisor *s)
         supervisor_pass_on(s, SIGHUP);
         break;
     case SIGUSR1:
-        log_reopen();
+        (void)log_reopen();
         supervisor_pass_on(s, SIGUSR1);
         if (s->old.pid > 0)
             kill(s->old.pid, SIGUSR1);
         break;
     case SIGUSR2:
         supervisor_pass_on(s, SIGUSR2);
+        break;
+    case SIGQUIT:
+        supervisor_quit(s);
         break;
     default:
         supervisor_stop(s);
@@ -389,7 +410,7 @@ static int supervisor_make_folders(const struct config *c)
 
 static int supervisor_signals(struct supervisor *s)
 {
-    static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+    static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT};
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)

@@ -28,7 +28,7 @@ struct supervisor {
     bool is_config_used; /* the engine that starts has it and is not ready yet */
     unsigned starts, failures; /* engines; those of them that died */
     uint64_t restart_at_ms, backoff_ms, kill_at_ms;
-    bool was_ready, is_stopping;
+    bool was_ready, is_quitting, is_stopping;
     int status;
 };
 

@@ -2,6 +2,7 @@
 """Start, stop, reload and death of the engine."""
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -281,3 +282,74 @@ def test_an_engine_that_cannot_go_on_reads_the_file(make_proxy, settings, folder
     os.kill(pid, signal.SIGKILL)
     wait.until(lambda: p.is_ready() and p.engine_pid() != pid, "an engine with the file's configuration")
     assert "start-failed" in p.log() and os.path.exists(os.path.join(folder, "second", "mailproxy.db"))
+
+
+def test_quit_waits_for_sessions(proxy):
+    """SIGQUIT is as nginx's: nobody new, and the end when the last one has gone by itself. Operators still get in."""
+    c = logged_in(proxy)
+    proxy.process.signal(signal.SIGQUIT)
+
+    def is_closed():
+        try:
+            socket.create_connection((proxy.host, proxy.ports["imap"]), 1).close()
+            return False
+        except ConnectionRefusedError:
+            return True
+    wait.until(is_closed, "the listener's end")
+    assert proxy.ctl("system", "status")["state"] == "stopping"
+    assert proxy.ctl_run("config", "reload", check=False).returncode != 0
+    assert c.command("b", "NOOP")[-1].startswith("b OK")
+    assert len(proxy.sessions()) == 1 and proxy.process.child.poll() is None
+    assert c.command("c", "LOGOUT")[-1].startswith("c OK")
+    c.close()
+    assert proxy.process.child.wait(20) == 0
+    assert "quitting sessions=1" in proxy.log()
+
+
+def test_quit_is_cut_short(proxy):
+    """By SIGTERM, by the limit that the configuration has, by a death of the engine."""
+    c = logged_in(proxy)
+    proxy.process.signal(signal.SIGQUIT)
+    proxy.wait_for_log("quitting")
+    proxy.process.signal(signal.SIGTERM)
+    assert c.rest().startswith(b"* BYE")
+    c.close()
+    assert proxy.process.child.wait(20) == 0
+
+
+def test_quit_has_a_limit(proxy):
+    proxy.configure({"reload_session_timeout": "1s"})
+    proxy.ctl("config", "reload")
+    c = logged_in(proxy)
+    proxy.process.signal(signal.SIGQUIT)
+    assert c.rest().startswith(b"* BYE")
+    c.close()
+    assert proxy.process.child.wait(20) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_check_as_the_user(make_proxy, settings, folder):
+    """-t as root finds what only the started daemon would: nobody may not write to root's folder."""
+    state = os.path.join(folder, "private")
+    os.mkdir(state, 0o700)
+    p = make_proxy({**settings, "user": "nobody", "state_dir": state}, start=False)
+
+    def check():
+        return subprocess.run([p.program, "-t", "-c", p.config], capture_output=True, text=True, timeout=60)
+    done = check()
+    assert done.returncode == 78 and f"store.path: {state} cannot be written by user nobody: Permission denied" in done.stderr
+    shutil.chown(state, "nobody")
+    db = os.path.join(state, "mailproxy.db")
+    with open(db, "w"):
+        os.chmod(db, 0o600)
+    done = check()
+    assert done.returncode == 78 and f"{db} cannot be written by user nobody" in done.stderr
+    shutil.chown(db, "nobody")
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(os.path.join(folder, "backend"))
+    os.chmod(os.path.join(folder, "backend"), 0o600)
+    p.configure({"pools": [{"name": "main", "tls": "off", "backends": [{"name": "u", "host": "unix:" + os.path.join(folder, "backend")}]}]})
+    done = check()
+    assert done.returncode == 0, done.stderr
+    assert "pools[0].backends[0].host" in done.stderr and "cannot be connected to by user nobody" in done.stderr
+    s.close()
