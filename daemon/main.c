@@ -154,7 +154,6 @@ static int main_engine(const struct main_options *m)
     unsetenv("LISTEN_PID");
     unsetenv(WIRE_FD_ENV);
     unsetenv(WIRE_CONFIG_ENV);
-    log_unblock_stderr();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error as any other */
     main_raise_limits();
@@ -213,6 +212,8 @@ int main(int argc, char **argv)
         fputs(main_usage, stderr);
         return EX_USAGE;
     }
+    if (o.task == TASK_SERVE || o.task == TASK_ENGINE)
+        log_unblock_stderr();
     switch (o.task) {
     case TASK_ENGINE:
         return main_engine(&o);
@@ -232,7 +233,6 @@ int main(int argc, char **argv)
     case TASK_SERVE:
         break;
     }
-    log_unblock_stderr();
     return o.take_over ? supervisor_take_over(o.config, argv[0])
                        : supervisor_run(o.config, argv[0]);
 }
