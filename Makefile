@@ -67,7 +67,7 @@ TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)
 # ---- what is built -----------------------------------------------------------------------------
 
 # From the top floor to the lowest: the order of linking.
-FLOORS = supervisor engine control session backend auth store config io proto base
+FLOORS = supervisor engine control ops runtime rpc limits session backend auth store config io proto base
 FLOOR_LIBS = $(foreach f,$(FLOORS),$(BUILD)/libmp_$(f).a)
 obj = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 
@@ -189,7 +189,7 @@ else
 FUZZ_MAIN = $(BUILD)/tests/fuzz/replay.o
 endif
 # The floor of a target, where it is not proto or io.
-FUZZ_FLOOR_fuzz_command = control
+FUZZ_FLOOR_fuzz_command = rpc
 FUZZ_FLOOR_fuzz_config = config
 FUZZ_FLOOR_fuzz_session = session
 FUZZ_FLOOR_fuzz_password = auth

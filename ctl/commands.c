@@ -24,25 +24,25 @@ enum {
 
 enum command_id {
 #define COMMAND(noun, verb, ...) COMMAND_##noun##_##verb,
-#include "control/commands.def"
+#include "rpc/commands.def"
 };
 
 static const struct command commands[] = {
 #define COMMAND(noun, verb, role, flags, summary, detail)                                          \
     {#noun, #verb, #noun "." #verb, COMMANDS_##role, flags, summary, detail},
-#include "control/commands.def"
+#include "rpc/commands.def"
 };
 
 static const struct command_arg args[] = {
 #define ARG(noun, verb, name, type, flags, help)                                                   \
     {COMMAND_##noun##_##verb, #name, COMMANDS_##type, flags, help},
-#include "control/commands.def"
+#include "rpc/commands.def"
 };
 
 static const struct command_column columns[] = {
 #define COLUMN(noun, verb, name, unit, shown, title, help)                                         \
     {COMMAND_##noun##_##verb, name, COMMANDS_##unit, (shown) == WIDE, title, help},
-#include "control/commands.def"
+#include "rpc/commands.def"
 };
 
 static const struct {
@@ -50,7 +50,7 @@ static const struct {
     const char *words;
 } examples[] = {
 #define EXAMPLE(noun, verb, words) {COMMAND_##noun##_##verb, words},
-#include "control/commands.def"
+#include "rpc/commands.def"
 };
 
 /* Words that people try, for nouns. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The daemon's commands as the clients see them: derived from control/commands.def, nothing is
+/* The daemon's commands as the clients see them: derived from rpc/commands.def, nothing is
  * written twice. All functions: any thread, static storage. */
 #pragma once
 
@@ -10,7 +10,7 @@
 
 enum commands_role { COMMANDS_VIEWER, COMMANDS_OPERATOR, COMMANDS_ADMIN };
 
-/* Flags of a command (control/commands.def says what they mean). */
+/* Flags of a command (rpc/commands.def says what they mean). */
 enum commands_flag {
     COMMANDS_LIST = 1 << 0,
     COMMANDS_ONE = 1 << 1,

@@ -1,96 +1,95 @@
 /* SPDX-License-Identifier: ISC */
-/* Recording changing commands. */
-#include "control/audit.h"
+/* audit list. */
+#include "control/handlers.h"
+#include "runtime/state.h"
 
-#include "base/clock.h"
-#include "base/log.h"
-#include "control/control_priv.h"
+#define AUDIT_ROWS 100
+#define AUDIT_ROWS_MAX 1000
+#define AUDIT_LOOKED_MAX 20000 /* of one answer, while the filter finds none */
 
-struct audit_work {
+struct audit_list {
     struct work work;
-    struct store_audit row;
-    char *user, *command, *args, *reason, *result; /* what row borrows */
+    struct filter *filter; /* NULL = all */
+    uint64_t before, limit, last, n_looked;
+    json_t *rows;
 };
 
-static int audit_run(struct work *w)
+static bool audit_list_is_full(const struct audit_list *l)
 {
-    struct audit_work *a = CONTAINER_OF(w, struct audit_work, work);
-    return store_audit_add(work_control(w)->host->store, &a->row);
+    return json_array_size(l->rows) == l->limit || l->n_looked == AUDIT_LOOKED_MAX;
 }
 
-static void audit_done(struct work *w)
+static bool audit_row(void *arg, const struct store_audit *a)
 {
-    const struct audit_work *a = CONTAINER_OF(w, struct audit_work, work);
-    if (w->err < 0)
-        LOG_EVENT(LOG_LEVEL_ERROR, "audit-failed", KV_STR("command", a->command),
-                  KV_ERR("error", w->err));
+    struct audit_list *l = arg;
+    json_t *row = json_object();
+    request_put_number(row, "time", a->at_ms);
+    request_set_text(row, "user", a->user);
+    request_put_number(row, "uid", a->uid);
+    request_put_number(row, "pid", a->pid);
+    request_set_text(row, "command", a->command);
+    request_set_text(row, "args", a->args);
+    request_set_text(row, "reason", a->reason);
+    request_set_text(row, "result", a->result);
+    request_put_number(row, "count", a->count);
+    l->last = a->id;
+    l->n_looked++;
+    if (l->filter && !filter_match(l->filter, command_row_get, row))
+        json_decref(row);
+    else
+        (void)json_array_append_new(l->rows, row);
+    return !audit_list_is_full(l);
 }
 
-static void audit_fini(struct work *w)
+static int audit_list_run(struct work *w)
 {
-    struct audit_work *a = CONTAINER_OF(w, struct audit_work, work);
-    free(a->user);
-    free(a->command);
-    free(a->args);
-    free(a->reason);
-    free(a->result);
+    struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
+    return store_audit_each(work_control(w)->host->store, l->before, AUDIT_LOOKED_MAX, audit_row,
+                            l);
 }
 
-static void audit_log(const struct request *r, const char *reason, const char *result)
+static void audit_list_done(struct work *w)
 {
-    LOG_EVENT(LOG_LEVEL_NOTICE, "operator", KV_U64("uid", r->peer.uid),
-              KV_STR("user", r->peer.user), KV_U64("pid", r->peer.pid),
-              KV_STR("command", r->command->method), KV_STR("args", r->masked),
-              KV_STR("reason", reason), KV_STR("result", result), KV_U64("count", r->count));
-}
-
-/* The user or backend that the command names, for those who filter by it. */
-static const char *audit_named(const struct request *r, const char *noun)
-{
-    return strcmp(r->command->noun, noun) == 0 ? request_text(r, "name") : NULL;
-}
-
-static void audit_event(struct control *c, const struct request *r, const char *reason,
-                        const char *result)
-{
-    AUTO_BUF text = BUF_INIT;
-    int err = buf_printf(&text, "%s: %s%s%s: %s", r->peer.user, r->command->method,
-                         r->masked && *r->masked ? " " : "", r->masked ? r->masked : "", result);
-    if (err == 0 && r->count > 0)
-        err = buf_printf(&text, ", count %llu", (unsigned long long)r->count);
-    if (err == 0 && reason)
-        err = buf_printf(&text, " (%s)", reason);
-    if (err == 0)
-        control_event(c, "operator", NULL, NULL, audit_named(r, "user"), NULL,
-                      audit_named(r, "backend"), buf_cstr(&text));
-}
-
-void audit_record(struct control *c, const struct request *r, const char *result)
-{
-    const char *reason = request_text(r, "reason");
-    audit_log(r, reason, result);
-    audit_event(c, r, reason, result);
-    struct audit_work *a = work_new(&c->rpc, NULL, sizeof(*a), audit_run, audit_done, audit_fini);
-    if (!a)
+    char cursor[32];
+    struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
+    if (work_fail(w))
         return;
-    a->user = str_dup_c(r->peer.user);
-    a->command = str_dup_c(r->command->method);
-    a->args = str_dup_c(r->masked ? r->masked : "");
-    a->reason = str_dup_c(reason ? reason : "");
-    a->result = str_dup_c(result);
-    a->row = (struct store_audit){.at_ms = clock_wall_ms(),
-                                  .uid = r->peer.uid,
-                                  .pid = r->peer.pid,
-                                  .user = a->user,
-                                  .command = a->command,
-                                  .args = a->args,
-                                  .reason = a->reason,
-                                  .result = a->result,
-                                  .count = r->count};
-    if (!a->user || !a->command || !a->args || !a->reason || !a->result) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "audit-failed", KV_ERR("error", -ERR_NOMEM));
-        work_free(&a->work);
+    bool has_more = audit_list_is_full(l) && l->last > 1;
+    (void)snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)l->last);
+    request_rows(w->request, STEAL(l->rows), has_more ? cursor : NULL);
+}
+
+static void audit_list_fini(struct work *w)
+{
+    const struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
+    filter_unref(l->filter);
+    json_decref(l->rows);
+}
+
+void command_audit_list(struct request *r)
+{
+    uint64_t before = 0;
+    struct filter *filter = NULL;
+    size_t n;
+    const struct filter_field *fields = command_filter_fields(r->command, &n);
+    const char *cursor = request_text(r, "cursor");
+    if (cursor && (str_to_u64(str_of(cursor), INT64_MAX, &before) < 0 || before == 0)) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "this cursor is of no list");
         return;
     }
-    work_post(&a->work, NULL);
+    if (request_filter(r, "filter", fields, n, &filter) < 0)
+        return;
+    struct audit_list *l =
+        work_new(r->rpc, r, sizeof(*l), audit_list_run, audit_list_done, audit_list_fini);
+    if (!l) {
+        filter_unref(filter);
+        return;
+    }
+    l->filter = filter;
+    l->before = before;
+    l->limit = request_number(r, "limit", AUDIT_ROWS);
+    if (l->limit == 0 || l->limit > AUDIT_ROWS_MAX)
+        l->limit = AUDIT_ROWS_MAX;
+    l->rows = json_array();
+    work_post(&l->work, NULL);
 }

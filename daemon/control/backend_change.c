@@ -2,10 +2,10 @@
 /* The frame of every change of a backend: its turn, the edit, the store, the pools, the answer. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/backends.h"
-#include "control/drains.h"
-#include "control/sessions.h"
-#include "control/timed_holds.h"
+#include "control/backend_list.h"
+#include "ops/ask.h"
+#include "ops/drains.h"
+#include "ops/timed_holds.h"
 
 static int change_edit(struct change *ch)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* Changing backends: states, weight, address, adding and removing. */
 #include "backend/check.h"
-#include "control/backends.h"
-#include "control/drains.h"
+#include "control/backend_list.h"
 #include "control/handlers.h"
+#include "ops/drains.h"
 
 /* ---- values ---- */
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* What operators want of a backend: drain, ready, disable, hold, release. */
 #include "base/clock.h"
-#include "control/backends.h"
-#include "control/drains.h"
+#include "control/backend_list.h"
 #include "control/handlers.h"
-#include "control/kill.h"
-#include "control/timed_holds.h"
+#include "ops/drains.h"
+#include "ops/kill.h"
+#include "ops/timed_holds.h"
 
 #define DRAIN_RATE 50
 #define DRAIN_GRACE_MS 30000

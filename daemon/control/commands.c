@@ -6,5 +6,5 @@
 
 const command_fn control_functions[] = {
 #define COMMAND(noun, verb, ...) command_##noun##_##verb,
-#include "control/commands.def"
+#include "rpc/commands.def"
 };

@@ -2,7 +2,7 @@
 /* The function behind each command. */
 #pragma once
 
-#include "control/command.h"
+#include "rpc/command.h"
 
 /* One for each command of commands.def, in its order. */
 extern const command_fn control_functions[];

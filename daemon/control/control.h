@@ -3,10 +3,11 @@
  * functions: control thread. */
 #pragma once
 
-#include "control/host.h"
+#include "runtime/engine_api.h"
+#include "runtime/events.h"
+#include "runtime/limiter.h"
 
 struct control;
-struct session_verdict;
 
 /* Loads runtime edits and operations from the store; no setup is needed yet: the first pools are
  * built with control_edits. host is borrowed. Blocking. 0 or -ERR_x with a sentence in *ret_error
@@ -21,36 +22,8 @@ void control_note_start(struct control *c, bool is_kept);
 const struct pool_edit *control_edits(const struct control *c, size_t *ret_n);
 /* Reloads as `config reload` does, for SIGHUP; the outcome is logged. */
 void control_reload(struct control *c);
-/* An event for `event watch`; fields may be NULL. Cheap when nobody watches. */
-void control_event(struct control *c, const char *type, const char *session, const char *proto,
-                   const char *user, const char *ip, const char *backend, const char *text);
-/* The end of a session: the same with its bytes and its age; text is the reason. */
-struct control_end {
-    const char *session, *proto, *user, *ip, *backend, *text;
-    uint64_t in_bytes, out_bytes, age_ms;
-};
-void control_event_end(struct control *c, const struct control_end *end);
 /* A user logged in: the store learns of it soon, many at once. */
 void control_note_login(struct control *c, const char *user, uint64_t at_ms);
-
-/* Limits and bans. What is counted for a session has to be released at its end. */
-
-/* A client connects: may it stay? is_forced: it is there already and only counted. */
-void control_admit_client(struct control *c, const struct addr *peer, bool is_forced,
-                          struct session_verdict *ret);
-/* A user authenticated: may it log in? own_max: of its entry, 0 = as configured. */
-void control_admit_login(struct control *c, const struct addr *peer, const char *user,
-                         unsigned own_max, struct session_verdict *ret);
-/* A user logged in without having been judged. False: not counted. */
-bool control_count_login(struct control *c, const struct addr *peer, const char *user);
-/* A counted client or login is over; NULL = not that one. */
-void control_release(struct control *c, const struct addr *peer, const char *user);
-/* Wrong credentials (their keyed hash, 0 = unknown) of a user, as the client wrote it: when to
- * answer, and whether that was the last try. */
-void control_note_failure(struct control *c, const struct addr *peer, const char *user,
-                          uint32_t credentials, uint64_t delay_ms, struct session_verdict *ret);
-/* A user's login from an address came to its end: failures of others there weigh less. */
-void control_welcome(struct control *c, const struct addr *peer, const char *user);
 
 /* The upgrade. */
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* event watch. */
-#include "control/events.h"
+#include "runtime/events.h"
 
-#include "control/control_priv.h"
 #include "control/handlers.h"
+#include "runtime/state.h"
 
 void command_event_watch(struct request *r)
 {

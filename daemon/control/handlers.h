@@ -2,7 +2,7 @@
 /* The function behind each command: declared from the table, so that none can be forgotten. */
 #pragma once
 
-#include "control/request.h"
+#include "rpc/request.h"
 
 #define COMMAND(noun, verb, ...) void command_##noun##_##verb(struct request *r);
-#include "control/commands.def"
+#include "rpc/commands.def"

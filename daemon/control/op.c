@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* op: lists operations, shows and cancels one. */
-#include "control/control_priv.h"
 #include "control/handlers.h"
-#include "control/ops.h"
-#include "control/table_json.h"
+#include "ops/ops.h"
+#include "rpc/table_json.h"
+#include "runtime/state.h"
 
 void command_op_list(struct request *r)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* session kill. */
-#include "control/control_priv.h"
 #include "control/handlers.h"
-#include "control/kill.h"
+#include "ops/kill.h"
+#include "runtime/state.h"
 
 static void on_session_killed(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
 {

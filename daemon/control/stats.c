@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* stats: the counters and their history as rows. */
-#include "control/control_priv.h"
 #include "control/handlers.h"
-#include "control/history.h"
+#include "runtime/history.h"
+#include "runtime/state.h"
 
 #define RATE_STEPS 10 /* seconds that a rate is the mean of */
 

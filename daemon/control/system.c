@@ -3,12 +3,12 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "control/control_priv.h"
+#include "base/process.h"
 #include "control/handlers.h"
-#include "control/process.h"
-#include "control/server.h"
-#include "control/trouble.h"
-#include "control/upgrades.h"
+#include "ops/upgrades.h"
+#include "rpc/server.h"
+#include "runtime/state.h"
+#include "runtime/trouble.h"
 
 /* ---- status ---- */
 

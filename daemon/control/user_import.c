@@ -5,9 +5,9 @@
 #include "auth/auth.h"
 #include "base/clock.h"
 #include "control/handlers.h"
-#include "control/ops.h"
-#include "control/parts.h"
-#include "control/users.h"
+#include "control/user_list.h"
+#include "ops/ops.h"
+#include "rpc/parts.h"
 #include "store/user_file.h"
 
 #define IMPORT_ERRORS_SHOWN 2000 /* bytes */

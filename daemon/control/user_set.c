@@ -2,7 +2,7 @@
 /* user add, set and passwd: every property of a user, checked. */
 #include "auth/auth.h"
 #include "control/handlers.h"
-#include "control/users.h"
+#include "control/user_list.h"
 
 static int edit_refuse(struct user_edit *e, char *text)
 {

@@ -2,8 +2,8 @@
 /* user lock, unlock, hold, release, kick, remove. */
 #include "base/clock.h"
 #include "control/handlers.h"
-#include "control/kill.h"
-#include "control/users.h"
+#include "control/user_list.h"
+#include "ops/kill.h"
 #include "store/user_file.h"
 
 /* ---- ending the sessions of several users ---- */

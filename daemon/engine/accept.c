@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "base/process.h"
 #include "control/control.h"
-#include "control/process.h"
 #include "engine/descriptors.h"
 
 #define ACCEPT_BATCH 64         /* clients taken from one socket in one turn */

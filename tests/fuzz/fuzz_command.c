@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* Parameters of requests. Input: "method" LF, then the parameters as JSON; a second LF parts a
  * filter over the rows of that command. */
-#include "control/command.h"
 #include "fuzz.h"
+#include "rpc/command.h"
 
 static void check_failure(int err, struct command_failure *f)
 {

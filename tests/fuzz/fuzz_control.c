@@ -9,10 +9,11 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "control/control_priv.h"
-#include "control/server_priv.h"
+#include "control/control.h"
 #include "fuzz_libconfig.h"
 #include "fuzz_world.h"
+#include "rpc/server_priv.h"
+#include "runtime/state.h"
 #include "session/session.h"
 
 const unsigned fuzz_replay_runs = 2000;

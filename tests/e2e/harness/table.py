@@ -10,7 +10,7 @@ PROGRAM = """
 #define COMMAND(noun, verb, role, flags, summary, detail) \\n|command|noun verb|role|flags|
 #define ARG(noun, verb, name, type, flags, help) \\n|arg|noun verb|name|type|flags|
 #define COLUMN(noun, verb, name, unit, shown, title, help) \\n|column|noun verb|name|unit|
-#include "control/commands.def"
+#include "rpc/commands.def"
 """
 
 

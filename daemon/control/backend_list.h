@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of the backend commands share. All functions: control thread, unless they say
+ * otherwise. */
+#pragma once
+
+#include "runtime/backend_ports.h"
+#include "runtime/runtime.h"
+#include "runtime/state.h"
+
+/* A backend that a command names. */
+struct target {
+    struct backend *backend; /* one reference */
+    char *pool, *name;       /* owned */
+    const struct pool *in;   /* of the present setup; NULL = dynamic */
+    const struct pool_member *member;
+};
+
+/* Finds "name" or "pool/name" among the pools of the present setup and the dynamic backends. When
+ * there is none, or several of that name, the request is answered and -ERR_x returned. */
+int target_find(struct request *r, const char *text, struct target *ret) NODISCARD;
+void target_fini(struct target *t);
+/* Answers that there is no such backend, with the nearest name. */
+void target_fail(struct request *r, const char *text);
+
+/* The same for a pool. */
+void pool_fail(struct request *r, const char *name);
+
+/* A row of backend list. */
+json_t *backend_row(struct control *c, const struct target *t);
+/* A change of the runtime layer by one request. */
+struct change {
+    struct work work;
+    struct runtime_stage stage;
+    char *pool, *name;                /* of the backend, owned */
+    struct backend *backend;          /* one reference */
+    const struct pool *in;            /* of the present setup; valid in edit */
+    const struct pool_member *member; /* NULL: not in its pool (any more), or dynamic */
+    /* What the file says of it, NULL = not in the file; valid in edit. */
+    const struct config_backend *file;
+    struct config *config;                  /* one reference: for pools_build */
+    struct pools *pools;                    /* built, one reference */
+    bool is_changed, is_rebuilt, is_stored; /* is_stored: the store's row changes */
+    bool is_row_bad;                        /* what the store has of it cannot be read */
+    bool is_pin_barred;                     /* refused while users are pinned to it */
+    /* Changes one edit (first what is in force, then what is stored) in its turn. -ERR_x with
+     * work.error or the request answered. */
+    int (*edit)(struct change *ch, struct runtime_edit *e);
+    /* When it is in force; answers. NULL = a plain answer. */
+    void (*then)(struct change *ch);
+};
+/* Starts it for the backend of parameter "name"; takes over r. is_rebuilt: pools change, not only a
+ * state. */
+void change_start(struct request *r, bool is_rebuilt,
+                  int (*edit)(struct change *ch, struct runtime_edit *e),
+                  void (*then)(struct change *ch));
+/* The same for a backend that is known; takes over r, pool, name and the reference of b. */
+void change_post(struct request *r, char *pool, char *name, struct backend *b, bool is_rebuilt,
+                 int (*edit)(struct change *ch, struct runtime_edit *e),
+                 void (*then)(struct change *ch));
+/* Refuses it with a sentence, which it takes over; returns err. */
+int change_refuse(struct change *ch, int err, char *text);
+/* Drains the backend of a request and takes it out when it is empty; takes over r. */
+void backend_drain_out(struct request *r);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: ISC */
+/* ban list, add, remove, clear. */
+#include "base/clock.h"
+#include "control/handlers.h"
+#include "rpc/rows.h"
+#include "runtime/ruling.h"
+
+/* ---- list ---- */
+
+static json_t *ban_row(void *arg, const struct list *node)
+{
+    struct control *c = arg;
+    const struct rule *r = LIST_ITEM(node, struct rule, link);
+    const struct rules_time now = limiter_now(c->limiter);
+    json_t *row = ruling_row(r, &now);
+    request_set_text(row, "by", r->is_automatic ? "failures" : r->by);
+    request_set_number(row, "created", r->created_ms);
+    request_put_number(row, "hits", r->hits);
+    request_set_text(row, "text", r->text);
+    return row;
+}
+
+void command_ban_list(struct request *r)
+{
+    struct limiter *l = request_control(r)->limiter;
+    struct rules *bans = &limiter_limits(l)->bans;
+    const struct rows_source source = {
+        .walks = &bans->walks, .head = &bans->all, .row = ban_row, .arg = request_control(r)};
+    rows_answer(r, limiter_jobs(l), &source, 1);
+}
+
+/* ---- add, remove ---- */
+
+static void ban_event(struct request *r, const struct subject *s, const char *what)
+{
+    char name[SUBJECT_TEXT_MAX];
+    subject_format(name, s);
+    const char *reason = request_text(r, "reason");
+    AUTO_FREE char *text = str_printf("%s %s by %s%s%s%s", name, what, r->peer.user,
+                                      reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
+    control_event(request_control(r), "ban", NULL, NULL, s->kind == SUBJECT_USER ? s->user : NULL,
+                  s->kind == SUBJECT_ADDRESS ? name : NULL, NULL, text);
+}
+
+void command_ban_add(struct request *r)
+{
+    struct ruling ruling;
+    if (ruling_begin(r, RULE_STORE_BAN, &ruling) < 0)
+        return;
+    for (size_t i = 0; i < ruling.n; i++) {
+        struct rule_spec spec = {.subject = ruling.subjects[i],
+                                 .text = request_text(r, "text"),
+                                 .sessions = RULE_KEEP,
+                                 .login_rate = RULE_KEEP,
+                                 .failures = RULE_KEEP};
+        if (ruling_put(&ruling, &spec))
+            ban_event(r, &ruling.subjects[i], "is banned");
+    }
+    ruling_end(&ruling);
+}
+
+void command_ban_remove(struct request *r)
+{
+    struct ruling ruling;
+    if (ruling_begin(r, RULE_STORE_BAN, &ruling) < 0)
+        return;
+    for (size_t i = 0; i < ruling.n; i++)
+        if (ruling_remove(&ruling, &ruling.subjects[i]))
+            ban_event(r, &ruling.subjects[i], "is no longer banned");
+    ruling_end(&ruling);
+}
+
+/* ---- clear ---- */
+
+static bool ban_is_meant(struct control *c, const struct filter *f, const struct list *node)
+{
+    json_t *row = f ? ban_row(c, node) : NULL;
+    bool is_match = !f || (row && filter_match(f, command_row_get, row));
+    json_decref(row);
+    return is_match;
+}
+
+static void ban_clear(struct request *r, struct filter *filter, struct ruling *ruling)
+{
+    struct control *c = request_control(r);
+    bool is_dry = request_bool(r, "dry_run");
+    uint64_t max = request_number(r, "max", 0), n = 0;
+    struct rules *bans = &limiter_limits(c->limiter)->bans;
+    LIST_FOREACH (it, &bans->all)
+        n += ban_is_meant(c, filter, it);
+    if (max && n > max) {
+        ruling_abort(ruling, -ERR_TOO_MANY, "%llu bans would go; nothing was done",
+                     (unsigned long long)n);
+        return;
+    }
+    if (filter && n == 0) {
+        ruling_abort(ruling, -ERR_NO_MATCH, "no ban matches");
+        return;
+    }
+    if (is_dry) {
+        ruling_abort(ruling, 0, NULL);
+        request_done(r, n, false, "%llu bans would go", (unsigned long long)n);
+        return;
+    }
+    LIST_FOREACH_SAFE (it, &bans->all) {
+        struct subject s;
+        if (!ban_is_meant(c, filter, it))
+            continue;
+        rule_subject(LIST_ITEM(it, struct rule, link), &s);
+        (void)ruling_remove(ruling, &s);
+    }
+    ruling_end(ruling);
+}
+
+void command_ban_clear(struct request *r)
+{
+    size_t n;
+    struct ruling ruling;
+    struct filter *filter = NULL;
+    const struct filter_field *fields = command_filter_fields(command_find("ban.list"), &n);
+    if (request_filter(r, "filter", fields, n, &filter) < 0)
+        return;
+    if (!filter && !request_bool(r, "all"))
+        request_fail(r, -ERR_MISSING_PARAM, NULL, "say which bans, or all");
+    else if (ruling_begin(r, RULE_STORE_BAN, &ruling) == 0)
+        ban_clear(r, filter, &ruling);
+    filter_unref(filter);
+}

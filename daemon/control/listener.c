@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: ISC */
+/* listener list, pause, resume. */
+#include "control/listener.h"
+
+#include "base/cert_days.h"
+#include "base/clock.h"
+#include "control/handlers.h"
+#include "rpc/table_json.h"
+#include "runtime/listener_pause.h"
+#include "runtime/state.h"
+
+static void row_certificate(json_t *row, const struct tls_server *tls)
+{
+    const struct tls_cert_end *end = tls ? tls_server_first_end(tls) : NULL;
+    if (!end)
+        return;
+    int64_t days = cert_days(end->expires, (int64_t)(clock_wall_ms() / 1000));
+    (void)json_object_set_new(row, "cert_days", json_integer(days));
+    request_set_text(row, "cert_file", end->file);
+}
+
+static json_t *listener_row(const struct control *control, const struct setup_listener *l)
+{
+    const struct control_host *h = control->host;
+    const json_t *pause = json_object_get(control->paused, l->config->name);
+    AUTO_BUF addresses = BUF_INIT;
+    AUTO_BUF mechanisms = BUF_INIT;
+    const struct config_listener *c = l->config;
+    json_t *row = json_object();
+    int err = 0;
+    for (size_t i = 0; i < c->address.n && err == 0; i++)
+        err = buf_printf(&addresses, "%s%s", i > 0 ? ", " : "", c->address.v[i]);
+    if (err == 0 && (l->mechanisms & SASL_BIT_COMMAND))
+        err = buf_append_c(&mechanisms, " COMMAND");
+    if (err == 0)
+        err = sasl_append_list(&mechanisms, l->mechanisms, " ");
+    if (err < 0) {
+        json_decref(row);
+        return NULL;
+    }
+    request_set_text(row, "name", c->name);
+    request_set_text(row, "proto", c->proto->name);
+    request_set_text(row, "address", buf_cstr(&addresses));
+    request_set_text(row, "tls", config_listener_tls_name(c->tls));
+    (void)json_object_set_new(row, "mechanisms", request_json(str_trim(buf_str(&mechanisms))));
+    row_certificate(row, l->tls);
+    (void)json_object_set_new(row, "paused", json_boolean(h->is_listener_paused(h->arg, c->name)));
+    if (pause) {
+        (void)json_object_set(row, "paused_since", json_object_get(pause, "since"));
+        (void)json_object_set(row, "reason", json_object_get(pause, "reason"));
+    }
+    return row;
+}
+
+void command_listener_list(struct request *r)
+{
+    const struct setup *setup = control_setup(request_control(r));
+    json_t *rows = json_array();
+    for (size_t i = 0; i < setup->n_listeners; i++)
+        (void)json_array_append_new(rows, listener_row(request_control(r), &setup->listeners[i]));
+    table_answer(r, rows);
+}
+
+static void listener_fail(struct request *r, const char *name)
+{
+    const struct setup *setup = control_setup(request_control(r));
+    AUTO_FREE const char **names = calloc(setup->n_listeners + 1, sizeof(*names));
+    for (size_t i = 0; names && i < setup->n_listeners; i++)
+        names[i] = setup->listeners[i].config->name;
+    request_fail(r, -ERR_NO_LISTENER, names ? str_nearest(name, names, setup->n_listeners) : NULL,
+                 "there is no listener %.128s", name);
+}
+
+const struct setup_listener *listener_find(struct request *r, const char *name)
+{
+    const struct setup_listener *l = setup_listener_find(control_setup(request_control(r)), name);
+    if (!l)
+        listener_fail(r, name);
+    return l;
+}
+
+/* ---- pause and resume ---- */
+
+struct pause {
+    struct work work;
+    bool is_paused, is_temporary, is_changed;
+    json_t *row; /* what will be remembered */
+};
+
+static int pause_run(struct work *w)
+{
+    struct pause *p = CONTAINER_OF(w, struct pause, work);
+    struct store *store = work_control(w)->host->store;
+    const char *name = request_text(w->request, "name");
+    if (!p->is_changed || p->is_temporary)
+        return 0;
+    AUTO_FREE char *text = json_dumps(p->row, JSON_COMPACT);
+    int err = !text ? -ERR_NOMEM
+              : p->is_paused
+                  ? store_runtime_put(store, LISTENER_PAUSE_KIND, name, text, clock_wall_ms())
+                  : store_runtime_remove(store, LISTENER_PAUSE_KIND, name);
+    if (err < 0 && err != -ERR_NOT_FOUND)
+        w->error = str_printf("%s: nothing was changed; until_restart changes it without the store",
+                              err_text(err));
+    return err == -ERR_NOT_FOUND ? 0 : err;
+}
+
+/* Is it so already, also after a restart? */
+static bool pause_is_there(const struct pause *p, const char *name)
+{
+    const struct control *c = work_control(&p->work);
+    const json_t *pause = json_object_get(c->paused, name);
+    if (c->host->is_listener_paused(c->host->arg, name) != p->is_paused)
+        return false;
+    return !p->is_paused || p->is_temporary || json_is_true(json_object_get(pause, "stored"));
+}
+
+static int pause_start(struct work *w)
+{
+    struct pause *p = CONTAINER_OF(w, struct pause, work);
+    const char *name = request_text(w->request, "name");
+    if (!listener_find(w->request, name))
+        return -ERR_NO_LISTENER;
+    p->is_changed = !pause_is_there(p, name);
+    p->row = json_object();
+    request_set_text(p->row, "reason", request_text(w->request, "reason"));
+    return 0;
+}
+
+static void pause_remember(const struct pause *p, const char *name)
+{
+    json_t *paused = work_control(&p->work)->paused;
+    if (!p->is_paused) {
+        (void)json_object_del(paused, name);
+        return;
+    }
+    request_set_number(p->row, "since", clock_wall_ms());
+    (void)json_object_set_new(p->row, "stored", json_boolean(!p->is_temporary));
+    (void)json_object_set(paused, name, p->row);
+}
+
+static void pause_done(struct work *w)
+{
+    struct pause *p = CONTAINER_OF(w, struct pause, work);
+    const struct control_host *h = work_control(w)->host;
+    const char *name = request_text(w->request, "name");
+    if (w->err == 0 && p->is_changed)
+        w->err = h->pause_listener(h->arg, name, p->is_paused);
+    if (work_fail(w))
+        return;
+    if (p->is_changed)
+        pause_remember(p, name);
+    request_done(w->request, p->is_changed, p->is_changed, NULL);
+}
+
+static void pause_fini(struct work *w)
+{
+    json_decref(CONTAINER_OF(w, struct pause, work)->row);
+}
+
+static void listener_set_paused(struct request *r, bool is_paused)
+{
+    if (!listener_find(r, request_text(r, "name")))
+        return;
+    struct pause *p = work_new(r->rpc, r, sizeof(*p), pause_run, pause_done, pause_fini);
+    if (!p)
+        return;
+    p->work.start = pause_start;
+    p->is_paused = is_paused;
+    p->is_temporary = request_bool(r, "until_restart");
+    work_post(&p->work, &request_control(r)->config_queue);
+}
+
+void command_listener_pause(struct request *r)
+{
+    listener_set_paused(r, true);
+}
+
+void command_listener_resume(struct request *r)
+{
+    listener_set_paused(r, false);
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: ISC */
+/* route explain: what would happen to a login now, and why. */
+#include "session/route.h"
+#include "base/clock.h"
+#include "base/units.h"
+#include "control/handlers.h"
+#include "control/listener.h"
+#include "control/user_list.h"
+#include "runtime/limiter.h"
+
+#define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
+
+struct explain {
+    struct work work;
+    struct store_user user;
+    struct addr peer; /* family AF_UNSPEC = not said */
+    bool is_known;
+};
+
+static int explain_run(struct work *w)
+{
+    struct explain *x = CONTAINER_OF(w, struct explain, work);
+    int err =
+        store_user_get(work_control(w)->host->store, request_text(w->request, "user"), &x->user);
+    x->is_known = err == 0;
+    return err == -ERR_NO_USER ? 0 : err;
+}
+
+static void explain_fini(struct work *w)
+{
+    store_user_fini(&CONTAINER_OF(w, struct explain, work)->user);
+}
+
+/* What stands in the way: the first thing decides, those behind it are told too. */
+struct explain_words {
+    struct buf verdict, also;
+};
+
+static void explain_words_fini(struct explain_words *w)
+{
+    buf_fini(&w->verdict);
+    buf_fini(&w->also);
+}
+
+__attribute__((format(printf, 2, 3))) static void explain_say(struct explain_words *w,
+                                                              const char *fmt, ...)
+{
+    va_list ap;
+    struct buf *to = w->verdict.len ? &w->also : &w->verdict;
+    int err = to->len ? buf_append_c(to, "; ") : 0;
+    va_start(ap, fmt);
+    if (err == 0)
+        (void)!buf_vprintf(to, fmt, ap);
+    va_end(ap);
+}
+
+/* ---- providers ---- */
+
+static bool has_provider(const struct config *c, enum config_auth_type type)
+{
+    for (size_t i = 0; i < c->n_auths; i++)
+        if (c->auths[i].type == type)
+            return true;
+    return false;
+}
+
+static void explain_providers(json_t *row, const struct config *c)
+{
+    AUTO_BUF text = BUF_INIT;
+    for (size_t i = 0; i < c->n_auths; i++)
+        (void)!buf_printf(&text, "%s%s", text.len ? ", " : "",
+                          config_auth_type_name(c->auths[i].type));
+    request_set_text(row, "providers", buf_cstr(&text));
+}
+
+/* ---- the user ---- */
+
+static void explain_user(const struct explain *x, const struct proto *proto,
+                         struct explain_words *w)
+{
+    char until[25];
+    const struct store_user *u = &x->user;
+    const char *state = user_state_name(u, clock_wall_ms());
+    if (u->protocols && !(u->protocols & (1u << proto->id)))
+        explain_say(w, "refused: the user may not use %s", proto->name);
+    if (strcmp(state, "locked") == 0) {
+        clock_format(until, u->state_until_ms);
+        explain_say(w, "refused: the user is locked%s%s%s%s", u->state_until_ms ? " until " : "",
+                    u->state_until_ms ? until : "", u->state_text ? ": " : "",
+                    u->state_text ? u->state_text : "");
+    } else if (strcmp(state, "held") == 0) {
+        explain_say(w, "waits: the user is on hold");
+    }
+}
+
+/* ---- the backend ---- */
+
+/* Whose login is looked at, and where what is found goes. */
+struct explain_place {
+    json_t *row;
+    const char *user;
+    const struct proto *proto;
+};
+
+/* Until a backend that is down is looked at again. */
+static uint64_t explain_retry_ms(const struct backend *b, const struct pool *p)
+{
+    uint64_t checked = LOAD(b->last_check_ms), wall = clock_wall_ms(), now = clock_ms();
+    uint64_t after = LOAD(b->probe_after_ms);
+    if (!LOAD(b->is_checked))
+        return after > now ? after - now : 0;
+    checked += p->config->check.interval_ms;
+    return checked > wall ? checked - wall : 0;
+}
+
+static bool explain_is_usable(const struct explain_place *at, const struct backend *b)
+{
+    return backend_may_be_usable(b, at->proto->id, clock_ms());
+}
+
+/* "dc1 (ready, down, checked again in 3s)" */
+static void explain_state(const struct explain_place *at, const struct pool *p,
+                          const struct pool_member *m, struct buf *out)
+{
+    char wait[32];
+    const struct backend *b = m->backend;
+    bool is_ready = LOAD(b->admin) == BACKEND_READY;
+    units_human_duration(wait, explain_retry_ms(b, p));
+    (void)!buf_printf(out, "%s%s (%s, %s%s", out->len ? ", " : "", b->name,
+                      backend_admin_name(LOAD(b->admin)), backend_health_name(LOAD(b->health)),
+                      m->weight == 0 ? ", weight 0" : "");
+    if (LOAD(b->health) != BACKEND_DOWN && LOAD(b->down_protocols) & 1u << at->proto->id)
+        (void)!buf_printf(out, ", %s down", at->proto->name);
+    if (is_ready && !explain_is_usable(at, b))
+        (void)!buf_printf(out, ", %s again in %s", LOAD(b->is_checked) ? "checked" : "tried", wait);
+    (void)!buf_append_c(out, ")");
+}
+
+static void explain_retry(const struct explain_place *at, const struct pool *p,
+                          const struct backend *b)
+{
+    request_put_number(at->row, "retry", explain_retry_ms(b, p));
+}
+
+static void explain_down(const struct explain_place *at, const struct pool *p,
+                         const struct backend *b, struct explain_words *w)
+{
+    char wait[32];
+    units_human_duration(wait, explain_retry_ms(b, p));
+    explain_retry(at, p, b);
+    if (LOAD(b->is_checked))
+        explain_say(w, "fails: backend %s is down; checks tell when it is up again, the next in %s",
+                    b->name, wait);
+    else
+        explain_say(w, "fails: backend %s is down; tried again in %s", b->name, wait);
+}
+
+/* None is usable: when is one of them looked at again? */
+static void explain_none(const struct explain_place *at, const struct pool *p,
+                         const struct pool_member *const *order, struct explain_words *w)
+{
+    const struct backend *next = NULL;
+    char wait[32];
+    for (size_t i = 0; i < p->n_members; i++) {
+        const struct backend *b = order[i]->backend;
+        if (order[i]->weight == 0 || LOAD(b->admin) != BACKEND_READY)
+            continue;
+        if (!next || explain_retry_ms(b, p) < explain_retry_ms(next, p))
+            next = b;
+    }
+    if (!next) {
+        explain_say(w, "fails: no backend of pool %s takes logins", p->config->name);
+        return;
+    }
+    units_human_duration(wait, explain_retry_ms(next, p));
+    explain_retry(at, p, next);
+    explain_say(w, "fails: no backend of pool %s takes logins; %s is %s again in %s",
+                p->config->name, next->name, LOAD(next->is_checked) ? "checked" : "tried", wait);
+}
+
+/* With the balancing by turns the next one is nobody's to tell: several may take the login. */
+static void explain_turns(const struct explain_place *at, const struct pool *p,
+                          const struct pool_member *const *order, struct buf *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_members; i++) {
+        const struct backend *b = order[i]->backend;
+        if (order[i]->weight == 0 || LOAD(b->admin) == BACKEND_HOLD || !explain_is_usable(at, b))
+            continue;
+        (void)!buf_printf(out, "%s%s", n++ ? ", " : "", b->name);
+    }
+    if (n < 2)
+        buf_clear(out);
+}
+
+/* The first of the order that would take a login. NULL: none; the words say why. A backend on hold
+ * makes its own users wait; with the other balancings it is passed over. */
+static const struct pool_member *explain_pick(const struct explain_place *at, const struct pool *p,
+                                              const struct pool_member **order,
+                                              struct explain_words *w)
+{
+    const struct backend *held = NULL;
+    for (size_t i = 0; i < p->n_members; i++) {
+        const struct backend *b = order[i]->backend;
+        bool is_held = LOAD(b->admin) == BACKEND_HOLD;
+        if (order[i]->weight == 0)
+            continue;
+        if (is_held)
+            held = held ? held : b;
+        if (is_held && p->config->balance == BALANCE_USER)
+            break;
+        if (!is_held && explain_is_usable(at, b))
+            return order[i];
+    }
+    if (held)
+        explain_say(w, "waits: backend %s is on hold", held->name);
+    else
+        explain_none(at, p, order, w);
+    return NULL;
+}
+
+static const struct pool_member *explain_pool(const struct explain_place *at, const struct pool *p,
+                                              struct explain_words *w)
+{
+    AUTO_BUF text = BUF_INIT;
+    AUTO_FREE const struct pool_member **order = calloc(p->n_members + 1, sizeof(*order));
+    if (!order)
+        return NULL;
+    pool_order(p, str_of(at->user), clock_ms(), order);
+    for (size_t i = 0; i < p->n_members; i++)
+        explain_state(at, p, order[i], &text);
+    request_set_text(at->row, "order", buf_cstr(&text));
+    const struct pool_member *m = explain_pick(at, p, order, w);
+    buf_clear(&text);
+    if (m && p->config->balance == BALANCE_ROUND_ROBIN)
+        explain_turns(at, p, order, &text);
+    if (text.len && w->verdict.len == 0)
+        explain_say(w, "logs in by turns at %s", buf_cstr(&text));
+    return text.len ? NULL : m;
+}
+
+/* A backend that is fixed by a pin. */
+static const struct pool_member *explain_pinned(const struct explain_place *at,
+                                                const struct route *r, struct explain_words *w)
+{
+    AUTO_BUF text = BUF_INIT;
+    const struct backend *b = r->member->backend;
+    enum backend_admin admin = LOAD(b->admin);
+    if (admin != BACKEND_READY && admin != BACKEND_HOLD && r->pool->config->are_pinned_users_moved)
+        return explain_pool(at, r->pool, w);
+    explain_state(at, r->pool, r->member, &text);
+    request_set_text(at->row, "order", buf_cstr(&text));
+    if (admin != BACKEND_READY)
+        explain_say(w, "waits: its backend %s is %s", b->name,
+                    admin == BACKEND_HOLD    ? "on hold"
+                    : admin == BACKEND_DRAIN ? "drained"
+                                             : "disabled");
+    else if (!explain_is_usable(at, b))
+        explain_down(at, r->pool, b, w);
+    else
+        return r->member;
+    return NULL;
+}
+
+static int explain_route(const struct explain *x, const struct setup *setup,
+                         const struct config_listener *l, struct route *ret)
+{
+    const struct control *c = work_control(&x->work);
+    const struct route_request q = {.user = request_text(x->work.request, "user"),
+                                    .proto = l->proto,
+                                    .listener = l,
+                                    .pool = x->user.pool,
+                                    .backend = x->user.backend};
+    return route_find(setup, c->host->registry, &q, ret);
+}
+
+/* "route 2: domain=example.org" */
+static void explain_rule(json_t *row, const struct config *c, const struct config_route *r)
+{
+    AUTO_BUF text = BUF_INIT;
+    const struct {
+        const char *name, *value;
+    } parts[] = {{"domain", r->domain},
+                 {"user", r->user},
+                 {"listener", r->listener},
+                 {"protocol", r->proto ? r->proto->name : NULL}};
+    (void)!buf_printf(&text, "route %td", r - c->routes + 1);
+    const char *before = ": ";
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        if (parts[i].value) {
+            (void)!buf_printf(&text, "%s%s=%s", before, parts[i].name, parts[i].value);
+            before = " ";
+        }
+    request_set_text(row, "reason", buf_cstr(&text));
+}
+
+/* A pin to what is not there, or no pool at all. */
+static void explain_nowhere(json_t *row, const struct explain *x, struct explain_words *w)
+{
+    const struct store_user *u = &x->user;
+    request_set_text(row, "reason", u->backend ? "user's backend" : u->pool ? "user's pool" : NULL);
+    if (u->backend)
+        explain_say(w, "fails: the user is pinned to backend %s, which is in no pool", u->backend);
+    else if (u->pool)
+        explain_say(w, "fails: the user is pinned to pool %s, which is not there", u->pool);
+    else if (has_provider(control_setup(work_control(&x->work))->config, AUTH_TYPE_HTTP))
+        explain_say(w, "goes where the auth server says");
+    else
+        explain_say(w, "fails: there is no pool");
+}
+
+static void explain_where(json_t *row, const struct explain *x, const struct setup *setup,
+                          const struct config_listener *l, struct explain_words *w)
+{
+    struct route route = {0};
+    const struct explain_place at = {row, request_text(x->work.request, "user"), l->proto};
+    const struct pool_member *m;
+    int err = explain_route(x, setup, l, &route);
+    if (err < 0) {
+        explain_nowhere(row, x, w);
+        return;
+    }
+    request_set_text(row, "reason", route.reason);
+    if (route.rule)
+        explain_rule(row, setup->config, route.rule);
+    request_set_text(row, "pool", route.pool->config->name);
+    m = route.member ? explain_pinned(&at, &route, w) : explain_pool(&at, route.pool, w);
+    if (m)
+        request_set_text(row, "backend", m->backend->name);
+    if (m && w->verdict.len == 0)
+        explain_say(w, "logs in at %s", m->backend->name);
+    route_fini(&route);
+}
+
+static bool explain_is_refused(const struct explain *x, const struct config *c)
+{
+    return !x->is_known && !has_provider(c, AUTH_TYPE_HTTP) && !has_provider(c, AUTH_TYPE_BACKEND);
+}
+
+/* Bans and limits; x->peer is known when the request has an address. */
+static void explain_limits(const struct explain *x, struct explain_words *w)
+{
+    AUTO_BUF words = BUF_INIT;
+    const struct control *c = work_control(&x->work);
+    uint64_t max = control_setup(c)->config->limits.sessions;
+    uint64_t n = control_host_counter(c->host, PROTO_COUNT, COUNTER_SESSIONS);
+    if (max && n >= max)
+        explain_say(w, "refused: there are %llu of %llu sessions in all", (unsigned long long)n,
+                    (unsigned long long)max);
+    (void)!limiter_explain(c->limiter, x->peer.family ? &x->peer : NULL,
+                           request_text(x->work.request, "user"), x->user.max_sessions, &words);
+    if (words.len)
+        explain_say(w, "%s", buf_cstr(&words));
+}
+
+/* A client that does not get in is not even greeted. */
+static void explain_listener(const struct explain *x, const struct config_listener *l,
+                             struct explain_words *w)
+{
+    const struct control_host *h = work_control(&x->work)->host;
+    if (h->is_listener_paused(h->arg, l->name))
+        explain_say(w, "waits: listener %s is paused", l->name);
+}
+
+static json_t *explain_row(const struct explain *x, const struct setup_listener *l)
+{
+    CLEANUP(explain_words_fini) struct explain_words w = {0};
+    const struct setup *setup = control_setup(work_control(&x->work));
+    const struct config *c = setup->config;
+    json_t *row = json_object();
+    request_set_text(row, "user", request_text(x->work.request, "user"));
+    request_set_text(row, "listener", l->config->name);
+    request_set_text(row, "known", x->is_known ? "yes" : "no");
+    if (x->is_known)
+        request_set_text(row, "state", user_state_name(&x->user, clock_wall_ms()));
+    explain_providers(row, c);
+    explain_listener(x, l->config, &w);
+    if (explain_is_refused(x, c))
+        explain_say(&w, "refused: no provider knows this user");
+    else if (x->is_known && has_provider(c, AUTH_TYPE_USERS))
+        explain_user(x, l->config->proto, &w);
+    explain_limits(x, &w);
+    explain_where(row, x, setup, l->config, &w);
+    if (has_provider(c, AUTH_TYPE_HTTP) && !explain_is_refused(x, c) && setup->pools->n > 0 &&
+        (!x->is_known || c->auths[0].type == AUTH_TYPE_HTTP))
+        (void)!buf_append_c(&w.verdict, ", unless the auth server says otherwise");
+    request_set_text(row, "verdict", buf_cstr(&w.verdict));
+    request_set_text(row, "also", buf_cstr(&w.also));
+    return row;
+}
+
+static void explain_done(struct work *w)
+{
+    struct explain *x = CONTAINER_OF(w, struct explain, work);
+    const struct setup *setup = control_setup(work_control(w));
+    const char *name = request_text(w->request, "listener");
+    if (work_fail(w))
+        return;
+    if (!name && setup->n_listeners == 0) {
+        request_fail(w->request, -ERR_NO_LISTENER, NULL, NULL);
+        return;
+    }
+    const struct setup_listener *l = name ? listener_find(w->request, name) : &setup->listeners[0];
+    if (l)
+        request_answer(w->request, explain_row(x, l));
+}
+
+void command_route_explain(struct request *r)
+{
+    const char *ip = request_text(r, "ip");
+    struct addr peer = {.family = AF_UNSPEC};
+    if (ip && addr_parse(str_of(ip), &peer) < 0) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "%s is no address", ip);
+        return;
+    }
+    struct explain *x = work_new(r->rpc, r, sizeof(*x), explain_run, explain_done, explain_fini);
+    if (!x)
+        return;
+    x->peer = peer;
+    work_post(&x->work, NULL);
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: ISC */
+/* Users: listing, showing, and the frame of every change. */
+#include "control/user_list.h"
+
+#include "base/clock.h"
+#include "control/handlers.h"
+#include "ops/kill.h"
+#include "rpc/json_text.h"
+#include "rpc/table_json.h"
+
+#define USERS_PAGE 500
+#define USERS_PAGE_MAX 1000
+#define USERS_SCAN_MAX 20000 /* users looked at for one answer */
+#define USERS_SORTED_MAX 5000
+
+/* ---- rows ---- */
+
+const char *user_state_name(const struct store_user *u, uint64_t now_ms)
+{
+    bool is_over = u->state_until_ms && u->state_until_ms <= now_ms;
+    return store_user_state_name(is_over ? USER_ACTIVE : u->state);
+}
+
+static const char *user_scheme(const struct store_user *u, char scratch[32])
+{
+    static const char *const schemes[][2] = {
+        {"$y$", "yescrypt"},     {"$gy$", "gost-yescrypt"}, {"$7$", "scrypt"},
+        {"$6$", "sha512-crypt"}, {"$5$", "sha256-crypt"},   {"$2", "bcrypt"},
+        {"$1$", "md5-crypt"},
+    };
+    const char *hash = u->password_hash;
+    const char *end = hash && hash[0] == '{' ? strchr(hash, '}') : NULL;
+    if (!hash)
+        return u->plain_password ? "plain" : u->scram ? "scram-sha-256" : "backend";
+    if (end) {
+        (void)str_copy(scratch, 32, str_n(hash + 1, (size_t)(end - hash - 1)));
+        str_lower(scratch);
+        return scratch;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+        if (str_is_prefix(str_of(hash), str_of(schemes[i][0])))
+            return schemes[i][1];
+    return "crypt";
+}
+
+static void user_row_protocols(json_t *row, unsigned mask)
+{
+    AUTO_BUF text = BUF_INIT;
+    (void)!store_protocols_format(mask, &text);
+    request_set_text(row, "protocols", buf_cstr(&text));
+}
+
+json_t *user_row(const struct store_user *u, uint64_t now_ms)
+{
+    char scratch[32];
+    json_t *row = json_object();
+    const char *state = user_state_name(u, now_ms);
+    request_set_text(row, "name", u->name);
+    request_set_text(row, "state", state);
+    request_set_text(row, "password", user_scheme(u, scratch));
+    request_set_text(row, "pool", u->pool);
+    request_set_text(row, "backend", u->backend);
+    request_set_text(row, "backend_user", u->backend_user);
+    request_set_text(row, "master_user", u->master_user);
+    (void)json_object_set_new(row, "backend_password", json_boolean(u->backend_password != NULL));
+    user_row_protocols(row, u->protocols);
+    request_put_number(row, "max_sessions", u->max_sessions);
+    if (strcmp(state, "active") != 0) {
+        request_set_text(row, "state_text", u->state_text);
+        request_set_number(row, "state_until", u->state_until_ms);
+    }
+    request_set_text(row, "note", u->note);
+    request_set_number(row, "created", u->created_ms);
+    request_set_number(row, "changed", u->changed_ms);
+    request_set_number(row, "last_login", u->last_login_ms);
+    return row;
+}
+
+/* ---- user list ---- */
+
+struct user_list {
+    struct work work;
+    struct filter *filter;
+    char *after, *sort; /* sort NULL = by name */
+    size_t page, offset, seen, matched;
+    json_t *rows;
+    struct buf text; /* of rows: written where nobody waits */
+    char *last;      /* name looked at last */
+    bool is_cut;
+    uint64_t now_ms;
+};
+
+/* Keeps memory bounded while everything is sorted. */
+static int user_list_prune(struct user_list *l)
+{
+    size_t most = l->offset + l->page;
+    if (!l->sort || json_array_size(l->rows) < 2 * most + 100)
+        return 0;
+    int err = table_sort(l->rows, l->sort);
+    table_cut(l->rows, most);
+    return err;
+}
+
+/* Rows before the offset are counted; in the order of the names nothing else is done for them. */
+static bool user_list_is_passed(const struct user_list *l)
+{
+    return !l->sort && l->matched < l->offset;
+}
+
+static void user_list_look(struct user_list *l, const struct store_user *u)
+{
+    json_t *row = NULL;
+    if (l->filter || !user_list_is_passed(l))
+        row = user_row(u, l->now_ms);
+    bool is_match = !l->filter || (row && filter_match(l->filter, command_row_get, row));
+    if (is_match && !user_list_is_passed(l) && row)
+        (void)json_array_append(l->rows, row);
+    l->matched += is_match;
+    json_decref(row);
+}
+
+static bool user_list_one(void *arg, const struct store_user *u)
+{
+    struct user_list *l = arg;
+    l->seen++;
+    free(l->last);
+    l->last = str_dup_c(u->name);
+    bool was_passed = user_list_is_passed(l);
+    user_list_look(l, u);
+    if (user_list_prune(l) < 0 || !l->last)
+        return false;
+    l->is_cut = !l->sort && !was_passed &&
+                (json_array_size(l->rows) >= l->page || l->seen >= l->offset + USERS_SCAN_MAX);
+    return !l->is_cut;
+}
+
+static int user_list_sort(struct user_list *l)
+{
+    int err = table_sort(l->rows, l->sort);
+    table_cut(l->rows, l->offset + l->page);
+    for (size_t i = 0; i < l->offset; i++)
+        json_array_remove(l->rows, 0);
+    return err;
+}
+
+static int user_list_run(struct work *w)
+{
+    struct user_list *l = CONTAINER_OF(w, struct user_list, work);
+    int err = store_user_each(work_control(w)->host->store, l->after, SIZE_MAX, user_list_one, l);
+    if (err == 0 && l->sort)
+        err = user_list_sort(l);
+    if (err == 0)
+        err = buf_append_str(&l->text, STR("{\"rows\":["));
+    if (err == 0)
+        err = json_text_members(&l->text, l->rows);
+    json_decref(STEAL(l->rows));
+    return err;
+}
+
+static int user_list_end(struct user_list *l)
+{
+    int err = buf_printf(&l->text, "],\"more\":%s,\"seen\":%zu,\"matched\":%zu",
+                         l->is_cut ? "true" : "false", l->seen, l->matched);
+    if (err == 0 && l->is_cut)
+        err = json_text_key(&l->text, "cursor", false);
+    if (err == 0 && l->is_cut)
+        err = json_text_string(&l->text, str_of(l->last));
+    return err == 0 ? buf_append_char(&l->text, '}') : err;
+}
+
+static void user_list_done(struct work *w)
+{
+    struct user_list *l = CONTAINER_OF(w, struct user_list, work);
+    if (work_fail(w))
+        return;
+    if (user_list_end(l) < 0)
+        request_fail(w->request, -ERR_NOMEM, NULL, NULL);
+    else
+        request_answer_text(w->request, buf_str(&l->text));
+}
+
+static void user_list_fini(struct work *w)
+{
+    struct user_list *l = CONTAINER_OF(w, struct user_list, work);
+    filter_unref(l->filter);
+    free(l->after);
+    free(l->sort);
+    free(l->last);
+    json_decref(l->rows);
+    buf_fini(&l->text);
+}
+
+void command_user_list(struct request *r)
+{
+    size_t n;
+    struct filter *filter = NULL;
+    const struct filter_field *fields = command_filter_fields(r->command, &n);
+    const char *sort = request_text(r, "sort");
+    if (request_filter(r, "filter", fields, n, &filter) < 0)
+        return;
+    struct user_list *l =
+        work_new(r->rpc, r, sizeof(*l), user_list_run, user_list_done, user_list_fini);
+    if (!l) {
+        filter_unref(filter);
+        return;
+    }
+    bool is_sorted = sort && strcmp(sort, "name") != 0;
+    size_t most = is_sorted ? USERS_SORTED_MAX : USERS_PAGE_MAX;
+    l->page = request_number(r, "limit", is_sorted ? USERS_SORTED_MAX : USERS_PAGE);
+    if (l->page == 0 || l->page > most)
+        l->page = most;
+    l->offset = request_has(r, "cursor") ? 0 : (size_t)request_number(r, "offset", 0);
+    /* What is sorted is kept in memory. */
+    if (is_sorted && l->offset > USERS_SORTED_MAX)
+        l->offset = USERS_SORTED_MAX;
+    l->filter = filter;
+    l->sort = is_sorted ? str_dup_c(sort) : NULL;
+    l->after = str_dup_c(request_text(r, "cursor"));
+    l->rows = json_array();
+    l->now_ms = clock_wall_ms();
+    work_post(&l->work, NULL);
+}
+
+/* ---- names that are not there ---- */
+
+#define NEAREST_AT_ONCE 256
+
+struct user_nearest {
+    const char *word;
+    char *names[NEAREST_AT_ONCE]; /* the first one is the best so far */
+    size_t n;
+};
+
+static void nearest_judge(struct user_nearest *s)
+{
+    const char *best = str_nearest(s->word, (const char *const *)s->names, s->n);
+    size_t kept = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        char *name = STEAL(s->names[i]);
+        if (name && name == best)
+            s->names[kept++] = name;
+        else
+            free(name);
+    }
+    s->n = kept;
+}
+
+static bool nearest_add(void *arg, const struct store_user *u)
+{
+    struct user_nearest *s = arg;
+    if (s->n == NEAREST_AT_ONCE)
+        nearest_judge(s);
+    s->names[s->n] = str_dup_c(u->name);
+    return s->names[s->n++] != NULL;
+}
+
+int user_missing(struct work *w, const char *name)
+{
+    struct user_nearest s = {.word = name};
+    if (store_user_each(work_control(w)->host->store, NULL, SIZE_MAX, nearest_add, &s) < 0)
+        s.word = ""; /* near nobody */
+    nearest_judge(&s);
+    free(w->hint);
+    free(w->error);
+    w->hint = s.n > 0 ? s.names[0] : NULL;
+    w->error = str_printf("there is no user %.255s", name);
+    return -ERR_NO_USER;
+}
+
+/* ---- user show ---- */
+
+struct user_show {
+    struct work work;
+    struct store_user user;
+};
+
+/* Counts the sessions for the answer. */
+struct user_count {
+    struct request *request;
+    json_t *row;
+    uint64_t n;
+};
+
+static bool user_count_chunk(void *arg, struct session_chunk *chunk)
+{
+    struct user_count *c = arg;
+    struct str name = str_of(request_text(c->request, "name"));
+    for (size_t i = 0; i < chunk->n; i++)
+        c->n += str_ieq(chunk->rows[i].v[SESSION_FIELD_USER].text, name);
+    session_chunk_free(chunk);
+    return true;
+}
+
+static void user_count_done(void *arg, int err, uint64_t seen, uint64_t matched)
+{
+    struct user_count *c = arg;
+    (void)seen;
+    (void)matched;
+    if (err == 0)
+        request_put_number(c->row, "sessions", c->n);
+    request_answer(c->request, c->row);
+    free(c);
+}
+
+static int user_count_start(struct request *r, json_t *row)
+{
+    struct filter *filter = NULL;
+    struct user_count *c = calloc(1, sizeof(*c));
+    int err = c ? kill_filter(SESSION_FIELD_USER, request_text(r, "name"), &filter) : -ERR_NOMEM;
+    if (err == 0) {
+        *c = (struct user_count){.request = r, .row = row};
+        const struct collect_spec spec = {.filter = filter,
+                                          .fields = SESSION_FIELD_BIT(SESSION_FIELD_USER),
+                                          .chunk = user_count_chunk,
+                                          .done = user_count_done,
+                                          .arg = c};
+        err = collect_start(request_control(r), &spec);
+    }
+    filter_unref(filter);
+    if (err < 0)
+        free(c);
+    return err;
+}
+
+static int user_show_run(struct work *w)
+{
+    struct user_show *s = CONTAINER_OF(w, struct user_show, work);
+    const char *name = request_text(w->request, "name");
+    int err = store_user_get(work_control(w)->host->store, name, &s->user);
+    return err == -ERR_NO_USER ? user_missing(w, name) : err;
+}
+
+static void user_show_done(struct work *w)
+{
+    struct user_show *s = CONTAINER_OF(w, struct user_show, work);
+    if (work_fail(w))
+        return;
+    json_t *row = user_row(&s->user, clock_wall_ms());
+    int err = user_count_start(w->request, row);
+    if (err < 0) {
+        json_decref(row);
+        request_fail(w->request, err, NULL, NULL);
+    }
+}
+
+static void user_show_fini(struct work *w)
+{
+    store_user_fini(&CONTAINER_OF(w, struct user_show, work)->user);
+}
+
+void command_user_show(struct request *r)
+{
+    struct user_show *s =
+        work_new(r->rpc, r, sizeof(*s), user_show_run, user_show_done, user_show_fini);
+    if (s)
+        work_post(&s->work, NULL);
+}
+
+/* ---- changes ---- */
+
+static int user_edit_run(struct work *w)
+{
+    struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
+    struct store *store = work_control(w)->host->store;
+    const char *name = request_text(w->request, "name");
+    int err = store_user_get(store, name, &e->user);
+    e->is_there = e->is_new && err == 0;
+    if (e->is_new && err == -ERR_NO_USER) {
+        e->user = (struct store_user){.name = str_dup_c(name)};
+        e->is_changed = true;
+        err = e->user.name ? 0 : -ERR_NOMEM;
+    }
+    if (err == -ERR_NO_USER)
+        return user_missing(w, name);
+    if (err == 0)
+        err = e->apply(e);
+    if (err == 0 && e->is_there && e->is_changed)
+        return -ERR_EXISTS;
+    if (err == 0 && e->is_changed)
+        err =
+            store_user_put(store, &e->user, e->is_new ? STORE_ADD : STORE_REPLACE, clock_wall_ms());
+    return err;
+}
+
+static void user_edit_fini(struct work *w)
+{
+    struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
+    store_user_fini(&e->user);
+    pools_unref(e->pools);
+}
+
+void user_edit_start(struct request *r, bool is_new, int (*apply)(struct user_edit *e),
+                     void (*then)(struct work *w))
+{
+    struct user_edit *e = work_new(r->rpc, r, sizeof(*e), user_edit_run, then, user_edit_fini);
+    if (!e)
+        return;
+    e->is_new = is_new;
+    e->apply = apply;
+    e->pools = pools_ref(control_setup(request_control(r))->pools);
+    work_post(&e->work, &request_control(r)->user_queue);
+}
+
+int user_edit_text(struct user_edit *e, char **field, const char *value)
+{
+    char *copy = NULL;
+    if (value && !*value)
+        value = NULL;
+    if ((!value && !*field) || (value && *field && strcmp(value, *field) == 0))
+        return 0;
+    if (value && !(copy = str_dup_c(value)))
+        return -ERR_NOMEM;
+    if (*field)
+        explicit_bzero(*field, strlen(*field));
+    free(*field);
+    *field = copy;
+    e->is_changed = true;
+    return 0;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: ISC */
+/* A table of users that are guessed at. */
+#include "limits/guesses.h"
+
+#include "base/hash.h"
+
+static struct str guess_key(const void *item)
+{
+    return str_of(((const struct guess *)item)->user);
+}
+
+void guesses_init(struct guesses *g, size_t max)
+{
+    *g = (struct guesses){.by_user.key = guess_key, .max = max};
+    list_init(&g->all);
+    list_init(&g->walks);
+    hash_random(g->key, sizeof(g->key));
+}
+
+static void guess_remove(struct guesses *g, struct guess *e)
+{
+    walks_skip(&g->walks, &e->link);
+    list_del(&e->link);
+    (void)table_del(&g->by_user, guess_key(e));
+    free(e);
+}
+
+static struct guess *guesses_oldest(const struct guesses *g)
+{
+    return LIST_ITEM(g->all.next, struct guess, link);
+}
+
+void guesses_fini(struct guesses *g)
+{
+    while (!list_is_empty(&g->all))
+        guess_remove(g, guesses_oldest(g));
+    table_fini(&g->by_user);
+}
+
+static struct guess *guesses_get(const struct guesses *g, const char *user)
+{
+    return table_get(&g->by_user, str_of(user));
+}
+
+const struct guess *guesses_find(const struct guesses *g, const char *user)
+{
+    return guesses_get(g, user);
+}
+
+static struct guess *guess_new(struct guesses *g, const char *user, uint64_t now_ms)
+{
+    size_t n = strlen(user);
+    struct guess *e = calloc(1, sizeof(*e) + n + 1);
+    if (!e)
+        return NULL;
+    memcpy(e->user, user, n + 1);
+    e->since_ms = now_ms;
+    if (table_add(&g->by_user, e) < 0) {
+        free(e);
+        return NULL;
+    }
+    list_add_tail(&g->all, &e->link);
+    if (g->by_user.count > g->max)
+        guess_remove(g, guesses_oldest(g));
+    return e;
+}
+
+const struct guess *guesses_add(struct guesses *g, const char *user, uint32_t credentials,
+                                const struct addr *a, uint64_t now_ms)
+{
+    struct guess *e = guesses_get(g, user);
+    const struct addr source = addr_limit_key(a);
+    if (!e && !(e = guess_new(g, user, now_ms)))
+        return NULL;
+    (void)distinct_add(&e->passwords, credentials);
+    (void)distinct_add(&e->addresses, (uint32_t)hash_sip(g->key, str_n((const char *)source.ip,
+                                                                       sizeof(source.ip))));
+    return e;
+}
+
+bool guesses_forget(struct guesses *g, const char *user)
+{
+    struct guess *e = guesses_get(g, user);
+    if (e)
+        guess_remove(g, e);
+    return e != NULL;
+}
+
+void guesses_expire(struct guesses *g, uint64_t window_ms, uint64_t now_ms)
+{
+    while (!list_is_empty(&g->all) && now_ms >= guesses_oldest(g)->since_ms + window_ms)
+        guess_remove(g, guesses_oldest(g));
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: ISC */
+/* Rules by subject. */
+#include "limits/rules.h"
+
+/* Key of a rule: family, length and address, or "u" and the name. */
+struct rule_key {
+    char bytes[1 + 256];
+    size_t n;
+};
+
+static struct rule_key rule_key_net(const uint8_t ip[16], unsigned bits, uint8_t family)
+{
+    struct rule_key k = {.n = 19};
+    k.bytes[0] = 'n';
+    k.bytes[1] = (char)family;
+    k.bytes[2] = (char)bits;
+    memcpy(k.bytes + 3, ip, 16);
+    return k;
+}
+
+static struct rule_key rule_key_user(struct str user)
+{
+    struct rule_key k = {.bytes = {'u'}};
+    size_t n = user.n < sizeof(k.bytes) - 1 ? user.n : sizeof(k.bytes) - 1;
+    if (n > 0)
+        memcpy(k.bytes + 1, user.p, n);
+    k.n = n + 1;
+    return k;
+}
+
+static struct rule_key rule_key_of(const struct subject *s)
+{
+    return s->kind == SUBJECT_USER ? rule_key_user(str_of(s->user))
+                                   : rule_key_net(s->net.ip, s->net.bits, s->net.family);
+}
+
+static struct rule *rules_get(const struct rules *r, const struct rule_key *k)
+{
+    return map_get(&r->by_key, str_n(k->bytes, k->n));
+}
+
+void rules_init(struct rules *r, size_t max_automatic, uint64_t now_ms)
+{
+    *r = (struct rules){.max_automatic = max_automatic};
+    list_init(&r->all);
+    list_init(&r->walks);
+    wheel_init(&r->wheel, now_ms);
+}
+
+static void rule_free(struct rule *r)
+{
+    free(r->user);
+    free(r->text);
+    free(r->by);
+    free(r);
+}
+
+void rules_fini(struct rules *r)
+{
+    LIST_FOREACH_SAFE (it, &r->all)
+        rule_free(LIST_ITEM(it, struct rule, link));
+    map_fini(&r->by_key);
+    list_init(&r->all);
+}
+
+size_t rules_count(const struct rules *r)
+{
+    return r->by_key.count;
+}
+
+void rule_subject(const struct rule *r, struct subject *ret)
+{
+    *ret = (struct subject){.kind = r->kind, .net = r->net};
+    (void)str_copy(ret->user, sizeof(ret->user), str_of(r->user));
+}
+
+static void rules_tally(struct rules *r, const struct rule *rule, int n)
+{
+    size_t *count = rule->kind == SUBJECT_USER ? &r->n_users : &r->n_bits[rule->net.bits];
+    *count += (size_t)n;
+    if (rule->is_automatic)
+        r->n_automatic += (size_t)n;
+}
+
+void rules_remove(struct rules *r, struct rule *rule)
+{
+    struct subject s;
+    rule_subject(rule, &s);
+    const struct rule_key k = rule_key_of(&s);
+    (void)map_del(&r->by_key, str_n(k.bytes, k.n));
+    wheel_cancel(&r->wheel, &rule->timer);
+    walks_skip(&r->walks, &rule->link);
+    list_del(&rule->link);
+    rules_tally(r, rule, -1);
+    rule_free(rule);
+}
+
+static void rules_end(struct rules *r, struct rule *rule, enum rule_end why)
+{
+    if (r->gone)
+        r->gone(r->arg, rule, why);
+    rules_remove(r, rule);
+}
+
+/* Those with the same length of life end in the order of their making. */
+static void rules_make_room(struct rules *r)
+{
+    if (r->n_automatic < r->max_automatic)
+        return;
+    LIST_FOREACH (it, &r->all) {
+        struct rule *rule = LIST_ITEM(it, struct rule, link);
+        if (rule->is_automatic) {
+            rules_end(r, rule, RULE_EVICTED);
+            return;
+        }
+    }
+}
+
+static struct rule *rule_new(const struct rule_spec *spec)
+{
+    bool is_user = spec->subject.kind == SUBJECT_USER;
+    struct rule *r = calloc(1, sizeof(*r));
+    if (!r)
+        return NULL;
+    *r = (struct rule){.kind = spec->subject.kind,
+                       .is_automatic = spec->is_automatic,
+                       .net = spec->subject.net,
+                       .user = is_user ? str_dup_c(spec->subject.user) : NULL,
+                       .created_ms = spec->created_ms,
+                       .until_ms = spec->until_ms,
+                       .text = str_dup_c(spec->text),
+                       .by = str_dup_c(spec->by),
+                       .sessions = spec->sessions,
+                       .login_rate = spec->login_rate,
+                       .failures = spec->failures};
+    list_init(&r->link);
+    wheel_timer_init(&r->timer);
+    if ((is_user && !r->user) || (spec->text && !r->text) || (spec->by && !r->by)) {
+        rule_free(r);
+        return NULL;
+    }
+    return r;
+}
+
+static void rules_set_timer(struct rules *r, struct rule *rule, const struct rules_time *now)
+{
+    uint64_t left = rule->until_ms > now->wall_ms ? rule->until_ms - now->wall_ms : 1;
+    if (rule->until_ms)
+        wheel_set(&r->wheel, &rule->timer, now->ms + left);
+}
+
+int rules_put(struct rules *r, const struct rule_spec *spec, const struct rules_time *now,
+              struct rule **ret)
+{
+    const struct rule_key k = rule_key_of(&spec->subject);
+    struct rule *old = rules_get(r, &k), *rule = rule_new(spec);
+    if (!rule)
+        return -ERR_NOMEM;
+    if (!old && spec->is_automatic)
+        rules_make_room(r);
+    if (map_put(&r->by_key, str_n(k.bytes, k.n), rule, NULL) < 0) {
+        rule_free(rule);
+        return -ERR_NOMEM;
+    }
+    if (old) {
+        rule->hits = old->hits;
+        wheel_cancel(&r->wheel, &old->timer);
+        walks_skip(&r->walks, &old->link);
+        list_del(&old->link);
+        rules_tally(r, old, -1);
+        rule_free(old);
+    }
+    list_add_tail(&r->all, &rule->link);
+    rules_tally(r, rule, 1);
+    rules_set_timer(r, rule, now);
+    *ret = rule;
+    return 0;
+}
+
+struct rule *rules_find(const struct rules *r, const struct subject *s)
+{
+    const struct rule_key k = rule_key_of(s);
+    return rules_get(r, &k);
+}
+
+struct rule *rules_match_addr(const struct rules *r, const struct addr *a)
+{
+    unsigned least = a->family == AF_INET ? 96 : 0;
+    struct addr key = *a;
+    if (a->family == AF_UNIX)
+        memset(key.ip, 0, sizeof(key.ip));
+    for (unsigned bits = 129; bits-- > least;) {
+        if (r->n_bits[bits] == 0)
+            continue;
+        addr_mask(key.ip, bits);
+        const struct rule_key k = rule_key_net(key.ip, bits, key.family);
+        struct rule *rule = rules_get(r, &k);
+        if (rule)
+            return rule;
+    }
+    return NULL;
+}
+
+struct rule *rules_match_user(const struct rules *r, const char *user)
+{
+    if (r->n_users == 0 || !user || !*user)
+        return NULL;
+    const struct rule_key k = rule_key_user(str_of(user));
+    return rules_get(r, &k);
+}
+
+void rules_expire(struct rules *r, const struct rules_time *now)
+{
+    struct list expired;
+    list_init(&expired);
+    wheel_advance(&r->wheel, now->ms, &expired);
+    LIST_FOREACH_SAFE (it, &expired) {
+        struct rule *rule = CONTAINER_OF(it, struct rule, timer.link);
+        list_del(it);
+        if (rule->until_ms > now->wall_ms) /* the wall clock was set back */
+            rules_set_timer(r, rule, now);
+        else
+            rules_end(r, rule, RULE_EXPIRED);
+    }
+}

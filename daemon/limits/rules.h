@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: ISC */
+/* A table of bans or overrides, found by address, network or user, each with an end. Pure: no
+ * clock, no input or output. */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/walk.h"
+#include "base/wheel.h"
+#include "limits/subject.h"
+
+/* The two clocks at one moment. */
+struct rules_time {
+    uint64_t ms;      /* monotonic */
+    uint64_t wall_ms; /* Unix time: ends are kept in it, so that they survive restarts */
+};
+
+#define RULE_KEEP UINT64_MAX /* an override that leaves this limit as configured */
+
+struct rule {
+    struct list link; /* of all, in order of their making */
+    struct wheel_timer timer;
+    enum subject_kind kind;
+    bool is_automatic;                       /* made by the daemon, not by an operator */
+    bool is_stored;                          /* for the owner of the table */
+    struct addr_net net;                     /* of addresses and networks */
+    char *user;                              /* of users; owned */
+    uint64_t created_ms, until_ms;           /* Unix time; until 0 = for ever */
+    char *text;                              /* words for the client; owned, may be NULL */
+    char *by;                                /* operator; owned, NULL when automatic */
+    uint64_t hits, hit_ms;                   /* refused by it; the last time, monotonic */
+    uint64_t sessions, login_rate, failures; /* of an override; RULE_KEEP */
+};
+
+/* Why a rule is no more. */
+enum rule_end { RULE_EXPIRED, RULE_EVICTED, RULE_REMOVED };
+
+struct rules {
+    struct map by_key;
+    struct list all, walks;
+    struct wheel wheel;
+    size_t n_bits[129]; /* rules for networks of each length */
+    size_t n_users, n_automatic, max_automatic;
+    /* Before a rule that expired or was evicted is freed. May be NULL. */
+    void (*gone)(void *arg, const struct rule *r, enum rule_end why);
+    void *arg;
+};
+
+/* max_automatic: of the rules the daemon makes, the oldest make room. */
+void rules_init(struct rules *r, size_t max_automatic, uint64_t now_ms);
+void rules_fini(struct rules *r);
+size_t rules_count(const struct rules *r);
+
+/* What a new rule is to say; strings are borrowed. */
+struct rule_spec {
+    struct subject subject;
+    bool is_automatic;
+    uint64_t created_ms, until_ms;
+    const char *text, *by;
+    uint64_t sessions, login_rate, failures;
+};
+/* Makes a rule, in place of an older one for the same subject. -ERR_NOMEM: the older one stays. */
+int rules_put(struct rules *r, const struct rule_spec *spec, const struct rules_time *now,
+              struct rule **ret) NODISCARD;
+/* The rule of exactly this subject, or NULL. */
+struct rule *rules_find(const struct rules *r, const struct subject *s);
+/* The narrowest one that holds for an address, or NULL. */
+struct rule *rules_match_addr(const struct rules *r, const struct addr *a);
+struct rule *rules_match_user(const struct rules *r, const char *user);
+/* gone is not called. */
+void rules_remove(struct rules *r, struct rule *rule);
+/* Frees what is over. */
+void rules_expire(struct rules *r, const struct rules_time *now);
+void rule_subject(const struct rule *r, struct subject *ret);

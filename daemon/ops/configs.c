@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: ISC */
+/* config reload and confirm: a new configuration is built and checked as a whole, then published.
+ */
+#include "ops/configs.h"
+
+#include "base/log.h"
+#include "base/units.h"
+#include "runtime/config_rows.h"
+#include "runtime/listener_pause.h"
+#include "runtime/runtime.h"
+#include "runtime/settle.h"
+#include "runtime/state.h"
+
+#define PROBLEMS_SHOWN 4000 /* bytes of an answer */
+
+struct configs {
+    struct control *control;
+    struct config *started; /* NULL before the first setup */
+    struct config *before;  /* what an unconfirmed reload goes back to; NULL = none waits */
+    struct loop_timer confirm;
+};
+
+struct reload {
+    struct work work;
+    struct config *started, *old, *config; /* config preset: going back */
+    struct pools *pools;
+    struct config_problems problems;
+    struct config_changes changes;
+    uint64_t confirm_ms;
+    bool is_going_back;
+};
+
+/* ---- what changes ---- */
+
+/* Keeps the changes that need a restart, or the others. */
+static void changes_keep(struct config_changes *c, bool is_restart)
+{
+    struct config_changes dropped = {.v = calloc(c->n + 1, sizeof(*c->v))};
+    size_t n = 0;
+    for (size_t i = 0; dropped.v && i < c->n; i++)
+        if ((c->v[i].effect == CONFIG_RESTART) == is_restart)
+            c->v[n++] = c->v[i];
+        else
+            dropped.v[dropped.n++] = c->v[i];
+    c->n = dropped.v ? n : c->n;
+    config_changes_fini(&dropped);
+}
+
+static int changes_append(struct config_changes *to, struct config_changes *from)
+{
+    struct config_change *v = realloc(to->v, (to->n + from->n + 1) * sizeof(*v));
+    if (!v)
+        return -ERR_NOMEM;
+    if (from->n)
+        memcpy(v + to->n, from->v, from->n * sizeof(*v));
+    to->v = v;
+    to->n += from->n;
+    from->n = 0;
+    return 0;
+}
+
+int configs_changes(const struct config *started, const struct config *running,
+                    const struct config *file, struct config_changes *ret)
+{
+    CLEANUP(config_changes_fini) struct config_changes soon = {0};
+    CLEANUP(config_changes_fini) struct config_changes later = {0};
+    int err = config_diff(running, file, &soon);
+    if (err == 0)
+        err = config_diff(started, file, &later);
+    changes_keep(&soon, false);
+    changes_keep(&later, true);
+    if (err == 0)
+        err = changes_append(&soon, &later);
+    if (err == 0) {
+        *ret = soon;
+        soon = (struct config_changes){0};
+    }
+    return err;
+}
+
+/* ---- the one to come back with ---- */
+
+/* Nobody goes back behind this configuration. */
+static void configs_settle(struct control *c)
+{
+    c->host->keep_config(c->host->arg);
+    settle_post(c);
+}
+
+/* What is in force after a failure beside the file. */
+struct kept {
+    struct work work;
+    struct config *config, *disk;
+    struct config_problems problems;
+    struct config_changes changes;
+};
+
+static int kept_run(struct work *w)
+{
+    struct kept *k = CONTAINER_OF(w, struct kept, work);
+    int err = config_load(k->config->path, &k->disk, &k->problems);
+    return err < 0 ? err : config_diff(k->config, k->disk, &k->changes);
+}
+
+static void kept_done(struct work *w)
+{
+    const struct kept *k = CONTAINER_OF(w, struct kept, work);
+    if (w->err == 0 && k->changes.n == 0)
+        return;
+    AUTO_FREE char *text =
+        w->err < 0 ? str_printf("the engine died; its configuration goes on, the file cannot be "
+                                "loaded: config check tells")
+                   : str_printf("the engine died; its configuration goes on, the file differs in "
+                                "%zu: config diff tells",
+                                k->changes.n);
+    LOG_EVENT(LOG_LEVEL_WARN, "config-kept", KV_STR("detail", text));
+    control_event(work_control(w), "config", NULL, NULL, NULL, NULL, NULL, text);
+}
+
+static void kept_fini(struct work *w)
+{
+    struct kept *k = CONTAINER_OF(w, struct kept, work);
+    config_unref(k->config);
+    config_unref(k->disk);
+    config_problems_fini(&k->problems);
+    config_changes_fini(&k->changes);
+}
+
+static void kept_post(struct control *c)
+{
+    struct kept *k = work_new(&c->rpc, NULL, sizeof(*k), kept_run, kept_done, kept_fini);
+    if (!k)
+        return;
+    k->config = config_ref(control_setup(c)->config);
+    work_post(&k->work, NULL);
+}
+
+void configs_note_start(struct control *c, bool is_kept)
+{
+    c->configs->started = config_ref(control_setup(c)->config);
+    configs_settle(c);
+    if (is_kept)
+        kept_post(c);
+}
+
+struct config *configs_started(const struct control *c)
+{
+    struct config *started = c->configs->started;
+    return config_ref(started ? started : control_setup(c)->config);
+}
+
+/* ---- reload ---- */
+
+static int reload_start(struct work *w)
+{
+    struct reload *l = CONTAINER_OF(w, struct reload, work);
+    l->old = config_ref(control_setup(work_control(w))->config);
+    l->started = configs_started(work_control(w));
+    return 0;
+}
+
+int config_refuse(struct work *w, const struct config_problems *problems, int err)
+{
+    AUTO_BUF text = BUF_INIT;
+    if (config_problems_format(problems, &text) == 0 && text.len > 0) {
+        if (text.len > PROBLEMS_SHOWN)
+            text.len = PROBLEMS_SHOWN;
+        free(w->error);
+        w->error = str_dup(str_trim(buf_str(&text)));
+    }
+    return err;
+}
+
+/* Whoever writes a file empties it first: without a word of listeners it is hardly what was meant.
+ */
+static int reload_read(struct reload *l)
+{
+    int err = config_load(l->old->path, &l->config, &l->problems);
+    if (err < 0)
+        return config_refuse(&l->work, &l->problems, err);
+    if (l->config->n_listeners > 0 || l->old->n_listeners == 0)
+        return 0;
+    l->work.error = str_printf("%s has no listeners: no client could connect any more; nothing was "
+                               "changed",
+                               l->old->path);
+    return -ERR_CONFIG;
+}
+
+/* In the turn of the config: the runtime edits stay as they are. */
+static int reload_run(struct work *w)
+{
+    struct reload *l = CONTAINER_OF(w, struct reload, work);
+    size_t n;
+    const struct pool_edit *edits = runtime_edits(work_control(w)->runtime, &n);
+    int err = l->config ? 0 : reload_read(l);
+    if (err < 0)
+        return err;
+    err = configs_changes(l->started, l->old, l->config, &l->changes);
+    if (err == 0)
+        err =
+            pools_build(l->config, edits, n, work_control(w)->host->registry, &l->pools, &w->error);
+    return err;
+}
+
+static void reload_fini(struct work *w)
+{
+    struct reload *l = CONTAINER_OF(w, struct reload, work);
+    config_unref(l->started);
+    config_unref(l->old);
+    config_unref(l->config);
+    pools_unref(l->pools);
+    config_problems_fini(&l->problems);
+    config_changes_fini(&l->changes);
+}
+
+/* ---- going back unless it is confirmed ---- */
+
+static void configs_forget(struct configs *c)
+{
+    loop_timer_cancel(c->control->host->loop, &c->confirm);
+    config_unref(STEAL(c->before));
+}
+
+/* The configuration to go back to is the last one that was confirmed. */
+static void configs_wait(struct configs *c, const struct reload *l)
+{
+    if (l->confirm_ms == 0) {
+        configs_forget(c);
+        return;
+    }
+    if (!c->before)
+        c->before = config_ref(l->old);
+    loop_timer_set(c->control->host->loop, &c->confirm, l->confirm_ms);
+}
+
+static void reload_post(struct control *c, struct request *r, struct config *preset,
+                        uint64_t confirm_ms);
+
+static void on_unconfirmed(struct loop_timer *t)
+{
+    struct configs *c = CONTAINER_OF(t, struct configs, confirm);
+    LOG_EVENT(LOG_LEVEL_WARN, "config-unconfirmed");
+    reload_post(c->control, NULL, STEAL(c->before), 0);
+}
+
+int configs_new(struct control *control, struct configs **ret)
+{
+    struct configs *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ERR_NOMEM;
+    c->control = control;
+    loop_timer_init(&c->confirm, on_unconfirmed);
+    *ret = c;
+    return 0;
+}
+
+void configs_free(struct configs *c)
+{
+    if (!c)
+        return;
+    configs_forget(c);
+    config_unref(c->started);
+    free(c);
+}
+
+bool configs_is_waiting(const struct control *c)
+{
+    return c->configs->before != NULL;
+}
+
+void configs_request_confirm(struct request *r)
+{
+    struct configs *c = request_control(r)->configs;
+    bool is_waiting = c->before != NULL;
+    configs_forget(c);
+    if (is_waiting)
+        configs_settle(request_control(r));
+    request_done(r, is_waiting, is_waiting, NULL);
+}
+
+/* ---- the answer ---- */
+
+struct reload_counts {
+    size_t changed, hidden, by_effect[CONFIG_RESTART + 1];
+};
+
+static json_t *reload_rows(const struct reload *l, struct reload_counts *n)
+{
+    const struct runtime *rt = work_control(&l->work)->runtime;
+    json_t *rows = json_array();
+    for (size_t i = 0; i < l->changes.n; i++) {
+        const struct config_change *ch = &l->changes.v[i];
+        enum config_shade shade = config_change_shade(rt, l->config, ch);
+        n->changed++;
+        if (shade == CONFIG_SHADE_NONE)
+            n->by_effect[ch->effect]++;
+        n->hidden += shade == CONFIG_SHADE_HIDDEN;
+        (void)json_array_append_new(rows, config_change_row(ch, shade));
+    }
+    return rows;
+}
+
+static char *reload_sentence(const struct reload *l, const struct reload_counts *n)
+{
+    AUTO_BUF text = BUF_INIT;
+    char wait[32];
+    int err = n->changed == 0 ? buf_append_c(&text, "no changes; certificates were read again")
+                              : buf_printf(&text, "%zu changed", n->changed);
+    const struct {
+        size_t n;
+        const char *words;
+    } parts[] = {
+        {n->by_effect[CONFIG_LIVE], "at once"},
+        {n->by_effect[CONFIG_NEW_SESSIONS], "for new sessions"},
+        {n->by_effect[CONFIG_RESTART], "after a restart only"},
+        {n->hidden, "hidden by runtime edits (backend reset ends them)"},
+    };
+    const char *before = ": ";
+    for (size_t i = 0; i < ARRAY_LEN(parts) && err == 0; i++)
+        if (parts[i].n > 0) {
+            err = buf_printf(&text, "%s%zu %s", before, parts[i].n, parts[i].words);
+            before = ", ";
+        }
+    if (err == 0 && l->confirm_ms > 0) {
+        units_format_duration(wait, l->confirm_ms);
+        err = buf_printf(&text, "; config confirm keeps it, else it ends in %s", wait);
+    }
+    return err == 0 ? buf_steal(&text) : NULL;
+}
+
+static void reload_answer(struct reload *l)
+{
+    struct reload_counts n = {0};
+    json_t *rows = reload_rows(l, &n);
+    AUTO_FREE char *text = reload_sentence(l, &n);
+    struct request *r = l->work.request;
+    LOG_EVENT(LOG_LEVEL_NOTICE, l->is_going_back ? "config-rolled-back" : "config-reloaded",
+              KV_U64("changed", n.changed), KV_U64("restart_needed", n.by_effect[CONFIG_RESTART]),
+              KV_U64("hidden", n.hidden));
+    control_event(work_control(&l->work), "config", NULL, NULL, NULL, NULL, NULL,
+                  l->is_going_back ? "the reload was not confirmed: rolled back" : text);
+    for (size_t i = 0; i < l->problems.n; i++)
+        LOG_EVENT(LOG_LEVEL_WARN, "config-warning", KV_STR("key", l->problems.v[i].key),
+                  KV_STR("detail", l->problems.v[i].text));
+    if (!r) {
+        json_decref(rows);
+        return;
+    }
+    r->count = n.changed;
+    json_t *result = json_pack("{s:o, s:b, s:I, s:b}", "rows", rows, "more", 0, "count",
+                               (json_int_t)n.changed, "changed", n.changed > 0);
+    request_set_text(result, "message", text);
+    request_answer(r, result);
+}
+
+static void reload_fail(struct work *w)
+{
+    LOG_EVENT(LOG_LEVEL_ERROR, "config-reload-failed", KV_ERR("error", w->err),
+              KV_STR("detail", w->error));
+    (void)work_fail(w);
+}
+
+static void reload_done(struct work *w)
+{
+    struct reload *l = CONTAINER_OF(w, struct reload, work);
+    const struct control_host *h = work_control(w)->host;
+    if (w->err == 0)
+        w->err = h->publish_config(h->arg, config_ref(l->config), STEAL(l->pools), &w->error);
+    if (w->err < 0) {
+        reload_fail(w);
+        return;
+    }
+    configs_wait(work_control(w)->configs, l);
+    if (l->confirm_ms == 0)
+        configs_settle(work_control(w));
+    listener_pause_restore(work_control(w));
+    h->forget_user(h->arg, NULL);
+    reload_answer(l);
+}
+
+/* preset: go back to this one; taken over. */
+static void reload_post(struct control *c, struct request *r, struct config *preset,
+                        uint64_t confirm_ms)
+{
+    struct reload *l = work_new(&c->rpc, r, sizeof(*l), reload_run, reload_done, reload_fini);
+    if (!l) {
+        config_unref(preset);
+        LOG_EVENT(LOG_LEVEL_ERROR, "config-reload-failed", KV_ERR("error", -ERR_NOMEM));
+        return;
+    }
+    l->work.start = reload_start;
+    l->config = preset;
+    l->is_going_back = preset != NULL;
+    l->confirm_ms = confirm_ms;
+    work_post(&l->work, &c->config_queue);
+}
+
+void configs_reload(struct control *c)
+{
+    reload_post(c, NULL, NULL, 0);
+}
+
+void configs_request_reload(struct request *r)
+{
+    reload_post(request_control(r), r, NULL, request_number(r, "confirm", 0));
+}

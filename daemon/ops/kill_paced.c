@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: ISC */
+/* session kill with a rate: those that match when it begins are ended little by little. */
+#include "base/clock.h"
+#include "ops/kill.h"
+#include "ops/ops.h"
+#include "ops/pace.h"
+#include "runtime/state.h"
+
+#define PACED_TICK_MS 200    /* so that no tick of the loop is passed over */
+#define PACED_TARGET_MAX 200 /* bytes of the filter that are shown */
+
+struct paced {
+    struct control *control;
+    struct op *op;
+    struct request *request; /* until those that match are found */
+    char *text;
+    struct kill_found *left; /* a heap, the longest idle on top */
+    size_t n, n_left;
+    struct pace pace;
+    uint64_t grace_ms, n_told;
+    struct loop_timer tick;
+    bool is_asking, is_stopped;
+};
+
+static void paced_free(struct paced *p)
+{
+    loop_timer_cancel(p->control->host->loop, &p->tick);
+    free(p->left);
+    free(p->text);
+    free(p);
+}
+
+/* ---- the longest idle first ---- */
+
+/* Sorting 100,000 at once would hold everybody up: a heap costs what is taken from it. */
+static void paced_sift_down(struct paced *p, size_t i)
+{
+    for (;;) {
+        size_t first = i, child = 2 * i + 1;
+        for (size_t k = child; k < child + 2 && k < p->n_left; k++)
+            first = p->left[k].idle > p->left[first].idle ? k : first;
+        if (first == i)
+            return;
+        struct kill_found t = p->left[i];
+        p->left[i] = p->left[first];
+        p->left[first] = t;
+        i = first;
+    }
+}
+
+static uint64_t paced_take(struct paced *p)
+{
+    uint64_t id = p->left[0].id;
+    p->left[0] = p->left[--p->n_left];
+    paced_sift_down(p, 0);
+    return id;
+}
+
+static void on_paced_found(void *arg, struct kill_found *v, size_t n)
+{
+    struct paced *p = arg;
+    p->left = v;
+    p->n = p->n_left = n;
+    for (size_t i = n / 2; i-- > 0;)
+        paced_sift_down(p, i);
+}
+
+/* ---- the operation ---- */
+
+static uint64_t paced_told(const struct paced *p)
+{
+    return p->n - p->n_left;
+}
+
+static void paced_refresh(void *arg)
+{
+    struct paced *p = arg;
+    p->op->done = paced_told(p);
+    p->op->eta_ms = pace_time(&p->pace, p->n_left);
+}
+
+static void paced_finish(struct paced *p)
+{
+    bool is_done = p->n_left == 0;
+    op_end(p->op, is_done ? OP_DONE : OP_CANCELLED, "%llu told to end, %llu were gone%s",
+           (unsigned long long)p->n_told, (unsigned long long)(paced_told(p) - p->n_told),
+           is_done ? "" : "; the others go on");
+    paced_free(p);
+}
+
+static void paced_cancel(void *arg)
+{
+    struct paced *p = arg;
+    p->is_stopped = true;
+    if (!p->is_asking)
+        paced_finish(p);
+}
+
+static void paced_drop(void *arg)
+{
+    paced_free(arg);
+}
+
+static const struct op_kind paced_kind = {
+    .name = "kill", .cancel = paced_cancel, .refresh = paced_refresh, .drop = paced_drop};
+
+static void paced_go_on(struct paced *p)
+{
+    p->is_asking = false;
+    if (p->is_stopped || p->n_left == 0)
+        paced_finish(p);
+    else
+        loop_timer_set(p->control->host->loop, &p->tick, PACED_TICK_MS);
+}
+
+static void on_paced_told(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+{
+    struct paced *p = arg;
+    (void)matched;
+    (void)rows;
+    p->n_told += n;
+    if (err != -ERR_SHUTDOWN)
+        paced_go_on(p);
+}
+
+static int paced_tell(struct paced *p, size_t n)
+{
+    AUTO_FREE uint64_t *ids = calloc(n + 1, sizeof(*ids));
+    if (!ids)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        ids[i] = paced_take(p);
+    const struct kill_spec spec = {.ids = ids,
+                                   .n_ids = n,
+                                   .kind = REPLY_KICKED,
+                                   .text = p->text,
+                                   .grace_ms = p->grace_ms,
+                                   .done = on_paced_told,
+                                   .arg = p};
+    return kill_start(p->control, &spec);
+}
+
+static void on_paced_tick(struct loop_timer *t)
+{
+    struct paced *p = CONTAINER_OF(t, struct paced, tick);
+    size_t n = pace_take(&p->pace, loop_now_ms(p->control->host->loop));
+    n = n < p->n_left ? n : p->n_left;
+    p->is_asking = n > 0 && paced_tell(p, n) == 0;
+    if (!p->is_asking)
+        paced_go_on(p);
+}
+
+/* ---- the beginning ---- */
+
+static int paced_begin(struct paced *p, struct request *r)
+{
+    const char *filter = request_text(r, "filter");
+    AUTO_FREE char *target =
+        filter && *filter ? str_printf("%.*s", PACED_TARGET_MAX, filter) : str_dup_c("all");
+    if (!target || !p->left)
+        return -ERR_NOMEM;
+    if (p->n == 0)
+        return -ERR_NO_MATCH;
+    p->pace = (struct pace){.rate = request_number(r, "rate", 0),
+                            .at_ms = loop_now_ms(p->control->host->loop)};
+    p->grace_ms = request_bool(r, "now") ? 0 : request_number(r, "grace", KILL_GRACE_MS);
+    return op_begin(p->control, &paced_kind, target, &r->peer, p, &p->op);
+}
+
+static void on_paced_counted(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+{
+    struct paced *p = arg;
+    struct request *r = STEAL(p->request);
+    if (err == 0)
+        err = paced_begin(p, r);
+    if (err < 0) {
+        paced_free(p);
+        kill_answer(r, err, matched, 0, rows);
+        return;
+    }
+    (void)rows;
+    p->op->total = n;
+    op_start(p->op);
+    paced_go_on(p);
+    op_answer(p->op, r, n, true, NULL);
+}
+
+void kill_paced(struct request *r, struct filter *filter)
+{
+    struct paced *p = calloc(1, sizeof(*p));
+    const char *text = request_text(r, "text");
+    const struct kill_spec spec = {.filter = filter,
+                                   .max = request_number(r, "max", 0),
+                                   .is_dry = true,
+                                   .done = on_paced_counted,
+                                   .found = on_paced_found,
+                                   .arg = p};
+    if (!p) {
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return;
+    }
+    p->control = request_control(r);
+    p->request = r;
+    loop_timer_init(&p->tick, on_paced_tick);
+    p->text = str_dup_c(text);
+    int err = text && !p->text ? -ERR_NOMEM : kill_start(request_control(r), &spec);
+    if (err == 0)
+        return;
+    paced_free(p);
+    request_fail(r, err, NULL, NULL);
+}

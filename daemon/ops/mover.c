@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: ISC */
+/* The steps for one user: hold on all workers, end the sessions elsewhere, change the pin, let go.
+ * The hold lives in the workers only: an engine that dies leaves the old pin or the new one, and
+ * nobody waiting. */
+#include "ops/mover.h"
+
+#include "base/clock.h"
+#include "ops/kill.h"
+#include "runtime/state.h"
+
+#define MOVER_TICK_MS 100 /* so that no tick of the loop is passed over */
+
+struct mover {
+    struct ask ask; /* the answers of the workers to the hold */
+    struct control *control;
+    const struct mover_plan *plan;
+    char *user;
+    size_t n_waiting;     /* workers */
+    uint64_t deadline_ms; /* monotonic */
+    struct loop_timer timer;
+    bool is_held;    /* all workers hold the user */
+    bool is_busy;    /* something answers later */
+    bool is_stopped; /* by the operator */
+    bool is_over;    /* of the control plane */
+};
+
+static void mover_unlink(struct mover *m)
+{
+    loop_timer_cancel(m->control->host->loop, &m->timer);
+    (void)map_del(&m->control->moving, str_of(m->user));
+    if (!m->is_held && !m->is_over)
+        ask_end(&m->ask);
+}
+
+void mover_free(struct mover *m)
+{
+    if (!m)
+        return;
+    mover_unlink(m);
+    free(m->user);
+    free(m);
+}
+
+/* ---- the end ---- */
+
+static void mover_release(const struct mover *m)
+{
+    const struct control_host *h = m->control->host;
+    const struct session_hold_spec spec = {.user = m->user};
+    for (size_t i = 0; i < h->n_workers; i++)
+        (void)!session_hold_post(h->workers[i].mailbox, &spec);
+}
+
+static void mover_end(struct mover *m, int err, const char *text, bool is_changed)
+{
+    const struct mover_plan *plan = m->plan;
+    mover_release(m);
+    mover_unlink(m);
+    AUTO_FREE char *user = STEAL(m->user);
+    free(m);
+    plan->done(plan->arg, user, err, text, is_changed);
+}
+
+static bool mover_is_late(const struct mover *m)
+{
+    return loop_now_ms(m->control->host->loop) >= m->deadline_ms;
+}
+
+/* ---- the pin ---- */
+
+struct mover_pin {
+    struct work work;
+    struct mover *mover;
+    struct pools *pools; /* one reference: is the new place still there? */
+    char *user, *pool, *backend;
+    bool is_changed;
+};
+
+static int pin_text(char **field, const char *value, bool *is_changed)
+{
+    char *copy = NULL;
+    if (str_eq(str_of(*field), str_of(value)))
+        return 0;
+    if (value && !(copy = str_dup_c(value)))
+        return -ERR_NOMEM;
+    free(*field);
+    *field = copy;
+    *is_changed = true;
+    return 0;
+}
+
+static int pin_run(struct work *w)
+{
+    struct mover_pin *p = CONTAINER_OF(w, struct mover_pin, work);
+    CLEANUP(store_user_fini) struct store_user u = {0};
+    struct store *store = work_control(w)->host->store;
+    if (p->backend ? !pools_member(p->pools, p->pool, p->backend, NULL)
+                   : p->pool && !pools_find(p->pools, p->pool))
+        return p->backend ? -ERR_NO_BACKEND : -ERR_NO_POOL;
+    int err = store_user_get(store, p->user, &u);
+    if (err == 0)
+        err = pin_text(&u.pool, p->pool, &p->is_changed);
+    if (err == 0)
+        err = pin_text(&u.backend, p->backend, &p->is_changed);
+    if (err == 0 && p->is_changed)
+        err = store_user_put(store, &u, STORE_REPLACE, clock_wall_ms());
+    return err;
+}
+
+static void pin_done(struct work *w)
+{
+    struct mover_pin *p = CONTAINER_OF(w, struct mover_pin, work);
+    const struct control_host *h = work_control(w)->host;
+    if (w->err == 0)
+        h->forget_user(h->arg, p->user);
+    mover_end(p->mover, w->err, w->err < 0 ? err_text(w->err) : NULL, w->err == 0 && p->is_changed);
+}
+
+static void pin_fini(struct work *w)
+{
+    struct mover_pin *p = CONTAINER_OF(w, struct mover_pin, work);
+    pools_unref(p->pools);
+    free(p->user);
+    free(p->pool);
+    free(p->backend);
+}
+
+static void mover_pin(struct mover *m)
+{
+    struct mover_pin *p = work_new(&m->control->rpc, NULL, sizeof(*p), pin_run, pin_done, pin_fini);
+    if (!p) {
+        mover_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
+        return;
+    }
+    p->mover = m;
+    p->pools = pools_ref(control_setup(m->control)->pools);
+    p->user = str_dup_c(m->user);
+    p->pool = str_dup_c(m->plan->pool);
+    p->backend = str_dup_c(m->plan->backend);
+    if (!p->user || (m->plan->pool && !p->pool) || (m->plan->backend && !p->backend)) {
+        work_free(&p->work);
+        mover_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
+        return;
+    }
+    m->is_busy = true;
+    work_post(&p->work, &m->control->user_queue);
+}
+
+/* ---- sessions elsewhere ---- */
+
+static void mover_look(struct mover *m);
+
+static void mover_again(struct mover *m)
+{
+    loop_timer_set(m->control->host->loop, &m->timer, MOVER_TICK_MS);
+}
+
+static int mover_ask(struct mover *m, const char *states, struct kill_spec *spec)
+{
+    AUTO_BUF text = BUF_INIT;
+    struct filter *filter = NULL;
+    int err = buf_append_c(&text, states);
+    if (err == 0)
+        err = kill_term(&text, SESSION_FIELD_USER, m->user);
+    if (err == 0)
+        err = kill_parse(&text, &filter);
+    spec->filter = filter;
+    spec->exact[0] = (struct kill_exact){SESSION_FIELD_USER, m->user};
+    spec->except[0] = (struct kill_exact){SESSION_FIELD_POOL, m->plan->pool};
+    spec->except[1] = (struct kill_exact){SESSION_FIELD_BACKEND, m->plan->backend};
+    spec->arg = m;
+    if (err == 0)
+        err = kill_start(m->control, spec);
+    filter_unref(filter);
+    m->is_busy = err == 0;
+    return err;
+}
+
+static void on_mover_kicked(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+{
+    struct mover *m = arg;
+    (void)matched;
+    (void)n;
+    (void)rows;
+    m->is_busy = false;
+    m->is_over = m->is_over || err == -ERR_SHUTDOWN;
+    if (!m->is_over)
+        mover_again(m);
+}
+
+/* Who is between judging and relay passes on to the relay and is kicked then. */
+static void mover_kick(struct mover *m)
+{
+    struct kill_spec spec = {.kind = REPLY_KICKED,
+                             .text = m->plan->text,
+                             .grace_ms = m->plan->grace_ms,
+                             .done = on_mover_kicked};
+    if (mover_ask(m, "state=relay !phase=ending", &spec) < 0)
+        mover_again(m);
+}
+
+static void on_mover_counted(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+{
+    struct mover *m = arg;
+    (void)n;
+    (void)rows;
+    m->is_busy = false;
+    m->is_over = m->is_over || err == -ERR_SHUTDOWN;
+    if (m->is_over)
+        return;
+    if (m->is_stopped)
+        mover_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
+    else if (err == 0 && matched == 0)
+        mover_pin(m);
+    else if (mover_is_late(m))
+        mover_end(m, -ERR_TIMEOUT, "sessions did not end in time", false);
+    else
+        mover_kick(m);
+}
+
+static void mover_look(struct mover *m)
+{
+    struct kill_spec spec = {.is_dry = true, .done = on_mover_counted};
+    if (mover_ask(m, "state=connect,backend-tls,backend-login,relay", &spec) < 0)
+        mover_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
+}
+
+static void on_mover_timer(struct loop_timer *t)
+{
+    struct mover *m = CONTAINER_OF(t, struct mover, timer);
+    if (m->is_stopped)
+        mover_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
+    else if (m->is_held)
+        mover_look(m);
+    else
+        mover_end(m, -ERR_TIMEOUT, "a worker does not answer", false);
+}
+
+/* ---- the hold ---- */
+
+static void on_mover_held(struct ask *a, const struct session_killed *answer)
+{
+    struct mover *m = CONTAINER_OF(a, struct mover, ask);
+    (void)answer;
+    if (--m->n_waiting > 0)
+        return;
+    ask_end(a);
+    m->is_held = true;
+    loop_timer_cancel(m->control->host->loop, &m->timer);
+    mover_look(m);
+}
+
+static void on_mover_over(struct ask *a)
+{
+    struct mover *m = CONTAINER_OF(a, struct mover, ask);
+    ask_end(a);
+    m->is_over = true;
+}
+
+static int mover_hold(struct mover *m)
+{
+    const struct control_host *h = m->control->host;
+    const struct session_hold_spec spec = {.user = m->user,
+                                           .is_on = true,
+                                           .number = m->ask.number,
+                                           .reply = loop_mailbox(h->loop),
+                                           .deliver = ask_deliver_killed};
+    int err = 0;
+    for (size_t i = 0; i < h->n_workers && err == 0; i++) {
+        err = session_hold_post(h->workers[i].mailbox, &spec);
+        m->n_waiting += err == 0;
+    }
+    return err;
+}
+
+int mover_start(struct control *c, const struct mover_plan *plan, const char *user,
+                struct mover **ret)
+{
+    if (map_get(&c->moving, str_of(user)))
+        return -ERR_BUSY;
+    struct mover *m = calloc(1, sizeof(*m));
+    if (!m)
+        return -ERR_NOMEM;
+    m->control = c;
+    m->plan = plan;
+    m->user = str_dup_c(user);
+    m->deadline_ms = loop_now_ms(c->host->loop) + plan->timeout_ms;
+    m->ask = (struct ask){.on_killed = on_mover_held, .on_end = on_mover_over};
+    loop_timer_init(&m->timer, on_mover_timer);
+    if (!m->user || map_put(&c->moving, str_of(m->user), m, NULL) < 0) {
+        free(m->user);
+        free(m);
+        return -ERR_NOMEM;
+    }
+    int err = ask_begin(c, &m->ask);
+    if (err < 0) {
+        m->is_over = true; /* no ask to end */
+        mover_free(m);
+        return err;
+    }
+    err = mover_hold(m);
+    if (err < 0) {
+        mover_release(m);
+        mover_free(m);
+        return err;
+    }
+    loop_timer_set(c->host->loop, &m->timer, plan->timeout_ms);
+    *ret = m;
+    return 0;
+}
+
+void mover_stop(struct mover *m)
+{
+    m->is_stopped = true;
+    if (!m->is_busy)
+        mover_again(m);
+}

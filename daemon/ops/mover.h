@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: ISC */
+/* Moving one user from backend to backend without a login at the wrong one. All functions: control
+ * thread. */
+#pragma once
+
+#include "rpc/request.h"
+
+struct control;
+struct mover;
+
+/* What is the same for all users of a move; outlives the movers. */
+struct mover_plan {
+    char *pool, *backend; /* the new pin; NULL = none */
+    char *text;           /* words for the clients, NULL = the usual ones */
+    uint64_t timeout_ms, grace_ms;
+    /* Once, never within mover_start; the mover is gone then. err 0, or why the user stays where
+     * they were, with a sentence; is_changed: the pin is another one now. */
+    void (*done)(void *arg, const char *user, int err, const char *text, bool is_changed);
+    void *arg;
+};
+
+/* -ERR_BUSY: this user is being moved already; -ERR_NOMEM. */
+int mover_start(struct control *c, const struct mover_plan *plan, const char *user,
+                struct mover **ret) NODISCARD;
+/* Leaves the user where they are; done follows with -ERR_CANCELLED, unless the pin is changed
+ * already. */
+void mover_stop(struct mover *m);
+/* At the end of the control plane: done will not run. */
+void mover_free(struct mover *m);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+/* Operations: what takes longer than an answer. Each has an id, progress and an outcome that is
+ * kept for a day, in the store too. All functions: control thread. */
+#pragma once
+
+#include "base/list.h"
+#include "rpc/request.h"
+
+struct control;
+struct ops;
+
+#define OP_UPGRADE "upgrade" /* the kind whose end another engine sees */
+
+enum op_state { OP_RUNNING, OP_DONE, OP_FAILED, OP_PARTIAL, OP_CANCELLED, OP_INTERRUPTED };
+
+/* What runs an operation. Static. */
+struct op_kind {
+    const char *name;
+    /* Begins the work once the store can tell of it, or cannot be written: what a crash interrupts
+     * has to be said afterwards. NULL = it has begun. */
+    void (*start)(void *arg);
+    /* Ends it with op_end, now or soon. NULL = it cannot be cancelled. */
+    void (*cancel)(void *arg);
+    /* Brings done, total and eta up to date before they are shown. May be NULL. */
+    void (*refresh)(void *arg);
+    /* The end of the control plane while it runs: frees arg. */
+    void (*drop)(void *arg);
+    bool is_uninterruptible; /* an upgrade has to wait for it */
+};
+
+struct op {
+    struct list link;
+    struct ops *ops;
+    uint64_t id;
+    const struct op_kind *kind; /* NULL: of an earlier start */
+    void *arg;                  /* of the kind, while it runs */
+    char *name, *target;        /* of the kind; what it works on */
+    struct peer peer;           /* who began it */
+    enum op_state state;
+    uint64_t started_ms, ended_ms; /* wall clock */
+    uint64_t done, total, failed;
+    uint64_t eta_ms; /* until it is done; 0 = unknown */
+    char *text;      /* what it does now; its outcome */
+    bool is_cancelled;
+    bool is_unstored; /* the store is another engine's */
+    uint64_t stored;  /* progress that the store has */
+};
+
+/* Loads earlier ones; those that still ran were interrupted. Blocking. */
+int ops_new(struct control *c, struct ops **ret, char **ret_error) NODISCARD;
+void ops_free(struct ops *o); /* NULL is fine */
+/* Another engine goes on with the store: what begins from now on is only kept here. */
+void ops_retire(struct ops *o);
+/* One that runs and that an upgrade must not interrupt, or NULL. */
+const struct op *op_uninterruptible(const struct control *c);
+
+/* Makes one on behalf of who asks; -ERR_NOMEM. It belongs to the ops; op_start comes next. */
+int op_begin(struct control *c, const struct op_kind *kind, const char *target,
+             const struct peer *peer, void *arg, struct op **ret) NODISCARD;
+/* Records it with what it says by now, then starts the work. Use it until op_end. */
+void op_start(struct op *op);
+/* One of a kind that runs on a target, or NULL. */
+struct op *op_find(struct control *c, const struct op_kind *kind, const char *target);
+/* The one with this id, or NULL. */
+struct op *op_of_id(const struct ops *o, uint64_t id);
+/* All that are known, oldest first; struct op by its link. */
+struct list *ops_all(struct ops *o);
+/* Brings its progress up to date. */
+void op_refresh(struct op *op);
+/* The columns of op list, which the store has, too; NULL without memory. */
+json_t *op_row(const struct op *op);
+/* Says what it does now (printf). */
+void op_say(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Its outcome; arg is not used any more. */
+void op_end(struct op *op, enum op_state state, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Answers a request with the operation that goes on; takes over r. note: further words for the
+ * operator, NULL = none. */
+void op_answer(const struct op *op, struct request *r, uint64_t count, bool is_changed,
+               const char *note);

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: ISC */
+/* One upgrade: refused, checked, an operation while the new engine starts, done. */
+#include "ops/upgrades.h"
+
+#include "base/log.h"
+#include "ops/configs.h"
+#include "ops/ops.h"
+#include "runtime/state.h"
+
+#define UPGRADE_SIGNAL "SIGUSR2" /* who asked, for the audit */
+
+struct upgrades {
+    struct control *control;
+    struct request *request; /* until the new program is checked */
+    struct op *op;           /* from then on */
+    uint64_t deadline_ms;    /* of the sessions; 0 = the config's */
+};
+
+/* The new engine finds the operation in the store. */
+static void upgrade_start(void *arg)
+{
+    const struct upgrades *u = arg;
+    const struct control_host *h = u->control->host;
+    int err = h->upgrade_start(h->arg);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-not-started", KV_ERR("error", err));
+}
+
+/* The end of the control plane: nothing is held for the operation alone. */
+static void upgrade_drop(void *arg)
+{
+    (void)arg;
+}
+
+static const struct op_kind upgrade_kind = {
+    .name = OP_UPGRADE, .start = upgrade_start, .drop = upgrade_drop};
+
+/* ---- the beginning ---- */
+
+static void upgrade_refuse_old(struct request *r, const struct control_old *old)
+{
+    const struct config *c = control_setup(request_control(r))->config;
+    const char *path = c->n_controls ? c->controls[0].path : "PATH";
+    AUTO_FREE char *hint =
+        str_printf("mailproxyctl -s %s" CONTROL_OLD_SUFFIX " system stop ends it", path);
+    request_fail(r, -ERR_BUSY, hint,
+                 "the program before the last upgrade (pid %u) has not ended yet", old->pid);
+}
+
+/* True when it was refused, and answered. */
+static bool upgrade_refuse(const struct upgrades *u, struct request *r)
+{
+    const struct control_host *h = u->control->host;
+    const struct control_old *old = h->old(h->arg);
+    const struct op *op = op_uninterruptible(u->control);
+    if (u->request || u->op)
+        request_fail(r, -ERR_BUSY, "op list", "an upgrade is under way");
+    else if (h->is_stopping(h->arg))
+        request_fail(r, -ERR_SHUTDOWN, NULL, NULL);
+    else if (old->pid)
+        upgrade_refuse_old(r, old);
+    else if (op)
+        request_fail(r, -ERR_BUSY, "op list", "operation %llu (%s) has to end before",
+                     (unsigned long long)op->id, op->name);
+    else if (configs_is_waiting(u->control))
+        request_fail(r, -ERR_BUSY, "config confirm", "a reload waits for its confirmation");
+    else
+        return false;
+    return true;
+}
+
+void upgrades_request(struct request *r)
+{
+    struct upgrades *u = request_control(r)->upgrades;
+    const struct control_host *h = request_control(r)->host;
+    if (upgrade_refuse(u, r))
+        return;
+    int err = h->upgrade(h->arg);
+    if (err < 0) {
+        request_fail(r, err, NULL,
+                     err == -ERR_UNSUPPORTED ? "there is no supervisor that could start it" : NULL);
+        return;
+    }
+    u->request = r;
+    u->deadline_ms = request_number(r, "deadline", 0);
+}
+
+static void on_upgrade_answered(void *arg, const char *error)
+{
+    (void)arg;
+    if (error)
+        LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-refused", KV_STR("detail", error));
+}
+
+void upgrades_begin(struct control *c)
+{
+    const struct peer peer = {.uid = (uint32_t)getuid(),
+                              .pid = (uint32_t)getpid(),
+                              .role = ROLE_ADMIN,
+                              .user = UPGRADE_SIGNAL};
+    if (request_start_own(&c->rpc, &peer, "system.upgrade", json_object(), on_upgrade_answered,
+                          NULL) < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-refused", KV_ERR("error", -ERR_NOMEM));
+}
+
+/* ---- what becomes of it ---- */
+
+void upgrades_checked(struct upgrades *u)
+{
+    struct request *r = STEAL(u->request);
+    if (!r)
+        return;
+    int err = op_begin(u->control, &upgrade_kind, "mailproxyd", &r->peer, u, &u->op);
+    if (err < 0) {
+        request_fail(r, err, NULL, NULL);
+        return;
+    }
+    op_say(u->op, "the new program is good and starts");
+    op_start(u->op);
+    op_answer(u->op, r, 1, true, NULL);
+}
+
+void upgrades_failed(struct upgrades *u, struct str why)
+{
+    LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-failed", KV_STRN("detail", why));
+    if (u->request)
+        request_fail(STEAL(u->request), -ERR_UPGRADE, NULL, "%.*s", STR_ARG(why));
+    else if (u->op)
+        op_end(STEAL(u->op), OP_FAILED, "%.*s; the running program goes on", STR_ARG(why));
+}
+
+uint64_t upgrades_done(struct upgrades *u, uint64_t successor)
+{
+    if (u->op) {
+        u->op->done = u->op->total = 1;
+        op_end(STEAL(u->op), OP_DONE,
+               "the new program serves (pid %llu); the old one (pid %d) finishes",
+               (unsigned long long)successor, (int)getpid());
+    }
+    return u->deadline_ms;
+}
+
+/* ---- life ---- */
+
+int upgrades_new(struct control *c, struct upgrades **ret)
+{
+    struct upgrades *u = calloc(1, sizeof(*u));
+    if (!u)
+        return -ERR_NOMEM;
+    u->control = c;
+    *ret = u;
+    return 0;
+}
+
+void upgrades_free(struct upgrades *u)
+{
+    if (!u)
+        return;
+    if (u->request)
+        request_abandon(u->request);
+    free(u);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: ISC */
+/* An operator's connection as commands see it. All functions: control thread. */
+#pragma once
+
+#include "base/list.h"
+#include "rpc/request.h"
+
+struct client;
+
+/* What goes on for a client beyond one request: a stream, or a list that is open. Embed it. */
+struct client_link {
+    struct list link;
+    struct client *client; /* NULL: it is gone, or not attached */
+    uint64_t stream;       /* its number; 0 = no stream. With streams a client stays after the end
+                            * of its requests. */
+    /* stream.cancel: detaches and ends it. Only of streams. */
+    void (*cancel)(struct client_link *l);
+    /* The client is gone; the link is detached already. */
+    void (*gone)(struct client_link *l);
+};
+/* The other members are set. */
+void client_attach(struct client *c, struct client_link *l);
+/* Harmless when it is not attached. */
+void client_detach(struct client_link *l);
+
+/* Sends a line; borrowed. A client that does not read is dropped. */
+void client_send(struct client *c, const json_t *message);
+/* The same with an answer whose result is JSON already; both borrowed. */
+void client_send_result(struct client *c, const json_t *id, struct str result);
+/* Closes soon; harmless when that is already so. reason is for the log, static. */
+void client_drop(struct client *c, const char *reason);
+const struct peer *client_peer(const struct client *c);
+/* Bytes that it has not read yet. */
+size_t client_backlog(const struct client *c);

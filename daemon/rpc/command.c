@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: ISC */
+/* The command table, made of commands.def. */
+#include "rpc/command.h"
+
+#include "base/units.h"
+#include "session/session.h"
+#include "store/user_file.h"
+
+/* The words of the table's flag columns, as values. */
+enum {
+    LIST = COMMAND_LIST,
+    ONE = COMMAND_ONE,
+    STREAM = COMMAND_STREAM,
+    DESTRUCTIVE = COMMAND_DESTRUCTIVE,
+    CHANGES = COMMAND_CHANGES,
+    ASYNC = COMMAND_ASYNC,
+    OLD = COMMAND_OLD,
+    NEEDED = COMMAND_NEEDED,
+    POSITIONAL = COMMAND_POSITIONAL,
+    MANY = COMMAND_MANY,
+};
+
+enum command_id {
+#define COMMAND(noun, verb, ...) COMMAND_ID_##noun##_##verb,
+#include "rpc/commands.def"
+};
+
+static const struct command commands[] = {
+#define COMMAND(noun, verb, role, flags, summary, detail)                                          \
+    {#noun "." #verb, #noun, #verb, ROLE_##role, flags, summary},
+#include "rpc/commands.def"
+};
+
+static const struct command_arg args[] = {
+#define ARG(noun, verb, name, type, flags, help)                                                   \
+    {COMMAND_ID_##noun##_##verb, #name, COMMAND_TYPE_##type, flags},
+#include "rpc/commands.def"
+};
+
+static const struct command_column columns[] = {
+#define COLUMN(noun, verb, name, unit, shown, title, help)                                         \
+    {COMMAND_ID_##noun##_##verb, name, COMMAND_TYPE_##unit},
+#include "rpc/commands.def"
+};
+
+/* How a filter compares a column of a unit. */
+enum {
+    FILTER_OF_TEXT = FILTER_TEXT,
+    FILTER_OF_NUMBER = FILTER_NUMBER,
+    FILTER_OF_SIZE = FILTER_SIZE,
+    FILTER_OF_DURATION = FILTER_DURATION,
+    FILTER_OF_IP = FILTER_IP,
+    FILTER_OF_BOOL = FILTER_BOOL,
+    FILTER_OF_TIME = FILTER_NUMBER,
+    FILTER_OF_PERCENT = FILTER_NUMBER,
+    FILTER_OF_CLOCK = FILTER_NUMBER,
+};
+
+enum { FIELD_FIRST = __COUNTER__ + 1 };
+
+/* Beside columns[]: the id of a field is its position in both. */
+static const struct filter_field fields[] = {
+#define COLUMN(noun, verb, name, unit, shown, title, help)                                         \
+    {name, NULL, (enum filter_type)FILTER_OF_##unit, __COUNTER__ - FIELD_FIRST},
+#include "rpc/commands.def"
+};
+
+_Static_assert(ARRAY_LEN(fields) == ARRAY_LEN(columns), "a field for each column");
+
+void command_failure_fini(struct command_failure *f)
+{
+    free(f->text);
+    free(f->hint);
+    *f = (struct command_failure){0};
+}
+
+const char *role_name(enum role role)
+{
+    static const char *const names[] = {"viewer", "operator", "admin"};
+    return role < ROLE_VIEWER ? "none" : names[role];
+}
+
+const struct command *command_all(size_t *ret_n)
+{
+    *ret_n = ARRAY_LEN(commands);
+    return commands;
+}
+
+size_t command_index(const struct command *c)
+{
+    return (size_t)(c - commands);
+}
+
+const struct command *command_find(const char *method)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(commands[i].method, method) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+const char *command_nearest(const char *method)
+{
+    const char *names[ARRAY_LEN(commands)];
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        names[i] = commands[i].method;
+    return str_nearest(method, names, ARRAY_LEN(commands));
+}
+
+const struct command_arg *command_args(const struct command *c, size_t *ret_n)
+{
+    const struct command_arg *first = NULL;
+    *ret_n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(args); i++)
+        if (args[i].command == c - commands) {
+            first = first ? first : &args[i];
+            (*ret_n)++;
+        }
+    return first;
+}
+
+const struct command_column *command_columns(const struct command *c, size_t *ret_n)
+{
+    const struct command_column *first = NULL;
+    *ret_n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+        if (columns[i].command == c - commands) {
+            first = first ? first : &columns[i];
+            (*ret_n)++;
+        }
+    return first;
+}
+
+const struct filter_field *command_filter_fields(const struct command *c, size_t *ret_n)
+{
+    const struct command_column *first = command_columns(c, ret_n);
+    return first ? &fields[first - columns] : NULL;
+}
+
+bool command_row_get(const void *row, int id, struct filter_value *ret)
+{
+    static _Thread_local struct addr addr;
+    const json_t *v = json_object_get((const json_t *)row, columns[id].name);
+    switch (fields[id].type) {
+    case FILTER_TEXT:
+        ret->text = str_n(json_string_value(v), json_string_length(v));
+        return json_is_string(v);
+    case FILTER_IP:
+        ret->addr = &addr;
+        return json_is_string(v) && addr_parse(str_of(json_string_value(v)), &addr) == 0;
+    case FILTER_BOOL:
+        ret->yes = json_is_true(v);
+        return json_is_boolean(v);
+    default:
+        ret->number = (uint64_t)json_integer_value(v);
+        return json_is_integer(v);
+    }
+}
+
+/* ---- checking parameters ---- */
+
+static int command_fail(struct command_failure *f, int err, const char *hint, char *text)
+{
+    *f = (struct command_failure){.err = err, .text = text, .hint = str_dup_c(hint)};
+    return err;
+}
+
+static int check_bad(const struct command_arg *a, const char *want, struct command_failure *f)
+{
+    return command_fail(f, -ERR_BAD_PARAM, NULL, str_printf("%s has to be %s", a->name, want));
+}
+
+static int check_unit(const struct command_arg *a, const json_t *v, json_t **ret,
+                      struct command_failure *f)
+{
+    uint64_t n;
+    bool is_size = a->type == COMMAND_TYPE_SIZE;
+    if (json_is_integer(v) && json_integer_value(v) >= 0) {
+        *ret = json_integer(json_integer_value(v));
+        return 0;
+    }
+    struct str s = str_n(json_string_value(v), json_string_length(v));
+    int err = !json_is_string(v) ? -ERR_SYNTAX
+              : is_size          ? units_parse_size(s, &n)
+                                 : units_parse_duration(s, &n);
+    if (err < 0 || n > INT64_MAX)
+        return check_bad(a, is_size ? "a size such as 64k or bytes" : "a duration such as 30s", f);
+    *ret = json_integer((json_int_t)n);
+    return 0;
+}
+
+/* The column that names the rows of a noun: id, name. */
+static const char *command_key(const struct command *c)
+{
+    size_t n;
+    char method[64];
+    if (snprintf(method, sizeof(method), "%s.list", c->noun) >= (int)sizeof(method))
+        return NULL;
+    const struct command *list = command_find(method);
+    const struct command_column *col = command_columns(list ? list : c, &n);
+    return n > 0 && col[0].unit == COMMAND_TYPE_TEXT ? col[0].name : NULL;
+}
+
+static bool filter_word_is_name(const char *word)
+{
+    return word[0] && word[0] != '!' && !strpbrk(word, "=<> \t\"");
+}
+
+/* Words join to one filter; words that are no terms are ids or names. */
+static int check_filter(const struct command *c, const struct command_arg *a, const json_t *v,
+                        json_t **ret, struct command_failure *f)
+{
+    AUTO_BUF terms = BUF_INIT;
+    AUTO_BUF names = BUF_INIT;
+    const char *key = command_key(c);
+    size_t n = json_is_array(v) ? json_array_size(v) : 1;
+    int err = 0;
+    for (size_t i = 0; i < n && err == 0; i++) {
+        const char *word = json_string_value(json_is_array(v) ? json_array_get(v, i) : v);
+        if (!word)
+            return check_bad(a, "a filter text or a list of texts", f);
+        struct buf *to = key && filter_word_is_name(word) ? &names : &terms;
+        if (to->len > 0)
+            err = buf_append_char(to, to == &names ? ',' : ' ');
+        if (err == 0)
+            err = buf_append_c(to, word);
+    }
+    if (err == 0 && names.len > 0)
+        err = buf_printf(&terms, "%s%s=%s", terms.len ? " " : "", key, buf_cstr(&names));
+    if (err < 0)
+        return command_fail(f, -ERR_NOMEM, NULL, NULL);
+    *ret = json_stringn(terms.len ? terms.data + terms.start : "", terms.len);
+    return 0;
+}
+
+static int check_field(const struct command *c, const struct command_arg *a, const json_t *v,
+                       json_t **ret, struct command_failure *f)
+{
+    size_t n;
+    const struct command_column *col = command_columns(c, &n);
+    const char *text = json_string_value(v);
+    if (!text)
+        return check_bad(a, "the name of a column", f);
+    const char *name = text + (text[0] == '-');
+    AUTO_FREE const char **names = calloc(n + 1, sizeof(*names));
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(col[i].name, name) == 0) {
+            *ret = json_string(text);
+            return 0;
+        }
+        if (names)
+            names[i] = col[i].name;
+    }
+    return command_fail(f, -ERR_BAD_PARAM, names ? str_nearest(name, names, n) : NULL,
+                        str_printf("%s has no column of that name to sort by", c->method));
+}
+
+static int check_user(const struct command_arg *a, const json_t *v, json_t **ret,
+                      struct command_failure *f)
+{
+    char name[256];
+    struct str text = str_n(json_string_value(v), json_string_length(v));
+    if (!json_is_string(v) || user_name_normalise(text, name) < 0)
+        return check_bad(a, "a login name: 1 to 255 bytes without control characters", f);
+    *ret = json_string(name);
+    return 0;
+}
+
+static int check_one(const struct command *c, const struct command_arg *a, json_t *v, json_t **ret,
+                     struct command_failure *f)
+{
+    uint64_t id;
+    switch (a->type) {
+    case COMMAND_TYPE_DURATION:
+    case COMMAND_TYPE_SIZE:
+        return check_unit(a, v, ret, f);
+    case COMMAND_TYPE_NUMBER:
+    case COMMAND_TYPE_PERCENT:
+        if (!json_is_integer(v) || json_integer_value(v) < 0)
+            return check_bad(a, "a whole number", f);
+        break;
+    case COMMAND_TYPE_BOOL:
+        if (!json_is_boolean(v))
+            return check_bad(a, "true or false", f);
+        break;
+    case COMMAND_TYPE_FIELD:
+        return check_field(c, a, v, ret, f);
+    case COMMAND_TYPE_USER:
+        return check_user(a, v, ret, f);
+    case COMMAND_TYPE_SESSION:
+        if (!json_is_string(v) || session_id_parse(str_of(json_string_value(v)), &id) < 0)
+            return check_bad(a, "a session id such as 1-2a", f);
+        break;
+    default:
+        if (!json_is_string(v))
+            return check_bad(a, "a text", f);
+        break;
+    }
+    *ret = json_incref(v);
+    return 0;
+}
+
+static int check_many(const struct command *c, const struct command_arg *a, json_t *v, json_t **ret,
+                      struct command_failure *f)
+{
+    json_t *all = json_array();
+    size_t n = json_is_array(v) ? json_array_size(v) : 1;
+    for (size_t i = 0; i < n; i++) {
+        json_t *item = NULL;
+        int err = check_one(c, a, json_is_array(v) ? json_array_get(v, i) : v, &item, f);
+        if (err == 0 && json_array_append_new(all, item) != 0)
+            err = command_fail(f, -ERR_NOMEM, NULL, NULL);
+        if (err < 0) {
+            json_decref(all);
+            return err;
+        }
+    }
+    *ret = all;
+    return 0;
+}
+
+static int check_arg(const struct command *c, const struct command_arg *a, json_t *v,
+                     json_t *checked, struct command_failure *f)
+{
+    json_t *good = NULL;
+    int err;
+    if (a->type == COMMAND_TYPE_FILTER)
+        err = check_filter(c, a, v, &good, f);
+    else if (a->flags & COMMAND_MANY)
+        err = check_many(c, a, v, &good, f);
+    else
+        err = check_one(c, a, v, &good, f);
+    if (err < 0)
+        return err;
+    if (json_object_set_new(checked, a->name, good) != 0)
+        return command_fail(f, -ERR_BAD_PARAM, NULL, str_printf("%s is not UTF-8", a->name));
+    return 0;
+}
+
+static const struct command_arg *check_find(const struct command_arg *a, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(a[i].name, name) == 0)
+            return &a[i];
+    return NULL;
+}
+
+static int check_unknown(const struct command *c, const struct command_arg *a, size_t n,
+                         const char *name, struct command_failure *f)
+{
+    AUTO_FREE const char **names = calloc(n + 1, sizeof(*names));
+    for (size_t i = 0; i < n && names; i++)
+        names[i] = a[i].name;
+    return command_fail(f, -ERR_NO_PARAM, names ? str_nearest(name, names, n) : NULL,
+                        str_printf("%s has no parameter %.64s", c->method, name));
+}
+
+static int check_all(const struct command *c, const json_t *params, json_t *checked,
+                     struct command_failure *f)
+{
+    size_t n;
+    const char *name;
+    json_t *v;
+    const struct command_arg *a = command_args(c, &n);
+    json_object_foreach ((json_t *)params, name, v) {
+        const struct command_arg *found = check_find(a, n, name);
+        int err = found ? check_arg(c, found, v, checked, f) : check_unknown(c, a, n, name, f);
+        if (err < 0)
+            return err;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *given = json_object_get(checked, a[i].name);
+        bool is_there = given && !(json_is_array(given) && json_array_size(given) == 0);
+        if ((a[i].flags & COMMAND_NEEDED) && !is_there)
+            return command_fail(f, -ERR_MISSING_PARAM, a[i].name,
+                                str_printf("%s needs %s", c->method, a[i].name));
+    }
+    return 0;
+}
+
+int command_check(const struct command *c, const json_t *params, json_t **ret_params,
+                  struct command_failure *ret_failure)
+{
+    json_t *checked = json_object();
+    if (!checked)
+        return command_fail(ret_failure, -ERR_NOMEM, NULL, NULL);
+    int err = params ? check_all(c, params, checked, ret_failure)
+                     : check_all(c, checked, checked, ret_failure);
+    if (err < 0)
+        json_decref(checked);
+    else
+        *ret_params = checked;
+    return err;
+}
+
+/* ---- masking ---- */
+
+static int mask_value(struct buf *out, const json_t *v)
+{
+    AUTO_FREE char *text = NULL;
+    if (json_is_string(v))
+        return buf_append_c(out, json_string_value(v));
+    text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+    return text ? buf_append_c(out, text) : -ERR_NOMEM;
+}
+
+int command_mask(const struct command *c, const json_t *params, struct buf *out)
+{
+    size_t n;
+    const char *name;
+    json_t *v;
+    const struct command_arg *a = command_args(c, &n);
+    if (!json_is_object(params))
+        return 0;
+    json_object_foreach ((json_t *)params, name, v) {
+        const struct command_arg *found = check_find(a, n, name);
+        bool is_open =
+            found && found->type != COMMAND_TYPE_SECRET && found->type != COMMAND_TYPE_FILE;
+        if (strcmp(name, "reason") == 0)
+            continue;
+        int err = buf_printf(out, "%s%s=", out->len ? " " : "", name);
+        if (err == 0)
+            err = is_open ? mask_value(out, v) : buf_append_c(out, "***");
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}

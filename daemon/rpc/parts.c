@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC */
+/* Putting the parts of a file together. */
+#include "rpc/parts.h"
+
+#define PARTS_MAX (256u * 1024 * 1024)
+
+void parts_clear(struct parts *p)
+{
+    buf_wipe(&p->text);
+    *p = (struct parts){.text = BUF_INIT};
+}
+
+static int parts_add(struct parts *p, const char *data)
+{
+    if (p->text.len + strlen(data) > PARTS_MAX)
+        return -ERR_TOO_LONG;
+    int err = buf_append_c(&p->text, data);
+    p->n += err == 0;
+    return err;
+}
+
+bool parts_take(struct request *r, const char *name, struct buf *ret)
+{
+    struct parts *p = r->client ? r->upload : NULL;
+    uint64_t part = request_number(r, "part", 1);
+    if (!p) {
+        request_fail(r, -ERR_SHUTDOWN, NULL, NULL);
+        return false;
+    }
+    if (part == 1)
+        parts_clear(p);
+    if (part != p->n + 1 || (part > 1 && p->command != r->command)) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "part %llu does not follow part %llu",
+                     (unsigned long long)part, (unsigned long long)p->n);
+        return false;
+    }
+    p->command = r->command;
+    int err = parts_add(p, request_text(r, name));
+    if (err < 0) {
+        parts_clear(p);
+        request_fail(r, err, NULL, NULL);
+        return false;
+    }
+    if (request_bool(r, "more")) {
+        r->is_quiet = true;
+        request_done(r, 0, false, "part %llu", (unsigned long long)part);
+        return false;
+    }
+    *ret = p->text;
+    *p = (struct parts){.text = BUF_INIT};
+    return true;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: ISC */
+/* One request of an operator: its checked parameters, and its one answer. All functions: control
+ * thread. */
+#pragma once
+
+#include "rpc/command.h"
+
+struct client;
+struct parts;
+struct request;
+struct rpc;
+
+/* Who asks. */
+struct peer {
+    uint32_t uid, pid;
+    enum role role;
+    char user[64]; /* name, else the uid as text */
+};
+
+/* What a request needs of the connection that it came by. */
+struct request_origin_ops {
+    /* The client waits for this request, and no longer. */
+    void (*begun)(struct client *c, struct request *r);
+    void (*done)(struct client *c, struct request *r);
+    void (*send)(struct client *c, const json_t *message);
+    void (*send_result)(struct client *c, const json_t *id, struct str result);
+    void (*drop)(struct client *c, const char *reason);
+};
+
+/* Where a request comes from. Borrowed. */
+struct request_origin {
+    const struct request_origin_ops *ops;
+    struct client *client;
+    struct parts *upload; /* what the client has sent of a long file */
+    struct peer peer;
+};
+
+/* Counted: the answer may come long after, when the client is gone. */
+struct request {
+    unsigned refs;
+    struct rpc *rpc;
+    struct client *client;                   /* NULL: gone, or a request of the daemon itself */
+    const struct request_origin_ops *origin; /* used while there is a client */
+    struct parts *upload;                    /* likewise */
+    const struct command *command;
+    json_t *id, *params; /* params as command_check makes them */
+    struct peer peer;
+    char *masked; /* arguments for the audit */
+    bool is_answered;
+    bool is_quiet; /* nothing to audit: a part of a longer change */
+    /* Of the daemon's own: the outcome, error NULL = done. */
+    void (*answered)(void *arg, const char *error);
+    void *answered_arg;
+    uint64_t count; /* objects hit, for the audit */
+};
+
+/* Takes over id (NULL = a notification: no answer is sent). params as the client sent them,
+ * borrowed, may be NULL. Checks role and parameters; what is wrong is answered. Runs the command.
+ */
+void request_start(struct rpc *rpc, const struct request_origin *origin, const char *method,
+                   json_t *id, const json_t *params);
+/* A command that the daemon runs by itself on behalf of peer, as a part of something longer; takes
+ * over params. answered: once, unless the control plane ends before; error is a sentence, NULL =
+ * done. -ERR_NOMEM: nothing was started. */
+int request_start_own(struct rpc *rpc, const struct peer *peer, const char *method, json_t *params,
+                      void (*answered)(void *arg, const char *error), void *arg) NODISCARD;
+struct request *request_ref(struct request *r);
+void request_unref(struct request *r); /* NULL is fine */
+
+/* ---- parameters: absent ones are NULL, false, other ---- */
+
+/* Was it given at all? */
+bool request_has(const struct request *r, const char *name);
+/* Borrowed until the request ends. */
+const char *request_text(const struct request *r, const char *name);
+/* True when it was given and is true. */
+bool request_bool(const struct request *r, const char *name);
+/* A number, or the milliseconds or bytes of a duration or size. */
+uint64_t request_number(const struct request *r, const char *name, uint64_t other);
+/* The values of a MANY argument: an array, or NULL. Borrowed. */
+const json_t *request_list(const struct request *r, const char *name);
+/* The compiled filter argument, NULL in *ret_filter when there is none or an empty one. On an error
+ * the request is answered and -ERR_x returned. */
+int request_filter(struct request *r, const char *name, const struct filter_field *fields,
+                   size_t n_fields, struct filter **ret_filter) NODISCARD;
+
+/* ---- answers: exactly one; each takes over what it gets and drops a reference of r ---- */
+
+/* Answers with a result; NULL = there was no memory for it. */
+void request_answer(struct request *r, json_t *result);
+/* The same with JSON that was written already; borrowed. */
+void request_answer_text(struct request *r, struct str result);
+/* The answer of a LIST: rows (may be NULL after lack of memory), cursor NULL = complete. */
+void request_rows(struct request *r, json_t *rows, const char *cursor);
+/* The answer of a change: how many objects, whether anything is different now, and a sentence
+ * (printf, NULL = none). */
+void request_done(struct request *r, uint64_t count, bool is_changed, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same with rows that were hit. */
+void request_hit(struct request *r, uint64_t count, bool is_changed, json_t *rows);
+/* The same with rows as JSON text, commas between them; borrowed. */
+void request_hit_text(struct request *r, uint64_t count, bool is_changed, struct str rows);
+/* err is ERR_x or -ERR_x; hint and fmt may be NULL (then the error's own text). */
+void request_fail(struct request *r, int err, const char *hint, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The end without an answer: the control plane is gone, and so is the client. */
+void request_abandon(struct request *r);
+
+/* A JSON text of bytes from outside: what is not UTF-8 becomes '?'. */
+json_t *request_json(struct str s);
+/* An error object of JSON-RPC. */
+json_t *request_error(int code, int err, const char *hint, struct str text);
+/* Sets a member to a text unless it is NULL or empty; or to a number unless it is 0. */
+void request_set_text(json_t *row, const char *name, const char *text);
+void request_set_number(json_t *row, const char *name, uint64_t v);
+/* Sets it also when it is 0. */
+void request_put_number(json_t *row, const char *name, uint64_t v);

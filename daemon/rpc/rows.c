@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: ISC */
+/* Slices of long lists. */
+#include "rpc/rows.h"
+
+#include "rpc/json_text.h"
+#include "rpc/rpc.h"
+#include "rpc/table_json.h"
+
+#define ROWS_PIECE 16  /* rows of JSON made in one step */
+#define ROWS_SORTED 64 /* taken from the heap in one step */
+#define ROWS_MAX 10000 /* of one answer */
+#define ROWS_BYTES 300 /* most rows are shorter */
+#define ROWS_DEFAULT 1000
+
+/* A row as text: trees of thousands of rows would be slow to make and to free. */
+struct rows_kept {
+    struct table_key key; /* its value is a reference, its row is gone */
+    char *text;
+};
+
+struct rows_job {
+    struct list link;
+    struct loop_slice slice;
+    struct request *request;
+    struct filter *filter; /* NULL = all */
+    const char *sort;      /* of the request; NULL = in the order of the lists */
+    struct rows_source sources[ROWS_SOURCES_MAX];
+    size_t n, at; /* sources; the one under way */
+    struct walk walk;
+    struct rows_kept *kept; /* with sort a heap of the first ones, the last of them on top */
+    size_t n_kept, cap, page;
+    size_t seen, matched, n_sorted, n_written;
+    struct buf text; /* the answer */
+};
+
+static void rows_kept_fini(struct rows_kept *k)
+{
+    json_decref((json_t *)k->key.value);
+    free(k->text);
+}
+
+static void rows_free(struct rows_job *j)
+{
+    walk_end(&j->walk);
+    list_del(&j->link);
+    loop_unslice(&j->slice);
+    filter_unref(j->filter);
+    for (size_t i = j->n_written; i < j->n_kept; i++)
+        rows_kept_fini(&j->kept[i]);
+    free(j->kept);
+    buf_fini(&j->text);
+    free(j);
+}
+
+static void rows_fail(struct rows_job *j)
+{
+    request_fail(j->request, -ERR_NOMEM, NULL, NULL);
+    rows_free(j);
+}
+
+/* ---- second: in order ---- */
+
+static void rows_swap(struct rows_job *j, size_t a, size_t b)
+{
+    struct rows_kept t = j->kept[a];
+    j->kept[a] = j->kept[b];
+    j->kept[b] = t;
+}
+
+static void rows_sift_down(struct rows_job *j, size_t n)
+{
+    for (size_t i = 0;;) {
+        size_t last = i, child = 2 * i + 1;
+        for (size_t k = child; k < child + 2 && k < n; k++)
+            last = table_key_order(&j->kept[k].key, &j->kept[last].key) > 0 ? k : last;
+        if (last == i)
+            return;
+        rows_swap(j, i, last);
+        i = last;
+    }
+}
+
+static void rows_sift_up(struct rows_job *j, size_t i)
+{
+    while (i > 0 && table_key_order(&j->kept[i].key, &j->kept[(i - 1) / 2].key) > 0) {
+        rows_swap(j, i, (i - 1) / 2);
+        i = (i - 1) / 2;
+    }
+}
+
+static void on_rows_write(struct loop_slice *s);
+
+static void on_rows_sort(struct loop_slice *s)
+{
+    struct rows_job *j = CONTAINER_OF(s, struct rows_job, slice);
+    for (int i = 0; i < ROWS_SORTED && j->n_sorted > 1; i++) {
+        rows_swap(j, 0, --j->n_sorted);
+        rows_sift_down(j, j->n_sorted);
+    }
+    if (j->n_sorted <= 1)
+        s->step = on_rows_write;
+}
+
+/* ---- third: written ---- */
+
+static int rows_write(struct rows_job *j)
+{
+    struct rows_kept *k = &j->kept[j->n_written];
+    int err = j->n_written > 0 ? buf_append_char(&j->text, ',') : 0;
+    if (err == 0)
+        err = buf_append_c(&j->text, k->text);
+    rows_kept_fini(k);
+    j->n_written++;
+    return err;
+}
+
+/* Room for all of them at once: growing a large buffer takes long. */
+static int rows_write_begin(struct rows_job *j)
+{
+    int err = buf_reserve(&j->text, j->n_kept * ROWS_BYTES);
+    return err == 0 ? buf_append_str(&j->text, STR("{\"rows\":[")) : err;
+}
+
+static int rows_write_end(struct rows_job *j)
+{
+    return buf_printf(&j->text, "],\"more\":false,\"seen\":%zu,\"matched\":%zu}", j->seen,
+                      j->matched);
+}
+
+static void on_rows_write(struct loop_slice *s)
+{
+    struct rows_job *j = CONTAINER_OF(s, struct rows_job, slice);
+    int err = j->text.len == 0 ? rows_write_begin(j) : 0;
+    for (int i = 0; i < ROWS_PIECE && j->n_written < j->n_kept && err == 0; i++)
+        err = rows_write(j);
+    if (err == 0 && j->n_written < j->n_kept)
+        return;
+    if (err == 0)
+        err = rows_write_end(j);
+    if (err < 0) {
+        rows_fail(j);
+        return;
+    }
+    request_answer_text(j->request, buf_str(&j->text));
+    rows_free(j);
+}
+
+/* ---- first: found ---- */
+
+static int rows_make_room(struct rows_job *j)
+{
+    if (j->n_kept < j->cap)
+        return 0;
+    size_t cap = j->cap ? 2 * j->cap : 64;
+    struct rows_kept *kept = realloc(j->kept, cap * sizeof(*kept));
+    if (!kept)
+        return -ERR_NOMEM;
+    j->kept = kept;
+    j->cap = cap;
+    return 0;
+}
+
+static int rows_kept_init(struct rows_kept *k, const struct table_key *key, const json_t *row)
+{
+    AUTO_BUF text = BUF_INIT;
+    int err = json_text_value(&text, row);
+    char *copy = err == 0 ? str_dup(buf_str(&text)) : NULL;
+    if (!copy)
+        return -ERR_NOMEM;
+    *k = (struct rows_kept){.key = *key, .text = copy};
+    k->key.row = NULL;
+    json_incref((json_t *)k->key.value);
+    return 0;
+}
+
+static int rows_keep(struct rows_job *j, json_t *row)
+{
+    struct table_key key = {.row = row};
+    struct rows_kept kept;
+    bool is_full = j->n_kept == j->page;
+    if (j->sort)
+        key = table_key_of(row, j->sort, j->matched);
+    if (is_full && (!j->sort || table_key_order(&key, &j->kept[0].key) >= 0))
+        return 0;
+    if ((!is_full && rows_make_room(j) < 0) || rows_kept_init(&kept, &key, row) < 0)
+        return -ERR_NOMEM;
+    if (is_full) {
+        rows_kept_fini(&j->kept[0]);
+        j->kept[0] = kept;
+        rows_sift_down(j, j->n_kept);
+        return 0;
+    }
+    j->kept[j->n_kept++] = kept;
+    if (j->sort)
+        rows_sift_up(j, j->n_kept - 1);
+    return 0;
+}
+
+static int rows_take(struct rows_job *j, const struct list *node)
+{
+    const struct rows_source *source = &j->sources[j->at];
+    json_t *row = source->row(source->arg, node);
+    int err = 0;
+    if (!row)
+        return 0;
+    j->seen++;
+    if (!j->filter || filter_match(j->filter, command_row_get, row)) {
+        j->matched++;
+        err = rows_keep(j, row);
+    }
+    json_decref(row);
+    return err;
+}
+
+static void rows_begin(struct rows_job *j)
+{
+    const struct rows_source *s = &j->sources[j->at];
+    walk_begin(&j->walk, s->walks, s->head);
+}
+
+static void on_rows_slice(struct loop_slice *s)
+{
+    struct rows_job *j = CONTAINER_OF(s, struct rows_job, slice);
+    for (int i = 0; i < ROWS_PIECE; i++) {
+        struct list *node = walk_next(&j->walk);
+        if (!node && j->at + 1 == j->n) {
+            j->n_sorted = j->sort ? j->n_kept : 0;
+            s->step = on_rows_sort;
+            return;
+        }
+        if (!node) {
+            walk_end(&j->walk);
+            j->at++;
+            rows_begin(j);
+        } else if (rows_take(j, node) < 0) {
+            rows_fail(j);
+            return;
+        }
+    }
+}
+
+void rows_answer(struct request *r, struct list *jobs, const struct rows_source *sources, size_t n)
+{
+    size_t n_fields;
+    const struct filter_field *fields = command_filter_fields(r->command, &n_fields);
+    struct filter *filter = NULL;
+    uint64_t page = request_number(r, "limit", ROWS_DEFAULT);
+    if (request_filter(r, "filter", fields, n_fields, &filter) < 0)
+        return;
+    struct rows_job *j = calloc(1, sizeof(*j));
+    if (!j) {
+        filter_unref(filter);
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return;
+    }
+    j->request = r;
+    j->filter = filter;
+    j->sort = request_text(r, "sort");
+    j->page = page == 0 || page > ROWS_MAX ? ROWS_MAX : (size_t)page;
+    j->n = n;
+    memcpy(j->sources, sources, n * sizeof(*sources));
+    list_add_tail(jobs, &j->link);
+    list_init(&j->slice.link);
+    j->slice.step = on_rows_slice;
+    rows_begin(j);
+    loop_slice(r->rpc->loop, &j->slice);
+}
+
+void rows_drop(struct list *jobs)
+{
+    LIST_FOREACH_SAFE (it, jobs) {
+        struct rows_job *j = LIST_ITEM(it, struct rows_job, link);
+        request_abandon(j->request);
+        rows_free(j);
+    }
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: ISC */
+/* Rows of JSON as a table. */
+#include "rpc/table_json.h"
+
+#include "base/cleanup.h"
+
+static int value_compare(const json_t *a, const json_t *b)
+{
+    if (!a || !b)
+        return (a != NULL) - (b != NULL);
+    if (json_is_number(a) && json_is_number(b)) {
+        json_int_t x = json_integer_value(a), y = json_integer_value(b);
+        return (x > y) - (x < y);
+    }
+    if (json_is_string(a) && json_is_string(b))
+        return strcasecmp(json_string_value(a), json_string_value(b));
+    return json_is_true(a) - json_is_true(b);
+}
+
+int table_key_order(const struct table_key *a, const struct table_key *b)
+{
+    int order = value_compare(a->value, b->value);
+    if (order == 0)
+        return a->position < b->position ? -1 : a->position > b->position;
+    return a->is_descending ? -order : order;
+}
+
+static int key_compare(const void *x, const void *y)
+{
+    return table_key_order(x, y);
+}
+
+struct table_key table_key_of(json_t *row, const char *sort, size_t position)
+{
+    bool is_descending = sort[0] == '-';
+    return (struct table_key){row, json_object_get(row, sort + is_descending), position,
+                              is_descending};
+}
+
+int table_sort(json_t *rows, const char *sort)
+{
+    size_t n = json_array_size(rows);
+    AUTO_FREE struct table_key *keys = calloc(n + 1, sizeof(*keys));
+    if (!keys)
+        return -ERR_NOMEM;
+    for (size_t i = 0; i < n; i++)
+        keys[i] = table_key_of(json_incref(json_array_get(rows, i)), sort, i);
+    qsort(keys, n, sizeof(*keys), key_compare);
+    (void)json_array_clear(rows);
+    int err = 0;
+    for (size_t i = 0; i < n; i++)
+        if (json_array_append_new(rows, keys[i].row) != 0)
+            err = -ERR_NOMEM;
+    return err;
+}
+
+void table_cut(json_t *rows, size_t n)
+{
+    while (json_array_size(rows) > n)
+        (void)json_array_remove(rows, json_array_size(rows) - 1);
+}
+
+static json_t *table_filter(const json_t *rows, const struct filter *f)
+{
+    size_t i;
+    json_t *row, *kept = json_array();
+    json_array_foreach ((json_t *)rows, i, row)
+        if (filter_match(f, command_row_get, row))
+            (void)json_array_append(kept, row);
+    return kept;
+}
+
+void table_answer(struct request *r, json_t *rows)
+{
+    size_t n;
+    struct filter *filter = NULL;
+    const struct filter_field *fields = command_filter_fields(r->command, &n);
+    const char *sort = request_text(r, "sort");
+    size_t seen = json_array_size(rows);
+    if (request_filter(r, "filter", fields, n, &filter) < 0) {
+        json_decref(rows);
+        return;
+    }
+    if (filter) {
+        json_t *kept = table_filter(rows, filter);
+        json_decref(rows);
+        filter_unref(filter);
+        rows = kept;
+    }
+    size_t matched = json_array_size(rows);
+    if (sort && rows && table_sort(rows, sort) < 0) {
+        json_decref(rows);
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return;
+    }
+    if (request_has(r, "limit"))
+        table_cut(rows, request_number(r, "limit", 0));
+    request_answer(r, json_pack("{s:o, s:b, s:I, s:I}", "rows", rows, "more", 0, "seen",
+                                (json_int_t)seen, "matched", (json_int_t)matched));
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: ISC */
+/* Changes of the configuration as rows, and what runtime edits make of them. */
+#include "runtime/config_rows.h"
+
+json_t *config_row(const char *path, const char *old, const char *new_value, const char *effect)
+{
+    json_t *row = json_object();
+    request_set_text(row, "path", path);
+    request_set_text(row, "old", old);
+    request_set_text(row, "new", new_value);
+    request_set_text(row, "effect", effect);
+    return row;
+}
+
+static bool edit_has_ports(const struct pool_edit *p)
+{
+    bool has_ports = false;
+    for (int i = 0; i < PROTO_COUNT; i++)
+        has_ports = has_ports || p->ports[i];
+    return has_ports;
+}
+
+/* key: behind the backend's name; empty = the whole backend comes or goes. */
+static bool edit_hides(const struct pool_edit *p, struct str key)
+{
+    if (p->is_removed || key.n == 0)
+        return p->is_removed || p->is_added;
+    return (str_eq(key, STR(".host")) && p->host) ||
+           (str_eq(key, STR(".weight")) && p->weight >= 0) ||
+           (str_eq(key, STR(".tls")) && p->has_tls) ||
+           (str_is_prefix(key, STR(".ports")) && edit_has_ports(p));
+}
+
+/* What is left of an added backend that is in the file now. */
+static bool edit_is_other(const struct pool_edit *p)
+{
+    return p->is_removed || p->is_added || p->host || p->weight >= 0 || p->has_tls ||
+           edit_has_ports(p);
+}
+
+static enum config_shade entry_shade(const struct runtime_entry *e, const struct config *file,
+                                     struct str key)
+{
+    const struct pool_edit *p = &e->now.edit;
+    CLEANUP(runtime_edit_fini) struct runtime_edit left = {.edit.weight = -1};
+    if (!edit_hides(p, key))
+        return CONFIG_SHADE_NONE;
+    if (runtime_edit_copy(&left, &e->now) == 0)
+        (void)runtime_edit_settle(&left,
+                                  config_backend_find(config_pool_find(file, p->pool), p->name));
+    bool is_other = key.n ? edit_hides(&left.edit, key) : edit_is_other(&left.edit);
+    return is_other ? CONFIG_SHADE_HIDDEN : CONFIG_SHADE_SAME;
+}
+
+enum config_shade config_change_shade(const struct runtime *rt, const struct config *file,
+                                      const struct config_change *ch)
+{
+    enum config_shade shade = CONFIG_SHADE_NONE;
+    LIST_FOREACH (it, runtime_entries(rt)) {
+        const struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
+        const struct pool_edit *p = &e->now.edit;
+        AUTO_FREE char *prefix = str_printf("pools[%s].backends[%s]", p->pool, p->name);
+        struct str path = str_of(ch->path);
+        size_t n = prefix ? strlen(prefix) : 0;
+        if (n && shade == CONFIG_SHADE_NONE && str_is_prefix(path, str_n(prefix, n)))
+            shade = entry_shade(e, file, str_n(path.p + n, path.n - n));
+    }
+    return shade;
+}
+
+json_t *config_change_row(const struct config_change *ch, enum config_shade shade)
+{
+    static const char *const words[] = {[CONFIG_SHADE_HIDDEN] = "hidden by a runtime edit",
+                                        [CONFIG_SHADE_SAME] = "as edited at runtime"};
+    const char *effect = shade ? words[shade] : config_effect_name(ch->effect);
+    return config_row(ch->path, ch->old_value, ch->new_value, effect);
+}

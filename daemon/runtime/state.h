@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside of the control plane: what its files share. All functions: control thread unless they say
+ * otherwise. */
+#pragma once
+
+#include "base/map.h"
+#include "rpc/work.h"
+#include "runtime/engine_api.h"
+#include "runtime/events.h"
+
+struct control {
+    struct rpc
+        rpc; /* its job threads are own ones: operators never wait behind a flood of logins */
+    const struct control_host *host;
+    struct server *server;
+    struct runtime *runtime;
+    struct events *events;
+    struct history *history;
+    struct sessions *sessions;
+    struct ops *ops;
+    struct logins *logins;
+    struct configs *configs;
+    json_t *paused;    /* listeners, see listeners.c */
+    struct map moving; /* struct mover by user */
+    struct limiter *limiter;
+    struct upgrades *upgrades;
+    struct trouble *trouble;
+    struct list tracers;            /* traces under way */
+    struct work_queue config_queue; /* config, pools, backends */
+    struct work_queue user_queue;   /* users: read, change, write */
+    struct work_queue op_queue;     /* what the store has of operations */
+    struct work_queue rule_queue;   /* bans and overrides in the store */
+};
+
+/* Mail of workers and jobs is handed the owner of the control loop. The engine's object begins with
+ * the pointer to the control plane, so that this floor need not know the engine. */
+static inline struct control *control_of(void *owner)
+{
+    return *(struct control **)owner;
+}
+
+/* The control plane around its socket server. */
+static inline struct control *rpc_control(const struct rpc *rpc)
+{
+    return CONTAINER_OF(rpc, struct control, rpc);
+}
+
+/* Whose command it is. */
+static inline struct control *request_control(const struct request *r)
+{
+    return rpc_control(r->rpc);
+}
+
+static inline struct control *work_control(const struct work *w)
+{
+    return rpc_control(w->rpc);
+}
+
+static inline struct setup *control_setup(const struct control *c)
+{
+    return c->host->setup(c->host->arg);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: ISC */
+/* So many a second: evenly, no bursts, nothing lost. */
+// clang-format off
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+
+#include "base/cleanup.h"
+#include "ops/pace.h"
+
+static void test_rates(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t rate, tick_ms, ticks;
+        size_t sum;
+    } rows[] = {
+        {50, 250, 40, 500}, {1, 250, 40, 10},      {1, 250, 3, 0},
+        {3, 333, 30, 29},   {1000, 10, 100, 1000},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct pace p = {.rate = rows[i].rate, .at_ms = 5000};
+        size_t sum = 0;
+        for (uint64_t t = 1; t <= rows[i].ticks; t++)
+            sum += pace_take(&p, 5000 + t * rows[i].tick_ms);
+        assert_int_equal(sum, rows[i].sum);
+    }
+}
+
+static void test_no_burst(void **state)
+{
+    (void)state;
+    struct pace p = {.rate = 10};
+    assert_int_equal(pace_take(&p, 3600 * 1000), 5);
+    assert_int_equal(pace_take(&p, 3600 * 1000), 0);
+    assert_int_equal(pace_take(&p, 3600 * 1000 + 100), 1);
+}
+
+static void test_slow_rate_after_a_pause(void **state)
+{
+    (void)state;
+    struct pace p = {.rate = 1};
+    assert_int_equal(pace_take(&p, 3600 * 1000), 1);
+    assert_int_equal(pace_take(&p, 3600 * 1000 + 999), 0);
+    assert_int_equal(pace_take(&p, 3600 * 1000 + 1000), 1);
+}
+
+static void test_without_rate(void **state)
+{
+    (void)state;
+    struct pace p = {0};
+    assert_int_equal(pace_take(&p, 1), PACE_AT_ONCE);
+    assert_int_equal(pace_time(&p, 1000), 0);
+    p.rate = 50;
+    assert_int_equal(pace_time(&p, 1000), 20000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_no_burst),
+        cmocka_unit_test(test_slow_rate_after_a_pause),
+        cmocka_unit_test(test_without_rate),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
