@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "engine/wire.h"
 #include "sandbox.h"
+#include "supervisor/content.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/takeover.h"
 
@@ -28,13 +29,14 @@ enum main_task {
     TASK_HELP
 };
 
-/* The last four are between the program and itself. */
+/* The last five are between the program and itself. */
 struct main_options {
     enum main_task task;
     const char *config;
     bool only_set;
     const char *starts, *restarts; /* of engines */
     const char *take_over;         /* TAKEOVER_FORMAT of the program that runs */
+    const char *bundle;            /* descriptor that takes what was read */
     bool is_successor;
 };
 
@@ -65,8 +67,21 @@ static int main_check_access(const struct config *c)
     return err;
 }
 
+/* For the supervisor. */
+static int main_bundle(const char *path, const char *fd)
+{
+    uint64_t n;
+    struct config_problems problems = {0};
+    if (str_to_u64(str_of(fd), INT32_MAX, &n) < 0)
+        return -ERR_INVAL;
+    int err = content_write(path, (int)n, &problems);
+    config_problems_say(&problems);
+    return err;
+}
+
 /* take_over: what a running program would hand to this one, NULL = it is not asked. */
-static int main_check(const char *path, const char *take_over)
+/* bundle: descriptor that takes what was read, or NULL. */
+static int main_check(const char *path, const char *take_over, const char *bundle)
 {
     struct config *c = NULL;
     uint64_t format;
@@ -76,13 +91,13 @@ static int main_check(const char *path, const char *take_over)
                 MAILPROXY_VERSION);
         return EX_UNAVAILABLE;
     }
-    int err = main_load(path, true, &c);
+    int err = bundle ? main_bundle(path, bundle) : main_load(path, true, &c);
     if (err == 0 && !take_over) /* a running daemon has what it needs */
         err = main_check_access(c);
     config_unref(c);
     if (err < 0) {
         fprintf(stderr, "mailproxyd: %s is not valid\n", path);
-        return EX_CONFIG;
+        return err == -ERR_CONFIG || !bundle ? EX_CONFIG : EX_OSERR;
     }
     printf("mailproxyd: %s is valid\n", path);
     return 0;
@@ -145,15 +160,8 @@ static int main_engine(const struct main_options *m)
                                .restarts = main_number(m->restarts),
                                .is_successor = m->is_successor,
                                .supervisor = main_env_number(WIRE_FD_ENV),
-                               .config_fd = main_env_number(WIRE_CONFIG_ENV),
-                               .first_fd = 3,
                                .drop = main_drop};
-    int fds = main_env_number("LISTEN_FDS");
-    o.n_fds = fds > 0 ? fds : 0;
-    unsetenv("LISTEN_FDS");
-    unsetenv("LISTEN_PID");
     unsetenv(WIRE_FD_ENV);
-    unsetenv(WIRE_CONFIG_ENV);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error as any other */
     main_raise_limits();
@@ -164,17 +172,12 @@ static int main_engine(const struct main_options *m)
 static bool main_parse(int argc, char **argv, struct main_options *o)
 {
     static const struct option longs[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"test", no_argument, NULL, 't'},
-        {"dump", optional_argument, NULL, 'd'},
-        {"print-keys", no_argument, NULL, 'k'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {"engine", required_argument, NULL, 'e'},
-        {"restarts", required_argument, NULL, 'r'},
-        {"successor", no_argument, NULL, 's'},
-        {"take-over", required_argument, NULL, 'o'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'}, {"test", no_argument, NULL, 't'},
+        {"dump", optional_argument, NULL, 'd'},   {"print-keys", no_argument, NULL, 'k'},
+        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+        {"engine", required_argument, NULL, 'e'}, {"restarts", required_argument, NULL, 'r'},
+        {"successor", no_argument, NULL, 's'},    {"take-over", required_argument, NULL, 'o'},
+        {"bundle", required_argument, NULL, 'b'}, {NULL, 0, NULL, 0},
     };
     int opt;
     while ((opt = getopt_long(argc, argv, "c:tVh", longs, NULL)) != -1) {
@@ -193,6 +196,8 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
             o->restarts = optarg;
         if (opt == 'o')
             o->take_over = optarg;
+        if (opt == 'b')
+            o->bundle = optarg;
         o->is_successor = o->is_successor || opt == 's';
         o->only_set = o->only_set || (opt == 'd' && optarg);
         for (size_t i = 0; i < ARRAY_LEN(tasks); i++)
@@ -218,7 +223,7 @@ int main(int argc, char **argv)
     case TASK_ENGINE:
         return main_engine(&o);
     case TASK_CHECK:
-        return main_check(o.config, o.take_over);
+        return main_check(o.config, o.take_over, o.bundle);
     case TASK_DUMP:
         return main_dump(o.config, o.only_set);
     case TASK_KEYS:

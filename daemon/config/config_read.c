@@ -387,19 +387,3 @@ int config_load_to_start(const char *path, struct config **ret,
     *ret = c;
     return 0;
 }
-
-int config_load_copy(const char *path, const char *name, struct config **ret,
-                     struct config_problems *ret_problems)
-{
-    struct config *c = NULL;
-    int err = config_load(path, &c, ret_problems);
-    if (err < 0)
-        return err;
-    c->path = config_alloc_text(config_memory_of(c), str_of(name));
-    if (!c->path) {
-        config_unref(c);
-        return -ERR_NOMEM;
-    }
-    *ret = c;
-    return 0;
-}

@@ -40,7 +40,8 @@ struct config_look {
 static int config_look_run(struct work *w)
 {
     struct config_look *l = CONTAINER_OF(w, struct config_look, work);
-    int err = config_load(l->running->path, &l->disk, &l->problems);
+    const struct control_host *h = work_control(w)->host;
+    int err = h->read_config(h->arg, CONTROL_READ_CHECK, &l->disk, &l->problems, &w->error);
     if (!l->is_diff)
         return err == -ERR_CONFIG ? 0 : err;
     return err == 0 ? configs_changes(l->started, l->running, l->disk, &l->changes)

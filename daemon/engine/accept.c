@@ -276,12 +276,14 @@ int acceptors_add(struct acceptors *all, const char *address, int fd)
     return 0;
 }
 
-bool acceptors_has(const struct acceptors *all, const char *address)
+int acceptors_find(const struct acceptors *all, const char *address)
 {
-    LIST_FOREACH (it, &all->list)
-        if (strcmp(LIST_ITEM(it, struct acceptor, link)->address, address) == 0)
-            return true;
-    return false;
+    LIST_FOREACH (it, &all->list) {
+        const struct acceptor *a = LIST_ITEM(it, struct acceptor, link);
+        if (strcmp(a->address, address) == 0)
+            return a->fd;
+    }
+    return -1;
 }
 
 /* Finds the listener of an address in the setup; false when there is none. */

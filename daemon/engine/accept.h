@@ -24,7 +24,8 @@ int acceptors_new(const struct acceptors_spec *spec, struct acceptors **ret) NOD
 void acceptors_free(struct acceptors *a);
 /* Takes over a listening socket for an address; it accepts from the next acceptors_configure on. */
 int acceptors_add(struct acceptors *a, const char *address, int fd) NODISCARD;
-bool acceptors_has(const struct acceptors *a, const char *address);
+/* The socket of an address, borrowed; -1 = none. */
+int acceptors_find(const struct acceptors *a, const char *address);
 /* Follows a setup (borrowed until the next call): sockets of addresses that it does not name are
  * closed, and told of by `closed`. */
 void acceptors_configure(struct acceptors *a, struct setup *setup,

@@ -81,6 +81,14 @@ static void on_check_changed(void *arg, struct backend *b)
 
 /* ---- signals ---- */
 
+static void engine_reopen_logs(const struct engine *e)
+{
+    if (e->channel)
+        wire_say(e->options->supervisor, WIRE_LOGS, 0);
+    else
+        (void)log_reopen();
+}
+
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
     struct engine_signal *s = arg;
@@ -88,7 +96,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     if (number == SIGHUP)
         control_reload(s->engine->control);
     else if (number == SIGUSR1)
-        (void)log_reopen();
+        engine_reopen_logs(s->engine);
     else if (number == SIGUSR2)
         control_upgrade(s->engine->control);
     else if (number == SIGQUIT)
@@ -202,7 +210,7 @@ static int engine_make_setup(struct engine *e, struct config *c, char **ret_erro
     return setup_new(c, pools, NULL, &e->setup, ret_error);
 }
 
-static int engine_assemble(struct engine *e, struct config *c, char **ret_error)
+static int engine_assemble(struct engine *e, struct config *c, struct delivery *d, char **ret_error)
 {
     int err = engine_make_base(e, c, ret_error);
     engine_make_host(e);
@@ -217,7 +225,7 @@ static int engine_assemble(struct engine *e, struct config *c, char **ret_error)
     if (err == 0)
         err = engine_make_acceptors(e);
     if (err == 0)
-        err = engine_listen(e, c, ret_error);
+        err = engine_listen(e, c, d, ret_error);
     if (err == 0)
         err = engine_make_handover(e);
     if (err == 0)
@@ -249,8 +257,11 @@ static void engine_fini(struct engine *e)
     acceptors_free(e->acceptors);
     engine_free_workers(e);
     checks_free(e->checks);
+    if (e->channel)
+        channel_close(e->channel); /* no job of the control plane waits any more */
     handover_free(e->handover);
     control_free(e->control);
+    channel_free(e->channel);
     for (size_t i = 0; i < ARRAY_LEN(e->signals); i++)
         if (e->signals[i].event)
             event_free(e->signals[i].event);
@@ -262,28 +273,25 @@ static void engine_fini(struct engine *e)
     log_quota_free(e->log_quota);
     free(e->workers);
     free(e->control_workers);
-    free(e->is_claimed);
+    delivery_free(e->proposed);
+    config_unref(e->confirmed);
+    pthread_mutex_destroy(&e->proposed_lock);
 }
 
-/* copy: of the file at path, or NULL. */
-static int engine_load_from(const char *copy, const char *path, struct config **ret)
+/* From the supervisor, or without one from the file. *ret_delivery is owned. */
+static int engine_load(const struct engine_options *o, struct config **ret,
+                       struct delivery **ret_delivery)
 {
     struct config_problems problems = {0};
-    int err =
-        copy ? config_load_copy(copy, path, ret, &problems) : config_load(path, ret, &problems);
+    int err = o->supervisor < 0 ? config_load(o->config_path, ret, &problems)
+                                : delivery_receive(o->supervisor, ret_delivery);
+    if (err == 0 && *ret_delivery)
+        err = delivery_load(*ret_delivery, ret, &problems);
     config_problems_say(&problems);
+    if (err < 0 && err != -ERR_CONFIG)
+        LOG_EVENT(LOG_LEVEL_ERROR, "start-failed", KV_ERR("error", err),
+                  KV_STR("detail", "no configuration came from the supervisor"));
     return err;
-}
-
-/* *ret_is_kept: it is that of the engine before. */
-static int engine_load(const struct engine_options *o, struct config **ret, bool *ret_is_kept)
-{
-    int fd = o->config_fd;
-    AUTO_FREE char *copy = fd >= 0 ? str_printf("/proc/self/fd/%d", fd) : NULL;
-    *ret_is_kept = copy && engine_load_from(copy, o->config_path, ret) == 0;
-    if (fd >= 0)
-        close(fd);
-    return *ret_is_kept ? 0 : engine_load_from(NULL, o->config_path, ret);
 }
 
 static void engine_say_ready(struct engine *e)
@@ -292,7 +300,7 @@ static void engine_say_ready(struct engine *e)
     LOG_EVENT(LOG_LEVEL_NOTICE, "ready", KV_STR("version", MAILPROXY_VERSION),
               KV_STR("node", c->node), KV_U64("workers", e->n_workers),
               KV_U64("listeners", c->n_listeners), KV_U64("restarts", e->options->restarts));
-    wire_say(e->options->supervisor, "ready %" PRIu64, c->shutdown_timeout_ms);
+    wire_say(e->options->supervisor, WIRE_READY, e->number);
     const struct engine_parts parts = {
         .loop = e->loop, .control = e->control, .workers = e->workers, .n_workers = e->n_workers};
     if (e->options->ready)
@@ -317,29 +325,34 @@ int engine_run(const struct engine_options *o)
 {
     struct engine e = {.options = o};
     struct config *c = NULL;
-    bool is_kept = false;
+    struct delivery *d = NULL;
     AUTO_FREE char *error = NULL;
-    if (engine_load(o, &c, &is_kept) < 0)
+    if (engine_load(o, &c, &d) < 0) {
+        delivery_free(d);
         return EX_CONFIG;
-    int err = engine_configure_log(c);
+    }
+    pthread_mutex_init(&e.proposed_lock, NULL);
+    e.number = d ? d->number : 0;
+    bool is_kept = d && d->is_kept;
+    int err = engine_configure_log(c, d, true);
     if (err == 0 && o->drop)
         err = o->drop(o->drop_arg, o, c);
     if (err == 0)
         err = log_start();
     if (err == 0)
-        err = engine_assemble(&e, c, &error);
+        err = engine_assemble(&e, c, d, &error);
     if (err < 0)
         engine_say_failed(c, err, error);
+    delivery_free(d);
     config_unref(c);
     if (err == 0) {
         engine_publish(&e, setup_ref(e.setup));
         engine_say_ready(&e);
         engine_say_certificates(e.setup);
         control_note_start(e.control, is_kept);
-        engine_close_others(&e);
         err = loop_run(e.loop);
     } else {
-        wire_say(o->supervisor, "trouble %.1000s", error ? error : err_text(err));
+        wire_say(o->supervisor, WIRE_NOT_READY, (uint64_t)-err);
     }
     engine_fini(&e);
     LOG_EVENT(LOG_LEVEL_NOTICE, "stopped");

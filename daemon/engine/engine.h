@@ -19,13 +19,12 @@ struct engine_parts {
 };
 
 struct engine_options {
-    const char *config_path;
-    unsigned starts;     /* engines before this one under the same supervisor */
-    unsigned restarts;   /* those of them that died */
-    bool is_successor;   /* another engine is there and uses the same store */
-    int supervisor;      /* wire to the supervisor, -1 = none */
-    int config_fd;       /* file with the configuration to start with; -1 = config_path */
-    int first_fd, n_fds; /* inherited listening sockets */
+    const char *config_path; /* without a supervisor */
+    unsigned starts;         /* engines before this one under the same supervisor */
+    unsigned restarts;       /* those of them that died */
+    bool is_successor;       /* another engine is there and uses the same store */
+    int supervisor; /* wire to the supervisor, from which everything comes that stands in a file;
+                       -1 = none: the engine opens files and sockets itself */
     /* Gives up privileges once everything is open; NULL = stay. Returns 0 or -ERR_x. Borrowed for
      * engine_run. */
     int (*drop)(void *arg, const struct engine_options *o, const void *config);

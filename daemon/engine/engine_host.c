@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* The engine as the control plane sees it: publishing setups, listeners, stop, upgrade. */
-#include <errno.h>
-#include <inttypes.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "base/cert_days.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine_priv.h"
-#include "engine/wire.h"
 #include "session/query.h"
 
 #define ENGINE_FAREWELL_MS 5000 /* sessions get this long to reach a response boundary */
@@ -43,25 +37,6 @@ static int host_publish_pools(void *arg, struct pools *pools)
     int err = setup_with_pools(e->setup, pools, &setup);
     if (err == 0)
         engine_publish(e, setup);
-    return err;
-}
-
-int engine_configure_log(const struct config *c)
-{
-    AUTO_FREE struct log_sink_spec *sinks = calloc(c->n_logs + 1, sizeof(*sinks));
-    size_t bad = 0;
-    if (!sinks)
-        return -ERR_NOMEM;
-    for (size_t i = 0; i < c->n_logs; i++)
-        sinks[i] = (struct log_sink_spec){.target = c->logs[i].target,
-                                          .path = c->logs[i].path,
-                                          .facility = c->logs[i].facility,
-                                          .level = c->logs[i].level,
-                                          .format = c->logs[i].format};
-    int err = log_configure(sinks, c->n_logs, &bad);
-    if (err < 0)
-        LOG_EVENT(LOG_LEVEL_ERROR, "log-not-opened", KV_STR("path", c->logs[bad].path),
-                  KV_ERR("error", err));
     return err;
 }
 
@@ -101,65 +76,6 @@ void engine_say_certificates(const struct setup *s)
             if (!setup_has_certificate(s, i, ends[k].file))
                 engine_say_certificate(l->config->name, &ends[k]);
     }
-}
-
-static int host_publish_config(void *arg, struct config *config, struct pools *pools,
-                               char **ret_error)
-{
-    struct engine *e = arg;
-    struct setup *setup;
-    if (e->is_stopping || e->is_quitting || handover_is_retired(e->handover)) {
-        pools_unref(pools);
-        config_unref(config);
-        return -ERR_SHUTDOWN;
-    }
-    int err = setup_new(config, pools, e->setup, &setup, ret_error);
-    if (err < 0)
-        return err;
-    err = engine_bind_new(e, config, ret_error);
-    if (err == 0)
-        err = engine_configure_log(config);
-    if (err < 0) {
-        setup_unref(setup);
-        return err;
-    }
-    engine_publish(e, setup);
-    engine_say_certificates(setup);
-    wire_say(e->options->supervisor, "reloaded %" PRIu64, config->shutdown_timeout_ms);
-    return 0;
-}
-
-/* In memory only: secrets are in it. *ret_fd is owned. */
-static int engine_write_config(const struct config *c, int *ret_fd)
-{
-    AUTO_SECRET_BUF text = BUF_INIT;
-    AUTO_CLOSE int fd = memfd_create("mailproxy-config", MFD_CLOEXEC);
-    int err = fd < 0 ? err_from_errno(errno)
-                     : config_dump(c, CONFIG_DUMP_ONLY_SET | CONFIG_DUMP_SECRETS, &text);
-    while (err == 0 && text.len > 0) {
-        ssize_t n = write(fd, text.data + text.start, text.len);
-        if (n <= 0)
-            return err_from_errno(n < 0 ? errno : EIO);
-        buf_consume(&text, (size_t)n);
-    }
-    if (err < 0)
-        return err;
-    *ret_fd = fd;
-    fd = -1;
-    return 0;
-}
-
-static void host_keep_config(void *arg)
-{
-    const struct engine *e = arg;
-    AUTO_CLOSE int fd = -1;
-    if (e->options->supervisor < 0)
-        return;
-    int err = engine_write_config(e->setup->config, &fd);
-    if (err == 0)
-        err = wire_send(e->options->supervisor, "config", fd);
-    if (err < 0)
-        LOG_EVENT(LOG_LEVEL_ERROR, "config-not-kept", KV_ERR("error", err));
 }
 
 static void host_forget_user(void *arg, const char *user)
@@ -252,7 +168,7 @@ static void host_stop(void *arg)
 {
     struct engine *e = arg;
     if (!handover_is_retired(e->handover))
-        wire_say(e->options->supervisor, "stop");
+        wire_say(e->options->supervisor, WIRE_STOPPING, 0);
     engine_stop(e, "command");
 }
 
@@ -290,17 +206,14 @@ static const struct control_old *host_old(void *arg)
     return handover_old(((struct engine *)arg)->handover);
 }
 
+/* No file is read for it any more. */
 static void on_retired(void *arg)
 {
     struct engine *e = arg;
+    if (e->channel)
+        channel_close(e->channel);
     acceptors_free(STEAL(e->acceptors));
     metrics_free(STEAL(e->metrics));
-}
-
-static int on_handover_bind(void *arg, const struct listen_spec *spec, int *ret_fd,
-                            char **ret_error)
-{
-    return engine_bind(arg, spec, ret_fd, ret_error);
 }
 
 static uint64_t on_handover_count(void *arg)
@@ -313,6 +226,27 @@ static void on_handover_stop(void *arg, const char *why)
     engine_stop(arg, why);
 }
 
+/* ---- the channel ---- */
+
+/* What does not end in a log file is of an upgrade. */
+static void on_channel_order(void *arg, const struct wire_packet *p, const int *fds, size_t n)
+{
+    struct engine *e = arg;
+    struct delivery_fds logs = {0};
+    if (p->order != WIRE_LOG_FILES) {
+        handover_hear(e->handover, p, fds, n);
+        return;
+    }
+    if (delivery_fds_add(&logs, p, 0, fds, n) == 0)
+        engine_set_logs(e, &logs);
+    delivery_fds_fini(&logs);
+}
+
+static void on_channel_gone(void *arg)
+{
+    engine_stop(arg, "supervisor is gone");
+}
+
 int engine_make_handover(struct engine *e)
 {
     const struct handover_spec spec = {.loop = e->loop,
@@ -320,11 +254,18 @@ int engine_make_handover(struct engine *e)
                                        .wire = e->options->supervisor,
                                        .arg = e,
                                        .close = on_retired,
-                                       .bind = on_handover_bind,
                                        .sessions = on_handover_count,
                                        .setup = host_setup,
                                        .stop = on_handover_stop};
-    return handover_new(&spec, &e->handover);
+    const struct channel_spec channel = {.loop = e->loop,
+                                         .wire = e->options->supervisor,
+                                         .arg = e,
+                                         .order = on_channel_order,
+                                         .gone = on_channel_gone};
+    int err = handover_new(&spec, &e->handover);
+    if (err == 0 && channel.wire >= 0)
+        err = channel_new(&channel, &e->channel);
+    return err;
 }
 
 /* ---- all of it ---- */
@@ -348,8 +289,10 @@ void engine_make_host(struct engine *e)
         .arg = e,
         .setup = host_setup,
         .publish_pools = host_publish_pools,
-        .publish_config = host_publish_config,
-        .keep_config = host_keep_config,
+        .read_config = engine_read_config,
+        .publish_config = engine_publish_config,
+        .drop_config = engine_drop_config,
+        .keep_config = engine_keep_config,
         .forget_user = host_forget_user,
         .pause_listener = host_pause_listener,
         .is_listener_paused = host_is_listener_paused,

@@ -1,60 +1,73 @@
 /* SPDX-License-Identifier: ISC */
-/* The engine's listening sockets: inherited, bound by the supervisor, closed. */
+/* The engine's listening sockets: given by the supervisor, or bound here where there is none. */
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "engine/engine_priv.h"
-#include "engine/wire.h"
 
 void engine_closed(void *arg, const char *address)
 {
     const struct engine *e = arg;
+    struct listen_file file;
     LOG_EVENT(LOG_LEVEL_NOTICE, "listener-closed", KV_STR("address", address));
-    if (e->options->supervisor < 0)
-        listen_unlink(address);
-    wire_say(e->options->supervisor, "close %s", address);
-}
-
-int engine_bind(struct engine *e, const struct listen_spec *spec, int *ret_fd, char **ret_error)
-{
     if (e->options->supervisor >= 0)
-        return wire_ask_bind(e->options->supervisor, spec, ret_fd, ret_error);
-    return listen_open(spec, ret_fd, ret_error);
+        return; /* whose file it is */
+    listen_file_of(address, &file);
+    listen_unlink(address, &file);
 }
 
-int engine_bind_new(struct engine *e, const struct config *c, char **ret_error)
+/* The socket of place i; *ret_fd is owned. */
+static int engine_socket(struct delivery *d, const struct listen_spec *spec, size_t i, int *ret_fd,
+                         char **ret_error)
+{
+    if (!d)
+        return listen_open(spec, ret_fd, ret_error);
+    *ret_fd = delivery_take_socket(d, i);
+    if (*ret_fd >= 0) {
+        (void)fcntl(*ret_fd, F_SETFL, O_NONBLOCK);
+        return 0;
+    }
+    *ret_error = str_printf("there is no socket for %s", spec->address);
+    return -ERR_NOT_FOUND;
+}
+
+static bool engine_is_same_socket(int a, int b)
+{
+    struct stat x, y;
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino;
+}
+
+/* One of a listener: as it is, new, or in the place of one whose file was lost. */
+static int engine_listen_mail(struct engine *e, const struct listen_spec *spec, struct delivery *d,
+                              size_t i, char **ret_error)
+{
+    int fd, has = acceptors_find(e->acceptors, spec->address);
+    if (has >= 0 && !d)
+        return 0;
+    int err = engine_socket(d, spec, i, &fd, ret_error);
+    if (err == 0 && has >= 0 && engine_is_same_socket(has, fd))
+        close(fd);
+    else if (err == 0 && (err = acceptors_add(e->acceptors, spec->address, fd)) < 0)
+        close(fd);
+    return err;
+}
+
+int engine_listen_new(struct engine *e, const struct config *c, struct delivery *d,
+                      char **ret_error)
 {
     struct listen_list want;
     int err = listen_list_make(c, &want);
     if (err < 0)
         return err;
-    for (size_t i = 0; i < want.n && err == 0; i++) {
-        int fd;
-        if (want.v[i].use != LISTEN_MAIL || acceptors_has(e->acceptors, want.v[i].address))
-            continue;
-        err = engine_bind(e, &want.v[i], &fd, ret_error);
-        if (err == 0 && (err = acceptors_add(e->acceptors, want.v[i].address, fd)) < 0)
-            close(fd);
-    }
+    for (size_t i = 0; i < want.n && err == 0; i++)
+        if (want.v[i].use == LISTEN_MAIL)
+            err = engine_listen_mail(e, &want.v[i], d, i, ret_error);
     listen_list_fini(&want);
     if (err < 0)
         acceptors_configure(e->acceptors, e->setup, engine_closed, e);
     return err;
-}
-
-/* The inherited socket of an address, -1 when there is none. */
-static int engine_inherited(struct engine *e, const char *address)
-{
-    const struct engine_options *o = e->options;
-    for (int fd = o->first_fd; fd < o->first_fd + o->n_fds; fd++)
-        if (listen_is_at(fd, address)) {
-            e->is_claimed[fd - o->first_fd] = true;
-            (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-            (void)fcntl(fd, F_SETFL, O_NONBLOCK);
-            return fd;
-        }
-    return -1;
 }
 
 /* Takes over fd unless it fails. */
@@ -71,32 +84,18 @@ static int engine_listen_at(struct engine *e, const struct listen_spec *spec, in
     return acceptors_add(e->acceptors, spec->address, fd);
 }
 
-int engine_listen(struct engine *e, const struct config *c, char **ret_error)
+int engine_listen(struct engine *e, const struct config *c, struct delivery *d, char **ret_error)
 {
     struct listen_list want;
-    e->is_claimed = calloc((size_t)e->options->n_fds + 1, sizeof(*e->is_claimed));
-    int err = e->is_claimed ? listen_list_make(c, &want) : -ERR_NOMEM;
+    int err = listen_list_make(c, &want);
     if (err < 0)
         return err;
     for (size_t i = 0; i < want.n && err == 0; i++) {
-        int fd = engine_inherited(e, want.v[i].address);
-        if (fd < 0)
-            err = engine_bind(e, &want.v[i], &fd, ret_error);
+        int fd;
+        err = engine_socket(d, &want.v[i], i, &fd, ret_error);
         if (err == 0 && (err = engine_listen_at(e, &want.v[i], fd)) < 0)
             close(fd);
     }
     listen_list_fini(&want);
     return err;
-}
-
-void engine_close_others(struct engine *e)
-{
-    const struct engine_options *o = e->options;
-    for (int i = 0; i < o->n_fds; i++) {
-        AUTO_FREE char *address = e->is_claimed[i] ? NULL : listen_address(o->first_fd + i);
-        if (!address)
-            continue;
-        close(o->first_fd + i);
-        engine_closed(e, address);
-    }
 }

@@ -2,9 +2,12 @@
 /* Inside of the engine: what its files share. Thread of everything here: control. */
 #pragma once
 
+#include <pthread.h>
+
 #include "backend/check.h"
 #include "control/control.h"
 #include "engine/accept.h"
+#include "engine/channel.h"
 #include "engine/engine.h"
 #include "engine/handover.h"
 #include "engine/metrics.h"
@@ -34,7 +37,11 @@ struct engine {
         int number;
     } signals[6];
     struct handover *handover;
-    bool *is_claimed; /* of the inherited sockets: some listener has it */
+    struct channel *channel; /* NULL = no supervisor */
+    uint64_t number;         /* of the content in force */
+    pthread_mutex_t proposed_lock;
+    struct delivery *proposed; /* read for a reload and not published yet; under the lock */
+    struct config *confirmed;  /* without a supervisor: to go back to */
     struct counters accept_counters;
     atomic_bool is_watched, is_ruled;
     struct loop_timer stop_timer;
@@ -48,8 +55,11 @@ struct engine {
 void engine_make_host(struct engine *e);
 /* New sessions follow the setup from now on; takes over the reference. */
 void engine_publish(struct engine *e, struct setup *setup);
-/* Logs go where the configuration says. 0 or -ERR_x (logged): all goes where it went. */
-int engine_configure_log(const struct config *c) NODISCARD;
+/* Logs go where the configuration says, into the files that came along. 0 or -ERR_x (logged): all
+ * goes where it went. */
+int engine_configure_log(const struct config *c, struct delivery *d, bool is_start) NODISCARD;
+/* The supervisor has opened log files again. */
+void engine_set_logs(struct engine *e, struct delivery_fds *fds);
 /* Logs which of the listeners' certificates have ended or end soon, each once. */
 void engine_say_certificates(const struct setup *s);
 /* Says goodbye to all sessions; the loop ends when they have gone, or when their time is over. */
@@ -57,21 +67,26 @@ void engine_stop(struct engine *e, const char *why);
 /* Accepts nobody any more and stops once the last session has ended by itself, or when
  * reload_session_timeout is over. */
 void engine_quit(struct engine *e);
-/* What an upgrade needs of the engine. 0 or -ERR_x. */
+/* What an upgrade needs of the engine, and the channel. 0 or -ERR_x. */
 int engine_make_handover(struct engine *e) NODISCARD;
+
+/* ---- engine_config.c ---- */
+
+/* See struct control_host. */
+int engine_read_config(void *arg, enum control_read how, struct config **ret,
+                       struct config_problems *ret_problems, char **ret_error);
+int engine_publish_config(void *arg, struct config *config, struct pools *pools, char **ret_error);
+void engine_drop_config(void *arg);
+void engine_keep_config(void *arg);
 
 /* ---- engine_listeners.c ---- */
 
-/* A new listening socket, of the supervisor or of our own; *ret_fd is owned. 0 or -ERR_x with
- * *ret_error (owned). */
-int engine_bind(struct engine *e, const struct listen_spec *spec, int *ret_fd,
-                char **ret_error) NODISCARD;
 /* Every new address of a listener gets a socket, or none is taken: a reload that cannot bind
- * changes nothing. */
-int engine_bind_new(struct engine *e, const struct config *c, char **ret_error) NODISCARD;
-/* At the start: takes the inherited sockets of the configuration's addresses, binds the others. */
-int engine_listen(struct engine *e, const struct config *c, char **ret_error) NODISCARD;
-/* Inherited ones whose addresses the configuration does not name: nobody would answer there. */
-void engine_close_others(struct engine *e);
+ * changes nothing. d NULL = they are bound here. */
+int engine_listen_new(struct engine *e, const struct config *c, struct delivery *d,
+                      char **ret_error) NODISCARD;
+/* The same at the start, for everything that the configuration names. */
+int engine_listen(struct engine *e, const struct config *c, struct delivery *d,
+                  char **ret_error) NODISCARD;
 /* For acceptors_configure: a socket was closed. */
 void engine_closed(void *arg, const char *address);

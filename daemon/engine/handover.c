@@ -2,21 +2,16 @@
 /* Words of the supervisor, and the time between the successor's start and the own end. */
 #include "engine/handover.h"
 
-#include <event2/event.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "engine/wire.h"
 
 #define HANDOVER_TICK_MS 200
 #define HANDOVER_TELL_MS 1000 /* the supervisor hears of the sessions this often */
 
 struct handover {
     struct handover_spec spec;
-    struct event *event;
     struct loop_timer tick;
     struct control_old old;
     bool is_retired;
@@ -30,7 +25,7 @@ static void handover_tell(struct handover *h, uint64_t sessions)
     uint64_t now = loop_now_ms(h->spec.loop);
     if (sessions == h->told || now < h->tell_ms)
         return;
-    wire_say(h->spec.wire, "sessions %" PRIu64, sessions);
+    wire_say(h->spec.wire, WIRE_SESSIONS, sessions);
     h->told = sessions;
     h->tell_ms = now + HANDOVER_TELL_MS;
 }
@@ -48,27 +43,22 @@ static void on_handover_tick(struct loop_timer *t)
         loop_timer_set(h->spec.loop, t, HANDOVER_TICK_MS);
 }
 
-/* Operators reach this engine by a socket beside each of theirs. */
-static void handover_listen(struct handover *h, const struct config *c, size_t i)
+/* Operators reach this engine by a socket beside each of theirs, bound by the supervisor. */
+static void handover_listen(struct handover *h, struct delivery_fds *fds)
 {
-    AUTO_FREE char *error = NULL;
-    AUTO_FREE char *address = str_printf("unix:%s%s", c->controls[i].path, CONTROL_OLD_SUFFIX);
-    const struct listen_spec spec = {.use = LISTEN_CONTROL,
-                                     .index = i,
-                                     .address = address,
-                                     .mode = c->controls[i].mode,
-                                     .owner = c->controls[i].owner,
-                                     .group = c->controls[i].group};
-    int fd = -1;
-    int err = address ? h->spec.bind(h->spec.arg, &spec, &fd, &error) : -ERR_NOMEM;
-    if (err == 0 && (err = control_listen(h->spec.control, fd, i)) < 0)
-        close(fd);
-    if (err < 0)
-        LOG_EVENT(LOG_LEVEL_ERROR, "control-not-opened", KV_STR("address", address),
-                  KV_ERR("error", err), KV_STR("detail", error));
+    for (size_t i = 0; i < fds->n; i++) {
+        size_t index = fds->v[i].index;
+        int fd = delivery_fds_take(fds, index);
+        int err = fd < 0 ? -ERR_NOT_FOUND : control_listen(h->spec.control, fd, index);
+        if (err < 0 && fd >= 0)
+            close(fd);
+        if (err < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "control-not-opened", KV_U64("socket", index),
+                      KV_ERR("error", err));
+    }
 }
 
-static void handover_retire(struct handover *h, uint64_t successor)
+static void handover_retire(struct handover *h, uint64_t successor, struct delivery_fds *fds)
 {
     const struct handover_spec *s = &h->spec;
     const struct config *c = s->setup(s->arg)->config;
@@ -79,8 +69,7 @@ static void handover_retire(struct handover *h, uint64_t successor)
     if (limit == 0)
         limit = c->reload_session_timeout_ms;
     s->close(s->arg);
-    for (size_t i = 0; i < c->n_controls; i++)
-        handover_listen(h, c, i);
+    handover_listen(h, fds);
     h->end_by_ms = limit ? loop_now_ms(s->loop) + limit : 0;
     LOG_EVENT(LOG_LEVEL_NOTICE, "retired", KV_U64("successor", successor),
               KV_U64("sessions", s->sessions(s->arg)), KV_MS("limit", limit));
@@ -89,80 +78,66 @@ static void handover_retire(struct handover *h, uint64_t successor)
 
 /* ---- the supervisor ---- */
 
-static uint64_t hear_number(struct str *rest)
+static void hear_checked(struct handover *h, const struct wire_packet *p, struct delivery_fds *fds)
 {
-    uint64_t n = 0;
-    return str_to_u64(str_word(rest), INT64_MAX, &n) == 0 ? n : 0;
-}
-
-static void hear_checked(struct handover *h, struct str rest)
-{
-    (void)rest;
+    (void)p;
+    (void)fds;
     control_upgrade_checked(h->spec.control);
 }
 
-static void hear_failed(struct handover *h, struct str rest)
+static void hear_failed(struct handover *h, const struct wire_packet *p, struct delivery_fds *fds)
 {
-    control_upgrade_failed(h->spec.control, rest);
+    (void)fds;
+    control_upgrade_failed(h->spec.control, str_n(p->body, p->size));
 }
 
-static void hear_retire(struct handover *h, struct str rest)
+static void hear_retire(struct handover *h, const struct wire_packet *p, struct delivery_fds *fds)
 {
-    handover_retire(h, hear_number(&rest));
+    uint64_t pid;
+    memcpy(&pid, p->body, sizeof(pid));
+    handover_retire(h, pid, fds);
 }
 
-static void hear_old(struct handover *h, struct str rest)
+static void hear_old(struct handover *h, const struct wire_packet *p, struct delivery_fds *fds)
 {
-    uint64_t pid = hear_number(&rest);
-    uint64_t since = hear_number(&rest);
+    struct wire_old old;
+    (void)fds;
+    memcpy(&old, p->body, sizeof(old));
     h->old = (struct control_old){
-        .pid = (uint32_t)pid, .since_ms = since, .sessions = hear_number(&rest)};
+        .pid = (uint32_t)old.pid, .since_ms = old.since_ms, .sessions = old.sessions};
 }
 
-static void handover_hear(struct handover *h, const char *text)
+void handover_hear(struct handover *h, const struct wire_packet *p, const int *fds, size_t n)
 {
     static const struct {
-        const char *word;
-        void (*hear)(struct handover *h, struct str rest);
-    } words[] = {{"checked", hear_checked},
-                 {"failed", hear_failed},
-                 {"retire", hear_retire},
-                 {"old", hear_old}};
-    struct str rest = str_of(text);
-    struct str word = str_cut(&rest, ' ');
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        if (str_eq(word, str_of(words[i].word)))
-            words[i].hear(h, rest);
-}
-
-/* A supervisor that is gone cannot start an engine again, so this one leaves too. */
-static void on_handover_wire(evutil_socket_t fd, short what, void *arg)
-{
-    char text[WIRE_TEXT_MAX];
-    struct handover *h = arg;
-    int passed = -1;
-    (void)what;
-    int err = wire_receive(fd, text, &passed);
-    if (err == -ERR_AGAIN)
-        return;
-    if (passed >= 0)
-        close(passed);
-    if (err == 0) {
-        handover_hear(h, text);
+        enum wire_order order;
+        size_t size; /* of the body, at least; what follows are places */
+        void (*hear)(struct handover *h, const struct wire_packet *p, struct delivery_fds *fds);
+    } orders[] = {{WIRE_CHECKED, 0, hear_checked},
+                  {WIRE_FAILED, 0, hear_failed},
+                  {WIRE_RETIRE, sizeof(uint64_t), hear_retire},
+                  {WIRE_OLD, sizeof(struct wire_old), hear_old}};
+    struct delivery_fds places = {0};
+    for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+        if (p->order != orders[i].order || p->size < orders[i].size)
+            continue;
+        if (n == 0 || delivery_fds_add(&places, p, orders[i].size, fds, n) == 0)
+            orders[i].hear(h, p, &places);
+        delivery_fds_fini(&places);
         return;
     }
-    event_del(h->event);
-    h->spec.stop(h->spec.arg, "supervisor is gone");
+    for (size_t i = 0; i < n; i++)
+        close(fds[i]);
 }
 
 int handover_ask(struct handover *h)
 {
-    return h->spec.wire >= 0 ? wire_send(h->spec.wire, "upgrade", -1) : -ERR_UNSUPPORTED;
+    return h->spec.wire >= 0 ? wire_tell(h->spec.wire, WIRE_UPGRADE, 0) : -ERR_UNSUPPORTED;
 }
 
 int handover_start(struct handover *h)
 {
-    return wire_send(h->spec.wire, "start", -1);
+    return wire_tell(h->spec.wire, WIRE_START, 0);
 }
 
 bool handover_is_retired(const struct handover *h)
@@ -185,14 +160,6 @@ int handover_new(const struct handover_spec *spec, struct handover **ret)
     h->spec = *spec;
     h->told = UINT64_MAX;
     loop_timer_init(&h->tick, on_handover_tick);
-    if (spec->wire >= 0) {
-        h->event =
-            event_new(loop_base(spec->loop), spec->wire, EV_READ | EV_PERSIST, on_handover_wire, h);
-        if (!h->event || event_add(h->event, NULL) != 0) {
-            handover_free(h);
-            return -ERR_NOMEM;
-        }
-    }
     *ret = h;
     return 0;
 }
@@ -202,7 +169,5 @@ void handover_free(struct handover *h)
     if (!h)
         return;
     loop_timer_cancel(h->spec.loop, &h->tick);
-    if (h->event)
-        event_free(h->event);
     free(h);
 }

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "control/control.h"
-#include "engine/listen.h"
+#include "engine/delivery.h"
 
 /* Borrowed for the life of the handover. */
 struct handover_spec {
@@ -14,8 +14,6 @@ struct handover_spec {
     void *arg;
     /* Accepts no clients any more. */
     void (*close)(void *arg);
-    /* A socket for an address, or -ERR_x with a sentence (owned). */
-    int (*bind)(void *arg, const struct listen_spec *spec, int *ret_fd, char **ret_error);
     uint64_t (*sessions)(void *arg);
     struct setup *(*setup)(void *arg);
     /* Says goodbye to all sessions, then ends the loop. */
@@ -26,6 +24,8 @@ struct handover;
 
 int handover_new(const struct handover_spec *spec, struct handover **ret) NODISCARD;
 void handover_free(struct handover *h); /* NULL is fine */
+/* An order of the supervisor about an upgrade; takes the descriptors over. */
+void handover_hear(struct handover *h, const struct wire_packet *p, const int *fds, size_t n);
 /* Asks the supervisor to check the installed program; the control plane hears the outcome.
  * -ERR_UNSUPPORTED without a supervisor. */
 int handover_ask(struct handover *h) NODISCARD;

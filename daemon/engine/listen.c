@@ -3,9 +3,11 @@
 #include "engine/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -13,6 +15,7 @@
 
 #include "base/addr.h"
 #include "base/cleanup.h"
+#include "base/folder.h"
 
 static const char listen_unix[] = "unix:";
 
@@ -67,40 +70,107 @@ static bool listen_is_alive(const struct sockaddr_storage *ss, socklen_t len)
     return connect(fd, (const struct sockaddr *)ss, len) == 0 || errno == EAGAIN;
 }
 
-static int listen_set_owner(const char *path, const struct listen_spec *spec)
+/* ---- UNIX sockets ---- */
+
+/* Who is to own a socket's file. */
+struct listen_owner {
+    uid_t uid;
+    gid_t gid;
+};
+
+static int listen_find_owner(const struct listen_spec *spec, struct listen_owner *ret)
 {
     const struct passwd *pw = spec->owner ? getpwnam(spec->owner) : NULL;
     const struct group *gr = spec->group ? getgrnam(spec->group) : NULL;
     if ((spec->owner && !pw) || (spec->group && !gr))
         return -ERR_NOT_FOUND;
-    if (chmod(path, spec->mode ? spec->mode : 0666) < 0)
+    *ret = (struct listen_owner){pw ? pw->pw_uid : (uid_t)-1, gr ? gr->gr_gid : (gid_t)-1};
+    return 0;
+}
+
+/* By descriptor: whoever owns the folder may have put something else under the name meanwhile. */
+static int listen_set_owner(int folder, const char *name, const struct listen_spec *spec,
+                            const struct listen_owner *owner)
+{
+    char link[32];
+    struct stat st;
+    AUTO_CLOSE int fd = openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
         return err_from_errno(errno);
-    if ((pw || gr) && chown(path, pw ? pw->pw_uid : (uid_t)-1, gr ? gr->gr_gid : (gid_t)-1) < 0)
+    if (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid() || st.st_nlink != 1)
+        return -ERR_PERM;
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    if (chmod(link, spec->mode ? spec->mode : 0666) < 0)
+        return err_from_errno(errno);
+    if ((owner->uid != (uid_t)-1 || owner->gid != (gid_t)-1) &&
+        fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) < 0)
         return err_from_errno(errno);
     return 0;
+}
+
+/* Only a socket makes room, and only one that nobody answers on. */
+static int listen_clear(int folder, const char *name, const struct sockaddr_storage *ss,
+                        socklen_t len)
+{
+    struct stat st;
+    if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : err_from_errno(errno);
+    if (S_ISLNK(st.st_mode))
+        return -ERR_SYMLINK;
+    if (!S_ISSOCK(st.st_mode) || listen_is_alive(ss, len))
+        return -ERR_EXISTS;
+    return unlinkat(folder, name, 0) < 0 ? err_from_errno(errno) : 0;
+}
+
+/* The folder is where its path says, and stays there: then the path may be used. */
+static int listen_bind_unix(int fd, const char *path, const struct sockaddr_storage *ss,
+                            socklen_t len, const struct listen_spec *spec)
+{
+    AUTO_CLOSE int folder = -1;
+    const char *name = NULL;
+    bool is_fixed = false;
+    struct listen_owner owner = {(uid_t)-1, (gid_t)-1};
+    int err = folder_open(path, &folder, &name, &is_fixed);
+    if (err == 0 && !is_fixed && geteuid() == 0)
+        err = -ERR_PERM;
+    if (err == 0)
+        err = listen_find_owner(spec, &owner);
+    if (err == 0)
+        err = listen_clear(folder, name, ss, len);
+    if (err < 0)
+        return err;
+    mode_t mask = umask(0177);
+    int failed = bind(fd, (const struct sockaddr *)ss, len) < 0 ? errno : 0;
+    umask(mask);
+    if (failed)
+        return failed == EADDRINUSE ? -ERR_EXISTS : err_from_errno(failed);
+    return listen_set_owner(folder, name, spec, &owner);
 }
 
 static int listen_bind(int fd, const struct sockaddr_storage *ss, socklen_t len,
                        const struct listen_spec *spec)
 {
     const char *path = listen_path(spec->address);
-    if (path && access(path, F_OK) == 0) {
-        if (listen_is_alive(ss, len))
-            return -ERR_EXISTS;
-        (void)unlink(path);
-    }
-    mode_t mask = umask(0177);
-    int failed = bind(fd, (const struct sockaddr *)ss, len) < 0 ? errno : 0;
-    umask(mask);
-    if (failed)
-        return failed == EADDRINUSE ? -ERR_EXISTS : err_from_errno(failed);
-    if (path) {
-        int err = listen_set_owner(path, spec);
-        if (err < 0)
-            return err;
-    }
+    int err = 0;
+    if (path)
+        err = listen_bind_unix(fd, path, ss, len, spec);
+    else if (bind(fd, (const struct sockaddr *)ss, len) < 0)
+        err = errno == EADDRINUSE ? -ERR_EXISTS : err_from_errno(errno);
+    if (err < 0)
+        return err;
     return listen(fd, spec->backlog > 0 ? spec->backlog : SOMAXCONN) < 0 ? err_from_errno(errno)
                                                                          : 0;
+}
+
+/* What a person can do about it. */
+static const char *listen_reason(const struct listen_spec *spec, int err)
+{
+    if (err == -ERR_EXISTS)
+        return "address is in use";
+    if (err == -ERR_PERM && listen_path(spec->address))
+        return "not permitted, or another user could put a folder of its own in the place of the "
+               "socket's";
+    return err_text(err);
 }
 
 int listen_open(const struct listen_spec *spec, int *ret_fd, char **ret_error)
@@ -120,8 +190,7 @@ int listen_open(const struct listen_spec *spec, int *ret_fd, char **ret_error)
         err = listen_bind(fd, &ss, len, spec);
     }
     if (err < 0) {
-        *ret_error = str_printf("%s cannot be bound: %s", spec->address,
-                                err == -ERR_EXISTS ? "address is in use" : err_text(err));
+        *ret_error = str_printf("%s cannot be bound: %s", spec->address, listen_reason(spec, err));
         return err;
     }
     *ret_fd = fd;
@@ -144,26 +213,26 @@ bool listen_is_at(int fd, const char *address)
     return addr_eq(&a, &b);
 }
 
-char *listen_address(int fd)
+void listen_file_of(const char *address, struct listen_file *ret)
 {
-    struct sockaddr_storage ss = {0};
-    socklen_t len = sizeof(ss);
-    char text[ADDR_TEXT_MAX];
-    struct addr a;
-    if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
-        return NULL;
-    if (ss.ss_family == AF_UNIX)
-        return str_printf("%s%s", listen_unix, ((struct sockaddr_un *)&ss)->sun_path);
-    addr_from_sockaddr(&a, (struct sockaddr *)&ss, len);
-    addr_format(text, &a);
-    return str_dup_c(text);
+    const char *path = listen_path(address), *name;
+    AUTO_CLOSE int folder = -1;
+    struct stat st;
+    *ret = (struct listen_file){0};
+    if (path && folder_open(path, &folder, &name, NULL) == 0 &&
+        fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode))
+        *ret = (struct listen_file){st.st_dev, st.st_ino};
 }
 
-void listen_unlink(const char *address)
+void listen_unlink(const char *address, const struct listen_file *file)
 {
-    const char *path = listen_path(address);
-    if (path)
-        (void)unlink(path);
+    const char *path = listen_path(address), *name;
+    AUTO_CLOSE int folder = -1;
+    struct listen_file now;
+    listen_file_of(address, &now);
+    if (path && now.inode && now.inode == file->inode && now.device == file->device &&
+        folder_open(path, &folder, &name, NULL) == 0)
+        (void)unlinkat(folder, name, 0);
 }
 
 static void listen_add_listener(struct listen_list *l, const struct config_listener *c)

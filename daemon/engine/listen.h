@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -24,15 +25,21 @@ struct listen_spec {
 };
 
 /* A bound, listening, non-blocking, close-on-exec socket. A UNIX socket that nobody answers on is
- * replaced; one that is in use is -ERR_EXISTS. -ERR_x with a sentence naming the address in
- * *ret_error (owned). Blocking, briefly. */
+ * replaced, and nothing else; one that is in use is -ERR_EXISTS. As root only where no other user
+ * could have moved the folder: -ERR_PERM. -ERR_x with a sentence naming the address in *ret_error
+ * (owned). Blocking, briefly. */
 int listen_open(const struct listen_spec *spec, int *ret_fd, char **ret_error) NODISCARD;
 /* Is this listening socket bound to the address? */
 bool listen_is_at(int fd, const char *address);
-/* The address of a listening socket as listen_is_at takes it (owned), NULL when there is none. */
-char *listen_address(int fd);
-/* Removes the file of a UNIX address; nothing for others. */
-void listen_unlink(const char *address);
+
+/* The file of a UNIX socket, to tell whether it is still the same. */
+struct listen_file {
+    uint64_t device, inode; /* 0 = none */
+};
+/* The socket that is now at the place of a UNIX address; none for other addresses. */
+void listen_file_of(const char *address, struct listen_file *ret);
+/* Removes that file if it is still this one; nothing for other addresses. */
+void listen_unlink(const char *address, const struct listen_file *file);
 
 /* Everything that a config listens on: listeners' addresses, the metrics page, control sockets. */
 struct listen_list {

@@ -1,70 +1,124 @@
 /* SPDX-License-Identifier: ISC */
-/* Messages between engine and supervisor: one packet each, a descriptor may ride along. */
+/* Packets on a SOCK_SEQPACKET socket, with and without descriptors. */
 #include "engine/wire.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
 
-#define WIRE_ANSWER_MS 5000
+#define WIRE_HEAD (sizeof(struct wire_packet) - WIRE_BODY_MAX)
 
-int wire_send(int fd, const char *text, int fd_to_pass)
+static int wire_error(int failed)
 {
-    struct iovec iov = {.iov_base = (void *)text, .iov_len = strlen(text)};
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
+    return failed == EAGAIN || failed == EWOULDBLOCK ? -ERR_AGAIN : err_from_errno(failed);
+}
+
+/* ---- words ---- */
+
+int wire_tell(int fd, enum wire_word word, uint64_t number)
+{
+    const struct wire_message m = {WIRE_MAGIC, word, number};
+    ssize_t n;
+    do
+        n = send(fd, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? wire_error(errno) : 0;
+}
+
+void wire_say(int fd, enum wire_word word, uint64_t number)
+{
+    int err = fd < 0 ? 0 : wire_tell(fd, word, number);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "supervisor-not-told", KV_U64("word", word),
+                  KV_ERR("error", err));
+}
+
+/* Without room for them the kernel closes descriptors that come along, and says so. */
+int wire_hear(int fd, struct wire_message *ret)
+{
+    char bytes[sizeof(*ret) + 1];
+    struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (fd_to_pass >= 0) {
+    ssize_t n;
+    do
+        n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return wire_error(errno);
+    if (n == 0 && !(msg.msg_flags & MSG_CTRUNC))
+        return -ERR_EOF;
+    if (n != sizeof(*ret) || msg.msg_flags & (MSG_CTRUNC | MSG_TRUNC))
+        return -ERR_PROTOCOL;
+    memcpy(ret, bytes, sizeof(*ret));
+    bool is_known = ret->magic == WIRE_MAGIC && ret->word > 0 && ret->word < WIRE_WORDS_END;
+    return is_known ? 0 : -ERR_PROTOCOL;
+}
+
+/* ---- orders ---- */
+
+void wire_packet_init(struct wire_packet *p, enum wire_order order, const void *body, size_t n)
+{
+    p->order = order;
+    p->size = 0;
+    wire_packet_add(p, body, n);
+}
+
+void wire_packet_add(struct wire_packet *p, const void *body, size_t n)
+{
+    size_t room = sizeof(p->body) - p->size;
+    n = n < room ? n : room;
+    if (n)
+        memcpy(p->body + p->size, body, n);
+    p->size += (uint32_t)n;
+}
+
+union wire_control {
+    char space[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
+    struct cmsghdr align;
+};
+
+int wire_order(int fd, const struct wire_packet *p, const int *fds, size_t n_fds)
+{
+    struct iovec iov = {.iov_base = (void *)p, .iov_len = WIRE_HEAD + p->size};
+    union wire_control control = {0};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (n_fds > WIRE_FDS_MAX)
+        return -ERR_TOO_MANY;
+    if (n_fds > 0) {
         msg.msg_control = control.space;
-        msg.msg_controllen = sizeof(control.space);
+        msg.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
         struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-        *c = (struct cmsghdr){
-            .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(c), &fd_to_pass, sizeof(int));
+        *c = (struct cmsghdr){.cmsg_len = CMSG_LEN(n_fds * sizeof(int)),
+                              .cmsg_level = SOL_SOCKET,
+                              .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
     }
     ssize_t n;
     do
         n = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
-    if (n >= 0)
+    /* Too many descriptors under way: the engine has to take some first. */
+    return n >= 0 ? 0 : errno == ETOOMANYREFS ? -ERR_AGAIN : wire_error(errno);
+}
+
+static size_t wire_take_fds(struct msghdr *msg, int fds[WIRE_FDS_MAX])
+{
+    const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
         return 0;
-    return errno == EAGAIN || errno == EWOULDBLOCK ? -ERR_AGAIN : err_from_errno(errno);
+    size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    memcpy(fds, CMSG_DATA(c), n * sizeof(int));
+    return n;
 }
 
-void wire_say(int fd, const char *fmt, ...)
+int wire_receive(int fd, struct wire_packet *ret, int ret_fds[WIRE_FDS_MAX], size_t *ret_n)
 {
-    char text[WIRE_TEXT_MAX];
-    va_list ap;
-    if (fd < 0)
-        return;
-    va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    int err = wire_send(fd, text, -1);
-    if (err < 0)
-        LOG_EVENT(LOG_LEVEL_ERROR, "wire-failed", KV_STR("message", text), KV_ERR("error", err));
-}
-
-const char *wire_after(const char *text, const char *word)
-{
-    size_t n = strlen(word);
-    return strncmp(text, word, n) == 0 && text[n] == ' ' ? text + n + 1 : NULL;
-}
-
-int wire_receive(int fd, char text[WIRE_TEXT_MAX], int *ret_fd)
-{
-    struct iovec iov = {.iov_base = text, .iov_len = WIRE_TEXT_MAX - 1};
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
+    struct iovec iov = {.iov_base = ret, .iov_len = sizeof(*ret)};
+    union wire_control control;
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
                          .msg_control = control.space,
@@ -74,68 +128,13 @@ int wire_receive(int fd, char text[WIRE_TEXT_MAX], int *ret_fd)
         n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK ? -ERR_AGAIN : err_from_errno(errno);
-    if (n == 0)
+        return wire_error(errno);
+    *ret_n = wire_take_fds(&msg, ret_fds);
+    if (n == 0 && *ret_n == 0)
         return -ERR_EOF;
-    text[n] = '\0';
-    *ret_fd = -1;
-    const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-        memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
-    return 0;
-}
-
-int wire_bind_format(char text[WIRE_TEXT_MAX], const struct listen_spec *s)
-{
-    int n = snprintf(text, WIRE_TEXT_MAX, "bind %d %d %d %zu %zu %o %s %s %s", s->backlog,
-                     s->is_v6_only, s->is_multipath, s->so_rcvbuf, s->so_sndbuf, s->mode,
-                     s->owner ? s->owner : "-", s->group ? s->group : "-", s->address);
-    return n > 0 && n < WIRE_TEXT_MAX ? 0 : -ERR_TOO_LONG;
-}
-
-int wire_bind_parse(char *text, struct listen_spec *ret)
-{
-    struct listen_spec s = {0};
-    int v6, multipath, at = 0, owner = 0, group = 0, owner_end = 0, group_end = 0;
-    if (sscanf(text, "bind %d %d %d %zu %zu %o %n%*s%n %n%*s%n %n", &s.backlog, &v6, &multipath,
-               &s.so_rcvbuf, &s.so_sndbuf, &s.mode, &owner, &owner_end, &group, &group_end,
-               &at) != 6 ||
-        at == 0 || !text[at])
-        return -ERR_SYNTAX;
-    text[owner_end] = text[group_end] = '\0';
-    s.is_v6_only = v6;
-    s.is_multipath = multipath;
-    s.owner = strcmp(text + owner, "-") == 0 ? NULL : text + owner;
-    s.group = strcmp(text + group, "-") == 0 ? NULL : text + group;
-    s.address = text + at;
-    *ret = s;
-    return 0;
-}
-
-/* The answer has a way of its own: other messages may be under way. */
-int wire_ask_bind(int fd, const struct listen_spec *spec, int *ret_fd, char **ret_error)
-{
-    char text[WIRE_TEXT_MAX];
-    int passed = -1, way[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, way) < 0)
-        return err_from_errno(errno);
-    AUTO_CLOSE int mine = way[0];
-    struct pollfd p = {.fd = mine, .events = POLLIN};
-    int err = wire_bind_format(text, spec);
-    if (err == 0)
-        err = wire_send(fd, text, way[1]);
-    close(way[1]);
-    if (err == 0 && poll(&p, 1, WIRE_ANSWER_MS) <= 0)
-        err = -ERR_TIMEOUT;
-    if (err == 0)
-        err = wire_receive(mine, text, &passed);
-    if (err == 0 && passed >= 0) {
-        *ret_fd = passed;
-        return 0;
-    }
-    const char *words = err == 0 ? wire_after(text, "error") : NULL;
-    *ret_error = words ? str_dup_c(words)
-                       : str_printf("%s cannot be bound: the supervisor does not answer (%s)",
-                                    spec->address, err_text(err));
-    return err < 0 ? err : -ERR_IO;
+    bool is_whole = n >= (ssize_t)WIRE_HEAD && ret->size == (size_t)n - WIRE_HEAD &&
+                    !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+    for (size_t i = 0; !is_whole && i < *ret_n; i++)
+        close(ret_fds[i]);
+    return is_whole ? 0 : -ERR_PROTOCOL;
 }

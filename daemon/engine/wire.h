@@ -1,42 +1,107 @@
 /* SPDX-License-Identifier: ISC */
-/* The few words between the engine and the supervisor that started it, over a socket pair. */
+/* The channel between the supervisor and an engine. What an engine says is a word and a number, and
+ * nothing that would have to be obeyed; the supervisor, which is trusted, gives orders with texts
+ * and descriptors. One packet each. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/err.h"
-#include "engine/listen.h"
+#include "base/str.h"
 
-/* Environment of an engine: number of the socket to the supervisor. Listening sockets come as
- * LISTEN_FDS. */
+/* Environment of an engine: number of the channel's descriptor. */
 #define WIRE_FD_ENV "MAILPROXY_SUPERVISOR_FD"
-#define WIRE_TEXT_MAX 4096
-/* Number of the file with the configuration of the engine that died; not set without one. */
-#define WIRE_CONFIG_ENV "MAILPROXY_CONFIG_FD"
 
-/* Engine to supervisor: "trouble TEXT" (why it will not be ready), "ready SHUTDOWN_MS" (how long a
- * stop may take), "reloaded SHUTDOWN_MS" (from now on), "stop" (do not start another engine),
- * "close ADDRESS" (stop keeping this socket), "config" (what an engine that takes this one's place
- * after a failure is to start with: the file comes along), "bind BACKLOG V6ONLY MULTIPATH RCVBUF
- * SNDBUF MODE OWNER GROUP ADDRESS" (answered on the socket that comes along: "ok" with the new one,
- * or "error TEXT"), "upgrade" (check the installed program), "start" (let it take over), "sessions
- * N" (that an old engine still has). Supervisor to engine: "checked" (it is good), "retire PID"
- * (the new engine serves: finish what is there), "failed TEXT" (no upgrade), and "old PID SINCE_MS
- * SESSIONS" (an old engine is there; PID 0: none any more). What the other side does not know it
- * passes over. */
+/* ---- engine to supervisor ---- */
 
-/* Sends one message; fd_to_pass -1 = none. Never waits: -ERR_AGAIN when the other side does not
- * read. */
-int wire_send(int fd, const char *text, int fd_to_pass) NODISCARD;
-/* The same without a descriptor (printf); a message that cannot be sent is logged. -1 = nobody is
- * there: nothing. */
-void wire_say(int fd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* What follows "WORD " at the start of a message, NULL when it begins otherwise. */
-const char *wire_after(const char *text, const char *word);
-/* Receives one; *ret_fd is -1 or a descriptor that came along (owned, close-on-exec). -ERR_EOF;
- * -ERR_AGAIN without a message on a non-blocking socket. */
-int wire_receive(int fd, char text[WIRE_TEXT_MAX], int *ret_fd) NODISCARD;
-/* Text of a bind request, and back. Strings of *ret point into text, which is changed. */
-int wire_bind_format(char text[WIRE_TEXT_MAX], const struct listen_spec *spec) NODISCARD;
-int wire_bind_parse(char *text, struct listen_spec *ret) NODISCARD;
-/* Engine's side: asks for a socket and waits a few seconds for it. -ERR_x with a sentence (owned).
- */
-int wire_ask_bind(int fd, const struct listen_spec *spec, int *ret_fd, char **ret_error) NODISCARD;
+enum wire_word {
+    WIRE_ALIVE = 1, /* every WIRE_ALIVE_MS while the control thread turns */
+    WIRE_READY,     /* it serves; number: of the content that it started with */
+    WIRE_NOT_READY, /* it will not serve; number: the error */
+    WIRE_READ,     /* the file is wanted; number: WIRE_ASK of how and a count of the engine's own */
+    WIRE_ACCEPTED, /* the content with this number is in force */
+    WIRE_REFUSED,  /* the content with this number will not be used */
+    WIRE_CONFIRMED, /* the content with this number is the one to come back with after a failure */
+    WIRE_LOGS,      /* log files are to be opened again */
+    WIRE_STOPPING,  /* an operator stops the daemon: no other engine is wanted */
+    WIRE_UPGRADE,   /* the installed program is to be checked */
+    WIRE_START,     /* and started */
+    WIRE_SESSIONS,  /* of an old engine; number: how many there are still */
+    WIRE_WORDS_END
+};
+
+/* How the file is wanted. */
+enum wire_read {
+    WIRE_READ_CHECK = 1, /* only to be looked at */
+    WIRE_READ_RELOAD,    /* to be put in force: sockets and logs come along */
+    WIRE_READ_BACK,      /* not the file, but what was confirmed last, to be put in force again */
+    WIRE_READS_END
+};
+
+#define WIRE_ALIVE_MS 5000
+#define WIRE_ASK(how, count) ((uint64_t)(count) << 8 | (uint64_t)(how))
+#define WIRE_ASK_HOW(number) ((enum wire_read)((number)&0xff))
+#define WIRE_ASK_COUNT(number) ((number) >> 8)
+
+struct wire_message {
+    uint32_t magic; /* WIRE_MAGIC */
+    uint32_t word;
+    uint64_t number;
+};
+#define WIRE_MAGIC UINT32_C(0x6d707731)
+
+/* Engine's side. Never waits: -ERR_AGAIN when the supervisor does not read. Thread: any. */
+int wire_tell(int fd, enum wire_word word, uint64_t number) NODISCARD;
+/* The same; a word that could not be sent is logged. fd -1 = nobody is there: nothing. */
+void wire_say(int fd, enum wire_word word, uint64_t number);
+/* Supervisor's side: takes one message. -ERR_AGAIN; -ERR_EOF; -ERR_PROTOCOL for anything that is no
+ * message, also one with descriptors, which are closed unseen. */
+int wire_hear(int fd, struct wire_message *ret) NODISCARD;
+
+/* ---- supervisor to engine ---- */
+
+enum wire_order {
+    WIRE_CONTENT = 1, /* a content, or why there is none: struct wire_content, then a sentence */
+    WIRE_SOCKETS,     /* of the content before: descriptors, their places as uint32_t each */
+    WIRE_LOG_FILES,   /* likewise; also without a content before: they were opened again */
+    WIRE_CHECKED,     /* the new program is good */
+    WIRE_FAILED,      /* there will be no upgrade: a sentence */
+    WIRE_OLD,         /* struct wire_old: another engine finishes its sessions */
+    WIRE_RETIRE /* uint64_t pid of the engine that serves now; descriptors and places of control
+                   sockets for this one */
+};
+
+/* The bundle comes along as a descriptor unless err is set. */
+struct wire_content {
+    uint64_t number;            /* of the content; 0 = it is only looked at */
+    uint64_t ask;               /* WIRE_ASK_COUNT that it answers; 0 = none */
+    int32_t err;                /* -ERR_x */
+    uint32_t is_kept;           /* it is that of an engine that died */
+    uint32_t n_sockets, n_logs; /* that follow */
+};
+
+struct wire_old {
+    uint64_t pid, since_ms, sessions; /* pid 0 = there is none; wall clock */
+};
+
+#define WIRE_FDS_MAX 64
+#define WIRE_BODY_MAX 4096
+
+struct wire_packet {
+    uint32_t order;
+    uint32_t size; /* of body */
+    char body[WIRE_BODY_MAX];
+};
+
+/* Supervisor's side. Never waits: -ERR_AGAIN. The descriptors stay the caller's. */
+int wire_order(int fd, const struct wire_packet *p, const int *fds, size_t n) NODISCARD;
+/* Engine's side: takes one packet; its descriptors are owned by the caller and close-on-exec.
+ * -ERR_AGAIN on a non-blocking socket, -ERR_EOF, -ERR_PROTOCOL. */
+int wire_receive(int fd, struct wire_packet *ret, int ret_fds[WIRE_FDS_MAX],
+                 size_t *ret_n) NODISCARD;
+/* A packet with n bytes of body; what is too long is cut. */
+void wire_packet_init(struct wire_packet *p, enum wire_order order, const void *body, size_t n);
+/* Appends a text to the body, cut where it ends. */
+void wire_packet_add(struct wire_packet *p, const void *body, size_t n);

@@ -16,13 +16,13 @@
 struct configs {
     struct control *control;
     struct config *started; /* NULL before the first setup */
-    struct config *before;  /* what an unconfirmed reload goes back to; NULL = none waits */
+    bool is_waiting;        /* for the confirmation of a reload, which else is taken back */
     struct loop_timer confirm;
 };
 
 struct reload {
     struct work work;
-    struct config *started, *old, *config; /* config preset: going back */
+    struct config *started, *old, *config;
     struct pools *pools;
     struct config_problems problems;
     struct config_changes changes;
@@ -98,7 +98,8 @@ struct kept {
 static int kept_run(struct work *w)
 {
     struct kept *k = CONTAINER_OF(w, struct kept, work);
-    int err = config_load(k->config->path, &k->disk, &k->problems);
+    const struct control_host *h = work_control(w)->host;
+    int err = h->read_config(h->arg, CONTROL_READ_CHECK, &k->disk, &k->problems, &w->error);
     return err < 0 ? err : config_diff(k->config, k->disk, &k->changes);
 }
 
@@ -175,7 +176,9 @@ int config_refuse(struct work *w, const struct config_problems *problems, int er
  */
 static int reload_read(struct reload *l)
 {
-    int err = config_load(l->old->path, &l->config, &l->problems);
+    const struct control_host *h = work_control(&l->work)->host;
+    int err = h->read_config(h->arg, l->is_going_back ? CONTROL_READ_BACK : CONTROL_READ_RELOAD,
+                             &l->config, &l->problems, &l->work.error);
     if (err < 0)
         return config_refuse(&l->work, &l->problems, err);
     if (l->config->n_listeners > 0 || l->old->n_listeners == 0)
@@ -192,7 +195,7 @@ static int reload_run(struct work *w)
     struct reload *l = CONTAINER_OF(w, struct reload, work);
     size_t n;
     const struct pool_edit *edits = runtime_edits(work_control(w)->runtime, &n);
-    int err = l->config ? 0 : reload_read(l);
+    int err = reload_read(l);
     if (err < 0)
         return err;
     err = configs_changes(l->started, l->old, l->config, &l->changes);
@@ -218,29 +221,28 @@ static void reload_fini(struct work *w)
 static void configs_forget(struct configs *c)
 {
     loop_timer_cancel(c->control->host->loop, &c->confirm);
-    config_unref(STEAL(c->before));
+    c->is_waiting = false;
 }
 
-/* The configuration to go back to is the last one that was confirmed. */
 static void configs_wait(struct configs *c, const struct reload *l)
 {
     if (l->confirm_ms == 0) {
         configs_forget(c);
         return;
     }
-    if (!c->before)
-        c->before = config_ref(l->old);
+    c->is_waiting = true;
     loop_timer_set(c->control->host->loop, &c->confirm, l->confirm_ms);
 }
 
-static void reload_post(struct control *c, struct request *r, struct config *preset,
+static void reload_post(struct control *c, struct request *r, bool is_going_back,
                         uint64_t confirm_ms);
 
 static void on_unconfirmed(struct loop_timer *t)
 {
     struct configs *c = CONTAINER_OF(t, struct configs, confirm);
     LOG_EVENT(LOG_LEVEL_WARN, "config-unconfirmed");
-    reload_post(c->control, NULL, STEAL(c->before), 0);
+    c->is_waiting = false;
+    reload_post(c->control, NULL, true, 0);
 }
 
 int configs_new(struct control *control, struct configs **ret)
@@ -265,13 +267,13 @@ void configs_free(struct configs *c)
 
 bool configs_is_waiting(const struct control *c)
 {
-    return c->configs->before != NULL;
+    return c->configs->is_waiting;
 }
 
 void configs_request_confirm(struct request *r)
 {
     struct configs *c = request_control(r)->configs;
-    bool is_waiting = c->before != NULL;
+    bool is_waiting = c->is_waiting;
     configs_forget(c);
     if (is_waiting)
         configs_settle(request_control(r));
@@ -366,6 +368,8 @@ static void reload_done(struct work *w)
     const struct control_host *h = work_control(w)->host;
     if (w->err == 0)
         w->err = h->publish_config(h->arg, config_ref(l->config), STEAL(l->pools), &w->error);
+    else
+        h->drop_config(h->arg);
     if (w->err < 0) {
         reload_fail(w);
         return;
@@ -378,29 +382,26 @@ static void reload_done(struct work *w)
     reload_answer(l);
 }
 
-/* preset: go back to this one; taken over. */
-static void reload_post(struct control *c, struct request *r, struct config *preset,
+static void reload_post(struct control *c, struct request *r, bool is_going_back,
                         uint64_t confirm_ms)
 {
     struct reload *l = work_new(&c->rpc, r, sizeof(*l), reload_run, reload_done, reload_fini);
     if (!l) {
-        config_unref(preset);
         LOG_EVENT(LOG_LEVEL_ERROR, "config-reload-failed", KV_ERR("error", -ERR_NOMEM));
         return;
     }
     l->work.start = reload_start;
-    l->config = preset;
-    l->is_going_back = preset != NULL;
+    l->is_going_back = is_going_back;
     l->confirm_ms = confirm_ms;
     work_post(&l->work, &c->config_queue);
 }
 
 void configs_reload(struct control *c)
 {
-    reload_post(c, NULL, NULL, 0);
+    reload_post(c, NULL, false, 0);
 }
 
 void configs_request_reload(struct request *r)
 {
-    reload_post(request_control(r), r, NULL, request_number(r, "confirm", 0));
+    reload_post(request_control(r), r, false, request_number(r, "confirm", 0));
 }

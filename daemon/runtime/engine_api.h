@@ -18,6 +18,13 @@ struct control_worker {
     const struct counters *counters;
 };
 
+/* What a configuration is read for. */
+enum control_read {
+    CONTROL_READ_CHECK,  /* only to be looked at */
+    CONTROL_READ_RELOAD, /* to be put in force */
+    CONTROL_READ_BACK    /* not the file: what was confirmed last is to be put in force again */
+};
+
 /* Of the control sockets of a retired engine: behind the names of the others. */
 #define CONTROL_OLD_SUFFIX ".old"
 
@@ -52,6 +59,13 @@ struct control_host {
     /* Publishes a new config with its pools after a reload; takes over both references. An English
      * sentence in *ret_error (owned). */
     int (*publish_config)(void *arg, struct config *config, struct pools *pools, char **ret_error);
+    /* Reads the file, or what was confirmed last. A config to be put in force goes to
+     * publish_config or to drop_config. -ERR_CONFIG with problems, other -ERR_x perhaps with a
+     * sentence (owned). Thread: a job thread; blocking. */
+    int (*read_config)(void *arg, enum control_read how, struct config **ret,
+                       struct config_problems *ret_problems, char **ret_error);
+    /* What read_config gave is not published. */
+    void (*drop_config)(void *arg);
     /* The published config is the one to come back with when the engine dies. */
     void (*keep_config)(void *arg);
     /* Forgets cached answers of a user (NULL = all) on every worker. */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: ISC */
-/* Binding and keeping listening sockets. */
+/* Binding and keeping listening sockets, for a content as a whole or not at all. */
 #include "supervisor/keeper.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 
 #define KEEPER_FIRST_FD 3 /* SD_LISTEN_FDS_START */
 
-int keeper_add(struct keeper *k, const char *address, int fd, pid_t owner)
+/* Takes over fd, also when it fails. */
+static int keeper_add(struct keeper *k, const struct kept_socket *s, const char *address)
 {
     struct kept_socket *v = realloc(k->v, (k->n + 1) * sizeof(*v));
     char *copy = str_dup_c(address);
@@ -18,44 +18,46 @@ int keeper_add(struct keeper *k, const char *address, int fd, pid_t owner)
         k->v = v;
     if (!v || !copy) {
         free(copy);
-        close(fd);
+        close(s->fd);
         return -ERR_NOMEM;
     }
-    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-    k->v[k->n++] = (struct kept_socket){copy, fd, owner};
+    (void)fcntl(s->fd, F_SETFD, FD_CLOEXEC);
+    k->v[k->n] = *s;
+    k->v[k->n].address = copy;
+    listen_file_of(address, &k->v[k->n].file);
+    k->n++;
     return 0;
-}
-
-int keeper_find(const struct keeper *k, const char *address)
-{
-    for (size_t i = 0; i < k->n; i++)
-        if (k->v[i].owner == 0 && strcmp(k->v[i].address, address) == 0)
-            return k->v[i].fd;
-    return -1;
 }
 
 static void keeper_forget_at(struct keeper *k, size_t i)
 {
-    close(k->v[i].fd);
-    listen_unlink(k->v[i].address);
-    free(k->v[i].address);
-    k->v[i] = k->v[--k->n];
+    struct kept_socket *s = &k->v[i];
+    close(s->fd);
+    listen_unlink(s->address, &s->file);
+    free(s->address);
+    *s = k->v[--k->n];
 }
 
-void keeper_forget(struct keeper *k, const char *address)
+/* A UNIX socket is there as long as its file is: somebody may have removed the run folder. */
+static bool keeper_is_there(const struct kept_socket *s)
 {
-    for (size_t i = 0; i < k->n; i++)
-        if (strcmp(k->v[i].address, address) == 0 || listen_is_at(k->v[i].fd, address)) {
-            keeper_forget_at(k, i);
-            return;
-        }
+    struct listen_file now;
+    listen_file_of(s->address, &now);
+    return now.inode == s->file.inode && now.device == s->file.device;
 }
 
-void keeper_forget_owner(struct keeper *k, pid_t owner)
+/* Of whoever serves; with two of one address the one that is new. */
+static struct kept_socket *keeper_search(const struct keeper *k, const char *address,
+                                         uint64_t number)
 {
-    for (size_t i = k->n; i-- > 0;)
-        if (k->v[i].owner == owner)
-            keeper_forget_at(k, i);
+    struct kept_socket *found = NULL;
+    for (size_t i = 0; i < k->n; i++) {
+        struct kept_socket *s = &k->v[i];
+        bool is_usable = s->owner == 0 && (s->number == 0 || s->number == number);
+        if (is_usable && strcmp(s->address, address) == 0 && (!found || s->number))
+            found = s;
+    }
+    return found;
 }
 
 void keeper_forget_network(struct keeper *k)
@@ -65,11 +67,10 @@ void keeper_forget_network(struct keeper *k)
             keeper_forget_at(k, i);
 }
 
-void keeper_adopt(struct keeper *k, pid_t owner)
+int keeper_find(const struct keeper *k, const struct plan_socket *s, uint64_t number)
 {
-    for (size_t i = 0; i < k->n; i++)
-        if (k->v[i].owner == owner)
-            k->v[i].owner = 0;
+    const struct kept_socket *found = keeper_search(k, s->address, number);
+    return found ? found->fd : -1;
 }
 
 /* Sockets that systemd bound for us (man 3 sd_listen_fds). */
@@ -82,26 +83,90 @@ static int keeper_inherited(const char *address)
         return -1;
     for (int fd = KEEPER_FIRST_FD; fd < KEEPER_FIRST_FD + (int)n; fd++)
         if (listen_is_at(fd, address))
-            return fd;
+            return fcntl(fd, F_DUPFD_CLOEXEC, 0);
     return -1;
 }
 
-int keeper_bind_all(struct keeper *k, const struct config *c)
+static int keeper_prepare_one(struct keeper *k, const struct plan_socket *s, uint64_t number,
+                              char **ret_error)
 {
-    struct listen_list want = {0};
-    int err = listen_list_make(c, &want);
-    for (size_t i = 0; err == 0 && i < want.n; i++) {
-        AUTO_FREE char *error = NULL;
-        int fd = keeper_inherited(want.v[i].address);
-        if (fd < 0)
-            err = listen_open(&want.v[i], &fd, &error);
-        if (err == 0)
-            err = keeper_add(k, want.v[i].address, fd, 0);
-        if (err < 0)
-            fprintf(stderr, "mailproxyd: %s\n", error ? error : err_text(err));
+    const struct kept_socket *kept = keeper_search(k, s->address, number);
+    if (kept && keeper_is_there(kept))
+        return 0;
+    struct kept_socket fresh = {
+        .fd = kept ? -1 : keeper_inherited(s->address), .use = s->spec.use, .number = number};
+    int err = fresh.fd >= 0 ? 0 : listen_open(&s->spec, &fresh.fd, ret_error);
+    return err < 0 ? err : keeper_add(k, &fresh, s->address);
+}
+
+int keeper_prepare(struct keeper *k, const struct plan *p, unsigned uses, uint64_t number,
+                   char **ret_error)
+{
+    int err = 0;
+    for (size_t i = 0; i < p->n_sockets && err == 0; i++) {
+        const struct plan_socket *s = &p->sockets[i];
+        const struct kept_socket *kept = keeper_search(k, s->address, number);
+        bool is_lost = kept && kept->use == s->spec.use && !keeper_is_there(kept);
+        if (uses & KEEPER_USE(s->spec.use) || is_lost)
+            err = keeper_prepare_one(k, s, number, ret_error);
     }
-    listen_list_fini(&want);
+    if (err < 0)
+        keeper_roll_back(k, number);
     return err;
+}
+
+static bool plan_has(const struct plan *p, const char *address)
+{
+    for (size_t i = 0; i < p->n_sockets; i++)
+        if (strcmp(p->sockets[i].address, address) == 0)
+            return true;
+    return false;
+}
+
+/* Of two with one address the new one stays. */
+static bool keeper_is_replaced(const struct keeper *k, const struct kept_socket *s, uint64_t number)
+{
+    return s->number != number && keeper_search(k, s->address, number) != s;
+}
+
+void keeper_commit(struct keeper *k, const struct plan *p, unsigned uses, uint64_t number)
+{
+    for (size_t i = k->n; i-- > 0;) {
+        const struct kept_socket *s = &k->v[i];
+        bool is_ours = s->owner == 0 && (s->number == 0 || s->number == number);
+        bool is_dropped = uses & KEEPER_USE(s->use) && !plan_has(p, s->address);
+        if (is_ours && (is_dropped || keeper_is_replaced(k, s, number)))
+            keeper_forget_at(k, i);
+    }
+    for (size_t i = 0; i < k->n; i++)
+        if (k->v[i].number == number)
+            k->v[i].number = 0;
+}
+
+void keeper_roll_back(struct keeper *k, uint64_t number)
+{
+    for (size_t i = k->n; i-- > 0;)
+        if (k->v[i].owner == 0 && k->v[i].number && k->v[i].number == number)
+            keeper_forget_at(k, i);
+}
+
+int keeper_bind_for(struct keeper *k, const struct listen_spec *spec, pid_t owner, int *ret_fd,
+                    char **ret_error)
+{
+    struct kept_socket s = {.owner = owner, .use = spec->use};
+    int err = listen_open(spec, &s.fd, ret_error);
+    if (err == 0)
+        err = keeper_add(k, &s, spec->address);
+    if (err == 0)
+        *ret_fd = s.fd;
+    return err;
+}
+
+void keeper_forget_owner(struct keeper *k, pid_t owner)
+{
+    for (size_t i = k->n; i-- > 0;)
+        if (k->v[i].owner == owner)
+            keeper_forget_at(k, i);
 }
 
 void keeper_hand_over(const struct keeper *k, bool is_handed)

@@ -14,8 +14,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "engine/wire.h"
+#include "supervisor/outbox.h"
 
-#define PROCESS_FIRST_FD 3 /* SD_LISTEN_FDS_START */
+#define PROCESS_CHILD_FD 3 /* what a child gets besides the three that everybody has */
 #define PROCESS_SELF "/proc/self/exe"
 #define PROCESS_PATH_MAX 4096
 
@@ -23,6 +24,7 @@ void process_forget(struct engine_process *p)
 {
     if (p->wire >= 0)
         close(p->wire);
+    outbox_free(p->outbox);
     *p = (struct engine_process){.wire = -1};
 }
 
@@ -37,6 +39,14 @@ static void process_unblock_signals(const int *waiting)
     sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
+/* In the child: fd becomes PROCESS_CHILD_FD and stays open; everything else is close-on-exec. */
+static void process_hand(int fd)
+{
+    int failed = fd == PROCESS_CHILD_FD ? fcntl(fd, F_SETFD, 0) : dup2(fd, PROCESS_CHILD_FD);
+    if (failed < 0)
+        _exit(EX_OSERR);
+}
+
 static void process_set_number(const char *name, int value)
 {
     char text[24];
@@ -46,37 +56,13 @@ static void process_set_number(const char *name, int value)
 
 /* ---- an engine ---- */
 
-/* In the child: descriptors 3.. become the sockets, then the wire, then the configuration if there
- * is one; everything else is close-on-exec. Returns the number of sockets, -1 on failure. */
-static int engine_place_fds(const struct keeper *k, int wire, int config)
-{
-    int n = 0, extra = config >= 0 ? 2 : 1, top = PROCESS_FIRST_FD + (int)k->n + extra;
-    AUTO_FREE int *high = calloc(k->n + (size_t)extra, sizeof(*high));
-    if (!high)
-        return -1;
-    for (size_t i = 0; i < k->n; i++)
-        if (k->v[i].owner == 0)
-            high[n++] = fcntl(k->v[i].fd, F_DUPFD_CLOEXEC, top);
-    high[n] = fcntl(wire, F_DUPFD_CLOEXEC, top);
-    if (config >= 0)
-        high[n + 1] = fcntl(config, F_DUPFD_CLOEXEC, top);
-    for (int i = 0; i < n + extra; i++)
-        if (high[i] < 0 || dup2(high[i], PROCESS_FIRST_FD + i) < 0)
-            return -1;
-    return n;
-}
-
 static void engine_exec(const struct process_spec *spec, int wire)
 {
     char starts[24], restarts[24];
-    int n = engine_place_fds(spec->keeper, wire, spec->config);
-    if (n < 0)
-        _exit(EX_OSERR);
-    process_set_number("LISTEN_FDS", n);
-    process_set_number("LISTEN_PID", (int)getpid());
-    process_set_number(WIRE_FD_ENV, PROCESS_FIRST_FD + n);
-    if (spec->config >= 0)
-        process_set_number(WIRE_CONFIG_ENV, PROCESS_FIRST_FD + n + 1);
+    process_hand(wire);
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_PID");
+    process_set_number(WIRE_FD_ENV, PROCESS_CHILD_FD);
     snprintf(starts, sizeof(starts), "%u", spec->starts);
     snprintf(restarts, sizeof(restarts), "%u", spec->restarts);
     execl(spec->program ? spec->program : PROCESS_SELF, "mailproxyd", "--engine", starts,
@@ -101,45 +87,62 @@ int process_start_engine(const struct process_spec *spec, struct engine_process 
         close(wire[0]);
         return err_from_errno(failed);
     }
-    *ret = (struct engine_process){.pid = pid,
-                                   .wire = wire[0],
-                                   .started_ms = clock_ms(),
-                                   .stop_limit_ms = spec->stop_limit_ms};
+    uint64_t now = clock_ms();
+    *ret = (struct engine_process){
+        .pid = pid, .wire = wire[0], .started_ms = now, .heard_ms = now, .window_ms = now};
     return 0;
 }
 
-/* ---- the check ---- */
+/* ---- reading a configuration ---- */
 
-static void check_exec(const char *program, const char *config_path, int output)
+static void check_exec(const char *program, const char *config_path, int bundle, int output)
 {
-    char format[24];
+    char format[24], fd[24];
     snprintf(format, sizeof(format), "%d", TAKEOVER_FORMAT);
+    snprintf(fd, sizeof(fd), "%d", PROCESS_CHILD_FD);
     if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
         _exit(EX_OSERR);
-    execl(program, program, "--test", "--take-over", format, "-c", config_path, (char *)NULL);
+    process_hand(bundle);
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_PID");
+    execl(program, program, "--test", "--take-over", format, "--bundle", fd, "-c", config_path,
+          (char *)NULL);
     dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
     _exit(EX_UNAVAILABLE);
 }
 
-int process_start_check(const char *program, const char *config_path, pid_t *ret_pid,
+/* Where the child's words go: a pipe, or nowhere. */
+static int check_output(bool is_heard, int way[2])
+{
+    if (is_heard)
+        return pipe2(way, O_CLOEXEC | O_NONBLOCK) < 0 ? err_from_errno(errno) : 0;
+    way[0] = -1;
+    way[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    return way[1] < 0 ? err_from_errno(errno) : 0;
+}
+
+int process_start_check(const char *program, const char *config_path, int bundle, pid_t *ret_pid,
                         int *ret_output)
 {
     int way[2];
-    if (pipe2(way, O_CLOEXEC | O_NONBLOCK) < 0)
-        return err_from_errno(errno);
+    int err = check_output(ret_output, way);
+    if (err < 0)
+        return err;
     pid_t pid = fork();
     if (pid == 0) {
         process_unblock_signals((const int[]){0});
-        check_exec(program, config_path, way[1]);
+        check_exec(program ? program : PROCESS_SELF, config_path, bundle, way[1]);
     }
     int failed = errno;
     close(way[1]);
     if (pid < 0) {
-        close(way[0]);
+        if (way[0] >= 0)
+            close(way[0]);
         return err_from_errno(failed);
     }
     *ret_pid = pid;
-    *ret_output = way[0];
+    if (ret_output)
+        *ret_output = way[0];
     return 0;
 }
 

@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: ISC */
-/* Child processes of the supervisor: engines, and the check of a new program. */
+/* Child processes of the supervisor: engines, and the reading of a configuration. */
 #pragma once
 
-#include "supervisor/keeper.h"
+#include "supervisor/takeover.h"
 
 /* How an engine is to be started. Borrowed. */
 struct process_spec {
     const char *program; /* NULL = the one that runs */
     const char *config_path;
-    const struct keeper *keeper; /* it gets those of whoever serves */
-    unsigned starts, restarts;   /* see struct engine_options */
+    unsigned starts, restarts; /* see struct engine_options */
     bool is_successor;
-    uint64_t stop_limit_ms;
-    int config; /* see WIRE_CONFIG_ENV, -1 = none */
 };
 
 /* Starts an engine; *ret is overwritten. */
 int process_start_engine(const struct process_spec *spec, struct engine_process *ret) NODISCARD;
-/* Starts `PROGRAM -t`; *ret_output (owned) gives what it says, non-blocking. */
-int process_start_check(const char *program, const char *config_path, pid_t *ret_pid,
+/* Starts `PROGRAM -t`, which writes the bundle of the configuration into `bundle` (borrowed).
+ * ret_output NULL = nobody hears what it says; else *ret_output (owned) gives it, non-blocking.
+ * program NULL = the one that runs. */
+int process_start_check(const char *program, const char *config_path, int bundle, pid_t *ret_pid,
                         int *ret_output) NODISCARD;
-/* Closes the wire and forgets the process. */
+/* Closes the channel and forgets the process. */
 void process_forget(struct engine_process *p);
 
 /* Where the running program was started from, so that a newer one is found there after it was

@@ -2,17 +2,32 @@
 /* Inside of the supervisor: what its files share. */
 #pragma once
 
+#include "supervisor/content.h"
+#include "supervisor/keeper.h"
+#include "supervisor/outbox.h"
 #include "supervisor/process.h"
 
 /* An upgrade that is under way. */
 struct upgrade {
     pid_t check;                /* that tries the new program; 0 = none */
     bool is_checked;            /* it is good, the engine knows and may have it started */
+    int bundle;                 /* that the check writes; -1 = none */
     int output;                 /* of the check; -1 = none */
-    struct buf text;            /* what the check said, or the new engine of its trouble */
+    struct buf text;            /* what the check said, or what is the matter with the new engine */
+    struct content *content;    /* that the new program has read; NULL = not yet */
     struct engine_process next; /* new engine that is not ready yet */
     uint64_t late_ms;           /* when to lose patience; monotonic */
     bool is_reloaded;           /* the configuration, while the new engine started */
+};
+
+/* A child process that reads the file. */
+struct reading {
+    pid_t pid;  /* 0 = none */
+    int bundle; /* that it writes */
+    bool is_for_start, is_reload;
+    uint64_t ask;    /* of the engine that wants it */
+    unsigned n_asks; /* since it began */
+    uint64_t late_ms;
 };
 
 struct supervisor {
@@ -24,16 +39,75 @@ struct supervisor {
     struct engine_process old; /* that an upgrade replaced */
     uint64_t old_since_ms, old_sessions;
     struct upgrade upgrade;
-    int config;          /* the confirmed configuration of the engine that serves; -1 = none */
-    bool is_config_used; /* the engine that starts has it and is not ready yet */
+    struct reading reading;
+    uint64_t last_number;      /* of contents */
+    struct content *running;   /* that the engine works with, or starts with */
+    struct content *pending;   /* that it was given and has neither accepted nor refused */
+    struct content *kept;      /* the last one that was confirmed; NULL = none yet */
+    struct content *finishing; /* of the old engine */
+    bool is_file_wanted;       /* an engine did not get ready with what was kept */
     unsigned starts, failures; /* engines; those of them that died */
-    uint64_t restart_at_ms, backoff_ms, kill_at_ms;
-    bool was_ready, is_quitting, is_stopping;
+    uint64_t restart_at_ms, backoff_ms, kill_at_ms, turn_ms;
+    size_t next_engine; /* that is looked at first */
+    bool was_ready, is_quitting, is_stopping, is_exec_due;
     int status;
 };
 
+/* ---- engines.c: the life of engines ---- */
+
 /* How to start the next engine. */
 struct process_spec supervisor_spec(const struct supervisor *s);
+/* Starts an engine with a content, which is the running one from then on (one reference is taken).
+ * -ERR_x with a sentence (owned, may be NULL): nothing was started. */
+int engines_start(struct supervisor *s, struct content *c, char **ret_error) NODISCARD;
+/* The same, or tries again later. */
+void engines_restart(struct supervisor *s);
+/* The engine that serves is ready. */
+void engines_ready(struct supervisor *s);
+/* A child has ended: which one it was is found out. */
+void engines_reap(struct supervisor *s);
+/* Ends an engine that does what none does, with the reason for the log. */
+void engines_kill(struct engine_process *p, const char *why);
+/* The channel of an engine has ended: it should end, too; SIGCHLD tells. */
+void engines_lose(struct engine_process *p);
+/* Ends everything in good order; supervisor_stop also the engine that serves. */
+void supervisor_stop_all(struct supervisor *s);
+void supervisor_stop(struct supervisor *s);
+/* Ends it when the last session has ended; nobody is accepted any more. */
+void supervisor_quit(struct supervisor *s);
+/* Restarts, silence and patience. */
+void engines_look(struct supervisor *s, uint64_t now_ms);
+
+/* ---- reading.c: contents and who gets them ---- */
+
+/* The engine that serves wants the file, or what was confirmed last. False: it has asked too often.
+ */
+bool reading_wanted(struct supervisor *s, uint64_t ask);
+/* The file is wanted for the start of an engine. */
+int reading_start(struct supervisor *s) NODISCARD;
+/* A child has ended. False: it was not this one. */
+bool reading_reap(struct supervisor *s, pid_t pid, int status);
+void reading_look(struct supervisor *s, uint64_t now_ms);
+void reading_stop(struct supervisor *s);
+/* Makes folders and binds what a content names; see keeper_prepare. */
+int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses,
+                    char **ret_error) NODISCARD;
+/* Gives an engine a content with its sockets and log files; ask: that it answers, 0 = none. */
+void reading_deliver(struct supervisor *s, struct engine_process *to, const struct content *c,
+                     uint64_t ask);
+/* Gives an engine its log files, opened again. */
+void reading_deliver_logs(struct engine_process *to, const struct content *c);
+/* The engine has put the pending content in force, or will not. False: there is no such content. */
+bool reading_accepted(struct supervisor *s, uint64_t number);
+bool reading_refused(struct supervisor *s, uint64_t number);
+bool reading_confirmed(struct supervisor *s, uint64_t number);
+/* Nobody will say what became of it. */
+void reading_drop_pending(struct supervisor *s);
+
+/* ---- words.c: what engines say ---- */
+
+/* Takes the messages of an engine, a bounded number of them. */
+void words_hear(struct supervisor *s, struct engine_process *from);
 
 /* ---- upgrade.c ---- */
 
@@ -45,13 +119,15 @@ void upgrade_start(struct supervisor *s);
 void upgrade_read(struct supervisor *s);
 /* The new engine is ready: it serves now, and the new program takes this one's place. */
 void upgrade_finish(struct supervisor *s);
+/* The new engine says that it will not serve. */
+void upgrade_not_ready(struct supervisor *s, int err);
 /* A child has ended. False: it had nothing to do with an upgrade. */
 bool upgrade_reap(struct supervisor *s, pid_t pid, int status);
-/* Loses patience when it is time. */
+/* Loses patience when it is time; runs the new program once all engines have read their orders. */
 void upgrade_look(struct supervisor *s, uint64_t now_ms);
 /* Gives it up because the daemon stops. */
 void upgrade_stop(struct supervisor *s);
 /* Tells the engine that serves about the one that was replaced. */
-void upgrade_tell_old(const struct supervisor *s);
+void upgrade_tell_old(struct supervisor *s);
 /* Takes over what the program before handed to this one (TAKEOVER_ENV). */
 int upgrade_take_over(struct supervisor *s) NODISCARD;

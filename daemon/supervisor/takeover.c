@@ -8,32 +8,45 @@
 
 /* ---- writing ---- */
 
-/* An address with a line break in it would forge another line. */
+/* An address with a line break in it would forge another line. Sockets of contents that are not in
+ * force are not handed over. */
 static int format_socket(struct buf *out, const struct kept_socket *k)
 {
     if (str_has_crlf_nul(str_of(k->address)))
         return -ERR_SYNTAX;
-    return buf_printf(out, "socket %d %d %s\n", k->fd, (int)k->owner, k->address);
+    return buf_printf(out, "socket %d %d %d %" PRIu64 " %" PRIu64 " %s\n", k->fd, (int)k->owner,
+                      (int)k->use, k->file.device, k->file.inode, k->address);
 }
 
 static int format_engine(struct buf *out, const char *word, const struct engine_process *p)
 {
     if (p->pid <= 0)
         return 0;
-    return buf_printf(out, "%s %d %d %" PRIu64 " %" PRIu64 "\n", word, (int)p->pid, p->wire,
-                      p->started_ms, p->stop_limit_ms);
+    return buf_printf(out, "%s %d %d %" PRIu64 " %" PRIu64 " %" PRIu64 " %d\n", word, (int)p->pid,
+                      p->wire, p->started_ms, p->stop_limit_ms, p->number, p->is_ready);
+}
+
+static int format_content(struct buf *out, const char *word, const struct takeover_content *c)
+{
+    return c->fd < 0 ? 0 : buf_printf(out, "%s %d %" PRIu64 "\n", word, c->fd, c->number);
 }
 
 int takeover_format(const struct takeover *t, struct buf *out)
 {
-    int err = buf_printf(out, "counts %u %u %" PRIu64 " %" PRIu64 "\n", t->starts, t->failures,
-                         t->old_since_ms, t->old_sessions);
+    int err = buf_printf(out, "counts %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", t->starts,
+                         t->failures, t->old_since_ms, t->old_sessions, t->last_number);
     if (err == 0)
         err = format_engine(out, "now", &t->now);
     if (err == 0)
         err = format_engine(out, "old", &t->old);
+    if (err == 0)
+        err = format_content(out, "running", &t->running);
+    if (err == 0)
+        err = format_content(out, "kept", &t->kept);
+    if (err == 0)
+        err = format_content(out, "finishing", &t->finishing);
     for (size_t i = 0; i < t->n_kept && err == 0; i++)
-        err = format_socket(out, &t->kept[i]);
+        err = format_socket(out, &t->kept_sockets[i]);
     return err;
 }
 
@@ -49,54 +62,75 @@ static int parse_numbers(struct str *line, uint64_t *v, size_t n, uint64_t max)
 
 static int parse_counts(struct takeover *t, struct str *line)
 {
-    uint64_t v[4];
+    uint64_t v[5];
     int err = parse_numbers(line, v, 2, UINT32_MAX);
     if (err == 0)
-        err = parse_numbers(line, v + 2, 2, UINT64_MAX);
+        err = parse_numbers(line, v + 2, 3, UINT64_MAX);
     if (err < 0)
         return err;
     t->starts = (unsigned)v[0];
     t->failures = (unsigned)v[1];
     t->old_since_ms = v[2];
     t->old_sessions = v[3];
+    t->last_number = v[4];
     return 0;
 }
 
 static int parse_engine(struct engine_process *p, struct str *line)
 {
-    uint64_t pid, wire = 0, times[2];
+    uint64_t pid, wire = 0, v[3], is_ready;
     int err = parse_numbers(line, &pid, 1, INT32_MAX);
     struct str word = str_word(line);
     bool has_wire = !str_eq(word, STR("-1"));
     if (err == 0 && has_wire && str_to_u64(word, INT32_MAX, &wire) < 0)
         err = -ERR_SYNTAX;
     if (err == 0)
-        err = parse_numbers(line, times, 2, UINT64_MAX);
+        err = parse_numbers(line, v, 3, UINT64_MAX);
+    if (err == 0)
+        err = parse_numbers(line, &is_ready, 1, 1);
     if (err == 0)
         *p = (struct engine_process){.pid = (pid_t)pid,
                                      .wire = has_wire ? (int)wire : -1,
-                                     .started_ms = times[0],
-                                     .stop_limit_ms = times[1]};
+                                     .started_ms = v[0],
+                                     .stop_limit_ms = v[1],
+                                     .number = v[2],
+                                     .is_ready = is_ready};
+    return err;
+}
+
+static int parse_content(struct takeover_content *c, struct str *line)
+{
+    uint64_t fd, number;
+    int err = parse_numbers(line, &fd, 1, INT32_MAX);
+    if (err == 0)
+        err = parse_numbers(line, &number, 1, UINT64_MAX);
+    if (err == 0)
+        *c = (struct takeover_content){(int)fd, number};
     return err;
 }
 
 static int parse_socket(struct takeover *t, struct str *line)
 {
-    uint64_t v[2];
-    if (parse_numbers(line, v, 2, INT32_MAX) < 0)
+    uint64_t v[2], use, file[2];
+    if (parse_numbers(line, v, 2, INT32_MAX) < 0 ||
+        parse_numbers(line, &use, 1, LISTEN_CONTROL) < 0 ||
+        parse_numbers(line, file, 2, UINT64_MAX) < 0)
         return -ERR_SYNTAX;
     struct str text = str_trim(*line);
     if (text.n == 0 || str_has_crlf_nul(text))
         return -ERR_SYNTAX;
-    struct kept_socket *kept = realloc(t->kept, (t->n_kept + 1) * sizeof(*kept));
+    struct kept_socket *kept = realloc(t->kept_sockets, (t->n_kept + 1) * sizeof(*kept));
     if (!kept)
         return -ERR_NOMEM;
-    t->kept = kept;
+    t->kept_sockets = kept;
     char *address = str_dup(text);
     if (!address)
         return -ERR_NOMEM;
-    t->kept[t->n_kept++] =
-        (struct kept_socket){.address = address, .fd = (int)v[0], .owner = (pid_t)v[1]};
+    kept[t->n_kept++] = (struct kept_socket){.address = address,
+                                             .fd = (int)v[0],
+                                             .owner = (pid_t)v[1],
+                                             .use = (enum listen_use)use,
+                                             .file = {file[0], file[1]}};
     return 0;
 }
 
@@ -109,12 +143,22 @@ static int parse_line(struct takeover *t, struct str line)
         return parse_engine(&t->now, &line);
     if (str_eq(word, STR("old")))
         return parse_engine(&t->old, &line);
+    if (str_eq(word, STR("running")))
+        return parse_content(&t->running, &line);
+    if (str_eq(word, STR("kept")))
+        return parse_content(&t->kept, &line);
+    if (str_eq(word, STR("finishing")))
+        return parse_content(&t->finishing, &line);
     return str_eq(word, STR("socket")) ? parse_socket(t, &line) : -ERR_SYNTAX;
 }
 
 int takeover_parse(struct str text, struct takeover *ret)
 {
-    struct takeover t = {.now = {.wire = -1}, .old = {.wire = -1}};
+    struct takeover t = {.now = {.wire = -1},
+                         .old = {.wire = -1},
+                         .running = {.fd = -1},
+                         .kept = {.fd = -1},
+                         .finishing = {.fd = -1}};
     int err = 0;
     while (text.n > 0 && err == 0)
         err = parse_line(&t, str_cut(&text, '\n'));
@@ -131,7 +175,7 @@ int takeover_parse(struct str text, struct takeover *ret)
 void takeover_fini(struct takeover *t)
 {
     for (size_t i = 0; i < t->n_kept; i++)
-        free(t->kept[i].address);
-    free(t->kept);
+        free(t->kept_sockets[i].address);
+    free(t->kept_sockets);
     *t = (struct takeover){0};
 }

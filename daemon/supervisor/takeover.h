@@ -5,12 +5,15 @@
 #include <sys/types.h>
 
 #include "base/buf.h"
+#include "engine/listen.h"
 
 /* Of the text. A program that knows another one cannot take over, and says so when it is checked.
  */
-#define TAKEOVER_FORMAT 1
+#define TAKEOVER_FORMAT 2
 /* Environment of a supervisor that takes over: the text. */
 #define TAKEOVER_ENV "MAILPROXY_TAKE_OVER"
+
+struct outbox;
 
 /* An engine as its supervisor sees it. */
 struct engine_process {
@@ -18,6 +21,14 @@ struct engine_process {
     int wire;               /* our end; -1 = none */
     uint64_t started_ms;    /* monotonic */
     uint64_t stop_limit_ms; /* its sessions get this long to end */
+    uint64_t number;        /* of the content that it works with, or starts with */
+    bool is_ready;
+
+    /* Not told to the next program. */
+    struct outbox *outbox; /* orders that wait; NULL = none */
+    uint64_t heard_ms;     /* when it last said something */
+    uint64_t window_ms;    /* since then `words` are counted */
+    unsigned words;
 };
 
 /* A listening socket that outlives engines. */
@@ -25,6 +36,15 @@ struct kept_socket {
     char *address; /* owned */
     int fd;
     pid_t owner; /* only this engine's, ends with it; 0 = of whoever serves */
+    enum listen_use use;
+    uint64_t number;         /* bound for this content, which is not in force yet; 0 = in force */
+    struct listen_file file; /* of a UNIX socket */
+};
+
+/* Contents, by their descriptors. */
+struct takeover_content {
+    int fd; /* -1 = none */
+    uint64_t number;
 };
 
 struct takeover {
@@ -32,7 +52,11 @@ struct takeover {
     unsigned failures;                   /* of them died */
     struct engine_process now, old;      /* that serves; that only finishes what it has */
     uint64_t old_since_ms, old_sessions; /* wall clock */
-    struct kept_socket *kept;
+    uint64_t last_number;                /* of contents */
+    struct takeover_content running;     /* that the engine works with */
+    struct takeover_content kept;        /* to come back with after a failure */
+    struct takeover_content finishing;   /* of the old engine */
+    struct kept_socket *kept_sockets;
     size_t n_kept;
 };
 

@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "engine/wire.h"
+#include "runtime/engine_api.h"
 #include "supervisor/notify.h"
 #include "supervisor/supervisor_priv.h"
 
@@ -28,8 +28,20 @@ static void upgrade_clear(struct upgrade *u)
 {
     if (u->output >= 0)
         close(u->output);
+    if (u->bundle >= 0)
+        close(u->bundle);
     buf_fini(&u->text);
-    *u = (struct upgrade){.output = -1, .next = {.wire = -1}};
+    content_unref(u->content);
+    *u = (struct upgrade){.output = -1, .bundle = -1, .next = {.wire = -1}};
+}
+
+/* To the engine that serves, if there is one. */
+static void upgrade_order(struct supervisor *s, enum wire_order order, struct str body)
+{
+    struct wire_packet packet;
+    wire_packet_init(&packet, order, body.p, body.n);
+    if (s->now.is_ready && outbox_send(&s->now, &packet, NULL, 0) < 0)
+        engines_kill(&s->now, "it does not read");
 }
 
 /* What comes of it: nothing. The engine that asked tells the operator. */
@@ -39,9 +51,11 @@ static void upgrade_fail(struct supervisor *s, const char *why)
     struct str said = str_trim(buf_str(&s->upgrade.text));
     if (buf_printf(&text, "%s%s%.*s", why, said.n ? ": " : "", STR_ARG(said)) < 0)
         buf_clear(&text);
+    if (s->upgrade.content)
+        keeper_roll_back(&s->keeper, s->upgrade.content->number);
     upgrade_clear(&s->upgrade);
     LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-failed", KV_STRN("detail", buf_str(&text)));
-    wire_say(s->now.wire, "failed %.*s", STR_ARG(buf_str(&text)));
+    upgrade_order(s, WIRE_FAILED, buf_str(&text));
     if (!s->is_stopping)
         notify("READY=1\nSTATUS=serving; the last upgrade failed");
 }
@@ -52,14 +66,17 @@ void upgrade_begin(struct supervisor *s)
 {
     struct upgrade *u = &s->upgrade;
     if (upgrade_is_running(u) || s->old.pid > 0 || s->is_stopping || !s->program) {
-        wire_say(s->now.wire, "failed %s",
-                 s->program ? "an upgrade is under way" : "the program's place is not known");
+        upgrade_order(s, WIRE_FAILED,
+                      s->program ? STR("an upgrade is under way")
+                                 : STR("the program's place is not known"));
         return;
     }
     u->is_reloaded = false;
     LOG_EVENT(LOG_LEVEL_NOTICE, "upgrade-begun", KV_STR("program", s->program));
     notify("RELOADING=1\nSTATUS=checking a new program");
-    int err = process_start_check(s->program, s->config_path, &u->check, &u->output);
+    int err = content_memory(&u->bundle);
+    if (err == 0)
+        err = process_start_check(s->program, s->config_path, u->bundle, &u->check, &u->output);
     if (err < 0)
         upgrade_fail(s, err_text(err));
     else
@@ -87,18 +104,41 @@ void upgrade_start(struct supervisor *s)
     struct upgrade *u = &s->upgrade;
     if (!u->is_checked || s->is_stopping)
         return;
+    AUTO_FREE char *error = NULL;
     u->is_checked = false;
+    buf_clear(&u->text);
+    u->content->number = ++s->last_number;
     struct process_spec spec = supervisor_spec(s);
     spec.program = s->program;
     spec.is_successor = true;
-    buf_clear(&u->text);
-    int err = process_start_engine(&spec, &u->next);
+    int err = reading_prepare(s, u->content, KEEPER_ALL, &error);
+    if (err == 0)
+        err = process_start_engine(&spec, &u->next);
     if (err < 0) {
-        upgrade_fail(s, err_text(err));
+        upgrade_fail(s, error ? error : err_text(err));
         return;
     }
     s->starts++;
+    u->next.number = u->content->number;
+    u->next.stop_limit_ms = u->content->plan.stop_limit_ms;
     u->late_ms = clock_ms() + UPGRADE_START_MS;
+    reading_deliver(s, &u->next, u->content, 0);
+}
+
+/* The check was passed; what it has read is the new engine's. */
+static void upgrade_good(struct supervisor *s)
+{
+    struct upgrade *u = &s->upgrade;
+    int bundle = u->bundle;
+    u->bundle = -1;
+    int err = content_new(bundle, &u->content);
+    if (err < 0 || !u->content->is_valid) {
+        upgrade_fail(s, "the new program does not tell what it needs");
+        return;
+    }
+    u->is_checked = true;
+    u->late_ms = clock_ms() + UPGRADE_CHECK_MS;
+    upgrade_order(s, WIRE_CHECKED, STR(""));
 }
 
 /* All that it said is in the pipe by now. */
@@ -115,9 +155,7 @@ static void upgrade_checked(struct supervisor *s, int status)
         close(s->upgrade.output);
     s->upgrade.output = -1;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-        s->upgrade.is_checked = true;
-        s->upgrade.late_ms = clock_ms() + UPGRADE_CHECK_MS;
-        wire_say(s->now.wire, "checked");
+        upgrade_good(s);
         return;
     }
     AUTO_FREE char *why = WIFSIGNALED(status)
@@ -137,7 +175,6 @@ static void upgrade_died(struct supervisor *s, int status)
                                            strsignal(WTERMSIG(status)))
                               : str_printf("the new engine ended before it was ready (status %d)",
                                            WEXITSTATUS(status));
-    keeper_forget_owner(&s->keeper, s->upgrade.next.pid);
     process_forget(&s->upgrade.next);
     upgrade_fail(s, why ? why : "the new engine ended before it was ready");
 }
@@ -153,9 +190,25 @@ bool upgrade_reap(struct supervisor *s, pid_t pid, int status)
     return true;
 }
 
+/* The log of the new engine has the details. */
+void upgrade_not_ready(struct supervisor *s, int err)
+{
+    buf_clear(&s->upgrade.text);
+    (void)!buf_append_c(&s->upgrade.text, err_text(err));
+}
+
+static void upgrade_exec(struct supervisor *s);
+
+static bool upgrade_is_read(const struct supervisor *s)
+{
+    return outbox_is_empty(&s->now) && outbox_is_empty(&s->old);
+}
+
 void upgrade_look(struct supervisor *s, uint64_t now_ms)
 {
     struct upgrade *u = &s->upgrade;
+    if (s->is_exec_due && upgrade_is_read(s) && !s->is_stopping)
+        upgrade_exec(s);
     if (!upgrade_is_running(u) || now_ms < u->late_ms)
         return;
     if (u->is_checked) {
@@ -180,31 +233,39 @@ void upgrade_stop(struct supervisor *s)
     s->upgrade.late_ms = UINT64_MAX;
 }
 
-void upgrade_tell_old(const struct supervisor *s)
+void upgrade_tell_old(struct supervisor *s)
 {
-    wire_say(s->now.wire, "old %d %llu %llu", (int)s->old.pid, (unsigned long long)s->old_since_ms,
-             (unsigned long long)s->old_sessions);
+    const struct wire_old old = {(uint64_t)s->old.pid, s->old_since_ms, s->old_sessions};
+    upgrade_order(s, WIRE_OLD, str_n((const char *)&old, sizeof(old)));
 }
 
 /* ---- taking over ---- */
 
-static void wire_hand_over(int wire, bool is_handed)
+static void fd_hand_over(int fd, bool is_handed)
 {
-    if (wire >= 0)
-        (void)fcntl(wire, F_SETFD, is_handed ? 0 : FD_CLOEXEC);
+    if (fd >= 0)
+        (void)fcntl(fd, F_SETFD, is_handed ? 0 : FD_CLOEXEC);
 }
 
 static void upgrade_hand_over(const struct supervisor *s, bool is_handed)
 {
+    const struct content *const contents[] = {s->running, s->kept, s->finishing};
     keeper_hand_over(&s->keeper, is_handed);
-    wire_hand_over(s->now.wire, is_handed);
-    wire_hand_over(s->old.wire, is_handed);
+    fd_hand_over(s->now.wire, is_handed);
+    fd_hand_over(s->old.wire, is_handed);
+    for (size_t i = 0; i < ARRAY_LEN(contents); i++)
+        fd_hand_over(contents[i] ? contents[i]->fd : -1, is_handed);
+}
+
+static struct takeover_content takeover_of(const struct content *c)
+{
+    return c ? (struct takeover_content){c->fd, c->number} : (struct takeover_content){.fd = -1};
 }
 
 /* The same process goes on with the new program: whoever started it sees no difference. What
  * arrives meanwhile waits in the sockets. When it fails the program that runs goes on with the new
  * engine. */
-static void upgrade_exec(const struct supervisor *s)
+static void upgrade_exec(struct supervisor *s)
 {
     char format[24];
     AUTO_BUF text = BUF_INIT;
@@ -214,8 +275,13 @@ static void upgrade_exec(const struct supervisor *s)
                                .old = s->old,
                                .old_since_ms = s->old_since_ms,
                                .old_sessions = s->old_sessions,
-                               .kept = s->keeper.v,
+                               .last_number = s->last_number,
+                               .running = takeover_of(s->running),
+                               .kept = takeover_of(s->kept),
+                               .finishing = takeover_of(s->finishing),
+                               .kept_sockets = s->keeper.v,
                                .n_kept = s->keeper.n};
+    s->is_exec_due = false;
     int err = takeover_format(&t, &text);
     if (err == 0 && (!buf_cstr(&text) || setenv(TAKEOVER_ENV, buf_cstr(&text), 1) < 0))
         err = -ERR_NOMEM;
@@ -231,25 +297,74 @@ static void upgrade_exec(const struct supervisor *s)
               KV_ERR("error", err));
 }
 
+/* Operators reach the old engine by a socket beside each of those that its file named. */
+static void upgrade_retire(struct supervisor *s)
+{
+    struct wire_packet packet;
+    uint32_t places[WIRE_FDS_MAX];
+    int fds[WIRE_FDS_MAX];
+    size_t n = 0;
+    const struct plan *plan = &s->finishing->plan;
+    const uint64_t pid = (uint64_t)s->now.pid;
+    for (size_t i = 0; i < plan->n_sockets && n < WIRE_FDS_MAX; i++) {
+        struct listen_spec spec = plan->sockets[i].spec;
+        AUTO_FREE char *address = str_printf("%s%s", spec.address, CONTROL_OLD_SUFFIX);
+        AUTO_FREE char *error = NULL;
+        if (spec.use != LISTEN_CONTROL || !address)
+            continue;
+        spec.address = address;
+        places[n] = (uint32_t)spec.index;
+        int err = keeper_bind_for(&s->keeper, &spec, s->old.pid, &fds[n], &error);
+        if (err == 0)
+            n++;
+        else
+            LOG_EVENT(LOG_LEVEL_ERROR, "control-not-opened", KV_STR("address", address),
+                      KV_ERR("error", err), KV_STR("detail", error));
+    }
+    wire_packet_init(&packet, WIRE_RETIRE, &pid, sizeof(pid));
+    wire_packet_add(&packet, places, n * sizeof(places[0]));
+    if (outbox_send(&s->old, &packet, fds, n) < 0)
+        engines_kill(&s->old, "it does not read");
+}
+
 void upgrade_finish(struct supervisor *s)
 {
     bool is_reloaded = s->upgrade.is_reloaded;
+    reading_drop_pending(s);
+    reading_stop(s);
     s->old = s->now;
     s->now = s->upgrade.next;
     s->upgrade.next = (struct engine_process){.wire = -1};
+    s->finishing = s->running;
+    s->running = STEAL(s->upgrade.content);
     upgrade_clear(&s->upgrade);
     s->old_since_ms = clock_wall_ms();
     s->old_sessions = 0;
     s->restart_at_ms = 0;
     s->backoff_ms = 0;
-    keeper_adopt(&s->keeper, s->now.pid);
+    /* What a reload has bound meanwhile the new engine takes over with its own one, below. */
+    keeper_commit(&s->keeper, &s->running->plan, is_reloaded ? 0 : KEEPER_ALL, s->running->number);
     LOG_EVENT(LOG_LEVEL_NOTICE, "upgraded", KV_I64("pid", s->now.pid), KV_I64("old", s->old.pid));
     upgrade_tell_old(s);
-    wire_say(s->old.wire, "retire %d", (int)s->now.pid);
+    if (s->old.pid > 0)
+        upgrade_retire(s);
+    else
+        content_unref(STEAL(s->finishing));
     if (is_reloaded)
         kill(s->now.pid, SIGHUP);
     notify("READY=1\nSTATUS=serving");
-    upgrade_exec(s);
+    s->is_exec_due = true;
+}
+
+/* What the program before kept open for this one. */
+static int upgrade_adopt(const struct takeover_content *from, struct content **ret)
+{
+    if (from->fd < 0)
+        return 0;
+    int err = content_adopt(from->fd, ret);
+    if (err == 0)
+        (*ret)->number = from->number;
+    return err;
 }
 
 int upgrade_take_over(struct supervisor *s)
@@ -264,11 +379,20 @@ int upgrade_take_over(struct supervisor *s)
     s->failures = t.failures;
     s->now = t.now;
     s->old = t.old;
+    s->now.heard_ms = s->old.heard_ms = clock_ms();
     s->old_since_ms = t.old_since_ms;
     s->old_sessions = t.old_sessions;
-    s->keeper.v = t.kept; /* the sockets and their names are ours now */
+    s->last_number = t.last_number;
+    s->keeper.v = t.kept_sockets; /* the sockets and their names are ours now */
     s->keeper.n = t.n_kept;
     s->was_ready = true;
+    err = upgrade_adopt(&t.running, &s->running);
+    if (err == 0 && t.kept.fd == t.running.fd && s->running)
+        s->kept = content_ref(s->running);
+    else if (err == 0)
+        err = upgrade_adopt(&t.kept, &s->kept);
+    if (err == 0)
+        err = upgrade_adopt(&t.finishing, &s->finishing);
     upgrade_hand_over(s, false);
-    return 0;
+    return err == 0 && !s->running ? -ERR_SYNTAX : err;
 }

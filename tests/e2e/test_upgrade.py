@@ -279,7 +279,8 @@ def test_broken_configuration(proxy):
 
 def test_engine_that_does_not_get_ready(proxy):
     c, pid = logged_in(proxy), proxy.engine_pid()
-    install(proxy, '#!/bin/sh\ncase "$*" in *--engine*) exit 3;; esac\n')
+    shutil.copy(os.path.join(BUILD, "mailproxyd"), proxy.program + ".real")
+    install(proxy, f'#!/bin/sh\ncase "$*" in *--engine*) exit 3;; esac\nexec {proxy.program}.real "$@"\n')
     done = proxy.ctl_run("-o", "json", "system", "upgrade", "--wait", check=False)
     op = json.loads(done.stdout)
     assert done.returncode == 1 and op["state"] == "failed" and "status 3" in op["text"], done

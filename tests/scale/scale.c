@@ -291,8 +291,6 @@ int main(int argc, char **argv)
         }
     const struct engine_options o = {.config_path = scale.config,
                                      .supervisor = -1,
-                                     .config_fd = -1,
-                                     .first_fd = 3,
                                      .ready = on_ready};
     if (!scale.config)
         return EX_USAGE;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Messages between engine and supervisor: words, requests for sockets, descriptors on the way. */
+/* The channel between supervisor and engine: words of a fixed size, and nothing else; orders with
+ * descriptors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,160 +8,136 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-#include <pthread.h>
-#include <stdio.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "engine/wire.h"
 
+static int ends[2];
+
+static int make_ends(void **state)
+{
+    (void)state;
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends);
+}
+
+static int close_ends(void **state)
+{
+    (void)state;
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
+static int count_fds(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 256; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
 static void test_words(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text, *word, *rest;
-    } cases[] = {
-        {"close unix:/a b", "close", "unix:/a b"},
-        {"close ", "close", ""},
-        {"close", "close", NULL},
-        {"closed x", "close", NULL},
-        {"clos", "close", NULL},
-        {"", "close", NULL},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        const char *rest = wire_after(cases[i].text, cases[i].word);
-        if (cases[i].rest)
-            assert_string_equal(rest, cases[i].rest);
-        else
-            assert_null(rest);
+    struct wire_message m;
+    assert_int_equal(wire_hear(ends[0], &m), -ERR_AGAIN);
+    assert_int_equal(wire_tell(ends[1], WIRE_READY, UINT64_MAX), 0);
+    assert_int_equal(wire_hear(ends[0], &m), 0);
+    assert_true(m.word == WIRE_READY && m.number == UINT64_MAX);
+    shutdown(ends[1], SHUT_WR);
+    assert_int_equal(wire_hear(ends[0], &m), -ERR_EOF);
+}
+
+static void test_wrong_sizes(void **state)
+{
+    (void)state;
+    char bytes[256] = {0};
+    const struct wire_message good = {WIRE_MAGIC, WIRE_READY, 1};
+    struct wire_message m;
+    memcpy(bytes, &good, sizeof(good));
+    for (size_t n = 1; n < sizeof(bytes); n++) {
+        assert_int_equal(send(ends[1], bytes, n, 0), n);
+        assert_int_equal(wire_hear(ends[0], &m), n == sizeof(good) ? 0 : -ERR_PROTOCOL);
     }
 }
 
-static void test_bind_both_ways(void **state)
+static void test_unknown_words(void **state)
 {
     (void)state;
-    static const struct listen_spec cases[] = {
-        {.address = "127.0.0.1:143", .backlog = 511, .is_v6_only = true, .so_rcvbuf = 4096},
-        {.address = "unix:/run/with space/c.sock", .mode = 0660, .owner = "mail", .group = "adm"},
-        {.address = "unix:/run/c.sock.old", .is_multipath = true, .so_sndbuf = 1, .group = "adm"},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        const struct listen_spec *a = &cases[i];
-        char text[WIRE_TEXT_MAX];
-        struct listen_spec b;
-        assert_int_equal(wire_bind_format(text, a), 0);
-        assert_int_equal(wire_bind_parse(text, &b), 0);
-        assert_string_equal(b.address, a->address);
-        assert_int_equal(b.backlog, a->backlog);
-        assert_int_equal(b.is_v6_only, a->is_v6_only);
-        assert_int_equal(b.is_multipath, a->is_multipath);
-        assert_int_equal(b.so_rcvbuf, a->so_rcvbuf);
-        assert_int_equal(b.so_sndbuf, a->so_sndbuf);
-        assert_int_equal(b.mode, a->mode);
-        assert_true(a->owner ? strcmp(b.owner, a->owner) == 0 : !b.owner);
-        assert_true(a->group ? strcmp(b.group, a->group) == 0 : !b.group);
+    const struct wire_message wrong[] = {{WIRE_MAGIC + 1, WIRE_READY, 0},
+                                         {WIRE_MAGIC, 0, 0},
+                                         {WIRE_MAGIC, WIRE_WORDS_END, 0},
+                                         {WIRE_MAGIC, UINT32_MAX, 0}};
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        struct wire_message m;
+        assert_int_equal(send(ends[1], &wrong[i], sizeof(wrong[i]), 0), sizeof(wrong[i]));
+        assert_int_equal(wire_hear(ends[0], &m), -ERR_PROTOCOL);
     }
-    char bad[WIRE_TEXT_MAX] = "bind 1 0 0 0 0 0 - -";
-    struct listen_spec b;
-    assert_int_equal(wire_bind_parse(bad, &b), -ERR_SYNTAX);
 }
 
-/* Answers one request for a socket; something else is on the wire at that time. */
-struct answerer {
-    int wire;
-    const char *answer;
-    bool is_good;
-};
-
-static void *answer(void *arg)
+/* The size of a good word, with descriptors: it is refused, and they do not stay. */
+static void test_descriptors_of_an_engine(void **state)
 {
-    const struct answerer *a = arg;
-    char text[WIRE_TEXT_MAX];
-    AUTO_CLOSE int way = -1;
-    if (wire_receive(a->wire, text, &way) == 0 && way >= 0) {
-        wire_say(a->wire, "old %d 0 0", 5);
-        (void)!wire_send(way, a->answer, a->is_good ? a->wire : -1);
+    (void)state;
+    struct wire_message m = {WIRE_MAGIC, WIRE_READY, 0};
+    struct wire_packet p;
+    int fds[3] = {0, 1, 2}, before = count_fds();
+    wire_packet_init(&p, WIRE_SOCKETS, &m, sizeof(m) - 2 * sizeof(uint32_t));
+    assert_int_equal(wire_order(ends[1], &p, fds, 3), 0);
+    assert_int_equal(wire_hear(ends[0], &m), -ERR_PROTOCOL);
+    assert_int_equal(count_fds(), before);
+}
+
+static void test_orders(void **state)
+{
+    (void)state;
+    struct wire_packet p, got;
+    int fds[WIRE_FDS_MAX + 1], back[WIRE_FDS_MAX];
+    size_t n;
+    const uint64_t pid = 77;
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        fds[i] = ends[0];
+    assert_int_equal(wire_receive(ends[1], &got, back, &n), -ERR_AGAIN);
+    wire_packet_init(&p, WIRE_RETIRE, &pid, sizeof(pid));
+    wire_packet_add(&p, "abc", 3);
+    assert_int_equal(wire_order(ends[0], &p, fds, WIRE_FDS_MAX), 0);
+    assert_int_equal(wire_order(ends[0], &p, fds, WIRE_FDS_MAX + 1), -ERR_TOO_MANY);
+    assert_int_equal(wire_receive(ends[1], &got, back, &n), 0);
+    assert_true(got.order == WIRE_RETIRE && got.size == sizeof(pid) + 3 && n == WIRE_FDS_MAX);
+    assert_memory_equal(got.body + sizeof(pid), "abc", 3);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(fcntl(back[i], F_GETFD), FD_CLOEXEC);
+        close(back[i]);
     }
-    return NULL;
 }
 
-static void ask(const char *words, bool is_good, int *ret_fd, char **ret_error)
-{
-    const struct listen_spec spec = {.address = "127.0.0.1:143"};
-    int wire[2];
-    pthread_t thread;
-    char text[WIRE_TEXT_MAX];
-    int passed;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, wire), 0);
-    struct answerer a = {wire[1], words, is_good};
-    assert_int_equal(pthread_create(&thread, NULL, answer, &a), 0);
-    int err = wire_ask_bind(wire[0], &spec, ret_fd, ret_error);
-    pthread_join(thread, NULL);
-    assert_int_equal(err == 0, is_good);
-    /* the other message is still there */
-    assert_int_equal(wire_receive(wire[0], text, &passed), 0);
-    assert_string_equal(text, "old 5 0 0");
-    close(wire[0]);
-    close(wire[1]);
-}
-
-static void test_ask(void **state)
+/* What does not fit is cut, and a full socket is told of. */
+static void test_bounds(void **state)
 {
     (void)state;
-    char *error = NULL;
-    int fd = -1;
-    ask("ok", true, &fd, &error);
-    assert_true(fd >= 0);
-    assert_null(error);
-    close(fd);
-    ask("error it is taken", false, &fd, &error);
-    assert_string_equal(error, "it is taken");
-    free(error);
-}
-
-static void test_nobody_reads(void **state)
-{
-    (void)state;
-    int wire[2], err = 0;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, wire), 0);
-    for (int i = 0; i < 1000000 && err == 0; i++)
-        err = wire_send(wire[0], "sessions 1", -1);
+    struct wire_packet p;
+    static char many[2 * WIRE_BODY_MAX];
+    wire_packet_init(&p, WIRE_FAILED, many, sizeof(many));
+    assert_int_equal(p.size, WIRE_BODY_MAX);
+    int err = 0;
+    for (int i = 0; i < 100000 && err == 0; i++)
+        err = wire_order(ends[0], &p, NULL, 0);
     assert_int_equal(err, -ERR_AGAIN);
-    wire_say(-1, "nobody is there");
-    close(wire[0]);
-    close(wire[1]);
-}
-
-static void test_listen_address(void **state)
-{
-    (void)state;
-    char path[64], address[80];
-    snprintf(path, sizeof(path), "/tmp/mailproxy-test-%d.sock", (int)getpid());
-    snprintf(address, sizeof(address), "unix:%s", path);
-    const char *const asked[] = {"127.0.0.1:0", "[::1]:0", address};
-    for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
-        const struct listen_spec spec = {.address = asked[i], .mode = 0600};
-        AUTO_FREE char *error = NULL;
-        AUTO_CLOSE int fd = -1;
-        if (listen_open(&spec, &fd, &error) < 0 && i == 1)
-            continue; /* no IPv6 here */
-        AUTO_FREE char *said = listen_address(fd);
-        assert_non_null(said);
-        assert_true(listen_is_at(fd, said));
-    }
-    listen_unlink(address);
-    assert_null(listen_address(-1));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),
-        cmocka_unit_test(test_bind_both_ways),
-        cmocka_unit_test(test_ask),
-        cmocka_unit_test(test_nobody_reads),
-        cmocka_unit_test(test_listen_address),
+        cmocka_unit_test_setup_teardown(test_words, make_ends, close_ends),
+        cmocka_unit_test_setup_teardown(test_wrong_sizes, make_ends, close_ends),
+        cmocka_unit_test_setup_teardown(test_unknown_words, make_ends, close_ends),
+        cmocka_unit_test_setup_teardown(test_descriptors_of_an_engine, make_ends, close_ends),
+        cmocka_unit_test_setup_teardown(test_orders, make_ends, close_ends),
+        cmocka_unit_test_setup_teardown(test_bounds, make_ends, close_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

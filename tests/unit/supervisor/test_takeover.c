@@ -17,23 +17,51 @@ static void assert_engine(const struct engine_process *a, const struct engine_pr
     assert_int_equal(a->wire, b->wire);
     assert_int_equal(a->started_ms, b->started_ms);
     assert_int_equal(a->stop_limit_ms, b->stop_limit_ms);
+    assert_int_equal(a->number, b->number);
+    assert_int_equal(a->is_ready, b->is_ready);
+}
+
+static void assert_content(const struct takeover_content *a, const struct takeover_content *b)
+{
+    assert_int_equal(a->fd, b->fd);
+    assert_int_equal(a->number, b->number);
 }
 
 static void test_both_ways(void **state)
 {
     (void)state;
-    struct kept_socket kept[] = {{(char *)"0.0.0.0:143", 5, 0},
-                                 {(char *)"[::1]:993", 6, 0},
-                                 {(char *)"unix:/run/a b/control.sock.old", 2147483647, 77}};
+    struct kept_socket kept[] = {{.address = (char *)"0.0.0.0:143", .fd = 5},
+                                 {.address = (char *)"[::1]:993", .fd = 6},
+                                 {.address = (char *)"unix:/run/a b/control.sock.old",
+                                  .fd = 2147483647,
+                                  .owner = 77,
+                                  .use = LISTEN_CONTROL,
+                                  .file = {3, UINT64_MAX}}};
+    const struct takeover_content none = {.fd = -1};
     const struct takeover all = {.starts = 4294967295,
                                  .failures = 3,
-                                 .now = {88, 9, UINT64_MAX, 10000},
-                                 .old = {77, -1, 1, 0},
+                                 .now = {.pid = 88,
+                                         .wire = 9,
+                                         .started_ms = UINT64_MAX,
+                                         .stop_limit_ms = 10000,
+                                         .number = 7,
+                                         .is_ready = true},
+                                 .old = {.pid = 77, .wire = -1, .started_ms = 1},
                                  .old_since_ms = 1789000000000,
                                  .old_sessions = 12,
-                                 .kept = kept,
+                                 .last_number = 7,
+                                 .running = {10, 7},
+                                 .kept = {11, 6},
+                                 .finishing = {12, 5},
+                                 .kept_sockets = kept,
                                  .n_kept = ARRAY_LEN(kept)};
-    const struct takeover least = {.starts = 1, .now = {88, 9, 5, 5}, .old = {.wire = -1}};
+    const struct takeover least = {
+        .starts = 1,
+        .now = {.pid = 88, .wire = 9, .started_ms = 5, .stop_limit_ms = 5},
+        .old = {.wire = -1},
+        .running = none,
+        .kept = none,
+        .finishing = none};
     const struct takeover *const cases[] = {&all, &least};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_BUF text = BUF_INIT;
@@ -46,11 +74,18 @@ static void test_both_ways(void **state)
         assert_engine(&t.old, &cases[i]->old);
         assert_int_equal(t.old_since_ms, cases[i]->old_since_ms);
         assert_int_equal(t.old_sessions, cases[i]->old_sessions);
+        assert_int_equal(t.last_number, cases[i]->last_number);
+        assert_content(&t.running, &cases[i]->running);
+        assert_content(&t.kept, &cases[i]->kept);
+        assert_content(&t.finishing, &cases[i]->finishing);
         assert_int_equal(t.n_kept, cases[i]->n_kept);
         for (size_t k = 0; k < t.n_kept; k++) {
-            assert_string_equal(t.kept[k].address, kept[k].address);
-            assert_int_equal(t.kept[k].fd, kept[k].fd);
-            assert_int_equal(t.kept[k].owner, kept[k].owner);
+            assert_string_equal(t.kept_sockets[k].address, kept[k].address);
+            assert_int_equal(t.kept_sockets[k].fd, kept[k].fd);
+            assert_int_equal(t.kept_sockets[k].owner, kept[k].owner);
+            assert_int_equal(t.kept_sockets[k].use, kept[k].use);
+            assert_true(t.kept_sockets[k].file.inode == kept[k].file.inode &&
+                        t.kept_sockets[k].file.device == kept[k].file.device);
         }
         takeover_fini(&t);
     }
@@ -59,8 +94,8 @@ static void test_both_ways(void **state)
 static void test_address_that_forges_a_line(void **state)
 {
     (void)state;
-    struct kept_socket kept = {(char *)"unix:/a\nnow 1 2 3 4", 5, 0};
-    const struct takeover t = {.now = {88, 9, 1, 1}, .kept = &kept, .n_kept = 1};
+    struct kept_socket kept = {.address = (char *)"unix:/a\nnow 1 2 3 4", .fd = 5};
+    const struct takeover t = {.now = {.pid = 88, .wire = 9}, .kept_sockets = &kept, .n_kept = 1};
     AUTO_BUF text = BUF_INIT;
     assert_int_equal(takeover_format(&t, &text), -ERR_SYNTAX);
 }
@@ -70,17 +105,20 @@ static void test_broken(void **state)
     (void)state;
     static const char *const cases[] = {
         "",
-        "counts 1 0 0 0\n",
-        "counts 1 0\nnow 88 9 1 1\n",
-        "counts 1 x 0 0\nnow 88 9 1 1\n",
-        "now 88 9 1\n",
-        "now 88 -2 1 1\n",
-        "now 88888888888 9 1 1\n",
-        "now 88 9 1 1\nsocket 5 0\n",
-        "now 88 9 1 1\nsocket 5 0 \n",
-        "now 88 9 1 1\nsocket -1 0 a\n",
-        "now 88 9 1 1\nwhat 5\n",
-        "now 88 9 1 1\n\n",
+        "counts 1 0 0 0 0\n",
+        "counts 1 0\nnow 88 9 1 1 1 1\n",
+        "counts 1 x 0 0 0\nnow 88 9 1 1 1 1\n",
+        "now 88 9 1 1 1\n",
+        "now 88 9 1 1 1 2\n",
+        "now 88 -2 1 1 1 1\n",
+        "now 88888888888 9 1 1 1 1\n",
+        "now 88 9 1 1 1 1\nsocket 5 0 0 0 0\n",
+        "now 88 9 1 1 1 1\nsocket 5 0 0 0 0 \n",
+        "now 88 9 1 1 1 1\nsocket -1 0 0 0 0 a\n",
+        "now 88 9 1 1 1 1\nsocket 5 0 3 0 0 a\n",
+        "now 88 9 1 1 1 1\nkept 5\n",
+        "now 88 9 1 1 1 1\nwhat 5\n",
+        "now 88 9 1 1 1 1\n\n",
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct takeover t;

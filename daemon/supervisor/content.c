@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: ISC */
+/* Bundles in sealed memory files. */
+#include "supervisor/content.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "config/config_bundle.h"
+
+#define CONTENT_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
+int content_memory(int *ret_fd)
+{
+    int fd = memfd_create("mailproxy-content", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return err_from_errno(errno);
+    *ret_fd = fd;
+    return 0;
+}
+
+/* ---- writing ---- */
+
+static int content_write_bytes(int fd, struct str bytes)
+{
+    while (bytes.n > 0) {
+        ssize_t n = write(fd, bytes.p, bytes.n);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return err_from_errno(n < 0 ? errno : EIO);
+        bytes = str_n(bytes.p + n, bytes.n - (size_t)n);
+    }
+    return 0;
+}
+
+int content_write(const char *config_path, int fd, struct config_problems *ret_problems)
+{
+    AUTO_SECRET_BUF out = BUF_INIT;
+    struct config *c = NULL;
+    struct config_problems problems = {0};
+    int loaded = config_load_to_start(config_path, &c, &problems);
+    int err = loaded == -ERR_CONFIG ? 0 : loaded;
+    if (err == 0)
+        err = config_bundle_append(c, &problems, &out);
+    if (err == 0 && c)
+        err = plan_append(c, &out);
+    if (err == 0)
+        err = content_write_bytes(fd, buf_str(&out));
+    config_unref(c);
+    if (ret_problems)
+        *ret_problems = problems;
+    else
+        config_problems_fini(&problems);
+    return err < 0 ? err : loaded;
+}
+
+/* ---- reading ---- */
+
+static int content_map(int fd, struct str *ret)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_from_errno(errno);
+    if (st.st_size == 0)
+        return -ERR_EOF;
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        return err_from_errno(errno);
+    *ret = str_n(p, (size_t)st.st_size);
+    return 0;
+}
+
+/* Takes fd over unless it fails. */
+static int content_read(int fd, struct content **ret)
+{
+    struct str bundle;
+    struct content *c = calloc(1, sizeof(*c));
+    int err = c ? content_map(fd, &bundle) : -ERR_NOMEM;
+    if (err == 0) {
+        err = plan_read(bundle, &c->plan);
+        munmap((void *)bundle.p, bundle.n);
+    }
+    if (err < 0) {
+        free(c);
+        return err;
+    }
+    c->refs = 1;
+    c->fd = fd;
+    c->is_valid = c->plan.n_folders > 0;
+    *ret = c;
+    return 0;
+}
+
+int content_new(int fd, struct content **ret)
+{
+    AUTO_CLOSE int owned = fd;
+    int err =
+        fcntl(fd, F_ADD_SEALS, CONTENT_SEALS) < 0 ? err_from_errno(errno) : content_read(fd, ret);
+    if (err == 0)
+        owned = -1;
+    return err;
+}
+
+int content_adopt(int fd, struct content **ret)
+{
+    AUTO_CLOSE int owned = fd;
+    int seals = fcntl(fd, F_GET_SEALS);
+    int err = seals < 0                                  ? err_from_errno(errno)
+              : (seals & CONTENT_SEALS) != CONTENT_SEALS ? -ERR_PERM
+                                                         : content_read(fd, ret);
+    if (err == 0)
+        owned = -1;
+    return err;
+}
+
+struct content *content_ref(struct content *c)
+{
+    c->refs++;
+    return c;
+}
+
+void content_unref(struct content *c)
+{
+    if (!c || --c->refs > 0)
+        return;
+    close(c->fd);
+    plan_fini(&c->plan);
+    free(c);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/* A content: what a configuration file and all files that it names said at one moment, in memory
+ * that nobody can change any more. */
+#pragma once
+
+#include "supervisor/plan.h"
+
+/* Reference-counted, immutable. */
+struct content {
+    unsigned refs;
+    uint64_t number; /* of contents that may be put in force; 0 = none yet */
+    int fd;          /* sealed; the bundle */
+    struct plan plan;
+    bool is_valid; /* false: the bundle only says what is wrong with the file */
+};
+
+/* An empty memory for a bundle; *ret_fd is owned, close-on-exec. */
+int content_memory(int *ret_fd) NODISCARD;
+/* Reads and checks a file and writes the bundle, with whatever is wrong. Blocking: reads files.
+ * -ERR_CONFIG: the file cannot be used, the bundle says why; other -ERR_x: there is no bundle.
+ * ret_problems NULL = they are only written. */
+int content_write(const char *config_path, int fd, struct config_problems *ret_problems) NODISCARD;
+/* Seals a bundle that was written, and reads the plan. Takes fd over, also when it fails. */
+int content_new(int fd, struct content **ret) NODISCARD;
+/* The same for one that was sealed by the program before. */
+int content_adopt(int fd, struct content **ret) NODISCARD;
+struct content *content_ref(struct content *c);
+void content_unref(struct content *c); /* NULL is fine */

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: ISC */
+/* The life of engines: started, ready, silent, dead, started again with back-off. */
+#include <signal.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "supervisor/notify.h"
+#include "supervisor/supervisor_priv.h"
+
+#define ENGINES_BACKOFF_MIN_MS 100
+#define ENGINES_BACKOFF_MAX_MS 5000
+#define ENGINES_STABLE_MS 10000 /* an engine that lived this long restarts at once */
+#define ENGINES_KILL_AFTER_MS                                                                      \
+    30000                       /* more than the engine's own limit for its end: see engine_stop */
+#define ENGINES_SILENT_MS 30000 /* one that serves and says nothing hangs */
+#define ENGINES_LOST_MS 5000    /* one whose channel is closed is about to end */
+#define ENGINES_STARTING_MS 300000 /* a store may have to be converted */
+#define ENGINES_PAUSE_MS 3000 /* this process itself did not run for so long: nobody is judged */
+
+/* ---- starting ---- */
+
+struct process_spec supervisor_spec(const struct supervisor *s)
+{
+    return (struct process_spec){.config_path = s->config_path,
+                                 .starts = s->starts,
+                                 .restarts = s->failures,
+                                 .is_successor = s->old.pid > 0};
+}
+
+int engines_start(struct supervisor *s, struct content *c, char **ret_error)
+{
+    int err = reading_prepare(s, c, KEEPER_ALL, ret_error);
+    const struct process_spec spec = supervisor_spec(s);
+    if (err == 0)
+        err = process_start_engine(&spec, &s->now);
+    if (err < 0) {
+        keeper_roll_back(&s->keeper, c->number);
+        return err;
+    }
+    content_ref(c);
+    content_unref(s->running);
+    s->running = c;
+    s->now.number = c->number;
+    s->now.stop_limit_ms = c->plan.stop_limit_ms;
+    s->starts++;
+    s->restart_at_ms = 0;
+    reading_deliver(s, &s->now, c, 0);
+    return 0;
+}
+
+/* In the place of one that died an engine goes on with what was confirmed last, contents of files
+ * included: on the disk there may be anything by now. */
+void engines_restart(struct supervisor *s)
+{
+    AUTO_FREE char *error = NULL;
+    struct content *c = s->kept ? s->kept : s->running;
+    bool is_file_wanted = s->is_file_wanted;
+    s->is_file_wanted = false;
+    s->restart_at_ms = 0;
+    if (is_file_wanted && reading_start(s) == 0)
+        return;
+    int err = engines_start(s, c, &error);
+    if (err == 0)
+        return;
+    LOG_EVENT(LOG_LEVEL_ERROR, "engine-not-started", KV_ERR("error", err), KV_STR("detail", error));
+    s->restart_at_ms = clock_ms() + ENGINES_BACKOFF_MAX_MS;
+}
+
+void engines_ready(struct supervisor *s)
+{
+    s->was_ready = true;
+    keeper_commit(&s->keeper, &s->running->plan, KEEPER_ALL, s->running->number);
+    notify("READY=1\nSTATUS=serving");
+    if (s->old.pid > 0)
+        upgrade_tell_old(s);
+}
+
+/* ---- ending ---- */
+
+/* Children that serve get the farewells of their sessions done; kill_at_ms is for those that do not
+ * end. */
+void supervisor_stop_all(struct supervisor *s)
+{
+    uint64_t limit = s->now.stop_limit_ms;
+    if (s->old.pid > 0 && s->old.stop_limit_ms > limit)
+        limit = s->old.stop_limit_ms;
+    s->is_stopping = true;
+    s->kill_at_ms = clock_ms() + limit + ENGINES_KILL_AFTER_MS;
+    notify("STOPPING=1");
+    upgrade_stop(s);
+    reading_stop(s);
+    if (s->old.pid > 0)
+        kill(s->old.pid, SIGTERM);
+}
+
+void supervisor_stop(struct supervisor *s)
+{
+    if (s->is_stopping)
+        return;
+    supervisor_stop_all(s);
+    if (s->now.pid > 0)
+        kill(s->now.pid, SIGTERM);
+}
+
+/* No new sessions: the sockets are closed, so that clients go elsewhere instead of waiting. The
+ * engines end when their sessions have ended. */
+void supervisor_quit(struct supervisor *s)
+{
+    if (s->is_stopping || s->is_quitting)
+        return;
+    s->is_quitting = true;
+    notify("STOPPING=1");
+    upgrade_stop(s);
+    reading_stop(s);
+    keeper_forget_network(&s->keeper);
+    if (s->now.pid > 0)
+        kill(s->now.pid, SIGQUIT);
+    else
+        supervisor_stop(s);
+    if (s->old.pid > 0)
+        kill(s->old.pid, SIGQUIT);
+}
+
+void engines_lose(struct engine_process *p)
+{
+    if (p->wire >= 0)
+        close(p->wire);
+    p->wire = -1;
+    p->heard_ms = clock_ms();
+}
+
+void engines_kill(struct engine_process *p, const char *why)
+{
+    if (p->pid <= 0 || p->wire < 0)
+        return;
+    LOG_EVENT(LOG_LEVEL_ERROR, "engine-killed", KV_I64("pid", p->pid), KV_STR("reason", why));
+    engines_lose(p);
+    kill(p->pid, SIGKILL);
+}
+
+static void engines_log_death(const struct supervisor *s, const char *event,
+                              const struct engine_process *p, int status)
+{
+    bool is_signal = WIFSIGNALED(status);
+    LOG_EVENT(LOG_LEVEL_ERROR, event, KV_I64("pid", p->pid),
+              KV_STR("signal", is_signal ? strsignal(WTERMSIG(status)) : NULL),
+              KV_I64("status", is_signal ? 0 : WEXITSTATUS(status)),
+              KV_MS("lived", clock_ms() - p->started_ms), KV_MS("restart-in", s->backoff_ms));
+}
+
+/* What was under way for an engine that is gone. */
+static void engines_forget(struct supervisor *s)
+{
+    reading_drop_pending(s);
+    if (!s->reading.is_for_start)
+        reading_stop(s);
+    if (s->running && s->running != s->kept)
+        keeper_roll_back(&s->keeper, s->running->number);
+}
+
+/* The first one after a quiet time restarts at once; then the pause doubles. An engine that never
+ * got ready will not do better. */
+static void engines_died(struct supervisor *s, int status)
+{
+    bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0 && s->now.is_ready;
+    struct engine_process gone = s->now;
+    process_forget(&s->now);
+    s->now.stop_limit_ms = gone.stop_limit_ms;
+    engines_forget(s);
+    if (s->is_stopping || s->is_quitting || is_clean || !s->was_ready) {
+        s->status = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+        supervisor_stop(s);
+        return;
+    }
+    uint64_t now = clock_ms();
+    bool was_stable = now - gone.started_ms >= ENGINES_STABLE_MS;
+    if (was_stable || s->backoff_ms == 0)
+        s->backoff_ms = was_stable ? 0 : ENGINES_BACKOFF_MIN_MS;
+    else
+        s->backoff_ms =
+            s->backoff_ms * 2 < ENGINES_BACKOFF_MAX_MS ? s->backoff_ms * 2 : ENGINES_BACKOFF_MAX_MS;
+    gone.wire = -1;
+    engines_log_death(s, "engine-died", &gone, status);
+    s->failures++;
+    s->is_file_wanted = !gone.is_ready; /* with what it had it does not start */
+    s->restart_at_ms = now + s->backoff_ms;
+    if (s->backoff_ms == 0)
+        engines_restart(s);
+}
+
+static void engines_old_died(struct supervisor *s, int status)
+{
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        engines_log_death(s, "old-engine-died", &s->old, status);
+    else
+        LOG_EVENT(LOG_LEVEL_NOTICE, "old-engine-ended", KV_I64("pid", s->old.pid));
+    keeper_forget_owner(&s->keeper, s->old.pid);
+    process_forget(&s->old);
+    content_unref(STEAL(s->finishing));
+    s->old_sessions = 0;
+    upgrade_tell_old(s);
+}
+
+void engines_reap(struct supervisor *s)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == s->now.pid)
+            engines_died(s, status);
+        else if (pid == s->old.pid)
+            engines_old_died(s, status);
+        else if (!reading_reap(s, pid, status))
+            (void)upgrade_reap(s, pid, status);
+    }
+}
+
+/* ---- patience ---- */
+
+static void engines_kill_all(struct supervisor *s)
+{
+    const pid_t pids[] = {s->now.pid, s->old.pid, s->upgrade.next.pid};
+    for (size_t i = 0; i < ARRAY_LEN(pids); i++) {
+        if (pids[i] <= 0)
+            continue;
+        LOG_EVENT(LOG_LEVEL_ERROR, "engine-killed", KV_I64("pid", pids[i]),
+                  KV_STR("reason", "it did not stop"));
+        kill(pids[i], SIGKILL);
+    }
+    s->kill_at_ms = UINT64_MAX;
+}
+
+/* Its own watchdog should have ended it long before. */
+static void engines_look_at(struct engine_process *p, uint64_t now)
+{
+    uint64_t limit = p->wire < 0   ? ENGINES_LOST_MS
+                     : p->is_ready ? ENGINES_SILENT_MS
+                                   : ENGINES_STARTING_MS;
+    if (p->pid <= 0 || now <= p->heard_ms + limit)
+        return;
+    LOG_EVENT(LOG_LEVEL_ERROR, "engine-killed", KV_I64("pid", p->pid),
+              KV_STR("reason", p->wire < 0 ? "it lives on without its channel"
+                                           : "it has been silent for too long"));
+    engines_lose(p);
+    kill(p->pid, SIGKILL);
+}
+
+void engines_look(struct supervisor *s, uint64_t now)
+{
+    struct engine_process *const engines[] = {&s->now, &s->old, &s->upgrade.next};
+    bool was_paused = now > s->turn_ms + ENGINES_PAUSE_MS && s->turn_ms;
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
+        if (was_paused)
+            engines[i]->heard_ms = now;
+        engines_look_at(engines[i], now);
+    }
+    if (s->is_stopping && s->kill_at_ms && now >= s->kill_at_ms)
+        engines_kill_all(s);
+    if (!s->is_stopping && s->now.pid == 0 && s->restart_at_ms && now >= s->restart_at_ms)
+        engines_restart(s);
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: ISC */
+/* From a config to the records of a plan, and back. */
+#include "supervisor/plan.h"
+
+#include "base/cleanup.h"
+#include "base/record.h"
+#include "config/config_bundle.h"
+
+#define PLAN_ITEMS_MAX 65536
+
+enum plan_kind {
+    PLAN_LIMITS = BUNDLE_FIRST_OTHER, /* stop_limit_ms */
+    PLAN_FOLDER,                      /* path, owner, group */
+    PLAN_SOCKET, /* use, index, address, backlog, flags, rcvbuf, sndbuf, mode, owner, group */
+    PLAN_LOG     /* index, path */
+};
+
+enum { PLAN_V6_ONLY = 1, PLAN_MULTIPATH = 2 };
+
+/* ---- writing ---- */
+
+static struct str plan_text(const char *text)
+{
+    return text ? str_of(text) : STR("");
+}
+
+static int plan_append_folder(struct buf *out, const char *path, const char *owner,
+                              const char *group)
+{
+    const struct record r = {PLAN_FOLDER, 3, {str_of(path), plan_text(owner), plan_text(group)}};
+    return record_append(out, &r);
+}
+
+static int plan_append_socket(struct buf *out, const struct listen_spec *s)
+{
+    const uint64_t use = s->use, index = s->index, backlog = (uint64_t)s->backlog,
+                   flags = (s->is_v6_only ? PLAN_V6_ONLY : 0u) |
+                           (s->is_multipath ? PLAN_MULTIPATH : 0u),
+                   rcvbuf = s->so_rcvbuf, sndbuf = s->so_sndbuf, mode = s->mode;
+    const struct record r = {PLAN_SOCKET,
+                             10,
+                             {record_field(&use), record_field(&index), str_of(s->address),
+                              record_field(&backlog), record_field(&flags), record_field(&rcvbuf),
+                              record_field(&sndbuf), record_field(&mode), plan_text(s->owner),
+                              plan_text(s->group)}};
+    return record_append(out, &r);
+}
+
+static int plan_append_sockets(struct buf *out, const struct config *c)
+{
+    struct listen_list want = {0};
+    int err = listen_list_make(c, &want);
+    for (size_t i = 0; i < want.n && err == 0; i++)
+        err = plan_append_socket(out, &want.v[i]);
+    listen_list_fini(&want);
+    return err;
+}
+
+static int plan_append_log(struct buf *out, uint64_t index, const char *path)
+{
+    const struct record r = {PLAN_LOG, 2, {record_field(&index), str_of(path)}};
+    return record_append(out, &r);
+}
+
+int plan_append(const struct config *c, struct buf *out)
+{
+    const struct record limits = {PLAN_LIMITS, 1, {record_field(&c->shutdown_timeout_ms)}};
+    int err = record_append(out, &limits);
+    if (err == 0)
+        err = plan_append_folder(out, c->state_dir, c->user, c->group);
+    if (err == 0) /* nobody but root has to write there: sockets are put in place by us */
+        err = plan_append_folder(out, c->run_dir, NULL, NULL);
+    if (err == 0)
+        err = plan_append_sockets(out, c);
+    for (size_t i = 0; i < c->n_logs && err == 0; i++)
+        if (c->logs[i].target == LOG_TARGET_FILE)
+            err = plan_append_log(out, i, c->logs[i].path);
+    return err;
+}
+
+/* ---- reading ---- */
+
+/* Room for one more element of a list; zeroed. NULL without memory or with too many. */
+static void *plan_add(void *list, size_t *n, size_t size)
+{
+    char *v = *n < PLAN_ITEMS_MAX ? realloc(*(void **)list, (*n + 1) * size) : NULL;
+    if (!v)
+        return NULL;
+    *(void **)list = v;
+    return memset(v + (*n)++ * size, 0, size);
+}
+
+static int plan_needs(const char *text)
+{
+    return text ? 0 : -ERR_SYNTAX;
+}
+
+static int plan_read_folder(struct plan *p, const struct record *r)
+{
+    struct plan_folder *f = plan_add(&p->folders, &p->n_folders, sizeof(*f));
+    int err = f ? record_text(r, 0, &f->path) : -ERR_NOMEM;
+    if (err == 0)
+        err = record_text(r, 1, &f->owner);
+    if (err == 0)
+        err = record_text(r, 2, &f->group);
+    return err < 0 ? err : plan_needs(f->path);
+}
+
+static int plan_read_socket(struct plan *p, const struct record *r)
+{
+    static const struct {
+        size_t field;
+        uint64_t max;
+    } numbers[] = {{0, LISTEN_CONTROL}, {1, PLAN_ITEMS_MAX}, {3, 65535}, {4, 3},
+                   {5, INT32_MAX},      {6, INT32_MAX},      {7, 07777}};
+    uint64_t v[ARRAY_LEN(numbers)];
+    struct plan_socket *s = plan_add(&p->sockets, &p->n_sockets, sizeof(*s));
+    int err = s ? 0 : -ERR_NOMEM;
+    for (size_t i = 0; i < ARRAY_LEN(numbers) && err == 0; i++)
+        err = record_number(r, numbers[i].field, numbers[i].max, &v[i]);
+    if (err == 0)
+        err = record_text(r, 2, &s->address);
+    if (err == 0)
+        err = record_text(r, 8, &s->owner);
+    if (err == 0)
+        err = record_text(r, 9, &s->group);
+    if (err < 0)
+        return err;
+    s->spec = (struct listen_spec){.use = (enum listen_use)v[0],
+                                   .index = v[1],
+                                   .address = s->address,
+                                   .backlog = (int)v[2],
+                                   .is_v6_only = v[3] & PLAN_V6_ONLY,
+                                   .is_multipath = v[3] & PLAN_MULTIPATH,
+                                   .so_rcvbuf = v[4],
+                                   .so_sndbuf = v[5],
+                                   .mode = (unsigned)v[6],
+                                   .owner = s->owner,
+                                   .group = s->group};
+    return plan_needs(s->address);
+}
+
+static int plan_read_log(struct plan *p, const struct record *r)
+{
+    uint64_t index;
+    struct plan_log *l = plan_add(&p->logs, &p->n_logs, sizeof(*l));
+    int err = l ? record_number(r, 0, PLAN_ITEMS_MAX, &index) : -ERR_NOMEM;
+    if (err == 0)
+        err = record_text(r, 1, &l->path);
+    if (err < 0)
+        return err;
+    l->index = index;
+    return plan_needs(l->path);
+}
+
+static int plan_read_record(struct plan *p, const struct record *r)
+{
+    switch (r->kind) {
+    case PLAN_LIMITS:
+        return record_number(r, 0, UINT64_MAX, &p->stop_limit_ms);
+    case PLAN_FOLDER:
+        return plan_read_folder(p, r);
+    case PLAN_SOCKET:
+        return plan_read_socket(p, r);
+    case PLAN_LOG:
+        return plan_read_log(p, r);
+    default:
+        return 0;
+    }
+}
+
+int plan_read(struct str bundle, struct plan *ret)
+{
+    struct plan p = {0};
+    struct record r;
+    int err = 0;
+    while (err == 0 && (err = record_next(&bundle, &r)) == 0)
+        err = plan_read_record(&p, &r);
+    if (err != -ERR_EOF) {
+        plan_fini(&p);
+        return err;
+    }
+    *ret = p;
+    return 0;
+}
+
+void plan_fini(struct plan *p)
+{
+    for (size_t i = 0; i < p->n_folders; i++) {
+        free(p->folders[i].path);
+        free(p->folders[i].owner);
+        free(p->folders[i].group);
+    }
+    for (size_t i = 0; i < p->n_sockets; i++) {
+        free(p->sockets[i].address);
+        free(p->sockets[i].owner);
+        free(p->sockets[i].group);
+    }
+    for (size_t i = 0; i < p->n_logs; i++)
+        free(p->logs[i].path);
+    free(p->folders);
+    free(p->sockets);
+    free(p->logs);
+    *p = (struct plan){0};
+}

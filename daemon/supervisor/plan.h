@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC */
+/* What a supervisor has to do for a configuration: which folders, sockets and log files it names.
+ * Written by the program that read the file, as records of its bundle, so that another version of
+ * the program can do it. */
+#pragma once
+
+#include "base/buf.h"
+#include "config/config.h"
+#include "engine/listen.h"
+
+/* A folder of the daemon's own, made when it is not there. */
+struct plan_folder {
+    char *path;
+    char *owner, *group; /* NULL = ours */
+};
+
+struct plan_socket {
+    struct listen_spec spec; /* its texts point to the ones below */
+    char *address, *owner, *group;
+};
+
+struct plan_log {
+    size_t index; /* in the configuration */
+    char *path;
+};
+
+struct plan {
+    uint64_t stop_limit_ms; /* sessions get this long to end */
+    struct plan_folder *folders;
+    size_t n_folders;
+    struct plan_socket *sockets; /* in the order of listen_list_make */
+    size_t n_sockets;
+    struct plan_log *logs;
+    size_t n_logs;
+};
+
+/* Appends the records of a config. -ERR_NOMEM. */
+int plan_append(const struct config *c, struct buf *out) NODISCARD;
+/* Reads the records of a bundle; *ret is owned (plan_fini). -ERR_SYNTAX, -ERR_NOMEM. */
+int plan_read(struct str bundle, struct plan *ret) NODISCARD;
+void plan_fini(struct plan *p);

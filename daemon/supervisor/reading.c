@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: ISC */
+/* Reading the file in a child process, and giving an engine what came of it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/folder.h"
+#include "base/log.h"
+#include "supervisor/log_files.h"
+#include "supervisor/notify.h"
+#include "supervisor/supervisor_priv.h"
+
+#define READING_ASKS_MAX 8
+#define READING_MS 30000 /* half of the time that an engine waits for it */
+
+/* ---- what a content needs ---- */
+
+static int folder_owner(const struct plan_folder *f, uid_t *ret_uid, gid_t *ret_gid)
+{
+    const struct passwd *pw = f->owner ? getpwnam(f->owner) : NULL;
+    const struct group *gr = f->group ? getgrnam(f->group) : NULL;
+    if ((f->owner && !pw) || (f->group && !gr))
+        return -ERR_NOT_FOUND;
+    *ret_uid = pw ? pw->pw_uid : geteuid();
+    *ret_gid = gr ? gr->gr_gid : pw ? pw->pw_gid : getegid();
+    return 0;
+}
+
+/* One that is there is left alone. */
+static int folder_make(const struct plan_folder *f)
+{
+    AUTO_CLOSE int parent = -1;
+    AUTO_CLOSE int fd = -1;
+    const char *name;
+    uid_t uid;
+    gid_t gid;
+    if (access(f->path, F_OK) == 0)
+        return 0;
+    int err = folder_open(f->path, &parent, &name, NULL);
+    if (err == 0 && mkdirat(parent, name, 0755) < 0)
+        err = errno == EEXIST ? 0 : err_from_errno(errno);
+    if (err < 0 || geteuid() != 0 || !f->owner)
+        return err;
+    err = folder_owner(f, &uid, &gid);
+    if (err < 0)
+        return err;
+    fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 || fchown(fd, uid, gid) < 0 ? err_from_errno(errno) : 0;
+}
+
+int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses, char **ret_error)
+{
+    for (size_t i = 0; i < c->plan.n_folders; i++) {
+        int err = folder_make(&c->plan.folders[i]);
+        if (err < 0) {
+            *ret_error = str_printf("%s: %s", c->plan.folders[i].path, err_text(err));
+            return err;
+        }
+    }
+    return keeper_prepare(&s->keeper, &c->plan, uses, c->number, ret_error);
+}
+
+/* ---- giving it to an engine ---- */
+
+/* err: why there is no content, with a sentence that may be NULL. */
+static void deliver_failure(struct engine_process *to, uint64_t ask, int err, const char *text)
+{
+    struct wire_packet packet;
+    const struct wire_content head = {.ask = WIRE_ASK_COUNT(ask), .err = err};
+    wire_packet_init(&packet, WIRE_CONTENT, &head, sizeof(head));
+    wire_packet_add(&packet, text ? text : "", text ? strlen(text) : 0);
+    if (outbox_send(to, &packet, NULL, 0) < 0)
+        engines_kill(to, "it does not read");
+}
+
+static int deliver_logs(struct engine_process *to, const struct outbox_place *v, size_t n)
+{
+    struct wire_packet packet;
+    if (n > 0)
+        return outbox_send_places(to, WIRE_LOG_FILES, v, n);
+    wire_packet_init(&packet, WIRE_LOG_FILES, NULL, 0);
+    return outbox_send(to, &packet, NULL, 0);
+}
+
+/* Places of the sockets of a content that are there for it; v has room for all. */
+static size_t deliver_find(const struct keeper *k, const struct content *c, struct outbox_place *v)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->plan.n_sockets && c->number; i++) {
+        int fd = keeper_find(k, &c->plan.sockets[i], c->number);
+        if (fd >= 0)
+            v[n++] = (struct outbox_place){fd, (uint32_t)i};
+    }
+    return n;
+}
+
+static int deliver_all(struct supervisor *s, struct engine_process *to, const struct content *c,
+                       uint64_t ask, struct outbox_place *sockets, struct outbox_place *logs)
+{
+    struct wire_packet packet;
+    size_t n_logs = 0, n = deliver_find(&s->keeper, c, sockets);
+    if (c->number)
+        (void)!log_files_open(&c->plan, logs, &n_logs); /* what fails is logged, and goes without */
+    const struct wire_content head = {.number = c->number,
+                                      .ask = WIRE_ASK_COUNT(ask),
+                                      .is_kept = ask == 0 && c == s->kept,
+                                      .n_sockets = (uint32_t)n,
+                                      .n_logs = (uint32_t)n_logs};
+    wire_packet_init(&packet, WIRE_CONTENT, &head, sizeof(head));
+    int err = outbox_send(to, &packet, &c->fd, 1);
+    if (err == 0)
+        err = outbox_send_places(to, WIRE_SOCKETS, sockets, n);
+    if (err == 0 && n_logs > 0)
+        err = outbox_send_places(to, WIRE_LOG_FILES, logs, n_logs);
+    log_files_close(logs, n_logs);
+    return err;
+}
+
+void reading_deliver(struct supervisor *s, struct engine_process *to, const struct content *c,
+                     uint64_t ask)
+{
+    AUTO_FREE struct outbox_place *sockets = calloc(c->plan.n_sockets + 1, sizeof(*sockets));
+    AUTO_FREE struct outbox_place *logs = calloc(c->plan.n_logs + 1, sizeof(*logs));
+    int err = sockets && logs ? deliver_all(s, to, c, ask, sockets, logs) : -ERR_NOMEM;
+    if (err < 0)
+        engines_kill(to, "it cannot be told what it needs");
+}
+
+void reading_deliver_logs(struct engine_process *to, const struct content *c)
+{
+    size_t n = 0;
+    AUTO_FREE struct outbox_place *logs = c ? calloc(c->plan.n_logs + 1, sizeof(*logs)) : NULL;
+    if (!logs)
+        return;
+    (void)!log_files_open(&c->plan, logs, &n);
+    if (deliver_logs(to, logs, n) < 0)
+        engines_kill(to, "it does not read");
+    log_files_close(logs, n);
+}
+
+/* ---- a content that is to be put in force ---- */
+
+void reading_drop_pending(struct supervisor *s)
+{
+    if (!s->pending)
+        return;
+    keeper_roll_back(&s->keeper, s->pending->number);
+    content_unref(STEAL(s->pending));
+}
+
+/* Takes c over. Only listeners of mail follow a reload; the metrics page and control sockets stay
+ * as they are until a restart. */
+static void reading_propose(struct supervisor *s, struct content *c, uint64_t ask)
+{
+    AUTO_FREE char *error = NULL;
+    reading_drop_pending(s);
+    c->number = ++s->last_number;
+    int err = reading_prepare(s, c, KEEPER_USE(LISTEN_MAIL), &error);
+    if (err < 0) {
+        deliver_failure(&s->now, ask, err, error);
+        content_unref(c);
+        return;
+    }
+    s->pending = c;
+    reading_deliver(s, &s->now, c, ask);
+}
+
+bool reading_accepted(struct supervisor *s, uint64_t number)
+{
+    if (!s->pending || s->pending->number != number)
+        return false;
+    content_unref(s->running);
+    s->running = STEAL(s->pending);
+    s->now.number = number;
+    s->now.stop_limit_ms = s->running->plan.stop_limit_ms;
+    keeper_commit(&s->keeper, &s->running->plan, KEEPER_USE(LISTEN_MAIL), number);
+    s->upgrade.is_reloaded = true;
+    notify("READY=1");
+    return true;
+}
+
+/* One of an earlier question may be refused late. */
+bool reading_refused(struct supervisor *s, uint64_t number)
+{
+    if (number == 0 || number > s->last_number)
+        return false;
+    if (s->pending && s->pending->number == number)
+        reading_drop_pending(s);
+    notify("READY=1");
+    return true;
+}
+
+bool reading_confirmed(struct supervisor *s, uint64_t number)
+{
+    if (!s->running || s->running->number != number)
+        return false;
+    if (s->kept != s->running) {
+        content_unref(s->kept);
+        s->kept = content_ref(s->running);
+    }
+    return true;
+}
+
+/* ---- the child ---- */
+
+static void reading_clear(struct reading *r)
+{
+    if (r->bundle >= 0)
+        close(r->bundle);
+    *r = (struct reading){.bundle = -1};
+}
+
+static int reading_begin(struct supervisor *s)
+{
+    struct reading *r = &s->reading;
+    int err = content_memory(&r->bundle);
+    if (err == 0)
+        err = process_start_check(NULL, s->config_path, r->bundle, &r->pid, NULL);
+    if (err < 0)
+        reading_clear(r);
+    else
+        r->late_ms = clock_ms() + READING_MS;
+    return err;
+}
+
+static void reading_go_back(struct supervisor *s, uint64_t ask)
+{
+    struct content *c = NULL;
+    int fd = s->kept ? fcntl(s->kept->fd, F_DUPFD_CLOEXEC, 0) : -1;
+    int err = !s->kept ? -ERR_NOT_FOUND : fd < 0 ? err_from_errno(errno) : content_adopt(fd, &c);
+    if (err < 0)
+        deliver_failure(&s->now, ask, err, NULL);
+    else
+        reading_propose(s, c, ask);
+}
+
+/* An engine asks one question at a time, and another one only when it has lost patience: then the
+ * last one is answered. */
+bool reading_wanted(struct supervisor *s, uint64_t ask)
+{
+    struct reading *r = &s->reading;
+    if (WIRE_ASK_HOW(ask) == WIRE_READ_BACK) {
+        reading_go_back(s, ask);
+        return true;
+    }
+    int err = r->pid > 0 ? 0 : reading_begin(s);
+    if (err < 0) {
+        deliver_failure(&s->now, ask, err, NULL);
+        return true;
+    }
+    if (++r->n_asks > READING_ASKS_MAX)
+        return false;
+    r->is_for_start = false;
+    r->is_reload = WIRE_ASK_HOW(ask) == WIRE_READ_RELOAD;
+    r->ask = ask;
+    return true;
+}
+
+int reading_start(struct supervisor *s)
+{
+    int err = s->reading.pid > 0 ? 0 : reading_begin(s);
+    s->reading.is_for_start = true;
+    return err;
+}
+
+/* c (taken over) or why there is none. */
+static void reading_answer(struct supervisor *s, const struct reading *r, struct content *c,
+                           const char *why)
+{
+    if (r->is_for_start) {
+        AUTO_FREE char *error = NULL;
+        struct content *kept = s->kept ? s->kept : s->running;
+        bool is_usable = c && c->is_valid;
+        if (is_usable)
+            c->number = ++s->last_number;
+        if (engines_start(s, is_usable ? c : kept, &error) < 0)
+            engines_restart(s);
+        content_unref(c);
+    } else if (!c) {
+        deliver_failure(&s->now, r->ask, -ERR_IO, why);
+    } else if (r->is_reload && c->is_valid) {
+        reading_propose(s, c, r->ask);
+    } else {
+        reading_deliver(s, &s->now, c, r->ask);
+        content_unref(c);
+    }
+}
+
+/* Takes the bundle and what is known of the child; *r is cleared before anything else happens. */
+static void reading_end(struct supervisor *s, const char *why)
+{
+    struct reading r = s->reading;
+    struct content *c = NULL;
+    int bundle = r.bundle;
+    s->reading = (struct reading){.bundle = -1};
+    if (why)
+        close(bundle);
+    else if (content_new(bundle, &c) < 0)
+        why = "the configuration could not be read: out of memory?";
+    reading_answer(s, &r, c, why);
+}
+
+bool reading_reap(struct supervisor *s, pid_t pid, int status)
+{
+    if (pid != s->reading.pid || pid == 0)
+        return false;
+    bool is_told =
+        WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == EX_CONFIG);
+    AUTO_FREE char *why =
+        is_told ? NULL
+        : WIFSIGNALED(status)
+            ? str_printf("the process that read the configuration died (%s)",
+                         strsignal(WTERMSIG(status)))
+            : str_printf("the process that read the configuration failed (status %d)",
+                         WEXITSTATUS(status));
+    reading_end(s, is_told || why ? why : "the configuration could not be read");
+    return true;
+}
+
+/* It may hang in a file system that does not answer, where no signal reaches it. */
+void reading_look(struct supervisor *s, uint64_t now_ms)
+{
+    if (s->reading.pid == 0 || now_ms < s->reading.late_ms)
+        return;
+    kill(s->reading.pid, SIGKILL);
+    reading_end(s, "reading the configuration took too long");
+}
+
+void reading_stop(struct supervisor *s)
+{
+    if (s->reading.pid > 0)
+        kill(s->reading.pid, SIGKILL);
+    reading_clear(&s->reading);
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: ISC */
+/* What engines say. They are not trusted: each word has its sender and its time, and an engine that
+ * says another one is ended. */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "supervisor/supervisor_priv.h"
+
+#define WORDS_A_TURN 16     /* taken from one engine before others are looked at */
+#define WORDS_A_WINDOW 1000 /* an engine says two or three a second */
+#define WORDS_WINDOW_MS 1000
+
+/* ---- the words; false: not now ---- */
+
+static bool hear_alive(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    (void)s;
+    (void)from;
+    return number == 0;
+}
+
+static bool hear_ready(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    if (from->is_ready || number != from->number)
+        return false;
+    from->is_ready = true;
+    if (from == &s->now)
+        engines_ready(s);
+    else if (!s->is_stopping)
+        upgrade_finish(s);
+    return true;
+}
+
+static bool hear_not_ready(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    if (from->is_ready || number == 0 || number >= ERR_COUNT)
+        return false;
+    if (from == &s->upgrade.next)
+        upgrade_not_ready(s, -(int)number);
+    return true;
+}
+
+static bool hear_read(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    enum wire_read how = WIRE_ASK_HOW(number);
+    if (!from->is_ready || how < WIRE_READ_CHECK || how >= WIRE_READS_END ||
+        WIRE_ASK_COUNT(number) == 0 || !outbox_is_empty(from))
+        return false;
+    return reading_wanted(s, number);
+}
+
+static bool hear_accepted(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    return from->is_ready && reading_accepted(s, number);
+}
+
+static bool hear_refused(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    return from->is_ready && reading_refused(s, number);
+}
+
+static bool hear_confirmed(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    return from->is_ready && reading_confirmed(s, number);
+}
+
+static bool hear_logs(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    if (!from->is_ready || number != 0 || !outbox_is_empty(from))
+        return false;
+    reading_deliver_logs(from, from == &s->old ? s->finishing : s->running);
+    return true;
+}
+
+static bool hear_stopping(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    if (!from->is_ready || number != 0)
+        return false;
+    if (!s->is_stopping)
+        supervisor_stop_all(s);
+    return true;
+}
+
+static bool hear_upgrade(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    if (!from->is_ready || number != 0)
+        return false;
+    upgrade_begin(s);
+    return true;
+}
+
+/* The upgrade may have been given up meanwhile. */
+static bool hear_start(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    if (!from->is_ready || number != 0)
+        return false;
+    upgrade_start(s);
+    return true;
+}
+
+static bool hear_sessions(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    (void)from;
+    if (number > UINT32_MAX)
+        return false;
+    s->old_sessions = number;
+    upgrade_tell_old(s);
+    return true;
+}
+
+/* ---- who may say what ---- */
+
+enum { FROM_NOW = 1, FROM_OLD = 2, FROM_NEXT = 4 };
+
+static const struct word {
+    unsigned from;
+    bool (*hear)(struct supervisor *s, struct engine_process *from, uint64_t number);
+} words[WIRE_WORDS_END] = {
+    [WIRE_ALIVE] = {FROM_NOW | FROM_OLD | FROM_NEXT, hear_alive},
+    [WIRE_READY] = {FROM_NOW | FROM_NEXT, hear_ready},
+    [WIRE_NOT_READY] = {FROM_NOW | FROM_NEXT, hear_not_ready},
+    [WIRE_READ] = {FROM_NOW, hear_read},
+    [WIRE_ACCEPTED] = {FROM_NOW, hear_accepted},
+    [WIRE_REFUSED] = {FROM_NOW, hear_refused},
+    [WIRE_CONFIRMED] = {FROM_NOW, hear_confirmed},
+    [WIRE_LOGS] = {FROM_NOW | FROM_OLD, hear_logs},
+    [WIRE_STOPPING] = {FROM_NOW, hear_stopping},
+    [WIRE_UPGRADE] = {FROM_NOW, hear_upgrade},
+    [WIRE_START] = {FROM_NOW, hear_start},
+    [WIRE_SESSIONS] = {FROM_OLD, hear_sessions},
+};
+
+/* An engine that was just replaced may have said some of these while it served. */
+static bool word_is_late(const struct supervisor *s, const struct engine_process *from,
+                         enum wire_word word)
+{
+    return from == &s->old && words[word].from & FROM_NOW;
+}
+
+static bool word_take(struct supervisor *s, struct engine_process *from,
+                      const struct wire_message *m)
+{
+    unsigned who = from == &s->now ? FROM_NOW : from == &s->old ? FROM_OLD : FROM_NEXT;
+    const struct word *w = &words[m->word];
+    if (w->from & who)
+        return w->hear(s, from, m->number);
+    return word_is_late(s, from, m->word);
+}
+
+static bool word_is_flood(struct engine_process *p, uint64_t now)
+{
+    if (now - p->window_ms >= WORDS_WINDOW_MS) {
+        p->window_ms = now;
+        p->words = 0;
+    }
+    return ++p->words > WORDS_A_WINDOW;
+}
+
+/* Which engine is which may change with a word: then what is left is for another turn. */
+void words_hear(struct supervisor *s, struct engine_process *from)
+{
+    pid_t pid = from->pid;
+    for (int i = 0; i < WORDS_A_TURN && from->pid == pid && from->wire >= 0; i++) {
+        struct wire_message m;
+        int err = wire_hear(from->wire, &m);
+        uint64_t now = clock_ms();
+        if (err == -ERR_AGAIN)
+            return;
+        if (err == 0)
+            from->heard_ms = now;
+        if (err == -ERR_PROTOCOL)
+            engines_kill(from, "it sent what is no message");
+        else if (err < 0)
+            engines_lose(from);
+        else if (word_is_flood(from, now))
+            engines_kill(from, "it sent too many messages");
+        else if (!word_take(s, from, &m))
+            engines_kill(from, "it sent a message that has no place here");
+    }
+}
