@@ -294,7 +294,8 @@ static int sqlite_open_copy(struct store_sqlite *s)
 
 /* ---- writing ---- */
 
-int sqlite_use_copy(struct store_sqlite *s, char *copy)
+/* What is open is left for this copy, which is taken over. On error the files stay open. */
+static int sqlite_use_copy(struct store_sqlite *s, char *copy)
 {
     struct sqlite_conn fresh = {0};
     AUTO_FREE char *error = NULL;
@@ -340,6 +341,22 @@ static void sqlite_leave_copy(struct store_sqlite *s)
     s->is_lost = false;
     sqlite_files_note(s);
     LOG_EVENT(LOG_LEVEL_NOTICE, "store-writable", KV_STR("path", s->path));
+}
+
+/* They have gone: what they had is served on, nothing is written any more. */
+static void sqlite_lose(struct store_sqlite *s, const char *why)
+{
+    char *copy = NULL;
+    int err = sqlite_files_copy(s, &copy);
+    s->is_lost = true;
+    if (err == 0)
+        err = sqlite_use_copy(s, copy);
+    if (err < 0) /* those who have the files open read on */
+        err = sqlite_exec(&s->writer, "PRAGMA query_only = ON");
+    LOG_EVENT(LOG_LEVEL_ERROR, "store-lost", KV_STR("reason", why), KV_STR("copy", s->copy),
+              KV_STR("effect", "what it had is served; changes are refused until the file is back "
+                               "or the daemon is started again"),
+              KV_STR("error", err < 0 ? err_text(err) : NULL));
 }
 
 /* Under write_mutex, which only is needed to change what is looked at. */

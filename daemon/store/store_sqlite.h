@@ -129,9 +129,6 @@ int sqlite_copy_make(const char *path, char **ret) NODISCARD;
 void sqlite_copy_remove(char *copy); /* NULL is fine */
 /* An empty file for such a copy; *ret likewise. */
 int sqlite_copy_place(const char *path, char **ret) NODISCARD;
-/* Under write_mutex: what is open is left for this copy, which is taken over. On error the files
- * stay open. */
-int sqlite_use_copy(struct store_sqlite *s, char *copy) NODISCARD;
 
 /* store_sqlite_lost.c, under write_mutex: */
 
@@ -139,8 +136,8 @@ int sqlite_use_copy(struct store_sqlite *s, char *copy) NODISCARD;
 void sqlite_files_note(struct store_sqlite *s);
 /* What has happened to one of them, a sentence (owned); NULL: nothing. */
 char *sqlite_files_problem(struct store_sqlite *s);
-/* They have gone: what they had is served on, nothing is written any more. */
-void sqlite_lose(struct store_sqlite *s, const char *why);
+/* A copy of what the writer still has open; *ret as of sqlite_copy_make. */
+int sqlite_files_copy(struct store_sqlite *s, char **ret) NODISCARD;
 
 /* The rest of store_ops, with the meanings of store.h. */
 

@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "store/store_sqlite.h"
 
 static const char *const ends[SQLITE_FILES] = {"", "-wal", "-shm"};
@@ -41,8 +40,7 @@ char *sqlite_files_problem(struct store_sqlite *s)
     return NULL;
 }
 
-/* Of what the writer still has open. */
-static int copy_open_files(struct store_sqlite *s, char **ret)
+int sqlite_files_copy(struct store_sqlite *s, char **ret)
 {
     sqlite3 *to = NULL;
     char *copy = NULL;
@@ -56,26 +54,12 @@ static int copy_open_files(struct store_sqlite *s, char **ret)
         (void)sqlite3_backup_step(b, -1);
         rc = sqlite3_backup_finish(b);
     }
-    err = !b && rc == SQLITE_OK ? -ERR_STORE : sqlite_err(to, rc);
+    if (!b || rc != SQLITE_OK)
+        err = rc == SQLITE_FULL ? -ERR_STORE_FULL : -ERR_STORE;
     (void)sqlite3_close(to);
     if (err < 0)
         sqlite_copy_remove(copy);
     else
         *ret = copy;
     return err;
-}
-
-void sqlite_lose(struct store_sqlite *s, const char *why)
-{
-    char *copy = NULL;
-    int err = copy_open_files(s, &copy);
-    s->is_lost = true;
-    if (err == 0)
-        err = sqlite_use_copy(s, copy);
-    if (err < 0) /* those who have the files open read on */
-        err = sqlite_exec(&s->writer, "PRAGMA query_only = ON");
-    LOG_EVENT(LOG_LEVEL_ERROR, "store-lost", KV_STR("reason", why), KV_STR("copy", s->copy),
-              KV_STR("effect", "what it had is served; changes are refused until the file is back "
-                               "or the daemon is started again"),
-              KV_STR("error", err < 0 ? err_text(err) : NULL));
 }
