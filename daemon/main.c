@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "check_access.h"
 #include "config/config.h"
 #include "engine/engine.h"
 #include "engine/wire.h"
@@ -62,7 +63,7 @@ static int main_load(const char *path, bool is_start, struct config **ret)
 static int main_check_access(const struct config *c)
 {
     struct config_problems problems = {0};
-    int err = config_check_access(c, &problems);
+    int err = check_access(c, &problems);
     config_problems_say(&problems);
     return err;
 }

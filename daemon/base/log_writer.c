@@ -270,11 +270,9 @@ int log_writer_start(void)
 /* Until the thread has set this; false: it has not. */
 static bool writer_wait(const bool *what, uint64_t limit_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + limit_ms % 1000 * 1000000;
-    until.tv_sec += (time_t)(limit_ms / 1000 + ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
+    const uint64_t late_ms = clock_ms() + limit_ms;
+    const struct timespec until = {.tv_sec = (time_t)(late_ms / 1000),
+                                   .tv_nsec = (long)(late_ms % 1000) * 1000000};
     int failed = 0;
     pthread_mutex_lock(&log_set.lock);
     while (!*what && failed == 0)

@@ -262,10 +262,6 @@ int config_load(const char *path, struct config **ret,
  * and users are not looked at: whoever read the file has done so. */
 int config_load_text(const char *name, struct str text, struct files *files, struct config **ret,
                      struct config_problems *ret_problems) NODISCARD;
-/* What only the started daemon would find: folders, files and sockets that its user (root: the one
- * that it becomes) may not use. 0, or -ERR_CONFIG with problems; there may be warnings in both
- * cases. Blocking, forks: for the check of a file, not for a process with threads. */
-int config_check_access(const struct config *c, struct config_problems *problems) NODISCARD;
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Whether the user that the daemon becomes may use the folders, files and sockets of a config. */
-#include "config/config.h"
+#include "check_access.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -197,7 +197,7 @@ static void list_report(const struct access_list *l, const struct config *c, con
     }
 }
 
-int config_check_access(const struct config *c, struct config_problems *problems)
+int check_access(const struct config *c, struct config_problems *problems)
 {
     struct access_list l = {0};
     bool is_other = c->user && geteuid() == 0;
