@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "engine/limit_mail.h"
 #include "engine/retire.h"
+#include "sandbox/sandbox.h"
 #include "session/query.h"
 
 /* ---- notes for the control thread ---- */
@@ -217,6 +218,7 @@ static void *worker_main(void *arg)
     char name[16];
     snprintf(name, sizeof(name), "worker %u", w->spec.number);
     pthread_setname_np(pthread_self(), name);
+    sandbox_enter_worker();
     int err = loop_run(w->env.loop);
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "worker-failed", KV_ERR("error", err));
@@ -263,6 +265,7 @@ static int worker_start(struct worker *w)
 {
     sigset_t all, old;
     sigfillset(&all);
+    sigdelset(&all, SIGSYS); /* a refused system call, see sandbox/sandbox_calls.c */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int failed = pthread_create(&w->thread, NULL, worker_main, w);
     pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: ISC */
+/* The order of giving up: user and capabilities, core dumps, then files and system calls. */
+#include "sandbox/sandbox_priv.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+void sandbox_add(struct sandbox_paths *p, const char *path)
+{
+    if (path && p->n < SANDBOX_PATHS_MAX)
+        p->v[p->n++] = path;
+}
+
+void sandbox_missing(const char *what, const char *why)
+{
+    LOG_EVENT(LOG_LEVEL_WARN, "sandbox-not-in-force", KV_STR("part", what), KV_STR("reason", why));
+}
+
+/* Sources of names (NSS) may be libraries, which cannot be loaded later: a name that none has makes
+ * all of them load. */
+static void sandbox_load_name_sources(void)
+{
+    gid_t groups[8];
+    int n = 8;
+    (void)getpwnam("no such user");
+    (void)getgrnam("no such group");
+    (void)getgrouplist("no such user", 0, groups, &n);
+}
+
+/* Capabilities that must stay until certificates are handed over by the supervisor: keys that only
+ * root may read are read again at each reload. */
+static void sandbox_keep_capabilities(const struct sandbox_spec *spec)
+{
+    capng_clear(CAPNG_SELECT_BOTH);
+    if (spec->is_reading_free)
+        capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_DAC_READ_SEARCH);
+}
+
+static int sandbox_change_user(const struct sandbox_spec *spec)
+{
+    const struct passwd *pw = spec->user ? getpwnam(spec->user) : NULL;
+    const struct group *gr = spec->group ? getgrnam(spec->group) : NULL;
+    if ((spec->user && !pw) || (spec->group && !gr)) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "no-such-user", KV_STR("user", spec->user),
+                  KV_STR("group", spec->group));
+        return -ERR_NOT_FOUND;
+    }
+    if (geteuid() != 0) {
+        if (pw && pw->pw_uid != geteuid())
+            sandbox_missing("user", "not started as root");
+        return 0;
+    }
+    if (!pw || pw->pw_uid == 0)
+        return 0;
+    gid_t gid = gr ? gr->gr_gid : pw->pw_gid;
+    sandbox_keep_capabilities(spec);
+    if (initgroups(pw->pw_name, gid) < 0 ||
+        capng_change_id((int)pw->pw_uid, (int)gid, CAPNG_CLEAR_BOUNDING) != 0) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "user-not-changed", KV_STR("user", spec->user));
+        return -ERR_PERM;
+    }
+    return 0;
+}
+
+static void sandbox_no_dumps(void)
+{
+    const struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    if (!SANDBOX_IS_SANITIZED)
+        (void)prctl(PR_SET_DUMPABLE, 0);
+}
+
+int sandbox_enter(const struct sandbox_spec *spec)
+{
+    int err = sandbox_change_user(spec);
+    if (err < 0)
+        return err;
+    sandbox_load_name_sources();
+    sandbox_no_dumps();
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+        sandbox_missing("no-new-privileges", strerror(errno));
+        return 0;
+    }
+    sandbox_files(spec);
+    sandbox_calls('C');
+    return 0;
+}
+
+void sandbox_enter_worker(void)
+{
+    sandbox_calls('W');
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: ISC */
+/* Giving up what a process does not need: root, capabilities, files, system calls. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+#define SANDBOX_PATHS_MAX 64
+
+/* Folders with what is below them, or single files. Borrowed. */
+struct sandbox_paths {
+    const char *v[SANDBOX_PATHS_MAX];
+    size_t n;
+};
+
+/* Borrowed for the call. */
+struct sandbox_spec {
+    const char *user, *group;      /* NULL = not changed */
+    bool is_reading_free;          /* reads whatever the user may read */
+    bool is_binding;               /* may bind TCP sockets */
+    struct sandbox_paths readable; /* beside what libraries read */
+    struct sandbox_paths writable; /* and readable */
+};
+
+/* Adds a path, a copy of which is not made; NULL and what has no room are left out. */
+void sandbox_add(struct sandbox_paths *p, const char *path);
+
+/* The engine's, called once everything that needs root is open. What cannot be put in force on this
+ * system is logged; only a user or group that cannot be changed to is an error: -ERR_PERM or
+ * -ERR_NOT_FOUND. Thread: the only one so far. */
+int sandbox_enter(const struct sandbox_spec *spec) NODISCARD;
+/* A worker's: its thread keeps fewer system calls than the engine. Thread: the worker itself. */
+void sandbox_enter_worker(void);
