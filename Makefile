@@ -10,7 +10,7 @@ PYTHON = /usr/bin/python3
 # ---- Debian packages: the one list of them -----------------------------------------------------
 
 BUILD_PACKAGES = gcc libc6-dev make pkg-config libevent-dev libgnutls28-dev libconfig-dev \
-	libncurses-dev libssl-dev libjansson-dev libsqlite3-dev libcrypt-dev libseccomp-dev \
+	libncurses-dev libssl-dev libgmp-dev libjansson-dev libsqlite3-dev libcrypt-dev libseccomp-dev \
 	libcap-ng-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dovecot-pop3d \
 	dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-sieve
@@ -59,7 +59,7 @@ CFLAGS += -std=c17 $(OPTIMISE) $(WARNINGS) -fPIE -fstack-protector-strong $(SAN_
 LDFLAGS += -pie -Wl,-z,relro,-z,now $(SAN_FLAGS)
 
 BASE_LIBS = -lpthread
-DAEMON_LIBS = -levent_core -levent_extra -levent_pthreads -lgnutls -lcrypto -lconfig -ljansson -lsqlite3 -lcrypt \
+DAEMON_LIBS = -levent_core -levent_extra -levent_pthreads -lgnutls -lgmp -lcrypto -lconfig -ljansson -lsqlite3 -lcrypt \
 	-lseccomp -lcap-ng $(BASE_LIBS)
 CTL_LIBS = -ljansson $(BASE_LIBS)
 TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "engine/engine.h"
 #include "engine/wire.h"
+#include "io/tls_memory.h"
 #include "sandbox/sandbox.h"
 #include "supervisor/content.h"
 #include "supervisor/supervisor.h"
@@ -194,6 +195,8 @@ static int main_engine(const struct main_options *m)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error as any other */
     main_raise_limits();
+    if (tls_memory_init() < 0)
+        return EX_OSERR;
     return engine_run(&o);
 }
 

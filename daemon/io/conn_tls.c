@@ -5,6 +5,7 @@
 
 #include "io/conn_tls_priv.h"
 #include "io/loop_priv.h"
+#include "io/tls_memory.h"
 
 #define RECORD_MAX 16384
 
@@ -231,7 +232,7 @@ int conn_secure_server(struct conn *c, struct tls_server *server, const char *al
     struct conn_tls *t = conn_tls_new(c);
     if (!t)
         return c->fd < 0 || c->tls || c->is_connecting ? -ERR_INVAL : -ERR_NOMEM;
-    int err = tls_server_session(server, alpn, &t->session);
+    int err = tls_memory_is_low() ? -ERR_NOMEM : tls_server_session(server, alpn, &t->session);
     if (err != 0) {
         free(t);
         return err;
@@ -247,7 +248,7 @@ int conn_secure_client(struct conn *c, struct tls_client *client, const char *ho
     struct conn_tls *t = conn_tls_new(c);
     if (!t)
         return c->fd < 0 || c->tls || c->is_connecting ? -ERR_INVAL : -ERR_NOMEM;
-    t->host = str_dup_c(host);
+    t->host = tls_memory_is_low() ? NULL : str_dup_c(host);
     int err = t->host ? tls_client_session(client, t->host, t->expected, &t->session) : -ERR_NOMEM;
     if (err != 0) {
         free(t->host);
