@@ -270,6 +270,7 @@ int main(int argc, char **argv)
     case TASK_SERVE:
         break;
     }
+    sandbox_enter_supervisor();
     return o.take_over ? supervisor_take_over(o.config, argv[0])
                        : supervisor_run(o.config, argv[0]);
 }

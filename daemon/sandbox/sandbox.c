@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 
 void sandbox_add(struct sandbox_paths *p, const char *path)
@@ -97,4 +98,37 @@ int sandbox_enter(const struct sandbox_spec *spec)
 void sandbox_enter_worker(void)
 {
     sandbox_calls('W');
+}
+
+/* For low ports, for files and sockets that are handed to the engine's user, to become that user
+ * and to end what runs as it. */
+static const unsigned supervisor_capabilities[] = {
+    CAP_NET_BIND_SERVICE, CAP_CHOWN,  CAP_FOWNER, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
+    CAP_SETUID,           CAP_SETGID, CAP_KILL,   CAP_SETPCAP,
+};
+
+static void sandbox_limit_supervisor(void)
+{
+    capng_get_caps_process();
+    bool had[ARRAY_LEN(supervisor_capabilities)];
+    for (size_t i = 0; i < ARRAY_LEN(had); i++) /* a container may have taken some */
+        had[i] = capng_have_capability(CAPNG_PERMITTED, supervisor_capabilities[i]) &&
+                 capng_have_capability(CAPNG_BOUNDING_SET, supervisor_capabilities[i]);
+    capng_clear(CAPNG_SELECT_BOTH);
+    for (size_t i = 0; i < ARRAY_LEN(had); i++)
+        if (had[i])
+            capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+                         supervisor_capabilities[i]);
+    if (capng_apply(CAPNG_SELECT_BOTH) != 0)
+        sandbox_missing("capabilities", strerror(errno));
+}
+
+void sandbox_enter_supervisor(void)
+{
+    if (geteuid() == 0)
+        sandbox_limit_supervisor();
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        sandbox_missing("no-new-privileges", strerror(errno));
+    else
+        sandbox_calls_supervisor();
 }

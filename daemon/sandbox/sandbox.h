@@ -33,3 +33,6 @@ void sandbox_add(struct sandbox_paths *p, const char *path);
 int sandbox_enter(const struct sandbox_spec *spec) NODISCARD;
 /* A worker's: its thread keeps fewer system calls than the engine. Thread: the worker itself. */
 void sandbox_enter_worker(void);
+/* The supervisor's, before it reads anything: of root it keeps what starting engines takes, also
+ * for the programs that it starts. What cannot be put in force is logged. Thread: the only one. */
+void sandbox_enter_supervisor(void);

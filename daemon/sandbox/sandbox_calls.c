@@ -59,51 +59,55 @@ static const struct sandbox_argument {
     {SCMP_SYS(prlimit64), "CW", 2, UINT64_MAX, 0}, /* asking only */
 };
 
-/* Nothing of the program or its libraries ever does these: who does has taken it over. */
-static const int calls_deadly[] = {
-    SCMP_SYS(execve),
-    SCMP_SYS(execveat),
-    SCMP_SYS(fork),
-    SCMP_SYS(vfork),
-    SCMP_SYS(ptrace),
-    SCMP_SYS(process_vm_readv),
-    SCMP_SYS(process_vm_writev),
-    SCMP_SYS(kexec_load),
-    SCMP_SYS(kexec_file_load),
-    SCMP_SYS(init_module),
-    SCMP_SYS(finit_module),
-    SCMP_SYS(delete_module),
-    SCMP_SYS(mount),
-    SCMP_SYS(umount2),
-    SCMP_SYS(pivot_root),
-    SCMP_SYS(chroot),
-    SCMP_SYS(swapon),
-    SCMP_SYS(swapoff),
-    SCMP_SYS(reboot),
-    SCMP_SYS(bpf),
-    SCMP_SYS(perf_event_open),
-    SCMP_SYS(userfaultfd),
-    SCMP_SYS(add_key),
-    SCMP_SYS(request_key),
-    SCMP_SYS(keyctl),
-    SCMP_SYS(setns),
-    SCMP_SYS(unshare),
-    SCMP_SYS(settimeofday),
-    SCMP_SYS(clock_settime),
-    SCMP_SYS(acct),
-    SCMP_SYS(quotactl),
-    SCMP_SYS(open_by_handle_at),
-    SCMP_SYS(mknod),
-    SCMP_SYS(mknodat),
-    SCMP_SYS(ioperm),
-    SCMP_SYS(iopl),
-    SCMP_SYS(setuid),
-    SCMP_SYS(setgid),
-    SCMP_SYS(setreuid),
-    SCMP_SYS(setregid),
-    SCMP_SYS(setresuid),
-    SCMP_SYS(setresgid),
-    SCMP_SYS(setgroups),
+/* Nothing of the engine or its libraries ever does these: who does has taken it over. The
+ * supervisor starts programs as other users, which is all that it needs of them. */
+static const struct sandbox_deadly {
+    int number;
+    bool is_starting; /* a program, or becoming its user */
+} calls_deadly[] = {
+    {SCMP_SYS(execve), true},
+    {SCMP_SYS(execveat), true},
+    {SCMP_SYS(fork), true},
+    {SCMP_SYS(vfork), true},
+    {SCMP_SYS(ptrace), false},
+    {SCMP_SYS(process_vm_readv), false},
+    {SCMP_SYS(process_vm_writev), false},
+    {SCMP_SYS(kexec_load), false},
+    {SCMP_SYS(kexec_file_load), false},
+    {SCMP_SYS(init_module), false},
+    {SCMP_SYS(finit_module), false},
+    {SCMP_SYS(delete_module), false},
+    {SCMP_SYS(mount), false},
+    {SCMP_SYS(umount2), false},
+    {SCMP_SYS(pivot_root), false},
+    {SCMP_SYS(chroot), false},
+    {SCMP_SYS(swapon), false},
+    {SCMP_SYS(swapoff), false},
+    {SCMP_SYS(reboot), false},
+    {SCMP_SYS(bpf), false},
+    {SCMP_SYS(perf_event_open), false},
+    {SCMP_SYS(userfaultfd), false},
+    {SCMP_SYS(add_key), false},
+    {SCMP_SYS(request_key), false},
+    {SCMP_SYS(keyctl), false},
+    {SCMP_SYS(setns), false},
+    {SCMP_SYS(unshare), false},
+    {SCMP_SYS(settimeofday), false},
+    {SCMP_SYS(clock_settime), false},
+    {SCMP_SYS(acct), false},
+    {SCMP_SYS(quotactl), false},
+    {SCMP_SYS(open_by_handle_at), false},
+    {SCMP_SYS(mknod), false},
+    {SCMP_SYS(mknodat), false},
+    {SCMP_SYS(ioperm), false},
+    {SCMP_SYS(iopl), false},
+    {SCMP_SYS(setuid), true},
+    {SCMP_SYS(setgid), true},
+    {SCMP_SYS(setreuid), true},
+    {SCMP_SYS(setregid), true},
+    {SCMP_SYS(setresuid), true},
+    {SCMP_SYS(setresgid), true},
+    {SCMP_SYS(setgroups), true},
 };
 
 /* ---- the report of tests ---- */
@@ -168,18 +172,13 @@ static int calls_fill(scmp_filter_ctx filter, char kind, bool is_reported)
     int failed = SANDBOX_IS_SANITIZED ? 0 : calls_add_allowed(filter, kind, is_reported);
     uint32_t deadly = SANDBOX_IS_SANITIZED ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS;
     for (size_t i = 0; i < ARRAY_LEN(calls_deadly) && failed == 0; i++)
-        if (!SANDBOX_IS_SANITIZED || calls_deadly[i] != SCMP_SYS(ptrace))
-            failed = seccomp_rule_add(filter, deadly, calls_deadly[i], 0);
+        if (!SANDBOX_IS_SANITIZED || calls_deadly[i].number != SCMP_SYS(ptrace))
+            failed = seccomp_rule_add(filter, deadly, calls_deadly[i].number, 0);
     return failed;
 }
 
-void sandbox_calls(char kind)
+static void calls_load(scmp_filter_ctx filter, int failed)
 {
-    uint32_t otherwise = SANDBOX_IS_SANITIZED ? SCMP_ACT_ALLOW : calls_default();
-    scmp_filter_ctx filter = seccomp_init(otherwise);
-    int failed = filter ? 0 : -ENOMEM;
-    if (failed == 0)
-        failed = calls_fill(filter, kind, otherwise == SCMP_ACT_TRAP);
     if (failed == 0) /* a tree instead of a chain; older libraries have none */
         (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (failed == 0)
@@ -187,4 +186,24 @@ void sandbox_calls(char kind)
     if (failed)
         sandbox_missing("seccomp", strerror(-failed));
     seccomp_release(filter);
+}
+
+void sandbox_calls(char kind)
+{
+    uint32_t otherwise = SANDBOX_IS_SANITIZED ? SCMP_ACT_ALLOW : calls_default();
+    scmp_filter_ctx filter = seccomp_init(otherwise);
+    calls_load(filter, filter ? calls_fill(filter, kind, otherwise == SCMP_ACT_TRAP) : -ENOMEM);
+}
+
+void sandbox_calls_supervisor(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int failed = filter ? 0 : -ENOMEM;
+    for (size_t i = 0; i < ARRAY_LEN(calls_deadly) && failed == 0; i++) {
+        bool is_needed = calls_deadly[i].is_starting ||
+                         (SANDBOX_IS_SANITIZED && calls_deadly[i].number == SCMP_SYS(ptrace));
+        if (!is_needed)
+            failed = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), calls_deadly[i].number, 0);
+    }
+    calls_load(filter, failed);
 }

@@ -19,3 +19,5 @@ void sandbox_files(const struct sandbox_spec *spec);
 
 /* sandbox_calls.c: system calls (seccomp). kind: a letter of calls.def. */
 void sandbox_calls(char kind);
+/* Refuses what no program that it starts needs either: they inherit it. */
+void sandbox_calls_supervisor(void);

@@ -449,6 +449,60 @@ static void test_worker(void **state)
     }
 }
 
+/* ---- the supervisor ---- */
+
+static int runs_program(void)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)execl("/bin/true", "true", (char *)NULL);
+        _exit(1);
+    }
+    return waitpid(pid, &status, 0) == pid ? status : 1;
+}
+
+/* Low ports, other users' files and users; nothing else of root. */
+static int has_few_capabilities(void)
+{
+    static const char few[] = "\t00000000000005ef\n";
+    char line[64];
+    for (const char *const *set = (const char *const[]){"CapBnd:", "CapPrm:", "CapEff:", NULL};
+         *set; set++) {
+        snprintf(line, sizeof(line), "%s%s", *set, few);
+        if (status_is(line))
+            return 1;
+    }
+    return 0;
+}
+
+static int mount_something(void)
+{
+    return result(syscall(SYS_mount, "none", folder, "tmpfs", 0L, NULL));
+}
+
+static const struct attempt supervisor_attempts[] = {
+    {"run a program", runs_program, 0, 0},
+    {"have few capabilities", has_few_capabilities, 0, NEEDS_ROOT},
+    {"have no new privileges", has_no_new_privileges, 0, 0},
+    {"have a filter", has_filter, 0, 0},
+    {"become a user", become_root, 0, NEEDS_ROOT},
+    {"make a namespace", new_namespace, EPERM, 0},
+    {"trace", trace_parent, EPERM, NEEDS_CALLS},
+    {"mount", mount_something, EPERM, 0},
+};
+
+static void test_supervisor(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(supervisor_attempts); i++) {
+        const struct attempt *a = &supervisor_attempts[i];
+        int got = (a->needs & ~have()) ? a->wanted : in_child(a->fn, sandbox_enter_supervisor);
+        if (got != a->wanted)
+            fail_msg("%s: %d instead of %d", a->name, got, a->wanted);
+    }
+}
+
 /* A user that does not exist ends the start. */
 static void test_unknown_user(void **state)
 {
@@ -460,9 +514,8 @@ static void test_unknown_user(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_engine),
-        cmocka_unit_test(test_without),
-        cmocka_unit_test(test_worker),
+        cmocka_unit_test(test_engine),       cmocka_unit_test(test_without),
+        cmocka_unit_test(test_worker),       cmocka_unit_test(test_supervisor),
         cmocka_unit_test(test_unknown_user),
     };
     return cmocka_run_group_tests(tests, setup_all, teardown_all);
