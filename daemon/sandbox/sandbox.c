@@ -12,17 +12,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
 
 void sandbox_add(struct sandbox_paths *p, const char *path)
 {
     if (path && p->n < SANDBOX_PATHS_MAX)
         p->v[p->n++] = path;
-}
-
-void sandbox_missing(const char *what, const char *why)
-{
-    LOG_EVENT(LOG_LEVEL_WARN, "sandbox-not-in-force", KV_STR("part", what), KV_STR("reason", why));
 }
 
 /* Sources of names (NSS) may be libraries, which cannot be loaded later: a name that none has makes

@@ -2,6 +2,7 @@
 /* Private to sandbox/: its parts. Each logs what cannot be put in force. */
 #pragma once
 
+#include "base/log.h"
 #include "sandbox/sandbox.h"
 
 /* A sanitizer's runtime calls what no other program does: only what is dangerous is refused then,
@@ -12,7 +13,10 @@
 #define SANDBOX_IS_SANITIZED false
 #endif
 
-void sandbox_missing(const char *what, const char *why);
+static inline void sandbox_missing(const char *what, const char *why)
+{
+    LOG_EVENT(LOG_LEVEL_WARN, "sandbox-not-in-force", KV_STR("part", what), KV_STR("reason", why));
+}
 
 /* sandbox_files.c: reading and writing, signals, abstract sockets (Landlock). */
 void sandbox_files(const struct sandbox_spec *spec);
