@@ -125,7 +125,7 @@ static void main_print_key(void *arg, const struct config_key_doc *k)
            k->default_text ? k->default_text : "", k->range ? k->range : "", k->effect, k->text);
 }
 
-/* The folder of a file, so that it can be made anew; cut off in place. */
+/* The folder of a file, cut off in place; NULL when it names none. */
 static const char *main_folder_of(char *file)
 {
     char *slash = file ? strrchr(file, '/') : NULL;
@@ -135,29 +135,18 @@ static const char *main_folder_of(char *file)
     return file;
 }
 
+/* Certificates, keys, sockets and logs come from the supervisor. */
 static int main_drop(void *arg, const struct engine_options *o, const void *config)
 {
     (void)arg;
     (void)o;
     const struct config *c = config;
-    struct sandbox_spec spec = {
-        .user = c->user, .group = c->group, .is_reading_free = true, .is_binding = true};
-    char *owned[SANDBOX_PATHS_MAX];
-    size_t n = 0;
+    AUTO_FREE char *store = str_dup_c(c->store.path);
+    struct sandbox_spec spec = {.user = c->user, .group = c->group};
     sandbox_add(&spec.writable, c->state_dir);
-    sandbox_add(&spec.writable, c->run_dir);
+    sandbox_add(&spec.writable, main_folder_of(store));
     sandbox_add(&spec.writable, "/dev/shm"); /* a copy of a store that cannot be written */
-    owned[n++] = str_dup_c(c->store.path);
-    for (size_t i = 0; i < c->n_logs && n < SANDBOX_PATHS_MAX / 2; i++)
-        owned[n++] = str_dup_c(c->logs[i].path);
-    for (size_t i = 0; i < c->n_controls && n < SANDBOX_PATHS_MAX - 8; i++)
-        owned[n++] = str_dup_c(c->controls[i].path);
-    for (size_t i = 0; i < n; i++)
-        sandbox_add(&spec.writable, main_folder_of(owned[i]));
-    int err = sandbox_enter(&spec);
-    for (size_t i = 0; i < n; i++)
-        free(owned[i]);
-    return err;
+    return sandbox_enter(&spec);
 }
 
 static int main_env_number(const char *name)

@@ -30,15 +30,6 @@ static void sandbox_load_name_sources(void)
     (void)getgrouplist("no such user", 0, groups, &n);
 }
 
-/* Capabilities that must stay until certificates are handed over by the supervisor: keys that only
- * root may read are read again at each reload. */
-static void sandbox_keep_capabilities(const struct sandbox_spec *spec)
-{
-    capng_clear(CAPNG_SELECT_BOTH);
-    if (spec->is_reading_free)
-        capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_DAC_READ_SEARCH);
-}
-
 static int sandbox_change_user(const struct sandbox_spec *spec)
 {
     const struct passwd *pw = spec->user ? getpwnam(spec->user) : NULL;
@@ -56,7 +47,7 @@ static int sandbox_change_user(const struct sandbox_spec *spec)
     if (!pw || pw->pw_uid == 0)
         return 0;
     gid_t gid = gr ? gr->gr_gid : pw->pw_gid;
-    sandbox_keep_capabilities(spec);
+    capng_clear(CAPNG_SELECT_BOTH);
     if (initgroups(pw->pw_name, gid) < 0 ||
         capng_change_id((int)pw->pw_uid, (int)gid, CAPNG_CLEAR_BOUNDING) != 0) {
         LOG_EVENT(LOG_LEVEL_ERROR, "user-not-changed", KV_STR("user", spec->user));

@@ -18,8 +18,6 @@ struct sandbox_paths {
 /* Borrowed for the call. */
 struct sandbox_spec {
     const char *user, *group;      /* NULL = not changed */
-    bool is_reading_free;          /* reads whatever the user may read */
-    bool is_binding;               /* may bind TCP sockets */
     struct sandbox_paths readable; /* beside what libraries read */
     struct sandbox_paths writable; /* and readable */
 };

@@ -40,25 +40,12 @@ struct sandbox_ruleset {
 #define FS_OF_FILES                                                                                \
     (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | FS_TRUNCATE | FS_EXECUTE)
 
-/* What libraries read: names of users, hosts and services, time zones, trusted authorities. The
- * folders are those that links in /etc lead to. */
+/* What libraries read: names of users, hosts and services, name servers, time zones, trusted
+ * authorities. All of /etc, as far as its owner and mode let the user: a rule holds for a file that
+ * is there, not for the one that an editor puts in its place. The other folders are those that
+ * links in /etc lead to. */
 static const char *const library_files[] = {
-    "/etc/passwd",
-    "/etc/group",
-    "/etc/nsswitch.conf",
-    "/etc/hosts",
-    "/etc/host.conf",
-    "/etc/resolv.conf",
-    "/etc/gai.conf",
-    "/etc/services",
-    "/etc/protocols",
-    "/etc/localtime",
-    "/etc/ld.so.cache",
-    "/etc/ssl/openssl.cnf",
-    "/etc/ssl/certs",
-    "/etc/gnutls",
-    "/etc/crypto-policies",
-    "/etc/pki",
+    "/etc",
     "/usr/share/ca-certificates",
     "/usr/local/share/ca-certificates",
     "/usr/share/zoneinfo",
@@ -95,16 +82,15 @@ static void files_allow(int ruleset, const char *path, uint64_t access)
 
 /* Connecting is not restricted by ports: operators add backends while everything runs. Nothing is
  * bound by an engine: the supervisor hands it what it listens on. */
-static struct sandbox_ruleset files_handled(const struct sandbox_spec *spec, int version)
+static struct sandbox_ruleset files_handled(int version)
 {
-    struct sandbox_ruleset r = {.fs =
-                                    FS_WRITES | FS_NEVER | (spec->is_reading_free ? 0 : FS_READS)};
+    struct sandbox_ruleset r = {.fs = FS_READS | FS_WRITES | FS_NEVER};
     if (version >= 2)
         r.fs |= FS_REFER;
     if (version >= 3)
         r.fs |= FS_TRUNCATE;
     if (version >= 4)
-        r.net |= spec->is_binding ? 0 : NET_BIND_TCP;
+        r.net |= NET_BIND_TCP;
     if (version >= 5)
         r.fs |= FS_IOCTL_DEV;
     if (version >= 6)
@@ -121,7 +107,7 @@ void sandbox_files(const struct sandbox_spec *spec)
 {
     int version =
         (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    struct sandbox_ruleset handled = files_handled(spec, version);
+    struct sandbox_ruleset handled = files_handled(version);
     AUTO_CLOSE int ruleset = version < 1 ? -1
                                          : (int)syscall(SYS_landlock_create_ruleset, &handled,
                                                         files_attr_bytes(version), 0);
