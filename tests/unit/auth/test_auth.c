@@ -256,9 +256,11 @@ static void test_fair_between_addresses(void **state)
     begin_place(&other);
     waiting++;
     io_case_run(auth_case.loop, has_jobs, &waiting);
-    release_jobs(&go);
+    /* One thread alone: with two the order of the answers would be the scheduler's. */
+    assert_int_equal(sem_post(&go), 0);
     io_case_run(auth_case.loop, has_no_queries, NULL);
-    assert_in_range(other, 1, flood[0] + 2 * JOB_THREADS);
+    assert_int_equal(sem_post(&go), 0);
+    assert_in_range(other, 1, flood[0] + 1);
     io_case_run(auth_case.loop, has_no_jobs, NULL);
     assert_int_equal(sem_destroy(&go), 0);
 
