@@ -32,7 +32,7 @@ def ends(p):
 
 
 def log_lines(p, event):
-    return [line for line in p.log().splitlines() if f" {event} " in line]
+    return [line for line in p.whole_log().splitlines() if f" {event} " in line]
 
 
 def test_end_of_a_certificate(make_proxy, settings, folder):

@@ -320,7 +320,7 @@ def test_audit(proxy):
     rows = wait.until(lambda: [r for r in proxy.ctl("audit", "list") if "passwd" in r["command"]] and proxy.ctl("audit", "list"),
                       "the audit")
     assert any(r.get("reason") == "because" and "audited" in r["args"] for r in rows)
-    assert "very-secret" not in json.dumps(rows) and "very-secret" not in proxy.log()
+    assert "very-secret" not in json.dumps(rows) and "very-secret" not in proxy.whole_log()
 
 
 def test_audit_filter(proxy):

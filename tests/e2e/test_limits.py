@@ -104,7 +104,7 @@ def test_sessions_in_all(make, front):
     first.close()
     wait.until(lambda: Client(p, front).is_welcome(), "room for another client")
     wait.until(lambda: p.ctl("stats", "show")["limited"] >= 1, "the counter")
-    assert "session-limit" in p.log()
+    assert "session-limit" in p.whole_log()
 
 
 @pytest.mark.parametrize("front", FRONTS)
@@ -120,7 +120,7 @@ def test_sessions_of_an_address(make, front):
     first.close()
     wait_for_sessions(p, "127.0.0.5", 1)
     assert Client(p, front, "127.0.0.5").is_welcome()
-    assert p.log().count("client-refused") == 1
+    assert p.whole_log().count("client-refused") == 1
 
 
 def test_implicit_tls_is_closed_without_words(make):
@@ -309,7 +309,7 @@ def test_guessing_at_a_user(make):
     assert event["user"] == USER and event["text"] == "4 wrong passwords from 4 addresses"
     row = subject(p, USER)
     assert (row["kind"], row["failures"], row["addresses"]) == ("user", 5, 5)
-    assert "user-guessed-at user=u1@example.org passwords=4 addresses=4" in p.log()
+    assert "user-guessed-at user=u1@example.org passwords=4 addresses=4" in p.whole_log()
     assert Client(p, source="127.0.0.30").login().startswith("a OK")
     assert p.ctl("limit", "clear", USER)["changed"] and "failures" not in (subject(p, USER) or {})
     events.close()

@@ -62,6 +62,7 @@ class Proxy:
         self.program = os.path.join(BUILD, "mailproxyd")
         self.wrapper = []  # a program that starts the daemon, with its arguments
         self.process = None
+        self.n_marks = 0  # see whole_log
         os.makedirs(folder, exist_ok=True)
         self.settings = {
             "server_name": "proxy.test",
@@ -124,6 +125,14 @@ class Proxy:
 
     def log(self):
         return self.process.text()
+
+    def whole_log(self):
+        """With all that has happened until now: a thread writes the lines, a moment later and in their order."""
+        self.n_marks += 1
+        mark = f"log-mark-{self.n_marks}"
+        self.ctl("config", "confirm", "--reason", mark)
+        self.wait_for_log(mark)
+        return self.log()
 
     def wait_for_log(self, text, count=1):
         wait.until(lambda: self.log().count(text) >= count, f"{text!r} in the log")
