@@ -174,7 +174,7 @@ def make(make_proxy, settings):
 
 
 def logins_of(server, user=""):
-    return len(re.findall(rf"imap-login: (?:Info: )?Login: user=<{re.escape(user)}", server.log()))
+    return server.logins("imap", f"user=<{user}")
 
 
 def test_drain_of_many(make, dovecot1, dovecot2, record_property):

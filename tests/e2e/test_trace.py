@@ -381,7 +381,7 @@ def test_a_literal_bit_by_bit(proxy, make_trace):
     for byte in f"a1 LOGIN {{{len(USER)}+}}\r\n{USER} {{{len(PASSWORD)}+}}\r\n{PASSWORD}\r\n":
         before = proxy.sessions()[0]["in"]
         c.send(byte)
-        wait.until(lambda n=before: not proxy.sessions() or proxy.sessions()[0]["in"] > n, "the byte", step=0.005)
+        wait.until(lambda n=before: all(s["in"] > n for s in proxy.sessions()), "the byte", step=0.005)
     c.until("a1 OK")
     t.wait_for("logged in", "--")
     check_hidden(t.text(), PASSWORD)

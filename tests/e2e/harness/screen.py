@@ -18,13 +18,14 @@ class Screen:
     """options: arguments of mailproxy-tui; env: its environment; a size is columns and rows; is_job: it is a job of a shell
     that can stop it."""
 
-    def __init__(self, folder, *options, size=(100, 30), env=None, prefix="", is_job=False):
+    def __init__(self, folder, *options, size=(100, 30), env=None, prefix="", is_job=False,
+                 program=os.path.join(BUILD, "mailproxy-tui")):
         self.name = f"mp-{os.getpid()}-{next(_numbers)}"
         self.folder, self.is_job = folder, is_job
         self.status_file = os.path.join(folder, self.name + ".status")
         values = {"LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": os.path.join(folder, "config"), "TZ": "UTC", **(env or {})}
         words = ["env", "-u", "COLUMNS", "-u", "LINES", "-u", "NO_COLOR"] + [f"{k}={v}" for k, v in values.items()]
-        command = prefix + shlex.join(words + [os.path.join(BUILD, "mailproxy-tui"), *options])
+        command = prefix + shlex.join(words + [program, *options])
         # The shell stays to tell how it ended, and what the terminal looks like then.
         line = f"cd {shlex.quote(folder)}; {command}; echo $? >{shlex.quote(self.status_file)}; exec sh"
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(size[0]), "-y", str(size[1]),
