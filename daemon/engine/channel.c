@@ -10,9 +10,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 
-#define CHANNEL_ANSWER_S 60
+#define CHANNEL_ANSWER_MS 60000
 #define CHANNEL_PACKETS_A_TURN 64
 
 struct channel {
@@ -33,9 +34,9 @@ struct channel {
 
 static void channel_wait(struct channel *c)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += CHANNEL_ANSWER_S;
+    uint64_t end = clock_ms() + CHANNEL_ANSWER_MS; /* of the same clock as the condition's */
+    const struct timespec until = {.tv_sec = (time_t)(end / 1000),
+                                   .tv_nsec = (long)(end % 1000) * 1000000};
     while (!c->answer && !c->is_closed)
         if (pthread_cond_timedwait(&c->answered, &c->lock, &until) == ETIMEDOUT)
             return;

@@ -59,6 +59,34 @@ int delivery_fds_take(struct delivery_fds *f, size_t index)
     return -1;
 }
 
+int delivery_logs_add(struct delivery_fds *to, const struct wire_packet *p, const int *fds,
+                      size_t n)
+{
+    size_t n_logs = p->size / sizeof(struct wire_log), given = 0;
+    struct outlet *v = realloc(to->v, (to->n + n_logs + 1) * sizeof(*v));
+    if (!v)
+        return fds_drop(fds, n, -ERR_NOMEM);
+    to->v = v;
+    for (size_t i = 0; i < n_logs; i++) {
+        struct wire_log log;
+        memcpy(&log, p->body + i * sizeof(log), sizeof(log));
+        int fd = log.err < 0 ? log.err : given < n ? fds[given++] : -ERR_PROTOCOL;
+        v[to->n++] = (struct outlet){fd, log.index};
+    }
+    return fds_drop(fds + given, n - given, 0);
+}
+
+int delivery_logs_take(struct delivery_fds *f, size_t index)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (f->v[i].index == index) {
+            int fd = f->v[i].fd;
+            f->v[i].fd = -ERR_NOT_FOUND;
+            return fd;
+        }
+    return -ERR_NOT_FOUND;
+}
+
 int delivery_take_socket(struct delivery *d, size_t index)
 {
     return delivery_fds_take(&d->sockets, index);
@@ -107,7 +135,8 @@ int delivery_add(struct delivery *d, const struct wire_packet *p, const int *fds
     bool is_log = p->order == WIRE_LOG_FILES;
     if (!is_log && p->order != WIRE_SOCKETS)
         return fds_drop(fds, n, -ERR_PROTOCOL);
-    return delivery_fds_add(is_log ? &d->logs : &d->sockets, p, 0, fds, n);
+    return is_log ? delivery_logs_add(&d->logs, p, fds, n)
+                  : delivery_fds_add(&d->sockets, p, 0, fds, n);
 }
 
 bool delivery_is_whole(const struct delivery *d)

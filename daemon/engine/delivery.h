@@ -9,7 +9,7 @@
 /* Descriptors by their places in the configuration. */
 struct delivery_fds {
     struct outlet {
-        int fd; /* -1 = taken */
+        int fd; /* -1 = taken; of a log also -ERR_x */
         uint32_t index;
     } * v;
     size_t n;
@@ -50,3 +50,8 @@ int delivery_fds_add(struct delivery_fds *to, const struct wire_packet *p, size_
 void delivery_fds_fini(struct delivery_fds *f);
 /* Takes out the one of a place; -1 = there is none. */
 int delivery_fds_take(struct delivery_fds *f, size_t index);
+/* The same of a WIRE_LOG_FILES. What the supervisor could not open is the -ERR_x of that. */
+int delivery_logs_add(struct delivery_fds *to, const struct wire_packet *p, const int *fds,
+                      size_t n) NODISCARD;
+/* -ERR_NOT_FOUND when there is none. */
+int delivery_logs_take(struct delivery_fds *f, size_t index);

@@ -2,12 +2,15 @@
 /* Configurations of the engine: asked for, put in force, confirmed. */
 #include <unistd.h>
 
+#include "base/cert_days.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine_priv.h"
 
 /* ---- logs ---- */
 
-/* A file that could not be opened is left out at the start; later the one that is open goes on. */
+/* A file that the supervisor could not open is left out at the start; later the one that is open
+ * goes on. */
 static size_t engine_log_sinks(const struct config *c, struct delivery *d, bool is_start,
                                struct log_sink_spec *sinks, int *fds)
 {
@@ -15,9 +18,10 @@ static size_t engine_log_sinks(const struct config *c, struct delivery *d, bool 
     for (size_t i = 0; i < c->n_logs; i++) {
         const struct config_log *l = &c->logs[i];
         bool is_given = d && l->target == LOG_TARGET_FILE;
-        fds[n] = is_given ? delivery_fds_take(&d->logs, i) : -1;
-        if (is_given && fds[n] < 0 && is_start) {
-            LOG_EVENT(LOG_LEVEL_ERROR, "log-not-opened", KV_STR("path", l->path));
+        fds[n] = is_given ? delivery_logs_take(&d->logs, i) : 0;
+        if (fds[n] < 0 && is_start) {
+            LOG_EVENT(LOG_LEVEL_ERROR, "log-not-opened", KV_STR("path", l->path),
+                      KV_ERR("error", fds[n]));
             continue;
         }
         sinks[n] = (struct log_sink_spec){.target = l->target,
@@ -44,8 +48,10 @@ int engine_configure_log(const struct config *c, struct delivery *d, bool is_sta
         LOG_EVENT(LOG_LEVEL_ERROR, "log-not-opened", KV_STR("path", sinks[bad].path),
                   KV_ERR("error", err));
     for (size_t i = 0; i < n; i++)
-        if (fds[i] >= 0)
+        if (fds[i] > 0)
             close(fds[i]);
+        else if (fds[i] < 0) /* the reason that counts is the supervisor's */
+            (void)!log_set_fd(sinks[i].path, fds[i]);
     return err;
 }
 
@@ -55,9 +61,8 @@ void engine_set_logs(struct engine *e, struct delivery_fds *given)
     for (size_t i = 0; i < c->n_logs; i++) {
         if (c->logs[i].target != LOG_TARGET_FILE)
             continue;
-        int fd = delivery_fds_take(given, i);
-        /* Without one the supervisor could not open it: that is said and shown. */
-        if (log_set_fd(c->logs[i].path, fd < 0 ? -ERR_IO : fd) < 0)
+        int fd = delivery_logs_take(given, i);
+        if (log_set_fd(c->logs[i].path, fd) < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "log-not-opened", KV_STR("path", c->logs[i].path));
         if (fd >= 0)
             close(fd);
@@ -122,6 +127,58 @@ void engine_drop_config(void *arg)
 }
 
 /* ---- in force ---- */
+
+void engine_publish(struct engine *e, struct setup *setup)
+{
+    struct setup *old = e->setup;
+    e->setup = setup;
+    if (e->acceptors) /* not while stopping */
+        acceptors_configure(e->acceptors, setup, engine_closed, e);
+    for (size_t i = 0; i < e->n_workers; i++)
+        if (worker_publish(e->workers[i], setup) < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "publish-failed", KV_U64("worker", i),
+                      KV_ERR("error", -ERR_NOMEM));
+    checks_configure(e->checks, setup->pools);
+    setup_unref(old);
+}
+
+/* Has one of the first n listeners this certificate? */
+static bool setup_has_certificate(const struct setup *s, size_t n, const char *file)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t n_ends = 0;
+        const struct tls_server *tls = s->listeners[i].tls;
+        const struct tls_cert_end *ends = tls ? tls_server_cert_ends(tls, &n_ends) : NULL;
+        for (size_t k = 0; k < n_ends; k++)
+            if (strcmp(ends[k].file, file) == 0)
+                return true;
+    }
+    return false;
+}
+
+static void engine_say_certificate(const char *listener, const struct tls_cert_end *end)
+{
+    int64_t days = cert_days(end->expires, (int64_t)(clock_wall_ms() / 1000));
+    char at[25];
+    if (end->expires <= 0 || days >= CERT_DAYS_WARN)
+        return;
+    clock_format(at, (uint64_t)end->expires * 1000);
+    LOG_EVENT(LOG_LEVEL_WARN, days < 0 ? "certificate-ended" : "certificate-ends",
+              KV_STR("listener", listener), KV_STR("cert", end->file), KV_STR("at", at),
+              KV_I64("days", days));
+}
+
+void engine_say_certificates(const struct setup *s)
+{
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        size_t n = 0;
+        const struct setup_listener *l = &s->listeners[i];
+        const struct tls_cert_end *ends = l->tls ? tls_server_cert_ends(l->tls, &n) : NULL;
+        for (size_t k = 0; k < n; k++)
+            if (!setup_has_certificate(s, i, ends[k].file))
+                engine_say_certificate(l->config->name, &ends[k]);
+    }
+}
 
 static int engine_take_config(struct engine *e, struct config *config, struct pools *pools,
                               struct delivery *d, struct setup **ret, char **ret_error)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* The engine as the control plane sees it: publishing setups, listeners, stop, upgrade. */
-#include "base/cert_days.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine_priv.h"
@@ -16,20 +15,6 @@ static struct setup *host_setup(void *arg)
     return ((struct engine *)arg)->setup;
 }
 
-void engine_publish(struct engine *e, struct setup *setup)
-{
-    struct setup *old = e->setup;
-    e->setup = setup;
-    if (e->acceptors) /* not while stopping */
-        acceptors_configure(e->acceptors, setup, engine_closed, e);
-    for (size_t i = 0; i < e->n_workers; i++)
-        if (worker_publish(e->workers[i], setup) < 0)
-            LOG_EVENT(LOG_LEVEL_ERROR, "publish-failed", KV_U64("worker", i),
-                      KV_ERR("error", -ERR_NOMEM));
-    checks_configure(e->checks, setup->pools);
-    setup_unref(old);
-}
-
 static int host_publish_pools(void *arg, struct pools *pools)
 {
     struct engine *e = arg;
@@ -38,44 +23,6 @@ static int host_publish_pools(void *arg, struct pools *pools)
     if (err == 0)
         engine_publish(e, setup);
     return err;
-}
-
-/* Has one of the first n listeners this certificate? */
-static bool setup_has_certificate(const struct setup *s, size_t n, const char *file)
-{
-    for (size_t i = 0; i < n; i++) {
-        size_t n_ends = 0;
-        const struct tls_server *tls = s->listeners[i].tls;
-        const struct tls_cert_end *ends = tls ? tls_server_cert_ends(tls, &n_ends) : NULL;
-        for (size_t k = 0; k < n_ends; k++)
-            if (strcmp(ends[k].file, file) == 0)
-                return true;
-    }
-    return false;
-}
-
-static void engine_say_certificate(const char *listener, const struct tls_cert_end *end)
-{
-    int64_t days = cert_days(end->expires, (int64_t)(clock_wall_ms() / 1000));
-    char at[25];
-    if (end->expires <= 0 || days >= CERT_DAYS_WARN)
-        return;
-    clock_format(at, (uint64_t)end->expires * 1000);
-    LOG_EVENT(LOG_LEVEL_WARN, days < 0 ? "certificate-ended" : "certificate-ends",
-              KV_STR("listener", listener), KV_STR("cert", end->file), KV_STR("at", at),
-              KV_I64("days", days));
-}
-
-void engine_say_certificates(const struct setup *s)
-{
-    for (size_t i = 0; i < s->n_listeners; i++) {
-        size_t n = 0;
-        const struct setup_listener *l = &s->listeners[i];
-        const struct tls_cert_end *ends = l->tls ? tls_server_cert_ends(l->tls, &n) : NULL;
-        for (size_t k = 0; k < n; k++)
-            if (!setup_has_certificate(s, i, ends[k].file))
-                engine_say_certificate(l->config->name, &ends[k]);
-    }
 }
 
 static void host_forget_user(void *arg, const char *user)
@@ -237,7 +184,7 @@ static void on_channel_order(void *arg, const struct wire_packet *p, const int *
         handover_hear(e->handover, p, fds, n);
         return;
     }
-    if (delivery_fds_add(&logs, p, 0, fds, n) == 0)
+    if (delivery_logs_add(&logs, p, fds, n) == 0)
         engine_set_logs(e, &logs);
     delivery_fds_fini(&logs);
 }

@@ -53,15 +53,6 @@ struct engine {
 
 /* What the control plane may ask of the engine; before the control plane is made. */
 void engine_make_host(struct engine *e);
-/* New sessions follow the setup from now on; takes over the reference. */
-void engine_publish(struct engine *e, struct setup *setup);
-/* Logs go where the configuration says, into the files that came along. 0 or -ERR_x (logged): all
- * goes where it went. */
-int engine_configure_log(const struct config *c, struct delivery *d, bool is_start) NODISCARD;
-/* The supervisor has opened log files again. */
-void engine_set_logs(struct engine *e, struct delivery_fds *fds);
-/* Logs which of the listeners' certificates have ended or end soon, each once. */
-void engine_say_certificates(const struct setup *s);
 /* Says goodbye to all sessions; the loop ends when they have gone, or when their time is over. */
 void engine_stop(struct engine *e, const char *why);
 /* Accepts nobody any more and stops once the last session has ended by itself, or when
@@ -72,6 +63,15 @@ int engine_make_handover(struct engine *e) NODISCARD;
 
 /* ---- engine_config.c ---- */
 
+/* New sessions follow the setup from now on; takes over the reference. */
+void engine_publish(struct engine *e, struct setup *setup);
+/* Logs go where the configuration says, into the files that came along. 0 or -ERR_x (logged): all
+ * goes where it went. */
+int engine_configure_log(const struct config *c, struct delivery *d, bool is_start) NODISCARD;
+/* The supervisor has opened log files again. */
+void engine_set_logs(struct engine *e, struct delivery_fds *fds);
+/* Logs which of the listeners' certificates have ended or end soon, each once. */
+void engine_say_certificates(const struct setup *s);
 /* See struct control_host. */
 int engine_read_config(void *arg, enum control_read how, struct config **ret,
                        struct config_problems *ret_problems, char **ret_error);

@@ -65,12 +65,13 @@ int wire_hear(int fd, struct wire_message *ret) NODISCARD;
 enum wire_order {
     WIRE_CONTENT = 1, /* a content, or why there is none: struct wire_content, then a sentence */
     WIRE_SOCKETS,     /* of the content before: descriptors, their places as uint32_t each */
-    WIRE_LOG_FILES,   /* likewise; also without a content before: they were opened again */
-    WIRE_CHECKED,     /* the new program is good */
-    WIRE_FAILED,      /* there will be no upgrade: a sentence */
-    WIRE_OLD,         /* struct wire_old: another engine finishes its sessions */
-    WIRE_RETIRE /* uint64_t pid of the engine that serves now; descriptors and places of control
-                   sockets for this one */
+    WIRE_LOG_FILES, /* struct wire_log each, and descriptors of those without an error; also without
+                       a content before: they were opened again */
+    WIRE_CHECKED,   /* the new program is good */
+    WIRE_FAILED,    /* there will be no upgrade: a sentence */
+    WIRE_OLD,       /* struct wire_old: another engine finishes its sessions */
+    WIRE_RETIRE     /* uint64_t pid of the engine that serves now; descriptors and places of control
+                       sockets for this one */
 };
 
 /* The bundle comes along as a descriptor unless err is set. */
@@ -80,6 +81,12 @@ struct wire_content {
     int32_t err;                /* -ERR_x */
     uint32_t is_kept;           /* it is that of an engine that died */
     uint32_t n_sockets, n_logs; /* that follow */
+};
+
+/* A log file of the configuration; err: -ERR_x why it could not be opened. */
+struct wire_log {
+    uint32_t index;
+    int32_t err;
 };
 
 struct wire_old {

@@ -22,14 +22,6 @@
 
 /* ---- starting ---- */
 
-struct process_spec supervisor_spec(const struct supervisor *s)
-{
-    return (struct process_spec){.config_path = s->config_path,
-                                 .starts = s->starts,
-                                 .restarts = s->failures,
-                                 .is_successor = s->old.pid > 0};
-}
-
 int engines_start(struct supervisor *s, struct content *c, char **ret_error)
 {
     int err = reading_prepare(s, c, KEEPER_ALL, ret_error);
@@ -56,13 +48,15 @@ int engines_start(struct supervisor *s, struct content *c, char **ret_error)
 void engines_restart(struct supervisor *s)
 {
     AUTO_FREE char *error = NULL;
-    struct content *c = s->kept ? s->kept : s->running;
+    struct content *read = STEAL(s->for_start);
+    struct content *c = read ? read : s->kept ? s->kept : s->running;
     bool is_file_wanted = s->is_file_wanted;
     s->is_file_wanted = false;
     s->restart_at_ms = 0;
     if (is_file_wanted && reading_start(s) == 0)
         return;
     int err = engines_start(s, c, &error);
+    content_unref(read);
     if (err == 0)
         return;
     LOG_EVENT(LOG_LEVEL_ERROR, "engine-not-started", KV_ERR("error", err), KV_STR("detail", error));
@@ -122,23 +116,6 @@ void supervisor_quit(struct supervisor *s)
         supervisor_stop(s);
     if (s->old.pid > 0)
         kill(s->old.pid, SIGQUIT);
-}
-
-void engines_lose(struct engine_process *p)
-{
-    if (p->wire >= 0)
-        close(p->wire);
-    p->wire = -1;
-    p->heard_ms = clock_ms();
-}
-
-void engines_kill(struct engine_process *p, const char *why)
-{
-    if (p->pid <= 0 || p->wire < 0)
-        return;
-    LOG_EVENT(LOG_LEVEL_ERROR, "engine-killed", KV_I64("pid", p->pid), KV_STR("reason", why));
-    engines_lose(p);
-    kill(p->pid, SIGKILL);
 }
 
 static void engines_log_death(const struct supervisor *s, const char *event,
@@ -244,7 +221,7 @@ static void engines_look_at(struct engine_process *p, uint64_t now)
     LOG_EVENT(LOG_LEVEL_ERROR, "engine-killed", KV_I64("pid", p->pid),
               KV_STR("reason", p->wire < 0 ? "it lives on without its channel"
                                            : "it has been silent for too long"));
-    engines_lose(p);
+    engine_lose(p);
     kill(p->pid, SIGKILL);
 }
 

@@ -9,7 +9,6 @@
 
 #include "base/cleanup.h"
 #include "base/folder.h"
-#include "base/log.h"
 
 /* Another name of the file could be one that its owner may not write to. */
 static int log_file_check(int fd)
@@ -42,25 +41,25 @@ static int log_file_open(const char *path, int *ret_fd)
     return 0;
 }
 
-int log_files_open(const struct plan *p, struct outbox_place *ret, size_t *ret_n)
+size_t log_files_count(const struct plan *p)
 {
-    int first = 0;
-    *ret_n = 0;
-    for (size_t i = 0; i < p->n_logs; i++) {
-        struct outbox_place place = {.fd = -1, .index = (uint32_t)p->logs[i].index};
-        int err = log_file_open(p->logs[i].path, &place.fd);
-        if (err == 0)
-            ret[(*ret_n)++] = place;
-        else
-            LOG_EVENT(LOG_LEVEL_ERROR, "log-not-opened", KV_STR("path", p->logs[i].path),
-                      KV_ERR("error", err));
-        first = first < 0 ? first : err;
-    }
-    return first;
+    return p->n_logs < WIRE_FDS_MAX ? p->n_logs : WIRE_FDS_MAX;
 }
 
-void log_files_close(struct outbox_place *v, size_t n)
+int log_files_send(const struct plan *p, struct engine_process *to)
 {
-    for (size_t i = 0; i < n; i++)
-        close(v[i].fd);
+    struct wire_log logs[WIRE_FDS_MAX] = {0};
+    struct wire_packet packet;
+    int fds[WIRE_FDS_MAX];
+    size_t n = log_files_count(p), n_fds = 0;
+    for (size_t i = 0; i < n; i++) {
+        int err = log_file_open(p->logs[i].path, &fds[n_fds]);
+        logs[i] = (struct wire_log){(uint32_t)p->logs[i].index, err};
+        n_fds += err == 0;
+    }
+    wire_packet_init(&packet, WIRE_LOG_FILES, logs, n * sizeof(logs[0]));
+    int err = outbox_send(to, &packet, fds, n_fds);
+    for (size_t i = 0; i < n_fds; i++)
+        close(fds[i]);
+    return err;
 }

@@ -4,7 +4,8 @@
 
 #include "supervisor/outbox.h"
 
-/* Opens the log files of a plan into ret, which has room for all of them; its descriptors are
- * owned. What cannot be opened is logged and left out: the first error is returned. */
-int log_files_open(const struct plan *p, struct outbox_place *ret, size_t *ret_n) NODISCARD;
-void log_files_close(struct outbox_place *v, size_t n);
+/* Opens the log files of a plan and gives them to an engine, or the reasons why not: the engine
+ * says those. Errors as of outbox_send. */
+int log_files_send(const struct plan *p, struct engine_process *to) NODISCARD;
+/* How many a plan has that can be given. */
+size_t log_files_count(const struct plan *p);

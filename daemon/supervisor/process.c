@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "engine/wire.h"
 #include "supervisor/outbox.h"
 
@@ -91,6 +92,23 @@ int process_start_engine(const struct process_spec *spec, struct engine_process 
     *ret = (struct engine_process){
         .pid = pid, .wire = wire[0], .started_ms = now, .heard_ms = now, .window_ms = now};
     return 0;
+}
+
+void engine_lose(struct engine_process *p)
+{
+    if (p->wire >= 0)
+        close(p->wire);
+    p->wire = -1;
+    p->heard_ms = clock_ms();
+}
+
+void engine_kill(struct engine_process *p, const char *why)
+{
+    if (p->pid <= 0 || p->wire < 0)
+        return;
+    LOG_EVENT(LOG_LEVEL_ERROR, "engine-killed", KV_I64("pid", p->pid), KV_STR("reason", why));
+    engine_lose(p);
+    kill(p->pid, SIGKILL);
 }
 
 /* ---- reading a configuration ---- */

@@ -21,6 +21,10 @@ int process_start_check(const char *program, const char *config_path, int bundle
                         int *ret_output) NODISCARD;
 /* Closes the channel and forgets the process. */
 void process_forget(struct engine_process *p);
+/* The channel of an engine has ended: it should end, too; SIGCHLD tells. */
+void engine_lose(struct engine_process *p);
+/* Ends an engine that does what none does, with the reason for the log. */
+void engine_kill(struct engine_process *p, const char *why);
 
 /* Where the running program was started from, so that a newer one is found there after it was
  * replaced (owned; a name that is a symbolic link stays one). arg0: of main. NULL when it cannot be

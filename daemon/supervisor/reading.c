@@ -78,16 +78,7 @@ static void deliver_failure(struct engine_process *to, uint64_t ask, int err, co
     wire_packet_init(&packet, WIRE_CONTENT, &head, sizeof(head));
     wire_packet_add(&packet, text ? text : "", text ? strlen(text) : 0);
     if (outbox_send(to, &packet, NULL, 0) < 0)
-        engines_kill(to, "it does not read");
-}
-
-static int deliver_logs(struct engine_process *to, const struct outbox_place *v, size_t n)
-{
-    struct wire_packet packet;
-    if (n > 0)
-        return outbox_send_places(to, WIRE_LOG_FILES, v, n);
-    wire_packet_init(&packet, WIRE_LOG_FILES, NULL, 0);
-    return outbox_send(to, &packet, NULL, 0);
+        engine_kill(to, "it does not read");
 }
 
 /* Places of the sockets of a content that are there for it; v has room for all. */
@@ -103,12 +94,11 @@ static size_t deliver_find(const struct keeper *k, const struct content *c, stru
 }
 
 static int deliver_all(struct supervisor *s, struct engine_process *to, const struct content *c,
-                       uint64_t ask, struct outbox_place *sockets, struct outbox_place *logs)
+                       uint64_t ask, struct outbox_place *sockets)
 {
     struct wire_packet packet;
-    size_t n_logs = 0, n = deliver_find(&s->keeper, c, sockets);
-    if (c->number)
-        (void)!log_files_open(&c->plan, logs, &n_logs); /* what fails is logged, and goes without */
+    size_t n = deliver_find(&s->keeper, c, sockets);
+    size_t n_logs = c->number ? log_files_count(&c->plan) : 0;
     const struct wire_content head = {.number = c->number,
                                       .ask = WIRE_ASK_COUNT(ask),
                                       .is_kept = ask == 0 && c == s->kept,
@@ -118,32 +108,22 @@ static int deliver_all(struct supervisor *s, struct engine_process *to, const st
     int err = outbox_send(to, &packet, &c->fd, 1);
     if (err == 0)
         err = outbox_send_places(to, WIRE_SOCKETS, sockets, n);
-    if (err == 0 && n_logs > 0)
-        err = outbox_send_places(to, WIRE_LOG_FILES, logs, n_logs);
-    log_files_close(logs, n_logs);
-    return err;
+    return err == 0 && n_logs > 0 ? log_files_send(&c->plan, to) : err;
 }
 
 void reading_deliver(struct supervisor *s, struct engine_process *to, const struct content *c,
                      uint64_t ask)
 {
     AUTO_FREE struct outbox_place *sockets = calloc(c->plan.n_sockets + 1, sizeof(*sockets));
-    AUTO_FREE struct outbox_place *logs = calloc(c->plan.n_logs + 1, sizeof(*logs));
-    int err = sockets && logs ? deliver_all(s, to, c, ask, sockets, logs) : -ERR_NOMEM;
+    int err = sockets ? deliver_all(s, to, c, ask, sockets) : -ERR_NOMEM;
     if (err < 0)
-        engines_kill(to, "it cannot be told what it needs");
+        engine_kill(to, "it cannot be told what it needs");
 }
 
 void reading_deliver_logs(struct engine_process *to, const struct content *c)
 {
-    size_t n = 0;
-    AUTO_FREE struct outbox_place *logs = c ? calloc(c->plan.n_logs + 1, sizeof(*logs)) : NULL;
-    if (!logs)
-        return;
-    (void)!log_files_open(&c->plan, logs, &n);
-    if (deliver_logs(to, logs, n) < 0)
-        engines_kill(to, "it does not read");
-    log_files_close(logs, n);
+    if (c && log_files_send(&c->plan, to) < 0)
+        engine_kill(to, "it does not read");
 }
 
 /* ---- a content that is to be put in force ---- */
@@ -276,14 +256,13 @@ static void reading_answer(struct supervisor *s, const struct reading *r, struct
                            const char *why)
 {
     if (r->is_for_start) {
-        AUTO_FREE char *error = NULL;
-        struct content *kept = s->kept ? s->kept : s->running;
         bool is_usable = c && c->is_valid;
         if (is_usable)
             c->number = ++s->last_number;
-        if (engines_start(s, is_usable ? c : kept, &error) < 0)
-            engines_restart(s);
-        content_unref(c);
+        else
+            content_unref(c);
+        s->for_start = is_usable ? c : NULL;
+        s->restart_at_ms = clock_ms();
     } else if (!c) {
         deliver_failure(&s->now, r->ask, -ERR_IO, why);
     } else if (r->is_reload && c->is_valid) {

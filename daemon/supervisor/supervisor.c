@@ -94,7 +94,7 @@ static void supervisor_look(struct supervisor *s)
 static bool supervisor_serve_engine(struct supervisor *s, struct engine_process *p, short events)
 {
     if (events & POLLOUT && outbox_flush(p) < 0)
-        engines_lose(p);
+        engine_lose(p);
     if (!(events & (POLLIN | POLLHUP | POLLERR)))
         return events != 0;
     words_hear(s, p);
@@ -156,6 +156,7 @@ static void supervisor_fini(struct supervisor *s)
     content_unref(s->pending);
     content_unref(s->kept);
     content_unref(s->finishing);
+    content_unref(s->for_start);
     free(s->program);
     if (s->signal_fd >= 0)
         close(s->signal_fd);

@@ -45,6 +45,7 @@ struct supervisor {
     struct content *pending;   /* that it was given and has neither accepted nor refused */
     struct content *kept;      /* the last one that was confirmed; NULL = none yet */
     struct content *finishing; /* of the old engine */
+    struct content *for_start; /* read from the file, for the next engine; NULL = none */
     bool is_file_wanted;       /* an engine did not get ready with what was kept */
     unsigned starts, failures; /* engines; those of them that died */
     uint64_t restart_at_ms, backoff_ms, kill_at_ms, turn_ms;
@@ -53,10 +54,17 @@ struct supervisor {
     int status;
 };
 
+/* How to start the next engine. */
+static inline struct process_spec supervisor_spec(const struct supervisor *s)
+{
+    return (struct process_spec){.config_path = s->config_path,
+                                 .starts = s->starts,
+                                 .restarts = s->failures,
+                                 .is_successor = s->old.pid > 0};
+}
+
 /* ---- engines.c: the life of engines ---- */
 
-/* How to start the next engine. */
-struct process_spec supervisor_spec(const struct supervisor *s);
 /* Starts an engine with a content, which is the running one from then on (one reference is taken).
  * -ERR_x with a sentence (owned, may be NULL): nothing was started. */
 int engines_start(struct supervisor *s, struct content *c, char **ret_error) NODISCARD;
@@ -66,10 +74,6 @@ void engines_restart(struct supervisor *s);
 void engines_ready(struct supervisor *s);
 /* A child has ended: which one it was is found out. */
 void engines_reap(struct supervisor *s);
-/* Ends an engine that does what none does, with the reason for the log. */
-void engines_kill(struct engine_process *p, const char *why);
-/* The channel of an engine has ended: it should end, too; SIGCHLD tells. */
-void engines_lose(struct engine_process *p);
 /* Ends everything in good order; supervisor_stop also the engine that serves. */
 void supervisor_stop_all(struct supervisor *s);
 void supervisor_stop(struct supervisor *s);

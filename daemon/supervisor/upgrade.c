@@ -41,7 +41,7 @@ static void upgrade_order(struct supervisor *s, enum wire_order order, struct st
     struct wire_packet packet;
     wire_packet_init(&packet, order, body.p, body.n);
     if (s->now.is_ready && outbox_send(&s->now, &packet, NULL, 0) < 0)
-        engines_kill(&s->now, "it does not read");
+        engine_kill(&s->now, "it does not read");
 }
 
 /* What comes of it: nothing. The engine that asked tells the operator. */
@@ -324,7 +324,7 @@ static void upgrade_retire(struct supervisor *s)
     wire_packet_init(&packet, WIRE_RETIRE, &pid, sizeof(pid));
     wire_packet_add(&packet, places, n * sizeof(places[0]));
     if (outbox_send(&s->old, &packet, fds, n) < 0)
-        engines_kill(&s->old, "it does not read");
+        engine_kill(&s->old, "it does not read");
 }
 
 void upgrade_finish(struct supervisor *s)

@@ -168,12 +168,12 @@ void words_hear(struct supervisor *s, struct engine_process *from)
         if (err == 0)
             from->heard_ms = now;
         if (err == -ERR_PROTOCOL)
-            engines_kill(from, "it sent what is no message");
+            engine_kill(from, "it sent what is no message");
         else if (err < 0)
-            engines_lose(from);
+            engine_lose(from);
         else if (word_is_flood(from, now))
-            engines_kill(from, "it sent too many messages");
+            engine_kill(from, "it sent too many messages");
         else if (!word_take(s, from, &m))
-            engines_kill(from, "it sent a message that has no place here");
+            engine_kill(from, "it sent a message that has no place here");
     }
 }
