@@ -83,7 +83,7 @@ static struct limit_mail *limit_mail_new(struct worker *w, enum limit_question w
         return NULL;
     q->mail.fn = limit_mail_deliver;
     q->what = what;
-    q->back = worker_mailbox(w);
+    q->back = loop_mailbox(w->env.loop);
     q->session = session_id(s);
     q->peer = *session_peer(s);
     (void)str_copy(q->user, sizeof(q->user), str_of(session_user(s)));
