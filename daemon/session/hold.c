@@ -2,7 +2,6 @@
 /* Holds of single users by this worker: while a user is moved, no login of theirs goes on, and none
  * that was judged before the move ends goes to the old place. */
 #include "base/map.h"
-#include "session/query.h"
 #include "session/session_priv.h"
 
 #define HOLD_KEPT_MS (10 * 60 * UINT64_C(1000)) /* longer than any judging takes */
@@ -76,8 +75,12 @@ enum hold_look hold_look(const struct session *s)
     return s->pre->judged < one->count ? HOLD_STALE : HOLD_NONE;
 }
 
-static int hold_begin(struct holds *h, const char *user)
+int hold_begin(struct session_env *env, const char *user)
 {
+    struct holds *h = holds_of(env);
+    if (!h)
+        return -ERR_NOMEM;
+    holds_expire(h, loop_now_ms(env->loop));
     struct hold *one = map_get(&h->by_user, str_of(user));
     size_t n = strlen(user) + 1;
     if (!one) {
@@ -96,75 +99,18 @@ static int hold_begin(struct holds *h, const char *user)
     return 0;
 }
 
-static void hold_end(struct session_env *env, const char *user)
+bool hold_end(struct session_env *env, const char *user)
 {
     struct holds *h = env->holds;
-    struct hold *one = h ? map_get(&h->by_user, str_of(user)) : NULL;
+    if (!h)
+        return false;
+    holds_expire(h, loop_now_ms(env->loop));
+    struct hold *one = map_get(&h->by_user, str_of(user));
     if (!one || !one->is_on)
-        return;
+        return false;
     one->is_on = false;
     one->count = ++h->count;
     one->over_ms = loop_now_ms(env->loop);
     list_add_tail(&h->over, &one->link);
-    session_wake_held(env, user);
-}
-
-/* ---- mail ---- */
-
-struct hold_mail {
-    struct mail mail;
-    bool is_on;
-    struct mailbox *reply;
-    struct session_killed *answer;
-    char user[];
-};
-
-static void hold_mail_drop(struct mail *m)
-{
-    struct hold_mail *h = CONTAINER_OF(m, struct hold_mail, mail);
-    free(h->answer);
-    free(h);
-}
-
-static void on_hold(struct mail *m, void *owner)
-{
-    struct hold_mail *mail = CONTAINER_OF(m, struct hold_mail, mail);
-    struct session_env *env = owner;
-    struct holds *h = holds_of(env);
-    int err = h ? 0 : -ERR_NOMEM;
-    if (h)
-        holds_expire(h, loop_now_ms(env->loop));
-    if (err == 0 && mail->is_on)
-        err = hold_begin(h, mail->user);
-    else if (err == 0)
-        hold_end(env, mail->user);
-    /* Without memory there is no answer, and who waits for it gives up. */
-    if (err == 0 && mail->answer) {
-        mail->answer->worker = env->worker;
-        mailbox_post(mail->reply, &STEAL(mail->answer)->mail);
-    }
-    hold_mail_drop(m);
-}
-
-int session_hold_post(struct mailbox *worker, const struct session_hold_spec *spec)
-{
-    size_t n = strlen(spec->user) + 1;
-    struct hold_mail *h = calloc(1, sizeof(*h) + n);
-    struct session_killed *answer = spec->reply ? calloc(1, sizeof(*answer)) : NULL;
-    if (!h || (spec->reply && !answer)) {
-        free(h);
-        free(answer);
-        return -ERR_NOMEM;
-    }
-    if (answer) {
-        answer->mail.fn = spec->deliver;
-        answer->number = spec->number;
-    }
-    h->mail = (struct mail){.fn = on_hold, .drop = hold_mail_drop};
-    h->is_on = spec->is_on;
-    h->reply = spec->reply;
-    h->answer = answer;
-    memcpy(h->user, spec->user, n);
-    mailbox_post(worker, &h->mail);
-    return 0;
+    return true;
 }

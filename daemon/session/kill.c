@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Ending many sessions, a few at a time, and waking held ones, from another thread. */
+/* Ending many sessions, a few at a time, from another thread. */
 #include "session/query.h"
 #include "session/session_priv.h"
 
@@ -186,28 +186,4 @@ void session_kills_end(struct session_env *env)
 {
     LIST_FOREACH_SAFE (it, &env->kills)
         killing_free(LIST_ITEM(it, struct killing, link));
-}
-
-struct wake_mail {
-    struct mail mail;
-    char user[256];
-};
-
-static void on_wake(struct mail *m, void *owner)
-{
-    struct wake_mail *w = CONTAINER_OF(m, struct wake_mail, mail);
-    session_wake_held(owner, w->user[0] ? w->user : NULL);
-    free(w);
-}
-
-int session_wake_held_post(struct mailbox *worker, const char *user)
-{
-    struct wake_mail *w = calloc(1, sizeof(*w));
-    if (!w)
-        return -ERR_NOMEM;
-    w->mail.fn = on_wake;
-    if (user)
-        (void)str_copy(w->user, sizeof(w->user), str_of(user));
-    mailbox_post(worker, &w->mail);
-    return 0;
 }

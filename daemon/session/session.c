@@ -5,199 +5,22 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "session/capabilities.h"
-#include "session/query.h"
 #include "session/session_priv.h"
 #include "session/tap.h"
 
-static const struct session_state_row {
-    const char *name;
+/* What states.def says of each state. */
+static const struct {
     size_t timeout; /* offset in struct config */
     unsigned next;  /* bits of the states that may follow */
 } session_states[SESSION_STATE_COUNT] = {
 #define S(id, name, timeout_, next_)                                                               \
-    [SESSION_##id] = {name, offsetof(struct config, timeouts.timeout_), next_},
+    [SESSION_##id] = {offsetof(struct config, timeouts.timeout_), next_},
 #define TO(id) (1u << SESSION_##id)
 #include "session/states.def"
 #undef S
 };
 
-static const struct {
-    const char *name, *who;
-} session_ends[SESSION_END_COUNT] = {
-#define X(id, name, who) [SESSION_END_##id] = {name, who},
-#include "session/ends.def"
-#undef X
-};
-
-const char *session_state_name(enum session_state s)
-{
-    return session_states[s].name;
-}
-
-const char *session_end_name(enum session_end e)
-{
-    return session_ends[e].name;
-}
-
-const char *session_end_who(enum session_end e)
-{
-    return session_ends[e].who;
-}
-
-/* ---- ids ---- */
-
-#define SESSION_NUMBER_BITS 40
-
-static uint64_t session_id_make(struct session_env *env)
-{
-    uint64_t high = ((uint64_t)env->start << 8) | (env->worker + 1);
-    return (high << SESSION_NUMBER_BITS) | ++env->last_number;
-}
-
-unsigned session_id_worker(uint64_t id)
-{
-    return (unsigned)((id >> SESSION_NUMBER_BITS) & 0xff) - 1;
-}
-
-void session_id_format(char dst[32], uint64_t id)
-{
-    char *end = str_put_number(dst, id >> SESSION_NUMBER_BITS, 16, 0);
-    *end++ = '-';
-    *str_put_number(end, id & ((1ULL << SESSION_NUMBER_BITS) - 1), 16, 0) = '\0';
-}
-
-static int session_id_hex(struct str s, unsigned max_digits, uint64_t *ret)
-{
-    uint64_t v = 0;
-    if (s.n == 0 || s.n > max_digits)
-        return -ERR_SYNTAX;
-    for (size_t i = 0; i < s.n; i++) {
-        const char *digits = "0123456789abcdef";
-        const char *d = memchr(digits, s.p[i], 16);
-        if (!d)
-            return -ERR_SYNTAX;
-        v = v << 4 | (uint64_t)(d - digits);
-    }
-    *ret = v;
-    return 0;
-}
-
-int session_id_parse(struct str text, uint64_t *ret)
-{
-    uint64_t high = 0, number = 0;
-    struct str first = str_cut(&text, '-');
-    if (session_id_hex(first, 6, &high) < 0 || session_id_hex(text, 10, &number) < 0)
-        return -ERR_SYNTAX;
-    *ret = high << SESSION_NUMBER_BITS | number;
-    return 0;
-}
-
-const char *session_id_text(const struct session *s, char dst[32])
-{
-    session_id_format(dst, s->id);
-    return dst;
-}
-
-/* ---- the worker's table ---- */
-
-static struct str session_key(const void *item)
-{
-    const struct session *s = item;
-    return map_key_u64(&s->id);
-}
-
-void session_env_init(struct session_env *env)
-{
-    env->by_id.key = session_key;
-    list_init(&env->sessions);
-    list_init(&env->walks);
-    list_init(&env->queries);
-    list_init(&env->kills);
-    list_init(&env->sorting);
-    list_init(&env->held);
-}
-
-void session_env_fini(struct session_env *env)
-{
-    session_queries_end(env);
-    session_kills_end(env);
-    traces_free(env);
-    capabilities_free(env->capabilities);
-    holds_free(env->holds);
-    table_fini(&env->by_id);
-    setup_unref(env->setup);
-    env->setup = NULL;
-}
-
-struct session *session_find(const struct session_env *env, uint64_t id)
-{
-    return table_get(&env->by_id, map_key_u64(&id));
-}
-
-struct session *session_of_link(struct list *link)
-{
-    return LIST_ITEM(link, struct session, link);
-}
-
-uint64_t session_id(const struct session *s)
-{
-    return s->id;
-}
-
-const char *session_user(const struct session *s)
-{
-    return s->user;
-}
-
-struct str session_claimed_user(const struct session *s)
-{
-    return s->pre && s->pre->cred ? buf_str(&s->pre->cred->user) : STR_NULL;
-}
-
-const char *session_backend(const struct session *s)
-{
-    return s->backend ? s->backend->name : NULL;
-}
-
-const struct addr *session_peer(const struct session *s)
-{
-    return &s->peer;
-}
-
-void session_figures(const struct session *s, uint64_t *ret_in, uint64_t *ret_out,
-                     uint64_t *ret_age_ms)
-{
-    *ret_in = s->client.in_bytes;
-    *ret_out = s->client.out_bytes;
-    *ret_age_ms = loop_now_ms(s->env->loop) - s->started_ms;
-}
-
-unsigned session_max_sessions(const struct session *s)
-{
-    return s->pre ? s->pre->max_sessions : 0;
-}
-
-bool session_is_client_counted(const struct session *s)
-{
-    return s->is_client_counted;
-}
-
-bool session_is_user_counted(const struct session *s)
-{
-    return s->is_user_counted;
-}
-
-uint64_t session_generation(const struct session *s)
-{
-    return s->setup->generation;
-}
-
-enum proto_id session_proto(const struct session *s)
-{
-    return s->proto->id;
-}
-
-/* ---- states ---- */
+/* ---- what others hear of ---- */
 
 void session_count(struct session *s, enum counter which, int64_t n)
 {
@@ -226,6 +49,8 @@ void session_release_user(struct session *s)
     s->is_user_counted = false;
 }
 
+/* ---- states ---- */
+
 void session_set_timer(struct session *s, uint64_t delay_ms)
 {
     if (delay_ms == 0) {
@@ -242,12 +67,12 @@ void session_set_timer(struct session *s, uint64_t delay_ms)
 
 void session_enter(struct session *s, enum session_state state)
 {
-    const struct session_state_row *from = &session_states[s->state], *to = &session_states[state];
     if (s->is_ended)
         return;
-    if (state != SESSION_CLOSING && !(from->next & (1u << state))) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "session-bad-transition", KV_STR("from", from->name),
-                  KV_STR("to", to->name));
+    if (state != SESSION_CLOSING && !(session_states[s->state].next & (1u << state))) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "session-bad-transition",
+                  KV_STR("from", session_state_name(s->state)),
+                  KV_STR("to", session_state_name(state)));
         session_end(s, SESSION_END_PROTOCOL);
         return;
     }
@@ -256,7 +81,8 @@ void session_enter(struct session *s, enum session_state state)
         list_del(&s->pre->held);
     if (s->pre && state == SESSION_HELD)
         list_add_tail(&s->env->held, &s->pre->held);
-    session_set_timer(s, *(const uint64_t *)((const char *)s->setup->config + to->timeout));
+    session_set_timer(
+        s, *(const uint64_t *)((const char *)s->setup->config + session_states[state].timeout));
 }
 
 bool session_may_log(const struct session *s, enum log_level level, bool is_login)

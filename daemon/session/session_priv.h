@@ -109,6 +109,12 @@ struct session {
     bool is_settled;                         /* in the relay: it has been quiet once */
 };
 
+/* session_facts.c */
+
+/* A new id, which no other session of any worker or earlier engine has. */
+uint64_t session_id_make(struct session_env *env);
+const char *session_id_text(const struct session *s, char dst[32]);
+
 /* session.c */
 
 /* A session without a connection, in its first state, known to nobody. NULL when out of memory. */
@@ -142,7 +148,6 @@ void session_note(struct session *s, enum session_note note, const char *reason)
 void session_note_failure(struct session *s, enum reply_kind kind, struct str detail);
 /* The login that was admitted came to nothing; harmless when there is none. */
 void session_release_user(struct session *s);
-const char *session_id_text(const struct session *s, char dst[32]);
 /* Frees s->pre, wiping it. */
 void preauth_free(struct session *s);
 
@@ -202,6 +207,10 @@ enum hold_look {
     HOLD_STALE, /* one is over that began or ended since the user was judged: judge again */
 };
 enum hold_look hold_look(const struct session *s);
+/* From now on the user's logins wait. -ERR_NOMEM. */
+int hold_begin(struct session_env *env, const char *user) NODISCARD;
+/* False: there was no hold. True: its logins can be woken, and are judged again. */
+bool hold_end(struct session_env *env, const char *user) NODISCARD;
 /* How many holds ended on this worker so far. */
 uint64_t hold_count(const struct session_env *env);
 void holds_free(struct holds *h); /* NULL is fine */

@@ -43,10 +43,11 @@ struct tap_event {
 void trace_meet(struct session *s);
 /* The session has, or claims, a name now: decides for those traces that wait for it. */
 void trace_judge(struct session *s);
-void trace_send(struct trace *t, uint64_t session, const struct tap_event *e, const char *bytes);
 
 /* tap.c */
 
+/* Tells a trace what was said; counted instead when too much is under way already. */
+void trace_send(struct trace *t, uint64_t session, const struct tap_event *e, const char *bytes);
 /* Bits are slots. What is said is told to those of `live`, and kept for those of `maybe`. */
 int tap_add(struct session *s, unsigned live, unsigned maybe) NODISCARD;
 /* What was kept goes to a trace that turned out to want it. */

@@ -122,34 +122,6 @@ void trace_judge(struct session *s)
             tap_promote(s, i);
 }
 
-/* ---- telling ---- */
-
-void trace_send(struct trace *t, uint64_t session, const struct tap_event *e, const char *bytes)
-{
-    size_t weight = sizeof(struct session_trace_event) + e->n;
-    struct session_trace_event *m = t->flight + weight > TRACE_FLIGHT_MAX ? NULL : malloc(weight);
-    if (!m) {
-        t->lost++;
-        return;
-    }
-    *m = (struct session_trace_event){.mail = {.fn = t->spec.deliver},
-                                      .number = t->spec.number,
-                                      .worker = t->env->worker,
-                                      .session = session,
-                                      .at_ms = e->at_ms,
-                                      .direction = e->direction,
-                                      .is_masked = e->is_masked,
-                                      .left_out = e->left_out,
-                                      .lost = t->lost,
-                                      .weight = weight,
-                                      .n = e->n};
-    if (e->n > 0)
-        memcpy(m->bytes, bytes, e->n);
-    t->flight += weight;
-    t->lost = 0;
-    mailbox_post(t->spec.reply, &m->mail);
-}
-
 /* ---- life ---- */
 
 static void trace_free(struct trace *t)

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* What the sessions of one worker share: how it begins, and its end with all that belongs to it. */
+#include "base/map.h"
+#include "session/capabilities.h"
+#include "session/query.h"
+#include "session/session_priv.h"
+#include "session/trace.h"
+
+static struct str session_key(const void *item)
+{
+    const struct session *s = item;
+    return map_key_u64(&s->id);
+}
+
+void session_env_init(struct session_env *env)
+{
+    env->by_id.key = session_key;
+    list_init(&env->sessions);
+    list_init(&env->walks);
+    list_init(&env->queries);
+    list_init(&env->kills);
+    list_init(&env->sorting);
+    list_init(&env->held);
+}
+
+void session_env_fini(struct session_env *env)
+{
+    session_queries_end(env);
+    session_kills_end(env);
+    traces_free(env);
+    capabilities_free(env->capabilities);
+    holds_free(env->holds);
+    table_fini(&env->by_id);
+    setup_unref(env->setup);
+    env->setup = NULL;
+}
