@@ -23,26 +23,6 @@ static bool authenticate_needs_password(const struct session *s)
     return !is_trusted;
 }
 
-void authenticate_log(struct session *s, const char *event, const char *why, const char *source)
-{
-    const struct credentials *cred = s->pre->cred;
-    char peer[ADDR_TEXT_MAX];
-    addr_format(peer, &s->peer);
-    if (s->tap)
-        tap_note_words(s, event, str_of(why ? why : source));
-    if (!session_may_log(s, LOG_LEVEL_NOTICE, true))
-        return;
-    LOG_EVENT(LOG_LEVEL_NOTICE, event, KV_STR("session", s->pre->session_id),
-              KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
-              KV_STRN("user", buf_str(&cred->user)), KV_STR("mechanism", sasl_method(cred->mech)),
-              KV_STR("source", source), KV_STR("reason", why));
-}
-
-static void authenticate_copy(char *dst, size_t size, const char *src)
-{
-    (void)str_copy(dst, size, str_of(src));
-}
-
 static const struct authenticate_row {
     enum reply_kind reply;
     enum counter counter;
@@ -60,14 +40,14 @@ static void authenticate_refused(struct session *s, const struct auth_result *r)
     const struct authenticate_row *row = &authenticate_rows[r->status];
     struct preauth_failure f = {
         .kind = row->reply, .end = SESSION_END_AUTH, .is_final = r->is_final};
-    authenticate_copy(f.code, sizeof(f.code), r->code);
-    authenticate_copy(f.text, sizeof(f.text), r->text);
+    (void)str_copy(f.code, sizeof(f.code), str_of(r->code));
+    (void)str_copy(f.text, sizeof(f.text), str_of(r->text));
     session_count(s, row->counter, 1);
-    authenticate_log(s, row->event, r->log_reason, r->source);
+    front_fail_log(s, row->event, r->log_reason, r->source);
     session_note_failure(s, row->reply, str_of(r->log_reason));
     bool is_wrong = r->status == AUTH_REJECTED;
     s->pre->failure = f;
-    if (is_wrong && sasl_say_error(s))
+    if (is_wrong && front_challenge_error(s))
         return;
     uint64_t least = is_wrong ? s->setup->config->timeouts.failure_delay_ms : 0;
     uint64_t delay = r->wait_ms > least ? r->wait_ms : least;
@@ -144,7 +124,7 @@ static void on_auth(void *arg, struct auth_result *r)
     s->pre->is_waiting_admission =
         s->env->hooks.admit && !s->env->hooks.admit(s->env->hooks.arg, s);
     if (!s->pre->is_waiting_admission)
-        authenticate_done(s);
+        connect_begin(s);
 }
 
 static void authenticate_ask(struct session *s)
@@ -190,7 +170,7 @@ void authenticate_client_left(struct session *s)
         clock_us() - p->login_us > AUTHENTICATE_PATIENCE_MS * 1000)
         return;
     session_count(s, COUNTER_AUTH_FAILURES, 1);
-    authenticate_log(s, "login-failed", "the client left before the answer", NULL);
+    front_fail_log(s, "login-failed", "the client left before the answer", NULL);
     session_note_failure(s, REPLY_AUTH_FAILED, STR("the client left before the answer"));
     if (h->fail)
         (void)h->fail(h->arg, s, 0, 0);
@@ -206,9 +186,13 @@ static void on_client_name(void *arg, int err, const char *name)
     authenticate_ask(s);
 }
 
-static void authenticate_start(struct session *s)
+void authenticate(struct session *s, struct credentials *cred)
 {
     struct preauth *p = s->pre;
+    p->cred = cred;
+    s->mech = (uint8_t)cred->mech;
+    if (s->tap)
+        trace_judge(s);
     if (s->attempts < UINT8_MAX)
         s->attempts++;
     p->login_us = clock_us();
@@ -223,30 +207,10 @@ static void authenticate_start(struct session *s)
         authenticate_ask(s);
 }
 
-void authenticate(struct session *s, struct credentials *cred)
-{
-    s->pre->cred = cred;
-    s->mech = (uint8_t)cred->mech;
-    if (s->tap)
-        trace_judge(s);
-    authenticate_start(s);
-}
-
-void authenticate_none(struct session *s)
-{
-    credentials_wipe(&s->pre->front->cred);
-    authenticate(s, &s->pre->front->cred);
-}
-
 void authenticate_again(struct session *s)
 {
     session_release_user(s);
     session_enter(s, SESSION_AUTH);
     if (!s->is_ended)
         authenticate_ask(s);
-}
-
-void authenticate_done(struct session *s)
-{
-    connect_begin(s);
 }

@@ -125,7 +125,7 @@ void connect_wake(struct session *s)
         return;
     }
     connect_unhold(s);
-    authenticate_again(s);
+    session_judge_again(s);
 }
 
 /* ---- login ---- */
@@ -258,7 +258,7 @@ static void connect_refused(struct session *s, const struct login_outcome *o)
     if (is_wrong) {
         auth_judged(s->env->auth, p->cred, false);
         session_count(s, COUNTER_AUTH_FAILURES, 1);
-        authenticate_log(s, "login-failed", "refused by the backend", "backend");
+        front_fail_log(s, "login-failed", "refused by the backend", "backend");
     }
     AUTO_FREE char *detail =
         str_printf("%s: %s%s%.*s", s->backend->name, back_failure_name(o->failure),
@@ -410,7 +410,7 @@ static void connect_try(struct session *s)
     enum hold_look hold = hold_look(s);
     if (hold == HOLD_STALE) {
         connect_unhold(s);
-        authenticate_again(s);
+        session_judge_again(s);
         return;
     }
     if (hold == HOLD_ON)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The client's side before its login: greeting, commands, STARTTLS, and the answers to failed
- * logins. */
+/* The client's side before its login: PROXY header, TLS, greeting and commands. */
 #include "base/clock.h"
 #include "base/hash.h"
 #include "session/capabilities.h"
@@ -12,6 +11,8 @@
  * asks and never reads waits for itself. */
 #define FRONT_UNSENT_MAX 4096
 #define FRONT_COMMANDS 32 /* understood in one visit; the others have their turn then */
+
+static const struct conn_ops front_ops;
 
 /* ---- environment ---- */
 
@@ -243,17 +244,17 @@ void front_open(struct session *s)
         front_greet(s);
 }
 
-int front_begin(struct session *s)
+void front_begin(struct session *s)
 {
+    conn_own(&s->client, &front_ops, s);
     if (!setup_listener_wants_proxy(s->listener, &s->peer)) {
         if (s->env->traces)
             trace_meet(s);
         front_open(s);
-        return 0;
+        return;
     }
     session_enter(s, SESSION_PROXY_HEADER);
     conn_want_read(&s->client, true);
-    return 0;
 }
 
 /* ---- PROXY header: looked at without taking it, so that TLS finds its first byte where it expects
@@ -292,7 +293,7 @@ static void front_admit(struct session *s, struct str header)
         front_open(s);
 }
 
-void front_proxy_header(struct session *s)
+static void front_proxy_header(struct session *s)
 {
     char bytes[PROXYHDR_MAX];
     struct preauth *p = s->pre;
@@ -323,23 +324,6 @@ void front_proxy_header(struct session *s)
 
 /* ---- commands ---- */
 
-static void front_too_many(struct session *s, enum session_end end)
-{
-    session_leave(s, REPLY_TOO_MANY_BAD, NULL, end);
-}
-
-static bool front_count_failure(struct session *s)
-{
-    unsigned max = s->setup->config->max_errors;
-    return ++s->pre->failures >= max && max > 0;
-}
-
-static void front_route(struct session *s)
-{
-    s->mech = SASL_NONE;
-    authenticate_none(s);
-}
-
 /* What follows from one command; the reply is sent already. */
 static void front_act(struct session *s, enum proto_intent intent)
 {
@@ -367,8 +351,9 @@ static void front_act(struct session *s, enum proto_intent intent)
     case PROTO_READY:
         authenticate(s, &s->pre->front->cred);
         break;
-    case PROTO_ROUTE:
-        front_route(s);
+    case PROTO_ROUTE: /* SMTP without authentication */
+        credentials_wipe(&s->pre->front->cred);
+        authenticate(s, &s->pre->front->cred);
         break;
     case PROTO_QUIT:
         session_linger(s, SESSION_END_CLIENT_QUIT);
@@ -376,8 +361,8 @@ static void front_act(struct session *s, enum proto_intent intent)
     case PROTO_BAD:
         session_count(s, COUNTER_BAD_COMMANDS, 1);
         session_enter(s, s->state == SESSION_SASL ? SESSION_SASL : SESSION_COMMAND);
-        if (!s->is_ended && front_count_failure(s))
-            front_too_many(s, SESSION_END_TOO_MANY_BAD);
+        if (!s->is_ended)
+            (void)front_has_failed_enough(s, SESSION_END_TOO_MANY_BAD);
         break;
     case PROTO_FATAL:
         session_count(s, COUNTER_BAD_COMMANDS, 1);
@@ -488,13 +473,6 @@ static void front_eof(struct session *s, int err)
                                          : SESSION_END_CLIENT_CLOSED);
 }
 
-static void front_early_talker(struct session *s)
-{
-    session_count(s, COUNTER_BAD_COMMANDS, 1);
-    session_leave(s, REPLY_PROTOCOL_MISUSE, "Client spoke before the greeting.",
-                  SESSION_END_PROTOCOL);
-}
-
 static void front_readable(struct conn *c)
 {
     struct session *s = c->owner;
@@ -524,93 +502,13 @@ static void front_readable(struct conn *c)
     explicit_bzero(loop_scratch(s->env->loop), n);
     if (err < 0)
         session_end(s, SESSION_END_NOMEM);
-    else if (s->state == SESSION_GREETING)
-        front_early_talker(s);
-    else
+    else if (s->state == SESSION_GREETING) {
+        session_count(s, COUNTER_BAD_COMMANDS, 1);
+        session_leave(s, REPLY_PROTOCOL_MISUSE, "Client spoke before the greeting.",
+                      SESSION_END_PROTOCOL);
+    } else
         front_pump(s);
 }
 
-const struct conn_ops front_ops = {
+static const struct conn_ops front_ops = {
     .secured = front_secured, .readable = front_readable, .drained = front_drained};
-
-/* ---- failed logins ---- */
-
-void front_fail(struct session *s, enum reply_kind kind, const char *code, const char *text)
-{
-    AUTO_BUF reply = BUF_INIT;
-    if (s->is_ended || !s->pre || s->state == SESSION_CLOSING)
-        return;
-    session_release_user(s);
-    credentials_wipe(&s->pre->front->cred);
-    credentials_wipe(&s->pre->backend_cred);
-    sasl_over(s);
-    if (s->proto->reply(s->pre->front, kind, code, text, &reply) < 0) {
-        session_end(s, SESSION_END_NOMEM);
-        return;
-    }
-    if (session_send(s, &reply) < 0)
-        return;
-    session_enter(s, SESSION_COMMAND);
-    if (!s->is_ended && front_count_failure(s))
-        front_too_many(s, SESSION_END_AUTH);
-    else
-        front_pump(s);
-}
-
-void front_failure_due(struct session *s)
-{
-    const struct preauth_failure f = s->pre->failure;
-    s->pre->failure.is_set = false;
-    if (!f.is_final && !f.is_banned) {
-        front_fail(s, f.kind, f.code[0] ? f.code : NULL, f.text[0] ? f.text : NULL);
-        return;
-    }
-    AUTO_BUF reply = BUF_INIT;
-    if (s->proto->reply(s->pre->front, f.kind, f.code[0] ? f.code : NULL, f.text[0] ? f.text : NULL,
-                        &reply) < 0)
-        session_end(s, SESSION_END_NOMEM);
-    else if (session_send(s, &reply) == 0 && f.is_banned)
-        session_leave(s, REPLY_BANNED, f.ban_text[0] ? f.ban_text : NULL, SESSION_END_LIMIT);
-    else if (!s->is_ended)
-        session_linger(s, f.end);
-}
-
-void front_fail_later(struct session *s, const struct preauth_failure *f, uint64_t delay_ms)
-{
-    if (s->is_ended || !s->pre)
-        return;
-    s->pre->failure = *f;
-    s->pre->failure.is_set = true;
-    session_enter(s, SESSION_AUTH);
-    if (s->is_ended)
-        return;
-    if (delay_ms == 0)
-        front_failure_due(s);
-    else
-        session_set_timer(s, delay_ms);
-}
-
-/* Only clear secrets tell one guess from another. */
-static uint32_t front_hash_guess(const struct session *s)
-{
-    AUTO_SECRET_BUF guess = BUF_INIT;
-    const struct credentials *cred = s->pre->cred;
-    if (!cred || cred->secret.len == 0 || buf_append_str(&guess, buf_str(&cred->user)) < 0 ||
-        buf_append_char(&guess, '\0') < 0 || buf_append_str(&guess, buf_str(&cred->secret)) < 0)
-        return 0;
-    return (uint32_t)hash_sip(s->env->guess_key, buf_str(&guess));
-}
-
-void front_fail_wrong(struct session *s, const struct preauth_failure *f, uint64_t delay_ms)
-{
-    const struct session_hooks *h = &s->env->hooks;
-    if (s->is_ended || !s->pre)
-        return;
-    if (!h->fail || s->mech == SASL_NONE || h->fail(h->arg, s, front_hash_guess(s), delay_ms)) {
-        front_fail_later(s, f, delay_ms);
-        return;
-    }
-    session_enter(s, SESSION_AUTH); /* its deadline is the net below the answer */
-    s->pre->failure = *f;
-    s->pre->failure.is_set = s->pre->failure.is_judged = true;
-}

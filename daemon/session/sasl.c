@@ -8,15 +8,6 @@
 
 static void sasl_take(struct session *s, enum sasl_result result, struct buf *out);
 
-void sasl_over(struct session *s)
-{
-    struct preauth *p = s->pre;
-    sasl_free(p->sasl);
-    p->sasl = NULL;
-    p->cred = NULL;
-    p->is_sasl_over = p->is_error_challenge = false;
-}
-
 /* Stable for the life of the process, so that asking twice about an unknown user tells nothing. */
 static struct str sasl_fake_secret(void)
 {
@@ -52,7 +43,7 @@ void sasl_begin(struct session *s)
     struct preauth *p = s->pre;
     enum sasl_mech mech = p->front->auth_mech;
     AUTO_SECRET_BUF out = BUF_INIT;
-    sasl_over(s);
+    front_forget_exchange(s);
     if (mech >= SASL_MECH_COUNT || !(p->front_env.mechanisms & SASL_BIT(mech))) {
         front_fail(s, REPLY_MECH_DISABLED, NULL, NULL);
         return;
@@ -70,18 +61,6 @@ void sasl_begin(struct session *s)
                   &out);
 }
 
-static void sasl_challenge(struct session *s, struct buf *challenge)
-{
-    AUTO_BUF reply = BUF_INIT;
-    session_enter(s, SESSION_SASL);
-    if (s->is_ended)
-        return;
-    if (s->proto->auth_continue(s->pre->front, buf_str(challenge), &reply) < 0)
-        session_end(s, SESSION_END_NOMEM);
-    else
-        (void)!session_send(s, &reply);
-}
-
 static void on_keys(void *arg, int err, const struct sasl_scram_keys *keys)
 {
     struct session *s = arg;
@@ -92,7 +71,7 @@ static void on_keys(void *arg, int err, const struct sasl_scram_keys *keys)
         return;
     }
     sasl_take(s, sasl_set_keys(s->pre->sasl, keys, &out), &out);
-    front_pump(s);
+    session_next_command(s);
 }
 
 static void sasl_find_keys(struct session *s)
@@ -115,7 +94,7 @@ static void sasl_failed(struct session *s)
     }
     s->pre->cred = sasl_credentials(s->pre->sasl);
     session_count(s, COUNTER_AUTH_FAILURES, 1);
-    authenticate_log(s, "login-failed", "the exchange failed", NULL);
+    front_fail_log(s, "login-failed", "the exchange failed", NULL);
     session_note_failure(s, REPLY_AUTH_FAILED, str_of(sasl_name(s->mech)));
     front_fail_wrong(s, &f, s->setup->config->timeouts.failure_delay_ms);
 }
@@ -124,7 +103,7 @@ static void sasl_take(struct session *s, enum sasl_result result, struct buf *ou
 {
     switch (result) {
     case SASL_CHALLENGE:
-        sasl_challenge(s, out);
+        front_challenge(s, out);
         break;
     case SASL_NEED_KEYS:
         sasl_find_keys(s);
@@ -132,7 +111,7 @@ static void sasl_take(struct session *s, enum sasl_result result, struct buf *ou
     case SASL_CREDENTIALS:
         if (out->len > 0) { /* SCRAM's last word; the client answers with nothing */
             s->pre->is_sasl_over = true;
-            sasl_challenge(s, out);
+            front_challenge(s, out);
         } else {
             authenticate(s, sasl_credentials(s->pre->sasl));
         }
@@ -165,14 +144,4 @@ void sasl_broken(struct session *s, enum reply_kind kind)
         sasl_data(s);
     else
         front_fail(s, kind, NULL, NULL);
-}
-
-bool sasl_say_error(struct session *s)
-{
-    AUTO_BUF out = BUF_INIT;
-    if (!s->pre->sasl || !sasl_error_challenge(s->pre->sasl, &out))
-        return false;
-    s->pre->is_error_challenge = true;
-    sasl_challenge(s, &out);
-    return true;
 }

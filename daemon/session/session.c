@@ -143,8 +143,9 @@ void preauth_free(struct session *s)
     s->pre = NULL;
 }
 
-static void session_free(struct session *s)
+void session_free(struct session *s)
 {
+    preauth_free(s);
     backend_unref(s->backend);
     setup_unref(s->setup);
     free(s->watch);
@@ -269,76 +270,25 @@ void session_leave(struct session *s, enum reply_kind kind, const char *text, en
         session_linger(s, end);
 }
 
-/* ---- deadlines ---- */
-
-static void session_timeout(struct session *s)
-{
-    switch ((enum session_state)s->state) {
-    case SESSION_CLOSING:
-        session_end(s, s->end);
-        return;
-    case SESSION_RELAY:
-        relay_timeout(s);
-        return;
-    case SESSION_GREETING:
-        front_greet(s);
-        return;
-    case SESSION_HELD:
-        connect_hold_tick(s);
-        return;
-    case SESSION_AUTH:
-        if (s->pre->failure.is_set) {
-            front_failure_due(s);
-            return;
-        }
-        break;
-    default:
-        break;
-    }
-    session_leave(s, REPLY_TIMEOUT, NULL, SESSION_END_TIMEOUT);
-}
+/* ---- back to an earlier phase ---- */
 
 static void on_timer(struct loop_timer *t)
 {
-    session_timeout(CONTAINER_OF(t, struct session, timer));
+    struct session *s = CONTAINER_OF(t, struct session, timer);
+    s->env->phases->timeout(s);
 }
 
-/* ---- kill ---- */
-
-/* Kinds tell operators' kills and the daemon's own end apart. */
-static enum session_end kill_end(enum reply_kind kind)
+void session_next_command(struct session *s)
 {
-    return kind == REPLY_SHUTDOWN ? SESSION_END_SHUTDOWN : SESSION_END_KILLED;
+    s->env->phases->next_command(s);
 }
 
-void session_kill(struct session *s, enum reply_kind kind, const char *text, uint64_t grace_ms)
+void session_judge_again(struct session *s)
 {
-    if (s->is_ended || s->state == SESSION_CLOSING)
-        return;
-    session_count(s, COUNTER_KILLED, kind == REPLY_SHUTDOWN ? 0 : 1);
-    if (grace_ms == 0) {
-        session_end(s, kill_end(kind));
-        return;
-    }
-    if (s->state != SESSION_RELAY) {
-        session_leave(s, kind, text, kill_end(kind));
-        return;
-    }
-    if (!s->kill)
-        s->kill = calloc(1, sizeof(*s->kill));
-    if (!s->kill) {
-        session_end(s, kill_end(kind));
-        return;
-    }
-    s->kill->kind = kind;
-    (void)str_copy(s->kill->text, sizeof(s->kill->text),
-                   text ? str_of(text) : str_of(reply_text(kind)));
-    s->end = (uint8_t)kill_end(kind);
-    session_set_timer(s, grace_ms);
-    relay_try_kill(s);
+    s->env->phases->judge_again(s);
 }
 
-/* ---- start ---- */
+/* ---- begin ---- */
 
 struct session *session_new(struct session_env *env, struct setup *setup, unsigned listener,
                             const struct addr *peer)
@@ -369,8 +319,8 @@ struct session *session_new(struct session_env *env, struct setup *setup, unsign
     list_init(&s->death.link);
     list_init(&s->link);
     loop_timer_init(&s->timer, on_timer);
-    conn_init(&s->client, env->loop, &front_ops, s);
-    conn_init(&s->server, env->loop, &front_ops, s);
+    conn_init(&s->client, env->loop, NULL, s);
+    conn_init(&s->server, env->loop, NULL, s);
     return s;
 }
 
@@ -384,108 +334,4 @@ int session_enlist(struct session *s)
     session_count(s, COUNTER_SESSIONS, 1);
     session_count(s, COUNTER_ACCEPTED, 1);
     return 0;
-}
-
-int session_start(struct session_env *env, struct setup *setup, unsigned listener, int fd,
-                  const struct addr *peer, bool is_counted)
-{
-    struct session *s = session_new(env, setup, listener, peer);
-    int err = s ? conn_adopt(&s->client, fd) : -ERR_NOMEM;
-    if (err < 0)
-        close(fd);
-    else if ((err = session_enlist(s)) < 0)
-        conn_close(&s->client);
-    if (err < 0) {
-        if (s) {
-            preauth_free(s);
-            session_free(s);
-        }
-        return err;
-    }
-    s->is_client_counted = is_counted;
-    char id[32], client[ADDR_TEXT_MAX];
-    addr_format(client, peer);
-    if (session_may_log(s, LOG_LEVEL_DEBUG, false))
-        LOG_EVENT(LOG_LEVEL_DEBUG, "session-start", KV_STR("session", session_id_text(s, id)),
-                  KV_STR("listener", s->listener->config->name), KV_STR("client", client));
-    if (front_begin(s) < 0)
-        session_end(s, SESSION_END_NOMEM);
-    return 0;
-}
-
-/* ---- limits and bans ---- */
-
-static const char *verdict_text(const struct session_verdict *v)
-{
-    return v->text[0] ? v->text : NULL;
-}
-
-/* A client behind a load balancer: with TLS from the first byte nothing can be said to it. */
-static void admitted_client(struct session *s, const struct session_verdict *v)
-{
-    AUTO_BUF words = BUF_INIT;
-    s->is_client_counted = v->is_counted;
-    if (!v->is_refused) {
-        front_open(s);
-        return;
-    }
-    session_count(s, COUNTER_LIMITED, 1);
-    if (s->listener->config->tls == LISTENER_TLS_IMPLICIT ||
-        s->proto->farewell(v->kind, verdict_text(v), &words) < 0)
-        session_end(s, SESSION_END_LIMIT);
-    else if (session_send(s, &words) == 0)
-        session_linger(s, SESSION_END_LIMIT);
-}
-
-static void admitted_login(struct session *s, const struct session_verdict *v)
-{
-    s->is_user_counted = v->is_counted;
-    if (!v->is_refused) {
-        authenticate_done(s);
-        return;
-    }
-    session_count(s, COUNTER_LIMITED, 1);
-    session_note_failure(s, v->kind, str_of(v->text));
-    front_fail(s, v->kind, NULL, verdict_text(v));
-}
-
-bool session_admitted(struct session_env *env, uint64_t id, const struct session_verdict *v)
-{
-    struct session *s = session_find(env, id);
-    if (!s || !s->pre || !s->pre->is_waiting_admission)
-        return false;
-    s->pre->is_waiting_admission = false;
-    if (s->state == SESSION_PROXY_HEADER)
-        admitted_client(s, v);
-    else
-        admitted_login(s, v);
-    return true;
-}
-
-void session_failed(struct session_env *env, uint64_t id, const struct session_verdict *v)
-{
-    struct session *s = session_find(env, id);
-    if (!s || !s->pre || !s->pre->failure.is_set || !s->pre->failure.is_judged)
-        return;
-    struct preauth_failure f = s->pre->failure;
-    f.is_banned = v->is_refused;
-    if (v->is_refused) {
-        session_count(s, COUNTER_LIMITED, 1);
-        (void)str_copy(f.ban_text, sizeof(f.ban_text), str_of(v->text));
-    }
-    front_fail_later(s, &f, v->delay_ms);
-}
-
-void session_wake_held(struct session_env *env, const char *user)
-{
-    struct list todo; /* who has to wait on is in the list again */
-    list_init(&todo);
-    list_splice_tail(&todo, &env->held);
-    while (!list_is_empty(&todo)) {
-        struct session *s = LIST_ITEM(todo.next, struct preauth, held)->session;
-        list_del(&s->pre->held);
-        list_add_tail(&env->held, &s->pre->held);
-        if (!user || (s->user && strcmp(s->user, user) == 0))
-            connect_wake(s);
-    }
 }

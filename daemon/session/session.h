@@ -14,6 +14,7 @@
 
 struct session;
 struct capabilities;
+struct session_phases;
 
 enum session_state {
 #define S(id, name, timeout, next) SESSION_##id,
@@ -75,6 +76,7 @@ struct session_env {
     struct resolver *resolver;
     struct backend_registry *registry;
     struct session_hooks hooks;
+    const struct session_phases *phases; /* set by session_env_init */
     struct counters *counters;
     unsigned worker;      /* 0.. */
     unsigned start;       /* how often the engine was started before: keeps ids apart */

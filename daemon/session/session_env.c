@@ -14,6 +14,7 @@ static struct str session_key(const void *item)
 
 void session_env_init(struct session_env *env)
 {
+    env->phases = &session_phases;
     env->by_id.key = session_key;
     list_init(&env->sessions);
     list_init(&env->walks);

@@ -148,15 +148,29 @@ void session_note(struct session *s, enum session_note note, const char *reason)
 void session_note_failure(struct session *s, enum reply_kind kind, struct str detail);
 /* The login that was admitted came to nothing; harmless when there is none. */
 void session_release_user(struct session *s);
+/* Ways back to an earlier phase, which belongs to a file above: the client's next command after an
+ * answer that came later, and the same credentials once more because what is known of the user has
+ * changed. */
+void session_next_command(struct session *s);
+void session_judge_again(struct session *s);
+/* One that was never enlisted. */
+void session_free(struct session *s);
 /* Frees s->pre, wiping it. */
 void preauth_free(struct session *s);
 
-/* front.c: from the first byte to credentials */
-extern const struct conn_ops front_ops;
-int front_begin(struct session *s) NODISCARD;
-void front_greet(struct session *s);
-/* Goes through what was read. */
-void front_pump(struct session *s);
+/* front_fail.c: answers while the client logs in */
+
+/* The exchange is over: forgets the mechanism and what it found. */
+void front_forget_exchange(struct session *s);
+/* Sends a challenge; its answer is PROTO_AUTH_DATA. */
+void front_challenge(struct session *s, struct buf *challenge);
+/* The error challenge of the OAuth mechanisms (RFC 7628 section 3.2.2); true when one was sent,
+ * whose answer the failure waits for. */
+bool front_challenge_error(struct session *s);
+/* The line of a login that failed, whoever judged it; why: for operators, source: who judged. */
+void front_fail_log(struct session *s, const char *event, const char *why, const char *source);
+/* Counts a bad command or refused login; true when it was one too many and ended the session. */
+bool front_has_failed_enough(struct session *s, enum session_end end);
 /* The pending command failed: answers it and goes on with the next one (or closes). */
 void front_fail(struct session *s, enum reply_kind kind, const char *code, const char *text);
 /* The same after a delay, which is 0 for none. is_final: close after it. */
@@ -164,33 +178,27 @@ void front_fail_later(struct session *s, const struct preauth_failure *f, uint64
 void front_failure_due(struct session *s);
 /* The same for wrong credentials, of which limits hear: the delay may grow. */
 void front_fail_wrong(struct session *s, const struct preauth_failure *f, uint64_t delay_ms);
+
+/* front.c: from the first byte to credentials */
+void front_begin(struct session *s);
 /* The client's address is known and may come in. */
 void front_open(struct session *s);
-void front_proxy_header(struct session *s);
+void front_greet(struct session *s);
+/* Goes through what was read. */
+void front_pump(struct session *s);
 
 /* sasl.c */
 void sasl_begin(struct session *s);
 void sasl_data(struct session *s);
-void sasl_over(struct session *s);
 /* The client broke the exchange off, or what it sent cannot be read. */
 void sasl_broken(struct session *s, enum reply_kind kind);
-/* The error challenge of the OAuth mechanisms; true when one was sent, whose answer the failure
- * waits for. */
-bool sasl_say_error(struct session *s);
 
 /* authenticate.c */
 void authenticate(struct session *s, struct credentials *cred);
-/* The line of a login that failed, whoever judged it; why: for operators, source: who judged. */
-void authenticate_log(struct session *s, const char *event, const char *why, const char *source);
-/* SMTP without authentication. */
-void authenticate_none(struct session *s);
 /* The client is gone. Credentials that nobody has judged yet count as wrong ones: who does not wait
  * for the answer must not guess for nothing. */
 void authenticate_client_left(struct session *s);
-/* Judges the same credentials once more: what is known of the user has changed. */
 void authenticate_again(struct session *s);
-/* After admission: on to the route. */
-void authenticate_done(struct session *s);
 
 /* connect.c */
 void connect_begin(struct session *s);
@@ -226,3 +234,13 @@ void relay_enlist(struct session *s);
 void relay_try_kill(struct session *s);
 /* Nothing moved for too long, or the grace of a kill is over. */
 void relay_timeout(struct session *s);
+
+/* phases.c */
+
+/* The ways back that session.c offers to lower phases; a worker's env has them. */
+struct session_phases {
+    void (*timeout)(struct session *s);
+    void (*next_command)(struct session *s);
+    void (*judge_again)(struct session *s);
+};
+extern const struct session_phases session_phases;

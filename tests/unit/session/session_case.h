@@ -68,8 +68,8 @@ static inline struct session *session_case_add(struct session_case *c, uint64_t 
     s->death.fn = session_case_death;
     list_init(&s->death.link);
     loop_timer_init(&s->timer, session_case_timer);
-    conn_init(&s->client, c->loop, &front_ops, s);
-    conn_init(&s->server, c->loop, &front_ops, s);
+    conn_init(&s->client, c->loop, NULL, s);
+    conn_init(&s->server, c->loop, NULL, s);
     assert_int_equal(addr_parse(STR("192.0.2.1:4711"), &s->peer), 0);
     assert_int_equal(table_add(&c->env.by_id, s), 0);
     list_add_tail(&c->env.sessions, &s->link);
