@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* What a client proved or claims: wiping and copying. */
-#include "proto/sasl.h"
+/* What a client proved or claims: taking values, wiping and copying. */
+#include "proto/sasl_mech.h"
 
 void credentials_wipe(struct credentials *c)
 {
@@ -26,4 +26,37 @@ int credentials_copy(struct credentials *dst, const struct credentials *src)
     *dst = copy;
     copy = (struct credentials){.mech = SASL_NONE};
     return 0;
+}
+
+bool sasl_take(struct buf *dst, struct str value)
+{
+    if (str_has_crlf_nul(value))
+        return false;
+    buf_clear(dst);
+    return buf_append_str(dst, value) == 0;
+}
+
+bool sasl_take_name(struct buf *dst, struct str value)
+{
+    return str_is_utf8(value) && sasl_take(dst, value);
+}
+
+bool sasl_take_saslname(struct buf *dst, struct str value)
+{
+    AUTO_SECRET_BUF name = BUF_INIT;
+    for (size_t i = 0; i < value.n; i++) {
+        char c = value.p[i];
+        if (c == ',')
+            return false;
+        if (c == '=') {
+            struct str code = str_n(value.p + i + 1, value.n - i - 1 < 2 ? value.n - i - 1 : 2);
+            if (!str_ieq(code, STR("2C")) && !str_ieq(code, STR("3D")))
+                return false;
+            c = code.p[0] == '2' ? ',' : '=';
+            i += 2;
+        }
+        if (buf_append_char(&name, c) < 0)
+            return false;
+    }
+    return name.len > 0 && sasl_take_name(dst, buf_str(&name));
 }

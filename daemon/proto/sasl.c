@@ -51,39 +51,6 @@ int sasl_append_list(struct buf *out, unsigned mask, const char *prefix)
     return 0;
 }
 
-bool sasl_take(struct buf *dst, struct str value)
-{
-    if (str_has_crlf_nul(value))
-        return false;
-    buf_clear(dst);
-    return buf_append_str(dst, value) == 0;
-}
-
-bool sasl_take_name(struct buf *dst, struct str value)
-{
-    return str_is_utf8(value) && sasl_take(dst, value);
-}
-
-bool sasl_take_saslname(struct buf *dst, struct str value)
-{
-    AUTO_SECRET_BUF name = BUF_INIT;
-    for (size_t i = 0; i < value.n; i++) {
-        char c = value.p[i];
-        if (c == ',')
-            return false;
-        if (c == '=') {
-            struct str code = str_n(value.p + i + 1, value.n - i - 1 < 2 ? value.n - i - 1 : 2);
-            if (!str_ieq(code, STR("2C")) && !str_ieq(code, STR("3D")))
-                return false;
-            c = code.p[0] == '2' ? ',' : '=';
-            i += 2;
-        }
-        if (buf_append_char(&name, c) < 0)
-            return false;
-    }
-    return name.len > 0 && sasl_take_name(dst, buf_str(&name));
-}
-
 static enum sasl_result sasl_challenge(struct buf *out, const char *text)
 {
     return buf_append_c(out, text) == 0 ? SASL_CHALLENGE : SASL_FAILED;
