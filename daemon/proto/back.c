@@ -40,9 +40,9 @@ bool back_failure_is_unhealthy(enum back_failure f)
     return back_failure_row(f)->is_unhealthy;
 }
 
-void back_init(struct back *b, const struct proto *proto, const struct back_env *env)
+void back_init(struct back *b, const struct back_env *env)
 {
-    *b = (struct back){.proto = proto, .env = env, .step = "greeting"};
+    *b = (struct back){.env = env, .step = "greeting"};
 }
 
 void back_fini(struct back *b)

@@ -71,7 +71,6 @@ struct back_env {
 
 /* Common head of each protocol's back object. */
 struct back {
-    const struct proto *proto;
     const struct back_env *env;
     const char *step; /* name of the running step, for logs: "greeting" "starttls" "capability" "id"
                          "auth"... static */
@@ -87,7 +86,7 @@ struct back {
 };
 
 /* For the back_new of a protocol: the part that all have. env is borrowed. */
-void back_init(struct back *b, const struct proto *proto, const struct back_env *env);
+void back_init(struct back *b, const struct back_env *env);
 /* Wipes and frees what it owns, not b itself. */
 void back_fini(struct back *b);
 /* Records a failure with the server's words (sanitised copy) and returns BACK_FAILED. */

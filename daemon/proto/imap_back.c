@@ -50,7 +50,7 @@ struct back *imap_back_new(const struct back_env *env)
     struct imap_back *i = calloc(1, sizeof(*i));
     if (!i)
         return NULL;
-    back_init(&i->b, &proto_imap, env);
+    back_init(&i->b, env);
     i->is_tls = env->is_tls_active || env->tls == BACK_TLS_IMPLICIT;
     i->mech = SASL_NONE;
     return &i->b;

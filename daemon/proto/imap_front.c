@@ -122,7 +122,7 @@ struct front *imap_front_new(const struct front_env *env)
     struct imap_front *i = calloc(1, sizeof(*i));
     if (!i)
         return NULL;
-    front_init(&i->f, &proto_imap, env);
+    front_init(&i->f, env);
     return &i->f;
 }
 

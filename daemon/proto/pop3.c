@@ -1,19 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* POP3: its vtable row, and the response codes that both ends read. */
+/* POP3's row of the protocol table. */
 #include "proto/pop3.h"
-
-bool pop3_cut_code(struct str *text, struct str *ret_code)
-{
-    ptrdiff_t end = str_index(*text, ']');
-    if (text->n < 3 || text->p[0] != '[' || end < 2)
-        return false;
-    struct str code = str_n(text->p + 1, (size_t)end - 1);
-    if (str_index(code, ' ') >= 0 || !str_is_printable_ascii(code))
-        return false;
-    *ret_code = code;
-    *text = str_trim(str_n(text->p + end + 1, text->n - (size_t)end - 1));
-    return true;
-}
 
 static const struct public_verb pop3_public[] = {
     {"LIST", PUBLIC_NO_ARGS}, {"STAT", PUBLIC_NO_ARGS},   {"UIDL", PUBLIC_NO_ARGS},

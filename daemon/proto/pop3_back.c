@@ -43,7 +43,7 @@ struct back *pop3_back_new(const struct back_env *env)
     struct pop3_back *p = calloc(1, sizeof(*p));
     if (!p)
         return NULL;
-    back_init(&p->b, &proto_pop3, env);
+    back_init(&p->b, env);
     p->is_tls = env->is_tls_active || env->tls == BACK_TLS_IMPLICIT;
     p->mech = SASL_NONE;
     return &p->b;

@@ -74,7 +74,7 @@ struct front *pop3_front_new(const struct front_env *env)
     struct pop3_front *p = calloc(1, sizeof(*p));
     if (!p)
         return NULL;
-    front_init(&p->f, &proto_pop3, env);
+    front_init(&p->f, env);
     return &p->f;
 }
 

@@ -61,7 +61,6 @@ struct front_env {
 
 /* Common head of each protocol's front object. */
 struct front {
-    const struct proto *proto;
     const struct front_env *env;
     enum sasl_mech auth_mech; /* with AUTH_BEGIN */
     bool has_initial;         /* with AUTH_BEGIN */
@@ -161,7 +160,7 @@ const struct proto *proto_get(enum proto_id id);
 const struct proto *proto_find(struct str name);
 
 /* Sets up the common head; for the protocols' own front_new. */
-void front_init(struct front *f, const struct proto *proto, const struct front_env *env);
+void front_init(struct front *f, const struct front_env *env);
 /* Wipes the common head; for the protocols' own front_free. */
 void front_fini(struct front *f);
 /* True when a line (or the first bytes of one) looks like an HTTP request line (cross-protocol

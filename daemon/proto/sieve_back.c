@@ -420,7 +420,7 @@ struct back *sieve_back_new(const struct back_env *env)
     struct sieve_back *b = calloc(1, sizeof(*b));
     if (!b)
         return NULL;
-    back_init(&b->head, &proto_sieve, env);
+    back_init(&b->head, env);
     b->is_tls_active = env->is_tls_active;
     b->mech = SASL_NONE;
     sieve_enter(b, SIEVE_STEP_GREETING);

@@ -457,7 +457,7 @@ struct front *sieve_front_new(const struct front_env *env)
     struct sieve_front *s = calloc(1, sizeof(*s));
     if (!s)
         return NULL;
-    front_init(&s->head, &proto_sieve, env);
+    front_init(&s->head, env);
     return &s->head;
 }
 

@@ -577,7 +577,7 @@ struct back *smtp_back_new(const struct back_env *env)
     struct smtp_back *b = calloc(1, sizeof(*b));
     if (!b)
         return NULL;
-    back_init(&b->head, &proto_smtp, env);
+    back_init(&b->head, env);
     b->is_tls_active = env->is_tls_active;
     b->mech = SASL_NONE;
     b->steps[0] = SMTP_STEP_GREETING;

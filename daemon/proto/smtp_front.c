@@ -516,7 +516,7 @@ struct front *smtp_front_new(const struct front_env *env)
     struct smtp_front *s = calloc(1, sizeof(*s));
     if (!s)
         return NULL;
-    front_init(&s->head, &proto_smtp, env);
+    front_init(&s->head, env);
     return &s->head;
 }
 

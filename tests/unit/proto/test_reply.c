@@ -102,7 +102,7 @@ static void test_back_fail(void **state)
     struct back b;
     char words[2000];
     memset(words, 'w', sizeof(words));
-    back_init(&b, NULL, &env);
+    back_init(&b, &env);
     assert_ptr_equal(b.env, &env);
     assert_string_equal(b.step, "greeting");
     assert_int_equal(back_fail(&b, BACK_FAIL_AUTH, STR("NO\r\nway")), BACK_FAILED);
