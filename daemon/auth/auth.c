@@ -26,22 +26,6 @@ unsigned auth_mechanisms(const struct config *c)
 
 /* ---- providers of a config ---- */
 
-struct auth_setup *auth_setup_ref(struct auth_setup *s)
-{
-    s->refs++;
-    return s;
-}
-
-void auth_setup_unref(struct auth_setup *s)
-{
-    if (!s || --s->refs > 0)
-        return;
-    for (size_t i = 0; i < s->n; i++)
-        s->v[i]->ops->free(s->v[i]);
-    config_unref(s->config);
-    free(s);
-}
-
 static int auth_setup_new(struct auth *a, struct config *c, struct tls_client *const *tls,
                           struct auth_setup **ret)
 {
@@ -110,105 +94,7 @@ void auth_free(struct auth *a)
     free(a);
 }
 
-/* ---- the way through the providers ---- */
-
-static void query_end(struct auth_query *q)
-{
-    query_detach(q);
-    if (q->cb)
-        q->cb(q->arg, &q->result);
-    query_close(q);
-}
-
-/* Only what a secret of the client proved, and what may stay the same for a while. */
-static bool query_is_cacheable(const struct auth_query *q)
-{
-    return q->setup->has_cache && sasl_is_clear_text(q->ask.cred.mech) &&
-           q->ask.cred.secret.len > 0;
-}
-
-static void query_remember(struct auth_query *q, const struct auth_provider *p)
-{
-    struct auth *a = q->auth;
-    const struct auth_result *r = &q->result;
-    uint64_t ttl_ms = p->config->cache_ms;
-    bool is_stale = q->generation != a->generation;
-    if (r->status != AUTH_OK || r->is_held || ttl_ms == 0 || is_stale || !query_is_cacheable(q))
-        return;
-    cache_put(a->cache, &q->key, &q->ask.cred, r, !r->is_backend_judge, loop_now_ms(a->loop),
-              ttl_ms);
-}
-
-void query_answer(struct auth_query *q)
-{
-    const struct auth_provider *p = q->setup->v[q->at];
-    q->result.source = q->result.is_backend_judge ? provider_backend_ops.name : p->ops->name;
-    query_remember(q, p);
-    query_end(q);
-}
-
-void query_refuse(struct auth_query *q, enum auth_status status, const char *reason)
-{
-    auth_result_fini(&q->result);
-    q->result.status = status;
-    (void)str_copy(q->reason, sizeof(q->reason), str_of(reason));
-    q->result.log_reason = q->reason;
-    if (q->at < q->setup->n)
-        q->result.source = q->setup->v[q->at]->ops->name;
-    query_end(q);
-}
-
-void query_say(struct auth_query *q, struct str text)
-{
-    (void)str_copy(q->text, sizeof(q->text), text);
-    q->result.text = q->text[0] ? q->text : NULL;
-}
-
-static bool provider_can(const struct auth_provider *p, enum sasl_mech mech)
-{
-    return p->ops->is_always_asked || mech == SASL_NONE || (p->ops->mechanisms & SASL_BIT(mech));
-}
-
-/* Index of the first provider from i on that may judge the query; the number of them when none. */
-static size_t query_find(const struct auth_query *q, size_t i)
-{
-    while (i < q->setup->n && !provider_can(q->setup->v[i], q->ask.cred.mech))
-        i++;
-    return i;
-}
-
-bool query_is_last(const struct auth_query *q)
-{
-    return query_find(q, q->at + 1) == q->setup->n;
-}
-
-/* Mail without a login needs nobody's consent but the listener's: the routes say where it goes. */
-static void query_is_nobodys(struct auth_query *q)
-{
-    if (q->setup->n == 0)
-        query_refuse(q, AUTH_TEMPFAIL, "no provider is configured");
-    else if (q->ask.cred.mech != SASL_NONE)
-        query_refuse(q, AUTH_REJECTED, "no provider knows the user");
-    else {
-        q->result.status = AUTH_OK;
-        q->result.source = "none";
-        query_end(q);
-    }
-}
-
-static void query_ask(struct auth_query *q, size_t at)
-{
-    q->at = query_find(q, at);
-    if (q->at == q->setup->n)
-        query_is_nobodys(q);
-    else
-        q->setup->v[q->at]->ops->check(q->setup->v[q->at], q);
-}
-
-void query_pass(struct auth_query *q)
-{
-    query_ask(q, q->at + 1);
-}
+/* ---- a query begins ---- */
 
 /* An answer may depend on all that a provider is told. */
 static int query_make_key(struct auth_query *q)
@@ -280,14 +166,6 @@ void auth_cancel(struct auth_query *q)
 }
 
 /* ---- SCRAM keys ---- */
-
-void query_keys(struct auth_query *q, int err, const struct sasl_scram_keys *keys)
-{
-    query_detach(q);
-    if (q->keys_cb)
-        q->keys_cb(q->arg, err, keys);
-    query_close(q);
-}
 
 static void keys_start(struct loop_deferred *d)
 {

@@ -97,7 +97,12 @@ struct auth_query {
     void *arg;
 };
 
-/* Ends the query with q->result as it stands; source is filled in. Frees q. */
+/* Asks the first provider from this index on that may judge; ends the query when none does. */
+void query_ask(struct auth_query *q, size_t from);
+/* Ends the query with q->result as it stands, not remembered. Frees q. */
+void query_end(struct auth_query *q);
+/* The same for a provider's answer, which is remembered where that is allowed; source is its name
+ * unless it is set. Frees q. */
 void query_answer(struct auth_query *q);
 /* Ends it with a status, a reason for the log and no words for the client. Frees q. */
 void query_refuse(struct auth_query *q, enum auth_status status, const char *reason);
@@ -105,6 +110,9 @@ void query_refuse(struct auth_query *q, enum auth_status status, const char *rea
 void query_pass(struct auth_query *q);
 /* Ends a query for SCRAM keys. Frees q. */
 void query_keys(struct auth_query *q, int err, const struct sasl_scram_keys *keys);
+/* May its answer be remembered: one that a secret of the client proved, and that may stay the same
+ * for a while? */
+bool query_is_cacheable(const struct auth_query *q);
 /* Is there nobody behind this provider who could judge? */
 bool query_is_last(const struct auth_query *q);
 /* Makes a query of the worker with a copy of the request (NULL = for keys). NULL without memory. */
@@ -121,6 +129,8 @@ void query_unref(struct auth_query *q);
 void query_say(struct auth_query *q, struct str text);
 /* Is the authorisation identity the user's own name (or not given)? */
 bool auth_ask_is_own(const struct auth_ask *a);
+/* Owned copy; NULL of NULL. False without memory. */
+bool auth_copy_text(char **dst, const char *src) NODISCARD;
 /* Frees what a result owns. */
 void auth_result_fini(struct auth_result *r);
 /* Deep copy of an answer with AUTH_OK (no texts). -ERR_NOMEM. */

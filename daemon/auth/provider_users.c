@@ -200,12 +200,6 @@ static void keys_run(struct job *job)
 
 /* ---- on the worker: the answer ---- */
 
-static bool take_text(char **dst, const char *src)
-{
-    *dst = str_dup_c(src);
-    return !src || *dst;
-}
-
 /* The secret for the backend: the stored one when there is one, else the client's when that is a
  * password or token, else the kept one. A master user's is never the user's own. */
 static struct str backend_secret(const struct auth_ask *a, const struct store_user *u)
@@ -229,8 +223,8 @@ static int fill_result(struct auth_query *q, const struct store_user *u)
 {
     struct auth_result *r = &q->result;
     (void)str_copy(r->user, sizeof(r->user), str_of(u->name));
-    if (!take_text(&r->master_user, u->master_user) || !take_text(&r->pool, u->pool) ||
-        !take_text(&r->backend, u->backend) || fill_credentials(r, &q->ask, u) < 0)
+    if (!auth_copy_text(&r->master_user, u->master_user) || !auth_copy_text(&r->pool, u->pool) ||
+        !auth_copy_text(&r->backend, u->backend) || fill_credentials(r, &q->ask, u) < 0)
         return -ERR_NOMEM;
     r->status = AUTH_OK;
     r->is_held = user_is_in(u, USER_HELD);
@@ -253,6 +247,7 @@ static void users_accept(struct auth_query *q, const struct users_job *j)
         return;
     }
     r->is_backend_judge = is_unjudged;
+    r->source = is_unjudged ? provider_backend_ops.name : NULL;
     bool is_secret_needed = q->ask.r.is_backend_password_needed || r->master_user;
     if (is_secret_needed && r->backend_cred.secret.len == 0)
         query_refuse(q, AUTH_TEMPFAIL, "no password for the backend is known");

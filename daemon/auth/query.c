@@ -1,42 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* One query: a deep copy of what is asked, and the ways in which it ends. */
+/* One query: a deep copy of what is asked, its way through the providers, and the ways in which it
+ * ends. */
 #include "auth/provider.h"
 #include "base/cleanup.h"
 #include "store/user_file.h"
-
-/* ---- results ---- */
-
-void auth_result_fini(struct auth_result *r)
-{
-    credentials_wipe(&r->backend_cred);
-    free(r->master_user);
-    free(r->pool);
-    free(r->backend);
-    free(r->server_host);
-    r->master_user = r->pool = r->backend = r->server_host = NULL;
-}
-
-static bool copy_text(char **dst, const char *src)
-{
-    *dst = str_dup_c(src);
-    return !src || *dst;
-}
-
-int auth_result_copy(struct auth_result *dst, const struct auth_result *src)
-{
-    struct auth_result r = *src;
-    r.text = r.code = r.log_reason = NULL;
-    r.backend_cred = (struct credentials){.mech = SASL_NONE};
-    r.master_user = r.pool = r.backend = r.server_host = NULL;
-    if (credentials_copy(&r.backend_cred, &src->backend_cred) < 0 ||
-        !copy_text(&r.master_user, src->master_user) || !copy_text(&r.pool, src->pool) ||
-        !copy_text(&r.backend, src->backend) || !copy_text(&r.server_host, src->server_host)) {
-        auth_result_fini(&r);
-        return -ERR_NOMEM;
-    }
-    *dst = r;
-    return 0;
-}
 
 /* ---- the copy of a request ---- */
 
@@ -62,18 +29,19 @@ static bool copy_slice(struct buf *dst, struct str *slice)
 
 static bool copy_cert(struct tls_peer_cert *dst, const struct tls_peer_cert *src)
 {
-    return copy_text(&dst->subject, src->subject) && copy_text(&dst->issuer, src->issuer) &&
-           copy_text(&dst->serial, src->serial) && copy_text(&dst->fingerprint, src->fingerprint) &&
-           copy_text(&dst->pem, src->pem) && copy_text(&dst->identity, src->identity);
+    return auth_copy_text(&dst->subject, src->subject) &&
+           auth_copy_text(&dst->issuer, src->issuer) && auth_copy_text(&dst->serial, src->serial) &&
+           auth_copy_text(&dst->fingerprint, src->fingerprint) &&
+           auth_copy_text(&dst->pem, src->pem) && auth_copy_text(&dst->identity, src->identity);
 }
 
 static int auth_ask_copy(struct auth_ask *a, const struct auth_request *r)
 {
     a->r = *r;
-    if (credentials_copy(&a->cred, r->cred) < 0 || !copy_text(&a->listener, r->listener) ||
-        !copy_text(&a->session_id, r->session_id) || !copy_text(&a->client_host, r->client_host) ||
-        !copy_slice(&a->helo, &a->r.helo) || !copy_slice(&a->mail_from, &a->r.mail_from) ||
-        !copy_slice(&a->rcpt_to, &a->r.rcpt_to) ||
+    if (credentials_copy(&a->cred, r->cred) < 0 || !auth_copy_text(&a->listener, r->listener) ||
+        !auth_copy_text(&a->session_id, r->session_id) ||
+        !auth_copy_text(&a->client_host, r->client_host) || !copy_slice(&a->helo, &a->r.helo) ||
+        !copy_slice(&a->mail_from, &a->r.mail_from) || !copy_slice(&a->rcpt_to, &a->r.rcpt_to) ||
         (r->peer_cert && !copy_cert(&a->cert, r->peer_cert)))
         return -ERR_NOMEM;
     a->r.cred = &a->cred;
@@ -98,6 +66,22 @@ bool auth_ask_is_own(const struct auth_ask *a)
 }
 
 /* ---- life ---- */
+
+struct auth_setup *auth_setup_ref(struct auth_setup *s)
+{
+    s->refs++;
+    return s;
+}
+
+void auth_setup_unref(struct auth_setup *s)
+{
+    if (!s || --s->refs > 0)
+        return;
+    for (size_t i = 0; i < s->n; i++)
+        s->v[i]->ops->free(s->v[i]);
+    config_unref(s->config);
+    free(s);
+}
 
 struct auth_query *query_ref(struct auth_query *q)
 {
@@ -152,4 +136,101 @@ void query_close(struct auth_query *q)
     struct auth_setup *s = q->setup;
     query_unref(q);
     auth_setup_unref(s);
+}
+
+/* ---- the way through the providers ---- */
+
+void query_end(struct auth_query *q)
+{
+    query_detach(q);
+    if (q->cb)
+        q->cb(q->arg, &q->result);
+    query_close(q);
+}
+
+bool query_is_cacheable(const struct auth_query *q)
+{
+    return q->setup->has_cache && sasl_is_clear_text(q->ask.cred.mech) &&
+           q->ask.cred.secret.len > 0;
+}
+
+void query_answer(struct auth_query *q)
+{
+    const struct auth_provider *p = q->setup->v[q->at];
+    struct auth *a = q->auth;
+    struct auth_result *r = &q->result;
+    uint64_t ttl_ms = p->config->cache_ms;
+    if (!r->source)
+        r->source = p->ops->name;
+    /* Looked up before cached answers were forgotten: it may be one of those. */
+    bool is_stale = q->generation != a->generation;
+    if (r->status == AUTH_OK && !r->is_held && ttl_ms > 0 && !is_stale && query_is_cacheable(q))
+        cache_put(a->cache, &q->key, &q->ask.cred, r, !r->is_backend_judge, loop_now_ms(a->loop),
+                  ttl_ms);
+    query_end(q);
+}
+
+void query_refuse(struct auth_query *q, enum auth_status status, const char *reason)
+{
+    auth_result_fini(&q->result);
+    q->result.status = status;
+    (void)str_copy(q->reason, sizeof(q->reason), str_of(reason));
+    q->result.log_reason = q->reason;
+    if (q->at < q->setup->n)
+        q->result.source = q->setup->v[q->at]->ops->name;
+    query_end(q);
+}
+
+void query_say(struct auth_query *q, struct str text)
+{
+    (void)str_copy(q->text, sizeof(q->text), text);
+    q->result.text = q->text[0] ? q->text : NULL;
+}
+
+/* Index of the first provider from i on that may judge the query; the number of them when none. */
+static size_t query_find(const struct auth_query *q, size_t i)
+{
+    const struct auth_setup *s = q->setup;
+    enum sasl_mech mech = q->ask.cred.mech;
+    while (i < s->n && mech != SASL_NONE && !s->v[i]->ops->is_always_asked &&
+           !(s->v[i]->ops->mechanisms & SASL_BIT(mech)))
+        i++;
+    return i;
+}
+
+bool query_is_last(const struct auth_query *q)
+{
+    return query_find(q, q->at + 1) == q->setup->n;
+}
+
+/* Mail without a login needs no provider but the listener's consent: the routes say where it goes.
+ */
+void query_ask(struct auth_query *q, size_t from)
+{
+    const struct auth_setup *s = q->setup;
+    q->at = query_find(q, from);
+    if (q->at < s->n) {
+        s->v[q->at]->ops->check(s->v[q->at], q);
+    } else if (s->n == 0) {
+        query_refuse(q, AUTH_TEMPFAIL, "no provider is configured");
+    } else if (q->ask.cred.mech != SASL_NONE) {
+        query_refuse(q, AUTH_REJECTED, "no provider knows the user");
+    } else {
+        q->result.status = AUTH_OK;
+        q->result.source = "none";
+        query_end(q);
+    }
+}
+
+void query_pass(struct auth_query *q)
+{
+    query_ask(q, q->at + 1);
+}
+
+void query_keys(struct auth_query *q, int err, const struct sasl_scram_keys *keys)
+{
+    query_detach(q);
+    if (q->keys_cb)
+        q->keys_cb(q->arg, err, keys);
+    query_close(q);
 }

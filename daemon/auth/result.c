@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC */
+/* What an answer owns: copying and freeing it. */
+#include "auth/provider.h"
+
+void auth_result_fini(struct auth_result *r)
+{
+    credentials_wipe(&r->backend_cred);
+    free(r->master_user);
+    free(r->pool);
+    free(r->backend);
+    free(r->server_host);
+    r->master_user = r->pool = r->backend = r->server_host = NULL;
+}
+
+bool auth_copy_text(char **dst, const char *src)
+{
+    *dst = str_dup_c(src);
+    return !src || *dst;
+}
+
+int auth_result_copy(struct auth_result *dst, const struct auth_result *src)
+{
+    struct auth_result r = *src;
+    r.text = r.code = r.log_reason = NULL;
+    r.backend_cred = (struct credentials){.mech = SASL_NONE};
+    r.master_user = r.pool = r.backend = r.server_host = NULL;
+    if (credentials_copy(&r.backend_cred, &src->backend_cred) < 0 ||
+        !auth_copy_text(&r.master_user, src->master_user) || !auth_copy_text(&r.pool, src->pool) ||
+        !auth_copy_text(&r.backend, src->backend) ||
+        !auth_copy_text(&r.server_host, src->server_host)) {
+        auth_result_fini(&r);
+        return -ERR_NOMEM;
+    }
+    *dst = r;
+    return 0;
+}
