@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Stream sockets: connecting, reading, writing with what is left kept, half close. */
+/* Stream sockets: connecting, the turns in which they are read, TLS or not, half close. */
 #include "io/conn.h"
 
 #include <errno.h>
@@ -8,37 +8,6 @@
 #include <sys/un.h>
 
 #include "io/conn_priv.h"
-
-#define CONN_WIPE_MAX (64 * 1024)
-
-static void on_write(evutil_socket_t fd, short what, void *arg);
-
-int conn_errno(int errnum)
-{
-    switch (errnum) {
-    case ECONNRESET:
-    case ECONNABORTED:
-    case EPIPE:
-    case ENOTCONN:
-        return ERR_CLOSED;
-    case ECONNREFUSED:
-        return ERR_REFUSED;
-    case ETIMEDOUT:
-        return ERR_TIMEOUT;
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case EHOSTDOWN:
-    case ENETDOWN:
-    case EADDRNOTAVAIL:
-        return ERR_UNREACHABLE;
-    case ENOMEM:
-        return ERR_NOMEM;
-    case EAGAIN: /* connect(2) to a UNIX socket with a full queue */
-        return ERR_BUSY;
-    default:
-        return -err_from_errno(errnum);
-    }
-}
 
 static void on_again(struct loop_deferred *d);
 
@@ -50,38 +19,32 @@ void conn_init(struct conn *c, struct loop *l, const struct conn_ops *ops, void 
     list_init(&c->again.link);
 }
 
-/* A login's output may hold a password; more at once comes from the relay alone, which must not pay
- * for wiping. */
-static void conn_drop_out(struct conn *c)
+/* shutdown(SHUT_WR) as soon as everything was sent. */
+static void conn_finish_shutdown(struct conn *c)
 {
-    if (c->out.cap <= CONN_WIPE_MAX)
-        buf_wipe(&c->out);
-    else
-        buf_fini(&c->out);
+    if (!c->is_shutdown_wanted || c->is_shutdown_sent || c->fd < 0)
+        return;
+    if (c->is_connecting || c->is_securing || c->error)
+        return;
+    if (c->tls)
+        conn_tls_bye(c);
+    if (c->out.len > 0)
+        return;
+    (void)shutdown(c->fd, SHUT_WR);
+    c->is_shutdown_sent = true;
 }
 
-/* Marks the connection broken; what was to be sent is of no use any more. */
-static int conn_break(struct conn *c, int err)
-{
-    if (!c->error)
-        c->error = (uint8_t)err;
-    conn_update_read(c);
-    conn_drop_out(c);
-    if (c->write_event) {
-        event_free(c->write_event);
-        c->write_event = NULL;
-    }
-    return -c->error;
-}
-
-void conn_report(struct conn *c)
+/* Tells the owner that the connection is broken (c->error is set). */
+static void conn_report(struct conn *c)
 {
     c->is_dry = false;
     if (c->ops->readable)
         c->ops->readable(c);
 }
 
-void conn_rearm(struct conn *c)
+/* Queues the conn when there is more to be read that epoll cannot see, or that this visit must not
+ * read; else takes it out of the queue. */
+static void conn_rearm(struct conn *c)
 {
     bool is_wanted = c->fd >= 0 && c->is_reading && !c->is_eof && !c->error;
     bool has_more = c->is_cut || (c->tls && !c->is_securing && conn_tls_has_pending(c->tls));
@@ -99,6 +62,30 @@ void conn_read_again(struct conn *c)
     loop_again(c->loop, &c->again);
 }
 
+/* Corked: the last flight, the ticket and what the owner says first leave in one packet. */
+static void conn_handshake(struct conn *c)
+{
+    c->is_corked = true;
+    int err = conn_tls_handshake(c);
+    if (err == 0) {
+        conn_update_read(c);
+        c->ops->secured(c, 0);
+        /* else it is closed, or uncorked by the owner */
+        if (c->is_corked && conn_uncork(c) != 0)
+            conn_report(c);
+        return;
+    }
+    if (conn_uncork(c) == 0 && err == -ERR_AGAIN)
+        return;
+    c->is_securing = false;
+    if (err == -ERR_AGAIN)
+        err = -c->error;
+    else if (!c->error)
+        c->error = (uint8_t)-err;
+    conn_update_read(c);
+    c->ops->secured(c, err);
+}
+
 /* One turn of one connection: everything that its peer can make us do at once. */
 static void conn_visit(struct conn *c)
 {
@@ -107,7 +94,7 @@ static void conn_visit(struct conn *c)
     if (c->tls)
         conn_tls_visit(c->tls);
     if (c->is_securing)
-        conn_tls_handshake(c);
+        conn_handshake(c);
     else
         c->ops->readable(c);
     conn_rearm(c);
@@ -118,13 +105,25 @@ static void on_again(struct loop_deferred *d)
     conn_visit(CONTAINER_OF(d, struct conn, again));
 }
 
+static void on_writable(struct conn *c)
+{
+    if (c->is_corked)
+        return;
+    if (conn_flush(c) != 0) {
+        conn_report(c);
+        return;
+    }
+    if (c->out.len > 0)
+        return;
+    conn_finish_shutdown(c);
+    if (!c->is_securing && c->ops->drained)
+        c->ops->drained(c);
+}
+
 /* Public-key operations take a thousand times what a command takes: handshakes share what is left
  * of the turn behind the events of all others. */
-static void on_read(evutil_socket_t fd, short what, void *arg)
+static void on_readable(struct conn *c)
 {
-    struct conn *c = arg;
-    (void)fd;
-    (void)what;
     if (!list_is_empty(&c->again.link))
         return;
     c->is_dry = false;
@@ -134,15 +133,14 @@ static void on_read(evutil_socket_t fd, short what, void *arg)
         conn_visit(c);
 }
 
-void conn_update_read(struct conn *c)
+/* Of the read event, and of the write event that conn_raw.c adds beside it. */
+static void on_event(evutil_socket_t fd, short what, void *arg)
 {
-    bool is_wanted = c->is_securing || (c->is_reading && !c->is_eof && !c->error);
-    if (c->fd < 0 || c->is_connecting || is_wanted == c->is_read_armed)
-        return;
-    if (is_wanted)
-        c->is_read_armed = event_add(&c->event, NULL) == 0;
-    else if (event_del(&c->event) == 0)
-        c->is_read_armed = false;
+    (void)fd;
+    if (what & EV_WRITE)
+        on_writable(arg);
+    else
+        on_readable(arg);
 }
 
 static void conn_set_nodelay(int fd)
@@ -160,7 +158,7 @@ void conn_own(struct conn *c, const struct conn_ops *ops, void *owner)
 
 int conn_adopt(struct conn *c, int fd)
 {
-    if (event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_read, c) != 0)
+    if (event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_event, c) != 0)
         return -ERR_NOMEM;
     c->fd = fd;
     return 0;
@@ -178,7 +176,7 @@ static void on_connect(evutil_socket_t fd, short what, void *arg)
     c->is_connecting = false;
     int err = error ? conn_errno(error) : 0;
     if (err == 0 &&
-        event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_read, c) != 0)
+        event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_event, c) != 0)
         err = ERR_NOMEM;
     if (err == 0 && c->out.len > 0)
         err = -conn_flush(c);
@@ -305,99 +303,6 @@ int conn_read(struct conn *c, void *p, size_t cap, size_t *ret_n)
     return 0;
 }
 
-static int conn_arm_write(struct conn *c)
-{
-    if (c->write_event)
-        return 0;
-    c->write_event = event_new(loop_base(c->loop), c->fd, EV_WRITE | EV_PERSIST, on_write, c);
-    if (!c->write_event || event_add(c->write_event, NULL) != 0)
-        return conn_break(c, ERR_NOMEM);
-    return 0;
-}
-
-/* What the kernel takes now, 0 when nothing, or -1 with errno. A single piece goes by send(2),
- * which is markedly cheaper than sendmsg(2). */
-static ssize_t conn_push(const struct conn *c, const struct iovec *iov, int n_iov)
-{
-    const struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
-    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-    ssize_t n;
-    do
-        n = n_iov == 1 ? send(c->fd, iov->iov_base, iov->iov_len, flags)
-                       : sendmsg(c->fd, &msg, flags);
-    while (n < 0 && errno == EINTR);
-    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
-}
-
-int conn_flush(struct conn *c)
-{
-    struct str s = buf_str(&c->out);
-    const struct iovec iov = {.iov_base = (void *)s.p, .iov_len = s.n};
-    ssize_t n = s.n > 0 ? conn_push(c, &iov, 1) : 0;
-    if (n < 0)
-        return conn_break(c, conn_errno(errno));
-    buf_consume(&c->out, (size_t)n);
-    if (c->out.len > 0)
-        return conn_arm_write(c);
-    conn_drop_out(c);
-    if (c->write_event) {
-        event_free(c->write_event);
-        c->write_event = NULL;
-    }
-    return 0;
-}
-
-static void on_write(evutil_socket_t fd, short what, void *arg)
-{
-    struct conn *c = arg;
-    (void)fd;
-    (void)what;
-    if (c->is_corked)
-        return;
-    if (conn_flush(c) != 0) {
-        conn_report(c);
-        return;
-    }
-    if (c->out.len > 0)
-        return;
-    conn_finish_shutdown(c);
-    if (!c->is_securing && c->ops->drained)
-        c->ops->drained(c);
-}
-
-/* What is left after `skip` sent bytes goes to c->out. */
-static int conn_keep(struct conn *c, const struct iovec *iov, int n_iov, size_t skip)
-{
-    for (int i = 0; i < n_iov; i++) {
-        size_t n = iov[i].iov_len;
-        size_t cut = skip < n ? skip : n;
-        skip -= cut;
-        if (n > cut && buf_append(&c->out, (const char *)iov[i].iov_base + cut, n - cut) != 0)
-            return conn_break(c, ERR_NOMEM);
-    }
-    return 0;
-}
-
-int conn_raw_write(struct conn *c, const struct iovec *iov, int n_iov)
-{
-    size_t total = 0;
-    ssize_t n = 0;
-    if (c->error)
-        return -c->error;
-    for (int i = 0; i < n_iov; i++)
-        total += iov[i].iov_len;
-    bool is_queued = c->is_corked || c->is_connecting || c->out.len > 0;
-    if (!is_queued) {
-        n = conn_push(c, iov, n_iov);
-        if (n < 0)
-            return conn_break(c, conn_errno(errno));
-        if ((size_t)n == total)
-            return 0;
-    }
-    int err = conn_keep(c, iov, n_iov, (size_t)n);
-    return err == 0 && !is_queued ? conn_arm_write(c) : err;
-}
-
 int conn_send(struct conn *c, const void *p, size_t n)
 {
     if (c->fd < 0 || c->is_shutdown_wanted)
@@ -446,20 +351,6 @@ void conn_want_read(struct conn *c, bool on)
     c->is_dry = false;
     conn_update_read(c);
     conn_rearm(c);
-}
-
-void conn_finish_shutdown(struct conn *c)
-{
-    if (!c->is_shutdown_wanted || c->is_shutdown_sent || c->fd < 0)
-        return;
-    if (c->is_connecting || c->is_securing || c->error)
-        return;
-    if (c->tls)
-        conn_tls_bye(c);
-    if (c->out.len > 0)
-        return;
-    (void)shutdown(c->fd, SHUT_WR);
-    c->is_shutdown_sent = true;
 }
 
 void conn_shutdown(struct conn *c)

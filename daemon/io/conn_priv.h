@@ -1,36 +1,35 @@
 /* SPDX-License-Identifier: ISC */
-/* Private to io/conn*.c: what the byte stream and its TLS half ask of each other. */
+/* Private to io/conn*.c: from the bottom up the socket, its TLS, and the conn made of both. */
 #pragma once
 
 #include <sys/uio.h>
 
 #include "io/conn.h"
 
-/* conn.c */
+/* conn_raw.c, which conn.c and conn_tls.c stand on */
 
 /* ERR_x (positive) for the errno of a socket call. */
 int conn_errno(int errnum);
+/* Drops what waits in c->out. */
+void conn_drop_out(struct conn *c);
+/* Marks the conn broken by this ERR_x (positive), unless it is already; what was to be sent is
+ * dropped. Returns what broke it, -ERR_x. */
+int conn_break(struct conn *c, int err);
+/* Adds or removes the read event as the flags want it. */
+void conn_update_read(struct conn *c);
 /* Sends raw bytes, in order after what waits in c->out; keeps what the kernel does not take. Marks
  * the conn broken on errors. */
 int conn_raw_write(struct conn *c, const struct iovec *iov, int n_iov);
-/* Adds or removes the read event as the flags want it. */
-void conn_update_read(struct conn *c);
 /* Sends c->out; arms the write event for the rest. Runs no callback. */
 int conn_flush(struct conn *c);
-/* Tells the owner that the connection is broken (c->error is set). */
-void conn_report(struct conn *c);
-/* Queues the conn when there is more to be read that epoll cannot see, or that this visit must not
- * read; else takes it out of the queue. */
-void conn_rearm(struct conn *c);
-/* shutdown(SHUT_WR) as soon as everything was sent. */
-void conn_finish_shutdown(struct conn *c);
 
-/* conn_tls.c */
+/* conn_tls.c: runs no callback of the conn */
 
 /* Ends TLS without a word to the peer; the socket stays. */
 void conn_tls_free(struct conn *c);
-/* Goes on with the handshake; runs `secured` at its end. */
-void conn_tls_handshake(struct conn *c);
+/* Goes on with the handshake. -ERR_AGAIN: it is not over yet; 0: it is; -ERR_x: it failed, and an
+ * alert was sent. Marks its end in the conn. */
+int conn_tls_handshake(struct conn *c) NODISCARD;
 int conn_tls_read(struct conn *c, void *p, size_t cap, size_t *ret_n);
 int conn_tls_send(struct conn *c, const void *p, size_t n);
 /* Queues close_notify once. */

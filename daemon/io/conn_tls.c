@@ -279,39 +279,6 @@ static void tls_keep_ticket(struct conn_tls *t)
     t->host = NULL;
 }
 
-static void tls_handshake_failed(struct conn *c, int rc)
-{
-    struct conn_tls *t = c->tls;
-    int err = c->error ? c->error : conn_tls_explain(t, rc);
-    if (t->client)
-        tls_client_forget(t->client, t->host);
-    (void)gnutls_alert_send_appropriate(t->session, rc);
-    c->is_securing = false;
-    if (conn_uncork(c) == 0 || !c->error)
-        c->error = (uint8_t)err;
-    conn_update_read(c);
-    c->ops->secured(c, -err);
-}
-
-static void tls_handshake_done(struct conn *c)
-{
-    struct conn_tls *t = c->tls;
-    c->is_securing = false;
-    t->credit = RECORD_CREDIT;
-    t->credit_ms = loop_now_ms(c->loop);
-    conn_tls_judge(t);
-    if (t->server && tls_server_has_tickets(t->server) &&
-        gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_3)
-        (void)gnutls_session_ticket_send(t->session, 1, 0);
-    if (t->client && gnutls_protocol_get_version(t->session) != GNUTLS_TLS1_3)
-        tls_keep_ticket(t);
-    struct str early = buf_str(&t->early);
-    int err = early.n > 0 ? conn_tls_send(c, early.p, early.n) : 0;
-    buf_wipe(&t->early);
-    conn_update_read(c);
-    c->ops->secured(c, err);
-}
-
 /* GnuTLS says "again" after each part of a message, though the next one may lie here, read ahead.
  * Warnings are no reason to fail. */
 static int tls_handshake_step(struct conn_tls *t)
@@ -327,26 +294,32 @@ static int tls_handshake_step(struct conn_tls *t)
     return rc;
 }
 
-/* Corked: the last flight, the ticket and what the owner says first leave in one packet. */
-void conn_tls_handshake(struct conn *c)
+int conn_tls_handshake(struct conn *c)
 {
-    c->is_corked = true;
-    int rc = tls_handshake_step(c->tls);
-    if (rc != 0 && rc != GNUTLS_E_AGAIN) {
-        tls_handshake_failed(c, rc);
-        return;
+    struct conn_tls *t = c->tls;
+    int rc = tls_handshake_step(t);
+    if (rc == GNUTLS_E_AGAIN)
+        return -ERR_AGAIN;
+    c->is_securing = false;
+    if (rc < 0) {
+        int err = c->error ? c->error : conn_tls_explain(t, rc);
+        if (t->client)
+            tls_client_forget(t->client, t->host);
+        (void)gnutls_alert_send_appropriate(t->session, rc);
+        return -err;
     }
-    if (rc == 0)
-        tls_handshake_done(c);
-    if (!c->is_corked) /* closed, or uncorked by the owner */
-        return;
-    if (conn_uncork(c) != 0) {
-        c->is_securing = false;
-        if (rc == 0)
-            conn_report(c);
-        else
-            c->ops->secured(c, -c->error);
-    }
+    t->credit = RECORD_CREDIT;
+    t->credit_ms = loop_now_ms(c->loop);
+    conn_tls_judge(t);
+    bool is_13 = gnutls_protocol_get_version(t->session) == GNUTLS_TLS1_3;
+    if (t->server && is_13 && tls_server_has_tickets(t->server))
+        (void)gnutls_session_ticket_send(t->session, 1, 0);
+    if (t->client && !is_13)
+        tls_keep_ticket(t);
+    struct str early = buf_str(&t->early);
+    int err = early.n > 0 ? conn_tls_send(c, early.p, early.n) : 0;
+    buf_wipe(&t->early);
+    return err;
 }
 
 /* Where a read ends without data: 0 = go on later, else ERR_x. Renegotiation is refused outright:
