@@ -74,8 +74,6 @@ void output_rows(struct output *o, const json_t *rows);
 void output_end(struct output *o);
 /* One object: a table of "TITLE value" lines, or one object of JSON. */
 void output_object(struct output *o, const json_t *object);
-/* For JSON with chosen columns: the object with these members only; owned. */
-json_t *output_pick(const struct output *o, const json_t *object);
 /* Text of a member for people, or raw. out is appended to; nothing for absent members. */
 void output_human(struct buf *out, const struct output_column *col, const json_t *value);
 void output_raw(struct buf *out, const json_t *value);

@@ -8,6 +8,20 @@ static size_t output_json_flags(const struct output *o)
     return o->is_terminal ? JSON_ENSURE_ASCII : 0;
 }
 
+/* The object with the chosen columns only; owned. */
+static json_t *output_pick(const struct output *o, const json_t *object)
+{
+    if (!o->has_choice)
+        return json_incref((json_t *)object);
+    json_t *picked = json_object();
+    for (size_t i = 0; picked && i < o->n_columns; i++) {
+        json_t *v = json_object_get(object, o->columns[i].name);
+        if (v)
+            json_object_set(picked, o->columns[i].name, v);
+    }
+    return picked;
+}
+
 static void output_json_begin(struct output *o, const json_t *rows)
 {
     (void)rows;
