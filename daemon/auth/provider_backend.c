@@ -2,7 +2,7 @@
 /* The provider `backend`: the credentials go to the mail server, which judges them. */
 #include "auth/provider.h"
 #include "base/cleanup.h"
-#include "store/user_file.h"
+#include "store/store.h"
 
 static int backend_new(struct auth *a, const struct config_auth *c, struct tls_client *tls,
                        struct auth_provider **ret)

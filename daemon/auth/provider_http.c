@@ -5,7 +5,7 @@
 #include "auth/provider.h"
 #include "base/cleanup.h"
 #include "io/http.h"
-#include "store/user_file.h"
+#include "store/store.h"
 
 #define WAIT_DEFAULT_MS 1000
 #define WAITS_MAX 10

@@ -11,7 +11,7 @@
 #include "auth/provider.h"
 #include "base/clock.h"
 #include "io/crypto.h"
-#include "store/user_file.h"
+#include "store/store.h"
 
 #define TOKEN_MECHANISMS (SASL_BIT(SASL_XOAUTH2) | SASL_BIT(SASL_OAUTHBEARER))
 

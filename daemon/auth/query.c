@@ -3,7 +3,7 @@
  * ends. */
 #include "auth/provider.h"
 #include "base/cleanup.h"
-#include "store/user_file.h"
+#include "store/store.h"
 
 /* ---- the copy of a request ---- */
 

@@ -4,7 +4,7 @@
 #include "control/handlers.h"
 #include "control/user_list.h"
 #include "ops/kill.h"
-#include "store/user_file.h"
+#include "store/store.h"
 
 /* ---- ending the sessions of several users ---- */
 

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "store/user_file.h"
+#include "store/store.h"
 
 static const char *const subject_kinds[] = {
     [SUBJECT_ADDRESS] = "address", [SUBJECT_NETWORK] = "network", [SUBJECT_USER] = "user"};

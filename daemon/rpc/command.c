@@ -4,7 +4,7 @@
 
 #include "base/units.h"
 #include "session/session.h"
-#include "store/user_file.h"
+#include "store/store.h"
 
 /* The words of the table's flag columns, as values. */
 enum {

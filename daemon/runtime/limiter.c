@@ -8,7 +8,7 @@
 #include "rpc/rows.h"
 #include "runtime/state.h"
 #include "session/session.h"
-#include "store/user_file.h"
+#include "store/store.h"
 
 #define LIMITER_TICK_MS 1000
 

@@ -12,6 +12,8 @@
 
 struct store;
 
+#define USER_NAME_MAX 255 /* bytes of a login name */
+
 enum store_user_state { USER_ACTIVE, USER_LOCKED, USER_HELD };
 
 /* One user. All strings owned (store_user_fini), NULL = not set. Times are Unix ms, 0 = none. */
@@ -46,6 +48,10 @@ int store_user_state_find(struct str name, enum store_user_state *ret) NODISCARD
 int store_protocols_format(unsigned mask, struct buf *out) NODISCARD;
 /* -ERR_NOT_FOUND with the unknown name in *ret_unknown (may be NULL). */
 int store_protocols_parse(struct str text, unsigned *ret_mask, struct str *ret_unknown) NODISCARD;
+
+/* Checks a login name: 1..255 bytes UTF-8, no control bytes, no blanks at the ends; ASCII letters
+ * are lower-cased into dst (USER_NAME_MAX + 1 bytes). -ERR_SYNTAX. */
+int user_name_normalise(struct str name, char dst[256]) NODISCARD;
 
 struct store_spec {
     const char *type; /* "sqlite" */

@@ -18,6 +18,3 @@ int user_file_user(enum user_file_format f, const struct store_user *u, bool is_
                    struct buf *out) NODISCARD;
 int user_file_end(enum user_file_format f, struct buf *out) NODISCARD;
 int user_file_format_find(const char *name, enum user_file_format *ret) NODISCARD;
-/* Checks a login name: 1..255 bytes UTF-8, no control bytes, no blanks at the ends; ASCII letters
- * are lower-cased into dst (256 bytes). -ERR_SYNTAX. */
-int user_name_normalise(struct str name, char dst[256]) NODISCARD;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* User files as CSV (RFC 4180) whose first line names the columns. */
-#include "store/user_file_priv.h"
+#include "store/user_format.h"
 
 #define CSV_COLUMNS_MAX 64
 

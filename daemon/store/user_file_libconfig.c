@@ -3,7 +3,7 @@
 #include <libconfig.h>
 #include <stdio.h>
 
-#include "store/user_file_priv.h"
+#include "store/user_format.h"
 
 #define LIBCONFIG_NESTING_MAX 16 /* libconfig's parser recurses */
 

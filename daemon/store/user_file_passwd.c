@@ -2,7 +2,7 @@
 /* User files in the manner of Dovecot's passwd-file: user:password:uid:gid:gecos:home:shell:extra.
  * The extra fields that Dovecot's proxy knows keep their meaning; what it has no field for (state,
  * SCRAM keys, limits) is only in the other formats. */
-#include "store/user_file_priv.h"
+#include "store/user_format.h"
 
 #define PASSWD_EXTRA 7 /* position of the extra fields */
 

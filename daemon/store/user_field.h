@@ -4,8 +4,9 @@
 #pragma once
 
 #include "base/map.h"
-#include "store/user_file.h"
+#include "store/store.h"
 
+#define USER_ERRORS_MAX 100 /* told; the rest is counted */
 #define USER_FILE_TIME_MAX ((uint64_t)INT64_MAX)
 
 /* How a property is written. */
@@ -53,14 +54,3 @@ void user_reader_set(struct user_reader *r, unsigned line, const struct user_fie
                      struct str value);
 /* Ends the user begun last: checks that it has a name of its own. */
 void user_reader_end(struct user_reader *r, unsigned line);
-
-/* The formats. The parsers go through a whole text; errors land in r. */
-void user_csv_parse(struct str text, struct user_reader *r);
-int user_csv_begin(struct buf *out) NODISCARD;
-int user_csv_user(const struct store_user *u, bool is_first, struct buf *out) NODISCARD;
-void user_passwd_parse(struct str text, struct user_reader *r);
-int user_passwd_user(const struct store_user *u, bool is_first, struct buf *out) NODISCARD;
-void user_libconfig_parse(struct str text, struct user_reader *r);
-int user_libconfig_begin(struct buf *out) NODISCARD;
-int user_libconfig_user(const struct store_user *u, bool is_first, struct buf *out) NODISCARD;
-int user_libconfig_end(struct buf *out) NODISCARD;
