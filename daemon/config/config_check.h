@@ -2,7 +2,7 @@
 /* Inside of the checks after reading: where findings go, and the groups of checks. */
 #pragma once
 
-#include "config/config_key.h"
+#include "config/config_places.h"
 
 struct check {
     const struct config *config;

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "config/config_key.h"
+#include "config/config_places.h"
 
 enum { COMPLETE_WORKERS_MAX = 254, COMPLETE_USERS_CACHE_MS = 60000 };
 

@@ -183,13 +183,7 @@ void config_problem_add(struct config_problems *p, const char *file, unsigned li
                         bool is_warning, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
 
-/* Where the keys of a file stand. */
 struct config_places;
-/* Is the key ("listeners[0].tls") in the file? NULL places: no. */
-bool config_place_has(const struct config_places *p, const char *key);
-/* Line (0 = unknown) and file of a key; of the nearest part around it when it is not in the file.
- */
-unsigned config_place_line(const struct config_places *p, const char *key, const char **ret_file);
 
 /* Fills in what depends on other keys or on the machine. places may be NULL. */
 int config_complete(struct config *c, const struct config_places *places) NODISCARD;

@@ -5,18 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/map.h"
-#include "config/config_key.h"
-
-struct config_place {
-    const char *file;
-    unsigned line;
-};
-
-struct config_places {
-    const char *file; /* for what stands nowhere */
-    struct map by_key;
-};
+#include "config/config_places.h"
 
 struct read {
     struct config *config;
@@ -28,48 +17,13 @@ struct read {
     struct files *given; /* contents of the files; NULL = they are read from the disk */
 };
 
-/* ---- places ---- */
-
-static int places_add(struct read *r, const char *key, const config_setting_t *s)
+/* Notes where a key stands. */
+static int read_place(struct read *r, const char *key, const config_setting_t *s)
 {
-    AUTO_FREE struct config_place *place = calloc(1, sizeof(*place));
-    if (!place)
-        return -ERR_NOMEM;
-    config_source_place(&r->source, config_setting_source_line(s), &place->file, &place->line);
-    int err = map_put(&r->places.by_key, str_of(key), place, NULL);
-    if (err == 0)
-        place = NULL;
-    return err;
-}
-
-static void places_fini(struct config_places *p)
-{
-    size_t pos = 0;
-    struct str key;
-    void *place;
-    while (map_next(&p->by_key, &pos, &key, &place))
-        free(place);
-    map_fini(&p->by_key);
-}
-
-bool config_place_has(const struct config_places *p, const char *key)
-{
-    return p && map_get(&p->by_key, str_of(key));
-}
-
-unsigned config_place_line(const struct config_places *p, const char *key, const char **ret_file)
-{
-    struct str part = str_of(key);
-    for (; part.n > 0; part.n--) {
-        bool is_part = part.n == strlen(key) || key[part.n] == '.' || key[part.n] == '[';
-        const struct config_place *place = is_part ? map_get(&p->by_key, part) : NULL;
-        if (place) {
-            *ret_file = place->file;
-            return place->line;
-        }
-    }
-    *ret_file = p->file;
-    return 0;
+    const char *file;
+    unsigned line;
+    config_source_place(&r->source, config_setting_source_line(s), &file, &line);
+    return config_places_add(&r->places, key, file, line);
 }
 
 /* A problem at a key of the file. */
@@ -156,7 +110,7 @@ static int read_group(struct read *r, const struct config_group *g, void *base, 
 static int read_element(struct read *r, const struct config_key *k, void *base, config_setting_t *s,
                         const char *path)
 {
-    int err = places_add(r, path, s);
+    int err = read_place(r, path, s);
     if (err == 0)
         err = config_group_default(k->group(), base, &r->config->tls, &r->reading);
     if (err < 0)
@@ -207,7 +161,7 @@ static char *read_path(const char *path, const char *name)
 static int read_member(struct read *r, const struct config_key *k, void *base, config_setting_t *s,
                        const char *path)
 {
-    int err = places_add(r, path, s);
+    int err = read_place(r, path, s);
     if (err < 0)
         return err;
     return k->type == CONFIG_LIST   ? read_list(r, k, base, s, path)
@@ -220,7 +174,7 @@ static int read_unknown(struct read *r, const struct config_group *g, config_set
 {
     const char *name = config_setting_name(s);
     AUTO_FREE char *place = read_path(path, name);
-    int err = place ? places_add(r, place, s) : -ERR_NOMEM;
+    int err = place ? read_place(r, place, s) : -ERR_NOMEM;
     if (err < 0)
         return err;
     const char *near = config_key_nearest(g, name);
@@ -345,7 +299,7 @@ static int read_all(struct read *r, struct config **ret)
     if (err == 0 && read_has_errors(r->problems))
         err = -ERR_CONFIG;
     read_sort(&r->source, r->problems);
-    places_fini(&r->places);
+    config_places_fini(&r->places);
     buf_fini(&r->error);
     config_source_fini(&r->source);
     if (err < 0)
