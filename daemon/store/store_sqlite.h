@@ -91,6 +91,12 @@ static inline sqlite3_int64 sqlite_int(uint64_t v)
     return v > INT64_MAX ? INT64_MAX : (sqlite3_int64)v;
 }
 
+/* ---- store_sqlite_db.c ---- */
+
+/* Opens a file that is there already. On error nothing is left open. */
+int sqlite_conn_open(struct sqlite_conn *c, const char *path) NODISCARD;
+/* Frees its statements, and closes it. */
+void sqlite_conn_fini(struct sqlite_conn *c);
 /* -ERR_x of the result code of the last call of a connection (NULL = of none); SQLITE_OK, ROW and
  * DONE are 0. */
 int sqlite_err(sqlite3 *db, int rc);
@@ -106,6 +112,41 @@ const char *sqlite_text(sqlite3_stmt *st, int column);
 int sqlite_bind(sqlite3_stmt *st, int index, const char *text);
 int sqlite_exec(struct sqlite_conn *c, const char *sql) NODISCARD;
 
+/* Ends a transaction: COMMIT after err 0, else ROLLBACK; returns what counts. */
+int sqlite_end(struct sqlite_conn *c, int err) NODISCARD;
+
+/* ---- store_sqlite_schema.c ---- */
+
+/* Looks at a file without SQLite: makes it (mode 0600) when it is absent, refuses what is not a
+ * store of ours. *ret_error owned. */
+int sqlite_check_file(const char *path, char **ret_error) NODISCARD;
+/* On the first connection: integrity, version, migration. *ret_error owned. */
+int sqlite_check_schema(struct sqlite_conn *c, const char *path, char **ret_error) NODISCARD;
+
+/* ---- store_sqlite_copy.c ---- */
+
+/* Copies a store into memory, for reading: *ret (sqlite_copy_remove frees it) is opened like any
+ * other. -ERR_NOT_FOUND: there is no store. */
+int sqlite_copy_make(const char *path, char **ret) NODISCARD;
+void sqlite_copy_remove(char *copy); /* NULL is fine */
+/* The same out of what a connection still has open. */
+int sqlite_copy_open_files(const char *path, sqlite3 *from, char **ret) NODISCARD;
+
+/* ---- store_sqlite_files.c, under write_mutex ---- */
+
+/* The files as they are now are those that are open. */
+void sqlite_files_note(struct store_sqlite *s);
+/* What has happened to one of them, a sentence (owned); NULL: nothing. */
+char *sqlite_files_problem(struct store_sqlite *s);
+
+/* ---- store_sqlite_access.c ---- */
+
+/* Opens the files for writing: made when absent, checked, migrated. *ret_error owned. */
+int sqlite_open_files(const char *path, struct sqlite_conn *writer, char **ret_error) NODISCARD;
+/* For files that cannot be written, before anybody uses s: its writer is on a copy of them. */
+int sqlite_open_copy(struct store_sqlite *s) NODISCARD;
+/* Closes the idle readers; under read_mutex, or alone. */
+void sqlite_drop_idle(struct store_sqlite *s);
 /* A connection for reading, on its own; give it back. */
 int sqlite_reader_take(struct store_sqlite *s, struct sqlite_conn **ret) NODISCARD;
 void sqlite_reader_give(struct store_sqlite *s, struct sqlite_conn *c);
@@ -114,30 +155,6 @@ void sqlite_reader_give(struct store_sqlite *s, struct sqlite_conn *c);
 struct sqlite_conn *sqlite_writer_take(struct store_sqlite *s);
 /* err: what came of it. Returns the same, or the reason why a copy refused. */
 int sqlite_writer_give(struct store_sqlite *s, int err) NODISCARD;
-/* Ends a transaction: COMMIT after err 0, else ROLLBACK; returns what counts. */
-int sqlite_end(struct sqlite_conn *c, int err) NODISCARD;
-
-/* Looks at a file without SQLite: makes it (mode 0600) when it is absent, refuses what is not a
- * store of ours. *ret_error owned. */
-int sqlite_check_file(const char *path, char **ret_error) NODISCARD;
-/* On the first connection: integrity, version, migration. *ret_error owned. */
-int sqlite_check_schema(struct sqlite_conn *c, const char *path, char **ret_error) NODISCARD;
-
-/* Copies a store into memory, for reading: *ret (sqlite_copy_remove frees it) is opened like any
- * other. -ERR_NOT_FOUND: there is no store. */
-int sqlite_copy_make(const char *path, char **ret) NODISCARD;
-void sqlite_copy_remove(char *copy); /* NULL is fine */
-/* An empty file for such a copy; *ret likewise. */
-int sqlite_copy_place(const char *path, char **ret) NODISCARD;
-
-/* store_sqlite_lost.c, under write_mutex: */
-
-/* The files as they are now are those that are open. */
-void sqlite_files_note(struct store_sqlite *s);
-/* What has happened to one of them, a sentence (owned); NULL: nothing. */
-char *sqlite_files_problem(struct store_sqlite *s);
-/* A copy of what the writer still has open; *ret as of sqlite_copy_make. */
-int sqlite_files_copy(struct store_sqlite *s, char **ret) NODISCARD;
 
 /* The rest of store_ops, with the meanings of store.h. */
 

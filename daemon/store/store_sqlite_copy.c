@@ -106,7 +106,8 @@ int sqlite_copy_make(const char *path, char **ret)
     return err;
 }
 
-int sqlite_copy_place(const char *path, char **ret)
+/* An empty file for a copy. */
+static int copy_place(const char *path, char **ret)
 {
     char *copy = NULL;
     int err = copy_name(path, &copy);
@@ -120,6 +121,28 @@ int sqlite_copy_place(const char *path, char **ret)
     AUTO_CLOSE int fd = err == 0 ? open(copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
     if (err == 0 && fd < 0)
         err = err_from_errno(errno);
+    if (err < 0)
+        sqlite_copy_remove(copy);
+    else
+        *ret = copy;
+    return err;
+}
+
+int sqlite_copy_open_files(const char *path, sqlite3 *from, char **ret)
+{
+    sqlite3 *to = NULL;
+    char *copy = NULL;
+    int err = copy_place(path, &copy);
+    if (err < 0)
+        return err;
+    int rc = sqlite3_open_v2(copy, &to, SQLITE_OPEN_READWRITE, NULL);
+    sqlite3_backup *b = rc == SQLITE_OK ? sqlite3_backup_init(to, "main", from, "main") : NULL;
+    if (b) {
+        (void)sqlite3_backup_step(b, -1);
+        rc = sqlite3_backup_finish(b);
+    }
+    err = !b && rc == SQLITE_OK ? -ERR_STORE : sqlite_err(to, rc);
+    (void)sqlite3_close(to);
     if (err < 0)
         sqlite_copy_remove(copy);
     else

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* A store whose files were removed or replaced under the daemon: what is written to those that are
- * open would be lost, and the new ones are another store. */
-#include <errno.h>
+/* Which files are open, and whether they still are those that the path names. */
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -38,28 +36,4 @@ char *sqlite_files_problem(struct store_sqlite *s)
                           now.ino ? "replaced" : "removed");
     }
     return NULL;
-}
-
-int sqlite_files_copy(struct store_sqlite *s, char **ret)
-{
-    sqlite3 *to = NULL;
-    char *copy = NULL;
-    int err = sqlite_copy_place(s->path, &copy);
-    if (err < 0)
-        return err;
-    int rc = sqlite3_open_v2(copy, &to, SQLITE_OPEN_READWRITE, NULL);
-    sqlite3_backup *b =
-        rc == SQLITE_OK ? sqlite3_backup_init(to, "main", s->writer.db, "main") : NULL;
-    if (b) {
-        (void)sqlite3_backup_step(b, -1);
-        rc = sqlite3_backup_finish(b);
-    }
-    if (!b || rc != SQLITE_OK)
-        err = rc == SQLITE_FULL ? -ERR_STORE_FULL : -ERR_STORE;
-    (void)sqlite3_close(to);
-    if (err < 0)
-        sqlite_copy_remove(copy);
-    else
-        *ret = copy;
-    return err;
 }
