@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "base/cleanup.h"
+#include "ctl/answer.h"
 #include "ctl/help.h"
 
 /* Copies one word to *to; returns where the next one begins, NULL for an open quote. */

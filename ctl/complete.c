@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/map.h"
+#include "ctl/output.h"
 
 #define COMPLETE_NAMES 200
 #define COMPLETE_TIMEOUT_MS 700

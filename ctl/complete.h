@@ -2,7 +2,7 @@
 /* Completion of a command line, with live names of the daemon. */
 #pragma once
 
-#include "ctl/run.h"
+#include "ctl/nodes.h"
 
 /* Prints what the last of n words (perhaps empty) may become, one "WORD\tdescription" a line.
  * Errors are silent; the daemon gets little time. */

@@ -2,7 +2,7 @@
 /* Asks before destructive commands, with the number of objects that they would hit. */
 #pragma once
 
-#include "ctl/run.h"
+#include "ctl/nodes.h"
 
 /* file: what the command sends of one. 0 when the command may go on, else an exit code with
  * *problem set. */

@@ -2,7 +2,7 @@
 /* Streams: prints notifications of one or several daemons until Ctrl-C, or until they end it. */
 #pragma once
 
-#include "ctl/run.h"
+#include "ctl/answer.h"
 
 /* Streams until --limit, Ctrl-C (which ends the process with code 0) or a lost connection. Returns
  * an exit code with job->problem set. */

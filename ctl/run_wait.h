@@ -2,7 +2,7 @@
 /* --wait: follows an operation of the daemon until it is over. */
 #pragma once
 
-#include "ctl/run.h"
+#include "ctl/answer.h"
 
 /* Follows the operation that an answer names ("op"), with its progress on a terminal. A lost daemon
  * is waited for: what became of the operation is known to the next one. Ctrl-C leaves the operation

@@ -2,7 +2,7 @@
 /* Sends a file in parts: a request line has at most 64 KiB. */
 #pragma once
 
-#include "ctl/run.h"
+#include "ctl/nodes.h"
 
 /* Bytes of one part, at most; fewer when they take more room as JSON. */
 #define TRANSFER_PART_BYTES (40ul * 1024)

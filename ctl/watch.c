@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/units.h"
+#include "ctl/run.h"
 #include "ctl/run_stream.h"
 
 #define WATCH_HOME "\033[H"

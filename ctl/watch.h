@@ -2,7 +2,7 @@
 /* --watch: runs a listing again and again, repainting the terminal. */
 #pragma once
 
-#include "ctl/run.h"
+#include "ctl/nodes.h"
 
 /* Repeats until Ctrl-C, which ends the process with code 0. Lost daemons are waited for. Returns
  * only when the command cannot be watched, with the exit code. */

@@ -2,8 +2,8 @@
 /* From the dialog's answer to requests and their outcome. */
 #include "tui/act.h"
 
+#include "ctl/answer.h"
 #include "ctl/args_value.h"
-#include "ctl/run.h"
 #include "tui/app.h"
 #include "tui/deed.h"
 #include "tui/page_rows.h"

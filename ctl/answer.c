@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: ISC */
+/* What a command's answers become: a format, rows, and sentences for people. */
+#include "ctl/answer.h"
+
+#include "base/buf.h"
+#include "ctl/output_text.h"
+
+enum output_format run_format(const struct run *r, const struct args_options *o)
+{
+    static const enum output_format formats[] = {
+        [ARGS_TABLE] = OUTPUT_TABLE, [ARGS_TSV] = OUTPUT_TSV, [ARGS_JSON] = OUTPUT_JSON,
+        [ARGS_JSONL] = OUTPUT_JSONL, [ARGS_ID] = OUTPUT_ID,
+    };
+    if (o->format == ARGS_AUTO)
+        return r->is_terminal ? OUTPUT_TABLE : OUTPUT_TSV;
+    return formats[o->format];
+}
+
+/* ---- rows ---- */
+
+bool run_is_text(const struct command *c)
+{
+    size_t n;
+    const struct command_column *col = commands_columns(c, &n);
+    return n == 1 && strcmp(col->name, "text") == 0;
+}
+
+bool run_is_raw_text(const struct run_job *job)
+{
+    return run_is_text(job->args->command) && job->output.format != OUTPUT_JSON &&
+           job->output.format != OUTPUT_JSONL;
+}
+
+/* Puts the name of the daemon first. */
+static json_t *run_with_node(const struct run_node *node, json_t *row)
+{
+    json_t *copy = json_object();
+    if (copy) {
+        json_object_set_new(copy, "node", json_string(run_node_name(node)));
+        json_object_update_missing(copy, row);
+    }
+    return copy;
+}
+
+void run_print_text(struct run_job *job, const json_t *object)
+{
+    const json_t *text = json_object_get(object, "text");
+    if (json_is_string(text))
+        fwrite(json_string_value(text), 1, json_string_length(text), job->run->out);
+    fflush(job->run->out);
+}
+
+void run_rows(struct run_job *job, const struct run_node *node, const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    uint64_t limit = job->args->options.limit;
+    json_t *chunk = job->collected ? json_incref(job->collected) : json_array();
+    json_array_foreach ((json_t *)rows, i, row) {
+        const char *severity = json_string_value(json_object_get(row, "severity"));
+        job->has_error_rows = job->has_error_rows || (severity && strcmp(severity, "error") == 0);
+        if (run_is_raw_text(job))
+            run_print_text(job, row);
+        if (!job->collected && limit && job->n_rows >= limit)
+            break;
+        json_array_append_new(chunk, job->is_multi ? run_with_node(node, row) : json_incref(row));
+        job->n_rows++;
+    }
+    job->is_over = !job->collected && limit && job->n_rows >= limit;
+    if (!job->collected && !run_is_raw_text(job))
+        output_rows(&job->output, chunk);
+    json_decref(chunk);
+}
+
+/* ---- what is said to people ---- */
+
+char *run_sentence(const struct command *c, const json_t *params, const json_t *result)
+{
+    const char *message = json_string_value(json_object_get(result, "message"));
+    const json_t *count = json_object_get(result, "count");
+    bool is_dry = json_is_true(json_object_get(params, "dry_run"));
+    if (message)
+        return str_dup_c(message);
+    if (c->flags & COMMANDS_LIST)
+        return NULL;
+    if (is_dry && json_is_integer(count))
+        return str_printf("%s %s would hit %lld", c->noun, c->verb,
+                          (long long)json_integer_value(count));
+    const json_t *changed = json_object_get(result, "changed");
+    if (json_is_false(changed))
+        return str_dup_c("already so");
+    if (json_is_true(changed) && json_is_integer(count) && json_integer_value(count) == 0)
+        return str_printf("%s %s: done", c->noun, c->verb);
+    if (json_is_integer(count))
+        return str_printf("%s %s: %lld", c->noun, c->verb, (long long)json_integer_value(count));
+    return str_dup_c("done");
+}
+
+void run_say(struct run_job *job, const struct run_node *node, const json_t *result)
+{
+    FILE *to = job->output.format == OUTPUT_TABLE ? job->run->out : job->run->err;
+    AUTO_FREE char *sentence = run_sentence(job->args->command, job->args->params, result);
+    AUTO_BUF clean = BUF_INIT;
+    if (!sentence || job->args->options.quiet || job->output.format == OUTPUT_JSON ||
+        job->output.format == OUTPUT_JSONL || output_text_clean(&clean, str_of(sentence)))
+        return;
+    if (job->is_multi)
+        fprintf(to, "%s: ", run_node_name(node));
+    fprintf(to, "%.*s\n", STR_ARG(buf_str(&clean)));
+    fflush(to);
+}

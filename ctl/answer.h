@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: ISC */
+/* One command on its way, and what is printed of its answers. */
+#pragma once
+
+#include "ctl/nodes.h"
+#include "ctl/output.h"
+
+/* One command on its way. */
+struct run_job {
+    struct run *run;
+    struct args *args;
+    struct output output;
+    bool is_multi;       /* several daemons */
+    json_t *collected;   /* rows that wait to be sorted here; NULL when they need not */
+    size_t n_rows;       /* printed or collected */
+    bool has_error_rows; /* config check found errors */
+    bool is_over;        /* --limit is reached */
+    struct problem problem;
+};
+
+/* The format that was asked for; else a table on a terminal and TSV elsewhere. */
+enum output_format run_format(const struct run *r, const struct args_options *o);
+/* Takes a node's row in: its name is added, then it is printed or collected. */
+void run_rows(struct run_job *job, const struct run_node *node, const json_t *rows);
+/* True when the command's answer is one text that is printed as it is. */
+bool run_is_text(const struct command *c);
+/* The outcome of a command in words ("session kill: 3"), the daemon's own where it gave some;
+ * owned, NULL when there is nothing to say. */
+char *run_sentence(const struct command *c, const json_t *params, const json_t *result);
+/* A message, count or "already so" of an answer, for people. */
+void run_say(struct run_job *job, const struct run_node *node, const json_t *result);
+/* That, in a format that leaves it as it is. */
+bool run_is_raw_text(const struct run_job *job);
+/* Prints the text of such an answer. */
+void run_print_text(struct run_job *job, const json_t *object);

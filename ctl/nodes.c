@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: ISC */
+/* Where commands are run: the terminal, and the daemons with their connections. */
+#include "ctl/nodes.h"
+
+#include <langinfo.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* Of the environment, else of the terminal; 0 = unknown. */
+static int run_terminal_width(FILE *f)
+{
+    struct winsize size;
+    uint64_t columns;
+    if (str_to_u64(str_of(getenv("COLUMNS")), 10000, &columns) == 0 && columns)
+        return (int)columns;
+    if (isatty(fileno(f)) && ioctl(fileno(f), TIOCGWINSZ, &size) == 0)
+        return size.ws_col;
+    return 0;
+}
+
+void run_measure(struct run *r, FILE *f)
+{
+    r->width = run_terminal_width(f);
+}
+
+void run_init(struct run *r, FILE *out, FILE *err)
+{
+    *r = (struct run){.out = out, .err = err};
+    r->is_terminal = isatty(fileno(out));
+    r->is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    r->can_draw = isatty(fileno(err));
+    r->can_prompt = isatty(STDIN_FILENO) && isatty(fileno(err));
+    run_measure(r, out);
+}
+
+void run_fini(struct run *r)
+{
+    for (size_t i = 0; i < r->n_nodes; i++) {
+        client_close(r->nodes[i].client);
+        free(r->nodes[i].path);
+    }
+    r->n_nodes = 0;
+}
+
+/* ---- daemons ---- */
+
+static struct run_node *run_find(struct run *r, const char *path, struct problem *problem)
+{
+    for (size_t i = 0; i < r->n_nodes; i++)
+        if (strcmp(r->nodes[i].path, path) == 0)
+            return &r->nodes[i];
+    char *copy = r->n_nodes < ARGS_SOCKETS_MAX ? str_dup_c(path) : NULL;
+    if (!copy) {
+        problem_usage(problem, NULL, "too many sockets");
+        return NULL;
+    }
+    r->nodes[r->n_nodes] = (struct run_node){.path = copy};
+    return &r->nodes[r->n_nodes++];
+}
+
+struct run_node *run_node(struct run *r, const struct args *a, size_t i, struct problem *problem)
+{
+    struct client_error error = {0};
+    struct run_node *node = run_find(r, a->options.sockets[i], problem);
+    if (!node || node->client)
+        return node;
+    if (client_connect(node->path, a->options.timeout_ms, &node->client, &error)) {
+        problem_from_client(problem, &error);
+        client_error_fini(&error);
+        return NULL;
+    }
+    return node;
+}
+
+const char *run_node_name(const struct run_node *node)
+{
+    const struct client_hello *h = node->client ? client_hello(node->client) : NULL;
+    return h && *h->node ? h->node : node->path;
+}
+
+int run_call(struct run_node *node, const struct args *a, json_t *params, json_t **ret_result,
+             struct problem *problem)
+{
+    struct client_error error = {0};
+    int err = client_call(node->client, a->command->method, params, a->options.timeout_ms,
+                          ret_result, &error);
+    if (!err)
+        return 0;
+    int code = problem_from_client(problem, &error);
+    if (error.is_own) {
+        client_close(node->client);
+        node->client = NULL;
+    }
+    client_error_fini(&error);
+    return code;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC */
+/* Where commands are run: what outlives each of them, the terminal and the daemons with their
+ * connections. */
+#pragma once
+
+#include <stdio.h>
+
+#include "ctl/args.h"
+#include "ctl/client.h"
+
+/* A daemon, connected when first needed. */
+struct run_node {
+    char *path;
+    struct client *client;
+};
+
+/* What outlives a command: where to write, and the open connections. */
+struct run {
+    FILE *out, *err;
+    bool is_terminal; /* out is one */
+    bool is_utf8;
+    bool can_prompt;
+    bool can_draw;       /* err is a terminal */
+    bool is_stdin_taken; /* commands are read from it */
+    int width;           /* of the terminal, 0 = unknown */
+    struct run_node nodes[ARGS_SOCKETS_MAX];
+    size_t n_nodes;
+};
+
+/* Writes to out and err; is_terminal and width describe out. */
+void run_init(struct run *r, FILE *out, FILE *err);
+void run_fini(struct run *r);
+/* Takes the width of the terminal behind f (or of COLUMNS) anew. */
+void run_measure(struct run *r, FILE *f);
+/* The i-th daemon of a command, connected. NULL with *problem set. */
+struct run_node *run_node(struct run *r, const struct args *a, size_t i, struct problem *problem);
+/* Its name for people: the greeting's, else the path. Borrowed. */
+const char *run_node_name(const struct run_node *node);
+/* One call to a daemon. Takes over params. 0 with *ret_result (owned), or an exit code. */
+int run_call(struct run_node *node, const struct args *a, json_t *params, json_t **ret_result,
+             struct problem *problem);
