@@ -97,6 +97,8 @@ struct list *app_list(const struct app *a);
 struct table *app_table(const struct app *a);
 /* Whether a row of the key table is valid where we are. */
 bool app_has_key(const struct app *a, const struct key_row *k);
+/* The valid row of a key; NULL = it does nothing here. */
+const struct key_row *app_find_key(const struct app *a, int key);
 /* Says something in the last line; what is bad is kept for '!'. */
 void app_say(struct app *a, bool is_bad, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

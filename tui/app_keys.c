@@ -4,39 +4,6 @@
 #include "tui/query.h"
 #include "tui/reload.h"
 
-/* ---- which key it is ---- */
-
-/* Over details those keys are valid too that do something to the object. */
-static bool key_is_for_object(const struct app *a, const struct key_row *k)
-{
-    enum pane p = a->detail.pane;
-    bool is_own =
-        k->action == ACTION_CHECK || k->action == ACTION_EXPLAIN || k->action == ACTION_TRACE;
-    bool is_deed = act_has(p, k->action) && k->action != ACTION_ADD;
-    return a->over == OVER_DETAIL && k->where & (1u << p) && (is_own || is_deed);
-}
-
-bool app_has_key(const struct app *a, const struct key_row *k)
-{
-    if (a->over != OVER_NONE)
-        return k->where & KEYS_PAGE || key_is_for_object(a, k);
-    if (k->action == ACTION_NODE_NEXT || k->action == ACTION_NODE_PREVIOUS)
-        return a->n_nodes > 1;
-    return k->where & (1u << app_pane(a));
-}
-
-static const struct key_row *key_find(const struct app *a, int key)
-{
-    const struct key_row *k = NULL;
-    if (a->over == OVER_NONE)
-        return keys_find(1u << app_pane(a), key);
-    k = keys_find(KEYS_PAGE, key);
-    if (k || a->over != OVER_DETAIL)
-        return k;
-    k = keys_find(1u << a->detail.pane, key);
-    return k && key_is_for_object(a, k) ? k : NULL;
-}
-
 /* ---- dialogs and the prompt take the keys first ---- */
 
 static void dialog_answered(struct app *a, bool is_yes)
@@ -116,7 +83,7 @@ void app_key(struct app *a, int key)
         app_show(a, (enum screen_id)(key - '1'), a->focus[key - '1']);
         return;
     }
-    const struct key_row *k = key_find(a, key);
+    const struct key_row *k = app_find_key(a, key);
     char why[128];
     if (k && !node_may(app_node(a), k->role))
         app_say(a, true, "%s", node_may_not(app_node(a), k->role, why));
