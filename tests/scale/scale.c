@@ -289,9 +289,8 @@ int main(int argc, char **argv)
             fprintf(stderr, "scale: cannot use option %s\n", argv[i]);
             return EX_USAGE;
         }
-    const struct engine_options o = {.config_path = scale.config,
-                                     .supervisor = -1,
-                                     .ready = on_ready};
+    const struct engine_options o = {
+        .config_path = scale.config, .supervisor = -1, .ready = on_ready};
     if (!scale.config)
         return EX_USAGE;
     signal(SIGPIPE, SIG_IGN);
