@@ -72,6 +72,16 @@ static void plane_set(void *arg, bool is_on)
     (void)is_on;
 }
 
+/* The memory file of plane_config. */
+static int plane_read_config(void *arg, enum control_read how, struct config **ret,
+                             struct config_problems *problems, char **ret_error)
+{
+    (void)arg;
+    (void)how;
+    (void)ret_error;
+    return config_load(plane.setup->config->path, ret, problems);
+}
+
 static const struct control_old *plane_old(void *arg)
 {
     return &((struct plane *)arg)->old;
@@ -144,6 +154,7 @@ static void prepare(void)
                                        .n_workers = 1,
                                        .arg = &plane,
                                        .setup = plane_setup,
+                                       .read_config = plane_read_config,
                                        .is_listener_paused = plane_is_paused,
                                        .set_watched = plane_set,
                                        .set_ruled = plane_set,
