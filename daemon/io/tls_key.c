@@ -61,9 +61,9 @@ static const struct key_algorithm *key_algorithm_find(gnutls_pk_algorithm_t kind
     return NULL;
 }
 
-bool tls_key_can_sign(gnutls_pk_algorithm_t kind, unsigned bits, gnutls_sign_algorithm_t algo)
+bool tls_key_is_faster(gnutls_pk_algorithm_t kind, unsigned bits)
 {
-    return key_algorithm_find(kind, bits, algo) != NULL;
+    return kind == GNUTLS_PK_RSA || (kind == GNUTLS_PK_ECDSA && bits == 256);
 }
 
 /* ---- making one ---- */
@@ -197,7 +197,7 @@ static int on_info(gnutls_privkey_t key, unsigned flags, void *arg)
     if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO_BITS)
         return (int)k->bits;
     if (flags & GNUTLS_PRIVKEY_INFO_HAVE_SIGN_ALGO)
-        return tls_key_can_sign(k->kind, k->bits, GNUTLS_FLAGS_TO_SIGN_ALGO(flags));
+        return key_algorithm_find(k->kind, k->bits, GNUTLS_FLAGS_TO_SIGN_ALGO(flags)) != NULL;
     return flags & GNUTLS_PRIVKEY_INFO_SIGN_ALGO ? 0 : -1; /* none is preferred */
 }
 

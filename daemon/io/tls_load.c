@@ -75,12 +75,15 @@ static void tls_wipe_datum(gnutls_datum_t *d)
     d->data = NULL;
 }
 
-/* libcrypto signs with the key where it can: never a suite whose key exchange decrypts with it,
- * which GnuTLS does in constant time. */
+/* libcrypto signs with the key where it is faster, but never where a suite's key exchange decrypts
+ * with it, which GnuTLS does in constant time. */
 static int tls_import_key(gnutls_x509_privkey_t parsed, bool is_decrypting, gnutls_privkey_t *ret)
 {
     struct tls_key *key;
-    int err = is_decrypting ? -ERR_UNSUPPORTED : tls_key_new(parsed, &key);
+    unsigned bits = 0;
+    int kind = gnutls_x509_privkey_get_pk_algorithm2(parsed, &bits);
+    bool is_better = kind > 0 && tls_key_is_faster((gnutls_pk_algorithm_t)kind, bits);
+    int err = is_decrypting || !is_better ? -ERR_UNSUPPORTED : tls_key_new(parsed, &key);
     if (err == 0)
         return tls_key_import(key, ret) == 0 ? 0 : GNUTLS_E_MEMORY_ERROR;
     if (err != -ERR_UNSUPPORTED)
