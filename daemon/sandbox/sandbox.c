@@ -95,7 +95,7 @@ static const unsigned supervisor_capabilities[] = {
 static void sandbox_limit_supervisor(void)
 {
     capng_get_caps_process();
-    bool had[ARRAY_LEN(supervisor_capabilities)];
+    bool had[ARRAY_LEN(supervisor_capabilities)] = {false};
     for (size_t i = 0; i < ARRAY_LEN(had); i++) /* a container may have taken some */
         had[i] = capng_have_capability(CAPNG_PERMITTED, supervisor_capabilities[i]) &&
                  capng_have_capability(CAPNG_BOUNDING_SET, supervisor_capabilities[i]);
