@@ -90,7 +90,8 @@ int outbox_send(struct engine_process *p, const struct wire_packet *packet, cons
     int err = outbox_is_empty(p) ? wire_order(p->wire, packet, fds, n) : -ERR_AGAIN;
     if (err == -ERR_AGAIN)
         return outbox_keep(p, packet, fds, n);
-    return err == -ERR_CLOSED ? 0 : err; /* its end is on the way */
+    /* What else a send can fail of is that the engine is gone or going: its end is on the way. */
+    return err == -ERR_TOO_MANY || err == -ERR_NOMEM ? err : 0;
 }
 
 int outbox_flush(struct engine_process *p)
