@@ -69,6 +69,11 @@ def busy(p, user=USER, megabytes=24):
     return c
 
 
+def is_ending(p):
+    """An operation's first act is the hold; the first session that it tells to end shows that the hold is there."""
+    wait.until(lambda: p.sessions("phase=ending"), "a session that is ending")
+
+
 # ---- drain ----
 
 def test_drain_waits_for_the_sessions(proxy):
@@ -347,6 +352,7 @@ def test_move_makes_logins_wait(proxy):
     old = home_of(proxy)
     c = busy(proxy)
     ident = start(proxy, "user", "move", USER, "--to", other_than(old), "--grace", "25s")
+    is_ending(proxy)
     d = imap.Lines(proxy.host, proxy.ports["imap"])
     d.line()
     d.send(f"a LOGIN {USER} {PASSWORD}\r\n")
@@ -366,6 +372,7 @@ def test_move_rolls_back(proxy):
     old = home_of(proxy)
     c = busy(proxy)
     ident = start(proxy, "user", "move", USER, "--to", other_than(old), "--grace", "20s", "--timeout", "2s")
+    is_ending(proxy)
     d = imap.Lines(proxy.host, proxy.ports["imap"])
     d.line()
     d.send(f"a LOGIN {USER} {PASSWORD}\r\n")
@@ -383,7 +390,7 @@ def test_move_cancelled(proxy):
     c = busy(proxy)
     ident = start(proxy, "user", "move", USER, "u2@example.org", "--to", other_than(old), "--grace", "20s", "--timeout", "20s",
                   "--parallel", "1", "--yes")
-    wait.until(lambda: proxy.sessions("phase=ending"), "the kick")
+    is_ending(proxy)
     d = imap.Lines(proxy.host, proxy.ports["imap"])
     d.line()
     d.send(f"a LOGIN {USER} {PASSWORD}\r\n")
