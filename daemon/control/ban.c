@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "control/handlers.h"
 #include "rpc/rows.h"
-#include "runtime/ruling.h"
+#include "runtime/rule_edit.h"
 
 /* ---- list ---- */
 

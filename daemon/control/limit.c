@@ -2,7 +2,7 @@
 /* limit list, show, set, clear. */
 #include "control/handlers.h"
 #include "rpc/rows.h"
-#include "runtime/ruling.h"
+#include "runtime/rule_edit.h"
 
 /* ---- rows ---- */
 

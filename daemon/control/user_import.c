@@ -7,7 +7,7 @@
 #include "control/handlers.h"
 #include "control/user_list.h"
 #include "ops/ops.h"
-#include "rpc/parts.h"
+#include "rpc/upload.h"
 #include "store/user_file.h"
 
 #define IMPORT_ERRORS_SHOWN 2000 /* bytes */

@@ -4,9 +4,9 @@
 #include "control/backend_list.h"
 #include "control/handlers.h"
 #include "control/user_list.h"
-#include "ops/mover.h"
+#include "ops/user_move_step.h"
 #include "ops/ops.h"
-#include "rpc/parts.h"
+#include "rpc/upload.h"
 
 #define MOVE_PARALLEL 10
 #define MOVE_PARALLEL_MAX 100

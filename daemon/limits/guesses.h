@@ -7,7 +7,7 @@
 #include "base/addr.h"
 #include "base/distinct.h"
 #include "base/table.h"
-#include "base/walk.h"
+#include "base/safe_iter.h"
 
 #define GUESSES_MAX 16384
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/table.h"
-#include "base/walk.h"
+#include "base/safe_iter.h"
 #include "config/config.h"
 #include "limits/guesses.h"
 #include "limits/rules.h"

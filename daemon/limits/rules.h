@@ -5,9 +5,9 @@
 
 #include "base/list.h"
 #include "base/map.h"
-#include "base/walk.h"
+#include "base/safe_iter.h"
 #include "base/wheel.h"
-#include "limits/subject.h"
+#include "limits/limit_target.h"
 
 /* The two clocks at one moment. */
 struct rules_time {

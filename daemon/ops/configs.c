@@ -8,7 +8,7 @@
 #include "runtime/config_rows.h"
 #include "runtime/listener_pause.h"
 #include "runtime/runtime.h"
-#include "runtime/settle.h"
+#include "runtime/runtime_absorb.h"
 #include "runtime/state.h"
 
 #define PROBLEMS_SHOWN 4000 /* bytes of an answer */

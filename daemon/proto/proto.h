@@ -10,7 +10,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/str.h"
-#include "proto/public.h"
+#include "proto/redact.h"
 #include "proto/reply.h"
 #include "proto/sasl.h"
 

@@ -3,7 +3,7 @@
  * them. All functions: control thread. */
 #pragma once
 
-#include "base/walk.h"
+#include "base/safe_iter.h"
 #include "rpc/request.h"
 
 /* One of the lists that an answer is made of. */

@@ -4,7 +4,7 @@
 
 #include "io/loop.h"
 #include "rpc/client.h"
-#include "rpc/parts.h"
+#include "rpc/upload.h"
 #include "rpc/peer.h"
 
 struct event;

@@ -2,7 +2,7 @@
 /* From credentials to a judged user with a destination. */
 #include "base/clock.h"
 #include "session/session_priv.h"
-#include "session/tap.h"
+#include "session/trace_tap.h"
 
 /* Clients that give up later were kept waiting: mail programs do so after half a minute and more.
  */

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "session/session_priv.h"
-#include "session/tap.h"
+#include "session/trace_tap.h"
 
 #define HELD_TICK_MS 500        /* how often a held login looks again */
 #define HELD_KEEPALIVE_MS 20000 /* how often its client hears of us */

@@ -4,7 +4,7 @@
 #include "base/hash.h"
 #include "session/capabilities.h"
 #include "session/session_priv.h"
-#include "session/tap.h"
+#include "session/trace_tap.h"
 
 #define FRONT_READ_BYTES 16384 /* enough for any command; more comes with the next turn */
 /* No command is understood while this much of the answers to earlier ones is unsent: a client that

@@ -2,7 +2,7 @@
 /* Answers to the client while it logs in: challenges, and failures with log lines and delays. */
 #include "base/hash.h"
 #include "session/session_priv.h"
-#include "session/tap.h"
+#include "session/trace_tap.h"
 
 /* ---- the SASL exchange ---- */
 

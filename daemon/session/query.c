@@ -2,7 +2,7 @@
 /* Walks over a worker's sessions: a piece at a time, a chunk at a time. */
 #include "session/query.h"
 
-#include "session/best.h"
+#include "session/top_keys.h"
 #include "session/fields.h"
 
 #define QUERY_PIECE 64 /* sessions of one step: well under 100 µs, also when rows are made */

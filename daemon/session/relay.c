@@ -3,7 +3,7 @@
  * the protocol. */
 #include "base/hash.h"
 #include "session/session_priv.h"
-#include "session/tap.h"
+#include "session/trace_tap.h"
 
 #define RELAY_TELL_BYTES 65536
 /* Many sessions last for seconds only: keep-alive begins when one has been quiet this long. */

@@ -4,7 +4,7 @@
 #include "base/hash.h"
 #include "io/crypto.h"
 #include "session/session_priv.h"
-#include "session/tap.h"
+#include "session/trace_tap.h"
 
 static void sasl_take(struct session *s, enum sasl_result result, struct buf *out);
 

@@ -6,7 +6,7 @@
 #include "base/map.h"
 #include "session/capabilities.h"
 #include "session/session_priv.h"
-#include "session/tap.h"
+#include "session/trace_tap.h"
 
 /* What states.def says of each state. */
 static const struct {

@@ -6,7 +6,7 @@
 #include "backend/pool.h"
 #include "base/log_quota.h"
 #include "base/table.h"
-#include "base/walk.h"
+#include "base/safe_iter.h"
 #include "io/loop.h"
 #include "io/resolver.h"
 #include "session/counters.h"

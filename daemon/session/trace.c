@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "session/query.h"
-#include "session/tap.h"
+#include "session/trace_tap.h"
 
 #define TRACE_STEP 64 /* sessions looked at in one go */
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "supervisor/content.h"
-#include "supervisor/keeper.h"
+#include "supervisor/socket_store.h"
 #include "supervisor/outbox.h"
 #include "supervisor/process.h"
 

@@ -2,7 +2,7 @@
 /* The rings of samples: differences, minutes, wrapping, backends that come and go. */
 #include "runtime/history.h"
 
-#include "plane.h"
+#include "control_case.h"
 
 #define T0 1700000000000
 #define MEMBERS 200

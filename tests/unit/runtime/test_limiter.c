@@ -2,7 +2,7 @@
 /* The owner of limits and bans: words for clients, the store, restarts. */
 #include "runtime/limiter.h"
 
-#include "plane.h"
+#include "control_case.h"
 #include "session/session.h"
 
 static struct plane plane;

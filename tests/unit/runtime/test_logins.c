@@ -3,7 +3,7 @@
  */
 #include "runtime/logins.h"
 
-#include "plane.h"
+#include "control_case.h"
 
 #include <semaphore.h>
 

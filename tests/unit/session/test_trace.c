@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "session/tap.h"
+#include "session/trace_tap.h"
 #include "session_case.h"
 #include "tests/unit/proto/split.h"
 

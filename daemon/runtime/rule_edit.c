@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Operators' changes of bans and overrides. */
-#include "runtime/ruling.h"
+#include "runtime/rule_edit.h"
 
 static void ruling_fini(struct ruling *u)
 {

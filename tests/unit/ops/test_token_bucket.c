@@ -9,7 +9,7 @@
 // clang-format on
 
 #include "base/cleanup.h"
-#include "ops/pace.h"
+#include "ops/token_bucket.h"
 
 static void test_rates(void **state)
 {

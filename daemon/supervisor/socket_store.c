@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Binding and keeping listening sockets, for a content as a whole or not at all. */
-#include "supervisor/keeper.h"
+#include "supervisor/socket_store.h"
 
 #include <fcntl.h>
 #include <unistd.h>

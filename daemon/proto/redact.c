@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What may be shown of commands before and during a login: judged by the protocols' tables of
  * verbs, in favour of the secret. */
-#include "proto/public.h"
+#include "proto/redact.h"
 
 #include "proto/line.h"
 #include "proto/proto.h"

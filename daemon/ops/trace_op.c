@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Traces: begun on all workers; sends what they tell, and ends them by time, by
  * bytes, or with the client. */
-#include "ops/traces.h"
+#include "ops/trace_op.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "ops/ops.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Putting the parts of a file together. */
-#include "rpc/parts.h"
+#include "rpc/upload.h"
 
 #define PARTS_MAX (256u * 1024 * 1024)
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* The tap of one session: masks what is said there and tells it, or keeps it until it is known whom
  * the session belongs to. */
-#include "session/tap.h"
+#include "session/trace_tap.h"
 
 #include "base/clock.h"
-#include "proto/public.h"
+#include "proto/redact.h"
 
 /* Of one session, and of all together, that nobody may want in the end. */
 #define TAP_KEPT_MAX 16384

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* A bounded heap of keys. */
-#include "session/best.h"
+#include "session/top_keys.h"
 
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Runtime edits that the file has caught up with: they end, so that the next change of the file is
  * not hidden by what was taken over from them. */
-#include "runtime/settle.h"
+#include "runtime/runtime_absorb.h"
 
 #include "base/log.h"
 #include "runtime/runtime.h"

@@ -2,7 +2,7 @@
 /* The steps for one user: hold on all workers, end the sessions elsewhere, change the pin, let go.
  * The hold lives in the workers only: an engine that dies leaves the old pin or the new one, and
  * nobody waiting. */
-#include "ops/mover.h"
+#include "ops/user_move_step.h"
 
 #include "base/clock.h"
 #include "ops/kill.h"

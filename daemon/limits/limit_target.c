@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Subjects of bans and overrides. */
-#include "limits/subject.h"
+#include "limits/limit_target.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
  * without login, sends secrets there too. */
 #include "base/cleanup.h"
 #include "proto/proto.h"
-#include "proto/public.h"
+#include "proto/redact.h"
 
 void public_relay_init(struct public_relay *r, const struct proto *proto, bool is_between,
                        struct str verb)
