@@ -36,7 +36,7 @@ uint64_t process_max_fds(void)
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : UINT64_MAX;
 }
 
-void process_look(struct process_figures *ret)
+void process_measure(struct process_figures *ret)
 {
     struct process_figures f = {0};
     struct rusage usage;

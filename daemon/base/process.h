@@ -13,7 +13,7 @@ struct process_figures {
 };
 
 /* Thread: any. A few system calls. */
-void process_look(struct process_figures *ret);
+void process_measure(struct process_figures *ret);
 /* How many descriptors this process may have now; UINT64_MAX when nothing limits it. Thread: any.
  */
 uint64_t process_max_fds(void);

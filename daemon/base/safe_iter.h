@@ -4,12 +4,12 @@
 
 #include "base/list.h"
 
-struct walk {
+struct safe_iter {
     struct list link; /* of all walks over the list's nodes */
     struct list *next, *head;
 };
 
-static inline void walk_begin(struct walk *w, struct list *walks, struct list *head)
+static inline void safe_iter_begin(struct safe_iter *w, struct list *walks, struct list *head)
 {
     w->head = head;
     w->next = head->next;
@@ -18,7 +18,7 @@ static inline void walk_begin(struct walk *w, struct list *walks, struct list *h
 }
 
 /* NULL at the end. */
-static inline struct list *walk_next(struct walk *w)
+static inline struct list *safe_iter_next(struct safe_iter *w)
 {
     struct list *node = w->next;
     if (node == w->head)
@@ -27,21 +27,21 @@ static inline struct list *walk_next(struct walk *w)
     return node;
 }
 
-static inline bool walk_is_over(const struct walk *w)
+static inline bool safe_iter_is_over(const struct safe_iter *w)
 {
     return w->next == w->head;
 }
 
-static inline void walk_end(struct walk *w)
+static inline void safe_iter_end(struct safe_iter *w)
 {
     list_del(&w->link);
 }
 
 /* To be called before a node leaves its list. */
-static inline void walks_skip(struct list *walks, const struct list *node)
+static inline void safe_iters_skip(struct list *walks, const struct list *node)
 {
     LIST_FOREACH (it, walks) {
-        struct walk *w = LIST_ITEM(it, struct walk, link);
+        struct safe_iter *w = LIST_ITEM(it, struct safe_iter, link);
         if (w->next == node)
             w->next = node->next;
     }

@@ -7,7 +7,7 @@
 #include "ops/drains.h"
 #include "ops/timed_holds.h"
 
-static int change_edit(struct change *ch)
+static int change_edit(struct backend_change *ch)
 {
     struct runtime_entry *e = ch->stage.entry;
     CLEANUP(runtime_edit_fini) struct runtime_edit now = {0}, stored = {0};
@@ -25,7 +25,7 @@ static int change_edit(struct change *ch)
 
 static int change_start_turn(struct work *w)
 {
-    struct change *ch = CONTAINER_OF(w, struct change, work);
+    struct backend_change *ch = CONTAINER_OF(w, struct backend_change, work);
     const struct setup *setup = control_setup(work_control(w));
     ch->in = pools_find(setup->pools, ch->pool);
     ch->member = ch->in ? pools_member(setup->pools, ch->pool, ch->name, NULL) : NULL;
@@ -42,7 +42,7 @@ static int change_start_turn(struct work *w)
 }
 
 struct pins {
-    const struct change *change;
+    const struct backend_change *change;
     size_t n;
 };
 
@@ -55,7 +55,7 @@ static bool pins_count(void *arg, const struct store_user *u)
 }
 
 /* Who is pinned to a backend that is no more cannot log in. */
-static int change_check_pins(struct change *ch)
+static int change_check_pins(struct backend_change *ch)
 {
     struct pins p = {.change = ch};
     int err = store_user_each(work_control(&ch->work)->host->store, NULL, SIZE_MAX, pins_count, &p);
@@ -71,8 +71,8 @@ static int change_check_pins(struct change *ch)
 
 static int change_run(struct work *w)
 {
-    struct change *ch = CONTAINER_OF(w, struct change, work);
-    const struct control_host *h = work_control(w)->host;
+    struct backend_change *ch = CONTAINER_OF(w, struct backend_change, work);
+    const struct engine_api *h = work_control(w)->host;
     int err = 0;
     if (!ch->is_changed)
         return 0;
@@ -90,7 +90,7 @@ static int change_run(struct work *w)
     return err;
 }
 
-static void change_apply_admin(const struct change *ch)
+static void change_apply_admin(const struct backend_change *ch)
 {
     enum backend_admin admin = BACKEND_READY;
     const struct runtime_edit *e = &ch->stage.entry->now;
@@ -108,10 +108,10 @@ static void change_apply_admin(const struct change *ch)
                   text ? text : word);
 }
 
-static int change_apply(struct change *ch)
+static int change_apply(struct backend_change *ch)
 {
     struct control *c = work_control(&ch->work);
-    const struct control_host *h = c->host;
+    const struct engine_api *h = c->host;
     change_apply_admin(ch);
     runtime_stage_commit(c->runtime, &ch->stage);
     drains_notice(c, ch->backend);
@@ -124,7 +124,7 @@ static int change_apply(struct change *ch)
 
 static void change_done(struct work *w)
 {
-    struct change *ch = CONTAINER_OF(w, struct change, work);
+    struct backend_change *ch = CONTAINER_OF(w, struct backend_change, work);
     if (work_fail(w))
         return;
     int err = ch->is_changed ? change_apply(ch) : 0;
@@ -138,7 +138,7 @@ static void change_done(struct work *w)
 
 static void change_fini(struct work *w)
 {
-    struct change *ch = CONTAINER_OF(w, struct change, work);
+    struct backend_change *ch = CONTAINER_OF(w, struct backend_change, work);
     runtime_stage_fini(&ch->stage);
     free(ch->pool);
     free(ch->name);
@@ -148,10 +148,11 @@ static void change_fini(struct work *w)
 }
 
 void change_post(struct request *r, char *pool, char *name, struct backend *b, bool is_rebuilt,
-                 int (*edit)(struct change *ch, struct runtime_edit *e),
-                 void (*then)(struct change *ch))
+                 int (*edit)(struct backend_change *ch, struct runtime_edit *e),
+                 void (*then)(struct backend_change *ch))
 {
-    struct change *ch = work_new(r->rpc, r, sizeof(*ch), change_run, change_done, change_fini);
+    struct backend_change *ch =
+        work_new(r->rpc, r, sizeof(*ch), change_run, change_done, change_fini);
     if (!ch) {
         free(pool);
         free(name);
@@ -177,8 +178,8 @@ void change_post(struct request *r, char *pool, char *name, struct backend *b, b
 }
 
 void change_start(struct request *r, bool is_rebuilt,
-                  int (*edit)(struct change *ch, struct runtime_edit *e),
-                  void (*then)(struct change *ch))
+                  int (*edit)(struct backend_change *ch, struct runtime_edit *e),
+                  void (*then)(struct backend_change *ch))
 {
     struct target t;
     if (target_find(r, request_text(r, "name"), &t) < 0)
@@ -186,7 +187,7 @@ void change_start(struct request *r, bool is_rebuilt,
     change_post(r, STEAL(t.pool), STEAL(t.name), STEAL(t.backend), is_rebuilt, edit, then);
 }
 
-int change_refuse(struct change *ch, int err, char *text)
+int change_refuse(struct backend_change *ch, int err, char *text)
 {
     free(ch->work.error);
     ch->work.error = text;

@@ -8,7 +8,7 @@
 /* ---- values ---- */
 
 /* No edit when it is what the file says. */
-static int edit_weight_to(struct change *ch, struct runtime_edit *e, uint64_t weight)
+static int edit_weight_to(struct backend_change *ch, struct runtime_edit *e, uint64_t weight)
 {
     if (weight > RUNTIME_WEIGHT_MAX)
         return change_refuse(ch, -ERR_BAD_PARAM,
@@ -17,7 +17,7 @@ static int edit_weight_to(struct change *ch, struct runtime_edit *e, uint64_t we
     return 0;
 }
 
-static int edit_host_to(struct change *ch, struct runtime_edit *e, const char *host)
+static int edit_host_to(struct backend_change *ch, struct runtime_edit *e, const char *host)
 {
     char *copy = NULL;
     const char *fault = config_host_fault(host);
@@ -31,7 +31,7 @@ static int edit_host_to(struct change *ch, struct runtime_edit *e, const char *h
     return 0;
 }
 
-static int edit_ports_to(struct change *ch, struct runtime_edit *e, const char *text)
+static int edit_ports_to(struct backend_change *ch, struct runtime_edit *e, const char *text)
 {
     uint16_t ports[PROTO_COUNT];
     char *error = NULL;
@@ -43,7 +43,7 @@ static int edit_ports_to(struct change *ch, struct runtime_edit *e, const char *
     return 0;
 }
 
-static int edit_tls_to(struct change *ch, struct runtime_edit *e, const char *word)
+static int edit_tls_to(struct backend_change *ch, struct runtime_edit *e, const char *word)
 {
     enum config_backend_tls tls;
     if (config_backend_tls_find(word, &tls) < 0)
@@ -54,7 +54,7 @@ static int edit_tls_to(struct change *ch, struct runtime_edit *e, const char *wo
     return 0;
 }
 
-static int edit_needs_member(struct change *ch)
+static int edit_needs_member(struct backend_change *ch)
 {
     if (ch->member)
         return 0;
@@ -63,7 +63,7 @@ static int edit_needs_member(struct change *ch)
 }
 
 /* What the request gives. */
-static int edit_given(struct change *ch, struct runtime_edit *e)
+static int edit_given(struct backend_change *ch, struct runtime_edit *e)
 {
     const struct request *r = ch->work.request;
     const char *host = request_text(r, "host"), *ports = request_text(r, "ports");
@@ -78,7 +78,7 @@ static int edit_given(struct change *ch, struct runtime_edit *e)
     return err;
 }
 
-static int edit_values(struct change *ch, struct runtime_edit *e)
+static int edit_values(struct backend_change *ch, struct runtime_edit *e)
 {
     int err = edit_needs_member(ch);
     return err < 0 ? err : edit_given(ch, e);
@@ -101,7 +101,7 @@ void command_backend_set(struct request *r)
 /* ---- coming and going ---- */
 
 /* Is what the command wants already there? What it leaves out is no matter. */
-static bool add_is_there(const struct change *ch)
+static bool add_is_there(const struct backend_change *ch)
 {
     const struct request *r = ch->work.request;
     const struct pool_member *m = ch->member;
@@ -132,7 +132,7 @@ static void edit_clear(struct runtime_edit *e)
     e->edit.name = name;
 }
 
-static int edit_add_again(struct change *ch, struct runtime_edit *e)
+static int edit_add_again(struct backend_change *ch, struct runtime_edit *e)
 {
     const struct runtime_entry *entry = ch->stage.entry;
     if (!add_is_there(ch))
@@ -145,7 +145,7 @@ static int edit_add_again(struct change *ch, struct runtime_edit *e)
     return runtime_edit_copy(e, &entry->now);
 }
 
-static int edit_add(struct change *ch, struct runtime_edit *e)
+static int edit_add(struct backend_change *ch, struct runtime_edit *e)
 {
     if (ch->member)
         return edit_add_again(ch, e);
@@ -186,7 +186,7 @@ void command_backend_add(struct request *r)
     change_post(r, str_dup_c(pool), str_dup_c(name), b, true, edit_add, NULL);
 }
 
-static int edit_remove(struct change *ch, struct runtime_edit *e)
+static int edit_remove(struct backend_change *ch, struct runtime_edit *e)
 {
     uint64_t n = atomic_load_explicit(&ch->backend->sessions, memory_order_relaxed);
     int err = ch->file ? 0 : edit_needs_member(ch);
@@ -204,7 +204,7 @@ static int edit_remove(struct change *ch, struct runtime_edit *e)
     return 0;
 }
 
-static int edit_reset(struct change *ch, struct runtime_edit *e)
+static int edit_reset(struct backend_change *ch, struct runtime_edit *e)
 {
     if (e->edit.is_added && !ch->file && ch->in)
         return change_refuse(
@@ -240,7 +240,7 @@ static struct runtime_entry *removed_find(const struct control *c, const char *t
 }
 
 static void change_start_removed(struct request *r, bool with_lost,
-                                 int (*edit)(struct change *ch, struct runtime_edit *e))
+                                 int (*edit)(struct backend_change *ch, struct runtime_edit *e))
 {
     const struct runtime_entry *e =
         removed_find(request_control(r), request_text(r, "name"), with_lost);

@@ -28,7 +28,7 @@ void pool_fail(struct request *r, const char *name);
 /* A row of backend list. */
 json_t *backend_row(struct control *c, const struct target *t);
 /* A change of the runtime layer by one request. */
-struct change {
+struct backend_change {
     struct work work;
     struct runtime_stage stage;
     char *pool, *name;                /* of the backend, owned */
@@ -44,20 +44,20 @@ struct change {
     bool is_pin_barred;                     /* refused while users are pinned to it */
     /* Changes one edit (first what is in force, then what is stored) in its turn. -ERR_x with
      * work.error or the request answered. */
-    int (*edit)(struct change *ch, struct runtime_edit *e);
+    int (*edit)(struct backend_change *ch, struct runtime_edit *e);
     /* When it is in force; answers. NULL = a plain answer. */
-    void (*then)(struct change *ch);
+    void (*then)(struct backend_change *ch);
 };
 /* Starts it for the backend of parameter "name"; takes over r. is_rebuilt: pools change, not only a
  * state. */
 void change_start(struct request *r, bool is_rebuilt,
-                  int (*edit)(struct change *ch, struct runtime_edit *e),
-                  void (*then)(struct change *ch));
+                  int (*edit)(struct backend_change *ch, struct runtime_edit *e),
+                  void (*then)(struct backend_change *ch));
 /* The same for a backend that is known; takes over r, pool, name and the reference of b. */
 void change_post(struct request *r, char *pool, char *name, struct backend *b, bool is_rebuilt,
-                 int (*edit)(struct change *ch, struct runtime_edit *e),
-                 void (*then)(struct change *ch));
+                 int (*edit)(struct backend_change *ch, struct runtime_edit *e),
+                 void (*then)(struct backend_change *ch));
 /* Refuses it with a sentence, which it takes over; returns err. */
-int change_refuse(struct change *ch, int err, char *text);
+int change_refuse(struct backend_change *ch, int err, char *text);
 /* Drains the backend of a request and takes it out when it is empty; takes over r. */
 void backend_drain_out(struct request *r);

@@ -11,7 +11,7 @@
 #define DRAIN_GRACE_MS 30000
 #define DISABLE_GRACE_MS 5000
 
-static int state_set(struct change *ch, struct runtime_edit *e, enum backend_admin admin)
+static int state_set(struct backend_change *ch, struct runtime_edit *e, enum backend_admin admin)
 {
     const char *word = admin == BACKEND_READY ? "" : backend_admin_name(admin);
     if (strcmp(e->edit.admin, word) == 0)
@@ -25,17 +25,17 @@ static int state_set(struct change *ch, struct runtime_edit *e, enum backend_adm
 
 /* ---- ready, hold, release ---- */
 
-static int edit_ready(struct change *ch, struct runtime_edit *e)
+static int edit_ready(struct backend_change *ch, struct runtime_edit *e)
 {
     return state_set(ch, e, BACKEND_READY);
 }
 
-static int edit_hold(struct change *ch, struct runtime_edit *e)
+static int edit_hold(struct backend_change *ch, struct runtime_edit *e)
 {
     return state_set(ch, e, BACKEND_HOLD);
 }
 
-static int edit_release(struct change *ch, struct runtime_edit *e)
+static int edit_release(struct backend_change *ch, struct runtime_edit *e)
 {
     bool is_held = strcmp(e->edit.admin, backend_admin_name(BACKEND_HOLD)) == 0;
     return is_held ? state_set(ch, e, BACKEND_READY) : 0;
@@ -46,7 +46,7 @@ void command_backend_ready(struct request *r)
     change_start(r, false, edit_ready, NULL);
 }
 
-static void hold_then(struct change *ch)
+static void hold_then(struct backend_change *ch)
 {
     struct request *r = ch->work.request;
     uint64_t for_ms = request_number(r, "for", 0);
@@ -73,17 +73,17 @@ void command_backend_release(struct request *r)
 
 /* ---- drain and disable ---- */
 
-static int edit_drain(struct change *ch, struct runtime_edit *e)
+static int edit_drain(struct backend_change *ch, struct runtime_edit *e)
 {
     return state_set(ch, e, request_bool(ch->work.request, "hold") ? BACKEND_HOLD : BACKEND_DRAIN);
 }
 
-static int edit_disable(struct change *ch, struct runtime_edit *e)
+static int edit_disable(struct backend_change *ch, struct runtime_edit *e)
 {
     return state_set(ch, e, BACKEND_DISABLED);
 }
 
-static void drain_then(struct change *ch)
+static void drain_then(struct backend_change *ch)
 {
     struct request *r = ch->work.request;
     const struct drain_spec spec = {
@@ -99,7 +99,7 @@ static void drain_then(struct change *ch)
     drain_start(r, &spec, ch->is_changed);
 }
 
-static void disable_then(struct change *ch)
+static void disable_then(struct backend_change *ch)
 {
     struct request *r = ch->work.request;
     const struct drain_spec spec = {

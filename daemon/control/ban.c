@@ -12,7 +12,7 @@ static json_t *ban_row(void *arg, const struct list *node)
     struct control *c = arg;
     const struct rule *r = LIST_ITEM(node, struct rule, link);
     const struct rules_time now = limiter_now(c->limiter);
-    json_t *row = ruling_row(r, &now);
+    json_t *row = rule_edit_row(r, &now);
     request_set_text(row, "by", r->is_automatic ? "failures" : r->by);
     request_set_number(row, "created", r->created_ms);
     request_put_number(row, "hits", r->hits);
@@ -31,43 +31,44 @@ void command_ban_list(struct request *r)
 
 /* ---- add, remove ---- */
 
-static void ban_event(struct request *r, const struct subject *s, const char *what)
+static void ban_event(struct request *r, const struct limit_target *s, const char *what)
 {
-    char name[SUBJECT_TEXT_MAX];
-    subject_format(name, s);
+    char name[LIMIT_TARGET_TEXT_MAX];
+    limit_target_format(name, s);
     const char *reason = request_text(r, "reason");
     AUTO_FREE char *text = str_printf("%s %s by %s%s%s%s", name, what, r->peer.user,
                                       reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
-    control_event(request_control(r), "ban", NULL, NULL, s->kind == SUBJECT_USER ? s->user : NULL,
-                  s->kind == SUBJECT_ADDRESS ? name : NULL, NULL, text);
+    control_event(request_control(r), "ban", NULL, NULL,
+                  s->kind == LIMIT_TARGET_USER ? s->user : NULL,
+                  s->kind == LIMIT_TARGET_ADDRESS ? name : NULL, NULL, text);
 }
 
 void command_ban_add(struct request *r)
 {
-    struct ruling ruling;
-    if (ruling_begin(r, RULE_STORE_BAN, &ruling) < 0)
+    struct rule_edit edit;
+    if (rule_edit_begin(r, RULE_DB_BAN, &edit) < 0)
         return;
-    for (size_t i = 0; i < ruling.n; i++) {
-        struct rule_spec spec = {.subject = ruling.subjects[i],
+    for (size_t i = 0; i < edit.n; i++) {
+        struct rule_spec spec = {.subject = edit.subjects[i],
                                  .text = request_text(r, "text"),
                                  .sessions = RULE_KEEP,
                                  .login_rate = RULE_KEEP,
                                  .failures = RULE_KEEP};
-        if (ruling_put(&ruling, &spec))
-            ban_event(r, &ruling.subjects[i], "is banned");
+        if (rule_edit_put(&edit, &spec))
+            ban_event(r, &edit.subjects[i], "is banned");
     }
-    ruling_end(&ruling);
+    rule_edit_end(&edit);
 }
 
 void command_ban_remove(struct request *r)
 {
-    struct ruling ruling;
-    if (ruling_begin(r, RULE_STORE_BAN, &ruling) < 0)
+    struct rule_edit edit;
+    if (rule_edit_begin(r, RULE_DB_BAN, &edit) < 0)
         return;
-    for (size_t i = 0; i < ruling.n; i++)
-        if (ruling_remove(&ruling, &ruling.subjects[i]))
-            ban_event(r, &ruling.subjects[i], "is no longer banned");
-    ruling_end(&ruling);
+    for (size_t i = 0; i < edit.n; i++)
+        if (rule_edit_remove(&edit, &edit.subjects[i]))
+            ban_event(r, &edit.subjects[i], "is no longer banned");
+    rule_edit_end(&edit);
 }
 
 /* ---- clear ---- */
@@ -80,7 +81,7 @@ static bool ban_is_meant(struct control *c, const struct filter *f, const struct
     return is_match;
 }
 
-static void ban_clear(struct request *r, struct filter *filter, struct ruling *ruling)
+static void ban_clear(struct request *r, struct filter *filter, struct rule_edit *edit)
 {
     struct control *c = request_control(r);
     bool is_dry = request_bool(r, "dry_run");
@@ -89,40 +90,40 @@ static void ban_clear(struct request *r, struct filter *filter, struct ruling *r
     LIST_FOREACH (it, &bans->all)
         n += ban_is_meant(c, filter, it);
     if (max && n > max) {
-        ruling_abort(ruling, -ERR_TOO_MANY, "%llu bans would go; nothing was done",
-                     (unsigned long long)n);
+        rule_edit_abort(edit, -ERR_TOO_MANY, "%llu bans would go; nothing was done",
+                        (unsigned long long)n);
         return;
     }
     if (filter && n == 0) {
-        ruling_abort(ruling, -ERR_NO_MATCH, "no ban matches");
+        rule_edit_abort(edit, -ERR_NO_MATCH, "no ban matches");
         return;
     }
     if (is_dry) {
-        ruling_abort(ruling, 0, NULL);
+        rule_edit_abort(edit, 0, NULL);
         request_done(r, n, false, "%llu bans would go", (unsigned long long)n);
         return;
     }
     LIST_FOREACH_SAFE (it, &bans->all) {
-        struct subject s;
+        struct limit_target s;
         if (!ban_is_meant(c, filter, it))
             continue;
         rule_subject(LIST_ITEM(it, struct rule, link), &s);
-        (void)ruling_remove(ruling, &s);
+        (void)rule_edit_remove(edit, &s);
     }
-    ruling_end(ruling);
+    rule_edit_end(edit);
 }
 
 void command_ban_clear(struct request *r)
 {
     size_t n;
-    struct ruling ruling;
+    struct rule_edit edit;
     struct filter *filter = NULL;
     const struct filter_field *fields = command_filter_fields(command_find("ban.list"), &n);
     if (request_filter(r, "filter", fields, n, &filter) < 0)
         return;
     if (!filter && !request_bool(r, "all"))
         request_fail(r, -ERR_MISSING_PARAM, NULL, "say which bans, or all");
-    else if (ruling_begin(r, RULE_STORE_BAN, &ruling) == 0)
-        ban_clear(r, filter, &ruling);
+    else if (rule_edit_begin(r, RULE_DB_BAN, &edit) == 0)
+        ban_clear(r, filter, &edit);
     filter_unref(filter);
 }

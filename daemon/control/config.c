@@ -40,7 +40,7 @@ struct config_look {
 static int config_look_run(struct work *w)
 {
     struct config_look *l = CONTAINER_OF(w, struct config_look, work);
-    const struct control_host *h = work_control(w)->host;
+    const struct engine_api *h = work_control(w)->host;
     int err = h->read_config(h->arg, CONTROL_READ_CHECK, &l->disk, &l->problems, &w->error);
     if (!l->is_diff)
         return err == -ERR_CONFIG ? 0 : err;
@@ -151,7 +151,7 @@ static void diff_entry(json_t *rows, const struct config *c, const struct runtim
     const struct pool_edit *p = &left.edit;
     const struct config_backend *file = config_backend_find(config_pool_find(c, p->pool), p->name);
     const struct diff_entry d = {rows, e, p, file};
-    (void)runtime_edit_settle(&left, file);
+    (void)runtime_edit_absorb(&left, file);
     if (p->is_removed)
         diff_edit(&d, RUNTIME_REMOVED, "", NULL, file ? file->host : NULL);
     else if (p->is_added)
@@ -183,7 +183,7 @@ static void config_diff_done(struct work *w)
     for (size_t i = 0; i < l->changes.n; i++) {
         const struct config_change *ch = &l->changes.v[i];
         (void)json_array_append_new(rows,
-                                    config_change_row(ch, config_change_shade(rt, l->disk, ch)));
+                                    config_change_row(ch, config_change_hidden(rt, l->disk, ch)));
     }
     LIST_FOREACH (it, runtime_entries(rt))
         diff_entry(rows, l->disk, LIST_ITEM(it, struct runtime_entry, link));

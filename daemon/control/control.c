@@ -30,7 +30,7 @@ static struct config *control_config(const struct rpc *rpc)
 
 static bool control_is_retired(const struct rpc *rpc)
 {
-    const struct control_host *h = rpc_control(rpc)->host;
+    const struct engine_api *h = rpc_control(rpc)->host;
     return h->is_retired(h->arg);
 }
 
@@ -63,7 +63,7 @@ static int control_make_parts(struct control *c)
     return err;
 }
 
-int control_new(const struct control_host *host, struct control **ret, char **ret_error)
+int control_new(const struct engine_api *host, struct control **ret, char **ret_error)
 {
     struct control *c = calloc(1, sizeof(*c));
     if (!c)

@@ -12,7 +12,7 @@ struct control;
 /* Loads runtime edits and operations from the store; no setup is needed yet: the first pools are
  * built with control_edits. host is borrowed. Blocking. 0 or -ERR_x with a sentence in *ret_error
  * (owned). */
-int control_new(const struct control_host *host, struct control **ret, char **ret_error) NODISCARD;
+int control_new(const struct engine_api *host, struct control **ret, char **ret_error) NODISCARD;
 /* Starts to serve on a listening socket (taken over) as the config's control socket number i. */
 int control_listen(struct control *c, int fd, size_t i) NODISCARD;
 /* The first setup is published and all listeners are there, but nobody was accepted yet. is_kept:

@@ -56,13 +56,13 @@ static void limit_put_user(json_t *row, struct control *c, const char *user)
     limit_put_override(row, rules_match_user(&l->overrides, user), &now);
 }
 
-static json_t *limit_row(const struct subject *s)
+static json_t *limit_row(const struct limit_target *s)
 {
-    char name[SUBJECT_TEXT_MAX];
+    char name[LIMIT_TARGET_TEXT_MAX];
     json_t *row = json_object();
-    subject_format(name, s);
+    limit_target_format(name, s);
     request_set_text(row, "subject", name);
-    request_set_text(row, "kind", subject_kind_name(s->kind));
+    request_set_text(row, "kind", limit_target_kind_name(s->kind));
     return row;
 }
 
@@ -70,8 +70,8 @@ static json_t *limit_source_row(void *arg, const struct list *node)
 {
     struct control *c = arg;
     const struct limit_source *source = LIST_ITEM(node, struct limit_source, link);
-    struct subject s;
-    subject_of_addr(&s, &source->addr);
+    struct limit_target s;
+    limit_target_of_addr(&s, &source->addr);
     json_t *row = limit_row(&s);
     limit_put_addr(row, c, &source->addr);
     return row;
@@ -81,7 +81,7 @@ static json_t *limit_user_row(void *arg, const struct list *node)
 {
     struct control *c = arg;
     const struct limit_user *u = LIST_ITEM(node, struct limit_user, link);
-    struct subject s = {.kind = SUBJECT_USER};
+    struct limit_target s = {.kind = LIMIT_TARGET_USER};
     (void)str_copy(s.user, sizeof(s.user), str_of(u->name));
     json_t *row = limit_row(&s);
     limit_put_user(row, c, u->name);
@@ -93,7 +93,7 @@ static json_t *limit_guess_row(void *arg, const struct list *node)
 {
     struct control *c = arg;
     const struct guess *g = LIST_ITEM(node, struct guess, link);
-    struct subject s = {.kind = SUBJECT_USER};
+    struct limit_target s = {.kind = LIMIT_TARGET_USER};
     if (limits_user(limiter_limits(c->limiter), g->user))
         return NULL;
     (void)str_copy(s.user, sizeof(s.user), str_of(g->user));
@@ -102,7 +102,7 @@ static json_t *limit_guess_row(void *arg, const struct list *node)
     return row;
 }
 
-static struct addr limit_addr(const struct subject *s)
+static struct addr limit_addr(const struct limit_target *s)
 {
     struct addr a = {.family = s->net.family};
     memcpy(a.ip, s->net.ip, sizeof(a.ip));
@@ -110,10 +110,10 @@ static struct addr limit_addr(const struct subject *s)
 }
 
 /* Does it stand for one entry of the table? */
-static bool limit_is_single(const struct subject *s)
+static bool limit_is_single(const struct limit_target *s)
 {
     bool is_v6_host = s->net.family == AF_INET6 && s->net.bits == 64;
-    return s->kind == SUBJECT_ADDRESS || (s->kind == SUBJECT_NETWORK && is_v6_host);
+    return s->kind == LIMIT_TARGET_ADDRESS || (s->kind == LIMIT_TARGET_NETWORK && is_v6_host);
 }
 
 /* Those without an entry, which is listed before. */
@@ -123,10 +123,10 @@ static json_t *limit_override_row(void *arg, const struct list *node)
     const struct rule *r = LIST_ITEM(node, struct rule, link);
     const struct limits *l = limiter_limits(c->limiter);
     const struct rules_time now = limiter_now(c->limiter);
-    struct subject s;
+    struct limit_target s;
     rule_subject(r, &s);
     const struct addr a = limit_addr(&s);
-    bool is_listed = r->kind == SUBJECT_USER
+    bool is_listed = r->kind == LIMIT_TARGET_USER
                          ? limits_user(l, r->user) || guesses_find(&l->guesses, r->user)
                          : limit_is_single(&s) && limits_source(l, &a);
     if (is_listed)
@@ -160,28 +160,28 @@ void command_limit_list(struct request *r)
 
 static void limit_put_ban(json_t *row, const struct rule *ban)
 {
-    struct subject s;
-    char name[SUBJECT_TEXT_MAX];
+    struct limit_target s;
+    char name[LIMIT_TARGET_TEXT_MAX];
     if (!ban)
         return;
     rule_subject(ban, &s);
-    subject_format(name, &s);
+    limit_target_format(name, &s);
     request_set_text(row, "ban", name);
     request_set_number(row, "ban_until", ban->until_ms);
 }
 
 void command_limit_show(struct request *r)
 {
-    struct subject s;
+    struct limit_target s;
     struct control *c = request_control(r);
     const struct limits *l = limiter_limits(c->limiter);
-    if (subject_parse(str_of(request_text(r, "subject")), &s) < 0) {
+    if (limit_target_parse(str_of(request_text(r, "subject")), &s) < 0) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "subject has to be an address, a network or a user");
         return;
     }
     json_t *row = limit_row(&s);
     const struct addr a = limit_addr(&s);
-    if (s.kind == SUBJECT_USER) {
+    if (s.kind == LIMIT_TARGET_USER) {
         limit_put_user(row, c, s.user);
         limit_put_ban(row, rules_match_user(&l->bans, s.user));
     } else {
@@ -194,15 +194,15 @@ void command_limit_show(struct request *r)
 /* ---- set, clear ---- */
 
 /* IPv6 addresses count by their /64. */
-static void limit_widen(struct subject *s)
+static void limit_widen(struct limit_target *s)
 {
     const struct addr a = limit_addr(s);
-    if (s->kind == SUBJECT_ADDRESS && s->net.family == AF_INET6)
-        subject_of_addr(s, &a);
+    if (s->kind == LIMIT_TARGET_ADDRESS && s->net.family == AF_INET6)
+        limit_target_of_addr(s, &a);
 }
 
 /* What the request does not name stays as an earlier override has it. */
-static struct rule_spec limit_spec(const struct request *r, const struct subject *s)
+static struct rule_spec limit_spec(const struct request *r, const struct limit_target *s)
 {
     const struct rule *old = rules_find(&limiter_limits(request_control(r)->limiter)->overrides, s);
     return (struct rule_spec){
@@ -215,47 +215,47 @@ static struct rule_spec limit_spec(const struct request *r, const struct subject
 
 void command_limit_set(struct request *r)
 {
-    struct ruling u;
+    struct rule_edit u;
     bool is_of_addresses = request_has(r, "login_rate") || request_has(r, "failures");
     if (!request_has(r, "sessions") && !is_of_addresses) {
         request_fail(r, -ERR_MISSING_PARAM, NULL, "say sessions, login_rate or failures");
         return;
     }
-    if (ruling_begin(r, RULE_STORE_OVERRIDE, &u) < 0)
+    if (rule_edit_begin(r, RULE_DB_OVERRIDE, &u) < 0)
         return;
     for (size_t i = 0; i < u.n; i++)
-        if (is_of_addresses && u.subjects[i].kind == SUBJECT_USER) {
-            ruling_abort(&u, -ERR_BAD_PARAM, "login_rate and failures are limits of addresses");
+        if (is_of_addresses && u.subjects[i].kind == LIMIT_TARGET_USER) {
+            rule_edit_abort(&u, -ERR_BAD_PARAM, "login_rate and failures are limits of addresses");
             return;
         }
     for (size_t i = 0; i < u.n; i++) {
         limit_widen(&u.subjects[i]);
         struct rule_spec spec = limit_spec(r, &u.subjects[i]);
-        (void)ruling_put(&u, &spec);
+        (void)rule_edit_put(&u, &spec);
     }
-    ruling_end(&u);
+    rule_edit_end(&u);
 }
 
 void command_limit_clear(struct request *r)
 {
-    struct ruling u;
+    struct rule_edit u;
     struct limiter *l = request_control(r)->limiter;
     const struct rules_time now = limiter_now(l);
     uint64_t forgotten = 0;
-    if (ruling_begin(r, RULE_STORE_OVERRIDE, &u) < 0)
+    if (rule_edit_begin(r, RULE_DB_OVERRIDE, &u) < 0)
         return;
     for (size_t i = 0; i < u.n; i++) {
-        struct subject *s = &u.subjects[i];
+        struct limit_target *s = &u.subjects[i];
         limit_widen(s);
-        bool was_ruled = ruling_remove(&u, s);
+        bool was_ruled = rule_edit_remove(&u, s);
         bool was_known = limits_forget(limiter_limits(l), limiter_config(l), s, &now);
         forgotten += was_known && !was_ruled;
     }
     if (u.count == 0 && forgotten > 0) {
-        ruling_abort(&u, 0, NULL);
+        rule_edit_abort(&u, 0, NULL);
         request_done(r, forgotten, true, NULL);
         return;
     }
     u.count += forgotten;
-    ruling_end(&u);
+    rule_edit_end(&u);
 }

@@ -21,7 +21,7 @@ static void row_certificate(json_t *row, const struct tls_server *tls)
 
 static json_t *listener_row(const struct control *control, const struct setup_listener *l)
 {
-    const struct control_host *h = control->host;
+    const struct engine_api *h = control->host;
     const json_t *pause = json_object_get(control->paused, l->config->name);
     AUTO_BUF addresses = BUF_INIT;
     AUTO_BUF mechanisms = BUF_INIT;
@@ -142,7 +142,7 @@ static void pause_remember(const struct pause *p, const char *name)
 static void pause_done(struct work *w)
 {
     struct pause *p = CONTAINER_OF(w, struct pause, work);
-    const struct control_host *h = work_control(w)->host;
+    const struct engine_api *h = work_control(w)->host;
     const char *name = request_text(w->request, "name");
     if (w->err == 0 && p->is_changed)
         w->err = h->pause_listener(h->arg, name, p->is_paused);

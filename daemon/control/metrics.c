@@ -71,7 +71,7 @@ static void exposition_single(struct exposition *e, const char *name, const char
 
 /* ---- workers ---- */
 
-static void exposition_counters(struct exposition *e, const struct control_host *h)
+static void exposition_counters(struct exposition *e, const struct engine_api *h)
 {
     for (int which = 0; which < COUNTER_COUNT; which++) {
         const char *name = counter_name(which);
@@ -84,7 +84,7 @@ static void exposition_counters(struct exposition *e, const struct control_host 
     }
 }
 
-static void exposition_histogram(struct exposition *e, const struct control_host *h,
+static void exposition_histogram(struct exposition *e, const struct engine_api *h,
                                  enum histogram which, enum proto_id p)
 {
     const char *name = histogram_name(which), *proto = proto_get(p)->name;
@@ -110,7 +110,7 @@ static void exposition_histogram(struct exposition *e, const struct control_host
     exposition_value(e, n, 1);
 }
 
-static void exposition_histograms(struct exposition *e, const struct control_host *h)
+static void exposition_histograms(struct exposition *e, const struct engine_api *h)
 {
     for (int which = 0; which < HISTOGRAM_COUNT; which++) {
         exposition_head(e, histogram_name(which), "histogram", histogram_help(which));
@@ -311,7 +311,7 @@ static void exposition_limits(struct exposition *e, const struct control *c)
 static void exposition_process(struct exposition *e, const struct control *c)
 {
     struct process_figures f;
-    process_look(&f);
+    process_measure(&f);
     exposition_single(e, "process_cpu_seconds_total", "counter",
                       "User and system CPU time of the engine.", f.cpu_us, 1000000);
     if (f.resident_bytes) {
@@ -329,7 +329,7 @@ static void exposition_process(struct exposition *e, const struct control *c)
 
 static void exposition_daemon(struct exposition *e, const struct control *c)
 {
-    const struct control_host *h = c->host;
+    const struct engine_api *h = c->host;
     exposition_head(e, "mailproxy_build_info", "gauge", "1, with the version.");
     exposition_put(e, STR("mailproxy_build_info{version=\"" MAILPROXY_VERSION "\"} 1\n"));
     exposition_single(e, "mailproxy_engine_restarts_total", "counter",

@@ -357,7 +357,7 @@ static void explain_limits(const struct explain *x, struct explain_words *w)
 static void explain_listener(const struct explain *x, const struct config_listener *l,
                              struct explain_words *w)
 {
-    const struct control_host *h = work_control(&x->work)->host;
+    const struct engine_api *h = work_control(&x->work)->host;
     if (h->is_listener_paused(h->arg, l->name))
         explain_say(w, "waits: listener %s is paused", l->name);
 }

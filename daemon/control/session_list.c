@@ -81,7 +81,7 @@ static void listing_free(struct listing *l)
 
 static void listing_cancel(struct listing *l)
 {
-    const struct control_host *h = l->ask.control->host;
+    const struct engine_api *h = l->ask.control->host;
     if (l->is_asked && l->worker < h->n_workers)
         (void)!session_query_next(h->workers[l->worker].mailbox, l->ask.number, true);
     listing_free(l);
@@ -164,7 +164,7 @@ static void listing_answer(struct listing *l, bool has_more)
 
 static void listing_fetch(struct listing *l)
 {
-    const struct control_host *h = l->ask.control->host;
+    const struct engine_api *h = l->ask.control->host;
     struct mailbox *worker = h->workers[l->worker].mailbox;
     const struct session_query_spec q = {.number = l->ask.number,
                                          .reply = loop_mailbox(h->loop),

@@ -23,7 +23,7 @@ static int system_status_run(struct work *w)
     return store_user_count(work_control(w)->host->store, &s->users);
 }
 
-static const char *system_state(const struct control_host *h)
+static const char *system_state(const struct engine_api *h)
 {
     if (h->is_stopping(h->arg))
         return "stopping";
@@ -53,11 +53,11 @@ static void system_status_done(struct work *w)
 {
     const struct system_status *s = CONTAINER_OF(w, struct system_status, work);
     const struct control *c = work_control(w);
-    const struct control_host *h = c->host;
+    const struct engine_api *h = c->host;
     const struct setup *setup = control_setup(c);
     struct process_figures f;
     json_t *row = json_object();
-    process_look(&f);
+    process_measure(&f);
     trouble_look(c->trouble);
     request_set_text(row, "product", "mailproxy");
     request_set_text(row, "version", MAILPROXY_VERSION);
@@ -152,7 +152,7 @@ void command_system_log_level(struct request *r)
 
 void command_system_stop(struct request *r)
 {
-    const struct control_host *h = request_control(r)->host;
+    const struct engine_api *h = request_control(r)->host;
     bool is_stopping = h->is_stopping(h->arg);
     request_done(r, 1, !is_stopping, is_stopping ? "it is stopping already" : "stopping");
     h->stop(h->arg);

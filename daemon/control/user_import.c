@@ -180,7 +180,7 @@ static void import_end(struct user_import *m, const char *lost)
 static void user_import_done(struct work *w)
 {
     struct user_import *m = CONTAINER_OF(w, struct user_import, work);
-    const struct control_host *h = work_control(w)->host;
+    const struct engine_api *h = work_control(w)->host;
     AUTO_FREE char *lost = import_lost(m);
     import_end(m, lost ? lost : "");
     if (work_fail(w))
@@ -234,7 +234,7 @@ void command_user_import(struct request *r)
         return;
     }
     struct buf text = BUF_INIT;
-    if (!parts_take(r, "data", &text))
+    if (!upload_take(r, "data", &text))
         return;
     struct user_import *m =
         work_new(r->rpc, r, sizeof(*m), user_import_run, user_import_done, user_import_fini);

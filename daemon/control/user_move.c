@@ -4,8 +4,8 @@
 #include "control/backend_list.h"
 #include "control/handlers.h"
 #include "control/user_list.h"
-#include "ops/user_move_step.h"
 #include "ops/ops.h"
+#include "ops/user_move_step.h"
 #include "rpc/upload.h"
 
 #define MOVE_PARALLEL 10
@@ -18,17 +18,17 @@
 struct move {
     struct control *control;
     struct op *op;
-    struct mover_plan plan;
+    struct user_move_plan plan;
     json_t *users; /* names */
     size_t next, n_running, parallel;
-    struct map running; /* struct mover by user */
+    struct map running; /* struct user_move_step by user */
     struct buf failed;  /* "name (why), ..." */
     uint64_t n_changed;
     struct loop_deferred more;
     bool is_stopped;
 };
 
-static void plan_fini(struct mover_plan *p)
+static void plan_fini(struct user_move_plan *p)
 {
     free(p->pool);
     free(p->backend);
@@ -39,9 +39,9 @@ static void move_free(struct move *m)
 {
     size_t pos = 0;
     struct str key;
-    void *mover;
-    while (map_next(&m->running, &pos, &key, &mover))
-        mover_free(mover);
+    void *step;
+    while (map_next(&m->running, &pos, &key, &step))
+        user_move_step_free(step);
     map_fini(&m->running);
     loop_undefer(&m->more);
     buf_fini(&m->failed);
@@ -67,10 +67,10 @@ static void move_cancel(void *arg)
     struct move *m = arg;
     size_t pos = 0;
     struct str key;
-    void *mover;
+    void *step;
     m->is_stopped = true;
-    while (map_next(&m->running, &pos, &key, &mover))
-        mover_stop(mover);
+    while (map_next(&m->running, &pos, &key, &step))
+        user_move_step_stop(step);
     loop_again(m->control->host->loop, &m->more);
 }
 
@@ -129,14 +129,14 @@ static void on_moved(void *arg, const char *user, int err, const char *text, boo
 
 static void move_one(struct move *m, const char *user)
 {
-    struct mover *mover;
+    struct user_move_step *step;
     if (map_get(&m->running, str_of(user))) { /* named twice */
         m->op->done++;
         return;
     }
-    int err = mover_start(m->control, &m->plan, user, &mover);
-    if (err == 0 && map_put(&m->running, str_of(user), mover, NULL) < 0) {
-        mover_free(mover);
+    int err = user_move_step_start(m->control, &m->plan, user, &step);
+    if (err == 0 && map_put(&m->running, str_of(user), step, NULL) < 0) {
+        user_move_step_free(step);
         err = -ERR_NOMEM;
     }
     if (err == 0) {
@@ -162,7 +162,7 @@ struct move_work {
     struct work work;
     struct filter *filter;
     struct buf from; /* names of a file, one a line */
-    struct mover_plan plan;
+    struct user_move_plan plan;
     json_t *users, *unknown;
     uint64_t now_ms;
 };
@@ -245,7 +245,7 @@ static void move_fini(struct work *w)
 
 /* ---- the beginning ---- */
 
-static char *move_target(const struct mover_plan *p)
+static char *move_target(const struct user_move_plan *p)
 {
     if (p->backend)
         return str_printf("%s/%s", p->pool, p->backend);
@@ -264,7 +264,7 @@ static struct move *move_new(struct move_work *x)
     }
     m->control = c;
     m->plan = x->plan;
-    x->plan = (struct mover_plan){0};
+    x->plan = (struct user_move_plan){0};
     m->plan.done = on_moved;
     m->plan.arg = m;
     m->users = STEAL(x->users);
@@ -287,7 +287,7 @@ static json_t *move_rows(const json_t *users)
 
 /* What the operator may not have meant: their logins would find nobody there. Owned; NULL = fine.
  */
-static char *move_note(struct control *c, const struct mover_plan *p)
+static char *move_note(struct control *c, const struct user_move_plan *p)
 {
     const struct pool_member *m =
         p->backend ? pools_member(control_setup(c)->pools, p->pool, p->backend, NULL) : NULL;
@@ -327,7 +327,7 @@ static void move_done(struct work *w)
 }
 
 /* The new place of a request; answers when it is none. */
-static int move_plan(struct request *r, struct mover_plan *p)
+static int move_plan(struct request *r, struct user_move_plan *p)
 {
     const char *to = request_text(r, "to"), *pool = request_text(r, "pool");
     if ((to != NULL) == (pool != NULL)) {
@@ -386,7 +386,7 @@ static bool move_read(struct move_work *x)
     x->unknown = json_array();
     x->now_ms = clock_wall_ms();
     return request_filter(r, "filter", fields, n, &x->filter) == 0 && move_plan(r, &x->plan) == 0 &&
-           (!request_has(r, "from") || parts_take(r, "from", &x->from));
+           (!request_has(r, "from") || upload_take(r, "from", &x->from));
 }
 
 void command_user_move(struct request *r)

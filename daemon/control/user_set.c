@@ -202,7 +202,7 @@ int user_edit_apply(struct user_edit *e)
 static void on_user_changed(struct work *w)
 {
     struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
-    const struct control_host *h = work_control(w)->host;
+    const struct engine_api *h = work_control(w)->host;
     if (w->err == -ERR_EXISTS) {
         request_fail(w->request, w->err, NULL, "user %s exists already",
                      request_text(w->request, "name"));

@@ -199,7 +199,7 @@ static int apply_hold(struct user_edit *e)
 static void on_user_state(struct work *w)
 {
     struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
-    const struct control_host *h = work_control(w)->host;
+    const struct engine_api *h = work_control(w)->host;
     if (work_fail(w))
         return;
     if (e->is_changed) {
@@ -213,7 +213,7 @@ static void on_user_state(struct work *w)
 static void on_user_locked(struct work *w)
 {
     struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
-    const struct control_host *h = work_control(w)->host;
+    const struct engine_api *h = work_control(w)->host;
     if (work_fail(w))
         return;
     h->forget_user(h->arg, e->user.name);
@@ -306,7 +306,7 @@ static void user_remove_done(struct work *w)
     size_t i;
     json_t *name;
     struct user_remove *m = CONTAINER_OF(w, struct user_remove, work);
-    const struct control_host *h = work_control(w)->host;
+    const struct engine_api *h = work_control(w)->host;
     bool is_dry = request_bool(w->request, "dry_run");
     if (work_fail(w))
         return;

@@ -221,7 +221,7 @@ int engine_publish_config(void *arg, struct config *config, struct pools *pools,
     return 0;
 }
 
-void engine_keep_config(void *arg)
+void engine_keep_last_good_config(void *arg)
 {
     struct engine *e = arg;
     wire_say(e->options->supervisor, WIRE_CONFIRMED, e->number);

@@ -220,7 +220,7 @@ int engine_make_handover(struct engine *e)
 void engine_make_host(struct engine *e)
 {
     loop_timer_init(&e->stop_timer, on_stop_tick);
-    e->host = (struct control_host){
+    e->host = (struct engine_api){
         .counters = &e->accept_counters,
         .loop = e->loop,
         .jobs = e->jobs,
@@ -239,7 +239,7 @@ void engine_make_host(struct engine *e)
         .read_config = engine_read_config,
         .publish_config = engine_publish_config,
         .drop_config = engine_drop_config,
-        .keep_config = engine_keep_config,
+        .keep_last_good_config = engine_keep_last_good_config,
         .forget_user = host_forget_user,
         .pause_listener = host_pause_listener,
         .is_listener_paused = host_is_listener_paused,

@@ -16,7 +16,7 @@
 struct engine {
     struct control *control; /* first: mail for the control plane sees the loop's owner as this */
     const struct engine_options *options;
-    struct control_host host;
+    struct engine_api host;
     struct loop *loop;
     struct jobs *jobs;
     struct store *store;
@@ -72,12 +72,12 @@ int engine_configure_log(const struct config *c, struct delivery *d, bool is_sta
 void engine_set_logs(struct engine *e, struct delivery_fds *fds);
 /* Logs which of the listeners' certificates have ended or end soon, each once. */
 void engine_say_certificates(const struct setup *s);
-/* See struct control_host. */
+/* See struct engine_api. */
 int engine_read_config(void *arg, enum control_read how, struct config **ret,
                        struct config_problems *ret_problems, char **ret_error);
 int engine_publish_config(void *arg, struct config *config, struct pools *pools, char **ret_error);
 void engine_drop_config(void *arg);
-void engine_keep_config(void *arg);
+void engine_keep_last_good_config(void *arg);
 
 /* ---- engine_listeners.c ---- */
 

@@ -19,7 +19,7 @@ void guesses_init(struct guesses *g, size_t max)
 
 static void guess_remove(struct guesses *g, struct guess *e)
 {
-    walks_skip(&g->walks, &e->link);
+    safe_iters_skip(&g->walks, &e->link);
     list_del(&e->link);
     (void)table_del(&g->by_user, guess_key(e));
     free(e);

@@ -6,31 +6,32 @@
 
 #include "store/store.h"
 
-static const char *const subject_kinds[] = {
-    [SUBJECT_ADDRESS] = "address", [SUBJECT_NETWORK] = "network", [SUBJECT_USER] = "user"};
+static const char *const limit_target_kinds[] = {[LIMIT_TARGET_ADDRESS] = "address",
+                                                 [LIMIT_TARGET_NETWORK] = "network",
+                                                 [LIMIT_TARGET_USER] = "user"};
 
-const char *subject_kind_name(enum subject_kind k)
+const char *limit_target_kind_name(enum limit_target_kind k)
 {
-    return subject_kinds[k];
+    return limit_target_kinds[k];
 }
 
-static int subject_parse_user(struct str name, struct subject *ret)
+static int limit_target_parse_user(struct str name, struct limit_target *ret)
 {
-    struct subject s = {.kind = SUBJECT_USER};
+    struct limit_target s = {.kind = LIMIT_TARGET_USER};
     int err = user_name_normalise(name, s.user);
     if (err == 0)
         *ret = s;
     return err;
 }
 
-static bool subject_is_network(const struct addr_net *n)
+static bool limit_target_is_network(const struct addr_net *n)
 {
     return n->family != AF_UNIX && n->bits < 128;
 }
 
 /* What is an address with a mistake must not become a user: "10.0.0.1/8", "1.2.3.4:25",
  * "10.0.0.256". A name of digits alone is none. */
-static bool subject_looks_like_address(struct str text)
+static bool limit_target_looks_like_address(struct str text)
 {
     struct addr a;
     struct str host = text;
@@ -44,38 +45,39 @@ static bool subject_looks_like_address(struct str text)
     return addr_parse(text, &a) == 0 || addr_parse(str_cut(&host, '/'), &a) == 0;
 }
 
-int subject_parse(struct str text, struct subject *ret)
+int limit_target_parse(struct str text, struct limit_target *ret)
 {
     static const struct str prefix = {"user:", 5};
-    struct subject s = {0};
+    struct limit_target s = {0};
     if (str_is_prefix(text, prefix))
-        return subject_parse_user(str_n(text.p + prefix.n, text.n - prefix.n), ret);
+        return limit_target_parse_user(str_n(text.p + prefix.n, text.n - prefix.n), ret);
     if (addr_net_parse(text, &s.net) < 0)
-        return subject_looks_like_address(text) ? -ERR_SYNTAX : subject_parse_user(text, ret);
-    s.kind = subject_is_network(&s.net) ? SUBJECT_NETWORK : SUBJECT_ADDRESS;
+        return limit_target_looks_like_address(text) ? -ERR_SYNTAX
+                                                     : limit_target_parse_user(text, ret);
+    s.kind = limit_target_is_network(&s.net) ? LIMIT_TARGET_NETWORK : LIMIT_TARGET_ADDRESS;
     *ret = s;
     return 0;
 }
 
-void subject_format(char dst[SUBJECT_TEXT_MAX], const struct subject *s)
+void limit_target_format(char dst[LIMIT_TARGET_TEXT_MAX], const struct limit_target *s)
 {
-    struct subject back;
-    if (s->kind != SUBJECT_USER) {
+    struct limit_target back;
+    if (s->kind != LIMIT_TARGET_USER) {
         addr_net_format(dst, &s->net);
         return;
     }
-    (void)str_copy(dst, SUBJECT_TEXT_MAX, str_of(s->user));
-    if (subject_parse(str_of(dst), &back) < 0 || back.kind != SUBJECT_USER ||
+    (void)str_copy(dst, LIMIT_TARGET_TEXT_MAX, str_of(s->user));
+    if (limit_target_parse(str_of(dst), &back) < 0 || back.kind != LIMIT_TARGET_USER ||
         strcmp(back.user, s->user) != 0)
-        snprintf(dst, SUBJECT_TEXT_MAX, "user:%s", s->user);
+        snprintf(dst, LIMIT_TARGET_TEXT_MAX, "user:%s", s->user);
 }
 
-void subject_of_addr(struct subject *ret, const struct addr *a)
+void limit_target_of_addr(struct limit_target *ret, const struct addr *a)
 {
     struct addr key = addr_limit_key(a);
     bool is_v6 = key.family == AF_INET6;
-    *ret = (struct subject){.kind = is_v6 ? SUBJECT_NETWORK : SUBJECT_ADDRESS,
-                            .net = {.bits = is_v6 ? 64 : 128, .family = key.family}};
+    *ret = (struct limit_target){.kind = is_v6 ? LIMIT_TARGET_NETWORK : LIMIT_TARGET_ADDRESS,
+                                 .net = {.bits = is_v6 ? 64 : 128, .family = key.family}};
     memcpy(ret->net.ip, key.ip, sizeof(key.ip));
     if (key.family == AF_UNIX)
         ret->net = (struct addr_net){.family = AF_UNIX};

@@ -4,23 +4,23 @@
 
 #include "base/addr.h"
 
-enum subject_kind { SUBJECT_ADDRESS, SUBJECT_NETWORK, SUBJECT_USER };
+enum limit_target_kind { LIMIT_TARGET_ADDRESS, LIMIT_TARGET_NETWORK, LIMIT_TARGET_USER };
 
-struct subject {
-    enum subject_kind kind;
+struct limit_target {
+    enum limit_target_kind kind;
     struct addr_net net; /* an address is a network of one */
     char user[256];      /* normalised; "" for addresses */
 };
 
 /* Bytes of a formatted subject. */
-#define SUBJECT_TEXT_MAX 264
+#define LIMIT_TARGET_TEXT_MAX 264
 
 /* "10.1.2.3", "2001:db8::/32", "unix:", "somebody@example.org", "user:NAME" for names that look
  * like addresses. -ERR_SYNTAX; also for a network with host bits. */
-int subject_parse(struct str text, struct subject *ret) NODISCARD;
-/* Text that subject_parse reads back. */
-void subject_format(char dst[SUBJECT_TEXT_MAX], const struct subject *s);
+int limit_target_parse(struct str text, struct limit_target *ret) NODISCARD;
+/* Text that limit_target_parse reads back. */
+void limit_target_format(char dst[LIMIT_TARGET_TEXT_MAX], const struct limit_target *s);
 /* "address", "network", "user". */
-const char *subject_kind_name(enum subject_kind k);
+const char *limit_target_kind_name(enum limit_target_kind k);
 /* The subject of limits per address: an IPv6 address stands for its /64. */
-void subject_of_addr(struct subject *ret, const struct addr *a);
+void limit_target_of_addr(struct limit_target *ret, const struct addr *a);

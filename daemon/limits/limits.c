@@ -99,7 +99,7 @@ static void source_forget(struct limits *l, struct limit_source *s)
 static void source_free(struct limits *l, struct limit_source *s)
 {
     source_forget(l, s);
-    walks_skip(&l->walks, &s->link);
+    safe_iters_skip(&l->walks, &s->link);
     list_del(&s->link);
     (void)table_del(&l->sources_by_addr, addr_key(&s->addr));
     free(s);
@@ -236,7 +236,7 @@ static void user_settle(struct limits *l, struct limit_user *u)
 {
     if (u->sessions > 0)
         return;
-    walks_skip(&l->walks, &u->link);
+    safe_iters_skip(&l->walks, &u->link);
     list_del(&u->link);
     (void)table_del(&l->users_by_name, str_of(u->name));
     free(u);
@@ -534,7 +534,7 @@ static struct rule *limits_ban(struct limits *l, const struct config_limits *c,
                              .created_ms = now->wall_ms,
                              .until_ms = c->ban_ms ? now->wall_ms + c->ban_ms : 0};
     struct rule *ban;
-    subject_of_addr(&spec.subject, a);
+    limit_target_of_addr(&spec.subject, a);
     return rules_put(&l->bans, &spec, now, &ban) < 0 ? NULL : ban;
 }
 
@@ -600,12 +600,12 @@ struct limit_failure limits_fail(struct limits *l, const struct config_limits *c
     return f;
 }
 
-bool limits_forget(struct limits *l, const struct config_limits *c, const struct subject *subject,
-                   const struct rules_time *now)
+bool limits_forget(struct limits *l, const struct config_limits *c,
+                   const struct limit_target *subject, const struct rules_time *now)
 {
     struct addr a = {.family = subject->net.family};
     memcpy(a.ip, subject->net.ip, sizeof(a.ip));
-    if (subject->kind == SUBJECT_USER) {
+    if (subject->kind == LIMIT_TARGET_USER) {
         struct limit_user *u = user_find(l, subject->user);
         bool was_refused = u && u->refused > 0;
         if (u)

@@ -4,8 +4,8 @@
  * has no sessions any more is forgotten in time, and the oldest of it when there is too much. */
 #pragma once
 
-#include "base/table.h"
 #include "base/safe_iter.h"
+#include "base/table.h"
 #include "config/config.h"
 #include "limits/guesses.h"
 #include "limits/rules.h"
@@ -93,7 +93,7 @@ struct limit_failure limits_fail(struct limits *l, const struct config_limits *c
  * fail: as many failures as there are users who logged in do not count. */
 void limits_welcome(struct limits *l, const struct addr *a, const char *user);
 /* Forgets failures and logins of an address, or refusals of a user. False: nothing was known. */
-bool limits_forget(struct limits *l, const struct config_limits *c, const struct subject *s,
+bool limits_forget(struct limits *l, const struct config_limits *c, const struct limit_target *s,
                    const struct rules_time *now);
 /* Frees what is over; now and then. */
 void limits_expire(struct limits *l, const struct config_limits *c, const struct rules_time *now);

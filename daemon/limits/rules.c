@@ -28,10 +28,10 @@ static struct rule_key rule_key_user(struct str user)
     return k;
 }
 
-static struct rule_key rule_key_of(const struct subject *s)
+static struct rule_key rule_key_of(const struct limit_target *s)
 {
-    return s->kind == SUBJECT_USER ? rule_key_user(str_of(s->user))
-                                   : rule_key_net(s->net.ip, s->net.bits, s->net.family);
+    return s->kind == LIMIT_TARGET_USER ? rule_key_user(str_of(s->user))
+                                        : rule_key_net(s->net.ip, s->net.bits, s->net.family);
 }
 
 static struct rule *rules_get(const struct rules *r, const struct rule_key *k)
@@ -68,15 +68,15 @@ size_t rules_count(const struct rules *r)
     return r->by_key.count;
 }
 
-void rule_subject(const struct rule *r, struct subject *ret)
+void rule_subject(const struct rule *r, struct limit_target *ret)
 {
-    *ret = (struct subject){.kind = r->kind, .net = r->net};
+    *ret = (struct limit_target){.kind = r->kind, .net = r->net};
     (void)str_copy(ret->user, sizeof(ret->user), str_of(r->user));
 }
 
 static void rules_tally(struct rules *r, const struct rule *rule, int n)
 {
-    size_t *count = rule->kind == SUBJECT_USER ? &r->n_users : &r->n_bits[rule->net.bits];
+    size_t *count = rule->kind == LIMIT_TARGET_USER ? &r->n_users : &r->n_bits[rule->net.bits];
     *count += (size_t)n;
     if (rule->is_automatic)
         r->n_automatic += (size_t)n;
@@ -84,12 +84,12 @@ static void rules_tally(struct rules *r, const struct rule *rule, int n)
 
 void rules_remove(struct rules *r, struct rule *rule)
 {
-    struct subject s;
+    struct limit_target s;
     rule_subject(rule, &s);
     const struct rule_key k = rule_key_of(&s);
     (void)map_del(&r->by_key, str_n(k.bytes, k.n));
     wheel_cancel(&r->wheel, &rule->timer);
-    walks_skip(&r->walks, &rule->link);
+    safe_iters_skip(&r->walks, &rule->link);
     list_del(&rule->link);
     rules_tally(r, rule, -1);
     rule_free(rule);
@@ -118,7 +118,7 @@ static void rules_make_room(struct rules *r)
 
 static struct rule *rule_new(const struct rule_spec *spec)
 {
-    bool is_user = spec->subject.kind == SUBJECT_USER;
+    bool is_user = spec->subject.kind == LIMIT_TARGET_USER;
     struct rule *r = calloc(1, sizeof(*r));
     if (!r)
         return NULL;
@@ -165,7 +165,7 @@ int rules_put(struct rules *r, const struct rule_spec *spec, const struct rules_
     if (old) {
         rule->hits = old->hits;
         wheel_cancel(&r->wheel, &old->timer);
-        walks_skip(&r->walks, &old->link);
+        safe_iters_skip(&r->walks, &old->link);
         list_del(&old->link);
         rules_tally(r, old, -1);
         rule_free(old);
@@ -177,7 +177,7 @@ int rules_put(struct rules *r, const struct rule_spec *spec, const struct rules_
     return 0;
 }
 
-struct rule *rules_find(const struct rules *r, const struct subject *s)
+struct rule *rules_find(const struct rules *r, const struct limit_target *s)
 {
     const struct rule_key k = rule_key_of(s);
     return rules_get(r, &k);

@@ -20,7 +20,7 @@ struct rules_time {
 struct rule {
     struct list link; /* of all, in order of their making */
     struct wheel_timer timer;
-    enum subject_kind kind;
+    enum limit_target_kind kind;
     bool is_automatic;                       /* made by the daemon, not by an operator */
     bool is_stored;                          /* for the owner of the table */
     struct addr_net net;                     /* of addresses and networks */
@@ -53,7 +53,7 @@ size_t rules_count(const struct rules *r);
 
 /* What a new rule is to say; strings are borrowed. */
 struct rule_spec {
-    struct subject subject;
+    struct limit_target subject;
     bool is_automatic;
     uint64_t created_ms, until_ms;
     const char *text, *by;
@@ -63,7 +63,7 @@ struct rule_spec {
 int rules_put(struct rules *r, const struct rule_spec *spec, const struct rules_time *now,
               struct rule **ret) NODISCARD;
 /* The rule of exactly this subject, or NULL. */
-struct rule *rules_find(const struct rules *r, const struct subject *s);
+struct rule *rules_find(const struct rules *r, const struct limit_target *s);
 /* The narrowest one that holds for an address, or NULL. */
 struct rule *rules_match_addr(const struct rules *r, const struct addr *a);
 struct rule *rules_match_user(const struct rules *r, const char *user);
@@ -71,4 +71,4 @@ struct rule *rules_match_user(const struct rules *r, const char *user);
 void rules_remove(struct rules *r, struct rule *rule);
 /* Frees what is over. */
 void rules_expire(struct rules *r, const struct rules_time *now);
-void rule_subject(const struct rule *r, struct subject *ret);
+void rule_subject(const struct rule *r, struct limit_target *ret);

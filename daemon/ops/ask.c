@@ -141,7 +141,7 @@ static void collect_finish(struct collect *c, int err)
 /* Workers that still walk are told to stop. */
 static void collect_abort(struct collect *c, int err)
 {
-    const struct control_host *h = c->ask.control->host;
+    const struct engine_api *h = c->ask.control->host;
     for (size_t i = 0; i < h->n_workers; i++)
         (void)!session_query_next(h->workers[i].mailbox, c->ask.number, true);
     collect_finish(c, err);
@@ -150,7 +150,7 @@ static void collect_abort(struct collect *c, int err)
 static void on_collect_chunk(struct ask *a, struct session_chunk *chunk)
 {
     struct collect *c = CONTAINER_OF(a, struct collect, ask);
-    const struct control_host *h = a->control->host;
+    const struct engine_api *h = a->control->host;
     unsigned worker = chunk->worker;
     bool is_last = chunk->is_last;
     if (is_last) {
@@ -194,7 +194,7 @@ static size_t collect_ids(const struct collect_spec *spec, size_t worker, uint64
 
 static int collect_post(struct collect *c, const struct collect_spec *spec)
 {
-    const struct control_host *h = c->ask.control->host;
+    const struct engine_api *h = c->ask.control->host;
     AUTO_FREE uint64_t *ids = spec->ids ? calloc(spec->n_ids + 1, sizeof(*ids)) : NULL;
     struct session_query_spec q = {.number = c->ask.number,
                                    .reply = loop_mailbox(h->loop),

@@ -83,8 +83,8 @@ int configs_changes(const struct config *started, const struct config *running,
 /* Nobody goes back behind this configuration. */
 static void configs_settle(struct control *c)
 {
-    c->host->keep_config(c->host->arg);
-    settle_post(c);
+    c->host->keep_last_good_config(c->host->arg);
+    runtime_absorb_post(c);
 }
 
 /* What is in force after a failure beside the file. */
@@ -98,7 +98,7 @@ struct kept {
 static int kept_run(struct work *w)
 {
     struct kept *k = CONTAINER_OF(w, struct kept, work);
-    const struct control_host *h = work_control(w)->host;
+    const struct engine_api *h = work_control(w)->host;
     int err = h->read_config(h->arg, CONTROL_READ_CHECK, &k->disk, &k->problems, &w->error);
     return err < 0 ? err : config_diff(k->config, k->disk, &k->changes);
 }
@@ -176,7 +176,7 @@ int config_refuse(struct work *w, const struct config_problems *problems, int er
  */
 static int reload_read(struct reload *l)
 {
-    const struct control_host *h = work_control(&l->work)->host;
+    const struct engine_api *h = work_control(&l->work)->host;
     int err = h->read_config(h->arg, l->is_going_back ? CONTROL_READ_BACK : CONTROL_READ_RELOAD,
                              &l->config, &l->problems, &l->work.error);
     if (err < 0)
@@ -292,12 +292,12 @@ static json_t *reload_rows(const struct reload *l, struct reload_counts *n)
     json_t *rows = json_array();
     for (size_t i = 0; i < l->changes.n; i++) {
         const struct config_change *ch = &l->changes.v[i];
-        enum config_shade shade = config_change_shade(rt, l->config, ch);
+        enum config_hidden hidden = config_change_hidden(rt, l->config, ch);
         n->changed++;
-        if (shade == CONFIG_SHADE_NONE)
+        if (hidden == CONFIG_HIDDEN_NONE)
             n->by_effect[ch->effect]++;
-        n->hidden += shade == CONFIG_SHADE_HIDDEN;
-        (void)json_array_append_new(rows, config_change_row(ch, shade));
+        n->hidden += hidden == CONFIG_HIDDEN_HIDDEN;
+        (void)json_array_append_new(rows, config_change_row(ch, hidden));
     }
     return rows;
 }
@@ -365,7 +365,7 @@ static void reload_fail(struct work *w)
 static void reload_done(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
-    const struct control_host *h = work_control(w)->host;
+    const struct engine_api *h = work_control(w)->host;
     if (w->err == 0)
         w->err = h->publish_config(h->arg, config_ref(l->config), STEAL(l->pools), &w->error);
     else

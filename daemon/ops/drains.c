@@ -20,7 +20,7 @@ struct drain {
     struct loop_timer tick;
     uint64_t deadline_ms; /* monotonic, 0 = none */
     uint64_t grace_ms;
-    struct pace pace;
+    struct token_bucket pace;
     uint64_t n_kicked;
     bool is_kicking, is_removed, is_asking;
     const char *stop; /* why it ends before its aim; static */
@@ -44,7 +44,7 @@ static uint64_t drain_left(const struct drain *d)
 static uint64_t drain_eta(const struct drain *d, uint64_t left)
 {
     uint64_t now = loop_now_ms(d->control->host->loop);
-    uint64_t kicking = pace_time(&d->pace, left);
+    uint64_t kicking = token_bucket_time(&d->pace, left);
     uint64_t elapsed = clock_wall_ms() - d->op->started_ms;
     if (d->is_kicking)
         return kicking;
@@ -218,7 +218,8 @@ static void on_drain_tick(struct loop_timer *t)
     drain_watch_deadline(d);
     if (drain_left(d) == 0)
         err = drain_count(d);
-    else if (d->is_kicking && (n = pace_take(&d->pace, loop_now_ms(d->control->host->loop))) > 0)
+    else if (d->is_kicking &&
+             (n = token_bucket_take(&d->pace, loop_now_ms(d->control->host->loop))) > 0)
         err = drain_kick(d, n);
     if (!d->is_asking || err < 0)
         drain_again(d);

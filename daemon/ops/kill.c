@@ -14,7 +14,7 @@ struct kill_entry {
     bool is_hit;
 };
 
-struct killing {
+struct kill_op {
     struct ask ask; /* begins when the workers are told */
     struct control *control;
     struct kill_spec spec;
@@ -30,7 +30,7 @@ struct killing {
     struct loop_timer timer;
 };
 
-static void killing_free(struct killing *k)
+static void kill_op_free(struct kill_op *k)
 {
     buf_fini(&k->rows);
     free(k->v);
@@ -44,33 +44,33 @@ static void killing_free(struct killing *k)
     free(k);
 }
 
-static int killing_append(const struct killing *k, const struct kill_entry *e, struct buf *out)
+static int kill_op_append(const struct kill_op *k, const struct kill_entry *e, struct buf *out)
 {
     int err = out->len > 0 ? buf_append_char(out, ',') : 0;
     return err == 0 ? buf_append(out, k->rows.data + k->rows.start + e->row_at, e->row_n) : err;
 }
 
-static void killing_finish(struct killing *k, int err)
+static void kill_op_finish(struct kill_op *k, int err)
 {
     AUTO_BUF rows = BUF_INIT;
     for (size_t i = 0; i < k->n && err == 0; i++)
         if ((k->v[i].is_hit || k->spec.is_dry) && k->v[i].row_n > 0)
-            err = killing_append(k, &k->v[i], &rows);
+            err = kill_op_append(k, &k->v[i], &rows);
     k->spec.done(k->spec.arg, err, k->matched, k->n_hit, buf_str(&rows));
-    killing_free(k);
+    kill_op_free(k);
 }
 
 /* ---- second: telling ---- */
 
-static void killing_end(struct killing *k, int err)
+static void kill_op_end(struct kill_op *k, int err)
 {
     loop_timer_cancel(k->control->host->loop, &k->timer);
     ask_end(&k->ask);
-    killing_finish(k, err);
+    kill_op_finish(k, err);
 }
 
 /* A worker answers in the order in which it was told. */
-static void killing_hit(struct killing *k, unsigned worker, uint64_t id)
+static void kill_op_hit(struct kill_op *k, unsigned worker, uint64_t id)
 {
     size_t *at = &k->hit_at[worker];
     while (*at < k->n && k->v[*at].id != id)
@@ -83,27 +83,27 @@ static void killing_hit(struct killing *k, unsigned worker, uint64_t id)
 
 static void on_killed(struct ask *a, const struct session_killed *killed)
 {
-    struct killing *k = CONTAINER_OF(a, struct killing, ask);
+    struct kill_op *k = CONTAINER_OF(a, struct kill_op, ask);
     for (size_t i = 0; i < killed->n; i++)
-        killing_hit(k, killed->worker, killed->ids[i]);
+        kill_op_hit(k, killed->worker, killed->ids[i]);
     loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS);
     if (killed->is_last && --k->n_waiting == 0)
-        killing_end(k, 0);
+        kill_op_end(k, 0);
 }
 
 static void on_killing_timeout(struct loop_timer *t)
 {
-    killing_end(CONTAINER_OF(t, struct killing, timer), -ERR_TIMEOUT);
+    kill_op_end(CONTAINER_OF(t, struct kill_op, timer), -ERR_TIMEOUT);
 }
 
 static void on_killing_end(struct ask *a)
 {
-    killing_end(CONTAINER_OF(a, struct killing, ask), -ERR_SHUTDOWN);
+    kill_op_end(CONTAINER_OF(a, struct kill_op, ask), -ERR_SHUTDOWN);
 }
 
-static int killing_post(struct killing *k)
+static int kill_op_post(struct kill_op *k)
 {
-    const struct control_host *h = k->control->host;
+    const struct engine_api *h = k->control->host;
     AUTO_FREE uint64_t *ids = calloc(k->n + 1, sizeof(*ids));
     struct session_kill_spec spec = {.number = k->ask.number,
                                      .reply = loop_mailbox(h->loop),
@@ -129,7 +129,7 @@ static int killing_post(struct killing *k)
     return 0;
 }
 
-static int killing_tell(struct killing *k)
+static int kill_op_tell(struct kill_op *k)
 {
     k->hit_at = calloc(k->control->host->n_workers + 1, sizeof(*k->hit_at));
     if (!k->hit_at)
@@ -139,7 +139,7 @@ static int killing_tell(struct killing *k)
     int err = ask_begin(k->control, &k->ask);
     if (err < 0)
         return err;
-    err = killing_post(k);
+    err = kill_op_post(k);
     if (k->n_waiting == 0) {
         ask_end(&k->ask);
         return err < 0 ? err : -ERR_NO_MATCH;
@@ -150,7 +150,7 @@ static int killing_tell(struct killing *k)
 
 /* ---- first: finding ---- */
 
-static int entry_row(struct killing *k, struct kill_entry *e, const struct session_row *row)
+static int entry_row(struct kill_op *k, struct kill_entry *e, const struct session_row *row)
 {
     static const enum session_field shown[] = {SESSION_FIELD_ID, SESSION_FIELD_USER,
                                                SESSION_FIELD_IP};
@@ -176,7 +176,7 @@ static bool row_has(const struct session_row *row, enum session_field field, con
     return str_ieq(row->v[field].text, str_of(text));
 }
 
-static bool killing_is_meant(const struct killing *k, const struct session_row *row)
+static bool kill_op_is_meant(const struct kill_op *k, const struct session_row *row)
 {
     bool is_excepted = k->except[0] || k->except[1];
     for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
@@ -188,7 +188,7 @@ static bool killing_is_meant(const struct killing *k, const struct session_row *
     return !is_excepted;
 }
 
-static int killing_add(struct killing *k, const struct session_row *row)
+static int kill_op_add(struct kill_op *k, const struct session_row *row)
 {
     if (k->n == k->cap) {
         size_t cap = k->cap ? 2 * k->cap : 64;
@@ -205,13 +205,13 @@ static int killing_add(struct killing *k, const struct session_row *row)
     return k->spec.has_rows && k->n_rows < KILL_ROWS_MAX ? entry_row(k, e, row) : 0;
 }
 
-static bool killing_chunk(void *arg, struct session_chunk *chunk)
+static bool kill_op_chunk(void *arg, struct session_chunk *chunk)
 {
-    struct killing *k = arg;
+    struct kill_op *k = arg;
     int err = 0;
     for (size_t i = 0; i < chunk->n && err == 0 && !k->is_over_max; i++)
-        if (killing_is_meant(k, &chunk->rows[i]))
-            err = killing_add(k, &chunk->rows[i]);
+        if (kill_op_is_meant(k, &chunk->rows[i]))
+            err = kill_op_add(k, &chunk->rows[i]);
     session_chunk_free(chunk);
     k->err = err;
     return err == 0 && !k->is_over_max;
@@ -223,7 +223,7 @@ static int entry_compare_idle(const void *x, const void *y)
     return a->idle > b->idle ? -1 : a->idle < b->idle;
 }
 
-static void killing_cut(struct killing *k)
+static void kill_op_cut(struct kill_op *k)
 {
     if (k->spec.first_idle == 0 || k->n <= k->spec.first_idle)
         return;
@@ -231,7 +231,7 @@ static void killing_cut(struct killing *k)
     k->n = k->spec.first_idle;
 }
 
-static int killing_show(const struct killing *k)
+static int kill_op_show(const struct kill_op *k)
 {
     struct kill_found *found = calloc(k->n + 1, sizeof(*found));
     if (!found)
@@ -242,26 +242,26 @@ static int killing_show(const struct killing *k)
     return 0;
 }
 
-static void killing_found(void *arg, int err, uint64_t seen, uint64_t matched)
+static void kill_op_found(void *arg, int err, uint64_t seen, uint64_t matched)
 {
-    struct killing *k = arg;
+    struct kill_op *k = arg;
     (void)seen;
     (void)matched;
     if (err == 0)
         err = k->is_over_max ? -ERR_TOO_MANY : k->err;
-    killing_cut(k);
+    kill_op_cut(k);
     if (err == 0 && k->spec.found)
-        err = killing_show(k);
+        err = kill_op_show(k);
     if (err == 0 && !k->spec.is_dry && k->n > 0) {
-        err = killing_tell(k);
+        err = kill_op_tell(k);
         if (err == 0)
             return;
     }
     k->n_hit = err == 0 ? k->n : 0;
-    killing_finish(k, err);
+    kill_op_finish(k, err);
 }
 
-static int killing_copy(struct killing *k, const struct kill_spec *spec)
+static int kill_op_copy(struct kill_op *k, const struct kill_spec *spec)
 {
     k->spec = *spec;
     for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
@@ -275,7 +275,7 @@ static int killing_copy(struct killing *k, const struct kill_spec *spec)
 }
 
 /* What is looked at here. */
-static uint32_t killing_fields(const struct killing *k)
+static uint32_t kill_op_fields(const struct kill_op *k)
 {
     uint32_t fields = SESSION_FIELD_BIT(SESSION_FIELD_ID) | SESSION_FIELD_BIT(SESSION_FIELD_USER) |
                       SESSION_FIELD_BIT(SESSION_FIELD_IP) | SESSION_FIELD_BIT(SESSION_FIELD_IDLE);
@@ -286,22 +286,22 @@ static uint32_t killing_fields(const struct killing *k)
     return fields;
 }
 
-static int killing_find(struct killing *k)
+static int kill_op_find(struct kill_op *k)
 {
     const struct kill_spec *spec = &k->spec;
     const struct session_order order = {.by = SESSION_FIELD_IDLE, .is_descending = true};
     const struct collect_spec find = {.filter = spec->filter,
-                                      .fields = killing_fields(k),
+                                      .fields = kill_op_fields(k),
                                       .is_sorted = spec->first_idle > 0,
                                       .order = order,
                                       .limit = spec->first_idle,
-                                      .chunk = killing_chunk,
-                                      .done = killing_found,
+                                      .chunk = kill_op_chunk,
+                                      .done = kill_op_found,
                                       .arg = k};
     return collect_start(k->control, &find);
 }
 
-static int killing_take(struct killing *k)
+static int kill_op_take(struct kill_op *k)
 {
     k->v = calloc(k->spec.n_ids + 1, sizeof(*k->v));
     if (!k->v)
@@ -309,22 +309,22 @@ static int killing_take(struct killing *k)
     for (; k->n < k->spec.n_ids; k->n++)
         k->v[k->n].id = k->spec.ids[k->n];
     k->matched = k->n;
-    return killing_tell(k);
+    return kill_op_tell(k);
 }
 
 int kill_start(struct control *c, const struct kill_spec *spec)
 {
-    struct killing *k = calloc(1, sizeof(*k));
+    struct kill_op *k = calloc(1, sizeof(*k));
     if (!k)
         return -ERR_NOMEM;
     k->control = c;
-    int err = killing_copy(k, spec);
+    int err = kill_op_copy(k, spec);
     if (k->spec.filter)
         filter_ref(k->spec.filter);
     if (err == 0)
-        err = spec->ids ? killing_take(k) : killing_find(k);
+        err = spec->ids ? kill_op_take(k) : kill_op_find(k);
     if (err < 0)
-        killing_free(k);
+        kill_op_free(k);
     return err;
 }
 

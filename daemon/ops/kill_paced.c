@@ -16,7 +16,7 @@ struct paced {
     char *text;
     struct kill_found *left; /* a heap, the longest idle on top */
     size_t n, n_left;
-    struct pace pace;
+    struct token_bucket pace;
     uint64_t grace_ms, n_told;
     struct loop_timer tick;
     bool is_asking, is_stopped;
@@ -76,7 +76,7 @@ static void paced_refresh(void *arg)
 {
     struct paced *p = arg;
     p->op->done = paced_told(p);
-    p->op->eta_ms = pace_time(&p->pace, p->n_left);
+    p->op->eta_ms = token_bucket_time(&p->pace, p->n_left);
 }
 
 static void paced_finish(struct paced *p)
@@ -143,7 +143,7 @@ static int paced_tell(struct paced *p, size_t n)
 static void on_paced_tick(struct loop_timer *t)
 {
     struct paced *p = CONTAINER_OF(t, struct paced, tick);
-    size_t n = pace_take(&p->pace, loop_now_ms(p->control->host->loop));
+    size_t n = token_bucket_take(&p->pace, loop_now_ms(p->control->host->loop));
     n = n < p->n_left ? n : p->n_left;
     p->is_asking = n > 0 && paced_tell(p, n) == 0;
     if (!p->is_asking)
@@ -161,8 +161,8 @@ static int paced_begin(struct paced *p, struct request *r)
         return -ERR_NOMEM;
     if (p->n == 0)
         return -ERR_NO_MATCH;
-    p->pace = (struct pace){.rate = request_number(r, "rate", 0),
-                            .at_ms = loop_now_ms(p->control->host->loop)};
+    p->pace = (struct token_bucket){.rate = request_number(r, "rate", 0),
+                                    .at_ms = loop_now_ms(p->control->host->loop)};
     p->grace_ms = request_bool(r, "now") ? 0 : request_number(r, "grace", KILL_GRACE_MS);
     return op_begin(p->control, &paced_kind, target, &r->peer, p, &p->op);
 }

@@ -5,25 +5,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PACE_AT_ONCE 10000 /* taken in one go without a rate */
-#define PACE_SAVED_MS 500  /* of a longer pause nothing is made up for */
+#define TOKEN_BUCKET_AT_ONCE 10000 /* taken in one go without a rate */
+#define TOKEN_BUCKET_SAVED_MS 500  /* of a longer pause nothing is made up for */
 
 /* Zero-initialised but for rate and at_ms. */
-struct pace {
-    uint64_t rate;   /* a second; 0 = PACE_AT_ONCE */
+struct token_bucket {
+    uint64_t rate;   /* a second; 0 = TOKEN_BUCKET_AT_ONCE */
     uint64_t at_ms;  /* counted up to here */
     uint64_t credit; /* thousandths */
 };
 
 /* How many may go now. */
-static inline size_t pace_take(struct pace *p, uint64_t now_ms)
+static inline size_t token_bucket_take(struct token_bucket *p, uint64_t now_ms)
 {
     if (p->rate == 0)
-        return PACE_AT_ONCE;
+        return TOKEN_BUCKET_AT_ONCE;
     p->credit += (now_ms - p->at_ms) * p->rate;
     p->at_ms = now_ms;
     /* What was not used up is no reason for a burst; one may always go in the end. */
-    uint64_t most = p->rate * PACE_SAVED_MS < 1000 ? 1000 : p->rate * PACE_SAVED_MS;
+    uint64_t most = p->rate * TOKEN_BUCKET_SAVED_MS < 1000 ? 1000 : p->rate * TOKEN_BUCKET_SAVED_MS;
     if (p->credit > most)
         p->credit = most;
     size_t n = p->credit / 1000;
@@ -32,7 +32,7 @@ static inline size_t pace_take(struct pace *p, uint64_t now_ms)
 }
 
 /* How long n of them take, ms. */
-static inline uint64_t pace_time(const struct pace *p, uint64_t n)
+static inline uint64_t token_bucket_time(const struct token_bucket *p, uint64_t n)
 {
     return p->rate ? n * 1000 / p->rate : 0;
 }

@@ -15,7 +15,7 @@
 #define TRACE_TOLD_MIN (TRACE_FLIGHT_MAX / 8)
 
 /* One trace under way. */
-struct tracer {
+struct trace_op {
     struct list link; /* of control.tracers */
     struct control *control;
     struct client_link stream; /* its number is that of the trace on the workers, too */
@@ -27,10 +27,10 @@ struct tracer {
     size_t untold[];           /* of each worker: weight that it has not been told is taken in */
 };
 
-static struct tracer *tracer_find(struct control *c, uint64_t number)
+static struct trace_op *trace_op_find(struct control *c, uint64_t number)
 {
     LIST_FOREACH (it, &c->tracers) {
-        struct tracer *t = LIST_ITEM(it, struct tracer, link);
+        struct trace_op *t = LIST_ITEM(it, struct trace_op, link);
         if (t->stream.stream == number)
             return t;
     }
@@ -39,7 +39,7 @@ static struct tracer *tracer_find(struct control *c, uint64_t number)
 
 /* ---- the end ---- */
 
-static void tracer_free(struct tracer *t)
+static void trace_op_free(struct trace_op *t)
 {
     loop_timer_cancel(t->control->host->loop, &t->timer);
     loop_undefer(&t->over);
@@ -48,15 +48,15 @@ static void tracer_free(struct tracer *t)
     free(t);
 }
 
-static void tracer_stop_workers(const struct tracer *t)
+static void trace_op_stop_workers(const struct trace_op *t)
 {
-    const struct control_host *h = t->control->host;
+    const struct engine_api *h = t->control->host;
     for (size_t i = 0; i < h->n_workers; i++)
         if (session_trace_end_post(h->workers[i].mailbox, t->stream.stream) < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "trace-not-ended", KV_U64("worker", i));
 }
 
-static void tracer_say_end(const struct tracer *t, struct client *client, const char *why)
+static void trace_op_say_end(const struct trace_op *t, struct client *client, const char *why)
 {
     json_t *m = json_pack("{s:s, s:s, s:{s:I, s:s}}", "jsonrpc", "2.0", "method", "end", "params",
                           "stream", (json_int_t)t->stream.stream, "message", why);
@@ -66,57 +66,57 @@ static void tracer_say_end(const struct tracer *t, struct client *client, const 
 }
 
 /* why: for the client and the list of operations. */
-static void tracer_end(struct tracer *t, enum op_state state, const char *why)
+static void trace_op_end(struct trace_op *t, enum op_state state, const char *why)
 {
-    tracer_stop_workers(t);
+    trace_op_stop_workers(t);
     op_end(t->op, state, "%s; %llu bytes, %llu events dropped", why, (unsigned long long)t->bytes,
            (unsigned long long)t->lost);
     struct client *client = t->stream.client;
     client_detach(&t->stream);
     if (client)
-        tracer_say_end(t, client, why);
-    tracer_free(t);
+        trace_op_say_end(t, client, why);
+    trace_op_free(t);
 }
 
-static void tracer_cancel(void *arg)
+static void trace_op_cancel(void *arg)
 {
-    tracer_end(arg, OP_CANCELLED, "cancelled");
+    trace_op_end(arg, OP_CANCELLED, "cancelled");
 }
 
-static void tracer_refresh(void *arg)
+static void trace_op_refresh(void *arg)
 {
-    struct tracer *t = arg;
+    struct trace_op *t = arg;
     uint64_t now = loop_now_ms(t->control->host->loop);
     t->op->done = t->bytes;
     t->op->eta_ms = t->until_ms > now ? t->until_ms - now : 0;
 }
 
-static void tracer_drop(void *arg)
+static void trace_op_drop(void *arg)
 {
-    tracer_free(arg);
+    trace_op_free(arg);
 }
 
 static const struct op_kind trace_kind = {
-    .name = "trace", .cancel = tracer_cancel, .refresh = tracer_refresh, .drop = tracer_drop};
+    .name = "trace", .cancel = trace_op_cancel, .refresh = trace_op_refresh, .drop = trace_op_drop};
 
 static void on_tracer_time(struct loop_timer *timer)
 {
-    tracer_end(CONTAINER_OF(timer, struct tracer, timer), OP_DONE, "its time is over");
+    trace_op_end(CONTAINER_OF(timer, struct trace_op, timer), OP_DONE, "its time is over");
 }
 
 static void on_tracer_over(struct loop_deferred *d)
 {
-    tracer_end(CONTAINER_OF(d, struct tracer, over), OP_DONE, "who asked for it is gone");
+    trace_op_end(CONTAINER_OF(d, struct trace_op, over), OP_DONE, "who asked for it is gone");
 }
 
-static void tracer_stream_cancel(struct client_link *l)
+static void trace_op_stream_cancel(struct client_link *l)
 {
-    tracer_end(CONTAINER_OF(l, struct tracer, stream), OP_CANCELLED, "cancelled");
+    trace_op_end(CONTAINER_OF(l, struct trace_op, stream), OP_CANCELLED, "cancelled");
 }
 
-static void tracer_stream_gone(struct client_link *l)
+static void trace_op_stream_gone(struct client_link *l)
 {
-    struct tracer *t = CONTAINER_OF(l, struct tracer, stream);
+    struct trace_op *t = CONTAINER_OF(l, struct trace_op, stream);
     loop_defer(t->control->host->loop, &t->over);
 }
 
@@ -141,8 +141,8 @@ static int escape(struct buf *out, struct str bytes)
 }
 
 /* False when the client is too slow just now. */
-static bool tracer_send(const struct tracer *t, const struct session_trace_event *e,
-                        enum trace_direction direction, struct str bytes)
+static bool trace_op_send(const struct trace_op *t, const struct session_trace_event *e,
+                          enum trace_direction direction, struct str bytes)
 {
     AUTO_BUF text = BUF_INIT;
     char id[32];
@@ -168,27 +168,27 @@ static bool tracer_send(const struct tracer *t, const struct session_trace_event
 }
 
 /* "7 bytes ..." */
-static bool tracer_note(const struct tracer *t, const struct session_trace_event *e, uint64_t n,
-                        const char *what)
+static bool trace_op_note(const struct trace_op *t, const struct session_trace_event *e, uint64_t n,
+                          const char *what)
 {
     AUTO_FREE char *text = str_printf("%llu %s", (unsigned long long)n, what);
-    return tracer_send(t, e, TRACE_NOTE, str_of(text));
+    return trace_op_send(t, e, TRACE_NOTE, str_of(text));
 }
 
 /* A row a line; a slow client misses some of it, and learns how much. */
-static void tracer_tell(struct tracer *t, const struct session_trace_event *e)
+static void trace_op_tell(struct trace_op *t, const struct session_trace_event *e)
 {
     struct str rest = str_n(e->bytes, e->n);
     t->lost += e->lost;
     if (t->missed + e->lost > 0) {
-        bool is_told = tracer_note(t, e, t->missed + e->lost,
-                                   "events were dropped: they were not read fast enough");
+        bool is_told = trace_op_note(t, e, t->missed + e->lost,
+                                     "events were dropped: they were not read fast enough");
         t->missed = is_told ? 0 : t->missed + e->lost;
     }
     while (rest.n > 0) {
         const char *lf = memchr(rest.p, '\n', rest.n);
         struct str line = str_head(rest, lf ? (size_t)(lf - rest.p) + 1 : rest.n);
-        if (!tracer_send(t, e, e->direction, line)) {
+        if (!trace_op_send(t, e, e->direction, line)) {
             t->missed++;
             t->lost++;
             return;
@@ -196,11 +196,11 @@ static void tracer_tell(struct tracer *t, const struct session_trace_event *e)
         rest = str_skip(rest, line.n);
     }
     if (e->left_out > 0)
-        (void)tracer_note(t, e, e->left_out, "bytes that came along are left out");
+        (void)trace_op_note(t, e, e->left_out, "bytes that came along are left out");
 }
 
 /* The worker is told now and then; what is not told yet counts as under way. */
-static void tracer_take_in(struct tracer *t, const struct session_trace_event *e)
+static void trace_op_take_in(struct trace_op *t, const struct session_trace_event *e)
 {
     size_t *untold = &t->untold[e->worker];
     *untold += e->weight;
@@ -214,28 +214,28 @@ static void on_event(struct mail *m, void *owner)
 {
     struct session_trace_event *e = CONTAINER_OF(m, struct session_trace_event, mail);
     struct control *c = control_of(owner);
-    struct tracer *t = c ? tracer_find(c, e->number) : NULL;
+    struct trace_op *t = c ? trace_op_find(c, e->number) : NULL;
     if (t) {
-        tracer_take_in(t, e);
+        trace_op_take_in(t, e);
         t->bytes += e->n;
-        tracer_tell(t, e);
+        trace_op_tell(t, e);
         if (t->bytes >= t->max_bytes)
-            tracer_end(t, OP_DONE, "its bytes are used up");
+            trace_op_end(t, OP_DONE, "its bytes are used up");
     }
     free(e);
 }
 
 /* ---- the beginning ---- */
 
-static struct tracer *tracer_new(struct control *c)
+static struct trace_op *trace_op_new(struct control *c)
 {
-    struct tracer *t = calloc(1, sizeof(*t) + c->host->n_workers * sizeof(t->untold[0]));
+    struct trace_op *t = calloc(1, sizeof(*t) + c->host->n_workers * sizeof(t->untold[0]));
     if (!t)
         return NULL;
     t->control = c;
     t->stream = (struct client_link){.stream = rpc_next_number(&c->rpc),
-                                     .cancel = tracer_stream_cancel,
-                                     .gone = tracer_stream_gone};
+                                     .cancel = trace_op_stream_cancel,
+                                     .gone = trace_op_stream_gone};
     list_init(&t->link);
     list_init(&t->over.link);
     t->over.fn = on_tracer_over;
@@ -243,9 +243,9 @@ static struct tracer *tracer_new(struct control *c)
     return t;
 }
 
-static int tracer_begin(struct tracer *t, struct filter *filter)
+static int trace_op_begin(struct trace_op *t, struct filter *filter)
 {
-    const struct control_host *h = t->control->host;
+    const struct engine_api *h = t->control->host;
     const struct session_trace_spec spec = {.number = t->stream.stream,
                                             .filter = filter,
                                             .reply = loop_mailbox(h->loop),
@@ -268,7 +268,7 @@ void trace_start(struct request *r, struct filter *filter, uint64_t for_ms, uint
         request_fail(r, -ERR_TOO_MANY, NULL, "%d traces run already", TRACES_MAX);
         return;
     }
-    struct tracer *t = tracer_new(c);
+    struct trace_op *t = trace_op_new(c);
     int err =
         t ? op_begin(c, &trace_kind, request_text(r, "filter"), &r->peer, t, &t->op) : -ERR_NOMEM;
     if (err < 0) {
@@ -281,10 +281,10 @@ void trace_start(struct request *r, struct filter *filter, uint64_t for_ms, uint
     loop_timer_set(c->host->loop, &t->timer, for_ms);
     list_add_tail(&c->tracers, &t->link);
     client_attach(r->client, &t->stream);
-    err = tracer_begin(t, filter);
+    err = trace_op_begin(t, filter);
     if (err < 0) {
         request_fail(r, err, NULL, NULL);
-        tracer_end(t, OP_FAILED, err_text(err));
+        trace_op_end(t, OP_FAILED, err_text(err));
         return;
     }
     AUTO_FREE char *op = str_printf("%llu", (unsigned long long)t->op->id);

@@ -20,7 +20,7 @@ struct upgrades {
 static void upgrade_start(void *arg)
 {
     const struct upgrades *u = arg;
-    const struct control_host *h = u->control->host;
+    const struct engine_api *h = u->control->host;
     int err = h->upgrade_start(h->arg);
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-not-started", KV_ERR("error", err));
@@ -50,7 +50,7 @@ static void upgrade_refuse_old(struct request *r, const struct control_old *old)
 /* True when it was refused, and answered. */
 static bool upgrade_refuse(const struct upgrades *u, struct request *r)
 {
-    const struct control_host *h = u->control->host;
+    const struct engine_api *h = u->control->host;
     const struct control_old *old = h->old(h->arg);
     const struct op *op = op_uninterruptible(u->control);
     if (u->request || u->op)
@@ -72,7 +72,7 @@ static bool upgrade_refuse(const struct upgrades *u, struct request *r)
 void upgrades_request(struct request *r)
 {
     struct upgrades *u = request_control(r)->upgrades;
-    const struct control_host *h = request_control(r)->host;
+    const struct engine_api *h = request_control(r)->host;
     if (upgrade_refuse(u, r))
         return;
     int err = h->upgrade(h->arg);

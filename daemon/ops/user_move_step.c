@@ -8,12 +8,12 @@
 #include "ops/kill.h"
 #include "runtime/state.h"
 
-#define MOVER_TICK_MS 100 /* so that no tick of the loop is passed over */
+#define USER_MOVE_STEP_TICK_MS 100 /* so that no tick of the loop is passed over */
 
-struct mover {
+struct user_move_step {
     struct ask ask; /* the answers of the workers to the hold */
     struct control *control;
-    const struct mover_plan *plan;
+    const struct user_move_plan *plan;
     char *user;
     size_t n_waiting;     /* workers */
     uint64_t deadline_ms; /* monotonic */
@@ -24,7 +24,7 @@ struct mover {
     bool is_over;    /* of the control plane */
 };
 
-static void mover_unlink(struct mover *m)
+static void user_move_step_unlink(struct user_move_step *m)
 {
     loop_timer_cancel(m->control->host->loop, &m->timer);
     (void)map_del(&m->control->moving, str_of(m->user));
@@ -32,45 +32,45 @@ static void mover_unlink(struct mover *m)
         ask_end(&m->ask);
 }
 
-void mover_free(struct mover *m)
+void user_move_step_free(struct user_move_step *m)
 {
     if (!m)
         return;
-    mover_unlink(m);
+    user_move_step_unlink(m);
     free(m->user);
     free(m);
 }
 
 /* ---- the end ---- */
 
-static void mover_release(const struct mover *m)
+static void user_move_step_release(const struct user_move_step *m)
 {
-    const struct control_host *h = m->control->host;
+    const struct engine_api *h = m->control->host;
     const struct session_hold_spec spec = {.user = m->user};
     for (size_t i = 0; i < h->n_workers; i++)
         (void)!session_hold_post(h->workers[i].mailbox, &spec);
 }
 
-static void mover_end(struct mover *m, int err, const char *text, bool is_changed)
+static void user_move_step_end(struct user_move_step *m, int err, const char *text, bool is_changed)
 {
-    const struct mover_plan *plan = m->plan;
-    mover_release(m);
-    mover_unlink(m);
+    const struct user_move_plan *plan = m->plan;
+    user_move_step_release(m);
+    user_move_step_unlink(m);
     AUTO_FREE char *user = STEAL(m->user);
     free(m);
     plan->done(plan->arg, user, err, text, is_changed);
 }
 
-static bool mover_is_late(const struct mover *m)
+static bool user_move_step_is_late(const struct user_move_step *m)
 {
     return loop_now_ms(m->control->host->loop) >= m->deadline_ms;
 }
 
 /* ---- the pin ---- */
 
-struct mover_pin {
+struct user_move_pin {
     struct work work;
-    struct mover *mover;
+    struct user_move_step *step;
     struct pools *pools; /* one reference: is the new place still there? */
     char *user, *pool, *backend;
     bool is_changed;
@@ -91,7 +91,7 @@ static int pin_text(char **field, const char *value, bool *is_changed)
 
 static int pin_run(struct work *w)
 {
-    struct mover_pin *p = CONTAINER_OF(w, struct mover_pin, work);
+    struct user_move_pin *p = CONTAINER_OF(w, struct user_move_pin, work);
     CLEANUP(store_user_fini) struct store_user u = {0};
     struct store *store = work_control(w)->host->store;
     if (p->backend ? !pools_member(p->pools, p->pool, p->backend, NULL)
@@ -109,37 +109,39 @@ static int pin_run(struct work *w)
 
 static void pin_done(struct work *w)
 {
-    struct mover_pin *p = CONTAINER_OF(w, struct mover_pin, work);
-    const struct control_host *h = work_control(w)->host;
+    struct user_move_pin *p = CONTAINER_OF(w, struct user_move_pin, work);
+    const struct engine_api *h = work_control(w)->host;
     if (w->err == 0)
         h->forget_user(h->arg, p->user);
-    mover_end(p->mover, w->err, w->err < 0 ? err_text(w->err) : NULL, w->err == 0 && p->is_changed);
+    user_move_step_end(p->step, w->err, w->err < 0 ? err_text(w->err) : NULL,
+                       w->err == 0 && p->is_changed);
 }
 
 static void pin_fini(struct work *w)
 {
-    struct mover_pin *p = CONTAINER_OF(w, struct mover_pin, work);
+    struct user_move_pin *p = CONTAINER_OF(w, struct user_move_pin, work);
     pools_unref(p->pools);
     free(p->user);
     free(p->pool);
     free(p->backend);
 }
 
-static void mover_pin(struct mover *m)
+static void user_move_step_pin(struct user_move_step *m)
 {
-    struct mover_pin *p = work_new(&m->control->rpc, NULL, sizeof(*p), pin_run, pin_done, pin_fini);
+    struct user_move_pin *p =
+        work_new(&m->control->rpc, NULL, sizeof(*p), pin_run, pin_done, pin_fini);
     if (!p) {
-        mover_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
+        user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
         return;
     }
-    p->mover = m;
+    p->step = m;
     p->pools = pools_ref(control_setup(m->control)->pools);
     p->user = str_dup_c(m->user);
     p->pool = str_dup_c(m->plan->pool);
     p->backend = str_dup_c(m->plan->backend);
     if (!p->user || (m->plan->pool && !p->pool) || (m->plan->backend && !p->backend)) {
         work_free(&p->work);
-        mover_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
+        user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
         return;
     }
     m->is_busy = true;
@@ -148,14 +150,14 @@ static void mover_pin(struct mover *m)
 
 /* ---- sessions elsewhere ---- */
 
-static void mover_look(struct mover *m);
+static void user_move_step_look(struct user_move_step *m);
 
-static void mover_again(struct mover *m)
+static void user_move_step_again(struct user_move_step *m)
 {
-    loop_timer_set(m->control->host->loop, &m->timer, MOVER_TICK_MS);
+    loop_timer_set(m->control->host->loop, &m->timer, USER_MOVE_STEP_TICK_MS);
 }
 
-static int mover_ask(struct mover *m, const char *states, struct kill_spec *spec)
+static int user_move_step_ask(struct user_move_step *m, const char *states, struct kill_spec *spec)
 {
     AUTO_BUF text = BUF_INIT;
     struct filter *filter = NULL;
@@ -178,30 +180,30 @@ static int mover_ask(struct mover *m, const char *states, struct kill_spec *spec
 
 static void on_mover_kicked(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
 {
-    struct mover *m = arg;
+    struct user_move_step *m = arg;
     (void)matched;
     (void)n;
     (void)rows;
     m->is_busy = false;
     m->is_over = m->is_over || err == -ERR_SHUTDOWN;
     if (!m->is_over)
-        mover_again(m);
+        user_move_step_again(m);
 }
 
 /* Who is between judging and relay passes on to the relay and is kicked then. */
-static void mover_kick(struct mover *m)
+static void user_move_step_kick(struct user_move_step *m)
 {
     struct kill_spec spec = {.kind = REPLY_KICKED,
                              .text = m->plan->text,
                              .grace_ms = m->plan->grace_ms,
                              .done = on_mover_kicked};
-    if (mover_ask(m, "state=relay !phase=ending", &spec) < 0)
-        mover_again(m);
+    if (user_move_step_ask(m, "state=relay !phase=ending", &spec) < 0)
+        user_move_step_again(m);
 }
 
 static void on_mover_counted(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
 {
-    struct mover *m = arg;
+    struct user_move_step *m = arg;
     (void)n;
     (void)rows;
     m->is_busy = false;
@@ -209,57 +211,57 @@ static void on_mover_counted(void *arg, int err, uint64_t matched, uint64_t n, s
     if (m->is_over)
         return;
     if (m->is_stopped)
-        mover_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
+        user_move_step_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
     else if (err == 0 && matched == 0)
-        mover_pin(m);
-    else if (mover_is_late(m))
-        mover_end(m, -ERR_TIMEOUT, "sessions did not end in time", false);
+        user_move_step_pin(m);
+    else if (user_move_step_is_late(m))
+        user_move_step_end(m, -ERR_TIMEOUT, "sessions did not end in time", false);
     else
-        mover_kick(m);
+        user_move_step_kick(m);
 }
 
-static void mover_look(struct mover *m)
+static void user_move_step_look(struct user_move_step *m)
 {
     struct kill_spec spec = {.is_dry = true, .done = on_mover_counted};
-    if (mover_ask(m, "state=connect,backend-tls,backend-login,relay", &spec) < 0)
-        mover_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
+    if (user_move_step_ask(m, "state=connect,backend-tls,backend-login,relay", &spec) < 0)
+        user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
 }
 
 static void on_mover_timer(struct loop_timer *t)
 {
-    struct mover *m = CONTAINER_OF(t, struct mover, timer);
+    struct user_move_step *m = CONTAINER_OF(t, struct user_move_step, timer);
     if (m->is_stopped)
-        mover_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
+        user_move_step_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
     else if (m->is_held)
-        mover_look(m);
+        user_move_step_look(m);
     else
-        mover_end(m, -ERR_TIMEOUT, "a worker does not answer", false);
+        user_move_step_end(m, -ERR_TIMEOUT, "a worker does not answer", false);
 }
 
 /* ---- the hold ---- */
 
 static void on_mover_held(struct ask *a, const struct session_killed *answer)
 {
-    struct mover *m = CONTAINER_OF(a, struct mover, ask);
+    struct user_move_step *m = CONTAINER_OF(a, struct user_move_step, ask);
     (void)answer;
     if (--m->n_waiting > 0)
         return;
     ask_end(a);
     m->is_held = true;
     loop_timer_cancel(m->control->host->loop, &m->timer);
-    mover_look(m);
+    user_move_step_look(m);
 }
 
 static void on_mover_over(struct ask *a)
 {
-    struct mover *m = CONTAINER_OF(a, struct mover, ask);
+    struct user_move_step *m = CONTAINER_OF(a, struct user_move_step, ask);
     ask_end(a);
     m->is_over = true;
 }
 
-static int mover_hold(struct mover *m)
+static int user_move_step_hold(struct user_move_step *m)
 {
-    const struct control_host *h = m->control->host;
+    const struct engine_api *h = m->control->host;
     const struct session_hold_spec spec = {.user = m->user,
                                            .is_on = true,
                                            .number = m->ask.number,
@@ -273,12 +275,12 @@ static int mover_hold(struct mover *m)
     return err;
 }
 
-int mover_start(struct control *c, const struct mover_plan *plan, const char *user,
-                struct mover **ret)
+int user_move_step_start(struct control *c, const struct user_move_plan *plan, const char *user,
+                         struct user_move_step **ret)
 {
     if (map_get(&c->moving, str_of(user)))
         return -ERR_BUSY;
-    struct mover *m = calloc(1, sizeof(*m));
+    struct user_move_step *m = calloc(1, sizeof(*m));
     if (!m)
         return -ERR_NOMEM;
     m->control = c;
@@ -295,13 +297,13 @@ int mover_start(struct control *c, const struct mover_plan *plan, const char *us
     int err = ask_begin(c, &m->ask);
     if (err < 0) {
         m->is_over = true; /* no ask to end */
-        mover_free(m);
+        user_move_step_free(m);
         return err;
     }
-    err = mover_hold(m);
+    err = user_move_step_hold(m);
     if (err < 0) {
-        mover_release(m);
-        mover_free(m);
+        user_move_step_release(m);
+        user_move_step_free(m);
         return err;
     }
     loop_timer_set(c->host->loop, &m->timer, plan->timeout_ms);
@@ -309,9 +311,9 @@ int mover_start(struct control *c, const struct mover_plan *plan, const char *us
     return 0;
 }
 
-void mover_stop(struct mover *m)
+void user_move_step_stop(struct user_move_step *m)
 {
     m->is_stopped = true;
     if (!m->is_busy)
-        mover_again(m);
+        user_move_step_again(m);
 }

@@ -6,24 +6,24 @@
 #include "rpc/request.h"
 
 struct control;
-struct mover;
+struct user_move_step;
 
 /* What is the same for all users of a move; outlives the movers. */
-struct mover_plan {
+struct user_move_plan {
     char *pool, *backend; /* the new pin; NULL = none */
     char *text;           /* words for the clients, NULL = the usual ones */
     uint64_t timeout_ms, grace_ms;
-    /* Once, never within mover_start; the mover is gone then. err 0, or why the user stays where
-     * they were, with a sentence; is_changed: the pin is another one now. */
+    /* Once, never within user_move_step_start; the step is gone then. err 0, or why the user stays
+     * where they were, with a sentence; is_changed: the pin is another one now. */
     void (*done)(void *arg, const char *user, int err, const char *text, bool is_changed);
     void *arg;
 };
 
 /* -ERR_BUSY: this user is being moved already; -ERR_NOMEM. */
-int mover_start(struct control *c, const struct mover_plan *plan, const char *user,
-                struct mover **ret) NODISCARD;
+int user_move_step_start(struct control *c, const struct user_move_plan *plan, const char *user,
+                         struct user_move_step **ret) NODISCARD;
 /* Leaves the user where they are; done follows with -ERR_CANCELLED, unless the pin is changed
  * already. */
-void mover_stop(struct mover *m);
+void user_move_step_stop(struct user_move_step *m);
 /* At the end of the control plane: done will not run. */
-void mover_free(struct mover *m);
+void user_move_step_free(struct user_move_step *m);

@@ -3,15 +3,15 @@
 #include "proto/imap.h"
 
 /* Those that come too early are shown too, so that they can be told from secrets. */
-static const struct public_verb imap_public[] = {
-    {"CAPABILITY", PUBLIC_NO_ARGS}, {"NOOP", PUBLIC_NO_ARGS},
-    {"LOGOUT", PUBLIC_NO_ARGS},     {"STARTTLS", PUBLIC_NO_ARGS},
-    {"COMPRESS", PUBLIC_NO_ARGS},   {"ENABLE", PUBLIC_NO_ARGS},
-    {"IDLE", PUBLIC_NO_ARGS},       {"LIST", PUBLIC_NO_ARGS},
-    {"NAMESPACE", PUBLIC_NO_ARGS},  {"SELECT", PUBLIC_NO_ARGS},
-    {"STATUS", PUBLIC_NO_ARGS},     {"ID", PUBLIC_ALL},
-    {"LOGIN", PUBLIC_FIRST},        {"AUTHENTICATE", PUBLIC_MECHANISM},
-    {NULL, PUBLIC_NOTHING},
+static const struct redact_verb imap_public[] = {
+    {"CAPABILITY", REDACT_NO_ARGS}, {"NOOP", REDACT_NO_ARGS},
+    {"LOGOUT", REDACT_NO_ARGS},     {"STARTTLS", REDACT_NO_ARGS},
+    {"COMPRESS", REDACT_NO_ARGS},   {"ENABLE", REDACT_NO_ARGS},
+    {"IDLE", REDACT_NO_ARGS},       {"LIST", REDACT_NO_ARGS},
+    {"NAMESPACE", REDACT_NO_ARGS},  {"SELECT", REDACT_NO_ARGS},
+    {"STATUS", REDACT_NO_ARGS},     {"ID", REDACT_ALL},
+    {"LOGIN", REDACT_FIRST},        {"AUTHENTICATE", REDACT_MECHANISM},
+    {NULL, REDACT_NOTHING},
 };
 
 const struct proto proto_imap = {
@@ -26,7 +26,7 @@ const struct proto proto_imap = {
     .has_client_name = false,
     .has_xclient = false,
     .has_tags = true,
-    .public_verbs = imap_public,
+    .redact_verbs = imap_public,
     .front_new = imap_front_new,
     .front_free = imap_front_free,
     .greet = imap_front_greet,

@@ -2,12 +2,12 @@
 /* POP3's row of the protocol table. */
 #include "proto/pop3.h"
 
-static const struct public_verb pop3_public[] = {
-    {"LIST", PUBLIC_NO_ARGS}, {"STAT", PUBLIC_NO_ARGS},   {"UIDL", PUBLIC_NO_ARGS},
-    {"CAPA", PUBLIC_NO_ARGS}, {"NOOP", PUBLIC_NO_ARGS},   {"QUIT", PUBLIC_NO_ARGS},
-    {"STLS", PUBLIC_NO_ARGS}, {"XCLIENT", PUBLIC_ALL},    {"USER", PUBLIC_NAME},
-    {"APOP", PUBLIC_FIRST},   {"AUTH", PUBLIC_MECHANISM}, {"PASS", PUBLIC_NOTHING},
-    {NULL, PUBLIC_NOTHING},
+static const struct redact_verb pop3_public[] = {
+    {"LIST", REDACT_NO_ARGS}, {"STAT", REDACT_NO_ARGS},   {"UIDL", REDACT_NO_ARGS},
+    {"CAPA", REDACT_NO_ARGS}, {"NOOP", REDACT_NO_ARGS},   {"QUIT", REDACT_NO_ARGS},
+    {"STLS", REDACT_NO_ARGS}, {"XCLIENT", REDACT_ALL},    {"USER", REDACT_NAME},
+    {"APOP", REDACT_FIRST},   {"AUTH", REDACT_MECHANISM}, {"PASS", REDACT_NOTHING},
+    {NULL, REDACT_NOTHING},
 };
 
 const struct proto proto_pop3 = {
@@ -22,7 +22,7 @@ const struct proto proto_pop3 = {
     .quit_verb = "QUIT",
     .has_client_name = false,
     .has_xclient = true,
-    .public_verbs = pop3_public,
+    .redact_verbs = pop3_public,
     .front_new = pop3_front_new,
     .front_free = pop3_front_free,
     .greet = pop3_front_greet,

@@ -114,7 +114,7 @@ struct proto {
                            */
     bool has_xclient;     /* servers are told of the client by XCLIENT, else by IMAP ID */
     bool has_tags;        /* commands begin with one */
-    const struct public_verb *public_verbs; /* what of commands may be shown */
+    const struct redact_verb *redact_verbs; /* what of commands may be shown */
 
     struct front *(*front_new)(const struct front_env *env);
     void (*front_free)(struct front *f);

@@ -13,24 +13,24 @@ static const char *const foreign_mechanisms[] = {
 };
 
 /* A line that is being looked at. */
-struct public_line {
+struct redact_line {
     struct str text; /* without its end, as far as it is there */
     size_t end;      /* bytes with the end; 0 = it is not whole */
     size_t at;       /* how far it was read */
 };
 
-static struct public_line line_of(struct str in)
+static struct redact_line line_of(struct str in)
 {
     const char *lf = in.n ? memchr(in.p, '\n', in.n) : NULL;
     size_t n = lf ? (size_t)(lf - in.p) : in.n;
-    struct public_line l = {.text = str_n(in.p, n), .end = lf ? n + 1 : 0};
+    struct redact_line l = {.text = str_n(in.p, n), .end = lf ? n + 1 : 0};
     if (n > 0 && in.p[n - 1] == '\r')
         l.text.n--;
     return l;
 }
 
 /* The next word; false when it may still grow. */
-static bool line_word(struct public_line *l, struct str *ret)
+static bool line_word(struct redact_line *l, struct str *ret)
 {
     size_t from = l->at;
     while (l->at < l->text.n && l->text.p[l->at] != ' ')
@@ -39,46 +39,46 @@ static bool line_word(struct public_line *l, struct str *ret)
     return l->at < l->text.n || l->end;
 }
 
-static void line_skip_blanks(struct public_line *l)
+static void line_skip_blanks(struct redact_line *l)
 {
     while (l->at < l->text.n && l->text.p[l->at] == ' ')
         l->at++;
 }
 
-static bool line_is_over(const struct public_line *l)
+static bool line_is_over(const struct redact_line *l)
 {
     return l->at == l->text.n && l->end;
 }
 
-static const struct public_verb *verb_find(const struct proto *proto, struct str verb)
+static const struct redact_verb *verb_find(const struct proto *proto, struct str verb)
 {
-    for (const struct public_verb *v = proto->public_verbs; v->verb; v++)
+    for (const struct redact_verb *v = proto->redact_verbs; v->verb; v++)
         if (str_ieq(verb, str_of(v->verb)))
             return v;
     return NULL;
 }
 
-bool public_is_login(const struct proto *proto, struct str verb)
+bool redact_is_login(const struct proto *proto, struct str verb)
 {
-    const struct public_verb *v = verb_find(proto, verb);
-    return v && v->args >= PUBLIC_FIRST;
+    const struct redact_verb *v = verb_find(proto, verb);
+    return v && v->args >= REDACT_FIRST;
 }
 
 /* ---- arguments: each returns how many bytes of the line may be shown ---- */
 
-static size_t args_none(struct public_line *l)
+static size_t args_none(struct redact_line *l)
 {
     size_t at = l->at + (l->at < l->text.n);
     line_skip_blanks(l);
     return line_is_over(l) ? l->end : at;
 }
 
-static size_t args_all(struct public_line *l)
+static size_t args_all(struct redact_line *l)
 {
     return l->end ? l->end : l->text.n;
 }
 
-static size_t args_name(struct public_line *l)
+static size_t args_name(struct redact_line *l)
 {
     struct str name;
     line_skip_blanks(l);
@@ -88,7 +88,7 @@ static size_t args_name(struct public_line *l)
     return line_is_over(l) ? l->end : l->at;
 }
 
-static size_t args_mechanism(struct public_line *l)
+static size_t args_mechanism(struct redact_line *l)
 {
     struct str name;
     line_skip_blanks(l);
@@ -124,7 +124,7 @@ static size_t quoted_end(struct str s, size_t at)
 
 /* The first of several arguments: word, quoted string or literal, which goes on in the next line.
  */
-static size_t args_first(struct public_line *l, struct str in)
+static size_t args_first(struct redact_line *l, struct str in)
 {
     struct str word;
     uint64_t size;
@@ -157,7 +157,7 @@ static bool tag_is_good(struct str tag)
 static size_t line_public(const struct proto *proto, struct str in, bool is_exchange,
                           bool *ret_is_open)
 {
-    struct public_line l = line_of(in);
+    struct redact_line l = line_of(in);
     struct str tag, verb;
     *ret_is_open = false;
     if (proto->has_tags) {
@@ -165,27 +165,27 @@ static size_t line_public(const struct proto *proto, struct str in, bool is_exch
             return 0;
         l.at++;
     }
-    const struct public_verb *v = line_word(&l, &verb) ? verb_find(proto, verb) : NULL;
+    const struct redact_verb *v = line_word(&l, &verb) ? verb_find(proto, verb) : NULL;
     /* A response could be a verb by chance, but it has no blanks. */
-    bool is_fit = !is_exchange || (v && v->args == PUBLIC_NOTHING && l.at < l.text.n);
+    bool is_fit = !is_exchange || (v && v->args == REDACT_NOTHING && l.at < l.text.n);
     if (!v || !is_fit)
         return 0;
     size_t n = 0;
     switch (v->args) {
-    case PUBLIC_NO_ARGS:
+    case REDACT_NO_ARGS:
         n = args_none(&l);
         break;
-    case PUBLIC_ALL:
+    case REDACT_ALL:
         n = args_all(&l);
         break;
-    case PUBLIC_NAME:
+    case REDACT_NAME:
         n = args_name(&l);
         break;
-    case PUBLIC_MECHANISM:
+    case REDACT_MECHANISM:
         return args_mechanism(&l);
-    case PUBLIC_FIRST:
+    case REDACT_FIRST:
         return args_first(&l, in);
-    case PUBLIC_NOTHING:
+    case REDACT_NOTHING:
         return l.at + (l.at < l.text.n); /* one blank: the next may be the secret's */
     }
     *ret_is_open = l.end && n == l.end;
@@ -193,12 +193,12 @@ static size_t line_public(const struct proto *proto, struct str in, bool is_exch
 }
 
 /* "*" breaks a SASL exchange off. */
-static bool line_is_cancel(struct public_line l)
+static bool line_is_cancel(struct redact_line l)
 {
     return l.end && (str_eq(l.text, STR("*")) || str_eq(l.text, STR("\"*\"")));
 }
 
-size_t public_bytes(const struct proto *proto, struct str in, bool is_exchange)
+size_t redact_bytes(const struct proto *proto, struct str in, bool is_exchange)
 {
     size_t n = 0;
     bool is_open = true;
@@ -228,7 +228,7 @@ static struct str hidden_word(struct str *rest)
     return word;
 }
 
-size_t public_count_words(struct str hidden)
+size_t redact_count_words(struct str hidden)
 {
     size_t n = 0;
     while (hidden_word(&hidden).n > 0)
@@ -251,14 +251,14 @@ static size_t hidden_at(struct str text, size_t at, struct str hidden)
     return most;
 }
 
-int public_append_redacted(struct buf *out, struct str text, struct str hidden)
+int redact_append(struct buf *out, struct str text, struct str hidden)
 {
     int err = 0;
     if (hidden.n == 0)
         return buf_append_str(out, text);
     for (size_t i = 0; i < text.n && err == 0;) {
         size_t n = hidden_at(text, i, hidden);
-        err = n ? buf_append_c(out, PUBLIC_STARS) : buf_append_char(out, text.p[i]);
+        err = n ? buf_append_c(out, REDACT_STARS) : buf_append_char(out, text.p[i]);
         i += n ? n : 1;
     }
     return err;

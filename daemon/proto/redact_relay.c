@@ -5,11 +5,11 @@
 #include "proto/proto.h"
 #include "proto/redact.h"
 
-void public_relay_init(struct public_relay *r, const struct proto *proto, bool is_between,
+void redact_relay_init(struct redact_relay *r, const struct proto *proto, bool is_between,
                        struct str verb)
 {
-    *r = (struct public_relay){.proto = proto};
-    r->is_login = !is_between && public_is_login(proto, verb);
+    *r = (struct redact_relay){.proto = proto};
+    r->is_login = !is_between && redact_is_login(proto, verb);
     r->is_line_hidden = !is_between;
 }
 
@@ -30,7 +30,7 @@ static void relay_show(struct relay_out *o, struct str bytes)
 static void relay_hide(struct relay_out *o)
 {
     if (!o->is_masked && o->err == 0)
-        o->err = buf_append_c(o->buf, PUBLIC_STARS);
+        o->err = buf_append_c(o->buf, REDACT_STARS);
     o->is_masked = o->has_stars = true;
 }
 
@@ -53,7 +53,7 @@ static bool relay_word(struct str *rest, struct str *ret)
 }
 
 /* Looks at the start of a line with one byte more. */
-static void relay_head(struct public_relay *r, char c, struct relay_out *o)
+static void relay_head(struct redact_relay *r, char c, struct relay_out *o)
 {
     struct str verb;
     r->head[r->n_head++] = c;
@@ -66,14 +66,14 @@ static void relay_head(struct public_relay *r, char c, struct relay_out *o)
         relay_show(o, head);
     else
         relay_hide(o);
-    r->is_login = is_whole && !is_line && public_is_login(r->proto, verb);
+    r->is_login = is_whole && !is_line && redact_is_login(r->proto, verb);
     r->is_line_shown = is_whole && !is_line;
     r->is_line_hidden = !is_whole && !is_line;
     r->n_head = 0;
 }
 
 /* Takes some of the bytes, at least one; returns how many. */
-static size_t relay_some(struct public_relay *r, struct str bytes, struct relay_out *o)
+static size_t relay_some(struct redact_relay *r, struct str bytes, struct relay_out *o)
 {
     if (r->is_login) {
         relay_hide(o);
@@ -94,7 +94,7 @@ static size_t relay_some(struct public_relay *r, struct str bytes, struct relay_
     return n;
 }
 
-int public_relay_client(struct public_relay *r, struct str bytes, struct buf *out,
+int redact_relay_client(struct redact_relay *r, struct str bytes, struct buf *out,
                         bool *ret_is_masked)
 {
     struct relay_out o = {.buf = out};
@@ -104,7 +104,7 @@ int public_relay_client(struct public_relay *r, struct str bytes, struct buf *ou
     return o.err;
 }
 
-void public_relay_settle(struct public_relay *r)
+void redact_relay_settle(struct redact_relay *r)
 {
     if (r->is_login)
         r->is_login = r->is_line_shown = r->is_line_hidden = false;

@@ -2,12 +2,12 @@
 /* ManageSieve's row of the protocol table. */
 #include "proto/sieve.h"
 
-static const struct public_verb sieve_public[] = {
-    {"CAPABILITY", PUBLIC_NO_ARGS},  {"STARTTLS", PUBLIC_NO_ARGS},
-    {"LOGOUT", PUBLIC_NO_ARGS},      {"NOOP", PUBLIC_NO_ARGS},
-    {"LISTSCRIPTS", PUBLIC_NO_ARGS}, {"UNAUTHENTICATE", PUBLIC_NO_ARGS},
-    {"XCLIENT", PUBLIC_ALL},         {"AUTHENTICATE", PUBLIC_MECHANISM},
-    {NULL, PUBLIC_NOTHING},
+static const struct redact_verb sieve_public[] = {
+    {"CAPABILITY", REDACT_NO_ARGS},  {"STARTTLS", REDACT_NO_ARGS},
+    {"LOGOUT", REDACT_NO_ARGS},      {"NOOP", REDACT_NO_ARGS},
+    {"LISTSCRIPTS", REDACT_NO_ARGS}, {"UNAUTHENTICATE", REDACT_NO_ARGS},
+    {"XCLIENT", REDACT_ALL},         {"AUTHENTICATE", REDACT_MECHANISM},
+    {NULL, REDACT_NOTHING},
 };
 
 const struct proto proto_sieve = {
@@ -21,7 +21,7 @@ const struct proto proto_sieve = {
     .quit_verb = "LOGOUT",
     .has_client_name = false,
     .has_xclient = true,
-    .public_verbs = sieve_public,
+    .redact_verbs = sieve_public,
     .front_new = sieve_front_new,
     .front_free = sieve_front_free,
     .greet = sieve_front_greet,

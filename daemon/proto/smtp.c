@@ -2,13 +2,13 @@
 /* SMTP's row of the protocol table. */
 #include "proto/smtp.h"
 
-static const struct public_verb smtp_public[] = {
-    {"EHLO", PUBLIC_ALL},     {"HELO", PUBLIC_ALL},     {"MAIL", PUBLIC_ALL},
-    {"RCPT", PUBLIC_ALL},     {"XCLIENT", PUBLIC_ALL},  {"STARTTLS", PUBLIC_NO_ARGS},
-    {"DATA", PUBLIC_NO_ARGS}, {"RSET", PUBLIC_NO_ARGS}, {"NOOP", PUBLIC_NO_ARGS},
-    {"QUIT", PUBLIC_NO_ARGS}, {"HELP", PUBLIC_NO_ARGS}, {"VRFY", PUBLIC_NO_ARGS},
-    {"EXPN", PUBLIC_NO_ARGS}, {"BDAT", PUBLIC_NO_ARGS}, {"AUTH", PUBLIC_MECHANISM},
-    {NULL, PUBLIC_NOTHING},
+static const struct redact_verb smtp_public[] = {
+    {"EHLO", REDACT_ALL},     {"HELO", REDACT_ALL},     {"MAIL", REDACT_ALL},
+    {"RCPT", REDACT_ALL},     {"XCLIENT", REDACT_ALL},  {"STARTTLS", REDACT_NO_ARGS},
+    {"DATA", REDACT_NO_ARGS}, {"RSET", REDACT_NO_ARGS}, {"NOOP", REDACT_NO_ARGS},
+    {"QUIT", REDACT_NO_ARGS}, {"HELP", REDACT_NO_ARGS}, {"VRFY", REDACT_NO_ARGS},
+    {"EXPN", REDACT_NO_ARGS}, {"BDAT", REDACT_NO_ARGS}, {"AUTH", REDACT_MECHANISM},
+    {NULL, REDACT_NOTHING},
 };
 
 const struct proto proto_smtp = {
@@ -23,7 +23,7 @@ const struct proto proto_smtp = {
     .quit_verb = "QUIT",
     .has_client_name = true,
     .has_xclient = true,
-    .public_verbs = smtp_public,
+    .redact_verbs = smtp_public,
     .front_new = smtp_front_new,
     .front_free = smtp_front_free,
     .greet = smtp_front_greet,

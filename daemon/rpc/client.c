@@ -40,7 +40,7 @@ static void on_client_end(struct loop_deferred *d)
     c->server->n_clients--;
     buf_wipe(&c->in);
     buf_fini(&c->out);
-    parts_clear(&c->parts);
+    upload_clear(&c->parts);
     free(c);
 }
 

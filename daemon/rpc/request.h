@@ -6,7 +6,7 @@
 #include "rpc/command.h"
 
 struct client;
-struct parts;
+struct upload;
 struct request;
 struct rpc;
 
@@ -31,7 +31,7 @@ struct request_origin_ops {
 struct request_origin {
     const struct request_origin_ops *ops;
     struct client *client;
-    struct parts *upload; /* what the client has sent of a long file */
+    struct upload *upload; /* what the client has sent of a long file */
     struct peer peer;
 };
 
@@ -41,7 +41,7 @@ struct request {
     struct rpc *rpc;
     struct client *client;                   /* NULL: gone, or a request of the daemon itself */
     const struct request_origin_ops *origin; /* used while there is a client */
-    struct parts *upload;                    /* likewise */
+    struct upload *upload;                   /* likewise */
     const struct command *command;
     json_t *id, *params; /* params as command_check makes them */
     struct peer peer;

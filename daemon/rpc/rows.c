@@ -26,7 +26,7 @@ struct rows_job {
     const char *sort;      /* of the request; NULL = in the order of the lists */
     struct rows_source sources[ROWS_SOURCES_MAX];
     size_t n, at; /* sources; the one under way */
-    struct walk walk;
+    struct safe_iter walk;
     struct rows_kept *kept; /* with sort a heap of the first ones, the last of them on top */
     size_t n_kept, cap, page;
     size_t seen, matched, n_sorted, n_written;
@@ -41,7 +41,7 @@ static void rows_kept_fini(struct rows_kept *k)
 
 static void rows_free(struct rows_job *j)
 {
-    walk_end(&j->walk);
+    safe_iter_end(&j->walk);
     list_del(&j->link);
     loop_unslice(&j->slice);
     filter_unref(j->filter);
@@ -215,21 +215,21 @@ static int rows_take(struct rows_job *j, const struct list *node)
 static void rows_begin(struct rows_job *j)
 {
     const struct rows_source *s = &j->sources[j->at];
-    walk_begin(&j->walk, s->walks, s->head);
+    safe_iter_begin(&j->walk, s->walks, s->head);
 }
 
 static void on_rows_slice(struct loop_slice *s)
 {
     struct rows_job *j = CONTAINER_OF(s, struct rows_job, slice);
     for (int i = 0; i < ROWS_PIECE; i++) {
-        struct list *node = walk_next(&j->walk);
+        struct list *node = safe_iter_next(&j->walk);
         if (!node && j->at + 1 == j->n) {
             j->n_sorted = j->sort ? j->n_kept : 0;
             s->step = on_rows_sort;
             return;
         }
         if (!node) {
-            walk_end(&j->walk);
+            safe_iter_end(&j->walk);
             j->at++;
             rows_begin(j);
         } else if (rows_take(j, node) < 0) {

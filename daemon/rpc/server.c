@@ -19,7 +19,7 @@
 #define SERVER_LEAVE_MS 2000 /* clients of a closed socket get this long to hear of outcomes */
 
 /* Somebody whose name and role are being found out. */
-struct arrival {
+struct pending_client {
     struct work work;
     int fd;
     uint32_t gid;
@@ -29,23 +29,23 @@ struct arrival {
     struct server_socket *socket;
 };
 
-static int arrival_run(struct work *w)
+static int pending_client_run(struct work *w)
 {
-    struct arrival *a = CONTAINER_OF(w, struct arrival, work);
+    struct pending_client *a = CONTAINER_OF(w, struct pending_client, work);
     peer_identify(&a->peer, a->gid, a->section);
     return 0;
 }
 
-static void arrival_fini(struct work *w)
+static void pending_client_fini(struct work *w)
 {
-    struct arrival *a = CONTAINER_OF(w, struct arrival, work);
+    struct pending_client *a = CONTAINER_OF(w, struct pending_client, work);
     if (a->fd >= 0)
         close(a->fd);
     config_unref(a->config);
 }
 
 /* One line for those who do not get in. */
-static void arrival_refuse(const struct arrival *a, int err, const char *text)
+static void pending_client_refuse(const struct pending_client *a, int err, const char *text)
 {
     AUTO_BUF line = BUF_INIT;
     json_t *m = json_pack("{s:s, s:n, s:o}", "jsonrpc", "2.0", "id", "error",
@@ -58,7 +58,7 @@ static void arrival_refuse(const struct arrival *a, int err, const char *text)
 }
 
 /* The kernel gives the lowest number that is free: all below are in use. */
-static bool arrival_has_room(const struct arrival *a)
+static bool pending_client_has_room(const struct pending_client *a)
 {
     if ((uint64_t)a->fd + SERVER_SPARE_FDS >= process_max_fds())
         return false;
@@ -69,20 +69,20 @@ static bool arrival_has_room(const struct arrival *a)
     return a->socket->n_clients < (a->peer.role == ROLE_ADMIN ? most : most - reserve);
 }
 
-static void arrival_done(struct work *w)
+static void pending_client_done(struct work *w)
 {
-    struct arrival *a = CONTAINER_OF(w, struct arrival, work);
+    struct pending_client *a = CONTAINER_OF(w, struct pending_client, work);
     a->socket->server->n_pending--;
     if (w->err < 0) {
-        arrival_refuse(a, w->err, "too much is going on");
+        pending_client_refuse(a, w->err, "too much is going on");
         return;
     }
     if (a->peer.role == ROLE_NONE) {
-        arrival_refuse(a, -ERR_PERM, "you have no role on this socket");
+        pending_client_refuse(a, -ERR_PERM, "you have no role on this socket");
         return;
     }
-    if (!arrival_has_room(a)) {
-        arrival_refuse(a, -ERR_LIMIT, "too many clients on this socket");
+    if (!pending_client_has_room(a)) {
+        pending_client_refuse(a, -ERR_LIMIT, "too many clients on this socket");
         return;
     }
     if (client_open(a->socket, a->fd, &a->peer) < 0)
@@ -139,7 +139,8 @@ static void on_accept(evutil_socket_t listening, short what, void *arg)
             server_pause(s->server);
         return;
     }
-    struct arrival *a = work_new(rpc, NULL, sizeof(*a), arrival_run, arrival_done, arrival_fini);
+    struct pending_client *a = work_new(rpc, NULL, sizeof(*a), pending_client_run,
+                                        pending_client_done, pending_client_fini);
     if (!a || peer_credentials(fd, &a->peer, &a->gid) < 0) {
         close(fd);
         if (a) {

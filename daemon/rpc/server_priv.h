@@ -4,8 +4,8 @@
 
 #include "io/loop.h"
 #include "rpc/client.h"
-#include "rpc/upload.h"
 #include "rpc/peer.h"
+#include "rpc/upload.h"
 
 struct event;
 
@@ -35,7 +35,7 @@ struct client {
     int fd;
     struct event *read, *write;
     struct buf in, out;
-    struct parts parts;
+    struct upload parts;
     size_t scanned; /* of in: no LF before */
     struct request *running;
     struct loop_slice pump;

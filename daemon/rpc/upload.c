@@ -4,13 +4,13 @@
 
 #define PARTS_MAX (256u * 1024 * 1024)
 
-void parts_clear(struct parts *p)
+void upload_clear(struct upload *p)
 {
     buf_wipe(&p->text);
-    *p = (struct parts){.text = BUF_INIT};
+    *p = (struct upload){.text = BUF_INIT};
 }
 
-static int parts_add(struct parts *p, const char *data)
+static int upload_add(struct upload *p, const char *data)
 {
     if (p->text.len + strlen(data) > PARTS_MAX)
         return -ERR_TOO_LONG;
@@ -19,25 +19,25 @@ static int parts_add(struct parts *p, const char *data)
     return err;
 }
 
-bool parts_take(struct request *r, const char *name, struct buf *ret)
+bool upload_take(struct request *r, const char *name, struct buf *ret)
 {
-    struct parts *p = r->client ? r->upload : NULL;
+    struct upload *p = r->client ? r->upload : NULL;
     uint64_t part = request_number(r, "part", 1);
     if (!p) {
         request_fail(r, -ERR_SHUTDOWN, NULL, NULL);
         return false;
     }
     if (part == 1)
-        parts_clear(p);
+        upload_clear(p);
     if (part != p->n + 1 || (part > 1 && p->command != r->command)) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "part %llu does not follow part %llu",
                      (unsigned long long)part, (unsigned long long)p->n);
         return false;
     }
     p->command = r->command;
-    int err = parts_add(p, request_text(r, name));
+    int err = upload_add(p, request_text(r, name));
     if (err < 0) {
-        parts_clear(p);
+        upload_clear(p);
         request_fail(r, err, NULL, NULL);
         return false;
     }
@@ -47,6 +47,6 @@ bool parts_take(struct request *r, const char *name, struct buf *ret)
         return false;
     }
     *ret = p->text;
-    *p = (struct parts){.text = BUF_INIT};
+    *p = (struct upload){.text = BUF_INIT};
     return true;
 }

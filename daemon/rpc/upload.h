@@ -6,15 +6,15 @@
 #include "rpc/request.h"
 
 /* What a client has sent of one so far; zero-initialised. */
-struct parts {
+struct upload {
     const struct command *command; /* that they are for */
     struct buf text;
     uint64_t n;
 };
 
 /* Forgets everything, and wipes it. */
-void parts_clear(struct parts *p);
+void upload_clear(struct upload *p);
 /* Adds the text of the parameter `name` (parameters part and more say where it belongs). True: it
  * was the last part, and *ret (empty before) holds the whole; the caller wipes it. False: the
  * request is answered. */
-bool parts_take(struct request *r, const char *name, struct buf *ret) NODISCARD;
+bool upload_take(struct request *r, const char *name, struct buf *ret) NODISCARD;

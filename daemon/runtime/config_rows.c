@@ -38,40 +38,40 @@ static bool edit_is_other(const struct pool_edit *p)
            edit_has_ports(p);
 }
 
-static enum config_shade entry_shade(const struct runtime_entry *e, const struct config *file,
-                                     struct str key)
+static enum config_hidden entry_hidden(const struct runtime_entry *e, const struct config *file,
+                                       struct str key)
 {
     const struct pool_edit *p = &e->now.edit;
     CLEANUP(runtime_edit_fini) struct runtime_edit left = {.edit.weight = -1};
     if (!edit_hides(p, key))
-        return CONFIG_SHADE_NONE;
+        return CONFIG_HIDDEN_NONE;
     if (runtime_edit_copy(&left, &e->now) == 0)
-        (void)runtime_edit_settle(&left,
+        (void)runtime_edit_absorb(&left,
                                   config_backend_find(config_pool_find(file, p->pool), p->name));
     bool is_other = key.n ? edit_hides(&left.edit, key) : edit_is_other(&left.edit);
-    return is_other ? CONFIG_SHADE_HIDDEN : CONFIG_SHADE_SAME;
+    return is_other ? CONFIG_HIDDEN_HIDDEN : CONFIG_HIDDEN_SAME;
 }
 
-enum config_shade config_change_shade(const struct runtime *rt, const struct config *file,
-                                      const struct config_change *ch)
+enum config_hidden config_change_hidden(const struct runtime *rt, const struct config *file,
+                                        const struct config_change *ch)
 {
-    enum config_shade shade = CONFIG_SHADE_NONE;
+    enum config_hidden hidden = CONFIG_HIDDEN_NONE;
     LIST_FOREACH (it, runtime_entries(rt)) {
         const struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
         const struct pool_edit *p = &e->now.edit;
         AUTO_FREE char *prefix = str_printf("pools[%s].backends[%s]", p->pool, p->name);
         struct str path = str_of(ch->path);
         size_t n = prefix ? strlen(prefix) : 0;
-        if (n && shade == CONFIG_SHADE_NONE && str_is_prefix(path, str_n(prefix, n)))
-            shade = entry_shade(e, file, str_n(path.p + n, path.n - n));
+        if (n && hidden == CONFIG_HIDDEN_NONE && str_is_prefix(path, str_n(prefix, n)))
+            hidden = entry_hidden(e, file, str_n(path.p + n, path.n - n));
     }
-    return shade;
+    return hidden;
 }
 
-json_t *config_change_row(const struct config_change *ch, enum config_shade shade)
+json_t *config_change_row(const struct config_change *ch, enum config_hidden hidden)
 {
-    static const char *const words[] = {[CONFIG_SHADE_HIDDEN] = "hidden by a runtime edit",
-                                        [CONFIG_SHADE_SAME] = "as edited at runtime"};
-    const char *effect = shade ? words[shade] : config_effect_name(ch->effect);
+    static const char *const words[] = {[CONFIG_HIDDEN_HIDDEN] = "hidden by a runtime edit",
+                                        [CONFIG_HIDDEN_SAME] = "as edited at runtime"};
+    const char *effect = hidden ? words[hidden] : config_effect_name(ch->effect);
     return config_row(ch->path, ch->old_value, ch->new_value, effect);
 }

@@ -36,7 +36,7 @@ struct control_old {
 };
 
 /* Everything here is used on the control thread. Borrowed for the life of the control plane. */
-struct control_host {
+struct engine_api {
     struct loop *loop;
     struct jobs *jobs;
     struct store *store; /* never NULL */
@@ -67,7 +67,7 @@ struct control_host {
     /* What read_config gave is not published. */
     void (*drop_config)(void *arg);
     /* The published config is the one to come back with when the engine dies. */
-    void (*keep_config)(void *arg);
+    void (*keep_last_good_config)(void *arg);
     /* Forgets cached answers of a user (NULL = all) on every worker. */
     void (*forget_user)(void *arg, const char *user);
     /* Stops accepting on a listener of the current setup, or goes on. */
@@ -93,7 +93,7 @@ struct control_host {
 };
 
 /* Sum over all threads. p PROTO_COUNT = all protocols. */
-static inline uint64_t control_host_counter(const struct control_host *h, unsigned p,
+static inline uint64_t control_host_counter(const struct engine_api *h, unsigned p,
                                             enum counter which)
 {
     uint64_t sum =

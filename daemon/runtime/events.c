@@ -67,7 +67,7 @@ void events_free(struct events *e)
 
 static void events_tell_host(struct events *e, bool is_watched)
 {
-    const struct control_host *h = e->control->host;
+    const struct engine_api *h = e->control->host;
     h->set_watched(h->arg, is_watched);
 }
 

@@ -32,7 +32,7 @@ struct history {
 
 /* ---- totals ---- */
 
-static struct history_totals totals_of_proto(const struct control_host *h, unsigned p)
+static struct history_totals totals_of_proto(const struct engine_api *h, unsigned p)
 {
     return (struct history_totals){
         .sessions = control_host_counter(h, p, COUNTER_SESSIONS),

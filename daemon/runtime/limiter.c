@@ -45,7 +45,7 @@ const struct config_limits *limiter_config(const struct limiter *l)
 
 void limiter_changed(struct limiter *l)
 {
-    const struct control_host *h = l->control->host;
+    const struct engine_api *h = l->control->host;
     bool is_ruled = limits_has_rules(&l->limits);
     if (is_ruled == l->is_ruled)
         return;
@@ -57,11 +57,11 @@ void limiter_changed(struct limiter *l)
 
 static struct rules *limiter_rules(struct limiter *l, const char *kind)
 {
-    return strcmp(kind, RULE_STORE_BAN) == 0 ? &l->limits.bans : &l->limits.overrides;
+    return strcmp(kind, RULE_DB_BAN) == 0 ? &l->limits.bans : &l->limits.overrides;
 }
 
 /* The rule may be another one by now. */
-static void on_rule_stored(void *arg, const char *kind, const struct subject *s,
+static void on_rule_stored(void *arg, const char *kind, const struct limit_target *s,
                            uint64_t created_ms)
 {
     struct rule *r = rules_find(limiter_rules(arg, kind), s);
@@ -107,7 +107,7 @@ static struct rule_batch *limiter_batch(struct limiter *l)
 
 static void limiter_gone(struct limiter *l, const char *kind, const struct rule *r)
 {
-    struct subject s;
+    struct limit_target s;
     struct rule_batch *b = limiter_batch(l);
     rule_subject(r, &s);
     if (!b || rule_batch_remove(b, kind, &s) < 0)
@@ -118,28 +118,28 @@ static void limiter_gone(struct limiter *l, const char *kind, const struct rule 
 static void on_ban_gone(void *arg, const struct rule *r, enum rule_end why)
 {
     struct limiter *l = arg;
-    struct subject s;
-    char name[SUBJECT_TEXT_MAX];
+    struct limit_target s;
+    char name[LIMIT_TARGET_TEXT_MAX];
     rule_subject(r, &s);
-    subject_format(name, &s);
+    limit_target_format(name, &s);
     const char *words = why == RULE_EXPIRED ? "over" : "given up for newer ones";
     LOG_EVENT(LOG_LEVEL_INFO, "ban-over", KV_STR("subject", name), KV_STR("reason", words),
               KV_U64("hits", r->hits));
     AUTO_FREE char *text = str_printf("the ban of %s is %s", name, words);
-    control_event(l->control, "ban", NULL, NULL, r->user, s.kind == SUBJECT_ADDRESS ? name : NULL,
-                  NULL, text);
-    limiter_gone(l, RULE_STORE_BAN, r);
+    control_event(l->control, "ban", NULL, NULL, r->user,
+                  s.kind == LIMIT_TARGET_ADDRESS ? name : NULL, NULL, text);
+    limiter_gone(l, RULE_DB_BAN, r);
 }
 
 static void on_override_gone(void *arg, const struct rule *r, enum rule_end why)
 {
-    struct subject s;
-    char name[SUBJECT_TEXT_MAX];
+    struct limit_target s;
+    char name[LIMIT_TARGET_TEXT_MAX];
     (void)why;
     rule_subject(r, &s);
-    subject_format(name, &s);
+    limit_target_format(name, &s);
     LOG_EVENT(LOG_LEVEL_INFO, "limit-override-over", KV_STR("subject", name));
-    limiter_gone(arg, RULE_STORE_OVERRIDE, r);
+    limiter_gone(arg, RULE_DB_OVERRIDE, r);
 }
 
 /* ---- log lines about clients ---- */
@@ -147,11 +147,11 @@ static void on_override_gone(void *arg, const struct rule *r, enum rule_end why)
 static void on_lines_left_out(void *arg, const struct log_quota_report *r)
 {
     const struct rules_time *now = arg;
-    char name[SUBJECT_TEXT_MAX] = "all";
-    struct subject s;
+    char name[LIMIT_TARGET_TEXT_MAX] = "all";
+    struct limit_target s;
     if (r->addr) {
-        subject_of_addr(&s, r->addr);
-        subject_format(name, &s);
+        limit_target_of_addr(&s, r->addr);
+        limit_target_format(name, &s);
     }
     LOG_EVENT(LOG_LEVEL_NOTICE, "log-lines-left-out", KV_STR("client", name),
               KV_U64("lines", r->lines), KV_U64("logins", r->logins),
@@ -215,7 +215,7 @@ int limiter_new(struct control *c, struct limiter **ret, char **ret_error)
     l->limits.overrides.gone = on_override_gone;
     l->limits.bans.arg = l->limits.overrides.arg = l;
     loop_timer_init(&l->tick, on_limiter_tick);
-    int err = rule_store_load(c, on_rule_loaded, l);
+    int err = rule_db_load(c, on_rule_loaded, l);
     if (err < 0) {
         *ret_error = str_printf("bans cannot be read: %s", err_text(err));
         limiter_free(l);
@@ -232,7 +232,7 @@ static void limiter_flush(struct limiter *l, const char *kind)
 {
     LIST_FOREACH (it, &limiter_rules(l, kind)->all) {
         struct rule *r = LIST_ITEM(it, struct rule, link);
-        int err = r->is_stored ? 0 : rule_store_put(l->control, kind, r);
+        int err = r->is_stored ? 0 : rule_db_put(l->control, kind, r);
         if (err < 0) {
             LOG_EVENT(LOG_LEVEL_ERROR, "rules-not-stored", KV_ERR("error", err));
             return;
@@ -248,8 +248,8 @@ void limiter_free(struct limiter *l)
     limiter_tell_left_out(l, true);
     rows_drop(&l->jobs);
     rule_batch_free(l->next);
-    limiter_flush(l, RULE_STORE_BAN);
-    limiter_flush(l, RULE_STORE_OVERRIDE);
+    limiter_flush(l, RULE_DB_BAN);
+    limiter_flush(l, RULE_DB_OVERRIDE);
     limits_fini(&l->limits);
     free(l);
 }
@@ -340,10 +340,10 @@ static void limiter_announce(struct limiter *l, const struct limit_failure *f,
 {
     const struct config_limits *c = limiter_config(l);
     struct rule *ban = f->ban;
-    struct subject s;
-    char name[SUBJECT_TEXT_MAX], ip[ADDR_TEXT_MAX], length[32];
+    struct limit_target s;
+    char name[LIMIT_TARGET_TEXT_MAX], ip[ADDR_TEXT_MAX], length[32];
     rule_subject(ban, &s);
-    subject_format(name, &s);
+    limit_target_format(name, &s);
     addr_format_ip(ip, peer);
     units_human_duration(length, c->ban_ms);
     l->bans_made++;
@@ -355,7 +355,7 @@ static void limiter_announce(struct limiter *l, const struct limit_failure *f,
                                       c->ban_ms ? length : "", reason ? reason : "failures");
     control_event(l->control, "ban", NULL, NULL, NULL, ip, NULL, text);
     struct rule_batch *b = limiter_batch(l);
-    if (!b || rule_batch_put(b, RULE_STORE_BAN, ban, reason) < 0)
+    if (!b || rule_batch_put(b, RULE_DB_BAN, ban, reason) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "rules-not-stored", KV_ERR("error", -ERR_NOMEM));
     limiter_write(l);
     limiter_changed(l);
@@ -400,10 +400,10 @@ void control_note_failure(struct control *c, const struct addr *peer, const char
 
 static int explain_ban(const struct rule *ban, struct buf *out)
 {
-    struct subject s;
-    char name[SUBJECT_TEXT_MAX], until[25];
+    struct limit_target s;
+    char name[LIMIT_TARGET_TEXT_MAX], until[25];
     rule_subject(ban, &s);
-    subject_format(name, &s);
+    limit_target_format(name, &s);
     clock_format(until, ban->until_ms);
     return buf_printf(out, "refused: %s is banned%s%s", name, ban->until_ms ? " until " : "",
                       ban->until_ms ? until : "");

@@ -33,7 +33,7 @@ void listener_pause_restore(struct control *c)
 {
     const char *name;
     json_t *pause;
-    const struct control_host *h = c->host;
+    const struct engine_api *h = c->host;
     json_object_foreach (c->paused, name, pause) {
         if (!setup_listener_find(control_setup(c), name) || h->is_listener_paused(h->arg, name))
             continue;

@@ -13,7 +13,7 @@ struct rule_change {
     char *json;       /* NULL = remove */
     char *audit;      /* NULL */
     uint64_t created_ms;
-    struct subject subject;
+    struct limit_target subject;
 };
 
 struct rule_batch {
@@ -65,7 +65,7 @@ static int rule_read(const json_t *row, const char *name, struct rule_spec *ret)
         .login_rate = rule_number(row, "login_rate", RULE_KEEP),
         .failures = rule_number(row, "failures", RULE_KEEP),
     };
-    return json_is_object(row) ? subject_parse(str_of(name), &ret->subject) : -ERR_SYNTAX;
+    return json_is_object(row) ? limit_target_parse(str_of(name), &ret->subject) : -ERR_SYNTAX;
 }
 
 /* ---- writing ---- */
@@ -86,8 +86,8 @@ static int change_audit(struct store *store, const char *name, const struct rule
 
 static int change_write(struct store *store, const struct rule_change *x)
 {
-    char name[SUBJECT_TEXT_MAX];
-    subject_format(name, &x->subject);
+    char name[LIMIT_TARGET_TEXT_MAX];
+    limit_target_format(name, &x->subject);
     if (!x->json) {
         int gone = store_runtime_remove(store, x->kind, name);
         return gone == -ERR_NOT_FOUND ? 0 : gone;
@@ -170,7 +170,7 @@ int rule_batch_put(struct rule_batch *b, const char *kind, const struct rule *r,
     return 0;
 }
 
-int rule_batch_remove(struct rule_batch *b, const char *kind, const struct subject *s)
+int rule_batch_remove(struct rule_batch *b, const char *kind, const struct limit_target *s)
 {
     struct rule_change *x = rule_batch_room(b);
     if (!x)
@@ -196,7 +196,7 @@ struct control *rule_batch_control(const struct rule_batch *b)
 }
 
 void rule_batch_each(const struct rule_batch *b,
-                     void (*fn)(void *arg, const char *kind, const struct subject *s,
+                     void (*fn)(void *arg, const char *kind, const struct limit_target *s,
                                 uint64_t created_ms),
                      void *arg)
 {
@@ -205,7 +205,7 @@ void rule_batch_each(const struct rule_batch *b,
             fn(arg, b->changes[i].kind, &b->changes[i].subject, b->changes[i].created_ms);
 }
 
-int rule_store_put(struct control *c, const char *kind, const struct rule *r)
+int rule_db_put(struct control *c, const char *kind, const struct rule *r)
 {
     struct rule_change x = {.kind = kind, .json = rule_json(r)};
     rule_subject(r, &x.subject);
@@ -224,7 +224,7 @@ struct rule_loading {
 static bool load_row(void *arg, const char *kind, const char *name, const char *json,
                      uint64_t at_ms)
 {
-    static const char *const kinds[] = {RULE_STORE_BAN, RULE_STORE_OVERRIDE};
+    static const char *const kinds[] = {RULE_DB_BAN, RULE_DB_OVERRIDE};
     const struct rule_loading *l = arg;
     struct rule_spec spec;
     (void)at_ms;
@@ -242,9 +242,8 @@ static bool load_row(void *arg, const char *kind, const char *name, const char *
     return true;
 }
 
-int rule_store_load(struct control *c,
-                    void (*load)(void *arg, const char *kind, const struct rule_spec *spec),
-                    void *arg)
+int rule_db_load(struct control *c,
+                 void (*load)(void *arg, const char *kind, const struct rule_spec *spec), void *arg)
 {
     struct rule_loading l = {.load = load, .arg = arg};
     return store_runtime_each(c->host->store, load_row, &l);

@@ -2,16 +2,16 @@
 /* Operators' changes of bans and overrides. */
 #include "runtime/rule_edit.h"
 
-static void ruling_fini(struct ruling *u)
+static void rule_edit_fini(struct rule_edit *u)
 {
     rule_batch_free(u->batch);
     free(u->subjects);
 }
 
-static struct rules *ruling_rules(const struct ruling *u)
+static struct rules *rule_edit_rules(const struct rule_edit *u)
 {
     struct limits *l = limiter_limits(request_control(u->request)->limiter);
-    return strcmp(u->kind, RULE_STORE_BAN) == 0 ? &l->bans : &l->overrides;
+    return strcmp(u->kind, RULE_DB_BAN) == 0 ? &l->bans : &l->overrides;
 }
 
 /* What was done counts at once; that it will be gone after a restart has to be said. */
@@ -27,7 +27,7 @@ static void on_ruled(struct rule_batch *b, int err)
     request_fail(r, -ERR_PARTIAL, NULL, "in force, but only until a restart: %s", err_text(err));
 }
 
-static int ruling_read(struct ruling *u, const json_t *list)
+static int rule_edit_read(struct rule_edit *u, const json_t *list)
 {
     size_t i;
     json_t *v;
@@ -36,7 +36,7 @@ static int ruling_read(struct ruling *u, const json_t *list)
         return -ERR_NOMEM;
     json_array_foreach ((json_t *)list, i, v) {
         struct str text = str_n(json_string_value(v), json_string_length(v));
-        if (subject_parse(text, &u->subjects[i]) < 0) {
+        if (limit_target_parse(text, &u->subjects[i]) < 0) {
             request_fail(u->request, -ERR_BAD_PARAM, NULL,
                          "\"%.*s\" is no address, network (without host bits) or user",
                          STR_ARG(text));
@@ -47,20 +47,20 @@ static int ruling_read(struct ruling *u, const json_t *list)
     return 0;
 }
 
-int ruling_begin(struct request *r, const char *kind, struct ruling *ret)
+int rule_edit_begin(struct request *r, const char *kind, struct rule_edit *ret)
 {
-    struct ruling u = {.request = r, .kind = kind};
+    struct rule_edit u = {.request = r, .kind = kind};
     if (request_has(r, "for") && request_number(r, "for", 0) == 0) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "for is longer than 0; without it there is no end");
         return -ERR_BAD_PARAM;
     }
-    int err = ruling_read(&u, request_list(r, "subject"));
+    int err = rule_edit_read(&u, request_list(r, "subject"));
     if (err == -ERR_NOMEM)
         request_fail(r, err, NULL, NULL);
     else if (err == 0 && !(u.batch = rule_batch_new(request_control(r), r, on_ruled)))
         err = -ERR_NOMEM;
     if (err < 0) {
-        ruling_fini(&u);
+        rule_edit_fini(&u);
         return err;
     }
     *ret = u;
@@ -68,14 +68,14 @@ int ruling_begin(struct request *r, const char *kind, struct ruling *ret)
 }
 
 /* One that has an end would end later. One that is not stored gets another chance. */
-static bool ruling_is_so(const struct rule *r, const struct rule_spec *spec)
+static bool rule_edit_is_so(const struct rule *r, const struct rule_spec *spec)
 {
     return r && !r->is_automatic && r->is_stored && r->until_ms == 0 && spec->until_ms == 0 &&
            r->sessions == spec->sessions && r->login_rate == spec->login_rate &&
            r->failures == spec->failures && str_eq(str_of(r->text), str_of(spec->text));
 }
 
-bool ruling_put(struct ruling *u, struct rule_spec *spec)
+bool rule_edit_put(struct rule_edit *u, struct rule_spec *spec)
 {
     struct rule *rule;
     struct request *r = u->request;
@@ -84,9 +84,9 @@ bool ruling_put(struct ruling *u, struct rule_spec *spec)
     spec->by = r->peer.user;
     spec->created_ms = now.wall_ms;
     spec->until_ms = life_ms ? now.wall_ms + life_ms : 0;
-    if (ruling_is_so(rules_find(ruling_rules(u), &spec->subject), spec))
+    if (rule_edit_is_so(rules_find(rule_edit_rules(u), &spec->subject), spec))
         return false;
-    int err = rules_put(ruling_rules(u), spec, &now, &rule);
+    int err = rules_put(rule_edit_rules(u), spec, &now, &rule);
     if (err == 0) {
         u->count++;
         err = rule_batch_put(u->batch, u->kind, rule, NULL);
@@ -95,9 +95,9 @@ bool ruling_put(struct ruling *u, struct rule_spec *spec)
     return err == 0;
 }
 
-bool ruling_remove(struct ruling *u, const struct subject *s)
+bool rule_edit_remove(struct rule_edit *u, const struct limit_target *s)
 {
-    struct rules *rules = ruling_rules(u);
+    struct rules *rules = rule_edit_rules(u);
     struct rule *rule = rules_find(rules, s);
     if (!rule)
         return false;
@@ -108,7 +108,7 @@ bool ruling_remove(struct ruling *u, const struct subject *s)
     return true;
 }
 
-void ruling_end(struct ruling *u)
+void rule_edit_end(struct rule_edit *u)
 {
     struct request *r = u->request;
     struct rule_batch *b = STEAL(u->batch);
@@ -123,10 +123,10 @@ void ruling_end(struct ruling *u)
     } else {
         rule_batch_post(b);
     }
-    ruling_fini(u);
+    rule_edit_fini(u);
 }
 
-void ruling_abort(struct ruling *u, int err, const char *fmt, ...)
+void rule_edit_abort(struct rule_edit *u, int err, const char *fmt, ...)
 {
     AUTO_BUF text = BUF_INIT;
     if (fmt) {
@@ -135,20 +135,20 @@ void ruling_abort(struct ruling *u, int err, const char *fmt, ...)
         (void)!buf_vprintf(&text, fmt, ap);
         va_end(ap);
     }
-    ruling_fini(u);
+    rule_edit_fini(u);
     if (err < 0)
         request_fail(u->request, err, NULL, "%.*s", STR_ARG(buf_str(&text)));
 }
 
-json_t *ruling_row(const struct rule *r, const struct rules_time *now)
+json_t *rule_edit_row(const struct rule *r, const struct rules_time *now)
 {
-    struct subject s;
-    char name[SUBJECT_TEXT_MAX];
+    struct limit_target s;
+    char name[LIMIT_TARGET_TEXT_MAX];
     json_t *row = json_object();
     rule_subject(r, &s);
-    subject_format(name, &s);
+    limit_target_format(name, &s);
     request_set_text(row, "subject", name);
-    request_set_text(row, "kind", subject_kind_name(r->kind));
+    request_set_text(row, "kind", limit_target_kind_name(r->kind));
     request_set_number(row, "until", r->until_ms);
     if (r->until_ms)
         request_put_number(row, "left",

@@ -6,28 +6,28 @@
 #include "runtime/limiter.h"
 #include "runtime/state.h"
 
-struct ruling {
+struct rule_edit {
     struct request *request;
-    const char *kind; /* RULE_STORE_ */
+    const char *kind; /* RULE_DB_ */
     struct rule_batch *batch;
-    struct subject *subjects; /* those of parameter "subject"; owned */
+    struct limit_target *subjects; /* those of parameter "subject"; owned */
     size_t n;
     uint64_t count; /* rules put or removed so far */
     int err;        /* the first trouble */
 };
 
 /* Reads the subjects of a request, which may have none. -ERR_x: the request is answered. */
-int ruling_begin(struct request *r, const char *kind, struct ruling *ret) NODISCARD;
+int rule_edit_begin(struct request *r, const char *kind, struct rule_edit *ret) NODISCARD;
 /* Puts a rule in force; by, created and the end (parameter "for") are filled in. False: it was so
  * already, or there is trouble. */
-bool ruling_put(struct ruling *u, struct rule_spec *spec);
+bool rule_edit_put(struct rule_edit *u, struct rule_spec *spec);
 /* False: there was none. */
-bool ruling_remove(struct ruling *u, const struct subject *s);
-/* Writes what was changed and answers the request. Frees what the ruling holds. */
-void ruling_end(struct ruling *u);
+bool rule_edit_remove(struct rule_edit *u, const struct limit_target *s);
+/* Writes what was changed and answers the request. Frees what the edit holds. */
+void rule_edit_end(struct rule_edit *u);
 /* Frees it instead; with err not 0 the request is answered with it (printf). */
-void ruling_abort(struct ruling *u, int err, const char *fmt, ...)
+void rule_edit_abort(struct rule_edit *u, int err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* A row with what bans and overrides have in common: subject, kind, until, left. */
-json_t *ruling_row(const struct rule *r, const struct rules_time *now);
+json_t *rule_edit_row(const struct rule *r, const struct rules_time *now);

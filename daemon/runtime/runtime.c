@@ -284,7 +284,7 @@ static struct backend *load_dynamic(struct backend_registry *registry, const cha
     return text ? backend_registry_dynamic(registry, text, (uint16_t)port) : NULL;
 }
 
-static void load_state(const struct control_host *h, struct runtime_entry *e)
+static void load_state(const struct engine_api *h, struct runtime_entry *e)
 {
     const struct pool_edit *p = &e->now.edit;
     enum backend_admin admin;

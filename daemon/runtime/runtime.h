@@ -48,7 +48,7 @@ int runtime_edit_describe(const struct runtime_edit *e, const struct runtime_edi
                           struct buf *out) NODISCARD;
 /* Drops what the file says too (file NULL: it does not have the backend). True when something was
  * dropped. */
-bool runtime_edit_settle(struct runtime_edit *e, const struct config_backend *file);
+bool runtime_edit_absorb(struct runtime_edit *e, const struct config_backend *file);
 /* Drops what settling took from before to after: the file has the last word on it, also when a
  * restart would bring back something older. */
 void runtime_edit_follow(struct runtime_edit *stored, const struct runtime_edit *before,

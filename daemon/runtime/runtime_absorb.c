@@ -7,7 +7,7 @@
 #include "runtime/runtime.h"
 #include "runtime/state.h"
 
-struct settle {
+struct absorb {
     struct work work;
     struct config *config;
     struct runtime_stage *stages;
@@ -16,7 +16,7 @@ struct settle {
 };
 
 /* Keeps the stage of an entry in which something is dropped. */
-static int settle_look(struct settle *s, const struct runtime *rt, const struct runtime_entry *e)
+static int absorb_look(struct absorb *s, const struct runtime *rt, const struct runtime_entry *e)
 {
     const struct pool_edit *p = &e->now.edit;
     struct runtime_stage *stage = &s->stages[s->n];
@@ -27,9 +27,9 @@ static int settle_look(struct settle *s, const struct runtime *rt, const struct 
     int err = runtime_stage_begin(rt, p->pool, p->name, stage);
     if (err < 0)
         return err;
-    bool is_dropped = runtime_edit_settle(&stage->entry->now, file);
+    bool is_dropped = runtime_edit_absorb(&stage->entry->now, file);
     runtime_edit_follow(&stage->entry->stored, &e->now, &stage->entry->now);
-    is_dropped = runtime_edit_settle(&stage->entry->stored, file) || is_dropped;
+    is_dropped = runtime_edit_absorb(&stage->entry->stored, file) || is_dropped;
     if (is_dropped)
         s->n++;
     else
@@ -37,9 +37,9 @@ static int settle_look(struct settle *s, const struct runtime *rt, const struct 
     return 0;
 }
 
-static int settle_start(struct work *w)
+static int absorb_start(struct work *w)
 {
-    struct settle *s = CONTAINER_OF(w, struct settle, work);
+    struct absorb *s = CONTAINER_OF(w, struct absorb, work);
     const struct runtime *rt = work_control(w)->runtime;
     size_t n = 1;
     int err = 0;
@@ -51,16 +51,16 @@ static int settle_start(struct work *w)
         return -ERR_NOMEM;
     LIST_FOREACH (it, runtime_entries(rt))
         if (err == 0)
-            err = settle_look(s, rt, LIST_ITEM(it, struct runtime_entry, link));
+            err = absorb_look(s, rt, LIST_ITEM(it, struct runtime_entry, link));
     if (err == 0 && s->n == 0)
         return -ERR_NO_MATCH; /* the usual case: nothing is written */
     return err < 0 ? err : runtime_stages_list(rt, s->stages, s->n);
 }
 
-static int settle_run(struct work *w)
+static int absorb_run(struct work *w)
 {
-    struct settle *s = CONTAINER_OF(w, struct settle, work);
-    const struct control_host *h = work_control(w)->host;
+    struct absorb *s = CONTAINER_OF(w, struct absorb, work);
+    const struct engine_api *h = work_control(w)->host;
     const struct runtime_stage *last = &s->stages[s->n - 1];
     int err = pools_build(s->config, last->edits, last->n_edits, h->registry, &s->pools, &w->error);
     for (size_t i = 0; i < s->n && err == 0; i++)
@@ -68,10 +68,10 @@ static int settle_run(struct work *w)
     return err;
 }
 
-static void settle_done(struct work *w)
+static void absorb_done(struct work *w)
 {
-    struct settle *s = CONTAINER_OF(w, struct settle, work);
-    const struct control_host *h = work_control(w)->host;
+    struct absorb *s = CONTAINER_OF(w, struct absorb, work);
+    const struct engine_api *h = work_control(w)->host;
     if (w->err == -ERR_NO_MATCH)
         return;
     for (size_t i = 0; i < s->n && w->err == 0; i++) {
@@ -87,9 +87,9 @@ static void settle_done(struct work *w)
                   KV_STR("detail", w->error));
 }
 
-static void settle_fini(struct work *w)
+static void absorb_fini(struct work *w)
 {
-    struct settle *s = CONTAINER_OF(w, struct settle, work);
+    struct absorb *s = CONTAINER_OF(w, struct absorb, work);
     for (size_t i = 0; s->stages && i < s->n; i++)
         runtime_stage_fini(&s->stages[i]);
     free(s->stages);
@@ -97,11 +97,11 @@ static void settle_fini(struct work *w)
     config_unref(s->config);
 }
 
-void settle_post(struct control *c)
+void runtime_absorb_post(struct control *c)
 {
-    struct settle *s = work_new(&c->rpc, NULL, sizeof(*s), settle_run, settle_done, settle_fini);
+    struct absorb *s = work_new(&c->rpc, NULL, sizeof(*s), absorb_run, absorb_done, absorb_fini);
     if (!s)
         return;
-    s->work.start = settle_start;
+    s->work.start = absorb_start;
     work_post(&s->work, &c->config_queue);
 }

@@ -6,4 +6,4 @@ struct control;
 
 /* Forgets what the edits and the running configuration both say, in its turn: in memory and in the
  * store. The outcome is logged. Thread: control. */
-void settle_post(struct control *c);
+void runtime_absorb_post(struct control *c);

@@ -125,7 +125,7 @@ static bool edit_drop_flags(struct pool_edit *p, bool is_in_file)
     return is_dropped;
 }
 
-bool runtime_edit_settle(struct runtime_edit *e, const struct config_backend *file)
+bool runtime_edit_absorb(struct runtime_edit *e, const struct config_backend *file)
 {
     struct pool_edit *p = &e->edit;
     bool is_dropped = edit_drop_flags(p, file != NULL);

@@ -11,7 +11,7 @@
 struct control {
     struct rpc
         rpc; /* its job threads are own ones: operators never wait behind a flood of logins */
-    const struct control_host *host;
+    const struct engine_api *host;
     struct server *server;
     struct runtime *runtime;
     struct events *events;
@@ -21,7 +21,7 @@ struct control {
     struct logins *logins;
     struct configs *configs;
     json_t *paused;    /* listeners, see listeners.c */
-    struct map moving; /* struct mover by user */
+    struct map moving; /* struct user_move_step by user */
     struct limiter *limiter;
     struct upgrades *upgrades;
     struct trouble *trouble;

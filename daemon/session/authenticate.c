@@ -94,7 +94,7 @@ static int authenticate_take(struct session *s, struct auth_result *r)
     p->is_user_held = r->is_held;
     p->is_backend_judge = r->is_backend_judge;
     if (s->tap)
-        trace_judge(s);
+        trace_match_user(s);
     return s->user ? 0 : -ERR_NOMEM;
 }
 
@@ -115,7 +115,7 @@ static void on_auth(void *arg, struct auth_result *r)
         front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
         return;
     }
-    if (hold_look(s) == HOLD_ON)
+    if (hold_state_of(s) == HOLD_ON)
         s->pre->is_user_held = true;
     if (s->pre->is_user_held) { /* judged again after the hold, and admitted then */
         connect_begin(s);
@@ -192,7 +192,7 @@ void authenticate(struct session *s, struct credentials *cred)
     p->cred = cred;
     s->mech = (uint8_t)cred->mech;
     if (s->tap)
-        trace_judge(s);
+        trace_match_user(s);
     if (s->attempts < UINT8_MAX)
         s->attempts++;
     p->login_us = clock_us();

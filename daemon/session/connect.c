@@ -71,7 +71,7 @@ static void connect_hold(struct session *s)
         if (p->held_until_ms == 0) {
             p->held_until_ms = now + s->setup->config->timeouts.hold_ms;
             if (s->tap)
-                tap_note(s, "held");
+                trace_tap_note(s, "held");
             if (session_may_log(s, LOG_LEVEL_INFO, false))
                 LOG_EVENT(LOG_LEVEL_INFO, "login-held", KV_STR("session", p->session_id),
                           KV_STR("user", s->user));
@@ -221,9 +221,9 @@ static void connect_log_failure(struct session *s, const struct login_outcome *o
     char server[ADDR_TEXT_MAX];
     addr_format(server, &o->server);
     if (s->tap) {
-        tap_note(s, "backend %s/%s (%s) failed at step %s: %s", s->backend->pool, s->backend->name,
-                 server, o->step, back_failure_name(o->failure));
-        tap_note_words(s, "its words", o->message);
+        trace_tap_note(s, "backend %s/%s (%s) failed at step %s: %s", s->backend->pool,
+                       s->backend->name, server, o->step, back_failure_name(o->failure));
+        trace_tap_note_words(s, "its words", o->message);
     }
     if (!session_may_log(s, LOG_LEVEL_WARN, true))
         return;
@@ -347,7 +347,7 @@ static void on_heard(void *arg, enum login_speaker who, struct str bytes)
 {
     struct session *s = arg;
     if (s->tap)
-        tap_login(s, who, bytes);
+        trace_tap_login(s, who, bytes);
 }
 
 static int connect_start(struct session *s, const struct pool_member *m)
@@ -394,7 +394,7 @@ static void connect_to(struct session *s, const struct pool_member *m)
     s->backend = backend_ref(b);
     s->pool = s->pre->route.pool;
     if (s->tap)
-        tap_note(s, "connecting to %s/%s", b->pool, b->name);
+        trace_tap_note(s, "connecting to %s/%s", b->pool, b->name);
     connect_unhold(s);
     session_enter(s, SESSION_CONNECT);
     if (s->is_ended)
@@ -407,7 +407,7 @@ static void connect_to(struct session *s, const struct pool_member *m)
 static void connect_try(struct session *s)
 {
     const struct pool_member *m = NULL;
-    enum hold_look hold = hold_look(s);
+    enum hold_state hold = hold_state_of(s);
     if (hold == HOLD_STALE) {
         connect_unhold(s);
         session_judge_again(s);
@@ -422,7 +422,7 @@ static void connect_try(struct session *s)
         connect_hold(s);
     else {
         if (s->tap)
-            tap_note(s, "no backend: %s", err_text(err));
+            trace_tap_note(s, "no backend: %s", err_text(err));
         if (session_may_log(s, LOG_LEVEL_WARN, true))
             LOG_EVENT(LOG_LEVEL_WARN, "no-backend", KV_STR("session", s->pre->session_id),
                       KV_STR("user", s->user), KV_ERR("error", err));

@@ -119,7 +119,7 @@ static uint64_t field_number(const struct session *s, enum session_field f)
 
 bool session_filter_get(const void *row, int id, struct filter_value *ret)
 {
-    struct session_look *r = (struct session_look *)row;
+    struct session_match_view *r = (struct session_match_view *)row;
     enum filter_type type = session_filter_fields[id].type;
     if (type == FILTER_IP) {
         ret->addr = &r->s->peer;

@@ -6,7 +6,7 @@
 #include "session/session_priv.h"
 
 /* What a filter sees of a session: the row of filter_match with session_filter_get. */
-struct session_look {
+struct session_match_view {
     const struct session *s;
     char scratch[64];
 };

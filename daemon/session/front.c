@@ -153,8 +153,8 @@ static void front_secured(struct conn *c, int err)
         char peer[ADDR_TEXT_MAX];
         addr_format(peer, &s->peer);
         if (s->tap)
-            tap_note(s, "TLS with the client failed: %s",
-                     conn_tls_error(c) ? conn_tls_error(c) : err_text(err));
+            trace_tap_note(s, "TLS with the client failed: %s",
+                           conn_tls_error(c) ? conn_tls_error(c) : err_text(err));
         if (session_may_log(s, LOG_LEVEL_INFO, false))
             LOG_EVENT(LOG_LEVEL_INFO, "tls-failed", KV_STR("session", s->pre->session_id),
                       KV_STR("client", peer), KV_ERR("error", err),
@@ -166,7 +166,7 @@ static void front_secured(struct conn *c, int err)
         session_count(s, COUNTER_TLS_RESUMED, 1);
     (void)str_copy(s->client_tls, sizeof(s->client_tls), str_of(info.version));
     if (s->tap)
-        tap_note(s, "%s with the client", info.version);
+        trace_tap_note(s, "%s with the client", info.version);
     if (!front_check_certificate(s, &info))
         return;
     front_learn_channel(s, &info);
@@ -190,7 +190,7 @@ static void front_secured(struct conn *c, int err)
 static void front_starttls(struct session *s)
 {
     if (s->tap)
-        tap_input_dropped(s);
+        trace_tap_input_dropped(s);
     buf_wipe(&s->pre->in);
     if (conn_pending(&s->client) > 0) {
         s->pre->is_starttls = true;
@@ -249,7 +249,7 @@ void front_begin(struct session *s)
     conn_own(&s->client, &front_ops, s);
     if (!setup_listener_wants_proxy(s->listener, &s->peer)) {
         if (s->env->traces)
-            trace_meet(s);
+            trace_match_address(s);
         front_open(s);
         return;
     }
@@ -283,9 +283,9 @@ static void front_admit(struct session *s, struct str header)
     if (p->has_proxy)
         s->peer = p->proxy.src;
     if (s->env->traces)
-        trace_meet(s);
+        trace_match_address(s);
     if (s->tap)
-        tap_proxy_header(s, header);
+        trace_tap_proxy_header(s, header);
     if (p->has_proxy) {
         p->is_waiting_admission = h->admit_client && !h->admit_client(h->arg, s);
     }
@@ -396,10 +396,10 @@ static bool front_step(struct session *s)
     struct preauth *p = s->pre;
     size_t used = 0;
     if (s->tap)
-        tap_before_feed(s);
+        trace_tap_before_feed(s);
     enum proto_intent intent = s->proto->feed(p->front, buf_str(&p->in), &used, &reply);
     if (s->tap)
-        tap_after_feed(s, used);
+        trace_tap_after_feed(s, used);
     buf_consume(&p->in, used);
     if (reply.len > 0 && session_send(s, &reply) < 0)
         return false;

@@ -45,7 +45,7 @@ void front_fail_log(struct session *s, const char *event, const char *why, const
     char peer[ADDR_TEXT_MAX];
     addr_format(peer, &s->peer);
     if (s->tap)
-        tap_note_words(s, event, str_of(why ? why : source));
+        trace_tap_note_words(s, event, str_of(why ? why : source));
     if (!session_may_log(s, LOG_LEVEL_NOTICE, true))
         return;
     LOG_EVENT(LOG_LEVEL_NOTICE, event, KV_STR("session", s->pre->session_id),

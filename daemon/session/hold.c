@@ -64,7 +64,7 @@ uint64_t hold_count(const struct session_env *env)
     return env->holds ? env->holds->count : 0;
 }
 
-enum hold_look hold_look(const struct session *s)
+enum hold_state hold_state_of(const struct session *s)
 {
     const struct holds *h = s->env->holds;
     const struct hold *one = h && s->user ? map_get(&h->by_user, str_of(s->user)) : NULL;

@@ -2,8 +2,8 @@
 /* Walks over a worker's sessions: a piece at a time, a chunk at a time. */
 #include "session/query.h"
 
-#include "session/top_keys.h"
 #include "session/fields.h"
+#include "session/top_keys.h"
 
 #define QUERY_PIECE 64 /* sessions of one step: well under 100 µs, also when rows are made */
 
@@ -19,10 +19,10 @@ struct query {
     struct loop_slice slice;
     struct list turn;         /* of env->sorting */
     const query_stage *stage; /* the one under way; NULL at the end of the list of stages */
-    struct walk walk;
+    struct safe_iter walk;
     size_t at;                   /* next of ids, or of the keys whose rows are made */
     struct session_chunk *chunk; /* being filled */
-    struct best best;
+    struct top_keys top;
     uint64_t seen, matched, passed, given;
     bool is_waiting; /* for session_query_next */
 };
@@ -93,12 +93,12 @@ static void query_free(struct query *q)
 {
     query_pass_turn(q);
     list_del(&q->link);
-    walk_end(&q->walk);
+    safe_iter_end(&q->walk);
     loop_unslice(&q->slice);
     filter_unref(q->spec.filter);
     session_chunk_free(q->chunk);
-    best_fini(&q->best);
-    best_key_fini(&q->after);
+    top_keys_fini(&q->top);
+    top_keys_key_fini(&q->after);
     free((uint64_t *)q->spec.ids);
     free(q);
 }
@@ -118,14 +118,14 @@ static void query_finish(struct query *q)
 
 static bool query_is_at_end(const struct query *q)
 {
-    return q->spec.ids ? q->at == q->spec.n_ids : walk_is_over(&q->walk);
+    return q->spec.ids ? q->at == q->spec.n_ids : safe_iter_is_over(&q->walk);
 }
 
 /* NULL for an id that is gone. */
 static struct session *query_next(struct query *q)
 {
     return q->spec.ids ? session_find(q->env, q->spec.ids[q->at++])
-                       : session_of_link(walk_next(&q->walk));
+                       : session_of_link(safe_iter_next(&q->walk));
 }
 
 static int query_add_row(struct query *q, const struct session *s)
@@ -160,12 +160,12 @@ static int query_take(struct query *q, struct session *s)
         q->passed++;
         return 0;
     }
-    return best_add(&q->best, k);
+    return top_keys_add(&q->top, k);
 }
 
 static int query_look(struct query *q, struct session *s)
 {
-    struct session_look look = {.s = s};
+    struct session_match_view look = {.s = s};
     q->seen++;
     if (q->spec.filter && !filter_match(q->spec.filter, session_filter_get, &look))
         return 0;
@@ -195,27 +195,27 @@ static int query_walk(struct query *q, bool *ret_is_over)
 static int query_sort(struct query *q, bool *ret_is_over)
 {
     if (!q->chunk) {
-        q->chunk = query_chunk_new(q, q->spec.is_keys ? 0 : q->best.n, q->best.n);
+        q->chunk = query_chunk_new(q, q->spec.is_keys ? 0 : q->top.n, q->top.n);
         if (!q->chunk)
             return -ERR_NOMEM;
-        q->chunk->n_keys = q->best.n;
+        q->chunk->n_keys = q->top.n;
     }
-    for (int i = 0; i < QUERY_PIECE && q->best.n > 0; i++) {
-        struct session_key k = best_pop(&q->best);
+    for (int i = 0; i < QUERY_PIECE && q->top.n > 0; i++) {
+        struct session_key k = top_keys_pop(&q->top);
         struct buf *texts = &q->chunk->texts;
         int err = 0;
         if (k.v.text.n > 0) {
             k.v.number = texts->len;
             err = buf_append_str(texts, k.v.text);
         }
-        best_key_fini(&k);
-        q->chunk->keys[q->best.n] = k;
+        top_keys_key_fini(&k);
+        q->chunk->keys[q->top.n] = k;
         if (err < 0) {
             q->chunk->n_keys = 0; /* those before are missing */
             return err;
         }
     }
-    *ret_is_over = q->best.n == 0;
+    *ret_is_over = q->top.n == 0;
     return 0;
 }
 
@@ -241,7 +241,7 @@ static int query_sort_begin(struct query *q, bool *ret_is_over)
     /* A few more may come during the walk. */
     size_t most = spec->limit < q->env->count + 64 ? spec->limit : q->env->count + 64;
     *ret_is_over = true;
-    return best_init(&q->best, most, &spec->order);
+    return top_keys_init(&q->top, most, &spec->order);
 }
 
 static const query_stage query_listed[] = {query_walk, NULL};
@@ -281,7 +281,7 @@ static void on_query(struct mail *m, void *owner)
     free(qm);
     q->env = env;
     list_add_tail(&env->queries, &q->link);
-    walk_begin(&q->walk, &env->walks, &env->sessions);
+    safe_iter_begin(&q->walk, &env->walks, &env->sessions);
     if (q->spec.is_sorted)
         list_add_tail(&env->sorting, &q->turn);
     if (!q->spec.is_sorted || env->sorting.next == &q->turn)

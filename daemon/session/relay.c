@@ -28,7 +28,7 @@ static void relay_tell(struct session *s, uint64_t now_ms)
 static uint64_t relay_limit_ms(const struct session *s)
 {
     uint64_t idle = s->setup->config->timeouts.relay_idle_ms;
-    return s->is_settled || (idle > 0 && idle < RELAY_SETTLED_MS) ? idle : RELAY_SETTLED_MS;
+    return s->is_keepalive_on || (idle > 0 && idle < RELAY_SETTLED_MS) ? idle : RELAY_SETTLED_MS;
 }
 
 static void relay_touch(struct session *s)
@@ -45,12 +45,12 @@ static void relay_touch(struct session *s)
 static bool relay_settle(struct session *s)
 {
     uint64_t idle = s->setup->config->timeouts.relay_idle_ms;
-    if (s->is_settled || s->kill || (idle > 0 && idle <= RELAY_SETTLED_MS))
+    if (s->is_keepalive_on || s->kill || (idle > 0 && idle <= RELAY_SETTLED_MS))
         return false;
     uint64_t keepalive = s->pool->config->keepalive_ms;
     if (keepalive)
         conn_keep_alive(&s->server, keepalive);
-    s->is_settled = true;
+    s->is_keepalive_on = true;
     session_set_timer(s, idle > 0 ? idle - RELAY_SETTLED_MS : 0);
     return true;
 }
@@ -105,7 +105,7 @@ static void relay_kill_within(struct session *s, const char *p, size_t n)
         done += piece;
     }
     if (s->tap)
-        tap_relay(s, false, str_n(p, done));
+        trace_tap_relay(s, false, str_n(p, done));
     if (conn_send(&s->client, p, done) < 0)
         session_end(s, SESSION_END_CLIENT_ERROR);
     else
@@ -191,7 +191,7 @@ static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t 
     if (s->watch)
         s->proto->watch_feed(s->watch, is_client ? WATCH_CLIENT : WATCH_SERVER, str_n(p, n));
     if (s->tap)
-        tap_relay(s, is_client, str_n(p, n));
+        trace_tap_relay(s, is_client, str_n(p, n));
     if (conn_send(peer, p, n) < 0) {
         session_end(s, is_client ? SESSION_END_SERVER_ERROR : SESSION_END_CLIENT_ERROR);
         return false;
@@ -278,7 +278,7 @@ void relay_begin(struct session *s, const struct buf *rest)
     if (s->is_ended)
         return;
     if (s->tap)
-        tap_relay_begin(s);
+        trace_tap_relay_begin(s);
     relay_keep_client_name(s);
     preauth_free(s);
     relay_watch(s);

@@ -89,8 +89,8 @@ static void sasl_failed(struct session *s)
 {
     const struct preauth_failure f = {.kind = REPLY_AUTH_FAILED, .end = SESSION_END_AUTH};
     if (s->tap) {
-        trace_judge(s);
-        tap_note(s, "the exchange failed: %s", sasl_name(s->mech));
+        trace_match_user(s);
+        trace_tap_note(s, "the exchange failed: %s", sasl_name(s->mech));
     }
     s->pre->cred = sasl_credentials(s->pre->sasl);
     session_count(s, COUNTER_AUTH_FAILURES, 1);

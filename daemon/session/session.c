@@ -189,7 +189,7 @@ void session_end(struct session *s, enum session_end end)
         s->end = (uint8_t)end;
     loop_timer_cancel(s->env->loop, &s->timer);
     if (s->tap)
-        tap_end(s);
+        trace_tap_end(s);
     preauth_free(s);
     conn_close(&s->client);
     conn_close(&s->server);
@@ -197,7 +197,7 @@ void session_end(struct session *s, enum session_end end)
     session_count(s, COUNTER_SESSIONS, -1);
     session_log_end(s);
     session_note(s, SESSION_NOTE_END, session_end_name(s->end));
-    walks_skip(&s->env->walks, &s->link);
+    safe_iters_skip(&s->env->walks, &s->link);
     list_del(&s->link);
     (void)table_del(&s->env->by_id, map_key_u64(&s->id));
     s->env->count--;
@@ -231,7 +231,7 @@ void session_linger(struct session *s, enum session_end end)
     s->end = (uint8_t)end;
     session_enter(s, SESSION_CLOSING);
     if (s->tap)
-        tap_input_over(s);
+        trace_tap_input_over(s);
     preauth_free(s);
     conn_close(&s->server);
     session_uncount_relay(s);
@@ -249,7 +249,7 @@ void session_linger(struct session *s, enum session_end end)
 int session_send(struct session *s, const struct buf *b)
 {
     if (s->tap)
-        tap_client_out(s, buf_str(b));
+        trace_tap_client_out(s, buf_str(b));
     int err = conn_send(&s->client, b->data ? b->data + b->start : NULL, b->len);
     if (err < 0)
         session_end(s, SESSION_END_CLIENT_ERROR);

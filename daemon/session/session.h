@@ -5,8 +5,8 @@
 #include "auth/auth.h"
 #include "backend/pool.h"
 #include "base/log_quota.h"
-#include "base/table.h"
 #include "base/safe_iter.h"
+#include "base/table.h"
 #include "io/loop.h"
 #include "io/resolver.h"
 #include "session/counters.h"
@@ -90,7 +90,7 @@ struct session_env {
     size_t count;
     unsigned round_robin;
     struct capabilities *capabilities; /* learned, by listener */
-    struct traces *traces;             /* NULL = none */
+    struct worker_traces *traces;      /* NULL = none */
     struct holds *holds;               /* users whose logins wait for an operator; NULL = none */
     uint8_t guess_key[16];             /* of the hashes of wrong credentials */
     struct log_quota *log_quota;       /* of lines about clients without a login; NULL = none */

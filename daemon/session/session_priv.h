@@ -87,7 +87,7 @@ struct session {
     struct loop_deferred death;
     struct preauth *pre;       /* NULL from the relay on */
     struct watch *watch;       /* only in the relay */
-    struct tap *tap;           /* somebody traces it, or may want to; NULL */
+    struct trace_tap *tap;     /* somebody traces it, or may want to; NULL */
     struct session_kill *kill; /* an operator wants it to end */
     struct backend *backend;   /* one reference; NULL before a choice */
     const struct pool *pool;   /* that says how the backend is reached; of setup, set with it */
@@ -106,7 +106,7 @@ struct session {
     bool is_client_eof, is_server_eof, is_ended, is_counted;
     bool is_client_counted, is_user_counted; /* by limits */
     bool is_orphan;                          /* its mail server died; the timer ends it */
-    bool is_settled;                         /* in the relay: it has been quiet once */
+    bool is_keepalive_on;                    /* in the relay: it has been quiet once */
 };
 
 /* session_facts.c */
@@ -209,12 +209,12 @@ void connect_wake(struct session *s);
 /* hold.c */
 
 /* What the worker knows of a user's hold. */
-enum hold_look {
+enum hold_state {
     HOLD_NONE,
     HOLD_ON,    /* wait until it is over */
     HOLD_STALE, /* one is over that began or ended since the user was judged: judge again */
 };
-enum hold_look hold_look(const struct session *s);
+enum hold_state hold_state_of(const struct session *s);
 /* From now on the user's logins wait. -ERR_NOMEM. */
 int hold_begin(struct session_env *env, const char *user) NODISCARD;
 /* False: there was no hold. True: its logins can be woken, and are judged again. */

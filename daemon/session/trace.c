@@ -71,7 +71,7 @@ static bool trace_get(const void *row, int field, struct filter_value *ret)
     }
 }
 
-static bool trace_matches(const struct trace *t, const struct session *s, struct str user)
+static bool trace_matches(const struct worker_trace *t, const struct session *s, struct str user)
 {
     const struct trace_row row = {.s = s, .user = user};
     return filter_match(t->spec.filter, trace_get, &row);
@@ -86,7 +86,7 @@ static struct str trace_claimed(const struct session *s)
     return user.n > 0 || !s->pre->sasl ? user : buf_str(&sasl_credentials(s->pre->sasl)->user);
 }
 
-static bool trace_wants(const struct trace *t, const struct session *s)
+static bool trace_wants(const struct worker_trace *t, const struct session *s)
 {
     struct str claimed = trace_claimed(s), user = str_of(s->user);
     if (!t->has_user)
@@ -98,41 +98,42 @@ static bool trace_wants(const struct trace *t, const struct session *s)
 /* For each trace of the worker, i its slot. */
 #define TRACE_EACH(env, i, t)                                                                      \
     for (unsigned i = 0; (env)->traces && i < TRACES_MAX; i++)                                     \
-        for (struct trace *t = (env)->traces->slots[i]; t; t = NULL)
+        for (struct worker_trace *t = (env)->traces->slots[i]; t; t = NULL)
 
 /* Until its relay a session may still turn out to be a user's. */
-static void trace_look(struct session *s, const struct trace *t, unsigned slot)
+static void trace_look(struct session *s, const struct worker_trace *t, unsigned slot)
 {
     bool is_wanted = trace_wants(t, s);
     bool may_be = t->has_user && s->pre && !is_wanted;
     if (is_wanted || may_be)
-        (void)!tap_add(s, is_wanted ? 1u << slot : 0, may_be ? 1u << slot : 0);
+        (void)!trace_tap_add(s, is_wanted ? 1u << slot : 0, may_be ? 1u << slot : 0);
 }
 
-void trace_meet(struct session *s)
+void trace_match_address(struct session *s)
 {
     TRACE_EACH (s->env, i, t)
         trace_look(s, t, i);
 }
 
-void trace_judge(struct session *s)
+void trace_match_user(struct session *s)
 {
     TRACE_EACH (s->env, i, t)
-        if (s->tap && tap_waits(s->tap, i) && trace_wants(t, s))
-            tap_promote(s, i);
+        if (s->tap && trace_tap_waits(s->tap, i) && trace_wants(t, s))
+            trace_tap_promote(s, i);
 }
 
 /* ---- life ---- */
 
-static void trace_free(struct trace *t)
+static void trace_free(struct worker_trace *t)
 {
     loop_unslice(&t->slice);
-    walk_end(&t->walk);
+    safe_iter_end(&t->walk);
     filter_unref(t->spec.filter);
     free(t);
 }
 
-static struct trace *trace_find(const struct session_env *env, uint64_t number, unsigned *ret_slot)
+static struct worker_trace *trace_find(const struct session_env *env, uint64_t number,
+                                       unsigned *ret_slot)
 {
     TRACE_EACH (env, i, t)
         if (t->spec.number == number) {
@@ -150,11 +151,11 @@ static void traces_free_if_none(struct session_env *env)
     env->traces = NULL;
 }
 
-static void trace_end(struct session_env *env, struct trace *t, unsigned slot)
+static void trace_end(struct session_env *env, struct worker_trace *t, unsigned slot)
 {
     env->traces->slots[slot] = NULL;
     LIST_FOREACH_SAFE (it, &env->traces->taps)
-        tap_drop(tap_session(it), slot);
+        trace_tap_drop(trace_tap_session(it), slot);
     trace_free(t);
     traces_free_if_none(env);
 }
@@ -169,7 +170,7 @@ void traces_free(struct session_env *env)
 
 /* ---- the sessions that are there when a trace begins ---- */
 
-static unsigned trace_slot(const struct trace *t)
+static unsigned trace_slot(const struct worker_trace *t)
 {
     unsigned slot = 0;
     while (t->env->traces->slots[slot] != t)
@@ -179,10 +180,10 @@ static unsigned trace_slot(const struct trace *t)
 
 static void on_walk(struct loop_slice *slice)
 {
-    struct trace *t = CONTAINER_OF(slice, struct trace, slice);
+    struct worker_trace *t = CONTAINER_OF(slice, struct worker_trace, slice);
     unsigned slot = trace_slot(t);
     struct list *node = NULL;
-    for (int i = 0; i < TRACE_STEP && (node = walk_next(&t->walk)); i++) {
+    for (int i = 0; i < TRACE_STEP && (node = safe_iter_next(&t->walk)); i++) {
         struct session *s = session_of_link(node);
         /* Behind a load balancer the address is not known yet: they are met when it is. */
         if (s->state != SESSION_PROXY_HEADER)
@@ -196,7 +197,7 @@ static void on_walk(struct loop_slice *slice)
 
 struct trace_mail {
     struct mail mail;
-    struct trace *trace;
+    struct worker_trace *trace;
 };
 
 static void trace_mail_drop(struct mail *m)
@@ -206,7 +207,7 @@ static void trace_mail_drop(struct mail *m)
     free(tm);
 }
 
-static bool trace_enlist(struct session_env *env, struct trace *t)
+static bool trace_enlist(struct session_env *env, struct worker_trace *t)
 {
     if (!env->traces) {
         env->traces = calloc(1, sizeof(*env->traces));
@@ -226,21 +227,21 @@ static void on_trace(struct mail *m, void *owner)
 {
     struct trace_mail *tm = CONTAINER_OF(m, struct trace_mail, mail);
     struct session_env *env = owner;
-    struct trace *t = tm->trace;
+    struct worker_trace *t = tm->trace;
     if (!trace_enlist(env, t)) {
         trace_mail_drop(m);
         return;
     }
     free(tm);
     t->env = env;
-    walk_begin(&t->walk, &env->walks, &env->sessions);
+    safe_iter_begin(&t->walk, &env->walks, &env->sessions);
     loop_slice(env->loop, &t->slice);
 }
 
 int session_trace_post(struct mailbox *worker, const struct session_trace_spec *spec)
 {
     struct trace_mail *m = calloc(1, sizeof(*m));
-    struct trace *t = calloc(1, sizeof(*t));
+    struct worker_trace *t = calloc(1, sizeof(*t));
     if (!m || !t) {
         free(m);
         free(t);
@@ -264,9 +265,9 @@ struct trace_word {
 };
 
 /* What had to be dropped is told now, when there is room, not only with the next event. */
-static void trace_take_in(struct trace *t, size_t weight)
+static void trace_take_in(struct worker_trace *t, size_t weight)
 {
-    const struct tap_event e = {.at_ms = clock_wall_ms(), .direction = TRACE_NOTE};
+    const struct trace_tap_event e = {.at_ms = clock_wall_ms(), .direction = TRACE_NOTE};
     t->flight -= weight < t->flight ? weight : t->flight;
     if (t->lost > 0)
         trace_send(t, 0, &e, NULL);
@@ -276,7 +277,7 @@ static void on_word(struct mail *m, void *owner)
 {
     struct trace_word *w = CONTAINER_OF(m, struct trace_word, mail);
     unsigned slot;
-    struct trace *t = trace_find(owner, w->number, &slot);
+    struct worker_trace *t = trace_find(owner, w->number, &slot);
     if (t && w->weight == 0)
         trace_end(owner, t, slot);
     else if (t)

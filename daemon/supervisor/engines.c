@@ -24,12 +24,12 @@
 
 int engines_start(struct supervisor *s, struct content *c, char **ret_error)
 {
-    int err = reading_prepare(s, c, KEEPER_ALL, ret_error);
+    int err = reading_prepare(s, c, SOCKET_STORE_ALL, ret_error);
     const struct process_spec spec = supervisor_spec(s);
     if (err == 0)
         err = process_start_engine(&spec, &s->now);
     if (err < 0) {
-        keeper_roll_back(&s->keeper, c->number);
+        socket_store_roll_back(&s->sockets, c->number);
         return err;
     }
     content_ref(c);
@@ -66,7 +66,7 @@ void engines_restart(struct supervisor *s)
 void engines_ready(struct supervisor *s)
 {
     s->was_ready = true;
-    keeper_commit(&s->keeper, &s->running->plan, KEEPER_ALL, s->running->number);
+    socket_store_commit(&s->sockets, &s->running->plan, SOCKET_STORE_ALL, s->running->number);
     notify("READY=1\nSTATUS=serving");
     if (s->old.pid > 0)
         upgrade_tell_old(s);
@@ -109,7 +109,7 @@ void supervisor_quit(struct supervisor *s)
     notify("STOPPING=1");
     upgrade_stop(s);
     reading_stop(s);
-    keeper_forget_network(&s->keeper);
+    socket_store_forget_network(&s->sockets);
     if (s->now.pid > 0)
         kill(s->now.pid, SIGQUIT);
     else
@@ -135,7 +135,7 @@ static void engines_forget(struct supervisor *s)
     if (!s->reading.is_for_start)
         reading_stop(s);
     if (s->running && s->running != s->kept)
-        keeper_roll_back(&s->keeper, s->running->number);
+        socket_store_roll_back(&s->sockets, s->running->number);
 }
 
 /* The first one after a quiet time restarts at once; then the pause doubles. An engine that never
@@ -174,7 +174,7 @@ static void engines_old_died(struct supervisor *s, int status)
         engines_log_death(s, "old-engine-died", &s->old, status);
     else
         LOG_EVENT(LOG_LEVEL_NOTICE, "old-engine-ended", KV_I64("pid", s->old.pid));
-    keeper_forget_owner(&s->keeper, s->old.pid);
+    socket_store_forget_owner(&s->sockets, s->old.pid);
     process_forget(&s->old);
     content_unref(STEAL(s->finishing));
     s->old_sessions = 0;
@@ -225,7 +225,7 @@ static void engines_look_at(struct engine_process *p, uint64_t now)
     kill(p->pid, SIGKILL);
 }
 
-void engines_look(struct supervisor *s, uint64_t now)
+void engines_tick(struct supervisor *s, uint64_t now)
 {
     struct engine_process *const engines[] = {&s->now, &s->old, &s->upgrade.next};
     bool was_paused = now > s->turn_ms + ENGINES_PAUSE_MS && s->turn_ms;

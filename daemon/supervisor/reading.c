@@ -65,7 +65,7 @@ int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses
             return err;
         }
     }
-    return keeper_prepare(&s->keeper, &c->plan, uses, c->number, ret_error);
+    return socket_store_prepare(&s->sockets, &c->plan, uses, c->number, ret_error);
 }
 
 /* ---- giving it to an engine ---- */
@@ -82,11 +82,12 @@ static void deliver_failure(struct engine_process *to, uint64_t ask, int err, co
 }
 
 /* Places of the sockets of a content that are there for it; v has room for all. */
-static size_t deliver_find(const struct keeper *k, const struct content *c, struct outbox_place *v)
+static size_t deliver_find(const struct socket_store *k, const struct content *c,
+                           struct outbox_place *v)
 {
     size_t n = 0;
     for (size_t i = 0; i < c->plan.n_sockets && c->number; i++) {
-        int fd = keeper_find(k, &c->plan.sockets[i], c->number);
+        int fd = socket_store_find(k, &c->plan.sockets[i], c->number);
         if (fd >= 0)
             v[n++] = (struct outbox_place){fd, (uint32_t)i};
     }
@@ -97,7 +98,7 @@ static int deliver_all(struct supervisor *s, struct engine_process *to, const st
                        uint64_t ask, struct outbox_place *sockets)
 {
     struct wire_packet packet;
-    size_t n = deliver_find(&s->keeper, c, sockets);
+    size_t n = deliver_find(&s->sockets, c, sockets);
     size_t n_logs = c->number ? log_files_count(&c->plan) : 0;
     const struct wire_content head = {.number = c->number,
                                       .ask = WIRE_ASK_COUNT(ask),
@@ -132,7 +133,7 @@ void reading_drop_pending(struct supervisor *s)
 {
     if (!s->pending)
         return;
-    keeper_roll_back(&s->keeper, s->pending->number);
+    socket_store_roll_back(&s->sockets, s->pending->number);
     content_unref(STEAL(s->pending));
 }
 
@@ -143,7 +144,7 @@ static void reading_propose(struct supervisor *s, struct content *c, uint64_t as
     AUTO_FREE char *error = NULL;
     reading_drop_pending(s);
     c->number = ++s->last_number;
-    int err = reading_prepare(s, c, KEEPER_USE(LISTEN_MAIL), &error);
+    int err = reading_prepare(s, c, SOCKET_STORE_USE(LISTEN_MAIL), &error);
     if (err < 0) {
         deliver_failure(&s->now, ask, err, error);
         content_unref(c);
@@ -161,7 +162,7 @@ bool reading_accepted(struct supervisor *s, uint64_t number)
     s->running = STEAL(s->pending);
     s->now.number = number;
     s->now.stop_limit_ms = s->running->plan.stop_limit_ms;
-    keeper_commit(&s->keeper, &s->running->plan, KEEPER_USE(LISTEN_MAIL), number);
+    socket_store_commit(&s->sockets, &s->running->plan, SOCKET_STORE_USE(LISTEN_MAIL), number);
     s->upgrade.is_reloaded = true;
     notify("READY=1");
     return true;
@@ -305,7 +306,7 @@ bool reading_reap(struct supervisor *s, pid_t pid, int status)
 }
 
 /* It may hang in a file system that does not answer, where no signal reaches it. */
-void reading_look(struct supervisor *s, uint64_t now_ms)
+void reading_tick(struct supervisor *s, uint64_t now_ms)
 {
     if (s->reading.pid == 0 || now_ms < s->reading.late_ms)
         return;

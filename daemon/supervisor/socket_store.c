@@ -7,10 +7,11 @@
 
 #include "base/cleanup.h"
 
-#define KEEPER_FIRST_FD 3 /* SD_LISTEN_FDS_START */
+#define SOCKET_STORE_FIRST_FD 3 /* SD_LISTEN_FDS_START */
 
 /* Takes over fd, also when it fails. */
-static int keeper_add(struct keeper *k, const struct kept_socket *s, const char *address)
+static int socket_store_add(struct socket_store *k, const struct kept_socket *s,
+                            const char *address)
 {
     struct kept_socket *v = realloc(k->v, (k->n + 1) * sizeof(*v));
     char *copy = str_dup_c(address);
@@ -29,7 +30,7 @@ static int keeper_add(struct keeper *k, const struct kept_socket *s, const char 
     return 0;
 }
 
-static void keeper_forget_at(struct keeper *k, size_t i)
+static void socket_store_forget_at(struct socket_store *k, size_t i)
 {
     struct kept_socket *s = &k->v[i];
     close(s->fd);
@@ -39,7 +40,7 @@ static void keeper_forget_at(struct keeper *k, size_t i)
 }
 
 /* A UNIX socket is there as long as its file is: somebody may have removed the run folder. */
-static bool keeper_is_there(const struct kept_socket *s)
+static bool socket_store_is_there(const struct kept_socket *s)
 {
     struct listen_file now;
     listen_file_of(s->address, &now);
@@ -47,8 +48,8 @@ static bool keeper_is_there(const struct kept_socket *s)
 }
 
 /* Of whoever serves; with two of one address the one that is new. */
-static struct kept_socket *keeper_search(const struct keeper *k, const char *address,
-                                         uint64_t number)
+static struct kept_socket *socket_store_search(const struct socket_store *k, const char *address,
+                                               uint64_t number)
 {
     struct kept_socket *found = NULL;
     for (size_t i = 0; i < k->n; i++) {
@@ -60,58 +61,58 @@ static struct kept_socket *keeper_search(const struct keeper *k, const char *add
     return found;
 }
 
-void keeper_forget_network(struct keeper *k)
+void socket_store_forget_network(struct socket_store *k)
 {
     for (size_t i = k->n; i-- > 0;)
         if (!str_is_prefix(str_of(k->v[i].address), STR("unix:")))
-            keeper_forget_at(k, i);
+            socket_store_forget_at(k, i);
 }
 
-int keeper_find(const struct keeper *k, const struct plan_socket *s, uint64_t number)
+int socket_store_find(const struct socket_store *k, const struct plan_socket *s, uint64_t number)
 {
-    const struct kept_socket *found = keeper_search(k, s->address, number);
+    const struct kept_socket *found = socket_store_search(k, s->address, number);
     return found ? found->fd : -1;
 }
 
 /* Sockets that systemd bound for us (man 3 sd_listen_fds). */
-static int keeper_inherited(const char *address)
+static int socket_store_inherited(const char *address)
 {
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
     uint64_t p, n;
     if (!pid || !count || str_to_u64(str_of(pid), INT32_MAX, &p) < 0 || (pid_t)p != getpid() ||
         str_to_u64(str_of(count), 4096, &n) < 0)
         return -1;
-    for (int fd = KEEPER_FIRST_FD; fd < KEEPER_FIRST_FD + (int)n; fd++)
+    for (int fd = SOCKET_STORE_FIRST_FD; fd < SOCKET_STORE_FIRST_FD + (int)n; fd++)
         if (listen_is_at(fd, address))
             return fcntl(fd, F_DUPFD_CLOEXEC, 0);
     return -1;
 }
 
-static int keeper_prepare_one(struct keeper *k, const struct plan_socket *s, uint64_t number,
-                              char **ret_error)
+static int socket_store_prepare_one(struct socket_store *k, const struct plan_socket *s,
+                                    uint64_t number, char **ret_error)
 {
-    const struct kept_socket *kept = keeper_search(k, s->address, number);
-    if (kept && keeper_is_there(kept))
+    const struct kept_socket *kept = socket_store_search(k, s->address, number);
+    if (kept && socket_store_is_there(kept))
         return 0;
     struct kept_socket fresh = {
-        .fd = kept ? -1 : keeper_inherited(s->address), .use = s->spec.use, .number = number};
+        .fd = kept ? -1 : socket_store_inherited(s->address), .use = s->spec.use, .number = number};
     int err = fresh.fd >= 0 ? 0 : listen_open(&s->spec, &fresh.fd, ret_error);
-    return err < 0 ? err : keeper_add(k, &fresh, s->address);
+    return err < 0 ? err : socket_store_add(k, &fresh, s->address);
 }
 
-int keeper_prepare(struct keeper *k, const struct plan *p, unsigned uses, uint64_t number,
-                   char **ret_error)
+int socket_store_prepare(struct socket_store *k, const struct plan *p, unsigned uses,
+                         uint64_t number, char **ret_error)
 {
     int err = 0;
     for (size_t i = 0; i < p->n_sockets && err == 0; i++) {
         const struct plan_socket *s = &p->sockets[i];
-        const struct kept_socket *kept = keeper_search(k, s->address, number);
-        bool is_lost = kept && kept->use == s->spec.use && !keeper_is_there(kept);
-        if (uses & KEEPER_USE(s->spec.use) || is_lost)
-            err = keeper_prepare_one(k, s, number, ret_error);
+        const struct kept_socket *kept = socket_store_search(k, s->address, number);
+        bool is_lost = kept && kept->use == s->spec.use && !socket_store_is_there(kept);
+        if (uses & SOCKET_STORE_USE(s->spec.use) || is_lost)
+            err = socket_store_prepare_one(k, s, number, ret_error);
     }
     if (err < 0)
-        keeper_roll_back(k, number);
+        socket_store_roll_back(k, number);
     return err;
 }
 
@@ -124,61 +125,63 @@ static bool plan_has(const struct plan *p, const char *address)
 }
 
 /* Of two with one address the new one stays. */
-static bool keeper_is_replaced(const struct keeper *k, const struct kept_socket *s, uint64_t number)
+static bool socket_store_is_replaced(const struct socket_store *k, const struct kept_socket *s,
+                                     uint64_t number)
 {
-    return s->number != number && keeper_search(k, s->address, number) != s;
+    return s->number != number && socket_store_search(k, s->address, number) != s;
 }
 
-void keeper_commit(struct keeper *k, const struct plan *p, unsigned uses, uint64_t number)
+void socket_store_commit(struct socket_store *k, const struct plan *p, unsigned uses,
+                         uint64_t number)
 {
     for (size_t i = k->n; i-- > 0;) {
         const struct kept_socket *s = &k->v[i];
         bool is_ours = s->owner == 0 && (s->number == 0 || s->number == number);
-        bool is_dropped = uses & KEEPER_USE(s->use) && !plan_has(p, s->address);
-        if (is_ours && (is_dropped || keeper_is_replaced(k, s, number)))
-            keeper_forget_at(k, i);
+        bool is_dropped = uses & SOCKET_STORE_USE(s->use) && !plan_has(p, s->address);
+        if (is_ours && (is_dropped || socket_store_is_replaced(k, s, number)))
+            socket_store_forget_at(k, i);
     }
     for (size_t i = 0; i < k->n; i++)
         if (k->v[i].number == number)
             k->v[i].number = 0;
 }
 
-void keeper_roll_back(struct keeper *k, uint64_t number)
+void socket_store_roll_back(struct socket_store *k, uint64_t number)
 {
     for (size_t i = k->n; i-- > 0;)
         if (k->v[i].owner == 0 && k->v[i].number && k->v[i].number == number)
-            keeper_forget_at(k, i);
+            socket_store_forget_at(k, i);
 }
 
-int keeper_bind_for(struct keeper *k, const struct listen_spec *spec, pid_t owner, int *ret_fd,
-                    char **ret_error)
+int socket_store_bind_for(struct socket_store *k, const struct listen_spec *spec, pid_t owner,
+                          int *ret_fd, char **ret_error)
 {
     struct kept_socket s = {.owner = owner, .use = spec->use};
     int err = listen_open(spec, &s.fd, ret_error);
     if (err == 0)
-        err = keeper_add(k, &s, spec->address);
+        err = socket_store_add(k, &s, spec->address);
     if (err == 0)
         *ret_fd = s.fd;
     return err;
 }
 
-void keeper_forget_owner(struct keeper *k, pid_t owner)
+void socket_store_forget_owner(struct socket_store *k, pid_t owner)
 {
     for (size_t i = k->n; i-- > 0;)
         if (k->v[i].owner == owner)
-            keeper_forget_at(k, i);
+            socket_store_forget_at(k, i);
 }
 
-void keeper_hand_over(const struct keeper *k, bool is_handed)
+void socket_store_hand_over(const struct socket_store *k, bool is_handed)
 {
     for (size_t i = 0; i < k->n; i++)
         (void)fcntl(k->v[i].fd, F_SETFD, is_handed ? 0 : FD_CLOEXEC);
 }
 
-void keeper_fini(struct keeper *k)
+void socket_store_fini(struct socket_store *k)
 {
     while (k->n > 0)
-        keeper_forget_at(k, k->n - 1);
+        socket_store_forget_at(k, k->n - 1);
     free(k->v);
-    *k = (struct keeper){0};
+    *k = (struct socket_store){0};
 }

@@ -8,37 +8,39 @@
 #include "supervisor/takeover.h"
 
 /* Zero-initialised is one that keeps nothing. */
-struct keeper {
+struct socket_store {
     struct kept_socket *v;
     size_t n;
 };
 
 /* Which sockets of a plan are meant: a bit for each use. */
-#define KEEPER_USE(use) (1u << (use))
-#define KEEPER_ALL                                                                                 \
-    (KEEPER_USE(LISTEN_MAIL) | KEEPER_USE(LISTEN_METRICS) | KEEPER_USE(LISTEN_CONTROL))
+#define SOCKET_STORE_USE(use) (1u << (use))
+#define SOCKET_STORE_ALL                                                                           \
+    (SOCKET_STORE_USE(LISTEN_MAIL) | SOCKET_STORE_USE(LISTEN_METRICS) |                            \
+     SOCKET_STORE_USE(LISTEN_CONTROL))
 
 /* Binds what a plan names and nobody keeps yet, or takes it from systemd (LISTEN_FDS); a UNIX
  * socket whose file is gone counts as not kept, unless it is not among `uses`. The new ones belong
- * to the content `number` until keeper_commit or keeper_roll_back. 0, or -ERR_x with a sentence in
- * *ret_error (owned) and nothing changed. */
-int keeper_prepare(struct keeper *k, const struct plan *p, unsigned uses, uint64_t number,
-                   char **ret_error) NODISCARD;
+ * to the content `number` until socket_store_commit or socket_store_roll_back. 0, or -ERR_x with a
+ * sentence in *ret_error (owned) and nothing changed. */
+int socket_store_prepare(struct socket_store *k, const struct plan *p, unsigned uses,
+                         uint64_t number, char **ret_error) NODISCARD;
 /* The content is in force: its sockets stay, and of the given uses all others are closed. */
-void keeper_commit(struct keeper *k, const struct plan *p, unsigned uses, uint64_t number);
+void socket_store_commit(struct socket_store *k, const struct plan *p, unsigned uses,
+                         uint64_t number);
 /* The content is not: its sockets are closed. */
-void keeper_roll_back(struct keeper *k, uint64_t number);
+void socket_store_roll_back(struct socket_store *k, uint64_t number);
 /* The socket of a plan for the content `number`; -1 = none. */
-int keeper_find(const struct keeper *k, const struct plan_socket *s, uint64_t number);
+int socket_store_find(const struct socket_store *k, const struct plan_socket *s, uint64_t number);
 
 /* Binds a socket that only one engine has; *ret_fd is borrowed. -ERR_x with a sentence. */
-int keeper_bind_for(struct keeper *k, const struct listen_spec *spec, pid_t owner, int *ret_fd,
-                    char **ret_error) NODISCARD;
+int socket_store_bind_for(struct socket_store *k, const struct listen_spec *spec, pid_t owner,
+                          int *ret_fd, char **ret_error) NODISCARD;
 /* Closes what belongs to one engine. */
-void keeper_forget_owner(struct keeper *k, pid_t owner);
+void socket_store_forget_owner(struct socket_store *k, pid_t owner);
 /* Closes all but UNIX sockets: operators still come by those. */
-void keeper_forget_network(struct keeper *k);
+void socket_store_forget_network(struct socket_store *k);
 /* Whether the descriptors stay open in the program that takes this one's place. */
-void keeper_hand_over(const struct keeper *k, bool is_handed);
+void socket_store_hand_over(const struct socket_store *k, bool is_handed);
 /* Closes everything. */
-void keeper_fini(struct keeper *k);
+void socket_store_fini(struct socket_store *k);

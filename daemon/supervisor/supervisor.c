@@ -84,9 +84,9 @@ static uint64_t supervisor_due_ms(const struct supervisor *s, uint64_t now)
 static void supervisor_look(struct supervisor *s)
 {
     uint64_t now = clock_ms();
-    engines_look(s, now);
-    reading_look(s, now);
-    upgrade_look(s, now);
+    engines_tick(s, now);
+    reading_tick(s, now);
+    upgrade_tick(s, now);
     s->turn_ms = now;
 }
 
@@ -146,7 +146,7 @@ static int supervisor_signals(struct supervisor *s)
 
 static void supervisor_fini(struct supervisor *s)
 {
-    keeper_fini(&s->keeper);
+    socket_store_fini(&s->sockets);
     process_forget(&s->now);
     process_forget(&s->old);
     process_forget(&s->upgrade.next);

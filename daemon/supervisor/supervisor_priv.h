@@ -3,9 +3,9 @@
 #pragma once
 
 #include "supervisor/content.h"
-#include "supervisor/socket_store.h"
 #include "supervisor/outbox.h"
 #include "supervisor/process.h"
+#include "supervisor/socket_store.h"
 
 /* An upgrade that is under way. */
 struct upgrade {
@@ -33,7 +33,7 @@ struct reading {
 struct supervisor {
     const char *config_path;
     char *program;
-    struct keeper keeper;
+    struct socket_store sockets;
     int signal_fd;
     struct engine_process now; /* the engine that serves */
     struct engine_process old; /* that an upgrade replaced */
@@ -80,7 +80,7 @@ void supervisor_stop(struct supervisor *s);
 /* Ends it when the last session has ended; nobody is accepted any more. */
 void supervisor_quit(struct supervisor *s);
 /* Restarts, silence and patience. */
-void engines_look(struct supervisor *s, uint64_t now_ms);
+void engines_tick(struct supervisor *s, uint64_t now_ms);
 
 /* ---- reading.c: contents and who gets them ---- */
 
@@ -91,9 +91,9 @@ bool reading_wanted(struct supervisor *s, uint64_t ask);
 int reading_start(struct supervisor *s) NODISCARD;
 /* A child has ended. False: it was not this one. */
 bool reading_reap(struct supervisor *s, pid_t pid, int status);
-void reading_look(struct supervisor *s, uint64_t now_ms);
+void reading_tick(struct supervisor *s, uint64_t now_ms);
 void reading_stop(struct supervisor *s);
-/* Makes folders and binds what a content names; see keeper_prepare. */
+/* Makes folders and binds what a content names; see socket_store_prepare. */
 int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses,
                     char **ret_error) NODISCARD;
 /* Gives an engine a content with its sockets and log files; ask: that it answers, 0 = none. */
@@ -128,7 +128,7 @@ void upgrade_not_ready(struct supervisor *s, int err);
 /* A child has ended. False: it had nothing to do with an upgrade. */
 bool upgrade_reap(struct supervisor *s, pid_t pid, int status);
 /* Loses patience when it is time; runs the new program once all engines have read their orders. */
-void upgrade_look(struct supervisor *s, uint64_t now_ms);
+void upgrade_tick(struct supervisor *s, uint64_t now_ms);
 /* Gives it up because the daemon stops. */
 void upgrade_stop(struct supervisor *s);
 /* Tells the engine that serves about the one that was replaced. */

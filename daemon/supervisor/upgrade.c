@@ -52,7 +52,7 @@ static void upgrade_fail(struct supervisor *s, const char *why)
     if (buf_printf(&text, "%s%s%.*s", why, said.n ? ": " : "", STR_ARG(said)) < 0)
         buf_clear(&text);
     if (s->upgrade.content)
-        keeper_roll_back(&s->keeper, s->upgrade.content->number);
+        socket_store_roll_back(&s->sockets, s->upgrade.content->number);
     upgrade_clear(&s->upgrade);
     LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-failed", KV_STRN("detail", buf_str(&text)));
     upgrade_order(s, WIRE_FAILED, buf_str(&text));
@@ -111,7 +111,7 @@ void upgrade_start(struct supervisor *s)
     struct process_spec spec = supervisor_spec(s);
     spec.program = s->program;
     spec.is_successor = true;
-    int err = reading_prepare(s, u->content, KEEPER_ALL, &error);
+    int err = reading_prepare(s, u->content, SOCKET_STORE_ALL, &error);
     if (err == 0)
         err = process_start_engine(&spec, &u->next);
     if (err < 0) {
@@ -204,7 +204,7 @@ static bool upgrade_is_read(const struct supervisor *s)
     return outbox_is_empty(&s->now) && outbox_is_empty(&s->old);
 }
 
-void upgrade_look(struct supervisor *s, uint64_t now_ms)
+void upgrade_tick(struct supervisor *s, uint64_t now_ms)
 {
     struct upgrade *u = &s->upgrade;
     if (s->is_exec_due && upgrade_is_read(s) && !s->is_stopping)
@@ -250,7 +250,7 @@ static void fd_hand_over(int fd, bool is_handed)
 static void upgrade_hand_over(const struct supervisor *s, bool is_handed)
 {
     const struct content *const contents[] = {s->running, s->kept, s->finishing};
-    keeper_hand_over(&s->keeper, is_handed);
+    socket_store_hand_over(&s->sockets, is_handed);
     fd_hand_over(s->now.wire, is_handed);
     fd_hand_over(s->old.wire, is_handed);
     for (size_t i = 0; i < ARRAY_LEN(contents); i++)
@@ -279,8 +279,8 @@ static void upgrade_exec(struct supervisor *s)
                                .running = takeover_of(s->running),
                                .kept = takeover_of(s->kept),
                                .finishing = takeover_of(s->finishing),
-                               .kept_sockets = s->keeper.v,
-                               .n_kept = s->keeper.n};
+                               .kept_sockets = s->sockets.v,
+                               .n_kept = s->sockets.n};
     s->is_exec_due = false;
     int err = takeover_format(&t, &text);
     if (err == 0 && (!buf_cstr(&text) || setenv(TAKEOVER_ENV, buf_cstr(&text), 1) < 0))
@@ -314,7 +314,7 @@ static void upgrade_retire(struct supervisor *s)
             continue;
         spec.address = address;
         places[n] = (uint32_t)spec.index;
-        int err = keeper_bind_for(&s->keeper, &spec, s->old.pid, &fds[n], &error);
+        int err = socket_store_bind_for(&s->sockets, &spec, s->old.pid, &fds[n], &error);
         if (err == 0)
             n++;
         else
@@ -343,7 +343,8 @@ void upgrade_finish(struct supervisor *s)
     s->restart_at_ms = 0;
     s->backoff_ms = 0;
     /* What a reload has bound meanwhile the new engine takes over with its own one, below. */
-    keeper_commit(&s->keeper, &s->running->plan, is_reloaded ? 0 : KEEPER_ALL, s->running->number);
+    socket_store_commit(&s->sockets, &s->running->plan, is_reloaded ? 0 : SOCKET_STORE_ALL,
+                        s->running->number);
     LOG_EVENT(LOG_LEVEL_NOTICE, "upgraded", KV_I64("pid", s->now.pid), KV_I64("old", s->old.pid));
     upgrade_tell_old(s);
     if (s->old.pid > 0)
@@ -383,8 +384,8 @@ int upgrade_take_over(struct supervisor *s)
     s->old_since_ms = t.old_since_ms;
     s->old_sessions = t.old_sessions;
     s->last_number = t.last_number;
-    s->keeper.v = t.kept_sockets; /* the sockets and their names are ours now */
-    s->keeper.n = t.n_kept;
+    s->sockets.v = t.kept_sockets; /* the sockets and their names are ours now */
+    s->sockets.n = t.n_kept;
     s->was_ready = true;
     err = upgrade_adopt(&t.running, &s->running);
     if (err == 0 && t.kept.fd == t.running.fd && s->running)

@@ -26,7 +26,7 @@ const unsigned fuzz_replay_runs = 2000;
 
 static struct plane {
     struct control *control; /* first: the owner of the loop begins with it */
-    struct control_host host;
+    struct engine_api host;
     struct setup *setup;
     struct counters counters, worker_counters;
     struct session_env worker; /* its loop runs when it has mail */
@@ -149,20 +149,20 @@ static void prepare(void)
         return;
     (void)!log_configure(NULL, 0, NULL);
     world.now_us = WORLD_START_US;
-    plane.host = (struct control_host){.counters = &plane.counters,
-                                       .workers = plane.workers,
-                                       .n_workers = 1,
-                                       .arg = &plane,
-                                       .setup = plane_setup,
-                                       .read_config = plane_read_config,
-                                       .is_listener_paused = plane_is_paused,
-                                       .set_watched = plane_set,
-                                       .set_ruled = plane_set,
-                                       .is_stopping = plane_no,
-                                       .is_retired = plane_no,
-                                       .is_full = plane_no,
-                                       .old = plane_old};
-    struct control_host *h = &plane.host;
+    plane.host = (struct engine_api){.counters = &plane.counters,
+                                     .workers = plane.workers,
+                                     .n_workers = 1,
+                                     .arg = &plane,
+                                     .setup = plane_setup,
+                                     .read_config = plane_read_config,
+                                     .is_listener_paused = plane_is_paused,
+                                     .set_watched = plane_set,
+                                     .set_ruled = plane_set,
+                                     .is_stopping = plane_no,
+                                     .is_retired = plane_no,
+                                     .is_full = plane_no,
+                                     .old = plane_old};
+    struct engine_api *h = &plane.host;
     plane_open_store();
     FUZZ_CHECK(loop_new(&plane, &h->loop) == 0);
     FUZZ_CHECK(jobs_new(1, 100, &h->jobs) == 0);

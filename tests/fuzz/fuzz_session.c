@@ -473,7 +473,7 @@ static void act_list(struct script *sc, struct str arg)
     LIST_FOREACH (it, &sc->env.sessions) {
         struct session_row row;
         AUTO_BUF texts = BUF_INIT;
-        struct session_look look = {.s = session_of_link(it)};
+        struct session_match_view look = {.s = session_of_link(it)};
         session_sample(session_of_link(it));
         FUZZ_CHECK(session_row_fill(&row, &texts, look.s, SESSION_FIELDS_ALL) == 0);
         session_row_fix(&row, &texts);

@@ -81,7 +81,7 @@ static void set_override(struct fixture *f, const char *subject, uint64_t sessio
 {
     struct rule *r;
     struct rule_spec spec = {.sessions = sessions, .login_rate = rate, .failures = RULE_KEEP};
-    assert_int_equal(subject_parse(str_of(subject), &spec.subject), 0);
+    assert_int_equal(limit_target_parse(str_of(subject), &spec.subject), 0);
     assert_int_equal(rules_put(&f->limits.overrides, &spec, &f->now, &r), 0);
 }
 
@@ -89,7 +89,7 @@ static void set_ban(struct fixture *f, const char *subject, const char *text)
 {
     struct rule *r;
     struct rule_spec spec = {.text = text};
-    assert_int_equal(subject_parse(str_of(subject), &spec.subject), 0);
+    assert_int_equal(limit_target_parse(str_of(subject), &spec.subject), 0);
     assert_int_equal(rules_put(&f->limits.bans, &spec, &f->now, &r), 0);
 }
 
@@ -435,7 +435,7 @@ static void test_guessing(void **state)
     assert_int_equal(fail_user_from(&f, "198.51.100.1", 2, 5).delay_ms, 2000); /* others */
     for (int i = 0; i < 100; i++) /* an old password in a phone is no guess */
         assert_int_equal(fail_user_from(&f, "198.51.100.1", 2, 5).delay_ms, 2000);
-    struct subject s = {.kind = SUBJECT_USER, .user = "user1"};
+    struct limit_target s = {.kind = LIMIT_TARGET_USER, .user = "user1"};
     assert_true(limits_forget(&f.limits, &f.config, &s, &f.now));
     assert_int_equal(fail_user_from(&f, "198.51.100.1", 1, 5).delay_ms, 2000);
     advance(&f, 86400000);
@@ -492,13 +492,13 @@ static void test_off(void **state)
 static void test_forget(void **state)
 {
     struct fixture f;
-    struct subject s;
+    struct limit_target s;
     (void)state;
     begin(&f);
     f.config.failures_before_ban = 3;
     (void)fail_from(&f, "2001:db8::1", 0);
     (void)fail_from(&f, "2001:db8::1", 0);
-    assert_int_equal(subject_parse(STR("2001:db8::2"), &s), 0);
+    assert_int_equal(limit_target_parse(STR("2001:db8::2"), &s), 0);
     assert_true(limits_forget(&f.limits, &f.config, &s, &f.now));
     assert_false(limits_forget(&f.limits, &f.config, &s, &f.now));
     assert_null(fail_from(&f, "2001:db8::1", 0).ban);
@@ -517,7 +517,7 @@ static void test_override_of_failures(void **state)
     f.config.failures_before_delay = 1;
     f.config.failures_before_ban = 2;
     struct rule_spec spec = {.sessions = RULE_KEEP, .login_rate = RULE_KEEP, .failures = 0};
-    assert_int_equal(subject_parse(STR("192.0.2.0/24"), &spec.subject), 0);
+    assert_int_equal(limit_target_parse(STR("192.0.2.0/24"), &spec.subject), 0);
     assert_int_equal(rules_put(&f.limits.overrides, &spec, &f.now, &r), 0);
     for (uint32_t i = 0; i < 10; i++) {
         struct limit_failure one = fail_from(&f, "192.0.2.1", i + 1);
@@ -714,21 +714,21 @@ static void test_flood_of_bans(void **state)
 static void test_walk(void **state)
 {
     struct fixture f;
-    struct walk w;
+    struct safe_iter w;
     const char *const from[] = {"192.0.2.1", "192.0.2.2", "192.0.2.3"};
     (void)state;
     begin(&f);
     for (size_t i = 0; i < ARRAY_LEN(from); i++)
         connect_from(&f, from[i]);
-    walk_begin(&w, &f.limits.walks, &f.limits.sources);
-    const struct list *node = walk_next(&w);
+    safe_iter_begin(&w, &f.limits.walks, &f.limits.sources);
+    const struct list *node = safe_iter_next(&w);
     assert_true(LIST_ITEM(node, struct limit_source, link)->addr.ip[15] == 1);
     disconnect_from(&f, "192.0.2.1"); /* what was seen goes, and what comes next too */
     disconnect_from(&f, "192.0.2.2");
-    node = walk_next(&w);
+    node = safe_iter_next(&w);
     assert_true(LIST_ITEM(node, struct limit_source, link)->addr.ip[15] == 3);
-    assert_null(walk_next(&w));
-    walk_end(&w);
+    assert_null(safe_iter_next(&w));
+    safe_iter_end(&w);
     end(&f);
 }
 

@@ -16,49 +16,49 @@
 
 static const struct {
     const char *text, *printed; /* printed NULL = refused */
-    enum subject_kind kind;
+    enum limit_target_kind kind;
 } subjects[] = {
-    {"10.1.2.3", "10.1.2.3", SUBJECT_ADDRESS},
-    {"10.0.0.0/8", "10.0.0.0/8", SUBJECT_NETWORK},
-    {"10.1.2.3/32", "10.1.2.3", SUBJECT_ADDRESS},
-    {"0.0.0.0/0", "0.0.0.0/0", SUBJECT_NETWORK},
-    {"2001:DB8::1", "2001:db8::1", SUBJECT_ADDRESS},
-    {"2001:db8::/32", "2001:db8::/32", SUBJECT_NETWORK},
-    {"::/0", "::/0", SUBJECT_NETWORK},
-    {"unix:", "unix:", SUBJECT_ADDRESS},
-    {"Alice@Example.ORG", "alice@example.org", SUBJECT_USER},
-    {"user:alice", "alice", SUBJECT_USER},
-    {"user:10.1.2.3", "user:10.1.2.3", SUBJECT_USER},
-    {"user:user:x", "user:user:x", SUBJECT_USER},
-    {"user:unix:", "user:unix:", SUBJECT_USER},
-    {"a/b", "a/b", SUBJECT_USER},
-    {"10.0.0.1/8", NULL, SUBJECT_NETWORK},
-    {"10.0.0.0/33", NULL, SUBJECT_NETWORK},
-    {"10.0.0.0/x", NULL, SUBJECT_NETWORK},
-    {"10.0.0.1:25", NULL, SUBJECT_ADDRESS},
-    {"[::1]:25", NULL, SUBJECT_ADDRESS},
-    {"2001:db8::1/32", NULL, SUBJECT_NETWORK},
-    {"", NULL, SUBJECT_USER},
-    {"user:", NULL, SUBJECT_USER},
-    {"a\nb", NULL, SUBJECT_USER},
+    {"10.1.2.3", "10.1.2.3", LIMIT_TARGET_ADDRESS},
+    {"10.0.0.0/8", "10.0.0.0/8", LIMIT_TARGET_NETWORK},
+    {"10.1.2.3/32", "10.1.2.3", LIMIT_TARGET_ADDRESS},
+    {"0.0.0.0/0", "0.0.0.0/0", LIMIT_TARGET_NETWORK},
+    {"2001:DB8::1", "2001:db8::1", LIMIT_TARGET_ADDRESS},
+    {"2001:db8::/32", "2001:db8::/32", LIMIT_TARGET_NETWORK},
+    {"::/0", "::/0", LIMIT_TARGET_NETWORK},
+    {"unix:", "unix:", LIMIT_TARGET_ADDRESS},
+    {"Alice@Example.ORG", "alice@example.org", LIMIT_TARGET_USER},
+    {"user:alice", "alice", LIMIT_TARGET_USER},
+    {"user:10.1.2.3", "user:10.1.2.3", LIMIT_TARGET_USER},
+    {"user:user:x", "user:user:x", LIMIT_TARGET_USER},
+    {"user:unix:", "user:unix:", LIMIT_TARGET_USER},
+    {"a/b", "a/b", LIMIT_TARGET_USER},
+    {"10.0.0.1/8", NULL, LIMIT_TARGET_NETWORK},
+    {"10.0.0.0/33", NULL, LIMIT_TARGET_NETWORK},
+    {"10.0.0.0/x", NULL, LIMIT_TARGET_NETWORK},
+    {"10.0.0.1:25", NULL, LIMIT_TARGET_ADDRESS},
+    {"[::1]:25", NULL, LIMIT_TARGET_ADDRESS},
+    {"2001:db8::1/32", NULL, LIMIT_TARGET_NETWORK},
+    {"", NULL, LIMIT_TARGET_USER},
+    {"user:", NULL, LIMIT_TARGET_USER},
+    {"a\nb", NULL, LIMIT_TARGET_USER},
 };
 
 static void test_subjects(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(subjects); i++) {
-        struct subject s, back;
-        char text[SUBJECT_TEXT_MAX];
-        int err = subject_parse(str_of(subjects[i].text), &s);
+        struct limit_target s, back;
+        char text[LIMIT_TARGET_TEXT_MAX];
+        int err = limit_target_parse(str_of(subjects[i].text), &s);
         if (!subjects[i].printed) {
             assert_int_equal(err, -ERR_SYNTAX);
             continue;
         }
         assert_int_equal(err, 0);
         assert_int_equal(s.kind, subjects[i].kind);
-        subject_format(text, &s);
+        limit_target_format(text, &s);
         assert_string_equal(text, subjects[i].printed);
-        assert_int_equal(subject_parse(str_of(text), &back), 0);
+        assert_int_equal(limit_target_parse(str_of(text), &back), 0);
         assert_int_equal(back.kind, s.kind);
         assert_string_equal(back.user, s.user);
     }
@@ -72,11 +72,11 @@ static void test_subject_of_addr(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct addr a;
-        struct subject s;
-        char text[SUBJECT_TEXT_MAX];
+        struct limit_target s;
+        char text[LIMIT_TARGET_TEXT_MAX];
         assert_int_equal(addr_parse(str_of(rows[i][0]), &a), 0);
-        subject_of_addr(&s, &a);
-        subject_format(text, &s);
+        limit_target_of_addr(&s, &a);
+        limit_target_format(text, &s);
         assert_string_equal(text, rows[i][1]);
         assert_true(addr_net_has(&s.net, &a));
     }
@@ -93,11 +93,11 @@ struct fixture {
 static void on_gone(void *arg, const struct rule *r, enum rule_end why)
 {
     struct fixture *f = arg;
-    struct subject s;
-    char text[SUBJECT_TEXT_MAX];
+    struct limit_target s;
+    char text[LIMIT_TARGET_TEXT_MAX];
     size_t used = strlen(f->gone);
     rule_subject(r, &s);
-    subject_format(text, &s);
+    limit_target_format(text, &s);
     snprintf(f->gone + used, sizeof(f->gone) - used, "%s %s;",
              why == RULE_EXPIRED ? "expired" : "evicted", text);
 }
@@ -120,7 +120,7 @@ static struct rule *put(struct fixture *f, const char *subject, uint64_t life_ms
                              .sessions = RULE_KEEP,
                              .login_rate = RULE_KEEP,
                              .failures = RULE_KEEP};
-    assert_int_equal(subject_parse(str_of(subject), &spec.subject), 0);
+    assert_int_equal(limit_target_parse(str_of(subject), &spec.subject), 0);
     assert_int_equal(rules_put(&f->rules, &spec, &f->now, &r), 0);
     return r;
 }

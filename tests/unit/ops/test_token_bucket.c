@@ -22,10 +22,10 @@ static void test_rates(void **state)
         {3, 333, 30, 29},   {1000, 10, 100, 1000},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct pace p = {.rate = rows[i].rate, .at_ms = 5000};
+        struct token_bucket p = {.rate = rows[i].rate, .at_ms = 5000};
         size_t sum = 0;
         for (uint64_t t = 1; t <= rows[i].ticks; t++)
-            sum += pace_take(&p, 5000 + t * rows[i].tick_ms);
+            sum += token_bucket_take(&p, 5000 + t * rows[i].tick_ms);
         assert_int_equal(sum, rows[i].sum);
     }
 }
@@ -33,29 +33,29 @@ static void test_rates(void **state)
 static void test_no_burst(void **state)
 {
     (void)state;
-    struct pace p = {.rate = 10};
-    assert_int_equal(pace_take(&p, 3600 * 1000), 5);
-    assert_int_equal(pace_take(&p, 3600 * 1000), 0);
-    assert_int_equal(pace_take(&p, 3600 * 1000 + 100), 1);
+    struct token_bucket p = {.rate = 10};
+    assert_int_equal(token_bucket_take(&p, 3600 * 1000), 5);
+    assert_int_equal(token_bucket_take(&p, 3600 * 1000), 0);
+    assert_int_equal(token_bucket_take(&p, 3600 * 1000 + 100), 1);
 }
 
 static void test_slow_rate_after_a_pause(void **state)
 {
     (void)state;
-    struct pace p = {.rate = 1};
-    assert_int_equal(pace_take(&p, 3600 * 1000), 1);
-    assert_int_equal(pace_take(&p, 3600 * 1000 + 999), 0);
-    assert_int_equal(pace_take(&p, 3600 * 1000 + 1000), 1);
+    struct token_bucket p = {.rate = 1};
+    assert_int_equal(token_bucket_take(&p, 3600 * 1000), 1);
+    assert_int_equal(token_bucket_take(&p, 3600 * 1000 + 999), 0);
+    assert_int_equal(token_bucket_take(&p, 3600 * 1000 + 1000), 1);
 }
 
 static void test_without_rate(void **state)
 {
     (void)state;
-    struct pace p = {0};
-    assert_int_equal(pace_take(&p, 1), PACE_AT_ONCE);
-    assert_int_equal(pace_time(&p, 1000), 0);
+    struct token_bucket p = {0};
+    assert_int_equal(token_bucket_take(&p, 1), TOKEN_BUCKET_AT_ONCE);
+    assert_int_equal(token_bucket_time(&p, 1000), 0);
     p.rate = 50;
-    assert_int_equal(pace_time(&p, 1000), 20000);
+    assert_int_equal(token_bucket_time(&p, 1000), 20000);
 }
 
 int main(void)

@@ -102,7 +102,7 @@ static size_t public_of(const struct public_case *c, const char *in, size_t n)
     char *exact = malloc(n ? n : 1);
     assert_non_null(exact);
     memcpy(exact, in, n);
-    size_t shown = public_bytes(c->proto, str_n(exact, n), c->is_exchange);
+    size_t shown = redact_bytes(c->proto, str_n(exact, n), c->is_exchange);
     free(exact);
     return shown;
 }
@@ -130,14 +130,14 @@ static void test_commands(void **state)
 static void test_verbs_of_logins(void **state)
 {
     (void)state;
-    assert_true(public_is_login(&proto_imap, STR("login")));
-    assert_true(public_is_login(&proto_imap, STR("AUTHENTICATE")));
-    assert_true(public_is_login(&proto_pop3, STR("PASS")) &&
-                public_is_login(&proto_pop3, STR("APOP")));
-    assert_true(public_is_login(&proto_smtp, STR("AUTH")));
-    assert_false(public_is_login(&proto_smtp, STR("MAIL")));
-    assert_false(public_is_login(&proto_imap, STR("FETCH")));
-    assert_false(public_is_login(&proto_imap, STR_NULL));
+    assert_true(redact_is_login(&proto_imap, STR("login")));
+    assert_true(redact_is_login(&proto_imap, STR("AUTHENTICATE")));
+    assert_true(redact_is_login(&proto_pop3, STR("PASS")) &&
+                redact_is_login(&proto_pop3, STR("APOP")));
+    assert_true(redact_is_login(&proto_smtp, STR("AUTH")));
+    assert_false(redact_is_login(&proto_smtp, STR("MAIL")));
+    assert_false(redact_is_login(&proto_imap, STR("FETCH")));
+    assert_false(redact_is_login(&proto_imap, STR_NULL));
 }
 
 /* Every mechanism that there is can be named, and its initial response cannot be seen. */
@@ -148,7 +148,7 @@ static void test_every_mechanism(void **state)
         AUTO_FREE char *head = str_printf("AUTH %s ", sasl_name(m));
         AUTO_FREE char *line = str_printf("%s" T "\r\n", head);
         assert_true(head && line);
-        assert_int_equal(public_bytes(&proto_smtp, str_of(line), false), strlen(head));
+        assert_int_equal(redact_bytes(&proto_smtp, str_of(line), false), strlen(head));
     }
 }
 
@@ -172,8 +172,7 @@ static void test_redacted(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_BUF out = BUF_INIT;
-        assert_int_equal(
-            public_append_redacted(&out, str_of(cases[i].text), str_of(cases[i].hidden)), 0);
+        assert_int_equal(redact_append(&out, str_of(cases[i].text), str_of(cases[i].hidden)), 0);
         assert_true(str_eq(buf_str(&out), str_of(cases[i].want)));
     }
 }
@@ -188,7 +187,7 @@ struct relay_case {
 
 struct relay_run {
     const struct relay_case *c;
-    struct public_relay relay;
+    struct redact_relay relay;
     struct buf shown;
 };
 
@@ -197,7 +196,7 @@ static void *relay_begin(void *arg)
     struct relay_run *run = calloc(1, sizeof(*run));
     assert_non_null(run);
     run->c = arg;
-    public_relay_init(&run->relay, run->c->proto, true, STR_NULL);
+    redact_relay_init(&run->relay, run->c->proto, true, STR_NULL);
     return run;
 }
 
@@ -208,12 +207,12 @@ static size_t relay_feed(void *object, struct str in)
     bool is_masked;
     size_t n = 0;
     if (in.n > 0 && in.p[0] == '|') {
-        public_relay_settle(&run->relay);
+        redact_relay_settle(&run->relay);
         return 1;
     }
     while (n < in.n && in.p[n] != '|')
         n++;
-    assert_int_equal(public_relay_client(&run->relay, str_head(in, n), &out, &is_masked), 0);
+    assert_int_equal(redact_relay_client(&run->relay, str_head(in, n), &out, &is_masked), 0);
     struct str s = buf_str(&out);
     assert_int_equal(is_masked, s.n >= 4 && memmem(s.p, s.n, "****", 4) != NULL);
     assert_int_equal(buf_append_str(&run->shown, s), 0);
@@ -265,19 +264,19 @@ static void test_relay(void **state)
 static void test_relay_from_within(void **state)
 {
     (void)state;
-    struct public_relay r;
+    struct redact_relay r;
     AUTO_BUF out = BUF_INIT;
     bool is_masked;
-    public_relay_init(&r, &proto_imap, false, STR("FETCH"));
-    assert_int_equal(public_relay_client(&r, STR("secret\r\na NOOP\r\n"), &out, &is_masked), 0);
+    redact_relay_init(&r, &proto_imap, false, STR("FETCH"));
+    assert_int_equal(redact_relay_client(&r, STR("secret\r\na NOOP\r\n"), &out, &is_masked), 0);
     assert_true(is_masked && str_eq(buf_str(&out), STR("****a NOOP\r\n")));
     buf_clear(&out);
-    public_relay_init(&r, &proto_imap, false, STR("AUTHENTICATE"));
-    assert_int_equal(public_relay_client(&r, STR("secret\r\na NOOP\r\n"), &out, &is_masked), 0);
+    redact_relay_init(&r, &proto_imap, false, STR("AUTHENTICATE"));
+    assert_int_equal(redact_relay_client(&r, STR("secret\r\na NOOP\r\n"), &out, &is_masked), 0);
     assert_true(is_masked && str_eq(buf_str(&out), STR("****")));
     buf_clear(&out);
-    public_relay_settle(&r);
-    assert_int_equal(public_relay_client(&r, STR("b NOOP\r\n"), &out, &is_masked), 0);
+    redact_relay_settle(&r);
+    assert_int_equal(redact_relay_client(&r, STR("b NOOP\r\n"), &out, &is_masked), 0);
     assert_true(!is_masked && str_eq(buf_str(&out), STR("b NOOP\r\n")));
 }
 
@@ -285,14 +284,14 @@ static void test_relay_from_within(void **state)
 static void test_relay_long_words(void **state)
 {
     (void)state;
-    struct public_relay r;
+    struct redact_relay r;
     AUTO_BUF in = BUF_INIT, out = BUF_INIT;
     bool is_masked;
-    for (size_t i = 0; i < 2 * PUBLIC_HEAD_MAX; i++)
+    for (size_t i = 0; i < 2 * REDACT_HEAD_MAX; i++)
         assert_int_equal(buf_append_char(&in, 't'), 0);
     assert_int_equal(buf_append_c(&in, " LOGIN u secret\r\nb NOOP\r\n"), 0);
-    public_relay_init(&r, &proto_imap, true, STR_NULL);
-    assert_int_equal(public_relay_client(&r, buf_str(&in), &out, &is_masked), 0);
+    redact_relay_init(&r, &proto_imap, true, STR_NULL);
+    assert_int_equal(redact_relay_client(&r, buf_str(&in), &out, &is_masked), 0);
     assert_true(is_masked && str_eq(buf_str(&out), STR("****b NOOP\r\n")));
 }
 

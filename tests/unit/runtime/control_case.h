@@ -23,7 +23,7 @@
 struct plane {
     struct control *control; /* first: the owner of the loop begins with it */
     struct control object;
-    struct control_host host;
+    struct engine_api host;
     struct config config;
     struct pools pools;
     struct setup setup;
@@ -76,14 +76,14 @@ static inline void plane_begin(struct plane *p)
     snprintf(p->path, sizeof(p->path), "%s/store.db", p->folder);
     p->worker.counters = &p->worker_counters;
     p->setup = (struct setup){.generation = 1, .config = &p->config, .pools = &p->pools};
-    p->host = (struct control_host){.workers = &p->worker,
-                                    .n_workers = 1,
-                                    .counters = &p->accept_counters,
-                                    .started_ms = clock_ms(),
-                                    .arg = p,
-                                    .setup = plane_setup,
-                                    .set_watched = plane_set_watched,
-                                    .set_ruled = plane_set_ruled};
+    p->host = (struct engine_api){.workers = &p->worker,
+                                  .n_workers = 1,
+                                  .counters = &p->accept_counters,
+                                  .started_ms = clock_ms(),
+                                  .arg = p,
+                                  .setup = plane_setup,
+                                  .set_watched = plane_set_watched,
+                                  .set_ruled = plane_set_ruled};
     plane_start(p);
 }
 

@@ -103,13 +103,13 @@ static const char *stored(const char *kind)
 static bool is_ban_stored(struct plane *p)
 {
     (void)p;
-    return strcmp(stored(RULE_STORE_BAN), "192.0.2.1;") == 0;
+    return strcmp(stored(RULE_DB_BAN), "192.0.2.1;") == 0;
 }
 
 static bool is_no_ban_stored(struct plane *p)
 {
     (void)p;
-    return stored(RULE_STORE_BAN)[0] == '\0';
+    return stored(RULE_DB_BAN)[0] == '\0';
 }
 
 static struct rule *put(const char *kind, const char *subject, uint64_t life_ms)
@@ -124,8 +124,8 @@ static struct rule *put(const char *kind, const char *subject, uint64_t life_ms)
                              .sessions = 7,
                              .login_rate = RULE_KEEP,
                              .failures = RULE_KEEP};
-    assert_int_equal(subject_parse(str_of(subject), &spec.subject), 0);
-    struct rules *rules = strcmp(kind, RULE_STORE_BAN) == 0 ? &l->bans : &l->overrides;
+    assert_int_equal(limit_target_parse(str_of(subject), &spec.subject), 0);
+    struct rules *rules = strcmp(kind, RULE_DB_BAN) == 0 ? &l->bans : &l->overrides;
     assert_int_equal(rules_put(rules, &spec, &now, &r), 0);
     limiter_changed(limiter_of(&plane));
     return r;
@@ -178,11 +178,11 @@ static void test_automatic_ban(void **state)
 static void test_flush_at_end(void **state)
 {
     (void)state;
-    put(RULE_STORE_BAN, "10.0.0.0/8", 0);
-    put(RULE_STORE_BAN, "alice", 0);
-    put(RULE_STORE_OVERRIDE, "2001:db8::/64", 0);
+    put(RULE_DB_BAN, "10.0.0.0/8", 0);
+    put(RULE_DB_BAN, "alice", 0);
+    put(RULE_DB_OVERRIDE, "2001:db8::/64", 0);
     restart();
-    assert_string_equal(stored(RULE_STORE_BAN), "10.0.0.0/8;alice;");
+    assert_string_equal(stored(RULE_DB_BAN), "10.0.0.0/8;alice;");
     struct session_verdict v = admit("10.1.2.3");
     assert_true(v.is_refused);
     assert_string_equal(v.text, "words");
@@ -212,7 +212,7 @@ static void test_end_of_a_ban(void **state)
 static void test_ended_meanwhile(void **state)
 {
     (void)state;
-    put(RULE_STORE_BAN, "192.0.2.1", 0)->until_ms = 1000;
+    put(RULE_DB_BAN, "192.0.2.1", 0)->until_ms = 1000;
     restart();
     assert_false(admit("192.0.2.1").is_refused);
     assert_false(plane.is_ruled);
@@ -228,7 +228,7 @@ static void test_unreadable(void **state)
     restart();
     assert_true(admit("10.0.0.3").is_refused);
     assert_false(admit("10.0.0.2").is_refused);
-    assert_string_equal(stored(RULE_STORE_BAN), "10.0.0.1/8;10.0.0.2;10.0.0.3;");
+    assert_string_equal(stored(RULE_DB_BAN), "10.0.0.1/8;10.0.0.2;10.0.0.3;");
 }
 
 static void test_counts(void **state)
@@ -277,7 +277,7 @@ static void test_explain(void **state)
     const struct addr a = addr("192.0.2.1");
     assert_true(control_count_login(plane.control, &a, "alice"));
     assert_string_equal(explain(NULL, "alice", 1), "refused: the user has 1 of 1 sessions");
-    put(RULE_STORE_BAN, "192.0.2.0/24", 0);
+    put(RULE_DB_BAN, "192.0.2.0/24", 0);
     assert_string_equal(explain("192.0.2.7", "bob", 0), "refused: 192.0.2.0/24 is banned");
 }
 

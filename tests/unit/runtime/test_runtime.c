@@ -158,7 +158,7 @@ static void test_settle(void **state)
         struct runtime_edit e;
         char *error = NULL;
         assert_int_equal(runtime_edit_parse(rows[i].edit, &e, &error), 0);
-        bool is_dropped = runtime_edit_settle(&e, rows[i].is_in_file ? &file : NULL);
+        bool is_dropped = runtime_edit_absorb(&e, rows[i].is_in_file ? &file : NULL);
         json_t *v = runtime_edit_json(&e);
         AUTO_FREE char *text = json_dumps(v, JSON_COMPACT);
         assert_string_equal(text, rows[i].left ? rows[i].left : rows[i].edit);
@@ -185,7 +185,7 @@ static void test_follow(void **state)
                                         "\"ports\":{\"imap\":1,\"pop3\":2}}",
                                         &stored, &error),
                      0);
-    assert_true(runtime_edit_settle(&now, &file));
+    assert_true(runtime_edit_absorb(&now, &file));
     runtime_edit_follow(&stored, &before, &now);
     json_t *v = runtime_edit_json(&stored);
     AUTO_FREE char *text = json_dumps(v, JSON_COMPACT);
@@ -233,7 +233,7 @@ static void test_ports(void **state)
 
 struct rig {
     char folder[64], path[96];
-    struct control_host host;
+    struct engine_api host;
     struct control control;
 };
 

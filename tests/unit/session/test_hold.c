@@ -68,11 +68,11 @@ static void hold(struct rig *g, const char *user, bool is_on, uint64_t number)
 }
 
 /* A login of a user that was judged when so many holds were over. */
-static enum hold_look look(struct rig *g, char *user, uint64_t judged)
+static enum hold_state look(struct rig *g, char *user, uint64_t judged)
 {
     struct preauth pre = {.judged = judged};
     const struct session s = {.env = &g->env, .user = user, .pre = &pre};
-    return hold_look(&s);
+    return hold_state_of(&s);
 }
 
 static void test_life(void **state)

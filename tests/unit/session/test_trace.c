@@ -100,7 +100,7 @@ static struct session *session_met(struct rig *g, uint64_t id, const struct fron
     list_init(&s->pre->held);
     s->pre->front = s->proto->front_new(env);
     assert_non_null(s->pre->front);
-    trace_meet(s);
+    trace_match_address(s);
     return s;
 }
 
@@ -109,7 +109,7 @@ static void claim(struct session *s, const char *user)
     credentials_wipe(&s->pre->front->cred);
     assert_int_equal(buf_append_c(&s->pre->front->cred.user, user), 0);
     s->pre->cred = &s->pre->front->cred;
-    trace_judge(s);
+    trace_match_user(s);
 }
 
 static const struct front_env env_all = {
@@ -171,15 +171,15 @@ static size_t dialogue_feed(void *object, struct str in)
     size_t used = 0;
     buf_clear(&s->pre->in);
     assert_int_equal(buf_append_str(&s->pre->in, in), 0);
-    tap_before_feed(s);
+    trace_tap_before_feed(s);
     enum proto_intent intent = s->proto->feed(s->pre->front, buf_str(&s->pre->in), &used, &reply);
-    tap_after_feed(s, used);
+    trace_tap_after_feed(s, used);
     buf_consume(&s->pre->in, used);
     if (reply.len > 0)
-        tap_client_out(s, buf_str(&reply));
+        trace_tap_client_out(s, buf_str(&reply));
     dialogue_act(s, intent, &answer);
     if (answer.len > 0)
-        tap_client_out(s, buf_str(&answer));
+        trace_tap_client_out(s, buf_str(&answer));
     return intent == PROTO_FATAL ? SPLIT_STOP : used;
 }
 
@@ -287,18 +287,19 @@ static void test_the_proxys_own_login(void **state)
     rig_init(&g, NULL);
     trace(&g, 1, "ip=192.0.2.1");
     struct session *s = session_met(&g, 5, &env_all);
-    tap_login(s, LOGIN_PROXY_HEADER, STR("PROXY TCP4 1.2.3.4\r\n"));
-    tap_login(s, LOGIN_SERVER, STR("* OK ready\r\n"));
-    tap_login(s, LOGIN_PROXY, STR("P2 ID (\"x\" \"y\")\r\nP3 LOGIN \"alice\" {6+}\r\nmaster\r\n"));
-    tap_login(s, LOGIN_PROXY_SECRET, STR("answer\r\n"));
-    tap_login(s, LOGIN_SERVER, STR("P3 NO what is master or answer?\r\n"));
+    trace_tap_login(s, LOGIN_PROXY_HEADER, STR("PROXY TCP4 1.2.3.4\r\n"));
+    trace_tap_login(s, LOGIN_SERVER, STR("* OK ready\r\n"));
+    trace_tap_login(s, LOGIN_PROXY,
+                    STR("P2 ID (\"x\" \"y\")\r\nP3 LOGIN \"alice\" {6+}\r\nmaster\r\n"));
+    trace_tap_login(s, LOGIN_PROXY_SECRET, STR("answer\r\n"));
+    trace_tap_login(s, LOGIN_SERVER, STR("P3 NO what is master or answer?\r\n"));
     listen_in(&g);
     assert_true(is_told(&g, "B> PROXY TCP4 1.2.3.4\r\n") && is_told(&g, "B< * OK ready\r\n"));
     assert_true(is_told(&g, "B> P2 ID (\"x\" \"y\")\r\nP3 LOGIN \"alice\" ****\r\n"));
     assert_true(is_told(&g, "B> ****\r\n") && is_told(&g, "B< P3 NO what is **** or ****?\r\n"));
     assert_false(is_told(&g, "answer") || is_told(&g, "master"));
-    tap_note_words(s, "its words", STR("no master here"));
-    tap_note_words(s, "its words", STR("wrong password"));
+    trace_tap_note_words(s, "its words", STR("no master here"));
+    trace_tap_note_words(s, "its words", STR("wrong password"));
     listen_in(&g);
     assert_true(is_told(&g, "-- its words: wrong password"));
     assert_true(is_told(&g, "-- its words: words that are not shown here\n"));
@@ -316,11 +317,11 @@ static void test_many_hidden_words(void **state)
     struct session *s = session_met(&g, 5, &env_all);
     for (int i = 0; i < 1000; i++)
         assert_int_equal(buf_printf(&words, "w%d ", i), 0);
-    tap_login(s, LOGIN_PROXY_SECRET, buf_str(&words));
-    tap_client_out(s, STR("a NO w7\r\n"));
+    trace_tap_login(s, LOGIN_PROXY_SECRET, buf_str(&words));
+    trace_tap_client_out(s, STR("a NO w7\r\n"));
     assert_int_equal(buf_append_c(&s->pre->in, "b NOOP\r\n"), 0);
-    tap_before_feed(s);
-    tap_client_out(s, STR("b OK w7\r\n"));
+    trace_tap_before_feed(s);
+    trace_tap_client_out(s, STR("b OK w7\r\n"));
     listen_in(&g);
     assert_true(is_told(&g, "C< ****\n") && !is_told(&g, "a NO"));
     assert_true(is_told(&g, "C< b OK w7\r\n"));
@@ -386,13 +387,13 @@ static void test_a_user_who_is_not_known_yet(void **state)
     rig_init(&g, NULL);
     trace(&g, 1, "user=alice*");
     struct session *s = session_met(&g, 1, &env_all);
-    tap_client_out(s, STR("* OK hello\r\n"));
+    trace_tap_client_out(s, STR("* OK hello\r\n"));
     claim(s, "bob");
     listen_in(&g);
     assert_int_equal(g.n_events, 0);
     assert_true(g.c.env.traces->kept_bytes > 0);
     claim(s, "alice@example.org");
-    tap_client_out(s, STR("a NO\r\n"));
+    trace_tap_client_out(s, STR("a NO\r\n"));
     listen_in(&g);
     assert_int_equal(g.n_events, 3);
     assert_true(
@@ -412,8 +413,8 @@ static void test_a_user_who_is_another_one(void **state)
     claim(s, "bob");
     s->user = str_dup_c("bob");
     s->backend = &b;
-    trace_judge(s);
-    tap_relay_begin(s);
+    trace_match_user(s);
+    trace_tap_relay_begin(s);
     assert_null(s->tap);
     assert_int_equal(g.c.env.traces->kept_bytes, 0);
     listen_in(&g);
@@ -433,7 +434,7 @@ static void test_too_much_to_keep(void **state)
     struct session *s = session_met(&g, 1, &env_all);
     memset(text, 'x', sizeof(text));
     for (int i = 0; i < 40; i++)
-        tap_client_out(s, str_n(text, sizeof(text)));
+        trace_tap_client_out(s, str_n(text, sizeof(text)));
     assert_true(g.c.env.traces->kept_bytes <= 16384);
     claim(s, "alice");
     listen_in(&g);
@@ -460,7 +461,7 @@ static void test_several_traces(void **state)
         assert_int_equal(session_trace_end_post(loop_mailbox(g.c.loop), n), 0);
     worker_turn(&g);
     assert_non_null(s->tap);
-    tap_client_out(s, STR("a NO\r\n"));
+    trace_tap_client_out(s, STR("a NO\r\n"));
     listen_in(&g);
     assert_int_equal(g.n_events, TRACES_MAX + 1);
     rig_fini(&g);
@@ -478,7 +479,7 @@ static void test_dropped_and_counted(void **state)
     struct session *s = session_met(&g, 1, &env_all);
     memset(text, 'x', sizeof(text));
     for (int i = 0; i < 100; i++)
-        tap_client_out(s, str_n(text, sizeof(text)));
+        trace_tap_client_out(s, str_n(text, sizeof(text)));
     listen_in(&g);
     assert_true(g.weight <= TRACE_FLIGHT_MAX);
     assert_true(g.n_events < 100 && g.lost == 0);
@@ -489,7 +490,7 @@ static void test_dropped_and_counted(void **state)
     listen_in(&g);
     assert_int_equal(g.n_events, before + 1); /* told at once, not with the next event */
     assert_int_equal(g.lost, 101 - before);
-    tap_client_out(s, STR("a OK\r\n"));
+    trace_tap_client_out(s, STR("a OK\r\n"));
     listen_in(&g);
     assert_true(is_told(&g, "C< a OK\r\n"));
     rig_fini(&g);
@@ -507,7 +508,7 @@ static void test_relay(void **state)
     s->watch = calloc(1, s->proto->watch_size);
     assert_non_null(s->watch);
     s->proto->watch_init(s->watch);
-    trace_meet(s);
+    trace_match_address(s);
     static const struct {
         bool is_client;
         const char *bytes;
@@ -525,7 +526,7 @@ static void test_relay(void **state)
     for (size_t i = 0; i < ARRAY_LEN(said); i++) {
         struct str bytes = str_of(said[i].bytes);
         s->proto->watch_feed(s->watch, said[i].is_client ? WATCH_CLIENT : WATCH_SERVER, bytes);
-        tap_relay(s, said[i].is_client, bytes);
+        trace_tap_relay(s, said[i].is_client, bytes);
     }
     listen_in(&g);
     assert_true(is_told(&g, ">> a NOOP\r\n") && is_told(&g, "<< a OK\r\n"));
