@@ -189,7 +189,7 @@ static inline size_t fuzz_front_feed(void *object, struct str in)
     struct fuzz_front_run *run = object;
     AUTO_BUF reply = BUF_INIT;
     size_t used = SIZE_MAX;
-    size_t shown = public_bytes(run->f->proto, in, run->front->is_exchange);
+    size_t shown = redact_bytes(run->f->proto, in, run->front->is_exchange);
     enum proto_intent intent = run->f->proto->feed(run->front, in, &used, &reply);
     FUZZ_CHECK(shown <= in.n);
     FUZZ_CHECK(used <= in.n);
