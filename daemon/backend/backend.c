@@ -290,8 +290,18 @@ static uint32_t backend_count_failure(struct backend *b, uint32_t user)
     return atomic_fetch_add_explicit(&b->failures_in_row, 1, memory_order_relaxed) + 1;
 }
 
+/* A try that proved nothing: the next one may be soon. */
+static bool backend_give_back_try(struct backend *b, uint64_t now_ms)
+{
+    if (atomic_load(&b->health) == BACKEND_DOWN)
+        atomic_store(&b->probe_after_ms, now_ms + BACKEND_PROBE_MS);
+    return false;
+}
+
 bool backend_note_login(struct backend *b, const struct backend_login *l)
 {
+    if (back_failure_is_ours(l->failure))
+        return backend_give_back_try(b, l->now_ms);
     backend_count_login(b, l->failure);
     if (backend_is_proof(l->failure))
         return backend_note_answer(b, l->now_ms, l->wall_ms);

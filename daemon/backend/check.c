@@ -9,6 +9,7 @@
 #include "base/log.h"
 
 #define CHECK_FIRST_MAX_MS 1000 /* a new backend is looked at within this time */
+#define CHECK_QUIET_MS 10000    /* between two lines about checks that are not possible */
 #define CHECK_LOOK_MS 1000      /* how often changes that logins found are looked for */
 
 /* One protocol of a backend. */
@@ -55,6 +56,7 @@ struct checks {
     struct pools *pools; /* one reference; NULL before the first configure */
     struct list list;
     struct loop_timer look;
+    uint64_t ours_quiet_ms; /* no line about checks that were not possible before this */
 };
 
 /* ---- what is to be checked ---- */
@@ -161,7 +163,7 @@ static void check_judge(struct check_part *part, enum back_failure f)
     const struct check *k = part->check;
     const struct config_check *c = &k->pool->config->check;
     enum backend_health found = f == BACK_FAIL_NONE ? BACKEND_UP : BACKEND_DOWN;
-    if (f == BACK_FAIL_INTERNAL) /* our own trouble says nothing about the server */
+    if (back_failure_is_ours(f))
         return;
     if (part->state == BACKEND_UNKNOWN)
         part->state = atomic_load(&k->backend->health);
@@ -248,9 +250,22 @@ static void check_answer_waiters(struct check *k, unsigned proto, enum back_fail
 
 /* ---- probes ---- */
 
+/* Nothing was learned of the server. One line of many: they all lack the same. */
+static void check_log_ours(struct checks *c, const struct backend *b, const char *text)
+{
+    uint64_t now = loop_now_ms(c->loop);
+    if (now < c->ours_quiet_ms)
+        return;
+    c->ours_quiet_ms = now + CHECK_QUIET_MS;
+    LOG_EVENT(LOG_LEVEL_WARN, "check-not-possible", KV_STR("backend", b->name),
+              KV_STR("message", text));
+}
+
 static void check_found(struct check_part *part, enum back_failure f, const char *text)
 {
     struct check *k = part->check;
+    if (back_failure_is_ours(f))
+        check_log_ours(k->all, k->backend, text);
     check_heed_logins(k);
     check_judge(part, f);
     check_publish(k, text);
@@ -284,8 +299,11 @@ static void on_timer(struct loop_timer *t)
 {
     struct check_part *part = CONTAINER_OF(t, struct check_part, timer);
     part->is_scheduled = false;
-    if (check_is_due(part) && check_begin(part) < 0)
+    int err = check_is_due(part) ? check_begin(part) : 0;
+    if (err < 0) {
+        check_log_ours(part->check->all, part->check->backend, err_text(err));
         check_schedule_next(part);
+    }
 }
 
 /* ---- one backend ---- */
@@ -455,7 +473,7 @@ static void check_begin_all(struct check *k, struct check_waiter *w)
             continue;
         int err = check_begin(&k->parts[i]);
         if (err < 0)
-            check_note_waiter(w, i, BACK_FAIL_INTERNAL, err_text(err));
+            check_note_waiter(w, i, BACK_FAIL_SHORTAGE, err_text(err));
         else
             w->todo |= 1u << i;
     }

@@ -110,7 +110,7 @@ static void login_finish(struct login *l, enum back_failure f, const char *step,
 
 static void login_fail(struct login *l, enum back_failure f, const char *step, int err)
 {
-    login_finish(l, err == -ERR_NOMEM ? BACK_FAIL_INTERNAL : f, step, str_of(err_text(err)));
+    login_finish(l, err_is_shortage(err) ? BACK_FAIL_SHORTAGE : f, step, str_of(err_text(err)));
 }
 
 void login_cancel(struct login *l)
@@ -271,7 +271,7 @@ static void login_begin_dialogue(struct login *l)
     l->phase = LOGIN_DIALOGUE;
     l->back = l->spec.proto->back_new(&l->spec.env);
     if (!l->back)
-        login_fail(l, BACK_FAIL_INTERNAL, "login", -ERR_NOMEM);
+        login_fail(l, BACK_FAIL_SHORTAGE, "login", -ERR_NOMEM);
     else if (login_tell(l, "login"))
         conn_want_read(l->spec.conn, true);
 }
@@ -284,7 +284,7 @@ static void on_secured(struct conn *c, int err)
         return;
     if (err < 0) {
         const char *why = conn_tls_error(c);
-        login_finish(l, err == -ERR_NOMEM ? BACK_FAIL_INTERNAL : BACK_FAIL_TLS, "tls",
+        login_finish(l, err_is_shortage(err) ? BACK_FAIL_SHORTAGE : BACK_FAIL_TLS, "tls",
                      str_of(why ? why : err_text(err)));
     } else if (!l->back) {
         login_begin_dialogue(l);
@@ -430,7 +430,7 @@ static void on_start(struct loop_deferred *d)
     login_arm(l, login_left_ms(l));
     l->query = resolver_lookup(l->spec.resolver, l->spec.host, on_resolved, l);
     if (!l->query)
-        login_fail(l, BACK_FAIL_INTERNAL, "resolve", -ERR_NOMEM);
+        login_fail(l, BACK_FAIL_SHORTAGE, "resolve", -ERR_NOMEM);
 }
 
 /* ---- start ---- */

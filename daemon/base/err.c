@@ -40,6 +40,12 @@ int err_from_name(const char *name)
     return ERR_OK;
 }
 
+bool err_is_shortage(int err)
+{
+    unsigned i = err_index(err);
+    return i == ERR_NOMEM || i == ERR_SHORTAGE;
+}
+
 int err_from_errno(int errnum)
 {
     static const struct {
@@ -68,8 +74,9 @@ int err_from_errno(int errnum)
         {ENOSPC, ERR_STORE_FULL},
         {EDQUOT, ERR_STORE_FULL},
         {EROFS, ERR_STORE_READONLY},
-        {EMFILE, ERR_LIMIT},
-        {ENFILE, ERR_LIMIT},
+        {EMFILE, ERR_SHORTAGE},
+        {ENFILE, ERR_SHORTAGE},
+        {ENOBUFS, ERR_SHORTAGE},
         {EBUSY, ERR_BUSY},
         {ECANCELED, ERR_CANCELLED},
     };

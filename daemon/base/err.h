@@ -24,6 +24,10 @@ const char *err_text(int err);
 /* Finds the code of a stable name. Returns ERR_x (positive), or ERR_OK when the name is unknown. */
 int err_from_name(const char *name);
 
+/* Is it a lack of this process or machine (memory, descriptors, ports, buffers), for which no peer
+ * is to blame? Given as ERR_x or -ERR_x. */
+bool err_is_shortage(int err);
+
 /* Maps an errno value to -ERR_x (ECONNREFUSED -> -ERR_REFUSED, ENOSPC -> -ERR_STORE_FULL, ... else
  * -ERR_IO). */
 int err_from_errno(int errnum);

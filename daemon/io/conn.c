@@ -189,6 +189,13 @@ static void on_connect(evutil_socket_t fd, short what, void *arg)
     c->ops->connected(c, -err);
 }
 
+/* For IPv4 it means that all ports to that place are taken. For IPv6 it may as well be that this
+ * host has none of its addresses. */
+static int conn_connect_errno(int errnum, int family)
+{
+    return errnum == EADDRNOTAVAIL && family == AF_INET ? ERR_SHORTAGE : conn_errno(errnum);
+}
+
 static int conn_open(struct conn *c, int fd, const struct sockaddr *sa, socklen_t len)
 {
     if (event_assign(&c->event, loop_base(c->loop), fd, EV_WRITE, on_connect, c) != 0)
@@ -197,9 +204,9 @@ static int conn_open(struct conn *c, int fd, const struct sockaddr *sa, socklen_
         event_active(&c->event, EV_WRITE,
                      1); /* the owner hears of it like of any other success: later */
     } else if (errno != EINPROGRESS) {
-        return -conn_errno(errno);
+        return -conn_connect_errno(errno, sa->sa_family);
     } else if (event_add(&c->event, NULL) != 0) {
-        return -ERR_IO;
+        return -ERR_NOMEM;
     }
     c->fd = fd;
     c->is_connecting = true;
@@ -213,7 +220,10 @@ static int conn_bind_source(int fd, const struct addr *source)
     socklen_t len = addr_to_sockaddr(source, &ss);
     /* The port is chosen at connect time, so that it only has to be unique per destination. */
     (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-    return bind(fd, (struct sockaddr *)&ss, len) == 0 ? 0 : -conn_errno(errno);
+    if (bind(fd, (struct sockaddr *)&ss, len) == 0)
+        return 0;
+    bool is_shortage = errno == EADDRNOTAVAIL || errno == EADDRINUSE; /* of addresses or ports */
+    return is_shortage ? -ERR_SHORTAGE : -conn_errno(errno);
 }
 
 int conn_connect(struct conn *c, const struct addr *to, const struct addr *source)

@@ -44,7 +44,7 @@ void http_conn_blame(struct http_conn *h)
     const struct http_server *s = http_server_find(c, &h->at);
     bool has_served_others = s && s->last_success_ms > h->request->started_ms;
     if (h->phase != HTTP_START && !has_served_others)
-        http_server_failed(c, &h->at);
+        http_server_failed(c, &h->at, -ERR_TIMEOUT);
 }
 
 /* Ends the connection and its request. */
@@ -72,7 +72,7 @@ static void http_conn_broken(struct http_conn *h, int err, const char *why)
         return;
     }
     if (is_silent)
-        http_server_failed(c, &h->at);
+        http_server_failed(c, &h->at, err);
     http_conn_fail(h, err, why);
 }
 
@@ -158,7 +158,7 @@ static void http_conn_missed(struct http_conn *h, int err, const char *what)
     addr_format(at, &h->at);
     snprintf(h->why, sizeof(h->why), "%s %s%s%s", what, at, tls ? ": " : "", tls ? tls : "");
     h->err = err;
-    http_server_failed(h->client, &h->at);
+    http_server_failed(h->client, &h->at, err);
     conn_close(&h->conn);
     http_conn_next(h);
 }
@@ -228,8 +228,7 @@ static void http_conn_next(struct http_conn *h)
         if (err == 0)
             return;
         h->err = err;
-        if (err != -ERR_NOMEM && err != -ERR_LIMIT) /* the process's own lack is not its fault */
-            http_server_failed(c, &h->at);
+        http_server_failed(c, &h->at, err);
         (void)str_copy(h->why, sizeof(h->why), STR("connecting"));
     }
     http_conn_fail(h, h->err, h->why);

@@ -96,7 +96,7 @@ void http_conn_blame(struct http_conn *h);
 /* May a connection to this address be tried now? With true after failures, nobody else may for
  * a while. */
 bool http_server_try(struct http_client *c, const struct addr *at);
-void http_server_failed(struct http_client *c, const struct addr *at);
+void http_server_failed(struct http_client *c, const struct addr *at, int err);
 void http_server_worked(struct http_client *c, const struct addr *at);
 /* What is known of an address; NULL = nothing. */
 struct http_server *http_server_find(struct http_client *c, const struct addr *at);

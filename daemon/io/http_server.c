@@ -50,8 +50,10 @@ bool http_server_try(struct http_client *c, const struct addr *at)
     return true;
 }
 
-void http_server_failed(struct http_client *c, const struct addr *at)
+void http_server_failed(struct http_client *c, const struct addr *at, int err)
 {
+    if (err_is_shortage(err))
+        return;
     struct http_server *s = server_get(c, at);
     s->failures++;
     if (s->failures >= FAILURES_MAX)

@@ -3,12 +3,15 @@
  * reverse lookups. */
 #include "io/resolver.h"
 
+#include <errno.h>
 #include <event2/dns.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -22,6 +25,7 @@
 #define TTL_MAX_MS (24 * 3600 * UINT64_C(1000))
 #define FAILURE_MS 2000 /* a definite "no" is believed this long */
 #define ATTEMPTS 3
+#define RESOLV_CONF "/etc/resolv.conf"
 
 /* A name or a reverse address: being looked up, or known. */
 struct entry {
@@ -98,9 +102,13 @@ static int add_servers(struct resolver *r, const struct resolver_spec *spec)
     uint64_t ms = r->timeout_ms / ATTEMPTS > 100 ? r->timeout_ms / ATTEMPTS : 100;
     snprintf(seconds, sizeof(seconds), "%u.%03u", (unsigned)(ms / 1000), (unsigned)(ms % 1000));
     if (!spec->name_servers) {
+        AUTO_CLOSE int fd = open(RESOLV_CONF, O_RDONLY | O_CLOEXEC);
+        int err = fd < 0 ? err_from_errno(errno) : 0;
+        if (err_is_shortage(err)) /* evdns would take the local host for the name server */
+            return err;
         /* No resolv.conf: evdns uses the local host, as libc does. */
         (void)evdns_base_resolv_conf_parse(r->dns, DNS_OPTIONS_ALL & ~DNS_OPTION_HOSTSFILE,
-                                           "/etc/resolv.conf");
+                                           RESOLV_CONF);
     }
     for (size_t i = 0; spec->name_servers && spec->name_servers[i]; i++) {
         if (evdns_base_nameserver_ip_add(r->dns, spec->name_servers[i]) != 0)

@@ -2,6 +2,7 @@
 /* Hosts file: lines of an address and its names, kept as text and searched; it is short. */
 #include "io/resolver_hosts.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,15 +44,18 @@ static int hosts_read(struct resolver_hosts *h, int fd, const struct stat *st)
     return 0;
 }
 
+/* Without a descriptor for it, as well, what was read before counts: only a file that is gone has
+ * no names. */
 static void hosts_refresh(struct resolver_hosts *h)
 {
     struct stat st;
     AUTO_CLOSE int fd = open(h->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
         buf_fini(&h->text);
         h->size = 0;
-        return;
     }
+    if (fd < 0 || fstat(fd, &st) != 0)
+        return;
     if (st.st_size == h->size && st.st_mtim.tv_sec == h->mtime.tv_sec &&
         st.st_mtim.tv_nsec == h->mtime.tv_nsec)
         return;

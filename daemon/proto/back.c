@@ -40,6 +40,11 @@ bool back_failure_is_unhealthy(enum back_failure f)
     return back_failure_row(f)->is_unhealthy;
 }
 
+bool back_failure_is_ours(enum back_failure f)
+{
+    return f == BACK_FAIL_SHORTAGE || f == BACK_FAIL_INTERNAL;
+}
+
 void back_init(struct back *b, const struct back_env *env)
 {
     *b = (struct back){.env = env, .step = "greeting"};

@@ -23,6 +23,7 @@
     B(BAD_CREDENTIAL, "bad-credential", false, REPLY_AUTH_FAILED, false)                           \
     B(LOOP, "loop", false, REPLY_BACKEND_DOWN, false)                                              \
     B(REJECTED, "rejected", false, REPLY_INTERNAL, false)                                          \
+    B(SHORTAGE, "shortage", true, REPLY_BACKEND_DOWN, false)                                       \
     B(INTERNAL, "internal", false, REPLY_INTERNAL, false)
 
 enum back_failure {
@@ -38,6 +39,8 @@ const char *back_failure_name(enum back_failure f);
 bool back_failure_may_retry(enum back_failure f);
 enum reply_kind back_failure_reply(enum back_failure f);
 bool back_failure_is_unhealthy(enum back_failure f);
+/* Is it trouble of this process or machine alone, which proves nothing about the server? */
+bool back_failure_is_ours(enum back_failure f);
 
 enum back_tls { BACK_TLS_OFF, BACK_TLS_STARTTLS, BACK_TLS_IMPLICIT };
 

@@ -68,7 +68,7 @@ void imap_back_free(struct back *b)
 
 static enum back_result imap_back_nomem(struct imap_back *i)
 {
-    return back_fail_own(&i->b, BACK_FAIL_INTERNAL, STR("out of memory"));
+    return back_fail_own(&i->b, BACK_FAIL_SHORTAGE, STR("out of memory"));
 }
 
 /* ---- capabilities ---- */

@@ -61,7 +61,7 @@ void pop3_back_free(struct back *b)
 
 static enum back_result pop3_back_nomem(struct pop3_back *p)
 {
-    return back_fail_own(&p->b, BACK_FAIL_INTERNAL, STR("out of memory"));
+    return back_fail_own(&p->b, BACK_FAIL_SHORTAGE, STR("out of memory"));
 }
 
 /* ---- capabilities ---- */

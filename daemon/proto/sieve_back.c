@@ -56,7 +56,7 @@ static enum back_result sieve_fail(struct sieve_back *b, enum back_failure f, co
 
 static enum back_result sieve_nomem(struct sieve_back *b)
 {
-    return sieve_fail(b, BACK_FAIL_INTERNAL, "out of memory");
+    return sieve_fail(b, BACK_FAIL_SHORTAGE, "out of memory");
 }
 
 static void sieve_enter(struct sieve_back *b, enum sieve_step step)

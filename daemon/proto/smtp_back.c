@@ -63,7 +63,7 @@ static enum back_result smtp_fail(struct smtp_back *b, enum back_failure f, cons
 
 static enum back_result smtp_nomem(struct smtp_back *b)
 {
-    return smtp_fail(b, BACK_FAIL_INTERNAL, "out of memory");
+    return smtp_fail(b, BACK_FAIL_SHORTAGE, "out of memory");
 }
 
 /* ---- commands ---- */

@@ -329,7 +329,8 @@ static void on_login(void *arg, struct login_outcome *o)
         connect_succeeded(s, o);
         return;
     }
-    session_count(s, COUNTER_BACKEND_FAILURES, 1);
+    session_count(
+        s, back_failure_is_ours(o->failure) ? COUNTER_SHORTAGES : COUNTER_BACKEND_FAILURES, 1);
     connect_log_failure(s, o);
     connect_next(s, o);
 }
@@ -400,8 +401,9 @@ static void connect_to(struct session *s, const struct pool_member *m)
     if (s->is_ended)
         return;
     connect_set_net(s);
-    if (connect_start(s, m) < 0)
-        front_fail(s, REPLY_INTERNAL, NULL, NULL);
+    int err = connect_start(s, m);
+    if (err < 0)
+        front_fail(s, err_is_shortage(err) ? REPLY_BACKEND_DOWN : REPLY_INTERNAL, NULL, NULL);
 }
 
 static void connect_try(struct session *s)

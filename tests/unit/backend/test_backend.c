@@ -221,6 +221,7 @@ static void test_outcomes(void **state)
         {BACK_FAIL_BAD_CREDENTIAL, "keep"},
         {BACK_FAIL_LOOP, "keep"},
         {BACK_FAIL_REJECTED, "break"},
+        {BACK_FAIL_SHORTAGE, "keep"},
         {BACK_FAIL_INTERNAL, "keep"},
     };
     assert_int_equal(ARRAY_LEN(rows), BACK_FAILURE_COUNT);
@@ -262,6 +263,13 @@ static void test_probe(void **state)
         now = due;
     }
     assert_true(pause >= 10000);
+    uint32_t row =
+        b->failures_in_row; /* a try that we had not the means for: the next one is soon */
+    uint64_t failures = b->login_failures + b->connect_failures;
+    assert_false(note(b, BACK_FAIL_SHORTAGE, now));
+    assert_true(backend_may_be_usable(b, PROTO_IMAP, now + 1000));
+    assert_int_equal(b->failures_in_row, row);
+    assert_int_equal(b->login_failures + b->connect_failures, failures);
     /* a try whose outcome nobody told is not the last one */
     assert_true(backend_is_usable(b, PROTO_IMAP, now + 30000));
     assert_true(note(b, BACK_FAIL_NONE, now));

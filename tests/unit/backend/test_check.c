@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* Health checks: rise and fall, protocols on their own, what is checked and when, certificates,
  * test logins, reloads, checks by hand. */
+#include <sys/resource.h>
+
 #include "backend/check.h"
 #include "base/clock.h"
 #include "cert.h"
@@ -210,6 +212,35 @@ static void test_fall_and_rise(void **state)
     assert_true(t->b1->up_since_ms > 0);
     assert_int_equal(t->changes, 3);
     expect_reason(t, "");
+}
+
+/* A check without a descriptor finds nothing: neither the first one nor later ones, which break no
+ * row either. */
+static void test_shortage(void **state)
+{
+    struct bench *t = *state;
+    struct rlimit all, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+    none = (struct rlimit){.rlim_cur = 3, .rlim_max = all.rlim_max};
+    configure(t, NULL, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(check(t), BACK_FAIL_SHORTAGE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    assert_int_equal(t->b1->health, BACKEND_UNKNOWN);
+    assert_int_equal(t->b1->down_protocols, 0);
+    assert_non_null(strstr(t->text, "this machine lacks"));
+    assert_int_equal(check(t), BACK_FAIL_NONE);
+    assert_int_equal(t->b1->health, BACKEND_UP);
+    SERVE(&t->imap, imap_bye);
+    (void)check(t);
+    (void)check(t);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(check(t), BACK_FAIL_SHORTAGE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+    assert_int_equal(t->b1->health, BACKEND_UP);
+    (void)check(t);
+    assert_int_equal(t->b1->health, BACKEND_DOWN);
 }
 
 /* One dead protocol leaves the others to the users. */
@@ -716,27 +747,17 @@ static void test_shutdown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CHECK_TEST(test_first_good),
-        CHECK_TEST(test_first_bad),
-        CHECK_TEST(test_fall_and_rise),
-        CHECK_TEST(test_protocols),
-        CHECK_TEST(test_logins_find_it_down),
-        CHECK_TEST(test_interval),
-        CHECK_TEST(test_timeout),
-        CHECK_TEST(test_disabled),
-        CHECK_TEST(test_off),
-        CHECK_TEST(test_used_protocols),
-        CHECK_TEST(test_no_listener),
-        CHECK_TEST(test_certificate),
-        CHECK_TEST(test_certificates),
-        CHECK_TEST(test_login),
-        CHECK_TEST(test_login_at_smtp),
-        CHECK_TEST(test_proxy_header),
-        CHECK_TEST(test_reload_keeps),
-        CHECK_TEST(test_reload_moves),
-        CHECK_TEST(test_removed_while_checked),
-        CHECK_TEST(test_turned_off),
-        CHECK_TEST(test_joined),
+        CHECK_TEST(test_first_good),     CHECK_TEST(test_first_bad),
+        CHECK_TEST(test_fall_and_rise),  CHECK_TEST(test_shortage),
+        CHECK_TEST(test_protocols),      CHECK_TEST(test_logins_find_it_down),
+        CHECK_TEST(test_interval),       CHECK_TEST(test_timeout),
+        CHECK_TEST(test_disabled),       CHECK_TEST(test_off),
+        CHECK_TEST(test_used_protocols), CHECK_TEST(test_no_listener),
+        CHECK_TEST(test_certificate),    CHECK_TEST(test_certificates),
+        CHECK_TEST(test_login),          CHECK_TEST(test_login_at_smtp),
+        CHECK_TEST(test_proxy_header),   CHECK_TEST(test_reload_keeps),
+        CHECK_TEST(test_reload_moves),   CHECK_TEST(test_removed_while_checked),
+        CHECK_TEST(test_turned_off),     CHECK_TEST(test_joined),
         CHECK_TEST(test_shutdown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -206,13 +206,13 @@ static void test_source(void **state)
 {
     static const struct {
         const char *host, *source;
-        bool is_good;
+        enum back_failure failure;
         const char *step;
     } rows[] = {
-        {"one.test", "127.0.0.5", true, NULL},
-        {"mixed.test", "127.0.0.5", true, NULL},
-        {"one.test", "::1", false, "resolve"},
-        {"one.test", "192.0.2.1", false, "connect"}, /* not ours */
+        {"one.test", "127.0.0.5", BACK_FAIL_NONE, NULL},
+        {"mixed.test", "127.0.0.5", BACK_FAIL_NONE, NULL},
+        {"one.test", "::1", BACK_FAIL_CONNECT, "resolve"},
+        {"one.test", "192.0.2.1", BACK_FAIL_SHORTAGE, "connect"}, /* not ours */
     };
     struct rig *r = *state;
     struct names names;
@@ -226,9 +226,8 @@ static void test_source(void **state)
         rig_start(r);
         memset(&source, 0x55, sizeof(source)); /* the login has its own copy */
         run_until(r->loop, rig_is_done, r);
-        rig_expect(r, rows[i].host, rows[i].is_good ? BACK_FAIL_NONE : BACK_FAIL_CONNECT,
-                   rows[i].step, NULL);
-        if (!rows[i].is_good)
+        rig_expect(r, rows[i].host, rows[i].failure, rows[i].step, NULL);
+        if (rows[i].failure != BACK_FAIL_NONE)
             continue;
         char text[ADDR_TEXT_MAX];
         assert_int_equal(conn_local_addr(&r->conn, &from), 0);
