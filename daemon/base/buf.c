@@ -10,7 +10,8 @@
 
 void buf_fini(struct buf *b)
 {
-    free(b->data);
+    if (b->data)
+        free(b->data);
     *b = BUF_INIT;
 }
 
@@ -44,11 +45,17 @@ static int buf_grow(struct buf *b, size_t cap)
     return 0;
 }
 
+/* Is there room for n more bytes as it is? An empty buffer has none. */
+static inline bool buf_has_room(const struct buf *b, size_t n)
+{
+    return b->cap - b->start - b->len >= n;
+}
+
 int buf_reserve(struct buf *b, size_t n)
 {
     if (n > SIZE_MAX / 4 - b->len)
         return -ERR_NOMEM;
-    if (b->data && b->cap - b->start - b->len >= n)
+    if (b->data && buf_has_room(b, n))
         return 0;
     if (b->data && b->cap - b->len >= n && b->start >= b->cap / 2) {
         memmove(b->data, b->data + b->start, b->len);
@@ -81,10 +88,12 @@ int buf_append(struct buf *b, const void *p, size_t n)
 {
     if (n == 0)
         return 0;
-    int err = buf_reserve(b, n);
-    if (err)
-        return err;
-    memcpy(buf_tail(b), p, n);
+    if (!buf_has_room(b, n)) {
+        int err = buf_reserve(b, n);
+        if (err)
+            return err;
+    }
+    memcpy(b->data + b->start + b->len, p, n);
     b->len += n;
     return 0;
 }
@@ -101,7 +110,10 @@ int buf_append_c(struct buf *b, const char *s)
 
 int buf_append_char(struct buf *b, char c)
 {
-    return buf_append(b, &c, 1);
+    if (!buf_has_room(b, 1))
+        return buf_append(b, &c, 1);
+    b->data[b->start + b->len++] = c;
+    return 0;
 }
 
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap)

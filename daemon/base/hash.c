@@ -2,61 +2,66 @@
 /* SipHash-2-4 (Aumasson, Bernstein 2012), FNV-1a with a finaliser, CRC-32C, kernel random. */
 #include "base/hash.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-static uint64_t hash_rotl(uint64_t x, int b)
+struct sip {
+    uint64_t a, b, c, d;
+};
+
+static inline uint64_t hash_rotl(uint64_t x, int b)
 {
     return x << b | x >> (64 - b);
 }
 
-static void hash_sip_round(uint64_t v[4])
+static inline void sip_round(struct sip *v)
 {
-    v[0] += v[1];
-    v[1] = hash_rotl(v[1], 13) ^ v[0];
-    v[0] = hash_rotl(v[0], 32);
-    v[2] += v[3];
-    v[3] = hash_rotl(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = hash_rotl(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = hash_rotl(v[1], 17) ^ v[2];
-    v[2] = hash_rotl(v[2], 32);
+    v->a += v->b;
+    v->b = hash_rotl(v->b, 13) ^ v->a;
+    v->a = hash_rotl(v->a, 32);
+    v->c += v->d;
+    v->d = hash_rotl(v->d, 16) ^ v->c;
+    v->a += v->d;
+    v->d = hash_rotl(v->d, 21) ^ v->a;
+    v->c += v->b;
+    v->b = hash_rotl(v->b, 17) ^ v->c;
+    v->c = hash_rotl(v->c, 32);
 }
 
-/* Little-endian number of n <= 8 bytes. */
-static uint64_t hash_le(const unsigned char *p, size_t n)
+static inline void sip_block(struct sip *v, uint64_t m)
 {
-    uint64_t v = 0;
-    for (size_t i = 0; i < n; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
+    v->d ^= m;
+    sip_round(v);
+    sip_round(v);
+    v->a ^= m;
 }
 
-static void hash_sip_block(uint64_t v[4], uint64_t m)
+static inline uint64_t hash_le64(const void *p)
 {
-    v[3] ^= m;
-    hash_sip_round(v);
-    hash_sip_round(v);
-    v[0] ^= m;
+    uint64_t v;
+    memcpy(&v, p, sizeof(v));
+    return le64toh(v);
 }
 
 uint64_t hash_sip(const uint8_t key[16], struct str s)
 {
-    uint64_t k0 = hash_le(key, 8), k1 = hash_le(key + 8, 8);
-    uint64_t v[4] = {k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull,
-                     k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull};
-    const unsigned char *p = (const unsigned char *)s.p;
+    uint64_t k0 = hash_le64(key), k1 = hash_le64(key + 8);
+    struct sip v = {k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull,
+                    k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull};
     size_t whole = s.n & ~(size_t)7;
     for (size_t i = 0; i < whole; i += 8)
-        hash_sip_block(v, hash_le(p + i, 8));
-    hash_sip_block(v, (uint64_t)s.n << 56 | (s.n > whole ? hash_le(p + whole, s.n - whole) : 0));
-    v[2] ^= 0xff;
+        sip_block(&v, hash_le64(s.p + i));
+    uint64_t last = (uint64_t)s.n << 56;
+    for (size_t i = whole; i < s.n; i++)
+        last |= (uint64_t)(unsigned char)s.p[i] << (8 * (i - whole));
+    sip_block(&v, last);
+    v.c ^= 0xff;
     for (int i = 0; i < 4; i++)
-        hash_sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+        sip_round(&v);
+    return v.a ^ v.b ^ v.c ^ v.d;
 }
 
 uint64_t hash_mix(uint64_t x)

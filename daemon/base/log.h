@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/err.h"
 
@@ -91,18 +92,20 @@ void log_write_stderr(const char *text, size_t n);
 /* A field: use the KV_x constructors. */
 struct log_field {
     const char *key;
+    uint8_t key_n; /* its length */
     enum { LOG_F_STR, LOG_F_STRN, LOG_F_U64, LOG_F_I64, LOG_F_ERR, LOG_F_MS } type;
     const char *s;
     uint64_t u;
 };
-#define KV_STR(k, v) ((struct log_field){k, LOG_F_STR, v, 0}) /* skipped when v is NULL */
-#define KV_STRN(k, v) ((struct log_field){k, LOG_F_STRN, (v).p, (v).n})
-#define KV_U64(k, v) ((struct log_field){k, LOG_F_U64, 0, v})
-#define KV_I64(k, v) ((struct log_field){k, LOG_F_I64, 0, (uint64_t)(v)})
-#define KV_ERR(k, e)                                                                               \
-    ((struct log_field){k, LOG_F_ERR, 0, (uint64_t)(int64_t)(e)}) /* text of -ERR_x */
-#define KV_MS(k, v)                                                                                \
-    ((struct log_field){k, LOG_F_MS, 0, v}) /* duration, printed as seconds with 3 decimals */
+#define KV_KEY(k) k, (uint8_t)strlen(k) /* of a literal it is a constant */
+#define KV_STR(k, v) ((struct log_field){KV_KEY(k), LOG_F_STR, v, 0}) /* skipped when v is NULL */
+#define KV_STRN(k, v) ((struct log_field){KV_KEY(k), LOG_F_STRN, (v).p, (v).n})
+#define KV_U64(k, v) ((struct log_field){KV_KEY(k), LOG_F_U64, 0, v})
+#define KV_I64(k, v) ((struct log_field){KV_KEY(k), LOG_F_I64, 0, (uint64_t)(v)})
+#define KV_ERR(k, e) /* text of -ERR_x */                                                          \
+    ((struct log_field){KV_KEY(k), LOG_F_ERR, 0, (uint64_t)(int64_t)(e)})
+#define KV_MS(k, v) /* duration, printed as seconds with 3 decimals */                             \
+    ((struct log_field){KV_KEY(k), LOG_F_MS, 0, v})
 
 /* Logs one event: time, level, event name ("session-end"), fields. Values are escaped (control
  * bytes, quotes; invalid UTF-8) so that a peer can never forge a line; lines are at most 4096

@@ -66,15 +66,16 @@ static void log_put_value(struct log_line *l, struct str s, enum log_format form
     }
 }
 
+/* Bytes of a value that stands without quotes: printable ASCII but for quote, backslash and "=". */
+static const bool log_is_bare[256] = {
+    ['!'] = true, ['#' ... '<'] = true, ['>' ... '['] = true, [']' ... '~'] = true};
+
 static bool log_needs_quotes(struct str s)
 {
-    if (s.n == 0)
-        return true;
     for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] <= ' ' || (unsigned char)s.p[i] >= 0x7f || s.p[i] == '"' ||
-            s.p[i] == '\\' || s.p[i] == '=')
+        if (!log_is_bare[(unsigned char)s.p[i]])
             return true;
-    return false;
+    return s.n == 0;
 }
 
 static void log_put_string(struct log_line *l, struct str s, enum log_format format)
@@ -122,7 +123,7 @@ static void log_put_field(struct log_line *l, const struct log_field *f, enum lo
 /* A field that does not fit any more is left out whole: half a JSON member would spoil the line. */
 static bool log_has_room(const struct log_line *l, const struct log_field *f)
 {
-    return l->n + strlen(f->key) + 48 <= LOG_LINE_MAX - LOG_TAIL;
+    return l->n + f->key_n + 48 <= LOG_LINE_MAX - LOG_TAIL;
 }
 
 static void log_line_head(struct log_line *l, enum log_format format, uint64_t wall_ms,
@@ -155,7 +156,7 @@ void log_line_make(struct log_line *line, enum log_format format, uint64_t wall_
         if ((f->type == LOG_F_STR && !f->s) || !log_has_room(line, f))
             continue;
         log_put_c(line, format == LOG_FORMAT_JSON ? ",\"" : " ");
-        log_put_c(line, f->key);
+        log_put(line, f->key, f->key_n);
         log_put_c(line, format == LOG_FORMAT_JSON ? "\":" : "=");
         log_put_field(line, f, format);
     }

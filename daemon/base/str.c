@@ -197,13 +197,19 @@ char *str_put_number(char *dst, uint64_t v, unsigned base, unsigned width)
 {
     char text[STR_NUMBER_MAX];
     size_t n = sizeof(text);
-    do
-        text[--n] = digits[v % base];
-    while ((v /= base) > 0);
+    if (base == 10) /* a constant: no division by a register in each log line */
+        do
+            text[--n] = (char)('0' + v % 10);
+        while ((v /= 10) > 0);
+    else
+        do
+            text[--n] = digits[v % base];
+        while ((v /= base) > 0);
     for (size_t written = sizeof(text) - n; written < width; written++)
         *dst++ = '0';
-    memcpy(dst, text + n, sizeof(text) - n);
-    return dst + sizeof(text) - n;
+    while (n < sizeof(text))
+        *dst++ = text[n++];
+    return dst;
 }
 
 void str_hex(char *dst, const void *bytes, size_t n)
