@@ -53,13 +53,13 @@ static void on_worker_note(struct mail *m, void *owner)
                                     .in_bytes = n->in_bytes,
                                     .out_bytes = n->out_bytes,
                                     .age_ms = n->age_ms};
-    char words[sizeof(n->detail) + 64];
-    (void)snprintf(words, sizeof(words), "%s%s%s", n->reason, n->detail[0] ? ": " : "", n->detail);
-    if (n->what == SESSION_NOTE_END)
+    if (n->what == SESSION_NOTE_END) {
         control_event_end(e->control, &end);
-    else
+    } else {
+        AUTO_FREE char *words = n->detail[0] ? str_printf("%s: %s", n->reason, n->detail) : NULL;
         control_event(e->control, n->what == SESSION_NOTE_LOGIN ? "login" : "failure", id,
-                      end.proto, end.user, ip, end.backend, words);
+                      end.proto, end.user, ip, end.backend, words ? words : n->reason);
+    }
     free(n);
 }
 

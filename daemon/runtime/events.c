@@ -117,6 +117,22 @@ static struct watcher *events_find(struct events *e, uint64_t stream)
     return NULL;
 }
 
+/* The figures of an end are put into words only for those who read them. */
+static void event_put_figures(json_t *row, const struct event_kept *k)
+{
+    const char *reason = json_string_value(json_object_get(row, "text"));
+    char age[32], in[32], out[32], words[192];
+    units_human_duration(age, k->age_ms);
+    units_human_size(in, k->in_bytes);
+    units_human_size(out, k->out_bytes);
+    (void)snprintf(words, sizeof(words), "%s after %s, in %s, out %s", reason ? reason : "", age,
+                   in, out);
+    request_set_text(row, "text", words);
+    request_put_number(row, "age", k->age_ms);
+    request_put_number(row, "in", k->in_bytes);
+    request_put_number(row, "out", k->out_bytes);
+}
+
 /* The row of an event, owned by the caller; NULL without memory. */
 static json_t *event_row(const struct event_kept *k)
 {
@@ -127,11 +143,8 @@ static json_t *event_row(const struct event_kept *k)
     request_put_number(row, "time", k->time_ms);
     for (size_t i = 0; i < ARRAY_LEN(event_columns); i++, text += strlen(text) + 1)
         request_set_text(row, event_columns[i], text);
-    if (k->is_end) {
-        request_put_number(row, "age", k->age_ms);
-        request_put_number(row, "in", k->in_bytes);
-        request_put_number(row, "out", k->out_bytes);
-    }
+    if (k->is_end)
+        event_put_figures(row, k);
     return row;
 }
 
@@ -246,15 +259,10 @@ void control_event(struct control *c, const char *type, const char *session, con
 
 void control_event_end(struct control *c, const struct control_end *end)
 {
-    char age[32], in[32], out[32], words[192];
     const char *const texts[] = {"end",   end->session, end->proto, end->user,
-                                 end->ip, end->backend, words};
+                                 end->ip, end->backend, end->text};
     if (!c || !c->events)
         return;
-    units_human_duration(age, end->age_ms);
-    units_human_size(in, end->in_bytes);
-    units_human_size(out, end->out_bytes);
-    (void)snprintf(words, sizeof(words), "%s after %s, in %s, out %s", end->text, age, in, out);
     struct event_kept *k = events_keep(c->events, texts);
     if (k) {
         k->is_end = true;
