@@ -5,8 +5,8 @@
 #include "ctl/answer.h"
 #include "ctl/args_value.h"
 #include "tui/app.h"
-#include "tui/deed.h"
 #include "tui/page_rows.h"
+#include "tui/row_action.h"
 
 #define ACT_WAITING_MAX 8 /* requests at the same time */
 #define ACT_BATCH 1000    /* rows of one request */
@@ -14,6 +14,7 @@
 void act_fini(struct act *act)
 {
     json_decref(act->targets);
+    json_decref(act->rows);
     json_decref(act->params);
     *act = (struct act){0};
 }
@@ -38,28 +39,17 @@ static bool act_field_value(struct app *a, struct dialog_field *f, json_t *param
     return v && json_object_set_new(params, f->arg->name, v) == 0;
 }
 
-/* The field that repeats the number. */
-static bool act_check_count(struct app *a, const struct dialog_field *f)
-{
-    if (f->arg || f->edit.is_secret || !str_is_prefix(str_of(f->label), STR("type ")) ||
-        strcmp(f->edit.text, f->label + 5) == 0)
-        return true;
-    snprintf(a->dialog.wrong, sizeof(a->dialog.wrong), "type %s to say that this is meant",
-             f->label + 5);
-    return false;
-}
-
 static json_t *act_params(struct app *a)
 {
     struct dialog *d = &a->dialog;
     json_t *params = json_object();
     for (size_t i = 0; i < d->n_fields; i++)
-        if (!act_field_value(a, &d->fields[i], params) || !act_check_count(a, &d->fields[i])) {
+        if (!act_field_value(a, &d->fields[i], params)) {
             d->focus = i;
             json_decref(params);
             return NULL;
         }
-    if (a->act.deed->flags & DEED_FORM && json_object_size(params) == 0) {
+    if (a->act.action->flags & ROW_ACTION_FORM && json_object_size(params) == 0) {
         (void)str_copy(d->wrong, sizeof(d->wrong), STR("nothing is changed"));
         json_decref(params);
         return NULL;
@@ -83,7 +73,8 @@ void act_confirmed(struct app *a)
 
 static size_t act_total(const struct act *act)
 {
-    return act->is_filter || act->deed->flags & DEED_ADD ? 1 : json_array_size(act->targets);
+    return act->is_filter || act->action->flags & ROW_ACTION_ADD ? 1
+                                                                 : json_array_size(act->targets);
 }
 
 /* The whole filter at once, guarded against hitting far more than was said. */
@@ -102,15 +93,15 @@ static json_t *act_filter_params(const struct act *act)
 /* The next request's parameters; *ret_rows is how many rows it takes. */
 static json_t *act_next_params(const struct act *act, size_t *ret_rows)
 {
-    const struct deed *d = act->deed;
+    const struct row_action *d = act->action;
     *ret_rows = 1;
     if (act->is_filter)
         return act_filter_params(act);
     json_t *params = json_deep_copy(act->params);
-    if (d->flags & DEED_ADD)
+    if (d->flags & ROW_ACTION_ADD)
         return params;
     const char *target = d->target;
-    if (!(d->flags & DEED_MANY)) {
+    if (!(d->flags & ROW_ACTION_MANY)) {
         json_object_set(params, target, json_array_get(act->targets, act->next));
         return params;
     }
@@ -139,11 +130,11 @@ static void act_report(struct app *a, const json_t *result)
                 act->n_done, act->n_failed, act->failure);
     else if (act->n_failed)
         app_say(a, true, "%s", act->failure);
-    else if (act_total(act) > 1 && !(act->deed->flags & DEED_MANY))
+    else if (act_total(act) > 1 && !(act->action->flags & ROW_ACTION_MANY))
         app_say(a, false, "%s %s: %zu done", act->command->noun, act->command->verb, act->n_done);
     else
         app_say(a, false, "%s", sentence ? sentence : "done");
-    if (!act->n_failed && act->deed->flags & DEED_ROWS && json_array_size(rows))
+    if (!act->n_failed && act->action->flags & ROW_ACTION_ROWS && json_array_size(rows))
         act_show_rows(a, a->message, rows);
     act_fini(act);
     detail_refresh(&a->detail);
@@ -154,7 +145,7 @@ static void on_act(void *arg, const json_t *result, const struct client_error *e
 {
     struct app *a = arg;
     struct act *act = &a->act;
-    if (!act->deed)
+    if (!act->action)
         return;
     act->n_waiting--;
     act->n_done += result != NULL;
@@ -182,7 +173,7 @@ void act_tick(struct app *a)
     while (act->next < act_total(act) && act->n_waiting < ACT_WAITING_MAX) {
         size_t rows;
         json_t *params = act_next_params(act, &rows);
-        if (!feed_ask(n->feed, act->command->method, params, on_act, a))
+        if (!rpc_client_ask(n->rpc, act->command->method, params, on_act, a))
             return;
         act->next += rows;
         act->n_waiting++;

@@ -10,26 +10,29 @@
 #define ACT_TARGETS_MAX 5000 /* more are acted on by the filter itself */
 
 struct app;
-struct deed;
+struct row_action;
 struct node;
 
 struct act {
-    struct node *node;       /* whose rows */
-    const struct deed *deed; /* NULL: nothing is asked or under way */
+    struct node *node;               /* whose rows */
+    const struct row_action *action; /* NULL: nothing is asked or under way */
     const struct command *command;
-    json_t *targets; /* captured identities */
+    json_t *targets; /* captured identities, or values of a column */
+    json_t *rows;    /* as they were then: one for each target; empty for values of a column */
     bool is_filter;  /* all that the filter matches, too many to name each */
     char filter[512];
-    uint64_t n_matched; /* of the filter when it was captured */
-    json_t *params;     /* what the dialog gave */
+    uint64_t n_matched;  /* of the filter when it was captured */
+    uint64_t n_sessions; /* of the targets; */
+    bool knows_sessions; /* whether the daemon has counted them */
+    json_t *params;      /* what the dialog gave */
     size_t next, n_waiting, n_done, n_failed;
     char failure[256]; /* the first one */
     unsigned losses;   /* of the node when it began */
 };
 
-/* Whether an action is a deed on rows of a pane. */
+/* Whether an action is one on rows of a pane. */
 bool act_has(enum pane p, enum action action);
-/* True when the action is one of the deeds, whose dialog is open now or which was refused. */
+/* True when the action is one of the row actions, whose dialog is open now or which was refused. */
 bool act_key(struct app *a, enum action action);
 /* The dialog was answered with yes: sends, or says in the dialog what is wrong. */
 void act_confirmed(struct app *a);

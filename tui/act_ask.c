@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /* From a key to the question: what it is about, and what may be said along with it. */
 #include "tui/app.h"
-#include "tui/deed.h"
+#include "tui/mark.h"
 #include "tui/page_rows.h"
+#include "tui/query.h"
+#include "tui/row_action.h"
 
-#define ACT_TYPE_COUNT 50 /* from so many on, the number must be typed */
-#define ACT_BODY_ROWS 8   /* rows that the question names */
+#define ACT_BODY_ROWS 8     /* rows that the question names */
+#define ACT_COUNTED_MAX 200 /* targets whose sessions are counted; a filter takes no more values   \
+                             */
 
-static const json_t *act_row(const struct app *a, const char *id)
+/* The row of a target as it was captured; NULL when there is none. */
+static const json_t *act_row(const struct act *act, size_t i)
 {
-    const struct table *t = app_table(a);
-    char other[TABLE_ID_MAX];
-    if (a->over == OVER_DETAIL)
-        return a->detail.object;
-    for (size_t i = 0; i < json_array_size(t->rows); i++) {
-        const json_t *row = json_array_get(t->rows, i);
-        if (strcmp(table_identity(t, row, other), id) == 0)
-            return row;
-    }
-    return NULL;
+    return json_array_get(act->rows, i);
 }
 
 static bool act_holds(const json_t *values, const json_t *value)
@@ -32,88 +27,155 @@ static bool act_holds(const json_t *values, const json_t *value)
 }
 
 /* The values of a column in place of identities, each once. */
-static json_t *act_values(const struct app *a, const json_t *ids, const char *column)
+static json_t *act_values(const json_t *rows, const char *column)
 {
     json_t *values = json_array();
     size_t i;
-    const json_t *id;
-    json_array_foreach (ids, i, id) {
-        json_t *v = json_object_get(act_row(a, json_string_value(id)), column);
+    const json_t *row;
+    json_array_foreach (rows, i, row) {
+        json_t *v = json_object_get(row, column);
         if (v && !act_holds(values, v))
             json_array_append(values, v);
     }
     return values;
 }
 
-/* Captures what the deed acts on; how many, 0 = nothing. */
+/* Captures what the action acts on; how many, 0 = nothing. */
 static uint64_t act_capture(struct app *a)
 {
     struct act *act = &a->act;
     const struct table *t = app_table(a);
-    bool is_detail = a->over == OVER_DETAIL, has_column = act->deed->column[0];
-    act->is_filter = act->is_filter && !is_detail && !has_column && app_pane(a) == PANE_SESSIONS &&
+    bool is_detail = a->over == OVER_DETAIL;
+    act->is_filter = act->is_filter && !is_detail && app_pane(a) == PANE_SESSIONS &&
                      t->marks.count > 0 && strcmp(act->filter, t->filter) == 0;
-    json_t *ids = is_detail ? json_pack("[s]", a->detail.id) : table_targets(t);
-    act->targets = has_column ? act_values(a, ids, act->deed->column) : json_incref(ids);
-    json_decref(ids);
-    return json_array_size(act->targets);
+    if (is_detail) {
+        act->targets = json_pack("[s]", a->detail.id);
+        act->rows = json_pack("[O]", a->detail.object);
+    } else {
+        act->targets = table_targets(t, &act->rows);
+    }
+    if (act->action->column[0]) {
+        json_decref(act->targets);
+        act->targets = act_values(act->rows, act->action->column);
+        json_array_clear(act->rows);
+    }
+    return act->is_filter ? act->n_matched : json_array_size(act->targets);
+}
+
+static const char *act_target(const struct act *act, size_t i)
+{
+    return json_string_value(json_array_get(act->targets, i));
 }
 
 /* What the question is about, in one line: "session 1-2 (anna@example.org)". */
-static char *act_object(const struct app *a, uint64_t n)
+static char *act_object(const struct act *act, uint64_t n)
 {
-    const struct act *act = &a->act;
     const struct command *c = act->command;
-    const char *plural = commands_plural(c->noun);
-    if (act->deed->column[0])
-        return n == 1 ? str_dup_c(json_string_value(json_array_get(act->targets, 0)))
-                      : str_printf("these %llu", (unsigned long long)n);
+    const char *plural = commands_plural(c->noun), *id = act_target(act, 0);
+    if (act->is_filter)
+        return str_printf("all %llu %s%s%s", (unsigned long long)n, plural ? plural : c->noun,
+                          act->filter[0] ? " that match " : "", act->filter);
+    if (act->action->column[0])
+        return n == 1 ? str_dup_c(id) : str_printf("these %llu", (unsigned long long)n);
     if (n != 1)
         return str_printf("%llu %s", (unsigned long long)n, plural ? plural : c->noun);
-    const char *id = json_string_value(json_array_get(act->targets, 0));
-    const json_t *row = act_row(a, id);
     const char *more = json_string_value(
-        json_object_get(row, act->deed->pane == PANE_SESSIONS ? "user" : "target"));
+        json_object_get(act_row(act, 0), act->action->pane == PANE_SESSIONS ? "user" : "target"));
     return str_printf("%s %s%s%s%s", c->noun, id, more ? " (" : "", more ? more : "",
                       more ? ")" : "");
 }
 
-/* How many sessions the one object has. */
-static void act_write_sessions(struct app *a)
+/* ---- how many sessions it is about ---- */
+
+/* Of rows that tell it themselves; false when they do not. */
+static bool act_sum_sessions(struct act *act)
 {
-    const json_t *ids = a->act.targets;
-    const json_t *row = act_row(a, json_string_value(json_array_get(ids, 0)));
-    const json_t *sessions = json_object_get(row, "sessions");
-    bool is_heavy = a->act.command->flags & (COMMANDS_DESTRUCTIVE | COMMANDS_ASYNC);
-    if (json_array_size(ids) != 1 || !is_heavy || !json_is_integer(sessions))
-        return;
-    json_int_t n = json_integer_value(sessions);
-    page_line(&a->dialog.body);
-    page_printf(&a->dialog.body, n ? STYLE_WARN : STYLE_DIM, "%lld session%s now", (long long)n,
-                n == 1 ? "" : "s");
+    uint64_t sum = 0;
+    size_t i;
+    const json_t *row;
+    json_array_foreach (act->rows, i, row) {
+        const json_t *n = json_object_get(row, "sessions");
+        if (!json_is_integer(n))
+            return false;
+        sum += (uint64_t)json_integer_value(n);
+    }
+    act->n_sessions = sum;
+    act->knows_sessions = json_array_size(act->rows) > 0;
+    return act->knows_sessions;
 }
 
-/* The rows that would be hit, as far as they are few or the first of them. */
+static void act_write_body(struct app *a);
+
+static void on_act_count(void *arg, const json_t *result, const struct client_error *error)
+{
+    struct app *a = arg;
+    const json_t *matched = json_object_get(result, "matched");
+    (void)error;
+    if (!a->dialog.is_open || !a->act.action || !json_is_integer(matched))
+        return;
+    a->act.n_sessions = (uint64_t)json_integer_value(matched);
+    a->act.knows_sessions = true;
+    act_write_body(a);
+}
+
+static void act_count_sessions(struct app *a)
+{
+    struct act *act = &a->act;
+    const char *field = act->action->counted;
+    AUTO_BUF filter = BUF_INIT;
+    if (!field[0] || act_sum_sessions(act) || json_array_size(act->targets) > ACT_COUNTED_MAX)
+        return;
+    int err = query_terms(&filter, field, act->targets);
+    rpc_client_forget(act->node->rpc, on_act_count, a);
+    if (err == 0 && filter.len)
+        (void)rpc_client_ask(
+            act->node->rpc, "session.list",
+            json_pack("{s:s, s:i, s:s}", "filter", buf_cstr(&filter), "limit", 1, "sort", "id"),
+            on_act_count, a);
+}
+
+static void act_write_effect(struct app *a)
+{
+    const struct act *act = &a->act;
+    struct page *body = &a->dialog.body;
+    unsigned long long n = act->n_sessions;
+    if (act->action->counted[0]) {
+        page_line(body);
+        if (act->knows_sessions)
+            page_printf(body, n ? STYLE_WARN : STYLE_DIM, "%llu session%s now", n,
+                        n == 1 ? "" : "s");
+        else
+            page_put(body, STYLE_DIM, STR("sessions: being counted"));
+    }
+    if (act->action->effect[0]) {
+        page_line(body);
+        page_put(body, STYLE_NORMAL, str_of(act->action->effect));
+    }
+}
+
+/* What would happen, and to which rows, as far as they are few or the first of them. */
 static void act_write_body(struct app *a)
 {
     const struct act *act = &a->act;
     size_t n = json_array_size(act->targets), shown = n < ACT_BODY_ROWS ? n : ACT_BODY_ROWS;
     struct page *body = &a->dialog.body;
     json_t *rows = json_array();
-    act_write_sessions(a);
-    for (size_t i = 0; n > 1 && !act->deed->column[0] && i < shown; i++)
-        json_array_append(rows,
-                          (json_t *)act_row(a, json_string_value(json_array_get(act->targets, i))));
+    page_clear(body);
+    act_write_effect(a);
+    for (size_t i = 0; n > 1 && i < shown && act_row(act, i); i++)
+        json_array_append(rows, (json_t *)act_row(act, i));
     if (json_array_size(rows))
-        page_add_rows(body, app_table(a)->command, rows, NULL, dialog_body_width(&a->view));
+        page_add_rows(body, pane_command(act->action->pane), rows, NULL,
+                      dialog_body_width(&a->view));
     json_decref(rows);
-    for (size_t i = 0; n > 1 && act->deed->column[0] && i < shown; i++) {
+    for (size_t i = 0; n > 1 && act->action->column[0] && i < shown; i++) {
         page_line(body);
-        page_put(body, STYLE_NORMAL, str_of(json_string_value(json_array_get(act->targets, i))));
+        page_put(body, STYLE_NORMAL, str_of(act_target(act, i)));
     }
-    if (n > shown) {
+    uint64_t all = act->is_filter ? act->n_matched : n;
+    if (all > shown && n > 1) {
         page_line(body);
-        page_printf(body, STYLE_DIM, "and %zu more", n - shown);
+        page_printf(body, STYLE_DIM, "and %llu more", (unsigned long long)(all - shown));
     }
 }
 
@@ -121,9 +183,7 @@ static void act_write_body(struct app *a)
 static void act_initial(const struct app *a, const struct command_arg *arg, char *dst, size_t size)
 {
     const struct act *act = &a->act;
-    const json_t *row = act->deed->flags & DEED_FORM
-                            ? act_row(a, json_string_value(json_array_get(act->targets, 0)))
-                            : NULL;
+    const json_t *row = act->action->flags & ROW_ACTION_FORM ? act_row(act, 0) : NULL;
     const json_t *v = json_object_get(row, arg->name);
     AUTO_BUF text = BUF_INIT;
     if (v && arg->type != COMMANDS_SECRET && arg->type != COMMANDS_BOOL)
@@ -142,7 +202,7 @@ static void act_add_field(struct app *a, const struct command_arg *arg)
 static void act_add_all_fields(struct app *a)
 {
     static const char *const others[] = {"dry_run", "max"};
-    const char *target = a->act.deed->target;
+    const char *target = a->act.action->target;
     size_t n;
     const struct command_arg *args = commands_args(a->act.command, &n);
     for (size_t i = 0; i < n; i++) {
@@ -158,7 +218,7 @@ static void act_add_all_fields(struct app *a)
 static void act_add_fields(struct app *a)
 {
     const struct act *act = &a->act;
-    struct str rest = str_of(act->deed->fields);
+    struct str rest = str_of(act->action->fields);
     if (str_eq(rest, STR("*")))
         act_add_all_fields(a);
     else
@@ -169,34 +229,27 @@ static void act_add_fields(struct app *a)
             if (arg)
                 act_add_field(a, arg);
         }
-    if (act->deed->flags & (DEED_FORM | DEED_ADD))
-        a->dialog.focus = 0;
 }
 
 static void act_open(struct app *a, uint64_t n)
 {
     const struct act *act = &a->act;
-    const struct deed *d = act->deed;
-    char label[32];
-    AUTO_FREE char *object = d->flags & DEED_ADD ? NULL : act_object(a, n);
-    if (act->is_filter)
-        dialog_open(&a->dialog, d->yes, "%s all %llu %s%s%s?", d->words,
-                    (unsigned long long)act->n_matched, commands_plural(act->command->noun),
-                    act->filter[0] ? " that match " : "", act->filter);
-    else
-        dialog_open(&a->dialog, d->yes, "%s%s%s%s", d->words, object ? " " : "",
-                    object ? object : "", d->flags & (DEED_FORM | DEED_ADD) ? "" : "?");
+    const struct row_action *d = act->action;
+    bool has_rows = !(d->flags & ROW_ACTION_ADD);
+    AUTO_FREE char *object = has_rows ? act_object(act, n) : NULL;
+    dialog_open(&a->dialog, d->yes, "%s%s%s%s", d->words, object ? " " : "", object ? object : "",
+                d->flags & (ROW_ACTION_FORM | ROW_ACTION_ADD) ? "" : "?");
+    if (has_rows && n > 1)
+        dialog_add_count(&a->dialog, n);
+    if (has_rows)
+        act_count_sessions(a);
     act_write_body(a);
     act_add_fields(a);
-    if ((act->is_filter ? act->n_matched : n) >= ACT_TYPE_COUNT) {
-        snprintf(label, sizeof(label), "type %llu",
-                 (unsigned long long)(act->is_filter ? act->n_matched : n));
-        (void)dialog_add(&a->dialog, label,
-                         "how many it is, typed once more, so that this is meant");
-    }
+    if (d->flags & (ROW_ACTION_FORM | ROW_ACTION_ADD) || (has_rows && n > 1))
+        a->dialog.focus = 0;
 }
 
-static void act_begin(struct app *a, const struct deed *d, const struct command *c)
+static void act_begin(struct app *a, const struct row_action *d, const struct command *c)
 {
     struct act *act = &a->act;
     bool was_filter = act->is_filter;
@@ -205,16 +258,19 @@ static void act_begin(struct app *a, const struct deed *d, const struct command 
     memcpy(filter, act->filter, sizeof(filter));
     act_fini(act);
     *act = (struct act){.node = app_node(a),
-                        .deed = d,
+                        .action = d,
                         .command = c,
-                        .is_filter = was_filter && !(d->flags & DEED_ADD),
+                        .is_filter = was_filter && !(d->flags & ROW_ACTION_ADD),
                         .n_matched = matched};
     memcpy(act->filter, filter, sizeof(filter));
-    uint64_t n = d->flags & DEED_ADD ? 1 : act_capture(a);
+    uint64_t n = d->flags & ROW_ACTION_ADD ? 1 : act_capture(a);
     if (n == 0)
         app_say_no_row(a);
-    else if (d->flags & DEED_FORM && n > 1)
+    else if (d->flags & ROW_ACTION_FORM && n > 1)
         app_say(a, true, "this works on one row: Esc takes the marks away");
+    else if (act->is_filter && d->column[0])
+        app_say(a, true, "this works on %d rows at most; a filter makes them fewer",
+                ACT_TARGETS_MAX);
     else
         act_open(a, n);
     if (!a->dialog.is_open)
@@ -223,21 +279,23 @@ static void act_begin(struct app *a, const struct deed *d, const struct command 
 
 bool act_has(enum pane p, enum action action)
 {
-    return deed_find(p, action) != NULL;
+    return row_action_find(p, action) != NULL;
 }
 
 bool act_key(struct app *a, enum action action)
 {
-    const struct deed *d = deed_find(app_object_pane(a), action);
+    const struct row_action *d = row_action_find(app_object_pane(a), action);
     const struct command *c = d ? commands_find(d->noun, d->verb) : NULL;
     if (!d)
         return false;
     if (!c)
         app_say(a, true, "this program (version %s) knows no command \"%s %s\"", MAILPROXY_VERSION,
                 d->noun, d->verb);
+    else if (mark_defer(a, action))
+        return true;
     else if (a->act.n_waiting)
         app_say(a, true, "wait for what is under way");
-    else if (!feed_hello(app_node(a)->feed))
+    else if (!rpc_client_hello(app_node(a)->rpc))
         app_say(a, true, "there is no connection");
     else
         act_begin(a, d, c);

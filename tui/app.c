@@ -119,28 +119,55 @@ void app_fini(struct app *a)
 
 /* ---- time ---- */
 
+#define APP_TYPING_MS 150
+
 static int app_sooner(int a, int b)
 {
     return a < 0 ? b : b < 0 ? a : a < b ? a : b;
 }
 
-/* The filter is tried while it is typed. */
-static void app_try_filter(struct app *a)
+/* Whether a typed filter is tried now: a stream begins anew with each, so that of events waits for
+ * a pause between the keys. */
+static bool app_is_filter_due(struct app *a, const char *filter, int *ret_ms)
 {
-    struct prompt *p = &a->prompt;
+    uint64_t now = clock_ms();
+    if (strcmp(a->filter_typed, filter) != 0) {
+        (void)str_copy(a->filter_typed, sizeof(a->filter_typed), str_of(filter));
+        a->filter_typed_ms = now;
+    }
+    bool is_due = app_pane(a) != PANE_EVENTS || now >= a->filter_typed_ms + APP_TYPING_MS;
+    *ret_ms = is_due ? -1 : (int)(a->filter_typed_ms + APP_TYPING_MS - now);
+    return is_due;
+}
+
+static void app_write_note(const struct app *a, char *dst, size_t size)
+{
     const struct table *t = app_table(a);
     const struct source *s = &app_node(a)->sources[SOURCE_PANE + app_pane(a)];
-    char filter[TABLE_FILTER_MAX];
-    if (!p->is_open || p->kind != PROMPT_FILTER || app_pane(a) == PANE_EVENTS)
-        return;
-    app_set_filter(
-        a, query_typed(p->edit.text, pane_rows[app_pane(a)].search, filter, sizeof(filter)));
     if (s->why[0])
-        (void)str_copy(p->note, sizeof(p->note), str_of(s->why));
+        (void)str_copy(dst, size, str_of(s->why));
+    else if (node_is_looking(app_node(a), app_pane(a)))
+        (void)str_copy(dst, size, STR("looking..."));
     else if (t->seen)
-        snprintf(p->note, sizeof(p->note), "%zu of %llu", t->total, (unsigned long long)t->seen);
+        snprintf(dst, size, "%zu of %llu", t->matched, (unsigned long long)t->seen);
     else
-        snprintf(p->note, sizeof(p->note), "%zu%s", t->total, t->has_more ? "+" : "");
+        snprintf(dst, size, "%zu%s", t->matched, t->has_more ? "+" : "");
+}
+
+/* The filter is tried while it is typed. Returns ms until it wants to be called again, -1 = never.
+ */
+static int app_try_filter(struct app *a)
+{
+    struct prompt *p = &a->prompt;
+    char filter[TABLE_FILTER_MAX];
+    int ms;
+    if (!p->is_open || p->kind != PROMPT_FILTER)
+        return -1;
+    (void)query_typed(p->edit.text, pane_rows[app_pane(a)].search, filter, sizeof(filter));
+    if (app_is_filter_due(a, filter, &ms))
+        app_set_filter(a, filter);
+    app_write_note(a, p->note, sizeof(p->note));
+    return ms;
 }
 
 int app_tick(struct app *a)
@@ -151,7 +178,7 @@ int app_tick(struct app *a)
         ms = app_sooner(ms, i == a->at ? node_tick(n, a->screen, a->settings.interval_ms)
                                        : node_tick_hidden(n));
     }
-    app_try_filter(a);
+    ms = app_sooner(ms, app_try_filter(a));
     if (a->over == OVER_DETAIL)
         ms = app_sooner(ms, detail_tick(&a->detail, a->settings.interval_ms));
     act_tick(a);
@@ -165,5 +192,5 @@ bool app_is_complete(const struct app *a)
     /* The protocols are known when the listeners are. */
     bool knows_protos = a->screen != SCREEN_OVERVIEW || n->overview.n_protos == 0 ||
                         n->overview.protos[n->overview.n_protos - 1].stats;
-    return n->refreshed_ms && feed_pending(n->feed) == 0 && n->next_ms && knows_protos;
+    return n->refreshed_ms && rpc_client_pending(n->rpc) == 0 && n->next_ms && knows_protos;
 }

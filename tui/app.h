@@ -49,8 +49,11 @@ struct app {
     const struct command *wanted; /* whose answer will become a page, */
     char wanted_id[TABLE_ID_MAX]; /* and about which row */
     char filter_before[TABLE_FILTER_MAX];
-    json_t *marking; /* identities found so far while all rows of a table are being marked */
+    char filter_typed[TABLE_FILTER_MAX]; /* the last that was typed, */
+    uint64_t filter_typed_ms;            /* and when it changed */
+    json_t *marking; /* rows found so far while all of a table are being marked */
     struct table *marking_table;
+    enum action after_marking; /* what was pressed meanwhile */
 
     /* What the terminal shall do; whoever does it resets it. */
     char *clip; /* owned */
@@ -72,6 +75,10 @@ void app_fini(struct app *a);
 const struct settings *app_settings(struct app *a);
 /* A character or a key of enum input. */
 void app_key(struct app *a, int key);
+/* Pasted text: it goes into the field or line that is being edited, and never acts. */
+void app_paste(struct app *a, struct str text);
+/* Whether a question is open that was not drawn yet: what was typed so far is no answer to it. */
+bool app_has_new_question(const struct app *a);
 /* wheel: -1 up, 1 down, 0 = a click. */
 void app_click(struct app *a, int row, int col, int wheel);
 /* Does what is due: answers, questions, output of commands. Returns ms until the next call is

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What actions do that are no deeds on rows: moving, sorting, pages, prompts, files. */
+/* What actions do that are none on rows: moving, sorting, pages, prompts, files. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,7 +118,10 @@ static void do_mark(struct app *a, enum action action)
     }
     if (!t->selected[0] || table_is_gone(t, t->selected))
         return;
-    table_mark(t, t->selected, !table_is_marked(t, t->selected));
+    if (table_is_marked(t, t->selected))
+        table_unmark(t, t->selected);
+    else if (table_selected(t))
+        table_mark(t, t->selected, table_selected(t));
     table_move(t, 1);
 }
 
@@ -140,8 +143,7 @@ static void do_node(struct app *a, enum action action)
         app_say(a, false, "there is one daemon; -s may be given several times");
         return;
     }
-    json_decref(a->marking);
-    a->marking = NULL;
+    mark_stop(a);
     a->at = (a->at + by) % a->n_nodes;
     app_refresh(a);
 }
@@ -150,10 +152,13 @@ static void do_clear(struct app *a, enum action action)
 {
     (void)action;
     struct table *t = app_table(a);
+    mark_stop(a);
     if (t->marks.count)
         table_unmark_all(t);
-    else
+    else if (t->filter[0])
         app_set_filter(a, "");
+    else
+        t->is_following = false;
     a->act.is_filter = false;
 }
 
@@ -269,7 +274,7 @@ static void do_mouse(struct app *a, enum action action)
     app_say(a, false, a->settings.has_mouse ? "mouse on" : "mouse off");
 }
 
-/* ---- the table: what is no deed on rows ---- */
+/* ---- the table: what is none on rows ---- */
 
 static void (*const doers[ACTION_COUNT])(struct app *a, enum action action) = {
     [ACTION_HELP] = do_page,          [ACTION_DETAILS] = do_details, [ACTION_FILTER] = do_filter,

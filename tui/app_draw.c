@@ -65,7 +65,7 @@ static void draw_bar(const struct app *a, struct screen *s)
     screen_fill(s, 0, 0, s->cols, n->is_lost ? STYLE_ALARM : STYLE_BAR);
     if (n->is_lost) {
         (void)screen_printf(s, 0, 0, room, STYLE_ALARM, " LOST: %s; trying again", n->why);
-    } else if (!feed_hello(n->feed)) {
+    } else if (!rpc_client_hello(n->rpc)) {
         (void)screen_printf(s, 0, 0, room, STYLE_BAR, " mailproxy  connecting to %s", n->path);
     } else {
         const json_t *up = json_object_get(n->overview.status, "uptime");
@@ -152,15 +152,22 @@ static int title_put(struct screen *s, int row, int col, enum style style, const
 /* "1-18 of 10240, 100000 in all" */
 static char *title_count(const struct table *t)
 {
-    size_t last = t->top + t->page < t->total ? t->top + t->page : t->total;
+    size_t last = t->top + t->page < t->matched ? t->top + t->page : t->matched;
     AUTO_FREE char *all =
-        t->seen > t->total ? str_printf(", %llu in all", (unsigned long long)t->seen) : NULL;
+        t->seen > t->matched ? str_printf(", %llu in all", (unsigned long long)t->seen) : NULL;
     if (!t->rows)
         return NULL;
-    if (t->total == 0 || (t->top == 0 && last == t->total))
-        return str_printf("%zu%s%s", t->total, t->has_more ? "+" : "", all ? all : "");
-    return str_printf("%zu-%zu of %zu%s%s", t->top + 1, last, t->total, t->has_more ? "+" : "",
+    if (t->matched == 0 || (t->top == 0 && last == t->matched))
+        return str_printf("%zu%s%s", t->matched, t->has_more ? "+" : "", all ? all : "");
+    return str_printf("%zu-%zu of %zu%s%s", t->top + 1, last, t->matched, t->has_more ? "+" : "",
                       all ? all : "");
+}
+
+/* Whether rows change their places by themselves, and the selected one is kept in view. */
+static bool title_is_following(const struct table *t)
+{
+    struct str first = str_of(t->identity);
+    return t->is_following && t->sort[0] && !str_eq(str_word(&first), str_of(t->sort));
 }
 
 static void draw_title(const struct app *a, struct screen *s, enum pane p, int row, bool has_focus)
@@ -181,6 +188,10 @@ static void draw_title(const struct app *a, struct screen *s, enum pane p, int r
     col += title_put(s, row, col, STYLE_NORMAL, count);
     col += title_put(s, row, col, STYLE_KEY, filter);
     col += title_put(s, row, col, STYLE_MARKED, marks);
+    if (t->rows && node_is_looking(app_node(a), p))
+        col += title_put(s, row, col, STYLE_WARN, "  looking...");
+    if (has_focus && title_is_following(t))
+        col += title_put(s, row, col, STYLE_KEY, "  following");
     if (source->why[0] && t->rows) {
         col += title_put(s, row, col, STYLE_NORMAL, "  ");
         col += title_put(s, row, col, STYLE_BAD, source->why);
@@ -219,6 +230,7 @@ static void draw_pane(const struct app *a, struct screen *s, enum pane p, int ro
     bool has_title = height >= BODY_FOR_TITLE;
     /* The keys go to one list: only there a row is picked out. */
     l->has_focus = has_focus;
+    l->is_looking = node_is_looking(n, p);
     list_draw(l, s, row + has_title, height - has_title, draw_is_stale(a),
               draw_words(l, &n->sources[SOURCE_PANE + p], words));
     if (has_title)

@@ -91,6 +91,21 @@ void app_key(struct app *a, int key)
         app_do(a, k->action);
 }
 
+bool app_has_new_question(const struct app *a)
+{
+    return a->dialog.is_open && !a->dialog.is_drawn;
+}
+
+void app_paste(struct app *a, struct str text)
+{
+    if (a->dialog.is_open)
+        dialog_paste(&a->dialog, text);
+    else if (a->prompt.is_open)
+        prompt_paste(&a->prompt, text);
+    else
+        app_say(a, false, "text was pasted: it does nothing here; / and : take it");
+}
+
 /* ---- the mouse ---- */
 
 static void click_list(struct app *a, int row, int col)

@@ -109,7 +109,7 @@ void app_look_up(struct app *a, const char *noun, const char *verb, const char *
     }
     a->wanted = c;
     json_t *params = json_pack("{s:s}", param, table_identity(app_table(a), row, a->wanted_id));
-    if (feed_ask(app_node(a)->feed, c->method, params, on_object, a))
+    if (rpc_client_ask(app_node(a)->rpc, c->method, params, on_object, a))
         app_say(a, false, "%s", words);
     else
         app_say(a, true, "there is no connection");

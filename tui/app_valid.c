@@ -8,8 +8,8 @@ static bool key_is_for_object(const struct app *a, const struct key_row *k)
     enum pane p = a->detail.pane;
     bool is_own =
         k->action == ACTION_CHECK || k->action == ACTION_EXPLAIN || k->action == ACTION_TRACE;
-    bool is_deed = act_has(p, k->action) && k->action != ACTION_ADD;
-    return a->over == OVER_DETAIL && k->where & (1u << p) && (is_own || is_deed);
+    bool is_row_action = act_has(p, k->action) && k->action != ACTION_ADD;
+    return a->over == OVER_DETAIL && k->where & (1u << p) && (is_own || is_row_action);
 }
 
 bool app_has_key(const struct app *a, const struct key_row *k)

@@ -47,8 +47,8 @@ void detail_close(struct detail *d)
         return;
     detail_forget_answers(d);
     if (d->stream)
-        (void)feed_ask(d->node->feed, "stream.cancel", json_pack("{s:I}", "stream", d->stream),
-                       NULL, NULL);
+        (void)rpc_client_ask(d->node->rpc, "stream.cancel", json_pack("{s:I}", "stream", d->stream),
+                             NULL, NULL);
     json_decref(d->object);
     json_decref(d->explain);
     json_decref(d->sessions);
@@ -110,9 +110,9 @@ static void on_stream(void *arg, const json_t *result, const struct client_error
 
 static void detail_forget_answers(struct detail *d)
 {
-    feed_answer_fn *const fns[] = {on_object, on_explain, on_sessions, on_history, on_stream};
+    rpc_client_answer_fn *const fns[] = {on_object, on_explain, on_sessions, on_history, on_stream};
     for (size_t i = 0; i < ARRAY_LEN(fns); i++)
-        feed_forget(d->node->feed, fns[i], d);
+        rpc_client_forget(d->node->rpc, fns[i], d);
 }
 
 void detail_event(struct detail *d, const json_t *params)
@@ -138,13 +138,13 @@ static json_t *detail_filter(const struct detail *d, const char *field, bool wit
 }
 
 static void detail_ask(struct detail *d, const char *noun, const char *verb, json_t *params,
-                       feed_answer_fn *fn)
+                       rpc_client_answer_fn *fn)
 {
     const struct command *c = commands_find(noun, verb);
     if (!c || !node_may(d->node, c->role))
         json_decref(params);
     else
-        (void)feed_ask(d->node->feed, c->method, params, fn, d);
+        (void)rpc_client_ask(d->node->rpc, c->method, params, fn, d);
 }
 
 static void detail_watch(struct detail *d, const struct detail_kind *k)
@@ -180,7 +180,7 @@ int detail_tick(struct detail *d, uint64_t interval_ms)
 {
     const struct detail_kind *k = detail_kind(d);
     uint64_t now = clock_ms();
-    if (!d->node || !k || !feed_hello(d->node->feed))
+    if (!d->node || !k || !rpc_client_hello(d->node->rpc))
         return -1;
     if (d->losses != d->node->losses) {
         d->losses = d->node->losses;
@@ -189,7 +189,7 @@ int detail_tick(struct detail *d, uint64_t interval_ms)
     }
     if (k->field && !d->is_watching)
         detail_watch(d, k);
-    if (now >= d->next_ms && feed_pending(d->node->feed) < 16 &&
+    if (now >= d->next_ms && rpc_client_pending(d->node->rpc) < 16 &&
         (!d->node->is_paused || d->next_ms == 0)) {
         d->next_ms = now + interval_ms;
         if (!d->is_over)

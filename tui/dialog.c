@@ -53,6 +53,16 @@ void dialog_add_arg(struct dialog *d, const struct command_arg *arg, const char 
         f->edit.is_secret = true;
 }
 
+void dialog_add_count(struct dialog *d, uint64_t n)
+{
+    char label[32];
+    snprintf(label, sizeof(label), "type %llu", (unsigned long long)n);
+    struct dialog_field *f =
+        dialog_add(d, label, "how many it is, so that this is meant; Enter answers");
+    if (f)
+        snprintf(f->must, sizeof(f->must), "%llu", (unsigned long long)n);
+}
+
 void dialog_close(struct dialog *d)
 {
     for (size_t i = 0; i < d->n_fields; i++)
@@ -60,10 +70,23 @@ void dialog_close(struct dialog *d)
     page_fini(&d->body);
     d->n_fields = d->first = d->focus = 0;
     d->wrong[0] = '\0';
-    d->is_open = false;
+    d->is_open = d->is_drawn = false;
 }
 
 /* ---- keys ---- */
+
+static bool dialog_check_must(struct dialog *d)
+{
+    for (size_t i = 0; i < d->n_fields; i++) {
+        const struct dialog_field *f = &d->fields[i];
+        if (!f->must[0] || strcmp(f->edit.text, f->must) == 0)
+            continue;
+        snprintf(d->wrong, sizeof(d->wrong), "type %s to say that this is meant", f->must);
+        d->focus = i;
+        return false;
+    }
+    return true;
+}
 
 /* Fields that must be the same are. */
 static bool dialog_check(struct dialog *d)
@@ -86,22 +109,30 @@ static void dialog_move(struct dialog *d, int by)
     d->focus = (d->focus + stops + (size_t)by) % stops;
 }
 
+static enum dialog_result dialog_yes(struct dialog *d)
+{
+    return dialog_check_must(d) && dialog_check(d) ? DIALOG_YES : DIALOG_OPEN;
+}
+
 static enum dialog_result dialog_field_key(struct dialog *d, int key)
 {
     struct dialog_field *f = &d->fields[d->focus];
+    d->wrong[0] = '\0';
+    if (key == INPUT_ENTER && f->must[0])
+        return dialog_yes(d);
     if (key == INPUT_ENTER)
         dialog_move(d, 1);
     else if (f->is_switch && key == ' ')
         edit_set(&f->edit, f->edit.text[0] ? "" : "yes");
     else if (!f->is_switch || key == INPUT_BACKSPACE)
         (void)edit_key(&f->edit, key);
-    d->wrong[0] = '\0';
     return DIALOG_OPEN;
 }
 
-static enum dialog_result dialog_yes(struct dialog *d)
+void dialog_paste(struct dialog *d, struct str text)
 {
-    return dialog_check(d) ? DIALOG_YES : DIALOG_OPEN;
+    if (d->focus < d->n_fields && !d->fields[d->focus].is_switch && d->is_drawn)
+        edit_paste(&d->fields[d->focus].edit, text);
 }
 
 static enum dialog_result dialog_button_key(struct dialog *d, int key)
@@ -119,6 +150,8 @@ static enum dialog_result dialog_button_key(struct dialog *d, int key)
 
 enum dialog_result dialog_key(struct dialog *d, int key)
 {
+    if (!d->is_drawn)
+        return DIALOG_OPEN;
     if (key == INPUT_ESC || key == INPUT_CTRL('C'))
         return DIALOG_NO;
     if (key == INPUT_TAB || key == INPUT_DOWN)
@@ -221,6 +254,7 @@ void dialog_draw(struct dialog *d, struct screen *s)
 {
     if (!d->is_open)
         return;
+    d->is_drawn = true;
     if (s->rows < DIALOG_FRAME || s->cols < 24) {
         dialog_draw_small(d, s);
         return;

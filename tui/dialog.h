@@ -16,12 +16,14 @@ struct dialog_field {
     char label[32];
     char initial[256]; /* what it held at the beginning */
     const char *hint;  /* borrowed */
+    char must[24];     /* what has to be typed, "" = anything; Enter behind it answers with yes */
     bool is_switch;    /* yes or nothing */
     struct edit edit;
 };
 
 struct dialog {
     bool is_open;
+    bool is_drawn; /* since it was opened: what was pressed before means something else */
     char question[256];
     char yes[48];     /* words of the button */
     char wrong[256];  /* why it was not accepted */
@@ -39,9 +41,14 @@ void dialog_open(struct dialog *d, const char *yes, const char *fmt, ...)
 void dialog_add_arg(struct dialog *d, const struct command_arg *arg, const char *value);
 /* Another field; label and hint. */
 struct dialog_field *dialog_add(struct dialog *d, const char *label, const char *hint);
+/* A field that wants the number of objects typed: nobody hits many by accident. */
+void dialog_add_count(struct dialog *d, uint64_t n);
+/* Text that was pasted goes into the field that has the focus, or nowhere. */
+void dialog_paste(struct dialog *d, struct str text);
 /* How wide lines of the body may be on a screen. */
 int dialog_body_width(const struct screen *s);
 /* Closes and wipes what was typed. */
 void dialog_close(struct dialog *d);
+/* Keys before the first drawing do nothing. */
 enum dialog_result dialog_key(struct dialog *d, int key);
 void dialog_draw(struct dialog *d, struct screen *s);

@@ -61,6 +61,24 @@ static void edit_insert(struct edit *e, int key)
     (void)edit_replace(e, e->cursor, c);
 }
 
+void edit_paste(struct edit *e, struct str text)
+{
+    char fits[EDIT_MAX];
+    size_t n = 0, room = sizeof(e->text) - 1 - strlen(e->text);
+    text = str_trim(text);
+    for (size_t i = 0; i < text.n && n < room; i++) {
+        char c = text.p[i] == '\n' || text.p[i] == '\r' || text.p[i] == '\t' ? ' ' : text.p[i];
+        if ((unsigned char)c >= ' ' && c != 127)
+            fits[n++] = c;
+    }
+    fits[n] = '\0';
+    /* A character that was cut in the middle goes whole. */
+    while (n > 0 && !str_is_utf8(str_n(fits, n)))
+        fits[--n] = '\0';
+    (void)edit_replace(e, e->cursor, fits);
+    explicit_bzero(fits, sizeof(fits)); /* it may be a secret */
+}
+
 static size_t edit_left(const struct edit *e)
 {
     size_t at = e->cursor;

@@ -17,6 +17,9 @@ void edit_set(struct edit *e, const char *text);
 void edit_wipe(struct edit *e);
 /* Replaces the bytes from..cursor by text; false when it does not fit. */
 bool edit_replace(struct edit *e, size_t from, const char *text);
+/* Inserts text that was pasted at the cursor: its line breaks are blanks, other control characters
+ * are left out, and so is what does not fit. */
+void edit_paste(struct edit *e, struct str text);
 /* True when the key was one for editing. */
 bool edit_key(struct edit *e, int key);
 /* Draws it; with the focus the cursor is shown and always in view. */

@@ -21,7 +21,8 @@ enum input {
     INPUT_BACKTAB,
     INPUT_RESIZE,
     INPUT_MOUSE,
-    INPUT_F1, /* the others follow */
+    INPUT_PASTE, /* a text, see term_pasted */
+    INPUT_F1,    /* the others follow */
     INPUT_F12 = INPUT_F1 + 11,
 };
 

@@ -257,6 +257,8 @@ static const char *list_words(const struct list *l)
         return "waiting for the daemon";
     if (t->total > 0)
         return NULL;
+    if (l->is_looking)
+        return "looking...";
     return t->filter[0] ? "nothing matches the filter" : l->empty;
 }
 

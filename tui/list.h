@@ -9,6 +9,7 @@
 struct list {
     struct table table;
     const char *empty; /* words for no rows; borrowed */
+    bool is_looking;   /* an answer to the present question is still to come */
     bool has_focus;    /* the selected row is picked out */
     bool is_wide;      /* all columns; those beyond the edge are reached by moving */
     size_t first;      /* columns passed over behind the naming one */

@@ -135,8 +135,8 @@ static void main_wait(struct app *a, int ms, bool with_keys)
     nfds_t n = 0;
     p[n++] = (struct pollfd){.fd = with_keys ? STDIN_FILENO : -1, .events = POLLIN};
     for (size_t i = 0; i < a->n_nodes; i++)
-        p[n++] = (struct pollfd){.fd = feed_fd(a->nodes[i].feed),
-                                 .events = feed_events(a->nodes[i].feed)};
+        p[n++] = (struct pollfd){.fd = rpc_client_fd(a->nodes[i].rpc),
+                                 .events = rpc_client_events(a->nodes[i].rpc)};
     if (child_is_running(&a->shell.child))
         p[n++] = (struct pollfd){.fd = a->shell.child.fd, .events = POLLIN};
     if (child_is_running(&a->shell.completer))
@@ -178,18 +178,39 @@ static int main_once(struct app *a)
 
 /* ---- the loop ---- */
 
+static void main_draw(struct app *a)
+{
+    int rows, cols;
+    term_size(&rows, &cols);
+    app_draw(a, rows, cols);
+    term_show(&a->view);
+}
+
+static void main_key(struct app *a, int key)
+{
+    int row, col, wheel;
+    if (key == INPUT_PASTE) {
+        app_paste(a, term_pasted());
+        term_forget_paste();
+    } else if (key == INPUT_MOUSE) {
+        term_mouse(&row, &col, &wheel);
+        app_click(a, row, col, wheel);
+    } else {
+        app_key(a, key);
+    }
+}
+
 /* True when there was any. */
 static bool main_keys(struct app *a)
 {
     bool had_key = false;
     for (int key; (key = term_key()) != INPUT_NONE; had_key = true) {
-        int row, col, wheel;
-        if (key != INPUT_MOUSE) {
-            app_key(a, key);
+        main_key(a, key);
+        if (!app_has_new_question(a))
             continue;
-        }
-        term_mouse(&row, &col, &wheel);
-        app_click(a, row, col, wheel);
+        /* Only what is pressed when the question can be read answers it. */
+        main_draw(a);
+        term_drop_keys();
     }
     return had_key;
 }
@@ -206,14 +227,6 @@ static void main_serve(struct app *a)
     if (a->clip)
         term_copy(str_of(a->clip));
     free(STEAL(a->clip));
-}
-
-static void main_draw(struct app *a)
-{
-    int rows, cols;
-    term_size(&rows, &cols);
-    app_draw(a, rows, cols);
-    term_show(&a->view);
 }
 
 static int main_run(struct app *a)

@@ -6,10 +6,11 @@
 
 static void on_mark_page(void *arg, const json_t *result, const struct client_error *error);
 
-static void mark_end(struct app *a)
+void mark_stop(struct app *a)
 {
     json_decref(a->marking);
     a->marking = NULL;
+    a->after_marking = ACTION_NONE;
 }
 
 static void mark_ask(struct app *a, const char *cursor)
@@ -20,42 +21,52 @@ static void mark_ask(struct app *a, const char *cursor)
         json_object_set_new(params, "filter", json_string(t->filter));
     if (cursor)
         json_object_set_new(params, "cursor", json_string(cursor));
-    if (!feed_ask(app_node(a)->feed, t->command->method, params, on_mark_page, a))
-        mark_end(a);
+    else if (commands_arg(t->command, "offset"))
+        json_object_set_new(params, "offset",
+                            json_integer((json_int_t)json_array_size(a->marking)));
+    if (!rpc_client_ask(app_node(a)->rpc, t->command->method, params, on_mark_page, a))
+        mark_stop(a);
 }
 
 static void mark_finish(struct app *a, bool is_whole)
 {
     struct table *t = a->marking_table;
+    enum action then = a->after_marking;
+    char id[TABLE_ID_MAX];
     size_t i;
-    const json_t *id;
-    json_array_foreach (a->marking, i, id)
-        table_mark(t, json_string_value(id), true);
+    const json_t *row;
+    json_array_foreach (a->marking, i, row)
+        table_mark(t, table_identity(t, row, id), row);
     if (is_whole)
         app_say(a, false, "%zu marked", t->marks.count);
     else
         app_say(a, true, "%zu marked; there are more than can be marked at once", t->marks.count);
-    mark_end(a);
+    mark_stop(a);
+    /* What was pressed meanwhile meant all of them. */
+    if (then != ACTION_NONE && t == app_table(a))
+        app_do(a, then);
 }
 
 static void on_mark_page(void *arg, const json_t *result, const struct client_error *error)
 {
     struct app *a = arg;
-    const struct table *t = a->marking_table;
     const char *cursor = json_string_value(json_object_get(result, "cursor"));
-    char id[TABLE_ID_MAX];
+    const json_t *rows = json_object_get(result, "rows");
+    char why[256];
     size_t i;
-    const json_t *row;
+    json_t *row;
     if (!a->marking)
         return;
     if (!result) {
-        app_say(a, true, "%s", node_error_text(error, id));
-        mark_end(a);
+        app_say(a, true, "%s", node_error_text(error, why));
+        mark_stop(a);
         return;
     }
-    json_array_foreach (json_object_get(result, "rows"), i, row)
-        json_array_append_new(a->marking, json_string(table_identity(t, row, id)));
-    bool has_more = cursor && json_is_true(json_object_get(result, "more"));
+    json_array_foreach ((json_t *)rows, i, row)
+        json_array_append(a->marking, row);
+    size_t matched = (size_t)json_integer_value(json_object_get(result, "matched"));
+    bool has_more = json_array_size(rows) && (json_is_true(json_object_get(result, "more")) ||
+                                              (!cursor && matched > json_array_size(a->marking)));
     if (has_more && json_array_size(a->marking) < ACT_TARGETS_MAX)
         mark_ask(a, cursor);
     else
@@ -67,19 +78,32 @@ void mark_all(struct app *a)
     struct table *t = app_table(a);
     struct act *act = &a->act;
     char id[TABLE_ID_MAX];
-    act->is_filter = app_pane(a) == PANE_SESSIONS && t->total > ACT_TARGETS_MAX;
-    for (size_t i = 0; i < json_array_size(t->rows); i++)
-        table_mark(t, table_identity(t, json_array_get(t->rows, i), id), true);
+    mark_stop(a);
+    act->is_filter = app_pane(a) == PANE_SESSIONS && t->matched > ACT_TARGETS_MAX;
+    for (size_t i = 0; i < json_array_size(t->rows); i++) {
+        const json_t *row = json_array_get(t->rows, i);
+        if (!table_is_gone(t, table_identity(t, row, id)))
+            table_mark(t, id, row);
+    }
     if (act->is_filter) {
         (void)str_copy(act->filter, sizeof(act->filter), str_of(t->filter));
-        act->n_matched = t->total;
-        app_say(a, false, "all %zu that match are marked", t->total);
-    } else if (table_can_skip(t) && (t->total > json_array_size(t->rows) || t->has_more)) {
-        mark_end(a);
+        act->n_matched = t->matched;
+        app_say(a, false, "all %zu that match are marked", t->matched);
+    } else if (table_can_skip(t) && (t->matched > json_array_size(t->rows) || t->has_more)) {
         a->marking = json_array();
         a->marking_table = t;
+        app_say(a, false, "marking...");
         mark_ask(a, NULL);
     } else {
         app_say(a, false, "%zu marked", t->marks.count);
     }
+}
+
+bool mark_defer(struct app *a, enum action action)
+{
+    if (!a->marking)
+        return false;
+    a->after_marking = action;
+    app_say(a, false, "marking all rows first: %zu so far", json_array_size(a->marking));
+    return true;
 }

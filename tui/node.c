@@ -137,6 +137,15 @@ static bool source_is_outdated(const struct node *n, enum source_id id)
            n->lists[id - SOURCE_PANE].table.question != n->sources[id].question;
 }
 
+bool node_is_looking(const struct node *n, enum pane p)
+{
+    const struct source *s = &n->sources[SOURCE_PANE + p];
+    const struct table *t = &n->lists[p].table;
+    if (!s->is_waiting)
+        return p == PANE_EVENTS && n->has_old_events;
+    return p == PANE_EVENTS || !t->rows || t->is_changed || !table_has_visible(t);
+}
+
 static void on_source(void *arg, const json_t *result, const struct client_error *error)
 {
     struct source *s = arg;
@@ -181,7 +190,7 @@ static void source_ask(struct node *n, enum source_id id)
     json_t *params = source_params(n, id, &part);
     s->part = part;
     s->asked_ms = clock_ms();
-    s->is_waiting = feed_ask(n->feed, c->method, params, on_source, s);
+    s->is_waiting = rpc_client_ask(n->rpc, c->method, params, on_source, s);
 }
 
 /* ---- events ---- */
@@ -246,6 +255,9 @@ static void on_watch(void *arg, const json_t *result, const struct client_error 
         return;
     }
     s->why[0] = '\0';
+    if (n->has_old_events)
+        table_clear(node_events(n));
+    n->has_old_events = false;
     n->stream = json_integer_value(json_object_get(result, "stream"));
     /* The events that were before follow: they are there when what is asked now is answered. */
     n->sources[SOURCE_STATUS].is_again = n->sources[SOURCE_STATUS].is_waiting;
@@ -266,14 +278,14 @@ static void node_watch(struct node *n)
     if (commands_arg(c, "last"))
         json_object_set_new(params, "last", json_integer(NODE_EVENTS_LAST));
     n->is_watching = true;
-    s->is_waiting = feed_ask(n->feed, c->method, params, on_watch, n);
+    s->is_waiting = rpc_client_ask(n->rpc, c->method, params, on_watch, n);
 }
 
 static void node_unwatch(struct node *n)
 {
     if (n->stream)
-        (void)feed_ask(n->feed, "stream.cancel", json_pack("{s:I}", "stream", n->stream), NULL,
-                       NULL);
+        (void)rpc_client_ask(n->rpc, "stream.cancel", json_pack("{s:I}", "stream", n->stream), NULL,
+                             NULL);
     n->stream = 0;
     n->is_watching = false;
 }
@@ -282,10 +294,10 @@ void node_restart_events(struct node *n)
 {
     struct source *s = &n->sources[SOURCE_PANE + PANE_EVENTS];
     node_unwatch(n);
-    feed_forget(n->feed, on_watch, n);
+    rpc_client_forget(n->rpc, on_watch, n);
     s->is_waiting = false;
     s->why[0] = '\0';
-    table_clear(node_events(n));
+    n->has_old_events = true;
     json_array_clear(n->held);
 }
 
@@ -307,7 +319,7 @@ void node_pause(struct node *n, bool is_paused)
 static void on_connected(void *arg)
 {
     struct node *n = arg;
-    const struct client_hello *h = feed_hello(n->feed);
+    const struct client_hello *h = rpc_client_hello(n->rpc);
     n->is_lost = false;
     n->lost_ms = 0;
     (void)str_copy(n->name, sizeof(n->name), str_of(h->node));
@@ -349,14 +361,14 @@ int node_init(struct node *n, const char *path)
     for (int p = 0; p < PANE_COUNT; p++)
         list_init(&n->lists[p], pane_command((enum pane)p), pane_rows[p].identity,
                   pane_rows[p].sort, pane_rows[p].empty);
-    const struct feed_ops ops = {
+    const struct rpc_client_ops ops = {
         .connected = on_connected, .lost = on_lost, .event = on_event, .arg = n};
-    return feed_new(path, &ops, &n->feed);
+    return rpc_client_new(path, &ops, &n->rpc);
 }
 
 void node_fini(struct node *n)
 {
-    feed_free(n->feed);
+    rpc_client_free(n->rpc);
     for (int p = 0; p < PANE_COUNT; p++)
         list_fini(&n->lists[p]);
     overview_fini(&n->overview);
@@ -409,10 +421,10 @@ static int node_sooner(int a, int b)
 
 int node_tick(struct node *n, enum screen_id screen, uint64_t interval_ms)
 {
-    feed_run(n->feed);
+    rpc_client_run(n->rpc);
     uint64_t now = clock_ms();
-    if (!feed_hello(n->feed))
-        return feed_timeout_ms(n->feed);
+    if (!rpc_client_hello(n->rpc))
+        return rpc_client_timeout_ms(n->rpc);
     if (screen != SCREEN_EVENTS)
         node_unwatch(n);
     if (now >= n->next_ms && (!n->is_paused || n->next_ms == 0)) {
@@ -420,19 +432,19 @@ int node_tick(struct node *n, enum screen_id screen, uint64_t interval_ms)
         node_ask(n, screen);
     }
     int due = n->is_paused ? -1 : (int)(n->next_ms - now);
-    return node_sooner(due, feed_timeout_ms(n->feed));
+    return node_sooner(due, rpc_client_timeout_ms(n->rpc));
 }
 
 int node_tick_hidden(struct node *n)
 {
-    feed_run(n->feed);
+    rpc_client_run(n->rpc);
     uint64_t now = clock_ms();
-    if (!feed_hello(n->feed))
-        return feed_timeout_ms(n->feed);
+    if (!rpc_client_hello(n->rpc))
+        return rpc_client_timeout_ms(n->rpc);
     node_unwatch(n);
     if (now >= n->next_ms) {
         n->next_ms = now + NODE_HIDDEN_MS;
         source_ask(n, SOURCE_STATUS);
     }
-    return node_sooner((int)(n->next_ms - now), feed_timeout_ms(n->feed));
+    return node_sooner((int)(n->next_ms - now), rpc_client_timeout_ms(n->rpc));
 }

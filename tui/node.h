@@ -3,13 +3,13 @@
  * Asks for what is on the screen, nothing else. No terminal here. */
 #pragma once
 
-#include "tui/feed.h"
 #include "tui/list.h"
 #include "tui/overview.h"
 #include "tui/panes.h"
+#include "tui/rpc_client.h"
 
-#define NODE_EVENTS_MAX 2000
-#define NODE_EVENTS_LAST 500 /* past events asked for at the beginning */
+#define NODE_EVENTS_MAX 20000
+#define NODE_EVENTS_LAST 1000 /* past events asked for at the beginning */
 
 enum source_id {
     SOURCE_STATUS,
@@ -36,7 +36,7 @@ struct source {
 
 struct node {
     char *path;
-    struct feed *feed;
+    struct rpc_client *rpc;
     bool is_lost;
     char why[256], hint[128]; /* of the loss */
     uint64_t lost_ms;         /* monotonic; 0 = not lost */
@@ -50,9 +50,10 @@ struct node {
     struct overview overview;
     json_t *ops; /* rows of op list */
 
-    json_int_t stream; /* of the events pane; 0 = none */
-    bool is_watching;  /* asked for */
-    json_t *held;      /* events that came during a pause */
+    json_int_t stream;   /* of the events pane; 0 = none */
+    bool is_watching;    /* asked for */
+    bool has_old_events; /* of another filter: they go when the new ones come */
+    json_t *held;        /* events that came during a pause */
     bool is_paused;
     /* Events of other streams. */
     void (*other_event)(void *arg, const json_t *params);
@@ -73,6 +74,8 @@ int node_tick_hidden(struct node *n);
 /* Everything is asked for at the next tick. */
 void node_refresh(struct node *n);
 void node_pause(struct node *n, bool is_paused);
+/* Whether the answer to what a list asks for now (filter, order, another part) is still to come. */
+bool node_is_looking(const struct node *n, enum pane p);
 /* The filter of the events changed: the stream begins anew. */
 void node_restart_events(struct node *n);
 

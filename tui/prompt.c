@@ -206,6 +206,12 @@ enum prompt_result prompt_key(struct prompt *p, int key)
     return PROMPT_OPEN;
 }
 
+void prompt_paste(struct prompt *p, struct str text)
+{
+    prompt_drop_candidates(p);
+    edit_paste(&p->edit, text);
+}
+
 /* ---- drawing ---- */
 
 static void prompt_draw_candidates(const struct prompt *p, struct screen *s)

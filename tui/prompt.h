@@ -43,6 +43,8 @@ void prompt_fini(struct prompt *p);
 void prompt_remember(struct prompt *p, enum prompt_kind kind, const char *line);
 /* PROMPT_COMPLETE: candidates for the text before the cursor are wanted. */
 enum prompt_result prompt_key(struct prompt *p, int key);
+/* Inserts text that was pasted. */
+void prompt_paste(struct prompt *p, struct str text);
 /* The text before the cursor as words; the last one may be empty. Words point into copy (of
  * EDIT_MAX bytes). Returns how many. */
 size_t prompt_words(const struct prompt *p, char *copy, const char **words, size_t max);

@@ -46,11 +46,40 @@ static bool query_is_plain(const char *value)
     return *value && !*c;
 }
 
-int query_term(struct buf *filter, const char *field, const char *value)
+static int query_value(struct buf *filter, const char *value)
 {
     const char *quote = query_is_plain(value) ? "" : "\"";
-    int err = buf_printf(filter, "%s%s=%s", filter->len ? " " : "", field, quote);
+    int err = buf_append_c(filter, quote);
     for (; *value && err == 0; value++)
         err = buf_printf(filter, "%s%c", *value == '"' || *value == '\\' ? "\\" : "", *value);
     return err == 0 ? buf_append_c(filter, quote) : err;
+}
+
+/* "==" takes wildcards as they are. */
+static int query_field(struct buf *filter, const char *field, bool is_exact)
+{
+    return buf_printf(filter, "%s%s%s", filter->len ? " " : "", field, is_exact ? "==" : "=");
+}
+
+int query_term(struct buf *filter, const char *field, const char *value)
+{
+    int err = query_field(filter, field, strpbrk(value, "*?"));
+    return err == 0 ? query_value(filter, value) : err;
+}
+
+int query_terms(struct buf *filter, const char *field, const json_t *values)
+{
+    size_t i;
+    const json_t *v;
+    bool is_exact = false;
+    json_array_foreach (values, i, v)
+        is_exact = is_exact || strpbrk(json_string_value(v), "*?");
+    int err = json_array_size(values) ? query_field(filter, field, is_exact) : 0;
+    json_array_foreach (values, i, v) {
+        if (err == 0 && i > 0)
+            err = buf_append_char(filter, ',');
+        if (err == 0)
+            err = query_value(filter, json_string_value(v));
+    }
+    return err;
 }

@@ -57,12 +57,12 @@ void reload_confirmed(struct app *a)
     }
     dialog_close(&a->dialog);
     a->is_reloading = false;
-    if (!feed_ask(app_node(a)->feed, "config.reload", params, on_reloaded, a))
+    if (!rpc_client_ask(app_node(a)->rpc, "config.reload", params, on_reloaded, a))
         app_say(a, true, "there is no connection");
 }
 
 void reload_ask(struct app *a)
 {
-    if (!feed_ask(app_node(a)->feed, "config.diff", NULL, on_diff, a))
+    if (!rpc_client_ask(app_node(a)->rpc, "config.diff", NULL, on_diff, a))
         app_say(a, true, "there is no connection");
 }

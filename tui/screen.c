@@ -102,6 +102,20 @@ static void screen_combine(struct screen_cell *cell, struct str mark)
     }
 }
 
+/* What makes one picture of several characters (joiners, presentation, skin): terminals do not
+ * agree on the width of the result, so that each character stands for itself. */
+static bool screen_is_joiner(struct str c)
+{
+    static const struct str joiners[] = {
+        {"\u200d", 3},     {"\ufe0e", 3},     {"\ufe0f", 3},     {"\U0001f3fb", 4},
+        {"\U0001f3fc", 4}, {"\U0001f3fd", 4}, {"\U0001f3fe", 4}, {"\U0001f3ff", 4},
+    };
+    for (size_t i = 0; c.n > 2 && i < ARRAY_LEN(joiners); i++)
+        if (str_eq(c, joiners[i]))
+            return true;
+    return false;
+}
+
 /* text is clean and fits. Returns the columns used. */
 static int screen_put(struct screen *s, int row, int col, enum style style, struct str text)
 {
@@ -114,6 +128,8 @@ static int screen_put(struct screen *s, int row, int col, enum style style, stru
         struct str c = str_n(text.p + i, n);
         int width = output_text_width(c);
         i += n;
+        if (screen_is_joiner(c))
+            continue;
         if (width == 0) { /* belongs to the cell before */
             if (s->glyphs != GLYPHS_ASCII)
                 screen_combine(last, c);

@@ -33,16 +33,26 @@ static void table_empty_map(struct map *m)
     *m = (struct map){0};
 }
 
+void table_unmark_all(struct table *t)
+{
+    size_t pos = 0;
+    struct str key;
+    void *row;
+    while (map_next(&t->marks, &pos, &key, &row))
+        json_decref(row);
+    table_empty_map(&t->marks);
+}
+
 void table_clear(struct table *t)
 {
     json_decref(t->rows);
     t->rows = NULL;
-    t->start = t->total = t->index = t->top = 0;
+    t->start = t->total = t->matched = t->index = t->top = 0;
     t->seen = 0;
-    t->has_more = false;
+    t->has_more = t->is_following = false;
     t->selected[0] = '\0';
     table_empty_map(&t->gone);
-    table_empty_map(&t->marks);
+    table_unmark_all(t);
 }
 
 void table_fini(struct table *t)
@@ -253,7 +263,7 @@ static void table_note_gone(struct table *t, const struct map *names)
         if (table_place(names, id))
             continue;
         (void)!map_put(&t->gone, str_of(id), &table_present, NULL);
-        table_mark(t, id, false);
+        table_unmark(t, id);
     }
 }
 
@@ -264,13 +274,14 @@ static void table_count(struct table *t, const json_t *result, size_t n_fresh)
     t->total = matched > (json_int_t)known ? (size_t)matched : known;
     t->has_more = json_is_true(json_object_get(result, "more")) && t->total == known;
     t->seen = (uint64_t)json_integer_value(json_object_get(result, "seen"));
+    t->matched = t->total;
     t->total += json_array_size(t->rows) - n_fresh;
 }
 
 static void table_follow(struct table *t)
 {
     size_t rank;
-    if (t->selected[0] && table_find(t, t->selected, &rank)) {
+    if (t->is_following && t->selected[0] && table_find(t, t->selected, &rank)) {
         /* Within a scrolled list the row keeps its place on the screen. */
         if (t->top > 0 && !t->is_changed)
             t->top = t->top + rank > t->index ? t->top + rank - t->index : 0;
@@ -314,6 +325,18 @@ void table_take(struct table *t, const json_t *result, const struct table_part *
     map_fini(&names);
 }
 
+/* Many at once: each removal moves all that follow. */
+static void table_drop_oldest(struct table *t, size_t n)
+{
+    json_t *rows = json_array();
+    for (size_t i = n; i < json_array_size(t->rows); i++)
+        json_array_append(rows, json_array_get(t->rows, i));
+    json_decref(t->rows);
+    t->rows = rows;
+    t->index = t->index > n ? t->index - n : 0;
+    t->top = t->top > n ? t->top - n : 0;
+}
+
 void table_append(struct table *t, json_t *row, size_t max)
 {
     if (!t->rows)
@@ -322,12 +345,9 @@ void table_append(struct table *t, json_t *row, size_t max)
     table_number(t, row);
     if (json_array_append_new(t->rows, row) < 0)
         return;
-    if (json_array_size(t->rows) > max) {
-        json_array_remove(t->rows, 0);
-        t->index -= t->index > 0;
-        t->top -= t->top > 0;
-    }
-    t->total = json_array_size(t->rows);
+    if (json_array_size(t->rows) > max)
+        table_drop_oldest(t, json_array_size(t->rows) - max + max / 10);
+    t->total = t->matched = json_array_size(t->rows);
     if (is_at_end)
         t->index = t->total - 1;
     table_remember(t);
@@ -359,6 +379,13 @@ bool table_has_margin(const struct table *t)
     return !table_can_skip(t) || (first >= t->start && (is_end || end >= t->top + t->page + half));
 }
 
+bool table_has_visible(const struct table *t)
+{
+    size_t last = t->top + (t->page ? t->page : 1);
+    last = last < t->total ? last : t->total;
+    return t->top >= t->start && last <= t->start + json_array_size(t->rows);
+}
+
 /* ---- moving ---- */
 
 void table_move(struct table *t, long by)
@@ -368,6 +395,7 @@ void table_move(struct table *t, long by)
         return;
     to = by > last - to ? last : to + by;
     t->index = (size_t)(to < 0 ? 0 : to);
+    t->is_following = t->index > 0;
     table_show_selected(t);
     table_remember(t);
 }
@@ -395,38 +423,47 @@ bool table_is_marked(const struct table *t, const char *identity)
     return map_get(&t->marks, str_of(identity)) != NULL;
 }
 
-void table_mark(struct table *t, const char *identity, bool is_on)
+void table_unmark(struct table *t, const char *identity)
 {
-    if (!is_on)
-        map_del(&t->marks, str_of(identity));
-    else if (map_put(&t->marks, str_of(identity), &table_present, NULL) < 0)
-        return; /* out of memory: not marked */
+    json_decref(map_del(&t->marks, str_of(identity)));
 }
 
-void table_unmark_all(struct table *t)
+void table_mark(struct table *t, const char *identity, const json_t *row)
 {
-    table_empty_map(&t->marks);
+    void *old = NULL;
+    if (map_put(&t->marks, str_of(identity), json_incref((json_t *)row), &old) < 0)
+        json_decref((json_t *)row); /* out of memory: not marked */
+    json_decref(old);
 }
 
-json_t *table_targets(const struct table *t)
+json_t *table_targets(const struct table *t, json_t **ret_rows)
 {
     json_t *targets = json_array();
     struct map seen = {0};
     char id[TABLE_ID_MAX];
     size_t pos = 0;
     struct str key;
-    void *value;
+    void *row;
+    *ret_rows = json_array();
     /* Those that are on the screen first, in its order. */
     for (size_t i = 0; t->marks.count && i < json_array_size(t->rows); i++) {
         table_identity(t, json_array_get(t->rows, i), id);
-        if (table_is_marked(t, id) && map_put(&seen, str_of(id), &table_present, NULL) == 0)
-            json_array_append_new(targets, json_string(id));
+        row = map_get(&t->marks, str_of(id));
+        if (!row || map_put(&seen, str_of(id), &table_present, NULL) < 0)
+            continue;
+        json_array_append_new(targets, json_string(id));
+        json_array_append(*ret_rows, row);
     }
-    while (map_next(&t->marks, &pos, &key, &value))
-        if (!map_get(&seen, key))
+    while (map_next(&t->marks, &pos, &key, &row))
+        if (!map_get(&seen, key)) {
             json_array_append_new(targets, json_stringn(key.p, key.n));
-    if (t->marks.count == 0 && t->selected[0] && !table_is_gone(t, t->selected))
+            json_array_append(*ret_rows, row);
+        }
+    const json_t *selected = table_selected(t);
+    if (t->marks.count == 0 && selected && !table_is_gone(t, t->selected)) {
         json_array_append_new(targets, json_string(t->selected));
+        json_array_append(*ret_rows, (json_t *)selected);
+    }
     map_fini(&seen);
     return targets;
 }
@@ -436,6 +473,7 @@ json_t *table_targets(const struct table *t)
 static void table_change(struct table *t)
 {
     t->is_changed = true;
+    t->is_following = false;
     t->question++;
 }
 

@@ -21,7 +21,8 @@ struct table {
 
     json_t *rows;    /* what is loaded; NULL before the first answer */
     size_t start;    /* rank of its first row in the whole list */
-    size_t total;    /* rows of the whole list, as far as they are known */
+    size_t total;    /* rows of the whole list, those that are greyed among them */
+    size_t matched;  /* rows that the daemon counted */
     bool has_more;   /* there are more than that */
     uint64_t seen;   /* rows that the filter looked at; 0 = unknown */
     struct map gone; /* identities that the last answer had no more: greyed until the next one */
@@ -34,7 +35,8 @@ struct table {
 
     char selected[TABLE_ID_MAX]; /* identity of the selected row; "" = not loaded yet */
     size_t index, top, page;     /* ranks of the selected and the first visible row; visible rows */
-    struct map marks;            /* identities */
+    bool is_following; /* the operator chose the selected row: it is kept when its rank changes */
+    struct map marks;  /* identity -> json_t *, the row when it was marked (owned) */
     json_int_t next_number;
 };
 
@@ -52,7 +54,8 @@ void table_fini(struct table *t);
 void table_clear(struct table *t);
 
 /* Takes an answer ({"rows":[...],"matched":n,...}) to the question for a part. The selection stays
- * on its row; a row that is missing stays greyed until the next answer. */
+ * on its row once it was moved there, else on its rank; a row that is missing stays greyed until
+ * the next answer. */
 void table_take(struct table *t, const json_t *result, const struct table_part *part);
 /* Puts one row at the end, dropping the oldest beyond max. Takes over row. */
 void table_append(struct table *t, json_t *row, size_t max);
@@ -60,6 +63,8 @@ void table_append(struct table *t, json_t *row, size_t max);
 struct table_part table_want(const struct table *t);
 /* Whether half a page around what is visible is loaded. */
 bool table_has_margin(const struct table *t);
+/* Whether what is visible is loaded. */
+bool table_has_visible(const struct table *t);
 /* Whether the daemon can begin a list anywhere, and sort it. */
 bool table_can_skip(const struct table *t);
 bool table_can_sort(const struct table *t);
@@ -71,7 +76,8 @@ const char *table_identity(const struct table *t, const json_t *row, char dst[TA
 bool table_is_gone(const struct table *t, const char *identity);
 /* NULL when there is none or it is not loaded. */
 const json_t *table_selected(const struct table *t);
-/* Moves the selection (clamped) and what is visible with it. */
+/* Moves the selection (clamped) and what is visible with it; from then on it follows its row, until
+ * it is moved to the first one. */
 void table_move(struct table *t, long by);
 /* Moves the selection and what is visible by a page up (-1) or down (1). */
 void table_page(struct table *t, int direction);
@@ -80,12 +86,14 @@ void table_set_page(struct table *t, size_t page);
 
 /* Is the row of that key marked? */
 bool table_is_marked(const struct table *t, const char *identity);
-/* Marks or unmarks the row of that key. */
-void table_mark(struct table *t, const char *identity, bool is_on);
+/* Marks a row, which is kept as it is now. */
+void table_mark(struct table *t, const char *identity, const json_t *row);
+void table_unmark(struct table *t, const char *identity);
 /* No row is marked afterwards. */
 void table_unmark_all(struct table *t);
-/* Marked identities, or else the selected one; without those that are gone. Owned array. */
-json_t *table_targets(const struct table *t);
+/* Marked identities, or else the selected one; without those that are gone. Owned array; *ret_rows
+ * (owned) has the row of each. */
+json_t *table_targets(const struct table *t, json_t **ret_rows);
 
 /* Orders by the next column in a direction; of those not shown by default only by columns in a set
  * (bits by their places). */

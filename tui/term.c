@@ -5,6 +5,7 @@
 
 #include <curses.h>
 #include <langinfo.h>
+#include <limits.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -16,14 +17,26 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #define TERM_ESC_MS 50
 #define TERM_MOUSE_OFF "\033[?1006l\033[?1000l"
+/* Text that is pasted comes between two sequences, so that it is not taken for keys. */
+#define TERM_PASTE_ON "\033[?2004h"
+#define TERM_PASTE_OFF "\033[?2004l"
+#define TERM_PASTE_MAX (64 * 1024)
+/* A paste whose end does not come is over then. */
+#define TERM_PASTE_WAIT_MS 1000
+#define TERM_KEY_PASTE (KEY_MAX + 1)
+#define TERM_KEY_PASTE_END (KEY_MAX + 2)
 /* A terminal takes no more into its clipboard. */
 #define TERM_COPY_MAX (72 * 1024)
 
 static struct {
     bool is_open, has_mouse, is_pressed;
+    bool is_pasting;
+    uint64_t pasted_ms; /* when its last character came */
+    struct buf pasted;
     SCREEN *curses;
     struct termios saved;
     char restore[256];   /* what makes the screen normal again, for the crash handler */
@@ -132,6 +145,7 @@ static void term_make_styles(const struct term_options *o)
 /* Only calls that a signal handler may make. */
 static void on_crash(int number)
 {
+    (void)!write(STDOUT_FILENO, TERM_PASTE_OFF, sizeof(TERM_PASTE_OFF) - 1);
     if (term.has_mouse)
         (void)!write(STDOUT_FILENO, TERM_MOUSE_OFF, sizeof(TERM_MOUSE_OFF) - 1);
     (void)!write(STDOUT_FILENO, term.restore, strlen(term.restore));
@@ -229,11 +243,30 @@ static const struct {
     const char *sequence;
     int key;
 } plain_keys[] = {
-    {"\033[A", KEY_UP},   {"\033[B", KEY_DOWN}, {"\033[C", KEY_RIGHT}, {"\033[D", KEY_LEFT},
-    {"\033OA", KEY_UP},   {"\033OB", KEY_DOWN}, {"\033OC", KEY_RIGHT}, {"\033OD", KEY_LEFT},
-    {"\033[H", KEY_HOME}, {"\033[F", KEY_END},  {"\033[1~", KEY_HOME}, {"\033[4~", KEY_END},
-    {"\033[Z", KEY_BTAB}, {"\033OH", KEY_HOME}, {"\033OF", KEY_END},
+    {"\033[A", KEY_UP},
+    {"\033[B", KEY_DOWN},
+    {"\033[C", KEY_RIGHT},
+    {"\033[D", KEY_LEFT},
+    {"\033OA", KEY_UP},
+    {"\033OB", KEY_DOWN},
+    {"\033OC", KEY_RIGHT},
+    {"\033OD", KEY_LEFT},
+    {"\033[H", KEY_HOME},
+    {"\033[F", KEY_END},
+    {"\033[1~", KEY_HOME},
+    {"\033[4~", KEY_END},
+    {"\033[Z", KEY_BTAB},
+    {"\033OH", KEY_HOME},
+    {"\033OF", KEY_END},
+    {"\033[200~", TERM_KEY_PASTE},
+    {"\033[201~", TERM_KEY_PASTE_END},
 };
+
+static void term_send(const char *sequence)
+{
+    fputs(sequence, stdout);
+    fflush(stdout);
+}
 
 static void term_modes(void)
 {
@@ -247,6 +280,7 @@ static void term_modes(void)
     /* Some terminals do not change to the other form of these keys when they are told to. */
     for (size_t i = 0; i < ARRAY_LEN(plain_keys); i++)
         (void)define_key(plain_keys[i].sequence, plain_keys[i].key);
+    term_send(TERM_PASTE_ON);
 }
 
 /* Whether the terminal is known and lets its cursor be placed. */
@@ -288,6 +322,8 @@ void term_close(void)
     if (!term.is_open)
         return;
     term_set_mouse(false);
+    term_send(TERM_PASTE_OFF);
+    term_forget_paste();
     term.is_open = false;
     endwin();
     delscreen(term.curses);
@@ -300,6 +336,7 @@ void term_suspend(void)
     const struct sigaction stop = {.sa_handler = SIG_DFL};
     struct sigaction own;
     term_set_mouse(false);
+    term_send(TERM_PASTE_OFF);
     endwin();
     (void)sigaction(SIGTSTP, &stop, &own);
     (void)raise(SIGTSTP);
@@ -372,12 +409,72 @@ static bool term_take_mouse(void)
     return is_lone || term.mouse.bstate & wanted;
 }
 
+/* ---- pasted text ---- */
+
+struct str term_pasted(void)
+{
+    return buf_str(&term.pasted);
+}
+
+void term_forget_paste(void)
+{
+    if (term.pasted.data)
+        explicit_bzero(term.pasted.data, term.pasted.cap);
+    buf_fini(&term.pasted);
+    term.pasted = BUF_INIT;
+    term.is_pasting = false;
+}
+
+void term_drop_keys(void)
+{
+    flushinp();
+}
+
+static void term_paste_add(wint_t key)
+{
+    char c[MB_LEN_MAX];
+    int n = wctomb(c, (wchar_t)key);
+    if (n > 0 && term.pasted.len < TERM_PASTE_MAX)
+        (void)!buf_append(&term.pasted, c, (size_t)n);
+}
+
+/* Reads on until the end of what is pasted; INPUT_NONE while it has not come. */
+static int term_paste(void)
+{
+    wint_t key;
+    int kind;
+    while ((kind = get_wch(&key)) != ERR) {
+        term.pasted_ms = clock_ms();
+        if (kind == KEY_CODE_YES && (int)key == TERM_KEY_PASTE_END) {
+            term.is_pasting = false;
+            return INPUT_PASTE;
+        }
+        if (kind != KEY_CODE_YES)
+            term_paste_add(key);
+        else if (key == KEY_ENTER)
+            term_paste_add('\n');
+    }
+    if (clock_ms() - term.pasted_ms > TERM_PASTE_WAIT_MS)
+        term_forget_paste();
+    return INPUT_NONE;
+}
+
 int term_key(void)
 {
     wint_t key;
+    if (term.is_pasting)
+        return term_paste();
     int kind = get_wch(&key);
     if (kind == ERR)
         return INPUT_NONE;
+    if (kind == KEY_CODE_YES && (int)key == TERM_KEY_PASTE) {
+        term_forget_paste();
+        /* All at once: what grows leaves copies behind, and it may be a secret. */
+        (void)!buf_reserve(&term.pasted, TERM_PASTE_MAX + MB_LEN_MAX);
+        term.is_pasting = true;
+        term.pasted_ms = clock_ms();
+        return term_paste();
+    }
     if (kind != KEY_CODE_YES && key == INPUT_ESC && term_swallow_sequence())
         return INPUT_RESIZE;
     if (kind != KEY_CODE_YES)

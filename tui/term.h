@@ -22,6 +22,11 @@ void term_close(void);
 void term_size(int *ret_rows, int *ret_cols);
 /* The next key without waiting, INPUT_NONE when there is none. */
 int term_key(void);
+/* The text that the last INPUT_PASTE brought; borrowed until term_forget_paste, which wipes it. */
+struct str term_pasted(void);
+void term_forget_paste(void);
+/* Throws away what was typed and not read yet. */
+void term_drop_keys(void);
 /* Shows a screen; sends only what differs. */
 void term_show(const struct screen *s);
 /* Everything is sent anew with the next term_show. */

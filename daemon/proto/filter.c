@@ -13,7 +13,7 @@
 #define FILTER_VALUES_MAX 256 /* in all terms together */
 #define FILTER_SHOWN_MAX 80   /* bytes of a wrong term repeated in the error */
 
-enum filter_op { FILTER_EQ, FILTER_LT, FILTER_GT, FILTER_LE, FILTER_GE };
+enum filter_op { FILTER_EQ, FILTER_IS, FILTER_LT, FILTER_GT, FILTER_LE, FILTER_GE };
 
 struct filter_want {
     char *text; /* owned */
@@ -111,7 +111,7 @@ static const struct filter_field *filter_find(const struct filter_parser *p, str
     return NULL;
 }
 
-/* "=", "!=", "<", ">", "<=", ">=": false when there is none. */
+/* "=", "==", "!=", "<", ">", "<=", ">=": false when there is none. */
 static bool filter_cut_op(struct filter_parser *p, struct filter_term *t)
 {
     static const struct {
@@ -119,8 +119,9 @@ static bool filter_cut_op(struct filter_parser *p, struct filter_term *t)
         enum filter_op op;
         bool is_negated;
     } ops[] = {{{"<=", 2}, FILTER_LE, false}, {{">=", 2}, FILTER_GE, false},
-               {{"!=", 2}, FILTER_EQ, true},  {{"=", 1}, FILTER_EQ, false},
-               {{"<", 1}, FILTER_LT, false},  {{">", 1}, FILTER_GT, false}};
+               {{"!=", 2}, FILTER_EQ, true},  {{"==", 2}, FILTER_IS, false},
+               {{"=", 1}, FILTER_EQ, false},  {{"<", 1}, FILTER_LT, false},
+               {{">", 1}, FILTER_GT, false}};
     for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
         if (!str_is_prefix(p->rest, ops[i].text))
             continue;
@@ -271,7 +272,7 @@ static int filter_parse_term(struct filter_parser *p)
     t->type = field->type;
     bool is_ordered =
         t->type == FILTER_NUMBER || t->type == FILTER_SIZE || t->type == FILTER_DURATION;
-    if (t->op != FILTER_EQ && !is_ordered)
+    if (t->op != FILTER_EQ && t->op != FILTER_IS && !is_ordered)
         return filter_error(p, -ERR_SYNTAX, "filter field", name, " is compared by = only");
     return filter_parse_values(p, t, name, shown);
 }
@@ -347,6 +348,7 @@ static bool filter_compare(enum filter_op op, uint64_t have, uint64_t want)
     case FILTER_GE:
         return have >= want;
     case FILTER_EQ:
+    case FILTER_IS:
         break;
     }
     return have == want;
@@ -357,7 +359,8 @@ static bool filter_match_want(const struct filter_term *t, const struct filter_w
 {
     switch (t->type) {
     case FILTER_TEXT:
-        return str_glob(str_of(want->text), have->text);
+        return t->op == FILTER_IS ? str_ieq(str_of(want->text), have->text)
+                                  : str_glob(str_of(want->text), have->text);
     case FILTER_IP:
         return have->addr && addr_net_has(&want->net, have->addr);
     case FILTER_BOOL:

@@ -11,7 +11,7 @@
 #include "base/str.h"
 
 enum filter_type {
-    FILTER_TEXT,     /* glob, any ASCII case; = */
+    FILTER_TEXT,     /* any ASCII case; = takes a glob, == the text as it is */
     FILTER_NUMBER,   /* = < > <= >= */
     FILTER_SIZE,     /* the same, written 10m */
     FILTER_DURATION, /* the same, written 30m; value in ms */
@@ -37,7 +37,8 @@ struct filter_value {
 struct filter;
 
 /* Compiles `text` (terms ANDed, separated by blanks; `!` negates a term; `,` lists alternatives;
- * values may be "quoted"; `!=` is `=` negated; an empty text matches all). fields: n_fields rows,
+ * values may be "quoted"; `!=` is `=` negated; `==` is `=` without wildcards; an empty text matches
+ * all). fields: n_fields rows,
  * static. 0; -ERR_SYNTAX / -ERR_NO_PARAM with an English sentence naming the term (and the nearest
  * field name) in *ret_error (owned); -ERR_NOMEM, without a sentence. */
 int filter_parse(struct str text, const struct filter_field *fields, size_t n_fields,

@@ -282,6 +282,9 @@ static void test_default_is_no(void **state)
     dialog_open(&d, "Yes", "End %s?", "1");
     dialog_add_arg(&d, commands_arg(c, "text"), "");
     dialog_add_arg(&d, commands_arg(c, "now"), "");
+    /* Nobody has seen the question yet. */
+    assert_int_equal(dialog_key(&d, 'y'), DIALOG_OPEN);
+    d.is_drawn = true;
     assert_int_equal(dialog_key(&d, INPUT_ENTER), DIALOG_NO);
     assert_int_equal(dialog_key(&d, INPUT_ESC), DIALOG_NO);
     assert_int_equal(dialog_key(&d, 'q'), DIALOG_NO);
@@ -310,6 +313,7 @@ static void test_passwords_twice(void **state)
     assert_int_equal(d.n_fields, 2);
     assert_true(d.fields[0].edit.is_secret && d.fields[1].edit.is_secret);
     d.focus = 0;
+    d.is_drawn = true;
     type(&d.fields[0].edit, "abc");
     type(&d.fields[1].edit, "abd");
     d.focus = d.n_fields + 1;

@@ -271,7 +271,7 @@ static void test_list_fills_the_room(void **state)
               "{\"rows\":[{\"name\":\"b1\",\"pool\":\"main\",\"host\":\"10.0.0.1\",\"weight\":1,"
               "\"admin\":\"ready\",\"health\":\"up\",\"sessions\":5,\"logins\":7,"
               "\"failures\":0,\"in\":0,\"edits\":\"\",\"cert_days\":29}]}");
-    table_mark(&l.table, "main/b1", true);
+    table_mark(&l.table, "main/b1", table_row(&l.table, 0));
     list_draw(&l, &s, 0, 3, false, NULL);
     check(&s,
           " BACKEND  POOL  HOST      WEIGHT  ADMIN  HEALTH  DOWN  SESSIONS  LOGINS  FAILED  SINCE  "
