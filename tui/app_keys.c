@@ -66,6 +66,16 @@ static bool app_modal_key(struct app *a, int key)
     return true;
 }
 
+/* A question that is still to come would find the hands at something else. */
+static void app_drop_coming_question(struct app *a)
+{
+    if (!a->wants_reload && a->shell.phase != SHELL_COUNT)
+        return;
+    a->wants_reload = false;
+    shell_stop(&a->shell);
+    app_say(a, false, "nothing was asked: another key came before the question");
+}
+
 void app_key(struct app *a, int key)
 {
     if (key == INPUT_RESIZE || key == INPUT_NONE)
@@ -77,6 +87,7 @@ void app_key(struct app *a, int key)
     if (app_modal_key(a, key))
         return;
     a->message[0] = '\0';
+    app_drop_coming_question(a);
     if (a->over != OVER_NONE && page_key(&a->page, key))
         return;
     if (a->over == OVER_NONE && key >= '1' && key < '1' + SCREEN_COUNT) {

@@ -14,6 +14,9 @@ static void on_diff(void *arg, const json_t *result, const struct client_error *
     size_t n, i;
     char text[256];
     const struct command_arg *args = commands_args(reload, &n);
+    if (!a->wants_reload)
+        return;
+    a->wants_reload = false;
     if (!result) {
         app_say(a, true, "%s", node_error_text(error, text));
         return;
@@ -63,6 +66,7 @@ void reload_confirmed(struct app *a)
 
 void reload_ask(struct app *a)
 {
-    if (!rpc_client_ask(app_node(a)->rpc, "config.diff", NULL, on_diff, a))
+    a->wants_reload = rpc_client_ask(app_node(a)->rpc, "config.diff", NULL, on_diff, a);
+    if (!a->wants_reload)
         app_say(a, true, "there is no connection");
 }

@@ -138,10 +138,14 @@ def test_kill(tui, proxy):
     tui.keys("Space", "Space", "x")
     text = tui.until(r"End 2 sessions\?")
     assert ids[0] in text and ids[1] in text
-    tui.keys("Enter")
+    tui.keys("y", "Enter")  # the number is not typed
+    tui.until("type 2 to say that this is meant")
+    tui.keys("Escape")
     tui.until("nothing was done")
     assert len(proxy.sessions()) == 3
-    tui.keys("x", "Tab", "Tab", "Back at noon")
+    tui.keys("x")
+    tui.until(r"End 2 sessions\?")
+    tui.keys("2", "Tab", "Back at noon")
     tui.until("Back at noon")
     tui.keys("BTab", "Enter")
     tui.until("session kill: 2")
@@ -154,7 +158,9 @@ def test_kill_says_the_words(tui, proxy):
     c = login(proxy)
     tui.keys("2")
     tui.until(r"sessions  1\b")
-    tui.keys("x", "Tab", "Tab", "Back at noon", "BTab", "Enter")
+    tui.keys("x")
+    tui.until("End session")
+    tui.keys("Tab", "Tab", "Back at noon", "BTab", "Enter")
     tui.until("session kill: 1")
     assert "Back at noon" in c.rest().decode()
     c.close()
@@ -182,7 +188,9 @@ def test_drain_with_progress(tui, proxy):
     tui.until(r"Cancel op \d+ \(main/")
     tui.keys("y")
     tui.until(r"cancelled")
-    tui.keys("3", "a", "y")
+    tui.keys("3", "a")
+    tui.until("Make ready")
+    tui.keys("y")
     wait.until(lambda: proxy.ctl("backend", "show", home)["admin"] == "ready", "ready")
     tui.until(r"ready +up")
     for c in clients:
@@ -206,6 +214,8 @@ def test_users_are_edited_and_locked(tui, proxy):
     wait.until(lambda: proxy.ctl("user", "show", "u1@example.org").get("note") == "edited", "the note")
     tui.keys("L")
     tui.until(r"Lock out user u1@example\.org\?")
+    tui.until(r"1 session now")
+    tui.until(r"all of these end, and logins are refused until it is unlocked")
     tui.keys("Tab", "Tab", "Call us", "BTab", "Enter")
     tui.until(r"127\.")  # the addresses that were connected
     assert proxy.ctl("user", "show", "u1@example.org")["state"] == "locked"
@@ -213,7 +223,9 @@ def test_users_are_edited_and_locked(tui, proxy):
     c.close()
     tui.keys("q")
     tui.until(r"u1@example\.org +locked")
-    tui.keys("U", "y")
+    tui.keys("U")
+    tui.until(r"Unlock user")
+    tui.keys("y")
     tui.until(r"u1@example\.org +active")
 
 
@@ -240,6 +252,7 @@ def test_move(tui, proxy):
     tui.until(r"u1@example\.org .* dc1 ")
     tui.keys("M")
     tui.until(r"Move user u1@example\.org\?")
+    tui.until(r"1 session now")
     tui.keys("Tab", "Tab", "dc2", "BTab", "Enter")
     wait.until(lambda: proxy.ctl("user", "show", "u1@example.org")["backend"].endswith("dc2"), "the new place")
     c.close()
