@@ -6,9 +6,10 @@
 #include "tui/query.h"
 #include "tui/row_action.h"
 
-#define ACT_BODY_ROWS 8     /* rows that the question names */
-#define ACT_COUNTED_MAX 200 /* targets whose sessions are counted; a filter takes no more values   \
-                             */
+#define ACT_BODY_ROWS 8 /* rows that the question names */
+#define ACT_COUNTED_MAX                                                                            \
+    200 /* targets whose sessions are counted; a filter takes no more values                       \
+         */
 
 /* The row of a target as it was captured; NULL when there is none. */
 static const json_t *act_row(const struct act *act, size_t i)

@@ -128,6 +128,10 @@ static void do_mark(struct app *a, enum action action)
 static void do_sort(struct app *a, enum action action)
 {
     struct table *t = app_table(a);
+    if (table_can_skip(t) && !table_can_sort(t)) {
+        app_say(a, false, "this list has an order of its own");
+        return;
+    }
     if (action == ACTION_REVERSE)
         table_reverse(t);
     else

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 
 #define NODE_HIDDEN_MS 5000
+#define NODE_REST 5 /* so many times as long as the answer took, a question rests */
 
 /* ---- roles ---- */
 
@@ -47,7 +48,8 @@ static json_t *pane_params(const struct node *n, enum pane p, struct table_part 
         json_object_set_new(params, "sort", json_string(sort));
     if (commands_arg(t->command, "limit"))
         json_object_set_new(params, "limit", json_integer((json_int_t)part.limit));
-    if (part.offset > 0)
+    /* Of a part of a list all rows are counted; an order is needed to begin somewhere. */
+    if (table_can_skip(t) && (part.offset > 0 || p != PANE_SESSIONS))
         json_object_set_new(params, "offset", json_integer((json_int_t)part.offset));
     if (part.is_from_end)
         json_object_set_new(params, "from_end", json_true());
@@ -153,6 +155,7 @@ static void on_source(void *arg, const json_t *result, const struct client_error
     enum source_id id = (enum source_id)(s - n->sources);
     bool is_again = s->is_again;
     s->is_waiting = s->is_again = false;
+    s->took_ms = clock_ms() - s->asked_ms;
     if (source_is_outdated(n, id)) {
         is_again = true;
     } else if (!result) {
@@ -164,6 +167,16 @@ static void on_source(void *arg, const json_t *result, const struct client_error
         n->refreshed_wall_ms = clock_wall_ms();
     }
     if (is_again)
+        source_ask(n, id);
+}
+
+/* Asks again what nobody changed. An answer that the daemon has to look for long is not asked for
+ * all the time. */
+static void source_ask_again(struct node *n, enum source_id id)
+{
+    const struct source *s = &n->sources[id];
+    bool is_due = clock_ms() >= s->asked_ms + NODE_REST * s->took_ms;
+    if (is_due || s->is_urgent)
         source_ask(n, id);
 }
 
@@ -190,6 +203,7 @@ static void source_ask(struct node *n, enum source_id id)
     json_t *params = source_params(n, id, &part);
     s->part = part;
     s->asked_ms = clock_ms();
+    s->is_urgent = false;
     s->is_waiting = rpc_client_ask(n->rpc, c->method, params, on_source, s);
 }
 
@@ -383,8 +397,10 @@ void node_fini(struct node *n)
 void node_refresh(struct node *n)
 {
     n->next_ms = 0;
-    for (size_t i = 0; i < SOURCE_COUNT; i++)
+    for (size_t i = 0; i < SOURCE_COUNT; i++) {
         n->sources[i].is_again = n->sources[i].is_waiting;
+        n->sources[i].is_urgent = true;
+    }
 }
 
 static void node_ask_overview(struct node *n)
@@ -410,7 +426,7 @@ static void node_ask(struct node *n, enum screen_id screen)
         else if (p == PANE_EVENTS)
             node_watch(n);
         else
-            source_ask(n, (enum source_id)(SOURCE_PANE + p));
+            source_ask_again(n, (enum source_id)(SOURCE_PANE + p));
     }
 }
 

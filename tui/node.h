@@ -26,12 +26,13 @@ enum source_id {
 /* Something that is asked for again and again. */
 struct source {
     struct node *node;
-    bool is_waiting, is_again; /* asked; to be asked again at once when the answer is there */
-    bool is_absent;            /* the daemon does not know the command */
-    uint64_t asked_ms;
-    struct table_part part; /* of a list that was asked for */
-    unsigned question;      /* of the table when it was asked */
-    char why[192];          /* why there is no answer; "" = there is one */
+    bool is_waiting, is_again;  /* asked; to be asked again at once when the answer is there */
+    bool is_urgent;             /* somebody wants to see it anew */
+    bool is_absent;             /* the daemon does not know the command */
+    uint64_t asked_ms, took_ms; /* when it was asked last, and how long the answer took */
+    struct table_part part;     /* of a list that was asked for */
+    unsigned question;          /* of the table when it was asked */
+    char why[192];              /* why there is no answer; "" = there is one */
 };
 
 struct node {

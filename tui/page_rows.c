@@ -43,10 +43,15 @@ static void rows_long(struct page *p, enum style style, struct str text, int col
     room = room < 10 ? 10 : room;
     while (text.n) {
         size_t n = 0, good = 0;
-        for (int used = 0; n < text.n && used < room; used++) {
-            n++;
+        for (int used = 0; n < text.n;) {
+            size_t from = n++;
             while (n < text.n && ((unsigned char)text.p[n] & 0xc0) == 0x80)
                 n++;
+            used += output_text_width(str_n(text.p + from, n - from));
+            if (used > room && from > 0) {
+                n = from;
+                break;
+            }
             if (text.p[n - 1] == ' ' || text.p[n - 1] == ',')
                 good = n;
         }

@@ -5,23 +5,25 @@
 
 #define AUDIT_ROWS 100
 #define AUDIT_ROWS_MAX 1000
-#define AUDIT_LOOKED_MAX 20000 /* of one answer, while the filter finds none */
+#define AUDIT_LOOKED_MAX 20000    /* of one answer, while the filter finds none */
+#define AUDIT_COUNTED_MAX 1000000 /* where all that match are counted */
 
 struct audit_list {
     struct work work;
     struct filter *filter; /* NULL = all */
-    uint64_t before, limit, last, n_looked;
+    bool is_counted;       /* a part of the list: rows before and behind it are counted */
+    uint64_t before, offset, limit, last, n_looked, n_matched;
     json_t *rows;
 };
 
 static bool audit_list_is_full(const struct audit_list *l)
 {
-    return json_array_size(l->rows) == l->limit || l->n_looked == AUDIT_LOOKED_MAX;
+    return !l->is_counted &&
+           (json_array_size(l->rows) == l->limit || l->n_looked == AUDIT_LOOKED_MAX);
 }
 
-static bool audit_row(void *arg, const struct store_audit *a)
+static json_t *audit_row(const struct store_audit *a)
 {
-    struct audit_list *l = arg;
     json_t *row = json_object();
     request_put_number(row, "time", a->at_ms);
     request_set_text(row, "user", a->user);
@@ -32,19 +34,34 @@ static bool audit_row(void *arg, const struct store_audit *a)
     request_set_text(row, "reason", a->reason);
     request_set_text(row, "result", a->result);
     request_put_number(row, "count", a->count);
-    l->last = a->id;
+    return row;
+}
+
+static bool audit_list_is_in_part(const struct audit_list *l)
+{
+    return l->n_matched >= l->offset && json_array_size(l->rows) < l->limit;
+}
+
+static bool audit_list_one(void *arg, const struct store_audit *a)
+{
+    struct audit_list *l = arg;
+    json_t *row = l->filter || audit_list_is_in_part(l) ? audit_row(a) : NULL;
+    bool is_match = !l->filter || (row && filter_match(l->filter, command_row_get, row));
+    if (!l->is_counted || audit_list_is_in_part(l))
+        l->last = a->id;
     l->n_looked++;
-    if (l->filter && !filter_match(l->filter, command_row_get, row))
-        json_decref(row);
-    else
-        (void)json_array_append_new(l->rows, row);
+    if (is_match && row && audit_list_is_in_part(l))
+        (void)json_array_append(l->rows, row);
+    l->n_matched += is_match;
+    json_decref(row);
     return !audit_list_is_full(l);
 }
 
 static int audit_list_run(struct work *w)
 {
     struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
-    return store_audit_each(work_control(w)->host->store, l->before, AUDIT_LOOKED_MAX, audit_row,
+    return store_audit_each(work_control(w)->host->store, l->before,
+                            l->is_counted ? AUDIT_COUNTED_MAX : AUDIT_LOOKED_MAX, audit_list_one,
                             l);
 }
 
@@ -55,6 +72,16 @@ static void audit_list_done(struct work *w)
     if (work_fail(w))
         return;
     bool has_more = audit_list_is_full(l) && l->last > 1;
+    if (l->is_counted) {
+        has_more = l->n_matched > l->offset + json_array_size(l->rows);
+        json_t *answer =
+            json_pack("{s:o, s:b, s:I, s:I}", "rows", STEAL(l->rows), "more", has_more, "seen",
+                      (json_int_t)l->n_looked, "matched", (json_int_t)l->n_matched);
+        if (has_more)
+            request_set_text(answer, "cursor", cursor);
+        request_answer(w->request, answer);
+        return;
+    }
     (void)snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)l->last);
     request_rows(w->request, STEAL(l->rows), has_more ? cursor : NULL);
 }
@@ -87,6 +114,8 @@ void command_audit_list(struct request *r)
     }
     l->filter = filter;
     l->before = before;
+    l->is_counted = request_has(r, "offset") && !cursor;
+    l->offset = l->is_counted ? request_number(r, "offset", 0) : 0;
     l->limit = request_number(r, "limit", AUDIT_ROWS);
     if (l->limit == 0 || l->limit > AUDIT_ROWS_MAX)
         l->limit = AUDIT_ROWS_MAX;

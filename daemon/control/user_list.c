@@ -78,77 +78,148 @@ json_t *user_row(const struct store_user *u, uint64_t now_ms)
 
 /* ---- user list ---- */
 
+/* A user of a list that is sorted by something else than the name: thousands of whole rows would
+ * not be worth their memory. */
+struct user_key {
+    struct table_key key; /* its value is a reference, its row is gone */
+    char *name;
+};
+
 struct user_list {
     struct work work;
     struct filter *filter;
     char *after, *sort; /* sort NULL = by name */
+    bool is_counted;    /* a part of the list: what matches before and behind it is counted */
     size_t page, offset, seen, matched;
     json_t *rows;
+    struct user_key *keys; /* with sort: of all that match, as far as they may be in the part */
+    size_t n_keys, cap;
     struct buf text; /* of rows: written where nobody waits */
-    char *last;      /* name looked at last */
+    char *last;      /* name of the last row, or of who was looked at last */
     bool is_cut;
+    int err;
     uint64_t now_ms;
 };
 
-/* Keeps memory bounded while everything is sorted. */
-static int user_list_prune(struct user_list *l)
+static void user_key_fini(struct user_key *k)
+{
+    json_decref((json_t *)k->key.value);
+    free(k->name);
+}
+
+static int user_key_order(const void *a, const void *b)
+{
+    return table_key_order(&((const struct user_key *)a)->key, &((const struct user_key *)b)->key);
+}
+
+/* The keys in order, without those that come behind the part. */
+static void user_list_sort_keys(struct user_list *l)
 {
     size_t most = l->offset + l->page;
-    if (!l->sort || json_array_size(l->rows) < 2 * most + 100)
-        return 0;
-    int err = table_sort(l->rows, l->sort);
-    table_cut(l->rows, most);
+    if (l->n_keys > 1)
+        qsort(l->keys, l->n_keys, sizeof(*l->keys), user_key_order);
+    while (l->n_keys > most)
+        user_key_fini(&l->keys[--l->n_keys]);
+}
+
+static int user_list_add_key(struct user_list *l, const char *name, json_t *row)
+{
+    if (l->n_keys == l->cap && l->n_keys >= 2 * (l->offset + l->page))
+        user_list_sort_keys(l);
+    if (l->n_keys == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 256;
+        struct user_key *keys = realloc(l->keys, cap * sizeof(*keys));
+        if (!keys)
+            return -ERR_NOMEM;
+        l->keys = keys;
+        l->cap = cap;
+    }
+    struct user_key *k = &l->keys[l->n_keys];
+    *k = (struct user_key){table_key_of(row, l->sort, l->matched), str_dup_c(name)};
+    k->key.row = NULL;
+    if (!k->name)
+        return -ERR_NOMEM;
+    json_incref((json_t *)k->key.value);
+    l->n_keys++;
+    return 0;
+}
+
+/* Rows before the offset and behind the part are counted. */
+static bool user_list_is_in_part(const struct user_list *l)
+{
+    return l->matched >= l->offset && json_array_size(l->rows) < l->page;
+}
+
+static int user_list_look(struct user_list *l, const struct store_user *u)
+{
+    int err = 0;
+    bool is_wanted = l->sort || user_list_is_in_part(l);
+    json_t *row = l->filter || is_wanted ? user_row(u, l->now_ms) : NULL;
+    bool is_match = !l->filter || (row && filter_match(l->filter, command_row_get, row));
+    if (is_match && row && l->sort)
+        err = user_list_add_key(l, u->name, row);
+    else if (is_match && row && is_wanted)
+        err = json_array_append(l->rows, row) == 0 ? 0 : -ERR_NOMEM;
+    l->matched += is_match;
+    json_decref(row);
     return err;
 }
 
-/* Rows before the offset are counted; in the order of the names nothing else is done for them. */
-static bool user_list_is_passed(const struct user_list *l)
+/* Whether the answer is complete before the last user was looked at. */
+static bool user_list_is_enough(const struct user_list *l)
 {
-    return !l->sort && l->matched < l->offset;
-}
-
-static void user_list_look(struct user_list *l, const struct store_user *u)
-{
-    json_t *row = NULL;
-    if (l->filter || !user_list_is_passed(l))
-        row = user_row(u, l->now_ms);
-    bool is_match = !l->filter || (row && filter_match(l->filter, command_row_get, row));
-    if (is_match && !user_list_is_passed(l) && row)
-        (void)json_array_append(l->rows, row);
-    l->matched += is_match;
-    json_decref(row);
+    bool is_full = json_array_size(l->rows) >= l->page;
+    if (l->sort)
+        return false;
+    /* Without a filter the store counts. */
+    return l->is_counted ? is_full && !l->filter : is_full || l->seen >= USERS_SCAN_MAX;
 }
 
 static bool user_list_one(void *arg, const struct store_user *u)
 {
     struct user_list *l = arg;
     l->seen++;
-    free(l->last);
-    l->last = str_dup_c(u->name);
-    bool was_passed = user_list_is_passed(l);
-    user_list_look(l, u);
-    if (user_list_prune(l) < 0 || !l->last)
-        return false;
-    l->is_cut = !l->sort && !was_passed &&
-                (json_array_size(l->rows) >= l->page || l->seen >= l->offset + USERS_SCAN_MAX);
-    return !l->is_cut;
+    l->err = user_list_look(l, u);
+    bool is_enough = user_list_is_enough(l), is_full = json_array_size(l->rows) >= l->page;
+    /* The list goes on from here. */
+    if (l->err == 0 && !l->sort && !l->last && (is_enough || is_full)) {
+        l->last = str_dup_c(u->name);
+        l->is_cut = !l->is_counted;
+        l->err = l->last ? 0 : -ERR_NOMEM;
+    }
+    return l->err == 0 && !is_enough;
 }
 
-static int user_list_sort(struct user_list *l)
+/* The rows of the sorted part. Who was removed meanwhile is not in it. */
+static int user_list_take_part(struct user_list *l, struct store *store)
 {
-    int err = table_sort(l->rows, l->sort);
-    table_cut(l->rows, l->offset + l->page);
-    for (size_t i = 0; i < l->offset; i++)
-        json_array_remove(l->rows, 0);
+    int err = 0;
+    user_list_sort_keys(l);
+    for (size_t i = l->offset; i < l->n_keys && err == 0; i++) {
+        struct store_user u = {0};
+        err = store_user_get(store, l->keys[i].name, &u);
+        if (err == 0)
+            (void)json_array_append_new(l->rows, user_row(&u, l->now_ms));
+        if (err == -ERR_NO_USER)
+            err = 0;
+        store_user_fini(&u);
+    }
     return err;
 }
 
 static int user_list_run(struct work *w)
 {
     struct user_list *l = CONTAINER_OF(w, struct user_list, work);
-    int err = store_user_each(work_control(w)->host->store, l->after, SIZE_MAX, user_list_one, l);
+    struct store *store = work_control(w)->host->store;
+    uint64_t n_users = 0;
+    int err = store_user_each(store, l->after, SIZE_MAX, user_list_one, l);
+    err = err == 0 ? l->err : err;
+    if (err == 0 && l->is_counted && !l->filter && (err = store_user_count(store, &n_users)) == 0)
+        l->seen = l->matched = (size_t)n_users;
     if (err == 0 && l->sort)
-        err = user_list_sort(l);
+        err = user_list_take_part(l, store);
+    if (l->is_counted && l->last)
+        l->is_cut = l->matched > l->offset + json_array_size(l->rows);
     if (err == 0)
         err = buf_append_str(&l->text, STR("{\"rows\":["));
     if (err == 0)
@@ -186,6 +257,9 @@ static void user_list_fini(struct work *w)
     free(l->after);
     free(l->sort);
     free(l->last);
+    for (size_t i = 0; i < l->n_keys; i++)
+        user_key_fini(&l->keys[i]);
+    free(l->keys);
     json_decref(l->rows);
     buf_fini(&l->text);
 }
@@ -209,10 +283,8 @@ void command_user_list(struct request *r)
     l->page = request_number(r, "limit", is_sorted ? USERS_SORTED_MAX : USERS_PAGE);
     if (l->page == 0 || l->page > most)
         l->page = most;
-    l->offset = request_has(r, "cursor") ? 0 : (size_t)request_number(r, "offset", 0);
-    /* What is sorted is kept in memory. */
-    if (is_sorted && l->offset > USERS_SORTED_MAX)
-        l->offset = USERS_SORTED_MAX;
+    l->is_counted = request_has(r, "offset") && !request_has(r, "cursor");
+    l->offset = l->is_counted ? (size_t)request_number(r, "offset", 0) : 0;
     l->filter = filter;
     l->sort = is_sorted ? str_dup_c(sort) : NULL;
     l->after = str_dup_c(request_text(r, "cursor"));

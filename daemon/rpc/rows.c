@@ -11,6 +11,8 @@
 #define ROWS_MAX 10000 /* of one answer */
 #define ROWS_BYTES 300 /* most rows are shorter */
 #define ROWS_DEFAULT 1000
+#define ROWS_OFFSET_MAX 10000000
+#define ROWS_FORGOTTEN 256 /* keys freed in one step */
 
 /* A row as text: trees of thousands of rows would be slow to make and to free. */
 struct rows_kept {
@@ -29,6 +31,11 @@ struct rows_job {
     struct safe_iter walk;
     struct rows_kept *kept; /* with sort a heap of the first ones, the last of them on top */
     size_t n_kept, cap, page;
+    /* Rows passed over. With sort their keys are found first, without texts; a second walk takes
+     * the rows between the keys of the page's first and last one. */
+    size_t offset;
+    bool is_second;
+    struct rows_kept first, last;
     size_t seen, matched, n_sorted, n_written;
     struct buf text; /* the answer */
 };
@@ -47,6 +54,8 @@ static void rows_free(struct rows_job *j)
     filter_unref(j->filter);
     for (size_t i = j->n_written; i < j->n_kept; i++)
         rows_kept_fini(&j->kept[i]);
+    rows_kept_fini(&j->first);
+    rows_kept_fini(&j->last);
     free(j->kept);
     buf_fini(&j->text);
     free(j);
@@ -89,6 +98,43 @@ static void rows_sift_up(struct rows_job *j, size_t i)
 }
 
 static void on_rows_write(struct loop_slice *s);
+static void on_rows_slice(struct loop_slice *s);
+static void rows_begin(struct rows_job *j);
+
+/* Only the keys are known so far. */
+static bool rows_is_of_keys(const struct rows_job *j)
+{
+    return j->sort && j->offset > 0 && !j->is_second;
+}
+
+/* Forgets the keys but those of the page's ends, and begins the second walk. */
+static void on_rows_narrow(struct loop_slice *s)
+{
+    struct rows_job *j = CONTAINER_OF(s, struct rows_job, slice);
+    for (int i = 0; i < ROWS_FORGOTTEN && j->n_kept > 0; i++) {
+        struct rows_kept k = j->kept[--j->n_kept];
+        bool is_last = !j->last.key.position, is_first = j->n_kept == j->offset;
+        if (is_last)
+            j->last = k;
+        if (is_first)
+            j->first = k;
+        if (is_last && is_first)
+            json_incref((json_t *)k.key.value);
+        if (!is_last && !is_first)
+            rows_kept_fini(&k);
+    }
+    if (j->n_kept > 0)
+        return;
+    j->is_second = true;
+    if (!j->first.key.position) { /* the list ends before the page */
+        s->step = on_rows_write;
+        return;
+    }
+    j->seen = j->matched = j->at = 0;
+    s->step = on_rows_slice;
+    safe_iter_end(&j->walk);
+    rows_begin(j);
+}
 
 static void on_rows_sort(struct loop_slice *s)
 {
@@ -98,7 +144,7 @@ static void on_rows_sort(struct loop_slice *s)
         rows_sift_down(j, j->n_sorted);
     }
     if (j->n_sorted <= 1)
-        s->step = on_rows_write;
+        s->step = rows_is_of_keys(j) ? on_rows_narrow : on_rows_write;
 }
 
 /* ---- third: written ---- */
@@ -163,9 +209,9 @@ static int rows_make_room(struct rows_job *j)
 static int rows_kept_init(struct rows_kept *k, const struct table_key *key, const json_t *row)
 {
     AUTO_BUF text = BUF_INIT;
-    int err = json_text_value(&text, row);
-    char *copy = err == 0 ? str_dup(buf_str(&text)) : NULL;
-    if (!copy)
+    int err = row ? json_text_value(&text, row) : 0;
+    char *copy = row && err == 0 ? str_dup(buf_str(&text)) : NULL;
+    if (row && !copy)
         return -ERR_NOMEM;
     *k = (struct rows_kept){.key = *key, .text = copy};
     k->key.row = NULL;
@@ -173,16 +219,28 @@ static int rows_kept_init(struct rows_kept *k, const struct table_key *key, cons
     return 0;
 }
 
+/* Whether a row is passed over: those before the page are counted only. */
+static bool rows_is_passed(const struct rows_job *j, const struct table_key *key)
+{
+    if (!j->sort)
+        return j->matched <= j->offset;
+    return j->is_second &&
+           (table_key_order(key, &j->first.key) < 0 || table_key_order(key, &j->last.key) > 0);
+}
+
 static int rows_keep(struct rows_job *j, json_t *row)
 {
     struct table_key key = {.row = row};
     struct rows_kept kept;
-    bool is_full = j->n_kept == j->page;
+    size_t most = rows_is_of_keys(j) ? j->offset + j->page : j->page;
+    bool is_full = j->n_kept == most;
     if (j->sort)
         key = table_key_of(row, j->sort, j->matched);
-    if (is_full && (!j->sort || table_key_order(&key, &j->kept[0].key) >= 0))
+    if (rows_is_passed(j, &key) ||
+        (is_full && (!j->sort || table_key_order(&key, &j->kept[0].key) >= 0)))
         return 0;
-    if ((!is_full && rows_make_room(j) < 0) || rows_kept_init(&kept, &key, row) < 0)
+    if ((!is_full && rows_make_room(j) < 0) ||
+        rows_kept_init(&kept, &key, rows_is_of_keys(j) ? NULL : row) < 0)
         return -ERR_NOMEM;
     if (is_full) {
         rows_kept_fini(&j->kept[0]);
@@ -245,6 +303,7 @@ void rows_answer(struct request *r, struct list *jobs, const struct rows_source 
     const struct filter_field *fields = command_filter_fields(r->command, &n_fields);
     struct filter *filter = NULL;
     uint64_t page = request_number(r, "limit", ROWS_DEFAULT);
+    uint64_t offset = request_number(r, "offset", 0);
     if (request_filter(r, "filter", fields, n_fields, &filter) < 0)
         return;
     struct rows_job *j = calloc(1, sizeof(*j));
@@ -257,6 +316,7 @@ void rows_answer(struct request *r, struct list *jobs, const struct rows_source 
     j->filter = filter;
     j->sort = request_text(r, "sort");
     j->page = page == 0 || page > ROWS_MAX ? ROWS_MAX : (size_t)page;
+    j->offset = (size_t)(offset < ROWS_OFFSET_MAX ? offset : ROWS_OFFSET_MAX);
     j->n = n;
     memcpy(j->sources, sources, n * sizeof(*sources));
     list_add_tail(jobs, &j->link);

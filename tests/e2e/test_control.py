@@ -512,3 +512,30 @@ def test_parts_of_users(proxy):
             if "-created" not in sort:
                 assert got == names[offset:offset + limit]
     assert [row["name"] for row in proxy.ctl("user", "list", "name=p*", "--offset", "100")] == names[100:]
+    c = Control(proxy.control)
+    for more, n in (({}, 2501), ({"filter": "name=p24*"}, 100), ({"filter": "name=p24*", "sort": "-created"}, 100)):
+        part = c.call("user.list", offset=90, limit=5, **more)["result"]
+        assert [len(part["rows"]), part["matched"]] == [5, n]
+    c.close()
+
+
+def test_parts_of_other_lists(proxy):
+    """A part of any long list is that of the whole list, and all that match are counted."""
+    c = Control(proxy.control)
+    subjects = [f"10.1.{i // 250}.{i % 250 + 1}" for i in range(1500)]
+    assert c.call("ban.add", subject=subjects)["result"]["count"] == 1500
+    for i in range(120):
+        c.call("ban.add", subject=[f"user:odd{i % 7}-{i}"])
+    for method, counts in (("ban.list", {"": 1620, "kind=user": 120}), ("audit.list", {"": 122, "command=ban.*": 121})):
+        for text, n in counts.items():
+            for sort in ([None, "-subject", "hits"] if method == "ban.list" else [None]):
+                more = {**({"filter": text} if text else {}), **({"sort": sort} if sort else {})}
+                limit = 5000 if method == "ban.list" else 50
+                whole = [row for page in c.pages(method, limit=limit, **more) for row in page["rows"]]
+                assert len(whole) == n
+                for offset, limit in ((0, 7), (1, 1), (len(whole) - 3, 9), (len(whole), 5), (len(whole) + 100, 5)):
+                    part = c.call(method, offset=offset, limit=limit, **more)
+                    assert "result" in part, (part, method, more, offset)
+                    part = part["result"]
+                    assert [part["rows"], part["matched"]] == [whole[offset:offset + limit], len(whole)], (method, more, offset)
+    c.close()

@@ -85,7 +85,7 @@ def test_hostile_names(tui, proxy):
     f = sock.makefile("rw", encoding="utf-8", newline="\n")
     f.readline()
     f.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "user.add",
-                        "params": {"name": "evil日本語" + "x" * 60, "note": name, "no_password": True}}) + "\n")
+                        "params": {"name": "evil日本語" + "x" * 60, "note": name + "👨‍👩‍👧👍🏽", "no_password": True}}) + "\n")
     f.flush()
     assert "result" in json.loads(f.readline())
     sock.close()
@@ -98,11 +98,30 @@ def test_hostile_names(tui, proxy):
     text = tui.until("evil日本語x+")
     assert "\u202e" not in text
     tui.keys("Enter")
-    text = tui.until(r"note +evil\\x1b\[31m\\u202egnp\\u200f日本語")
+    text = tui.until(r"note +evil\\x1b\[31m\\u202egnp\\u200f日本語x+\n +x+@example.org👨👩👧👍\s")
     assert all("│" not in line for line in text.split("\n"))
     tui.keys("q", "6")
     text = tui.until("failure")
     assert "\u202e" not in text and "\x7f" not in text
+
+
+def test_pasted_text_never_acts(tui, proxy):
+    c = login(proxy)
+    tui.keys("2")
+    tui.until(r"sessions  1\b")
+    tui.raw("\x1b[200~proxy\r\x1b[201~")
+    tui.until("text was pasted")
+    assert len(proxy.sessions()) == 1
+    tui.keys("/")
+    tui.raw("\x1b[200~u1@example.org\r\x1b[201~")
+    tui.until(r"^/u1@example\.org +1 of 1")
+    tui.keys("Escape")
+    tui.raw("proxy")  # from a terminal that does not tell
+    tui.until("End session")
+    assert len(proxy.sessions()) == 1
+    tui.keys("Escape")
+    tui.until("nothing was done")
+    c.close()
 
 
 def test_no_color_and_ascii(open_screen, proxy):
@@ -294,12 +313,21 @@ def cpu_seconds(pid):
 
 def test_asks_only_for_the_page(open_screen, proxy):
     """A long list costs no more than a short one: what is fetched is what is seen, and a page around it."""
-    csv = "name\n" + "".join(f"p{i:05}@example.net\n" for i in range(20000))
+    csv = "name\n" + "".join(f"p{i:05}@example.net\n" for i in range(21000))
     proxy.ctl("user", "import", "-", stdin=csv)
     counter = Counter(os.path.join(proxy.run, "counted"), proxy.control)
     s = open_screen("-s", counter.path, "-i", "250ms", "--screen", "users")
     s.until(r"p00000@example\.net")
-    for key, want in (("NPage", "p00045@"), ("NPage", "p00070@"), ("PPage", "p00030@"), ("Home", "p00000@")):
+    # The end of the list, and whoever is there, are found.
+    s.keys("End")
+    s.until("u2@example.org")
+    s.until(r"20978-21002 of 21002")
+    s.keys("/", "p20999")
+    s.until(r"p20999@example.net")
+    s.until(r"1 of 21002")
+    s.keys("Escape")
+    s.until_gone("p20999")
+    for key, want in (("Home", "p00000@"), ("NPage", "p00045@"), ("NPage", "p00070@"), ("PPage", "p00030@"), ("Home", "p00000@")):
         s.keys(key)
         s.until(want)
     before, cpu = counter.bytes, cpu_seconds(s.pid())

@@ -102,6 +102,11 @@ static void test_match(void **state)
         {"!user=alice*", false, true},
         {"user!=alice*", false, true},
         {"!user!=alice*", true, false},
+        {"user==ALICE@example.org", true, false},
+        {"user==alice*", false, false}, /* as it is, without wildcards */
+        {"user==?lice@example.org,bob", false, false},
+        {"!user==bob", true, true},
+        {"idle==31m", true, false},
         {"user=", false, true},
         {"!user=", true, false},
         {"user=?lice@*", true, false},
