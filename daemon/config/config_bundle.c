@@ -19,35 +19,30 @@ static struct str bundle_text(const char *text)
     return text ? str_of(text) : STR("");
 }
 
-static int bundle_append_problem(struct buf *out, const struct config_problem *p)
-{
-    const uint64_t line = p->line, is_warning = p->is_warning;
-    const struct record r = {BUNDLE_PROBLEM,
-                             5,
-                             {bundle_text(p->file), record_field(&line), bundle_text(p->key),
-                              bundle_text(p->text), record_field(&is_warning)}};
-    return bundle_append(out, &r);
-}
-
-static int bundle_append_config(struct buf *out, const struct config *c)
-{
-    AUTO_SECRET_BUF text = BUF_INIT;
-    int err = config_dump(c, CONFIG_DUMP_ONLY_SET | CONFIG_DUMP_SECRETS, &text);
-    const struct record r = {BUNDLE_CONFIG, 2, {str_of(c->path), buf_str(&text)}};
-    return err < 0 ? err : bundle_append(out, &r);
-}
-
 int config_bundle_append(const struct config *c, const struct config_problems *problems,
                          struct buf *out)
 {
     int err = 0;
+    for (size_t i = 0; i < problems->n && err == 0; i++) {
+        const struct config_problem *p = &problems->v[i];
+        const uint64_t line = p->line, is_warning = p->is_warning;
+        const struct record r = {BUNDLE_PROBLEM,
+                                 5,
+                                 {bundle_text(p->file), record_field(&line), bundle_text(p->key),
+                                  bundle_text(p->text), record_field(&is_warning)}};
+        err = bundle_append(out, &r);
+    }
+    if (!c || err < 0)
+        return err;
+    AUTO_SECRET_BUF text = BUF_INIT;
+    err = config_dump(c, CONFIG_DUMP_ONLY_SET | CONFIG_DUMP_SECRETS, &text);
+    if (err == 0) {
+        const struct record r = {BUNDLE_CONFIG, 2, {str_of(c->path), buf_str(&text)}};
+        err = bundle_append(out, &r);
+    }
     size_t pos = 0;
     struct record file = {.kind = BUNDLE_FILE, .n = 2};
-    for (size_t i = 0; i < problems->n && err == 0; i++)
-        err = bundle_append_problem(out, &problems->v[i]);
-    if (c && err == 0)
-        err = bundle_append_config(out, c);
-    while (c && c->files && err == 0 && files_next(c->files, &pos, &file.v[0], &file.v[1]))
+    while (c->files && err == 0 && files_next(c->files, &pos, &file.v[0], &file.v[1]))
         err = bundle_append(out, &file);
     return err;
 }
@@ -95,17 +90,6 @@ static int bundle_take(struct bundle *b, const struct record *r, struct config_p
     }
 }
 
-static int bundle_read(struct bundle *b, struct str text, struct config_problems *problems)
-{
-    struct record r;
-    int err = files_new(&b->files);
-    while (err == 0 && (err = record_next(&text, &r)) == 0)
-        err = bundle_take(b, &r, problems);
-    if (b->files)
-        files_close(b->files);
-    return err == -ERR_EOF ? 0 : err;
-}
-
 /* What this program says of the text now was said by the one that read the file, unless it is an
  * error: then the two do not understand each other. */
 static int bundle_load_config(struct bundle *b, struct config **ret,
@@ -129,8 +113,13 @@ static int bundle_load_config(struct bundle *b, struct config **ret,
 int config_bundle_load(struct str bundle, struct config **ret, struct config_problems *ret_problems)
 {
     struct bundle b = {0};
-    int err = bundle_read(&b, bundle, ret_problems);
-    if (err == 0)
+    struct record r;
+    int err = files_new(&b.files);
+    while (err == 0 && (err = record_next(&bundle, &r)) == 0)
+        err = bundle_take(&b, &r, ret_problems);
+    if (b.files)
+        files_close(b.files);
+    if (err == -ERR_EOF)
         err = bundle_load_config(&b, ret, ret_problems);
     files_unref(b.files);
     return err;

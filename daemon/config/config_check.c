@@ -131,30 +131,24 @@ static void check_logs(struct check *k)
 }
 
 /* Too many members for the buffer is an answer too: the name is known. */
-static bool check_is_user(const char *name)
+static void check_user(struct check *k, const char *name, const char *user, bool is_needed)
 {
     char buffer[16384];
     struct passwd entry, *found;
-    return getpwnam_r(name, &entry, buffer, sizeof(buffer), &found) != 0 || found;
-}
-
-static bool check_is_group(const char *name)
-{
-    char buffer[16384];
-    struct group entry, *found;
-    return getgrnam_r(name, &entry, buffer, sizeof(buffer), &found) != 0 || found;
-}
-
-static void check_user(struct check *k, const char *name, const char *user, bool is_needed)
-{
-    if (k->is_here && user && !check_is_user(user))
-        (is_needed ? check_error : check_warning)(k, name, "there is no user \"%s\"", user);
+    if (!k->is_here || !user || getpwnam_r(user, &entry, buffer, sizeof(buffer), &found) != 0 ||
+        found)
+        return;
+    (is_needed ? check_error : check_warning)(k, name, "there is no user \"%s\"", user);
 }
 
 static void check_group(struct check *k, const char *name, const char *group, bool is_needed)
 {
-    if (k->is_here && group && !check_is_group(group))
-        (is_needed ? check_error : check_warning)(k, name, "there is no group \"%s\"", group);
+    char buffer[16384];
+    struct group entry, *found;
+    if (!k->is_here || !group || getgrnam_r(group, &entry, buffer, sizeof(buffer), &found) != 0 ||
+        found)
+        return;
+    (is_needed ? check_error : check_warning)(k, name, "there is no group \"%s\"", group);
 }
 
 /* Names that the system does not know: a person may come later, so it is no error. */

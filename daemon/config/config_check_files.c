@@ -9,15 +9,8 @@
 
 #include "base/cleanup.h"
 
-/* What is read here is what the config has from now on. */
-static const char *check_file_problem(struct files *files, const char *path)
-{
-    struct str content;
-    return files_read(files, path, &content) < 0 ? strerrordesc_np(errno) : NULL;
-}
-
-/* What stands in no file is inherited and looked at where it stands. Returns the number of bad
- * files. */
+/* What stands in no file is inherited and looked at where it stands. What is read here is what the
+ * config has from now on. Returns the number of bad files. */
 static size_t check_group_files(struct check *k, const struct config_group *g, const void *base,
                                 const char *path)
 {
@@ -38,9 +31,10 @@ static size_t check_group_files(struct check *k, const struct config_group *g, c
         const char *file = key->flags & CONFIG_KEY_INPUT
                                ? *(const char *const *)config_member_const(key, base)
                                : NULL;
-        const char *why = file ? check_file_problem(k->config->files, file) : NULL;
-        if (!why)
+        struct str content;
+        if (!file || files_read(k->config->files, file, &content) == 0)
             continue;
+        const char *why = strerrordesc_np(errno);
         bad++;
         k->key[0] = '\0';
         check_error(k, at, "%s cannot be read: %s", file, why);
@@ -81,22 +75,19 @@ static void check_tls_servers(struct check *k)
         check_tls_server(k, "tls", &c->tls);
 }
 
-/* Also what only a runtime edit of a backend's tls would use: it must not keep us from starting. */
-static bool check_needs_tls(const struct config_pool *p)
-{
-    return config_pool_has_tls(p) || p->ca_file || p->cert || p->priority;
-}
-
+/* Also what only a runtime edit of a backend's tls would use: it must not keep the daemon from
+ * starting. */
 static void check_tls_clients(struct check *k)
 {
     const struct config *c = k->config;
     for (size_t i = 0; i < c->n_pools; i++) {
+        const struct config_pool *p = &c->pools[i];
         struct tls_client *client = NULL;
         AUTO_FREE char *why = NULL;
         check_enter(k, "pools", i);
-        if (!check_needs_tls(&c->pools[i]))
+        if (!config_pool_has_tls(p) && !p->ca_file && !p->cert && !p->priority)
             continue;
-        int err = config_tls_client(&c->pools[i], c->files, &client, &why);
+        int err = config_tls_client(p, c->files, &client, &why);
         if (err < 0)
             check_error(k, "tls", "%s", why ? why : err_text(err));
         else

@@ -47,24 +47,18 @@ struct claims {
     size_t n;
 };
 
-static void check_normalise(const char *address, char dst[ADDR_TEXT_MAX + 128])
-{
-    struct addr a;
-    if (check_is_unix(address) || addr_parse(str_of(address), &a) < 0)
-        (void)snprintf(dst, ADDR_TEXT_MAX + 128, "%s", address);
-    else
-        addr_format(dst, &a);
-}
-
 static void check_claim(struct check *k, struct claims *all, const struct config_listener *l,
                         const char *address)
 {
     char text[ADDR_TEXT_MAX + 128];
+    struct addr a;
     struct claim *claim = &all->v[all->n++];
     *claim = (struct claim){l, address};
-    check_normalise(address, text);
-    void *old = map_get(&all->by_text, str_of(text));
-    const struct claim *before = old;
+    if (check_is_unix(address) || addr_parse(str_of(address), &a) < 0)
+        (void)snprintf(text, sizeof(text), "%s", address);
+    else
+        addr_format(text, &a);
+    const struct claim *before = map_get(&all->by_text, str_of(text));
     if (before)
         check_error(k, "address", "\"%s\" is taken by listener \"%s\"", address,
                     before->listener->name ? before->listener->name : "");
@@ -186,25 +180,20 @@ static void check_listener_tls(struct check *k, const struct config_listener *l)
         check_error(k, "tls_options.client_auth", "needs client_ca");
 }
 
-/* The kernel counts in seconds. */
-static void check_keepalive(struct check *k, const struct config_listener *l)
-{
-    if (l->keepalive_idle_ms % 1000)
-        check_error(k, "keepalive_idle", "must be whole seconds");
-    if (l->keepalive_interval_ms % 1000)
-        check_error(k, "keepalive_interval", "must be whole seconds");
-    if (!l->so_keepalive &&
-        (l->keepalive_idle_ms || l->keepalive_interval_ms || l->keepalive_count))
-        check_warning(k, "so_keepalive", "is false: the other keepalive keys have no effect");
-}
-
 void check_listeners(struct check *k)
 {
     for (size_t i = 0; i < k->config->n_listeners; i++) {
         const struct config_listener *l = &k->config->listeners[i];
         check_enter(k, "listeners", i);
         check_listener_tls(k, l);
-        check_keepalive(k, l);
+        /* The kernel counts in seconds. */
+        if (l->keepalive_idle_ms % 1000)
+            check_error(k, "keepalive_idle", "must be whole seconds");
+        if (l->keepalive_interval_ms % 1000)
+            check_error(k, "keepalive_interval", "must be whole seconds");
+        if (!l->so_keepalive &&
+            (l->keepalive_idle_ms || l->keepalive_interval_ms || l->keepalive_count))
+            check_warning(k, "so_keepalive", "is false: the other keepalive keys have no effect");
         if (l->proto)
             check_mechanisms(k, l);
         if (l->capabilities.n > 0 && check_is_set(k, "learn_capabilities") && l->learn_capabilities)

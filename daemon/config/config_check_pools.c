@@ -32,23 +32,6 @@ const char *config_host_fault(const char *host)
                : "is no host name, address or unix:/path";
 }
 
-static void check_host(struct check *k, const char *host)
-{
-    const char *fault = config_host_fault(host);
-    if (fault)
-        check_error(k, "host", "\"%s\" %s", host, fault);
-}
-
-static void check_backends(struct check *k, size_t pool, const struct config_pool *p)
-{
-    AUTO_FREE char *list = str_printf("pools[%zu].backends", pool);
-    for (size_t i = 0; list && i < p->n_backends; i++) {
-        check_enter(k, list, i);
-        if (p->backends[i].host)
-            check_host(k, p->backends[i].host);
-    }
-}
-
 static void check_pool(struct check *k, const struct config_pool *p)
 {
     struct addr a;
@@ -90,40 +73,30 @@ static void check_url(struct check *k, const char *text)
         check_warning(k, "url", "is not https://: passwords go over the network in clear");
 }
 
-static void check_http(struct check *k, const struct config_auth *a)
-{
-    if (!a->url)
-        check_error(k, "url", "is missing: type \"http\" needs it");
-    else
-        check_url(k, a->url);
-    for (size_t i = 0; i < a->headers.n; i++)
-        if (!check_is_header(a->headers.v[i]))
-            check_error(k, "headers", "element %zu is not \"Name: value\"", i);
-    check_pair(k, "cert", a->cert, "key", a->key);
-}
-
-static void check_no_http(struct check *k)
-{
-    static const char *const names[] = {"url",  "timeout", "headers", "client_cert", "ca_file",
-                                        "cert", "key",     "verify",  "connections"};
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (check_is_set(k, names[i]))
-            check_warning(k, names[i], "has no effect: it belongs to type \"http\"");
-}
-
 static void check_auths(struct check *k)
 {
+    static const char *const only_http[] = {"url",  "timeout", "headers", "client_cert", "ca_file",
+                                            "cert", "key",     "verify",  "connections"};
     const struct config *c = k->config;
     bool is_needed = false;
     for (size_t i = 0; i < c->n_auths; i++) {
         const struct config_auth *a = &c->auths[i];
+        bool is_http = a->type == AUTH_TYPE_HTTP;
         check_enter(k, "auth", i);
         if (!check_is_set(k, "type"))
             continue;
-        if (a->type == AUTH_TYPE_HTTP)
-            check_http(k, a);
-        else
-            check_no_http(k);
+        for (size_t j = 0; !is_http && j < ARRAY_LEN(only_http); j++)
+            if (check_is_set(k, only_http[j]))
+                check_warning(k, only_http[j], "has no effect: it belongs to type \"http\"");
+        if (is_http && !a->url)
+            check_error(k, "url", "is missing: type \"http\" needs it");
+        else if (is_http)
+            check_url(k, a->url);
+        for (size_t j = 0; is_http && j < a->headers.n; j++)
+            if (!check_is_header(a->headers.v[j]))
+                check_error(k, "headers", "element %zu is not \"Name: value\"", j);
+        if (is_http)
+            check_pair(k, "cert", a->cert, "key", a->key);
         if (a->type == AUTH_TYPE_BACKEND && i + 1 < c->n_auths)
             check_warning(k, "", "judges every login: the providers after it are never asked");
     }
@@ -138,9 +111,17 @@ void check_pools(struct check *k)
 {
     const struct config *c = k->config;
     for (size_t i = 0; i < c->n_pools; i++) {
+        const struct config_pool *p = &c->pools[i];
         check_enter(k, "pools", i);
-        check_pool(k, &c->pools[i]);
-        check_backends(k, i, &c->pools[i]);
+        check_pool(k, p);
+        AUTO_FREE char *list = str_printf("pools[%zu].backends", i);
+        for (size_t j = 0; list && j < p->n_backends; j++) {
+            const char *host = p->backends[j].host;
+            const char *fault = host ? config_host_fault(host) : NULL;
+            check_enter(k, list, j);
+            if (fault)
+                check_error(k, "host", "\"%s\" %s", host, fault);
+        }
     }
     check_auths(k);
     if (c->n_pools == 0 && c->n_listeners > 0)

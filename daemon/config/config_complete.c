@@ -23,16 +23,6 @@ static int complete_file(struct config *c, const char **member, const char *fold
     return path ? complete_text(c, member, str_of(path)) : -ERR_NOMEM;
 }
 
-static int complete_names(struct config *c)
-{
-    char host[256] = "";
-    if (gethostname(host, sizeof(host) - 1) < 0 || !*host)
-        snprintf(host, sizeof(host), "localhost");
-    int err = c->server_name ? 0 : complete_text(c, &c->server_name, str_of(host));
-    struct str rest = str_of(c->server_name);
-    return err < 0 || c->node ? err : complete_text(c, &c->node, str_cut(&rest, '.'));
-}
-
 /* CPUs that we may run on, which a container's limit makes fewer than the machine has. */
 static unsigned complete_cpus(void)
 {
@@ -68,30 +58,6 @@ static int complete_lists(struct config *c, const struct config_places *places)
     return err;
 }
 
-static int complete_no_pool(struct config *c)
-{
-    const struct config_key *k = config_key_find(config_group_top(), "pools");
-    const struct config_reading r = {.memory = config_memory_of(c)};
-    struct config_pool *p = config_alloc(r.memory, sizeof(*p));
-    if (!p)
-        return -ERR_NOMEM;
-    p->name = "";
-    c->no_pool = p;
-    return config_group_default(k->group(), p, NULL, &r);
-}
-
-static int complete_auths(struct config *c, const struct config_places *places)
-{
-    for (size_t i = 0; i < c->n_auths; i++) {
-        AUTO_FREE char *key = str_printf("auth[%zu].cache", i);
-        if (!key)
-            return -ERR_NOMEM;
-        if (c->auths[i].type == AUTH_TYPE_USERS && !config_place_has(places, key))
-            c->auths[i].cache_ms = COMPLETE_USERS_CACHE_MS;
-    }
-    return 0;
-}
-
 /* ---- listeners ---- */
 
 /* Bits of the ports on which some listener takes an IPv4 address. */
@@ -99,45 +65,32 @@ struct complete_ports {
     uint8_t v4[(UINT16_MAX + 1) / 8];
 };
 
-static bool complete_is_any6(const struct addr *a)
-{
-    static const uint8_t any[sizeof(a->ip)];
-    return a->family == AF_INET6 && memcmp(a->ip, any, sizeof(any)) == 0;
-}
-
-static void complete_add_ports(struct complete_ports *p, const struct config_listener *l)
-{
-    struct addr a;
-    for (size_t i = 0; i < l->address.n; i++)
-        if (addr_parse(str_of(l->address.v[i]), &a) == 0 && a.family == AF_INET)
-            p->v4[a.port / 8] |= (uint8_t)(1u << a.port % 8);
-}
-
-/* [::]:143 takes IPv4 clients too, but leaves them to 0.0.0.0:143 where that is listed. */
-static bool complete_is_v6_only(const struct complete_ports *p, const struct config_listener *l)
-{
-    struct addr a;
-    for (size_t i = 0; i < l->address.n; i++)
-        if (addr_parse(str_of(l->address.v[i]), &a) == 0 && complete_is_any6(&a) &&
-            p->v4[a.port / 8] & 1u << a.port % 8)
-            return true;
-    return false;
-}
-
 static int complete_listeners(struct config *c, const struct config_places *places)
 {
+    static const uint8_t any[sizeof(((struct addr *)NULL)->ip)];
     AUTO_FREE struct complete_ports *ports = calloc(1, sizeof(*ports));
+    struct addr a;
     if (!ports)
         return -ERR_NOMEM;
-    for (size_t i = 0; i < c->n_listeners; i++)
-        complete_add_ports(ports, &c->listeners[i]);
+    for (size_t i = 0; i < c->n_listeners; i++) {
+        const struct config_strings *address = &c->listeners[i].address;
+        for (size_t j = 0; j < address->n; j++)
+            if (addr_parse(str_of(address->v[j]), &a) == 0 && a.family == AF_INET)
+                ports->v4[a.port / 8] |= (uint8_t)(1u << a.port % 8);
+    }
     for (size_t i = 0; i < c->n_listeners; i++) {
         struct config_listener *l = &c->listeners[i];
         AUTO_FREE char *key = str_printf("listeners[%zu].v6_only", i);
         if (!key)
             return -ERR_NOMEM;
-        if (!config_place_has(places, key))
-            l->is_v6_only = complete_is_v6_only(ports, l);
+        bool is_given = config_place_has(places, key);
+        if (!is_given)
+            l->is_v6_only = false;
+        /* [::]:143 takes IPv4 clients too, but leaves them to 0.0.0.0:143 where that is listed. */
+        for (size_t j = 0; !is_given && j < l->address.n; j++)
+            if (addr_parse(str_of(l->address.v[j]), &a) == 0 && a.family == AF_INET6 &&
+                memcmp(a.ip, any, sizeof(any)) == 0 && ports->v4[a.port / 8] & 1u << a.port % 8)
+                l->is_v6_only = true;
         if (l->mechanisms == 0 && l->proto)
             l->mechanisms = l->proto->default_mechanisms;
     }
@@ -146,13 +99,32 @@ static int complete_listeners(struct config *c, const struct config_places *plac
 
 int config_complete(struct config *c, const struct config_places *places)
 {
-    int err = complete_names(c);
+    char host[256] = "";
+    if (gethostname(host, sizeof(host) - 1) < 0 || !*host)
+        snprintf(host, sizeof(host), "localhost");
+    int err = c->server_name ? 0 : complete_text(c, &c->server_name, str_of(host));
+    struct str rest = str_of(c->server_name);
+    if (err == 0 && !c->node)
+        err = complete_text(c, &c->node, str_cut(&rest, '.'));
     if (err == 0)
         err = complete_lists(c, places);
-    if (err == 0)
-        err = complete_no_pool(c);
-    if (err == 0)
-        err = complete_auths(c, places);
+    if (err < 0)
+        return err;
+    const struct config_reading r = {.memory = config_memory_of(c)};
+    struct config_pool *no_pool = config_alloc(r.memory, sizeof(*no_pool));
+    if (!no_pool)
+        return -ERR_NOMEM;
+    no_pool->name = "";
+    c->no_pool = no_pool;
+    err = config_group_default(config_key_find(config_group_top(), "pools")->group(), no_pool, NULL,
+                               &r);
+    for (size_t i = 0; i < c->n_auths && err == 0; i++) {
+        AUTO_FREE char *key = str_printf("auth[%zu].cache", i);
+        if (!key)
+            err = -ERR_NOMEM;
+        else if (c->auths[i].type == AUTH_TYPE_USERS && !config_place_has(places, key))
+            c->auths[i].cache_ms = COMPLETE_USERS_CACHE_MS;
+    }
     if (err == 0 && !c->store.path)
         err = complete_file(c, &c->store.path, c->state_dir, "mailproxy.db");
     if (c->workers == 0)

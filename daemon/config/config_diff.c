@@ -38,24 +38,7 @@ static int diff_add(struct diff *d, const char *path, char *old_value, char *new
     return 0;
 }
 
-static char *diff_path(const char *path, const char *name)
-{
-    return *path ? str_printf("%s.%s", path, name) : str_dup_c(name);
-}
-
 /* ---- values ---- */
-
-static int diff_is_same(const struct config_key *k, const void *a, const void *b, bool *ret)
-{
-    AUTO_SECRET_BUF text_a = BUF_INIT;
-    AUTO_SECRET_BUF text_b = BUF_INIT;
-    int err = config_value_print(k, a, &text_a);
-    if (err == 0)
-        err = config_value_print(k, b, &text_b);
-    if (err == 0)
-        *ret = str_eq(buf_str(&text_a), buf_str(&text_b));
-    return err;
-}
 
 /* Owned text of a value, NULL when it has none. */
 static int diff_text(const struct config_key *k, const void *base, char **ret)
@@ -71,11 +54,14 @@ static int diff_text(const struct config_key *k, const void *base, char **ret)
 static int diff_value(struct diff *d, const struct config_key *k, const void *a, const void *b,
                       const char *path)
 {
+    AUTO_SECRET_BUF text_a = BUF_INIT;
+    AUTO_SECRET_BUF text_b = BUF_INIT;
     AUTO_FREE char *old_value = NULL;
     AUTO_FREE char *new_value = NULL;
-    bool is_same = false;
-    int err = diff_is_same(k, a, b, &is_same);
-    if (err < 0 || is_same)
+    int err = config_value_print(k, a, &text_a);
+    if (err == 0)
+        err = config_value_print(k, b, &text_b);
+    if (err < 0 || str_eq(buf_str(&text_a), buf_str(&text_b)))
         return err;
     err = diff_text(k, a, &old_value);
     if (err == 0)
@@ -132,24 +118,18 @@ static int diff_order_text(const struct config_key *k, const void *base, const v
     return err;
 }
 
-/* Order has a meaning: the first pool and the first certificate are the defaults. */
-static int diff_order(struct diff *d, const struct config_key *k, const void *a, const void *b,
-                      const char *path)
-{
-    AUTO_BUF in_a = BUF_INIT;
-    AUTO_BUF in_b = BUF_INIT;
-    int err = diff_order_text(k, a, b, &in_a);
-    if (err == 0)
-        err = diff_order_text(k, b, a, &in_b);
-    if (err < 0 || str_eq(buf_str(&in_a), buf_str(&in_b)))
-        return err;
-    return diff_add(d, path, buf_steal(&in_a), buf_steal(&in_b), k->group()->keys[0].effect);
-}
-
 static int diff_named(struct diff *d, const struct config_key *k, const void *a, const void *b,
                       const char *path)
 {
-    int err = diff_order(d, k, a, b, path);
+    AUTO_BUF order_a = BUF_INIT;
+    AUTO_BUF order_b = BUF_INIT;
+    int err = diff_order_text(k, a, b, &order_a);
+    if (err == 0)
+        err = diff_order_text(k, b, a, &order_b);
+    /* Order has a meaning: the first pool and the first certificate are the defaults. */
+    if (err == 0 && !str_eq(buf_str(&order_a), buf_str(&order_b)))
+        err =
+            diff_add(d, path, buf_steal(&order_a), buf_steal(&order_b), k->group()->keys[0].effect);
     for (int side = 0; side < 2; side++) {
         const void *base = side ? b : a;
         for (size_t i = 0; i < config_list_count(k, base) && err == 0; i++) {
@@ -206,13 +186,6 @@ static int diff_numbered(struct diff *d, const struct config_key *k, const void 
     return err;
 }
 
-static int diff_list(struct diff *d, const struct config_key *k, const void *a, const void *b,
-                     const char *path)
-{
-    return config_list_has_names(k) ? diff_named(d, k, a, b, path)
-                                    : diff_numbered(d, k, a, b, path);
-}
-
 /* ---- groups ---- */
 
 static bool diff_inherits(const struct config *c, const struct config_tls *tls)
@@ -224,28 +197,26 @@ static bool diff_inherits(const struct config *c, const struct config_tls *tls)
     return is_same;
 }
 
-static int diff_part(struct diff *d, const struct config_key *k, const void *a, const void *b,
-                     const char *path)
-{
-    const void *in_a = config_member_const(k, a), *in_b = config_member_const(k, b);
-    /* A change of what listeners inherit is told once, at the top. */
-    if (k->group == config_group_tls && diff_inherits(d->a, in_a) && diff_inherits(d->b, in_b))
-        return 0;
-    return diff_group(d, k->group(), in_a, in_b, path);
-}
-
 static int diff_group(struct diff *d, const struct config_group *g, const void *a, const void *b,
                       const char *path)
 {
     int err = 0;
     for (size_t i = 0; i < g->n_keys && err == 0; i++) {
         const struct config_key *k = &g->keys[i];
-        AUTO_FREE char *at = diff_path(path, k->name);
+        AUTO_FREE char *at = *path ? str_printf("%s.%s", path, k->name) : str_dup_c(k->name);
         if (!at)
             return -ERR_NOMEM;
-        err = k->type == CONFIG_LIST   ? diff_list(d, k, a, b, at)
-              : k->type == CONFIG_PART ? diff_part(d, k, a, b, at)
-                                       : diff_value(d, k, a, b, at);
+        if (k->type == CONFIG_LIST) {
+            err = (config_list_has_names(k) ? diff_named : diff_numbered)(d, k, a, b, at);
+        } else if (k->type == CONFIG_PART) {
+            const void *in_a = config_member_const(k, a), *in_b = config_member_const(k, b);
+            /* A change of what listeners inherit is told once, at the top. */
+            if (k->group != config_group_tls || !diff_inherits(d->a, in_a) ||
+                !diff_inherits(d->b, in_b))
+                err = diff_group(d, k->group(), in_a, in_b, at);
+        } else {
+            err = diff_value(d, k, a, b, at);
+        }
     }
     return err;
 }

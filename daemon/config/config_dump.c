@@ -80,25 +80,21 @@ static int dump_defaults(const struct config *c, struct config *ret)
 
 /* ---- keys ---- */
 
-static int dump_element(struct dump *d, const struct config_key *k, const void *element,
-                        unsigned depth)
-{
-    void *ref = NULL;
-    int err = d->scratch ? dump_reference(d, k, element, &ref) : 0;
-    if (err == 0)
-        err = dump_indent(d, depth);
-    return err < 0 ? err : dump_group(d, k->group(), element, ref, depth);
-}
-
 static int dump_list(struct dump *d, const struct config_key *k, const void *base, unsigned depth)
 {
     size_t n = config_list_count(k, base);
     int err = buf_append_char(d->out, '(');
     for (size_t i = 0; i < n && err == 0; i++) {
+        const void *element = config_list_item(k, base, i);
+        void *ref = NULL;
         if (i > 0)
             err = buf_append_char(d->out, ',');
+        if (err == 0 && d->scratch)
+            err = dump_reference(d, k, element, &ref);
         if (err == 0)
-            err = dump_element(d, k, config_list_item(k, base, i), depth + 1);
+            err = dump_indent(d, depth + 1);
+        if (err == 0)
+            err = dump_group(d, k->group(), element, ref, depth + 1);
     }
     if (err == 0)
         err = dump_indent(d, depth);

@@ -166,26 +166,6 @@ bool config_list_has_names(const struct config_key *list)
 
 /* ---- documentation ---- */
 
-static const char *key_unit(const struct config_key *k)
-{
-    static const char *const units[CONFIG_TYPE_COUNT] = {
-        [CONFIG_DURATION] = "ms s m h d", [CONFIG_SIZE] = "bytes, k m g", [CONFIG_MODE] = "octal"};
-    return units[k->type];
-}
-
-/* "1 to 254", "at least 100ms"; empty when any value fits. */
-static void key_range(const struct config_key *k, char dst[96])
-{
-    char least[32], most[32];
-    config_key_format(k, k->min, least);
-    config_key_format(k, k->max, most);
-    dst[0] = '\0';
-    if (k->max)
-        snprintf(dst, 96, "%s to %s", least, most);
-    else if (k->min)
-        snprintf(dst, 96, "at least %s", least);
-}
-
 struct key_visit {
     void (*fn)(void *arg, const struct config_key_doc *doc);
     void *arg;
@@ -193,12 +173,19 @@ struct key_visit {
 
 static void key_tell(const struct key_visit *v, const struct config_key *k, const char *path)
 {
-    char range[96];
-    key_range(k, range);
+    static const char *const units[CONFIG_TYPE_COUNT] = {
+        [CONFIG_DURATION] = "ms s m h d", [CONFIG_SIZE] = "bytes, k m g", [CONFIG_MODE] = "octal"};
+    char least[32], most[32], range[96] = "";
+    config_key_format(k, k->min, least);
+    config_key_format(k, k->max, most);
+    if (k->max)
+        snprintf(range, sizeof(range), "%s to %s", least, most);
+    else if (k->min)
+        snprintf(range, sizeof(range), "at least %s", least);
     const struct config_key_doc doc = {
         .path = path,
         .type = config_types[k->type],
-        .unit = key_unit(k),
+        .unit = units[k->type],
         .default_text = k->flags & CONFIG_KEY_NEEDED ? "none: it must be given" : k->fallback,
         .range = *range ? range : NULL,
         .effect = k->group ? "" : config_effects[k->effect],

@@ -152,15 +152,6 @@ int config_value_print(const struct config_key *k, const void *base, struct buf 
     return value_printers[k->type](k, base, out);
 }
 
-/* Of a secret the name stays ("X-Token: ***"), so that one sees what is there. */
-static int print_masked_item(struct buf *out, size_t i, const char *text)
-{
-    const char *colon = strchr(text, ':');
-    AUTO_FREE char *masked =
-        str_printf("%.*s%s" PRINT_MASK, colon ? (int)(colon - text) : 0, text, colon ? ": " : "");
-    return masked ? print_item(out, i, masked) : -ERR_NOMEM;
-}
-
 int config_value_print_masked(const struct config_key *k, const void *base, struct buf *out)
 {
     if (!(k->flags & CONFIG_KEY_SECRET))
@@ -171,7 +162,12 @@ int config_value_print_masked(const struct config_key *k, const void *base, stru
     }
     const struct config_strings *s = config_member_const(k, base);
     int err = 0;
-    for (size_t i = 0; i < s->n && err == 0; i++)
-        err = print_masked_item(out, i, s->v[i]);
+    for (size_t i = 0; i < s->n && err == 0; i++) {
+        /* The name stays ("X-Token: ***"), so that one sees what is there. */
+        const char *colon = strchr(s->v[i], ':');
+        AUTO_FREE char *masked = str_printf("%.*s%s" PRINT_MASK, colon ? (int)(colon - s->v[i]) : 0,
+                                            s->v[i], colon ? ": " : "");
+        err = masked ? print_item(out, i, masked) : -ERR_NOMEM;
+    }
     return err < 0 ? err : print_end(out, s->n);
 }

@@ -144,29 +144,9 @@ static int read_list(struct read *r, const struct config_key *k, void *base, con
     return err;
 }
 
-static int read_part(struct read *r, const struct config_key *k, void *base, config_setting_t *s,
-                     const char *path)
-{
-    if (config_setting_is_group(s))
-        return read_group(r, k->group(), config_member(k, base), s, path);
-    read_bad(r, path, "must be a group: { ... }");
-    return 0;
-}
-
 static char *read_path(const char *path, const char *name)
 {
     return *path ? str_printf("%s.%s", path, name) : str_dup_c(name);
-}
-
-static int read_member(struct read *r, const struct config_key *k, void *base, config_setting_t *s,
-                       const char *path)
-{
-    int err = read_place(r, path, s);
-    if (err < 0)
-        return err;
-    return k->type == CONFIG_LIST   ? read_list(r, k, base, s, path)
-           : k->type == CONFIG_PART ? read_part(r, k, base, s, path)
-                                    : read_key(r, k, base, s, path);
 }
 
 static int read_unknown(struct read *r, const struct config_group *g, config_setting_t *s,
@@ -198,9 +178,19 @@ static int read_group(struct read *r, const struct config_group *g, void *base, 
         if (!place)
             return -ERR_NOMEM;
         if (member)
-            err = read_member(r, k, base, member, place);
+            err = read_place(r, place, member);
         else if (k->flags & CONFIG_KEY_NEEDED)
             read_bad(r, place, "is missing");
+        if (!member || err < 0)
+            continue;
+        if (k->type == CONFIG_LIST)
+            err = read_list(r, k, base, member, place);
+        else if (k->type != CONFIG_PART)
+            err = read_key(r, k, base, member, place);
+        else if (config_setting_is_group(member))
+            err = read_group(r, k->group(), config_member(k, base), member, place);
+        else
+            read_bad(r, place, "must be a group: { ... }");
     }
     for (int i = 0; i < config_setting_length(s) && err == 0; i++) {
         config_setting_t *member = config_setting_get_elem(s, (unsigned)i);
@@ -212,22 +202,18 @@ static int read_group(struct read *r, const struct config_group *g, void *base, 
 
 /* ---- the whole file ---- */
 
-static int read_parse(struct read *r, config_t *tree)
-{
-    const char *file;
-    unsigned line;
-    if (config_read_string(tree, buf_cstr(&r->source.text)))
-        return 0;
-    config_source_place(&r->source, (unsigned)config_error_line(tree), &file, &line);
-    config_problem_add(r->problems, file, line, "", false, "%s", config_error_text(tree));
-    return -ERR_CONFIG;
-}
-
 static int read_tree(struct read *r)
 {
     config_t tree;
+    int err = 0;
     config_init(&tree);
-    int err = read_parse(r, &tree);
+    if (!config_read_string(&tree, buf_cstr(&r->source.text))) {
+        const char *file;
+        unsigned line;
+        config_source_place(&r->source, (unsigned)config_error_line(&tree), &file, &line);
+        config_problem_add(r->problems, file, line, "", false, "%s", config_error_text(&tree));
+        err = -ERR_CONFIG;
+    }
     if (err == 0)
         err = config_group_default(config_group_top(), r->config, NULL, &r->reading);
     if (err == 0)
@@ -283,21 +269,14 @@ static void read_sort(const struct config_source *s, struct config_problems *p)
     }
 }
 
-static bool read_has_errors(const struct config_problems *p)
-{
-    for (size_t i = 0; i < p->n; i++)
-        if (!p->v[i].is_warning)
-            return true;
-    return false;
-}
-
 /* From r->source, which is freed. */
 static int read_all(struct read *r, struct config **ret)
 {
     r->config = config_new();
     int err = r->config ? read_config(r) : -ERR_NOMEM;
-    if (err == 0 && read_has_errors(r->problems))
-        err = -ERR_CONFIG;
+    for (size_t i = 0; i < r->problems->n && err == 0; i++)
+        if (!r->problems->v[i].is_warning)
+            err = -ERR_CONFIG;
     read_sort(&r->source, r->problems);
     config_places_fini(&r->places);
     buf_fini(&r->error);

@@ -107,13 +107,6 @@ static int source_slurp(int fd, struct buf *out)
     return n < 0 ? errno : 0;
 }
 
-static int source_read_file(const char *path, struct buf *out)
-{
-    AUTO_CLOSE int fd = -1;
-    int failed = source_open(path, &fd);
-    return failed ? failed : source_slurp(fd, out);
-}
-
 static bool source_is_at(const struct source_file *f, const char *word)
 {
     return str_is_prefix(str_n(f->text.p + f->at, f->text.n - f->at), str_of(word));
@@ -157,41 +150,6 @@ static size_t source_quoted(const struct source_file *f)
     return 0;
 }
 
-/* "\x00" in quotes would end the text early. */
-static bool source_has_escaped_nul(struct str quoted)
-{
-    for (size_t i = 0; i + 1 < quoted.n; i++) {
-        if (quoted.p[i] != '\\')
-            continue;
-        if (str_is_iprefix(str_n(quoted.p + i, quoted.n - i), STR("\\x00")))
-            return true;
-        i++;
-    }
-    return false;
-}
-
-static int source_text(struct source *s, struct source_file *f)
-{
-    size_t n = source_quoted(f);
-    if (n == 0)
-        return source_bad(s, f->name, f->line, "syntax error: the end of this text is missing", "");
-    if (source_has_escaped_nul(str_n(f->text.p + f->at, n)))
-        return source_bad(s, f->name, f->line, "a text holds a NUL character", "");
-    return source_copy(s, f, n);
-}
-
-static int source_bracket(struct source *s, struct source_file *f)
-{
-    char c = f->text.p[f->at];
-    if (c == '{' || c == '(' || c == '[')
-        s->nesting++;
-    else if (s->nesting > 0)
-        s->nesting--;
-    if (s->nesting > SOURCE_NESTING_MAX)
-        return source_bad(s, f->name, f->line, "brackets are nested too deep", "");
-    return source_copy(s, f, 1);
-}
-
 static size_t source_run(const struct source_file *f, size_t skip, const char *allowed)
 {
     size_t i = f->at + skip;
@@ -200,28 +158,7 @@ static size_t source_run(const struct source_file *f, size_t skip, const char *a
     return i - f->at;
 }
 
-/* libconfig 1.5 cuts whole numbers without an L to 32 bits, silently; with one it takes 64. */
-static int source_number(struct source *s, struct source_file *f)
-{
-    bool is_hex = source_is_at(f, "0x") || source_is_at(f, "0X");
-    size_t n = is_hex ? source_run(f, 2, SOURCE_HEX) : source_run(f, 0, SOURCE_DIGITS);
-    char next = f->at + n < f->text.n ? f->text.p[f->at + n] : '\0';
-    bool is_whole = !next || !strchr(".eEL", next);
-    if (is_hex && n > 2 + SOURCE_HEX_DIGITS_MAX)
-        return source_bad(s, f->name, f->line, "this number is too large", "");
-    int err = source_copy(s, f, n);
-    return err == 0 && is_whole && n > 8 ? buf_append_char(&s->out->text, 'L') : err;
-}
-
 static int source_add(struct source *s, const struct source_file *from, const char *path);
-
-/* Name of an included file: relative to the first file's folder. Owned. */
-static char *source_name(const struct source *s, struct str quoted)
-{
-    struct str name = str_n(quoted.p + 1, quoted.n - 2);
-    return quoted.n > 2 && name.p[0] == '/' ? str_dup(name)
-                                            : str_printf("%s/%.*s", s->folder, STR_ARG(name));
-}
 
 /* At "@include": the file comes in its place; the rest of the line follows it. */
 static int source_include(struct source *s, struct source_file *f)
@@ -232,7 +169,10 @@ static int source_include(struct source *s, struct source_file *f)
     size_t n = f->at < f->text.n && f->text.p[f->at] == '"' ? source_quoted(f) : 0;
     if (n <= 2)
         return source_bad(s, f->name, f->line, "syntax error: @include needs a file in quotes", "");
-    AUTO_FREE char *path = source_name(s, str_n(f->text.p + f->at, n));
+    /* Relative to the first file's folder. */
+    struct str name = str_n(f->text.p + f->at + 1, n - 2);
+    AUTO_FREE char *path =
+        name.p[0] == '/' ? str_dup(name) : str_printf("%s/%.*s", s->folder, STR_ARG(name));
     f->at += n;
     int err = path ? source_add(s, f, path) : -ERR_NOMEM;
     if (err == 0)
@@ -250,24 +190,53 @@ static bool source_is_line_start(const struct source_file *f)
     return i == 0 || f->text.p[i - 1] == '\n';
 }
 
+/* Copies one token of the file, or takes in what it includes. */
 static int source_step(struct source *s, struct source_file *f)
 {
+    const char *at = f->text.p + f->at, c = *at;
     if (source_is_at(f, "#") || source_is_at(f, "//"))
         return source_copy(s, f, source_until(f, 1, "\n"));
     if (source_is_at(f, "/*"))
         return source_copy(s, f, source_until(f, 2, "*/"));
-    if (source_is_at(f, "\""))
-        return source_text(s, f);
+    if (c == '"') {
+        size_t n = source_quoted(f);
+        if (n == 0)
+            return source_bad(s, f->name, f->line, "syntax error: the end of this text is missing",
+                              "");
+        for (size_t i = 0; i + 1 < n; i++) {
+            if (at[i] != '\\')
+                continue;
+            if (str_is_iprefix(str_n(at + i, n - i), STR("\\x00"))) /* would end the text early */
+                return source_bad(s, f->name, f->line, "a text holds a NUL character", "");
+            i++;
+        }
+        return source_copy(s, f, n);
+    }
     if (source_is_at(f, "@include") && source_is_line_start(f))
         return source_include(s, f);
-    size_t word = strchr(SOURCE_LETTERS, f->text.p[f->at])
-                      ? source_run(f, 1, SOURCE_LETTERS SOURCE_DIGITS "-_")
-                      : 0;
+    size_t word =
+        strchr(SOURCE_LETTERS, c) ? source_run(f, 1, SOURCE_LETTERS SOURCE_DIGITS "-_") : 0;
     if (word > 0)
         return source_copy(s, f, word);
-    if (strchr(SOURCE_DIGITS, f->text.p[f->at]))
-        return source_number(s, f);
-    return strchr("{}()[]", f->text.p[f->at]) ? source_bracket(s, f) : source_copy(s, f, 1);
+    if (strchr(SOURCE_DIGITS, c)) {
+        bool is_hex = source_is_at(f, "0x") || source_is_at(f, "0X");
+        size_t n = is_hex ? source_run(f, 2, SOURCE_HEX) : source_run(f, 0, SOURCE_DIGITS);
+        char next = f->at + n < f->text.n ? at[n] : '\0';
+        bool is_whole = !next || !strchr(".eEL", next);
+        if (is_hex && n > 2 + SOURCE_HEX_DIGITS_MAX)
+            return source_bad(s, f->name, f->line, "this number is too large", "");
+        int err = source_copy(s, f, n);
+        /* libconfig 1.5 cuts whole numbers without an L to 32 bits, silently; with one it takes
+         * 64. */
+        return err == 0 && is_whole && n > 8 ? buf_append_char(&s->out->text, 'L') : err;
+    }
+    if (strchr("{([", c))
+        s->nesting++;
+    else if (strchr("})]", c) && s->nesting > 0)
+        s->nesting--;
+    if (s->nesting > SOURCE_NESTING_MAX)
+        return source_bad(s, f->name, f->line, "brackets are nested too deep", "");
+    return source_copy(s, f, 1);
 }
 
 static int source_copy_all(struct source *s, struct source_file *f)
@@ -288,10 +257,13 @@ static int source_copy_all(struct source *s, struct source_file *f)
 static int source_add(struct source *s, const struct source_file *from, const char *path)
 {
     AUTO_BUF text = BUF_INIT;
+    AUTO_CLOSE int fd = -1;
     struct source_file f = {.line = 1, .depth = from ? from->depth + 1 : 0};
     if (f.depth > SOURCE_INCLUDES_MAX)
         return source_bad(s, from->name, from->line, "files include each other too deep: ", path);
-    int failed = source_read_file(path, &text);
+    int failed = source_open(path, &fd);
+    if (!failed)
+        failed = source_slurp(fd, &text);
     if (failed && from) {
         config_problem_add(s->problems, from->name, from->line, "", false,
                            "%s cannot be included: %s", path, strerrordesc_np(failed));
@@ -326,22 +298,19 @@ static int source_finish(struct source *s, int err, size_t n_problems, char **fo
     return err;
 }
 
-/* Folder of a path, absolute where the system can tell. Owned. */
-static char *source_folder(const char *path)
+int config_source_read(const char *path, struct config_source *ret,
+                       struct config_problems *problems)
 {
+    struct config_source out = {0};
     const char *slash = strrchr(path, '/');
     AUTO_FREE char *folder = !slash          ? str_dup_c(".")
                              : slash == path ? str_dup_c("/")
                                              : str_dup(str_n(path, (size_t)(slash - path)));
     char *real = folder ? realpath(folder, NULL) : NULL;
-    return real ? real : STEAL(folder);
-}
-
-int config_source_read(const char *path, struct config_source *ret,
-                       struct config_problems *problems)
-{
-    struct config_source out = {0};
-    AUTO_FREE char *folder = source_folder(path);
+    if (real) { /* else as it is written */
+        free(folder);
+        folder = real;
+    }
     struct source s = {.out = &out, .problems = problems, .folder = folder, .out_line = 1};
     size_t before = problems->n;
     int err = folder ? source_add(&s, NULL, path) : -ERR_NOMEM;
