@@ -120,12 +120,6 @@ static void log_put_field(struct log_line *l, const struct log_field *f, enum lo
     log_put(l, number, (size_t)(end - number));
 }
 
-/* A field that does not fit any more is left out whole: half a JSON member would spoil the line. */
-static bool log_has_room(const struct log_line *l, const struct log_field *f)
-{
-    return l->n + f->key_n + 48 <= LOG_LINE_MAX - LOG_TAIL;
-}
-
 static void log_line_head(struct log_line *l, enum log_format format, uint64_t wall_ms,
                           enum log_level level, const char *event)
 {
@@ -153,7 +147,11 @@ void log_line_make(struct log_line *line, enum log_format format, uint64_t wall_
     log_line_head(line, format, wall_ms, level, event);
     for (size_t i = 0; i < n; i++) {
         const struct log_field *f = &fields[i];
-        if ((f->type == LOG_F_STR && !f->s) || !log_has_room(line, f))
+        if (f->type == LOG_F_STR && !f->s)
+            continue;
+        /* A field that does not fit any more is left out whole: half a JSON member would spoil the
+         * line. */
+        if (line->n + f->key_n + 48 > LOG_LINE_MAX - LOG_TAIL)
             continue;
         log_put_c(line, format == LOG_FORMAT_JSON ? ",\"" : " ");
         log_put(line, f->key, f->key_n);

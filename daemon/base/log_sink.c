@@ -48,17 +48,6 @@ int log_open_file(const char *path, int *ret_fd)
 /* Since log_unblock_stderr. */
 static atomic_bool stderr_never_waits;
 
-/* A description of our own does not change that of the others who have this pipe or terminal. */
-static int stderr_open_again(void)
-{
-    int fd = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    int failed = dup2(fd, STDERR_FILENO);
-    close(fd);
-    return failed < 0 ? -1 : 0;
-}
-
 void log_unblock_stderr(void)
 {
     struct stat st;
@@ -67,8 +56,14 @@ void log_unblock_stderr(void)
     if (flags < 0 || (flags & O_NONBLOCK) || fstat(STDERR_FILENO, &st) < 0)
         return;
     bool is_pipe = S_ISFIFO(st.st_mode);
-    if ((is_pipe || S_ISCHR(st.st_mode)) && stderr_open_again() == 0)
-        return;
+    if (is_pipe || S_ISCHR(st.st_mode)) {
+        /* A description of our own does not change that of the others who have this pipe or
+         * terminal. */
+        AUTO_CLOSE int fd =
+            open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 && dup2(fd, STDERR_FILENO) >= 0)
+            return;
+    }
     if (is_pipe) /* another user's: better all of its writers than a daemon that hangs */
         (void)fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
 }
@@ -103,14 +98,6 @@ void log_write_stderr(const char *text, size_t n)
 
 /* ---- life ---- */
 
-static int sink_open_file(struct log_sink *s, const struct log_sink_spec *spec)
-{
-    if (spec->fd <= 0)
-        return log_open_file(spec->path, &s->fd);
-    s->fd = fcntl(spec->fd, F_DUPFD_CLOEXEC, 3);
-    return s->fd < 0 ? err_from_errno(errno) : 0;
-}
-
 static int sink_open(struct log_sink *s, const struct log_sink_spec *spec)
 {
     if (spec->target != LOG_TARGET_STDERR) {
@@ -120,7 +107,10 @@ static int sink_open(struct log_sink *s, const struct log_sink_spec *spec)
     }
     switch (spec->target) {
     case LOG_TARGET_FILE:
-        return sink_open_file(s, spec);
+        if (spec->fd <= 0)
+            return log_open_file(spec->path, &s->fd);
+        s->fd = fcntl(spec->fd, F_DUPFD_CLOEXEC, 3);
+        return s->fd < 0 ? err_from_errno(errno) : 0;
     case LOG_TARGET_SYSLOG:
         s->facility = log_syslog_facility(spec->facility);
         s->fd = log_syslog_socket();

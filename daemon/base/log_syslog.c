@@ -38,27 +38,20 @@ int log_syslog_socket(void)
     return socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-/* "Jan  2 03:04:05" in local time, made once a second. */
-static const char *syslog_time(void)
-{
-    static char text[32];
-    static time_t made;
-    time_t now = time(NULL);
-    struct tm tm;
-    if (now != made && localtime_r(&now, &tm) &&
-        strftime(text, sizeof(text), "%b %e %H:%M:%S", &tm) > 0)
-        made = now;
-    return text;
-}
-
 size_t log_syslog_format(char packet[LOG_SYSLOG_MAX], int facility, enum log_level level,
                          const struct log_line *line)
 {
     static const int severities[LOG_LEVEL_COUNT] = {LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO,
                                                     LOG_DEBUG};
-    int n =
-        snprintf(packet, LOG_SYSLOG_MAX, "<%d>%s mailproxyd[%d]: ", facility | severities[level],
-                 syslog_time(), (int)getpid());
+    static char at[32]; /* "Jan  2 03:04:05" in local time, made once a second */
+    static time_t made;
+    time_t now = time(NULL);
+    struct tm tm;
+    if (now != made && localtime_r(&now, &tm) &&
+        strftime(at, sizeof(at), "%b %e %H:%M:%S", &tm) > 0)
+        made = now;
+    int n = snprintf(packet, LOG_SYSLOG_MAX,
+                     "<%d>%s mailproxyd[%d]: ", facility | severities[level], at, (int)getpid());
     size_t text = line->n - line->body;
     memcpy(packet + n, line->text + line->body, text);
     return (size_t)n + text;

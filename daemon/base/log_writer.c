@@ -87,37 +87,29 @@ static void writer_note(struct log_sink *s, int failed)
     }
 }
 
-static void writer_defer(struct log_sink *s, int failed, struct writer_round *r)
-{
-    if (failed == EAGAIN) {
-        r->fds[r->n_fds++] = (struct pollfd){.fd = s->fd, .events = POLLOUT};
-        return;
-    }
-    s->retry_ms = clock_ms() + WRITER_RETRY_MS;
-    if (r->retry_ms == 0 || s->retry_ms < r->retry_ms)
-        r->retry_ms = s->retry_ms;
-}
-
 /* One block at most: the other sinks are waiting. */
 static void writer_write(struct log_sink *s, struct writer_round *r)
 {
-    if (s->retry_ms > clock_ms()) {
-        if (r->retry_ms == 0 || s->retry_ms < r->retry_ms)
-            r->retry_ms = s->retry_ms;
-        return;
+    uint64_t now = clock_ms();
+    if (s->retry_ms <= now) {
+        s->retry_ms = 0;
+        if (!log_sink_has_more(s) && !writer_turn(s))
+            return;
     }
-    s->retry_ms = 0;
-    if (!log_sink_has_more(s) && !writer_turn(s))
-        return;
-    while (log_sink_has_more(s)) {
+    while (s->retry_ms == 0 && log_sink_has_more(s)) {
         int failed = log_sink_write(s);
         writer_note(s, failed);
-        if (failed) {
-            writer_defer(s, failed, r);
+        if (failed == EAGAIN) {
+            r->fds[r->n_fds++] = (struct pollfd){.fd = s->fd, .events = POLLOUT};
             return;
         }
-        r->did_write = true;
+        if (failed)
+            s->retry_ms = clock_ms() + WRITER_RETRY_MS;
+        else
+            r->did_write = true;
     }
+    if (s->retry_ms > 0 && (r->retry_ms == 0 || s->retry_ms < r->retry_ms))
+        r->retry_ms = s->retry_ms;
 }
 
 /* Sinks that are no longer wanted get one try. */
@@ -182,20 +174,14 @@ static void writer_clear_wake(void)
     (void)!read(writer.wake, &n, sizeof(n));
 }
 
-static int writer_wait_ms(const struct writer_round *r)
-{
-    uint64_t now = clock_ms();
-    if (r->retry_ms == 0)
-        return -1;
-    return r->retry_ms > now ? (int)(r->retry_ms - now) : 0;
-}
-
 /* A line that comes after the look at the queues finds the state that it follows. */
 static void writer_sleep(struct writer_round *r)
 {
+    uint64_t now = clock_ms();
+    int wait_ms = r->retry_ms == 0 ? -1 : r->retry_ms > now ? (int)(r->retry_ms - now) : 0;
     atomic_store(&writer.state, WRITER_SLEEPS);
     if (!writer_has_work() && !atomic_load(&writer.is_stopping))
-        (void)poll(r->fds, r->n_fds, writer_wait_ms(r));
+        (void)poll(r->fds, r->n_fds, wait_ms);
     if (r->fds[0].revents && atomic_load(&writer.state) == WRITER_BUSY) {
         writer_clear_wake();
         atomic_store(&writer.state, WRITER_NAPS);
@@ -283,23 +269,18 @@ static bool writer_wait(const bool *what, uint64_t limit_ms)
     return is_set;
 }
 
-/* Without the thread. */
-static bool writer_flush_here(void)
-{
-    struct writer_round r = {.did_write = true};
-    pthread_mutex_lock(&writer.lock);
-    for (unsigned i = 0; i < WRITER_ROUNDS_MAX && (i == 0 || writer_has_work()); i++)
-        writer_go_round(&r);
-    (void)writer_has_work();
-    bool is_written = writer.is_written;
-    pthread_mutex_unlock(&writer.lock);
-    return is_written;
-}
-
 bool log_writer_flush(uint64_t limit_ms)
 {
-    if (!atomic_load(&writer.is_running))
-        return writer_flush_here();
+    if (!atomic_load(&writer.is_running)) {
+        struct writer_round r = {.did_write = true};
+        pthread_mutex_lock(&writer.lock);
+        for (unsigned i = 0; i < WRITER_ROUNDS_MAX && (i == 0 || writer_has_work()); i++)
+            writer_go_round(&r);
+        (void)writer_has_work();
+        bool is_written = writer.is_written;
+        pthread_mutex_unlock(&writer.lock);
+        return is_written;
+    }
     pthread_mutex_lock(&log_set.lock);
     writer.is_written = false; /* until the thread has looked again */
     pthread_mutex_unlock(&log_set.lock);

@@ -98,15 +98,6 @@ static int table_resize(struct table *t, size_t cap)
     return 0;
 }
 
-/* Without memory for a smaller one it stays as large as it is. */
-static void table_shrink(struct table *t)
-{
-    if (t->count == 0)
-        table_fini(t);
-    else if (t->old.cap == 0 && t->slots.cap > TABLE_MIN_CAP && t->count < t->slots.cap / 8)
-        (void)!table_resize(t, t->slots.cap / 2);
-}
-
 /* ---- the table ---- */
 
 void *table_get(const struct table *t, struct str key)
@@ -142,6 +133,10 @@ void *table_del(struct table *t, struct str key)
     void *item = slots_take(t, s, slots_find(t, s, key, hash));
     t->count--;
     table_move_some(t);
-    table_shrink(t);
+    /* Without memory for a smaller one it stays as large as it is. */
+    if (t->count == 0)
+        table_fini(t);
+    else if (t->old.cap == 0 && t->slots.cap > TABLE_MIN_CAP && t->count < t->slots.cap / 8)
+        (void)!table_resize(t, t->slots.cap / 2);
     return item;
 }

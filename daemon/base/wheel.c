@@ -16,17 +16,13 @@ void wheel_timer_init(struct wheel_timer *t)
     t->due_ms = 0;
 }
 
-/* First tick that is not before the deadline, and not one that has been handled already. */
-static uint64_t wheel_tick_of(const struct wheel *w, uint64_t due_ms)
-{
-    uint64_t tick = due_ms / WHEEL_TICK_MS + (due_ms % WHEEL_TICK_MS != 0);
-    return tick > w->now_tick ? tick : w->now_tick + 1;
-}
-
 static void wheel_link(struct wheel *w, struct wheel_timer *t)
 {
+    uint64_t tick = t->due_ms / WHEEL_TICK_MS + (t->due_ms % WHEEL_TICK_MS != 0);
+    if (tick <= w->now_tick) /* not one that has been handled already */
+        tick = w->now_tick + 1;
     list_del(&t->link);
-    list_add_tail(&w->slots[wheel_tick_of(w, t->due_ms) % WHEEL_SLOTS], &t->link);
+    list_add_tail(&w->slots[tick % WHEEL_SLOTS], &t->link);
 }
 
 void wheel_set(struct wheel *w, struct wheel_timer *t, uint64_t due_ms)

@@ -24,11 +24,6 @@ static int limit_target_parse_user(struct str name, struct limit_target *ret)
     return err;
 }
 
-static bool limit_target_is_network(const struct addr_net *n)
-{
-    return n->family != AF_UNIX && n->bits < 128;
-}
-
 /* What is an address with a mistake must not become a user: "10.0.0.1/8", "1.2.3.4:25",
  * "10.0.0.256". A name of digits alone is none. */
 static bool limit_target_looks_like_address(struct str text)
@@ -54,7 +49,8 @@ int limit_target_parse(struct str text, struct limit_target *ret)
     if (addr_net_parse(text, &s.net) < 0)
         return limit_target_looks_like_address(text) ? -ERR_SYNTAX
                                                      : limit_target_parse_user(text, ret);
-    s.kind = limit_target_is_network(&s.net) ? LIMIT_TARGET_NETWORK : LIMIT_TARGET_ADDRESS;
+    bool is_network = s.net.family != AF_UNIX && s.net.bits < 128;
+    s.kind = is_network ? LIMIT_TARGET_NETWORK : LIMIT_TARGET_ADDRESS;
     *ret = s;
     return 0;
 }

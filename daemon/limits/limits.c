@@ -118,15 +118,6 @@ static uint32_t level_now(const struct limit_past *p, uint64_t rate, uint64_t no
     return leaked < p->level_milli ? p->level_milli - (uint32_t)leaked : 0;
 }
 
-static void level_add(struct limit_past *p, uint64_t rate, uint64_t now_ms)
-{
-    if (!p)
-        return;
-    uint32_t level = level_now(p, rate, now_ms);
-    p->level_milli = level < LIMITS_LEVEL_MAX ? level + 1000 : level;
-    p->level_at_ms = now_ms;
-}
-
 /* ---- failures: those of a window that begins with the first ---- */
 
 static bool failures_are_over(const struct limit_past *p, const struct config_limits *c,
@@ -432,12 +423,16 @@ static bool limits_take_rate(struct limits *l, const struct config_limits *c, co
     struct limit_source *s = rate ? source_take(l, a) : NULL;
     if (!s)
         return true;
-    bool is_over = !is_forced && level_now(s->past, rate, now->ms) + 1000 > rate * 1000;
+    uint32_t level = level_now(s->past, rate, now->ms);
+    bool is_over = !is_forced && level + 1000 > rate * 1000;
+    struct limit_past *p = is_over ? NULL : source_past(s);
     if (is_over)
         *ret = verdict_source(s, LIMIT_RATE, "Too many logins from your address, try again later.",
                               now);
-    else
-        level_add(source_past(s), rate, now->ms);
+    if (p) {
+        p->level_milli = level < LIMITS_LEVEL_MAX ? level + 1000 : level;
+        p->level_at_ms = now->ms;
+    }
     source_settle(l, s, c, now->ms);
     return !is_over;
 }
@@ -492,50 +487,11 @@ void limits_logout(struct limits *l, const char *user)
 
 /* ---- failures ---- */
 
-/* Of hundreds of credentials (the phones of an office after a change of passwords) some look like
- * repeats of others, until nothing can be told and all count. */
-static bool past_is_repeat(struct limit_past *p, uint32_t credentials)
-{
-    return credentials != 0 && !distinct_add(&p->guesses, credentials) &&
-           !distinct_is_full(&p->guesses);
-}
-
-/* A failed user of this address; true: another one than before, as far as can be told. */
-static bool past_add_user(struct limits *l, struct limit_past *p, const struct config_limits *c,
-                          const char *user, uint64_t now_ms)
-{
-    if (!user || !*user || c->users_before_ban == 0)
-        return false;
-    if (users_are_over(p, c, now_ms)) {
-        p->fails = p->oks = (struct distinct){0};
-        p->users_since_ms = now_ms ? now_ms : 1;
-    }
-    return distinct_add(&p->fails, (uint32_t)hash_sip(l->key, str_of(user)));
-}
-
-/* Many users fail, and more of them than log in. */
-static bool past_is_spraying(const struct limit_past *p, const struct config_limits *c)
-{
-    uint32_t n = distinct_count(&p->fails);
-    return c->users_before_ban > 0 && n >= c->users_before_ban && n > distinct_count(&p->oks);
-}
-
 void limits_welcome(struct limits *l, const struct addr *a, const char *user)
 {
     struct limit_source *s = source_find(l, a);
     if (s && s->past)
         (void)distinct_add(&s->past->oks, (uint32_t)hash_sip(l->key, str_of(user)));
-}
-
-static struct rule *limits_ban(struct limits *l, const struct config_limits *c,
-                               const struct addr *a, const struct rules_time *now)
-{
-    struct rule_spec spec = {.is_automatic = true,
-                             .created_ms = now->wall_ms,
-                             .until_ms = c->ban_ms ? now->wall_ms + c->ban_ms : 0};
-    struct rule *ban;
-    limit_target_of_addr(&spec.subject, a);
-    return rules_put(&l->bans, &spec, now, &ban) < 0 ? NULL : ban;
 }
 
 /* Wrong passwords of one user, wherever they come from. */
@@ -563,9 +519,9 @@ static void fail_source(struct limits *l, const struct config_limits *c, const s
                         const char *user, uint32_t credentials, uint64_t delay_ms,
                         const struct rules_time *now, struct limit_failure *f)
 {
+    bool has_user = user && c->users_before_ban > 0;
     uint64_t most = limits_failures(l, c, a);
-    bool is_on =
-        c->failures_before_delay > 0 || most != RULE_KEEP || (user && c->users_before_ban > 0);
+    bool is_on = c->failures_before_delay > 0 || most != RULE_KEEP || has_user;
     struct limit_source *s = is_on && most > 0 ? source_take(l, a) : NULL;
     struct limit_past *p = s ? source_past(s) : NULL;
     if (s && !p)
@@ -576,14 +532,31 @@ static void fail_source(struct limits *l, const struct config_limits *c, const s
         failures_clear(p);
         p->failures_since_ms = now->ms;
     }
-    if (!past_is_repeat(p, credentials))
+    /* A repeat of the same credentials is no further guess. Of hundreds of credentials (the phones
+     * of an office after a change of passwords) some look like repeats of others, until nothing can
+     * be told and all count. */
+    if (credentials == 0 || distinct_add(&p->guesses, credentials) || distinct_is_full(&p->guesses))
         p->failures++;
-    f->is_spraying = past_add_user(l, p, c, user, now->ms) && past_is_spraying(p, c);
+    if (has_user && *user) {
+        if (users_are_over(p, c, now->ms)) {
+            p->fails = p->oks = (struct distinct){0};
+            p->users_since_ms = now->ms ? now->ms : 1;
+        }
+        bool is_other = distinct_add(&p->fails, (uint32_t)hash_sip(l->key, str_of(user)));
+        uint32_t n = distinct_count(&p->fails);
+        f->is_spraying = is_other && n >= c->users_before_ban && n > distinct_count(&p->oks);
+    }
     f->n = f->is_spraying ? distinct_count(&p->fails) : p->failures;
     f->delay_ms = limits_delay(c, failures_count(p), delay_ms);
     if (f->is_spraying || failures_count(p) >= most) {
         f->ban = rules_match_addr(&l->bans, a);
-        f->is_new_ban = !f->ban && (f->ban = limits_ban(l, c, a, now));
+        if (!f->ban) {
+            struct rule_spec spec = {.is_automatic = true,
+                                     .created_ms = now->wall_ms,
+                                     .until_ms = c->ban_ms ? now->wall_ms + c->ban_ms : 0};
+            limit_target_of_addr(&spec.subject, a);
+            f->is_new_ban = rules_put(&l->bans, &spec, now, &f->ban) == 0;
+        }
         if (f->ban)
             failures_clear(p);
     }
