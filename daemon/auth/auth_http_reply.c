@@ -50,15 +50,6 @@ static bool is_host_name(struct str v)
     return true;
 }
 
-/* Digits and dots alone are an address, and then a right one. */
-static bool looks_like_v4(struct str v)
-{
-    for (size_t i = 0; i < v.n; i++)
-        if (v.p[i] != '.' && (v.p[i] < '0' || v.p[i] > '9'))
-            return false;
-    return true;
-}
-
 static bool is_address(struct str v, bool is_v6)
 {
     struct addr a;
@@ -68,7 +59,10 @@ static bool is_address(struct str v, bool is_v6)
 static const char *read_server(struct reader *d, struct str v)
 {
     bool has_brackets = v.n > 2 && v.p[0] == '[' && v.p[v.n - 1] == ']';
-    bool is_name = is_host_name(v) && !looks_like_v4(v);
+    bool is_number = true; /* digits and dots alone are an address, and then a right one */
+    for (size_t i = 0; i < v.n; i++)
+        is_number = is_number && (v.p[i] == '.' || (v.p[i] >= '0' && v.p[i] <= '9'));
+    bool is_name = is_host_name(v) && !is_number;
     if (has_brackets)
         v = str_n(v.p + 1, v.n - 2);
     if (!is_name && !is_address(v, true) && (has_brackets || !is_address(v, false)))

@@ -70,32 +70,6 @@ static void write_address(struct writer *w, const char *name, const struct addr 
     write_text(w, name, str_of(text));
 }
 
-/* With a certificate it is the client who names the login; the server says whether the certificate
- * may use it. */
-static struct str login_of(const struct credentials *c)
-{
-    return buf_str(c->mech == SASL_EXTERNAL && c->authzid.len > 0 ? &c->authzid : &c->user);
-}
-
-static void write_credentials(struct writer *w, const struct credentials *c)
-{
-    write_text(w, "Auth-Method", str_of(sasl_method(c->mech)));
-    write_line(w, "Auth-User", login_of(c), true);
-    write_line(w, "Auth-Pass", buf_str(&c->secret), true);
-    if (c->salt.len > 0)
-        write_text(w, "Auth-Salt", buf_str(&c->salt));
-}
-
-static void write_proxy_header(struct writer *w, const struct auth_request *r)
-{
-    if (!r->has_proxy_header)
-        return;
-    write_address(w, "Proxy-Protocol-Addr", &r->proxy_src);
-    write_number(w, "Proxy-Protocol-Port", r->proxy_src.port);
-    write_address(w, "Proxy-Protocol-Server-Addr", &r->proxy_dst);
-    write_number(w, "Proxy-Protocol-Server-Port", r->proxy_dst.port);
-}
-
 static void write_client(struct writer *w, const struct auth_request *r)
 {
     write_text(w, "Auth-Protocol", str_of(r->proto->auth_name));
@@ -103,7 +77,12 @@ static void write_client(struct writer *w, const struct auth_request *r)
     write_address(w, "Client-IP", &r->client);
     if (r->proto->has_client_name)
         write_text(w, "Client-Host", str_of(r->client_host ? r->client_host : "[UNAVAILABLE]"));
-    write_proxy_header(w, r);
+    if (r->has_proxy_header) {
+        write_address(w, "Proxy-Protocol-Addr", &r->proxy_src);
+        write_number(w, "Proxy-Protocol-Port", r->proxy_src.port);
+        write_address(w, "Proxy-Protocol-Server-Addr", &r->proxy_dst);
+        write_number(w, "Proxy-Protocol-Server-Port", r->proxy_dst.port);
+    }
     if (r->cred->mech == SASL_NONE) {
         write_text(w, "Auth-SMTP-Helo", r->helo);
         write_text(w, "Auth-SMTP-From", r->mail_from);
@@ -111,8 +90,17 @@ static void write_client(struct writer *w, const struct auth_request *r)
     }
 }
 
-static void write_verify(struct writer *w, const struct tls_info *t)
+static void write_tls(struct writer *w, const struct auth_request *r, bool has_pem)
 {
+    const struct tls_info *t = r->tls;
+    const struct tls_peer_cert *cert = r->peer_cert;
+    if (!t)
+        return;
+    write_text(w, "Auth-SSL", STR("on"));
+    write_optional(w, "Auth-SSL-Protocol", t->version);
+    write_optional(w, "Auth-SSL-Cipher", t->cipher);
+    if (r->client_auth == TLS_CLIENT_AUTH_OFF)
+        return;
     write_bytes(w, STR("Auth-SSL-Verify: "));
     if (t->verify == TLS_VERIFY_FAILED) {
         write_bytes(w, STR("FAILED:"));
@@ -121,10 +109,8 @@ static void write_verify(struct writer *w, const struct tls_info *t)
         write_bytes(w, t->verify == TLS_VERIFY_SUCCESS ? STR("SUCCESS") : STR("NONE"));
     }
     write_bytes(w, STR("\r\n"));
-}
-
-static void write_certificate(struct writer *w, const struct tls_peer_cert *cert, bool has_pem)
-{
+    if (!cert)
+        return;
     write_optional(w, "Auth-SSL-Subject", cert->subject);
     write_optional(w, "Auth-SSL-Issuer", cert->issuer);
     write_optional(w, "Auth-SSL-Serial", cert->serial);
@@ -133,24 +119,18 @@ static void write_certificate(struct writer *w, const struct tls_peer_cert *cert
         write_line(w, "Auth-SSL-Cert", str_of(cert->pem), true);
 }
 
-static void write_tls(struct writer *w, const struct auth_request *r, bool has_pem)
-{
-    if (!r->tls)
-        return;
-    write_text(w, "Auth-SSL", STR("on"));
-    write_optional(w, "Auth-SSL-Protocol", r->tls->version);
-    write_optional(w, "Auth-SSL-Cipher", r->tls->cipher);
-    if (r->client_auth == TLS_CLIENT_AUTH_OFF)
-        return;
-    write_verify(w, r->tls);
-    if (r->peer_cert)
-        write_certificate(w, r->peer_cert, has_pem);
-}
-
 int auth_http_request(const struct auth_request *r, const struct config_auth *c, struct buf *out)
 {
     struct writer w = {.out = out};
-    write_credentials(&w, r->cred);
+    const struct credentials *cred = r->cred;
+    /* With a certificate it is the client who names the login; the server says whether the
+     * certificate may use it. */
+    bool is_named = cred->mech == SASL_EXTERNAL && cred->authzid.len > 0;
+    write_text(&w, "Auth-Method", str_of(sasl_method(cred->mech)));
+    write_line(&w, "Auth-User", buf_str(is_named ? &cred->authzid : &cred->user), true);
+    write_line(&w, "Auth-Pass", buf_str(&cred->secret), true);
+    if (cred->salt.len > 0)
+        write_text(&w, "Auth-Salt", buf_str(&cred->salt));
     write_client(&w, r);
     write_tls(&w, r, c->is_client_cert_passed);
     for (size_t i = 0; i < c->headers.n; i++) {

@@ -124,12 +124,6 @@ static struct entry *cache_find(const struct cache *c, const struct cache_key *k
     return e;
 }
 
-static void cache_shrink(struct cache *c)
-{
-    while (c->bytes > c->max_bytes)
-        cache_remove(c, LIST_ITEM(c->recent.prev, struct entry, link));
-}
-
 static size_t text_bytes(const char *s)
 {
     return s ? strlen(s) + 1 : 0;
@@ -185,7 +179,8 @@ void cache_put(struct cache *c, const struct cache_key *key, const struct creden
     list_add_head(&c->recent, &e->link);
     c->count++;
     c->bytes += e->bytes;
-    cache_shrink(c);
+    while (c->bytes > c->max_bytes)
+        cache_remove(c, LIST_ITEM(c->recent.prev, struct entry, link));
 }
 
 bool cache_get(struct cache *c, const struct cache_key *key, const struct credentials *cred,

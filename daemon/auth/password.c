@@ -49,17 +49,6 @@ static void scheme_fini(struct scheme *s)
     buf_wipe(&s->decoded);
 }
 
-static int scheme_decode(struct scheme *s, struct str encoding)
-{
-    int err = str_ieq(encoding, STR("HEX")) ? decode_hex(s->rest, &s->decoded)
-              : str_ieq(encoding, STR("B64")) || str_ieq(encoding, STR("BASE64"))
-                  ? str_base64_decode(s->rest, &s->decoded)
-                  : -ERR_UNSUPPORTED;
-    s->rest = buf_str(&s->decoded);
-    s->is_raw = true;
-    return err;
-}
-
 /* "{NAME}rest", "{NAME.ENCODING}rest", or a bare hash of crypt(3). */
 static int scheme_parse(const char *hash, struct scheme *ret)
 {
@@ -72,18 +61,18 @@ static int scheme_parse(const char *hash, struct scheme *ret)
     *ret = (struct scheme){.name = str_cut(&label, '.'), .rest = rest};
     if (!rest.p)
         return -ERR_UNSUPPORTED;
-    return label.p ? scheme_decode(ret, label) : 0;
+    if (!label.p)
+        return 0;
+    int err = str_ieq(label, STR("HEX")) ? decode_hex(rest, &ret->decoded)
+              : str_ieq(label, STR("B64")) || str_ieq(label, STR("BASE64"))
+                  ? str_base64_decode(rest, &ret->decoded)
+                  : -ERR_UNSUPPORTED;
+    ret->rest = buf_str(&ret->decoded);
+    ret->is_raw = true;
+    return err;
 }
 
 /* ---- crypt(3) ---- */
-
-static bool crypt_is_good(const char *hash)
-{
-    bool is_des = hash[0] != '$' && hash[0] != '_';
-    int kind = crypt_checksalt(hash);
-    return (kind == CRYPT_SALT_OK || kind == CRYPT_SALT_METHOD_LEGACY) &&
-           (!is_des || strlen(hash) == DES_HASH_CHARS);
-}
 
 /* -ERR_INVAL when crypt(3) cannot make a hash of it. */
 static int crypt_make(struct str password, const char *setting, char ret[CRYPT_OUTPUT_SIZE])
@@ -118,7 +107,12 @@ static int crypt_verify(const struct scheme *s, struct str password)
 static bool crypt_is_known(const struct scheme *s)
 {
     AUTO_FREE char *hash = str_dup(s->rest);
-    return hash && !str_has_crlf_nul(s->rest) && crypt_is_good(hash);
+    if (!hash || str_has_crlf_nul(s->rest))
+        return false;
+    bool is_des = hash[0] != '$' && hash[0] != '_';
+    int kind = crypt_checksalt(hash);
+    return (kind == CRYPT_SALT_OK || kind == CRYPT_SALT_METHOD_LEGACY) &&
+           (!is_des || strlen(hash) == DES_HASH_CHARS);
 }
 
 /* ---- PLAIN ---- */

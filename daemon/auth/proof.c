@@ -46,33 +46,25 @@ static int proof_digest(const char *hash, struct str password, uint8_t ret[32])
     return 0;
 }
 
-static bool proof_is_known(const uint8_t digest[32])
-{
-    pthread_mutex_lock(&proofs.mutex);
-    const struct proof *p = proof_place(digest);
-    bool is_known = clock_ms() < p->due_ms && memcmp(p->digest, digest, sizeof(p->digest)) == 0;
-    pthread_mutex_unlock(&proofs.mutex);
-    return is_known;
-}
-
-static void proof_put(const uint8_t digest[32], uint64_t life_ms)
-{
-    pthread_mutex_lock(&proofs.mutex);
-    struct proof *p = proof_place(digest);
-    memcpy(p->digest, digest, sizeof(p->digest));
-    p->due_ms = clock_ms() + life_ms;
-    pthread_mutex_unlock(&proofs.mutex);
-}
-
 int proof_verify(const char *hash, struct str password, uint64_t life_ms)
 {
     uint8_t digest[32];
     if (life_ms == 0 || proof_digest(hash, password, digest) < 0)
         return password_verify(hash, password);
-    if (proof_is_known(digest))
+    pthread_mutex_lock(&proofs.mutex);
+    const struct proof *known = proof_place(digest);
+    bool is_known =
+        clock_ms() < known->due_ms && memcmp(known->digest, digest, sizeof(digest)) == 0;
+    pthread_mutex_unlock(&proofs.mutex);
+    if (is_known)
         return 0;
     int err = password_verify(hash, password);
-    if (err == 0)
-        proof_put(digest, life_ms);
-    return err;
+    if (err < 0)
+        return err;
+    pthread_mutex_lock(&proofs.mutex);
+    struct proof *p = proof_place(digest);
+    memcpy(p->digest, digest, sizeof(p->digest));
+    p->due_ms = clock_ms() + life_ms;
+    pthread_mutex_unlock(&proofs.mutex);
+    return 0;
 }

@@ -19,21 +19,19 @@ static void backend_free(struct auth_provider *p)
     free(p);
 }
 
-/* A master user's login is for the mailbox of the one it names: that user is listed and limited. */
-static int backend_whom(struct auth_query *q, char ret_user[256])
-{
-    struct str authzid = buf_str(&q->ask.cred.authzid);
-    if (authzid.n > 0)
-        return user_name_normalise(authzid, ret_user);
-    (void)str_copy(ret_user, 256, str_of(q->ask.user));
-    return 0;
-}
-
 static void backend_check(struct auth_provider *p, struct auth_query *q)
 {
     struct auth_result *r = &q->result;
+    struct str authzid = buf_str(&q->ask.cred.authzid);
+    int err = 0;
     (void)p;
-    if (backend_whom(q, r->user) < 0)
+    /* A master user's login is for the mailbox of the one it names: that user is listed and
+     * limited. */
+    if (authzid.n > 0)
+        err = user_name_normalise(authzid, r->user);
+    else
+        (void)str_copy(r->user, sizeof(r->user), str_of(q->ask.user));
+    if (err < 0)
         query_refuse(q, AUTH_REJECTED, "not a possible name to act as");
     else if (credentials_copy(&r->backend_cred, &q->ask.cred) < 0)
         query_refuse(q, AUTH_TEMPFAIL, err_text(ERR_NOMEM));

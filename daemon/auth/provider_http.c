@@ -24,31 +24,7 @@ struct http_talk {
     unsigned waits;
 };
 
-static struct http *http_of(const struct auth_query *q)
-{
-    return CONTAINER_OF(q->setup->v[q->at], struct http, base);
-}
-
 /* ---- answers ---- */
-
-/* The auth server's words are for the client, but nothing in them is for its terminal. */
-static void http_say(struct auth_query *q, struct str text)
-{
-    AUTO_BUF out = BUF_INIT;
-    if (reply_append_clean(&out, text, REPLY_TEXT_MAX) == 0)
-        query_say(q, buf_str(&out));
-}
-
-static void http_refused(struct auth_query *q, const struct auth_http_reply *r)
-{
-    struct auth_result *result = &q->result;
-    http_say(q, r->text);
-    (void)str_copy(q->code, sizeof(q->code), r->code);
-    result->code = q->code[0] ? q->code : NULL;
-    result->wait_ms = r->wait_ms;
-    result->is_final = r->wait_ms == 0;
-    query_refuse(q, AUTH_REJECTED, "refused by the auth server");
-}
 
 static bool take_text(char **dst, struct str src)
 {
@@ -73,26 +49,22 @@ static int http_fill_credentials(struct auth_query *q, const struct auth_http_re
     return err;
 }
 
-/* Who it is: the name that the auth server gave, so that aliases of one mailbox count as one user.
- */
-static int http_fill_user(struct auth_query *q)
-{
-    struct auth_result *result = &q->result;
-    struct str name = buf_str(&result->backend_cred.user);
-    return name.n == 0 && q->ask.cred.mech == SASL_NONE ? 0
-                                                        : user_name_normalise(name, result->user);
-}
-
 static void http_accepted(struct auth_query *q, const struct auth_http_reply *r)
 {
     struct auth_result *result = &q->result;
-    bool is_secret_needed = q->ask.r.is_backend_password_needed && q->ask.cred.mech != SASL_NONE;
+    bool has_login = q->ask.cred.mech != SASL_NONE;
     if (!take_text(&result->server_host, r->server) || !take_text(&result->pool, r->pool) ||
-        !take_text(&result->backend, r->backend) || http_fill_credentials(q, r) < 0)
+        !take_text(&result->backend, r->backend) || http_fill_credentials(q, r) < 0) {
         query_refuse(q, AUTH_TEMPFAIL, err_text(ERR_NOMEM));
-    else if (http_fill_user(q) < 0)
+        return;
+    }
+    /* Who it is: the name that the auth server gave, so that aliases of one mailbox count as one
+     * user. */
+    struct str name = buf_str(&result->backend_cred.user);
+    if ((has_login || name.n > 0) && user_name_normalise(name, result->user) < 0)
         query_refuse(q, AUTH_TEMPFAIL, "the auth server sent an impossible Auth-User");
-    else if (is_secret_needed && result->backend_cred.secret.len == 0)
+    else if (has_login && q->ask.r.is_backend_password_needed &&
+             result->backend_cred.secret.len == 0)
         query_refuse(q, AUTH_TEMPFAIL, "the auth server did not send Auth-Pass");
     else {
         result->status = AUTH_OK;
@@ -102,33 +74,18 @@ static void http_accepted(struct auth_query *q, const struct auth_http_reply *r)
     }
 }
 
-static void http_wait(struct auth_query *q, const struct auth_http_reply *r)
-{
-    struct http_talk *k = q->work;
-    if (!q->cb)
-        query_refuse(q, AUTH_TEMPFAIL, "the client left");
-    else if (k->waits++ >= WAITS_MAX)
-        query_refuse(q, AUTH_TEMPFAIL, "the auth server said WAIT too often");
-    else
-        loop_timer_set(q->auth->loop, &k->pause, r->wait_ms ? r->wait_ms : WAIT_DEFAULT_MS);
-}
-
-static void http_failed(struct auth_query *q, const struct http_result *result)
-{
-    char text[QUERY_REASON_MAX];
-    snprintf(text, sizeof(text), "auth server: %s%s%s", err_text(result->err),
-             result->error ? ": " : "", result->error ? result->error : "");
-    query_refuse(q, AUTH_TEMPFAIL, text);
-}
-
 static void on_reply(void *arg, const struct http_result *result)
 {
     struct http_talk *k = arg;
     struct auth_query *q = k->q;
     struct auth_http_reply r;
+    AUTO_BUF text = BUF_INIT;
     k->request = NULL;
     if (result->err < 0) {
-        http_failed(q, result);
+        char why[QUERY_REASON_MAX];
+        snprintf(why, sizeof(why), "auth server: %s%s%s", err_text(result->err),
+                 result->error ? ": " : "", result->error ? result->error : "");
+        query_refuse(q, AUTH_TEMPFAIL, why);
         return;
     }
     auth_http_reply_parse(result->headers, result->n_headers, &r);
@@ -137,10 +94,22 @@ static void on_reply(void *arg, const struct http_result *result)
         http_accepted(q, &r);
         break;
     case AUTH_HTTP_WAIT:
-        http_wait(q, &r);
+        if (!q->cb)
+            query_refuse(q, AUTH_TEMPFAIL, "the client left");
+        else if (k->waits++ >= WAITS_MAX)
+            query_refuse(q, AUTH_TEMPFAIL, "the auth server said WAIT too often");
+        else
+            loop_timer_set(q->auth->loop, &k->pause, r.wait_ms ? r.wait_ms : WAIT_DEFAULT_MS);
         break;
     case AUTH_HTTP_REFUSED:
-        http_refused(q, &r);
+        /* The auth server's text is for the client, but nothing in it is for its terminal. */
+        if (reply_append_clean(&text, r.text, REPLY_TEXT_MAX) == 0)
+            query_say(q, buf_str(&text));
+        (void)str_copy(q->code, sizeof(q->code), r.code);
+        q->result.code = q->code[0] ? q->code : NULL;
+        q->result.wait_ms = r.wait_ms;
+        q->result.is_final = r.wait_ms == 0;
+        query_refuse(q, AUTH_REJECTED, "refused by the auth server");
         break;
     case AUTH_HTTP_NONSENSE:
         query_refuse(q, AUTH_TEMPFAIL, r.problem);
@@ -153,7 +122,7 @@ static void on_reply(void *arg, const struct http_result *result)
 static int http_send(struct http_talk *k)
 {
     struct auth_query *q = k->q;
-    const struct http *p = http_of(q);
+    const struct http *p = CONTAINER_OF(q->setup->v[q->at], struct http, base);
     AUTO_SECRET_BUF fields = BUF_INIT;
     int err = buf_reserve(&fields, REQUEST_USUAL_BYTES);
     if (err == 0)

@@ -98,29 +98,24 @@ static enum verdict judge_proved(struct users_job *j)
     return USERS_WRONG;
 }
 
-static int verify_scram(const char *text, struct str password)
-{
-    struct sasl_scram_keys keys;
-    if (password_scram_parse(text, &keys) < 0)
-        return -ERR_UNSUPPORTED;
-    int err = password_scram_verify(&keys, password);
-    explicit_bzero(&keys, sizeof(keys));
-    return err;
-}
-
 static enum verdict judge_password(struct users_job *j)
 {
     const struct store_user *u = &j->user;
     struct str password = buf_str(&j->q->ask.cred.secret);
+    struct sasl_scram_keys keys;
     int err;
     if (u->password_hash)
         err = proof_verify(u->password_hash, password, j->proof_ms);
     else if (u->plain_password)
         err = str_eq_secret(str_of(u->plain_password), password) ? 0 : -ERR_AUTH;
-    else if (u->scram)
-        err = verify_scram(u->scram, password);
-    else
+    else if (!u->scram)
         return USERS_UNJUDGED;
+    else if (password_scram_parse(u->scram, &keys) < 0)
+        err = -ERR_UNSUPPORTED;
+    else {
+        err = password_scram_verify(&keys, password);
+        explicit_bzero(&keys, sizeof(keys));
+    }
     if (err < 0 && err != -ERR_AUTH)
         j->err = err;
     return err == 0 ? USERS_RIGHT : USERS_WRONG;
@@ -160,22 +155,16 @@ static void look_at_target(struct users_job *j)
     store_user_fini(&target);
 }
 
-static void on_absent(struct users_job *j)
-{
-    const struct credentials *c = &j->q->ask.cred;
-    j->verdict = USERS_ABSENT;
-    look_at_target(j);
-    if (j->decoy && judges[c->mech] == judge_password) /* for its time alone */
-        (void)!password_verify(j->decoy, buf_str(&c->secret));
-}
-
 static void users_run(struct job *job)
 {
     struct users_job *j = CONTAINER_OF(job, struct users_job, job);
     const struct auth_ask *a = &j->q->ask;
     int err = store_user_get(j->store, a->user, &j->user);
     if (err == -ERR_NO_USER) {
-        on_absent(j);
+        j->verdict = USERS_ABSENT;
+        look_at_target(j);
+        if (j->decoy && judges[a->cred.mech] == judge_password) /* for its time alone */
+            (void)!password_verify(j->decoy, buf_str(&a->cred.secret));
         return;
     }
     j->err = err;
@@ -200,31 +189,23 @@ static void keys_run(struct job *job)
 
 /* ---- on the worker: the answer ---- */
 
-/* The secret for the backend: the stored one when there is one, else the client's when that is a
- * password or token, else the kept one. A master user's is never the user's own. */
-static struct str backend_secret(const struct auth_ask *a, const struct store_user *u)
-{
-    if (u->backend_password || u->master_user)
-        return str_of(u->backend_password);
-    return sasl_is_clear_text(a->cred.mech) ? buf_str(&a->cred.secret) : str_of(u->plain_password);
-}
-
-static int fill_credentials(struct auth_result *r, const struct auth_ask *a,
-                            const struct store_user *u)
-{
-    struct credentials *c = &r->backend_cred;
-    bool is_token = (SASL_BIT(a->cred.mech) & TOKEN_MECHANISMS) != 0;
-    c->mech = is_token && !u->backend_password ? a->cred.mech : SASL_PLAIN;
-    int err = buf_append_c(&c->user, u->backend_user ? u->backend_user : u->name);
-    return err < 0 ? err : buf_append_str(&c->secret, backend_secret(a, u));
-}
-
 static int fill_result(struct auth_query *q, const struct store_user *u)
 {
     struct auth_result *r = &q->result;
+    const struct credentials *given = &q->ask.cred;
+    struct credentials *c = &r->backend_cred;
+    bool is_token = (SASL_BIT(given->mech) & TOKEN_MECHANISMS) != 0;
+    /* The secret for the backend: the stored one when there is one, else the client's when that is
+     * a password or token, else the kept one. A master user's is never the user's own. */
+    struct str secret = u->backend_password || u->master_user ? str_of(u->backend_password)
+                        : sasl_is_clear_text(given->mech)     ? buf_str(&given->secret)
+                                                              : str_of(u->plain_password);
+    c->mech = is_token && !u->backend_password ? given->mech : SASL_PLAIN;
     (void)str_copy(r->user, sizeof(r->user), str_of(u->name));
     if (!auth_copy_text(&r->master_user, u->master_user) || !auth_copy_text(&r->pool, u->pool) ||
-        !auth_copy_text(&r->backend, u->backend) || fill_credentials(r, &q->ask, u) < 0)
+        !auth_copy_text(&r->backend, u->backend) ||
+        buf_append_c(&c->user, u->backend_user ? u->backend_user : u->name) < 0 ||
+        buf_append_str(&c->secret, secret) < 0)
         return -ERR_NOMEM;
     r->status = AUTH_OK;
     r->is_held = user_is_in(u, USER_HELD);
@@ -261,49 +242,31 @@ static void users_locked(struct auth_query *q, const char *text)
     query_refuse(q, AUTH_LOCKED, "the account is locked");
 }
 
-static void users_wrong_protocol(struct auth_query *q, const struct users_job *j)
-{
-    if (j->verdict == USERS_RIGHT)
-        query_say(q, STR("This account may not use this protocol."));
-    query_refuse(q, AUTH_REJECTED, "the account may not use this protocol");
-}
-
-/* Nobody learns of a lock who has no right password, unless nobody here could tell. */
+/* What was found becomes the query's answer. Nobody learns of a lock who has no right password,
+ * unless nobody here could tell. */
 static void users_apply(struct auth_query *q, const struct users_job *j)
 {
     const struct store_user *u = &j->user;
     bool may_use = u->protocols == 0 || (u->protocols & (1u << q->ask.r.proto->id));
-    if (j->verdict == USERS_WRONG)
-        query_refuse(q, AUTH_REJECTED, j->reason ? j->reason : "wrong password");
-    else if (user_is_in(u, USER_LOCKED))
-        users_locked(q, u->state_text);
-    else if (!may_use)
-        users_wrong_protocol(q, j);
-    else if (j->verdict == USERS_ELSEWHERE)
-        query_pass(q);
-    else
-        users_accept(q, j);
-}
-
-static void users_settle(struct auth_query *q, const struct users_job *j)
-{
-    if (j->err < 0)
+    if (j->err < 0) {
         query_refuse(q, AUTH_TEMPFAIL, err_text(j->err));
-    else if (j->is_target_locked)
+    } else if (j->is_target_locked) {
         users_locked(q, NULL);
-    else if (j->verdict == USERS_ABSENT)
+    } else if (j->verdict == USERS_ABSENT) {
         query_pass(q);
-    else
-        users_apply(q, j);
-}
-
-static void users_learn_decoy(struct auth_query *q, const struct store_user *u)
-{
-    struct users *p = CONTAINER_OF(q->setup->v[q->at], struct users, base);
-    if (!u->password_hash || (p->decoy && strcmp(p->decoy, u->password_hash) == 0))
-        return;
-    secret_free(p->decoy);
-    p->decoy = str_dup_c(u->password_hash);
+    } else if (j->verdict == USERS_WRONG) {
+        query_refuse(q, AUTH_REJECTED, j->reason ? j->reason : "wrong password");
+    } else if (user_is_in(u, USER_LOCKED)) {
+        users_locked(q, u->state_text);
+    } else if (!may_use) {
+        if (j->verdict == USERS_RIGHT)
+            query_say(q, STR("This account may not use this protocol."));
+        query_refuse(q, AUTH_REJECTED, "the account may not use this protocol");
+    } else if (j->verdict == USERS_ELSEWHERE) {
+        query_pass(q);
+    } else {
+        users_accept(q, j);
+    }
 }
 
 /* ---- the job ---- */
@@ -326,11 +289,17 @@ static void users_drop(struct job *job)
 static void users_done(struct job *job, void *owner)
 {
     struct users_job *j = CONTAINER_OF(job, struct users_job, job);
+    struct auth_query *q = j->q;
+    const char *hash = j->user.password_hash;
     (void)owner;
-    j->q->work = NULL;
-    if (j->q->auth) {
-        users_learn_decoy(j->q, &j->user);
-        users_settle(j->q, j);
+    q->work = NULL;
+    if (q->auth) {
+        struct users *p = CONTAINER_OF(q->setup->v[q->at], struct users, base);
+        if (hash && (!p->decoy || strcmp(p->decoy, hash) != 0)) {
+            secret_free(p->decoy);
+            p->decoy = str_dup_c(hash);
+        }
+        users_apply(q, j);
     }
     users_job_free(j);
 }
