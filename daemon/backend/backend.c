@@ -116,21 +116,16 @@ void backend_admin_reason(const struct backend *b, char dst[BACKEND_REASON_MAX])
     backend_get_text(b, b->text->admin_reason, dst);
 }
 
-/* As much of the list as fits, whole entries only. */
-static struct str backend_cut_capabilities(struct str caps)
-{
-    char separator = str_index(caps, '\n') >= 0 ? '\n' : ' ';
-    if (caps.n < BACKEND_CAPS_MAX)
-        return caps;
-    size_t n = BACKEND_CAPS_MAX - 1;
-    while (n > 0 && caps.p[n] != separator)
-        n--;
-    return str_n(caps.p, n);
-}
-
 void backend_learn(struct backend *b, enum proto_id p, struct str caps)
 {
-    struct str kept = backend_cut_capabilities(caps);
+    char separator = str_index(caps, '\n') >= 0 ? '\n' : ' ';
+    size_t n = caps.n;
+    if (n >= BACKEND_CAPS_MAX) { /* as much as fits, whole entries only */
+        n = BACKEND_CAPS_MAX - 1;
+        while (n > 0 && caps.p[n] != separator)
+            n--;
+    }
+    struct str kept = str_n(caps.p, n);
     char **slot = &b->text->capabilities[p];
     char *copy = NULL;
     pthread_mutex_lock(&b->text->lock);
@@ -253,60 +248,38 @@ bool backend_is_usable(struct backend *b, enum proto_id p, uint64_t now_ms)
 
 /* ---- logins ---- */
 
-/* Did the server answer as a healthy one does? Failures of neither kind (our own trouble, a server
- * that says that it cannot judge now) prove nothing. */
-static bool backend_is_proof(enum back_failure f)
+bool backend_note_login(struct backend *b, const struct backend_login *l)
 {
-    return f == BACK_FAIL_NONE || f == BACK_FAIL_AUTH || f == BACK_FAIL_LIMIT ||
-           f == BACK_FAIL_REJECTED;
-}
-
-static void backend_count_login(struct backend *b, enum back_failure f)
-{
+    enum back_failure f = l->failure;
+    if (back_failure_is_ours(f)) { /* a try that proved nothing: the next one may be soon */
+        if (atomic_load(&b->health) == BACKEND_DOWN)
+            atomic_store(&b->probe_after_ms, l->now_ms + BACKEND_PROBE_MS);
+        return false;
+    }
     bool is_connect = f == BACK_FAIL_CONNECT || f == BACK_FAIL_TLS || f == BACK_FAIL_NO_TLS;
     atomic_fetch_add_explicit(f == BACK_FAIL_NONE ? &b->logins
                               : is_connect        ? &b->connect_failures
                                                   : &b->login_failures,
                               1, memory_order_relaxed);
-}
-
-static bool backend_note_answer(struct backend *b, uint64_t now_ms, uint64_t wall_ms)
-{
-    enum backend_health h = atomic_load_explicit(&b->health, memory_order_relaxed);
-    bool is_checked = atomic_load_explicit(&b->is_checked, memory_order_relaxed);
-    atomic_store_explicit(&b->failures_in_row, 0, memory_order_relaxed);
-    if (h == BACKEND_UP || (h == BACKEND_DOWN && is_checked))
-        return false;
-    return backend_set_health(b, BACKEND_UP, now_ms, wall_ms, "a login was answered");
-}
-
-/* Failures in a row with this one. */
-static uint32_t backend_count_failure(struct backend *b, uint32_t user)
-{
-    uint32_t before = atomic_exchange_explicit(&b->failed_user, user, memory_order_relaxed);
-    uint32_t n = atomic_load_explicit(&b->failures_in_row, memory_order_relaxed);
-    if (user != 0 && user == before && n > 0)
-        return n;
-    return atomic_fetch_add_explicit(&b->failures_in_row, 1, memory_order_relaxed) + 1;
-}
-
-/* A try that proved nothing: the next one may be soon. */
-static bool backend_give_back_try(struct backend *b, uint64_t now_ms)
-{
-    if (atomic_load(&b->health) == BACKEND_DOWN)
-        atomic_store(&b->probe_after_ms, now_ms + BACKEND_PROBE_MS);
-    return false;
-}
-
-bool backend_note_login(struct backend *b, const struct backend_login *l)
-{
-    if (back_failure_is_ours(l->failure))
-        return backend_give_back_try(b, l->now_ms);
-    backend_count_login(b, l->failure);
-    if (backend_is_proof(l->failure))
-        return backend_note_answer(b, l->now_ms, l->wall_ms);
-    bool is_unhealthy = back_failure_is_unhealthy(l->failure);
-    uint32_t n = is_unhealthy ? backend_count_failure(b, l->user) : 0;
+    /* It answered as a healthy server does. A server that says that it cannot judge now proves
+     * nothing. */
+    if (f == BACK_FAIL_NONE || f == BACK_FAIL_AUTH || f == BACK_FAIL_LIMIT ||
+        f == BACK_FAIL_REJECTED) {
+        enum backend_health h = atomic_load_explicit(&b->health, memory_order_relaxed);
+        bool is_checked = atomic_load_explicit(&b->is_checked, memory_order_relaxed);
+        atomic_store_explicit(&b->failures_in_row, 0, memory_order_relaxed);
+        if (h == BACKEND_UP || (h == BACKEND_DOWN && is_checked))
+            return false;
+        return backend_set_health(b, BACKEND_UP, l->now_ms, l->wall_ms, "a login was answered");
+    }
+    bool is_unhealthy = back_failure_is_unhealthy(f);
+    uint32_t n = 0; /* failures in a row; of one user's several only one counts */
+    if (is_unhealthy) {
+        uint32_t before = atomic_exchange_explicit(&b->failed_user, l->user, memory_order_relaxed);
+        n = atomic_load_explicit(&b->failures_in_row, memory_order_relaxed);
+        if (l->user == 0 || l->user != before || n == 0)
+            n = atomic_fetch_add_explicit(&b->failures_in_row, 1, memory_order_relaxed) + 1;
+    }
     if (atomic_load(&b->health) == BACKEND_DOWN) {
         backend_delay_probe(b, l->now_ms);
         return false;
@@ -315,6 +288,6 @@ bool backend_note_login(struct backend *b, const struct backend_login *l)
         return false;
     char reason[BACKEND_REASON_MAX];
     snprintf(reason, sizeof(reason), "%u logins in a row failed: %s", (unsigned)n,
-             l->message && l->message[0] ? l->message : back_failure_name(l->failure));
+             l->message && l->message[0] ? l->message : back_failure_name(f));
     return backend_set_health(b, BACKEND_DOWN, l->now_ms, l->wall_ms, reason);
 }

@@ -145,18 +145,6 @@ static void check_tell(struct check *k)
     k->all->on_changed(k->all->arg, k->backend);
 }
 
-/* Logins may have found it down before the checks did: then these have to prove the contrary. */
-static void check_heed_logins(struct check *k)
-{
-    if (atomic_load(&k->backend->health) != BACKEND_DOWN)
-        return;
-    for (size_t i = 0; i < PROTO_COUNT; i++)
-        if (k->parts[i].state == BACKEND_UP) {
-            k->parts[i].state = BACKEND_DOWN;
-            k->parts[i].streak = 0;
-        }
-}
-
 /* One finding counts at once when nothing was known, else only with enough others in a row. */
 static void check_judge(struct check_part *part, enum back_failure f)
 {
@@ -261,21 +249,24 @@ static void check_log_ours(struct checks *c, const struct backend *b, const char
               KV_STR("message", text));
 }
 
-static void check_found(struct check_part *part, enum back_failure f, const char *text)
+static void on_found(struct probe *p, enum back_failure f, const char *text)
 {
+    struct check_part *part = CONTAINER_OF(p, struct check_part, probe);
     struct check *k = part->check;
     if (back_failure_is_ours(f))
         check_log_ours(k->all, k->backend, text);
-    check_heed_logins(k);
+    /* Logins may have found it down before the checks did: then these have to prove the contrary.
+     */
+    bool is_down = atomic_load(&k->backend->health) == BACKEND_DOWN;
+    for (size_t i = 0; is_down && i < PROTO_COUNT; i++)
+        if (k->parts[i].state == BACKEND_UP) {
+            k->parts[i].state = BACKEND_DOWN;
+            k->parts[i].streak = 0;
+        }
     check_judge(part, f);
     check_publish(k, text);
     check_schedule_next(part);
     check_answer_waiters(k, (unsigned)(part - k->parts), f, text);
-}
-
-static void on_found(struct probe *p, enum back_failure f, const char *text)
-{
-    check_found(CONTAINER_OF(p, struct check_part, probe), f, text);
 }
 
 static int check_begin(struct check_part *part)
@@ -369,40 +360,33 @@ static void check_follow_part(struct check_part *part, bool is_used, bool has_mo
         check_schedule_first(part);
 }
 
-static bool check_has_moved(const struct pool_member *a, const struct pool_member *b)
-{
-    return strcmp(a->host, b->host) != 0 || memcmp(a->ports, b->ports, sizeof(a->ports)) != 0 ||
-           a->tls != b->tls;
-}
-
-/* What is known of the backend stays; what runs against an address that it no longer has begins
- * anew. */
-static void check_follow(struct check *k, const struct pool *p, const struct pool_member *m)
-{
-    bool has_moved = k->member && check_has_moved(k->member, m);
-    unsigned used = check_protocols(k->all->pools->config, p->config);
-    k->is_wanted = true;
-    k->pool = p;
-    k->member = m;
-    backend_set_checked(k->backend, p->config->check.is_on && used != 0);
-    for (unsigned i = 0; i < PROTO_COUNT; i++)
-        check_follow_part(&k->parts[i], used & 1u << i, has_moved);
-}
-
 /* ---- all of them ---- */
 
+/* What is known of a backend stays; what runs against an address that it no longer has begins anew.
+ */
 static void checks_follow_pool(struct checks *c, const struct pool *p)
 {
+    unsigned used = check_protocols(c->pools->config, p->config);
     for (size_t i = 0; i < p->n_members; i++) {
-        const struct pool_member *m = &p->members[i];
+        const struct pool_member *m = &p->members[i], *old;
         struct check *k = check_find(c, m->backend);
         if (!k)
             k = check_new(c, m->backend);
-        if (k)
-            check_follow(k, p, m);
-        else
+        if (!k) {
             LOG_EVENT(LOG_LEVEL_ERROR, "backend-unchecked", KV_STR("backend", m->backend->name),
                       KV_ERR("error", -ERR_NOMEM));
+            continue;
+        }
+        old = k->member;
+        bool has_moved =
+            old && (strcmp(old->host, m->host) != 0 ||
+                    memcmp(old->ports, m->ports, sizeof(m->ports)) != 0 || old->tls != m->tls);
+        k->is_wanted = true;
+        k->pool = p;
+        k->member = m;
+        backend_set_checked(k->backend, p->config->check.is_on && used != 0);
+        for (unsigned j = 0; j < PROTO_COUNT; j++)
+            check_follow_part(&k->parts[j], used & 1u << j, has_moved);
     }
 }
 

@@ -68,15 +68,6 @@ static void login_stop(struct login *l)
     loop_undefer(&l->later);
 }
 
-static void login_set_message(struct login *l, struct str message)
-{
-    buf_clear(&l->message);
-    if (reply_append_clean(&l->message, message, REPLY_TEXT_MAX) < 0)
-        buf_clear(&l->message);
-    const char *text = buf_cstr(&l->message);
-    l->outcome.message = text ? buf_str(&l->message) : STR("");
-}
-
 static void login_hear(const struct login *l, enum login_speaker who, struct str bytes)
 {
     if (l->spec.heard && bytes.n > 0)
@@ -88,7 +79,11 @@ static void login_finish(struct login *l, enum back_failure f, const char *step,
     struct login_outcome *o = &l->outcome;
     if (l->phase == LOGIN_OVER)
         return;
-    login_set_message(l, message); /* may be the connection's own words: before it is closed */
+    /* The message may be the connection's own text: it is copied before that is closed. */
+    buf_clear(&l->message);
+    if (reply_append_clean(&l->message, message, REPLY_TEXT_MAX) < 0)
+        buf_clear(&l->message);
+    o->message = buf_cstr(&l->message) ? buf_str(&l->message) : STR("");
     if (f != BACK_FAIL_NONE) {
         login_hear(l, LOGIN_SERVER, buf_str(&l->in)); /* no whole reply */
         conn_close(l->spec.conn);
@@ -153,16 +148,9 @@ static void login_arm(struct login *l, uint64_t ms)
         loop_timer_set(l->spec.loop, &l->timer, ms);
 }
 
-static const char *login_step(const struct login *l)
-{
-    static const char *const names[] = {"resolve", "connect", "tls"};
-    if (l->phase < ARRAY_LEN(names))
-        return names[l->phase];
-    return l->back ? l->back->step : "login";
-}
-
 static void on_timeout(struct loop_timer *t)
 {
+    static const char *const phases[] = {"resolve", "connect", "tls"};
     struct login *l = CONTAINER_OF(t, struct login, timer);
     /* one address has had its time, but not all of them */
     if (l->phase == LOGIN_CONNECT && login_left_ms(l) > 0 && l->next_addr < l->n_addrs) {
@@ -170,7 +158,10 @@ static void on_timeout(struct loop_timer *t)
         login_connect_next(l);
         return;
     }
-    login_fail(l, BACK_FAIL_TIMEOUT, login_step(l), -ERR_TIMEOUT);
+    const char *step = l->phase < ARRAY_LEN(phases) ? phases[l->phase]
+                       : l->back                    ? l->back->step
+                                                    : "login";
+    login_fail(l, BACK_FAIL_TIMEOUT, step, -ERR_TIMEOUT);
 }
 
 /* False when the owner cancelled. */
@@ -223,18 +214,13 @@ static void login_follow(struct login *l, enum back_result result, enum login_sp
     }
 }
 
-/* As what the next bytes to the server count. */
-static enum login_speaker login_who(const struct login *l)
-{
-    return l->back->were_credentials_sent ? LOGIN_PROXY_SECRET : LOGIN_PROXY;
-}
-
 static void login_feed(struct login *l)
 {
     AUTO_SECRET_BUF out = BUF_INIT;
     size_t consumed = 1;
     while (l->phase == LOGIN_DIALOGUE && l->in.len > 0 && consumed > 0) {
-        enum login_speaker who = login_who(l);
+        /* As what the next bytes to the server count. */
+        enum login_speaker who = l->back->were_credentials_sent ? LOGIN_PROXY_SECRET : LOGIN_PROXY;
         enum back_result r = l->spec.proto->back_feed(l->back, buf_str(&l->in), &consumed, &out);
         login_hear(l, LOGIN_SERVER, str_head(buf_str(&l->in), consumed));
         buf_consume(&l->in, consumed);
@@ -297,19 +283,10 @@ static void on_secured(struct conn *c, int err)
 
 /* ---- connection ---- */
 
-static int login_send_proxy(struct login *l)
-{
-    AUTO_BUF header = BUF_INIT;
-    if (!l->spec.proxy)
-        return 0;
-    int err = l->spec.is_proxy_v2 ? proxyhdr_build_v2(&l->proxy, &header)
-                                  : proxyhdr_build_v1(&l->proxy, &header);
-    return err < 0 ? err : login_send(l, LOGIN_PROXY_HEADER, &header);
-}
-
 static void on_connected(struct conn *c, int err)
 {
     struct login *l = c->owner;
+    AUTO_BUF header = BUF_INIT;
     if (l->phase == LOGIN_OVER)
         return;
     if (err < 0 && l->next_addr < l->n_addrs) {
@@ -317,8 +294,11 @@ static void on_connected(struct conn *c, int err)
         return;
     }
     l->outcome.connect_us = clock_us() - l->started_us;
-    if (err == 0)
-        err = login_send_proxy(l);
+    if (err == 0 && l->spec.proxy) {
+        err = (l->spec.is_proxy_v2 ? proxyhdr_build_v2 : proxyhdr_build_v1)(&l->proxy, &header);
+        if (err == 0)
+            err = login_send(l, LOGIN_PROXY_HEADER, &header);
+    }
     if (err < 0) {
         login_fail(l, BACK_FAIL_CONNECT, "connect", err);
         return;
@@ -338,19 +318,14 @@ static const struct conn_ops login_ops = {
 };
 
 /* An address gets its share of the time that is left, the last one all of it. */
-static uint64_t login_share_ms(const struct login *l)
-{
-    uint64_t left = login_left_ms(l), share = left / (l->n_addrs - l->next_addr);
-    if (share < LOGIN_ATTEMPT_MIN_MS)
-        share = LOGIN_ATTEMPT_MIN_MS;
-    return share < left ? share : left;
-}
-
 static void login_connect_next(struct login *l)
 {
     int err = -ERR_UNREACHABLE;
     while (l->next_addr < l->n_addrs) {
-        login_arm(l, login_share_ms(l));
+        uint64_t left_ms = login_left_ms(l), share_ms = left_ms / (l->n_addrs - l->next_addr);
+        if (share_ms < LOGIN_ATTEMPT_MIN_MS)
+            share_ms = LOGIN_ATTEMPT_MIN_MS;
+        login_arm(l, share_ms < left_ms ? share_ms : left_ms);
         l->outcome.server = l->addrs[l->next_addr++];
         err = conn_connect(l->spec.conn, &l->outcome.server, l->spec.source);
         if (err == 0)
@@ -359,43 +334,26 @@ static void login_connect_next(struct login *l)
     login_fail(l, BACK_FAIL_CONNECT, "connect", err);
 }
 
-static void login_connect_unix(struct login *l)
-{
-    l->outcome.server = (struct addr){.family = AF_UNIX};
-    login_arm(l, login_left_ms(l));
-    int err = conn_connect_unix(l->spec.conn, l->spec.host + strlen("unix:"));
-    if (err < 0)
-        login_fail(l, BACK_FAIL_CONNECT, "connect", err);
-}
-
 /* ---- addresses ---- */
-
-/* The next address of (or not of) a family, from *pos on; NULL when there is none. */
-static const struct addr *login_next_of(const struct addr *addrs, size_t n, size_t *pos,
-                                        uint8_t family, bool is_same)
-{
-    while (*pos < n) {
-        const struct addr *a = &addrs[(*pos)++];
-        if ((a->family == family) == is_same)
-            return a;
-    }
-    return NULL;
-}
 
 /* The two families take turns, so that one that leads nowhere costs one attempt, not all (RFC 8305
  * section 4). Addresses that the source cannot reach are left out. */
 static void login_take_addresses(struct login *l, const struct addr *addrs, size_t n)
 {
     size_t pos[2] = {0, 0};
-    bool is_same = true;
-    for (size_t i = 0; i < n && l->n_addrs < LOGIN_ADDRESSES_MAX; is_same = !is_same) {
-        const struct addr *a = login_next_of(addrs, n, &pos[is_same], addrs[0].family, is_same);
-        if (!a)
+    bool is_first_family = true;
+    for (size_t i = 0; i < n && l->n_addrs < LOGIN_ADDRESSES_MAX;
+         is_first_family = !is_first_family) {
+        size_t at = pos[is_first_family];
+        while (at < n && (addrs[at].family == addrs[0].family) != is_first_family)
+            at++;
+        pos[is_first_family] = at + 1;
+        if (at >= n)
             continue;
         i++;
-        if (l->spec.source && l->source.family != a->family)
+        if (l->spec.source && l->source.family != addrs[at].family)
             continue;
-        l->addrs[l->n_addrs] = *a;
+        l->addrs[l->n_addrs] = addrs[at];
         l->addrs[l->n_addrs++].port = l->spec.port;
     }
 }
@@ -423,8 +381,13 @@ static void on_start(struct loop_deferred *d)
     login_enter(l, LOGIN_RESOLVE, l->spec.connect_ms);
     if (str_is_prefix(str_of(l->spec.host), STR("unix:"))) {
         l->phase = LOGIN_CONNECT;
-        if (login_tell(l, "connect"))
-            login_connect_unix(l);
+        if (!login_tell(l, "connect"))
+            return;
+        l->outcome.server = (struct addr){.family = AF_UNIX};
+        login_arm(l, login_left_ms(l));
+        int err = conn_connect_unix(l->spec.conn, l->spec.host + strlen("unix:"));
+        if (err < 0)
+            login_fail(l, BACK_FAIL_CONNECT, "connect", err);
         return;
     }
     login_arm(l, login_left_ms(l));

@@ -14,16 +14,6 @@ static void pool_fini(struct pool *p)
     credentials_wipe(&p->check);
 }
 
-static void pools_free(struct pools *p)
-{
-    for (size_t i = 0; i < p->n; i++)
-        pool_fini(&p->v[i]);
-    pool_fini(&p->none);
-    config_unref(p->config);
-    free(p->v);
-    free(p);
-}
-
 struct pools *pools_ref(struct pools *p)
 {
     atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
@@ -32,8 +22,14 @@ struct pools *pools_ref(struct pools *p)
 
 void pools_unref(struct pools *p)
 {
-    if (p && atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1)
-        pools_free(p);
+    if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < p->n; i++)
+        pool_fini(&p->v[i]);
+    pool_fini(&p->none);
+    config_unref(p->config);
+    free(p->v);
+    free(p);
 }
 
 /* ---- look-up ---- */

@@ -18,28 +18,6 @@ static const struct pool_edit *pool_find_edit(const struct pool_edit *edits, siz
     return NULL;
 }
 
-static uint16_t pool_default_port(enum back_tls tls, enum proto_id id)
-{
-    const struct proto *p = proto_get(id);
-    return tls == BACK_TLS_IMPLICIT ? p->default_tls_port : p->default_port;
-}
-
-static bool pool_edit_changes(const struct pool_edit *e)
-{
-    bool changes = e->is_added || e->host || e->weight >= 0 || e->has_tls;
-    for (size_t i = 0; i < PROTO_COUNT; i++)
-        changes = changes || e->ports[i] != 0;
-    return changes;
-}
-
-/* An object of earlier times knows its state itself. */
-static void pool_restore_admin(struct backend *b, const struct pool_edit *e)
-{
-    enum backend_admin a;
-    if (e && e->admin[0] && backend_admin_find(e->admin, &a) == 0)
-        backend_set_admin(b, a, clock_wall_ms(), "as before the restart");
-}
-
 /* One member from its row in the file (NULL: only added) and its edit (NULL: none). */
 static int pool_add_member(struct pool *p, const struct config_backend *file,
                            const struct pool_edit *e, struct backend_registry *r)
@@ -48,6 +26,7 @@ static int pool_add_member(struct pool *p, const struct config_backend *file,
     const struct config_backend *base = file ? file : &none;
     const char *name = file ? file->name : e->name;
     bool is_new;
+    enum backend_admin admin;
     struct pool_member *m = &p->members[p->n_members];
     m->backend = backend_registry_get(r, p->config->name, name, &is_new);
     m->host = str_dup_c(e && e->host ? e->host : base->host);
@@ -58,16 +37,21 @@ static int pool_add_member(struct pool *p, const struct config_backend *file,
     }
     p->n_members++;
     m->tls = config_backend_tls(p->config, e && e->has_tls ? e->tls : base->tls);
+    m->is_runtime = e && (e->is_added || e->host || e->weight >= 0 || e->has_tls);
     for (unsigned i = 0; i < PROTO_COUNT; i++) {
+        const struct proto *proto = proto_get((enum proto_id)i);
         uint16_t port = e && e->ports[i] ? e->ports[i] : base->ports[i];
-        m->ports[i] = port ? port : pool_default_port(m->tls, (enum proto_id)i);
+        m->is_runtime = m->is_runtime || (e && e->ports[i] != 0);
+        m->ports[i] = port                          ? port
+                      : m->tls == BACK_TLS_IMPLICIT ? proto->default_tls_port
+                                                    : proto->default_port;
     }
     m->weight = e && e->weight >= 0 ? (unsigned)e->weight : base->weight;
     m->hash = hash_stable(str_of(name));
-    m->is_runtime = e && pool_edit_changes(e);
     m->is_in_file = file != NULL;
-    if (is_new)
-        pool_restore_admin(m->backend, e);
+    /* An object of earlier times knows its state itself. */
+    if (is_new && e && e->admin[0] && backend_admin_find(e->admin, &admin) == 0)
+        backend_set_admin(m->backend, admin, clock_wall_ms(), "as before the restart");
     return 0;
 }
 
@@ -77,14 +61,6 @@ static bool pool_is_in_file(const struct config_pool *c, const char *name)
         if (strcmp(c->backends[i].name, name) == 0)
             return true;
     return false;
-}
-
-/* Added by an operator, and not by an earlier edit of the same name. */
-static bool pool_is_addition(const struct pool *p, const struct pool_edit *edits, size_t n,
-                             const struct pool_edit *e)
-{
-    return e->is_added && !e->is_removed && e->host && strcmp(e->pool, p->config->name) == 0 &&
-           !pool_is_in_file(p->config, e->name) && pool_find_edit(edits, n, e->pool, e->name) == e;
 }
 
 static int pool_add_members(struct pool *p, const struct pool_edit *edits, size_t n,
@@ -100,9 +76,13 @@ static int pool_add_members(struct pool *p, const struct pool_edit *edits, size_
         if (!e || !e->is_removed)
             err = pool_add_member(p, &c->backends[i], e, r);
     }
-    for (size_t i = 0; i < n && err == 0; i++)
-        if (pool_is_addition(p, edits, n, &edits[i]))
-            err = pool_add_member(p, NULL, &edits[i], r);
+    /* Those that an operator added, and not an earlier edit of the same name did. */
+    for (size_t i = 0; i < n && err == 0; i++) {
+        const struct pool_edit *e = &edits[i];
+        if (e->is_added && !e->is_removed && e->host && strcmp(e->pool, c->name) == 0 &&
+            !pool_is_in_file(c, e->name) && pool_find_edit(edits, n, e->pool, e->name) == e)
+            err = pool_add_member(p, NULL, e, r);
+    }
     return err;
 }
 
@@ -145,34 +125,18 @@ static int pool_read_credentials(const struct pool *p, struct files *files, cons
     return err;
 }
 
-static bool pool_needs_tls(const struct pool *p)
-{
-    bool needs_tls = p->config->tls != BACK_TLS_OFF;
-    for (size_t i = 0; i < p->n_members; i++)
-        needs_tls = needs_tls || p->members[i].tls != BACK_TLS_OFF;
-    return needs_tls;
-}
-
 /* Also for an edit of a pool that had no TLS up to then. */
 static int pool_make_tls(struct pool *p, struct files *files, char **ret_error)
 {
     const struct config_pool *c = p->config;
     AUTO_FREE char *why = NULL;
-    if (p->tls || !pool_needs_tls(p))
+    bool needs_tls = c->tls != BACK_TLS_OFF;
+    for (size_t i = 0; i < p->n_members; i++)
+        needs_tls = needs_tls || p->members[i].tls != BACK_TLS_OFF;
+    if (p->tls || !needs_tls)
         return 0;
     int err = config_tls_client(c, files, &p->tls, &why);
     return err < 0 ? pool_fail(p, err, why ? why : err_text(err), NULL, ret_error) : 0;
-}
-
-static int pool_load(struct pool *p, struct files *files, char **ret_error)
-{
-    const struct config_pool *c = p->config;
-    int err = pool_read_credentials(p, files, c->master_user, c->master_password_file, &p->master,
-                                    ret_error);
-    if (err == 0)
-        err = pool_read_credentials(p, files, c->check.user, c->check.password_file, &p->check,
-                                    ret_error);
-    return err;
 }
 
 /* What an earlier snapshot of the same config has loaded; with TLS also what it can resume. */
@@ -190,21 +154,30 @@ static int pools_init(struct pools *p, struct files *files, const struct pool_ed
 {
     const struct config *c = p->config;
     struct pools *last = backend_registry_last(r);
+    bool is_same_file = last && last->config == c;
     int err = 0;
     p->none.config = c->no_pool;
-    if (c->n_pools == 0 && last && last->config == c)
+    if (c->n_pools == 0 && is_same_file)
         err = pool_share(&p->none, &last->none);
     if (err == 0 && c->n_pools == 0 && c->no_pool)
         err = pool_make_tls(&p->none, files, ret_error);
     while (p->n < c->n_pools && err == 0) {
-        size_t i = p->n++;
-        p->v[i].config = &c->pools[i];
-        err = last && last->config == c ? pool_share(&p->v[i], &last->v[i])
-                                        : pool_load(&p->v[i], files, ret_error);
+        const struct config_pool *file = &c->pools[p->n];
+        struct pool *pool = &p->v[p->n];
+        pool->config = file;
+        if (is_same_file)
+            err = pool_share(pool, &last->v[p->n]);
+        else
+            err = pool_read_credentials(pool, files, file->master_user, file->master_password_file,
+                                        &pool->master, ret_error);
+        if (err == 0 && !is_same_file)
+            err = pool_read_credentials(pool, files, file->check.user, file->check.password_file,
+                                        &pool->check, ret_error);
+        p->n++;
         if (err == 0)
-            err = pool_add_members(&p->v[i], edits, n_edits, r);
+            err = pool_add_members(pool, edits, n_edits, r);
         if (err == 0)
-            err = pool_make_tls(&p->v[i], files, ret_error);
+            err = pool_make_tls(pool, files, ret_error);
     }
     pools_unref(last);
     return err;

@@ -53,20 +53,15 @@ static bool pool_is_first(uint64_t cost_a, uint64_t weight_a, uint64_t cost_b, u
 
 /* ---- who may be chosen ---- */
 
-static bool pool_is_tried(const struct pool_choice *c, const struct backend *b)
-{
-    for (size_t i = 0; i < c->n_tried; i++)
-        if (c->tried[i] == b)
-            return true;
-    return false;
-}
-
 enum pool_standing { POOL_OUT, POOL_HELD, POOL_FREE };
 
 static enum pool_standing pool_standing(const struct pool_member *m, const struct pool_choice *c)
 {
-    if (m->weight == 0 || pool_is_tried(c, m->backend))
+    if (m->weight == 0)
         return POOL_OUT;
+    for (size_t i = 0; i < c->n_tried; i++)
+        if (c->tried[i] == m->backend)
+            return POOL_OUT;
     if (atomic_load_explicit(&m->backend->admin, memory_order_relaxed) == BACKEND_HOLD)
         return POOL_HELD;
     return backend_may_be_usable(m->backend, c->proto, c->now_ms) ? POOL_FREE : POOL_OUT;
@@ -105,24 +100,24 @@ static const struct pool_member *pool_pick_user(const struct pool *p, const stru
     return best;
 }
 
-static bool pool_has_fewer(const struct pool *p, const struct pool_member *a,
-                           const struct pool_member *b, uint64_t now_ms)
-{
-    uint64_t x = atomic_load_explicit(&a->backend->sessions, memory_order_relaxed) + 1;
-    uint64_t y = atomic_load_explicit(&b->backend->sessions, memory_order_relaxed) + 1;
-    return (unsigned __int128)x * pool_weight(p, b, now_ms) <
-           (unsigned __int128)y * pool_weight(p, a, now_ms);
-}
-
-/* Among equals by turns: counts of sessions lag behind logins. */
+/* The fewest sessions for its weight; among equals by turns: counts of sessions lag behind logins.
+ */
 static const struct pool_member *pool_pick_least(const struct pool *p, const struct pool_choice *c)
 {
     const struct pool_member *best = NULL;
+    uint64_t best_sessions = 0, best_weight = 0;
     size_t start = (*c->round_robin)++;
     for (size_t i = 0; i < p->n_members; i++) {
         const struct pool_member *m = &p->members[(start + i) % p->n_members];
-        if (pool_standing(m, c) == POOL_FREE && (!best || pool_has_fewer(p, m, best, c->now_ms)))
-            best = m;
+        if (pool_standing(m, c) != POOL_FREE)
+            continue;
+        uint64_t n = atomic_load_explicit(&m->backend->sessions, memory_order_relaxed) + 1;
+        uint64_t weight = pool_weight(p, m, c->now_ms);
+        if (best && (unsigned __int128)n * best_weight >= (unsigned __int128)best_sessions * weight)
+            continue;
+        best = m;
+        best_sessions = n;
+        best_weight = weight;
     }
     return best;
 }
@@ -161,31 +156,14 @@ static const struct pool_member *pool_pick_turn(const struct pool *p, const stru
     return pool_free_member(p, c, 0); /* states changed under our eyes */
 }
 
-static const struct pool_member *pool_pick_once(const struct pool *p, const struct pool_choice *c)
-{
-    switch (p->config->balance) {
-    case BALANCE_LEAST:
-        return pool_pick_least(p, c);
-    case BALANCE_ROUND_ROBIN:
-        return pool_pick_turn(p, c);
-    default:
-        return pool_pick_user(p, c);
-    }
-}
-
-static bool pool_has_held(const struct pool *p, const struct pool_choice *c)
-{
-    for (size_t i = 0; i < p->n_members; i++)
-        if (pool_standing(&p->members[i], c) == POOL_HELD)
-            return true;
-    return false;
-}
-
 int pool_pick(const struct pool *p, const struct pool_choice *c, const struct pool_member **ret)
 {
     /* Again only when another thread took the one try of a member that is down. */
     for (size_t i = 0; i <= p->n_members; i++) {
-        const struct pool_member *m = pool_pick_once(p, c);
+        const struct pool_member *m = p->config->balance == BALANCE_LEAST ? pool_pick_least(p, c)
+                                      : p->config->balance == BALANCE_ROUND_ROBIN
+                                          ? pool_pick_turn(p, c)
+                                          : pool_pick_user(p, c);
         if (!m)
             break;
         if (atomic_load_explicit(&m->backend->admin, memory_order_relaxed) == BACKEND_HOLD)
@@ -195,7 +173,10 @@ int pool_pick(const struct pool *p, const struct pool_choice *c, const struct po
             return 0;
         }
     }
-    return pool_has_held(p, c) ? -ERR_BUSY : -ERR_UNREACHABLE;
+    for (size_t i = 0; i < p->n_members; i++)
+        if (pool_standing(&p->members[i], c) == POOL_HELD)
+            return -ERR_BUSY;
+    return -ERR_UNREACHABLE;
 }
 
 /* ---- order ---- */
@@ -205,33 +186,24 @@ struct pool_sorting {
     uint64_t user, now_ms;
 };
 
-static int pool_compare_user(const struct pool_sorting *s, const struct pool_member *a,
-                             const struct pool_member *b)
-{
-    if (a->weight == 0 || b->weight == 0)
-        return (a->weight == 0) - (b->weight == 0);
-    uint64_t x = pool_cost(a, s->user), y = pool_cost(b, s->user);
-    uint64_t v = pool_weight(s->pool, a, s->now_ms), w = pool_weight(s->pool, b, s->now_ms);
-    return pool_is_first(y, w, x, v) - pool_is_first(x, v, y, w);
-}
-
-static int pool_compare_sessions(const struct pool_member *a, const struct pool_member *b)
-{
-    uint64_t x = atomic_load(&a->backend->sessions), y = atomic_load(&b->backend->sessions);
-    if (a->weight == 0 || b->weight == 0)
-        return (a->weight == 0) - (b->weight == 0);
-    return ((x + 1) * b->weight > (y + 1) * a->weight) -
-           ((x + 1) * b->weight < (y + 1) * a->weight);
-}
-
 static int pool_compare(const void *a, const void *b, void *arg)
 {
     const struct pool_sorting *s = arg;
     const struct pool_member *x = *(const struct pool_member *const *)a;
     const struct pool_member *y = *(const struct pool_member *const *)b;
-    int by = s->pool->config->balance == BALANCE_USER    ? pool_compare_user(s, x, y)
-             : s->pool->config->balance == BALANCE_LEAST ? pool_compare_sessions(x, y)
-                                                         : (x->weight == 0) - (y->weight == 0);
+    bool have_weight = x->weight != 0 && y->weight != 0;
+    int by = (x->weight == 0) - (y->weight == 0);
+    if (have_weight && s->pool->config->balance == BALANCE_USER) {
+        uint64_t cost_x = pool_cost(x, s->user), cost_y = pool_cost(y, s->user);
+        uint64_t weight_x = pool_weight(s->pool, x, s->now_ms);
+        uint64_t weight_y = pool_weight(s->pool, y, s->now_ms);
+        by = pool_is_first(cost_y, weight_y, cost_x, weight_x) -
+             pool_is_first(cost_x, weight_x, cost_y, weight_y);
+    } else if (have_weight && s->pool->config->balance == BALANCE_LEAST) {
+        uint64_t n_x = atomic_load(&x->backend->sessions) + 1;
+        uint64_t n_y = atomic_load(&y->backend->sessions) + 1;
+        by = (n_x * y->weight > n_y * x->weight) - (n_x * y->weight < n_y * x->weight);
+    }
     return by ? by : (x > y) - (x < y);
 }
 
