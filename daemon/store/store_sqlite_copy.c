@@ -19,29 +19,6 @@ static const struct copy_part {
     bool is_copied, is_needed;
 } parts[] = {{"", true, true}, {"-wal", true, false}, {"-shm", false, false}};
 
-/* A folder of the user's own: everybody may write beside it. */
-static int copy_folder(const char *folder)
-{
-    struct stat st;
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
-        return err_from_errno(errno);
-    if (lstat(folder, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
-        (st.st_mode & 077) != 0)
-        return -ERR_PERM;
-    return 0;
-}
-
-static int copy_bytes(int from, int to)
-{
-    for (;;) {
-        ssize_t n = sendfile(to, from, NULL, COPY_CHUNK);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? err_from_errno(errno) : 0;
-    }
-}
-
 /* An empty main file is no store, only the place for one. */
 static int copy_part(const char *path, const char *copy, const struct copy_part *part)
 {
@@ -61,7 +38,15 @@ static int copy_part(const char *path, const char *copy, const struct copy_part 
     if (st.st_size == 0 && part->is_needed)
         return -ERR_NOT_FOUND;
     AUTO_CLOSE int to = open(target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return to < 0 ? err_from_errno(errno) : copy_bytes(from, to);
+    if (to < 0)
+        return err_from_errno(errno);
+    for (;;) {
+        ssize_t n = sendfile(to, from, NULL, COPY_CHUNK);
+        if (n == 0)
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return err_from_errno(errno);
+    }
 }
 
 void sqlite_copy_remove(char *copy)
@@ -79,16 +64,19 @@ void sqlite_copy_remove(char *copy)
     free(copy);
 }
 
-/* The name of the copy, in a folder that is there. */
+/* The name of the copy, in a folder of the user's own: everybody may write beside it. */
 static int copy_name(const char *path, char **ret)
 {
     AUTO_FREE char *folder = str_printf(COPY_ROOT "/mailproxy-%u-%016llx", geteuid(),
                                         (unsigned long long)hash_stable(str_of(path)));
+    struct stat st;
     if (!folder)
         return -ERR_NOMEM;
-    int err = copy_folder(folder);
-    if (err < 0)
-        return err;
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return err_from_errno(errno);
+    if (lstat(folder, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+        (st.st_mode & 077) != 0)
+        return -ERR_PERM;
     *ret = str_printf("%s/store", folder);
     return *ret ? 0 : -ERR_NOMEM;
 }

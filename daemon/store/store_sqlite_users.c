@@ -125,20 +125,6 @@ static int put_user(struct sqlite_conn *c, const struct store_user *u, enum stor
     return err;
 }
 
-static int import_all(struct sqlite_conn *c, const struct store_user *users, size_t n,
-                      enum store_write how, uint64_t now_ms,
-                      bool (*progress)(void *arg, size_t done), void *arg,
-                      struct put_counts *counts)
-{
-    int err = 0;
-    for (size_t i = 0; err == 0 && i < n; i++) {
-        if (progress && i % PROGRESS_EVERY == 0 && !progress(arg, i))
-            return -ERR_CANCELLED;
-        err = put_user(c, &users[i], how, now_ms, counts);
-    }
-    return err;
-}
-
 int sqlite_user_import(struct store *base, const struct store_user *users, size_t n,
                        enum store_write how, uint64_t now_ms,
                        bool (*progress)(void *arg, size_t done), void *arg, size_t *ret_added,
@@ -149,7 +135,12 @@ int sqlite_user_import(struct store *base, const struct store_user *users, size_
     struct put_counts counts = {0};
     int err = sqlite_exec(c, "BEGIN IMMEDIATE");
     if (err == 0) {
-        err = import_all(c, users, n, how, now_ms, progress, arg, &counts);
+        for (size_t i = 0; err == 0 && i < n; i++) {
+            if (progress && i % PROGRESS_EVERY == 0 && !progress(arg, i))
+                err = -ERR_CANCELLED;
+            else
+                err = put_user(c, &users[i], how, now_ms, &counts);
+        }
         err = sqlite_end(c, err);
     }
     err = sqlite_writer_give(s, err);
@@ -222,26 +213,22 @@ int sqlite_user_count(struct store *base, uint64_t *ret)
     return err;
 }
 
-static int write_login(struct sqlite_conn *c, const struct store_login *v)
-{
-    int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_LOGIN, &err);
-    if (!st)
-        return err;
-    if (sqlite_bind(st, 1, v->name) != SQLITE_OK ||
-        sqlite3_bind_int64(st, 2, sqlite_int(v->at_ms)) != SQLITE_OK)
-        return -ERR_NOMEM;
-    return sqlite_run(st);
-}
-
 int sqlite_user_logins(struct store *base, const struct store_login *v, size_t n)
 {
     struct store_sqlite *s = sqlite_of(base);
     struct sqlite_conn *c = sqlite_writer_take(s);
     int err = sqlite_exec(c, "BEGIN IMMEDIATE");
     if (err == 0) {
-        for (size_t i = 0; err == 0 && i < n; i++)
-            err = write_login(c, &v[i]);
+        for (size_t i = 0; err == 0 && i < n; i++) {
+            sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_LOGIN, &err);
+            if (!st)
+                break;
+            if (sqlite_bind(st, 1, v[i].name) != SQLITE_OK ||
+                sqlite3_bind_int64(st, 2, sqlite_int(v[i].at_ms)) != SQLITE_OK)
+                err = -ERR_NOMEM;
+            else
+                err = sqlite_run(st);
+        }
         err = sqlite_end(c, err);
     }
     return sqlite_writer_give(s, err);

@@ -92,56 +92,29 @@ struct store_user *user_reader_begin(struct user_reader *r)
     return &r->users[r->n++];
 }
 
-static void reader_set_name(struct user_reader *r, unsigned line, struct store_user *u,
-                            struct str value)
-{
-    char name[USER_NAME_MAX + 1];
-    if (user_name_normalise(value, name) < 0)
-        user_reader_complain(r, line, "this is not a user name");
-    else if (!(u->name = str_dup_c(name)))
-        r->is_out_of_memory = true;
-}
-
-static void reader_set_text(struct user_reader *r, unsigned line, const struct user_field *f,
-                            char **member, struct str value)
-{
-    bool is_bad = f->kind == USER_FIELD_SENT ? str_has_crlf_nul(value)
-                                             : value.n && memchr(value.p, '\0', value.n);
-    if (is_bad || !str_is_utf8(value))
-        user_reader_complain(r, line, "%s has bytes that are not allowed", f->name);
-    else if (!(*member = str_dup(value)))
-        r->is_out_of_memory = true;
-}
-
-static void reader_set_number(struct user_reader *r, unsigned line, const struct user_field *f,
-                              char *member, struct str value)
-{
-    uint64_t n;
-    bool is_time = f->kind == USER_FIELD_TIME;
-    if (str_to_u64(value, is_time ? USER_FILE_TIME_MAX : INT32_MAX, &n) < 0)
-        user_reader_complain(r, line, "%s must be a number", f->name);
-    else if (is_time)
-        *(uint64_t *)member = n;
-    else
-        *(unsigned *)member = (unsigned)n;
-}
-
 void user_reader_set(struct user_reader *r, unsigned line, const struct user_field *f,
                      struct str value)
 {
     struct store_user *u = &r->users[r->n - 1];
     char *member = (char *)u + f->offset;
-    bool is_text =
-        f->kind == USER_FIELD_NAME || f->kind == USER_FIELD_TEXT || f->kind == USER_FIELD_SENT;
+    char **text = NULL; /* of a field that is one */
+    bool is_bad;
+    char name[USER_NAME_MAX + 1];
+    uint64_t n;
     if (value.n == 0)
         return;
-    if (is_text && *(char **)member) {
+    if (f->kind == USER_FIELD_NAME || f->kind == USER_FIELD_TEXT || f->kind == USER_FIELD_SENT)
+        text = (char **)member;
+    if (text && *text) {
         user_reader_complain(r, line, "%s is set twice", f->name);
         return;
     }
     switch (f->kind) {
     case USER_FIELD_NAME:
-        reader_set_name(r, line, u, value);
+        if (user_name_normalise(value, name) < 0)
+            user_reader_complain(r, line, "this is not a user name");
+        else if (!(*text = str_dup_c(name)))
+            r->is_out_of_memory = true;
         break;
     case USER_FIELD_STATE:
         if (store_user_state_find(value, &u->state) < 0)
@@ -152,11 +125,24 @@ void user_reader_set(struct user_reader *r, unsigned line, const struct user_fie
             user_reader_complain(r, line, "protocols has an unknown protocol");
         break;
     case USER_FIELD_NUMBER:
-    case USER_FIELD_TIME:
-        reader_set_number(r, line, f, member, value);
+        if (str_to_u64(value, INT32_MAX, &n) < 0)
+            user_reader_complain(r, line, "%s must be a number", f->name);
+        else
+            *(unsigned *)member = (unsigned)n;
         break;
-    default:
-        reader_set_text(r, line, f, (char **)member, value);
+    case USER_FIELD_TIME:
+        if (str_to_u64(value, USER_FILE_TIME_MAX, (uint64_t *)member) < 0)
+            user_reader_complain(r, line, "%s must be a number", f->name);
+        break;
+    case USER_FIELD_TEXT:
+    case USER_FIELD_SENT:
+        is_bad = f->kind == USER_FIELD_SENT ? str_has_crlf_nul(value)
+                                            : memchr(value.p, '\0', value.n) != NULL;
+        if (is_bad || !str_is_utf8(value))
+            user_reader_complain(r, line, "%s has bytes that are not allowed", f->name);
+        else if (!(*text = str_dup(value)))
+            r->is_out_of_memory = true;
+        break;
     }
 }
 

@@ -63,15 +63,6 @@ static int csv_next(struct csv *c)
     return 0;
 }
 
-/* After something unreadable: on with the next line. */
-static void csv_skip_line(struct csv *c)
-{
-    ptrdiff_t end = str_index(c->rest, '\n');
-    c->rest = end < 0 ? STR_NULL : str_skip(c->rest, (size_t)end + 1);
-    c->next_line = c->line + 1;
-    c->is_row_end = true;
-}
-
 static size_t csv_head(struct csv *c, struct user_reader *r, const struct user_field **columns)
 {
     size_t n = 0;
@@ -113,7 +104,9 @@ static void csv_row(struct csv *c, struct user_reader *r, const struct user_fiel
             user_reader_complain(r, c->line,
                                  c->is_broken ? "a quote is out of place"
                                               : "there are more values than columns");
-            csv_skip_line(c);
+            (void)str_cut(&c->rest, '\n'); /* on with the next line */
+            c->next_line = c->line + 1;
+            c->is_row_end = true;
             return;
         }
         user_reader_set(r, c->line, columns[n++], buf_str(&c->value));
@@ -121,25 +114,20 @@ static void csv_row(struct csv *c, struct user_reader *r, const struct user_fiel
     user_reader_end(r, first);
 }
 
-static bool csv_skip_blank(struct csv *c)
-{
-    ptrdiff_t end = str_index(c->rest, '\n');
-    struct str line = end < 0 ? c->rest : str_head(c->rest, (size_t)end);
-    if (str_trim(line).n > 0)
-        return false;
-    c->rest = end < 0 ? STR_NULL : str_skip(c->rest, (size_t)end + 1);
-    c->next_line++;
-    return true;
-}
-
 void user_csv_parse(struct str text, struct user_reader *r)
 {
     const struct user_field *columns[CSV_COLUMNS_MAX];
     struct csv c = {.rest = text, .next_line = 1};
     size_t n = csv_head(&c, r, columns);
-    while (n > 0 && c.rest.n > 0 && !r->is_out_of_memory)
-        if (!csv_skip_blank(&c))
+    while (n > 0 && c.rest.n > 0 && !r->is_out_of_memory) {
+        struct str rest = c.rest;
+        if (str_trim(str_cut(&rest, '\n')).n > 0) {
             csv_row(&c, r, columns, n);
+        } else { /* a blank line */
+            c.rest = rest;
+            c.next_line++;
+        }
+    }
     buf_wipe(&c.value);
 }
 

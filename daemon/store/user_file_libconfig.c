@@ -151,15 +151,6 @@ static int libconfig_quote(struct str value, struct buf *out)
     return err < 0 ? err : buf_append_char(out, '"');
 }
 
-static int libconfig_value(const struct user_field *f, struct str value, struct buf *out)
-{
-    if (f->kind == USER_FIELD_NUMBER)
-        return buf_append_str(out, value);
-    if (f->kind == USER_FIELD_TIME)
-        return buf_printf(out, "%.*sL", STR_ARG(value));
-    return libconfig_quote(value, out);
-}
-
 int user_libconfig_begin(struct buf *out)
 {
     return buf_append_c(out, "users = (\n");
@@ -177,8 +168,14 @@ int user_libconfig_user(const struct store_user *u, bool is_first, struct buf *o
         if (err < 0 || value.len == 0)
             continue;
         err = buf_printf(out, " %s = ", f[i].name);
-        if (err == 0)
-            err = libconfig_value(&f[i], buf_str(&value), out);
+        if (err < 0)
+            continue;
+        if (f[i].kind == USER_FIELD_NUMBER)
+            err = buf_append_str(out, buf_str(&value));
+        else if (f[i].kind == USER_FIELD_TIME)
+            err = buf_printf(out, "%.*sL", STR_ARG(buf_str(&value)));
+        else
+            err = libconfig_quote(buf_str(&value), out);
         if (err == 0)
             err = buf_append_char(out, ';');
     }
