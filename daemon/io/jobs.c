@@ -97,6 +97,7 @@ static int jobs_start_threads(struct jobs *p, unsigned n)
     sigset_t all, old;
     int rc = 0;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* of the memory that it touches itself: blocked, it would end us */
     sigdelset(&all, SIGSYS); /* a refused system call, see sandbox/sandbox_calls.c */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     for (; rc == 0 && p->n_threads < n; p->n_threads += rc == 0)

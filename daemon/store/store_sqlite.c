@@ -42,6 +42,7 @@ static int sqlite_open(const struct store_spec *spec, struct store **ret, char *
         sqlite_close(&s->base);
         return err;
     }
+    s->refusals = sqlite_shm_refusals();
     if (!s->copy)
         sqlite_files_note(s);
     *ret = &s->base;

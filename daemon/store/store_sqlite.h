@@ -58,6 +58,8 @@ struct sqlite_conn {
     sqlite3_stmt *stmts[SQL_COUNT];
 };
 
+#define SQLITE_BUSY_MS 5000 /* for the locks of others */
+
 #define SQLITE_IDLE_READERS 8 /* kept open; more are opened when needed */
 
 #define SQLITE_FILES 3 /* the main file, its log, and the log's index */
@@ -74,6 +76,7 @@ struct store_sqlite {
     uint64_t retry_ms;         /* of a copy: when the files are tried again; under write_mutex */
     struct sqlite_file_id files[SQLITE_FILES]; /* that are open; ino 0 = none; under write_mutex */
     bool is_lost;                              /* they have gone; under write_mutex */
+    unsigned refusals; /* that were seen of sqlite_shm_refusals(); under write_mutex */
     pthread_mutex_t read_mutex;
     char *copy;       /* what is read while the files cannot be written, NULL; under read_mutex */
     struct list idle; /* readers, under read_mutex */
@@ -114,6 +117,14 @@ int sqlite_exec(struct sqlite_conn *c, const char *sql) NODISCARD;
 
 /* Ends a transaction: COMMIT after err 0, else ROLLBACK; returns what counts. */
 int sqlite_end(struct sqlite_conn *c, int err) NODISCARD;
+
+/* ---- store_sqlite_shm.c ---- */
+
+/* From now on the engine lives when the file system refuses a page of the log's index. */
+void sqlite_shm_guard(sqlite3 *db);
+/* How often that has happened. What is open then must not write: other processes do not see what
+ * this one has in the index. Thread: any. */
+unsigned sqlite_shm_refusals(void);
 
 /* ---- store_sqlite_schema.c ---- */
 

@@ -108,10 +108,33 @@ static int sqlite_prepare_writer(struct sqlite_conn *c, const char *path, char *
     return err;
 }
 
+/* SQLite takes files that it can only read. A writer that is at it elsewhere proves as much. */
+static int sqlite_try_write(struct sqlite_conn *c)
+{
+    (void)sqlite3_busy_timeout(c->db, 0);
+    int err = sqlite_exec(c, "BEGIN IMMEDIATE");
+    (void)sqlite3_busy_timeout(c->db, SQLITE_BUSY_MS);
+    if (err == 0)
+        err = sqlite_exec(c, "ROLLBACK");
+    return err == -ERR_BUSY ? 0 : err;
+}
+
 int sqlite_open_files(const char *path, struct sqlite_conn *writer, char **ret_error)
 {
+    unsigned refusals = sqlite_shm_refusals();
     int err = sqlite_check_file(path, ret_error);
-    return err == 0 ? sqlite_prepare_writer(writer, path, ret_error) : err;
+    if (err == 0)
+        err = sqlite_prepare_writer(writer, path, ret_error);
+    if (err != 0)
+        return err;
+    err = sqlite_try_write(writer);
+    if (refusals != sqlite_shm_refusals())
+        err = -ERR_STORE_READONLY;
+    if (err == 0)
+        return 0;
+    sqlite_conn_fini(writer);
+    *ret_error = str_printf("%s cannot be written: %s", path, err_text(err));
+    return err;
 }
 
 /* Mail is more than what operators change: what the store had is read from a copy. */
@@ -174,6 +197,7 @@ static void sqlite_leave_copy(struct store_sqlite *s)
     sqlite_copy_remove(STEAL(s->copy));
     pthread_mutex_unlock(&s->read_mutex);
     s->is_lost = false;
+    s->refusals = sqlite_shm_refusals();
     sqlite_files_note(s);
     LOG_EVENT(LOG_LEVEL_NOTICE, "store-writable", KV_STR("path", s->path));
 }
@@ -194,6 +218,23 @@ static void sqlite_lose(struct store_sqlite *s, const char *why)
               KV_STR("error", err < 0 ? err_text(err) : NULL));
 }
 
+/* Changes of this process would be in an index that no other process sees. */
+static void sqlite_refuse(struct store_sqlite *s)
+{
+    char *copy = NULL;
+    int err = sqlite_copy_open_files(s->path, s->writer.db, &copy);
+    if (err == 0)
+        err = sqlite_use_copy(s, copy);
+    if (err < 0)
+        err = sqlite_exec(&s->writer, "PRAGMA query_only = ON");
+    if (s->copy)
+        s->refusals = sqlite_shm_refusals();
+    LOG_EVENT(LOG_LEVEL_ERROR, "store-read-only",
+              KV_STR("reason", "its file system refused a write to the index of its log"),
+              KV_STR("effect", "it is read from a copy; changes are refused"),
+              KV_STR("copy", s->copy), KV_STR("error", err < 0 ? err_text(err) : NULL));
+}
+
 /* ---- the writer ---- */
 
 /* Under write_mutex, which only is needed to change what is looked at. */
@@ -206,6 +247,8 @@ static void sqlite_look(struct store_sqlite *s)
     AUTO_FREE char *problem = s->is_lost ? NULL : sqlite_files_problem(s);
     if (problem)
         sqlite_lose(s, problem);
+    else if (!s->is_lost && s->refusals != sqlite_shm_refusals())
+        sqlite_refuse(s);
 }
 
 struct sqlite_conn *sqlite_writer_take(struct store_sqlite *s)

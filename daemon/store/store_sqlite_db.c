@@ -4,8 +4,6 @@
 
 #include "store/store_sqlite.h"
 
-#define BUSY_TIMEOUT_MS 5000
-
 static const char *const sql_texts[SQL_COUNT] = {
 #define S(id, text) [SQL_##id] = text,
     SQLITE_STATEMENTS(S)
@@ -147,9 +145,10 @@ int sqlite_conn_open(struct sqlite_conn *c, const char *path)
     int rc = sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK) {
         rc = sqlite3_extended_result_codes(c->db, 1);
-        (void)sqlite3_busy_timeout(c->db, BUSY_TIMEOUT_MS);
+        (void)sqlite3_busy_timeout(c->db, SQLITE_BUSY_MS);
         (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         (void)sqlite3_db_config(c->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        sqlite_shm_guard(c->db);
     }
     int err = sqlite_err(c->db, rc);
     if (err != 0)

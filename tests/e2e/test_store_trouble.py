@@ -86,8 +86,16 @@ def test_file_size_limit(make_proxy, settings):
 
 
 def files(p):
-    """The store and its log; the index of the log is memory, of which there is always some."""
-    return [os.path.join(p.folder, "state", "mailproxy.db" + end) for end in ("", "-wal")]
+    """The store, its log, and the log's index."""
+    return [os.path.join(p.folder, "state", "mailproxy.db" + end) for end in ("", "-wal", "-shm")]
+
+
+def flush(files):
+    """The kernel looks at a mapped page again only once it has been written to the disk."""
+    for name in files:
+        fd = os.open(name, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
 
 
 @pytest.fixture
@@ -109,10 +117,27 @@ def test_read_only(make_proxy, settings, immutable):
     p = make_proxy(settings)
     p.add_user(USER, PASSWORD)
     pid = p.engine_pid()
+    flush(files(p))
     immutable("+i", files(p))
     serves(p, "E_STORE_READONLY")
     assert p.engine_pid() == pid
     immutable("-i", files(p))
+    recovers(p, pid)
+
+
+def test_index_that_cannot_be_written(make_proxy, settings, immutable):
+    """It is mapped into the engine's memory: the kernel says so with a signal that used to end it."""
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    pid = p.engine_pid()
+    index = files(p)[2:]
+    flush(index)
+    immutable("+i", index)
+    p.ctl_run("user", "add", "other@example.org", "--no-password", check=False)
+    p.wait_for_log("store-read-only")
+    serves(p, "E_STORE_READONLY")
+    assert p.engine_pid() == pid
+    immutable("-i", index)
     recovers(p, pid)
 
 
