@@ -55,7 +55,8 @@ enum back_result imap_back_tls_started(struct back *b, struct buf *out);
 
 /* watch */
 
-#define IMAP_TAIL 24 /* enough for the longest literal announcement */
+#define IMAP_TAIL 24    /* enough for the longest literal announcement */
+#define IMAP_TAGS_MAX 8 /* commands in flight that are told apart; the others are counted */
 
 /* One direction of the relay. */
 struct imap_stream {
@@ -73,17 +74,19 @@ struct imap_stream {
 struct imap_watch {
     struct watch w;
     struct imap_stream client, server;
-    uint32_t open;     /* commands without their tagged response */
-    uint32_t idle_tag; /* of the IDLE command */
-    uint32_t compress_tag;
+    uint32_t tags[IMAP_TAGS_MAX]; /* hashes, of commands without their tagged response */
+    uint32_t more;                /* such commands whose tags found no room */
+    uint32_t idle_tag;            /* of the IDLE command */
+    uint32_t compress_tag, auth_tag;
     uint64_t waiting_literal; /* octets of a synchronizing literal that waits for its go-ahead */
-    uint8_t verb_len;
+    uint8_t verb_len, n_tags;
     bool is_literal_waiting;
     bool is_idle_asked, is_idle;
     bool is_compress_asked;
+    bool is_auth_asked, is_auth_challenged; /* the client's next line answers a challenge */
 };
 
 /* See proto.h: the watcher of a relay, at its start. */
 void imap_watch_init(struct watch *w);
 /* See watch_feed. */
-void imap_watch_feed(struct watch *w, enum watch_side side, struct str bytes);
+size_t imap_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

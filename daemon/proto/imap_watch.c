@@ -21,23 +21,27 @@ static void imap_stream_begin(struct imap_stream *s)
 void imap_watch_init(struct watch *w)
 {
     struct imap_watch *i = (struct imap_watch *)w;
-    *i = (struct imap_watch){.w = {.phase = WATCH_BETWEEN}};
+    *i = (struct imap_watch){.w = {.is_quiet = true}};
     imap_stream_begin(&i->client);
     imap_stream_begin(&i->server);
 }
 
-static void imap_watch_phase(struct imap_watch *i)
+static void imap_watch_sum_up(struct imap_watch *i)
 {
     enum watch_phase p = WATCH_BETWEEN;
+    uint32_t open = i->n_tags + i->more;
     if (i->w.phase == WATCH_OPAQUE)
         return;
+    i->w.open = open - (i->is_idle && open > 0);
+    i->w.is_client_due = i->client.is_within || i->is_auth_challenged;
+    i->w.is_quiet = i->w.open == 0 && !i->w.is_client_due && !i->server.is_within;
     if (i->server.is_within)
         p = WATCH_RESPONSE;
     else if (i->client.literal > 0)
         p = WATCH_DATA;
     else if (i->is_idle)
         p = WATCH_IDLE;
-    else if (i->open > 0 || i->client.is_within)
+    else if (open > 0 || i->client.is_within)
         p = WATCH_COMMAND;
     i->w.phase = (uint8_t)p;
 }
@@ -111,9 +115,16 @@ static void imap_client_command(struct imap_watch *i)
 {
     struct imap_stream *s = &i->client;
     i->is_idle = i->is_idle_asked = false; /* any line ends IDLE, DONE has no verb */
+    if (i->is_auth_challenged) {
+        i->is_auth_challenged = false;
+        return;
+    }
     if (s->words == 0 || i->verb_len == 0)
         return;
-    i->open++;
+    if (i->n_tags < IMAP_TAGS_MAX)
+        i->tags[i->n_tags++] = s->tag;
+    else if (i->more < UINT32_MAX - IMAP_TAGS_MAX)
+        i->more++;
     if (strcmp(i->w.verb, "IDLE") == 0) {
         i->is_idle_asked = true;
         i->idle_tag = s->tag;
@@ -121,6 +132,10 @@ static void imap_client_command(struct imap_watch *i)
     if (strcmp(i->w.verb, "COMPRESS") == 0 || strcmp(i->w.verb, "STARTTLS") == 0) {
         i->is_compress_asked = true;
         i->compress_tag = s->tag;
+    }
+    if (strcmp(i->w.verb, "AUTHENTICATE") == 0) { /* after UNAUTHENTICATE (RFC 8437) */
+        i->is_auth_asked = true;
+        i->auth_tag = s->tag;
     }
 }
 
@@ -146,9 +161,10 @@ static void imap_client_line(struct imap_watch *i)
     }
 }
 
-static void imap_client_feed(struct imap_watch *i, struct str bytes)
+static size_t imap_client_feed(struct imap_watch *i, struct str bytes)
 {
     struct imap_stream *s = &i->client;
+    const char *start = bytes.p;
     while (bytes.n > 0) {
         if (i->is_literal_waiting) { /* impatient: it comes without its go-ahead */
             i->is_literal_waiting = false;
@@ -157,18 +173,24 @@ static void imap_client_feed(struct imap_watch *i, struct str bytes)
         size_t n = imap_stream_skip(s, bytes.n);
         bytes = str_n(bytes.p + n, bytes.n - n);
         if (bytes.n == 0)
-            return;
+            break;
         const char *lf = memchr(bytes.p, '\n', bytes.n);
         struct str piece = str_n(bytes.p, lf ? (size_t)(lf - bytes.p) : bytes.n);
         s->is_within = true;
+        if (i->is_auth_challenged)
+            s->words = 2; /* no verb, but a secret */
         if (s->words < 2)
             imap_client_words(i, piece);
         imap_stream_keep(s, piece);
+        bytes = str_n(piece.p + piece.n, bytes.n - piece.n);
         if (!lf)
-            return;
-        bytes = str_n(lf + 1, bytes.n - piece.n - 1);
+            break;
+        bytes = str_n(bytes.p + 1, bytes.n - 1);
         imap_client_line(i);
+        if (i->w.is_stepwise && !s->is_within)
+            break;
     }
+    return (size_t)(bytes.p - start);
 }
 
 /* ---- server ---- */
@@ -194,13 +216,27 @@ static bool imap_server_word_is(const struct imap_stream *s, const char *word)
     return str_eq(str_n(s->word, s->word_len), str_of(word));
 }
 
+/* A command is answered. A tag that nobody is known to wait for may be one of those that found no
+ * room, or of a line that was no command. */
+static void imap_server_answered(struct imap_watch *i, uint32_t tag)
+{
+    uint8_t n = 0;
+    while (n < i->n_tags && i->tags[n] != tag)
+        n++;
+    if (n < i->n_tags)
+        i->tags[n] = i->tags[--i->n_tags];
+    else if (i->more > 0)
+        i->more--;
+}
+
 /* A tagged response closes a command; true when the stream is compressed from the next byte on. */
 static bool imap_server_tagged(struct imap_watch *i)
 {
     struct imap_stream *s = &i->server;
     bool is_ok = imap_server_word_is(s, "OK");
-    if (i->open > 0)
-        i->open--;
+    imap_server_answered(i, s->tag);
+    if (i->is_auth_asked && s->tag == i->auth_tag)
+        i->is_auth_asked = i->is_auth_challenged = false;
     if (i->is_idle_asked && s->tag == i->idle_tag)
         i->is_idle_asked = i->is_idle = false;
     if (i->is_literal_waiting && s->tag == i->client.tag) {
@@ -221,6 +257,8 @@ static void imap_server_go_ahead(struct imap_watch *i)
         i->client.literal = i->waiting_literal;
     } else if (i->is_idle_asked) {
         i->is_idle = true;
+    } else if (i->is_auth_asked) {
+        i->is_auth_challenged = true;
     }
 }
 
@@ -246,43 +284,44 @@ static bool imap_server_line(struct imap_watch *i)
     if (is_first && is_continuation)
         imap_server_go_ahead(i);
     if (is_first && !is_untagged && !is_continuation && is_status && imap_server_tagged(i)) {
-        i->w.phase = WATCH_OPAQUE;
+        watch_go_opaque(&i->w);
         return false;
     }
     imap_stream_begin(s);
     return true;
 }
 
-static void imap_server_feed(struct imap_watch *i, struct str bytes)
+static size_t imap_server_feed(struct imap_watch *i, struct str bytes)
 {
     struct imap_stream *s = &i->server;
+    const char *start = bytes.p;
     while (bytes.n > 0) {
         size_t n = imap_stream_skip(s, bytes.n);
         bytes = str_n(bytes.p + n, bytes.n - n);
         if (bytes.n == 0)
-            return;
+            break;
         const char *lf = memchr(bytes.p, '\n', bytes.n);
         struct str piece = str_n(bytes.p, lf ? (size_t)(lf - bytes.p) : bytes.n);
         s->is_within = true;
         if (s->words < 2)
             imap_server_words(s, piece);
         imap_stream_keep(s, piece);
+        bytes = str_n(piece.p + piece.n, bytes.n - piece.n);
         if (!lf)
-            return;
-        bytes = str_n(lf + 1, bytes.n - piece.n - 1);
-        if (!imap_server_line(i))
-            return;
+            break;
+        bytes = str_n(bytes.p + 1, bytes.n - 1);
+        if (!imap_server_line(i) || (i->w.is_stepwise && !s->is_within))
+            break;
     }
+    return (size_t)(bytes.p - start);
 }
 
-void imap_watch_feed(struct watch *w, enum watch_side side, struct str bytes)
+size_t imap_watch_feed(struct watch *w, enum watch_side side, struct str bytes)
 {
     struct imap_watch *i = (struct imap_watch *)w;
     if (w->phase == WATCH_OPAQUE)
-        return;
-    if (side == WATCH_CLIENT)
-        imap_client_feed(i, bytes);
-    else
-        imap_server_feed(i, bytes);
-    imap_watch_phase(i);
+        return bytes.n;
+    size_t n = side == WATCH_CLIENT ? imap_client_feed(i, bytes) : imap_server_feed(i, bytes);
+    imap_watch_sum_up(i);
+    return w->phase == WATCH_OPAQUE ? bytes.n : n;
 }

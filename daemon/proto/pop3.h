@@ -9,7 +9,7 @@
 #define POP3_RESPONSE_MAX 8192 /* one line of a mail server before login */
 #define POP3_CAPA_MAX 8192     /* its whole list of capabilities */
 #define POP3_INITIAL_MAX 255   /* an AUTH line with initial response, RFC 5034 section 4 */
-#define POP3_PIPELINE_MAX 64   /* commands in flight that the follower can count */
+#define POP3_PIPELINE_MAX 1024 /* commands in flight that are told apart */
 
 /* Cuts a response code "[CODE]" (RFC 2449 section 8) and the blank behind it off the front of
  * *text. False when there is none. */
@@ -39,18 +39,20 @@ enum back_result pop3_back_tls_started(struct back *b, struct buf *out);
 /* watch */
 struct pop3_watch {
     struct watch w;
-    uint64_t multi; /* bit n: the n-th oldest command is answered by several lines */
-    uint8_t open;   /* commands without their response */
-    uint8_t
-        words; /* words of the client's line: 0 within the verb, 1 behind it, 2 has an argument */
+    /* A ring, from the oldest command without its response on: bit = it is answered by several
+     * lines. */
+    uint8_t multi[POP3_PIPELINE_MAX / 8];
+    uint16_t oldest;
+    uint8_t words; /* of the client's line: 0 within the verb, 1 behind it, 2 has an argument */
     uint8_t verb_len;
     uint8_t head_len; /* bytes of head; a longer line counts as one more than fits */
     char head[3];     /* start of the server's line */
     bool is_client_within, is_server_within;
-    bool is_body; /* between the first line of a response and its final dot */
+    bool is_body;       /* between the first line of a response and its final dot */
+    bool is_challenged; /* the server has asked for a line that is no command (RFC 5034) */
 };
 
 /* See proto.h: the watcher of a relay, at its start. */
 void pop3_watch_init(struct watch *w);
 /* See watch_feed. */
-void pop3_watch_feed(struct watch *w, enum watch_side side, struct str bytes);
+size_t pop3_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

@@ -8,17 +8,20 @@
 void pop3_watch_init(struct watch *w)
 {
     struct pop3_watch *p = (struct pop3_watch *)w;
-    *p = (struct pop3_watch){.w = {.phase = WATCH_BETWEEN}};
+    *p = (struct pop3_watch){.w = {.is_quiet = true}};
 }
 
-static void pop3_watch_phase(struct pop3_watch *p)
+static void pop3_watch_sum_up(struct pop3_watch *p)
 {
-    if (p->w.phase == WATCH_OPAQUE)
+    struct watch *w = &p->w;
+    bool is_server_due = p->is_server_within || p->is_body;
+    if (w->phase == WATCH_OPAQUE)
         return;
-    if (p->is_server_within || p->is_body)
-        p->w.phase = WATCH_RESPONSE;
-    else
-        p->w.phase = p->open > 0 || p->is_client_within ? WATCH_COMMAND : WATCH_BETWEEN;
+    w->is_client_due = p->is_client_within || p->is_challenged;
+    w->is_quiet = w->open == 0 && !w->is_client_due && !is_server_due;
+    w->phase = is_server_due                        ? WATCH_RESPONSE
+               : w->open > 0 || p->is_client_within ? WATCH_COMMAND
+                                                    : WATCH_BETWEEN;
 }
 
 /* Is a positive response followed by lines up to a dot? LIST, UIDL and LANG only without an
@@ -56,28 +59,39 @@ static void pop3_client_words(struct pop3_watch *p, struct str piece)
 static void pop3_client_line(struct pop3_watch *p)
 {
     p->is_client_within = false;
-    if (p->open == POP3_PIPELINE_MAX) { /* more in flight than can be told apart */
-        p->w.phase = WATCH_OPAQUE;
+    if (p->is_challenged) {
+        p->is_challenged = false;
         return;
     }
-    uint64_t bit = pop3_is_multi(p->w.verb, p->words == 2);
-    p->multi |= bit << p->open++;
+    if (p->w.open == POP3_PIPELINE_MAX) { /* more in flight than can be told apart */
+        watch_go_opaque(&p->w);
+        return;
+    }
+    unsigned at = (p->oldest + p->w.open++) % POP3_PIPELINE_MAX;
+    unsigned bit = pop3_is_multi(p->w.verb, p->words == 2);
+    p->multi[at / 8] = (uint8_t)((p->multi[at / 8] & ~(1u << at % 8)) | bit << at % 8);
 }
 
-static void pop3_client_feed(struct pop3_watch *p, struct str bytes)
+static size_t pop3_client_feed(struct pop3_watch *p, struct str bytes)
 {
+    const char *start = bytes.p;
     while (bytes.n > 0 && p->w.phase != WATCH_OPAQUE) {
         const char *lf = memchr(bytes.p, '\n', bytes.n);
         struct str piece = str_n(bytes.p, lf ? (size_t)(lf - bytes.p) : bytes.n);
         if (!p->is_client_within)
             p->words = p->verb_len = 0;
         p->is_client_within = true;
-        pop3_client_words(p, piece);
+        if (!p->is_challenged)
+            pop3_client_words(p, piece);
+        bytes = str_n(piece.p + piece.n, bytes.n - piece.n);
         if (!lf)
-            return;
-        bytes = str_n(lf + 1, bytes.n - piece.n - 1);
+            break;
+        bytes = str_n(bytes.p + 1, bytes.n - 1);
         pop3_client_line(p);
+        if (p->w.is_stepwise)
+            break;
     }
+    return (size_t)(bytes.p - start);
 }
 
 static void pop3_server_head(struct pop3_watch *p, struct str piece)
@@ -89,43 +103,59 @@ static void pop3_server_head(struct pop3_watch *p, struct str piece)
     }
 }
 
+/* The first line of a response: a positive one may be followed by others. */
+static void pop3_server_response(struct pop3_watch *p)
+{
+    const char *h = p->head;
+    if (p->head_len >= 2 && h[0] == '+' && h[1] == ' ') {
+        p->is_challenged = true;
+        return;
+    }
+    bool is_multi = p->multi[p->oldest / 8] & 1u << p->oldest % 8;
+    p->is_body = is_multi && p->head_len >= 3 && memcmp(h, "+OK", 3) == 0;
+    p->is_challenged = false;
+    p->oldest = (uint16_t)((p->oldest + 1) % POP3_PIPELINE_MAX);
+    p->w.open--;
+}
+
 static void pop3_server_line(struct pop3_watch *p)
 {
     const char *h = p->head;
     if (p->is_body) {
         bool is_dot = (p->head_len == 1 || (p->head_len == 2 && h[1] == '\r')) && h[0] == '.';
         p->is_body = !is_dot;
-    } else if (p->open > 0) {
-        p->is_body = (p->multi & 1) && p->head_len >= 3 && memcmp(h, "+OK", 3) == 0;
-        p->multi >>= 1;
-        p->open--;
+    } else if (p->w.open > 0) {
+        pop3_server_response(p);
     }
     p->head_len = 0;
     p->is_server_within = false;
 }
 
-static void pop3_server_feed(struct pop3_watch *p, struct str bytes)
+static size_t pop3_server_feed(struct pop3_watch *p, struct str bytes)
 {
+    const char *start = bytes.p;
     while (bytes.n > 0) {
         const char *lf = memchr(bytes.p, '\n', bytes.n);
         struct str piece = str_n(bytes.p, lf ? (size_t)(lf - bytes.p) : bytes.n);
         p->is_server_within = true;
         pop3_server_head(p, piece);
+        bytes = str_n(piece.p + piece.n, bytes.n - piece.n);
         if (!lf)
-            return;
-        bytes = str_n(lf + 1, bytes.n - piece.n - 1);
+            break;
+        bytes = str_n(bytes.p + 1, bytes.n - 1);
         pop3_server_line(p);
+        if (p->w.is_stepwise && !p->is_body)
+            break;
     }
+    return (size_t)(bytes.p - start);
 }
 
-void pop3_watch_feed(struct watch *w, enum watch_side side, struct str bytes)
+size_t pop3_watch_feed(struct watch *w, enum watch_side side, struct str bytes)
 {
     struct pop3_watch *p = (struct pop3_watch *)w;
     if (w->phase == WATCH_OPAQUE)
-        return;
-    if (side == WATCH_CLIENT)
-        pop3_client_feed(p, bytes);
-    else
-        pop3_server_feed(p, bytes);
-    pop3_watch_phase(p);
+        return bytes.n;
+    size_t n = side == WATCH_CLIENT ? pop3_client_feed(p, bytes) : pop3_server_feed(p, bytes);
+    pop3_watch_sum_up(p);
+    return w->phase == WATCH_OPAQUE ? bytes.n : n;
 }

@@ -147,7 +147,9 @@ struct proto {
     size_t watch_size; /* bytes of the follower's state, zero-initialised by the owner, then
                           watch_init */
     void (*watch_init)(struct watch *w);
-    void (*watch_feed)(struct watch *w, enum watch_side side, struct str bytes);
+    /* Follows what one side said. Returns how many bytes it has looked at: all of them, unless
+     * w->is_stepwise. */
+    size_t (*watch_feed)(struct watch *w, enum watch_side side, struct str bytes);
     /* Words of the farewell at a response boundary during the relay ("* BYE ...\r\n"). */
     int (*farewell)(enum reply_kind kind, const char *text, struct buf *out);
 };

@@ -55,16 +55,16 @@ struct sieve_tail {
 
 struct sieve_watch {
     struct watch head;
-    uint32_t pending;                        /* commands without a final response */
     uint64_t client_literal, server_literal; /* octets still to come */
     struct sieve_tail client_tail, server_tail;
     uint8_t word_len, status_len;
     char word[14];  /* of the client's command that is coming in */
     char status[4]; /* of the server's response line that is coming in */
     bool is_word_over, is_status_over, is_mid_command, is_in_reply, is_starttls;
+    bool is_challenged; /* the client's next line is an answer within AUTHENTICATE */
 };
 
 /* See proto.h: the watcher of a relay, at its start. */
 void sieve_watch_init(struct watch *w);
 /* See watch_feed. */
-void sieve_watch_feed(struct watch *w, enum watch_side side, struct str bytes);
+size_t sieve_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

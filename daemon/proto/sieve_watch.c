@@ -32,19 +32,21 @@ static bool sieve_tail_char(struct sieve_tail *t, char c)
     return false;
 }
 
-static void sieve_watch_settle(struct sieve_watch *w)
+static void sieve_watch_sum_up(struct sieve_watch *w)
 {
-    w->head.phase = w->is_in_reply                        ? WATCH_RESPONSE
-                    : w->client_literal > 0               ? WATCH_DATA
-                    : w->pending > 0 || w->is_mid_command ? WATCH_COMMAND
-                                                          : WATCH_BETWEEN;
+    w->head.is_client_due = w->is_mid_command || w->is_challenged;
+    w->head.is_quiet = w->head.open == 0 && !w->head.is_client_due && !w->is_in_reply;
+    w->head.phase = w->is_in_reply                          ? WATCH_RESPONSE
+                    : w->client_literal > 0                 ? WATCH_DATA
+                    : w->head.open > 0 || w->is_mid_command ? WATCH_COMMAND
+                                                            : WATCH_BETWEEN;
 }
 
 void sieve_watch_init(struct watch *head)
 {
     struct sieve_watch *w = (struct sieve_watch *)head;
     *w = (struct sieve_watch){0};
-    sieve_watch_settle(w);
+    sieve_watch_sum_up(w);
 }
 
 /* ---- client ---- */
@@ -71,11 +73,11 @@ static void sieve_watch_command_end(struct sieve_watch *w)
     if (!is_string) { /* else an answer within AUTHENTICATE */
         if (!w->is_word_over)
             sieve_watch_set_verb(w);
-        if (w->pending < UINT32_MAX)
-            w->pending++;
+        if (w->head.open < UINT32_MAX)
+            w->head.open++;
     }
     w->word_len = 0;
-    w->is_word_over = w->is_mid_command = false;
+    w->is_word_over = w->is_mid_command = w->is_challenged = false;
     explicit_bzero(w->word, sizeof(w->word));
 }
 
@@ -114,17 +116,19 @@ static void sieve_watch_line_end(struct sieve_watch *w)
          is_ok = str_ieq(str_n(w->status, w->status_len), STR("OK"));
     w->status_len = 0;
     w->is_status_over = false;
-    if (is_challenge)
+    if (is_challenge) {
         w->is_in_reply = false;
+        w->is_challenged = w->head.open > 0;
+    }
     if (!is_final)
         return;
-    w->is_in_reply = false;
-    if (w->pending > 0)
-        w->pending--;
-    if (w->is_starttls && w->pending == 0) {
+    w->is_in_reply = w->is_challenged = false;
+    if (w->head.open > 0)
+        w->head.open--;
+    if (w->is_starttls && w->head.open == 0) {
         w->is_starttls = false;
         if (is_ok)
-            w->head.phase = WATCH_OPAQUE;
+            watch_go_opaque(&w->head);
     }
 }
 
@@ -153,9 +157,17 @@ static size_t sieve_watch_skip(uint64_t *left, struct str bytes)
     return n;
 }
 
-void sieve_watch_feed(struct watch *head, enum watch_side side, struct str bytes)
+/* Has this side just completed a command, or a response? */
+static bool sieve_watch_is_step(const struct sieve_watch *w, enum watch_side side)
+{
+    return side == WATCH_CLIENT ? !w->is_mid_command : !w->is_in_reply;
+}
+
+size_t sieve_watch_feed(struct watch *head, enum watch_side side, struct str bytes)
 {
     struct sieve_watch *w = (struct sieve_watch *)head;
+    const char *start = bytes.p;
+    size_t all = bytes.n;
     uint64_t *literal = side == WATCH_CLIENT ? &w->client_literal : &w->server_literal;
     while (bytes.n > 0 && head->phase != WATCH_OPAQUE) {
         size_t n = 1;
@@ -166,7 +178,11 @@ void sieve_watch_feed(struct watch *head, enum watch_side side, struct str bytes
         else
             sieve_watch_server_char(w, bytes.p[0]);
         bytes = str_n(bytes.p + n, bytes.n - n);
+        if (head->is_stepwise && sieve_watch_is_step(w, side))
+            break;
     }
-    if (head->phase != WATCH_OPAQUE)
-        sieve_watch_settle(w);
+    if (head->phase == WATCH_OPAQUE)
+        return all;
+    sieve_watch_sum_up(w);
+    return (size_t)(bytes.p - start);
 }

@@ -63,7 +63,6 @@ enum smtp_dot { SMTP_DOT_NONE, SMTP_DOT_CR, SMTP_DOT_LINE, SMTP_DOT_DOT, SMTP_DO
 struct smtp_watch {
     struct watch head;
     uint64_t chunk_left; /* octets of the chunk still to come, or its size as far as read */
-    uint32_t pending;    /* commands without a final reply */
     uint8_t client;      /* enum smtp_client_state */
     uint8_t dot;         /* enum smtp_dot */
     uint8_t word_len;
@@ -76,4 +75,4 @@ struct smtp_watch {
 /* See proto.h: the watcher of a relay, at its start. */
 void smtp_watch_init(struct watch *w);
 /* See watch_feed. */
-void smtp_watch_feed(struct watch *w, enum watch_side side, struct str bytes);
+size_t smtp_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

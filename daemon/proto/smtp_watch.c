@@ -4,20 +4,22 @@
 #include "base/cleanup.h"
 #include "proto/smtp.h"
 
-static void smtp_watch_settle(struct smtp_watch *w)
+static void smtp_watch_sum_up(struct smtp_watch *w)
 {
     bool is_data = w->client == SMTP_CLIENT_DATA || w->client == SMTP_CLIENT_CHUNK;
-    w->head.phase = w->is_in_reply                     ? WATCH_RESPONSE
-                    : is_data                          ? WATCH_DATA
-                    : w->pending > 0 || w->is_mid_line ? WATCH_COMMAND
-                                                       : WATCH_BETWEEN;
+    w->head.is_client_due = is_data || w->is_mid_line || w->client == SMTP_CLIENT_RESPONSE;
+    w->head.is_quiet = w->head.open == 0 && !w->head.is_client_due && !w->is_in_reply;
+    w->head.phase = w->is_in_reply                       ? WATCH_RESPONSE
+                    : is_data                            ? WATCH_DATA
+                    : w->head.open > 0 || w->is_mid_line ? WATCH_COMMAND
+                                                         : WATCH_BETWEEN;
 }
 
 void smtp_watch_init(struct watch *head)
 {
     struct smtp_watch *w = (struct smtp_watch *)head;
     *w = (struct smtp_watch){.client = SMTP_CLIENT_WORD};
-    smtp_watch_settle(w);
+    smtp_watch_sum_up(w);
 }
 
 /* ---- client ---- */
@@ -56,8 +58,8 @@ static void smtp_watch_line_end(struct smtp_watch *w)
     if (!is_response) {
         if (w->client == SMTP_CLIENT_WORD)
             smtp_watch_set_verb(w);
-        if (w->pending < UINT32_MAX)
-            w->pending++;
+        if (w->head.open < UINT32_MAX)
+            w->head.open++;
     }
     w->client = !is_response && w->chunk_left > 0 ? SMTP_CLIENT_CHUNK : SMTP_CLIENT_WORD;
     w->is_chunk_number = false;
@@ -99,7 +101,7 @@ static void smtp_watch_data(struct smtp_watch *w, char c)
         if (c == '\n') {
             w->client = SMTP_CLIENT_WORD;
             w->word_len = 0;
-            w->pending = 1;
+            w->head.open = 1;
         }
         w->dot = c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
         break;
@@ -150,19 +152,19 @@ static void smtp_watch_reply_done(struct smtp_watch *w)
         w->client = SMTP_CLIENT_RESPONSE;
         return;
     }
-    if (w->pending > 0)
-        w->pending--;
+    if (w->head.open > 0)
+        w->head.open--;
     if (code == 354) {
         w->client = SMTP_CLIENT_DATA;
         w->dot = SMTP_DOT_LINE;
         w->is_mid_line = false;
     }
-    if (w->pending == 0 && w->client == SMTP_CLIENT_RESPONSE && !w->is_mid_line)
+    if (w->head.open == 0 && w->client == SMTP_CLIENT_RESPONSE && !w->is_mid_line)
         w->client = SMTP_CLIENT_WORD;
-    if (w->is_starttls && w->pending == 0) {
+    if (w->is_starttls && w->head.open == 0) {
         w->is_starttls = false;
         if (code == 220)
-            w->head.phase = WATCH_OPAQUE;
+            watch_go_opaque(&w->head);
     }
 }
 
@@ -183,9 +185,19 @@ static void smtp_watch_server_char(struct smtp_watch *w, char c)
     memset(w->reply, 0, sizeof(w->reply));
 }
 
-void smtp_watch_feed(struct watch *head, enum watch_side side, struct str bytes)
+/* Has this side just completed a command, or a reply? */
+static bool smtp_watch_is_step(const struct smtp_watch *w, enum watch_side side)
+{
+    if (side == WATCH_SERVER)
+        return !w->is_in_reply;
+    return w->client == SMTP_CLIENT_WORD && !w->is_mid_line;
+}
+
+size_t smtp_watch_feed(struct watch *head, enum watch_side side, struct str bytes)
 {
     struct smtp_watch *w = (struct smtp_watch *)head;
+    const char *start = bytes.p;
+    size_t all = bytes.n;
     while (bytes.n > 0 && head->phase != WATCH_OPAQUE) {
         size_t n = 1;
         if (side == WATCH_CLIENT)
@@ -193,7 +205,11 @@ void smtp_watch_feed(struct watch *head, enum watch_side side, struct str bytes)
         else
             smtp_watch_server_char(w, bytes.p[0]);
         bytes = str_n(bytes.p + n, bytes.n - n);
+        if (head->is_stepwise && smtp_watch_is_step(w, side))
+            break;
     }
-    if (head->phase != WATCH_OPAQUE)
-        smtp_watch_settle(w);
+    if (head->phase == WATCH_OPAQUE)
+        return all;
+    smtp_watch_sum_up(w);
+    return (size_t)(bytes.p - start);
 }

@@ -12,9 +12,24 @@ const char *watch_phase_name(enum watch_phase p)
     return watch_phase_names[(unsigned)p < WATCH_PHASE_COUNT ? p : WATCH_OPAQUE];
 }
 
+void watch_go_opaque(struct watch *w)
+{
+    w->phase = WATCH_OPAQUE;
+    w->open = 0;
+    w->is_quiet = false;
+    w->is_client_due = true;
+}
+
 bool watch_is_boundary(const struct watch *w)
 {
     /* The followers say RESPONSE whenever a response is under way, whatever the client does
      * meanwhile. */
     return w->phase != WATCH_RESPONSE && w->phase < WATCH_OPAQUE;
+}
+
+uint32_t watch_unanswered(const struct watch *w)
+{
+    if (w->phase == WATCH_OPAQUE)
+        return 0;
+    return w->is_client_due && w->open == 0 ? 1 : w->open;
 }

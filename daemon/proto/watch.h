@@ -19,13 +19,26 @@ enum watch_phase {
     WATCH_PHASE_COUNT
 };
 
+/* Kept current by watch_feed, but for is_stepwise. */
 struct watch {
-    uint8_t phase; /* enum watch_phase, kept current by watch_feed */
-    char verb[15]; /* upper-case last command verb, NUL-terminated, "" before the first */
+    uint8_t phase; /* enum watch_phase */
+    bool is_quiet; /* every command has its answer and no other has begun: a session that ends now
+                      leaves nobody in doubt. An IMAP client in IDLE is quiet. */
+    bool is_client_due; /* the client has begun what only it can complete (a command, a literal,
+                           message data), or the server has asked it to go on */
+    bool is_stepwise;   /* set by the owner: watch_feed stops behind each complete command, and each
+                           complete response */
+    uint32_t open;      /* commands that have begun and have no answer; IDLE is none */
+    char verb[15];      /* upper-case last command verb, NUL-terminated, "" before the first */
 };
 
+/* For the followers: from now on nothing can be said. */
+void watch_go_opaque(struct watch *w);
 /* As listings show it; static. */
 const char *watch_phase_name(enum watch_phase p);
 /* May a farewell line be put into the server->client stream now without damage? Also true in the
  * middle of a command when the server->client stream itself is between complete responses. */
 bool watch_is_boundary(const struct watch *w);
+/* How many commands go without an answer if the session ends now, one that is not complete among
+ * them. 0 when nothing can be said (WATCH_OPAQUE). */
+uint32_t watch_unanswered(const struct watch *w);

@@ -13,8 +13,12 @@ static inline void fuzz_watch_feed(const struct proto *p, struct watch *w, enum 
     char *exact = malloc(bytes.n ? bytes.n : 1);
     FUZZ_CHECK(exact);
     memcpy(exact, bytes.p ? bytes.p : "", bytes.n);
-    p->watch_feed(w, side, str_n(exact, bytes.n));
+    for (size_t done = 0, n; done < bytes.n; done += n) {
+        n = p->watch_feed(w, side, str_n(exact + done, bytes.n - done));
+        FUZZ_CHECK(n > 0 && n <= bytes.n - done && (w->is_stepwise || n == bytes.n));
+    }
     free(exact);
+    FUZZ_CHECK(!w->is_quiet || (w->open == 0 && !w->is_client_due && watch_is_boundary(w)));
     FUZZ_CHECK(w->phase < WATCH_PHASE_COUNT);
     FUZZ_CHECK(memchr(w->verb, '\0', sizeof(w->verb)));
     FUZZ_CHECK(str_is_printable_ascii(str_of(w->verb)));
@@ -28,10 +32,20 @@ static inline struct watch *fuzz_watch_new(const struct proto *p)
     return w;
 }
 
-/* Both know the same after each chunk, however it was cut. */
+static inline void fuzz_watch_compare(const struct watch *a, const struct watch *b)
+{
+    FUZZ_CHECK(a->phase == b->phase);
+    FUZZ_CHECK(strcmp(a->verb, b->verb) == 0);
+    FUZZ_CHECK(a->open == b->open && a->is_quiet == b->is_quiet);
+    FUZZ_CHECK(a->is_client_due == b->is_client_due);
+    FUZZ_CHECK(watch_is_boundary(a) == watch_is_boundary(b));
+}
+
+/* All know the same after each chunk, however it was cut, and looked at in steps, too. */
 static inline void fuzz_watch(const struct proto *p, struct str in)
 {
-    struct watch *whole = fuzz_watch_new(p), *cut = fuzz_watch_new(p);
+    struct watch *whole = fuzz_watch_new(p), *cut = fuzz_watch_new(p), *step = fuzz_watch_new(p);
+    step->is_stepwise = true;
     while (in.n > 0) {
         unsigned char head = (unsigned char)in.p[0];
         enum watch_side side = head & 0x80 ? WATCH_SERVER : WATCH_CLIENT;
@@ -41,11 +55,12 @@ static inline void fuzz_watch(const struct proto *p, struct str in)
         fuzz_watch_feed(p, whole, side, str_n(in.p, n));
         for (size_t i = 0; i < n; i++)
             fuzz_watch_feed(p, cut, side, str_n(in.p + i, 1));
-        FUZZ_CHECK(whole->phase == cut->phase);
-        FUZZ_CHECK(strcmp(whole->verb, cut->verb) == 0);
-        FUZZ_CHECK(watch_is_boundary(whole) == watch_is_boundary(cut));
+        fuzz_watch_feed(p, step, side, str_n(in.p, n));
+        fuzz_watch_compare(whole, cut);
+        fuzz_watch_compare(whole, step);
         in = str_n(in.p + n, in.n - n);
     }
     free(whole);
     free(cut);
+    free(step);
 }

@@ -104,10 +104,96 @@ static void test_boundary(void **state)
     free(w);
 }
 
+#define EC(input, state) WATCH_END(WATCH_CLIENT, input, state)
+#define ES(input, state) WATCH_END(WATCH_SERVER, input, state)
+
+static const struct watch_end_case ends[] = {
+    {"a command",
+     {EC("a NO", "0 open, due"), EC("OP\r\n", "1 open"), ES("a OK", "1 open"),
+      ES(" x\r\n", "quiet")}},
+    {"pipelined, answered in another order",
+     {EC("a NOOP\r\nb FETCH 1 X\r\nc NOOP\r\n", "3 open"), ES("c OK\r\n", "2 open"),
+      ES("a OK\r\n* 1 FETCH (X {3}\r\n", "1 open"), ES("b O)\r\n", "1 open"),
+      ES("b OK\r\n", "quiet")}},
+    {"more than are told apart",
+     {EC("1 A x\r\n2 A x\r\n3 A x\r\n4 A x\r\n5 A x\r\n6 A x\r\n7 A x\r\n8 A x\r\n9 A x\r\n10 A "
+         "x\r\n",
+         "10 open"),
+      ES("10 OK\r\n", "9 open"), ES("1 OK\r\n2 OK\r\n3 OK\r\n4 OK\r\n", "5 open"),
+      ES("9 OK\r\n8 OK\r\n7 OK\r\n6 OK\r\n", "1 open"), ES("5 BAD\r\n", "quiet")}},
+    {"answers to nothing that was asked",
+     {EC("a NOOP\r\n", "1 open"), ES("b OK\r\n* OK\r\n", "1 open"), ES("a OK\r\n", "quiet"),
+      ES("a OK\r\n", "quiet")}},
+    {"a command without a verb is none", {EC("a\r\n\r\n", "quiet"), ES("a BAD\r\n", "quiet")}},
+    {"unsolicited", {ES("* 4 EX", "0 open"), ES("ISTS\r\n", "quiet")}},
+    {"APPEND",
+     {EC("a APPEND x {10}\r\n", "1 open, due"), ES("+ go\r\n", "1 open, due"),
+      EC("b NOOP\r\nc ", "1 open, due"), EC("\r\n", "1 open"), ES("a OK\r\n", "quiet")}},
+    {"APPEND without waiting",
+     {EC("a APPEND x {4+}\r\n", "1 open, due"), EC("b NO\r\n", "1 open"), ES("a OK\r\n", "quiet")}},
+    {"APPEND refused before its data",
+     {EC("a APPEND x {10}\r\n", "1 open, due"), ES("a NO\r\n", "quiet")}},
+    {"APPEND refused within its data",
+     {EC("a APPEND x {4+}\r\nab", "1 open, due"), ES("a NO\r\n", "0 open, due"),
+      EC("cd\r\n", "quiet")}},
+    {"MULTIAPPEND",
+     {EC("a APPEND x {2+}\r\nhi {3}\r\n", "1 open, due"), ES("+ go\r\n", "1 open, due"),
+      EC("abc\r\n", "1 open"), ES("a OK\r\n", "quiet")}},
+    {"IDLE",
+     {EC("a IDLE\r\n", "1 open"), ES("+ idling\r\n", "quiet"), ES("* 5 EX", "0 open"),
+      ES("ISTS\r\n", "quiet"), EC("DO", "0 open, due"), EC("NE\r\n", "1 open"),
+      ES("a OK\r\n", "quiet")}},
+    {"IDLE behind another",
+     {EC("a SEARCH x\r\nb IDLE\r\n", "2 open"), ES("+ idling\r\n", "1 open"),
+      ES("a OK\r\n", "quiet"), ES("b NO\r\n", "quiet")}},
+    {"IDLE left before it began",
+     {EC("a IDLE\r\nDONE\r\n", "1 open"), ES("+ idling\r\n", "1 open"), ES("a OK\r\n", "quiet")}},
+    {"AUTHENTICATE",
+     {EC("a UNAUTHENTICATE\r\n", "1 open"), ES("a OK\r\n", "quiet"),
+      EC("b AUTHENTICATE LOGIN\r\n", "1 open"), ES("+ VXNlcg==\r\n", "1 open, due"),
+      EC("YQ==\r\n", "1 open"), ES("+ UGFzcw==\r\n", "1 open, due"), EC("YSBi\r\n", "1 open"),
+      ES("b OK\r\n", "quiet")}},
+    {"AUTHENTICATE refused",
+     {EC("b AUTHENTICATE LOGIN\r\n", "1 open"), ES("+ \r\n", "1 open, due"),
+      ES("b NO\r\n", "quiet")}},
+    {"COMPRESS", {EC("a COMPRESS DEFLATE\r\n", "1 open"), ES("a OK\r\n", "opaque")}},
+};
+
+/* After UNAUTHENTICATE a client logs in again: what answers a challenge is shown to nobody. */
+static void test_ends(void **state)
+{
+    (void)state;
+    watch_ends_run(&proto_imap, ends, ARRAY_LEN(ends));
+    struct watch *w = calloc(1, proto_imap.watch_size);
+    assert_non_null(w);
+    proto_imap.watch_init(w);
+    proto_imap.watch_feed(w, WATCH_CLIENT, STR("b AUTHENTICATE X\r\n"));
+    proto_imap.watch_feed(w, WATCH_SERVER, STR("+ \r\n"));
+    proto_imap.watch_feed(w, WATCH_CLIENT, STR("my secret\r\n"));
+    assert_string_equal(w->verb, "AUTHENTICATE");
+    free(w);
+}
+
+static void test_stops(void **state)
+{
+    (void)state;
+    static const struct watch_stop rows[] = {
+        {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("a NOOP\r\nb NOOP\r\n"), 8},
+        {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("a APPEND x {3+}\r\na\r\n\r\nb NOOP\r\n"), 22},
+        {{STR("a APPEND x {3}\r\n"), STR("+ go\r\n")}, WATCH_CLIENT, STR("a\r\n\r\nb NOOP\r\n"), 5},
+        {{STR("a IDLE\r\n"), STR("+ \r\n")}, WATCH_CLIENT, STR("DONE\r\nb NOOP\r\n"), 6},
+        {{STR_NULL, STR_NULL}, WATCH_SERVER, STR("* 1 EXISTS\r\n* 2 EXISTS\r\n"), 12},
+        {{STR_NULL, STR_NULL}, WATCH_SERVER, STR("* 1 FETCH (X {4}\r\n\r\n\r\n)\r\n* 2\r\n"), 25},
+    };
+    watch_stops_run(&proto_imap, rows, ARRAY_LEN(rows));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_phases),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_stops),
         cmocka_unit_test(test_boundary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Following POP3 in the relay: phases and boundaries in every cutting. */
+#include "proto/pop3.h"
 #include "watch_case.h"
 
 #define C(input, p, v)                                                                             \
@@ -52,25 +53,66 @@ static void test_overflow(void **state)
     struct watch *w = calloc(1, proto_pop3.watch_size);
     assert_non_null(w);
     proto_pop3.watch_init(w);
-    for (int i = 0; i < 64; i++)
+    for (int i = 0; i < POP3_PIPELINE_MAX; i++)
         proto_pop3.watch_feed(w, WATCH_CLIENT, STR("RETR 1\r\n"));
     assert_int_equal(w->phase, WATCH_COMMAND);
-    for (int i = 0; i < 63; i++)
+    for (int i = 0; i < POP3_PIPELINE_MAX - 1; i++)
         proto_pop3.watch_feed(w, WATCH_SERVER, STR("+OK\r\nx\r\n.\r\n"));
     assert_int_equal(w->phase, WATCH_COMMAND);
     proto_pop3.watch_feed(w, WATCH_SERVER, STR("+OK\r\nx\r\n.\r\n"));
     assert_int_equal(w->phase, WATCH_BETWEEN);
-    for (int i = 0; i < 65; i++)
+    for (int i = 0; i <= POP3_PIPELINE_MAX; i++)
         proto_pop3.watch_feed(w, WATCH_CLIENT, STR("NOOP\r\n"));
     assert_int_equal(w->phase, WATCH_OPAQUE);
     assert_false(watch_is_boundary(w));
     free(w);
 }
 
+#define EC(input, state) WATCH_END(WATCH_CLIENT, input, state)
+#define ES(input, state) WATCH_END(WATCH_SERVER, input, state)
+
+static const struct watch_end_case ends[] = {
+    {"one line",
+     {EC("ST", "0 open, due"), EC("AT\r\n", "1 open"), ES("+OK", "1 open"),
+      ES(" 1 2\r\n", "quiet")}},
+    {"RETR",
+     {EC("RETR 1\r\n", "1 open"), ES("+OK\r\n", "0 open"), ES("x\r\n", "0 open"),
+      ES(".\r\n", "quiet")}},
+    {"pipelined",
+     {EC("RETR 1\r\nDELE 1\r\nQUIT\r\n", "3 open"), ES("+OK\r\n+OK\r\n.\r\n", "2 open"),
+      ES("+OK\r\n", "1 open"), ES("+OK\r\n", "quiet")}},
+    {"an empty line is answered, too", {EC("\r\n", "1 open"), ES("-ERR\r\n", "quiet")}},
+    {"a challenge",
+     {EC("AUTH PLAIN\r\n", "1 open"), ES("+ \r\n", "1 open, due"), EC("AGEAYg==\r\n", "1 open"),
+      ES("-ERR\r\n", "quiet")}},
+    {"a challenge that is given up",
+     {EC("AUTH PLAIN\r\n", "1 open"), ES("+ \r\n", "1 open, due"), ES("-ERR\r\n", "quiet")}},
+    {"unsolicited", {ES("-ERR b", "0 open"), ES("ye\r\n", "quiet")}},
+};
+
+static void test_ends(void **state)
+{
+    (void)state;
+    watch_ends_run(&proto_pop3, ends, ARRAY_LEN(ends));
+}
+
+static void test_stops(void **state)
+{
+    (void)state;
+    static const struct watch_stop rows[] = {
+        {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("STAT\r\nQUIT\r\n"), 6},
+        {{STR("STAT\r\nSTAT\r\n"), STR_NULL}, WATCH_SERVER, STR("+OK\r\n+OK\r\n"), 5},
+        {{STR("RETR 1\r\nSTAT\r\n"), STR_NULL}, WATCH_SERVER, STR("+OK\r\nx\r\n.\r\n+OK\r\n"), 11},
+    };
+    watch_stops_run(&proto_pop3, rows, ARRAY_LEN(rows));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_phases),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_stops),
         cmocka_unit_test(test_overflow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,8 +56,55 @@ static void test_cases(void **state)
     watch_cases_run(&proto_sieve, cases, ARRAY_LEN(cases));
 }
 
+#define EC(input, state) WATCH_END(WATCH_CLIENT, input, state)
+#define ES(input, state) WATCH_END(WATCH_SERVER, input, state)
+
+static const struct watch_end_case ends[] = {
+    {"a command",
+     {EC("LISTSC", "0 open, due"), EC("RIPTS\r\n", "1 open"), ES("\"a\" ACTIVE\r\n", "1 open"),
+      ES("OK\r\n", "quiet")}},
+    {"PUTSCRIPT",
+     {EC("PUTSCRIPT \"a\" {5+}\r\n", "0 open, due"), EC("keep;", "0 open, due"),
+      EC("\r\n", "1 open"), ES("NO {4}\r\nOK\r\n", "1 open"), ES("\r\n", "quiet")}},
+    {"GETSCRIPT",
+     {EC("GETSCRIPT \"a\"\r\n", "1 open"), ES("{4}\r\nOK\r\n\r\n", "1 open"),
+      ES("OK\r\n", "quiet")}},
+    {"pipelined",
+     {EC("NOOP\r\nPUTSCRIPT \"a\" {2+}\r\n\r\n\r\nLOGOUT\r\n", "3 open"), ES("OK\r\n", "2 open"),
+      ES("NO \"x\"\r\n", "1 open"), ES("BYE\r\n", "quiet")}},
+    {"AUTHENTICATE",
+     {EC("AUTHENTICATE \"LOGIN\"\r\n", "1 open"), ES("{4}\r\nVXNl\r\n", "1 open, due"),
+      EC("\"YQ==\"\r\n", "1 open"), ES("OK\r\n", "quiet")}},
+    {"AUTHENTICATE given up",
+     {EC("AUTHENTICATE \"LOGIN\"\r\n", "1 open"), ES("\"VXNl\"\r\n", "1 open, due"),
+      ES("NO\r\n", "quiet")}},
+    {"unsolicited", {ES("BY", "0 open"), ES("E\r\n", "quiet")}},
+    {"STARTTLS", {EC("STARTTLS\r\n", "1 open"), ES("OK\r\n", "opaque")}},
+};
+
+static void test_ends(void **state)
+{
+    (void)state;
+    watch_ends_run(&proto_sieve, ends, ARRAY_LEN(ends));
+}
+
+static void test_stops(void **state)
+{
+    (void)state;
+    static const struct watch_stop rows[] = {
+        {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("NOOP\r\nNOOP\r\n"), 6},
+        {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("PUTSCRIPT \"a\" {2+}\r\n\r\n\r\nNOOP\r\n"), 24},
+        {{STR("NOOP\r\nNOOP\r\n"), STR_NULL}, WATCH_SERVER, STR("OK {2}\r\n\r\n\r\nOK\r\n"), 12},
+    };
+    watch_stops_run(&proto_sieve, rows, ARRAY_LEN(rows));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_stops),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

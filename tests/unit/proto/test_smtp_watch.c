@@ -68,8 +68,64 @@ static void test_cases(void **state)
     watch_cases_run(&proto_smtp, cases, ARRAY_LEN(cases));
 }
 
+#define EC(input, state) WATCH_END(WATCH_CLIENT, input, state)
+#define ES(input, state) WATCH_END(WATCH_SERVER, input, state)
+
+static const struct watch_end_case ends[] = {
+    {"a command",
+     {EC("MA", "0 open, due"), EC("IL FROM:<a>\r\n", "1 open"), ES("250", "1 open"),
+      ES(" ok\r\n", "quiet")}},
+    {"several lines",
+     {EC("EHLO x\r\n", "1 open"), ES("250-a\r\n", "1 open"), ES("250 b\r\n", "quiet")}},
+    {"DATA",
+     {EC("DATA\r\n", "1 open"), ES("354 go\r\n", "0 open, due"), EC("x\r\n..\r\n", "0 open, due"),
+      EC(".\r\n", "1 open"), ES("250 ok\r\n", "quiet")}},
+    {"DATA refused", {EC("DATA\r\n", "1 open"), ES("503 no\r\n", "quiet")}},
+    {"pipelined",
+     {EC("MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n", "3 open"),
+      ES("250 ok\r\n250 ok\r\n", "1 open"), ES("354 go\r\n", "0 open, due"),
+      EC("x\r\n.\r\nQUIT\r\n", "2 open"), ES("250 ok\r\n", "1 open"), ES("221 bye\r\n", "quiet")}},
+    {"BDAT",
+     {EC("BDAT 4\r\n", "1 open, due"), EC("abc", "1 open, due"), EC("d", "1 open"),
+      ES("250 ok\r\n", "quiet"), EC("BDAT 2 LAST\r\nef", "1 open"), ES("250 ok\r\n", "quiet")}},
+    {"BDAT one after another",
+     {EC("BDAT 2\r\nabBDAT 2 LAST\r\nc", "2 open, due"), EC("d", "2 open"),
+      ES("250 ok\r\n", "1 open"), ES("250 ok\r\n", "quiet")}},
+    {"BDAT refused within its chunk",
+     {EC("BDAT 4\r\nab", "1 open, due"), ES("503 no\r\n", "0 open, due"), EC("cd", "quiet")}},
+    {"BDAT of nothing", {EC("BDAT 0 LAST\r\n", "1 open"), ES("250 ok\r\n", "quiet")}},
+    {"AUTH",
+     {EC("AUTH LOGIN\r\n", "1 open"), ES("334 VXNlcg==\r\n", "1 open, due"),
+      EC("YQ==\r\n", "1 open"), ES("235 ok\r\n", "quiet")}},
+    {"an empty line is answered, too", {EC("\r\n", "1 open"), ES("500 no\r\n", "quiet")}},
+    {"STARTTLS", {EC("STARTTLS\r\n", "1 open"), ES("220 go\r\n", "opaque")}},
+};
+
+static void test_ends(void **state)
+{
+    (void)state;
+    watch_ends_run(&proto_smtp, ends, ARRAY_LEN(ends));
+}
+
+static void test_stops(void **state)
+{
+    (void)state;
+    static const struct watch_stop rows[] = {
+        {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("NOOP\r\nNOOP\r\n"), 6},
+        {{STR("DATA\r\n"), STR("354 go\r\n")}, WATCH_CLIENT, STR("x\r\n.\r\nQUIT\r\n"), 6},
+        {{STR("DATA\r\n"), STR("354 go\r\n")}, WATCH_CLIENT, STR(".\r\nQUIT\r\n"), 3},
+        {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("BDAT 3\r\na\r\nBDAT 1 LAST\r\nx"), 11},
+        {{STR("NOOP\r\nNOOP\r\n"), STR_NULL}, WATCH_SERVER, STR("250-a\r\n250 b\r\n250 c\r\n"), 14},
+    };
+    watch_stops_run(&proto_smtp, rows, ARRAY_LEN(rows));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_stops),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,7 +35,11 @@ static inline void watch_chunk(const struct proto *p, struct watch *w, enum watc
     char *exact = malloc(bytes.n ? bytes.n : 1);
     assert_non_null(exact);
     memcpy(exact, bytes.p, bytes.n);
-    p->watch_feed(w, side, str_n(exact, bytes.n));
+    for (size_t done = 0, n; done < bytes.n; done += n) {
+        n = p->watch_feed(w, side, str_n(exact + done, bytes.n - done));
+        assert_true(n > 0 && n <= bytes.n - done);
+        assert_true(w->is_stepwise || n == bytes.n);
+    }
     free(exact);
 }
 
@@ -71,4 +75,101 @@ static inline void watch_cases_run(const struct proto *p, const struct watch_cas
         for (size_t at = 1; at <= longest; at++)
             watch_case_once(p, &cases[i], at, SIZE_MAX);
     }
+}
+
+/* ---- may a session end now? ---- */
+
+struct watch_end_step {
+    enum watch_side side;
+    struct str bytes;
+    const char *state; /* afterwards, as watch_end_text has it */
+};
+
+struct watch_end_case {
+    const char *what;
+    struct watch_end_step steps[WATCH_STEPS_MAX]; /* up to the first without bytes */
+};
+
+#define WATCH_END(side, input, state)                                                              \
+    {                                                                                              \
+        side, {"" input, sizeof(input) - 1}, state                                                 \
+    }
+
+/* "quiet", "opaque", or "2 open", with ", due" when the client has to go on. */
+static inline const char *watch_end_text(const struct watch *w, char dst[32])
+{
+    if (w->phase == WATCH_OPAQUE)
+        return "opaque";
+    if (w->is_quiet)
+        return w->open == 0 && !w->is_client_due ? "quiet" : "contradiction";
+    snprintf(dst, 32, "%u open%s", w->open, w->is_client_due ? ", due" : "");
+    return dst;
+}
+
+static inline void watch_end_once(const struct proto *p, const struct watch_end_case *c,
+                                  bool is_stepwise, size_t first, size_t chunk)
+{
+    char text[32];
+    struct watch *w = calloc(1, p->watch_size);
+    assert_non_null(w);
+    p->watch_init(w);
+    assert_true(w->is_quiet);
+    w->is_stepwise = is_stepwise;
+    for (const struct watch_end_step *s = c->steps; s < c->steps + WATCH_STEPS_MAX && s->bytes.p;
+         s++) {
+        for (size_t pos = 0, n = first; pos < s->bytes.n; pos += n, n = chunk) {
+            n = n < s->bytes.n - pos ? n : s->bytes.n - pos;
+            watch_chunk(p, w, s->side, str_n(s->bytes.p + pos, n));
+        }
+        if (strcmp(watch_end_text(w, text), s->state) != 0)
+            fail_msg("%s, step %td, %s, cut after %zu: %s instead of %s", c->what, s - c->steps + 1,
+                     is_stepwise ? "in steps" : "whole", first, watch_end_text(w, text), s->state);
+    }
+    free(w);
+}
+
+static inline void watch_ends_run(const struct proto *p, const struct watch_end_case *cases,
+                                  size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t longest = 0;
+        for (size_t s = 0; s < WATCH_STEPS_MAX && cases[i].steps[s].bytes.p; s++)
+            if (cases[i].steps[s].bytes.n > longest)
+                longest = cases[i].steps[s].bytes.n;
+        for (int step = 0; step < 2; step++) {
+            watch_end_once(p, &cases[i], step, 1, 1);
+            for (size_t at = 1; at <= longest; at++)
+                watch_end_once(p, &cases[i], step, at, SIZE_MAX);
+        }
+    }
+}
+
+/* ---- where does a command, or a response, end? ---- */
+
+struct watch_stop {
+    struct str before[2]; /* what the client and the server said already */
+    enum watch_side side;
+    struct str bytes; /* one command or response, and more */
+    size_t n;         /* how long it is */
+};
+
+static inline void watch_stops_run(const struct proto *p, const struct watch_stop *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t cut = 0; cut < rows[i].n; cut++) {
+            struct watch *w = calloc(1, p->watch_size);
+            assert_non_null(w);
+            p->watch_init(w);
+            for (int k = 0; k < 2; k++)
+                if (rows[i].before[k].n > 0)
+                    watch_chunk(p, w, k == 0 ? WATCH_CLIENT : WATCH_SERVER, rows[i].before[k]);
+            w->is_stepwise = true;
+            watch_chunk(p, w, rows[i].side, str_n(rows[i].bytes.p, cut));
+            size_t used =
+                p->watch_feed(w, rows[i].side, str_n(rows[i].bytes.p + cut, rows[i].bytes.n - cut));
+            if (used != rows[i].n - cut)
+                fail_msg("row %zu, cut after %zu: stopped after %zu instead of %zu", i, cut, used,
+                         rows[i].n - cut);
+            free(w);
+        }
 }
