@@ -74,6 +74,18 @@ void run_rows(struct run_job *job, const struct run_node *node, const json_t *ro
 
 /* ---- what is said to people ---- */
 
+/* Sessions that were ended: "session kill: 3 (2 clean, 1 command cut)". */
+static char *run_ends(const struct command *c, const json_t *result)
+{
+    long long cut = json_integer_value(json_object_get(result, "cut"));
+    AUTO_FREE char *cuts =
+        cut ? str_printf(", %lld command%s cut", cut, cut == 1 ? "" : "s") : NULL;
+    return str_printf("%s %s: %lld (%lld clean%s)", c->noun, c->verb,
+                      (long long)json_integer_value(json_object_get(result, "count")),
+                      (long long)json_integer_value(json_object_get(result, "clean")),
+                      cuts ? cuts : "");
+}
+
 char *run_sentence(const struct command *c, const json_t *params, const json_t *result)
 {
     const char *message = json_string_value(json_object_get(result, "message"));
@@ -91,6 +103,8 @@ char *run_sentence(const struct command *c, const json_t *params, const json_t *
         return str_dup_c("already so");
     if (json_is_true(changed) && json_is_integer(count) && json_integer_value(count) == 0)
         return str_printf("%s %s: done", c->noun, c->verb);
+    if (json_is_integer(count) && json_object_get(result, "clean"))
+        return run_ends(c, result);
     if (json_is_integer(count))
         return str_printf("%s %s: %lld", c->noun, c->verb, (long long)json_integer_value(count));
     return str_dup_c("done");

@@ -6,6 +6,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/units.h"
+
+#define RUN_GRACE_MS 30000 /* of a command that ends sessions, unless it says otherwise */
+
 /* Of the environment, else of the terminal; 0 = unknown. */
 static int run_terminal_width(FILE *f)
 {
@@ -78,12 +82,24 @@ const char *run_node_name(const struct run_node *node)
     return h && *h->node ? h->node : node->path;
 }
 
+/* A command that ends sessions answers when they are over. */
+static uint64_t run_timeout_ms(const struct args *a)
+{
+    uint64_t grace_ms = RUN_GRACE_MS, ms = a->options.timeout_ms;
+    const char *grace = json_string_value(json_object_get(a->params, "grace"));
+    if (ms == 0 || !commands_arg(a->command, "grace"))
+        return ms;
+    if (grace)
+        (void)!units_parse_duration(str_of(grace), &grace_ms);
+    return ms + grace_ms;
+}
+
 int run_call(struct run_node *node, const struct args *a, json_t *params, json_t **ret_result,
              struct problem *problem)
 {
     struct client_error error = {0};
-    int err = client_call(node->client, a->command->method, params, a->options.timeout_ms,
-                          ret_result, &error);
+    int err = client_call(node->client, a->command->method, params, run_timeout_ms(a), ret_result,
+                          &error);
     if (!err)
         return 0;
     int code = problem_from_client(problem, &error);

@@ -8,8 +8,6 @@
 #include "ops/timed_holds.h"
 
 #define DRAIN_RATE 50
-#define DRAIN_GRACE_MS 30000
-#define DISABLE_GRACE_MS 5000
 
 static int state_set(struct backend_change *ch, struct runtime_edit *e, enum backend_admin admin)
 {
@@ -92,7 +90,7 @@ static void drain_then(struct backend_change *ch)
         .is_kicking = request_bool(r, "kick"),
         .deadline_ms = request_number(r, "deadline", 0),
         .rate = request_number(r, "rate", DRAIN_RATE),
-        .grace_ms = request_number(r, "grace", DRAIN_GRACE_MS),
+        .grace_ms = kill_grace_ms(r),
         .text = request_text(r, "text"),
         .is_removed = request_bool(r, "drain"),
     };
@@ -106,7 +104,7 @@ static void disable_then(struct backend_change *ch)
         .backend = ch->backend,
         .admin = BACKEND_DISABLED,
         .is_kicking = true,
-        .grace_ms = request_number(r, "grace", DISABLE_GRACE_MS),
+        .grace_ms = kill_grace_ms(r),
         .text = request_text(r, "text"),
     };
     drain_start(r, &spec, ch->is_changed);
@@ -143,15 +141,13 @@ static void drain_go(struct request *r)
 }
 
 /* The guards of dry_run and max: the sessions that would end. */
-static void on_drain_looked(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+static void on_drain_looked(void *arg, const struct kill_result *result)
 {
     struct request *r = arg;
-    if (err < 0 || request_bool(r, "dry_run")) {
-        kill_answer(r, err, matched, n, rows);
-        return;
-    }
-    (void)rows;
-    drain_go(r);
+    if (result->err < 0 || request_bool(r, "dry_run"))
+        kill_answer(r, result);
+    else
+        drain_go(r);
 }
 
 static int drain_look(struct request *r, const struct target *t)

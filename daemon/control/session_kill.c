@@ -4,14 +4,14 @@
 #include "ops/kill.h"
 #include "runtime/state.h"
 
-static void on_session_killed(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+static void on_session_killed(void *arg, const struct kill_result *result)
 {
     struct request *r = arg;
-    if (err == 0 && n == 0 && request_has(r, "filter")) {
+    if (result->err == 0 && result->tally->ended == 0 && request_has(r, "filter")) {
         request_fail(r, -ERR_NO_MATCH, NULL, "no session matches");
         return;
     }
-    kill_answer(r, err, matched, n, rows);
+    kill_answer(r, result);
 }
 
 void command_session_kill(struct request *r)

@@ -10,8 +10,7 @@
 
 #define MOVE_PARALLEL 10
 #define MOVE_PARALLEL_MAX 100
-#define MOVE_TIMEOUT_MS 30000
-#define MOVE_GRACE_MS 5000
+#define MOVE_TIMEOUT_MS 60000
 #define MOVE_ROWS_MAX 10000    /* shown by a dry run */
 #define MOVE_FAILED_SHOWN 1000 /* bytes of names */
 
@@ -33,6 +32,7 @@ static void plan_fini(struct user_move_plan *p)
     free(p->pool);
     free(p->backend);
     free(p->text);
+    kill_tally_unref(p->tally);
 }
 
 static void move_free(struct move *m)
@@ -99,9 +99,10 @@ static void move_finish(struct move *m)
                           : op->failed == 0                     ? OP_DONE
                           : op->failed == op->done              ? OP_FAILED
                                                                 : OP_PARTIAL;
-    op_end(op, state, "%llu moved, %llu there already%s%.*s", (unsigned long long)m->n_changed,
-           (unsigned long long)(op->done - op->failed - m->n_changed),
-           m->failed.len > 0 ? "; failed: " : "", STR_ARG(buf_str(&m->failed)));
+    AUTO_FREE char *ends = m->plan.tally->told > 0 ? kill_tally_text(m->plan.tally) : NULL;
+    op_end(op, state, "%llu moved, %llu there already%s%s%s%.*s", (unsigned long long)m->n_changed,
+           (unsigned long long)(op->done - op->failed - m->n_changed), ends ? "; sessions: " : "",
+           ends ? ends : "", m->failed.len > 0 ? "; failed: " : "", STR_ARG(buf_str(&m->failed)));
     move_free(m);
 }
 
@@ -358,7 +359,14 @@ static int move_plan(struct request *r, struct user_move_plan *p)
         p->pool = str_dup_c(pool);
     p->text = str_dup_c(request_text(r, "text"));
     p->timeout_ms = request_number(r, "timeout", MOVE_TIMEOUT_MS);
-    p->grace_ms = request_number(r, "grace", MOVE_GRACE_MS);
+    p->grace_ms = kill_grace_ms(r);
+    if (!request_has(r, "grace") && p->grace_ms > p->timeout_ms / 2)
+        p->grace_ms = p->timeout_ms / 2; /* else a session could end when the move is given up */
+    p->tally = kill_tally_new();
+    if (!p->tally) {
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return -ERR_NOMEM;
+    }
     return 0;
 }
 

@@ -12,10 +12,11 @@ struct user_kick {
     struct request *request;
     json_t *names;
     struct buf rows;
-    size_t at;
+    size_t n_running; /* names whose sessions are not over yet */
+    struct kill_tally *tally;
     enum reply_kind kind;
+    int err;
     bool is_changed, is_counting; /* first all are counted, for max */
-    uint64_t n;
 };
 
 static void user_kick_next(struct user_kick *k);
@@ -50,33 +51,32 @@ static void user_kick_nobody(struct request *r)
 static void user_kick_finish(struct user_kick *k, int err)
 {
     struct request *r = k->request;
-    if (err == 0 && k->n == 0 && !k->is_changed)
+    uint64_t n = k->tally ? k->tally->ended : 0;
+    if (err == 0 && n == 0 && !k->is_changed)
         user_kick_nobody(r);
     else if (err == 0)
-        request_hit_text(r, k->n, k->is_changed || (k->n > 0 && !request_bool(r, "dry_run")),
-                         buf_str(&k->rows));
+        kill_answer_changed(r, k->tally, buf_str(&k->rows), k->is_changed);
     else if (err == -ERR_TOO_MANY)
         request_fail(r, err, NULL, "%llu sessions would end; nothing was done",
-                     (unsigned long long)k->n);
+                     (unsigned long long)n);
     else
         request_fail(r, err, NULL, NULL);
+    kill_tally_unref(k->tally);
     json_decref(k->names);
     buf_fini(&k->rows);
     free(k);
 }
 
-static void on_user_kicked(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+static void on_user_kicked(void *arg, const struct kill_result *result)
 {
     struct user_kick *k = arg;
-    (void)matched;
-    if (err == 0 && k->rows.len > 0 && rows.n > 0)
+    int err = result->err;
+    if (err == 0 && k->rows.len > 0 && result->rows.n > 0)
         err = buf_append_char(&k->rows, ',');
     if (err == 0)
-        err = buf_append_str(&k->rows, rows);
-    k->n += n;
-    if (err < 0)
-        user_kick_finish(k, err);
-    else
+        err = buf_append_str(&k->rows, result->rows);
+    k->err = k->err ? k->err : err;
+    if (--k->n_running == 0)
         user_kick_next(k);
 }
 
@@ -91,7 +91,8 @@ static int user_kick_one(struct user_kick *k, const char *name)
                                    .has_rows = true,
                                    .kind = k->kind,
                                    .text = request_text(r, "text"),
-                                   .grace_ms = request_number(r, "grace", 5000),
+                                   .grace_ms = kill_grace_ms(r),
+                                   .tally = k->tally,
                                    .done = on_user_kicked,
                                    .arg = k};
     if (err == 0)
@@ -100,23 +101,33 @@ static int user_kick_one(struct user_kick *k, const char *name)
     return err;
 }
 
+/* All of them at once: nobody waits for the grace of another. */
+static void user_kick_all(struct user_kick *k)
+{
+    kill_tally_unref(k->tally);
+    k->tally = kill_tally_new();
+    buf_clear(&k->rows);
+    k->err = k->tally ? 0 : -ERR_NOMEM;
+    k->n_running = 1; /* until all have begun */
+    for (size_t i = 0; i < json_array_size(k->names) && k->err == 0; i++) {
+        k->err = user_kick_one(k, json_string_value(json_array_get(k->names, i)));
+        k->n_running += k->err == 0;
+    }
+    if (--k->n_running == 0)
+        user_kick_next(k);
+}
+
 static void user_kick_next(struct user_kick *k)
 {
     const struct request *r = k->request;
-    if (k->at == json_array_size(k->names)) {
-        bool is_over = request_has(r, "max") && k->n > request_number(r, "max", 0);
-        if (!k->is_counting || is_over || request_bool(r, "dry_run")) {
-            user_kick_finish(k, is_over ? -ERR_TOO_MANY : 0);
-            return;
-        }
-        k->is_counting = false;
-        k->at = 0;
-        k->n = 0;
-        buf_clear(&k->rows);
+    bool is_over =
+        request_has(r, "max") && k->tally && k->tally->ended > request_number(r, "max", 0);
+    if (k->err < 0 || !k->is_counting || is_over || request_bool(r, "dry_run")) {
+        user_kick_finish(k, k->err < 0 ? k->err : is_over && k->is_counting ? -ERR_TOO_MANY : 0);
+        return;
     }
-    int err = user_kick_one(k, json_string_value(json_array_get(k->names, k->at++)));
-    if (err < 0)
-        user_kick_finish(k, err);
+    k->is_counting = false;
+    user_kick_all(k);
 }
 
 void user_kick(struct request *r, const json_t *names, enum reply_kind kind, bool is_changed)
@@ -131,10 +142,7 @@ void user_kick(struct request *r, const json_t *names, enum reply_kind kind, boo
                             .kind = kind,
                             .is_changed = is_changed,
                             .is_counting = request_has(r, "max") || request_bool(r, "dry_run")};
-    if (json_array_size(k->names) == 0)
-        user_kick_finish(k, 0);
-    else
-        user_kick_next(k);
+    user_kick_all(k);
 }
 
 void command_user_kick(struct request *r)

@@ -200,7 +200,7 @@ static void on_stop(struct mail *m, void *owner)
 {
     struct session_env *env = owner;
     LIST_FOREACH_SAFE (it, &env->sessions)
-        session_kill(session_of_link(it), REPLY_SHUTDOWN, NULL, 0);
+        session_kill(session_of_link(it), REPLY_SHUTDOWN, NULL, 0, NULL);
     loop_stop(env->loop);
     free(m);
 }

@@ -3,6 +3,8 @@
  * boundaries of responses. */
 #include "ops/drains.h"
 
+#include <inttypes.h>
+
 #include "base/clock.h"
 #include "ops/kill.h"
 #include "ops/ops.h"
@@ -21,7 +23,7 @@ struct drain {
     uint64_t deadline_ms; /* monotonic, 0 = none */
     uint64_t grace_ms;
     struct token_bucket pace;
-    uint64_t n_kicked;
+    struct kill_tally *tally;
     bool is_kicking, is_removed, is_asking;
     const char *stop; /* why it ends before its aim; static */
 };
@@ -30,6 +32,7 @@ static void drain_free(struct drain *d)
 {
     loop_timer_cancel(d->control->host->loop, &d->tick);
     backend_unref(d->backend);
+    kill_tally_unref(d->tally);
     free(d->text);
     free(d);
 }
@@ -61,15 +64,17 @@ static void drain_refresh(void *arg)
         d->op->total = left;
     d->op->done = d->op->total - left;
     d->op->eta_ms = drain_eta(d, left);
-    op_say(d->op, "%llu left, %llu told to end", (unsigned long long)left,
-           (unsigned long long)d->n_kicked);
+    AUTO_FREE char *text = kill_tally_text(d->tally);
+    op_say(d->op, "%" PRIu64 " left, %" PRIu64 " told to end; %s", left, d->tally->told,
+           text ? text : "");
 }
 
 /* ---- the end ---- */
 
 static void drain_finish(struct drain *d, enum op_state state, const char *text)
 {
-    op_end(d->op, state, "%s; %llu told to end", text, (unsigned long long)d->n_kicked);
+    AUTO_FREE char *ends = d->tally->told > 0 ? kill_tally_text(d->tally) : NULL;
+    op_end(d->op, state, "%s%s%s", text, ends ? "; " : "", ends ? ends : "");
     drain_free(d);
 }
 
@@ -127,29 +132,25 @@ static void drain_again(struct drain *d)
 }
 
 /* Those in the midst of a login are not counted by the backend yet: asked for when it has none. */
-static void on_drain_counted(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+static void on_drain_counted(void *arg, const struct kill_result *result)
 {
     struct drain *d = arg;
-    (void)n;
-    (void)rows;
     d->is_asking = false;
-    if (err == -ERR_SHUTDOWN)
+    if (result->err == -ERR_SHUTDOWN)
         return;
     if (d->stop)
         drain_finish(d, OP_CANCELLED, d->stop);
-    else if (err == 0 && matched == 0)
+    else if (result->err == 0 && result->matched == 0)
         drain_empty(d);
     else
         drain_again(d);
 }
 
-static void on_drain_kicked(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+static void on_drain_kicked(void *arg, int err, uint64_t n)
 {
     struct drain *d = arg;
-    (void)matched;
-    (void)rows;
+    (void)n;
     d->is_asking = false;
-    d->n_kicked += n;
     if (err == -ERR_SHUTDOWN)
         return;
     if (d->stop)
@@ -193,7 +194,8 @@ static int drain_kick(struct drain *d, size_t n)
                              .kind = REPLY_KICKED,
                              .text = d->text,
                              .grace_ms = d->grace_ms,
-                             .done = on_drain_kicked};
+                             .tally = d->tally,
+                             .told = on_drain_kicked};
     return drain_ask(d, "state=relay !phase=ending", &spec);
 }
 
@@ -203,11 +205,9 @@ static void drain_watch_deadline(struct drain *d)
     if (d->deadline_ms == 0 || now < d->deadline_ms)
         return;
     d->deadline_ms = 0;
-    /* Who was kicked at a rate up to now has had the time. */
-    if (d->is_kicking)
-        d->pace.rate = 0;
+    if (!d->is_kicking)
+        d->pace.at_ms = now - DRAIN_TICK_MS;
     d->is_kicking = true;
-    d->pace.at_ms = now - DRAIN_TICK_MS;
 }
 
 static void on_drain_tick(struct loop_timer *t)
@@ -216,9 +216,10 @@ static void on_drain_tick(struct loop_timer *t)
     size_t n = 0;
     int err = 0;
     drain_watch_deadline(d);
-    if (drain_left(d) == 0)
+    uint64_t left = drain_left(d);
+    if (left == 0 && d->tally->n_running == 0)
         err = drain_count(d);
-    else if (d->is_kicking &&
+    else if (left > 0 && d->is_kicking &&
              (n = token_bucket_take(&d->pace, loop_now_ms(d->control->host->loop))) > 0)
         err = drain_kick(d, n);
     if (!d->is_asking || err < 0)
@@ -250,7 +251,11 @@ static struct drain *drain_new(struct control *c, const struct peer *peer, struc
 {
     struct drain *d = calloc(1, sizeof(*d));
     AUTO_FREE char *target = str_printf("%s/%s", b->pool, b->name);
-    if (!d || !target || op_begin(c, &drain_kind, target, peer, d, &d->op) < 0) {
+    if (d)
+        d->tally = kill_tally_new();
+    if (!d || !d->tally || !target || op_begin(c, &drain_kind, target, peer, d, &d->op) < 0) {
+        if (d)
+            kill_tally_unref(d->tally);
         free(d);
         return NULL;
     }

@@ -2,16 +2,21 @@
 /* Finding and ending sessions on all workers. */
 #include "ops/kill.h"
 
+#include <inttypes.h>
+
 #include "rpc/json_text.h"
 #include "runtime/state.h"
 
-#define KILL_TIMEOUT_MS 30000
+#define KILL_TIMEOUT_MS 30000 /* for a worker's answer, beyond the grace */
+#define KILL_CUTS_SHOWN 5
 
 struct kill_entry {
     uint64_t id, idle;
     uint32_t row_at; /* in rows */
     uint16_t row_n;  /* 0 = has none */
-    bool is_hit;
+    bool is_ended;
+    uint32_t n_cut;
+    char verb[15];
 };
 
 struct kill_op {
@@ -21,17 +26,105 @@ struct kill_op {
     char *exact[2], *except[2], *text;
     struct kill_entry *v;
     size_t n, cap, n_rows;
-    uint64_t matched, n_hit;
+    uint64_t matched, n_told;
+    struct kill_tally *tally;
     struct buf rows;
     int err; /* while they were found */
     bool is_over_max;
-    size_t n_waiting; /* workers */
-    size_t *hit_at;   /* of each worker: where in v its next answer goes on */
+    struct kill_worker {
+        size_t first; /* in order: its sessions */
+        bool has_told, has_ended;
+    } * workers;
+    size_t *order;               /* places in v, by worker */
+    size_t n_telling, n_waiting; /* workers */
     struct loop_timer timer;
 };
 
+/* ---- what became of them ---- */
+
+struct kill_tally *kill_tally_new(void)
+{
+    struct kill_tally *t = calloc(1, sizeof(*t));
+    if (t)
+        t->refs = 1;
+    return t;
+}
+
+struct kill_tally *kill_tally_ref(struct kill_tally *t)
+{
+    t->refs++;
+    return t;
+}
+
+void kill_tally_unref(struct kill_tally *t)
+{
+    if (!t || --t->refs > 0)
+        return;
+    free(t->cuts);
+    free(t);
+}
+
+static void kill_tally_add_cut(struct kill_tally *t, const struct kill_cut *cut)
+{
+    if (t->n_cuts == t->cap_cuts && t->cap_cuts < KILL_CUTS_MAX) {
+        size_t cap = t->cap_cuts ? 2 * t->cap_cuts : 8;
+        cap = cap < KILL_CUTS_MAX ? cap : KILL_CUTS_MAX;
+        struct kill_cut *cuts = realloc(t->cuts, cap * sizeof(*cuts));
+        if (!cuts)
+            return;
+        t->cuts = cuts;
+        t->cap_cuts = cap;
+    }
+    if (t->n_cuts < t->cap_cuts)
+        t->cuts[t->n_cuts++] = *cut;
+}
+
+static void kill_tally_add(struct kill_tally *t, const struct session_outcome *o)
+{
+    struct kill_cut cut = {.id = o->id, .n = o->n_cut};
+    t->ended++;
+    t->clean += o->is_clean;
+    t->cut += o->n_cut;
+    if (o->n_cut == 0)
+        return;
+    memcpy(cut.verb, o->verb, sizeof(cut.verb));
+    memcpy(cut.user, o->user, sizeof(cut.user));
+    kill_tally_add_cut(t, &cut);
+}
+
+void kill_tally_merge(struct kill_tally *t, const struct kill_tally *from)
+{
+    t->told += from->told;
+    t->ended += from->ended;
+    t->clean += from->clean;
+    t->cut += from->cut;
+    for (size_t i = 0; i < from->n_cuts; i++)
+        kill_tally_add_cut(t, &from->cuts[i]);
+}
+
+char *kill_tally_text(const struct kill_tally *t)
+{
+    AUTO_BUF text = BUF_INIT;
+    int err = buf_printf(&text, "%" PRIu64 " ended, %" PRIu64 " clean", t->ended, t->clean);
+    if (err == 0 && t->cut > 0)
+        err = buf_printf(&text, ", %" PRIu64 " command%s cut", t->cut, t->cut == 1 ? "" : "s");
+    for (size_t i = 0; i < t->n_cuts && i < KILL_CUTS_SHOWN && err == 0; i++) {
+        char id[32];
+        session_id_format(id, t->cuts[i].id);
+        err = buf_printf(&text, "%s%s of %s (%s)", i == 0 ? ": " : ", ",
+                         t->cuts[i].verb[0] ? t->cuts[i].verb : "?",
+                         t->cuts[i].user[0] ? t->cuts[i].user : "?", id);
+    }
+    if (err == 0 && t->n_cuts > KILL_CUTS_SHOWN)
+        err = buf_append_c(&text, ", ...");
+    return err == 0 && buf_cstr(&text) ? buf_steal(&text) : NULL;
+}
+
+/* ---- the end ---- */
+
 static void kill_op_free(struct kill_op *k)
 {
+    kill_tally_unref(k->tally);
     buf_fini(&k->rows);
     free(k->v);
     filter_unref(k->spec.filter);
@@ -40,53 +133,80 @@ static void kill_op_free(struct kill_op *k)
         free(k->except[i]);
     }
     free(k->text);
-    free(k->hit_at);
+    free(k->workers);
+    free(k->order);
     free(k);
 }
 
+/* The row without its last brace goes on with what was cut. */
 static int kill_op_append(const struct kill_op *k, const struct kill_entry *e, struct buf *out)
 {
     int err = out->len > 0 ? buf_append_char(out, ',') : 0;
-    return err == 0 ? buf_append(out, k->rows.data + k->rows.start + e->row_at, e->row_n) : err;
+    if (err == 0)
+        err = buf_append(out, k->rows.data + k->rows.start + e->row_at, e->row_n - 1u);
+    if (err == 0 && e->n_cut > 0)
+        err = buf_printf(out, ",\"cut\":%u,\"verb\":", e->n_cut);
+    if (err == 0 && e->n_cut > 0)
+        err = json_text_string(out, str_of(e->verb));
+    return err == 0 ? buf_append_char(out, '}') : err;
 }
 
 static void kill_op_finish(struct kill_op *k, int err)
 {
     AUTO_BUF rows = BUF_INIT;
     for (size_t i = 0; i < k->n && err == 0; i++)
-        if ((k->v[i].is_hit || k->spec.is_dry) && k->v[i].row_n > 0)
+        if ((k->v[i].is_ended || k->spec.is_dry) && k->v[i].row_n > 0)
             err = kill_op_append(k, &k->v[i], &rows);
-    k->spec.done(k->spec.arg, err, k->matched, k->n_hit, buf_str(&rows));
+    const struct kill_result result = {
+        .err = err, .matched = k->matched, .tally = k->tally, .rows = buf_str(&rows)};
+    k->tally->n_running--;
+    if (k->spec.done)
+        k->spec.done(k->spec.arg, &result);
     kill_op_free(k);
 }
 
 /* ---- second: telling ---- */
 
+static void kill_op_say_told(struct kill_op *k, int err)
+{
+    void (*told)(void *arg, int err, uint64_t n) = k->spec.told;
+    k->spec.told = NULL;
+    if (told)
+        told(k->spec.arg, err, k->n_told);
+}
+
 static void kill_op_end(struct kill_op *k, int err)
 {
     loop_timer_cancel(k->control->host->loop, &k->timer);
     ask_end(&k->ask);
+    kill_op_say_told(k, err);
     kill_op_finish(k, err);
 }
 
-/* A worker answers in the order in which it was told. */
-static void kill_op_hit(struct kill_op *k, unsigned worker, uint64_t id)
+static void kill_op_note(struct kill_op *k, const struct kill_worker *w,
+                         const struct session_ended *ended)
 {
-    size_t *at = &k->hit_at[worker];
-    while (*at < k->n && k->v[*at].id != id)
-        ++*at;
-    if (*at == k->n)
-        return;
-    k->v[*at].is_hit = true;
-    k->n_hit++;
+    struct kill_entry *e = &k->v[k->order[w->first + ended->at]];
+    e->is_ended = true;
+    e->n_cut = ended->outcome.n_cut;
+    memcpy(e->verb, ended->outcome.verb, sizeof(e->verb));
+    kill_tally_add(k->tally, &ended->outcome);
 }
 
 static void on_killed(struct ask *a, const struct session_killed *killed)
 {
     struct kill_op *k = CONTAINER_OF(a, struct kill_op, ask);
+    struct kill_worker *w = &k->workers[killed->worker];
     for (size_t i = 0; i < killed->n; i++)
-        kill_op_hit(k, killed->worker, killed->ids[i]);
-    loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS);
+        kill_op_note(k, w, &killed->v[i]);
+    loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS + k->spec.grace_ms);
+    if (killed->is_told && !w->has_told) {
+        w->has_told = true;
+        k->n_told += killed->n_told;
+        k->tally->told += killed->n_told;
+        if (--k->n_telling == 0)
+            kill_op_say_told(k, 0);
+    }
     if (killed->is_last && --k->n_waiting == 0)
         kill_op_end(k, 0);
 }
@@ -110,29 +230,35 @@ static int kill_op_post(struct kill_op *k)
                                      .deliver = ask_deliver_killed,
                                      .kind = k->spec.kind,
                                      .text = k->text,
+                                     .ids = ids,
                                      .grace_ms = k->spec.grace_ms};
+    size_t at = 0;
     if (!ids)
         return -ERR_NOMEM;
     for (size_t w = 0; w < h->n_workers; w++) {
-        spec.ids = ids;
         spec.n = 0;
+        k->workers[w].first = at;
         for (size_t i = 0; i < k->n; i++)
-            if (session_id_worker(k->v[i].id) == w)
+            if (session_id_worker(k->v[i].id) == w) {
                 ids[spec.n++] = k->v[i].id;
+                k->order[at++] = i;
+            }
         if (spec.n == 0)
             continue;
         int err = session_kill_post(h->workers[w].mailbox, &spec);
         if (err < 0)
             return err;
         k->n_waiting++;
+        k->n_telling++;
     }
     return 0;
 }
 
 static int kill_op_tell(struct kill_op *k)
 {
-    k->hit_at = calloc(k->control->host->n_workers + 1, sizeof(*k->hit_at));
-    if (!k->hit_at)
+    k->workers = calloc(k->control->host->n_workers + 1, sizeof(*k->workers));
+    k->order = calloc(k->n + 1, sizeof(*k->order));
+    if (!k->workers || !k->order)
         return -ERR_NOMEM;
     k->ask = (struct ask){.on_killed = on_killed, .on_end = on_killing_end};
     loop_timer_init(&k->timer, on_killing_timeout);
@@ -144,7 +270,7 @@ static int kill_op_tell(struct kill_op *k)
         ask_end(&k->ask);
         return err < 0 ? err : -ERR_NO_MATCH;
     }
-    loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS);
+    loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS + k->spec.grace_ms);
     return 0;
 }
 
@@ -257,13 +383,18 @@ static void kill_op_found(void *arg, int err, uint64_t seen, uint64_t matched)
         if (err == 0)
             return;
     }
-    k->n_hit = err == 0 ? k->n : 0;
+    if (err == 0 && k->spec.is_dry)
+        k->tally->ended += k->n;
+    kill_op_say_told(k, err);
     kill_op_finish(k, err);
 }
 
 static int kill_op_copy(struct kill_op *k, const struct kill_spec *spec)
 {
     k->spec = *spec;
+    k->tally = spec->tally ? kill_tally_ref(spec->tally) : kill_tally_new();
+    if (!k->tally)
+        return -ERR_NOMEM;
     for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
         k->exact[i] = str_dup_c(spec->exact[i].text);
         k->except[i] = str_dup_c(spec->except[i].text);
@@ -325,6 +456,8 @@ int kill_start(struct control *c, const struct kill_spec *spec)
         err = spec->ids ? kill_op_take(k) : kill_op_find(k);
     if (err < 0)
         kill_op_free(k);
+    else
+        k->tally->n_running++;
     return err;
 }
 
@@ -357,22 +490,38 @@ int kill_filter(enum session_field field, const char *value, struct filter **ret
 
 /* ---- for commands ---- */
 
-void kill_answer(struct request *r, int err, uint64_t matched, uint64_t n, struct str rows)
+static json_t *kill_tally_json(const struct kill_tally *t)
 {
-    if (err == 0) {
-        request_hit_text(r, n, n > 0 && !request_bool(r, "dry_run"), rows);
-        return;
-    }
-    if (err == -ERR_TOO_MANY)
-        request_fail(r, err, NULL, "more than %llu sessions match; nothing was done",
-                     (unsigned long long)(matched - 1));
-    else
-        request_fail(r, err, NULL, NULL);
+    return json_pack("{s:I, s:I}", "clean", (json_int_t)t->clean, "cut", (json_int_t)t->cut);
 }
 
-static void on_request_killed(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+void kill_answer_changed(struct request *r, const struct kill_tally *t, struct str rows,
+                         bool is_changed)
 {
-    kill_answer(arg, err, matched, n, rows);
+    bool is_dry = request_bool(r, "dry_run");
+    request_hit_text(r, t->ended, is_changed || (t->ended > 0 && !is_dry), rows,
+                     is_dry ? NULL : kill_tally_json(t));
+}
+
+void kill_answer(struct request *r, const struct kill_result *result)
+{
+    if (result->err == -ERR_TOO_MANY)
+        request_fail(r, result->err, NULL, "more than %" PRIu64 " sessions match; nothing was done",
+                     result->matched - 1);
+    else if (result->err < 0)
+        request_fail(r, result->err, NULL, NULL);
+    else
+        kill_answer_changed(r, result->tally, result->rows, false);
+}
+
+static void on_request_killed(void *arg, const struct kill_result *result)
+{
+    kill_answer(arg, result);
+}
+
+uint64_t kill_grace_ms(const struct request *r)
+{
+    return request_bool(r, "now") ? 0 : request_number(r, "grace", KILL_GRACE_MS);
 }
 
 void kill_for_request(struct request *r, struct kill_spec *spec)
@@ -381,7 +530,7 @@ void kill_for_request(struct request *r, struct kill_spec *spec)
     spec->max = request_number(r, "max", 0);
     spec->is_dry = request_bool(r, "dry_run");
     spec->text = request_text(r, "text");
-    spec->grace_ms = request_bool(r, "now") ? 0 : request_number(r, "grace", KILL_GRACE_MS);
+    spec->grace_ms = kill_grace_ms(r);
     if (!spec->done)
         spec->done = on_request_killed;
     spec->arg = r;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* session kill with a rate: those that match when it begins are ended little by little. */
+#include <inttypes.h>
+
 #include "base/clock.h"
 #include "ops/kill.h"
 #include "ops/ops.h"
@@ -18,6 +20,7 @@ struct paced {
     size_t n, n_left;
     struct token_bucket pace;
     uint64_t grace_ms, n_told;
+    struct kill_tally *tally;
     struct loop_timer tick;
     bool is_asking, is_stopped;
 };
@@ -25,6 +28,7 @@ struct paced {
 static void paced_free(struct paced *p)
 {
     loop_timer_cancel(p->control->host->loop, &p->tick);
+    kill_tally_unref(p->tally);
     free(p->left);
     free(p->text);
     free(p);
@@ -82,8 +86,12 @@ static void paced_refresh(void *arg)
 static void paced_finish(struct paced *p)
 {
     bool is_done = p->n_left == 0;
-    op_end(p->op, is_done ? OP_DONE : OP_CANCELLED, "%llu told to end, %llu were gone%s",
-           (unsigned long long)p->n_told, (unsigned long long)(paced_told(p) - p->n_told),
+    AUTO_FREE char *text = kill_tally_text(p->tally);
+    uint64_t gone = paced_told(p) - p->n_told, pending = p->n_told - p->tally->ended;
+    AUTO_FREE char *were_gone = gone ? str_printf("; %" PRIu64 " were gone", gone) : NULL;
+    AUTO_FREE char *are_left = pending ? str_printf("; %" PRIu64 " are ending", pending) : NULL;
+    op_end(p->op, is_done ? OP_DONE : OP_CANCELLED, "%s%s%s%s", text ? text : "",
+           were_gone ? were_gone : "", are_left ? are_left : "",
            is_done ? "" : "; the others go on");
     paced_free(p);
 }
@@ -107,17 +115,15 @@ static const struct op_kind paced_kind = {
 static void paced_go_on(struct paced *p)
 {
     p->is_asking = false;
-    if (p->is_stopped || p->n_left == 0)
+    if (p->is_stopped || (p->n_left == 0 && p->tally->n_running == 0))
         paced_finish(p);
     else
         loop_timer_set(p->control->host->loop, &p->tick, PACED_TICK_MS);
 }
 
-static void on_paced_told(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+static void on_paced_told(void *arg, int err, uint64_t n)
 {
     struct paced *p = arg;
-    (void)matched;
-    (void)rows;
     p->n_told += n;
     if (err != -ERR_SHUTDOWN)
         paced_go_on(p);
@@ -135,7 +141,8 @@ static int paced_tell(struct paced *p, size_t n)
                                    .kind = REPLY_KICKED,
                                    .text = p->text,
                                    .grace_ms = p->grace_ms,
-                                   .done = on_paced_told,
+                                   .tally = p->tally,
+                                   .told = on_paced_told,
                                    .arg = p};
     return kill_start(p->control, &spec);
 }
@@ -163,26 +170,26 @@ static int paced_begin(struct paced *p, struct request *r)
         return -ERR_NO_MATCH;
     p->pace = (struct token_bucket){.rate = request_number(r, "rate", 0),
                                     .at_ms = loop_now_ms(p->control->host->loop)};
-    p->grace_ms = request_bool(r, "now") ? 0 : request_number(r, "grace", KILL_GRACE_MS);
+    p->grace_ms = kill_grace_ms(r);
     return op_begin(p->control, &paced_kind, target, &r->peer, p, &p->op);
 }
 
-static void on_paced_counted(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+static void on_paced_counted(void *arg, const struct kill_result *result)
 {
     struct paced *p = arg;
     struct request *r = STEAL(p->request);
-    if (err == 0)
-        err = paced_begin(p, r);
-    if (err < 0) {
+    struct kill_result failed = *result;
+    if (failed.err == 0)
+        failed.err = paced_begin(p, r);
+    if (failed.err < 0) {
         paced_free(p);
-        kill_answer(r, err, matched, 0, rows);
+        kill_answer(r, &failed);
         return;
     }
-    (void)rows;
-    p->op->total = n;
+    p->op->total = p->n;
     op_start(p->op);
     paced_go_on(p);
-    op_answer(p->op, r, n, true, NULL);
+    op_answer(p->op, r, p->n, true, NULL);
 }
 
 void kill_paced(struct request *r, struct filter *filter)
@@ -203,7 +210,8 @@ void kill_paced(struct request *r, struct filter *filter)
     p->request = r;
     loop_timer_init(&p->tick, on_paced_tick);
     p->text = str_dup_c(text);
-    int err = text && !p->text ? -ERR_NOMEM : kill_start(request_control(r), &spec);
+    p->tally = kill_tally_new();
+    int err = !p->tally || (text && !p->text) ? -ERR_NOMEM : kill_start(request_control(r), &spec);
     if (err == 0)
         return;
     paced_free(p);

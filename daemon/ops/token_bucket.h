@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #define TOKEN_BUCKET_AT_ONCE 10000 /* taken in one go without a rate */
-#define TOKEN_BUCKET_SAVED_MS 500  /* of a longer pause nothing is made up for */
+#define TOKEN_BUCKET_SAVED_MS 250  /* of a longer pause nothing is made up for */
 
 /* Zero-initialised but for rate and at_ms. */
 struct token_bucket {
@@ -20,12 +20,11 @@ static inline size_t token_bucket_take(struct token_bucket *p, uint64_t now_ms)
 {
     if (p->rate == 0)
         return TOKEN_BUCKET_AT_ONCE;
-    p->credit += (now_ms - p->at_ms) * p->rate;
+    /* A pause is no reason for a burst; one may always go in the end. */
+    uint64_t elapsed = now_ms - p->at_ms, one = (1000 + p->rate - 1) / p->rate;
+    uint64_t most = one > TOKEN_BUCKET_SAVED_MS ? one : TOKEN_BUCKET_SAVED_MS;
     p->at_ms = now_ms;
-    /* What was not used up is no reason for a burst; one may always go in the end. */
-    uint64_t most = p->rate * TOKEN_BUCKET_SAVED_MS < 1000 ? 1000 : p->rate * TOKEN_BUCKET_SAVED_MS;
-    if (p->credit > most)
-        p->credit = most;
+    p->credit += (elapsed < most ? elapsed : most) * p->rate;
     size_t n = p->credit / 1000;
     p->credit -= n * 1000;
     return n;

@@ -15,6 +15,7 @@ struct user_move_step {
     struct control *control;
     const struct user_move_plan *plan;
     char *user;
+    struct kill_tally *tally;
     size_t n_waiting;     /* workers */
     uint64_t deadline_ms; /* monotonic */
     struct loop_timer timer;
@@ -37,6 +38,7 @@ void user_move_step_free(struct user_move_step *m)
     if (!m)
         return;
     user_move_step_unlink(m);
+    kill_tally_unref(m->tally);
     free(m->user);
     free(m);
 }
@@ -57,6 +59,8 @@ static void user_move_step_end(struct user_move_step *m, int err, const char *te
     user_move_step_release(m);
     user_move_step_unlink(m);
     AUTO_FREE char *user = STEAL(m->user);
+    kill_tally_merge(plan->tally, m->tally);
+    kill_tally_unref(m->tally);
     free(m);
     plan->done(plan->arg, user, err, text, is_changed);
 }
@@ -178,12 +182,10 @@ static int user_move_step_ask(struct user_move_step *m, const char *states, stru
     return err;
 }
 
-static void on_mover_kicked(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+static void on_mover_kicked(void *arg, int err, uint64_t n)
 {
     struct user_move_step *m = arg;
-    (void)matched;
     (void)n;
-    (void)rows;
     m->is_busy = false;
     m->is_over = m->is_over || err == -ERR_SHUTDOWN;
     if (!m->is_over)
@@ -196,23 +198,22 @@ static void user_move_step_kick(struct user_move_step *m)
     struct kill_spec spec = {.kind = REPLY_KICKED,
                              .text = m->plan->text,
                              .grace_ms = m->plan->grace_ms,
-                             .done = on_mover_kicked};
+                             .tally = m->tally,
+                             .told = on_mover_kicked};
     if (user_move_step_ask(m, "state=relay !phase=ending", &spec) < 0)
         user_move_step_again(m);
 }
 
-static void on_mover_counted(void *arg, int err, uint64_t matched, uint64_t n, struct str rows)
+static void on_mover_counted(void *arg, const struct kill_result *result)
 {
     struct user_move_step *m = arg;
-    (void)n;
-    (void)rows;
     m->is_busy = false;
-    m->is_over = m->is_over || err == -ERR_SHUTDOWN;
+    m->is_over = m->is_over || result->err == -ERR_SHUTDOWN;
     if (m->is_over)
         return;
     if (m->is_stopped)
         user_move_step_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
-    else if (err == 0 && matched == 0)
+    else if (result->err == 0 && result->matched == 0 && m->tally->n_running == 0)
         user_move_step_pin(m);
     else if (user_move_step_is_late(m))
         user_move_step_end(m, -ERR_TIMEOUT, "sessions did not end in time", false);
@@ -286,10 +287,12 @@ int user_move_step_start(struct control *c, const struct user_move_plan *plan, c
     m->control = c;
     m->plan = plan;
     m->user = str_dup_c(user);
+    m->tally = kill_tally_new();
     m->deadline_ms = loop_now_ms(c->host->loop) + plan->timeout_ms;
     m->ask = (struct ask){.on_killed = on_mover_held, .on_end = on_mover_over};
     loop_timer_init(&m->timer, on_mover_timer);
-    if (!m->user || map_put(&c->moving, str_of(m->user), m, NULL) < 0) {
+    if (!m->user || !m->tally || map_put(&c->moving, str_of(m->user), m, NULL) < 0) {
+        kill_tally_unref(m->tally);
         free(m->user);
         free(m);
         return -ERR_NOMEM;

@@ -3,7 +3,7 @@
  * thread. */
 #pragma once
 
-#include "rpc/request.h"
+#include "ops/kill.h"
 
 struct control;
 struct user_move_step;
@@ -13,6 +13,7 @@ struct user_move_plan {
     char *pool, *backend; /* the new pin; NULL = none */
     char *text;           /* words for the clients, NULL = the usual ones */
     uint64_t timeout_ms, grace_ms;
+    struct kill_tally *tally; /* gets what became of the sessions */
     /* Once, never within user_move_step_start; the step is gone then. err 0, or why the user stays
      * where they were, with a sentence; is_changed: the pin is another one now. */
     void (*done)(void *arg, const char *user, int err, const char *text, bool is_changed);

@@ -196,12 +196,17 @@ void request_hit(struct request *r, uint64_t count, bool is_changed, json_t *row
     request_answer(r, result);
 }
 
-void request_hit_text(struct request *r, uint64_t count, bool is_changed, struct str rows)
+void request_hit_text(struct request *r, uint64_t count, bool is_changed, struct str rows,
+                      json_t *more)
 {
     AUTO_BUF result = BUF_INIT;
+    AUTO_FREE char *members =
+        more && json_object_size(more) > 0 ? json_dumps(more, JSON_COMPACT | JSON_EMBED) : NULL;
     r->count = count;
-    if (buf_printf(&result, "{\"count\":%llu,\"changed\":%s,\"rows\":[", (unsigned long long)count,
-                   is_changed ? "true" : "false") < 0 ||
+    json_decref(more);
+    if (buf_printf(&result, "{\"count\":%llu,\"changed\":%s,%s%s\"rows\":[",
+                   (unsigned long long)count, is_changed ? "true" : "false", members ? members : "",
+                   members ? "," : "") < 0 ||
         buf_append_str(&result, rows) < 0 || buf_append_str(&result, STR("]}")) < 0)
         request_fail(r, -ERR_NOMEM, NULL, NULL);
     else

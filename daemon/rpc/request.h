@@ -98,8 +98,10 @@ void request_done(struct request *r, uint64_t count, bool is_changed, const char
     __attribute__((format(printf, 4, 5)));
 /* The same with rows that were hit. */
 void request_hit(struct request *r, uint64_t count, bool is_changed, json_t *rows);
-/* The same with rows as JSON text, commas between them; borrowed. */
-void request_hit_text(struct request *r, uint64_t count, bool is_changed, struct str rows);
+/* The same with rows as JSON text, commas between them, borrowed, and further members of the result
+ * (NULL = none; taken over). */
+void request_hit_text(struct request *r, uint64_t count, bool is_changed, struct str rows,
+                      json_t *more);
 /* err is ERR_x or -ERR_x; hint and fmt may be NULL (then the error's own text). */
 void request_fail(struct request *r, int err, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

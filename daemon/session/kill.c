@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Ending many sessions, a few at a time, from another thread. */
+/* Ending many sessions, a few at a time, from another thread, and telling what became of them. */
 #include "session/query.h"
 #include "session/session_priv.h"
 
@@ -10,6 +10,7 @@ struct kill_batch {
     struct list link; /* of env->kills */
     struct session_env *env;
     struct loop_slice slice;
+    struct loop_deferred soon; /* an answer is due */
     uint64_t number;
     struct mailbox *reply;
     void (*deliver)(struct mail *result, void *owner);
@@ -19,27 +20,49 @@ struct kill_batch {
     uint64_t grace_ms;
     uint64_t generation;   /* without ids: only those of older setups */
     struct safe_iter walk; /* without ids */
-    size_t n_hit;
+    size_t n_told;
+    bool is_told;                /* all of them */
     struct session_killed *done; /* the answer being filled */
+    struct list watches;         /* struct kill_watch: told, and not over yet */
     uint64_t *ids;
     size_t n, at;
 };
 
+/* One session that was told to end. */
+struct kill_watch {
+    struct session_end_watch watch;
+    struct list link; /* of killing->watches */
+    struct kill_batch *killing;
+    size_t at;
+};
+
+static void kill_watch_free(struct kill_watch *w)
+{
+    list_del(&w->watch.link);
+    list_del(&w->link);
+    free(w);
+}
+
 static void kill_batch_free(struct kill_batch *k)
 {
+    LIST_FOREACH_SAFE (it, &k->watches)
+        kill_watch_free(LIST_ITEM(it, struct kill_watch, link));
     list_del(&k->link);
     safe_iter_end(&k->walk);
     loop_unslice(&k->slice);
+    loop_undefer(&k->soon);
     free(k->done);
     free(k->ids);
     free(k);
 }
 
+/* ---- answers ---- */
+
 /* False: nobody asks, or there is no memory; then who waits gives up. */
 static bool kill_batch_has_answer(struct kill_batch *k)
 {
     if (k->reply && !k->done)
-        k->done = calloc(1, sizeof(*k->done) + SESSION_KILLED_MAX * sizeof(k->done->ids[0]));
+        k->done = calloc(1, sizeof(*k->done) + SESSION_KILLED_MAX * sizeof(k->done->v[0]));
     return k->done != NULL;
 }
 
@@ -50,18 +73,48 @@ static void kill_batch_answer(struct kill_batch *k, bool is_last)
     k->done->mail.fn = k->deliver;
     k->done->number = k->number;
     k->done->worker = k->env->worker;
+    k->done->is_told = k->is_told;
     k->done->is_last = is_last;
+    k->done->n_told = k->n_told;
     mailbox_post(k->reply, &STEAL(k->done)->mail);
 }
 
-static void kill_batch_note(struct kill_batch *k, uint64_t id)
+/* Several ends of a turn are told by one mail. */
+static void on_killing_soon(struct loop_deferred *d)
 {
-    k->n_hit++;
-    if (!kill_batch_has_answer(k))
-        return;
-    k->done->ids[k->done->n++] = id;
-    if (k->done->n == SESSION_KILLED_MAX)
+    struct kill_batch *k = CONTAINER_OF(d, struct kill_batch, soon);
+    bool is_last = k->is_told && list_is_empty(&k->watches);
+    kill_batch_answer(k, is_last);
+    if (is_last)
+        kill_batch_free(k);
+}
+
+static void on_session_ended(struct session_end_watch *watch, const struct session_outcome *o)
+{
+    struct kill_watch *w = CONTAINER_OF(watch, struct kill_watch, watch);
+    struct kill_batch *k = w->killing;
+    if (kill_batch_has_answer(k))
+        k->done->v[k->done->n++] = (struct session_ended){.at = w->at, .outcome = *o};
+    kill_watch_free(w);
+    if (k->done && k->done->n == SESSION_KILLED_MAX)
         kill_batch_answer(k, false);
+    loop_again(k->env->loop, &k->soon);
+}
+
+/* ---- telling ---- */
+
+static void kill_batch_tell(struct kill_batch *k, struct session *s, size_t at)
+{
+    struct kill_watch *w = k->reply ? calloc(1, sizeof(*w)) : NULL;
+    if (w) {
+        *w = (struct kill_watch){.watch = {.ended = on_session_ended}, .killing = k, .at = at};
+        list_init(&w->watch.link);
+        list_add_tail(&k->watches, &w->link);
+    }
+    if (session_kill(s, k->kind, k->has_text ? k->text : NULL, k->grace_ms, w ? &w->watch : NULL))
+        k->n_told++;
+    else if (w)
+        kill_watch_free(w);
 }
 
 /* NULL for one that is gone or not meant. */
@@ -73,23 +126,27 @@ static struct session *kill_batch_next(struct kill_batch *k)
     return k->generation && session_generation(s) >= k->generation ? NULL : s;
 }
 
+static void kill_batch_told(struct kill_batch *k)
+{
+    k->is_told = true;
+    loop_unslice(&k->slice);
+    if (k->generation)
+        LOG_EVENT(LOG_LEVEL_NOTICE, "sessions-retired", KV_U64("worker", k->env->worker),
+                  KV_U64("sessions", k->n_told));
+    loop_again(k->env->loop, &k->soon);
+}
+
 static void on_killing_step(struct loop_slice *slice)
 {
     struct kill_batch *k = CONTAINER_OF(slice, struct kill_batch, slice);
     for (int i = 0; i < KILL_PIECE; i++) {
         if (k->ids ? k->at == k->n : safe_iter_is_over(&k->walk)) {
-            kill_batch_answer(k, true);
-            if (k->generation)
-                LOG_EVENT(LOG_LEVEL_NOTICE, "sessions-retired", KV_U64("worker", k->env->worker),
-                          KV_U64("sessions", k->n_hit));
-            kill_batch_free(k);
+            kill_batch_told(k);
             return;
         }
         struct session *s = kill_batch_next(k);
-        if (!s)
-            continue;
-        kill_batch_note(k, s->id);
-        session_kill(s, k->kind, k->has_text ? k->text : NULL, k->grace_ms);
+        if (s)
+            kill_batch_tell(k, s, k->ids ? k->at - 1 : 0);
     }
 }
 
@@ -128,6 +185,9 @@ static struct kill_batch *kill_batch_new(const struct session_kill_spec *spec)
     list_init(&k->link);
     list_init(&k->walk.link);
     list_init(&k->slice.link);
+    list_init(&k->soon.link);
+    list_init(&k->watches);
+    k->soon.fn = on_killing_soon;
     k->slice.step = on_killing_step;
     k->number = spec->number;
     k->reply = spec->reply;

@@ -104,18 +104,25 @@ struct session_kill_spec {
                     void *owner); /* gets struct session_killed until the last; owns it (free) */
     enum reply_kind kind;
     const char *text;    /* copied; NULL = default of kind */
-    uint64_t grace_ms;   /* 0 = at once */
+    uint64_t grace_ms;   /* see session_kill */
     const uint64_t *ids; /* copied; those of other workers are passed over */
     size_t n;
 };
-#define SESSION_KILLED_MAX 256
+#define SESSION_KILLED_MAX 64
+/* What became of them so far. With a reply there is one as soon as all have been told, and the last
+ * one when all of these have ended. */
 struct session_killed {
     struct mail mail;
     uint64_t number;
     unsigned worker;
+    bool is_told; /* all sessions of the spec */
     bool is_last;
-    size_t n;       /* found and told to end, in the order of the spec */
-    uint64_t ids[]; /* of these */
+    size_t n_told; /* altogether: those that were there */
+    size_t n;      /* that have ended since the answer before, in the order of their ends */
+    struct session_ended {
+        size_t at; /* place in the ids of the spec */
+        struct session_outcome outcome;
+    } v[];
 };
 int session_kill_post(struct mailbox *worker, const struct session_kill_spec *spec) NODISCARD;
 /* All sessions of a worker. */

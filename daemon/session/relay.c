@@ -62,12 +62,6 @@ static bool relay_may_speak(const struct session *s)
     return s->watch && watch_is_boundary(s->watch);
 }
 
-void relay_try_kill(struct session *s)
-{
-    if (relay_may_speak(s))
-        session_leave(s, s->kill->kind, s->kill->text, s->end);
-}
-
 /* The mail server is gone. */
 static void relay_orphan(struct session *s)
 {
@@ -83,33 +77,16 @@ void relay_timeout(struct session *s)
         relay_orphan(s);
         return;
     }
+    if (s->kill) {
+        goodbye_timeout(s);
+        return;
+    }
     if (relay_settle(s))
         return;
-    enum session_end end = s->kill ? s->end : SESSION_END_IDLE;
     if (relay_may_speak(s))
-        session_leave(s, s->kill ? s->kill->kind : REPLY_TIMEOUT, s->kill ? s->kill->text : NULL,
-                      end);
+        session_leave(s, REPLY_TIMEOUT, NULL, SESSION_END_IDLE);
     else
-        session_end(s, end);
-}
-
-/* The words of an end must not land inside a response: what comes from the server is followed line
- * by line until it is between two, sent up to there, and the rest is dropped. */
-static void relay_kill_within(struct session *s, const char *p, size_t n)
-{
-    size_t done = 0;
-    while (done < n && !relay_may_speak(s)) {
-        const char *lf = memchr(p + done, '\n', n - done);
-        size_t piece = lf ? (size_t)(lf - p) + 1 - done : n - done;
-        s->proto->watch_feed(s->watch, WATCH_SERVER, str_n(p + done, piece));
-        done += piece;
-    }
-    if (s->tap)
-        trace_tap_relay(s, false, str_n(p, done));
-    if (conn_send(&s->client, p, done) < 0)
-        session_end(s, SESSION_END_CLIENT_ERROR);
-    else
-        relay_try_kill(s);
+        session_end(s, SESSION_END_IDLE);
 }
 
 /* A backend that dies takes its sessions along; where the pool says so not all at once, lest their
@@ -146,6 +123,11 @@ static void relay_closed(struct session *s, struct conn *c, int err)
         relay_broken(s, is_client, err);
         return;
     }
+    if (!is_client && s->kill) {
+        s->is_server_eof = true;
+        goodbye_server_gone(s);
+        return;
+    }
     if (!is_client && relay_spread(s, SESSION_END_SERVER_CLOSED))
         return;
     bool is_first = !s->is_client_eof && !s->is_server_eof;
@@ -159,7 +141,8 @@ static void relay_closed(struct session *s, struct conn *c, int err)
         return;
     }
     conn_shutdown(relay_peer(s, c));
-    session_set_timer(s, relay_limit_ms(s));
+    if (!s->kill)
+        session_set_timer(s, relay_limit_ms(s));
 }
 
 /* ---- bytes ---- */
@@ -178,18 +161,27 @@ static bool relay_is_full(const struct conn *to, struct conn *from)
     return true;
 }
 
+/* The same while the session ends: what the client says beyond the command that is under way goes
+ * to nobody. */
+static bool relay_pass_last(struct session *s, struct conn *c, const char *p, size_t n)
+{
+    bool is_client = c == &s->client;
+    size_t done = goodbye_pass(s, is_client, p, n);
+    relay_count(s, c, done);
+    return !s->is_ended && s->state == SESSION_RELAY && done == n &&
+           !relay_is_full(relay_peer(s, c), c) && (!is_client || goodbye_wants_client(s));
+}
+
 /* Passes one chunk on; false when this side has to wait or everything is over. */
 static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t n)
 {
     struct conn *peer = relay_peer(s, c);
     bool is_client = c == &s->client;
+    if (s->kill)
+        return relay_pass_last(s, c, p, n);
     relay_count(s, c, n);
-    if (s->kill && !is_client) {
-        relay_kill_within(s, p, n);
-        return !s->is_ended && s->state == SESSION_RELAY && !relay_is_full(peer, c);
-    }
     if (s->watch)
-        s->proto->watch_feed(s->watch, is_client ? WATCH_CLIENT : WATCH_SERVER, str_n(p, n));
+        (void)s->proto->watch_feed(s->watch, is_client ? WATCH_CLIENT : WATCH_SERVER, str_n(p, n));
     if (s->tap)
         trace_tap_relay(s, is_client, str_n(p, n));
     if (conn_send(peer, p, n) < 0) {
@@ -219,9 +211,10 @@ static void relay_drained(struct conn *c)
     struct session *s = c->owner;
     struct conn *source = relay_peer(s, c);
     bool is_source_eof = source == &s->client ? s->is_client_eof : s->is_server_eof;
+    bool is_wanted = !s->kill || source == &s->server || goodbye_wants_client(s);
     if (s->is_client_eof && s->is_server_eof)
         session_end(s, s->end);
-    else if (!is_source_eof)
+    else if (!is_source_eof && is_wanted)
         conn_want_read(source, true);
 }
 

@@ -100,9 +100,11 @@ bool session_may_log(const struct session *s, enum log_level level, bool is_logi
 
 static void session_log_end(struct session *s)
 {
-    char id[32], peer[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
+    char id[32], peer[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX], cut[12] = "";
     addr_format(peer, &s->peer);
     addr_format(server, &s->server_addr);
+    if (s->kill && s->kill->n_cut > 0)
+        snprintf(cut, sizeof(cut), "%u", s->kill->n_cut);
     bool has_backend = s->backend && s->relay_ms;
     if (!s->relay_ms && !session_may_log(s, LOG_LEVEL_INFO, false))
         return;
@@ -115,7 +117,7 @@ static void session_log_end(struct session *s)
               KV_U64("in", s->client.in_bytes), KV_U64("out", s->client.out_bytes),
               KV_MS("seconds", loop_now_ms(s->env->loop) - s->started_ms),
               KV_STR("state", session_state_name(s->state)), KV_STR("by", session_end_who(s->end)),
-              KV_STR("reason", session_end_name(s->end)));
+              KV_STR("reason", session_end_name(s->end)), KV_STR("cut", cut[0] ? cut : NULL));
 }
 
 void preauth_free(struct session *s)
@@ -160,6 +162,29 @@ static void on_death(struct loop_deferred *d)
     session_free(CONTAINER_OF(d, struct session, death));
 }
 
+/* Tells those who wanted the end how it came. has_words: the goodbye is on its way. */
+static void session_tell_outcome(struct session *s, bool has_words)
+{
+    struct session_kill *k = s->kill;
+    struct session_outcome o = {.id = s->id};
+    if (!k || k->is_told)
+        return;
+    k->is_told = true;
+    if (s->watch)
+        o.n_cut = k->n_cut = watch_unanswered(s->watch);
+    o.is_clean = has_words && o.n_cut == 0 && (!s->watch || watch_is_boundary(s->watch));
+    if (o.n_cut > 0) {
+        session_count(s, COUNTER_COMMANDS_CUT, o.n_cut);
+        memcpy(o.verb, s->watch->verb, sizeof(o.verb));
+        (void)str_copy(o.user, sizeof(o.user), str_of(s->user));
+    }
+    while (!list_is_empty(&k->watches)) {
+        struct session_end_watch *w = LIST_ITEM(k->watches.next, struct session_end_watch, link);
+        list_del(&w->link);
+        w->ended(w, &o);
+    }
+}
+
 /* What a relay added to the totals of others is taken back: the backend has it no more. */
 static void session_uncount_relay(struct session *s)
 {
@@ -188,6 +213,7 @@ void session_end(struct session *s, enum session_end end)
     if (s->end == SESSION_END_NONE)
         s->end = (uint8_t)end;
     loop_timer_cancel(s->env->loop, &s->timer);
+    session_tell_outcome(s, false);
     if (s->tap)
         trace_tap_end(s);
     preauth_free(s);
@@ -235,6 +261,7 @@ void session_linger(struct session *s, enum session_end end)
     preauth_free(s);
     conn_close(&s->server);
     session_uncount_relay(s);
+    session_tell_outcome(s, true);
     free(s->watch);
     s->watch = NULL;
     if (s->is_client_eof && conn_pending(&s->client) == 0) {

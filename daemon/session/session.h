@@ -120,9 +120,30 @@ struct session *session_find(const struct session_env *env, uint64_t id);
 /* The session of a node of env->sessions. */
 struct session *session_of_link(struct list *link);
 
-/* How to end a session: the words of kind (or text) at a response boundary, at the latest after
- * grace_ms; 0 = at once, without words. */
-void session_kill(struct session *s, enum reply_kind kind, const char *text, uint64_t grace_ms);
+#define SESSION_OUTCOME_USER_MAX 80
+
+/* How a session ended that was told to. */
+struct session_outcome {
+    uint64_t id;
+    bool is_clean;  /* the goodbye was said, and every command had its answer before */
+    uint32_t n_cut; /* commands without an answer */
+    char verb[15];  /* the last command, where some were cut */
+    char user[SESSION_OUTCOME_USER_MAX]; /* likewise; perhaps shortened */
+};
+
+/* Somebody who wants to know. Embed; unlink to lose interest. */
+struct session_end_watch {
+    struct list link;
+    /* Once; w is unlinked. The session must not be touched. */
+    void (*ended)(struct session_end_watch *w, const struct session_outcome *o);
+};
+
+/* Ends a session: no new command of the client is read, those that have begun are answered, then
+ * come the words of kind (or text). After grace_ms they come at the next response boundary; 0 = it
+ * ends at once, without words. Told again, the shorter time counts. watch may be NULL. False: it
+ * was over already, and watch will hear nothing. */
+bool session_kill(struct session *s, enum reply_kind kind, const char *text, uint64_t grace_ms,
+                  struct session_end_watch *watch);
 /* Answer to hooks.admit and hooks.admit_client. False: the session is gone or no longer waits. */
 bool session_admitted(struct session_env *env, uint64_t id, const struct session_verdict *v);
 /* Answer to hooks.fail; harmless when the session is gone or no longer waits. */

@@ -65,8 +65,15 @@ struct preauth {
     char session_id[32];
 };
 
+/* A session that was told to end. */
 struct session_kill {
     enum reply_kind kind;
+    uint64_t deadline_ms; /* monotonic: the grace is over */
+    bool is_late;         /* it is: the next response boundary will do */
+    bool is_client_last;  /* the client was the last to speak */
+    bool is_told;         /* those who watch know how it ended */
+    uint32_t n_cut;       /* then: commands without an answer */
+    struct list watches;  /* struct session_end_watch */
     char text[REPLY_TEXT_MAX + 1];
 };
 
@@ -230,10 +237,21 @@ void relay_begin(struct session *s, const struct buf *rest);
 void relay_watch(struct session *s);
 /* Counts, logs and tells a login that relays from now on. */
 void relay_enlist(struct session *s);
-/* Ends the relay in the words of s->kill as soon as the stream allows. */
-void relay_try_kill(struct session *s);
 /* Nothing moved for too long, or the grace of a kill is over. */
 void relay_timeout(struct session *s);
+
+/* goodbye.c: a relay that is to end as s->kill says */
+
+void goodbye_begin(struct session *s);
+/* One side has spoken: passes on what is still wanted of it, and returns how much that was. The
+ * session may be over then, or closing. */
+size_t goodbye_pass(struct session *s, bool is_client, const char *p, size_t n);
+/* Has the client begun something that only it can complete? */
+bool goodbye_wants_client(const struct session *s);
+/* The mail server has closed its side. */
+void goodbye_server_gone(struct session *s);
+/* The time that was set is over. */
+void goodbye_timeout(struct session *s);
 
 /* phases.c */
 

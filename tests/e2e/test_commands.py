@@ -268,7 +268,7 @@ def check_form(command, result):
     elif "ONE" in c.flags:
         assert result and set(result) <= c.columns, (command, set(result) - c.columns)
     elif "--wait" not in ROWS[command].good:
-        assert {"count", "changed"} <= set(result) <= {"count", "changed", "message", "op", "rows"}, (command, result)
+        assert {"count", "changed"} <= set(result) <= {"count", "changed", "message", "op", "rows", "clean", "cut"}, (command, result)
         assert ("op" in result) <= ("ASYNC" in c.flags)
         for row in result.get("rows", []):
             assert not c.columns or set(row) <= c.columns

@@ -197,7 +197,7 @@ def test_drain_of_many(make, dovecot1, dovecot2, record_property):
     load.wait_for(2 * N, "all clients again")
     load.stop()
 
-    assert o["state"] == "done" and o["total"] == o["done"] == N and f"{N} told to end" in o["text"], o
+    assert o["state"] == "done" and o["total"] == o["done"] == N and f"{N} ended, {N} clean" in o["text"], o
     assert len(load.byes) == N and len(load.gaps) == N
     # Nobody before the deadline, and never more than the rate allows up to then; a quarter of a second is one step of it.
     start = asked + DEADLINE_MS / 1000

@@ -90,7 +90,7 @@ def test_drain_waits_for_the_sessions(proxy):
     assert op(proxy, ident)["percent"] == 33
     close(clients)
     o = ended(proxy, ident)
-    assert o["state"] == "done" and o["done"] == 3 and o["ended"] >= o["started"] and "0 told to end" in o["text"]
+    assert o["state"] == "done" and o["done"] == 3 and o["ended"] >= o["started"] and o["text"] == "no sessions left"
     assert rows(proxy)[home]["admin"] == "drain"
     assert proxy.ctl("backend", "drain", home) == {"count": 0, "changed": False}
     assert [x["id"] for x in proxy.ctl("op", "list", "kind=drain", "state=done")] == [ident]
@@ -103,7 +103,7 @@ def test_drain_kicks_at_a_rate(proxy):
     done = proxy.ctl_run("-o", "json", "backend", "drain", home, "--kick", "--rate", "6", "--text", "Rebooting", "--wait")
     took = time.monotonic() - begin
     o = json.loads(done.stdout)
-    assert o["state"] == "done" and o["total"] == 12 and "12 told to end" in o["text"]
+    assert o["state"] == "done" and o["total"] == 12 and "12 ended, 12 clean" in o["text"]
     assert 1.5 < took < 15
     for c in clients:
         assert "* BYE" in (text := c.rest().decode()) and "Rebooting" in text
@@ -132,7 +132,7 @@ def test_drain_deadline(proxy):
     assert op(proxy, ident)["eta"] > 0
     assert len(at(proxy, home)) == 3
     o = ended(proxy, ident)
-    assert o["ended"] - o["started"] >= 1900 and "3 told to end" in o["text"]
+    assert o["ended"] - o["started"] >= 1900 and "3 ended, 3 clean" in o["text"]
     close(clients)
 
 
@@ -525,7 +525,7 @@ def test_paced_kill(proxy):
     o = ended(proxy, ident)
     assert time.monotonic() - begin > 1
     assert o["state"] == "done" and o["done"] == o["total"] == 8 and o["target"] == f"user={USER}"
-    assert o["text"] == "8 told to end, 0 were gone"
+    assert o["text"] == "8 ended, 8 clean"
     for c in clients:
         assert "* BYE" in c.rest().decode()
     for c in (stay, late):

@@ -3,6 +3,7 @@
 import base64
 import poplib
 import subprocess
+import threading
 
 import pytest
 from conftest import backend
@@ -179,8 +180,14 @@ def test_kill_waits_for_the_end_of_a_message(proxy, dovecot1):
     count = int(ask(c, "STAT").split()[1])
     c.send(f"RETR {count}\r\n")
     assert c.line().startswith("+OK")
-    proxy.ctl("session", "kill", "user=" + USER, "--text", "Gone fishing")
+    answer = []
+    killer = threading.Thread(target=lambda: answer.append(
+        proxy.ctl("session", "kill", "user=" + USER, "--text", "Gone fishing")))
+    killer.start()
+    wait.until(lambda: proxy.sessions("phase=ending"), "the session that is told")
     lines = c.rest().decode().split("\r\n")
+    killer.join()
+    assert answer[0]["count"] == 1 and answer[0]["clean"] == 1 and answer[0]["cut"] == 0
     end = lines.index(".")
     assert lines[end + 1] == "-ERR [SYS/TEMP] Gone fishing" and lines[end + 2:] == [""]
     assert len([x for x in lines[:end] if x == "x" * 70]) == 60000

@@ -258,7 +258,8 @@ static void test_guard(void **state)
     check("session kill user=a", 1, "",
           "mailproxyctl: session kill would hit 2 (--yes does it, --dry-run lists them)\n");
     assert_true(json_is_true(json_object_get(last_params(s), "dry_run")));
-    check("session kill user=a --yes", 0, "id\tuser\tip\n1\ta\t\n2\t\t\n", "session kill: 2\n");
+    check("session kill user=a --yes", 0, "id\tuser\tip\tcut\tverb\n1\ta\t\t\t\n2\t\t\t\t\n",
+          "session kill: 2\n");
     assert_null(json_object_get(last_params(s), "dry_run"));
     check("session kill user=a --dry-run -o id", 0, "1\n2\n", "session kill would hit 2\n");
     check("session kill id=1 --dry-run -o id", 0, "1\n", "session kill would hit 1\n");

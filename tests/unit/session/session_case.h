@@ -35,6 +35,7 @@ static inline void session_case_death(struct loop_deferred *d)
     struct session *s = CONTAINER_OF(d, struct session, death);
     backend_unref(s->backend);
     free(s->watch);
+    free(s->kill);
     free(s->user);
     free(s);
 }

@@ -405,8 +405,8 @@ static void test_fields(void **state)
 /* ---- kill by mail ---- */
 
 static uint64_t killed[1000];
-static size_t n_killed;
-static bool are_all_killed;
+static size_t n_killed, n_told, killed_at[1000];
+static bool are_all_killed, are_all_told;
 
 static void on_killed(struct mail *m, void *owner)
 {
@@ -415,9 +415,14 @@ static void on_killed(struct mail *m, void *owner)
     assert_int_equal(k->number, 3);
     assert_int_equal(k->worker, 2);
     assert_false(are_all_killed);
-    memcpy(killed + n_killed, k->ids, k->n * sizeof(k->ids[0]));
-    n_killed += k->n;
+    for (size_t i = 0; i < k->n; i++) {
+        assert_false(k->v[i].outcome.is_clean); /* no goodbye */
+        killed[n_killed] = k->v[i].outcome.id;
+        killed_at[n_killed++] = k->v[i].at;
+    }
     are_all_killed = k->is_last;
+    are_all_told = k->is_told;
+    n_told = k->n_told;
     free(k);
 }
 
@@ -440,17 +445,21 @@ static void kill_and_wait(const uint64_t *ids, size_t n)
     are_all_killed = false;
     assert_int_equal(session_kill_post(loop_mailbox(c.loop), &spec), 0);
     io_case_run(c.loop, is_killed, NULL);
+    assert_true(are_all_told);
+    assert_int_equal(n_told, n_killed);
 }
 
 static void test_kill(void **state)
 {
     (void)state;
-    const uint64_t ids[] = {4, 2, 99};
+    const uint64_t ids[] = {4, 99, 2};
     add_many(5);
     kill_and_wait(ids, 3);
     assert_int_equal(n_killed, 2);
     assert_int_equal(killed[0], 4);
     assert_int_equal(killed[1], 2);
+    assert_int_equal(killed_at[0], 0);
+    assert_int_equal(killed_at[1], 2);
     assert_int_equal(c.env.count, 3);
     assert_int_equal(session_kill_all_post(loop_mailbox(c.loop), REPLY_SHUTDOWN, NULL, 0), 0);
     io_case_idle(c.loop, 10);

@@ -181,14 +181,14 @@ static void test_kill_at_once(void **state)
     (void)state;
     struct session *s = session_case_add(&c, 9);
     assert_ptr_equal(session_find(&c.env, 9), s);
-    session_kill(s, REPLY_KICKED, NULL, 0);
+    assert_true(session_kill(s, REPLY_KICKED, NULL, 0, NULL));
     assert_true(s->is_ended);
     assert_int_equal(s->end, SESSION_END_KILLED);
     assert_null(session_find(&c.env, 9));
-    session_kill(s, REPLY_KICKED, NULL, 0);
+    assert_false(session_kill(s, REPLY_KICKED, NULL, 0, NULL));
     assert_int_equal(counter_get(&c.counters, PROTO_IMAP, COUNTER_KILLED), 1);
     s = session_case_add(&c, 10);
-    session_kill(s, REPLY_SHUTDOWN, NULL, 0); /* no kill of an operator */
+    session_kill(s, REPLY_SHUTDOWN, NULL, 0, NULL); /* no kill of an operator */
     assert_int_equal(s->end, SESSION_END_SHUTDOWN);
     assert_int_equal(counter_get(&c.counters, PROTO_IMAP, COUNTER_KILLED), 1);
 }

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: ISC */
+/* The graceful end of a relay: no new command of the client is read, what has begun is completed,
+ * every command gets its answer; then the goodbye in the words of the protocol. */
+#include "session/session_priv.h"
+#include "session/trace_tap.h"
+
+#define GOODBYE_BOUNDARY_MS 5000 /* after the grace: for the response that is under way */
+/* A stream that cannot be followed ends when its server was the last to speak, this long ago. */
+#define GOODBYE_SILENCE_MS 2000
+
+static bool goodbye_is_due(const struct session *s)
+{
+    return s->watch->is_quiet || (s->kill->is_late && watch_is_boundary(s->watch));
+}
+
+/* After LOGOUT or QUIT the server has said it. */
+static void goodbye_say(struct session *s)
+{
+    if (s->watch->is_quiet && strcmp(s->watch->verb, s->proto->quit_verb) == 0)
+        session_linger(s, s->end);
+    else
+        session_leave(s, s->kill->kind, s->kill->text, s->end);
+}
+
+/* Something has changed: it is time, or the client is read only where it has to go on. */
+static void goodbye_look(struct session *s)
+{
+    if (goodbye_is_due(s))
+        goodbye_say(s);
+    else
+        conn_want_read(&s->client, goodbye_wants_client(s) && conn_pending(&s->server) == 0);
+}
+
+static void goodbye_set_timer(struct session *s)
+{
+    uint64_t now = loop_now_ms(s->env->loop), by = s->kill->deadline_ms;
+    if (s->watch->phase == WATCH_OPAQUE && s->active_ms + GOODBYE_SILENCE_MS < by)
+        by = s->active_ms + GOODBYE_SILENCE_MS;
+    session_set_timer(s, by > now ? by - now : 1);
+}
+
+bool goodbye_wants_client(const struct session *s)
+{
+    return s->watch->is_client_due && !s->is_client_eof;
+}
+
+void goodbye_begin(struct session *s)
+{
+    if (!s->watch) { /* there was no memory for it: nothing is known */
+        session_end(s, s->end);
+        return;
+    }
+    if (s->is_orphan) {
+        goodbye_server_gone(s);
+        return;
+    }
+    s->watch->is_stepwise = true;
+    goodbye_set_timer(s);
+    goodbye_look(s);
+}
+
+size_t goodbye_pass(struct session *s, bool is_client, const char *p, size_t n)
+{
+    struct conn *to = is_client ? &s->server : &s->client;
+    enum watch_side side = is_client ? WATCH_CLIENT : WATCH_SERVER;
+    size_t done = 0;
+    s->kill->is_client_last = is_client;
+    while (done < n && (is_client ? s->watch->is_client_due : !goodbye_is_due(s)))
+        done += s->proto->watch_feed(s->watch, side, str_n(p + done, n - done));
+    if (s->tap)
+        trace_tap_relay(s, is_client, str_n(p, done));
+    if (conn_send(to, p, done) < 0)
+        session_end(s, is_client ? SESSION_END_SERVER_ERROR : SESSION_END_CLIENT_ERROR);
+    else
+        goodbye_look(s);
+    return done;
+}
+
+/* What the server has said is sent on, whole or not. */
+void goodbye_server_gone(struct session *s)
+{
+    if (watch_is_boundary(s->watch))
+        goodbye_say(s);
+    else
+        session_linger(s, s->end);
+}
+
+static void goodbye_look_opaque(struct session *s)
+{
+    uint64_t now = loop_now_ms(s->env->loop);
+    bool is_silent = now >= s->active_ms + GOODBYE_SILENCE_MS;
+    if (now >= s->kill->deadline_ms || (is_silent && !s->kill->is_client_last)) {
+        session_end(s, s->end);
+        return;
+    }
+    if (is_silent) /* the server works: it has all of the grace */
+        session_set_timer(s, s->kill->deadline_ms - now);
+    else
+        goodbye_set_timer(s);
+}
+
+void goodbye_timeout(struct session *s)
+{
+    if (s->watch->phase == WATCH_OPAQUE) {
+        goodbye_look_opaque(s);
+        return;
+    }
+    if (s->kill->is_late) {
+        session_end(s, s->end);
+        return;
+    }
+    s->kill->is_late = true;
+    session_set_timer(s, GOODBYE_BOUNDARY_MS);
+    goodbye_look(s);
+}
