@@ -14,6 +14,7 @@
 struct outbox {
     struct list packets; /* struct waiting */
     size_t n;
+    bool is_short; /* of memory, ours or the kernel's: room in the socket says nothing */
 };
 
 struct waiting {
@@ -38,6 +39,11 @@ void outbox_free(struct outbox *o)
     LIST_FOREACH_SAFE (it, &o->packets)
         waiting_free(LIST_ITEM(it, struct waiting, link));
     free(o);
+}
+
+bool outbox_waits_for_room(const struct engine_process *p)
+{
+    return !outbox_is_empty(p) && !p->outbox->is_short;
 }
 
 bool outbox_is_empty(const struct engine_process *p)
@@ -87,11 +93,18 @@ int outbox_send(struct engine_process *p, const struct wire_packet *packet, cons
 {
     if (p->wire < 0)
         return 0;
-    int err = outbox_is_empty(p) ? wire_order(p->wire, packet, fds, n) : -ERR_AGAIN;
-    if (err == -ERR_AGAIN)
-        return outbox_keep(p, packet, fds, n);
-    /* What else a send can fail of is that the engine is gone or going: its end is on the way. */
-    return err == -ERR_TOO_MANY || err == -ERR_NOMEM ? err : 0;
+    bool was_empty = outbox_is_empty(p);
+    int err = was_empty ? wire_order(p->wire, packet, fds, n) : -ERR_AGAIN;
+    bool is_short = err_is_shortage(err);
+    if (err == -ERR_AGAIN || is_short) {
+        err = outbox_keep(p, packet, fds, n);
+        if (err == 0 && was_empty)
+            p->outbox->is_short = is_short;
+        return err;
+    }
+    /* The engine is gone or going: its end is on the way, and needs no help. Anything else leaves
+     * an engine that waits for what will not come. */
+    return err == -ERR_CLOSED ? 0 : err;
 }
 
 int outbox_flush(struct engine_process *p)
@@ -99,8 +112,9 @@ int outbox_flush(struct engine_process *p)
     while (!outbox_is_empty(p)) {
         struct waiting *w = LIST_ITEM(p->outbox->packets.next, struct waiting, link);
         int err = wire_order(p->wire, &w->packet, w->fds, w->n_fds);
+        p->outbox->is_short = err_is_shortage(err);
         if (err < 0)
-            return err == -ERR_AGAIN ? 0 : err;
+            return err == -ERR_AGAIN || p->outbox->is_short ? 0 : err;
         waiting_free(w);
         p->outbox->n--;
     }

@@ -7,13 +7,17 @@
 #include "supervisor/content.h"
 #include "supervisor/takeover.h"
 
-/* Sends a packet, or keeps it (with copies of the descriptors) for outbox_flush. -ERR_LIMIT: the
- * engine does not read; other -ERR_x. Then it cannot be told anything any more. */
+/* Sends a packet, or keeps it (with copies of the descriptors) for outbox_flush when the engine
+ * does not read or the kernel lacks memory. 0 also for an engine whose end of the channel is
+ * closed: it is ending. -ERR_LIMIT: it does not read; other -ERR_x. Then it cannot be told anything
+ * any more. */
 int outbox_send(struct engine_process *p, const struct wire_packet *packet, const int *fds,
                 size_t n) NODISCARD;
 /* Sends what waits, as far as the engine reads. */
 int outbox_flush(struct engine_process *p) NODISCARD;
 bool outbox_is_empty(const struct engine_process *p);
+/* Does anything wait until the engine has read? Else only time helps. */
+bool outbox_waits_for_room(const struct engine_process *p);
 void outbox_free(struct outbox *o); /* NULL is fine */
 
 /* A descriptor and what it is: number of a socket or log of the configuration. */

@@ -83,7 +83,12 @@ static uint64_t supervisor_due_ms(const struct supervisor *s, uint64_t now)
 
 static void supervisor_look(struct supervisor *s)
 {
+    struct engine_process *const engines[] = {&s->now, &s->old, &s->upgrade.next};
     uint64_t now = clock_ms();
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+        if (!outbox_is_empty(engines[i]) && !outbox_waits_for_room(engines[i]) &&
+            outbox_flush(engines[i]) < 0)
+            engine_lose(engines[i]);
     engines_tick(s, now);
     reading_tick(s, now);
     upgrade_tick(s, now);
@@ -108,9 +113,9 @@ static void supervisor_turn(struct supervisor *s)
     struct pollfd p[ARRAY_LEN(engines) + 2] = {{.fd = s->signal_fd, .events = POLLIN},
                                                {.fd = s->upgrade.output, .events = POLLIN}};
     for (size_t i = 0; i < ARRAY_LEN(engines); i++)
-        p[i + 2] =
-            (struct pollfd){.fd = engines[i]->wire, /* -1: passed over */
-                            .events = outbox_is_empty(engines[i]) ? POLLIN : POLLIN | POLLOUT};
+        p[i + 2] = (struct pollfd){.fd = engines[i]->wire, /* -1: passed over */
+                                   .events = outbox_waits_for_room(engines[i]) ? POLLIN | POLLOUT
+                                                                               : POLLIN};
     uint64_t now = clock_ms(), due = supervisor_due_ms(s, now);
     int n = poll(p, ARRAY_LEN(p), due > now ? (int)(due - now) : 0);
     if (n > 0 && p[0].revents)
