@@ -195,6 +195,7 @@ FUZZ_FLOOR_fuzz_session = session
 FUZZ_FLOOR_fuzz_password = auth
 FUZZ_FLOOR_fuzz_cert = auth
 FUZZ_FLOOR_fuzz_takeover = supervisor
+FUZZ_FLOOR_fuzz_words = supervisor
 FUZZ_FLOOR_fuzz_control = control
 FUZZ_FLOOR_fuzz_user_file = store
 fuzz_libs = $(call libs_of,$(or $(FUZZ_FLOOR_$(1)),io))
