@@ -145,13 +145,14 @@ static const char *read_code(struct reader *d, struct str v)
 }
 
 static const struct {
-    const char *name;
+    struct str name;
     const char *(*read)(struct reader *d, struct str v);
 } rows[] = {
-    {"Auth-Status", read_status},   {"Auth-Wait", read_wait}, {"Auth-Server", read_server},
-    {"Auth-Port", read_port},       {"Auth-Pool", read_pool}, {"Auth-Backend", read_backend},
-    {"Auth-User", read_user},       {"Auth-Pass", read_pass}, {"Auth-SMTP", read_smtp},
-    {"Auth-Error-Code", read_code},
+    {STR("Auth-Status"), read_status}, {STR("Auth-Wait"), read_wait},
+    {STR("Auth-Server"), read_server}, {STR("Auth-Port"), read_port},
+    {STR("Auth-Pool"), read_pool},     {STR("Auth-Backend"), read_backend},
+    {STR("Auth-User"), read_user},     {STR("Auth-Pass"), read_pass},
+    {STR("Auth-SMTP"), read_smtp},     {STR("Auth-Error-Code"), read_code},
 };
 
 /* A refusal stands whatever is wrong with the rest. */
@@ -179,7 +180,7 @@ void auth_http_reply_parse(const struct http_header *headers, size_t n, struct a
     const char *problem = NULL;
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
-            if (!str_ieq(headers[i].name, str_of(rows[k].name)))
+            if (!str_ieq(headers[i].name, rows[k].name))
                 continue;
             const char *bad = str_has_crlf_nul(headers[i].value)
                                   ? "the reply holds a line end or a NUL"

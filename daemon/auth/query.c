@@ -17,6 +17,7 @@ static void auth_ask_fini(struct auth_ask *a)
     free(a->listener);
     free(a->session_id);
     free(a->client_host);
+    free(a->tls);
 }
 
 static bool copy_slice(struct buf *dst, struct str *slice)
@@ -42,16 +43,16 @@ static int auth_ask_copy(struct auth_ask *a, const struct auth_request *r)
         !auth_copy_text(&a->session_id, r->session_id) ||
         !auth_copy_text(&a->client_host, r->client_host) || !copy_slice(&a->helo, &a->r.helo) ||
         !copy_slice(&a->mail_from, &a->r.mail_from) || !copy_slice(&a->rcpt_to, &a->r.rcpt_to) ||
+        (r->tls && !(a->tls = malloc(sizeof(*a->tls)))) ||
         (r->peer_cert && !copy_cert(&a->cert, r->peer_cert)))
         return -ERR_NOMEM;
     a->r.cred = &a->cred;
     a->r.listener = a->listener;
     a->r.session_id = a->session_id;
     a->r.client_host = a->client_host;
-    if (r->tls) {
-        a->tls = *r->tls;
-        a->r.tls = &a->tls;
-    }
+    if (r->tls)
+        *a->tls = *r->tls;
+    a->r.tls = a->tls;
     if (r->peer_cert)
         a->r.peer_cert = &a->cert;
     return 0;

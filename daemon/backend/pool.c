@@ -59,21 +59,18 @@ const struct pool_member *pools_member(const struct pools *p, const char *pool, 
     return NULL;
 }
 
-/* The same address may be written in several ways. */
-static bool pool_is_same_host(const char *a, const char *b)
-{
-    struct addr x, y;
-    if (str_ieq(str_of(a), str_of(b)))
-        return true;
-    return addr_parse(str_of(a), &x) == 0 && addr_parse(str_of(b), &y) == 0 && addr_ip_eq(&x, &y);
-}
-
 static const struct pool_member *pool_member_at(const struct pool *p, const char *host,
                                                 uint16_t port, enum proto_id proto)
 {
-    for (size_t i = 0; i < p->n_members; i++)
-        if (p->members[i].ports[proto] == port && pool_is_same_host(p->members[i].host, host))
-            return &p->members[i];
+    struct addr addr;
+    bool is_name = addr_parse(str_of(host), &addr) < 0;
+    for (size_t i = 0; i < p->n_members; i++) {
+        const struct pool_member *m = &p->members[i];
+        /* an address may be written in several ways */
+        if (m->ports[proto] == port &&
+            (is_name ? str_ieq(str_of(m->host), str_of(host)) : addr_ip_eq(&m->addr, &addr)))
+            return m;
+    }
     return NULL;
 }
 

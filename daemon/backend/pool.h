@@ -10,6 +10,7 @@
 struct pool_member {
     struct backend *backend; /* one reference */
     char *host;
+    struct addr addr;            /* that host is; AF_UNSPEC: it is a name */
     uint16_t ports[PROTO_COUNT]; /* never 0 */
     enum back_tls tls;
     unsigned weight; /* 0 = only for users pinned to it */

@@ -30,6 +30,8 @@ static int pool_add_member(struct pool *p, const struct config_backend *file,
     struct pool_member *m = &p->members[p->n_members];
     m->backend = backend_registry_get(r, p->config->name, name, &is_new);
     m->host = str_dup_c(e && e->host ? e->host : base->host);
+    if (m->host && addr_parse(str_of(m->host), &m->addr) < 0)
+        m->addr = (struct addr){.family = AF_UNSPEC};
     if (!m->backend || !m->host) {
         backend_unref(m->backend);
         free(m->host);

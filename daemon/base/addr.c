@@ -124,7 +124,12 @@ int addr_parse(struct str s, struct addr *ret)
 static char *addr_put_v4(char *dst, const uint8_t ip[4])
 {
     for (int i = 0; i < 4; i++) {
-        dst = str_put_number(dst, ip[i], 10, 0);
+        unsigned v = ip[i];
+        if (v >= 100)
+            *dst++ = (char)('0' + v / 100);
+        if (v >= 10)
+            *dst++ = (char)('0' + v / 10 % 10);
+        *dst++ = (char)('0' + v % 10);
         *dst++ = i < 3 ? '.' : '\0';
     }
     return dst - 1;

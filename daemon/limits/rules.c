@@ -76,8 +76,10 @@ void rule_subject(const struct rule *r, struct limit_target *ret)
 
 static void rules_tally(struct rules *r, const struct rule *rule, int n)
 {
-    size_t *count = rule->kind == LIMIT_TARGET_USER ? &r->n_users : &r->n_bits[rule->net.bits];
+    bool is_user = rule->kind == LIMIT_TARGET_USER;
+    size_t *count = is_user ? &r->n_users : &r->n_bits[rule->net.bits];
     *count += (size_t)n;
+    r->n_networks += is_user ? 0 : (size_t)n;
     if (rule->is_automatic)
         r->n_automatic += (size_t)n;
 }
@@ -186,6 +188,8 @@ struct rule *rules_find(const struct rules *r, const struct limit_target *s)
 struct rule *rules_match_addr(const struct rules *r, const struct addr *a)
 {
     unsigned least = a->family == AF_INET ? 96 : 0;
+    if (r->n_networks == 0)
+        return NULL;
     struct addr key = *a;
     if (a->family == AF_UNIX)
         memset(key.ip, 0, sizeof(key.ip));

@@ -40,7 +40,7 @@ struct rules {
     struct list all, walks;
     struct wheel wheel;
     size_t n_bits[129]; /* rules for networks of each length */
-    size_t n_users, n_automatic, max_automatic;
+    size_t n_networks, n_users, n_automatic, max_automatic;
     /* Before a rule that expired or was evicted is freed. May be NULL. */
     void (*gone)(void *arg, const struct rule *r, enum rule_end why);
     void *arg;

@@ -22,10 +22,11 @@ int session_start(struct session_env *env, struct setup *setup, unsigned listene
     }
     s->is_client_counted = is_counted;
     char id[32], client[ADDR_TEXT_MAX];
-    addr_format(client, peer);
-    if (session_may_log(s, LOG_LEVEL_DEBUG, false))
+    if (session_may_log(s, LOG_LEVEL_DEBUG, false)) {
+        addr_format(client, peer);
         LOG_EVENT(LOG_LEVEL_DEBUG, "session-start", KV_STR("session", session_id_text(s, id)),
                   KV_STR("listener", s->listener->config->name), KV_STR("client", client));
+    }
     front_begin(s);
     return 0;
 }

@@ -88,12 +88,13 @@ void session_enter(struct session *s, enum session_state state)
 bool session_may_log(const struct session *s, enum log_level level, bool is_login)
 {
     const struct config_limits *c = &s->setup->config->limits;
+    if (!log_is_on(level))
+        return false;
     bool is_trusted = config_limits_trust(c, &s->peer);
     const struct log_quota_max max = {.per_address = is_trusted ? 0 : c->log_lines_per_minute,
                                       .total = c->log_total_per_minute};
-    return log_is_on(level) &&
-           (!s->env->log_quota ||
-            log_quota_take(s->env->log_quota, &s->peer, is_login, &max, loop_now_ms(s->env->loop)));
+    return !s->env->log_quota ||
+           log_quota_take(s->env->log_quota, &s->peer, is_login, &max, loop_now_ms(s->env->loop));
 }
 
 /* ---- end ---- */
