@@ -116,6 +116,14 @@ int buf_append_char(struct buf *b, char c)
     return 0;
 }
 
+int buf_append_list(struct buf *b, const char *const *texts)
+{
+    int err = 0;
+    for (; *texts && err == 0; texts++)
+        err = buf_append_c(b, *texts);
+    return err;
+}
+
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
     va_list copy;

@@ -39,6 +39,9 @@ int buf_append(struct buf *b, const void *p, size_t n) NODISCARD;
 int buf_append_str(struct buf *b, struct str s) NODISCARD;
 int buf_append_c(struct buf *b, const char *s) NODISCARD;
 int buf_append_char(struct buf *b, char c) NODISCARD;
+/* Several texts one after the other; the list ends with NULL. */
+int buf_append_list(struct buf *b, const char *const *texts) NODISCARD;
+#define BUF_APPEND(b, ...) buf_append_list(b, (const char *const[]){__VA_ARGS__, NULL})
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3))) NODISCARD;
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap)
     __attribute__((format(printf, 2, 0))) NODISCARD;

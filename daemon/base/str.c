@@ -18,11 +18,6 @@ bool str_eq(struct str a, struct str b)
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
-bool str_ieq(struct str a, struct str b)
-{
-    return a.n == b.n && str_is_iprefix(a, b);
-}
-
 bool str_is_prefix(struct str s, struct str prefix)
 {
     return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
@@ -33,7 +28,7 @@ bool str_is_iprefix(struct str s, struct str prefix)
     if (s.n < prefix.n)
         return false;
     for (size_t i = 0; i < prefix.n; i++)
-        if (str_lower_char(s.p[i]) != str_lower_char(prefix.p[i]))
+        if (s.p[i] != prefix.p[i] && str_lower_char(s.p[i]) != str_lower_char(prefix.p[i]))
             return false;
     return true;
 }

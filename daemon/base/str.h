@@ -45,10 +45,13 @@ static inline struct str str_skip(struct str s, size_t n)
 
 /* Same bytes; not for secrets (str_eq_secret). */
 bool str_eq(struct str a, struct str b);
-/* ASCII case-insensitive comparison (never locale dependent). */
-bool str_ieq(struct str a, struct str b);
 bool str_is_prefix(struct str s, struct str prefix);
+/* ASCII case-insensitive comparison (never locale dependent). */
 bool str_is_iprefix(struct str s, struct str prefix);
+static inline bool str_ieq(struct str a, struct str b)
+{
+    return a.n == b.n && str_is_iprefix(a, b);
+}
 /* Without leading and trailing SP, HT, CR, LF. */
 struct str str_trim(struct str s);
 /* Cuts the part before the first `sep` off *s and returns it; *s becomes the rest (STR_NULL when

@@ -29,10 +29,29 @@ enum imap_wait {
     IMAP_WAIT_ERROR
 };
 
+/* What the proxy looks for among the capabilities (RFC 9051, 7888, 4959, 2971). */
+enum imap_feature {
+    IMAP_HAS_STARTTLS = 1 << 0,
+    IMAP_HAS_LOGINDISABLED = 1 << 1,
+    IMAP_HAS_LITERAL_PLUS = 1 << 2,
+    IMAP_HAS_LITERAL_MINUS = 1 << 3,
+    IMAP_HAS_SASL_IR = 1 << 4,
+    IMAP_HAS_ID = 1 << 5,
+};
+static const struct {
+    struct str name;
+    enum imap_feature feature;
+} imap_features[] = {
+    {STR("STARTTLS"), IMAP_HAS_STARTTLS},     {STR("LOGINDISABLED"), IMAP_HAS_LOGINDISABLED},
+    {STR("LITERAL+"), IMAP_HAS_LITERAL_PLUS}, {STR("LITERAL-"), IMAP_HAS_LITERAL_MINUS},
+    {STR("SASL-IR"), IMAP_HAS_SASL_IR},       {STR("ID"), IMAP_HAS_ID},
+};
+
 struct imap_back {
     struct back b;
-    struct buf capabilities; /* before login */
-    bool has_capabilities;
+    bool has_capabilities; /* of before the login; the list is b.learned */
+    unsigned features;     /* of enum imap_feature, in that list */
+    unsigned mechanisms;   /* SASL_BIT mask of its "AUTH=" */
     bool is_greeted;
     bool is_tls;
     bool is_logged_in;
@@ -62,7 +81,6 @@ void imap_back_free(struct back *b)
     if (!i)
         return;
     back_fini(&i->b);
-    buf_fini(&i->capabilities);
     free(i);
 }
 
@@ -73,46 +91,51 @@ static enum back_result imap_back_nomem(struct imap_back *i)
 
 /* ---- capabilities ---- */
 
-static bool imap_back_has(const struct imap_back *i, const char *name)
+static bool imap_back_has(const struct imap_back *i, enum imap_feature feature)
 {
-    return back_has_word(buf_str(&i->capabilities), name);
+    return (i->features & feature) != 0;
 }
 
-/* Mechanisms of the "AUTH=" capabilities; all that can be sent when nothing is known. */
+/* Mechanisms that the server takes; all that can be sent when nothing is known. */
 static unsigned imap_back_offered(const struct imap_back *i)
 {
-    const struct str prefix = STR("AUTH=");
-    unsigned mask = 0;
-    struct str rest = buf_str(&i->capabilities);
-    if (!i->has_capabilities)
-        return SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_XOAUTH2) | SASL_BIT(SASL_OAUTHBEARER);
-    for (struct str word = str_word(&rest); word.n > 0; word = str_word(&rest))
-        if (str_is_iprefix(word, prefix))
-            mask |= back_sasl_mask(str_n(word.p + prefix.n, word.n - prefix.n));
-    return mask;
+    return i->has_capabilities
+               ? i->mechanisms
+               : SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_XOAUTH2) | SASL_BIT(SASL_OAUTHBEARER);
+}
+
+static void imap_back_note_feature(struct imap_back *i, struct str word)
+{
+    const struct str auth = STR("AUTH=");
+    for (size_t k = 0; k < ARRAY_LEN(imap_features); k++)
+        if (str_ieq(word, imap_features[k].name))
+            i->features |= imap_features[k].feature;
+    if (str_is_iprefix(word, auth))
+        i->mechanisms |= back_sasl_mask(str_skip(word, auth.n));
 }
 
 /* Keeps a list in single blanks; it may be sent to clients, so it holds nothing but words. */
-static int imap_back_keep(struct buf *dst, struct str list)
+static int imap_back_learn(struct imap_back *i, struct str list)
 {
+    bool is_before_login = !(i->sent & 1u << IMAP_LOGIN);
+    bool is_clean = str_is_printable_ascii(list) && str_index(list, ']') < 0;
+    struct buf *dst = is_before_login ? &i->b.learned : &i->b.success.capabilities;
     buf_clear(dst);
+    if (is_before_login) {
+        i->has_capabilities = true;
+        i->features = i->mechanisms = 0;
+    }
+    if (buf_reserve(dst, list.n) < 0)
+        return -ERR_NOMEM;
     for (struct str word = str_word(&list); word.n > 0; word = str_word(&list)) {
-        if (!str_is_printable_ascii(word) || str_index(word, ']') >= 0)
+        if (!is_clean && (!str_is_printable_ascii(word) || str_index(word, ']') >= 0))
             continue;
         if ((dst->len > 0 && buf_append_char(dst, ' ') < 0) || buf_append_str(dst, word) < 0)
             return -ERR_NOMEM;
+        if (is_before_login)
+            imap_back_note_feature(i, word);
     }
     return 0;
-}
-
-static int imap_back_learn(struct imap_back *i, struct str list)
-{
-    if ((i->sent & 1u << IMAP_LOGIN) != 0)
-        return imap_back_keep(&i->b.success.capabilities, list);
-    i->has_capabilities = true;
-    if (imap_back_keep(&i->b.learned, list) < 0)
-        return -ERR_NOMEM;
-    return imap_back_keep(&i->capabilities, list);
 }
 
 /* "[CAPABILITY ...]" in front of a text. */
@@ -133,7 +156,8 @@ static int imap_back_begin(struct imap_back *i, enum imap_step step, const char 
     i->b.step = imap_step_names[step];
     i->sent |= 1u << step;
     i->open |= 1u << step;
-    return buf_printf(out, "P%u %s", (unsigned)step, words);
+    const char tag[] = {'P', (char)('0' + step), ' ', '\0'};
+    return BUF_APPEND(out, tag, words);
 }
 
 static enum back_result imap_back_simple(struct imap_back *i, enum imap_step step,
@@ -146,7 +170,7 @@ static int imap_back_id_field(struct buf *out, const char *name, const char *val
 {
     if (!value || !value[0])
         return 0;
-    if (buf_printf(out, "%s\"%s\" ", out->len > 0 ? " " : "", name) < 0)
+    if (BUF_APPEND(out, out->len > 0 ? " \"" : "\"", name, "\" ") < 0)
         return -ERR_NOMEM;
     return imap_append_quoted(out, str_of(value));
 }
@@ -220,8 +244,8 @@ static int imap_back_argument(const struct imap_back *i, struct str value, struc
         return -ERR_NOMEM;
     if (imap_is_quotable(value))
         return imap_append_quoted(out, value);
-    bool is_plus =
-        imap_back_has(i, "LITERAL+") || (value.n <= 4096 && imap_back_has(i, "LITERAL-"));
+    bool is_plus = imap_back_has(i, IMAP_HAS_LITERAL_PLUS) ||
+                   (value.n <= 4096 && imap_back_has(i, IMAP_HAS_LITERAL_MINUS));
     *ret_waits = !is_plus;
     if (buf_printf(out, "{%zu%s}\r\n", value.n, is_plus ? "+" : "") < 0)
         return -ERR_NOMEM;
@@ -262,7 +286,7 @@ static int imap_back_sasl(const struct imap_back *i, unsigned step, struct buf *
 
 static int imap_back_authenticate(struct imap_back *i, struct buf *out)
 {
-    bool has_initial = i->has_capabilities && imap_back_has(i, "SASL-IR");
+    bool has_initial = i->has_capabilities && imap_back_has(i, IMAP_HAS_SASL_IR);
     if (imap_back_begin(i, IMAP_LOGIN, "AUTHENTICATE ", out) < 0 ||
         buf_append_c(out, sasl_name(i->mech)) < 0)
         return -ERR_NOMEM;
@@ -287,13 +311,13 @@ static bool imap_back_choose(struct imap_back *i)
 {
     const struct back_env *env = i->b.env;
     unsigned offered = imap_back_offered(i) & ~SASL_BIT(SASL_LOGIN);
-    bool is_login_disabled = imap_back_has(i, "LOGINDISABLED");
+    bool is_login_disabled = imap_back_has(i, IMAP_HAS_LOGINDISABLED);
     i->mech = SASL_NONE;
     if (imap_back_demands_sasl(env)) {
         i->mech = back_sasl_pick(env, offered);
         return i->mech != SASL_NONE;
     }
-    if (is_login_disabled || imap_back_has(i, "SASL-IR"))
+    if (is_login_disabled || imap_back_has(i, IMAP_HAS_SASL_IR))
         i->mech = back_sasl_pick(env, offered);
     return i->mech != SASL_NONE || !is_login_disabled;
 }
@@ -304,7 +328,7 @@ static enum back_result imap_back_login(struct imap_back *i, struct buf *out)
         AUTO_BUF why = BUF_INIT;
         i->b.step = imap_step_names[IMAP_LOGIN];
         if (buf_append_c(&why, "no way to log in: ") < 0 ||
-            buf_append_str(&why, buf_str(&i->capabilities)) < 0)
+            buf_append_str(&why, buf_str(&i->b.learned)) < 0)
             return imap_back_nomem(i);
         return back_fail_own(&i->b, BACK_FAIL_NO_MECHANISM, buf_str(&why));
     }
@@ -334,7 +358,7 @@ static bool imap_back_needs_id(const struct imap_back *i)
 {
     const struct back_env *env = i->b.env;
     return env->cred && env->forward_id && !i->is_logged_in && !(i->sent & 1u << IMAP_ID) &&
-           imap_back_has(i, "ID");
+           imap_back_has(i, IMAP_HAS_ID);
 }
 
 static enum back_result imap_back_next(struct imap_back *i, struct buf *out)
@@ -407,7 +431,7 @@ static enum back_result imap_back_greeting(struct imap_back *i, struct str respo
     if (is_preauth)
         return imap_back_preauth(i, out);
     bool is_tls_missing = i->b.env->tls == BACK_TLS_STARTTLS && !i->is_tls && i->has_capabilities &&
-                          !imap_back_has(i, "STARTTLS");
+                          !imap_back_has(i, IMAP_HAS_STARTTLS);
     if (is_tls_missing) {
         i->b.step = imap_step_names[IMAP_STARTTLS];
         return back_fail_own(&i->b, BACK_FAIL_NO_TLS, STR("STARTTLS is not offered"));
@@ -612,7 +636,7 @@ enum back_result imap_back_tls_started(struct back *b, struct buf *out)
     struct imap_back *i = (struct imap_back *)b;
     i->is_tls = true;
     i->has_capabilities = false;
-    buf_clear(&i->capabilities);
+    i->features = i->mechanisms = 0;
     buf_clear(&b->learned);
     return imap_back_next(i, out);
 }

@@ -69,7 +69,7 @@ static int imap_append_words(struct buf *out, const char *status, const char *co
     bool has_own = imap_cut_code(&rest, &own);
     if (buf_append_c(out, status) < 0 || buf_append_char(out, ' ') < 0)
         return -ERR_NOMEM;
-    if (code && !has_own && buf_printf(out, "[%s] ", code) < 0)
+    if (code && !has_own && BUF_APPEND(out, "[", code, "] ") < 0)
         return -ERR_NOMEM;
     size_t before = out->len;
     if (reply_append_text(out, kind, text) < 0)
@@ -176,7 +176,7 @@ int imap_front_greet(struct front *f, struct buf *reply)
     if (f->env->greeting && f->env->greeting[0]) {
         if (reply_append_clean(reply, str_of(f->env->greeting), REPLY_TEXT_MAX) < 0)
             return -ERR_NOMEM;
-    } else if (buf_printf(reply, "%s ready.", f->env->server_name) < 0) {
+    } else if (BUF_APPEND(reply, f->env->server_name, " ready.") < 0) {
         return -ERR_NOMEM;
     }
     return buf_append_c(reply, "\r\n");
@@ -578,8 +578,10 @@ int imap_front_success(struct front *f, const struct back_success *s, struct buf
     int r = buf_append_str(reply, buf_str(&i->tag));
     if (r == 0)
         r = buf_append_c(reply, " OK ");
-    if (r == 0 && s->capabilities.len > 0)
-        r = buf_printf(reply, "[CAPABILITY %.*s] ", STR_ARG(buf_str(&s->capabilities)));
+    if (r == 0 && s->capabilities.len > 0 &&
+        (buf_append_c(reply, "[CAPABILITY ") < 0 ||
+         buf_append_str(reply, buf_str(&s->capabilities)) < 0 || buf_append_c(reply, "] ") < 0))
+        r = -ERR_NOMEM;
     size_t before = reply->len;
     if (r == 0)
         r = reply_append_clean(reply, buf_str(&s->text), REPLY_TEXT_MAX);

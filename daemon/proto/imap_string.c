@@ -113,9 +113,8 @@ int imap_append_quoted(struct buf *out, struct str value)
         return -ERR_NOMEM;
     for (size_t i = 0; i < value.n; i++) {
         char c = value.p[i] >= 0x20 && value.p[i] < 0x7f ? value.p[i] : '?';
-        if ((c == '"' || c == '\\') && buf_append_char(out, '\\') < 0)
-            return -ERR_NOMEM;
-        if (buf_append_char(out, c) < 0)
+        if (((c == '"' || c == '\\') && buf_append_char(out, '\\') < 0) ||
+            buf_append_char(out, c) < 0)
             return -ERR_NOMEM;
     }
     return buf_append_char(out, '"');

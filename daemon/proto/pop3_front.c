@@ -47,7 +47,8 @@ int pop3_farewell(enum reply_kind kind, const char *text, struct buf *out)
     const char *code = pop3_codes[(unsigned)kind < REPLY_KIND_COUNT ? kind : REPLY_INTERNAL];
     struct str rest = str_of(text), own;
     bool has_own = pop3_cut_code(&rest, &own);
-    if (buf_append_c(out, "-ERR ") < 0 || (code && !has_own && buf_printf(out, "[%s] ", code) < 0))
+    if (buf_append_c(out, "-ERR ") < 0 ||
+        (code && !has_own && BUF_APPEND(out, "[", code, "] ") < 0))
         return -ERR_NOMEM;
     size_t before = out->len;
     if (reply_append_text(out, kind, text) < 0 ||
@@ -97,10 +98,10 @@ int pop3_front_greet(struct front *f, struct buf *reply)
     if (env->greeting && env->greeting[0]) {
         if (reply_append_clean(reply, str_of(env->greeting), REPLY_TEXT_MAX) < 0)
             return -ERR_NOMEM;
-    } else if (buf_printf(reply, "%s ready.", env->server_name) < 0) {
+    } else if (BUF_APPEND(reply, env->server_name, " ready.") < 0) {
         return -ERR_NOMEM;
     }
-    if (env->apop_salt && buf_printf(reply, " %s", env->apop_salt) < 0)
+    if (env->apop_salt && BUF_APPEND(reply, " ", env->apop_salt) < 0)
         return -ERR_NOMEM;
     return buf_append_c(reply, "\r\n");
 }
@@ -134,7 +135,7 @@ static int pop3_append_capabilities(const struct front_env *env, struct buf *out
     bool has_user = false;
     AUTO_BUF sasl = BUF_INIT;
     for (; *v; v++) {
-        if (pop3_is_announced(env, str_of(*v)) && buf_printf(out, "%s\r\n", *v) < 0)
+        if (pop3_is_announced(env, str_of(*v)) && BUF_APPEND(out, *v, "\r\n") < 0)
             return -ERR_NOMEM;
         has_user = has_user || str_ieq(str_of(*v), STR("USER"));
     }

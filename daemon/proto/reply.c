@@ -50,13 +50,24 @@ static size_t reply_utf8_len(struct str s)
     return n && n <= s.n && str_is_utf8(str_n(s.p, n)) ? n : 0;
 }
 
+/* How many bytes at the start are printable ASCII other than blanks. */
+static size_t reply_plain_len(struct str s)
+{
+    size_t n = 0;
+    while (n < s.n && s.p[n] > ' ' && s.p[n] < 0x7f)
+        n++;
+    return n;
+}
+
 int reply_append_clean(struct buf *out, struct str text, size_t max_bytes)
 {
     size_t written = 0;
     bool has_gap = false;
     for (size_t i = 0; i < text.n;) {
         unsigned char c = (unsigned char)text.p[i];
-        size_t n = reply_utf8_len(str_n(text.p + i, text.n - i));
+        size_t n = reply_plain_len(str_skip(text, i));
+        if (n == 0)
+            n = reply_utf8_len(str_skip(text, i));
         /* C0, DEL and the C1 range, which some terminals obey even in UTF-8 */
         bool is_control =
             c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)text.p[i + 1] < 0xa0);
@@ -65,8 +76,10 @@ int reply_append_clean(struct buf *out, struct str text, size_t max_bytes)
             i += n ? n : 1;
             continue;
         }
-        size_t gap = has_gap && written > 0;
-        if (written + gap + (n ? n : 1) > max_bytes)
+        size_t gap = has_gap && written > 0, room = max_bytes - written;
+        if (c < 0x80 && gap < room && n > room - gap)
+            n = room - gap; /* of plain bytes those that fit */
+        if (gap + (n ? n : 1) > room)
             break;
         if (buf_append(out, " ", gap) < 0 || buf_append(out, n ? text.p + i : "?", n ? n : 1) < 0)
             return -ERR_NOMEM;

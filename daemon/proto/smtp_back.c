@@ -358,7 +358,7 @@ static enum back_result smtp_begin_auth(struct smtp_back *b, struct buf *out)
                          back_sasl_has_secret(b->head.env)
                              ? "the server offers no suitable mechanism"
                              : "there is no password to log in with");
-    if (buf_printf(&line, "AUTH %s", sasl_name(b->mech)) < 0)
+    if (BUF_APPEND(&line, "AUTH ", sasl_name(b->mech)) < 0)
         return smtp_nomem(b);
     size_t bare = line.len;
     /* LOGIN has prompts for both of its messages, RFC 4954 limits the line of the others. */

@@ -125,7 +125,7 @@ int smtp_front_auth_continue(struct front *f, struct str challenge, struct buf *
 int smtp_front_greet(struct front *f, struct buf *reply)
 {
     if (!f->env->greeting)
-        return buf_printf(reply, "220 %s ESMTP ready\r\n", f->env->server_name);
+        return BUF_APPEND(reply, "220 ", f->env->server_name, " ESMTP ready\r\n");
     if (buf_append_c(reply, "220 ") < 0 ||
         reply_append_clean(reply, str_of(f->env->greeting), REPLY_TEXT_MAX) < 0)
         return -ERR_NOMEM;
