@@ -115,21 +115,6 @@ static int args_take_time(const char *name, const char *text, uint64_t *ret_ms,
     return 0;
 }
 
-static int args_take_socket(struct args_options *o, const char *path, struct problem *problem)
-{
-    if (o->n_sockets == ARGS_SOCKETS_MAX)
-        return problem_usage(problem, NULL, "more than %d sockets", ARGS_SOCKETS_MAX);
-    o->sockets[o->n_sockets++] = path;
-    return 0;
-}
-
-static int args_take_limit(struct args_options *o, const char *text, struct problem *problem)
-{
-    if (str_to_u64(str_of(text), INT64_MAX, &o->limit) || o->limit == 0)
-        return problem_usage(problem, NULL, "limit: %s is not a number above 0", text);
-    return 0;
-}
-
 static int args_take_flag(struct args_options *o, const char *name)
 {
     const struct {
@@ -156,12 +141,19 @@ static int args_take_flag(struct args_options *o, const char *name)
 static int args_take_global(struct args_parser *p, const struct args_global *g, const char *value)
 {
     struct args_options *o = &p->a->options;
-    if (strcmp(g->name, "socket") == 0)
-        return args_take_socket(o, value, p->problem);
+    if (strcmp(g->name, "socket") == 0) {
+        if (o->n_sockets == ARGS_SOCKETS_MAX)
+            return problem_usage(p->problem, NULL, "more than %d sockets", ARGS_SOCKETS_MAX);
+        o->sockets[o->n_sockets++] = value;
+        return 0;
+    }
     if (strcmp(g->name, "output") == 0)
         return args_take_format(o, value, p->problem);
-    if (strcmp(g->name, "limit") == 0)
-        return args_take_limit(o, value, p->problem);
+    if (strcmp(g->name, "limit") == 0) {
+        if (str_to_u64(str_of(value), INT64_MAX, &o->limit) || o->limit == 0)
+            return problem_usage(p->problem, NULL, "limit: %s is not a number above 0", value);
+        return 0;
+    }
     if (strcmp(g->name, "timeout") == 0)
         return args_take_time(g->name, value, &o->timeout_ms, p->problem);
     if (strcmp(g->name, "columns") == 0)
@@ -203,18 +195,16 @@ static const char *args_next_value(struct args_parser *p, const char *attached)
     return p->i < p->n ? p->words[p->i++] : NULL;
 }
 
-static bool args_looks_like_time(const char *word)
-{
-    uint64_t v;
-    return args_take_seconds(word, &v) || units_parse_duration(str_of(word), &v) == 0;
-}
-
 static int args_global_option(struct args_parser *p, const struct args_global *g,
                               const char *attached)
 {
     const char *value = NULL;
     if (g->value && g->value[0] == '[') {
-        bool is_next = g->value[1] != '=' && p->i < p->n && args_looks_like_time(p->words[p->i]);
+        /* The next word is the value only when it looks like a time. */
+        const char *next = g->value[1] != '=' && p->i < p->n ? p->words[p->i] : NULL;
+        uint64_t ms;
+        bool is_next =
+            next && (args_take_seconds(next, &ms) || units_parse_duration(str_of(next), &ms) == 0);
         if (attached || is_next)
             value = args_next_value(p, attached);
     } else if (g->value) {
@@ -415,27 +405,6 @@ static int args_first_word(struct args_parser *p, const char *word)
     return 0;
 }
 
-static int args_second_word(struct args_parser *p, const char *word)
-{
-    p->a->command = commands_find(p->a->noun, word);
-    if (p->a->command)
-        return 0;
-    AUTO_FREE char *hint = NULL;
-    const char *near = commands_nearest_verb(p->a->noun, word);
-    hint = near ? str_printf("%s?", near) : str_printf("mailproxyctl %s --help", p->a->noun);
-    return problem_usage(p->problem, hint, "%s has no verb %s", p->a->noun, word);
-}
-
-static int args_word(struct args_parser *p, const char *word)
-{
-    if (!p->a->noun)
-        return args_first_word(p, word);
-    if (!p->a->command)
-        return args_second_word(p, word);
-    p->positionals[p->n_positionals++] = word;
-    return 0;
-}
-
 /* Gives the words to the positional arguments, in order. */
 static int args_place(struct args_parser *p)
 {
@@ -518,24 +487,29 @@ static int args_finish(struct args_parser *p)
 
 static int args_words(struct args_parser *p)
 {
+    struct args *a = p->a;
     bool is_over = false;
-    while (p->i < p->n) {
+    int code = 0;
+    while (p->i < p->n && !code) {
         const char *word = p->words[p->i++];
-        int code;
         if (!is_over && strcmp(word, "--") == 0) {
             is_over = true;
-            continue;
-        }
-        if (!is_over && strncmp(word, "--", 2) == 0)
+        } else if (!is_over && strncmp(word, "--", 2) == 0) {
             code = args_long_option(p, word + 2);
-        else if (!is_over && word[0] == '-' && word[1])
+        } else if (!is_over && word[0] == '-' && word[1]) {
             code = args_short_options(p, word + 1);
-        else
-            code = args_word(p, word);
-        if (code)
-            return code;
+        } else if (!a->noun) {
+            code = args_first_word(p, word);
+        } else if (a->command) {
+            p->positionals[p->n_positionals++] = word;
+        } else if (!(a->command = commands_find(a->noun, word))) {
+            const char *near = commands_nearest_verb(a->noun, word);
+            AUTO_FREE char *hint =
+                near ? str_printf("%s?", near) : str_printf("mailproxyctl %s --help", a->noun);
+            code = problem_usage(p->problem, hint, "%s has no verb %s", a->noun, word);
+        }
     }
-    return 0;
+    return code;
 }
 
 int args_parse(struct args *ret, const struct args_options *defaults, size_t n,

@@ -32,50 +32,6 @@ static int args_value_bad(const struct command_arg *arg, const char *text, const
                          want);
 }
 
-static int args_value_number(const struct command_arg *arg, const char *text, json_t **ret,
-                             struct problem *problem)
-{
-    uint64_t v;
-    if (str_to_u64(str_of(text), INT64_MAX, &v))
-        return args_value_bad(arg, text, "a whole number", NULL, problem);
-    *ret = json_integer((json_int_t)v);
-    return 0;
-}
-
-static int args_value_duration(const struct command_arg *arg, const char *text, json_t **ret,
-                               struct problem *problem)
-{
-    uint64_t v;
-    if (units_parse_duration(str_of(text), &v)) {
-        AUTO_FREE char *hint = NULL;
-        if (str_to_u64(str_of(text), UINT64_MAX, &v) == 0)
-            hint = str_printf("%ss, %sm or %sh?", text, text, text);
-        return args_value_bad(arg, text, "a duration such as 30s, 5m or 1h", hint, problem);
-    }
-    *ret = json_string(text);
-    return 0;
-}
-
-static int args_value_size(const struct command_arg *arg, const char *text, json_t **ret,
-                           struct problem *problem)
-{
-    uint64_t v;
-    if (units_parse_size(str_of(text), &v))
-        return args_value_bad(arg, text, "a size such as 64k or 10m", NULL, problem);
-    *ret = json_string(text);
-    return 0;
-}
-
-static int args_value_flag(const struct command_arg *arg, const char *text, json_t **ret,
-                           struct problem *problem)
-{
-    bool yes;
-    if (!args_value_bool(text, &yes))
-        return args_value_bad(arg, text, "yes or no", NULL, problem);
-    *ret = json_boolean(yes);
-    return 0;
-}
-
 static int args_value_field(const struct command *c, const char *text, json_t **ret,
                             struct problem *problem)
 {
@@ -90,17 +46,6 @@ static int args_value_field(const struct command *c, const char *text, json_t **
     }
     AUTO_FREE char *sent = str_printf("%s%s", *text == '-' ? "-" : "", col->name);
     *ret = sent ? json_string(sent) : NULL;
-    return 0;
-}
-
-static int args_value_address(const struct command_arg *arg, const char *text, json_t **ret,
-                              struct problem *problem)
-{
-    struct addr_net net;
-    struct addr addr;
-    if (addr_net_parse(str_of(text), &net) && addr_parse(str_of(text), &addr))
-        return args_value_bad(arg, text, "an address or network", "10.0.0.0/8, ::1?", problem);
-    *ret = json_string(text);
     return 0;
 }
 
@@ -127,43 +72,57 @@ static int args_value_word(const struct command_arg *arg, const char *text, json
     return args_value_bad(arg, text, want ? want : "known", hint, problem);
 }
 
-static int args_value_text(const struct command_arg *arg, const char *text, json_t **ret,
-                           struct problem *problem)
-{
-    if (!str_is_utf8(str_of(text)))
-        return args_value_bad(arg, "the value", "UTF-8 text", NULL, problem);
-    *ret = json_string(text);
-    return 0;
-}
-
 int args_value(const struct command *c, const struct command_arg *arg, const char *text,
                json_t **ret, struct problem *problem)
 {
+    struct str s = str_of(text);
+    AUTO_FREE char *hint = NULL;
+    struct addr_net net;
+    struct addr addr;
+    uint64_t n;
+    bool yes;
     json_t *v = NULL;
-    int code;
+    int code = 0;
     switch (arg->type) {
     case COMMANDS_NUMBER:
     case COMMANDS_PERCENT:
-        code = args_value_number(arg, text, &v, problem);
+        if (str_to_u64(s, INT64_MAX, &n))
+            return args_value_bad(arg, text, "a whole number", NULL, problem);
+        v = json_integer((json_int_t)n);
         break;
     case COMMANDS_DURATION:
-        code = args_value_duration(arg, text, &v, problem);
+        if (units_parse_duration(s, &n)) {
+            if (str_to_u64(s, UINT64_MAX, &n) == 0)
+                hint = str_printf("%ss, %sm or %sh?", text, text, text);
+            return args_value_bad(arg, text, "a duration such as 30s, 5m or 1h", hint, problem);
+        }
+        v = json_string(text);
         break;
     case COMMANDS_SIZE:
-        code = args_value_size(arg, text, &v, problem);
+        if (units_parse_size(s, &n))
+            return args_value_bad(arg, text, "a size such as 64k or 10m", NULL, problem);
+        v = json_string(text);
         break;
     case COMMANDS_BOOL:
-        code = args_value_flag(arg, text, &v, problem);
+        if (!args_value_bool(text, &yes))
+            return args_value_bad(arg, text, "yes or no", NULL, problem);
+        v = json_boolean(yes);
         break;
     case COMMANDS_FIELD:
         code = args_value_field(c, text, &v, problem);
         break;
     case COMMANDS_ADDRESS:
-        code = args_value_address(arg, text, &v, problem);
+        if (addr_net_parse(s, &net) && addr_parse(s, &addr))
+            return args_value_bad(arg, text, "an address or network", "10.0.0.0/8, ::1?", problem);
+        v = json_string(text);
         break;
     default:
-        code = commands_has_words(arg) ? args_value_word(arg, text, &v, problem)
-                                       : args_value_text(arg, text, &v, problem);
+        if (!str_is_utf8(s))
+            return args_value_bad(arg, "the value", "UTF-8 text", NULL, problem);
+        if (commands_has_words(arg))
+            code = args_value_word(arg, text, &v, problem);
+        else
+            v = json_string(text);
         break;
     }
     if (!code && !v)
@@ -174,23 +133,6 @@ int args_value(const struct command *c, const struct command_arg *arg, const cha
 }
 
 /* ---- filters ---- */
-
-static bool args_filter_has_operator(const char *word)
-{
-    return strpbrk(word, "=<>") != NULL;
-}
-
-/* `client=Apple Mail`: the shell took the quotes away. Several terms in one word stay as they are.
- */
-static int args_filter_append(struct buf *out, const char *word)
-{
-    const char *value = strpbrk(word, "=<>");
-    if (value)
-        value += strspn(value, "=<>");
-    if (!value || !strpbrk(value, " \t") || strpbrk(value, "\"=<>"))
-        return buf_append_c(out, word);
-    return buf_printf(out, "%.*s\"%s\"", (int)(value - word), word, value);
-}
 
 /* The column that names the rows: id, name; NULL when the first column is none. */
 static const char *args_filter_key(const struct command *c)
@@ -213,13 +155,19 @@ char *args_value_filter(const struct command *c, const json_t *words)
     int err = 0;
     json_array_foreach (words, i, item) {
         const char *word = json_string_value(item);
-        bool is_name =
-            key && word[0] != '!' && !args_filter_has_operator(word) && !strpbrk(word, " \t\"");
+        const char *value = strpbrk(word, "=<>");
+        bool is_name = key && word[0] != '!' && !value && !strpbrk(word, " \t\"");
         struct buf *to = is_name ? &names : &out;
+        if (value)
+            value += strspn(value, "=<>");
+        /* `client=Apple Mail`: the shell took the quotes away. Several terms in one word stay as
+         * they are. */
+        bool has_lost_quotes = value && strpbrk(value, " \t") && !strpbrk(value, "\"=<>");
         if (!err && to->len)
             err = buf_append_char(to, is_name ? ',' : ' ');
         if (!err)
-            err = is_name ? buf_append_c(to, word) : args_filter_append(to, word);
+            err = has_lost_quotes ? buf_printf(to, "%.*s\"%s\"", (int)(value - word), word, value)
+                                  : buf_append_c(to, word);
     }
     if (!err && names.len)
         err = buf_printf(&out, "%s%s=%s", out.len ? " " : "", key, buf_cstr(&names));

@@ -198,17 +198,6 @@ static int client_take_hello(struct client *c, const json_t *params)
     return 0;
 }
 
-static void client_take_error(struct client_error *e, const json_t *error)
-{
-    const json_t *data = json_object_get(error, "data");
-    e->name = client_text(data, "name");
-    e->text = client_text_or(error, "message", "the daemon gave no reason");
-    e->hint = client_text(data, "hint");
-    e->err = e->name ? err_from_name(e->name) : ERR_OK;
-    if (e->err == ERR_OK)
-        e->err = ERR_INTERNAL;
-}
-
 static int client_take(struct client *c, json_t *line, struct client_message *m)
 {
     const char *method = json_string_value(json_object_get(line, "method"));
@@ -224,8 +213,15 @@ static int client_take(struct client *c, json_t *line, struct client_message *m)
         return m->kind == CLIENT_HELLO ? client_take_hello(c, m->body) : 0;
     }
     if (json_is_object(error)) {
+        const json_t *data = json_object_get(error, "data");
+        struct client_error *e = &m->error;
         m->kind = CLIENT_ERROR;
-        client_take_error(&m->error, error);
+        e->name = client_text(data, "name");
+        e->text = client_text_or(error, "message", "the daemon gave no reason");
+        e->hint = client_text(data, "hint");
+        e->err = e->name ? err_from_name(e->name) : ERR_OK;
+        if (e->err == ERR_OK)
+            e->err = ERR_INTERNAL;
         return 0;
     }
     m->kind = CLIENT_RESULT;

@@ -122,18 +122,9 @@ static void complete_files(const struct complete *c, const char *prefix)
     globfree(&found);
 }
 
-/* The noun whose names are the values of a member of events, which cannot be listed. */
-static const char *complete_field_noun(const char *field)
-{
-    static const char *const nouns[] = {"user", "backend", "session"};
-    for (size_t i = 0; i < ARRAY_LEN(nouns); i++)
-        if (strcmp(field, nouns[i]) == 0)
-            return nouns[i];
-    return NULL;
-}
-
 static void complete_filter_value(const struct complete *c, const char *equals)
 {
+    static const char *const nouns[] = {"user", "backend", "session"};
     AUTO_FREE char *prefix = str_dup(str_n(c->word, (size_t)(equals - c->word) + 1));
     const char *from = c->word + (c->word[0] == '!');
     AUTO_FREE char *field = str_dup(str_n(from, (size_t)(equals - from)));
@@ -141,11 +132,12 @@ static void complete_filter_value(const struct complete *c, const char *equals)
         return;
     const struct command *list = commands_find(c->noun, "list");
     const struct command_column *col = list ? commands_column(list, field) : NULL;
-    const char *noun = complete_field_noun(field);
     if (col && !output_is_number(col->unit))
         complete_live(c, c->noun, col->name, prefix);
-    else if (!list && noun)
-        complete_live(c, noun, NULL, prefix);
+    /* Events cannot be listed; these members of theirs are names of other lists. */
+    for (size_t i = 0; !list && i < ARRAY_LEN(nouns); i++)
+        if (strcmp(field, nouns[i]) == 0)
+            complete_live(c, nouns[i], NULL, prefix);
 }
 
 static void complete_filter(const struct complete *c)
@@ -233,27 +225,20 @@ static void complete_option_value(const struct complete *c, const char *name, co
 
 /* ---- names of options, nouns and verbs ---- */
 
-static void complete_secret_options(const struct complete *c, const char *name, const char *help)
-{
-    static const char *const suffixes[] = {"", "-stdin", "-file"};
-    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
-        AUTO_FREE char *word = str_printf("%s%s", name, suffixes[i]);
-        if (word)
-            complete_offer(c, "--", word, help);
-    }
-}
-
 static void complete_options(const struct complete *c)
 {
+    static const char *const suffixes[] = {"", "-stdin", "-file"}; /* more than one: of secrets */
     size_t n = 0;
     const struct command_arg *arg = c->command ? commands_args(c->command, &n) : NULL;
     for (size_t i = 0; i < n; i++) {
         char name[64];
+        size_t n_suffixes = arg[i].type == COMMANDS_SECRET ? ARRAY_LEN(suffixes) : 1;
         commands_dashed(name, sizeof(name), arg[i].name);
-        if (arg[i].type == COMMANDS_SECRET)
-            complete_secret_options(c, name, arg[i].help);
-        else
-            complete_offer(c, "--", name, arg[i].help);
+        for (size_t k = 0; k < n_suffixes; k++) {
+            AUTO_FREE char *word = str_printf("%s%s", name, suffixes[k]);
+            if (word)
+                complete_offer(c, "--", word, arg[i].help);
+        }
     }
     const struct args_global *g = args_globals(&n);
     for (size_t i = 0; i < n; i++)
@@ -277,26 +262,6 @@ static void complete_nouns(const struct complete *c)
                        commands_shortcut(commands_shortcut_word(i))->summary);
     complete_offer(c, "", "help", "help for a noun or verb");
     complete_offer(c, "", "completion", "print a completion script");
-}
-
-/* What stands behind a word that is no noun. */
-static void complete_shells(const struct complete *c)
-{
-    static const char *const shells[] = {"bash", "zsh", "fish"};
-    for (size_t i = 0; i < ARRAY_LEN(shells); i++)
-        complete_offer(c, "", shells[i], "");
-}
-
-static void complete_verbs(const struct complete *c)
-{
-    size_t n;
-    const struct command *all = commands_all(&n);
-    for (size_t i = 0; i < n; i++) {
-        char verb[64];
-        commands_dashed(verb, sizeof(verb), all[i].verb);
-        if (strcmp(all[i].noun, c->noun) == 0)
-            complete_offer(c, "", verb, all[i].summary);
-    }
 }
 
 static void complete_positional(const struct complete *c)
@@ -356,24 +321,21 @@ static void complete_take_word(struct complete *c, const char *word, const char 
     }
 }
 
-static void complete_take_option(struct complete *c, const char *option, const char *value)
-{
-    const struct args_global *g = complete_global(option);
-    if (g && g->letter == 's' && c->options.n_sockets < ARGS_SOCKETS_MAX)
-        c->options.sockets[c->options.n_sockets++] = value;
-}
-
 void complete_print(struct run *r, FILE *f, size_t n, const char *const *words)
 {
+    static const char *const shells[] = {"bash", "zsh", "fish"};
     struct complete c = {.run = r, .f = f, .word = n ? words[n - 1] : ""};
     args_options_init(&c.options);
     for (size_t i = 0; i + 1 < n; i++) {
-        if (words[i][0] != '-' || !words[i][1])
+        if (words[i][0] != '-' || !words[i][1]) {
             complete_take_word(&c, words[i], words[i + 1]);
-        else if (complete_wants_value(&c, words[i]) && i + 2 < n)
-            complete_take_option(&c, words[i], words[i + 1]), i++;
-        else if (complete_wants_value(&c, words[i]))
+        } else if (complete_wants_value(&c, words[i]) && i + 2 < n) {
+            const struct args_global *g = complete_global(words[i++]);
+            if (g && g->letter == 's' && c.options.n_sockets < ARGS_SOCKETS_MAX)
+                c.options.sockets[c.options.n_sockets++] = words[i];
+        } else if (complete_wants_value(&c, words[i])) {
             c.option = words[i];
+        }
     }
     c.options.n_sockets = c.options.n_sockets ? c.options.n_sockets : 1;
     const struct args_global *g = c.option ? complete_global(c.option) : NULL;
@@ -388,11 +350,19 @@ void complete_print(struct run *r, FILE *f, size_t n, const char *const *words)
     } else if (c.word[0] == '-') {
         complete_options(&c);
     } else if (!c.noun && n > 1 && strcmp(words[n - 2], "completion") == 0) {
-        complete_shells(&c);
+        for (size_t i = 0; i < ARRAY_LEN(shells); i++)
+            complete_offer(&c, "", shells[i], "");
     } else if (!c.noun) {
         complete_nouns(&c);
     } else if (!c.command) {
-        complete_verbs(&c);
+        size_t n_all;
+        const struct command *all = commands_all(&n_all);
+        for (size_t i = 0; i < n_all; i++) {
+            char verb[64];
+            commands_dashed(verb, sizeof(verb), all[i].verb);
+            if (strcmp(all[i].noun, c.noun) == 0)
+                complete_offer(&c, "", verb, all[i].summary);
+        }
     } else {
         complete_positional(&c);
     }

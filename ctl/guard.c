@@ -48,19 +48,6 @@ static int guard_ask(struct run *r, const struct command *c, bool is_counted, ui
     return problem_set(problem, PROBLEM_FAILED, "E_CANCELLED", NULL, "nothing was done");
 }
 
-static int guard_count(struct run *r, struct args *a, struct str file, uint64_t *ret_count,
-                       struct problem *problem)
-{
-    uint64_t count = 0;
-    for (size_t i = 0; i < a->options.n_sockets; i++) {
-        int code = guard_count_node(r, a, file, i, &count, problem);
-        if (code)
-            return code;
-    }
-    *ret_count = count;
-    return 0;
-}
-
 int guard_check(struct run *r, struct args *a, struct str file, struct problem *problem)
 {
     const struct command *c = a->command;
@@ -69,12 +56,13 @@ int guard_check(struct run *r, struct args *a, struct str file, struct problem *
         json_is_true(json_object_get(a->params, "dry_run")))
         return 0;
     bool is_counted = commands_arg(c, "dry_run");
-    if (is_counted) {
-        int code = guard_count(r, a, file, &count, problem);
-        /* Nothing to lose: the command itself says what is to be said. */
-        if (code || count == 0)
+    for (size_t i = 0; is_counted && i < a->options.n_sockets; i++) {
+        int code = guard_count_node(r, a, file, i, &count, problem);
+        if (code)
             return code;
     }
+    if (is_counted && count == 0) /* nothing to lose: the command itself says what is to be said */
+        return 0;
     if (r->can_prompt)
         return guard_ask(r, c, is_counted, count, problem);
     if (count > 1)

@@ -56,16 +56,6 @@ static int help_example_words(const struct command *c, struct buf *out)
     return err;
 }
 
-static const struct command_arg *help_secret(const struct command *c)
-{
-    size_t n;
-    const struct command_arg *arg = commands_args(c, &n);
-    for (size_t i = 0; i < n; i++)
-        if (arg[i].type == COMMANDS_SECRET)
-            return &arg[i];
-    return NULL;
-}
-
 /* The kinds of examples; each knows whether it fits a command. */
 static bool help_example_plain(const struct command *c, struct buf *out)
 {
@@ -93,7 +83,7 @@ static bool help_example_dry(const struct command *c, struct buf *out)
 
 static bool help_example_secret(const struct command *c, struct buf *out)
 {
-    const struct command_arg *arg = help_secret(c);
+    const struct command_arg *arg = commands_arg_of(c, COMMANDS_SECRET);
     return arg && help_example_words(c, out) == 0 &&
            buf_printf(out, " --%s-stdin < secret.txt", arg->name) == 0;
 }
@@ -205,16 +195,6 @@ static void help_arg(FILE *f, const struct command_arg *arg)
     help_line(f, term ? term : name, text ? text : arg->help);
 }
 
-static void help_args(FILE *f, const struct command *c)
-{
-    size_t n;
-    const struct command_arg *arg = commands_args(c, &n);
-    fputs("\noptions:\n", f);
-    for (size_t i = 0; i < n; i++)
-        help_arg(f, &arg[i]);
-    fputs("\nand those of every command: mailproxyctl --help\n", f);
-}
-
 static void help_columns(FILE *f, const struct command *c)
 {
     size_t n;
@@ -230,10 +210,15 @@ static void help_columns(FILE *f, const struct command *c)
 
 static void help_command(FILE *f, const struct command *c)
 {
+    size_t n;
+    const struct command_arg *arg = commands_args(c, &n);
     AUTO_FREE char *usage = help_usage(c);
     fprintf(f, "usage: mailproxyctl %s\n\n%s\nNeeds the role %s.\n", usage ? usage : c->method,
             c->detail, commands_role_name(c->role));
-    help_args(f, c);
+    fputs("\noptions:\n", f);
+    for (size_t i = 0; i < n; i++)
+        help_arg(f, &arg[i]);
+    fputs("\nand those of every command: mailproxyctl --help\n", f);
     help_columns(f, c);
     fputs("\nexamples:\n", f);
     for (size_t i = 0;; i++) {

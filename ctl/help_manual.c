@@ -38,18 +38,6 @@ static void help_item(FILE *f, const char *term, const char *value, const char *
     fputc('\n', f);
 }
 
-static void help_manual_globals(FILE *f)
-{
-    size_t n;
-    const struct args_global *g = args_globals(&n);
-    fputs(".SH OPTIONS\nThey may stand anywhere on the command line.\n", f);
-    for (size_t i = 0; i < n; i++) {
-        AUTO_FREE char *term = g[i].letter ? str_printf("-%c, --%s", g[i].letter, g[i].name)
-                                           : str_printf("--%s", g[i].name);
-        help_item(f, term ? term : g[i].name, g[i].value, g[i].help);
-    }
-}
-
 static void help_manual_args(FILE *f, const struct command *c)
 {
     size_t n;
@@ -98,9 +86,15 @@ static void help_manual_command(FILE *f, const struct command *c)
 void help_manual(FILE *f)
 {
     const char *nouns[HELP_NOUNS_MAX];
-    size_t n_nouns = commands_nouns(nouns, HELP_NOUNS_MAX), n;
+    size_t n_nouns = commands_nouns(nouns, HELP_NOUNS_MAX), n, n_globals;
     const struct command *c = commands_all(&n);
-    help_manual_globals(f);
+    const struct args_global *g = args_globals(&n_globals);
+    fputs(".SH OPTIONS\nThey may stand anywhere on the command line.\n", f);
+    for (size_t i = 0; i < n_globals; i++) {
+        AUTO_FREE char *term = g[i].letter ? str_printf("-%c, --%s", g[i].letter, g[i].name)
+                                           : str_printf("--%s", g[i].name);
+        help_item(f, term ? term : g[i].name, g[i].value, g[i].help);
+    }
     fputs(".SH COMMANDS\n", f);
     for (size_t k = 0; k < n_nouns; k++) {
         fprintf(f, ".SS %s\n", nouns[k]);
@@ -146,25 +140,19 @@ static const char *help_json_unit(enum commands_type unit)
     }
 }
 
-static const char *help_answer(const struct command *c)
-{
-    if (c->flags & COMMANDS_LIST)
-        return "A list: rows, more, cursor.";
-    if (c->flags & COMMANDS_ONE)
-        return "One object.";
-    if (c->flags & COMMANDS_STREAM)
-        return "A stream: then notifications until stream.cancel.";
-    return "An outcome: count, perhaps changed, message, rows, ids.";
-}
-
 static void help_control_command(FILE *f, const struct command *c)
 {
     size_t n_args, n_columns;
     const struct command_arg *arg = commands_args(c, &n_args);
     const struct command_column *col = commands_columns(c, &n_columns);
+    const char *answer = c->flags & COMMANDS_LIST  ? "A list: rows, more, cursor."
+                         : c->flags & COMMANDS_ONE ? "One object."
+                         : c->flags & COMMANDS_STREAM
+                             ? "A stream: then notifications until stream.cancel."
+                             : "An outcome: count, perhaps changed, message, rows, ids.";
     fprintf(f, ".SS %s\n", c->method);
     help_put(f, c->detail);
-    fprintf(f, " Role: %s. %s\n", commands_role_name(c->role), help_answer(c));
+    fprintf(f, " Role: %s. %s\n", commands_role_name(c->role), answer);
     if (n_args)
         fputs(".PP\nParameters:\n.RS\n", f);
     for (size_t i = 0; i < n_args; i++) {

@@ -81,24 +81,16 @@ static bool output_table_is_cuttable(const struct output_column *col)
     return col->unit == COMMANDS_TEXT && col->width > 0;
 }
 
-/* What a text is cut to for the sake of other columns. */
-static int output_table_text_min(const struct output *o, const struct output_column *col)
-{
-    int part = o->width / OUTPUT_NAME_PART;
-    bool is_name = col == o->columns || strcmp(col->name, "user") == 0;
-    if (o->is_stream || !is_name || part < OUTPUT_TEXT_MIN)
-        return OUTPUT_TEXT_MIN;
-    return part < OUTPUT_NAME_MIN ? part : OUTPUT_NAME_MIN;
-}
-
 static int output_table_least(const struct output *o, const struct output_column *col)
 {
     int title = o->no_header ? 1 : output_text_width(str_of(col->title));
-    int text = output_table_text_min(o, col);
+    int part = o->width / OUTPUT_NAME_PART;
+    bool is_name = col == o->columns || strcmp(col->name, "user") == 0;
+    int text = OUTPUT_TEXT_MIN; /* what a text is cut to for the sake of other columns */
+    if (!o->is_stream && is_name && part > OUTPUT_TEXT_MIN)
+        text = part < OUTPUT_NAME_MIN ? part : OUTPUT_NAME_MIN;
     int least = title > text ? title : text;
-    if (!output_table_is_cuttable(col) || col->width < least)
-        return col->width;
-    return least;
+    return output_table_is_cuttable(col) && col->width >= least ? least : col->width;
 }
 
 /* Width of the whole line; with texts cut as far as is good when is_least. */
@@ -112,16 +104,6 @@ static int output_table_total(const struct output *o, bool is_least)
     return total;
 }
 
-/* Position in the list of expendable columns; behind them later columns of a table go before
- * earlier ones. */
-static int output_table_position(const struct output *o, size_t i)
-{
-    for (size_t k = 0; k < ARRAY_LEN(expendable); k++)
-        if (strcmp(o->columns[i].name, expendable[k]) == 0)
-            return (int)k;
-    return (int)ARRAY_LEN(expendable) + OUTPUT_COLUMNS_MAX - (int)i;
-}
-
 /* What goes first has the lowest: what is not shown by default, what no row has, the rest, and in
  * the end what happened. */
 static int output_table_rank(const struct output *o, size_t i)
@@ -130,7 +112,13 @@ static int output_table_rank(const struct output *o, size_t i)
     if (i == 0 || c->width == 0)
         return INT_MAX;
     int kind = c->is_wide ? 0 : c->is_empty ? 1 : strcmp(c->name, "text") != 0 ? 2 : 3;
-    return kind * OUTPUT_RANKS + output_table_position(o, i);
+    /* Within a kind: the expendable ones in their order, then later columns before earlier ones. */
+    size_t k = 0;
+    while (k < ARRAY_LEN(expendable) && strcmp(c->name, expendable[k]) != 0)
+        k++;
+    if (k == ARRAY_LEN(expendable))
+        k += OUTPUT_COLUMNS_MAX - i;
+    return kind * OUTPUT_RANKS + (int)k;
 }
 
 static bool output_table_drop(struct output *o, bool only_wide)

@@ -28,40 +28,6 @@ int output_compare(const json_t *a, const json_t *b)
                                                                                   : 1;
 }
 
-/* As much of a time as must be said; 0 when it cannot be. */
-static size_t output_time_text(char dst[32], const struct tm *tm, bool is_short)
-{
-    struct tm now;
-    time_t t = time(NULL);
-    if (!is_short || !localtime_r(&t, &now) || now.tm_year != tm->tm_year)
-        return strftime(dst, 32, "%Y-%m-%d %H:%M:%S", tm);
-    return now.tm_yday == tm->tm_yday ? strftime(dst, 32, "%H:%M:%S", tm)
-                                      : strftime(dst, 32, "%m-%d %H:%M", tm);
-}
-
-static int output_time(struct buf *out, json_int_t ms, bool is_short)
-{
-    char text[32];
-    struct tm tm;
-    time_t t = (time_t)(ms / 1000);
-    if (ms <= 0)
-        return buf_append_c(out, "-");
-    if (!localtime_r(&t, &tm) || !output_time_text(text, &tm, is_short))
-        return buf_printf(out, "%" JSON_INTEGER_FORMAT, ms);
-    return buf_append_c(out, text);
-}
-
-/* The time of day with milliseconds. */
-static int output_clock(struct buf *out, json_int_t ms)
-{
-    char text[16];
-    struct tm tm;
-    time_t t = (time_t)(ms / 1000);
-    if (!localtime_r(&t, &tm) || !strftime(text, sizeof(text), "%H:%M:%S", &tm))
-        return buf_printf(out, "%" JSON_INTEGER_FORMAT, ms);
-    return buf_printf(out, "%s.%03d", text, (int)(ms % 1000));
-}
-
 static int output_list(struct buf *out, const json_t *list, const char *separator)
 {
     size_t i;
@@ -112,10 +78,25 @@ void output_raw(struct buf *out, const json_t *value)
 static int output_human_number(struct buf *out, const struct output_column *col, json_int_t v)
 {
     char text[32];
-    if (col->unit == COMMANDS_TIME)
-        return output_time(out, v, col->is_short);
-    if (col->unit == COMMANDS_CLOCK)
-        return output_clock(out, v);
+    struct tm tm, now;
+    time_t t = (time_t)(v / 1000), current = time(NULL);
+    if (col->unit == COMMANDS_TIME && v <= 0)
+        return buf_append_c(out, "-");
+    if (col->unit == COMMANDS_TIME || col->unit == COMMANDS_CLOCK) {
+        if (!localtime_r(&t, &tm) || !localtime_r(&current, &now))
+            return buf_printf(out, "%" JSON_INTEGER_FORMAT, v);
+        bool is_this_year = col->is_short && now.tm_year == tm.tm_year;
+        bool is_today = is_this_year && now.tm_yday == tm.tm_yday;
+        /* As much of a time as must be said. */
+        size_t n = col->unit == COMMANDS_CLOCK || is_today
+                       ? strftime(text, sizeof(text), "%H:%M:%S", &tm)
+                   : is_this_year ? strftime(text, sizeof(text), "%m-%d %H:%M", &tm)
+                                  : strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+        if (n == 0)
+            return buf_printf(out, "%" JSON_INTEGER_FORMAT, v);
+        return col->unit == COMMANDS_TIME ? buf_append_c(out, text)
+                                          : buf_printf(out, "%s.%03d", text, (int)(v % 1000));
+    }
     if (col->unit == COMMANDS_PERCENT)
         return buf_printf(out, "%" JSON_INTEGER_FORMAT "%%", v);
     if (v < 0 || (col->unit != COMMANDS_SIZE && col->unit != COMMANDS_DURATION))

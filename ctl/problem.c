@@ -116,15 +116,6 @@ static void problem_put(FILE *f, const char *s)
         fprintf(f, "%.*s", STR_ARG(buf_str(&clean)));
 }
 
-/* A single word is a name that may have been meant. */
-static void problem_put_hint(FILE *f, const char *hint)
-{
-    bool is_name = !strpbrk(hint, " ?");
-    fputs(" (", f);
-    problem_put(f, hint);
-    fputs(is_name ? "?)" : ")", f);
-}
-
 void problem_print(const struct problem *p, bool is_json, FILE *out, FILE *err)
 {
     if (p->exit == PROBLEM_NONE)
@@ -139,8 +130,12 @@ void problem_print(const struct problem *p, bool is_json, FILE *out, FILE *err)
         fputs(": ", err);
     }
     problem_put(err, p->text ? p->text : "out of memory");
-    if (p->hint)
-        problem_put_hint(err, p->hint);
+    if (p->hint) {
+        fputs(" (", err);
+        problem_put(err, p->hint);
+        /* A single word is a name that may have been meant. */
+        fputs(strpbrk(p->hint, " ?") ? ")" : "?)", err);
+    }
     fputc('\n', err);
 }
 

@@ -63,27 +63,17 @@ static json_t *run_params(const struct run_job *job, const char *cursor)
     return params;
 }
 
-/* A list that the user cut: says how to go on. */
-static void run_say_more(const struct run_job *job, const char *cursor)
-{
-    if (job->output.format == OUTPUT_TABLE && job->run->is_terminal && !job->is_multi &&
-        !job->args->options.quiet)
-        fprintf(job->run->err, "more: --cursor %s\n", cursor);
-}
-
-/* Sorted here out of what several daemons sorted: the first rows of each are enough. */
-static bool run_has_best(const struct run_job *job, size_t n)
-{
-    uint64_t limit = job->args->options.limit;
-    return job->collected && limit && n >= limit && json_object_get(job->args->params, "sort");
-}
-
 static int run_list(struct run_job *job, struct run_node *node)
 {
+    const struct args_options *o = &job->args->options;
     AUTO_FREE char *cursor = NULL;
     bool has_more = true;
     size_t before = job->n_rows;
-    while (has_more && !job->is_over && !run_has_best(job, job->n_rows - before)) {
+    while (has_more && !job->is_over) {
+        /* Sorted here out of what several daemons sorted: the first rows of each are enough. */
+        if (job->collected && o->limit && job->n_rows - before >= o->limit &&
+            json_object_get(job->args->params, "sort"))
+            break;
         json_t *result = NULL;
         int code = run_call(node, job->args, run_params(job, cursor), &result, &job->problem);
         if (code)
@@ -100,8 +90,10 @@ static int run_list(struct run_job *job, struct run_node *node)
             run_say(job, node, result);
         json_decref(result);
     }
-    if (cursor)
-        run_say_more(job, cursor);
+    /* A list that the user cut: says how to go on. */
+    if (cursor && job->output.format == OUTPUT_TABLE && job->run->is_terminal && !job->is_multi &&
+        !o->quiet)
+        fprintf(job->run->err, "more: --cursor %s\n", cursor);
     return 0;
 }
 
@@ -119,53 +111,31 @@ static void run_print_object(struct run_job *job, const struct run_node *node, j
     }
 }
 
-static void run_print_ids(struct run_job *job, const json_t *ids)
-{
-    size_t i;
-    json_t *id;
-    json_array_foreach ((json_t *)ids, i, id) {
-        AUTO_BUF text = BUF_INIT;
-        output_raw(&text, id);
-        fprintf(job->run->out, "%.*s\n", STR_ARG(buf_str(&text)));
-    }
-}
-
-static bool run_has_filter(const struct command *c)
-{
-    size_t n;
-    const struct command_arg *arg = commands_args(c, &n);
-    for (size_t i = 0; i < n; i++)
-        if (arg[i].type == COMMANDS_FILTER)
-            return true;
-    return false;
-}
-
-static int run_judge(struct run_job *job, const json_t *result)
-{
-    const json_t *count = json_object_get(result, "count");
-    const json_t *failed = json_object_get(result, "failed");
-    if (json_integer_value(failed) > 0)
-        return PROBLEM_PARTLY;
-    if (run_has_filter(job->args->command) && json_is_integer(count) &&
-        json_integer_value(count) == 0 && !job->args->options.allow_empty)
-        return PROBLEM_NOT_FOUND;
-    return 0;
-}
-
 /* The answer of a command that does something. */
 static int run_print_outcome(struct run_job *job, const struct run_node *node, json_t *result)
 {
+    const struct args *a = job->args;
     const json_t *rows = json_object_get(result, "rows");
-    const json_t *ids = json_object_get(result, "ids");
+    const json_t *count = json_object_get(result, "count");
     enum output_format format = job->output.format;
+    size_t i;
+    json_t *id;
     if (format == OUTPUT_JSON || format == OUTPUT_JSONL)
         run_print_object(job, node, result);
     else if (json_array_size(rows))
         run_rows(job, node, rows);
     else if (format == OUTPUT_ID || format == OUTPUT_TSV)
-        run_print_ids(job, ids);
+        json_array_foreach (json_object_get(result, "ids"), i, id) {
+            AUTO_BUF text = BUF_INIT;
+            output_raw(&text, id);
+            fprintf(job->run->out, "%.*s\n", STR_ARG(buf_str(&text)));
+        }
     run_say(job, node, result);
-    return run_judge(job, result);
+    if (json_integer_value(json_object_get(result, "failed")) > 0)
+        return PROBLEM_PARTLY;
+    bool has_no_match = commands_arg_of(a->command, COMMANDS_FILTER) && json_is_integer(count) &&
+                        json_integer_value(count) == 0;
+    return has_no_match && !a->options.allow_empty ? PROBLEM_NOT_FOUND : 0;
 }
 
 static int run_on_node(struct run_job *job, size_t i, struct str file)
@@ -236,35 +206,6 @@ static int run_nodes(struct run_job *job, struct str file)
     return code;
 }
 
-static bool run_must_collect(const struct run_job *job)
-{
-    const struct args *a = job->args;
-    bool can_daemon_sort = commands_arg(a->command, "sort") && !job->is_multi;
-    return a->options.sort && !can_daemon_sort && (a->command->flags & COMMANDS_LIST);
-}
-
-/* Lists always end with their header or brackets; outcomes only when rows were printed. */
-static void run_finish(struct run_job *job, int code)
-{
-    bool is_list = job->args->command->flags & COMMANDS_LIST && !run_is_raw_text(job);
-    if (job->collected)
-        run_print_collected(job);
-    bool is_wanted = job->output.is_begun || (is_list && (!code || code == PROBLEM_PARTLY));
-    if (is_wanted && !job->output.is_ended)
-        output_end(&job->output);
-}
-
-static int run_judge_list(const struct run_job *job, int code)
-{
-    const struct args *a = job->args;
-    if (code || !(a->command->flags & COMMANDS_LIST))
-        return code;
-    if (job->has_error_rows)
-        return PROBLEM_FAILED;
-    bool is_empty = job->n_rows == 0 && json_object_get(a->params, "filter");
-    return is_empty && !a->options.allow_empty ? PROBLEM_NOT_FOUND : 0;
-}
-
 static int run_prepare(struct run_job *job, struct buf *file)
 {
     struct args *a = job->args;
@@ -288,7 +229,8 @@ static int run_prepare(struct run_job *job, struct buf *file)
         code = transfer_read(a, file, &job->problem);
     if (!code)
         code = guard_check(job->run, a, buf_str(file), &job->problem);
-    if (!code && run_must_collect(job))
+    bool can_daemon_sort = commands_arg(a->command, "sort") && !job->is_multi;
+    if (!code && a->options.sort && !can_daemon_sort && (a->command->flags & COMMANDS_LIST))
         job->collected = json_array();
     return code;
 }
@@ -296,6 +238,7 @@ static int run_prepare(struct run_job *job, struct buf *file)
 int run_command(struct run *r, struct args *a)
 {
     struct run_job job = {.run = r, .args = a, .is_multi = a->options.n_sockets > 1};
+    bool is_list = a->command->flags & COMMANDS_LIST;
     AUTO_SECRET_BUF file = BUF_INIT;
     int code = run_prepare(&job, &file);
     if (code) {
@@ -305,8 +248,17 @@ int run_command(struct run *r, struct args *a)
         run_report(&job, true);
     } else {
         code = run_nodes(&job, buf_str(&file));
-        run_finish(&job, code);
-        code = run_judge_list(&job, code);
+        if (job.collected)
+            run_print_collected(&job);
+        /* Lists always end with their header or brackets; outcomes only when rows were printed. */
+        bool has_end = is_list && !run_is_raw_text(&job) && (!code || code == PROBLEM_PARTLY);
+        if ((job.output.is_begun || has_end) && !job.output.is_ended)
+            output_end(&job.output);
+        bool is_empty = job.n_rows == 0 && json_object_get(a->params, "filter");
+        if (!code && is_list && job.has_error_rows)
+            code = PROBLEM_FAILED;
+        else if (!code && is_list && is_empty && !a->options.allow_empty)
+            code = PROBLEM_NOT_FOUND;
     }
     problem_fini(&job.problem);
     json_decref(job.collected);

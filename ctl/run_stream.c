@@ -39,26 +39,6 @@ static int run_stream_open(struct run_job *job, size_t i, struct run_source *ret
     return code;
 }
 
-static void run_stream_event(struct run_job *job, const struct run_source *s, json_t *params)
-{
-    if (json_integer_value(json_object_get(params, "stream")) != s->stream)
-        return;
-    json_t *row = json_copy(params);
-    json_t *rows = json_array();
-    json_object_del(row, "stream");
-    json_array_append_new(rows, row);
-    run_rows(job, s->node, rows);
-    json_decref(rows);
-}
-
-static void run_stream_ended(struct run_job *job, struct run_source *s, const json_t *params)
-{
-    if (json_integer_value(json_object_get(params, "stream")) != s->stream)
-        return;
-    s->is_over = true;
-    run_say(job, s->node, params);
-}
-
 /* Everything that has arrived from one daemon. */
 static int run_stream_drain(struct run_job *job, struct run_source *s)
 {
@@ -70,13 +50,22 @@ static int run_stream_drain(struct run_job *job, struct run_source *s)
         if (err)
             return problem_set(&job->problem, PROBLEM_NOT_REACHABLE, err_name(err), NULL,
                                "%s: the daemon ended the stream", run_node_name(s->node));
+        bool is_ours = m.kind == CLIENT_EVENT &&
+                       json_integer_value(json_object_get(m.body, "stream")) == s->stream;
         int code = 0;
-        if (m.kind == CLIENT_EVENT && strcmp(m.method, "event") == 0)
-            run_stream_event(job, s, m.body);
-        else if (m.kind == CLIENT_EVENT && strcmp(m.method, "end") == 0)
-            run_stream_ended(job, s, m.body);
-        else if (m.kind == CLIENT_ERROR)
+        if (is_ours && strcmp(m.method, "event") == 0) {
+            json_t *row = json_copy(m.body);
+            json_t *rows = json_array();
+            json_object_del(row, "stream");
+            json_array_append_new(rows, row);
+            run_rows(job, s->node, rows);
+            json_decref(rows);
+        } else if (is_ours && strcmp(m.method, "end") == 0) {
+            s->is_over = true;
+            run_say(job, s->node, m.body);
+        } else if (m.kind == CLIENT_ERROR) {
             code = problem_from_client(&job->problem, &m.error);
+        }
         client_message_fini(&m);
         if (code)
             return code;
@@ -98,26 +87,6 @@ static int run_stream_poll(struct run_job *job, struct run_source *sources, size
             return code;
     }
     return 0;
-}
-
-static bool run_stream_is_over(const struct run_source *sources, size_t n)
-{
-    size_t n_over = 0;
-    for (size_t i = 0; i < n; i++)
-        n_over += sources[i].is_over;
-    return n_over == n;
-}
-
-/* The connection may be used again by the next command of a batch. */
-static void run_stream_close(const struct run_source *s)
-{
-    if (s->is_over)
-        return;
-    json_t *params = json_pack("{s:I}", "stream", s->stream);
-    if (client_send(s->node->client, "stream.cancel", params, NULL)) {
-        client_close(s->node->client);
-        s->node->client = NULL;
-    }
 }
 
 /* What is saved may be anybody's mail: for nobody else to read, and never over another file. */
@@ -144,17 +113,6 @@ static int run_stream_save(struct run_job *job)
     return 0;
 }
 
-static int run_stream_saved(struct run_job *job, int code)
-{
-    bool is_bad = ferror(job->output.f);
-    is_bad = fclose(job->output.f) != 0 || is_bad;
-    job->output.f = job->run->out;
-    if (!is_bad || code)
-        return code;
-    return problem_set(&job->problem, PROBLEM_FAILED, "E_IO", NULL, "%s could not be written whole",
-                       job->args->options.save);
-}
-
 static int run_stream_rows(struct run_job *job)
 {
     struct run_source sources[ARGS_SOCKETS_MAX];
@@ -170,10 +128,24 @@ static int run_stream_rows(struct run_job *job)
     int code = 0;
     for (size_t i = 0; i < n && !code; i++)
         code = run_stream_drain(job, &sources[i]);
-    while (!code && !job->is_over && !run_stream_is_over(sources, n))
+    while (!code && !job->is_over) {
+        size_t n_over = 0;
+        for (size_t i = 0; i < n; i++)
+            n_over += sources[i].is_over;
+        if (n_over == n)
+            break;
         code = run_stream_poll(job, sources, n);
-    for (size_t i = 0; i < n && !code; i++)
-        run_stream_close(&sources[i]);
+    }
+    /* The connection may be used again by the next command of a batch. */
+    for (size_t i = 0; i < n && !code; i++) {
+        struct run_node *node = sources[i].node;
+        if (!sources[i].is_over &&
+            client_send(node->client, "stream.cancel",
+                        json_pack("{s:I}", "stream", sources[i].stream), NULL)) {
+            client_close(node->client);
+            node->client = NULL;
+        }
+    }
     signal(SIGINT, SIG_DFL);
     return code;
 }
@@ -189,5 +161,14 @@ int run_stream(struct run_job *job)
     if (!job->args->options.save)
         return run_stream_rows(job);
     int code = run_stream_save(job);
-    return code ? code : run_stream_saved(job, run_stream_rows(job));
+    if (code)
+        return code;
+    code = run_stream_rows(job);
+    bool is_bad = ferror(job->output.f);
+    is_bad = fclose(job->output.f) != 0 || is_bad;
+    job->output.f = job->run->out;
+    if (!is_bad || code)
+        return code;
+    return problem_set(&job->problem, PROBLEM_FAILED, "E_IO", NULL, "%s could not be written whole",
+                       job->args->options.save);
 }

@@ -54,14 +54,6 @@ static void wait_draw(const struct run *r, const json_t *op)
     fflush(r->err);
 }
 
-static void wait_erase(const struct run *r)
-{
-    if (!r->can_draw)
-        return;
-    fputs("\r\033[K", r->err);
-    fflush(r->err);
-}
-
 /* ---- asking ---- */
 
 /* 0 with *ret_op; an exit code. A daemon that is gone is tried again until `lost_ms` is over. */
@@ -83,25 +75,6 @@ static int wait_ask(struct run_job *job, struct run_node *node, size_t i, const 
     }
     client_error_fini(&error);
     return code;
-}
-
-static size_t wait_index(const struct run_job *job, const struct run_node *node)
-{
-    const struct args_options *o = &job->args->options;
-    size_t i = 0;
-    while (i + 1 < o->n_sockets && strcmp(o->sockets[i], node->path) != 0)
-        i++;
-    return i;
-}
-
-/* until_ms: no longer than that; 0 = any time. */
-static void wait_pause(uint64_t until_ms)
-{
-    uint64_t now = clock_ms(), ms = WAIT_STEP_MS;
-    if (until_ms && until_ms < now + ms)
-        ms = until_ms > now ? until_ms - now : 0;
-    const struct timespec pause = {.tv_nsec = (long)ms * 1000000L};
-    (void)nanosleep(&pause, NULL);
 }
 
 /* ---- the outcome ---- */
@@ -130,16 +103,6 @@ static int wait_outcome(struct run_job *job, const json_t *op, bool is_json)
     return 0;
 }
 
-static void wait_say(struct run_job *job, const struct run_node *node, const json_t *op)
-{
-    AUTO_FREE char *text =
-        str_printf("%s %s: %s: %s", wait_text(op, "kind"), wait_text(op, "target"),
-                   wait_text(op, "state"), wait_text(op, "text"));
-    json_t *message = json_pack("{s:s}", "message", text ? text : "");
-    run_say(job, node, message);
-    json_decref(message);
-}
-
 /* The waiting ends, the operation does not. 0 = it goes on. */
 static int wait_give_up(struct run_job *job, const char *id, uint64_t until_ms)
 {
@@ -156,9 +119,11 @@ static int wait_give_up(struct run_job *job, const char *id, uint64_t until_ms)
 
 static int wait_follow(struct run_job *job, struct run_node *node, const char *id, json_t **ret_op)
 {
-    uint64_t lost_ms = 0, wait_ms = job->args->options.wait_ms;
-    uint64_t until_ms = wait_ms ? clock_ms() + wait_ms : 0;
-    size_t i = wait_index(job, node);
+    const struct args_options *o = &job->args->options;
+    uint64_t lost_ms = 0, until_ms = o->wait_ms ? clock_ms() + o->wait_ms : 0;
+    size_t i = 0;
+    while (i + 1 < o->n_sockets && strcmp(o->sockets[i], node->path) != 0)
+        i++;
     for (;;) {
         json_t *op = NULL;
         int code = wait_ask(job, node, i, id, &op);
@@ -174,13 +139,17 @@ static int wait_follow(struct run_job *job, struct run_node *node, const char *i
             *ret_op = op;
             return 0;
         }
-        if (op && job->run->can_draw && !job->args->options.quiet)
+        if (op && job->run->can_draw && !o->quiet)
             wait_draw(job->run, op);
         json_decref(op);
         code = wait_give_up(job, id, until_ms);
         if (code)
             return code;
-        wait_pause(until_ms);
+        uint64_t now = clock_ms(), pause_ms = WAIT_STEP_MS;
+        if (until_ms && until_ms < now + pause_ms)
+            pause_ms = until_ms > now ? until_ms - now : 0;
+        const struct timespec pause = {.tv_nsec = (long)pause_ms * 1000000L};
+        (void)nanosleep(&pause, NULL);
     }
 }
 
@@ -194,15 +163,24 @@ int run_wait(struct run_job *job, struct run_node *node, const json_t *answer)
     sigaction(SIGINT, &action, &before);
     int code = wait_follow(job, node, id, &op);
     sigaction(SIGINT, &before, NULL);
-    wait_erase(job->run);
+    if (job->run->can_draw) { /* the progress bar goes */
+        fputs("\r\033[K", job->run->err);
+        fflush(job->run->err);
+    }
     if (code)
         return code;
     bool is_json = job->output.format == OUTPUT_JSON || job->output.format == OUTPUT_JSONL;
     code = wait_outcome(job, op, is_json);
-    if (is_json)
+    if (is_json) {
         output_object(&job->output, op);
-    else if (!code)
-        wait_say(job, node, op);
+    } else if (!code) {
+        AUTO_FREE char *text =
+            str_printf("%s %s: %s: %s", wait_text(op, "kind"), wait_text(op, "target"),
+                       wait_text(op, "state"), wait_text(op, "text"));
+        json_t *message = json_pack("{s:s}", "message", text ? text : "");
+        run_say(job, node, message);
+        json_decref(message);
+    }
     json_decref(op);
     return code;
 }

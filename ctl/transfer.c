@@ -27,18 +27,6 @@ static int transfer_read_fd(int fd, struct buf *out)
     }
 }
 
-static size_t transfer_bad_line(struct str s)
-{
-    size_t line = 1;
-    while (s.n) {
-        struct str one = str_cut(&s, '\n');
-        if (!str_is_utf8(one) || memchr(one.p, '\0', one.n))
-            return line;
-        line++;
-    }
-    return 0;
-}
-
 int transfer_read(const struct args *a, struct buf *ret, struct problem *problem)
 {
     bool is_stdin = strcmp(a->file_path, "-") == 0;
@@ -47,30 +35,27 @@ int transfer_read(const struct args *a, struct buf *ret, struct problem *problem
     if (errnum)
         return problem_set(problem, PROBLEM_FAILED, "E_IO", NULL, "cannot read %s: %s",
                            a->file_path, strerror(errnum));
-    size_t line = transfer_bad_line(buf_str(ret));
-    if (line)
-        return problem_set(problem, PROBLEM_FAILED, "E_SYNTAX", NULL, "%s:%zu: not UTF-8 text",
-                           a->file_path, line);
+    struct str rest = buf_str(ret);
+    for (size_t line = 1; rest.n; line++) {
+        struct str one = str_cut(&rest, '\n');
+        if (!str_is_utf8(one) || memchr(one.p, '\0', one.n))
+            return problem_set(problem, PROBLEM_FAILED, "E_SYNTAX", NULL, "%s:%zu: not UTF-8 text",
+                               a->file_path, line);
+    }
     return 0;
-}
-
-/* Bytes that a character takes in a JSON text. */
-static size_t transfer_json_size(unsigned char c)
-{
-    if (c == '"' || c == '\\' || c == '\n' || c == '\t' || c == '\r')
-        return 2;
-    return c < 0x20 || c == 0x7f ? 6 : 1;
 }
 
 size_t transfer_part(struct str s)
 {
     size_t n = 0, json = 0, line_end = 0;
     while (n < s.n && n < TRANSFER_PART_BYTES) {
-        json += transfer_json_size((unsigned char)s.p[n]);
+        unsigned char c = (unsigned char)s.p[n];
+        bool has_backslash = c == '"' || c == '\\' || c == '\n' || c == '\t' || c == '\r';
+        json += has_backslash ? 2 : c < 0x20 || c == 0x7f ? 6 : 1;
         if (json > TRANSFER_JSON_BYTES)
             break;
         n++;
-        if (s.p[n - 1] == '\n')
+        if (c == '\n')
             line_end = n;
     }
     if (n == s.n)
@@ -83,30 +68,20 @@ size_t transfer_part(struct str s)
     return n;
 }
 
-/* Takes over params. */
-static int transfer_one(struct run_node *node, const struct args *a, json_t *params,
-                        struct str part, json_int_t number, bool has_more, json_t **ret_result,
-                        struct problem *problem)
-{
-    json_object_set_new(params, a->file_arg->name, json_stringn(part.p ? part.p : "", part.n));
-    if (number > 1 || has_more) {
-        json_object_set_new(params, "part", json_integer(number));
-        json_object_set_new(params, "more", json_boolean(has_more));
-    }
-    return run_call(node, a, params, ret_result, problem);
-}
-
 int transfer_send(struct run_node *node, const struct args *a, const json_t *params,
                   struct str text, json_t **ret_result, struct problem *problem)
 {
     bool can_split = commands_arg(a->command, "part") && commands_arg(a->command, "more");
     for (json_int_t number = 1;; number++) {
         size_t n = can_split ? transfer_part(text) : text.n;
-        struct str part = {text.p, n};
         bool has_more = n < text.n;
-        json_t *result = NULL;
-        int code = transfer_one(node, a, json_copy((json_t *)params), part, number, has_more,
-                                &result, problem);
+        json_t *part = json_copy((json_t *)params), *result = NULL;
+        json_object_set_new(part, a->file_arg->name, json_stringn(text.p ? text.p : "", n));
+        if (number > 1 || has_more) {
+            json_object_set_new(part, "part", json_integer(number));
+            json_object_set_new(part, "more", json_boolean(has_more));
+        }
+        int code = run_call(node, a, part, &result, problem);
         if (code)
             return code;
         if (!has_more) {

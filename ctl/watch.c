@@ -51,14 +51,6 @@ static void watch_paint(FILE *out, const struct args *a, struct str text, int wi
     fflush(out);
 }
 
-/* Rows that nobody can see are not asked for. */
-static void watch_limit(struct args *a, FILE *out)
-{
-    a->options.limit = watch_height(out) - 2;
-    if (commands_arg(a->command, "limit"))
-        json_object_set_new(a->params, "limit", json_integer((json_int_t)a->options.limit));
-}
-
 static void watch_once(struct run *r, struct args *a, FILE *out)
 {
     char *text = NULL;
@@ -96,8 +88,11 @@ int watch_run(struct run *r, struct args *a)
     if (r->is_terminal)
         fputs(WATCH_HOME WATCH_CLEAR_REST, r->out);
     for (;;) {
-        if (is_page)
-            watch_limit(a, r->out);
+        if (is_page) { /* rows that nobody can see are not asked for */
+            a->options.limit = watch_height(r->out) - 2;
+            if (commands_arg(a->command, "limit"))
+                json_object_set_new(a->params, "limit", json_integer((json_int_t)a->options.limit));
+        }
         if (r->is_terminal)
             watch_once(r, a, r->out);
         else
