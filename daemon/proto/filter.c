@@ -74,15 +74,6 @@ static int filter_error(struct filter_parser *p, int err, const char *before, st
     return is_cut ? -ERR_NOMEM : err;
 }
 
-/* The term that starts at `s`, for showing it. */
-static struct str filter_shown(struct str s)
-{
-    size_t n = 0;
-    while (n < s.n && !filter_is_blank(s.p[n]))
-        n++;
-    return str_n(s.p, n);
-}
-
 static int filter_unknown(struct filter_parser *p, struct str name)
 {
     char word[64];
@@ -160,17 +151,6 @@ static int filter_cut_value(struct filter_parser *p, struct buf *value)
     return r;
 }
 
-static int filter_parse_bool(struct str s, bool *ret)
-{
-    if (str_ieq(s, STR("yes")) || str_ieq(s, STR("true")) || str_ieq(s, STR("on")))
-        *ret = true;
-    else if (str_ieq(s, STR("no")) || str_ieq(s, STR("false")) || str_ieq(s, STR("off")))
-        *ret = false;
-    else
-        return -ERR_SYNTAX;
-    return 0;
-}
-
 /* Gives a value its type; the sentence's middle part says what was expected. */
 static int filter_parse_want(enum filter_type type, struct str text, struct filter_want *want,
                              const char **ret_expected)
@@ -196,7 +176,12 @@ static int filter_parse_want(enum filter_type type, struct str text, struct filt
         return addr_net_parse(text, &want->net);
     case FILTER_BOOL:
         *ret_expected = "yes or no";
-        return filter_parse_bool(text, &want->yes);
+        want->yes =
+            str_ieq(text, STR("yes")) || str_ieq(text, STR("true")) || str_ieq(text, STR("on"));
+        if (want->yes || str_ieq(text, STR("no")) || str_ieq(text, STR("false")) ||
+            str_ieq(text, STR("off")))
+            return 0;
+        return -ERR_SYNTAX;
     }
     *ret_expected = "a known type";
     return -ERR_SYNTAX;
@@ -247,7 +232,10 @@ static int filter_parse_values(struct filter_parser *p, struct filter_term *t, s
 
 static int filter_parse_term(struct filter_parser *p)
 {
-    struct str shown = filter_shown(p->rest);
+    size_t n = 0;
+    while (n < p->rest.n && !filter_is_blank(p->rest.p[n]))
+        n++;
+    struct str shown = str_head(p->rest, n); /* the term, for showing it */
     struct filter *f = p->filter;
     if (f->n_terms == FILTER_TERMS_MAX)
         return filter_error(p, -ERR_SYNTAX, "too many filter terms at", shown, "");
@@ -257,7 +245,7 @@ static int filter_parse_term(struct filter_parser *p)
         t->is_negated = true;
         filter_skip(p, 1);
     }
-    size_t n = 0;
+    n = 0;
     while (n < p->rest.n && filter_is_name_char(p->rest.p[n]))
         n++;
     struct str name = str_n(p->rest.p, n);
@@ -373,25 +361,18 @@ static bool filter_match_want(const struct filter_term *t, const struct filter_w
     return filter_compare(t->op, have->number, want->number);
 }
 
-static bool filter_match_term(const struct filter_term *t, const struct filter_value *have)
-{
-    for (size_t i = 0; i < t->n_wants; i++) {
-        /* "backend=" finds the rows that have no backend */
-        if (have ? filter_match_want(t, &t->wants[i], have)
-                 : t->type == FILTER_TEXT && t->wants[i].text[0] == '\0')
-            return true;
-    }
-    return false;
-}
-
 bool filter_match(const struct filter *f,
                   bool (*get)(const void *row, int id, struct filter_value *ret), const void *row)
 {
     for (size_t i = 0; i < f->n_terms; i++) {
         const struct filter_term *t = &f->terms[i];
         struct filter_value have = {0};
-        bool has_value = get(row, t->id, &have);
-        if (filter_match_term(t, has_value ? &have : NULL) == t->is_negated)
+        bool has_value = get(row, t->id, &have), does_match = false;
+        /* "backend=" finds the rows that have no backend */
+        for (size_t k = 0; k < t->n_wants && !does_match; k++)
+            does_match = has_value ? filter_match_want(t, &t->wants[k], &have)
+                                   : t->type == FILTER_TEXT && t->wants[k].text[0] == '\0';
+        if (does_match == t->is_negated)
             return false;
     }
     return true;

@@ -96,27 +96,10 @@ static bool imap_back_has(const struct imap_back *i, enum imap_feature feature)
     return (i->features & feature) != 0;
 }
 
-/* Mechanisms that the server takes; all that can be sent when nothing is known. */
-static unsigned imap_back_offered(const struct imap_back *i)
-{
-    return i->has_capabilities
-               ? i->mechanisms
-               : SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_XOAUTH2) | SASL_BIT(SASL_OAUTHBEARER);
-}
-
-static void imap_back_note_feature(struct imap_back *i, struct str word)
-{
-    const struct str auth = STR("AUTH=");
-    for (size_t k = 0; k < ARRAY_LEN(imap_features); k++)
-        if (str_ieq(word, imap_features[k].name))
-            i->features |= imap_features[k].feature;
-    if (str_is_iprefix(word, auth))
-        i->mechanisms |= back_sasl_mask(str_skip(word, auth.n));
-}
-
 /* Keeps a list in single blanks; it may be sent to clients, so it holds nothing but words. */
 static int imap_back_learn(struct imap_back *i, struct str list)
 {
+    const struct str auth = STR("AUTH=");
     bool is_before_login = !(i->sent & 1u << IMAP_LOGIN);
     bool is_clean = str_is_printable_ascii(list) && str_index(list, ']') < 0;
     struct buf *dst = is_before_login ? &i->b.learned : &i->b.success.capabilities;
@@ -132,8 +115,13 @@ static int imap_back_learn(struct imap_back *i, struct str list)
             continue;
         if ((dst->len > 0 && buf_append_char(dst, ' ') < 0) || buf_append_str(dst, word) < 0)
             return -ERR_NOMEM;
-        if (is_before_login)
-            imap_back_note_feature(i, word);
+        if (!is_before_login)
+            continue;
+        for (size_t k = 0; k < ARRAY_LEN(imap_features); k++)
+            if (str_ieq(word, imap_features[k].name))
+                i->features |= imap_features[k].feature;
+        if (str_is_iprefix(word, auth))
+            i->mechanisms |= back_sasl_mask(str_skip(word, auth.n));
     }
     return 0;
 }
@@ -284,18 +272,6 @@ static int imap_back_sasl(const struct imap_back *i, unsigned step, struct buf *
     return r < 0 ? r : str_base64_encode(buf_str(&message), out);
 }
 
-static int imap_back_authenticate(struct imap_back *i, struct buf *out)
-{
-    bool has_initial = i->has_capabilities && imap_back_has(i, IMAP_HAS_SASL_IR);
-    if (imap_back_begin(i, IMAP_LOGIN, "AUTHENTICATE ", out) < 0 ||
-        buf_append_c(out, sasl_name(i->mech)) < 0)
-        return -ERR_NOMEM;
-    i->wait = has_initial ? IMAP_WAIT_ERROR : IMAP_WAIT_SASL;
-    if (has_initial && (buf_append_char(out, ' ') < 0 || imap_back_sasl(i, 0, out) < 0))
-        return -ERR_NOMEM;
-    return buf_append_c(out, "\r\n");
-}
-
 /* Is a mechanism needed: a token, or a second identity, which LOGIN cannot name? */
 static bool imap_back_demands_sasl(const struct back_env *env)
 {
@@ -310,7 +286,10 @@ static bool imap_back_demands_sasl(const struct back_env *env)
 static bool imap_back_choose(struct imap_back *i)
 {
     const struct back_env *env = i->b.env;
-    unsigned offered = imap_back_offered(i) & ~SASL_BIT(SASL_LOGIN);
+    /* All that can be sent when nothing is known of the server. */
+    unsigned offered = i->has_capabilities ? i->mechanisms & ~SASL_BIT(SASL_LOGIN)
+                                           : SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_XOAUTH2) |
+                                                 SASL_BIT(SASL_OAUTHBEARER);
     bool is_login_disabled = imap_back_has(i, IMAP_HAS_LOGINDISABLED);
     i->mech = SASL_NONE;
     if (imap_back_demands_sasl(env)) {
@@ -332,15 +311,20 @@ static enum back_result imap_back_login(struct imap_back *i, struct buf *out)
             return imap_back_nomem(i);
         return back_fail_own(&i->b, BACK_FAIL_NO_MECHANISM, buf_str(&why));
     }
-    int r = 0;
     i->b.were_credentials_sent = true;
-    if (i->mech != SASL_NONE)
-        r = imap_back_authenticate(i, out);
-    else if (imap_back_begin(i, IMAP_LOGIN, "LOGIN", out) < 0)
-        r = -ERR_NOMEM;
-    else
-        r = imap_back_login_rest(i, false, out);
-    return r < 0 ? imap_back_nomem(i) : BACK_NEED_MORE;
+    if (i->mech == SASL_NONE)
+        return imap_back_begin(i, IMAP_LOGIN, "LOGIN", out) < 0 ||
+                       imap_back_login_rest(i, false, out) < 0
+                   ? imap_back_nomem(i)
+                   : BACK_NEED_MORE;
+    bool has_initial = i->has_capabilities && imap_back_has(i, IMAP_HAS_SASL_IR);
+    if (imap_back_begin(i, IMAP_LOGIN, "AUTHENTICATE ", out) < 0 ||
+        buf_append_c(out, sasl_name(i->mech)) < 0)
+        return imap_back_nomem(i);
+    i->wait = has_initial ? IMAP_WAIT_ERROR : IMAP_WAIT_SASL;
+    if (has_initial && (buf_append_char(out, ' ') < 0 || imap_back_sasl(i, 0, out) < 0))
+        return imap_back_nomem(i);
+    return buf_append_c(out, "\r\n") < 0 ? imap_back_nomem(i) : BACK_NEED_MORE;
 }
 
 /* ---- order of the steps ---- */
@@ -354,13 +338,6 @@ static bool imap_back_needs_capabilities(const struct imap_back *i)
            (env->cred && (env->forward_id || imap_back_demands_sasl(env)));
 }
 
-static bool imap_back_needs_id(const struct imap_back *i)
-{
-    const struct back_env *env = i->b.env;
-    return env->cred && env->forward_id && !i->is_logged_in && !(i->sent & 1u << IMAP_ID) &&
-           imap_back_has(i, IMAP_HAS_ID);
-}
-
 static enum back_result imap_back_next(struct imap_back *i, struct buf *out)
 {
     const struct back_env *env = i->b.env;
@@ -368,13 +345,15 @@ static enum back_result imap_back_next(struct imap_back *i, struct buf *out)
         return imap_back_simple(i, IMAP_STARTTLS, "STARTTLS\r\n", out);
     if (imap_back_needs_capabilities(i))
         return imap_back_simple(i, IMAP_CAPABILITY, "CAPABILITY\r\n", out);
-    if (imap_back_needs_id(i)) {
+    bool needs_login = env->cred && !i->is_logged_in;
+    if (needs_login && env->forward_id && !(i->sent & 1u << IMAP_ID) &&
+        imap_back_has(i, IMAP_HAS_ID)) {
         if (imap_back_send_id(i, out) < 0)
             return imap_back_nomem(i);
         if (!env->is_pipelining_allowed)
             return BACK_NEED_MORE;
     }
-    if (env->cred && !i->is_logged_in)
+    if (needs_login)
         return imap_back_login(i, out);
     if (env->is_check || !env->cred)
         return imap_back_simple(i, IMAP_LOGOUT, "LOGOUT\r\n", out);
@@ -399,22 +378,10 @@ static enum back_result imap_back_check_env(struct imap_back *i)
     return BACK_NEED_MORE;
 }
 
-/* A server that is logged in already serves somebody, but nobody can say whom: only good enough for
- * a look at its health. */
-static enum back_result imap_back_preauth(struct imap_back *i, struct buf *out)
-{
-    const struct back_env *env = i->b.env;
-    if (env->tls == BACK_TLS_STARTTLS && !i->is_tls)
-        return back_fail_own(&i->b, BACK_FAIL_NO_TLS, STR("PREAUTH leaves no way to start TLS"));
-    if (env->cred)
-        return back_fail_own(&i->b, BACK_FAIL_PROTOCOL,
-                             STR("PREAUTH: logged in as nobody knows whom"));
-    return imap_back_next(i, out);
-}
-
 static enum back_result imap_back_greeting(struct imap_back *i, struct str response,
                                            struct buf *out)
 {
+    const struct back_env *env = i->b.env;
     struct str rest = response;
     struct str star = str_cut(&rest, ' '), status = str_cut(&rest, ' ');
     i->is_greeted = true;
@@ -428,11 +395,15 @@ static enum back_result imap_back_greeting(struct imap_back *i, struct str respo
     enum back_result r = imap_back_check_env(i);
     if (r != BACK_NEED_MORE)
         return r;
-    if (is_preauth)
-        return imap_back_preauth(i, out);
-    bool is_tls_missing = i->b.env->tls == BACK_TLS_STARTTLS && !i->is_tls && i->has_capabilities &&
-                          !imap_back_has(i, IMAP_HAS_STARTTLS);
-    if (is_tls_missing) {
+    bool needs_starttls = env->tls == BACK_TLS_STARTTLS && !i->is_tls;
+    /* A server that is logged in already serves somebody, but nobody can say whom: only good enough
+     * for a look at its health. */
+    if (is_preauth && needs_starttls)
+        return back_fail_own(&i->b, BACK_FAIL_NO_TLS, STR("PREAUTH leaves no way to start TLS"));
+    if (is_preauth && env->cred)
+        return back_fail_own(&i->b, BACK_FAIL_PROTOCOL,
+                             STR("PREAUTH: logged in as nobody knows whom"));
+    if (needs_starttls && i->has_capabilities && !imap_back_has(i, IMAP_HAS_STARTTLS)) {
         i->b.step = imap_step_names[IMAP_STARTTLS];
         return back_fail_own(&i->b, BACK_FAIL_NO_TLS, STR("STARTTLS is not offered"));
     }

@@ -476,36 +476,16 @@ static size_t imap_sync_end(struct str in)
     return pos;
 }
 
-static enum proto_intent imap_too_long(struct imap_front *i, struct str in, size_t used,
-                                       bool is_sync, struct buf *reply)
-{
-    struct imap_command c;
-    if (front_is_http(str_head(in, i->f.env->max_line_bytes)))
-        return imap_fatal(REPLY_PROTOCOL_MISUSE, reply);
-    if (!is_sync || !imap_parse(imap_chomp(str_n(in.p, used)), &c))
-        return imap_fatal(REPLY_TOO_LONG, reply);
-    if (!imap_note_verb(i, c.verb))
-        return PROTO_FATAL;
-    return imap_answer(&c, reply, "NO [TOOBIG] Literal is too large.", PROTO_BAD);
-}
-
 static enum proto_intent imap_feed_command(struct imap_front *i, struct str in,
                                            size_t *ret_consumed, struct buf *reply)
 {
     const struct front_env *env = i->f.env;
+    struct imap_command c;
     size_t used;
     bool is_invited, is_sync;
-    for (;;) {
-        int r = line_cut_command(in, env->max_line_bytes, env->max_literal_bytes, &i->invited,
-                                 &used, &is_invited, &is_sync);
-        if (r == -ERR_TOO_LONG) {
-            *ret_consumed = used;
-            return imap_too_long(i, in, used, is_sync, reply);
-        }
-        if (r == 0) {
-            *ret_consumed = used;
-            return imap_command(i, imap_chomp(str_n(in.p, used)), reply);
-        }
+    int r;
+    while ((r = line_cut_command(in, env->max_line_bytes, env->max_literal_bytes, &i->invited,
+                                 &used, &is_invited, &is_sync)) == -ERR_AGAIN) {
         if (!is_invited)
             return PROTO_NEED_MORE;
         if (!imap_is_literal_welcome(i, in)) {
@@ -516,6 +496,17 @@ static enum proto_intent imap_feed_command(struct imap_front *i, struct str in,
         if (buf_append_c(reply, "+ OK\r\n") < 0)
             return PROTO_FATAL;
     }
+    *ret_consumed = used;
+    struct str command = imap_chomp(str_n(in.p, used));
+    if (r == 0)
+        return imap_command(i, command, reply);
+    if (front_is_http(str_head(in, env->max_line_bytes)))
+        return imap_fatal(REPLY_PROTOCOL_MISUSE, reply);
+    if (!is_sync || !imap_parse(command, &c))
+        return imap_fatal(REPLY_TOO_LONG, reply);
+    if (!imap_note_verb(i, c.verb))
+        return PROTO_FATAL;
+    return imap_answer(&c, reply, "NO [TOOBIG] Literal is too large.", PROTO_BAD);
 }
 
 static enum proto_intent imap_feed_sasl(struct imap_front *i, struct str in, size_t *ret_consumed,

@@ -86,15 +86,6 @@ static bool pop3_back_has(const struct pop3_back *p, const char *name)
     return pop3_back_find(p, name, &args);
 }
 
-/* Mechanisms that the server takes; all that can be sent when nothing is known. */
-static unsigned pop3_back_offered(const struct pop3_back *p)
-{
-    struct str args;
-    if (!p->has_capabilities)
-        return SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_XOAUTH2) | SASL_BIT(SASL_OAUTHBEARER);
-    return pop3_back_find(p, "SASL", &args) ? back_sasl_mask(args) : 0;
-}
-
 /* One line of the list of CAPA; the list may be shown to clients, so it holds nothing strange. */
 static enum back_result pop3_back_capa_line(struct pop3_back *p, struct str line)
 {
@@ -166,7 +157,12 @@ static bool pop3_back_demands_sasl(const struct back_env *env)
 static bool pop3_back_choose(struct pop3_back *p)
 {
     const struct back_env *env = p->b.env;
-    unsigned offered = pop3_back_offered(p) & ~SASL_BIT(SASL_LOGIN);
+    struct str args;
+    /* All that can be sent when nothing is known of the server. */
+    unsigned offered = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_XOAUTH2) | SASL_BIT(SASL_OAUTHBEARER);
+    if (p->has_capabilities)
+        offered =
+            pop3_back_find(p, "SASL", &args) ? back_sasl_mask(args) & ~SASL_BIT(SASL_LOGIN) : 0;
     bool is_user_missing = p->has_capabilities && !pop3_back_has(p, "USER");
     bool has_blank = str_index(buf_str(&env->cred->user), ' ') >= 0;
     p->mech = SASL_NONE;
@@ -190,14 +186,6 @@ static int pop3_back_send_pass(struct pop3_back *p, struct buf *out)
         buf_append_str(out, buf_str(&p->b.env->cred->secret)) < 0)
         return -ERR_NOMEM;
     return buf_append_c(out, "\r\n");
-}
-
-static int pop3_back_send_user(struct pop3_back *p, struct buf *out)
-{
-    if (pop3_back_begin(p, POP3_USER, "USER ", out) < 0 ||
-        buf_append_str(out, buf_str(&p->b.env->cred->user)) < 0 || buf_append_c(out, "\r\n") < 0)
-        return -ERR_NOMEM;
-    return pop3_back_is_pipelining(p) ? pop3_back_send_pass(p, out) : 0;
 }
 
 /* The next message of the mechanism; more than it has is cancelled. */
@@ -230,18 +218,6 @@ static int pop3_back_send_auth(struct pop3_back *p, struct buf *out)
     return buf_append_c(out, "\r\n");
 }
 
-static enum back_result pop3_back_login(struct pop3_back *p, struct buf *out)
-{
-    if (!pop3_back_choose(p)) {
-        p->b.step = pop3_step_names[POP3_AUTH];
-        return back_fail_own(&p->b, BACK_FAIL_NO_MECHANISM,
-                             STR("the server offers no way to log in with these credentials"));
-    }
-    p->b.were_credentials_sent = true;
-    int r = p->mech != SASL_NONE ? pop3_back_send_auth(p, out) : pop3_back_send_user(p, out);
-    return r < 0 ? pop3_back_nomem(p) : BACK_NEED_MORE;
-}
-
 /* ---- order of the steps ---- */
 
 static bool pop3_back_needs_capa(const struct pop3_back *p)
@@ -253,14 +229,6 @@ static bool pop3_back_needs_capa(const struct pop3_back *p)
            (env->cred && ((env->forward_id && !p->has_xclient) || pop3_back_demands_sasl(env)));
 }
 
-static bool pop3_back_needs_xclient(const struct pop3_back *p)
-{
-    const struct back_env *env = p->b.env;
-    return env->cred && !p->is_logged_in && !(p->sent & 1u << POP3_XCLIENT) &&
-           (env->xclient_forced ||
-            (env->forward_id && (p->has_xclient || pop3_back_has(p, "XCLIENT"))));
-}
-
 static enum back_result pop3_back_next(struct pop3_back *p, struct buf *out)
 {
     const struct back_env *env = p->b.env;
@@ -268,17 +236,30 @@ static enum back_result pop3_back_next(struct pop3_back *p, struct buf *out)
         return pop3_back_simple(p, POP3_STLS, "STLS\r\n", out);
     if (pop3_back_needs_capa(p))
         return pop3_back_simple(p, POP3_CAPA, "CAPA\r\n", out);
-    if (pop3_back_needs_xclient(p)) {
+    if (!env->cred || (p->is_logged_in && env->is_check))
+        return pop3_back_simple(p, POP3_QUIT, "QUIT\r\n", out);
+    if (p->is_logged_in)
+        return BACK_DONE;
+    bool knows_xclient = env->forward_id && (p->has_xclient || pop3_back_has(p, "XCLIENT"));
+    if (!(p->sent & 1u << POP3_XCLIENT) && (env->xclient_forced || knows_xclient)) {
         if (pop3_back_send_xclient(p, out) < 0)
             return pop3_back_nomem(p);
         if (!pop3_back_is_pipelining(p))
             return BACK_NEED_MORE;
     }
-    if (env->cred && !p->is_logged_in)
-        return pop3_back_login(p, out);
-    if (env->is_check || !env->cred)
-        return pop3_back_simple(p, POP3_QUIT, "QUIT\r\n", out);
-    return BACK_DONE;
+    if (!pop3_back_choose(p)) {
+        p->b.step = pop3_step_names[POP3_AUTH];
+        return back_fail_own(&p->b, BACK_FAIL_NO_MECHANISM,
+                             STR("the server offers no way to log in with these credentials"));
+    }
+    p->b.were_credentials_sent = true;
+    if (p->mech != SASL_NONE)
+        return pop3_back_send_auth(p, out) < 0 ? pop3_back_nomem(p) : BACK_NEED_MORE;
+    if (pop3_back_begin(p, POP3_USER, "USER ", out) < 0 ||
+        buf_append_str(out, buf_str(&env->cred->user)) < 0 || buf_append_c(out, "\r\n") < 0 ||
+        (pop3_back_is_pipelining(p) && pop3_back_send_pass(p, out) < 0))
+        return pop3_back_nomem(p);
+    return BACK_NEED_MORE;
 }
 
 /* ---- responses ---- */
@@ -334,21 +315,11 @@ static enum back_result pop3_back_refused(struct pop3_back *p, struct str text)
     return back_fail(&p->b, failure, text);
 }
 
-static enum back_result pop3_back_logged_in(struct pop3_back *p, struct str text)
-{
-    struct str code;
-    p->is_logged_in = true;
-    (void)pop3_cut_code(&text, &code);
-    buf_clear(&p->b.success.text);
-    return reply_append_clean(&p->b.success.text, text, REPLY_TEXT_MAX) < 0 ? pop3_back_nomem(p)
-                                                                            : BACK_NEED_MORE;
-}
-
 /* The response of the oldest command. */
 static enum back_result pop3_back_answer(struct pop3_back *p, bool is_ok, struct str text,
                                          struct buf *out)
 {
-    enum back_result r = BACK_NEED_MORE;
+    struct str code;
     enum pop3_step step = p->queue[0];
     memmove(p->queue, p->queue + 1, --p->n_queue);
     switch (step) {
@@ -368,21 +339,20 @@ static enum back_result pop3_back_answer(struct pop3_back *p, bool is_ok, struct
         break;
     case POP3_PASS:
     case POP3_AUTH:
-        r = is_ok ? pop3_back_logged_in(p, text) : pop3_back_refused(p, text);
+        if (!is_ok)
+            return pop3_back_refused(p, text);
+        p->is_logged_in = true;
+        (void)pop3_cut_code(&text, &code);
+        buf_clear(&p->b.success.text);
+        if (reply_append_clean(&p->b.success.text, text, REPLY_TEXT_MAX) < 0)
+            return pop3_back_nomem(p);
         break;
     case POP3_QUIT:
         return BACK_DONE;
     default: /* whether the server took the client's identity does not matter to the login */
         break;
     }
-    return r == BACK_NEED_MORE && p->n_queue == 0 ? pop3_back_next(p, out) : r;
-}
-
-/* The server asks for the next message of the mechanism. */
-static enum back_result pop3_back_continue(struct pop3_back *p, struct buf *out)
-{
-    return pop3_back_message(p, out) < 0 || buf_append_c(out, "\r\n") < 0 ? pop3_back_nomem(p)
-                                                                          : BACK_NEED_MORE;
+    return p->n_queue == 0 ? pop3_back_next(p, out) : BACK_NEED_MORE;
 }
 
 static enum back_result pop3_back_line(struct pop3_back *p, struct str line, struct buf *out)
@@ -400,9 +370,11 @@ static enum back_result pop3_back_line(struct pop3_back *p, struct str line, str
         return pop3_back_greeting(p, is_ok, is_err, is_ok || is_err ? text : line, out);
     if (p->n_queue > 0 && (is_ok || is_err))
         return pop3_back_answer(p, is_ok, text, out);
-    if (p->n_queue > 0 && p->queue[0] == POP3_AUTH && str_eq(status, STR("+")))
-        return pop3_back_continue(p, out);
-    return back_fail(&p->b, BACK_FAIL_PROTOCOL, line);
+    if (p->n_queue == 0 || p->queue[0] != POP3_AUTH || !str_eq(status, STR("+")))
+        return back_fail(&p->b, BACK_FAIL_PROTOCOL, line);
+    /* The server asks for the next message of the mechanism. */
+    return pop3_back_message(p, out) < 0 || buf_append_c(out, "\r\n") < 0 ? pop3_back_nomem(p)
+                                                                          : BACK_NEED_MORE;
 }
 
 enum back_result pop3_back_feed(struct back *b, struct str in, size_t *ret_consumed,

@@ -95,16 +95,6 @@ static uint16_t proxyhdr_u16(const char *p)
     return (uint16_t)((unsigned char)p[0] << 8 | (unsigned char)p[1]);
 }
 
-/* The checksum is taken over the whole header with its own four bytes zero. */
-static bool proxyhdr_is_crc_ok(struct str header, size_t at)
-{
-    char copy[PROXYHDR_MAX];
-    uint32_t want = (uint32_t)proxyhdr_u16(header.p + at) << 16 | proxyhdr_u16(header.p + at + 2);
-    memcpy(copy, header.p, header.n);
-    memset(copy + at, 0, 4);
-    return hash_crc32c(str_n(copy, header.n)) == want;
-}
-
 /* TLVs must be well-formed to the last byte; a checksum must be right; the rest is not for us. */
 static int proxyhdr_check_tlvs(struct str header, size_t at)
 {
@@ -116,8 +106,18 @@ static int proxyhdr_check_tlvs(struct str header, size_t at)
         at += TLV_HEAD;
         if (header.n - at < n)
             return -ERR_SYNTAX;
-        if (type == TLV_CRC32C && (n != 4 || !proxyhdr_is_crc_ok(header, at)))
-            return -ERR_SYNTAX;
+        if (type == TLV_CRC32C) {
+            /* It is taken over the whole header with its own four bytes zero. */
+            char copy[PROXYHDR_MAX];
+            if (n != 4)
+                return -ERR_SYNTAX;
+            memcpy(copy, header.p, header.n);
+            memset(copy + at, 0, 4);
+            uint32_t want =
+                (uint32_t)proxyhdr_u16(header.p + at) << 16 | proxyhdr_u16(header.p + at + 2);
+            if (hash_crc32c(str_n(copy, header.n)) != want)
+                return -ERR_SYNTAX;
+        }
         at += n;
     }
     return 0;
@@ -268,44 +268,35 @@ static void proxyhdr_put_tlv(struct proxyhdr_writer *w, uint8_t type, struct str
     proxyhdr_put(w, value.p, value.n);
 }
 
-static void proxyhdr_put_ssl(struct proxyhdr_writer *w, const struct proxyhdr *h)
-{
-    struct proxyhdr_writer ssl = {.n = 0};
-    /* PP2_CLIENT_SSL, PP2_CLIENT_CERT_CONN; then 0 only for a certificate that was verified */
-    const uint8_t head[5] = {h->has_client_cert ? 0x03 : 0x01, 0, 0, 0,
-                             !(h->has_client_cert && h->is_client_cert_verified)};
-    proxyhdr_put(&ssl, head, sizeof(head));
-    proxyhdr_put_tlv(&ssl, TLV_SSL_VERSION, str_of(h->tls_version), TLV_WORD_MAX);
-    proxyhdr_put_tlv(&ssl, TLV_SSL_CIPHER, str_of(h->tls_cipher), TLV_WORD_MAX);
-    proxyhdr_put_tlv(w, TLV_SSL, str_n(ssl.bytes, ssl.n), PROXYHDR_MAX);
-}
-
-static void proxyhdr_put_addrs(struct proxyhdr_writer *w, const struct proxyhdr *h)
-{
-    size_t skip = proxyhdr_is_v4(h) ? 12 : 0;
-    proxyhdr_put(w, h->src.ip + skip, 16 - skip);
-    proxyhdr_put(w, h->dst.ip + skip, 16 - skip);
-    proxyhdr_put_u16(w, h->src.port);
-    proxyhdr_put_u16(w, h->dst.port);
-}
-
 int proxyhdr_build_v2(const struct proxyhdr *h, struct buf *out)
 {
     struct proxyhdr_writer w = {.n = 0};
-    bool has_ips = proxyhdr_has_ips(h);
+    bool has_ips = proxyhdr_has_ips(h), is_v4 = has_ips && proxyhdr_is_v4(h);
     const uint8_t head[4] = {h->is_local ? 0x20 : 0x21,
-                             !has_ips            ? 0x00
-                             : proxyhdr_is_v4(h) ? 0x11
-                                                 : 0x21,
+                             !has_ips ? 0x00
+                             : is_v4  ? 0x11
+                                      : 0x21,
                              0, 0};
     proxyhdr_put(&w, v2_signature.p, v2_signature.n);
     proxyhdr_put(&w, head, sizeof(head));
-    if (has_ips)
-        proxyhdr_put_addrs(&w, h);
-    if (!h->is_local) {
+    if (has_ips) {
+        size_t skip = is_v4 ? 12 : 0;
+        proxyhdr_put(&w, h->src.ip + skip, 16 - skip);
+        proxyhdr_put(&w, h->dst.ip + skip, 16 - skip);
+        proxyhdr_put_u16(&w, h->src.port);
+        proxyhdr_put_u16(&w, h->dst.port);
+    }
+    if (!h->is_local)
         proxyhdr_put_tlv(&w, TLV_AUTHORITY, str_of(h->sni), TLV_NAME_MAX);
-        if (h->tls_version)
-            proxyhdr_put_ssl(&w, h);
+    if (!h->is_local && h->tls_version) {
+        struct proxyhdr_writer ssl = {.n = 0};
+        /* PP2_CLIENT_SSL, PP2_CLIENT_CERT_CONN; then 0 only for a certificate that was verified */
+        const uint8_t ssl_head[5] = {h->has_client_cert ? 0x03 : 0x01, 0, 0, 0,
+                                     !(h->has_client_cert && h->is_client_cert_verified)};
+        proxyhdr_put(&ssl, ssl_head, sizeof(ssl_head));
+        proxyhdr_put_tlv(&ssl, TLV_SSL_VERSION, str_of(h->tls_version), TLV_WORD_MAX);
+        proxyhdr_put_tlv(&ssl, TLV_SSL_CIPHER, str_of(h->tls_cipher), TLV_WORD_MAX);
+        proxyhdr_put_tlv(&w, TLV_SSL, str_n(ssl.bytes, ssl.n), PROXYHDR_MAX);
     }
     proxyhdr_put_tlv(&w, TLV_CRC32C, str_n("\0\0\0\0", 4), 4);
     size_t body = w.n - V2_HEAD;

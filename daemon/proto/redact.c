@@ -66,28 +66,6 @@ bool redact_is_login(const struct proto *proto, struct str verb)
 
 /* ---- arguments: each returns how many bytes of the line may be shown ---- */
 
-static size_t args_none(struct redact_line *l)
-{
-    size_t at = l->at + (l->at < l->text.n);
-    line_skip_blanks(l);
-    return line_is_over(l) ? l->end : at;
-}
-
-static size_t args_all(struct redact_line *l)
-{
-    return l->end ? l->end : l->text.n;
-}
-
-static size_t args_name(struct redact_line *l)
-{
-    struct str name;
-    line_skip_blanks(l);
-    size_t at = l->at;
-    if (!line_word(l, &name))
-        return at;
-    return line_is_over(l) ? l->end : l->at;
-}
-
 static size_t args_mechanism(struct redact_line *l)
 {
     struct str name;
@@ -149,19 +127,15 @@ static size_t args_first(struct redact_line *l, struct str in)
 
 /* ---- lines ---- */
 
-static bool tag_is_good(struct str tag)
-{
-    return tag.n > 0 && tag.n <= 128 && str_is_printable_ascii(tag);
-}
-
 static size_t line_public(const struct proto *proto, struct str in, bool is_exchange,
                           bool *ret_is_open)
 {
     struct redact_line l = line_of(in);
-    struct str tag, verb;
+    struct str tag, verb, name;
     *ret_is_open = false;
     if (proto->has_tags) {
-        if (!line_word(&l, &tag) || !tag_is_good(tag) || l.at == l.text.n)
+        if (!line_word(&l, &tag) || tag.n == 0 || tag.n > 128 || !str_is_printable_ascii(tag) ||
+            l.at == l.text.n)
             return 0;
         l.at++;
     }
@@ -170,40 +144,41 @@ static size_t line_public(const struct proto *proto, struct str in, bool is_exch
     bool is_fit = !is_exchange || (v && v->args == REDACT_NOTHING && l.at < l.text.n);
     if (!v || !is_fit)
         return 0;
-    size_t n = 0;
+    size_t n = l.at + (l.at < l.text.n); /* one blank: the next may be the secret's */
     switch (v->args) {
     case REDACT_NO_ARGS:
-        n = args_none(&l);
+        line_skip_blanks(&l);
+        if (line_is_over(&l))
+            n = l.end;
         break;
     case REDACT_ALL:
-        n = args_all(&l);
+        n = l.end ? l.end : l.text.n;
         break;
     case REDACT_NAME:
-        n = args_name(&l);
+        line_skip_blanks(&l);
+        n = l.at;
+        if (line_word(&l, &name))
+            n = line_is_over(&l) ? l.end : l.at;
         break;
     case REDACT_MECHANISM:
         return args_mechanism(&l);
     case REDACT_FIRST:
         return args_first(&l, in);
     case REDACT_NOTHING:
-        return l.at + (l.at < l.text.n); /* one blank: the next may be the secret's */
+        return n;
     }
     *ret_is_open = l.end && n == l.end;
     return n;
-}
-
-/* "*" breaks a SASL exchange off. */
-static bool line_is_cancel(struct redact_line l)
-{
-    return l.end && (str_eq(l.text, STR("*")) || str_eq(l.text, STR("\"*\"")));
 }
 
 size_t redact_bytes(const struct proto *proto, struct str in, bool is_exchange)
 {
     size_t n = 0;
     bool is_open = true;
-    if (is_exchange && line_is_cancel(line_of(in)))
-        return line_of(in).end;
+    const struct redact_line l = line_of(in);
+    /* "*" breaks a SASL exchange off. */
+    if (is_exchange && l.end && (str_eq(l.text, STR("*")) || str_eq(l.text, STR("\"*\""))))
+        return l.end;
     while (is_open && n < in.n)
         n += line_public(proto, str_skip(in, n), is_exchange, &is_open);
     return n;

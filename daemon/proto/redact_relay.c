@@ -34,16 +34,11 @@ static void relay_hide(struct relay_out *o)
     o->is_masked = o->has_stars = true;
 }
 
-static bool relay_is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 /* The next word of a line's start; false when it may still grow. */
 static bool relay_word(struct str *rest, struct str *ret)
 {
     size_t n = 0;
-    while (rest->n > 0 && relay_is_blank(rest->p[0]))
+    while (rest->n > 0 && (rest->p[0] == ' ' || rest->p[0] == '\t'))
         *rest = str_skip(*rest, 1);
     while (n < rest->n && !strchr(" \t\r\n", rest->p[n]))
         n++;

@@ -62,11 +62,6 @@ static bool scram_cut_attr(struct str *in, char name, struct str *ret_value)
     return true;
 }
 
-static bool scram_is_nonce(struct str nonce)
-{
-    return str_is_printable_ascii(nonce) && str_index(nonce, ' ') < 0;
-}
-
 /* The client's nonce, then ours: printable characters without the comma, as RFC 5802 section 5.1
  * wants. */
 static int scram_make_nonce(struct sasl *s, struct str client_nonce)
@@ -100,7 +95,8 @@ static enum sasl_result scram_first(struct sasl *s, struct str in)
     /* a mandatory extension "m=" comes first and is refused with everything else that is no name */
     if (!scram_cut_attr(&rest, 'n', &name) || !scram_cut_attr(&rest, 'r', &nonce))
         return SASL_FAILED;
-    if (!scram_is_nonce(nonce) || !sasl_take_saslname(&s->cred.user, name))
+    if (!str_is_printable_ascii(nonce) || str_index(nonce, ' ') >= 0 ||
+        !sasl_take_saslname(&s->cred.user, name))
         return SASL_FAILED;
     if (buf_append_str(&m->gs2_header, header) < 0 || buf_append_str(&m->auth_message, bare) < 0 ||
         scram_make_nonce(s, nonce) < 0)
@@ -182,37 +178,20 @@ static bool scram_check_proof(const struct sasl *s, struct str proof)
     return is_equal;
 }
 
-static int scram_append_verifier(const struct sasl *s, struct buf *out)
-{
-    const struct sasl_scram *m = s->scram;
-    uint8_t signature[SCRAM_KEY];
-    s->env->crypto->hmac_sha256(str_n(m->keys.server_key, SCRAM_KEY), buf_str(&m->auth_message),
-                                signature);
-    int r = buf_append_c(out, "v=");
-    return r < 0 ? r : str_base64_encode(str_n(signature, SCRAM_KEY), out);
-}
-
-/* Where ",p=..." starts: the proof is the last attribute. */
-static bool scram_find_proof(struct str in, size_t *ret_at)
-{
-    for (size_t i = in.n; i > 0; i--)
-        if (in.p[i - 1] == ',') {
-            *ret_at = i - 1;
-            return in.n - i > 2 && in.p[i] == 'p' && in.p[i + 1] == '=';
-        }
-    return false;
-}
-
 /* c=...,r=...[,extensions],p=... */
 static enum sasl_result scram_final(struct sasl *s, struct str in, struct buf *out)
 {
     struct sasl_scram *m = s->scram;
     struct str binding, nonce;
-    size_t at;
+    uint8_t signature[SCRAM_KEY];
     m->phase = SCRAM_OVER;
-    if (!scram_find_proof(in, &at))
+    size_t at = in.n; /* where the proof starts: it is the last attribute */
+    while (at > 0 && in.p[at - 1] != ',')
+        at--;
+    struct str proof = str_skip(in, at);
+    if (at == 0 || proof.n <= 2 || !str_is_prefix(proof, STR("p=")))
         return SASL_FAILED;
-    struct str rest = str_n(in.p, at);
+    struct str rest = str_n(in.p, at - 1);
     if (buf_append_char(&m->auth_message, ',') < 0 || buf_append_str(&m->auth_message, rest) < 0)
         return SASL_FAILED;
     if (!scram_cut_attr(&rest, 'c', &binding) || !scram_cut_attr(&rest, 'r', &nonce))
@@ -220,8 +199,11 @@ static enum sasl_result scram_final(struct sasl *s, struct str in, struct buf *o
     if (!scram_check_binding(s, binding) || !str_eq(nonce, buf_str(&m->nonce)))
         return SASL_FAILED;
     /* computed for unknown users as well: the time must not tell */
-    bool is_right = scram_check_proof(s, str_n(in.p + at + 3, in.n - at - 3));
-    if (!is_right || !m->is_known || scram_append_verifier(s, out) < 0)
+    if (!scram_check_proof(s, str_skip(proof, 2)) || !m->is_known)
+        return SASL_FAILED;
+    s->env->crypto->hmac_sha256(str_n(m->keys.server_key, SCRAM_KEY), buf_str(&m->auth_message),
+                                signature);
+    if (buf_append_c(out, "v=") < 0 || str_base64_encode(str_n(signature, SCRAM_KEY), out) < 0)
         return SASL_FAILED;
     s->cred.is_proved = true;
     return SASL_CREDENTIALS;

@@ -120,14 +120,6 @@ static int sieve_parse_final(struct str line, struct sieve_final *ret)
 
 /* ---- capabilities ---- */
 
-static void sieve_forget(struct sieve_back *b)
-{
-    b->mechanisms = 0;
-    b->has_starttls = b->has_xclient = false;
-    buf_clear(&b->xclient);
-    buf_clear(&b->head.learned);
-}
-
 static int sieve_note_capability(struct sieve_back *b, struct str name, struct str value)
 {
     if (str_ieq(name, STR("SASL")))
@@ -205,17 +197,12 @@ static enum back_result sieve_login(struct sieve_back *b, struct buf *out)
     return r < 0 ? sieve_nomem(b) : BACK_NEED_MORE;
 }
 
-static bool sieve_takes_attribute(const struct sieve_back *b, const char *name)
-{
-    /* Pigeonhole names none beside XCLIENT; these are what it takes. */
-    static const char usual[] = "ADDR PORT SESSION TTL";
-    return back_has_word(b->xclient.len > 0 ? buf_str(&b->xclient) : str_of(usual), name);
-}
-
 static int sieve_add_attribute(struct sieve_back *b, const char *name, struct str value,
                                struct buf *out)
 {
-    if (value.n == 0 || !sieve_takes_attribute(b, name))
+    /* Pigeonhole names none beside XCLIENT; these are what it takes. */
+    struct str taken = b->xclient.len > 0 ? buf_str(&b->xclient) : STR("ADDR PORT SESSION TTL");
+    if (value.n == 0 || !back_has_word(taken, name))
         return 0;
     if (buf_printf(out, " %s=", name) < 0)
         return -ERR_NOMEM;
@@ -257,16 +244,6 @@ static enum back_result sieve_introduce(struct sieve_back *b, struct buf *out)
     return BACK_NEED_MORE;
 }
 
-static enum back_result sieve_after_greeting(struct sieve_back *b, struct buf *out)
-{
-    if (b->head.env->tls != BACK_TLS_STARTTLS || b->is_tls_active)
-        return sieve_introduce(b, out);
-    sieve_enter(b, SIEVE_STEP_STARTTLS);
-    if (!b->has_starttls)
-        return sieve_fail(b, BACK_FAIL_NO_TLS, "the server does not offer STARTTLS");
-    return sieve_command(b, SIEVE_STEP_STARTTLS, "STARTTLS\r\n", out);
-}
-
 /* ---- responses ---- */
 
 static const struct sieve_judgement {
@@ -279,14 +256,6 @@ static const struct sieve_judgement {
     {"QUOTA", BACK_FAIL_LIMIT},
 };
 
-static enum back_failure sieve_judge_auth(struct str code)
-{
-    for (size_t i = 0; i < ARRAY_LEN(sieve_judgements); i++) /* a code may have details: QUOTA/x */
-        if (str_is_iprefix(code, str_of(sieve_judgements[i].code)))
-            return sieve_judgements[i].failure;
-    return BACK_FAIL_AUTH;
-}
-
 static enum back_failure sieve_judge(const struct sieve_back *b, const struct sieve_final *f)
 {
     if (f->status == SIEVE_BYE)
@@ -298,7 +267,11 @@ static enum back_failure sieve_judge(const struct sieve_back *b, const struct si
     case SIEVE_STEP_STARTTLS:
         return BACK_FAIL_NO_TLS;
     case SIEVE_STEP_AUTH:
-        return sieve_judge_auth(f->code);
+        /* a code may have details: QUOTA/x */
+        for (size_t i = 0; i < ARRAY_LEN(sieve_judgements); i++)
+            if (str_is_iprefix(f->code, str_of(sieve_judgements[i].code)))
+                return sieve_judgements[i].failure;
+        return BACK_FAIL_AUTH;
     default:
         return BACK_FAIL_PROTOCOL;
     }
@@ -310,7 +283,12 @@ static enum back_result sieve_accepted(struct sieve_back *b, const struct sieve_
     switch (b->step) {
     case SIEVE_STEP_GREETING:
     case SIEVE_STEP_TLS_GREETING:
-        return sieve_after_greeting(b, out);
+        if (b->head.env->tls != BACK_TLS_STARTTLS || b->is_tls_active)
+            return sieve_introduce(b, out);
+        sieve_enter(b, SIEVE_STEP_STARTTLS);
+        if (!b->has_starttls)
+            return sieve_fail(b, BACK_FAIL_NO_TLS, "the server does not offer STARTTLS");
+        return sieve_command(b, SIEVE_STEP_STARTTLS, "STARTTLS\r\n", out);
     case SIEVE_STEP_STARTTLS:
         b->head.step = "tls";
         return BACK_STARTTLS;
@@ -408,7 +386,10 @@ enum back_result sieve_back_tls_started(struct back *head, struct buf *out)
     struct sieve_back *b = (struct sieve_back *)head;
     (void)out;
     b->is_tls_active = true;
-    sieve_forget(b);
+    b->mechanisms = 0;
+    b->has_starttls = b->has_xclient = false;
+    buf_clear(&b->xclient);
+    buf_clear(&b->head.learned);
     sieve_enter(b, SIEVE_STEP_TLS_GREETING);
     return BACK_NEED_MORE;
 }

@@ -88,17 +88,15 @@ static int smtp_queue(struct smtp_back *b, enum smtp_step step, const char *verb
     return smtp_end_command(b, step, start);
 }
 
-/* May the next command go before the last one that was sent is answered? */
-static bool smtp_may_follow(const struct smtp_back *b)
-{
-    return b->has_pipelining && b->head.env->is_pipelining_allowed &&
-           smtp_steps[b->steps[b->n_sent - 1]].may_be_followed;
-}
-
 /* Sends what may go now. */
 static enum back_result smtp_flush(struct smtp_back *b, struct buf *out)
 {
-    while (b->n_sent < b->n_steps && (b->n_sent == 0 || smtp_may_follow(b))) {
+    bool is_pipelining = b->has_pipelining && b->head.env->is_pipelining_allowed;
+    while (b->n_sent < b->n_steps) {
+        /* May it go before the last one that was sent is answered? */
+        if (b->n_sent > 0 &&
+            !(is_pipelining && smtp_steps[b->steps[b->n_sent - 1]].may_be_followed))
+            break;
         size_t n = b->lengths[b->n_sent];
         if (buf_append_str(out, str_n(buf_str(&b->script).p, n)) < 0)
             return smtp_nomem(b);
@@ -152,16 +150,6 @@ static const struct smtp_judgement {
     {535, BACK_FAIL_AUTH},
 };
 
-static enum back_failure smtp_judge_auth(unsigned code)
-{
-    for (size_t i = 0; i < ARRAY_LEN(smtp_judgements); i++)
-        if (smtp_judgements[i].code == code)
-            return smtp_judgements[i].failure;
-    return code / 100 == 4   ? BACK_FAIL_AUTH_TEMP
-           : code / 100 == 5 ? BACK_FAIL_AUTH
-                             : BACK_FAIL_PROTOCOL;
-}
-
 /* A refused step; what the server says about this client or mail is passed on, the rest is trouble
  * with the server. */
 static enum back_failure smtp_judge(const struct smtp_back *b, enum smtp_step step, unsigned code)
@@ -175,7 +163,12 @@ static enum back_failure smtp_judge(const struct smtp_back *b, enum smtp_step st
     case SMTP_STEP_STARTTLS:
         return code / 100 == 5 ? BACK_FAIL_NO_TLS : BACK_FAIL_TLS;
     case SMTP_STEP_AUTH:
-        return smtp_judge_auth(code);
+        for (size_t i = 0; i < ARRAY_LEN(smtp_judgements); i++)
+            if (smtp_judgements[i].code == code)
+                return smtp_judgements[i].failure;
+        return code / 100 == 4   ? BACK_FAIL_AUTH_TEMP
+               : code / 100 == 5 ? BACK_FAIL_AUTH
+                                 : BACK_FAIL_PROTOCOL;
     case SMTP_STEP_XCLIENT:
         /* 50x: no such command; else access rules speak, of which this is the client's first sight
          */
@@ -235,19 +228,13 @@ static int smtp_learn(struct smtp_back *b, const struct smtp_reply *r)
 
 /* ---- XCLIENT ---- */
 
-/* Without an advertisement nothing is known of the server: the attributes that nginx sends. */
-static bool smtp_takes_attribute(const struct smtp_back *b, const char *name)
-{
-    static const char usual[] = "ADDR LOGIN NAME";
-    return back_has_word(b->has_xclient ? buf_str(&b->xclient) : str_of(usual), name);
-}
-
 /* Appends " NAME=value" to the XCLIENT command that begins at *start, or begins another one. */
 static int smtp_add_attribute(struct smtp_back *b, const char *name, struct str value,
                               size_t *start)
 {
     size_t n = 2 + strlen(name) + value.n;
-    if (!smtp_takes_attribute(b, name))
+    /* Without an advertisement nothing is known of the server: the attributes that nginx sends. */
+    if (!back_has_word(b->has_xclient ? buf_str(&b->xclient) : STR("ADDR LOGIN NAME"), name))
         return 0;
     if (b->script.len > *start && b->script.len - *start + n > SMTP_COMMAND_MAX) {
         int r = smtp_end_command(b, SMTP_STEP_XCLIENT, *start);
@@ -284,21 +271,12 @@ static int smtp_add_address(struct smtp_back *b, const char *name, const char *p
                        b, port_name, is_ip && a->port ? str_of(port) : STR("[UNAVAILABLE]"), start);
 }
 
-static int smtp_add_session(struct smtp_back *b, size_t *start)
-{
-    const struct back_env *env = b->head.env;
-    char ttl[16];
-    int r = 0;
-    snprintf(ttl, sizeof(ttl), "%u", env->ttl);
-    if (env->session_id) /* these two are Dovecot's */
-        r = smtp_add_text(b, "SESSION", str_of(env->session_id), start);
-    return r < 0 || env->ttl == 0 ? r : smtp_add_attribute(b, "TTL", str_of(ttl), start);
-}
-
 static int smtp_queue_xclient(struct smtp_back *b)
 {
     const struct back_env *env = b->head.env;
     size_t start = b->script.len;
+    char ttl[16];
+    snprintf(ttl, sizeof(ttl), "%u", env->ttl);
     int r = smtp_add_attribute(b, "PROTO", env->is_ehlo ? STR("ESMTP") : STR("SMTP"), &start);
     r = r < 0 ? r : smtp_add_text(b, "HELO", env->helo, &start);
     r = r < 0 ? r : smtp_add_address(b, "ADDR", "PORT", &env->client, &start);
@@ -307,7 +285,10 @@ static int smtp_queue_xclient(struct smtp_back *b)
         r = smtp_add_text(b, "LOGIN", buf_str(&env->cred->user), &start);
     r = r < 0 ? r : smtp_add_text(b, "NAME", str_of(env->client_name), &start);
     r = r < 0 ? r : smtp_add_address(b, "DESTADDR", "DESTPORT", &env->local, &start);
-    r = r < 0 ? r : smtp_add_session(b, &start);
+    if (r == 0 && env->session_id) /* these two are Dovecot's */
+        r = smtp_add_text(b, "SESSION", str_of(env->session_id), &start);
+    if (r == 0 && env->ttl > 0)
+        r = smtp_add_attribute(b, "TTL", str_of(ttl), &start);
     return r < 0 || b->script.len == start ? r : smtp_end_command(b, SMTP_STEP_XCLIENT, start);
 }
 
@@ -438,16 +419,6 @@ static enum back_result smtp_after_ehlo(struct smtp_back *b, struct buf *out)
 
 /* ---- replies ---- */
 
-static enum back_result smtp_challenged(struct smtp_back *b, struct buf *out)
-{
-    int r = smtp_encode_message(b, false, out);
-    if (r == -ERR_RANGE)
-        return smtp_fail(b, BACK_FAIL_PROTOCOL, "the server wants more than the mechanism has");
-    if (r < 0 || buf_append_c(out, "\r\n") < 0)
-        return smtp_nomem(b);
-    return BACK_NEED_MORE;
-}
-
 /* The reply as the client will see it, line by line, so that nothing can hide in it. */
 static int smtp_keep_raw(struct smtp_back *b, const struct smtp_reply *r)
 {
@@ -460,16 +431,6 @@ static int smtp_keep_raw(struct smtp_back *b, const struct smtp_reply *r)
             return -ERR_NOMEM;
     }
     return 0;
-}
-
-static int smtp_keep_text(struct smtp_back *b, const struct smtp_reply *r)
-{
-    struct str body = r->body, text, status;
-    buf_clear(&b->head.success.text);
-    if (!smtp_next_text(&body, &text))
-        return 0;
-    (void)smtp_cut_status(&text, r->code, &status);
-    return reply_append_clean(&b->head.success.text, text, REPLY_TEXT_MAX);
 }
 
 static bool smtp_is_accepted(enum smtp_step step, unsigned code)
@@ -490,6 +451,7 @@ static bool smtp_is_accepted(enum smtp_step step, unsigned code)
 static enum back_result smtp_accepted(struct smtp_back *b, enum smtp_step step,
                                       const struct smtp_reply *r, struct buf *out)
 {
+    struct str body = r->body, text, status;
     switch (step) {
     case SMTP_STEP_GREETING:
         return smtp_say_ehlo(b, SMTP_STEP_EHLO, out);
@@ -508,7 +470,13 @@ static enum back_result smtp_accepted(struct smtp_back *b, enum smtp_step step,
         smtp_forget_capabilities(b);
         return smtp_introduce(b, out);
     case SMTP_STEP_AUTH:
-        return smtp_keep_text(b, r) < 0 ? smtp_nomem(b) : smtp_finish(b, out);
+        buf_clear(&b->head.success.text);
+        if (smtp_next_text(&body, &text)) {
+            (void)smtp_cut_status(&text, r->code, &status);
+            if (reply_append_clean(&b->head.success.text, text, REPLY_TEXT_MAX) < 0)
+                return smtp_nomem(b);
+        }
+        return smtp_finish(b, out);
     case SMTP_STEP_RCPT:
         return smtp_keep_raw(b, r) < 0 ? smtp_nomem(b) : smtp_flush(b, out);
     default:
@@ -520,8 +488,12 @@ static enum back_result smtp_take(struct smtp_back *b, const struct smtp_reply *
 {
     enum smtp_step step = b->steps[0];
     bool is_plain = b->head.env->tls != BACK_TLS_STARTTLS && !smtp_is_auth(b->head.env);
-    if (step == SMTP_STEP_AUTH && r->code == 334)
-        return smtp_challenged(b, out);
+    if (step == SMTP_STEP_AUTH && r->code == 334) {
+        int err = smtp_encode_message(b, false, out);
+        if (err == -ERR_RANGE)
+            return smtp_fail(b, BACK_FAIL_PROTOCOL, "the server wants more than the mechanism has");
+        return err < 0 || buf_append_c(out, "\r\n") < 0 ? smtp_nomem(b) : BACK_NEED_MORE;
+    }
     if (smtp_is_accepted(step, r->code)) {
         smtp_shift(b);
         return smtp_accepted(b, step, r, out);
