@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: ISC */
-/* The common head of the fronts, and what none of them takes for a command. */
-#include "base/cleanup.h"
-#include "proto/proto.h"
+/* What the protocols' fronts share. */
+#include "proto/front.h"
 
-void front_init(struct front *f, const struct front_env *env)
+#include <ctype.h>
+
+#include "base/cleanup.h"
+
+#define FRONT_VERB_MAX 32
+
+struct front *front_new(size_t size, const struct front_env *env)
 {
-    *f = (struct front){.env = env, .auth_mech = SASL_NONE, .cred = {.mech = SASL_NONE}};
+    struct front *f = calloc(1, size);
+    if (f)
+        *f = (struct front){.env = env, .auth_mech = SASL_NONE, .cred = {.mech = SASL_NONE}};
+    return f;
 }
 
 void front_fini(struct front *f)
@@ -19,6 +27,87 @@ void front_fini(struct front *f)
     buf_fini(&f->mail_from);
     buf_fini(&f->rcpt_to);
     buf_fini(&f->last_verb);
+}
+
+void front_free(struct front *f)
+{
+    front_fini(f);
+    free(f);
+}
+
+void front_end_login(struct front *f)
+{
+    credentials_wipe(&f->cred);
+    buf_wipe(&f->auth_data);
+    f->has_initial = false;
+    f->is_exchange = false;
+}
+
+static int front_decode(struct front *f, struct str text)
+{
+    buf_wipe(&f->auth_data);
+    int err = str_base64_decode(text, &f->auth_data);
+    if (err < 0)
+        buf_wipe(&f->auth_data);
+    return err;
+}
+
+enum proto_intent front_begin_auth(struct front *f, enum sasl_mech mech, bool has_initial,
+                                   struct str initial)
+{
+    f->auth_mech = mech;
+    f->has_initial = has_initial;
+    int err = front_decode(f, initial);
+    return err == -ERR_NOMEM ? PROTO_FATAL : err < 0 ? PROTO_AUTH_BAD : PROTO_AUTH_BEGIN;
+}
+
+enum proto_intent front_take_response(struct front *f, struct str text)
+{
+    if (str_eq(text, STR("*"))) {
+        buf_wipe(&f->auth_data);
+        return PROTO_AUTH_ABORT;
+    }
+    int err = front_decode(f, text);
+    return err == -ERR_NOMEM ? PROTO_FATAL : err < 0 ? PROTO_AUTH_BAD : PROTO_AUTH_DATA;
+}
+
+int front_auth_continue(struct front *f, struct str challenge, struct buf *reply)
+{
+    (void)f;
+    if (buf_append_c(reply, "+ ") < 0 || str_base64_encode(challenge, reply) < 0)
+        return -ERR_NOMEM;
+    return buf_append_c(reply, "\r\n");
+}
+
+int front_no_keepalive(struct front *f, struct buf *reply)
+{
+    (void)f;
+    (void)reply;
+    return 0;
+}
+
+bool front_is_starttls_offered(const struct front_env *env)
+{
+    return env->tls == FRONT_TLS_OFFERED || env->tls == FRONT_TLS_REQUIRED;
+}
+
+enum reply_kind front_why_disabled(const struct front_env *env, bool is_clear_text)
+{
+    bool is_tls_wanted =
+        env->tls == FRONT_TLS_REQUIRED || (env->is_clear_text_refused && is_clear_text);
+    return is_tls_wanted ? REPLY_TLS_REQUIRED : REPLY_MECH_DISABLED;
+}
+
+int front_note_verb(struct front *f, struct str verb)
+{
+    buf_clear(&f->last_verb);
+    for (size_t i = 0; i < verb.n && i < FRONT_VERB_MAX; i++) {
+        unsigned char c = (unsigned char)verb.p[i];
+        int err = buf_append_char(&f->last_verb, isgraph(c) ? (char)toupper(c) : '?');
+        if (err < 0)
+            return err;
+    }
+    return 0;
 }
 
 /* Does the line end in "HTTP/1.1" or the like? */

@@ -2,6 +2,8 @@
 /* IMAP's row of the protocol table. */
 #include "proto/imap.h"
 
+#include "proto/front.h"
+
 /* Those that come too early are shown too, so that they can be told from secrets. */
 static const struct redact_verb imap_public[] = {
     {"CAPABILITY", REDACT_NO_ARGS}, {"NOOP", REDACT_NO_ARGS},
@@ -31,7 +33,7 @@ const struct proto proto_imap = {
     .front_free = imap_front_free,
     .greet = imap_front_greet,
     .feed = imap_front_feed,
-    .auth_continue = imap_front_auth_continue,
+    .auth_continue = front_auth_continue,
     .reply = imap_front_reply,
     .success = imap_front_success,
     .keepalive = imap_front_keepalive,

@@ -38,7 +38,6 @@ void imap_front_free(struct front *f);
 int imap_front_greet(struct front *f, struct buf *reply);
 enum proto_intent imap_front_feed(struct front *f, struct str in, size_t *ret_consumed,
                                   struct buf *reply);
-int imap_front_auth_continue(struct front *f, struct str challenge, struct buf *reply);
 int imap_front_reply(struct front *f, enum reply_kind kind, const char *code, const char *text,
                      struct buf *reply);
 int imap_front_success(struct front *f, const struct back_success *s, struct buf *reply);

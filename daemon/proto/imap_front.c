@@ -3,6 +3,7 @@
  * 7888). */
 #include <ctype.h>
 
+#include "proto/front.h"
 #include "proto/imap.h"
 #include "proto/line.h"
 
@@ -119,11 +120,7 @@ static enum proto_intent imap_refuse(const struct imap_command *c, struct buf *r
 
 struct front *imap_front_new(const struct front_env *env)
 {
-    struct imap_front *i = calloc(1, sizeof(*i));
-    if (!i)
-        return NULL;
-    front_init(&i->f, env);
-    return &i->f;
+    return front_new(sizeof(struct imap_front), env);
 }
 
 void imap_front_free(struct front *f)
@@ -145,11 +142,6 @@ static bool imap_is_own_capability(struct str name)
            str_ieq(name, STR("LOGINDISABLED")) || str_ieq(name, STR("LOGIN-REFERRALS"));
 }
 
-static bool imap_is_starttls_offered(const struct front_env *env)
-{
-    return env->tls == FRONT_TLS_OFFERED || env->tls == FRONT_TLS_REQUIRED;
-}
-
 static int imap_append_capabilities(const struct front_env *env, struct buf *out)
 {
     const char *const *v = env->capabilities ? env->capabilities : imap_default_capabilities;
@@ -161,7 +153,7 @@ static int imap_append_capabilities(const struct front_env *env, struct buf *out
             return -ERR_NOMEM;
     if (sasl_append_list(out, env->mechanisms, " AUTH=") < 0)
         return -ERR_NOMEM;
-    if (imap_is_starttls_offered(env) && buf_append_c(out, " STARTTLS") < 0)
+    if (front_is_starttls_offered(env) && buf_append_c(out, " STARTTLS") < 0)
         return -ERR_NOMEM;
     if (!(env->mechanisms & SASL_BIT_COMMAND) && buf_append_c(out, " LOGINDISABLED") < 0)
         return -ERR_NOMEM;
@@ -214,7 +206,7 @@ static enum proto_intent imap_starttls(struct imap_front *i, const struct imap_c
 {
     if (i->f.env->tls == FRONT_TLS_ACTIVE)
         return imap_answer(c, reply, "BAD TLS is active already.", PROTO_BAD);
-    if (!imap_is_starttls_offered(i->f.env))
+    if (!front_is_starttls_offered(i->f.env))
         return imap_answer(c, reply, "BAD TLS is not available.", PROTO_BAD);
     return imap_answer(c, reply, "OK Begin TLS negotiation now.", PROTO_STARTTLS);
 }
@@ -223,32 +215,20 @@ static enum proto_intent imap_starttls(struct imap_front *i, const struct imap_c
  * behind goes. */
 static bool imap_begin_login(struct imap_front *i, const struct imap_command *c)
 {
-    credentials_wipe(&i->f.cred);
-    buf_wipe(&i->f.auth_data);
-    i->f.has_initial = false;
-    i->f.is_exchange = false;
+    front_end_login(&i->f);
     buf_clear(&i->tag);
     return buf_append_str(&i->tag, c->tag) == 0;
 }
 
 static void imap_end_login(struct imap_front *i)
 {
-    credentials_wipe(&i->f.cred);
-    buf_wipe(&i->f.auth_data);
-    i->f.is_exchange = false;
+    front_end_login(&i->f);
     buf_clear(&i->tag);
 }
 
 static bool imap_is_login_allowed(const struct front_env *env)
 {
     return env->mechanisms & SASL_BIT_COMMAND;
-}
-
-static enum reply_kind imap_why_disabled(const struct front_env *env, bool is_clear_text)
-{
-    bool is_tls_wanted =
-        env->tls == FRONT_TLS_REQUIRED || (env->is_clear_text_refused && is_clear_text);
-    return is_tls_wanted ? REPLY_TLS_REQUIRED : REPLY_MECH_DISABLED;
 }
 
 /* Two strings and nothing else. */
@@ -272,7 +252,7 @@ static enum proto_intent imap_login(struct imap_front *i, const struct imap_comm
 {
     struct credentials *cred = &i->f.cred;
     if (!imap_is_login_allowed(i->f.env))
-        return imap_refuse(c, reply, imap_why_disabled(i->f.env, true), NULL);
+        return imap_refuse(c, reply, front_why_disabled(i->f.env, true), NULL);
     if (!imap_begin_login(i, c))
         return PROTO_FATAL;
     int r = imap_cut_login(c->args, cred);
@@ -296,6 +276,7 @@ static enum proto_intent imap_login(struct imap_front *i, const struct imap_comm
 static enum proto_intent imap_authenticate(struct imap_front *i, const struct imap_command *c,
                                            struct buf *reply)
 {
+    const struct front_env *env = i->f.env;
     struct str args = c->args;
     if (!imap_cut_blank(&args))
         return imap_answer(c, reply, "BAD AUTHENTICATE needs a mechanism.", PROTO_BAD);
@@ -304,20 +285,13 @@ static enum proto_intent imap_authenticate(struct imap_front *i, const struct im
     if (name.n == 0 || (has_initial ? args.n == 0 : args.n > 0) || str_index(args, ' ') >= 0)
         return imap_answer(c, reply, "BAD Invalid arguments of AUTHENTICATE.", PROTO_BAD);
     enum sasl_mech mech = sasl_find(name);
-    if (mech == SASL_NONE || mech == SASL_APOP || !(i->f.env->mechanisms & SASL_BIT(mech)))
-        return imap_refuse(c, reply, imap_why_disabled(i->f.env, sasl_is_clear_text(mech)), NULL);
+    if (mech == SASL_NONE || mech == SASL_APOP || !(env->mechanisms & SASL_BIT(mech)))
+        return imap_refuse(c, reply, front_why_disabled(env, sasl_is_clear_text(mech)), NULL);
     if (!imap_begin_login(i, c))
         return PROTO_FATAL;
-    i->f.auth_mech = mech;
-    i->f.has_initial = has_initial;
     i->f.is_exchange = true;
     /* "=" is an initial response that is empty (RFC 4959) */
-    if (has_initial && !str_eq(args, STR("="))) {
-        int r = str_base64_decode(args, &i->f.auth_data);
-        if (r < 0)
-            return r == -ERR_NOMEM ? PROTO_FATAL : PROTO_AUTH_BAD;
-    }
-    return PROTO_AUTH_BEGIN;
+    return front_begin_auth(&i->f, mech, has_initial, str_eq(args, STR("=")) ? STR_NULL : args);
 }
 
 /* One "name" value pair of ID; -ERR_SYNTAX when it is none. */
@@ -417,16 +391,6 @@ static bool imap_parse(struct str command, struct imap_command *ret)
     return true;
 }
 
-/* The verb for the log; what is no word is not kept. */
-static bool imap_note_verb(struct imap_front *i, struct str verb)
-{
-    buf_clear(&i->f.last_verb);
-    for (size_t n = 0; n < verb.n && n < 32; n++)
-        if (buf_append_char(&i->f.last_verb, (char)toupper((unsigned char)verb.p[n])) < 0)
-            return false;
-    return true;
-}
-
 static enum proto_intent imap_command(struct imap_front *i, struct str command, struct buf *reply)
 {
     struct imap_command c;
@@ -434,7 +398,7 @@ static enum proto_intent imap_command(struct imap_front *i, struct str command, 
         return imap_fatal(REPLY_PROTOCOL_MISUSE, reply);
     if (!imap_parse(command, &c))
         return buf_append_c(reply, "* BAD Invalid tag.\r\n") < 0 ? PROTO_FATAL : PROTO_BAD;
-    if (!imap_note_verb(i, c.verb))
+    if (front_note_verb(&i->f, c.verb) < 0)
         return PROTO_FATAL;
     const struct imap_row *row = imap_find(c.verb);
     if (!row || (c.args.n > 0 && c.args.p[0] != ' '))
@@ -504,7 +468,7 @@ static enum proto_intent imap_feed_command(struct imap_front *i, struct str in,
         return imap_fatal(REPLY_PROTOCOL_MISUSE, reply);
     if (!is_sync || !imap_parse(command, &c))
         return imap_fatal(REPLY_TOO_LONG, reply);
-    if (!imap_note_verb(i, c.verb))
+    if (front_note_verb(&i->f, c.verb) < 0)
         return PROTO_FATAL;
     return imap_answer(&c, reply, "NO [TOOBIG] Literal is too large.", PROTO_BAD);
 }
@@ -516,13 +480,7 @@ static enum proto_intent imap_feed_sasl(struct imap_front *i, struct str in, siz
     int r = line_cut(in, i->f.env->max_line_bytes, &line, ret_consumed, NULL);
     if (r == -ERR_TOO_LONG)
         return imap_fatal(REPLY_TOO_LONG, reply);
-    if (r < 0)
-        return PROTO_NEED_MORE;
-    buf_wipe(&i->f.auth_data);
-    if (str_eq(line, STR("*")))
-        return PROTO_AUTH_ABORT;
-    r = str_base64_decode(line, &i->f.auth_data);
-    return r == -ERR_NOMEM ? PROTO_FATAL : r < 0 ? PROTO_AUTH_BAD : PROTO_AUTH_DATA;
+    return r < 0 ? PROTO_NEED_MORE : front_take_response(&i->f, line);
 }
 
 enum proto_intent imap_front_feed(struct front *f, struct str in, size_t *ret_consumed,
@@ -535,14 +493,6 @@ enum proto_intent imap_front_feed(struct front *f, struct str in, size_t *ret_co
 }
 
 /* ---- answers of the core ---- */
-
-int imap_front_auth_continue(struct front *f, struct str challenge, struct buf *reply)
-{
-    (void)f;
-    if (buf_append_c(reply, "+ ") < 0 || str_base64_encode(challenge, reply) < 0)
-        return -ERR_NOMEM;
-    return buf_append_c(reply, "\r\n");
-}
 
 int imap_front_reply(struct front *f, enum reply_kind kind, const char *code, const char *text,
                      struct buf *reply)
@@ -573,13 +523,8 @@ int imap_front_success(struct front *f, const struct back_success *s, struct buf
         (buf_append_c(reply, "[CAPABILITY ") < 0 ||
          buf_append_str(reply, buf_str(&s->capabilities)) < 0 || buf_append_c(reply, "] ") < 0))
         r = -ERR_NOMEM;
-    size_t before = reply->len;
     if (r == 0)
-        r = reply_append_clean(reply, buf_str(&s->text), REPLY_TEXT_MAX);
-    if (r == 0 && reply->len == before)
-        r = buf_append_c(reply, "Logged in.");
-    if (r == 0)
-        r = buf_append_c(reply, "\r\n");
+        r = reply_end_line(reply, buf_str(&s->text), "Logged in.");
     imap_end_login(i);
     return r;
 }

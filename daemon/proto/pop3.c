@@ -2,6 +2,8 @@
 /* POP3's row of the protocol table. */
 #include "proto/pop3.h"
 
+#include "proto/front.h"
+
 static const struct redact_verb pop3_public[] = {
     {"LIST", REDACT_NO_ARGS}, {"STAT", REDACT_NO_ARGS},   {"UIDL", REDACT_NO_ARGS},
     {"CAPA", REDACT_NO_ARGS}, {"NOOP", REDACT_NO_ARGS},   {"QUIT", REDACT_NO_ARGS},
@@ -27,10 +29,10 @@ const struct proto proto_pop3 = {
     .front_free = pop3_front_free,
     .greet = pop3_front_greet,
     .feed = pop3_front_feed,
-    .auth_continue = pop3_front_auth_continue,
+    .auth_continue = front_auth_continue,
     .reply = pop3_front_reply,
     .success = pop3_front_success,
-    .keepalive = pop3_front_keepalive,
+    .keepalive = front_no_keepalive,
     .tls_started = pop3_front_tls_started,
     .back_new = pop3_back_new,
     .back_free = pop3_back_free,

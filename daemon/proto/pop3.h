@@ -21,11 +21,9 @@ void pop3_front_free(struct front *f);
 int pop3_front_greet(struct front *f, struct buf *reply);
 enum proto_intent pop3_front_feed(struct front *f, struct str in, size_t *ret_consumed,
                                   struct buf *reply);
-int pop3_front_auth_continue(struct front *f, struct str challenge, struct buf *reply);
 int pop3_front_reply(struct front *f, enum reply_kind kind, const char *code, const char *text,
                      struct buf *reply);
 int pop3_front_success(struct front *f, const struct back_success *s, struct buf *reply);
-int pop3_front_keepalive(struct front *f, struct buf *reply);
 int pop3_front_tls_started(struct front *f, struct buf *reply);
 int pop3_farewell(enum reply_kind kind, const char *text, struct buf *out);
 

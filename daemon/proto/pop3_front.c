@@ -2,6 +2,7 @@
 /* POP3 towards the client before its login (RFC 1939, 2449, 2595, 3206, 5034). */
 #include <ctype.h>
 
+#include "proto/front.h"
 #include "proto/line.h"
 #include "proto/pop3.h"
 
@@ -72,11 +73,7 @@ static enum proto_intent pop3_refuse(struct buf *reply, enum reply_kind kind,
 
 struct front *pop3_front_new(const struct front_env *env)
 {
-    struct pop3_front *p = calloc(1, sizeof(*p));
-    if (!p)
-        return NULL;
-    front_init(&p->f, env);
-    return &p->f;
+    return front_new(sizeof(struct pop3_front), env);
 }
 
 void pop3_front_free(struct front *f)
@@ -107,11 +104,6 @@ int pop3_front_greet(struct front *f, struct buf *reply)
 }
 
 /* ---- commands ---- */
-
-static bool pop3_is_stls_offered(const struct front_env *env)
-{
-    return env->tls == FRONT_TLS_OFFERED || env->tls == FRONT_TLS_REQUIRED;
-}
 
 static bool pop3_is_user_allowed(const struct front_env *env)
 {
@@ -145,7 +137,7 @@ static int pop3_append_capabilities(const struct front_env *env, struct buf *out
         return -ERR_NOMEM;
     if (sasl.len > 0 && buf_printf(out, "SASL%.*s\r\n", STR_ARG(buf_str(&sasl))) < 0)
         return -ERR_NOMEM;
-    return pop3_is_stls_offered(env) ? buf_append_c(out, "STLS\r\n") : 0;
+    return front_is_starttls_offered(env) ? buf_append_c(out, "STLS\r\n") : 0;
 }
 
 static enum proto_intent pop3_capa(struct pop3_front *p, const struct pop3_command *c,
@@ -180,31 +172,16 @@ static enum proto_intent pop3_stls(struct pop3_front *p, const struct pop3_comma
     (void)c;
     if (p->f.env->tls == FRONT_TLS_ACTIVE)
         return pop3_say(reply, "-ERR TLS is active already.", PROTO_BAD);
-    if (!pop3_is_stls_offered(p->f.env))
+    if (!front_is_starttls_offered(p->f.env))
         return pop3_say(reply, "-ERR TLS is not available.", PROTO_BAD);
     return pop3_say(reply, "+OK Begin TLS negotiation now.", PROTO_STARTTLS);
 }
 
-static void pop3_forget_user(struct pop3_front *p)
-{
-    buf_wipe(&p->user);
-    p->has_user = false;
-}
-
 static void pop3_end_login(struct pop3_front *p)
 {
-    credentials_wipe(&p->f.cred);
-    buf_wipe(&p->f.auth_data);
-    pop3_forget_user(p);
-    p->f.has_initial = false;
-    p->f.is_exchange = false;
-}
-
-static enum reply_kind pop3_why_disabled(const struct front_env *env, bool is_clear_text)
-{
-    bool is_tls_wanted =
-        env->tls == FRONT_TLS_REQUIRED || (env->is_clear_text_refused && is_clear_text);
-    return is_tls_wanted ? REPLY_TLS_REQUIRED : REPLY_MECH_DISABLED;
+    front_end_login(&p->f);
+    buf_wipe(&p->user);
+    p->has_user = false;
 }
 
 /* A name that may become a credential. */
@@ -218,7 +195,7 @@ static enum proto_intent pop3_user(struct pop3_front *p, const struct pop3_comma
 {
     pop3_end_login(p);
     if (!pop3_is_user_allowed(p->f.env))
-        return pop3_refuse(reply, pop3_why_disabled(p->f.env, true), PROTO_BAD);
+        return pop3_refuse(reply, front_why_disabled(p->f.env, true), PROTO_BAD);
     struct str name = str_trim(c->args);
     if (!pop3_is_name(name))
         return pop3_say(reply, "-ERR USER needs a name.", PROTO_BAD);
@@ -233,7 +210,7 @@ static enum proto_intent pop3_pass(struct pop3_front *p, const struct pop3_comma
 {
     struct credentials *cred = &p->f.cred;
     if (!pop3_is_user_allowed(p->f.env))
-        return pop3_refuse(reply, pop3_why_disabled(p->f.env, true), PROTO_BAD);
+        return pop3_refuse(reply, front_why_disabled(p->f.env, true), PROTO_BAD);
     if (!p->has_user)
         return pop3_say(reply, "-ERR USER comes first.", PROTO_BAD);
     if (c->args.n == 0 || str_has_crlf_nul(c->args)) {
@@ -245,21 +222,9 @@ static enum proto_intent pop3_pass(struct pop3_front *p, const struct pop3_comma
     if (buf_append_str(&cred->user, buf_str(&p->user)) < 0 ||
         buf_append_str(&cred->secret, c->args) < 0)
         return PROTO_FATAL;
-    pop3_forget_user(p);
+    buf_wipe(&p->user);
+    p->has_user = false;
     return PROTO_READY;
-}
-
-/* Lower-case hex of an MD5 sum; false when it is none. */
-static bool pop3_take_digest(struct buf *dst, struct str digest)
-{
-    if (digest.n != POP3_DIGEST)
-        return false;
-    for (size_t i = 0; i < digest.n; i++) {
-        unsigned char c = (unsigned char)digest.p[i];
-        if (!isxdigit(c) || buf_append_char(dst, (char)tolower(c)) < 0)
-            return false;
-    }
-    return true;
 }
 
 /* "APOP name digest", RFC 1939 section 7; the name may hold blanks. */
@@ -270,13 +235,17 @@ static enum proto_intent pop3_apop(struct pop3_front *p, const struct pop3_comma
     struct credentials *cred = &p->f.cred;
     pop3_end_login(p);
     if (!(env->mechanisms & SASL_BIT(SASL_APOP)) || !env->apop_salt)
-        return pop3_refuse(reply, pop3_why_disabled(env, false), PROTO_BAD);
-    size_t digest = c->args.n;
-    while (digest > 0 && c->args.p[digest - 1] != ' ')
-        digest--;
-    struct str name = str_n(c->args.p, digest > 0 ? digest - 1 : 0);
-    if (!pop3_is_name(name) ||
-        !pop3_take_digest(&cred->secret, str_n(c->args.p + digest, c->args.n - digest))) {
+        return pop3_refuse(reply, front_why_disabled(env, false), PROTO_BAD);
+    size_t at = c->args.n;
+    while (at > 0 && c->args.p[at - 1] != ' ')
+        at--;
+    struct str name = str_n(c->args.p, at > 0 ? at - 1 : 0), digest = str_skip(c->args, at);
+    bool is_good = pop3_is_name(name) && digest.n == POP3_DIGEST;
+    for (size_t i = 0; i < digest.n && is_good; i++) {
+        unsigned char hex = (unsigned char)digest.p[i];
+        is_good = isxdigit(hex) && buf_append_char(&cred->secret, (char)tolower(hex)) == 0;
+    }
+    if (!is_good) {
         credentials_wipe(cred);
         return pop3_say(reply, "-ERR APOP needs a name and a digest.", PROTO_BAD);
     }
@@ -302,6 +271,7 @@ static enum proto_intent pop3_auth_list(struct pop3_front *p, struct buf *reply)
 static enum proto_intent pop3_auth(struct pop3_front *p, const struct pop3_command *c,
                                    struct buf *reply)
 {
+    const struct front_env *env = p->f.env;
     struct str args = c->args;
     pop3_end_login(p);
     struct str name = str_word(&args), initial = str_word(&args);
@@ -310,18 +280,12 @@ static enum proto_intent pop3_auth(struct pop3_front *p, const struct pop3_comma
     if (str_word(&args).n > 0)
         return pop3_say(reply, "-ERR Invalid arguments of AUTH.", PROTO_BAD);
     enum sasl_mech mech = sasl_find(name);
-    if (mech == SASL_NONE || mech == SASL_APOP || !(p->f.env->mechanisms & SASL_BIT(mech)))
-        return pop3_refuse(reply, pop3_why_disabled(p->f.env, sasl_is_clear_text(mech)), PROTO_BAD);
-    p->f.auth_mech = mech;
-    p->f.has_initial = initial.n > 0;
+    if (mech == SASL_NONE || mech == SASL_APOP || !(env->mechanisms & SASL_BIT(mech)))
+        return pop3_refuse(reply, front_why_disabled(env, sasl_is_clear_text(mech)), PROTO_BAD);
     p->f.is_exchange = true;
     /* "=" is an initial response that is empty (RFC 5034) */
-    if (p->f.has_initial && !str_eq(initial, STR("="))) {
-        int r = str_base64_decode(initial, &p->f.auth_data);
-        if (r < 0)
-            return r == -ERR_NOMEM ? PROTO_FATAL : PROTO_AUTH_BAD;
-    }
-    return PROTO_AUTH_BEGIN;
+    return front_begin_auth(&p->f, mech, initial.n > 0,
+                            str_eq(initial, STR("=")) ? STR_NULL : initial);
 }
 
 static const struct pop3_row {
@@ -334,48 +298,23 @@ static const struct pop3_row {
     {"QUIT", pop3_quit, false}, {"STLS", pop3_stls, false},
 };
 
-static const struct pop3_row *pop3_find(struct str verb)
-{
-    for (size_t i = 0; i < ARRAY_LEN(pop3_rows); i++)
-        if (str_ieq(verb, str_of(pop3_rows[i].verb)))
-            return &pop3_rows[i];
-    return NULL;
-}
-
-static bool pop3_note_verb(struct pop3_front *p, struct str verb)
-{
-    buf_clear(&p->f.last_verb);
-    for (size_t i = 0; i < verb.n && i < 16; i++)
-        if (buf_append_char(&p->f.last_verb, isgraph((unsigned char)verb.p[i])
-                                                 ? (char)toupper((unsigned char)verb.p[i])
-                                                 : '?') < 0)
-            return false;
-    return true;
-}
-
 static enum proto_intent pop3_command(struct pop3_front *p, struct str line, struct buf *reply)
 {
     struct pop3_command c = {.args = line};
+    const struct pop3_row *row = NULL;
     if (front_is_http(line))
         return pop3_refuse(reply, REPLY_PROTOCOL_MISUSE, PROTO_FATAL);
     c.verb = str_cut(&c.args, ' ');
-    if (!pop3_note_verb(p, c.verb))
+    if (front_note_verb(&p->f, c.verb) < 0)
         return PROTO_FATAL;
-    const struct pop3_row *row = pop3_find(c.verb);
+    for (size_t i = 0; i < ARRAY_LEN(pop3_rows) && !row; i++)
+        if (str_ieq(c.verb, str_of(pop3_rows[i].verb)))
+            row = &pop3_rows[i];
     if (!row || str_index(line, '\0') >= 0)
         return pop3_say(reply, "-ERR Unknown command, or not allowed before login.", PROTO_BAD);
     if (!row->has_args && str_trim(c.args).n > 0)
         return pop3_say(reply, "-ERR Command takes no arguments.", PROTO_BAD);
     return row->run(p, &c, reply);
-}
-
-static enum proto_intent pop3_sasl(struct pop3_front *p, struct str line)
-{
-    buf_wipe(&p->f.auth_data);
-    if (str_eq(line, STR("*")))
-        return PROTO_AUTH_ABORT;
-    int r = str_base64_decode(line, &p->f.auth_data);
-    return r == -ERR_NOMEM ? PROTO_FATAL : r < 0 ? PROTO_AUTH_BAD : PROTO_AUTH_DATA;
 }
 
 enum proto_intent pop3_front_feed(struct front *f, struct str in, size_t *ret_consumed,
@@ -392,18 +331,10 @@ enum proto_intent pop3_front_feed(struct front *f, struct str in, size_t *ret_co
         bool is_http = front_is_http(str_head(in, max));
         return pop3_refuse(reply, is_http ? REPLY_PROTOCOL_MISUSE : REPLY_TOO_LONG, PROTO_FATAL);
     }
-    return p->f.is_exchange ? pop3_sasl(p, line) : pop3_command(p, line, reply);
+    return f->is_exchange ? front_take_response(f, line) : pop3_command(p, line, reply);
 }
 
 /* ---- answers of the core ---- */
-
-int pop3_front_auth_continue(struct front *f, struct str challenge, struct buf *reply)
-{
-    (void)f;
-    if (buf_append_c(reply, "+ ") < 0 || str_base64_encode(challenge, reply) < 0)
-        return -ERR_NOMEM;
-    return buf_append_c(reply, "\r\n");
-}
 
 int pop3_front_reply(struct front *f, enum reply_kind kind, const char *code, const char *text,
                      struct buf *reply)
@@ -419,22 +350,10 @@ int pop3_front_reply(struct front *f, enum reply_kind kind, const char *code, co
 int pop3_front_success(struct front *f, const struct back_success *s, struct buf *reply)
 {
     int r = buf_append_c(reply, "+OK ");
-    size_t before = reply->len;
     if (r == 0)
-        r = reply_append_clean(reply, buf_str(&s->text), REPLY_TEXT_MAX);
-    if (r == 0 && reply->len == before)
-        r = buf_append_c(reply, "Logged in.");
-    if (r == 0)
-        r = buf_append_c(reply, "\r\n");
+        r = reply_end_line(reply, buf_str(&s->text), "Logged in.");
     pop3_end_login((struct pop3_front *)f);
     return r;
-}
-
-int pop3_front_keepalive(struct front *f, struct buf *reply)
-{
-    (void)f;
-    (void)reply;
-    return 0;
 }
 
 int pop3_front_tls_started(struct front *f, struct buf *reply)

@@ -160,13 +160,3 @@ extern const struct proto proto_imap, proto_pop3, proto_smtp, proto_sieve;
 /* The registry: one row a protocol; NULL when there is none (name in any case). */
 const struct proto *proto_get(enum proto_id id);
 const struct proto *proto_find(struct str name);
-
-/* Sets up the common head; for the protocols' own front_new. */
-void front_init(struct front *f, const struct front_env *env);
-/* Wipes the common head; for the protocols' own front_free. */
-void front_fini(struct front *f);
-/* True when a line (or the first bytes of one) looks like an HTTP request line (cross-protocol
- * attack): fronts answer FATAL. "GET /..." is enough; "CONNECT host:1 HTTP/1.1" needs the whole
- * line. A tag or verb that merely has an HTTP method's name is let through. Of a line that is too
- * long, callers give only what may be looked at: how much came at once must not matter. */
-bool front_is_http(struct str in);

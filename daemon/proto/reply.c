@@ -96,3 +96,12 @@ int reply_append_text(struct buf *out, enum reply_kind kind, const char *text)
         return buf_append_c(out, reply_text(kind));
     return reply_append_clean(out, str_of(text), REPLY_TEXT_MAX);
 }
+
+int reply_end_line(struct buf *out, struct str text, const char *fallback)
+{
+    size_t before = out->len;
+    if (reply_append_clean(out, text, REPLY_TEXT_MAX) < 0 ||
+        (out->len == before && buf_append_c(out, fallback) < 0))
+        return -ERR_NOMEM;
+    return buf_append_c(out, "\r\n");
+}

@@ -54,3 +54,6 @@ int reply_append_clean(struct buf *out, struct str text, size_t max_bytes) NODIS
 /* The words of a reply: text when it is not NULL (cleaned), else the default sentence of the kind.
  * -ERR_NOMEM. */
 int reply_append_text(struct buf *out, enum reply_kind kind, const char *text) NODISCARD;
+/* The end of a line: the cleaned text, the fallback where nothing is left of it, CRLF. -ERR_NOMEM.
+ */
+int reply_end_line(struct buf *out, struct str text, const char *fallback) NODISCARD;

@@ -2,6 +2,8 @@
 /* ManageSieve's row of the protocol table. */
 #include "proto/sieve.h"
 
+#include "proto/front.h"
+
 static const struct redact_verb sieve_public[] = {
     {"CAPABILITY", REDACT_NO_ARGS},  {"STARTTLS", REDACT_NO_ARGS},
     {"LOGOUT", REDACT_NO_ARGS},      {"NOOP", REDACT_NO_ARGS},
@@ -23,13 +25,13 @@ const struct proto proto_sieve = {
     .has_xclient = true,
     .redact_verbs = sieve_public,
     .front_new = sieve_front_new,
-    .front_free = sieve_front_free,
+    .front_free = front_free,
     .greet = sieve_front_greet,
     .feed = sieve_front_feed,
     .auth_continue = sieve_front_auth_continue,
     .reply = sieve_front_reply,
     .success = sieve_front_success,
-    .keepalive = sieve_front_keepalive,
+    .keepalive = front_no_keepalive,
     .tls_started = sieve_front_tls_started,
     .back_new = sieve_back_new,
     .back_free = sieve_back_free,

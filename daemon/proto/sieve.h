@@ -26,7 +26,6 @@ struct str sieve_chomp(struct str command);
 
 /* front */
 struct front *sieve_front_new(const struct front_env *env);
-void sieve_front_free(struct front *f);
 int sieve_front_greet(struct front *f, struct buf *reply);
 enum proto_intent sieve_front_feed(struct front *f, struct str in, size_t *ret_consumed,
                                    struct buf *reply);
@@ -34,7 +33,6 @@ int sieve_front_auth_continue(struct front *f, struct str challenge, struct buf 
 int sieve_front_reply(struct front *f, enum reply_kind kind, const char *code, const char *text,
                       struct buf *reply);
 int sieve_front_success(struct front *f, const struct back_success *s, struct buf *reply);
-int sieve_front_keepalive(struct front *f, struct buf *reply);
 int sieve_front_tls_started(struct front *f, struct buf *reply);
 int sieve_farewell(enum reply_kind kind, const char *text, struct buf *out);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "proto/front.h"
 #include "proto/line.h"
 #include "proto/sieve.h"
 
@@ -96,22 +97,13 @@ int sieve_front_success(struct front *f, const struct back_success *success, str
     return sieve_line(reply, "OK", buf_str(&words));
 }
 
-int sieve_front_keepalive(struct front *f, struct buf *reply)
-{
-    /* There are no untagged words: any line would be the answer. */
-    (void)f;
-    (void)reply;
-    return 0;
-}
-
 int sieve_front_auth_continue(struct front *f, struct str challenge, struct buf *reply)
 {
-    struct sieve_front *s = (struct sieve_front *)f;
     AUTO_SECRET_BUF coded = BUF_INIT;
     if (str_base64_encode(challenge, &coded) < 0 ||
         sieve_append_string(reply, buf_str(&coded), false) < 0 || buf_append_c(reply, "\r\n") < 0)
         return -ERR_NOMEM;
-    s->head.is_exchange = true;
+    f->is_exchange = true;
     return 0;
 }
 
@@ -211,20 +203,12 @@ static int sieve_add_list(const char *const *list, struct buf *out, struct buf *
     return r;
 }
 
-static int sieve_add_sasl(const struct front_env *env, struct buf *out)
-{
-    AUTO_BUF names = BUF_INIT;
-    if (sasl_append_list(&names, env->mechanisms, " ") < 0)
-        return -ERR_NOMEM;
-    return sieve_add_capability(out, STR("SASL"), true, str_trim(buf_str(&names)));
-}
-
 static int sieve_add_capabilities(const struct front_env *env, struct buf *out)
 {
-    AUTO_BUF lines = BUF_INIT, extensions = BUF_INIT;
+    AUTO_BUF lines = BUF_INIT, extensions = BUF_INIT, mechanisms = BUF_INIT;
     bool has_sieve = false, has_implementation = false;
-    int r = 0;
-    if (env->capabilities)
+    int r = sasl_append_list(&mechanisms, env->mechanisms, " ");
+    if (r == 0 && env->capabilities)
         r = sieve_add_list(env->capabilities, &lines, &extensions, &has_sieve, &has_implementation);
     if (r == 0 && !has_sieve && extensions.len > 0)
         r = sieve_add_capability(&lines, STR("SIEVE"), true, buf_str(&extensions));
@@ -233,8 +217,8 @@ static int sieve_add_capabilities(const struct front_env *env, struct buf *out)
     if (r == 0 && !has_implementation)
         r = sieve_add_capability(out, STR("IMPLEMENTATION"), true, STR("mailproxy"));
     r = r < 0 ? r : buf_append_str(out, buf_str(&lines));
-    r = r < 0 ? r : sieve_add_sasl(env, out);
-    if (r == 0 && (env->tls == FRONT_TLS_OFFERED || env->tls == FRONT_TLS_REQUIRED))
+    r = r < 0 ? r : sieve_add_capability(out, STR("SASL"), true, str_trim(buf_str(&mechanisms)));
+    if (r == 0 && front_is_starttls_offered(env))
         r = sieve_add_capability(out, STR("STARTTLS"), false, STR_NULL);
     return r < 0 ? r : sieve_add_capability(out, STR("VERSION"), true, STR("1.0"));
 }
@@ -292,38 +276,10 @@ static enum proto_intent sieve_starttls(struct sieve_front *s, struct str args, 
     return sieve_answer(reply, "OK", "Begin TLS negotiation now.", PROTO_STARTTLS);
 }
 
-static bool sieve_take_response(struct sieve_front *s, struct str text)
-{
-    buf_wipe(&s->head.auth_data);
-    if (str_base64_decode(text, &s->head.auth_data) == 0)
-        return true;
-    buf_wipe(&s->head.auth_data);
-    return false;
-}
-
-static enum proto_intent sieve_begin_auth(struct sieve_front *s, struct str name, bool has_initial,
-                                          struct str initial, struct buf *reply)
-{
-    const struct front_env *env = s->head.env;
-    enum sasl_mech mech = sasl_find(name);
-    bool is_offered = mech < SASL_APOP && (env->mechanisms & SASL_BIT(mech));
-    bool is_waiting =
-        env->tls == FRONT_TLS_REQUIRED || (env->is_clear_text_refused && sasl_is_clear_text(mech));
-    if (mech < SASL_APOP && !is_offered && is_waiting)
-        return sieve_answer(reply, "NO (ENCRYPT-NEEDED)", reply_text(REPLY_TLS_REQUIRED),
-                            PROTO_REPLIED);
-    if (!is_offered)
-        return sieve_answer(reply, "NO", reply_text(REPLY_MECH_DISABLED), PROTO_BAD);
-    credentials_wipe(&s->head.cred);
-    s->is_pending = true;
-    s->head.auth_mech = mech;
-    s->head.has_initial = has_initial;
-    return sieve_take_response(s, initial) ? PROTO_AUTH_BEGIN : PROTO_AUTH_BAD;
-}
-
 static enum proto_intent sieve_authenticate(struct sieve_front *s, struct str args,
                                             struct buf *reply)
 {
+    const struct front_env *env = s->head.env;
     AUTO_BUF name = BUF_INIT;
     AUTO_SECRET_BUF initial = BUF_INIT;
     if (!sieve_cut_blank(&args) || sieve_cut_string(&args, &name) < 0)
@@ -333,7 +289,17 @@ static enum proto_intent sieve_authenticate(struct sieve_front *s, struct str ar
         return sieve_bad_arguments(reply);
     if (!sieve_is_end(args))
         return sieve_bad_arguments(reply);
-    return sieve_begin_auth(s, buf_str(&name), has_initial, buf_str(&initial), reply);
+    enum sasl_mech mech = sasl_find(buf_str(&name));
+    bool is_offered = mech < SASL_APOP && (env->mechanisms & SASL_BIT(mech));
+    if (mech < SASL_APOP && !is_offered &&
+        front_why_disabled(env, sasl_is_clear_text(mech)) == REPLY_TLS_REQUIRED)
+        return sieve_answer(reply, "NO (ENCRYPT-NEEDED)", reply_text(REPLY_TLS_REQUIRED),
+                            PROTO_REPLIED);
+    if (!is_offered)
+        return sieve_answer(reply, "NO", reply_text(REPLY_MECH_DISABLED), PROTO_BAD);
+    credentials_wipe(&s->head.cred);
+    s->is_pending = true;
+    return front_begin_auth(&s->head, mech, has_initial, buf_str(&initial));
 }
 
 static enum proto_intent sieve_noop(struct sieve_front *s, struct str args, struct buf *reply)
@@ -402,22 +368,11 @@ static enum proto_intent sieve_run(struct sieve_front *s, struct str command, st
     return sieve_answer(reply, "NO", "Unknown command.", PROTO_BAD);
 }
 
-/* A response is one string; "*" gives up. */
-static enum proto_intent sieve_response(struct sieve_front *s, struct str command)
-{
-    AUTO_SECRET_BUF text = BUF_INIT;
-    s->head.is_exchange = false;
-    if (sieve_cut_string(&command, &text) < 0 || !sieve_is_end(command))
-        return PROTO_AUTH_BAD;
-    if (str_eq(buf_str(&text), STR("*")))
-        return PROTO_AUTH_ABORT;
-    return sieve_take_response(s, buf_str(&text)) ? PROTO_AUTH_DATA : PROTO_AUTH_BAD;
-}
-
 enum proto_intent sieve_front_feed(struct front *f, struct str in, size_t *ret_consumed,
                                    struct buf *reply)
 {
     struct sieve_front *s = (struct sieve_front *)f;
+    AUTO_SECRET_BUF response = BUF_INIT;
     bool is_invited = false, is_sync = false;
     size_t used = 0;
     *ret_consumed = 0;
@@ -436,7 +391,12 @@ enum proto_intent sieve_front_feed(struct front *f, struct str in, size_t *ret_c
     }
     *ret_consumed = used;
     struct str command = sieve_chomp(str_n(in.p, used));
-    return s->head.is_exchange ? sieve_response(s, command) : sieve_run(s, command, reply);
+    if (!f->is_exchange)
+        return sieve_run(s, command, reply);
+    f->is_exchange = false; /* a response is one string */
+    if (sieve_cut_string(&command, &response) < 0 || !sieve_is_end(command))
+        return PROTO_AUTH_BAD;
+    return front_take_response(f, buf_str(&response));
 }
 
 /* ---- object ---- */
@@ -444,25 +404,14 @@ enum proto_intent sieve_front_feed(struct front *f, struct str in, size_t *ret_c
 int sieve_front_tls_started(struct front *f, struct buf *reply)
 {
     struct sieve_front *s = (struct sieve_front *)f;
-    s->is_pending = s->head.is_exchange = false;
+    front_end_login(f);
+    s->is_pending = false;
     s->invited = 0;
-    buf_wipe(&f->auth_data);
-    credentials_wipe(&f->cred);
     int r = sieve_add_capabilities(f->env, reply);
     return r < 0 ? r : sieve_line(reply, "OK", STR("TLS negotiation successful."));
 }
 
 struct front *sieve_front_new(const struct front_env *env)
 {
-    struct sieve_front *s = calloc(1, sizeof(*s));
-    if (!s)
-        return NULL;
-    front_init(&s->head, env);
-    return &s->head;
-}
-
-void sieve_front_free(struct front *f)
-{
-    front_fini(f);
-    free(f);
+    return front_new(sizeof(struct sieve_front), env);
 }

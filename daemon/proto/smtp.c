@@ -2,6 +2,8 @@
 /* SMTP's row of the protocol table. */
 #include "proto/smtp.h"
 
+#include "proto/front.h"
+
 static const struct redact_verb smtp_public[] = {
     {"EHLO", REDACT_ALL},     {"HELO", REDACT_ALL},     {"MAIL", REDACT_ALL},
     {"RCPT", REDACT_ALL},     {"XCLIENT", REDACT_ALL},  {"STARTTLS", REDACT_NO_ARGS},
@@ -25,13 +27,13 @@ const struct proto proto_smtp = {
     .has_xclient = true,
     .redact_verbs = smtp_public,
     .front_new = smtp_front_new,
-    .front_free = smtp_front_free,
+    .front_free = front_free,
     .greet = smtp_front_greet,
     .feed = smtp_front_feed,
     .auth_continue = smtp_front_auth_continue,
     .reply = smtp_front_reply,
     .success = smtp_front_success,
-    .keepalive = smtp_front_keepalive,
+    .keepalive = front_no_keepalive,
     .tls_started = smtp_front_tls_started,
     .back_new = smtp_back_new,
     .back_free = smtp_back_free,

@@ -27,7 +27,6 @@ bool smtp_is_failure_code(struct str code);
 
 /* front */
 struct front *smtp_front_new(const struct front_env *env);
-void smtp_front_free(struct front *f);
 int smtp_front_greet(struct front *f, struct buf *reply);
 enum proto_intent smtp_front_feed(struct front *f, struct str in, size_t *ret_consumed,
                                   struct buf *reply);
@@ -35,7 +34,6 @@ int smtp_front_auth_continue(struct front *f, struct str challenge, struct buf *
 int smtp_front_reply(struct front *f, enum reply_kind kind, const char *code, const char *text,
                      struct buf *reply);
 int smtp_front_success(struct front *f, const struct back_success *s, struct buf *reply);
-int smtp_front_keepalive(struct front *f, struct buf *reply);
 int smtp_front_tls_started(struct front *f, struct buf *reply);
 int smtp_farewell(enum reply_kind kind, const char *text, struct buf *out);
 

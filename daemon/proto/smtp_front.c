@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "proto/front.h"
 #include "proto/line.h"
 #include "proto/smtp.h"
 
@@ -97,28 +98,15 @@ int smtp_front_success(struct front *f, const struct back_success *success, stru
                                     : buf_append_c(reply, "250 2.1.5 OK\r\n");
     if (buf_append_c(reply, "235 2.7.0 ") < 0)
         return -ERR_NOMEM;
-    struct str text =
-        success->text.len > 0 ? buf_str(&success->text) : STR("Authentication successful.");
-    if (reply_append_clean(reply, text, REPLY_TEXT_MAX) < 0)
-        return -ERR_NOMEM;
-    return buf_append_c(reply, "\r\n");
-}
-
-int smtp_front_keepalive(struct front *f, struct buf *reply)
-{
-    /* Any line would be taken for the answer. */
-    (void)f;
-    (void)reply;
-    return 0;
+    return reply_end_line(reply, buf_str(&success->text), "Authentication successful.");
 }
 
 int smtp_front_auth_continue(struct front *f, struct str challenge, struct buf *reply)
 {
-    struct smtp_front *s = (struct smtp_front *)f;
     if (buf_append_c(reply, "334 ") < 0 || str_base64_encode(challenge, reply) < 0 ||
         buf_append_c(reply, "\r\n") < 0)
         return -ERR_NOMEM;
-    s->head.is_exchange = true;
+    f->is_exchange = true;
     return 0;
 }
 
@@ -157,31 +145,20 @@ static int smtp_add_line(struct buf *reply, struct str text)
     return buf_append_c(reply, "\r\n");
 }
 
-static int smtp_add_auth(const struct front_env *env, struct buf *reply)
-{
-    AUTO_BUF line = BUF_INIT;
-    if (sasl_append_list(&line, env->mechanisms, " ") < 0)
-        return -ERR_NOMEM;
-    if (line.len == 0)
-        return 0;
-    if (buf_append_c(reply, "250-AUTH") < 0 || buf_append_str(reply, buf_str(&line)) < 0)
-        return -ERR_NOMEM;
-    return buf_append_c(reply, "\r\n");
-}
-
 static int smtp_add_capabilities(const struct front_env *env, struct buf *reply)
 {
     const char *const *list = env->capabilities ? env->capabilities : smtp_builtin;
-    int r = 0;
-    if (!env->capabilities)
+    AUTO_BUF mechanisms = BUF_INIT;
+    int r = sasl_append_list(&mechanisms, env->mechanisms, " ");
+    if (r == 0 && !env->capabilities)
         r = env->smtp_size ? buf_printf(reply, "250-SIZE %" PRIu64 "\r\n", env->smtp_size)
                            : smtp_add_line(reply, STR("SIZE"));
     for (; *list && r == 0; list++)
         if (!smtp_is_own_capability(str_of(*list)))
             r = smtp_add_line(reply, str_of(*list));
-    if (r == 0)
-        r = smtp_add_auth(env, reply);
-    if (r == 0 && (env->tls == FRONT_TLS_OFFERED || env->tls == FRONT_TLS_REQUIRED))
+    if (r == 0 && mechanisms.len > 0)
+        r = buf_printf(reply, "250-AUTH%.*s\r\n", STR_ARG(buf_str(&mechanisms)));
+    if (r == 0 && front_is_starttls_offered(env))
         r = smtp_add_line(reply, STR("STARTTLS"));
     return r;
 }
@@ -264,39 +241,27 @@ static enum proto_intent smtp_starttls(struct smtp_front *s, struct str args, st
     return smtp_answer(reply, "220 2.0.0 Ready to start TLS.", PROTO_STARTTLS);
 }
 
-/* base64 of a response; "=" stands for an empty one at AUTH. */
-static bool smtp_take_response(struct smtp_front *s, struct str text)
-{
-    buf_wipe(&s->head.auth_data);
-    if (str_base64_decode(text, &s->head.auth_data) == 0)
-        return true;
-    buf_wipe(&s->head.auth_data);
-    return false;
-}
-
 static enum proto_intent smtp_auth(struct smtp_front *s, struct str args, struct buf *reply)
 {
     const struct front_env *env = s->head.env;
     struct str name = str_word(&args), initial = str_word(&args);
-    unsigned offered = env->mechanisms & (SASL_BIT(SASL_APOP) - 1);
     if (name.n == 0 || str_trim(args).n > 0)
         return smtp_answer(reply, "501 5.5.4 Syntax: AUTH mechanism [initial-response]", PROTO_BAD);
     if (s->head.mail_from.len > 0)
         return smtp_answer(reply, "503 5.5.1 Not within a mail transaction.", PROTO_REPLIED);
     enum sasl_mech mech = sasl_find(name);
-    if (mech < SASL_APOP && !(offered & SASL_BIT(mech)) && env->is_clear_text_refused &&
-        sasl_is_clear_text(mech))
+    bool is_offered = mech < SASL_APOP && env->mechanisms & SASL_BIT(mech);
+    if (mech < SASL_APOP && !is_offered &&
+        front_why_disabled(env, sasl_is_clear_text(mech)) == REPLY_TLS_REQUIRED)
         return smtp_answer(reply, "538 5.7.11 Encryption is required: use TLS.", PROTO_REPLIED);
-    if (mech >= SASL_APOP || !(offered & SASL_BIT(mech)))
+    if (!is_offered)
         return smtp_answer(reply, "504 5.5.4 Authentication mechanism is not available.",
                            PROTO_BAD);
     credentials_wipe(&s->head.cred);
     s->pending = SMTP_PENDING_AUTH;
-    s->head.auth_mech = mech;
-    s->head.has_initial = initial.n > 0;
-    if (!smtp_take_response(s, str_eq(initial, STR("=")) ? STR_NULL : initial))
-        return PROTO_AUTH_BAD;
-    return PROTO_AUTH_BEGIN;
+    /* "=" is an initial response that is empty (RFC 4954) */
+    return front_begin_auth(&s->head, mech, initial.n > 0,
+                            str_eq(initial, STR("=")) ? STR_NULL : initial);
 }
 
 /* "FROM:" or "TO:" and something behind it. */
@@ -417,31 +382,19 @@ static const struct smtp_command {
     {"HELP", true, smtp_help},  {"QUIT", true, smtp_quit},
 };
 
-static const struct smtp_command *smtp_find_command(struct str verb)
-{
-    for (size_t i = 0; i < ARRAY_LEN(smtp_commands); i++)
-        if (str_ieq(verb, str_of(smtp_commands[i].verb)))
-            return &smtp_commands[i];
-    return NULL;
-}
-
-static bool smtp_has_control(struct str line)
-{
-    for (size_t i = 0; i < line.n; i++)
-        if (((unsigned char)line.p[i] < 0x20 && line.p[i] != '\t') || line.p[i] == 0x7f)
-            return true;
-    return false;
-}
-
 static enum proto_intent smtp_run(struct smtp_front *s, struct str line, struct buf *reply)
 {
-    struct str args = line;
-    ptrdiff_t blank = str_index(line, ' ');
-    struct str verb = blank < 0 ? line : str_n(line.p, (size_t)blank);
-    args = blank < 0 ? STR_NULL : str_n(line.p + blank + 1, line.n - (size_t)blank - 1);
-    const struct smtp_command *c = smtp_find_command(verb);
+    struct str args = line, verb = str_cut(&args, ' ');
+    const struct smtp_command *c = NULL;
+    bool has_control = false;
+    for (size_t i = 0; i < ARRAY_LEN(smtp_commands) && !c; i++)
+        if (str_ieq(verb, str_of(smtp_commands[i].verb)))
+            c = &smtp_commands[i];
+    for (size_t i = 0; i < line.n; i++)
+        has_control = has_control || ((unsigned char)line.p[i] < 0x20 && line.p[i] != '\t') ||
+                      line.p[i] == 0x7f;
     buf_clear(&s->head.last_verb);
-    if (!c || smtp_has_control(line)) {
+    if (!c || has_control) {
         if (buf_append_c(&s->head.last_verb, "?") < 0)
             return PROTO_FATAL;
         return front_is_http(line)
@@ -455,22 +408,6 @@ static enum proto_intent smtp_run(struct smtp_front *s, struct str line, struct 
     return c->run(s, args, reply);
 }
 
-static enum proto_intent smtp_response(struct smtp_front *s, struct str line)
-{
-    s->head.is_exchange = false;
-    if (str_eq(line, STR("*")))
-        return PROTO_AUTH_ABORT;
-    return smtp_take_response(s, line) ? PROTO_AUTH_DATA : PROTO_AUTH_BAD;
-}
-
-static enum proto_intent smtp_skip(struct smtp_front *s, struct str in, size_t *ret_consumed)
-{
-    size_t n = s->skip_left < in.n ? (size_t)s->skip_left : in.n;
-    s->skip_left -= n;
-    *ret_consumed = n;
-    return n > 0 ? PROTO_REPLIED : PROTO_NEED_MORE;
-}
-
 enum proto_intent smtp_front_feed(struct front *f, struct str in, size_t *ret_consumed,
                                   struct buf *reply)
 {
@@ -478,9 +415,13 @@ enum proto_intent smtp_front_feed(struct front *f, struct str in, size_t *ret_co
     size_t max = f->env->max_line_bytes;
     struct str line;
     *ret_consumed = 0;
-    if (s->skip_left > 0)
-        return smtp_skip(s, in, ret_consumed);
-    bool may_be_long = s->head.is_exchange || str_is_iprefix(in, STR("AUTH "));
+    if (s->skip_left > 0) {
+        size_t n = s->skip_left < in.n ? (size_t)s->skip_left : in.n;
+        s->skip_left -= n;
+        *ret_consumed = n;
+        return n > 0 ? PROTO_REPLIED : PROTO_NEED_MORE;
+    }
+    bool may_be_long = f->is_exchange || str_is_iprefix(in, STR("AUTH "));
     if (may_be_long && max < SMTP_AUTH_LINE_MAX)
         max = SMTP_AUTH_LINE_MAX;
     int r = line_cut(in, max, &line, ret_consumed, NULL);
@@ -490,7 +431,10 @@ enum proto_intent smtp_front_feed(struct front *f, struct str in, size_t *ret_co
         return front_is_http(str_head(in, max))
                    ? smtp_answer(reply, "503 5.5.0 This is not an HTTP server.", PROTO_FATAL)
                    : smtp_answer(reply, "500 5.5.2 Command is too long.", PROTO_FATAL);
-    return s->head.is_exchange ? smtp_response(s, line) : smtp_run(s, line, reply);
+    if (!f->is_exchange)
+        return smtp_run(s, line, reply);
+    f->is_exchange = false;
+    return front_take_response(f, line);
 }
 
 /* ---- object ---- */
@@ -500,28 +444,16 @@ int smtp_front_tls_started(struct front *f, struct buf *reply)
 {
     struct smtp_front *s = (struct smtp_front *)f;
     (void)reply;
+    front_end_login(f);
     s->pending = SMTP_PENDING_NONE;
-    s->head.is_exchange = false;
     s->skip_left = 0;
     buf_clear(&f->helo);
     f->is_ehlo = false;
     smtp_forget_mail(s);
-    buf_wipe(&f->auth_data);
-    credentials_wipe(&f->cred);
     return 0;
 }
 
 struct front *smtp_front_new(const struct front_env *env)
 {
-    struct smtp_front *s = calloc(1, sizeof(*s));
-    if (!s)
-        return NULL;
-    front_init(&s->head, env);
-    return &s->head;
-}
-
-void smtp_front_free(struct front *f)
-{
-    front_fini(f);
-    free(f);
+    return front_new(sizeof(struct smtp_front), env);
 }

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "proto/back.h"
-#include "proto/proto.h"
+#include "proto/front.h"
 #include "proto/watch.h"
 
 /* "AUTH_FAILED" -> "auth-failed" */
