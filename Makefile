@@ -19,7 +19,7 @@ CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xd
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags
 FUZZ_PACKAGES = $(BUILD_PACKAGES) clang libclang-rt-dev llvm
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 openssl nginx libnginx-mod-mail haproxy dovecot-core \
-	dovecot-imapd dovecot-pop3d dovecot-submissiond strace
+	dovecot-imapd dovecot-pop3d dovecot-submissiond strace valgrind
 
 # ---- variants ----------------------------------------------------------------------------------
 

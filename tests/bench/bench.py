@@ -19,6 +19,7 @@ import peers  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
 
+GROWTH = 0.03
 FRESH_ROUNDS = 2  # rows that hardly vary and start a proxy each time
 
 
@@ -31,6 +32,8 @@ def arguments():
     p.add_argument("--rounds", type=int, help="how often each is measured")
     p.add_argument("--seconds", type=float, help="length of one measurement")
     p.add_argument("--json", help="file for everything that was measured; BUILD/bench/results.json without it")
+    p.add_argument("--figures", help="file of mailproxyd's figures: fails where one has grown by more than 3 %%")
+    p.add_argument("--write-figures", action="store_true", help="writes that file instead")
     a = p.parse_args()
     a.rounds = a.rounds or (2 if a.quick else 5)
     a.seconds = a.seconds or (0.3 if a.quick else 0.5)
@@ -67,6 +70,18 @@ class Bench:
         """Another one of its kind, for what must not depend on what came before."""
         self.n_fresh += 1
         other = type(peer)(self.site, os.path.join(self.folder, f"fresh{self.n_fresh}")).start()
+        try:
+            yield other
+        finally:
+            other.stop()
+
+    @contextlib.contextmanager
+    def instrumented(self, peer):
+        """One under callgrind, which has written its profile when this is left."""
+        self.n_fresh += 1
+        other = type(peer)(self.site, os.path.join(self.folder, f"fresh{self.n_fresh}"))
+        other.is_instrumented = True
+        other.start()
         try:
             yield other
         finally:
@@ -118,6 +133,37 @@ def run(args, folder):
     print(*(f"{k}: {v}" for k, v in machine.items()), "", *lines, "", *notes, sep="\n")
     with open(args.json or os.path.join(args.build, "bench", "results.json"), "w") as f:
         json.dump({"machine": machine, "results": bench.results, "table": lines + notes}, f, indent=1, ensure_ascii=False)
+    return bench.results
+
+
+def read_figures(path):
+    """{(distribution, row): figure}"""
+    with open(path) as f:
+        lines = [line.split() for line in f if not line.startswith("#")]
+    return {(distribution, row): float(figure) for distribution, row, figure in lines}
+
+
+def write_figures(path, figures):
+    with open(path) as f:
+        head = [line for line in f if line.startswith("#")]
+    with open(path, "w") as f:
+        f.writelines(head)
+        f.writelines(f"{distribution} {row} {figure:.2f}\n" for (distribution, row), figure in sorted(figures.items()))
+
+
+def compare(args, results):
+    """Figures depend on the compiler and its libraries: each distribution has its own. True: none has grown."""
+    medians = {(report.distribution(), row): report.median(by_peer.get(peers.Mailproxy.name)) for row, by_peer in results.items()}
+    found = {key: value for key, value in medians.items() if value is not None}
+    figures = read_figures(args.figures)
+    if args.write_figures:
+        write_figures(args.figures, {**figures, **found})
+        return True
+    known = found.keys() & figures.keys()
+    grown = [f"{row}: {found[key]:.2f}, was {figures[key]:.2f}" for key in sorted(known) for _, row in [key]
+             if found[key] > figures[key] * (1 + GROWTH)]
+    print(*(grown or [f"{len(known)} figures compared, none has grown by more than {GROWTH:.0%}"]), sep="\n")
+    return not grown
 
 
 def main():
@@ -127,9 +173,11 @@ def main():
     folder = tempfile.mkdtemp(prefix="mailproxy-bench-")
     os.chmod(folder, 0o755)
     try:
-        run(args, folder)
+        results = run(args, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    if args.figures and not compare(args, results):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

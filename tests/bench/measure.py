@@ -131,6 +131,28 @@ def calls(bench, peer, row):
     return {**r, "value": round(sum(counts.values()) / r["units"], 1), "calls": per_unit}
 
 
+def _instructions(bench, peer, row, units):
+    """Of a whole run of the engine, in user space, with so many units of work in it."""
+    with bench.instrumented(peer) as engine:
+        if units:
+            with Load(bench, engine, row, clients=1, units=units) as load:
+                load.run()
+        pid = engine.proxy.engine_pid()
+    with open(engine.profile(pid)) as f:
+        for line in f:
+            if line.startswith(("summary:", "totals:")):
+                return int(line.split()[1])
+    raise RuntimeError(f"{engine.profile(pid)} has no sum")
+
+
+def instructions(bench, peer, row):
+    """Instructions in user space per unit, one client: the same again and again, whatever else the machine does."""
+    if not hasattr(peer, "profile"):
+        raise NotPossible("is not run under callgrind")
+    units = row.load["units"]
+    return {"value": (_instructions(bench, peer, row, units) - _instructions(bench, peer, row, 0)) / units}
+
+
 def stall(bench, peer, row):
     """The longest wait of two relays in a proxy full of sessions, while all of them are listed again and again."""
     if not hasattr(peer, "list_sessions"):

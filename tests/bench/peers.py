@@ -298,6 +298,7 @@ service auth {{
 
 class Mailproxy(Peer):
     name = "mailproxyd"
+    is_instrumented = False
 
     def listener(self, name):
         protocol, *kinds = LISTENERS[name]
@@ -319,9 +320,19 @@ class Mailproxy(Peer):
         }
 
     def start(self):
-        self.proxy = Proxy(self.folder, self.settings()).start()
-        self.process = self.proxy.process
+        self.proxy = Proxy(self.folder, self.settings())
+        if self.is_instrumented:
+            os.makedirs(self.proxy.settings["state_dir"], exist_ok=True)
+            # The engine may write nowhere else, and makes no FIFO.
+            self.proxy.wrapper = ["env", f"LD_PRELOAD={self.site.build}/bench/self_exec.so",
+                                  f"SELF_EXEC={self.proxy.program}", "valgrind", "-q", "--tool=callgrind", "--vgdb=no",
+                                  "--trace-children=yes", f"--callgrind-out-file={self.profile('%p')}"]
+        self.process = self.proxy.start().process
         return self
+
+    def profile(self, pid):
+        """Where callgrind writes about a process."""
+        return os.path.join(self.proxy.settings["state_dir"], f"callgrind.{pid}")
 
     def stop(self):
         if self.process:

@@ -26,10 +26,16 @@ def machine(build):
         "mailproxyd": _first_line([os.path.join(build, "mailproxyd"), "-V"]),
         "GnuTLS": _first_line(["pkg-config", "--modversion", "gnutls"]),
         "nginx": _first_line(["/usr/sbin/nginx", "-v"]).rpartition("/")[2],
-        "HAProxy": _first_line(["/usr/sbin/haproxy", "-v"]).split()[2],
+        "HAProxy": _first_line(["/usr/sbin/haproxy", "-v"]).split()[-1 if not os.path.exists("/usr/sbin/haproxy") else 2],
         "Dovecot": _first_line(["/usr/sbin/dovecot", "--version"]).split()[0],
         "OpenSSL": _first_line(["openssl", "version"]).split()[1],
     }
+
+
+def distribution():
+    """"debian-12": whose compiler and libraries these are."""
+    system = platform.freedesktop_os_release()
+    return f"{system.get('ID', 'linux')}-{system.get('VERSION_ID', '')}"
 
 
 def median(cell):

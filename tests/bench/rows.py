@@ -61,6 +61,10 @@ def _rows():
     day = dict(kind="share", unit="ms CPU/s", scale=1e3, load={"work": "day", "bytes": 4096, "clients": 1000, "think_ms": 100})
     yield Row("day-tls", "mixed day, 1000 sessions, TLS", listener="imap-ecdsa", tls="on", **day)
 
+    counted = dict(kind="instructions", unit="instructions", is_quick=True)
+    for proto in ("imap", "pop3", "smtp"):
+        yield Row(f"instructions-login-{proto}", f"login, {proto.upper()}, plain", listener=proto,
+                  load={"work": "login", "units": 400}, **counted)
     calls = dict(kind="calls", unit="system calls", load={"work": "login", "clients": 32, "units": 600})
     yield Row("calls-login-plain", "login, plain", most=28, is_quick=True, **calls)
     yield Row("calls-login-tls", "login, TLS full", listener="imap-ecdsa", tls="on", most=45, **calls)
