@@ -56,6 +56,11 @@ int store_user_count(struct store *s, uint64_t *ret)
     return s->ops->user_count(s, ret);
 }
 
+int store_has_names(struct store *s, bool *ret)
+{
+    return s->ops->has_names(s, ret);
+}
+
 int store_user_import(struct store *s, const struct store_user *users, size_t n,
                       enum store_write how, uint64_t now_ms,
                       bool (*progress)(void *arg, size_t done), void *arg, size_t *ret_added,

@@ -16,24 +16,34 @@ struct store;
 
 enum store_user_state { USER_ACTIVE, USER_LOCKED, USER_HELD };
 
-/* One user. All strings owned (store_user_fini), NULL = not set. Times are Unix ms, 0 = none. */
+/* One name: its account when it has one here, and what operators said of it, which holds whoever
+ * judges its password. All strings owned (store_user_fini), NULL = not set. Times are Unix ms, 0 =
+ * none. */
 struct store_user {
     char *name; /* the login name, lower-cased by the store's callers (user_name_normalise) */
-    char *password_hash;    /* crypt(3) or {SCHEME}..., NULL = the backend judges */
-    char *scram;            /* SCRAM-SHA-256 keys, RFC 5803 text, NULL */
-    char *pool, *backend;   /* pin */
-    char *backend_user;     /* name at the backend, NULL = name */
+
+    /* The account. */
+    bool is_stored; /* there is one; else its members are not set */
+    char
+        *password_hash; /* crypt(3) or {SCHEME}..., NULL = another provider or the backend judges */
+    char *scram;        /* SCRAM-SHA-256 keys, RFC 5803 text, NULL */
+    char *backend_user; /* name at the backend, NULL = name */
     char *backend_password; /* secret */
     char *master_user;    /* log in at the backend as this master user (backend_password is then the
                              master's) */
     char *plain_password; /* secret: only for CRAM-MD5/APOP when the operator chose to keep it */
+    char *note;
+    uint64_t created_ms, last_login_ms;
+
+    /* The name. */
     enum store_user_state state;
-    char *state_text; /* words for the client */
+    char *state_text; /* words for the client, who proved to be the user */
     uint64_t state_until_ms;
+    char *pool, *backend;  /* pin */
     unsigned protocols;    /* bits 1 << PROTO_x, 0 = all */
     unsigned max_sessions; /* 0 = the configured limit */
-    char *note;
-    uint64_t created_ms, changed_ms, last_login_ms;
+
+    uint64_t changed_ms; /* either of both */
 };
 
 /* Frees and wipes what u owns; NULL is fine. */
@@ -41,6 +51,12 @@ void store_user_fini(struct store_user *u);
 /* Deep copy; dst is overwritten. -ERR_NOMEM. */
 int store_user_copy(struct store_user *dst, const struct store_user *src) NODISCARD;
 
+/* Do operators say anything of the name: a state, a pin, protocols, a limit? */
+bool store_user_has_rules(const struct store_user *u);
+/* Can the store judge a password of the user? */
+bool store_user_has_password(const struct store_user *u);
+/* Is this the user's state now? One that has ended is USER_ACTIVE. */
+bool store_user_is(const struct store_user *u, enum store_user_state state, uint64_t now_ms);
 /* "active", "locked", "held". */
 const char *store_user_state_name(enum store_user_state s);
 int store_user_state_find(struct str name, enum store_user_state *ret) NODISCARD;
@@ -70,18 +86,24 @@ void store_close(struct store *s);
  * sentence that names the file (owned), NULL with 0. */
 int store_check(struct store *s, char **ret_error) NODISCARD;
 
-/* -ERR_NO_USER when absent. */
+/* -ERR_NO_USER when there is neither an account nor a word of operators. */
 int store_user_get(struct store *s, const char *name, struct store_user *ret) NODISCARD;
-/* STORE_ADD: -ERR_EXISTS; STORE_REPLACE: -ERR_NO_USER. changed_ms/created_ms are set here from
+/* Writes the account (of one that is_stored) and what is said of the name, together. STORE_ADD:
+ * -ERR_EXISTS; STORE_REPLACE: -ERR_NO_USER; both look at the account, for a name without one at
+ * what is said of it. An account is never taken away by it. changed_ms/created_ms are set here from
  * now_ms. */
 int store_user_put(struct store *s, const struct store_user *u, enum store_write how,
                    uint64_t now_ms) NODISCARD;
+/* Takes the account away, and all that is said of the name. */
 int store_user_remove(struct store *s, const char *name) NODISCARD;
-/* Users with name > after (NULL = from the start) in name order, at most limit; fn returns false to
- * stop early. */
+/* Names with an account or a word of operators, with name > after (NULL = from the start) in name
+ * order, at most limit; fn returns false to stop early. */
 int store_user_each(struct store *s, const char *after, size_t limit,
                     bool (*fn)(void *arg, const struct store_user *u), void *arg) NODISCARD;
+/* Accounts. */
 int store_user_count(struct store *s, uint64_t *ret) NODISCARD;
+/* Is anything said of any name? */
+int store_has_names(struct store *s, bool *ret) NODISCARD;
 /* Many users in one transaction: all or nothing. ret_added/ret_changed count those that were not so
  * already. progress (may be
  * NULL) is called now and then and returns false to cancel (-ERR_CANCELLED, nothing written). */

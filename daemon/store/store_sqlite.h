@@ -8,30 +8,48 @@
 #include "base/list.h"
 #include "store/store_ops.h"
 
-#define USER_COLUMNS                                                                               \
-    "name, password_hash, scram, pool, backend, backend_user, backend_password, master_user, "     \
-    "plain_password, state, state_text, state_until_ms, protocols, max_sessions, note, "           \
+/* An entry of its own in the store. */
+#define ACCOUNT_COLUMNS                                                                            \
+    "password_hash, scram, backend_user, backend_password, master_user, plain_password, note, "    \
     "created_ms, changed_ms, last_login_ms"
+/* What operators said of a name, whoever judges its password. */
+#define NAME_COLUMNS "state, state_text, state_until_ms, pool, backend, protocols, max_sessions"
+
+/* Both of the names that k has; one of them may not be there. SQLite reads k as the outer loop, so
+ * that the rows keep its order: ORDER BY once more would sort them all before the first is seen. */
+#define USER_ROWS(k)                                                                               \
+    "SELECT k.name, u.name IS NOT NULL, u.password_hash, u.scram, u.backend_user, "                \
+    "u.backend_password, u.master_user, u.plain_password, u.note, u.created_ms, "                  \
+    "max(ifnull(u.changed_ms, 0), ifnull(n.changed_ms, 0)), u.last_login_ms, n.state, "            \
+    "n.state_text, n.state_until_ms, n.pool, n.backend, n.protocols, n.max_sessions FROM (" k      \
+    ") k LEFT JOIN user u ON u.name = k.name LEFT JOIN name n ON n.name = k.name "
 
 /* Every statement there is: S(ID, text). Prepared on first use, once a connection. */
 #define SQLITE_STATEMENTS(S)                                                                       \
-    S(USER_GET, "SELECT " USER_COLUMNS " FROM user WHERE name = ?1")                               \
-    S(USER_EACH, "SELECT " USER_COLUMNS " FROM user WHERE name > ?1 ORDER BY name LIMIT ?2")       \
+    S(USER_GET, USER_ROWS("SELECT ?1 AS name") "WHERE u.name IS NOT NULL OR n.name IS NOT NULL")   \
+    S(USER_EACH, USER_ROWS("SELECT name FROM user WHERE name > ?1 UNION "                          \
+                           "SELECT name FROM name WHERE name > ?1 ORDER BY 1 LIMIT ?2"))           \
     S(USER_COUNT, "SELECT count(*) FROM user")                                                     \
-    S(USER_INSERT, "INSERT INTO user (" USER_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "  \
-                   "?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?16, ?17)")                             \
+    S(USER_INSERT, "INSERT INTO user (name, " ACCOUNT_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, " \
+                   "?7, ?8, ?9, ?9, ?10)")                                                         \
     S(USER_UPDATE,                                                                                 \
-      "UPDATE user SET password_hash = ?2, scram = ?3, pool = ?4, backend = ?5, "                  \
-      "backend_user = ?6, backend_password = ?7, master_user = ?8, plain_password = ?9, "          \
-      "state = ?10, state_text = ?11, state_until_ms = ?12, protocols = ?13, "                     \
-      "max_sessions = ?14, note = ?15, changed_ms = ?16, "                                         \
-      "last_login_ms = max(last_login_ms, ?17) WHERE name = ?1 AND (password_hash IS NOT ?2 OR "   \
-      "scram IS NOT ?3 OR pool IS NOT ?4 OR backend IS NOT ?5 OR backend_user IS NOT ?6 OR "       \
-      "backend_password IS NOT ?7 OR master_user IS NOT ?8 OR plain_password IS NOT ?9 OR "        \
-      "state <> ?10 OR state_text IS NOT ?11 OR state_until_ms <> ?12 OR protocols <> ?13 OR "     \
-      "max_sessions <> ?14 OR note IS NOT ?15 OR last_login_ms < ?17)")                            \
+      "UPDATE user SET password_hash = ?2, scram = ?3, backend_user = ?4, backend_password = ?5, " \
+      "master_user = ?6, plain_password = ?7, note = ?8, changed_ms = ?9, "                        \
+      "last_login_ms = max(last_login_ms, ?10) WHERE name = ?1 AND (password_hash IS NOT ?2 OR "   \
+      "scram IS NOT ?3 OR backend_user IS NOT ?4 OR backend_password IS NOT ?5 OR "                \
+      "master_user IS NOT ?6 OR plain_password IS NOT ?7 OR note IS NOT ?8 OR "                    \
+      "last_login_ms < ?10)")                                                                      \
     S(USER_EXISTS, "SELECT 1 FROM user WHERE name = ?1")                                           \
     S(USER_DELETE, "DELETE FROM user WHERE name = ?1")                                             \
+    S(NAME_PUT, "INSERT INTO name (name, " NAME_COLUMNS ", changed_ms) VALUES (?1, ?2, ?3, ?4, "   \
+                "?5, ?6, ?7, ?8, ?9) ON CONFLICT (name) DO UPDATE SET state = ?2, "                \
+                "state_text = ?3, state_until_ms = ?4, pool = ?5, backend = ?6, protocols = ?7, "  \
+                "max_sessions = ?8, changed_ms = ?9 WHERE state <> ?2 OR state_text IS NOT ?3 OR " \
+                "state_until_ms <> ?4 OR pool IS NOT ?5 OR backend IS NOT ?6 OR "                  \
+                "protocols <> ?7 OR max_sessions <> ?8")                                           \
+    S(NAME_EXISTS, "SELECT 1 FROM name WHERE name = ?1")                                           \
+    S(NAME_DELETE, "DELETE FROM name WHERE name = ?1")                                             \
+    S(NAME_ANY, "SELECT 1 FROM name LIMIT 1")                                                      \
     S(USER_LOGIN, "UPDATE user SET last_login_ms = max(last_login_ms, ?2) WHERE name = ?1")        \
     S(RUNTIME_PUT, "INSERT INTO runtime (kind, name, json, at_ms) VALUES (?1, ?2, ?3, ?4) ON "     \
                    "CONFLICT (kind, name) DO UPDATE SET json = ?3, at_ms = ?4")                    \
@@ -178,6 +196,7 @@ int sqlite_user_remove(struct store *s, const char *name) NODISCARD;
 int sqlite_user_each(struct store *s, const char *after, size_t limit,
                      bool (*fn)(void *arg, const struct store_user *u), void *arg) NODISCARD;
 int sqlite_user_count(struct store *s, uint64_t *ret) NODISCARD;
+int sqlite_has_names(struct store *s, bool *ret) NODISCARD;
 int sqlite_user_import(struct store *s, const struct store_user *users, size_t n,
                        enum store_write how, uint64_t now_ms,
                        bool (*progress)(void *arg, size_t done), void *arg, size_t *ret_added,

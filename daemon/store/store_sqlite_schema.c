@@ -26,6 +26,23 @@ static const char *const steps[] = {
     "uid INTEGER NOT NULL, pid INTEGER NOT NULL, user TEXT, command TEXT, args TEXT, reason TEXT, "
     "result TEXT, count INTEGER NOT NULL) STRICT;"
     "CREATE INDEX audit_at ON audit (at_ms);",
+    /* What holds for a name whoever judges its password leaves the table of the passwords. */
+    "CREATE TABLE name (name TEXT NOT NULL PRIMARY KEY, state INTEGER NOT NULL, state_text TEXT, "
+    "state_until_ms INTEGER NOT NULL, pool TEXT, backend TEXT, protocols INTEGER NOT NULL, "
+    "max_sessions INTEGER NOT NULL, changed_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "INSERT INTO name SELECT name, state, state_text, state_until_ms, pool, backend, protocols, "
+    "max_sessions, changed_ms FROM user WHERE state <> 0 OR state_text IS NOT NULL OR "
+    "state_until_ms <> 0 OR pool IS NOT NULL OR backend IS NOT NULL OR protocols <> 0 OR "
+    "max_sessions <> 0 ORDER BY name;"
+    "CREATE TABLE user_new (name TEXT NOT NULL PRIMARY KEY, password_hash TEXT, scram TEXT, "
+    "backend_user TEXT, backend_password TEXT, master_user TEXT, plain_password TEXT, note TEXT, "
+    "created_ms INTEGER NOT NULL, changed_ms INTEGER NOT NULL, last_login_ms INTEGER NOT NULL) "
+    "STRICT, WITHOUT ROWID;"
+    "INSERT INTO user_new SELECT name, password_hash, scram, backend_user, backend_password, "
+    "master_user, plain_password, note, created_ms, changed_ms, last_login_ms FROM user "
+    "ORDER BY name;"
+    "DROP TABLE user;"
+    "ALTER TABLE user_new RENAME TO user;",
 };
 
 #define SCHEMA_VERSION ((int)ARRAY_LEN(steps))

@@ -10,45 +10,53 @@ static struct store_user row_view(sqlite3_stmt *st)
 {
     return (struct store_user){
         .name = (char *)sqlite_text(st, 0),
-        .password_hash = (char *)sqlite_text(st, 1),
-        .scram = (char *)sqlite_text(st, 2),
-        .pool = (char *)sqlite_text(st, 3),
-        .backend = (char *)sqlite_text(st, 4),
-        .backend_user = (char *)sqlite_text(st, 5),
-        .backend_password = (char *)sqlite_text(st, 6),
-        .master_user = (char *)sqlite_text(st, 7),
-        .plain_password = (char *)sqlite_text(st, 8),
-        .state = (enum store_user_state)sqlite3_column_int(st, 9),
-        .state_text = (char *)sqlite_text(st, 10),
-        .state_until_ms = (uint64_t)sqlite3_column_int64(st, 11),
-        .protocols = (unsigned)sqlite3_column_int64(st, 12),
-        .max_sessions = (unsigned)sqlite3_column_int64(st, 13),
-        .note = (char *)sqlite_text(st, 14),
-        .created_ms = (uint64_t)sqlite3_column_int64(st, 15),
-        .changed_ms = (uint64_t)sqlite3_column_int64(st, 16),
-        .last_login_ms = (uint64_t)sqlite3_column_int64(st, 17),
+        .is_stored = sqlite3_column_int(st, 1) != 0,
+        .password_hash = (char *)sqlite_text(st, 2),
+        .scram = (char *)sqlite_text(st, 3),
+        .backend_user = (char *)sqlite_text(st, 4),
+        .backend_password = (char *)sqlite_text(st, 5),
+        .master_user = (char *)sqlite_text(st, 6),
+        .plain_password = (char *)sqlite_text(st, 7),
+        .note = (char *)sqlite_text(st, 8),
+        .created_ms = (uint64_t)sqlite3_column_int64(st, 9),
+        .changed_ms = (uint64_t)sqlite3_column_int64(st, 10),
+        .last_login_ms = (uint64_t)sqlite3_column_int64(st, 11),
+        .state = (enum store_user_state)sqlite3_column_int(st, 12),
+        .state_text = (char *)sqlite_text(st, 13),
+        .state_until_ms = (uint64_t)sqlite3_column_int64(st, 14),
+        .pool = (char *)sqlite_text(st, 15),
+        .backend = (char *)sqlite_text(st, 16),
+        .protocols = (unsigned)sqlite3_column_int64(st, 17),
+        .max_sessions = (unsigned)sqlite3_column_int64(st, 18),
     };
 }
 
-static int bind_user(sqlite3_stmt *st, const struct store_user *u, uint64_t now_ms)
+static int bind_account(sqlite3_stmt *st, const struct store_user *u, uint64_t now_ms)
 {
     int rc = sqlite_bind(st, 1, u->name);
     rc |= sqlite_bind(st, 2, u->password_hash);
     rc |= sqlite_bind(st, 3, u->scram);
-    rc |= sqlite_bind(st, 4, u->pool);
-    rc |= sqlite_bind(st, 5, u->backend);
-    rc |= sqlite_bind(st, 6, u->backend_user);
-    rc |= sqlite_bind(st, 7, u->backend_password);
-    rc |= sqlite_bind(st, 8, u->master_user);
-    rc |= sqlite_bind(st, 9, u->plain_password);
-    rc |= sqlite3_bind_int(st, 10, (int)u->state);
-    rc |= sqlite_bind(st, 11, u->state_text);
-    rc |= sqlite3_bind_int64(st, 12, sqlite_int(u->state_until_ms));
-    rc |= sqlite3_bind_int64(st, 13, u->protocols);
-    rc |= sqlite3_bind_int64(st, 14, u->max_sessions);
-    rc |= sqlite_bind(st, 15, u->note);
-    rc |= sqlite3_bind_int64(st, 16, sqlite_int(now_ms));
-    rc |= sqlite3_bind_int64(st, 17, sqlite_int(u->last_login_ms));
+    rc |= sqlite_bind(st, 4, u->backend_user);
+    rc |= sqlite_bind(st, 5, u->backend_password);
+    rc |= sqlite_bind(st, 6, u->master_user);
+    rc |= sqlite_bind(st, 7, u->plain_password);
+    rc |= sqlite_bind(st, 8, u->note);
+    rc |= sqlite3_bind_int64(st, 9, sqlite_int(now_ms));
+    rc |= sqlite3_bind_int64(st, 10, sqlite_int(u->last_login_ms));
+    return rc == SQLITE_OK ? 0 : -ERR_NOMEM;
+}
+
+static int bind_name(sqlite3_stmt *st, const struct store_user *u, uint64_t now_ms)
+{
+    int rc = sqlite_bind(st, 1, u->name);
+    rc |= sqlite3_bind_int(st, 2, (int)u->state);
+    rc |= sqlite_bind(st, 3, u->state_text);
+    rc |= sqlite3_bind_int64(st, 4, sqlite_int(u->state_until_ms));
+    rc |= sqlite_bind(st, 5, u->pool);
+    rc |= sqlite_bind(st, 6, u->backend);
+    rc |= sqlite3_bind_int64(st, 7, u->protocols);
+    rc |= sqlite3_bind_int64(st, 8, u->max_sessions);
+    rc |= sqlite3_bind_int64(st, 9, sqlite_int(now_ms));
     return rc == SQLITE_OK ? 0 : -ERR_NOMEM;
 }
 
@@ -75,7 +83,7 @@ int sqlite_user_get(struct store *base, const char *name, struct store_user *ret
     return err;
 }
 
-/* Runs USER_INSERT or USER_UPDATE; rows that are so already are not written. */
+/* Runs a statement that writes one user; what is so already is not written. */
 static int write_user(struct sqlite_conn *c, enum sqlite_sql which, const struct store_user *u,
                       uint64_t now_ms, bool *ret_is_written)
 {
@@ -83,17 +91,23 @@ static int write_user(struct sqlite_conn *c, enum sqlite_sql which, const struct
     sqlite3_stmt *st = sqlite_stmt(c, which, &err);
     if (!st)
         return err;
-    err = bind_user(st, u, now_ms);
+    if (which == SQL_NAME_PUT)
+        err = bind_name(st, u, now_ms);
+    else if (which == SQL_NAME_DELETE || which == SQL_USER_DELETE)
+        err = sqlite_bind(st, 1, u->name) == SQLITE_OK ? 0 : -ERR_NOMEM;
+    else
+        err = bind_account(st, u, now_ms);
     int ran = sqlite_run(st); /* also clears what was bound */
     err = err != 0 ? err : ran;
     *ret_is_written = err == 0 && sqlite3_changes(c->db) > 0;
     return err;
 }
 
-static int find_user(struct sqlite_conn *c, const char *name)
+/* Is there a row of this name? */
+static int find_row(struct sqlite_conn *c, enum sqlite_sql which, const char *name)
 {
     int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_EXISTS, &err);
+    sqlite3_stmt *st = sqlite_stmt(c, which, &err);
     if (!st)
         return err;
     int rc = sqlite_bind(st, 1, name);
@@ -108,20 +122,40 @@ struct put_counts {
     size_t added, changed;
 };
 
-/* Writes one user inside of a transaction. */
+static int put_account(struct sqlite_conn *c, const struct store_user *u, enum store_write how,
+                       uint64_t now_ms, bool *ret_is_added, bool *ret_is_changed)
+{
+    int err =
+        how == STORE_ADD ? -ERR_NO_USER : write_user(c, SQL_USER_UPDATE, u, now_ms, ret_is_changed);
+    if (err == 0 && !*ret_is_changed)
+        err = find_row(c, SQL_USER_EXISTS, u->name);
+    if (how == STORE_REPLACE || err != -ERR_NO_USER)
+        return err;
+    return write_user(c, SQL_USER_INSERT, u, now_ms, ret_is_added);
+}
+
+/* May what is said of a name be written in this way? */
+static int check_name(struct sqlite_conn *c, const struct store_user *u, enum store_write how)
+{
+    int err = how == STORE_UPSERT ? 0 : find_row(c, SQL_NAME_EXISTS, u->name);
+    if (how != STORE_ADD)
+        return err;
+    return err == 0 ? -ERR_EXISTS : err == -ERR_NO_USER ? 0 : err;
+}
+
+/* Writes one user inside of a transaction: its account when it has one, and what holds for its
+ * name. Where nothing does there is no row. */
 static int put_user(struct sqlite_conn *c, const struct store_user *u, enum store_write how,
                     uint64_t now_ms, struct put_counts *counts)
 {
-    bool is_written = false;
-    int err =
-        how == STORE_ADD ? -ERR_NO_USER : write_user(c, SQL_USER_UPDATE, u, now_ms, &is_written);
-    counts->changed += is_written;
-    if (err == 0 && !is_written)
-        err = find_user(c, u->name);
-    if (how == STORE_REPLACE || err != -ERR_NO_USER)
-        return err;
-    err = write_user(c, SQL_USER_INSERT, u, now_ms, &is_written);
-    counts->added += is_written;
+    bool is_added = false, is_changed = false, is_said = false;
+    enum sqlite_sql which = store_user_has_rules(u) ? SQL_NAME_PUT : SQL_NAME_DELETE;
+    int err = u->is_stored ? put_account(c, u, how, now_ms, &is_added, &is_changed)
+                           : check_name(c, u, how);
+    if (err == 0)
+        err = write_user(c, which, u, now_ms, &is_said);
+    counts->added += is_added;
+    counts->changed += !is_added && (is_changed || is_said);
     return err;
 }
 
@@ -158,17 +192,26 @@ int sqlite_user_put(struct store *base, const struct store_user *u, enum store_w
     return sqlite_user_import(base, u, 1, how, now_ms, NULL, NULL, &added, &changed);
 }
 
+static int delete_row(struct sqlite_conn *c, enum sqlite_sql which, const char *name,
+                      bool *ret_is_deleted)
+{
+    const struct store_user u = {.name = (char *)name};
+    return write_user(c, which, &u, 0, ret_is_deleted);
+}
+
 int sqlite_user_remove(struct store *base, const char *name)
 {
     struct store_sqlite *s = sqlite_of(base);
     struct sqlite_conn *c = sqlite_writer_take(s);
-    int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_DELETE, &err);
-    if (st && sqlite_bind(st, 1, name) != SQLITE_OK)
-        err = -ERR_NOMEM;
-    if (err == 0)
-        err = sqlite_run(st);
-    if (err == 0 && sqlite3_changes(c->db) == 0)
+    bool had_account = false, had_rules = false;
+    int err = sqlite_exec(c, "BEGIN IMMEDIATE");
+    if (err == 0) {
+        err = delete_row(c, SQL_USER_DELETE, name, &had_account);
+        if (err == 0)
+            err = delete_row(c, SQL_NAME_DELETE, name, &had_rules);
+        err = sqlite_end(c, err);
+    }
+    if (err == 0 && !had_account && !had_rules)
         err = -ERR_NO_USER;
     return sqlite_writer_give(s, err);
 }
@@ -208,6 +251,23 @@ int sqlite_user_count(struct store *base, uint64_t *ret)
         err = sqlite_err(c->db, rc);
         if (rc == SQLITE_ROW)
             *ret = (uint64_t)sqlite3_column_int64(st, 0);
+    }
+    sqlite_reader_give(s, c);
+    return err;
+}
+
+int sqlite_has_names(struct store *base, bool *ret)
+{
+    struct store_sqlite *s = sqlite_of(base);
+    struct sqlite_conn *c;
+    int err = sqlite_reader_take(s, &c);
+    if (err != 0)
+        return err;
+    sqlite3_stmt *st = sqlite_stmt(c, SQL_NAME_ANY, &err);
+    if (st) {
+        int rc = sqlite3_step(st);
+        err = sqlite_err(c->db, rc);
+        *ret = rc == SQLITE_ROW;
     }
     sqlite_reader_give(s, c);
     return err;

@@ -56,6 +56,23 @@ int store_user_copy(struct store_user *dst, const struct store_user *src)
     return 0;
 }
 
+bool store_user_has_rules(const struct store_user *u)
+{
+    return u->state != USER_ACTIVE || u->state_text || u->state_until_ms || u->pool || u->backend ||
+           u->protocols || u->max_sessions;
+}
+
+bool store_user_has_password(const struct store_user *u)
+{
+    return u->password_hash || u->plain_password || u->scram;
+}
+
+bool store_user_is(const struct store_user *u, enum store_user_state state, uint64_t now_ms)
+{
+    bool is_over = u->state_until_ms && u->state_until_ms <= now_ms;
+    return (is_over ? USER_ACTIVE : u->state) == state;
+}
+
 /* ---- words ---- */
 
 static const char *const states[] = {

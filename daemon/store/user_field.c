@@ -13,6 +13,7 @@
     }
 static const struct user_field fields[] = {
     FIELD("name", NAME, name),
+    FIELD("source", SOURCE, is_stored),
     FIELD("password_hash", SENT, password_hash),
     FIELD("scram", SENT, scram),
     FIELD("plain_password", SENT, plain_password),
@@ -43,6 +44,9 @@ const struct user_field *user_field_find(struct str name)
     return NULL;
 }
 
+/* Of a name: an account here, or only what operators said of it. */
+static const char *const sources[] = {[false] = "other", [true] = "store"};
+
 int user_field_format(const struct user_field *f, const struct store_user *u, struct buf *out)
 {
     const char *member = (const char *)u + f->offset;
@@ -50,6 +54,8 @@ int user_field_format(const struct user_field *f, const struct store_user *u, st
                       : f->kind == USER_FIELD_NUMBER ? *(const unsigned *)member
                                                      : 0;
     switch (f->kind) {
+    case USER_FIELD_SOURCE:
+        return buf_append_c(out, sources[u->is_stored]);
     case USER_FIELD_STATE:
         return u->state == USER_ACTIVE ? 0 : buf_append_c(out, store_user_state_name(u->state));
     case USER_FIELD_PROTOCOLS:
@@ -88,7 +94,7 @@ struct store_user *user_reader_begin(struct user_reader *r)
         r->users = users;
         r->cap = cap;
     }
-    r->users[r->n] = (struct store_user){0};
+    r->users[r->n] = (struct store_user){.is_stored = true};
     return &r->users[r->n++];
 }
 
@@ -115,6 +121,11 @@ void user_reader_set(struct user_reader *r, unsigned line, const struct user_fie
             user_reader_complain(r, line, "this is not a user name");
         else if (!(*text = str_dup_c(name)))
             r->is_out_of_memory = true;
+        break;
+    case USER_FIELD_SOURCE:
+        u->is_stored = str_eq(value, str_of(sources[true]));
+        if (!u->is_stored && !str_eq(value, str_of(sources[false])))
+            user_reader_complain(r, line, "source is one of store, other");
         break;
     case USER_FIELD_STATE:
         if (store_user_state_find(value, &u->state) < 0)
@@ -146,6 +157,12 @@ void user_reader_set(struct user_reader *r, unsigned line, const struct user_fie
     }
 }
 
+static bool reader_is_account(const struct store_user *u)
+{
+    return store_user_has_password(u) || u->backend_user || u->backend_password || u->master_user ||
+           u->note;
+}
+
 void user_reader_end(struct user_reader *r, unsigned line)
 {
     const struct store_user *u = &r->users[r->n - 1];
@@ -155,6 +172,8 @@ void user_reader_end(struct user_reader *r, unsigned line)
             user_reader_complain(r, line, "a user has no name");
         return;
     }
+    if (!u->is_stored && reader_is_account(u))
+        user_reader_complain(r, line, "user %s is of another source and has an account", u->name);
     if (map_put(&r->seen, str_of(u->name), u->name, &before) < 0)
         r->is_out_of_memory = true;
     else if (before)

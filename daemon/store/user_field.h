@@ -13,7 +13,8 @@
 enum user_field_kind {
     USER_FIELD_NAME,
     USER_FIELD_TEXT,
-    USER_FIELD_SENT, /* a text of one line: hashes, names, what goes to mail servers */
+    USER_FIELD_SENT,   /* a text of one line: hashes, names, what goes to mail servers */
+    USER_FIELD_SOURCE, /* "store", or "other": a name without an account */
     USER_FIELD_STATE,
     USER_FIELD_PROTOCOLS,
     USER_FIELD_NUMBER,

@@ -69,6 +69,8 @@ int user_passwd_user(const struct store_user *u, bool is_first, struct buf *out)
     (void)is_first;
     const char *ends = " \t\r\n";
     const char *hash = u->password_hash;
+    if (!u->is_stored) /* a passwd-file has no line that is no account */
+        return 0;
     /* a comment is no user, and one without a hash is let in by another judge */
     if (strpbrk(u->name, ":\r\n") || u->name[0] == '#' || (hash && strpbrk(hash, ":\r\n")))
         return -ERR_UNSUPPORTED;

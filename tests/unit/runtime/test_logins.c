@@ -12,7 +12,7 @@ static struct logins *logins;
 
 static void add_user(const char *name)
 {
-    const struct store_user u = {.name = (char *)name};
+    const struct store_user u = {.name = (char *)name, .is_stored = true};
     assert_int_equal(store_user_put(plane.host.store, &u, STORE_ADD, 1), 0);
 }
 

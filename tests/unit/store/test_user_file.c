@@ -8,6 +8,7 @@
 
 static const struct store_user full = {
     .name = "anna@example.org",
+    .is_stored = true,
     .password_hash = "$6$salt$hash",
     .scram = "SCRAM-SHA-256$4096:c2FsdA==$a:b",
     .plain_password = "pa\"ss,\\word ",
@@ -51,12 +52,16 @@ static void check_round_trip(enum user_file_format f, const struct store_user *u
 
 static void test_round_trips(void **state)
 {
-    const struct store_user users[] = {full, {.name = "bob"}, {.name = "carol", .note = "x"}};
+    const struct store_user users[] = {full,
+                                       {.name = "bob", .is_stored = true},
+                                       {.name = "carol", .is_stored = true, .note = "x"},
+                                       {.name = "eve", .state = USER_LOCKED, .pool = "main"}};
     (void)state;
     check_round_trip(USER_FILE_CSV, users, ARRAY_LEN(users));
     check_round_trip(USER_FILE_LIBCONFIG, users, ARRAY_LEN(users));
     check_round_trip(USER_FILE_LIBCONFIG, users, 1);
     const struct store_user plain[] = {{.name = "anna",
+                                        .is_stored = true,
                                         .password_hash = "{PLAIN}x",
                                         .backend = "b1",
                                         .backend_user = "a",
@@ -64,7 +69,7 @@ static void test_round_trips(void **state)
                                         .master_user = "m",
                                         .state = USER_LOCKED,
                                         .state_text = "No."},
-                                       {.name = "bob"}};
+                                       {.name = "bob", .is_stored = true}};
     check_round_trip(USER_FILE_PASSWD, plain, ARRAY_LEN(plain));
 }
 
@@ -72,7 +77,9 @@ static void test_round_trips(void **state)
 static void test_passwd_has_no_room(void **state)
 {
     static const struct store_user users[] = {
-        {.name = "a:b"}, {.name = "#carol"}, {.name = "a", .password_hash = "{X}a:b"}};
+        {.name = "a:b", .is_stored = true},
+        {.name = "#carol", .is_stored = true},
+        {.name = "a", .is_stored = true, .password_hash = "{X}a:b"}};
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(users); i++) {
         AUTO_BUF text = BUF_INIT;

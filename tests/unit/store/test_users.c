@@ -9,6 +9,7 @@
 
 static const struct store_user full = {
     .name = "anna@example.org",
+    .is_stored = true,
     .password_hash = "$6$salt$hash",
     .scram = "SCRAM-SHA-256$4096:c2FsdA==$a:b",
     .pool = "main",
@@ -30,7 +31,7 @@ static const struct store_user full = {
 
 static int put(const char *name, const char *note, enum store_write how, uint64_t now_ms)
 {
-    const struct store_user u = {.name = (char *)name, .note = (char *)note};
+    const struct store_user u = {.name = (char *)name, .is_stored = true, .note = (char *)note};
     return store_user_put(store_case.store, &u, how, now_ms);
 }
 
@@ -70,7 +71,7 @@ static void test_all_properties(void **state)
         store_case_open();
     }
     /* and all can be taken away again, but the logins */
-    struct store_user bare = {.name = full.name, .last_login_ms = 7};
+    struct store_user bare = {.name = full.name, .is_stored = true, .last_login_ms = 7};
     assert_int_equal(store_user_put(store_case.store, &bare, STORE_REPLACE, 2000), 0);
     CLEANUP(store_user_fini) struct store_user u = get(full.name);
     same(&u, &bare);
@@ -112,6 +113,66 @@ static void test_absent(void **state)
     assert_int_equal(count(), 0);
 }
 
+/* ---- what is said of names that have no account ---- */
+
+static bool has_names(void)
+{
+    bool has = false;
+    assert_int_equal(store_has_names(store_case.store, &has), 0);
+    return has;
+}
+
+static void test_names_without_account(void **state)
+{
+    (void)state;
+    struct store_user other = {.name = "eve",
+                               .state = USER_LOCKED,
+                               .state_text = "call us",
+                               .pool = "main",
+                               .backend = "b1",
+                               .protocols = 1,
+                               .max_sessions = 2};
+    assert_false(has_names());
+    assert_int_equal(store_user_put(store_case.store, &other, STORE_REPLACE, 1), -ERR_NO_USER);
+    assert_int_equal(store_user_put(store_case.store, &other, STORE_ADD, 1000), 0);
+    assert_int_equal(store_user_put(store_case.store, &other, STORE_ADD, 1), -ERR_EXISTS);
+    assert_true(has_names());
+    CLEANUP(store_user_fini) struct store_user u = get("eve");
+    same(&u, &other);
+    assert_int_equal(u.changed_ms, 1000);
+    assert_int_equal(u.created_ms, 0);
+    assert_int_equal(count(), 0); /* it is no account */
+    /* nothing more is said of it: it is gone */
+    other = (struct store_user){.name = "eve"};
+    assert_int_equal(store_user_put(store_case.store, &other, STORE_UPSERT, 1), 0);
+    assert_false(has_names());
+    assert_int_equal(store_user_remove(store_case.store, "eve"), -ERR_NO_USER);
+}
+
+/* A word about the name neither makes an account nor ends one. */
+static void test_name_and_account(void **state)
+{
+    (void)state;
+    const struct store_user said = {.name = "bob", .state = USER_LOCKED};
+    assert_int_equal(store_user_put(store_case.store, &said, STORE_ADD, 1), 0);
+    assert_int_equal(put("bob", "1", STORE_REPLACE, 1), -ERR_NO_USER);
+    CLEANUP(store_user_fini) struct store_user alone = get("bob");
+    same(&alone, &said);
+    /* an account may be added to it */
+    const struct store_user both = {
+        .name = "bob", .is_stored = true, .note = "1", .state = USER_LOCKED};
+    assert_int_equal(store_user_put(store_case.store, &both, STORE_ADD, 1), 0);
+    const struct store_user held = {.name = "bob", .state = USER_HELD};
+    assert_int_equal(store_user_put(store_case.store, &held, STORE_REPLACE, 1), 0);
+    CLEANUP(store_user_fini) struct store_user u = get("bob");
+    assert_true(u.is_stored && u.state == USER_HELD);
+    same_text(u.note, "1");
+    /* both go together */
+    assert_int_equal(store_user_remove(store_case.store, "bob"), 0);
+    assert_false(has_names());
+    assert_int_equal(count(), 0);
+}
+
 /* ---- pages ---- */
 
 struct page {
@@ -150,6 +211,15 @@ static void test_pages(void **state)
     page_is("bb", 2, 0, "c d "); /* whoever it was is gone meanwhile */
     page_is(NULL, 100, 3, "a a@x b ");
     page_is(NULL, 0, 0, "");
+    /* names without an account stand among the others, in one order */
+    const struct store_user said[] = {{.name = "b1", .max_sessions = 1},
+                                      {.name = "c", .is_stored = true, .pool = "x"},
+                                      {.name = "zoe", .state = USER_HELD}};
+    for (size_t i = 0; i < ARRAY_LEN(said); i++)
+        assert_int_equal(store_user_put(store_case.store, &said[i], STORE_UPSERT, 1), 0);
+    page_is(NULL, 100, 0, "a a@x b b1 c d zoe ");
+    page_is("b", 3, 0, "b1 c d ");
+    page_is("d", 100, 0, "zoe ");
 }
 
 /* What is read while a page is read: the store must not lock itself. */
@@ -182,7 +252,8 @@ static struct store_user many[MANY];
 static void make_many(void)
 {
     for (int i = 0; i < MANY; i++)
-        many[i] = (struct store_user){.name = str_printf("user%04d", i), .note = "new"};
+        many[i] = (struct store_user){
+            .name = str_printf("user%04d", i), .is_stored = true, .note = "new"};
 }
 
 static void free_many(void)
@@ -233,22 +304,22 @@ static void test_import_counts_changes(void **state)
     (void)state;
     size_t added, changed;
     static const struct store_user versions[] = {
-        {.name = "a"},
-        {.name = "a", .password_hash = "x"},
-        {.name = "a", .scram = "x"},
-        {.name = "a", .pool = "x"},
-        {.name = "a", .backend = "x"},
-        {.name = "a", .backend_user = "x"},
-        {.name = "a", .backend_password = "x"},
-        {.name = "a", .master_user = "x"},
-        {.name = "a", .plain_password = "x"},
-        {.name = "a", .state = USER_HELD},
-        {.name = "a", .state_text = "x"},
-        {.name = "a", .state_until_ms = 1},
-        {.name = "a", .protocols = 1},
-        {.name = "a", .max_sessions = 1},
-        {.name = "a", .note = "x"},
-        {.name = "a", .last_login_ms = 5},
+        {.name = "a", .is_stored = true},
+        {.name = "a", .is_stored = true, .password_hash = "x"},
+        {.name = "a", .is_stored = true, .scram = "x"},
+        {.name = "a", .is_stored = true, .pool = "x"},
+        {.name = "a", .is_stored = true, .backend = "x"},
+        {.name = "a", .is_stored = true, .backend_user = "x"},
+        {.name = "a", .is_stored = true, .backend_password = "x"},
+        {.name = "a", .is_stored = true, .master_user = "x"},
+        {.name = "a", .is_stored = true, .plain_password = "x"},
+        {.name = "a", .is_stored = true, .state = USER_HELD},
+        {.name = "a", .is_stored = true, .state_text = "x"},
+        {.name = "a", .is_stored = true, .state_until_ms = 1},
+        {.name = "a", .is_stored = true, .protocols = 1},
+        {.name = "a", .is_stored = true, .max_sessions = 1},
+        {.name = "a", .is_stored = true, .note = "x"},
+        {.name = "a", .is_stored = true, .last_login_ms = 5},
     };
     for (size_t i = 0; i < ARRAY_LEN(versions); i++)
         for (size_t again = 0; again < 2; again++) {
@@ -338,7 +409,7 @@ static void *hammer(void *arg)
         struct page p = {0};
         uint64_t n;
         snprintf(name, sizeof(name), "t%d", (int)(uintptr_t)arg);
-        const struct store_user mine = {.name = name, .note = "x"};
+        const struct store_user mine = {.name = name, .is_stored = true, .note = "x"};
         bool is_good = store_user_put(store_case.store, &mine, STORE_UPSERT, 1) == 0 &&
                        store_user_get(store_case.store, name, &u) == 0 &&
                        strcmp(u.name, name) == 0 &&
@@ -388,6 +459,8 @@ int main(void)
         T(test_all_properties),
         T(test_ways_to_write),
         T(test_absent),
+        T(test_names_without_account),
+        T(test_name_and_account),
         T(test_pages),
         T(test_use_within_a_page),
         T(test_import),

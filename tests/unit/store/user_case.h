@@ -22,6 +22,7 @@ static void same_text(const char *a, const char *b)
 static void same(const struct store_user *a, const struct store_user *b)
 {
     same_text(a->name, b->name);
+    assert_int_equal(a->is_stored, b->is_stored);
     same_text(a->password_hash, b->password_hash);
     same_text(a->scram, b->scram);
     same_text(a->pool, b->pool);
