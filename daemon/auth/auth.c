@@ -24,6 +24,18 @@ unsigned auth_mechanisms(const struct config *c)
     return mask;
 }
 
+const char *auth_refusal_reason(enum auth_status refusal)
+{
+    return refusal == AUTH_LOCKED ? "the account is locked"
+                                  : "the account may not use this protocol";
+}
+
+static void auth_forget_answers(struct auth *a, const char *user)
+{
+    a->generation++; /* what is being judged now was looked up before */
+    cache_forget(a->cache, user);
+}
+
 /* ---- providers of a config ---- */
 
 static int auth_setup_new(struct auth *a, struct config *c, struct tls_client *const *tls,
@@ -57,7 +69,7 @@ int auth_configure(struct auth *a, struct config *c, struct tls_client *const *t
         return err;
     auth_setup_unref(a->setup);
     a->setup = s;
-    auth_forget(a, NULL);
+    auth_forget_answers(a, NULL);
     return 0;
 }
 
@@ -71,6 +83,8 @@ int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct reso
     list_init(&a->queries);
     a->setup = calloc(1, sizeof(*a->setup)); /* no providers yet */
     int err = a->setup ? cache_new(CACHE_MAX_BYTES, &a->cache) : -ERR_NOMEM;
+    if (err == 0 && store && store_has_names(store, &a->has_names) < 0)
+        a->has_names = true; /* who is locked is found out when they come */
     if (err < 0) {
         auth_free(a);
         return err;
@@ -208,6 +222,6 @@ void auth_judged(struct auth *a, const struct credentials *cred, bool is_right)
 
 void auth_forget(struct auth *a, const char *user)
 {
-    a->generation++; /* what is being judged now was looked up before */
-    cache_forget(a->cache, user);
+    a->has_names = true;
+    auth_forget_answers(a, user);
 }

@@ -49,21 +49,25 @@ struct auth_result {
     enum auth_status status;
     const char *source; /* "users", "http", "backend", "users (cached)": static */
     char user[256];     /* who it is: normalised login name for limits, listing, hold */
+    char *login;        /* the name that was given, where user is another one; NULL */
     struct credentials backend_cred; /* what to log in with at the backend (may be moved out) */
     char *master_user;               /* NULL */
     char *pool, *backend;            /* pin, NULL */
     char *server_host;               /* Auth-Server: host or IP, NULL */
     uint16_t server_port;
-    int smtp_auth;          /* -1 = as configured, 0 no, 1 yes (Auth-SMTP) */
-    bool is_backend_judge;  /* nobody has judged the credentials yet: they must reach the backend as
-                               they are, no master user or trusted proxy may vouch for them */
-    bool is_held;           /* the user is on hold: wait before the backend login */
-    unsigned max_sessions;  /* 0 = configured */
-    const char *text;       /* words for the client, NULL = default */
-    const char *code;       /* SMTP "535 5.7.0", NULL */
-    uint64_t wait_ms;       /* delay before the failure reply */
-    bool is_final;          /* reject and close (nginx: no Auth-Wait) */
-    const char *log_reason; /* for the log only, never for the client; NULL */
+    int smtp_auth;         /* -1 = as configured, 0 no, 1 yes (Auth-SMTP) */
+    bool is_backend_judge; /* nobody has judged the credentials yet: they must reach the backend as
+                              they are, no master user or trusted proxy may vouch for them */
+    enum auth_status refusal; /* of AUTH_OK where only the backend judges: once the backend found
+                                 the password right, the login is refused with this and text;
+                                 AUTH_OK = it is not */
+    bool is_held;             /* the user is on hold: wait before the backend login */
+    unsigned max_sessions;    /* 0 = configured */
+    const char *text;         /* words for the client, NULL = default */
+    const char *code;         /* SMTP "535 5.7.0", NULL */
+    uint64_t wait_ms;         /* delay before the failure reply */
+    bool is_final;            /* reject and close (nginx: no Auth-Wait) */
+    const char *log_reason;   /* for the log only, never for the client; NULL */
 };
 
 /* Worker-side authenticator. store may be NULL (no users provider configured), resolver, too (auth
@@ -76,10 +80,13 @@ void auth_free(struct auth *a);
  * each of c->auths, NULL = reached without; borrowed for the call, NULL = all without. */
 int auth_configure(struct auth *a, struct config *c, struct tls_client *const *tls) NODISCARD;
 
-/* Judges: the providers are asked in order until one knows the user. Who is in the store is judged
- * by the store alone, a wrong password is not tried elsewhere; what an auth server says counts, and
- * when it says nothing nobody else is asked. cb runs exactly once, later in this or another turn
- * (never inside the call), unless cancelled. NULL when out of memory. */
+/* Why an account that exists may not log in, for the log; static. */
+const char *auth_refusal_reason(enum auth_status refusal);
+
+/* Judges: the providers are asked in order until one knows the user. Who has a password in
+ * the store is judged there alone, a wrong one is not tried elsewhere; what an auth server says
+ * counts, and when it says nothing nobody else is asked. cb runs exactly once, later in this or
+ * another turn (never inside the call), unless cancelled. NULL when out of memory. */
 struct auth_query *auth_check(struct auth *a, const struct auth_request *r,
                               void (*cb)(void *arg, struct auth_result *res), void *arg);
 /* SCRAM: the keys of a user; keys NULL when there is no such user or no keys (the caller goes on
@@ -94,7 +101,8 @@ void auth_cancel(struct auth_query *q);
 /* After the backend judged a query of provider `backend` or the users provider without hash: feeds
  * the cache. */
 void auth_judged(struct auth *a, const struct credentials *cred, bool is_right);
-/* Forgets cached answers of a user (NULL = all): after passwd, lock, remove. */
+/* Forgets cached answers of a user (NULL = all), and that nothing is said of any name: after every
+ * change of a user. */
 void auth_forget(struct auth *a, const char *user);
 /* SASL_BIT mask of what the providers of a config can serve. */
 unsigned auth_mechanisms(const struct config *c);

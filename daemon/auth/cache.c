@@ -135,8 +135,8 @@ static size_t entry_bytes(const struct entry *e)
     const struct credentials *cred = &r->backend_cred;
     size_t map_slot = 2 * (sizeof(void *) + sizeof(struct str)) + sizeof(e->key.digest);
     return sizeof(*e) + map_slot + cred->user.cap + cred->authzid.cap + cred->secret.cap +
-           cred->salt.cap + text_bytes(r->master_user) + text_bytes(r->pool) +
-           text_bytes(r->backend) + text_bytes(r->server_host);
+           cred->salt.cap + text_bytes(r->login) + text_bytes(r->master_user) +
+           text_bytes(r->pool) + text_bytes(r->backend) + text_bytes(r->server_host);
 }
 
 static struct entry *entry_new(const struct cache_key *key, const struct credentials *cred,
@@ -225,7 +225,10 @@ void cache_forget(struct cache *c, const char *user)
 {
     LIST_FOREACH_SAFE (it, &c->recent) {
         struct entry *e = LIST_ITEM(it, struct entry, link);
-        if (!user || strcmp(e->result.user, user) == 0)
+        const struct auth_result *r = &e->result;
+        bool is_theirs =
+            !user || strcmp(r->user, user) == 0 || str_eq(str_of(r->login), str_of(user));
+        if (is_theirs)
             cache_remove(c, e);
     }
 }

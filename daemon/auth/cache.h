@@ -34,6 +34,7 @@ bool cache_get(struct cache *c, const struct cache_key *key, const struct creden
                uint64_t now_ms, struct auth_result *ret);
 /* What the backend said about these credentials: wrong ones are forgotten. */
 void cache_judge(struct cache *c, const struct credentials *cred, bool is_right);
-/* Forgets a user by normalised name; NULL = everything. */
+/* Forgets a user by normalised name, that of the mailbox or that of the login; NULL = everything.
+ */
 void cache_forget(struct cache *c, const char *user);
 size_t cache_count(const struct cache *c);

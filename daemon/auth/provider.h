@@ -64,6 +64,7 @@ struct auth {
     struct resolver *resolver;
     struct auth_setup *setup;
     struct cache *cache;
+    bool has_names; /* operators said something of some name, or may have */
     struct list queries;
     uint64_t generation; /* grows when cached answers are forgotten: older answers stay out */
 };
@@ -91,7 +92,10 @@ struct auth_query {
     struct cache_key key;
     struct auth_result result;
     char text[QUERY_TEXT_MAX], code[32], reason[QUERY_REASON_MAX];
-    void *work; /* the asked provider's */
+    void *work;              /* the asked provider's */
+    struct store_user login; /* what the store has of ask.user, once it is known */
+    bool is_login_known;
+    struct name_job *name_job; /* name_rules.c looks somebody up; NULL */
     void (*cb)(void *arg, struct auth_result *res);
     void (*keys_cb)(void *arg, int err, const struct sasl_scram_keys *keys);
     void *arg;
@@ -101,9 +105,11 @@ struct auth_query {
 void query_ask(struct auth_query *q, size_t from);
 /* Ends the query with q->result as it stands, not remembered. Frees q. */
 void query_end(struct auth_query *q);
-/* The same for a provider's answer, which is remembered where that is allowed; source is its name
- * unless it is set. Frees q. */
+/* A provider's answer: with AUTH_OK what holds for the name is put on it. source is its name unless
+ * it is set. Frees q, now or later. */
 void query_answer(struct auth_query *q);
+/* The end of an answer that is complete: remembered where that is allowed. Frees q. */
+void query_finish(struct auth_query *q);
 /* Ends it with a status, a reason for the log and no words for the client. Frees q. */
 void query_refuse(struct auth_query *q, enum auth_status status, const char *reason);
 /* Not this provider's user or mechanism: asks the next. */
@@ -121,6 +127,8 @@ struct auth_query *query_new(struct auth *a, const struct auth_request *r);
 void query_detach(struct auth_query *q);
 /* Gives a detached query back. */
 void query_close(struct auth_query *q);
+/* On whose account a job of this query is (struct job.source). */
+uint64_t query_source(const struct auth_query *q);
 /* For jobs: hold the memory; release it from any thread. */
 struct auth_query *query_ref(struct auth_query *q);
 void query_unref(struct auth_query *q);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* The provider `users`: people of the store.
  *
- * Whoever is not in the store is passed on to the next provider. Whoever is in it is judged here
- * alone: a wrong password is wrong, no other provider is asked. A user without a password there is
- * judged by the backend. */
+ * Whoever has no account in the store is passed on to the next provider. Whoever has a password
+ * there is judged here alone: a wrong one is wrong, no other provider is asked. An account without
+ * a password is judged by the next provider, by the backend where there is none. */
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
@@ -25,10 +25,10 @@ struct users {
 };
 
 enum verdict {
-    USERS_ABSENT,   /* not in the store */
+    USERS_ABSENT,   /* no account in the store */
     USERS_RIGHT,    /* proved */
     USERS_WRONG,    /* refuted */
-    USERS_UNJUDGED, /* in the store, but only the backend can judge */
+    USERS_UNJUDGED, /* an account without a password */
     USERS_ELSEWHERE /* a token, which only another provider can judge */
 };
 
@@ -42,7 +42,6 @@ struct users_job {
     enum verdict verdict;
     const char *reason; /* static; of USERS_WRONG */
     struct store_user user;
-    bool is_target_locked; /* of a master user's login */
     struct sasl_scram_keys keys;
     bool has_keys;
 };
@@ -52,11 +51,6 @@ static void secret_free(char *s)
     if (s)
         explicit_bzero(s, strlen(s));
     free(s);
-}
-
-static bool user_is_in(const struct store_user *u, enum store_user_state state)
-{
-    return u->state == state && (u->state_until_ms == 0 || u->state_until_ms > clock_wall_ms());
 }
 
 /* ---- on an auth thread: judging ---- */
@@ -139,37 +133,20 @@ static enum verdict (*const judges[SASL_MECH_COUNT])(struct users_job *j) = {
     [SASL_OAUTHBEARER] = judge_token,
 };
 
-/* Somebody who is in no store acts as somebody who may be: a lock holds for that login too. */
-static void look_at_target(struct users_job *j)
-{
-    struct store_user target = {0};
-    char name[256];
-    struct str authzid = buf_str(&j->q->ask.cred.authzid);
-    if (authzid.n == 0 || user_name_normalise(authzid, name) < 0)
-        return;
-    int err = store_user_get(j->store, name, &target);
-    if (err == 0)
-        j->is_target_locked = user_is_in(&target, USER_LOCKED);
-    else if (err != -ERR_NO_USER)
-        j->err = err;
-    store_user_fini(&target);
-}
-
 static void users_run(struct job *job)
 {
     struct users_job *j = CONTAINER_OF(job, struct users_job, job);
     const struct auth_ask *a = &j->q->ask;
     int err = store_user_get(j->store, a->user, &j->user);
-    if (err == -ERR_NO_USER) {
+    j->err = err == -ERR_NO_USER ? 0 : err;
+    if (j->err < 0)
+        return;
+    if (!j->user.is_stored) {
         j->verdict = USERS_ABSENT;
-        look_at_target(j);
         if (j->decoy && judges[a->cred.mech] == judge_password) /* for its time alone */
             (void)!password_verify(j->decoy, buf_str(&a->cred.secret));
         return;
     }
-    j->err = err;
-    if (err < 0)
-        return;
     j->verdict = judges[a->cred.mech](j);
     if (!auth_ask_is_own(a)) {
         j->verdict = USERS_WRONG;
@@ -202,20 +179,17 @@ static int fill_result(struct auth_query *q, const struct store_user *u)
                                                               : str_of(u->plain_password);
     c->mech = is_token && !u->backend_password ? given->mech : SASL_PLAIN;
     (void)str_copy(r->user, sizeof(r->user), str_of(u->name));
-    if (!auth_copy_text(&r->master_user, u->master_user) || !auth_copy_text(&r->pool, u->pool) ||
-        !auth_copy_text(&r->backend, u->backend) ||
+    if (!auth_copy_text(&r->master_user, u->master_user) ||
         buf_append_c(&c->user, u->backend_user ? u->backend_user : u->name) < 0 ||
         buf_append_str(&c->secret, secret) < 0)
         return -ERR_NOMEM;
     r->status = AUTH_OK;
-    r->is_held = user_is_in(u, USER_HELD);
-    r->max_sessions = u->max_sessions;
     return 0;
 }
 
 static void users_accept(struct auth_query *q, const struct users_job *j)
 {
-    const struct store_user *u = &j->user;
+    const struct store_user *u = &q->login;
     struct auth_result *r = &q->result;
     bool is_unjudged = j->verdict == USERS_UNJUDGED;
     if (is_unjudged && (u->backend_password || u->master_user)) {
@@ -236,37 +210,20 @@ static void users_accept(struct auth_query *q, const struct users_job *j)
         query_answer(q);
 }
 
-static void users_locked(struct auth_query *q, const char *text)
+/* An account without a password is no way past an auth server: who comes after the store judges,
+ * and the mail server where nobody does. */
+static void users_settle(struct auth_query *q, const struct users_job *j)
 {
-    query_say(q, str_of(text));
-    query_refuse(q, AUTH_LOCKED, "the account is locked");
-}
-
-/* What was found becomes the query's answer. Nobody learns of a lock who has no right password,
- * unless nobody here could tell. */
-static void users_apply(struct auth_query *q, const struct users_job *j)
-{
-    const struct store_user *u = &j->user;
-    bool may_use = u->protocols == 0 || (u->protocols & (1u << q->ask.r.proto->id));
-    if (j->err < 0) {
+    bool is_passed = j->verdict == USERS_ABSENT || j->verdict == USERS_ELSEWHERE ||
+                     (j->verdict == USERS_UNJUDGED && !query_is_last(q));
+    if (j->err < 0)
         query_refuse(q, AUTH_TEMPFAIL, err_text(j->err));
-    } else if (j->is_target_locked) {
-        users_locked(q, NULL);
-    } else if (j->verdict == USERS_ABSENT) {
-        query_pass(q);
-    } else if (j->verdict == USERS_WRONG) {
+    else if (j->verdict == USERS_WRONG)
         query_refuse(q, AUTH_REJECTED, j->reason ? j->reason : "wrong password");
-    } else if (user_is_in(u, USER_LOCKED)) {
-        users_locked(q, u->state_text);
-    } else if (!may_use) {
-        if (j->verdict == USERS_RIGHT)
-            query_say(q, STR("This account may not use this protocol."));
-        query_refuse(q, AUTH_REJECTED, "the account may not use this protocol");
-    } else if (j->verdict == USERS_ELSEWHERE) {
+    else if (is_passed)
         query_pass(q);
-    } else {
+    else
         users_accept(q, j);
-    }
 }
 
 /* ---- the job ---- */
@@ -299,7 +256,10 @@ static void users_done(struct job *job, void *owner)
             secret_free(p->decoy);
             p->decoy = str_dup_c(hash);
         }
-        users_apply(q, j);
+        q->is_login_known = j->err == 0;
+        q->login = j->user;
+        j->user = (struct store_user){0};
+        users_settle(q, j);
     }
     users_job_free(j);
 }
@@ -312,24 +272,6 @@ static void keys_done(struct job *job, void *owner)
     if (j->q->auth)
         query_keys(j->q, j->err < 0 ? -ERR_AUTH_TEMP : 0, j->has_keys ? &j->keys : NULL);
     users_job_free(j);
-}
-
-/* On whose account a hash is computed: the client's address, an IPv6 one for its /64. Behind a
- * trusted address (webmail, a UNIX socket) are many people: each user name there is a source. */
-static uint64_t users_source(const struct auth_query *q)
-{
-    const struct auth_ask *a = &q->ask;
-    const struct config *c = q->setup->config;
-    struct addr key = addr_limit_key(&a->r.client);
-    char name[sizeof(key.ip) + sizeof(a->user)];
-    size_t n = sizeof(key.ip);
-    memcpy(name, key.ip, sizeof(key.ip));
-    if (c && config_limits_trust(&c->limits, &a->r.client)) {
-        size_t n_user = strlen(a->user);
-        memcpy(name + n, a->user, n_user);
-        n += n_user;
-    }
-    return jobs_source(q->auth->jobs, str_n(name, n));
 }
 
 /* Takes the decoy of the pattern. */
@@ -346,7 +288,7 @@ static int users_post(struct auth_query *q, const struct users_job *pattern)
     j->job.drop = users_drop;
     j->store = a->store;
     j->q = query_ref(q);
-    j->job.source = users_source(q);
+    j->job.source = query_source(q);
     int err = jobs_post(a->jobs, &j->job);
     if (err < 0)
         users_job_free(j);
@@ -418,7 +360,7 @@ const struct auth_provider_ops provider_users_ops = {
     .mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT(SASL_CRAM_MD5) |
                   SASL_BIT(SASL_APOP) | SASL_BIT(SASL_EXTERNAL) | SASL_BIT(SASL_SCRAM_SHA_256) |
                   SASL_BIT(SASL_SCRAM_SHA_256_PLUS),
-    .is_always_asked = true, /* locks and protocols hold for tokens too */
+    .is_always_asked = true, /* it knows whose tokens are judged elsewhere */
     .new = users_new,
     .free = users_free,
     .check = users_check,

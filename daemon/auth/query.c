@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* One query: a deep copy of what is asked, its way through the providers, and the ways in which it
  * ends. */
+#include "auth/name_rules.h"
 #include "auth/provider.h"
 #include "base/cleanup.h"
 #include "store/store.h"
@@ -96,6 +97,7 @@ void query_unref(struct auth_query *q)
         return;
     auth_ask_fini(&q->ask);
     auth_result_fini(&q->result);
+    store_user_fini(&q->login);
     explicit_bzero(q, sizeof(*q));
     free(q);
 }
@@ -126,6 +128,7 @@ void query_detach(struct auth_query *q)
     const struct auth_setup *s = q->setup;
     if (q->at < s->n && s->v[q->at]->ops->abandon)
         s->v[q->at]->ops->abandon(q);
+    name_rules_abandon(q);
     list_del(&q->link);
     loop_undefer(&q->start);
     q->auth = NULL;
@@ -140,6 +143,24 @@ void query_close(struct auth_query *q)
 }
 
 /* ---- the way through the providers ---- */
+
+/* On whose account a hash is computed: the client's address, an IPv6 one for its /64. Behind a
+ * trusted address (webmail, a UNIX socket) are many people: each user name there is a source. */
+uint64_t query_source(const struct auth_query *q)
+{
+    const struct auth_ask *a = &q->ask;
+    const struct config *c = q->setup->config;
+    struct addr key = addr_limit_key(&a->r.client);
+    char name[sizeof(key.ip) + sizeof(a->user)];
+    size_t n = sizeof(key.ip);
+    memcpy(name, key.ip, sizeof(key.ip));
+    if (c && config_limits_trust(&c->limits, &a->r.client)) {
+        size_t n_user = strlen(a->user);
+        memcpy(name + n, a->user, n_user);
+        n += n_user;
+    }
+    return jobs_source(q->auth->jobs, str_n(name, n));
+}
 
 void query_end(struct auth_query *q)
 {
@@ -157,15 +178,24 @@ bool query_is_cacheable(const struct auth_query *q)
 
 void query_answer(struct auth_query *q)
 {
-    const struct auth_provider *p = q->setup->v[q->at];
+    struct auth_result *r = &q->result;
+    if (!r->source)
+        r->source = q->setup->v[q->at]->ops->name;
+    if (r->status == AUTH_OK && q->ask.cred.mech != SASL_NONE)
+        name_rules_apply(q);
+    else
+        query_finish(q);
+}
+
+void query_finish(struct auth_query *q)
+{
     struct auth *a = q->auth;
     struct auth_result *r = &q->result;
-    uint64_t ttl_ms = p->config->cache_ms;
-    if (!r->source)
-        r->source = p->ops->name;
+    uint64_t ttl_ms = q->setup->v[q->at]->config->cache_ms;
     /* Looked up before cached answers were forgotten: it may be one of those. */
     bool is_stale = q->generation != a->generation;
-    if (r->status == AUTH_OK && !r->is_held && ttl_ms > 0 && !is_stale && query_is_cacheable(q))
+    bool is_free = r->status == AUTH_OK && r->refusal == AUTH_OK && !r->is_held;
+    if (is_free && ttl_ms > 0 && !is_stale && query_is_cacheable(q))
         cache_put(a->cache, &q->key, &q->ask.cred, r, !r->is_backend_judge, loop_now_ms(a->loop),
                   ttl_ms);
     query_end(q);

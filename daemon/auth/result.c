@@ -5,11 +5,12 @@
 void auth_result_fini(struct auth_result *r)
 {
     credentials_wipe(&r->backend_cred);
+    free(r->login);
     free(r->master_user);
     free(r->pool);
     free(r->backend);
     free(r->server_host);
-    r->master_user = r->pool = r->backend = r->server_host = NULL;
+    r->login = r->master_user = r->pool = r->backend = r->server_host = NULL;
 }
 
 bool auth_copy_text(char **dst, const char *src)
@@ -23,8 +24,9 @@ int auth_result_copy(struct auth_result *dst, const struct auth_result *src)
     struct auth_result r = *src;
     r.text = r.code = r.log_reason = NULL;
     r.backend_cred = (struct credentials){.mech = SASL_NONE};
-    r.master_user = r.pool = r.backend = r.server_host = NULL;
+    r.login = r.master_user = r.pool = r.backend = r.server_host = NULL;
     if (credentials_copy(&r.backend_cred, &src->backend_cred) < 0 ||
+        !auth_copy_text(&r.login, src->login) ||
         !auth_copy_text(&r.master_user, src->master_user) || !auth_copy_text(&r.pool, src->pool) ||
         !auth_copy_text(&r.backend, src->backend) ||
         !auth_copy_text(&r.server_host, src->server_host)) {

@@ -182,6 +182,8 @@ static void on_forget(struct mail *m, void *owner)
     struct forget_mail *f = CONTAINER_OF(m, struct forget_mail, mail);
     struct session_env *env = owner;
     auth_forget(env->auth, f->user[0] ? f->user : NULL);
+    if (f->user[0])
+        session_judge_anew(env, f->user);
     free(f);
 }
 

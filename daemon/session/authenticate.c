@@ -57,6 +57,15 @@ static void authenticate_refused(struct session *s, const struct auth_result *r)
         front_fail_later(s, &f, delay);
 }
 
+void authenticate_refuse_proved(struct session *s)
+{
+    const struct auth_result r = {.status = s->pre->refusal,
+                                  .source = s->auth_source,
+                                  .text = s->pre->refusal_text,
+                                  .log_reason = auth_refusal_reason(s->pre->refusal)};
+    authenticate_refused(s, &r);
+}
+
 /* The answer's pins lead to a route at once: its strings live only now. */
 static int authenticate_route(struct session *s, const struct auth_result *r)
 {
@@ -93,6 +102,9 @@ static int authenticate_take(struct session *s, struct auth_result *r)
     p->max_sessions = r->max_sessions;
     p->is_user_held = r->is_held;
     p->is_backend_judge = r->is_backend_judge;
+    p->refusal = r->refusal;
+    free(p->refusal_text);
+    p->refusal_text = r->refusal != AUTH_OK ? str_dup_c(r->text) : NULL;
     if (s->tap)
         trace_match_user(s);
     return s->user ? 0 : -ERR_NOMEM;

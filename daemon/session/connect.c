@@ -289,6 +289,11 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
     struct preauth *p = s->pre;
     AUTO_BUF reply = BUF_INIT;
     struct tls_info info;
+    if (p->refusal != AUTH_OK) {
+        conn_close(&s->server);
+        authenticate_refuse_proved(s);
+        return;
+    }
     s->server_addr = o->server;
     if (conn_tls_info(&s->server, &info))
         (void)str_copy(s->server_tls, sizeof(s->server_tls), str_of(info.version));

@@ -140,6 +140,7 @@ void preauth_free(struct session *s)
     route_fini(&p->route);
     free(p->identity);
     free(p->master_user);
+    free(p->refusal_text);
     free(p->client_host);
     explicit_bzero(p, sizeof(*p));
     free(p);

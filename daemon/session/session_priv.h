@@ -52,11 +52,13 @@ struct preauth {
     uint64_t deadline_ms; /* of everything before the relay */
     uint64_t login_us;    /* monotonic: when the credentials were there */
     uint64_t held_ms, held_until_ms, keepalive_ms;
-    unsigned max_sessions; /* of the user's entry */
-    unsigned failures;     /* bad commands and refused logins */
-    uint64_t judged;       /* hold_count when the judging of the user began */
-    size_t peeked;         /* bytes of the PROXY header seen so far */
-    bool is_backend_judge; /* nobody but the backend has judged the credentials */
+    unsigned max_sessions;    /* of the user's entry */
+    unsigned failures;        /* bad commands and refused logins */
+    uint64_t judged;          /* hold_count when the judging of the user began */
+    size_t peeked;            /* bytes of the PROXY header seen so far */
+    enum auth_status refusal; /* once the backend found the password right; AUTH_OK = none */
+    char *refusal_text;       /* words for the client, NULL */
+    bool is_backend_judge;    /* nobody but the backend has judged the credentials */
     bool is_user_held;
     bool is_sasl_over;       /* the last challenge ends the exchange: its answer is empty */
     bool is_error_challenge; /* the answer to it is followed by the failure */
@@ -206,6 +208,8 @@ void authenticate(struct session *s, struct credentials *cred);
  * for the answer must not guess for nothing. */
 void authenticate_client_left(struct session *s);
 void authenticate_again(struct session *s);
+/* The backend found the password right of somebody who may not log in: says so now. */
+void authenticate_refuse_proved(struct session *s);
 
 /* connect.c */
 void connect_begin(struct session *s);

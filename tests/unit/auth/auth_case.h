@@ -6,14 +6,20 @@
 
 #include <stdio.h>
 
-#include "auth/auth.h"
+#include "auth/provider.h"
 
-#define AUTH_CASE_USERS(...)                                                                       \
+#define AUTH_CASE_PUT(is_account, ...)                                                             \
     do {                                                                                           \
-        const struct store_user users_[] = {__VA_ARGS__};                                          \
-        for (size_t i_ = 0; i_ < ARRAY_LEN(users_); i_++)                                          \
+        struct store_user users_[] = {__VA_ARGS__};                                                \
+        for (size_t i_ = 0; i_ < ARRAY_LEN(users_); i_++) {                                        \
+            users_[i_].is_stored = is_account;                                                     \
             assert_int_equal(store_user_put(auth_case.store, &users_[i_], STORE_UPSERT, 1), 0);    \
+        }                                                                                          \
+        auth_case.auth->has_names = true;                                                          \
     } while (0)
+#define AUTH_CASE_USERS(...) AUTH_CASE_PUT(true, __VA_ARGS__)
+/* What operators say of names that have no account. */
+#define AUTH_CASE_NAMES(...) AUTH_CASE_PUT(false, __VA_ARGS__)
 
 /* Providers of the test, in order. */
 #define AUTH_CASE_PROVIDERS(...)                                                                   \
@@ -140,6 +146,11 @@ static inline void auth_case_describe_ok(const struct auth_result *r, struct buf
         assert_int_equal(buf_printf(b, " max=%u", r->max_sessions), 0);
     assert_int_equal(
         buf_printf(b, "%s%s", r->is_held ? " held" : "", r->is_backend_judge ? " judge" : ""), 0);
+    if (r->refusal != AUTH_OK) {
+        assert_int_equal(
+            buf_printf(b, " %s", r->refusal == AUTH_LOCKED ? "then-locked" : "then-rejected"), 0);
+        auth_case_add(b, "text", r->text);
+    }
     assert_null(r->log_reason);
 }
 

@@ -609,6 +609,123 @@ static void test_reload_meanwhile(void **state)
     assert_string_equal(a.text, "OK http bob login=PLAIN bob x");
 }
 
+/* ---- what operators say of a name that the auth server judges ---- */
+
+static void test_names(void **state)
+{
+    (void)state;
+    const char *to_b1 = "Auth-Status: OK\r\nAuth-Server: 10.0.0.1\r\nAuth-Port: 143\r\n";
+    http_only();
+    AUTH_CASE_NAMES({.name = "locked", .state = USER_LOCKED, .state_text = "Pay first"},
+                    {.name = "held", .state = USER_HELD},
+                    {.name = "moved", .pool = "main", .backend = "b2", .max_sessions = 2},
+                    {.name = "pop", .protocols = 1u << PROTO_POP3});
+    reply("Auth-Status: no\r\nAuth-Wait: 1\r\n");
+    assert_string_equal(auth_case_login("locked", "x"),
+                        "REJECTED http: refused by the auth server text=no wait=1000");
+    reply(to_b1);
+    assert_string_equal(auth_case_login("LOCKED", "x"),
+                        "LOCKED http: the account is locked text=Pay first");
+    assert_string_equal(auth_case_login("held", "x"),
+                        "OK http held login=PLAIN held x server=10.0.0.1 port=143 held");
+    assert_string_equal(auth_case_login("moved", "x"),
+                        "OK http moved login=PLAIN moved x pool=main backend=b2 max=2");
+    assert_string_equal(auth_case_login("pop", "x"),
+                        "REJECTED http: the account may not use this protocol"
+                        " text=This account may not use this protocol.");
+    assert_string_equal(auth_case_login("other", "x"),
+                        "OK http other login=PLAIN other x server=10.0.0.1 port=143");
+    assert_int_equal(site.n_requests, 6); /* the auth server judged them all */
+}
+
+/* One mailbox has several names: what is said of it holds for each, and what is said of one of them
+ * for that one. */
+static void test_names_of_an_alias(void **state)
+{
+    (void)state;
+    http_only();
+    AUTH_CASE_NAMES({.name = "bob", .pool = "main", .backend = "b2", .max_sessions = 2},
+                    {.name = "b.smith", .state = USER_LOCKED, .pool = "other"});
+    reply("Auth-Status: OK\r\nAuth-User: bob\r\n");
+    assert_string_equal(auth_case_login("bobby", "x"),
+                        "OK http bob login=PLAIN bob x pool=main backend=b2 max=2");
+    assert_string_equal(auth_case_login("b.smith", "x"), "LOCKED http: the account is locked");
+    AUTH_CASE_NAMES({.name = "bob", .state = USER_LOCKED, .state_text = "bob's"},
+                    {.name = "b.smith"});
+    assert_string_equal(auth_case_login("b.smith", "x"),
+                        "LOCKED http: the account is locked text=bob's");
+    assert_string_equal(auth_case_login("bob", "x"),
+                        "LOCKED http: the account is locked text=bob's");
+}
+
+/* An answer that is remembered is forgotten with a word about either name. */
+static void test_names_and_cache(void **state)
+{
+    (void)state;
+    configure("http://127.0.0.1:", 10000, 60000);
+    reply("Auth-Status: OK\r\nAuth-User: bob\r\n");
+    assert_string_equal(auth_case_login("bobby", "x"), "OK http bob login=PLAIN bob x");
+    assert_string_equal(auth_case_login("bobby", "x"), "OK http (cached) bob login=PLAIN bob x");
+    static const char *const names[] = {"bob", "bobby"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        AUTH_CASE_NAMES({.name = (char *)names[i], .state = USER_LOCKED});
+        auth_forget(auth_case.auth, names[i]);
+        for (int again = 0; again < 2; again++)
+            assert_string_equal(auth_case_login("bobby", "x"),
+                                "LOCKED http: the account is locked");
+        AUTH_CASE_NAMES({.name = (char *)names[i]});
+        auth_forget(auth_case.auth, names[i]);
+        assert_string_equal(auth_case_login("bobby", "x"), "OK http bob login=PLAIN bob x");
+    }
+    AUTH_CASE_NAMES({.name = "bob", .state = USER_HELD});
+    auth_forget(auth_case.auth, "bob");
+    for (int again = 0; again < 2; again++)
+        assert_string_equal(auth_case_login("bobby", "x"), "OK http bob login=PLAIN bob x held");
+}
+
+/* Nothing is said of anybody: no login waits for the store. */
+static void test_no_names(void **state)
+{
+    (void)state;
+    http_only();
+    assert_false(auth_case.auth->has_names);
+    store_close(auth_case.store); /* whoever asks it dies */
+    auth_case.store = auth_case.auth->store = NULL;
+    assert_string_equal(auth_case_login("bob", "x"), "OK http bob login=PLAIN bob x");
+}
+
+/* An account without a password opens no way past the auth server; what it says of the mail server
+ * holds. */
+static void test_account_without_password(void **state)
+{
+    (void)state;
+    configure("http://127.0.0.1:", 10000, 0);
+    static struct config_auth both[2];
+    both[0] = (struct config_auth){.type = AUTH_TYPE_USERS};
+    both[1] = http_auth;
+    auth_case_configure(both, 2);
+    AUTH_CASE_USERS({.name = "bob", .pool = "main", .backend_user = "Robert"},
+                    {.name = "own", .backend_password = "other"},
+                    {.name = "eve", .master_user = "root", .backend_password = "master's"},
+                    {.name = "known", .password_hash = "{PLAIN}secret"});
+    AUTH_CASE_NAMES({.name = "carol", .backend = "b2"});
+    reply("Auth-Status: no\r\nAuth-Wait: 1\r\n");
+    static const char *const names[] = {"bob", "own", "eve", "carol"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        assert_string_equal(auth_case_login(names[i], "x"),
+                            "REJECTED http: refused by the auth server text=no wait=1000");
+    reply("Auth-Status: OK\r\n");
+    assert_string_equal(auth_case_login("bob", "x"), "OK http bob login=PLAIN Robert x pool=main");
+    assert_string_equal(auth_case_login("own", "x"), "OK http own login=PLAIN own other");
+    assert_string_equal(auth_case_login("eve", "x"),
+                        "OK http eve login=PLAIN eve master's master=root");
+    assert_string_equal(auth_case_login("carol", "x"),
+                        "OK http carol login=PLAIN carol x backend=b2");
+    assert_int_equal(site.n_requests, 8);
+    assert_string_equal(auth_case_login("known", "x"), "REJECTED users: wrong password");
+    assert_int_equal(site.n_requests, 8);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -633,6 +750,11 @@ int main(void)
         T(test_wait),
         T(test_silence),
         T(test_no_server),
+        T(test_names),
+        T(test_names_of_an_alias),
+        T(test_names_and_cache),
+        T(test_no_names),
+        T(test_account_without_password),
         T(test_cancel),
         T(test_cancel_unsent),
         T(test_cancel_while_waiting),

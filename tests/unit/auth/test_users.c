@@ -121,7 +121,9 @@ static void test_locks(void **state)
     assert_string_equal(auth_case_login("bob", "x"), "REJECTED users: wrong password");
     assert_string_equal(auth_case_login("soon", "secret"), "LOCKED users: the account is locked");
     assert_string_equal(auth_case_login("past", "secret"), "OK users past login=PLAIN past secret");
-    assert_string_equal(auth_case_login("unjudged", "x"), "LOCKED users: the account is locked");
+    /* nobody has judged: the client hears of it from the backend's answer on */
+    assert_string_equal(auth_case_login("unjudged", "x"),
+                        "OK backend unjudged login=PLAIN unjudged x judge then-locked");
 }
 
 static void test_held(void **state)
@@ -152,7 +154,8 @@ static void test_protocols(void **state)
                         " text=This account may not use this protocol.");
     assert_string_equal(auth_case_login("bob", "x"), "REJECTED users: wrong password");
     assert_string_equal(auth_case_login("unjudged", "x"),
-                        "REJECTED users: the account may not use this protocol");
+                        "OK backend unjudged login=PLAIN unjudged x judge then-rejected"
+                        " text=This account may not use this protocol.");
     auth_case_cred(SASL_PLAIN, "bob", "secret");
     auth_case.request.proto = &proto_pop3;
     assert_string_equal(auth_case_ask(), "OK users bob login=PLAIN bob secret");
@@ -288,8 +291,8 @@ static void test_tokens(void **state)
                         "OK backend unjudged login=XOAUTH2 unjudged ya29 pool=main judge");
     users_then_backend();
     assert_string_equal(token("bob"), "OK backend bob login=XOAUTH2 bob ya29 judge");
-    /* a lock holds for tokens as well */
-    assert_string_equal(token("gone"), "LOCKED users: the account is locked");
+    /* a lock holds for tokens as well, and is told to whose token is right */
+    assert_string_equal(token("gone"), "OK backend gone login=XOAUTH2 gone ya29 judge then-locked");
 }
 
 static const char *acting(const char *user, const char *authzid)
@@ -311,7 +314,12 @@ static void test_authzid(void **state)
     /* a master user of the backend's: counted as the one whose mailbox it is */
     assert_string_equal(acting("admin", "Alice"),
                         "OK backend alice login=PLAIN admin secret authzid=Alice judge");
-    assert_string_equal(acting("admin", "gone"), "LOCKED users: the account is locked");
+    assert_string_equal(acting("admin", "gone"),
+                        "OK backend gone login=PLAIN admin secret authzid=gone judge then-locked");
+    AUTH_CASE_NAMES({.name = "admin", .state = USER_LOCKED, .pool = "own", .max_sessions = 1});
+    /* the master's own lock holds, its pin and limit are not those of the mailbox */
+    assert_string_equal(acting("admin", "Alice"), "OK backend alice login=PLAIN admin secret "
+                                                  "authzid=Alice judge then-locked");
     assert_string_equal(acting("admin", "a\x01b"),
                         "REJECTED backend: not a possible name to act as");
 }
