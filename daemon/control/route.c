@@ -14,7 +14,8 @@ struct explain {
     struct work work;
     struct store_user user;
     struct addr peer; /* family AF_UNSPEC = not said */
-    bool is_known;
+    bool is_known;    /* has an account in the store */
+    bool has_name;    /* or something is said of the name */
 };
 
 static int explain_run(struct work *w)
@@ -22,7 +23,8 @@ static int explain_run(struct work *w)
     struct explain *x = CONTAINER_OF(w, struct explain, work);
     int err =
         store_user_get(work_control(w)->host->store, request_text(w->request, "user"), &x->user);
-    x->is_known = err == 0;
+    x->is_known = err == 0 && x->user.is_stored;
+    x->has_name = err == 0;
     return err == -ERR_NO_USER ? 0 : err;
 }
 
@@ -362,6 +364,13 @@ static void explain_listener(const struct explain *x, const struct config_listen
         explain_say(w, "waits: listener %s is paused", l->name);
 }
 
+/* May an auth server send the user elsewhere? An operator's pin is stronger. */
+static bool explain_is_server_named(const struct explain *x, const struct config *c)
+{
+    bool is_asked = !store_user_has_password(&x->user) || c->auths[0].type == AUTH_TYPE_HTTP;
+    return has_provider(c, AUTH_TYPE_HTTP) && is_asked && !x->user.pool && !x->user.backend;
+}
+
 static json_t *explain_row(const struct explain *x, const struct setup_listener *l)
 {
     CLEANUP(explain_words_fini) struct explain_words w = {0};
@@ -371,18 +380,17 @@ static json_t *explain_row(const struct explain *x, const struct setup_listener 
     request_set_text(row, "user", request_text(x->work.request, "user"));
     request_set_text(row, "listener", l->config->name);
     request_set_text(row, "known", x->is_known ? "yes" : "no");
-    if (x->is_known)
+    if (x->has_name)
         request_set_text(row, "state", user_state_name(&x->user, clock_wall_ms()));
     explain_providers(row, c);
     explain_listener(x, l->config, &w);
     if (explain_is_refused(x, c))
         explain_say(&w, "refused: no provider knows this user");
-    else if (x->is_known && has_provider(c, AUTH_TYPE_USERS))
+    else if (x->has_name)
         explain_user(x, l->config->proto, &w);
     explain_limits(x, &w);
     explain_where(row, x, setup, l->config, &w);
-    if (has_provider(c, AUTH_TYPE_HTTP) && !explain_is_refused(x, c) && setup->pools->n > 0 &&
-        (!x->is_known || c->auths[0].type == AUTH_TYPE_HTTP))
+    if (explain_is_server_named(x, c) && !explain_is_refused(x, c) && setup->pools->n > 0)
         (void)!buf_append_c(&w.verdict, ", unless the auth server says otherwise");
     request_set_text(row, "verdict", buf_cstr(&w.verdict));
     request_set_text(row, "also", buf_cstr(&w.also));

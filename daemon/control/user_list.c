@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "control/handlers.h"
+#include "control/user_names.h"
 #include "ops/kill.h"
 #include "rpc/json_text.h"
 #include "rpc/table_json.h"
@@ -17,11 +18,11 @@
 
 const char *user_state_name(const struct store_user *u, uint64_t now_ms)
 {
-    bool is_over = u->state_until_ms && u->state_until_ms <= now_ms;
-    return store_user_state_name(is_over ? USER_ACTIVE : u->state);
+    return store_user_state_name(store_user_is(u, u->state, now_ms) ? u->state : USER_ACTIVE);
 }
 
-static const char *user_scheme(const struct store_user *u, char scratch[32])
+/* The scheme of the hash, or who judges without one. */
+static const char *user_scheme(const struct store_user *u, const char *judge, char scratch[32])
 {
     static const char *const schemes[][2] = {
         {"$y$", "yescrypt"},     {"$gy$", "gost-yescrypt"}, {"$7$", "scrypt"},
@@ -30,8 +31,10 @@ static const char *user_scheme(const struct store_user *u, char scratch[32])
     };
     const char *hash = u->password_hash;
     const char *end = hash && hash[0] == '{' ? strchr(hash, '}') : NULL;
+    if (!hash && store_user_has_password(u))
+        return u->plain_password ? "plain" : "scram-sha-256";
     if (!hash)
-        return u->plain_password ? "plain" : u->scram ? "scram-sha-256" : "backend";
+        return judge || !u->is_stored ? judge : "backend";
     if (end) {
         (void)str_copy(scratch, 32, str_n(hash + 1, (size_t)(end - hash - 1)));
         str_lower(scratch);
@@ -50,14 +53,15 @@ static void user_row_protocols(json_t *row, unsigned mask)
     request_set_text(row, "protocols", buf_cstr(&text));
 }
 
-json_t *user_row(const struct store_user *u, uint64_t now_ms)
+json_t *user_row(const struct store_user *u, const char *judge, uint64_t now_ms)
 {
     char scratch[32];
     json_t *row = json_object();
     const char *state = user_state_name(u, now_ms);
     request_set_text(row, "name", u->name);
     request_set_text(row, "state", state);
-    request_set_text(row, "password", user_scheme(u, scratch));
+    request_set_text(row, "source", u->is_stored ? "store" : judge ? judge : "none");
+    request_set_text(row, "password", user_scheme(u, judge, scratch));
     request_set_text(row, "pool", u->pool);
     request_set_text(row, "backend", u->backend);
     request_set_text(row, "backend_user", u->backend_user);
@@ -83,11 +87,14 @@ json_t *user_row(const struct store_user *u, uint64_t now_ms)
 struct user_key {
     struct table_key key; /* its value is a reference, its row is gone */
     char *name;
+    uint64_t sessions;
 };
 
 struct user_list {
     struct work work;
     struct filter *filter;
+    struct user_names names;
+    const char *judge;
     char *after, *sort; /* sort NULL = by name */
     bool is_counted;    /* a part of the list: what matches before and behind it is counted */
     size_t page, offset, seen, matched;
@@ -122,7 +129,7 @@ static void user_list_sort_keys(struct user_list *l)
         user_key_fini(&l->keys[--l->n_keys]);
 }
 
-static int user_list_add_key(struct user_list *l, const char *name, json_t *row)
+static int user_list_add_key(struct user_list *l, const char *name, uint64_t sessions, json_t *row)
 {
     if (l->n_keys == l->cap && l->n_keys >= 2 * (l->offset + l->page))
         user_list_sort_keys(l);
@@ -135,7 +142,7 @@ static int user_list_add_key(struct user_list *l, const char *name, json_t *row)
         l->cap = cap;
     }
     struct user_key *k = &l->keys[l->n_keys];
-    *k = (struct user_key){table_key_of(row, l->sort, l->matched), str_dup_c(name)};
+    *k = (struct user_key){table_key_of(row, l->sort, l->matched), str_dup_c(name), sessions};
     k->key.row = NULL;
     if (!k->name)
         return -ERR_NOMEM;
@@ -150,14 +157,23 @@ static bool user_list_is_in_part(const struct user_list *l)
     return l->matched >= l->offset && json_array_size(l->rows) < l->page;
 }
 
-static int user_list_look(struct user_list *l, const struct store_user *u)
+static json_t *user_list_row(const struct user_list *l, const struct store_user *u,
+                             uint64_t sessions)
+{
+    json_t *row = user_row(u, l->judge, l->now_ms);
+    if (row)
+        request_put_number(row, "sessions", sessions);
+    return row;
+}
+
+static int user_list_look(struct user_list *l, const struct store_user *u, uint64_t sessions)
 {
     int err = 0;
     bool is_wanted = l->sort || user_list_is_in_part(l);
-    json_t *row = l->filter || is_wanted ? user_row(u, l->now_ms) : NULL;
+    json_t *row = l->filter || is_wanted ? user_list_row(l, u, sessions) : NULL;
     bool is_match = !l->filter || (row && filter_match(l->filter, command_row_get, row));
     if (is_match && row && l->sort)
-        err = user_list_add_key(l, u->name, row);
+        err = user_list_add_key(l, u->name, sessions, row);
     else if (is_match && row && is_wanted)
         err = json_array_append(l->rows, row) == 0 ? 0 : -ERR_NOMEM;
     l->matched += is_match;
@@ -171,15 +187,15 @@ static bool user_list_is_enough(const struct user_list *l)
     bool is_full = json_array_size(l->rows) >= l->page;
     if (l->sort)
         return false;
-    /* Without a filter the store counts. */
+    /* Without a filter the names are counted by themselves. */
     return l->is_counted ? is_full && !l->filter : is_full || l->seen >= USERS_SCAN_MAX;
 }
 
-static bool user_list_one(void *arg, const struct store_user *u)
+static bool user_list_one(void *arg, const struct store_user *u, uint64_t sessions)
 {
     struct user_list *l = arg;
     l->seen++;
-    l->err = user_list_look(l, u);
+    l->err = user_list_look(l, u, sessions);
     bool is_enough = user_list_is_enough(l), is_full = json_array_size(l->rows) >= l->page;
     /* The list goes on from here. */
     if (l->err == 0 && !l->sort && !l->last && (is_enough || is_full)) {
@@ -196,10 +212,13 @@ static int user_list_take_part(struct user_list *l, struct store *store)
     int err = 0;
     user_list_sort_keys(l);
     for (size_t i = l->offset; i < l->n_keys && err == 0; i++) {
+        const struct user_key *k = &l->keys[i];
         struct store_user u = {0};
-        err = store_user_get(store, l->keys[i].name, &u);
-        if (err == 0)
-            (void)json_array_append_new(l->rows, user_row(&u, l->now_ms));
+        err = store_user_get(store, k->name, &u);
+        const struct store_user with_sessions = {.name = k->name};
+        const struct store_user *found = err == 0 ? &u : k->sessions ? &with_sessions : NULL;
+        if (found && (err == 0 || err == -ERR_NO_USER))
+            (void)json_array_append_new(l->rows, user_list_row(l, found, k->sessions));
         if (err == -ERR_NO_USER)
             err = 0;
         store_user_fini(&u);
@@ -212,9 +231,10 @@ static int user_list_run(struct work *w)
     struct user_list *l = CONTAINER_OF(w, struct user_list, work);
     struct store *store = work_control(w)->host->store;
     uint64_t n_users = 0;
-    int err = store_user_each(store, l->after, SIZE_MAX, user_list_one, l);
+    int err = user_names_each(store, &l->names, l->after, user_list_one, l);
     err = err == 0 ? l->err : err;
-    if (err == 0 && l->is_counted && !l->filter && (err = store_user_count(store, &n_users)) == 0)
+    if (err == 0 && l->is_counted && !l->filter &&
+        (err = user_names_count(store, l->judge ? &l->names : NULL, &n_users)) == 0)
         l->seen = l->matched = (size_t)n_users;
     if (err == 0 && l->sort)
         err = user_list_take_part(l, store);
@@ -254,6 +274,7 @@ static void user_list_fini(struct work *w)
 {
     struct user_list *l = CONTAINER_OF(w, struct user_list, work);
     filter_unref(l->filter);
+    user_names_fini(&l->names);
     free(l->after);
     free(l->sort);
     free(l->last);
@@ -290,7 +311,13 @@ void command_user_list(struct request *r)
     l->after = str_dup_c(request_text(r, "cursor"));
     l->rows = json_array();
     l->now_ms = clock_wall_ms();
-    work_post(&l->work, NULL);
+    l->judge = user_judge(request_control(r));
+    if (user_names_take(request_control(r), &l->names) == 0) {
+        work_post(&l->work, NULL);
+        return;
+    }
+    work_free(&l->work);
+    request_fail(r, -ERR_NOMEM, NULL, NULL);
 }
 
 /* ---- names that are not there ---- */
@@ -344,12 +371,15 @@ int user_missing(struct work *w, const char *name)
 struct user_show {
     struct work work;
     struct store_user user;
+    const char *judge;
+    bool is_absent; /* of the store */
 };
 
 /* Counts the sessions for the answer. */
 struct user_count {
     struct request *request;
     json_t *row;
+    bool is_absent;
     uint64_t n;
 };
 
@@ -370,17 +400,24 @@ static void user_count_done(void *arg, int err, uint64_t seen, uint64_t matched)
     (void)matched;
     if (err == 0)
         request_put_number(c->row, "sessions", c->n);
-    request_answer(c->request, c->row);
+    if (c->is_absent && c->n == 0) {
+        json_decref(c->row);
+        request_fail(c->request, -ERR_NO_USER, NULL,
+                     "%.255s is not in the store and has no session",
+                     request_text(c->request, "name"));
+    } else {
+        request_answer(c->request, c->row);
+    }
     free(c);
 }
 
-static int user_count_start(struct request *r, json_t *row)
+static int user_count_start(struct request *r, json_t *row, bool is_absent)
 {
     struct filter *filter = NULL;
     struct user_count *c = calloc(1, sizeof(*c));
     int err = c ? kill_filter(SESSION_FIELD_USER, request_text(r, "name"), &filter) : -ERR_NOMEM;
     if (err == 0) {
-        *c = (struct user_count){.request = r, .row = row};
+        *c = (struct user_count){.request = r, .row = row, .is_absent = is_absent};
         const struct collect_spec spec = {.filter = filter,
                                           .fields = SESSION_FIELD_BIT(SESSION_FIELD_USER),
                                           .chunk = user_count_chunk,
@@ -399,7 +436,13 @@ static int user_show_run(struct work *w)
     struct user_show *s = CONTAINER_OF(w, struct user_show, work);
     const char *name = request_text(w->request, "name");
     int err = store_user_get(work_control(w)->host->store, name, &s->user);
-    return err == -ERR_NO_USER ? user_missing(w, name) : err;
+    if (err != -ERR_NO_USER)
+        return err;
+    if (!s->judge)
+        return user_missing(w, name);
+    s->is_absent = true;
+    s->user.name = str_dup_c(name);
+    return s->user.name ? 0 : -ERR_NOMEM;
 }
 
 static void user_show_done(struct work *w)
@@ -407,8 +450,8 @@ static void user_show_done(struct work *w)
     struct user_show *s = CONTAINER_OF(w, struct user_show, work);
     if (work_fail(w))
         return;
-    json_t *row = user_row(&s->user, clock_wall_ms());
-    int err = user_count_start(w->request, row);
+    json_t *row = user_row(&s->user, s->judge, clock_wall_ms());
+    int err = user_count_start(w->request, row, s->is_absent);
     if (err < 0) {
         json_decref(row);
         request_fail(w->request, err, NULL, NULL);
@@ -424,34 +467,48 @@ void command_user_show(struct request *r)
 {
     struct user_show *s =
         work_new(r->rpc, r, sizeof(*s), user_show_run, user_show_done, user_show_fini);
-    if (s)
-        work_post(&s->work, NULL);
+    if (!s)
+        return;
+    s->judge = user_judge(request_control(r));
+    work_post(&s->work, NULL);
 }
 
 /* ---- changes ---- */
+
+/* What is there of the user; a name that only others can know of begins with nothing. */
+static int user_edit_read(struct user_edit *e, struct store *store)
+{
+    const char *name = request_text(e->work.request, "name");
+    bool may_be_absent = e->kind == USER_EDIT_NEW || (e->kind == USER_EDIT_NAME && e->judge);
+    int err = store_user_get(store, name, &e->user);
+    bool is_missing =
+        err == -ERR_NO_USER || (err == 0 && e->kind == USER_EDIT_ACCOUNT && !e->user.is_stored);
+    if (!is_missing)
+        return err;
+    if (!may_be_absent)
+        return user_missing(&e->work, name);
+    e->user = (struct store_user){.name = str_dup_c(name)};
+    return e->user.name ? 0 : -ERR_NOMEM;
+}
 
 static int user_edit_run(struct work *w)
 {
     struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
     struct store *store = work_control(w)->host->store;
-    const char *name = request_text(w->request, "name");
-    int err = store_user_get(store, name, &e->user);
-    e->is_there = e->is_new && err == 0;
-    if (e->is_new && err == -ERR_NO_USER) {
-        e->user = (struct store_user){.name = str_dup_c(name)};
-        e->is_changed = true;
-        err = e->user.name ? 0 : -ERR_NOMEM;
-    }
-    if (err == -ERR_NO_USER)
-        return user_missing(w, name);
-    if (err == 0)
-        err = e->apply(e);
-    if (err == 0 && e->is_there && e->is_changed)
+    int err = user_edit_read(e, store);
+    if (err < 0)
+        return err;
+    bool is_made = e->kind == USER_EDIT_NEW && !e->user.is_stored;
+    e->is_there = e->kind == USER_EDIT_NEW && !is_made;
+    e->is_changed = is_made;
+    e->user.is_stored = e->user.is_stored || is_made;
+    err = e->apply(e);
+    if (err < 0 || !e->is_changed)
+        return err;
+    if (e->is_there)
         return -ERR_EXISTS;
-    if (err == 0 && e->is_changed)
-        err =
-            store_user_put(store, &e->user, e->is_new ? STORE_ADD : STORE_REPLACE, clock_wall_ms());
-    return err;
+    enum store_write how = is_made ? STORE_ADD : e->user.is_stored ? STORE_REPLACE : STORE_UPSERT;
+    return store_user_put(store, &e->user, how, clock_wall_ms());
 }
 
 static void user_edit_fini(struct work *w)
@@ -461,13 +518,14 @@ static void user_edit_fini(struct work *w)
     pools_unref(e->pools);
 }
 
-void user_edit_start(struct request *r, bool is_new, int (*apply)(struct user_edit *e),
+void user_edit_start(struct request *r, enum user_edit_kind kind, int (*apply)(struct user_edit *e),
                      void (*then)(struct work *w))
 {
     struct user_edit *e = work_new(r->rpc, r, sizeof(*e), user_edit_run, then, user_edit_fini);
     if (!e)
         return;
-    e->is_new = is_new;
+    e->kind = kind;
+    e->judge = user_judge(request_control(r));
     e->apply = apply;
     e->pools = pools_ref(control_setup(request_control(r))->pools);
     work_post(&e->work, &request_control(r)->user_queue);

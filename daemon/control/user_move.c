@@ -4,6 +4,7 @@
 #include "control/backend_list.h"
 #include "control/handlers.h"
 #include "control/user_list.h"
+#include "control/user_names.h"
 #include "ops/ops.h"
 #include "ops/user_move_step.h"
 #include "rpc/upload.h"
@@ -165,13 +166,17 @@ struct move_work {
     struct buf from; /* names of a file, one a line */
     struct user_move_plan plan;
     json_t *users, *unknown;
+    struct user_names names; /* with sessions; for the filter */
+    const char *judge;       /* user_judge */
     uint64_t now_ms;
 };
 
-static bool move_take(void *arg, const struct store_user *u)
+static bool move_take(void *arg, const struct store_user *u, uint64_t sessions)
 {
     struct move_work *x = arg;
-    json_t *row = user_row(u, x->now_ms);
+    json_t *row = user_row(u, x->judge, x->now_ms);
+    if (row)
+        request_put_number(row, "sessions", sessions);
     bool is_match = row && filter_match(x->filter, command_row_get, row);
     json_decref(row);
     if (is_match && json_array_append_new(x->users, json_string(u->name)) != 0)
@@ -185,7 +190,7 @@ static int move_find_name(struct move_work *x, const char *name)
     int err = store_user_get(work_control(&x->work)->host->store, name, &u);
     if (err < 0 && err != -ERR_NO_USER)
         return err;
-    json_t *list = err == 0 ? x->users : x->unknown;
+    json_t *list = err == 0 || x->judge ? x->users : x->unknown;
     return json_array_append_new(list, json_string(name)) == 0 ? 0 : -ERR_NOMEM;
 }
 
@@ -220,7 +225,7 @@ static int move_run(struct work *w)
     if (err == 0)
         err = move_find_lines(x);
     if (err == 0 && x->filter)
-        err = store_user_each(work_control(w)->host->store, NULL, SIZE_MAX, move_take, x);
+        err = user_names_each(work_control(w)->host->store, &x->names, NULL, move_take, x);
     size_t n = json_array_size(x->users);
     if (err == 0 && n == 0)
         err = json_array_size(x->unknown) == 0
@@ -238,6 +243,7 @@ static void move_fini(struct work *w)
 {
     struct move_work *x = CONTAINER_OF(w, struct move_work, work);
     filter_unref(x->filter);
+    user_names_fini(&x->names);
     buf_fini(&x->from);
     plan_fini(&x->plan);
     json_decref(x->users);
@@ -393,6 +399,11 @@ static bool move_read(struct move_work *x)
     x->users = json_array();
     x->unknown = json_array();
     x->now_ms = clock_wall_ms();
+    x->judge = user_judge(request_control(r));
+    if (request_has(r, "filter") && user_names_take(request_control(r), &x->names) < 0) {
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return false;
+    }
     return request_filter(r, "filter", fields, n, &x->filter) == 0 && move_plan(r, &x->plan) == 0 &&
            (!request_has(r, "from") || upload_take(r, "from", &x->from));
 }

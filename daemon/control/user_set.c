@@ -177,9 +177,28 @@ static int edit_note(struct user_edit *e)
     return note ? user_edit_text(e, &e->user.note, note) : 0;
 }
 
+/* What only an account has; a change of it makes none. */
+static int edit_check_account(struct user_edit *e)
+{
+    static const char *const params[] = {"password",    "password_hash", "no_password",
+                                         "keep_plain",  "backend_user",  "backend_password",
+                                         "master_user", "note"};
+    for (size_t i = 0; i < ARRAY_LEN(params); i++)
+        if (!e->user.is_stored && request_has(e->work.request, params[i])) {
+            e->work.error =
+                str_printf("%.255s has no account in the store, where %s would be kept: "
+                           "user add makes one",
+                           e->user.name, params[i]);
+            return -ERR_NO_USER;
+        }
+    return 0;
+}
+
 int user_edit_apply(struct user_edit *e)
 {
-    int err = edit_passwords(e);
+    int err = edit_check_account(e);
+    if (err == 0)
+        err = edit_passwords(e);
     if (err == 0)
         err = edit_pins(e);
     if (err == 0)
@@ -217,15 +236,15 @@ static void on_user_changed(struct work *w)
 
 void command_user_add(struct request *r)
 {
-    user_edit_start(r, true, user_edit_apply, on_user_changed);
+    user_edit_start(r, USER_EDIT_NEW, user_edit_apply, on_user_changed);
 }
 
 void command_user_set(struct request *r)
 {
-    user_edit_start(r, false, user_edit_apply, on_user_changed);
+    user_edit_start(r, USER_EDIT_NAME, user_edit_apply, on_user_changed);
 }
 
 void command_user_passwd(struct request *r)
 {
-    user_edit_start(r, false, user_edit_passwd, on_user_changed);
+    user_edit_start(r, USER_EDIT_ACCOUNT, user_edit_passwd, on_user_changed);
 }

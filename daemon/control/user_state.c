@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "control/handlers.h"
 #include "control/user_list.h"
+#include "control/user_names.h"
 #include "ops/kill.h"
 #include "store/store.h"
 
@@ -43,6 +44,11 @@ static void user_kick_looked(struct work *w)
 
 static void user_kick_nobody(struct request *r)
 {
+    if (user_judge(
+            request_control(r))) { /* whom others know cannot be told from whom nobody does */
+        request_hit(r, 0, false, json_array());
+        return;
+    }
     struct work *w = work_new(r->rpc, r, sizeof(*w), user_kick_look, user_kick_looked, NULL);
     if (w)
         work_post(w, NULL);
@@ -236,22 +242,22 @@ void command_user_lock(struct request *r)
         request_fail(r, -ERR_BAD_PARAM, NULL, "until is longer than 0; without it there is no end");
         return;
     }
-    user_edit_start(r, false, apply_lock, on_user_locked);
+    user_edit_start(r, USER_EDIT_NAME, apply_lock, on_user_locked);
 }
 
 void command_user_unlock(struct request *r)
 {
-    user_edit_start(r, false, apply_unlock, on_user_state);
+    user_edit_start(r, USER_EDIT_NAME, apply_unlock, on_user_state);
 }
 
 void command_user_hold(struct request *r)
 {
-    user_edit_start(r, false, apply_hold, on_user_state);
+    user_edit_start(r, USER_EDIT_NAME, apply_hold, on_user_state);
 }
 
 void command_user_release(struct request *r)
 {
-    user_edit_start(r, false, apply_release, on_user_state);
+    user_edit_start(r, USER_EDIT_NAME, apply_release, on_user_state);
 }
 
 /* ---- user remove ---- */

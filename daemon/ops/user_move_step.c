@@ -102,12 +102,16 @@ static int pin_run(struct work *w)
                    : p->pool && !pools_find(p->pools, p->pool))
         return p->backend ? -ERR_NO_BACKEND : -ERR_NO_POOL;
     int err = store_user_get(store, p->user, &u);
+    if (err == -ERR_NO_USER) { /* nobody said anything of a user whom others judge */
+        u = (struct store_user){.name = str_dup_c(p->user)};
+        err = u.name ? 0 : -ERR_NOMEM;
+    }
     if (err == 0)
         err = pin_text(&u.pool, p->pool, &p->is_changed);
     if (err == 0)
         err = pin_text(&u.backend, p->backend, &p->is_changed);
     if (err == 0 && p->is_changed)
-        err = store_user_put(store, &u, STORE_REPLACE, clock_wall_ms());
+        err = store_user_put(store, &u, STORE_UPSERT, clock_wall_ms());
     return err;
 }
 

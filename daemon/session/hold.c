@@ -104,7 +104,7 @@ void session_judge_anew(struct session_env *env, const char *user)
     const struct hold *one = env->holds ? map_get(&env->holds->by_user, str_of(user)) : NULL;
     bool is_on = one && one->is_on; /* its end will do */
     if (!is_on && hold_begin(env, user) == 0)
-        (void)hold_end(env, user);
+        (void)!hold_end(env, user);
 }
 
 bool hold_end(struct session_env *env, const char *user)

@@ -56,6 +56,11 @@ int store_user_count(struct store *s, uint64_t *ret)
     return s->ops->user_count(s, ret);
 }
 
+int store_name_each(struct store *s, bool (*fn)(void *arg, const char *name), void *arg)
+{
+    return s->ops->name_each(s, fn, arg);
+}
+
 int store_has_names(struct store *s, bool *ret)
 {
     return s->ops->has_names(s, ret);

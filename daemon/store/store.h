@@ -102,6 +102,8 @@ int store_user_each(struct store *s, const char *after, size_t limit,
                     bool (*fn)(void *arg, const struct store_user *u), void *arg) NODISCARD;
 /* Accounts. */
 int store_user_count(struct store *s, uint64_t *ret) NODISCARD;
+/* The names of store_user_each alone, in their order. */
+int store_name_each(struct store *s, bool (*fn)(void *arg, const char *name), void *arg) NODISCARD;
 /* Is anything said of any name? */
 int store_has_names(struct store *s, bool *ret) NODISCARD;
 /* Many users in one transaction: all or nothing. ret_added/ret_changed count those that were not so

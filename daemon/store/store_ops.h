@@ -22,6 +22,7 @@ struct store_ops {
     int (*user_each)(struct store *s, const char *after, size_t limit,
                      bool (*fn)(void *arg, const struct store_user *u), void *arg);
     int (*user_count)(struct store *s, uint64_t *ret);
+    int (*name_each)(struct store *s, bool (*fn)(void *arg, const char *name), void *arg);
     int (*has_names)(struct store *s, bool *ret);
     int (*user_import)(struct store *s, const struct store_user *users, size_t n,
                        enum store_write how, uint64_t now_ms,

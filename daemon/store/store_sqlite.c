@@ -59,6 +59,7 @@ const struct store_ops store_sqlite_ops = {
     .user_remove = sqlite_user_remove,
     .user_each = sqlite_user_each,
     .user_count = sqlite_user_count,
+    .name_each = sqlite_name_each,
     .has_names = sqlite_has_names,
     .user_import = sqlite_user_import,
     .user_logins = sqlite_user_logins,

@@ -49,6 +49,7 @@
                 "protocols <> ?7 OR max_sessions <> ?8")                                           \
     S(NAME_EXISTS, "SELECT 1 FROM name WHERE name = ?1")                                           \
     S(NAME_DELETE, "DELETE FROM name WHERE name = ?1")                                             \
+    S(NAME_EACH, "SELECT name FROM user UNION SELECT name FROM name ORDER BY 1")                   \
     S(NAME_ANY, "SELECT 1 FROM name LIMIT 1")                                                      \
     S(USER_LOGIN, "UPDATE user SET last_login_ms = max(last_login_ms, ?2) WHERE name = ?1")        \
     S(RUNTIME_PUT, "INSERT INTO runtime (kind, name, json, at_ms) VALUES (?1, ?2, ?3, ?4) ON "     \
@@ -196,6 +197,7 @@ int sqlite_user_remove(struct store *s, const char *name) NODISCARD;
 int sqlite_user_each(struct store *s, const char *after, size_t limit,
                      bool (*fn)(void *arg, const struct store_user *u), void *arg) NODISCARD;
 int sqlite_user_count(struct store *s, uint64_t *ret) NODISCARD;
+int sqlite_name_each(struct store *s, bool (*fn)(void *arg, const char *name), void *arg) NODISCARD;
 int sqlite_has_names(struct store *s, bool *ret) NODISCARD;
 int sqlite_user_import(struct store *s, const struct store_user *users, size_t n,
                        enum store_write how, uint64_t now_ms,

@@ -256,6 +256,22 @@ int sqlite_user_count(struct store *base, uint64_t *ret)
     return err;
 }
 
+int sqlite_name_each(struct store *base, bool (*fn)(void *arg, const char *name), void *arg)
+{
+    struct store_sqlite *s = sqlite_of(base);
+    struct sqlite_conn *c;
+    int rc = SQLITE_OK, err = sqlite_reader_take(s, &c);
+    if (err != 0)
+        return err;
+    sqlite3_stmt *st = sqlite_stmt(c, SQL_NAME_EACH, &err);
+    while (err == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
+        if (!fn(arg, sqlite_text(st, 0)))
+            break;
+    err = err != 0 ? err : sqlite_err(c->db, rc);
+    sqlite_reader_give(s, c);
+    return err;
+}
+
 int sqlite_has_names(struct store *base, bool *ret)
 {
     struct store_sqlite *s = sqlite_of(base);

@@ -120,6 +120,21 @@ static void test_end_without_beginning(void **state)
     assert_int_equal(look(g, "anna", 0), HOLD_NONE);
 }
 
+/* A word about a user: what was judged before it is judged again, but a hold goes on. */
+static void test_judged_anew(void **state)
+{
+    struct rig *g = *state;
+    session_judge_anew(&g->env, "anna");
+    assert_int_equal(look(g, "anna", 0), HOLD_STALE);
+    assert_int_equal(look(g, "anna", hold_count(&g->env)), HOLD_NONE);
+    assert_int_equal(look(g, "bert", 0), HOLD_NONE);
+    hold(g, "anna", true, 0);
+    session_judge_anew(&g->env, "anna");
+    assert_int_equal(look(g, "anna", hold_count(&g->env)), HOLD_ON);
+    hold(g, "anna", false, 0);
+    assert_int_equal(look(g, "anna", hold_count(&g->env) - 1), HOLD_STALE);
+}
+
 /* Mail that is not delivered any more is freed with its answer. */
 static void test_closed(void **state)
 {
@@ -138,6 +153,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_life, setup, teardown),
         cmocka_unit_test_setup_teardown(test_again, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end_without_beginning, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_judged_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_closed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

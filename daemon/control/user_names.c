@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: ISC */
+/* The names of the store and those of the sessions, merged. */
+#include "control/user_names.h"
+
+#include "limits/limits.h"
+#include "runtime/limiter.h"
+
+const char *user_judge(const struct control *c)
+{
+    const struct config *config = control_setup(c)->config;
+    for (size_t i = 0; i < config->n_auths; i++)
+        if (config->auths[i].type != AUTH_TYPE_USERS)
+            return config_auth_type_name(config->auths[i].type);
+    return NULL;
+}
+
+int user_names_take(const struct control *c, struct user_names *ret)
+{
+    const struct limits *l = limiter_limits(c->limiter);
+    size_t n = l->users_by_name.count;
+    int err = 0;
+    ret->v = calloc(n + 1, sizeof(*ret->v));
+    if (!ret->v)
+        return -ERR_NOMEM;
+    LIST_FOREACH (it, &l->users) {
+        const struct limit_user *u = LIST_ITEM(it, struct limit_user, link);
+        if (u->sessions == 0 || ret->n == n)
+            continue;
+        ret->v[ret->n++] = (struct user_name){.at = ret->text.len, .sessions = u->sessions};
+        err = buf_append(&ret->text, u->name, strlen(u->name) + 1);
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+void user_names_fini(struct user_names *names)
+{
+    buf_fini(&names->text);
+    free(names->v);
+    *names = (struct user_names){0};
+}
+
+/* ---- merging ---- */
+
+struct names_walk {
+    struct user_names *names;
+    size_t at; /* the next one */
+    bool (*fn)(void *arg, const struct store_user *u, uint64_t sessions);
+    void *arg;
+    bool is_stopped;
+};
+
+static const char *name_text(const struct user_names *names, size_t i)
+{
+    return buf_str(&names->text).p + names->v[i].at;
+}
+
+/* The order of the store: bytes. */
+static int name_compare(const void *a, const void *b, void *text)
+{
+    const struct user_name *x = a, *y = b;
+    return strcmp((const char *)text + x->at, (const char *)text + y->at);
+}
+
+/* Those with sessions before a name of the store; NULL = all that are left. */
+static void names_pass_on(struct names_walk *w, const char *before)
+{
+    while (!w->is_stopped && w->at < w->names->n) {
+        const char *name = name_text(w->names, w->at);
+        if (before && strcmp(name, before) >= 0)
+            return;
+        const struct store_user u = {.name = (char *)name};
+        w->is_stopped = !w->fn(w->arg, &u, w->names->v[w->at++].sessions);
+    }
+}
+
+static bool names_stored(void *arg, const struct store_user *u)
+{
+    struct names_walk *w = arg;
+    names_pass_on(w, u->name);
+    if (w->is_stopped)
+        return false;
+    bool has_sessions = w->at < w->names->n && strcmp(name_text(w->names, w->at), u->name) == 0;
+    uint64_t sessions = has_sessions ? w->names->v[w->at++].sessions : 0;
+    w->is_stopped = !w->fn(w->arg, u, sessions);
+    return !w->is_stopped;
+}
+
+int user_names_each(struct store *store, struct user_names *names, const char *after,
+                    bool (*fn)(void *arg, const struct store_user *u, uint64_t sessions), void *arg)
+{
+    struct names_walk w = {.names = names, .fn = fn, .arg = arg};
+    qsort_r(names->v, names->n, sizeof(*names->v), name_compare, (void *)buf_str(&names->text).p);
+    while (after && w.at < names->n && strcmp(name_text(names, w.at), after) <= 0)
+        w.at++;
+    int err = store_user_each(store, after, SIZE_MAX, names_stored, &w);
+    if (err == 0)
+        names_pass_on(&w, NULL);
+    return err;
+}
+
+/* ---- counting ---- */
+
+struct names_count {
+    const struct user_names *names;
+    size_t at;
+    uint64_t n;
+};
+
+/* One of the store; those with sessions before it are further ones. */
+static bool names_count_stored(void *arg, const char *name)
+{
+    struct names_count *c = arg;
+    int order = 1;
+    while (c->names && c->at < c->names->n &&
+           (order = strcmp(name_text(c->names, c->at), name)) < 0) {
+        c->at++;
+        c->n++;
+    }
+    c->at += order == 0;
+    c->n++;
+    return true;
+}
+
+int user_names_count(struct store *store, const struct user_names *names, uint64_t *ret)
+{
+    struct names_count c = {.names = names};
+    bool has_names = false;
+    int err = store_has_names(store, &has_names);
+    if (err < 0)
+        return err;
+    if (!has_names && (!names || names->n == 0))
+        return store_user_count(store, ret);
+    err = store_name_each(store, names_count_stored, &c);
+    *ret = c.n + (names ? names->n - c.at : 0);
+    return err;
+}
