@@ -292,9 +292,8 @@ static json_t *move_rows(const json_t *users)
     return rows;
 }
 
-/* What the operator may not have meant: their logins would find nobody there. Owned; NULL = fine.
- */
-static char *move_note(struct control *c, const struct user_move_plan *p)
+/* Why logins would find nobody at the new place now; owned, NULL = they would. */
+static char *move_obstacle(struct control *c, const struct user_move_plan *p)
 {
     const struct pool_member *m =
         p->backend ? pools_member(control_setup(c)->pools, p->pool, p->backend, NULL) : NULL;
@@ -328,7 +327,7 @@ static void move_done(struct work *w)
         m->op->done++;
         move_note_failure(m, json_string_value(name), err_text(-ERR_NO_USER));
     }
-    AUTO_FREE char *note = move_note(m->control, &m->plan);
+    AUTO_FREE char *note = move_obstacle(m->control, &m->plan);
     op_start(m->op);
     op_answer(m->op, w->request, n, true, note);
 }
@@ -360,6 +359,12 @@ static int move_plan(struct request *r, struct user_move_plan *p)
                          p->backend);
             return -ERR_NO_BACKEND;
         }
+    }
+    AUTO_FREE char *obstacle = move_obstacle(request_control(r), p);
+    if (obstacle && !request_bool(r, "force")) {
+        request_fail(r, -ERR_BUSY, "--force moves them all the same", "%s: no login would be served there",
+                     obstacle);
+        return -ERR_BUSY;
     }
     if (pool)
         p->pool = str_dup_c(pool);

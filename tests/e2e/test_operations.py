@@ -469,7 +469,8 @@ def test_import_of_users_pinned_to_nowhere(proxy):
 def test_move_to_where_nobody_is(proxy):
     assert proxy.ctl("user", "move", USER, "--to", "dc2", "--yes")["message"].startswith("operation ")
     proxy.ctl("backend", "drain", "dc1")
-    done = proxy.ctl("user", "move", USER, "--to", "dc1", "--yes")
+    assert "dc1 is set to drain" in fails(proxy, 1, "user", "move", USER, "--to", "dc1", "--yes")
+    done = proxy.ctl("user", "move", USER, "--to", "dc1", "--force", "--yes")
     assert "dc1 is set to drain" in done["message"] and ended(proxy, done["op"])["state"] == "done"
 
 
