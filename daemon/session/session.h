@@ -148,8 +148,8 @@ bool session_kill(struct session *s, enum reply_kind kind, const char *text, uin
 bool session_admitted(struct session_env *env, uint64_t id, const struct session_verdict *v);
 /* Answer to hooks.fail; harmless when the session is gone or no longer waits. */
 void session_failed(struct session_env *env, uint64_t id, const struct session_verdict *v);
-/* What is known of a user has changed: a login that was judged before is judged again before it goes
- * on. */
+/* What is known of a user has changed: a login that was judged before is judged again before it
+ * goes on. */
 void session_judge_anew(struct session_env *env, const char *user);
 /* Logins that are held try again: all, or those of one user. */
 void session_wake_held(struct session_env *env, const char *user);
