@@ -11,7 +11,7 @@
 
 static int add(const char *name)
 {
-    const struct store_user u = {.name = (char *)(uintptr_t)name};
+    const struct store_user u = {.name = (char *)(uintptr_t)name, .is_stored = true};
     return store_user_put(store_case.store, &u, STORE_ADD, 1);
 }
 
