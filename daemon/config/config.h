@@ -209,7 +209,8 @@ struct config {
     unsigned auth_threads;
     const char *user, *group; /* NULL = stay */
     const char *state_dir, *run_dir;
-    uint64_t shutdown_timeout_ms;       /* SIGTERM: sessions get this long after the farewell */
+    uint64_t shutdown_timeout_ms;       /* SIGTERM: each session gets this long to end */
+    uint64_t shutdown_rate;             /* sessions ended a second; 0 = all at once */
     uint64_t reload_session_timeout_ms; /* 0 = sessions of an old config live on */
     unsigned max_errors;
     struct config_log *logs;

@@ -164,9 +164,9 @@ void control_upgrade_failed(struct control *c, struct str why)
     upgrades_failed(c->upgrades, why);
 }
 
-uint64_t control_retire(struct control *c, uint64_t successor)
+uint64_t control_retire(struct control *c, uint64_t successor, uint64_t *ret_rate)
 {
-    uint64_t limit_ms = upgrades_done(c->upgrades, successor);
+    uint64_t limit_ms = upgrades_done(c->upgrades, successor, ret_rate);
     ops_retire(c->ops);
     server_retire(c->server);
     return limit_ms;

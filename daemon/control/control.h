@@ -35,9 +35,9 @@ void control_upgrade_checked(struct control *c);
 void control_upgrade_failed(struct control *c, struct str why);
 /* The engine with the pid `successor` serves from now on: only what is about present sessions is
  * done any more, the sockets of control_listen before this are closed, and their clients leave
- * soon, so that they find the other engine. Returns how long sessions may stay, ms; 0 = the
- * operator did not say. */
-uint64_t control_retire(struct control *c, uint64_t successor);
+ * soon, so that they find the other engine. Returns how long sessions may stay, ms, and in
+ * *ret_rate how many are ended a second then; 0 = the operator did not say. */
+uint64_t control_retire(struct control *c, uint64_t successor, uint64_t *ret_rate);
 /* No client from before control_retire is left. */
 bool control_is_forsaken(const struct control *c);
 

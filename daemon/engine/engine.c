@@ -102,7 +102,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     else if (number == SIGQUIT)
         engine_quit(s->engine);
     else
-        engine_stop(s->engine, "signal");
+        engine_stop(s->engine, "signal", s->engine->setup->config->shutdown_rate);
 }
 
 static int engine_watch_signals(struct engine *e)
@@ -141,7 +141,8 @@ static int engine_make_workers(struct engine *e)
                                .deliver = on_worker_note,
                                .is_watched = &e->is_watched,
                                .is_ruled = &e->is_ruled,
-                               .log_quota = e->log_quota};
+                               .log_quota = e->log_quota,
+                               .n_workers = (unsigned)n};
     hash_random(spec.guess_key, sizeof(spec.guess_key));
     for (size_t i = 0; i < n; i++) {
         spec.number = (unsigned)i;
@@ -244,6 +245,8 @@ static void engine_free_workers(struct engine *e)
         are_stopped = worker_stop(e->workers[i]) && are_stopped;
     if (!are_stopped)
         return; /* the process ends anyway */
+    for (size_t i = 0; i < e->n_workers; i++)
+        e->cut += counter_total(&e->workers[i]->counters, COUNTER_COMMANDS_CUT);
     jobs_free(STEAL(e->jobs));
     for (size_t i = 0; i < e->n_workers; i++)
         worker_free(e->workers[i]);
@@ -355,7 +358,7 @@ int engine_run(const struct engine_options *o)
         wire_say(o->supervisor, WIRE_NOT_READY, (uint64_t)-err);
     }
     engine_fini(&e);
-    LOG_EVENT(LOG_LEVEL_NOTICE, "stopped");
+    LOG_EVENT(LOG_LEVEL_NOTICE, "stopped", KV_U64("cut", e.cut));
     log_fini();
     return err < 0 ? EX_OSERR : 0;
 }

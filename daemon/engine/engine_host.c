@@ -5,8 +5,10 @@
 #include "engine/engine_priv.h"
 #include "session/query.h"
 
-#define ENGINE_FAREWELL_MS 5000 /* sessions get this long to reach a response boundary */
+/* Of the time for a stop, at most: for response boundaries and for goodbyes to be read. */
+#define ENGINE_FAREWELL_MS 3000
 #define ENGINE_STOP_TICK_MS 100
+#define ENGINE_STOP_SLACK_MS 2000 /* a rate is not reached exactly */
 
 /* ---- setups ---- */
 
@@ -73,28 +75,45 @@ static void on_stop_tick(struct loop_timer *t)
     bool is_over =
         engine_sessions(e) == 0 || (e->stop_by_ms && loop_now_ms(e->loop) >= e->stop_by_ms);
     if (!e->is_stopping && is_over)
-        engine_stop(e, "signal");
+        engine_stop(e, "signal", e->setup->config->shutdown_rate);
     else if (is_over)
         loop_stop(e->loop);
     else
         loop_timer_set(e->loop, t, ENGINE_STOP_TICK_MS);
 }
 
-void engine_stop(struct engine *e, const char *why)
+/* Each worker gets its part of the rate, by its sessions. */
+static void engine_end_sessions(const struct engine *e, uint64_t grace_ms, uint64_t rate,
+                                uint64_t sessions)
+{
+    struct session_kill_spec spec = {.kind = REPLY_SHUTDOWN, .grace_ms = grace_ms};
+    for (size_t i = 0; i < e->n_workers; i++) {
+        uint64_t load = worker_load(e->workers[i]);
+        spec.rate = rate * (load ? load : 1);
+        spec.per = sessions ? sessions : 1;
+        if (session_kill_post(worker_mailbox(e->workers[i]), &spec) < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "farewell-failed", KV_U64("worker", i));
+    }
+}
+
+void engine_stop(struct engine *e, const char *why, uint64_t rate)
 {
     if (e->is_stopping)
         return;
     e->is_stopping = true;
     uint64_t limit = e->setup->config->timeouts.closing_ms + ENGINE_FAREWELL_MS;
     uint64_t wanted = e->setup->config->shutdown_timeout_ms;
-    LOG_EVENT(LOG_LEVEL_NOTICE, "stopping", KV_STR("reason", why),
-              KV_U64("sessions", engine_sessions(e)));
+    uint64_t time = wanted ? wanted : limit, sessions = engine_sessions(e);
+    uint64_t rest = time / 3 < ENGINE_FAREWELL_MS ? time / 3 : ENGINE_FAREWELL_MS;
+    for (size_t i = 0; i < e->n_workers; i++) /* what operators cut is no matter of the stop */
+        e->cut -= counter_total(&e->workers[i]->counters, COUNTER_COMMANDS_CUT);
+    LOG_EVENT(LOG_LEVEL_NOTICE, "stopping", KV_STR("reason", why), KV_U64("sessions", sessions),
+              KV_U64("rate", rate));
     acceptors_free(STEAL(e->acceptors));
-    uint64_t grace = wanted && wanted < ENGINE_FAREWELL_MS ? wanted : ENGINE_FAREWELL_MS;
-    for (size_t i = 0; i < e->n_workers; i++)
-        if (session_kill_all_post(worker_mailbox(e->workers[i]), REPLY_SHUTDOWN, NULL, grace) < 0)
-            LOG_EVENT(LOG_LEVEL_ERROR, "farewell-failed", KV_U64("worker", i));
-    e->stop_by_ms = loop_now_ms(e->loop) + (wanted ? wanted : limit);
+    engine_end_sessions(e, time - rest, rate, sessions);
+    e->stop_by_ms = loop_now_ms(e->loop) + time;
+    if (rate > 0)
+        e->stop_by_ms += (sessions + 1) * 1000 / rate + ENGINE_STOP_SLACK_MS;
     on_stop_tick(&e->stop_timer);
 }
 
@@ -116,7 +135,7 @@ static void host_stop(void *arg)
     struct engine *e = arg;
     if (!handover_is_retired(e->handover))
         wire_say(e->options->supervisor, WIRE_STOPPING, 0);
-    engine_stop(e, "command");
+    engine_stop(e, "command", e->setup->config->shutdown_rate);
 }
 
 static bool host_is_stopping(void *arg)
@@ -168,9 +187,10 @@ static uint64_t on_handover_count(void *arg)
     return engine_sessions(arg);
 }
 
-static void on_handover_stop(void *arg, const char *why)
+static void on_handover_stop(void *arg, const char *why, uint64_t rate)
 {
-    engine_stop(arg, why);
+    const struct engine *e = arg;
+    engine_stop(arg, why, rate ? rate : e->setup->config->shutdown_rate);
 }
 
 /* ---- the channel ---- */
@@ -191,7 +211,7 @@ static void on_channel_order(void *arg, const struct wire_packet *p, const int *
 
 static void on_channel_gone(void *arg)
 {
-    engine_stop(arg, "supervisor is gone");
+    engine_stop(arg, "supervisor is gone", 0);
 }
 
 int engine_make_handover(struct engine *e)

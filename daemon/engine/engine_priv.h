@@ -46,6 +46,7 @@ struct engine {
     atomic_bool is_watched, is_ruled;
     struct loop_timer stop_timer;
     uint64_t stop_by_ms;
+    uint64_t cut; /* commands that the stop left without an answer; below 0 while it lasts */
     bool is_quitting, is_stopping;
 };
 
@@ -53,8 +54,9 @@ struct engine {
 
 /* What the control plane may ask of the engine; before the control plane is made. */
 void engine_make_host(struct engine *e);
-/* Says goodbye to all sessions; the loop ends when they have gone, or when their time is over. */
-void engine_stop(struct engine *e, const char *why);
+/* Ends all sessions gracefully, `rate` a second (0 = all at once); the loop ends when they have
+ * gone, or when their time is over. */
+void engine_stop(struct engine *e, const char *why, uint64_t rate);
 /* Accepts nobody any more and stops once the last session has ended by itself, or when
  * reload_session_timeout is over. */
 void engine_quit(struct engine *e);

@@ -15,6 +15,7 @@ struct handover {
     struct loop_timer tick;
     struct control_old old;
     bool is_retired;
+    uint64_t rate; /* of the sessions that are ended then, a second; 0 = as configured */
     uint64_t end_by_ms, tell_ms, told; /* end_by_ms 0 = when the last session ends */
 };
 
@@ -38,7 +39,7 @@ static void on_handover_tick(struct loop_timer *t)
     bool is_late = h->end_by_ms && loop_now_ms(h->spec.loop) >= h->end_by_ms;
     handover_tell(h, sessions);
     if (is_late || (sessions == 0 && control_is_forsaken(h->spec.control)))
-        h->spec.stop(h->spec.arg, is_late ? "upgrade" : "no sessions are left");
+        h->spec.stop(h->spec.arg, is_late ? "upgrade" : "no sessions are left", h->rate);
     else
         loop_timer_set(h->spec.loop, t, HANDOVER_TICK_MS);
 }
@@ -65,7 +66,7 @@ static void handover_retire(struct handover *h, uint64_t successor, struct deliv
     if (h->is_retired)
         return;
     h->is_retired = true;
-    uint64_t limit = control_retire(s->control, successor);
+    uint64_t limit = control_retire(s->control, successor, &h->rate);
     if (limit == 0)
         limit = c->reload_session_timeout_ms;
     s->close(s->arg);

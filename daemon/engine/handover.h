@@ -16,8 +16,8 @@ struct handover_spec {
     void (*close)(void *arg);
     uint64_t (*sessions)(void *arg);
     struct setup *(*setup)(void *arg);
-    /* Says goodbye to all sessions, then ends the loop. */
-    void (*stop)(void *arg, const char *why);
+    /* Ends all sessions, `rate` a second (0 = as configured), then the loop. */
+    void (*stop)(void *arg, const char *why, uint64_t rate);
 };
 
 struct handover;

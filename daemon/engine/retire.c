@@ -6,13 +6,13 @@
 #include "base/log.h"
 #include "session/query.h"
 
-#define RETIRE_GRACE_MS 5000 /* to reach a response boundary */
+#define RETIRE_GRACE_MS 30000 /* for commands to be answered */
 
 struct retirement {
     struct list link;
     struct loop_timer timer;
     struct session_env *env;
-    uint64_t generation;
+    uint64_t generation, rate, per;
 };
 
 static void retirement_free(struct retirement *r)
@@ -25,23 +25,32 @@ static void retirement_free(struct retirement *r)
 static void on_retire(struct loop_timer *t)
 {
     struct retirement *r = CONTAINER_OF(t, struct retirement, timer);
-    int err = session_retire(r->env, r->generation,
-                             "The configuration has changed, please reconnect.", RETIRE_GRACE_MS);
+    const struct session_kill_spec spec = {.kind = REPLY_SHUTDOWN,
+                                           .text =
+                                               "The configuration has changed, please reconnect.",
+                                           .grace_ms = RETIRE_GRACE_MS,
+                                           .rate = r->rate,
+                                           .per = r->per,
+                                           .generation = r->generation};
+    int err = session_kill_here(r->env, &spec);
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "sessions-not-retired", KV_ERR("error", err));
     retirement_free(r);
 }
 
-int retire_start(struct session_env *env, struct list *pending, uint64_t generation,
-                 uint64_t delay_ms)
+int retire_start(struct session_env *env, struct list *pending, const struct setup *setup,
+                 size_t n_workers)
 {
     struct retirement *r = calloc(1, sizeof(*r));
     if (!r)
         return -ERR_NOMEM;
-    *r = (struct retirement){.env = env, .generation = generation};
+    *r = (struct retirement){.env = env,
+                             .generation = setup->generation,
+                             .rate = setup->config->shutdown_rate,
+                             .per = n_workers};
     loop_timer_init(&r->timer, on_retire);
     list_add_tail(pending, &r->link);
-    loop_timer_set(env->loop, &r->timer, delay_ms);
+    loop_timer_set(env->loop, &r->timer, setup->config->reload_session_timeout_ms);
     return 0;
 }
 

@@ -5,9 +5,9 @@
 
 #include "session/session.h"
 
-/* After delay_ms the sessions of setups before `generation` are told to go. Entered into `pending`.
- */
-int retire_start(struct session_env *env, struct list *pending, uint64_t generation,
-                 uint64_t delay_ms) NODISCARD;
+/* After the reload_session_timeout of a setup, which has one, the sessions of setups before it are
+ * told to go, with the worker's part of the shutdown_rate. Entered into `pending`. */
+int retire_start(struct session_env *env, struct list *pending, const struct setup *setup,
+                 size_t n_workers) NODISCARD;
 /* Forgets all that is pending. */
 void retire_cancel(struct list *pending);

@@ -140,10 +140,9 @@ static void publish_drop(struct mail *m)
 
 static void worker_reconfigure(struct worker *w, const struct setup *setup)
 {
-    uint64_t timeout_ms = setup->config->reload_session_timeout_ms;
     int err = auth_configure(w->env.auth, setup->config, setup->auth_tls);
-    if (err == 0 && timeout_ms > 0)
-        err = retire_start(&w->env, &w->retirements, setup->generation, timeout_ms);
+    if (err == 0 && setup->config->reload_session_timeout_ms > 0)
+        err = retire_start(&w->env, &w->retirements, setup, w->spec.n_workers);
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "worker-config", KV_ERR("error", err));
 }

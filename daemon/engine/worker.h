@@ -9,6 +9,7 @@
 
 struct worker_spec {
     unsigned number;     /* 0.. */
+    unsigned n_workers;  /* in all */
     unsigned start;      /* engines before this one: keeps session ids apart */
     struct setup *setup; /* the worker takes a reference */
     struct jobs *jobs;

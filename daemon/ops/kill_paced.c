@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "ops/kill.h"
 #include "ops/ops.h"
-#include "ops/token_bucket.h"
+#include "base/token_bucket.h"
 #include "runtime/state.h"
 
 #define PACED_TICK_MS 200    /* so that no tick of the loop is passed over */

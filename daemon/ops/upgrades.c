@@ -14,6 +14,7 @@ struct upgrades {
     struct request *request; /* until the new program is checked */
     struct op *op;           /* from then on */
     uint64_t deadline_ms;    /* of the sessions; 0 = the config's */
+    uint64_t rate;           /* of their ends then, likewise */
 };
 
 /* The new engine finds the operation in the store. */
@@ -83,6 +84,7 @@ void upgrades_request(struct request *r)
     }
     u->request = r;
     u->deadline_ms = request_number(r, "deadline", 0);
+    u->rate = request_number(r, "rate", 0);
 }
 
 static void on_upgrade_answered(void *arg, const char *error)
@@ -129,8 +131,9 @@ void upgrades_failed(struct upgrades *u, struct str why)
         op_end(STEAL(u->op), OP_FAILED, "%.*s; the running program goes on", STR_ARG(why));
 }
 
-uint64_t upgrades_done(struct upgrades *u, uint64_t successor)
+uint64_t upgrades_done(struct upgrades *u, uint64_t successor, uint64_t *ret_rate)
 {
+    *ret_rate = u->rate;
     if (u->op) {
         u->op->done = u->op->total = 1;
         op_end(STEAL(u->op), OP_DONE,

@@ -17,4 +17,4 @@ void upgrades_request(struct request *r);
 void upgrades_begin(struct control *c);
 void upgrades_checked(struct upgrades *u);
 void upgrades_failed(struct upgrades *u, struct str why);
-uint64_t upgrades_done(struct upgrades *u, uint64_t successor);
+uint64_t upgrades_done(struct upgrades *u, uint64_t successor, uint64_t *ret_rate);

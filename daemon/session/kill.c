@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* Ending many sessions, a few at a time, from another thread, and telling what became of them. */
+#include "base/token_bucket.h"
 #include "session/query.h"
 #include "session/session_priv.h"
 
-#define KILL_PIECE 4 /* sessions of one step: each says goodbye, closes and is logged */
+#define KILL_TICK_MS 200 /* so that no tick of the loop is passed over */
+#define KILL_PIECE 4     /* sessions of one step: each says goodbye, closes and is logged */
 
 /* One that is under way. */
 struct kill_batch {
@@ -18,6 +20,9 @@ struct kill_batch {
     bool has_text;
     char text[REPLY_TEXT_MAX + 1];
     uint64_t grace_ms;
+    struct token_bucket pace;
+    struct loop_timer tick; /* with a rate: some may go again */
+    size_t n_allowed;
     uint64_t generation;   /* without ids: only those of older setups */
     struct safe_iter walk; /* without ids */
     size_t n_told;
@@ -51,6 +56,8 @@ static void kill_batch_free(struct kill_batch *k)
     safe_iter_end(&k->walk);
     loop_unslice(&k->slice);
     loop_undefer(&k->soon);
+    if (k->env)
+        loop_timer_cancel(k->env->loop, &k->tick);
     free(k->done);
     free(k->ids);
     free(k);
@@ -111,9 +118,10 @@ static void kill_batch_tell(struct kill_batch *k, struct session *s, size_t at)
         list_init(&w->watch.link);
         list_add_tail(&k->watches, &w->link);
     }
-    if (session_kill(s, k->kind, k->has_text ? k->text : NULL, k->grace_ms, w ? &w->watch : NULL))
+    if (session_kill(s, k->kind, k->has_text ? k->text : NULL, k->grace_ms, w ? &w->watch : NULL)) {
         k->n_told++;
-    else if (w)
+        k->n_allowed--;
+    } else if (w)
         kill_watch_free(w);
 }
 
@@ -136,6 +144,24 @@ static void kill_batch_told(struct kill_batch *k)
     loop_again(k->env->loop, &k->soon);
 }
 
+/* With a rate the next ones have to wait; true when they do. */
+static bool kill_batch_pause(struct kill_batch *k)
+{
+    if (k->n_allowed == 0)
+        k->n_allowed = token_bucket_take(&k->pace, loop_now_ms(k->env->loop));
+    if (k->n_allowed > 0)
+        return false;
+    loop_unslice(&k->slice);
+    loop_timer_set(k->env->loop, &k->tick, KILL_TICK_MS);
+    return true;
+}
+
+static void on_killing_tick(struct loop_timer *t)
+{
+    struct kill_batch *k = CONTAINER_OF(t, struct kill_batch, tick);
+    loop_slice(k->env->loop, &k->slice);
+}
+
 static void on_killing_step(struct loop_slice *slice)
 {
     struct kill_batch *k = CONTAINER_OF(slice, struct kill_batch, slice);
@@ -144,6 +170,8 @@ static void on_killing_step(struct loop_slice *slice)
             kill_batch_told(k);
             return;
         }
+        if (kill_batch_pause(k))
+            return;
         struct session *s = kill_batch_next(k);
         if (s)
             kill_batch_tell(k, s, k->ids ? k->at - 1 : 0);
@@ -165,6 +193,7 @@ static void kill_mail_drop(struct mail *m)
 static void kill_batch_begin(struct kill_batch *k, struct session_env *env)
 {
     k->env = env;
+    k->pace.at_ms = loop_now_ms(env->loop);
     list_add_tail(&env->kills, &k->link);
     safe_iter_begin(&k->walk, &env->walks, &env->sessions);
     loop_slice(env->loop, &k->slice);
@@ -194,6 +223,9 @@ static struct kill_batch *kill_batch_new(const struct session_kill_spec *spec)
     k->deliver = spec->deliver;
     k->kind = spec->kind;
     k->grace_ms = spec->grace_ms;
+    k->generation = spec->generation;
+    k->pace = (struct token_bucket){.rate = spec->rate, .per = spec->per};
+    loop_timer_init(&k->tick, on_killing_tick);
     k->has_text = spec->text != NULL;
     if (spec->text)
         (void)str_copy(k->text, sizeof(k->text), str_of(spec->text));
@@ -222,22 +254,11 @@ int session_kill_post(struct mailbox *worker, const struct session_kill_spec *sp
     return 0;
 }
 
-int session_kill_all_post(struct mailbox *worker, enum reply_kind kind, const char *text,
-                          uint64_t grace_ms)
+int session_kill_here(struct session_env *env, const struct session_kill_spec *spec)
 {
-    const struct session_kill_spec spec = {.kind = kind, .text = text, .grace_ms = grace_ms};
-    return session_kill_post(worker, &spec);
-}
-
-int session_retire(struct session_env *env, uint64_t generation, const char *text,
-                   uint64_t grace_ms)
-{
-    const struct session_kill_spec spec = {
-        .kind = REPLY_SHUTDOWN, .text = text, .grace_ms = grace_ms};
-    struct kill_batch *k = kill_batch_new(&spec);
+    struct kill_batch *k = kill_batch_new(spec);
     if (!k)
         return -ERR_NOMEM;
-    k->generation = generation;
     kill_batch_begin(k, env);
     return 0;
 }

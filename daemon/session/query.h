@@ -105,7 +105,9 @@ struct session_kill_spec {
     enum reply_kind kind;
     const char *text;    /* copied; NULL = default of kind */
     uint64_t grace_ms;   /* see session_kill */
-    const uint64_t *ids; /* copied; those of other workers are passed over */
+    uint64_t rate, per;  /* never more than `rate` in `per` seconds; 0 = all at once */
+    uint64_t generation; /* without ids: only those of setups before this one; 0 = all */
+    const uint64_t *ids; /* copied; those of other workers are passed over; NULL = all */
     size_t n;
 };
 #define SESSION_KILLED_MAX 64
@@ -125,13 +127,8 @@ struct session_killed {
     } v[];
 };
 int session_kill_post(struct mailbox *worker, const struct session_kill_spec *spec) NODISCARD;
-/* All sessions of a worker. */
-int session_kill_all_post(struct mailbox *worker, enum reply_kind kind, const char *text,
-                          uint64_t grace_ms) NODISCARD;
-/* Those of setups before this one, as an operator's shutdown; logs how many there were. Thread: the
- * worker's. -ERR_NOMEM. */
-int session_retire(struct session_env *env, uint64_t generation, const char *text,
-                   uint64_t grace_ms) NODISCARD;
+/* The same for sessions of one's own worker; no answer. Thread: the worker's. */
+int session_kill_here(struct session_env *env, const struct session_kill_spec *spec) NODISCARD;
 /* Lets the logins of a user wait on a worker, or go on again: then they are judged anew. Once it is
  * answered nobody passes any more who was judged before: what is on its way to a backend is in the
  * lists. reply NULL = no answer, else deliver gets a struct session_killed of none. */

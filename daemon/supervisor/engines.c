@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* The life of engines: started, ready, silent, dead, started again with back-off. */
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 
@@ -74,6 +76,14 @@ void engines_ready(struct supervisor *s)
 
 /* ---- ending ---- */
 
+/* A service manager must not be the one who cuts a paced end short. */
+static void engines_notify_stopping(uint64_t limit_ms)
+{
+    char text[80];
+    snprintf(text, sizeof(text), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64, limit_ms * 1000);
+    notify(text);
+}
+
 /* Children that serve get the farewells of their sessions done; kill_at_ms is for those that do not
  * end. */
 void supervisor_stop_all(struct supervisor *s)
@@ -83,7 +93,7 @@ void supervisor_stop_all(struct supervisor *s)
         limit = s->old.stop_limit_ms;
     s->is_stopping = true;
     s->kill_at_ms = clock_ms() + limit + ENGINES_KILL_AFTER_MS;
-    notify("STOPPING=1");
+    engines_notify_stopping(limit + ENGINES_KILL_AFTER_MS);
     upgrade_stop(s);
     reading_stop(s);
     if (s->old.pid > 0)

@@ -15,6 +15,9 @@ enum plan_kind {
     PLAN_LOG     /* index, path */
 };
 
+#define PLAN_SESSIONS 100000      /* where the configuration knows no limit */
+#define PLAN_PACE_MAX_MS 86400000 /* of a stop with shutdown_rate */
+
 enum { PLAN_V6_ONLY = 1, PLAN_MULTIPATH = 2 };
 
 /* ---- writing ---- */
@@ -62,9 +65,18 @@ static int plan_append_log(struct buf *out, uint64_t index, const char *path)
     return record_append(out, &r);
 }
 
+/* With a rate the end of as many sessions as there may be takes so much longer. */
+static uint64_t plan_stop_limit_ms(const struct config *c)
+{
+    uint64_t sessions = c->limits.sessions ? c->limits.sessions : PLAN_SESSIONS;
+    uint64_t pace_ms = c->shutdown_rate ? sessions * 1000 / c->shutdown_rate : 0;
+    return c->shutdown_timeout_ms + (pace_ms < PLAN_PACE_MAX_MS ? pace_ms : PLAN_PACE_MAX_MS);
+}
+
 int plan_append(const struct config *c, struct buf *out)
 {
-    const struct record limits = {PLAN_LIMITS, 1, {record_field(&c->shutdown_timeout_ms)}};
+    const uint64_t stop_limit_ms = plan_stop_limit_ms(c);
+    const struct record limits = {PLAN_LIMITS, 1, {record_field(&stop_limit_ms)}};
     int err = record_append(out, &limits);
     if (err == 0)
         err = plan_append_folder(out, c->state_dir, c->user, c->group);

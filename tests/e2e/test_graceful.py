@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Graceful ends: clients that come back after a goodbye and do again what had no answer. No mail is there twice, none is lost."""
+import base64
 import threading
 import time
 
@@ -7,8 +8,10 @@ import pytest
 from conftest import USERS, backend
 from harness import imap, wait
 from harness.retrying import CLIENTS, Operator, SlowSmtp, judge
+from harness.server import Server
 
 USER, PASSWORD = "alice@example.org", "secret-a"
+TOKEN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
 PEOPLE = ["alice@example.org", "bob@example.org", "u1@example.org", "u2@example.org"]
 SLOW = 0.7
 ENDS = 25  # of each protocol
@@ -72,3 +75,180 @@ def test_ends_hurt_nobody(proxy, dovecot1, slow, protocol):
     hurt = judge(clients, slow)
     assert not hurt and operator.cut == 0 and not operator.rows, (hurt, operator.rows)
     assert operator.clean == operator.ended >= ENDS
+
+
+# ---- the grace ----
+
+def logged_in(proxy, user=USER):
+    c = imap.Lines(proxy.host, proxy.ports["imap"])
+    c.line()
+    c.command("a", f"LOGIN {user} {USERS[user]}")
+    return c
+
+
+def sending(proxy, name):
+    """An SMTP client whose message is complete, and which waits for the server's word."""
+    c = imap.Lines(proxy.host, proxy.ports["smtp"])
+    c.line()
+    c.send(f"EHLO client.test\r\nAUTH PLAIN {TOKEN}\r\nMAIL FROM:<{name}>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n")
+    c.until("354")
+    c.send(f"Attempt: {name}\r\n\r\nx\r\n.\r\n")
+    wait.until(lambda: proxy.sessions("phase=command verb=DATA"), "the data's end")
+    return c
+
+
+def later(function, *args, **params):
+    """Runs it in a thread; call the result to get its result."""
+    answer = []
+    thread = threading.Thread(target=lambda: answer.append(function(*args, **params)))
+    thread.start()
+
+    def get():
+        thread.join()
+        return answer[0]
+    return get
+
+
+@pytest.mark.parametrize("verb", ["kill", "kick", "lock"])
+def test_the_command_under_way_is_answered(proxy, slow, verb):
+    c = sending(proxy, f"answered-{verb}")
+    begin = time.monotonic()
+    args = ["session", "kill", "user=" + USER] if verb == "kill" else ["user", verb, USER]
+    done = proxy.ctl(*args, "--text", "Back at noon", "--yes")
+    assert (done["count"], done["clean"], done["cut"]) == (1, 1, 0) and time.monotonic() - begin > SLOW / 2
+    assert c.line() == "250 2.0.0 taken" and c.line().startswith("421 4.3.2 Back at noon") and c.rest() == b""
+    assert slow.mails[f"answered-{verb}"] == 1
+    c.close()
+
+
+@pytest.mark.parametrize("how", [("--grace", "10ms"), ("--now",)])
+def test_what_is_cut_is_counted_and_named(proxy, how):
+    c = sending(proxy, "cut")
+    sid = proxy.sessions("user=" + USER)[0]["id"]
+    done = proxy.ctl("session", "kill", "user=" + USER, *how, "--yes")
+    assert (done["count"], done["clean"], done["cut"]) == (1, 0, 1)
+    assert [(r["id"], r["user"], r["cut"], r["verb"]) for r in done["rows"]] == [(sid, USER, 1, "DATA")]
+    assert c.rest()[:10] == (b"421 4.3.2 " if how[0] == "--grace" else b"")
+    proxy.wait_for_log("reason=killed cut=1")
+    c.close()
+
+
+def test_a_second_operator_shortens_the_grace(proxy):
+    c = sending(proxy, "second")
+    first = later(proxy.ctl, "session", "kill", "user=" + USER, "--yes")
+    wait.until(lambda: proxy.sessions("phase=ending"), "the first one's end")
+    assert proxy.ctl("session", "kill", "user=" + USER, "--now", "--yes")["cut"] == 1
+    assert first()["cut"] == 1 and c.rest() == b""
+    c.close()
+
+
+def test_idle_is_quiet(proxy):
+    c = logged_in(proxy)
+    c.send("b IDLE\r\n")
+    c.until("+")
+    begin = time.monotonic()
+    assert proxy.ctl("session", "kill", "user=" + USER, "--yes")["clean"] == 1 and time.monotonic() - begin < 5
+    assert b"* BYE" in c.rest()
+    c.close()
+
+
+def test_an_upload_is_taken_and_nothing_behind_it(proxy, dovecot1):
+    c = logged_in(proxy)
+    c.send("b APPEND INBOX {20+}\r\nSubject: ")
+    wait.until(lambda: proxy.sessions("phase=data"), "the upload")
+    done = later(proxy.ctl, "session", "kill", "user=" + USER, "--yes")
+    wait.until(lambda: proxy.sessions("phase=ending"), "the end that waits")
+    time.sleep(0.2)
+    c.send("x\r\n\r\nabcdef\r\nc CREATE never\r\nd APPEND INBOX {20+}\r\n")
+    lines = c.until("* BYE")
+    assert lines[-2].startswith("b OK") and not [x for x in lines if x.startswith(("c ", "d "))] and c.rest() == b""
+    assert done()["clean"] == 1
+    m = imap.plain(dovecot1.host, dovecot1.ports["imap"])
+    m.login(USER, PASSWORD)
+    assert m.list('""', "never")[1] == [None]
+    m.logout()
+    c.close()
+
+
+def compressing(sock):
+    """An IMAP server that says yes, and then speaks in riddles."""
+    file = sock.makefile("rb")
+    sock.sendall(b"* OK [CAPABILITY IMAP4rev1 COMPRESS=DEFLATE] ready\r\n")
+    while line := file.readline():
+        tag, verb = line.split()[:2]
+        sock.sendall((b"* CAPABILITY IMAP4rev1 COMPRESS=DEFLATE\r\n" if verb.upper() == b"CAPABILITY" else b"") + tag + b" OK done\r\n")
+        if verb.upper() == b"COMPRESS":
+            break
+    while data := sock.recv(1000):
+        sock.sendall(data)
+
+
+def test_a_compressed_stream_ends_when_it_is_silent(make_proxy, settings):
+    server = Server(compressing)
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [{"name": "z", "host": server.host, "ports": {"imap": server.port}}]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    c = logged_in(p)
+    c.command("b", "COMPRESS DEFLATE")
+    c.send(b"\x00\r\n* \xff")
+    assert c.file.read(6) == b"\x00\r\n* \xff"
+    done = p.ctl("session", "kill", "user=" + USER, "--yes")
+    assert (done["count"], done["clean"], done["cut"]) == (1, 0, 0) and c.rest() == b""
+    c.close()
+    server.close()
+
+
+# ---- rates ----
+
+RATE = 4
+
+
+def crowd(proxy, n):
+    """n sessions, and a function that waits for their ends and tells the moments, in order."""
+    clients = [logged_in(proxy) for _ in range(n)]
+    moments = []
+
+    def wait_for_end(c):
+        assert b"* BYE" in c.rest()
+        moments.append(time.monotonic())
+        c.close()
+    threads = [threading.Thread(target=wait_for_end, args=(c,)) for c in clients]
+    for t in threads:
+        t.start()
+
+    def ends():
+        for t in threads:
+            t.join(30)
+        assert len(moments) == n
+        return sorted(moments)
+    return ends
+
+
+def is_paced(moments):
+    """Never more than RATE in a second; what a client notices late is forgiven."""
+    return all(b - a > 0.7 for a, b in zip(moments, moments[RATE + 1:]))
+
+
+def test_a_deadline_does_not_exceed_the_rate(proxy):
+    ends = crowd(proxy, 10)
+    proxy.ctl("backend", "drain", "main/dc1", "--kick", "--rate", str(RATE), "--deadline", "300ms")
+    moments = ends()
+    assert is_paced(moments), moments
+
+
+def test_a_stop_does_not_exceed_its_rate(proxy):
+    proxy.configure({"shutdown_rate": RATE, "shutdown_timeout": "2s"})
+    proxy.ctl("config", "reload")
+    ends = crowd(proxy, 10)
+    proxy.ctl("system", "stop", "--yes")
+    moments = ends()
+    assert is_paced(moments), moments
+    wait.until(lambda: not proxy.process.is_running(), "the end")
+    assert "stopped cut=0" in proxy.log()
+
+
+def test_a_stop_lets_commands_be_answered(proxy, slow):
+    c = sending(proxy, "stopped")
+    proxy.ctl("system", "stop", "--yes")
+    assert c.line() == "250 2.0.0 taken" and c.line().startswith("421") and slow.mails["stopped"] == 1
+    c.close()

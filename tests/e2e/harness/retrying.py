@@ -473,8 +473,8 @@ class Operator:
             return
         with self.lock:
             self.ended += result["count"]
-            self.clean += result["clean"]
-            self.cut += result["cut"]
+            self.clean += result.get("clean", 0)
+            self.cut += result.get("cut", 0)
             self.rows += [r for r in result["rows"] if r.get("cut")]
 
     def run(self, enough, threads=4):

@@ -5,7 +5,8 @@
 /* A value other than the default for every key that needs no file. */
 static const char rich[] =
     "server_name = \"mx1.example.org\"; node = \"one\"; workers = 3; auth_threads = 5;\n"
-    "state_dir = \"/srv/state\"; run_dir = \"/srv/run\"; shutdown_timeout = \"1m\";\n"
+    "state_dir = \"/srv/state\"; run_dir = \"/srv/run\"; shutdown_timeout = \"1m\"; shutdown_rate "
+    "= 50;\n"
     "reload_session_timeout = \"1h\"; max_errors = 9;\n"
     "log = ( { target = \"syslog\"; facility = \"local1\"; level = \"debug\"; format = \"json\"; "
     "},\n"

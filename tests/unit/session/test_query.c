@@ -3,6 +3,7 @@
  */
 #include "session_case.h"
 
+#include "base/clock.h"
 #include "base/hash.h"
 
 static struct session_case c;
@@ -461,7 +462,8 @@ static void test_kill(void **state)
     assert_int_equal(killed_at[0], 0);
     assert_int_equal(killed_at[1], 2);
     assert_int_equal(c.env.count, 3);
-    assert_int_equal(session_kill_all_post(loop_mailbox(c.loop), REPLY_SHUTDOWN, NULL, 0), 0);
+    const struct session_kill_spec all = {.kind = REPLY_SHUTDOWN};
+    assert_int_equal(session_kill_post(loop_mailbox(c.loop), &all), 0);
     io_case_idle(c.loop, 10);
     assert_int_equal(c.env.count, 0);
 }
@@ -486,11 +488,32 @@ static void test_kill_cut_short(void **state)
 {
     (void)state;
     add_many(20);
-    assert_int_equal(session_retire(&c.env, 2, NULL, 0), 0);
+    const struct session_kill_spec older = {.kind = REPLY_SHUTDOWN, .generation = 2};
+    assert_int_equal(session_kill_here(&c.env, &older), 0);
     assert_false(list_is_empty(&c.env.kills));
     session_kills_end(&c.env);
     assert_true(list_is_empty(&c.env.kills));
     assert_int_equal(c.env.count, 20);
+}
+
+static bool is_count_reached(void *arg)
+{
+    return c.env.count <= *(const size_t *)arg;
+}
+
+/* Never more than the rate: the first ones go when there was time for them. */
+static void test_kill_paced(void **state)
+{
+    (void)state;
+    const struct session_kill_spec spec = {.kind = REPLY_SHUTDOWN, .rate = 80, .per = 2};
+    add_many(40);
+    uint64_t begin = clock_ms();
+    assert_int_equal(session_kill_post(loop_mailbox(c.loop), &spec), 0);
+    for (size_t left = 39; left > 15; left--) {
+        io_case_run(c.loop, is_count_reached, &left);
+        assert_true(40 - c.env.count <= (clock_ms() - begin + 20) * 40 / 1000);
+    }
+    session_kills_end(&c.env);
 }
 
 /* Only sessions of older setups go. */
@@ -503,7 +526,8 @@ static void test_retire(void **state)
     add_many(10);
     for (uint64_t id = 3; id <= 6; id++)
         session_find(&c.env, id)->setup = &newer;
-    assert_int_equal(session_retire(&c.env, 2, NULL, 0), 0);
+    const struct session_kill_spec older = {.kind = REPLY_SHUTDOWN, .generation = 2};
+    assert_int_equal(session_kill_here(&c.env, &older), 0);
     io_case_idle(c.loop, 10);
     assert_int_equal(c.env.count, 4);
     assert_non_null(session_find(&c.env, 3));
@@ -529,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_fields),
         cmocka_unit_test_setup_teardown(test_kill, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kill_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kill_paced, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kill_cut_short, setup, teardown),
         cmocka_unit_test_setup_teardown(test_retire, setup, teardown),
     };

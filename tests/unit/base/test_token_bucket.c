@@ -9,7 +9,7 @@
 // clang-format on
 
 #include "base/cleanup.h"
-#include "ops/token_bucket.h"
+#include "base/token_bucket.h"
 
 static void test_rates(void **state)
 {
@@ -17,12 +17,13 @@ static void test_rates(void **state)
     static const struct {
         uint64_t rate, tick_ms, ticks;
         size_t sum;
+        uint64_t per;
     } rows[] = {
-        {50, 250, 40, 500}, {1, 250, 40, 10},      {1, 250, 3, 0},
-        {3, 333, 30, 29},   {1000, 10, 100, 1000},
+        {50, 250, 40, 500, 0},    {1, 250, 40, 10, 0},   {1, 250, 3, 0, 0},   {3, 333, 30, 29, 0},
+        {1000, 10, 100, 1000, 0}, {50, 250, 40, 5, 100}, {7, 250, 40, 5, 14}, {1, 250, 39, 0, 10},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct token_bucket p = {.rate = rows[i].rate, .at_ms = 5000};
+        struct token_bucket p = {.rate = rows[i].rate, .per = rows[i].per, .at_ms = 5000};
         size_t sum = 0;
         for (uint64_t t = 1; t <= rows[i].ticks; t++)
             sum += token_bucket_take(&p, 5000 + t * rows[i].tick_ms);
