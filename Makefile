@@ -132,7 +132,8 @@ $(BUILD)/libmp_$(1).a: $(call obj,daemon/$(1))
 endef
 $(foreach f,$(FLOORS),$(eval $(call floor_lib,$(f))))
 
-CTL_OBJECTS = $(filter-out %/main.o,$(call obj,ctl))
+# The table of commands is the daemon's.
+CTL_OBJECTS = $(filter-out %/main.o,$(call obj,ctl)) $(BUILD)/daemon/rpc/commands.o
 $(BUILD)/libmp_ctl.a: $(CTL_OBJECTS)
 	@rm -f $@
 	$(Q)ar rcs $@ $^

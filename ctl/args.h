@@ -5,8 +5,8 @@
 
 #include <jansson.h>
 
-#include "ctl/commands.h"
 #include "ctl/problem.h"
+#include "rpc/commands.h"
 
 #define ARGS_SOCKETS_MAX 64
 #define ARGS_SECRETS_MAX 8

@@ -214,7 +214,7 @@ static void help_command(FILE *f, const struct command *c)
     const struct command_arg *arg = commands_args(c, &n);
     AUTO_FREE char *usage = help_usage(c);
     fprintf(f, "usage: mailproxyctl %s\n\n%s\nNeeds the role %s.\n", usage ? usage : c->method,
-            c->detail, commands_role_name(c->role));
+            c->detail, role_name(c->role));
     fputs("\noptions:\n", f);
     for (size_t i = 0; i < n; i++)
         help_arg(f, &arg[i]);

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "ctl/commands.h"
+#include "rpc/commands.h"
 
 /* Behind the text of a secret: where it comes from. */
 #define HELP_SECRET "; asked for, or from stdin or a file"

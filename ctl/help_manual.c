@@ -69,7 +69,7 @@ static void help_manual_command(FILE *f, const struct command *c)
     help_put(f, usage ? usage : c->method);
     fputs("\\fR\n", f);
     help_put(f, c->detail);
-    fprintf(f, " Role: %s.\n", commands_role_name(c->role));
+    fprintf(f, " Role: %s.\n", role_name(c->role));
     help_manual_args(f, c);
     fputs(".IP\n.nf\n", f);
     for (size_t i = 0;; i++) {
@@ -152,7 +152,7 @@ static void help_control_command(FILE *f, const struct command *c)
                              : "An outcome: count, perhaps changed, message, rows, ids.";
     fprintf(f, ".SS %s\n", c->method);
     help_put(f, c->detail);
-    fprintf(f, " Role: %s. %s\n", commands_role_name(c->role), answer);
+    fprintf(f, " Role: %s. %s\n", role_name(c->role), answer);
     if (n_args)
         fputs(".PP\nParameters:\n.RS\n", f);
     for (size_t i = 0; i < n_args; i++) {

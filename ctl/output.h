@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "ctl/commands.h"
 #include "ctl/problem.h"
+#include "rpc/commands.h"
 
 #define OUTPUT_COLUMNS_MAX 64
 

@@ -74,7 +74,7 @@ static void draw_bar(const struct app *a, struct screen *s)
         AUTO_FREE char *product =
             s->cols >= COLS_FOR_VERSION ? str_printf("mailproxy %s  ", n->version) : NULL;
         (void)screen_printf(s, 0, 0, room, STYLE_BAR, " %s  %sup %s  %s%s", n->name,
-                            product ? product : "", uptime, commands_role_name(n->role),
+                            product ? product : "", uptime, role_name(n->role),
                             n->is_read_only ? ", READ ONLY" : "");
     }
     if (right)

@@ -18,7 +18,7 @@ static void help_reason(struct app *a)
     else
         page_printf(&a->page, STYLE_WARN,
                     "grey keys need the role in brackets; the daemon takes you for %s",
-                    commands_role_name(n->role));
+                    role_name(n->role));
     page_line(&a->page);
 }
 
@@ -32,7 +32,7 @@ static void help_key(struct page *p, const struct key_row *k, bool may)
     page_printf(p, may ? STYLE_KEY : STYLE_DIM, "%-7s%-8s", key, other);
     page_put(p, may ? STYLE_NORMAL : STYLE_DIM, str_of(k->help));
     if (!may)
-        page_printf(p, STYLE_DIM, " (%s)", commands_role_name(k->role));
+        page_printf(p, STYLE_DIM, " (%s)", role_name(k->role));
 }
 
 void app_show_help(struct app *a)

@@ -3,7 +3,7 @@
  * its default. */
 #pragma once
 
-#include "ctl/commands.h"
+#include "rpc/commands.h"
 #include "tui/edit.h"
 #include "tui/page.h"
 

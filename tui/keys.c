@@ -10,7 +10,7 @@
 #define PAGE KEYS_PAGE
 static const struct key_row key_rows[] = {
 #define K(action, key, other, where, role, label, help)                                            \
-    {ACTION_##action, key, other, where, COMMANDS_##role, label, help},
+    {ACTION_##action, key, other, where, ROLE_##role, label, help},
 #include "tui/keys.def"
 #undef K
 };
@@ -97,8 +97,8 @@ void keys_manual(FILE *f)
         fputs("\\fR\n", f);
         manual_text(f, k->help);
         manual_where(f, k->where);
-        if (k->role != COMMANDS_VIEWER)
-            fprintf(f, "; needs the role %s", commands_role_name(k->role));
+        if (k->role != ROLE_VIEWER)
+            fprintf(f, "; needs the role %s", role_name(k->role));
         fputs(".\n", f);
     }
 }

@@ -22,7 +22,7 @@ struct key_row {
     enum action action;
     int key, other; /* other 0 = none */
     unsigned where;
-    enum commands_role role;
+    enum role role;
     const char *label, *help;
 };
 

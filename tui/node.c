@@ -12,18 +12,18 @@
 
 /* ---- roles ---- */
 
-bool node_may(const struct node *n, enum commands_role role)
+bool node_may(const struct node *n, enum role role)
 {
-    return role == COMMANDS_VIEWER || (!n->is_read_only && role <= n->role);
+    return role == ROLE_VIEWER || (!n->is_read_only && role <= n->role);
 }
 
-const char *node_may_not(const struct node *n, enum commands_role role, char dst[128])
+const char *node_may_not(const struct node *n, enum role role, char dst[128])
 {
     if (n->is_read_only)
         snprintf(dst, 128, "started with -r: nothing is changed from here");
     else
-        snprintf(dst, 128, "this needs the role %s; the daemon takes you for %s",
-                 commands_role_name(role), commands_role_name(n->role));
+        snprintf(dst, 128, "this needs the role %s; the daemon takes you for %s", role_name(role),
+                 role_name(n->role));
     return dst;
 }
 
@@ -196,8 +196,8 @@ static void source_ask(struct node *n, enum source_id id)
     }
     if (c->role > n->role) {
         snprintf(s->why, sizeof(s->why),
-                 "to see this needs the role %s; the daemon takes you for %s",
-                 commands_role_name(c->role), commands_role_name(n->role));
+                 "to see this needs the role %s; the daemon takes you for %s", role_name(c->role),
+                 role_name(n->role));
         return;
     }
     json_t *params = source_params(n, id, &part);
@@ -338,10 +338,10 @@ static void on_connected(void *arg)
     n->lost_ms = 0;
     (void)str_copy(n->name, sizeof(n->name), str_of(h->node));
     (void)str_copy(n->version, sizeof(n->version), str_of(h->version));
-    n->role = COMMANDS_VIEWER;
-    for (int r = COMMANDS_VIEWER; r <= COMMANDS_ADMIN; r++)
-        if (strcmp(h->role, commands_role_name((enum commands_role)r)) == 0)
-            n->role = (enum commands_role)r;
+    n->role = ROLE_VIEWER;
+    for (int r = ROLE_VIEWER; r <= ROLE_ADMIN; r++)
+        if (strcmp(h->role, role_name((enum role)r)) == 0)
+            n->role = (enum role)r;
     for (size_t i = 0; i < SOURCE_COUNT; i++)
         n->sources[i].is_absent = false;
     /* Counters of another daemon would make nonsense with the old ones. */
@@ -367,7 +367,7 @@ static void on_lost(void *arg, const char *why, const char *hint)
 
 int node_init(struct node *n, const char *path)
 {
-    *n = (struct node){.path = str_dup_c(path), .held = json_array(), .role = COMMANDS_VIEWER};
+    *n = (struct node){.path = str_dup_c(path), .held = json_array(), .role = ROLE_VIEWER};
     if (!n->path || !n->held)
         return -ERR_NOMEM;
     for (size_t i = 0; i < SOURCE_COUNT; i++)

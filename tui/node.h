@@ -43,7 +43,7 @@ struct node {
     uint64_t lost_ms;         /* monotonic; 0 = not lost */
     unsigned losses;          /* connections lost so far */
     char name[64], version[32];
-    enum commands_role role;
+    enum role role;
     bool is_read_only; /* by choice: nothing that changes is sent */
 
     struct source sources[SOURCE_COUNT];
@@ -81,8 +81,8 @@ bool node_is_looking(const struct node *n, enum pane p);
 void node_restart_events(struct node *n);
 
 /* Whether the daemon, and -r, allow a role's commands. */
-bool node_may(const struct node *n, enum commands_role role);
+bool node_may(const struct node *n, enum role role);
 /* Why not, as a sentence. dst of 128 bytes. */
-const char *node_may_not(const struct node *n, enum commands_role role, char dst[128]);
+const char *node_may_not(const struct node *n, enum role role, char dst[128]);
 /* The answer to a request in words: "no session 1-2 (hint)". dst of 256 bytes. */
 const char *node_error_text(const struct client_error *e, char dst[256]);

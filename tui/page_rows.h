@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "ctl/commands.h"
+#include "rpc/commands.h"
 #include "tui/page.h"
 
 /* The members of an object by the columns of a command, two side by side where they fit. Texts of

@@ -2,7 +2,7 @@
 /* The panes and screens of panes.def. */
 #pragma once
 
-#include "ctl/commands.h"
+#include "rpc/commands.h"
 
 enum pane {
 #define P(id, name, noun, verb, identity, sort, search, empty) PANE_##id,

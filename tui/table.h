@@ -6,7 +6,7 @@
 #include <jansson.h>
 
 #include "base/map.h"
-#include "ctl/commands.h"
+#include "rpc/commands.h"
 
 #define TABLE_FILTER_MAX 512
 #define TABLE_ID_MAX 256

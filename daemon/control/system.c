@@ -106,18 +106,18 @@ void command_system_whoami(struct request *r)
 static void system_help_args(const struct command *c, struct buf *out)
 {
     size_t n;
-    const struct command_arg *args = command_args(c, &n);
+    const struct command_arg *args = commands_args(c, &n);
     for (size_t i = 0; i < n; i++) {
-        bool is_needed = args[i].flags & COMMAND_NEEDED;
+        bool is_needed = args[i].flags & COMMANDS_NEEDED;
         (void)!buf_printf(out, "%s%s%s%s%s", i ? " " : "", is_needed ? "" : "[", args[i].name,
-                          args[i].flags & COMMAND_MANY ? "..." : "", is_needed ? "" : "]");
+                          args[i].flags & COMMANDS_MANY ? "..." : "", is_needed ? "" : "]");
     }
 }
 
 void command_system_help(struct request *r)
 {
     size_t n;
-    const struct command *all = command_all(&n);
+    const struct command *all = commands_all(&n);
     json_t *rows = json_array();
     for (size_t i = 0; i < n; i++) {
         AUTO_BUF args = BUF_INIT;

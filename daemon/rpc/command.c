@@ -1,47 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* The command table, made of commands.def. */
+/* Parameters and rows by the table of commands. */
 #include "rpc/command.h"
 
 #include "base/units.h"
 #include "session/session.h"
 #include "store/store.h"
-
-/* The words of the table's flag columns, as values. */
-enum {
-    LIST = COMMAND_LIST,
-    ONE = COMMAND_ONE,
-    STREAM = COMMAND_STREAM,
-    DESTRUCTIVE = COMMAND_DESTRUCTIVE,
-    CHANGES = COMMAND_CHANGES,
-    ASYNC = COMMAND_ASYNC,
-    OLD = COMMAND_OLD,
-    NEEDED = COMMAND_NEEDED,
-    POSITIONAL = COMMAND_POSITIONAL,
-    MANY = COMMAND_MANY,
-};
-
-enum command_id {
-#define COMMAND(noun, verb, ...) COMMAND_ID_##noun##_##verb,
-#include "rpc/commands.def"
-};
-
-static const struct command commands[] = {
-#define COMMAND(noun, verb, role, flags, summary, detail)                                          \
-    {#noun "." #verb, #noun, #verb, ROLE_##role, flags, summary},
-#include "rpc/commands.def"
-};
-
-static const struct command_arg args[] = {
-#define ARG(noun, verb, name, type, flags, help)                                                   \
-    {COMMAND_ID_##noun##_##verb, #name, COMMAND_TYPE_##type, flags},
-#include "rpc/commands.def"
-};
-
-static const struct command_column columns[] = {
-#define COLUMN(noun, verb, name, unit, shown, title, help)                                         \
-    {COMMAND_ID_##noun##_##verb, name, COMMAND_TYPE_##unit},
-#include "rpc/commands.def"
-};
 
 /* How a filter compares a column of a unit. */
 enum {
@@ -58,14 +21,12 @@ enum {
 
 enum { FIELD_FIRST = __COUNTER__ + 1 };
 
-/* Beside columns[]: the id of a field is its position in both. */
+/* In the order of the columns: the id of a field is its position in both. */
 static const struct filter_field fields[] = {
 #define COLUMN(noun, verb, name, unit, shown, title, help)                                         \
     {name, NULL, (enum filter_type)FILTER_OF_##unit, __COUNTER__ - FIELD_FIRST},
 #include "rpc/commands.def"
 };
-
-_Static_assert(ARRAY_LEN(fields) == ARRAY_LEN(columns), "a field for each column");
 
 void command_failure_fini(struct command_failure *f)
 {
@@ -74,73 +35,36 @@ void command_failure_fini(struct command_failure *f)
     *f = (struct command_failure){0};
 }
 
-const char *role_name(enum role role)
-{
-    static const char *const names[] = {"viewer", "operator", "admin"};
-    return role < ROLE_VIEWER ? "none" : names[role];
-}
-
-const struct command *command_all(size_t *ret_n)
-{
-    *ret_n = ARRAY_LEN(commands);
-    return commands;
-}
-
-size_t command_index(const struct command *c)
-{
-    return (size_t)(c - commands);
-}
-
 const struct command *command_find(const char *method)
 {
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        if (strcmp(commands[i].method, method) == 0)
-            return &commands[i];
+    size_t n;
+    const struct command *all = commands_all(&n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(all[i].method, method) == 0)
+            return &all[i];
     return NULL;
 }
 
 const char *command_nearest(const char *method)
 {
-    const char *names[ARRAY_LEN(commands)];
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        names[i] = commands[i].method;
-    return str_nearest(method, names, ARRAY_LEN(commands));
-}
-
-const struct command_arg *command_args(const struct command *c, size_t *ret_n)
-{
-    const struct command_arg *first = NULL;
-    *ret_n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(args); i++)
-        if (args[i].command == c - commands) {
-            first = first ? first : &args[i];
-            (*ret_n)++;
-        }
-    return first;
-}
-
-const struct command_column *command_columns(const struct command *c, size_t *ret_n)
-{
-    const struct command_column *first = NULL;
-    *ret_n = 0;
-    for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-        if (columns[i].command == c - commands) {
-            first = first ? first : &columns[i];
-            (*ret_n)++;
-        }
-    return first;
+    size_t n;
+    const struct command *all = commands_all(&n);
+    AUTO_FREE const char **names = calloc(n, sizeof(*names));
+    for (size_t i = 0; i < n && names; i++)
+        names[i] = all[i].method;
+    return names ? str_nearest(method, names, n) : NULL;
 }
 
 const struct filter_field *command_filter_fields(const struct command *c, size_t *ret_n)
 {
-    const struct command_column *first = command_columns(c, ret_n);
-    return first ? &fields[first - columns] : NULL;
+    const struct command_column *first = commands_columns(c, ret_n);
+    return first ? &fields[commands_column_index(first)] : NULL;
 }
 
 bool command_row_get(const void *row, int id, struct filter_value *ret)
 {
     static _Thread_local struct addr addr;
-    const json_t *v = json_object_get((const json_t *)row, columns[id].name);
+    const json_t *v = json_object_get((const json_t *)row, fields[id].name);
     switch (fields[id].type) {
     case FILTER_TEXT:
         ret->text = str_n(json_string_value(v), json_string_length(v));
@@ -174,7 +98,7 @@ static int check_unit(const struct command_arg *a, const json_t *v, json_t **ret
                       struct command_failure *f)
 {
     uint64_t n;
-    bool is_size = a->type == COMMAND_TYPE_SIZE;
+    bool is_size = a->type == COMMANDS_SIZE;
     if (json_is_integer(v) && json_integer_value(v) >= 0) {
         *ret = json_integer(json_integer_value(v));
         return 0;
@@ -197,8 +121,8 @@ static const char *command_key(const struct command *c)
     if (snprintf(method, sizeof(method), "%s.list", c->noun) >= (int)sizeof(method))
         return NULL;
     const struct command *list = command_find(method);
-    const struct command_column *col = command_columns(list ? list : c, &n);
-    return n > 0 && col[0].unit == COMMAND_TYPE_TEXT ? col[0].name : NULL;
+    const struct command_column *col = commands_columns(list ? list : c, &n);
+    return n > 0 && col[0].unit == COMMANDS_TEXT ? col[0].name : NULL;
 }
 
 static bool filter_word_is_name(const char *word)
@@ -237,7 +161,7 @@ static int check_field(const struct command *c, const struct command_arg *a, con
                        json_t **ret, struct command_failure *f)
 {
     size_t n;
-    const struct command_column *col = command_columns(c, &n);
+    const struct command_column *col = commands_columns(c, &n);
     const char *text = json_string_value(v);
     if (!text)
         return check_bad(a, "the name of a column", f);
@@ -271,23 +195,23 @@ static int check_one(const struct command *c, const struct command_arg *a, json_
 {
     uint64_t id;
     switch (a->type) {
-    case COMMAND_TYPE_DURATION:
-    case COMMAND_TYPE_SIZE:
+    case COMMANDS_DURATION:
+    case COMMANDS_SIZE:
         return check_unit(a, v, ret, f);
-    case COMMAND_TYPE_NUMBER:
-    case COMMAND_TYPE_PERCENT:
+    case COMMANDS_NUMBER:
+    case COMMANDS_PERCENT:
         if (!json_is_integer(v) || json_integer_value(v) < 0)
             return check_bad(a, "a whole number", f);
         break;
-    case COMMAND_TYPE_BOOL:
+    case COMMANDS_BOOL:
         if (!json_is_boolean(v))
             return check_bad(a, "true or false", f);
         break;
-    case COMMAND_TYPE_FIELD:
+    case COMMANDS_FIELD:
         return check_field(c, a, v, ret, f);
-    case COMMAND_TYPE_USER:
+    case COMMANDS_USER:
         return check_user(a, v, ret, f);
-    case COMMAND_TYPE_SESSION:
+    case COMMANDS_SESSION:
         if (!json_is_string(v) || session_id_parse(str_of(json_string_value(v)), &id) < 0)
             return check_bad(a, "a session id such as 1-2a", f);
         break;
@@ -324,9 +248,9 @@ static int check_arg(const struct command *c, const struct command_arg *a, json_
 {
     json_t *good = NULL;
     int err;
-    if (a->type == COMMAND_TYPE_FILTER)
+    if (a->type == COMMANDS_FILTER)
         err = check_filter(c, a, v, &good, f);
-    else if (a->flags & COMMAND_MANY)
+    else if (a->flags & COMMANDS_MANY)
         err = check_many(c, a, v, &good, f);
     else
         err = check_one(c, a, v, &good, f);
@@ -361,7 +285,7 @@ static int check_all(const struct command *c, const json_t *params, json_t *chec
     size_t n;
     const char *name;
     json_t *v;
-    const struct command_arg *a = command_args(c, &n);
+    const struct command_arg *a = commands_args(c, &n);
     json_object_foreach ((json_t *)params, name, v) {
         const struct command_arg *found = check_find(a, n, name);
         int err = found ? check_arg(c, found, v, checked, f) : check_unknown(c, a, n, name, f);
@@ -371,7 +295,7 @@ static int check_all(const struct command *c, const json_t *params, json_t *chec
     for (size_t i = 0; i < n; i++) {
         const json_t *given = json_object_get(checked, a[i].name);
         bool is_there = given && !(json_is_array(given) && json_array_size(given) == 0);
-        if ((a[i].flags & COMMAND_NEEDED) && !is_there)
+        if ((a[i].flags & COMMANDS_NEEDED) && !is_there)
             return command_fail(f, -ERR_MISSING_PARAM, a[i].name,
                                 str_printf("%s needs %s", c->method, a[i].name));
     }
@@ -409,13 +333,12 @@ int command_mask(const struct command *c, const json_t *params, struct buf *out)
     size_t n;
     const char *name;
     json_t *v;
-    const struct command_arg *a = command_args(c, &n);
+    const struct command_arg *a = commands_args(c, &n);
     if (!json_is_object(params))
         return 0;
     json_object_foreach ((json_t *)params, name, v) {
         const struct command_arg *found = check_find(a, n, name);
-        bool is_open =
-            found && found->type != COMMAND_TYPE_SECRET && found->type != COMMAND_TYPE_FILE;
+        bool is_open = found && found->type != COMMANDS_SECRET && found->type != COMMANDS_FILE;
         if (strcmp(name, "reason") == 0)
             continue;
         int err = buf_printf(out, "%s%s=", out->len ? " " : "", name);

@@ -110,7 +110,7 @@ static bool request_settle(struct request *r, const char *error, const char *res
     if (r->is_answered)
         return false;
     r->is_answered = true;
-    if (r->command && (r->command->flags & COMMAND_CHANGES) && !request_bool(r, "dry_run") &&
+    if (r->command && (r->command->flags & COMMANDS_CHANGES) && !request_bool(r, "dry_run") &&
         !r->is_quiet)
         r->rpc->on_change_answered(r->rpc, r, result);
     if (r->answered)
@@ -287,7 +287,7 @@ static bool request_is_allowed(struct request *r)
 static bool request_is_retired(struct request *r)
 {
     unsigned flags = r->command->flags;
-    if (!(flags & COMMAND_CHANGES) || (flags & COMMAND_OLD) || !r->rpc->is_retired(r->rpc))
+    if (!(flags & COMMANDS_CHANGES) || (flags & COMMANDS_OLD) || !r->rpc->is_retired(r->rpc))
         return false;
     request_fail(r, -ERR_SHUTDOWN, "its control socket has no .old at the end",
                  "another program serves since the upgrade: %s belongs there", r->command->method);
@@ -303,7 +303,7 @@ static void request_dispatch(struct request *r, const char *method, const json_t
         request_fail_unknown(r, method);
         return;
     }
-    if ((r->command->flags & COMMAND_CHANGES) && command_mask(r->command, params, &masked) == 0)
+    if ((r->command->flags & COMMANDS_CHANGES) && command_mask(r->command, params, &masked) == 0)
         r->masked = buf_steal(&masked);
     if (!request_is_allowed(r) || request_is_retired(r))
         return;
@@ -317,7 +317,7 @@ static void request_dispatch(struct request *r, const char *method, const json_t
         command_failure_fini(&failure);
         return;
     }
-    r->rpc->functions[command_index(r->command)](r);
+    r->rpc->functions[commands_index(r->command)](r);
 }
 
 void request_start(struct rpc *rpc, const struct request_origin *origin, const char *method,

@@ -27,11 +27,11 @@ static void check_mask(const struct command *c, const json_t *params)
 {
     AUTO_BUF text = BUF_INIT;
     size_t n;
-    const struct command_arg *args = command_args(c, &n);
+    const struct command_arg *args = commands_args(c, &n);
     FUZZ_CHECK(command_mask(c, params, &text) == 0);
     for (size_t i = 0; i < n; i++) {
         const char *secret = json_string_value(json_object_get(params, args[i].name));
-        if (args[i].type != COMMAND_TYPE_SECRET || !secret || strlen(secret) < 8)
+        if (args[i].type != COMMANDS_SECRET || !secret || strlen(secret) < 8)
             continue;
         /* unless another parameter says the same */
         bool is_elsewhere = false;

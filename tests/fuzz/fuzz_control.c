@@ -274,7 +274,7 @@ static void start_sessions(void)
 static void end_sessions(void)
 {
     LIST_FOREACH_SAFE (it, &plane.worker.sessions)
-        session_kill(session_of_link(it), REPLY_SHUTDOWN, NULL, 0);
+        (void)session_kill(session_of_link(it), REPLY_SHUTDOWN, NULL, 0, NULL);
     run_worker();
     FUZZ_CHECK(plane.worker.count == 0);
     for (size_t i = 0; i < SESSIONS; i++)

@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "base/cleanup.h"
-#include "ctl/commands.h"
 #include "ctl/help.h"
+#include "rpc/commands.h"
 
 static void test_find(void **state)
 {
@@ -20,7 +20,7 @@ static void test_find(void **state)
     assert_non_null(c);
     assert_string_equal(c->method, "session.list");
     assert_true(c->flags & COMMANDS_LIST);
-    assert_int_equal(c->role, COMMANDS_VIEWER);
+    assert_int_equal(c->role, ROLE_VIEWER);
     assert_ptr_equal(commands_find("session", "ls"), c);
     assert_ptr_equal(commands_find("user", "rm"), commands_find("user", "remove"));
     assert_string_equal(commands_find("system", "log-level")->method, "system.log_level");

@@ -184,11 +184,11 @@ static void test_all_secrets_are_masked(void **state)
 {
     (void)state;
     size_t n, n_args, n_secrets = 0;
-    const struct command *all = command_all(&n);
+    const struct command *all = commands_all(&n);
     for (size_t i = 0; i < n; i++) {
-        const struct command_arg *args = command_args(&all[i], &n_args);
+        const struct command_arg *args = commands_args(&all[i], &n_args);
         for (size_t j = 0; j < n_args; j++) {
-            if (args[j].type != COMMAND_TYPE_SECRET)
+            if (args[j].type != COMMANDS_SECRET)
                 continue;
             AUTO_BUF text = BUF_INIT;
             json_t *params = json_pack("{s:s}", args[j].name, "geheim");
@@ -207,7 +207,7 @@ static void test_table(void **state)
 {
     (void)state;
     size_t n, n_columns, n_args, n_fields;
-    const struct command *all = command_all(&n);
+    const struct command *all = commands_all(&n);
     assert_true(n > 30);
     for (size_t i = 0; i < n; i++) {
         const struct command *c = &all[i];
@@ -215,18 +215,18 @@ static void test_table(void **state)
         assert_true(c->role >= ROLE_VIEWER && c->role <= ROLE_ADMIN);
         /* who may only look cannot change anything */
         assert_false(c->role == ROLE_VIEWER &&
-                     (c->flags & (COMMAND_CHANGES | COMMAND_DESTRUCTIVE)));
-        assert_true(!(c->flags & COMMAND_DESTRUCTIVE) || (c->flags & COMMAND_CHANGES));
-        const struct command_arg *args = command_args(c, &n_args);
+                     (c->flags & (COMMANDS_CHANGES | COMMANDS_DESTRUCTIVE)));
+        assert_true(!(c->flags & COMMANDS_DESTRUCTIVE) || (c->flags & COMMANDS_CHANGES));
+        const struct command_arg *args = commands_args(c, &n_args);
         for (size_t j = 0; j < n_args; j++)
             for (size_t k = 0; k < j; k++)
                 assert_string_not_equal(args[j].name, args[k].name);
-        const struct command_column *columns = command_columns(c, &n_columns);
+        const struct command_column *columns = commands_columns(c, &n_columns);
         const struct filter_field *fields = command_filter_fields(c, &n_fields);
         assert_int_equal(n_columns, n_fields);
         for (size_t j = 0; j < n_columns; j++)
             assert_string_equal(columns[j].name, fields[j].name);
-        assert_true(!(c->flags & COMMAND_LIST) || n_columns > 0);
+        assert_true(!(c->flags & COMMANDS_LIST) || n_columns > 0);
     }
     assert_null(command_find("session"));
     assert_null(command_find(""));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The daemon's commands as the clients see them: derived from rpc/commands.def, nothing is
- * written twice. All functions: any thread, static storage. */
+/* The table of commands, derived from rpc/commands.def: the daemon, mailproxyctl and the dashboard
+ * have this one. All functions: any thread, static storage. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,7 +8,8 @@
 
 #include "base/str.h"
 
-enum commands_role { COMMANDS_VIEWER, COMMANDS_OPERATOR, COMMANDS_ADMIN };
+/* What a peer may do; each includes those before it. */
+enum role { ROLE_NONE = -1, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN };
 
 /* Flags of a command (rpc/commands.def says what they mean). */
 enum commands_flag {
@@ -55,7 +56,7 @@ struct command {
     const char *noun;
     const char *verb;   /* as on the wire: log_level */
     const char *method; /* "session.list" */
-    enum commands_role role;
+    enum role role;
     unsigned flags;      /* enum commands_flag */
     const char *summary; /* lower case, no full stop */
     const char *detail;  /* sentences */
@@ -80,11 +81,15 @@ struct command_column {
 
 /* All commands in the order of the table. */
 const struct command *commands_all(size_t *ret_n);
+/* Position of a command in the table. */
+size_t commands_index(const struct command *c);
 /* Arguments and columns of a command. */
 const struct command_arg *commands_args(const struct command *c, size_t *ret_n);
 /* Words behind the verb, the table's i-th example; NULL behind the last: most have none. */
 const char *commands_example(const struct command *c, size_t i);
 const struct command_column *commands_columns(const struct command *c, size_t *ret_n);
+/* Position of a column among those of all commands. */
+size_t commands_column_index(const struct command_column *col);
 /* The command of a noun and a verb (dashes and aliases accepted), or NULL. */
 const struct command *commands_find(const char *noun, const char *verb);
 /* An argument or column by name; dashes stand for underscores. NULL when there is none. */
@@ -117,7 +122,8 @@ const char *commands_nearest_column(const struct command *c, const char *word);
 bool commands_name_eq(const char *a, const char *b);
 /* The name as people write it: log-level. */
 void commands_dashed(char *dst, size_t size, const char *name);
-const char *commands_role_name(enum commands_role role);
+/* "viewer", "operator", "admin", "none"; static. */
+const char *role_name(enum role role);
 /* What stands for a value of this type in usage lines: "USER", "DURATION". */
 const char *commands_type_word(enum commands_type type);
 /* Words that a TEXT argument takes when its help is nothing but a list of words ("csv (default),

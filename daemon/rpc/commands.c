@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Access to the command table. */
-#include "ctl/commands.h"
+/* The command table, made of commands.def, and the words that people use for its rows. */
+#include "rpc/commands.h"
 
 #include <ctype.h>
 
@@ -29,7 +29,7 @@ enum command_id {
 
 static const struct command commands[] = {
 #define COMMAND(noun, verb, role, flags, summary, detail)                                          \
-    {#noun, #verb, #noun "." #verb, COMMANDS_##role, flags, summary, detail},
+    {#noun, #verb, #noun "." #verb, ROLE_##role, flags, summary, detail},
 #include "rpc/commands.def"
 };
 
@@ -101,9 +101,9 @@ const struct command *commands_all(size_t *ret_n)
     return commands;
 }
 
-static int commands_index(const struct command *c)
+size_t commands_index(const struct command *c)
 {
-    return (int)(c - commands);
+    return (size_t)(c - commands);
 }
 
 const struct command_arg *commands_args(const struct command *c, size_t *ret_n)
@@ -111,7 +111,7 @@ const struct command_arg *commands_args(const struct command *c, size_t *ret_n)
     const struct command_arg *first = NULL;
     *ret_n = 0;
     for (size_t i = 0; i < ARRAY_LEN(args); i++)
-        if (args[i].command == commands_index(c)) {
+        if (args[i].command == (int)commands_index(c)) {
             first = first ? first : &args[i];
             (*ret_n)++;
         }
@@ -121,7 +121,7 @@ const struct command_arg *commands_args(const struct command *c, size_t *ret_n)
 const char *commands_example(const struct command *c, size_t i)
 {
     for (size_t k = 0; k < ARRAY_LEN(examples); k++)
-        if ((int)examples[k].command == commands_index(c) && i-- == 0)
+        if (examples[k].command == commands_index(c) && i-- == 0)
             return examples[k].words;
     return NULL;
 }
@@ -131,11 +131,16 @@ const struct command_column *commands_columns(const struct command *c, size_t *r
     const struct command_column *first = NULL;
     *ret_n = 0;
     for (size_t i = 0; i < ARRAY_LEN(columns); i++)
-        if (columns[i].command == commands_index(c)) {
+        if (columns[i].command == (int)commands_index(c)) {
             first = first ? first : &columns[i];
             (*ret_n)++;
         }
     return first;
+}
+
+size_t commands_column_index(const struct command_column *col)
+{
+    return (size_t)(col - columns);
 }
 
 bool commands_name_eq(const char *a, const char *b)
@@ -305,10 +310,10 @@ const char *commands_nearest_column(const struct command *c, const char *word)
     return str_nearest(word, names, n);
 }
 
-const char *commands_role_name(enum commands_role role)
+const char *role_name(enum role role)
 {
     static const char *const names[] = {"viewer", "operator", "admin"};
-    return names[role];
+    return role < ROLE_VIEWER ? "none" : names[role];
 }
 
 const char *commands_type_word(enum commands_type type)
