@@ -128,9 +128,18 @@ void engine_drop_config(void *arg)
 
 /* ---- in force ---- */
 
+/* Thread: any that may be the last to give up a setup. */
+static bool engine_post_free(void *arg, struct job *j)
+{
+    const struct engine *e = arg;
+    return e->jobs && jobs_post(e->jobs, j) == 0; /* the workers have ended before there is none */
+}
+
 void engine_publish(struct engine *e, struct setup *setup)
 {
     struct setup *old = e->setup;
+    setup->post_free = engine_post_free;
+    setup->post_free_arg = e;
     e->setup = setup;
     if (e->acceptors) /* not while stopping */
         acceptors_configure(e->acceptors, setup, engine_closed, e);
@@ -180,35 +189,19 @@ void engine_say_certificates(const struct setup *s)
     }
 }
 
-static int engine_take_config(struct engine *e, struct config *config, struct pools *pools,
-                              struct delivery *d, struct setup **ret, char **ret_error)
-{
-    int err = setup_new(config, pools, e->setup, ret, ret_error);
-    if (err < 0)
-        return err;
-    err = engine_listen_new(e, config, d, ret_error);
-    if (err == 0)
-        err = engine_configure_log(config, d, false);
-    if (err < 0)
-        setup_unref(*ret);
-    return err;
-}
-
-int engine_publish_config(void *arg, struct config *config, struct pools *pools, char **ret_error)
+int engine_publish_config(void *arg, struct setup *setup, char **ret_error)
 {
     struct engine *e = arg;
-    struct setup *setup;
     struct delivery *d = engine_propose(e, NULL);
     bool is_late = e->is_stopping || e->is_quitting || handover_is_retired(e->handover);
-    if (is_late || (e->channel && !d)) {
-        engine_refuse(e, d);
-        pools_unref(pools);
-        config_unref(config);
-        return is_late ? -ERR_SHUTDOWN : -ERR_INTERNAL;
-    }
-    int err = engine_take_config(e, config, pools, d, &setup, ret_error);
+    int err = is_late ? -ERR_SHUTDOWN : e->channel && !d ? -ERR_INTERNAL : 0;
+    if (err == 0)
+        err = engine_listen_new(e, setup->config, d, ret_error);
+    if (err == 0)
+        err = engine_configure_log(setup->config, d, false);
     if (err < 0) {
         engine_refuse(e, d);
+        setup_unref(setup);
         return err;
     }
     engine_publish(e, setup);

@@ -77,7 +77,7 @@ void engine_say_certificates(const struct setup *s);
 /* See struct engine_api. */
 int engine_read_config(void *arg, enum control_read how, struct config **ret,
                        struct config_problems *ret_problems, char **ret_error);
-int engine_publish_config(void *arg, struct config *config, struct pools *pools, char **ret_error);
+int engine_publish_config(void *arg, struct setup *setup, char **ret_error);
 void engine_drop_config(void *arg);
 void engine_keep_last_good_config(void *arg);
 

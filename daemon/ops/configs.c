@@ -22,8 +22,8 @@ struct configs {
 
 struct reload {
     struct work work;
-    struct config *started, *old, *config;
-    struct pools *pools;
+    struct config *started, *config;
+    struct setup *before, *setup; /* in force; what is to follow it */
     struct config_problems problems;
     struct config_changes changes;
     uint64_t confirm_ms;
@@ -155,7 +155,7 @@ struct config *configs_started(const struct control *c)
 static int reload_start(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
-    l->old = config_ref(control_setup(work_control(w))->config);
+    l->before = setup_ref(control_setup(work_control(w)));
     l->started = configs_started(work_control(w));
     return 0;
 }
@@ -181,15 +181,17 @@ static int reload_read(struct reload *l)
                              &l->config, &l->problems, &l->work.error);
     if (err < 0)
         return config_refuse(&l->work, &l->problems, err);
-    if (l->config->n_listeners > 0 || l->old->n_listeners == 0)
+    const struct config *running = l->before->config;
+    if (l->config->n_listeners > 0 || running->n_listeners == 0)
         return 0;
     l->work.error = str_printf("%s has no listeners: no client could connect any more; nothing was "
                                "changed",
-                               l->old->path);
+                               running->path);
     return -ERR_CONFIG;
 }
 
-/* In the turn of the config: the runtime edits stay as they are. */
+/* In the turn of the config: the runtime edits stay as they are. All that takes long is done here,
+ * certificates among it. */
 static int reload_run(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
@@ -198,10 +200,12 @@ static int reload_run(struct work *w)
     int err = reload_read(l);
     if (err < 0)
         return err;
-    err = configs_changes(l->started, l->old, l->config, &l->changes);
+    err = configs_changes(l->started, l->before->config, l->config, &l->changes);
+    struct pools *pools = NULL;
     if (err == 0)
-        err =
-            pools_build(l->config, edits, n, work_control(w)->host->registry, &l->pools, &w->error);
+        err = pools_build(l->config, edits, n, work_control(w)->host->registry, &pools, &w->error);
+    if (err == 0)
+        err = setup_new(config_ref(l->config), pools, l->before, &l->setup, &w->error);
     return err;
 }
 
@@ -209,9 +213,9 @@ static void reload_fini(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
     config_unref(l->started);
-    config_unref(l->old);
     config_unref(l->config);
-    pools_unref(l->pools);
+    setup_unref(l->before);
+    setup_unref(l->setup);
     config_problems_fini(&l->problems);
     config_changes_fini(&l->changes);
 }
@@ -367,7 +371,7 @@ static void reload_done(struct work *w)
     struct reload *l = CONTAINER_OF(w, struct reload, work);
     const struct engine_api *h = work_control(w)->host;
     if (w->err == 0)
-        w->err = h->publish_config(h->arg, config_ref(l->config), STEAL(l->pools), &w->error);
+        w->err = h->publish_config(h->arg, STEAL(l->setup), &w->error);
     else
         h->drop_config(h->arg);
     if (w->err < 0) {

@@ -56,9 +56,9 @@ struct engine_api {
     struct setup *(*setup)(void *arg);
     /* Publishes new pools (a runtime edit) with the present config; takes over the reference. */
     int (*publish_pools)(void *arg, struct pools *pools);
-    /* Publishes a new config with its pools after a reload; takes over both references. An English
-     * sentence in *ret_error (owned). */
-    int (*publish_config)(void *arg, struct config *config, struct pools *pools, char **ret_error);
+    /* Publishes a new setup after a reload; takes over the reference. An English sentence in
+     * *ret_error (owned). */
+    int (*publish_config)(void *arg, struct setup *setup, char **ret_error);
     /* Reads the file, or what was confirmed last. A config to be put in force goes to
      * publish_config or to drop_config. -ERR_CONFIG with problems, other -ERR_x perhaps with a
      * sentence (owned). Thread: a job thread; blocking. */

@@ -115,9 +115,22 @@ struct setup *setup_ref(struct setup *s)
     return s;
 }
 
+static void on_free_job(struct job *j)
+{
+    (void)j; /* its end, wherever that comes, is what frees */
+}
+
+static void on_free_job_end(struct job *j)
+{
+    setup_free(CONTAINER_OF(j, struct setup, free_job));
+}
+
 void setup_unref(struct setup *s)
 {
-    if (s && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
+    if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    s->free_job = (struct job){.run = on_free_job, .drop = on_free_job_end};
+    if (!s->post_free || !s->post_free(s->post_free_arg, &s->free_job))
         setup_free(s);
 }
 

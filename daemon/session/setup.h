@@ -5,6 +5,7 @@
 
 #include "backend/pool.h"
 #include "config/config.h"
+#include "io/jobs.h"
 #include "io/tls.h"
 
 struct setup_listener {
@@ -16,6 +17,12 @@ struct setup_listener {
 /* Reference-counted; published to every worker, held by every session. */
 struct setup {
     atomic_uint refs;
+    /* Hundreds of certificates take longer to free than a turn may: when the last reference is
+     * gone, this may have the job done by another thread. False: it does not. NULL = it is freed
+     * at once. */
+    bool (*post_free)(void *arg, struct job *j);
+    void *post_free_arg;
+    struct job free_job;
     uint64_t generation; /* counts reloads; 1 = first */
     struct config *config;
     struct pools *pools;

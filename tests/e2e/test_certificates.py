@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: ISC
 """The end of the proxy's own certificates: told by the listing, the metrics, the dashboard and the log."""
+import os
 import re
+import shutil
 import subprocess
 from datetime import datetime, timezone
 
@@ -87,3 +89,32 @@ def test_end_of_a_certificate(make_proxy, settings, folder):
     assert rows(p)["imap"]["cert_days"] in (24, 25) and rows(p)["imap"]["cert_file"] == files["later.test"]["cert"]
     assert "the certificate of" not in once(p, "--screen", "overview")
     assert len(log_lines(p, "certificate-ends")) == 1 and len(log_lines(p, "certificate-ended")) == 1
+
+
+def spent_ms(p):
+    """CPU time of the engine's threads: of those that must not be held, and of the others."""
+    pid = p.engine_pid()
+    loops = others = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm") as f:
+            is_loop = int(task) == pid or f.read().startswith("worker")
+        with open(f"/proc/{pid}/task/{task}/schedstat") as f:
+            ms = int(f.read().split()[0]) / 1e6
+        loops, others = (loops + ms, others) if is_loop else (loops, others + ms)
+    return loops, others
+
+
+def test_many_certificates_hold_nobody(make_proxy, settings, folder):
+    """They are read and freed by threads for what takes long: sessions and operators go on during a reload."""
+    files = certs.Authority(f"{folder}/ca").issue("many.test", "DNS:many.test")
+    many = []
+    for i in range(400):
+        many.append(pair(shutil.copy(path, f"{folder}/{i}.{kind}") for kind, path in zip(("cert", "key"), files)))
+    settings["tls"] = {"certificates": many}
+    p = make_proxy(settings)
+    before = spent_ms(p)
+    for _ in range(3):  # the last but one is freed when nobody uses it any more
+        p.ctl("config", "reload")
+    after = spent_ms(p)
+    loops, others = (b - a for a, b in zip(before, after))
+    assert loops < others / 5, f"{loops:.0f} ms in loops, {others:.0f} ms in the threads beside them"
