@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /* mailproxyd: options, then supervisor or engine. */
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -13,6 +17,8 @@
 #include "config/config.h"
 #include "engine/engine.h"
 #include "engine/wire.h"
+#include "io/key_server.h"
+#include "io/key_service.h"
 #include "io/tls_memory.h"
 #include "sandbox/sandbox.h"
 #include "supervisor/content.h"
@@ -27,18 +33,21 @@ enum main_task {
     TASK_CHECK,
     TASK_DUMP,
     TASK_KEYS,
+    TASK_KEY_PROCESS,
     TASK_VERSION,
     TASK_HELP
 };
 
-/* The last five are between the program and itself. */
+/* The last ones are between the program and itself. */
 struct main_options {
     enum main_task task;
     const char *config;
     bool only_set;
     const char *starts, *restarts; /* of engines */
     const char *take_over;         /* TAKEOVER_FORMAT of the program that runs */
-    const char *bundle;            /* descriptor that takes what was read */
+    const char *bundle, *keys;     /* descriptors that take what was read, and its keys */
+    const char *memory, *channels; /* descriptors of a key process */
+    const char *user, *group;      /* of a key process; "" = ours */
     bool is_successor;
 };
 
@@ -70,20 +79,21 @@ static int main_check_access(const struct config *c)
 }
 
 /* For the supervisor. */
-static int main_bundle(const char *path, const char *fd)
+static int main_bundle(const char *path, const char *fd, const char *keys)
 {
-    uint64_t n;
+    uint64_t n, k;
     struct config_problems problems = {0};
-    if (str_to_u64(str_of(fd), INT32_MAX, &n) < 0)
+    if (str_to_u64(str_of(fd), INT32_MAX, &n) < 0 ||
+        str_to_u64(str_of(keys ? keys : ""), INT32_MAX, &k) < 0)
         return -ERR_INVAL;
-    int err = content_write(path, (int)n, &problems);
+    int err = content_write(path, (int)n, (int)k, &problems);
     config_problems_say(&problems);
     return err;
 }
 
 /* take_over: what a running program would hand to this one, NULL = it is not asked. */
-/* bundle: descriptor that takes what was read, or NULL. */
-static int main_check(const char *path, const char *take_over, const char *bundle)
+/* bundle, keys: descriptors that take what was read, or NULL. */
+static int main_check(const char *path, const char *take_over, const char *bundle, const char *keys)
 {
     struct config *c = NULL;
     uint64_t format;
@@ -93,7 +103,7 @@ static int main_check(const char *path, const char *take_over, const char *bundl
                 MAILPROXY_VERSION);
         return EX_UNAVAILABLE;
     }
-    int err = bundle ? main_bundle(path, bundle) : main_load(path, true, &c);
+    int err = bundle ? main_bundle(path, bundle, keys) : main_load(path, true, &c);
     if (err == 0 && !take_over) /* a running daemon has what it needs */
         err = main_check_access(c);
     config_unref(c);
@@ -189,24 +199,89 @@ static int main_engine(const struct main_options *m)
     return engine_run(&o);
 }
 
+/* ---- a key process ---- */
+
+/* The supervisor has no more use for this one: what engines have begun is signed for a while. */
+#define MAIN_KEYS_LAST_S 60
+static void on_last_orders(int number)
+{
+    (void)number;
+    alarm(MAIN_KEYS_LAST_S);
+}
+
+static int main_read_keys(int memory, struct key_server **ret)
+{
+    struct stat st;
+    if (fstat(memory, &st) < 0)
+        return err_from_errno(errno);
+    if (st.st_size == 0) /* a configuration without keys */
+        return key_server_new(STR(""), ret);
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, memory, 0);
+    if (p == MAP_FAILED)
+        return err_from_errno(errno);
+    int err = key_server_new(str_n(p, (size_t)st.st_size), ret);
+    munmap(p, (size_t)st.st_size);
+    close(memory);
+    return err;
+}
+
+static int main_key_process(const struct main_options *m)
+{
+    int fds[KEY_CHANNELS_MAX];
+    size_t n = 0;
+    uint64_t memory, fd;
+    struct key_server *keys = NULL;
+    struct str list = str_of(m->channels ? m->channels : "");
+    const struct sigaction last = {.sa_handler = on_last_orders, .sa_flags = SA_RESTART};
+    while (list.n > 0 && n < KEY_CHANNELS_MAX) {
+        if (str_to_u64(str_cut(&list, ','), INT32_MAX, &fd) < 0)
+            return EX_USAGE;
+        fds[n++] = (int)fd;
+    }
+    if (n == 0 || str_to_u64(str_of(m->memory), INT32_MAX, &memory) < 0)
+        return EX_USAGE;
+    signal(SIGPIPE, SIG_IGN);
+    int err = main_read_keys((int)memory, &keys);
+    if (err == 0)
+        err = sandbox_enter_keys(m->user && m->user[0] ? m->user : NULL,
+                                 m->group && m->group[0] ? m->group : NULL);
+    (void)sigaction(SIGTERM, &last, NULL);
+    if (err == 0)
+        err = key_server_run(keys, fds, n, sandbox_enter_key_thread);
+    key_server_free(keys);
+    return err < 0 ? EX_SOFTWARE : 0;
+}
+
 /* False: usage was printed. */
 static bool main_parse(int argc, char **argv, struct main_options *o)
 {
     static const struct option longs[] = {
-        {"config", required_argument, NULL, 'c'}, {"test", no_argument, NULL, 't'},
-        {"dump", optional_argument, NULL, 'd'},   {"print-keys", no_argument, NULL, 'k'},
-        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
-        {"engine", required_argument, NULL, 'e'}, {"restarts", required_argument, NULL, 'r'},
-        {"successor", no_argument, NULL, 's'},    {"take-over", required_argument, NULL, 'o'},
-        {"bundle", required_argument, NULL, 'b'}, {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"test", no_argument, NULL, 't'},
+        {"dump", optional_argument, NULL, 'd'},
+        {"print-keys", no_argument, NULL, 'k'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {"engine", required_argument, NULL, 'e'},
+        {"restarts", required_argument, NULL, 'r'},
+        {"successor", no_argument, NULL, 's'},
+        {"take-over", required_argument, NULL, 'o'},
+        {"bundle", required_argument, NULL, 'b'},
+        {"keys", required_argument, NULL, 'K'},
+        {"key-process", required_argument, NULL, 'p'},
+        {"channels", required_argument, NULL, 'C'},
+        {"user", required_argument, NULL, 'u'},
+        {"group", required_argument, NULL, 'g'},
+        {NULL, 0, NULL, 0},
     };
     int opt;
     while ((opt = getopt_long(argc, argv, "c:tVh", longs, NULL)) != -1) {
         static const struct {
             char option;
             enum main_task task;
-        } tasks[] = {{'t', TASK_CHECK},   {'d', TASK_DUMP}, {'k', TASK_KEYS},
-                     {'V', TASK_VERSION}, {'h', TASK_HELP}, {'e', TASK_ENGINE}};
+        } tasks[] = {{'t', TASK_CHECK},      {'d', TASK_DUMP}, {'k', TASK_KEYS},
+                     {'V', TASK_VERSION},    {'h', TASK_HELP}, {'e', TASK_ENGINE},
+                     {'p', TASK_KEY_PROCESS}};
         if (opt == '?')
             return false;
         if (opt == 'c')
@@ -217,8 +292,14 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
             o->restarts = optarg;
         if (opt == 'o')
             o->take_over = optarg;
-        if (opt == 'b')
-            o->bundle = optarg;
+        const struct {
+            char option;
+            const char **place;
+        } texts[] = {{'b', &o->bundle},   {'K', &o->keys}, {'p', &o->memory},
+                     {'C', &o->channels}, {'u', &o->user}, {'g', &o->group}};
+        for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+            if (opt == texts[i].option)
+                *texts[i].place = optarg;
         o->is_successor = o->is_successor || opt == 's';
         o->only_set = o->only_set || (opt == 'd' && optarg);
         for (size_t i = 0; i < ARRAY_LEN(tasks); i++)
@@ -243,8 +324,10 @@ int main(int argc, char **argv)
     switch (o.task) {
     case TASK_ENGINE:
         return main_engine(&o);
+    case TASK_KEY_PROCESS:
+        return main_key_process(&o);
     case TASK_CHECK:
-        return main_check(o.config, o.take_over, o.bundle);
+        return main_check(o.config, o.take_over, o.bundle, o.keys);
     case TASK_DUMP:
         return main_dump(o.config, o.only_set);
     case TASK_KEYS:

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "config/config_bundle.h"
+#include "io/key_service.h"
 
 #define DELIVERY_WAIT_MS 30000
 
@@ -111,7 +112,8 @@ int delivery_new(const struct wire_packet *p, const int *fds, size_t n, struct d
                            .is_kept = head.is_kept,
                            .bundle = n ? fds[0] : -1,
                            .n_sockets = head.n_sockets,
-                           .n_logs = head.n_logs};
+                           .n_logs = head.n_logs,
+                           .n_keys = head.n_keys};
     if (p->size > sizeof(head))
         d->error = str_dup(str_n(p->body + sizeof(head), p->size - sizeof(head)));
     *ret = d;
@@ -130,8 +132,22 @@ void delivery_free(struct delivery *d)
     free(d);
 }
 
+/* They are for whoever loads a key of the content. */
+static int delivery_keys_add(struct delivery *d, const struct wire_packet *p, const int *fds,
+                             size_t n)
+{
+    uint64_t id;
+    if (p->size != sizeof(id) || n != d->n_keys)
+        return fds_drop(fds, n, -ERR_PROTOCOL);
+    memcpy(&id, p->body, sizeof(id));
+    d->n_keys = 0;
+    return key_service_add(id, fds, n);
+}
+
 int delivery_add(struct delivery *d, const struct wire_packet *p, const int *fds, size_t n)
 {
+    if (p->order == WIRE_KEYS)
+        return delivery_keys_add(d, p, fds, n);
     bool is_log = p->order == WIRE_LOG_FILES;
     if (!is_log && p->order != WIRE_SOCKETS)
         return fds_drop(fds, n, -ERR_PROTOCOL);
@@ -141,7 +157,7 @@ int delivery_add(struct delivery *d, const struct wire_packet *p, const int *fds
 
 bool delivery_is_whole(const struct delivery *d)
 {
-    return d->sockets.n >= d->n_sockets && d->logs.n >= d->n_logs;
+    return d->n_keys == 0 && d->sockets.n >= d->n_sockets && d->logs.n >= d->n_logs;
 }
 
 static int delivery_take(struct delivery **d, const struct wire_packet *p, const int *fds, size_t n)

@@ -23,6 +23,7 @@ struct delivery {
     char *error;              /* a sentence; may be NULL */
     int bundle;               /* -1 = none */
     size_t n_sockets, n_logs; /* that belong to it */
+    size_t n_keys;            /* channels of its key process that are still to come */
     struct delivery_fds sockets, logs;
 };
 
@@ -31,7 +32,7 @@ struct delivery {
 int delivery_new(const struct wire_packet *p, const int *fds, size_t n,
                  struct delivery **ret) NODISCARD;
 void delivery_free(struct delivery *d); /* NULL is fine */
-/* Adds a WIRE_SOCKETS or WIRE_LOG_FILES. The same. */
+/* Adds a WIRE_SOCKETS, WIRE_LOG_FILES or WIRE_KEYS. The same. */
 int delivery_add(struct delivery *d, const struct wire_packet *p, const int *fds,
                  size_t n) NODISCARD;
 bool delivery_is_whole(const struct delivery *d);

@@ -70,17 +70,19 @@ enum wire_order {
     WIRE_CHECKED,   /* the new program is good */
     WIRE_FAILED,    /* there will be no upgrade: a sentence */
     WIRE_OLD,       /* struct wire_old: another engine finishes its sessions */
+    WIRE_KEYS,      /* uint64_t id of key_service_add, descriptors of the channels */
     WIRE_RETIRE     /* uint64_t pid of the engine that serves now; descriptors and places of control
                        sockets for this one */
 };
 
 /* The bundle comes along as a descriptor unless err is set. */
 struct wire_content {
-    uint64_t number;            /* of the content; 0 = it is only looked at */
-    uint64_t ask;               /* WIRE_ASK_COUNT that it answers; 0 = none */
-    int32_t err;                /* -ERR_x */
-    uint32_t is_kept;           /* it is that of an engine that died */
-    uint32_t n_sockets, n_logs; /* that follow */
+    uint64_t number;                    /* of the content; 0 = it is only looked at */
+    uint64_t ask;                       /* WIRE_ASK_COUNT that it answers; 0 = none */
+    int32_t err;                        /* -ERR_x */
+    uint32_t is_kept;                   /* it is that of an engine that died */
+    uint32_t n_sockets, n_logs, n_keys; /* descriptors that follow */
+    uint32_t reserved;
 };
 
 /* A log file of the configuration; err: -ERR_x why it could not be opened. */

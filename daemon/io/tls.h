@@ -46,6 +46,8 @@ struct tls_server_spec {
 struct tls_server;
 /* Loads and checks everything. 0; -ERR_TLS / -ERR_IO with a sentence naming the file in *ret_error
  * (owned by the caller). Thread: any. */
+/* Do suites of a priority string (NULL = ours) decrypt with the private key? */
+bool tls_priority_decrypts(const char *priority);
 int tls_server_new(const struct tls_server_spec *spec, struct tls_server **ret,
                    char **ret_error) NODISCARD;
 struct tls_server *tls_server_ref(struct tls_server *t);

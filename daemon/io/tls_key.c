@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "io/key_service.h"
 
 /* Room for some 300 RSA keys of 4096 bits; pages are taken when they are used. */
 #define KEY_HEAP_BYTES (4 << 20)
@@ -19,6 +20,8 @@ struct tls_key {
     EVP_PKEY *pkey;
     gnutls_pk_algorithm_t kind;
     unsigned bits;
+    struct key_service *service; /* that has it instead of pkey; NULL there = it is gone */
+    uint32_t number;
 };
 
 /* How libcrypto is asked for what GnuTLS calls an algorithm. bits: of the only curve that it is
@@ -114,10 +117,24 @@ int tls_key_new(gnutls_x509_privkey_t key, struct tls_key **ret)
     return 0;
 }
 
+int tls_key_new_remote(const struct tls_key_place *p, struct tls_key **ret)
+{
+    struct tls_key *k = calloc(1, sizeof(*k));
+    if (!k)
+        return -ERR_NOMEM;
+    *k = (struct tls_key){.kind = p->kind,
+                          .bits = p->bits,
+                          .service = key_service_find(p->service),
+                          .number = p->number};
+    *ret = k;
+    return 0;
+}
+
 void tls_key_free(struct tls_key *k)
 {
     if (!k)
         return;
+    key_service_unref(k->service);
     EVP_PKEY_free(k->pkey);
     free(k);
 }
@@ -161,6 +178,8 @@ int tls_key_sign(const struct tls_key *k, gnutls_sign_algorithm_t algo, struct s
     const struct key_algorithm *a = key_algorithm_find(k->kind, k->bits, algo);
     if (!a)
         return -ERR_UNSUPPORTED;
+    if (!k->pkey)
+        return key_service_sign(k->service, k->number, algo, data, out, ret_n);
     if (data.n == 0 || (a->digest && data.n != (size_t)EVP_MD_get_size(a->digest())))
         return -ERR_INVAL;
     bool is_message = k->kind == GNUTLS_PK_EDDSA_ED25519 || k->kind == GNUTLS_PK_EDDSA_ED448;

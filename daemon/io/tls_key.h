@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "io/tls_key_file.h"
 
 /* Longest signature: RSA of 16384 bits. */
 #define TLS_SIGNATURE_MAX 2048
@@ -22,13 +23,16 @@ bool tls_key_is_faster(gnutls_pk_algorithm_t kind, unsigned bits);
 /* A copy of a key in libcrypto. -ERR_UNSUPPORTED: its kind cannot sign here (RSA-PSS, DSA, GOST),
  * which is left to GnuTLS; -ERR_NOMEM. Thread: any. */
 int tls_key_new(gnutls_x509_privkey_t key, struct tls_key **ret) NODISCARD;
+/* One that another process has. Its process need not be there yet, nor any more: then it signs
+ * nothing. -ERR_NOMEM. Thread: any. */
+int tls_key_new_remote(const struct tls_key_place *p, struct tls_key **ret) NODISCARD;
 void tls_key_free(struct tls_key *k); /* NULL is fine */
 
 gnutls_pk_algorithm_t tls_key_kind(const struct tls_key *k);
 /* Signs a digest (EdDSA: the whole message; GNUTLS_SIGN_RSA_RAW: a DigestInfo, RFC 8017 section
  * 9.2) as TLS sends it. *ret_n: in the room of out, out its bytes. -ERR_UNSUPPORTED: not an
- * algorithm of this key; -ERR_INVAL: data of a wrong length; -ERR_TLS: libcrypto failed. Thread:
- * any, several at once. */
+ * algorithm of this key; -ERR_INVAL: data of a wrong length; -ERR_TLS: libcrypto failed; what
+ * key_service_sign says. Thread: any, several at once. */
 int tls_key_sign(const struct tls_key *k, gnutls_sign_algorithm_t algo, struct str data,
                  unsigned char *out, size_t *ret_n) NODISCARD;
 

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/str.h"
 #include "io/tls_key.h"
+#include "io/tls_key_file.h"
 #include "io/tls_priv.h"
 
 /* X25519 is the cheapest group, AES-GCM is 4 times faster here than ChaCha20; CBC stays last for
@@ -94,16 +95,25 @@ static int tls_import_key(gnutls_x509_privkey_t parsed, bool is_decrypting, gnut
     return rc;
 }
 
-static int tls_load_key(const gnutls_datum_t *pem, const char *password, bool is_decrypting,
+/* A key that another process has signs there; it decrypts nothing, see tls_load_pair. */
+static int tls_import_place(const struct tls_key_place *place, gnutls_privkey_t *ret)
+{
+    struct tls_key *key;
+    int err = tls_key_new_remote(place, &key);
+    return err == 0 && tls_key_import(key, ret) == 0 ? 0 : GNUTLS_E_MEMORY_ERROR;
+}
+
+static int tls_load_key(const gnutls_datum_t *pem, struct str passwords, bool is_decrypting,
                         gnutls_privkey_t *ret)
 {
     gnutls_x509_privkey_t parsed;
-    int rc = gnutls_x509_privkey_init(&parsed);
+    struct tls_key_place place;
+    if (tls_key_place_find(str_n(pem->data, pem->size), &place) == 0)
+        return tls_import_place(&place, ret);
+    int rc = tls_key_file_parse(pem, passwords, &parsed);
     if (rc < 0)
         return rc;
-    rc = gnutls_x509_privkey_import2(parsed, pem, GNUTLS_X509_FMT_PEM, password, 0);
-    if (rc == 0)
-        rc = tls_import_key(parsed, is_decrypting, ret);
+    rc = tls_import_key(parsed, is_decrypting, ret);
     gnutls_x509_privkey_deinit(parsed);
     return rc;
 }
@@ -132,26 +142,6 @@ static int tls_set_pair(gnutls_certificate_credentials_t cred, const gnutls_datu
     return rc;
 }
 
-/* Without a password, then with each line of the password file in turn. Returns what GnuTLS said
- * last. */
-static int tls_try_passwords(const gnutls_datum_t *pem, struct str passwords, bool is_decrypting,
-                             gnutls_privkey_t *ret)
-{
-    int rc = tls_load_key(pem, NULL, is_decrypting, ret);
-    while (rc == GNUTLS_E_DECRYPTION_FAILED && passwords.n > 0) {
-        struct str line = str_cut(&passwords, '\n');
-        if (line.n > 0 && line.p[line.n - 1] == '\r')
-            line.n--;
-        if (line.n == 0)
-            continue;
-        AUTO_SECRET_BUF password = BUF_INIT;
-        if (buf_append_str(&password, line) != 0 || !buf_cstr(&password))
-            return GNUTLS_E_MEMORY_ERROR;
-        rc = tls_load_key(pem, buf_cstr(&password), is_decrypting, ret);
-    }
-    return rc;
-}
-
 static bool tls_has_rsa_exchange(gnutls_priority_t priority)
 {
     const unsigned *list;
@@ -160,6 +150,16 @@ static bool tls_has_rsa_exchange(gnutls_priority_t priority)
         if (list[i] == GNUTLS_KX_RSA || list[i] == GNUTLS_KX_RSA_PSK)
             return true;
     return false;
+}
+
+bool tls_priority_decrypts(const char *priority)
+{
+    gnutls_priority_t parsed;
+    if (gnutls_priority_init(&parsed, priority ? priority : TLS_DEFAULT_PRIORITY, NULL) < 0)
+        return false;
+    bool is_decrypting = tls_has_rsa_exchange(parsed);
+    gnutls_priority_deinit(parsed);
+    return is_decrypting;
 }
 
 int tls_load_pair(gnutls_certificate_credentials_t cred, gnutls_priority_t priority,
@@ -175,8 +175,11 @@ int tls_load_pair(gnutls_certificate_credentials_t cred, gnutls_priority_t prior
     if (err == 0 && password_file)
         err = tls_load_file(files, password_file, "password file", &passwords, ret_error);
     if (err == 0)
-        rc = tls_try_passwords(&key, str_n(passwords.data, passwords.size),
-                               tls_has_rsa_exchange(priority), &private_key);
+        rc = tls_load_key(&key, str_n(passwords.data, passwords.size),
+                          tls_has_rsa_exchange(priority), &private_key);
+    struct tls_key_place place;
+    if (key.data && tls_key_place_find(str_n(key.data, key.size), &place) == 0) /* it was checked */
+        gnutls_certificate_set_flags(cred, GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH);
     if (err == 0 && rc == 0)
         rc = tls_set_pair(cred, &cert, private_key);
     gnutls_free(cert.data);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -83,6 +84,24 @@ int sandbox_enter(const struct sandbox_spec *spec)
 void sandbox_enter_worker(void)
 {
     sandbox_calls('W');
+}
+
+int sandbox_enter_keys(const char *user, const char *group)
+{
+    const struct sandbox_spec spec = {.user = user, .group = group};
+    int err = sandbox_change_user(&spec);
+    if (err < 0)
+        return err;
+    sandbox_no_dumps();
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        sandbox_missing("no-new-privileges", strerror(errno));
+    return 0;
+}
+
+void sandbox_enter_key_thread(void)
+{
+    sandbox_calls('K');
 }
 
 /* For low ports, for files and sockets that are handed to the engine's user, to become that user

@@ -31,6 +31,11 @@ void sandbox_add(struct sandbox_paths *p, const char *path);
 int sandbox_enter(const struct sandbox_spec *spec) NODISCARD;
 /* A worker's: its thread keeps fewer system calls than the engine. Thread: the worker itself. */
 void sandbox_enter_worker(void);
+/* A key process's, once it has its keys: its user changes, nobody looks into it, and it ends with
+ * its parent. The same errors as sandbox_enter's. Thread: the only one so far. */
+int sandbox_enter_keys(const char *user, const char *group) NODISCARD;
+/* Of each of its threads: nothing but reading, writing, memory and its end is left. */
+void sandbox_enter_key_thread(void);
 /* The supervisor's, before it reads anything: of root it keeps what starting engines takes, also
  * for the programs that it starts. What cannot be put in force is logged. Thread: the only one. */
 void sandbox_enter_supervisor(void);

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/hash.h"
 #include "config/config_bundle.h"
+#include "supervisor/content_keys.h"
 
 #define CONTENT_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
@@ -20,6 +22,26 @@ int content_memory(int *ret_fd)
         return err_from_errno(errno);
     *ret_fd = fd;
     return 0;
+}
+
+int content_memory_make(struct content_memory *ret)
+{
+    *ret = (struct content_memory){-1, -1};
+    int err = content_memory(&ret->bundle);
+    if (err == 0)
+        err = content_memory(&ret->keys);
+    if (err < 0)
+        content_memory_close(ret);
+    return err;
+}
+
+void content_memory_close(struct content_memory *m)
+{
+    if (m->bundle >= 0)
+        close(m->bundle);
+    if (m->keys >= 0)
+        close(m->keys);
+    *m = (struct content_memory){-1, -1};
 }
 
 /* ---- writing ---- */
@@ -37,13 +59,45 @@ static int content_write_bytes(int fd, struct str bytes)
     return 0;
 }
 
-int content_write(const char *config_path, int fd, struct config_problems *ret_problems)
+/* The bundle gets places instead of keys, the keys go to a memory of their own. */
+static int content_write_keys(struct config *c, int keys, struct config_problems *problems,
+                              struct buf *out)
+{
+    AUTO_SECRET_BUF text = BUF_INIT;
+    struct files *files = NULL;
+    uint64_t service;
+    hash_random(&service, sizeof(service));
+    if (keys < 0)
+        return -ERR_UNSUPPORTED;
+    int err = content_keys_take(c, service, &text, &files, problems);
+    if (err == 0)
+        err = content_write_bytes(keys, buf_str(&text));
+    if (err == 0)
+        err = plan_append_keys(c, service, out);
+    if (err < 0) {
+        files_unref(files);
+        return err;
+    }
+    files_unref(c->files);
+    c->files = files;
+    return 0;
+}
+
+int content_write(const char *config_path, int fd, int keys, struct config_problems *ret_problems)
 {
     AUTO_SECRET_BUF out = BUF_INIT;
     struct config *c = NULL;
     struct config_problems problems = {0};
     int loaded = config_load_to_start(config_path, &c, &problems);
     int err = loaded == -ERR_CONFIG ? 0 : loaded;
+    if (err == 0 && c && c->tls.is_key_process)
+        err = content_write_keys(c, keys, &problems, &out);
+    if (err == -ERR_CONFIG) { /* it says why; there is nothing to put in force */
+        config_unref(STEAL(c));
+        buf_clear(&out);
+        loaded = err;
+        err = 0;
+    }
     if (err == 0)
         err = config_bundle_append(c, &problems, &out);
     if (err == 0 && c)
@@ -74,8 +128,8 @@ static int content_map(int fd, struct str *ret)
     return 0;
 }
 
-/* Takes fd over unless it fails. */
-static int content_read(int fd, struct content **ret)
+/* Takes fd and keys over unless it fails. */
+static int content_read(int fd, struct key_process *keys, struct content **ret)
 {
     struct str bundle;
     struct content *c = calloc(1, sizeof(*c));
@@ -90,31 +144,52 @@ static int content_read(int fd, struct content **ret)
     }
     c->refs = 1;
     c->fd = fd;
+    c->keys = keys;
     c->is_valid = c->plan.n_folders > 0;
     *ret = c;
     return 0;
 }
 
-int content_new(int fd, struct content **ret)
+int content_new(int fd, int keys, struct content **ret)
 {
+    struct content *c = NULL;
     AUTO_CLOSE int owned = fd;
-    int err =
-        fcntl(fd, F_ADD_SEALS, CONTENT_SEALS) < 0 ? err_from_errno(errno) : content_read(fd, ret);
-    if (err == 0)
-        owned = -1;
+    AUTO_CLOSE int memory = keys;
+    int err = fcntl(fd, F_ADD_SEALS, CONTENT_SEALS) < 0 ? err_from_errno(errno)
+                                                        : content_read(fd, NULL, &c);
+    if (err < 0)
+        return err;
+    owned = -1;
+    if (c->plan.keys.n_channels > 0) {
+        memory = -1;
+        err = keys < 0 ? -ERR_SYNTAX : key_process_new(keys, c->plan.keys.n_channels, &c->keys);
+    }
+    if (err < 0)
+        content_unref(c);
+    else
+        *ret = c;
     return err;
 }
 
-int content_adopt(int fd, struct content **ret)
+int content_adopt(int fd, struct key_process *keys, struct content **ret)
 {
+    struct content *c = NULL;
     AUTO_CLOSE int owned = fd;
     int seals = fcntl(fd, F_GET_SEALS);
     int err = seals < 0                                  ? err_from_errno(errno)
               : (seals & CONTENT_SEALS) != CONTENT_SEALS ? -ERR_PERM
-                                                         : content_read(fd, ret);
-    if (err == 0)
-        owned = -1;
-    return err;
+                                                         : content_read(fd, keys, &c);
+    if (err < 0) {
+        key_process_free(keys);
+        return err;
+    }
+    owned = -1;
+    if (c->plan.keys.n_channels != (keys ? keys->n : 0)) {
+        content_unref(c);
+        return -ERR_SYNTAX;
+    }
+    *ret = c;
+    return 0;
 }
 
 struct content *content_ref(struct content *c)
@@ -128,6 +203,7 @@ void content_unref(struct content *c)
     if (!c || --c->refs > 0)
         return;
     close(c->fd);
+    key_process_free(c->keys);
     plan_fini(&c->plan);
     free(c);
 }

@@ -3,6 +3,7 @@
  * that nobody can change any more. */
 #pragma once
 
+#include "supervisor/key_process.h"
 #include "supervisor/plan.h"
 
 /* Reference-counted, immutable. */
@@ -11,18 +12,29 @@ struct content {
     uint64_t number; /* of contents that may be put in force; 0 = none yet */
     int fd;          /* sealed; the bundle */
     struct plan plan;
-    bool is_valid; /* false: the bundle only says what is wrong with the file */
+    struct key_process *keys; /* NULL = the bundle has them */
+    bool is_valid;            /* false: the bundle only says what is wrong with the file */
 };
 
 /* An empty memory for a bundle; *ret_fd is owned, close-on-exec. */
 int content_memory(int *ret_fd) NODISCARD;
-/* Reads and checks a file and writes the bundle, with whatever is wrong. Blocking: reads files.
+/* The memories of a content that is being read. */
+struct content_memory {
+    int bundle, keys; /* -1 = none; keys stays empty without tls.key_process */
+};
+int content_memory_make(struct content_memory *ret) NODISCARD;
+void content_memory_close(struct content_memory *m);
+/* Reads and checks a file and writes the bundle, with whatever is wrong. keys: where private keys
+ * are written that are not in the bundle, -1 = such a file cannot be used. Blocking: reads files.
  * -ERR_CONFIG: the file cannot be used, the bundle says why; other -ERR_x: there is no bundle.
  * ret_problems NULL = they are only written. */
-int content_write(const char *config_path, int fd, struct config_problems *ret_problems) NODISCARD;
-/* Seals a bundle that was written, and reads the plan. Takes fd over, also when it fails. */
-int content_new(int fd, struct content **ret) NODISCARD;
-/* The same for one that was sealed by the program before. */
-int content_adopt(int fd, struct content **ret) NODISCARD;
+int content_write(const char *config_path, int fd, int keys,
+                  struct config_problems *ret_problems) NODISCARD;
+/* Seals a bundle that was written, and reads the plan; its key process is not started. keys: -1 =
+ * none. Takes the descriptors over, also when it fails. */
+int content_new(int fd, int keys, struct content **ret) NODISCARD;
+/* The same for one that was sealed by the program before, with its key process, which is taken
+ * over, too; NULL = none. */
+int content_adopt(int fd, struct key_process *keys, struct content **ret) NODISCARD;
 struct content *content_ref(struct content *c);
 void content_unref(struct content *c); /* NULL is fine */

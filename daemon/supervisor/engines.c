@@ -200,7 +200,7 @@ void engines_reap(struct supervisor *s)
             engines_died(s, status);
         else if (pid == s->old.pid)
             engines_old_died(s, status);
-        else if (!reading_reap(s, pid, status))
+        else if (!reading_reap_keys(s, pid, status) && !reading_reap(s, pid, status))
             (void)upgrade_reap(s, pid, status);
     }
 }

@@ -5,14 +5,17 @@
 #include "base/cleanup.h"
 #include "base/record.h"
 #include "config/config_bundle.h"
+#include "io/key_service.h"
 
 #define PLAN_ITEMS_MAX 65536
+#define PLAN_KEY_CHANNELS_MORE 4
 
 enum plan_kind {
     PLAN_LIMITS = BUNDLE_FIRST_OTHER, /* stop_limit_ms */
     PLAN_FOLDER,                      /* path, owner, group */
     PLAN_SOCKET, /* use, index, address, backlog, flags, rcvbuf, sndbuf, mode, owner, group */
-    PLAN_LOG     /* index, path */
+    PLAN_LOG,    /* index, path */
+    PLAN_KEYS    /* service, channels, user, group */
 };
 
 #define PLAN_SESSIONS 100000      /* where the configuration knows no limit */
@@ -90,6 +93,19 @@ int plan_append(const struct config *c, struct buf *out)
     return err;
 }
 
+/* Workers, the control thread and its helpers may all sign at once. */
+int plan_append_keys(const struct config *c, uint64_t service, struct buf *out)
+{
+    uint64_t n = (uint64_t)c->workers + PLAN_KEY_CHANNELS_MORE;
+    if (n > KEY_CHANNELS_MAX)
+        n = KEY_CHANNELS_MAX;
+    const struct record r = {
+        PLAN_KEYS,
+        4,
+        {record_field(&service), record_field(&n), plan_text(c->user), plan_text(c->group)}};
+    return record_append(out, &r);
+}
+
 /* ---- reading ---- */
 
 /* Room for one more element of a list; zeroed. NULL without memory or with too many. */
@@ -165,6 +181,21 @@ static int plan_read_log(struct plan *p, const struct record *r)
     return plan_needs(l->path);
 }
 
+static int plan_read_keys(struct plan *p, const struct record *r)
+{
+    uint64_t n;
+    int err = p->keys.n_channels ? -ERR_SYNTAX : record_number(r, 0, UINT64_MAX, &p->keys.service);
+    if (err == 0)
+        err = record_number(r, 1, KEY_CHANNELS_MAX, &n);
+    if (err == 0)
+        err = record_text(r, 2, &p->keys.user);
+    if (err == 0)
+        err = record_text(r, 3, &p->keys.group);
+    if (err == 0)
+        p->keys.n_channels = n;
+    return err < 0 || n > 0 ? err : -ERR_SYNTAX;
+}
+
 static int plan_read_record(struct plan *p, const struct record *r)
 {
     switch (r->kind) {
@@ -176,6 +207,8 @@ static int plan_read_record(struct plan *p, const struct record *r)
         return plan_read_socket(p, r);
     case PLAN_LOG:
         return plan_read_log(p, r);
+    case PLAN_KEYS:
+        return plan_read_keys(p, r);
     default:
         return 0;
     }
@@ -210,6 +243,8 @@ void plan_fini(struct plan *p)
     }
     for (size_t i = 0; i < p->n_logs; i++)
         free(p->logs[i].path);
+    free(p->keys.user);
+    free(p->keys.group);
     free(p->folders);
     free(p->sockets);
     free(p->logs);

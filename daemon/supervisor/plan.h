@@ -32,10 +32,17 @@ struct plan {
     size_t n_sockets;
     struct plan_log *logs;
     size_t n_logs;
+    struct plan_keys {
+        uint64_t service;   /* key_service_add */
+        size_t n_channels;  /* 0 = there is no key process */
+        char *user, *group; /* NULL = ours */
+    } keys;
 };
 
 /* Appends the records of a config. -ERR_NOMEM. */
 int plan_append(const struct config *c, struct buf *out) NODISCARD;
+/* Appends that the keys are in a key process, known to engines by a number. -ERR_NOMEM. */
+int plan_append_keys(const struct config *c, uint64_t service, struct buf *out) NODISCARD;
 /* Reads the records of a bundle; *ret is owned (plan_fini). -ERR_SYNTAX, -ERR_NOMEM. */
 int plan_read(struct str bundle, struct plan *ret) NODISCARD;
 void plan_fini(struct plan *p);

@@ -113,18 +113,21 @@ void engine_kill(struct engine_process *p, const char *why)
 
 /* ---- reading a configuration ---- */
 
-static void check_exec(const char *program, const char *config_path, int bundle, int output)
+static void check_exec(const char *program, const char *config_path,
+                       const struct content_memory *memory, int output)
 {
-    char format[24], fd[24];
+    char format[24], bundle[24], keys[24];
     snprintf(format, sizeof(format), "%d", TAKEOVER_FORMAT);
-    snprintf(fd, sizeof(fd), "%d", PROCESS_CHILD_FD);
+    snprintf(bundle, sizeof(bundle), "%d", memory->bundle);
+    snprintf(keys, sizeof(keys), "%d", memory->keys);
     if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
         _exit(EX_OSERR);
-    process_hand(bundle);
+    (void)fcntl(memory->bundle, F_SETFD, 0);
+    (void)fcntl(memory->keys, F_SETFD, 0);
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_PID");
-    execl(program, program, "--test", "--take-over", format, "--bundle", fd, "-c", config_path,
-          (char *)NULL);
+    execl(program, program, "--test", "--take-over", format, "--bundle", bundle, "--keys", keys,
+          "-c", config_path, (char *)NULL);
     dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
     _exit(EX_UNAVAILABLE);
 }
@@ -139,8 +142,8 @@ static int check_output(bool is_heard, int way[2])
     return way[1] < 0 ? err_from_errno(errno) : 0;
 }
 
-int process_start_check(const char *program, const char *config_path, int bundle, pid_t *ret_pid,
-                        int *ret_output)
+int process_start_check(const char *program, const char *config_path,
+                        const struct content_memory *memory, pid_t *ret_pid, int *ret_output)
 {
     int way[2];
     int err = check_output(ret_output, way);
@@ -149,7 +152,7 @@ int process_start_check(const char *program, const char *config_path, int bundle
     pid_t pid = fork();
     if (pid == 0) {
         process_unblock_signals((const int[]){0});
-        check_exec(program ? program : PROCESS_SELF, config_path, bundle, way[1]);
+        check_exec(program ? program : PROCESS_SELF, config_path, memory, way[1]);
     }
     int failed = errno;
     close(way[1]);

@@ -2,6 +2,7 @@
 /* Child processes of the supervisor: engines, and the reading of a configuration. */
 #pragma once
 
+#include "supervisor/content.h"
 #include "supervisor/takeover.h"
 
 /* How an engine is to be started. Borrowed. */
@@ -14,10 +15,12 @@ struct process_spec {
 
 /* Starts an engine; *ret is overwritten. */
 int process_start_engine(const struct process_spec *spec, struct engine_process *ret) NODISCARD;
-/* Starts `PROGRAM -t`, which writes the bundle of the configuration into `bundle` (borrowed).
+/* Starts `PROGRAM -t`, which writes the bundle of the configuration, and its keys, into `memory`
+ * (borrowed).
  * ret_output NULL = nobody hears what it says; else *ret_output (owned) gives it, non-blocking.
  * program NULL = the one that runs. */
-int process_start_check(const char *program, const char *config_path, int bundle, pid_t *ret_pid,
+int process_start_check(const char *program, const char *config_path,
+                        const struct content_memory *memory, pid_t *ret_pid,
                         int *ret_output) NODISCARD;
 /* Closes the channel and forgets the process. */
 void process_forget(struct engine_process *p);

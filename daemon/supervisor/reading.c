@@ -65,6 +65,11 @@ int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses
             return err;
         }
     }
+    int err = c->keys ? key_process_start(c->keys, c->plan.keys.user, c->plan.keys.group) : 0;
+    if (err < 0) {
+        *ret_error = str_printf("the key process was not started: %s", err_text(err));
+        return err;
+    }
     return socket_store_prepare(&s->sockets, &c->plan, uses, c->number, ret_error);
 }
 
@@ -104,9 +109,14 @@ static int deliver_all(struct supervisor *s, struct engine_process *to, const st
                                       .ask = WIRE_ASK_COUNT(ask),
                                       .is_kept = ask == 0 && c == s->kept,
                                       .n_sockets = (uint32_t)n,
-                                      .n_logs = (uint32_t)n_logs};
+                                      .n_logs = (uint32_t)n_logs,
+                                      .n_keys = (uint32_t)(c->number && c->keys ? c->keys->n : 0)};
     wire_packet_init(&packet, WIRE_CONTENT, &head, sizeof(head));
     int err = outbox_send(to, &packet, &c->fd, 1);
+    if (err == 0 && head.n_keys > 0) {
+        wire_packet_init(&packet, WIRE_KEYS, &c->plan.keys.service, sizeof(c->plan.keys.service));
+        err = outbox_send(to, &packet, c->keys->engines, c->keys->n);
+    }
     if (err == 0)
         err = outbox_send_places(to, WIRE_SOCKETS, sockets, n);
     return err == 0 && n_logs > 0 ? log_files_send(&c->plan, to) : err;
@@ -125,6 +135,46 @@ void reading_deliver_logs(struct engine_process *to, const struct content *c)
 {
     if (c && log_files_send(&c->plan, to) < 0)
         engine_kill(to, "it does not read");
+}
+
+/* ---- key processes ---- */
+
+/* Each content has its own; some may be the same one. */
+#define READING_CONTENTS 6
+static void reading_contents(const struct supervisor *s, struct content *v[READING_CONTENTS])
+{
+    struct content *const all[READING_CONTENTS] = {s->running,   s->pending,         s->kept,
+                                                   s->finishing, s->upgrade.content, s->for_start};
+    memcpy(v, all, sizeof(all));
+}
+
+bool reading_reap_keys(struct supervisor *s, pid_t pid, int status)
+{
+    struct content *all[READING_CONTENTS];
+    reading_contents(s, all);
+    for (size_t i = 0; i < READING_CONTENTS; i++)
+        if (all[i] && all[i]->keys && all[i]->keys->pid == pid) {
+            key_process_died(all[i]->keys, status);
+            return true;
+        }
+    return false;
+}
+
+static void reading_restart_keys(struct supervisor *s, uint64_t now)
+{
+    struct content *all[READING_CONTENTS];
+    reading_contents(s, all);
+    for (size_t i = 0; i < READING_CONTENTS; i++) {
+        struct key_process *k = all[i] ? all[i]->keys : NULL;
+        if (!k || k->pid > 0 || k->restart_at_ms == 0 || now < k->restart_at_ms)
+            continue;
+        const struct plan_keys *p = &all[i]->plan.keys;
+        int err = key_process_start(k, p->user, p->group);
+        if (err < 0) {
+            k->restart_at_ms = now + 1000;
+            LOG_EVENT(LOG_LEVEL_ERROR, "key-process-not-started", KV_ERR("error", err));
+        }
+    }
 }
 
 /* ---- a content that is to be put in force ---- */
@@ -194,17 +244,16 @@ bool reading_confirmed(struct supervisor *s, uint64_t number)
 
 static void reading_clear(struct reading *r)
 {
-    if (r->bundle >= 0)
-        close(r->bundle);
-    *r = (struct reading){.bundle = -1};
+    content_memory_close(&r->memory);
+    *r = (struct reading){.memory = {-1, -1}};
 }
 
 static int reading_begin(struct supervisor *s)
 {
     struct reading *r = &s->reading;
-    int err = content_memory(&r->bundle);
+    int err = content_memory_make(&r->memory);
     if (err == 0)
-        err = process_start_check(NULL, s->config_path, r->bundle, &r->pid, NULL);
+        err = process_start_check(NULL, s->config_path, &r->memory, &r->pid, NULL);
     if (err < 0)
         reading_clear(r);
     else
@@ -216,7 +265,12 @@ static void reading_go_back(struct supervisor *s, uint64_t ask)
 {
     struct content *c = NULL;
     int fd = s->kept ? fcntl(s->kept->fd, F_DUPFD_CLOEXEC, 0) : -1;
-    int err = !s->kept ? -ERR_NOT_FOUND : fd < 0 ? err_from_errno(errno) : content_adopt(fd, &c);
+    struct key_process *keys = NULL;
+    int err = !s->kept ? -ERR_NOT_FOUND : fd < 0 ? err_from_errno(errno) : 0;
+    if (err == 0 && s->kept->keys && (err = key_process_copy(s->kept->keys, &keys)) < 0)
+        close(fd);
+    if (err == 0)
+        err = content_adopt(fd, keys, &c);
     if (err < 0)
         deliver_failure(&s->now, ask, err, NULL);
     else
@@ -279,11 +333,10 @@ static void reading_end(struct supervisor *s, const char *why)
 {
     struct reading r = s->reading;
     struct content *c = NULL;
-    int bundle = r.bundle;
-    s->reading = (struct reading){.bundle = -1};
+    s->reading = (struct reading){.memory = {-1, -1}};
     if (why)
-        close(bundle);
-    else if (content_new(bundle, &c) < 0)
+        content_memory_close(&r.memory);
+    else if (content_new(r.memory.bundle, r.memory.keys, &c) < 0)
         why = "the configuration could not be read: out of memory?";
     reading_answer(s, &r, c, why);
 }
@@ -308,6 +361,7 @@ bool reading_reap(struct supervisor *s, pid_t pid, int status)
 /* It may hang in a file system that does not answer, where no signal reaches it. */
 void reading_tick(struct supervisor *s, uint64_t now_ms)
 {
+    reading_restart_keys(s, now_ms);
     if (s->reading.pid == 0 || now_ms < s->reading.late_ms)
         return;
     kill(s->reading.pid, SIGKILL);

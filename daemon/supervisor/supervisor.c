@@ -33,7 +33,7 @@ static void supervisor_pass_on(const struct supervisor *s, int number)
 static void supervisor_reopen_logs(struct supervisor *s)
 {
     (void)log_reopen();
-    if (s->now.is_ready)
+    if (s->now.pid > 0) /* one that starts has those of before */
         reading_deliver_logs(&s->now, s->running);
     if (s->old.pid > 0)
         reading_deliver_logs(&s->old, s->finishing);
@@ -174,8 +174,8 @@ static void supervisor_init(struct supervisor *s, const char *config_path, const
                              .signal_fd = -1,
                              .now = {.wire = -1},
                              .old = {.wire = -1},
-                             .reading = {.bundle = -1},
-                             .upgrade = {.output = -1, .bundle = -1, .next = {.wire = -1}}};
+                             .reading = {.memory = {-1, -1}},
+                             .upgrade = {.output = -1, .memory = {-1, -1}, .next = {.wire = -1}}};
 }
 
 /* The loop, after what brought it there. */
@@ -196,19 +196,19 @@ static int supervisor_serve(struct supervisor *s, int err)
  * engine speaks. */
 static int supervisor_load(const char *path, struct content **ret)
 {
-    int fd;
+    struct content_memory m;
     struct config_problems problems = {0};
-    int err = content_memory(&fd);
+    int err = content_memory_make(&m);
     if (err < 0)
         return err;
-    err = content_write(path, fd, &problems);
+    err = content_write(path, m.bundle, m.keys, &problems);
     if (err < 0) {
         config_problems_say(&problems);
-        close(fd);
+        content_memory_close(&m);
         return err;
     }
     config_problems_fini(&problems);
-    err = content_new(fd, ret);
+    err = content_new(m.bundle, m.keys, ret);
     if (err == 0)
         (*ret)->number = 1;
     return err;

@@ -9,10 +9,10 @@
 
 /* An upgrade that is under way. */
 struct upgrade {
-    pid_t check;                /* that tries the new program; 0 = none */
-    bool is_checked;            /* it is good, the engine knows and may have it started */
-    int bundle;                 /* that the check writes; -1 = none */
-    int output;                 /* of the check; -1 = none */
+    pid_t check;                  /* that tries the new program; 0 = none */
+    bool is_checked;              /* it is good, the engine knows and may have it started */
+    struct content_memory memory; /* that the check writes */
+    int output;                   /* of the check; -1 = none */
     struct buf text;            /* what the check said, or what is the matter with the new engine */
     struct content *content;    /* that the new program has read; NULL = not yet */
     struct engine_process next; /* new engine that is not ready yet */
@@ -22,8 +22,8 @@ struct upgrade {
 
 /* A child process that reads the file. */
 struct reading {
-    pid_t pid;  /* 0 = none */
-    int bundle; /* that it writes */
+    pid_t pid;                    /* 0 = none */
+    struct content_memory memory; /* that it writes */
     bool is_for_start, is_reload;
     uint64_t ask;    /* of the engine that wants it */
     unsigned n_asks; /* since it began */
@@ -107,6 +107,9 @@ bool reading_refused(struct supervisor *s, uint64_t number);
 bool reading_confirmed(struct supervisor *s, uint64_t number);
 /* Nobody will say what became of it. */
 void reading_drop_pending(struct supervisor *s);
+
+/* A child has ended. False: it was no key process of ours. */
+bool reading_reap_keys(struct supervisor *s, pid_t pid, int status);
 
 /* ---- words.c: what engines say ---- */
 

@@ -26,9 +26,22 @@ static int format_engine(struct buf *out, const char *word, const struct engine_
                       p->wire, p->started_ms, p->stop_limit_ms, p->number, p->is_ready);
 }
 
+static int format_keys(struct buf *out, const struct key_process *k)
+{
+    int err = buf_printf(out, " %d %d", (int)k->pid, k->memory);
+    for (size_t i = 0; i < k->n && err == 0; i++)
+        err = buf_printf(out, " %d %d", k->engines[i], k->own[i]);
+    return err;
+}
+
 static int format_content(struct buf *out, const char *word, const struct takeover_content *c)
 {
-    return c->fd < 0 ? 0 : buf_printf(out, "%s %d %" PRIu64 "\n", word, c->fd, c->number);
+    if (c->fd < 0)
+        return 0;
+    int err = buf_printf(out, "%s %d %" PRIu64, word, c->fd, c->number);
+    if (err == 0 && c->keys)
+        err = format_keys(out, c->keys);
+    return err < 0 ? err : buf_append_char(out, '\n');
 }
 
 int takeover_format(const struct takeover *t, struct buf *out)
@@ -98,15 +111,42 @@ static int parse_engine(struct engine_process *p, struct str *line)
     return err;
 }
 
+/* Pid, memory, then two ends of each channel. */
+static int parse_keys(struct key_process **ret, struct str *line)
+{
+    uint64_t v[2];
+    struct key_process *k = calloc(1, sizeof(*k));
+    int err = k ? parse_numbers(line, v, 2, INT32_MAX) : -ERR_NOMEM;
+    if (err == 0) {
+        k->pid = (pid_t)v[0];
+        k->memory = (int)v[1];
+    }
+    while (err == 0 && str_trim(*line).n > 0) {
+        err = k->n < KEY_CHANNELS_MAX ? parse_numbers(line, v, 2, INT32_MAX) : -ERR_SYNTAX;
+        if (err < 0)
+            break;
+        k->engines[k->n] = (int)v[0];
+        k->own[k->n++] = (int)v[1];
+    }
+    if (err == 0 && k->n == 0)
+        err = -ERR_SYNTAX;
+    if (err < 0)
+        free(k);
+    else
+        *ret = k;
+    return err;
+}
+
 static int parse_content(struct takeover_content *c, struct str *line)
 {
     uint64_t fd, number;
     int err = parse_numbers(line, &fd, 1, INT32_MAX);
     if (err == 0)
         err = parse_numbers(line, &number, 1, UINT64_MAX);
-    if (err == 0)
-        *c = (struct takeover_content){(int)fd, number};
-    return err;
+    if (err < 0 || c->keys)
+        return -ERR_SYNTAX;
+    *c = (struct takeover_content){(int)fd, number, NULL};
+    return str_trim(*line).n > 0 ? parse_keys(&c->keys, line) : 0;
 }
 
 static int parse_socket(struct takeover *t, struct str *line)
@@ -177,5 +217,8 @@ void takeover_fini(struct takeover *t)
     for (size_t i = 0; i < t->n_kept; i++)
         free(t->kept_sockets[i].address);
     free(t->kept_sockets);
+    free(t->running.keys);
+    free(t->kept.keys);
+    free(t->finishing.keys);
     *t = (struct takeover){0};
 }

@@ -6,10 +6,11 @@
 
 #include "base/buf.h"
 #include "engine/listen.h"
+#include "supervisor/key_process.h"
 
 /* Of the text. A program that knows another one cannot take over, and says so when it is checked.
  */
-#define TAKEOVER_FORMAT 2
+#define TAKEOVER_FORMAT 3
 /* Environment of a supervisor that takes over: the text. */
 #define TAKEOVER_ENV "MAILPROXY_TAKE_OVER"
 
@@ -45,6 +46,7 @@ struct kept_socket {
 struct takeover_content {
     int fd; /* -1 = none */
     uint64_t number;
+    struct key_process *keys; /* NULL = none; owned where it was parsed */
 };
 
 struct takeover {

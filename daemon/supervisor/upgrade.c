@@ -28,11 +28,10 @@ static void upgrade_clear(struct upgrade *u)
 {
     if (u->output >= 0)
         close(u->output);
-    if (u->bundle >= 0)
-        close(u->bundle);
+    content_memory_close(&u->memory);
     buf_fini(&u->text);
     content_unref(u->content);
-    *u = (struct upgrade){.output = -1, .bundle = -1, .next = {.wire = -1}};
+    *u = (struct upgrade){.output = -1, .memory = {-1, -1}, .next = {.wire = -1}};
 }
 
 /* To the engine that serves, if there is one. */
@@ -74,9 +73,9 @@ void upgrade_begin(struct supervisor *s)
     u->is_reloaded = false;
     LOG_EVENT(LOG_LEVEL_NOTICE, "upgrade-begun", KV_STR("program", s->program));
     notify("RELOADING=1\nSTATUS=checking a new program");
-    int err = content_memory(&u->bundle);
+    int err = content_memory_make(&u->memory);
     if (err == 0)
-        err = process_start_check(s->program, s->config_path, u->bundle, &u->check, &u->output);
+        err = process_start_check(s->program, s->config_path, &u->memory, &u->check, &u->output);
     if (err < 0)
         upgrade_fail(s, err_text(err));
     else
@@ -129,9 +128,9 @@ void upgrade_start(struct supervisor *s)
 static void upgrade_good(struct supervisor *s)
 {
     struct upgrade *u = &s->upgrade;
-    int bundle = u->bundle;
-    u->bundle = -1;
-    int err = content_new(bundle, &u->content);
+    struct content_memory m = u->memory;
+    u->memory = (struct content_memory){-1, -1};
+    int err = content_new(m.bundle, m.keys, &u->content);
     if (err < 0 || !u->content->is_valid) {
         upgrade_fail(s, "the new program does not tell what it needs");
         return;
@@ -253,13 +252,16 @@ static void upgrade_hand_over(const struct supervisor *s, bool is_handed)
     socket_store_hand_over(&s->sockets, is_handed);
     fd_hand_over(s->now.wire, is_handed);
     fd_hand_over(s->old.wire, is_handed);
-    for (size_t i = 0; i < ARRAY_LEN(contents); i++)
+    for (size_t i = 0; i < ARRAY_LEN(contents); i++) {
         fd_hand_over(contents[i] ? contents[i]->fd : -1, is_handed);
+        key_process_hand_over(contents[i] ? contents[i]->keys : NULL, is_handed);
+    }
 }
 
 static struct takeover_content takeover_of(const struct content *c)
 {
-    return c ? (struct takeover_content){c->fd, c->number} : (struct takeover_content){.fd = -1};
+    return c ? (struct takeover_content){c->fd, c->number, c->keys}
+             : (struct takeover_content){.fd = -1};
 }
 
 /* The same process goes on with the new program: whoever started it sees no difference. What
@@ -358,14 +360,19 @@ void upgrade_finish(struct supervisor *s)
 }
 
 /* What the program before kept open for this one. */
-static int upgrade_adopt(const struct takeover_content *from, struct content **ret)
+static int upgrade_adopt(struct takeover_content *from, struct content **ret)
 {
     if (from->fd < 0)
         return 0;
-    int err = content_adopt(from->fd, ret);
-    if (err == 0)
-        (*ret)->number = from->number;
-    return err;
+    int err = content_adopt(from->fd, STEAL(from->keys), ret);
+    if (err < 0)
+        return err;
+    (*ret)->number = from->number;
+    if ((*ret)->keys) { /* it may have ended while nobody looked */
+        (*ret)->keys->started_ms = clock_ms();
+        (*ret)->keys->restart_at_ms = clock_ms();
+    }
+    return 0;
 }
 
 int upgrade_take_over(struct supervisor *s)
@@ -392,6 +399,7 @@ int upgrade_take_over(struct supervisor *s)
         s->kept = content_ref(s->running);
     else if (err == 0)
         err = upgrade_adopt(&t.kept, &s->kept);
+    free(t.kept.keys); /* was the same one */
     if (err == 0)
         err = upgrade_adopt(&t.finishing, &s->finishing);
     upgrade_hand_over(s, false);

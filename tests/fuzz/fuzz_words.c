@@ -36,13 +36,13 @@ static struct content *content_of(uint64_t number)
         FUZZ_CHECK(config_load_text("fuzz", text, NULL, &config, &problems) == 0);
         FUZZ_CHECK(plan_append(config, &out) == 0 && content_memory(&bundle) == 0);
         FUZZ_CHECK(write(bundle, out.data + out.start, out.len) == (ssize_t)out.len);
-        FUZZ_CHECK(content_new(fcntl(bundle, F_DUPFD_CLOEXEC, 0), &c) == 0); /* seals it */
+        FUZZ_CHECK(content_new(fcntl(bundle, F_DUPFD_CLOEXEC, 0), -1, &c) == 0); /* seals it */
         content_unref(c);
         config_problems_fini(&problems);
         config_unref(config);
     }
     int fd = fcntl(bundle, F_DUPFD_CLOEXEC, 0);
-    FUZZ_CHECK(fd >= 0 && content_adopt(fd, &c) == 0);
+    FUZZ_CHECK(fd >= 0 && content_adopt(fd, NULL, &c) == 0);
     c->number = number;
     return c;
 }
@@ -66,8 +66,8 @@ static void world_init(struct world *w, unsigned how)
                               .was_ready = true,
                               .now = {.wire = -1},
                               .old = {.wire = -1},
-                              .reading = {.bundle = -1},
-                              .upgrade = {.output = -1, .bundle = -1, .next = {.wire = -1}}},
+                              .reading = {.memory = {-1, -1}},
+                              .upgrade = {.output = -1, .memory = {-1, -1}, .next = {.wire = -1}}},
                         .ends = {-1, -1, -1}};
     s->running = content_of(1);
     engine_init(w, NOW, &s->now, !(how & 1));

@@ -140,6 +140,9 @@ static void test_listeners(void **state)
         {LISTENERS(IMAP("a", "\"127.0.0.1:1\"; auth = \"none\"")),
          "listeners[0].auth: imap has no mail without login", false},
         {LISTENERS(SMTP("tls = \"starttls\";")), "listeners[0].tls: needs certificates", false},
+        {LISTENERS("{ name = \"k\"; protocol = \"imap\"; address = \"127.0.0.1:1\"; tls = "
+                   "\"implicit\"; tls_options = { key_process = true; }; }"),
+         "listeners[0].tls_options.key_process: it is for the whole daemon: set it in tls", false},
         {LISTENERS(SMTP("tls_options = { tickets = false; };")),
          "warning: listeners[0].tls_options: has no effect: tls is off", true},
         {LISTENERS("{ name = \"a\"; protocol = \"imap\"; address = \"127.0.0.1:1\"; }"),

@@ -63,7 +63,7 @@ static inline int case_bundle(const char *text)
 static inline struct content *case_content(const char *text, uint64_t number)
 {
     struct content *c = NULL;
-    assert_int_equal(content_new(case_bundle(text), &c), 0);
+    assert_int_equal(content_new(case_bundle(text), -1, &c), 0);
     c->number = number;
     return c;
 }

@@ -39,7 +39,7 @@ static void test_adopted(void **state)
     (void)state;
     struct content *c = case_content(text, 3), *again = NULL;
     int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
-    assert_int_equal(content_adopt(fd, &again), 0);
+    assert_int_equal(content_adopt(fd, NULL, &again), 0);
     assert_int_equal(again->plan.n_folders, c->plan.n_folders);
     content_unref(again);
     content_unref(c);
@@ -51,14 +51,14 @@ static void test_refused(void **state)
     (void)state;
     struct content *c = NULL;
     int fd = case_bundle(text);
-    assert_int_equal(content_adopt(fd, &c), -ERR_PERM);
+    assert_int_equal(content_adopt(fd, NULL, &c), -ERR_PERM);
     assert_int_equal(fcntl(fd, F_GETFD), -1); /* taken over all the same */
     assert_int_equal(content_memory(&fd), 0);
-    assert_int_equal(content_new(fd, &c), -ERR_EOF);
+    assert_int_equal(content_new(fd, -1, &c), -ERR_EOF);
     assert_int_equal(content_memory(&fd), 0);
     assert_int_equal(write(fd, "no records", 10), 10);
-    assert_true(content_new(fd, &c) < 0);
-    assert_true(content_new(open("/dev/null", O_RDONLY | O_CLOEXEC), &c) < 0);
+    assert_true(content_new(fd, -1, &c) < 0);
+    assert_true(content_new(open("/dev/null", O_RDONLY | O_CLOEXEC), -1, &c) < 0);
     assert_null(c);
 }
 
@@ -70,9 +70,9 @@ static void test_invalid(void **state)
     struct content *c = NULL;
     const char *path = case_file("listeners = ( { name = 7; } );\n");
     assert_int_equal(content_memory(&fd), 0);
-    assert_int_equal(content_write(path, fd, NULL), -ERR_CONFIG);
+    assert_int_equal(content_write(path, fd, -1, NULL), -ERR_CONFIG);
     unlink(path);
-    assert_int_equal(content_new(fd, &c), 0);
+    assert_int_equal(content_new(fd, -1, &c), 0);
     assert_false(c->is_valid);
     content_unref(c);
 }

@@ -28,8 +28,8 @@ static int setup(void **state)
                             .signal_fd = -1,
                             .now = {.wire = -1},
                             .old = {.wire = -1},
-                            .reading = {.bundle = -1},
-                            .upgrade = {.output = -1, .bundle = -1, .next = {.wire = -1}}};
+                            .reading = {.memory = {-1, -1}},
+                            .upgrade = {.output = -1, .memory = {-1, -1}, .next = {.wire = -1}}};
     return 0;
 }
 

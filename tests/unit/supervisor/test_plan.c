@@ -92,6 +92,30 @@ static void test_broken(void **state)
     }
 }
 
+/* Who is to start the key process, and with how many channels. */
+static void test_keys(void **state)
+{
+    (void)state;
+    AUTO_BUF out = BUF_INIT;
+    struct plan p;
+    struct config *c = case_config("workers = 3;\nuser = \"root\";\n");
+    make(&out);
+    assert_int_equal(plan_append_keys(c, UINT64_MAX, &out), 0);
+    assert_int_equal(plan_read(buf_str(&out), &p), 0);
+    assert_true(p.keys.service == UINT64_MAX && p.keys.n_channels == 3 + 4);
+    assert_string_equal(p.keys.user, "root");
+    plan_fini(&p);
+    c->workers = 254;
+    assert_int_equal(plan_append_keys(c, 1, &out), 0); /* twice */
+    assert_int_equal(plan_read(buf_str(&out), &p), -ERR_SYNTAX);
+    buf_clear(&out);
+    assert_int_equal(plan_append_keys(c, 1, &out), 0);
+    assert_int_equal(plan_read(buf_str(&out), &p), 0);
+    assert_int_equal(p.keys.n_channels, 64);
+    plan_fini(&p);
+    config_unref(c);
+}
+
 /* Another version of the program may have written more. */
 static void test_unknown_kind(void **state)
 {
@@ -109,9 +133,8 @@ static void test_unknown_kind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_both_ways),
-        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_both_ways),    cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_broken),       cmocka_unit_test(test_keys),
         cmocka_unit_test(test_unknown_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,15 @@ static void assert_content(const struct takeover_content *a, const struct takeov
 {
     assert_int_equal(a->fd, b->fd);
     assert_int_equal(a->number, b->number);
+    assert_int_equal(!a->keys, !b->keys);
+    if (!a->keys)
+        return;
+    assert_int_equal(a->keys->pid, b->keys->pid);
+    assert_int_equal(a->keys->memory, b->keys->memory);
+    assert_int_equal(a->keys->n, b->keys->n);
+    for (size_t i = 0; i < a->keys->n; i++)
+        assert_true(a->keys->engines[i] == b->keys->engines[i] &&
+                    a->keys->own[i] == b->keys->own[i]);
 }
 
 static void test_both_ways(void **state)
@@ -37,6 +46,9 @@ static void test_both_ways(void **state)
                                   .owner = 77,
                                   .use = LISTEN_CONTROL,
                                   .file = {3, UINT64_MAX}}};
+    struct key_process keys = {
+        .pid = 99, .memory = 13, .n = 2, .engines = {14, 16}, .own = {15, 17}};
+    struct key_process dead = {.memory = 13, .n = KEY_CHANNELS_MAX};
     const struct takeover_content none = {.fd = -1};
     const struct takeover all = {.starts = 4294967295,
                                  .failures = 3,
@@ -50,9 +62,9 @@ static void test_both_ways(void **state)
                                  .old_since_ms = 1789000000000,
                                  .old_sessions = 12,
                                  .last_number = 7,
-                                 .running = {10, 7},
-                                 .kept = {11, 6},
-                                 .finishing = {12, 5},
+                                 .running = {10, 7, &keys},
+                                 .kept = {11, 6, &dead},
+                                 .finishing = {12, 5, NULL},
                                  .kept_sockets = kept,
                                  .n_kept = ARRAY_LEN(kept)};
     const struct takeover least = {
@@ -117,6 +129,12 @@ static void test_broken(void **state)
         "now 88 9 1 1 1 1\nsocket -1 0 0 0 0 a\n",
         "now 88 9 1 1 1 1\nsocket 5 0 3 0 0 a\n",
         "now 88 9 1 1 1 1\nkept 5\n",
+        "now 88 9 1 1 1 1\nkept 5 1 99\n",
+        "now 88 9 1 1 1 1\nkept 5 1 99 6\n",
+        "now 88 9 1 1 1 1\nkept 5 1 99 6 7\n",
+        "now 88 9 1 1 1 1\nkept 5 1 99 6 7 x\n",
+        "now 88 9 1 1 1 1\nkept 5 1 -1 6 7 8\n",
+        "now 88 9 1 1 1 1\nkept 5 1 99 6 7 8\nkept 5 1 99 6 7 8\n",
         "now 88 9 1 1 1 1\nwhat 5\n",
         "now 88 9 1 1 1 1\n\n",
     };

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/* Signing for another process: the side that has the private keys and does nothing else. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct key_server;
+
+/* Kind of the records (base/record.h) in which keys are handed over: one field, PKCS #8 in DER. The
+ * first is key 0. */
+#define KEY_SERVER_RECORD 1
+
+/* Keys of records. -ERR_SYNTAX, -ERR_TLS: one that cannot sign; -ERR_NOMEM. */
+int key_server_new(struct str records, struct key_server **ret) NODISCARD;
+void key_server_free(struct key_server *s); /* NULL is fine */
+/* Answers one packet of n bytes: *ret_n bytes of a struct key_answer into out; 0 = it was no
+ * question. Thread: any, several at once. */
+size_t key_server_answer(const struct key_server *s, const void *packet, size_t n, void *out);
+/* Answers on each channel in a thread of its own, until the first one is closed. begin is called
+ * first in each thread. -ERR_x: threads could not be started. */
+int key_server_run(struct key_server *s, const int *fds, size_t n, void (*begin)(void)) NODISCARD;

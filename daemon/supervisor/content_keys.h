@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: ISC */
+/* Taking the private keys out of what a configuration names. */
+#pragma once
+
+#include "config/config.h"
+
+/* For a configuration with tls.key_process: *ret_files (owned) is what it names, with places
+ * instead of keys (io/tls_key_file.h); the keys are appended to *keys as records of
+ * io/key_server.h. What cannot be done is added to *problems: -ERR_CONFIG. -ERR_NOMEM. */
+int content_keys_take(const struct config *c, uint64_t service, struct buf *keys,
+                      struct files **ret_files, struct config_problems *problems) NODISCARD;
