@@ -426,8 +426,8 @@ static void act_kill(struct script *sc, struct str arg)
     unsigned choice = fuzz_choice(&arg);
     AUTO_FREE char *text = str_dup(arg);
     if (s)
-        session_kill(s, choice & 1 ? REPLY_SHUTDOWN : REPLY_KICKED, choice & 2 ? text : NULL,
-                     choice & 4 ? 30000 : 0);
+        (void)session_kill(s, choice & 1 ? REPLY_SHUTDOWN : REPLY_KICKED, choice & 2 ? text : NULL,
+                           choice & 4 ? 30000 : 0, NULL);
 }
 
 static void act_defer(struct script *sc, struct str arg)

@@ -2,8 +2,14 @@
 /* Configurations and contents for tests of the supervisor's rules. */
 #pragma once
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 #include <unistd.h>
 
 #include "config/config.h"
