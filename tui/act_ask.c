@@ -50,10 +50,22 @@ static uint64_t act_capture(struct app *a)
     act->is_filter = act->is_filter && !is_detail && app_pane(a) == PANE_SESSIONS &&
                      t->marks.count > 0 && strcmp(act->filter, t->filter) == 0;
     if (is_detail) {
-        act->targets = json_pack("[s]", a->detail.id);
-        act->rows = json_pack("[O]", a->detail.object);
+        const struct app_object o = app_object(a);
+        act->targets = json_pack("[s]", o.id);
+        act->rows = json_pack("[O]", o.row);
     } else {
         act->targets = table_targets(t, &act->rows);
+    }
+    /* A group is its filter. */
+    if (act->action->pane == PANE_GROUPS && !act->action->column[0]) {
+        AUTO_BUF filter = BUF_INIT;
+        const json_t *row = act_row(act, 0);
+        const json_t *n = json_object_get(row, "sessions");
+        act->is_filter = row && app_group_filter(a, row, &filter) == 0 &&
+                         str_copy(act->filter, sizeof(act->filter), buf_str(&filter));
+        act->n_matched = act->is_filter ? (uint64_t)json_integer_value(n) : 0;
+        json_array_clear(act->targets);
+        json_array_clear(act->rows);
     }
     if (act->action->column[0]) {
         json_decref(act->targets);
@@ -265,7 +277,10 @@ static void act_begin(struct app *a, const struct row_action *d, const struct co
                         .n_matched = matched};
     memcpy(act->filter, filter, sizeof(filter));
     uint64_t n = d->flags & ROW_ACTION_ADD ? 1 : act_capture(a);
-    if (n == 0)
+    if (n == 0 && d->column[0] && app_object(a).row)
+        app_say(a, true, "this row has no %s",
+                strcmp(d->column, "ip") == 0 ? "address" : d->column);
+    else if (n == 0)
         app_say_no_row(a);
     else if (d->flags & ROW_ACTION_FORM && n > 1)
         app_say(a, true, "this works on one row: Esc takes the marks away");

@@ -103,6 +103,7 @@ const struct settings *app_settings(struct app *a)
 void app_fini(struct app *a)
 {
     app_close_page(a);
+    app_forget_places(a);
     shell_fini(&a->shell);
     act_fini(&a->act);
     for (size_t i = 0; i < a->n_nodes; i++)
@@ -179,6 +180,12 @@ int app_tick(struct app *a)
                                        : node_tick_hidden(n));
     }
     ms = app_sooner(ms, app_try_filter(a));
+    /* What was pressed while rows were being marked meant all of them. */
+    enum action then = a->marking ? ACTION_NONE : a->after_marking;
+    if (then != ACTION_NONE) {
+        a->after_marking = ACTION_NONE;
+        app_do(a, then);
+    }
     if (a->over == OVER_DETAIL)
         ms = app_sooner(ms, detail_tick(&a->detail, a->settings.interval_ms));
     act_tick(a);

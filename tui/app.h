@@ -6,7 +6,9 @@
 #include "tui/act.h"
 #include "tui/detail.h"
 #include "tui/dialog.h"
+#include "tui/facet.h"
 #include "tui/keys.h"
+#include "tui/menu.h"
 #include "tui/node.h"
 #include "tui/prompt.h"
 #include "tui/settings.h"
@@ -14,9 +16,29 @@
 
 #define APP_NODES_MAX 64
 #define APP_ERRORS_MAX 50
+#define APP_PLACES_MAX 32
 
 /* What lies over the screen. */
 enum app_over { OVER_NONE, OVER_DETAIL, OVER_HELP, OVER_TEXT };
+
+/* Menus over the screen. */
+enum app_menu { MENU_ONLY, MENU_SORT, MENU_GROUPS, MENU_FAILURES };
+
+/* Where the operator was. */
+struct app_place {
+    enum screen_id screen;
+    int focus;
+    char filter[TABLE_FILTER_MAX];
+    json_t *row; /* of the details that were open (owned), NULL = none */
+    enum pane pane;
+};
+
+/* The row that keys are about: the selected one, or that of the details, or one picked there. */
+struct app_object {
+    enum pane pane;
+    const json_t *row; /* borrowed; NULL = there is none */
+    char id[TABLE_ID_MAX];
+};
 
 struct app_error {
     uint64_t at_ms; /* Unix time */
@@ -35,6 +57,7 @@ struct app {
     struct detail detail;
     struct dialog dialog;
     struct prompt prompt;
+    struct menu menu;
     struct act act;
     struct shell shell;
 
@@ -42,6 +65,9 @@ struct app {
     bool is_message_bad;
     struct app_error errors[APP_ERRORS_MAX]; /* a ring */
     size_t n_errors;
+
+    struct app_place places[APP_PLACES_MAX]; /* the way here, the last one at the end */
+    size_t n_places;
 
     struct screen view;
     bool is_paused;
@@ -99,8 +125,9 @@ int app_tab_at(const struct app *a, int row, int col);
 struct node *app_node(const struct app *a);
 /* The list that has the focus on the screen that is shown. */
 enum pane app_pane(const struct app *a);
-/* The pane whose row keys act on: that of the details while they are shown. */
+/* The pane whose row keys act on: that of the details while they are shown, or of a row there. */
 enum pane app_object_pane(const struct app *a);
+struct app_object app_object(const struct app *a);
 struct list *app_list(const struct app *a);
 struct table *app_table(const struct app *a);
 /* Whether a row of the key table is valid where we are. */
@@ -112,6 +139,10 @@ void app_say(struct app *a, bool is_bad, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void app_refresh(struct app *a);
 void app_show(struct app *a, enum screen_id screen, int focus);
+/* The same for one who can come back. */
+void app_change_screen(struct app *a, enum screen_id screen);
+/* Sorts the list that has the keys by a column; once more turns the order round. */
+void app_sort_by(struct app *a, const char *column);
 /* Filters the list that has the keys; marks are taken away. */
 void app_set_filter(struct app *a, const char *filter);
 /* Says why there is no row to act on. */
@@ -130,3 +161,36 @@ void app_show_errors(struct app *a);
  * stand in the last line until then. */
 void app_look_up(struct app *a, const char *noun, const char *verb, const char *param,
                  const char *words);
+
+/* ---- ways: app_nav.c ---- */
+
+/* Remembers this place; whoever leaves it for another one comes back to it. */
+void app_leave_place(struct app *a);
+void app_go_back(struct app *a);
+void app_forget_places(struct app *a);
+/* The way here as words, "sessions > "; owned, NULL without memory. */
+char *app_path(const struct app *a);
+/* The details of a row of a pane, which may be known by its name alone. */
+void app_open_detail(struct app *a, enum pane p, const json_t *row);
+/* The page of the user, backend or address that the object is about. */
+void app_go(struct app *a, enum facet f);
+/* Asks by which of the object's facets sessions or events shall be filtered; what was picked. */
+void app_ask_only(struct app *a);
+void app_only(struct app *a, const char *name);
+/* The sessions of the selected group; a filter for them, to a buffer. -ERR_NOMEM, -ERR_NO_MATCH
+ * when there is no such filter. */
+void app_only_group(struct app *a);
+int app_group_filter(const struct app *a, const json_t *row, struct buf *filter) NODISCARD;
+/* By what groups can be made. */
+struct app_group_row {
+    enum pane pane;
+    int key; /* letter in the menu */
+    const char *by, *text;
+};
+extern const struct app_group_row app_groups[];
+extern const size_t app_n_groups;
+/* Asks by what sessions or failed logins shall be grouped; what was picked. */
+void app_ask_groups(struct app *a);
+void app_group(struct app *a, enum pane p, const char *by);
+/* By what groups are made now, as people say it. */
+const char *app_grouping(const struct app *a, enum pane p);

@@ -22,14 +22,36 @@ static void do_page(struct app *a, enum action action)
 static void do_details(struct app *a, enum action action)
 {
     (void)action;
-    struct table *t = app_table(a);
-    const json_t *row = table_selected(t);
-    if (!row) {
-        app_say_no_row(a);
+    const struct app_object o = app_object(a);
+    if (a->over == OVER_DETAIL && !detail_picked(&a->detail))
+        return;
+    if (!o.row) {
+        if (a->over == OVER_NONE)
+            app_say_no_row(a);
         return;
     }
-    app_open_page(a, OVER_DETAIL, "");
-    detail_open(&a->detail, app_node(a), app_pane(a), row);
+    /* A group leads to its sessions. */
+    if (o.pane == PANE_GROUPS) {
+        app_only_group(a);
+        return;
+    }
+    app_leave_place(a);
+    /* A ban is seen best beside what is counted of its subject. */
+    app_open_detail(a, o.pane == PANE_BANS ? PANE_LIMITS : o.pane, o.row);
+}
+
+static void do_go(struct app *a, enum action action)
+{
+    if (action == ACTION_GO_BACK)
+        app_go_back(a);
+    else if (action == ACTION_ONLY_THIS)
+        app_ask_only(a);
+    else if (action == ACTION_GROUP)
+        app_ask_groups(a);
+    else
+        app_go(a, action == ACTION_GO_USER      ? FACET_USER
+                  : action == ACTION_GO_BACKEND ? FACET_BACKEND
+                                                : FACET_IP);
 }
 
 static void do_reload(struct app *a, enum action action)
@@ -125,11 +147,57 @@ static void do_mark(struct app *a, enum action action)
     table_move(t, 1);
 }
 
+void app_sort_by(struct app *a, const char *column)
+{
+    table_sort_by(app_table(a), column);
+    list_reset_widths(app_list(a));
+    app_refresh(a);
+}
+
+/* A letter for each column: the first of its name that no column before it has, when possible. */
+static void sort_letters(const struct table *t, char *letters)
+{
+    static const char all[] = "abcdefghilmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    bool is_taken[128] = {['j'] = true, ['k'] = true}; /* these move */
+    for (int depth = 0; depth < 2; depth++)            /* first letters go first */
+        for (size_t i = 0; i < t->n_columns; i++) {
+            const char *name = t->columns[i].name;
+            for (size_t k = 0; !letters[i] && name[k] && (depth > 0 || k == 0); k++)
+                if (name[k] > 0 && name[k] != '_' && !is_taken[(int)name[k]])
+                    is_taken[(int)(letters[i] = name[k])] = true;
+            for (const char *c = all; depth > 0 && !letters[i] && *c; c++)
+                if (!is_taken[(int)*c])
+                    is_taken[(int)(letters[i] = *c)] = true;
+        }
+}
+
+static void ask_sort(struct app *a)
+{
+    const struct table *t = app_table(a);
+    char letters[MENU_ITEMS_MAX] = "";
+    menu_open(&a->menu, MENU_SORT, "Sort by", "the same again turns it round; Esc leaves");
+    if (t->n_columns > ARRAY_LEN(letters))
+        return;
+    sort_letters(t, letters);
+    for (size_t i = 0; i < t->n_columns; i++) {
+        const struct command_column *c = &t->columns[i];
+        bool is_now = strcmp(c->name, t->sort) == 0;
+        menu_add(&a->menu, letters[i], c->name, is_now, "%-14s %s%s", c->title, c->help,
+                 !is_now            ? ""
+                 : t->is_descending ? "  (now, descending)"
+                                    : "  (now)");
+    }
+}
+
 static void do_sort(struct app *a, enum action action)
 {
     struct table *t = app_table(a);
     if (table_can_skip(t) && !table_can_sort(t)) {
         app_say(a, false, "this list has an order of its own");
+        return;
+    }
+    if (action == ACTION_SORT) {
+        ask_sort(a);
         return;
     }
     if (action == ACTION_REVERSE)
@@ -184,8 +252,7 @@ static void do_move(struct app *a, enum action action)
 static void do_screen(struct app *a, enum action action)
 {
     int by = action == ACTION_NEXT ? 1 : -1;
-    enum screen_id next = (enum screen_id)((a->screen + SCREEN_COUNT + by) % SCREEN_COUNT);
-    app_show(a, next, a->focus[next]);
+    app_change_screen(a, (enum screen_id)((a->screen + SCREEN_COUNT + by) % SCREEN_COUNT));
 }
 
 static void do_view(struct app *a, enum action action)
@@ -210,7 +277,7 @@ static void do_back(struct app *a, enum action action)
     if (a->screen == SCREEN_OVERVIEW)
         a->is_over = true;
     else
-        app_show(a, SCREEN_OVERVIEW, 0);
+        app_change_screen(a, SCREEN_OVERVIEW);
 }
 
 static void do_filter(struct app *a, enum action action)
@@ -241,14 +308,19 @@ static void do_ask(struct app *a, enum action action)
 static void do_trace(struct app *a, enum action action)
 {
     (void)action;
-    const char *id = a->over == OVER_DETAIL ? a->detail.id : app_table(a)->selected;
+    const struct app_object o = app_object(a);
+    bool is_session = o.pane == PANE_SESSIONS;
+    char name[FACET_TEXT_MAX];
     AUTO_BUF term = BUF_INIT;
-    if (!id[0]) {
+    if (!o.row) {
         app_say_no_row(a);
         return;
     }
-    bool is_user = app_object_pane(a) == PANE_USERS;
-    if (query_term(&term, is_user ? "user" : "id", id) < 0)
+    if (!facet_of(o.pane, o.row, is_session ? FACET_SESSION : FACET_USER, name)) {
+        app_say(a, true, "this row has no user");
+        return;
+    }
+    if (query_term(&term, is_session ? "id" : "user", name) < 0)
         return;
     const char *text = buf_cstr(&term);
     AUTO_FREE char *word = text ? shell_quote(text) : NULL;
@@ -295,7 +367,9 @@ static void (*const doers[ACTION_COUNT])(struct app *a, enum action action) = {
     [ACTION_NODE_PREVIOUS] = do_node, [ACTION_CLEAR] = do_clear,     [ACTION_BACK] = do_back,
     [ACTION_CLOSE] = do_close,        [ACTION_UP] = do_move,         [ACTION_DOWN] = do_move,
     [ACTION_PAGE_UP] = do_move,       [ACTION_PAGE_DOWN] = do_move,  [ACTION_TOP] = do_move,
-    [ACTION_BOTTOM] = do_move,
+    [ACTION_BOTTOM] = do_move,        [ACTION_GO_BACK] = do_go,      [ACTION_ONLY_THIS] = do_go,
+    [ACTION_GO_USER] = do_go,         [ACTION_GO_BACKEND] = do_go,   [ACTION_GO_ADDRESS] = do_go,
+    [ACTION_GROUP] = do_go,
 };
 
 void app_do(struct app *a, enum action action)

@@ -93,21 +93,32 @@ static void draw_nodes(const struct app *a, struct screen *s, int row)
     }
 }
 
-/* The width of a tab; narrow terminals show the names of the others as numbers. */
-static int tab_text(const struct app *a, int i, bool is_narrow, char dst[32])
+/* How much of the names of screens there is room for. */
+enum tabs { TABS_FULL, TABS_SHORT, TABS_NUMBERS };
+
+/* Returns the width. */
+static int tab_text(const struct app *a, int i, enum tabs tabs, char dst[32])
 {
-    if (is_narrow && i != (int)a->screen)
-        return snprintf(dst, 32, " %d ", i + 1);
-    return snprintf(dst, 32, " %d %s ", i + 1, screen_rows[i].name);
+    const struct screen_row *r = &screen_rows[i];
+    if (tabs == TABS_FULL)
+        return snprintf(dst, 32, " %d %s ", i + 1, r->name);
+    if (tabs == TABS_SHORT)
+        return snprintf(dst, 32, "%d %s ", i + 1, r->short_name);
+    return i == (int)a->screen ? snprintf(dst, 32, " %d %s ", i + 1, r->name)
+                               : snprintf(dst, 32, " %d ", i + 1);
 }
 
-static bool tabs_are_narrow(const struct app *a, int cols)
+static enum tabs tabs_that_fit(const struct app *a, int cols)
 {
     char text[32];
-    int total = 0;
-    for (int i = 0; i < SCREEN_COUNT; i++)
-        total += tab_text(a, i, false, text);
-    return total > cols;
+    for (enum tabs tabs = TABS_FULL; tabs < TABS_NUMBERS; tabs++) {
+        int total = tabs == TABS_SHORT ? -1 : 0; /* the last blank may be beyond the edge */
+        for (int i = 0; i < SCREEN_COUNT; i++)
+            total += tab_text(a, i, tabs, text);
+        if (total <= cols)
+            return tabs;
+    }
+    return TABS_NUMBERS;
 }
 
 static int draw_tab_row(const struct app *a)
@@ -117,13 +128,14 @@ static int draw_tab_row(const struct app *a)
 
 static void draw_tabs(const struct app *a, struct screen *s, int row)
 {
-    bool is_narrow = tabs_are_narrow(a, s->cols);
+    enum tabs tabs = tabs_that_fit(a, s->cols);
     int col = 0;
     for (int i = 0; i < SCREEN_COUNT; i++) {
         char text[32];
-        int width = tab_text(a, i, is_narrow, text);
-        (void)screen_text(s, row, col, width, i == (int)a->screen ? STYLE_TAB_HERE : STYLE_TAB,
-                          str_of(text));
+        int width = tab_text(a, i, tabs, text);
+        int room = col + width > s->cols ? s->cols - col : width;
+        (void)screen_text(s, row, col, room, i == (int)a->screen ? STYLE_TAB_HERE : STYLE_TAB,
+                          str_n(text, (size_t)(room > 0 ? room : 0)));
         col += width;
     }
 }
@@ -131,11 +143,11 @@ static void draw_tabs(const struct app *a, struct screen *s, int row)
 int app_tab_at(const struct app *a, int row, int col)
 {
     int at = 0;
-    bool is_narrow = tabs_are_narrow(a, a->view.cols);
+    enum tabs tabs = tabs_that_fit(a, a->view.cols);
     for (int i = 0; row == draw_tab_row(a) && a->view.rows >= ROWS_FOR_TABS && i < SCREEN_COUNT;
          i++) {
         char text[32];
-        at += tab_text(a, i, is_narrow, text);
+        at += tab_text(a, i, tabs, text);
         if (col < at)
             return i;
     }
@@ -184,6 +196,10 @@ static void draw_title(const struct app *a, struct screen *s, enum pane p, int r
     int col = 0;
     col += title_put(s, row, col, STYLE_NORMAL, " ");
     col += title_put(s, row, col, has_focus ? STYLE_TITLE : STYLE_DIM, pane_rows[p].name);
+    if (p == PANE_GROUPS || p == PANE_FAILURES) {
+        col += title_put(s, row, col, STYLE_NORMAL, " by ");
+        col += title_put(s, row, col, STYLE_KEY, app_grouping(a, p));
+    }
     col += title_put(s, row, col, STYLE_NORMAL, "  ");
     col += title_put(s, row, col, STYLE_NORMAL, count);
     col += title_put(s, row, col, STYLE_KEY, filter);
@@ -271,7 +287,9 @@ static void draw_page(struct app *a, struct screen *s, int row, int height)
     if (a->over == OVER_DETAIL)
         detail_write(&a->detail, &a->page, s->cols);
     screen_fill(s, row, 0, s->cols, STYLE_HEADER);
-    (void)screen_text(s, row, 1, s->cols - 1, STYLE_HEADER, str_of(a->page.title));
+    AUTO_FREE char *path = a->over == OVER_DETAIL ? app_path(a) : NULL;
+    (void)screen_printf(s, row, 1, s->cols - 1, STYLE_HEADER, "%s%s", path ? path : "",
+                        a->page.title);
     size_t n = page_lines(&a->page);
     if (n > (size_t)(height > 1 ? height - 1 : 1) || a->page.is_paused) {
         size_t last = a->page.top + (size_t)height - 1;
@@ -286,6 +304,9 @@ static void draw_page(struct app *a, struct screen *s, int row, int height)
                                                             : STR("nothing to show"));
     page_draw(&a->page, s, row + 1, 1, height - 1, s->cols - 1,
               a->over == OVER_DETAIL && (draw_is_stale(a) || a->detail.is_over));
+    const struct detail_line *picked = a->over == OVER_DETAIL ? detail_picked(&a->detail) : NULL;
+    if (picked && picked->line >= a->page.top && picked->line < a->page.top + (size_t)height - 1)
+        screen_restyle(s, row + 1 + (int)(picked->line - a->page.top), 0, s->cols, STYLE_SELECTED);
 }
 
 /* ---- the last lines ---- */
@@ -393,5 +414,6 @@ void app_draw(struct app *a, int rows, int cols)
     if (rows < ROWS_FOR_FOOTER && a->message[0])
         draw_footer(a, s, rows - 1);
     dialog_draw(&a->dialog, s);
+    menu_draw(&a->menu, s);
     prompt_draw(&a->prompt, s);
 }

@@ -16,11 +16,6 @@ enum pane app_pane(const struct app *a)
     return screen_rows[a->screen].panes[a->focus[a->screen]];
 }
 
-enum pane app_object_pane(const struct app *a)
-{
-    return a->over == OVER_DETAIL ? a->detail.pane : app_pane(a);
-}
-
 struct list *app_list(const struct app *a)
 {
     return &app_node(a)->lists[app_pane(a)];

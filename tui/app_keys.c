@@ -25,6 +25,20 @@ static void dialog_answered(struct app *a, bool is_yes)
     }
 }
 
+/* What editors call leaving and saving. */
+static bool prompt_is_own(struct app *a, const char *text)
+{
+    struct str rest = str_of(text), word = str_word(&rest), path = str_trim(rest);
+    AUTO_FREE char *name = str_dup(path);
+    if (str_eq(word, STR("q")) || str_eq(word, STR("quit")))
+        a->is_over = true;
+    else if (str_eq(word, STR("w")) && path.n && name)
+        app_save(a, name);
+    else
+        return false;
+    return true;
+}
+
 static void prompt_answered(struct app *a, bool is_done)
 {
     struct prompt *p = &a->prompt;
@@ -34,7 +48,9 @@ static void prompt_answered(struct app *a, bool is_done)
     prompt_close(p);
     if (!text)
         return;
-    if (kind == PROMPT_FILTER) {
+    if (is_done && kind == PROMPT_COMMAND && prompt_is_own(a, text)) {
+        prompt_remember(p, kind, text);
+    } else if (kind == PROMPT_FILTER) {
         app_set_filter(
             a, is_done ? query_typed(text, pane_rows[app_pane(a)].search, filter, sizeof(filter))
                        : a->filter_before);
@@ -48,12 +64,31 @@ static void prompt_answered(struct app *a, bool is_done)
     }
 }
 
+static void menu_answered(struct app *a, enum menu_result r)
+{
+    char name[sizeof(a->menu.items[0].name)];
+    if (r == MENU_OPEN)
+        return;
+    (void)str_copy(name, sizeof(name), str_of(a->menu.items[a->menu.at].name));
+    menu_close(&a->menu);
+    if (r == MENU_PICKED && a->menu.kind == MENU_ONLY)
+        app_only(a, name);
+    else if (r == MENU_PICKED && a->menu.kind >= MENU_GROUPS)
+        app_group(a, a->menu.kind == MENU_GROUPS ? PANE_GROUPS : PANE_FAILURES, name);
+    else if (r == MENU_PICKED && a->menu.kind == MENU_SORT)
+        app_sort_by(a, name);
+}
+
 static bool app_modal_key(struct app *a, int key)
 {
     if (a->dialog.is_open) {
         enum dialog_result r = dialog_key(&a->dialog, key);
         if (r != DIALOG_OPEN)
             dialog_answered(a, r == DIALOG_YES);
+        return true;
+    }
+    if (a->menu.is_open) {
+        menu_answered(a, menu_key(&a->menu, key));
         return true;
     }
     if (!a->prompt.is_open)
@@ -76,6 +111,15 @@ static void app_drop_coming_question(struct app *a)
     app_say(a, false, "nothing was asked: another key came before the question");
 }
 
+/* Rows within details are picked before the page moves. */
+static bool app_detail_key(struct app *a, int key)
+{
+    bool is_down = key == INPUT_DOWN || key == 'j', is_up = key == INPUT_UP || key == 'k';
+    if (is_down || is_up)
+        detail_move(&a->detail, &a->page, is_down ? 1 : -1);
+    return is_down || is_up;
+}
+
 void app_key(struct app *a, int key)
 {
     if (key == INPUT_RESIZE || key == INPUT_NONE)
@@ -88,10 +132,12 @@ void app_key(struct app *a, int key)
         return;
     a->message[0] = '\0';
     app_drop_coming_question(a);
+    if (a->over == OVER_DETAIL && app_detail_key(a, key))
+        return;
     if (a->over != OVER_NONE && page_key(&a->page, key))
         return;
-    if (a->over == OVER_NONE && key >= '1' && key < '1' + SCREEN_COUNT) {
-        app_show(a, (enum screen_id)(key - '1'), a->focus[key - '1']);
+    if (key >= '1' && key < '1' + SCREEN_COUNT) {
+        app_change_screen(a, (enum screen_id)(key - '1'));
         return;
     }
     const struct key_row *k = app_find_key(a, key);
@@ -140,7 +186,7 @@ static void click_list(struct app *a, int row, int col)
 void app_click(struct app *a, int row, int col, int wheel)
 {
     int tab = app_tab_at(a, row, col);
-    if (a->dialog.is_open || a->prompt.is_open)
+    if (a->dialog.is_open || a->prompt.is_open || a->menu.is_open)
         return;
     if (wheel && a->over != OVER_NONE)
         for (int i = 0; i < 3; i++)
@@ -149,7 +195,7 @@ void app_click(struct app *a, int row, int col, int wheel)
         for (int i = 0; i < 3; i++)
             app_do(a, wheel > 0 ? ACTION_DOWN : ACTION_UP);
     else if (tab >= 0)
-        app_close_page(a), app_show(a, (enum screen_id)tab, a->focus[tab]);
+        app_change_screen(a, (enum screen_id)tab);
     else if (a->over == OVER_NONE && a->screen != SCREEN_OVERVIEW)
         click_list(a, row, col);
 }

@@ -101,14 +101,23 @@ static void on_object(void *arg, const json_t *result, const struct client_error
 void app_look_up(struct app *a, const char *noun, const char *verb, const char *param,
                  const char *words)
 {
-    const json_t *row = a->over == OVER_DETAIL ? a->detail.object : table_selected(app_table(a));
+    const struct app_object o = app_object(a);
     const struct command *c = commands_find(noun, verb);
-    if (!row || !c) {
+    char name[FACET_TEXT_MAX];
+    if (!o.row || !c) {
         app_say_no_row(a);
         return;
     }
+    (void)str_copy(a->wanted_id, sizeof(a->wanted_id), str_of(o.id));
+    if (strcmp(param, "user") == 0) {
+        if (!facet_of(o.pane, o.row, FACET_USER, name)) {
+            app_say(a, true, "this row has no user");
+            return;
+        }
+        (void)str_copy(a->wanted_id, sizeof(a->wanted_id), str_of(name));
+    }
     a->wanted = c;
-    json_t *params = json_pack("{s:s}", param, table_identity(app_table(a), row, a->wanted_id));
+    json_t *params = json_pack("{s:s}", param, a->wanted_id);
     if (rpc_client_ask(app_node(a)->rpc, c->method, params, on_object, a))
         app_say(a, false, "%s", words);
     else

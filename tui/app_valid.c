@@ -5,7 +5,7 @@
 /* Over details those keys are valid too that do something to the object. */
 static bool key_is_for_object(const struct app *a, const struct key_row *k)
 {
-    enum pane p = a->detail.pane;
+    enum pane p = app_object_pane(a);
     bool is_own =
         k->action == ACTION_CHECK || k->action == ACTION_EXPLAIN || k->action == ACTION_TRACE;
     bool is_row_action = act_has(p, k->action) && k->action != ACTION_ADD;
@@ -29,6 +29,6 @@ const struct key_row *app_find_key(const struct app *a, int key)
     k = keys_find(KEYS_PAGE, key);
     if (k || a->over != OVER_DETAIL)
         return k;
-    k = keys_find(1u << a->detail.pane, key);
+    k = keys_find(1u << app_object_pane(a), key);
     return k && key_is_for_object(a, k) ? k : NULL;
 }

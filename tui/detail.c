@@ -2,20 +2,26 @@
 /* Asking for everything about one row. */
 #include "tui/detail.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
+#include "tui/input.h"
 #include "tui/query.h"
 
 /* What is asked for besides the object, by pane. */
 static const struct detail_kind {
     enum pane pane;
-    const char *noun, *param; /* NOUN show PARAM=... */
-    const char *field;        /* of sessions and events that belong to it; NULL = none */
+    const char *noun, *param; /* NOUN show PARAM=...; NULL = nothing more is known of it */
+    enum facet facet;         /* of sessions and events that belong to it; FACET_COUNT = none */
     bool has_explain, has_sessions, has_history;
 } kinds[] = {
-    {PANE_SESSIONS, "session", "id", "session", false, false, false},
-    {PANE_USERS, "user", "name", "user", true, true, false},
-    {PANE_BACKENDS, "backend", "name", "backend", false, true, true},
-    {PANE_OPS, "op", "id", NULL, false, false, false},
+    {PANE_SESSIONS, "session", "id", FACET_SESSION, false, false, false},
+    {PANE_USERS, "user", "name", FACET_USER, true, true, false},
+    {PANE_BACKENDS, "backend", "name", FACET_BACKEND, false, true, true},
+    {PANE_LISTENERS, NULL, NULL, FACET_LISTENER, false, true, false},
+    {PANE_LIMITS, "limit", "subject", FACET_IP, false, true, false},
+    {PANE_EVENTS, NULL, NULL, FACET_SESSION, false, false, false},
+    {PANE_OPS, "op", "id", FACET_COUNT, false, false, false},
 };
 
 static const struct detail_kind *detail_kind(const struct detail *d)
@@ -35,8 +41,12 @@ void detail_open(struct detail *d, struct node *n, enum pane p, const json_t *ro
     *d = (struct detail){
         .node = n, .pane = p, .object = json_incref((json_t *)row), .losses = n->losses};
     table_identity(t, row, d->id);
-    const char *name = json_string_value(json_object_get(row, p == PANE_SESSIONS ? "id" : "name"));
-    (void)str_copy(d->name, sizeof(d->name), str_of(name));
+    d->facet = detail_kind(d) ? detail_kind(d)->facet : FACET_COUNT;
+    /* What limits count is an address, a network or a user. */
+    if (p == PANE_LIMITS && !facet_of(p, row, FACET_IP, d->name))
+        d->facet = facet_of(p, row, FACET_NET, d->name) ? FACET_NET : FACET_USER;
+    if (d->facet == FACET_COUNT || !facet_of(p, row, d->facet, d->name))
+        d->facet = FACET_COUNT;
     (void)str_copy(d->pool, sizeof(d->pool),
                    str_of(json_string_value(json_object_get(row, "pool"))));
 }
@@ -46,6 +56,7 @@ void detail_close(struct detail *d)
     if (!d->node)
         return;
     detail_forget_answers(d);
+    detail_drop_lines(d);
     if (d->stream)
         (void)rpc_client_ask(d->node->rpc, "stream.cancel", json_pack("{s:I}", "stream", d->stream),
                              NULL, NULL);
@@ -60,6 +71,72 @@ void detail_close(struct detail *d)
 void detail_refresh(struct detail *d)
 {
     d->next_ms = 0;
+}
+
+/* ---- lines that can be picked ---- */
+
+void detail_drop_lines(struct detail *d)
+{
+    while (d->n_lines > 0)
+        json_decref(d->lines[--d->n_lines].row);
+}
+
+static const char *detail_line_id(const struct detail_line *l, char dst[TABLE_ID_MAX])
+{
+    const char *id = json_string_value(json_object_get(l->row, "id"));
+    /* An event stays the same object as long as it is shown. */
+    if (l->pane == PANE_SESSIONS && id)
+        (void)str_copy(dst, TABLE_ID_MAX, str_of(id));
+    else
+        snprintf(dst, TABLE_ID_MAX, "%p", (const void *)l->row);
+    return dst;
+}
+
+static size_t detail_picked_at(const struct detail *d)
+{
+    char id[TABLE_ID_MAX];
+    for (size_t i = 0; d->picked[0] && i < d->n_lines; i++)
+        if (strcmp(detail_line_id(&d->lines[i], id), d->picked) == 0)
+            return i;
+    return SIZE_MAX;
+}
+
+const struct detail_line *detail_picked(const struct detail *d)
+{
+    size_t at = detail_picked_at(d);
+    return at == SIZE_MAX ? NULL : &d->lines[at];
+}
+
+/* The next line in a direction; SIZE_MAX = none. */
+static size_t detail_next(const struct detail *d, const struct page *p, int by)
+{
+    size_t at = detail_picked_at(d);
+    if (at == SIZE_MAX && by < 0)
+        return SIZE_MAX;
+    if (at != SIZE_MAX)
+        return by > 0 ? (at + 1 < d->n_lines ? at + 1 : SIZE_MAX) : at > 0 ? at - 1 : SIZE_MAX;
+    for (size_t i = 0; i < d->n_lines; i++)
+        if (d->lines[i].line >= p->top)
+            return i;
+    return SIZE_MAX;
+}
+
+void detail_move(struct detail *d, struct page *p, int by)
+{
+    size_t next = detail_next(d, p, by), height = p->height > 0 ? (size_t)p->height : 1;
+    bool is_near = next != SIZE_MAX && d->lines[next].line + 1 >= p->top &&
+                   d->lines[next].line <= p->top + height;
+    if (!is_near) {
+        if (next == SIZE_MAX && by < 0)
+            d->picked[0] = '\0';
+        (void)page_key(p, by > 0 ? INPUT_DOWN : INPUT_UP);
+        return;
+    }
+    (void)detail_line_id(&d->lines[next], d->picked);
+    if (d->lines[next].line < p->top)
+        p->top = d->lines[next].line;
+    if (d->lines[next].line >= p->top + height)
+        p->top = d->lines[next].line - height + 1;
 }
 
 /* ---- answers ---- */
@@ -147,10 +224,10 @@ static void detail_ask(struct detail *d, const char *noun, const char *verb, jso
         (void)rpc_client_ask(d->node->rpc, c->method, params, fn, d);
 }
 
-static void detail_watch(struct detail *d, const struct detail_kind *k)
+static void detail_watch(struct detail *d)
 {
     const struct command *c = commands_find("event", "watch");
-    json_t *params = detail_filter(d, k->field, false);
+    json_t *params = detail_filter(d, facet_rows[d->facet].event, false);
     if (params && commands_arg(c, "last"))
         json_object_set_new(params, "last", json_integer(DETAIL_EVENTS_MAX));
     d->is_watching = true;
@@ -159,15 +236,15 @@ static void detail_watch(struct detail *d, const struct detail_kind *k)
 
 static void detail_ask_all(struct detail *d, const struct detail_kind *k)
 {
-    const char *name = d->pane == PANE_BACKENDS || d->pane == PANE_OPS ? d->id : d->name;
-    detail_ask(d, k->noun, "show", json_pack("{s:s}", k->param, name), on_object);
+    if (k->noun)
+        detail_ask(d, k->noun, "show", json_pack("{s:s}", k->param, d->id), on_object);
     if (k->has_explain)
         detail_ask(d, "route", "explain", json_pack("{s:s}", "user", d->name), on_explain);
     if (k->has_history)
         detail_ask(d, "stats", "history",
                    json_pack("{s:s, s:i}", "backend", d->id, "limit", DETAIL_HISTORY), on_history);
-    if (k->has_sessions) {
-        json_t *params = detail_filter(d, k->field, true);
+    if (k->has_sessions && d->facet != FACET_COUNT) {
+        json_t *params = detail_filter(d, facet_rows[d->facet].field, true);
         if (params) {
             json_object_set_new(params, "sort", json_string("-started"));
             json_object_set_new(params, "limit", json_integer(DETAIL_SESSIONS_MAX));
@@ -187,8 +264,8 @@ int detail_tick(struct detail *d, uint64_t interval_ms)
         d->stream = 0;
         d->is_watching = d->is_over = false;
     }
-    if (k->field && !d->is_watching)
-        detail_watch(d, k);
+    if (d->facet != FACET_COUNT && facet_rows[d->facet].event && !d->is_watching)
+        detail_watch(d);
     if (now >= d->next_ms && rpc_client_pending(d->node->rpc) < 16 &&
         (!d->node->is_paused || d->next_ms == 0)) {
         d->next_ms = now + interval_ms;

@@ -16,7 +16,19 @@ static void write_explain(const struct detail *d, struct page *p, int cols)
     page_add_long(p, c, d->explain, cols);
 }
 
-static void write_sessions(const struct detail *d, struct page *p, int cols)
+/* The last lines of the page, one for each row, can be picked. */
+static void write_lines(struct detail *d, const struct page *p, enum pane pane, const json_t *rows)
+{
+    size_t n = json_array_size(rows), i;
+    json_t *row;
+    if (p->n < n)
+        return;
+    json_array_foreach ((json_t *)rows, i, row)
+        if (d->n_lines < ARRAY_LEN(d->lines))
+            d->lines[d->n_lines++] = (struct detail_line){p->n - n + i, pane, json_incref(row)};
+}
+
+static void write_sessions(struct detail *d, struct page *p, int cols)
 {
     const struct command *c = commands_find("session", "list");
     if (!c || !d->sessions)
@@ -25,19 +37,22 @@ static void write_sessions(const struct detail *d, struct page *p, int cols)
     page_heading(p, title ? title : "Sessions");
     if (d->n_sessions > DETAIL_SESSIONS_MAX)
         page_printf(p, STYLE_DIM, "  (the newest %d)", DETAIL_SESSIONS_MAX);
-    if (json_array_size(d->sessions))
+    if (json_array_size(d->sessions)) {
         page_add_rows(p, c, d->sessions, "id,proto,state,phase,user,ip,backend,age,idle,in,out",
                       cols - 2);
+        write_lines(d, p, PANE_SESSIONS, d->sessions);
+    }
 }
 
-static void write_events(const struct detail *d, struct page *p, int cols)
+static void write_events(struct detail *d, struct page *p, int cols)
 {
     const struct command *c = commands_find("event", "watch");
     if (!c || !d->is_watching)
         return;
-    page_heading(p, "Recent events, newest first");
+    page_heading(p, d->pane == PANE_EVENTS ? "All of this session" : "Recent events, newest first");
     if (json_array_size(d->events)) {
         page_add_rows(p, c, d->events, "time,type,session,user,ip,backend,text", cols - 2);
+        write_lines(d, p, PANE_EVENTS, d->events);
     } else {
         page_line(p);
         page_put(p, STYLE_DIM, STR("none so far"));
@@ -76,12 +91,13 @@ static void write_history(const struct detail *d, struct page *p, int cols)
         write_graph(d, p, &graphs[i], cols - 2 < 120 ? cols - 2 : 120);
 }
 
-void detail_write(const struct detail *d, struct page *p, int cols)
+void detail_write(struct detail *d, struct page *p, int cols)
 {
     const struct command *list = pane_command(d->pane);
     const struct command *show = list ? commands_find(list->noun, "show") : NULL;
     show = show ? show : list;
     page_clear(p);
+    detail_drop_lines(d);
     snprintf(p->title, sizeof(p->title), "%s %s", list ? list->noun : "", d->id);
     if (d->why[0]) {
         page_line(p);

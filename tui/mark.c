@@ -42,9 +42,8 @@ static void mark_finish(struct app *a, bool is_whole)
     else
         app_say(a, true, "%zu marked; there are more than can be marked at once", t->marks.count);
     mark_stop(a);
-    /* What was pressed meanwhile meant all of them. */
-    if (then != ACTION_NONE && t == app_table(a))
-        app_do(a, then);
+    if (t == app_table(a))
+        a->after_marking = then;
 }
 
 static void on_mark_page(void *arg, const json_t *result, const struct client_error *error)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 
 #define NODE_HIDDEN_MS 5000
@@ -36,6 +37,31 @@ const char *node_error_text(const struct client_error *e, char dst[256])
 
 /* ---- questions ---- */
 
+/* Of all events those that are failed logins, grouped. */
+static void failures_params(const struct node *n, json_t *params, const char *filter)
+{
+    AUTO_FREE char *text = str_printf("type=failure%s%s", filter[0] ? " " : "", filter);
+    struct str rest = str_of(n->failures_by);
+    json_t *by = json_array();
+    for (struct str word; (word = str_word(&rest)).n;)
+        json_array_append_new(by, json_stringn(word.p, word.n));
+    json_object_set_new(params, "filter", json_string(text ? text : "type=failure"));
+    json_object_set_new(params, "by", by);
+}
+
+/* A group has what its sessions have in common under that name, too, like a session. */
+static void groups_take(const struct node *n, const json_t *result)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach (json_object_get(result, "rows"), i, row) {
+        json_t *key = json_object_get(row, "key");
+        json_object_set(row, n->groups_by, key);
+        if (strcmp(n->groups_by, "net") == 0)
+            json_object_set(row, "ip", key);
+    }
+}
+
 static json_t *pane_params(const struct node *n, enum pane p, struct table_part *ret_part)
 {
     const struct table *t = &n->lists[p].table;
@@ -53,6 +79,10 @@ static json_t *pane_params(const struct node *n, enum pane p, struct table_part 
         json_object_set_new(params, "offset", json_integer((json_int_t)part.offset));
     if (part.is_from_end)
         json_object_set_new(params, "from_end", json_true());
+    if (p == PANE_GROUPS)
+        json_object_set_new(params, "by", json_string(n->groups_by));
+    if (p == PANE_FAILURES)
+        failures_params(n, params, t->filter);
     *ret_part = part;
     return params;
 }
@@ -103,6 +133,8 @@ static void source_take(struct node *n, enum source_id id, const struct source *
                         const json_t *result)
 {
     struct overview *o = &n->overview;
+    if (id == SOURCE_PANE + PANE_GROUPS)
+        groups_take(n, result);
     if (id >= SOURCE_PANE)
         table_take(&n->lists[id - SOURCE_PANE].table, result, &s->part);
     else if (id >= SOURCE_PROTO)
@@ -315,6 +347,16 @@ void node_restart_events(struct node *n)
     json_array_clear(n->held);
 }
 
+void node_group(struct node *n, enum pane p, const char *by)
+{
+    *(p == PANE_GROUPS ? &n->groups_by : &n->failures_by) = by;
+    table_clear(&n->lists[p].table);
+    n->lists[p].table.is_changed = true;
+    n->lists[p].table.question++;
+    list_reset_widths(&n->lists[p]);
+    node_refresh(n);
+}
+
 void node_pause(struct node *n, bool is_paused)
 {
     size_t i;
@@ -367,7 +409,11 @@ static void on_lost(void *arg, const char *why, const char *hint)
 
 int node_init(struct node *n, const char *path)
 {
-    *n = (struct node){.path = str_dup_c(path), .held = json_array(), .role = ROLE_VIEWER};
+    *n = (struct node){.path = str_dup_c(path),
+                       .held = json_array(),
+                       .role = ROLE_VIEWER,
+                       .groups_by = "user",
+                       .failures_by = "ip user text"};
     if (!n->path || !n->held)
         return -ERR_NOMEM;
     for (size_t i = 0; i < SOURCE_COUNT; i++)

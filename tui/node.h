@@ -48,6 +48,8 @@ struct node {
 
     struct source sources[SOURCE_COUNT];
     struct list lists[PANE_COUNT];
+    const char *groups_by;   /* of session top; borrowed */
+    const char *failures_by; /* of event top, words; borrowed */
     struct overview overview;
     json_t *ops; /* rows of op list */
 
@@ -75,6 +77,8 @@ int node_tick_hidden(struct node *n);
 /* Everything is asked for at the next tick. */
 void node_refresh(struct node *n);
 void node_pause(struct node *n, bool is_paused);
+/* By what groups (of sessions, or of failed logins) are made from now on; borrowed. */
+void node_group(struct node *n, enum pane p, const char *by);
 /* Whether the answer to what a list asks for now (filter, order, another part) is still to come. */
 bool node_is_looking(const struct node *n, enum pane p);
 /* The filter of the events changed: the stream begins anew. */

@@ -8,7 +8,8 @@
 #include "runtime/state.h"
 
 #define EVENTS_STREAMS_MAX 16 /* of one client */
-#define EVENTS_KEPT 1000      /* for those who come later */
+#define EVENTS_KEPT 10000     /* for those who come later */
+#define EVENTS_LOOKED 64      /* of these at once */
 
 struct watcher {
     struct client_link stream;
@@ -25,15 +26,26 @@ struct event_kept {
     uint64_t age_ms, in_bytes, out_bytes;
 };
 
+/* Somebody looks at what is kept. */
+struct events_job {
+    struct list link;
+    struct loop_slice slice;
+    struct events *events;
+    struct event_scan scan;
+    uint64_t at, seen; /* event that was looked at last; how many */
+};
+
 struct events {
     struct control *control;
-    struct list watchers;
+    struct list watchers, jobs;
     struct event_kept kept[EVENTS_KEPT]; /* a ring; keeps its memory */
     uint64_t n_kept;                     /* ever */
 };
 
-static const char *const event_columns[] = {"type", "session", "proto", "user",
-                                            "ip",   "backend", "text"};
+static const char *const event_columns[EVENT_TEXTS] = {
+    [EVENT_TYPE] = "type", [EVENT_SESSION] = "session", [EVENT_PROTO] = "proto",
+    [EVENT_USER] = "user", [EVENT_IP] = "ip",           [EVENT_BACKEND] = "backend",
+    [EVENT_TEXT] = "text"};
 
 int events_new(struct control *c, struct events **ret)
 {
@@ -42,6 +54,7 @@ int events_new(struct control *c, struct events **ret)
         return -ERR_NOMEM;
     e->control = c;
     list_init(&e->watchers);
+    list_init(&e->jobs);
     *ret = e;
     return 0;
 }
@@ -54,12 +67,25 @@ static void watcher_free(struct watcher *w)
     free(w);
 }
 
+static void events_job_free(struct events_job *j)
+{
+    loop_unslice(&j->slice);
+    list_del(&j->link);
+    filter_unref(j->scan.filter);
+    free(j);
+}
+
 void events_free(struct events *e)
 {
     if (!e)
         return;
     LIST_FOREACH_SAFE (it, &e->watchers)
         watcher_free(LIST_ITEM(it, struct watcher, link));
+    LIST_FOREACH_SAFE (it, &e->jobs) {
+        struct events_job *j = LIST_ITEM(it, struct events_job, link);
+        j->scan.drop(j->scan.arg);
+        events_job_free(j);
+    }
     for (size_t i = 0; i < EVENTS_KEPT; i++)
         buf_fini(&e->kept[i].texts);
     free(e);
@@ -118,33 +144,47 @@ static struct watcher *events_find(struct events *e, uint64_t stream)
 }
 
 /* The figures of an end are put into words only for those who read them. */
-static void event_put_figures(json_t *row, const struct event_kept *k)
+
+static bool event_view(const struct event_kept *k, struct event_view *ret)
 {
-    const char *reason = json_string_value(json_object_get(row, "text"));
+    const char *text = buf_str(&k->texts).p;
+    *ret = (struct event_view){.time_ms = k->time_ms,
+                               .is_end = k->is_end,
+                               .age_ms = k->age_ms,
+                               .in_bytes = k->in_bytes,
+                               .out_bytes = k->out_bytes};
+    for (size_t i = 0; text && i < EVENT_TEXTS; i++, text += strlen(text) + 1)
+        ret->texts[i] = text;
+    return text != NULL;
+}
+
+void event_put(json_t *row, const struct event_view *e)
+{
     char age[32], in[32], out[32], words[192];
-    units_human_duration(age, k->age_ms);
-    units_human_size(in, k->in_bytes);
-    units_human_size(out, k->out_bytes);
-    (void)snprintf(words, sizeof(words), "%s after %s, in %s, out %s", reason ? reason : "", age,
-                   in, out);
-    request_set_text(row, "text", words);
-    request_put_number(row, "age", k->age_ms);
-    request_put_number(row, "in", k->in_bytes);
-    request_put_number(row, "out", k->out_bytes);
+    request_put_number(row, "time", e->time_ms);
+    for (size_t i = 0; i < EVENT_TEXTS; i++)
+        request_set_text(row, event_columns[i], e->texts[i]);
+    if (e->is_end) {
+        /* The figures of an end are put into words only for those who read them. */
+        units_human_duration(age, e->age_ms);
+        units_human_size(in, e->in_bytes);
+        units_human_size(out, e->out_bytes);
+        (void)snprintf(words, sizeof(words), "%s after %s, in %s, out %s", e->texts[EVENT_TEXT],
+                       age, in, out);
+        request_set_text(row, "text", words);
+        request_put_number(row, "age", e->age_ms);
+        request_put_number(row, "in", e->in_bytes);
+        request_put_number(row, "out", e->out_bytes);
+    }
 }
 
 /* The row of an event, owned by the caller; NULL without memory. */
 static json_t *event_row(const struct event_kept *k)
 {
-    const char *text = buf_str(&k->texts).p;
-    json_t *row = text ? json_object() : NULL;
-    if (!row)
-        return NULL;
-    request_put_number(row, "time", k->time_ms);
-    for (size_t i = 0; i < ARRAY_LEN(event_columns); i++, text += strlen(text) + 1)
-        request_set_text(row, event_columns[i], text);
-    if (k->is_end)
-        event_put_figures(row, k);
+    struct event_view view;
+    json_t *row = event_view(k, &view) ? json_object() : NULL;
+    if (row)
+        event_put(row, &view);
     return row;
 }
 
@@ -252,7 +292,7 @@ void control_event(struct control *c, const char *type, const char *session, con
                    const char *user, const char *ip, const char *backend, const char *text)
 {
     const char *const texts[] = {type, session, proto, user, ip, backend, text};
-    _Static_assert(ARRAY_LEN(texts) == ARRAY_LEN(event_columns), "one text for each column");
+    _Static_assert(ARRAY_LEN(texts) == EVENT_TEXTS, "one text for each column");
     if (c && c->events)
         events_tell(c->events, events_keep(c->events, texts));
 }
@@ -271,4 +311,58 @@ void control_event_end(struct control *c, const struct control_end *end)
         k->out_bytes = end->out_bytes;
     }
     events_tell(c->events, k);
+}
+
+/* ---- what is kept ---- */
+
+/* Whether there is more to look at. */
+static bool events_look(struct events_job *j)
+{
+    struct events *e = j->events;
+    uint64_t oldest = e->n_kept > EVENTS_KEPT ? e->n_kept - EVENTS_KEPT : 0;
+    uint64_t now = clock_wall_ms();
+    struct event_view view;
+    if (j->at <= oldest)
+        return false;
+    const struct event_kept *k = &e->kept[--j->at % EVENTS_KEPT];
+    if (j->scan.since_ms && k->time_ms + j->scan.since_ms < now)
+        return false;
+    if (!event_view(k, &view))
+        return true;
+    j->seen++;
+    json_t *row = j->scan.filter ? event_row(k) : NULL;
+    bool is_match = !j->scan.filter || (row && filter_match(j->scan.filter, command_row_get, row));
+    json_decref(row);
+    return !is_match || j->scan.one(j->scan.arg, &view);
+}
+
+static void on_events_slice(struct loop_slice *s)
+{
+    struct events_job *j = CONTAINER_OF(s, struct events_job, slice);
+    bool has_more = true;
+    for (int i = 0; i < EVENTS_LOOKED && has_more; i++)
+        has_more = events_look(j);
+    if (has_more)
+        return;
+    const struct event_scan scan = j->scan;
+    uint64_t seen = j->seen;
+    j->scan.filter = NULL;
+    events_job_free(j);
+    scan.done(scan.arg, seen);
+    filter_unref(scan.filter);
+}
+
+int events_scan(struct events *e, const struct event_scan *scan)
+{
+    struct events_job *j = calloc(1, sizeof(*j));
+    if (!j) {
+        filter_unref(scan->filter);
+        return -ERR_NOMEM;
+    }
+    *j = (struct events_job){.events = e, .scan = *scan, .at = e->n_kept};
+    list_add_tail(&e->jobs, &j->link);
+    list_init(&j->slice.link);
+    j->slice.step = on_events_slice;
+    loop_slice(e->control->host->loop, &j->slice);
+    return 0;
 }

@@ -17,6 +17,37 @@ int events_watch(struct events *e, struct client *client, struct filter *filter,
 /* Sends to a stream the newest of the kept events that its filter matches, at most n, oldest first.
  */
 void events_send_last(struct events *e, uint64_t stream, uint64_t n);
+/* Looks at the kept events of the last since_ms (0 = all) that the filter (of event watch; NULL =
+ * all; taken over) matches, newest first, in slices. one: borrows the texts, in the order of enum
+ * event_text; false = enough. done: once, unless the control plane ends before; then drop frees. */
+enum event_text {
+    EVENT_TYPE,
+    EVENT_SESSION,
+    EVENT_PROTO,
+    EVENT_USER,
+    EVENT_IP,
+    EVENT_BACKEND,
+    EVENT_TEXT,
+    EVENT_TEXTS
+};
+struct event_view {
+    uint64_t time_ms;
+    const char *texts[EVENT_TEXTS]; /* "" = none */
+    bool is_end;                    /* of a session: it has figures */
+    uint64_t age_ms, in_bytes, out_bytes;
+};
+struct event_scan {
+    uint64_t since_ms;
+    struct filter *filter;
+    bool (*one)(void *arg, const struct event_view *e);
+    void (*done)(void *arg, uint64_t seen);
+    void (*drop)(void *arg);
+    void *arg;
+};
+/* -ERR_NOMEM: nothing was started, the filter is freed. */
+int events_scan(struct events *e, const struct event_scan *scan) NODISCARD;
+/* Sets the members of a row of event list. */
+void event_put(json_t *row, const struct event_view *e);
 /* An event for `event watch`; fields may be NULL. Cheap when nobody watches. */
 void control_event(struct control *c, const char *type, const char *session, const char *proto,
                    const char *user, const char *ip, const char *backend, const char *text);

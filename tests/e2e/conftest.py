@@ -130,6 +130,10 @@ def backend(d, **more):
 @pytest.fixture
 def settings(dovecot1, dovecot2, server_cert):
     """A configuration with one listener of each kind and both Dovecots in one pool."""
+    return site_settings(dovecot1, dovecot2, server_cert)
+
+
+def site_settings(dovecot1, dovecot2, server_cert):
     cert, key = server_cert
     return {
         "tls": {"certificates": [{"cert": cert, "key": key}]},

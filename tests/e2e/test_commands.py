@@ -73,6 +73,9 @@ ROWS = {
                          bad=[[], ["nonsense=1"], ["user=" + USER, "--for", "soon"], ["user=" + USER, "--max-bytes", "big"]],
                          before=[session]),
 
+    "session top": Row(["user=" + USER, "--by", "ip"], SAME, ["user=zzz"], "E_NO_MATCH",
+                       [["nonsense=1"], ["--by", "colour"], ["--sort", "nonsense"], ["--limit", "x"]], [session]),
+
     "user list": Row(["name=u1*"], SAME, ["name=zzz"], "E_NO_MATCH", [["nonsense=1"], ["--sort", "nonsense"]]),
     "user show": Row([USER], SAME, ["zzz"], "E_NO_USER", [[], [""]]),
     "user add": Row([NEW, "--note", "n", "--max-sessions", "7", "--protocols", "imap", "--no-password"], UNCHANGED,
@@ -148,6 +151,10 @@ ROWS = {
                      after=[["limit", "clear", "192.0.2.1"]]),
     "limit clear": Row(["192.0.2.1"], UNCHANGED, bad=[[]], before=[["limit", "set", "192.0.2.1", "--sessions", "3"]]),
 
+    "event list": Row(["--last", "5"], SAME, ["user=zzz"], "E_NO_MATCH", [["nonsense=1"], ["--since", "soon"], ["--last", "x"]],
+                      [session]),
+    "event top": Row(["type=login", "--by", "user"], SAME, ["user=zzz"], "E_NO_MATCH",
+                     [["nonsense=1"], ["--by", "colour"], ["--sort", "nonsense"], ["--since", "soon"]], [session]),
     "event watch": Row(["--last", "1", "--limit", "1"], SAME, bad=[["nonsense=1"], ["--last", "x"]],
                        before=[["user", "set", USER, "--note", "seen"], ["user", "set", USER, "--note", ""]]),
     "stats show": Row(["--proto", "imap"], SAME, bad=[["--proto", "nntp"]]),

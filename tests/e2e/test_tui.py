@@ -330,7 +330,7 @@ def test_keys_that_change_the_view(tui, proxy, folder):
     clients = [login(proxy), login(proxy, "u2@example.org")]
     tui.keys("2")
     tui.until("u2@example.org")
-    tui.keys("s")
+    tui.keys(">")
     tui.until("LISTENER▲")
     tui.keys("<")
     tui.until("ID▲")

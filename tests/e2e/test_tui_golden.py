@@ -13,7 +13,7 @@ from harness.proxy import OPERATOR
 from tui_case import login, once, proxy  # noqa: F401
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
-NAMES = ["overview", "sessions", "backends", "users", "bans", "events", "operations"]
+NAMES = ["overview", "sessions", "backends", "users", "bans", "events", "operations", "failures", "groups"]
 SIZES = [(80, 24), (132, 50), (40, 10), (1, 1)]
 
 MASKS = [
@@ -48,9 +48,9 @@ def busy(proxy):
     proxy.ctl("ban", "add", "192.0.2.0/24", "--for", "10m", "--text", "Go away", "--reason", "ticket 4711")
     proxy.ctl("backend", "weight", "dc2", "50")
     proxy.ctl("backend", "drain", "dc2")
+    wait.until(lambda: proxy.ctl("op", "list")[0]["state"] == "done", "the drain")
     c = login(proxy)
     c.command("b", "NOOP")
-    wait.until(lambda: proxy.ctl("op", "list")[0]["state"] == "done", "the drain")
     wait.until(lambda: proxy.ctl("user", "show", "u1@example.org").get("last_login"), "the time of the login")
     wait.until(lambda: any(s["in"] for s in proxy.ctl("stats", "history")), "a sample of the login")
     yield proxy

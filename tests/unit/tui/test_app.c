@@ -36,7 +36,7 @@ static void test_sessions(void **state)
     check_shows("evil\\x1b[2J\\u202ename");
     AUTO_FREE char *list = asked("session.list");
     assert_non_null(strstr(list, "\"sort\": \"id\""));
-    keys("s");
+    keys("sp"); /* from the menu */
     AUTO_FREE char *sorted = asked("session.list");
     assert_non_null(strstr(sorted, "\"sort\": \"proto\""));
     keys("r");

@@ -85,7 +85,7 @@ static void test_manual(void **state)
     fclose(f);
     assert_non_null(strstr(text,
                            ".TP\n\\fBx\\fR, \\fBF9\\fR\nend the sessions of the marked or selected "
-                           "rows (sessions, users); needs the role operator.\n"));
+                           "rows (sessions, users, events, groups); needs the role operator.\n"));
     assert_non_null(strstr(text, "\\fBCtrl\\-L\\fR"));
     free(text);
 }

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: ISC
+"""mailproxy-tui: what an operator wants to know or to do, with its keystrokes, from one daemon with a day behind it."""
+import os
+
+import pytest
+from conftest import site_settings
+from harness import imap
+from harness.proxy import Proxy
+from harness.screen import Screen
+from tui_case import USERS, login
+
+MANY = 4  # sessions of u1
+
+
+def fail(p, user="u2@example.org"):
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    c.command("a", f'LOGIN "{user}" wrong')
+    c.close()
+
+
+@pytest.fixture(scope="module")
+def site(root, dovecot1, dovecot2, server_cert):
+    p = Proxy(os.path.join(root, "ways"), site_settings(dovecot1, dovecot2, server_cert)).start()
+    for name, password in USERS.items():
+        p.add_user(name, password)
+    clients = [login(p) for _ in range(MANY)] + [login(p, "u2@example.org")]
+    for _ in range(3):
+        fail(p)
+    fail(p, "star*@example.org")
+    yield p
+    for c in clients:
+        c.close()
+    p.stop()
+
+
+@pytest.fixture
+def tui(site, folder):
+    s = Screen(folder, "-s", site.control, "-i", "250ms")
+    s.until("main/dc1")
+    yield s
+    s.close()
+
+
+def test_user_with_most_sessions(tui):
+    tui.keys("2", "g", "u")  # 3
+    tui.until(r"groups by user  2")
+    tui.until(rf"^ u1@example\.org +user +{MANY} +80%")
+    # The group's sessions, and back the way that was come.
+    tui.keys("Enter")
+    tui.until(rf"sessions  {MANY}, \d in all  filter: user=u1@example\.org")
+    tui.keys("BSpace")
+    tui.until("groups by user")
+    tui.keys("BSpace")
+    tui.until(r"sessions  5")
+
+
+def test_a_group_is_ended_by_its_filter(tui, site):
+    tui.keys("9")
+    tui.until(rf"u1@example\.org +user +{MANY}")
+    tui.keys("x")
+    tui.until(rf"End all {MANY} sessions that match user=u1@example\.org\?")
+    tui.keys("y")
+    tui.until(r"type 4|y")
+    tui.keys("Escape")
+    tui.until("nothing was done")
+    assert len(site.sessions()) == MANY + 1
+    tui.keys("g", "p")
+    tui.until(r"^ imap +proto +5")
+    tui.keys("L")
+    tui.until("this row has no user")
+
+
+def test_one_clients_sessions(tui, site):
+    tui.keys("2")
+    tui.until("u2@example.org")
+    tui.keys("/", "u2", "Enter")
+    tui.until("filter: user=")
+    tui.keys("f", "i")
+    text = tui.until(r"filter: user=\*u2\* ip=127\.")
+    assert "u2@example.org" in text
+    tui.keys("*", "x")
+    tui.until(r"End session|End \d sessions")
+    tui.keys("Escape", "Escape", "Escape")
+
+
+def test_why_bob_cannot_log_in(tui):
+    tui.keys("4", "/", "u2", "Enter", "Enter")
+    tui.until(r"users › user u2@example\.org")
+    tui.until("Where a login would go now")
+    tui.until(r"failure .*u2@example\.org")
+    # A row of the page leads on.
+    tui.until(r"Sessions: 1")
+    tui.keys("Down", "Enter")
+    tui.until(r"users › user u2@example\.org › session ")
+    tui.keys("b")
+    tui.until(r"› session \S+ › backend main/dc")
+    tui.keys("BSpace", "BSpace")
+    tui.until(r"^ users › user u2@example\.org +\d|^ users › user u2@example\.org *$")
+    tui.keys("1")
+    tui.until("PROTOCOL")
+
+
+def test_failed_logins_live_and_ban(tui, site):
+    tui.keys("8")  # 1
+    tui.until(r"failures by address, user and cause  2")
+    tui.until(r"^ +3 +3 .* u2@example\.org +auth-failed: wrong password")
+    fail(site)
+    tui.until(r"^ +4 +4 .* u2@example\.org")
+    tui.keys("B")  # 2
+    tui.until(r"Lock out 127\.")
+    tui.until("these stay; new connections and logins are refused")
+    tui.keys("Escape")
+    tui.keys("g", "c")
+    tui.until(r"failures by cause")
+
+
+def test_from_an_event_to_everything(tui):
+    tui.keys("6", "/", "type=login user=u1*")
+    tui.until(rf"^/type=login user=u1\* +{MANY}$")  # counted while it is typed
+    tui.keys("Enter", "i")
+    tui.until(r"events › limit 127\.")
+    tui.keys("BSpace")
+    tui.until("filter: type=login")
+    tui.keys("u")
+    tui.until(r"events › user u1@example\.org")
+    tui.keys("q", "E")
+    tui.until("route explain u1@example.org")
+    tui.keys("q", "Enter")
+    tui.until("All of this session")
+
+
+def test_a_name_with_a_star_is_that_name(tui):
+    tui.keys("8", "/", "star", "Enter")
+    tui.until(r"star\*@example\.org")
+    tui.keys("f", "u")
+    text = tui.until(r'filter: user=="star\*@example\.org"')
+    tui.until(r"events  1 ")
+    assert "u1@" not in text.split("TEXT")[1]
+
+
+def test_own_commands(tui, folder):
+    tui.keys("2", "s", "u")
+    tui.until("USER▲")
+    tui.keys("s", "u")
+    tui.until("USER▼")
+    tui.keys(":", "w saved.txt", "Enter")
+    tui.until("saved as saved.txt")
+    assert os.path.exists(os.path.join(folder, "saved.txt"))
+    tui.keys(":", "q", "Enter")
+    assert tui.status() == 0

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: ISC */
+/* The row that keys are about, the way to it, and the filter of a group. */
+#include "tui/app.h"
+#include "tui/query.h"
+
+#define APP_PATH_MAX 4 /* pages that are named */
+
+/* ---- the object that keys are about ---- */
+
+struct app_object app_object(const struct app *a)
+{
+    const struct detail_line *l = a->over == OVER_DETAIL ? detail_picked(&a->detail) : NULL;
+    const struct table *t = app_table(a);
+    struct app_object o = {.pane = app_pane(a)};
+    if (l) {
+        o.pane = l->pane;
+        o.row = l->row;
+        (void)table_identity(&app_node(a)->lists[l->pane].table, l->row, o.id);
+    } else if (a->over == OVER_DETAIL) {
+        o.pane = a->detail.pane;
+        o.row = a->detail.object;
+        (void)str_copy(o.id, sizeof(o.id), str_of(a->detail.id));
+    } else if (a->over == OVER_NONE) {
+        o.row = table_selected(t);
+        (void)str_copy(o.id, sizeof(o.id), str_of(t->selected));
+    }
+    return o;
+}
+
+enum pane app_object_pane(const struct app *a)
+{
+    const struct detail_line *l = a->over == OVER_DETAIL ? detail_picked(&a->detail) : NULL;
+    return l ? l->pane : a->over == OVER_DETAIL ? a->detail.pane : app_pane(a);
+}
+
+char *app_path(const struct app *a)
+{
+    AUTO_BUF text = BUF_INIT;
+    size_t first = a->n_places;
+    /* From the list where the way into the pages began. */
+    while (first > 0 && first + APP_PATH_MAX > a->n_places && a->places[first - 1].row)
+        first--;
+    first -= first > 0;
+    const char *arrow = a->view.glyphs == GLYPHS_ASCII ? " > " : " › ";
+    for (size_t i = first; i < a->n_places; i++) {
+        const struct app_place *p = &a->places[i];
+        char id[TABLE_ID_MAX];
+        const struct command *c = p->row ? pane_command(p->pane) : NULL;
+        int err = c ? buf_printf(&text, "%s %s", c->noun,
+                                 table_identity(&app_node(a)->lists[p->pane].table, p->row, id))
+                    : buf_append_c(&text, pane_rows[screen_rows[p->screen].panes[p->focus]].name);
+        if (err < 0 || buf_append_c(&text, arrow) < 0)
+            return NULL;
+    }
+    return buf_steal(&text);
+}
+
+/* ---- groups ---- */
+
+int app_group_filter(const struct app *a, const json_t *row, struct buf *filter)
+{
+    static const char *const by[FACET_COUNT] = {
+        [FACET_USER] = "user",         [FACET_IP] = "ip",
+        [FACET_NET] = "net",           [FACET_BACKEND] = "backend",
+        [FACET_LISTENER] = "listener", [FACET_CLIENT] = "client",
+        [FACET_PROTO] = "proto"};
+    const struct node *n = app_node(a);
+    const char *old = n->lists[PANE_GROUPS].table.filter;
+    const char *key = json_string_value(json_object_get(row, "key"));
+    int err = old[0] ? buf_append_c(filter, old) : 0;
+    for (int f = 0; f < FACET_COUNT && err == 0; f++)
+        if (by[f] && key && strcmp(by[f], n->groups_by) == 0)
+            return query_term(filter, facet_rows[f].field, key);
+    return err < 0 ? err : -ERR_NO_MATCH;
+}
+
+const struct app_group_row app_groups[] = {
+    {PANE_GROUPS, 'u', "user", "user"},
+    {PANE_GROUPS, 'i', "ip", "address"},
+    {PANE_GROUPS, 'n', "net", "network"},
+    {PANE_GROUPS, 'b', "backend", "backend"},
+    {PANE_GROUPS, 'l', "listener", "listener"},
+    {PANE_GROUPS, 'c', "client", "client program"},
+    {PANE_GROUPS, 'p', "proto", "protocol"},
+    {PANE_FAILURES, 'a', "ip user text", "address, user and cause"},
+    {PANE_FAILURES, 'i', "ip", "address"},
+    {PANE_FAILURES, 'u', "user", "user"},
+    {PANE_FAILURES, 'c', "text", "cause"},
+    {PANE_FAILURES, 'b', "backend text", "backend and cause"},
+};
+const size_t app_n_groups = ARRAY_LEN(app_groups);
+
+const char *app_grouping(const struct app *a, enum pane p)
+{
+    const struct node *n = app_node(a);
+    const char *by = p == PANE_GROUPS ? n->groups_by : n->failures_by;
+    for (size_t i = 0; i < app_n_groups; i++)
+        if (app_groups[i].pane == p && strcmp(app_groups[i].by, by) == 0)
+            return app_groups[i].text;
+    return by;
+}
