@@ -55,7 +55,8 @@ void goodbye_begin(struct session *s)
         return;
     }
     s->watch->is_stepwise = true;
-    goodbye_set_timer(s);
+    if (!s->kill->is_late) /* else it has its last seconds already */
+        goodbye_set_timer(s);
     goodbye_look(s);
 }
 
