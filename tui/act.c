@@ -158,6 +158,16 @@ static void on_act(void *arg, const json_t *result, const struct client_error *e
         act_tick(a);
 }
 
+bool act_leave(struct app *a)
+{
+    struct act *act = &a->act;
+    if (!commands_arg(act->command, "grace") || act->next < act_total(act))
+        return false;
+    rpc_client_forget(act->node->rpc, on_act, a);
+    act_fini(act);
+    return true;
+}
+
 void act_tick(struct app *a)
 {
     struct act *act = &a->act;

@@ -38,4 +38,7 @@ bool act_key(struct app *a, enum action action);
 void act_confirmed(struct app *a);
 /* Sends what still waits; tells when the connection was lost meanwhile. */
 void act_tick(struct app *a);
+/* An end of sessions that waits for their last commands goes on by itself: true when nobody has to
+ * wait for its answer, and none will come. */
+bool act_leave(struct app *a);
 void act_fini(struct act *act);

@@ -309,7 +309,7 @@ bool act_key(struct app *a, enum action action)
                 d->noun, d->verb);
     else if (mark_defer(a, action))
         return true;
-    else if (a->act.n_waiting)
+    else if (a->act.n_waiting && !act_leave(a))
         app_say(a, true, "wait for what is under way");
     else if (!rpc_client_hello(app_node(a)->rpc))
         app_say(a, true, "there is no connection");
