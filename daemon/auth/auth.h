@@ -48,6 +48,7 @@ enum auth_status {
 struct auth_result {
     enum auth_status status;
     const char *source; /* "users", "http", "backend", "users (cached)": static */
+    unsigned provider;  /* index of the provider that it is of, in the configuration's order */
     char user[256];     /* who it is: normalised login name for limits, listing, hold */
     char *login;        /* the name that was given, where user is another one; NULL */
     struct credentials backend_cred; /* what to log in with at the backend (may be moved out) */

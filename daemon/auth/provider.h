@@ -10,7 +10,7 @@
 #include "proto/reply.h"
 
 #define QUERY_TEXT_MAX (REPLY_TEXT_MAX + 1)
-#define QUERY_REASON_MAX 160
+#define QUERY_REASON_MAX 256
 
 struct auth_provider;
 

@@ -26,6 +26,15 @@ struct http_talk {
 
 /* ---- answers ---- */
 
+/* Its own words are the reason, too. */
+static void http_refused(struct auth_query *q)
+{
+    char reason[QUERY_REASON_MAX];
+    snprintf(reason, sizeof(reason), "refused by the auth server%s%.200s", q->text[0] ? ": " : "",
+             q->text);
+    query_refuse(q, AUTH_REJECTED, reason);
+}
+
 static bool take_text(char **dst, struct str src)
 {
     *dst = src.n > 0 ? str_dup(src) : NULL;
@@ -109,7 +118,7 @@ static void on_reply(void *arg, const struct http_result *result)
         q->result.code = q->code[0] ? q->code : NULL;
         q->result.wait_ms = r.wait_ms;
         q->result.is_final = r.wait_ms == 0;
-        query_refuse(q, AUTH_REJECTED, "refused by the auth server");
+        http_refused(q);
         break;
     case AUTH_HTTP_NONSENSE:
         query_refuse(q, AUTH_TEMPFAIL, r.problem);

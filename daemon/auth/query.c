@@ -165,6 +165,7 @@ uint64_t query_source(const struct auth_query *q)
 void query_end(struct auth_query *q)
 {
     query_detach(q);
+    q->result.provider = (unsigned)q->at;
     if (q->cb)
         q->cb(q->arg, &q->result);
     query_close(q);

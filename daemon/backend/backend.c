@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/units.h"
 
 #define BACKEND_PROBE_MS 1000      /* after it went down: the first login that may try */
 #define BACKEND_PROBE_MAX_MS 30000 /* longest pause between such logins */
@@ -15,6 +16,7 @@ struct backend_text {
     pthread_mutex_t lock;
     char reason[BACKEND_REASON_MAX], admin_reason[BACKEND_REASON_MAX];
     char *capabilities[PROTO_COUNT]; /* NULL = unknown */
+    struct backend_failure failures[PROTO_COUNT];
 };
 
 static const char *const health_names[BACKEND_HEALTH_COUNT] = {"unknown", "up", "down"};
@@ -248,6 +250,67 @@ bool backend_is_usable(struct backend *b, enum proto_id p, uint64_t now_ms)
 
 /* ---- logins ---- */
 
+/* It answered as a healthy server does. A server that says that it cannot judge now proves nothing.
+ */
+static bool backend_is_proof(enum back_failure f)
+{
+    return f == BACK_FAIL_NONE || f == BACK_FAIL_AUTH || f == BACK_FAIL_LIMIT ||
+           f == BACK_FAIL_REJECTED;
+}
+
+static void backend_keep_failure(struct backend *b, enum proto_id p,
+                                 const struct backend_failure *f)
+{
+    pthread_mutex_lock(&b->text->lock);
+    b->text->failures[p] = *f;
+    pthread_mutex_unlock(&b->text->lock);
+}
+
+void backend_note_check(struct backend *b, enum proto_id p, const struct backend_failure *f)
+{
+    if (back_failure_is_ours(f->failure))
+        return;
+    if (f->failure != BACK_FAIL_NONE) {
+        backend_keep_failure(b, p, f);
+        return;
+    }
+    pthread_mutex_lock(&b->text->lock);
+    struct backend_failure *kept = &b->text->failures[p];
+    if (kept->is_check || back_failure_is_unhealthy(kept->failure))
+        *kept = (struct backend_failure){0};
+    pthread_mutex_unlock(&b->text->lock);
+}
+
+bool backend_last_failure(const struct backend *b, enum proto_id p, struct backend_failure *ret)
+{
+    pthread_mutex_lock(&b->text->lock);
+    *ret = b->text->failures[p];
+    pthread_mutex_unlock(&b->text->lock);
+    return ret->wall_ms &&
+           ret->wall_ms >= atomic_load_explicit(&b->good_ms[p], memory_order_relaxed);
+}
+
+int backend_failure_print(const struct backend_failure *f, uint64_t wall_ms, struct buf *out)
+{
+    char age[32];
+    units_human_duration(age, wall_ms > f->wall_ms ? wall_ms - f->wall_ms : 0);
+    return buf_printf(out, "%s ago (%s): %s%s%s", age, f->is_check ? "check" : "login", f->step,
+                      f->step[0] ? ": " : "", f->text[0] ? f->text : back_failure_name(f->failure));
+}
+
+/* What says something of the server: not a user's wrong password, nor our own trouble. */
+static void backend_note_outcome(struct backend *b, const struct backend_login *l)
+{
+    struct backend_failure f = {.wall_ms = l->wall_ms, .failure = l->failure};
+    if (l->failure == BACK_FAIL_NONE)
+        atomic_store_explicit(&b->good_ms[l->proto], l->wall_ms, memory_order_relaxed);
+    if (backend_is_proof(l->failure))
+        return;
+    (void)str_copy(f.step, sizeof(f.step), str_of(l->step));
+    (void)str_copy(f.text, sizeof(f.text), str_of(l->message));
+    backend_keep_failure(b, l->proto, &f);
+}
+
 bool backend_note_login(struct backend *b, const struct backend_login *l)
 {
     enum back_failure f = l->failure;
@@ -261,10 +324,8 @@ bool backend_note_login(struct backend *b, const struct backend_login *l)
                               : is_connect        ? &b->connect_failures
                                                   : &b->login_failures,
                               1, memory_order_relaxed);
-    /* It answered as a healthy server does. A server that says that it cannot judge now proves
-     * nothing. */
-    if (f == BACK_FAIL_NONE || f == BACK_FAIL_AUTH || f == BACK_FAIL_LIMIT ||
-        f == BACK_FAIL_REJECTED) {
+    backend_note_outcome(b, l);
+    if (backend_is_proof(f)) {
         enum backend_health h = atomic_load_explicit(&b->health, memory_order_relaxed);
         bool is_checked = atomic_load_explicit(&b->is_checked, memory_order_relaxed);
         atomic_store_explicit(&b->failures_in_row, 0, memory_order_relaxed);

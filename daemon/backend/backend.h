@@ -24,6 +24,15 @@ enum backend_admin {
 #define BACKEND_REASON_MAX 128
 #define BACKEND_CAPS_MAX 1024
 
+/* The last time that a login or a check failed with one of its protocols. */
+struct backend_failure {
+    uint64_t wall_ms; /* 0 = never */
+    enum back_failure failure;
+    bool is_check;
+    char step[24];  /* of the dialogue, see struct login_outcome */
+    char text[128]; /* the server's or library's words, may be empty */
+};
+
 /* Reference-counted; outlives configs: a reload that keeps the name keeps the object with its state
  * and counters. Fields marked atomic are read by any thread. */
 struct backend {
@@ -43,7 +52,8 @@ struct backend {
                                         only when all of them are */
     _Atomic uint64_t up_since_ms;    /* monotonic: for slow start; 0 = long ago */
     _Atomic uint64_t last_check_ms,
-        check_us; /* wall clock of the last check and how long it took */
+        check_us;                          /* wall clock of the last check and how long it took */
+    _Atomic uint64_t good_ms[PROTO_COUNT]; /* wall clock: a login of the protocol succeeded last */
     _Atomic int64_t cert_expires[PROTO_COUNT]; /* Unix seconds seen by the last check of each
                                                   protocol, 0 = none: backend_cert_expires() */
     struct backend_text *text; /* reasons and learned capabilities under their own lock:
@@ -98,6 +108,8 @@ int backend_down_print(const struct backend *b, struct buf *out) NODISCARD;
 /* How a login ended. */
 struct backend_login {
     enum back_failure failure;
+    enum proto_id proto;
+    const char *step; /* where it failed, static; may be NULL */
     uint32_t
         user; /* hash of the user, once the server had the credentials: a mailbox that its server
                  chokes on fails again and again, and says nothing of others'; 0 = not so far */
@@ -108,3 +120,11 @@ struct backend_login {
 /* Outcomes of logins: counters and passive health. Failures of one user in a row count once.
  * Returns true when the health changed. Thread: any. */
 bool backend_note_login(struct backend *b, const struct backend_login *l);
+/* A check of one protocol: what failed is kept, and one that succeeds forgets failures that it
+ * would have met (of the network, of TLS, of a server that does not answer). Thread: any. */
+void backend_note_check(struct backend *b, enum proto_id p, const struct backend_failure *f);
+/* The failure of a protocol after which no login succeeded. False: there is none. Thread: any. */
+bool backend_last_failure(const struct backend *b, enum proto_id p, struct backend_failure *ret);
+/* "12s ago (login): tls: certificate not trusted"; appends. */
+int backend_failure_print(const struct backend_failure *f, uint64_t wall_ms,
+                          struct buf *out) NODISCARD;

@@ -103,8 +103,8 @@ struct pool_choice {
 };
 /* Picks a member: ready, not tried, of weight, up (or down and due for a try). With BALANCE_USER
  * the first of pool_order that is not drained, disabled or down; with the others held members count
- * only when nobody else is left. 0; -ERR_BUSY: the right one is on hold (wait); -ERR_UNREACHABLE:
- * none usable. Thread: any. */
+ * only when nobody else is left. 0; -ERR_BUSY: the right one is on hold (wait); else why none is
+ * usable: -ERR_POOL_EMPTY, -ERR_POOL_DRAINED or -ERR_POOL_DOWN. Thread: any. */
 int pool_pick(const struct pool *p, const struct pool_choice *c,
               const struct pool_member **ret) NODISCARD;
 /* Members in the order in which `user` would try them (all, with no regard to state): for `route

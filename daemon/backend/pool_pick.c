@@ -156,6 +156,21 @@ static const struct pool_member *pool_pick_turn(const struct pool *p, const stru
     return pool_free_member(p, c, 0); /* states changed under our eyes */
 }
 
+/* Why nobody was picked. */
+static int pool_fault(const struct pool *p)
+{
+    size_t n = 0, n_out = 0;
+    for (size_t i = 0; i < p->n_members; i++) {
+        const struct pool_member *m = &p->members[i];
+        enum backend_admin admin = atomic_load_explicit(&m->backend->admin, memory_order_relaxed);
+        if (m->weight == 0)
+            continue;
+        n++;
+        n_out += admin == BACKEND_DRAIN || admin == BACKEND_DISABLED;
+    }
+    return n == 0 ? -ERR_POOL_EMPTY : n == n_out ? -ERR_POOL_DRAINED : -ERR_POOL_DOWN;
+}
+
 int pool_pick(const struct pool *p, const struct pool_choice *c, const struct pool_member **ret)
 {
     /* Again only when another thread took the one try of a member that is down. */
@@ -176,7 +191,7 @@ int pool_pick(const struct pool *p, const struct pool_choice *c, const struct po
     for (size_t i = 0; i < p->n_members; i++)
         if (pool_standing(&p->members[i], c) == POOL_HELD)
             return -ERR_BUSY;
-    return -ERR_UNREACHABLE;
+    return pool_fault(p);
 }
 
 /* ---- order ---- */

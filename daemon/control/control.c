@@ -59,6 +59,8 @@ static int control_make_parts(struct control *c)
     if (err == 0)
         err = trouble_new(c, &c->trouble);
     if (err == 0)
+        err = failures_new(&c->failures);
+    if (err == 0)
         err = server_new(&c->rpc, &c->server);
     return err;
 }
@@ -113,6 +115,7 @@ void control_free(struct control *c)
     history_free(c->history);
     configs_free(c->configs);
     trouble_free(c->trouble);
+    failures_free(c->failures);
     events_free(STEAL(c->events));
     work_queue_fini(&c->config_queue);
     work_queue_fini(&c->user_queue);

@@ -5,6 +5,7 @@
 
 #include "runtime/engine_api.h"
 #include "runtime/events.h"
+#include "runtime/failures.h"
 #include "runtime/limiter.h"
 
 struct control;

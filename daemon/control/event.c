@@ -112,9 +112,11 @@ void command_event_list(struct request *r)
 static const struct {
     const char *name;
     enum event_text text;
-} event_kinds[] = {{"type", EVENT_TYPE},      {"ip", EVENT_IP},           {"user", EVENT_USER},
-                   {"proto", EVENT_PROTO},    {"backend", EVENT_BACKEND}, {"text", EVENT_TEXT},
-                   {"session", EVENT_SESSION}};
+} event_kinds[] = {{"type", EVENT_TYPE},       {"ip", EVENT_IP},
+                   {"user", EVENT_USER},       {"proto", EVENT_PROTO},
+                   {"backend", EVENT_BACKEND}, {"text", EVENT_TEXT},
+                   {"session", EVENT_SESSION}, {"listener", EVENT_LISTENER},
+                   {"cause", EVENT_CAUSE},     {"source", EVENT_SOURCE}};
 
 struct event_top {
     struct request *request;

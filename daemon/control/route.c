@@ -36,12 +36,15 @@ static void explain_fini(struct work *w)
 /* What stands in the way: the first thing decides, those behind it are told too. */
 struct explain_words {
     struct buf verdict, also;
+    struct buf
+        doubt; /* what failed a moment ago where the verdict says that nothing is in the way */
 };
 
 static void explain_words_fini(struct explain_words *w)
 {
     buf_fini(&w->verdict);
     buf_fini(&w->also);
+    buf_fini(&w->doubt);
 }
 
 __attribute__((format(printf, 2, 3))) static void explain_say(struct explain_words *w,
@@ -144,25 +147,64 @@ static void explain_retry(const struct explain_place *at, const struct pool *p,
     request_put_number(at->row, "retry", explain_retry_ms(b, p));
 }
 
-static void explain_down(const struct explain_place *at, const struct pool *p,
-                         const struct backend *b, struct explain_words *w)
+/* "dc1 is down (3s ago (check): connect: connection refused)" */
+static void explain_why_out(const struct explain_place *at, const struct pool_member *m,
+                            struct buf *out)
 {
-    char wait[32];
-    units_human_duration(wait, explain_retry_ms(b, p));
-    explain_retry(at, p, b);
-    if (LOAD(b->is_checked))
-        explain_say(w, "fails: backend %s is down; checks tell when it is up again, the next in %s",
-                    b->name, wait);
-    else
-        explain_say(w, "fails: backend %s is down; tried again in %s", b->name, wait);
+    const struct backend *b = m->backend;
+    struct backend_failure f;
+    enum backend_admin admin = LOAD(b->admin);
+    const char *separator = out->len ? ", " : "";
+    if (m->weight == 0)
+        (void)!buf_printf(out, "%s%s has weight 0", separator, b->name);
+    else if (admin != BACKEND_READY)
+        (void)!buf_printf(out, "%s%s is %s", separator, b->name,
+                          admin == BACKEND_DRAIN      ? "drained"
+                          : admin == BACKEND_DISABLED ? "disabled"
+                                                      : "on hold");
+    else if (!explain_is_usable(at, b)) {
+        (void)!buf_printf(out, "%s%s is down", separator, b->name);
+        if (LOAD(b->health) != BACKEND_DOWN)
+            (void)!buf_printf(out, " for %s", at->proto->name);
+        if (backend_last_failure(b, at->proto->id, &f)) {
+            (void)!buf_append_c(out, " (");
+            (void)!backend_failure_print(&f, clock_wall_ms(), out);
+            (void)!buf_append_c(out, ")");
+        }
+    }
 }
 
-/* None is usable: when is one of them looked at again? */
+static void explain_down(const struct explain_place *at, const struct pool *p,
+                         const struct pool_member *m, struct explain_words *w)
+{
+    const struct backend *b = m->backend;
+    char wait[32];
+    AUTO_BUF why = BUF_INIT;
+    units_human_duration(wait, explain_retry_ms(b, p));
+    explain_retry(at, p, b);
+    explain_why_out(at, m, &why);
+    if (LOAD(b->is_checked))
+        explain_say(w, "fails: backend %s; checks tell when it is up again, the next in %s",
+                    buf_cstr(&why), wait);
+    else
+        explain_say(w, "fails: backend %s; tried again in %s", buf_cstr(&why), wait);
+}
+
+#define EXPLAIN_BACKENDS_MAX 8 /* quoted */
+
+/* None is usable: why, and when is one of them looked at again? */
 static void explain_none(const struct explain_place *at, const struct pool *p,
                          const struct pool_member *const *order, struct explain_words *w)
 {
     const struct backend *next = NULL;
+    AUTO_BUF why = BUF_INIT;
     char wait[32];
+    for (size_t i = 0; i < p->n_members && i < EXPLAIN_BACKENDS_MAX; i++)
+        explain_why_out(at, order[i], &why);
+    if (p->n_members == 0)
+        (void)!buf_append_c(&why, "it has none");
+    else if (p->n_members > EXPLAIN_BACKENDS_MAX)
+        (void)!buf_append_c(&why, ", ...");
     for (size_t i = 0; i < p->n_members; i++) {
         const struct backend *b = order[i]->backend;
         if (order[i]->weight == 0 || LOAD(b->admin) != BACKEND_READY)
@@ -171,13 +213,15 @@ static void explain_none(const struct explain_place *at, const struct pool *p,
             next = b;
     }
     if (!next) {
-        explain_say(w, "fails: no backend of pool %s takes logins", p->config->name);
+        explain_say(w, "fails: no backend of pool %s takes logins: %s", p->config->name,
+                    buf_cstr(&why));
         return;
     }
     units_human_duration(wait, explain_retry_ms(next, p));
     explain_retry(at, p, next);
-    explain_say(w, "fails: no backend of pool %s takes logins; %s is %s again in %s",
-                p->config->name, next->name, LOAD(next->is_checked) ? "checked" : "tried", wait);
+    explain_say(w, "fails: no backend of pool %s takes logins: %s; %s is %s again in %s",
+                p->config->name, buf_cstr(&why), next->name,
+                LOAD(next->is_checked) ? "checked" : "tried", wait);
 }
 
 /* With the balancing by turns the next one is nobody's to tell: several may take the login. */
@@ -258,7 +302,7 @@ static const struct pool_member *explain_pinned(const struct explain_place *at,
                     : admin == BACKEND_DRAIN ? "drained"
                                              : "disabled");
     else if (!explain_is_usable(at, b))
-        explain_down(at, r->pool, b, w);
+        explain_down(at, r->pool, r->member, w);
     else
         return r->member;
     return NULL;
@@ -311,6 +355,93 @@ static void explain_nowhere(json_t *row, const struct explain *x, struct explain
         explain_say(w, "fails: there is no pool");
 }
 
+/* ---- what failed last ---- */
+
+#define EXPLAIN_RECENT_MS 600000 /* a failure this young goes before what would happen now */
+
+/* The first doubt goes before the verdict, which would promise what has just failed. */
+static void explain_put_doubt(struct explain_words *w)
+{
+    struct str verdict = buf_str(&w->verdict);
+    bool is_free =
+        str_is_prefix(verdict, STR("logs in")) || str_is_prefix(verdict, STR("goes where"));
+    if (!is_free || w->doubt.len == 0)
+        return;
+    (void)!buf_printf(&w->doubt, "; otherwise %s", buf_cstr(&w->verdict));
+    buf_fini(&w->verdict);
+    w->verdict = w->doubt;
+    w->doubt = BUF_INIT;
+}
+
+/* Does the provider come into play for this user? What is behind the users of the store does not
+ * for those who are there. */
+static bool explain_is_asked(const struct explain *x, const struct config *c, size_t provider)
+{
+    for (size_t i = 0; i < provider && x->is_known; i++)
+        if (c->auths[i].type == AUTH_TYPE_USERS)
+            return false;
+    return true;
+}
+
+static void explain_providers_failed(json_t *row, const struct explain *x, const struct config *c,
+                                     struct explain_words *w)
+{
+    AUTO_BUF text = BUF_INIT;
+    const struct failures *all = work_control(&x->work)->failures;
+    for (size_t i = 0; i < c->n_auths; i++) {
+        const struct provider_failures *p = failures_of_provider(all, (unsigned)i);
+        if (!p)
+            continue;
+        size_t before = text.len;
+        (void)!buf_printf(&text, "%s%s ", before ? "; " : "",
+                          config_auth_type_name(c->auths[i].type));
+        size_t at = text.len;
+        (void)!login_failure_print(&p->last, clock_wall_ms(), &text);
+        if (provider_failures_are_last(p) && explain_is_asked(x, c, i) && w->doubt.len == 0)
+            (void)!buf_printf(&w->doubt, "fails: could not be judged %s", buf_cstr(&text) + at);
+    }
+    request_set_text(row, "provider_failures", buf_cstr(&text));
+}
+
+static void explain_backends_failed(const struct explain_place *at, const struct pool *p,
+                                    const struct pool_member *chosen, struct explain_words *w)
+{
+    AUTO_BUF text = BUF_INIT;
+    struct backend_failure f;
+    for (size_t i = 0, n = 0; i < p->n_members && n < EXPLAIN_BACKENDS_MAX; i++) {
+        const struct backend *b = p->members[i].backend;
+        if (!backend_last_failure(b, at->proto->id, &f))
+            continue;
+        (void)!buf_printf(&text, "%s%s ", n++ ? "; " : "", b->name);
+        (void)!backend_failure_print(&f, clock_wall_ms(), &text);
+        if (chosen && chosen->backend == b && w->doubt.len == 0) {
+            (void)!buf_printf(&w->doubt, "fails: backend %s failed ", b->name);
+            (void)!backend_failure_print(&f, clock_wall_ms(), &w->doubt);
+        }
+    }
+    request_set_text(at->row, "backend_failures", buf_cstr(&text));
+}
+
+static void explain_user_failed(json_t *row, const struct explain *x, struct explain_words *w)
+{
+    AUTO_BUF text = BUF_INIT;
+    uint64_t now = clock_wall_ms();
+    const struct user_failures *u =
+        failures_of_user(work_control(&x->work)->failures, request_text(x->work.request, "user"));
+    for (size_t i = 0; u && i < u->n; i++) {
+        (void)!buf_append_c(&text, i ? "; " : "");
+        (void)!login_failure_print(&u->v[i], now, &text);
+    }
+    request_set_text(row, "failures", buf_cstr(&text));
+    bool is_recent = user_failures_are_last(u) && now - u->v[0].at_ms <= EXPLAIN_RECENT_MS;
+    if (!is_recent || w->doubt.len > 0)
+        return;
+    (void)!buf_append_c(&w->doubt, "failed ");
+    (void)!login_failure_print(&u->v[0], now, &w->doubt);
+}
+
+/* ---- the destination ---- */
+
 static void explain_where(json_t *row, const struct explain *x, const struct setup *setup,
                           const struct config_listener *l, struct explain_words *w)
 {
@@ -331,6 +462,7 @@ static void explain_where(json_t *row, const struct explain *x, const struct set
         request_set_text(row, "backend", m->backend->name);
     if (m && w->verdict.len == 0)
         explain_say(w, "logs in at %s", m->backend->name);
+    explain_backends_failed(&at, route.pool, m, w);
     route_fini(&route);
 }
 
@@ -389,9 +521,12 @@ static json_t *explain_row(const struct explain *x, const struct setup_listener 
     else if (x->has_name)
         explain_user(x, l->config->proto, &w);
     explain_limits(x, &w);
+    explain_providers_failed(row, x, c, &w);
     explain_where(row, x, setup, l->config, &w);
+    explain_user_failed(row, x, &w);
     if (explain_is_server_named(x, c) && !explain_is_refused(x, c) && setup->pools->n > 0)
         (void)!buf_append_c(&w.verdict, ", unless the auth server says otherwise");
+    explain_put_doubt(&w);
     request_set_text(row, "verdict", buf_cstr(&w.verdict));
     request_set_text(row, "also", buf_cstr(&w.also));
     return row;

@@ -20,6 +20,7 @@
 static void engine_last_login(struct engine *e, const struct worker_note *n)
 {
     control_note_login(e->control, n->user, n->at_ms);
+    control_note_login_judged(e->control, n->user, n->provider, n->judge, n->at_ms);
 }
 
 /* A login that no limit asked for is counted when it is there. */
@@ -30,6 +31,26 @@ static void engine_count(struct engine *e, const struct worker_note *n)
     else if (n->what == SESSION_NOTE_END)
         control_release(e->control, n->is_client_counted ? &n->peer : NULL,
                         n->is_user_counted ? n->user : NULL);
+}
+
+static void engine_login_failed(struct engine *e, const struct worker_note *n,
+                                const struct control_end *end, const char *words)
+{
+    const struct control_failure event = {.session = end->session,
+                                          .proto = end->proto,
+                                          .user = end->user,
+                                          .ip = end->ip,
+                                          .backend = end->backend,
+                                          .text = words,
+                                          .listener = n->listener,
+                                          .cause = n->reason,
+                                          .source = n->judge};
+    struct login_failure f = {
+        .at_ms = n->at_ms, .proto = n->proto, .cause = n->reason, .source = n->judge};
+    (void)str_copy(f.ip, sizeof(f.ip), str_of(end->ip));
+    (void)str_copy(f.words, sizeof(f.words), str_of(n->detail));
+    control_event_failure(e->control, &event);
+    control_note_login_failed(e->control, n->user, n->provider, &f);
 }
 
 static void on_worker_note(struct mail *m, void *owner)
@@ -57,8 +78,11 @@ static void on_worker_note(struct mail *m, void *owner)
         control_event_end(e->control, &end);
     } else {
         AUTO_FREE char *words = n->detail[0] ? str_printf("%s: %s", n->reason, n->detail) : NULL;
-        control_event(e->control, n->what == SESSION_NOTE_LOGIN ? "login" : "failure", id,
-                      end.proto, end.user, ip, end.backend, words ? words : n->reason);
+        const char *text = words ? words : n->reason;
+        if (n->what == SESSION_NOTE_LOGIN)
+            control_event(e->control, "login", id, end.proto, end.user, ip, end.backend, text);
+        else
+            engine_login_failed(e, n, &end, text);
     }
     free(n);
 }

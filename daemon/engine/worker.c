@@ -55,6 +55,9 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     n->peer = *session_peer(s);
     n->at_ms = clock_wall_ms();
     n->reason = reason;
+    n->judge = session_judge(s);
+    n->provider = session_provider(s);
+    (void)str_copy(n->listener, sizeof(n->listener), str_of(session_listener(s)));
     (void)str_copy(n->detail, sizeof(n->detail), detail);
     session_figures(s, &n->in_bytes, &n->out_bytes, &n->age_ms);
     n->is_client_counted = session_is_client_counted(s);

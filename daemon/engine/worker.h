@@ -35,7 +35,10 @@ struct worker_note {
     bool is_client_counted, is_user_counted; /* by limits */
     uint64_t in_bytes, out_bytes, age_ms;    /* at an end */
     const char *reason;                      /* static */
-    char detail[160];                        /* more of a failure, for operators */
+    const char *judge;                       /* who judged the login; static, NULL */
+    unsigned provider;                       /* the last that was asked */
+    char listener[32];
+    char detail[256]; /* more of a failure, for operators */
     char user[256];
     char backend[64]; /* "" = none */
 };

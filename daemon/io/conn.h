@@ -105,6 +105,9 @@ void conn_shutdown(struct conn *c);
 void conn_close(struct conn *c);
 /* False with plain conns; fills *ret otherwise. */
 bool conn_tls_info(const struct conn *c, struct tls_info *ret);
+/* What listings say of the connection's TLS: OpenSSL's name of the cipher suite, and the group of
+ * the key exchange ("X25519"; NULL: none, or unknown). Static. False: clear. */
+bool conn_tls_names(const struct conn *c, const char **ret_cipher, const char **ret_group);
 /* Peer certificate details; -ERR_NOT_FOUND without one. */
 int conn_peer_cert(const struct conn *c, struct tls_peer_cert *ret) NODISCARD;
 /* Channel binding data ("tls-exporter" in TLS 1.3, else "tls-unique") into out; name is static.

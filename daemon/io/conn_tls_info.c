@@ -119,6 +119,18 @@ bool conn_tls_info(const struct conn *c, struct tls_info *ret)
     return true;
 }
 
+bool conn_tls_names(const struct conn *c, const char **ret_cipher, const char **ret_group)
+{
+    const struct conn_tls *t = c->tls;
+    const char *suite = t && !c->is_securing ? gnutls_ciphersuite_get(t->session) : NULL;
+    if (!suite)
+        return false;
+    gnutls_group_t group = gnutls_group_get(t->session);
+    *ret_cipher = tls_cipher_name(suite);
+    *ret_group = group != GNUTLS_GROUP_INVALID ? gnutls_group_get_name(group) : NULL;
+    return true;
+}
+
 int conn_peer_cert(const struct conn *c, struct tls_peer_cert *ret)
 {
     unsigned n = 0;

@@ -25,6 +25,7 @@ const struct proto proto_imap = {
     .default_tls_port = 993,
     .default_mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT_COMMAND,
     .quit_verb = "LOGOUT",
+    .login_command = "login-command",
     .has_client_name = false,
     .has_xclient = false,
     .has_tags = true,

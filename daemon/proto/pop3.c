@@ -22,6 +22,7 @@ const struct proto proto_pop3 = {
     .default_mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT_COMMAND,
     .has_apop = true,
     .quit_verb = "QUIT",
+    .login_command = "user-pass",
     .has_client_name = false,
     .has_xclient = true,
     .redact_verbs = pop3_public,

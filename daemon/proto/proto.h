@@ -108,6 +108,8 @@ struct proto {
     uint16_t default_port, default_tls_port;
     unsigned default_mechanisms; /* SASL_BIT mask */
     const char *quit_verb;       /* the command that ends a session, as watch.verb has it */
+    const char *login_command;   /* how listings call its own way to log in with a password, beside
+                                    SASL; NULL = it has none */
     bool has_apop;               /* APOP, with a salt in the greeting */
     bool can_skip_login;         /* `auth = "none"` of a listener: mail without login */
     bool has_client_name; /* the client's host name (PTR) matters: to be looked up before its login

@@ -43,9 +43,11 @@ struct events {
 };
 
 static const char *const event_columns[EVENT_TEXTS] = {
-    [EVENT_TYPE] = "type", [EVENT_SESSION] = "session", [EVENT_PROTO] = "proto",
-    [EVENT_USER] = "user", [EVENT_IP] = "ip",           [EVENT_BACKEND] = "backend",
-    [EVENT_TEXT] = "text"};
+    [EVENT_TYPE] = "type",         [EVENT_SESSION] = "session", [EVENT_PROTO] = "proto",
+    [EVENT_USER] = "user",         [EVENT_IP] = "ip",           [EVENT_BACKEND] = "backend",
+    [EVENT_TEXT] = "text",         [EVENT_CAUSE] = "cause",     [EVENT_SOURCE] = "source",
+    [EVENT_LISTENER] = "listener",
+};
 
 int events_new(struct control *c, struct events **ret)
 {
@@ -291,16 +293,29 @@ static void events_tell(struct events *e, const struct event_kept *k)
 void control_event(struct control *c, const char *type, const char *session, const char *proto,
                    const char *user, const char *ip, const char *backend, const char *text)
 {
-    const char *const texts[] = {type, session, proto, user, ip, backend, text};
-    _Static_assert(ARRAY_LEN(texts) == EVENT_TEXTS, "one text for each column");
+    const char *const texts[EVENT_TEXTS] = {
+        [EVENT_TYPE] = type, [EVENT_SESSION] = session, [EVENT_PROTO] = proto, [EVENT_USER] = user,
+        [EVENT_IP] = ip,     [EVENT_BACKEND] = backend, [EVENT_TEXT] = text};
+    if (c && c->events)
+        events_tell(c->events, events_keep(c->events, texts));
+}
+
+void control_event_failure(struct control *c, const struct control_failure *f)
+{
+    const char *const texts[EVENT_TEXTS] = {
+        [EVENT_TYPE] = "failure",       [EVENT_SESSION] = f->session, [EVENT_PROTO] = f->proto,
+        [EVENT_USER] = f->user,         [EVENT_IP] = f->ip,           [EVENT_BACKEND] = f->backend,
+        [EVENT_TEXT] = f->text,         [EVENT_CAUSE] = f->cause,     [EVENT_SOURCE] = f->source,
+        [EVENT_LISTENER] = f->listener,
+    };
     if (c && c->events)
         events_tell(c->events, events_keep(c->events, texts));
 }
 
 void control_event_end(struct control *c, const struct control_end *end)
 {
-    const char *const texts[] = {"end",   end->session, end->proto, end->user,
-                                 end->ip, end->backend, end->text};
+    const char *const texts[EVENT_TEXTS] = {"end",   end->session, end->proto, end->user,
+                                            end->ip, end->backend, end->text};
     if (!c || !c->events)
         return;
     struct event_kept *k = events_keep(c->events, texts);

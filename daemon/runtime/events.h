@@ -28,6 +28,9 @@ enum event_text {
     EVENT_IP,
     EVENT_BACKEND,
     EVENT_TEXT,
+    EVENT_LISTENER, /* these three of failures */
+    EVENT_CAUSE,
+    EVENT_SOURCE,
     EVENT_TEXTS
 };
 struct event_view {
@@ -51,6 +54,12 @@ void event_put(json_t *row, const struct event_view *e);
 /* An event for `event watch`; fields may be NULL. Cheap when nobody watches. */
 void control_event(struct control *c, const char *type, const char *session, const char *proto,
                    const char *user, const char *ip, const char *backend, const char *text);
+/* A login that failed: what the client was told (cause), through which listener, who judged
+ * (source; NULL = nobody). text: cause and words. */
+struct control_failure {
+    const char *session, *proto, *user, *ip, *backend, *text, *listener, *cause, *source;
+};
+void control_event_failure(struct control *c, const struct control_failure *f);
 /* The end of a session: the same with its bytes and its age; text is the reason. */
 struct control_end {
     const char *session, *proto, *user, *ip, *backend, *text;

@@ -7,6 +7,7 @@
 #include "rpc/work.h"
 #include "runtime/engine_api.h"
 #include "runtime/events.h"
+#include "runtime/failures.h"
 
 struct control {
     struct rpc
@@ -15,6 +16,7 @@ struct control {
     struct server *server;
     struct runtime *runtime;
     struct events *events;
+    struct failures *failures;
     struct history *history;
     struct sessions *sessions;
     struct ops *ops;

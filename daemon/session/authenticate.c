@@ -26,13 +26,12 @@ static bool authenticate_needs_password(const struct session *s)
 static const struct authenticate_row {
     enum reply_kind reply;
     enum counter counter;
-    const char *event;
 } authenticate_rows[] = {
-    [AUTH_OK] = {REPLY_INTERNAL, COUNTER_AUTH_TEMPFAILS, "login-failed"},
-    [AUTH_REJECTED] = {REPLY_AUTH_FAILED, COUNTER_AUTH_FAILURES, "login-failed"},
-    [AUTH_TEMPFAIL] = {REPLY_AUTH_TEMPFAIL, COUNTER_AUTH_TEMPFAILS, "login-unjudged"},
-    [AUTH_LOCKED] = {REPLY_LOCKED, COUNTER_AUTH_FAILURES, "login-locked"},
-    [AUTH_LIMITED] = {REPLY_LIMIT, COUNTER_LIMITED, "login-limited"},
+    [AUTH_OK] = {REPLY_INTERNAL, COUNTER_AUTH_TEMPFAILS},
+    [AUTH_REJECTED] = {REPLY_AUTH_FAILED, COUNTER_AUTH_FAILURES},
+    [AUTH_TEMPFAIL] = {REPLY_AUTH_TEMPFAIL, COUNTER_AUTH_TEMPFAILS},
+    [AUTH_LOCKED] = {REPLY_LOCKED, COUNTER_AUTH_FAILURES},
+    [AUTH_LIMITED] = {REPLY_LIMIT, COUNTER_LIMITED},
 };
 
 static void authenticate_refused(struct session *s, const struct auth_result *r)
@@ -43,8 +42,7 @@ static void authenticate_refused(struct session *s, const struct auth_result *r)
     (void)str_copy(f.code, sizeof(f.code), str_of(r->code));
     (void)str_copy(f.text, sizeof(f.text), str_of(r->text));
     session_count(s, row->counter, 1);
-    front_fail_log(s, row->event, r->log_reason, r->source);
-    session_note_failure(s, row->reply, str_of(r->log_reason));
+    front_note_failure(s, row->reply, r->source, str_of(r->log_reason));
     bool is_wrong = r->status == AUTH_REJECTED;
     s->pre->failure = f;
     if (is_wrong && front_challenge_error(s))
@@ -80,10 +78,6 @@ static int authenticate_route(struct session *s, const struct auth_result *r)
     int err = route_find(s->setup, s->env->registry, &q, &s->pre->route);
     if (err == 0)
         s->route_reason = s->pre->route.reason;
-    else if (session_may_log(s, LOG_LEVEL_WARN, true))
-        LOG_EVENT(LOG_LEVEL_WARN, "route-failed", KV_STR("session", s->pre->session_id),
-                  KV_STR("user", r->user), KV_STR("pool", r->pool), KV_STR("backend", r->backend),
-                  KV_ERR("error", err));
     return err;
 }
 
@@ -110,10 +104,26 @@ static int authenticate_take(struct session *s, struct auth_result *r)
     return s->user ? 0 : -ERR_NOMEM;
 }
 
+/* A pin or an answer that leads to nothing. */
+static void authenticate_note_nowhere(struct session *s, const struct auth_result *r, int err)
+{
+    const char *what = r->backend       ? "backend "
+                       : r->pool        ? "pool "
+                       : r->server_host ? "server "
+                                        : "";
+    const char *name = r->backend       ? r->backend
+                       : r->pool        ? r->pool
+                       : r->server_host ? r->server_host
+                                        : "there is no pool";
+    AUTO_FREE char *why = *what ? str_printf("%s%s: %s", what, name, err_text(err)) : NULL;
+    front_note_failure(s, REPLY_BACKEND_DOWN, "proxy", str_of(why ? why : name));
+}
+
 static void on_auth(void *arg, struct auth_result *r)
 {
     struct session *s = arg;
     s->pre->query = NULL;
+    s->provider = (uint8_t)r->provider;
     if (r->status != AUTH_OK) {
         authenticate_refused(s, r);
         return;
@@ -123,7 +133,7 @@ static void on_auth(void *arg, struct auth_result *r)
         err = authenticate_route(s, r);
     if (err < 0) {
         session_count(s, COUNTER_AUTH_TEMPFAILS, 1);
-        session_note_failure(s, REPLY_BACKEND_DOWN, str_of(err_text(err)));
+        authenticate_note_nowhere(s, r, err);
         front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
         return;
     }
@@ -169,8 +179,10 @@ static void authenticate_ask(struct session *s)
     };
     p->judged = hold_count(s->env);
     p->query = auth_check(s->env->auth, &q, on_auth, s);
-    if (!p->query)
+    if (!p->query) {
+        front_note_failure(s, REPLY_INTERNAL, "proxy", str_of(err_text(ERR_NOMEM)));
         front_fail(s, REPLY_INTERNAL, NULL, NULL);
+    }
 }
 
 void authenticate_client_left(struct session *s)
@@ -178,12 +190,14 @@ void authenticate_client_left(struct session *s)
     const struct preauth *p = s->pre;
     const struct session_hooks *h = &s->env->hooks;
     bool is_open = p->query || p->lookup || (p->login && p->is_backend_judge);
-    if (!is_open || !p->cred || p->cred->mech == SASL_NONE ||
-        clock_us() - p->login_us > AUTHENTICATE_PATIENCE_MS * 1000)
+    if (!is_open || !p->cred || p->cred->mech == SASL_NONE)
+        return;
+    bool is_guess = clock_us() - p->login_us <= AUTHENTICATE_PATIENCE_MS * 1000;
+    front_note_failure(s, is_guess ? REPLY_AUTH_FAILED : REPLY_TIMEOUT, "proxy",
+                       STR("the client left before the answer"));
+    if (!is_guess)
         return;
     session_count(s, COUNTER_AUTH_FAILURES, 1);
-    front_fail_log(s, "login-failed", "the client left before the answer", NULL);
-    session_note_failure(s, REPLY_AUTH_FAILED, STR("the client left before the answer"));
     if (h->fail)
         (void)h->fail(h->arg, s, 0, 0);
 }
@@ -203,6 +217,10 @@ void authenticate(struct session *s, struct credentials *cred)
     struct preauth *p = s->pre;
     p->cred = cred;
     s->mech = (uint8_t)cred->mech;
+    s->is_login_command = cred == &p->front->cred;
+    s->auth_source = NULL;
+    free(s->user); /* of an earlier try */
+    s->user = NULL;
     if (s->tap)
         trace_match_user(s);
     if (s->attempts < UINT8_MAX)

@@ -26,7 +26,7 @@ static int connect_check_fixed(struct session *s, struct backend *b, bool *ret_m
         *ret_may_move = !s->pre->route.dynamic && pool->config->are_pinned_users_moved;
         return *ret_may_move ? 0 : -ERR_BUSY;
     }
-    return backend_is_usable(b, s->proto->id, loop_now_ms(s->env->loop)) ? 0 : -ERR_UNREACHABLE;
+    return backend_is_usable(b, s->proto->id, loop_now_ms(s->env->loop)) ? 0 : -ERR_BACKEND_DOWN;
 }
 
 /* 0 with *ret (NULL: the dynamic backend). */
@@ -104,7 +104,7 @@ void connect_hold_tick(struct session *s)
     struct preauth *p = s->pre;
     uint64_t now = loop_now_ms(s->env->loop);
     if (now >= p->held_until_ms) {
-        session_note_failure(s, REPLY_HOLD_TIMEOUT, STR_NULL);
+        front_note_failure(s, REPLY_HOLD_TIMEOUT, "proxy", STR("the hold lasted too long"));
         front_fail(s, REPLY_HOLD_TIMEOUT, NULL, NULL);
         return;
     }
@@ -258,12 +258,11 @@ static void connect_refused(struct session *s, const struct login_outcome *o)
     if (is_wrong) {
         auth_judged(s->env->auth, p->cred, false);
         session_count(s, COUNTER_AUTH_FAILURES, 1);
-        front_fail_log(s, "login-failed", "refused by the backend", "backend");
     }
     AUTO_FREE char *detail =
         str_printf("%s: %s%s%.*s", s->backend->name, back_failure_name(o->failure),
                    o->message.n ? ": " : "", STR_ARG(o->message));
-    session_note_failure(s, f.kind, str_of(detail));
+    front_note_failure(s, f.kind, "backend", str_of(detail));
     if (is_wrong)
         front_fail_wrong(s, &f, s->setup->config->timeouts.failure_delay_ms);
     else
@@ -324,6 +323,8 @@ static void on_login(void *arg, struct login_outcome *o)
     unsigned fall = s->pool->config->check.fall ? s->pool->config->check.fall : 3;
     atomic_fetch_add_explicit(&s->backend->login_us_sum, o->total_us, memory_order_relaxed);
     const struct backend_login note = {.failure = o->failure,
+                                       .proto = s->proto->id,
+                                       .step = o->step,
                                        .user = o->were_credentials_sent ? connect_user_hash(s) : 0,
                                        .fall = fall,
                                        .now_ms = now,
@@ -407,8 +408,21 @@ static void connect_to(struct session *s, const struct pool_member *m)
         return;
     connect_set_net(s);
     int err = connect_start(s, m);
-    if (err < 0)
-        front_fail(s, err_is_shortage(err) ? REPLY_BACKEND_DOWN : REPLY_INTERNAL, NULL, NULL);
+    if (err < 0) {
+        enum reply_kind kind = err_is_shortage(err) ? REPLY_BACKEND_DOWN : REPLY_INTERNAL;
+        front_note_failure(s, kind, "proxy", str_of(err_text(err)));
+        front_fail(s, kind, NULL, NULL);
+    }
+}
+
+/* Which of its backends the login could not have, and why. */
+static void connect_note_none(struct session *s, int err)
+{
+    const struct route *r = &s->pre->route;
+    const struct backend *b = r->dynamic ? r->dynamic : r->member ? r->member->backend : NULL;
+    AUTO_FREE char *why = b ? str_printf("backend %s: %s", b->name, err_text(err))
+                            : str_printf("pool %s: %s", r->pool->config->name, err_text(err));
+    front_note_failure(s, REPLY_BACKEND_DOWN, "proxy", str_of(why));
 }
 
 static void connect_try(struct session *s)
@@ -428,12 +442,7 @@ static void connect_try(struct session *s)
     else if (err == -ERR_BUSY)
         connect_hold(s);
     else {
-        if (s->tap)
-            trace_tap_note(s, "no backend: %s", err_text(err));
-        if (session_may_log(s, LOG_LEVEL_WARN, true))
-            LOG_EVENT(LOG_LEVEL_WARN, "no-backend", KV_STR("session", s->pre->session_id),
-                      KV_STR("user", s->user), KV_ERR("error", err));
-        session_note_failure(s, REPLY_BACKEND_DOWN, str_of(err_text(err)));
+        connect_note_none(s, err);
         front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
     }
 }

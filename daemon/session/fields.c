@@ -46,6 +46,15 @@ static const char *field_version(const char *version)
     return version[0] ? version : "no";
 }
 
+/* Of the cipher suite or the group of one side; NULL: clear, or not there. */
+static const char *field_tls(const struct conn *c, bool is_group)
+{
+    const char *cipher, *group;
+    if (!conn_tls_names(c, &cipher, &group))
+        return NULL;
+    return is_group ? group : cipher;
+}
+
 static const char *field_text(const struct session *s, enum session_field f, char scratch[64])
 {
     bool is_relay = s->watch != NULL;
@@ -66,6 +75,12 @@ static const char *field_text(const struct session *s, enum session_field f, cha
         return s->user;
     case SESSION_FIELD_TLS:
         return field_version(s->client_tls);
+    case SESSION_FIELD_CIPHER:
+    case SESSION_FIELD_GROUP:
+        return field_tls(&s->client, f == SESSION_FIELD_GROUP);
+    case SESSION_FIELD_SERVER_CIPHER:
+    case SESSION_FIELD_SERVER_GROUP:
+        return s->relay_ms ? field_tls(&s->server, f == SESSION_FIELD_SERVER_GROUP) : NULL;
     case SESSION_FIELD_POOL:
         return s->backend ? s->backend->pool : NULL;
     case SESSION_FIELD_BACKEND:
@@ -76,7 +91,7 @@ static const char *field_text(const struct session *s, enum session_field f, cha
     case SESSION_FIELD_SERVER_TLS:
         return s->relay_ms ? field_version(s->server_tls) : NULL;
     case SESSION_FIELD_MECHANISM:
-        return s->attempts ? sasl_method(s->mech) : NULL;
+        return s->attempts ? session_method(s) : NULL;
     case SESSION_FIELD_AUTH:
         return s->auth_source;
     case SESSION_FIELD_CLIENT:

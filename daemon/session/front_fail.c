@@ -39,19 +39,31 @@ bool front_challenge_error(struct session *s)
 
 /* ---- failures ---- */
 
-void front_fail_log(struct session *s, const char *event, const char *why, const char *source)
+/* Its order is a promise to programs that ban: what the client chose comes behind its address and
+ * the cause (conf/fail2ban). */
+static void front_log_failure(const struct session *s, enum reply_kind kind, struct str why)
 {
     const struct credentials *cred = s->pre->cred;
+    struct str user = cred ? buf_str(&cred->user) : str_of(s->user);
     char peer[ADDR_TEXT_MAX];
     addr_format(peer, &s->peer);
-    if (s->tap)
-        trace_tap_note_words(s, event, str_of(why ? why : source));
-    if (!session_may_log(s, LOG_LEVEL_NOTICE, true))
-        return;
-    LOG_EVENT(LOG_LEVEL_NOTICE, event, KV_STR("session", s->pre->session_id),
+    LOG_EVENT(LOG_LEVEL_NOTICE, "login-failed", KV_STR("session", s->pre->session_id),
               KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
-              KV_STRN("user", buf_str(&cred->user)), KV_STR("mechanism", sasl_method(cred->mech)),
-              KV_STR("source", source), KV_STR("reason", why));
+              KV_STR("cause", reply_name(kind)), KV_STRN("user", user),
+              KV_STR("mechanism", session_method(s)), KV_STR("source", s->auth_source),
+              KV_STR("backend", s->backend ? s->backend->name : NULL), KV_STRN("reason", why));
+}
+
+void front_note_failure(struct session *s, enum reply_kind kind, const char *judge, struct str why)
+{
+    s->auth_source = judge;
+    if (why.n == 0)
+        why = str_of(reply_text(kind));
+    if (s->tap)
+        trace_tap_note_words(s, "login-failed", why);
+    if (session_may_log(s, LOG_LEVEL_NOTICE, true))
+        front_log_failure(s, kind, why);
+    session_note_failure(s, kind, why);
 }
 
 bool front_has_failed_enough(struct session *s, enum session_end end)

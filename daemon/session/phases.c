@@ -33,6 +33,15 @@ int session_start(struct session_env *env, struct setup *setup, unsigned listene
 
 /* ---- deadlines ---- */
 
+/* A login that is under way fails with its session. */
+static void session_note_timeout(struct session *s)
+{
+    if (!s->pre || !s->pre->cred || s->state < SESSION_AUTH || s->state >= SESSION_RELAY)
+        return;
+    AUTO_FREE char *why = str_printf("timed out in state %s", session_state_name(s->state));
+    front_note_failure(s, REPLY_TIMEOUT, "proxy", str_of(why));
+}
+
 static void session_timeout(struct session *s)
 {
     switch ((enum session_state)s->state) {
@@ -57,6 +66,7 @@ static void session_timeout(struct session *s)
     default:
         break;
     }
+    session_note_timeout(s);
     session_leave(s, REPLY_TIMEOUT, NULL, SESSION_END_TIMEOUT);
 }
 
@@ -140,7 +150,7 @@ static void admitted_login(struct session *s, const struct session_verdict *v)
         return;
     }
     session_count(s, COUNTER_LIMITED, 1);
-    session_note_failure(s, v->kind, str_of(v->text));
+    front_note_failure(s, v->kind, "limits", str_of(v->text));
     front_fail(s, v->kind, NULL, verdict_text(v));
 }
 

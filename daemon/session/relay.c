@@ -89,13 +89,18 @@ void relay_timeout(struct session *s)
         session_end(s, SESSION_END_IDLE);
 }
 
+/* The client's last command was the one that ends the session: whatever end comes is its doing. */
+static bool relay_has_quit(const struct session *s)
+{
+    return s->watch && strcmp(s->watch->verb, s->proto->quit_verb) == 0;
+}
+
 /* A backend that dies takes its sessions along; where the pool says so not all at once, lest their
  * clients come back in the same second. */
 static bool relay_spread(struct session *s, enum session_end end)
 {
     uint64_t spread = s->pool->config->close_spread_ms, random;
-    bool is_wanted = s->watch && strcmp(s->watch->verb, s->proto->quit_verb) == 0;
-    if (spread == 0 || is_wanted || s->kill || s->is_client_eof)
+    if (spread == 0 || relay_has_quit(s) || s->kill || s->is_client_eof)
         return false;
     hash_random(&random, sizeof(random));
     s->end = (uint8_t)end;
@@ -108,8 +113,10 @@ static bool relay_spread(struct session *s, enum session_end end)
 
 static void relay_broken(struct session *s, bool is_client, int err)
 {
-    if (is_client) {
-        session_end(s, err == -ERR_TLS_FLOOD ? SESSION_END_TLS_FLOOD : SESSION_END_CLIENT_ERROR);
+    if (is_client || relay_has_quit(s)) {
+        session_end(s, err == -ERR_TLS_FLOOD ? SESSION_END_TLS_FLOOD
+                       : relay_has_quit(s)   ? SESSION_END_CLIENT_QUIT
+                                             : SESSION_END_CLIENT_ERROR);
     } else if (!relay_spread(s, SESSION_END_SERVER_ERROR)) {
         s->end = SESSION_END_SERVER_ERROR;
         relay_orphan(s);
@@ -133,7 +140,9 @@ static void relay_closed(struct session *s, struct conn *c, int err)
     bool is_first = !s->is_client_eof && !s->is_server_eof;
     *(is_client ? &s->is_client_eof : &s->is_server_eof) = true;
     if (is_first)
-        s->end = is_client ? SESSION_END_CLIENT_CLOSED : SESSION_END_SERVER_CLOSED;
+        s->end = relay_has_quit(s) ? SESSION_END_CLIENT_QUIT
+                 : is_client       ? SESSION_END_CLIENT_CLOSED
+                                   : SESSION_END_SERVER_CLOSED;
     conn_want_read(c, false);
     if (s->is_client_eof && s->is_server_eof) {
         if (conn_pending(&s->client) == 0)
@@ -230,7 +239,7 @@ static void relay_log_login(struct session *s)
     LOG_EVENT(LOG_LEVEL_INFO, "login", KV_STR("session", session_id_text(s, id)),
               KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
               KV_STR("tls", s->client_tls[0] ? s->client_tls : NULL), KV_STR("user", s->user),
-              KV_STR("mechanism", sasl_method(s->mech)), KV_STR("source", s->auth_source),
+              KV_STR("mechanism", session_method(s)), KV_STR("source", s->auth_source),
               KV_STR("pool", s->backend->pool), KV_STR("backend", s->backend->name),
               KV_STR("server", server), KV_STR("route", s->route_reason));
 }

@@ -55,6 +55,8 @@ void sasl_begin(struct session *s)
         return;
     }
     s->mech = (uint8_t)mech;
+    s->is_login_command = false;
+    s->auth_source = NULL;
     session_enter(s, SESSION_SASL);
     if (!s->is_ended)
         sasl_take(s, sasl_step(p->sasl, p->front->has_initial, buf_str(&p->front->auth_data), &out),
@@ -67,6 +69,8 @@ static void on_keys(void *arg, int err, const struct sasl_scram_keys *keys)
     AUTO_SECRET_BUF out = BUF_INIT;
     s->pre->query = NULL;
     if (err < 0) {
+        s->pre->cred = sasl_credentials(s->pre->sasl);
+        front_note_failure(s, REPLY_AUTH_TEMPFAIL, "users", str_of(err_text(err)));
         front_fail(s, REPLY_AUTH_TEMPFAIL, NULL, NULL);
         return;
     }
@@ -94,8 +98,8 @@ static void sasl_failed(struct session *s)
     }
     s->pre->cred = sasl_credentials(s->pre->sasl);
     session_count(s, COUNTER_AUTH_FAILURES, 1);
-    front_fail_log(s, "login-failed", "the exchange failed", NULL);
-    session_note_failure(s, REPLY_AUTH_FAILED, str_of(sasl_name(s->mech)));
+    AUTO_FREE char *why = str_printf("the %s exchange failed", sasl_name(s->mech));
+    front_note_failure(s, REPLY_AUTH_FAILED, "proxy", str_of(why));
     front_fail_wrong(s, &f, s->setup->config->timeouts.failure_delay_ms);
 }
 

@@ -159,6 +159,9 @@ const char *session_user(const struct session *s); /* NULL before authentication
 /* The name that is being judged, as the client wrote it; empty when there is none. */
 struct str session_claimed_user(const struct session *s);
 const char *session_backend(const struct session *s); /* NULL before a choice */
+const char *session_judge(const struct session *s);   /* who judged the last try; static, NULL */
+unsigned session_provider(const struct session *s);   /* index of the last provider asked */
+const char *session_listener(const struct session *s);
 const struct addr *session_peer(const struct session *s);
 /* Bytes from and to the client, and the time since it was accepted. */
 void session_figures(const struct session *s, uint64_t *ret_in, uint64_t *ret_out,

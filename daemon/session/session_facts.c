@@ -89,6 +89,29 @@ const char *session_id_text(const struct session *s, char dst[32])
     return dst;
 }
 
+/* ---- logins ---- */
+
+const char *session_method(const struct session *s)
+{
+    bool is_command = s->is_login_command && s->mech == SASL_PLAIN && s->proto->login_command;
+    return is_command ? s->proto->login_command : sasl_method(s->mech);
+}
+
+const char *session_judge(const struct session *s)
+{
+    return s->auth_source;
+}
+
+unsigned session_provider(const struct session *s)
+{
+    return s->provider;
+}
+
+const char *session_listener(const struct session *s)
+{
+    return s->listener->config->name;
+}
+
 /* ---- sessions of a worker ---- */
 
 struct session *session_find(const struct session_env *env, uint64_t id)

@@ -102,7 +102,7 @@ struct session {
     const struct pool *pool;   /* that says how the backend is reached; of setup, set with it */
     char *user;
     char *client_name;        /* IMAP ID, printable; NULL */
-    const char *auth_source;  /* static */
+    const char *auth_source;  /* who judged the last try, static; NULL: nobody yet */
     const char *route_reason; /* static */
     uint64_t id;
     uint64_t started_wall_ms, started_ms, active_ms, relay_ms;
@@ -111,7 +111,9 @@ struct session {
     struct addr peer, server_addr;
     char client_tls[8], server_tls[8]; /* "TLSv1.3", "" = clear */
     uint8_t state, end, mech;
-    uint8_t attempts; /* logins tried */
+    uint8_t attempts;      /* logins tried */
+    uint8_t provider;      /* index of the provider that auth_source is of */
+    bool is_login_command; /* the last try came by the protocol's own command, not by SASL */
     bool is_client_eof, is_server_eof, is_ended, is_counted;
     bool is_client_counted, is_user_counted; /* by limits */
     bool is_orphan;                          /* its mail server died; the timer ends it */
@@ -123,6 +125,9 @@ struct session {
 /* A new id, which no other session of any worker or earlier engine has. */
 uint64_t session_id_make(struct session_env *env);
 const char *session_id_text(const struct session *s, char dst[32]);
+/* How the last try to log in came: a SASL mechanism as sasl_method has it, or the protocol's own
+ * command. Static. */
+const char *session_method(const struct session *s);
 
 /* session.c */
 
@@ -153,7 +158,7 @@ void session_count(struct session *s, enum counter which, int64_t n);
 /* The backend's totals learn of the bytes since the last call. Only in the relay. */
 void session_tell_bytes(struct session *s);
 void session_note(struct session *s, enum session_note note, const char *reason);
-/* A login failed; detail says more than kind, for operators only. */
+/* The event of a login that failed, see front_note_failure. */
 void session_note_failure(struct session *s, enum reply_kind kind, struct str detail);
 /* The login that was admitted came to nothing; harmless when there is none. */
 void session_release_user(struct session *s);
@@ -176,8 +181,10 @@ void front_challenge(struct session *s, struct buf *challenge);
 /* The error challenge of the OAuth mechanisms (RFC 7628 section 3.2.2); true when one was sent,
  * whose answer the failure waits for. */
 bool front_challenge_error(struct session *s);
-/* The line of a login that failed, whoever judged it; why: for operators, source: who judged. */
-void front_fail_log(struct session *s, const char *event, const char *why, const char *source);
+/* A login failed, whoever judged it: one line and one event (once for each try). kind: what the
+ * client is told. judge: who said so, static: a provider's name, "backend", "limits" or "proxy".
+ * why: for operators, with the judge's own words. */
+void front_note_failure(struct session *s, enum reply_kind kind, const char *judge, struct str why);
 /* Counts a bad command or refused login; true when it was one too many and ended the session. */
 bool front_has_failed_enough(struct session *s, enum session_end end);
 /* The pending command failed: answers it and goes on with the next one (or closes). */

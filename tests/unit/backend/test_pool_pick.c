@@ -48,7 +48,8 @@ static const char *pick_name(struct pick *k, const struct pool_choice *c)
     if (err == 0)
         return m->backend->name;
     assert_null(m);
-    assert_true(err == -ERR_BUSY || err == -ERR_UNREACHABLE);
+    assert_true(err == -ERR_BUSY || err == -ERR_POOL_EMPTY || err == -ERR_POOL_DRAINED ||
+                err == -ERR_POOL_DOWN);
     return err == -ERR_BUSY ? "busy" : "none";
 }
 
