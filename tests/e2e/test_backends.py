@@ -501,7 +501,8 @@ def test_explain_when_it_is_tried_again(make_proxy, settings):
         assert "dead (ready, down, tried again in" in row["order"]
     row = explain(p, "seen@example.org")
     assert row["reason"] == "route 2: user=seen* listener=imap" and 0 <= row["retry"] <= 20000
-    assert row["verdict"].startswith("fails: no backend of pool seen takes logins; gone is checked again in")
+    assert row["verdict"].startswith("fails: no backend of pool seen takes logins: gone is down (")
+    assert "connection refused); gone is checked again in" in row["verdict"]
     assert row["order"].startswith("gone (ready, down, checked again in")
 
 
