@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/folder.h"
 
 /* What stands in no file is inherited and looked at where it stands. What is read here is what the
  * config has from now on. Returns the number of bad files. */
@@ -111,9 +112,26 @@ static void check_log_folders(struct check *k)
     }
 }
 
+/* Root puts no socket where another user could put another folder; what listens already stays. */
+static void check_control_folders(struct check *k)
+{
+    for (size_t i = 0; i < k->config->n_controls && geteuid() == 0; i++) {
+        const char *path = k->config->controls[i].path, *name;
+        AUTO_CLOSE int folder = -1;
+        bool is_fixed = false;
+        check_enter(k, "control", i);
+        if (folder_open(path, &folder, &name, &is_fixed) == 0 && !is_fixed)
+            check_warning(k, "path",
+                          "%s: another user could rename a folder of it, and root does not start "
+                          "with a socket there",
+                          path);
+    }
+}
+
 void check_files(struct check *k)
 {
     check_log_folders(k);
+    check_control_folders(k);
     /* A file that cannot be read would be told a second time by the TLS library. */
     if (check_group_files(k, config_group_top(), k->config, "") > 0)
         return;

@@ -27,7 +27,7 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--build", required=True, help="folder with the programs")
     p.add_argument("--quick", action="store_true", help="fewer rows and shorter runs: two minutes")
-    p.add_argument("--peers", default=" ".join(peers.PEERS), help="of: " + " ".join(peers.PEERS))
+    p.add_argument("--peers", default=" ".join(peers.USUAL), help="of: " + " ".join(peers.PEERS))
     p.add_argument("--tests", default="", help="rows whose names begin so; of: " + " ".join(r.name for r in rows.ROWS))
     p.add_argument("--rounds", type=int, help="how often each is measured")
     p.add_argument("--seconds", type=float, help="length of one measurement")

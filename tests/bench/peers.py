@@ -64,6 +64,7 @@ class Peer:
 
     name = ""
     is_proxy = True
+    is_asked_for = False  # compared only by its name
     has_starttls = True
 
     def __init__(self, site, folder):
@@ -344,4 +345,14 @@ class Mailproxy(Peer):
         return self.proxy.ctl_run("-o", "tsv", "--no-header", "session", "list").stdout.count("\n")
 
 
-PEERS = {p.name: p for p in (NoProxy, Mailproxy, Nginx, Haproxy, Dovecot)}
+class MailproxyKeys(Mailproxy):
+    """With the private keys in a process of their own."""
+    name = "mailproxyd+keys"
+    is_asked_for = True
+
+    def settings(self):
+        return {**super().settings(), "tls": {"key_process": True}}
+
+
+PEERS = {p.name: p for p in (NoProxy, Mailproxy, MailproxyKeys, Nginx, Haproxy, Dovecot)}
+USUAL = [name for name, p in PEERS.items() if not p.is_asked_for]

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* The files that are delivered: the sample is valid as it is and with all that it shows, and shows
  * every key; the demonstration's is valid. */
+#include <sys/stat.h>
+
 #include "load_case.h"
 
 #include "tests/unit/backend/cert.h"
@@ -193,6 +195,35 @@ static void test_demo(void **state)
     (void)unlink(cert.path);
 }
 
+/* Where another user could put another folder in its place root does not put its socket: said
+ * before the start fails of it. */
+static void test_control_folder(void **state)
+{
+    (void)state;
+    static const char warning[] = "another user could rename a folder of it";
+    char folder[128], inner[160];
+    struct loaded l;
+    if (geteuid() != 0)
+        skip();
+    load_path(folder, "run");
+    snprintf(inner, sizeof(inner), "%s/inner", folder);
+    assert_int_equal(mkdir(folder, 0755), 0);
+    assert_int_equal(mkdir(inner, 0755), 0);
+    AUTO_FREE char *text =
+        str_printf(LOAD_AUTH "control = ( { path = \"%s/c.sock\"; admin = \"root\"; } );\n", inner);
+    load_text(&l, text);
+    AUTO_FREE char *before = load_words(&l);
+    assert_null(strstr(before, warning));
+    load_fini(&l);
+    assert_int_equal(chown(folder, 65534, 65534), 0);
+    load_text(&l, text);
+    load_assert_has(&l, warning);
+    assert_int_equal(l.err, 0);
+    load_fini(&l);
+    assert_int_equal(rmdir(inner), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_sample_is_whole),
         cmocka_unit_test(test_sample_shows_defaults),
         cmocka_unit_test(test_demo),
+        cmocka_unit_test(test_control_folder),
     };
     return cmocka_run_group_tests(tests, load_setup, load_teardown);
 }
