@@ -22,6 +22,7 @@
 #include "io/tls_memory.h"
 #include "sandbox/sandbox.h"
 #include "supervisor/content.h"
+#include "supervisor/content_keys.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/takeover.h"
 
@@ -78,6 +79,18 @@ static int main_check_access(const struct config *c)
     return err;
 }
 
+/* Can the key process have all keys? */
+static int main_check_keys(const struct config *c)
+{
+    AUTO_SECRET_BUF keys = BUF_INIT;
+    struct files *files = NULL;
+    struct config_problems problems = {0};
+    int err = c->tls.is_key_process ? content_keys_take(c, 0, &keys, &files, &problems) : 0;
+    files_unref(files);
+    config_problems_say(&problems);
+    return err;
+}
+
 /* For the supervisor. */
 static int main_bundle(const char *path, const char *fd, const char *keys)
 {
@@ -104,6 +117,8 @@ static int main_check(const char *path, const char *take_over, const char *bundl
         return EX_UNAVAILABLE;
     }
     int err = bundle ? main_bundle(path, bundle, keys) : main_load(path, true, &c);
+    if (err == 0 && !bundle)
+        err = main_check_keys(c);
     if (err == 0 && !take_over) /* a running daemon has what it needs */
         err = main_check_access(c);
     config_unref(c);
@@ -232,6 +247,7 @@ static int main_key_process(const struct main_options *m)
     uint64_t memory, fd;
     struct key_server *keys = NULL;
     struct str list = str_of(m->channels ? m->channels : "");
+    static const int ignored[] = {SIGPIPE, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
     const struct sigaction last = {.sa_handler = on_last_orders, .sa_flags = SA_RESTART};
     while (list.n > 0 && n < KEY_CHANNELS_MAX) {
         if (str_to_u64(str_cut(&list, ','), INT32_MAX, &fd) < 0)
@@ -240,7 +256,8 @@ static int main_key_process(const struct main_options *m)
     }
     if (n == 0 || str_to_u64(str_of(m->memory), INT32_MAX, &memory) < 0)
         return EX_USAGE;
-    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < ARRAY_LEN(ignored); i++) /* of a terminal: they are the supervisor's */
+        signal(ignored[i], SIG_IGN);
     int err = main_read_keys((int)memory, &keys);
     if (err == 0)
         err = sandbox_enter_keys(m->user && m->user[0] ? m->user : NULL,

@@ -213,6 +213,8 @@ def test_reload(make):
     done = p.ctl_run("config", "reload", check=False)
     assert done.returncode != 0 and "key process" in done.stdout + done.stderr
     assert works(p)
+    checked = subprocess.run([os.path.join(BUILD, "mailproxyd"), "-t", "-c", p.config], capture_output=True, text=True)
+    assert checked.returncode != 0 and "key process" in checked.stderr, checked.stderr
     old.close()
 
 
