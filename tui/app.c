@@ -15,6 +15,26 @@ static void on_other_event(void *arg, const json_t *params)
     detail_event(&((struct app *)arg)->detail, params);
 }
 
+static void on_op(void *arg, const json_t *result, const struct client_error *error)
+{
+    struct app *a = arg;
+    const char *kind = json_string_value(json_object_get(result, "kind"));
+    const char *target = json_string_value(json_object_get(result, "target"));
+    const char *state = json_string_value(json_object_get(result, "state"));
+    const char *text = json_string_value(json_object_get(result, "text"));
+    (void)error;
+    if (kind && state && !a->dialog.is_open)
+        app_say(a, strcmp(state, "failed") == 0, "%s%s%s: %s%s%s", kind, target ? " of " : "",
+                target ? target : "", state, text && text[0] ? ": " : "", text ? text : "");
+}
+
+/* Whatever is on the screen: the end of an operation is told where the operator is. */
+static void on_op_ended(void *arg, const char *id)
+{
+    struct app *a = arg;
+    (void)rpc_client_ask(app_node(a)->rpc, "op.show", json_pack("{s:s}", "id", id), on_op, a);
+}
+
 static void app_apply_settings(const struct app *a, struct node *n)
 {
     n->overview.span = 0;
@@ -48,6 +68,7 @@ static int app_init_nodes(struct app *a, const struct app_options *o)
         }
         n->is_read_only = o->is_read_only;
         n->other_event = on_other_event;
+        n->op_ended = on_op_ended;
         n->arg = a;
         app_apply_settings(a, n);
     }

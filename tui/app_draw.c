@@ -343,8 +343,9 @@ static bool draw_ops(const struct app *a, struct screen *s, int row)
         screen_bar(s, row, col, bar, STYLE_WARN, done, total);
         col += bar + 1;
     }
-    (void)screen_printf(s, row, col, s->cols - col, STYLE_WARN, "%s %s  %s%s%s%s", kind ? kind : "",
-                        target ? target : "", progress ? progress : "", left[0] ? ", " : "", left,
+    (void)screen_printf(s, row, col, s->cols - col, STYLE_WARN, "%s%s%s: %s%s%s%s",
+                        kind ? kind : "", target ? " of " : "", target ? target : "",
+                        progress ? progress : "", left[0] ? ", " : "", left,
                         left[0] ? " left" : "");
     if (n > 1) {
         AUTO_FREE char *more = str_printf("%zu more: screen 7 ", n - 1);

@@ -129,6 +129,30 @@ static void take_listeners(struct node *n, const json_t *result)
             source_ask(n, (enum source_id)(SOURCE_PROTO + i));
 }
 
+static bool ops_have(const json_t *rows, const json_t *id)
+{
+    size_t i;
+    const json_t *row;
+    json_array_foreach (rows, i, row)
+        if (json_equal(json_object_get(row, "id"), id))
+            return true;
+    return false;
+}
+
+/* Those that ran before and do not run any more have ended: somebody may have waited for it. */
+static void take_ops(struct node *n, const json_t *result)
+{
+    const json_t *rows = json_object_get(result, "rows");
+    size_t i;
+    const json_t *row;
+    json_array_foreach (n->ops, i, row) {
+        const json_t *id = json_object_get(row, "id");
+        if (json_is_string(id) && n->op_ended && !ops_have(rows, id))
+            n->op_ended(n->arg, json_string_value(id));
+    }
+    overview_take(&n->ops, result);
+}
+
 static void source_take(struct node *n, enum source_id id, const struct source *s,
                         const json_t *result)
 {
@@ -143,9 +167,10 @@ static void source_take(struct node *n, enum source_id id, const struct source *
         overview_take_history(o, result);
     else if (id == SOURCE_LISTENERS)
         take_listeners(n, result);
+    else if (id == SOURCE_OPS)
+        take_ops(n, result);
     else
         overview_take(id == SOURCE_STATUS  ? &o->status
-                      : id == SOURCE_OPS   ? &n->ops
                       : id == SOURCE_STATS ? &o->stats
                                            : &o->backends,
                       result);

@@ -60,6 +60,8 @@ struct node {
     bool is_paused;
     /* Events of other streams. */
     void (*other_event)(void *arg, const json_t *params);
+    /* An operation that was running is over. */
+    void (*op_ended)(void *arg, const char *id);
     void *arg;
 
     uint64_t next_ms, refreshed_ms, refreshed_wall_ms; /* 0 = never */

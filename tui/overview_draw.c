@@ -9,14 +9,19 @@
 #include "tui/overview.h"
 
 #define GRAPH_HEIGHT_MIN 3 /* with its title */
-#define GRAPH_HEIGHT_MAX 16
+#define GRAPH_HEIGHT_MAX 40
+#define GRAPHS_TWO_ROWS 18 /* from this height on two rows of graphs use the space better */
 #define GRAPH_WIDTH_MAX 512
+#define GRAPH_AXIS 7       /* columns of the numbers beside it */
+#define GRAPH_AXIS_FROM 34 /* widths that have room for them */
+#define GRAPH_TIMES_FROM 7 /* heights that have room for the times below */
 #define WARNINGS_MAX 6
 #define NAME_WIDTH_MIN 14
 #define NAME_WIDTH_MAX 32
 #define STATE_WIDTH 14
 #define CHECK_WIDTH 17
 #define CERT_WIDTH 4
+#define COLS_FOR_COUNTS 110
 
 static const struct overview_graph graphs[] = {
     {"sessions", "sessions", NULL, false, false, STYLE_GRAPH},
@@ -47,6 +52,34 @@ static void graph_number(char dst[32], const struct overview_graph *g, double n)
         snprintf(dst, 32, n > 0 && n < 10 && g->is_rate ? "%.1f" : "%.0f", n);
 }
 
+/* Numbers beside a graph, at its top and its middle. */
+static void graph_axis(const struct overview_graph *g, double most, struct screen *s, int row,
+                       int col, int height, int width)
+{
+    char top[32], middle[32];
+    if (width < GRAPH_AXIS_FROM || height < 3 || most <= 0)
+        return;
+    graph_number(top, g, most);
+    graph_number(middle, g, most / 2);
+    const int axis = GRAPH_AXIS - 1;
+    screen_right(s, row, col, axis, STYLE_DIM, str_of(top));
+    if (height >= 5 && (most >= 2 || g->is_rate))
+        screen_right(s, row + height / 2, col, axis, STYLE_DIM, str_of(middle));
+    screen_right(s, row + height - 1, col, axis, STYLE_DIM, STR("0"));
+}
+
+/* Below a graph: how long ago its beginning and its middle were. */
+static void graph_times(struct screen *s, int row, int col, int width, uint64_t length_ms)
+{
+    char all[32], half[32];
+    units_human_duration(all, length_ms);
+    units_human_duration(half, length_ms / 2);
+    (void)screen_printf(s, row, col, width, STYLE_DIM, "-%s", all);
+    if (width >= GRAPH_AXIS_FROM)
+        (void)screen_printf(s, row, col + width / 2, width / 2, STYLE_DIM, "-%s", half);
+    screen_right(s, row, col + width / 2, width - width / 2, STYLE_DIM, STR("now"));
+}
+
 void overview_draw_graph(const json_t *samples, const struct overview_graph *g,
                          const struct overview_span *span, struct screen *s, int row, int col,
                          int height, int width)
@@ -55,12 +88,13 @@ void overview_draw_graph(const json_t *samples, const struct overview_graph *g,
     char now[32], peak[32], length[32];
     unsigned each, columns;
     width = width < GRAPH_WIDTH_MAX ? width : GRAPH_WIDTH_MAX;
-    overview_scale(span, width, &each, &columns);
-    units_human_duration(length, (uint64_t)each * columns * span->step_s * 1000);
-    size_t n =
-        overview_columns(samples, g, span, width < GRAPH_WIDTH_MAX ? width : GRAPH_WIDTH_MAX, v);
+    int room = width < GRAPH_AXIS_FROM || height < 4 ? width : width - GRAPH_AXIS;
+    overview_scale(span, room, &each, &columns);
+    uint64_t length_ms = (uint64_t)each * columns * span->step_s * 1000;
+    size_t n = overview_columns(samples, g, span, room, v);
     for (size_t i = 0; i < n; i++)
         most = v[i] > most ? v[i] : most;
+    units_human_duration(length, length_ms);
     graph_number(now, g, n ? v[n - 1] : 0);
     graph_number(peak, g, most);
     int used = screen_text(s, row, col, width, STYLE_TITLE, str_of(g->title));
@@ -68,8 +102,14 @@ void overview_draw_graph(const json_t *samples, const struct overview_graph *g,
     AUTO_FREE char *right = str_printf("peak %s in %s", peak, length);
     if (right && used + 2 + (int)strlen(right) <= width)
         screen_right(s, row, col + used, width - used, STYLE_DIM, str_of(right));
+    bool has_times = height >= GRAPH_TIMES_FROM;
+    int rows = height - 1 - has_times;
+    if (room < width)
+        graph_axis(g, most, s, row + 1, col, rows, width);
+    if (has_times)
+        graph_times(s, row + height - 1, col + width - (int)columns, (int)columns, length_ms);
     for (size_t i = 0; i < n; i++)
-        screen_column(s, row + height - 1, col + width - (int)n + (int)i, height - 1, g->style,
+        screen_column(s, row + rows, col + width - (int)n + (int)i, rows, g->style,
                       (uint64_t)(v[i] * 1000), (uint64_t)(most * 1000));
 }
 
@@ -78,7 +118,7 @@ static int draw_graphs(struct overview *o, struct screen *s, int row, int height
 {
     if (height < 2)
         return 0;
-    int across = s->cols >= 160 && height < 2 * GRAPH_HEIGHT_MAX ? 4 : s->cols >= 60 ? 2 : 1;
+    int across = s->cols >= 150 && height < GRAPHS_TWO_ROWS ? 4 : s->cols >= 60 ? 2 : 1;
     int down = (int)ARRAY_LEN(graphs) / across, width = (s->cols - 1) / across - 2;
     while (down > 1 && height / down < GRAPH_HEIGHT_MIN)
         down--;
@@ -144,7 +184,7 @@ static void draw_totals(const struct overview *o, struct screen *s, int row, int
 
 /* Where the parts of a line begin; 0 = there is no room for it. */
 struct bars {
-    int name_width, state, sessions, bar, bar_width, check, cert;
+    int name_width, state, sessions, logins, failed, bar, bar_width, check, cert;
 };
 
 static char *draw_backend_name(const json_t *backend)
@@ -171,7 +211,10 @@ static struct bars draw_bars(const struct overview *o, const struct screen *s)
     struct bars b = {.name_width = draw_name_width(o->backends)};
     b.state = 1 + b.name_width;
     b.sessions = b.state + STATE_WIDTH;
-    int bar = b.sessions + 10, rest = s->cols - bar;
+    bool has_counts = s->cols >= COLS_FOR_COUNTS;
+    b.logins = has_counts ? b.sessions + 10 : 0;
+    b.failed = has_counts ? b.logins + 11 : 0;
+    int bar = has_counts ? b.failed + 10 : b.sessions + 10, rest = s->cols - bar;
     b.cert = rest >= 36 ? s->cols - 1 - CERT_WIDTH : 0;
     b.check = rest >= 30 ? s->cols - 1 - (b.cert ? CERT_WIDTH + 1 : 0) - CHECK_WIDTH : 0;
     b.bar = rest >= 10 ? bar : 0;
@@ -185,6 +228,10 @@ static void draw_backend_titles(struct screen *s, int row, const struct bars *b)
     (void)screen_text(s, row, 1, b->name_width, STYLE_HEADER, STR("BACKEND"));
     (void)screen_text(s, row, b->state, STATE_WIDTH, STYLE_HEADER, STR("STATE"));
     screen_right(s, row, b->sessions, 8, STYLE_HEADER, STR("SESSIONS"));
+    if (b->logins) {
+        screen_right(s, row, b->logins, 9, STYLE_HEADER, STR("LOGINS"));
+        screen_right(s, row, b->failed, 8, STYLE_HEADER, STR("FAILED"));
+    }
     if (b->bar)
         (void)screen_text(s, row, b->bar, b->bar_width, STYLE_HEADER, STR("SHARE"));
     if (b->check)
@@ -206,6 +253,14 @@ static void draw_check(struct screen *s, int row, const struct bars *b, const js
     screen_right(s, row, b->check, CHECK_WIDTH, STYLE_NORMAL, str_of(text));
 }
 
+/* Nothing is quiet. */
+static void draw_count(struct screen *s, int row, int col, int width, uint64_t n, enum style style)
+{
+    char text[32];
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
+    screen_right(s, row, col, width, n ? style : STYLE_DIM, str_of(text));
+}
+
 static void draw_backend(struct screen *s, int row, const struct bars *b, const json_t *backend,
                          uint64_t total)
 {
@@ -217,8 +272,19 @@ static void draw_backend(struct screen *s, int row, const struct bars *b, const 
     AUTO_FREE char *number = str_printf("%llu", (unsigned long long)sessions);
     (void)screen_text(s, row, 1, b->name_width - 1, STYLE_NORMAL, str_of(name));
     (void)screen_text(s, row, b->state, STATE_WIDTH - 1, style, str_of(state));
-    screen_right(s, row, b->sessions, 8, STYLE_NORMAL, str_of(number));
-    if (b->bar && b->bar_width > 2) {
+    screen_right(s, row, b->sessions, 8, sessions ? STYLE_NORMAL : STYLE_DIM, str_of(number));
+    if (b->logins) {
+        draw_count(s, row, b->logins, 9, draw_number(backend, "logins"), STYLE_NORMAL);
+        draw_count(s, row, b->failed, 8, draw_number(backend, "failures"), STYLE_WARN);
+    }
+    const char *reason = draw_text(backend, "reason");
+    if (style == STYLE_BAD && reason[0] && b->bar) {
+        /* Why it is down says more than that it has no share. */
+        char age[32];
+        uint64_t since = draw_number(backend, "health_since"), now = clock_wall_ms();
+        units_human_duration(age, now > since ? now - since : 0);
+        (void)screen_printf(s, row, b->bar, b->bar_width + 5, STYLE_BAD, "for %s: %s", age, reason);
+    } else if (b->bar && b->bar_width > 2) {
         double percent = total ? 100.0 * (double)sessions / (double)total : 0;
         AUTO_FREE char *share = str_printf("%.0f%%", percent);
         screen_bar(s, row, b->bar, b->bar_width, style, sessions, total);

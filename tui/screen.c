@@ -233,14 +233,16 @@ void screen_column(struct screen *s, int bottom, int col, int height, enum style
         {" ", "▄", "█", NULL},
         {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"},
     };
+    static const char *const fill[3] = {".", "░", "░"};
     int full = s->glyphs == GLYPHS_FULL ? 8 : 2;
     int n = whole ? (int)((double)part / (double)whole * height * full + 0.5) : 0;
     n = part > 0 && n == 0 ? 1 : n;
     for (int i = 0; i < height && n > 0; i++, n -= full) {
         int width = 1, at = col;
         if (screen_clip(s, bottom - i, &at, &width))
-            (void)screen_put(s, bottom - i, at, style,
-                             str_of(steps[s->glyphs][n < full ? n : full]));
+            (void)screen_put(
+                s, bottom - i, at, style,
+                str_of(n > full ? fill[s->glyphs] : steps[s->glyphs][n < full ? n : full]));
     }
 }
 

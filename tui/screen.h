@@ -87,7 +87,8 @@ void screen_box(struct screen *s, int row, int col, int height, int width, struc
 /* A bar of `width` cells, filled to part/whole. */
 void screen_bar(struct screen *s, int row, int col, int width, enum style style, uint64_t part,
                 uint64_t whole);
-/* A column of a graph that grows upwards from row `bottom`, `height` cells at most. */
+/* A column of a graph that grows upwards from row `bottom`, `height` cells at most: its top shows
+ * the value, what is below is filled lightly. */
 void screen_column(struct screen *s, int bottom, int col, int height, enum style style,
                    uint64_t part, uint64_t whole);
 /* The cells as lines of text, without styles and trailing blanks. */

@@ -35,7 +35,7 @@ def test_a_session(tui, proxy, folder):
     c.command("b2", "NOOP")
     c.command("b3", 'LIST "" INBOX')
     wait.until(lambda: trace(proxy)["done"] > 100, "the bytes")
-    tui.until(r"trace id=\S+ +[\d.]+K? of 16M, \d+m left")
+    tui.until(r"trace of id=\S+: [\d.]+K? of 16M, \d+m left")
     assert not tui.has("b2 NOOP")
     tui.keys("p")
     tui.until(r">>  b2 NOOP\\r\\n(.*\n)*.*<<  b3 OK")

@@ -17,7 +17,7 @@ static void test_overview(void **state)
     check_shows("admin");
     check_shows("! backend main/b2 is down: refused");
     check_shows("main/b1");
-    check_shows("drain main/b1  3 of 10, 5s left");
+    check_shows("drain of main/b1: 3 of 10, 5s left");
     check_shows("peak 5");
     check_shows("imap");
     AUTO_FREE char *list = asked("session.list");
