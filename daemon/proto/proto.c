@@ -4,10 +4,9 @@
 
 /* One row a protocol, by its number. */
 static const struct proto *const protos[PROTO_COUNT] = {
-    [PROTO_IMAP] = &proto_imap,
-    [PROTO_POP3] = &proto_pop3,
-    [PROTO_SMTP] = &proto_smtp,
-    [PROTO_SIEVE] = &proto_sieve,
+#define P(id, name, separator) [PROTO_##id] = &proto_##name,
+    PROTOS(P)
+#undef P
 };
 
 const struct proto *proto_get(enum proto_id id)
@@ -18,7 +17,7 @@ const struct proto *proto_get(enum proto_id id)
 const struct proto *proto_find(struct str name)
 {
     for (size_t i = 0; i < PROTO_COUNT; i++)
-        if (protos[i] && str_ieq(name, str_of(protos[i]->name)))
+        if (str_ieq(name, str_of(protos[i]->name)))
             return protos[i];
     return NULL;
 }

@@ -10,11 +10,17 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "base/str.h"
+#include "proto/protos.h"
 #include "proto/redact.h"
 #include "proto/reply.h"
 #include "proto/sasl.h"
 
-enum proto_id { PROTO_IMAP, PROTO_POP3, PROTO_SMTP, PROTO_SIEVE, PROTO_COUNT };
+enum proto_id {
+#define P(id, name, separator) PROTO_##id,
+    PROTOS(P)
+#undef P
+        PROTO_COUNT
+};
 
 /* ---- front: the client's side before login ---- */
 
@@ -157,7 +163,9 @@ struct proto {
 };
 
 /* The rows of the registry, each defined in the protocol's own files. */
-extern const struct proto proto_imap, proto_pop3, proto_smtp, proto_sieve;
+#define P(id, name, separator) extern const struct proto proto_##name;
+PROTOS(P)
+#undef P
 
 /* The registry: one row a protocol; NULL when there is none (name in any case). */
 const struct proto *proto_get(enum proto_id id);
