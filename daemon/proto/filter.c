@@ -33,6 +33,7 @@ struct filter_term {
 
 struct filter {
     atomic_uint refs;
+    char *text; /* as it was written */
     size_t n_terms;
     struct filter_term terms[FILTER_TERMS_MAX];
 };
@@ -274,6 +275,11 @@ int filter_parse(struct str text, const struct filter_field *fields, size_t n_fi
     if (!p.filter)
         return -ERR_NOMEM;
     atomic_init(&p.filter->refs, 1);
+    p.filter->text = str_dup(text);
+    if (!p.filter->text) {
+        free(p.filter);
+        return -ERR_NOMEM;
+    }
     for (;;) {
         while (p.rest.n > 0 && filter_is_blank(p.rest.p[0]))
             filter_skip(&p, 1);
@@ -308,7 +314,13 @@ void filter_unref(struct filter *f)
             free(f->terms[i].wants[j].text);
         free(f->terms[i].wants);
     }
+    free(f->text);
     free(f);
+}
+
+const char *filter_text(const struct filter *f)
+{
+    return f->text;
 }
 
 bool filter_is_empty(const struct filter *f)

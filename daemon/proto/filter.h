@@ -46,6 +46,8 @@ int filter_parse(struct str text, const struct filter_field *fields, size_t n_fi
 /* A filter is immutable after parsing and may be used from several threads; counted references. */
 struct filter *filter_ref(struct filter *f);
 void filter_unref(struct filter *f);
+/* What was compiled; borrowed. */
+const char *filter_text(const struct filter *f);
 /* True when it has no term. */
 bool filter_is_empty(const struct filter *f);
 /* True when a term is about the field of this id. */

@@ -2,6 +2,8 @@
 /* What can be said of a session: its fields as values, rows and keys to sort by. */
 #include "session/fields.h"
 
+#include <unistd.h>
+
 const struct filter_field session_filter_fields[SESSION_FIELD_COUNT] = {
 #define F(id, name, alias, type, unit, shown, title, text)                                         \
     [SESSION_FIELD_##id] = {name, alias, FILTER_##type, SESSION_FIELD_##id},
@@ -123,6 +125,8 @@ static uint64_t field_number(const struct session *s, enum session_field f)
         return s->rate.in;
     case SESSION_FIELD_OUT_RATE:
         return s->rate.out;
+    case SESSION_FIELD_ENGINE:
+        return (uint64_t)getpid();
     case SESSION_FIELD_WORKER:
         return s->env->worker;
     case SESSION_FIELD_ATTEMPTS:

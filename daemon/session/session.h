@@ -113,6 +113,8 @@ void session_id_format(char dst[32], uint64_t id);
 int session_id_parse(struct str text, uint64_t *ret) NODISCARD;
 /* Worker (0..) of an id. */
 unsigned session_id_worker(uint64_t id);
+/* Which engine of the daemon, counted from its first, made it: see session_env.start. */
+unsigned session_id_start(uint64_t id);
 
 /* NULL when there is none. */
 struct session *session_find(const struct session_env *env, uint64_t id);

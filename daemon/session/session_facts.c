@@ -50,6 +50,11 @@ unsigned session_id_worker(uint64_t id)
     return (unsigned)((id >> SESSION_NUMBER_BITS) & 0xff) - 1;
 }
 
+unsigned session_id_start(uint64_t id)
+{
+    return (unsigned)(id >> SESSION_NUMBER_BITS >> 8);
+}
+
 void session_id_format(char dst[32], uint64_t id)
 {
     char *end = str_put_number(dst, id >> SESSION_NUMBER_BITS, 16, 0);
