@@ -32,6 +32,7 @@ void client_error_fini(struct client_error *e)
     free(e->name);
     free(e->text);
     free(e->hint);
+    json_decref(e->unreached);
     *e = (struct client_error){0};
 }
 
@@ -219,6 +220,7 @@ static int client_take(struct client *c, json_t *line, struct client_message *m)
         e->name = client_text(data, "name");
         e->text = client_text_or(error, "message", "the daemon gave no reason");
         e->hint = client_text(data, "hint");
+        e->unreached = json_incref(json_object_get(data, "unreached"));
         e->err = e->name ? err_from_name(e->name) : ERR_OK;
         if (e->err == ERR_OK)
             e->err = ERR_INTERNAL;

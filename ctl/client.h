@@ -26,11 +26,12 @@ struct client_hello {
 
 /* Why something failed. Zero-initialised is "no error"; client_error_fini frees. */
 struct client_error {
-    int err;     /* ERR_x */
-    bool is_own; /* found on this side: the daemon did not say it */
-    char *name;  /* stable name of the daemon: "E_NO_BACKEND" */
-    char *text;  /* sentence */
-    char *hint;  /* or NULL */
+    int err;           /* ERR_x */
+    bool is_own;       /* found on this side: the daemon did not say it */
+    char *name;        /* stable name of the daemon: "E_NO_BACKEND" */
+    char *text;        /* sentence */
+    char *hint;        /* or NULL */
+    json_t *unreached; /* engines that had no part in it; NULL = all had */
 };
 
 enum client_kind {

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/units.h"
 
 #define RUN_GRACE_MS 30000 /* of a command that ends sessions, unless it says otherwise */
@@ -42,6 +43,7 @@ void run_fini(struct run *r)
     for (size_t i = 0; i < r->n_nodes; i++) {
         client_close(r->nodes[i].client);
         free(r->nodes[i].path);
+        free(r->nodes[i].unreached);
     }
     r->n_nodes = 0;
 }
@@ -94,12 +96,37 @@ static uint64_t run_timeout_ms(const struct args *a)
     return ms + grace_ms;
 }
 
+void run_clear_unreached(struct run_node *node)
+{
+    free(STEAL(node->unreached));
+}
+
+/* "engine 1234 (5 sessions): it does not answer; engine 1236: ..." */
+void run_note_unreached(struct run_node *node, const json_t *list)
+{
+    AUTO_BUF text = BUF_INIT;
+    size_t i;
+    json_t *v;
+    json_array_foreach ((json_t *)list, i, v) {
+        const char *name = json_string_value(json_object_get(v, "name"));
+        const char *why = json_string_value(json_object_get(v, "text"));
+        json_int_t n = json_integer_value(json_object_get(v, "sessions"));
+        (void)!buf_printf(&text, "%s%s (%lld session%s): %s", i ? "; " : "", name ? name : "engine",
+                          (long long)n, n == 1 ? "" : "s", why ? why : "it does not answer");
+    }
+    if (text.len == 0)
+        return;
+    run_clear_unreached(node);
+    node->unreached = buf_steal(&text);
+}
+
 int run_call(struct run_node *node, const struct args *a, json_t *params, json_t **ret_result,
              struct problem *problem)
 {
     struct client_error error = {0};
     int err = client_call(node->client, a->command->method, params, run_timeout_ms(a), ret_result,
                           &error);
+    run_note_unreached(node, err ? error.unreached : json_object_get(*ret_result, "unreached"));
     if (!err)
         return 0;
     int code = problem_from_client(problem, &error);

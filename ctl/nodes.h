@@ -12,6 +12,7 @@
 struct run_node {
     char *path;
     struct client *client;
+    char *unreached; /* engines that had no part in the present command; owned, NULL = all had */
 };
 
 /* What outlives a command: where to write, and the open connections. */
@@ -36,6 +37,9 @@ void run_measure(struct run *r, FILE *f);
 struct run_node *run_node(struct run *r, const struct args *a, size_t i, struct problem *problem);
 /* Its name for people: the greeting's, else the path. Borrowed. */
 const char *run_node_name(const struct run_node *node);
+/* Forgets, or notes, what an answer says about engines that had no part in it. */
+void run_clear_unreached(struct run_node *node);
+void run_note_unreached(struct run_node *node, const json_t *list);
 /* One call to a daemon. Takes over params. 0 with *ret_result (owned), or an exit code. */
 int run_call(struct run_node *node, const struct args *a, json_t *params, json_t **ret_result,
              struct problem *problem);

@@ -34,7 +34,18 @@ static int output_add_column(struct output *o, const struct command_column *col)
     for (size_t i = 0; i < o->n_columns; i++)
         if (strcmp(o->columns[i].name, col->name) == 0)
             return 0;
-    return output_add(o, col->name, col->title, col->unit, col->is_wide);
+    int code = output_add(o, col->name, col->title, col->unit, col->is_wide);
+    if (!code)
+        o->columns[o->n_columns - 1].is_some = col->is_some;
+    return code;
+}
+
+/* Programs that read lines want the same columns each time, and a stream does not know its rows
+ * before. */
+static bool output_is_default(const struct output *o, const struct command_column *col)
+{
+    bool can_hide = o->format == OUTPUT_TABLE && !(o->command->flags & COMMANDS_STREAM);
+    return !col->is_wide && (!col->is_some || can_hide);
 }
 
 static int output_add_default(struct output *o, bool with_wide)
@@ -42,7 +53,7 @@ static int output_add_default(struct output *o, bool with_wide)
     size_t n;
     const struct command_column *col = commands_columns(o->command, &n);
     for (size_t i = 0; i < n; i++)
-        if ((with_wide || !col[i].is_wide) && output_add_column(o, &col[i]))
+        if ((with_wide || output_is_default(o, &col[i])) && output_add_column(o, &col[i]))
             return PROBLEM_FAILED;
     return 0;
 }

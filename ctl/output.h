@@ -19,6 +19,7 @@ struct output_column {
     char *title;             /* upper case */
     enum commands_type unit; /* how its values are shown */
     bool is_wide;
+    bool is_some;  /* not shown as long as no row has it */
     bool is_empty; /* no row that was measured has it */
     bool is_short; /* times without what goes without saying */
     int width;     /* table: columns of the terminal; 0 = dropped */

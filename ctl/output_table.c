@@ -73,6 +73,8 @@ void output_table_measure(struct output *o, const json_t *rows)
                 width = OUTPUT_TEXT_MAX;
             col->width = width > col->width ? width : col->width;
         }
+        if (col->is_some && !o->has_choice && (col->is_empty || json_array_size(rows) == 0))
+            col->width = 0;
     }
 }
 

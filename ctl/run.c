@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "ctl/answer.h"
 #include "ctl/guard.h"
+#include "ctl/output_text.h"
 #include "ctl/run_stream.h"
 #include "ctl/run_wait.h"
 #include "ctl/secrets.h"
@@ -190,12 +191,30 @@ static void run_name_problem(struct run_job *job, const char *path)
     job->problem.node = str_dup_c(name);
 }
 
+/* What was not found may be where nobody could look. */
+static int run_judge_unreached(const struct run_job *job, const char *path, int code)
+{
+    const struct run *r = job->run;
+    for (size_t i = 0; i < r->n_nodes; i++) {
+        const struct run_node *node = &r->nodes[i];
+        AUTO_BUF clean = BUF_INIT;
+        if (strcmp(node->path, path) != 0 || !node->unreached)
+            continue;
+        if (output_text_clean(&clean, str_of(node->unreached)) == 0)
+            fprintf(r->err, "mailproxyctl: only partly: %.*s\n", STR_ARG(buf_str(&clean)));
+        return code == 0 || code == PROBLEM_NOT_FOUND ? PROBLEM_PARTLY : code;
+    }
+    return code;
+}
+
 static int run_nodes(struct run_job *job, struct str file)
 {
     const struct args_options *o = &job->args->options;
     int code = 0;
     for (size_t i = 0; i < o->n_sockets && !job->is_over; i++) {
-        int one = run_on_node(job, i, file);
+        for (size_t k = 0; i == 0 && k < job->run->n_nodes; k++)
+            run_clear_unreached(&job->run->nodes[k]);
+        int one = run_judge_unreached(job, o->sockets[i], run_on_node(job, i, file));
         code = problem_combine(code, one, i);
         if (job->problem.exit && job->is_multi)
             run_name_problem(job, o->sockets[i]);

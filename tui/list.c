@@ -79,7 +79,7 @@ static bool list_is_filled(const json_t *rows, const char *name)
 static void list_measure_column(struct list *l, struct output_column *c, const json_t *rows)
 {
     int *natural = &l->natural[c - l->output.columns];
-    if (c->is_wide && !l->is_wide && !*natural && !list_is_filled(rows, c->name)) {
+    if ((c->is_wide || c->is_some) && !l->is_wide && !*natural && !list_is_filled(rows, c->name)) {
         c->width = 0;
         return;
     }
@@ -132,7 +132,8 @@ static void list_fit(struct list *l, int cols)
     output_table_fit(&l->output);
     l->n_hidden = 0;
     for (size_t i = 0; i < l->output.n_columns; i++)
-        l->n_hidden += l->output.columns[i].width == 0 && !l->output.columns[i].is_wide;
+        l->n_hidden += l->output.columns[i].width == 0 && !l->output.columns[i].is_wide &&
+                       !l->output.columns[i].is_some;
 }
 
 static void list_layout(struct list *l, int cols)

@@ -42,6 +42,7 @@ struct backend {
     _Atomic uint8_t health, admin;                    /* enums above */
     _Atomic uint64_t health_since_ms, admin_since_ms; /* wall clock */
     _Atomic uint64_t sessions;                        /* relayed now */
+    _Atomic uint64_t elsewhere; /* relayed by engines that finish beside this one */
     _Atomic uint64_t logins, login_failures, connect_failures, in_bytes, out_bytes; /* totals */
     _Atomic uint64_t login_us_sum;
     _Atomic uint32_t failures_in_row;
@@ -60,6 +61,12 @@ struct backend {
                                   backend_reason(), backend_capabilities() */
 };
 
+/* Sessions of all engines. */
+static inline uint64_t backend_sessions(const struct backend *b)
+{
+    return atomic_load_explicit(&b->sessions, memory_order_relaxed) +
+           atomic_load_explicit(&b->elsewhere, memory_order_relaxed);
+}
 /* "up", "drain"...; static. */
 const char *backend_health_name(enum backend_health h);
 const char *backend_admin_name(enum backend_admin a);

@@ -111,7 +111,7 @@ static const struct pool_member *pool_pick_least(const struct pool *p, const str
         const struct pool_member *m = &p->members[(start + i) % p->n_members];
         if (pool_standing(m, c) != POOL_FREE)
             continue;
-        uint64_t n = atomic_load_explicit(&m->backend->sessions, memory_order_relaxed) + 1;
+        uint64_t n = backend_sessions(m->backend) + 1;
         uint64_t weight = pool_weight(p, m, c->now_ms);
         if (best && (unsigned __int128)n * best_weight >= (unsigned __int128)best_sessions * weight)
             continue;
@@ -215,8 +215,8 @@ static int pool_compare(const void *a, const void *b, void *arg)
         by = pool_is_first(cost_y, weight_y, cost_x, weight_x) -
              pool_is_first(cost_x, weight_x, cost_y, weight_y);
     } else if (have_weight && s->pool->config->balance == BALANCE_LEAST) {
-        uint64_t n_x = atomic_load(&x->backend->sessions) + 1;
-        uint64_t n_y = atomic_load(&y->backend->sessions) + 1;
+        uint64_t n_x = backend_sessions(x->backend) + 1;
+        uint64_t n_y = backend_sessions(y->backend) + 1;
         by = (n_x * y->weight > n_y * x->weight) - (n_x * y->weight < n_y * x->weight);
     }
     return by ? by : (x > y) - (x < y);

@@ -188,7 +188,7 @@ void command_backend_add(struct request *r)
 
 static int edit_remove(struct backend_change *ch, struct runtime_edit *e)
 {
-    uint64_t n = atomic_load_explicit(&ch->backend->sessions, memory_order_relaxed);
+    uint64_t n = backend_sessions(ch->backend);
     int err = ch->file ? 0 : edit_needs_member(ch);
     if (err < 0)
         return err;

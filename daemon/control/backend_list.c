@@ -169,7 +169,7 @@ static void row_state(json_t *row, const struct backend *b)
     int64_t expires = backend_cert_expires(b), now = (int64_t)(clock_wall_ms() / 1000);
     request_set_text(row, "admin", backend_admin_name(LOAD(b->admin)));
     request_set_text(row, "health", backend_health_name(LOAD(b->health)));
-    request_put_number(row, "sessions", LOAD(b->sessions));
+    request_put_number(row, "sessions", backend_sessions(b));
     request_put_number(row, "logins", LOAD(b->logins));
     request_put_number(row, "failures", LOAD(b->login_failures) + LOAD(b->connect_failures));
     request_put_number(row, "in", LOAD(b->in_bytes));
@@ -264,7 +264,7 @@ static json_t *pool_row(const struct pool *p)
     uint64_t sessions = 0, usable = 0;
     for (size_t i = 0; i < p->n_members; i++) {
         const struct backend *b = p->members[i].backend;
-        sessions += LOAD(b->sessions);
+        sessions += backend_sessions(b);
         usable += LOAD(b->admin) == BACKEND_READY && LOAD(b->health) != BACKEND_DOWN;
     }
     request_set_text(row, "name", p->config->name);

@@ -6,6 +6,8 @@
 #include "ops/ask.h"
 #include "ops/configs.h"
 #include "ops/ops.h"
+#include "ops/peer_serve.h"
+#include "ops/peers.h"
 #include "ops/upgrades.h"
 #include "rpc/server.h"
 #include "runtime/audit.h"
@@ -61,6 +63,10 @@ static int control_make_parts(struct control *c)
     if (err == 0)
         err = failures_new(&c->failures);
     if (err == 0)
+        err = peers_new(c, &c->peers);
+    if (err == 0)
+        err = peer_serve_new(c, &c->peer_serve);
+    if (err == 0)
         err = server_new(&c->rpc, &c->server);
     return err;
 }
@@ -75,9 +81,13 @@ int control_new(const struct engine_api *host, struct control **ret, char **ret_
                           .functions = control_functions,
                           .config = control_config,
                           .is_retired = control_is_retired,
-                          .on_change_answered = control_change_answered};
+                          .on_change_answered = control_change_answered,
+                          .hold_back = peers_hold_back,
+                          .spread = peers_spread,
+                          .unreached = peers_unreached};
     list_init(&c->rpc.works);
     list_init(&c->tracers);
+    list_init(&c->peer_engines);
     work_queue_init(&c->config_queue);
     work_queue_init(&c->user_queue);
     work_queue_init(&c->op_queue);
@@ -108,6 +118,8 @@ void control_free(struct control *c)
     c->server = NULL;
     sessions_free(c->sessions);
     c->sessions = NULL;
+    peers_free(STEAL(c->peers));
+    peer_serve_free(STEAL(c->peer_serve));
     upgrades_free(c->upgrades);
     ops_free(c->ops);
     logins_free(c->logins);
@@ -171,8 +183,25 @@ uint64_t control_retire(struct control *c, uint64_t successor, uint64_t *ret_rat
 {
     uint64_t limit_ms = upgrades_done(c->upgrades, successor, ret_rate);
     ops_retire(c->ops);
+    peers_retire(c);
     server_retire(c->server);
     return limit_ms;
+}
+
+void control_link(struct control *c, int fd, uint32_t pid, bool is_successor)
+{
+    peers_link(c, fd, pid, is_successor);
+}
+
+void control_olds_changed(struct control *c)
+{
+    peers_listed(c);
+}
+
+void control_forget_user(struct control *c, const char *user)
+{
+    if (c && c->peers)
+        peers_forget_user(c, user);
 }
 
 bool control_is_forsaken(const struct control *c)

@@ -39,6 +39,13 @@ void control_upgrade_failed(struct control *c, struct str why);
  * soon, so that they find the other engine. Returns how long sessions may stay, ms, and in
  * *ret_rate how many are ended a second then; 0 = the operator did not say. */
 uint64_t control_retire(struct control *c, uint64_t successor, uint64_t *ret_rate);
+/* The supervisor gives a connection to another engine of the machine (fd, taken over): to the one
+ * that replaces this one, or to one that finishes beside it. */
+void control_link(struct control *c, int fd, uint32_t pid, bool is_successor);
+/* engine_api.olds gives others now. */
+void control_olds_changed(struct control *c);
+/* The workers of this engine forget a user (NULL = all): so do those of the others. */
+void control_forget_user(struct control *c, const char *user);
 /* No client from before control_retire is left. */
 bool control_is_forsaken(const struct control *c);
 

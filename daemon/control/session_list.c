@@ -3,6 +3,9 @@
  * another. Of sorted ones the workers first tell the keys of a window, which are merged to ids;
  * then they are asked for the rows of a page. Pages are written in slices. */
 #include "ops/ask.h"
+#include "ops/peers.h"
+#include "ops/session_json.h"
+#include "ops/workers.h"
 
 #include "control/handlers.h"
 #include "rpc/client.h"
@@ -81,9 +84,8 @@ static void listing_free(struct listing *l)
 
 static void listing_cancel(struct listing *l)
 {
-    const struct engine_api *h = l->ask.control->host;
-    if (l->is_asked && l->worker < h->n_workers)
-        (void)!session_query_next(h->workers[l->worker].mailbox, l->ask.number, true);
+    if (l->is_asked)
+        (void)!worker_query_next(l->ask.control, l->worker, l->ask.number, true);
     listing_free(l);
 }
 
@@ -118,13 +120,19 @@ static void on_listing_owner_gone(struct client_link *owner)
 
 /* ---- the answer ---- */
 
+/* Of a single engine there is nothing to be told. */
+static uint64_t row_skip(const struct control *c)
+{
+    return peers_is_any(c) ? 0 : SESSION_FIELD_BIT(SESSION_FIELD_ENGINE);
+}
+
 static int listing_write(struct listing *l, const struct session_row *row)
 {
     int err = l->rows.len == 0 ? buf_append_str(&l->rows, STR("{\"rows\":[")) : 0;
     if (err == 0 && l->n_rows > 0)
         err = buf_append_char(&l->rows, ',');
     if (err == 0)
-        err = session_row_append(&l->rows, row);
+        err = session_row_append(&l->rows, row, row_skip(l->ask.control));
     l->n_rows += err == 0;
     return err;
 }
@@ -165,13 +173,12 @@ static void listing_answer(struct listing *l, bool has_more)
 static void listing_fetch(struct listing *l)
 {
     const struct engine_api *h = l->ask.control->host;
-    struct mailbox *worker = h->workers[l->worker].mailbox;
     const struct session_query_spec q = {.number = l->ask.number,
                                          .reply = loop_mailbox(h->loop),
                                          .deliver = ask_deliver_chunk,
                                          .filter = l->filter};
-    int err = l->is_asked ? session_query_next(worker, l->ask.number, false)
-                          : session_query_post(worker, &q);
+    int err = l->is_asked ? worker_query_next(l->ask.control, l->worker, l->ask.number, false)
+                          : worker_query(l->ask.control, l->worker, &q);
     l->is_asked = true;
     if (err < 0)
         listing_fail(l, err);
@@ -208,7 +215,7 @@ static void listing_step(struct listing *l)
     loop_unslice(&l->slice);
     if (c && l->at == c->n)
         listing_end_chunk(l);
-    bool is_over = !l->chunk && l->worker >= l->ask.control->host->n_workers;
+    bool is_over = !l->chunk && !l->is_asked && !worker_next(l->ask.control, &l->worker);
     if (is_over || l->n_rows > 0)
         listing_answer(l, !is_over);
     else
@@ -223,6 +230,12 @@ static void on_listing_step(struct loop_slice *s)
 static void on_listing_chunk(struct ask *a, struct session_chunk *chunk)
 {
     struct listing *l = CONTAINER_OF(a, struct listing, ask);
+    /* The engine is gone: what it has told already is all. */
+    if (l->chunk && chunk->is_last && chunk->n == 0) {
+        l->chunk->is_last = true;
+        session_chunk_free(chunk);
+        return;
+    }
     session_chunk_free(l->chunk);
     l->chunk = chunk;
     l->at = 0;
@@ -572,7 +585,8 @@ static bool show_chunk(void *arg, struct session_chunk *chunk)
 {
     struct request *r = arg;
     AUTO_BUF row = BUF_INIT;
-    if (chunk->n > 0 && !r->is_answered && session_row_append(&row, &chunk->rows[0]) == 0) {
+    uint64_t skip = row_skip(request_control(r));
+    if (chunk->n > 0 && !r->is_answered && session_row_append(&row, &chunk->rows[0], skip) == 0) {
         request_ref(r);
         request_answer_text(r, buf_str(&row));
     }

@@ -35,12 +35,13 @@ static const char *system_state(const struct engine_api *h)
 /* The engine that an upgrade replaced. */
 static void system_status_old(json_t *row, const struct control *c)
 {
-    const struct control_old *old = c->host->old(c->host->arg);
+    size_t n;
+    const struct control_old *old = c->host->olds(c->host->arg, &n);
     const struct config *config = control_setup(c)->config;
-    if (!old->pid)
+    if (n == 0)
         return;
     AUTO_FREE char *path =
-        config->n_controls ? str_printf("%s" CONTROL_OLD_SUFFIX, config->controls[0].path) : NULL;
+        config->n_controls ? control_old_path(config->controls[0].path, old->number) : NULL;
     request_put_number(row, "old_pid", old->pid);
     request_put_number(row, "old_since", old->since_ms);
     request_put_number(row, "old_sessions", old->sessions);

@@ -33,6 +33,7 @@ static void host_forget_user(void *arg, const char *user)
     for (size_t i = 0; i < e->n_workers; i++)
         if (worker_forget(e->workers[i], user) < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "forget-failed", KV_U64("worker", i));
+    control_forget_user(e->control, user);
 }
 
 static int host_pause_listener(void *arg, const char *name, bool is_paused)
@@ -167,9 +168,9 @@ static bool host_is_full(void *arg)
     return e->acceptors && acceptors_are_exhausted(e->acceptors);
 }
 
-static const struct control_old *host_old(void *arg)
+static const struct control_old *host_olds(void *arg, size_t *ret_n)
 {
-    return handover_old(((struct engine *)arg)->handover);
+    return handover_olds(((struct engine *)arg)->handover, ret_n);
 }
 
 /* No file is read for it any more. */
@@ -242,6 +243,7 @@ void engine_make_host(struct engine *e)
     loop_timer_init(&e->stop_timer, on_stop_tick);
     e->host = (struct engine_api){
         .counters = &e->accept_counters,
+        .others = &e->other_counters,
         .loop = e->loop,
         .jobs = e->jobs,
         .store = e->store,
@@ -251,6 +253,7 @@ void engine_make_host(struct engine *e)
         .log_quota = e->log_quota,
         .workers = e->control_workers,
         .started_ms = clock_ms(),
+        .start = e->options->starts,
         .restarts = e->options->restarts,
         .is_successor = e->options->is_successor,
         .arg = e,
@@ -271,6 +274,6 @@ void engine_make_host(struct engine *e)
         .upgrade_start = host_upgrade_start,
         .is_retired = host_is_retired,
         .is_full = host_is_full,
-        .old = host_old,
+        .olds = host_olds,
     };
 }

@@ -42,7 +42,7 @@ struct engine {
     pthread_mutex_t proposed_lock;
     struct delivery *proposed; /* read for a reload and not published yet; under the lock */
     struct config *confirmed;  /* without a supervisor: to go back to */
-    struct counters accept_counters;
+    struct counters accept_counters, other_counters;
     atomic_bool is_watched, is_ruled;
     struct loop_timer stop_timer;
     uint64_t stop_by_ms;

@@ -13,7 +13,8 @@
 struct handover {
     struct handover_spec spec;
     struct loop_timer tick;
-    struct control_old old;
+    struct control_old olds[PEER_ENGINES_MAX];
+    size_t n_olds;
     bool is_retired;
     uint64_t rate; /* of the sessions that are ended then, a second; 0 = as configured */
     uint64_t end_by_ms, tell_ms, told; /* end_by_ms 0 = when the last session ends */
@@ -101,11 +102,27 @@ static void hear_retire(struct handover *h, const struct wire_packet *p, struct 
 
 static void hear_old(struct handover *h, const struct wire_packet *p, struct delivery_fds *fds)
 {
-    struct wire_old old;
     (void)fds;
-    memcpy(&old, p->body, sizeof(old));
-    h->old = (struct control_old){
-        .pid = (uint32_t)old.pid, .since_ms = old.since_ms, .sessions = old.sessions};
+    h->n_olds = 0;
+    for (size_t at = 0; at + sizeof(struct wire_old) <= p->size; at += sizeof(struct wire_old)) {
+        struct wire_old old;
+        memcpy(&old, p->body + at, sizeof(old));
+        if (old.pid > 0 && h->n_olds < PEER_ENGINES_MAX)
+            h->olds[h->n_olds++] = (struct control_old){.pid = (uint32_t)old.pid,
+                                                        .number = (uint32_t)old.number,
+                                                        .since_ms = old.since_ms,
+                                                        .sessions = old.sessions};
+    }
+    control_olds_changed(h->spec.control);
+}
+
+static void hear_link(struct handover *h, const struct wire_packet *p, struct delivery_fds *fds)
+{
+    struct wire_link link;
+    memcpy(&link, p->body, sizeof(link));
+    int fd = delivery_fds_take(fds, 0);
+    if (fd >= 0)
+        control_link(h->spec.control, fd, (uint32_t)link.pid, link.is_successor);
 }
 
 void handover_hear(struct handover *h, const struct wire_packet *p, const int *fds, size_t n)
@@ -117,7 +134,8 @@ void handover_hear(struct handover *h, const struct wire_packet *p, const int *f
     } orders[] = {{WIRE_CHECKED, 0, hear_checked},
                   {WIRE_FAILED, 0, hear_failed},
                   {WIRE_RETIRE, sizeof(uint64_t), hear_retire},
-                  {WIRE_OLD, sizeof(struct wire_old), hear_old}};
+                  {WIRE_OLDS, 0, hear_old},
+                  {WIRE_LINK, sizeof(struct wire_link), hear_link}};
     struct delivery_fds places = {0};
     for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
         if (p->order != orders[i].order || p->size < orders[i].size)
@@ -146,9 +164,10 @@ bool handover_is_retired(const struct handover *h)
     return h->is_retired;
 }
 
-const struct control_old *handover_old(const struct handover *h)
+const struct control_old *handover_olds(const struct handover *h, size_t *ret_n)
 {
-    return &h->old;
+    *ret_n = h->n_olds;
+    return h->olds;
 }
 
 /* ---- life ---- */

@@ -33,5 +33,5 @@ int handover_ask(struct handover *h) NODISCARD;
 int handover_start(struct handover *h) NODISCARD;
 /* Another engine serves, this one only finishes. */
 bool handover_is_retired(const struct handover *h);
-/* The engine that serves no more and finishes; pid 0 = there is none. */
-const struct control_old *handover_old(const struct handover *h);
+/* The engines that serve no more and finish, the newest first. */
+const struct control_old *handover_olds(const struct handover *h, size_t *ret_n);

@@ -69,10 +69,11 @@ enum wire_order {
                        a content before: they were opened again */
     WIRE_CHECKED,   /* the new program is good */
     WIRE_FAILED,    /* there will be no upgrade: a sentence */
-    WIRE_OLD,       /* struct wire_old: another engine finishes its sessions */
+    WIRE_OLDS,      /* struct wire_old each: engines that finish their sessions, the newest first */
     WIRE_KEYS,      /* uint64_t id of key_service_add, descriptors of the channels */
-    WIRE_RETIRE     /* uint64_t pid of the engine that serves now; descriptors and places of control
+    WIRE_RETIRE,    /* uint64_t pid of the engine that serves now; descriptors and places of control
                        sockets for this one */
+    WIRE_LINK /* struct wire_link, a descriptor and its place 0: a connection to another engine */
 };
 
 /* The bundle comes along as a descriptor unless err is set. */
@@ -92,7 +93,13 @@ struct wire_log {
 };
 
 struct wire_old {
-    uint64_t pid, since_ms, sessions; /* pid 0 = there is none; wall clock */
+    uint64_t pid, since_ms, sessions; /* wall clock */
+    uint64_t number;                  /* of its control sockets; see control_old_path */
+};
+
+struct wire_link {
+    uint64_t pid;          /* of the other engine */
+    uint64_t is_successor; /* it takes the place of the one that gets this */
 };
 
 #define WIRE_FDS_MAX 64

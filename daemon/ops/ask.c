@@ -3,7 +3,7 @@
 #include "ops/ask.h"
 
 #include "base/log.h"
-#include "rpc/json_text.h"
+#include "ops/workers.h"
 #include "runtime/state.h"
 
 #define COLLECT_TIMEOUT_MS 30000
@@ -91,29 +91,11 @@ void ask_deliver_killed(struct mail *m, void *owner)
     free(killed);
 }
 
-int session_row_append(struct buf *out, const struct session_row *row)
+void sessions_wake(struct control *c, const char *user)
 {
-    bool is_first = true;
-    int err = buf_append_char(out, '{');
-    for (int f = 0; f < SESSION_FIELD_COUNT && err == 0; f++) {
-        const struct filter_field *field = &session_filter_fields[f];
-        bool is_number = field->type != FILTER_TEXT && field->type != FILTER_IP;
-        if (!is_number && row->v[f].text.n == 0)
-            continue;
-        err = json_text_key(out, field->name, is_first);
-        if (err == 0)
-            err = is_number ? json_text_number(out, row->v[f].number)
-                            : json_text_string(out, row->v[f].text);
-        is_first = false;
-    }
-    return err == 0 ? buf_append_char(out, '}') : err;
-}
-
-void sessions_wake(const struct control *c, const char *user)
-{
-    for (size_t i = 0; i < c->host->n_workers; i++)
-        if (session_wake_held_post(c->host->workers[i].mailbox, user) < 0)
-            LOG_EVENT(LOG_LEVEL_ERROR, "wake-failed", KV_U64("worker", i));
+    for (size_t w = 0; worker_next(c, &w); w++)
+        if (worker_wake(c, w, user) < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "wake-failed", KV_U64("worker", w));
 }
 
 /* ---- collecting from all workers at once ---- */
@@ -141,16 +123,14 @@ static void collect_finish(struct collect *c, int err)
 /* Workers that still walk are told to stop. */
 static void collect_abort(struct collect *c, int err)
 {
-    const struct engine_api *h = c->ask.control->host;
-    for (size_t i = 0; i < h->n_workers; i++)
-        (void)!session_query_next(h->workers[i].mailbox, c->ask.number, true);
+    for (size_t w = 0; worker_next(c->ask.control, &w); w++)
+        (void)!worker_query_next(c->ask.control, w, c->ask.number, true);
     collect_finish(c, err);
 }
 
 static void on_collect_chunk(struct ask *a, struct session_chunk *chunk)
 {
     struct collect *c = CONTAINER_OF(a, struct collect, ask);
-    const struct engine_api *h = a->control->host;
     unsigned worker = chunk->worker;
     bool is_last = chunk->is_last;
     if (is_last) {
@@ -163,7 +143,7 @@ static void on_collect_chunk(struct ask *a, struct session_chunk *chunk)
         collect_abort(c, 0);
     else if (c->n_waiting == 0)
         collect_finish(c, 0);
-    else if (!is_last && session_query_next(h->workers[worker].mailbox, a->number, false) < 0)
+    else if (!is_last && worker_query_next(a->control, worker, a->number, false) < 0)
         collect_abort(c, -ERR_NOMEM);
 }
 
@@ -183,11 +163,12 @@ static void on_collect_end(struct ask *a)
 }
 
 /* Moves the ids of a worker into ids; how many there are. */
-static size_t collect_ids(const struct collect_spec *spec, size_t worker, uint64_t *ids)
+static size_t collect_ids(const struct control *c, const struct collect_spec *spec, size_t worker,
+                          uint64_t *ids)
 {
     size_t n = 0;
     for (size_t i = 0; i < spec->n_ids; i++)
-        if (session_id_worker(spec->ids[i]) == worker)
+        if (worker_has(c, worker, spec->ids[i]))
             ids[n++] = spec->ids[i];
     return n;
 }
@@ -209,11 +190,11 @@ static int collect_post(struct collect *c, const struct collect_spec *spec)
                                    .limit = spec->limit};
     if (spec->ids && !ids)
         return -ERR_NOMEM;
-    for (size_t i = 0; i < h->n_workers; i++) {
-        q.n_ids = ids ? collect_ids(spec, i, ids) : 0;
+    for (size_t w = 0; worker_next(c->ask.control, &w); w++) {
+        q.n_ids = ids ? collect_ids(c->ask.control, spec, w, ids) : 0;
         if (ids && q.n_ids == 0)
             continue;
-        int err = session_query_post(h->workers[i].mailbox, &q);
+        int err = worker_query(c->ask.control, w, &q);
         if (err < 0)
             return err;
         c->n_waiting++;

@@ -41,7 +41,7 @@ struct collect_spec {
     struct filter *filter; /* NULL = all; a reference is taken */
     const uint64_t *ids;   /* only these, of each worker in this order; copied; NULL = all */
     size_t n_ids;
-    uint32_t fields; /* as in session_query_spec, from here on */
+    uint64_t fields; /* as in session_query_spec, from here on */
     bool is_sorted, is_keys;
     struct session_order order;
     const struct session_key *after; /* copied */
@@ -55,7 +55,5 @@ struct collect_spec {
 /* -ERR_NOMEM: nothing was started. */
 int collect_start(struct control *c, const struct collect_spec *spec) NODISCARD;
 
-/* Appends a row as JSON with the columns of session list. -ERR_NOMEM. */
-int session_row_append(struct buf *out, const struct session_row *row) NODISCARD;
 /* Logins that are held look again: those of one user, or all (NULL). */
-void sessions_wake(const struct control *c, const char *user);
+void sessions_wake(struct control *c, const char *user);

@@ -6,9 +6,10 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/token_bucket.h"
 #include "ops/kill.h"
 #include "ops/ops.h"
-#include "base/token_bucket.h"
+#include "ops/peers.h"
 #include "runtime/state.h"
 
 #define DRAIN_TICK_MS 200 /* so that no tick of the loop is passed over */
@@ -39,7 +40,7 @@ static void drain_free(struct drain *d)
 
 static uint64_t drain_left(const struct drain *d)
 {
-    return atomic_load_explicit(&d->backend->sessions, memory_order_relaxed);
+    return backend_sessions(d->backend);
 }
 
 /* ---- progress ---- */
@@ -98,7 +99,12 @@ static void drain_remove(struct drain *d)
 
 static void drain_empty(struct drain *d)
 {
-    if (d->is_removed)
+    AUTO_FREE char *silent = peers_silent(d->control);
+    AUTO_FREE char *text =
+        silent ? str_printf("no sessions left here, but engine %s does not answer", silent) : NULL;
+    if (silent)
+        drain_finish(d, OP_PARTIAL, text ? text : "an engine does not answer");
+    else if (d->is_removed)
         drain_remove(d);
     else
         drain_finish(d, OP_DONE, "no sessions left");
@@ -293,7 +299,7 @@ static char *drain_note(struct control *c, const struct drain_spec *spec)
 void drain_start(struct request *r, const struct drain_spec *spec, bool is_changed)
 {
     struct drain *d = drain_find(request_control(r), spec->backend);
-    uint64_t left = atomic_load_explicit(&spec->backend->sessions, memory_order_relaxed);
+    uint64_t left = backend_sessions(spec->backend);
     AUTO_FREE char *note = drain_note(request_control(r), spec);
     if (!d && !is_changed && left == 0 && !spec->is_removed) {
         if (note)

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "ops/workers.h"
 #include "rpc/json_text.h"
 #include "runtime/state.h"
 
@@ -235,17 +236,17 @@ static int kill_op_post(struct kill_op *k)
     size_t at = 0;
     if (!ids)
         return -ERR_NOMEM;
-    for (size_t w = 0; w < h->n_workers; w++) {
+    for (size_t w = 0; worker_next(k->control, &w); w++) {
         spec.n = 0;
         k->workers[w].first = at;
         for (size_t i = 0; i < k->n; i++)
-            if (session_id_worker(k->v[i].id) == w) {
+            if (worker_has(k->control, w, k->v[i].id)) {
                 ids[spec.n++] = k->v[i].id;
                 k->order[at++] = i;
             }
         if (spec.n == 0)
             continue;
-        int err = session_kill_post(h->workers[w].mailbox, &spec);
+        int err = worker_kill(k->control, w, &spec);
         if (err < 0)
             return err;
         k->n_waiting++;
@@ -256,7 +257,7 @@ static int kill_op_post(struct kill_op *k)
 
 static int kill_op_tell(struct kill_op *k)
 {
-    k->workers = calloc(k->control->host->n_workers + 1, sizeof(*k->workers));
+    k->workers = calloc(worker_room(k->control), sizeof(*k->workers));
     k->order = calloc(k->n + 1, sizeof(*k->order));
     if (!k->workers || !k->order)
         return -ERR_NOMEM;
@@ -406,9 +407,9 @@ static int kill_op_copy(struct kill_op *k, const struct kill_spec *spec)
 }
 
 /* What is looked at here. */
-static uint32_t kill_op_fields(const struct kill_op *k)
+static uint64_t kill_op_fields(const struct kill_op *k)
 {
-    uint32_t fields = SESSION_FIELD_BIT(SESSION_FIELD_ID) | SESSION_FIELD_BIT(SESSION_FIELD_USER) |
+    uint64_t fields = SESSION_FIELD_BIT(SESSION_FIELD_ID) | SESSION_FIELD_BIT(SESSION_FIELD_USER) |
                       SESSION_FIELD_BIT(SESSION_FIELD_IP) | SESSION_FIELD_BIT(SESSION_FIELD_IDLE);
     for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
         fields |= k->exact[i] ? SESSION_FIELD_BIT(k->spec.exact[i].field) : 0;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ops/ops.h"
+#include "ops/workers.h"
 #include "rpc/client.h"
 #include "runtime/state.h"
 #include "session/trace.h"
@@ -50,10 +51,9 @@ static void trace_op_free(struct trace_op *t)
 
 static void trace_op_stop_workers(const struct trace_op *t)
 {
-    const struct engine_api *h = t->control->host;
-    for (size_t i = 0; i < h->n_workers; i++)
-        if (session_trace_end_post(h->workers[i].mailbox, t->stream.stream) < 0)
-            LOG_EVENT(LOG_LEVEL_ERROR, "trace-not-ended", KV_U64("worker", i));
+    for (size_t w = 0; worker_next(t->control, &w); w++)
+        if (worker_trace_end(t->control, w, t->stream.stream) < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "trace-not-ended", KV_U64("worker", w));
 }
 
 static void trace_op_say_end(const struct trace_op *t, struct client *client, const char *why)
@@ -205,15 +205,17 @@ static void trace_op_take_in(struct trace_op *t, const struct session_trace_even
     size_t *untold = &t->untold[e->worker];
     *untold += e->weight;
     if (*untold >= TRACE_TOLD_MIN &&
-        session_trace_seen_post(t->control->host->workers[e->worker].mailbox, t->stream.stream,
-                                *untold) == 0)
+        worker_trace_seen(t->control, e->worker, t->stream.stream, *untold) == 0)
         *untold = 0;
 }
 
 static void on_event(struct mail *m, void *owner)
 {
-    struct session_trace_event *e = CONTAINER_OF(m, struct session_trace_event, mail);
-    struct control *c = control_of(owner);
+    trace_deliver(control_of(owner), CONTAINER_OF(m, struct session_trace_event, mail));
+}
+
+void trace_deliver(struct control *c, struct session_trace_event *e)
+{
     struct trace_op *t = c ? trace_op_find(c, e->number) : NULL;
     if (t) {
         trace_op_take_in(t, e);
@@ -229,7 +231,7 @@ static void on_event(struct mail *m, void *owner)
 
 static struct trace_op *trace_op_new(struct control *c)
 {
-    struct trace_op *t = calloc(1, sizeof(*t) + c->host->n_workers * sizeof(t->untold[0]));
+    struct trace_op *t = calloc(1, sizeof(*t) + worker_room(c) * sizeof(t->untold[0]));
     if (!t)
         return NULL;
     t->control = c;
@@ -250,8 +252,8 @@ static int trace_op_begin(struct trace_op *t, struct filter *filter)
                                             .filter = filter,
                                             .reply = loop_mailbox(h->loop),
                                             .deliver = on_event};
-    for (size_t i = 0; i < h->n_workers; i++) {
-        int err = session_trace_post(h->workers[i].mailbox, &spec);
+    for (size_t w = 0; worker_next(t->control, &w); w++) {
+        int err = worker_trace(t->control, w, &spec);
         if (err < 0)
             return err;
     }

@@ -38,28 +38,29 @@ static const struct op_kind upgrade_kind = {
 
 /* ---- the beginning ---- */
 
-static void upgrade_refuse_old(struct request *r, const struct control_old *old)
+static void upgrade_refuse_old(struct request *r, const struct control_old *oldest)
 {
     const struct config *c = control_setup(request_control(r))->config;
-    const char *path = c->n_controls ? c->controls[0].path : "PATH";
-    AUTO_FREE char *hint =
-        str_printf("mailproxyctl -s %s" CONTROL_OLD_SUFFIX " system stop ends it", path);
-    request_fail(r, -ERR_BUSY, hint,
-                 "the program before the last upgrade (pid %u) has not ended yet", old->pid);
+    AUTO_FREE char *path =
+        control_old_path(c->n_controls ? c->controls[0].path : "PATH", oldest->number);
+    AUTO_FREE char *hint = str_printf("mailproxyctl -s %s system stop ends the oldest", path);
+    request_fail(r, -ERR_BUSY, hint, "%d programs of earlier upgrades have sessions still",
+                 PEER_ENGINES_MAX);
 }
 
 /* True when it was refused, and answered. */
 static bool upgrade_refuse(const struct upgrades *u, struct request *r)
 {
     const struct engine_api *h = u->control->host;
-    const struct control_old *old = h->old(h->arg);
+    size_t n_olds;
+    const struct control_old *olds = h->olds(h->arg, &n_olds);
     const struct op *op = op_uninterruptible(u->control);
     if (u->request || u->op)
         request_fail(r, -ERR_BUSY, "op list", "an upgrade is under way");
     else if (h->is_stopping(h->arg))
         request_fail(r, -ERR_SHUTDOWN, NULL, NULL);
-    else if (old->pid)
-        upgrade_refuse_old(r, old);
+    else if (n_olds >= PEER_ENGINES_MAX)
+        upgrade_refuse_old(r, &olds[n_olds - 1]);
     else if (op)
         request_fail(r, -ERR_BUSY, "op list", "operation %llu (%s) has to end before",
                      (unsigned long long)op->id, op->name);

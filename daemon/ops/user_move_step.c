@@ -6,6 +6,8 @@
 
 #include "base/clock.h"
 #include "ops/kill.h"
+#include "ops/peers.h"
+#include "ops/workers.h"
 #include "runtime/state.h"
 
 #define USER_MOVE_STEP_TICK_MS 100 /* so that no tick of the loop is passed over */
@@ -47,10 +49,9 @@ void user_move_step_free(struct user_move_step *m)
 
 static void user_move_step_release(const struct user_move_step *m)
 {
-    const struct engine_api *h = m->control->host;
     const struct session_hold_spec spec = {.user = m->user};
-    for (size_t i = 0; i < h->n_workers; i++)
-        (void)!session_hold_post(h->workers[i].mailbox, &spec);
+    for (size_t w = 0; worker_next(m->control, &w); w++)
+        (void)!worker_hold(m->control, w, &spec);
 }
 
 static void user_move_step_end(struct user_move_step *m, int err, const char *text, bool is_changed)
@@ -208,6 +209,17 @@ static void user_move_step_kick(struct user_move_step *m)
         user_move_step_again(m);
 }
 
+/* None is left, as far as anybody can say. */
+static void user_move_step_left(struct user_move_step *m)
+{
+    AUTO_FREE char *silent = peers_silent(m->control);
+    AUTO_FREE char *text = silent ? str_printf("engine %s does not answer", silent) : NULL;
+    if (silent)
+        user_move_step_end(m, -ERR_TIMEOUT, text ? text : err_text(-ERR_TIMEOUT), false);
+    else
+        user_move_step_pin(m);
+}
+
 static void on_mover_counted(void *arg, const struct kill_result *result)
 {
     struct user_move_step *m = arg;
@@ -218,7 +230,7 @@ static void on_mover_counted(void *arg, const struct kill_result *result)
     if (m->is_stopped)
         user_move_step_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
     else if (result->err == 0 && result->matched == 0 && m->tally->n_running == 0)
-        user_move_step_pin(m);
+        user_move_step_left(m);
     else if (user_move_step_is_late(m))
         user_move_step_end(m, -ERR_TIMEOUT, "sessions did not end in time", false);
     else
@@ -273,8 +285,8 @@ static int user_move_step_hold(struct user_move_step *m)
                                            .reply = loop_mailbox(h->loop),
                                            .deliver = ask_deliver_killed};
     int err = 0;
-    for (size_t i = 0; i < h->n_workers && err == 0; i++) {
-        err = session_hold_post(h->workers[i].mailbox, &spec);
+    for (size_t w = 0; err == 0 && worker_next(m->control, &w); w++) {
+        err = worker_hold(m->control, w, &spec);
         m->n_waiting += err == 0;
     }
     return err;

@@ -20,6 +20,7 @@ enum {
     MANY = COMMANDS_MANY,
     DEFAULT = 0,
     WIDE = 1,
+    SOME = 2,
 };
 
 enum command_id {
@@ -33,6 +34,11 @@ static const struct command commands[] = {
 #include "rpc/commands.def"
 };
 
+static const unsigned char reaches[sizeof(commands) / sizeof(commands[0])] = {
+#define REACH(noun, verb, where) [COMMAND_##noun##_##verb] = COMMAND_REACH_##where,
+#include "rpc/commands.def"
+};
+
 static const struct command_arg args[] = {
 #define ARG(noun, verb, name, type, flags, help)                                                   \
     {COMMAND_##noun##_##verb, #name, COMMANDS_##type, flags, help},
@@ -41,7 +47,7 @@ static const struct command_arg args[] = {
 
 static const struct command_column columns[] = {
 #define COLUMN(noun, verb, name, unit, shown, title, help)                                         \
-    {COMMAND_##noun##_##verb, name, COMMANDS_##unit, (shown) == WIDE, title, help},
+    {COMMAND_##noun##_##verb, name, COMMANDS_##unit, (shown) == WIDE, (shown) == SOME, title, help},
 #include "rpc/commands.def"
 };
 
@@ -99,6 +105,11 @@ const struct command *commands_all(size_t *ret_n)
 {
     *ret_n = ARRAY_LEN(commands);
     return commands;
+}
+
+enum command_reach commands_reach(const struct command *c)
+{
+    return (enum command_reach)reaches[commands_index(c)];
 }
 
 size_t commands_index(const struct command *c)

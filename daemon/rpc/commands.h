@@ -22,6 +22,18 @@ enum commands_flag {
     COMMANDS_OLD = 1 << 6,
 };
 
+/* Where a command goes when more than one engine has sessions (rpc/commands.def). */
+enum command_reach {
+    COMMAND_REACH_UNSAID, /* the table does not say: a mistake */
+    COMMAND_REACH_HERE,
+    COMMAND_REACH_SESSIONS,
+    COMMAND_REACH_COUNTS,
+    COMMAND_REACH_USERS,
+    COMMAND_REACH_RULES,
+    COMMAND_REACH_BACKENDS,
+    COMMAND_REACH_LEVEL,
+};
+
 /* Flags of an argument. */
 enum commands_arg_flag {
     COMMANDS_NEEDED = 1 << 0,
@@ -75,6 +87,7 @@ struct command_column {
     const char *name;
     enum commands_type unit;
     bool is_wide; /* shown only when asked for */
+    bool is_some; /* shown in tables as soon as a row has it */
     const char *title;
     const char *help;
 };
@@ -83,6 +96,7 @@ struct command_column {
 const struct command *commands_all(size_t *ret_n);
 /* Position of a command in the table. */
 size_t commands_index(const struct command *c);
+enum command_reach commands_reach(const struct command *c);
 /* Arguments and columns of a command. */
 const struct command_arg *commands_args(const struct command *c, size_t *ret_n);
 /* Words behind the verb, the table's i-th example; NULL behind the last: most have none. */

@@ -3,6 +3,7 @@
 #include "rpc/request.h"
 
 #include "proto/reply.h"
+#include "rpc/json_text.h"
 #include "rpc/rpc.h"
 
 #define REQUEST_SHOWN_MAX 100 /* bytes of a wrong method repeated in the error */
@@ -19,6 +20,9 @@ void request_unref(struct request *r)
         return;
     json_decref(r->id);
     json_decref(r->params);
+    json_decref(r->held);
+    free(r->held_text);
+    list_del(&r->wait);
     free(r->masked);
     free(r);
 }
@@ -118,6 +122,45 @@ static bool request_settle(struct request *r, const char *error, const char *res
     return true;
 }
 
+/* Must others be told first? Then the answer waits with the request. */
+static bool request_is_spread(struct request *r)
+{
+    if (r->is_spread || r->is_answered || !r->command || !(r->command->flags & COMMANDS_CHANGES) ||
+        request_bool(r, "dry_run") || !r->rpc->spread)
+        return true;
+    r->is_spread = true;
+    return !r->rpc->spread(r->rpc, r);
+}
+
+/* Names those that had no part in it. */
+static void request_add_unreached(const struct request *r, json_t *body)
+{
+    json_t *list = r->command && r->rpc->unreached ? r->rpc->unreached(r->rpc, r) : NULL;
+    if (list)
+        (void)json_object_set_new(body, "unreached", list);
+}
+
+/* The same for a text that is an object. Owned; NULL = it stays as it is. */
+static char *request_text_unreached(const struct request *r, struct str result)
+{
+    json_t *list = r->command && r->rpc->unreached ? r->rpc->unreached(r->rpc, r) : NULL;
+    AUTO_BUF text = BUF_INIT;
+    if (!list)
+        return NULL;
+    bool is_empty = result.n == 2;
+    int err = result.n >= 2 && result.p[result.n - 1] == '}'
+                  ? buf_append(&text, result.p, result.n - 1)
+                  : -ERR_SYNTAX;
+    if (err == 0)
+        err = json_text_key(&text, "unreached", is_empty);
+    if (err == 0)
+        err = json_text_value(&text, list);
+    if (err == 0)
+        err = buf_append_char(&text, '}');
+    json_decref(list);
+    return err == 0 ? buf_steal(&text) : NULL;
+}
+
 /* Lets the client's next request run. */
 static void request_over(struct request *r)
 {
@@ -131,6 +174,11 @@ static void request_finish(struct request *r, const char *key, json_t *body, con
 {
     const char *text = json_string_value(json_object_get(body, "message"));
     bool is_error = strcmp(key, "error") == 0;
+    if (!is_error && !request_is_spread(r)) {
+        r->held = body;
+        return;
+    }
+    request_add_unreached(r, is_error ? json_object_get(body, "data") : body);
     if (!request_settle(r, is_error ? (text ? text : result) : NULL, result)) {
         json_decref(body);
         return;
@@ -148,11 +196,27 @@ static void request_finish(struct request *r, const char *key, json_t *body, con
 
 void request_answer_text(struct request *r, struct str result)
 {
+    if (!request_is_spread(r)) {
+        r->held_text = str_dup(result);
+        return;
+    }
     if (!request_settle(r, NULL, "ok"))
         return;
-    if (r->client && r->id)
-        r->origin->send_result(r->client, r->id, result);
+    if (r->client && r->id) {
+        AUTO_FREE char *longer = request_text_unreached(r, result);
+        r->origin->send_result(r->client, r->id, longer ? str_of(longer) : result);
+    }
     request_over(r);
+}
+
+void request_release(struct request *r)
+{
+    json_t *body = STEAL(r->held);
+    AUTO_FREE char *text = STEAL(r->held_text);
+    if (text)
+        request_answer_text(r, str_of(text));
+    else
+        request_answer(r, body);
 }
 
 void request_answer(struct request *r, json_t *result)
@@ -317,6 +381,12 @@ static void request_dispatch(struct request *r, const char *method, const json_t
         command_failure_fini(&failure);
         return;
     }
+    if (!r->rpc->hold_back || !r->rpc->hold_back(r->rpc, r))
+        request_run(r);
+}
+
+void request_run(struct request *r)
+{
     r->rpc->functions[commands_index(r->command)](r);
 }
 
@@ -337,6 +407,7 @@ void request_start(struct rpc *rpc, const struct request_origin *origin, const c
                           .upload = origin->upload,
                           .id = id,
                           .peer = origin->peer};
+    list_init(&r->wait);
     origin->ops->begun(origin->client, r);
     request_dispatch(r, method, params);
 }
@@ -352,6 +423,7 @@ int request_start_own(struct rpc *rpc, const struct peer *peer, const char *meth
     }
     *r = (struct request){
         .refs = 1, .rpc = rpc, .peer = *peer, .answered = answered, .answered_arg = arg};
+    list_init(&r->wait);
     request_dispatch(r, method, params);
     json_decref(params);
     return 0;

@@ -3,6 +3,7 @@
  * thread. */
 #pragma once
 
+#include "base/list.h"
 #include "rpc/command.h"
 
 struct client;
@@ -47,7 +48,11 @@ struct request {
     struct peer peer;
     char *masked; /* arguments for the audit */
     bool is_answered;
-    bool is_quiet; /* nothing to audit: a part of a longer change */
+    bool is_quiet;    /* nothing to audit: a part of a longer change */
+    bool is_spread;   /* others were told, or need not be */
+    struct list wait; /* of who holds it back */
+    json_t *held;     /* the answer, while others are told */
+    char *held_text;  /* the same as text */
     /* Of the daemon's own: the outcome, error NULL = done. */
     void (*answered)(void *arg, const char *error);
     void *answered_arg;
@@ -59,6 +64,9 @@ struct request {
  */
 void request_start(struct rpc *rpc, const struct request_origin *origin, const char *method,
                    json_t *id, const json_t *params);
+/* Runs a command that was held back, or goes on with an answer that waited; see struct rpc. */
+void request_run(struct request *r);
+void request_release(struct request *r);
 /* A command that the daemon runs by itself on behalf of peer, as a part of something longer; takes
  * over params. answered: once, unless the control plane ends before; error is a sentence, NULL =
  * done. -ERR_NOMEM: nothing was started. */

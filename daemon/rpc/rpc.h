@@ -20,6 +20,14 @@ struct rpc {
     bool (*is_retired)(const struct rpc *rpc);
     /* A command that changes something was answered: "ok" or the error's name. */
     void (*on_change_answered)(struct rpc *rpc, const struct request *r, const char *result);
+    /* What other engines have to do with commands; NULL = there is only this one. A command is
+     * about to run: true when it has to wait, and request_run follows. */
+    bool (*hold_back)(struct rpc *rpc, struct request *r);
+    /* A change was done: true when others have to take it in before it is answered, and
+     * request_release follows. */
+    bool (*spread)(struct rpc *rpc, struct request *r);
+    /* Those that had no part in it, as an array for the answer; NULL = all had. */
+    json_t *(*unreached)(struct rpc *rpc, const struct request *r);
     struct list works;    /* all that is under way, for the end */
     uint64_t last_number; /* of streams, queries, kills */
 };

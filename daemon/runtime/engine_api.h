@@ -25,12 +25,19 @@ enum control_read {
     CONTROL_READ_BACK    /* not the file: what was confirmed last is to be put in force again */
 };
 
-/* Of the control sockets of a retired engine: behind the names of the others. */
-#define CONTROL_OLD_SUFFIX ".old"
+/* The control socket of an engine that finishes is beside the one that it had: with .old behind its
+ * name, of further ones .old2, .old3. Owned; NULL without memory. */
+static inline char *control_old_path(const char *path, unsigned number)
+{
+    return number > 1 ? str_printf("%s.old%u", path, number) : str_printf("%s.old", path);
+}
+
+#define PEER_ENGINES_MAX 8 /* engines that finish their sessions beside the one that serves */
 
 /* An engine that an upgrade replaced and that finishes its sessions. */
 struct control_old {
-    uint32_t pid;      /* 0 = there is none */
+    uint32_t pid;
+    uint32_t number;   /* of its control sockets: see control_old_path */
     uint64_t since_ms; /* wall clock */
     uint64_t sessions; /* as it told last */
 };
@@ -47,7 +54,9 @@ struct engine_api {
     const struct control_worker *workers;
     size_t n_workers;
     const struct counters *counters; /* of accept, on the control thread */
+    struct counters *others;         /* of other engines, written by the control plane */
     uint64_t started_ms;             /* monotonic */
+    unsigned start;                  /* engines started before this one: it is in session ids */
     unsigned restarts;               /* of the engine, after failures */
     bool is_successor;               /* at its start another engine used the same store */
     void *arg;                       /* handed to the functions */
@@ -89,10 +98,12 @@ struct engine_api {
     bool (*is_retired)(void *arg);
     /* New clients wait for descriptors. */
     bool (*is_full)(void *arg);
-    const struct control_old *(*old)(void *arg);
+    /* Those that finish, the newest first. Borrowed until the next turn. */
+    const struct control_old *(*olds)(void *arg, size_t *ret_n);
 };
 
-/* Sum over all threads. p PROTO_COUNT = all protocols. */
+/* Sum over all threads, and over the engines that finish beside this one. p PROTO_COUNT = all
+ * protocols. */
 static inline uint64_t control_host_counter(const struct engine_api *h, unsigned p,
                                             enum counter which)
 {
@@ -101,5 +112,8 @@ static inline uint64_t control_host_counter(const struct engine_api *h, unsigned
     for (size_t i = 0; i < h->n_workers; i++)
         sum += p == PROTO_COUNT ? counter_total(h->workers[i].counters, which)
                                 : counter_get(h->workers[i].counters, p, which);
+    if (h->others)
+        sum +=
+            p == PROTO_COUNT ? counter_total(h->others, which) : counter_get(h->others, p, which);
     return sum;
 }

@@ -60,7 +60,7 @@ static uint64_t total_of(const _Atomic uint64_t *v)
 static struct history_totals totals_of_backend(const struct backend *b)
 {
     return (struct history_totals){
-        .sessions = total_of(&b->sessions),
+        .sessions = backend_sessions(b),
         .logins = total_of(&b->logins),
         .failures = total_of(&b->login_failures) + total_of(&b->connect_failures),
         .in = total_of(&b->in_bytes),

@@ -27,6 +27,9 @@ struct control {
     struct limiter *limiter;
     struct upgrades *upgrades;
     struct trouble *trouble;
+    struct list peer_engines; /* other engines: struct peer_engine */
+    struct peers *peers;
+    struct peer_serve *peer_serve;
     struct list tracers;            /* traces under way */
     struct work_queue config_queue; /* config, pools, backends */
     struct work_queue user_queue;   /* users: read, change, write */

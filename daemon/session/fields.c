@@ -173,7 +173,7 @@ void session_sample(struct session *s)
 
 /* Texts are offsets into texts (p) until the chunk is finished: the buffer may still move. */
 int session_row_fill(struct session_row *row, struct buf *texts, const struct session *s,
-                     uint32_t fields)
+                     uint64_t fields)
 {
     char scratch[64];
     *row = (struct session_row){.id = s->id};

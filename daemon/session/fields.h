@@ -16,7 +16,7 @@ void session_sample(struct session *s);
 /* Fills in the fields of these bits. Texts go to `texts` and are in place after session_row_fix:
  * before, the buffer may still move. -ERR_NOMEM. */
 int session_row_fill(struct session_row *row, struct buf *texts, const struct session *s,
-                     uint32_t fields) NODISCARD;
+                     uint64_t fields) NODISCARD;
 void session_row_fix(struct session_row *row, const struct buf *texts);
 /* Borrows the text of the session, or of scratch. */
 struct session_key session_key_of(const struct session *s, enum session_field f, char scratch[64]);

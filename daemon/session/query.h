@@ -32,9 +32,9 @@ struct session_row {
     struct session_value v[SESSION_FIELD_COUNT];
 };
 
-#define SESSION_FIELD_BIT(f) (1u << (f))
+#define SESSION_FIELD_BIT(f) (UINT64_C(1) << (f))
 #define SESSION_FIELDS_ALL (SESSION_FIELD_BIT(SESSION_FIELD_COUNT) - 1)
-_Static_assert(SESSION_FIELD_COUNT < 32, "fields are bits of a uint32_t");
+_Static_assert(SESSION_FIELD_COUNT < 64, "fields are bits of a uint64_t");
 
 /* A place in a sorted list: the value it is sorted by (none for SESSION_FIELD_ID; times as the
  * moment they began, counted backwards) and the session. */
@@ -63,7 +63,7 @@ struct session_query_spec {
     struct filter *filter;                            /* NULL = all; the query takes a reference */
     const uint64_t *ids; /* only these sessions, in this order; copied; NULL = all */
     size_t n_ids;
-    uint32_t fields; /* bits of those that are wanted, 0 = all */
+    uint64_t fields; /* bits of those that are wanted, 0 = all */
     bool is_sorted;  /* not with ids */
     bool is_keys;    /* sorted: keys instead of rows */
     struct session_order order;

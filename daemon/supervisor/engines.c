@@ -70,8 +70,8 @@ void engines_ready(struct supervisor *s)
     s->was_ready = true;
     socket_store_commit(&s->sockets, &s->running->plan, SOCKET_STORE_ALL, s->running->number);
     notify("READY=1\nSTATUS=serving");
-    if (s->old.pid > 0)
-        upgrade_tell_old(s);
+    upgrade_tell_olds(s);
+    upgrade_link_olds(s);
 }
 
 /* ---- ending ---- */
@@ -89,15 +89,16 @@ static void engines_notify_stopping(uint64_t limit_ms)
 void supervisor_stop_all(struct supervisor *s)
 {
     uint64_t limit = s->now.stop_limit_ms;
-    if (s->old.pid > 0 && s->old.stop_limit_ms > limit)
-        limit = s->old.stop_limit_ms;
+    for (size_t i = 0; i < s->n_olds; i++)
+        if (s->olds[i].process.stop_limit_ms > limit)
+            limit = s->olds[i].process.stop_limit_ms;
     s->is_stopping = true;
     s->kill_at_ms = clock_ms() + limit + ENGINES_KILL_AFTER_MS;
     engines_notify_stopping(limit + ENGINES_KILL_AFTER_MS);
     upgrade_stop(s);
     reading_stop(s);
-    if (s->old.pid > 0)
-        kill(s->old.pid, SIGTERM);
+    for (size_t i = 0; i < s->n_olds; i++)
+        kill(s->olds[i].process.pid, SIGTERM);
 }
 
 void supervisor_stop(struct supervisor *s)
@@ -124,8 +125,8 @@ void supervisor_quit(struct supervisor *s)
         kill(s->now.pid, SIGQUIT);
     else
         supervisor_stop(s);
-    if (s->old.pid > 0)
-        kill(s->old.pid, SIGQUIT);
+    for (size_t i = 0; i < s->n_olds; i++)
+        kill(s->olds[i].process.pid, SIGQUIT);
 }
 
 static void engines_log_death(const struct supervisor *s, const char *event,
@@ -178,17 +179,25 @@ static void engines_died(struct supervisor *s, int status)
         engines_restart(s);
 }
 
-static void engines_old_died(struct supervisor *s, int status)
+/* False: it was none of those. */
+static bool engines_old_died(struct supervisor *s, pid_t pid, int status)
 {
+    size_t at = 0;
+    while (at < s->n_olds && s->olds[at].process.pid != pid)
+        at++;
+    if (at == s->n_olds)
+        return false;
+    struct old_engine old = s->olds[at];
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        engines_log_death(s, "old-engine-died", &s->old, status);
+        engines_log_death(s, "old-engine-died", &old.process, status);
     else
-        LOG_EVENT(LOG_LEVEL_NOTICE, "old-engine-ended", KV_I64("pid", s->old.pid));
-    socket_store_forget_owner(&s->sockets, s->old.pid);
-    process_forget(&s->old);
-    content_unref(STEAL(s->finishing));
-    s->old_sessions = 0;
-    upgrade_tell_old(s);
+        LOG_EVENT(LOG_LEVEL_NOTICE, "old-engine-ended", KV_I64("pid", pid));
+    socket_store_forget_owner(&s->sockets, pid);
+    process_forget(&old.process);
+    content_unref(old.content);
+    memmove(&s->olds[at], &s->olds[at + 1], (--s->n_olds - at) * sizeof(s->olds[0]));
+    upgrade_tell_olds(s);
+    return true;
 }
 
 void engines_reap(struct supervisor *s)
@@ -198,9 +207,8 @@ void engines_reap(struct supervisor *s)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == s->now.pid)
             engines_died(s, status);
-        else if (pid == s->old.pid)
-            engines_old_died(s, status);
-        else if (!reading_reap_keys(s, pid, status) && !reading_reap(s, pid, status))
+        else if (!engines_old_died(s, pid, status) && !reading_reap_keys(s, pid, status) &&
+                 !reading_reap(s, pid, status))
             (void)upgrade_reap(s, pid, status);
     }
 }
@@ -209,13 +217,14 @@ void engines_reap(struct supervisor *s)
 
 static void engines_kill_all(struct supervisor *s)
 {
-    const pid_t pids[] = {s->now.pid, s->old.pid, s->upgrade.next.pid};
-    for (size_t i = 0; i < ARRAY_LEN(pids); i++) {
-        if (pids[i] <= 0)
+    struct engine_process *engines[SUPERVISOR_ENGINES_MAX];
+    size_t n = supervisor_engines(s, engines);
+    for (size_t i = 0; i < n; i++) {
+        if (engines[i]->pid <= 0)
             continue;
-        LOG_EVENT(LOG_LEVEL_ERROR, "engine-killed", KV_I64("pid", pids[i]),
+        LOG_EVENT(LOG_LEVEL_ERROR, "engine-killed", KV_I64("pid", engines[i]->pid),
                   KV_STR("reason", "it did not stop"));
-        kill(pids[i], SIGKILL);
+        kill(engines[i]->pid, SIGKILL);
     }
     s->kill_at_ms = UINT64_MAX;
 }
@@ -237,9 +246,10 @@ static void engines_look_at(struct engine_process *p, uint64_t now)
 
 void engines_tick(struct supervisor *s, uint64_t now)
 {
-    struct engine_process *const engines[] = {&s->now, &s->old, &s->upgrade.next};
+    struct engine_process *engines[SUPERVISOR_ENGINES_MAX];
+    size_t n = supervisor_engines(s, engines);
     bool was_paused = now > s->turn_ms + ENGINES_PAUSE_MS && s->turn_ms;
-    for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
+    for (size_t i = 0; i < n; i++) {
         if (was_paused)
             engines[i]->heard_ms = now;
         engines_look_at(engines[i], now);

@@ -140,12 +140,15 @@ void reading_deliver_logs(struct engine_process *to, const struct content *c)
 /* ---- key processes ---- */
 
 /* Each content has its own; some may be the same one. */
-#define READING_CONTENTS 6
+#define READING_CONTENTS (OLD_ENGINES_MAX + 5)
 static void reading_contents(const struct supervisor *s, struct content *v[READING_CONTENTS])
 {
-    struct content *const all[READING_CONTENTS] = {s->running,   s->pending,         s->kept,
-                                                   s->finishing, s->upgrade.content, s->for_start};
-    memcpy(v, all, sizeof(all));
+    struct content *const all[] = {s->running, s->pending, s->kept, s->upgrade.content,
+                                   s->for_start};
+    for (size_t i = 0; i < READING_CONTENTS; i++)
+        v[i] = i < ARRAY_LEN(all)               ? all[i]
+               : i < ARRAY_LEN(all) + s->n_olds ? s->olds[i - ARRAY_LEN(all)].content
+                                                : NULL;
 }
 
 bool reading_reap_keys(struct supervisor *s, pid_t pid, int status)

@@ -35,8 +35,8 @@ static void supervisor_reopen_logs(struct supervisor *s)
     (void)log_reopen();
     if (s->now.pid > 0) /* one that starts has those of before */
         reading_deliver_logs(&s->now, s->running);
-    if (s->old.pid > 0)
-        reading_deliver_logs(&s->old, s->finishing);
+    for (size_t i = 0; i < s->n_olds; i++)
+        reading_deliver_logs(&s->olds[i].process, s->olds[i].content);
 }
 
 static void supervisor_signal(struct supervisor *s)
@@ -83,9 +83,10 @@ static uint64_t supervisor_due_ms(const struct supervisor *s, uint64_t now)
 
 static void supervisor_look(struct supervisor *s)
 {
-    struct engine_process *const engines[] = {&s->now, &s->old, &s->upgrade.next};
+    struct engine_process *engines[SUPERVISOR_ENGINES_MAX];
+    size_t n = supervisor_engines(s, engines);
     uint64_t now = clock_ms();
-    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+    for (size_t i = 0; i < n; i++)
         if (!outbox_is_empty(engines[i]) && !outbox_waits_for_room(engines[i]) &&
             outbox_flush(engines[i]) < 0)
             engine_lose(engines[i]);
@@ -109,22 +110,23 @@ static bool supervisor_serve_engine(struct supervisor *s, struct engine_process 
 /* Signals first, then one engine a turn: each event may change which engine is which. */
 static void supervisor_turn(struct supervisor *s)
 {
-    struct engine_process *const engines[] = {&s->now, &s->old, &s->upgrade.next};
-    struct pollfd p[ARRAY_LEN(engines) + 2] = {{.fd = s->signal_fd, .events = POLLIN},
-                                               {.fd = s->upgrade.output, .events = POLLIN}};
-    for (size_t i = 0; i < ARRAY_LEN(engines); i++)
+    struct engine_process *engines[SUPERVISOR_ENGINES_MAX];
+    size_t n_engines = supervisor_engines(s, engines);
+    struct pollfd p[SUPERVISOR_ENGINES_MAX + 2] = {{.fd = s->signal_fd, .events = POLLIN},
+                                                   {.fd = s->upgrade.output, .events = POLLIN}};
+    for (size_t i = 0; i < n_engines; i++)
         p[i + 2] = (struct pollfd){.fd = engines[i]->wire, /* -1: passed over */
                                    .events = outbox_waits_for_room(engines[i]) ? POLLIN | POLLOUT
                                                                                : POLLIN};
     uint64_t now = clock_ms(), due = supervisor_due_ms(s, now);
-    int n = poll(p, ARRAY_LEN(p), due > now ? (int)(due - now) : 0);
+    int n = poll(p, n_engines + 2, due > now ? (int)(due - now) : 0);
     if (n > 0 && p[0].revents)
         supervisor_signal(s);
     else if (n > 0 && p[1].revents)
         upgrade_read(s);
     else
-        for (size_t i = 0; n > 0 && i < ARRAY_LEN(engines); i++) {
-            size_t k = (i + s->next_engine) % ARRAY_LEN(engines);
+        for (size_t i = 0; n > 0 && i < n_engines; i++) {
+            size_t k = (i + s->next_engine) % n_engines;
             if (supervisor_serve_engine(s, engines[k], p[k + 2].revents)) {
                 s->next_engine = k + 1;
                 break;
@@ -153,14 +155,16 @@ static void supervisor_fini(struct supervisor *s)
 {
     socket_store_fini(&s->sockets);
     process_forget(&s->now);
-    process_forget(&s->old);
+    for (size_t i = 0; i < s->n_olds; i++) {
+        process_forget(&s->olds[i].process);
+        content_unref(s->olds[i].content);
+    }
     process_forget(&s->upgrade.next);
     buf_fini(&s->upgrade.text);
     content_unref(s->upgrade.content);
     content_unref(s->running);
     content_unref(s->pending);
     content_unref(s->kept);
-    content_unref(s->finishing);
     content_unref(s->for_start);
     free(s->program);
     if (s->signal_fd >= 0)
@@ -173,7 +177,6 @@ static void supervisor_init(struct supervisor *s, const char *config_path, const
                              .program = process_program(arg0),
                              .signal_fd = -1,
                              .now = {.wire = -1},
-                             .old = {.wire = -1},
                              .reading = {.memory = {-1, -1}},
                              .upgrade = {.output = -1, .memory = {-1, -1}, .next = {.wire = -1}}};
 }
@@ -186,7 +189,7 @@ static int supervisor_serve(struct supervisor *s, int err)
         s->status = EX_OSERR;
         s->is_stopping = true;
     }
-    while (!s->is_stopping || s->now.pid > 0 || s->old.pid > 0 || s->upgrade.next.pid > 0)
+    while (!s->is_stopping || s->now.pid > 0 || s->n_olds > 0 || s->upgrade.next.pid > 0)
         supervisor_turn(s);
     supervisor_fini(s);
     return s->status;

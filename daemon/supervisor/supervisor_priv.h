@@ -35,16 +35,15 @@ struct supervisor {
     char *program;
     struct socket_store sockets;
     int signal_fd;
-    struct engine_process now; /* the engine that serves */
-    struct engine_process old; /* that an upgrade replaced */
-    uint64_t old_since_ms, old_sessions;
+    struct engine_process now;               /* the engine that serves */
+    struct old_engine olds[OLD_ENGINES_MAX]; /* that upgrades replaced, the oldest first */
+    size_t n_olds;
     struct upgrade upgrade;
     struct reading reading;
     uint64_t last_number;      /* of contents */
     struct content *running;   /* that the engine works with, or starts with */
     struct content *pending;   /* that it was given and has neither accepted nor refused */
     struct content *kept;      /* the last one that was confirmed; NULL = none yet */
-    struct content *finishing; /* of the old engine */
     struct content *for_start; /* read from the file, for the next engine; NULL = none */
     bool is_file_wanted;       /* an engine did not get ready with what was kept */
     unsigned starts, failures; /* engines; those of them that died */
@@ -60,7 +59,30 @@ static inline struct process_spec supervisor_spec(const struct supervisor *s)
     return (struct process_spec){.config_path = s->config_path,
                                  .starts = s->starts,
                                  .restarts = s->failures,
-                                 .is_successor = s->old.pid > 0};
+                                 .is_successor = s->n_olds > 0};
+}
+
+#define SUPERVISOR_ENGINES_MAX (OLD_ENGINES_MAX + 2)
+/* All engines, also those that are not there; how many. */
+static inline size_t supervisor_engines(struct supervisor *s,
+                                        struct engine_process *ret[SUPERVISOR_ENGINES_MAX])
+{
+    size_t n = 0;
+    ret[n++] = &s->now;
+    for (size_t i = 0; i < s->n_olds; i++)
+        ret[n++] = &s->olds[i].process;
+    ret[n++] = &s->upgrade.next;
+    return n;
+}
+
+/* NULL when it is none of those that finish. */
+static inline struct old_engine *supervisor_old(struct supervisor *s,
+                                                const struct engine_process *p)
+{
+    for (size_t i = 0; i < s->n_olds; i++)
+        if (&s->olds[i].process == p)
+            return &s->olds[i];
+    return NULL;
 }
 
 /* ---- engines.c: the life of engines ---- */
@@ -134,7 +156,9 @@ bool upgrade_reap(struct supervisor *s, pid_t pid, int status);
 void upgrade_tick(struct supervisor *s, uint64_t now_ms);
 /* Gives it up because the daemon stops. */
 void upgrade_stop(struct supervisor *s);
-/* Tells the engine that serves about the one that was replaced. */
-void upgrade_tell_old(struct supervisor *s);
+/* Tells the engine that serves about those that were replaced. */
+void upgrade_tell_olds(struct supervisor *s);
+/* Gives the engine that serves a connection to each of them. */
+void upgrade_link_olds(struct supervisor *s);
 /* Takes over what the program before handed to this one (TAKEOVER_ENV). */
 int upgrade_take_over(struct supervisor *s) NODISCARD;

@@ -44,20 +44,28 @@ static int format_content(struct buf *out, const char *word, const struct takeov
     return err < 0 ? err : buf_append_char(out, '\n');
 }
 
+/* What the lines after it say is of this one. */
+static int format_old(struct buf *out, const struct old_engine *o,
+                      const struct takeover_content *content)
+{
+    int err = format_engine(out, "old", &o->process);
+    if (err == 0)
+        err = buf_printf(out, "finishes %" PRIu64 " %" PRIu64 " %u\n", o->since_ms, o->sessions,
+                         o->number);
+    return err == 0 ? format_content(out, "finishing", content) : err;
+}
+
 int takeover_format(const struct takeover *t, struct buf *out)
 {
-    int err = buf_printf(out, "counts %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", t->starts,
-                         t->failures, t->old_since_ms, t->old_sessions, t->last_number);
+    int err = buf_printf(out, "counts %u %u %" PRIu64 "\n", t->starts, t->failures, t->last_number);
     if (err == 0)
         err = format_engine(out, "now", &t->now);
-    if (err == 0)
-        err = format_engine(out, "old", &t->old);
     if (err == 0)
         err = format_content(out, "running", &t->running);
     if (err == 0)
         err = format_content(out, "kept", &t->kept);
-    if (err == 0)
-        err = format_content(out, "finishing", &t->finishing);
+    for (size_t i = 0; i < t->n_olds && err == 0; i++)
+        err = format_old(out, &t->olds[i], &t->finishing[i]);
     for (size_t i = 0; i < t->n_kept && err == 0; i++)
         err = format_socket(out, &t->kept_sockets[i]);
     return err;
@@ -75,17 +83,15 @@ static int parse_numbers(struct str *line, uint64_t *v, size_t n, uint64_t max)
 
 static int parse_counts(struct takeover *t, struct str *line)
 {
-    uint64_t v[5];
+    uint64_t v[3];
     int err = parse_numbers(line, v, 2, UINT32_MAX);
     if (err == 0)
-        err = parse_numbers(line, v + 2, 3, UINT64_MAX);
+        err = parse_numbers(line, v + 2, 1, UINT64_MAX);
     if (err < 0)
         return err;
     t->starts = (unsigned)v[0];
     t->failures = (unsigned)v[1];
-    t->old_since_ms = v[2];
-    t->old_sessions = v[3];
-    t->last_number = v[4];
+    t->last_number = v[2];
     return 0;
 }
 
@@ -137,6 +143,32 @@ static int parse_keys(struct key_process **ret, struct str *line)
     return err;
 }
 
+static int parse_old(struct takeover *t, struct str *line)
+{
+    if (t->n_olds == OLD_ENGINES_MAX)
+        return -ERR_SYNTAX;
+    struct old_engine *o = &t->olds[t->n_olds];
+    int err = parse_engine(&o->process, line);
+    t->finishing[t->n_olds] = (struct takeover_content){.fd = -1};
+    t->n_olds += err == 0;
+    return err;
+}
+
+static int parse_finishes(struct takeover *t, struct str *line)
+{
+    uint64_t v[2], number;
+    int err = t->n_olds > 0 ? parse_numbers(line, v, 2, UINT64_MAX) : -ERR_SYNTAX;
+    if (err == 0)
+        err = parse_numbers(line, &number, 1, UINT32_MAX);
+    if (err < 0)
+        return err;
+    struct old_engine *o = &t->olds[t->n_olds - 1];
+    o->since_ms = v[0];
+    o->sessions = v[1];
+    o->number = (unsigned)number;
+    return 0;
+}
+
 static int parse_content(struct takeover_content *c, struct str *line)
 {
     uint64_t fd, number;
@@ -182,23 +214,21 @@ static int parse_line(struct takeover *t, struct str line)
     if (str_eq(word, STR("now")))
         return parse_engine(&t->now, &line);
     if (str_eq(word, STR("old")))
-        return parse_engine(&t->old, &line);
+        return parse_old(t, &line);
+    if (str_eq(word, STR("finishes")))
+        return parse_finishes(t, &line);
     if (str_eq(word, STR("running")))
         return parse_content(&t->running, &line);
     if (str_eq(word, STR("kept")))
         return parse_content(&t->kept, &line);
     if (str_eq(word, STR("finishing")))
-        return parse_content(&t->finishing, &line);
+        return t->n_olds > 0 ? parse_content(&t->finishing[t->n_olds - 1], &line) : -ERR_SYNTAX;
     return str_eq(word, STR("socket")) ? parse_socket(t, &line) : -ERR_SYNTAX;
 }
 
 int takeover_parse(struct str text, struct takeover *ret)
 {
-    struct takeover t = {.now = {.wire = -1},
-                         .old = {.wire = -1},
-                         .running = {.fd = -1},
-                         .kept = {.fd = -1},
-                         .finishing = {.fd = -1}};
+    struct takeover t = {.now = {.wire = -1}, .running = {.fd = -1}, .kept = {.fd = -1}};
     int err = 0;
     while (text.n > 0 && err == 0)
         err = parse_line(&t, str_cut(&text, '\n'));
@@ -219,6 +249,7 @@ void takeover_fini(struct takeover *t)
     free(t->kept_sockets);
     free(t->running.keys);
     free(t->kept.keys);
-    free(t->finishing.keys);
+    for (size_t i = 0; i < t->n_olds; i++)
+        free(t->finishing[i].keys);
     *t = (struct takeover){0};
 }

@@ -10,10 +10,11 @@
 
 /* Of the text. A program that knows another one cannot take over, and says so when it is checked.
  */
-#define TAKEOVER_FORMAT 3
+#define TAKEOVER_FORMAT 4
 /* Environment of a supervisor that takes over: the text. */
 #define TAKEOVER_ENV "MAILPROXY_TAKE_OVER"
 
+struct content;
 struct outbox;
 
 /* An engine as its supervisor sees it. */
@@ -49,15 +50,28 @@ struct takeover_content {
     struct key_process *keys; /* NULL = none; owned where it was parsed */
 };
 
+#define OLD_ENGINES_MAX                                                                            \
+    8 /* after so many upgrades that all have sessions left, no other begins                       \
+       */
+
+/* An engine that an upgrade replaced and that only finishes what it has. */
+struct old_engine {
+    struct engine_process process;
+    uint64_t since_ms, sessions; /* wall clock */
+    unsigned number;             /* of its control sockets, from 1: see control_old_path */
+    struct content *content;     /* that it works with; not told to the next program */
+};
+
 struct takeover {
-    unsigned starts;                     /* engines started so far */
-    unsigned failures;                   /* of them died */
-    struct engine_process now, old;      /* that serves; that only finishes what it has */
-    uint64_t old_since_ms, old_sessions; /* wall clock */
-    uint64_t last_number;                /* of contents */
-    struct takeover_content running;     /* that the engine works with */
-    struct takeover_content kept;        /* to come back with after a failure */
-    struct takeover_content finishing;   /* of the old engine */
+    unsigned starts;                                    /* engines started so far */
+    unsigned failures;                                  /* of them died */
+    struct engine_process now;                          /* that serves */
+    uint64_t last_number;                               /* of contents */
+    struct takeover_content running;                    /* that the engine works with */
+    struct takeover_content kept;                       /* to come back with after a failure */
+    struct old_engine olds[OLD_ENGINES_MAX];            /* the oldest first */
+    struct takeover_content finishing[OLD_ENGINES_MAX]; /* what they work with */
+    size_t n_olds;
     struct kept_socket *kept_sockets;
     size_t n_kept;
 };

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,10 +65,12 @@ static void upgrade_fail(struct supervisor *s, const char *why)
 void upgrade_begin(struct supervisor *s)
 {
     struct upgrade *u = &s->upgrade;
-    if (upgrade_is_running(u) || s->old.pid > 0 || s->is_stopping || !s->program) {
+    if (upgrade_is_running(u) || s->n_olds == OLD_ENGINES_MAX || s->is_stopping || !s->program) {
         upgrade_order(s, WIRE_FAILED,
-                      s->program ? STR("an upgrade is under way")
-                                 : STR("the program's place is not known"));
+                      !s->program ? STR("the program's place is not known")
+                      : s->n_olds == OLD_ENGINES_MAX
+                          ? STR("too many engines finish their sessions still")
+                          : STR("an upgrade is under way"));
         return;
     }
     u->is_reloaded = false;
@@ -200,7 +203,10 @@ static void upgrade_exec(struct supervisor *s);
 
 static bool upgrade_is_read(const struct supervisor *s)
 {
-    return outbox_is_empty(&s->now) && outbox_is_empty(&s->old);
+    bool is_read = outbox_is_empty(&s->now);
+    for (size_t i = 0; i < s->n_olds; i++)
+        is_read = is_read && outbox_is_empty(&s->olds[i].process);
+    return is_read;
 }
 
 void upgrade_tick(struct supervisor *s, uint64_t now_ms)
@@ -232,10 +238,48 @@ void upgrade_stop(struct supervisor *s)
     s->upgrade.late_ms = UINT64_MAX;
 }
 
-void upgrade_tell_old(struct supervisor *s)
+void upgrade_tell_olds(struct supervisor *s)
 {
-    const struct wire_old old = {(uint64_t)s->old.pid, s->old_since_ms, s->old_sessions};
-    upgrade_order(s, WIRE_OLD, str_n((const char *)&old, sizeof(old)));
+    struct wire_old olds[OLD_ENGINES_MAX];
+    for (size_t i = 0; i < s->n_olds; i++) {
+        const struct old_engine *o = &s->olds[s->n_olds - 1 - i];
+        olds[i] = (struct wire_old){(uint64_t)o->process.pid, o->since_ms, o->sessions, o->number};
+    }
+    upgrade_order(s, WIRE_OLDS, str_n((const char *)olds, s->n_olds * sizeof(olds[0])));
+}
+
+static int upgrade_send_link(struct engine_process *to, const struct engine_process *other,
+                             bool is_successor, int fd)
+{
+    const struct wire_link link = {(uint64_t)other->pid, is_successor};
+    const uint32_t place = 0;
+    struct wire_packet packet;
+    wire_packet_init(&packet, WIRE_LINK, &link, sizeof(link));
+    wire_packet_add(&packet, &place, sizeof(place));
+    return outbox_send(to, &packet, &fd, 1);
+}
+
+/* A connection that only these two have: what they say to each other is no business of the
+ * supervisor. */
+static void upgrade_link(struct supervisor *s, struct engine_process *old)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "engines-not-linked", KV_ERR("error", err_from_errno(errno)));
+        return;
+    }
+    if (upgrade_send_link(old, &s->now, true, ends[0]) < 0)
+        engine_kill(old, "it does not read");
+    else if (upgrade_send_link(&s->now, old, false, ends[1]) < 0)
+        engine_kill(&s->now, "it does not read");
+    close(ends[0]);
+    close(ends[1]);
+}
+
+void upgrade_link_olds(struct supervisor *s)
+{
+    for (size_t i = 0; i < s->n_olds && s->now.is_ready; i++)
+        upgrade_link(s, &s->olds[i].process);
 }
 
 /* ---- taking over ---- */
@@ -248,10 +292,15 @@ static void fd_hand_over(int fd, bool is_handed)
 
 static void upgrade_hand_over(const struct supervisor *s, bool is_handed)
 {
-    const struct content *const contents[] = {s->running, s->kept, s->finishing};
+    const struct content *const contents[] = {s->running, s->kept};
     socket_store_hand_over(&s->sockets, is_handed);
     fd_hand_over(s->now.wire, is_handed);
-    fd_hand_over(s->old.wire, is_handed);
+    for (size_t i = 0; i < s->n_olds; i++) {
+        const struct content *c = s->olds[i].content;
+        fd_hand_over(s->olds[i].process.wire, is_handed);
+        fd_hand_over(c ? c->fd : -1, is_handed);
+        key_process_hand_over(c ? c->keys : NULL, is_handed);
+    }
     for (size_t i = 0; i < ARRAY_LEN(contents); i++) {
         fd_hand_over(contents[i] ? contents[i]->fd : -1, is_handed);
         key_process_hand_over(contents[i] ? contents[i]->keys : NULL, is_handed);
@@ -271,19 +320,19 @@ static void upgrade_exec(struct supervisor *s)
 {
     char format[24];
     AUTO_BUF text = BUF_INIT;
-    const struct takeover t = {.starts = s->starts,
-                               .failures = s->failures,
-                               .now = s->now,
-                               .old = s->old,
-                               .old_since_ms = s->old_since_ms,
-                               .old_sessions = s->old_sessions,
-                               .last_number = s->last_number,
-                               .running = takeover_of(s->running),
-                               .kept = takeover_of(s->kept),
-                               .finishing = takeover_of(s->finishing),
-                               .kept_sockets = s->sockets.v,
-                               .n_kept = s->sockets.n};
+    struct takeover t = {.starts = s->starts,
+                         .failures = s->failures,
+                         .now = s->now,
+                         .last_number = s->last_number,
+                         .running = takeover_of(s->running),
+                         .kept = takeover_of(s->kept),
+                         .kept_sockets = s->sockets.v,
+                         .n_kept = s->sockets.n};
     s->is_exec_due = false;
+    for (; t.n_olds < s->n_olds; t.n_olds++) {
+        t.olds[t.n_olds] = s->olds[t.n_olds];
+        t.finishing[t.n_olds] = takeover_of(s->olds[t.n_olds].content);
+    }
     int err = takeover_format(&t, &text);
     if (err == 0 && (!buf_cstr(&text) || setenv(TAKEOVER_ENV, buf_cstr(&text), 1) < 0))
         err = -ERR_NOMEM;
@@ -300,23 +349,23 @@ static void upgrade_exec(struct supervisor *s)
 }
 
 /* Operators reach the old engine by a socket beside each of those that its file named. */
-static void upgrade_retire(struct supervisor *s)
+static void upgrade_retire(struct supervisor *s, struct old_engine *old)
 {
     struct wire_packet packet;
     uint32_t places[WIRE_FDS_MAX];
     int fds[WIRE_FDS_MAX];
     size_t n = 0;
-    const struct plan *plan = &s->finishing->plan;
+    const struct plan *plan = &old->content->plan;
     const uint64_t pid = (uint64_t)s->now.pid;
     for (size_t i = 0; i < plan->n_sockets && n < WIRE_FDS_MAX; i++) {
         struct listen_spec spec = plan->sockets[i].spec;
-        AUTO_FREE char *address = str_printf("%s%s", spec.address, CONTROL_OLD_SUFFIX);
+        AUTO_FREE char *address = control_old_path(spec.address, old->number);
         AUTO_FREE char *error = NULL;
         if (spec.use != LISTEN_CONTROL || !address)
             continue;
         spec.address = address;
         places[n] = (uint32_t)spec.index;
-        int err = socket_store_bind_for(&s->sockets, &spec, s->old.pid, &fds[n], &error);
+        int err = socket_store_bind_for(&s->sockets, &spec, old->process.pid, &fds[n], &error);
         if (err == 0)
             n++;
         else
@@ -325,8 +374,35 @@ static void upgrade_retire(struct supervisor *s)
     }
     wire_packet_init(&packet, WIRE_RETIRE, &pid, sizeof(pid));
     wire_packet_add(&packet, places, n * sizeof(places[0]));
-    if (outbox_send(&s->old, &packet, fds, n) < 0)
-        engine_kill(&s->old, "it does not read");
+    if (outbox_send(&old->process, &packet, fds, n) < 0)
+        engine_kill(&old->process, "it does not read");
+}
+
+/* The lowest that no other has. */
+static unsigned upgrade_old_number(const struct supervisor *s)
+{
+    unsigned number = 1;
+    for (size_t i = 0; i < s->n_olds; i++)
+        if (s->olds[i].number == number) {
+            number++;
+            i = (size_t)-1;
+        }
+    return number;
+}
+
+/* The engine that served is one of those that finish; NULL: it is gone already. */
+static struct old_engine *upgrade_make_old(struct supervisor *s)
+{
+    struct content *content = STEAL(s->running);
+    if (s->now.pid <= 0) {
+        content_unref(content);
+        return NULL;
+    }
+    const unsigned number = upgrade_old_number(s);
+    struct old_engine *old = &s->olds[s->n_olds++];
+    *old = (struct old_engine){
+        .process = s->now, .since_ms = clock_wall_ms(), .number = number, .content = content};
+    return old;
 }
 
 void upgrade_finish(struct supervisor *s)
@@ -334,25 +410,22 @@ void upgrade_finish(struct supervisor *s)
     bool is_reloaded = s->upgrade.is_reloaded;
     reading_drop_pending(s);
     reading_stop(s);
-    s->old = s->now;
+    struct old_engine *old = upgrade_make_old(s);
     s->now = s->upgrade.next;
     s->upgrade.next = (struct engine_process){.wire = -1};
-    s->finishing = s->running;
     s->running = STEAL(s->upgrade.content);
     upgrade_clear(&s->upgrade);
-    s->old_since_ms = clock_wall_ms();
-    s->old_sessions = 0;
     s->restart_at_ms = 0;
     s->backoff_ms = 0;
     /* What a reload has bound meanwhile the new engine takes over with its own one, below. */
     socket_store_commit(&s->sockets, &s->running->plan, is_reloaded ? 0 : SOCKET_STORE_ALL,
                         s->running->number);
-    LOG_EVENT(LOG_LEVEL_NOTICE, "upgraded", KV_I64("pid", s->now.pid), KV_I64("old", s->old.pid));
-    upgrade_tell_old(s);
-    if (s->old.pid > 0)
-        upgrade_retire(s);
-    else
-        content_unref(STEAL(s->finishing));
+    LOG_EVENT(LOG_LEVEL_NOTICE, "upgraded", KV_I64("pid", s->now.pid),
+              KV_I64("old", old ? old->process.pid : 0));
+    upgrade_tell_olds(s);
+    if (old)
+        upgrade_retire(s, old);
+    upgrade_link_olds(s);
     if (is_reloaded)
         kill(s->now.pid, SIGHUP);
     notify("READY=1\nSTATUS=serving");
@@ -386,10 +459,12 @@ int upgrade_take_over(struct supervisor *s)
     s->starts = t.starts;
     s->failures = t.failures;
     s->now = t.now;
-    s->old = t.old;
-    s->now.heard_ms = s->old.heard_ms = clock_ms();
-    s->old_since_ms = t.old_since_ms;
-    s->old_sessions = t.old_sessions;
+    s->now.heard_ms = clock_ms();
+    s->n_olds = t.n_olds;
+    for (size_t i = 0; i < t.n_olds; i++) {
+        s->olds[i] = t.olds[i];
+        s->olds[i].process.heard_ms = clock_ms();
+    }
     s->last_number = t.last_number;
     s->sockets.v = t.kept_sockets; /* the sockets and their names are ours now */
     s->sockets.n = t.n_kept;
@@ -400,8 +475,8 @@ int upgrade_take_over(struct supervisor *s)
     else if (err == 0)
         err = upgrade_adopt(&t.kept, &s->kept);
     free(t.kept.keys); /* was the same one */
-    if (err == 0)
-        err = upgrade_adopt(&t.finishing, &s->finishing);
+    for (size_t i = 0; i < t.n_olds && err == 0; i++)
+        err = upgrade_adopt(&t.finishing[i], &s->olds[i].content);
     upgrade_hand_over(s, false);
     return err == 0 && !s->running ? -ERR_SYNTAX : err;
 }

@@ -67,7 +67,8 @@ static bool hear_logs(struct supervisor *s, struct engine_process *from, uint64_
 {
     if (!from->is_ready || number != 0 || !outbox_is_empty(from))
         return false;
-    reading_deliver_logs(from, from == &s->old ? s->finishing : s->running);
+    const struct old_engine *old = supervisor_old(s, from);
+    reading_deliver_logs(from, old ? old->content : s->running);
     return true;
 }
 
@@ -99,11 +100,11 @@ static bool hear_start(struct supervisor *s, struct engine_process *from, uint64
 
 static bool hear_sessions(struct supervisor *s, struct engine_process *from, uint64_t number)
 {
-    (void)from;
-    if (number > UINT32_MAX)
+    struct old_engine *old = supervisor_old(s, from);
+    if (!old || number > UINT32_MAX)
         return false;
-    s->old_sessions = number;
-    upgrade_tell_old(s);
+    old->sessions = number;
+    upgrade_tell_olds(s);
     return true;
 }
 
@@ -130,16 +131,16 @@ static const struct word {
 };
 
 /* An engine that was just replaced may have said some of these while it served. */
-static bool word_is_late(const struct supervisor *s, const struct engine_process *from,
+static bool word_is_late(struct supervisor *s, const struct engine_process *from,
                          enum wire_word word)
 {
-    return from == &s->old && words[word].from & FROM_NOW;
+    return supervisor_old(s, from) && words[word].from & FROM_NOW;
 }
 
 static bool word_take(struct supervisor *s, struct engine_process *from,
                       const struct wire_message *m)
 {
-    unsigned who = from == &s->now ? FROM_NOW : from == &s->old ? FROM_OLD : FROM_NEXT;
+    unsigned who = from == &s->now ? FROM_NOW : supervisor_old(s, from) ? FROM_OLD : FROM_NEXT;
     const struct word *w = &words[m->word];
     if (w->from & who)
         return w->hear(s, from, m->number);

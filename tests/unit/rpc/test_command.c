@@ -179,6 +179,17 @@ static void test_mask(void **state)
     assert_int_equal(text.len, 0);
 }
 
+/* What an upgrade leaves behind would be forgotten by a command that does not say where it goes. */
+static void test_reach(void **state)
+{
+    size_t n;
+    const struct command *all = commands_all(&n);
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        if (commands_reach(&all[i]) == COMMAND_REACH_UNSAID)
+            fail_msg("%s has no line REACH in commands.def", all[i].method);
+}
+
 /* Every secret of every command, whatever its name. */
 static void test_all_secrets_are_masked(void **state)
 {
@@ -279,6 +290,7 @@ static void test_columns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reach),
         cmocka_unit_test(test_good),
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_none),

@@ -58,22 +58,25 @@ static void test_both_ways(void **state)
                                          .stop_limit_ms = 10000,
                                          .number = 7,
                                          .is_ready = true},
-                                 .old = {.pid = 77, .wire = -1, .started_ms = 1},
-                                 .old_since_ms = 1789000000000,
-                                 .old_sessions = 12,
                                  .last_number = 7,
                                  .running = {10, 7, &keys},
                                  .kept = {11, 6, &dead},
-                                 .finishing = {12, 5, NULL},
+                                 .olds = {{.process = {.pid = 77, .wire = -1, .started_ms = 1},
+                                           .since_ms = 1789000000000,
+                                           .sessions = 12,
+                                           .number = 1},
+                                          {.process = {.pid = 79, .wire = 14, .is_ready = true},
+                                           .since_ms = UINT64_MAX,
+                                           .number = 2}},
+                                 .finishing = {{12, 5, NULL}, none},
+                                 .n_olds = 2,
                                  .kept_sockets = kept,
                                  .n_kept = ARRAY_LEN(kept)};
     const struct takeover least = {
         .starts = 1,
         .now = {.pid = 88, .wire = 9, .started_ms = 5, .stop_limit_ms = 5},
-        .old = {.wire = -1},
         .running = none,
-        .kept = none,
-        .finishing = none};
+        .kept = none};
     const struct takeover *const cases[] = {&all, &least};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_BUF text = BUF_INIT;
@@ -83,13 +86,17 @@ static void test_both_ways(void **state)
         assert_int_equal(t.starts, cases[i]->starts);
         assert_int_equal(t.failures, cases[i]->failures);
         assert_engine(&t.now, &cases[i]->now);
-        assert_engine(&t.old, &cases[i]->old);
-        assert_int_equal(t.old_since_ms, cases[i]->old_since_ms);
-        assert_int_equal(t.old_sessions, cases[i]->old_sessions);
+        assert_int_equal(t.n_olds, cases[i]->n_olds);
+        for (size_t k = 0; k < t.n_olds; k++) {
+            const struct old_engine *a = &t.olds[k], *b = &cases[i]->olds[k];
+            assert_engine(&a->process, &b->process);
+            assert_true(a->since_ms == b->since_ms && a->sessions == b->sessions &&
+                        a->number == b->number);
+            assert_content(&t.finishing[k], &cases[i]->finishing[k]);
+        }
         assert_int_equal(t.last_number, cases[i]->last_number);
         assert_content(&t.running, &cases[i]->running);
         assert_content(&t.kept, &cases[i]->kept);
-        assert_content(&t.finishing, &cases[i]->finishing);
         assert_int_equal(t.n_kept, cases[i]->n_kept);
         for (size_t k = 0; k < t.n_kept; k++) {
             assert_string_equal(t.kept_sockets[k].address, kept[k].address);
@@ -117,9 +124,9 @@ static void test_broken(void **state)
     (void)state;
     static const char *const cases[] = {
         "",
-        "counts 1 0 0 0 0\n",
+        "counts 1 0 0\n",
         "counts 1 0\nnow 88 9 1 1 1 1\n",
-        "counts 1 x 0 0 0\nnow 88 9 1 1 1 1\n",
+        "counts 1 x 0\nnow 88 9 1 1 1 1\n",
         "now 88 9 1 1 1\n",
         "now 88 9 1 1 1 2\n",
         "now 88 -2 1 1 1 1\n",
@@ -136,6 +143,11 @@ static void test_broken(void **state)
         "now 88 9 1 1 1 1\nkept 5 1 -1 6 7 8\n",
         "now 88 9 1 1 1 1\nkept 5 1 99 6 7 8\nkept 5 1 99 6 7 8\n",
         "now 88 9 1 1 1 1\nwhat 5\n",
+        "now 88 9 1 1 1 1\nfinishes 1 1 1\n",
+        "now 88 9 1 1 1 1\nfinishing 5 1\n",
+        "now 88 9 1 1 1 1\nold 77 9 1 1 1 1\nfinishes 1 1\n",
+        "now 1 9 1 1 1 1\nold 2 9 1 1 1 1\nold 3 9 1 1 1 1\nold 4 9 1 1 1 1\nold 5 9 1 1 1 1\n"
+        "old 6 9 1 1 1 1\nold 7 9 1 1 1 1\nold 8 9 1 1 1 1\nold 9 9 1 1 1 1\nold 10 9 1 1 1 1\n",
         "now 88 9 1 1 1 1\n\n",
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

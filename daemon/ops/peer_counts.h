@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: ISC */
+/* What an engine that finishes its sessions counts, added to the counts of the one that serves. All
+ * functions: control thread. */
+#pragma once
+
+#include "ops/peer_engine.h"
+
+struct control;
+
+#define PEER_COUNTS_MS 500
+
+/* Tells the engine that replaced this one. */
+void peer_counts_send(const struct control *c, struct peer_engine *e);
+/* Takes such a message in: sessions count as they are there, and all else as far as it happened
+ * since the first message. -ERR_PROTOCOL, -ERR_NOMEM. */
+int peer_counts_take(struct control *c, struct peer_engine *e, const json_t *m) NODISCARD;
+/* The engine is gone: its sessions are not there any more, what it has counted stays. */
+void peer_counts_drop(struct control *c, struct peer_engine *e);

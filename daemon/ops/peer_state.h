@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/* What engines tell each other of the state that each keeps in memory: users to be judged anew,
+ * bans and overrides, states of backends, the log level. All functions: control thread. */
+#pragma once
+
+#include "ops/peer_engine.h"
+#include "rpc/request.h"
+
+struct control;
+
+/* ---- the engine that serves ---- */
+
+/* Tells what a change was about: r has its parameters. */
+void peer_state_tell(struct peer_engine *e, enum command_reach reach, const struct request *r);
+/* Tells everything: it missed some of it. */
+void peer_state_tell_all(struct peer_engine *e);
+
+/* ---- the one that was replaced; -ERR_x: what came makes no sense ---- */
+
+int peer_state_forget(struct control *c, struct peer_engine *e, const json_t *m) NODISCARD;
+int peer_state_backends(struct control *c, struct peer_engine *e, const json_t *m) NODISCARD;
+int peer_state_rules(struct control *c, struct peer_engine *e, const json_t *m) NODISCARD;
+int peer_state_level(struct control *c, struct peer_engine *e, const json_t *m) NODISCARD;
+/* All before it was taken in: says so. */
+int peer_state_sync(struct control *c, struct peer_engine *e, const json_t *m) NODISCARD;

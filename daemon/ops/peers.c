@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: ISC */
+/* Connections to other engines: who they are, what they say, and commands that wait for them. */
+#include "ops/peers.h"
+
+#include <unistd.h>
+
+#include "base/log.h"
+#include "ops/peer_counts.h"
+#include "ops/peer_serve.h"
+#include "ops/peer_state.h"
+#include "ops/trace_op.h"
+#include "runtime/state.h"
+
+#define PEERS_PROTOCOL 1
+#define PEERS_TICK_MS 250
+#define PEERS_GREETING_MS 2000 /* commands wait so long for the greeting of an engine */
+
+struct peers {
+    struct control *control;
+    struct loop_timer tick;
+    struct list waiting; /* requests that are held back */
+    struct list syncs;   /* struct peers_sync */
+    bool is_listed;      /* the supervisor has said who finishes */
+    bool is_retired;
+};
+
+/* A change whose answer waits until others have taken it in. */
+struct peers_sync {
+    struct list link;
+    struct peers *peers;
+    struct request *request;
+    uint64_t number;
+    size_t n_waiting;
+};
+
+static void on_pipe_message(void *arg, const json_t *m);
+static void on_pipe_closed(void *arg, const char *why);
+static const struct json_pipe_ops pipe_ops = {.message = on_pipe_message, .closed = on_pipe_closed};
+
+/* ---- who is there ---- */
+
+/* Does it finish sessions that are the business of this engine? */
+static bool peer_is_old(const struct peer_engine *e)
+{
+    return e->role == PEER_ENGINE_OLD && !e->has_ended;
+}
+
+static bool peer_is_greeting(const struct peer_engine *e)
+{
+    return peer_is_old(e) && !e->is_greeted &&
+           loop_now_ms(e->loop) < e->linked_ms + PEERS_GREETING_MS;
+}
+
+bool peers_is_any(const struct control *c)
+{
+    LIST_FOREACH (it, &c->peer_engines)
+        if (peer_is_old(LIST_ITEM(it, struct peer_engine, link)))
+            return true;
+    return false;
+}
+
+char *peers_silent(const struct control *c)
+{
+    AUTO_BUF text = BUF_INIT;
+    LIST_FOREACH (it, &c->peer_engines) {
+        const struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (peer_is_old(e) && !peer_engine_is_up(e))
+            (void)!buf_printf(&text, "%s%u", text.len ? ", " : "", e->pid);
+    }
+    return text.len ? buf_steal(&text) : NULL;
+}
+
+static const char *peer_why(const struct peer_engine *e)
+{
+    if (!e->pipe)
+        return "there is no connection to it";
+    return e->is_greeted ? "it does not answer" : "it has not greeted";
+}
+
+json_t *peers_silent_json(const struct control *c)
+{
+    json_t *list = NULL;
+    LIST_FOREACH (it, &c->peer_engines) {
+        const struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (!peer_is_old(e) || peer_engine_is_up(e))
+            continue;
+        AUTO_FREE char *name = str_printf("engine %u", e->pid);
+        list = list ? list : json_array();
+        (void)json_array_append_new(list, json_pack("{s:s, s:I, s:s}", "name",
+                                                    name ? name : "engine", "sessions",
+                                                    (json_int_t)e->sessions, "text", peer_why(e)));
+    }
+    return list;
+}
+
+json_t *peers_unreached(struct rpc *rpc, const struct request *r)
+{
+    if (commands_reach(r->command) <= COMMAND_REACH_HERE)
+        return NULL;
+    return peers_silent_json(rpc_control(rpc));
+}
+
+/* ---- commands that wait ---- */
+
+/* Just after an upgrade the engine that was replaced takes a moment to greet; of one that is gone
+ * the supervisor takes a moment to hear. */
+static bool peers_are_settling(const struct peers *p)
+{
+    const struct engine_api *h = p->control->host;
+    if (p->is_retired)
+        return false;
+    if (h->is_successor && !p->is_listed &&
+        loop_now_ms(h->loop) < h->started_ms + PEERS_GREETING_MS)
+        return true;
+    LIST_FOREACH (it, &p->control->peer_engines)
+        if (peer_is_greeting(LIST_ITEM(it, struct peer_engine, link)))
+            return true;
+    return false;
+}
+
+static void peers_run_waiting(struct peers *p)
+{
+    struct list ready;
+    if (peers_are_settling(p))
+        return;
+    list_init(&ready);
+    list_splice_tail(&ready, &p->waiting);
+    while (!list_is_empty(&ready)) {
+        struct request *r = LIST_ITEM(ready.next, struct request, wait);
+        list_del(&r->wait);
+        request_run(r);
+    }
+}
+
+static void peers_turn(struct peers *p);
+
+bool peers_hold_back(struct rpc *rpc, struct request *r)
+{
+    struct peers *p = rpc_control(rpc)->peers;
+    if (commands_reach(r->command) <= COMMAND_REACH_HERE || !peers_are_settling(p))
+        return false;
+    list_add_tail(&p->waiting, &r->wait);
+    peers_turn(p);
+    return true;
+}
+
+/* ---- changes that others take in ---- */
+
+static void sync_end(struct peers_sync *s)
+{
+    struct request *r = s->request;
+    list_del(&s->link);
+    free(s);
+    request_release(r);
+}
+
+/* An engine has taken it in, or will not: it is named in the answer then. */
+static void on_synced(struct mail *m, void *owner)
+{
+    struct session_killed *k = CONTAINER_OF(m, struct session_killed, mail);
+    struct control *c = control_of(owner);
+    uint64_t number = k->number;
+    free(k);
+    if (!c || !c->peers)
+        return;
+    LIST_FOREACH (it, &c->peers->syncs) {
+        struct peers_sync *s = LIST_ITEM(it, struct peers_sync, link);
+        if (s->number != number)
+            continue;
+        if (--s->n_waiting == 0)
+            sync_end(s);
+        return;
+    }
+}
+
+static void sync_ask(struct peers_sync *s, struct peer_engine *e)
+{
+    const struct peer_ask ask = {.kind = PEER_ASK_SYNC,
+                                 .number = s->number,
+                                 .reply = loop_mailbox(e->loop),
+                                 .deliver = on_synced};
+    enum command_reach reach = commands_reach(s->request->command);
+    peer_state_tell(e, reach, s->request);
+    if (peer_ask_begin(e, &ask) < 0)
+        return;
+    json_pipe_send(e->pipe, "sync", json_pack("{s:I}", "n", (json_int_t)s->number));
+    s->n_waiting++;
+}
+
+bool peers_spread(struct rpc *rpc, struct request *r)
+{
+    struct control *c = rpc_control(rpc);
+    struct peers *p = c->peers;
+    if (commands_reach(r->command) < COMMAND_REACH_USERS || !peers_is_any(c))
+        return false;
+    struct peers_sync *s = calloc(1, sizeof(*s));
+    if (!s)
+        return false;
+    *s = (struct peers_sync){.peers = p, .request = r, .number = rpc_next_number(&c->rpc)};
+    LIST_FOREACH (it, &c->peer_engines) {
+        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (peer_is_old(e) && peer_engine_is_up(e))
+            sync_ask(s, e);
+    }
+    if (s->n_waiting == 0) {
+        free(s);
+        return false;
+    }
+    list_add_tail(&p->syncs, &s->link);
+    return true;
+}
+
+void peers_forget_user(struct control *c, const char *user)
+{
+    LIST_FOREACH (it, &c->peer_engines) {
+        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (peer_is_old(e) && peer_engine_is_up(e))
+            json_pipe_send(e->pipe, "forget",
+                           user ? json_pack("{s:s}", "user", user) : json_object());
+    }
+}
+
+/* ---- what they say ---- */
+
+static int hear_hello(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    const char *version = json_string_value(json_object_get(m, "version"));
+    uint64_t workers = json_number(m, "workers");
+    if (json_number(m, "protocol") != PEERS_PROTOCOL || workers == 0 ||
+        workers > PEER_ENGINE_WORKERS_MAX || json_number(m, "pid") != e->pid)
+        return -ERR_PROTOCOL;
+    e->start = (unsigned)json_number(m, "start");
+    e->n_workers = (size_t)workers;
+    (void)str_copy(e->version, sizeof(e->version), str_of(version ? version : ""));
+    e->is_greeted = true;
+    LOG_EVENT(LOG_LEVEL_NOTICE, "engine-linked", KV_U64("pid", e->pid),
+              KV_STR("role", peer_is_old(e) ? "old" : "new"), KV_STR("version", e->version));
+    if (!peer_is_old(e))
+        peer_counts_send(p->control, e);
+    peers_run_waiting(p);
+    return 0;
+}
+
+static int hear_rows(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    unsigned worker = (unsigned)json_number(m, "w");
+    struct peer_ask *a = peer_ask_find(e, PEER_ASK_QUERY, json_number(m, "n"), worker);
+    struct session_chunk *chunk;
+    (void)p;
+    if (!a)
+        return 0; /* nobody waits for it any more */
+    int err = session_chunk_read(m, e->start, &chunk);
+    if (err < 0)
+        return err;
+    chunk->number = a->number;
+    chunk->worker = (unsigned)peer_engine_worker(e, worker);
+    chunk->mail.fn = a->deliver;
+    struct mailbox *reply = a->reply;
+    if (chunk->is_last)
+        peer_ask_free(e, a);
+    else
+        a->is_idle = true;
+    mailbox_post(reply, &chunk->mail);
+    return 0;
+}
+
+static int hear_ids(struct peer_engine *e, const json_t *m, enum peer_ask_kind kind)
+{
+    unsigned worker = (unsigned)json_number(m, "w");
+    struct peer_ask *a = peer_ask_find(e, kind, json_number(m, "n"), worker);
+    struct session_killed *killed;
+    if (!a)
+        return 0;
+    int err = session_killed_read(m, e->start, a->n_ids, &killed);
+    if (err < 0)
+        return err;
+    a->n_ended += killed->n;
+    if (a->n_ended > a->n_ids) {
+        free(killed);
+        return -ERR_PROTOCOL;
+    }
+    killed->number = a->number;
+    killed->worker = (unsigned)peer_engine_worker(e, worker);
+    killed->mail.fn = a->deliver;
+    struct mailbox *reply = a->reply;
+    if (killed->is_last || kind != PEER_ASK_KILL)
+        peer_ask_free(e, a);
+    mailbox_post(reply, &killed->mail);
+    return 0;
+}
+
+static int hear_killed(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    (void)p;
+    return hear_ids(e, m, PEER_ASK_KILL);
+}
+
+static int hear_held(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    (void)p;
+    return hear_ids(e, m, PEER_ASK_HOLD);
+}
+
+static int hear_synced(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    (void)p;
+    return hear_ids(e, m, PEER_ASK_SYNC);
+}
+
+static int hear_counts(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    return peer_counts_take(p->control, e, m);
+}
+
+/* The last word: its sessions are over. */
+static int hear_end(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    (void)m;
+    e->has_ended = true;
+    peer_counts_drop(p->control, e);
+    return 0;
+}
+
+static int hear_traced(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    struct session_trace_event *event;
+    uint64_t worker = json_number(m, "w");
+    int err = worker < e->n_workers ? session_trace_event_read(m, e->start, &event) : -ERR_PROTOCOL;
+    if (err < 0)
+        return err;
+    event->number = json_number(m, "n");
+    event->worker = (unsigned)peer_engine_worker(e, (unsigned)worker);
+    trace_deliver(p->control, event);
+    return 0;
+}
+
+#define HEAR_SERVE(what)                                                                           \
+    static int hear_##what(struct peers *p, struct peer_engine *e, const json_t *m)                \
+    {                                                                                              \
+        return peer_serve_##what(p->control->peer_serve, e, m);                                    \
+    }
+HEAR_SERVE(query)
+HEAR_SERVE(next)
+HEAR_SERVE(kill)
+HEAR_SERVE(hold)
+HEAR_SERVE(wake)
+HEAR_SERVE(trace)
+HEAR_SERVE(trace_end)
+HEAR_SERVE(trace_seen)
+
+#define HEAR_STATE(what)                                                                           \
+    static int hear_##what(struct peers *p, struct peer_engine *e, const json_t *m)                \
+    {                                                                                              \
+        return peer_state_##what(p->control, e, m);                                                \
+    }
+HEAR_STATE(forget)
+HEAR_STATE(backends)
+HEAR_STATE(rules)
+HEAR_STATE(level)
+HEAR_STATE(sync)
+
+enum { FROM_OLD = 1, FROM_NEW = 2 };
+
+static const struct {
+    const char *method;
+    unsigned from;
+    int (*hear)(struct peers *p, struct peer_engine *e, const json_t *m);
+} methods[] = {
+    {"hello", FROM_OLD | FROM_NEW, hear_hello},
+    {"rows", FROM_OLD, hear_rows},
+    {"killed", FROM_OLD, hear_killed},
+    {"held", FROM_OLD, hear_held},
+    {"traced", FROM_OLD, hear_traced},
+    {"counts", FROM_OLD, hear_counts},
+    {"end", FROM_OLD, hear_end},
+    {"synced", FROM_OLD, hear_synced},
+    {"query", FROM_NEW, hear_query},
+    {"next", FROM_NEW, hear_next},
+    {"kill", FROM_NEW, hear_kill},
+    {"hold", FROM_NEW, hear_hold},
+    {"wake", FROM_NEW, hear_wake},
+    {"trace", FROM_NEW, hear_trace},
+    {"trace_end", FROM_NEW, hear_trace_end},
+    {"trace_seen", FROM_NEW, hear_trace_seen},
+    {"forget", FROM_NEW, hear_forget},
+    {"backends", FROM_NEW, hear_backends},
+    {"rules", FROM_NEW, hear_rules},
+    {"level", FROM_NEW, hear_level},
+    {"sync", FROM_NEW, hear_sync},
+};
+
+static void peer_lose(struct peers *p, struct peer_engine *e, const char *why);
+
+/* What it missed while it was silent is told now. */
+static void peer_is_back(struct peer_engine *e)
+{
+    e->is_silent = false;
+    LOG_EVENT(LOG_LEVEL_NOTICE, "engine-answers", KV_U64("pid", e->pid));
+    if (e->is_greeted)
+        peer_state_tell_all(e);
+}
+
+static void on_pipe_message(void *arg, const json_t *m)
+{
+    struct peer_engine *e = arg;
+    struct peers *p = ((struct control *)e->owner)->peers;
+    const char *method = json_string_value(json_object_get(m, "method"));
+    const json_t *params = json_object_get(m, "params");
+    unsigned from = e->role == PEER_ENGINE_OLD ? FROM_OLD : FROM_NEW;
+    int err = 0; /* of what a newer program says, this one need not know all */
+    if (e->is_silent)
+        peer_is_back(e);
+    for (size_t i = 0; method && i < ARRAY_LEN(methods); i++) {
+        if (strcmp(methods[i].method, method) != 0 || !(methods[i].from & from))
+            continue;
+        bool is_early = !e->is_greeted && methods[i].hear != hear_hello;
+        err = is_early || !json_is_object(params) ? -ERR_PROTOCOL : methods[i].hear(p, e, params);
+        break;
+    }
+    if (err < 0)
+        peer_lose(p, e, err_text(err));
+}
+
+/* ---- links ---- */
+
+static void peer_free(struct peers *p, struct peer_engine *e)
+{
+    peer_serve_forget(p->control->peer_serve, e);
+    peer_counts_drop(p->control, e);
+    peer_engine_fail(e);
+    json_pipe_free(e->pipe);
+    list_del(&e->link);
+    free(e);
+}
+
+/* The connection is gone. The engine may be there still: then it is named, in a moment. */
+static void peer_lose(struct peers *p, struct peer_engine *e, const char *why)
+{
+    LOG_EVENT(e->is_listed ? LOG_LEVEL_WARN : LOG_LEVEL_NOTICE, "engine-unlinked",
+              KV_U64("pid", e->pid), KV_STR("reason", why));
+    if (!e->is_listed || e->role == PEER_ENGINE_NEW) {
+        peer_free(p, e);
+    } else {
+        peer_serve_forget(p->control->peer_serve, e);
+        peer_counts_drop(p->control, e);
+        peer_engine_fail(e);
+        json_pipe_free(STEAL(e->pipe));
+        e->is_greeted = false;
+        e->linked_ms =
+            loop_now_ms(e->loop); /* the supervisor may just be about to say that it ended */
+    }
+    peers_run_waiting(p);
+}
+
+static void on_pipe_closed(void *arg, const char *why)
+{
+    struct peer_engine *e = arg;
+    peer_lose(((struct control *)e->owner)->peers, e, why);
+}
+
+static size_t peers_free_slot(const struct control *c)
+{
+    for (size_t slot = 0; slot < PEER_ENGINES_MAX; slot++) {
+        bool is_free = true;
+        LIST_FOREACH (it, &c->peer_engines)
+            is_free = is_free && LIST_ITEM(it, struct peer_engine, link)->slot != slot;
+        if (is_free)
+            return slot;
+    }
+    return PEER_ENGINES_MAX;
+}
+
+static struct peer_engine *peers_find(const struct control *c, uint32_t pid)
+{
+    LIST_FOREACH (it, &c->peer_engines) {
+        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (e->pid == pid)
+            return e;
+    }
+    return NULL;
+}
+
+/* NULL: no memory, or too many. */
+static struct peer_engine *peers_add(struct control *c, uint32_t pid, enum peer_engine_role role)
+{
+    size_t slot = peers_free_slot(c);
+    struct peer_engine *e = slot < PEER_ENGINES_MAX ? calloc(1, sizeof(*e)) : NULL;
+    if (!e)
+        return NULL;
+    *e = (struct peer_engine){.loop = c->host->loop,
+                              .owner = c,
+                              .role = role,
+                              .pid = pid,
+                              .slot = slot,
+                              .linked_ms = loop_now_ms(c->host->loop)};
+    list_init(&e->asks);
+    list_add_tail(&c->peer_engines, &e->link);
+    return e;
+}
+
+static void peer_greet(const struct control *c, struct peer_engine *e)
+{
+    json_pipe_send(e->pipe, "hello",
+                   json_pack("{s:i, s:s, s:i, s:i, s:i}", "protocol", PEERS_PROTOCOL, "version",
+                             MAILPROXY_VERSION, "pid", (int)getpid(), "start", (int)c->host->start,
+                             "workers", (int)c->host->n_workers));
+}
+
+static void peers_forget_role(struct control *c, enum peer_engine_role role)
+{
+    LIST_FOREACH_SAFE (it, &c->peer_engines) {
+        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (e->role == role)
+            peer_free(c->peers, e);
+    }
+}
+
+void peers_link(struct control *c, int fd, uint32_t pid, bool is_successor)
+{
+    struct peers *p = c->peers;
+    if (is_successor)
+        peers_forget_role(c, PEER_ENGINE_NEW);
+    struct peer_engine *e = peers_find(c, pid);
+    if (!e)
+        e = peers_add(c, pid, is_successor ? PEER_ENGINE_NEW : PEER_ENGINE_OLD);
+    if (e && e->pipe)
+        peer_lose(p, e, "there is a new connection");
+    e = e ? peers_find(c, pid) : NULL;
+    if (!e)
+        e = peers_add(c, pid, is_successor ? PEER_ENGINE_NEW : PEER_ENGINE_OLD);
+    int err = e ? json_pipe_new(c->host->loop, fd, &pipe_ops, e, &e->pipe) : -ERR_NOMEM;
+    if (err < 0) {
+        close(fd);
+        LOG_EVENT(LOG_LEVEL_ERROR, "engine-not-linked", KV_U64("pid", pid), KV_ERR("error", err));
+        return;
+    }
+    e->is_silent = false;
+    e->linked_ms = loop_now_ms(c->host->loop);
+    peer_greet(c, e);
+    peers_turn(p);
+}
+
+void peers_listed(struct control *c)
+{
+    size_t n;
+    struct peers *p = c->peers;
+    const struct control_old *olds = c->host->olds(c->host->arg, &n);
+    p->is_listed = true;
+    LIST_FOREACH (it, &c->peer_engines)
+        LIST_ITEM(it, struct peer_engine, link)->is_listed = false;
+    for (size_t i = 0; i < n && !p->is_retired; i++) {
+        struct peer_engine *e = peers_find(c, olds[i].pid);
+        if (!e && !(e = peers_add(c, olds[i].pid, PEER_ENGINE_OLD)))
+            continue;
+        e->is_listed = true;
+        e->since_ms = olds[i].since_ms;
+        e->sessions = olds[i].sessions;
+    }
+    LIST_FOREACH_SAFE (it, &c->peer_engines) {
+        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (e->role == PEER_ENGINE_OLD && !e->is_listed)
+            peer_free(p, e);
+    }
+    peers_turn(p);
+    peers_run_waiting(p);
+}
+
+void peers_retire(struct control *c)
+{
+    c->peers->is_retired = true;
+    peers_forget_role(c, PEER_ENGINE_OLD);
+    peers_run_waiting(c->peers);
+}
+
+/* ---- time ---- */
+
+/* Whoever finishes tells what it counts, which is also a sign that it lives. */
+static void peer_count(struct peers *p, struct peer_engine *e)
+{
+    uint64_t now = loop_now_ms(e->loop);
+    if (peer_is_old(e) || !e->pipe || !e->is_greeted || now < e->counted_ms + PEER_COUNTS_MS)
+        return;
+    e->counted_ms = now;
+    peer_counts_send(p->control, e);
+}
+
+static void on_peers_tick(struct loop_timer *t)
+{
+    struct peers *p = CONTAINER_OF(t, struct peers, tick);
+    LIST_FOREACH (it, &p->control->peer_engines) {
+        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        peer_count(p, e);
+        if (e->is_silent || !peer_engine_is_late(e))
+            continue;
+        LOG_EVENT(LOG_LEVEL_WARN, "engine-silent", KV_U64("pid", e->pid));
+        e->is_silent = true;
+        peer_counts_drop(p->control, e); /* nobody knows what is left of it */
+        peer_engine_fail(e);
+    }
+    peers_run_waiting(p);
+    peers_turn(p);
+}
+
+/* The timer runs while there is anybody. */
+static void peers_turn(struct peers *p)
+{
+    if (!list_is_empty(&p->control->peer_engines) || !list_is_empty(&p->waiting))
+        loop_timer_set(p->control->host->loop, &p->tick, PEERS_TICK_MS);
+}
+
+/* ---- life ---- */
+
+int peers_new(struct control *c, struct peers **ret)
+{
+    struct peers *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ERR_NOMEM;
+    p->control = c;
+    loop_timer_init(&p->tick, on_peers_tick);
+    list_init(&p->waiting);
+    list_init(&p->syncs);
+    *ret = p;
+    return 0;
+}
+
+void peers_free(struct peers *p)
+{
+    if (!p)
+        return;
+    loop_timer_cancel(p->control->host->loop, &p->tick);
+    LIST_FOREACH_SAFE (it, &p->waiting) {
+        struct request *r = LIST_ITEM(it, struct request, wait);
+        list_del(&r->wait);
+        request_abandon(r);
+    }
+    LIST_FOREACH_SAFE (it, &p->syncs) {
+        struct peers_sync *s = LIST_ITEM(it, struct peers_sync, link);
+        list_del(&s->link);
+        request_abandon(s->request);
+        free(s);
+    }
+    LIST_FOREACH_SAFE (it, &p->control->peer_engines) {
+        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (e->role == PEER_ENGINE_NEW && e->pipe)
+            json_pipe_send(e->pipe, "end", json_object());
+        peer_free(p, e);
+    }
+    free(p);
+}

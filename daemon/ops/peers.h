@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: ISC */
+/* The engines of this machine as one: after an upgrade those that finish their sessions are asked,
+ * told and counted by the one that serves. An engine that serves no more answers that one, and asks
+ * nobody. All functions: control thread. */
+#pragma once
+
+#include "rpc/request.h"
+
+struct control;
+struct peers;
+
+int peers_new(struct control *c, struct peers **ret) NODISCARD;
+/* Requests that wait are abandoned. NULL is fine. */
+void peers_free(struct peers *p);
+
+/* A connection to another engine came from the supervisor; owns fd. is_successor: it replaced this
+ * one. */
+void peers_link(struct control *c, int fd, uint32_t pid, bool is_successor);
+/* The supervisor has said which engines finish their sessions: see control_host.old. */
+void peers_listed(struct control *c);
+/* This engine serves no more: others are none of its business. */
+void peers_retire(struct control *c);
+
+/* Does anybody finish sessions beside this engine? */
+bool peers_is_any(const struct control *c);
+/* The names of engines that do not answer, "1234, 1235", owned; NULL = all answer. */
+char *peers_silent(const struct control *c);
+/* The same as an array of objects for an answer; NULL. */
+json_t *peers_silent_json(const struct control *c);
+
+/* For struct rpc. A command about all engines is asked for: true when it has to wait, since one has
+ * just been replaced and has not greeted yet; it is run later. */
+bool peers_hold_back(struct rpc *rpc, struct request *r);
+/* A change is about to be answered: true when others have to take it in before, and the answer goes
+ * on later (request_release). */
+bool peers_spread(struct rpc *rpc, struct request *r);
+/* See struct rpc. */
+json_t *peers_unreached(struct rpc *rpc, const struct request *r);
+
+/* Cached answers about a user (NULL = all) are forgotten everywhere else, too. */
+void peers_forget_user(struct control *c, const char *user);
