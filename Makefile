@@ -97,6 +97,7 @@ help:
 #: make bench       compare speed and memory with nginx, HAProxy and Dovecot (bench-quick: two minutes)
 #: make scale       measure the control plane with 100,000 sessions
 #: make soak        MINUTES (60) of mixed load, kills, reloads, upgrades and outages at random from SEED (1)
+#: make soak-graceful  ENDS (1000) graceful ends of each protocol: what do clients that come back find twice, or not at all?
 #: make docs        generate what derives from the tables
 #: make install     into PREFIX (/usr/local), configuration into SYSCONFDIR (/etc); DESTDIR is honoured; uninstall
 #: tests/fresh/run   both on a fresh Debian 12 or 13, as root or as a user

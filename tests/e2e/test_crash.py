@@ -19,7 +19,7 @@ USER, PASSWORD = "u1@example.org", "pw"
 # More than any test waits for.
 FOREVER = "(WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 20000000000) SELECT count(*) FROM c)"
 # Which write never ends.
-PIN = "UPDATE ON user WHEN new.backend IS NOT old.backend"
+PIN = "INSERT ON name WHEN new.backend IS NOT NULL"
 OP_BEGIN = "INSERT ON runtime WHEN new.kind = 'op'"
 OP_END = "UPDATE ON runtime WHEN new.kind = 'op' AND new.json LIKE '%\"ended\"%' AND new.json NOT LIKE '%interrupted%'"
 STATE = "INSERT ON runtime WHEN new.kind = 'backend'"
@@ -162,7 +162,7 @@ def test_move_of_many_within_one(proxy):
     names = [f"m{i}@example.net" for i in range(20)]
     proxy.ctl("user", "import", "-", stdin="name\n" + "".join(f"{n}\n" for n in sorted(names)))
     proxy.ctl("user", "move", "m0@example.net", "--to", "dc1", "--wait")
-    step = Step(proxy, "UPDATE ON user WHEN new.backend = 'dc2' AND new.name = 'm15@example.net'")
+    step = Step(proxy, "INSERT ON name WHEN new.backend = 'dc2' AND new.name = 'm15@example.net'")
     start(proxy, "user", "move", "--filter", "name=m*@example.net", "--to", "dc2", "--parallel", "1", "--yes")
     step.crash()
     assert [o["state"] for o in proxy.ctl("op", "list", "kind=move")] == ["done", "interrupted"]
