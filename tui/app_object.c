@@ -46,7 +46,7 @@ char *app_path(const struct app *a)
         const struct app_place *p = &a->places[i];
         char id[TABLE_ID_MAX];
         const struct command *c = p->row ? pane_command(p->pane) : NULL;
-        int err = c ? buf_printf(&text, "%s %s", c->noun,
+        int err = c ? buf_printf(&text, "%s %s", detail_kind_name(p->pane, p->row),
                                  table_identity(&app_node(a)->lists[p->pane].table, p->row, id))
                     : buf_append_c(&text, pane_rows[screen_rows[p->screen].panes[p->focus]].name);
         if (err < 0 || buf_append_c(&text, arrow) < 0)

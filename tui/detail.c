@@ -73,6 +73,13 @@ void detail_refresh(struct detail *d)
     d->next_ms = 0;
 }
 
+const char *detail_kind_name(enum pane p, const json_t *row)
+{
+    const struct command *c = pane_command(p);
+    const char *kind = json_string_value(json_object_get(row, "kind"));
+    return p == PANE_LIMITS && kind ? kind : c ? c->noun : "";
+}
+
 /* ---- lines that can be picked ---- */
 
 void detail_drop_lines(struct detail *d)

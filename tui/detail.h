@@ -47,6 +47,9 @@ int detail_tick(struct detail *d, uint64_t interval_ms);
 void detail_refresh(struct detail *d);
 /* An event of a stream that the node does not know. */
 void detail_event(struct detail *d, const json_t *params);
+/* What people call a row of a pane: "session", of what limits count "address", "network" or "user".
+ * Borrowed from the row or static. */
+const char *detail_kind_name(enum pane p, const json_t *row);
 /* The lines are found anew. */
 void detail_drop_lines(struct detail *d);
 /* The picked line; NULL = none. */

@@ -98,7 +98,7 @@ void detail_write(struct detail *d, struct page *p, int cols)
     show = show ? show : list;
     page_clear(p);
     detail_drop_lines(d);
-    snprintf(p->title, sizeof(p->title), "%s %s", list ? list->noun : "", d->id);
+    snprintf(p->title, sizeof(p->title), "%s %s", detail_kind_name(d->pane, d->object), d->id);
     if (d->why[0]) {
         page_line(p);
         page_put(p, STYLE_BAD, str_of(d->why));

@@ -119,7 +119,7 @@ def test_from_an_event_to_everything(tui):
     tui.keys("6", "/", "type=login user=u1*")
     tui.until(rf"^/type=login user=u1\* +{MANY}$")  # counted while it is typed
     tui.keys("Enter", "i")
-    tui.until(r"events › limit 127\.")
+    tui.until(r"events › address 127\.")
     tui.keys("BSpace")
     tui.until("filter: type=login")
     tui.keys("u")
