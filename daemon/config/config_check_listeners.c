@@ -172,7 +172,9 @@ static void check_listener_tls(struct check *k, const struct config_listener *l)
             check_warning(k, "tls_options", "has no effect: tls is off");
         return;
     }
-    if (check_is_set(k, "tls_options.key_process"))
+    /* A dump with all defaults repeats it here. */
+    if (check_is_set(k, "tls_options.key_process") &&
+        t->is_key_process != k->config->tls.is_key_process)
         check_error(k, "tls_options.key_process", "it is for the whole daemon: set it in tls");
     if (t->n_certs == 0)
         check_error(k, "tls", "needs certificates, here in tls_options or in tls of all listeners");
