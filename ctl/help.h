@@ -11,6 +11,8 @@
 
 /* Help for a command, else for a noun, else for the program (NULL = not given). */
 void help_print(FILE *f, const char *noun, const struct command *c);
+/* The filter language. */
+void help_filter(FILE *f);
 /* The part of mailproxyctl(8) that the tables know, as man(7) text. */
 void help_manual(FILE *f);
 /* The methods of mailproxy-control(7), as man(7) text. */

@@ -56,6 +56,10 @@ static int main_word(struct run *r, size_t n, const char *const *words)
         complete_print(r, r->out, n - 1, words + 1);
         return 0;
     }
+    if (strcmp(first, "help") == 0 && strcmp(second, "filter") == 0) {
+        help_filter(r->out);
+        return 0;
+    }
     if (strcmp(first, "__manual") == 0) {
         if (strcmp(second, "control") == 0)
             help_manual_control(r->out);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* audit list. */
+#include "base/clock.h"
 #include "control/handlers.h"
 #include "runtime/state.h"
 
@@ -13,6 +14,7 @@ struct audit_list {
     struct filter *filter; /* NULL = all */
     bool is_counted;       /* a part of the list: rows before and behind it are counted */
     uint64_t before, offset, limit, last, n_looked, n_matched;
+    uint64_t since_ms, until_ms; /* wall clock; 0 = any */
     json_t *rows;
 };
 
@@ -45,6 +47,13 @@ static bool audit_list_is_in_part(const struct audit_list *l)
 static bool audit_list_one(void *arg, const struct store_audit *a)
 {
     struct audit_list *l = arg;
+    if (a->at_ms < l->since_ms)
+        return false;
+    if (l->until_ms && a->at_ms > l->until_ms) {
+        l->last = a->id;
+        l->n_looked++;
+        return !audit_list_is_full(l);
+    }
     json_t *row = l->filter || audit_list_is_in_part(l) ? audit_row(a) : NULL;
     bool is_match = !l->filter || (row && filter_match(l->filter, command_row_get, row));
     if (!l->is_counted || audit_list_is_in_part(l))
@@ -72,6 +81,7 @@ static void audit_list_done(struct work *w)
     if (work_fail(w))
         return;
     bool has_more = audit_list_is_full(l) && l->last > 1;
+    (void)snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)l->last);
     if (l->is_counted) {
         has_more = l->n_matched > l->offset + json_array_size(l->rows);
         json_t *answer =
@@ -82,7 +92,6 @@ static void audit_list_done(struct work *w)
         request_answer(w->request, answer);
         return;
     }
-    (void)snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)l->last);
     request_rows(w->request, STEAL(l->rows), has_more ? cursor : NULL);
 }
 
@@ -112,6 +121,9 @@ void command_audit_list(struct request *r)
         filter_unref(filter);
         return;
     }
+    uint64_t now = clock_wall_ms(), since = request_number(r, "since", now);
+    l->since_ms = since < now ? now - since : 0;
+    l->until_ms = request_has(r, "until") ? now - request_number(r, "until", 0) : 0;
     l->filter = filter;
     l->before = before;
     l->is_counted = request_has(r, "offset") && !cursor;

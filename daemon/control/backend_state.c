@@ -156,6 +156,7 @@ static int drain_look(struct request *r, const struct target *t)
     struct kill_spec spec = {
         .exact = {{SESSION_FIELD_BACKEND, t->name}, {SESSION_FIELD_POOL, t->pool}},
         .is_dry = true,
+        .has_max = request_has(r, "max"),
         .max = request_number(r, "max", 0),
         .has_rows = true,
         .done = on_drain_looked,

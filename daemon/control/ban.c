@@ -85,11 +85,11 @@ static void ban_clear(struct request *r, struct filter *filter, struct rule_edit
 {
     struct control *c = request_control(r);
     bool is_dry = request_bool(r, "dry_run");
-    uint64_t max = request_number(r, "max", 0), n = 0;
+    uint64_t max = request_number(r, "max", UINT64_MAX), n = 0;
     struct rules *bans = &limiter_limits(c->limiter)->bans;
     LIST_FOREACH (it, &bans->all)
         n += ban_is_meant(c, filter, it);
-    if (max && n > max) {
+    if (n > max) {
         rule_edit_abort(edit, -ERR_TOO_MANY, "%llu bans would go; nothing was done",
                         (unsigned long long)n);
         return;

@@ -8,7 +8,8 @@
 void command_op_list(struct request *r)
 {
     json_t *rows = json_array();
-    LIST_FOREACH (it, ops_all(request_control(r)->ops)) {
+    struct list *all = ops_all(request_control(r)->ops);
+    for (struct list *it = all->prev; it != all; it = it->prev) {
         struct op *op = LIST_ITEM(it, struct op, link);
         op_refresh(op);
         (void)json_array_append_new(rows, op_row(op));

@@ -328,7 +328,7 @@ static int kill_op_add(struct kill_op *k, const struct session_row *row)
     struct kill_entry *e = &k->v[k->n++];
     *e = (struct kill_entry){.id = row->id, .idle = row->v[SESSION_FIELD_IDLE].number};
     k->matched++;
-    k->is_over_max = k->spec.max && k->matched > k->spec.max;
+    k->is_over_max = k->spec.has_max && k->matched > k->spec.max;
     return k->spec.has_rows && k->n_rows < KILL_ROWS_MAX ? entry_row(k, e, row) : 0;
 }
 
@@ -528,6 +528,7 @@ uint64_t kill_grace_ms(const struct request *r)
 void kill_for_request(struct request *r, struct kill_spec *spec)
 {
     spec->has_rows = true;
+    spec->has_max = request_has(r, "max");
     spec->max = request_number(r, "max", 0);
     spec->is_dry = request_bool(r, "dry_run");
     spec->text = request_text(r, "text");

@@ -56,7 +56,8 @@ struct kill_spec {
     struct filter *filter;       /* NULL = all; a reference is taken */
     struct kill_exact exact[2];  /* besides the filter; copied */
     struct kill_exact except[2]; /* but not those that have all of these; copied; none = nobody */
-    uint64_t max;        /* more than this: -ERR_TOO_MANY before anything is done; 0 = any */
+    bool has_max;
+    uint64_t max;        /* with has_max: more than this: -ERR_TOO_MANY before anything is done */
     size_t first_idle;   /* not 0: only this many, the longest idle first */
     bool is_dry;         /* only finds */
     const uint64_t *ids; /* these, without a search; copied; NULL = search */

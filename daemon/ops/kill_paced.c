@@ -3,9 +3,9 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/token_bucket.h"
 #include "ops/kill.h"
 #include "ops/ops.h"
-#include "base/token_bucket.h"
 #include "runtime/state.h"
 
 #define PACED_TICK_MS 200    /* so that no tick of the loop is passed over */
@@ -197,6 +197,7 @@ void kill_paced(struct request *r, struct filter *filter)
     struct paced *p = calloc(1, sizeof(*p));
     const char *text = request_text(r, "text");
     const struct kill_spec spec = {.filter = filter,
+                                   .has_max = request_has(r, "max"),
                                    .max = request_number(r, "max", 0),
                                    .is_dry = true,
                                    .done = on_paced_counted,

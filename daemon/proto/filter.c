@@ -41,7 +41,7 @@ struct filter {
 /* Where the compiler is. */
 struct filter_parser {
     struct str rest;
-    const struct filter_field *fields;
+    const struct filter_field *fields, *field; /* field: of the term */
     size_t n_fields;
     struct filter *filter;
     size_t n_values;
@@ -188,6 +188,25 @@ static int filter_parse_want(enum filter_type type, struct str text, struct filt
     return -ERR_SYNTAX;
 }
 
+/* Is there a word of the field that the value means? */
+static int filter_check_word(struct filter_parser *p, enum filter_op op, struct str text)
+{
+    const struct filter_field *f = p->field;
+    const char *word = f->words && text.n > 0 ? f->words(f->id, 0) : NULL;
+    AUTO_BUF known = BUF_INIT;
+    if (!word)
+        return 0;
+    for (size_t i = 0; (word = f->words(f->id, i)); i++) {
+        if (op == FILTER_IS ? str_ieq(text, str_of(word)) : str_glob(text, str_of(word)))
+            return 0;
+        if (buf_printf(&known, "%s%s", i ? ", " : "", word) < 0)
+            return -ERR_NOMEM;
+    }
+    AUTO_FREE char *after =
+        str_printf(" is nothing that \"%s\" can be: %s", f->name, buf_cstr(&known));
+    return filter_error(p, -ERR_SYNTAX, "filter value", text, after ? after : "");
+}
+
 static int filter_add_want(struct filter_parser *p, struct filter_term *t, struct str name,
                            struct str text)
 {
@@ -202,6 +221,10 @@ static int filter_add_want(struct filter_parser *p, struct filter_term *t, struc
         AUTO_FREE char *after =
             str_printf(" is not %s (filter field \"%.*s\")", expected, STR_ARG(name));
         return filter_error(p, -ERR_SYNTAX, "filter value", text, after ? after : "");
+    }
+    if ((r = filter_check_word(p, t->op, text)) < 0) {
+        free(want.text);
+        return r;
     }
     struct filter_want *wants = realloc(t->wants, (t->n_wants + 1) * sizeof(*wants));
     if (!wants) {
@@ -257,6 +280,7 @@ static int filter_parse_term(struct filter_parser *p)
     const struct filter_field *field = filter_find(p, name);
     if (!field)
         return filter_unknown(p, name);
+    p->field = field;
     t->id = field->id;
     t->type = field->type;
     bool is_ordered =

@@ -25,6 +25,8 @@ struct filter_field {
     const char *alias; /* may be NULL */
     enum filter_type type;
     int id;
+    const char *(*words)(int id, size_t i); /* all texts that it can have, NULL behind the last;
+                                               NULL: any */
 };
 
 struct filter_value {
@@ -39,8 +41,9 @@ struct filter;
 /* Compiles `text` (terms ANDed, separated by blanks; `!` negates a term; `,` lists alternatives;
  * values may be "quoted"; `!=` is `=` negated; `==` is `=` without wildcards; an empty text matches
  * all). fields: n_fields rows,
- * static. 0; -ERR_SYNTAX / -ERR_NO_PARAM with an English sentence naming the term (and the nearest
- * field name) in *ret_error (owned); -ERR_NOMEM, without a sentence. */
+ * static. A text that the field cannot have is an error. 0; -ERR_SYNTAX / -ERR_NO_PARAM with an
+ * English sentence naming the term (and the nearest field name) in *ret_error (owned); -ERR_NOMEM,
+ * without a sentence. */
 int filter_parse(struct str text, const struct filter_field *fields, size_t n_fields,
                  struct filter **ret, char **ret_error) NODISCARD;
 /* A filter is immutable after parsing and may be used from several threads; counted references. */

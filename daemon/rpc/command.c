@@ -24,7 +24,7 @@ enum { FIELD_FIRST = __COUNTER__ + 1 };
 /* In the order of the columns: the id of a field is its position in both. */
 static const struct filter_field fields[] = {
 #define COLUMN(noun, verb, name, unit, shown, title, help)                                         \
-    {name, NULL, (enum filter_type)FILTER_OF_##unit, __COUNTER__ - FIELD_FIRST},
+    {name, NULL, (enum filter_type)FILTER_OF_##unit, __COUNTER__ - FIELD_FIRST, NULL},
 #include "rpc/commands.def"
 };
 

@@ -4,6 +4,22 @@
 
 #include "base/cleanup.h"
 
+static bool value_is_digits(const char *s)
+{
+    return s[0] && s[strspn(s, "0123456789")] == '\0';
+}
+
+/* Texts that are numbers, as ids, are compared as such. */
+static int text_compare(const char *a, const char *b)
+{
+    if (!value_is_digits(a) || !value_is_digits(b))
+        return strcasecmp(a, b);
+    a += strspn(a, "0");
+    b += strspn(b, "0");
+    size_t x = strlen(a), y = strlen(b);
+    return x != y ? (x > y) - (x < y) : strcmp(a, b);
+}
+
 static int value_compare(const json_t *a, const json_t *b)
 {
     if (!a || !b)
@@ -13,7 +29,7 @@ static int value_compare(const json_t *a, const json_t *b)
         return (x > y) - (x < y);
     }
     if (json_is_string(a) && json_is_string(b))
-        return strcasecmp(json_string_value(a), json_string_value(b));
+        return text_compare(json_string_value(a), json_string_value(b));
     return json_is_true(a) - json_is_true(b);
 }
 

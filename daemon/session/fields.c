@@ -4,9 +4,26 @@
 
 #include <unistd.h>
 
+/* "ending" is what a phase is called while an end waits. */
+const char *session_field_word(int id, size_t i)
+{
+    switch ((enum session_field)id) {
+    case SESSION_FIELD_PROTO:
+        return i < PROTO_COUNT ? proto_get((enum proto_id)i)->name : NULL;
+    case SESSION_FIELD_STATE:
+        return i < SESSION_STATE_COUNT ? session_state_name((enum session_state)i) : NULL;
+    case SESSION_FIELD_PHASE:
+        return i < WATCH_PHASE_COUNT    ? watch_phase_name((enum watch_phase)i)
+               : i == WATCH_PHASE_COUNT ? "ending"
+                                        : NULL;
+    default:
+        return NULL;
+    }
+}
+
 const struct filter_field session_filter_fields[SESSION_FIELD_COUNT] = {
 #define F(id, name, alias, type, unit, shown, title, text)                                         \
-    [SESSION_FIELD_##id] = {name, alias, FILTER_##type, SESSION_FIELD_##id},
+    [SESSION_FIELD_##id] = {name, alias, FILTER_##type, SESSION_FIELD_##id, session_field_word},
 #include "session/fields.def"
 #undef F
 };

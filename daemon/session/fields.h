@@ -10,6 +10,8 @@ struct session_match_view {
     const struct session *s;
     char scratch[64];
 };
+/* The words of fields that have a closed set of them, see struct filter_field. */
+const char *session_field_word(int id, size_t i);
 bool session_filter_get(const void *look, int id, struct filter_value *ret);
 /* Rates are measured between two looks of operators. */
 void session_sample(struct session *s);

@@ -539,3 +539,36 @@ def test_parts_of_other_lists(proxy):
                     part = part["result"]
                     assert [part["rows"], part["matched"]] == [whole[offset:offset + limit], len(whole)], (method, more, offset)
     c.close()
+
+
+def test_max_0_is_a_guard(proxy):
+    """--max 0: nothing may be hit. Of sessions, of bans, of a drain that ends them."""
+    c = logged_in(proxy)
+    for args in (["session", "kill", "--all"], ["session", "kill", "user=*", "--rate", "5"], ["user", "kick", USER],
+                 ["backend", "drain", proxy.sessions()[0]["backend"], "--kick"]):
+        with pytest.raises(CtlError):
+            proxy.ctl(*args, "--max", "0", "--yes")
+    proxy.ctl("ban", "add", "192.0.2.1")
+    with pytest.raises(CtlError):
+        proxy.ctl("ban", "clear", "--all", "--max", "0", "--yes")
+    assert len(proxy.sessions("state=relay")) == 1 and len(proxy.ctl("ban", "list")) == 1
+    assert proxy.ctl("session", "kill", "--all", "--max", "1", "--yes")["count"] == 1
+    c.close()
+
+
+def test_a_value_that_no_session_can_have(proxy):
+    with pytest.raises(CtlError) as e:
+        proxy.ctl("session", "list", "proto=imapp")
+    assert e.value.status == 2 and "imap, pop3, smtp, sieve" in e.value.errors + e.value.output
+    with pytest.raises(CtlError):
+        proxy.ctl("session", "kill", "state!=realy", "--yes")
+    assert proxy.sessions("proto=sieve state=relay,held") == []
+
+
+def test_help_filter_and_times_of_the_audit(proxy):
+    text = proxy.ctl_run("help", "filter").stdout
+    assert "user==x*y" in text and "!user=anna" in text and max(map(len, text.split("\n"))) <= 80
+    proxy.ctl("ban", "add", "192.0.2.1")
+    assert any(r["command"] == "ban.add" for r in proxy.ctl("audit", "list", "--since", "1h"))
+    assert proxy.ctl("--allow-empty", "audit", "list", "--until", "1h") == []
+    assert any(r["command"] == "ban.add" for r in proxy.ctl("audit", "list", "--since", "1h", "--until", "0s"))

@@ -165,7 +165,7 @@ def test_move_of_many_within_one(proxy):
     step = Step(proxy, "INSERT ON name WHEN new.backend = 'dc2' AND new.name = 'm15@example.net'")
     start(proxy, "user", "move", "--filter", "name=m*@example.net", "--to", "dc2", "--parallel", "1", "--yes")
     step.crash()
-    assert [o["state"] for o in proxy.ctl("op", "list", "kind=move")] == ["done", "interrupted"]
+    assert [o["state"] for o in proxy.ctl("op", "list", "kind=move")] == ["interrupted", "done"]
     is_safe(proxy)
     pins = {u["name"]: u.get("backend") for u in proxy.ctl("user", "list", "name=m*@example.net")}
     moved = sorted(names)[:sorted(names).index("m15@example.net")]

@@ -17,7 +17,7 @@ def tui(open_screen, proxy):
 
 
 def trace(p):
-    return p.ctl("op", "list", "kind=trace")[-1]
+    return p.ctl("op", "list", "kind=trace")[0]
 
 
 def test_a_session(tui, proxy, folder):

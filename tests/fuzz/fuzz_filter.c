@@ -6,9 +6,12 @@
 enum { FIELD_TEXT, FIELD_NUMBER, FIELD_SIZE, FIELD_DURATION, FIELD_IP, FIELD_BOOL };
 
 static const struct filter_field fields[] = {
-    {"user", "u", FILTER_TEXT, FIELD_TEXT}, {"port", NULL, FILTER_NUMBER, FIELD_NUMBER},
-    {"in", NULL, FILTER_SIZE, FIELD_SIZE},  {"idle", "i", FILTER_DURATION, FIELD_DURATION},
-    {"ip", NULL, FILTER_IP, FIELD_IP},      {"tls", NULL, FILTER_BOOL, FIELD_BOOL},
+    {"user", "u", FILTER_TEXT, FIELD_TEXT, NULL},
+    {"port", NULL, FILTER_NUMBER, FIELD_NUMBER, NULL},
+    {"in", NULL, FILTER_SIZE, FIELD_SIZE, NULL},
+    {"idle", "i", FILTER_DURATION, FIELD_DURATION, NULL},
+    {"ip", NULL, FILTER_IP, FIELD_IP, NULL},
+    {"tls", NULL, FILTER_BOOL, FIELD_BOOL, NULL},
 };
 
 struct row {

@@ -14,17 +14,25 @@
 
 enum { F_USER, F_PROTO, F_IP, F_BACKEND, F_IDLE, F_AGE, F_IN, F_TLS, F_ATTEMPTS, F_PHASE };
 
+/* What the protocol can be. */
+static const char *proto_word(int id, size_t i)
+{
+    static const char *const words[] = {"imap", "pop3"};
+    assert_int_equal(id, F_PROTO);
+    return i < 2 ? words[i] : NULL;
+}
+
 static const struct filter_field fields[] = {
-    {"user", NULL, FILTER_TEXT, F_USER},
-    {"proto", "protocol", FILTER_TEXT, F_PROTO},
-    {"ip", NULL, FILTER_IP, F_IP},
-    {"backend", NULL, FILTER_TEXT, F_BACKEND},
-    {"idle", NULL, FILTER_DURATION, F_IDLE},
-    {"age", NULL, FILTER_DURATION, F_AGE},
-    {"in", NULL, FILTER_SIZE, F_IN},
-    {"tls", NULL, FILTER_BOOL, F_TLS},
-    {"attempts", NULL, FILTER_NUMBER, F_ATTEMPTS},
-    {"phase", NULL, FILTER_TEXT, F_PHASE},
+    {"user", NULL, FILTER_TEXT, F_USER, NULL},
+    {"proto", "protocol", FILTER_TEXT, F_PROTO, proto_word},
+    {"ip", NULL, FILTER_IP, F_IP, NULL},
+    {"backend", NULL, FILTER_TEXT, F_BACKEND, NULL},
+    {"idle", NULL, FILTER_DURATION, F_IDLE, NULL},
+    {"age", NULL, FILTER_DURATION, F_AGE, NULL},
+    {"in", NULL, FILTER_SIZE, F_IN, NULL},
+    {"tls", NULL, FILTER_BOOL, F_TLS, NULL},
+    {"attempts", NULL, FILTER_NUMBER, F_ATTEMPTS, NULL},
+    {"phase", NULL, FILTER_TEXT, F_PHASE, NULL},
 };
 
 struct row {
@@ -115,6 +123,8 @@ static void test_match(void **state)
         {"user=\"a b\"", false, false},
         {"user=\"alice\\@example.org\"", true, false},
         {"proto=imap,pop3", true, true},
+        {"proto=IMA*,p?p3", true, true},
+        {"proto==Pop3", false, true},
         {"proto=imap proto=pop3", false, false},
         {"protocol=pop3", false, true},
         {"ip=10.0.0.0/8", true, false},
@@ -195,6 +205,12 @@ static void test_errors(void **state)
          "\"ip\")"},
         {"tls=maybe", -ERR_SYNTAX,
          "filter value \"maybe\" is not yes or no (filter field \"tls\")"},
+        {"proto=imapp", -ERR_SYNTAX,
+         "filter value \"imapp\" is nothing that \"proto\" can be: imap, pop3"},
+        {"proto!=imap,x*", -ERR_SYNTAX,
+         "filter value \"x*\" is nothing that \"proto\" can be: imap, pop3"},
+        {"protocol==ima*", -ERR_SYNTAX,
+         "filter value \"ima*\" is nothing that \"proto\" can be: imap, pop3"},
         {"user=\"a", -ERR_SYNTAX, "misplaced or missing quote in filter term \"user=\"a\""},
         {"user=\"a\"b", -ERR_SYNTAX, "misplaced or missing quote in filter term \"user=\"a\"b\""},
         {"user=\"a\\\"", -ERR_SYNTAX, "misplaced or missing quote in filter term \"user=\"a\\\"\""},
