@@ -56,3 +56,43 @@ void command_op_cancel(struct request *r)
     }
     request_done(r, is_running, is_running, NULL);
 }
+
+/* ---- what clients do for an operation ---- */
+
+void command_op_users(struct request *r)
+{
+    const struct op *op = op_named(r);
+    if (!op)
+        return;
+    json_t *rows = op->users ? json_copy(op->users) : json_array();
+    if (rows && op->state == OP_RUNNING && op->kind->users)
+        op->kind->users(op->arg, rows);
+    table_answer(r, rows);
+}
+
+/* The operation of parameter "id", if a client may work for it; answers when it may not. */
+static struct op *op_of_client(struct request *r)
+{
+    struct op *op = op_named(r);
+    if (op && op->state == OP_RUNNING && op->kind->attend)
+        return op;
+    if (op)
+        request_fail(r, -ERR_UNSUPPORTED, NULL, "operation %llu needs nobody: %s",
+                     (unsigned long long)op->id,
+                     op->state == OP_RUNNING ? "it runs by itself" : "it is over");
+    return NULL;
+}
+
+void command_op_resume(struct request *r)
+{
+    const struct op *op = op_of_client(r);
+    if (op)
+        op->kind->attend(op->arg, r);
+}
+
+void command_op_report(struct request *r)
+{
+    const struct op *op = op_of_client(r);
+    if (op)
+        op->kind->report(op->arg, r);
+}

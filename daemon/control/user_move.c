@@ -5,158 +5,14 @@
 #include "control/handlers.h"
 #include "control/user_list.h"
 #include "control/user_names.h"
-#include "ops/ops.h"
-#include "ops/user_move_step.h"
+#include "ops/move_op.h"
 #include "rpc/upload.h"
 
 #define MOVE_PARALLEL 10
 #define MOVE_PARALLEL_MAX 100
 #define MOVE_TIMEOUT_MS 60000
-#define MOVE_ROWS_MAX 10000    /* shown by a dry run */
-#define MOVE_FAILED_SHOWN 1000 /* bytes of names */
-
-struct move {
-    struct control *control;
-    struct op *op;
-    struct user_move_plan plan;
-    json_t *users; /* names */
-    size_t next, n_running, parallel;
-    struct map running; /* struct user_move_step by user */
-    struct buf failed;  /* "name (why), ..." */
-    uint64_t n_changed;
-    struct loop_deferred more;
-    bool is_stopped;
-};
-
-static void plan_fini(struct user_move_plan *p)
-{
-    free(p->pool);
-    free(p->backend);
-    free(p->text);
-    kill_tally_unref(p->tally);
-}
-
-static void move_free(struct move *m)
-{
-    size_t pos = 0;
-    struct str key;
-    void *step;
-    while (map_next(&m->running, &pos, &key, &step))
-        user_move_step_free(step);
-    map_fini(&m->running);
-    loop_undefer(&m->more);
-    buf_fini(&m->failed);
-    json_decref(m->users);
-    plan_fini(&m->plan);
-    free(m);
-}
-
-/* ---- the operation ---- */
-
-static void move_refresh(void *arg)
-{
-    struct move *m = arg;
-    struct op *op = m->op;
-    uint64_t elapsed = clock_wall_ms() - op->started_ms;
-    op->eta_ms = op->done > 0 ? elapsed * (op->total - op->done) / op->done : 0;
-    if (m->failed.len > 0)
-        op_say(op, "failed: %.*s", STR_ARG(buf_str(&m->failed)));
-}
-
-static void move_cancel(void *arg)
-{
-    struct move *m = arg;
-    size_t pos = 0;
-    struct str key;
-    void *step;
-    m->is_stopped = true;
-    while (map_next(&m->running, &pos, &key, &step))
-        user_move_step_stop(step);
-    loop_again(m->control->host->loop, &m->more);
-}
-
-static void move_drop(void *arg)
-{
-    move_free(arg);
-}
-
-static void move_start(void *arg)
-{
-    struct move *m = arg;
-    loop_again(m->control->host->loop, &m->more);
-}
-
-static const struct op_kind move_kind = {.name = "move",
-                                         .start = move_start,
-                                         .cancel = move_cancel,
-                                         .refresh = move_refresh,
-                                         .drop = move_drop,
-                                         .is_uninterruptible = true};
-
-static void move_finish(struct move *m)
-{
-    struct op *op = m->op;
-    enum op_state state = m->is_stopped && op->done < op->total ? OP_CANCELLED
-                          : op->failed == 0                     ? OP_DONE
-                          : op->failed == op->done              ? OP_FAILED
-                                                                : OP_PARTIAL;
-    AUTO_FREE char *ends = m->plan.tally->told > 0 ? kill_tally_text(m->plan.tally) : NULL;
-    op_end(op, state, "%llu moved, %llu there already%s%s%s%.*s", (unsigned long long)m->n_changed,
-           (unsigned long long)(op->done - op->failed - m->n_changed), ends ? "; sessions: " : "",
-           ends ? ends : "", m->failed.len > 0 ? "; failed: " : "", STR_ARG(buf_str(&m->failed)));
-    move_free(m);
-}
-
-static void move_note_failure(struct move *m, const char *user, const char *text)
-{
-    m->op->failed++;
-    if (m->failed.len < MOVE_FAILED_SHOWN)
-        (void)!buf_printf(&m->failed, "%s%s (%s)", m->failed.len > 0 ? ", " : "", user, text);
-}
-
-/* ---- one after another, some at a time ---- */
-
-/* A user that was not moved because of the cancelling is not done. */
-static void on_moved(void *arg, const char *user, int err, const char *text, bool is_changed)
-{
-    struct move *m = arg;
-    (void)map_del(&m->running, str_of(user));
-    m->n_running--;
-    m->n_changed += is_changed;
-    m->op->done += err != -ERR_CANCELLED;
-    if (err < 0 && err != -ERR_CANCELLED)
-        move_note_failure(m, user, text);
-    loop_again(m->control->host->loop, &m->more);
-}
-
-static void move_one(struct move *m, const char *user)
-{
-    struct user_move_step *step;
-    if (map_get(&m->running, str_of(user))) { /* named twice */
-        m->op->done++;
-        return;
-    }
-    int err = user_move_step_start(m->control, &m->plan, user, &step);
-    if (err == 0 && map_put(&m->running, str_of(user), step, NULL) < 0) {
-        user_move_step_free(step);
-        err = -ERR_NOMEM;
-    }
-    if (err == 0) {
-        m->n_running++;
-        return;
-    }
-    m->op->done++;
-    move_note_failure(m, user, err == -ERR_BUSY ? "is being moved already" : err_text(err));
-}
-
-static void on_move_more(struct loop_deferred *d)
-{
-    struct move *m = CONTAINER_OF(d, struct move, more);
-    while (!m->is_stopped && m->n_running < m->parallel && m->next < json_array_size(m->users))
-        move_one(m, json_string_value(json_array_get(m->users, m->next++)));
-    if (m->n_running == 0 && (m->is_stopped || m->next == json_array_size(m->users)))
-        move_finish(m);
-}
+#define MOVE_ROWS_MAX 10000 /* shown by a dry run */
+#define MOVE_CARRY_MS 600000
 
 /* ---- which users ---- */
 
@@ -245,42 +101,12 @@ static void move_fini(struct work *w)
     filter_unref(x->filter);
     user_names_fini(&x->names);
     buf_fini(&x->from);
-    plan_fini(&x->plan);
+    user_move_plan_fini(&x->plan);
     json_decref(x->users);
     json_decref(x->unknown);
 }
 
 /* ---- the beginning ---- */
-
-static char *move_target(const struct user_move_plan *p)
-{
-    if (p->backend)
-        return str_printf("%s/%s", p->pool, p->backend);
-    return str_dup_c(p->pool ? p->pool : "routes");
-}
-
-static struct move *move_new(struct move_work *x)
-{
-    struct control *c = work_control(&x->work);
-    struct request *r = x->work.request;
-    struct move *m = calloc(1, sizeof(*m));
-    AUTO_FREE char *target = move_target(&x->plan);
-    if (!m || !target || op_begin(c, &move_kind, target, &r->peer, m, &m->op) < 0) {
-        free(m);
-        return NULL;
-    }
-    m->control = c;
-    m->plan = x->plan;
-    x->plan = (struct user_move_plan){0};
-    m->plan.done = on_moved;
-    m->plan.arg = m;
-    m->users = STEAL(x->users);
-    m->parallel = request_number(r, "parallel", MOVE_PARALLEL);
-    m->more.fn = on_move_more;
-    list_init(&m->more.link);
-    m->op->total = json_array_size(m->users) + json_array_size(x->unknown);
-    return m;
-}
 
 static json_t *move_rows(const json_t *users)
 {
@@ -310,26 +136,31 @@ static char *move_obstacle(struct control *c, const struct user_move_plan *p)
 static void move_done(struct work *w)
 {
     struct move_work *x = CONTAINER_OF(w, struct move_work, work);
-    size_t i, n = json_array_size(x->users);
-    json_t *name;
+    struct control *c = work_control(w);
+    size_t n = json_array_size(x->users);
     if (work_fail(w))
         return;
     if (request_bool(w->request, "dry_run")) {
         request_hit(w->request, n, false, move_rows(x->users));
         return;
     }
-    struct move *m = move_new(x);
-    if (!m) {
+    const struct pool_member *to =
+        x->plan.backend ? pools_member(control_setup(c)->pools, x->plan.pool, x->plan.backend, NULL)
+                        : NULL;
+    AUTO_FREE char *note = move_obstacle(c, &x->plan);
+    struct op *op;
+    struct move_op_spec spec = {.plan = &x->plan,
+                                .users = x->users,
+                                .unknown = x->unknown,
+                                .parallel = request_number(w->request, "parallel", MOVE_PARALLEL),
+                                .to_host = request_has(w->request, "exec") && to ? to->host : NULL,
+                                .peer = &w->request->peer};
+    if (move_op_new(c, &spec, &op) < 0) {
         request_fail(w->request, -ERR_NOMEM, NULL, NULL);
         return;
     }
-    json_array_foreach (x->unknown, i, name) {
-        m->op->done++;
-        move_note_failure(m, json_string_value(name), err_text(-ERR_NO_USER));
-    }
-    AUTO_FREE char *note = move_obstacle(m->control, &m->plan);
-    op_start(m->op);
-    op_answer(m->op, w->request, n, true, note);
+    op_start(op);
+    op_answer(op, w->request, n, true, note);
 }
 
 /* The new place of a request; answers when it is none. */
@@ -362,8 +193,8 @@ static int move_plan(struct request *r, struct user_move_plan *p)
     }
     AUTO_FREE char *obstacle = move_obstacle(request_control(r), p);
     if (obstacle && !request_bool(r, "force")) {
-        request_fail(r, -ERR_BUSY, "--force moves them all the same", "%s: no login would be served there",
-                     obstacle);
+        request_fail(r, -ERR_BUSY, "--force moves them all the same",
+                     "%s: no login would be served there", obstacle);
         return -ERR_BUSY;
     }
     if (pool)
@@ -378,6 +209,7 @@ static int move_plan(struct request *r, struct user_move_plan *p)
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return -ERR_NOMEM;
     }
+    p->carry_ms = request_number(r, "exec_timeout", MOVE_CARRY_MS);
     return 0;
 }
 
@@ -386,6 +218,11 @@ static bool move_is_sane(struct request *r)
     uint64_t parallel = request_number(r, "parallel", MOVE_PARALLEL);
     if (parallel == 0 || parallel > MOVE_PARALLEL_MAX) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "parallel is 1 to %d", MOVE_PARALLEL_MAX);
+        return false;
+    }
+    if (request_has(r, "exec") && !*(request_text(r, "to") ? request_text(r, "to") : "")) {
+        request_fail(r, -ERR_MISSING_PARAM, "to",
+                     "a mailbox is carried to one backend: say which, with to");
         return false;
     }
     if (!request_has(r, "name") && !request_has(r, "filter") && !request_has(r, "from")) {
@@ -405,6 +242,7 @@ static bool move_read(struct move_work *x)
     x->unknown = json_array();
     x->now_ms = clock_wall_ms();
     x->judge = user_judge(request_control(r));
+    x->plan.is_server_named = x->judge && strcmp(x->judge, "http") == 0;
     if (request_has(r, "filter") && user_names_take(request_control(r), &x->names) < 0) {
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return false;

@@ -8,7 +8,8 @@
 
 #define OPS_KIND "op"
 #define OPS_KEPT_MS (24 * 3600 * UINT64_C(1000))
-#define OPS_MAX 1000 /* that are over */
+#define OPS_MAX 1000       /* that are over */
+#define OP_USERS_MAX 10000 /* rows of op users */
 #define OPS_TICK_MS 10000
 #define OPS_GAP 100 /* ids left to an engine that still runs */
 
@@ -33,6 +34,7 @@ static void op_free(struct op *op)
     free(op->name);
     free(op->target);
     free(op->text);
+    json_decref(op->users);
     free(op);
 }
 
@@ -421,6 +423,19 @@ void op_say(struct op *op, const char *fmt, ...)
     va_start(ap, fmt);
     op_set_text(op, fmt, ap);
     va_end(ap);
+}
+
+void op_note_user(struct op *op, json_t *row)
+{
+    const char *state = json_string_value(json_object_get(row, "state"));
+    bool is_good = state && (strcmp(state, "moved") == 0 || strcmp(state, "there") == 0);
+    size_t n = json_array_size(op->users);
+    if (!op->users)
+        op->users = json_array();
+    /* Those that failed are what is looked for afterwards: some room is theirs alone. */
+    if (n < (is_good ? OP_USERS_MAX : 2 * OP_USERS_MAX))
+        (void)json_array_append(op->users, row);
+    json_decref(row);
 }
 
 void op_end(struct op *op, enum op_state state, const char *fmt, ...)

@@ -25,6 +25,12 @@ struct op_kind {
     void (*refresh)(void *arg);
     /* The end of the control plane while it runs: frees arg. */
     void (*drop)(void *arg);
+    /* A client does what this daemon does not: begins to attend, reports; each answers r. NULL =
+     * there is nothing to do. */
+    void (*attend)(void *arg, struct request *r);
+    void (*report)(void *arg, struct request *r);
+    /* Appends rows of op users for those that are under way. May be NULL. */
+    void (*users)(void *arg, json_t *rows);
     bool is_uninterruptible; /* an upgrade has to wait for it */
 };
 
@@ -44,6 +50,7 @@ struct op {
     bool is_cancelled;
     bool is_unstored; /* the store is another engine's */
     uint64_t stored;  /* progress that the store has */
+    json_t *users;    /* what became of single users: rows of op users; not in the store; NULL */
 };
 
 /* Loads earlier ones; those that still ran were interrupted. Blocking. */
@@ -71,6 +78,8 @@ void op_refresh(struct op *op);
 json_t *op_row(const struct op *op);
 /* Says what it does now (printf). */
 void op_say(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Keeps a row of op users, which it takes over. */
+void op_note_user(struct op *op, json_t *row);
 /* Its outcome; arg is not used any more. */
 void op_end(struct op *op, enum op_state state, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -10,7 +10,8 @@
 #include "ops/workers.h"
 #include "runtime/state.h"
 
-#define USER_MOVE_STEP_TICK_MS 100 /* so that no tick of the loop is passed over */
+#define USER_MOVE_STEP_TICK_MS 100   /* so that no tick of the loop is passed over */
+#define USER_MOVE_STEP_STOP_MS 10000 /* for who carries the mailbox to stop doing so */
 
 struct user_move_step {
     struct ask ask; /* the answers of the workers to the hold */
@@ -18,13 +19,15 @@ struct user_move_step {
     const struct user_move_plan *plan;
     char *user;
     struct kill_tally *tally;
-    size_t n_waiting;     /* workers */
-    uint64_t deadline_ms; /* monotonic */
+    size_t n_waiting;              /* workers */
+    uint64_t held_ms, deadline_ms; /* monotonic */
     struct loop_timer timer;
-    bool is_held;    /* all workers hold the user */
-    bool is_busy;    /* something answers later */
-    bool is_stopped; /* by the operator */
-    bool is_over;    /* of the control plane */
+    char *from_pool, *from, *from_host; /* with a plan that carries */
+    bool is_carrying;                   /* somebody carries the mailbox */
+    bool is_held;                       /* all workers hold the user */
+    bool is_busy;                       /* something answers later */
+    bool is_stopped;                    /* by the operator */
+    bool is_over;                       /* of the control plane */
 };
 
 static void user_move_step_unlink(struct user_move_step *m)
@@ -42,6 +45,9 @@ void user_move_step_free(struct user_move_step *m)
     user_move_step_unlink(m);
     kill_tally_unref(m->tally);
     free(m->user);
+    free(m->from_pool);
+    free(m->from);
+    free(m->from_host);
     free(m);
 }
 
@@ -59,11 +65,20 @@ static void user_move_step_end(struct user_move_step *m, int err, const char *te
     const struct user_move_plan *plan = m->plan;
     user_move_step_release(m);
     user_move_step_unlink(m);
-    AUTO_FREE char *user = STEAL(m->user);
     kill_tally_merge(plan->tally, m->tally);
     kill_tally_unref(m->tally);
+    const struct user_moved result = {.user = m->user,
+                                      .err = err,
+                                      .text = text,
+                                      .is_changed = is_changed,
+                                      .from = m->from,
+                                      .held_ms = loop_now_ms(m->control->host->loop) - m->held_ms};
+    plan->done(plan->arg, &result);
+    free(m->user);
+    free(m->from_pool);
+    free(m->from);
+    free(m->from_host);
     free(m);
-    plan->done(plan->arg, user, err, text, is_changed);
 }
 
 static bool user_move_step_is_late(const struct user_move_step *m)
@@ -157,6 +172,41 @@ static void user_move_step_pin(struct user_move_step *m)
     work_post(&p->work, &m->control->user_queue);
 }
 
+/* ---- the mailbox ---- */
+
+static bool user_move_step_is_there(const struct user_move_step *m)
+{
+    return str_eq(str_of(m->from), str_of(m->plan->backend)) &&
+           str_eq(str_of(m->from_pool), str_of(m->plan->pool));
+}
+
+/* Nobody has a session at the old place: now the mailbox may be carried. */
+static void user_move_step_carry(struct user_move_step *m)
+{
+    const struct user_move_plan *plan = m->plan;
+    if (!plan->carry || user_move_step_is_there(m)) {
+        user_move_step_pin(m);
+        return;
+    }
+    const struct user_place from = {.pool = m->from_pool, .backend = m->from, .host = m->from_host};
+    m->is_carrying = true;
+    loop_timer_set(m->control->host->loop, &m->timer, plan->carry_ms);
+    plan->carry(plan->arg, m, m->user, &from);
+}
+
+void user_move_step_carried(struct user_move_step *m, int err, const char *text)
+{
+    m->is_carrying = false;
+    loop_timer_cancel(m->control->host->loop, &m->timer);
+    /* one that has come over all the same stays where it is when it is to be stopped */
+    if (m->is_stopped)
+        user_move_step_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
+    else if (err < 0)
+        user_move_step_end(m, err, text, false);
+    else
+        user_move_step_pin(m);
+}
+
 /* ---- sessions elsewhere ---- */
 
 static void user_move_step_look(struct user_move_step *m);
@@ -217,7 +267,7 @@ static void user_move_step_left(struct user_move_step *m)
     if (silent)
         user_move_step_end(m, -ERR_TIMEOUT, text ? text : err_text(-ERR_TIMEOUT), false);
     else
-        user_move_step_pin(m);
+        user_move_step_carry(m);
 }
 
 static void on_mover_counted(void *arg, const struct kill_result *result)
@@ -244,10 +294,49 @@ static void user_move_step_look(struct user_move_step *m)
         user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
 }
 
+static bool user_move_step_keep(struct user_move_step *m, const struct user_place *place)
+{
+    m->from_pool = str_dup_c(place->pool);
+    m->from = str_dup_c(place->backend);
+    m->from_host = str_dup_c(place->host);
+    return m->from_pool && m->from && m->from_host;
+}
+
+static void on_place(void *arg, const struct user_place *place, const char *text)
+{
+    struct user_move_step *m = arg;
+    m->is_busy = false;
+    if (m->is_stopped)
+        user_move_step_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
+    else if (!place)
+        user_move_step_end(m, -ERR_NOT_FOUND, text, false);
+    else if (!user_move_step_keep(m, place))
+        user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
+    else
+        user_move_step_look(m);
+}
+
+/* All workers hold the user: what the sessions tell of the mailbox is true from now on. */
+static void user_move_step_locate(struct user_move_step *m)
+{
+    const struct user_place_spec spec = {
+        .user = m->user, .is_server_named = m->plan->is_server_named, .done = on_place, .arg = m};
+    if (!m->plan->carry)
+        user_move_step_look(m);
+    else if (user_place_find(m->control, &spec) == 0)
+        m->is_busy = true;
+    else
+        user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
+}
+
 static void on_mover_timer(struct loop_timer *t)
 {
     struct user_move_step *m = CONTAINER_OF(t, struct user_move_step, timer);
-    if (m->is_stopped)
+    if (m->is_carrying && m->is_stopped)
+        user_move_step_carried(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED));
+    else if (m->is_carrying)
+        user_move_step_carried(m, -ERR_TIMEOUT, "the mailbox was not carried in time");
+    else if (m->is_stopped)
         user_move_step_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
     else if (m->is_held)
         user_move_step_look(m);
@@ -266,7 +355,7 @@ static void on_mover_held(struct ask *a, const struct session_killed *answer)
     ask_end(a);
     m->is_held = true;
     loop_timer_cancel(m->control->host->loop, &m->timer);
-    user_move_step_look(m);
+    user_move_step_locate(m);
 }
 
 static void on_mover_over(struct ask *a)
@@ -304,6 +393,7 @@ int user_move_step_start(struct control *c, const struct user_move_plan *plan, c
     m->plan = plan;
     m->user = str_dup_c(user);
     m->tally = kill_tally_new();
+    m->held_ms = loop_now_ms(c->host->loop);
     m->deadline_ms = loop_now_ms(c->host->loop) + plan->timeout_ms;
     m->ask = (struct ask){.on_killed = on_mover_held, .on_end = on_mover_over};
     loop_timer_init(&m->timer, on_mover_timer);
@@ -333,6 +423,10 @@ int user_move_step_start(struct control *c, const struct user_move_plan *plan, c
 void user_move_step_stop(struct user_move_step *m)
 {
     m->is_stopped = true;
-    if (!m->is_busy)
+    if (m->is_carrying) { /* whoever carries is told, and has a moment to stop */
+        bool is_told = m->plan->carry_stop(m->plan->arg, m->user);
+        loop_timer_set(m->control->host->loop, &m->timer,
+                       is_told ? USER_MOVE_STEP_STOP_MS : USER_MOVE_STEP_TICK_MS);
+    } else if (!m->is_busy)
         user_move_step_again(m);
 }

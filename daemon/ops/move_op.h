@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: ISC */
+/* Moving many users as an operation. Control thread. */
+#pragma once
+
+#include "ops/ops.h"
+#include "ops/user_move_step.h"
+
+struct move_op_spec {
+    struct user_move_plan *plan; /* taken over; what it calls is set here */
+    json_t *users, *unknown;     /* names; unknown: those that have failed already. Borrowed */
+    size_t parallel;
+    const char *to_host; /* a client carries the mailboxes there; NULL = nobody does */
+    const struct peer *peer;
+};
+
+/* Makes it; op_start comes next. -ERR_NOMEM. */
+int move_op_new(struct control *c, struct move_op_spec *spec, struct op **ret) NODISCARD;
+/* Frees what a plan owns. */
+void user_move_plan_fini(struct user_move_plan *p);
