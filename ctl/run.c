@@ -6,6 +6,7 @@
 #include "ctl/answer.h"
 #include "ctl/guard.h"
 #include "ctl/output_text.h"
+#include "ctl/run_exec.h"
 #include "ctl/run_stream.h"
 #include "ctl/run_wait.h"
 #include "ctl/secrets.h"
@@ -148,11 +149,15 @@ static int run_on_node(struct run_job *job, size_t i, struct str file)
         return job->problem.exit;
     if (a->command->flags & COMMANDS_LIST)
         return run_list(job, node);
+    if (strcmp(a->command->method, "op.resume") == 0)
+        return run_exec(job, node, json_string_value(json_object_get(a->params, "id")));
     int code = a->file_arg ? transfer_send(node, a, a->params, file, &result, &job->problem)
                            : run_call(node, a, run_params(job, NULL), &result, &job->problem);
     if (code)
         return code;
-    if (a->options.wait && json_object_get(result, "op"))
+    if (run_exec_is_wanted(a) && json_object_get(result, "op"))
+        code = run_exec_answer(job, node, result);
+    else if (a->options.wait && json_object_get(result, "op"))
         code = run_wait(job, node, result);
     else if (a->command->flags & COMMANDS_ONE)
         run_print_object(job, node, result);
@@ -242,6 +247,8 @@ static int run_prepare(struct run_job *job, struct buf *file)
     if (!code && a->options.wait && !(a->command->flags & COMMANDS_ASYNC))
         code = problem_usage(&job->problem, NULL, "%s %s begins no operation to wait for",
                              a->command->noun, a->command->verb);
+    if (!code)
+        code = run_exec_check(job);
     if (!code)
         code = secrets_fill(a, &job->problem);
     if (!code && a->file_arg)

@@ -31,8 +31,11 @@ static const char *wait_text(const json_t *op, const char *name)
 
 /* ---- the bar ---- */
 
-static void wait_draw(const struct run *r, const json_t *op)
+void run_wait_draw(const struct run_job *job, const json_t *op)
 {
+    const struct run *r = job->run;
+    if (!r->can_draw || job->args->options.quiet)
+        return;
     json_int_t percent = json_integer_value(json_object_get(op, "percent"));
     json_int_t eta = json_integer_value(json_object_get(op, "eta"));
     char bar[WAIT_BAR + 1], left[32] = "";
@@ -139,8 +142,8 @@ static int wait_follow(struct run_job *job, struct run_node *node, const char *i
             *ret_op = op;
             return 0;
         }
-        if (op && job->run->can_draw && !o->quiet)
-            wait_draw(job->run, op);
+        if (op)
+            run_wait_draw(job, op);
         json_decref(op);
         code = wait_give_up(job, id, until_ms);
         if (code)
@@ -153,24 +156,18 @@ static int wait_follow(struct run_job *job, struct run_node *node, const char *i
     }
 }
 
-int run_wait(struct run_job *job, struct run_node *node, const json_t *answer)
+void run_wait_erase(const struct run_job *job)
 {
-    const struct sigaction action = {.sa_handler = wait_on_interrupt};
-    const char *id = json_string_value(json_object_get(answer, "op"));
-    struct sigaction before;
-    json_t *op = NULL;
-    is_interrupted = 0;
-    sigaction(SIGINT, &action, &before);
-    int code = wait_follow(job, node, id, &op);
-    sigaction(SIGINT, &before, NULL);
-    if (job->run->can_draw) { /* the progress bar goes */
-        fputs("\r\033[K", job->run->err);
-        fflush(job->run->err);
-    }
-    if (code)
-        return code;
+    if (!job->run->can_draw)
+        return;
+    fputs("\r\033[K", job->run->err);
+    fflush(job->run->err);
+}
+
+int run_wait_outcome(struct run_job *job, const struct run_node *node, json_t *op)
+{
     bool is_json = job->output.format == OUTPUT_JSON || job->output.format == OUTPUT_JSONL;
-    code = wait_outcome(job, op, is_json);
+    int code = wait_outcome(job, op, is_json);
     if (is_json) {
         output_object(&job->output, op);
     } else if (!code) {
@@ -181,6 +178,22 @@ int run_wait(struct run_job *job, struct run_node *node, const json_t *answer)
         run_say(job, node, message);
         json_decref(message);
     }
+    return code;
+}
+
+int run_wait(struct run_job *job, struct run_node *node, const json_t *answer)
+{
+    const struct sigaction action = {.sa_handler = wait_on_interrupt};
+    const char *id = json_string_value(json_object_get(answer, "op"));
+    struct sigaction before;
+    json_t *op = NULL;
+    is_interrupted = 0;
+    sigaction(SIGINT, &action, &before);
+    int code = wait_follow(job, node, id, &op);
+    sigaction(SIGINT, &before, NULL);
+    run_wait_erase(job);
+    if (!code)
+        code = run_wait_outcome(job, node, op);
     json_decref(op);
     return code;
 }

@@ -13,6 +13,7 @@
 #define MOVE_TIMEOUT_MS 60000
 #define MOVE_ROWS_MAX 10000 /* shown by a dry run */
 #define MOVE_CARRY_MS 600000
+#define MOVE_CARRY_END_MS 15000 /* for the client to end the command, and to say so */
 
 /* ---- which users ---- */
 
@@ -209,7 +210,7 @@ static int move_plan(struct request *r, struct user_move_plan *p)
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return -ERR_NOMEM;
     }
-    p->carry_ms = request_number(r, "exec_timeout", MOVE_CARRY_MS);
+    p->carry_ms = request_number(r, "exec_timeout", MOVE_CARRY_MS) + MOVE_CARRY_END_MS;
     return 0;
 }
 

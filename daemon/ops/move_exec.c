@@ -23,8 +23,9 @@ struct carry {
 struct move_exec {
     struct move_exec_spec spec;
     char *to_pool, *to, *to_host;
-    struct client_link stream;
-    bool is_ready, is_held; /* is_held: nobody attends, and users still wait for that */
+    struct client_link link; /* to who attends: no stream that outlives the end of its requests */
+    uint64_t stream;         /* number of what it is told */
+    bool is_ready, is_held;  /* is_held: nobody attends, and users still wait for that */
     struct map carries;
     struct loop_timer lost;
 };
@@ -48,12 +49,12 @@ static void carry_free(struct carry *c)
 /* Takes over params. */
 static void exec_send(struct move_exec *x, const char *method, json_t *params)
 {
-    if (params && x->stream.client) {
-        request_put_number(params, "stream", x->stream.stream);
+    if (params && x->link.client) {
+        request_put_number(params, "stream", x->stream);
         json_t *m =
             json_pack("{s:s, s:s, s:O}", "jsonrpc", "2.0", "method", method, "params", params);
         if (m)
-            client_send(x->stream.client, m);
+            client_send(x->link.client, m);
         json_decref(m);
     }
     json_decref(params);
@@ -96,15 +97,9 @@ static void on_exec_lost(struct loop_timer *t)
     x->spec.lost(x->spec.arg, is_final);
 }
 
-static void exec_stream_over(struct client_link *l)
+static void on_exec_gone(struct client_link *l)
 {
-    exec_wait_for_client(CONTAINER_OF(l, struct move_exec, stream));
-}
-
-static void exec_stream_cancel(struct client_link *l)
-{
-    client_detach(l);
-    exec_stream_over(l);
+    exec_wait_for_client(CONTAINER_OF(l, struct move_exec, link));
 }
 
 void move_exec_attend(struct move_exec *x, struct request *r)
@@ -113,17 +108,16 @@ void move_exec_attend(struct move_exec *x, struct request *r)
         request_fail(r, -ERR_UNSUPPORTED, NULL, NULL);
         return;
     }
-    if (x->stream.client) {
+    if (x->link.client) {
         request_fail(r, -ERR_BUSY, NULL, "another mailproxyctl runs the commands of operation %llu",
                      (unsigned long long)x->spec.op->id);
         return;
     }
-    x->stream.stream = rpc_next_number(r->rpc);
-    x->stream.cancel = exec_stream_cancel;
-    x->stream.gone = exec_stream_over;
-    client_attach(r->client, &x->stream);
+    x->stream = rpc_next_number(r->rpc);
+    x->link.gone = on_exec_gone;
+    client_attach(r->client, &x->link);
     json_t *answer = op_row(x->spec.op);
-    request_put_number(answer, "stream", x->stream.stream);
+    request_put_number(answer, "stream", x->stream);
     request_answer(r, answer);
 }
 
@@ -162,7 +156,7 @@ void move_exec_report(struct move_exec *x, struct request *r)
     const char *user = request_text(r, "user");
     uint64_t status = request_number(r, "status", 0);
     r->is_quiet = true; /* the operation is in the audit */
-    if (r->client != x->stream.client || !x->stream.client) {
+    if (r->client != x->link.client || !x->link.client) {
         request_fail(r, -ERR_PERM, NULL, "only who attends the operation reports: op resume");
         return;
     }
@@ -211,7 +205,7 @@ void move_exec_begin(struct move_exec *x, struct user_move_step *step, const cha
 bool move_exec_stop(struct move_exec *x, const char *user)
 {
     struct carry *c = map_get(&x->carries, str_of(user));
-    if (!c || c->is_reported || !x->stream.client)
+    if (!c || c->is_reported || !x->link.client)
         return false;
     c->is_stopped = true;
     exec_tell(x, "stop", c);
@@ -276,7 +270,7 @@ int move_exec_new(const struct move_exec_spec *spec, struct move_exec **ret)
     if (!x)
         return -ERR_NOMEM;
     x->spec = *spec;
-    list_init(&x->stream.link);
+    list_init(&x->link.link);
     loop_timer_init(&x->lost, on_exec_lost);
     x->to_pool = str_dup_c(spec->to_pool);
     x->to = str_dup_c(spec->to);
@@ -299,7 +293,7 @@ void move_exec_free(struct move_exec *x, const char *message)
         return;
     if (message)
         exec_send(x, "end", json_pack("{s:s}", "message", message));
-    client_detach(&x->stream);
+    client_detach(&x->link);
     loop_timer_cancel(exec_loop(x), &x->lost);
     while (map_next(&x->carries, &pos, &key, &value))
         carry_free(value);
