@@ -13,6 +13,7 @@
 #define MOVE_TIMEOUT_MS 60000
 #define MOVE_ROWS_MAX 10000 /* shown by a dry run */
 #define MOVE_CARRY_MS 600000
+#define MOVE_RESUME_MS 30000
 #define MOVE_CARRY_END_MS 15000 /* for the client to end the command, and to say so */
 
 /* ---- which users ---- */
@@ -155,6 +156,8 @@ static void move_done(struct work *w)
                                 .unknown = x->unknown,
                                 .parallel = request_number(w->request, "parallel", MOVE_PARALLEL),
                                 .to_host = request_has(w->request, "exec") && to ? to->host : NULL,
+                                .resume_ms =
+                                    request_number(w->request, "resume_within", MOVE_RESUME_MS),
                                 .peer = &w->request->peer};
     if (move_op_new(c, &spec, &op) < 0) {
         request_fail(w->request, -ERR_NOMEM, NULL, NULL);

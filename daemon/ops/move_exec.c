@@ -6,9 +6,11 @@
 #include "rpc/client.h"
 #include "runtime/state.h"
 
-#define ATTEND_HOLD_MS 30000           /* without a client: so long users are held for its return */
-#define ATTEND_MAX_MS (15 * 60 * 1000) /* then so long the operation waits for it */
-#define OUTPUT_MAX 2000                /* bytes of a command's output that are kept */
+#define ATTEND_MAX_MS                                                                              \
+    (15 * 60 * 1000)        /* after hold_ms: so long the operation waits for a client             \
+                             */
+#define OUTPUT_GOOD_MAX 500 /* of a command that did its work */
+#define OUTPUT_MAX 2000     /* bytes of a command's output that are kept */
 
 /* One mailbox under way, until its step is over. */
 struct carry {
@@ -84,7 +86,7 @@ static void exec_wait_for_client(struct move_exec *x)
 {
     x->is_ready = false;
     x->is_held = true;
-    loop_timer_set(exec_loop(x), &x->lost, ATTEND_HOLD_MS);
+    loop_timer_set(exec_loop(x), &x->lost, x->spec.hold_ms);
 }
 
 static void on_exec_lost(struct loop_timer *t)
@@ -108,6 +110,8 @@ void move_exec_attend(struct move_exec *x, struct request *r)
         request_fail(r, -ERR_UNSUPPORTED, NULL, NULL);
         return;
     }
+    if (x->link.client && !x->is_ready)
+        client_detach(&x->link); /* it never said that it runs commands */
     if (x->link.client) {
         request_fail(r, -ERR_BUSY, NULL, "another mailproxyctl runs the commands of operation %llu",
                      (unsigned long long)x->spec.op->id);
@@ -171,9 +175,10 @@ void move_exec_report(struct move_exec *x, struct request *r)
         return;
     }
     struct str output = str_of(request_text(r, "output"));
+    size_t most = status ? OUTPUT_MAX : OUTPUT_GOOD_MAX;
     c->is_reported = true;
     c->status = status;
-    c->output = str_dup(output.n > OUTPUT_MAX ? str_skip(output, output.n - OUTPUT_MAX) : output);
+    c->output = str_dup(output.n > most ? str_skip(output, output.n - most) : output);
     AUTO_FREE char *reason = status ? exec_reason(status) : NULL;
     request_done(r, 1, true, NULL);
     user_move_step_carried(c->step, status ? -ERR_INTERNAL : 0, reason);

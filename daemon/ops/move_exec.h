@@ -13,6 +13,7 @@ struct move_exec_spec {
     struct control *control;
     struct op *op;
     const char *to_pool, *to, *to_host; /* copied */
+    uint64_t hold_ms; /* without a client: so long users are held for its return */
     /* A client attends from now on. */
     void (*attended)(void *arg);
     /* Nobody has attended for so long that nobody should wait any more; with is_final the operation

@@ -194,7 +194,13 @@ static bool on_carry_stop(void *arg, const char *user)
 static void on_attended(void *arg)
 {
     struct move *m = arg;
+    op_say(m->op, "runs");
     loop_again(m->control->host->loop, &m->more);
+}
+
+static void move_say_waiting(struct move *m)
+{
+    op_say(m->op, "waits for mailproxyctl: op resume %llu", (unsigned long long)m->op->id);
 }
 
 /* Nobody is held for a client that does not come back; the others wait for it, and not for ever. */
@@ -207,7 +213,7 @@ static void on_exec_lost(void *arg, bool is_final)
     if (is_final)
         loop_again(m->control->host->loop, &m->more);
     else
-        op_say(m->op, "waits for mailproxyctl: op resume %llu", (unsigned long long)m->op->id);
+        move_say_waiting(m);
 }
 
 static void move_one(struct move *m, const char *user)
@@ -269,18 +275,20 @@ static char *move_target(const struct user_move_plan *p)
     return str_dup_c(p->pool ? p->pool : "routes");
 }
 
-static int move_carry(struct move *m, const char *to_host)
+static int move_carry(struct move *m, const struct move_op_spec *from)
 {
     const struct move_exec_spec spec = {.control = m->control,
                                         .op = m->op,
                                         .to_pool = m->plan.pool,
                                         .to = m->plan.backend,
-                                        .to_host = to_host,
+                                        .to_host = from->to_host,
+                                        .hold_ms = from->resume_ms,
                                         .attended = on_attended,
                                         .lost = on_exec_lost,
                                         .arg = m};
     m->plan.carry = on_carry;
     m->plan.carry_stop = on_carry_stop;
+    move_say_waiting(m);
     return move_exec_new(&spec, &m->exec);
 }
 
@@ -312,7 +320,7 @@ int move_op_new(struct control *c, struct move_op_spec *spec, struct op **ret)
         move_note_row(m, &u);
     }
     *ret = m->op;
-    if (!spec->to_host || move_carry(m, spec->to_host) == 0)
+    if (!spec->to_host || move_carry(m, spec) == 0)
         return 0;
     op_end(m->op, OP_FAILED, "%s", err_text(-ERR_NOMEM));
     move_free(m);

@@ -10,6 +10,7 @@ struct move_op_spec {
     json_t *users, *unknown;     /* names; unknown: those that have failed already. Borrowed */
     size_t parallel;
     const char *to_host; /* a client carries the mailboxes there; NULL = nobody does */
+    uint64_t resume_ms;  /* without that client, users wait so long for its return */
     const struct peer *peer;
 };
 

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+import threading
 
 import pytest
 from harness import wait
@@ -179,6 +181,97 @@ def test_resume_after_death(back):
     assert set(where(m).values()) == {"new"}
     late = m.proxy.ctl_run("op", "resume", ident, "--exec", command, check=False)
     assert late.returncode == 1 and "it is over" in late.stderr
+
+
+def test_nobody_waits_for_ever(back):
+    """mailproxyctl dies, and nobody comes: who was being carried logs in at the old place again; a later one takes up the rest."""
+    m = back
+    p, ident, command = begun(m, "--resume-within", "300ms")
+    user = next(iter(rows(m, ident, "state=carrying")))
+    p.kill()
+    p.communicate()
+    m.login(user).logout()  # waits as long as the hold
+    assert rows(m, ident, "state=carrying") == {} and set(where(m).values()) == {"old"}
+    op = m.proxy.ctl("op", "show", ident)
+    assert op["state"] == "running" and op["done"] == 0 and f"op resume {ident}" in op["text"]
+    open_gate(m)
+    m.proxy.ctl_run("op", "resume", ident, "--exec", command)
+    assert set(where(m).values()) == {"new"}
+
+
+def test_move_that_nobody_attends(back):
+    """Without mailproxyctl nothing happens to anybody."""
+    m = back
+    c = Control(m.proxy.control)
+    ident = c.call("user.move", name=m.users[:2], to="new", exec="true")["result"]["op"]
+    # one that only looks on is none that runs commands, and stands in nobody's way
+    assert c.call("op.resume", id=ident, exec="true")["result"]["id"] == ident
+    op = m.proxy.ctl("op", "show", ident)
+    assert op["state"] == "running" and f"op resume {ident}" in op["text"]
+    m.login(m.users[0]).logout()
+    m.proxy.ctl_run("op", "resume", ident, "--exec", "true")
+    assert c.call("op.report", id=ident)["error"]["data"]["name"] in ("E_PERM", "E_UNSUPPORTED")
+    c.close()
+    assert where(m)[m.users[0]] == "new"
+
+
+class Relay:
+    """A control socket that can be cut off."""
+
+    def __init__(self, path, to):
+        self.path, self.to = path, to
+        self.pairs = []
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near = self.listener.accept()[0]
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(self.to)
+            self.pairs.append((near, far))
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=self.pump, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def pump(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def cut(self):
+        pairs, self.pairs = self.pairs, []
+        for pair in pairs:
+            for s in pair:
+                s.shutdown(socket.SHUT_RDWR)
+                s.close()
+
+
+def test_broken_connection(back):
+    """mailproxyctl connects anew and goes on; no command is begun twice, none is forgotten."""
+    m = back
+    path = script(m, "slow", f'echo "$1" >>{m.folder}/begun; while [ ! -e {m.folder}/open ]; do sleep 0.05; done\n')
+    if os.path.exists(f"{m.folder}/open"):
+        os.unlink(f"{m.folder}/open")
+    relay = Relay(os.path.join(m.proxy.run, "relay"), m.proxy.control)
+    p = attend(m, "-s", relay.path, "user", "move", "--from", m.names, "--to", "new", "--yes", "--parallel", "3", "--exec",
+               f"{path} {{user}}")
+    wait.until(lambda: os.path.exists(f"{m.folder}/begun") and len(open(f"{m.folder}/begun").readlines()) == 3, "three run")
+    relay.cut()
+    open_gate(m)
+    out, err = p.communicate(timeout=60)
+    relay.listener.close()
+    assert p.returncode == 0, (out, err)
+    assert sorted(open(f"{m.folder}/begun").read().split()) == m.users
+    assert set(where(m).values()) == {"new"}
 
 
 def test_reports_of_others(back):

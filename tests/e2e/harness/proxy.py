@@ -140,10 +140,10 @@ class Proxy:
     def engine_pid(self):
         return self.ctl("system", "status")["pid"]
 
-    def ctl_run(self, *args, stdin=None, check=True, socket=None):
+    def ctl_run(self, *args, stdin=None, check=True, socket=None, timeout=60):
         """Runs mailproxyctl; returns the finished process."""
         done = subprocess.run([os.path.join(BUILD, "mailproxyctl"), *args], input=stdin, capture_output=True, text=True,
-                              timeout=60, env={**os.environ, "MAILPROXY_SOCKET": socket or self.control})
+                              timeout=timeout, env={**os.environ, "MAILPROXY_SOCKET": socket or self.control})
         if check and done.returncode != 0:
             raise CtlError(done.returncode, done.stdout, done.stderr)
         return done
