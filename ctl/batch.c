@@ -2,49 +2,12 @@
 /* Batches of commands. */
 #include "ctl/batch.h"
 
-#include <ctype.h>
 #include <errno.h>
 
 #include "base/cleanup.h"
 #include "ctl/answer.h"
 #include "ctl/help.h"
-
-/* Copies one word to *to; returns where the next one begins, NULL for an open quote. */
-static char *batch_word(char *from, char *to)
-{
-    char quote = 0;
-    for (; *from && (quote || !isspace((unsigned char)*from)); from++) {
-        if (quote && *from == quote)
-            quote = 0;
-        else if (!quote && (*from == '\'' || *from == '"'))
-            quote = *from;
-        else if (*from == '\\' && quote != '\'' && from[1])
-            *to++ = *++from;
-        else
-            *to++ = *from;
-    }
-    if (quote)
-        return NULL;
-    from += *from != '\0';
-    *to = '\0';
-    return from;
-}
-
-int batch_split(char *line, const char **words, size_t *ret_n)
-{
-    size_t n = 0;
-    for (;;) {
-        line += strspn(line, " \t\r\n");
-        if (!*line || *line == '#')
-            break;
-        words[n++] = line;
-        line = batch_word(line, line);
-        if (!line)
-            return -ERR_SYNTAX;
-    }
-    *ret_n = n;
-    return 0;
-}
+#include "ctl/words.h"
 
 /* What a command would read from there belongs to the commands. */
 static bool batch_wants_stdin(const struct args *a)
@@ -83,7 +46,7 @@ static int batch_line(struct run *r, const struct args_options *defaults, char *
     int code;
     if (!words)
         code = problem_set(&problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
-    else if (batch_split(line, words, &n))
+    else if (words_split(line, words, &n))
         code = problem_usage(&problem, NULL, "a quote is not closed");
     else
         code = n ? batch_words(r, defaults, n, words, &problem) : 0;

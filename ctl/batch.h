@@ -8,6 +8,3 @@
  * unless defaults->keep_going. Returns the exit code: that of the failure, PROBLEM_PARTLY when some
  * of several succeeded. */
 int batch_run(struct run *r, const struct args_options *defaults);
-/* Cuts a line into words in place: blanks separate, '...' and "..." and \ quote as in sh, # begins
- * a comment. words has room for strlen(line) + 1. -ERR_SYNTAX when a quote is not closed. */
-int batch_split(char *line, const char **words, size_t *ret_n) NODISCARD;

@@ -8,7 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "ctl/batch.h"
+#include "ctl/words.h"
 
 static const char *const placeholders[] = {"user",    "from",      "to",     "from_host",
                                            "to_host", "from_pool", "to_pool"};
@@ -52,7 +52,7 @@ int exec_command_parse(const char *text, struct exec_command *ret, struct proble
     ret->words = calloc(strlen(text) + 1, sizeof(*ret->words));
     int code = !ret->text || !ret->words
                    ? problem_set(problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory")
-               : batch_split(ret->text, ret->words, &ret->n) < 0
+               : words_split(ret->text, ret->words, &ret->n) < 0
                    ? problem_usage(problem, NULL, "--exec: a quote is not closed")
                    : command_check(ret, problem);
     if (code)

@@ -5,10 +5,10 @@
 
 #include <jansson.h>
 
-#include "ctl/batch.h"
 #include "ctl/complete.h"
 #include "ctl/help.h"
 #include "ctl/run.h"
+#include "ctl/words.h"
 #include "tui/app.h"
 
 static void shell_forget(struct shell *s)
@@ -279,7 +279,7 @@ void shell_run(struct app *a, const char *line)
     args_options_init(&defaults);
     defaults.sockets[0] = app_node(a)->path;
     defaults.n_sockets = 1;
-    if (batch_split(s->copy, s->words, &n) < 0) {
+    if (words_split(s->copy, s->words, &n) < 0) {
         app_say(a, true, "a quote is not closed");
     } else if (n > 0) {
         s->has_args = true;

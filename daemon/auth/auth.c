@@ -24,12 +24,6 @@ unsigned auth_mechanisms(const struct config *c)
     return mask;
 }
 
-const char *auth_refusal_reason(enum auth_status refusal)
-{
-    return refusal == AUTH_LOCKED ? "the account is locked"
-                                  : "the account may not use this protocol";
-}
-
 static void auth_forget_answers(struct auth *a, const char *user)
 {
     a->generation++; /* what is being judged now was looked up before */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* Two names may have something said of them: the one that the client gave, and that of the mailbox
- * it leads to (an auth server's alias, a master user's login for somebody). A lock, a hold or a
- * list of protocols of either holds; pin and session limit are those of the mailbox's. */
-#include "auth/name_rules.h"
-
+/* What operators said of a name holds whoever judged its password: it is put on a provider's
+ * answer. Two names may have something said of them: the one that the client gave, and that of the
+ * mailbox it leads to (an auth server's alias, a master user's login for somebody). A lock, a hold
+ * or a list of protocols of either holds; pin and session limit are those of the mailbox's. */
 #include "auth/provider.h"
 #include "base/clock.h"
 
@@ -34,7 +33,7 @@ static int account_apply(struct auth_query *q, const struct store_user *u)
 {
     struct auth_result *r = &q->result;
     int err = 0;
-    if (!u->is_stored || q->setup->v[q->at]->ops == &provider_users_ops)
+    if (!u->is_stored || q->setup->v[q->at]->config->type == AUTH_TYPE_USERS)
         return 0;
     if (u->backend_user) {
         buf_clear(&r->backend_cred.user);
@@ -169,6 +168,14 @@ static void name_drop(struct job *job)
     name_job_free(CONTAINER_OF(job, struct name_job, job));
 }
 
+static void name_abandon(struct auth_query *q)
+{
+    struct name_job *j = q->name_job;
+    q->name_job = NULL;
+    if (j && jobs_withdraw(q->auth->jobs, &j->job))
+        name_job_free(j);
+}
+
 static int name_post(struct auth_query *q, bool is_login_wanted, const char *user)
 {
     struct auth *a = q->auth;
@@ -187,10 +194,11 @@ static int name_post(struct auth_query *q, bool is_login_wanted, const char *use
         name_job_free(j);
     else
         q->name_job = j;
+    q->abandon_names = name_abandon;
     return err;
 }
 
-void name_rules_apply(struct auth_query *q)
+static void name_rules_apply(struct auth_query *q)
 {
     const char *user = q->result.user;
     bool is_other = user[0] && strcmp(user, q->ask.user) != 0;
@@ -207,10 +215,13 @@ void name_rules_apply(struct auth_query *q)
         query_refuse(q, AUTH_TEMPFAIL, err == -ERR_BUSY ? "too many logins wait" : err_text(err));
 }
 
-void name_rules_abandon(struct auth_query *q)
+void query_answer(struct auth_query *q)
 {
-    struct name_job *j = q->name_job;
-    q->name_job = NULL;
-    if (j && jobs_withdraw(q->auth->jobs, &j->job))
-        name_job_free(j);
+    struct auth_result *r = &q->result;
+    if (!r->source)
+        r->source = q->setup->v[q->at]->ops->name;
+    if (r->status == AUTH_OK && q->ask.cred.mech != SASL_NONE)
+        name_rules_apply(q);
+    else
+        query_finish(q);
 }

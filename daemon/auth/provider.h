@@ -95,7 +95,8 @@ struct auth_query {
     void *work;              /* the asked provider's */
     struct store_user login; /* what the store has of ask.user, once it is known */
     bool is_login_known;
-    struct name_job *name_job; /* name_rules.c looks somebody up; NULL */
+    struct name_job *name_job; /* of name_rules.c, which looks somebody up; NULL */
+    void (*abandon_names)(struct auth_query *q); /* gives that up; NULL = nothing to give up */
     void (*cb)(void *arg, struct auth_result *res);
     void (*keys_cb)(void *arg, int err, const struct sasl_scram_keys *keys);
     void *arg;

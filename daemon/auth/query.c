@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* One query: a deep copy of what is asked, its way through the providers, and the ways in which it
  * ends. */
-#include "auth/name_rules.h"
 #include "auth/provider.h"
 #include "base/cleanup.h"
 #include "store/store.h"
@@ -128,7 +127,8 @@ void query_detach(struct auth_query *q)
     const struct auth_setup *s = q->setup;
     if (q->at < s->n && s->v[q->at]->ops->abandon)
         s->v[q->at]->ops->abandon(q);
-    name_rules_abandon(q);
+    if (q->abandon_names)
+        q->abandon_names(q);
     list_del(&q->link);
     loop_undefer(&q->start);
     q->auth = NULL;
@@ -175,17 +175,6 @@ bool query_is_cacheable(const struct auth_query *q)
 {
     return q->setup->has_cache && sasl_is_clear_text(q->ask.cred.mech) &&
            q->ask.cred.secret.len > 0;
-}
-
-void query_answer(struct auth_query *q)
-{
-    struct auth_result *r = &q->result;
-    if (!r->source)
-        r->source = q->setup->v[q->at]->ops->name;
-    if (r->status == AUTH_OK && q->ask.cred.mech != SASL_NONE)
-        name_rules_apply(q);
-    else
-        query_finish(q);
 }
 
 void query_finish(struct auth_query *q)

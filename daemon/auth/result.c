@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-/* What an answer owns: copying and freeing it. */
+/* An answer: copying and freeing what it owns, and words for it. */
 #include "auth/provider.h"
+
+const char *auth_refusal_reason(enum auth_status refusal)
+{
+    return refusal == AUTH_LOCKED ? "the account is locked"
+                                  : "the account may not use this protocol";
+}
 
 void auth_result_fini(struct auth_result *r)
 {

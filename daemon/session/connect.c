@@ -290,7 +290,7 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
     struct tls_info info;
     if (p->refusal != AUTH_OK) {
         conn_close(&s->server);
-        authenticate_refuse_proved(s);
+        session_refuse_proved(s);
         return;
     }
     s->server_addr = o->server;

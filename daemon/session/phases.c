@@ -197,5 +197,7 @@ void session_wake_held(struct session_env *env, const char *user)
 
 /* ---- the ways back ---- */
 
-const struct session_phases session_phases = {
-    .timeout = session_timeout, .next_command = front_pump, .judge_again = authenticate_again};
+const struct session_phases session_phases = {.timeout = session_timeout,
+                                              .next_command = front_pump,
+                                              .judge_again = authenticate_again,
+                                              .refuse_proved = authenticate_refuse_proved};

@@ -312,6 +312,11 @@ void session_next_command(struct session *s)
     s->env->phases->next_command(s);
 }
 
+void session_refuse_proved(struct session *s)
+{
+    s->env->phases->refuse_proved(s);
+}
+
 void session_judge_again(struct session *s)
 {
     s->env->phases->judge_again(s);

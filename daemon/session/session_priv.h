@@ -167,6 +167,8 @@ void session_release_user(struct session *s);
  * changed. */
 void session_next_command(struct session *s);
 void session_judge_again(struct session *s);
+/* The same for somebody whose password the backend found right, and who may not log in. */
+void session_refuse_proved(struct session *s);
 /* One that was never enlisted. */
 void session_free(struct session *s);
 /* Frees s->pre, wiping it. */
@@ -271,5 +273,6 @@ struct session_phases {
     void (*timeout)(struct session *s);
     void (*next_command)(struct session *s);
     void (*judge_again)(struct session *s);
+    void (*refuse_proved)(struct session *s);
 };
 extern const struct session_phases session_phases;

@@ -11,8 +11,8 @@
 
 #include "base/cleanup.h"
 #include "ctl/args.h"
-#include "ctl/batch.h"
 #include "ctl/transfer.h"
+#include "ctl/words.h"
 
 /* Parses a line as a shell would cut it. The words live in `line`. */
 static int parse(struct args *a, char *line, struct problem *problem)
@@ -21,7 +21,7 @@ static int parse(struct args *a, char *line, struct problem *problem)
     size_t n = 0;
     struct args_options defaults;
     args_options_init(&defaults);
-    assert_int_equal(batch_split(line, words, &n), 0);
+    assert_int_equal(words_split(line, words, &n), 0);
     return args_parse(a, &defaults, n, words, problem);
 }
 
@@ -291,7 +291,7 @@ static void test_split(void **state)
         size_t n = 0;
         AUTO_FREE char *line = strdup(cases[i].line);
         char joined[256] = "";
-        assert_int_equal(batch_split(line, words, &n), 0);
+        assert_int_equal(words_split(line, words, &n), 0);
         for (size_t k = 0; k < n; k++)
             snprintf(joined + strlen(joined), sizeof(joined) - strlen(joined), "%s|", words[k]);
         assert_string_equal(joined, cases[i].words);
@@ -299,7 +299,7 @@ static void test_split(void **state)
     char open[] = "a 'b";
     const char *words[8];
     size_t n = 0;
-    assert_int_equal(batch_split(open, words, &n), -ERR_SYNTAX);
+    assert_int_equal(words_split(open, words, &n), -ERR_SYNTAX);
 }
 
 static void test_parts(void **state)

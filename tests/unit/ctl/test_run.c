@@ -10,6 +10,7 @@
 #include "ctl/batch.h"
 #include "ctl/complete.h"
 #include "ctl/run.h"
+#include "ctl/words.h"
 
 /* Five rows in chunks of two. */
 static char *answer_list(const json_t *params, json_int_t id)
@@ -160,7 +161,7 @@ static struct outcome run(const char *text)
     FILE *out = open_memstream(&o.out, &n_out), *err = open_memstream(&o.err, &n_err);
     run_init(&r, out, err);
     args_options_init(&defaults);
-    assert_int_equal(batch_split(line, words, &n), 0);
+    assert_int_equal(words_split(line, words, &n), 0);
     o.code = args_parse(&a, &defaults, n, words, &problem);
     assert_int_equal(o.code, 0);
     o.code = a.command ? run_command(&r, &a) : batch_run(&r, &a.options);

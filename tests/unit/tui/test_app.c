@@ -3,7 +3,7 @@
  * shows, and what its keys do. */
 #include "tests/unit/tui/app_case.h"
 
-#include "ctl/batch.h"
+#include "ctl/words.h"
 #include "tui/query.h"
 
 /* ---- what is shown ---- */
@@ -315,7 +315,7 @@ static void test_quoting(void **state)
         AUTO_FREE char *line = str_printf("%s last", word);
         const char *words[64];
         size_t n = 0;
-        assert_int_equal(batch_split(line, words, &n), 0);
+        assert_int_equal(words_split(line, words, &n), 0);
         assert_int_equal(n, 2);
         assert_string_equal(words[0], texts[i]);
     }
