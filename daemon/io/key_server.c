@@ -115,23 +115,26 @@ static void *server_main(void *arg)
 
 int key_server_run(struct key_server *s, const int *fds, size_t n, void (*begin)(void))
 {
-    int failed = 0;
+    pthread_t threads[KEY_CHANNELS_MAX];
+    size_t n_threads = 0;
+    int failed = n > KEY_CHANNELS_MAX ? EINVAL : 0;
     s->begin = begin;
     for (size_t i = 1; i < n && failed == 0; i++) {
-        pthread_t thread;
         struct server_thread *t = malloc(sizeof(*t));
         if (!t)
             return -ERR_NOMEM;
         *t = (struct server_thread){s, fds[i]};
-        failed = pthread_create(&thread, NULL, server_main, t);
+        failed = pthread_create(&threads[n_threads], NULL, server_main, t);
         if (failed)
             free(t);
         else
-            (void)pthread_detach(thread);
+            n_threads++;
     }
     if (failed)
         return err_from_errno(failed);
     begin();
     server_serve(s, fds[0]);
+    for (size_t i = 0; i < n_threads; i++)
+        (void)pthread_join(threads[i], NULL);
     return 0;
 }

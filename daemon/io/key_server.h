@@ -20,6 +20,6 @@ void key_server_free(struct key_server *s); /* NULL is fine */
 /* Answers one packet of n bytes: *ret_n bytes of a struct key_answer into out; 0 = it was no
  * question. Thread: any, several at once. */
 size_t key_server_answer(const struct key_server *s, const void *packet, size_t n, void *out);
-/* Answers on each channel in a thread of its own, until the first one is closed. begin is called
+/* Answers on each channel in a thread of its own, until all are closed. begin is called
  * first in each thread. -ERR_x: threads could not be started. */
 int key_server_run(struct key_server *s, const int *fds, size_t n, void (*begin)(void)) NODISCARD;
