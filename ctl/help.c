@@ -292,27 +292,26 @@ static void help_program(FILE *f)
 
 void help_filter(FILE *f)
 {
-    fputs(
-        "A filter picks rows: of lists, of what is killed, watched or traced. It is made\n"
-        "of terms FIELD OP VALUE without blanks, which all have to match. The fields are\n"
-        "the columns of the list: mailproxyctl session list --help shows those of\n"
-        "sessions.\n\n"
-        "  user=anna@example.org      this text, in upper or lower case\n"
-        "  user=*@example.org         * stands for any text, ? for one character\n"
-        "  user==x*y                  exactly this text: * and ? mean themselves\n"
-        "  proto=imap,pop3            one of several values\n"
-        "  user!=anna   !user=anna    not; also of rows that have no such value\n"
-        "  backend=                   rows without a value\n"
-        "  idle>30m   idle<=1h        more or less: numbers, sizes, durations\n"
-        "  in>10m                     sizes: k, m, g; durations: ms, s, m, h, d\n"
-        "  ip=10.0.0.0/8              an address or a network\n"
-        "  tls=no                     yes or no, where that is all\n"
-        "  client=\"Some Mail 1.0\"     quotes keep blanks and commas; \\\" is a quote\n\n"
-        "A value that the field can never have (proto=imapp) is an error.\n\nexamples:\n"
-        "  mailproxyctl sessions 'user=*@example.org' proto=imap 'idle>30m'\n"
-        "  mailproxyctl session kill backend=b2 '!ip=10.0.0.0/8' --dry-run\n"
-        "  mailproxyctl event watch type=failure cause=auth-failed\n",
-        f);
+    fputs("A filter picks rows: of lists, of what is killed, watched or traced. It is made\n"
+          "of terms FIELD OP VALUE without blanks, which all have to match. The fields are\n"
+          "the columns of the list: mailproxyctl session list --help shows those of\n"
+          "sessions.\n\n"
+          "  user=anna@example.org      this text, in upper or lower case\n"
+          "  user=*@example.org         * stands for any text, ? for one character\n"
+          "  user==x*y                  exactly this text: * and ? mean themselves\n"
+          "  proto=imap,pop3            one of several values\n"
+          "  user!=anna   !user=anna    not; also of rows that have no such value\n"
+          "  backend=                   rows without a value\n"
+          "  idle>30m   idle<=1h        more or less: numbers, sizes, durations\n"
+          "  in>10m                     sizes: k, m, g; durations: ms, s, m, h, d\n"
+          "  ip=10.0.0.0/8              an address or a network\n"
+          "  tls=no                     yes or no, where that is all\n"
+          "  client=\"Some Mail 1.0\"     quotes keep blanks and commas; \\\" is a quote\n\n"
+          "A value that the field can never have (proto=imapp) is an error.\n\nexamples:\n"
+          "  mailproxyctl sessions 'user=*@example.org' proto=imap 'idle>30m'\n"
+          "  mailproxyctl session kill backend=b2 '!ip=10.0.0.0/8' --dry-run\n"
+          "  mailproxyctl event watch type=failure cause=auth-failed\n",
+          f);
 }
 
 void help_print(FILE *f, const char *noun, const struct command *c)

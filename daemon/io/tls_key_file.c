@@ -111,7 +111,7 @@ int tls_key_place_find(struct str text, struct tls_key_place *ret)
         return -ERR_NOT_FOUND;
     struct str rest = str_n(at + n, text.n - (size_t)(at + n - text.p));
     struct str line = str_cut(&rest, '\n');
-    uint64_t service, v[3];
+    uint64_t service, v[3] = {0};
     int err = str_to_u64(str_word(&line), UINT64_MAX, &service);
     for (size_t i = 0; i < ARRAY_LEN(v) && err == 0; i++)
         err = str_to_u64(str_word(&line), UINT32_MAX, &v[i]);

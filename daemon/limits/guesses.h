@@ -6,8 +6,8 @@
 
 #include "base/addr.h"
 #include "base/distinct.h"
-#include "base/table.h"
 #include "base/safe_iter.h"
+#include "base/table.h"
 
 #define GUESSES_MAX 16384
 

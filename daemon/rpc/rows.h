@@ -15,8 +15,8 @@ struct rows_source {
 };
 #define ROWS_SOURCES_MAX 4
 
-/* Answers a LIST with the request's filter, sort, offset and limit applied; takes over r. Sources are
- * copied. jobs: where the work is noted until it is done. */
+/* Answers a LIST with the request's filter, sort, offset and limit applied; takes over r. Sources
+ * are copied. jobs: where the work is noted until it is done. */
 void rows_answer(struct request *r, struct list *jobs, const struct rows_source *sources, size_t n);
 /* The lists go away: answers nobody any more. */
 void rows_drop(struct list *jobs);

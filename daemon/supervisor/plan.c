@@ -183,7 +183,7 @@ static int plan_read_log(struct plan *p, const struct record *r)
 
 static int plan_read_keys(struct plan *p, const struct record *r)
 {
-    uint64_t n;
+    uint64_t n = 0;
     int err = p->keys.n_channels ? -ERR_SYNTAX : record_number(r, 0, UINT64_MAX, &p->keys.service);
     if (err == 0)
         err = record_number(r, 1, KEY_CHANNELS_MAX, &n);

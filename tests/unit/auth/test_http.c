@@ -246,7 +246,8 @@ static void test_accepted(void **state)
         {"Auth-Status: OK\r\nAuth-User: Carol\r\nAuth-Pass: p%20w x\r\nAuth-Wait: 3\r\n",
          "OK http carol login=PLAIN Carol p%20w x"},
         {"Auth-Status: OK\r\n Auth-User: nobody\r\n", /* folded: no header of its own */
-         "REJECTED http: refused by the auth server text=OK Auth-User: nobody final"},
+         "REJECTED http: refused by the auth server: OK Auth-User: nobody text=OK Auth-User: "
+         "nobody final"},
     };
     http_only();
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
@@ -260,18 +261,19 @@ static void test_refused(void **state)
         const char *headers, *want;
     } cases[] = {
         {"Auth-Status: Invalid login\r\nAuth-Wait: 3\r\n",
-         "REJECTED http: refused by the auth server text=Invalid login wait=3000"},
+         "REJECTED http: refused by the auth server: Invalid login text=Invalid login wait=3000"},
         {"Auth-Status: Invalid login\r\n",
-         "REJECTED http: refused by the auth server text=Invalid login final"},
+         "REJECTED http: refused by the auth server: Invalid login text=Invalid login final"},
         {"Auth-Status:\r\nAuth-Wait: 1\r\n", "REJECTED http: refused by the auth server wait=1000"},
         {"Auth-Status: No\r\nAuth-Wait: 1\r\nAuth-Error-Code: 451 4.3.0\r\n",
          "REJECTED http: refused by the auth server code=451 4.3.0 text=No wait=1000"},
         {"Auth-Status: a\tb\x1b[2J\x7f\r\nAuth-Wait: 1\r\n",
-         "REJECTED http: refused by the auth server text=a b [2J wait=1000"},
+         "REJECTED http: refused by the auth server: a b [2J text=a b [2J wait=1000"},
         {"Auth-Status: Gesperrt f\xc3\xbcr heute\r\nAuth-Wait: 1\r\n",
-         "REJECTED http: refused by the auth server text=Gesperrt f\xc3\xbcr heute wait=1000"},
+         "REJECTED http: refused by the auth server: Gesperrt f\xc3\xbcr heute text=Gesperrt "
+         "f\xc3\xbcr heute wait=1000"},
         {"Auth-Status: f\xfcr\r\nAuth-Wait: 1\r\n",
-         "REJECTED http: refused by the auth server text=f?r wait=1000"},
+         "REJECTED http: refused by the auth server: f?r text=f?r wait=1000"},
     };
     http_only();
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
@@ -335,7 +337,7 @@ static void test_http_status(void **state)
     site.is_raw = true;
     assert_string_equal(answer_to("HTTP/1.1 401 No\r\nAuth-Status: Bad\r\nAuth-Wait: 2\r\n"
                                   "Content-Length: 3\r\n\r\nabc"),
-                        "REJECTED http: refused by the auth server text=Bad wait=2000");
+                        "REJECTED http: refused by the auth server: Bad text=Bad wait=2000");
     assert_string_equal(answer_to("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"),
                         "TEMPFAIL http: the reply has no Auth-Status");
     /* one that neither closes nor says where its body ends */
@@ -446,7 +448,7 @@ static void test_cache(void **state)
     reply("Auth-Status: no\r\nAuth-Wait: 1\r\n");
     for (unsigned i = 2; i < 4; i++) {
         assert_string_equal(auth_case_login("bob", "y"),
-                            "REJECTED http: refused by the auth server text=no wait=1000");
+                            "REJECTED http: refused by the auth server: no text=no wait=1000");
         assert_int_equal(site.n_requests, i);
     }
 }
@@ -622,7 +624,7 @@ static void test_names(void **state)
                     {.name = "pop", .protocols = 1u << PROTO_POP3});
     reply("Auth-Status: no\r\nAuth-Wait: 1\r\n");
     assert_string_equal(auth_case_login("locked", "x"),
-                        "REJECTED http: refused by the auth server text=no wait=1000");
+                        "REJECTED http: refused by the auth server: no text=no wait=1000");
     reply(to_b1);
     assert_string_equal(auth_case_login("LOCKED", "x"),
                         "LOCKED http: the account is locked text=Pay first");
@@ -713,7 +715,7 @@ static void test_account_without_password(void **state)
     static const char *const names[] = {"bob", "own", "eve", "carol"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         assert_string_equal(auth_case_login(names[i], "x"),
-                            "REJECTED http: refused by the auth server text=no wait=1000");
+                            "REJECTED http: refused by the auth server: no text=no wait=1000");
     reply("Auth-Status: OK\r\n");
     assert_string_equal(auth_case_login("bob", "x"), "OK http bob login=PLAIN Robert x pool=main");
     assert_string_equal(auth_case_login("own", "x"), "OK http own login=PLAIN own other");

@@ -37,7 +37,7 @@ static void test_params(void **state)
         {"sessions kill --all", "session.kill", "{\"all\":true}"},
         {"who", "session.list", "{}"},
         {"status", "system.status", "{}"},
-        {"events", "event.watch", "{}"},
+        {"events", "event.list", "{}"},
         {"limits", "limit.list", "{}"},
         {"stats", "stats.show", "{}"},
         {"stats history", "stats.history", "{}"},

@@ -41,7 +41,7 @@ static void test_nouns(void **state)
         {"backends", "backend", "backend.list", true},
         {"pools", "pool", "pool.list", true},
         {"listeners", "listener", "listener.list", true},
-        {"events", "event", "event.watch", true},
+        {"events", "event", "event.list", true},
         {"audits", "audit", "audit.list", true},
         {"routes", "route", "route.explain", true},
         {"session", "session", "session.list", false},

@@ -308,9 +308,9 @@ static void test_several_daemons(void **state)
 static void test_stream(void **state)
 {
     const struct fake *s = *state;
-    check("events -o jsonl --limit 2", 0, "{\"type\":\"login\"}\n{\"type\":\"end\"}\n", "");
-    check("events -c type --limit 1", 0, "type\nlogin\n", "");
-    check("events -c type", 1, "type\nlogin\nend\n", "mailproxyctl: dropped\n");
+    check("event watch -o jsonl --limit 2", 0, "{\"type\":\"login\"}\n{\"type\":\"end\"}\n", "");
+    check("event watch -c type --limit 1", 0, "type\nlogin\n", "");
+    check("event watch -c type", 1, "type\nlogin\nend\n", "mailproxyctl: dropped\n");
     (void)s;
 }
 

@@ -290,14 +290,10 @@ static void test_columns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reach),
-        cmocka_unit_test(test_good),
-        cmocka_unit_test(test_bad),
-        cmocka_unit_test(test_none),
-        cmocka_unit_test(test_mask),
-        cmocka_unit_test(test_all_secrets_are_masked),
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_reach), cmocka_unit_test(test_good),
+        cmocka_unit_test(test_bad),   cmocka_unit_test(test_none),
+        cmocka_unit_test(test_mask),  cmocka_unit_test(test_all_secrets_are_masked),
+        cmocka_unit_test(test_table), cmocka_unit_test(test_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,7 +27,6 @@ static int setup(void **state)
     s = (struct supervisor){.config_path = "/nonexistent",
                             .signal_fd = -1,
                             .now = {.wire = -1},
-                            .old = {.wire = -1},
                             .reading = {.memory = {-1, -1}},
                             .upgrade = {.output = -1, .memory = {-1, -1}, .next = {.wire = -1}}};
     return 0;
