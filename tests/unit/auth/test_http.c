@@ -266,7 +266,7 @@ static void test_refused(void **state)
          "REJECTED http: refused by the auth server: Invalid login text=Invalid login final"},
         {"Auth-Status:\r\nAuth-Wait: 1\r\n", "REJECTED http: refused by the auth server wait=1000"},
         {"Auth-Status: No\r\nAuth-Wait: 1\r\nAuth-Error-Code: 451 4.3.0\r\n",
-         "REJECTED http: refused by the auth server code=451 4.3.0 text=No wait=1000"},
+         "REJECTED http: refused by the auth server: No code=451 4.3.0 text=No wait=1000"},
         {"Auth-Status: a\tb\x1b[2J\x7f\r\nAuth-Wait: 1\r\n",
          "REJECTED http: refused by the auth server: a b [2J text=a b [2J wait=1000"},
         {"Auth-Status: Gesperrt f\xc3\xbcr heute\r\nAuth-Wait: 1\r\n",
