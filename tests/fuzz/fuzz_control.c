@@ -82,8 +82,9 @@ static int plane_read_config(void *arg, enum control_read how, struct config **r
     return config_load(plane.setup->config->path, ret, problems);
 }
 
-static const struct control_old *plane_old(void *arg)
+static const struct control_old *plane_olds(void *arg, size_t *ret_n)
 {
+    *ret_n = 1;
     return &((struct plane *)arg)->old;
 }
 
@@ -161,7 +162,7 @@ static void prepare(void)
                                      .is_stopping = plane_no,
                                      .is_retired = plane_no,
                                      .is_full = plane_no,
-                                     .old = plane_old};
+                                     .olds = plane_olds};
     struct engine_api *h = &plane.host;
     plane_open_store();
     FUZZ_CHECK(loop_new(&plane, &h->loop) == 0);

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO_BUF same = BUF_INIT;
     if (takeover_parse(str_n(data, size), &t) < 0)
         return 0;
-    FUZZ_CHECK(t.now.pid > 0 && t.old.pid >= 0);
+    FUZZ_CHECK(t.now.pid > 0 && t.n_olds <= OLD_ENGINES_MAX);
     FUZZ_CHECK(takeover_format(&t, &text) == 0);
     FUZZ_CHECK(takeover_parse(buf_str(&text), &again) == 0);
     FUZZ_CHECK(takeover_format(&again, &same) == 0);

@@ -65,15 +65,15 @@ static void world_init(struct world *w, unsigned how)
                               .last_number = 9,
                               .was_ready = true,
                               .now = {.wire = -1},
-                              .old = {.wire = -1},
                               .reading = {.memory = {-1, -1}},
                               .upgrade = {.output = -1, .memory = {-1, -1}, .next = {.wire = -1}}},
                         .ends = {-1, -1, -1}};
     s->running = content_of(1);
     engine_init(w, NOW, &s->now, !(how & 1));
     if (how & 2) {
-        s->finishing = content_of(2);
-        engine_init(w, OLD, &s->old, true);
+        s->olds[0].content = content_of(2);
+        engine_init(w, OLD, &s->olds[0].process, true);
+        s->n_olds = 1;
     } else if (how & 4) {
         s->upgrade.content = content_of(3);
         engine_init(w, NEXT, &s->upgrade.next, false);
@@ -87,25 +87,28 @@ static void world_init(struct world *w, unsigned how)
 static void world_fini(struct world *w)
 {
     struct supervisor *s = &w->s;
-    struct engine_process *const engines[] = {&s->now, &s->old, &s->upgrade.next};
-    for (int i = 0; i < ENGINES; i++) {
+    struct engine_process *engines[SUPERVISOR_ENGINES_MAX];
+    size_t n = supervisor_engines(s, engines);
+    for (size_t i = 0; i < n; i++)
         process_forget(engines[i]);
+    for (int i = 0; i < ENGINES; i++)
         if (w->ends[i] >= 0)
             close(w->ends[i]);
-    }
+    for (size_t i = 0; i < s->n_olds; i++)
+        content_unref(s->olds[i].content);
     socket_store_fini(&s->sockets);
     buf_fini(&s->upgrade.text);
     content_unref(s->upgrade.content);
     content_unref(s->running);
     content_unref(s->pending);
     content_unref(s->kept);
-    content_unref(s->finishing);
 }
 
 static void check(const struct supervisor *s)
 {
-    const struct content *const all[] = {s->running, s->pending, s->kept, s->finishing};
-    FUZZ_CHECK(s->running);
+    const struct content *const all[] = {s->running, s->pending, s->kept,
+                                         s->n_olds > 0 ? s->olds[0].content : NULL};
+    FUZZ_CHECK(s->running && s->n_olds <= 2);
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         FUZZ_CHECK(!all[i] || (all[i]->number > 0 && all[i]->number <= s->last_number));
     FUZZ_CHECK(!s->for_start && !s->program && s->starts == 0);
@@ -151,12 +154,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct world w;
     struct supervisor *s = &w.s;
     struct str in = str_n(data, size);
-    struct engine_process *const engines[] = {&s->now, &s->old, &s->upgrade.next};
+    struct engine_process *engines[SUPERVISOR_ENGINES_MAX];
     unsetenv("NOTIFY_SOCKET");
     (void)!log_configure(NULL, 0, NULL);
     world_init(&w, fuzz_choice(&in));
     for (unsigned said = 0; in.n > 0 && said < 2000; said++) {
-        struct engine_process *from = engines[fuzz_choice(&in) % ENGINES];
+        size_t n = supervisor_engines(s, engines);
+        struct engine_process *from = engines[fuzz_choice(&in) % n];
         if (from->wire < 0) {
             (void)fuzz_choice(&in);
             continue;
