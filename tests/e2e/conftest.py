@@ -13,7 +13,8 @@ from harness.proxy import Proxy
 
 
 USERS = {"alice@example.org": "secret-a", "bob@example.org": "secret-b", "carol@example.org": "secret-c",
-         "dave@example.org": 'pa ss"w\\ord', "u1@example.org": "pw", "u2@example.org": "pw"}
+         "dave@example.org": 'pa ss"w\\ord', "u1@example.org": "pw", "u2@example.org": "pw",
+         **{f"g{n}@example.org": "pw" for n in range(1, 5)}}  # their mailboxes are written into
 MASTER = ("master", "master-secret")
 
 

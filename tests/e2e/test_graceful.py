@@ -10,9 +10,9 @@ from harness import imap, wait
 from harness.retrying import CLIENTS, Operator, SlowSmtp, judge
 from harness.server import Server
 
-USER, PASSWORD = "alice@example.org", "secret-a"
+USER, PASSWORD = "g1@example.org", "pw"
 TOKEN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
-PEOPLE = ["alice@example.org", "bob@example.org", "u1@example.org", "u2@example.org"]
+PEOPLE = [f"g{n}@example.org" for n in range(1, 5)]
 SLOW = 0.7
 ENDS = 25  # of each protocol
 

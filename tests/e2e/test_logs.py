@@ -117,7 +117,7 @@ def test_unread_pipe(unread):
     assert sum(int(n) for n in re.findall(rb"log-lines-dropped lines=(\d+)", u.text)) == lost
     for line in u.text.decode().splitlines():
         assert re.match(r"\d{4}-\d\d-\d\dT", line) or line.startswith("mailproxyd: "), line
-    assert b" stopped\n" in u.text
+    assert b" stopped cut=0\n" in u.text
 
 
 def test_unread_pipe_and_crash(unread):

@@ -38,7 +38,7 @@ def where(m):
 
 
 def last_op(m):
-    return m.proxy.ctl("op", "list", "kind=move")[-1]
+    return m.proxy.ctl("op", "list", "kind=move")[0]
 
 
 def rows(m, ident, *more):
