@@ -432,11 +432,32 @@ void upgrade_finish(struct supervisor *s)
     s->is_exec_due = true;
 }
 
-/* What the program before kept open for this one. */
-static int upgrade_adopt(struct takeover_content *from, struct content **ret)
+/* A content that has this descriptor already; NULL = none. */
+static struct content *upgrade_adopted(const struct supervisor *s, int fd)
+{
+    if (s->running && s->running->fd == fd)
+        return s->running;
+    if (s->kept && s->kept->fd == fd)
+        return s->kept;
+    for (size_t i = 0; i < s->n_olds; i++)
+        if (s->olds[i].content && s->olds[i].content->fd == fd)
+            return s->olds[i].content;
+    return NULL;
+}
+
+/* What the program before kept open for this one. Several may share a content: two owners of one
+ * descriptor would close it twice, the second time when its number is another's. */
+static int upgrade_adopt(const struct supervisor *s, struct takeover_content *from,
+                         struct content **ret)
 {
     if (from->fd < 0)
         return 0;
+    struct content *known = upgrade_adopted(s, from->fd);
+    if (known) {
+        free(STEAL(from->keys));
+        *ret = content_ref(known);
+        return 0;
+    }
     int err = content_adopt(from->fd, STEAL(from->keys), ret);
     if (err < 0)
         return err;
@@ -469,14 +490,11 @@ int upgrade_take_over(struct supervisor *s)
     s->sockets.v = t.kept_sockets; /* the sockets and their names are ours now */
     s->sockets.n = t.n_kept;
     s->was_ready = true;
-    err = upgrade_adopt(&t.running, &s->running);
-    if (err == 0 && t.kept.fd == t.running.fd && s->running)
-        s->kept = content_ref(s->running);
-    else if (err == 0)
-        err = upgrade_adopt(&t.kept, &s->kept);
-    free(t.kept.keys); /* was the same one */
+    err = upgrade_adopt(s, &t.running, &s->running);
+    if (err == 0)
+        err = upgrade_adopt(s, &t.kept, &s->kept);
     for (size_t i = 0; i < t.n_olds && err == 0; i++)
-        err = upgrade_adopt(&t.finishing[i], &s->olds[i].content);
+        err = upgrade_adopt(s, &t.finishing[i], &s->olds[i].content);
     upgrade_hand_over(s, false);
     return err == 0 && !s->running ? -ERR_SYNTAX : err;
 }
