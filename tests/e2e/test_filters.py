@@ -106,6 +106,9 @@ KINDS = [imap_login, imap_idle, imap_big, pop3_login, sieve_login, silent("imap"
          held]
 
 
+PEOPLE = list(USERS)[:6]
+
+
 class Crowd:
     """Sessions by the port of their client, each as quiet as can be."""
 
@@ -117,7 +120,7 @@ class Crowd:
         while len(self.clients) < n:
             # Every kind and every user is there, whatever was killed before.
             make = KINDS[len(self.clients) % len(KINDS)]
-            c = make(self.p, f"127.0.0.{rng.randint(1, 4)}", list(USERS)[len(self.clients) % len(USERS)])
+            c = make(self.p, f"127.0.0.{rng.randint(1, 4)}", PEOPLE[len(self.clients) % len(PEOPLE)])
             self.clients[c.sock.getsockname()[1]] = c
         wait.until(self.is_settled, "sessions that rest")
 
