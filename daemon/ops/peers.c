@@ -173,14 +173,13 @@ static void on_synced(struct mail *m, void *owner)
     }
 }
 
+/* Asks it to say when it has taken in all that it was told. */
 static void sync_ask(struct peers_sync *s, struct peer_engine *e)
 {
     const struct peer_ask ask = {.kind = PEER_ASK_SYNC,
                                  .number = s->number,
                                  .reply = loop_mailbox(e->loop),
                                  .deliver = on_synced};
-    enum command_reach reach = commands_reach(s->request->command);
-    peer_state_tell(e, reach, s->request);
     if (peer_ask_begin(e, &ask) < 0)
         return;
     json_pipe_send(e->pipe, "sync", json_pack("{s:I}", "n", (json_int_t)s->number));
@@ -193,16 +192,18 @@ bool peers_spread(struct rpc *rpc, struct request *r)
     struct peers *p = c->peers;
     if (commands_reach(r->command) < COMMAND_REACH_USERS || !peers_is_any(c))
         return false;
-    struct peers_sync *s = calloc(1, sizeof(*s));
-    if (!s)
-        return false;
-    *s = (struct peers_sync){.peers = p, .request = r, .number = rpc_next_number(&c->rpc)};
+    struct peers_sync *s = calloc(1, sizeof(*s)); /* NULL: they are told, and not waited for */
+    if (s)
+        *s = (struct peers_sync){.peers = p, .request = r, .number = rpc_next_number(&c->rpc)};
     LIST_FOREACH (it, &c->peer_engines) {
         struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        if (peer_is_old(e) && peer_engine_is_up(e))
+        if (!peer_is_old(e) || !peer_engine_is_up(e))
+            continue;
+        peer_state_tell(e, commands_reach(r->command), r);
+        if (s)
             sync_ask(s, e);
     }
-    if (s->n_waiting == 0) {
+    if (!s || s->n_waiting == 0) {
         free(s);
         return false;
     }
@@ -521,11 +522,9 @@ void peers_link(struct control *c, int fd, uint32_t pid, bool is_successor)
     if (is_successor)
         peers_forget_role(c, PEER_ENGINE_NEW);
     struct peer_engine *e = peers_find(c, pid);
-    if (!e)
-        e = peers_add(c, pid, is_successor ? PEER_ENGINE_NEW : PEER_ENGINE_OLD);
     if (e && e->pipe)
         peer_lose(p, e, "there is a new connection");
-    e = e ? peers_find(c, pid) : NULL;
+    e = peers_find(c, pid); /* losing it may have been its end */
     if (!e)
         e = peers_add(c, pid, is_successor ? PEER_ENGINE_NEW : PEER_ENGINE_OLD);
     int err = e ? json_pipe_new(c->host->loop, fd, &pipe_ops, e, &e->pipe) : -ERR_NOMEM;
