@@ -86,7 +86,7 @@ int control_new(const struct engine_api *host, struct control **ret, char **ret_
                           .spread = peers_spread,
                           .unreached = peers_unreached};
     list_init(&c->rpc.works);
-    list_init(&c->tracers);
+    list_init(&c->trace_ops);
     list_init(&c->peer_engines);
     work_queue_init(&c->config_queue);
     work_queue_init(&c->user_queue);

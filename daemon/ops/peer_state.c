@@ -35,22 +35,9 @@ static void tell_backends(struct peer_engine *e)
     json_pipe_send(e->pipe, "backends", json_pack("{s:o}", "all", list));
 }
 
-/* NULL: this engine never had it. */
-static struct backend *backend_find(const struct control *c, const char *pool, const char *name)
+int peer_state_backends(struct control *c, struct peer_engine *e, const json_t *params)
 {
-    const struct pools *pools = control_setup(c)->pools;
-    for (size_t i = 0; i < pools->n; i++)
-        for (size_t k = 0; k < pools->v[i].n_members; k++) {
-            struct backend *b = pools->v[i].members[k].backend;
-            if (strcmp(b->pool, pool) == 0 && strcmp(b->name, name) == 0)
-                return b;
-        }
-    return NULL;
-}
-
-int peer_state_backends(struct control *c, struct peer_engine *e, const json_t *m)
-{
-    const json_t *list = json_object_get(m, "all");
+    const json_t *list = json_object_get(params, "all");
     (void)e;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *v = json_array_get(list, i);
@@ -62,9 +49,9 @@ int peer_state_backends(struct control *c, struct peer_engine *e, const json_t *
         enum backend_admin admin;
         if (!pool || !name || !word || backend_admin_find(word, &admin) < 0)
             return -ERR_PROTOCOL;
-        struct backend *b = backend_find(c, pool, name);
-        if (b && atomic_load(&b->admin) != admin)
-            backend_set_admin(b, admin, since, reason && *reason ? reason : NULL);
+        const struct pool_member *m = pools_member(control_setup(c)->pools, pool, name, NULL);
+        if (m && atomic_load(&m->backend->admin) != admin) /* else this engine never had it */
+            backend_set_admin(m->backend, admin, since, reason && *reason ? reason : NULL);
     }
     sessions_wake(c, NULL);
     return 0;

@@ -479,7 +479,6 @@ int session_killed_read(const json_t *m, unsigned start, size_t n_asked,
 int session_trace_event_append(struct buf *out, const struct session_trace_event *e,
                                uint64_t number)
 {
-    static const char digits[] = "0123456789abcdef";
     char id[32];
     session_id_format(id, e->session);
     int err =
@@ -492,10 +491,9 @@ int session_trace_event_append(struct buf *out, const struct session_trace_event
                    (unsigned long long)e->left_out, (unsigned long long)e->lost, e->weight, id);
     if (err == 0)
         err = buf_reserve(out, 2 * e->n + 3);
-    for (size_t i = 0; i < e->n && err == 0; i++) {
-        unsigned char c = (unsigned char)e->bytes[i];
-        const char two[] = {digits[c >> 4], digits[c & 15]};
-        err = buf_append(out, two, sizeof(two));
+    if (err == 0) {
+        str_hex(buf_tail(out), e->bytes, e->n);
+        buf_commit(out, 2 * e->n);
     }
     return err == 0 ? buf_append_str(out, STR("\"}")) : err;
 }

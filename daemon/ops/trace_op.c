@@ -17,7 +17,7 @@
 
 /* One trace under way. */
 struct trace_op {
-    struct list link; /* of control.tracers */
+    struct list link; /* of control.trace_ops */
     struct control *control;
     struct client_link stream; /* its number is that of the trace on the workers, too */
     struct op *op;
@@ -30,7 +30,7 @@ struct trace_op {
 
 static struct trace_op *trace_op_find(struct control *c, uint64_t number)
 {
-    LIST_FOREACH (it, &c->tracers) {
+    LIST_FOREACH (it, &c->trace_ops) {
         struct trace_op *t = LIST_ITEM(it, struct trace_op, link);
         if (t->stream.stream == number)
             return t;
@@ -264,7 +264,7 @@ void trace_start(struct request *r, struct filter *filter, uint64_t for_ms, uint
 {
     struct control *c = request_control(r);
     size_t n = 0;
-    LIST_FOREACH (it, &c->tracers)
+    LIST_FOREACH (it, &c->trace_ops)
         n++;
     if (n >= TRACES_MAX) {
         request_fail(r, -ERR_TOO_MANY, NULL, "%d traces run already", TRACES_MAX);
@@ -281,7 +281,7 @@ void trace_start(struct request *r, struct filter *filter, uint64_t for_ms, uint
     t->max_bytes = t->op->total = max_bytes;
     t->until_ms = loop_now_ms(c->host->loop) + for_ms;
     loop_timer_set(c->host->loop, &t->timer, for_ms);
-    list_add_tail(&c->tracers, &t->link);
+    list_add_tail(&c->trace_ops, &t->link);
     client_attach(r->client, &t->stream);
     err = trace_op_begin(t, filter);
     if (err < 0) {

@@ -30,7 +30,7 @@ struct control {
     struct list peer_engines; /* other engines: struct peer_engine */
     struct peers *peers;
     struct peer_serve *peer_serve;
-    struct list tracers;            /* traces under way */
+    struct list trace_ops;          /* traces under way */
     struct work_queue config_queue; /* config, pools, backends */
     struct work_queue user_queue;   /* users: read, change, write */
     struct work_queue op_queue;     /* what the store has of operations */

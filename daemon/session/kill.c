@@ -36,8 +36,8 @@ struct kill_batch {
 /* One session that was told to end. */
 struct kill_watch {
     struct session_end_watch watch;
-    struct list link; /* of killing->watches */
-    struct kill_batch *killing;
+    struct list link; /* of batch->watches */
+    struct kill_batch *batch;
     size_t at;
 };
 
@@ -87,7 +87,7 @@ static void kill_batch_answer(struct kill_batch *k, bool is_last)
 }
 
 /* Several ends of a turn are told by one mail. */
-static void on_killing_soon(struct loop_deferred *d)
+static void on_kill_batch_soon(struct loop_deferred *d)
 {
     struct kill_batch *k = CONTAINER_OF(d, struct kill_batch, soon);
     bool is_last = k->is_told && list_is_empty(&k->watches);
@@ -99,7 +99,7 @@ static void on_killing_soon(struct loop_deferred *d)
 static void on_session_ended(struct session_end_watch *watch, const struct session_outcome *o)
 {
     struct kill_watch *w = CONTAINER_OF(watch, struct kill_watch, watch);
-    struct kill_batch *k = w->killing;
+    struct kill_batch *k = w->batch;
     if (kill_batch_has_answer(k))
         k->done->v[k->done->n++] = (struct session_ended){.at = w->at, .outcome = *o};
     kill_watch_free(w);
@@ -114,7 +114,7 @@ static void kill_batch_tell(struct kill_batch *k, struct session *s, size_t at)
 {
     struct kill_watch *w = k->reply ? calloc(1, sizeof(*w)) : NULL;
     if (w) {
-        *w = (struct kill_watch){.watch = {.ended = on_session_ended}, .killing = k, .at = at};
+        *w = (struct kill_watch){.watch = {.ended = on_session_ended}, .batch = k, .at = at};
         list_init(&w->watch.link);
         list_add_tail(&k->watches, &w->link);
     }
@@ -156,13 +156,13 @@ static bool kill_batch_pause(struct kill_batch *k)
     return true;
 }
 
-static void on_killing_tick(struct loop_timer *t)
+static void on_kill_batch_tick(struct loop_timer *t)
 {
     struct kill_batch *k = CONTAINER_OF(t, struct kill_batch, tick);
     loop_slice(k->env->loop, &k->slice);
 }
 
-static void on_killing_step(struct loop_slice *slice)
+static void on_kill_batch_step(struct loop_slice *slice)
 {
     struct kill_batch *k = CONTAINER_OF(slice, struct kill_batch, slice);
     for (int i = 0; i < KILL_PIECE; i++) {
@@ -180,13 +180,13 @@ static void on_killing_step(struct loop_slice *slice)
 
 struct kill_mail {
     struct mail mail;
-    struct kill_batch *killing;
+    struct kill_batch *batch;
 };
 
 static void kill_mail_drop(struct mail *m)
 {
     struct kill_mail *km = CONTAINER_OF(m, struct kill_mail, mail);
-    kill_batch_free(km->killing);
+    kill_batch_free(km->batch);
     free(km);
 }
 
@@ -202,7 +202,7 @@ static void kill_batch_begin(struct kill_batch *k, struct session_env *env)
 static void on_kill(struct mail *m, void *owner)
 {
     struct kill_mail *km = CONTAINER_OF(m, struct kill_mail, mail);
-    kill_batch_begin(km->killing, owner);
+    kill_batch_begin(km->batch, owner);
     free(km);
 }
 
@@ -216,8 +216,8 @@ static struct kill_batch *kill_batch_new(const struct session_kill_spec *spec)
     list_init(&k->slice.link);
     list_init(&k->soon.link);
     list_init(&k->watches);
-    k->soon.fn = on_killing_soon;
-    k->slice.step = on_killing_step;
+    k->soon.fn = on_kill_batch_soon;
+    k->slice.step = on_kill_batch_step;
     k->number = spec->number;
     k->reply = spec->reply;
     k->deliver = spec->deliver;
@@ -225,7 +225,7 @@ static struct kill_batch *kill_batch_new(const struct session_kill_spec *spec)
     k->grace_ms = spec->grace_ms;
     k->generation = spec->generation;
     k->pace = (struct token_bucket){.rate = spec->rate, .per = spec->per};
-    loop_timer_init(&k->tick, on_killing_tick);
+    loop_timer_init(&k->tick, on_kill_batch_tick);
     k->has_text = spec->text != NULL;
     if (spec->text)
         (void)str_copy(k->text, sizeof(k->text), str_of(spec->text));
@@ -249,7 +249,7 @@ int session_kill_post(struct mailbox *worker, const struct session_kill_spec *sp
             kill_batch_free(k);
         return -ERR_NOMEM;
     }
-    *m = (struct kill_mail){.mail = {.fn = on_kill, .drop = kill_mail_drop}, .killing = k};
+    *m = (struct kill_mail){.mail = {.fn = on_kill, .drop = kill_mail_drop}, .batch = k};
     mailbox_post(worker, &m->mail);
     return 0;
 }

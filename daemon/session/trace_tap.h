@@ -44,7 +44,7 @@ void trace_match_address(struct session *s);
 /* The session has, or claims, a name now: decides for those traces that wait for it. */
 void trace_match_user(struct session *s);
 
-/* tap.c */
+/* trace_tap.c */
 
 /* Tells a trace what was said; counted instead when too much is under way already. */
 void trace_send(struct worker_trace *t, uint64_t session, const struct trace_tap_event *e,
