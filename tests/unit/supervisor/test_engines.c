@@ -9,7 +9,10 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "base/cleanup.h"
@@ -258,6 +261,45 @@ static void test_patience(void **state)
     assert_int_equal(s.now.pid, 0);
 }
 
+/* A content's descriptor as the program before kept it open. */
+static int handed(uint64_t number)
+{
+    struct content *c = case_content(text, number);
+    int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    content_unref(c);
+    return fd;
+}
+
+/* After an upgrade the old engine may finish with the content that is kept: it has one owner, and
+ * its descriptor is closed when nobody needs it any more, once. */
+static void test_content_of_several(void **state)
+{
+    int wire[2], kept = handed(1), running = handed(2);
+    AUTO_BUF handed_over = BUF_INIT;
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, wire), 0);
+    const struct takeover t = {
+        .starts = 2,
+        .now = {.pid = INT_MAX, .wire = wire[0], .number = 2, .is_ready = true},
+        .last_number = 2,
+        .running = {running, 2, NULL},
+        .kept = {kept, 1, NULL},
+        .olds = {{.process = {.pid = INT_MAX - 1, .wire = -1}, .number = 1}},
+        .finishing = {{kept, 1, NULL}},
+        .n_olds = 1};
+    assert_int_equal(takeover_format(&t, &handed_over), 0);
+    setenv(TAKEOVER_ENV, buf_cstr(&handed_over), 1);
+    assert_int_equal(upgrade_take_over(&s), 0);
+    assert_true(s.kept == s.olds[0].content && s.running != s.kept);
+    content_unref(STEAL(s.kept));
+    assert_true(fcntl(kept, F_GETFD) >= 0);
+    content_unref(STEAL(s.olds[0].content));
+    assert_int_equal(fcntl(kept, F_GETFD), -1);
+    s.n_olds = 0;
+    close(wire[1]);
+}
+
 #define ENGINES_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(int argc, char **argv)
@@ -267,7 +309,7 @@ int main(int argc, char **argv)
         ENGINES_TEST(test_clean_end),      ENGINES_TEST(test_roll_back),
         ENGINES_TEST(test_file_is_wanted), ENGINES_TEST(test_pending),
         ENGINES_TEST(test_silence),        ENGINES_TEST(test_lost_channel),
-        ENGINES_TEST(test_patience),
+        ENGINES_TEST(test_patience),       ENGINES_TEST(test_content_of_several),
     };
     if (argc > 1 && strcmp(argv[1], "--test") == 0) /* as the reading of a file */
         return 1;
