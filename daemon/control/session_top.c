@@ -11,7 +11,7 @@
 
 #define TOP_ROWS 50
 #define TOP_ROWS_MAX 1000
-/* Groups of one answer: beyond them sessions are counted as those of others. */
+/* Groups of one answer: sessions beyond them count for the total alone. */
 #define TOP_GROUPS_MAX 250000
 
 enum top_by {
@@ -49,7 +49,7 @@ struct top {
     struct work work;
     enum top_by by;
     struct map groups; /* struct top_group, owned, by key */
-    uint64_t n_sessions, n_other;
+    uint64_t n_sessions;
     const char *sort; /* of the request */
     size_t limit, n_groups;
     struct top_group **best; /* owned */
@@ -97,10 +97,8 @@ static void top_count(struct top *t, const struct session_row *row)
     struct top_group *g = top_group(t, key);
     uint64_t age_ms = row->v[SESSION_FIELD_AGE].number;
     t->n_sessions++;
-    if (!g) {
-        t->n_other++;
+    if (!g)
         return;
-    }
     g->sessions++;
     g->in_bytes += row->v[SESSION_FIELD_IN].number;
     g->out_bytes += row->v[SESSION_FIELD_OUT].number;
