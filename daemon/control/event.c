@@ -204,7 +204,10 @@ static int event_top_by(struct event_top *t, const char *name)
             t->by[event_kinds[i].text] = true;
             return 0;
         }
-    request_fail(t->request, -ERR_BAD_PARAM, "ip, user, text, backend, proto, type, session",
+    AUTO_BUF hint = BUF_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(event_kinds); i++)
+        (void)!BUF_APPEND(&hint, i ? ", " : "", event_kinds[i].name);
+    request_fail(t->request, -ERR_BAD_PARAM, buf_cstr(&hint),
                  "events cannot be grouped by \"%.64s\"", name);
     return -ERR_BAD_PARAM;
 }

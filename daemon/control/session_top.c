@@ -257,8 +257,11 @@ void command_session_top(struct request *r)
     const char *name = request_text(r, "by"), *sort = request_text(r, "sort");
     uint64_t limit = request_number(r, "limit", TOP_ROWS);
     if (name && !top_find_kind(name, &by)) {
-        request_fail(r, -ERR_BAD_PARAM, "user, ip, net, backend, listener, client, proto",
-                     "sessions cannot be grouped by \"%.64s\"", name);
+        AUTO_BUF hint = BUF_INIT;
+        for (int i = 0; i < TOP_COUNT; i++)
+            (void)!BUF_APPEND(&hint, i ? ", " : "", top_kinds[i].name);
+        request_fail(r, -ERR_BAD_PARAM, buf_cstr(&hint), "sessions cannot be grouped by \"%.64s\"",
+                     name);
         return;
     }
     if (request_filter(r, "filter", session_filter_fields, SESSION_FIELD_COUNT, &filter) < 0)
