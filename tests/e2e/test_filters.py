@@ -21,6 +21,8 @@ def proxy(make_proxy, settings):
     settings["listeners"] = [{"name": n, "protocol": n, "tls": "starttls", "allow_plaintext": True}
                              for n in ("imap", "pop3", "smtp", "sieve")] + \
                             [{"name": "imaps", "protocol": "imap", "tls": "implicit"}]
+    # Those who say nothing and those who are held stay as long as the test goes on.
+    settings["timeouts"] = {"preauth": "10m", "command": "10m", "hold": "10m"}
     p = make_proxy(settings)
     for user, password in (*USERS.items(), HELD):
         p.add_user(user, password)
@@ -113,15 +115,17 @@ class Crowd:
     """Sessions by the port of their client, each as quiet as can be."""
 
     def __init__(self, p):
-        self.p, self.clients = p, {}
+        self.p, self.clients, self.kinds = p, {}, {}
         self.raw = Control(p.control)
 
     def fill(self, rng, n):
         while len(self.clients) < n:
-            # Every kind and every user is there, whatever was killed before.
-            make = KINDS[len(self.clients) % len(KINDS)]
-            c = make(self.p, f"127.0.0.{rng.randint(1, 4)}", PEOPLE[len(self.clients) % len(PEOPLE)])
+            # The kind that has the fewest comes next: every kind is there, whatever was killed before.
+            alive = [self.kinds[port] for port in self.clients]
+            kind = min(range(len(KINDS)), key=alive.count)
+            c = KINDS[kind](self.p, f"127.0.0.{rng.randint(1, 4)}", PEOPLE[len(self.clients) % len(PEOPLE)])
             self.clients[c.sock.getsockname()[1]] = c
+            self.kinds[c.sock.getsockname()[1]] = kind
         wait.until(self.is_settled, "sessions that rest")
 
     def is_settled(self):
