@@ -67,7 +67,7 @@ TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)
 # ---- what is built -----------------------------------------------------------------------------
 
 # From the top floor to the lowest: the order of linking.
-FLOORS = supervisor engine control ops runtime rpc limits session backend auth store config io proto sandbox base
+FLOORS = supervisor engine control ops peers runtime rpc limits session backend auth store config io proto sandbox base
 FLOOR_LIBS = $(foreach f,$(FLOORS),$(BUILD)/libmp_$(f).a)
 obj = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 

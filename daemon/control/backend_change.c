@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/backend_list.h"
-#include "ops/ask.h"
 #include "ops/drains.h"
 #include "ops/timed_holds.h"
+#include "peers/ask.h"
 
 static int change_edit(struct backend_change *ch)
 {

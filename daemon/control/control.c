@@ -3,12 +3,13 @@
 #include "control/control.h"
 
 #include "control/commands.h"
-#include "ops/ask.h"
 #include "ops/configs.h"
 #include "ops/ops.h"
-#include "ops/peer_serve.h"
-#include "ops/peers.h"
+#include "ops/trace_op.h"
 #include "ops/upgrades.h"
+#include "peers/ask.h"
+#include "peers/peer_serve.h"
+#include "peers/peers.h"
 #include "rpc/server.h"
 #include "runtime/audit.h"
 #include "runtime/events.h"
@@ -63,7 +64,7 @@ static int control_make_parts(struct control *c)
     if (err == 0)
         err = failures_new(&c->failures);
     if (err == 0)
-        err = peers_new(c, &c->peers);
+        err = peers_new(c, trace_deliver, &c->peers);
     if (err == 0)
         err = peer_serve_new(c, &c->peer_serve);
     if (err == 0)

@@ -2,10 +2,10 @@
 /* Lists of sessions, page by page. Unsorted ones are fetched chunk by chunk, one worker after
  * another. Of sorted ones the workers first tell the keys of a window, which are merged to ids;
  * then they are asked for the rows of a page. Pages are written in slices. */
-#include "ops/ask.h"
-#include "ops/peers.h"
-#include "ops/session_json.h"
-#include "ops/workers.h"
+#include "peers/ask.h"
+#include "peers/peers.h"
+#include "peers/session_json.h"
+#include "peers/workers.h"
 
 #include "control/handlers.h"
 #include "rpc/client.h"

@@ -3,7 +3,7 @@
 #include "base/addr.h"
 #include "base/distinct.h"
 #include "control/handlers.h"
-#include "ops/ask.h"
+#include "peers/ask.h"
 #include "rpc/json_text.h"
 #include "rpc/table_json.h"
 #include "runtime/limiter.h"

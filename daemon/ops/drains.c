@@ -9,7 +9,7 @@
 #include "base/token_bucket.h"
 #include "ops/kill.h"
 #include "ops/ops.h"
-#include "ops/peers.h"
+#include "peers/peers.h"
 #include "runtime/state.h"
 
 #define DRAIN_TICK_MS 200 /* so that no tick of the loop is passed over */

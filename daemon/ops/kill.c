@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-#include "ops/workers.h"
+#include "peers/workers.h"
 #include "rpc/json_text.h"
 #include "runtime/state.h"
 

@@ -3,7 +3,7 @@
  * found first, then told to end, then waited for. All functions: control thread. */
 #pragma once
 
-#include "ops/ask.h"
+#include "peers/ask.h"
 
 struct control;
 

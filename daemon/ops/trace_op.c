@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ops/ops.h"
-#include "ops/workers.h"
+#include "peers/workers.h"
 #include "rpc/client.h"
 #include "runtime/state.h"
 #include "session/trace.h"

@@ -6,8 +6,8 @@
 
 #include "base/clock.h"
 #include "ops/kill.h"
-#include "ops/peers.h"
-#include "ops/workers.h"
+#include "peers/peers.h"
+#include "peers/workers.h"
 #include "runtime/state.h"
 
 #define USER_MOVE_STEP_TICK_MS 100   /* so that no tick of the loop is passed over */

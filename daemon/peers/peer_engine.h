@@ -3,7 +3,7 @@
  * not answered, and whether it answers at all. All functions: control thread. */
 #pragma once
 
-#include "ops/session_json.h"
+#include "peers/session_json.h"
 #include "rpc/json_pipe.h"
 
 /* Without a word for so long while something is awaited, it is taken to answer no more. */

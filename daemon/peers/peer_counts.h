@@ -3,7 +3,7 @@
  * functions: control thread. */
 #pragma once
 
-#include "ops/peer_engine.h"
+#include "peers/peer_engine.h"
 
 struct control;
 

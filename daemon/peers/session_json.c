@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Questions about sessions and their answers, from structs to JSON and back. */
-#include "ops/session_json.h"
+#include "peers/session_json.h"
 
 #include "proto/reply.h"
 #include "rpc/json_text.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Questions of another engine, posted to the own workers under numbers of the own. */
-#include "ops/peer_serve.h"
+#include "peers/peer_serve.h"
 
 #include "runtime/state.h"
 

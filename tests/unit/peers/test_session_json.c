@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "ops/session_json.h"
+#include "peers/session_json.h"
 
 #define START 3
 

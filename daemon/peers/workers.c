@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* Own workers get mail; those of other engines get it over the connection. */
-#include "ops/workers.h"
+#include "peers/workers.h"
 
-#include "ops/peer_engine.h"
+#include "peers/peer_engine.h"
 #include "runtime/state.h"
 
 /* The engine whose workers have these numbers; NULL = this one, or none. */

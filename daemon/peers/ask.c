@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* Questions to all workers, and their answers. */
-#include "ops/ask.h"
+#include "peers/ask.h"
 
 #include "base/log.h"
-#include "ops/workers.h"
+#include "peers/workers.h"
 #include "runtime/state.h"
 
 #define COLLECT_TIMEOUT_MS 30000

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Counters by their public names, and sessions of each backend. */
-#include "ops/peer_counts.h"
+#include "peers/peer_counts.h"
 
 #include "runtime/state.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* State that each engine keeps in memory, from the one that serves to those that finish. */
-#include "ops/peer_state.h"
+#include "peers/peer_state.h"
 
 #include "base/log.h"
-#include "ops/ask.h"
+#include "peers/ask.h"
 #include "runtime/limiter.h"
 #include "runtime/state.h"
 

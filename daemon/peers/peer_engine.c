@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What is awaited of another engine, and what comes instead when it does not answer. */
-#include "ops/peer_engine.h"
+#include "peers/peer_engine.h"
 
 #include "base/log.h"
 

@@ -8,8 +8,12 @@
 
 struct control;
 struct peers;
+struct session_trace_event;
 
-int peers_new(struct control *c, struct peers **ret) NODISCARD;
+/* on_traced: takes over an event of a trace that another engine's worker told. -ERR_NOMEM. */
+int peers_new(struct control *c,
+              void (*on_traced)(struct control *c, struct session_trace_event *e),
+              struct peers **ret) NODISCARD;
 /* Requests that wait are abandoned. NULL is fine. */
 void peers_free(struct peers *p);
 

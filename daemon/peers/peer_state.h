@@ -3,7 +3,7 @@
  * bans and overrides, states of backends, the log level. All functions: control thread. */
 #pragma once
 
-#include "ops/peer_engine.h"
+#include "peers/peer_engine.h"
 #include "rpc/request.h"
 
 struct control;

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /* Connections to other engines: who they are, what they say, and commands that wait for them. */
-#include "ops/peers.h"
+#include "peers/peers.h"
 
 #include <unistd.h>
 
 #include "base/log.h"
-#include "ops/peer_counts.h"
-#include "ops/peer_serve.h"
-#include "ops/peer_state.h"
-#include "ops/trace_op.h"
+#include "peers/peer_counts.h"
+#include "peers/peer_serve.h"
+#include "peers/peer_state.h"
 #include "runtime/state.h"
 
 #define PEERS_PROTOCOL 1
@@ -17,6 +16,7 @@
 
 struct peers {
     struct control *control;
+    void (*on_traced)(struct control *c, struct session_trace_event *e);
     struct loop_timer tick;
     struct list waiting; /* requests that are held back */
     struct list syncs;   /* struct peers_sync */
@@ -331,7 +331,7 @@ static int hear_traced(struct peers *p, struct peer_engine *e, const json_t *m)
         return err;
     event->number = json_number(m, "n");
     event->worker = (unsigned)peer_engine_worker(e, (unsigned)worker);
-    trace_deliver(p->control, event);
+    p->on_traced(p->control, event);
     return 0;
 }
 
@@ -609,12 +609,15 @@ static void peers_turn(struct peers *p)
 
 /* ---- life ---- */
 
-int peers_new(struct control *c, struct peers **ret)
+int peers_new(struct control *c,
+              void (*on_traced)(struct control *c, struct session_trace_event *e),
+              struct peers **ret)
 {
     struct peers *p = calloc(1, sizeof(*p));
     if (!p)
         return -ERR_NOMEM;
     p->control = c;
+    p->on_traced = on_traced;
     loop_timer_init(&p->tick, on_peers_tick);
     list_init(&p->waiting);
     list_init(&p->syncs);

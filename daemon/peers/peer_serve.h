@@ -3,7 +3,7 @@
  * control thread. */
 #pragma once
 
-#include "ops/peer_engine.h"
+#include "peers/peer_engine.h"
 
 struct control;
 struct peer_serve;
