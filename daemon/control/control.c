@@ -52,7 +52,7 @@ static int control_make_parts(struct control *c)
     if (err == 0)
         err = sessions_new(c, &c->sessions);
     if (err == 0)
-        err = history_new(c, &c->history);
+        err = history_new(c, c->host->history_path, &c->history);
     if (err == 0)
         err = logins_new(c, &c->logins);
     if (err == 0)
@@ -125,7 +125,6 @@ void control_free(struct control *c)
     ops_free(c->ops);
     logins_free(c->logins);
     limiter_free(STEAL(c->limiter));
-    history_free(c->history);
     configs_free(c->configs);
     trouble_free(c->trouble);
     failures_free(c->failures);
@@ -135,6 +134,7 @@ void control_free(struct control *c)
     work_queue_fini(&c->op_queue);
     work_queue_fini(&c->rule_queue);
     jobs_free(c->rpc.jobs);
+    history_free(c->history);
     runtime_free(c->runtime);
     json_decref(c->paused);
     map_fini(&c->moving);

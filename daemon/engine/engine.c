@@ -239,8 +239,11 @@ static int engine_assemble(struct engine *e, struct config *c, struct delivery *
 {
     int err = engine_make_base(e, c, ret_error);
     engine_make_host(e);
+    AUTO_FREE char *history = str_printf("%s.history", c->store.path);
+    e->host.history_path = history;
     if (err == 0)
         err = control_new(&e->host, &e->control, ret_error);
+    e->host.history_path = NULL; /* it was opened */
     if (err < 0)
         return err;
     err = engine_make_setup(e, config_ref(c), ret_error);

@@ -46,7 +46,8 @@ struct control_old {
 struct engine_api {
     struct loop *loop;
     struct jobs *jobs;
-    struct store *store; /* never NULL */
+    struct store *store;      /* never NULL */
+    const char *history_path; /* file for the samples of stats history; NULL = none */
     struct resolver *resolver;
     struct backend_registry *registry;
     struct checks *checks;

@@ -3,7 +3,10 @@
 #include "runtime/history.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "runtime/state.h"
+
+#define HISTORY_FLUSH_STEPS 10 /* what an engine that dies takes with it */
 
 /* Totals, of which samples are the differences. */
 struct history_totals {
@@ -16,7 +19,20 @@ struct history_series {
     struct history_sample minute;        /* the one under way */
     uint64_t first_second, first_minute; /* numbers of its first samples */
     bool is_seen;                        /* the setup has its backend */
-    struct history_sample seconds[HISTORY_SECONDS], minutes[HISTORY_MINUTES];
+    struct history_ring place;           /* in the file */
+    size_t n_seconds, n_minutes;         /* sizes of its rings */
+    struct history_sample *seconds, *minutes;
+};
+
+/* Samples on their way to the file. */
+struct history_flush {
+    struct work work;
+    struct history *history; /* NULL: it is gone */
+    struct history_file *file;
+    bool is_over;                        /* its turn came */
+    uint64_t from_seconds, from_minutes; /* the first samples in it */
+    size_t n;
+    struct history_write writes[];
 };
 
 struct history {
@@ -24,10 +40,18 @@ struct history {
     struct loop_timer timer;
     uint64_t due_ms;
     uint64_t started_wall_ms;
-    uint64_t n_seconds, n_minutes; /* samples taken so far: places in the rings */
+    uint64_t n_taken;              /* seconds of this engine */
+    uint64_t n_seconds, n_minutes; /* samples there ever were: places in the rings */
     uint64_t seconds_at[HISTORY_SECONDS], minutes_at[HISTORY_MINUTES];
-    struct history_series total, protos[PROTO_COUNT];
+    struct history_series *total, *protos[PROTO_COUNT];
     struct history_series *backends[HISTORY_BACKENDS_MAX];
+
+    struct history_file *file;   /* NULL: nothing is kept */
+    struct history_flush *flush; /* under way */
+    bool is_failing;             /* the last one did */
+    bool is_retired;             /* another engine writes its own */
+    uint64_t flushed_seconds, flushed_minutes;
+    uint64_t ids[HISTORY_BACKENDS_MAX]; /* whose the places of the file are; 0 = nobody's */
 };
 
 /* ---- totals ---- */
@@ -86,15 +110,15 @@ static void series_take(const struct history *h, struct history_series *s,
         .out = now->out - s->last.out,
     };
     s->last = *now;
-    s->seconds[h->n_seconds % HISTORY_SECONDS] = sample;
+    s->seconds[h->n_seconds % s->n_seconds] = sample;
     s->minute.sessions = sample.sessions;
     s->minute.logins += sample.logins;
     s->minute.failures += sample.failures;
     s->minute.in += sample.in;
     s->minute.out += sample.out;
-    if ((h->n_seconds + 1) % HISTORY_STEPS_A_MINUTE != 0)
+    if ((h->n_taken + 1) % HISTORY_STEPS_A_MINUTE != 0)
         return;
-    s->minutes[h->n_minutes % HISTORY_MINUTES] = s->minute;
+    s->minutes[h->n_minutes % s->n_minutes] = s->minute;
     s->minute = (struct history_sample){0};
 }
 
@@ -106,6 +130,19 @@ static struct history_series *series_find(const struct history *h, const struct 
     return NULL;
 }
 
+static struct history_series *series_new(size_t n_seconds, size_t n_minutes)
+{
+    const size_t size = sizeof(struct history_sample);
+    struct history_series *s = calloc(1, sizeof(*s) + (n_seconds + n_minutes) * size);
+    if (!s)
+        return NULL;
+    s->n_seconds = n_seconds;
+    s->n_minutes = n_minutes;
+    s->seconds = (struct history_sample *)(s + 1);
+    s->minutes = s->seconds + n_seconds;
+    return s;
+}
+
 static void series_free(struct history_series *s)
 {
     if (!s)
@@ -114,20 +151,37 @@ static void series_free(struct history_series *s)
     free(s);
 }
 
-/* A free place, else that of a backend that is gone; NULL when there is none. */
-static struct history_series **history_place(struct history *h)
+/* How good a place is for a series: its own of the last time, one that was nobody's, any free one,
+ * that of a backend that is gone. 0 = none. */
+static unsigned place_fitness(const struct history *h, size_t i, uint64_t id)
 {
-    struct history_series **gone = NULL;
-    for (size_t i = 0; i < HISTORY_BACKENDS_MAX; i++) {
-        if (!h->backends[i])
-            return &h->backends[i];
-        bool is_gone =
-            !h->backends[i]->is_seen && total_of(&h->backends[i]->backend->sessions) == 0;
-        if (is_gone && !gone)
-            gone = &h->backends[i];
-    }
-    return gone;
+    const struct history_series *s = h->backends[i];
+    if (!s)
+        return h->ids[i] == id ? 4 : h->ids[i] == 0 ? 3 : 2;
+    return !s->is_seen && total_of(&s->backend->sessions) == 0 ? 1 : 0;
 }
+
+/* HISTORY_BACKENDS_MAX when there is none. */
+static size_t history_place(const struct history *h, uint64_t id)
+{
+    size_t place = HISTORY_BACKENDS_MAX;
+    unsigned best = 0;
+    for (size_t i = 0; i < HISTORY_BACKENDS_MAX; i++) {
+        unsigned fitness = place_fitness(h, i, id);
+        place = fitness > best ? i : place;
+        best = fitness > best ? fitness : best;
+    }
+    return place;
+}
+
+static uint64_t backend_id(const struct backend *b)
+{
+    char name[512];
+    (void)snprintf(name, sizeof(name), "%s/%s", b->pool, b->name);
+    return history_file_id(name);
+}
+
+static void series_load(const struct history *h, struct history_series *s);
 
 static void history_see(struct history *h, struct backend *b)
 {
@@ -136,16 +190,21 @@ static void history_see(struct history *h, struct backend *b)
         s->is_seen = true;
         return;
     }
-    struct history_series **place = history_place(h);
-    if (!place || !(s = calloc(1, sizeof(*s))))
+    uint64_t id = backend_id(b);
+    size_t place = history_place(h, id);
+    if (place == HISTORY_BACKENDS_MAX ||
+        !(s = series_new(HISTORY_BACKEND_SECONDS, HISTORY_BACKEND_MINUTES)))
         return;
-    series_free(*place);
-    *place = s;
+    series_free(h->backends[place]);
+    h->backends[place] = s;
+    h->ids[place] = id;
     s->backend = backend_ref(b);
     s->is_seen = true;
+    s->place = (struct history_ring){.is_backend = true, .place = (unsigned)place, .id = id};
     s->first_second = h->n_seconds;
     s->first_minute = h->n_minutes;
-    if (h->n_seconds > 0) /* else everything happened in the first second */
+    series_load(h, s);
+    if (h->n_taken > 0) /* else everything happened in the first second */
         s->last = totals_of_backend(b);
 }
 
@@ -172,16 +231,194 @@ static void history_see_all(struct history *h)
     free(dynamics);
 }
 
+/* ---- what is kept ---- */
+
+static void flush_add(struct history_flush *f, const struct history *h,
+                      const struct history_series *s, bool is_minutes, uint64_t at)
+{
+    struct history_write *w = &f->writes[f->n++];
+    w->ring = s->place;
+    w->ring.is_minutes = is_minutes;
+    w->record.wall_ms =
+        is_minutes ? h->minutes_at[at % HISTORY_MINUTES] : h->seconds_at[at % HISTORY_SECONDS];
+    w->record.sample = is_minutes ? s->minutes[at % s->n_minutes] : s->seconds[at % s->n_seconds];
+}
+
+/* Samples since the last time; of a backend only its minutes. */
+static void flush_add_series(struct history_flush *f, const struct history *h,
+                             const struct history_series *s)
+{
+    for (uint64_t at = h->flushed_seconds; !s->backend && at < h->n_seconds; at++)
+        flush_add(f, h, s, false, at);
+    for (uint64_t at = h->flushed_minutes; at < h->n_minutes; at++)
+        if (at >= s->first_minute)
+            flush_add(f, h, s, true, at);
+}
+
+static void flush_gather(struct history_flush *f, struct history *h)
+{
+    f->from_seconds = h->flushed_seconds;
+    f->from_minutes = h->flushed_minutes;
+    flush_add_series(f, h, h->total);
+    for (unsigned p = 0; p < PROTO_COUNT; p++)
+        flush_add_series(f, h, h->protos[p]);
+    for (size_t i = 0; i < HISTORY_BACKENDS_MAX; i++)
+        if (h->backends[i])
+            flush_add_series(f, h, h->backends[i]);
+    h->flushed_seconds = h->n_seconds;
+    h->flushed_minutes = h->n_minutes;
+}
+
+/* Bytes of a flush of all that is new; what a failed one left behind is not tried again. */
+static size_t flush_size(const struct history *h)
+{
+    size_t seconds = (size_t)(h->n_seconds - h->flushed_seconds);
+    size_t minutes = (size_t)(h->n_minutes - h->flushed_minutes);
+    size_t n = (1 + PROTO_COUNT) * (seconds + minutes) + HISTORY_BACKENDS_MAX * minutes;
+    return sizeof(struct history_flush) + n * sizeof(struct history_write);
+}
+
+static int flush_run(struct work *w)
+{
+    const struct history_flush *f = CONTAINER_OF(w, struct history_flush, work);
+    return history_file_write(f->file, f->writes, f->n);
+}
+
+static void flush_done(struct work *w)
+{
+    struct history *h = CONTAINER_OF(w, struct history_flush, work)->history;
+    bool is_failing = w->err < 0;
+    CONTAINER_OF(w, struct history_flush, work)->is_over = true;
+    if (h && is_failing && !h->is_failing)
+        LOG_EVENT(LOG_LEVEL_WARN, "history-not-kept", KV_ERR("error", w->err));
+    if (h)
+        h->is_failing = is_failing;
+}
+
+static void flush_fini(struct work *w)
+{
+    const struct history_flush *f = CONTAINER_OF(w, struct history_flush, work);
+    struct history *h = f->history;
+    if (!h)
+        return;
+    h->flush = NULL;
+    if (f->is_over)
+        return;
+    /* The job threads ended before: these samples are written at the end. */
+    h->flushed_seconds = f->from_seconds;
+    h->flushed_minutes = f->from_minutes;
+}
+
+static void history_flush(struct history *h)
+{
+    if (h->flush || !h->file || h->is_retired ||
+        h->n_seconds - h->flushed_seconds < HISTORY_FLUSH_STEPS)
+        return;
+    struct history_flush *f =
+        work_new(&h->control->rpc, NULL, flush_size(h), flush_run, flush_done, flush_fini);
+    if (!f)
+        return;
+    f->history = h;
+    f->file = h->file;
+    h->flush = f;
+    flush_gather(f, h);
+    work_post(&f->work, NULL);
+}
+
+/* At the end: what was on its way may have been dropped, twice does no harm. */
+static void history_flush_now(struct history *h)
+{
+    struct history_flush *f = h->file && !h->is_retired ? calloc(1, flush_size(h)) : NULL;
+    int err = 0;
+    if (!f)
+        return;
+    flush_gather(f, h);
+    if (h->flush)
+        err = history_file_write(h->file, h->flush->writes, h->flush->n);
+    if (err == 0)
+        err = history_file_write(h->file, f->writes, f->n);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_WARN, "history-not-kept", KV_ERR("error", err));
+    free(f);
+}
+
+/* Takes the samples of the file that are of the times that are known. Returns the number of the
+ * first one, `last` when there is none. */
+static uint64_t series_load_ring(const struct history *h, const struct history_series *s,
+                                 bool is_minutes)
+{
+    const uint64_t *times = is_minutes ? h->minutes_at : h->seconds_at;
+    uint64_t all = is_minutes ? HISTORY_MINUTES : HISTORY_SECONDS;
+    uint64_t size = is_minutes ? s->n_minutes : s->n_seconds, n = 0;
+    uint64_t last = is_minutes ? h->n_minutes : h->n_seconds, first = last;
+    struct history_sample *ring = is_minutes ? s->minutes : s->seconds;
+    AUTO_FREE struct history_record *records = calloc(HISTORY_MINUTES, sizeof(*records));
+    struct history_ring place = s->place;
+    place.is_minutes = is_minutes;
+    if (records)
+        n = history_file_read(h->file, place, clock_wall_ms(), records);
+    uint64_t most = last < size ? last : size;
+    for (uint64_t at = last - most, i = 0; at < last; at++) {
+        while (i < n && records[i].wall_ms < times[at % all])
+            i++;
+        if (i == n || records[i].wall_ms != times[at % all])
+            continue;
+        ring[at % size] = records[i].sample;
+        first = at < first ? at : first;
+    }
+    return first;
+}
+
+static void series_load(const struct history *h, struct history_series *s)
+{
+    if (!h->file)
+        return;
+    s->first_minute = series_load_ring(h, s, true);
+    if (!s->backend)
+        s->first_second = series_load_ring(h, s, false);
+}
+
+/* The times of the samples of all are those of every series. */
+static uint64_t history_load_times(const struct history *h, bool is_minutes, uint64_t *times)
+{
+    const struct history_ring all = {.is_minutes = is_minutes, .id = h->total->place.id};
+    AUTO_FREE struct history_record *records = calloc(HISTORY_MINUTES, sizeof(*records));
+    size_t n = records ? history_file_read(h->file, all, clock_wall_ms(), records) : 0;
+    for (size_t i = 0; i < n; i++)
+        times[i] = records[i].wall_ms;
+    return n;
+}
+
+static void history_load(struct history *h, const char *path)
+{
+    int err = history_file_open(path, &h->file);
+    if (err < 0) {
+        LOG_EVENT(LOG_LEVEL_WARN, "history-not-kept", KV_STR("file", path), KV_ERR("error", err));
+        return;
+    }
+    h->n_seconds = h->flushed_seconds = history_load_times(h, false, h->seconds_at);
+    h->n_minutes = h->flushed_minutes = history_load_times(h, true, h->minutes_at);
+    for (unsigned i = 0; i < HISTORY_BACKENDS_MAX; i++)
+        h->ids[i] = history_file_backend(h->file, i);
+    series_load(h, h->total);
+    for (unsigned p = 0; p < PROTO_COUNT; p++)
+        series_load(h, h->protos[p]);
+}
+
+/* ---- time ---- */
+
 void history_take(struct history *h, uint64_t wall_ms)
 {
     struct history_totals all = {0};
+    const struct engine_api *host = h->control->host;
+    h->is_retired = host->is_retired && host->is_retired(host->arg);
     history_see_all(h);
     for (unsigned p = 0; p < PROTO_COUNT; p++) {
         const struct history_totals now = totals_of_proto(h->control->host, p);
         totals_add(&all, &now);
-        series_take(h, &h->protos[p], &now);
+        series_take(h, h->protos[p], &now);
     }
-    series_take(h, &h->total, &all);
+    series_take(h, h->total, &all);
     for (size_t i = 0; i < HISTORY_BACKENDS_MAX; i++) {
         struct history_series *s = h->backends[i];
         if (!s)
@@ -190,11 +427,10 @@ void history_take(struct history *h, uint64_t wall_ms)
         series_take(h, s, &now);
     }
     h->seconds_at[h->n_seconds++ % HISTORY_SECONDS] = wall_ms;
-    if (h->n_seconds % HISTORY_STEPS_A_MINUTE == 0)
+    if (++h->n_taken % HISTORY_STEPS_A_MINUTE == 0)
         h->minutes_at[h->n_minutes++ % HISTORY_MINUTES] = wall_ms;
+    history_flush(h);
 }
-
-/* ---- life ---- */
 
 /* By a plan, so that late turns of the loop do not add up; what was slept through is left out. */
 static void history_plan(struct history *h)
@@ -214,7 +450,25 @@ static void on_history_timer(struct loop_timer *t)
     history_plan(h);
 }
 
-int history_new(struct control *c, struct history **ret)
+/* ---- life ---- */
+
+static struct history_series *whole_new(unsigned place, const char *name)
+{
+    struct history_series *s = series_new(HISTORY_SECONDS, HISTORY_MINUTES);
+    if (s)
+        s->place = (struct history_ring){.place = place, .id = history_file_id(name)};
+    return s;
+}
+
+static bool history_make_wholes(struct history *h)
+{
+    bool is_good = (h->total = whole_new(0, "")) != NULL;
+    for (unsigned p = 0; is_good && p < PROTO_COUNT; p++)
+        is_good = (h->protos[p] = whole_new(1 + p, proto_get(p)->name)) != NULL;
+    return is_good;
+}
+
+int history_new(struct control *c, const char *path, struct history **ret)
 {
     struct history *h = calloc(1, sizeof(*h));
     if (!h)
@@ -223,6 +477,12 @@ int history_new(struct control *c, struct history **ret)
     h->due_ms = clock_ms();
     h->started_wall_ms = clock_wall_ms() - (h->due_ms - c->host->started_ms);
     loop_timer_init(&h->timer, on_history_timer);
+    if (!history_make_wholes(h)) {
+        history_free(h);
+        return -ERR_NOMEM;
+    }
+    if (path)
+        history_load(h, path);
     history_plan(h);
     *ret = h;
     return 0;
@@ -233,6 +493,13 @@ void history_free(struct history *h)
     if (!h)
         return;
     loop_timer_cancel(h->control->host->loop, &h->timer);
+    history_flush_now(h);
+    if (h->flush)
+        h->flush->history = NULL;
+    history_file_free(h->file);
+    series_free(h->total);
+    for (unsigned p = 0; p < PROTO_COUNT; p++)
+        series_free(h->protos[p]);
     for (size_t i = 0; i < HISTORY_BACKENDS_MAX; i++)
         series_free(h->backends[i]);
     free(h);
@@ -247,12 +514,12 @@ uint64_t history_started_ms(const struct history *h)
 
 const struct history_series *history_total(const struct history *h)
 {
-    return &h->total;
+    return h->total;
 }
 
 const struct history_series *history_proto(const struct history *h, enum proto_id p)
 {
-    return &h->protos[p];
+    return h->protos[p];
 }
 
 const struct history_series *history_backend(const struct history *h, const char *name)
@@ -275,20 +542,15 @@ const struct history_series *history_backend(const struct history *h, const char
 size_t history_count(const struct history *h, const struct history_series *s, bool is_minutes)
 {
     uint64_t n = is_minutes ? h->n_minutes - s->first_minute : h->n_seconds - s->first_second;
-    size_t most = is_minutes ? HISTORY_MINUTES : HISTORY_SECONDS;
+    size_t most = is_minutes ? s->n_minutes : s->n_seconds;
     return n < most ? (size_t)n : most;
 }
 
 const struct history_sample *history_get(const struct history *h, const struct history_series *s,
                                          bool is_minutes, size_t back, uint64_t *ret_wall_ms)
 {
-    size_t at;
-    if (is_minutes) {
-        at = (size_t)((h->n_minutes - 1 - back) % HISTORY_MINUTES);
-        *ret_wall_ms = h->minutes_at[at];
-        return &s->minutes[at];
-    }
-    at = (size_t)((h->n_seconds - 1 - back) % HISTORY_SECONDS);
-    *ret_wall_ms = h->seconds_at[at];
-    return &s->seconds[at];
+    uint64_t at = (is_minutes ? h->n_minutes : h->n_seconds) - 1 - back;
+    *ret_wall_ms =
+        is_minutes ? h->minutes_at[at % HISTORY_MINUTES] : h->seconds_at[at % HISTORY_SECONDS];
+    return is_minutes ? &s->minutes[at % s->n_minutes] : &s->seconds[at % s->n_seconds];
 }

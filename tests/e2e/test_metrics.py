@@ -159,6 +159,12 @@ def test_history(proxy):
         assert sum(r["logins"] for r in proxy.ctl("stats", "history", *args)) == logins, args
     assert len(proxy.ctl("stats", "history", "--limit", "1")) == 1
     assert proxy.ctl("stats", "history", "--step", "1m") == []
+    last = rows[-1]
+    proxy.stop()
+    proxy.start()
+    kept = [r for r in proxy.ctl("stats", "history") if r["time"] <= last["time"]]
+    assert last in kept and sum(r["logins"] for r in kept) == 1
+    assert sum(r["logins"] for r in proxy.ctl("stats", "history", "--proto", "imap") if r["time"] <= last["time"]) == 1
     c.close()
 
 

@@ -148,12 +148,13 @@ def test_read_only_while_the_engine_starts(make_proxy, settings, immutable):
     p.ctl("backend", "weight", "dc2", "9")
     pid = p.engine_pid()
     everything = glob.glob(os.path.join(p.folder, "state", "mailproxy.db*"))
-    assert len(everything) == 3
+    assert len(everything) == 4  # the samples for graphs are beside it
     immutable("+i", everything)
     os.kill(pid, signal.SIGKILL)
     wait.until(lambda: p.is_ready() and p.engine_pid() != pid, "the next engine")
     line = next(x for x in p.log().splitlines() if "store-read-only" in x)
     assert "mailproxy.db cannot be opened" in line and "changes are refused" in line
+    assert "history-not-kept" in p.log()
     assert rows(p)["dc2"]["weight"] == 9
     pid = p.engine_pid()
     serves(p, "E_STORE_READONLY")
