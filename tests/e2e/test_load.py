@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Many clients that come back whenever they are sent away, while their backend is drained or their user is moved.
 
-MAILPROXY_LOAD_SESSIONS says how many are drained (400; `make check-full`: 2000)."""
+MAILPROXY_LOAD_SESSIONS says how many are drained (200; `make check-full`: 2000)."""
 import asyncio
 import bisect
 import json
@@ -16,7 +16,7 @@ from harness.control import Control
 from test_backends import rows
 from test_operations import ended
 
-N = int(os.environ.get("MAILPROXY_LOAD_SESSIONS", "400"))
+N = int(os.environ.get("MAILPROXY_LOAD_SESSIONS", "200"))
 RATE = max(20, N // 8)
 DEADLINE_MS = 2000
 PASSWORD = "pw"

@@ -99,7 +99,7 @@ def test_half_close(make_proxy, settings, folder):
     server.close()
 
 
-def test_500_sessions(proxy):
+def test_many_sessions(proxy):
     clients = []
 
     def open_some(n):
@@ -108,14 +108,14 @@ def test_500_sessions(proxy):
             c.line()
             assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
             clients.append(c)
-    threads = [threading.Thread(target=open_some, args=(50,)) for _ in range(10)]
+    threads = [threading.Thread(target=open_some, args=(20,)) for _ in range(10)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    assert len(clients) == 500
+    assert len(clients) == 200
     rows = proxy.sessions("state=relay")
-    assert len(rows) == 500 and len({r["id"] for r in rows}) == 500
+    assert len(rows) == 200 and len({r["id"] for r in rows}) == 200
     assert {r["worker"] for r in rows} == {0, 1}
     for c in clients:
         c.send("b NOOP\r\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""A hundred reloads, good and broken ones, while clients come and go: nobody notices, and nothing grows."""
+"""Many reloads, good and broken ones, while clients come and go: nobody notices, and nothing grows."""
 import copy
 import os
 import random
@@ -11,7 +11,7 @@ from harness.proxy import BUILD
 from test_control import logged_in
 
 USERS = {"u1@example.org": "pw", "u2@example.org": "pw"}
-RELOADS = 100
+RELOADS = 60
 BROKEN = ["workers = ;\n", 'nonsense = "x";\n', 'pools = ( { name = "main"; backends = ( { name = "b"; hosst = "x"; } ); } );\n',
           'listeners = ( { name = "imap"; protocol = "imap"; address = "nowhere"; tls = "off"; } );\n']
 
@@ -107,7 +107,7 @@ class Storm:
         assert rows["dc1"] == self.wanted, (rows, self.wanted)
 
 
-def test_a_hundred_reloads(proxy):
+def test_many_reloads(proxy):
     stay = [logged_in(proxy, user) for user in USERS for _ in range(5)]
     sub = imap.Lines(proxy.host, proxy.ports["imap"])
     sub.line()
@@ -126,10 +126,10 @@ def test_a_hundred_reloads(proxy):
         return figures(pid)
     before, after = half(), half()
     print({"reloads": RELOADS, "broken": storm.n_broken, "descriptors, threads, KiB": [before, after]})
-    assert proxy.engine_pid() == pid and storm.n_broken > 15
+    assert proxy.engine_pid() == pid and storm.n_broken > 9
     # The last file decides whether there is one listener more.
     assert abs(after[0] - before[0]) <= 2 and after[1] == before[1]
-    # A configuration takes some 100 KiB: fifty that stay would be seen. A sanitizer keeps what is freed.
+    # A configuration takes some 100 KiB: thirty that stay would be seen. A sanitizer keeps what is freed.
     assert after[2] - before[2] < 1024 or is_sanitized(), (before, after)
     # Those who were there before all of it are there, in the midst of a login or logged in.
     for c in stay:
