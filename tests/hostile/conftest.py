@@ -22,7 +22,7 @@ def attacked(make_proxy, settings, dovecot1):
         settings["log"] = [{"target": "stderr", "level": "info"}]
         p = make_proxy({**settings, **more}, start)
         if start:
-            p.add_user(USER, PASSWORD)
+            p.add_user(USER, PASSWORD, is_costly=True)  # as in real life: hashes are what some attacks are about
         return p
     return make
 

@@ -21,7 +21,7 @@ def target(attacked):
     p.configure({"listeners": p.settings["listeners"] + [
         {"name": "proxied", "protocol": "imap", "allow_plaintext": True, "proxy_protocol": ["0.0.0.0/0"]}]})
     p.start()
-    p.add_user(USER, PASSWORD)
+    p.add_user(USER, PASSWORD, is_costly=True)
     return p
 
 

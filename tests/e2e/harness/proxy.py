@@ -164,14 +164,14 @@ class Proxy:
     def sessions(self, *args):
         return self.ctl("--allow-empty", "session", "list", *args)
 
-    def add_user(self, name, password=None, **options):
+    def add_user(self, name, password=None, is_costly=False, **options):
         args = ["user", "add", name]
         for key, value in options.items():
             args += [f"--{key.replace('_', '-')}", str(value)]
         if password is None:
             args.append("--no-password")
             return self.ctl(*args)
-        if "keep_plain" in options:
+        if is_costly or "keep_plain" in options:
             return self.ctl(*args, "--password-stdin", stdin=password + "\n")
         # What the daemon would make itself takes a tenth of a second of a processor, here and at each first login.
         return self.ctl(*args, "--password-hash-stdin", stdin=cheap_hash(password) + "\n")
