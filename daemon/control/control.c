@@ -210,6 +210,11 @@ bool control_is_forsaken(const struct control *c)
     return server_is_forsaken(c->server);
 }
 
+struct limits *control_limits(struct control *c)
+{
+    return limiter_limits(c->limiter);
+}
+
 void control_note_login(struct control *c, const char *user, uint64_t at_ms)
 {
     logins_note(c->logins, user, at_ms);

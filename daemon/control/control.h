@@ -23,6 +23,8 @@ void control_note_start(struct control *c, bool is_kept);
 const struct pool_edit *control_edits(const struct control *c, size_t *ret_n);
 /* Reloads as `config reload` does, for SIGHUP; the outcome is logged. */
 void control_reload(struct control *c);
+/* The counts and bans that the workers judge by; borrowed. */
+struct limits *control_limits(struct control *c);
 /* A user logged in: the store learns of it soon, many at once. */
 void control_note_login(struct control *c, const char *user, uint64_t at_ms);
 

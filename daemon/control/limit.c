@@ -21,19 +21,18 @@ static void limit_put_addr(json_t *row, struct control *c, const struct addr *a)
 {
     const struct config_limits *config = limiter_config(c->limiter);
     const struct rules_time now = limiter_now(c->limiter);
-    const struct limits *l = limiter_limits(c->limiter);
-    const struct limit_source *s = limits_source(l, a);
-    uint32_t failures = limit_source_failures(s, config, &now);
+    struct limits *l = limiter_limits(c->limiter);
+    const struct limit_source_facts f = limits_look_source(l, config, a, now.ms);
     uint64_t configured = control_setup(c)->config->timeouts.failure_delay_ms;
-    request_put_number(row, "sessions", s ? s->sessions : 0);
+    request_put_number(row, "sessions", f.sessions);
     request_put_number(row, "max_sessions", limits_max_sessions(l, config, a));
-    request_put_number(row, "logins", limit_source_logins(l, s, config, &now));
+    request_put_number(row, "logins", f.logins);
     request_put_number(row, "login_rate", limits_login_rate(l, config, a));
-    request_put_number(row, "failures", failures);
-    request_put_number(row, "failed_users", limit_source_users(s, config, &now));
+    request_put_number(row, "failures", f.failures);
+    request_put_number(row, "failed_users", f.users);
     request_put_number(row, "max_failures", limits_max_failures(l, config, a));
-    request_set_number(row, "delay", limits_delay(config, failures + 1, configured) - configured);
-    request_put_number(row, "refused", s ? s->refused : 0);
+    request_set_number(row, "delay", limits_delay(config, f.failures + 1, configured) - configured);
+    request_put_number(row, "refused", f.refused);
     (void)json_object_set_new(row, "trusted", json_boolean(config_limits_trust(config, a)));
     limit_put_override(row, rules_match_addr(&l->overrides, a), &now);
 }
@@ -42,16 +41,14 @@ static void limit_put_user(json_t *row, struct control *c, const char *user)
 {
     const struct config_limits *config = limiter_config(c->limiter);
     const struct rules_time now = limiter_now(c->limiter);
-    const struct limits *l = limiter_limits(c->limiter);
-    const struct limit_user *u = limits_user(l, user);
-    unsigned own = u ? u->own_max : 0;
-    request_put_number(row, "sessions", u ? u->sessions : 0);
-    request_put_number(row, "max_sessions", limits_max_user_sessions(l, config, user, own));
-    request_put_number(row, "refused", u ? u->refused : 0);
-    const struct guess *g = guesses_find(&l->guesses, user);
-    if (g) {
-        request_put_number(row, "failures", distinct_count(&g->passwords));
-        request_put_number(row, "addresses", distinct_count(&g->addresses));
+    struct limits *l = limiter_limits(c->limiter);
+    const struct limit_user_facts f = limits_look_user(l, user);
+    request_put_number(row, "sessions", f.sessions);
+    request_put_number(row, "max_sessions", limits_max_user_sessions(l, config, user, f.own_max));
+    request_put_number(row, "refused", f.refused);
+    if (f.n_passwords > 0) {
+        request_put_number(row, "failures", f.n_passwords);
+        request_put_number(row, "addresses", f.n_addresses);
     }
     limit_put_override(row, rules_match_user(&l->overrides, user), &now);
 }
@@ -66,47 +63,61 @@ static json_t *limit_row(const struct limit_target *s)
     return row;
 }
 
-static json_t *limit_source_row(void *arg, const struct list *node)
-{
-    struct control *c = arg;
-    const struct limit_source *source = LIST_ITEM(node, struct limit_source, link);
-    struct limit_target s;
-    limit_target_of_addr(&s, &source->addr);
-    json_t *row = limit_row(&s);
-    limit_put_addr(row, c, &source->addr);
-    return row;
-}
-
-static json_t *limit_user_row(void *arg, const struct list *node)
-{
-    struct control *c = arg;
-    const struct limit_user *u = LIST_ITEM(node, struct limit_user, link);
-    struct limit_target s = {.kind = LIMIT_TARGET_USER};
-    (void)str_copy(s.user, sizeof(s.user), str_of(u->name));
-    json_t *row = limit_row(&s);
-    limit_put_user(row, c, u->name);
-    return row;
-}
-
-/* Those without a session, who are listed before. */
-static json_t *limit_guess_row(void *arg, const struct list *node)
-{
-    struct control *c = arg;
-    const struct guess *g = LIST_ITEM(node, struct guess, link);
-    struct limit_target s = {.kind = LIMIT_TARGET_USER};
-    if (limits_user(limiter_limits(c->limiter), g->user))
-        return NULL;
-    (void)str_copy(s.user, sizeof(s.user), str_of(g->user));
-    json_t *row = limit_row(&s);
-    limit_put_user(row, c, g->user);
-    return row;
-}
-
 static struct addr limit_addr(const struct limit_target *s)
 {
     struct addr a = {.family = s->net.family};
     memcpy(a.ip, s->net.ip, sizeof(a.ip));
     return a;
+}
+
+_Static_assert(sizeof(struct limit_target) <= ROWS_COPY_BYTES, "a subject is what is copied");
+
+static void limit_copy_source(const struct list *node, void *dst)
+{
+    limit_target_of_addr(dst, &LIST_ITEM(node, struct limit_source, link)->addr);
+}
+
+static void limit_copy_user(struct limit_target *dst, const char *name)
+{
+    *dst = (struct limit_target){.kind = LIMIT_TARGET_USER};
+    (void)str_copy(dst->user, sizeof(dst->user), str_of(name));
+}
+
+static void limit_copy_of_user(const struct list *node, void *dst)
+{
+    limit_copy_user(dst, LIST_ITEM(node, struct limit_user, link)->name);
+}
+
+static void limit_copy_of_guess(const struct list *node, void *dst)
+{
+    limit_copy_user(dst, LIST_ITEM(node, struct guess, link)->user);
+}
+
+static json_t *limit_source_row(void *arg, const void *copy)
+{
+    const struct limit_target *s = copy;
+    const struct addr a = limit_addr(s);
+    json_t *row = limit_row(s);
+    limit_put_addr(row, arg, &a);
+    return row;
+}
+
+static json_t *limit_user_row(void *arg, const void *copy)
+{
+    const struct limit_target *s = copy;
+    json_t *row = limit_row(s);
+    limit_put_user(row, arg, s->user);
+    return row;
+}
+
+/* Those without a session, who are listed before. */
+static json_t *limit_guess_row(void *arg, const void *copy)
+{
+    const struct control *c = arg;
+    const struct limit_target *s = copy;
+    if (limits_look_user(limiter_limits(c->limiter), s->user).is_known)
+        return NULL;
+    return limit_user_row(arg, copy);
 }
 
 /* Does it stand for one entry of the table? */
@@ -117,19 +128,27 @@ static bool limit_is_single(const struct limit_target *s)
 }
 
 /* Those without an entry, which is listed before. */
+static bool limit_is_listed(struct control *c, const struct limit_target *s)
+{
+    struct limits *l = limiter_limits(c->limiter);
+    if (s->kind == LIMIT_TARGET_USER) {
+        const struct limit_user_facts f = limits_look_user(l, s->user);
+        return f.is_known || f.n_passwords > 0;
+    }
+    const struct rules_time now = limiter_now(c->limiter);
+    const struct addr a = limit_addr(s);
+    return limit_is_single(s) &&
+           limits_look_source(l, limiter_config(c->limiter), &a, now.ms).is_known;
+}
+
 static json_t *limit_override_row(void *arg, const struct list *node)
 {
     struct control *c = arg;
     const struct rule *r = LIST_ITEM(node, struct rule, link);
-    const struct limits *l = limiter_limits(c->limiter);
     const struct rules_time now = limiter_now(c->limiter);
     struct limit_target s;
     rule_subject(r, &s);
-    const struct addr a = limit_addr(&s);
-    bool is_listed = r->kind == LIMIT_TARGET_USER
-                         ? limits_user(l, r->user) || guesses_find(&l->guesses, r->user)
-                         : limit_is_single(&s) && limits_source(l, &a);
-    if (is_listed)
+    if (limit_is_listed(c, &s))
         return NULL;
     json_t *row = limit_row(&s);
     if (r->sessions != RULE_KEEP)
@@ -147,13 +166,34 @@ void command_limit_list(struct request *r)
     struct control *c = request_control(r);
     struct limiter *limiter = c->limiter;
     struct limits *l = limiter_limits(limiter);
-    const struct rows_source sources[] = {
-        {&l->walks, &l->sources, limit_source_row, c},
-        {&l->walks, &l->users, limit_user_row, c},
-        {&l->guesses.walks, &l->guesses.all, limit_guess_row, c},
-        {&l->overrides.walks, &l->overrides.all, limit_override_row, c},
-    };
-    rows_answer(r, limiter_jobs(limiter), sources, ARRAY_LEN(sources));
+    struct rows_source v[2 * LIMITS_STRIPES + 2];
+    size_t n = 0;
+    _Static_assert(ARRAY_LEN(v) <= ROWS_SOURCES_MAX, "all stripes are in one list");
+    for (size_t i = 0; i < l->n_stripes; i++)
+        v[n++] = (struct rows_source){.walks = &l->sources[i].walks,
+                                      .head = &l->sources[i].all,
+                                      .arg = c,
+                                      .lock = &l->sources[i].lock,
+                                      .copy = limit_copy_source,
+                                      .copied = limit_source_row};
+    for (size_t i = 0; i < l->n_stripes; i++)
+        v[n++] = (struct rows_source){.walks = &l->users[i].walks,
+                                      .head = &l->users[i].all,
+                                      .arg = c,
+                                      .lock = &l->users[i].lock,
+                                      .copy = limit_copy_of_user,
+                                      .copied = limit_user_row};
+    v[n++] = (struct rows_source){.walks = &l->guesses.walks,
+                                  .head = &l->guesses.all,
+                                  .arg = c,
+                                  .lock = &l->guesses_lock,
+                                  .copy = limit_copy_of_guess,
+                                  .copied = limit_guess_row};
+    v[n++] = (struct rows_source){.walks = &l->overrides.walks,
+                                  .head = &l->overrides.all,
+                                  .row = limit_override_row,
+                                  .arg = c};
+    rows_answer(r, limiter_jobs(limiter), v, n);
 }
 
 /* ---- show ---- */
@@ -174,7 +214,7 @@ void command_limit_show(struct request *r)
 {
     struct limit_target s;
     struct control *c = request_control(r);
-    const struct limits *l = limiter_limits(c->limiter);
+    struct limits *l = limiter_limits(c->limiter);
     if (limit_target_parse(str_of(request_text(r, "subject")), &s) < 0) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "subject has to be an address, a network or a user");
         return;
@@ -248,7 +288,7 @@ void command_limit_clear(struct request *r)
         struct limit_target *s = &u.subjects[i];
         limit_widen(s);
         bool was_ruled = rule_edit_remove(&u, s);
-        bool was_known = limits_forget(limiter_limits(l), limiter_config(l), s, &now);
+        bool was_known = limits_forget(limiter_limits(l), limiter_config(l), s, now.ms);
         forgotten += was_known && !was_ruled;
     }
     if (u.count == 0 && forgotten > 0) {

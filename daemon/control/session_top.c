@@ -171,16 +171,14 @@ static int top_run(struct work *w)
 /* Failed logins that count now, of an address; of a user the different wrong passwords. */
 static void top_put_failures(const struct top *t, struct control *c, json_t *row, const char *key)
 {
-    const struct limits *l = limiter_limits(c->limiter);
+    struct limits *l = limiter_limits(c->limiter);
     const struct rules_time now = limiter_now(c->limiter);
     struct addr a;
     if (t->by == TOP_IP && addr_parse(str_of(key), &a) == 0) {
-        const struct limit_source *s = limits_source(l, &a);
-        request_put_number(row, "failures",
-                           limit_source_failures(s, limiter_config(c->limiter), &now));
+        const struct config_limits *config = limiter_config(c->limiter);
+        request_put_number(row, "failures", limits_look_source(l, config, &a, now.ms).failures);
     } else if (t->by == TOP_USER) {
-        const struct guess *g = guesses_find(&l->guesses, key);
-        request_put_number(row, "failures", g ? distinct_count(&g->passwords) : 0);
+        request_put_number(row, "failures", limits_look_user(l, key).n_passwords);
     }
 }
 

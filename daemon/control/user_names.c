@@ -14,24 +14,33 @@ const char *user_judge(const struct control *c)
     return NULL;
 }
 
+/* Those of a stripe. 0, or -ERR_NOMEM. */
+static int user_names_add(struct user_names *names, size_t max, struct limit_users *t)
+{
+    int err = 0;
+    pthread_mutex_lock(&t->lock);
+    LIST_FOREACH (it, &t->all) {
+        const struct limit_user *u = LIST_ITEM(it, struct limit_user, link);
+        if (u->sessions == 0 || names->n == max || err < 0)
+            continue;
+        names->v[names->n++] = (struct user_name){.at = names->text.len, .sessions = u->sessions};
+        err = buf_append(&names->text, u->name, strlen(u->name) + 1);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return err;
+}
+
 int user_names_take(const struct control *c, struct user_names *ret)
 {
-    const struct limits *l = limiter_limits(c->limiter);
-    size_t n = l->users_by_name.count;
+    struct limits *l = limiter_limits(c->limiter);
+    size_t n = limits_count(l).users; /* who comes meanwhile may be in the next list */
     int err = 0;
     ret->v = calloc(n + 1, sizeof(*ret->v));
     if (!ret->v)
         return -ERR_NOMEM;
-    LIST_FOREACH (it, &l->users) {
-        const struct limit_user *u = LIST_ITEM(it, struct limit_user, link);
-        if (u->sessions == 0 || ret->n == n)
-            continue;
-        ret->v[ret->n++] = (struct user_name){.at = ret->text.len, .sessions = u->sessions};
-        err = buf_append(&ret->text, u->name, strlen(u->name) + 1);
-        if (err < 0)
-            return err;
-    }
-    return 0;
+    for (size_t i = 0; i < l->n_stripes && err == 0; i++)
+        err = user_names_add(ret, n, &l->users[i]);
+    return err;
 }
 
 void user_names_fini(struct user_names *names)

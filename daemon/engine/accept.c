@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "base/process.h"
-#include "control/control.h"
+#include "engine/admission.h"
 #include "engine/descriptors.h"
 
 #define ACCEPT_BATCH 64         /* clients taken from one socket in one turn */
@@ -131,7 +131,8 @@ static bool acceptor_admit(const struct acceptor *a, int fd, const struct addr *
     *ret_counted = false;
     if (setup_listener_wants_proxy(l, peer))
         return true;
-    control_admit_client(a->all->spec.control, peer, false, &v);
+    admission_client(a->all->spec.admission, &a->all->setup->config->limits, peer,
+                     loop_now_ms(a->all->spec.loop), &v);
     if (v.is_refused)
         acceptor_refuse(a, fd, v.kind, v.text[0] ? v.text : NULL);
     *ret_counted = v.is_counted;
@@ -184,7 +185,8 @@ static void acceptor_hand_over(struct acceptor *a, int fd, const struct addr *pe
     if (worker_accept(w, setup, a->index, fd, peer, is_counted) < 0) {
         close(fd);
         if (is_counted)
-            control_release(a->all->spec.control, peer, NULL);
+            admission_release_client(a->all->spec.admission, &setup->config->limits, peer,
+                                     loop_now_ms(a->all->spec.loop));
     }
 }
 

@@ -7,14 +7,14 @@
 #include "engine/worker.h"
 
 struct acceptors;
-struct control;
+struct admission;
 
 /* What acceptors work with; borrowed. */
 struct acceptors_spec {
     struct loop *loop;
     struct worker *const *workers;
     size_t n_workers;
-    struct control *control;   /* asked for limits and bans */
+    const struct admission *admission;
     struct counters *counters; /* of the clients that no worker gets */
 };
 

@@ -23,16 +23,6 @@ static void engine_last_login(struct engine *e, const struct worker_note *n)
     control_note_login_judged(e->control, n->user, n->provider, n->judge, n->at_ms);
 }
 
-/* A login that no limit asked for is counted when it is there. */
-static void engine_count(struct engine *e, const struct worker_note *n)
-{
-    if (n->what == SESSION_NOTE_LOGIN && !n->is_user_counted && n->user[0])
-        (void)control_count_login(e->control, &n->peer, n->user);
-    else if (n->what == SESSION_NOTE_END)
-        control_release(e->control, n->is_client_counted ? &n->peer : NULL,
-                        n->is_user_counted ? n->user : NULL);
-}
-
 static void engine_login_failed(struct engine *e, const struct worker_note *n,
                                 const struct control_end *end, const char *words)
 {
@@ -58,11 +48,8 @@ static void on_worker_note(struct mail *m, void *owner)
     struct worker_note *n = CONTAINER_OF(m, struct worker_note, mail);
     struct engine *e = owner;
     char id[32], ip[ADDR_TEXT_MAX];
-    engine_count(e, n);
-    if (n->what == SESSION_NOTE_LOGIN) {
+    if (n->what == SESSION_NOTE_LOGIN)
         engine_last_login(e, n);
-        control_welcome(e->control, &n->peer, n->user);
-    }
     session_id_format(id, n->session);
     addr_format_ip(ip, &n->peer);
     const struct control_end end = {.session = id,
@@ -164,8 +151,7 @@ static int engine_make_workers(struct engine *e)
                                .control = loop_mailbox(e->loop),
                                .deliver = on_worker_note,
                                .is_watched = &e->is_watched,
-                               .is_ruled = &e->is_ruled,
-                               .log_quota = e->log_quota,
+                               .admission = &e->admission,
                                .n_workers = (unsigned)n};
     hash_random(spec.guess_key, sizeof(spec.guess_key));
     for (size_t i = 0; i < n; i++) {
@@ -185,7 +171,7 @@ static int engine_make_acceptors(struct engine *e)
     const struct acceptors_spec spec = {.loop = e->loop,
                                         .workers = e->workers,
                                         .n_workers = e->n_workers,
-                                        .control = e->control,
+                                        .admission = &e->admission,
                                         .counters = &e->accept_counters};
     return acceptors_new(&spec, &e->acceptors);
 }
@@ -246,6 +232,9 @@ static int engine_assemble(struct engine *e, struct config *c, struct delivery *
     e->host.history_path = NULL; /* it was opened */
     if (err < 0)
         return err;
+    e->admission = (struct admission){.limits = control_limits(e->control),
+                                      .log_quota = e->log_quota,
+                                      .control = loop_mailbox(e->loop)};
     err = engine_make_setup(e, config_ref(c), ret_error);
     if (err == 0)
         err = engine_make_workers(e);

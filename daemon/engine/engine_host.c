@@ -54,12 +54,6 @@ static void host_set_watched(void *arg, bool is_watched)
     atomic_store_explicit(&e->is_watched, is_watched, memory_order_relaxed);
 }
 
-static void host_set_ruled(void *arg, bool is_ruled)
-{
-    struct engine *e = arg;
-    atomic_store_explicit(&e->is_ruled, is_ruled, memory_order_relaxed);
-}
-
 /* ---- stop ---- */
 
 static uint64_t engine_sessions(const struct engine *e)
@@ -267,7 +261,6 @@ void engine_make_host(struct engine *e)
         .pause_listener = host_pause_listener,
         .is_listener_paused = host_is_listener_paused,
         .set_watched = host_set_watched,
-        .set_ruled = host_set_ruled,
         .stop = host_stop,
         .is_stopping = host_is_stopping,
         .upgrade = host_upgrade,

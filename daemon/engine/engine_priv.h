@@ -7,6 +7,7 @@
 #include "backend/check.h"
 #include "control/control.h"
 #include "engine/accept.h"
+#include "engine/admission.h"
 #include "engine/channel.h"
 #include "engine/engine.h"
 #include "engine/handover.h"
@@ -43,7 +44,8 @@ struct engine {
     struct delivery *proposed; /* read for a reload and not published yet; under the lock */
     struct config *confirmed;  /* without a supervisor: to go back to */
     struct counters accept_counters, other_counters;
-    atomic_bool is_watched, is_ruled;
+    atomic_bool is_watched;
+    struct admission admission;
     struct loop_timer stop_timer;
     uint64_t stop_by_ms;
     uint64_t cut; /* commands that the stop left without an answer; below 0 while it lasts */

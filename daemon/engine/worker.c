@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "engine/limit_mail.h"
+#include "engine/admission.h"
 #include "engine/retire.h"
 #include "sandbox/sandbox.h"
 #include "session/query.h"
@@ -21,18 +21,15 @@ static bool worker_is_watched(const struct worker *w)
 
 static bool note_is_wanted(const struct worker *w, const struct session *s, enum session_note note)
 {
-    /* Last logins go into the store, limits have to know of ends, failures are kept for those who
-     * look later; everything else only matters to a watcher. */
-    return note == SESSION_NOTE_FAILURE || (note == SESSION_NOTE_LOGIN && session_user(s)) ||
-           (note == SESSION_NOTE_END &&
-            (session_is_client_counted(s) || session_is_user_counted(s))) ||
-           worker_is_watched(w);
+    /* Last logins go into the store; failures and ends are kept for those who look later. */
+    bool is_counted = note == SESSION_NOTE_END && session_is_client_counted(s);
+    return note == SESSION_NOTE_FAILURE || session_user(s) || is_counted || worker_is_watched(w);
 }
 
 /* Mostly nobody waits for a note: waking the control thread for each would cost more than it. */
 static void note_post(const struct worker *w, struct worker_note *n)
 {
-    if (worker_is_watched(w) || (n->what == SESSION_NOTE_END && limit_mail_is_urgent(w)))
+    if (worker_is_watched(w))
         mailbox_post(w->spec.control, &n->mail);
     else
         mailbox_post_lazily(w->spec.control, &n->mail);
@@ -42,6 +39,8 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
                     struct str detail)
 {
     struct worker *w = arg;
+    if (note == SESSION_NOTE_LOGIN && session_user(s))
+        limits_welcome(w->spec.admission->limits, session_peer(s), session_user(s));
     if (!note_is_wanted(w, s, note))
         return;
     struct worker_note *n = calloc(1, sizeof(*n));
@@ -60,14 +59,54 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     (void)str_copy(n->listener, sizeof(n->listener), str_of(session_listener(s)));
     (void)str_copy(n->detail, sizeof(n->detail), detail);
     session_figures(s, &n->in_bytes, &n->out_bytes, &n->age_ms);
-    n->is_client_counted = session_is_client_counted(s);
-    n->is_user_counted = session_is_user_counted(s);
     /* Of a failed login the name is nobody's: it is what was claimed. */
     struct str user = session_user(s) || note != SESSION_NOTE_FAILURE ? str_of(session_user(s))
                                                                       : session_claimed_user(s);
     (void)str_copy(n->user, sizeof(n->user), user);
     (void)str_copy(n->backend, sizeof(n->backend), str_of(session_backend(s)));
     note_post(w, n);
+}
+
+/* ---- limits ---- */
+
+static const struct config_limits *worker_limits(const struct worker *w)
+{
+    return &w->env.setup->config->limits;
+}
+
+static void on_admit(void *arg, const struct session *s, struct session_verdict *ret)
+{
+    const struct worker *w = arg;
+    admission_login(w->spec.admission, worker_limits(w), session_peer(s), session_user(s),
+                    session_max_sessions(s), loop_now_ms(w->env.loop), ret);
+}
+
+static void on_admit_client(void *arg, const struct session *s, struct session_verdict *ret)
+{
+    const struct worker *w = arg;
+    admission_client(w->spec.admission, worker_limits(w), session_peer(s), loop_now_ms(w->env.loop),
+                     ret);
+}
+
+static void on_fail(void *arg, const struct session *s, uint32_t credentials, uint64_t delay_ms,
+                    struct session_verdict *ret)
+{
+    const struct worker *w = arg;
+    admission_failure(w->spec.admission, worker_limits(w), session_peer(s), session_claimed_user(s),
+                      credentials, delay_ms, loop_now_ms(w->env.loop), ret);
+}
+
+static void on_release_client(void *arg, const struct session *s)
+{
+    const struct worker *w = arg;
+    admission_release_client(w->spec.admission, worker_limits(w), session_peer(s),
+                             loop_now_ms(w->env.loop));
+}
+
+static void on_release_user(void *arg, const struct session *s)
+{
+    const struct worker *w = arg;
+    limits_logout(w->spec.admission->limits, session_user(s));
 }
 
 /* ---- mail from the control thread ---- */
@@ -97,10 +136,10 @@ static void on_accept(struct mail *m, void *owner)
     if (err < 0) {
         const struct config_limits *c = &a->setup->config->limits;
         const struct log_quota_max max = {c->log_lines_per_minute, c->log_total_per_minute};
-        if (log_quota_take(w->spec.log_quota, &a->peer, false, &max, loop_now_ms(w->env.loop)))
+        if (log_quota_take(w->env.log_quota, &a->peer, false, &max, loop_now_ms(w->env.loop)))
             LOG_EVENT(LOG_LEVEL_ERROR, "session-not-started", KV_ERR("error", err));
         if (a->is_counted)
-            limit_mail_release_client(w, &a->peer);
+            admission_release_client(w->spec.admission, c, &a->peer, loop_now_ms(w->env.loop));
     }
     setup_unref(a->setup);
     free(a);
@@ -251,9 +290,14 @@ static int worker_make(struct worker *w)
     env->registry = w->spec.registry;
     env->setup = setup_ref(w->spec.setup);
     memcpy(env->guess_key, w->spec.guess_key, sizeof(env->guess_key));
-    env->log_quota = w->spec.log_quota;
-    env->hooks = (struct session_hooks){.note = on_note, .arg = w};
-    limit_mail_hooks(&env->hooks);
+    env->log_quota = w->spec.admission->log_quota;
+    env->hooks = (struct session_hooks){.note = on_note,
+                                        .admit = on_admit,
+                                        .admit_client = on_admit_client,
+                                        .fail = on_fail,
+                                        .release_client = on_release_client,
+                                        .release_user = on_release_user,
+                                        .arg = w};
     int err = loop_new(env, &env->loop);
     if (err == 0)
         err = worker_resolver_new(env->loop, env->setup->config, &env->resolver);

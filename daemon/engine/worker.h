@@ -7,6 +7,8 @@
 #include "io/jobs.h"
 #include "session/session.h"
 
+struct admission;
+
 struct worker_spec {
     unsigned number;     /* 0.. */
     unsigned n_workers;  /* in all */
@@ -18,9 +20,8 @@ struct worker_spec {
     struct mailbox *control;                         /* where notes go */
     void (*deliver)(struct mail *note, void *owner); /* gets a struct worker_note; owns it (free) */
     const atomic_bool *is_watched;                   /* somebody wants every note */
-    const atomic_bool *is_ruled; /* bans or overrides hold: limits have to be asked */
-    uint8_t guess_key[16];       /* the same for all workers */
-    struct log_quota *log_quota; /* the same for all workers */
+    uint8_t guess_key[16];                           /* the same for all workers */
+    const struct admission *admission;               /* the same for all workers */
 };
 
 /* Something that happened to a session, told to the control thread. */
@@ -31,12 +32,11 @@ struct worker_note {
     uint64_t session;
     enum proto_id proto;
     struct addr peer;
-    uint64_t at_ms;                          /* wall clock */
-    bool is_client_counted, is_user_counted; /* by limits */
-    uint64_t in_bytes, out_bytes, age_ms;    /* at an end */
-    const char *reason;                      /* static */
-    const char *judge;                       /* who judged the login; static, NULL */
-    unsigned provider;                       /* the last that was asked */
+    uint64_t at_ms;                       /* wall clock */
+    uint64_t in_bytes, out_bytes, age_ms; /* at an end */
+    const char *reason;                   /* static */
+    const char *judge;                    /* who judged the login; static, NULL */
+    unsigned provider;                    /* the last that was asked */
     char listener[32];
     char detail[256]; /* more of a failure, for operators */
     char user[256];

@@ -8,101 +8,31 @@
 #define LIMITS_LEVEL_MAX 4000000u /* 4,000 logins a minute, far over any limit, in 1/1000 */
 #define LIMITS_DELAY_LEAST_MS 1000
 
-/* What an address did, as long as it counts. */
-struct limit_past {
-    struct limit_source *source;
-    struct list idle; /* of limits.idle */
-    struct wheel_timer timer;
-    uint32_t failures;
-    uint32_t level_milli;       /* logins of the last minute, drained as time goes by; in 1/1000 */
-    struct distinct guesses;    /* wrong credentials of the failures */
-    struct distinct fails, oks; /* users that failed, and that logged in since the first failed */
-    uint64_t level_at_ms, failures_since_ms, users_since_ms, news_ms;
-};
-
-/* ---- sources ---- */
-
-/* IPv4 is kept mapped: the bytes tell the families apart. */
-static struct str addr_key(const struct addr *key)
-{
-    return str_n((const char *)key->ip, sizeof(key->ip));
-}
-
-static struct str source_key(const void *item)
-{
-    const struct limit_source *s = item;
-    return addr_key(&s->addr);
-}
+/* ---- stripes ---- */
 
 static bool source_is_counted(const struct addr *a)
 {
     return a->family == AF_INET || a->family == AF_INET6;
 }
 
-const struct limit_source *limits_source(const struct limits *l, const struct addr *a)
+/* Nobody who does not know the key can fill one stripe alone. */
+static struct limit_sources *sources_lock(struct limits *l, const struct addr *a)
 {
-    struct addr key = addr_limit_key(a);
-    return !source_is_counted(a) ? NULL : table_get(&l->sources_by_addr, addr_key(&key));
+    const struct addr key = addr_limit_key(a);
+    uint64_t word[2], secret[2];
+    memcpy(word, key.ip, sizeof(word));
+    memcpy(secret, l->key, sizeof(secret));
+    uint64_t hash = hash_mix(hash_mix(word[0] ^ secret[0]) ^ word[1] ^ secret[1]);
+    struct limit_sources *t = &l->sources[hash % l->n_stripes];
+    pthread_mutex_lock(&t->lock);
+    return t;
 }
 
-static struct limit_source *source_find(const struct limits *l, const struct addr *a)
+static struct limit_users *users_lock(struct limits *l, const char *user)
 {
-    return (struct limit_source *)limits_source(l, a);
-}
-
-/* NULL when out of memory, or for peers without an address. */
-static struct limit_source *source_take(struct limits *l, const struct addr *a)
-{
-    struct limit_source *s = source_find(l, a);
-    if (s || !source_is_counted(a))
-        return s;
-    s = calloc(1, sizeof(*s));
-    if (!s)
-        return NULL;
-    s->addr = addr_limit_key(a);
-    if (table_add(&l->sources_by_addr, s) < 0) {
-        free(s);
-        return NULL;
-    }
-    list_add_tail(&l->sources, &s->link);
-    return s;
-}
-
-/* NULL when out of memory: then it does not count. */
-static struct limit_past *source_past(struct limit_source *s)
-{
-    if (s->past || !(s->past = calloc(1, sizeof(*s->past))))
-        return s->past;
-    s->past->source = s;
-    list_init(&s->past->idle);
-    wheel_timer_init(&s->past->timer);
-    return s->past;
-}
-
-static void source_awake(struct limits *l, struct limit_source *s)
-{
-    if (!s->past || list_is_empty(&s->past->idle))
-        return;
-    list_del(&s->past->idle);
-    l->n_idle--;
-}
-
-static void source_forget(struct limits *l, struct limit_source *s)
-{
-    if (!s->past)
-        return;
-    source_awake(l, s);
-    wheel_cancel(&l->wheel, &s->past->timer);
-    free(STEAL(s->past));
-}
-
-static void source_free(struct limits *l, struct limit_source *s)
-{
-    source_forget(l, s);
-    safe_iters_skip(&l->walks, &s->link);
-    list_del(&s->link);
-    (void)table_del(&l->sources_by_addr, addr_key(&s->addr));
-    free(s);
+    struct limit_users *t = &l->users[hash_sip(l->key, str_of(user)) % l->n_stripes];
+    pthread_mutex_lock(&t->lock);
+    return t;
 }
 
 /* ---- the rate: a bucket that leaks one minute's logins in a minute ---- */
@@ -147,196 +77,109 @@ static bool users_are_over(const struct limit_past *p, const struct config_limit
 
 /* ---- what is kept ---- */
 
-/* When nothing of it will count any more; now or earlier = already so. */
-static uint64_t past_keep_until(const struct limits *l, const struct limit_past *p,
-                                const struct config_limits *c, uint64_t now_ms)
+static uint64_t latest(uint64_t a, uint64_t b)
 {
-    const struct limit_source *s = p->source;
-    uint64_t until = 0;
+    return a > b ? a : b;
+}
+
+/* When nothing of it will count any more; now or earlier = already so. */
+static uint64_t past_keep_until(const struct limit_past *p, const struct config_limits *c,
+                                uint64_t rate, uint64_t now_ms)
+{
+    uint64_t until = p->ban_due_ms;
     if (p->failures > 0 && !failures_are_over(p, c, now_ms))
-        until = p->failures_since_ms + c->failure_window_ms;
-    if (level_now(p, limits_login_rate(l, c, &s->addr), now_ms) > 0 &&
-        until < p->level_at_ms + LIMITS_MINUTE_MS)
-        until = p->level_at_ms + LIMITS_MINUTE_MS;
-    if (c->users_before_ban > 0 && !users_are_over(p, c, now_ms) &&
-        until < p->users_since_ms + c->spray_window_ms)
-        until = p->users_since_ms + c->spray_window_ms;
-    if (s->sessions > 0 && p->news_ms && until < p->news_ms + LIMITS_NEWS_MS)
-        until = p->news_ms + LIMITS_NEWS_MS;
+        until = latest(until, p->failures_since_ms + c->failure_window_ms);
+    if (level_now(p, rate, now_ms) > 0)
+        until = latest(until, p->level_at_ms + LIMITS_MINUTE_MS);
+    if (c->users_before_ban > 0 && !users_are_over(p, c, now_ms))
+        until = latest(until, p->users_since_ms + c->spray_window_ms);
+    if (p->source->sessions > 0 && p->news_ms)
+        until = latest(until, p->news_ms + RULE_NEWS_MS);
     return until;
 }
 
-/* After each change: what is over is forgotten, and a source without sessions and past, too. */
-static void source_settle(struct limits *l, struct limit_source *s, const struct config_limits *c,
-                          uint64_t now_ms)
+/* Gives the stripe back, too. */
+static void source_settle(struct limits *l, struct limit_sources *t, struct limit_source *s,
+                          const struct config_limits *c, uint64_t now_ms)
 {
-    uint64_t until = s->past ? past_keep_until(l, s->past, c, now_ms) : 0;
-    if (until > now_ms)
-        wheel_set(&l->wheel, &s->past->timer, until);
-    else
-        source_forget(l, s);
-    if (s->sessions > 0) {
-        source_awake(l, s);
-        return;
-    }
-    if (!s->past) {
-        source_free(l, s);
-        return;
-    }
-    if (list_is_empty(&s->past->idle)) {
-        list_add_tail(&l->idle, &s->past->idle);
-        l->n_idle++;
-    }
-    if (l->n_idle > l->max_idle)
-        source_free(l, LIST_ITEM(l->idle.next, struct limit_past, idle)->source);
-}
-
-/* ---- users ---- */
-
-static struct str user_key(const void *item)
-{
-    return str_of(((const struct limit_user *)item)->name);
-}
-
-static struct limit_user *user_find(const struct limits *l, const char *name)
-{
-    return table_get(&l->users_by_name, str_of(name));
-}
-
-const struct limit_user *limits_user(const struct limits *l, const char *user)
-{
-    return user_find(l, user);
-}
-
-static struct limit_user *user_take(struct limits *l, const char *name)
-{
-    struct limit_user *u = user_find(l, name);
-    size_t n = strlen(name);
-    if (u || !(u = calloc(1, sizeof(*u) + n + 1)))
-        return u;
-    memcpy(u->name, name, n + 1);
-    if (table_add(&l->users_by_name, u) < 0) {
-        free(u);
-        return NULL;
-    }
-    list_add_tail(&l->users, &u->link);
-    return u;
-}
-
-static void user_settle(struct limits *l, struct limit_user *u)
-{
-    if (u->sessions > 0)
-        return;
-    safe_iters_skip(&l->walks, &u->link);
-    list_del(&u->link);
-    (void)table_del(&l->users_by_name, str_of(u->name));
-    free(u);
+    uint64_t until = 0;
+    if (s->past)
+        until = past_keep_until(s->past, c, limits_login_rate(l, c, &s->addr), now_ms);
+    limit_source_settle(t, s, until, now_ms);
+    pthread_mutex_unlock(&t->lock);
 }
 
 /* ---- life ---- */
 
-void limits_init(struct limits *l, size_t max_idle, uint64_t now_ms)
+void limits_init(struct limits *l, size_t n_stripes, size_t max_idle, uint64_t now_ms)
 {
-    *l = (struct limits){
-        .max_idle = max_idle, .sources_by_addr.key = source_key, .users_by_name.key = user_key};
-    list_init(&l->sources);
-    list_init(&l->users);
-    list_init(&l->idle);
-    list_init(&l->walks);
-    wheel_init(&l->wheel, now_ms);
+    *l = (struct limits){.n_stripes = n_stripes};
+    for (size_t i = 0; i < n_stripes; i++) {
+        limit_sources_init(&l->sources[i], (max_idle + n_stripes - 1) / n_stripes, now_ms);
+        limit_users_init(&l->users[i]);
+    }
     rules_init(&l->bans, LIMITS_BANS_MAX, now_ms);
     rules_init(&l->overrides, LIMITS_BANS_MAX, now_ms);
+    pthread_mutex_init(&l->guesses_lock, NULL);
     guesses_init(&l->guesses, GUESSES_MAX);
     hash_random(l->key, sizeof(l->key));
 }
 
 void limits_fini(struct limits *l)
 {
-    LIST_FOREACH_SAFE (it, &l->sources) {
-        struct limit_source *s = LIST_ITEM(it, struct limit_source, link);
-        free(s->past);
-        free(s);
+    for (size_t i = 0; i < l->n_stripes; i++) {
+        limit_sources_fini(&l->sources[i]);
+        limit_users_fini(&l->users[i]);
     }
-    LIST_FOREACH_SAFE (it, &l->users)
-        free(LIST_ITEM(it, struct limit_user, link));
-    table_fini(&l->sources_by_addr);
-    table_fini(&l->users_by_name);
     rules_fini(&l->bans);
     rules_fini(&l->overrides);
     guesses_fini(&l->guesses);
-}
-
-bool limits_has_rules(const struct limits *l)
-{
-    return rules_count(&l->bans) > 0 || rules_count(&l->overrides) > 0;
+    pthread_mutex_destroy(&l->guesses_lock);
 }
 
 /* ---- what is in force ---- */
 
-uint64_t limits_max_sessions(const struct limits *l, const struct config_limits *c,
-                             const struct addr *a)
+uint64_t limits_max_sessions(struct limits *l, const struct config_limits *c, const struct addr *a)
 {
-    const struct rule *r = rules_match_addr(&l->overrides, a);
-    if (r && r->sessions != RULE_KEEP)
-        return r->sessions;
+    uint64_t own = rules_values_of_addr(&l->overrides, a).sessions;
+    if (own != RULE_KEEP)
+        return own;
     return config_limits_trust(c, a) ? 0 : c->sessions_per_ip;
 }
 
-uint64_t limits_login_rate(const struct limits *l, const struct config_limits *c,
-                           const struct addr *a)
+uint64_t limits_login_rate(struct limits *l, const struct config_limits *c, const struct addr *a)
 {
-    const struct rule *r = rules_match_addr(&l->overrides, a);
-    if (r && r->login_rate != RULE_KEEP)
-        return r->login_rate;
+    uint64_t own = rules_values_of_addr(&l->overrides, a).login_rate;
+    if (own != RULE_KEEP)
+        return own;
     return config_limits_trust(c, a) ? 0 : c->login_rate_per_minute;
 }
 
 /* Without an override, and without a configured number: delays only, RULE_KEEP. */
-static uint64_t limits_failures(const struct limits *l, const struct config_limits *c,
+static uint64_t limits_failures(struct limits *l, const struct config_limits *c,
                                 const struct addr *a)
 {
-    const struct rule *r = rules_match_addr(&l->overrides, a);
-    if (r && r->failures != RULE_KEEP)
-        return r->failures;
+    uint64_t own = rules_values_of_addr(&l->overrides, a).failures;
+    if (own != RULE_KEEP)
+        return own;
     if (config_limits_trust(c, a))
         return 0;
     return c->failures_before_ban ? c->failures_before_ban : RULE_KEEP;
 }
 
-uint64_t limits_max_failures(const struct limits *l, const struct config_limits *c,
-                             const struct addr *a)
+uint64_t limits_max_failures(struct limits *l, const struct config_limits *c, const struct addr *a)
 {
     uint64_t most = limits_failures(l, c, a);
     return most == RULE_KEEP ? 0 : most;
 }
 
-uint64_t limits_max_user_sessions(const struct limits *l, const struct config_limits *c,
-                                  const char *user, unsigned own_max)
+uint64_t limits_max_user_sessions(struct limits *l, const struct config_limits *c, const char *user,
+                                  unsigned own_max)
 {
-    const struct rule *r = rules_match_user(&l->overrides, user);
-    if (r && r->sessions != RULE_KEEP)
-        return r->sessions;
+    uint64_t own = rules_values_of_user(&l->overrides, user).sessions;
+    if (own != RULE_KEEP)
+        return own;
     return own_max ? own_max : c->sessions_per_user;
-}
-
-uint32_t limit_source_failures(const struct limit_source *s, const struct config_limits *c,
-                               const struct rules_time *now)
-{
-    const struct limit_past *p = s ? s->past : NULL;
-    return !p || failures_are_over(p, c, now->ms) ? 0 : failures_count(p);
-}
-
-uint32_t limit_source_users(const struct limit_source *s, const struct config_limits *c,
-                            const struct rules_time *now)
-{
-    const struct limit_past *p = s ? s->past : NULL;
-    return !p || users_are_over(p, c, now->ms) ? 0 : distinct_count(&p->fails);
-}
-
-uint32_t limit_source_logins(const struct limits *l, const struct limit_source *s,
-                             const struct config_limits *c, const struct rules_time *now)
-{
-    return s ? (level_now(s->past, limits_login_rate(l, c, &s->addr), now->ms) + 999) / 1000 : 0;
 }
 
 /* n failures, of which `free` do not slow the answers down; 0 = none ever does. */
@@ -358,254 +201,402 @@ uint64_t limits_delay(const struct config_limits *c, uint32_t failures, uint64_t
 
 /* ---- judging ---- */
 
-static bool news_is_due(uint64_t *last_ms, uint64_t now_ms)
+/* The text is written only where there are words: most verdicts have none. */
+static void verdict_none(struct limit_verdict *ret)
 {
-    if (*last_ms && now_ms < *last_ms + LIMITS_NEWS_MS)
+    ret->kind = LIMIT_NONE;
+    ret->is_counted = ret->is_news = false;
+    ret->text[0] = '\0';
+}
+
+static bool verdict_ban(struct limits *l, const struct addr *a, const char *user, uint64_t now_ms,
+                        struct limit_verdict *ret)
+{
+    struct rule_hit hit;
+    if (!rules_hit(&l->bans, a, user, now_ms, &hit))
         return false;
-    *last_ms = now_ms ? now_ms : 1;
+    ret->kind = LIMIT_BAN;
+    ret->is_news = hit.is_news;
+    (void)str_copy(ret->text, sizeof(ret->text), str_of(hit.text));
     return true;
 }
 
-static struct limit_verdict verdict_ban(struct rule *ban, const struct rules_time *now)
+static void verdict_source(struct limit_source *s, enum limit_kind kind, const char *text,
+                           uint64_t now_ms, struct limit_verdict *ret)
 {
-    ban->hits++;
-    return (struct limit_verdict){
-        .kind = LIMIT_BAN, .is_news = news_is_due(&ban->hit_ms, now->ms), .text = ban->text};
-}
-
-static struct limit_verdict verdict_source(struct limit_source *s, enum limit_kind kind,
-                                           const char *text, const struct rules_time *now)
-{
-    struct limit_past *p = source_past(s);
+    struct limit_past *p = limit_source_past(s);
     s->refused++;
-    return (struct limit_verdict){
-        .kind = kind, .is_news = !p || news_is_due(&p->news_ms, now->ms), .text = text};
+    ret->kind = kind;
+    ret->is_news = !p || rule_is_news(&p->news_ms, now_ms);
+    (void)str_copy(ret->text, sizeof(ret->text), str_of(text));
 }
 
-struct limit_verdict limits_connect(struct limits *l, const struct config_limits *c,
-                                    const struct addr *a, bool is_forced,
-                                    const struct rules_time *now)
+/* Its failures have led to a ban that its owner is making. */
+static bool source_is_banned(const struct limit_source *s, uint64_t now_ms)
 {
-    struct rule *ban = is_forced ? NULL : rules_match_addr(&l->bans, a);
-    if (ban)
-        return verdict_ban(ban, now);
-    struct limit_source *s = source_take(l, a);
-    if (!s)
-        return (struct limit_verdict){.kind = LIMIT_NONE};
-    uint64_t max = is_forced ? 0 : limits_max_sessions(l, c, a);
-    if (max && s->sessions >= max) {
-        struct limit_verdict v = verdict_source(s, LIMIT_ADDRESS_SESSIONS,
-                                                "Too many connections from your address.", now);
-        source_settle(l, s, c, now->ms);
-        return v;
+    return s->past && now_ms < s->past->ban_due_ms;
+}
+
+void limits_connect(struct limits *l, const struct config_limits *c, const struct addr *a,
+                    uint64_t now_ms, struct limit_verdict *ret)
+{
+    verdict_none(ret);
+    if (verdict_ban(l, a, NULL, now_ms, ret) || !source_is_counted(a))
+        return;
+    uint64_t max = limits_max_sessions(l, c, a);
+    struct limit_sources *t = sources_lock(l, a);
+    struct limit_source *s = limit_source_take(t, a);
+    if (!s) {
+        pthread_mutex_unlock(&t->lock);
+        return;
     }
-    s->sessions++;
-    source_settle(l, s, c, now->ms);
-    return (struct limit_verdict){.kind = LIMIT_NONE, .is_counted = true};
+    if (source_is_banned(s, now_ms)) {
+        ret->kind = LIMIT_BAN;
+    } else if (max && s->sessions >= max) {
+        verdict_source(s, LIMIT_ADDRESS_SESSIONS, "Too many connections from your address.", now_ms,
+                       ret);
+    } else {
+        s->sessions++;
+        ret->is_counted = true;
+    }
+    source_settle(l, t, s, c, now_ms);
 }
 
 void limits_disconnect(struct limits *l, const struct config_limits *c, const struct addr *a,
-                       const struct rules_time *now)
+                       uint64_t now_ms)
 {
-    struct limit_source *s = source_find(l, a);
-    if (!s || s->sessions == 0)
+    if (!source_is_counted(a))
         return;
+    struct limit_sources *t = sources_lock(l, a);
+    struct limit_source *s = limit_source_find(t, a);
+    if (!s || s->sessions == 0) {
+        pthread_mutex_unlock(&t->lock);
+        return;
+    }
     s->sessions--;
-    source_settle(l, s, c, now->ms);
+    source_settle(l, t, s, c, now_ms);
 }
 
 /* A login for the rate; false: one too many. */
-static bool limits_take_rate(struct limits *l, const struct config_limits *c, const struct addr *a,
-                             bool is_forced, const struct rules_time *now,
+static bool source_take_rate(struct limit_source *s, uint64_t rate, uint64_t now_ms,
                              struct limit_verdict *ret)
 {
-    uint64_t rate = limits_login_rate(l, c, a);
-    struct limit_source *s = rate ? source_take(l, a) : NULL;
-    if (!s)
+    if (rate == 0)
         return true;
-    uint32_t level = level_now(s->past, rate, now->ms);
-    bool is_over = !is_forced && level + 1000 > rate * 1000;
-    struct limit_past *p = is_over ? NULL : source_past(s);
-    if (is_over)
-        *ret = verdict_source(s, LIMIT_RATE, "Too many logins from your address, try again later.",
-                              now);
+    uint32_t level = level_now(s->past, rate, now_ms);
+    if (level + 1000 > rate * 1000) {
+        verdict_source(s, LIMIT_RATE, "Too many logins from your address, try again later.", now_ms,
+                       ret);
+        return false;
+    }
+    struct limit_past *p = limit_source_past(s);
     if (p) {
         p->level_milli = level < LIMITS_LEVEL_MAX ? level + 1000 : level;
-        p->level_at_ms = now->ms;
+        p->level_at_ms = now_ms;
     }
-    source_settle(l, s, c, now->ms);
-    return !is_over;
+    return true;
 }
 
-struct limit_verdict limits_login(struct limits *l, const struct config_limits *c,
-                                  const struct addr *a, const char *user, unsigned own_max,
-                                  const struct rules_time *now)
+/* May one more login come from there? */
+static bool limits_admit_from(struct limits *l, const struct config_limits *c, const struct addr *a,
+                              uint64_t now_ms, struct limit_verdict *ret)
 {
-    struct limit_verdict v = {.kind = LIMIT_NONE};
-    struct rule *ban = rules_match_user(&l->bans, user);
-    if (!ban)
-        ban = rules_match_addr(&l->bans, a);
-    if (ban)
-        return verdict_ban(ban, now);
-    struct limit_user *u = user && *user ? user_take(l, user) : NULL;
+    if (!source_is_counted(a))
+        return true;
+    uint64_t rate = limits_login_rate(l, c, a);
+    struct limit_sources *t = sources_lock(l, a);
+    struct limit_source *s = rate ? limit_source_take(t, a) : limit_source_find(t, a);
+    if (!s) {
+        pthread_mutex_unlock(&t->lock);
+        return true;
+    }
+    bool is_banned = source_is_banned(s, now_ms);
+    if (is_banned)
+        ret->kind = LIMIT_BAN;
+    bool may = !is_banned && source_take_rate(s, rate, now_ms, ret);
+    source_settle(l, t, s, c, now_ms);
+    return may;
+}
+
+void limits_login(struct limits *l, const struct config_limits *c, const struct addr *a,
+                  const char *user, unsigned own_max, uint64_t now_ms, struct limit_verdict *ret)
+{
+    verdict_none(ret);
+    if (verdict_ban(l, a, user, now_ms, ret))
+        return;
+    if (!user || !*user) {
+        (void)limits_admit_from(l, c, a, now_ms, ret);
+        return;
+    }
     uint64_t max = limits_max_user_sessions(l, c, user, own_max);
+    struct limit_users *t = users_lock(l, user);
+    struct limit_user *u = limit_user_take(t, user);
     if (u)
         u->own_max = own_max;
     if (u && max && u->sessions >= max) {
         u->refused++;
-        v.kind = LIMIT_USER_SESSIONS;
-        v.text = "Too many connections of this user.";
-    } else if (limits_take_rate(l, c, a, false, now, &v) && u) {
+        ret->kind = LIMIT_USER_SESSIONS;
+        (void)str_copy(ret->text, sizeof(ret->text), STR("Too many connections of this user."));
+    } else if (limits_admit_from(l, c, a, now_ms, ret) && u) {
         u->sessions++;
-        v.is_counted = true;
+        ret->is_counted = true;
     }
     if (u)
-        user_settle(l, u);
-    return v;
-}
-
-int limits_count_login(struct limits *l, const struct config_limits *c, const struct addr *a,
-                       const char *user, const struct rules_time *now)
-{
-    struct limit_verdict unused;
-    struct limit_user *u = user_take(l, user);
-    (void)limits_take_rate(l, c, a, true, now, &unused);
-    if (!u)
-        return -ERR_NOMEM;
-    u->sessions++;
-    return 0;
+        limit_user_settle(t, u);
+    pthread_mutex_unlock(&t->lock);
 }
 
 void limits_logout(struct limits *l, const char *user)
 {
-    struct limit_user *u = user_find(l, user);
-    if (!u || u->sessions == 0)
-        return;
-    u->sessions--;
-    user_settle(l, u);
+    struct limit_users *t = users_lock(l, user);
+    struct limit_user *u = limit_user_find(t, user);
+    if (u && u->sessions > 0) {
+        u->sessions--;
+        limit_user_settle(t, u);
+    }
+    pthread_mutex_unlock(&t->lock);
 }
 
 /* ---- failures ---- */
 
 void limits_welcome(struct limits *l, const struct addr *a, const char *user)
 {
-    struct limit_source *s = source_find(l, a);
+    if (!source_is_counted(a))
+        return;
+    struct limit_sources *t = sources_lock(l, a);
+    const struct limit_source *s = limit_source_find(t, a);
     if (s && s->past)
         (void)distinct_add(&s->past->oks, (uint32_t)hash_sip(l->key, str_of(user)));
+    pthread_mutex_unlock(&t->lock);
 }
 
 /* Wrong passwords of one user, wherever they come from. */
 static void fail_user(struct limits *l, const struct config_limits *c, const struct addr *a,
-                      const char *user, uint32_t credentials, uint64_t delay_ms,
-                      const struct rules_time *now, struct limit_failure *f)
+                      const char *user, uint32_t credentials, uint64_t delay_ms, uint64_t now_ms,
+                      struct limit_failure *ret)
 {
     if (!user || !*user || credentials == 0 || c->passwords_before_delay == 0)
         return;
-    guesses_expire(&l->guesses, c->spray_window_ms, now->ms);
+    pthread_mutex_lock(&l->guesses_lock);
+    guesses_expire(&l->guesses, c->spray_window_ms, now_ms);
     const struct guess *before = guesses_find(&l->guesses, user);
     bool was_known = before && distinct_count(&before->passwords) > c->passwords_before_delay;
-    const struct guess *e = guesses_add(&l->guesses, user, credentials, a, now->ms);
-    if (!e)
-        return;
-    uint32_t n = distinct_count(&e->passwords);
-    uint64_t grown = delay_grown(c->passwords_before_delay, n, delay_ms);
-    if (grown > f->delay_ms)
-        f->delay_ms = grown;
-    if (n > c->passwords_before_delay && !was_known)
-        f->guess = e;
+    const struct guess *e = guesses_add(&l->guesses, user, credentials, a, now_ms);
+    if (e) {
+        ret->n_passwords = distinct_count(&e->passwords);
+        ret->n_addresses = distinct_count(&e->addresses);
+    }
+    pthread_mutex_unlock(&l->guesses_lock);
+    ret->delay_ms =
+        latest(ret->delay_ms, delay_grown(c->passwords_before_delay, ret->n_passwords, delay_ms));
+    ret->is_guessed_at = ret->n_passwords > c->passwords_before_delay && !was_known;
 }
 
-static void fail_source(struct limits *l, const struct config_limits *c, const struct addr *a,
-                        const char *user, uint32_t credentials, uint64_t delay_ms,
-                        const struct rules_time *now, struct limit_failure *f)
+/* One failure more, with the user that failed (NULL or "" = unknown). */
+static void past_fail(struct limits *l, struct limit_past *p, const struct config_limits *c,
+                      const char *user, uint32_t credentials, uint64_t now_ms,
+                      struct limit_failure *ret)
 {
-    bool has_user = user && c->users_before_ban > 0;
-    uint64_t most = limits_failures(l, c, a);
-    bool is_on = c->failures_before_delay > 0 || most != RULE_KEEP || has_user;
-    struct limit_source *s = is_on && most > 0 ? source_take(l, a) : NULL;
-    struct limit_past *p = s ? source_past(s) : NULL;
-    if (s && !p)
-        source_settle(l, s, c, now->ms);
-    if (!p)
-        return;
-    if (p->failures == 0 || failures_are_over(p, c, now->ms)) {
+    if (p->failures == 0 || failures_are_over(p, c, now_ms)) {
         failures_clear(p);
-        p->failures_since_ms = now->ms;
+        p->failures_since_ms = now_ms;
     }
     /* A repeat of the same credentials is no further guess. Of hundreds of credentials (the phones
      * of an office after a change of passwords) some look like repeats of others, until nothing can
      * be told and all count. */
     if (credentials == 0 || distinct_add(&p->guesses, credentials) || distinct_is_full(&p->guesses))
         p->failures++;
-    if (has_user && *user) {
-        if (users_are_over(p, c, now->ms)) {
-            p->fails = p->oks = (struct distinct){0};
-            p->users_since_ms = now->ms ? now->ms : 1;
-        }
-        bool is_other = distinct_add(&p->fails, (uint32_t)hash_sip(l->key, str_of(user)));
-        uint32_t n = distinct_count(&p->fails);
-        f->is_spraying = is_other && n >= c->users_before_ban && n > distinct_count(&p->oks);
+    if (!user || !*user || c->users_before_ban == 0)
+        return;
+    if (users_are_over(p, c, now_ms)) {
+        p->fails = p->oks = (struct distinct){0};
+        p->users_since_ms = now_ms ? now_ms : 1;
     }
-    f->n = f->is_spraying ? distinct_count(&p->fails) : p->failures;
-    f->delay_ms = limits_delay(c, failures_count(p), delay_ms);
-    if (f->is_spraying || failures_count(p) >= most) {
-        f->ban = rules_match_addr(&l->bans, a);
-        if (!f->ban) {
-            struct rule_spec spec = {.is_automatic = true,
-                                     .created_ms = now->wall_ms,
-                                     .until_ms = c->ban_ms ? now->wall_ms + c->ban_ms : 0};
-            limit_target_of_addr(&spec.subject, a);
-            f->is_new_ban = rules_put(&l->bans, &spec, now, &f->ban) == 0;
-        }
-        if (f->ban)
-            failures_clear(p);
-    }
-    source_settle(l, s, c, now->ms);
+    bool is_other = distinct_add(&p->fails, (uint32_t)hash_sip(l->key, str_of(user)));
+    uint32_t n = distinct_count(&p->fails);
+    ret->is_spraying = is_other && n >= c->users_before_ban && n > distinct_count(&p->oks);
 }
 
-struct limit_failure limits_fail(struct limits *l, const struct config_limits *c,
-                                 const struct addr *a, const char *user, uint32_t credentials,
-                                 uint64_t delay_ms, const struct rules_time *now)
+static void fail_source(struct limits *l, const struct config_limits *c, const struct addr *a,
+                        const char *user, uint32_t credentials, uint64_t delay_ms, uint64_t now_ms,
+                        struct limit_failure *ret)
 {
-    struct limit_failure f = {.delay_ms = delay_ms};
-    fail_source(l, c, a, user, credentials, delay_ms, now, &f);
-    fail_user(l, c, a, user, credentials, delay_ms, now, &f);
-    return f;
+    uint64_t most = limits_failures(l, c, a);
+    bool is_on =
+        c->failures_before_delay > 0 || most != RULE_KEEP || (user && c->users_before_ban > 0);
+    if (!is_on || most == 0 || !source_is_counted(a))
+        return;
+    struct limit_sources *t = sources_lock(l, a);
+    struct limit_source *s = limit_source_take(t, a);
+    struct limit_past *p = s ? limit_source_past(s) : NULL;
+    if (p) {
+        past_fail(l, p, c, user, credentials, now_ms, ret);
+        ret->n = ret->is_spraying ? distinct_count(&p->fails) : p->failures;
+        ret->delay_ms = limits_delay(c, failures_count(p), delay_ms);
+    }
+    if (p && (ret->is_spraying || failures_count(p) >= most)) {
+        struct rule_hit hit = {0};
+        ret->is_banned = true;
+        if (!rules_hit(&l->bans, a, NULL, now_ms, &hit) && !source_is_banned(s, now_ms)) {
+            ret->is_ban_due = true;
+            p->ban_due_ms = now_ms + LIMITS_BAN_DUE_MS;
+        }
+        (void)str_copy(ret->text, sizeof(ret->text), str_of(hit.text));
+        failures_clear(p);
+    }
+    if (s)
+        source_settle(l, t, s, c, now_ms);
+    else
+        pthread_mutex_unlock(&t->lock);
+}
+
+void limits_fail(struct limits *l, const struct config_limits *c, const struct addr *a,
+                 const char *user, uint32_t credentials, uint64_t delay_ms, uint64_t now_ms,
+                 struct limit_failure *ret)
+{
+    *ret = (struct limit_failure){.delay_ms = delay_ms};
+    fail_source(l, c, a, user, credentials, delay_ms, now_ms, ret);
+    fail_user(l, c, a, user, credentials, delay_ms, now_ms, ret);
+}
+
+bool limits_ban(struct limits *l, const struct config_limits *c, const struct addr *a,
+                const struct rules_time *now, struct rule **ret)
+{
+    struct rule_spec spec = {.is_automatic = true,
+                             .created_ms = now->wall_ms,
+                             .until_ms = c->ban_ms ? now->wall_ms + c->ban_ms : 0};
+    limit_target_of_addr(&spec.subject, a);
+    bool is_made = !rules_match_addr(&l->bans, a) && rules_put(&l->bans, &spec, now, ret) == 0;
+    struct limit_sources *t = sources_lock(l, a);
+    struct limit_source *s = limit_source_find(t, a);
+    if (s && s->past)
+        s->past->ban_due_ms = 0;
+    if (s)
+        source_settle(l, t, s, c, now->ms);
+    else
+        pthread_mutex_unlock(&t->lock);
+    return is_made;
+}
+
+static bool forget_user(struct limits *l, const char *user)
+{
+    struct limit_users *t = users_lock(l, user);
+    struct limit_user *u = limit_user_find(t, user);
+    bool was_refused = u && u->refused > 0;
+    if (u)
+        u->refused = 0;
+    pthread_mutex_unlock(&t->lock);
+    pthread_mutex_lock(&l->guesses_lock);
+    bool was_guessed = guesses_forget(&l->guesses, user);
+    pthread_mutex_unlock(&l->guesses_lock);
+    return was_guessed || was_refused;
 }
 
 bool limits_forget(struct limits *l, const struct config_limits *c,
-                   const struct limit_target *subject, const struct rules_time *now)
+                   const struct limit_target *subject, uint64_t now_ms)
 {
     struct addr a = {.family = subject->net.family};
     memcpy(a.ip, subject->net.ip, sizeof(a.ip));
-    if (subject->kind == LIMIT_TARGET_USER) {
-        struct limit_user *u = user_find(l, subject->user);
-        bool was_refused = u && u->refused > 0;
-        if (u)
-            u->refused = 0;
-        return guesses_forget(&l->guesses, subject->user) || was_refused;
-    }
-    struct limit_source *s = source_find(l, &a);
-    bool was_known = s && (s->past || s->refused > 0);
-    if (!was_known)
+    if (subject->kind == LIMIT_TARGET_USER)
+        return forget_user(l, subject->user);
+    if (!source_is_counted(&a))
         return false;
-    source_forget(l, s);
+    struct limit_sources *t = sources_lock(l, &a);
+    struct limit_source *s = limit_source_find(t, &a);
+    bool was_known = s && (s->past || s->refused > 0);
+    if (!was_known) {
+        pthread_mutex_unlock(&t->lock);
+        return false;
+    }
+    limit_source_forget(t, s);
     s->refused = 0;
-    source_settle(l, s, c, now->ms);
+    source_settle(l, t, s, c, now_ms);
     return true;
+}
+
+static void sources_expire(struct limits *l, struct limit_sources *t, const struct config_limits *c,
+                           uint64_t now_ms)
+{
+    struct list expired;
+    list_init(&expired);
+    pthread_mutex_lock(&t->lock);
+    wheel_advance(&t->wheel, now_ms, &expired);
+    LIST_FOREACH_SAFE (it, &expired) {
+        struct limit_source *s = CONTAINER_OF(it, struct limit_past, timer.link)->source;
+        uint64_t rate = limits_login_rate(l, c, &s->addr);
+        list_del(it);
+        limit_source_settle(t, s, past_keep_until(s->past, c, rate, now_ms), now_ms);
+    }
+    pthread_mutex_unlock(&t->lock);
 }
 
 void limits_expire(struct limits *l, const struct config_limits *c, const struct rules_time *now)
 {
-    struct list expired;
-    list_init(&expired);
-    wheel_advance(&l->wheel, now->ms, &expired);
-    LIST_FOREACH_SAFE (it, &expired) {
-        struct limit_past *p = CONTAINER_OF(it, struct limit_past, timer.link);
-        list_del(it);
-        source_settle(l, p->source, c, now->ms);
-    }
+    for (size_t i = 0; i < l->n_stripes; i++)
+        sources_expire(l, &l->sources[i], c, now->ms);
     rules_expire(&l->bans, now);
     rules_expire(&l->overrides, now);
+    pthread_mutex_lock(&l->guesses_lock);
     guesses_expire(&l->guesses, c->spray_window_ms, now->ms);
+    pthread_mutex_unlock(&l->guesses_lock);
+}
+
+/* ---- looking ---- */
+
+struct limit_source_facts limits_look_source(struct limits *l, const struct config_limits *c,
+                                             const struct addr *a, uint64_t now_ms)
+{
+    struct limit_source_facts f = {0};
+    if (!source_is_counted(a))
+        return f;
+    uint64_t rate = limits_login_rate(l, c, a);
+    struct limit_sources *t = sources_lock(l, a);
+    const struct limit_source *s = limit_source_find(t, a);
+    const struct limit_past *p = s ? s->past : NULL;
+    if (s)
+        f = (struct limit_source_facts){
+            .is_known = true, .sessions = s->sessions, .refused = s->refused};
+    if (p) {
+        f.logins = (level_now(p, rate, now_ms) + 999) / 1000;
+        f.failures = failures_are_over(p, c, now_ms) ? 0 : failures_count(p);
+        f.users = users_are_over(p, c, now_ms) ? 0 : distinct_count(&p->fails);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return f;
+}
+
+struct limit_user_facts limits_look_user(struct limits *l, const char *user)
+{
+    struct limit_user_facts f = {0};
+    struct limit_users *t = users_lock(l, user);
+    const struct limit_user *u = limit_user_find(t, user);
+    if (u)
+        f = (struct limit_user_facts){.is_known = true,
+                                      .sessions = u->sessions,
+                                      .refused = u->refused,
+                                      .own_max = u->own_max};
+    pthread_mutex_unlock(&t->lock);
+    pthread_mutex_lock(&l->guesses_lock);
+    const struct guess *g = guesses_find(&l->guesses, user);
+    f.n_passwords = g ? distinct_count(&g->passwords) : 0;
+    f.n_addresses = g ? distinct_count(&g->addresses) : 0;
+    pthread_mutex_unlock(&l->guesses_lock);
+    return f;
+}
+
+struct limits_count limits_count(struct limits *l)
+{
+    struct limits_count n = {0};
+    for (size_t i = 0; i < l->n_stripes; i++) {
+        pthread_mutex_lock(&l->sources[i].lock);
+        n.sources += l->sources[i].by_addr.count;
+        pthread_mutex_unlock(&l->sources[i].lock);
+        pthread_mutex_lock(&l->users[i].lock);
+        n.users += l->users[i].by_name.count;
+        pthread_mutex_unlock(&l->users[i].lock);
+    }
+    pthread_mutex_lock(&l->guesses_lock);
+    n.guesses = l->guesses.by_user.count;
+    pthread_mutex_unlock(&l->guesses_lock);
+    return n;
 }

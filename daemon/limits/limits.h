@@ -1,43 +1,30 @@
 /* SPDX-License-Identifier: ISC */
 /* Limits: how many sessions and logins addresses and users have, which failures, and what follows
  * from it. Pure: no clock, no input or output. IPv6 addresses count by /64. Memory is bounded: what
- * has no sessions any more is forgotten in time, and the oldest of it when there is too much. */
+ * has no sessions any more is forgotten in time, and the oldest of it when there is too much.
+ *
+ * Any thread judges and counts, with locks that are held for some hundred instructions; of two
+ * workers at a limit at once one gets what is left. Bans and overrides are changed by one thread,
+ * their owner. Locks are taken in this order: users, sources, rules; guesses alone. */
 #pragma once
 
-#include "base/safe_iter.h"
-#include "base/table.h"
 #include "config/config.h"
 #include "limits/guesses.h"
+#include "limits/limit_table.h"
 #include "limits/rules.h"
 
+#define LIMITS_STRIPES 16
 #define LIMITS_IDLE_MAX 65536     /* addresses without sessions that are remembered */
 #define LIMITS_BANS_MAX 65536     /* bans for failures */
 #define LIMITS_DELAY_MAX_MS 15000 /* longest grown delay */
-#define LIMITS_NEWS_MS 60000      /* the log hears of the same trouble this often */
-
-/* An address. Most have sessions and nothing else: what they did before is kept apart. */
-struct limit_source {
-    struct list link; /* of all */
-    struct addr addr; /* as addr_limit_key makes it */
-    uint32_t sessions, refused;
-    struct limit_past *past; /* NULL = nothing that counts */
-};
-
-/* A user with sessions. */
-struct limit_user {
-    struct list link; /* of all */
-    uint32_t sessions, refused;
-    uint32_t own_max; /* what its entry allows, as far as its last login told; 0 = as configured */
-    char name[];
-};
+#define LIMITS_BAN_DUE_MS 5000    /* a ban that fell due is made by its owner in this time */
 
 struct limits {
-    struct table sources_by_addr, users_by_name;
-    struct list sources, users, walks;
-    struct list idle; /* pasts of sources without sessions, oldest first */
-    struct wheel wheel;
-    size_t n_idle, max_idle;
+    struct limit_sources sources[LIMITS_STRIPES];
+    struct limit_users users[LIMITS_STRIPES];
+    size_t n_stripes;
     struct rules bans, overrides;
+    pthread_mutex_t guesses_lock;
     struct guesses guesses;
     uint8_t key[16]; /* of the hashes of user names */
 };
@@ -47,80 +34,89 @@ enum limit_kind { LIMIT_NONE, LIMIT_BAN, LIMIT_ADDRESS_SESSIONS, LIMIT_USER_SESS
 
 struct limit_verdict {
     enum limit_kind kind;
-    bool is_counted;  /* a session was counted: it has to be given back */
-    bool is_news;     /* has not happened for LIMITS_NEWS_MS */
-    const char *text; /* words for the client, NULL = the default; until the next change */
+    bool is_counted;               /* a session was counted: it has to be given back */
+    bool is_news;                  /* has not happened for RULE_NEWS_MS */
+    char text[REPLY_TEXT_MAX + 1]; /* words for the client, "" = the default */
 };
 
-/* max_idle: LIMITS_IDLE_MAX. */
-void limits_init(struct limits *l, size_t max_idle, uint64_t now_ms);
+/* n_stripes: LIMITS_STRIPES, or fewer in tests. max_idle: LIMITS_IDLE_MAX. */
+void limits_init(struct limits *l, size_t n_stripes, size_t max_idle, uint64_t now_ms);
 void limits_fini(struct limits *l);
-/* Some rule holds: also where the configuration sets no limit it has to be asked. */
-bool limits_has_rules(const struct limits *l);
 
-/* c is the configuration of this moment everywhere. */
+/* ---- any thread; c is the configuration of this moment everywhere, now_ms monotonic ---- */
 
-/* A client connects; with is_forced it is counted without being judged. */
-struct limit_verdict limits_connect(struct limits *l, const struct config_limits *c,
-                                    const struct addr *a, bool is_forced,
-                                    const struct rules_time *now);
+/* A client connects. Peers without an address (UNIX sockets) are not counted. */
+void limits_connect(struct limits *l, const struct config_limits *c, const struct addr *a,
+                    uint64_t now_ms, struct limit_verdict *ret);
 /* A counted client is gone. */
 void limits_disconnect(struct limits *l, const struct config_limits *c, const struct addr *a,
-                       const struct rules_time *now);
-/* A user wants to log in. own_max: sessions that its entry allows, 0 = as configured. */
-struct limit_verdict limits_login(struct limits *l, const struct config_limits *c,
-                                  const struct addr *a, const char *user, unsigned own_max,
-                                  const struct rules_time *now);
-/* Counts a login that nobody had to judge. -ERR_NOMEM: not counted. */
-int limits_count_login(struct limits *l, const struct config_limits *c, const struct addr *a,
-                       const char *user, const struct rules_time *now) NODISCARD;
+                       uint64_t now_ms);
+/* A user (NULL or "" = nobody in particular, not counted) wants to log in. own_max: sessions that
+ * its entry allows, 0 = as configured. */
+void limits_login(struct limits *l, const struct config_limits *c, const struct addr *a,
+                  const char *user, unsigned own_max, uint64_t now_ms, struct limit_verdict *ret);
+/* A counted login is over, or came to nothing. */
 void limits_logout(struct limits *l, const char *user);
 
 struct limit_failure {
-    uint64_t delay_ms;         /* before it is answered */
-    struct rule *ban;          /* that holds now, NULL = none */
-    bool is_new_ban;           /* this failure led to it */
-    bool is_spraying;          /* because of the users that failed, not of the number of failures */
-    uint32_t n;                /* of what led to it: failures or users */
-    const struct guess *guess; /* this failure made the user one that is guessed at, else NULL */
+    uint64_t delay_ms;  /* before it is answered */
+    bool is_banned;     /* nothing but last words, text, follows the answer */
+    bool is_ban_due;    /* this failure led to it: the owner has to make it, see limits_ban */
+    bool is_spraying;   /* because of the users that failed, not of the number of failures */
+    bool is_guessed_at; /* this failure made the user one that is guessed at */
+    uint32_t n;         /* of what led to a ban: failures or users */
+    uint32_t n_passwords, n_addresses; /* wrong ones of a user that is guessed at, and from where */
+    char text[REPLY_TEXT_MAX + 1];
 };
 /* Wrong credentials from an address. user: normalised, NULL = unknown. credentials: their keyed
  * hash, 0 = unknown; the same ones again are no further guess. delay_ms: what is configured. */
-struct limit_failure limits_fail(struct limits *l, const struct config_limits *c,
-                                 const struct addr *a, const char *user, uint32_t credentials,
-                                 uint64_t delay_ms, const struct rules_time *now);
+void limits_fail(struct limits *l, const struct config_limits *c, const struct addr *a,
+                 const char *user, uint32_t credentials, uint64_t delay_ms, uint64_t now_ms,
+                 struct limit_failure *ret);
 /* A user logged in. From an address that many people share (an office, webmail) some of them always
  * fail: as many failures as there are users who logged in do not count. */
 void limits_welcome(struct limits *l, const struct addr *a, const char *user);
 /* Forgets failures and logins of an address, or refusals of a user. False: nothing was known. */
 bool limits_forget(struct limits *l, const struct config_limits *c, const struct limit_target *s,
-                   const struct rules_time *now);
-/* Frees what is over; now and then. */
-void limits_expire(struct limits *l, const struct config_limits *c, const struct rules_time *now);
-
-/* ---- looking ---- */
+                   uint64_t now_ms);
 
 /* What is in force for a subject; 0 = no limit. */
-uint64_t limits_max_sessions(const struct limits *l, const struct config_limits *c,
-                             const struct addr *a);
-uint64_t limits_max_user_sessions(const struct limits *l, const struct config_limits *c,
-                                  const char *user, unsigned own_max);
-uint64_t limits_login_rate(const struct limits *l, const struct config_limits *c,
-                           const struct addr *a);
+uint64_t limits_max_sessions(struct limits *l, const struct config_limits *c, const struct addr *a);
+uint64_t limits_max_user_sessions(struct limits *l, const struct config_limits *c, const char *user,
+                                  unsigned own_max);
+uint64_t limits_login_rate(struct limits *l, const struct config_limits *c, const struct addr *a);
 /* Failed logins before a ban; 0 = neither delays nor bans for them. */
-uint64_t limits_max_failures(const struct limits *l, const struct config_limits *c,
-                             const struct addr *a);
-/* NULL when nothing is known of it. */
-const struct limit_source *limits_source(const struct limits *l, const struct addr *a);
-const struct limit_user *limits_user(const struct limits *l, const char *user);
-/* Users that failed from there in limits.spray_window. */
-uint32_t limit_source_users(const struct limit_source *s, const struct config_limits *c,
-                            const struct rules_time *now);
-/* Failures that count now; s may be NULL, as in what follows. */
-uint32_t limit_source_failures(const struct limit_source *s, const struct config_limits *c,
-                               const struct rules_time *now);
-/* Logins that the rate counts now. */
-uint32_t limit_source_logins(const struct limits *l, const struct limit_source *s,
-                             const struct config_limits *c, const struct rules_time *now);
+uint64_t limits_max_failures(struct limits *l, const struct config_limits *c, const struct addr *a);
 /* Delay of the next failure beyond the configured one. */
 uint64_t limits_delay(const struct config_limits *c, uint32_t failures, uint64_t delay_ms);
+
+/* What is known of an address, as it counts now; zeros where nothing is. */
+struct limit_source_facts {
+    bool is_known;
+    uint32_t sessions, refused;
+    uint32_t logins;   /* that the rate counts */
+    uint32_t failures; /* of limits.failure_window */
+    uint32_t users;    /* that failed from there in limits.spray_window */
+};
+struct limit_source_facts limits_look_source(struct limits *l, const struct config_limits *c,
+                                             const struct addr *a, uint64_t now_ms);
+/* The same of a user. */
+struct limit_user_facts {
+    bool is_known; /* has sessions */
+    uint32_t sessions, refused, own_max;
+    uint32_t n_passwords, n_addresses; /* wrong ones, and from where; 0 = none */
+};
+struct limit_user_facts limits_look_user(struct limits *l, const char *user);
+
+struct limits_count {
+    size_t sources, users, guesses;
+};
+struct limits_count limits_count(struct limits *l);
+
+/* ---- the owner's thread ---- */
+
+/* Makes a ban for failures that fell due. False: there is one already, or no memory. */
+bool limits_ban(struct limits *l, const struct config_limits *c, const struct addr *a,
+                const struct rules_time *now, struct rule **ret);
+/* Frees what is over; now and then. */
+void limits_expire(struct limits *l, const struct config_limits *c, const struct rules_time *now);

@@ -45,6 +45,12 @@ void rules_init(struct rules *r, size_t max_automatic, uint64_t now_ms)
     list_init(&r->all);
     list_init(&r->walks);
     wheel_init(&r->wheel, now_ms);
+    pthread_rwlockattr_t attr;
+    pthread_rwlockattr_init(&attr);
+    /* A crowd of askers must not keep a ban from being made. */
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&r->lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
 }
 
 static void rule_free(struct rule *r)
@@ -61,6 +67,7 @@ void rules_fini(struct rules *r)
         rule_free(LIST_ITEM(it, struct rule, link));
     map_fini(&r->by_key);
     list_init(&r->all);
+    pthread_rwlock_destroy(&r->lock);
 }
 
 size_t rules_count(const struct rules *r)
@@ -77,11 +84,21 @@ void rule_subject(const struct rule *r, struct limit_target *ret)
 static void rules_tally(struct rules *r, const struct rule *rule, int n)
 {
     bool is_user = rule->kind == LIMIT_TARGET_USER;
-    size_t *count = is_user ? &r->n_users : &r->n_bits[rule->net.bits];
-    *count += (size_t)n;
-    r->n_networks += is_user ? 0 : (size_t)n;
+    if (!is_user)
+        r->n_bits[rule->net.bits] += (size_t)n;
+    atomic_fetch_add_explicit(is_user ? &r->n_users : &r->n_networks, (size_t)n,
+                              memory_order_relaxed);
     if (rule->is_automatic)
         r->n_automatic += (size_t)n;
+}
+
+/* Under the lock. */
+static void rules_unlink(struct rules *r, struct rule *rule)
+{
+    wheel_cancel(&r->wheel, &rule->timer);
+    safe_iters_skip(&r->walks, &rule->link);
+    list_del(&rule->link);
+    rules_tally(r, rule, -1);
 }
 
 void rules_remove(struct rules *r, struct rule *rule)
@@ -89,11 +106,10 @@ void rules_remove(struct rules *r, struct rule *rule)
     struct limit_target s;
     rule_subject(rule, &s);
     const struct rule_key k = rule_key_of(&s);
+    pthread_rwlock_wrlock(&r->lock);
     (void)map_del(&r->by_key, str_n(k.bytes, k.n));
-    wheel_cancel(&r->wheel, &rule->timer);
-    safe_iters_skip(&r->walks, &rule->link);
-    list_del(&rule->link);
-    rules_tally(r, rule, -1);
+    rules_unlink(r, rule);
+    pthread_rwlock_unlock(&r->lock);
     rule_free(rule);
 }
 
@@ -160,21 +176,24 @@ int rules_put(struct rules *r, const struct rule_spec *spec, const struct rules_
         return -ERR_NOMEM;
     if (!old && spec->is_automatic)
         rules_make_room(r);
-    if (map_put(&r->by_key, str_n(k.bytes, k.n), rule, NULL) < 0) {
+    pthread_rwlock_wrlock(&r->lock);
+    int err = map_put(&r->by_key, str_n(k.bytes, k.n), rule, NULL);
+    if (err == 0) {
+        if (old)
+            rules_unlink(r, old);
+        list_add_tail(&r->all, &rule->link);
+        rules_tally(r, rule, 1);
+        rules_set_timer(r, rule, now);
+    }
+    pthread_rwlock_unlock(&r->lock);
+    if (err < 0) {
         rule_free(rule);
-        return -ERR_NOMEM;
+        return err;
     }
     if (old) {
         rule->hits = old->hits;
-        wheel_cancel(&r->wheel, &old->timer);
-        safe_iters_skip(&r->walks, &old->link);
-        list_del(&old->link);
-        rules_tally(r, old, -1);
         rule_free(old);
     }
-    list_add_tail(&r->all, &rule->link);
-    rules_tally(r, rule, 1);
-    rules_set_timer(r, rule, now);
     *ret = rule;
     return 0;
 }
@@ -188,7 +207,7 @@ struct rule *rules_find(const struct rules *r, const struct limit_target *s)
 struct rule *rules_match_addr(const struct rules *r, const struct addr *a)
 {
     unsigned least = a->family == AF_INET ? 96 : 0;
-    if (r->n_networks == 0)
+    if (atomic_load_explicit(&r->n_networks, memory_order_relaxed) == 0)
         return NULL;
     struct addr key = *a;
     if (a->family == AF_UNIX)
@@ -207,17 +226,79 @@ struct rule *rules_match_addr(const struct rules *r, const struct addr *a)
 
 struct rule *rules_match_user(const struct rules *r, const char *user)
 {
-    if (r->n_users == 0 || !user || !*user)
+    if (!user || !*user || atomic_load_explicit(&r->n_users, memory_order_relaxed) == 0)
         return NULL;
     const struct rule_key k = rule_key_user(str_of(user));
     return rules_get(r, &k);
+}
+
+/* ---- any thread ---- */
+
+bool rule_is_news(_Atomic uint64_t *last_ms, uint64_t now_ms)
+{
+    uint64_t last = atomic_load_explicit(last_ms, memory_order_relaxed);
+    if (last && now_ms < last + RULE_NEWS_MS)
+        return false;
+    return atomic_compare_exchange_strong_explicit(last_ms, &last, now_ms ? now_ms : 1,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
+/* Nothing to look for: then nobody has to wait for who changes the table. */
+static bool rules_may_match(struct rules *r, bool has_user)
+{
+    return atomic_load_explicit(&r->n_networks, memory_order_relaxed) > 0 ||
+           (has_user && atomic_load_explicit(&r->n_users, memory_order_relaxed) > 0);
+}
+
+bool rules_hit(struct rules *r, const struct addr *a, const char *user, uint64_t now_ms,
+               struct rule_hit *ret)
+{
+    if (!rules_may_match(r, user && *user))
+        return false;
+    pthread_rwlock_rdlock(&r->lock);
+    struct rule *rule = rules_match_user(r, user);
+    if (!rule)
+        rule = rules_match_addr(r, a);
+    if (rule) {
+        atomic_fetch_add_explicit(&rule->hits, 1, memory_order_relaxed);
+        ret->is_news = rule_is_news(&rule->hit_ms, now_ms);
+        (void)str_copy(ret->text, sizeof(ret->text), str_of(rule->text));
+    }
+    pthread_rwlock_unlock(&r->lock);
+    return rule != NULL;
+}
+
+static struct rule_values rule_values(const struct rule *r)
+{
+    return r ? (struct rule_values){r->sessions, r->login_rate, r->failures}
+             : (struct rule_values){RULE_KEEP, RULE_KEEP, RULE_KEEP};
+}
+
+struct rule_values rules_values_of_addr(struct rules *r, const struct addr *a)
+{
+    if (!rules_may_match(r, false))
+        return rule_values(NULL);
+    pthread_rwlock_rdlock(&r->lock);
+    struct rule_values v = rule_values(rules_match_addr(r, a));
+    pthread_rwlock_unlock(&r->lock);
+    return v;
+}
+
+struct rule_values rules_values_of_user(struct rules *r, const char *user)
+{
+    if (!rules_may_match(r, true))
+        return rule_values(NULL);
+    pthread_rwlock_rdlock(&r->lock);
+    struct rule_values v = rule_values(rules_match_user(r, user));
+    pthread_rwlock_unlock(&r->lock);
+    return v;
 }
 
 void rules_expire(struct rules *r, const struct rules_time *now)
 {
     struct list expired;
     list_init(&expired);
-    wheel_advance(&r->wheel, now->ms, &expired);
+    wheel_advance(&r->wheel, now->ms, &expired); /* the wheel is the owner's alone */
     LIST_FOREACH_SAFE (it, &expired) {
         struct rule *rule = CONTAINER_OF(it, struct rule, timer.link);
         list_del(it);

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /* A table of bans or overrides, found by address, network or user, each with an end. Pure: no
- * clock, no input or output. */
+ * clock, no input or output. One thread, the owner, changes it and looks at its rules as it likes;
+ * every thread may ask what holds. */
 #pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/list.h"
 #include "base/map.h"
 #include "base/safe_iter.h"
 #include "base/wheel.h"
 #include "limits/limit_target.h"
+#include "proto/reply.h"
 
 /* The two clocks at one moment. */
 struct rules_time {
@@ -28,7 +33,7 @@ struct rule {
     uint64_t created_ms, until_ms;           /* Unix time; until 0 = for ever */
     char *text;                              /* words for the client; owned, may be NULL */
     char *by;                                /* operator; owned, NULL when automatic */
-    uint64_t hits, hit_ms;                   /* refused by it; the last time, monotonic */
+    _Atomic uint64_t hits, hit_ms;           /* refused by it; the last time, monotonic */
     uint64_t sessions, login_rate, failures; /* of an override; RULE_KEEP */
 };
 
@@ -39,12 +44,38 @@ struct rules {
     struct map by_key;
     struct list all, walks;
     struct wheel wheel;
-    size_t n_bits[129]; /* rules for networks of each length */
-    size_t n_networks, n_users, n_automatic, max_automatic;
+    size_t n_bits[129];                 /* rules for networks of each length */
+    _Atomic size_t n_networks, n_users; /* without any, nobody waits for the lock */
+    size_t n_automatic, max_automatic;
+    pthread_rwlock_t lock; /* of all above, for those who do not own it */
     /* Before a rule that expired or was evicted is freed. May be NULL. */
     void (*gone)(void *arg, const struct rule *r, enum rule_end why);
     void *arg;
 };
+
+/* ---- any thread ---- */
+
+/* What a ban says to somebody whom it refuses. */
+struct rule_hit {
+    bool is_news;                  /* it has refused nobody for RULE_NEWS_MS */
+    char text[REPLY_TEXT_MAX + 1]; /* "" = none of its own */
+};
+#define RULE_NEWS_MS 60000 /* the log hears of the same trouble this often */
+
+/* Is a user (NULL or "" = none) or an address banned? Counts it. */
+bool rules_hit(struct rules *r, const struct addr *a, const char *user, uint64_t now_ms,
+               struct rule_hit *ret);
+
+/* What an override says; RULE_KEEP where it, or no override, says nothing. */
+struct rule_values {
+    uint64_t sessions, login_rate, failures;
+};
+struct rule_values rules_values_of_addr(struct rules *r, const struct addr *a);
+struct rule_values rules_values_of_user(struct rules *r, const char *user);
+/* Has the last refusal for this been told of RULE_NEWS_MS ago? Then it is now. */
+bool rule_is_news(_Atomic uint64_t *last_ms, uint64_t now_ms);
+
+/* ---- the owner's thread ---- */
 
 /* max_automatic: of the rules the daemon makes, the oldest make room. */
 void rules_init(struct rules *r, size_t max_automatic, uint64_t now_ms);

@@ -173,7 +173,6 @@ int peer_state_rules(struct control *c, struct peer_engine *e, const json_t *m)
             rules_remove(rules, LIST_ITEM(rules->all.next, struct rule, link));
     for (size_t i = 0; i < json_array_size(list) && err == 0; i++)
         err = rule_take(rules, json_array_get(list, i), &now);
-    limiter_changed(c->limiter);
     return err;
 }
 

@@ -38,7 +38,27 @@ struct rows_job {
     struct rows_kept first, last;
     size_t seen, matched, n_sorted, n_written;
     struct buf text; /* the answer */
+    _Alignas(max_align_t) char copy[ROWS_COPY_BYTES];
 };
+
+static void rows_lock(const struct rows_job *j)
+{
+    if (j->sources[j->at].lock)
+        pthread_mutex_lock(j->sources[j->at].lock);
+}
+
+static void rows_unlock(const struct rows_job *j)
+{
+    if (j->sources[j->at].lock)
+        pthread_mutex_unlock(j->sources[j->at].lock);
+}
+
+static void rows_end(struct rows_job *j)
+{
+    rows_lock(j);
+    safe_iter_end(&j->walk);
+    rows_unlock(j);
+}
 
 static void rows_kept_fini(struct rows_kept *k)
 {
@@ -48,7 +68,7 @@ static void rows_kept_fini(struct rows_kept *k)
 
 static void rows_free(struct rows_job *j)
 {
-    safe_iter_end(&j->walk);
+    rows_end(j);
     list_del(&j->link);
     loop_unslice(&j->slice);
     filter_unref(j->filter);
@@ -130,9 +150,9 @@ static void on_rows_narrow(struct loop_slice *s)
         s->step = on_rows_write;
         return;
     }
+    rows_end(j);
     j->seen = j->matched = j->at = 0;
     s->step = on_rows_slice;
-    safe_iter_end(&j->walk);
     rows_begin(j);
 }
 
@@ -254,10 +274,22 @@ static int rows_keep(struct rows_job *j, json_t *row)
     return 0;
 }
 
+/* The next node; with a lock what it was copied to is in j->copy. */
+static struct list *rows_next(struct rows_job *j)
+{
+    rows_lock(j);
+    struct list *node = safe_iter_next(&j->walk);
+    if (node && j->sources[j->at].copy)
+        j->sources[j->at].copy(node, j->copy);
+    rows_unlock(j);
+    return node;
+}
+
 static int rows_take(struct rows_job *j, const struct list *node)
 {
     const struct rows_source *source = &j->sources[j->at];
-    json_t *row = source->row(source->arg, node);
+    json_t *row =
+        source->copy ? source->copied(source->arg, j->copy) : source->row(source->arg, node);
     int err = 0;
     if (!row)
         return 0;
@@ -273,21 +305,23 @@ static int rows_take(struct rows_job *j, const struct list *node)
 static void rows_begin(struct rows_job *j)
 {
     const struct rows_source *s = &j->sources[j->at];
+    rows_lock(j);
     safe_iter_begin(&j->walk, s->walks, s->head);
+    rows_unlock(j);
 }
 
 static void on_rows_slice(struct loop_slice *s)
 {
     struct rows_job *j = CONTAINER_OF(s, struct rows_job, slice);
     for (int i = 0; i < ROWS_PIECE; i++) {
-        struct list *node = safe_iter_next(&j->walk);
+        const struct list *node = rows_next(j);
         if (!node && j->at + 1 == j->n) {
             j->n_sorted = j->sort ? j->n_kept : 0;
             s->step = on_rows_sort;
             return;
         }
         if (!node) {
-            safe_iter_end(&j->walk);
+            rows_end(j);
             j->at++;
             rows_begin(j);
         } else if (rows_take(j, node) < 0) {

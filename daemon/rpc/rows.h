@@ -3,6 +3,8 @@
  * them. All functions: control thread. */
 #pragma once
 
+#include <pthread.h>
+
 #include "base/safe_iter.h"
 #include "rpc/request.h"
 
@@ -12,8 +14,14 @@ struct rows_source {
     /* A row of the command, or NULL: the node is left out. */
     json_t *(*row)(void *arg, const struct list *node);
     void *arg;
+    /* Of a list that other threads change: its lock, held from node to node only; what copy leaves
+     * in the ROWS_COPY_BYTES of dst is handed to copied instead of a row. */
+    pthread_mutex_t *lock;
+    void (*copy)(const struct list *node, void *dst);
+    json_t *(*copied)(void *arg, const void *copy);
 };
-#define ROWS_SOURCES_MAX 4
+#define ROWS_SOURCES_MAX 40
+#define ROWS_COPY_BYTES 512
 
 /* Answers a LIST with the request's filter, sort, offset and limit applied; takes over r. Sources
  * are copied. jobs: where the work is noted until it is done. */

@@ -85,8 +85,6 @@ struct engine_api {
     bool (*is_listener_paused)(void *arg, const char *name);
     /* Somebody watches events, or nobody does any more: workers tell all or only logins. */
     void (*set_watched)(void *arg, bool is_watched);
-    /* Bans or overrides hold, or none any more: workers ask also where the config has no limits. */
-    void (*set_ruled)(void *arg, bool is_ruled);
     /* Ends the daemon in good order. */
     void (*stop)(void *arg);
     bool (*is_stopping)(void *arg);

@@ -113,7 +113,6 @@ void rule_edit_end(struct rule_edit *u)
     struct request *r = u->request;
     struct rule_batch *b = STEAL(u->batch);
     r->count = u->count;
-    limiter_changed(request_control(r)->limiter);
     if (u->err < 0) {
         rule_batch_free(b);
         request_fail(r, u->err, NULL, NULL);

@@ -119,6 +119,23 @@ static void authenticate_note_nowhere(struct session *s, const struct auth_resul
     front_note_failure(s, REPLY_BACKEND_DOWN, "proxy", str_of(why ? why : name));
 }
 
+static void authenticate_admit(struct session *s)
+{
+    const struct session_hooks *h = &s->env->hooks;
+    struct session_verdict v;
+    v.is_refused = v.is_counted = false;
+    if (h->admit)
+        h->admit(h->arg, s, &v);
+    s->is_user_counted = v.is_counted;
+    if (!v.is_refused) {
+        connect_begin(s);
+        return;
+    }
+    session_count(s, COUNTER_LIMITED, 1);
+    front_note_failure(s, v.kind, "limits", str_of(v.text));
+    front_fail(s, v.kind, NULL, v.text[0] ? v.text : NULL);
+}
+
 static void on_auth(void *arg, struct auth_result *r)
 {
     struct session *s = arg;
@@ -143,10 +160,7 @@ static void on_auth(void *arg, struct auth_result *r)
         connect_begin(s);
         return;
     }
-    s->pre->is_waiting_admission =
-        s->env->hooks.admit && !s->env->hooks.admit(s->env->hooks.arg, s);
-    if (!s->pre->is_waiting_admission)
-        connect_begin(s);
+    authenticate_admit(s);
 }
 
 static void authenticate_ask(struct session *s)
@@ -198,8 +212,9 @@ void authenticate_client_left(struct session *s)
     if (!is_guess)
         return;
     session_count(s, COUNTER_AUTH_FAILURES, 1);
+    struct session_verdict unused;
     if (h->fail)
-        (void)h->fail(h->arg, s, 0, 0);
+        h->fail(h->arg, s, 0, 0, &unused);
 }
 
 static void on_client_name(void *arg, int err, const char *name)

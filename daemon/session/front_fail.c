@@ -144,11 +144,17 @@ void front_fail_wrong(struct session *s, const struct preauth_failure *f, uint64
     const struct session_hooks *h = &s->env->hooks;
     if (s->is_ended || !s->pre)
         return;
-    if (!h->fail || s->mech == SASL_NONE || h->fail(h->arg, s, front_hash_guess(s), delay_ms)) {
+    if (!h->fail || s->mech == SASL_NONE) {
         front_fail_later(s, f, delay_ms);
         return;
     }
-    session_enter(s, SESSION_AUTH); /* its deadline is the net below the answer */
-    s->pre->failure = *f;
-    s->pre->failure.is_set = s->pre->failure.is_judged = true;
+    struct session_verdict v;
+    struct preauth_failure judged = *f;
+    h->fail(h->arg, s, front_hash_guess(s), delay_ms, &v);
+    judged.is_banned = v.is_refused;
+    if (v.is_refused) {
+        session_count(s, COUNTER_LIMITED, 1);
+        (void)str_copy(judged.ban_text, sizeof(judged.ban_text), str_of(v.text));
+    }
+    front_fail_later(s, &judged, v.delay_ms);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* What happens to a session from outside its sockets: start, deadlines, kills, and the answers of
- * limits and holds. The phases in their order are front, sasl, authenticate, connect, relay: each
+/* What happens to a session from outside its sockets: start, deadlines, kills, and the ends of
+ * holds. The phases in their order are front, sasl, authenticate, connect, relay: each
  * hands over to the next one; the ways back are in session_phases. */
 #include "session/session_priv.h"
 
@@ -118,68 +118,7 @@ bool session_kill(struct session *s, enum reply_kind kind, const char *text, uin
     return true;
 }
 
-/* ---- limits and bans ---- */
-
-static const char *verdict_text(const struct session_verdict *v)
-{
-    return v->text[0] ? v->text : NULL;
-}
-
-/* A client behind a load balancer: with TLS from the first byte nothing can be said to it. */
-static void admitted_client(struct session *s, const struct session_verdict *v)
-{
-    AUTO_BUF words = BUF_INIT;
-    s->is_client_counted = v->is_counted;
-    if (!v->is_refused) {
-        front_open(s);
-        return;
-    }
-    session_count(s, COUNTER_LIMITED, 1);
-    if (s->listener->config->tls == LISTENER_TLS_IMPLICIT ||
-        s->proto->farewell(v->kind, verdict_text(v), &words) < 0)
-        session_end(s, SESSION_END_LIMIT);
-    else if (session_send(s, &words) == 0)
-        session_linger(s, SESSION_END_LIMIT);
-}
-
-static void admitted_login(struct session *s, const struct session_verdict *v)
-{
-    s->is_user_counted = v->is_counted;
-    if (!v->is_refused) {
-        connect_begin(s);
-        return;
-    }
-    session_count(s, COUNTER_LIMITED, 1);
-    front_note_failure(s, v->kind, "limits", str_of(v->text));
-    front_fail(s, v->kind, NULL, verdict_text(v));
-}
-
-bool session_admitted(struct session_env *env, uint64_t id, const struct session_verdict *v)
-{
-    struct session *s = session_find(env, id);
-    if (!s || !s->pre || !s->pre->is_waiting_admission)
-        return false;
-    s->pre->is_waiting_admission = false;
-    if (s->state == SESSION_PROXY_HEADER)
-        admitted_client(s, v);
-    else
-        admitted_login(s, v);
-    return true;
-}
-
-void session_failed(struct session_env *env, uint64_t id, const struct session_verdict *v)
-{
-    struct session *s = session_find(env, id);
-    if (!s || !s->pre || !s->pre->failure.is_set || !s->pre->failure.is_judged)
-        return;
-    struct preauth_failure f = s->pre->failure;
-    f.is_banned = v->is_refused;
-    if (v->is_refused) {
-        session_count(s, COUNTER_LIMITED, 1);
-        (void)str_copy(f.ban_text, sizeof(f.ban_text), str_of(v->text));
-    }
-    front_fail_later(s, &f, v->delay_ms);
-}
+/* ---- holds ---- */
 
 void session_wake_held(struct session_env *env, const char *user)
 {

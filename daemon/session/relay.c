@@ -253,7 +253,6 @@ void relay_enlist(struct session *s)
     atomic_fetch_add_explicit(&s->backend->sessions, 1, memory_order_relaxed);
     relay_log_login(s);
     session_note(s, SESSION_NOTE_LOGIN, s->auth_source);
-    s->is_user_counted = s->user && s->user[0];
 }
 
 /* Without memory for the follower the relay works all the same; only the farewell is lost. */

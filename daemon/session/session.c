@@ -44,9 +44,17 @@ void session_release_user(struct session *s)
 {
     if (!s->is_user_counted)
         return;
-    if (s->env->hooks.release)
-        s->env->hooks.release(s->env->hooks.arg, s);
+    if (s->env->hooks.release_user)
+        s->env->hooks.release_user(s->env->hooks.arg, s);
     s->is_user_counted = false;
+}
+
+static void session_release(struct session *s)
+{
+    session_release_user(s);
+    if (s->is_client_counted && s->env->hooks.release_client)
+        s->env->hooks.release_client(s->env->hooks.arg, s);
+    s->is_client_counted = false;
 }
 
 /* ---- states ---- */
@@ -225,6 +233,7 @@ void session_end(struct session *s, enum session_end end)
     session_count(s, COUNTER_SESSIONS, -1);
     session_log_end(s);
     session_note(s, SESSION_NOTE_END, session_end_name(s->end));
+    session_release(s);
     safe_iters_skip(&s->env->walks, &s->link);
     list_del(&s->link);
     (void)table_del(&s->env->by_id, map_key_u64(&s->id));

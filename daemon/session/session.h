@@ -44,7 +44,7 @@ enum session_note { SESSION_NOTE_LOGIN, SESSION_NOTE_FAILURE, SESSION_NOTE_END }
 /* What limits and bans say to a session. */
 struct session_verdict {
     bool is_refused;
-    bool is_counted;               /* to be released in the end */
+    bool is_counted;               /* to be released in the end, by the hooks */
     enum reply_kind kind;          /* of a refusal */
     uint64_t delay_ms;             /* before a failed login is answered */
     char text[REPLY_TEXT_MAX + 1]; /* words for the client, "" = those of the kind */
@@ -56,15 +56,17 @@ struct session_hooks {
     /* reason: end or reply name, static. detail: words for operators, or empty. */
     void (*note)(void *arg, enum session_note note, const struct session *s, const char *reason,
                  struct str detail);
-    /* May this user log in now? True: yes. False: session_admitted will tell later. */
-    bool (*admit)(void *arg, const struct session *s);
+    /* May this user log in now? */
+    void (*admit)(void *arg, const struct session *s, struct session_verdict *ret);
     /* The same for a client whose address came in a PROXY header. */
-    bool (*admit_client)(void *arg, const struct session *s);
-    /* Wrong credentials; credentials: their keyed hash, 0 = unknown. True: answer after delay_ms.
-     * False: session_failed will tell later. */
-    bool (*fail)(void *arg, const struct session *s, uint32_t credentials, uint64_t delay_ms);
-    /* The admitted login came to nothing: its user is not counted any more. */
-    void (*release)(void *arg, const struct session *s);
+    void (*admit_client)(void *arg, const struct session *s, struct session_verdict *ret);
+    /* Wrong credentials; credentials: their keyed hash, 0 = unknown. The verdict says when to
+     * answer, and whether that is the last word. */
+    void (*fail)(void *arg, const struct session *s, uint32_t credentials, uint64_t delay_ms,
+                 struct session_verdict *ret);
+    /* What was counted for a verdict counts no more. */
+    void (*release_client)(void *arg, const struct session *s);
+    void (*release_user)(void *arg, const struct session *s);
     void *arg;
 };
 
@@ -146,10 +148,6 @@ struct session_end_watch {
  * was over already, and watch will hear nothing. */
 bool session_kill(struct session *s, enum reply_kind kind, const char *text, uint64_t grace_ms,
                   struct session_end_watch *watch);
-/* Answer to hooks.admit and hooks.admit_client. False: the session is gone or no longer waits. */
-bool session_admitted(struct session_env *env, uint64_t id, const struct session_verdict *v);
-/* Answer to hooks.fail; harmless when the session is gone or no longer waits. */
-void session_failed(struct session_env *env, uint64_t id, const struct session_verdict *v);
 /* What is known of a user has changed: a login that was judged before is judged again before it
  * goes on. */
 void session_judge_anew(struct session_env *env, const char *user);
@@ -169,9 +167,8 @@ const struct addr *session_peer(const struct session *s);
 void session_figures(const struct session *s, uint64_t *ret_in, uint64_t *ret_out,
                      uint64_t *ret_age_ms);
 unsigned session_max_sessions(const struct session *s); /* of the user's entry, 0 = as configured */
-/* What limits count for it. */
+/* Do limits count its client? */
 bool session_is_client_counted(const struct session *s);
-bool session_is_user_counted(const struct session *s);
 enum proto_id session_proto(const struct session *s);
 /* Of the setup that it began under. */
 uint64_t session_generation(const struct session *s);

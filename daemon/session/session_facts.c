@@ -172,11 +172,6 @@ bool session_is_client_counted(const struct session *s)
     return s->is_client_counted;
 }
 
-bool session_is_user_counted(const struct session *s)
-{
-    return s->is_user_counted;
-}
-
 uint64_t session_generation(const struct session *s)
 {
     return s->setup->generation;

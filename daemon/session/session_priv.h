@@ -17,7 +17,6 @@ struct preauth_failure {
     enum session_end end;
     bool is_set, is_final;
     bool is_banned; /* nothing but last words, ban_text, follows it */
-    bool is_judged; /* hooks.fail was asked */
     char code[32];
     char text[REPLY_TEXT_MAX + 1];
     char ban_text[REPLY_TEXT_MAX + 1];
@@ -62,7 +61,7 @@ struct preauth {
     bool is_user_held;
     bool is_sasl_over;       /* the last challenge ends the exchange: its answer is empty */
     bool is_error_challenge; /* the answer to it is followed by the failure */
-    bool is_client_eof, is_starttls, is_waiting_admission, is_pumping;
+    bool is_client_eof, is_starttls, is_pumping;
     bool is_behind; /* whole commands wait for their share of the next turns */
     char session_id[32];
 };

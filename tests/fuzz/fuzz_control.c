@@ -158,7 +158,6 @@ static void prepare(void)
                                      .read_config = plane_read_config,
                                      .is_listener_paused = plane_is_paused,
                                      .set_watched = plane_set,
-                                     .set_ruled = plane_set,
                                      .is_stopping = plane_no,
                                      .is_retired = plane_no,
                                      .is_full = plane_no,

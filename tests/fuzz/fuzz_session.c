@@ -41,11 +41,12 @@ struct server {
 struct script {
     struct str rest;
     bool is_refusing; /* the next connection */
-    bool is_deferred; /* verdicts come later */
-    bool is_silent;   /* at the end the peers stay and say nothing */
-    unsigned waits;   /* moves of the clock at the end */
-    size_t offered;   /* bytes sent so far */
-    size_t memory;    /* at the start */
+    bool is_judging;  /* limits have something to say: verdict */
+    struct session_verdict verdict;
+    bool is_silent; /* at the end the peers stay and say nothing */
+    unsigned waits; /* moves of the clock at the end */
+    size_t offered; /* bytes sent so far */
+    size_t memory;  /* at the start */
     struct client clients[CLIENTS_MAX];
     size_t n_clients;
     struct server servers[SERVERS_MAX];
@@ -68,18 +69,21 @@ static void trace(const char *what, struct str bytes)
 
 /* ---- hooks ---- */
 
-static bool on_admit(void *arg, const struct session *s)
+static void on_admit(void *arg, const struct session *s, struct session_verdict *ret)
 {
     const struct script *script = arg;
     (void)s;
-    return !script->is_deferred;
+    *ret = script->is_judging ? script->verdict : (struct session_verdict){.is_counted = true};
 }
 
-static bool on_fail(void *arg, const struct session *s, uint32_t credentials, uint64_t delay_ms)
+static void on_fail(void *arg, const struct session *s, uint32_t credentials, uint64_t delay_ms,
+                    struct session_verdict *ret)
 {
+    const struct script *script = arg;
     (void)credentials;
-    (void)delay_ms;
-    return on_admit(arg, s);
+    on_admit(arg, s, ret);
+    if (!script->is_judging)
+        ret->delay_ms = delay_ms;
 }
 
 /* ---- what must hold at every moment ---- */
@@ -430,23 +434,20 @@ static void act_kill(struct script *sc, struct str arg)
                            choice & 4 ? 30000 : 0, NULL);
 }
 
-static void act_defer(struct script *sc, struct str arg)
+static void act_judge(struct script *sc, struct str arg)
 {
     (void)arg;
-    sc->is_deferred = !sc->is_deferred;
+    sc->is_judging = !sc->is_judging;
 }
 
 static void act_verdict(struct script *sc, struct str arg)
 {
     unsigned choice = fuzz_choice(&arg);
-    struct session_verdict v = {.is_refused = choice & 1,
-                                .is_counted = !(choice & 1),
-                                .kind = choice & 2 ? REPLY_BANNED : REPLY_LIMIT,
-                                .delay_ms = choice & 4 ? 2000 : 0};
-    (void)str_copy(v.text, sizeof(v.text), arg);
-    uint64_t id = last_client(sc) ? last_client(sc)->session : 0;
-    if (!session_admitted(&sc->env, id, &v))
-        session_failed(&sc->env, id, &v);
+    sc->verdict = (struct session_verdict){.is_refused = choice & 1,
+                                           .is_counted = !(choice & 1),
+                                           .kind = choice & 2 ? REPLY_BANNED : REPLY_LIMIT,
+                                           .delay_ms = choice & 4 ? 2000 : 0};
+    (void)str_copy(sc->verdict.text, sizeof(sc->verdict.text), arg);
 }
 
 /* An operator's word about the server that was chosen. */
@@ -499,7 +500,7 @@ static const struct script_act {
     {'T', act_server_secure}, {'a', act_auth_say},
     {'A', act_auth_flood},    {'b', act_auth_close},
     {'n', act_refuse},        {'+', act_time},
-    {'k', act_kill},          {'d', act_defer},
+    {'k', act_kill},          {'d', act_judge},
     {'v', act_verdict},       {'o', act_backend},
     {'q', act_list},          {'N', act_client},
 };

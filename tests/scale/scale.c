@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "control/control.h"
 #include "engine/engine.h"
 #include "engine/worker.h"
@@ -150,6 +151,18 @@ static void scale_fill(struct session *s, uint64_t i)
     }
 }
 
+/* Limits know the addresses and users, as accept and logins would have told them. */
+static void scale_count(struct session *s)
+{
+    struct limits *l = control_limits(scale.control);
+    const struct config_limits none = {0};
+    struct limit_verdict v;
+    limits_connect(l, &none, &s->peer, clock_ms(), &v);
+    s->is_client_counted = v.is_counted;
+    limits_login(l, &none, &s->peer, s->user, 0, clock_ms(), &v);
+    s->is_user_counted = v.is_counted;
+}
+
 /* What a login does, without a connection. */
 static void scale_add(struct scale_worker *w, uint64_t i)
 {
@@ -163,11 +176,11 @@ static void scale_add(struct scale_worker *w, uint64_t i)
         _exit(EX_OSERR);
     }
     w->first = w->n++ ? w->first : s->id;
-    s->is_client_counted = true;
     preauth_free(s);
     s->state = SESSION_RELAY;
     relay_watch(s);
     scale_fill(s, i);
+    scale_count(s);
     relay_enlist(s);
     session_set_timer(s, s->setup->config->timeouts.relay_idle_ms);
 }
@@ -227,17 +240,6 @@ static void scale_post(size_t worker, uint64_t from, uint64_t to, bool is_last)
     mailbox_post(worker_mailbox(scale.workers[worker].worker), &b->mail);
 }
 
-/* Limits know the addresses, as accept would have told them. */
-static void scale_count(uint64_t from, uint64_t to)
-{
-    struct session_verdict unused;
-    struct addr peer;
-    for (uint64_t i = from; i < to; i++) {
-        scale_peer(i, &peer);
-        control_admit_client(scale.control, &peer, true, &unused);
-    }
-}
-
 static void on_ready(void *arg, const struct engine_parts *parts)
 {
     pthread_t thread;
@@ -248,7 +250,6 @@ static void on_ready(void *arg, const struct engine_parts *parts)
         scale.workers[i] = (struct scale_worker){.worker = parts->workers[i], .random = i};
     for (uint64_t i = 0; i < scale.sessions; i += SCALE_BATCH) {
         uint64_t to = i + SCALE_BATCH < scale.sessions ? i + SCALE_BATCH : scale.sessions;
-        scale_count(i, to);
         scale_post(i / SCALE_BATCH % scale.n_workers, i, to, false);
     }
     for (size_t i = 0; i < scale.n_workers; i++)

@@ -32,7 +32,7 @@ struct plane {
     struct loop_timer poll;
     bool (*is_done)(struct plane *p);
     uint64_t until_ms;
-    bool is_watched, is_ruled;
+    bool is_watched;
     char folder[64], path[128];
 };
 
@@ -44,11 +44,6 @@ static inline struct setup *plane_setup(void *arg)
 static inline void plane_set_watched(void *arg, bool is_watched)
 {
     ((struct plane *)arg)->is_watched = is_watched;
-}
-
-static inline void plane_set_ruled(void *arg, bool is_ruled)
-{
-    ((struct plane *)arg)->is_ruled = is_ruled;
 }
 
 /* The part that a restart replaces. */
@@ -82,8 +77,7 @@ static inline void plane_begin(struct plane *p)
                                   .started_ms = clock_ms(),
                                   .arg = p,
                                   .setup = plane_setup,
-                                  .set_watched = plane_set_watched,
-                                  .set_ruled = plane_set_ruled};
+                                  .set_watched = plane_set_watched};
     plane_start(p);
 }
 

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: ISC */
+/* Entries of addresses and users: found, made, and forgotten in time. */
+#include "limits/limit_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+/* ---- addresses ---- */
+
+/* IPv4 is kept mapped: the bytes tell the families apart. */
+static struct str addr_key(const struct addr *key)
+{
+    return str_n((const char *)key->ip, sizeof(key->ip));
+}
+
+static struct str source_key(const void *item)
+{
+    const struct limit_source *s = item;
+    return addr_key(&s->addr);
+}
+
+void limit_sources_init(struct limit_sources *t, size_t max_idle, uint64_t now_ms)
+{
+    *t = (struct limit_sources){.by_addr.key = source_key, .max_idle = max_idle};
+    pthread_mutex_init(&t->lock, NULL);
+    list_init(&t->all);
+    list_init(&t->walks);
+    list_init(&t->idle);
+    wheel_init(&t->wheel, now_ms);
+}
+
+void limit_sources_fini(struct limit_sources *t)
+{
+    LIST_FOREACH_SAFE (it, &t->all) {
+        struct limit_source *s = LIST_ITEM(it, struct limit_source, link);
+        free(s->past);
+        free(s);
+    }
+    table_fini(&t->by_addr);
+    pthread_mutex_destroy(&t->lock);
+}
+
+struct limit_source *limit_source_find(const struct limit_sources *t, const struct addr *a)
+{
+    const struct addr key = addr_limit_key(a);
+    return table_get(&t->by_addr, addr_key(&key));
+}
+
+struct limit_source *limit_source_take(struct limit_sources *t, const struct addr *a)
+{
+    struct limit_source *s = limit_source_find(t, a);
+    if (s || !(s = calloc(1, sizeof(*s))))
+        return s;
+    s->addr = addr_limit_key(a);
+    if (table_add(&t->by_addr, s) < 0) {
+        free(s);
+        return NULL;
+    }
+    list_add_tail(&t->all, &s->link);
+    return s;
+}
+
+struct limit_past *limit_source_past(struct limit_source *s)
+{
+    if (s->past || !(s->past = calloc(1, sizeof(*s->past))))
+        return s->past;
+    s->past->source = s;
+    list_init(&s->past->idle);
+    wheel_timer_init(&s->past->timer);
+    return s->past;
+}
+
+static void source_awake(struct limit_sources *t, struct limit_source *s)
+{
+    if (!s->past || list_is_empty(&s->past->idle))
+        return;
+    list_del(&s->past->idle);
+    t->n_idle--;
+}
+
+void limit_source_forget(struct limit_sources *t, struct limit_source *s)
+{
+    if (!s->past)
+        return;
+    source_awake(t, s);
+    wheel_cancel(&t->wheel, &s->past->timer);
+    free(STEAL(s->past));
+}
+
+static void source_free(struct limit_sources *t, struct limit_source *s)
+{
+    limit_source_forget(t, s);
+    safe_iters_skip(&t->walks, &s->link);
+    list_del(&s->link);
+    (void)table_del(&t->by_addr, addr_key(&s->addr));
+    free(s);
+}
+
+void limit_source_settle(struct limit_sources *t, struct limit_source *s, uint64_t until,
+                         uint64_t now_ms)
+{
+    if (s->past && until > now_ms)
+        wheel_set(&t->wheel, &s->past->timer, until);
+    else
+        limit_source_forget(t, s);
+    if (s->sessions > 0) {
+        source_awake(t, s);
+        return;
+    }
+    if (!s->past) {
+        source_free(t, s);
+        return;
+    }
+    if (list_is_empty(&s->past->idle)) {
+        list_add_tail(&t->idle, &s->past->idle);
+        t->n_idle++;
+    }
+    if (t->n_idle > t->max_idle)
+        source_free(t, LIST_ITEM(t->idle.next, struct limit_past, idle)->source);
+}
+
+/* ---- users ---- */
+
+static struct str user_key(const void *item)
+{
+    return str_of(((const struct limit_user *)item)->name);
+}
+
+void limit_users_init(struct limit_users *t)
+{
+    *t = (struct limit_users){.by_name.key = user_key};
+    pthread_mutex_init(&t->lock, NULL);
+    list_init(&t->all);
+    list_init(&t->walks);
+}
+
+void limit_users_fini(struct limit_users *t)
+{
+    LIST_FOREACH_SAFE (it, &t->all)
+        free(LIST_ITEM(it, struct limit_user, link));
+    table_fini(&t->by_name);
+    pthread_mutex_destroy(&t->lock);
+}
+
+struct limit_user *limit_user_find(const struct limit_users *t, const char *name)
+{
+    return table_get(&t->by_name, str_of(name));
+}
+
+struct limit_user *limit_user_take(struct limit_users *t, const char *name)
+{
+    struct limit_user *u = limit_user_find(t, name);
+    size_t n = strlen(name);
+    if (u || !(u = calloc(1, sizeof(*u) + n + 1)))
+        return u;
+    memcpy(u->name, name, n + 1);
+    if (table_add(&t->by_name, u) < 0) {
+        free(u);
+        return NULL;
+    }
+    list_add_tail(&t->all, &u->link);
+    return u;
+}
+
+void limit_user_settle(struct limit_users *t, struct limit_user *u)
+{
+    if (u->sessions > 0)
+        return;
+    safe_iters_skip(&t->walks, &u->link);
+    list_del(&u->link);
+    (void)table_del(&t->by_name, str_of(u->name));
+    free(u);
+}
