@@ -113,13 +113,6 @@ static json_t *act_next_params(const struct act *act, size_t *ret_rows)
     return params;
 }
 
-/* Rows that an answer brings along, such as the addresses of a locked user. */
-static void act_show_rows(struct app *a, const char *sentence, const json_t *rows)
-{
-    app_open_page(a, OVER_TEXT, sentence);
-    page_add_rows(&a->page, a->act.command, rows, NULL, a->view.cols - 2);
-}
-
 static void act_report(struct app *a, const json_t *result)
 {
     struct act *act = &a->act;
@@ -134,8 +127,11 @@ static void act_report(struct app *a, const json_t *result)
         app_say(a, false, "%s %s: %zu done", act->command->noun, act->command->verb, act->n_done);
     else
         app_say(a, false, "%s", sentence ? sentence : "done");
-    if (!act->n_failed && act->action->flags & ROW_ACTION_ROWS && json_array_size(rows))
-        act_show_rows(a, a->message, rows);
+    if (!act->n_failed && act->action->flags & ROW_ACTION_ROWS && json_array_size(rows)) {
+        /* Rows that an answer brings along, such as the addresses of a locked user. */
+        app_open_page(a, OVER_TEXT, a->message);
+        page_add_rows(&a->page, a->act.command, rows, NULL, a->view.cols - 2);
+    }
     act_fini(act);
     detail_refresh(&a->detail);
     app_refresh(a);

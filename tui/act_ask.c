@@ -192,22 +192,17 @@ static void act_write_body(struct app *a)
     }
 }
 
-/* What the row has for an argument of a form; dst is emptied when it has nothing. */
-static void act_initial(const struct app *a, const struct command_arg *arg, char *dst, size_t size)
+static void act_add_field(struct app *a, const struct command_arg *arg)
 {
     const struct act *act = &a->act;
     const json_t *row = act->action->flags & ROW_ACTION_FORM ? act_row(act, 0) : NULL;
     const json_t *v = json_object_get(row, arg->name);
+    char initial[256];
     AUTO_BUF text = BUF_INIT;
+    /* What the row has for the argument stands in the field already. */
     if (v && arg->type != COMMANDS_SECRET && arg->type != COMMANDS_BOOL)
         output_raw(&text, v);
-    (void)str_copy(dst, size, buf_str(&text));
-}
-
-static void act_add_field(struct app *a, const struct command_arg *arg)
-{
-    char initial[256];
-    act_initial(a, arg, initial, sizeof(initial));
+    (void)str_copy(initial, sizeof(initial), buf_str(&text));
     dialog_add_arg(&a->dialog, arg, initial);
 }
 

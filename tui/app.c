@@ -148,20 +148,6 @@ static int app_sooner(int a, int b)
     return a < 0 ? b : b < 0 ? a : a < b ? a : b;
 }
 
-/* Whether a typed filter is tried now: a stream begins anew with each, so that of events waits for
- * a pause between the keys. */
-static bool app_is_filter_due(struct app *a, const char *filter, int *ret_ms)
-{
-    uint64_t now = clock_ms();
-    if (strcmp(a->filter_typed, filter) != 0) {
-        (void)str_copy(a->filter_typed, sizeof(a->filter_typed), str_of(filter));
-        a->filter_typed_ms = now;
-    }
-    bool is_due = app_pane(a) != PANE_EVENTS || now >= a->filter_typed_ms + APP_TYPING_MS;
-    *ret_ms = is_due ? -1 : (int)(a->filter_typed_ms + APP_TYPING_MS - now);
-    return is_due;
-}
-
 static void app_write_note(const struct app *a, char *dst, size_t size)
 {
     const struct table *t = app_table(a);
@@ -182,14 +168,20 @@ static int app_try_filter(struct app *a)
 {
     struct prompt *p = &a->prompt;
     char filter[TABLE_FILTER_MAX];
-    int ms;
     if (!p->is_open || p->kind != PROMPT_FILTER)
         return -1;
     (void)query_typed(p->edit.text, pane_rows[app_pane(a)].search, filter, sizeof(filter));
-    if (app_is_filter_due(a, filter, &ms))
+    uint64_t now = clock_ms();
+    if (strcmp(a->filter_typed, filter) != 0) {
+        (void)str_copy(a->filter_typed, sizeof(a->filter_typed), str_of(filter));
+        a->filter_typed_ms = now;
+    }
+    /* A stream begins anew with each: that of events waits for a pause between the keys. */
+    uint64_t due_ms = a->filter_typed_ms + (app_pane(a) == PANE_EVENTS ? APP_TYPING_MS : 0);
+    if (now >= due_ms)
         app_set_filter(a, filter);
     app_write_note(a, p->note, sizeof(p->note));
-    return ms;
+    return now >= due_ms ? -1 : (int)(due_ms - now);
 }
 
 int app_tick(struct app *a)

@@ -37,30 +37,20 @@ static bool draw_is_stale(const struct app *a)
                           draw_age_ms(a) > STALE_INTERVALS * a->settings.interval_ms + 1000);
 }
 
-static void draw_clock(const struct app *a, char dst[16])
-{
-    time_t at = (time_t)(app_node(a)->refreshed_wall_ms / 1000);
-    struct tm tm;
-    if (!at || !localtime_r(&at, &tm) || !strftime(dst, 16, "%H:%M:%S", &tm))
-        dst[0] = '\0';
-}
-
-/* Pause, age and time of the last answer. */
-static char *draw_right_of_bar(const struct app *a)
-{
-    char at[16], age[32];
-    draw_clock(a, at);
-    units_human_duration(age, draw_age_ms(a));
-    bool is_stale = draw_is_stale(a) || a->is_paused;
-    return str_printf("%s%s%s%s%s ", a->is_paused ? "PAUSED  " : "", is_stale && at[0] ? age : "",
-                      is_stale && at[0] ? " old, of " : "", at[0] ? at : "", "");
-}
-
 static void draw_bar(const struct app *a, struct screen *s)
 {
     const struct node *n = app_node(a);
     char uptime[32] = "?";
-    AUTO_FREE char *right = draw_right_of_bar(a);
+    /* Right: pause, age and time of the last answer. */
+    char at[16] = "", age[32];
+    time_t refreshed = (time_t)(n->refreshed_wall_ms / 1000);
+    struct tm tm;
+    if (!refreshed || !localtime_r(&refreshed, &tm) || !strftime(at, sizeof(at), "%H:%M:%S", &tm))
+        at[0] = '\0';
+    units_human_duration(age, draw_age_ms(a));
+    bool has_age = at[0] && (draw_is_stale(a) || a->is_paused);
+    AUTO_FREE char *right = str_printf("%s%s%s%s ", a->is_paused ? "PAUSED  " : "",
+                                       has_age ? age : "", has_age ? " old, of " : "", at);
     int room = s->cols - (right ? (int)strlen(right) : 0);
     screen_fill(s, 0, 0, s->cols, n->is_lost ? STYLE_ALARM : STYLE_BAR);
     if (n->is_lost) {
@@ -121,11 +111,6 @@ static enum tabs tabs_that_fit(const struct app *a, int cols)
     return TABS_NUMBERS;
 }
 
-static int draw_tab_row(const struct app *a)
-{
-    return a->n_nodes > 1 ? 2 : 1;
-}
-
 static void draw_tabs(const struct app *a, struct screen *s, int row)
 {
     enum tabs tabs = tabs_that_fit(a, s->cols);
@@ -142,10 +127,11 @@ static void draw_tabs(const struct app *a, struct screen *s, int row)
 
 int app_tab_at(const struct app *a, int row, int col)
 {
-    int at = 0;
+    int at = 0, tab_row = a->n_nodes > 1 ? 2 : 1;
     enum tabs tabs = tabs_that_fit(a, a->view.cols);
-    for (int i = 0; row == draw_tab_row(a) && a->view.rows >= ROWS_FOR_TABS && i < SCREEN_COUNT;
-         i++) {
+    if (row != tab_row || a->view.rows < ROWS_FOR_TABS)
+        return -1;
+    for (int i = 0; i < SCREEN_COUNT; i++) {
         char text[32];
         at += tab_text(a, i, tabs, text);
         if (col < at)
@@ -381,18 +367,6 @@ static void draw_footer(const struct app *a, struct screen *s, int row)
 
 /* ---- the whole ---- */
 
-static void draw_body(struct app *a, struct screen *s, int row, int height)
-{
-    if (height < 1)
-        return;
-    if (a->over != OVER_NONE)
-        draw_page(a, s, row, height);
-    else if (app_pane(a) == PANE_OVERVIEW)
-        overview_draw(&app_node(a)->overview, s, row, height, draw_is_stale(a));
-    else
-        draw_lists(a, s, row, height);
-}
-
 void app_draw(struct app *a, int rows, int cols)
 {
     struct screen *s = &a->view;
@@ -411,7 +385,13 @@ void app_draw(struct app *a, int rows, int cols)
         draw_footer(a, s, --end);
     if (rows >= ROWS_FOR_TABS && draw_ops(a, s, end - 1))
         end--;
-    draw_body(a, s, top, end - top);
+    int height = end - top;
+    if (height > 0 && a->over != OVER_NONE)
+        draw_page(a, s, top, height);
+    else if (height > 0 && app_pane(a) == PANE_OVERVIEW)
+        overview_draw(&app_node(a)->overview, s, top, height, draw_is_stale(a));
+    else if (height > 0)
+        draw_lists(a, s, top, height);
     if (rows < ROWS_FOR_FOOTER && a->message[0])
         draw_footer(a, s, rows - 1);
     dialog_draw(&a->dialog, s);

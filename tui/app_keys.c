@@ -101,25 +101,6 @@ static bool app_modal_key(struct app *a, int key)
     return true;
 }
 
-/* A question that is still to come would find the hands at something else. */
-static void app_drop_coming_question(struct app *a)
-{
-    if (!a->wants_reload && a->shell.phase != SHELL_COUNT)
-        return;
-    a->wants_reload = false;
-    shell_stop(&a->shell);
-    app_say(a, false, "nothing was asked: another key came before the question");
-}
-
-/* Rows within details are picked before the page moves. */
-static bool app_detail_key(struct app *a, int key)
-{
-    bool is_down = key == INPUT_DOWN || key == 'j', is_up = key == INPUT_UP || key == 'k';
-    if (is_down || is_up)
-        detail_move(&a->detail, &a->page, is_down ? 1 : -1);
-    return is_down || is_up;
-}
-
 void app_key(struct app *a, int key)
 {
     if (key == INPUT_RESIZE || key == INPUT_NONE)
@@ -131,9 +112,18 @@ void app_key(struct app *a, int key)
     if (app_modal_key(a, key))
         return;
     a->message[0] = '\0';
-    app_drop_coming_question(a);
-    if (a->over == OVER_DETAIL && app_detail_key(a, key))
+    /* A question that is still to come would find the hands at something else. */
+    if (a->wants_reload || a->shell.phase == SHELL_COUNT) {
+        a->wants_reload = false;
+        shell_stop(&a->shell);
+        app_say(a, false, "nothing was asked: another key came before the question");
+    }
+    /* Rows within details are picked before the page moves. */
+    bool is_down = key == INPUT_DOWN || key == 'j', is_up = key == INPUT_UP || key == 'k';
+    if (a->over == OVER_DETAIL && (is_down || is_up)) {
+        detail_move(&a->detail, &a->page, is_down ? 1 : -1);
         return;
+    }
     if (a->over != OVER_NONE && page_key(&a->page, key))
         return;
     if (key >= '1' && key < '1' + SCREEN_COUNT) {

@@ -7,17 +7,6 @@
 
 /* ---- places ---- */
 
-static struct app_place place_here(const struct app *a)
-{
-    struct app_place p = {.screen = a->screen, .focus = a->focus[a->screen]};
-    (void)str_copy(p.filter, sizeof(p.filter), str_of(app_table(a)->filter));
-    if (a->over == OVER_DETAIL) {
-        p.row = json_incref(a->detail.object);
-        p.pane = a->detail.pane;
-    }
-    return p;
-}
-
 void app_leave_place(struct app *a)
 {
     if (a->n_places == APP_PLACES_MAX) {
@@ -25,7 +14,13 @@ void app_leave_place(struct app *a)
         memmove(a->places, a->places + 1, (APP_PLACES_MAX - 1) * sizeof(a->places[0]));
         a->n_places--;
     }
-    a->places[a->n_places++] = place_here(a);
+    struct app_place *p = &a->places[a->n_places++];
+    *p = (struct app_place){.screen = a->screen, .focus = a->focus[a->screen]};
+    (void)str_copy(p->filter, sizeof(p->filter), str_of(app_table(a)->filter));
+    if (a->over == OVER_DETAIL) {
+        p->row = json_incref(a->detail.object);
+        p->pane = a->detail.pane;
+    }
 }
 
 void app_change_screen(struct app *a, enum screen_id screen)

@@ -231,16 +231,6 @@ static void detail_ask(struct detail *d, const char *noun, const char *verb, jso
         (void)rpc_client_ask(d->node->rpc, c->method, params, fn, d);
 }
 
-static void detail_watch(struct detail *d)
-{
-    const struct command *c = commands_find("event", "watch");
-    json_t *params = detail_filter(d, facet_rows[d->facet].event, false);
-    if (params && commands_arg(c, "last"))
-        json_object_set_new(params, "last", json_integer(DETAIL_EVENTS_MAX));
-    d->is_watching = true;
-    detail_ask(d, "event", "watch", params, on_stream);
-}
-
 static void detail_ask_all(struct detail *d, const struct detail_kind *k)
 {
     if (k->noun)
@@ -271,8 +261,13 @@ int detail_tick(struct detail *d, uint64_t interval_ms)
         d->stream = 0;
         d->is_watching = d->is_over = false;
     }
-    if (d->facet != FACET_COUNT && facet_rows[d->facet].event && !d->is_watching)
-        detail_watch(d);
+    if (d->facet != FACET_COUNT && facet_rows[d->facet].event && !d->is_watching) {
+        json_t *params = detail_filter(d, facet_rows[d->facet].event, false);
+        if (params && commands_arg(commands_find("event", "watch"), "last"))
+            json_object_set_new(params, "last", json_integer(DETAIL_EVENTS_MAX));
+        d->is_watching = true;
+        detail_ask(d, "event", "watch", params, on_stream);
+    }
     if (now >= d->next_ms && rpc_client_pending(d->node->rpc) < 16 &&
         (!d->node->is_paused || d->next_ms == 0)) {
         d->next_ms = now + interval_ms;

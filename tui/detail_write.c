@@ -6,16 +6,6 @@
 
 #define DETAIL_GRAPH_ROWS 4
 
-static void write_explain(const struct detail *d, struct page *p, int cols)
-{
-    const struct command *c = commands_find("route", "explain");
-    if (!c || !d->explain)
-        return;
-    page_heading(p, "Where a login would go now");
-    page_add_object(p, c, d->explain, cols);
-    page_add_long(p, c, d->explain, cols);
-}
-
 /* The last lines of the page, one for each row, can be picked. */
 static void write_lines(struct detail *d, const struct page *p, enum pane pane, const json_t *rows)
 {
@@ -108,7 +98,12 @@ void detail_write(struct detail *d, struct page *p, int cols)
     }
     if (show)
         page_add_object(p, show, d->object, cols);
-    write_explain(d, p, cols);
+    const struct command *explain = commands_find("route", "explain");
+    if (explain && d->explain) {
+        page_heading(p, "Where a login would go now");
+        page_add_object(p, explain, d->explain, cols);
+        page_add_long(p, explain, d->explain, cols);
+    }
     write_history(d, p, cols);
     write_sessions(d, p, cols);
     write_events(d, p, cols);

@@ -176,15 +176,6 @@ static int dialog_button(struct screen *s, int row, int col, int width, bool has
                          text);
 }
 
-static void dialog_draw_buttons(const struct dialog *d, struct screen *s, int row, int col,
-                                int width)
-{
-    int end = col + width;
-    col += dialog_button(s, row, col, end - col, d->focus == d->n_fields, "No") + 2;
-    col += dialog_button(s, row, col, end - col, d->focus == d->n_fields + 1, d->yes) + 2;
-    (void)screen_text(s, row, col, end - col, STYLE_DIM, STR("Tab moves, Esc leaves"));
-}
-
 static void dialog_draw_fields(struct dialog *d, struct screen *s, int row, int col, int width,
                                size_t n)
 {
@@ -209,23 +200,6 @@ static void dialog_draw_fields(struct dialog *d, struct screen *s, int row, int 
         else
             edit_draw(&f->edit, s, line, col + label, width - label, has_focus);
     }
-}
-
-static void dialog_draw_hint(const struct dialog *d, struct screen *s, int row, int col, int width)
-{
-    const struct dialog_field *f = d->focus < d->n_fields ? &d->fields[d->focus] : NULL;
-    if (d->wrong[0])
-        (void)screen_text(s, row, col, width, STYLE_BAD, str_of(d->wrong));
-    else if (f && f->hint)
-        (void)screen_printf(s, row, col, width, STYLE_DIM, "%s%s", f->hint,
-                            f->is_switch ? "; Space switches it" : "");
-}
-
-/* No room for a frame: the question is still readable, and y and n work. */
-static void dialog_draw_small(const struct dialog *d, struct screen *s)
-{
-    screen_fill(s, 0, 0, s->cols, STYLE_ALARM);
-    (void)screen_printf(s, 0, 0, s->cols, STYLE_ALARM, "%s y/N", d->question);
 }
 
 static int dialog_room(const struct screen *s)
@@ -256,7 +230,9 @@ void dialog_draw(struct dialog *d, struct screen *s)
         return;
     d->is_drawn = true;
     if (s->rows < DIALOG_FRAME || s->cols < 24) {
-        dialog_draw_small(d, s);
+        /* No room for a frame: the question is still readable, and y and n work. */
+        screen_fill(s, 0, 0, s->cols, STYLE_ALARM);
+        (void)screen_printf(s, 0, 0, s->cols, STYLE_ALARM, "%s y/N", d->question);
         return;
     }
     int width = dialog_width(d, s), inner = width - 4, room = s->rows - DIALOG_FRAME;
@@ -272,6 +248,15 @@ void dialog_draw(struct dialog *d, struct screen *s)
     if (body > 1)
         page_draw(&d->body, s, row + 3, col + 2, body - 1, inner, false);
     dialog_draw_fields(d, s, row + 3 + body, col + 2, inner, (size_t)fields);
-    dialog_draw_hint(d, s, row + height - 3, col + 2, inner);
-    dialog_draw_buttons(d, s, row + height - 2, col + 2, inner);
+    int line = row + height - 3, at = col + 2, edge = at + inner;
+    const struct dialog_field *f = d->focus < d->n_fields ? &d->fields[d->focus] : NULL;
+    if (d->wrong[0])
+        (void)screen_text(s, line, at, inner, STYLE_BAD, str_of(d->wrong));
+    else if (f && f->hint)
+        (void)screen_printf(s, line, at, inner, STYLE_DIM, "%s%s", f->hint,
+                            f->is_switch ? "; Space switches it" : "");
+    line++;
+    at += dialog_button(s, line, at, edge - at, d->focus == d->n_fields, "No") + 2;
+    at += dialog_button(s, line, at, edge - at, d->focus == d->n_fields + 1, d->yes) + 2;
+    (void)screen_text(s, line, at, edge - at, STYLE_DIM, STR("Tab moves, Esc leaves"));
 }

@@ -97,19 +97,9 @@ static size_t edit_right(const struct edit *e)
     return at;
 }
 
-static size_t edit_word_left(const struct edit *e)
-{
-    size_t at = e->cursor;
-    while (at > 0 && e->text[at - 1] == ' ')
-        at--;
-    while (at > 0 && e->text[at - 1] != ' ')
-        at--;
-    return at;
-}
-
 bool edit_key(struct edit *e, int key)
 {
-    size_t end = strlen(e->text);
+    size_t end = strlen(e->text), word = e->cursor;
     switch (key) {
     case INPUT_LEFT:
     case INPUT_CTRL('B'):
@@ -141,7 +131,11 @@ bool edit_key(struct edit *e, int key)
         edit_cut(e, e->cursor, end);
         return true;
     case INPUT_CTRL('W'):
-        edit_cut(e, edit_word_left(e), e->cursor);
+        while (word > 0 && e->text[word - 1] == ' ')
+            word--;
+        while (word > 0 && e->text[word - 1] != ' ')
+            word--;
+        edit_cut(e, word, e->cursor);
         return true;
     default:
         if (key < ' ' || key == 0x7f || key >= 0x110000 || (key >= 0xd800 && key < 0xe000))
@@ -177,24 +171,18 @@ static void edit_put(struct screen *s, int row, int col, int width, enum style s
     }
 }
 
-static void edit_draw_secret(const struct edit *e, struct screen *s, int row, int col, int width,
-                             enum style style, bool has_focus)
-{
-    char dots[EDIT_MAX];
-    size_t n = edit_characters(str_of(e->text));
-    n = n < (size_t)width ? n : (size_t)(width > 0 ? width : 0);
-    memset(dots, '*', n);
-    edit_put(s, row, col, width, style, str_n(dots, n),
-             has_focus ? (int)edit_characters(str_n(e->text, e->cursor)) : -1);
-}
-
 void edit_draw(const struct edit *e, struct screen *s, int row, int col, int width, bool has_focus)
 {
     enum style style = has_focus ? STYLE_INPUT : STYLE_NORMAL;
     const char *from = e->text;
     screen_fill(s, row, col, width, style);
     if (e->is_secret) {
-        edit_draw_secret(e, s, row, col, width, style, has_focus);
+        char dots[EDIT_MAX];
+        size_t n = edit_characters(str_of(e->text));
+        n = n < (size_t)width ? n : (size_t)(width > 0 ? width : 0);
+        memset(dots, '*', n);
+        edit_put(s, row, col, width, style, str_n(dots, n),
+                 has_focus ? (int)edit_characters(str_n(e->text, e->cursor)) : -1);
         return;
     }
     /* The cursor stays in view. */

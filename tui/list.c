@@ -49,18 +49,6 @@ static bool list_columns(struct list *l, bool is_utf8)
     return code == 0;
 }
 
-/* The rows that are visible, for measuring; owned. */
-static json_t *list_visible(const struct list *l)
-{
-    json_t *rows = json_array();
-    for (size_t i = 0; i < l->table.page; i++) {
-        const json_t *row = table_row(&l->table, l->table.top + i);
-        if (row)
-            json_array_append(rows, (json_t *)row);
-    }
-    return rows;
-}
-
 /* Whether some row has more than nothing in a column. */
 static bool list_is_filled(const json_t *rows, const char *name)
 {
@@ -91,17 +79,6 @@ static void list_measure_column(struct list *l, struct output_column *c, const j
     if (c->width < *natural)
         c->width = *natural;
     *natural = c->width;
-}
-
-static void list_measure(struct list *l, int cols)
-{
-    struct output *o = &l->output;
-    json_t *rows = list_visible(l);
-    o->width = cols;
-    output_table_measure(o, rows);
-    for (size_t i = 0; i < o->n_columns; i++)
-        list_measure_column(l, &o->columns[i], rows);
-    json_decref(rows);
 }
 
 /* Columns from the left edge on; the naming one stays. */
@@ -139,33 +116,23 @@ static void list_fit(struct list *l, int cols)
 static void list_layout(struct list *l, int cols)
 {
     cols = cols > LIST_GUTTER ? cols - LIST_GUTTER : 1;
-    list_measure(l, cols);
+    /* As wide as what is visible needs. */
+    struct output *o = &l->output;
+    json_t *rows = json_array();
+    for (size_t i = 0; i < l->table.page; i++) {
+        const json_t *row = table_row(&l->table, l->table.top + i);
+        if (row)
+            json_array_append(rows, (json_t *)row);
+    }
+    o->width = cols;
+    output_table_measure(o, rows);
+    for (size_t i = 0; i < o->n_columns; i++)
+        list_measure_column(l, &o->columns[i], rows);
+    json_decref(rows);
     list_fit(l, cols);
 }
 
 /* ---- drawing ---- */
-
-static void list_put(struct screen *s, const struct output_column *c, int row, int col,
-                     enum style style, struct str text)
-{
-    if (output_is_number(c->unit))
-        screen_right(s, row, col, c->width, style, text);
-    else
-        (void)screen_text(s, row, col, c->width, style, text);
-}
-
-static void list_draw_title(const struct list *l, struct screen *s, const struct output_column *c,
-                            int col)
-{
-    bool is_sort = strcmp(c->name, l->table.sort) == 0;
-    int width = output_text_width(str_of(c->title));
-    width = width + is_sort > c->width ? c->width - is_sort : width;
-    int at = output_is_number(c->unit) ? col + c->width - width - is_sort : col;
-    (void)screen_text(s, l->row, at, width, STYLE_HEADER, str_of(c->title));
-    if (is_sort)
-        screen_shape(s, l->row, at + width, STYLE_HEADER,
-                     l->table.is_descending ? SHAPE_DOWN : SHAPE_UP);
-}
 
 static void list_draw_titles(const struct list *l, struct screen *s)
 {
@@ -175,7 +142,14 @@ static void list_draw_titles(const struct list *l, struct screen *s)
         const struct output_column *c = &l->output.columns[i];
         if (!c->width)
             continue;
-        list_draw_title(l, s, c, col);
+        bool is_sort = strcmp(c->name, l->table.sort) == 0;
+        int width = output_text_width(str_of(c->title));
+        width = width + is_sort > c->width ? c->width - is_sort : width;
+        int at = output_is_number(c->unit) ? col + c->width - width - is_sort : col;
+        (void)screen_text(s, l->row, at, width, STYLE_HEADER, str_of(c->title));
+        if (is_sort)
+            screen_shape(s, l->row, at + width, STYLE_HEADER,
+                         l->table.is_descending ? SHAPE_DOWN : SHAPE_UP);
         col += c->width + LIST_GAP;
     }
     if (l->is_wide && l->n_hidden)
@@ -227,7 +201,11 @@ static void list_draw_cells(const struct list *l, struct screen *s, int line, co
             continue;
         buf_clear(&text);
         output_human(&text, c, v);
-        list_put(s, c, line, col, list_value_style(c, v, buf_str(&text), base), buf_str(&text));
+        enum style style = list_value_style(c, v, buf_str(&text), base);
+        if (output_is_number(c->unit))
+            screen_right(s, line, col, c->width, style, buf_str(&text));
+        else
+            (void)screen_text(s, line, col, c->width, style, buf_str(&text));
         col += c->width + LIST_GAP;
     }
 }

@@ -60,20 +60,15 @@ static int main_interval(struct main_options *o, const char *value)
     return -1;
 }
 
-static int main_socket(struct main_options *o, const char *value)
-{
-    if (o->app.n_sockets == ARRAY_LEN(o->app.sockets))
-        return main_usage_error("too many sockets:", value);
-    o->app.sockets[o->app.n_sockets++] = value;
-    return -1;
-}
-
 /* Returns an exit status to end with, or -1 to go on. */
 static int main_option(struct main_options *o, int opt, const char *value)
 {
     switch (opt) {
     case 's':
-        return main_socket(o, value);
+        if (o->app.n_sockets == ARRAY_LEN(o->app.sockets))
+            return main_usage_error("too many sockets:", value);
+        o->app.sockets[o->app.n_sockets++] = value;
+        return -1;
     case 'i':
         return main_interval(o, value);
     case 'r':
@@ -250,15 +245,6 @@ static int main_run(struct app *a)
     return 0;
 }
 
-static void main_load_settings(struct main_options *o)
-{
-    AUTO_FREE char *error = NULL;
-    settings_init(&o->settings);
-    o->path = settings_path();
-    if (o->path && settings_load(&o->settings, o->path, &error) < 0)
-        fprintf(stderr, "mailproxy-tui: %s; going on without it\n", error ? error : "no settings");
-}
-
 static int main_open(struct main_options *o)
 {
     const char *no_color = getenv("NO_COLOR");
@@ -280,7 +266,11 @@ int main(int argc, char **argv)
     static struct app app;
     (void)signal(SIGPIPE, SIG_IGN);
     (void)setlocale(LC_ALL, "");
-    main_load_settings(&o);
+    AUTO_FREE char *error = NULL;
+    settings_init(&o.settings);
+    o.path = settings_path();
+    if (o.path && settings_load(&o.settings, o.path, &error) < 0)
+        fprintf(stderr, "mailproxy-tui: %s; going on without it\n", error ? error : "no settings");
     bool was_ascii = o.settings.is_ascii;
     int status = main_parse(argc, argv, &o);
     if (status < 0)

@@ -76,22 +76,18 @@ enum menu_result menu_key(struct menu *m, int key)
     return MENU_OPEN;
 }
 
-static int menu_width(const struct menu *m, const struct screen *s)
+void menu_draw(struct menu *m, struct screen *s)
 {
+    if (!m->is_open)
+        return;
+    int room = s->rows - MENU_FRAME;
     int width = output_text_width(str_of(m->title)), hint = output_text_width(str_of(m->hint));
     width = hint > width ? hint : width;
     for (size_t i = 0; i < m->n; i++) {
         int w = output_text_width(str_of(m->items[i].text)) + 4;
         width = w > width ? w : width;
     }
-    return width + 4 < s->cols ? width + 4 : s->cols;
-}
-
-void menu_draw(struct menu *m, struct screen *s)
-{
-    if (!m->is_open)
-        return;
-    int room = s->rows - MENU_FRAME, width = menu_width(m, s);
+    width = width + 4 < s->cols ? width + 4 : s->cols;
     size_t n = (int)m->n < room ? m->n : room > 0 ? (size_t)room : 0;
     int row = (s->rows - (int)n - MENU_FRAME) / 2, col = (s->cols - width) / 2;
     row = row < 0 ? 0 : row;

@@ -120,15 +120,6 @@ static void source_ask(struct node *n, enum source_id id);
 
 /* ---- answers ---- */
 
-/* The protocols are known with the listeners: those that are new are asked about at once. */
-static void take_listeners(struct node *n, const json_t *result)
-{
-    overview_take_listeners(&n->overview, result);
-    for (size_t i = 0; i < n->overview.n_protos; i++)
-        if (!n->overview.protos[i].stats)
-            source_ask(n, (enum source_id)(SOURCE_PROTO + i));
-}
-
 static bool ops_have(const json_t *rows, const json_t *id)
 {
     size_t i;
@@ -159,21 +150,26 @@ static void source_take(struct node *n, enum source_id id, const struct source *
     struct overview *o = &n->overview;
     if (id == SOURCE_PANE + PANE_GROUPS)
         groups_take(n, result);
-    if (id >= SOURCE_PANE)
+    if (id >= SOURCE_PANE) {
         table_take(&n->lists[id - SOURCE_PANE].table, result, &s->part);
-    else if (id >= SOURCE_PROTO)
+    } else if (id >= SOURCE_PROTO) {
         overview_take(&o->protos[id - SOURCE_PROTO].stats, result);
-    else if (id == SOURCE_HISTORY)
+    } else if (id == SOURCE_HISTORY) {
         overview_take_history(o, result);
-    else if (id == SOURCE_LISTENERS)
-        take_listeners(n, result);
-    else if (id == SOURCE_OPS)
+    } else if (id == SOURCE_LISTENERS) {
+        overview_take_listeners(o, result);
+        /* The protocols are known with the listeners: new ones are asked about at once. */
+        for (size_t i = 0; i < o->n_protos; i++)
+            if (!o->protos[i].stats)
+                source_ask(n, (enum source_id)(SOURCE_PROTO + i));
+    } else if (id == SOURCE_OPS) {
         take_ops(n, result);
-    else
+    } else {
         overview_take(id == SOURCE_STATUS  ? &o->status
                       : id == SOURCE_STATS ? &o->stats
                                            : &o->backends,
                       result);
+    }
 }
 
 static void source_fail(struct node *n, struct source *s, const struct command *c,
@@ -187,13 +183,6 @@ static void source_fail(struct node *n, struct source *s, const struct command *
                  c->noun, c->verb, MAILPROXY_VERSION);
     else
         (void)str_copy(s->why, sizeof(s->why), str_of(node_error_text(e, text)));
-}
-
-/* An answer to what is not asked any more: the filter was typed on, the order changed. */
-static bool source_is_outdated(const struct node *n, enum source_id id)
-{
-    return id >= SOURCE_PANE && id < SOURCE_COUNT &&
-           n->lists[id - SOURCE_PANE].table.question != n->sources[id].question;
 }
 
 bool node_is_looking(const struct node *n, enum pane p)
@@ -213,7 +202,9 @@ static void on_source(void *arg, const json_t *result, const struct client_error
     bool is_again = s->is_again;
     s->is_waiting = s->is_again = false;
     s->took_ms = clock_ms() - s->asked_ms;
-    if (source_is_outdated(n, id)) {
+    /* An answer to what is not asked any more: the filter was typed on, the order changed. */
+    if (id >= SOURCE_PANE && id < SOURCE_COUNT &&
+        n->lists[id - SOURCE_PANE].table.question != n->sources[id].question) {
         is_again = true;
     } else if (!result) {
         source_fail(n, s, source_command(id), error);
@@ -224,16 +215,6 @@ static void on_source(void *arg, const json_t *result, const struct client_error
         n->refreshed_wall_ms = clock_wall_ms();
     }
     if (is_again)
-        source_ask(n, id);
-}
-
-/* Asks again what nobody changed. An answer that the daemon has to look for long is not asked for
- * all the time. */
-static void source_ask_again(struct node *n, enum source_id id)
-{
-    const struct source *s = &n->sources[id];
-    bool is_due = clock_ms() >= s->asked_ms + NODE_REST * s->took_ms;
-    if (is_due || s->is_urgent)
         source_ask(n, id);
 }
 
@@ -474,16 +455,6 @@ void node_refresh(struct node *n)
     }
 }
 
-static void node_ask_overview(struct node *n)
-{
-    source_ask(n, SOURCE_HISTORY);
-    source_ask(n, SOURCE_STATS);
-    source_ask(n, SOURCE_BACKENDS);
-    source_ask(n, SOURCE_LISTENERS);
-    for (size_t i = 0; i < n->overview.n_protos; i++)
-        source_ask(n, (enum source_id)(SOURCE_PROTO + i));
-}
-
 static void node_ask(struct node *n, enum screen_id screen)
 {
     source_ask(n, SOURCE_STATUS);
@@ -492,12 +463,21 @@ static void node_ask(struct node *n, enum screen_id screen)
         enum pane p = screen_rows[screen].panes[i];
         if (i == 1 && p == screen_rows[screen].panes[0])
             break;
-        if (p == PANE_OVERVIEW)
-            node_ask_overview(n);
-        else if (p == PANE_EVENTS)
+        if (p == PANE_OVERVIEW) {
+            source_ask(n, SOURCE_HISTORY);
+            source_ask(n, SOURCE_STATS);
+            source_ask(n, SOURCE_BACKENDS);
+            source_ask(n, SOURCE_LISTENERS);
+            for (size_t k = 0; k < n->overview.n_protos; k++)
+                source_ask(n, (enum source_id)(SOURCE_PROTO + k));
+        } else if (p == PANE_EVENTS) {
             node_watch(n);
-        else
-            source_ask_again(n, (enum source_id)(SOURCE_PANE + p));
+        } else {
+            /* An answer that the daemon has to look for long is not asked for all the time. */
+            const struct source *s = &n->sources[SOURCE_PANE + p];
+            if (s->is_urgent || clock_ms() >= s->asked_ms + NODE_REST * s->took_ms)
+                source_ask(n, (enum source_id)(SOURCE_PANE + p));
+        }
     }
 }
 

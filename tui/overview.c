@@ -152,14 +152,6 @@ void overview_take_listeners(struct overview *o, const json_t *result)
 
 /* ---- graphs ---- */
 
-static double graph_value(const struct overview_graph *g, const json_t *sample, unsigned step_s)
-{
-    double v = json_number_value(json_object_get(sample, g->member));
-    if (g->second)
-        v += json_number_value(json_object_get(sample, g->second));
-    return g->is_rate ? v / step_s : v;
-}
-
 size_t overview_columns(const json_t *samples, const struct overview_graph *g,
                         const struct overview_span *span, int width, double *ret)
 {
@@ -175,9 +167,12 @@ size_t overview_columns(const json_t *samples, const struct overview_graph *g,
     for (size_t i = 0; i < n; i++) {
         const json_t *sample = json_array_get(samples, i);
         json_int_t back = newest - overview_time(sample) / column_ms;
-        double v = graph_value(g, sample, span->step_s);
         if (back < 0 || back >= (json_int_t)columns)
             continue;
+        double v = json_number_value(json_object_get(sample, g->member));
+        if (g->second)
+            v += json_number_value(json_object_get(sample, g->second));
+        v = g->is_rate ? v / span->step_s : v;
         double *at = &ret[columns - 1 - (size_t)back];
         *at = v > *at ? v : *at;
     }
@@ -288,13 +283,6 @@ static void warn_listener_certificates(struct warnings *w, const json_t *listene
     }
 }
 
-static bool backend_is_usable(const json_t *b)
-{
-    const char *admin = overview_text(b, "admin");
-    return strcmp(overview_text(b, "health"), "down") != 0 &&
-           (!admin[0] || strcmp(admin, "ready") == 0);
-}
-
 /* The first backend of each pool speaks for all of them. */
 static void warn_pools(struct warnings *w, const json_t *backends)
 {
@@ -306,8 +294,10 @@ static void warn_pools(struct warnings *w, const json_t *backends)
         json_array_foreach (backends, k, other) {
             if (strcmp(overview_text(other, "pool"), pool) != 0)
                 continue;
+            const char *admin = overview_text(other, "admin");
             is_first = is_first && k >= i;
-            is_usable = is_usable || backend_is_usable(other);
+            is_usable = is_usable || (strcmp(overview_text(other, "health"), "down") != 0 &&
+                                      (!admin[0] || strcmp(admin, "ready") == 0));
         }
         if (is_first && !is_usable && pool[0])
             warn(w, STYLE_ALARM, "pool %s has no backend that takes logins", pool);

@@ -168,18 +168,6 @@ static int totals_height(const struct overview *o)
     return 1 + (int)o->n_protos + (o->n_protos != 1);
 }
 
-static void draw_totals(const struct overview *o, struct screen *s, int row, int height)
-{
-    int at = row + 1;
-    screen_fill(s, row, 0, s->cols, STYLE_HEADER);
-    draw_total_row(s, row, "PROTOCOL", NULL, STYLE_HEADER);
-    for (size_t i = 0; i < o->n_protos && at < row + height; i++)
-        if (o->protos[i].stats)
-            draw_total_row(s, at++, o->protos[i].name, o->protos[i].stats, STYLE_NORMAL);
-    if (o->n_protos != 1 && at < row + height && o->stats)
-        draw_total_row(s, at, "all", o->stats, STYLE_TITLE);
-}
-
 /* ---- backends ---- */
 
 /* Where the parts of a line begin; 0 = there is no room for it. */
@@ -346,7 +334,14 @@ void overview_draw(struct overview *o, struct screen *s, int row, int height, bo
     }
     int used = draw_graphs(o, s, at, graphs_height);
     at += used + (used > 0);
-    draw_totals(o, s, at, end - at);
+    int line = at;
+    screen_fill(s, line, 0, s->cols, STYLE_HEADER);
+    draw_total_row(s, line++, "PROTOCOL", NULL, STYLE_HEADER);
+    for (size_t i = 0; i < o->n_protos && line < end; i++)
+        if (o->protos[i].stats)
+            draw_total_row(s, line++, o->protos[i].name, o->protos[i].stats, STYLE_NORMAL);
+    if (o->n_protos != 1 && line < end && o->stats)
+        draw_total_row(s, line, "all", o->stats, STYLE_TITLE);
     at += totals_height(o) + 1;
     draw_backends(o, s, at, end - at);
     for (int i = row; is_stale && i < end; i++)

@@ -151,14 +151,6 @@ static size_t page_last_top(const struct page *p)
     return n > height ? n - height : 0;
 }
 
-static void page_move(struct page *p, long by)
-{
-    long last = (long)page_last_top(p), to = (long)p->top;
-    to = by > last - to ? last : to + by;
-    p->top = (size_t)(to < 0 ? 0 : to);
-    p->is_following = p->is_stream && !p->is_paused && to >= last;
-}
-
 bool page_key(struct page *p, int key)
 {
     long all = (long)p->n, height = p->height > 1 ? p->height : 1;
@@ -176,7 +168,10 @@ bool page_key(struct page *p, int key)
     };
     for (size_t i = 0; i < ARRAY_LEN(moves); i++)
         if (key == moves[i].key || key == moves[i].other) {
-            page_move(p, moves[i].by);
+            long last = (long)page_last_top(p), by = moves[i].by, to = (long)p->top;
+            to = by > last - to ? last : to + by;
+            p->top = (size_t)(to < 0 ? 0 : to);
+            p->is_following = p->is_stream && !p->is_paused && to >= last;
             return true;
         }
     if (key == INPUT_LEFT)

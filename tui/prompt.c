@@ -74,15 +74,6 @@ void prompt_remember(struct prompt *p, enum prompt_kind kind, const char *line)
     h->lines[h->n++] = copy;
 }
 
-static void prompt_recall(struct prompt *p, bool is_up)
-{
-    struct prompt_history *h = &p->history[p->kind];
-    if (is_up ? h->at == 0 : h->at >= h->n)
-        return;
-    h->at = is_up ? h->at - 1 : h->at + 1;
-    edit_set(&p->edit, h->at < h->n ? h->lines[h->at] : "");
-}
-
 /* ---- completion ---- */
 
 /* Where the word before the cursor begins; blanks within quotes belong to a word. */
@@ -140,13 +131,6 @@ static char *prompt_common(const struct prompt *p)
     return str_dup(str_n(first, n));
 }
 
-/* A word that goes on behind its end: "user=". */
-static bool prompt_is_open_ended(const char *word)
-{
-    size_t n = strlen(word);
-    return n > 0 && strchr("=<>/", word[n - 1]);
-}
-
 void prompt_take(struct prompt *p, struct str lines)
 {
     prompt_drop_candidates(p);
@@ -162,20 +146,15 @@ void prompt_take(struct prompt *p, struct str lines)
         return;
     if (p->n_candidates == 1) {
         const char *word = p->candidates[0].word;
-        prompt_insert(p, word, !prompt_is_open_ended(word));
+        size_t n = strlen(word);
+        bool goes_on = n > 0 && strchr("=<>/", word[n - 1]); /* "user=" */
+        prompt_insert(p, word, !goes_on);
         prompt_drop_candidates(p);
         return;
     }
     AUTO_FREE char *common = prompt_common(p);
     if (common && strlen(common) > p->edit.cursor - p->word)
         prompt_insert(p, common, false);
-}
-
-static void prompt_pick(struct prompt *p, int by)
-{
-    size_t n = p->n_candidates;
-    p->picked = p->picked == SIZE_MAX ? (by > 0 ? 0 : n - 1) : (p->picked + n + (size_t)by) % n;
-    prompt_insert(p, p->candidates[p->picked].word, false);
 }
 
 /* ---- keys ---- */
@@ -186,7 +165,13 @@ enum prompt_result prompt_key(struct prompt *p, int key)
     if (key == INPUT_TAB || (key == INPUT_BACKTAB && has_choice)) {
         if (!has_choice)
             return PROMPT_COMPLETE;
-        prompt_pick(p, key == INPUT_TAB ? 1 : -1);
+        size_t n = p->n_candidates;
+        bool is_next = key == INPUT_TAB;
+        if (p->picked == SIZE_MAX)
+            p->picked = is_next ? 0 : n - 1;
+        else
+            p->picked = (p->picked + (is_next ? 1 : n - 1)) % n;
+        prompt_insert(p, p->candidates[p->picked].word, false);
         return PROMPT_OPEN;
     }
     if (key == INPUT_ESC && has_choice) {
@@ -199,10 +184,13 @@ enum prompt_result prompt_key(struct prompt *p, int key)
     if (key == INPUT_ESC || key == INPUT_CTRL('C') || is_empty_back)
         return PROMPT_LEFT;
     prompt_drop_candidates(p);
-    if (key == INPUT_UP || key == INPUT_DOWN)
-        prompt_recall(p, key == INPUT_UP);
-    else
+    struct prompt_history *h = &p->history[p->kind];
+    if (key != INPUT_UP && key != INPUT_DOWN) {
         (void)edit_key(&p->edit, key);
+    } else if (key == INPUT_UP ? h->at > 0 : h->at < h->n) {
+        h->at = key == INPUT_UP ? h->at - 1 : h->at + 1;
+        edit_set(&p->edit, h->at < h->n ? h->lines[h->at] : "");
+    }
     return PROMPT_OPEN;
 }
 

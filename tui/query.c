@@ -37,18 +37,12 @@ const char *query_typed(const char *text, const char *search, char *dst, size_t 
     return dst;
 }
 
-/* Whether it means itself without quotes. */
-static bool query_is_plain(const char *value)
+static int query_value(struct buf *filter, const char *value)
 {
     const char *c = value;
     while (*c && (isalnum((unsigned char)*c) || strchr("@.-_+/:", *c)))
         c++;
-    return *value && !*c;
-}
-
-static int query_value(struct buf *filter, const char *value)
-{
-    const char *quote = query_is_plain(value) ? "" : "\"";
+    const char *quote = *value && !*c ? "" : "\""; /* a plain word means itself */
     int err = buf_append_c(filter, quote);
     for (; *value && err == 0; value++)
         err = buf_printf(filter, "%s%c", *value == '"' || *value == '\\' ? "\\" : "", *value);

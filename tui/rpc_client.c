@@ -154,15 +154,6 @@ static void rpc_client_greet(struct rpc_client *f)
     client_error_fini(&e);
 }
 
-/* Answers, and what the daemon says to those whom it does not let in. */
-static void rpc_client_take_answer(struct rpc_client *f, const struct client_message *m)
-{
-    if (m->kind == CLIENT_ERROR && !f->is_greeted)
-        rpc_client_lose(f, m->error.text, m->error.hint);
-    else
-        rpc_client_answer(f, m);
-}
-
 static void rpc_client_take(struct rpc_client *f, const struct client_message *m)
 {
     switch (m->kind) {
@@ -171,7 +162,11 @@ static void rpc_client_take(struct rpc_client *f, const struct client_message *m
         break;
     case CLIENT_RESULT:
     case CLIENT_ERROR:
-        rpc_client_take_answer(f, m);
+        /* Refused at the door: the daemon says why in place of a greeting. */
+        if (m->kind == CLIENT_ERROR && !f->is_greeted)
+            rpc_client_lose(f, m->error.text, m->error.hint);
+        else
+            rpc_client_answer(f, m);
         break;
     case CLIENT_EVENT:
         f->ops.event(f->ops.arg, m->body);
@@ -185,16 +180,6 @@ static void rpc_client_fail_open(struct rpc_client *f, int err)
     (void)client_explain_open(f->path, err, &e);
     rpc_client_lose(f, e.text ? e.text : err_text(err), e.hint);
     client_error_fini(&e);
-}
-
-static void rpc_client_open(struct rpc_client *f)
-{
-    struct client *client = NULL;
-    int err = client_open(f->path, &client);
-    f->opened_ms = clock_ms();
-    f->client = client;
-    if (err < 0)
-        rpc_client_fail_open(f, err);
 }
 
 static void rpc_client_receive(struct rpc_client *f)
@@ -219,10 +204,16 @@ static void rpc_client_receive(struct rpc_client *f)
 void rpc_client_run(struct rpc_client *f)
 {
     uint64_t now = clock_ms();
-    if (!f->client && now >= f->retry_at_ms)
-        rpc_client_open(f);
-    else if (f->client)
+    if (f->client) {
         rpc_client_receive(f);
+    } else if (now >= f->retry_at_ms) {
+        struct client *client = NULL;
+        int err = client_open(f->path, &client);
+        f->opened_ms = clock_ms();
+        f->client = client;
+        if (err < 0)
+            rpc_client_fail_open(f, err);
+    }
     if (f->client && !f->is_greeted && now >= f->opened_ms + RPC_CLIENT_GREETING_MS)
         rpc_client_fail_open(f, -ERR_TIMEOUT);
 }

@@ -82,26 +82,6 @@ void screen_restyle(struct screen *s, int row, int col, int width, enum style st
 
 /* ---- text ---- */
 
-static size_t screen_char_len(unsigned char c)
-{
-    return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-}
-
-/* A terminal that knows no more shows one question mark a column. */
-static struct str screen_plain(const struct screen *s, struct str c, int width)
-{
-    return s->glyphs != GLYPHS_ASCII || c.n == 1 ? c : str_n("??", (size_t)width);
-}
-
-static void screen_combine(struct screen_cell *cell, struct str mark)
-{
-    size_t have = cell ? strlen(cell->text) : sizeof(cell->text);
-    if (cell && have + mark.n < sizeof(cell->text)) {
-        memcpy(cell->text + have, mark.p, mark.n);
-        cell->text[have + mark.n] = '\0';
-    }
-}
-
 /* What makes one picture of several characters (joiners, presentation, skin): terminals do not
  * agree on the width of the result, so that each character stands for itself. */
 static bool screen_is_joiner(struct str c)
@@ -122,7 +102,8 @@ static int screen_put(struct screen *s, int row, int col, enum style style, stru
     struct screen_cell *last = NULL;
     int begin = col;
     for (size_t i = 0; i < text.n;) {
-        size_t n = screen_char_len((unsigned char)text.p[i]);
+        unsigned char lead = (unsigned char)text.p[i];
+        size_t n = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
         if (n > text.n - i)
             break;
         struct str c = str_n(text.p + i, n);
@@ -130,14 +111,18 @@ static int screen_put(struct screen *s, int row, int col, enum style style, stru
         i += n;
         if (screen_is_joiner(c))
             continue;
-        if (width == 0) { /* belongs to the cell before */
-            if (s->glyphs != GLYPHS_ASCII)
-                screen_combine(last, c);
+        if (width == 0) { /* belongs to the cell before, where it fits */
+            size_t have = last ? strlen(last->text) : 0;
+            if (s->glyphs != GLYPHS_ASCII && last && have + c.n < sizeof(last->text)) {
+                memcpy(last->text + have, c.p, c.n);
+                last->text[have + c.n] = '\0';
+            }
             continue;
         }
         if (col + width > s->cols)
             break;
-        c = screen_plain(s, c, width);
+        if (s->glyphs == GLYPHS_ASCII && c.n > 1)
+            c = str_n("??", (size_t)width); /* one question mark a column */
         for (int k = 0; k < width; k++)
             *screen_cell(s, row, col + k) = (struct screen_cell){.style = (unsigned char)style};
         last = screen_cell(s, row, col);

@@ -52,17 +52,6 @@ static void settings_read_pane(struct settings *s, const config_t *c, int pane)
     p->is_wide = wide;
 }
 
-static void settings_read_history(struct settings *s, const config_t *c)
-{
-    const config_setting_t *list = config_lookup(c, "history");
-    int n = list ? config_setting_length(list) : 0;
-    for (int i = 0; i < n && s->n_history < SETTINGS_HISTORY_MAX; i++) {
-        char *line = str_dup_c(config_setting_get_string_elem(list, i));
-        if (line)
-            s->history[s->n_history++] = line;
-    }
-}
-
 static void settings_read(struct settings *s, const config_t *c)
 {
     const char *text;
@@ -86,7 +75,13 @@ static void settings_read(struct settings *s, const config_t *c)
                 s->background = (enum settings_background)i;
     for (int p = 0; p < PANE_COUNT; p++)
         settings_read_pane(s, c, p);
-    settings_read_history(s, c);
+    const config_setting_t *history = config_lookup(c, "history");
+    int n_lines = history ? config_setting_length(history) : 0;
+    for (int i = 0; i < n_lines && s->n_history < SETTINGS_HISTORY_MAX; i++) {
+        char *line = str_dup_c(config_setting_get_string_elem(history, i));
+        if (line)
+            s->history[s->n_history++] = line;
+    }
 }
 
 int settings_load(struct settings *s, const char *path, char **ret_error)
@@ -155,24 +150,18 @@ static void settings_build(const struct settings *s, config_t *c)
         (void)config_setting_set_string_elem(history, -1, s->history[i]);
 }
 
-/* The folders above the file, as far as they are missing. */
-static void settings_make_folders(const char *path)
-{
-    AUTO_FREE char *copy = str_dup_c(path);
-    for (char *slash = copy ? strchr(copy + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        (void)mkdir(copy, 0700);
-        *slash = '/';
-    }
-}
-
 int settings_save(const struct settings *s, const char *path)
 {
     config_t c;
     AUTO_FREE char *temporary = str_printf("%s.%ld", path, (long)getpid());
     if (!temporary)
         return -ERR_NOMEM;
-    settings_make_folders(path);
+    AUTO_FREE char *folder = str_dup_c(path);
+    for (char *at = folder ? strchr(folder + 1, '/') : NULL; at; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        (void)mkdir(folder, 0700);
+        *at = '/';
+    }
     mode_t mask = umask(0077);
     FILE *f = fopen(temporary, "wxe");
     umask(mask);

@@ -104,15 +104,6 @@ static void shell_start(struct app *a, enum shell_phase phase)
     a->page.is_following = a->page.is_stream;
 }
 
-/* The same command with --dry-run, for its count. */
-static void shell_count(struct app *a)
-{
-    struct shell *s = &a->shell;
-    json_object_set_new(s->args.params, "dry_run", json_true());
-    s->args.options.format = ARGS_JSON;
-    shell_start(a, SHELL_COUNT);
-}
-
 static void shell_ask(struct app *a, const char *fmt, uint64_t count)
 {
     struct shell *s = &a->shell;
@@ -123,21 +114,21 @@ static void shell_ask(struct app *a, const char *fmt, uint64_t count)
     dialog_open(&a->dialog, "Yes", "%s: %s. Go on?", s->line, fmt ? text : c->summary);
 }
 
-static bool shell_must_ask(const struct shell *s)
-{
-    return s->args.command->flags & COMMANDS_DESTRUCTIVE && !s->args.options.yes &&
-           !json_is_true(json_object_get(s->args.params, "dry_run"));
-}
-
 static void shell_go(struct app *a)
 {
-    struct shell *s = &a->shell;
-    if (!shell_must_ask(s))
+    struct args *args = &a->shell.args;
+    bool must_ask = args->command->flags & COMMANDS_DESTRUCTIVE && !args->options.yes &&
+                    !json_is_true(json_object_get(args->params, "dry_run"));
+    if (!must_ask) {
         shell_start(a, SHELL_RUN);
-    else if (commands_arg(s->args.command, "dry_run"))
-        shell_count(a);
-    else
+    } else if (commands_arg(args->command, "dry_run")) {
+        /* First the same with --dry-run, for its count. */
+        json_object_set_new(args->params, "dry_run", json_true());
+        args->options.format = ARGS_JSON;
+        shell_start(a, SHELL_COUNT);
+    } else {
         shell_ask(a, NULL, 0);
+    }
 }
 
 /* ---- secrets: asked for in a dialog ---- */
@@ -385,19 +376,6 @@ void shell_tick(struct app *a)
 
 /* ---- completion ---- */
 
-/* A filter's words are those of the list's command. */
-static size_t complete_before(const struct app *a, const char **words)
-{
-    const struct command *c = app_table(a)->command;
-    words[0] = "-s";
-    words[1] = app_node(a)->path;
-    if (a->prompt.kind != PROMPT_FILTER || !c)
-        return 2;
-    words[2] = c->noun;
-    words[3] = c->verb;
-    return 4;
-}
-
 void shell_complete(struct app *a)
 {
     struct shell *s = &a->shell;
@@ -407,7 +385,15 @@ void shell_complete(struct app *a)
     s->candidates = calloc(EDIT_MAX, sizeof(*s->candidates));
     if (!s->typed || !s->candidates)
         return;
-    size_t n = complete_before(a, s->candidates);
+    const struct command *list = app_table(a)->command;
+    size_t n = 0;
+    s->candidates[n++] = "-s";
+    s->candidates[n++] = app_node(a)->path;
+    if (a->prompt.kind == PROMPT_FILTER && list) {
+        /* A filter's words are those of the list's command. */
+        s->candidates[n++] = list->noun;
+        s->candidates[n++] = list->verb;
+    }
     n += prompt_words(&a->prompt, copy, s->candidates + n, EDIT_MAX - n);
     s->n_candidates = n;
     if (child_start(&s->completer, child_complete, s) < 0)

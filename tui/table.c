@@ -138,12 +138,6 @@ static void table_show_selected(struct table *t)
 
 /* ---- answers ---- */
 
-static void table_number(struct table *t, json_t *row)
-{
-    if (!t->identity[0] && !json_object_get(row, TABLE_NUMBER))
-        json_object_set_new(row, TABLE_NUMBER, json_integer(++t->next_number));
-}
-
 /* Lists without names: what is the same is the same row. */
 static void table_number_rows(struct table *t, const json_t *rows)
 {
@@ -212,20 +206,6 @@ static size_t table_place(const struct map *names, const char *id)
     return (size_t)(uintptr_t)map_get(names, str_of(id));
 }
 
-/* Appends the missing rows that stood behind the fresh row at `place` (0 = before all). */
-static void table_append_gone(json_t *rows, const json_t *gone, const size_t *places, size_t place)
-{
-    for (size_t i = 0; i < json_array_size(gone); i++)
-        if (places[i] == place)
-            json_array_append(rows, json_array_get(gone, i));
-}
-
-/* Whether a row that is missing now is shown once more. */
-static bool table_is_missed(const struct table *t, const char *id, size_t rank)
-{
-    return !table_is_gone(t, id) && rank >= t->top && rank < t->top + t->page;
-}
-
 /* The fresh rows with those that were visible and are missing now, each behind the row that it
  * followed. */
 static json_t *table_with_gone(const struct table *t, const struct map *names, const json_t *fresh)
@@ -238,7 +218,8 @@ static json_t *table_with_gone(const struct table *t, const struct map *names, c
         json_t *row = json_array_get(t->rows, i);
         size_t here = table_place(names, table_identity(t, row, id));
         place = here ? here : place;
-        if (here || !table_is_missed(t, id, t->start + i))
+        bool was_seen = t->start + i >= t->top && t->start + i < t->top + t->page;
+        if (here || !was_seen || table_is_gone(t, id))
             continue;
         places[json_array_size(gone)] = place;
         json_array_append(gone, row);
@@ -246,8 +227,9 @@ static json_t *table_with_gone(const struct table *t, const struct map *names, c
     for (size_t i = 0; i <= json_array_size(fresh); i++) {
         if (i > 0)
             json_array_append(rows, json_array_get(fresh, i - 1));
-        if (places && json_array_size(gone))
-            table_append_gone(rows, gone, places, i);
+        for (size_t k = 0; k < json_array_size(gone); k++)
+            if (places[k] == i)
+                json_array_append(rows, json_array_get(gone, k));
     }
     json_decref(gone);
     return rows;
@@ -325,28 +307,27 @@ void table_take(struct table *t, const json_t *result, const struct table_part *
     map_fini(&names);
 }
 
-/* Many at once: each removal moves all that follow. */
-static void table_drop_oldest(struct table *t, size_t n)
-{
-    json_t *rows = json_array();
-    for (size_t i = n; i < json_array_size(t->rows); i++)
-        json_array_append(rows, json_array_get(t->rows, i));
-    json_decref(t->rows);
-    t->rows = rows;
-    t->index = t->index > n ? t->index - n : 0;
-    t->top = t->top > n ? t->top - n : 0;
-}
-
 void table_append(struct table *t, json_t *row, size_t max)
 {
     if (!t->rows)
         t->rows = json_array();
     bool is_at_end = t->index + 1 >= t->total;
-    table_number(t, row);
+    if (!t->identity[0] && !json_object_get(row, TABLE_NUMBER))
+        json_object_set_new(row, TABLE_NUMBER, json_integer(++t->next_number));
     if (json_array_append_new(t->rows, row) < 0)
         return;
-    if (json_array_size(t->rows) > max)
-        table_drop_oldest(t, json_array_size(t->rows) - max + max / 10);
+    size_t n = json_array_size(t->rows);
+    if (n > max) {
+        /* Many of the oldest at once: each removal moves all that follow. */
+        size_t n_old = n - max + max / 10;
+        json_t *rows = json_array();
+        for (size_t i = n_old; i < n; i++)
+            json_array_append(rows, json_array_get(t->rows, i));
+        json_decref(t->rows);
+        t->rows = rows;
+        t->index = t->index > n_old ? t->index - n_old : 0;
+        t->top = t->top > n_old ? t->top - n_old : 0;
+    }
     t->total = t->matched = json_array_size(t->rows);
     if (is_at_end)
         t->index = t->total - 1;
@@ -477,15 +458,10 @@ static void table_change(struct table *t)
     t->question++;
 }
 
-static bool table_is_high_first(enum commands_type unit)
-{
-    return output_is_number(unit) || unit == COMMANDS_TIME;
-}
-
 static void table_set_sort(struct table *t, const struct command_column *c)
 {
     (void)str_copy(t->sort, sizeof(t->sort), str_of(c ? c->name : ""));
-    t->is_descending = c && table_is_high_first(c->unit);
+    t->is_descending = c && (output_is_number(c->unit) || c->unit == COMMANDS_TIME);
     table_change(t);
 }
 

@@ -103,19 +103,14 @@ static const attr_t styles_mono[STYLE_COUNT] = {
     [STYLE_BUTTON] = A_REVERSE | A_BOLD,
 };
 
-/* On a white background yellow cannot be read. */
-static short term_light(short colour)
-{
-    return colour == COLOR_YELLOW ? COLOR_MAGENTA : colour == COLOR_CYAN ? COLOR_BLUE : colour;
-}
-
 static attr_t style_attrs[STYLE_COUNT];
 
 static struct term_style term_style(int style, bool is_light)
 {
     struct term_style v = COLORS >= 256 ? styles_256[style] : styles_8[style];
+    /* Yellow and cyan cannot be read on a white background. */
     if (is_light && COLORS < 256 && v.bg == -1)
-        v.fg = term_light(v.fg);
+        v.fg = v.fg == COLOR_YELLOW ? COLOR_MAGENTA : v.fg == COLOR_CYAN ? COLOR_BLUE : v.fg;
     return v;
 }
 
@@ -532,30 +527,18 @@ static void term_show_row(const struct screen *s, int row)
     }
 }
 
-/* Rows that are as they were need not go through curses at all. */
-static bool term_is_shown(const struct screen *s, int row)
-{
-    return memcmp(screen_at(s, row, 0), screen_at(&term.shown, row, 0),
-                  (size_t)s->cols * sizeof(struct screen_cell)) == 0;
-}
-
-static void term_remember(const struct screen *s)
-{
-    if ((s->rows == term.shown.rows && s->cols == term.shown.cols) ||
-        screen_reset(&term.shown, s->rows, s->cols))
-        memcpy(term.shown.cells, s->cells,
-               (size_t)s->rows * (size_t)s->cols * sizeof(struct screen_cell));
-}
-
 void term_show(const struct screen *s)
 {
     bool is_new = s->rows != term.shown.rows || s->cols != term.shown.cols;
     if (is_new)
         erase();
+    /* Rows that are as they were need not go through curses at all. */
+    size_t row_size = (size_t)s->cols * sizeof(struct screen_cell);
     for (int row = 0; row < s->rows; row++)
-        if (is_new || !term_is_shown(s, row))
+        if (is_new || memcmp(screen_at(s, row, 0), screen_at(&term.shown, row, 0), row_size) != 0)
             term_show_row(s, row);
-    term_remember(s);
+    if (!is_new || screen_reset(&term.shown, s->rows, s->cols))
+        memcpy(term.shown.cells, s->cells, (size_t)s->rows * row_size);
     curs_set(s->cursor_row >= 0);
     if (s->cursor_row >= 0)
         move(s->cursor_row, s->cursor_col);
