@@ -211,16 +211,6 @@ static int imap_back_id_client(struct str list, struct buf *out)
     return 0;
 }
 
-static int imap_back_send_id(struct imap_back *i, struct buf *out)
-{
-    AUTO_BUF list = BUF_INIT;
-    const struct back_env *env = i->b.env;
-    if (imap_back_id_own(env, &list) < 0 || imap_back_id_client(env->client_id, &list) < 0 ||
-        imap_back_begin(i, IMAP_ID, "ID (", out) < 0 || buf_append_str(out, buf_str(&list)) < 0)
-        return -ERR_NOMEM;
-    return buf_append_c(out, ")\r\n");
-}
-
 /* ---- login ---- */
 
 /* One argument of LOGIN; *ret_waits when the server has to ask for it first. */
@@ -329,26 +319,23 @@ static enum back_result imap_back_login(struct imap_back *i, struct buf *out)
 
 /* ---- order of the steps ---- */
 
-static bool imap_back_needs_capabilities(const struct imap_back *i)
-{
-    const struct back_env *env = i->b.env;
-    if (i->has_capabilities || i->is_logged_in || (i->sent & 1u << IMAP_CAPABILITY))
-        return false;
-    return env->want_capabilities ||
-           (env->cred && (env->forward_id || imap_back_demands_sasl(env)));
-}
-
 static enum back_result imap_back_next(struct imap_back *i, struct buf *out)
 {
     const struct back_env *env = i->b.env;
     if (env->tls == BACK_TLS_STARTTLS && !i->is_tls)
         return imap_back_simple(i, IMAP_STARTTLS, "STARTTLS\r\n", out);
-    if (imap_back_needs_capabilities(i))
+    bool is_known = i->has_capabilities || i->is_logged_in || (i->sent & 1u << IMAP_CAPABILITY);
+    bool needs_capabilities =
+        env->want_capabilities || (env->cred && (env->forward_id || imap_back_demands_sasl(env)));
+    if (needs_capabilities && !is_known)
         return imap_back_simple(i, IMAP_CAPABILITY, "CAPABILITY\r\n", out);
     bool needs_login = env->cred && !i->is_logged_in;
     if (needs_login && env->forward_id && !(i->sent & 1u << IMAP_ID) &&
         imap_back_has(i, IMAP_HAS_ID)) {
-        if (imap_back_send_id(i, out) < 0)
+        AUTO_BUF list = BUF_INIT;
+        if (imap_back_id_own(env, &list) < 0 || imap_back_id_client(env->client_id, &list) < 0 ||
+            imap_back_begin(i, IMAP_ID, "ID (", out) < 0 ||
+            buf_append_str(out, buf_str(&list)) < 0 || buf_append_c(out, ")\r\n") < 0)
             return imap_back_nomem(i);
         if (!env->is_pipelining_allowed)
             return BACK_NEED_MORE;

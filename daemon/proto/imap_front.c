@@ -473,23 +473,18 @@ static enum proto_intent imap_feed_command(struct imap_front *i, struct str in,
     return imap_answer(&c, reply, "NO [TOOBIG] Literal is too large.", PROTO_BAD);
 }
 
-static enum proto_intent imap_feed_sasl(struct imap_front *i, struct str in, size_t *ret_consumed,
-                                        struct buf *reply)
-{
-    struct str line;
-    int r = line_cut(in, i->f.env->max_line_bytes, &line, ret_consumed, NULL);
-    if (r == -ERR_TOO_LONG)
-        return imap_fatal(REPLY_TOO_LONG, reply);
-    return r < 0 ? PROTO_NEED_MORE : front_take_response(&i->f, line);
-}
-
 enum proto_intent imap_front_feed(struct front *f, struct str in, size_t *ret_consumed,
                                   struct buf *reply)
 {
     struct imap_front *i = (struct imap_front *)f;
     *ret_consumed = 0;
-    return i->f.is_exchange ? imap_feed_sasl(i, in, ret_consumed, reply)
-                            : imap_feed_command(i, in, ret_consumed, reply);
+    if (!i->f.is_exchange)
+        return imap_feed_command(i, in, ret_consumed, reply);
+    struct str line;
+    int r = line_cut(in, i->f.env->max_line_bytes, &line, ret_consumed, NULL);
+    if (r == -ERR_TOO_LONG)
+        return imap_fatal(REPLY_TOO_LONG, reply);
+    return r < 0 ? PROTO_NEED_MORE : front_take_response(&i->f, line);
 }
 
 /* ---- answers of the core ---- */

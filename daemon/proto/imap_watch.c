@@ -216,25 +216,18 @@ static bool imap_server_word_is(const struct imap_stream *s, const char *word)
     return str_eq(str_n(s->word, s->word_len), str_of(word));
 }
 
-/* A command is answered. A tag that nobody is known to wait for may be one of those that found no
- * room, or of a line that was no command. */
-static void imap_server_answered(struct imap_watch *i, uint32_t tag)
-{
-    uint8_t n = 0;
-    while (n < i->n_tags && i->tags[n] != tag)
-        n++;
-    if (n < i->n_tags)
-        i->tags[n] = i->tags[--i->n_tags];
-    else if (i->more > 0)
-        i->more--;
-}
-
 /* A tagged response closes a command; true when the stream is compressed from the next byte on. */
 static bool imap_server_tagged(struct imap_watch *i)
 {
     struct imap_stream *s = &i->server;
     bool is_ok = imap_server_word_is(s, "OK");
-    imap_server_answered(i, s->tag);
+    uint8_t n = 0;
+    while (n < i->n_tags && i->tags[n] != s->tag)
+        n++;
+    if (n < i->n_tags)
+        i->tags[n] = i->tags[--i->n_tags];
+    else if (i->more > 0) /* of those that found no room, or of a line that was no command */
+        i->more--;
     if (i->is_auth_asked && s->tag == i->auth_tag)
         i->is_auth_asked = i->is_auth_challenged = false;
     if (i->is_idle_asked && s->tag == i->idle_tag)
@@ -248,18 +241,6 @@ static bool imap_server_tagged(struct imap_watch *i)
         return false;
     i->is_compress_asked = false;
     return is_ok;
-}
-
-static void imap_server_go_ahead(struct imap_watch *i)
-{
-    if (i->is_literal_waiting) {
-        i->is_literal_waiting = false;
-        i->client.literal = i->waiting_literal;
-    } else if (i->is_idle_asked) {
-        i->is_idle = true;
-    } else if (i->is_auth_asked) {
-        i->is_auth_challenged = true;
-    }
 }
 
 /* A line of the server is complete; false when nothing can be said any more. */
@@ -281,8 +262,16 @@ static bool imap_server_line(struct imap_watch *i)
         s->literal = size;
         return true;
     }
-    if (is_first && is_continuation)
-        imap_server_go_ahead(i);
+    if (is_first && is_continuation) {
+        if (i->is_literal_waiting) {
+            i->is_literal_waiting = false;
+            i->client.literal = i->waiting_literal;
+        } else if (i->is_idle_asked) {
+            i->is_idle = true;
+        } else if (i->is_auth_asked) {
+            i->is_auth_challenged = true;
+        }
+    }
     if (is_first && !is_untagged && !is_continuation && is_status && imap_server_tagged(i)) {
         watch_go_opaque(&i->w);
         return false;

@@ -220,21 +220,16 @@ static int pop3_back_send_auth(struct pop3_back *p, struct buf *out)
 
 /* ---- order of the steps ---- */
 
-static bool pop3_back_needs_capa(const struct pop3_back *p)
-{
-    const struct back_env *env = p->b.env;
-    if (p->has_capabilities || p->is_logged_in || (p->sent & 1u << POP3_CAPA))
-        return false;
-    return env->want_capabilities ||
-           (env->cred && ((env->forward_id && !p->has_xclient) || pop3_back_demands_sasl(env)));
-}
-
 static enum back_result pop3_back_next(struct pop3_back *p, struct buf *out)
 {
     const struct back_env *env = p->b.env;
     if (env->tls == BACK_TLS_STARTTLS && !p->is_tls)
         return pop3_back_simple(p, POP3_STLS, "STLS\r\n", out);
-    if (pop3_back_needs_capa(p))
+    bool is_known = p->has_capabilities || p->is_logged_in || (p->sent & 1u << POP3_CAPA);
+    bool needs_capa =
+        env->want_capabilities ||
+        (env->cred && ((env->forward_id && !p->has_xclient) || pop3_back_demands_sasl(env)));
+    if (needs_capa && !is_known)
         return pop3_back_simple(p, POP3_CAPA, "CAPA\r\n", out);
     if (!env->cred || (p->is_logged_in && env->is_check))
         return pop3_back_simple(p, POP3_QUIT, "QUIT\r\n", out);

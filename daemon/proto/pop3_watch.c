@@ -94,15 +94,6 @@ static size_t pop3_client_feed(struct pop3_watch *p, struct str bytes)
     return (size_t)(bytes.p - start);
 }
 
-static void pop3_server_head(struct pop3_watch *p, struct str piece)
-{
-    for (size_t i = 0; i < piece.n && p->head_len <= sizeof(p->head); i++) {
-        if (p->head_len < sizeof(p->head))
-            p->head[p->head_len] = piece.p[i];
-        p->head_len++;
-    }
-}
-
 /* The first line of a response: a positive one may be followed by others. */
 static void pop3_server_response(struct pop3_watch *p)
 {
@@ -138,7 +129,11 @@ static size_t pop3_server_feed(struct pop3_watch *p, struct str bytes)
         const char *lf = memchr(bytes.p, '\n', bytes.n);
         struct str piece = str_n(bytes.p, lf ? (size_t)(lf - bytes.p) : bytes.n);
         p->is_server_within = true;
-        pop3_server_head(p, piece);
+        for (size_t i = 0; i < piece.n && p->head_len <= sizeof(p->head); i++) {
+            if (p->head_len < sizeof(p->head))
+                p->head[p->head_len] = piece.p[i];
+            p->head_len++;
+        }
         bytes = str_n(piece.p + piece.n, bytes.n - piece.n);
         if (!lf)
             break;

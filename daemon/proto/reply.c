@@ -42,32 +42,20 @@ const char *reply_name(enum reply_kind kind)
     return reply_names[(unsigned)kind < REPLY_KIND_COUNT ? kind : REPLY_INTERNAL];
 }
 
-/* Length of the well-formed UTF-8 sequence at the start of s; 0 when there is none. */
-static size_t reply_utf8_len(struct str s)
-{
-    unsigned char c = (unsigned char)s.p[0];
-    size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-    return n && n <= s.n && str_is_utf8(str_n(s.p, n)) ? n : 0;
-}
-
-/* How many bytes at the start are printable ASCII other than blanks. */
-static size_t reply_plain_len(struct str s)
-{
-    size_t n = 0;
-    while (n < s.n && s.p[n] > ' ' && s.p[n] < 0x7f)
-        n++;
-    return n;
-}
-
 int reply_append_clean(struct buf *out, struct str text, size_t max_bytes)
 {
     size_t written = 0;
     bool has_gap = false;
     for (size_t i = 0; i < text.n;) {
         unsigned char c = (unsigned char)text.p[i];
-        size_t n = reply_plain_len(str_skip(text, i));
-        if (n == 0)
-            n = reply_utf8_len(str_skip(text, i));
+        size_t n = 0; /* a run of printable ASCII, one well-formed UTF-8 sequence, or 0 */
+        while (i + n < text.n && text.p[i + n] > ' ' && text.p[i + n] < 0x7f)
+            n++;
+        if (n == 0) {
+            n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+            if (n > text.n - i || !str_is_utf8(str_n(text.p + i, n)))
+                n = 0;
+        }
         /* C0, DEL and the C1 range, which some terminals obey even in UTF-8 */
         bool is_control =
             c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)text.p[i + 1] < 0xa0);

@@ -102,18 +102,13 @@ static void sieve_watch_client_char(struct sieve_watch *w, char c)
 
 /* ---- server ---- */
 
-static bool sieve_watch_is_final(const struct sieve_watch *w)
-{
-    struct str word = str_n(w->status, w->status_len);
-    return str_ieq(word, STR("OK")) || str_ieq(word, STR("NO")) || str_ieq(word, STR("BYE"));
-}
-
 static void sieve_watch_line_end(struct sieve_watch *w)
 {
     bool is_challenge = w->status_len > 0 && (w->status[0] == '"' || w->status[0] == '{') &&
                         strcmp(w->head.verb, "AUTHENTICATE") == 0;
-    bool is_final = sieve_watch_is_final(w),
-         is_ok = str_ieq(str_n(w->status, w->status_len), STR("OK"));
+    struct str status = str_n(w->status, w->status_len);
+    bool is_ok = str_ieq(status, STR("OK"));
+    bool is_final = is_ok || str_ieq(status, STR("NO")) || str_ieq(status, STR("BYE"));
     w->status_len = 0;
     w->is_status_over = false;
     if (is_challenge) {
@@ -149,20 +144,6 @@ static void sieve_watch_server_char(struct sieve_watch *w, char c)
     }
 }
 
-/* Skips what is left of a literal. */
-static size_t sieve_watch_skip(uint64_t *left, struct str bytes)
-{
-    size_t n = *left < bytes.n ? (size_t)*left : bytes.n;
-    *left -= n;
-    return n;
-}
-
-/* Has this side just completed a command, or a response? */
-static bool sieve_watch_is_step(const struct sieve_watch *w, enum watch_side side)
-{
-    return side == WATCH_CLIENT ? !w->is_mid_command : !w->is_in_reply;
-}
-
 size_t sieve_watch_feed(struct watch *head, enum watch_side side, struct str bytes)
 {
     struct sieve_watch *w = (struct sieve_watch *)head;
@@ -171,14 +152,17 @@ size_t sieve_watch_feed(struct watch *head, enum watch_side side, struct str byt
     uint64_t *literal = side == WATCH_CLIENT ? &w->client_literal : &w->server_literal;
     while (bytes.n > 0 && head->phase != WATCH_OPAQUE) {
         size_t n = 1;
-        if (*literal > 0)
-            n = sieve_watch_skip(literal, bytes);
-        else if (side == WATCH_CLIENT)
+        if (*literal > 0) { /* skips what is left of it */
+            n = *literal < bytes.n ? (size_t)*literal : bytes.n;
+            *literal -= n;
+        } else if (side == WATCH_CLIENT) {
             sieve_watch_client_char(w, bytes.p[0]);
-        else
+        } else {
             sieve_watch_server_char(w, bytes.p[0]);
+        }
         bytes = str_n(bytes.p + n, bytes.n - n);
-        if (head->is_stepwise && sieve_watch_is_step(w, side))
+        bool is_step = side == WATCH_CLIENT ? !w->is_mid_command : !w->is_in_reply;
+        if (head->is_stepwise && is_step)
             break;
     }
     if (head->phase == WATCH_OPAQUE)

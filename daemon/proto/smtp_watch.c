@@ -40,17 +40,6 @@ static void smtp_watch_set_verb(struct smtp_watch *w)
     w->chunk_left = 0;
 }
 
-static void smtp_watch_chunk_size(struct smtp_watch *w, char c)
-{
-    if (c >= '0' && c <= '9') {
-        if (__builtin_mul_overflow(w->chunk_left, 10, &w->chunk_left) ||
-            __builtin_add_overflow(w->chunk_left, (uint64_t)(c - '0'), &w->chunk_left))
-            w->chunk_left = UINT64_MAX;
-    } else if (c != ' ' || w->chunk_left > 0) {
-        w->is_chunk_number = false;
-    }
-}
-
 static void smtp_watch_line_end(struct smtp_watch *w)
 {
     bool is_response = w->client == SMTP_CLIENT_RESPONSE;
@@ -80,8 +69,12 @@ static void smtp_watch_char(struct smtp_watch *w, char c)
         } else if (c != '\r' && w->word_len < sizeof(w->word)) {
             w->word[w->word_len++] = c;
         }
-    } else if (w->is_chunk_number) {
-        smtp_watch_chunk_size(w, c);
+    } else if (w->is_chunk_number && c >= '0' && c <= '9') {
+        if (__builtin_mul_overflow(w->chunk_left, 10, &w->chunk_left) ||
+            __builtin_add_overflow(w->chunk_left, (uint64_t)(c - '0'), &w->chunk_left))
+            w->chunk_left = UINT64_MAX;
+    } else if (w->is_chunk_number && (c != ' ' || w->chunk_left > 0)) {
+        w->is_chunk_number = false;
     }
 }
 
@@ -111,15 +104,6 @@ static void smtp_watch_data(struct smtp_watch *w, char c)
     }
 }
 
-/* Bytes of message data that need no look: up to the next CR. */
-static size_t smtp_watch_plain_data(const struct smtp_watch *w, struct str bytes)
-{
-    if (w->dot != SMTP_DOT_NONE)
-        return 0;
-    const char *cr = memchr(bytes.p, '\r', bytes.n);
-    return cr ? (size_t)(cr - bytes.p) : bytes.n;
-}
-
 static size_t smtp_watch_client_some(struct smtp_watch *w, struct str bytes)
 {
     size_t n = 0;
@@ -134,9 +118,12 @@ static size_t smtp_watch_client_some(struct smtp_watch *w, struct str bytes)
         smtp_watch_char(w, bytes.p[0]);
         return 1;
     }
-    n = smtp_watch_plain_data(w, bytes);
-    if (n > 0)
-        return n;
+    if (w->dot == SMTP_DOT_NONE) { /* nothing needs a look up to the next CR */
+        const char *cr = memchr(bytes.p, '\r', bytes.n);
+        n = cr ? (size_t)(cr - bytes.p) : bytes.n;
+        if (n > 0)
+            return n;
+    }
     smtp_watch_data(w, bytes.p[0]);
     return 1;
 }
@@ -185,14 +172,6 @@ static void smtp_watch_server_char(struct smtp_watch *w, char c)
     memset(w->reply, 0, sizeof(w->reply));
 }
 
-/* Has this side just completed a command, or a reply? */
-static bool smtp_watch_is_step(const struct smtp_watch *w, enum watch_side side)
-{
-    if (side == WATCH_SERVER)
-        return !w->is_in_reply;
-    return w->client == SMTP_CLIENT_WORD && !w->is_mid_line;
-}
-
 size_t smtp_watch_feed(struct watch *head, enum watch_side side, struct str bytes)
 {
     struct smtp_watch *w = (struct smtp_watch *)head;
@@ -205,7 +184,9 @@ size_t smtp_watch_feed(struct watch *head, enum watch_side side, struct str byte
         else
             smtp_watch_server_char(w, bytes.p[0]);
         bytes = str_n(bytes.p + n, bytes.n - n);
-        if (head->is_stepwise && smtp_watch_is_step(w, side))
+        bool is_step = side == WATCH_SERVER ? !w->is_in_reply
+                                            : w->client == SMTP_CLIENT_WORD && !w->is_mid_line;
+        if (head->is_stepwise && is_step)
             break;
     }
     if (head->phase == WATCH_OPAQUE)
