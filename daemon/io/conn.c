@@ -120,34 +120,24 @@ static void on_writable(struct conn *c)
         c->ops->drained(c);
 }
 
-/* Public-key operations take a thousand times what a command takes: handshakes share what is left
- * of the turn behind the events of all others. */
-static void on_readable(struct conn *c)
+/* Of the read event, and of the write event that conn_raw.c adds beside it. */
+static void on_event(evutil_socket_t fd, short what, void *arg)
 {
+    struct conn *c = arg;
+    (void)fd;
+    if (what & EV_WRITE) {
+        on_writable(c);
+        return;
+    }
     if (!list_is_empty(&c->again.link))
         return;
     c->is_dry = false;
+    /* Public-key operations take a thousand times what a command takes: handshakes share what is
+     * left of the turn behind the events of all others. */
     if (c->is_securing)
         loop_again(c->loop, &c->again);
     else
         conn_visit(c);
-}
-
-/* Of the read event, and of the write event that conn_raw.c adds beside it. */
-static void on_event(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    if (what & EV_WRITE)
-        on_writable(arg);
-    else
-        on_readable(arg);
-}
-
-static void conn_set_nodelay(int fd)
-{
-    int on = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
-                     sizeof(on)); /* UNIX sockets know no such thing */
 }
 
 void conn_own(struct conn *c, const struct conn_ops *ops, void *owner)
@@ -235,7 +225,8 @@ int conn_connect(struct conn *c, const struct addr *to, const struct addr *sourc
     int fd = socket(to->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -conn_errno(errno);
-    conn_set_nodelay(fd);
+    int on = 1; /* UNIX sockets know no such thing */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     int err = source ? conn_bind_source(fd, source) : 0;
     if (err == 0)
         err = conn_open(c, fd, (struct sockaddr *)&ss, len);

@@ -112,19 +112,6 @@ int conn_flush(struct conn *c)
     return 0;
 }
 
-/* What is left after `skip` sent bytes goes to c->out. */
-static int conn_keep(struct conn *c, const struct iovec *iov, int n_iov, size_t skip)
-{
-    for (int i = 0; i < n_iov; i++) {
-        size_t n = iov[i].iov_len;
-        size_t cut = skip < n ? skip : n;
-        skip -= cut;
-        if (n > cut && buf_append(&c->out, (const char *)iov[i].iov_base + cut, n - cut) != 0)
-            return conn_break(c, ERR_NOMEM);
-    }
-    return 0;
-}
-
 int conn_raw_write(struct conn *c, const struct iovec *iov, int n_iov)
 {
     size_t total = 0;
@@ -141,6 +128,13 @@ int conn_raw_write(struct conn *c, const struct iovec *iov, int n_iov)
         if ((size_t)n == total)
             return 0;
     }
-    int err = conn_keep(c, iov, n_iov, (size_t)n);
-    return err == 0 && !is_queued ? conn_arm_write(c) : err;
+    size_t sent = (size_t)n;
+    for (int i = 0; i < n_iov; i++) {
+        size_t all = iov[i].iov_len, skip = sent < all ? sent : all;
+        sent -= skip;
+        if (all > skip &&
+            buf_append(&c->out, (const char *)iov[i].iov_base + skip, all - skip) != 0)
+            return conn_break(c, ERR_NOMEM);
+    }
+    return is_queued ? 0 : conn_arm_write(c);
 }

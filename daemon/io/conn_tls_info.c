@@ -39,20 +39,15 @@ void conn_tls_set_error(struct conn_tls *t, const char *fmt, ...)
     t->error = str_dup_c(text);
 }
 
-static int explain_verify(struct conn_tls *t)
-{
-    unsigned status = gnutls_session_get_verify_cert_status(t->session);
-    conn_tls_set_error(t, "%s", tls_status_text(status));
-    /* Only a certificate that is good but for its name is "for another name". */
-    return (status & ~(unsigned)(GNUTLS_CERT_INVALID | GNUTLS_CERT_UNEXPECTED_OWNER)) == 0
-               ? ERR_TLS_NAME
-               : ERR_TLS_VERIFY;
-}
-
 int conn_tls_explain(struct conn_tls *t, int rc)
 {
-    if (rc == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR)
-        return explain_verify(t);
+    if (rc == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR) {
+        unsigned status = gnutls_session_get_verify_cert_status(t->session);
+        conn_tls_set_error(t, "%s", tls_status_text(status));
+        /* Only a certificate that is good but for its name is "for another name". */
+        status &= ~(unsigned)(GNUTLS_CERT_INVALID | GNUTLS_CERT_UNEXPECTED_OWNER);
+        return status == 0 ? ERR_TLS_NAME : ERR_TLS_VERIFY;
+    }
     if (rc == GNUTLS_E_FATAL_ALERT_RECEIVED) {
         const char *name = gnutls_alert_get_name(gnutls_alert_get(t->session));
         conn_tls_set_error(t, "peer sent alert: %s", name ? name : "unknown");
@@ -85,21 +80,13 @@ void conn_tls_judge(struct conn_tls *t)
         t->verify_error = str_dup_c(v.error);
 }
 
-static void info_sni(const struct conn_tls *t, struct tls_info *ret)
-{
-    char name[sizeof(ret->sni)];
-    size_t n = sizeof(name);
-    unsigned type;
-    if (t->server && gnutls_server_name_get(t->session, name, &n, &type, 0) == 0 &&
-        type == GNUTLS_NAME_DNS)
-        (void)str_copy(ret->sni, sizeof(ret->sni), str_of(name));
-}
-
 bool conn_tls_info(const struct conn *c, struct tls_info *ret)
 {
     const struct conn_tls *t = c->tls;
+    char sni[sizeof(ret->sni)];
+    size_t n_sni = sizeof(sni);
     gnutls_datum_t alpn;
-    unsigned n = 0;
+    unsigned n = 0, type;
     if (!t || c->is_securing || !gnutls_ciphersuite_get(t->session))
         return false;
     *ret = (struct tls_info){.verify = t->verify, .is_only_untrusted = t->is_only_untrusted};
@@ -110,7 +97,9 @@ bool conn_tls_info(const struct conn *c, struct tls_info *ret)
                    str_of(tls_cipher_name(gnutls_ciphersuite_get(t->session))));
     if (gnutls_alpn_get_selected_protocol(t->session, &alpn) == 0)
         (void)str_copy(ret->alpn, sizeof(ret->alpn), str_n(alpn.data, alpn.size));
-    info_sni(t, ret);
+    if (t->server && gnutls_server_name_get(t->session, sni, &n_sni, &type, 0) == 0 &&
+        type == GNUTLS_NAME_DNS)
+        (void)str_copy(ret->sni, sizeof(ret->sni), str_of(sni));
     if (t->verify_error)
         (void)str_copy(ret->verify_error, sizeof(ret->verify_error), str_of(t->verify_error));
     const gnutls_datum_t *list = gnutls_certificate_get_peers(t->session, &n);

@@ -49,22 +49,16 @@ static int http_request_place(struct http_request *r)
     return 0;
 }
 
-/* The first that waits has its turn, unless it has to wait on. */
-static bool http_client_serve(struct http_client *c)
-{
-    if (list_is_empty(&c->waiting))
-        return false;
-    struct http_request *r = LIST_ITEM(c->waiting.next, struct http_request, link);
-    int err = http_request_place(r);
-    if (err < 0)
-        http_request_fail(r, err, "no memory for a connection");
-    return err < 0 || r->conn;
-}
-
 static void http_client_continue(struct http_client *c)
 {
-    while (!c->is_dead && http_client_serve(c))
-        ;
+    while (!c->is_dead && !list_is_empty(&c->waiting)) {
+        struct http_request *r = LIST_ITEM(c->waiting.next, struct http_request, link);
+        int err = http_request_place(r);
+        if (err < 0)
+            http_request_fail(r, err, "no memory for a connection");
+        else if (!r->conn) /* it has to wait on, and all behind it */
+            return;
+    }
 }
 
 static void on_result(struct http_request *r, const struct http_result *result)
@@ -110,17 +104,6 @@ static bool http_are_fields(struct str s)
     return true;
 }
 
-static int http_request_write(struct http_request *r, struct str fields)
-{
-    struct str start = buf_str(&r->client->start);
-    int err = buf_reserve(&r->text, start.n + fields.n + 2);
-    if (err == 0)
-        err = buf_append_str(&r->text, start);
-    if (err == 0)
-        err = buf_append_str(&r->text, fields);
-    return err < 0 ? err : buf_append_c(&r->text, "\r\n");
-}
-
 int http_get(struct http_client *c, struct str fields, uint64_t timeout_ms,
              void (*cb)(void *arg, const struct http_result *r), void *arg,
              struct http_request **ret)
@@ -137,7 +120,14 @@ int http_get(struct http_client *c, struct str fields, uint64_t timeout_ms,
     r->arg = arg;
     r->started_ms = loop_now_ms(c->loop);
     r->deadline_ms = r->started_ms + timeout_ms;
-    int err = http_request_write(r, fields);
+    struct str start = buf_str(&c->start);
+    int err = buf_reserve(&r->text, start.n + fields.n + 2);
+    if (err == 0)
+        err = buf_append_str(&r->text, start);
+    if (err == 0)
+        err = buf_append_str(&r->text, fields);
+    if (err == 0)
+        err = buf_append_c(&r->text, "\r\n");
     if (err == 0)
         err = http_request_place(r);
     if (err < 0) {

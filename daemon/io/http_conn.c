@@ -85,16 +85,6 @@ static int http_conn_ask(struct http_conn *h)
     return conn_send(&h->conn, text.p, text.n);
 }
 
-static void http_conn_rest(struct http_conn *h)
-{
-    struct http_client *c = h->client;
-    h->phase = HTTP_IDLE;
-    h->is_kept = true;
-    list_del(&h->link);
-    list_add_head(&c->idle, &h->link); /* the one used last is asked next: the others grow old */
-    loop_timer_set(c->loop, &h->timer, IDLE_MS);
-}
-
 /* Bytes beyond the reply are nobody's: such a connection is not trusted with another request. */
 static void http_conn_replied(struct http_conn *h, bool is_clean)
 {
@@ -106,10 +96,15 @@ static void http_conn_replied(struct http_conn *h, bool is_clean)
     h->reply = (struct http_reply){.max_bytes = reply.max_bytes};
     r->conn = NULL;
     http_server_worked(c, &h->at);
-    if (reply.is_kept && is_clean)
-        http_conn_rest(h);
-    else
+    if (reply.is_kept && is_clean) {
+        h->phase = HTTP_IDLE;
+        h->is_kept = true;
+        list_del(&h->link);
+        list_add_head(&c->idle, &h->link); /* the one used last is asked next: others grow old */
+        loop_timer_set(c->loop, &h->timer, IDLE_MS);
+    } else {
         http_conn_kill(h);
+    }
     c->on_result(r, &result);
     http_reply_fini(&reply);
 }
@@ -163,24 +158,22 @@ static void http_conn_missed(struct http_conn *h, int err, const char *what)
     http_conn_next(h);
 }
 
-static void http_conn_secure(struct http_conn *h)
-{
-    struct http_client *c = h->client;
-    h->phase = HTTP_SECURE;
-    int err = conn_secure_client(&h->conn, c->tls, c->name);
-    if (err < 0)
-        http_conn_missed(h, err, "TLS with");
-}
-
 static void on_connected(struct conn *conn, int err)
 {
     struct http_conn *h = conn->owner;
-    if (err < 0)
+    const struct http_client *c = h->client;
+    if (err < 0) {
         http_conn_missed(h, err, "connecting to");
-    else if (h->client->tls)
-        http_conn_secure(h);
-    else
+        return;
+    }
+    if (!c->tls) {
         http_conn_ready(h);
+        return;
+    }
+    h->phase = HTTP_SECURE;
+    err = conn_secure_client(&h->conn, c->tls, c->name);
+    if (err < 0)
+        http_conn_missed(h, err, "TLS with");
 }
 
 static void on_secured(struct conn *conn, int err)
@@ -198,25 +191,6 @@ static const struct conn_ops http_conn_ops = {
     .readable = on_readable,
 };
 
-/* An address gets its share of the time that the request has left. */
-static uint64_t http_conn_share_ms(const struct http_conn *h)
-{
-    const struct http_client *c = h->client;
-    uint64_t now = loop_now_ms(c->loop), end = h->request->deadline_ms;
-    uint64_t left = end > now ? end - now : 0, n = h->n_addrs - h->next_addr + 1;
-    uint64_t share = left / n > ATTEMPT_MIN_MS ? left / n : ATTEMPT_MIN_MS;
-    return share < c->connect_ms ? share : c->connect_ms;
-}
-
-static int http_conn_try(struct http_conn *h)
-{
-    struct http_client *c = h->client;
-    h->phase = HTTP_CONNECT;
-    loop_timer_set(c->loop, &h->timer, http_conn_share_ms(h));
-    return c->unix_path ? conn_connect_unix(&h->conn, c->unix_path)
-                        : conn_connect(&h->conn, &h->at, NULL);
-}
-
 static void http_conn_next(struct http_conn *h)
 {
     struct http_client *c = h->client;
@@ -224,7 +198,14 @@ static void http_conn_next(struct http_conn *h)
         h->at = h->addrs[h->next_addr++];
         if (!http_server_try(c, &h->at))
             continue;
-        int err = http_conn_try(h);
+        /* An address gets its share of the time that the request has left. */
+        uint64_t now = loop_now_ms(c->loop), end = h->request->deadline_ms;
+        uint64_t share = (end > now ? end - now : 0) / (h->n_addrs - h->next_addr + 1);
+        share = share > ATTEMPT_MIN_MS ? share : ATTEMPT_MIN_MS;
+        h->phase = HTTP_CONNECT;
+        loop_timer_set(c->loop, &h->timer, share < c->connect_ms ? share : c->connect_ms);
+        int err = c->unix_path ? conn_connect_unix(&h->conn, c->unix_path)
+                               : conn_connect(&h->conn, &h->at, NULL);
         if (err == 0)
             return;
         h->err = err;

@@ -159,16 +159,6 @@ static int read_status(struct http_reply *r, struct str line)
     return -ERR_AGAIN;
 }
 
-/* A 1xx reply: the real one follows. Another protocol (101) was not asked for. */
-static int end_of_interim(struct http_reply *r)
-{
-    if (r->status == 101 || ++r->n_interim > INTERIM_MAX)
-        return -ERR_PROTOCOL;
-    buf_clear(&r->head);
-    r->line = r->n_lines = 0;
-    return -ERR_AGAIN;
-}
-
 static int reply_is_done(struct http_reply *r)
 {
     r->step = HTTP_REPLY_DONE;
@@ -177,8 +167,13 @@ static int reply_is_done(struct http_reply *r)
 
 static int end_of_head(struct http_reply *r)
 {
-    if (r->status / 100 == 1)
-        return end_of_interim(r);
+    if (r->status / 100 == 1) { /* the real one follows; another protocol was not asked for */
+        if (r->status == 101 || ++r->n_interim > INTERIM_MAX)
+            return -ERR_PROTOCOL;
+        buf_clear(&r->head);
+        r->line = r->n_lines = 0;
+        return -ERR_AGAIN;
+    }
     int err = cut_fields(r);
     if (err == 0)
         err = read_fields(r);

@@ -45,50 +45,32 @@ static struct job *jobs_pop(struct jobs *p)
     return i ? CONTAINER_OF(i, struct job, place) : NULL;
 }
 
-/* Next job, or NULL when the threads end. */
-static struct job *jobs_take(struct jobs *p)
-{
-    struct job *j = NULL;
-    pthread_mutex_lock(&p->mutex);
-    while (!p->is_stopping && p->queue.n == 0)
-        pthread_cond_wait(&p->has_work, &p->mutex);
-    if (!p->is_stopping && (j = jobs_pop(p)))
-        p->n_running++;
-    pthread_mutex_unlock(&p->mutex);
-    return j;
-}
-
-/* The count falls before the answer leaves: who has the answer sees the queue without the job. */
-static void jobs_finish(struct jobs *p, struct job *j)
-{
-    pthread_mutex_lock(&p->mutex);
-    p->n_running--;
-    pthread_mutex_unlock(&p->mutex);
-    if (j->reply)
-        mailbox_post(j->reply, &j->mail);
-    else
-        job_drop(j);
-}
-
 static void *jobs_thread(void *arg)
 {
     struct jobs *p = arg;
     struct job *j;
-    while ((j = jobs_take(p))) {
-        j->run(j);
-        jobs_finish(p, j);
-    }
-    return NULL;
-}
-
-static void jobs_stop_threads(struct jobs *p)
-{
     pthread_mutex_lock(&p->mutex);
-    p->is_stopping = true;
-    pthread_cond_broadcast(&p->has_work);
+    for (;;) {
+        while (!p->is_stopping && p->queue.n == 0)
+            pthread_cond_wait(&p->has_work, &p->mutex);
+        if (p->is_stopping || !(j = jobs_pop(p)))
+            break;
+        p->n_running++;
+        pthread_mutex_unlock(&p->mutex);
+        j->run(j);
+        pthread_mutex_lock(&p->mutex);
+        p->n_running--;
+        /* The count falls before the answer leaves: who has the answer sees the queue without the
+         * job. */
+        pthread_mutex_unlock(&p->mutex);
+        if (j->reply)
+            mailbox_post(j->reply, &j->mail);
+        else
+            job_drop(j);
+        pthread_mutex_lock(&p->mutex);
+    }
     pthread_mutex_unlock(&p->mutex);
-    for (unsigned i = 0; i < p->n_threads; i++)
-        pthread_join(p->threads[i], NULL);
+    return NULL;
 }
 
 /* Signals belong to the thread that waits for them: these threads take none. */
@@ -130,7 +112,12 @@ void jobs_free(struct jobs *p)
 {
     if (!p)
         return;
-    jobs_stop_threads(p);
+    pthread_mutex_lock(&p->mutex);
+    p->is_stopping = true;
+    pthread_cond_broadcast(&p->has_work);
+    pthread_mutex_unlock(&p->mutex);
+    for (unsigned i = 0; i < p->n_threads; i++)
+        pthread_join(p->threads[i], NULL);
     for (struct job *j = jobs_pop(p); j; j = jobs_pop(p))
         job_drop(j);
     fair_queue_fini(&p->queue);

@@ -103,14 +103,6 @@ struct key_service *key_service_find(uint64_t id)
 
 /* ---- a question ---- */
 
-static struct key_channel *channel_take(struct key_service *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (!atomic_exchange(&s->channels[i].is_busy, true))
-            return &s->channels[i];
-    return NULL;
-}
-
 static ssize_t channel_read(int fd, struct key_answer *a)
 {
     ssize_t n;
@@ -160,24 +152,6 @@ static int channel_ask(int fd, const struct key_request *r, size_t n, unsigned c
     return 0;
 }
 
-/* While it does not answer one thread tries from time to time, and no other waits. */
-static bool service_may_ask(struct key_service *s)
-{
-    uint64_t until = atomic_load(&s->silent_until_ms), now = clock_ms();
-    return until == 0 || (now >= until && atomic_compare_exchange_strong(
-                                              &s->silent_until_ms, &until, now + KEY_PAUSE_MS));
-}
-
-static void service_judge(struct key_service *s, int err)
-{
-    bool is_silent = err == -ERR_TIMEOUT || err == -ERR_CLOSED;
-    uint64_t was = atomic_exchange(&s->silent_until_ms, is_silent ? clock_ms() + KEY_PAUSE_MS : 0);
-    if (is_silent && was == 0)
-        LOG_EVENT(LOG_LEVEL_ERROR, "key-process-silent", KV_ERR("error", err));
-    else if (!is_silent && was != 0)
-        LOG_EVENT(LOG_LEVEL_NOTICE, "key-process-answers");
-}
-
 int key_service_sign(struct key_service *s, uint32_t key, uint32_t algo, struct str data,
                      unsigned char *out, size_t *ret_n)
 {
@@ -185,9 +159,15 @@ int key_service_sign(struct key_service *s, uint32_t key, uint32_t algo, struct 
         return -ERR_CLOSED;
     if (data.n > KEY_DATA_MAX)
         return -ERR_TOO_LONG;
-    if (!service_may_ask(s))
+    /* While it does not answer one thread tries from time to time, and no other waits. */
+    uint64_t until = atomic_load(&s->silent_until_ms), now = clock_ms();
+    if (until != 0 && (now < until || !atomic_compare_exchange_strong(&s->silent_until_ms, &until,
+                                                                      now + KEY_PAUSE_MS)))
         return -ERR_TIMEOUT;
-    struct key_channel *c = channel_take(s);
+    struct key_channel *c = NULL;
+    for (size_t i = 0; i < s->n && !c; i++)
+        if (!atomic_exchange(&s->channels[i].is_busy, true))
+            c = &s->channels[i];
     if (!c)
         return -ERR_BUSY;
     struct key_request r;
@@ -197,6 +177,11 @@ int key_service_sign(struct key_service *s, uint32_t key, uint32_t algo, struct 
     memcpy(r.data, data.p, data.n);
     int err = channel_ask(c->fd, &r, KEY_REQUEST_HEAD + data.n, out, ret_n);
     atomic_store(&c->is_busy, false);
-    service_judge(s, err);
+    bool is_silent = err == -ERR_TIMEOUT || err == -ERR_CLOSED;
+    uint64_t was = atomic_exchange(&s->silent_until_ms, is_silent ? clock_ms() + KEY_PAUSE_MS : 0);
+    if (is_silent && was == 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "key-process-silent", KV_ERR("error", err));
+    else if (!is_silent && was != 0)
+        LOG_EVENT(LOG_LEVEL_NOTICE, "key-process-answers");
     return err;
 }

@@ -28,15 +28,6 @@ static void mail_drop(struct mail *m)
         free(m);
 }
 
-static void mail_drop_all(struct list *mails)
-{
-    while (!list_is_empty(mails)) {
-        struct mail *m = LIST_ITEM(mails->next, struct mail, link);
-        list_del(&m->link);
-        mail_drop(m);
-    }
-}
-
 int mailbox_new(struct mailbox **ret)
 {
     struct mailbox *b = calloc(1, sizeof(*b));
@@ -68,15 +59,6 @@ int mailbox_fd(const struct mailbox *b)
     return b->fd;
 }
 
-static void mailbox_ring(struct mailbox *b)
-{
-    uint64_t one = 1;
-    /* Only a counter at its maximum could refuse, and then the receiver is awake anyway. */
-    ssize_t n = write(b->fd, &one, sizeof(one));
-    (void)n;
-    b->is_rung = true;
-}
-
 /* The bell is rung under the mutex: a receiver that frees the mailbox because of this very mail
  * must not find the sender still writing. */
 static void mailbox_put(struct mailbox *b, struct mail *m, bool is_urgent)
@@ -86,8 +68,12 @@ static void mailbox_put(struct mailbox *b, struct mail *m, bool is_urgent)
     if (!is_closed) {
         list_add_tail(&b->mails, &m->link);
         atomic_store_explicit(&b->has_mail, true, memory_order_relaxed);
-        if (is_urgent && !b->is_rung)
-            mailbox_ring(b);
+        if (is_urgent && !b->is_rung) {
+            uint64_t one = 1;
+            /* Only a counter at its maximum could refuse, and then the receiver is awake anyway. */
+            (void)!write(b->fd, &one, sizeof(one));
+            b->is_rung = true;
+        }
     }
     pthread_mutex_unlock(&b->mutex);
     if (is_closed) {
@@ -119,7 +105,11 @@ void mailbox_close(struct mailbox *b)
     b->is_closed = true;
     list_splice_tail(&mails, &b->mails);
     pthread_mutex_unlock(&b->mutex);
-    mail_drop_all(&mails);
+    while (!list_is_empty(&mails)) {
+        struct mail *m = LIST_ITEM(mails.next, struct mail, link);
+        list_del(&m->link);
+        mail_drop(m);
+    }
 }
 
 /* The bell is silenced under the mutex: whoever posts later rings again. */
@@ -134,16 +124,6 @@ static void mailbox_take(struct mailbox *b, struct list *mails)
     }
     atomic_store_explicit(&b->has_mail, false, memory_order_relaxed);
     list_splice_tail(mails, &b->mails);
-    pthread_mutex_unlock(&b->mutex);
-}
-
-/* What is left goes before what came meanwhile. */
-static void mailbox_put_back(struct mailbox *b, struct list *mails)
-{
-    pthread_mutex_lock(&b->mutex);
-    list_splice_tail(mails, &b->mails);
-    list_splice_tail(&b->mails, mails);
-    atomic_store_explicit(&b->has_mail, true, memory_order_relaxed);
     pthread_mutex_unlock(&b->mutex);
 }
 
@@ -165,7 +145,12 @@ bool mailbox_run_for(struct mailbox *b, void *owner, uint64_t us)
     }
     if (list_is_empty(&mails))
         return false;
-    mailbox_put_back(b, &mails);
+    /* What is left goes before what came meanwhile. */
+    pthread_mutex_lock(&b->mutex);
+    list_splice_tail(&mails, &b->mails);
+    list_splice_tail(&b->mails, &mails);
+    atomic_store_explicit(&b->has_mail, true, memory_order_relaxed);
+    pthread_mutex_unlock(&b->mutex);
     return true;
 }
 

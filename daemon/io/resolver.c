@@ -206,22 +206,19 @@ void resolver_free(struct resolver *r)
 
 /* ---- answers ---- */
 
-/* Hands an entry's result to one query, which ends here. The callback may free the resolver. */
-static void query_answer(struct resolver_query *q)
-{
-    size_t n = q->addrs.len / sizeof(struct addr);
-    list_del(&q->in_resolver);
-    if (q->on_name)
-        q->on_name(q->arg, q->err, q->err == 0 ? q->name : NULL);
-    else
-        q->on_addrs(q->arg, q->err, q->err == 0 ? (const struct addr *)buf_str(&q->addrs).p : NULL,
-                    q->err == 0 ? n : 0);
-    query_free(q);
-}
-
 static void on_query_deferred(struct loop_deferred *d)
 {
-    query_answer(CONTAINER_OF(d, struct resolver_query, deferred));
+    struct resolver_query *q = CONTAINER_OF(d, struct resolver_query, deferred);
+    const struct addr *addrs = (const struct addr *)buf_str(&q->addrs).p;
+    bool is_good = q->err == 0;
+    list_del(&q->in_resolver);
+    /* The callback may free the resolver. */
+    if (q->on_name)
+        q->on_name(q->arg, q->err, is_good ? q->name : NULL);
+    else
+        q->on_addrs(q->arg, q->err, is_good ? addrs : NULL,
+                    is_good ? q->addrs.len / sizeof(*addrs) : 0);
+    query_free(q);
 }
 
 /* Copies the result: the entry may go before the callback runs. */
@@ -404,14 +401,6 @@ static struct dns_call *call_begin(struct entry *e)
     return call;
 }
 
-static void entry_note_failure(struct entry *e, int result)
-{
-    if (result == DNS_ERR_TIMEOUT)
-        e->is_timed_out = true;
-    else if (result != DNS_ERR_NOTEXIST && result != DNS_ERR_NODATA)
-        e->is_definite = false;
-}
-
 static void entry_add_addrs(struct entry *e, char type, int count, const void *addresses)
 {
     struct buf *b = type == DNS_IPv4_A ? &e->v4 : &e->v6;
@@ -440,8 +429,10 @@ static void on_addresses(int result, char type, int count, int ttl, void *addres
         entry_add_addrs(e, type, count, addresses);
         if (ttl >= 0 && (uint32_t)ttl < e->ttl)
             e->ttl = (uint32_t)ttl;
-    } else if (result != DNS_ERR_NONE) {
-        entry_note_failure(e, result);
+    } else if (result == DNS_ERR_TIMEOUT) {
+        e->is_timed_out = true;
+    } else if (result != DNS_ERR_NONE && result != DNS_ERR_NOTEXIST && result != DNS_ERR_NODATA) {
+        e->is_definite = false;
     }
     if (list_is_empty(&e->calls))
         entry_finish(e);

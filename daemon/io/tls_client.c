@@ -58,19 +58,6 @@ static void tls_client_free(struct tls_client *t)
     free(t);
 }
 
-static int load_trust(struct tls_client *t, struct files *files, const char *ca_file,
-                      char **ret_error)
-{
-    if (!t->is_verified)
-        return 0;
-    if (ca_file)
-        return tls_load_ca(t->cred, files, ca_file, ret_error);
-    int rc = gnutls_certificate_set_x509_system_trust(t->cred);
-    return rc < 0 ? tls_fail(ret_error, -ERR_TLS, "cannot load the system's CA certificates: %s",
-                             gnutls_strerror(rc))
-                  : 0;
-}
-
 static int tls_client_load(struct tls_client *t, const struct tls_client_spec *spec,
                            char **ret_error)
 {
@@ -81,8 +68,14 @@ static int tls_client_load(struct tls_client *t, const struct tls_client_spec *s
     if (gnutls_certificate_allocate_credentials(&t->cred) < 0)
         return -ERR_NOMEM;
     int err = tls_load_priority(spec->priority, &t->priority, ret_error);
-    if (err == 0)
-        err = load_trust(t, spec->files, spec->ca_file, ret_error);
+    if (err == 0 && spec->is_verified && spec->ca_file) {
+        err = tls_load_ca(t->cred, spec->files, spec->ca_file, ret_error);
+    } else if (err == 0 && spec->is_verified) {
+        int rc = gnutls_certificate_set_x509_system_trust(t->cred);
+        if (rc < 0)
+            err = tls_fail(ret_error, -ERR_TLS, "cannot load the system's CA certificates: %s",
+                           gnutls_strerror(rc));
+    }
     if (err == 0 && spec->cert_file)
         err = tls_load_pair(t->cred, t->priority, spec->files, spec->cert_file,
                             spec->key_file ? spec->key_file : spec->cert_file, NULL, &index,
@@ -124,28 +117,6 @@ bool tls_client_is_verified(const struct tls_client *t)
     return t->is_verified;
 }
 
-static void offer_cached(struct tls_client *t, const char *host, gnutls_session_t session)
-{
-    pthread_mutex_lock(&t->mutex);
-    const struct cache_entry *e = map_get(&t->cache, str_of(host));
-    if (e && clock_ms() - e->saved_ms < CACHE_VALID_MS)
-        (void)gnutls_session_set_data(session, e->data.data, e->data.size); /* copies */
-    pthread_mutex_unlock(&t->mutex);
-}
-
-/* Room for one more host: any other one goes. Under the mutex. */
-static void cache_make_room(struct tls_client *t)
-{
-    size_t pos = 0;
-    struct str key;
-    void *value;
-    if (t->cache.count >= CACHE_HOSTS_MAX && map_next(&t->cache, &pos, &key, &value)) {
-        char copy[HOST_MAX + 1]; /* the key dies with its entry */
-        (void)str_copy(copy, sizeof(copy), key);
-        cache_entry_free(map_del(&t->cache, str_of(copy)));
-    }
-}
-
 static bool is_worth_saving(struct tls_client *t, const char *host, gnutls_session_t session)
 {
     pthread_mutex_lock(&t->mutex);
@@ -168,7 +139,14 @@ void tls_client_save(struct tls_client *t, const char *host, gnutls_session_t se
     }
     e->saved_ms = clock_ms();
     pthread_mutex_lock(&t->mutex);
-    cache_make_room(t);
+    size_t pos = 0;
+    struct str key;
+    void *value;
+    if (t->cache.count >= CACHE_HOSTS_MAX && map_next(&t->cache, &pos, &key, &value)) {
+        char copy[HOST_MAX + 1]; /* any other host makes room; its key dies with its entry */
+        (void)str_copy(copy, sizeof(copy), key);
+        cache_entry_free(map_del(&t->cache, str_of(copy)));
+    }
     if (map_put(&t->cache, str_of(host), e, &old) != 0)
         old = e;
     pthread_mutex_unlock(&t->mutex);
@@ -183,15 +161,6 @@ void tls_client_forget(struct tls_client *t, const char *host)
     cache_entry_free(old);
 }
 
-/* SNI carries names only (RFC 6066 section 3). */
-static int set_sni(gnutls_session_t s, const char *host)
-{
-    struct addr a;
-    if (addr_parse(str_of(host), &a) == 0)
-        return 0;
-    return gnutls_server_name_set(s, GNUTLS_NAME_DNS, host, strlen(host)) < 0 ? -ERR_TLS : 0;
-}
-
 int tls_client_session(struct tls_client *t, const char *host,
                        gnutls_typed_vdata_st expected[TLS_EXPECTED], gnutls_session_t *ret)
 {
@@ -201,7 +170,12 @@ int tls_client_session(struct tls_client *t, const char *host,
     if (gnutls_init(&s, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL | GNUTLS_KEY_SHARE_TOP |
                             GNUTLS_FORCE_CLIENT_CERT) < 0)
         return -ERR_NOMEM;
-    int err = set_sni(s, host);
+    struct addr ip;
+    int err = 0;
+    /* SNI carries names only (RFC 6066 section 3). */
+    if (addr_parse(str_of(host), &ip) != 0 &&
+        gnutls_server_name_set(s, GNUTLS_NAME_DNS, host, strlen(host)) < 0)
+        err = -ERR_TLS;
     if (gnutls_priority_set(s, t->priority) < 0 ||
         gnutls_credentials_set(s, GNUTLS_CRD_CERTIFICATE, t->cred) < 0)
         err = -ERR_TLS;
@@ -220,7 +194,11 @@ int tls_client_session(struct tls_client *t, const char *host,
                                           .data = (unsigned char *)GNUTLS_KP_TLS_WWW_SERVER};
     if (t->is_verified)
         gnutls_session_set_verify_cert2(s, expected, TLS_EXPECTED, 0);
-    offer_cached(t, host, s);
+    pthread_mutex_lock(&t->mutex);
+    const struct cache_entry *e = map_get(&t->cache, str_of(host));
+    if (e && clock_ms() - e->saved_ms < CACHE_VALID_MS)
+        (void)gnutls_session_set_data(s, e->data.data, e->data.size); /* copies */
+    pthread_mutex_unlock(&t->mutex);
     *ret = s;
     return 0;
 }

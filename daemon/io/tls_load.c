@@ -95,21 +95,17 @@ static int tls_import_key(gnutls_x509_privkey_t parsed, bool is_decrypting, gnut
     return rc;
 }
 
-/* A key that another process has signs there; it decrypts nothing, see tls_load_pair. */
-static int tls_import_place(const struct tls_key_place *place, gnutls_privkey_t *ret)
-{
-    struct tls_key *key;
-    int err = tls_key_new_remote(place, &key);
-    return err == 0 && tls_key_import(key, ret) == 0 ? 0 : GNUTLS_E_MEMORY_ERROR;
-}
-
 static int tls_load_key(const gnutls_datum_t *pem, struct str passwords, bool is_decrypting,
                         gnutls_privkey_t *ret)
 {
     gnutls_x509_privkey_t parsed;
     struct tls_key_place place;
-    if (tls_key_place_find(str_n(pem->data, pem->size), &place) == 0)
-        return tls_import_place(&place, ret);
+    if (tls_key_place_find(str_n(pem->data, pem->size), &place) == 0) {
+        /* A key that another process has signs there; it decrypts nothing, see tls_load_pair. */
+        struct tls_key *key;
+        int err = tls_key_new_remote(&place, &key);
+        return err == 0 && tls_key_import(key, ret) == 0 ? 0 : GNUTLS_E_MEMORY_ERROR;
+    }
     int rc = tls_key_file_parse(pem, passwords, &parsed);
     if (rc < 0)
         return rc;

@@ -51,16 +51,6 @@ static void *reserve_take(size_t n)
     return p;
 }
 
-static void reserve_give_back(void)
-{
-    pthread_mutex_lock(&reserve.mutex);
-    if (--reserve.n_blocks == 0) {
-        explicit_bzero(reserve.data, reserve.used);
-        reserve.used = 0;
-    }
-    pthread_mutex_unlock(&reserve.mutex);
-}
-
 static void *on_allocate(size_t n)
 {
     void *p = malloc(n ? n : 1);
@@ -70,10 +60,16 @@ static void *on_allocate(size_t n)
 static void on_free(void *p, size_t n)
 {
     (void)n;
-    if (reserve_has(p))
-        reserve_give_back();
-    else
+    if (!reserve_has(p)) {
         free(p);
+        return;
+    }
+    pthread_mutex_lock(&reserve.mutex);
+    if (--reserve.n_blocks == 0) {
+        explicit_bzero(reserve.data, reserve.used);
+        reserve.used = 0;
+    }
+    pthread_mutex_unlock(&reserve.mutex);
 }
 
 static void *on_reallocate(void *old, size_t old_n, size_t n)

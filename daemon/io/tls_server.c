@@ -220,16 +220,6 @@ static int ticket_master_renew(struct tls_server *t)
     return 0;
 }
 
-static int enable_tickets(struct tls_server *t, gnutls_session_t session)
-{
-    pthread_mutex_lock(&t->mutex);
-    int err = ticket_master_renew(t);
-    if (err == 0 && gnutls_session_ticket_enable_server(session, &t->ticket_master) < 0)
-        err = -ERR_TLS;
-    pthread_mutex_unlock(&t->mutex);
-    return err;
-}
-
 /* The old one's mutex is not held together with the new one's: two reloads at once must not wait
  * for each other. */
 void tls_server_inherit_tickets(struct tls_server *t, const struct tls_server *old)
@@ -272,8 +262,13 @@ int tls_server_session(struct tls_server *t, const char *alpn, gnutls_session_t 
         if (gnutls_alpn_set_protocols(s, &name, 1, GNUTLS_ALPN_MANDATORY) < 0)
             err = -ERR_TLS;
     }
-    if (err == 0 && t->has_tickets)
-        err = enable_tickets(t, s);
+    if (err == 0 && t->has_tickets) {
+        pthread_mutex_lock(&t->mutex);
+        err = ticket_master_renew(t);
+        if (err == 0 && gnutls_session_ticket_enable_server(s, &t->ticket_master) < 0)
+            err = -ERR_TLS;
+        pthread_mutex_unlock(&t->mutex);
+    }
     if (err != 0) {
         gnutls_deinit(s);
         return err;
