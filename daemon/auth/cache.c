@@ -129,16 +129,6 @@ static size_t text_bytes(const char *s)
     return s ? strlen(s) + 1 : 0;
 }
 
-static size_t entry_bytes(const struct entry *e)
-{
-    const struct auth_result *r = &e->result;
-    const struct credentials *cred = &r->backend_cred;
-    size_t map_slot = 2 * (sizeof(void *) + sizeof(struct str)) + sizeof(e->key.digest);
-    return sizeof(*e) + map_slot + cred->user.cap + cred->authzid.cap + cred->secret.cap +
-           cred->salt.cap + text_bytes(r->login) + text_bytes(r->master_user) +
-           text_bytes(r->pool) + text_bytes(r->backend) + text_bytes(r->server_host);
-}
-
 static struct entry *entry_new(const struct cache_key *key, const struct credentials *cred,
                                const struct auth_result *r)
 {
@@ -155,7 +145,12 @@ static struct entry *entry_new(const struct cache_key *key, const struct credent
                        str_eq_secret(buf_str(&r->backend_cred.secret), buf_str(&cred->secret));
     if (e->is_own_secret)
         buf_wipe(&e->result.backend_cred.secret);
-    e->bytes = entry_bytes(e);
+    const struct auth_result *own = &e->result;
+    const struct credentials *kept = &own->backend_cred;
+    size_t map_slot = 2 * (sizeof(void *) + sizeof(struct str)) + sizeof(e->key.digest);
+    e->bytes = sizeof(*e) + map_slot + kept->user.cap + kept->authzid.cap + kept->secret.cap +
+               kept->salt.cap + text_bytes(own->login) + text_bytes(own->master_user) +
+               text_bytes(own->pool) + text_bytes(own->backend) + text_bytes(own->server_host);
     return e;
 }
 

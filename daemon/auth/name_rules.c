@@ -18,15 +18,6 @@ struct name_job {
 
 /* ---- the account of somebody whom another provider judged ---- */
 
-static int account_secret(struct auth_result *r, const struct store_user *u)
-{
-    if (!u->backend_password && !u->master_user)
-        return 0;
-    r->backend_cred.mech = SASL_PLAIN;
-    buf_wipe(&r->backend_cred.secret);
-    return buf_append_str(&r->backend_cred.secret, str_of(u->backend_password));
-}
-
 /* The store has an account without a password: who judged it knows nothing of its name, master user
  * and password at the mail server. */
 static int account_apply(struct auth_query *q, const struct store_user *u)
@@ -42,13 +33,11 @@ static int account_apply(struct auth_query *q, const struct store_user *u)
     if (err == 0 && u->master_user && !r->master_user &&
         !auth_copy_text(&r->master_user, u->master_user))
         err = -ERR_NOMEM;
-    return err < 0 ? err : account_secret(r, u);
-}
-
-/* The stored secret would open the mailbox for any password. */
-static bool account_is_open(const struct auth_query *q, const struct store_user *u)
-{
-    return q->result.is_backend_judge && u->is_stored && (u->backend_password || u->master_user);
+    if (err < 0 || (!u->backend_password && !u->master_user))
+        return err;
+    r->backend_cred.mech = SASL_PLAIN;
+    buf_wipe(&r->backend_cred.secret);
+    return buf_append_str(&r->backend_cred.secret, str_of(u->backend_password));
 }
 
 /* ---- the rules ---- */
@@ -88,23 +77,14 @@ static enum auth_status rules_refusal(struct auth_query *q, const struct store_u
     return AUTH_OK;
 }
 
-/* Nobody learns of a lock who has no right password: where only the backend can judge, the client
- * hears of it when the backend has. */
-static void rules_end(struct auth_query *q, enum auth_status refusal)
-{
-    q->result.refusal = refusal;
-    if (refusal == AUTH_OK || q->result.is_backend_judge)
-        query_finish(q);
-    else
-        query_refuse(q, refusal, auth_refusal_reason(refusal));
-}
-
 static void rules_apply(struct auth_query *q, const struct store_user *login,
                         const struct store_user *mailbox)
 {
     struct auth_result *r = &q->result;
     uint64_t now = clock_wall_ms();
-    if (account_is_open(q, login)) {
+    /* The stored secret would open the mailbox for any password. */
+    bool has_secret = login->backend_password || login->master_user;
+    if (r->is_backend_judge && login->is_stored && has_secret) {
         query_refuse(q, AUTH_TEMPFAIL, "a user with a backend password needs a password hash");
         return;
     }
@@ -119,7 +99,13 @@ static void rules_apply(struct auth_query *q, const struct store_user *login,
     enum auth_status refusal = rules_refusal(q, mailbox);
     if (refusal == AUTH_OK && mailbox != login)
         refusal = rules_refusal(q, login);
-    rules_end(q, refusal);
+    r->refusal = refusal;
+    /* Nobody learns of a lock who has no right password: where only the backend can judge, the
+     * client hears of it when the backend has. */
+    if (refusal == AUTH_OK || r->is_backend_judge)
+        query_finish(q);
+    else
+        query_refuse(q, refusal, auth_refusal_reason(refusal));
 }
 
 /* ---- looking them up ---- */

@@ -26,15 +26,6 @@ struct http_talk {
 
 /* ---- answers ---- */
 
-/* Its own words are the reason, too. */
-static void http_refused(struct auth_query *q)
-{
-    char reason[QUERY_REASON_MAX];
-    snprintf(reason, sizeof(reason), "refused by the auth server%s%.200s", q->text[0] ? ": " : "",
-             q->text);
-    query_refuse(q, AUTH_REJECTED, reason);
-}
-
 static bool take_text(char **dst, struct str src)
 {
     *dst = src.n > 0 ? str_dup(src) : NULL;
@@ -89,9 +80,9 @@ static void on_reply(void *arg, const struct http_result *result)
     struct auth_query *q = k->q;
     struct auth_http_reply r;
     AUTO_BUF text = BUF_INIT;
+    char why[QUERY_REASON_MAX];
     k->request = NULL;
     if (result->err < 0) {
-        char why[QUERY_REASON_MAX];
         snprintf(why, sizeof(why), "auth server: %s%s%s", err_text(result->err),
                  result->error ? ": " : "", result->error ? result->error : "");
         query_refuse(q, AUTH_TEMPFAIL, why);
@@ -118,7 +109,9 @@ static void on_reply(void *arg, const struct http_result *result)
         q->result.code = q->code[0] ? q->code : NULL;
         q->result.wait_ms = r.wait_ms;
         q->result.is_final = r.wait_ms == 0;
-        http_refused(q);
+        snprintf(why, sizeof(why), "refused by the auth server%s%.200s", q->text[0] ? ": " : "",
+                 q->text); /* its own words are the reason, too */
+        query_refuse(q, AUTH_REJECTED, why);
         break;
     case AUTH_HTTP_NONSENSE:
         query_refuse(q, AUTH_TEMPFAIL, r.problem);

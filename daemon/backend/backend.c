@@ -298,19 +298,6 @@ int backend_failure_print(const struct backend_failure *f, uint64_t wall_ms, str
                       f->step[0] ? ": " : "", f->text[0] ? f->text : back_failure_name(f->failure));
 }
 
-/* What says something of the server: not a user's wrong password, nor our own trouble. */
-static void backend_note_outcome(struct backend *b, const struct backend_login *l)
-{
-    struct backend_failure f = {.wall_ms = l->wall_ms, .failure = l->failure};
-    if (l->failure == BACK_FAIL_NONE)
-        atomic_store_explicit(&b->good_ms[l->proto], l->wall_ms, memory_order_relaxed);
-    if (backend_is_proof(l->failure))
-        return;
-    (void)str_copy(f.step, sizeof(f.step), str_of(l->step));
-    (void)str_copy(f.text, sizeof(f.text), str_of(l->message));
-    backend_keep_failure(b, l->proto, &f);
-}
-
 bool backend_note_login(struct backend *b, const struct backend_login *l)
 {
     enum back_failure f = l->failure;
@@ -324,8 +311,14 @@ bool backend_note_login(struct backend *b, const struct backend_login *l)
                               : is_connect        ? &b->connect_failures
                                                   : &b->login_failures,
                               1, memory_order_relaxed);
-    backend_note_outcome(b, l);
-    if (backend_is_proof(f)) {
+    if (f == BACK_FAIL_NONE)
+        atomic_store_explicit(&b->good_ms[l->proto], l->wall_ms, memory_order_relaxed);
+    if (!backend_is_proof(f)) {
+        struct backend_failure failed = {.wall_ms = l->wall_ms, .failure = f};
+        (void)str_copy(failed.step, sizeof(failed.step), str_of(l->step));
+        (void)str_copy(failed.text, sizeof(failed.text), str_of(l->message));
+        backend_keep_failure(b, l->proto, &failed);
+    } else {
         enum backend_health h = atomic_load_explicit(&b->health, memory_order_relaxed);
         bool is_checked = atomic_load_explicit(&b->is_checked, memory_order_relaxed);
         atomic_store_explicit(&b->failures_in_row, 0, memory_order_relaxed);

@@ -249,24 +249,16 @@ static void check_log_ours(struct checks *c, const struct backend *b, const char
               KV_STR("message", text));
 }
 
-/* text begins with the name of the protocol, which is known here. */
-static void check_note(const struct check_part *part, enum back_failure f, const char *text)
-{
-    struct check *k = part->check;
-    enum proto_id proto = (enum proto_id)(part - k->parts);
-    struct backend_failure note = {.wall_ms = clock_wall_ms(), .failure = f, .is_check = true};
-    const char *words = strstr(text, ": ");
-    (void)str_copy(note.text, sizeof(note.text), str_of(words ? words + 2 : text));
-    backend_note_check(k->backend, proto, &note);
-}
-
 static void on_found(struct probe *p, enum back_failure f, const char *text)
 {
     struct check_part *part = CONTAINER_OF(p, struct check_part, probe);
     struct check *k = part->check;
     if (back_failure_is_ours(f))
         check_log_ours(k->all, k->backend, text);
-    check_note(part, f, text);
+    struct backend_failure note = {.wall_ms = clock_wall_ms(), .failure = f, .is_check = true};
+    const char *words = strstr(text, ": "); /* behind the protocol, which is known here */
+    (void)str_copy(note.text, sizeof(note.text), str_of(words ? words + 2 : text));
+    backend_note_check(k->backend, (enum proto_id)(part - k->parts), &note);
     /* Logins may have found it down before the checks did: then these have to prove the contrary.
      */
     bool is_down = atomic_load(&k->backend->health) == BACKEND_DOWN;

@@ -171,15 +171,6 @@ bool addr_eq(const struct addr *a, const struct addr *b)
     return addr_ip_eq(a, b) && a->port == b->port;
 }
 
-/* True when the first `bits` bits are the same. */
-static bool addr_prefix_eq(const uint8_t a[16], const uint8_t b[16], unsigned bits)
-{
-    unsigned whole = bits / 8, rest = bits % 8;
-    if (memcmp(a, b, whole) != 0)
-        return false;
-    return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
-}
-
 void addr_mask(uint8_t ip[16], unsigned bits)
 {
     for (unsigned i = 0; i < 16; i++) {
@@ -227,8 +218,12 @@ void addr_net_format(char dst[ADDR_TEXT_MAX], const struct addr_net *n)
 
 bool addr_net_has(const struct addr_net *n, const struct addr *a)
 {
-    return n->family == a->family &&
-           (n->family == AF_UNIX || addr_prefix_eq(n->ip, a->ip, n->bits));
+    if (n->family != a->family || n->family == AF_UNIX)
+        return n->family == a->family;
+    unsigned whole = n->bits / 8, rest = n->bits % 8;
+    if (memcmp(n->ip, a->ip, whole) != 0)
+        return false;
+    return rest == 0 || ((n->ip[whole] ^ a->ip[whole]) >> (8 - rest)) == 0;
 }
 
 struct addr addr_limit_key(const struct addr *a)

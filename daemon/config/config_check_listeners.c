@@ -82,18 +82,6 @@ static const struct claim *check_wildcard(const struct claims *all, const struct
     return in6 && !in6->listener->is_v6_only ? in6 : NULL;
 }
 
-static void check_overlap(struct check *k, const struct claims *all, const char *address)
-{
-    struct addr a, b;
-    if (check_is_unix(address) || addr_parse(str_of(address), &a) < 0)
-        return;
-    const struct claim *in = check_wildcard(all, &a);
-    if (!in || addr_parse(str_of(in->text), &b) < 0)
-        return;
-    check_error(k, "address", "\"%s\" is taken by \"%s\"%s", address, in->text,
-                a.family == b.family ? "" : ", which takes IPv4 too without v6_only");
-}
-
 static void check_claims(struct check *k, struct claims *all)
 {
     const struct config *c = k->config;
@@ -108,8 +96,16 @@ static void check_claims(struct check *k, struct claims *all)
     for (size_t i = 0; i < c->n_listeners; i++) {
         const struct config_listener *l = &c->listeners[i];
         check_enter(k, "listeners", i);
-        for (size_t j = 0; j < l->address.n; j++)
-            check_overlap(k, all, l->address.v[j]);
+        for (size_t j = 0; j < l->address.n; j++) {
+            const char *address = l->address.v[j];
+            struct addr a, b;
+            if (check_is_unix(address) || addr_parse(str_of(address), &a) < 0)
+                continue;
+            const struct claim *in = check_wildcard(all, &a);
+            if (in && addr_parse(str_of(in->text), &b) == 0)
+                check_error(k, "address", "\"%s\" is taken by \"%s\"%s", address, in->text,
+                            a.family == b.family ? "" : ", which takes IPv4 too without v6_only");
+        }
     }
 }
 
@@ -139,14 +135,6 @@ void check_addresses(struct check *k)
 
 /* ---- listeners ---- */
 
-static bool check_is_clear_text(unsigned mechanisms)
-{
-    for (int mech = 0; mech < SASL_MECH_COUNT; mech++)
-        if (mechanisms & SASL_BIT(mech) && !sasl_is_clear_text((enum sasl_mech)mech))
-            return false;
-    return true;
-}
-
 static void check_mechanisms(struct check *k, const struct config_listener *l)
 {
     const struct proto *p = l->proto;
@@ -159,8 +147,11 @@ static void check_mechanisms(struct check *k, const struct config_listener *l)
         check_warning(k, "mechanisms", "EXTERNAL needs client certificates: client_auth");
     if (l->is_auth_optional && !p->can_skip_login)
         check_error(k, "auth", "%s has no mail without login", p->name);
-    if (l->tls == LISTENER_TLS_OFF && !l->allow_plaintext && !l->is_auth_optional &&
-        check_is_clear_text(l->mechanisms))
+    bool needs_tls = true; /* all mechanisms send the password as it is */
+    for (int mech = 0; mech < SASL_MECH_COUNT; mech++)
+        if (l->mechanisms & SASL_BIT(mech) && !sasl_is_clear_text((enum sasl_mech)mech))
+            needs_tls = false;
+    if (l->tls == LISTENER_TLS_OFF && !l->allow_plaintext && !l->is_auth_optional && needs_tls)
         check_warning(k, "tls", "nobody can log in: passwords need TLS or allow_plaintext");
 }
 

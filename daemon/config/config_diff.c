@@ -84,25 +84,20 @@ static const void *diff_find(const struct config_key *k, const void *base, const
     return NULL;
 }
 
-/* A member that only one side has: whole, in one line; what it means begins with its first key. */
-static int diff_whole(struct diff *d, const struct config_key *k, const void *element, bool is_new,
-                      const char *path)
-{
-    AUTO_BUF text = BUF_INIT;
-    int err = config_group_print_line(is_new ? d->b : d->a, k, element, &text);
-    char *value = err == 0 ? buf_steal(&text) : NULL;
-    if (!value)
-        return err < 0 ? err : -ERR_NOMEM;
-    return diff_add(d, path, is_new ? NULL : value, is_new ? value : NULL,
-                    k->group()->keys[0].effect);
-}
-
 static int diff_member(struct diff *d, const struct config_key *k, const void *a, const void *b,
                        const char *path)
 {
     if (a && b)
         return diff_group(d, k->group(), a, b, path);
-    return a || b ? diff_whole(d, k, b ? b : a, b != NULL, path) : 0;
+    if (!a && !b)
+        return 0;
+    /* Only one side has it: whole, in one line; what it means begins with its first key. */
+    AUTO_BUF text = BUF_INIT;
+    int err = config_group_print_line(b ? d->b : d->a, k, b ? b : a, &text);
+    char *value = err == 0 ? buf_steal(&text) : NULL;
+    if (!value)
+        return err < 0 ? err : -ERR_NOMEM;
+    return diff_add(d, path, b ? NULL : value, b ? value : NULL, k->group()->keys[0].effect);
 }
 
 /* "a, b": the names that both sides have, in the order of base. */

@@ -108,17 +108,6 @@ static int sqlite_prepare_writer(struct sqlite_conn *c, const char *path, char *
     return err;
 }
 
-/* SQLite takes files that it can only read. A writer that is at it elsewhere proves as much. */
-static int sqlite_try_write(struct sqlite_conn *c)
-{
-    (void)sqlite3_busy_timeout(c->db, 0);
-    int err = sqlite_exec(c, "BEGIN IMMEDIATE");
-    (void)sqlite3_busy_timeout(c->db, SQLITE_BUSY_MS);
-    if (err == 0)
-        err = sqlite_exec(c, "ROLLBACK");
-    return err == -ERR_BUSY ? 0 : err;
-}
-
 int sqlite_open_files(const char *path, struct sqlite_conn *writer, char **ret_error)
 {
     unsigned refusals = sqlite_shm_refusals();
@@ -127,7 +116,14 @@ int sqlite_open_files(const char *path, struct sqlite_conn *writer, char **ret_e
         err = sqlite_prepare_writer(writer, path, ret_error);
     if (err != 0)
         return err;
-    err = sqlite_try_write(writer);
+    /* SQLite takes files that it can only read. A writer that is at it elsewhere proves as much. */
+    (void)sqlite3_busy_timeout(writer->db, 0);
+    err = sqlite_exec(writer, "BEGIN IMMEDIATE");
+    (void)sqlite3_busy_timeout(writer->db, SQLITE_BUSY_MS);
+    if (err == 0)
+        err = sqlite_exec(writer, "ROLLBACK");
+    else if (err == -ERR_BUSY)
+        err = 0;
     if (refusals != sqlite_shm_refusals())
         err = -ERR_STORE_READONLY;
     if (err == 0)

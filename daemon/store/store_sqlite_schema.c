@@ -54,11 +54,6 @@ static bool has_journal(const char *path)
     return journal && stat(journal, &st) == 0 && st.st_size > 0;
 }
 
-static uint32_t read_be32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 /* Why the bytes at the start of a file that is not empty are not ours; NULL when they may be. A
  * file whose very first transaction was interrupted has no mark yet: its journal undoes that. */
 static const char *find_fault(const char *path, const uint8_t *head, size_t n)
@@ -67,7 +62,10 @@ static const char *find_fault(const char *path, const uint8_t *head, size_t n)
     if (n < HEADER_BYTES || memcmp(head, magic, sizeof(magic)) != 0)
         return has_journal(path) && n >= sizeof(magic) && head[0] == 0 ? NULL
                                                                        : "it is not an SQLite file";
-    uint32_t id = read_be32(head + HEADER_APPLICATION_ID);
+    uint32_t id = (uint32_t)(head + HEADER_APPLICATION_ID)[0] << 24 |
+                  (uint32_t)(head + HEADER_APPLICATION_ID)[1] << 16 |
+                  (uint32_t)(head + HEADER_APPLICATION_ID)[2] << 8 |
+                  (head + HEADER_APPLICATION_ID)[3];
     if (id == APPLICATION_ID || (id == 0 && has_journal(path)))
         return NULL;
     return "it is an SQLite file of another program";

@@ -57,17 +57,6 @@ static bool shm_is_writable(uintptr_t page)
                    or_with_0) >= 0;
 }
 
-/* What cannot be read (the file was cut) stays zero, which SQLite knows for an index to be made
- * anew. The pipe gets EFAULT instead of a signal. */
-static void shm_copy(uintptr_t page, char *copy)
-{
-    for (size_t at = 0; at < shm.page_bytes; at += SHM_CHUNK) {
-        ssize_t n = write(shm.pipe[1], (const char *)page + at, SHM_CHUNK);
-        if (n > 0)
-            (void)!read(shm.pipe[0], copy + at, (size_t)n);
-    }
-}
-
 /* The page changes at once: no thread sees it without its content. */
 static bool shm_replace(uintptr_t page)
 {
@@ -75,7 +64,13 @@ static bool shm_replace(uintptr_t page)
         mmap(NULL, shm.page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (copy == MAP_FAILED)
         return false;
-    shm_copy(page, copy);
+    /* What cannot be read (the file was cut) stays zero, which SQLite knows for an index to be made
+     * anew. The pipe gets EFAULT instead of a signal. */
+    for (size_t at = 0; at < shm.page_bytes; at += SHM_CHUNK) {
+        ssize_t n = write(shm.pipe[1], (const char *)page + at, SHM_CHUNK);
+        if (n > 0)
+            (void)!read(shm.pipe[0], copy + at, (size_t)n);
+    }
     if (mremap(copy, shm.page_bytes, shm.page_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)page) !=
         MAP_FAILED)
         return true;
@@ -106,22 +101,18 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 
 /* ---- what SQLite maps ---- */
 
-static void shm_add(uintptr_t region, size_t bytes)
-{
-    atomic_store(&shm.region_bytes, bytes);
-    for (size_t i = 0; i < SHM_REGIONS_MAX; i++) {
-        uintptr_t other = 0;
-        if (atomic_compare_exchange_strong(&shm.regions[i], &other, region) || other == region)
-            return;
-    }
-}
-
 static int on_shm_map(sqlite3_file *file, int region, int bytes, int is_extended,
                       void volatile **ret)
 {
     int rc = shm.plain->xShmMap(file, region, bytes, is_extended, ret);
-    if (rc == SQLITE_OK && *ret)
-        shm_add((uintptr_t)*ret, (size_t)bytes);
+    if (rc != SQLITE_OK || !*ret)
+        return rc;
+    atomic_store(&shm.region_bytes, (size_t)bytes);
+    for (size_t i = 0; i < SHM_REGIONS_MAX; i++) {
+        uintptr_t at = (uintptr_t)*ret, other = 0;
+        if (atomic_compare_exchange_strong(&shm.regions[i], &other, at) || other == at)
+            break;
+    }
     return rc;
 }
 
@@ -137,16 +128,6 @@ static bool shm_begin(const sqlite3_io_methods *plain)
     return true;
 }
 
-/* Each time: somebody else may have set a handler, which takes what is not ours. */
-static void shm_listen(void)
-{
-    const struct sigaction action = {.sa_sigaction = on_bus_error,
-                                     .sa_flags = SA_SIGINFO | SA_NODEFER};
-    struct sigaction before;
-    if (sigaction(SIGBUS, &action, &before) == 0 && before.sa_sigaction != on_bus_error)
-        shm.before = before;
-}
-
 void sqlite_shm_guard(sqlite3 *db)
 {
     sqlite3_file *file = NULL;
@@ -155,8 +136,12 @@ void sqlite_shm_guard(sqlite3 *db)
         return;
     pthread_mutex_lock(&shm.mutex);
     bool is_begun = shm.plain || shm_begin(file->pMethods);
-    if (is_begun)
-        shm_listen();
+    /* Each time: somebody else may have set a handler, which takes what is not ours. */
+    const struct sigaction action = {.sa_sigaction = on_bus_error,
+                                     .sa_flags = SA_SIGINFO | SA_NODEFER};
+    struct sigaction before;
+    if (is_begun && sigaction(SIGBUS, &action, &before) == 0 && before.sa_sigaction != on_bus_error)
+        shm.before = before;
     if (is_begun && file->pMethods == shm.plain)
         file->pMethods = &shm.methods;
     pthread_mutex_unlock(&shm.mutex);

@@ -157,12 +157,6 @@ void user_reader_set(struct user_reader *r, unsigned line, const struct user_fie
     }
 }
 
-static bool reader_is_account(const struct store_user *u)
-{
-    return store_user_has_password(u) || u->backend_user || u->backend_password || u->master_user ||
-           u->note;
-}
-
 void user_reader_end(struct user_reader *r, unsigned line)
 {
     const struct store_user *u = &r->users[r->n - 1];
@@ -172,7 +166,8 @@ void user_reader_end(struct user_reader *r, unsigned line)
             user_reader_complain(r, line, "a user has no name");
         return;
     }
-    if (!u->is_stored && reader_is_account(u))
+    if (!u->is_stored && (store_user_has_password(u) || u->backend_user || u->backend_password ||
+                          u->master_user || u->note))
         user_reader_complain(r, line, "user %s is of another source and has an account", u->name);
     if (map_put(&r->seen, str_of(u->name), u->name, &before) < 0)
         r->is_out_of_memory = true;

@@ -34,23 +34,23 @@ static int csv_quoted(struct csv *c)
     return 0;
 }
 
-static int csv_bare(struct csv *c)
-{
-    size_t n = 0;
-    while (n < c->rest.n && c->rest.p[n] != ',' && c->rest.p[n] != '\n' && c->rest.p[n] != '\r')
-        n++;
-    struct str value = str_trim(str_head(c->rest, n));
-    c->is_broken = str_index(value, '"') >= 0;
-    c->rest = str_skip(c->rest, n);
-    return buf_append_str(&c->value, value);
-}
-
 /* The next value of the row into c->value. */
 static int csv_next(struct csv *c)
 {
     buf_clear(&c->value);
     c->line = c->next_line;
-    int err = c->rest.n > 0 && c->rest.p[0] == '"' ? csv_quoted(c) : csv_bare(c);
+    int err;
+    if (c->rest.n > 0 && c->rest.p[0] == '"') {
+        err = csv_quoted(c);
+    } else {
+        size_t n = 0;
+        while (n < c->rest.n && c->rest.p[n] != ',' && c->rest.p[n] != '\n' && c->rest.p[n] != '\r')
+            n++;
+        struct str value = str_trim(str_head(c->rest, n));
+        c->is_broken = str_index(value, '"') >= 0;
+        c->rest = str_skip(c->rest, n);
+        err = buf_append_str(&c->value, value);
+    }
     if (err < 0)
         return err;
     if (c->rest.n > 0 && c->rest.p[0] == '\r')
