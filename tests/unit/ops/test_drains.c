@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: ISC */
+/* The rules of a drain: whom it counts, whom it ends and when, how it ends itself. */
+#include "ops_case.h"
+
+#include "ops/drains.h"
+
+static struct ops_case k;
+static struct drain_spec spec; /* of the next order */
+static struct backend *backend;
+static struct pool pool;
+static struct config_pool pool_config;
+static struct pool_member members[2];
+static bool is_changed;
+
+static void backend_drain(struct request *r)
+{
+    drain_start(r, &spec, is_changed);
+}
+
+static void order(void)
+{
+    spec.backend = backend;
+    spec.admin = spec.admin ? spec.admin : BACKEND_DRAIN;
+    backend_set_admin(backend, spec.admin, clock_wall_ms(), NULL);
+    case_ask(&k, "backend.drain", backend_drain, json_pack("{s:s}", "name", "b1"));
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    case_begin(&k);
+    spec = (struct drain_spec){0};
+    is_changed = true;
+    assert_int_equal(backend_new("main", "b1", false, &backend), 0);
+    assert_int_equal(backend_new("main", "b2", false, &members[1].backend), 0);
+    pool_config = (struct config_pool){.name = (char *)"main"};
+    members[0] = (struct pool_member){.backend = backend, .weight = 1};
+    members[1].weight = 1;
+    pool = (struct pool){.config = &pool_config, .members = members, .n_members = 2};
+    k.plane.pools.v = &pool;
+    k.plane.pools.n = 1;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    case_finish(&k);
+    backend_unref(backend);
+    backend_unref(members[1].backend);
+    return 0;
+}
+
+/* A relayed session of the backend, counted as the backend counts it. */
+static struct case_session *relayed(unsigned worker, const char *user, uint64_t idle)
+{
+    struct case_session *s = case_add(&k, worker, user, "relay", "main", "b1");
+    s->idle = idle;
+    atomic_fetch_add(&backend->sessions, 1);
+    return s;
+}
+
+static void leaves(struct case_session *s)
+{
+    case_end(&k, s->id);
+    atomic_fetch_sub(&backend->sessions, 1);
+}
+
+static void nothing_to_wait_for(void **state)
+{
+    (void)state;
+    is_changed = false; /* it was drained before */
+    order();
+    assert_int_equal(k.n_answers, 1);
+    assert_null(case_op(&k));
+    assert_true(json_is_false(case_result(&k, "changed")));
+}
+
+static bool is_asking_twice(struct plane *p)
+{
+    return strstr(case_said((struct ops_case *)p), "query query") != NULL;
+}
+
+/* The backend counts relayed sessions only: who logs in at this moment is asked for. */
+static void logins_under_way_are_waited_for(void **state)
+{
+    (void)state;
+    struct case_session *s = case_add(&k, 1, "anna", "backend-login", "main", "b1");
+    (void)case_add(&k, 0, "bob", "backend-login", "main", "b11");
+    (void)case_add(&k, 0, "carl", "backend-login", "other", "b1");
+    (void)case_add(&k, 0, "dora", "held", "main", "b1");
+    order();
+    assert_non_null(case_result(&k, "op"));
+    plane_run(&k.plane, is_asking_twice);
+    assert_int_equal(case_op(&k)->state, OP_RUNNING);
+    s->state = NULL;
+    plane_run(&k.plane, case_is_op_over);
+    assert_int_equal(case_op(&k)->state, OP_DONE);
+    assert_string_equal(case_op(&k)->text, "no sessions left");
+    assert_null(strstr(case_said(&k), "kill"));
+}
+
+static void nobody_is_ended_without_an_order(void **state)
+{
+    (void)state;
+    struct case_session *s = relayed(0, "anna", 5);
+    order();
+    case_run_ms(&k, 500);
+    assert_string_equal(case_said(&k), ""); /* the backend's own count is enough */
+    op_refresh(case_op(&k));
+    assert_int_equal(case_op(&k)->total, 1);
+    leaves(s);
+    plane_run(&k.plane, case_is_op_over);
+    assert_int_equal(case_op(&k)->state, OP_DONE);
+    assert_int_equal(case_op(&k)->done, 1);
+}
+
+static bool is_killing(struct plane *p)
+{
+    return strstr(case_said((struct ops_case *)p), "kill") != NULL;
+}
+
+static bool is_killing_twice(struct plane *p)
+{
+    const char *first = strstr(case_said((struct ops_case *)p), "kill");
+    return first && strstr(first + 1, "kill");
+}
+
+/* At the deadline, the longest idle first, only those of exactly this backend that are relayed. */
+static void the_deadline_ends_the_idle_ones_first(void **state)
+{
+    (void)state;
+    struct case_session *busy = relayed(0, "anna", 1), *idle = relayed(1, "bob", 900);
+    (void)case_add(&k, 0, "carl", "relay", "main", "b11");
+    (void)case_add(&k, 0, "dora", "auth", "main", "b1");
+    busy->is_stubborn = idle->is_stubborn = true;
+    spec.deadline_ms = 600;
+    spec.rate = 2;
+    spec.grace_ms = 1234;
+    spec.text = "moving house";
+    uint64_t begun = clock_ms();
+    order();
+    plane_run(&k.plane, is_killing);
+    assert_true(clock_ms() - begun >= 600);
+    assert_non_null(strstr(case_said(&k), "kill:1002"));
+    assert_int_equal(k.last_grace_ms, 1234);
+    assert_string_equal(k.last_text, "moving house");
+    leaves(idle);
+    plane_run(&k.plane, is_killing_twice);
+    assert_non_null(strstr(case_said(&k), "kill:1"));
+    assert_null(strstr(case_said(&k), "kill:3"));
+    leaves(busy);
+    k.v[3].state = NULL;
+    plane_run(&k.plane, case_is_op_over);
+    assert_int_equal(case_op(&k)->state, OP_DONE);
+    assert_non_null(strstr(case_op(&k)->text, "2 ended, 2 clean"));
+    assert_non_null(k.v[2].state);
+}
+
+/* Who is being ended is not told again. */
+static void the_ending_are_left_alone(void **state)
+{
+    (void)state;
+    struct case_session *s = relayed(0, "anna", 1);
+    s->is_stubborn = true;
+    spec.is_kicking = true;
+    order();
+    plane_run(&k.plane, is_killing);
+    case_run_ms(&k, 500);
+    assert_false(is_killing_twice(&k.plane));
+    leaves(s);
+    plane_run(&k.plane, case_is_op_over);
+    assert_int_equal(case_op(&k)->state, OP_DONE);
+}
+
+static void a_second_order_joins_the_first(void **state)
+{
+    (void)state;
+    (void)relayed(0, "anna", 1);
+    order();
+    uint64_t id = case_op(&k)->id;
+    spec.is_kicking = true;
+    is_changed = false;
+    order();
+    assert_int_equal(k.n_answers, 2);
+    assert_int_equal(case_op(&k)->id, id);
+    plane_run(&k.plane, is_killing);
+    atomic_store(&backend->sessions, 0);
+    plane_run(&k.plane, case_is_op_over);
+    assert_int_equal(case_op(&k)->state, OP_DONE);
+}
+
+static void another_state_ends_it(void **state)
+{
+    (void)state;
+    (void)relayed(0, "anna", 1);
+    order();
+    drains_notice(&k.plane.object, backend);
+    assert_int_equal(case_op(&k)->state, OP_RUNNING);
+    backend_set_admin(backend, BACKEND_READY, clock_wall_ms(), NULL);
+    drains_notice(&k.plane.object, backend);
+    assert_int_equal(case_op(&k)->state, OP_CANCELLED);
+    assert_non_null(strstr(case_op(&k)->text, "another state"));
+}
+
+/* While a question is under way its answer ends the operation: nothing comes to freed memory. */
+static void cancelled_in_the_midst_of_a_question(void **state)
+{
+    (void)state;
+    order(); /* no session: it asks at its first tick */
+    k.is_silent[1] = true;
+    while (!strstr(case_said(&k), "query"))
+        case_run_ms(&k, 10);
+    struct op *op = case_op(&k);
+    op->kind->cancel(op->arg);
+    assert_int_equal(op->state, OP_RUNNING);
+    sessions_free(k.plane.object.sessions); /* the end of the plane answers with -ERR_SHUTDOWN */
+    assert_int_equal(sessions_new(&k.plane.object, &k.plane.object.sessions), 0);
+    assert_int_equal(op->state, OP_RUNNING); /* dropped with the operations */
+}
+
+static void backend_remove(struct request *r)
+{
+    case_log(&k, "remove:%s", request_text(r, "name"));
+    if (strstr(case_said(&k), "refuse"))
+        request_fail(r, -ERR_STORE_READONLY, NULL, "the store says no");
+    else
+        request_done(r, 1, true, NULL);
+}
+
+static void taken_out_when_it_is_empty(void **state)
+{
+    (void)state;
+    k.functions[commands_index(command_find("backend.remove"))] = backend_remove;
+    struct case_session *s = relayed(0, "anna", 1);
+    spec.is_removed = true;
+    order();
+    case_run_ms(&k, 300);
+    assert_null(strstr(case_said(&k), "remove"));
+    leaves(s);
+    plane_run(&k.plane, case_is_op_over);
+    assert_int_equal(case_op(&k)->state, OP_DONE);
+    assert_non_null(strstr(case_said(&k), "query remove:main/b1"));
+}
+
+static void a_removal_that_fails_is_said(void **state)
+{
+    (void)state;
+    k.functions[commands_index(command_find("backend.remove"))] = backend_remove;
+    case_log(&k, "refuse");
+    spec.is_removed = true;
+    order();
+    plane_run(&k.plane, case_is_op_over);
+    assert_int_equal(case_op(&k)->state, OP_FAILED);
+    assert_string_equal(case_op(&k)->text, "the store says no");
+}
+
+/* What the operator may not have meant. */
+static void the_last_one_is_noted(void **state)
+{
+    (void)state;
+    backend_set_admin(members[1].backend, BACKEND_DISABLED, clock_wall_ms(), NULL);
+    (void)relayed(0, "anna", 1);
+    order();
+    const char *text = json_string_value(case_result(&k, "message"));
+    assert_non_null(text);
+    assert_non_null(strstr(text, "no backend of pool main takes logins now"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+        T(nothing_to_wait_for),
+        T(logins_under_way_are_waited_for),
+        T(nobody_is_ended_without_an_order),
+        T(the_deadline_ends_the_idle_ones_first),
+        T(the_ending_are_left_alone),
+        T(a_second_order_joins_the_first),
+        T(another_state_ends_it),
+        T(cancelled_in_the_midst_of_a_question),
+        T(taken_out_when_it_is_empty),
+        T(a_removal_that_fails_is_said),
+        T(the_last_one_is_noted),
+#undef T
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
