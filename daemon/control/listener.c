@@ -9,16 +9,6 @@
 #include "runtime/listener_pause.h"
 #include "runtime/state.h"
 
-static void row_certificate(json_t *row, const struct tls_server *tls)
-{
-    const struct tls_cert_end *end = tls ? tls_server_first_end(tls) : NULL;
-    if (!end)
-        return;
-    int64_t days = cert_days(end->expires, (int64_t)(clock_wall_ms() / 1000));
-    (void)json_object_set_new(row, "cert_days", json_integer(days));
-    request_set_text(row, "cert_file", end->file);
-}
-
 static json_t *listener_row(const struct control *control, const struct setup_listener *l)
 {
     const struct engine_api *h = control->host;
@@ -43,7 +33,12 @@ static json_t *listener_row(const struct control *control, const struct setup_li
     request_set_text(row, "address", buf_cstr(&addresses));
     request_set_text(row, "tls", config_listener_tls_name(c->tls));
     (void)json_object_set_new(row, "mechanisms", request_json(str_trim(buf_str(&mechanisms))));
-    row_certificate(row, l->tls);
+    const struct tls_cert_end *end = l->tls ? tls_server_first_end(l->tls) : NULL;
+    if (end) {
+        int64_t days = cert_days(end->expires, (int64_t)(clock_wall_ms() / 1000));
+        (void)json_object_set_new(row, "cert_days", json_integer(days));
+        request_set_text(row, "cert_file", end->file);
+    }
     (void)json_object_set_new(row, "paused", json_boolean(h->is_listener_paused(h->arg, c->name)));
     if (pause) {
         (void)json_object_set(row, "paused_since", json_object_get(pause, "since"));
@@ -61,22 +56,18 @@ void command_listener_list(struct request *r)
     table_answer(r, rows);
 }
 
-static void listener_fail(struct request *r, const char *name)
+const struct setup_listener *listener_find(struct request *r, const char *name)
 {
+    const struct setup_listener *l = setup_listener_find(control_setup(request_control(r)), name);
+    if (l)
+        return l;
     const struct setup *setup = control_setup(request_control(r));
     AUTO_FREE const char **names = calloc(setup->n_listeners + 1, sizeof(*names));
     for (size_t i = 0; names && i < setup->n_listeners; i++)
         names[i] = setup->listeners[i].config->name;
     request_fail(r, -ERR_NO_LISTENER, names ? str_nearest(name, names, setup->n_listeners) : NULL,
                  "there is no listener %.128s", name);
-}
-
-const struct setup_listener *listener_find(struct request *r, const char *name)
-{
-    const struct setup_listener *l = setup_listener_find(control_setup(request_control(r)), name);
-    if (!l)
-        listener_fail(r, name);
-    return l;
+    return NULL;
 }
 
 /* ---- pause and resume ---- */
@@ -105,38 +96,21 @@ static int pause_run(struct work *w)
     return err == -ERR_NOT_FOUND ? 0 : err;
 }
 
-/* Is it so already, also after a restart? */
-static bool pause_is_there(const struct pause *p, const char *name)
-{
-    const struct control *c = work_control(&p->work);
-    const json_t *pause = json_object_get(c->paused, name);
-    if (c->host->is_listener_paused(c->host->arg, name) != p->is_paused)
-        return false;
-    return !p->is_paused || p->is_temporary || json_is_true(json_object_get(pause, "stored"));
-}
-
 static int pause_start(struct work *w)
 {
     struct pause *p = CONTAINER_OF(w, struct pause, work);
     const char *name = request_text(w->request, "name");
     if (!listener_find(w->request, name))
         return -ERR_NO_LISTENER;
-    p->is_changed = !pause_is_there(p, name);
+    const struct control *c = work_control(w);
+    const json_t *stored = json_object_get(json_object_get(c->paused, name), "stored");
+    /* Is it so already, also after a restart? */
+    bool is_so = c->host->is_listener_paused(c->host->arg, name) == p->is_paused &&
+                 (!p->is_paused || p->is_temporary || json_is_true(stored));
+    p->is_changed = !is_so;
     p->row = json_object();
     request_set_text(p->row, "reason", request_text(w->request, "reason"));
     return 0;
-}
-
-static void pause_remember(const struct pause *p, const char *name)
-{
-    json_t *paused = work_control(&p->work)->paused;
-    if (!p->is_paused) {
-        (void)json_object_del(paused, name);
-        return;
-    }
-    request_set_number(p->row, "since", clock_wall_ms());
-    (void)json_object_set_new(p->row, "stored", json_boolean(!p->is_temporary));
-    (void)json_object_set(paused, name, p->row);
 }
 
 static void pause_done(struct work *w)
@@ -148,8 +122,14 @@ static void pause_done(struct work *w)
         w->err = h->pause_listener(h->arg, name, p->is_paused);
     if (work_fail(w))
         return;
-    if (p->is_changed)
-        pause_remember(p, name);
+    json_t *paused = work_control(w)->paused;
+    if (p->is_changed && p->is_paused) {
+        request_set_number(p->row, "since", clock_wall_ms());
+        (void)json_object_set_new(p->row, "stored", json_boolean(!p->is_temporary));
+        (void)json_object_set(paused, name, p->row);
+    } else if (p->is_changed) {
+        (void)json_object_del(paused, name);
+    }
     request_done(w->request, p->is_changed, p->is_changed, NULL);
 }
 

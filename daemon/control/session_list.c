@@ -137,7 +137,8 @@ static int listing_write(struct listing *l, const struct session_row *row)
     return err;
 }
 
-static int listing_write_end(struct listing *l, bool has_more)
+/* Answers with a page; frees the listing when nothing is left. */
+static void listing_answer(struct listing *l, bool has_more)
 {
     int err = l->rows.len == 0 ? buf_append_str(&l->rows, STR("{\"rows\":[")) : 0;
     if (err == 0)
@@ -146,13 +147,8 @@ static int listing_write_end(struct listing *l, bool has_more)
                          (unsigned long long)l->matched);
     if (err == 0 && has_more)
         err = buf_printf(&l->rows, ",\"cursor\":\"%llu\"", (unsigned long long)l->ask.number);
-    return err == 0 ? buf_append_char(&l->rows, '}') : err;
-}
-
-/* Answers with a page; frees the listing when nothing is left. */
-static void listing_answer(struct listing *l, bool has_more)
-{
-    int err = listing_write_end(l, has_more);
+    if (err == 0)
+        err = buf_append_char(&l->rows, '}');
     if (err < 0) {
         listing_fail(l, err);
         return;
@@ -186,18 +182,6 @@ static void listing_fetch(struct listing *l)
         loop_timer_set(listing_loop(l), &l->timer, LISTING_WAIT_MS);
 }
 
-static void listing_end_chunk(struct listing *l)
-{
-    struct session_chunk *c = STEAL(l->chunk);
-    if (c->is_last) {
-        l->seen_before = l->seen;
-        l->matched_before = l->matched;
-        l->worker++;
-        l->is_asked = false;
-    }
-    session_chunk_free(c);
-}
-
 /* Writes rows until the page is full or there are no more of the chunk; then it answers when there
  * are rows or nothing is left, else it asks for more. */
 static void listing_step(struct listing *l)
@@ -213,8 +197,15 @@ static void listing_step(struct listing *l)
     if (c && l->at < c->n && l->n_rows < l->page)
         return;
     loop_unslice(&l->slice);
-    if (c && l->at == c->n)
-        listing_end_chunk(l);
+    if (c && l->at == c->n) {
+        if (c->is_last) {
+            l->seen_before = l->seen;
+            l->matched_before = l->matched;
+            l->worker++;
+            l->is_asked = false;
+        }
+        session_chunk_free(STEAL(l->chunk));
+    }
     bool is_over = !l->chunk && !l->is_asked && !worker_next(l->ask.control, &l->worker);
     if (is_over || l->n_rows > 0)
         listing_answer(l, !is_over);
@@ -377,35 +368,6 @@ static const struct session_key *listing_merge_next(struct listing *l)
     return best;
 }
 
-static int listing_keep_last(struct listing *l, const struct session_key *k)
-{
-    char *text = str_dup(k->v.text);
-    if (!text)
-        return -ERR_NOMEM;
-    free((char *)l->last.v.text.p);
-    l->last = *k;
-    l->last.v.text.p = text;
-    return 0;
-}
-
-static void listing_reverse(struct listing *l)
-{
-    for (size_t i = 0, k = l->n_ids; i + 1 < k; i++) {
-        uint64_t id = l->ids[--k];
-        l->ids[k] = l->ids[i];
-        l->ids[i] = id;
-    }
-}
-
-/* How many sessions come after what the workers said. */
-static uint64_t listing_after(const struct listing *l)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < l->n_chunks; i++)
-        n += l->chunks[i]->matched - l->chunks[i]->passed;
-    return n > l->n_merged ? n - l->n_merged : 0;
-}
-
 /* Keys of the window, and of what is passed over before it. */
 static size_t listing_window(const struct listing *l)
 {
@@ -425,19 +387,32 @@ static void on_listing_merge(struct loop_slice *s)
             l->ids[l->n_ids++] = next->id;
         k = next ? next : k;
     }
-    int err = k ? listing_keep_last(l, k) : 0;
-    if (err == 0 && l->n_merged < most)
+    char *text = k ? str_dup(k->v.text) : NULL;
+    if (text) { /* the next page goes on behind it */
+        free((char *)l->last.v.text.p);
+        l->last = *k;
+        l->last.v.text.p = text;
+    }
+    bool is_good = text || !k;
+    if (is_good && l->n_merged < most)
         return;
     loop_unslice(s);
-    if (err < 0) {
-        listing_fail(l, err);
+    if (!is_good) {
+        listing_fail(l, -ERR_NOMEM);
         return;
     }
-    l->has_more = !l->order.is_from_end && listing_after(l) > 0;
+    uint64_t n_after = 0; /* sessions that come after what the workers said */
+    for (size_t i = 0; i < l->n_chunks; i++)
+        n_after += l->chunks[i]->matched - l->chunks[i]->passed;
+    l->has_more = !l->order.is_from_end && n_after > l->n_merged;
     l->left -= l->n_ids;
     l->offset = 0;
     if (l->order.is_from_end) /* they come in the order of the list again */
-        listing_reverse(l);
+        for (size_t i = 0, n = l->n_ids; i + 1 < n; i++) {
+            uint64_t id = l->ids[--n];
+            l->ids[n] = l->ids[i];
+            l->ids[i] = id;
+        }
     listing_ask_rows(l);
 }
 

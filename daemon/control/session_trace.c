@@ -24,18 +24,6 @@ static int trace_limits(struct request *r, uint64_t *ret_for_ms, uint64_t *ret_b
     return 0;
 }
 
-static int trace_filter(struct request *r, struct filter **ret)
-{
-    size_t n;
-    const struct filter_field *fields = session_trace_fields(&n);
-    int err = request_filter(r, "filter", fields, n, ret);
-    if (err == 0 && !*ret) {
-        request_fail(r, -ERR_MISSING_PARAM, "user=NAME", "say which session, user or address");
-        return -ERR_MISSING_PARAM;
-    }
-    return err;
-}
-
 void command_session_trace(struct request *r)
 {
     struct filter *filter = NULL;
@@ -44,8 +32,15 @@ void command_session_trace(struct request *r)
         request_fail(r, -ERR_UNSUPPORTED, NULL, NULL);
         return;
     }
-    if (trace_limits(r, &for_ms, &max_bytes) < 0 || trace_filter(r, &filter) < 0)
+    size_t n;
+    const struct filter_field *fields = session_trace_fields(&n);
+    if (trace_limits(r, &for_ms, &max_bytes) < 0 ||
+        request_filter(r, "filter", fields, n, &filter) < 0)
         return;
+    if (!filter) {
+        request_fail(r, -ERR_MISSING_PARAM, "user=NAME", "say which session, user or address");
+        return;
+    }
     trace_start(r, filter, for_ms, max_bytes);
     filter_unref(filter);
 }

@@ -23,15 +23,6 @@ static int system_status_run(struct work *w)
     return store_user_count(work_control(w)->host->store, &s->users);
 }
 
-static const char *system_state(const struct engine_api *h)
-{
-    if (h->is_stopping(h->arg))
-        return "stopping";
-    if (h->is_retired(h->arg))
-        return "retired";
-    return h->is_full(h->arg) ? "full" : "running";
-}
-
 /* The engine that an upgrade replaced. */
 static void system_status_old(json_t *row, const struct control *c)
 {
@@ -64,7 +55,11 @@ static void system_status_done(struct work *w)
     request_set_text(row, "version", MAILPROXY_VERSION);
     request_set_text(row, "node", setup->config->node);
     request_put_number(row, "pid", (uint64_t)getpid());
-    request_set_text(row, "state", system_state(h));
+    request_set_text(row, "state",
+                     h->is_stopping(h->arg)  ? "stopping"
+                     : h->is_retired(h->arg) ? "retired"
+                     : h->is_full(h->arg)    ? "full"
+                                             : "running");
     request_put_number(row, "uptime", loop_now_ms(h->loop) - h->started_ms);
     request_put_number(row, "restarts", h->restarts);
     system_status_old(row, c);
@@ -103,30 +98,24 @@ void command_system_whoami(struct request *r)
 
 /* ---- help ---- */
 
-/* "filter... [sort] name": needed ones plain, the others in brackets. */
-static void system_help_args(const struct command *c, struct buf *out)
-{
-    size_t n;
-    const struct command_arg *args = commands_args(c, &n);
-    for (size_t i = 0; i < n; i++) {
-        bool is_needed = args[i].flags & COMMANDS_NEEDED;
-        (void)!buf_printf(out, "%s%s%s%s%s", i ? " " : "", is_needed ? "" : "[", args[i].name,
-                          args[i].flags & COMMANDS_MANY ? "..." : "", is_needed ? "" : "]");
-    }
-}
-
 void command_system_help(struct request *r)
 {
-    size_t n;
+    size_t n, n_args;
     const struct command *all = commands_all(&n);
     json_t *rows = json_array();
     for (size_t i = 0; i < n; i++) {
-        AUTO_BUF args = BUF_INIT;
+        AUTO_BUF text = BUF_INIT;
         json_t *row = json_object();
-        system_help_args(&all[i], &args);
+        const struct command_arg *args = commands_args(&all[i], &n_args);
+        /* "filter... [sort] name": needed ones plain, the others in brackets. */
+        for (size_t k = 0; k < n_args; k++) {
+            bool is_needed = args[k].flags & COMMANDS_NEEDED;
+            (void)!buf_printf(&text, "%s%s%s%s%s", k ? " " : "", is_needed ? "" : "[", args[k].name,
+                              args[k].flags & COMMANDS_MANY ? "..." : "", is_needed ? "" : "]");
+        }
         request_set_text(row, "command", all[i].method);
         request_set_text(row, "role", role_name(all[i].role));
-        request_set_text(row, "args", buf_cstr(&args));
+        request_set_text(row, "args", buf_cstr(&text));
         request_set_text(row, "summary", all[i].summary);
         (void)json_array_append_new(rows, row);
     }

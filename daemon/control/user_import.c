@@ -112,19 +112,14 @@ static int import_check_hashes(const struct store_user *users, size_t n, struct 
     return err;
 }
 
-static bool import_is_lost(const struct pools *p, const struct store_user *u)
-{
-    if (u->backend)
-        return !pools_member(p, u->pool, u->backend, NULL);
-    return u->pool && !pools_find(p, u->pool);
-}
-
 /* A pool may come later: it is no error, but it has to be said. */
 static void import_check_pins(struct user_import *m, const struct store_user *users)
 {
     for (size_t i = 0; i < m->n; i++) {
         const struct store_user *u = &users[i];
-        if (!import_is_lost(m->pools, u))
+        bool is_there = u->backend ? pools_member(m->pools, u->pool, u->backend, NULL) != NULL
+                                   : !u->pool || pools_find(m->pools, u->pool);
+        if (is_there)
             continue;
         if (m->n_lost++ < IMPORT_LOST_SHOWN)
             (void)!buf_printf(&m->lost, "%s%s (%s)", m->lost.len > 0 ? ", " : "", u->name,
@@ -157,32 +152,21 @@ static int user_import_run(struct work *w)
     return err;
 }
 
-/* Owned; "" when all pins are good. */
-static char *import_lost(struct user_import *m)
+static void user_import_done(struct work *w)
 {
-    if (m->n_lost == 0)
-        return str_dup_c("");
-    return str_printf("; %zu are pinned to what is in no pool: %s%s", m->n_lost, buf_cstr(&m->lost),
-                      m->n_lost > IMPORT_LOST_SHOWN ? ", ..." : "");
-}
-
-static void import_end(struct user_import *m, const char *lost)
-{
-    const struct work *w = &m->work;
+    struct user_import *m = CONTAINER_OF(w, struct user_import, work);
+    const struct engine_api *h = work_control(w)->host;
+    AUTO_FREE char *lost = NULL;
+    if (m->n_lost > 0)
+        lost = str_printf("; %zu are pinned to what is in no pool: %s%s", m->n_lost,
+                          buf_cstr(&m->lost), m->n_lost > IMPORT_LOST_SHOWN ? ", ..." : "");
     if (w->err == -ERR_CANCELLED)
         op_end(m->op, OP_CANCELLED, "nothing was written");
     else if (w->err < 0)
         op_end(m->op, OP_FAILED, "nothing was written: %s", w->error ? w->error : err_text(w->err));
     else
-        op_end(m->op, OP_DONE, "%zu added, %zu changed%s", m->n_added, m->n_changed, lost);
-}
-
-static void user_import_done(struct work *w)
-{
-    struct user_import *m = CONTAINER_OF(w, struct user_import, work);
-    const struct engine_api *h = work_control(w)->host;
-    AUTO_FREE char *lost = import_lost(m);
-    import_end(m, lost ? lost : "");
+        op_end(m->op, OP_DONE, "%zu added, %zu changed%s", m->n_added, m->n_changed,
+               lost ? lost : "");
     if (work_fail(w))
         return;
     h->forget_user(h->arg, NULL);

@@ -52,15 +52,6 @@ static int move_find_name(struct move_work *x, const char *name)
     return json_array_append_new(list, json_string(name)) == 0 ? 0 : -ERR_NOMEM;
 }
 
-static int move_find_names(struct move_work *x)
-{
-    const json_t *names = request_list(x->work.request, "name");
-    int err = 0;
-    for (size_t i = 0; i < json_array_size(names) && err == 0; i++)
-        err = move_find_name(x, json_string_value(json_array_get(names, i)));
-    return err;
-}
-
 /* Empty lines and those that begin with # are none. */
 static int move_find_lines(struct move_work *x)
 {
@@ -79,7 +70,10 @@ static int move_find_lines(struct move_work *x)
 static int move_run(struct work *w)
 {
     struct move_work *x = CONTAINER_OF(w, struct move_work, work);
-    int err = move_find_names(x);
+    const json_t *names = request_list(w->request, "name");
+    int err = 0;
+    for (size_t i = 0; i < json_array_size(names) && err == 0; i++)
+        err = move_find_name(x, json_string_value(json_array_get(names, i)));
     if (err == 0)
         err = move_find_lines(x);
     if (err == 0 && x->filter)
@@ -110,16 +104,6 @@ static void move_fini(struct work *w)
 
 /* ---- the beginning ---- */
 
-static json_t *move_rows(const json_t *users)
-{
-    size_t i;
-    json_t *name, *rows = json_array();
-    json_array_foreach ((json_t *)users, i, name)
-        if (i < MOVE_ROWS_MAX)
-            (void)json_array_append_new(rows, json_pack("{s:O}", "name", name));
-    return rows;
-}
-
 /* Why logins would find nobody at the new place now; owned, NULL = they would. */
 static char *move_obstacle(struct control *c, const struct user_move_plan *p)
 {
@@ -143,7 +127,11 @@ static void move_done(struct work *w)
     if (work_fail(w))
         return;
     if (request_bool(w->request, "dry_run")) {
-        request_hit(w->request, n, false, move_rows(x->users));
+        json_t *rows = json_array();
+        for (size_t i = 0; i < n && i < MOVE_ROWS_MAX; i++)
+            (void)json_array_append_new(rows,
+                                        json_pack("{s:O}", "name", json_array_get(x->users, i)));
+        request_hit(w->request, n, false, rows);
         return;
     }
     const struct pool_member *to =

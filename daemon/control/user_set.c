@@ -74,16 +74,6 @@ static int edit_password(struct user_edit *e, const char *password)
     return 0;
 }
 
-static int edit_hash(struct user_edit *e, const char *hash)
-{
-    if (!*hash || str_has_crlf_nul(str_of(hash)) || !password_is_known(hash))
-        return edit_refuse(e, str_dup_c("password_hash is of no known scheme"));
-    if (e->user.password_hash && strcmp(e->user.password_hash, hash) == 0)
-        return 0;
-    edit_forget_password(e);
-    return user_edit_text(e, &e->user.password_hash, hash);
-}
-
 static int edit_passwords(struct user_edit *e)
 {
     const struct request *r = e->work.request;
@@ -95,11 +85,13 @@ static int edit_passwords(struct user_edit *e)
         return edit_refuse(e, str_dup_c("keep_plain needs the password"));
     if (password)
         return edit_password(e, password);
-    if (hash)
-        return edit_hash(e, hash);
-    if (is_none)
+    if (hash && (!*hash || str_has_crlf_nul(str_of(hash)) || !password_is_known(hash)))
+        return edit_refuse(e, str_dup_c("password_hash is of no known scheme"));
+    if (hash && e->user.password_hash && strcmp(e->user.password_hash, hash) == 0)
+        return 0;
+    if (hash || is_none)
         edit_forget_password(e);
-    return 0;
+    return hash ? user_edit_text(e, &e->user.password_hash, hash) : 0;
 }
 
 int user_edit_passwd(struct user_edit *e)
@@ -160,23 +152,6 @@ static int edit_protocols(struct user_edit *e)
     return 0;
 }
 
-static int edit_max_sessions(struct user_edit *e)
-{
-    const struct request *r = e->work.request;
-    uint64_t n = request_number(r, "max_sessions", e->user.max_sessions);
-    if (n > INT32_MAX)
-        return edit_refuse(e, str_dup_c("max_sessions is too large"));
-    e->is_changed = e->is_changed || e->user.max_sessions != n;
-    e->user.max_sessions = (unsigned)n;
-    return 0;
-}
-
-static int edit_note(struct user_edit *e)
-{
-    const char *note = request_text(e->work.request, "note");
-    return note ? user_edit_text(e, &e->user.note, note) : 0;
-}
-
 /* What only an account has; a change of it makes none. */
 static int edit_check_account(struct user_edit *e)
 {
@@ -209,11 +184,15 @@ int user_edit_apply(struct user_edit *e)
         err = edit_sent(e, "master_user", &e->user.master_user);
     if (err == 0)
         err = edit_protocols(e);
-    if (err == 0)
-        err = edit_max_sessions(e);
-    if (err == 0)
-        err = edit_note(e);
-    return err;
+    uint64_t max = request_number(e->work.request, "max_sessions", e->user.max_sessions);
+    const char *note = request_text(e->work.request, "note");
+    if (err == 0 && max > INT32_MAX)
+        err = edit_refuse(e, str_dup_c("max_sessions is too large"));
+    if (err < 0)
+        return err;
+    e->is_changed = e->is_changed || e->user.max_sessions != max;
+    e->user.max_sessions = (unsigned)max;
+    return note ? user_edit_text(e, &e->user.note, note) : 0;
 }
 
 /* ---- commands ---- */

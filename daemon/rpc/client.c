@@ -110,17 +110,6 @@ size_t client_backlog(const struct client *c)
 
 /* ---- output ---- */
 
-static void client_want_write(struct client *c, bool is_wanted)
-{
-    if (c->is_writing == is_wanted)
-        return;
-    c->is_writing = is_wanted;
-    if (is_wanted)
-        event_add(c->write, NULL);
-    else
-        event_del(c->write);
-}
-
 /* Sends what the client takes, up to a bound; the rest waits for the next turn. */
 static void client_flush(struct client *c)
 {
@@ -140,8 +129,13 @@ static void client_flush(struct client *c)
         left -= (size_t)n;
     }
     c->is_cut_short = c->out.len > 0 && left == 0;
-    client_want_write(c, c->out.len > 0);
-    if (c->out.len == 0)
+    bool is_writing = c->out.len > 0;
+    if (is_writing && !c->is_writing)
+        event_add(c->write, NULL);
+    else if (!is_writing && c->is_writing)
+        event_del(c->write);
+    c->is_writing = is_writing;
+    if (!is_writing)
         buf_fini(&c->out);
 }
 
@@ -281,11 +275,6 @@ static void client_take(struct client *c, json_t *message)
     request_start(c->server->rpc, &origin, method, id ? json_incref(id) : NULL, params);
 }
 
-static bool line_is_blank(struct str line)
-{
-    return str_trim(line).n == 0;
-}
-
 /* Jansson is recursive: a line of brackets must not use up the stack. */
 static bool line_is_deep(struct str line)
 {
@@ -310,7 +299,7 @@ static bool line_is_deep(struct str line)
 static void client_line(struct client *c, struct str line)
 {
     json_error_t error;
-    if (line_is_blank(line))
+    if (str_trim(line).n == 0)
         return;
     json_t *message =
         line_is_deep(line) ? NULL : json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, &error);
@@ -422,16 +411,6 @@ static void on_client_write(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the beginning of a client ---- */
 
-static void client_hello(struct client *c)
-{
-    const struct rpc *rpc = c->server->rpc;
-    client_send_method(c, "hello",
-                       json_pack("{s:s, s:s, s:i, s:o, s:s}", "product", "mailproxy", "version",
-                                 MAILPROXY_VERSION, "protocol", PROTOCOL_VERSION, "node",
-                                 request_json(str_of(rpc->config(rpc)->node)), "role",
-                                 role_name(c->peer.role)));
-}
-
 int client_open(struct server_socket *socket, int fd, const struct peer *peer)
 {
     struct client *c = calloc(1, sizeof(*c));
@@ -460,7 +439,12 @@ int client_open(struct server_socket *socket, int fd, const struct peer *peer)
     list_add_tail(&socket->server->clients, &c->link);
     socket->n_clients++;
     socket->server->n_clients++;
-    client_hello(c);
+    const struct rpc *rpc = c->server->rpc;
+    client_send_method(c, "hello",
+                       json_pack("{s:s, s:s, s:i, s:o, s:s}", "product", "mailproxy", "version",
+                                 MAILPROXY_VERSION, "protocol", PROTOCOL_VERSION, "node",
+                                 request_json(str_of(rpc->config(rpc)->node)), "role",
+                                 role_name(c->peer.role)));
     client_want_read(c);
     return 0;
 }

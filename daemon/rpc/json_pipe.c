@@ -80,17 +80,6 @@ static void pipe_want_read(struct json_pipe *p)
         event_del(p->read);
 }
 
-static void pipe_take(struct json_pipe *p, struct str line)
-{
-    json_error_t error;
-    json_t *m = json_loadb(line.p, line.n, JSON_REJECT_DUPLICATES, &error);
-    if (json_is_object(m))
-        p->ops->message(p->arg, m);
-    else
-        pipe_close(p, "it sent what is no object of JSON");
-    json_decref(m);
-}
-
 /* A line a step. */
 static void on_pipe_lines(struct loop_slice *slice)
 {
@@ -99,8 +88,14 @@ static void on_pipe_lines(struct loop_slice *slice)
     const char *lf = s.n > p->scanned ? memchr(s.p + p->scanned, '\n', s.n - p->scanned) : NULL;
     if (lf) {
         size_t n = (size_t)(lf - s.p);
+        json_error_t error;
+        json_t *m = json_loadb(s.p, n, JSON_REJECT_DUPLICATES, &error);
         p->is_busy = true;
-        pipe_take(p, str_n(s.p, n));
+        if (json_is_object(m))
+            p->ops->message(p->arg, m);
+        else
+            pipe_close(p, "it sent what is no object of JSON");
+        json_decref(m);
         p->is_busy = false;
         if (p->is_freed) {
             pipe_end(p);

@@ -49,20 +49,13 @@ int json_text_key(struct buf *out, const char *name, bool is_first)
     return 0;
 }
 
-/* How many bytes need no escape, from the first on. */
-static size_t json_plain(struct str s)
-{
-    size_t n = 0;
-    while (n < s.n && (unsigned char)s.p[n] >= 0x20 && s.p[n] != '"' && s.p[n] != '\\')
-        n++;
-    return n;
-}
-
 static int json_escaped(struct buf *out, struct str s)
 {
     int err = 0;
     while (err == 0 && s.n > 0) {
-        size_t n = json_plain(s);
+        size_t n = 0; /* bytes that need no escape */
+        while (n < s.n && (unsigned char)s.p[n] >= 0x20 && s.p[n] != '"' && s.p[n] != '\\')
+            n++;
         err = n > 0 ? buf_append(out, s.p, n) : 0;
         if (err == 0 && n < s.n) {
             bool is_control = (unsigned char)s.p[n] < 0x20;

@@ -39,23 +39,18 @@ static void peer_name(struct peer *p, struct peer_facts *f)
         (void)snprintf(p->user, sizeof(p->user), "%u", p->uid);
 }
 
-static void peer_groups(const struct peer *p, struct peer_facts *f)
-{
-    int n = PEER_GROUPS_MAX - 1;
-    if (f->n_groups > 0)
-        return;
-    f->groups[0] = f->gid;
-    f->n_groups = 1;
-    if (f->has_name && getgrouplist(p->user, f->gid, f->groups + 1, &n) >= 0)
-        f->n_groups += n;
-}
-
 static bool peer_is_in_group(const struct peer *p, struct peer_facts *f, const char *name)
 {
     uint64_t number;
     struct group gr, *found = NULL;
     gid_t gid;
-    peer_groups(p, f);
+    if (f->n_groups == 0) { /* they are asked for once, and only where a group is listed */
+        int n = PEER_GROUPS_MAX - 1;
+        f->groups[0] = f->gid;
+        f->n_groups = 1;
+        if (f->has_name && getgrouplist(p->user, f->gid, f->groups + 1, &n) >= 0)
+            f->n_groups += n;
+    }
     if (str_to_u64(str_of(name), UINT32_MAX, &number) == 0)
         gid = (gid_t)number;
     else if (getgrnam_r(name, &gr, f->buffer, sizeof(f->buffer), &found) == 0 && found)

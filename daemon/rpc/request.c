@@ -132,14 +132,6 @@ static bool request_is_spread(struct request *r)
     return !r->rpc->spread(r->rpc, r);
 }
 
-/* Names those that had no part in it. */
-static void request_add_unreached(const struct request *r, json_t *body)
-{
-    json_t *list = r->command && r->rpc->unreached ? r->rpc->unreached(r->rpc, r) : NULL;
-    if (list)
-        (void)json_object_set_new(body, "unreached", list);
-}
-
 /* The same for a text that is an object. Owned; NULL = it stays as it is. */
 static char *request_text_unreached(const struct request *r, struct str result)
 {
@@ -178,7 +170,10 @@ static void request_finish(struct request *r, const char *key, json_t *body, con
         r->held = body;
         return;
     }
-    request_add_unreached(r, is_error ? json_object_get(body, "data") : body);
+    json_t *unreached = r->command && r->rpc->unreached ? r->rpc->unreached(r->rpc, r) : NULL;
+    if (unreached) /* names those that had no part in it */
+        (void)json_object_set_new(is_error ? json_object_get(body, "data") : body, "unreached",
+                                  unreached);
     if (!request_settle(r, is_error ? (text ? text : result) : NULL, result)) {
         json_decref(body);
         return;
@@ -328,49 +323,35 @@ void request_fail(struct request *r, int err, const char *hint, const char *fmt,
 
 /* ---- the way in ---- */
 
-static void request_fail_unknown(struct request *r, const char *method)
-{
-    AUTO_BUF shown = BUF_INIT;
-    if (reply_append_clean(&shown, str_of(method), REQUEST_SHOWN_MAX) < 0)
-        buf_clear(&shown);
-    request_fail(r, -ERR_NO_COMMAND, command_nearest(method), "there is no command %.*s",
-                 STR_ARG(buf_str(&shown)));
-}
-
-/* The one place where roles are checked. */
-static bool request_is_allowed(struct request *r)
-{
-    if (r->peer.role >= r->command->role)
-        return true;
-    request_fail(r, -ERR_PERM, NULL, "%s needs the role %s, yours is %s", r->command->method,
-                 role_name(r->command->role), role_name(r->peer.role));
-    return false;
-}
-
-/* What a retired engine would change, the one that serves would not see. */
-static bool request_is_retired(struct request *r)
-{
-    unsigned flags = r->command->flags;
-    if (!(flags & COMMANDS_CHANGES) || (flags & COMMANDS_OLD) || !r->rpc->is_retired(r->rpc))
-        return false;
-    request_fail(r, -ERR_SHUTDOWN, "its control socket has no .old at the end",
-                 "another program serves since the upgrade: %s belongs there", r->command->method);
-    return true;
-}
-
 static void request_dispatch(struct request *r, const char *method, const json_t *params)
 {
     AUTO_BUF masked = BUF_INIT;
     struct command_failure failure = {0};
     r->command = command_find(method);
     if (!r->command) {
-        request_fail_unknown(r, method);
+        AUTO_BUF shown = BUF_INIT;
+        if (reply_append_clean(&shown, str_of(method), REQUEST_SHOWN_MAX) < 0)
+            buf_clear(&shown);
+        request_fail(r, -ERR_NO_COMMAND, command_nearest(method), "there is no command %.*s",
+                     STR_ARG(buf_str(&shown)));
         return;
     }
-    if ((r->command->flags & COMMANDS_CHANGES) && command_mask(r->command, params, &masked) == 0)
+    unsigned flags = r->command->flags;
+    if ((flags & COMMANDS_CHANGES) && command_mask(r->command, params, &masked) == 0)
         r->masked = buf_steal(&masked);
-    if (!request_is_allowed(r) || request_is_retired(r))
+    /* The one place where roles are checked. */
+    if (r->peer.role < r->command->role) {
+        request_fail(r, -ERR_PERM, NULL, "%s needs the role %s, yours is %s", r->command->method,
+                     role_name(r->command->role), role_name(r->peer.role));
         return;
+    }
+    /* What a retired engine would change, the one that serves would not see. */
+    if ((flags & COMMANDS_CHANGES) && !(flags & COMMANDS_OLD) && r->rpc->is_retired(r->rpc)) {
+        request_fail(r, -ERR_SHUTDOWN, "its control socket has no .old at the end",
+                     "another program serves since the upgrade: %s belongs there",
+                     r->command->method);
+        return;
+    }
     if (params && !json_is_object(params)) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "params has to be an object");
         return;

@@ -76,16 +76,6 @@ void table_cut(json_t *rows, size_t n)
         (void)json_array_remove(rows, json_array_size(rows) - 1);
 }
 
-static json_t *table_filter(const json_t *rows, const struct filter *f)
-{
-    size_t i;
-    json_t *row, *kept = json_array();
-    json_array_foreach ((json_t *)rows, i, row)
-        if (filter_match(f, command_row_get, row))
-            (void)json_array_append(kept, row);
-    return kept;
-}
-
 void table_answer(struct request *r, json_t *rows)
 {
     size_t n;
@@ -98,7 +88,10 @@ void table_answer(struct request *r, json_t *rows)
         return;
     }
     if (filter) {
-        json_t *kept = table_filter(rows, filter);
+        json_t *row, *kept = json_array();
+        json_array_foreach (rows, n, row)
+            if (filter_match(filter, command_row_get, row))
+                (void)json_array_append(kept, row);
         json_decref(rows);
         filter_unref(filter);
         rows = kept;

@@ -10,15 +10,6 @@ void upload_clear(struct upload *p)
     *p = (struct upload){.text = BUF_INIT};
 }
 
-static int upload_add(struct upload *p, const char *data)
-{
-    if (p->text.len + strlen(data) > PARTS_MAX)
-        return -ERR_TOO_LONG;
-    int err = buf_append_c(&p->text, data);
-    p->n += err == 0;
-    return err;
-}
-
 bool upload_take(struct request *r, const char *name, struct buf *ret)
 {
     struct upload *p = r->client ? r->upload : NULL;
@@ -35,7 +26,9 @@ bool upload_take(struct request *r, const char *name, struct buf *ret)
         return false;
     }
     p->command = r->command;
-    int err = upload_add(p, request_text(r, name));
+    const char *data = request_text(r, name);
+    int err = p->text.len + strlen(data) > PARTS_MAX ? -ERR_TOO_LONG : buf_append_c(&p->text, data);
+    p->n += err == 0;
     if (err < 0) {
         upload_clear(p);
         request_fail(r, err, NULL, NULL);

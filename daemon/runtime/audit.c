@@ -36,14 +36,6 @@ static void audit_fini(struct work *w)
     free(a->result);
 }
 
-static void audit_log(const struct request *r, const char *reason, const char *result)
-{
-    LOG_EVENT(LOG_LEVEL_NOTICE, "operator", KV_U64("uid", r->peer.uid),
-              KV_STR("user", r->peer.user), KV_U64("pid", r->peer.pid),
-              KV_STR("command", r->command->method), KV_STR("args", r->masked),
-              KV_STR("reason", reason), KV_STR("result", result), KV_U64("count", r->count));
-}
-
 /* The user or backend that the command names, for those who filter by it. */
 static const char *audit_named(const struct request *r, const char *noun)
 {
@@ -68,7 +60,10 @@ static void audit_event(struct control *c, const struct request *r, const char *
 void audit_record(struct control *c, const struct request *r, const char *result)
 {
     const char *reason = request_text(r, "reason");
-    audit_log(r, reason, result);
+    LOG_EVENT(LOG_LEVEL_NOTICE, "operator", KV_U64("uid", r->peer.uid),
+              KV_STR("user", r->peer.user), KV_U64("pid", r->peer.pid),
+              KV_STR("command", r->command->method), KV_STR("args", r->masked),
+              KV_STR("reason", reason), KV_STR("result", result), KV_U64("count", r->count));
     audit_event(c, r, reason, result);
     struct audit_work *a = work_new(&c->rpc, NULL, sizeof(*a), audit_run, audit_done, audit_fini);
     if (!a)

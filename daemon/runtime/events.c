@@ -109,14 +109,6 @@ static void watcher_end(struct client_link *l)
         events_tell_host(e, false);
 }
 
-static size_t events_streams(const struct events *e, const struct client *client)
-{
-    size_t n = 0;
-    LIST_FOREACH (it, &e->watchers)
-        n += LIST_ITEM(it, struct watcher, link)->stream.client == client;
-    return n;
-}
-
 static void watcher_send(const struct watcher *w, json_t *row)
 {
     json_t *params = json_copy(row);
@@ -221,7 +213,10 @@ void events_send_last(struct events *e, uint64_t stream, uint64_t n)
 int events_watch(struct events *e, struct client *client, struct filter *filter,
                  uint64_t *ret_stream)
 {
-    if (events_streams(e, client) >= EVENTS_STREAMS_MAX)
+    size_t n = 0;
+    LIST_FOREACH (it, &e->watchers)
+        n += LIST_ITEM(it, struct watcher, link)->stream.client == client;
+    if (n >= EVENTS_STREAMS_MAX)
         return -ERR_TOO_MANY;
     struct watcher *w = calloc(1, sizeof(*w));
     if (!w)

@@ -72,19 +72,6 @@ static struct failed_user *failures_make(struct failures *f, const char *user)
     return u;
 }
 
-static void failures_note_user(struct failures *f, const char *user,
-                               const struct login_failure *failure)
-{
-    struct failed_user *u = failures_find(f, user);
-    if (!u && !(u = failures_make(f, user)))
-        return;
-    list_del(&u->link);
-    list_add_tail(&f->users, &u->link);
-    memmove(&u->is.v[1], &u->is.v[0], sizeof(u->is.v) - sizeof(u->is.v[0]));
-    u->is.v[0] = *failure;
-    u->is.n += u->is.n < FAILURES_OF_USER;
-}
-
 const struct user_failures *failures_of_user(const struct failures *f, const char *user)
 {
     const struct failed_user *u = failures_find(f, user);
@@ -133,7 +120,14 @@ void failures_note(struct failures *f, const char *user, unsigned provider,
         else
             p->judged_ms = failure->at_ms;
     }
-    failures_note_user(f, user, failure);
+    struct failed_user *u = failures_find(f, user);
+    if (!u && !(u = failures_make(f, user)))
+        return;
+    list_del(&u->link);
+    list_add_tail(&f->users, &u->link);
+    memmove(&u->is.v[1], &u->is.v[0], sizeof(u->is.v) - sizeof(u->is.v[0]));
+    u->is.v[0] = *failure;
+    u->is.n += u->is.n < FAILURES_OF_USER;
 }
 
 void failures_note_login(struct failures *f, const char *user, unsigned provider,

@@ -49,17 +49,6 @@ static void logins_put(struct logins *l, const char *user, uint64_t at_ms)
         free(e);
 }
 
-static void logins_clear(struct logins *l)
-{
-    size_t pos = 0;
-    struct str key;
-    void *e;
-    while (map_next(&l->pending, &pos, &key, &e))
-        free(e);
-    map_fini(&l->pending);
-    l->pending = (struct map){0};
-}
-
 /* Moves everything into rows; -ERR_NOMEM leaves it. */
 static int logins_take(struct logins *l, struct store_login **ret, size_t *ret_n)
 {
@@ -205,6 +194,11 @@ void logins_free(struct logins *l)
         logins_flush(l, rows, n);
         logins_free_rows(rows, n);
     }
-    logins_clear(l);
+    size_t pos = 0;
+    struct str key;
+    void *e;
+    while (map_next(&l->pending, &pos, &key, &e))
+        free(e);
+    map_fini(&l->pending);
     free(l);
 }
