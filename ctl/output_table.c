@@ -19,9 +19,9 @@
 
 /* Columns that are missed least, in the order in which they go when the terminal is narrow. */
 static const char *const expendable[] = {
-    "ports",   "port",     "tls",          "password",   "phase", "in",      "reason", "out",
-    "host",    "failures", "weight",       "result",     "count", "effect",  "idle",   "proto",
-    "balance", "usable",   "health_since", "last_login", "age",   "session",
+    "ports",  "port",     "tls",    "password",     "phase",      "in",     "reason",  "out",
+    "host",   "failures", "weight", "result",       "count",      "effect", "idle",    "proto",
+    "logins", "balance",  "usable", "health_since", "last_login", "age",    "session",
 };
 
 static int output_table_value(const struct output *o, size_t i, const json_t *row, struct buf *text)

@@ -176,11 +176,27 @@ enum style list_word_style(struct str word)
     return STYLE_NORMAL;
 }
 
-static enum style list_value_style(const struct output_column *c, const json_t *v, struct str text,
-                                   enum style base)
+/* Columns that call for attention: has the row a text in `when`, whatever it is? */
+static bool list_is_warning(const struct output_column *c, const json_t *row)
 {
+    static const struct {
+        const char *column, *when;
+    } rows[] = {{"p50", "slow"}, {"p95", "slow"}, {"slow", "slow"}, {"full", "full"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (strcmp(rows[i].column, c->name) == 0 &&
+            json_string_length(json_object_get(row, rows[i].when)) > 0)
+            return true;
+    return false;
+}
+
+static enum style list_value_style(const struct output_column *c, const json_t *row,
+                                   struct str text, enum style base)
+{
+    const json_t *v = json_object_get(row, c->name);
     if (base != STYLE_NORMAL)
         return base;
+    if (list_is_warning(c, row))
+        return STYLE_WARN;
     /* Nothing there, and zero, are not worth a look. */
     if (!v || (json_is_integer(v) && json_integer_value(v) == 0 && c->unit != COMMANDS_DURATION))
         return STYLE_DIM;
@@ -201,7 +217,7 @@ static void list_draw_cells(const struct list *l, struct screen *s, int line, co
             continue;
         buf_clear(&text);
         output_human(&text, c, v);
-        enum style style = list_value_style(c, v, buf_str(&text), base);
+        enum style style = list_value_style(c, row, buf_str(&text), base);
         if (output_is_number(c->unit))
             screen_right(s, line, col, c->width, style, buf_str(&text));
         else

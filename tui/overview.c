@@ -262,6 +262,11 @@ static void warn_backend(struct warnings *w, const json_t *b)
     if (admin[0] && strcmp(admin, "ready") != 0)
         warn(w, STYLE_WARN, "backend %s/%s is set to %s%s%s%s", pool, name, admin,
              overview_since(b, "admin_since", since), why[0] ? ": " : "", why);
+    if (overview_text(b, "full")[0])
+        warn(w, STYLE_WARN, "backend %s/%s is full: %s", pool, name, overview_text(b, "full"));
+    if (overview_text(b, "slow")[0])
+        warn(w, STYLE_WARN, "logins at backend %s/%s are slow: p95 %s", pool, name,
+             overview_text(b, "slow"));
     warn_certificate(w, whose ? whose : name, json_object_get(b, "cert_days"));
 }
 

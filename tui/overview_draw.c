@@ -22,6 +22,11 @@
 #define CHECK_WIDTH 17
 #define CERT_WIDTH 4
 #define COLS_FOR_COUNTS 110
+#define COLS_FOR_TIMES 130
+#define COLS_FOR_SPARK 150
+#define TIMES_WIDTH 22 /* "120 ms, 4000 ms, 100%" */
+#define SPARK_WIDTH 15 /* two seconds a column */
+#define SPARK_SECONDS 2
 
 static const struct overview_graph graphs[] = {
     {"sessions", "sessions", NULL, false, false, STYLE_GRAPH},
@@ -172,7 +177,7 @@ static int totals_height(const struct overview *o)
 
 /* Where the parts of a line begin; 0 = there is no room for it. */
 struct bars {
-    int name_width, state, sessions, logins, failed, bar, bar_width, check, cert;
+    int name_width, state, sessions, logins, failed, times, spark, bar, bar_width, check, cert;
 };
 
 static char *draw_backend_name(const json_t *backend)
@@ -202,7 +207,12 @@ static struct bars draw_bars(const struct overview *o, const struct screen *s)
     bool has_counts = s->cols >= COLS_FOR_COUNTS;
     b.logins = has_counts ? b.sessions + 10 : 0;
     b.failed = has_counts ? b.logins + 11 : 0;
-    int bar = has_counts ? b.failed + 10 : b.sessions + 10, rest = s->cols - bar;
+    int bar = has_counts ? b.failed + 10 : b.sessions + 10;
+    b.times = s->cols >= COLS_FOR_TIMES ? bar : 0;
+    bar += b.times ? TIMES_WIDTH + 2 : 0;
+    b.spark = s->cols >= COLS_FOR_SPARK ? bar : 0;
+    bar += b.spark ? SPARK_WIDTH + 2 : 0;
+    int rest = s->cols - bar;
     b.cert = rest >= 36 ? s->cols - 1 - CERT_WIDTH : 0;
     b.check = rest >= 30 ? s->cols - 1 - (b.cert ? CERT_WIDTH + 1 : 0) - CHECK_WIDTH : 0;
     b.bar = rest >= 10 ? bar : 0;
@@ -220,6 +230,10 @@ static void draw_backend_titles(struct screen *s, int row, const struct bars *b)
         screen_right(s, row, b->logins, 9, STYLE_HEADER, STR("LOGINS"));
         screen_right(s, row, b->failed, 8, STYLE_HEADER, STR("FAILED"));
     }
+    if (b->times)
+        screen_right(s, row, b->times, TIMES_WIDTH, STYLE_HEADER, STR("P50, P95, FAIL"));
+    if (b->spark)
+        (void)screen_text(s, row, b->spark, SPARK_WIDTH, STYLE_HEADER, STR("LOGINS/S"));
     if (b->bar)
         (void)screen_text(s, row, b->bar, b->bar_width, STYLE_HEADER, STR("SHARE"));
     if (b->check)
@@ -249,6 +263,43 @@ static void draw_count(struct screen *s, int row, int col, int width, uint64_t n
     screen_right(s, row, col, width, n ? style : STYLE_DIM, str_of(text));
 }
 
+/* "12 ms, 400 ms, 3%"; nothing without logins. */
+static void draw_times(struct screen *s, int row, const struct bars *b, const json_t *backend)
+{
+    uint64_t fail = draw_number(backend, "fail");
+    bool is_slow = draw_text(backend, "slow")[0];
+    AUTO_BUF text = BUF_INIT;
+    if (!b->times || !json_object_get(backend, "fail"))
+        return;
+    if (json_object_get(backend, "p50"))
+        (void)!buf_printf(&text, "%llu ms, %llu ms, ",
+                          (unsigned long long)draw_number(backend, "p50"),
+                          (unsigned long long)draw_number(backend, "p95"));
+    (void)!buf_printf(&text, "%llu%%", (unsigned long long)fail);
+    screen_right(s, row, b->times, TIMES_WIDTH, is_slow || fail ? STYLE_WARN : STYLE_NORMAL,
+                 buf_str(&text));
+}
+
+/* Logins of the last half minute, the newest at the right. */
+static void draw_spark(struct screen *s, int row, const struct bars *b, const json_t *backend)
+{
+    uint64_t v[SPARK_WIDTH * SPARK_SECONDS] = {0}, columns[SPARK_WIDTH] = {0}, most = 1;
+    struct str rest = str_of(draw_text(backend, "recent"));
+    size_t n = 0;
+    if (!b->spark)
+        return;
+    while (rest.n > 0 && n < ARRAY_LEN(v))
+        if (str_to_u64(str_cut(&rest, ' '), UINT32_MAX, &v[n++]) < 0)
+            return;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t *column = &columns[SPARK_WIDTH - 1 - (n - 1 - i) / SPARK_SECONDS];
+        *column += v[i];
+        most = *column > most ? *column : most;
+    }
+    for (int i = 0; i < SPARK_WIDTH; i++)
+        screen_column(s, row, b->spark + i, 1, STYLE_GRAPH, columns[i], most);
+}
+
 static void draw_backend(struct screen *s, int row, const struct bars *b, const json_t *backend,
                          uint64_t total)
 {
@@ -265,6 +316,8 @@ static void draw_backend(struct screen *s, int row, const struct bars *b, const 
         draw_count(s, row, b->logins, 9, draw_number(backend, "logins"), STYLE_NORMAL);
         draw_count(s, row, b->failed, 8, draw_number(backend, "failures"), STYLE_WARN);
     }
+    draw_times(s, row, b, backend);
+    draw_spark(s, row, b, backend);
     const char *reason = draw_text(backend, "reason");
     if (style == STYLE_BAD && reason[0] && b->bar) {
         /* Why it is down says more than that it has no share. */

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "backend/login_queue.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/units.h"
@@ -51,6 +52,7 @@ static void backend_free(struct backend *b)
     if (b->text)
         pthread_mutex_destroy(&b->text->lock);
     free(b->text);
+    login_queue_unref(b->queue);
     free(b->pool);
     free(b->name);
     free(b);
@@ -155,6 +157,36 @@ int64_t backend_cert_expires(const struct backend *b)
             first = at;
     }
     return first;
+}
+
+/* ---- places ---- */
+
+bool backend_take_place(struct backend *b)
+{
+    uint64_t max = atomic_load_explicit(&b->max_sessions, memory_order_relaxed);
+    if (max == 0) {
+        atomic_fetch_add(&b->places, 1);
+        return true;
+    }
+    uint64_t others = atomic_load_explicit(&b->elsewhere_places, memory_order_relaxed);
+    uint64_t n = atomic_load(&b->places);
+    bool is_taken = false;
+    while (n + others < max && !is_taken)
+        is_taken = atomic_compare_exchange_weak(&b->places, &n, n + 1);
+    if (!is_taken || n + 1 + others >= max)
+        atomic_store_explicit(&b->full_ms, clock_ms(), memory_order_relaxed);
+    return is_taken;
+}
+
+void backend_give_place(struct backend *b)
+{
+    atomic_fetch_sub(&b->places, 1);
+}
+
+int backend_places_print(const struct backend *b, struct buf *out)
+{
+    return buf_printf(out, "%llu of %llu", (unsigned long long)backend_places(b),
+                      (unsigned long long)atomic_load(&b->max_sessions));
 }
 
 /* ---- state ---- */
@@ -311,8 +343,11 @@ bool backend_note_login(struct backend *b, const struct backend_login *l)
                               : is_connect        ? &b->connect_failures
                                                   : &b->login_failures,
                               1, memory_order_relaxed);
-    if (f == BACK_FAIL_NONE)
+    if (f == BACK_FAIL_NONE) {
         atomic_store_explicit(&b->good_ms[l->proto], l->wall_ms, memory_order_relaxed);
+        latency_note(&b->connect_times, l->connect_us);
+        latency_note(&b->login_times, l->total_us);
+    }
     if (!backend_is_proof(f)) {
         struct backend_failure failed = {.wall_ms = l->wall_ms, .failure = f};
         (void)str_copy(failed.step, sizeof(failed.step), str_of(l->step));

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/latency.h"
 #include "proto/back.h"
 
 /* Health, found by checks and logins. */
@@ -20,6 +21,8 @@ enum backend_admin {
     BACKEND_HOLD,
     BACKEND_ADMIN_COUNT
 };
+
+struct login_queue;
 
 #define BACKEND_REASON_MAX 128
 #define BACKEND_CAPS_MAX 1024
@@ -43,8 +46,15 @@ struct backend {
     _Atomic uint64_t health_since_ms, admin_since_ms; /* wall clock */
     _Atomic uint64_t sessions;                        /* relayed now */
     _Atomic uint64_t elsewhere; /* relayed by engines that finish beside this one */
+    _Atomic uint64_t places;    /* taken: logins under way and sessions, see places.h */
+    _Atomic uint64_t elsewhere_places;
+    _Atomic uint64_t max_sessions; /* most places of all engines; 0 = no limit */
+    _Atomic uint64_t full_ms;  /* monotonic: the last place was taken, or none was found, last */
+    uint64_t full_seen_ms;     /* of full_ms, by the control thread, which tells of it */
+    bool is_full_told;         /* likewise */
+    struct login_queue *queue; /* of its pool; NULL: it has no limit */
     _Atomic uint64_t logins, login_failures, connect_failures, in_bytes, out_bytes; /* totals */
-    _Atomic uint64_t login_us_sum;
+    struct latency login_times, connect_times; /* of logins that succeeded */
     _Atomic uint32_t failures_in_row;
     _Atomic uint32_t failed_user;    /* of the last one, see struct backend_login */
     _Atomic uint64_t probe_after_ms; /* monotonic: while down, one login may try again after this */
@@ -67,6 +77,30 @@ static inline uint64_t backend_sessions(const struct backend *b)
     return atomic_load_explicit(&b->sessions, memory_order_relaxed) +
            atomic_load_explicit(&b->elsewhere, memory_order_relaxed);
 }
+/* Places taken, of all engines. */
+static inline uint64_t backend_places(const struct backend *b)
+{
+    return atomic_load(&b->places) +
+           atomic_load_explicit(&b->elsewhere_places, memory_order_relaxed);
+}
+/* Does it take no more logins? */
+static inline bool backend_is_full(const struct backend *b)
+{
+    uint64_t max = atomic_load_explicit(&b->max_sessions, memory_order_relaxed);
+    return max > 0 && backend_places(b) >= max;
+}
+/* Would it be full with one place less? The limit was lowered. */
+static inline bool backend_is_overfull(const struct backend *b)
+{
+    uint64_t max = atomic_load_explicit(&b->max_sessions, memory_order_relaxed);
+    return max > 0 && backend_places(b) > max;
+}
+/* One place, unless it is full. Thread: any. */
+bool backend_take_place(struct backend *b) NODISCARD;
+/* For places.c, which knows who waits. */
+void backend_give_place(struct backend *b);
+/* "500 of 500"; appends. */
+int backend_places_print(const struct backend *b, struct buf *out) NODISCARD;
 /* "up", "drain"...; static. */
 const char *backend_health_name(enum backend_health h);
 const char *backend_admin_name(enum backend_admin a);
@@ -120,7 +154,8 @@ struct backend_login {
     uint32_t
         user; /* hash of the user, once the server had the credentials: a mailbox that its server
                  chokes on fails again and again, and says nothing of others'; 0 = not so far */
-    unsigned fall; /* failures in a row that mean down */
+    unsigned fall;                 /* failures in a row that mean down */
+    uint64_t connect_us, total_us; /* how long it took */
     uint64_t now_ms, wall_ms;
     const char *message; /* may be NULL */
 };

@@ -13,9 +13,10 @@ struct pool_member {
     struct addr addr;            /* that host is; AF_UNSPEC: it is a name */
     uint16_t ports[PROTO_COUNT]; /* never 0 */
     enum back_tls tls;
-    unsigned weight; /* 0 = only for users pinned to it */
-    uint64_t hash;   /* of the name: its half of the rendezvous hash */
-    bool is_runtime; /* edited or added through the control socket */
+    unsigned weight;       /* 0 = only for users pinned to it */
+    uint32_t max_sessions; /* 0 = no limit */
+    uint64_t hash;         /* of the name: its half of the rendezvous hash */
+    bool is_runtime;       /* edited or added through the control socket */
     bool is_in_file;
 };
 
@@ -37,13 +38,14 @@ struct pools {
     struct pool none; /* where the config has no pool: the defaults, without members */
 };
 
-/* One runtime edit of a member. host NULL, weight -1, port 0, has_tls false = as in the file. */
+/* One runtime edit of a member. host NULL, weight -1, port 0, has_ false = as in the file. */
 struct pool_edit {
     char *pool, *name, *host;
     uint16_t ports[PROTO_COUNT];
     enum config_backend_tls tls;
-    bool has_tls;
+    bool has_tls, has_max_sessions;
     int weight;
+    uint32_t max_sessions;
     bool is_added, is_removed;
     bool is_temporary;
     char admin[12]; /* state word of a backend object that is made anew (after a restart): "ready",
@@ -102,11 +104,17 @@ struct pool_choice {
     unsigned *round_robin; /* per-worker counter */
 };
 /* Picks a member: ready, not tried, of weight, up (or down and due for a try). With BALANCE_USER
- * the first of pool_order that is not drained, disabled or down; with the others held members count
- * only when nobody else is left. 0; -ERR_BUSY: the right one is on hold (wait); else why none is
- * usable: -ERR_POOL_EMPTY, -ERR_POOL_DRAINED or -ERR_POOL_DOWN. Thread: any. */
+ * the first of pool_order that is not drained, disabled, down or full; with the others held members
+ * count only when nobody else is left. 0; -ERR_BUSY: the right one is on hold (wait); else why none
+ * is usable: -ERR_POOL_FULL (wait), -ERR_POOL_EMPTY, -ERR_POOL_DRAINED or -ERR_POOL_DOWN. Thread:
+ * any. */
 int pool_pick(const struct pool *p, const struct pool_choice *c,
               const struct pool_member **ret) NODISCARD;
+/* What pool_pick would say to somebody who waits for a place: -ERR_POOL_FULL also when one is free,
+ * which places.h has to give. */
+int pool_look(const struct pool *p, const struct pool_choice *c) NODISCARD;
+/* Is b a member that pool_pick would choose, or would if it were not full? Thread: any. */
+bool pool_would_take(const struct pool *p, const struct pool_choice *c, const struct backend *b);
 /* Members in the order in which `user` would try them (all, with no regard to state): for `route
  * explain`. order holds n_members slots. */
 void pool_order(const struct pool *p, struct str user, uint64_t now_ms,

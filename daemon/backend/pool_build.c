@@ -39,7 +39,8 @@ static int pool_add_member(struct pool *p, const struct config_backend *file,
     }
     p->n_members++;
     m->tls = config_backend_tls(p->config, e && e->has_tls ? e->tls : base->tls);
-    m->is_runtime = e && (e->is_added || e->host || e->weight >= 0 || e->has_tls);
+    m->is_runtime =
+        e && (e->is_added || e->host || e->weight >= 0 || e->has_tls || e->has_max_sessions);
     for (unsigned i = 0; i < PROTO_COUNT; i++) {
         const struct proto *proto = proto_get((enum proto_id)i);
         uint16_t port = e && e->ports[i] ? e->ports[i] : base->ports[i];
@@ -49,6 +50,7 @@ static int pool_add_member(struct pool *p, const struct config_backend *file,
                                                     : proto->default_port;
     }
     m->weight = e && e->weight >= 0 ? (unsigned)e->weight : base->weight;
+    m->max_sessions = e && e->has_max_sessions ? e->max_sessions : base->max_sessions;
     m->hash = hash_stable(str_of(name));
     m->is_in_file = file != NULL;
     /* An object of earlier times knows its state itself. */

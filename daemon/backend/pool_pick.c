@@ -53,7 +53,7 @@ static bool pool_is_first(uint64_t cost_a, uint64_t weight_a, uint64_t cost_b, u
 
 /* ---- who may be chosen ---- */
 
-enum pool_standing { POOL_OUT, POOL_HELD, POOL_FREE };
+enum pool_standing { POOL_OUT, POOL_FULL, POOL_HELD, POOL_FREE };
 
 static enum pool_standing pool_standing(const struct pool_member *m, const struct pool_choice *c)
 {
@@ -64,7 +64,19 @@ static enum pool_standing pool_standing(const struct pool_member *m, const struc
             return POOL_OUT;
     if (atomic_load_explicit(&m->backend->admin, memory_order_relaxed) == BACKEND_HOLD)
         return POOL_HELD;
-    return backend_may_be_usable(m->backend, c->proto, c->now_ms) ? POOL_FREE : POOL_OUT;
+    if (!backend_may_be_usable(m->backend, c->proto, c->now_ms))
+        return POOL_OUT;
+    return backend_is_full(m->backend) ? POOL_FULL : POOL_FREE;
+}
+
+bool pool_would_take(const struct pool *p, const struct pool_choice *c, const struct backend *b)
+{
+    for (size_t i = 0; i < p->n_members; i++)
+        if (p->members[i].backend == b) {
+            enum pool_standing standing = pool_standing(&p->members[i], c);
+            return standing == POOL_FREE || standing == POOL_FULL;
+        }
+    return false;
 }
 
 /* The weight of one that came back a moment ago grows slowly to its full size. In units. As it only
@@ -88,7 +100,7 @@ static const struct pool_member *pool_pick_user(const struct pool *p, const stru
     uint64_t user = pool_hash_user(c->user), best_cost = 0, best_weight = 0;
     for (size_t i = 0; i < p->n_members; i++) {
         const struct pool_member *m = &p->members[i];
-        if (pool_standing(m, c) == POOL_OUT)
+        if (pool_standing(m, c) < POOL_HELD)
             continue;
         uint64_t cost = pool_cost(m, user), weight = pool_weight(p, m, c->now_ms);
         if (!best || pool_is_first(cost, weight, best_cost, best_weight)) {
@@ -171,6 +183,17 @@ static int pool_fault(const struct pool *p)
     return n == 0 ? -ERR_POOL_EMPTY : n == n_out ? -ERR_POOL_DRAINED : -ERR_POOL_DOWN;
 }
 
+/* None is free: what the login waits for, or why it fails. */
+static int pool_none(const struct pool *p, const struct pool_choice *c)
+{
+    enum pool_standing best = POOL_OUT;
+    for (size_t i = 0; i < p->n_members; i++) {
+        enum pool_standing standing = pool_standing(&p->members[i], c);
+        best = standing > best ? standing : best;
+    }
+    return best >= POOL_HELD ? -ERR_BUSY : best == POOL_FULL ? -ERR_POOL_FULL : pool_fault(p);
+}
+
 int pool_pick(const struct pool *p, const struct pool_choice *c, const struct pool_member **ret)
 {
     /* Again only when another thread took the one try of a member that is down. */
@@ -188,10 +211,15 @@ int pool_pick(const struct pool *p, const struct pool_choice *c, const struct po
             return 0;
         }
     }
+    return pool_none(p, c);
+}
+
+int pool_look(const struct pool *p, const struct pool_choice *c)
+{
     for (size_t i = 0; i < p->n_members; i++)
-        if (pool_standing(&p->members[i], c) == POOL_HELD)
-            return -ERR_BUSY;
-    return pool_fault(p);
+        if (pool_standing(&p->members[i], c) == POOL_FREE)
+            return -ERR_POOL_FULL;
+    return pool_none(p, c);
 }
 
 /* ---- order ---- */

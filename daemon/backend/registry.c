@@ -3,6 +3,7 @@
  * that auth servers named. */
 #include <pthread.h>
 
+#include "backend/login_queue.h"
 #include "backend/pool.h"
 #include "base/list.h"
 #include "base/map.h"
@@ -20,6 +21,18 @@ struct registry_set {
     struct map map; /* pool NUL name -> entry */
     struct list order;
 };
+
+/* The queue of a pool lives as long as one of its backends. */
+static struct login_queue *registry_queue(const struct registry_set *members, const char *pool)
+{
+    struct login_queue *q = NULL;
+    LIST_FOREACH (it, &members->order) {
+        const struct backend *b = LIST_ITEM(it, struct registry_entry, link)->backend;
+        if (strcmp(b->pool, pool) == 0)
+            return login_queue_ref(b->queue);
+    }
+    return login_queue_new(&q) < 0 ? NULL : q;
+}
 
 struct backend_registry {
     pthread_mutex_t lock;
@@ -53,7 +66,9 @@ static struct registry_entry *registry_add(struct registry_set *set, struct str 
         free(e);
         return NULL;
     }
-    if (map_put(&set->map, key, e, NULL) < 0) {
+    if (!is_dynamic)
+        e->backend->queue = registry_queue(set, pool);
+    if ((!is_dynamic && !e->backend->queue) || map_put(&set->map, key, e, NULL) < 0) {
         backend_unref(e->backend);
         free(e);
         return NULL;

@@ -102,6 +102,7 @@ struct config_backend {
     uint16_t ports[PROTO_COUNT]; /* 0 = the protocol's default for the TLS mode */
     enum config_backend_tls tls;
     unsigned weight;
+    uint32_t max_sessions; /* 0 = no limit */
 };
 
 struct config_pool {
@@ -118,8 +119,8 @@ struct config_pool {
     const char *source_address;       /* NULL */
     bool is_pipelining;
     unsigned max_tries;          /* backends tried for one login */
-    bool are_pinned_users_moved; /* draining: pinned users go to another backend instead of waiting
-                                  */
+    bool are_pinned_users_moved; /* drained or full: pinned users go to another backend instead of
+                                    waiting */
     struct config_check {
         bool is_on;
         uint64_t interval_ms, timeout_ms;

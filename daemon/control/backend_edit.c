@@ -17,6 +17,17 @@ static int edit_weight_to(struct backend_change *ch, struct runtime_edit *e, uin
     return 0;
 }
 
+static int edit_max_sessions_to(struct backend_change *ch, struct runtime_edit *e, uint64_t n)
+{
+    if (n > RUNTIME_MAX_SESSIONS_MAX)
+        return change_refuse(
+            ch, -ERR_BAD_PARAM,
+            str_printf("max_sessions is 0 (no limit) to %d", RUNTIME_MAX_SESSIONS_MAX));
+    e->edit.has_max_sessions = n != (ch->file ? ch->file->max_sessions : 0);
+    e->edit.max_sessions = (uint32_t)n;
+    return 0;
+}
+
 static int edit_host_to(struct backend_change *ch, struct runtime_edit *e, const char *host)
 {
     char *copy = NULL;
@@ -75,6 +86,8 @@ static int edit_given(struct backend_change *ch, struct runtime_edit *e)
         err = edit_tls_to(ch, e, tls);
     if (err == 0 && request_has(r, "weight"))
         err = edit_weight_to(ch, e, request_number(r, "weight", 0));
+    if (err == 0 && request_has(r, "max_sessions"))
+        err = edit_max_sessions_to(ch, e, request_number(r, "max_sessions", 0));
     return err;
 }
 
@@ -92,8 +105,9 @@ void command_backend_weight(struct request *r)
 void command_backend_set(struct request *r)
 {
     if (!request_has(r, "host") && !request_has(r, "ports") && !request_has(r, "tls") &&
-        !request_has(r, "weight"))
-        request_fail(r, -ERR_MISSING_PARAM, NULL, "say what to set: host, ports, tls or weight");
+        !request_has(r, "weight") && !request_has(r, "max_sessions"))
+        request_fail(r, -ERR_MISSING_PARAM, NULL,
+                     "say what to set: host, ports, tls, weight or max_sessions");
     else
         change_start(r, true, edit_values, NULL);
 }
@@ -110,7 +124,8 @@ static bool add_is_there(const struct backend_change *ch)
     enum config_backend_tls mode;
     AUTO_FREE char *error = NULL;
     if (strcmp(m->host, request_text(r, "host")) != 0 ||
-        m->weight != request_number(r, "weight", m->weight))
+        m->weight != request_number(r, "weight", m->weight) ||
+        m->max_sessions != request_number(r, "max_sessions", m->max_sessions))
         return false;
     if (tls && (config_backend_tls_find(tls, &mode) < 0 ||
                 config_backend_tls(ch->in->config, mode) != m->tls))

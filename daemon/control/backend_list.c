@@ -2,9 +2,11 @@
 /* Backends and pools: finding, listing, showing. */
 #include "control/backend_list.h"
 
+#include "backend/places.h"
 #include "base/cert_days.h"
 #include "base/clock.h"
 #include "control/handlers.h"
+#include "control/latency_row.h"
 #include "rpc/table_json.h"
 
 #define NAMES_MAX 512 /* compared for a hint */
@@ -163,6 +165,16 @@ static void row_reasons(json_t *row, const struct backend *b)
     request_set_text(row, "reason", reason);
 }
 
+static void row_places(json_t *row, const struct backend *b)
+{
+    AUTO_BUF full = BUF_INIT;
+    uint64_t places = backend_places(b), sessions = backend_sessions(b);
+    request_put_number(row, "max_sessions", LOAD(b->max_sessions));
+    request_put_number(row, "in_flight", places > sessions ? places - sessions : 0);
+    if (backend_is_full(b) && backend_places_print(b, &full) == 0)
+        request_set_text(row, "full", buf_cstr(&full));
+}
+
 static void row_state(json_t *row, const struct backend *b)
 {
     uint64_t took = LOAD(b->check_us);
@@ -181,6 +193,7 @@ static void row_state(json_t *row, const struct backend *b)
         request_put_number(row, "check_ms", (took + 500) / 1000);
     if (expires)
         (void)json_object_set_new(row, "cert_days", json_integer(cert_days(expires, now)));
+    row_places(row, b);
     row_reasons(row, b);
     row_down(row, b);
 }
@@ -200,6 +213,9 @@ json_t *backend_row(struct control *c, const struct target *t)
     json_t *row = json_object();
     row_place(row, t);
     row_state(row, t->backend);
+    const struct history_series *s = history_of_backend(c->history, t->backend);
+    latency_row(row, c->history, s);
+    latency_row_recent(row, c->history, s);
     row_origin(row, c, t);
     return row;
 }
@@ -220,6 +236,7 @@ void command_backend_list(struct request *r)
     struct row_list l = {request_control(r), json_array()};
     int err = targets_each(request_control(r), list_one, &l);
     if (err == 0) {
+        latency_mark_slow(l.rows);
         table_answer(r, l.rows);
         return;
     }
@@ -265,7 +282,8 @@ static json_t *pool_row(const struct pool *p)
     for (size_t i = 0; i < p->n_members; i++) {
         const struct backend *b = p->members[i].backend;
         sessions += backend_sessions(b);
-        usable += LOAD(b->admin) == BACKEND_READY && LOAD(b->health) != BACKEND_DOWN;
+        usable += LOAD(b->admin) == BACKEND_READY && LOAD(b->health) != BACKEND_DOWN &&
+                  !backend_is_full(b);
     }
     request_set_text(row, "name", p->config->name);
     request_set_text(row, "balance", config_balance_name(p->config->balance));
@@ -273,6 +291,7 @@ static json_t *pool_row(const struct pool *p)
     request_put_number(row, "backends", p->n_members);
     request_put_number(row, "usable", usable);
     request_put_number(row, "sessions", sessions);
+    request_set_number(row, "waiting", places_waiting(p));
     return row;
 }
 

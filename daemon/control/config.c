@@ -129,6 +129,11 @@ static void diff_values(const struct diff_entry *d)
         (void)snprintf(before, sizeof(before), "%u", file ? file->weight : 0);
         diff_edit(d, RUNTIME_WEIGHT, "weight", now, file ? before : NULL);
     }
+    if (p->has_max_sessions) {
+        (void)snprintf(now, sizeof(now), "%u", p->max_sessions);
+        (void)snprintf(before, sizeof(before), "%u", file ? file->max_sessions : 0);
+        diff_edit(d, RUNTIME_MAX_SESSIONS, "max_sessions", now, file ? before : NULL);
+    }
     if (p->has_tls)
         diff_edit(d, RUNTIME_TLS, "tls", config_backend_tls_name(p->tls),
                   file ? config_backend_tls_name(file->tls) : NULL);
@@ -221,6 +226,8 @@ static void export_fold(struct config_backend *b, const struct pool_edit *p)
         b->host = p->host;
     if (p->weight >= 0)
         b->weight = (unsigned)p->weight;
+    if (p->has_max_sessions)
+        b->max_sessions = p->max_sessions;
     if (p->has_tls)
         b->tls = p->tls;
     for (int i = 0; i < PROTO_COUNT; i++)

@@ -92,8 +92,7 @@ static void exposition_histogram(struct exposition *e, const struct engine_api *
     for (unsigned bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++) {
         uint64_t bound = histogram_bound_us(bucket);
         for (size_t i = 0; i < h->n_workers; i++)
-            n += atomic_load_explicit(&h->workers[i].counters->histograms[p][which].n[bucket],
-                                      memory_order_relaxed);
+            n += histogram_bucket(&h->workers[i].counters->histograms[p][which], bucket);
         if (bound == UINT64_MAX)
             exposition_print(e, "%s_bucket{protocol=\"%s\",le=\"+Inf\"}", name, proto);
         else
@@ -127,6 +126,8 @@ static void exposition_histograms(struct exposition *e, const struct engine_api 
         return (uint64_t)atomic_load_explicit(&b->member, memory_order_relaxed);                   \
     }
 BACKEND_VALUE(sessions)
+BACKEND_VALUE(places)
+BACKEND_VALUE(max_sessions)
 BACKEND_VALUE(logins)
 BACKEND_VALUE(login_failures)
 BACKEND_VALUE(connect_failures)
@@ -156,6 +157,11 @@ static uint64_t backend_value_down_protocols(const struct backend *b)
     return (uint64_t)__builtin_popcount(bits);
 }
 
+static uint64_t backend_value_full(const struct backend *b)
+{
+    return backend_is_full(b);
+}
+
 static uint64_t backend_value_ready(const struct backend *b)
 {
     return atomic_load_explicit(&b->admin, memory_order_relaxed) == BACKEND_READY;
@@ -177,6 +183,11 @@ static const struct backend_row {
      backend_value_ready, 1, false},
     {"mailproxy_backend_sessions", "gauge", "Sessions relayed now.", backend_value_sessions, 1,
      false},
+    {"mailproxy_backend_places", "gauge", "Sessions and logins under way.", backend_value_places, 1,
+     false},
+    {"mailproxy_backend_max_sessions", "gauge", "Most of them; not there without a limit.",
+     backend_value_max_sessions, 1, true},
+    {"mailproxy_backend_full", "gauge", "Takes no more logins.", backend_value_full, 1, false},
     {"mailproxy_backend_logins_total", "counter", "Logins that succeeded.", backend_value_logins, 1,
      false},
     {"mailproxy_backend_login_failures_total", "counter", "Logins that failed after the connect.",
@@ -218,6 +229,61 @@ static void exposition_admin(struct exposition *e, struct backend *const *v, siz
             exposition_value(e, state == now, 1);
         }
     }
+}
+
+/* Durations of one backend's logins. */
+static void exposition_backend_times(struct exposition *e, const char *name, const char *help,
+                                     struct backend *const *v, size_t n,
+                                     const struct latency *(*of)(const struct backend *b))
+{
+    AUTO_FREE char *bucket_name = str_printf("%s_bucket", name);
+    AUTO_FREE char *sum_name = str_printf("%s_sum", name);
+    AUTO_FREE char *count_name = str_printf("%s_count", name);
+    if (!bucket_name || !sum_name || !count_name)
+        e->err = -ERR_NOMEM;
+    if (e->err < 0)
+        return;
+    exposition_head(e, name, "histogram", help);
+    for (size_t i = 0; i < n; i++) {
+        const struct latency *l = of(v[i]);
+        uint64_t count = 0;
+        for (unsigned bucket = 0; bucket < HISTOGRAM_BUCKETS; bucket++) {
+            uint64_t bound = histogram_bound_us(bucket);
+            count += histogram_bucket(l, bucket);
+            exposition_backend_labels(e, bucket_name, v[i]);
+            if (bound == UINT64_MAX)
+                exposition_put(e, STR(",le=\"+Inf\"}"));
+            else
+                exposition_print(e, ",le=\"%g\"}", (double)bound / 1e6);
+            exposition_value(e, count, 1);
+        }
+        exposition_backend_labels(e, sum_name, v[i]);
+        exposition_put(e, STR("}"));
+        exposition_value(e, atomic_load_explicit(&l->sum_us, memory_order_relaxed), 1000000);
+        exposition_backend_labels(e, count_name, v[i]);
+        exposition_put(e, STR("}"));
+        exposition_value(e, count, 1);
+    }
+}
+
+static const struct latency *backend_login_times(const struct backend *b)
+{
+    return &b->login_times;
+}
+
+static const struct latency *backend_connect_times(const struct backend *b)
+{
+    return &b->connect_times;
+}
+
+static void exposition_times(struct exposition *e, struct backend *const *v, size_t n)
+{
+    exposition_backend_times(e, "mailproxy_server_login_duration_seconds",
+                             "From the connect to the answer, by backend.", v, n,
+                             backend_login_times);
+    exposition_backend_times(e, "mailproxy_server_connect_duration_seconds",
+                             "Until the connection stood, by backend.", v, n,
+                             backend_connect_times);
 }
 
 /* All backends, each once; the array is owned, the backends are borrowed from setup and dynamics.
@@ -263,6 +329,8 @@ static void exposition_backends(struct exposition *e, struct control *c)
     }
     if (e->err == 0)
         exposition_admin(e, v, n);
+    if (e->err == 0)
+        exposition_times(e, v, n);
     for (size_t i = 0; i < n_dynamics; i++)
         backend_unref(dynamics[i]);
     free(dynamics);

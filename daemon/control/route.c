@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* route explain: what would happen to a login now, and why. */
 #include "session/route.h"
+#include "backend/places.h"
 #include "base/clock.h"
 #include "base/units.h"
 #include "control/handlers.h"
@@ -136,6 +137,10 @@ static void explain_state(const struct explain_place *at, const struct pool *p,
                       m->weight == 0 ? ", weight 0" : "");
     if (LOAD(b->health) != BACKEND_DOWN && LOAD(b->down_protocols) & 1u << at->proto->id)
         (void)!buf_printf(out, ", %s down", at->proto->name);
+    if (backend_is_full(b)) {
+        (void)!buf_append_c(out, ", full: ");
+        (void)!backend_places_print(b, out);
+    }
     if (is_ready && !explain_is_usable(at, b))
         (void)!buf_printf(out, ", %s again in %s", LOAD(b->is_checked) ? "checked" : "tried", wait);
     (void)!buf_append_c(out, ")");
@@ -171,6 +176,9 @@ static void explain_why_out(const struct explain_place *at, const struct pool_me
             (void)!backend_failure_print(&f, clock_wall_ms(), out);
             (void)!buf_append_c(out, ")");
         }
+    } else if (backend_is_full(b)) {
+        (void)!buf_printf(out, "%s%s is full: ", separator, b->name);
+        (void)!backend_places_print(b, out);
     }
 }
 
@@ -231,12 +239,24 @@ static void explain_turns(const struct explain_place *at, const struct pool *p,
     size_t n = 0;
     for (size_t i = 0; i < p->n_members; i++) {
         const struct backend *b = order[i]->backend;
-        if (order[i]->weight == 0 || LOAD(b->admin) == BACKEND_HOLD || !explain_is_usable(at, b))
+        if (order[i]->weight == 0 || LOAD(b->admin) == BACKEND_HOLD || backend_is_full(b) ||
+            !explain_is_usable(at, b))
             continue;
         (void)!buf_printf(out, "%s%s", n++ ? ", " : "", b->name);
     }
     if (n < 2)
         buf_clear(out);
+}
+
+/* The login waits until one of those that are full has room. */
+static void explain_full(const struct explain_place *at, const struct pool *p,
+                         const struct pool_member *const *order, size_t n, struct explain_words *w)
+{
+    AUTO_BUF why = BUF_INIT;
+    for (size_t i = 0; i < n && i < EXPLAIN_BACKENDS_MAX; i++)
+        explain_why_out(at, order[i], &why);
+    explain_say(w, "waits for a place: %s; %llu logins of pool %s wait", buf_cstr(&why),
+                (unsigned long long)places_waiting(p), p->config->name);
 }
 
 /* The first of the order that would take a login. NULL: none; the words say why. A backend on hold
@@ -246,6 +266,7 @@ static const struct pool_member *explain_pick(const struct explain_place *at, co
                                               struct explain_words *w)
 {
     const struct backend *held = NULL;
+    bool is_any_full = false;
     for (size_t i = 0; i < p->n_members; i++) {
         const struct backend *b = order[i]->backend;
         bool is_held = LOAD(b->admin) == BACKEND_HOLD;
@@ -255,11 +276,15 @@ static const struct pool_member *explain_pick(const struct explain_place *at, co
             held = held ? held : b;
         if (is_held && p->config->balance == BALANCE_USER)
             break;
-        if (!is_held && explain_is_usable(at, b))
+        bool is_usable = !is_held && explain_is_usable(at, b);
+        if (is_usable && !backend_is_full(b))
             return order[i];
+        is_any_full = is_any_full || is_usable;
     }
     if (held)
         explain_say(w, "waits: backend %s is on hold", held->name);
+    else if (is_any_full)
+        explain_full(at, p, order, p->n_members, w);
     else
         explain_none(at, p, order, w);
     return NULL;
@@ -292,7 +317,9 @@ static const struct pool_member *explain_pinned(const struct explain_place *at,
     AUTO_BUF text = BUF_INIT;
     const struct backend *b = r->member->backend;
     enum backend_admin admin = LOAD(b->admin);
-    if (admin != BACKEND_READY && admin != BACKEND_HOLD && r->pool->config->are_pinned_users_moved)
+    bool is_away = admin == BACKEND_DRAIN || admin == BACKEND_DISABLED ||
+                   (admin == BACKEND_READY && backend_is_full(b));
+    if (is_away && r->pool->config->are_pinned_users_moved)
         return explain_pool(at, r->pool, w);
     explain_state(at, r->pool, r->member, &text);
     request_set_text(at->row, "order", buf_cstr(&text));
@@ -303,6 +330,8 @@ static const struct pool_member *explain_pinned(const struct explain_place *at,
                                              : "disabled");
     else if (!explain_is_usable(at, b))
         explain_down(at, r->pool, r->member, w);
+    else if (backend_is_full(b))
+        explain_full(at, r->pool, &r->member, 1, w);
     else
         return r->member;
     return NULL;

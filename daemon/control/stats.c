@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* stats: the counters and their history as rows. */
 #include "control/handlers.h"
+#include "control/latency_row.h"
 #include "runtime/history.h"
 #include "runtime/state.h"
 
@@ -122,6 +123,8 @@ void command_stats_show(struct request *r)
         request_put_number(row, stats_rows[i].name,
                            control_host_counter(request_control(r)->host, p ? p->id : PROTO_COUNT,
                                                 stats_rows[i].counter));
-    stats_put_rates(row, h, p ? history_proto(h, p->id) : history_total(h));
+    const struct history_series *s = p ? history_proto(h, p->id) : history_total(h);
+    stats_put_rates(row, h, s);
+    latency_row(row, h, s);
     request_answer(r, row);
 }

@@ -2,6 +2,7 @@
 /* Configurations of the engine: asked for, put in force, confirmed. */
 #include <unistd.h>
 
+#include "backend/places.h"
 #include "base/cert_days.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -141,6 +142,7 @@ void engine_publish(struct engine *e, struct setup *setup)
     setup->post_free = engine_post_free;
     setup->post_free_arg = e;
     e->setup = setup;
+    places_apply(setup->pools);
     if (e->acceptors) /* not while stopping */
         acceptors_configure(e->acceptors, setup, engine_closed, e);
     for (size_t i = 0; i < e->n_workers; i++)

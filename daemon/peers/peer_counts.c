@@ -11,7 +11,7 @@ struct peer_counts {
     bool is_begun;
     struct peer_backend {
         struct backend *backend; /* one reference */
-        uint64_t sessions;
+        uint64_t sessions, places;
     } * backends;
     size_t n;
 };
@@ -35,8 +35,10 @@ static json_t *counters_json(const struct control *c)
 static void backend_add(json_t *list, const struct backend *b)
 {
     uint64_t n = atomic_load_explicit(&b->sessions, memory_order_relaxed);
-    if (n > 0)
-        (void)json_array_append_new(list, json_pack("[s, s, I]", b->pool, b->name, (json_int_t)n));
+    uint64_t places = atomic_load_explicit(&b->places, memory_order_relaxed);
+    if (n > 0 || places > 0)
+        (void)json_array_append_new(
+            list, json_pack("[s, s, I, I]", b->pool, b->name, (json_int_t)n, (json_int_t)places));
 }
 
 static json_t *backends_json(const struct control *c)
@@ -94,10 +96,13 @@ static void counters_take(struct counters *others, struct peer_counts *counts, c
 static void backends_add(struct peer_backend *v, size_t n, bool is_on)
 {
     for (size_t i = 0; i < n; i++)
-        if (is_on)
+        if (is_on) {
             atomic_fetch_add(&v[i].backend->elsewhere, v[i].sessions);
-        else
+            atomic_fetch_add(&v[i].backend->elsewhere_places, v[i].places);
+        } else {
             atomic_fetch_sub(&v[i].backend->elsewhere, v[i].sessions);
+            atomic_fetch_sub(&v[i].backend->elsewhere_places, v[i].places);
+        }
 }
 
 static void backends_free(struct peer_counts *counts)
@@ -108,6 +113,12 @@ static void backends_free(struct peer_counts *counts)
     free(counts->backends);
     counts->backends = NULL;
     counts->n = 0;
+}
+
+static uint64_t peer_count(const json_t *v)
+{
+    json_int_t n = json_integer_value(v);
+    return n < 0 ? 0 : n < UINT32_MAX ? (uint64_t)n : UINT32_MAX;
 }
 
 /* New ones first: nobody sees a backend without sessions in between. */
@@ -125,9 +136,10 @@ static int backends_take(struct control *c, struct peer_counts *counts, const js
         const char *name = json_string_value(json_array_get(row, 1));
         struct backend *b =
             pool && name ? backend_registry_get(c->host->registry, pool, name, NULL) : NULL;
-        uint64_t sessions = (uint64_t)json_integer_value(json_array_get(row, 2));
-        if (b)
-            v[used++] = (struct peer_backend){b, sessions < UINT32_MAX ? sessions : UINT32_MAX};
+        uint64_t sessions = peer_count(json_array_get(row, 2));
+        uint64_t places = peer_count(json_array_get(row, 3));
+        if (b) /* an older engine tells no places */
+            v[used++] = (struct peer_backend){b, sessions, places > sessions ? places : sessions};
     }
     backends_add(v, used, true);
     backends_free(counts);

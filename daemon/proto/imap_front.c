@@ -44,6 +44,7 @@ static const struct imap_reply_row {
     [REPLY_BANNED] = {"NO", "LIMIT"},
     [REPLY_LOCKED] = {"NO", "ALERT"},
     [REPLY_BACKEND_DOWN] = {"NO", "UNAVAILABLE"},
+    [REPLY_BACKEND_FULL] = {"NO", "LIMIT"},
     [REPLY_HELD] = {"OK", NULL},
     [REPLY_HOLD_TIMEOUT] = {"NO", "UNAVAILABLE"},
     [REPLY_SHUTDOWN] = {"BYE", "UNAVAILABLE"},

@@ -33,6 +33,7 @@ static const char *const pop3_codes[REPLY_KIND_COUNT] = {
     [REPLY_BANNED] = "LOGIN-DELAY",
     [REPLY_LOCKED] = "SYS/PERM",
     [REPLY_BACKEND_DOWN] = "SYS/TEMP",
+    [REPLY_BACKEND_FULL] = "SYS/TEMP",
     [REPLY_HOLD_TIMEOUT] = "SYS/TEMP",
     [REPLY_SHUTDOWN] = "SYS/TEMP",
     [REPLY_KICKED] = "SYS/TEMP",

@@ -19,6 +19,7 @@ static const char *const reply_names[REPLY_KIND_COUNT] = {
     [REPLY_BANNED] = "banned",
     [REPLY_LOCKED] = "locked",
     [REPLY_BACKEND_DOWN] = "backend-down",
+    [REPLY_BACKEND_FULL] = "backend-full",
     [REPLY_HELD] = "held",
     [REPLY_HOLD_TIMEOUT] = "hold-timeout",
     [REPLY_SHUTDOWN] = "shutdown",

@@ -22,6 +22,7 @@
     R(BANNED, "Too many failures, try again later.")                                               \
     R(LOCKED, "Account is locked.")                                                                \
     R(BACKEND_DOWN, "Mail server is temporarily unavailable.")                                     \
+    R(BACKEND_FULL, "Mail server has no room, try again later.")                                   \
     R(HELD, "Login is waiting.")                                                                   \
     R(HOLD_TIMEOUT, "Account is temporarily unavailable.")                                         \
     R(SHUTDOWN, "Server is shutting down.")                                                        \

@@ -32,6 +32,7 @@ static const struct sieve_words {
     [REPLY_BANNED] = {"NO (TRYLATER)", "BYE (TRYLATER)"},
     [REPLY_LOCKED] = {"NO", "BYE"},
     [REPLY_BACKEND_DOWN] = {"NO (TRYLATER)", "BYE (TRYLATER)"},
+    [REPLY_BACKEND_FULL] = {"NO (TRYLATER)", "BYE (TRYLATER)"},
     [REPLY_HELD] = {"NO (TRYLATER)", "BYE (TRYLATER)"},
     [REPLY_HOLD_TIMEOUT] = {"NO (TRYLATER)", "BYE (TRYLATER)"},
     [REPLY_SHUTDOWN] = {"BYE (TRYLATER)", "BYE (TRYLATER)"},

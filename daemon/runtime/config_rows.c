@@ -27,6 +27,7 @@ static bool edit_hides(const struct pool_edit *p, struct str key)
         return p->is_removed || p->is_added;
     return (str_eq(key, STR(".host")) && p->host) ||
            (str_eq(key, STR(".weight")) && p->weight >= 0) ||
+           (str_eq(key, STR(".max_sessions")) && p->has_max_sessions) ||
            (str_eq(key, STR(".tls")) && p->has_tls) ||
            (str_is_prefix(key, STR(".ports")) && edit_has_ports(p));
 }
@@ -35,7 +36,7 @@ static bool edit_hides(const struct pool_edit *p, struct str key)
 static bool edit_is_other(const struct pool_edit *p)
 {
     return p->is_removed || p->is_added || p->host || p->weight >= 0 || p->has_tls ||
-           edit_has_ports(p);
+           p->has_max_sessions || edit_has_ports(p);
 }
 
 static enum config_hidden entry_hidden(const struct runtime_entry *e, const struct config *file,

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "runtime/fullness.h"
 #include "runtime/state.h"
 
 #define HISTORY_FLUSH_STEPS 10 /* what an engine that dies takes with it */
@@ -15,6 +16,8 @@ struct history_totals {
 
 struct history_series {
     struct backend *backend; /* one reference; NULL: all, or a protocol */
+    unsigned proto;          /* without a backend; PROTO_COUNT = all */
+    struct windows windows;
     struct history_totals last;
     struct history_sample minute;        /* the one under way */
     uint64_t first_second, first_minute; /* numbers of its first samples */
@@ -92,6 +95,51 @@ static struct history_totals totals_of_backend(const struct backend *b)
     };
 }
 
+/* ---- windows ---- */
+
+static void window_add_proto(struct window_counts *t, const struct engine_api *h, unsigned p)
+{
+    for (size_t i = 0; i < h->n_workers; i++) {
+        const struct counters *c = h->workers[i].counters;
+        latency_add(&t->login, &c->histograms[p][HISTOGRAM_BACKEND_LOGIN]);
+        latency_add(&t->connect, &c->histograms[p][HISTOGRAM_CONNECT]);
+    }
+    t->logins += (uint32_t)control_host_counter(h, p, COUNTER_LOGINS);
+    t->failures += (uint32_t)control_host_counter(h, p, COUNTER_LOGIN_FAILURES);
+}
+
+static void window_totals(const struct history *h, const struct history_series *s,
+                          struct window_counts *ret)
+{
+    const struct backend *b = s->backend;
+    *ret = (struct window_counts){0};
+    if (!b) {
+        for (unsigned p = 0; p < PROTO_COUNT; p++)
+            if (s->proto == p || s->proto == PROTO_COUNT)
+                window_add_proto(ret, h->control->host, p);
+        return;
+    }
+    latency_add(&ret->login, &b->login_times);
+    latency_add(&ret->connect, &b->connect_times);
+    ret->logins = (uint32_t)total_of(&b->logins);
+    ret->failures = (uint32_t)(total_of(&b->login_failures) + total_of(&b->connect_failures));
+}
+
+static void series_take_window(const struct history *h, struct history_series *s)
+{
+    struct window_counts now;
+    window_totals(h, s, &now);
+    windows_take(&s->windows, &now, h->n_seconds);
+}
+
+void history_window(const struct history *h, const struct history_series *s, enum window which,
+                    struct window_counts *ret)
+{
+    struct window_counts now;
+    window_totals(h, s, &now);
+    windows_get(&s->windows, which, &now, ret);
+}
+
 /* ---- samples ---- */
 
 static uint32_t history_clip(uint64_t v)
@@ -110,6 +158,8 @@ static void series_take(const struct history *h, struct history_series *s,
         .out = now->out - s->last.out,
     };
     s->last = *now;
+    if (windows_is_due(h->n_seconds))
+        series_take_window(h, s);
     s->seconds[h->n_seconds % s->n_seconds] = sample;
     s->minute.sessions = sample.sessions;
     s->minute.logins += sample.logins;
@@ -447,6 +497,7 @@ static void on_history_timer(struct loop_timer *t)
 {
     struct history *h = CONTAINER_OF(t, struct history, timer);
     history_take(h, clock_wall_ms());
+    fullness_look(h->control, clock_ms());
     history_plan(h);
 }
 
@@ -474,13 +525,14 @@ int history_new(struct control *c, const char *path, struct history **ret)
     if (!h)
         return -ERR_NOMEM;
     h->control = c;
-    h->due_ms = clock_ms();
-    h->started_wall_ms = clock_wall_ms() - (h->due_ms - c->host->started_ms);
     loop_timer_init(&h->timer, on_history_timer);
     if (!history_make_wholes(h)) {
         history_free(h);
         return -ERR_NOMEM;
     }
+    h->total->proto = PROTO_COUNT;
+    for (unsigned p = 0; p < PROTO_COUNT; p++)
+        h->protos[p]->proto = p;
     if (path)
         history_load(h, path);
     history_plan(h);
@@ -520,6 +572,11 @@ const struct history_series *history_total(const struct history *h)
 const struct history_series *history_proto(const struct history *h, enum proto_id p)
 {
     return h->protos[p];
+}
+
+const struct history_series *history_of_backend(const struct history *h, const struct backend *b)
+{
+    return series_find(h, b);
 }
 
 const struct history_series *history_backend(const struct history *h, const char *name)

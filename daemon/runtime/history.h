@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "proto/proto.h"
 #include "runtime/history_file.h"
+#include "runtime/windows.h"
 
 struct control;
 struct history;
@@ -30,6 +31,11 @@ uint64_t history_started_ms(const struct history *h);
 struct history_series;
 const struct history_series *history_total(const struct history *h);
 const struct history_series *history_proto(const struct history *h, enum proto_id p);
+/* Of this backend; NULL when there is none. */
+const struct history_series *history_of_backend(const struct history *h, const struct backend *b);
+/* Logins of the last minute or ten: how long they took, how many failed. */
+void history_window(const struct history *h, const struct history_series *s, enum window which,
+                    struct window_counts *ret);
 /* By "pool/name" or name; NULL when there is none. */
 const struct history_series *history_backend(const struct history *h, const char *name);
 /* Samples there are. */

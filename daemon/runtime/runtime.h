@@ -12,8 +12,9 @@ struct runtime;
 struct store;
 
 #define RUNTIME_WEIGHT_MAX 1000
-#define RUNTIME_WEIGHT_DEFAULT 100  /* of an added backend */
-#define RUNTIME_DYNAMIC "(dynamic)" /* pool of backends that an auth server named */
+#define RUNTIME_MAX_SESSIONS_MAX 10000000 /* as the key's */
+#define RUNTIME_WEIGHT_DEFAULT 100        /* of an added backend */
+#define RUNTIME_DYNAMIC "(dynamic)"       /* pool of backends that an auth server named */
 
 /* What can be edited. */
 enum runtime_value {
@@ -23,6 +24,7 @@ enum runtime_value {
     RUNTIME_PORTS,
     RUNTIME_TLS,
     RUNTIME_WEIGHT,
+    RUNTIME_MAX_SESSIONS,
     RUNTIME_ADMIN,
     RUNTIME_VALUES,
 };

@@ -44,8 +44,8 @@ static bool edit_has_ports(const struct pool_edit *e)
 bool runtime_edit_is_empty(const struct runtime_edit *e)
 {
     const struct pool_edit *p = &e->edit;
-    return !p->host && p->weight < 0 && !p->has_tls && !edit_has_ports(p) && !p->is_added &&
-           !p->is_removed && !p->admin[0];
+    return !p->host && p->weight < 0 && !p->has_tls && !p->has_max_sessions && !edit_has_ports(p) &&
+           !p->is_added && !p->is_removed && !p->admin[0];
 }
 
 static bool text_is_equal(const char *a, const char *b)
@@ -64,6 +64,8 @@ bool runtime_edit_keeps(const struct runtime_edit *now, const struct runtime_edi
         [RUNTIME_PORTS] = memcmp(p->ports, q->ports, sizeof(p->ports)) == 0,
         [RUNTIME_TLS] = p->has_tls == q->has_tls && (!p->has_tls || p->tls == q->tls),
         [RUNTIME_WEIGHT] = p->weight == q->weight,
+        [RUNTIME_MAX_SESSIONS] = p->has_max_sessions == q->has_max_sessions &&
+                                 (!p->has_max_sessions || p->max_sessions == q->max_sessions),
         [RUNTIME_ADMIN] = strcmp(p->admin, q->admin) == 0,
     };
     return kept[which];
@@ -91,6 +93,7 @@ int runtime_edit_describe(const struct runtime_edit *e, const struct runtime_edi
         [RUNTIME_PORTS] = {edit_has_ports(p), "ports"},
         [RUNTIME_TLS] = {p->has_tls, "tls"},
         [RUNTIME_WEIGHT] = {p->weight >= 0, "weight"},
+        [RUNTIME_MAX_SESSIONS] = {p->has_max_sessions, "max_sessions"},
         [RUNTIME_ADMIN] = {p->admin[0] != 0, p->admin},
     };
     size_t before = out->len;
@@ -139,6 +142,10 @@ bool runtime_edit_absorb(struct runtime_edit *e, const struct config_backend *fi
         p->weight = -1;
         is_dropped = true;
     }
+    if (p->has_max_sessions && p->max_sessions == file->max_sessions) {
+        p->has_max_sessions = false;
+        is_dropped = true;
+    }
     if (p->has_tls && p->tls == file->tls) {
         p->has_tls = false;
         is_dropped = true;
@@ -158,6 +165,7 @@ void runtime_edit_follow(struct runtime_edit *stored, const struct runtime_edit 
     if (b->weight >= 0 && a->weight < 0)
         p->weight = -1;
     p->has_tls = p->has_tls && (a->has_tls || !b->has_tls);
+    p->has_max_sessions = p->has_max_sessions && (a->has_max_sessions || !b->has_max_sessions);
     for (int i = 0; i < PROTO_COUNT; i++)
         if (b->ports[i] && !a->ports[i])
             p->ports[i] = 0;
@@ -185,6 +193,8 @@ json_t *runtime_edit_json(const struct runtime_edit *e)
         request_set_text(v, "tls", config_backend_tls_name(p->tls));
     if (p->weight >= 0)
         request_put_number(v, "weight", (uint64_t)p->weight);
+    if (p->has_max_sessions)
+        request_put_number(v, "max_sessions", p->max_sessions);
     if (p->is_added)
         (void)json_object_set_new(v, "added", json_true());
     if (p->is_removed)
@@ -244,6 +254,16 @@ static int parse_weight(struct runtime_edit *e, const json_t *v)
     return 0;
 }
 
+static int parse_max_sessions(struct runtime_edit *e, const json_t *v)
+{
+    json_int_t n = json_integer_value(v);
+    if (!json_is_integer(v) || n < 0 || n > RUNTIME_MAX_SESSIONS_MAX)
+        return -ERR_RANGE;
+    e->edit.has_max_sessions = true;
+    e->edit.max_sessions = (uint32_t)n;
+    return 0;
+}
+
 static int parse_added(struct runtime_edit *e, const json_t *v)
 {
     e->edit.is_added = json_is_true(v);
@@ -284,9 +304,11 @@ static int edit_parse_member(struct runtime_edit *e, const char *name, const jso
     static const struct {
         const char *name;
         int (*parse)(struct runtime_edit *e, const json_t *v);
-    } members[] = {{"host", parse_host},   {"ports", parse_ports}, {"weight", parse_weight},
-                   {"tls", parse_tls},     {"added", parse_added}, {"removed", parse_removed},
-                   {"admin", parse_admin}, {"since", parse_since}, {"reason", parse_reason}};
+    } members[] = {{"host", parse_host},       {"ports", parse_ports},
+                   {"weight", parse_weight},   {"max_sessions", parse_max_sessions},
+                   {"tls", parse_tls},         {"added", parse_added},
+                   {"removed", parse_removed}, {"admin", parse_admin},
+                   {"since", parse_since},     {"reason", parse_reason}};
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
         if (strcmp(members[i].name, name) == 0)
             return members[i].parse(e, v);

@@ -10,11 +10,12 @@
 #define FORWARD_TTL 5           /* proxies that one login may pass */
 
 static void connect_try(struct session *s);
+static void connect_to(struct session *s, const struct pool_member *m);
 
 /* ---- choice ---- */
 
-/* One fixed backend: held, drained (then others of its pool may take over when the pool says so) or
- * simply not there. */
+/* One fixed backend: held, drained or full (then others of its pool may take over when the pool
+ * says so) or simply not there. */
 static int connect_check_fixed(struct session *s, struct backend *b, bool *ret_may_move)
 {
     enum backend_admin admin = atomic_load_explicit(&b->admin, memory_order_relaxed);
@@ -26,39 +27,91 @@ static int connect_check_fixed(struct session *s, struct backend *b, bool *ret_m
         *ret_may_move = !s->pre->route.dynamic && pool->config->are_pinned_users_moved;
         return *ret_may_move ? 0 : -ERR_BUSY;
     }
-    return backend_is_usable(b, s->proto->id, loop_now_ms(s->env->loop)) ? 0 : -ERR_BACKEND_DOWN;
+    if (!backend_may_be_usable(b, s->proto->id, loop_now_ms(s->env->loop)))
+        return -ERR_BACKEND_DOWN;
+    *ret_may_move =
+        backend_is_full(b) && !s->pre->route.dynamic && pool->config->are_pinned_users_moved;
+    return 0;
 }
 
-/* 0 with *ret (NULL: the dynamic backend). */
-static int connect_choose(struct session *s, const struct pool_member **ret)
+/* What may take the login: one backend only, or (NULL) any of the pool. -ERR_x: why nothing may. */
+static int connect_find_fixed(struct session *s, struct backend **ret)
 {
     struct preauth *p = s->pre;
     struct route *r = &p->route;
+    struct backend *fixed = r->dynamic ? r->dynamic : r->member ? r->member->backend : NULL;
     bool may_move = false;
-    if (r->dynamic || r->member) {
-        struct backend *b = r->dynamic ? r->dynamic : r->member->backend;
-        if (p->choice.n_tried > 0)
-            return -ERR_UNREACHABLE;
-        int err = connect_check_fixed(s, b, &may_move);
+    if (fixed) {
+        int err =
+            p->choice.n_tried > 0 ? -ERR_UNREACHABLE : connect_check_fixed(s, fixed, &may_move);
         if (err < 0)
             return err;
     }
-    if ((r->dynamic || r->member) && !may_move) {
-        *ret = r->member;
-        return 0;
-    }
-    if (p->choice.n_tried >= r->pool->config->max_tries || p->choice.n_tried >= POOL_TRIES_MAX)
+    *ret = may_move ? NULL : fixed;
+    if (!*ret &&
+        (p->choice.n_tried >= r->pool->config->max_tries || p->choice.n_tried >= POOL_TRIES_MAX))
         return -ERR_UNREACHABLE;
     p->choice.user = str_of(s->user);
     p->choice.proto = s->proto->id;
     p->choice.now_ms = loop_now_ms(s->env->loop);
     p->choice.round_robin = &s->env->round_robin;
-    return pool_pick(r->pool, &p->choice, ret);
+    return 0;
+}
+
+/* A place on the one backend that may take it. */
+static int connect_take_fixed(struct session *s, struct backend *b)
+{
+    if (!backend_take_place(b))
+        return -ERR_BACKEND_FULL;
+    if (backend_is_usable(b, s->proto->id, loop_now_ms(s->env->loop)))
+        return 0;
+    places_give(b); /* another login has the one try of a backend that is down */
+    return -ERR_BACKEND_DOWN;
+}
+
+/* The place that was waited for; NULL where it no longer fits. */
+static const struct pool_member *connect_granted_member(const struct session *s,
+                                                        const struct backend *fixed)
+{
+    const struct preauth *p = s->pre;
+    const struct pool *pool = p->route.pool;
+    const struct backend *b = p->granted;
+    if (!b || (fixed ? fixed != b : !pool_would_take(pool, &p->choice, b)))
+        return NULL;
+    for (size_t i = 0; i < pool->n_members; i++)
+        if (pool->members[i].backend == b)
+            return &pool->members[i];
+    return NULL;
+}
+
+/* 0 with *ret (NULL: the dynamic backend), on which the login has a place then. */
+static int connect_choose(struct session *s, const struct pool_member **ret)
+{
+    struct preauth *p = s->pre;
+    struct backend *fixed;
+    int err = connect_find_fixed(s, &fixed);
+    if (err < 0)
+        return err;
+    *ret = connect_granted_member(s, fixed);
+    if (*ret) {
+        backend_unref(STEAL(p->granted)); /* the place is the login's from here on */
+        return 0;
+    }
+    if (!fixed)
+        return places_pick(p->route.pool, &p->choice, ret);
+    *ret = p->route.member;
+    return connect_take_fixed(s, fixed);
+}
+
+static bool connect_is_full(int err)
+{
+    return err == -ERR_POOL_FULL || err == -ERR_BACKEND_FULL;
 }
 
 /* ---- held ---- */
 
-static void connect_hold(struct session *s)
+/* why: for operators. */
+static void connect_hold(struct session *s, const char *why)
 {
     struct preauth *p = s->pre;
     uint64_t now = loop_now_ms(s->env->loop);
@@ -71,13 +124,44 @@ static void connect_hold(struct session *s)
         if (p->held_until_ms == 0) {
             p->held_until_ms = now + s->setup->config->timeouts.hold_ms;
             if (s->tap)
-                trace_tap_note(s, "held");
+                trace_tap_note(s, "held: %s", why);
             if (session_may_log(s, LOG_LEVEL_INFO, false))
                 LOG_EVENT(LOG_LEVEL_INFO, "login-held", KV_STR("session", p->session_id),
-                          KV_STR("user", s->user));
+                          KV_STR("user", s->user), KV_STR("reason", why));
         }
     }
     session_set_timer(s, HELD_TICK_MS);
+}
+
+/* Everything that may take it is full: it stands in the queue. */
+static void connect_wait(struct session *s)
+{
+    struct preauth *p = s->pre;
+    struct backend *fixed;
+    connect_hold(s, "full");
+    /* What changed meanwhile, and a lack of memory, its next tick sees. */
+    if (s->is_ended || connect_find_fixed(s, &fixed) < 0)
+        return;
+    const struct place_request r = {.pool = p->route.pool,
+                                    .fixed = fixed,
+                                    .choice = &p->choice,
+                                    .mailbox = loop_mailbox(s->env->loop),
+                                    .granted = connect_granted,
+                                    .session = s->id};
+    (void)!places_wait(&p->wait, &r);
+}
+
+/* False: it does not wait for a place, or has to look for another reason to wait. */
+static bool connect_waits_on(struct session *s)
+{
+    struct preauth *p = s->pre;
+    struct backend *fixed;
+    if (!places_is_waiting(&p->wait))
+        return false;
+    places_serve(p->route.pool);
+    if (connect_find_fixed(s, &fixed) < 0)
+        return false;
+    return fixed || pool_look(p->route.pool, &p->choice) == -ERR_POOL_FULL;
 }
 
 /* The time of waiting is not the client's: its deadline moves on by it. */
@@ -99,13 +183,22 @@ static void connect_keepalive(struct session *s, uint64_t now)
         (void)!session_send(s, &words);
 }
 
+static void connect_hold_over(struct session *s)
+{
+    bool is_full = places_is_waiting(&s->pre->wait);
+    enum reply_kind kind = is_full ? REPLY_BACKEND_FULL : REPLY_HOLD_TIMEOUT;
+    front_note_failure(s, kind, "proxy",
+                       is_full ? STR("no backend had room within timeouts.hold")
+                               : STR("the hold lasted too long"));
+    front_fail(s, kind, NULL, NULL);
+}
+
 void connect_hold_tick(struct session *s)
 {
     struct preauth *p = s->pre;
     uint64_t now = loop_now_ms(s->env->loop);
     if (now >= p->held_until_ms) {
-        front_note_failure(s, REPLY_HOLD_TIMEOUT, "proxy", STR("the hold lasted too long"));
-        front_fail(s, REPLY_HOLD_TIMEOUT, NULL, NULL);
+        connect_hold_over(s);
         return;
     }
     if (now >= p->keepalive_ms)
@@ -113,9 +206,22 @@ void connect_hold_tick(struct session *s)
     if (s->is_ended)
         return;
     if (p->is_user_held)
-        connect_hold(s);
+        connect_hold(s, "user");
+    else if (connect_waits_on(s))
+        session_set_timer(s, HELD_TICK_MS);
     else
         connect_try(s);
+}
+
+void connect_granted(struct mail *m, void *owner)
+{
+    struct place_grant *g = CONTAINER_OF(m, struct place_grant, mail);
+    struct session *s = session_find(owner, g->session);
+    if (s && !s->is_ended && s->pre && s->state == SESSION_HELD && !s->pre->granted) {
+        s->pre->granted = STEAL(g->backend);
+        connect_try(s);
+    }
+    places_drop_grant(m); /* who left meanwhile does not take it */
 }
 
 void connect_wake(struct session *s)
@@ -275,12 +381,22 @@ static void connect_next(struct session *s, const struct login_outcome *o)
     if (p->choice.n_tried < POOL_TRIES_MAX)
         p->choice.tried[p->choice.n_tried++] = s->backend;
     const struct pool_member *next = NULL;
-    bool may_retry = back_failure_may_retry(o->failure) && !p->route.dynamic && !p->route.member;
-    if (may_retry && connect_choose(s, &next) == 0) {
+    session_give_place(s);
+    if (!back_failure_may_retry(o->failure) || p->route.dynamic || p->route.member) {
+        connect_refused(s, o);
+        return;
+    }
+    if (hold_state_of(s) != HOLD_NONE) {
         connect_try(s);
         return;
     }
-    connect_refused(s, o);
+    int err = connect_choose(s, &next);
+    if (err == 0)
+        connect_to(s, next);
+    else if (connect_is_full(err))
+        connect_wait(s);
+    else
+        connect_refused(s, o);
 }
 
 static void connect_succeeded(struct session *s, struct login_outcome *o)
@@ -302,6 +418,7 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
         session_end(s, SESSION_END_NOMEM);
         return;
     }
+    counter_observe(s->env->counters, s->proto->id, HISTOGRAM_CONNECT, o->connect_us);
     counter_observe(s->env->counters, s->proto->id, HISTOGRAM_BACKEND_LOGIN, o->total_us);
     counter_observe(s->env->counters, s->proto->id, HISTOGRAM_LOGIN, clock_us() - p->login_us);
     conn_cork(&s->client);
@@ -321,12 +438,13 @@ static void on_login(void *arg, struct login_outcome *o)
     uint64_t now = loop_now_ms(s->env->loop);
     s->pre->login = NULL;
     unsigned fall = s->pool->config->check.fall ? s->pool->config->check.fall : 3;
-    atomic_fetch_add_explicit(&s->backend->login_us_sum, o->total_us, memory_order_relaxed);
     const struct backend_login note = {.failure = o->failure,
                                        .proto = s->proto->id,
                                        .step = o->step,
                                        .user = o->were_credentials_sent ? connect_user_hash(s) : 0,
                                        .fall = fall,
+                                       .connect_us = o->connect_us,
+                                       .total_us = o->total_us,
                                        .now_ms = now,
                                        .wall_ms = clock_wall_ms(),
                                        .message = o->message.n ? o->message.p : NULL};
@@ -394,11 +512,14 @@ static int connect_start(struct session *s, const struct pool_member *m)
     return err < 0 ? err : login_start(&spec, &p->login);
 }
 
+/* The login has a place there. */
 static void connect_to(struct session *s, const struct pool_member *m)
 {
     struct backend *b = m ? m->backend : s->pre->route.dynamic;
+    session_give_place(s);
     backend_unref(s->backend);
     s->backend = backend_ref(b);
+    s->has_place = true;
     s->pool = s->pre->route.pool;
     if (s->tap)
         trace_tap_note(s, "connecting to %s/%s", b->pool, b->name);
@@ -437,10 +558,14 @@ static void connect_try(struct session *s)
     if (hold == HOLD_ON)
         s->pre->is_user_held = true;
     int err = s->pre->is_user_held ? -ERR_BUSY : connect_choose(s, &m);
+    if (err < 0)
+        session_drop_grant(s);
     if (err == 0)
         connect_to(s, m);
+    else if (connect_is_full(err))
+        connect_wait(s);
     else if (err == -ERR_BUSY)
-        connect_hold(s);
+        connect_hold(s, s->pre->is_user_held ? "user" : "backend");
     else {
         connect_note_none(s, err);
         front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
@@ -449,6 +574,9 @@ static void connect_try(struct session *s)
 
 void connect_begin(struct session *s)
 {
-    s->pre->choice.n_tried = 0;
+    struct preauth *p = s->pre;
+    p->choice.n_tried = 0;
+    if (p->held_until_ms == 0) /* else it is judged again, after an operator's hold */
+        counter_observe(s->env->counters, s->proto->id, HISTOGRAM_AUTH, clock_us() - p->login_us);
     connect_try(s);
 }

@@ -46,20 +46,13 @@ enum counter_type counter_type(enum counter which)
     return counter_rows[which].type;
 }
 
-static void counter_bump(_Atomic uint64_t *v, uint64_t n)
+uint64_t histogram_bucket(const struct latency *l, unsigned bucket)
 {
-    uint64_t old = atomic_load_explicit(v, memory_order_relaxed);
-    atomic_store_explicit(v, old + n, memory_order_relaxed);
-}
-
-void counter_observe(struct counters *c, enum proto_id p, enum histogram which, uint64_t us)
-{
-    struct counter_histogram *h = &c->histograms[p][which];
-    unsigned bucket = 0;
-    while (us > histogram_bounds_us[bucket])
-        bucket++;
-    counter_bump(&h->n[bucket], 1);
-    counter_bump(&h->sum_us, us);
+    uint64_t above = bucket > 0 ? histogram_bounds_us[bucket - 1] : 0, n = 0;
+    for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+        if (latency_bound_us(i) > above && latency_bound_us(i) <= histogram_bounds_us[bucket])
+            n += atomic_load_explicit(&l->n[i], memory_order_relaxed);
+    return n;
 }
 
 uint64_t histogram_bound_us(unsigned bucket)

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/latency.h"
 #include "proto/proto.h"
 
 enum counter {
@@ -22,14 +23,11 @@ enum histogram {
     HISTOGRAM_COUNT
 };
 
-#define HISTOGRAM_BUCKETS 14 /* the last one has no bound */
+#define HISTOGRAM_BUCKETS 14 /* as metrics show them; the last one has no bound */
 
 struct counters {
     _Atomic uint64_t v[PROTO_COUNT][COUNTER_COUNT];
-    struct counter_histogram {
-        _Atomic uint64_t n[HISTOGRAM_BUCKETS]; /* not cumulative */
-        _Atomic uint64_t sum_us;
-    } histograms[PROTO_COUNT][HISTOGRAM_COUNT];
+    struct latency histograms[PROTO_COUNT][HISTOGRAM_COUNT];
 };
 
 /* Adds (negative: subtracts). Only the owning thread writes, so no locked instruction is needed. */
@@ -40,9 +38,16 @@ static inline void counter_add(struct counters *c, enum proto_id p, enum counter
 }
 
 /* Adds a duration. Thread: the owner. */
-void counter_observe(struct counters *c, enum proto_id p, enum histogram which, uint64_t us);
+static inline void counter_observe(struct counters *c, enum proto_id p, enum histogram which,
+                                   uint64_t us)
+{
+    latency_note_owned(&c->histograms[p][which], us);
+}
+
 /* Upper bound of a bucket in microseconds; UINT64_MAX for the last one. */
 uint64_t histogram_bound_us(unsigned bucket);
+/* How many durations are in it, not cumulative: the buckets of l up to its bound. Thread: any. */
+uint64_t histogram_bucket(const struct latency *l, unsigned bucket);
 const char *histogram_name(enum histogram which);
 const char *histogram_help(enum histogram which);
 

@@ -57,6 +57,36 @@ static void session_release(struct session *s)
     s->is_client_counted = false;
 }
 
+/* ---- places ---- */
+
+void session_give_place(struct session *s)
+{
+    if (!s->has_place)
+        return;
+    s->has_place = false;
+    places_give(s->backend);
+}
+
+void session_drop_grant(struct session *s)
+{
+    struct backend *b = STEAL(s->pre->granted);
+    if (b)
+        places_give(b);
+    backend_unref(b);
+}
+
+/* Only the states from the connect to the relay have a place, and only one that is held waits for
+ * one. */
+static void session_judge_place(struct session *s, enum session_state state)
+{
+    if (state < SESSION_CONNECT || state > SESSION_RELAY)
+        session_give_place(s);
+    if (s->pre && state != SESSION_HELD) {
+        places_leave(&s->pre->wait);
+        session_drop_grant(s);
+    }
+}
+
 /* ---- states ---- */
 
 void session_set_timer(struct session *s, uint64_t delay_ms)
@@ -85,6 +115,7 @@ void session_enter(struct session *s, enum session_state state)
         return;
     }
     s->state = (uint8_t)state;
+    session_judge_place(s, state);
     if (s->pre)
         list_del(&s->pre->held);
     if (s->pre && state == SESSION_HELD)
@@ -135,6 +166,8 @@ void preauth_free(struct session *s)
     if (!p)
         return;
     list_del(&p->held);
+    places_leave(&p->wait);
+    session_drop_grant(s);
     auth_cancel(p->query);
     resolver_cancel(p->lookup);
     login_cancel(p->login);
@@ -230,6 +263,7 @@ void session_end(struct session *s, enum session_end end)
     conn_close(&s->client);
     conn_close(&s->server);
     session_uncount_relay(s);
+    session_give_place(s);
     session_count(s, COUNTER_SESSIONS, -1);
     session_log_end(s);
     session_note(s, SESSION_NOTE_END, session_end_name(s->end));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/login.h"
+#include "backend/places.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "io/conn.h"
@@ -42,6 +43,8 @@ struct preauth {
     char *master_user;
     struct route route;
     struct pool_choice choice;
+    struct place_wait wait;  /* for a place on a backend that is full */
+    struct backend *granted; /* the place that it waited for: one reference; NULL */
     struct login *login;
     struct proxyhdr proxy; /* what the load balancer said */
     bool has_proxy;
@@ -115,6 +118,7 @@ struct session {
     bool is_login_command; /* the last try came by the protocol's own command, not by SASL */
     bool is_client_eof, is_server_eof, is_ended, is_counted;
     bool is_client_counted, is_user_counted; /* by limits */
+    bool has_place;                          /* on its backend, see places.h */
     bool is_orphan;                          /* its mail server died; the timer ends it */
     bool is_keepalive_on;                    /* in the relay: it has been quiet once */
 };
@@ -159,6 +163,11 @@ void session_tell_bytes(struct session *s);
 void session_note(struct session *s, enum session_note note, const char *reason);
 /* The event of a login that failed, see front_note_failure. */
 void session_note_failure(struct session *s, enum reply_kind kind, struct str detail);
+/* Gives back the place on its backend; harmless when it has none. session_enter does so where a
+ * state does without. */
+void session_give_place(struct session *s);
+/* The same for a place that it waited for and did not take. Only with s->pre. */
+void session_drop_grant(struct session *s);
 /* The login that was admitted came to nothing; harmless when there is none. */
 void session_release_user(struct session *s);
 /* Ways back to an earlier phase, which belongs to a file above: the client's next command after an
@@ -222,6 +231,8 @@ void authenticate_refuse_proved(struct session *s);
 /* connect.c */
 void connect_begin(struct session *s);
 void connect_hold_tick(struct session *s);
+/* Mail to the worker: a place for a login that waited for one, struct place_grant. */
+void connect_granted(struct mail *grant, void *owner);
 /* Something changed that a held login waits for. */
 void connect_wake(struct session *s);
 

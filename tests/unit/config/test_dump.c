@@ -61,7 +61,7 @@ static const char rich[] =
     "    backends = ( { name = \"b1\"; host = \"10.0.0.1\"; ports = { imap = 1143; }; weight = 7; "
     "},\n"
     "      { name = \"b2\"; host = \"unix:/tmp/b2\"; tls = \"off\"; } ); },\n"
-    "  { name = \"two\"; backends = ( { name = \"b1\"; host = \"h\"; } ); } );\n"
+    "  { name = \"two\"; backends = ( { name = \"b1\"; host = \"h\"; max_sessions = 5; } ); } );\n"
     "routes = ( { domain = \"example.org\"; pool = \"one\"; },\n"
     "  { user = \"a*\"; listener = \"mx\"; protocol = \"smtp\"; pool = \"two\"; } );\n";
 

@@ -298,6 +298,7 @@ static void test_replies(void **state)
         {REPLY_LOCKED, "Ask us", "tag7 NO [ALERT] Ask us\r\n"},
         {REPLY_BACKEND_DOWN, NULL,
          "tag7 NO [UNAVAILABLE] Mail server is temporarily unavailable.\r\n"},
+        {REPLY_BACKEND_FULL, NULL, "tag7 NO [LIMIT] Mail server has no room, try again later.\r\n"},
         {REPLY_HELD, NULL, "* OK Login is waiting.\r\n"},
         {REPLY_SHUTDOWN, NULL, "* BYE [UNAVAILABLE] Server is shutting down.\r\n"},
         {REPLY_KICKED, "bye now", "* BYE bye now\r\n"},

@@ -34,7 +34,7 @@ static void test_sums(void **state)
 
 static uint64_t bucket(enum histogram which, unsigned i)
 {
-    return atomic_load(&counters.histograms[PROTO_IMAP][which].n[i]);
+    return histogram_bucket(&counters.histograms[PROTO_IMAP][which], i);
 }
 
 /* A bound belongs to its bucket: "le" means less or equal. */

@@ -232,6 +232,45 @@ static void test_backend_line(void **state)
     overview_fini(&o);
 }
 
+/* Where there is room: how long logins take, how many fail, and how many there were lately. */
+static void test_backend_times(void **state)
+{
+    (void)state;
+    struct overview o = {.backends = backends(), .stats = json_object()};
+    struct overview_warning w[8];
+    struct screen s = {.glyphs = GLYPHS_FULL};
+    json_t *b = json_array_get(o.backends, 0);
+    json_object_set_new(b, "p50", json_integer(12));
+    json_object_set_new(b, "p95", json_integer(400));
+    json_object_set_new(b, "fail", json_integer(3));
+    json_object_set_new(b, "full", json_string("30 of 30"));
+    json_object_set_new(b, "slow", json_string("400 ms, the pool's median 9 ms"));
+    json_object_set_new(b, "recent", json_string("0 0 0 0 4 4 8 8"));
+    static const struct {
+        int cols;
+        bool has_times, has_spark;
+    } cases[] = {{80, false, false}, {130, true, false}, {160, true, true}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *text = NULL;
+        size_t n = 0;
+        FILE *f = open_memstream(&text, &n);
+        assert_true(screen_reset(&s, 24, cases[i].cols));
+        overview_draw(&o, &s, 0, 24, false);
+        screen_print(&s, f);
+        fclose(f);
+        assert_int_equal(strstr(text, " 12 ms, 400 ms, 3%") != NULL, cases[i].has_times);
+        assert_int_equal(strstr(text, "▄█") != NULL, cases[i].has_spark);
+        free(text);
+    }
+    size_t n = overview_warnings(&o, w, ARRAY_LEN(w));
+    assert_true(n >= 3);
+    assert_string_equal(w[2].text, "backend main/b1 is full: 30 of 30");
+    assert_string_equal(w[3].text, "logins at backend main/b1 are slow: p95 400 ms, the pool's "
+                                   "median 9 ms");
+    screen_fini(&s);
+    overview_fini(&o);
+}
+
 static void test_all_sizes(void **state)
 {
     (void)state;
@@ -266,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_backend_states),
         cmocka_unit_test(test_all_sizes),
         cmocka_unit_test(test_backend_line),
+        cmocka_unit_test(test_backend_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

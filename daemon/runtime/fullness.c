@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+/* Lines and events about backends that have no room. */
+#include "runtime/fullness.h"
+
+#include "base/log.h"
+#include "runtime/state.h"
+
+static void fullness_say(struct control *c, struct backend *b, bool is_full)
+{
+    AUTO_BUF text = BUF_INIT;
+    b->is_full_told = is_full;
+    if (buf_append_c(&text, is_full ? "full: " : "room again: ") < 0 ||
+        backend_places_print(b, &text) < 0)
+        return;
+    LOG_EVENT(LOG_LEVEL_NOTICE, is_full ? "backend-full" : "backend-room", KV_STR("pool", b->pool),
+              KV_STR("backend", b->name), KV_U64("places", backend_places(b)),
+              KV_U64("max", atomic_load(&b->max_sessions)));
+    control_event(c, "backend", NULL, NULL, NULL, NULL, b->name, buf_cstr(&text));
+}
+
+static void fullness_look_at(struct control *c, struct backend *b, uint64_t now_ms)
+{
+    uint64_t full_ms = atomic_load_explicit(&b->full_ms, memory_order_relaxed);
+    bool is_filled = full_ms != b->full_seen_ms;
+    b->full_seen_ms = full_ms;
+    if (!b->is_full_told && (is_filled || backend_is_full(b)))
+        fullness_say(c, b, true);
+    else if (b->is_full_told && !backend_is_full(b) && now_ms >= full_ms + FULLNESS_CALM_MS)
+        fullness_say(c, b, false);
+}
+
+void fullness_look(struct control *c, uint64_t now_ms)
+{
+    const struct setup *setup = control_setup(c);
+    if (!setup)
+        return;
+    for (size_t i = 0; i < setup->pools->n; i++)
+        for (size_t k = 0; k < setup->pools->v[i].n_members; k++)
+            fullness_look_at(c, setup->pools->v[i].members[k].backend, now_ms);
+}
