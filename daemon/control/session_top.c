@@ -4,15 +4,14 @@
 #include "base/distinct.h"
 #include "control/handlers.h"
 #include "peers/ask.h"
-#include "rpc/json_text.h"
 #include "rpc/table_json.h"
+#include "runtime/history.h"
 #include "runtime/limiter.h"
 #include "runtime/state.h"
+#include "session/groups.h"
 
 #define TOP_ROWS 50
 #define TOP_ROWS_MAX 1000
-/* Groups of one answer: sessions beyond them count for the total alone. */
-#define TOP_GROUPS_MAX 250000
 
 enum top_by {
     TOP_USER,
@@ -38,174 +37,231 @@ static const struct {
     [TOP_PROTO] = {"proto", SESSION_FIELD_PROTO},
 };
 
-struct top_group {
-    uint64_t sessions, in_bytes, out_bytes, oldest_ms;
-    char key[];
-};
-
-/* Its groups are counted by the control thread as chunks come in, and put in order by a job thread:
+/* The workers count their own sessions; a job thread adds their groups up and puts them in order:
  * there may be as many as there are sessions. */
 struct top {
     struct work work;
     enum top_by by;
-    struct map groups; /* struct top_group, owned, by key */
+    struct session_groups **parts; /* owned: one of each worker */
+    size_t n_parts;
+    struct session_groups groups; /* of engines that send rows */
     uint64_t n_sessions;
+    char *filter;     /* text of the request's; owned, NULL */
     const char *sort; /* of the request */
+    bool is_short;    /* memory was */
     size_t limit, n_groups;
-    struct top_group **best; /* owned */
+    json_t *rows;                /* the answer */
+    struct session_group **best; /* borrowed from groups, in the job thread */
     size_t n_best;
 };
 
 /* ---- counting ---- */
 
-/* The network of an address, /24 or /64 of IPv6; "" for what is none. */
-static void top_net(char dst[ADDR_TEXT_MAX], struct str ip)
-{
-    struct addr a;
-    dst[0] = '\0';
-    if (addr_parse_ip(ip, &a) < 0)
-        return;
-    struct addr_net net = {.bits = a.family == AF_INET ? 120 : 64, .family = a.family};
-    memcpy(net.ip, a.ip, sizeof(net.ip));
-    addr_mask(net.ip, net.bits);
-    addr_net_format(dst, &net);
-}
-
-static struct top_group *top_group(struct top *t, struct str key)
-{
-    struct top_group *g = map_get(&t->groups, key);
-    if (g || t->groups.count >= TOP_GROUPS_MAX)
-        return g;
-    g = calloc(1, sizeof(*g) + key.n + 1);
-    if (!g)
-        return NULL;
-    memcpy(g->key, key.p, key.n);
-    if (map_put(&t->groups, key, g, NULL) == 0)
-        return g;
-    free(g);
-    return NULL;
-}
-
-static void top_count(struct top *t, const struct session_row *row)
+/* A row of an engine that knows no groups. */
+static int top_count(struct top *t, const struct session_row *row)
 {
     char net[ADDR_TEXT_MAX];
     struct str key = row->v[top_kinds[t->by].field].text;
+    uint64_t age_ms = row->v[SESSION_FIELD_AGE].number;
+    struct addr a;
     if (t->by == TOP_NET) {
-        top_net(net, key);
+        net[0] = '\0';
+        if (addr_parse_ip(key, &a) == 0)
+            session_group_net(net, &a);
         key = str_of(net);
     }
-    struct top_group *g = top_group(t, key);
-    uint64_t age_ms = row->v[SESSION_FIELD_AGE].number;
-    t->n_sessions++;
-    if (!g)
-        return;
-    g->sessions++;
-    g->in_bytes += row->v[SESSION_FIELD_IN].number;
-    g->out_bytes += row->v[SESSION_FIELD_OUT].number;
-    g->oldest_ms = age_ms > g->oldest_ms ? age_ms : g->oldest_ms;
+    const struct session_group one = {.sessions = 1,
+                                      .young = age_ms < SESSION_YOUNG_MS,
+                                      .in_bytes = row->v[SESSION_FIELD_IN].number,
+                                      .out_bytes = row->v[SESSION_FIELD_OUT].number,
+                                      .oldest_ms = age_ms};
+    return session_groups_add(&t->groups, key, &one);
 }
 
 static bool top_chunk(void *arg, struct session_chunk *chunk)
 {
-    for (size_t i = 0; i < chunk->n; i++)
-        top_count(arg, &chunk->rows[i]);
+    struct top *t = arg;
+    bool is_good = true;
+    for (size_t i = 0; i < chunk->n && is_good; i++)
+        is_good = top_count(t, &chunk->rows[i]) == 0;
+    if (chunk->groups) {
+        struct session_groups **v = realloc(t->parts, (t->n_parts + 1) * sizeof(*v));
+        is_good = is_good && v;
+        if (v) {
+            t->parts = v;
+            t->parts[t->n_parts++] = STEAL(chunk->groups);
+        }
+    }
     session_chunk_free(chunk);
-    return true;
+    t->is_short = t->is_short || !is_good;
+    return is_good;
 }
 
 /* ---- order: job thread ---- */
 
-static uint64_t top_number(const struct top_group *g, const char *column)
+static uint64_t top_number(const struct session_group *g, const char *column)
 {
     return strcmp(column, "in") == 0    ? g->in_bytes
            : strcmp(column, "out") == 0 ? g->out_bytes
            : strcmp(column, "age") == 0 ? g->oldest_ms
+           : strcmp(column, "new") == 0 ? g->young
                                         : g->sessions;
+}
+
+static int top_compare_keys(const struct session_group *x, const struct session_group *y)
+{
+    size_t n = x->key.n < y->key.n ? x->key.n : y->key.n;
+    int order = n ? memcmp(x->key.p, y->key.p, n) : 0;
+    return order ? order : (x->key.n > y->key.n) - (x->key.n < y->key.n);
 }
 
 /* Equal ones in the order of their names. */
 static int top_order(const void *a, const void *b, void *sort)
 {
-    const struct top_group *x = *(struct top_group *const *)a, *y = *(struct top_group *const *)b;
+    const struct session_group *x = *(struct session_group *const *)a;
+    const struct session_group *y = *(struct session_group *const *)b;
     const char *column = sort;
     bool is_descending = column[0] == '-';
     column += is_descending;
     uint64_t n = top_number(x, column), m = top_number(y, column);
-    int order = strcmp(column, "key") == 0 ? strcmp(x->key, y->key) : (n > m) - (n < m);
+    int order = strcmp(column, "key") == 0 ? top_compare_keys(x, y) : (n > m) - (n < m);
     order = is_descending ? -order : order;
-    return order ? order : strcmp(x->key, y->key);
+    return order ? order : top_compare_keys(x, y);
 }
 
 /* Keeps the first ones in order. */
 static void top_prune(struct top *t)
 {
     if (t->n_best > 1)
-        qsort_r(t->best, t->n_best, sizeof(struct top_group *), top_order, (void *)t->sort);
-    while (t->n_best > t->limit)
-        free(t->best[--t->n_best]);
+        qsort_r(t->best, t->n_best, sizeof(struct session_group *), top_order, (void *)t->sort);
+    t->n_best = t->n_best < t->limit ? t->n_best : t->limit;
 }
 
-static int top_run(struct work *w)
+/* What lists or kills just these: the filter of the request and the group's own. */
+static void top_put_filter(const struct top *t, json_t *row, struct str key)
 {
-    struct top *t = CONTAINER_OF(w, struct top, work);
+    AUTO_BUF text = BUF_INIT;
+    const char *field = session_filter_fields[top_kinds[t->by].field].name;
+    bool is_exact = t->by != TOP_NET && t->by != TOP_IP && key.n > 0;
+    int err = buf_printf(&text, "%s%s%s%s\"", t->filter ? t->filter : "", t->filter ? " " : "",
+                         field, is_exact ? "==" : "=");
+    for (size_t i = 0; i < key.n && err == 0; i++) {
+        bool is_special = key.p[i] == '"' || key.p[i] == '\\';
+        err = is_special ? buf_append_char(&text, '\\') : 0;
+        if (err == 0)
+            err = buf_append_char(&text, key.p[i]);
+    }
+    if (err == 0 && buf_append_char(&text, '"') == 0)
+        (void)json_object_set_new(row, "filter", request_json(buf_str(&text)));
+}
+
+static json_t *top_row(const struct top *t, const struct session_group *g)
+{
+    json_t *row = json_object();
+    (void)json_object_set_new(row, "key", request_json(g->key));
+    request_set_text(row, "by", top_kinds[t->by].name);
+    request_put_number(row, "sessions", g->sessions);
+    request_put_number(row, "share", t->n_sessions ? g->sessions * 100 / t->n_sessions : 0);
+    request_put_number(row, "in", g->in_bytes);
+    request_put_number(row, "out", g->out_bytes);
+    request_put_number(row, "age", g->oldest_ms);
+    request_put_number(row, "new", g->young);
+    top_put_filter(t, row, g->key);
+    return row;
+}
+
+/* The best of `all` as rows. */
+static int top_choose(struct top *t, const struct session_groups *all)
+{
     size_t pos = 0, cap = 2 * t->limit + 100;
     struct str key;
     void *group;
-    t->n_groups = t->groups.count;
-    t->best = calloc(cap, sizeof(struct top_group *));
-    while (t->best && map_next(&t->groups, &pos, &key, &group)) {
+    t->n_groups = all->by_key.count;
+    t->best = calloc(cap, sizeof(struct session_group *));
+    if (!t->best)
+        return -ERR_NOMEM;
+    while (map_next(&all->by_key, &pos, &key, &group)) {
         if (t->n_best == cap)
             top_prune(t);
         t->best[t->n_best++] = group;
     }
-    if (!t->best)
-        return -ERR_NOMEM;
-    map_fini(&t->groups);
-    t->groups = (struct map){0};
     top_prune(t);
+    t->rows = json_array();
+    for (size_t k = 0; k < t->n_best; k++)
+        if (json_array_append_new(t->rows, top_row(t, t->best[k])) < 0)
+            return -ERR_NOMEM;
     return 0;
+}
+
+/* All that may be many is freed here, too: not on the control thread. */
+static int top_run(struct work *w)
+{
+    struct top *t = CONTAINER_OF(w, struct top, work);
+    int err = 0;
+    for (size_t i = 0; i < t->n_parts; i++) {
+        if (err == 0)
+            err = session_groups_merge(&t->groups, t->parts[i]);
+        session_groups_free(t->parts[i]);
+    }
+    t->n_parts = 0;
+    if (err == 0)
+        err = top_choose(t, &t->groups);
+    session_groups_fini(&t->groups);
+    t->n_best = 0;
+    return err;
 }
 
 /* ---- the answer ---- */
 
 /* Failed logins that count now, of an address; of a user the different wrong passwords. */
-static void top_put_failures(const struct top *t, struct control *c, json_t *row, const char *key)
+static void top_put_failures(const struct top *t, struct control *c, json_t *row, struct str key)
 {
     struct limits *l = limiter_limits(c->limiter);
     const struct rules_time now = limiter_now(c->limiter);
     struct addr a;
-    if (t->by == TOP_IP && addr_parse(str_of(key), &a) == 0) {
+    if (t->by == TOP_IP && addr_parse(key, &a) == 0) {
         const struct config_limits *config = limiter_config(c->limiter);
         request_put_number(row, "failures", limits_look_source(l, config, &a, now.ms).failures);
     } else if (t->by == TOP_USER) {
-        request_put_number(row, "failures", limits_look_user(l, key).n_passwords);
+        AUTO_FREE char *name = str_dup(key);
+        request_put_number(row, "failures", name ? limits_look_user(l, name).n_passwords : 0);
     }
+}
+
+/* Of a backend or protocol the daemon counts logins; of others it does not. */
+static void top_put_rates(const struct top *t, const struct control *c, json_t *row, struct str key)
+{
+    AUTO_FREE char *name = str_dup(key);
+    const struct proto *p = proto_find(key);
+    const struct history_series *s = NULL;
+    struct window_counts seen;
+    if (t->by == TOP_PROTO && p)
+        s = history_proto(c->history, p->id);
+    else if (t->by == TOP_BACKEND && name)
+        s = history_backend(c->history, name);
+    if (!s)
+        return;
+    history_window(c->history, s, WINDOW_MINUTE, &seen);
+    request_put_number(row, "logins", seen.logins);
+    request_put_number(row, "failures", seen.failures);
 }
 
 static void top_done(struct work *w)
 {
     struct top *t = CONTAINER_OF(w, struct top, work);
     struct control *c = work_control(w);
-    json_t *rows = json_array();
-    if (work_fail(w)) {
-        json_decref(rows);
+    size_t i;
+    json_t *row;
+    if (work_fail(w))
         return;
-    }
-    for (size_t i = 0; i < t->n_best; i++) {
-        const struct top_group *g = t->best[i];
-        json_t *row = json_object();
-        (void)json_object_set_new(row, "key", request_json(str_of(g->key)));
-        request_set_text(row, "by", top_kinds[t->by].name);
-        request_put_number(row, "sessions", g->sessions);
-        request_put_number(row, "share", t->n_sessions ? g->sessions * 100 / t->n_sessions : 0);
-        request_put_number(row, "in", g->in_bytes);
-        request_put_number(row, "out", g->out_bytes);
-        request_put_number(row, "age", g->oldest_ms);
-        top_put_failures(t, c, row, g->key);
-        (void)json_array_append_new(rows, row);
+    json_array_foreach (t->rows, i, row) {
+        const json_t *key = json_object_get(row, "key");
+        struct str text = str_n(json_string_value(key), json_string_length(key));
+        top_put_failures(t, c, row, text);
+        top_put_rates(t, c, row, text);
     }
     request_answer(w->request,
-                   json_pack("{s:o, s:b, s:I, s:I, s:I}", "rows", rows, "more", 0, "seen",
+                   json_pack("{s:o, s:b, s:I, s:I, s:I}", "rows", STEAL(t->rows), "more", 0, "seen",
                              (json_int_t)t->n_groups, "matched", (json_int_t)t->n_groups,
                              "sessions", (json_int_t)t->n_sessions));
 }
@@ -213,23 +269,22 @@ static void top_done(struct work *w)
 static void top_fini(struct work *w)
 {
     struct top *t = CONTAINER_OF(w, struct top, work);
-    size_t pos = 0;
-    struct str key;
-    void *group;
-    /* Either the map has them, or those that are left. */
-    while (map_next(&t->groups, &pos, &key, &group))
-        free(group);
-    map_fini(&t->groups);
-    for (size_t i = 0; i < t->n_best; i++)
-        free(t->best[i]);
+    for (size_t i = 0; i < t->n_parts; i++)
+        session_groups_free(t->parts[i]);
+    free(t->parts);
+    session_groups_fini(&t->groups);
     free(t->best);
+    json_decref(t->rows);
+    free(t->filter);
 }
 
 static void top_collected(void *arg, int err, uint64_t seen, uint64_t matched)
 {
     struct top *t = arg;
     (void)seen;
-    (void)matched;
+    t->n_sessions = matched;
+    if (t->is_short)
+        err = -ERR_NOMEM;
     if (err == 0) {
         work_post(&t->work, NULL);
         return;
@@ -270,12 +325,16 @@ void command_session_top(struct request *r)
         return;
     }
     t->by = by;
+    t->filter = filter && !filter_is_empty(filter) ? str_dup_c(filter_text(filter)) : NULL;
     t->sort = sort ? sort : "-sessions";
     t->limit = limit == 0 || limit > TOP_ROWS_MAX ? TOP_ROWS_MAX : (size_t)limit;
     const struct collect_spec spec = {
         .filter = filter,
         .fields = SESSION_FIELD_BIT(top_kinds[by].field) | SESSION_FIELD_BIT(SESSION_FIELD_IN) |
                   SESSION_FIELD_BIT(SESSION_FIELD_OUT) | SESSION_FIELD_BIT(SESSION_FIELD_AGE),
+        .is_grouped = true,
+        .is_by_net = by == TOP_NET,
+        .group_by = top_kinds[by].field,
         .chunk = top_chunk,
         .done = top_collected,
         .arg = t};
@@ -285,4 +344,9 @@ void command_session_top(struct request *r)
         request_fail(r, err, NULL, NULL);
         work_free(&t->work);
     }
+}
+
+void command_user_top(struct request *r)
+{
+    command_session_top(r);
 }

@@ -42,6 +42,8 @@ struct collect_spec {
     const uint64_t *ids;   /* only these, of each worker in this order; copied; NULL = all */
     size_t n_ids;
     uint64_t fields; /* as in session_query_spec, from here on */
+    bool is_grouped, is_by_net;
+    enum session_field group_by;
     bool is_sorted, is_keys;
     struct session_order order;
     const struct session_key *after; /* copied */

@@ -525,6 +525,8 @@ int history_new(struct control *c, const char *path, struct history **ret)
     if (!h)
         return -ERR_NOMEM;
     h->control = c;
+    h->due_ms = clock_ms();
+    h->started_wall_ms = clock_wall_ms() - (h->due_ms - c->host->started_ms);
     loop_timer_init(&h->timer, on_history_timer);
     if (!history_make_wholes(h)) {
         history_free(h);

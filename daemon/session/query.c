@@ -3,6 +3,7 @@
 #include "session/query.h"
 
 #include "session/fields.h"
+#include "session/groups.h"
 #include "session/top_keys.h"
 
 #define QUERY_PIECE 64 /* sessions of one step: well under 100 µs, also when rows are made */
@@ -23,6 +24,7 @@ struct query {
     size_t at;                   /* next of ids, or of the keys whose rows are made */
     struct session_chunk *chunk; /* being filled */
     struct top_keys top;
+    struct session_groups *groups; /* NULL: none so far */
     uint64_t seen, matched, passed, given;
     bool is_waiting; /* for session_query_next */
 };
@@ -35,6 +37,7 @@ void session_chunk_free(struct session_chunk *c)
         return;
     free(c->rows);
     free(c->keys);
+    session_groups_free(c->groups);
     buf_fini(&c->texts);
     free(c);
 }
@@ -98,6 +101,7 @@ static void query_free(struct query *q)
     filter_unref(q->spec.filter);
     session_chunk_free(q->chunk);
     top_keys_fini(&q->top);
+    session_groups_free(q->groups);
     top_keys_key_fini(&q->after);
     free((uint64_t *)q->spec.ids);
     free(q);
@@ -109,8 +113,10 @@ static void query_finish(struct query *q)
     struct session_chunk *c = STEAL(q->chunk);
     if (!c)
         c = query_chunk_new(q, 0, 0);
-    if (c)
+    if (c) {
+        c->groups = STEAL(q->groups); /* whoever gets them frees them: there may be many */
         query_send(q, c, true);
+    }
     query_free(q);
 }
 
@@ -143,14 +149,35 @@ static int query_add_row(struct query *q, const struct session *s)
 /* Are rates looked at? Of what is only compared by other fields they are not. */
 static bool query_has_rates(const struct query *q)
 {
-    return !q->spec.is_sorted || q->spec.order.by == SESSION_FIELD_IN_RATE ||
-           q->spec.order.by == SESSION_FIELD_OUT_RATE;
+    return (!q->spec.is_sorted && !q->spec.is_grouped) ||
+           q->spec.order.by == SESSION_FIELD_IN_RATE || q->spec.order.by == SESSION_FIELD_OUT_RATE;
+}
+
+static int query_group(struct query *q, const struct session *s)
+{
+    char scratch[ADDR_TEXT_MAX > 64 ? ADDR_TEXT_MAX : 64];
+    if (!q->groups && !(q->groups = calloc(1, sizeof(*q->groups))))
+        return -ERR_NOMEM;
+    uint64_t age_ms = loop_now_ms(s->env->loop) - s->started_ms;
+    const struct session_group one = {.sessions = 1,
+                                      .young = age_ms < SESSION_YOUNG_MS,
+                                      .in_bytes = s->client.in_bytes,
+                                      .out_bytes = s->client.out_bytes,
+                                      .oldest_ms = age_ms};
+    if (q->spec.is_by_net) {
+        session_group_net(scratch, &s->peer);
+        return session_groups_add(q->groups, str_of(scratch), &one);
+    }
+    struct session_key k = session_key_of(s, q->spec.group_by, scratch);
+    return session_groups_add(q->groups, k.v.text, &one);
 }
 
 static int query_take(struct query *q, struct session *s)
 {
     char scratch[64];
     q->matched++;
+    if (q->spec.is_grouped)
+        return query_group(q, s);
     if (query_has_rates(q))
         session_sample(s);
     if (!q->spec.is_sorted)

@@ -53,6 +53,16 @@ struct session_order {
 int session_key_order(const struct session_key *a, const struct session_key *b,
                       const struct session_order *o);
 
+struct session_groups;
+
+/* What a group of sessions adds up to. */
+struct session_group {
+    uint64_t sessions, in_bytes, out_bytes, oldest_ms;
+    uint64_t young; /* begun within SESSION_YOUNG_MS */
+    struct str key; /* what they have in common; empty = nothing is known */
+};
+#define SESSION_YOUNG_MS 60000
+
 #define SESSION_CHUNK_ROWS 256
 #define SESSION_SORT_MAX 50000 /* most keys of one sorted answer */
 
@@ -64,8 +74,12 @@ struct session_query_spec {
     const uint64_t *ids; /* only these sessions, in this order; copied; NULL = all */
     size_t n_ids;
     uint64_t fields; /* bits of those that are wanted, 0 = all */
-    bool is_sorted;  /* not with ids */
-    bool is_keys;    /* sorted: keys instead of rows */
+    bool is_grouped; /* groups instead of rows, in one chunk; neither sorted nor with ids. An engine
+                        that does not know groups answers with rows */
+    enum session_field group_by; /* a text or an address */
+    bool is_by_net;              /* by the network of the address */
+    bool is_sorted;              /* not with ids */
+    bool is_keys;                /* sorted: keys instead of rows */
     struct session_order order;
     const struct session_key *after; /* sorted: only what comes after this; copied; NULL = all */
     size_t limit; /* most rows; 0 = all. With is_sorted at most SESSION_SORT_MAX */
@@ -84,6 +98,7 @@ struct session_chunk {
     size_t n;
     struct session_key *keys;
     size_t n_keys;
+    struct session_groups *groups; /* of a grouped query, in its last chunk; NULL: none */
     struct buf texts;
 };
 void session_chunk_free(struct session_chunk *c);

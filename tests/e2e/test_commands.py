@@ -77,6 +77,8 @@ ROWS = {
                        [["nonsense=1"], ["--by", "colour"], ["--sort", "nonsense"], ["--limit", "x"]], [session]),
 
     "user list": Row(["name=u1*"], SAME, ["name=zzz"], "E_NO_MATCH", [["nonsense=1"], ["--sort", "nonsense"]]),
+    "user top": Row(["user=" + USER], SAME, ["user=zzz"], "E_NO_MATCH",
+                    [["nonsense=1"], ["--sort", "nonsense"], ["--limit", "x"]], [session]),
     "user show": Row([USER], SAME, ["zzz"], "E_NO_USER", [[], [""]]),
     "user add": Row([NEW, "--note", "n", "--max-sessions", "7", "--protocols", "imap", "--no-password"], UNCHANGED,
                     [NEW + ".x", "--backend", "dc9", "--no-password"], "E_NO_BACKEND",
@@ -121,7 +123,8 @@ ROWS = {
                         ["main", "y", "a b"]],
                        after=[["backend", "remove", "extra", "--yes"]]),
     "backend set": Row(["dc1", "--weight", "7"], UNCHANGED, ["dc9", "--weight", "7"], "E_NO_BACKEND",
-                       [["dc1", "--weight", "x"], ["dc1", "--host", "a b"], ["dc1", "--ports", "imap=x"]], after=BACK),
+                       [["dc1", "--weight", "x"], ["dc1", "--host", "a b"], ["dc1", "--ports", "imap=x"],
+                        ["dc1", "--max-sessions", "x"], ["dc1", "--max-sessions", "10000001"]], after=BACK),
     "backend remove": Row(["extra", "--yes"], GONE, ["dc9", "--yes"], "E_NO_BACKEND", [["--yes"], ["dc1", "--rate", "x"]],
                           [["backend", "add", "main", "extra", "127.0.0.1"]]),
     "backend reset": Row(["dc1"], UNCHANGED, ["dc9"], "E_NO_BACKEND", [[]], [["backend", "weight", "dc1", "7"]]),

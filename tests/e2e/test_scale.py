@@ -2,6 +2,7 @@
 """An engine with 20,000 sessions (without connections: tests/scale): lists and kills are complete, no thread is held up,
 and an admin gets in whoever else polls. `make scale` measures the same with 100,000."""
 import collections
+import ipaddress
 import json
 import os
 import subprocess
@@ -81,6 +82,26 @@ def test_sorted_to_the_end(control, column, sign):
     values = [r.get(column, 0 if column in NUMBERS else "") for r in found]
     values = [v.lower() for v in values] if column in TEXTS else values
     assert values == sorted(values, reverse=bool(sign))
+
+
+def network(ip):
+    return str(ipaddress.ip_network(f"{ip}/{64 if ':' in ip else 24}", strict=False))
+
+
+@pytest.mark.parametrize("by", ["user", "ip", "net", "backend", "listener", "client", "proto"])
+def test_groups(control, by):
+    """Every group is counted whole, and its filter lists just its sessions."""
+    found = rows(control, filter="proto=imap")
+    want = collections.Counter(network(r["ip"]) if by == "net" else r.get(by, "") for r in found)
+    answer = control.call("session.top", by=by, filter="proto=imap", limit=1000)["result"]
+    assert answer["sessions"] == len(found) and answer["matched"] == len(want)
+    top = {r["key"]: r["sessions"] for r in answer["rows"]}
+    assert len(top) == min(len(want), 1000) and all(want[key] == n for key, n in top.items())
+    assert sorted(top.values(), reverse=True) == sorted(want.values(), reverse=True)[:len(top)]
+    for row in (answer["rows"][0], answer["rows"][-1]):
+        assert row["filter"].startswith("proto=imap ")
+        assert len(rows(control, filter=row["filter"], limit=1000)) == row["sessions"], row["filter"]
+        assert row["new"] <= row["sessions"] and row["age"] > 0
 
 
 def test_pages_fit_together(control):

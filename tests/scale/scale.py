@@ -122,6 +122,16 @@ def listing(scale, least=None, **params):
     return action
 
 
+def top(scale, **params):
+    """All sessions, counted by what they have in common."""
+    def action(control):
+        result = call(control, "session.top", limit=PAGE, **params)
+        if result["sessions"] < scale.sessions:
+            raise RuntimeError(f"{result['sessions']} sessions counted")
+        return f"{result['matched']} groups"
+    return action
+
+
 def each_column(scale, **params):
     orders = itertools.cycle([sign + c for c in COLUMNS for sign in ("", "-")])
 
@@ -252,6 +262,8 @@ def tests(scale):
     yield "sort-deep", "a page in the middle by each column", each_column(scale, offset=min(49900, n // 2))
     yield "sort-end", "last page by each column", each_column(scale, from_end=True)
     yield "sort-all", "list by user, to the end", listing(scale, None, sort="user")
+    yield "top-user", "session top --by user", top(scale, by="user")
+    yield "top-net", "session top --by net", top(scale, by="net")
     yield "poll", "a sorted page each second", poll(scale)
     yield "clients", f"the same for {CLIENTS} clients", many_clients(scale)
     yield "tui", "mailproxy-tui, refresh 1 s", dashboard(scale)
