@@ -42,6 +42,7 @@ struct ops_case {
     command_fn functions[256];
     json_t *answer;
     size_t n_answers;
+    size_t said_before; /* bytes of log when the last answer came */
 };
 
 static inline struct ops_case *case_of(const struct control *c)
@@ -284,6 +285,7 @@ static inline void case_take(struct ops_case *k, json_t *answer)
     json_decref(k->answer);
     k->answer = answer;
     k->n_answers++;
+    k->said_before = k->log.len;
 }
 
 static inline void case_send(struct client *client, const json_t *message)
