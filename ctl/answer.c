@@ -31,17 +31,6 @@ bool run_is_raw_text(const struct run_job *job)
            job->output.format != OUTPUT_JSONL;
 }
 
-/* Puts the name of the daemon first. */
-static json_t *run_with_node(const struct run_node *node, json_t *row)
-{
-    json_t *copy = json_object();
-    if (copy) {
-        json_object_set_new(copy, "node", json_string(run_node_name(node)));
-        json_object_update_missing(copy, row);
-    }
-    return copy;
-}
-
 void run_print_text(struct run_job *job, const json_t *object)
 {
     const json_t *text = json_object_get(object, "text");
@@ -63,7 +52,12 @@ void run_rows(struct run_job *job, const struct run_node *node, const json_t *ro
             run_print_text(job, row);
         if (!job->collected && limit && job->n_rows >= limit)
             break;
-        json_array_append_new(chunk, job->is_multi ? run_with_node(node, row) : json_incref(row));
+        json_t *shown = job->is_multi ? json_object() : json_incref(row);
+        if (job->is_multi) { /* the name of the daemon comes first */
+            json_object_set_new(shown, "node", json_string(run_node_name(node)));
+            json_object_update_missing(shown, row);
+        }
+        json_array_append_new(chunk, shown);
         job->n_rows++;
     }
     job->is_over = !job->collected && limit && job->n_rows >= limit;
@@ -73,18 +67,6 @@ void run_rows(struct run_job *job, const struct run_node *node, const json_t *ro
 }
 
 /* ---- what is said to people ---- */
-
-/* Sessions that were ended: "session kill: 3 (2 clean, 1 command cut)". */
-static char *run_ends(const struct command *c, const json_t *result)
-{
-    long long cut = json_integer_value(json_object_get(result, "cut"));
-    AUTO_FREE char *cuts =
-        cut ? str_printf(", %lld command%s cut", cut, cut == 1 ? "" : "s") : NULL;
-    return str_printf("%s %s: %lld (%lld clean%s)", c->noun, c->verb,
-                      (long long)json_integer_value(json_object_get(result, "count")),
-                      (long long)json_integer_value(json_object_get(result, "clean")),
-                      cuts ? cuts : "");
-}
 
 char *run_sentence(const struct command *c, const json_t *params, const json_t *result)
 {
@@ -103,8 +85,14 @@ char *run_sentence(const struct command *c, const json_t *params, const json_t *
         return str_dup_c("already so");
     if (json_is_true(changed) && json_is_integer(count) && json_integer_value(count) == 0)
         return str_printf("%s %s: done", c->noun, c->verb);
-    if (json_is_integer(count) && json_object_get(result, "clean"))
-        return run_ends(c, result);
+    if (json_is_integer(count) && json_object_get(result, "clean")) {
+        long long cut = json_integer_value(json_object_get(result, "cut"));
+        AUTO_FREE char *cuts =
+            cut ? str_printf(", %lld command%s cut", cut, cut == 1 ? "" : "s") : NULL;
+        return str_printf(
+            "%s %s: %lld (%lld clean%s)", c->noun, c->verb, (long long)json_integer_value(count),
+            (long long)json_integer_value(json_object_get(result, "clean")), cuts ? cuts : "");
+    }
     if (json_is_integer(count))
         return str_printf("%s %s: %lld", c->noun, c->verb, (long long)json_integer_value(count));
     return str_dup_c("done");

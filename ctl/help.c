@@ -101,21 +101,14 @@ static bool help_example_json(const struct command *c, struct buf *out)
            buf_append_c(out, c->flags & COMMANDS_ONE ? " -o json" : " -o jsonl") == 0;
 }
 
-/* An example of the table. */
-static char *help_example_given(const struct command *c, size_t i)
-{
-    AUTO_BUF out = BUF_INIT;
-    char verb[64];
-    const char *words = commands_example(c, i);
-    commands_dashed(verb, sizeof(verb), c->verb);
-    return words && buf_printf(&out, "%s %s %s", c->noun, verb, words) == 0 ? buf_steal(&out)
-                                                                            : NULL;
-}
-
 char *help_example(const struct command *c, size_t i)
 {
-    if (commands_example(c, 0))
-        return help_example_given(c, i);
+    if (commands_example(c, 0)) {
+        char verb[64];
+        const char *words = commands_example(c, i);
+        commands_dashed(verb, sizeof(verb), c->verb);
+        return words ? str_printf("%s %s %s", c->noun, verb, words) : NULL;
+    }
     static bool (*const kinds[])(const struct command *, struct buf *) = {
         help_example_plain,  help_example_filter, help_example_dry,
         help_example_secret, help_example_reason, help_example_json,

@@ -11,21 +11,15 @@
 
 #define RUN_GRACE_MS 30000 /* of a command that ends sessions, unless it says otherwise */
 
-/* Of the environment, else of the terminal; 0 = unknown. */
-static int run_terminal_width(FILE *f)
+void run_measure(struct run *r, FILE *f)
 {
     struct winsize size;
     uint64_t columns;
+    r->width = 0; /* unknown */
     if (str_to_u64(str_of(getenv("COLUMNS")), 10000, &columns) == 0 && columns)
-        return (int)columns;
-    if (isatty(fileno(f)) && ioctl(fileno(f), TIOCGWINSZ, &size) == 0)
-        return size.ws_col;
-    return 0;
-}
-
-void run_measure(struct run *r, FILE *f)
-{
-    r->width = run_terminal_width(f);
+        r->width = (int)columns;
+    else if (isatty(fileno(f)) && ioctl(fileno(f), TIOCGWINSZ, &size) == 0)
+        r->width = size.ws_col;
 }
 
 void run_init(struct run *r, FILE *out, FILE *err)

@@ -173,17 +173,6 @@ static json_t *exec_output(const struct exec_run *r)
     return json_stringn(text.len ? buf_str(&text).p : "", text.len);
 }
 
-static void exec_report(struct exec_attendance *x, struct exec_run *r)
-{
-    if (!r->is_over || r->is_sent || x->lost_ms)
-        return;
-    r->is_sent = true;
-    exec_send(x, "op.report",
-              json_pack("{s:s, s:s, s:i, s:o}", "id", x->id, "user", r->user, "status",
-                        r->child.status, "output", exec_output(r)),
-              &r->report);
-}
-
 static void exec_event(struct exec_attendance *x, const json_t *event)
 {
     const char *what = exec_text(event, "do");
@@ -311,7 +300,13 @@ static int exec_loop(struct exec_attendance *x)
         LIST_FOREACH_SAFE (it, &x->runs) {
             struct exec_run *r = LIST_ITEM(it, struct exec_run, link);
             exec_look(r);
-            exec_report(x, r);
+            if (!r->is_over || r->is_sent || x->lost_ms)
+                continue;
+            r->is_sent = true;
+            exec_send(x, "op.report",
+                      json_pack("{s:s, s:s, s:i, s:o}", "id", x->id, "user", r->user, "status",
+                                r->child.status, "output", exec_output(r)),
+                      &r->report);
         }
         if (is_interrupted && !x->is_cancelled && !x->lost_ms) {
             x->is_cancelled = true;

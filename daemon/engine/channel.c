@@ -32,16 +32,6 @@ struct channel {
 
 /* ---- asking ---- */
 
-static void channel_wait(struct channel *c)
-{
-    uint64_t end = clock_ms() + CHANNEL_ANSWER_MS; /* of the same clock as the condition's */
-    const struct timespec until = {.tv_sec = (time_t)(end / 1000),
-                                   .tv_nsec = (long)(end % 1000) * 1000000};
-    while (!c->answer && !c->is_closed)
-        if (pthread_cond_timedwait(&c->answered, &c->lock, &until) == ETIMEDOUT)
-            return;
-}
-
 int channel_ask(struct channel *c, enum wire_read how, struct delivery **ret)
 {
     pthread_mutex_lock(&c->turn);
@@ -52,7 +42,12 @@ int channel_ask(struct channel *c, enum wire_read how, struct delivery **ret)
         err = wire_tell(c->spec.wire, WIRE_READ, WIRE_ASK(how, c->ask));
     }
     if (err == 0) {
-        channel_wait(c);
+        uint64_t end = clock_ms() + CHANNEL_ANSWER_MS; /* of the same clock as the condition's */
+        const struct timespec until = {.tv_sec = (time_t)(end / 1000),
+                                       .tv_nsec = (long)(end % 1000) * 1000000};
+        int waited = 0;
+        while (!c->answer && !c->is_closed && waited != ETIMEDOUT)
+            waited = pthread_cond_timedwait(&c->answered, &c->lock, &until);
         *ret = STEAL(c->answer);
         err = *ret ? 0 : c->is_closed ? -ERR_SHUTDOWN : -ERR_TIMEOUT;
     }

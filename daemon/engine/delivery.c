@@ -132,22 +132,16 @@ void delivery_free(struct delivery *d)
     free(d);
 }
 
-/* They are for whoever loads a key of the content. */
-static int delivery_keys_add(struct delivery *d, const struct wire_packet *p, const int *fds,
-                             size_t n)
-{
-    uint64_t id;
-    if (p->size != sizeof(id) || n != d->n_keys)
-        return fds_drop(fds, n, -ERR_PROTOCOL);
-    memcpy(&id, p->body, sizeof(id));
-    d->n_keys = 0;
-    return key_service_add(id, fds, n);
-}
-
 int delivery_add(struct delivery *d, const struct wire_packet *p, const int *fds, size_t n)
 {
-    if (p->order == WIRE_KEYS)
-        return delivery_keys_add(d, p, fds, n);
+    if (p->order == WIRE_KEYS) { /* for whoever loads a key of the content */
+        uint64_t id;
+        if (p->size != sizeof(id) || n != d->n_keys)
+            return fds_drop(fds, n, -ERR_PROTOCOL);
+        memcpy(&id, p->body, sizeof(id));
+        d->n_keys = 0;
+        return key_service_add(id, fds, n);
+    }
     bool is_log = p->order == WIRE_LOG_FILES;
     if (!is_log && p->order != WIRE_SOCKETS)
         return fds_drop(fds, n, -ERR_PROTOCOL);
@@ -158,11 +152,6 @@ int delivery_add(struct delivery *d, const struct wire_packet *p, const int *fds
 bool delivery_is_whole(const struct delivery *d)
 {
     return d->n_keys == 0 && d->sockets.n >= d->n_sockets && d->logs.n >= d->n_logs;
-}
-
-static int delivery_take(struct delivery **d, const struct wire_packet *p, const int *fds, size_t n)
-{
-    return *d ? delivery_add(*d, p, fds, n) : delivery_new(p, fds, n, d);
 }
 
 int delivery_receive(int wire, struct delivery **ret)
@@ -180,7 +169,7 @@ int delivery_receive(int wire, struct delivery **ret)
         if (ready <= 0)
             err = ready < 0 && errno == EINTR ? 0 : -ERR_TIMEOUT;
         else if ((err = wire_receive(wire, packet, fds, &n)) == 0)
-            err = delivery_take(&d, packet, fds, n);
+            err = d ? delivery_add(d, packet, fds, n) : delivery_new(packet, fds, n, &d);
     }
     if (err < 0)
         delivery_free(d);

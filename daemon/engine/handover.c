@@ -22,23 +22,17 @@ struct handover {
 
 /* ---- finishing ---- */
 
-static void handover_tell(struct handover *h, uint64_t sessions)
-{
-    uint64_t now = loop_now_ms(h->spec.loop);
-    if (sessions == h->told || now < h->tell_ms)
-        return;
-    wire_say(h->spec.wire, WIRE_SESSIONS, sessions);
-    h->told = sessions;
-    h->tell_ms = now + HANDOVER_TELL_MS;
-}
-
 /* Operators that came before may still wait for an answer: see control_retire. */
 static void on_handover_tick(struct loop_timer *t)
 {
     struct handover *h = CONTAINER_OF(t, struct handover, tick);
-    uint64_t sessions = h->spec.sessions(h->spec.arg);
-    bool is_late = h->end_by_ms && loop_now_ms(h->spec.loop) >= h->end_by_ms;
-    handover_tell(h, sessions);
+    uint64_t sessions = h->spec.sessions(h->spec.arg), now = loop_now_ms(h->spec.loop);
+    bool is_late = h->end_by_ms && now >= h->end_by_ms;
+    if (sessions != h->told && now >= h->tell_ms) {
+        wire_say(h->spec.wire, WIRE_SESSIONS, sessions);
+        h->told = sessions;
+        h->tell_ms = now + HANDOVER_TELL_MS;
+    }
     if (is_late || (sessions == 0 && control_is_forsaken(h->spec.control)))
         h->spec.stop(h->spec.arg, is_late ? "upgrade" : "no sessions are left", h->rate);
     else

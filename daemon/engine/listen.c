@@ -49,18 +49,6 @@ static void listen_option(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-static void listen_set_options(int fd, int family, const struct listen_spec *spec)
-{
-    if (family != AF_UNIX)
-        listen_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (family == AF_INET6)
-        listen_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->is_v6_only);
-    if (spec->so_rcvbuf)
-        listen_option(fd, SOL_SOCKET, SO_RCVBUF, (int)spec->so_rcvbuf);
-    if (spec->so_sndbuf)
-        listen_option(fd, SOL_SOCKET, SO_SNDBUF, (int)spec->so_sndbuf);
-}
-
 /* A socket file that is left over from a crash has nobody behind it. */
 static bool listen_is_alive(const struct sockaddr_storage *ss, socklen_t len)
 {
@@ -77,16 +65,6 @@ struct listen_owner {
     uid_t uid;
     gid_t gid;
 };
-
-static int listen_find_owner(const struct listen_spec *spec, struct listen_owner *ret)
-{
-    const struct passwd *pw = spec->owner ? getpwnam(spec->owner) : NULL;
-    const struct group *gr = spec->group ? getgrnam(spec->group) : NULL;
-    if ((spec->owner && !pw) || (spec->group && !gr))
-        return -ERR_NOT_FOUND;
-    *ret = (struct listen_owner){pw ? pw->pw_uid : (uid_t)-1, gr ? gr->gr_gid : (gid_t)-1};
-    return 0;
-}
 
 /* By descriptor: whoever owns the folder may have put something else under the name meanwhile. */
 static int listen_set_owner(int folder, const char *name, const struct listen_spec *spec,
@@ -129,12 +107,14 @@ static int listen_bind_unix(int fd, const char *path, const struct sockaddr_stor
     AUTO_CLOSE int folder = -1;
     const char *name = NULL;
     bool is_fixed = false;
-    struct listen_owner owner = {(uid_t)-1, (gid_t)-1};
+    const struct passwd *pw = spec->owner ? getpwnam(spec->owner) : NULL;
+    const struct group *gr = spec->group ? getgrnam(spec->group) : NULL;
+    const struct listen_owner owner = {pw ? pw->pw_uid : (uid_t)-1, gr ? gr->gr_gid : (gid_t)-1};
     int err = folder_open(path, &folder, &name, &is_fixed);
     if (err == 0 && !is_fixed && geteuid() == 0)
         err = -ERR_PERM;
-    if (err == 0)
-        err = listen_find_owner(spec, &owner);
+    if (err == 0 && ((spec->owner && !pw) || (spec->group && !gr)))
+        err = -ERR_NOT_FOUND;
     if (err == 0)
         err = listen_clear(folder, name, ss, len);
     if (err < 0)
@@ -186,7 +166,14 @@ int listen_open(const struct listen_spec *spec, int *ret_fd, char **ret_error)
         err = fd < 0 ? err_from_errno(errno) : 0;
     }
     if (err == 0) {
-        listen_set_options(fd, ss.ss_family, spec);
+        if (ss.ss_family != AF_UNIX)
+            listen_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        if (ss.ss_family == AF_INET6)
+            listen_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, spec->is_v6_only);
+        if (spec->so_rcvbuf)
+            listen_option(fd, SOL_SOCKET, SO_RCVBUF, (int)spec->so_rcvbuf);
+        if (spec->so_sndbuf)
+            listen_option(fd, SOL_SOCKET, SO_SNDBUF, (int)spec->so_sndbuf);
         err = listen_bind(fd, &ss, len, spec);
     }
     if (err < 0) {
@@ -235,17 +222,6 @@ void listen_unlink(const char *address, const struct listen_file *file)
         (void)unlinkat(folder, name, 0);
 }
 
-static void listen_add_listener(struct listen_list *l, const struct config_listener *c)
-{
-    for (size_t i = 0; i < c->address.n; i++)
-        l->v[l->n++] = (struct listen_spec){.address = c->address.v[i],
-                                            .backlog = c->backlog,
-                                            .is_v6_only = c->is_v6_only,
-                                            .is_multipath = c->is_multipath,
-                                            .so_rcvbuf = c->so_rcvbuf,
-                                            .so_sndbuf = c->so_sndbuf};
-}
-
 static int listen_add_control(struct listen_list *l, const struct config_control *c, size_t i)
 {
     char *address = str_printf("%s%s", listen_unix, c->path);
@@ -269,8 +245,16 @@ int listen_list_make(const struct config *c, struct listen_list *ret)
     struct listen_list l = {.v = calloc(n + 2, sizeof(*l.v)),
                             .owned = calloc(c->n_controls + 1, sizeof(*l.owned))};
     int err = l.v && l.owned ? 0 : -ERR_NOMEM;
-    for (size_t i = 0; i < c->n_listeners && err == 0; i++)
-        listen_add_listener(&l, &c->listeners[i]);
+    for (size_t i = 0; i < c->n_listeners && err == 0; i++) {
+        const struct config_listener *m = &c->listeners[i];
+        for (size_t k = 0; k < m->address.n; k++)
+            l.v[l.n++] = (struct listen_spec){.address = m->address.v[k],
+                                              .backlog = m->backlog,
+                                              .is_v6_only = m->is_v6_only,
+                                              .is_multipath = m->is_multipath,
+                                              .so_rcvbuf = m->so_rcvbuf,
+                                              .so_sndbuf = m->so_sndbuf};
+    }
     if (err == 0 && c->metrics.address)
         l.v[l.n++] = (struct listen_spec){.use = LISTEN_METRICS, .address = c->metrics.address};
     for (size_t i = 0; i < c->n_controls && err == 0; i++)

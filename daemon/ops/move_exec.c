@@ -148,13 +148,6 @@ static void exec_ready(struct move_exec *x)
     x->spec.attended(x->spec.arg);
 }
 
-static char *exec_reason(uint64_t status)
-{
-    if (status < 256)
-        return str_printf("the command ended with %llu", (unsigned long long)status);
-    return str_printf("the command was ended by signal %llu", (unsigned long long)status - 256);
-}
-
 void move_exec_report(struct move_exec *x, struct request *r)
 {
     const char *user = request_text(r, "user");
@@ -179,7 +172,11 @@ void move_exec_report(struct move_exec *x, struct request *r)
     c->is_reported = true;
     c->status = status;
     c->output = str_dup(output.n > most ? str_skip(output, output.n - most) : output);
-    AUTO_FREE char *reason = status ? exec_reason(status) : NULL;
+    AUTO_FREE char *reason =
+        status == 0 ? NULL
+        : status < 256
+            ? str_printf("the command ended with %llu", (unsigned long long)status)
+            : str_printf("the command was ended by signal %llu", (unsigned long long)status - 256);
     request_done(r, 1, true, NULL);
     user_move_step_carried(c->step, status ? -ERR_INTERNAL : 0, reason);
 }

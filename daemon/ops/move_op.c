@@ -267,14 +267,6 @@ void user_move_plan_fini(struct user_move_plan *p)
     *p = (struct user_move_plan){0};
 }
 
-/* Owned. */
-static char *move_target(const struct user_move_plan *p)
-{
-    if (p->backend)
-        return str_printf("%s/%s", p->pool, p->backend);
-    return str_dup_c(p->pool ? p->pool : "routes");
-}
-
 static int move_carry(struct move *m, const struct move_op_spec *from)
 {
     const struct move_exec_spec spec = {.control = m->control,
@@ -295,7 +287,9 @@ static int move_carry(struct move *m, const struct move_op_spec *from)
 int move_op_new(struct control *c, struct move_op_spec *spec, struct op **ret)
 {
     struct move *m = calloc(1, sizeof(*m));
-    AUTO_FREE char *target = move_target(spec->plan);
+    const struct user_move_plan *to = spec->plan;
+    AUTO_FREE char *target = to->backend ? str_printf("%s/%s", to->pool, to->backend)
+                                         : str_dup_c(to->pool ? to->pool : "routes");
     if (!m || !target || op_begin(c, &move_kind, target, spec->peer, m, &m->op) < 0) {
         free(m);
         return -ERR_NOMEM;

@@ -135,21 +135,15 @@ static void op_write_fini(struct work *w)
     free(CONTAINER_OF(w, struct op_write, work)->json);
 }
 
-static char *op_json(const struct op *op)
-{
-    json_t *row = op_row(op);
-    char *text = row ? json_dumps(row, JSON_COMPACT) : NULL;
-    json_decref(row);
-    return text;
-}
-
 /* One after another: an end is never overtaken by its beginning. */
 static int op_write(struct op *op, bool is_kept, bool is_start)
 {
     struct control *c = op->ops->control;
     struct op_write *x =
         work_new(&c->rpc, NULL, sizeof(*x), op_write_run, op_write_done, op_write_fini);
-    char *json = is_kept ? op_json(op) : NULL;
+    json_t *row = is_kept ? op_row(op) : NULL;
+    char *json = row ? json_dumps(row, JSON_COMPACT) : NULL;
+    json_decref(row);
     if (!x || (is_kept && !json)) {
         LOG_EVENT(LOG_LEVEL_ERROR, "op-not-stored", KV_U64("op", op->id),
                   KV_ERR("error", -ERR_NOMEM));
@@ -226,22 +220,17 @@ struct ops_load {
     int err;
 };
 
-/* The engine that began it is still there and stores its end. */
-static void load_left(struct op *op)
-{
-    bool is_upgrade = op->name && strcmp(op->name, OP_UPGRADE) == 0;
-    op->is_unstored = true;
-    op->state = is_upgrade ? OP_DONE : OP_INTERRUPTED;
-    op->text = str_dup_c(is_upgrade ? "the new program serves"
-                                    : "it goes on in the program before the upgrade");
-}
-
 static void load_running(struct op *op)
 {
     op->ended_ms = clock_wall_ms();
     free(op->text);
     if (op->ops->control->host->is_successor) {
-        load_left(op);
+        /* The engine that began it is still there and stores its end. */
+        bool is_upgrade = op->name && strcmp(op->name, OP_UPGRADE) == 0;
+        op->is_unstored = true;
+        op->state = is_upgrade ? OP_DONE : OP_INTERRUPTED;
+        op->text = str_dup_c(is_upgrade ? "the new program serves"
+                                        : "it goes on in the program before the upgrade");
         return;
     }
     op->state = OP_INTERRUPTED;
@@ -277,14 +266,6 @@ static struct op *load_op(struct ops *o, uint64_t id, const json_t *row)
     return NULL;
 }
 
-static void ops_insert(struct ops *o, struct op *op)
-{
-    struct list *at = &o->list;
-    while (at->prev != &o->list && LIST_ITEM(at->prev, struct op, link)->id > op->id)
-        at = at->prev;
-    list_add_tail(at, &op->link);
-}
-
 static bool load_row(void *arg, const char *kind, const char *name, const char *json,
                      uint64_t at_ms)
 {
@@ -305,7 +286,10 @@ static bool load_row(void *arg, const char *kind, const char *name, const char *
         l->err = -ERR_NOMEM;
         return false;
     }
-    ops_insert(l->ops, op);
+    struct list *at = &l->ops->list; /* in the order of ids */
+    while (at->prev != &l->ops->list && LIST_ITEM(at->prev, struct op, link)->id > id)
+        at = at->prev;
+    list_add_tail(at, &op->link);
     if (id > l->ops->last_id)
         l->ops->last_id = id;
     return true;

@@ -49,32 +49,21 @@ static void trace_op_free(struct trace_op *t)
     free(t);
 }
 
-static void trace_op_stop_workers(const struct trace_op *t)
+/* why: for the client and the list of operations. */
+static void trace_op_end(struct trace_op *t, enum op_state state, const char *why)
 {
     for (size_t w = 0; worker_next(t->control, &w); w++)
         if (worker_trace_end(t->control, w, t->stream.stream) < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "trace-not-ended", KV_U64("worker", w));
-}
-
-static void trace_op_say_end(const struct trace_op *t, struct client *client, const char *why)
-{
-    json_t *m = json_pack("{s:s, s:s, s:{s:I, s:s}}", "jsonrpc", "2.0", "method", "end", "params",
-                          "stream", (json_int_t)t->stream.stream, "message", why);
-    if (m)
-        client_send(client, m);
-    json_decref(m);
-}
-
-/* why: for the client and the list of operations. */
-static void trace_op_end(struct trace_op *t, enum op_state state, const char *why)
-{
-    trace_op_stop_workers(t);
     op_end(t->op, state, "%s; %llu bytes, %llu events dropped", why, (unsigned long long)t->bytes,
            (unsigned long long)t->lost);
     struct client *client = t->stream.client;
     client_detach(&t->stream);
-    if (client)
-        trace_op_say_end(t, client, why);
+    json_t *end = json_pack("{s:s, s:s, s:{s:I, s:s}}", "jsonrpc", "2.0", "method", "end", "params",
+                            "stream", (json_int_t)t->stream.stream, "message", why);
+    if (client && end)
+        client_send(client, end);
+    json_decref(end);
     trace_op_free(t);
 }
 
@@ -199,16 +188,6 @@ static void trace_op_tell(struct trace_op *t, const struct session_trace_event *
         (void)trace_op_note(t, e, e->left_out, "bytes that came along are left out");
 }
 
-/* The worker is told now and then; what is not told yet counts as under way. */
-static void trace_op_take_in(struct trace_op *t, const struct session_trace_event *e)
-{
-    size_t *untold = &t->untold[e->worker];
-    *untold += e->weight;
-    if (*untold >= TRACE_TOLD_MIN &&
-        worker_trace_seen(t->control, e->worker, t->stream.stream, *untold) == 0)
-        *untold = 0;
-}
-
 static void on_event(struct mail *m, void *owner)
 {
     trace_deliver(control_of(owner), CONTAINER_OF(m, struct session_trace_event, mail));
@@ -218,7 +197,12 @@ void trace_deliver(struct control *c, struct session_trace_event *e)
 {
     struct trace_op *t = c ? trace_op_find(c, e->number) : NULL;
     if (t) {
-        trace_op_take_in(t, e);
+        /* The worker is told now and then; what is not told yet counts as under way. */
+        size_t *untold = &t->untold[e->worker];
+        *untold += e->weight;
+        if (*untold >= TRACE_TOLD_MIN &&
+            worker_trace_seen(c, e->worker, t->stream.stream, *untold) == 0)
+            *untold = 0;
         t->bytes += e->n;
         trace_op_tell(t, e);
         if (t->bytes >= t->max_bytes)

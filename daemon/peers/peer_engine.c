@@ -59,41 +59,29 @@ static void chunk_drop(struct mail *m)
     session_chunk_free(CONTAINER_OF(m, struct session_chunk, mail));
 }
 
-static struct mail *fail_query(uint64_t number, size_t worker)
-{
-    struct session_chunk *c = calloc(1, sizeof(*c));
-    if (!c)
-        return NULL;
-    c->mail.drop = chunk_drop;
-    c->number = number;
-    c->worker = (unsigned)worker;
-    c->is_last = true;
-    return &c->mail;
-}
-
-static struct mail *fail_kill(uint64_t number, size_t worker)
-{
-    struct session_killed *k = calloc(1, sizeof(*k));
-    if (!k)
-        return NULL;
-    k->number = number;
-    k->worker = (unsigned)worker;
-    k->is_told = k->is_last = true;
-    return &k->mail;
-}
-
 /* Without memory there is no answer, and who waits for it gives up in time. */
 void peer_ask_fail(enum peer_ask_kind kind, uint64_t number, size_t worker, struct mailbox *reply,
                    void (*deliver)(struct mail *m, void *owner))
 {
     if (!reply)
         return;
-    struct mail *m =
-        kind == PEER_ASK_QUERY ? fail_query(number, worker) : fail_kill(number, worker);
-    if (!m)
-        return;
-    m->fn = deliver;
-    mailbox_post(reply, m);
+    struct session_chunk *c = kind == PEER_ASK_QUERY ? calloc(1, sizeof(*c)) : NULL;
+    struct session_killed *k = kind == PEER_ASK_QUERY ? NULL : calloc(1, sizeof(*k));
+    if (c) {
+        c->mail.fn = deliver;
+        c->mail.drop = chunk_drop;
+        c->number = number;
+        c->worker = (unsigned)worker;
+        c->is_last = true;
+        mailbox_post(reply, &c->mail);
+    }
+    if (k) {
+        k->mail.fn = deliver;
+        k->number = number;
+        k->worker = (unsigned)worker;
+        k->is_told = k->is_last = true;
+        mailbox_post(reply, &k->mail);
+    }
 }
 
 void peer_engine_fail(struct peer_engine *e)

@@ -45,12 +45,6 @@ static bool peer_is_old(const struct peer_engine *e)
     return e->role == PEER_ENGINE_OLD && !e->has_ended;
 }
 
-static bool peer_is_greeting(const struct peer_engine *e)
-{
-    return peer_is_old(e) && !e->is_greeted &&
-           loop_now_ms(e->loop) < e->linked_ms + PEERS_GREETING_MS;
-}
-
 bool peers_is_any(const struct control *c)
 {
     LIST_FOREACH (it, &c->peer_engines)
@@ -70,13 +64,6 @@ char *peers_silent(const struct control *c)
     return text.len ? buf_steal(&text) : NULL;
 }
 
-static const char *peer_why(const struct peer_engine *e)
-{
-    if (!e->pipe)
-        return "there is no connection to it";
-    return e->is_greeted ? "it does not answer" : "it has not greeted";
-}
-
 json_t *peers_silent_json(const struct control *c)
 {
     json_t *list = NULL;
@@ -85,10 +72,13 @@ json_t *peers_silent_json(const struct control *c)
         if (!peer_is_old(e) || peer_engine_is_up(e))
             continue;
         AUTO_FREE char *name = str_printf("engine %u", e->pid);
+        const char *why = !e->pipe        ? "there is no connection to it"
+                          : e->is_greeted ? "it does not answer"
+                                          : "it has not greeted";
         list = list ? list : json_array();
-        (void)json_array_append_new(list, json_pack("{s:s, s:I, s:s}", "name",
-                                                    name ? name : "engine", "sessions",
-                                                    (json_int_t)e->sessions, "text", peer_why(e)));
+        (void)json_array_append_new(list,
+                                    json_pack("{s:s, s:I, s:s}", "name", name ? name : "engine",
+                                              "sessions", (json_int_t)e->sessions, "text", why));
     }
     return list;
 }
@@ -112,9 +102,12 @@ static bool peers_are_settling(const struct peers *p)
     if (h->is_successor && !p->is_listed &&
         loop_now_ms(h->loop) < h->started_ms + PEERS_GREETING_MS)
         return true;
-    LIST_FOREACH (it, &p->control->peer_engines)
-        if (peer_is_greeting(LIST_ITEM(it, struct peer_engine, link)))
+    LIST_FOREACH (it, &p->control->peer_engines) {
+        const struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (peer_is_old(e) && !e->is_greeted &&
+            loop_now_ms(e->loop) < e->linked_ms + PEERS_GREETING_MS)
             return true;
+    }
     return false;
 }
 
@@ -146,14 +139,6 @@ bool peers_hold_back(struct rpc *rpc, struct request *r)
 
 /* ---- changes that others take in ---- */
 
-static void sync_end(struct peers_sync *s)
-{
-    struct request *r = s->request;
-    list_del(&s->link);
-    free(s);
-    request_release(r);
-}
-
 /* An engine has taken it in, or will not: it is named in the answer then. */
 static void on_synced(struct mail *m, void *owner)
 {
@@ -167,8 +152,12 @@ static void on_synced(struct mail *m, void *owner)
         struct peers_sync *s = LIST_ITEM(it, struct peers_sync, link);
         if (s->number != number)
             continue;
-        if (--s->n_waiting == 0)
-            sync_end(s);
+        if (--s->n_waiting == 0) {
+            struct request *r = s->request;
+            list_del(&s->link);
+            free(s);
+            request_release(r);
+        }
         return;
     }
 }
@@ -392,15 +381,6 @@ static const struct {
 
 static void peer_lose(struct peers *p, struct peer_engine *e, const char *why);
 
-/* What it missed while it was silent is told now. */
-static void peer_is_back(struct peer_engine *e)
-{
-    e->is_silent = false;
-    LOG_EVENT(LOG_LEVEL_NOTICE, "engine-answers", KV_U64("pid", e->pid));
-    if (e->is_greeted)
-        peer_state_tell_all(e);
-}
-
 static void on_pipe_message(void *arg, const json_t *m)
 {
     struct peer_engine *e = arg;
@@ -409,8 +389,12 @@ static void on_pipe_message(void *arg, const json_t *m)
     const json_t *params = json_object_get(m, "params");
     unsigned from = e->role == PEER_ENGINE_OLD ? FROM_OLD : FROM_NEW;
     int err = 0; /* of what a newer program says, this one need not know all */
-    if (e->is_silent)
-        peer_is_back(e);
+    if (e->is_silent) {
+        e->is_silent = false;
+        LOG_EVENT(LOG_LEVEL_NOTICE, "engine-answers", KV_U64("pid", e->pid));
+        if (e->is_greeted) /* what it missed is told now */
+            peer_state_tell_all(e);
+    }
     for (size_t i = 0; method && i < ARRAY_LEN(methods); i++) {
         if (strcmp(methods[i].method, method) != 0 || !(methods[i].from & from))
             continue;
@@ -499,14 +483,6 @@ static struct peer_engine *peers_add(struct control *c, uint32_t pid, enum peer_
     return e;
 }
 
-static void peer_greet(const struct control *c, struct peer_engine *e)
-{
-    json_pipe_send(e->pipe, "hello",
-                   json_pack("{s:i, s:s, s:i, s:i, s:i}", "protocol", PEERS_PROTOCOL, "version",
-                             MAILPROXY_VERSION, "pid", (int)getpid(), "start", (int)c->host->start,
-                             "workers", (int)c->host->n_workers));
-}
-
 static void peers_forget_role(struct control *c, enum peer_engine_role role)
 {
     LIST_FOREACH_SAFE (it, &c->peer_engines) {
@@ -535,7 +511,10 @@ void peers_link(struct control *c, int fd, uint32_t pid, bool is_successor)
     }
     e->is_silent = false;
     e->linked_ms = loop_now_ms(c->host->loop);
-    peer_greet(c, e);
+    json_pipe_send(e->pipe, "hello",
+                   json_pack("{s:i, s:s, s:i, s:i, s:i}", "protocol", PEERS_PROTOCOL, "version",
+                             MAILPROXY_VERSION, "pid", (int)getpid(), "start", (int)c->host->start,
+                             "workers", (int)c->host->n_workers));
     peers_turn(p);
 }
 
@@ -573,22 +552,17 @@ void peers_retire(struct control *c)
 
 /* ---- time ---- */
 
-/* Whoever finishes tells what it counts, which is also a sign that it lives. */
-static void peer_count(struct peers *p, struct peer_engine *e)
-{
-    uint64_t now = loop_now_ms(e->loop);
-    if (peer_is_old(e) || !e->pipe || !e->is_greeted || now < e->counted_ms + PEER_COUNTS_MS)
-        return;
-    e->counted_ms = now;
-    peer_counts_send(p->control, e);
-}
-
 static void on_peers_tick(struct loop_timer *t)
 {
     struct peers *p = CONTAINER_OF(t, struct peers, tick);
     LIST_FOREACH (it, &p->control->peer_engines) {
         struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        peer_count(p, e);
+        uint64_t now = loop_now_ms(e->loop);
+        /* Whoever finishes tells what it counts, which is also a sign that it lives. */
+        if (!peer_is_old(e) && e->pipe && e->is_greeted && now >= e->counted_ms + PEER_COUNTS_MS) {
+            e->counted_ms = now;
+            peer_counts_send(p->control, e);
+        }
         if (e->is_silent || !peer_engine_is_late(e))
             continue;
         LOG_EVENT(LOG_LEVEL_WARN, "engine-silent", KV_U64("pid", e->pid));

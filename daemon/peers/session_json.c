@@ -80,14 +80,6 @@ static void put_filter(json_t *m, const struct filter *f)
         put_text(m, "filter", filter_text(f));
 }
 
-static json_t *key_json(const struct session_key *k)
-{
-    char id[32];
-    session_id_format(id, k->id);
-    json_t *text = k->v.text.n > 0 ? json_stringn(k->v.text.p, k->v.text.n) : NULL;
-    return json_pack("[s, o, I]", id, text ? text : json_null(), (json_int_t)k->v.number);
-}
-
 static json_t *fields_json(uint64_t fields)
 {
     json_t *list = json_array();
@@ -112,8 +104,14 @@ json_t *session_query_json(const struct session_query_spec *spec)
     put_bool(m, "keys", spec->is_keys);
     put_bool(m, "descending", spec->order.is_descending);
     put_bool(m, "from_end", spec->order.is_from_end);
-    if (spec->after)
-        (void)json_object_set_new(m, "after", key_json(spec->after));
+    if (spec->after) {
+        char id[32];
+        session_id_format(id, spec->after->id);
+        struct str text = spec->after->v.text;
+        json_t *value = text.n > 0 ? json_stringn(text.p, text.n) : json_null();
+        (void)json_object_set_new(
+            m, "after", json_pack("[s, o, I]", id, value, (json_int_t)spec->after->v.number));
+    }
     put_number(m, "limit", spec->limit);
     return m;
 }
@@ -296,17 +294,6 @@ static int row_read(const json_t *m, struct buf *texts, struct session_row *ret)
 
 /* ---- chunks ---- */
 
-static int rows_append(struct buf *out, const struct session_chunk *c)
-{
-    int err = buf_append_str(out, STR(",\"rows\":["));
-    for (size_t i = 0; i < c->n && err == 0; i++) {
-        err = i ? buf_append_char(out, ',') : 0;
-        if (err == 0)
-            err = session_row_append(out, &c->rows[i], 0);
-    }
-    return err == 0 ? buf_append_char(out, ']') : err;
-}
-
 static int keys_append(struct buf *out, const struct session_chunk *c)
 {
     int err = buf_append_str(out, STR(",\"keys\":["));
@@ -333,7 +320,14 @@ int session_chunk_append(struct buf *out, const struct session_chunk *c, uint64_
                          (unsigned long long)c->seen, (unsigned long long)c->matched,
                          (unsigned long long)c->passed);
     if (err == 0 && c->n > 0)
-        err = rows_append(out, c);
+        err = buf_append_str(out, STR(",\"rows\":["));
+    for (size_t i = 0; i < c->n && err == 0; i++) {
+        err = i ? buf_append_char(out, ',') : 0;
+        if (err == 0)
+            err = session_row_append(out, &c->rows[i], 0);
+    }
+    if (err == 0 && c->n > 0)
+        err = buf_append_char(out, ']');
     if (err == 0 && c->n_keys > 0)
         err = keys_append(out, c);
     return err == 0 ? buf_append_char(out, '}') : err;
@@ -342,17 +336,6 @@ int session_chunk_append(struct buf *out, const struct session_chunk *c, uint64_
 static void chunk_drop(struct mail *m)
 {
     session_chunk_free(CONTAINER_OF(m, struct session_chunk, mail));
-}
-
-static int chunk_read_rows(struct session_chunk *c, const json_t *rows, unsigned start)
-{
-    for (size_t i = 0; i < json_array_size(rows); i++) {
-        int err = row_read(json_array_get(rows, i), &c->texts, &c->rows[c->n]);
-        if (err < 0)
-            return err;
-        c->n += session_id_start(c->rows[c->n].id) == start;
-    }
-    return 0;
 }
 
 static int chunk_read_keys(struct session_chunk *c, const json_t *keys, unsigned start)
@@ -388,8 +371,10 @@ int session_chunk_read(const json_t *m, unsigned start, struct session_chunk **r
     c->rows = n ? calloc(n, sizeof(*c->rows)) : NULL;
     c->keys = n_keys ? calloc(n_keys, sizeof(*c->keys)) : NULL;
     int err = (n && !c->rows) || (n_keys && !c->keys) ? -ERR_NOMEM : 0;
-    if (err == 0)
-        err = chunk_read_rows(c, rows, start);
+    for (size_t i = 0; i < n && err == 0; i++) {
+        err = row_read(json_array_get(rows, i), &c->texts, &c->rows[c->n]);
+        c->n += err == 0 && session_id_start(c->rows[c->n].id) == start;
+    }
     if (err == 0)
         err = chunk_read_keys(c, keys, start);
     if (err < 0) {
@@ -503,17 +488,6 @@ static int hex_digit(char c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static int hex_read(char *dst, struct str hex)
-{
-    for (size_t i = 0; i + 1 < hex.n; i += 2) {
-        int high = hex_digit(hex.p[i]), low = hex_digit(hex.p[i + 1]);
-        if (high < 0 || low < 0)
-            return -ERR_PROTOCOL;
-        dst[i / 2] = (char)(high << 4 | low);
-    }
-    return 0;
-}
-
 static int direction_read(const json_t *v, enum trace_direction *ret)
 {
     for (int d = 0; json_is_string(v) && d < TRACE_DIRECTION_COUNT; d++)
@@ -545,10 +519,13 @@ int session_trace_event_read(const json_t *m, unsigned start, struct session_tra
     e->lost = json_number(m, "lost");
     e->weight = (size_t)json_number(m, "weight");
     e->n = hex.n / 2;
-    int err = hex_read(e->bytes, hex);
-    if (err < 0) {
-        free(e);
-        return err;
+    for (size_t i = 0; i + 1 < hex.n; i += 2) {
+        int high = hex_digit(hex.p[i]), low = hex_digit(hex.p[i + 1]);
+        if (high < 0 || low < 0) {
+            free(e);
+            return -ERR_PROTOCOL;
+        }
+        e->bytes[i / 2] = (char)(high << 4 | low);
     }
     *ret = e;
     return 0;

@@ -57,20 +57,14 @@ static struct capabilities_list *capabilities_split(const char *text)
     return l;
 }
 
-static const struct pool *capabilities_pool(const struct setup *setup,
-                                            const struct config_listener *listener)
-{
-    const char *name = listener->pool;
-    if (!name && setup->config->n_pools > 0)
-        name = setup->config->pools[0].name;
-    return name ? pools_find(setup->pools, name) : NULL;
-}
-
 /* Any backend of the pool will do: an up one first. */
 static struct capabilities_list *capabilities_learn(const struct setup *setup,
                                                     const struct config_listener *listener)
 {
-    const struct pool *p = capabilities_pool(setup, listener);
+    const char *name = listener->pool;
+    if (!name && setup->config->n_pools > 0)
+        name = setup->config->pools[0].name;
+    const struct pool *p = name ? pools_find(setup->pools, name) : NULL;
     char text[BACKEND_CAPS_MAX] = "";
     for (size_t i = 0; p && i < p->n_members; i++) {
         const struct backend *b = p->members[i].backend;

@@ -78,17 +78,6 @@ static void on_keys(void *arg, int err, const struct sasl_scram_keys *keys)
     session_next_command(s);
 }
 
-static void sasl_find_keys(struct session *s)
-{
-    struct credentials *cred = sasl_credentials(s->pre->sasl);
-    session_enter(s, SESSION_AUTH);
-    if (s->is_ended)
-        return;
-    s->pre->query = auth_keys(s->env->auth, buf_str(&cred->user), on_keys, s);
-    if (!s->pre->query)
-        front_fail(s, REPLY_INTERNAL, NULL, NULL);
-}
-
 static void sasl_failed(struct session *s)
 {
     const struct preauth_failure f = {.kind = REPLY_AUTH_FAILED, .end = SESSION_END_AUTH};
@@ -105,12 +94,18 @@ static void sasl_failed(struct session *s)
 
 static void sasl_take(struct session *s, enum sasl_result result, struct buf *out)
 {
+    struct preauth *p = s->pre;
     switch (result) {
     case SASL_CHALLENGE:
         front_challenge(s, out);
         break;
     case SASL_NEED_KEYS:
-        sasl_find_keys(s);
+        session_enter(s, SESSION_AUTH);
+        if (s->is_ended)
+            return;
+        p->query = auth_keys(s->env->auth, buf_str(&sasl_credentials(p->sasl)->user), on_keys, s);
+        if (!p->query)
+            front_fail(s, REPLY_INTERNAL, NULL, NULL);
         break;
     case SASL_CREDENTIALS:
         if (out->len > 0) { /* SCRAM's last word; the client answers with nothing */

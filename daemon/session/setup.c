@@ -35,18 +35,6 @@ static int setup_listener_init(struct setup_listener *l, const struct config_lis
     return 0;
 }
 
-static int setup_auth_tls(struct setup *s, char **ret_error)
-{
-    const struct config *c = s->config;
-    int err = 0;
-    s->auth_tls = calloc(c->n_auths + 1, sizeof(*s->auth_tls));
-    if (!s->auth_tls)
-        return -ERR_NOMEM;
-    for (size_t i = 0; i < c->n_auths && err == 0; i++)
-        err = config_tls_auth(&c->auths[i], c->files, &s->auth_tls[i], ret_error);
-    return err;
-}
-
 int setup_new(struct config *c, struct pools *pools, const struct setup *old, struct setup **ret,
               char **ret_error)
 {
@@ -66,7 +54,10 @@ int setup_new(struct config *c, struct pools *pools, const struct setup *old, st
                         .listeners = listeners,
                         .n_listeners = c->n_listeners};
     unsigned served = auth_mechanisms(c) | SASL_BIT_COMMAND;
-    int err = setup_auth_tls(s, ret_error);
+    s->auth_tls = calloc(c->n_auths + 1, sizeof(*s->auth_tls));
+    int err = s->auth_tls ? 0 : -ERR_NOMEM;
+    for (size_t i = 0; i < c->n_auths && err == 0; i++)
+        err = config_tls_auth(&c->auths[i], c->files, &s->auth_tls[i], ret_error);
     for (size_t i = 0; i < c->n_listeners && err == 0; i++)
         err = setup_listener_init(&s->listeners[i], &c->listeners[i], c->files, served, old,
                                   ret_error);

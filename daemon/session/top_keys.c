@@ -54,14 +54,6 @@ static void top_keys_sift_down(struct top_keys *b)
     }
 }
 
-static void top_keys_sift_up(struct top_keys *b, size_t i)
-{
-    while (i > 0 && top_keys_is_worse(b, &b->v[i], &b->v[(i - 1) / 2])) {
-        top_keys_swap(&b->v[i], &b->v[(i - 1) / 2]);
-        i = (i - 1) / 2;
-    }
-}
-
 int top_keys_add(struct top_keys *b, struct session_key k)
 {
     bool is_full = b->n == b->max;
@@ -80,7 +72,9 @@ int top_keys_add(struct top_keys *b, struct session_key k)
         top_keys_sift_down(b);
     } else {
         b->v[b->n] = k;
-        top_keys_sift_up(b, b->n++);
+        for (size_t i = b->n++; i > 0 && top_keys_is_worse(b, &b->v[i], &b->v[(i - 1) / 2]);
+             i = (i - 1) / 2)
+            top_keys_swap(&b->v[i], &b->v[(i - 1) / 2]);
     }
     return 0;
 }

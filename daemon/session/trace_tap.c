@@ -219,20 +219,16 @@ bool trace_tap_waits(const struct trace_tap *t, unsigned slot)
     return t->maybe & 1u << slot;
 }
 
-static void trace_tap_tell_forgotten(struct trace_tap *t, unsigned slot)
-{
-    char text[80];
-    int n = snprintf(text, sizeof(text), "%llu events before this were not kept",
-                     (unsigned long long)t->n_forgotten);
-    trace_tap_tell(t, 1u << slot, 0, TRACE_NOTE, str_n(text, (size_t)n), false);
-}
-
 void trace_tap_promote(struct session *s, unsigned slot)
 {
     struct trace_tap *t = s->tap;
     struct trace_tap_event e;
-    if (t->n_forgotten > 0)
-        trace_tap_tell_forgotten(t, slot);
+    if (t->n_forgotten > 0) {
+        char text[80];
+        int n = snprintf(text, sizeof(text), "%llu events before this were not kept",
+                         (unsigned long long)t->n_forgotten);
+        trace_tap_tell(t, 1u << slot, 0, TRACE_NOTE, str_n(text, (size_t)n), false);
+    }
     for (struct str rest = buf_str(&t->kept); rest.n > 0;) {
         memcpy(&e, rest.p, sizeof(e));
         trace_send(s->env->traces->slots[slot], s->id, &e, rest.p + sizeof(e));
@@ -269,14 +265,6 @@ void trace_tap_drop(struct session *s, unsigned slot)
 
 /* ---- masking: commands with secrets ---- */
 
-static void trace_tap_hide(struct trace_tap *t, struct str secret)
-{
-    t->n_hidden += redact_count_words(secret);
-    if (t->n_hidden > TAP_HIDDEN_WORDS_MAX || t->hidden.len + secret.n > TAP_HIDDEN_MAX ||
-        buf_append_str(&t->hidden, secret) < 0 || buf_append_char(&t->hidden, '\n') < 0)
-        t->is_all_hidden = true;
-}
-
 static void trace_tap_hide_nothing(struct trace_tap *t)
 {
     buf_wipe(&t->hidden);
@@ -294,7 +282,10 @@ static void trace_tap_tell_masked(struct trace_tap *t, enum trace_direction d, s
         trace_tap_tell_all(t, d, shown, false);
         return;
     }
-    trace_tap_hide(t, secret);
+    t->n_hidden += redact_count_words(secret);
+    if (t->n_hidden > TAP_HIDDEN_WORDS_MAX || t->hidden.len + secret.n > TAP_HIDDEN_MAX ||
+        buf_append_str(&t->hidden, secret) < 0 || buf_append_char(&t->hidden, '\n') < 0)
+        t->is_all_hidden = true;
     int err = buf_append_str(&out, str_head(shown, TRACE_BYTES_MAX));
     if (err == 0)
         err = buf_append_c(&out, REDACT_STARS);

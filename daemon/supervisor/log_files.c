@@ -10,16 +10,6 @@
 #include "base/cleanup.h"
 #include "base/folder.h"
 
-/* Another name of the file could be one that its owner may not write to. */
-static int log_file_check(int fd)
-{
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return err_from_errno(errno);
-    bool is_good = S_ISCHR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink == 1);
-    return is_good ? 0 : -ERR_PERM;
-}
-
 static int log_file_open(const char *path, int *ret_fd)
 {
     AUTO_CLOSE int folder = -1;
@@ -33,9 +23,12 @@ static int log_file_open(const char *path, int *ret_fd)
                 0640);
     if (fd < 0)
         return errno == ELOOP ? -ERR_SYMLINK : err_from_errno(errno);
-    err = log_file_check(fd);
-    if (err < 0)
-        return err;
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_from_errno(errno);
+    /* Another name of the file could be one that its owner may not write to. */
+    if (!S_ISCHR(st.st_mode) && !(S_ISREG(st.st_mode) && st.st_nlink == 1))
+        return -ERR_PERM;
     *ret_fd = fd;
     fd = -1;
     return 0;

@@ -51,22 +51,15 @@ bool outbox_is_empty(const struct engine_process *p)
     return !p->outbox || p->outbox->n == 0;
 }
 
-static int outbox_make(struct engine_process *p)
-{
-    if (p->outbox)
-        return 0;
-    p->outbox = calloc(1, sizeof(*p->outbox));
-    if (!p->outbox)
-        return -ERR_NOMEM;
-    list_init(&p->outbox->packets);
-    return 0;
-}
-
 static int outbox_keep(struct engine_process *p, const struct wire_packet *packet, const int *fds,
                        size_t n)
 {
-    int err = outbox_make(p);
-    if (err == 0 && p->outbox->n >= OUTBOX_PACKETS_MAX)
+    int err = 0;
+    if (!p->outbox && (p->outbox = calloc(1, sizeof(*p->outbox))))
+        list_init(&p->outbox->packets);
+    if (!p->outbox)
+        err = -ERR_NOMEM;
+    else if (p->outbox->n >= OUTBOX_PACKETS_MAX)
         err = -ERR_LIMIT;
     struct waiting *w = err == 0 ? malloc(sizeof(*w)) : NULL;
     if (!w)

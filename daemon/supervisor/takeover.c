@@ -8,16 +8,6 @@
 
 /* ---- writing ---- */
 
-/* An address with a line break in it would forge another line. Sockets of contents that are not in
- * force are not handed over. */
-static int format_socket(struct buf *out, const struct kept_socket *k)
-{
-    if (str_has_crlf_nul(str_of(k->address)))
-        return -ERR_SYNTAX;
-    return buf_printf(out, "socket %d %d %d %" PRIu64 " %" PRIu64 " %s\n", k->fd, (int)k->owner,
-                      (int)k->use, k->file.device, k->file.inode, k->address);
-}
-
 static int format_engine(struct buf *out, const char *word, const struct engine_process *p)
 {
     if (p->pid <= 0)
@@ -26,33 +16,17 @@ static int format_engine(struct buf *out, const char *word, const struct engine_
                       p->wire, p->started_ms, p->stop_limit_ms, p->number, p->is_ready);
 }
 
-static int format_keys(struct buf *out, const struct key_process *k)
-{
-    int err = buf_printf(out, " %d %d", (int)k->pid, k->memory);
-    for (size_t i = 0; i < k->n && err == 0; i++)
-        err = buf_printf(out, " %d %d", k->engines[i], k->own[i]);
-    return err;
-}
-
 static int format_content(struct buf *out, const char *word, const struct takeover_content *c)
 {
     if (c->fd < 0)
         return 0;
     int err = buf_printf(out, "%s %d %" PRIu64, word, c->fd, c->number);
-    if (err == 0 && c->keys)
-        err = format_keys(out, c->keys);
+    const struct key_process *k = c->keys;
+    if (err == 0 && k)
+        err = buf_printf(out, " %d %d", (int)k->pid, k->memory);
+    for (size_t i = 0; k && i < k->n && err == 0; i++)
+        err = buf_printf(out, " %d %d", k->engines[i], k->own[i]);
     return err < 0 ? err : buf_append_char(out, '\n');
-}
-
-/* What the lines after it say is of this one. */
-static int format_old(struct buf *out, const struct old_engine *o,
-                      const struct takeover_content *content)
-{
-    int err = format_engine(out, "old", &o->process);
-    if (err == 0)
-        err = buf_printf(out, "finishes %" PRIu64 " %" PRIu64 " %u\n", o->since_ms, o->sessions,
-                         o->number);
-    return err == 0 ? format_content(out, "finishing", content) : err;
 }
 
 int takeover_format(const struct takeover *t, struct buf *out)
@@ -64,10 +38,24 @@ int takeover_format(const struct takeover *t, struct buf *out)
         err = format_content(out, "running", &t->running);
     if (err == 0)
         err = format_content(out, "kept", &t->kept);
-    for (size_t i = 0; i < t->n_olds && err == 0; i++)
-        err = format_old(out, &t->olds[i], &t->finishing[i]);
-    for (size_t i = 0; i < t->n_kept && err == 0; i++)
-        err = format_socket(out, &t->kept_sockets[i]);
+    for (size_t i = 0; i < t->n_olds && err == 0; i++) {
+        const struct old_engine *o = &t->olds[i];
+        err = format_engine(out, "old", &o->process);
+        /* What the lines after it say is of this one. */
+        if (err == 0)
+            err = buf_printf(out, "finishes %" PRIu64 " %" PRIu64 " %u\n", o->since_ms, o->sessions,
+                             o->number);
+        if (err == 0)
+            err = format_content(out, "finishing", &t->finishing[i]);
+    }
+    /* Sockets of contents that are not in force are not handed over. */
+    for (size_t i = 0; i < t->n_kept && err == 0; i++) {
+        const struct kept_socket *k = &t->kept_sockets[i];
+        if (str_has_crlf_nul(str_of(k->address)))
+            return -ERR_SYNTAX; /* an address with a line break would forge another line */
+        err = buf_printf(out, "socket %d %d %d %" PRIu64 " %" PRIu64 " %s\n", k->fd, (int)k->owner,
+                         (int)k->use, k->file.device, k->file.inode, k->address);
+    }
     return err;
 }
 

@@ -130,13 +130,6 @@ static const struct word {
     [WIRE_SESSIONS] = {FROM_OLD, hear_sessions},
 };
 
-/* An engine that was just replaced may have said some of these while it served. */
-static bool word_is_late(struct supervisor *s, const struct engine_process *from,
-                         enum wire_word word)
-{
-    return supervisor_old(s, from) && words[word].from & FROM_NOW;
-}
-
 static bool word_take(struct supervisor *s, struct engine_process *from,
                       const struct wire_message *m)
 {
@@ -144,7 +137,8 @@ static bool word_take(struct supervisor *s, struct engine_process *from,
     const struct word *w = &words[m->word];
     if (w->from & who)
         return w->hear(s, from, m->number);
-    return word_is_late(s, from, m->word);
+    /* An engine that was just replaced may have said some of these while it served. */
+    return who == FROM_OLD && w->from & FROM_NOW;
 }
 
 static bool word_is_flood(struct engine_process *p, uint64_t now)
