@@ -27,6 +27,7 @@ struct fair_item {
 /* The source whose items are bounded by the queue alone. */
 #define FAIR_SOURCE_OWN 0
 
+/* max: items at the same time, of all sources together. */
 void fair_queue_init(struct fair_queue *q, size_t max);
 /* Items are not touched: take them out before, each counts as queued otherwise. */
 void fair_queue_fini(struct fair_queue *q);

@@ -19,6 +19,7 @@ struct log_quota_report {
     uint64_t since_ms;
 };
 
+/* One for all threads. -ERR_NOMEM. */
 int log_quota_new(struct log_quota **ret) NODISCARD;
 void log_quota_free(struct log_quota *q); /* NULL is fine */
 /* May a line about a client of this address be written? If not, it is counted as left out.

@@ -22,6 +22,7 @@ struct handover_spec {
 
 struct handover;
 
+/* The engine serves until it hears otherwise. spec is copied. -ERR_NOMEM. */
 int handover_new(const struct handover_spec *spec, struct handover **ret) NODISCARD;
 void handover_free(struct handover *h); /* NULL is fine */
 /* An order of the supervisor about an upgrade; takes the descriptors over. */

@@ -28,6 +28,7 @@ int tls_key_new(gnutls_x509_privkey_t key, struct tls_key **ret) NODISCARD;
 int tls_key_new_remote(const struct tls_key_place *p, struct tls_key **ret) NODISCARD;
 void tls_key_free(struct tls_key *k); /* NULL is fine */
 
+/* Also of a key that another process has: it is told with its place. Thread: any. */
 gnutls_pk_algorithm_t tls_key_kind(const struct tls_key *k);
 /* Signs a digest (EdDSA: the whole message; GNUTLS_SIGN_RSA_RAW: a DigestInfo, RFC 8017 section
  * 9.2) as TLS sends it. *ret_n: in the room of out, out its bytes. -ERR_UNSUPPORTED: not an

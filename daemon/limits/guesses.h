@@ -25,7 +25,10 @@ struct guesses {
     uint8_t key[16];
 };
 
+/* max: users at the same time; of a new one the oldest makes room. Draws the key under which
+ * addresses are hashed. */
 void guesses_init(struct guesses *g, size_t max);
+/* Frees all entries. */
 void guesses_fini(struct guesses *g);
 /* A wrong password of a user, as its keyed hash, from an address. The entry; NULL without memory.
  */

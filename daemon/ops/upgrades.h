@@ -8,6 +8,7 @@
 struct control;
 struct upgrades;
 
+/* None is under way. -ERR_NOMEM. */
 int upgrades_new(struct control *c, struct upgrades **ret) NODISCARD;
 void upgrades_free(struct upgrades *u); /* NULL is fine */
 

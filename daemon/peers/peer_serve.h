@@ -8,6 +8,7 @@
 struct control;
 struct peer_serve;
 
+/* Nobody asks yet. -ERR_NOMEM. */
 int peer_serve_new(struct control *c, struct peer_serve **ret) NODISCARD;
 void peer_serve_free(struct peer_serve *s); /* NULL is fine */
 

@@ -46,6 +46,7 @@ void work_free(struct work *w);
 /* Answers a failed work's request. True when it failed. */
 bool work_fail(struct work *w);
 
+/* Empty: the first work has its turn at once. */
 void work_queue_init(struct work_queue *q);
 /* The end: works that wait for their turn will not have it; their requests are abandoned. */
 void work_queue_fini(struct work_queue *q);

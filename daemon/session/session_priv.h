@@ -265,6 +265,8 @@ void relay_timeout(struct session *s);
 
 /* goodbye.c: a relay that is to end as s->kill says */
 
+/* From now on only what completes commands that have begun is passed on; ends the session at once
+ * where nothing is unanswered. */
 void goodbye_begin(struct session *s);
 /* One side has spoken: passes on what is still wanted of it, and returns how much that was. The
  * session may be over then, or closing. */

@@ -186,32 +186,49 @@ struct sqlite_conn *sqlite_writer_take(struct store_sqlite *s);
 /* err: what came of it. Returns the same, or the reason why a copy refused. */
 int sqlite_writer_give(struct store_sqlite *s, int err) NODISCARD;
 
-/* The rest of store_ops, with the meanings of store.h. */
+/* The rest of store_ops: each has the meaning, the errors and the threads of its member there
+ * (store.h). */
 
+/* Can changes be written? */
 int sqlite_check(struct store *s, char **ret_error) NODISCARD;
 
+/* -ERR_NO_USER. */
 int sqlite_user_get(struct store *s, const char *name, struct store_user *ret) NODISCARD;
+/* One user, in a transaction. */
 int sqlite_user_put(struct store *s, const struct store_user *u, enum store_write how,
                     uint64_t now_ms) NODISCARD;
+/* The account and what is said of the name. */
 int sqlite_user_remove(struct store *s, const char *name) NODISCARD;
+/* In the order of names, behind `after`; fn may stop it. */
 int sqlite_user_each(struct store *s, const char *after, size_t limit,
                      bool (*fn)(void *arg, const struct store_user *u), void *arg) NODISCARD;
+/* Accounts alone. */
 int sqlite_user_count(struct store *s, uint64_t *ret) NODISCARD;
+/* Names alone, for lists that need no more. */
 int sqlite_name_each(struct store *s, bool (*fn)(void *arg, const char *name), void *arg) NODISCARD;
+/* Is anything said of any name? */
 int sqlite_has_names(struct store *s, bool *ret) NODISCARD;
+/* All of them or none. */
 int sqlite_user_import(struct store *s, const struct store_user *users, size_t n,
                        enum store_write how, uint64_t now_ms,
                        bool (*progress)(void *arg, size_t done), void *arg, size_t *ret_added,
                        size_t *ret_changed) NODISCARD;
+/* Times of last logins; users that are gone are passed over. */
 int sqlite_user_logins(struct store *s, const struct store_login *v, size_t n) NODISCARD;
+/* What operators changed: a row of a kind and a name, JSON that the store does not read. */
 int sqlite_runtime_put(struct store *s, const char *kind, const char *name, const char *json,
                        uint64_t now_ms) NODISCARD;
+/* -ERR_NOT_FOUND. */
 int sqlite_runtime_remove(struct store *s, const char *kind, const char *name) NODISCARD;
+/* Of all kinds; fn may stop it. */
 int sqlite_runtime_each(struct store *s,
                         bool (*fn)(void *arg, const char *kind, const char *name, const char *json,
                                    uint64_t at_ms),
                         void *arg) NODISCARD;
+/* One line of the audit. */
 int sqlite_audit_add(struct store *s, const struct store_audit *a) NODISCARD;
+/* The newest first, of those before an id; fn may stop it. */
 int sqlite_audit_each(struct store *s, uint64_t before_id, size_t limit,
                       bool (*fn)(void *arg, const struct store_audit *a), void *arg) NODISCARD;
+/* Lines from before this time go. */
 int sqlite_audit_expire(struct store *s, uint64_t at_ms) NODISCARD;
