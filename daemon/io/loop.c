@@ -181,8 +181,9 @@ static int loop_turn(struct loop *l)
     loop_run_list(&l->deferred); /* what was deferred outside of a turn */
     l->is_now_valid = false;
     bool is_busy = !list_is_empty(&l->again) || !list_is_empty(&l->slices) || l->is_mail_left;
-    int flags = EVLOOP_ONCE | (is_busy ? EVLOOP_NONBLOCK : 0);
-    int rc = event_base_loop(l->base, flags);
+    bool may_wait = !is_busy && mailbox_may_wait(l->mailbox);
+    int rc = event_base_loop(l->base, EVLOOP_ONCE | (may_wait ? 0 : EVLOOP_NONBLOCK));
+    mailbox_set_awake(l->mailbox);
     loop_run_again(l);
     if (l->is_tick_armed)
         loop_run_timers(l);
@@ -204,6 +205,7 @@ int loop_run(struct loop *l)
     l->is_stopping = false;
     while (!l->is_stopping && err == 0)
         err = loop_turn(l);
+    (void)!mailbox_may_wait(l->mailbox);
     l->is_running = false;
     return err;
 }
@@ -213,7 +215,8 @@ void loop_stop(struct loop *l)
     l->is_stopping = true;
 }
 
-/* Read on first use in a turn: only then has the wait for events ended. */
+/* Read on first use in a turn: only then has the wait for events ended, and from then on nobody has
+ * to ring for mail. */
 uint64_t loop_now_ms(const struct loop *l)
 {
     struct loop *m = (struct loop *)l; /* a cache, not state */
@@ -222,6 +225,7 @@ uint64_t loop_now_ms(const struct loop *l)
     if (!m->is_now_valid) {
         m->now_ms = clock_ms();
         m->is_now_valid = true;
+        mailbox_set_awake(l->mailbox);
     }
     return m->now_ms;
 }

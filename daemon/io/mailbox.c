@@ -17,6 +17,8 @@ struct mailbox {
     bool is_closed;    /* under the mutex */
     bool is_rung;      /* under the mutex: fd is readable */
     atomic_bool has_mail;
+    atomic_bool has_urgent; /* some of it is not lazy */
+    atomic_bool is_awake;   /* the receiver looks at has_urgent before it waits */
     int fd;
 };
 
@@ -60,7 +62,8 @@ int mailbox_fd(const struct mailbox *b)
 }
 
 /* The bell is rung under the mutex: a receiver that frees the mailbox because of this very mail
- * must not find the sender still writing. */
+ * must not find the sender still writing. Sender and receiver each write their flag before they
+ * read the other's: one of them sees it. */
 static void mailbox_put(struct mailbox *b, struct mail *m, bool is_urgent)
 {
     pthread_mutex_lock(&b->mutex);
@@ -68,7 +71,9 @@ static void mailbox_put(struct mailbox *b, struct mail *m, bool is_urgent)
     if (!is_closed) {
         list_add_tail(&b->mails, &m->link);
         atomic_store_explicit(&b->has_mail, true, memory_order_relaxed);
-        if (is_urgent && !b->is_rung) {
+        if (is_urgent)
+            atomic_store(&b->has_urgent, true);
+        if (is_urgent && !b->is_rung && !atomic_load(&b->is_awake)) {
             uint64_t one = 1;
             /* Only a counter at its maximum could refuse, and then the receiver is awake anyway. */
             (void)!write(b->fd, &one, sizeof(one));
@@ -90,6 +95,20 @@ void mailbox_post(struct mailbox *b, struct mail *m)
 void mailbox_post_lazily(struct mailbox *b, struct mail *m)
 {
     mailbox_put(b, m, false);
+}
+
+void mailbox_set_awake(struct mailbox *b)
+{
+    atomic_store_explicit(&b->is_awake, true, memory_order_relaxed);
+}
+
+bool mailbox_may_wait(struct mailbox *b)
+{
+    atomic_store(&b->is_awake, false);
+    if (!atomic_load(&b->has_urgent))
+        return true;
+    mailbox_set_awake(b);
+    return false;
 }
 
 bool mailbox_has_mail(const struct mailbox *b)
@@ -123,6 +142,7 @@ static void mailbox_take(struct mailbox *b, struct list *mails)
         b->is_rung = false;
     }
     atomic_store_explicit(&b->has_mail, false, memory_order_relaxed);
+    atomic_store_explicit(&b->has_urgent, false, memory_order_relaxed);
     list_splice_tail(mails, &b->mails);
     pthread_mutex_unlock(&b->mutex);
 }

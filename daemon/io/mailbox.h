@@ -33,8 +33,15 @@ void mailbox_close(struct mailbox *b);
 int mailbox_new(struct mailbox **ret) NODISCARD;
 /* Closes it, drops what is in it, frees it. No other thread may post any more. NULL is fine. */
 void mailbox_free(struct mailbox *b);
-/* Descriptor that is readable while mail waits that is not lazy. Thread: any. */
+/* Descriptor that is readable while mail waits that is not lazy, of a receiver that waits, too.
+ * Thread: any. */
 int mailbox_fd(const struct mailbox *b);
+/* The receiver works and will look at its mail before it waits again: nobody has to ring. A mailbox
+ * begins as one whose receiver waits. Thread: the receiver. */
+void mailbox_set_awake(struct mailbox *b);
+/* Before it waits. False: mail that is not lazy is there, and it goes on being awake. Thread: the
+ * receiver. */
+bool mailbox_may_wait(struct mailbox *b) NODISCARD;
 /* Is there any mail, lazy or not? Thread: any; for the receiver in time. */
 bool mailbox_has_mail(const struct mailbox *b);
 /* Runs the fn of every mail that waits now, in order of arrival; mail posted meanwhile is for the

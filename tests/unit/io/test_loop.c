@@ -318,6 +318,27 @@ static void test_lazy_mail(void **state)
     }
 }
 
+/* Nobody rings for a receiver that is awake: it does not wait while there is mail. */
+static void test_awake(void **state)
+{
+    (void)state;
+    struct mailbox *box = loop_mailbox(loop);
+    mailbox_set_awake(box);
+    post(box, 0, 0);
+    post(box, 0, 1);
+    assert_false(is_ringing(box));
+    assert_false(mailbox_may_wait(box));
+    assert_false(is_ringing(box));
+    mailbox_run(box, &owner);
+    assert_int_equal(received, 2);
+    post(box, 0, 2); /* lazy: nobody stays awake for it */
+    assert_true(mailbox_may_wait(box));
+    post(box, 0, 3);
+    assert_true(is_ringing(box));
+    mailbox_run(box, &owner);
+    assert_int_equal(received, 4);
+}
+
 static void test_closed_mailbox(void **state)
 {
     (void)state;
@@ -468,6 +489,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_free_runs_deferred, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mail, setup_mail, teardown),
         cmocka_unit_test_setup_teardown(test_lazy_mail, setup_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_awake, setup_mail, teardown),
         cmocka_unit_test_setup_teardown(test_closed_mailbox, setup_mail, teardown),
         cmocka_unit_test_setup_teardown(test_free_drops_mail, setup_mail, teardown),
         cmocka_unit_test_setup_teardown(test_mail_wakes, setup_mail, teardown),
