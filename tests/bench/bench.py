@@ -32,6 +32,7 @@ def arguments():
     p.add_argument("--rounds", type=int, help="how often each is measured")
     p.add_argument("--seconds", type=float, help="length of one measurement")
     p.add_argument("--json", help="file for everything that was measured; BUILD/bench/results.json without it")
+    p.add_argument("--results", help="file whose part between the marks BEGIN and END of the table is replaced by what was measured")
     p.add_argument("--figures", help="file of mailproxyd's figures: fails where one has grown by more than 3 %%")
     p.add_argument("--write-figures", action="store_true", help="writes that file instead")
     a = p.parse_args()
@@ -133,7 +134,20 @@ def run(args, folder):
     print(*(f"{k}: {v}" for k, v in machine.items()), "", *lines, "", *notes, sep="\n")
     with open(args.json or os.path.join(args.build, "bench", "results.json"), "w") as f:
         json.dump({"machine": machine, "results": bench.results, "table": lines + notes}, f, indent=1, ensure_ascii=False)
+    if args.results:
+        write_results(args.results, machine, lines + notes)
     return bench.results
+
+
+def write_results(path, machine, lines):
+    with open(path) as f:
+        head, begin, rest = f.read().partition("<!-- BEGIN of the table -->\n")
+        _, end, tail = rest.partition("<!-- END of the table -->\n")
+    if not end:
+        raise SystemExit(f"{path} has no marks of the table")
+    said = "; ".join(f"{k} {v}" for k, v in machine.items())
+    with open(path, "w") as f:
+        f.write("\n".join([head + begin + said, "", *lines, end + tail]))
 
 
 def read_figures(path):

@@ -61,9 +61,10 @@ def _measured_run(bench, peer, row):
     """A run, with the CPU time of the proxy and of what surrounds it."""
     with Load(bench, peer, row) as load:
         pids, around = peer.pids(), bench.site.pids() + [load.pid]
-        before, around_before = proc.cpu_seconds(pids), proc.cpu_seconds(around)
+        before, around_before, ticks = proc.cpu_seconds(pids), proc.cpu_seconds(around), proc.user_share(pids)
         result = load.run()
         result["proxy_s"] = proc.cpu_seconds(pids) - before
+        result["user_share"] = proc.user_share(pids, ticks)
         result["around_s"] = proc.cpu_seconds(around) - around_before
     if peer.pids() != pids:
         raise RuntimeError(f"{peer.name}: processes came or went, their CPU time is lost")
@@ -77,7 +78,8 @@ def cpu(bench, peer, row):
     """CPU time of the proxy per unit; of the ceiling, the CPU time of client and backend."""
     r = _measured_run(bench, peer, row)
     spent = r["proxy_s"] if peer.is_proxy else r["around_s"]
-    return {**r, "value": spent / r["units"] * row.scale}
+    value = spent / r["units"] * row.scale
+    return {**r, "value": value, **({"user": value * r["user_share"]} if peer.is_proxy else {})}
 
 
 def share(bench, peer, row):
@@ -85,6 +87,13 @@ def share(bench, peer, row):
     r = _measured_run(bench, peer, row)
     spent = r["proxy_s"] if peer.is_proxy else r["around_s"]
     return {**r, "value": spent / r["seconds"] * row.scale}
+
+
+def storm(bench, peer, row):
+    """All clients at once, each once: how much longer the last wait than the one in the middle."""
+    with Load(bench, peer, row) as load:
+        r = load.run()
+    return {**r, "value": r["p99_us"] / r["p50_us"]}
 
 
 def latency(bench, peer, row):

@@ -16,11 +16,13 @@ WORKERS = 2
 # Plain listeners offer STARTTLS; the others say TLS first, with these keys.
 LISTENERS = {"imap": ("imap", "ecdsa"), "pop3": ("pop3", "ecdsa"), "smtp": ("smtp", "ecdsa"),
              "imap-ecdsa": ("imap", "ecdsa"), "imap-rsa": ("imap", "rsa"), "imap-both": ("imap", "ecdsa", "rsa"),
-             "pop3-ecdsa": ("pop3", "ecdsa"), "smtp-ecdsa": ("smtp", "ecdsa")}
+             "pop3-ecdsa": ("pop3", "ecdsa"), "smtp-ecdsa": ("smtp", "ecdsa"),
+             "imap-to-tls": ("imap", "ecdsa"), "imap-tls-tls": ("imap", "ecdsa")}
+TO_TLS = ("imap-to-tls", "imap-tls-tls")  # the backend is reached by TLS
 
 
 def is_plain(listener):
-    return "-" not in listener
+    return "-" not in listener or listener == "imap-to-tls"
 
 
 def ports(host, names):
@@ -41,7 +43,7 @@ class Site:
     def __init__(self, folder, build):
         self.folder, self.build = folder, build
         self.hosts = [net.address() for _ in range(self.HOSTS)]
-        self.ports = ports(self.hosts[0], ("imap", "pop3", "smtp", "http"))
+        self.ports = ports(self.hosts[0], ("imap", "pop3", "smtp", "http", "imap-tls"))
         authority = certs.Authority(os.path.join(folder, "ca"))
         self.certs = {kind: authority.issue(kind, "DNS:proxy.test", kind="rsa" if kind == "rsa" else "ec")
                       for kind in ("ecdsa", "rsa")}
@@ -51,11 +53,35 @@ class Site:
                 f"push_ms={self.PUSH_MS}"] + [f"{name}={port}" for name, port in self.ports.items()]
         self.backend = process.Process(argv, os.path.join(folder, "fake_backend.log"))
         self.backend.wait_for(lambda: "ready" in self.backend.text(), "the fake backend")
+        self.ca = authority.cert
+        self.start_tls(folder, *authority.issue("backend", f"IP:{self.hosts[0]}"))
+
+    def start_tls(self, folder, cert, key):
+        """The fake backend behind TLS: another HAProxy, whose time nobody counts."""
+        bundle, path = os.path.join(folder, "backend.pem"), os.path.join(folder, "backend-tls.cfg")
+        with open(bundle, "w") as f, open(cert) as c, open(key) as k:
+            f.write(c.read() + k.read())
+        with open(path, "w") as f:
+            f.write(f"""
+global
+  maxconn 8000
+defaults
+  mode tcp
+  timeout connect 10s
+  timeout client 1h
+  timeout server 1h
+listen imap
+  bind {self.hosts[0]}:{self.ports["imap-tls"]} ssl crt {bundle}
+  server fake {self.hosts[0]}:{self.ports["imap"]}
+""")
+        self.tls = process.Process(["/usr/sbin/haproxy", "-db", "-f", path], os.path.join(folder, "backend-tls.log"))
+        self.tls.wait_for(lambda: process.can_connect(self.hosts[0], self.ports["imap-tls"]), "TLS of the fake backend")
 
     def pids(self):
-        return [self.backend.pid]
+        return [self.backend.pid, self.tls.pid]
 
     def stop(self):
+        self.tls.stop()
         self.backend.stop()
 
 
@@ -128,6 +154,9 @@ class NoProxy(Peer):
 class Nginx(Peer):
     name = "nginx"
 
+    def supports(self, listener, tls):
+        return listener not in TO_TLS and super().supports(listener, tls)
+
     SERVER = """
   server {{
     listen {address}{ssl};
@@ -181,7 +210,7 @@ class Haproxy(Peer):
         return f"""
 frontend {listener}
   bind {self.address(listener)}{crt}
-  default_backend {protocol}
+  default_backend {protocol}{"-tls" if listener in TO_TLS else ""}
 """
 
     def bundle(self, listener, kinds):
@@ -196,7 +225,10 @@ frontend {listener}
         backends = "".join(f"""
 backend {protocol}
   server fake {self.site.hosts[0]}:{self.site.ports[protocol]}
-""" for protocol in ("imap", "pop3", "smtp"))
+""" for protocol in ("imap", "pop3", "smtp")) + f"""
+backend imap-tls
+  server fake {self.site.hosts[0]}:{self.site.ports["imap-tls"]} ssl verify required ca-file {self.site.ca}
+"""
         path = self.write("haproxy.cfg", f"""
 global
   nbthread {WORKERS}
@@ -305,7 +337,8 @@ class Mailproxy(Peer):
         protocol, *kinds = LISTENERS[name]
         pairs = [dict(zip(("cert", "key"), self.site.certs[k])) for k in kinds]
         return {"name": name, "protocol": protocol, "address": self.address(name), "allow_plaintext": True,
-                "tls": "starttls" if is_plain(name) else "implicit", "tls_options": {"certificates": pairs}}
+                "tls": "starttls" if is_plain(name) else "implicit", "tls_options": {"certificates": pairs},
+                "auth": ["backend" if name in TO_TLS else "http"], "pool": "tls" if name in TO_TLS else "main"}
 
     def settings(self):
         ports = {p: self.site.ports[p] for p in ("imap", "pop3", "smtp")}
@@ -314,10 +347,13 @@ class Mailproxy(Peer):
             "log": [{"target": "file", "path": os.path.join(self.folder, "mailproxyd.log"), "level": "info"}],
             "resolver": {"enabled": False},
             "listeners": [self.listener(name) for name in LISTENERS],
-            "auth": [{"type": "http", "url": f"http://{self.site.hosts[0]}:{self.site.ports['http']}/auth"}],
+            "auth": [{"type": "http", "name": "http", "url": f"http://{self.site.hosts[0]}:{self.site.ports['http']}/auth"},
+                     {"type": "backend", "name": "backend"}],  # who names servers of his own would name them without TLS
             "pools": [{"name": "main", "tls": "off", "smtp_auth": True,
                        "backends": [{"name": f"b{i}", "host": host, "ports": ports}
-                                    for i, host in enumerate(self.site.hosts)]}],
+                                    for i, host in enumerate(self.site.hosts)]},
+                      {"name": "tls", "tls": "implicit", "ca_file": self.site.ca,
+                       "backends": [{"name": "t0", "host": self.site.hosts[0], "ports": {"imap": self.site.ports["imap-tls"]}}]}],
         }
 
     def start(self):

@@ -38,6 +38,20 @@ def cpu_seconds(pids):
     return total / 1e9
 
 
+def user_share(pids, before=None):
+    """(user, system) ticks of all threads so far; of these, when an earlier answer is given, the part of user time since then."""
+    user = system = 0
+    for pid in pids:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/stat") as f:
+                fields = f.read().rpartition(")")[2].split()
+            user, system = user + int(fields[11]), system + int(fields[12])
+    if before is None:
+        return user, system
+    user, system = user - before[0], system - before[1]
+    return user / (user + system) if user + system else 0.0
+
+
 def pss_kb(pids):
     """Memory with shared pages counted by share; None when we may not look."""
     total = 0

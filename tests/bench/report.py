@@ -53,7 +53,9 @@ def _cell(cell):
     if not values:
         return "-"
     text = number(statistics.median(values))
-    return text if len(values) == 1 else f"{text} ({number(min(values))}-{number(max(values))})"
+    spread = "" if len(values) == 1 else f" ({number(min(values))}-{number(max(values))})"
+    user = [m["user"] for m in cell if "user" in m]
+    return text + spread + (f", {number(statistics.median(user))} user" if user else "")
 
 
 def judge(row, cells):

@@ -29,11 +29,16 @@ def _rows():
     yield Row("login-ecdsa", "login, TLS 1.3 full, ECDSA", listener="imap-ecdsa", tls="on", ratio=0.75, is_quick=True, **login)
     yield Row("login-resumed", "login, TLS 1.3 resumed", listener="imap-ecdsa", tls="on", ratio=0.70, is_quick=True, **resumed)
     yield Row("login-rsa", "login, TLS 1.3 full, RSA-2048 only", listener="imap-rsa", tls="on", ratio=1.4, **login)
+    yield Row("storm", "3,000 clients at once, TLS: the last but 1 % by the middle", kind="storm", unit="p99 / p50", listener="imap-ecdsa",
+              tls="on", load={"work": "login", "clients": 3000, "units": 3000})
     yield Row("login-both", "login, TLS 1.3 full, ECDSA beside RSA", listener="imap-both", tls="on", ratio=0.75, **login)
     yield Row("login-pop3-plain", "login, POP3, plain", listener="pop3", **login)
     yield Row("login-pop3-tls", "login, POP3, TLS 1.3 full", listener="pop3-ecdsa", tls="on", **login)
     yield Row("login-smtp-plain", "login, SMTP, plain", listener="smtp", **login)
     yield Row("login-smtp-starttls", "login, SMTP, STARTTLS", listener="smtp", tls="starttls", **login)
+
+    yield Row("login-backend-tls", "login, TLS 1.3 on both sides", listener="imap-tls-tls", tls="on", **login)
+    yield Row("login-backend-tls-plain", "login, plain, TLS to the backend", listener="imap-to-tls", **login)
 
     latency = dict(kind="latency", unit="ms p50", load={"work": "login", "clients": 1}, is_quick=True)
     yield Row("latency-plain", "login latency, one client, plain", most=0.35, **latency)
@@ -43,6 +48,8 @@ def _rows():
     yield Row("idle-plain", "idle session, plain", most=2.0, **memory)
     yield Row("idle-tls", "idle session, TLS", listener="imap-ecdsa", tls="on", most=12.5, **memory)
 
+    yield Row("idle-backend-tls", "idle session, TLS on both sides", listener="imap-tls-tls", tls="on", **memory)
+
     for name, text, work, most_tls in (("download", "download 1 MiB", "fetch", 1.2), ("upload", "upload 1 MiB", "append", 1.4)):
         bulk = dict(kind="cpu", unit="CPU s/GiB", scale=1024, load={"work": work, "bytes": MIB, "clients": 4}, is_quick=True)
         yield Row(f"{name}-plain", f"{text}, plain", most=0.6, **bulk)
@@ -51,6 +58,8 @@ def _rows():
     fetch = dict(us, load={"work": "fetch", "bytes": 4096, "clients": 32})
     yield Row("fetch-plain", "fetch 4 KiB, plain", **fetch)
     yield Row("fetch-tls", "fetch 4 KiB, TLS", listener="imap-ecdsa", tls="on", **fetch)
+
+    yield Row("fetch-backend-tls", "fetch 4 KiB, TLS on both sides", listener="imap-tls-tls", tls="on", **fetch)
 
     one, many = (dict(us, load={"work": "noop", "clients": n}) for n in (1, 32))
     yield Row("noop-1-plain", "NOOP, one session, plain", **one)
