@@ -91,7 +91,6 @@ struct auth_query {
     struct auth_ask ask; /* does not change: a job may read it */
     struct cache_key key;
     struct auth_result result;
-    char text[QUERY_TEXT_MAX], code[32], reason[QUERY_REASON_MAX];
     void *work;              /* the asked provider's */
     struct store_user login; /* what the store has of ask.user, once it is known */
     bool is_login_known;
@@ -100,6 +99,8 @@ struct auth_query {
     void (*cb)(void *arg, struct auth_result *res);
     void (*keys_cb)(void *arg, int err, const struct sasl_scram_keys *keys);
     void *arg;
+    /* Last: their first bytes are all that is zeroed, and there is no secret in them. */
+    char text[QUERY_TEXT_MAX], code[32], reason[QUERY_REASON_MAX];
 };
 
 /* Asks the first provider from this index on that may judge; ends the query when none does. */

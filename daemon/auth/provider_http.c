@@ -4,6 +4,7 @@
 #include "auth/auth_http_request.h"
 #include "auth/provider.h"
 #include "base/cleanup.h"
+#include "base/zalloc.h"
 #include "io/http.h"
 #include "store/store.h"
 
@@ -157,7 +158,7 @@ static void http_check(struct auth_provider *p, struct auth_query *q)
         query_refuse(q, AUTH_REJECTED, "may not act as somebody else");
         return;
     }
-    if (!(k = calloc(1, sizeof(*k)))) {
+    if (!(k = zalloc(sizeof(*k)))) {
         query_refuse(q, AUTH_TEMPFAIL, err_text(ERR_NOMEM));
         return;
     }

@@ -97,15 +97,17 @@ void query_unref(struct auth_query *q)
     auth_ask_fini(&q->ask);
     auth_result_fini(&q->result);
     store_user_fini(&q->login);
-    explicit_bzero(q, sizeof(*q));
+    explicit_bzero(q, offsetof(struct auth_query, text));
     free(q);
 }
 
 struct auth_query *query_new(struct auth *a, const struct auth_request *r)
 {
-    struct auth_query *q = calloc(1, sizeof(*q));
+    struct auth_query *q = malloc(sizeof(*q));
     if (!q)
         return NULL;
+    memset(q, 0, offsetof(struct auth_query, text));
+    q->text[0] = q->code[0] = q->reason[0] = '\0';
     atomic_init(&q->refs, 1);
     list_init(&q->link);
     list_init(&q->start.link);

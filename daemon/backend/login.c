@@ -3,6 +3,7 @@
 #include "backend/login.h"
 
 #include "base/clock.h"
+#include "base/zalloc.h"
 
 #define LOGIN_ADDRESSES_MAX 8
 #define LOGIN_ATTEMPT_MIN_MS 500 /* least time for one address of several */
@@ -402,7 +403,7 @@ int login_start(const struct login_spec *spec, struct login **ret)
 {
     if (spec->tls != BACK_TLS_OFF && !spec->tls_client)
         return -ERR_INVAL;
-    struct login *l = calloc(1, sizeof(*l));
+    struct login *l = zalloc(sizeof(*l));
     if (!l)
         return -ERR_NOMEM;
     l->spec = *spec;

@@ -31,11 +31,11 @@ static inline void sip_round(struct sip *v)
     v->c = hash_rotl(v->c, 32);
 }
 
-static inline void sip_block(struct sip *v, uint64_t m)
+static inline void sip_block(struct sip *v, uint64_t m, int rounds)
 {
     v->d ^= m;
-    sip_round(v);
-    sip_round(v);
+    for (int i = 0; i < rounds; i++)
+        sip_round(v);
     v->a ^= m;
 }
 
@@ -46,22 +46,33 @@ static inline uint64_t hash_le64(const void *p)
     return le64toh(v);
 }
 
-uint64_t hash_sip(const uint8_t key[16], struct str s)
+/* c rounds for each block of 8 bytes, d at the end. */
+static inline uint64_t sip(const uint8_t key[16], struct str s, int c, int d)
 {
     uint64_t k0 = hash_le64(key), k1 = hash_le64(key + 8);
     struct sip v = {k0 ^ 0x736f6d6570736575ull, k1 ^ 0x646f72616e646f6dull,
                     k0 ^ 0x6c7967656e657261ull, k1 ^ 0x7465646279746573ull};
     size_t whole = s.n & ~(size_t)7;
     for (size_t i = 0; i < whole; i += 8)
-        sip_block(&v, hash_le64(s.p + i));
+        sip_block(&v, hash_le64(s.p + i), c);
     uint64_t last = (uint64_t)s.n << 56;
     for (size_t i = whole; i < s.n; i++)
         last |= (uint64_t)(unsigned char)s.p[i] << (8 * (i - whole));
-    sip_block(&v, last);
+    sip_block(&v, last, c);
     v.c ^= 0xff;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < d; i++)
         sip_round(&v);
     return v.a ^ v.b ^ v.c ^ v.d;
+}
+
+uint64_t hash_sip(const uint8_t key[16], struct str s)
+{
+    return sip(key, s, 2, 4);
+}
+
+uint64_t hash_sip_table(const uint8_t key[16], struct str s)
+{
+    return sip(key, s, 1, 3);
 }
 
 uint64_t hash_mix(uint64_t x)

@@ -9,6 +9,8 @@
 
 /* SipHash-2-4 with a 16-byte key. */
 uint64_t hash_sip(const uint8_t key[16], struct str s);
+/* SipHash-1-3, for places in a table, which nobody gets to see. */
+uint64_t hash_sip_table(const uint8_t key[16], struct str s);
 /* Stable hash without a key: the same on every machine and version (routing depends on it). FNV-1a
  * 64 finished by a strong mixer. */
 uint64_t hash_stable(struct str s);

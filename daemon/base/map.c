@@ -28,7 +28,7 @@ static void map_key_make(void)
 static uint64_t map_hash(struct str key)
 {
     pthread_once(&map_key_once, map_key_make);
-    return hash_sip(map_key, key);
+    return hash_sip_table(map_key, key);
 }
 
 void map_fini(struct map *m)

@@ -84,9 +84,22 @@ bool str_has_crlf_nul(struct str s)
     return str_index(s, '\r') >= 0 || str_index(s, '\n') >= 0 || str_index(s, '\0') >= 0;
 }
 
+/* Eight bytes at once: none has its high bit, gets it by one more (0x7f), or loses it, where it is
+ * set, by 0x20 less (control bytes). */
+static bool str_is_printable_word(const char *p)
+{
+    const uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
+    uint64_t w;
+    memcpy(&w, p, sizeof(w));
+    return ((w | (w + ones)) & high) == 0 && (((w | high) - 0x20 * ones) & high) == high;
+}
+
 bool str_is_printable_ascii(struct str s)
 {
-    for (size_t i = 0; i < s.n; i++)
+    size_t i = 0;
+    while (i + 8 <= s.n && str_is_printable_word(s.p + i))
+        i += 8;
+    for (; i < s.n; i++)
         if (s.p[i] < 0x20 || s.p[i] > 0x7e)
             return false;
     return true;

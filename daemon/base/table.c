@@ -23,7 +23,7 @@ static void table_key_make(void)
 static uint64_t table_hash(struct str key)
 {
     pthread_once(&table_key_once, table_key_make);
-    return hash_sip(table_key, key);
+    return hash_sip_table(table_key, key);
 }
 
 void table_fini(struct table *t)

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/zalloc.h"
 #include "engine/admission.h"
 #include "engine/retire.h"
 #include "sandbox/sandbox.h"
@@ -43,7 +44,7 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
         limits_welcome(w->spec.admission->limits, session_peer(s), session_user(s));
     if (!note_is_wanted(w, s, note))
         return;
-    struct worker_note *n = calloc(1, sizeof(*n));
+    struct worker_note *n = zalloc(sizeof(*n));
     if (!n)
         return;
     n->mail.fn = w->spec.deliver;
@@ -148,7 +149,7 @@ static void on_accept(struct mail *m, void *owner)
 int worker_accept(struct worker *w, struct setup *setup, unsigned listener, int fd,
                   const struct addr *peer, bool is_counted)
 {
-    struct accept_mail *a = calloc(1, sizeof(*a));
+    struct accept_mail *a = zalloc(sizeof(*a));
     if (!a)
         return -ERR_NOMEM;
     *a = (struct accept_mail){.mail = {.fn = on_accept, .drop = accept_drop},

@@ -2,6 +2,7 @@
 /* HTTP client: requests, their turns and their time. */
 #include "io/http.h"
 
+#include "base/zalloc.h"
 #include "io/http_priv.h"
 #include "io/http_url.h"
 
@@ -110,7 +111,7 @@ int http_get(struct http_client *c, struct str fields, uint64_t timeout_ms,
 {
     if (!http_are_fields(fields))
         return -ERR_INVAL;
-    struct http_request *r = calloc(1, sizeof(*r));
+    struct http_request *r = zalloc(sizeof(*r));
     if (!r)
         return -ERR_NOMEM;
     loop_timer_init(&r->timeout, on_timeout);

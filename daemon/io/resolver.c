@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/zalloc.h"
 #include "io/resolver_hosts.h"
 
 #define CACHE_MAX 1024
@@ -249,7 +250,7 @@ static void query_settle(struct resolver_query *q, const struct entry *e)
 
 static struct resolver_query *query_new(struct resolver *r, void *arg)
 {
-    struct resolver_query *q = calloc(1, sizeof(*q));
+    struct resolver_query *q = zalloc(sizeof(*q));
     if (!q)
         return NULL;
     list_init(&q->link);

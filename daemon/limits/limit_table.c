@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/zalloc.h"
 
 /* ---- addresses ---- */
 
@@ -51,7 +52,7 @@ struct limit_source *limit_source_find(const struct limit_sources *t, const stru
 struct limit_source *limit_source_take(struct limit_sources *t, const struct addr *a)
 {
     struct limit_source *s = limit_source_find(t, a);
-    if (s || !(s = calloc(1, sizeof(*s))))
+    if (s || !(s = zalloc(sizeof(*s))))
         return s;
     s->addr = addr_limit_key(a);
     if (table_add(&t->by_addr, s) < 0) {
@@ -153,7 +154,7 @@ struct limit_user *limit_user_take(struct limit_users *t, const char *name)
 {
     struct limit_user *u = limit_user_find(t, name);
     size_t n = strlen(name);
-    if (u || !(u = calloc(1, sizeof(*u) + n + 1)))
+    if (u || !(u = zalloc(sizeof(*u) + n + 1)))
         return u;
     memcpy(u->name, name, n + 1);
     if (table_add(&t->by_name, u) < 0) {

@@ -30,7 +30,7 @@ static struct limit_sources *sources_lock(struct limits *l, const struct addr *a
 
 static struct limit_users *users_lock(struct limits *l, const char *user)
 {
-    struct limit_users *t = &l->users[hash_sip(l->key, str_of(user)) % l->n_stripes];
+    struct limit_users *t = &l->users[hash_sip_table(l->key, str_of(user)) % l->n_stripes];
     pthread_mutex_lock(&t->lock);
     return t;
 }

@@ -5,12 +5,13 @@
 #include <ctype.h>
 
 #include "base/cleanup.h"
+#include "base/zalloc.h"
 
 #define FRONT_VERB_MAX 32
 
 struct front *front_new(size_t size, const struct front_env *env)
 {
-    struct front *f = calloc(1, size);
+    struct front *f = zalloc(size);
     if (f)
         *f = (struct front){.env = env, .auth_mech = SASL_NONE, .cred = {.mech = SASL_NONE}};
     return f;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* IMAP towards a mail server: greeting, STARTTLS, capabilities, identity, login; the same dialogue
  * checks its health. */
+#include "base/zalloc.h"
 #include "proto/back_sasl.h"
 #include "proto/imap.h"
 #include "proto/line.h"
@@ -66,7 +67,7 @@ static enum back_result imap_back_next(struct imap_back *i, struct buf *out);
 
 struct back *imap_back_new(const struct back_env *env)
 {
-    struct imap_back *i = calloc(1, sizeof(*i));
+    struct imap_back *i = zalloc(sizeof(*i));
     if (!i)
         return NULL;
     back_init(&i->b, env);
@@ -110,6 +111,8 @@ static int imap_back_learn(struct imap_back *i, struct str list)
     }
     if (buf_reserve(dst, list.n) < 0)
         return -ERR_NOMEM;
+    if (is_clean && !is_before_login && !memmem(list.p, list.n, "  ", 2))
+        return buf_append_str(dst, str_trim(list)); /* the proxy itself wants nothing of it */
     for (struct str word = str_word(&list); word.n > 0; word = str_word(&list)) {
         if (!is_clean && (!str_is_printable_ascii(word) || str_index(word, ']') >= 0))
             continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* POP3 towards a mail server: greeting, STLS, capabilities, identity, login; the same dialogue
  * checks its health. */
+#include "base/zalloc.h"
 #include "proto/back_sasl.h"
 #include "proto/line.h"
 #include "proto/pop3.h"
@@ -40,7 +41,7 @@ struct pop3_back {
 
 struct back *pop3_back_new(const struct back_env *env)
 {
-    struct pop3_back *p = calloc(1, sizeof(*p));
+    struct pop3_back *p = zalloc(sizeof(*p));
     if (!p)
         return NULL;
     back_init(&p->b, env);

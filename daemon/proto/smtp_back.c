@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/zalloc.h"
 #include "proto/back_sasl.h"
 #include "proto/smtp.h"
 
@@ -546,7 +547,7 @@ enum back_result smtp_back_tls_started(struct back *head, struct buf *out)
 
 struct back *smtp_back_new(const struct back_env *env)
 {
-    struct smtp_back *b = calloc(1, sizeof(*b));
+    struct smtp_back *b = zalloc(sizeof(*b));
     if (!b)
         return NULL;
     back_init(&b->head, env);

@@ -44,8 +44,7 @@ static void authenticate_refused(struct session *s, const struct auth_result *r)
     session_count(s, row->counter, 1);
     front_note_failure(s, row->reply, r->source, str_of(r->log_reason));
     bool is_wrong = r->status == AUTH_REJECTED;
-    s->pre->failure = f;
-    if (is_wrong && front_challenge_error(s))
+    if (is_wrong && (front_keep_failure(s, &f) < 0 || front_challenge_error(s)))
         return;
     uint64_t least = is_wrong ? s->setup->config->timeouts.failure_delay_ms : 0;
     uint64_t delay = r->wait_ms > least ? r->wait_ms : least;

@@ -97,8 +97,8 @@ void front_fail(struct session *s, enum reply_kind kind, const char *code, const
 
 void front_failure_due(struct session *s)
 {
-    const struct preauth_failure f = s->pre->failure;
-    s->pre->failure.is_set = false;
+    const struct preauth_failure f = *s->pre->failure;
+    s->pre->failure->is_set = false;
     if (!f.is_final && !f.is_banned) {
         front_fail(s, f.kind, f.code[0] ? f.code : NULL, f.text[0] ? f.text : NULL);
         return;
@@ -113,12 +113,25 @@ void front_failure_due(struct session *s)
         session_linger(s, f.end);
 }
 
+int front_keep_failure(struct session *s, const struct preauth_failure *f)
+{
+    struct preauth *p = s->pre;
+    if (!p->failure && !(p->failure = malloc(sizeof(*p->failure)))) {
+        session_end(s, SESSION_END_NOMEM);
+        return -ERR_NOMEM;
+    }
+    if (f != p->failure)
+        *p->failure = *f;
+    return 0;
+}
+
 void front_fail_later(struct session *s, const struct preauth_failure *f, uint64_t delay_ms)
 {
     if (s->is_ended || !s->pre)
         return;
-    s->pre->failure = *f;
-    s->pre->failure.is_set = true;
+    if (front_keep_failure(s, f) < 0)
+        return;
+    s->pre->failure->is_set = true;
     session_enter(s, SESSION_AUTH);
     if (s->is_ended)
         return;

@@ -58,7 +58,7 @@ static void session_timeout(struct session *s)
         connect_hold_tick(s);
         return;
     case SESSION_AUTH:
-        if (s->pre->failure.is_set) {
+        if (s->pre->failure && s->pre->failure->is_set) {
             front_failure_due(s);
             return;
         }

@@ -2,6 +2,7 @@
 /* The relay: bytes both ways with back-pressure, half closes passed on, and an end in the words of
  * the protocol. */
 #include "base/hash.h"
+#include "base/zalloc.h"
 #include "session/session_priv.h"
 #include "session/trace_tap.h"
 
@@ -258,7 +259,7 @@ void relay_enlist(struct session *s)
 /* Without memory for the follower the relay works all the same; only the farewell is lost. */
 void relay_watch(struct session *s)
 {
-    s->watch = calloc(1, s->proto->watch_size);
+    s->watch = zalloc(s->proto->watch_size);
     if (s->watch)
         s->proto->watch_init(s->watch);
 }

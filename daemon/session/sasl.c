@@ -130,7 +130,7 @@ void sasl_data(struct session *s)
         return;
     }
     if (p->is_error_challenge)
-        front_fail_wrong(s, &p->failure, 0);
+        front_fail_wrong(s, p->failure, 0);
     else if (p->is_sasl_over)
         authenticate(s, sasl_credentials(p->sasl));
     else

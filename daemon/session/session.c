@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/map.h"
+#include "base/zalloc.h"
 #include "session/capabilities.h"
 #include "session/session_priv.h"
 #include "session/trace_tap.h"
@@ -183,6 +184,7 @@ void preauth_free(struct session *s)
     free(p->master_user);
     free(p->refusal_text);
     free(p->client_host);
+    free(p->failure);
     explicit_bzero(p, sizeof(*p));
     free(p);
     s->pre = NULL;
@@ -370,8 +372,8 @@ void session_judge_again(struct session *s)
 struct session *session_new(struct session_env *env, struct setup *setup, unsigned listener,
                             const struct addr *peer)
 {
-    struct session *s = calloc(1, sizeof(*s));
-    struct preauth *p = calloc(1, sizeof(*p));
+    struct session *s = zalloc(sizeof(*s));
+    struct preauth *p = zalloc(sizeof(*p));
     if (!s || !p) {
         free(s);
         free(p);

@@ -49,10 +49,10 @@ struct preauth {
     struct proxyhdr proxy; /* what the load balancer said */
     bool has_proxy;
     int smtp_auth;
-    char *client_host; /* PTR name or "[UNAVAILABLE]" */
-    struct preauth_failure failure;
-    uint64_t deadline_ms; /* of everything before the relay */
-    uint64_t login_us;    /* monotonic: when the credentials were there */
+    char *client_host;               /* PTR name or "[UNAVAILABLE]" */
+    struct preauth_failure *failure; /* the last one; NULL: there was none */
+    uint64_t deadline_ms;            /* of everything before the relay */
+    uint64_t login_us;               /* monotonic: when the credentials were there */
     uint64_t held_ms, held_until_ms, keepalive_ms;
     unsigned max_sessions;    /* of the user's entry */
     unsigned failures;        /* bad commands and refused logins */
@@ -201,6 +201,8 @@ bool front_has_failed_enough(struct session *s, enum session_end end);
 void front_fail(struct session *s, enum reply_kind kind, const char *code, const char *text);
 /* The same after a delay, which is 0 for none. is_final: close after it. */
 void front_fail_later(struct session *s, const struct preauth_failure *f, uint64_t delay_ms);
+/* Keeps one whose answer comes by another way. -ERR_NOMEM: the session is over. */
+int front_keep_failure(struct session *s, const struct preauth_failure *f) NODISCARD;
 void front_failure_due(struct session *s);
 /* The same for wrong credentials, of which limits hear: the delay may grow. */
 void front_fail_wrong(struct session *s, const struct preauth_failure *f, uint64_t delay_ms);
