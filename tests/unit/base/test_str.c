@@ -83,6 +83,15 @@ static void test_classes(void **state)
     assert_false(str_is_printable_ascii(STR("\x7f")));
     assert_false(str_is_printable_ascii(STR("\x1f")));
     assert_false(str_is_printable_ascii(STR("\xc3\xa4")));
+    for (unsigned byte = 0; byte < 256;
+         byte++) /* each at each place: words of eight, and the rest */
+        for (size_t at = 0; at < 19; at++) {
+            char text[19];
+            memset(text, 'a', sizeof(text));
+            text[at] = (char)byte;
+            bool is_printable = byte >= 0x20 && byte <= 0x7e;
+            assert_true(str_is_printable_ascii(str_n(text, sizeof(text))) == is_printable);
+        }
 }
 
 static void test_utf8(void **state)
