@@ -50,7 +50,7 @@ class Site:
         for _, key in self.certs.values():
             os.chmod(key, 0o644)
         argv = [os.path.join(build, "bench", "fake_backend"), "hosts=" + ",".join(self.hosts),
-                f"push_ms={self.PUSH_MS}"] + [f"{name}={port}" for name, port in self.ports.items()]
+                f"push_ms={self.PUSH_MS}"] + [f"{name}={port}" for name, port in self.ports.items() if name != "imap-tls"]
         self.backend = process.Process(argv, os.path.join(folder, "fake_backend.log"))
         self.backend.wait_for(lambda: "ready" in self.backend.text(), "the fake backend")
         self.ca = authority.cert
