@@ -332,13 +332,13 @@ service auth {{
 class Mailproxy(Peer):
     name = "mailproxyd"
     is_instrumented = False
+    to_tls = None  # a second one, for the listeners of TO_TLS
 
     def listener(self, name):
         protocol, *kinds = LISTENERS[name]
         pairs = [dict(zip(("cert", "key"), self.site.certs[k])) for k in kinds]
         return {"name": name, "protocol": protocol, "address": self.address(name), "allow_plaintext": True,
-                "tls": "starttls" if is_plain(name) else "implicit", "tls_options": {"certificates": pairs},
-                "auth": ["backend" if name in TO_TLS else "http"], "pool": "tls" if name in TO_TLS else "main"}
+                "tls": "starttls" if is_plain(name) else "implicit", "tls_options": {"certificates": pairs}}
 
     def settings(self):
         ports = {p: self.site.ports[p] for p in ("imap", "pop3", "smtp")}
@@ -346,15 +346,22 @@ class Mailproxy(Peer):
             "workers": WORKERS,
             "log": [{"target": "file", "path": os.path.join(self.folder, "mailproxyd.log"), "level": "info"}],
             "resolver": {"enabled": False},
-            "listeners": [self.listener(name) for name in LISTENERS],
-            "auth": [{"type": "http", "name": "http", "url": f"http://{self.site.hosts[0]}:{self.site.ports['http']}/auth"},
-                     {"type": "backend", "name": "backend"}],  # who names servers of his own would name them without TLS
+            "listeners": [self.listener(name) for name in LISTENERS if name not in TO_TLS],
+            "auth": [{"type": "http", "url": f"http://{self.site.hosts[0]}:{self.site.ports['http']}/auth"}],
             "pools": [{"name": "main", "tls": "off", "smtp_auth": True,
                        "backends": [{"name": f"b{i}", "host": host, "ports": ports}
-                                    for i, host in enumerate(self.site.hosts)]},
-                      {"name": "tls", "tls": "implicit", "ca_file": self.site.ca,
-                       "backends": [{"name": "t0", "host": self.site.hosts[0], "ports": {"imap": self.site.ports["imap-tls"]}}]}],
+                                    for i, host in enumerate(self.site.hosts)]}],
         }
+
+    def settings_to_tls(self):
+        """Of the one that reaches the backend by TLS: the auth server would name another port. Like HAProxy it asks nobody who logs in."""
+        pool = {"name": "tls", "tls": "implicit", "ca_file": self.site.ca,
+                "backends": [{"name": "t0", "host": self.site.hosts[0], "ports": {"imap": self.site.ports["imap-tls"]}}]}
+        return {**self.settings(), "listeners": [self.listener(name) for name in TO_TLS], "auth": [{"type": "backend"}],
+                "pools": [pool]}
+
+    def pids(self):
+        return proc.tree(self.process.pid) + (proc.tree(self.to_tls.process.pid) if self.to_tls else [])
 
     def start(self):
         self.proxy = Proxy(self.folder, self.settings())
@@ -365,6 +372,8 @@ class Mailproxy(Peer):
                                   f"SELF_EXEC={self.proxy.program}", "valgrind", "-q", "--tool=callgrind", "--vgdb=no",
                                   "--trace-children=yes", f"--callgrind-out-file={self.profile('%p')}"]
         self.process = self.proxy.start().process
+        if not self.is_instrumented:
+            self.to_tls = Proxy(os.path.join(self.folder, "to-tls"), self.settings_to_tls()).start()
         return self
 
     def profile(self, pid):
@@ -375,6 +384,9 @@ class Mailproxy(Peer):
         if self.process:
             self.proxy.stop()
             self.process = None
+        if self.to_tls:
+            self.to_tls.stop()
+            self.to_tls = None
 
     def list_sessions(self):
         """How many it lists."""
