@@ -242,7 +242,7 @@ static void test_grant_that_nobody_takes(void **state)
 /* ---- many threads ---- */
 
 #define STORM_THREADS 4
-#define STORM_LOGINS 2000
+#define STORM_LOGINS 300
 
 struct storm {
     struct places_case *k;
@@ -272,8 +272,11 @@ static struct backend *storm_wait(struct storm *s, const struct pool_choice *c, 
                                     .session = (uint64_t)i};
     if (places_wait(&w, &r) < 0)
         return NULL;
-    while (places_is_waiting(&w) && i % 3 != 0)
+    /* As a worker does: a grant that came too late for an earlier login is taken, never kept. */
+    while (places_is_waiting(&w) && !s->granted && i % 3 != 0) {
         sched_yield();
+        mailbox_run(s->mailbox, s);
+    }
     places_leave(&w);
     mailbox_run(s->mailbox, s);
     return STEAL(s->granted);
@@ -297,6 +300,7 @@ static void *storm_run(void *arg)
         places_give(b);
         backend_unref(b);
     }
+    mailbox_close(s->mailbox); /* what still comes goes to the others */
     return NULL;
 }
 
