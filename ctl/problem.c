@@ -57,6 +57,7 @@ static enum problem_exit problem_code(const struct client_error *e)
         {ERR_NO_USER, PROBLEM_NOT_FOUND},
         {ERR_NO_BACKEND, PROBLEM_NOT_FOUND},
         {ERR_NO_POOL, PROBLEM_NOT_FOUND},
+        {ERR_NO_ROUTE, PROBLEM_NOT_FOUND},
         {ERR_NO_LISTENER, PROBLEM_NOT_FOUND},
         {ERR_NO_OP, PROBLEM_NOT_FOUND},
         {ERR_NO_MATCH, PROBLEM_NOT_FOUND},

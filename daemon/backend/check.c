@@ -63,13 +63,15 @@ struct checks {
 
 /* Does the listener send logins to the pool: by name, by a route, or because it is the default that
  * is left when no route takes all? */
-static bool check_is_used_by(const struct config *c, const struct config_listener *l,
+static bool check_is_used_by(const struct pools *pools, const struct config_listener *l,
                              const struct config_pool *pool)
 {
+    size_t n;
+    const struct config_route *routes = pools_routes(pools, &n);
     if (l->pool)
         return strcmp(l->pool, pool->name) == 0;
-    for (size_t i = 0; i < c->n_routes; i++) {
-        const struct config_route *r = &c->routes[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct config_route *r = &routes[i];
         if ((r->listener && strcmp(r->listener, l->name) != 0) ||
             (r->proto && r->proto != l->proto))
             continue;
@@ -78,18 +80,19 @@ static bool check_is_used_by(const struct config *c, const struct config_listene
         if (!r->domain && !r->user)
             return false;
     }
-    return pool == &c->pools[0];
+    return pool == &pools->config->pools[0];
 }
 
 /* Bits of the protocols that listeners speak with the pool. A pool that nothing leads to is for
  * users pinned to it: they may come by any listener. */
-static unsigned check_protocols(const struct config *c, const struct config_pool *pool)
+static unsigned check_protocols(const struct pools *pools, const struct config_pool *pool)
 {
+    const struct config *c = pools->config;
     unsigned used = 0, any = 0;
     for (size_t i = 0; i < c->n_listeners; i++) {
         unsigned bit = 1u << c->listeners[i].proto->id;
         any |= bit;
-        if (check_is_used_by(c, &c->listeners[i], pool))
+        if (check_is_used_by(pools, &c->listeners[i], pool))
             used |= bit;
     }
     return used ? used : any;
@@ -370,7 +373,7 @@ static void check_follow_part(struct check_part *part, bool is_used, bool has_mo
  */
 static void checks_follow_pool(struct checks *c, const struct pool *p)
 {
-    unsigned used = check_protocols(c->pools->config, p->config);
+    unsigned used = check_protocols(c->pools, p->config);
     for (size_t i = 0; i < p->n_members; i++) {
         const struct pool_member *m = &p->members[i], *old;
         struct check *k = check_find(c, m->backend);
@@ -474,7 +477,7 @@ int check_now(struct checks *c, const char *pool, const char *name,
     struct check *k = m ? check_find(c, m->backend) : NULL;
     if (!k)
         return -ERR_NO_BACKEND;
-    if (check_protocols(c->pools->config, k->pool->config) == 0)
+    if (check_protocols(c->pools, k->pool->config) == 0)
         return -ERR_UNSUPPORTED;
     struct check_waiter *w = calloc(1, sizeof(*w));
     if (!w)

@@ -28,8 +28,21 @@ void pools_unref(struct pools *p)
         pool_fini(&p->v[i]);
     pool_fini(&p->none);
     config_unref(p->config);
+    routes_unref(p->routes);
     free(p->v);
     free(p);
+}
+
+const struct config_route *pools_routes(const struct pools *p, size_t *ret_n)
+{
+    *ret_n = p->routes ? p->routes->n : p->config->n_routes;
+    return p->routes ? p->routes->v : p->config->routes;
+}
+
+void pools_set_routes(struct pools *p, struct routes *routes)
+{
+    routes_unref(p->routes);
+    p->routes = routes_ref(routes);
 }
 
 /* ---- look-up ---- */

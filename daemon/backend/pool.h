@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "backend/routes.h"
 #include "config/config.h"
 #include "io/tls.h"
 
@@ -35,7 +36,8 @@ struct pools {
     struct config *config; /* one reference */
     struct pool *v;
     size_t n;
-    struct pool none; /* where the config has no pool: the defaults, without members */
+    struct pool none;      /* where the config has no pool: the defaults, without members */
+    struct routes *routes; /* in place of the config's; one reference, NULL = as in the config */
 };
 
 /* One runtime edit of a member. host NULL, weight -1, port 0, has_ false = as in the file. */
@@ -63,6 +65,11 @@ struct backend *backend_registry_get(struct backend_registry *r, const char *poo
                                      bool *ret_is_new);
 /* Forgets members of pools that nobody holds any more. Thread: any. */
 void backend_registry_sweep(struct backend_registry *r);
+/* The routes that pools_build puts into a snapshot in place of the config's; NULL = none. Takes a
+ * reference. Thread: any. */
+void backend_registry_set_routes(struct backend_registry *r, struct routes *routes);
+/* One reference, or NULL. */
+struct routes *backend_registry_routes(struct backend_registry *r);
 /* The pools built last, for what a new snapshot of the same config can share: one reference, NULL
  * before the first. Thread: any. */
 struct pools *backend_registry_last(struct backend_registry *r);
@@ -84,6 +91,10 @@ int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
                 struct backend_registry *r, struct pools **ret, char **ret_error) NODISCARD;
 struct pools *pools_ref(struct pools *p);
 void pools_unref(struct pools *p);
+/* The routes in force. */
+const struct config_route *pools_routes(const struct pools *p, size_t *ret_n);
+/* Of a snapshot that nobody else sees yet: other routes; takes a reference; NULL = the config's. */
+void pools_set_routes(struct pools *p, struct routes *routes);
 const struct pool *pools_find(const struct pools *p, const char *name);
 /* Member by name; pool NULL = any pool. */
 const struct pool_member *pools_member(const struct pools *p, const char *pool, const char *name,

@@ -199,6 +199,7 @@ int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
     }
     atomic_init(&p->refs, 1);
     p->config = config_ref(c);
+    p->routes = backend_registry_routes(r);
     p->v = v;
     backend_registry_sweep(r);
     /* A config that was not read from a file has its files on the disk still. */

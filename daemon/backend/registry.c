@@ -38,6 +38,7 @@ struct backend_registry {
     pthread_mutex_t lock;
     struct registry_set members, dynamics;
     struct pools *last;
+    struct routes *routes;
 };
 
 static int registry_key(struct buf *key, const char *pool, const char *name)
@@ -144,6 +145,7 @@ void backend_registry_free(struct backend_registry *r)
     if (!r)
         return;
     pools_unref(r->last);
+    routes_unref(r->routes);
     registry_set_fini(&r->members);
     registry_set_fini(&r->dynamics);
     pthread_mutex_destroy(&r->lock);
@@ -171,6 +173,23 @@ void backend_registry_sweep(struct backend_registry *r)
             registry_drop(&r->members, e);
     }
     pthread_mutex_unlock(&r->lock);
+}
+
+void backend_registry_set_routes(struct backend_registry *r, struct routes *routes)
+{
+    pthread_mutex_lock(&r->lock);
+    struct routes *old = r->routes;
+    r->routes = routes_ref(routes);
+    pthread_mutex_unlock(&r->lock);
+    routes_unref(old);
+}
+
+struct routes *backend_registry_routes(struct backend_registry *r)
+{
+    pthread_mutex_lock(&r->lock);
+    struct routes *routes = routes_ref(r->routes);
+    pthread_mutex_unlock(&r->lock);
+    return routes;
 }
 
 struct pools *backend_registry_last(struct backend_registry *r)

@@ -4,6 +4,7 @@
 #include "ops/configs.h"
 #include "runtime/config_rows.h"
 #include "runtime/listener_pause.h"
+#include "runtime/live_routes.h"
 
 /* ---- show ---- */
 
@@ -187,12 +188,14 @@ static void config_diff_done(struct work *w)
     json_t *rows = json_array();
     for (size_t i = 0; i < l->changes.n; i++) {
         const struct config_change *ch = &l->changes.v[i];
-        (void)json_array_append_new(rows,
-                                    config_change_row(ch, config_change_hidden(rt, l->disk, ch)));
+        (void)json_array_append_new(
+            rows,
+            config_change_row(ch, config_change_hidden(rt, work_control(w)->routes, l->disk, ch)));
     }
     LIST_FOREACH (it, runtime_entries(rt))
         diff_entry(rows, l->disk, LIST_ITEM(it, struct runtime_entry, link));
     listener_pause_diff(work_control(w), rows);
+    live_routes_diff(work_control(w), l->disk, rows);
     diff_unreadable(rows, rt);
     request_rows(w->request, rows, NULL);
 }
@@ -289,6 +292,14 @@ static int export_init(struct export *x, const struct config *c, const struct po
     return err;
 }
 
+/* Borrowed, too; the dump reads them only. */
+static void export_routes(struct export *x, const struct pools *pools)
+{
+    size_t n;
+    x->config.routes = (struct config_route *)pools_routes(pools, &n);
+    x->config.n_routes = n;
+}
+
 /* States are no part of a file. */
 static int export_states(const struct runtime *rt, struct buf *out)
 {
@@ -312,6 +323,8 @@ void command_config_export(struct request *r)
         err = listener_pause_comment(request_control(r), &text);
     if (err == 0)
         err = export_init(&x, control_setup(request_control(r))->config, edits, n);
+    if (err == 0)
+        export_routes(&x, control_setup(request_control(r))->pools);
     if (err == 0)
         /* for admins only, and a file without its secrets would not do the same */
         err = config_dump(&x.config, config_dump_flags(r) | CONFIG_DUMP_SECRETS, &text);

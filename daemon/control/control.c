@@ -16,6 +16,7 @@
 #include "runtime/history.h"
 #include "runtime/limiter.h"
 #include "runtime/listener_pause.h"
+#include "runtime/live_routes.h"
 #include "runtime/logins.h"
 #include "runtime/runtime.h"
 #include "runtime/state.h"
@@ -99,6 +100,8 @@ int control_new(const struct engine_api *host, struct control **ret, char **ret_
     if (err == 0)
         err = listener_pause_load(c);
     if (err == 0)
+        err = live_routes_load(c);
+    if (err == 0)
         err = ops_new(c, &c->ops, ret_error);
     if (err == 0)
         err = limiter_new(c, &c->limiter, ret_error);
@@ -136,6 +139,7 @@ void control_free(struct control *c)
     jobs_free(c->rpc.jobs);
     history_free(c->history);
     runtime_free(c->runtime);
+    live_routes_free(c);
     json_decref(c->paused);
     map_fini(&c->moving);
     free(c);

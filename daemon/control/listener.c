@@ -70,6 +70,20 @@ const struct setup_listener *listener_find(struct request *r, const char *name)
     return NULL;
 }
 
+void command_listener_show(struct request *r)
+{
+    const struct setup_listener *l = listener_find(r, request_text(r, "name"));
+    if (!l)
+        return;
+    json_t *row = listener_row(request_control(r), l);
+    if (!row) {
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return;
+    }
+    request_set_text(row, "pool", l->config->pool);
+    request_answer(r, row);
+}
+
 /* ---- pause and resume ---- */
 
 struct pause {

@@ -350,22 +350,14 @@ static int explain_route(const struct explain *x, const struct setup *setup,
 }
 
 /* "route 2: domain=example.org" */
-static void explain_rule(json_t *row, const struct config *c, const struct config_route *r)
+static void explain_rule(json_t *row, const struct pools *pools, const struct config_route *r)
 {
+    size_t n;
     AUTO_BUF text = BUF_INIT;
-    const struct {
-        const char *name, *value;
-    } parts[] = {{"domain", r->domain},
-                 {"user", r->user},
-                 {"listener", r->listener},
-                 {"protocol", r->proto ? r->proto->name : NULL}};
-    (void)!buf_printf(&text, "route %td", r - c->routes + 1);
-    const char *before = ": ";
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-        if (parts[i].value) {
-            (void)!buf_printf(&text, "%s%s=%s", before, parts[i].name, parts[i].value);
-            before = " ";
-        }
+    AUTO_BUF conditions = BUF_INIT;
+    (void)!route_print(r, &conditions);
+    (void)!buf_printf(&text, "route %td%s%s", r - pools_routes(pools, &n) + 1,
+                      conditions.len ? ": " : "", buf_cstr(&conditions));
     request_set_text(row, "reason", buf_cstr(&text));
 }
 
@@ -484,7 +476,7 @@ static void explain_where(json_t *row, const struct explain *x, const struct set
     }
     request_set_text(row, "reason", route.reason);
     if (route.rule)
-        explain_rule(row, setup->config, route.rule);
+        explain_rule(row, setup->pools, route.rule);
     request_set_text(row, "pool", route.pool->config->name);
     m = route.member ? explain_pinned(&at, &route, w) : explain_pool(&at, route.pool, w);
     if (m)

@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "runtime/config_rows.h"
 #include "runtime/listener_pause.h"
+#include "runtime/live_routes.h"
 #include "runtime/runtime.h"
 #include "runtime/runtime_absorb.h"
 #include "runtime/state.h"
@@ -85,6 +86,7 @@ static void configs_settle(struct control *c)
 {
     c->host->keep_last_good_config(c->host->arg);
     runtime_absorb_post(c);
+    live_routes_absorb(c);
 }
 
 /* What is in force after a failure beside the file. */
@@ -296,7 +298,8 @@ static json_t *reload_rows(const struct reload *l, struct reload_counts *n)
     json_t *rows = json_array();
     for (size_t i = 0; i < l->changes.n; i++) {
         const struct config_change *ch = &l->changes.v[i];
-        enum config_hidden hidden = config_change_hidden(rt, l->config, ch);
+        enum config_hidden hidden =
+            config_change_hidden(rt, work_control(&l->work)->routes, l->config, ch);
         n->changed++;
         if (hidden == CONFIG_HIDDEN_NONE)
             n->by_effect[ch->effect]++;

@@ -2,6 +2,8 @@
 /* Changes of the configuration as rows, and what runtime edits make of them. */
 #include "runtime/config_rows.h"
 
+#include "backend/routes.h"
+
 json_t *config_row(const char *path, const char *old, const char *new_value, const char *effect)
 {
     json_t *row = json_object();
@@ -53,10 +55,20 @@ static enum config_hidden entry_hidden(const struct runtime_entry *e, const stru
     return is_other ? CONFIG_HIDDEN_HIDDEN : CONFIG_HIDDEN_SAME;
 }
 
-enum config_hidden config_change_hidden(const struct runtime *rt, const struct config *file,
-                                        const struct config_change *ch)
+static enum config_hidden routes_hidden(const struct routes *r, const struct config *file)
+{
+    if (!r)
+        return CONFIG_HIDDEN_NONE;
+    return routes_are_equal(r->v, r->n, file->routes, file->n_routes) ? CONFIG_HIDDEN_SAME
+                                                                      : CONFIG_HIDDEN_HIDDEN;
+}
+
+enum config_hidden config_change_hidden(const struct runtime *rt, const struct routes *routes,
+                                        const struct config *file, const struct config_change *ch)
 {
     enum config_hidden hidden = CONFIG_HIDDEN_NONE;
+    if (str_is_prefix(str_of(ch->path), STR("routes")))
+        return routes_hidden(routes, file);
     LIST_FOREACH (it, runtime_entries(rt)) {
         const struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
         const struct pool_edit *p = &e->now.edit;

@@ -22,8 +22,9 @@ struct control {
     struct ops *ops;
     struct logins *logins;
     struct configs *configs;
-    json_t *paused;    /* listeners, see listeners.c */
-    struct map moving; /* struct user_move_step by user */
+    struct routes *routes, *routes_stored; /* in place of the file's, see live_routes.h; NULL */
+    json_t *paused;                        /* listeners, see listeners.c */
+    struct map moving;                     /* struct user_move_step by user */
     struct limiter *limiter;
     struct upgrades *upgrades;
     struct trouble *trouble;

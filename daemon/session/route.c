@@ -49,11 +49,13 @@ static int route_to_pool(const struct setup *setup, const struct route_request *
         return route_pool(setup, q->pool, "user's pool", ret);
     if (q->listener->pool)
         return route_pool(setup, q->listener->pool, "listener", ret);
-    for (size_t i = 0; i < c->n_routes; i++)
-        if (route_matches(&c->routes[i], q)) {
-            int err = route_pool(setup, c->routes[i].pool, "route", ret);
+    size_t n;
+    const struct config_route *routes = pools_routes(setup->pools, &n);
+    for (size_t i = 0; i < n; i++)
+        if (route_matches(&routes[i], q)) {
+            int err = route_pool(setup, routes[i].pool, "route", ret);
             if (err == 0)
-                ret->rule = &c->routes[i];
+                ret->rule = &routes[i];
             return err;
         }
     if (c->n_pools == 0)

@@ -43,7 +43,7 @@ static void test_nouns(void **state)
         {"listeners", "listener", "listener.list", true},
         {"events", "event", "event.list", true},
         {"audits", "audit", "audit.list", true},
-        {"routes", "route", "route.explain", true},
+        {"routes", "route", "route.list", true},
         {"session", "session", "session.list", false},
         {"limits", "limit", "limit.list", true},
         {"stats", "stats", "stats.show", true},

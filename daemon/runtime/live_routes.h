@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+/* The routes that operators changed: a whole list in place of the file's, in force at once and kept
+ * in the store. control.routes has it, NULL = as in the file. All functions: control thread. */
+#pragma once
+
+#include "backend/routes.h"
+#include "rpc/work.h"
+
+struct control;
+
+/* A change of the list on its way. */
+struct route_change {
+    struct work work;
+    struct config_route *v; /* the list that will be: room for one more, texts borrowed */
+    size_t n;
+    bool is_reset; /* by the edit: as in the file again */
+    /* -ERR_x with work.error set. */
+    int (*edit)(struct route_change *ch);
+    struct config *config; /* the file in force */
+    struct routes *next;   /* NULL = as in the file */
+    struct pools *pools;
+    bool is_changed, is_stored;
+};
+
+/* Takes up what the store has. A row that cannot be read is logged and stays there. Blocking. */
+int live_routes_load(struct control *c) NODISCARD;
+void live_routes_free(struct control *c);
+/* Changes the list as edit says, in the turn of the configuration; answers the request. */
+void live_routes_change(struct request *r, int (*edit)(struct route_change *ch));
+/* Ends the edit where the file has caught up with it: the next change of the file is not hidden. */
+void live_routes_absorb(struct control *c);
+/* Will a restart bring back what is in force? */
+bool live_routes_are_stored(const struct control *c);
+/* Rows of config diff. */
+void live_routes_diff(const struct control *c, const struct config *file, json_t *rows);
+/* The value of the store, and back: -ERR_SYNTAX, -ERR_NOMEM. */
+json_t *live_routes_json(const struct routes *r);
+int live_routes_parse(const char *json, struct routes **ret) NODISCARD;
