@@ -19,12 +19,27 @@ static void do_page(struct app *a, enum action action)
         app_show_errors(a);
 }
 
+/* To the screen of a list. */
+static void do_list(struct app *a, enum pane p)
+{
+    int focus, screen = screen_find(pane_rows[p].name, &focus);
+    if (screen < 0)
+        return;
+    app_leave_place(a);
+    app_show(a, (enum screen_id)screen, focus);
+}
+
 static void do_details(struct app *a, enum action action)
 {
     (void)action;
     const struct app_object o = app_object(a);
+    bool is_overview = a->over == OVER_NONE && app_pane(a) == PANE_OVERVIEW;
     if (a->over == OVER_DETAIL && !detail_picked(&a->detail))
         return;
+    if (is_overview && !o.row && o.pane != PANE_OVERVIEW) { /* a line about a whole list */
+        do_list(a, o.pane);
+        return;
+    }
     if (!o.row) {
         if (a->over == OVER_NONE)
             app_say_no_row(a);
@@ -225,6 +240,7 @@ static void do_clear(struct app *a, enum action action)
     (void)action;
     struct table *t = app_table(a);
     mark_stop(a);
+    (void)overview_unpick(&app_node(a)->overview);
     if (t->marks.count)
         table_unmark_all(t);
     else if (t->filter[0])
@@ -238,6 +254,11 @@ static void do_move(struct app *a, enum action action)
 {
     struct table *t = app_table(a);
     long all = (long)t->total;
+    if (app_pane(a) == PANE_OVERVIEW) {
+        bool is_up = action == ACTION_UP || action == ACTION_PAGE_UP || action == ACTION_TOP;
+        overview_move(&app_node(a)->overview, is_up ? -1 : 1);
+        return;
+    }
     if (action == ACTION_PAGE_UP || action == ACTION_PAGE_DOWN)
         table_page(t, action == ACTION_PAGE_DOWN ? 1 : -1);
     else
@@ -263,6 +284,8 @@ static void do_view(struct app *a, enum action action)
         app_say(a, false, l->is_wide ? "all columns: Left and Right move" : "the usual columns");
     } else if (action == ACTION_OTHER) {
         a->focus[a->screen] = !a->focus[a->screen];
+    } else if (action == ACTION_EARLIER || action == ACTION_LATER) {
+        overview_move_cursor(&app_node(a)->overview, action == ACTION_LATER ? 1 : -1);
     } else if (action == ACTION_SPAN || action == ACTION_SPAN_BACK) {
         overview_set_span(&app_node(a)->overview, action == ACTION_SPAN ? 1 : -1);
         app_refresh(a);
@@ -353,23 +376,23 @@ static void do_mouse(struct app *a, enum action action)
 /* ---- the table: what is none on rows ---- */
 
 static void (*const doers[ACTION_COUNT])(struct app *a, enum action action) = {
-    [ACTION_HELP] = do_page,          [ACTION_DETAILS] = do_details, [ACTION_FILTER] = do_filter,
-    [ACTION_COMMAND] = do_command,    [ACTION_CHECK] = do_ask,       [ACTION_EXPLAIN] = do_ask,
-    [ACTION_TRACE] = do_trace,        [ACTION_RELOAD] = do_reload,   [ACTION_MARK] = do_mark,
-    [ACTION_MARK_ALL] = do_mark,      [ACTION_SORT] = do_sort,       [ACTION_SORT_RIGHT] = do_sort,
-    [ACTION_SORT_LEFT] = do_sort,     [ACTION_REVERSE] = do_sort,    [ACTION_WIDE] = do_view,
-    [ACTION_OTHER] = do_view,         [ACTION_SPAN] = do_view,       [ACTION_SPAN_BACK] = do_view,
-    [ACTION_LEFT] = do_view,          [ACTION_RIGHT] = do_view,      [ACTION_PAUSE] = do_pause,
-    [ACTION_FASTER] = do_interval,    [ACTION_SLOWER] = do_interval, [ACTION_LAST_ERROR] = do_page,
-    [ACTION_COPY] = do_copy,          [ACTION_SAVE] = do_save,       [ACTION_MOUSE] = do_mouse,
-    [ACTION_REDRAW] = do_flag,        [ACTION_SUSPEND] = do_flag,    [ACTION_QUIT] = do_flag,
-    [ACTION_NEXT] = do_screen,        [ACTION_PREVIOUS] = do_screen, [ACTION_NODE_NEXT] = do_node,
-    [ACTION_NODE_PREVIOUS] = do_node, [ACTION_CLEAR] = do_clear,     [ACTION_BACK] = do_back,
-    [ACTION_CLOSE] = do_close,        [ACTION_UP] = do_move,         [ACTION_DOWN] = do_move,
-    [ACTION_PAGE_UP] = do_move,       [ACTION_PAGE_DOWN] = do_move,  [ACTION_TOP] = do_move,
-    [ACTION_BOTTOM] = do_move,        [ACTION_GO_BACK] = do_go,      [ACTION_ONLY_THIS] = do_go,
-    [ACTION_GO_USER] = do_go,         [ACTION_GO_BACKEND] = do_go,   [ACTION_GO_ADDRESS] = do_go,
-    [ACTION_GROUP] = do_go,
+    [ACTION_HELP] = do_page,       [ACTION_DETAILS] = do_details, [ACTION_FILTER] = do_filter,
+    [ACTION_COMMAND] = do_command, [ACTION_CHECK] = do_ask,       [ACTION_EXPLAIN] = do_ask,
+    [ACTION_TRACE] = do_trace,     [ACTION_RELOAD] = do_reload,   [ACTION_MARK] = do_mark,
+    [ACTION_MARK_ALL] = do_mark,   [ACTION_SORT] = do_sort,       [ACTION_SORT_RIGHT] = do_sort,
+    [ACTION_SORT_LEFT] = do_sort,  [ACTION_REVERSE] = do_sort,    [ACTION_WIDE] = do_view,
+    [ACTION_OTHER] = do_view,      [ACTION_SPAN] = do_view,       [ACTION_SPAN_BACK] = do_view,
+    [ACTION_EARLIER] = do_view,    [ACTION_LATER] = do_view,      [ACTION_LEFT] = do_view,
+    [ACTION_RIGHT] = do_view,      [ACTION_PAUSE] = do_pause,     [ACTION_FASTER] = do_interval,
+    [ACTION_SLOWER] = do_interval, [ACTION_LAST_ERROR] = do_page, [ACTION_COPY] = do_copy,
+    [ACTION_SAVE] = do_save,       [ACTION_MOUSE] = do_mouse,     [ACTION_REDRAW] = do_flag,
+    [ACTION_SUSPEND] = do_flag,    [ACTION_QUIT] = do_flag,       [ACTION_NEXT] = do_screen,
+    [ACTION_PREVIOUS] = do_screen, [ACTION_NODE_NEXT] = do_node,  [ACTION_NODE_PREVIOUS] = do_node,
+    [ACTION_CLEAR] = do_clear,     [ACTION_BACK] = do_back,       [ACTION_CLOSE] = do_close,
+    [ACTION_UP] = do_move,         [ACTION_DOWN] = do_move,       [ACTION_PAGE_UP] = do_move,
+    [ACTION_PAGE_DOWN] = do_move,  [ACTION_TOP] = do_move,        [ACTION_BOTTOM] = do_move,
+    [ACTION_GO_BACK] = do_go,      [ACTION_ONLY_THIS] = do_go,    [ACTION_GO_USER] = do_go,
+    [ACTION_GO_BACKEND] = do_go,   [ACTION_GO_ADDRESS] = do_go,   [ACTION_GROUP] = do_go,
 };
 
 void app_do(struct app *a, enum action action)

@@ -43,6 +43,10 @@ void app_say(struct app *a, bool is_bad, const char *fmt, ...)
 void app_say_no_row(struct app *a)
 {
     const struct table *t = app_table(a);
+    if (app_pane(a) == PANE_OVERVIEW && a->over == OVER_NONE) {
+        app_say(a, true, "nothing is picked: Up and Down pick a line");
+        return;
+    }
     app_say(a, true,
             !t->rows || (t->total && !table_selected(t)) ? "the row is still on its way"
             : t->total                                   ? "the row is gone"

@@ -188,4 +188,6 @@ void app_click(struct app *a, int row, int col, int wheel)
         app_change_screen(a, (enum screen_id)tab);
     else if (a->over == OVER_NONE && a->screen != SCREEN_OVERVIEW)
         click_list(a, row, col);
+    else if (a->over == OVER_NONE)
+        (void)overview_pick_at(&app_node(a)->overview, row, col);
 }

@@ -20,6 +20,14 @@ struct app_object app_object(const struct app *a)
         o.pane = a->detail.pane;
         o.row = a->detail.object;
         (void)str_copy(o.id, sizeof(o.id), str_of(a->detail.id));
+    } else if (a->over == OVER_NONE && o.pane == PANE_OVERVIEW) {
+        const struct overview_line *line = overview_picked(&app_node(a)->overview);
+        if (!line)
+            return o;
+        o.pane = line->pane;
+        o.row = line->object;
+        if (o.row)
+            (void)table_identity(&app_node(a)->lists[o.pane].table, o.row, o.id);
     } else if (a->over == OVER_NONE) {
         o.row = table_selected(t);
         (void)str_copy(o.id, sizeof(o.id), str_of(t->selected));

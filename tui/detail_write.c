@@ -50,14 +50,14 @@ static void write_events(struct detail *d, struct page *p, int cols)
 }
 
 /* A graph becomes lines of the page. */
-static void write_graph(const struct detail *d, struct page *p, const struct overview_graph *g,
-                        int cols)
+static void write_graph(const struct detail *d, struct page *p, const struct graph *g, int cols)
 {
-    static const struct overview_span span = {"1s", 1, 120, DETAIL_HISTORY};
+    static const struct graph_span span = {"1s", 1, 120, 120, "2 minutes before"};
+    const struct graph_view view = {d->history, &span, 0};
     struct screen s = {.glyphs = p->glyphs};
     if (!screen_reset(&s, DETAIL_GRAPH_ROWS, cols))
         return;
-    overview_draw_graph(d->history, g, &span, &s, 0, 0, DETAIL_GRAPH_ROWS, cols);
+    graph_draw(&view, g, &s, 0, 0, DETAIL_GRAPH_ROWS, cols);
     for (int row = 0; row < s.rows; row++) {
         page_line(p);
         for (int col = 0; col < s.cols; col++) {
@@ -70,9 +70,12 @@ static void write_graph(const struct detail *d, struct page *p, const struct ove
 
 static void write_history(const struct detail *d, struct page *p, int cols)
 {
-    static const struct overview_graph graphs[] = {
-        {"sessions", "sessions", NULL, false, false, STYLE_GRAPH},
-        {"logins/s", "logins", NULL, true, false, STYLE_GOOD},
+    static const struct graph graphs[] = {
+        {"sessions", {{"sessions", NULL, STYLE_GRAPH}}, false, false},
+        {"logins/s",
+         {{"logins", "ok", STYLE_GOOD}, {"failures", "failed", STYLE_BAD}},
+         true,
+         false},
     };
     if (!json_array_size(d->history))
         return;

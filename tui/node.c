@@ -9,6 +9,7 @@
 #include "base/clock.h"
 
 #define NODE_HIDDEN_MS 5000
+#define NODE_RARELY_MS 5000
 #define NODE_REST 5 /* so many times as long as the answer took, a question rests */
 
 /* ---- roles ---- */
@@ -94,6 +95,7 @@ static const struct command *source_command(enum source_id id)
         [SOURCE_STATUS] = {"system", "status"},  [SOURCE_OPS] = {"op", "list"},
         [SOURCE_HISTORY] = {"stats", "history"}, [SOURCE_STATS] = {"stats", "show"},
         [SOURCE_BACKENDS] = {"backend", "list"}, [SOURCE_LISTENERS] = {"listener", "list"},
+        [SOURCE_TOP_USERS] = {"session", "top"}, [SOURCE_TOP_ADDRESSES] = {"session", "top"},
     };
     if (id >= SOURCE_PANE)
         return pane_command((enum pane)(id - SOURCE_PANE));
@@ -110,6 +112,9 @@ static json_t *source_params(struct node *n, enum source_id id, struct table_par
         return json_pack("{s:s}", "proto", n->overview.protos[id - SOURCE_PROTO].name);
     if (id == SOURCE_OPS)
         return json_pack("{s:s}", "filter", "state=running");
+    if (id == SOURCE_TOP_USERS || id == SOURCE_TOP_ADDRESSES)
+        return json_pack("{s:s, s:s, s:i}", "by", id == SOURCE_TOP_USERS ? "user" : "ip", "sort",
+                         "-sessions", "limit", OVERVIEW_TOP);
     if (id == SOURCE_HISTORY)
         return json_pack("{s:s, s:i}", "step", overview_span(&n->overview)->step, "limit",
                          (int)overview_wanted(&n->overview, clock_wall_ms()));
@@ -165,9 +170,11 @@ static void source_take(struct node *n, enum source_id id, const struct source *
     } else if (id == SOURCE_OPS) {
         take_ops(n, result);
     } else {
-        overview_take(id == SOURCE_STATUS  ? &o->status
-                      : id == SOURCE_STATS ? &o->stats
-                                           : &o->backends,
+        overview_take(id == SOURCE_STATUS          ? &o->status
+                      : id == SOURCE_STATS         ? &o->stats
+                      : id == SOURCE_TOP_USERS     ? &o->top_users
+                      : id == SOURCE_TOP_ADDRESSES ? &o->top_addresses
+                                                   : &o->backends,
                       result);
     }
 }
@@ -455,6 +462,15 @@ void node_refresh(struct node *n)
     }
 }
 
+/* Asks for what is costly: not before some time has gone, and the longer it took, the more. */
+static void source_ask_again(struct node *n, enum source_id id, uint64_t rest_ms)
+{
+    const struct source *s = &n->sources[id];
+    rest_ms = rest_ms > NODE_REST * s->took_ms ? rest_ms : NODE_REST * s->took_ms;
+    if (s->is_urgent || clock_ms() >= s->asked_ms + rest_ms)
+        source_ask(n, id);
+}
+
 static void node_ask(struct node *n, enum screen_id screen)
 {
     source_ask(n, SOURCE_STATUS);
@@ -468,15 +484,14 @@ static void node_ask(struct node *n, enum screen_id screen)
             source_ask(n, SOURCE_STATS);
             source_ask(n, SOURCE_BACKENDS);
             source_ask(n, SOURCE_LISTENERS);
+            source_ask_again(n, SOURCE_TOP_USERS, NODE_RARELY_MS);
+            source_ask_again(n, SOURCE_TOP_ADDRESSES, NODE_RARELY_MS);
             for (size_t k = 0; k < n->overview.n_protos; k++)
                 source_ask(n, (enum source_id)(SOURCE_PROTO + k));
         } else if (p == PANE_EVENTS) {
             node_watch(n);
         } else {
-            /* An answer that the daemon has to look for long is not asked for all the time. */
-            const struct source *s = &n->sources[SOURCE_PANE + p];
-            if (s->is_urgent || clock_ms() >= s->asked_ms + NODE_REST * s->took_ms)
-                source_ask(n, (enum source_id)(SOURCE_PANE + p));
+            source_ask_again(n, (enum source_id)(SOURCE_PANE + p), 0);
         }
     }
 }

@@ -1,45 +1,50 @@
 /* SPDX-License-Identifier: ISC */
-/* What the overview shows: the daemon's history, totals per protocol, backends, and what needs a
- * person. No terminal here. */
+/* What the overview shows: the daemon's history, totals per protocol, backends, who is busiest, and
+ * what needs a person. Its lines can be picked and lead to what they are about. No terminal here.
+ */
 #pragma once
 
-#include <jansson.h>
-
-#include "tui/screen.h"
+#include "tui/graph.h"
+#include "tui/panes.h"
 
 #define OVERVIEW_PROTOS_MAX 8
-
-/* A length of time: at least so many samples are shown, and more where there is room for more
- * columns, up to those that the daemon keeps. */
-struct overview_span {
-    const char *step; /* as stats history takes it */
-    unsigned step_s, samples, kept;
-};
+#define OVERVIEW_LINES_MAX 64
+#define OVERVIEW_LINE_ID_MAX 320
+#define OVERVIEW_TOP 12 /* of the busiest users and addresses */
 
 struct overview_proto {
     char name[16];
     json_t *stats; /* NULL before the first answer */
 };
 
+/* A line that can be picked, where it was drawn last. */
+struct overview_line {
+    int row, col, width;
+    enum pane pane;
+    json_t *object; /* of that pane, owned; NULL: the line leads to the list itself */
+    char id[OVERVIEW_LINE_ID_MAX];
+};
+
 struct overview {
     size_t span;
-    int width;       /* widest graph that was drawn */
-    bool is_short;   /* there are fewer samples than it has room for: all are asked for again */
-    json_t *history; /* samples, oldest first */
-    json_t *stats, *backends, *listeners, *status;
+    int cols;           /* cells of the graphs that were drawn last */
+    uint64_t cursor_ms; /* time whose values are told, Unix ms; 0 = now */
+    json_t *history;    /* samples, oldest first */
+    json_t *stats, *backends, *listeners, *status, *top_users, *top_addresses;
     struct overview_proto protos[OVERVIEW_PROTOS_MAX];
     size_t n_protos;
+    struct overview_line lines[OVERVIEW_LINES_MAX];
+    size_t n_lines;
+    char picked[OVERVIEW_LINE_ID_MAX]; /* "" = none */
 };
 
 /* Frees the samples; it is empty afterwards. */
 void overview_fini(struct overview *o);
 /* After a loss: what came before may be of another daemon. */
 void overview_clear(struct overview *o);
-const struct overview_span *overview_span(const struct overview *o);
+const struct graph_span *overview_span(const struct overview *o);
 /* The next span in a direction; the samples are forgotten. */
 void overview_set_span(struct overview *o, int by);
-/* A graph is as wide as this. */
-void overview_set_width(struct overview *o, int width);
 /* How many samples to ask for: those that are missing. */
 unsigned overview_wanted(const struct overview *o, uint64_t now_wall_ms);
 /* Appends the samples of an answer that are new. */
@@ -49,32 +54,29 @@ void overview_take(json_t **member, const json_t *result);
 /* The protocols of the listeners. */
 void overview_take_listeners(struct overview *o, const json_t *result);
 
-/* How many samples a column stands for, and how many columns there are. */
-void overview_scale(const struct overview_span *span, int width, unsigned *ret_each,
-                    unsigned *ret_columns);
-/* A value of each column of a graph, oldest first: the highest of the samples that it stands for.
- * Returns how many columns there are, at most width. */
-struct overview_graph {
-    const char *title, *member;
-    const char *second; /* added to member; NULL */
-    bool is_rate, is_size;
-    enum style style;
-};
-size_t overview_columns(const json_t *samples, const struct overview_graph *g,
-                        const struct overview_span *span, int width, double *ret);
+/* Moves the time whose values are told by cells of the graphs; beyond the newest it is now again.
+ */
+void overview_move_cursor(struct overview *o, int by);
+/* Picks the next line, or the one before. */
+void overview_move(struct overview *o, int by);
+/* The picked line; NULL = none. */
+const struct overview_line *overview_picked(const struct overview *o);
+/* Picks the line at a place of the screen; false when there is none. */
+bool overview_pick_at(struct overview *o, int row, int col);
+/* No line is picked and no time is looked at; false when that was so before. */
+bool overview_unpick(struct overview *o);
 
-/* One line for somebody who has to act. */
+/* One line for somebody who has to act, and where it leads. */
 struct overview_warning {
     enum style style;
+    enum pane pane;
+    const json_t *object; /* borrowed; NULL: to the list */
     char text[256];
 };
+/* The worst first. Returns how many there are, at most max. */
 size_t overview_warnings(const struct overview *o, struct overview_warning *ret, size_t max);
 
 /* Draws the overview from row on; is_stale greys it. */
 void overview_draw(struct overview *o, struct screen *s, int row, int height, bool is_stale);
-/* One graph with its title and latest value. */
-void overview_draw_graph(const json_t *samples, const struct overview_graph *g,
-                         const struct overview_span *span, struct screen *s, int row, int col,
-                         int height, int width);
 /* Style and words of a backend's state: "up", "DOWN", "up, drain". dst of 32 bytes. */
 enum style overview_backend_state(const json_t *backend, char dst[32]);

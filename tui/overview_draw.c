@@ -8,13 +8,10 @@
 #include "ctl/output_text.h"
 #include "tui/overview.h"
 
-#define GRAPH_HEIGHT_MIN 3 /* with its title */
-#define GRAPH_HEIGHT_MAX 40
-#define GRAPHS_TWO_ROWS 18 /* from this height on two rows of graphs use the space better */
-#define GRAPH_WIDTH_MAX 512
-#define GRAPH_AXIS 7       /* columns of the numbers beside it */
-#define GRAPH_AXIS_FROM 34 /* widths that have room for them */
-#define GRAPH_TIMES_FROM 7 /* heights that have room for the times below */
+#define GRAPH_HEIGHT_MIN 3     /* with its title */
+#define GRAPHS_ACROSS_FROM 150 /* widths with all beside one another, when they are not high */
+#define GRAPHS_TWO_ROWS 18     /* from this height on two rows of graphs use the space better */
+#define TOP_BOTH_FROM 64       /* widths with users and addresses beside one another */
 #define WARNINGS_MAX 6
 #define NAME_WIDTH_MIN 14
 #define NAME_WIDTH_MAX 32
@@ -28,11 +25,10 @@
 #define SPARK_WIDTH 15 /* two seconds a column */
 #define SPARK_SECONDS 2
 
-static const struct overview_graph graphs[] = {
-    {"sessions", "sessions", NULL, false, false, STYLE_GRAPH},
-    {"logins/s", "logins", NULL, true, false, STYLE_GOOD},
-    {"traffic/s", "in", "out", true, true, STYLE_GRAPH},
-    {"failed logins/s", "failures", NULL, true, false, STYLE_BAD},
+static const struct graph graphs[] = {
+    {"sessions", {{"sessions", NULL, STYLE_GRAPH}}, false, false},
+    {"logins/s", {{"logins", "ok", STYLE_GOOD}, {"failures", "failed", STYLE_BAD}}, true, false},
+    {"traffic/s", {{"in", "in", STYLE_GRAPH}, {"out", "out", STYLE_GOOD}}, true, true},
 };
 
 static uint64_t draw_number(const json_t *object, const char *name)
@@ -47,101 +43,105 @@ static const char *draw_text(const json_t *object, const char *name)
     return s ? s : "";
 }
 
+/* ---- lines that can be picked ---- */
+
+/* object: borrowed, NULL = the list of the pane. what: names the line, besides its pane. */
+static void draw_line(struct overview *o, struct screen *s, int row, int col, int width,
+                      enum pane pane, const json_t *object, const char *what)
+{
+    if (o->n_lines == OVERVIEW_LINES_MAX)
+        return;
+    struct overview_line *l = &o->lines[o->n_lines++];
+    *l = (struct overview_line){.row = row,
+                                .col = col,
+                                .width = width,
+                                .pane = pane,
+                                .object = json_incref((json_t *)object)};
+    (void)snprintf(l->id, sizeof(l->id), "%d %s", (int)pane, what);
+    if (strcmp(l->id, o->picked) == 0)
+        screen_restyle(s, row, col, width, STYLE_SELECTED);
+}
+
+/* ---- the busiest ---- */
+
+static void draw_top_rows(struct overview *o, struct screen *s, int row, int col, int height,
+                          int width, const char *title, const json_t *rows, enum pane pane)
+{
+    size_t i;
+    const json_t *r;
+    (void)screen_text(s, row, col, width, STYLE_TITLE, str_of(title));
+    screen_right(s, row, col, width, STYLE_DIM, STR("sessions"));
+    if (rows && json_array_size(rows) == 0 && height > 1)
+        (void)screen_text(s, row + 1, col, width, STYLE_DIM, STR("nobody"));
+    int line = row;
+    json_array_foreach (rows, i, r) {
+        const char *key = draw_text(r, "key");
+        if (!key[0]) /* nobody is logged in there yet */
+            continue;
+        if (++line >= row + height)
+            return;
+        AUTO_FREE char *n = str_printf("%llu", (unsigned long long)draw_number(r, "sessions"));
+        (void)screen_text(s, line, col, width - 10, STYLE_NORMAL, str_of(key));
+        screen_right(s, line, col + width - 9, 9, STYLE_NORMAL, str_of(n));
+        json_t *object = pane == PANE_USERS
+                             ? json_pack("{s:s}", "name", key)
+                             : json_pack("{s:s, s:s}", "subject", key, "kind", "address");
+        draw_line(o, s, line, col, width, pane, object, key);
+        json_decref(object);
+    }
+}
+
+static void draw_top(struct overview *o, struct screen *s, int row, int col, int height, int width)
+{
+    bool has_both = width >= TOP_BOTH_FROM;
+    int first = has_both ? width / 2 - 2 : width, upper = has_both ? height : (height + 1) / 2;
+    if (!has_both && height < 2 * GRAPH_HEIGHT_MIN)
+        upper = height;
+    draw_top_rows(o, s, row, col, upper, first, "busiest users", o->top_users, PANE_USERS);
+    if (has_both)
+        draw_top_rows(o, s, row, col + first + 2, height, width - first - 2, "busiest addresses",
+                      o->top_addresses, PANE_LIMITS);
+    else if (upper < height)
+        draw_top_rows(o, s, row + upper, col, height - upper, width, "busiest addresses",
+                      o->top_addresses, PANE_LIMITS);
+}
+
 /* ---- graphs ---- */
 
-static void graph_number(char dst[32], const struct overview_graph *g, double n)
-{
-    if (g->is_size)
-        units_human_size(dst, (uint64_t)n);
-    else
-        snprintf(dst, 32, n > 0 && n < 10 && g->is_rate ? "%.1f" : "%.0f", n);
-}
-
-/* Numbers beside a graph, at its top and its middle. */
-static void graph_axis(const struct overview_graph *g, double most, struct screen *s, int row,
-                       int col, int height, int width)
-{
-    char top[32], middle[32];
-    if (width < GRAPH_AXIS_FROM || height < 3 || most <= 0)
-        return;
-    graph_number(top, g, most);
-    graph_number(middle, g, most / 2);
-    const int axis = GRAPH_AXIS - 1;
-    screen_right(s, row, col, axis, STYLE_DIM, str_of(top));
-    if (height >= 5 && (most >= 2 || g->is_rate))
-        screen_right(s, row + height / 2, col, axis, STYLE_DIM, str_of(middle));
-    screen_right(s, row + height - 1, col, axis, STYLE_DIM, STR("0"));
-}
-
-/* Below a graph: how long ago its beginning and its middle were. */
-static void graph_times(struct screen *s, int row, int col, int width, uint64_t length_ms)
-{
-    char all[32], half[32];
-    units_human_duration(all, length_ms);
-    units_human_duration(half, length_ms / 2);
-    (void)screen_printf(s, row, col, width, STYLE_DIM, "-%s", all);
-    if (width >= GRAPH_AXIS_FROM)
-        (void)screen_printf(s, row, col + width / 2, width / 2, STYLE_DIM, "-%s", half);
-    screen_right(s, row, col + width / 2, width - width / 2, STYLE_DIM, STR("now"));
-}
-
-void overview_draw_graph(const json_t *samples, const struct overview_graph *g,
-                         const struct overview_span *span, struct screen *s, int row, int col,
-                         int height, int width)
-{
-    double v[GRAPH_WIDTH_MAX], most = 0;
-    char now[32], peak[32], length[32];
-    unsigned each, columns;
-    width = width < GRAPH_WIDTH_MAX ? width : GRAPH_WIDTH_MAX;
-    int room = width < GRAPH_AXIS_FROM || height < 4 ? width : width - GRAPH_AXIS;
-    overview_scale(span, room, &each, &columns);
-    uint64_t length_ms = (uint64_t)each * columns * span->step_s * 1000;
-    size_t n = overview_columns(samples, g, span, room, v);
-    for (size_t i = 0; i < n; i++)
-        most = v[i] > most ? v[i] : most;
-    units_human_duration(length, length_ms);
-    graph_number(now, g, n ? v[n - 1] : 0);
-    graph_number(peak, g, most);
-    int used = screen_text(s, row, col, width, STYLE_TITLE, str_of(g->title));
-    used += screen_printf(s, row, col + used + 1, width - used - 1, STYLE_NORMAL, "%s", now) + 1;
-    AUTO_FREE char *right = str_printf("peak %s in %s", peak, length);
-    if (right && used + 2 + (int)strlen(right) <= width)
-        screen_right(s, row, col + used, width - used, STYLE_DIM, str_of(right));
-    bool has_times = height >= GRAPH_TIMES_FROM;
-    int rows = height - 1 - has_times;
-    if (room < width)
-        graph_axis(g, most, s, row + 1, col, rows, width);
-    if (has_times)
-        graph_times(s, row + height - 1, col + width - (int)columns, (int)columns, length_ms);
-    for (size_t i = 0; i < n; i++)
-        screen_column(s, row + rows, col + width - (int)n + (int)i, rows, g->style,
-                      (uint64_t)(v[i] * 1000), (uint64_t)(most * 1000));
-}
-
-/* Two by two where there is room, else one below the other. Returns the rows used. */
+/* Graphs and the busiest: beside one another, two by two, or one below the other. Returns the rows
+ * used. */
 static int draw_graphs(struct overview *o, struct screen *s, int row, int height)
 {
+    const int n = (int)ARRAY_LEN(graphs) + 1;
+    const struct graph_view view = {o->history, overview_span(o), o->cursor_ms};
     if (height < 2)
         return 0;
-    int across = s->cols >= 150 && height < GRAPHS_TWO_ROWS ? 4 : s->cols >= 60 ? 2 : 1;
-    int down = (int)ARRAY_LEN(graphs) / across, width = (s->cols - 1) / across - 2;
+    int across = s->cols >= GRAPHS_ACROSS_FROM && height < GRAPHS_TWO_ROWS ? n
+                 : s->cols >= 60                                           ? 2
+                                                                           : 1;
+    int down = n / across, width = (s->cols - 1) / across - 2;
     while (down > 1 && height / down < GRAPH_HEIGHT_MIN)
         down--;
-    int each = height / down < GRAPH_HEIGHT_MAX ? height / down : GRAPH_HEIGHT_MAX;
+    int each = height / down;
     if (each < 2)
         return 0;
-    overview_set_width(o, width);
-    for (int i = 0; i < across * down; i++)
-        overview_draw_graph(o->history, &graphs[i], overview_span(o), s, row + (i / across) * each,
-                            1 + (i % across) * (width + 2), each, width);
+    o->cols = graph_plot_cols(each, width);
+    for (int i = 0; i < across * down; i++) {
+        int top = row + (i / across) * each, left = 1 + (i % across) * (width + 2);
+        if (i + 1 < n)
+            graph_draw(&view, &graphs[i], s, top, left, each, width);
+        else
+            draw_top(o, s, top, left, each, width);
+    }
     return each * down;
 }
 
 /* ---- totals ---- */
 
-static const char *const totals[] = {"sessions",     "relaying", "login_rate",
-                                     "failure_rate", "in_rate",  "out_rate",
-                                     "logins",       "failures", "limited"};
+static const char *const totals[] = {
+    "sessions",         "relaying",     "login_rate", "failure_rate", "in_rate",
+    "out_rate",         "logins",       "failures",   "limited",      "auth_failures",
+    "backend_failures", "tls_failures", "killed"};
 
 static void draw_total_row(struct screen *s, int row, const char *name, const json_t *stats,
                            enum style style)
@@ -300,8 +300,8 @@ static void draw_spark(struct screen *s, int row, const struct bars *b, const js
         screen_column(s, row, b->spark + i, 1, STYLE_GRAPH, columns[i], most);
 }
 
-static void draw_backend(struct screen *s, int row, const struct bars *b, const json_t *backend,
-                         uint64_t total)
+static void draw_backend(struct overview *o, struct screen *s, int row, const struct bars *b,
+                         const json_t *backend, uint64_t total)
 {
     char state[32];
     uint64_t sessions = draw_number(backend, "sessions");
@@ -336,9 +336,10 @@ static void draw_backend(struct screen *s, int row, const struct bars *b, const 
         AUTO_FREE char *text = str_printf("%lldd", (long long)json_integer_value(days));
         screen_right(s, row, b->cert, CERT_WIDTH, STYLE_NORMAL, str_of(text));
     }
+    draw_line(o, s, row, 0, s->cols, PANE_BACKENDS, backend, name ? name : "");
 }
 
-static void draw_backends(const struct overview *o, struct screen *s, int row, int height)
+static void draw_backends(struct overview *o, struct screen *s, int row, int height)
 {
     uint64_t total = 0;
     size_t i, n = json_array_size(o->backends);
@@ -356,13 +357,13 @@ static void draw_backends(const struct overview *o, struct screen *s, int row, i
                                 n - i);
             return;
         }
-        draw_backend(s, row + 1 + (int)i, &b, backend, total);
+        draw_backend(o, s, row + 1 + (int)i, &b, backend, total);
     }
 }
 
 /* ---- the whole ---- */
 
-static int draw_warnings(const struct overview *o, struct screen *s, int row, int height)
+static int draw_warnings(struct overview *o, struct screen *s, int row, int height)
 {
     struct overview_warning w[WARNINGS_MAX];
     size_t n = overview_warnings(o, w, ARRAY_LEN(w));
@@ -371,12 +372,15 @@ static int draw_warnings(const struct overview *o, struct screen *s, int row, in
         if (w[i].style == STYLE_ALARM)
             screen_fill(s, row + i, 0, s->cols, STYLE_ALARM);
         (void)screen_printf(s, row + i, 1, s->cols - 1, w[i].style, "! %s", w[i].text);
+        draw_line(o, s, row + i, 0, s->cols, w[i].pane, w[i].object, w[i].text);
     }
     return shown;
 }
 
 void overview_draw(struct overview *o, struct screen *s, int row, int height, bool is_stale)
 {
+    while (o->n_lines > 0)
+        json_decref(o->lines[--o->n_lines].object);
     int end = row + height, at = row + draw_warnings(o, s, row, height / 2);
     int n = (int)json_array_size(o->backends);
     int below = totals_height(o) + 1 + 1 + (n < 8 ? n : 8);

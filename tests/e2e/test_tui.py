@@ -15,11 +15,23 @@ def test_overview(tui, proxy):
     assert re.search(r"^ test  mailproxy \d+\.\d+\.\d+  up \d+s  admin +\d\d:\d\d:\d\d", text)
     tui.until(r"imap +1 +1 ")
     tui.until(r"sessions 1 ")
-    assert tui.has(r"peak \d+ in 2m")
+    assert tui.has(r"^ +-2m .* now$")
     tui.keys("z")
-    tui.until(r"peak \d+ in 10m")
+    tui.until(r"^ +-10m .* now$")
     tui.keys("Z")
-    tui.until(r"peak \d+ in 2m")
+    tui.until(r"^ +-2m .* now$")
+    # The values of a time, until Esc.
+    wait.until(lambda: len(proxy.ctl("stats", "history")) > 3, "samples")
+    tui.keys("Left")
+    tui.until(r"logins/s ok \S+ +failed \d.* at \d\d:\d\d:\d\d")
+    tui.keys("Escape")
+    tui.until(r"logins/s ok \S+ +failed \d.* peak ")
+    # Lines lead to what they are about, and back.
+    tui.until(r"^.* u1@example\.org +1$")
+    tui.keys("Down", "Enter")
+    tui.until(r"overview › user u1@example\.org")
+    tui.keys("BSpace")
+    tui.until("PROTOCOL")
     c.close()
 
 
@@ -29,6 +41,12 @@ def test_overview_warns(tui, proxy, dovecot1):
     proxy.ctl("backend", "drain", "dc2")
     tui.until(r"! pool main has no backend that takes logins")
     proxy.ctl("listener", "pause", "imaps")
+    tui.until(r"! listener imaps is paused")
+    tui.keys("Down", "Enter")  # of the pool: to the backends
+    tui.until(r"^ backends +2")
+    tui.keys("BSpace", "Down", "Enter")
+    tui.until(r"overview › backend main/dc1")
+    tui.keys("BSpace")
     tui.until(r"! listener imaps is paused")
     for name in ("dc1", "dc2"):
         proxy.ctl("backend", "ready", name)

@@ -20,6 +20,7 @@ MASKS = [
     (r"\d\d:\d\d:\d\d", "TIME"),
     (r"127\.\d+\.\d+\.\d+(:\d+)?", "ADDRESS"),
     (r"\b\d+-[0-9a-f]+\b(?! of)", "ID"),
+    (r"[⠀-⣿]+", " "),  # how high a curve is, and in how many samples a login lies, is chance
     (r"[▁▂▃▄▅▆▇█░]+", "▆"),
     (r"(?<![\w./])\d+(\.\d+)*[A-Za-z%]{0,2}(?![\w./])", "#"),
     (r" +", " "),

@@ -139,6 +139,35 @@ def test_a_name_with_a_star_is_that_name(tui):
     assert "u1@" not in text.split("TEXT")[1]
 
 
+def audited(site, command):
+    return [a["args"] for a in site.ctl("audit", "list", f"command={command}")]
+
+
+def test_a_user_is_locked(tui, site):
+    site.add_user("u3@example.org", "pw")
+    tui.keys("4", "/", "u3", "Enter")  # 5
+    tui.until(r"users  1, 3 in all")
+    tui.keys("L")
+    tui.until(r"Lock out user u3@example\.org\?")
+    tui.keys("y")  # 7
+    tui.until(r"u3@example\.org +locked")
+    site.ctl("user", "remove", "u3@example.org", "--yes")
+
+
+def test_a_drain_with_a_rate(tui, site):
+    tui.keys("3")
+    tui.until(r"backends  2")
+    tui.keys("d")
+    tui.until(r"Drain backend main/dc1\?")
+    tui.keys("Tab", "Tab", "9m", "Tab", "5", "BTab", "BTab", "Enter")  # 11
+    tui.until(r"^ dc1 .* drain")
+    assert audited(site, "backend.drain") == ["deadline=9m rate=5 name=main/dc1"]
+    for op in site.ctl("op", "list", "state=running"):
+        site.ctl("op", "cancel", op["id"])
+    site.ctl("backend", "ready", "dc1")
+    assert len(site.sessions()) == MANY + 1
+
+
 def test_own_commands(tui, folder):
     tui.keys("2", "s", "u")
     tui.until("USER▲")

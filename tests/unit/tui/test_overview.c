@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Samples merged, columns of graphs, warnings, and the whole at many sizes. */
+/* Samples merged, the cursor, warnings, lines that lead somewhere, and the whole at many sizes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,10 +12,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "tui/overview.h"
-
-static const struct overview_graph sessions = {"sessions", "sessions", NULL,
-                                               false,      false,      STYLE_GRAPH};
-static const struct overview_graph logins = {"logins/s", "logins", NULL, true, false, STYLE_GOOD};
 
 /* Samples of the seconds first..last (times in s), with sessions = the second. */
 static json_t *history(int first, int last)
@@ -39,7 +35,7 @@ static void test_history_is_merged(void **state)
     (void)state;
     struct overview o = {0};
     unsigned all = overview_wanted(&o, 1000000);
-    assert_true(all >= 120);
+    assert_int_equal(all, 240);
     take(&o, 1, 10);
     take(&o, 8, 12); /* what overlaps is there once */
     assert_int_equal(json_array_size(o.history), 12);
@@ -55,42 +51,46 @@ static void test_history_is_merged(void **state)
     overview_fini(&o);
 }
 
-static void test_wider_screens_ask_again(void **state)
+/* Each span asks for what is compared, too. */
+static void test_spans(void **state)
 {
     (void)state;
+    static const unsigned samples[] = {240, 1200, 120, 1800, 2880};
     struct overview o = {0};
-    take(&o, 1, 200);
-    overview_set_width(&o, 40);
-    assert_false(o.is_short);
-    overview_set_width(&o, 150);
-    assert_true(o.is_short);
-    assert_int_equal(overview_wanted(&o, 200000), 150);
-    take(&o, 1, 200);
-    assert_false(o.is_short);
-    assert_int_equal(json_array_size(o.history), 150);
+    for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
+        assert_int_equal(overview_wanted(&o, 1000000), samples[i]);
+        overview_set_span(&o, 1);
+    }
+    assert_int_equal(overview_span(&o)->length_s, 120);
     overview_fini(&o);
 }
 
-static void test_columns(void **state)
+static void test_cursor(void **state)
 {
     (void)state;
-    static const struct overview_span span = {"1s", 1, 10, 20};
-    double v[32];
-    json_t *result = history(1, 20);
-    const json_t *rows = json_object_get(result, "rows");
-    /* Two samples a column: the higher one; whole seconds 2k and 2k+1 belong together. */
-    assert_int_equal(overview_columns(rows, &sessions, &span, 5, v), 5);
-    assert_true(v[4] == 20 && v[3] == 19 && v[2] == 17);
-    /* More room than samples wanted: those that are kept. */
-    assert_int_equal(overview_columns(rows, &sessions, &span, 32, v), 20);
-    assert_true(v[19] == 20 && v[0] == 1);
-    assert_int_equal(overview_columns(rows, &sessions, &span, 0, v), 0);
-    assert_int_equal(overview_columns(NULL, &sessions, &span, 5, v), 0);
-    /* Rates of samples of a minute. */
-    static const struct overview_span minutes = {"1m", 60, 10, 20};
-    assert_true(overview_columns(rows, &logins, &minutes, 10, v) > 0);
-    assert_true(v[9] == 1);
-    json_decref(result);
+    struct overview o = {.cols = 60};
+    overview_move_cursor(&o, -1); /* there is nothing yet */
+    assert_int_equal(o.cursor_ms, 0);
+    take(&o, 1000, 1240);
+    overview_move_cursor(&o, -1);
+    assert_int_equal(o.cursor_ms, 1238000);
+    overview_move_cursor(&o, -1);
+    assert_int_equal(o.cursor_ms, 1236000);
+    take(&o, 1241, 1242); /* time goes on, what is looked at stays */
+    assert_int_equal(o.cursor_ms, 1236000);
+    for (int i = 0; i < 200; i++)
+        overview_move_cursor(&o, -1);
+    assert_int_equal(o.cursor_ms, 1123000); /* the middle of the first cell */
+    for (int i = 0; i < 200; i++)
+        overview_move_cursor(&o, 1);
+    assert_int_equal(o.cursor_ms, 0);
+    overview_move_cursor(&o, -1);
+    assert_true(overview_unpick(&o));
+    assert_false(overview_unpick(&o));
+    overview_move_cursor(&o, -1);
+    overview_set_span(&o, 1);
+    assert_int_equal(o.cursor_ms, 0);
+    overview_fini(&o);
 }
 
 static json_t *backends(void)
@@ -271,6 +271,59 @@ static void test_backend_times(void **state)
     overview_fini(&o);
 }
 
+static const struct overview_line *picked_after(struct overview *o, int by)
+{
+    overview_move(o, by);
+    const struct overview_line *l = overview_picked(o);
+    assert_non_null(l);
+    return l;
+}
+
+/* Every line leads somewhere, and what is picked stays so wherever it is drawn. */
+static void test_lines(void **state)
+{
+    (void)state;
+    struct overview o = {.backends = backends(), .stats = json_object()};
+    struct screen s = {.glyphs = GLYPHS_FULL};
+    o.top_users = json_loads("[{\"key\":\"anna\",\"sessions\":7}]", 0, NULL);
+    o.top_addresses = json_loads("[{\"key\":\"192.0.2.1\",\"sessions\":7}]", 0, NULL);
+    o.listeners = json_loads("[{\"name\":\"imap\",\"paused\":true}]", 0, NULL);
+    assert_true(screen_reset(&s, 50, 160));
+    overview_draw(&o, &s, 0, 50, false);
+    assert_null(overview_picked(&o));
+    const struct overview_line *l = picked_after(&o, 1);
+    assert_true(l->row == 0 && l->pane == PANE_BACKENDS && !l->object); /* pool spare */
+    l = picked_after(&o, 1);
+    assert_int_equal(l->pane, PANE_BACKENDS);
+    assert_string_equal(json_string_value(json_object_get(l->object, "name")), "b1");
+    while (l->pane == PANE_BACKENDS)
+        l = picked_after(&o, 1);
+    assert_int_equal(l->pane, PANE_LISTENERS);
+    l = picked_after(&o, 1);
+    assert_int_equal(l->pane, PANE_USERS);
+    assert_string_equal(json_string_value(json_object_get(l->object, "name")), "anna");
+    assert_int_equal(screen_at(&s, l->row, l->col)->style, STYLE_NORMAL);
+    overview_draw(&o, &s, 0, 50, false);
+    l = overview_picked(&o);
+    assert_int_equal(screen_at(&s, l->row, l->col)->style, STYLE_SELECTED);
+    l = picked_after(&o, 1);
+    assert_int_equal(l->pane, PANE_LIMITS);
+    for (int i = 0; i < 9; i++)
+        l = picked_after(&o, 1);
+    assert_string_equal(json_string_value(json_object_get(l->object, "name")), "s1");
+    /* Once more, smaller: the line moved, the choice did not. */
+    assert_true(screen_reset(&s, 24, 80));
+    overview_draw(&o, &s, 0, 24, false);
+    l = overview_picked(&o);
+    assert_non_null(l);
+    assert_string_equal(json_string_value(json_object_get(l->object, "name")), "s1");
+    assert_false(overview_pick_at(&o, 23, 200));
+    assert_true(overview_pick_at(&o, 0, 5));
+    assert_int_equal(overview_picked(&o)->row, 0);
+    screen_fini(&s);
+    overview_fini(&o);
+}
+
 static void test_all_sizes(void **state)
 {
     (void)state;
@@ -297,8 +350,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_history_is_merged),
-        cmocka_unit_test(test_wider_screens_ask_again),
-        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_spans),
+        cmocka_unit_test(test_cursor),
+        cmocka_unit_test(test_lines),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_warnings_of_certificates),
         cmocka_unit_test(test_warnings_of_an_upgrade),

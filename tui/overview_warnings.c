@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: ISC */
+/* What needs a person, in words, the worst first. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/cert_days.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/units.h"
+#include "tui/overview.h"
+
+#define OVERVIEW_CERT_BAD_DAYS 3
+/* A restart of the engine is news for so long. */
+#define OVERVIEW_RESTART_MS (60 * 60 * 1000)
+
+static const char *overview_text(const json_t *object, const char *name)
+{
+    const char *s = json_string_value(json_object_get(object, name));
+    return s ? s : "";
+}
+
+enum style overview_backend_state(const json_t *backend, char dst[32])
+{
+    const char *health = overview_text(backend, "health"), *admin = overview_text(backend, "admin");
+    bool is_down = strcmp(health, "down") == 0;
+    bool is_ready = !admin[0] || strcmp(admin, "ready") == 0;
+    snprintf(dst, 32, "%.12s%s%.12s", is_down ? "DOWN" : health, is_ready ? "" : ", ",
+             is_ready ? "" : admin);
+    return is_down ? STYLE_BAD : !is_ready || strcmp(health, "up") != 0 ? STYLE_WARN : STYLE_GOOD;
+}
+
+struct warnings {
+    struct overview_warning *v;
+    size_t n, max;
+};
+
+/* object NULL: it leads to the list of the pane. */
+static void warn(struct warnings *w, enum style style, enum pane pane, const json_t *object,
+                 const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+static void warn(struct warnings *w, enum style style, enum pane pane, const json_t *object,
+                 const char *fmt, ...)
+{
+    va_list ap;
+    if (w->n == w->max)
+        return;
+    w->v[w->n].style = style;
+    w->v[w->n].pane = pane;
+    w->v[w->n].object = object;
+    va_start(ap, fmt);
+    vsnprintf(w->v[w->n].text, sizeof(w->v[w->n].text), fmt, ap);
+    va_end(ap);
+    w->n++;
+}
+
+/* "for 3m", "" when nobody knows. */
+static const char *overview_since(const json_t *backend, const char *member, char dst[48])
+{
+    json_int_t at = json_integer_value(json_object_get(backend, member));
+    uint64_t now = clock_wall_ms();
+    char text[32];
+    dst[0] = '\0';
+    if (at <= 0 || (uint64_t)at > now)
+        return dst;
+    units_human_duration(text, now - (uint64_t)at);
+    snprintf(dst, 48, " for %s", text);
+    return dst;
+}
+
+/* whose: "backend main/b1", which is the object of a pane. */
+static void warn_certificate(struct warnings *w, const char *whose, enum pane pane,
+                             const json_t *object)
+{
+    const json_t *days = json_object_get(object, "cert_days");
+    json_int_t n = json_integer_value(days);
+    if (!json_is_integer(days) || n >= CERT_DAYS_WARN)
+        return;
+    enum style style = n < OVERVIEW_CERT_BAD_DAYS ? STYLE_BAD : STYLE_WARN;
+    if (n < 0)
+        warn(w, style, pane, object, "the certificate of %s has ended", whose);
+    else
+        warn(w, style, pane, object, "the certificate of %s ends in %lld day%s", whose,
+             (long long)n, n == 1 ? "" : "s");
+}
+
+static void warn_backend(struct warnings *w, const json_t *b)
+{
+    const char *pool = overview_text(b, "pool"), *name = overview_text(b, "name");
+    const char *admin = overview_text(b, "admin"), *reason = overview_text(b, "reason");
+    const char *why = overview_text(b, "admin_reason"), *down = overview_text(b, "down");
+    AUTO_FREE char *whose = str_printf("backend %s/%s", pool, name);
+    char since[48];
+    bool is_down = strcmp(overview_text(b, "health"), "down") == 0;
+    if (is_down)
+        warn(w, STYLE_BAD, PANE_BACKENDS, b, "backend %s/%s is down%s%s%s", pool, name,
+             overview_since(b, "health_since", since), reason[0] ? ": " : "", reason);
+    else if (down[0])
+        warn(w, STYLE_BAD, PANE_BACKENDS, b, "%s of backend %s/%s is down%s%s", down, pool, name,
+             reason[0] ? ": " : "", reason);
+    if (admin[0] && strcmp(admin, "ready") != 0)
+        warn(w, STYLE_WARN, PANE_BACKENDS, b, "backend %s/%s is set to %s%s%s%s", pool, name, admin,
+             overview_since(b, "admin_since", since), why[0] ? ": " : "", why);
+    if (overview_text(b, "full")[0])
+        warn(w, STYLE_WARN, PANE_BACKENDS, b, "backend %s/%s is full: %s", pool, name,
+             overview_text(b, "full"));
+    if (overview_text(b, "slow")[0])
+        warn(w, STYLE_WARN, PANE_BACKENDS, b, "logins at backend %s/%s are slow: p95 %s", pool,
+             name, overview_text(b, "slow"));
+    warn_certificate(w, whose ? whose : name, PANE_BACKENDS, b);
+}
+
+/* Most listeners share one: the first of them speaks for all. */
+static void warn_listener_certificates(struct warnings *w, const json_t *listeners)
+{
+    size_t i, k;
+    const json_t *row, *other;
+    json_array_foreach (listeners, i, row) {
+        const char *name = overview_text(row, "name"), *file = overview_text(row, "cert_file");
+        size_t n_before = 0, n_behind = 0;
+        json_array_foreach (listeners, k, other)
+            if (k != i && strcmp(overview_text(other, "cert_file"), file) == 0)
+                *(k < i ? &n_before : &n_behind) += 1;
+        AUTO_FREE char *whose = n_behind ? str_printf("listener %s and %zu more", name, n_behind)
+                                         : str_printf("listener %s", name);
+        if (n_before == 0)
+            warn_certificate(w, whose ? whose : name, PANE_LISTENERS, row);
+    }
+}
+
+/* The first backend of each pool speaks for all of them. */
+static void warn_pools(struct warnings *w, const json_t *backends)
+{
+    size_t i, k;
+    const json_t *b, *other;
+    json_array_foreach (backends, i, b) {
+        const char *pool = overview_text(b, "pool");
+        bool is_usable = false, is_first = true;
+        json_array_foreach (backends, k, other) {
+            if (strcmp(overview_text(other, "pool"), pool) != 0)
+                continue;
+            const char *admin = overview_text(other, "admin");
+            is_first = is_first && k >= i;
+            is_usable = is_usable || (strcmp(overview_text(other, "health"), "down") != 0 &&
+                                      (!admin[0] || strcmp(admin, "ready") == 0));
+        }
+        if (is_first && !is_usable && pool[0])
+            warn(w, STYLE_ALARM, PANE_BACKENDS, NULL, "pool %s has no backend that takes logins",
+                 pool);
+    }
+}
+
+size_t overview_warnings(const struct overview *o, struct overview_warning *ret, size_t max)
+{
+    struct warnings w = {ret, 0, max};
+    size_t i;
+    const json_t *row;
+    json_int_t restarts = json_integer_value(json_object_get(o->status, "restarts"));
+    json_int_t uptime = json_integer_value(json_object_get(o->status, "uptime"));
+    warn_pools(&w, o->backends);
+    if (strcmp(overview_text(o->status, "state"), "stopping") == 0)
+        warn(&w, STYLE_ALARM, PANE_SESSIONS, NULL, "the daemon is stopping");
+    if (strcmp(overview_text(o->status, "state"), "retired") == 0)
+        warn(&w, STYLE_ALARM, PANE_SESSIONS, NULL,
+             "an upgrade replaced this program: it finishes its sessions");
+    warn_listener_certificates(&w, o->listeners);
+    json_array_foreach (o->backends, i, row)
+        warn_backend(&w, row);
+    if (json_object_get(o->status, "old_pid"))
+        warn(&w, STYLE_WARN, PANE_SESSIONS, NULL,
+             "the program before the upgrade has %lld more sessions: %s",
+             (long long)json_integer_value(json_object_get(o->status, "old_sessions")),
+             overview_text(o->status, "old_control"));
+    if (restarts > 0 && uptime < OVERVIEW_RESTART_MS)
+        warn(&w, STYLE_WARN, PANE_EVENTS, NULL,
+             "the engine ended by itself and was started again (%lld times so far)",
+             (long long)restarts);
+    json_array_foreach (o->listeners, i, row)
+        if (json_is_true(json_object_get(row, "paused")))
+            warn(&w, STYLE_WARN, PANE_LISTENERS, row, "listener %s is paused: clients wait",
+                 overview_text(row, "name"));
+    return w.n;
+}
