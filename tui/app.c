@@ -51,6 +51,7 @@ static void app_apply_settings(const struct app *a, struct node *n)
             (void)str_copy(t->sort, sizeof(t->sort), str_of(s->sort + t->is_descending));
         }
         n->lists[p].is_wide = s->is_wide;
+        list_set_shown(&n->lists[p], str_of(s->columns));
     }
 }
 
@@ -103,6 +104,10 @@ static void app_keep_settings(struct app *a)
         struct settings_pane *v = &s->panes[p];
         v->is_set = n->lists[p].table.command != NULL;
         v->is_wide = n->lists[p].is_wide;
+        AUTO_BUF columns = BUF_INIT;
+        v->columns[0] = '\0';
+        if (list_shown_text(&n->lists[p], &columns) == 0)
+            (void)str_copy(v->columns, sizeof(v->columns), buf_str(&columns));
         (void)table_sort_text(&n->lists[p].table, v->sort);
     }
     for (size_t i = 0; i < s->n_history; i++)

@@ -22,7 +22,7 @@
 enum app_over { OVER_NONE, OVER_DETAIL, OVER_HELP, OVER_TEXT };
 
 /* Menus over the screen. */
-enum app_menu { MENU_ONLY, MENU_SORT, MENU_GROUPS, MENU_FAILURES };
+enum app_menu { MENU_ONLY, MENU_SORT, MENU_COLUMNS, MENU_FILTERS, MENU_GROUPS, MENU_FAILURES };
 
 /* Where the operator was. */
 struct app_place {
@@ -143,6 +143,17 @@ void app_show(struct app *a, enum screen_id screen, int focus);
 void app_change_screen(struct app *a, enum screen_id screen);
 /* Sorts the list that has the keys by a column; once more turns the order round. */
 void app_sort_by(struct app *a, const char *column);
+/* ---- menus about a list: app_columns.c ---- */
+
+void app_ask_sort(struct app *a);
+void app_ask_columns(struct app *a);
+void app_ask_filters(struct app *a);
+/* Shows or hides a column of the list that has the keys ("" = the usual ones), and asks on. */
+void app_pick_column(struct app *a, const char *column);
+/* Sets the filter of a name. */
+void app_use_filter(struct app *a, struct str name);
+/* Gives the filter of the list a name; "-NAME" forgets it. */
+void app_name_filter(struct app *a, struct str name);
 /* Filters the list that has the keys; marks are taken away. */
 void app_set_filter(struct app *a, const char *filter);
 /* Says why there is no row to act on. */

@@ -169,41 +169,6 @@ void app_sort_by(struct app *a, const char *column)
     app_refresh(a);
 }
 
-/* A letter for each column: the first of its name that no column before it has, when possible. */
-static void sort_letters(const struct table *t, char *letters)
-{
-    static const char all[] = "abcdefghilmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    bool is_taken[128] = {['j'] = true, ['k'] = true}; /* these move */
-    for (int depth = 0; depth < 2; depth++)            /* first letters go first */
-        for (size_t i = 0; i < t->n_columns; i++) {
-            const char *name = t->columns[i].name;
-            for (size_t k = 0; !letters[i] && name[k] && (depth > 0 || k == 0); k++)
-                if (name[k] > 0 && name[k] != '_' && !is_taken[(int)name[k]])
-                    is_taken[(int)(letters[i] = name[k])] = true;
-            for (const char *c = all; depth > 0 && !letters[i] && *c; c++)
-                if (!is_taken[(int)*c])
-                    is_taken[(int)(letters[i] = *c)] = true;
-        }
-}
-
-static void ask_sort(struct app *a)
-{
-    const struct table *t = app_table(a);
-    char letters[MENU_ITEMS_MAX] = "";
-    menu_open(&a->menu, MENU_SORT, "Sort by", "the same again turns it round; Esc leaves");
-    if (t->n_columns > ARRAY_LEN(letters))
-        return;
-    sort_letters(t, letters);
-    for (size_t i = 0; i < t->n_columns; i++) {
-        const struct command_column *c = &t->columns[i];
-        bool is_now = strcmp(c->name, t->sort) == 0;
-        menu_add(&a->menu, letters[i], c->name, is_now, "%-14s %s%s", c->title, c->help,
-                 !is_now            ? ""
-                 : t->is_descending ? "  (now, descending)"
-                                    : "  (now)");
-    }
-}
-
 static void do_sort(struct app *a, enum action action)
 {
     struct table *t = app_table(a);
@@ -212,7 +177,7 @@ static void do_sort(struct app *a, enum action action)
         return;
     }
     if (action == ACTION_SORT) {
-        ask_sort(a);
+        app_ask_sort(a);
         return;
     }
     if (action == ACTION_REVERSE)
@@ -279,7 +244,11 @@ static void do_screen(struct app *a, enum action action)
 static void do_view(struct app *a, enum action action)
 {
     struct list *l = app_list(a);
-    if (action == ACTION_WIDE) {
+    if (action == ACTION_COLUMNS) {
+        app_ask_columns(a);
+    } else if (action == ACTION_FILTERS) {
+        app_ask_filters(a);
+    } else if (action == ACTION_WIDE) {
         l->is_wide = !l->is_wide;
         app_say(a, false, l->is_wide ? "all columns: Left and Right move" : "the usual columns");
     } else if (action == ACTION_OTHER) {
@@ -376,23 +345,24 @@ static void do_mouse(struct app *a, enum action action)
 /* ---- the table: what is none on rows ---- */
 
 static void (*const doers[ACTION_COUNT])(struct app *a, enum action action) = {
-    [ACTION_HELP] = do_page,       [ACTION_DETAILS] = do_details, [ACTION_FILTER] = do_filter,
-    [ACTION_COMMAND] = do_command, [ACTION_CHECK] = do_ask,       [ACTION_EXPLAIN] = do_ask,
-    [ACTION_TRACE] = do_trace,     [ACTION_RELOAD] = do_reload,   [ACTION_MARK] = do_mark,
-    [ACTION_MARK_ALL] = do_mark,   [ACTION_SORT] = do_sort,       [ACTION_SORT_RIGHT] = do_sort,
-    [ACTION_SORT_LEFT] = do_sort,  [ACTION_REVERSE] = do_sort,    [ACTION_WIDE] = do_view,
-    [ACTION_OTHER] = do_view,      [ACTION_SPAN] = do_view,       [ACTION_SPAN_BACK] = do_view,
-    [ACTION_EARLIER] = do_view,    [ACTION_LATER] = do_view,      [ACTION_LEFT] = do_view,
-    [ACTION_RIGHT] = do_view,      [ACTION_PAUSE] = do_pause,     [ACTION_FASTER] = do_interval,
-    [ACTION_SLOWER] = do_interval, [ACTION_LAST_ERROR] = do_page, [ACTION_COPY] = do_copy,
-    [ACTION_SAVE] = do_save,       [ACTION_MOUSE] = do_mouse,     [ACTION_REDRAW] = do_flag,
-    [ACTION_SUSPEND] = do_flag,    [ACTION_QUIT] = do_flag,       [ACTION_NEXT] = do_screen,
-    [ACTION_PREVIOUS] = do_screen, [ACTION_NODE_NEXT] = do_node,  [ACTION_NODE_PREVIOUS] = do_node,
-    [ACTION_CLEAR] = do_clear,     [ACTION_BACK] = do_back,       [ACTION_CLOSE] = do_close,
-    [ACTION_UP] = do_move,         [ACTION_DOWN] = do_move,       [ACTION_PAGE_UP] = do_move,
-    [ACTION_PAGE_DOWN] = do_move,  [ACTION_TOP] = do_move,        [ACTION_BOTTOM] = do_move,
-    [ACTION_GO_BACK] = do_go,      [ACTION_ONLY_THIS] = do_go,    [ACTION_GO_USER] = do_go,
-    [ACTION_GO_BACKEND] = do_go,   [ACTION_GO_ADDRESS] = do_go,   [ACTION_GROUP] = do_go,
+    [ACTION_HELP] = do_page,       [ACTION_DETAILS] = do_details,    [ACTION_FILTER] = do_filter,
+    [ACTION_COMMAND] = do_command, [ACTION_CHECK] = do_ask,          [ACTION_EXPLAIN] = do_ask,
+    [ACTION_TRACE] = do_trace,     [ACTION_RELOAD] = do_reload,      [ACTION_MARK] = do_mark,
+    [ACTION_MARK_ALL] = do_mark,   [ACTION_SORT] = do_sort,          [ACTION_SORT_RIGHT] = do_sort,
+    [ACTION_SORT_LEFT] = do_sort,  [ACTION_REVERSE] = do_sort,       [ACTION_WIDE] = do_view,
+    [ACTION_COLUMNS] = do_view,    [ACTION_FILTERS] = do_view,       [ACTION_OTHER] = do_view,
+    [ACTION_SPAN] = do_view,       [ACTION_SPAN_BACK] = do_view,     [ACTION_EARLIER] = do_view,
+    [ACTION_LATER] = do_view,      [ACTION_LEFT] = do_view,          [ACTION_RIGHT] = do_view,
+    [ACTION_PAUSE] = do_pause,     [ACTION_FASTER] = do_interval,    [ACTION_SLOWER] = do_interval,
+    [ACTION_LAST_ERROR] = do_page, [ACTION_COPY] = do_copy,          [ACTION_SAVE] = do_save,
+    [ACTION_MOUSE] = do_mouse,     [ACTION_REDRAW] = do_flag,        [ACTION_SUSPEND] = do_flag,
+    [ACTION_QUIT] = do_flag,       [ACTION_NEXT] = do_screen,        [ACTION_PREVIOUS] = do_screen,
+    [ACTION_NODE_NEXT] = do_node,  [ACTION_NODE_PREVIOUS] = do_node, [ACTION_CLEAR] = do_clear,
+    [ACTION_BACK] = do_back,       [ACTION_CLOSE] = do_close,        [ACTION_UP] = do_move,
+    [ACTION_DOWN] = do_move,       [ACTION_PAGE_UP] = do_move,       [ACTION_PAGE_DOWN] = do_move,
+    [ACTION_TOP] = do_move,        [ACTION_BOTTOM] = do_move,        [ACTION_GO_BACK] = do_go,
+    [ACTION_ONLY_THIS] = do_go,    [ACTION_GO_USER] = do_go,         [ACTION_GO_BACKEND] = do_go,
+    [ACTION_GO_ADDRESS] = do_go,   [ACTION_GROUP] = do_go,
 };
 
 void app_do(struct app *a, enum action action)

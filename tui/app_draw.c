@@ -176,7 +176,7 @@ static void draw_title(const struct app *a, struct screen *s, enum pane p, int r
     AUTO_FREE char *count = title_count(t);
     AUTO_FREE char *filter = t->filter[0] ? str_printf("  filter: %s", t->filter) : NULL;
     AUTO_FREE char *marks = t->marks.count ? str_printf("  %zu marked", t->marks.count) : NULL;
-    AUTO_FREE char *hidden = l->n_hidden ? str_printf("%zu more column%s: w, then Right ",
+    AUTO_FREE char *hidden = l->n_hidden ? str_printf("%zu more column%s: W, then Right ",
                                                       l->n_hidden, l->n_hidden == 1 ? "" : "s")
                                          : NULL;
     int col = 0;

@@ -25,7 +25,7 @@ static void dialog_answered(struct app *a, bool is_yes)
     }
 }
 
-/* What editors call leaving and saving. */
+/* What editors call leaving and saving; and a filter's name. */
 static bool prompt_is_own(struct app *a, const char *text)
 {
     struct str rest = str_of(text), word = str_word(&rest), path = str_trim(rest);
@@ -34,6 +34,8 @@ static bool prompt_is_own(struct app *a, const char *text)
         a->is_over = true;
     else if (str_eq(word, STR("w")) && path.n && name)
         app_save(a, name);
+    else if (str_eq(word, STR("f")) && path.n)
+        app_name_filter(a, path);
     else
         return false;
     return true;
@@ -73,6 +75,10 @@ static void menu_answered(struct app *a, enum menu_result r)
     menu_close(&a->menu);
     if (r == MENU_PICKED && a->menu.kind == MENU_ONLY)
         app_only(a, name);
+    else if (r == MENU_PICKED && a->menu.kind == MENU_COLUMNS)
+        app_pick_column(a, name);
+    else if (r == MENU_PICKED && a->menu.kind == MENU_FILTERS)
+        app_use_filter(a, str_of(name));
     else if (r == MENU_PICKED && a->menu.kind >= MENU_GROUPS)
         app_group(a, a->menu.kind == MENU_GROUPS ? PANE_GROUPS : PANE_FAILURES, name);
     else if (r == MENU_PICKED && a->menu.kind == MENU_SORT)

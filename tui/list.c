@@ -67,7 +67,12 @@ static bool list_is_filled(const json_t *rows, const char *name)
 static void list_measure_column(struct list *l, struct output_column *c, const json_t *rows)
 {
     int *natural = &l->natural[c - l->output.columns];
-    if ((c->is_wide || c->is_some) && !l->is_wide && !*natural && !list_is_filled(rows, c->name)) {
+    if (l->shown && !l->is_wide && !list_has_column(l, (size_t)(c - l->output.columns))) {
+        c->width = 0;
+        return;
+    }
+    if (!l->shown && (c->is_wide || c->is_some) && !l->is_wide && !*natural &&
+        !list_is_filled(rows, c->name)) {
         c->width = 0;
         return;
     }
@@ -108,9 +113,11 @@ static void list_fit(struct list *l, int cols)
     }
     output_table_fit(&l->output);
     l->n_hidden = 0;
-    for (size_t i = 0; i < l->output.n_columns; i++)
-        l->n_hidden += l->output.columns[i].width == 0 && !l->output.columns[i].is_wide &&
-                       !l->output.columns[i].is_some;
+    for (size_t i = 0; i < l->output.n_columns; i++) {
+        const struct output_column *c = &l->output.columns[i];
+        bool is_meant = l->shown ? list_has_column(l, i) : !c->is_wide && !c->is_some;
+        l->n_hidden += c->width == 0 && is_meant;
+    }
 }
 
 static void list_layout(struct list *l, int cols)
@@ -282,6 +289,47 @@ void list_draw(struct list *l, struct screen *s, int row, int height, bool is_st
         if (rank == t->index && l->has_focus)
             screen_restyle(s, row + i, 0, s->cols, STYLE_SELECTED);
     }
+}
+
+/* ---- which columns ---- */
+
+bool list_has_column(const struct list *l, size_t column)
+{
+    if (l->shown)
+        return l->shown >> column & 1;
+    const struct output *o = &l->output;
+    return column < o->n_columns && (o->columns[column].width > 0 ||
+                                     (!o->columns[column].is_wide && !o->columns[column].is_some));
+}
+
+void list_toggle_column(struct list *l, const char *column)
+{
+    uint64_t shown = 0;
+    for (size_t i = 0; column && i < l->table.n_columns && i < 64; i++) {
+        bool is_it = strcmp(l->table.columns[i].name, column) == 0;
+        shown |= (uint64_t)(list_has_column(l, i) != is_it) << i;
+    }
+    if (column && !shown)
+        return;
+    l->shown = shown;
+    list_reset_widths(l);
+}
+
+int list_shown_text(const struct list *l, struct buf *text)
+{
+    int err = 0;
+    for (size_t i = 0; err == 0 && i < l->table.n_columns && i < 64; i++)
+        if (l->shown >> i & 1)
+            err = buf_printf(text, "%s%s", text->len ? " " : "", l->table.columns[i].name);
+    return err;
+}
+
+void list_set_shown(struct list *l, struct str names)
+{
+    l->shown = 0;
+    for (struct str word; (word = str_word(&names)).n;)
+        for (size_t i = 0; i < l->table.n_columns && i < 64; i++)
+            l->shown |= (uint64_t)str_eq(word, str_of(l->table.columns[i].name)) << i;
 }
 
 /* ---- places ---- */

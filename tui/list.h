@@ -2,6 +2,7 @@
 /* The one list widget: a table with its columns in a part of the screen. */
 #pragma once
 
+#include "base/buf.h"
 #include "ctl/output.h"
 #include "tui/screen.h"
 #include "tui/table.h"
@@ -13,6 +14,7 @@ struct list {
     bool has_focus;    /* the selected row is picked out */
     bool is_wide;      /* all columns; those beyond the edge are reached by moving */
     size_t first;      /* columns passed over behind the naming one */
+    uint64_t shown;    /* bits of the columns that were picked; 0 = the usual ones */
 
     struct output output;            /* columns and their widths */
     int natural[OUTPUT_COLUMNS_MAX]; /* widest so far: columns do not jump about */
@@ -33,6 +35,14 @@ void list_draw(struct list *l, struct screen *s, int row, int height, bool is_st
 void list_sort_next(struct list *l, int direction);
 /* Moves the columns. */
 void list_scroll(struct list *l, int by);
+/* Shows a column or hides it; the last one stays. NULL: the usual ones again. */
+void list_toggle_column(struct list *l, const char *column);
+/* Whether it is shown, or would be if there was room. */
+bool list_has_column(const struct list *l, size_t column);
+/* The names of those that were picked, to a buffer; "" = the usual ones. The other way: names that
+ * there are none of are passed over. */
+int list_shown_text(const struct list *l, struct buf *text) NODISCARD;
+void list_set_shown(struct list *l, struct str names);
 /* Widths are found anew. */
 void list_reset_widths(struct list *l);
 /* Rank of the row at a line of the screen; -1 = none. */

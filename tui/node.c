@@ -10,7 +10,8 @@
 
 #define NODE_HIDDEN_MS 5000
 #define NODE_RARELY_MS 5000
-#define NODE_REST 5 /* so many times as long as the answer took, a question rests */
+#define NODE_EVENTS_JOINED 500 /* an end joins a failure that is among so many before it */
+#define NODE_REST 5            /* so many times as long as the answer took, a question rests */
 
 /* ---- roles ---- */
 
@@ -268,20 +269,58 @@ static bool event_is_known(const struct table *t, const json_t *event)
         if (json_integer_value(json_object_get(row, "time")) < time)
             return false;
         bool is_same = true;
-        for (size_t c = 0; is_same && c < t->n_columns; c++)
-            is_same = json_equal(json_object_get(row, t->columns[c].name),
-                                 json_object_get(event, t->columns[c].name)) ||
-                      (!json_object_get(row, t->columns[c].name) &&
-                       !json_object_get(event, t->columns[c].name));
+        for (size_t c = 0; is_same && c < t->n_columns; c++) {
+            const char *name = t->columns[c].name;
+            const json_t *own = strcmp(name, "text") == 0 ? json_object_get(row, "own_text") : NULL;
+            const json_t *here = own ? own : json_object_get(row, name);
+            const json_t *there = json_object_get(event, name);
+            is_same = json_equal(here, there) || (!here && !there);
+        }
         if (is_same)
             return true;
     }
     return false;
 }
 
+static bool event_text_is(const json_t *event, const char *member, const char *text)
+{
+    const char *value = json_string_value(json_object_get(event, member));
+    return strcmp(value ? value : "", text) == 0;
+}
+
+/* The failed login whose session an end ends without any login: the two are one row. NULL = none
+ * lately. */
+static json_t *event_failure_of(const struct table *t, const json_t *end)
+{
+    const char *session = json_string_value(json_object_get(end, "session"));
+    size_t n = json_array_size(t->rows);
+    bool is_end = event_text_is(end, "type", "end") && event_text_is(end, "user", "");
+    for (size_t i = n; is_end && session && i > 0 && n - i < NODE_EVENTS_JOINED; i--) {
+        json_t *row = json_array_get(t->rows, i - 1);
+        if (event_text_is(row, "session", session))
+            return event_text_is(row, "type", "failure") ? row : NULL;
+    }
+    return NULL;
+}
+
+/* The row keeps its own words apart, to be known when it comes again. */
+static void event_join(json_t *failure, const json_t *end)
+{
+    const char *own = json_string_value(json_object_get(failure, "text"));
+    const char *words = json_string_value(json_object_get(end, "text"));
+    if (json_object_get(failure, "own_text"))
+        return;
+    json_object_set(failure, "own_text", json_object_get(failure, "text"));
+    json_object_set_new(failure, "text",
+                        json_sprintf("%s; %s", own ? own : "", words ? words : "ended"));
+}
+
 static void node_add_event(struct node *n, const json_t *params)
 {
-    if (!event_is_known(node_events(n), params))
+    json_t *failure = event_failure_of(node_events(n), params);
+    if (failure)
+        event_join(failure, params);
+    else if (!event_is_known(node_events(n), params))
         table_append(node_events(n), json_copy((json_t *)params), NODE_EVENTS_MAX);
 }
 

@@ -8,7 +8,7 @@
 #include "tui/panes.h"
 #include "tui/rpc_client.h"
 
-#define NODE_EVENTS_MAX 20000
+#define NODE_EVENTS_MAX 100000
 #define NODE_EVENTS_LAST 1000 /* past events asked for at the beginning */
 
 enum source_id {

@@ -24,6 +24,42 @@ void settings_fini(struct settings *s)
     for (size_t i = 0; i < s->n_history; i++)
         free(s->history[i]);
     s->n_history = 0;
+    for (size_t i = 0; i < s->n_filters; i++)
+        free(s->filters[i].text);
+    s->n_filters = 0;
+}
+
+/* ---- filters with names ---- */
+
+const struct settings_filter *settings_filter(const struct settings *s, enum pane p,
+                                              struct str name)
+{
+    for (size_t i = 0; i < s->n_filters; i++)
+        if (strcmp(s->filters[i].pane, pane_rows[p].name) == 0 &&
+            str_eq(str_of(s->filters[i].name), name))
+            return &s->filters[i];
+    return NULL;
+}
+
+int settings_name_filter(struct settings *s, enum pane p, struct str name, const char *text)
+{
+    struct settings_filter f = {0};
+    const struct settings_filter *old = settings_filter(s, p, name);
+    if (!name.n || !str_copy(f.name, sizeof(f.name), name) ||
+        !str_copy(f.pane, sizeof(f.pane), str_of(pane_rows[p].name)))
+        return -ERR_BAD_PARAM;
+    if (!old && text[0] && s->n_filters == SETTINGS_FILTERS_MAX)
+        return -ERR_TOO_MANY;
+    if (text[0] && !(f.text = str_dup_c(text)))
+        return -ERR_NOMEM;
+    if (old) {
+        size_t at = (size_t)(old - s->filters);
+        free(s->filters[at].text);
+        memmove(&s->filters[at], &s->filters[at + 1], (--s->n_filters - at) * sizeof(f));
+    }
+    if (f.text)
+        s->filters[s->n_filters++] = f;
+    return 0;
 }
 
 char *settings_path(void)
@@ -50,6 +86,24 @@ static void settings_read_pane(struct settings *s, const config_t *c, int pane)
                 str_copy(p->sort, sizeof(p->sort), str_of(sort));
     (void)config_setting_lookup_bool(group, "wide", &wide);
     p->is_wide = wide;
+    if (config_setting_lookup_string(group, "columns", &sort) == CONFIG_TRUE)
+        (void)str_copy(p->columns, sizeof(p->columns), str_of(sort));
+}
+
+static void settings_read_filters(struct settings *s, const config_t *c)
+{
+    const config_setting_t *list = config_lookup(c, "filters");
+    int n = list ? config_setting_length(list) : 0, focus;
+    for (int i = 0; i < n; i++) {
+        const config_setting_t *f = config_setting_get_elem(list, (unsigned)i);
+        const char *pane, *name, *text;
+        bool is_whole = config_setting_lookup_string(f, "list", &pane) == CONFIG_TRUE &&
+                        config_setting_lookup_string(f, "name", &name) == CONFIG_TRUE &&
+                        config_setting_lookup_string(f, "filter", &text) == CONFIG_TRUE;
+        int screen = is_whole ? screen_find(pane, &focus) : -1;
+        if (screen >= 0)
+            (void)!settings_name_filter(s, screen_rows[screen].panes[focus], str_of(name), text);
+    }
 }
 
 static void settings_read(struct settings *s, const config_t *c)
@@ -75,6 +129,7 @@ static void settings_read(struct settings *s, const config_t *c)
                 s->background = (enum settings_background)i;
     for (int p = 0; p < PANE_COUNT; p++)
         settings_read_pane(s, c, p);
+    settings_read_filters(s, c);
     const config_setting_t *history = config_lookup(c, "history");
     int n_lines = history ? config_setting_length(history) : 0;
     for (int i = 0; i < n_lines && s->n_history < SETTINGS_HISTORY_MAX; i++) {
@@ -144,6 +199,17 @@ static void settings_build(const struct settings *s, config_t *c)
             continue;
         settings_put_text(group, "sort", s->panes[p].sort);
         settings_put_bool(group, "wide", s->panes[p].is_wide);
+        if (s->panes[p].columns[0])
+            settings_put_text(group, "columns", s->panes[p].columns);
+    }
+    config_setting_t *filters = config_setting_add(root, "filters", CONFIG_TYPE_LIST);
+    for (size_t i = 0; filters && i < s->n_filters; i++) {
+        config_setting_t *f = config_setting_add(filters, NULL, CONFIG_TYPE_GROUP);
+        if (!f)
+            continue;
+        settings_put_text(f, "list", s->filters[i].pane);
+        settings_put_text(f, "name", s->filters[i].name);
+        settings_put_text(f, "filter", s->filters[i].text);
     }
     config_setting_t *history = config_setting_add(root, "history", CONFIG_TYPE_LIST);
     for (size_t i = 0; history && i < s->n_history; i++)

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 
@@ -213,6 +214,24 @@ def test_several_daemons(open_screen, proxy, make_proxy, settings):
     s.until(r"^ test  mailproxy")
     other.start()
     s.until_gone("second LOST")
+
+
+def test_many_changes_to_their_end(open_screen, proxy):
+    """100,000 rows of the audit: the end, the beginning, and one that a filter finds."""
+    db = sqlite3.connect(os.path.join(proxy.folder, "state", "mailproxy.db"), timeout=30)
+    with db:
+        db.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
+                   "INSERT INTO audit (at_ms, uid, pid, user, command, args, reason, result, count) "
+                   "SELECT 1700000000000 + i, 0, 1, 'anna', 'user.set', 'name=u' || i, '', 'ok', 1 FROM n")
+    db.close()
+    s = open_screen("-s", proxy.control, "-i", "250ms", "--screen", "audit")
+    s.until(r"audit  1-\d+ of 10000\d")
+    s.keys("G")
+    s.until(r"audit  \d+-(10000\d) of \1")
+    s.until(r"user\.set +name=u1 ")
+    s.keys("/", 'args="name=u4711"', "Enter")
+    s.until(r"audit  1, 10000\d in all")
+    s.until(r"name=u4711 ")
 
 
 def test_suspend_and_continue(open_screen, proxy):

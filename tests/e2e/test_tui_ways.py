@@ -115,6 +115,17 @@ def test_failed_logins_live_and_ban(tui, site):
     tui.until(r"failures by cause")
 
 
+def test_a_failure_and_its_end_are_one_row(tui, site):
+    tui.keys("6", "/", "user=u2*", "Enter")
+    tui.until("filter: user=u2")
+    tui.keys("Escape")
+    fail(site)
+    tui.until(r"failure .* u2@example\.org .*auth-failed")
+    tui.resize(160, 40)
+    tui.until(r"failure .* u2@example\.org .*auth-failed: wrong password; client-closed after ")
+    assert not tui.has(r" end +\S+ +- ")
+
+
 def test_from_an_event_to_everything(tui):
     tui.keys("6", "/", "type=login user=u1*")
     tui.until(rf"^/type=login user=u1\* +{MANY}$")  # counted while it is typed
@@ -166,6 +177,41 @@ def test_a_drain_with_a_rate(tui, site):
         site.ctl("op", "cancel", op["id"])
     site.ctl("backend", "ready", "dc1")
     assert len(site.sessions()) == MANY + 1
+
+
+def test_columns_and_named_filters(tui, site, folder):
+    """What was picked once is there the next time."""
+    tui.keys("2", "w")
+    tui.until(r"\[x\] PROTO")
+    tui.keys("p")
+    tui.until(r"\[ \] PROTO")
+    tui.keys("l", "t", "v")
+    tui.until(r"\[x\] VERB")
+    tui.keys("Escape")
+    text = tui.until(r"^ ID.* VERB ")
+    assert " PROTO " not in text
+    tui.keys("/", "user=u2*", "Enter", ":", "f mine", "Enter")
+    tui.until("F finds this filter as mine")
+    tui.keys("Escape")
+    tui.until(r"sessions  5")
+    tui.keys(":", "q", "Enter")
+    assert tui.status() == 0
+    s = Screen(folder, "-s", site.control, "-i", "250ms", "--screen", "sessions")
+    try:
+        text = s.until(r"^ ID.* VERB ")
+        assert " PROTO " not in text
+        s.keys("F")
+        s.until(r"a +mine +user=u2\*")
+        s.keys("a")
+        s.until(r"sessions  1, 5 in all  filter: user=u2\*")
+        s.keys("w", ".")
+        s.until(r"^ ID.* PROTO ")
+        s.keys(":", "f -mine", "Enter")
+        s.until("forgotten: mine")
+        s.keys("F")
+        s.until("no filter of this list has a name")
+    finally:
+        s.close()
 
 
 def test_own_commands(tui, folder):

@@ -14,7 +14,7 @@
 #include "tests/unit/ctl/fake.h"
 #include "tui/app.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000 /* a loaded machine may take its time */
 
 static struct {
     struct fake fake;

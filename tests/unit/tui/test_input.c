@@ -374,6 +374,9 @@ static void test_settings(void **state)
     s.panes[PANE_SESSIONS].is_set = true;
     (void)str_copy(s.panes[PANE_SESSIONS].sort, 72, STR("-out"));
     s.history[s.n_history++] = str_dup_c("user list note=\"x y\"");
+    (void)str_copy(s.panes[PANE_SESSIONS].columns, 72, STR("id user"));
+    assert_int_equal(settings_name_filter(&s, PANE_AUDIT, STR("mine"), "user=\"a b\""), 0);
+    assert_int_equal(settings_name_filter(&s, PANE_USERS, STR("mine"), "state=locked"), 0);
     assert_int_equal(settings_save(&s, path), 0);
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
@@ -387,6 +390,11 @@ static void test_settings(void **state)
     assert_string_equal(t.screen, "users");
     assert_string_equal(t.panes[PANE_SESSIONS].sort, "-out");
     assert_false(t.panes[PANE_USERS].is_set);
+    assert_string_equal(t.panes[PANE_SESSIONS].columns, "id user");
+    assert_int_equal(t.n_filters, 2);
+    assert_string_equal(settings_filter(&t, PANE_AUDIT, STR("mine"))->text, "user=\"a b\"");
+    assert_string_equal(settings_filter(&t, PANE_USERS, STR("mine"))->text, "state=locked");
+    assert_null(settings_filter(&t, PANE_SESSIONS, STR("mine")));
     assert_int_equal(t.n_history, 1);
     assert_string_equal(t.history[0], "user list note=\"x y\"");
     settings_fini(&t);
@@ -404,6 +412,31 @@ static void test_settings(void **state)
     rmdir(b);
     rmdir(a);
     rmdir(dir);
+}
+
+static void test_named_filters(void **state)
+{
+    (void)state;
+    struct settings s;
+    char name[16];
+    settings_init(&s);
+    assert_int_equal(settings_name_filter(&s, PANE_USERS, STR(""), "x"), -ERR_BAD_PARAM);
+    assert_int_equal(settings_name_filter(&s, PANE_USERS,
+                                          STR("a name that is much longer than there is room for"),
+                                          "x"),
+                     -ERR_BAD_PARAM);
+    for (int i = 0; i < SETTINGS_FILTERS_MAX; i++) {
+        snprintf(name, sizeof(name), "n%d", i);
+        assert_int_equal(settings_name_filter(&s, PANE_USERS, str_of(name), "x"), 0);
+    }
+    assert_int_equal(settings_name_filter(&s, PANE_USERS, STR("more"), "x"), -ERR_TOO_MANY);
+    assert_int_equal(settings_name_filter(&s, PANE_USERS, STR("n7"), "other"),
+                     0); /* in its place */
+    assert_string_equal(settings_filter(&s, PANE_USERS, STR("n7"))->text, "other");
+    assert_int_equal(settings_name_filter(&s, PANE_USERS, STR("n7"), ""), 0);
+    assert_null(settings_filter(&s, PANE_USERS, STR("n7")));
+    assert_int_equal(s.n_filters, SETTINGS_FILTERS_MAX - 1);
+    settings_fini(&s);
 }
 
 int main(void)
@@ -425,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_passwords_twice),
         cmocka_unit_test(test_dialog_sizes),
         cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_named_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

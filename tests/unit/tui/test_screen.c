@@ -404,17 +404,60 @@ static void test_empty_lists(void **state)
     screen_fini(&s);
 }
 
+/* What was picked is shown, whatever else there is; the last column stays. */
+static void test_picked_columns(void **state)
+{
+    (void)state;
+    struct list l;
+    struct screen s = {.glyphs = GLYPHS_ASCII};
+    AUTO_BUF text = BUF_INIT;
+    list_init(&l, commands_find("session", "list"), "id", "id", "none");
+    json_t *result = json_pack("{s:[{s:s, s:s, s:s, s:s}]}", "rows", "id", "1-1", "user", "anna",
+                               "proto", "imap", "listener", "imaps");
+    const struct table_part part = {0};
+    table_take(&l.table, result, &part);
+    assert_true(screen_reset(&s, 4, 60));
+    list_draw(&l, &s, 0, 4, false, NULL);
+    list_toggle_column(&l, "listener"); /* beside what is shown now */
+    list_toggle_column(&l, "proto");
+    list_draw(&l, &s, 0, 4, false, NULL);
+    assert_int_equal(list_shown_text(&l, &text), 0);
+    assert_non_null(strstr(buf_cstr(&text), "listener"));
+    assert_null(strstr(buf_cstr(&text), "proto"));
+    list_set_shown(&l, STR("user nonsense listener"));
+    buf_clear(&text);
+    assert_int_equal(list_shown_text(&l, &text), 0);
+    assert_string_equal(buf_cstr(&text), "listener user"); /* as the table has them */
+    list_toggle_column(&l, "user");
+    list_toggle_column(&l, "listener");
+    assert_true(l.shown != 0);
+    list_toggle_column(&l, NULL);
+    assert_true(l.shown == 0);
+    json_decref(result);
+    list_fini(&l);
+    screen_fini(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),         cmocka_unit_test(test_wide_at_the_edge),
-        cmocka_unit_test(test_places),       cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_columns),      cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_page),         cmocka_unit_test(test_page_sideways),
-        cmocka_unit_test(test_page_follows), cmocka_unit_test(test_list),
-        cmocka_unit_test(test_narrow_lists), cmocka_unit_test(test_wide_list),
-        cmocka_unit_test(test_empty_lists),  cmocka_unit_test(test_list_fills_the_room),
-        cmocka_unit_test(test_page_object),  cmocka_unit_test(test_list_colours_states),
+        cmocka_unit_test(test_picked_columns),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_wide_at_the_edge),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_page),
+        cmocka_unit_test(test_page_sideways),
+        cmocka_unit_test(test_page_follows),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_narrow_lists),
+        cmocka_unit_test(test_wide_list),
+        cmocka_unit_test(test_empty_lists),
+        cmocka_unit_test(test_list_fills_the_room),
+        cmocka_unit_test(test_page_object),
+        cmocka_unit_test(test_list_colours_states),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -321,6 +321,32 @@ static void test_events(void **state)
     table_fini(&t);
 }
 
+/* A long night: the newest are kept, both ends are a key away, and the selected row stays. */
+static void test_many_events(void **state)
+{
+    (void)state;
+    const size_t max = 100000;
+    struct table t;
+    table_init(&t, commands_find("event", "watch"), "", "");
+    table_set_page(&t, 40);
+    for (json_int_t i = 0; i < 250000; i++)
+        table_append(&t, json_pack("{s:I}", "time", i), max);
+    assert_true(t.total <= max && t.total > max * 8 / 10);
+    assert_int_equal(t.index, t.total - 1);
+    assert_int_equal(json_integer_value(json_object_get(table_row(&t, t.total - 1), "time")),
+                     249999);
+    table_move(&t, -(long)t.total);
+    assert_true(t.index == 0 && t.top == 0 && table_selected(&t));
+    table_move(&t, 50000);
+    json_t *chosen = json_incref((json_t *)table_selected(&t));
+    for (json_int_t i = 0; i < 20000; i++)
+        table_append(&t, json_pack("{s:I}", "time", i), max);
+    assert_ptr_equal(table_selected(&t), chosen);
+    assert_true(t.top <= t.index && t.index < t.top + t.page);
+    json_decref(chosen);
+    table_fini(&t);
+}
+
 static void test_unknown_total(void **state)
 {
     (void)state;
@@ -366,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_sorted_here),
         cmocka_unit_test(test_identity_of_backends),
         cmocka_unit_test(test_events),
+        cmocka_unit_test(test_many_events),
         cmocka_unit_test(test_unknown_total),
         cmocka_unit_test(test_without_a_command),
     };
