@@ -4,11 +4,31 @@
 
 #include <inttypes.h>
 
+#include "base/buf.h"
+#include "ctl/output_text.h"
 #include "ctl/transfer.h"
 
-/* What one daemon would hit. */
+/* What the daemons would hit. */
+struct guard_found {
+    uint64_t count;
+    struct buf text; /* "n1: 15 sessions would end: 12 imap, ..." */
+};
+
+/* Adds what one of them says. */
+static void guard_note(struct guard_found *found, const char *node, const json_t *result)
+{
+    const char *message = json_string_value(json_object_get(result, "message"));
+    AUTO_BUF clean = BUF_INIT;
+    found->count += (uint64_t)json_integer_value(json_object_get(result, "count"));
+    if (!message || output_text_clean(&clean, str_of(message)) < 0)
+        return;
+    (void)!buf_printf(&found->text, "%s%s%s%.*s", found->text.len ? "; " : "", node ? node : "",
+                      node ? ": " : "", STR_ARG(buf_str(&clean)));
+}
+
+/* Asks one. */
 static int guard_count_node(struct run *r, struct args *a, struct str file, size_t i,
-                            uint64_t *ret_count, struct problem *problem)
+                            struct guard_found *found, struct problem *problem)
 {
     json_t *result = NULL;
     struct run_node *node = run_node(r, a, i, problem);
@@ -27,19 +47,15 @@ static int guard_count_node(struct run *r, struct args *a, struct str file, size
     }
     if (code)
         return code;
-    *ret_count += (uint64_t)json_integer_value(json_object_get(result, "count"));
+    guard_note(found, a->options.n_sockets > 1 ? run_node_name(node) : NULL, result);
     json_decref(result);
     return 0;
 }
 
-static int guard_ask(struct run *r, const struct command *c, bool is_counted, uint64_t count,
-                     struct problem *problem)
+static int guard_ask(struct run *r, const char *words, struct problem *problem)
 {
     char answer[16] = "";
-    if (is_counted)
-        fprintf(r->err, "%s %s would hit %" PRIu64 ". Go on? [y/N] ", c->noun, c->verb, count);
-    else
-        fprintf(r->err, "%s %s: %s. Go on? [y/N] ", c->noun, c->verb, c->summary);
+    fprintf(r->err, "%s. Go on? [y/N] ", words);
     fflush(r->err);
     if (!fgets(answer, sizeof(answer), stdin))
         fputc('\n', r->err);
@@ -48,27 +64,44 @@ static int guard_ask(struct run *r, const struct command *c, bool is_counted, ui
     return problem_set(problem, PROBLEM_FAILED, "E_CANCELLED", NULL, "nothing was done");
 }
 
+static void guard_found_fini(struct guard_found *found)
+{
+    buf_fini(&found->text);
+}
+
+/* The question without its end; owned. */
+static char *guard_words(const struct command *c, bool is_counted, struct guard_found *found)
+{
+    if (!is_counted)
+        return str_printf("%s %s: %s", c->noun, c->verb, c->summary);
+    if (found->text.len > 0)
+        return str_printf("%s %s: %s", c->noun, c->verb, buf_cstr(&found->text));
+    return str_printf("%s %s would hit %" PRIu64, c->noun, c->verb, found->count);
+}
+
 int guard_check(struct run *r, struct args *a, struct str file, struct problem *problem)
 {
     const struct command *c = a->command;
-    uint64_t count = 0;
+    CLEANUP(guard_found_fini) struct guard_found found = {.text = BUF_INIT};
     if (!(c->flags & COMMANDS_DESTRUCTIVE) || a->options.yes ||
         json_is_true(json_object_get(a->params, "dry_run")))
         return 0;
     bool is_counted = commands_arg(c, "dry_run");
     for (size_t i = 0; is_counted && i < a->options.n_sockets; i++) {
-        int code = guard_count_node(r, a, file, i, &count, problem);
+        int code = guard_count_node(r, a, file, i, &found, problem);
         if (code)
             return code;
     }
-    if (is_counted && count == 0) /* nothing to lose: the command itself says what is to be said */
-        return 0;
-    if (r->can_prompt)
-        return guard_ask(r, c, is_counted, count, problem);
-    if (count > 1)
+    AUTO_FREE char *words = guard_words(c, is_counted, &found);
+    if (!words)
+        return problem_set(problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
+    /* Without anything to lose the command itself says what is to be said. */
+    bool is_asked = !is_counted || found.count > 0;
+    if (r->can_prompt && is_asked)
+        return guard_ask(r, words, problem);
+    if (found.count > 1)
         return problem_set(problem, PROBLEM_FAILED, "E_CONFIRM",
-                           "--yes does it, --dry-run lists them", "%s %s would hit %" PRIu64,
-                           c->noun, c->verb, count);
+                           "--yes does it, --dry-run lists them", "%s", words);
     /* It counted one at most: let it be no more when it is done. */
     if (is_counted && commands_arg(c, "max") && !json_object_get(a->params, "max"))
         json_object_set_new(a->params, "max", json_integer(1));

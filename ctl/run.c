@@ -135,8 +135,9 @@ static int run_print_outcome(struct run_job *job, const struct run_node *node, j
     run_say(job, node, result);
     if (json_integer_value(json_object_get(result, "failed")) > 0)
         return PROBLEM_PARTLY;
-    bool has_no_match = commands_arg_of(a->command, COMMANDS_FILTER) && json_is_integer(count) &&
-                        json_integer_value(count) == 0;
+    bool is_picked = json_object_get(a->params, "filter") || json_object_get(a->params, "all");
+    bool has_no_match = is_picked && json_is_integer(count) && json_integer_value(count) == 0 &&
+                        !json_is_true(json_object_get(result, "changed"));
     return has_no_match && !a->options.allow_empty ? PROBLEM_NOT_FOUND : 0;
 }
 
@@ -247,6 +248,8 @@ static int run_prepare(struct run_job *job, struct buf *file)
     if (!code && a->options.wait && !(a->command->flags & COMMANDS_ASYNC))
         code = problem_usage(&job->problem, NULL, "%s %s begins no operation to wait for",
                              a->command->noun, a->command->verb);
+    if (!code && a->options.wait && commands_arg(a->command, "until_up"))
+        json_object_set_new(a->params, "until_up", json_true());
     if (!code)
         code = run_exec_check(job);
     if (!code)

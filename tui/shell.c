@@ -104,14 +104,13 @@ static void shell_start(struct app *a, enum shell_phase phase)
     a->page.is_following = a->page.is_stream;
 }
 
-static void shell_ask(struct app *a, const char *fmt, uint64_t count)
+/* words: what it would hit; NULL = it is not counted. */
+static void shell_ask(struct app *a, const char *words)
 {
     struct shell *s = &a->shell;
     const struct command *c = s->args.command;
-    char text[128];
-    snprintf(text, sizeof(text), "would hit %llu", (unsigned long long)count);
     s->phase = SHELL_ASK;
-    dialog_open(&a->dialog, "Yes", "%s: %s. Go on?", s->line, fmt ? text : c->summary);
+    dialog_open(&a->dialog, "Yes", "%s: %s. Go on?", s->line, words ? words : c->summary);
 }
 
 static void shell_go(struct app *a)
@@ -127,7 +126,7 @@ static void shell_go(struct app *a)
         args->options.format = ARGS_JSON;
         shell_start(a, SHELL_COUNT);
     } else {
-        shell_ask(a, NULL, 0);
+        shell_ask(a, NULL);
     }
 }
 
@@ -337,10 +336,14 @@ static void shell_counted(struct app *a)
     struct str text = buf_str(&s->child.out);
     json_t *answer = json_loadb(text.p ? text.p : "", text.n, 0, NULL);
     const json_t *count = json_object_get(answer, "count");
+    const char *message = json_string_value(json_object_get(answer, "message"));
+    char text_count[64];
+    snprintf(text_count, sizeof(text_count), "would hit %lld",
+             (long long)json_integer_value(count));
     json_object_del(s->args.params, "dry_run");
     s->args.options.format = ARGS_AUTO;
     if (s->child.status == 0 && json_is_integer(count) && json_integer_value(count) > 0)
-        shell_ask(a, "", (uint64_t)json_integer_value(count));
+        shell_ask(a, message ? message : text_count);
     else
         shell_start(a, SHELL_RUN); /* it says itself what is wrong, or that there is nothing */
     json_decref(answer);

@@ -128,12 +128,14 @@ static void change_done(struct work *w)
     if (work_fail(w))
         return;
     int err = ch->is_changed ? change_apply(ch) : 0;
-    if (err < 0)
+    if (err < 0) {
         request_fail(w->request, err, NULL, NULL);
-    else if (ch->then)
+    } else if (ch->then) {
+        ch->dropped = NULL;
         ch->then(ch);
-    else
+    } else {
         request_done(w->request, ch->is_changed, ch->is_changed, NULL);
+    }
 }
 
 static void change_fini(struct work *w)
@@ -145,11 +147,13 @@ static void change_fini(struct work *w)
     backend_unref(ch->backend);
     pools_unref(ch->pools);
     config_unref(ch->config);
+    if (ch->dropped)
+        ch->dropped(ch->arg);
 }
 
-void change_post(struct request *r, char *pool, char *name, struct backend *b, bool is_rebuilt,
-                 int (*edit)(struct backend_change *ch, struct runtime_edit *e),
-                 void (*then)(struct backend_change *ch))
+/* NULL: the request was answered. Takes over pool, name and the reference of b. */
+static struct backend_change *change_new(struct request *r, char *pool, char *name,
+                                         struct backend *b)
 {
     struct backend_change *ch =
         work_new(r->rpc, r, sizeof(*ch), change_run, change_done, change_fini);
@@ -157,7 +161,7 @@ void change_post(struct request *r, char *pool, char *name, struct backend *b, b
         free(pool);
         free(name);
         backend_unref(b);
-        return;
+        return NULL;
     }
     if (!pool || !name || !b) {
         free(pool);
@@ -165,15 +169,42 @@ void change_post(struct request *r, char *pool, char *name, struct backend *b, b
         backend_unref(b);
         work_free(&ch->work);
         request_fail(r, -ERR_NOMEM, NULL, NULL);
-        return;
+        return NULL;
     }
     ch->work.start = change_start_turn;
     ch->pool = pool;
     ch->name = name;
     ch->backend = b;
+    return ch;
+}
+
+void change_post(struct request *r, char *pool, char *name, struct backend *b, bool is_rebuilt,
+                 int (*edit)(struct backend_change *ch, struct runtime_edit *e),
+                 void (*then)(struct backend_change *ch))
+{
+    struct backend_change *ch = change_new(r, pool, name, b);
+    if (!ch)
+        return;
     ch->is_rebuilt = is_rebuilt;
     ch->edit = edit;
     ch->then = then;
+    work_post(&ch->work, &request_control(r)->config_queue);
+}
+
+void change_post_one(struct request *r, const struct target *t,
+                     int (*edit)(struct backend_change *ch, struct runtime_edit *e),
+                     void (*then)(struct backend_change *ch), void *arg, void (*dropped)(void *arg))
+{
+    struct backend_change *ch =
+        change_new(r, str_dup_c(t->pool), str_dup_c(t->name), backend_ref(t->backend));
+    if (!ch) {
+        dropped(arg);
+        return;
+    }
+    ch->edit = edit;
+    ch->then = then;
+    ch->arg = arg;
+    ch->dropped = dropped;
     work_post(&ch->work, &request_control(r)->config_queue);
 }
 

@@ -231,6 +231,109 @@ static bool list_one(void *arg, const struct target *t)
     return json_array_append_new(l->rows, backend_row(l->control, t)) == 0;
 }
 
+/* ---- several ---- */
+
+void targets_fini(struct targets *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        target_fini(&t->v[i]);
+    free(t->v);
+    *t = (struct targets){0};
+}
+
+/* Takes over t. */
+static int targets_add(struct targets *all, struct target *t)
+{
+    for (size_t i = 0; i < all->n; i++)
+        if (all->v[i].backend == t->backend) {
+            target_fini(t);
+            return 0;
+        }
+    struct target *v = all->n < TARGETS_MAX ? realloc(all->v, (all->n + 1) * sizeof(*v)) : NULL;
+    if (!v) {
+        target_fini(t);
+        return all->n < TARGETS_MAX ? -ERR_NOMEM : -ERR_TOO_MANY;
+    }
+    all->v = v;
+    v[all->n++] = *t;
+    return 0;
+}
+
+struct target_pick {
+    struct control *control;
+    const struct filter *filter;
+    struct targets *all;
+    int err;
+};
+
+static bool pick_one(void *arg, const struct target *t)
+{
+    struct target_pick *p = arg;
+    json_t *row = backend_row(p->control, t);
+    bool is_match = row && filter_match(p->filter, command_row_get, row);
+    json_decref(row);
+    if (!is_match)
+        return true;
+    struct target copy = {backend_ref(t->backend), str_dup_c(t->pool), str_dup_c(t->name), t->in,
+                          t->member};
+    p->err = targets_add(p->all, &copy);
+    return p->err == 0;
+}
+
+static int targets_pick(struct request *r, struct targets *all)
+{
+    size_t n;
+    struct filter *filter = NULL;
+    const struct filter_field *fields = command_filter_fields(command_find("backend.list"), &n);
+    int err = request_filter(r, "filter", fields, n, &filter);
+    struct target_pick pick = {request_control(r), filter, all, 0};
+    if (err < 0 || !filter)
+        return err;
+    err = targets_each(request_control(r), pick_one, &pick);
+    if (err == 0)
+        err = pick.err;
+    if (err == 0 && all->n == 0)
+        err = -ERR_NO_MATCH;
+    if (err == -ERR_NO_MATCH)
+        request_fail(r, err, NULL, "no backend matches");
+    else if (err < 0)
+        request_fail(r, err, NULL, NULL);
+    filter_unref(filter);
+    return err;
+}
+
+static int targets_name(struct request *r, struct targets *all, const char *name)
+{
+    struct target t;
+    int err = target_find(r, name, &t);
+    if (err < 0)
+        return err;
+    err = targets_add(all, &t);
+    if (err < 0)
+        request_fail(r, err, NULL, "%d backends at most", TARGETS_MAX);
+    return err;
+}
+
+int targets_find(struct request *r, struct targets *ret)
+{
+    const json_t *names = request_list(r, "name");
+    int err = 0;
+    *ret = (struct targets){0};
+    for (size_t i = 0; i < json_array_size(names) && err == 0; i++)
+        err = targets_name(r, ret, json_string_value(json_array_get(names, i)));
+    if (err == 0 && !json_is_array(names) && request_text(r, "name"))
+        err = targets_name(r, ret, request_text(r, "name"));
+    if (err == 0)
+        err = targets_pick(r, ret);
+    if (err == 0 && ret->n == 0) {
+        err = -ERR_MISSING_PARAM;
+        request_fail(r, err, NULL, "say which backends, or a filter");
+    }
+    if (err < 0)
+        targets_fini(ret);
+    return err;
+}
+
 void command_backend_list(struct request *r)
 {
     struct row_list l = {request_control(r), json_array()};

@@ -19,6 +19,16 @@ struct target {
  * there is none, or several of that name, the request is answered and -ERR_x returned. */
 int target_find(struct request *r, const char *text, struct target *ret) NODISCARD;
 void target_fini(struct target *t);
+/* Backends that a command names, and those that its filter picks; none twice. */
+struct targets {
+    struct target *v;
+    size_t n;
+};
+#define TARGETS_MAX 200
+/* Finds those of the parameters name and filter. When one is not there, or there are none, the
+ * request is answered and -ERR_x returned. */
+int targets_find(struct request *r, struct targets *ret) NODISCARD;
+void targets_fini(struct targets *t);
 /* Answers that there is no such backend, with the nearest name. */
 void target_fail(struct request *r, const char *text);
 
@@ -47,6 +57,8 @@ struct backend_change {
     int (*edit)(struct backend_change *ch, struct runtime_edit *e);
     /* When it is in force; answers. NULL = a plain answer. */
     void (*then)(struct backend_change *ch);
+    void *arg;                  /* for then */
+    void (*dropped)(void *arg); /* then will not run: frees arg; may be NULL */
 };
 /* Starts it for the backend of parameter "name"; takes over r. is_rebuilt: pools change, not only a
  * state. */
@@ -57,6 +69,12 @@ void change_start(struct request *r, bool is_rebuilt,
 void change_post(struct request *r, char *pool, char *name, struct backend *b, bool is_rebuilt,
                  int (*edit)(struct backend_change *ch, struct runtime_edit *e),
                  void (*then)(struct backend_change *ch));
+/* The same for a state of one of several: arg and dropped as in struct backend_change. Takes over
+ * r; t is left. */
+void change_post_one(struct request *r, const struct target *t,
+                     int (*edit)(struct backend_change *ch, struct runtime_edit *e),
+                     void (*then)(struct backend_change *ch), void *arg,
+                     void (*dropped)(void *arg));
 /* Refuses it with a sentence, which it takes over; returns err. */
 int change_refuse(struct backend_change *ch, int err, char *text);
 /* Drains the backend of a request and takes it out when it is empty; takes over r. */

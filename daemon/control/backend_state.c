@@ -5,6 +5,7 @@
 #include "control/handlers.h"
 #include "ops/drains.h"
 #include "ops/kill.h"
+#include "ops/ready_wait.h"
 #include "ops/timed_holds.h"
 
 #define DRAIN_RATE 50
@@ -20,8 +21,6 @@ static int state_set(struct backend_change *ch, struct runtime_edit *e, enum bac
     e->since_ms = clock_wall_ms();
     return 0;
 }
-
-/* ---- ready, hold, release ---- */
 
 static int edit_ready(struct backend_change *ch, struct runtime_edit *e)
 {
@@ -39,9 +38,105 @@ static int edit_release(struct backend_change *ch, struct runtime_edit *e)
     return is_held ? state_set(ch, e, BACKEND_READY) : 0;
 }
 
+static int edit_drain(struct backend_change *ch, struct runtime_edit *e)
+{
+    return state_set(ch, e, request_bool(ch->work.request, "hold") ? BACKEND_HOLD : BACKEND_DRAIN);
+}
+
+static int edit_disable(struct backend_change *ch, struct runtime_edit *e)
+{
+    return state_set(ch, e, BACKEND_DISABLED);
+}
+
+/* ---- one state for several backends, one after another ---- */
+
+struct state_order {
+    struct request *request;
+    struct targets targets;
+    size_t i, n_changed;
+    int (*edit)(struct backend_change *ch, struct runtime_edit *e);
+    void (*then)(struct state_order *o); /* when all have it; answers */
+};
+
+static void state_order_free(void *arg)
+{
+    struct state_order *o = arg;
+    targets_fini(&o->targets);
+    free(o);
+}
+
+static void state_order_next(struct backend_change *ch)
+{
+    struct state_order *o = ch->arg;
+    o->n_changed += ch->is_changed;
+    if (++o->i < o->targets.n) {
+        change_post_one(o->request, &o->targets.v[o->i], o->edit, state_order_next, o,
+                        state_order_free);
+        return;
+    }
+    o->then(o);
+    state_order_free(o);
+}
+
+/* NULL: the request was answered. All are found before the first is changed. */
+static struct state_order *state_order_new(struct request *r)
+{
+    struct targets targets;
+    if (targets_find(r, &targets) < 0)
+        return NULL;
+    struct state_order *o = calloc(1, sizeof(*o));
+    if (!o) {
+        targets_fini(&targets);
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return NULL;
+    }
+    *o = (struct state_order){.request = r, .targets = targets};
+    return o;
+}
+
+static void state_order_go(struct state_order *o)
+{
+    change_post_one(o->request, &o->targets.v[0], o->edit, state_order_next, o, state_order_free);
+}
+
+static void state_order_start(struct request *r,
+                              int (*edit)(struct backend_change *ch, struct runtime_edit *e),
+                              void (*then)(struct state_order *o))
+{
+    struct state_order *o = state_order_new(r);
+    if (!o)
+        return;
+    o->edit = edit;
+    o->then = then;
+    state_order_go(o);
+}
+
+/* Borrowed by what is made of it; free the array. */
+static struct backend **state_order_backends(const struct state_order *o)
+{
+    struct backend **v = calloc(o->targets.n, sizeof(struct backend *));
+    for (size_t i = 0; v && i < o->targets.n; i++)
+        v[i] = o->targets.v[i].backend;
+    return v;
+}
+
+/* ---- ready, hold, release ---- */
+
+static void ready_then(struct state_order *o)
+{
+    struct request *r = o->request;
+    AUTO_FREE struct backend **backends = state_order_backends(o);
+    if (!request_bool(r, "until_up"))
+        request_done(r, o->n_changed, o->n_changed > 0, NULL);
+    else if (backends)
+        ready_wait_start(r, backends, o->targets.n, o->n_changed > 0);
+    else
+        request_fail(r, -ERR_NOMEM, NULL, "they are ready, but not waited for");
+}
+
 void command_backend_ready(struct request *r)
 {
-    change_start(r, false, edit_ready, NULL);
+    state_order_start(r, edit_ready, ready_then);
 }
 
 static void hold_then(struct backend_change *ch)
@@ -71,43 +166,39 @@ void command_backend_release(struct request *r)
 
 /* ---- drain and disable ---- */
 
-static int edit_drain(struct backend_change *ch, struct runtime_edit *e)
+static bool drain_is_disable(const struct request *r)
 {
-    return state_set(ch, e, request_bool(ch->work.request, "hold") ? BACKEND_HOLD : BACKEND_DRAIN);
+    return strcmp(r->command->verb, "disable") == 0;
 }
 
-static int edit_disable(struct backend_change *ch, struct runtime_edit *e)
+/* Does it end sessions, and not only wait for their end? */
+static bool drain_is_kicking(const struct request *r)
 {
-    return state_set(ch, e, BACKEND_DISABLED);
+    return drain_is_disable(r) || request_bool(r, "kick") || request_has(r, "deadline");
 }
 
-static void drain_then(struct backend_change *ch)
+static void drain_then(struct state_order *o)
 {
-    struct request *r = ch->work.request;
+    struct request *r = o->request;
+    bool is_disable = drain_is_disable(r);
+    AUTO_FREE struct backend **backends = state_order_backends(o);
     const struct drain_spec spec = {
-        .backend = ch->backend,
-        .admin = request_bool(r, "hold") ? BACKEND_HOLD : BACKEND_DRAIN,
-        .is_kicking = request_bool(r, "kick"),
+        .backends = backends,
+        .n = o->targets.n,
+        .admin = is_disable                ? BACKEND_DISABLED
+                 : request_bool(r, "hold") ? BACKEND_HOLD
+                                           : BACKEND_DRAIN,
+        .is_kicking = is_disable || request_bool(r, "kick"),
         .deadline_ms = request_number(r, "deadline", 0),
-        .rate = request_number(r, "rate", DRAIN_RATE),
+        .rate = is_disable ? 0 : request_number(r, "rate", DRAIN_RATE),
         .grace_ms = kill_grace_ms(r),
         .text = request_text(r, "text"),
         .is_removed = request_bool(r, "drain"),
     };
-    drain_start(r, &spec, ch->is_changed);
-}
-
-static void disable_then(struct backend_change *ch)
-{
-    struct request *r = ch->work.request;
-    const struct drain_spec spec = {
-        .backend = ch->backend,
-        .admin = BACKEND_DISABLED,
-        .is_kicking = true,
-        .grace_ms = kill_grace_ms(r),
-        .text = request_text(r, "text"),
-    };
-    drain_start(r, &spec, ch->is_changed);
+    if (backends)
+        drain_start(r, &spec, o->n_changed > 0);
+    else
+        request_fail(r, -ERR_NOMEM, NULL, "the state is set, but the sessions are not followed");
 }
 
 /* Answers when it is not. */
@@ -122,46 +213,40 @@ static bool drain_has_rate(struct request *r)
 void backend_drain_out(struct request *r)
 {
     if (drain_has_rate(r))
-        change_start(r, false, edit_drain, drain_then);
+        state_order_start(r, edit_drain, drain_then);
 }
 
-/* Does it end sessions, and not only wait for their end? */
-static bool drain_is_kicking(const struct request *r)
-{
-    return strcmp(r->command->verb, "disable") == 0 || request_bool(r, "kick") ||
-           request_has(r, "deadline");
-}
-
-static void drain_go(struct request *r)
-{
-    if (strcmp(r->command->verb, "disable") == 0)
-        change_start(r, false, edit_disable, disable_then);
-    else
-        change_start(r, false, edit_drain, drain_then);
-}
-
-/* The guards of dry_run and max: the sessions that would end. */
+/* The guards of dry_run and max: the sessions that are there. */
 static void on_drain_looked(void *arg, const struct kill_result *result)
 {
-    struct request *r = arg;
-    if (result->err < 0 || request_bool(r, "dry_run"))
+    struct state_order *o = arg;
+    struct request *r = o->request;
+    bool is_over = result->err < 0 || request_bool(r, "dry_run");
+    if (!is_over) {
+        state_order_go(o);
+        return;
+    }
+    if (result->err < 0)
         kill_answer(r, result);
     else
-        drain_go(r);
+        kill_answer_found(r, result->tally, result->rows,
+                          drain_is_kicking(r) ? "would end"
+                                              : "would stay until they end by themselves");
+    state_order_free(o);
 }
 
-static int drain_look(struct request *r, const struct target *t)
+static int drain_look(struct state_order *o)
 {
+    const struct request *r = o->request;
+    AUTO_FREE struct backend **backends = state_order_backends(o);
     struct filter *filter = NULL;
-    struct kill_spec spec = {
-        .exact = {{SESSION_FIELD_BACKEND, t->name}, {SESSION_FIELD_POOL, t->pool}},
-        .is_dry = true,
-        .has_max = request_has(r, "max"),
-        .max = request_number(r, "max", 0),
-        .has_rows = true,
-        .done = on_drain_looked,
-        .arg = r};
-    int err = kill_filter(SESSION_FIELD_BACKEND, t->name, &filter);
+    struct kill_spec spec = {.is_dry = true,
+                             .has_max = request_has(r, "max") && drain_is_kicking(r),
+                             .max = request_number(r, "max", 0),
+                             .has_rows = true,
+                             .done = on_drain_looked,
+                             .arg = o};
+    int err = backends ? drain_filter("", backends, o->targets.n, &filter) : -ERR_NOMEM;
     spec.filter = filter;
     if (err == 0)
         err = kill_start(request_control(r), &spec);
@@ -171,22 +256,20 @@ static int drain_look(struct request *r, const struct target *t)
 
 static void drain_command(struct request *r)
 {
-    struct target t;
-    bool is_dry = request_bool(r, "dry_run");
-    if (!is_dry && !(request_has(r, "max") && drain_is_kicking(r))) {
-        drain_go(r);
+    struct state_order *o = state_order_new(r);
+    if (!o)
+        return;
+    o->edit = drain_is_disable(r) ? edit_disable : edit_drain;
+    o->then = drain_then;
+    if (!request_bool(r, "dry_run") && !(request_has(r, "max") && drain_is_kicking(r))) {
+        state_order_go(o);
         return;
     }
-    if (target_find(r, request_text(r, "name"), &t) < 0)
+    int err = drain_look(o);
+    if (err == 0)
         return;
-    int err = 0;
-    if (drain_is_kicking(r))
-        err = drain_look(r, &t);
-    else
-        request_hit(r, 0, false, json_array());
-    if (err < 0)
-        request_fail(r, err, NULL, NULL);
-    target_fini(&t);
+    state_order_free(o);
+    request_fail(r, err, NULL, NULL);
 }
 
 void command_backend_drain(struct request *r)

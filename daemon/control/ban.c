@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: ISC */
 /* ban list, add, remove, clear. */
+#include <inttypes.h>
+#include <sys/socket.h>
+
 #include "base/clock.h"
 #include "control/handlers.h"
+#include "ops/kill.h"
 #include "rpc/rows.h"
 #include "runtime/rule_edit.h"
+
+#define BAN_LOOKED_MAX 200 /* networks whose sessions are counted for the question */
 
 /* ---- list ---- */
 
@@ -43,10 +49,90 @@ static void ban_event(struct request *r, const struct limit_target *s, const cha
                   s->kind == LIMIT_TARGET_ADDRESS ? name : NULL, NULL, text);
 }
 
+/* Addresses of the networks, those of IPv6 by /64 as limits count them; a single one is none. */
+static uint64_t ban_addresses(const struct rule_edit *edit)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < edit->n; i++) {
+        const struct addr_net *net = &edit->subjects[i].net;
+        unsigned last = net->family == AF_INET6 ? 64 : 128;
+        if (edit->subjects[i].kind != LIMIT_TARGET_NETWORK || net->bits >= last)
+            continue;
+        uint64_t n =
+            last - net->bits > 62 ? (uint64_t)INT64_MAX : UINT64_C(1) << (last - net->bits);
+        sum = n > (uint64_t)INT64_MAX - sum ? (uint64_t)INT64_MAX : sum + n;
+    }
+    return sum;
+}
+
+static void on_ban_looked(void *arg, const struct kill_result *result)
+{
+    struct request *r = arg;
+    struct rule_edit edit;
+    if (result->err < 0) {
+        kill_answer(r, result);
+        return;
+    }
+    if (rule_edit_begin(r, RULE_DB_BAN, &edit) < 0)
+        return;
+    uint64_t n = ban_addresses(&edit);
+    rule_edit_abort(&edit, 0, NULL);
+    AUTO_FREE char *sessions = breakdown_text(result->tally->found, "would stay");
+    AUTO_FREE char *text =
+        str_printf("%" PRIu64 " addresses would be refused; %s", n, sessions ? sessions : "");
+    r->count = n;
+    request_answer(r,
+                   json_pack("{s:I, s:b, s:s?, s:o}", "count", (json_int_t)n, "changed", 0,
+                             "message", text, "breakdown", breakdown_json(result->tally->found)));
+}
+
+/* Who is there now: the sessions of these networks, as far as one filter names them. */
+static int ban_look(struct request *r, const struct rule_edit *edit)
+{
+    AUTO_BUF text = BUF_INIT;
+    struct filter *filter = NULL;
+    struct kill_spec spec = {.is_dry = true, .done = on_ban_looked, .arg = r};
+    size_t n = 0;
+    int err = 0;
+    for (size_t i = 0; i < edit->n && err == 0 && n < BAN_LOOKED_MAX; i++) {
+        char name[LIMIT_TARGET_TEXT_MAX];
+        if (edit->subjects[i].kind != LIMIT_TARGET_NETWORK)
+            continue;
+        limit_target_format(name, &edit->subjects[i]);
+        err = buf_printf(&text, "%s%s", n++ == 0 ? "ip=" : ",", name);
+    }
+    if (err == 0)
+        err = n > 0 ? kill_parse(&text, &filter) : -ERR_NO_MATCH;
+    spec.filter = filter;
+    if (err == 0)
+        err = kill_start(request_control(r), &spec);
+    filter_unref(filter);
+    return err;
+}
+
+/* True: the guards have answered, or will. */
+static bool ban_guard(struct request *r, struct rule_edit *edit)
+{
+    uint64_t n = ban_addresses(edit);
+    if (request_bool(r, "dry_run")) {
+        int err = n > 0 ? ban_look(r, edit) : 0;
+        rule_edit_abort(edit, err, "%s", err_text(err));
+        if (n == 0)
+            request_done(r, 0, false, NULL);
+        return true;
+    }
+    if (n > request_number(r, "max", UINT64_MAX)) {
+        rule_edit_abort(edit, -ERR_TOO_MANY,
+                        "%" PRIu64 " addresses would be refused; nothing was done", n);
+        return true;
+    }
+    return false;
+}
+
 void command_ban_add(struct request *r)
 {
     struct rule_edit edit;
-    if (rule_edit_begin(r, RULE_DB_BAN, &edit) < 0)
+    if (rule_edit_begin(r, RULE_DB_BAN, &edit) < 0 || ban_guard(r, &edit))
         return;
     for (size_t i = 0; i < edit.n; i++) {
         struct rule_spec spec = {.subject = edit.subjects[i],

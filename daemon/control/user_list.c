@@ -415,7 +415,7 @@ static int user_count_start(struct request *r, json_t *row, bool is_absent)
 {
     struct filter *filter = NULL;
     struct user_count *c = calloc(1, sizeof(*c));
-    int err = c ? kill_filter(SESSION_FIELD_USER, request_text(r, "name"), &filter) : -ERR_NOMEM;
+    int err = c ? kill_filter_user(request_text(r, "name"), &filter) : -ERR_NOMEM;
     if (err == 0) {
         *c = (struct user_count){.request = r, .row = row, .is_absent = is_absent};
         const struct collect_spec spec = {.filter = filter,

@@ -90,9 +90,8 @@ static int user_kick_one(struct user_kick *k, const char *name)
 {
     const struct request *r = k->request;
     struct filter *filter = NULL;
-    int err = kill_filter(SESSION_FIELD_USER, name, &filter);
+    int err = kill_filter_user(name, &filter);
     const struct kill_spec spec = {.filter = filter,
-                                   .exact = {{SESSION_FIELD_USER, name}},
                                    .is_dry = k->is_counting,
                                    .has_rows = true,
                                    .kind = k->kind,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The drain of one backend: counts what is left, ends the idle ones first at a rate, at the
- * boundaries of responses. */
+/* The drain of backends: counts what is left, ends the idle ones first at a rate, at the boundaries
+ * of responses. */
 #include "ops/drains.h"
 
 #include <inttypes.h>
@@ -17,7 +17,8 @@
 struct drain {
     struct control *control;
     struct op *op;
-    struct backend *backend; /* one reference */
+    struct backend **backends; /* a reference of each */
+    size_t n;
     enum backend_admin admin;
     char *text;
     struct loop_timer tick;
@@ -32,7 +33,9 @@ struct drain {
 static void drain_free(struct drain *d)
 {
     loop_timer_cancel(d->control->host->loop, &d->tick);
-    backend_unref(d->backend);
+    for (size_t i = 0; i < d->n; i++)
+        backend_unref(d->backends[i]);
+    free(d->backends);
     kill_tally_unref(d->tally);
     free(d->text);
     free(d);
@@ -40,7 +43,10 @@ static void drain_free(struct drain *d)
 
 static uint64_t drain_left(const struct drain *d)
 {
-    return backend_sessions(d->backend);
+    uint64_t left = 0;
+    for (size_t i = 0; i < d->n; i++)
+        left += backend_sessions(d->backends[i]);
+    return left;
 }
 
 /* ---- progress ---- */
@@ -88,7 +94,7 @@ static void on_drain_removed(void *arg, const char *error)
 
 static void drain_remove(struct drain *d)
 {
-    AUTO_FREE char *name = str_printf("%s/%s", d->backend->pool, d->backend->name);
+    AUTO_FREE char *name = str_printf("%s/%s", d->backends[0]->pool, d->backends[0]->name);
     d->is_asking = true;
     int err = name ? request_start_own(&d->control->rpc, &d->op->peer, "backend.remove",
                                        json_pack("{s:s}", "name", name), on_drain_removed, d)
@@ -119,7 +125,9 @@ static void drain_stop(struct drain *d, const char *why)
 
 static void drain_cancel(void *arg)
 {
-    drain_stop(arg, "cancelled; the backend stays as it is");
+    struct drain *d = arg;
+    drain_stop(d, d->n > 1 ? "cancelled; the backends stay as they are"
+                           : "cancelled; the backend stays as it is");
 }
 
 static void drain_drop(void *arg)
@@ -165,20 +173,24 @@ static void on_drain_kicked(void *arg, int err, uint64_t n)
         drain_again(d);
 }
 
-static int drain_ask(struct drain *d, const char *terms, struct kill_spec *spec)
+int drain_filter(const char *terms, struct backend *const *backends, size_t n, struct filter **ret)
 {
     AUTO_BUF text = BUF_INIT;
+    int err = buf_printf(&text, "%s backend==", terms);
+    for (size_t i = 0; i < n && err == 0; i++) {
+        AUTO_FREE char *name = str_printf("%s/%s", backends[i]->pool, backends[i]->name);
+        err = !name ? -ERR_NOMEM : i > 0 ? buf_append_char(&text, ',') : 0;
+        if (err == 0)
+            err = kill_value(&text, name);
+    }
+    return err == 0 ? kill_parse(&text, ret) : err;
+}
+
+static int drain_ask(struct drain *d, const char *terms, struct kill_spec *spec)
+{
     struct filter *filter = NULL;
-    int err = buf_append_c(&text, terms);
-    if (err == 0)
-        err = kill_term(&text, SESSION_FIELD_BACKEND, d->backend->name);
-    if (err == 0)
-        err = kill_term(&text, SESSION_FIELD_POOL, d->backend->pool);
-    if (err == 0)
-        err = kill_parse(&text, &filter);
+    int err = drain_filter(terms, d->backends, d->n, &filter);
     spec->filter = filter;
-    spec->exact[0] = (struct kill_exact){SESSION_FIELD_BACKEND, d->backend->name};
-    spec->exact[1] = (struct kill_exact){SESSION_FIELD_POOL, d->backend->pool};
     spec->arg = d;
     if (err == 0)
         err = kill_start(d->control, spec);
@@ -253,20 +265,78 @@ static void drain_follow(struct drain *d, const struct drain_spec *spec)
     d->text = str_dup_c(spec->text);
 }
 
-static struct drain *drain_new(struct control *c, const struct peer *peer, struct backend *b)
+static bool drain_has(const struct drain *d, const struct backend *b)
+{
+    for (size_t i = 0; i < d->n; i++)
+        if (d->backends[i] == b)
+            return true;
+    return false;
+}
+
+/* The drain that a backend is part of, or NULL. */
+static struct drain *drain_find(struct control *c, const struct backend *b)
+{
+    LIST_FOREACH (it, ops_all(c->ops)) {
+        struct op *op = LIST_ITEM(it, struct op, link);
+        struct drain *d = op->kind == &drain_kind && op->state == OP_RUNNING ? op->arg : NULL;
+        if (d && !d->stop && drain_has(d, b))
+            return d;
+    }
+    return NULL;
+}
+
+/* A drain without one of its backends; without the last it is over. */
+static void drain_leave(struct drain *d, const struct backend *b, const char *why)
+{
+    uint64_t sessions = backend_sessions(b);
+    if (d->n == 1) {
+        drain_stop(d, why);
+        return;
+    }
+    for (size_t i = 0; i < d->n; i++)
+        if (d->backends[i] == b) {
+            backend_unref(d->backends[i]);
+            d->backends[i] = d->backends[--d->n];
+            break;
+        }
+    d->op->total -= sessions < d->op->total ? sessions : d->op->total;
+}
+
+static char *drain_target(const struct drain_spec *spec)
+{
+    AUTO_BUF text = BUF_INIT;
+    int err = 0;
+    for (size_t i = 0; i < spec->n && err == 0; i++)
+        err = buf_printf(&text, "%s%s/%s", i > 0 ? ", " : "", spec->backends[i]->pool,
+                         spec->backends[i]->name);
+    return err == 0 && buf_cstr(&text) ? buf_steal(&text) : NULL;
+}
+
+static struct drain *drain_new(struct control *c, const struct peer *peer,
+                               const struct drain_spec *spec)
 {
     struct drain *d = calloc(1, sizeof(*d));
-    AUTO_FREE char *target = str_printf("%s/%s", b->pool, b->name);
-    if (d)
+    AUTO_FREE char *target = drain_target(spec);
+    if (d) {
         d->tally = kill_tally_new();
-    if (!d || !d->tally || !target || op_begin(c, &drain_kind, target, peer, d, &d->op) < 0) {
-        if (d)
+        d->backends = calloc(spec->n, sizeof(struct backend *));
+    }
+    if (!d || !d->tally || !d->backends || !target ||
+        op_begin(c, &drain_kind, target, peer, d, &d->op) < 0) {
+        if (d) {
             kill_tally_unref(d->tally);
+            free(d->backends);
+        }
         free(d);
         return NULL;
     }
     d->control = c;
-    d->backend = backend_ref(b);
+    for (; d->n < spec->n; d->n++) {
+        struct drain *other = drain_find(c, spec->backends[d->n]);
+        if (other && other != d)
+            drain_leave(other, spec->backends[d->n], "another operation goes on with it");
+        d->backends[d->n] = backend_ref(spec->backends[d->n]);
+    }
     d->op->total = drain_left(d);
     op_start(d->op);
     loop_timer_init(&d->tick, on_drain_tick);
@@ -274,33 +344,60 @@ static struct drain *drain_new(struct control *c, const struct peer *peer, struc
     return d;
 }
 
-static struct drain *drain_find(struct control *c, const struct backend *b)
-{
-    AUTO_FREE char *target = str_printf("%s/%s", b->pool, b->name);
-    const struct op *op = target ? op_find(c, &drain_kind, target) : NULL;
-    return op ? op->arg : NULL;
-}
-
-/* What the operator may not have meant: nobody is left who takes the logins. Owned; NULL = fine. */
+/* What the operator may not have meant: nobody is left in a pool who takes the logins. Owned; NULL
+ * = fine. */
 static char *drain_note(struct control *c, const struct drain_spec *spec)
 {
-    const struct pool *p = pools_find(control_setup(c)->pools, spec->backend->pool);
-    if (!p || spec->admin == BACKEND_HOLD)
-        return NULL;
-    for (size_t i = 0; i < p->n_members; i++) {
-        const struct backend *b = p->members[i].backend;
-        if (p->members[i].weight > 0 && atomic_load(&b->admin) == BACKEND_READY &&
-            atomic_load(&b->health) != BACKEND_DOWN)
-            return NULL;
+    for (size_t k = 0; k < spec->n && spec->admin != BACKEND_HOLD; k++) {
+        const struct pool *p = pools_find(control_setup(c)->pools, spec->backends[k]->pool);
+        bool has_any = !p;
+        for (size_t i = 0; p && i < p->n_members; i++) {
+            const struct backend *b = p->members[i].backend;
+            has_any =
+                has_any || (p->members[i].weight > 0 && atomic_load(&b->admin) == BACKEND_READY &&
+                            atomic_load(&b->health) != BACKEND_DOWN);
+        }
+        if (!has_any)
+            return str_printf("no backend of pool %s takes logins now", p->config->name);
     }
-    return str_printf("no backend of pool %s takes logins now", p->config->name);
+    return NULL;
+}
+
+/* The drain that runs over the very same backends, or NULL. */
+static struct drain *drain_same(struct control *c, const struct drain_spec *spec)
+{
+    struct drain *d = drain_find(c, spec->backends[0]);
+    bool is_same = d && d->n == spec->n;
+    for (size_t i = 0; i < spec->n && is_same; i++)
+        is_same = drain_has(d, spec->backends[i]);
+    return is_same ? d : NULL;
+}
+
+/* A backend that is about to be taken out is not taken from that. NULL = there is none. */
+static const struct backend *drain_removed(struct control *c, const struct drain_spec *spec)
+{
+    for (size_t i = 0; i < spec->n && spec->n > 1; i++) {
+        const struct drain *d = drain_find(c, spec->backends[i]);
+        if (d && d->is_removed)
+            return spec->backends[i];
+    }
+    return NULL;
 }
 
 void drain_start(struct request *r, const struct drain_spec *spec, bool is_changed)
 {
-    struct drain *d = drain_find(request_control(r), spec->backend);
-    uint64_t left = backend_sessions(spec->backend);
-    AUTO_FREE char *note = drain_note(request_control(r), spec);
+    struct control *c = request_control(r);
+    const struct backend *removed = drain_removed(c, spec);
+    struct drain *d = drain_same(c, spec);
+    uint64_t left = 0;
+    AUTO_FREE char *note = drain_note(c, spec);
+    for (size_t i = 0; i < spec->n; i++)
+        left += backend_sessions(spec->backends[i]);
+    if (removed) {
+        request_fail(r, -ERR_BUSY, "op list kind=drain", "%s is drained to be removed",
+                     removed->name);
+        return;
+    }
     if (!d && !is_changed && left == 0 && !spec->is_removed) {
         if (note)
             request_done(r, 0, false, "%s", note);
@@ -310,7 +407,7 @@ void drain_start(struct request *r, const struct drain_spec *spec, bool is_chang
     }
     is_changed = is_changed || !d;
     if (!d)
-        d = drain_new(request_control(r), &r->peer, spec->backend);
+        d = drain_new(c, &r->peer, spec);
     if (!d) {
         request_fail(r, -ERR_NOMEM, NULL, "the state is set, but the sessions are not followed");
         return;
@@ -322,6 +419,6 @@ void drain_start(struct request *r, const struct drain_spec *spec, bool is_chang
 void drains_notice(struct control *c, const struct backend *b)
 {
     struct drain *d = drain_find(c, b);
-    if (d && !d->stop && atomic_load(&b->admin) != d->admin)
-        drain_stop(d, "the backend was given another state");
+    if (d && atomic_load(&b->admin) != d->admin)
+        drain_leave(d, b, "the backend was given another state");
 }

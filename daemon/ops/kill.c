@@ -24,7 +24,7 @@ struct kill_op {
     struct ask ask; /* begins when the workers are told */
     struct control *control;
     struct kill_spec spec;
-    char *exact[2], *except[2], *text;
+    char *text;
     struct kill_entry *v;
     size_t n, cap, n_rows;
     uint64_t matched, n_told;
@@ -62,6 +62,7 @@ void kill_tally_unref(struct kill_tally *t)
     if (!t || --t->refs > 0)
         return;
     free(t->cuts);
+    free(t->found);
     free(t);
 }
 
@@ -129,10 +130,6 @@ static void kill_op_free(struct kill_op *k)
     buf_fini(&k->rows);
     free(k->v);
     filter_unref(k->spec.filter);
-    for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
-        free(k->exact[i]);
-        free(k->except[i]);
-    }
     free(k->text);
     free(k->workers);
     free(k->order);
@@ -298,23 +295,6 @@ static int entry_row(struct kill_op *k, struct kill_entry *e, const struct sessi
     return err;
 }
 
-static bool row_has(const struct session_row *row, enum session_field field, const char *text)
-{
-    return str_ieq(row->v[field].text, str_of(text));
-}
-
-static bool kill_op_is_meant(const struct kill_op *k, const struct session_row *row)
-{
-    bool is_excepted = k->except[0] || k->except[1];
-    for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
-        if (k->exact[i] && !row_has(row, k->spec.exact[i].field, k->exact[i]))
-            return false;
-        if (k->except[i] && !row_has(row, k->spec.except[i].field, k->except[i]))
-            is_excepted = false;
-    }
-    return !is_excepted;
-}
-
 static int kill_op_add(struct kill_op *k, const struct session_row *row)
 {
     if (k->n == k->cap) {
@@ -328,6 +308,8 @@ static int kill_op_add(struct kill_op *k, const struct session_row *row)
     struct kill_entry *e = &k->v[k->n++];
     *e = (struct kill_entry){.id = row->id, .idle = row->v[SESSION_FIELD_IDLE].number};
     k->matched++;
+    if (k->spec.is_dry)
+        breakdown_add(k->tally->found, row);
     k->is_over_max = k->spec.has_max && k->matched > k->spec.max;
     return k->spec.has_rows && k->n_rows < KILL_ROWS_MAX ? entry_row(k, e, row) : 0;
 }
@@ -337,8 +319,7 @@ static bool kill_op_chunk(void *arg, struct session_chunk *chunk)
     struct kill_op *k = arg;
     int err = 0;
     for (size_t i = 0; i < chunk->n && err == 0 && !k->is_over_max; i++)
-        if (kill_op_is_meant(k, &chunk->rows[i]))
-            err = kill_op_add(k, &chunk->rows[i]);
+        err = kill_op_add(k, &chunk->rows[i]);
     session_chunk_free(chunk);
     k->err = err;
     return err == 0 && !k->is_over_max;
@@ -396,12 +377,10 @@ static int kill_op_copy(struct kill_op *k, const struct kill_spec *spec)
     k->tally = spec->tally ? kill_tally_ref(spec->tally) : kill_tally_new();
     if (!k->tally)
         return -ERR_NOMEM;
-    for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
-        k->exact[i] = str_dup_c(spec->exact[i].text);
-        k->except[i] = str_dup_c(spec->except[i].text);
-        if ((spec->exact[i].text && !k->exact[i]) || (spec->except[i].text && !k->except[i]))
-            return -ERR_NOMEM;
-    }
+    if (spec->is_dry && !k->tally->found)
+        k->tally->found = calloc(1, sizeof(*k->tally->found));
+    if (spec->is_dry && !k->tally->found)
+        return -ERR_NOMEM;
     k->text = str_dup_c(spec->text);
     return spec->text && !k->text ? -ERR_NOMEM : 0;
 }
@@ -411,11 +390,7 @@ static uint64_t kill_op_fields(const struct kill_op *k)
 {
     uint64_t fields = SESSION_FIELD_BIT(SESSION_FIELD_ID) | SESSION_FIELD_BIT(SESSION_FIELD_USER) |
                       SESSION_FIELD_BIT(SESSION_FIELD_IP) | SESSION_FIELD_BIT(SESSION_FIELD_IDLE);
-    for (size_t i = 0; i < ARRAY_LEN(k->exact); i++) {
-        fields |= k->exact[i] ? SESSION_FIELD_BIT(k->spec.exact[i].field) : 0;
-        fields |= k->except[i] ? SESSION_FIELD_BIT(k->spec.except[i].field) : 0;
-    }
-    return fields;
+    return k->spec.is_dry ? fields | BREAKDOWN_FIELDS : fields;
 }
 
 static int kill_op_find(struct kill_op *k)
@@ -462,11 +437,9 @@ int kill_start(struct control *c, const struct kill_spec *spec)
     return err;
 }
 
-/* A name as a value of the filter language: its wildcards would match more, which the exact
- * comparison afterwards takes out again. */
-int kill_term(struct buf *text, enum session_field field, const char *value)
+int kill_value(struct buf *text, const char *value)
 {
-    int err = buf_printf(text, "%s%s=\"", text->len ? " " : "", session_filter_fields[field].name);
+    int err = buf_append_char(text, '"');
     for (const char *p = value; *p && err == 0; p++) {
         if (*p == '"' || *p == '\\')
             err = buf_append_char(text, '\\');
@@ -482,10 +455,12 @@ int kill_parse(const struct buf *text, struct filter **ret)
     return filter_parse(buf_str(text), session_filter_fields, SESSION_FIELD_COUNT, ret, &error);
 }
 
-int kill_filter(enum session_field field, const char *value, struct filter **ret)
+int kill_filter_user(const char *user, struct filter **ret)
 {
     AUTO_BUF text = BUF_INIT;
-    int err = kill_term(&text, field, value);
+    int err = buf_append_c(&text, "user==");
+    if (err == 0)
+        err = kill_value(&text, user);
     return err == 0 ? kill_parse(&text, ret) : err;
 }
 
@@ -499,9 +474,20 @@ static json_t *kill_tally_json(const struct kill_tally *t)
 void kill_answer_changed(struct request *r, const struct kill_tally *t, struct str rows,
                          bool is_changed)
 {
-    bool is_dry = request_bool(r, "dry_run");
-    request_hit_text(r, t->ended, is_changed || (t->ended > 0 && !is_dry), rows,
-                     is_dry ? NULL : kill_tally_json(t));
+    if (request_bool(r, "dry_run"))
+        kill_answer_found(r, t, rows, "would end");
+    else
+        request_hit_text(r, t->ended, is_changed || t->ended > 0, rows, kill_tally_json(t));
+}
+
+void kill_answer_found(struct request *r, const struct kill_tally *t, struct str rows,
+                       const char *what)
+{
+    const struct breakdown none = {0};
+    const struct breakdown *found = t->found ? t->found : &none;
+    AUTO_FREE char *text = breakdown_text(found, what);
+    request_hit_text(r, t->ended, false, rows,
+                     json_pack("{s:o, s:s?}", "breakdown", breakdown_json(found), "message", text));
 }
 
 void kill_answer(struct request *r, const struct kill_result *result)

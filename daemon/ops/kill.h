@@ -3,15 +3,10 @@
  * found first, then told to end, then waited for. All functions: control thread. */
 #pragma once
 
+#include "ops/breakdown.h"
 #include "peers/ask.h"
 
 struct control;
-
-/* A value that a row has to have, exactly (case of ASCII letters aside). */
-struct kill_exact {
-    enum session_field field;
-    const char *text; /* NULL = no matter */
-};
 
 struct kill_found {
     uint64_t id, idle;
@@ -33,6 +28,7 @@ struct kill_tally {
     unsigned n_running;          /* kills that go on */
     uint64_t told, ended, clean; /* sessions; clean: see session_outcome */
     uint64_t cut;                /* commands */
+    struct breakdown *found;     /* by kills that only look; owned, NULL = there were none */
     struct kill_cut *cuts;
     size_t n_cuts, cap_cuts;
 };
@@ -53,9 +49,7 @@ struct kill_result {
 };
 
 struct kill_spec {
-    struct filter *filter;       /* NULL = all; a reference is taken */
-    struct kill_exact exact[2];  /* besides the filter; copied */
-    struct kill_exact except[2]; /* but not those that have all of these; copied; none = nobody */
+    struct filter *filter; /* NULL = all; a reference is taken */
     bool has_max;
     uint64_t max;        /* with has_max: more than this: -ERR_TOO_MANY before anything is done */
     size_t first_idle;   /* not 0: only this many, the longest idle first */
@@ -84,8 +78,11 @@ struct kill_spec {
 /* -ERR_NOMEM, -ERR_NO_MATCH (ids of no worker): nothing was started. */
 int kill_start(struct control *c, const struct kill_spec *spec) NODISCARD;
 
-/* Answers with the outcome of a kill; takes over r. */
+/* Answers with the outcome of a kill, or with what it would hit; takes over r. */
 void kill_answer(struct request *r, const struct kill_result *result);
+/* Answers a dry run; what: what becomes of the sessions, "would end". Takes over r. */
+void kill_answer_found(struct request *r, const struct kill_tally *t, struct str rows,
+                       const char *what);
 /* The same for kills that went well. is_changed: something is different now even if nobody was hit.
  */
 void kill_answer_changed(struct request *r, const struct kill_tally *t, struct str rows,
@@ -94,11 +91,11 @@ void kill_answer_changed(struct request *r, const struct kill_tally *t, struct s
 void kill_for_request(struct request *r, struct kill_spec *spec);
 /* How long the sessions of a request get to end well: its arguments grace and now. */
 uint64_t kill_grace_ms(const struct request *r);
-/* Appends a term that finds at least the sessions with this value of a field. -ERR_NOMEM. */
-int kill_term(struct buf *text, enum session_field field, const char *value) NODISCARD;
-/* A filter of such terms and others. */
+/* Appends a value of a filter, quoted. -ERR_NOMEM. */
+int kill_value(struct buf *text, const char *value) NODISCARD;
+/* A filter of such values. -ERR_x. */
 int kill_parse(const struct buf *text, struct filter **ret) NODISCARD;
-/* A filter that finds at least the sessions with this value of a field. -ERR_x. */
-int kill_filter(enum session_field field, const char *value, struct filter **ret) NODISCARD;
+/* A filter that finds the sessions of one user. -ERR_x. */
+int kill_filter_user(const char *user, struct filter **ret) NODISCARD;
 /* session kill with a rate: an operation; takes over r. filter NULL = all; borrowed. */
 void kill_paced(struct request *r, struct filter *filter);

@@ -220,15 +220,19 @@ static int user_move_step_ask(struct user_move_step *m, const char *states, stru
 {
     AUTO_BUF text = BUF_INIT;
     struct filter *filter = NULL;
-    int err = buf_append_c(&text, states);
+    const char *pool = m->plan->pool, *backend = m->plan->backend;
+    AUTO_FREE char *there =
+        backend && pool ? str_printf("%s/%s", pool, backend) : str_dup_c(backend ? backend : pool);
+    int err = buf_printf(&text, "%s user==", states);
     if (err == 0)
-        err = kill_term(&text, SESSION_FIELD_USER, m->user);
+        err = kill_value(&text, m->user);
+    if (err == 0 && (backend || pool))
+        err = there ? buf_append_c(&text, backend ? " !backend==" : " !pool==") : -ERR_NOMEM;
+    if (err == 0 && there)
+        err = kill_value(&text, there);
     if (err == 0)
         err = kill_parse(&text, &filter);
     spec->filter = filter;
-    spec->exact[0] = (struct kill_exact){SESSION_FIELD_USER, m->user};
-    spec->except[0] = (struct kill_exact){SESSION_FIELD_POOL, m->plan->pool};
-    spec->except[1] = (struct kill_exact){SESSION_FIELD_BACKEND, m->plan->backend};
     spec->arg = m;
     if (err == 0)
         err = kill_start(m->control, spec);

@@ -148,7 +148,7 @@ int user_place_find(struct control *c, const struct user_place_spec *spec)
         return -ERR_NOMEM;
     s->spec = *spec;
     s->user = str_dup_c(spec->user);
-    int err = s->user ? kill_filter(SESSION_FIELD_USER, spec->user, &filter) : -ERR_NOMEM;
+    int err = s->user ? kill_filter_user(spec->user, &filter) : -ERR_NOMEM;
     if (err == 0) {
         const struct collect_spec collect = {.filter = filter,
                                              .fields = SESSION_FIELD_BIT(SESSION_FIELD_USER) |

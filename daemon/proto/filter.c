@@ -11,12 +11,15 @@
 
 #define FILTER_TERMS_MAX 32
 #define FILTER_VALUES_MAX 256 /* in all terms together */
+#define FILTER_OUTER_MAX 128  /* bytes of a name that is compared before a slash */
 #define FILTER_SHOWN_MAX 80   /* bytes of a wrong term repeated in the error */
 
 enum filter_op { FILTER_EQ, FILTER_IS, FILTER_LT, FILTER_GT, FILTER_LE, FILTER_GE };
 
 struct filter_want {
     char *text; /* owned */
+    size_t
+        outer_n; /* bytes of the text before its first slash, where that is about another field */
     uint64_t number;
     struct addr_net net;
     bool yes;
@@ -27,6 +30,7 @@ struct filter_term {
     enum filter_type type;
     enum filter_op op;
     bool is_negated;
+    int within; /* id of the other field of values with outer_n; -1: there are none */
     size_t n_wants;
     struct filter_want *wants; /* owned; any of them suffices */
 };
@@ -226,6 +230,12 @@ static int filter_add_want(struct filter_parser *p, struct filter_term *t, struc
         free(want.text);
         return r;
     }
+    const struct filter_field *f = p->field;
+    const char *slash = want.text && f->within ? strchr(want.text, '/') : NULL;
+    if (slash && f->within(f->id) >= 0) {
+        t->within = f->within(f->id);
+        want.outer_n = (size_t)(slash - want.text);
+    }
     struct filter_want *wants = realloc(t->wants, (t->n_wants + 1) * sizeof(*wants));
     if (!wants) {
         free(want.text);
@@ -265,6 +275,7 @@ static int filter_parse_term(struct filter_parser *p)
         return filter_error(p, -ERR_SYNTAX, "too many filter terms at", shown, "");
     /* counted from the start so that a failure frees what it holds */
     struct filter_term *t = &f->terms[f->n_terms++];
+    t->within = -1;
     if (p->rest.p[0] == '!') {
         t->is_negated = true;
         filter_skip(p, 1);
@@ -378,13 +389,22 @@ static bool filter_compare(enum filter_op op, uint64_t have, uint64_t want)
     return have == want;
 }
 
-static bool filter_match_want(const struct filter_term *t, const struct filter_want *want,
-                              const struct filter_value *have)
+static bool filter_match_text(const struct filter_term *t, struct str want, struct str have)
 {
+    return t->op == FILTER_IS ? str_ieq(want, have) : str_glob(want, have);
+}
+
+/* outer: the other field of a value with a slash. */
+static bool filter_match_want(const struct filter_term *t, const struct filter_want *want,
+                              const struct filter_value *have, struct str outer)
+{
+    struct str text;
     switch (t->type) {
     case FILTER_TEXT:
-        return t->op == FILTER_IS ? str_ieq(str_of(want->text), have->text)
-                                  : str_glob(str_of(want->text), have->text);
+        text = str_of(want->text);
+        return filter_match_text(t, text, have->text) ||
+               (want->outer_n > 0 && filter_match_text(t, str_head(text, want->outer_n), outer) &&
+                filter_match_text(t, str_of(want->text + want->outer_n + 1), have->text));
     case FILTER_IP:
         return have->addr && addr_net_has(&want->net, have->addr);
     case FILTER_BOOL:
@@ -403,10 +423,14 @@ bool filter_match(const struct filter *f,
     for (size_t i = 0; i < f->n_terms; i++) {
         const struct filter_term *t = &f->terms[i];
         struct filter_value have = {0};
+        char outer[FILTER_OUTER_MAX] = "";
+        if (t->within >= 0 && get(row, t->within, &have))
+            (void)str_copy(outer, sizeof(outer), have.text);
+        have = (struct filter_value){0};
         bool has_value = get(row, t->id, &have), does_match = false;
         /* "backend=" finds the rows that have no backend */
         for (size_t k = 0; k < t->n_wants && !does_match; k++)
-            does_match = has_value ? filter_match_want(t, &t->wants[k], &have)
+            does_match = has_value ? filter_match_want(t, &t->wants[k], &have, str_of(outer))
                                    : t->type == FILTER_TEXT && t->wants[k].text[0] == '\0';
         if (does_match == t->is_negated)
             return false;

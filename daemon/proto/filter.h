@@ -27,6 +27,9 @@ struct filter_field {
     int id;
     const char *(*words)(int id, size_t i); /* all texts that it can have, NULL behind the last;
                                                NULL: any */
+    /* The id of the field that the part of a value before a slash is about (backend=pool/name), -1
+     * = none; NULL: none has such. */
+    int (*within)(int id);
 };
 
 struct filter_value {
@@ -41,9 +44,10 @@ struct filter;
 /* Compiles `text` (terms ANDed, separated by blanks; `!` negates a term; `,` lists alternatives;
  * values may be "quoted"; `!=` is `=` negated; `==` is `=` without wildcards; an empty text matches
  * all). fields: n_fields rows,
- * static. A text that the field cannot have is an error. 0; -ERR_SYNTAX / -ERR_NO_PARAM with an
- * English sentence naming the term (and the nearest field name) in *ret_error (owned); -ERR_NOMEM,
- * without a sentence. */
+ * static. A text that the field cannot have is an error. Where a field is within another, a/b finds
+ * the rows that have b in it and a in the other one, besides those that have a/b. 0; -ERR_SYNTAX /
+ * -ERR_NO_PARAM with an English sentence naming the term (and the nearest field name) in *ret_error
+ * (owned); -ERR_NOMEM, without a sentence. */
 int filter_parse(struct str text, const struct filter_field *fields, size_t n_fields,
                  struct filter **ret, char **ret_error) NODISCARD;
 /* A filter is immutable after parsing and may be used from several threads; counted references. */

@@ -3,6 +3,7 @@
 #include "rpc/command.h"
 
 #include "base/units.h"
+#include "proto/reply.h"
 #include "session/session.h"
 #include "store/store.h"
 
@@ -19,14 +20,78 @@ enum {
     FILTER_OF_CLOCK = FILTER_NUMBER,
 };
 
+static const char *field_word(int id, size_t i);
+static int field_within(int id);
+
 enum { FIELD_FIRST = __COUNTER__ + 1 };
 
 /* In the order of the columns: the id of a field is its position in both. */
 static const struct filter_field fields[] = {
 #define COLUMN(noun, verb, name, unit, shown, title, help)                                         \
-    {name, NULL, (enum filter_type)FILTER_OF_##unit, __COUNTER__ - FIELD_FIRST, NULL},
+    {name,       NULL,        (enum filter_type)FILTER_OF_##unit, __COUNTER__ - FIELD_FIRST,       \
+     field_word, field_within},
 #include "rpc/commands.def"
 };
+
+static const struct command_column *field_column(int id)
+{
+    return commands_column_at((size_t)id);
+}
+
+/* ---- what fields can have ---- */
+
+static const char *word_result(size_t i)
+{
+    return i == 0 ? "ok" : i < ERR_COUNT ? err_name((int)i) : NULL;
+}
+
+static const char *word_method(size_t i)
+{
+    size_t n;
+    const struct command *all = commands_all(&n);
+    return i < n ? all[i].method : NULL;
+}
+
+static const char *word_cause(size_t i)
+{
+    return i < REPLY_KIND_COUNT ? reply_name((enum reply_kind)i) : NULL;
+}
+
+/* Columns whose values are rows of other tables. */
+static const struct {
+    const char *noun, *column;
+    const char *(*word)(size_t i);
+} word_tables[] = {
+    {"audit", "result", word_result},
+    {"audit", "command", word_method},
+    {"event", "cause", word_cause},
+};
+
+/* Valid until the next call in this thread. */
+static const char *field_word(int id, size_t i)
+{
+    static _Thread_local char word[64];
+    const struct command_column *col = field_column(id);
+    const struct command *c = commands_all(&(size_t){0}) + col->command;
+    for (size_t k = 0; k < ARRAY_LEN(word_tables); k++)
+        if (strcmp(word_tables[k].noun, c->noun) == 0 &&
+            strcmp(word_tables[k].column, col->name) == 0)
+            return word_tables[k].word(i);
+    struct str value = commands_value(col, i);
+    (void)str_copy(word, sizeof(word), value);
+    return value.n > 0 ? word : NULL;
+}
+
+/* A backend is one of a pool: of that in the column "pool", where there is one. */
+static int field_within(int id)
+{
+    const struct command_column *col = field_column(id);
+    const struct command *c = commands_all(&(size_t){0}) + col->command;
+    bool is_own = strcmp(c->noun, "backend") == 0 && strcmp(col->name, "name") == 0;
+    const struct command_column *pool =
+        is_own || strcmp(col->name, "backend") == 0 ? commands_column(c, "pool") : NULL;
+    return pool ? (int)commands_column_index(pool) : -1;
+}
 
 void command_failure_fini(struct command_failure *f)
 {

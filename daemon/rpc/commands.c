@@ -59,6 +59,14 @@ static const struct {
 #include "rpc/commands.def"
 };
 
+static const struct {
+    enum command_id command;
+    const char *column, *words;
+} values[] = {
+#define VALUES(noun, verb, column, words) {COMMAND_##noun##_##verb, column, words},
+#include "rpc/commands.def"
+};
+
 /* Words that people try, for nouns. */
 static const struct {
     const char *word, *noun, *plural;
@@ -147,6 +155,11 @@ const struct command_column *commands_columns(const struct command *c, size_t *r
             (*ret_n)++;
         }
     return first;
+}
+
+const struct command_column *commands_column_at(size_t i)
+{
+    return &columns[i];
 }
 
 size_t commands_column_index(const struct command_column *col)
@@ -378,4 +391,27 @@ bool commands_has_words(const struct command_arg *arg)
         n++;
     }
     return n > 1;
+}
+
+/* "running, partly done or failed": cuts the first. */
+static struct str commands_cut_value(const char **rest)
+{
+    const char *p = *rest, *comma = strstr(p, ", "), * or = strstr(p, " or ");
+    const char *end = comma ? comma : or ? or : p + strlen(p);
+    *rest = end + (comma ? 2 : or ? 4 : 0);
+    return str_n(p, (size_t)(end - p));
+}
+
+struct str commands_value(const struct command_column *col, size_t i)
+{
+    for (size_t k = 0; k < ARRAY_LEN(values); k++) {
+        if ((int)values[k].command != col->command || strcmp(values[k].column, col->name) != 0)
+            continue;
+        struct str value = STR_NULL;
+        const char *rest = values[k].words;
+        for (size_t n = 0; n <= i; n++)
+            value = commands_cut_value(&rest);
+        return value;
+    }
+    return STR_NULL;
 }

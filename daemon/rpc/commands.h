@@ -102,8 +102,13 @@ const struct command_arg *commands_args(const struct command *c, size_t *ret_n);
 /* Words behind the verb, the table's i-th example; NULL behind the last: most have none. */
 const char *commands_example(const struct command *c, size_t i);
 const struct command_column *commands_columns(const struct command *c, size_t *ret_n);
+/* The i-th of all texts that a column can have, empty behind the last; a column of any texts has
+ * none. */
+struct str commands_value(const struct command_column *col, size_t i);
 /* Position of a column among those of all commands. */
 size_t commands_column_index(const struct command_column *col);
+/* The column at such a position. */
+const struct command_column *commands_column_at(size_t i);
 /* The command of a noun and a verb (dashes and aliases accepted), or NULL. */
 const struct command *commands_find(const char *noun, const char *verb);
 /* An argument or column by name; dashes stand for underscores. NULL when there is none. */

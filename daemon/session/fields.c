@@ -21,9 +21,15 @@ const char *session_field_word(int id, size_t i)
     }
 }
 
+static int session_field_within(int id)
+{
+    return id == SESSION_FIELD_BACKEND ? SESSION_FIELD_POOL : -1;
+}
+
 const struct filter_field session_filter_fields[SESSION_FIELD_COUNT] = {
 #define F(id, name, alias, type, unit, shown, title, text)                                         \
-    [SESSION_FIELD_##id] = {name, alias, FILTER_##type, SESSION_FIELD_##id, session_field_word},
+    [SESSION_FIELD_##id] = {                                                                       \
+        name, alias, FILTER_##type, SESSION_FIELD_##id, session_field_word, session_field_within},
 #include "session/fields.def"
 #undef F
 };

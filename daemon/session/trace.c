@@ -30,11 +30,11 @@ const char *trace_direction_marker(enum trace_direction d)
 const struct filter_field *session_trace_fields(size_t *ret_n)
 {
     static const struct filter_field fields[] = {
-        {"id", NULL, FILTER_TEXT, SESSION_FIELD_ID, session_field_word},
-        {"user", NULL, FILTER_TEXT, SESSION_FIELD_USER, session_field_word},
-        {"ip", "addr", FILTER_IP, SESSION_FIELD_IP, session_field_word},
-        {"proto", "protocol", FILTER_TEXT, SESSION_FIELD_PROTO, session_field_word},
-        {"listener", NULL, FILTER_TEXT, SESSION_FIELD_LISTENER, session_field_word},
+        {"id", NULL, FILTER_TEXT, SESSION_FIELD_ID, session_field_word, NULL},
+        {"user", NULL, FILTER_TEXT, SESSION_FIELD_USER, session_field_word, NULL},
+        {"ip", "addr", FILTER_IP, SESSION_FIELD_IP, session_field_word, NULL},
+        {"proto", "protocol", FILTER_TEXT, SESSION_FIELD_PROTO, session_field_word, NULL},
+        {"listener", NULL, FILTER_TEXT, SESSION_FIELD_LISTENER, session_field_word, NULL},
     };
     *ret_n = ARRAY_LEN(fields);
     return fields;

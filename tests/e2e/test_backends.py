@@ -41,11 +41,11 @@ def fails(p, status, *args):
 
 
 def test_the_last_backend_is_taken_out_with_a_word(proxy):
-    assert "no backend" not in proxy.ctl("backend", "drain", "dc1")["message"]
+    assert "no backend" not in proxy.ctl("backend", "drain", "dc1", "--yes")["message"]
     assert "no backend of pool main takes logins now" in proxy.ctl("backend", "disable", "dc2", "--yes")["message"]
     assert "no backend of pool main" in proxy.ctl("backend", "disable", "dc2", "--yes")["message"]
     proxy.ctl("backend", "ready", "dc1")
-    assert "no backend" not in proxy.ctl("backend", "drain", "dc2").get("message", "")
+    assert "no backend" not in proxy.ctl("backend", "drain", "dc2", "--yes").get("message", "")
 
 
 STATES = [("drain", "drain"), ("hold", "hold"), ("disable", "disabled")]
@@ -84,7 +84,7 @@ def test_both_states_keep_their_reasons(make_proxy, settings):
     """What checks find does not hide why an operator took a backend out, and the other way round."""
     settings["pools"][0]["check"] = {"interval": "100ms", "rise": 1, "fall": 1}
     p = make_proxy(settings)
-    p.ctl("backend", "drain", "dc1", "--reason", "new kernel")
+    p.ctl("backend", "drain", "dc1", "--yes", "--reason", "new kernel")
     p.ctl("backend", "set", "dc1", "--ports", "imap=1")
     row = wait.until(lambda: (lambda r: r if r["health"] == "down" else None)(rows(p)["dc1"]), "dc1 to be down")
     assert row["admin"] == "drain" and row["admin_reason"] == "new kernel" and row["admin_since"] > 0
@@ -96,7 +96,7 @@ def test_both_states_keep_their_reasons(make_proxy, settings):
 
 def test_until_restart(proxy):
     proxy.ctl("backend", "weight", "dc1", "7")
-    proxy.ctl("backend", "drain", "dc1", "--until-restart")
+    proxy.ctl("backend", "drain", "dc1", "--yes", "--until-restart")
     proxy.ctl("backend", "weight", "dc2", "9", "--until-restart")
     now = rows(proxy)
     assert now["dc1"]["edits"] == "weight, drain (until restart)" and now["dc2"]["weight"] == 9
@@ -231,7 +231,7 @@ def test_add_and_remove(make_proxy, settings, dovecot1, dovecot2):
     fails(p, 2, "backend", "add", "main", "two words", dovecot1.host)
     row = rows(p)["new"]
     assert row["weight"] == 50 and row["host"] == dovecot2.host and row["edits"].startswith("added")
-    p.ctl("backend", "drain", "dc1")
+    p.ctl("backend", "drain", "dc1", "--yes")
     c = logged_in(p)
     assert p.sessions("state=relay")[0]["backend"] == "new"
     crash(p)
@@ -272,8 +272,8 @@ def test_remove_one_with_pinned_users(proxy):
 def test_ambiguous_name(make_proxy, settings, dovecot1):
     settings["pools"] = [{"name": n, "tls": "off", "backends": [backend(dovecot1)]} for n in ("a", "b")]
     p = make_proxy(settings)
-    assert "a/dc1" in fails(p, 2, "backend", "drain", "dc1")
-    p.ctl("backend", "drain", "b/dc1")
+    assert "a/dc1" in fails(p, 2, "backend", "drain", "dc1", "--yes")
+    p.ctl("backend", "drain", "b/dc1", "--yes")
     assert {r["pool"]: r["admin"] for r in p.ctl("backend", "list")} == {"a": "ready", "b": "drain"}
 
 
@@ -374,7 +374,7 @@ def test_one_protocol_of_a_server_is_down(make_proxy, settings):
 
 def test_pinned_user_waits_at_a_drained_backend(proxy):
     proxy.ctl("user", "set", USER, "--backend", "dc1")
-    proxy.ctl("backend", "drain", "dc1")
+    proxy.ctl("backend", "drain", "dc1", "--yes")
     c = imap.Lines(proxy.host, proxy.ports["imap"])
     c.line()
     c.send(f"a LOGIN {USER} {PASSWORD}\r\n")
@@ -389,7 +389,7 @@ def test_pinned_user_moves_when_configured(make_proxy, settings):
     settings["pools"][0]["move_pinned"] = True
     p = make_proxy(settings)
     p.add_user(USER, PASSWORD, backend="dc1")
-    p.ctl("backend", "drain", "dc1")
+    p.ctl("backend", "drain", "dc1", "--yes")
     c = logged_in(p)
     assert p.sessions("state=relay")[0]["backend"] == "dc2"
     assert p.ctl("route", "explain", USER)["backend"] == "dc2"
@@ -397,7 +397,7 @@ def test_pinned_user_moves_when_configured(make_proxy, settings):
 
 
 def test_pools(proxy):
-    proxy.ctl("backend", "drain", "dc1")
+    proxy.ctl("backend", "drain", "dc1", "--yes")
     c = logged_in(proxy)
     assert proxy.ctl("pool", "list") == [{"name": "main", "balance": "user", "tls": "off", "backends": 2, "usable": 1,
                                           "sessions": 1}]
@@ -431,9 +431,9 @@ def test_explain(proxy):
     assert proxy.sessions("state=relay")[0]["backend"] == row["backend"]
     c.close()
     other = {"dc1": "dc2", "dc2": "dc1"}[row["backend"]]
-    proxy.ctl("backend", "drain", row["backend"])
+    proxy.ctl("backend", "drain", row["backend"], "--yes")
     assert proxy.ctl("route", "explain", USER)["backend"] == other
-    proxy.ctl("backend", "drain", other)
+    proxy.ctl("backend", "drain", other, "--yes")
     assert proxy.ctl("route", "explain", USER)["verdict"].startswith("fails: no backend")
     proxy.ctl("user", "lock", USER, "--text", "call us", "--yes")
     row = proxy.ctl("route", "explain", USER)
@@ -462,7 +462,7 @@ def test_explain_everything_that_is_in_the_way(make_proxy, settings):
     assert row["verdict"] == "waits: listener imap is paused" and row["reason"] == "user's backend" and "backend" not in row
     assert row["also"] == ("refused: the user may not use imap; waits: the user is on hold; refused: the user has 1 of 1 sessions; "
                            "waits: its backend dc1 is disabled")
-    p.ctl("ban", "add", "192.0.2.0/24")
+    p.ctl("ban", "add", "192.0.2.0/24", "--yes")
     assert "; refused: 192.0.2.0/24 is banned; " in explain(p, USER, "--ip", "192.0.2.9")["also"]
     c.close()
 
@@ -525,7 +525,7 @@ def test_explain_other_balancings(make_proxy, settings, balance):
     row = explain(p)
     assert row["backend"] == "dc2" and row["verdict"] == "logs in at dc2"
     logged_in(p).close()
-    p.ctl("backend", "drain", "dc2")
+    p.ctl("backend", "drain", "dc2", "--yes")
     assert explain(p)["verdict"] == "waits: backend dc1 is on hold"
 
 

@@ -48,7 +48,7 @@ def busy_op(p):
     """An operation that has not ended: a session keeps it."""
     world = session(p)
     home = p.sessions(world["sid"])[0]["backend"]
-    return {**world, "home": home, "op": p.ctl("backend", "drain", home, "--deadline", "1h")["op"]}
+    return {**world, "home": home, "op": p.ctl("backend", "drain", home, "--yes", "--deadline", "1h")["op"]}
 
 
 def moved(p):
@@ -107,7 +107,7 @@ ROWS = {
 
     "backend list": Row(["name=dc1"], SAME, ["name=dc9"], "E_NO_MATCH", [["nonsense=1"], ["--sort", "nonsense"]]),
     "backend show": Row(["dc1"], SAME, ["dc9"], "E_NO_BACKEND", [[]]),
-    "backend drain": Row(["dc1"], UNCHANGED, ["dc9"], "E_NO_BACKEND", [[], ["dc1", "--rate", "0"], ["dc1", "--deadline", "soon"]],
+    "backend drain": Row(["dc1", "--yes"], UNCHANGED, ["dc9", "--yes"], "E_NO_BACKEND", [["--yes"], ["--filter", "health=dead"], ["dc1", "--rate", "0"], ["dc1", "--deadline", "soon"]],
                          after=[moved] + BACK),
     "backend ready": Row(["dc1"], UNCHANGED, ["dc9"], "E_NO_BACKEND", [[]], [["backend", "hold", "dc1"]], BACK),
     "backend disable": Row(["dc1", "--yes"], UNCHANGED, ["dc9", "--yes"], "E_NO_BACKEND", [["--yes"], ["dc1", "--grace", "soon"]],
@@ -147,7 +147,7 @@ ROWS = {
     "route explain": Row([USER, "--listener", "imap"], SAME, [USER, "--listener", "imp"], "E_NO_LISTENER",
                          [[], [USER, "--ip", "nowhere"]]),
 
-    "op list": Row(["{op}"], SAME, ["kind=zzz"], "E_NO_MATCH", [["nonsense=1"]], [busy_op], READY),
+    "op list": Row(["{op}"], SAME, ["kind=upgrade"], "E_NO_MATCH", [["nonsense=1"], ["kind=zzz"]], [busy_op], READY),
     "op show": Row(["{op}"], SAME, ["777"], "E_NO_OP", [[]], [busy_op], READY),
     "op users": Row(["{op}"], SAME, ["777"], "E_NO_OP", [[]], [busy_op], READY),
     "op resume": None,  # test_move_mailboxes.py
@@ -176,7 +176,7 @@ ROWS = {
                        before=[["user", "set", USER, "--note", "seen"], ["user", "set", USER, "--note", ""]]),
     "stats show": Row(["--proto", "imap"], SAME, bad=[["--proto", "nntp"]]),
     "stats history": Row(["--limit", "3"], SAME, ["--backend", "dc9"], "E_NO_BACKEND", [["--proto", "nntp"], ["--step", "7s"]]),
-    "audit list": Row(["command=user.*", "--limit", "3"], SAME, ["command=zzz"], "E_NO_MATCH", [["--limit", "0"], ["--cursor", "x"], ["nonsense=1"]]),
+    "audit list": Row(["command=user.*", "--limit", "3"], SAME, ["command=user.passwd", "user=zzz"], "E_NO_MATCH", [["command=zzz"], ["--limit", "0"], ["--cursor", "x"], ["nonsense=1"]]),
 
     "config show": Row([], SAME, bad=[["x"]]),
     "config check": Row([], SAME, bad=[["x"]]),

@@ -157,7 +157,7 @@ def test_diff_of_runtime_edits(proxy):
     proxy.ctl("backend", "add", "main", "new", "127.0.0.1", "--ports", "imap=1143")
     proxy.ctl("backend", "set", "dc2", "--host", "127.0.0.9", "--ports", "pop3=1110", "--until-restart")
     proxy.ctl("backend", "remove", "dc1", "--yes")
-    proxy.ctl("backend", "drain", "new")
+    proxy.ctl("backend", "drain", "new", "--yes")
     rows = {(r["path"], r["effect"]): (r.get("old"), r.get("new")) for r in proxy.ctl("config", "diff")}
     dc1 = next(b["host"] for b in proxy.settings["pools"][0]["backends"] if b["name"] == "dc1")
     dc2 = next(b for b in proxy.settings["pools"][0]["backends"] if b["name"] == "dc2")
@@ -176,7 +176,7 @@ def test_export_loads_again(proxy, folder):
     proxy.ctl("backend", "add", "main", "new", "127.0.0.1", "--ports", "imap=1143", "--weight", "30")
     proxy.ctl("backend", "set", "dc2", "--host", "127.0.0.9", "--weight", "5")
     proxy.ctl("backend", "remove", "dc1", "--yes")
-    proxy.ctl("backend", "drain", "new")
+    proxy.ctl("backend", "drain", "new", "--yes")
     text = proxy.ctl_run("config", "export").stdout
     assert text != before and text.startswith("# main/new: drain\n")
     assert '"new"' in text and '"127.0.0.9"' in text and '"dc1"' not in text
@@ -239,7 +239,7 @@ def test_edits_stay_until_a_reload_is_confirmed(proxy):
 
 def test_until_restart_is_said_of_each_value(proxy):
     proxy.ctl("backend", "weight", "dc1", "7", "--until-restart")
-    proxy.ctl("backend", "drain", "dc1")
+    proxy.ctl("backend", "drain", "dc1", "--yes")
     rows = {r["path"]: r["effect"] for r in proxy.ctl("config", "diff")}
     assert rows == {"pools[main].backends[dc1].weight": "runtime edit until restart",
                     "pools[main].backends[dc1].state": "runtime edit"}

@@ -409,7 +409,7 @@ def test_drain_and_ready(make_proxy, settings):
     p.add_user(USER, PASSWORD)
     c = logged_in(p)
     home = p.sessions()[0]["backend"]
-    p.ctl("backend", "drain", home)
+    p.ctl("backend", "drain", home, "--yes")
     other = logged_in(p)
     rows = p.sessions("state=relay")
     assert {r["backend"] for r in rows} == {"dc1", "dc2"}
@@ -433,7 +433,7 @@ def test_hold_and_release(proxy):
 
 def test_runtime_state_survives_a_restart(make_proxy, settings, dovecot1, dovecot2):
     p = make_proxy(settings)
-    p.ctl("backend", "drain", "dc1")
+    p.ctl("backend", "drain", "dc1", "--yes")
     p.ctl("backend", "weight", "dc2", "7")
     import signal
     pid = p.engine_pid()
@@ -545,7 +545,7 @@ def test_max_0_is_a_guard(proxy):
     """--max 0: nothing may be hit. Of sessions, of bans, of a drain that ends them."""
     c = logged_in(proxy)
     for args in (["session", "kill", "--all"], ["session", "kill", "user=*", "--rate", "5"], ["user", "kick", USER],
-                 ["backend", "drain", proxy.sessions()[0]["backend"], "--kick"]):
+                 ["backend", "drain", proxy.sessions()[0]["backend"], "--kick", "--yes"]):
         with pytest.raises(CtlError):
             proxy.ctl(*args, "--max", "0", "--yes")
     proxy.ctl("ban", "add", "192.0.2.1")

@@ -245,7 +245,7 @@ def test_drain_while_its_state_is_written(proxy):
 def test_drain_while_it_runs(proxy, moment):
     clients = many(proxy, 4) if moment != "boundary" else [busy(proxy)]
     home = proxy.sessions("state=relay")[0]["backend"]
-    start(proxy, "backend", "drain", home, *{"deadline": ["--deadline", "1h"], "kicking": ["--kick", "--rate", "1"],
+    start(proxy, "backend", "drain", home, "--yes", *{"deadline": ["--deadline", "1h"], "kicking": ["--kick", "--rate", "1"],
                                              "boundary": ["--kick", "--grace", "60s"]}[moment])
     if moment == "kicking":
         wait.until(lambda: len(at(proxy, home)) < 4, "the first that was sent away")
@@ -260,7 +260,7 @@ def test_drain_while_it_runs(proxy, moment):
     assert rows(proxy)[home]["admin"] == "drain"
     d = logged_in(proxy)
     assert not at(proxy, home)
-    assert proxy.ctl("backend", "drain", home) == {"count": 0, "changed": False}
+    assert proxy.ctl("backend", "drain", home, "--yes") == {"count": 0, "changed": False}
     close(clients + [d])
 
 
@@ -268,7 +268,7 @@ def test_drain_while_its_end_is_written(proxy):
     c = logged_in(proxy)
     home = proxy.sessions("state=relay")[0]["backend"]
     step = Step(proxy, OP_END)
-    start(proxy, "backend", "drain", home, "--kick")
+    start(proxy, "backend", "drain", home, "--yes", "--kick")
     assert "* BYE" in c.rest().decode()
     c.close()
     step.crash()

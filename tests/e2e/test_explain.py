@@ -108,7 +108,7 @@ SITUATIONS = {
     "protocol": ([["user", "set", "USER", "--protocols", "pop3"]], "protocol@example.org", [], r"^refused: the user may not use imap",
                  " NO ", None),
     "user banned": ([["ban", "add", "USER"]], "banned@example.org", [], r"^refused: banned@example.org is banned", " NO ", "banned"),
-    "address banned": ([["ban", "add", "192.0.2.0/24"]], "address@example.org", ["--ip", "192.0.2.7"],
+    "address banned": ([["ban", "add", "192.0.2.0/24", "--yes"]], "address@example.org", ["--ip", "192.0.2.7"],
                        r"^refused: 192.0.2.0/24 is banned", None, None),
     "listener paused": ([["listener", "pause", "quiet"]], "paused@example.org", ["--listener", "quiet"],
                         r"^waits: listener quiet is paused", None, None),

@@ -231,7 +231,7 @@ def is_paced(moments):
 
 def test_a_deadline_does_not_exceed_the_rate(proxy):
     ends = crowd(proxy, 10)
-    proxy.ctl("backend", "drain", "main/dc1", "--kick", "--rate", str(RATE), "--deadline", "300ms")
+    proxy.ctl("backend", "drain", "main/dc1", "--yes", "--kick", "--rate", str(RATE), "--deadline", "300ms")
     moments = ends()
     assert is_paced(moments), moments
 

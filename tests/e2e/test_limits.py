@@ -344,7 +344,7 @@ class Watcher:
 def test_ban_of_an_address(make, front):
     p = make()
     before = Client(p, front, "127.0.0.5")
-    done = p.ctl("ban", "add", "127.0.0.4/30", "--text", "Call the help desk.", "--for", "1h", "--reason", "abuse")
+    done = p.ctl("ban", "add", "127.0.0.4/30", "--yes", "--text", "Call the help desk.", "--for", "1h", "--reason", "abuse")
     assert done["count"] == 1 and done["changed"]
     c = Client(p, front, "127.0.0.5")
     assert c.greeting == BANNED[front] + "Call the help desk." and c.is_closed()
@@ -389,7 +389,7 @@ def test_ban_ends_by_itself(make):
 
 def test_ban_clear_and_filters(make):
     p = make({"failures_before_ban": 1})
-    p.ctl("ban", "add", "10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "someone", "user:10.0.0.1")
+    p.ctl("ban", "add", "--yes", "10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "someone", "user:10.0.0.1")
     assert Client(p, source="127.0.0.5").login(password="wrong").startswith(WRONG["imap"])
     wait.until(lambda: len(p.ctl("ban", "list")) == 6, "six bans")
     assert {r["subject"] for r in p.ctl("ban", "list", "kind=user")} == {"someone", "user:10.0.0.1"}
@@ -438,7 +438,7 @@ def test_bans_and_overrides_survive_kill_9(make):
     p = make({"failures_before_ban": 1, "ban": "1h"})
     assert Client(p, source="127.0.0.5").login(password="wrong").startswith(WRONG["imap"])
     wait.until(lambda: [r for r in p.ctl("audit", "list") if r["user"] == "mailproxy"], "the ban in the store")
-    p.ctl("ban", "add", "127.0.0.16/30", "--text", "No.")
+    p.ctl("ban", "add", "127.0.0.16/30", "--yes", "--text", "No.")
     p.ctl("ban", "add", OTHER, "--for", "2h")
     p.ctl("limit", "set", USER, "--sessions", "1")
     before = {r["subject"]: r for r in p.ctl("ban", "list")}

@@ -182,7 +182,7 @@ def test_drain_of_many(make, dovecot1, dovecot2, record_property):
     p = make(users)
     servers = {"dc1": dovecot1, "dc2": dovecot2}
     # All of them at one backend.
-    p.ctl("backend", "drain", "dc2")
+    p.ctl("backend", "drain", "dc2", "--yes")
     load = Load(p, users, N)
     begin = time.monotonic()
     load.wait_for(N, "all clients")
@@ -192,7 +192,7 @@ def test_drain_of_many(make, dovecot1, dovecot2, record_property):
     before = {name: logins_of(s) for name, s in servers.items()}
 
     asked = time.monotonic()
-    ident = p.ctl("backend", "drain", "dc1", "--deadline", f"{DEADLINE_MS}ms", "--rate", str(RATE), "--text", "Moving house")["op"]
+    ident = p.ctl("backend", "drain", "dc1", "--yes", "--deadline", f"{DEADLINE_MS}ms", "--rate", str(RATE), "--text", "Moving house")["op"]
     o = ended(p, ident, 300)
     load.wait_for(2 * N, "all clients again")
     load.stop()

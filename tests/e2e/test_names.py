@@ -241,7 +241,7 @@ def test_move_to_a_backend_that_cannot_serve(make_proxy, settings, dovecot1):
     p = make_proxy(settings)
     p.ctl("user", "add", USER, "--no-password")
     wait.until(lambda: [b for b in p.ctl("backend", "list", "name=down") if b["health"] == "down"], "it is found down")
-    for target, prepare in (("down", None), ("dc1", ["backend", "drain", "dc1"]), ("dc1", ["backend", "disable", "dc1"])):
+    for target, prepare in (("down", None), ("dc1", ["backend", "drain", "dc1", "--yes"]), ("dc1", ["backend", "disable", "dc1"])):
         if prepare:
             p.ctl(*prepare)
         done = p.ctl_run("user", "move", USER, "--to", target, "--yes", check=False)

@@ -79,11 +79,11 @@ def is_ending(p):
 def test_drain_waits_for_the_sessions(proxy):
     clients = many(proxy, 3)
     home = proxy.sessions("state=relay")[0]["backend"]
-    ident = start(proxy, "backend", "drain", home)
+    ident = start(proxy, "backend", "drain", home, "--yes")
     o = op(proxy, ident)
     assert o["kind"] == "drain" and o["target"] == f"main/{home}" and o["state"] == "running" and o["total"] == 3
     assert o["user"] == pwd.getpwuid(os.geteuid()).pw_name
-    again = proxy.ctl("backend", "drain", home)
+    again = proxy.ctl("backend", "drain", home, "--yes")
     assert again["op"] == ident and again["changed"] is False
     clients.pop().close()
     wait.until(lambda: op(proxy, ident)["done"] == 1, "progress")
@@ -92,7 +92,7 @@ def test_drain_waits_for_the_sessions(proxy):
     o = ended(proxy, ident)
     assert o["state"] == "done" and o["done"] == 3 and o["ended"] >= o["started"] and o["text"] == "no sessions left"
     assert rows(proxy)[home]["admin"] == "drain"
-    assert proxy.ctl("backend", "drain", home) == {"count": 0, "changed": False}
+    assert proxy.ctl("backend", "drain", home, "--yes") == {"count": 0, "changed": False}
     assert [x["id"] for x in proxy.ctl("op", "list", "kind=drain", "state=done")] == [ident]
 
 
@@ -100,7 +100,7 @@ def test_drain_kicks_at_a_rate(proxy):
     clients = many(proxy, 12)
     home = proxy.sessions("state=relay")[0]["backend"]
     begin = time.monotonic()
-    done = proxy.ctl_run("-o", "json", "backend", "drain", home, "--kick", "--rate", "6", "--text", "Rebooting", "--wait")
+    done = proxy.ctl_run("-o", "json", "backend", "drain", home, "--yes", "--kick", "--rate", "6", "--text", "Rebooting", "--wait")
     took = time.monotonic() - begin
     o = json.loads(done.stdout)
     assert o["state"] == "done" and o["total"] == 12 and "12 ended, 12 clean" in o["text"]
@@ -116,7 +116,7 @@ def test_drain_kicks_the_idle_ones_first(proxy):
     time.sleep(1.1)
     for c in clients[2:]:
         c.command("x", "NOOP")
-    ident = start(proxy, "backend", "drain", home, "--kick", "--rate", "1")
+    ident = start(proxy, "backend", "drain", home, "--yes", "--kick", "--rate", "1")
     wait.until(lambda: len(at(proxy, home)) <= 2, "the first two")
     proxy.ctl("op", "cancel", ident)
     for c in clients[:2]:
@@ -128,7 +128,7 @@ def test_drain_kicks_the_idle_ones_first(proxy):
 def test_drain_deadline(proxy):
     clients = many(proxy, 3)
     home = proxy.sessions("state=relay")[0]["backend"]
-    ident = start(proxy, "backend", "drain", home, "--deadline", "2s")
+    ident = start(proxy, "backend", "drain", home, "--yes", "--deadline", "2s")
     assert op(proxy, ident)["eta"] > 0
     assert len(at(proxy, home)) == 3
     o = ended(proxy, ident)
@@ -139,7 +139,7 @@ def test_drain_deadline(proxy):
 def test_drain_ends_a_busy_session_at_its_boundary(proxy):
     c = busy(proxy)
     home = proxy.sessions("state=relay")[0]["backend"]
-    ident = start(proxy, "backend", "drain", home, "--kick", "--grace", "25s")
+    ident = start(proxy, "backend", "drain", home, "--yes", "--kick", "--grace", "25s")
     wait.until(lambda: proxy.sessions("phase=ending"), "the session that was told")
     assert op(proxy, ident)["state"] == "running"
     text = c.rest()
@@ -151,7 +151,7 @@ def test_drain_ends_a_busy_session_at_its_boundary(proxy):
 def test_logins_go_elsewhere_and_come_back(proxy):
     clients = many(proxy, 2)
     home = proxy.sessions("state=relay")[0]["backend"]
-    ident = start(proxy, "backend", "drain", home, "--kick", "--rate", "100")
+    ident = start(proxy, "backend", "drain", home, "--yes", "--kick", "--rate", "100")
     ended(proxy, ident)
     other = many(proxy, 2)
     assert not at(proxy, home) and len(proxy.sessions("state=relay")) == 2
@@ -165,7 +165,7 @@ def test_logins_go_elsewhere_and_come_back(proxy):
 def test_drain_ends_before_time(proxy, verb):
     clients = many(proxy, 3)
     home = proxy.sessions("state=relay")[0]["backend"]
-    ident = start(proxy, "backend", "drain", home, "--deadline", "1h")
+    ident = start(proxy, "backend", "drain", home, "--yes", "--deadline", "1h")
     if verb == "cancel":
         assert proxy.ctl("op", "cancel", ident)["changed"] is True
     else:
@@ -181,7 +181,7 @@ def test_drain_ends_before_time(proxy, verb):
 def test_drain_with_hold(proxy):
     c = logged_in(proxy)
     home = proxy.sessions("state=relay")[0]["backend"]
-    ident = start(proxy, "backend", "drain", home, "--kick", "--hold")
+    ident = start(proxy, "backend", "drain", home, "--yes", "--kick", "--hold")
     assert ended(proxy, ident)["state"] == "done"
     assert rows(proxy)[home]["admin"] == "hold"
     d = imap.Lines(proxy.host, proxy.ports["imap"])
@@ -199,14 +199,82 @@ def test_drain_guards(proxy):
     ids = {s["id"] for s in at(proxy, home)}
     would = proxy.ctl("backend", "drain", home, "--kick", "--dry-run")
     assert {r["id"] for r in would["rows"]} == ids and would["changed"] is False
-    assert proxy.ctl("backend", "drain", home, "--dry-run")["count"] == 0
-    assert "E_TOO_MANY" in fails(proxy, 1, "backend", "drain", home, "--kick", "--max", "2")
+    part = would["breakdown"]
+    assert (part["protocols"], part["backends"]) == ({"imap": 3}, {home: 3}) and part["idle"] + part["running"] == 3
+    assert would["message"].startswith(f"3 sessions would end: 3 imap; 3 on {home}; ")
+    assert proxy.ctl("backend", "drain", home, "--dry-run")["message"].startswith("3 sessions would stay until they end by themselves: ")
+    assert "3 imap" in fails(proxy, 1, "backend", "drain", home)
+    assert "E_TOO_MANY" in fails(proxy, 1, "backend", "drain", home, "--yes", "--kick", "--max", "2")
     assert "E_TOO_MANY" in fails(proxy, 1, "backend", "disable", home, "--max", "2", "--yes")
     assert "E_CONFIRM" in fails(proxy, 1, "backend", "disable", home)
     assert rows(proxy)[home]["admin"] == "ready" and {s["id"] for s in at(proxy, home)} == ids
-    fails(proxy, 2, "backend", "drain", home, "--rate", "0")
+    fails(proxy, 2, "backend", "drain", home, "--yes", "--rate", "0")
     assert proxy.ctl("op", "list", "--allow-empty") == []
     close(clients)
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_question_on_a_terminal(proxy, answer):
+    """It tells what would end, and nothing happens before the answer."""
+    client = logged_in(proxy)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    t = proxy.ctl_terminal("backend", "drain", home, "--kick", "--wait")
+    t.until(rf"backend drain: 1 session would end: 1 imap; 1 on {home}; 1 (idle|running commands)\. Go on\? \[y/N\] ")
+    assert rows(proxy)[home]["admin"] == "ready"
+    t.say(answer + "\n")
+    assert t.status() == (0 if answer == "y" else 1)
+    assert rows(proxy)[home]["admin"] == ("drain" if answer == "y" else "ready")
+    close([client])
+
+
+def test_ban_of_a_network_asks(proxy):
+    client = logged_in(proxy)
+    text = fails(proxy, 1, "ban", "add", "127.0.0.0/9")
+    assert "E_CONFIRM" in text and "8388608 addresses would be refused; 1 session would stay: 1 imap" in text
+    assert "E_TOO_MANY" in fails(proxy, 1, "ban", "add", "127.0.0.0/9", "10.0.0.0/8", "--max", "20000000", "--yes")
+    assert proxy.ctl("ban", "list", "--allow-empty") == []
+    assert "256 addresses" in fails(proxy, 1, "ban", "add", "2001:db8::/56")
+    proxy.ctl("ban", "add", "192.0.2.1", "192.0.2.2/32", "2001:db8::/64", "somebody")  # one address or user each
+    proxy.ctl("ban", "add", "192.0.2.0/24", "--yes")
+    assert len(proxy.ctl("ban", "list")) == 5
+    assert client.command("b", "NOOP")[-1].startswith("b OK")
+    close([client])
+
+
+def test_drain_of_several(proxy):
+    """One operation, one rate over all; a state given to one of them takes it out of the drain."""
+    clients = many(proxy, 3) + many(proxy, 3, "u2@example.org")
+    homes = {s["backend"] for s in proxy.sessions("state=relay")}
+    assert "6 sessions would end" in fails(proxy, 1, "backend", "drain", "dc1", "main/dc2", "dc1", "--kick")
+    fails(proxy, 3, "backend", "drain", "dc1", "dc9", "--yes")
+    fails(proxy, 3, "backend", "drain", "--filter", "name=dc9", "--yes")
+    assert {r["admin"] for r in rows(proxy).values()} == {"ready"}
+    ident = start(proxy, "backend", "drain", "--filter", "pool=main name=dc1,main/dc2", "--yes", "--deadline", "1h")
+    row = op(proxy, ident)
+    assert row["target"] == "main/dc1, main/dc2" and row["total"] == 6 and {rows(proxy)[n]["admin"] for n in ("dc1", "dc2")} == {"drain"}
+    assert start(proxy, "backend", "drain", "dc2", "dc1", "--yes", "--deadline", "2h") == ident
+    home = homes.pop()
+    other = "dc2" if home == "dc1" else "dc1"
+    second = start(proxy, "backend", "drain", home, "--yes", "--kick", "--rate", "100")
+    assert second != ident and ended(proxy, second)["state"] == "done" and not at(proxy, f"main/{home}")
+    if at(proxy, other):
+        assert op(proxy, ident)["state"] == "running"
+    proxy.ctl("backend", "ready", other)
+    assert ended(proxy, ident)["state"] == ("cancelled" if homes else "done")
+    close(clients)
+
+
+def test_ready_waits_until_it_is_up(make_proxy, settings, dovecot1):
+    settings["pools"][0]["check"] = {"interval": "100ms", "fall": 1, "rise": 1}
+    settings["pools"][0]["backends"] = [{"name": "gone", "host": dovecot1.host, "ports": {"imap": 1}}]
+    p = make_proxy(settings)
+    wait.until(lambda: rows(p)["gone"]["health"] == "down", "the check")
+    done = p.ctl_run("backend", "ready", "gone", "--wait=500ms", check=False)
+    assert done.returncode == 6 and "goes on" in done.stderr
+    assert "gone is down: " in p.ctl("op", "list", "kind=ready")[0]["text"]
+    p.ctl("backend", "set", "gone", "--ports", f"imap={dovecot1.ports['imap']}")
+    done = p.ctl_run("-o", "json", "backend", "ready", "gone", "--wait")
+    assert json.loads(done.stdout)["state"] == "done" and rows(p)["gone"]["health"] == "up"
 
 
 def test_disable_ends_all(proxy):
@@ -246,7 +314,7 @@ def test_lost_connection_does_not_stop_it(proxy):
 def test_crash_during_a_drain(proxy):
     clients = many(proxy, 3)
     home = proxy.sessions("state=relay")[0]["backend"]
-    ident = start(proxy, "backend", "drain", home, "--deadline", "1h")
+    ident = start(proxy, "backend", "drain", home, "--yes", "--deadline", "1h")
     crash(proxy)
     o = op(proxy, ident)
     assert o["state"] == "interrupted" and "restarted" in o["text"]
@@ -256,7 +324,7 @@ def test_crash_during_a_drain(proxy):
     c = logged_in(proxy)
     assert not at(proxy, home)
     other = {"dc1": "dc2", "dc2": "dc1"}[home]
-    assert int(start(proxy, "backend", "drain", other)) == int(ident) + 1
+    assert int(start(proxy, "backend", "drain", other, "--yes")) == int(ident) + 1
     close(clients + [c])
 
 
@@ -265,7 +333,7 @@ def test_wait_over_a_crash(proxy):
     home = proxy.sessions("state=relay")[0]["backend"]
     out = []
     t = threading.Thread(target=lambda: out.append(
-        proxy.ctl_run("backend", "drain", home, "--deadline", "1h", "--wait", check=False)))
+        proxy.ctl_run("backend", "drain", home, "--yes", "--deadline", "1h", "--wait", check=False)))
     t.start()
     wait.until(lambda: proxy.ctl("op", "list", "--allow-empty"), "the operation")
     crash(proxy)
@@ -307,7 +375,7 @@ def test_hold_that_ends_by_itself(proxy):
 
 def test_hold_whose_end_is_called_off(proxy):
     """By another order of the operator, or by cancelling: what is in force afterwards is what was said last."""
-    for args, admin in ((("backend", "release", "dc1"), "ready"), (("backend", "drain", "dc1"), "drain"),
+    for args, admin in ((("backend", "release", "dc1"), "ready"), (("backend", "drain", "dc1", "--yes"), "drain"),
                         (("backend", "hold", "dc1"), "hold")):
         ident = start(proxy, "backend", "hold", "dc1", "--for", "1h")
         proxy.ctl(*args)
@@ -468,7 +536,7 @@ def test_import_of_users_pinned_to_nowhere(proxy):
 
 def test_move_to_where_nobody_is(proxy):
     assert proxy.ctl("user", "move", USER, "--to", "dc2", "--yes")["message"].startswith("operation ")
-    proxy.ctl("backend", "drain", "dc1")
+    proxy.ctl("backend", "drain", "dc1", "--yes")
     assert "dc1 is set to drain" in fails(proxy, 1, "user", "move", USER, "--to", "dc1", "--yes")
     done = proxy.ctl("user", "move", USER, "--to", "dc1", "--force", "--yes")
     assert "dc1 is set to drain" in done["message"] and ended(proxy, done["op"])["state"] == "done"

@@ -18,7 +18,7 @@ from test_operations import ended
 
 USER, PASSWORD = "u1@example.org", "pw"
 # Commands that change something in the store, and how they are taken back.
-CHANGES = [(["backend", "drain", "dc1"], ["backend", "ready", "dc1"]),
+CHANGES = [(["backend", "drain", "dc1", "--yes"], ["backend", "ready", "dc1"]),
            (["backend", "weight", "dc1", "7"], ["backend", "reset", "dc1"]),
            (["user", "lock", USER, "--yes"], ["user", "unlock", USER]),
            (["user", "set", USER, "--note", "n"], ["user", "set", USER, "--note", ""]),
@@ -55,7 +55,7 @@ def recovers(p, pid):
         p.ctl(*back)
     assert p.ctl("ban", "add", "192.0.2.77", "--text", "stored")["changed"] is True
     assert p.engine_pid() == pid
-    p.ctl("backend", "drain", "dc1")
+    p.ctl("backend", "drain", "dc1", "--yes")
     crash(p)
     assert rows(p)["dc1"]["admin"] == "drain"
     assert [b["subject"] for b in p.ctl("ban", "list")] == ["192.0.2.77"]
@@ -220,7 +220,7 @@ def test_full(make_proxy, settings, small):
     name = "E_STORE_FULL"
     c = logged_in(p)
     before = rows(p)
-    text = fails(p, 1, "backend", "drain", "dc1")
+    text = fails(p, 1, "backend", "drain", "dc1", "--yes")
     assert name in text and "nothing was changed" in text
     assert name in fails(p, 1, "backend", "weight", "dc1", "7")
     assert name in fails(p, 1, "user", "lock", USER, "--yes")
@@ -229,7 +229,7 @@ def test_full(make_proxy, settings, small):
     assert {n: (r["admin"], r["weight"]) for n, r in after.items()} == {n: (r["admin"], r["weight"]) for n, r in before.items()}
     assert p.ctl("user", "show", USER)["state"] == "active"
     # Without the store it goes.
-    assert p.ctl("backend", "drain", "dc1", "--until-restart")["changed"] is True
+    assert p.ctl("backend", "drain", "dc1", "--yes", "--until-restart")["changed"] is True
     assert rows(p)["dc1"]["admin"] == "drain"
     p.ctl("backend", "ready", "dc1", "--until-restart")
     # An operation begins all the same; users that cannot be pinned stay where they are.
@@ -239,7 +239,7 @@ def test_full(make_proxy, settings, small):
     assert "backend" not in p.ctl("user", "show", USER)
     d = logged_in(p)
     os.unlink(os.path.join(small, "fill"))
-    wait.until(lambda: p.ctl_run("backend", "drain", "dc1", check=False).returncode == 0, "the store")
+    wait.until(lambda: p.ctl_run("backend", "drain", "dc1", "--yes", check=False).returncode == 0, "the store")
     assert p.ctl("user", "lock", USER, "--yes")["changed"] is True
     crash(p)
     assert rows(p)["dc1"]["admin"] == "drain" and p.ctl("user", "show", USER)["state"] == "locked"

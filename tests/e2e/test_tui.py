@@ -36,9 +36,9 @@ def test_overview(tui, proxy):
 
 
 def test_overview_warns(tui, proxy, dovecot1):
-    proxy.ctl("backend", "drain", "dc1")
+    proxy.ctl("backend", "drain", "dc1", "--yes")
     tui.until(r"! backend main/dc1 is set to drain")
-    proxy.ctl("backend", "drain", "dc2")
+    proxy.ctl("backend", "drain", "dc2", "--yes")
     tui.until(r"! pool main has no backend that takes logins")
     proxy.ctl("listener", "pause", "imaps")
     tui.until(r"! listener imaps is paused")
@@ -309,12 +309,12 @@ def test_command_line(tui, proxy):
     tui.keys(":", "session kill --al", "Tab")
     tui.until(r":session kill --all")
     tui.keys("Enter")
-    tui.until(r"session kill --all *: would hit 1\. Go on\?")
+    tui.until(r"session kill --all *: 1 session would end: .*Go on\?")
     tui.keys("Enter")
     tui.until("nothing was done")
     assert len(proxy.sessions()) == 1
     tui.keys(":", "session kill user=u1*", "Enter")
-    tui.until("would hit 1")
+    tui.until("1 session would end")
     tui.keys("y")
     tui.until("session kill: 1")
     wait.until(lambda: proxy.sessions() == [], "the end")

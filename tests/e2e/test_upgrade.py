@@ -485,7 +485,7 @@ def test_both_leave_when_the_supervisor_is_gone(proxy):
 def test_operations(proxy):
     """A drain goes on where it is; what would be cut by an upgrade makes it wait."""
     c = logged_in(proxy)
-    drain = proxy.ctl("backend", "drain", "dc1")["op"]
+    drain = proxy.ctl("backend", "drain", "dc1", "--yes")["op"]
     upgrade(proxy)
     row = proxy.ctl("op", "show", drain)
     assert row["state"] == "interrupted" and "goes on" in row["text"]
@@ -493,7 +493,7 @@ def test_operations(proxy):
     assert proxy.ctl("backend", "show", "dc1")["admin"] == "drain"
     proxy.ctl("backend", "ready", "dc1")
     # operations of both have numbers of their own in the store
-    first = int(proxy.ctl("backend", "drain", "dc1")["op"])
+    first = int(proxy.ctl("backend", "drain", "dc1", "--yes")["op"])
     assert first > int(drain) + 50
     proxy.ctl("backend", "ready", "dc1")
     c.close()

@@ -5,13 +5,19 @@
 
 enum { FIELD_TEXT, FIELD_NUMBER, FIELD_SIZE, FIELD_DURATION, FIELD_IP, FIELD_BOOL };
 
+/* Of a value with a slash: the text twice. */
+static int within(int id)
+{
+    return id == FIELD_TEXT ? FIELD_TEXT : -1;
+}
+
 static const struct filter_field fields[] = {
-    {"user", "u", FILTER_TEXT, FIELD_TEXT, NULL},
-    {"port", NULL, FILTER_NUMBER, FIELD_NUMBER, NULL},
-    {"in", NULL, FILTER_SIZE, FIELD_SIZE, NULL},
-    {"idle", "i", FILTER_DURATION, FIELD_DURATION, NULL},
-    {"ip", NULL, FILTER_IP, FIELD_IP, NULL},
-    {"tls", NULL, FILTER_BOOL, FIELD_BOOL, NULL},
+    {"user", "u", FILTER_TEXT, FIELD_TEXT, NULL, within},
+    {"port", NULL, FILTER_NUMBER, FIELD_NUMBER, NULL, NULL},
+    {"in", NULL, FILTER_SIZE, FIELD_SIZE, NULL, NULL},
+    {"idle", "i", FILTER_DURATION, FIELD_DURATION, NULL, NULL},
+    {"ip", NULL, FILTER_IP, FIELD_IP, NULL, NULL},
+    {"tls", NULL, FILTER_BOOL, FIELD_BOOL, NULL, NULL},
 };
 
 struct row {

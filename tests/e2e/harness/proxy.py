@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 
 from . import net, process, wait
+from .terminal import Terminal
 
 BUILD = os.environ.get("MAILPROXY_BUILD") or os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "build")
@@ -155,6 +156,10 @@ class Proxy:
         if check and done.returncode != 0:
             raise CtlError(done.returncode, done.stdout, done.stderr)
         return done
+
+    def ctl_terminal(self, *args):
+        """mailproxyctl on a terminal, where it asks."""
+        return Terminal([os.path.join(BUILD, "mailproxyctl"), *args], {**os.environ, "MAILPROXY_SOCKET": self.control})
 
     def ctl(self, *args, stdin=None, socket=None):
         """Runs mailproxyctl and returns what it says as JSON."""

@@ -79,9 +79,9 @@ static char *answer_op(const json_t *params, json_int_t id)
 
 static char *answer_drain(const json_t *params, json_int_t id)
 {
-    const char *name = json_string_value(json_object_get(params, "name"));
+    const char *name = json_string_value(json_array_get(json_object_get(params, "name"), 0));
     AUTO_FREE char *text = NULL;
-    if (strcmp(name, "empty") == 0)
+    if (strcmp(name, "empty") == 0 || json_is_true(json_object_get(params, "dry_run")))
         return fake_result(id, "{\"count\":0,\"changed\":false}");
     if (asprintf(&text, "{\"count\":2,\"changed\":true,\"op\":\"%s\",\"message\":\"operation %s\"}",
                  name, name) < 0)

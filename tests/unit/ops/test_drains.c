@@ -19,7 +19,8 @@ static void backend_drain(struct request *r)
 
 static void order(void)
 {
-    spec.backend = backend;
+    spec.backends = &backend;
+    spec.n = 1;
     spec.admin = spec.admin ? spec.admin : BACKEND_DRAIN;
     backend_set_admin(backend, spec.admin, clock_wall_ms(), NULL);
     case_ask(&k, "backend.drain", backend_drain, json_pack("{s:s}", "name", "b1"));

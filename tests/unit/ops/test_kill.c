@@ -106,11 +106,8 @@ static void a_name_is_no_pattern(void **state)
     (void)case_add(&k, 0, "b*b", "relay", "main", "b1");
     (void)case_add(&k, 0, "bob", "relay", "main", "b1");
     struct filter *filter = NULL;
-    assert_int_equal(kill_filter(SESSION_FIELD_USER, "b*b", &filter), 0);
-    struct kill_spec spec = {.filter = filter,
-                             .exact = {{SESSION_FIELD_USER, "b*b"}},
-                             .done = on_done,
-                             .kind = REPLY_KICKED};
+    assert_int_equal(kill_filter_user("b*b", &filter), 0);
+    struct kill_spec spec = {.filter = filter, .done = on_done, .kind = REPLY_KICKED};
     assert_int_equal(kill_start(&k.plane.object, &spec), 0);
     filter_unref(filter);
     plane_run(&k.plane, is_done);
@@ -118,16 +115,15 @@ static void a_name_is_no_pattern(void **state)
     assert_string_equal(case_said(&k), "query kill:1");
 }
 
-/* Only who has all of these values is left out. */
-static void exceptions_hold_together(void **state)
+/* A backend is one of a pool: who has both is left out. */
+static void a_backend_is_one_of_a_pool(void **state)
 {
     (void)state;
     (void)case_add(&k, 0, "anna", "relay", "main", "b1");
     (void)case_add(&k, 0, "anna", "relay", "main", "b2");
     (void)case_add(&k, 0, "anna", "relay", "other", "b1");
-    struct kill_spec spec = {
-        .except = {{SESSION_FIELD_POOL, "main"}, {SESSION_FIELD_BACKEND, "b1"}}};
-    start(&spec, NULL);
+    struct kill_spec spec = {.kind = REPLY_KICKED};
+    start(&spec, "!backend==main/b1");
     plane_run(&k.plane, is_done);
     assert_string_equal(case_said(&k), "query kill:2,3");
 }
@@ -270,7 +266,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         T(found_told_and_waited_for),
         T(a_name_is_no_pattern),
-        T(exceptions_hold_together),
+        T(a_backend_is_one_of_a_pool),
         T(too_many_before_anything_is_done),
         T(a_dry_run_only_looks),
         T(the_longest_idle_of_all_workers),

@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "proto/filter.h"
 
-enum { F_USER, F_PROTO, F_IP, F_BACKEND, F_IDLE, F_AGE, F_IN, F_TLS, F_ATTEMPTS, F_PHASE };
+enum { F_USER, F_PROTO, F_IP, F_BACKEND, F_IDLE, F_AGE, F_IN, F_TLS, F_ATTEMPTS, F_PHASE, F_POOL };
 
 /* What the protocol can be. */
 static const char *proto_word(int id, size_t i)
@@ -22,21 +22,28 @@ static const char *proto_word(int id, size_t i)
     return i < 2 ? words[i] : NULL;
 }
 
+/* A backend is one of a pool. */
+static int within(int id)
+{
+    return id == F_BACKEND ? F_POOL : -1;
+}
+
 static const struct filter_field fields[] = {
-    {"user", NULL, FILTER_TEXT, F_USER, NULL},
-    {"proto", "protocol", FILTER_TEXT, F_PROTO, proto_word},
-    {"ip", NULL, FILTER_IP, F_IP, NULL},
-    {"backend", NULL, FILTER_TEXT, F_BACKEND, NULL},
-    {"idle", NULL, FILTER_DURATION, F_IDLE, NULL},
-    {"age", NULL, FILTER_DURATION, F_AGE, NULL},
-    {"in", NULL, FILTER_SIZE, F_IN, NULL},
-    {"tls", NULL, FILTER_BOOL, F_TLS, NULL},
-    {"attempts", NULL, FILTER_NUMBER, F_ATTEMPTS, NULL},
-    {"phase", NULL, FILTER_TEXT, F_PHASE, NULL},
+    {"user", NULL, FILTER_TEXT, F_USER, NULL, NULL},
+    {"proto", "protocol", FILTER_TEXT, F_PROTO, proto_word, NULL},
+    {"ip", NULL, FILTER_IP, F_IP, NULL, NULL},
+    {"backend", NULL, FILTER_TEXT, F_BACKEND, NULL, within},
+    {"idle", NULL, FILTER_DURATION, F_IDLE, NULL, NULL},
+    {"age", NULL, FILTER_DURATION, F_AGE, NULL, NULL},
+    {"in", NULL, FILTER_SIZE, F_IN, NULL, NULL},
+    {"tls", NULL, FILTER_BOOL, F_TLS, NULL, NULL},
+    {"attempts", NULL, FILTER_NUMBER, F_ATTEMPTS, NULL, NULL},
+    {"phase", NULL, FILTER_TEXT, F_PHASE, NULL, NULL},
+    {"pool", NULL, FILTER_TEXT, F_POOL, NULL, NULL},
 };
 
 struct row {
-    const char *user, *proto, *backend, *phase;
+    const char *user, *proto, *backend, *phase, *pool;
     const char *ip;
     uint64_t idle_ms, age_ms, in_bytes, attempts;
     bool is_tls;
@@ -61,6 +68,8 @@ static bool get(const void *p, int id, struct filter_value *ret)
         return get_text(row->backend, ret);
     case F_PHASE:
         return get_text(row->phase, ret);
+    case F_POOL:
+        return get_text(row->pool, ret);
     case F_IP:
         ret->addr = &addr;
         return row->ip && addr_parse(str_of(row->ip), &addr) == 0;
@@ -86,6 +95,7 @@ static const struct row row_a = {.user = "Alice@Example.org",
                                  .proto = "imap",
                                  .backend = "b1",
                                  .phase = "idle",
+                                 .pool = "main",
                                  .ip = "10.1.2.3",
                                  .idle_ms = 31 * 60000,
                                  .age_ms = 25 * 3600000,
@@ -106,6 +116,18 @@ static void test_match(void **state)
         {"user=*@example.org", true, false},
         {"USER=alice@example.org", true, false},
         {"user=alice", false, false},
+        {"backend=main/b1", true, false},
+        {"backend==main/b1", true, false},
+        {"backend=\"main/b1\"", true, false},
+        {"backend=m*/b?", true, false},
+        {"backend==m*/b1", false, false},
+        {"backend=other/b1", false, false},
+        {"backend=main/b2", false, false},
+        {"backend=other/b1,main/b1", true, false},
+        {"backend=/b1", false, false},
+        {"backend=main/", false, false},
+        {"!backend==main/b1", false, true},
+        {"pool=main/b1", false, false},
         {"user=alice*", true, false},
         {"!user=alice*", false, true},
         {"user!=alice*", false, true},

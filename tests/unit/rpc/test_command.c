@@ -212,6 +212,62 @@ static void test_all_secrets_are_masked(void **state)
     assert_true(n_secrets > 0);
 }
 
+/* ---- what filters know of columns ---- */
+
+static int values_parse(const char *method, const char *text)
+{
+    size_t n;
+    struct filter *f = NULL;
+    AUTO_FREE char *error = NULL;
+    const struct filter_field *fields = command_filter_fields(command_find(method), &n);
+    int err = filter_parse(str_of(text), fields, n, &f, &error);
+    filter_unref(f);
+    return err;
+}
+
+/* What a column cannot have finds nothing whatever happens: it is a mistake. */
+static void test_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *good, *bad;
+    } cases[] = {
+        {"user.list", "state=locked,held", "state=lokced"},
+        {"user.list", "source=store", "source=sotre"},
+        {"backend.list", "admin=drain health=up,down", "admin=drained"},
+        {"backend.list", "origin=run*", "health=dead"},
+        {"op.list", "state=\"partly done\" kind=ready", "state=partly"},
+        {"op.users", "state=there", "state=gone"},
+        {"ban.list", "kind=network", "kind=net"},
+        {"limit.list", "kind=address", "kind=ip"},
+        {"event.watch", "type=failure,end proto=imap", "type=failed"},
+        {"event.list", "cause=auth-failed", "cause=auth_failed"},
+        {"event.watch", "type=guessing", "proto=http"},
+        {"audit.list", "command=backend.* result=ok,E_BUSY", "command=backend.drained"},
+        {"audit.list", "result==E_NO_USER", "result=failed"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        assert_int_equal(values_parse(cases[i].method, cases[i].good), 0);
+        assert_int_equal(values_parse(cases[i].method, cases[i].bad), -ERR_SYNTAX);
+    }
+}
+
+static void test_within(void **state)
+{
+    (void)state;
+    size_t n;
+    struct filter *f = NULL;
+    AUTO_FREE char *error = NULL;
+    json_t *row = json_pack("{s:s, s:s}", "name", "dc1", "pool", "main");
+    const struct filter_field *fields = command_filter_fields(command_find("backend.list"), &n);
+    assert_int_equal(filter_parse(STR("name=main/dc1"), fields, n, &f, &error), 0);
+    assert_true(filter_match(f, command_row_get, row));
+    json_object_set_new(row, "pool", json_string("other"));
+    assert_false(filter_match(f, command_row_get, row));
+    filter_unref(f);
+    json_decref(row);
+}
+
 /* ---- the table ---- */
 
 static void test_table(void **state)
@@ -290,10 +346,11 @@ static void test_columns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reach), cmocka_unit_test(test_good),
-        cmocka_unit_test(test_bad),   cmocka_unit_test(test_none),
-        cmocka_unit_test(test_mask),  cmocka_unit_test(test_all_secrets_are_masked),
-        cmocka_unit_test(test_table), cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_reach),  cmocka_unit_test(test_good),
+        cmocka_unit_test(test_bad),    cmocka_unit_test(test_none),
+        cmocka_unit_test(test_mask),   cmocka_unit_test(test_all_secrets_are_masked),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_within),
+        cmocka_unit_test(test_table),  cmocka_unit_test(test_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

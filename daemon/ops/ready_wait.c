@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: ISC */
+/* Waits until backends that were made ready are up. */
+#include "ops/ready_wait.h"
+
+#include "ops/ops.h"
+#include "runtime/state.h"
+
+#define READY_TICK_MS 200
+
+struct ready_wait {
+    struct control *control;
+    struct op *op;
+    struct backend **backends; /* a reference of each */
+    size_t n;
+    struct loop_timer tick;
+};
+
+static void ready_free(struct ready_wait *w)
+{
+    loop_timer_cancel(w->control->host->loop, &w->tick);
+    for (size_t i = 0; i < w->n; i++)
+        backend_unref(w->backends[i]);
+    free(w->backends);
+    free(w);
+}
+
+static bool backend_is_awaited(const struct backend *b)
+{
+    return atomic_load(&b->is_checked) && atomic_load(&b->health) != BACKEND_UP;
+}
+
+/* The first that is not up yet, NULL = all are. */
+static const struct backend *ready_missing(const struct ready_wait *w, size_t *ret_n)
+{
+    const struct backend *first = NULL;
+    *ret_n = 0;
+    for (size_t i = 0; i < w->n; i++) {
+        if (!backend_is_awaited(w->backends[i]))
+            continue;
+        first = first ? first : w->backends[i];
+        ++*ret_n;
+    }
+    return first;
+}
+
+static void ready_refresh(void *arg)
+{
+    struct ready_wait *w = arg;
+    char reason[BACKEND_REASON_MAX] = "";
+    size_t n;
+    const struct backend *b = ready_missing(w, &n);
+    w->op->total = w->n;
+    w->op->done = w->n - n;
+    if (!b)
+        return;
+    backend_reason(b, reason);
+    op_say(w->op, "%s is %s%s%s", b->name, backend_health_name(atomic_load(&b->health)),
+           *reason ? ": " : "", reason);
+}
+
+static void ready_finish(struct ready_wait *w, enum op_state state, const char *text)
+{
+    op_end(w->op, state, "%s", text);
+    ready_free(w);
+}
+
+static void ready_cancel(void *arg)
+{
+    ready_finish(arg, OP_CANCELLED, "cancelled; the backends stay ready");
+}
+
+static void ready_drop(void *arg)
+{
+    ready_free(arg);
+}
+
+static const struct op_kind ready_kind = {
+    .name = "ready", .cancel = ready_cancel, .refresh = ready_refresh, .drop = ready_drop};
+
+static void on_ready_tick(struct loop_timer *t)
+{
+    struct ready_wait *w = CONTAINER_OF(t, struct ready_wait, tick);
+    size_t n;
+    for (size_t i = 0; i < w->n; i++)
+        if (atomic_load(&w->backends[i]->admin) != BACKEND_READY) {
+            ready_finish(w, OP_CANCELLED, "a backend was given another state");
+            return;
+        }
+    if (ready_missing(w, &n))
+        loop_timer_set(w->control->host->loop, &w->tick, READY_TICK_MS);
+    else
+        ready_finish(w, OP_DONE, w->n > 1 ? "all are up" : "up");
+}
+
+static char *ready_target(struct backend *const *backends, size_t n)
+{
+    AUTO_BUF text = BUF_INIT;
+    int err = 0;
+    for (size_t i = 0; i < n && err == 0; i++)
+        err = buf_printf(&text, "%s%s/%s", i > 0 ? ", " : "", backends[i]->pool, backends[i]->name);
+    return err == 0 && buf_cstr(&text) ? buf_steal(&text) : NULL;
+}
+
+void ready_wait_start(struct request *r, struct backend *const *backends, size_t n, bool is_changed)
+{
+    struct control *c = request_control(r);
+    AUTO_FREE char *target = ready_target(backends, n);
+    struct ready_wait *w = calloc(1, sizeof(*w));
+    if (w)
+        w->backends = calloc(n, sizeof(struct backend *));
+    if (!w || !w->backends || !target ||
+        op_begin(c, &ready_kind, target, &r->peer, w, &w->op) < 0) {
+        if (w)
+            free(w->backends);
+        free(w);
+        request_fail(r, -ERR_NOMEM, NULL, "they are ready, but not waited for");
+        return;
+    }
+    w->control = c;
+    for (; w->n < n; w->n++)
+        w->backends[w->n] = backend_ref(backends[w->n]);
+    loop_timer_init(&w->tick, on_ready_tick);
+    op_start(w->op);
+    loop_timer_set(c->host->loop, &w->tick, 1);
+    op_answer(w->op, r, n, is_changed, NULL);
+}
