@@ -254,8 +254,10 @@ static void history_see(struct history *h, struct backend *b)
     s->first_second = h->n_seconds;
     s->first_minute = h->n_minutes;
     series_load(h, s);
-    if (h->n_taken > 0) /* else everything happened in the first second */
+    if (h->n_taken > 0) { /* else everything happened in the first second */
         s->last = totals_of_backend(b);
+        window_totals(h, s, &s->windows.base);
+    }
 }
 
 /* Members of pools first: dynamic backends get what places are left. */

@@ -25,15 +25,14 @@ void windows_get(const struct windows *w, enum window which, const struct window
 {
     const struct window_ring *r = &w->rings[which];
     struct window_counts seen = *now;
-    /* The oldest copy: at most a window and a step ago. Before the first one all is new. */
-    if (r->n > 0) {
-        uint64_t first = r->n > WINDOW_COPIES ? r->n - WINDOW_COPIES : 0;
-        const struct window_counts *before = &r->copies[first % WINDOW_COPIES];
-        latency_subtract(&seen.login, &before->login);
-        latency_subtract(&seen.connect, &before->connect);
-        seen.logins -= before->logins;
-        seen.failures -= before->failures;
-    }
+    /* The oldest copy, at most a window and a step ago. While there is room for more, all that ever
+     * happened is within the window: also what came before the first copy. */
+    const struct window_counts *before =
+        r->n >= WINDOW_COPIES ? &r->copies[r->n % WINDOW_COPIES] : &w->base;
+    latency_subtract(&seen.login, &before->login);
+    latency_subtract(&seen.connect, &before->connect);
+    seen.logins -= before->logins;
+    seen.failures -= before->failures;
     *ret = seen;
 }
 

@@ -19,6 +19,7 @@ struct window_counts {
 
 /* Zeroed: nothing was kept so far. */
 struct windows {
+    struct window_counts base; /* the totals when they began to be looked at */
     struct window_ring {
         struct window_counts copies[WINDOW_COPIES];
         uint64_t n; /* copies taken so far */
