@@ -94,7 +94,7 @@ class Bench:
         cell = self.results.setdefault(row.name, {}).setdefault(peer.name, [])
         try:
             cell.append(getattr(measure, row.kind)(self, peer, row))
-        except measure.NotPossible as e:
+        except (measure.NotPossible, RuntimeError) as e:  # one cell that failed is told below the table
             cell.append({"why": str(e)})
 
     def run(self, row):
