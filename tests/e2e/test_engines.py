@@ -10,7 +10,7 @@ import time
 import pytest
 from conftest import backend
 from harness import imap, wait
-from harness.proxy import BUILD
+from harness.proxy import BUILD, allowance
 
 PASSWORDS = {"u1@example.org": "pw", "u2@example.org": "pw", "carol@example.org": "secret-c"}
 USERS = list(PASSWORDS)
@@ -153,14 +153,14 @@ def test_silent_engine(two):
         begun = time.monotonic()
         done = p.ctl_run("session", "list", check=False)
         assert done.returncode == 7 and str(p.pids[0]) in done.stderr and USERS[2] in done.stdout, done
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < allowance(5)
         # now it is known
         begun = time.monotonic()
         for command in (["user", "lock", USERS[1], "--yes"], ["session", "kill", f"user={USERS[0]}", "--yes"],
                         ["backend", "list"], ["stats", "show"], ["system", "status"], ["ban", "add", "192.0.2.7"]):
             done = p.ctl_run(*command, check=False)
             assert done.returncode == 7 and str(p.pids[0]) in done.stderr, (command, done)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < allowance(3)
         assert p.ctl_run("session", "show", "63-1", check=False).returncode == 7
         op = json.loads(p.ctl_run("-o", "json", "backend", "drain", "dc1", "--kick", "--yes", "--wait", check=False).stdout)
         assert op["state"] == "partly done" and str(p.pids[0]) in op["text"], op

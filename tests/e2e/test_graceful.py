@@ -7,13 +7,14 @@ import time
 import pytest
 from conftest import USERS, backend
 from harness import imap, wait
+from harness.proxy import allowance
 from harness.retrying import CLIENTS, Operator, SlowSmtp, judge
 from harness.server import Server
 
 USER, PASSWORD = "g1@example.org", "pw"
 TOKEN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
 PEOPLE = [f"g{n}@example.org" for n in range(1, 5)]
-SLOW = 0.7
+SLOW = allowance(0.7)
 ENDS = 25  # of each protocol
 
 

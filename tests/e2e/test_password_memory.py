@@ -62,6 +62,9 @@ def log_in(p, way, user, password):
     return c
 
 
+SHADOW = 1 << 32  # bytes; what a sanitizer reserves is larger, and reading it would make it real
+
+
 def writable_memory(pid):
     with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
         for line in maps:
@@ -69,6 +72,8 @@ def writable_memory(pid):
             if not mode.startswith("rw") or rest[-1:] == ["[vvar]"]:
                 continue
             start, end = (int(x, 16) for x in span.split("-"))
+            if end - start >= SHADOW:
+                continue
             for at in range(start, end, PIECE):
                 try:
                     data = os.pread(mem.fileno(), min(PIECE + OVERLAP, end - at), at)

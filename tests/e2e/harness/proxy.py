@@ -17,10 +17,16 @@ BUILD = os.environ.get("MAILPROXY_BUILD") or os.path.join(
 SUPPRESSIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tsan.supp")
 SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
               "TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={SUPPRESSIONS}"}
+IS_SANITIZED = os.path.basename(os.path.abspath(BUILD)) in ("build-address", "build-thread")
 OPERATOR = pwd.getpwuid(os.geteuid()).pw_name  # who the tests' own commands come from
 # Each test is one of the list of system calls, too: what is not in it is written to the error output.
 ENVIRONMENT = {**SANITIZERS, "MAILPROXY_SANDBOX_REPORT": "1"}
 DEFAULT_PORT = {"imap": 143, "pop3": 110, "smtp": 587, "sieve": 4190}
+
+
+def allowance(seconds):
+    """A time that something may take, or that it has to last: sanitizers make programs several times slower."""
+    return seconds * 4 if IS_SANITIZED else seconds
 
 
 def quote(value):
