@@ -32,6 +32,7 @@ enum main_task {
     TASK_SERVE,
     TASK_ENGINE,
     TASK_CHECK,
+    TASK_REFRESH,
     TASK_DUMP,
     TASK_KEYS,
     TASK_KEY_PROCESS,
@@ -44,11 +45,12 @@ struct main_options {
     enum main_task task;
     const char *config;
     bool only_set;
-    const char *starts, *restarts; /* of engines */
-    const char *take_over;         /* TAKEOVER_FORMAT of the program that runs */
-    const char *bundle, *keys;     /* descriptors that take what was read, and its keys */
-    const char *memory, *channels; /* descriptors of a key process */
-    const char *user, *group;      /* of a key process; "" = ours */
+    const char *starts, *restarts;  /* of engines */
+    const char *take_over;          /* TAKEOVER_FORMAT of the program that runs */
+    const char *bundle, *keys;      /* descriptors that take what was read, and its keys */
+    const char *refresh, *old_keys; /* the same of a content: its certificates are read again */
+    const char *memory, *channels;  /* descriptors of a key process */
+    const char *user, *group;       /* of a key process; "" = ours */
     bool is_successor;
 };
 
@@ -102,6 +104,20 @@ static int main_bundle(const char *path, const char *fd, const char *keys)
     int err = content_write(path, (int)n, (int)k, &problems);
     config_problems_say(&problems);
     return err;
+}
+
+static int main_fd(const char *text)
+{
+    uint64_t n;
+    return text && str_to_u64(str_of(text), INT32_MAX, &n) == 0 ? (int)n : -1;
+}
+
+/* For the supervisor. */
+static int main_refresh(const struct main_options *m)
+{
+    int err = content_refresh(main_fd(m->refresh), main_fd(m->old_keys), main_fd(m->bundle),
+                              main_fd(m->keys));
+    return err == 0 ? 0 : err == -ERR_CONFIG ? EX_CONFIG : EX_OSERR;
 }
 
 /* take_over: what a running program would hand to this one, NULL = it is not asked. */
@@ -285,6 +301,8 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
         {"take-over", required_argument, NULL, 'o'},
         {"bundle", required_argument, NULL, 'b'},
         {"keys", required_argument, NULL, 'K'},
+        {"refresh", required_argument, NULL, 'R'},
+        {"old-keys", required_argument, NULL, 'O'},
         {"key-process", required_argument, NULL, 'p'},
         {"channels", required_argument, NULL, 'C'},
         {"user", required_argument, NULL, 'u'},
@@ -296,9 +314,9 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
         static const struct {
             char option;
             enum main_task task;
-        } tasks[] = {{'t', TASK_CHECK},      {'d', TASK_DUMP}, {'k', TASK_KEYS},
-                     {'V', TASK_VERSION},    {'h', TASK_HELP}, {'e', TASK_ENGINE},
-                     {'p', TASK_KEY_PROCESS}};
+        } tasks[] = {{'t', TASK_CHECK},       {'d', TASK_DUMP},   {'k', TASK_KEYS},
+                     {'V', TASK_VERSION},     {'h', TASK_HELP},   {'e', TASK_ENGINE},
+                     {'p', TASK_KEY_PROCESS}, {'R', TASK_REFRESH}};
         if (opt == '?')
             return false;
         if (opt == 'c')
@@ -312,8 +330,9 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
         const struct {
             char option;
             const char **place;
-        } texts[] = {{'b', &o->bundle},   {'K', &o->keys}, {'p', &o->memory},
-                     {'C', &o->channels}, {'u', &o->user}, {'g', &o->group}};
+        } texts[] = {{'b', &o->bundle},   {'K', &o->keys},   {'R', &o->refresh},
+                     {'O', &o->old_keys}, {'p', &o->memory}, {'C', &o->channels},
+                     {'u', &o->user},     {'g', &o->group}};
         for (size_t i = 0; i < ARRAY_LEN(texts); i++)
             if (opt == texts[i].option)
                 *texts[i].place = optarg;
@@ -345,6 +364,8 @@ int main(int argc, char **argv)
         return main_key_process(&o);
     case TASK_CHECK:
         return main_check(o.config, o.take_over, o.bundle, o.keys);
+    case TASK_REFRESH:
+        return main_refresh(&o);
     case TASK_DUMP:
         return main_dump(o.config, o.only_set);
     case TASK_KEYS:

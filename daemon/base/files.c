@@ -23,6 +23,7 @@ struct files {
 struct content {
     size_t size; /* of the pages */
     size_t n;
+    struct file_stamp stamp; /* zeros when it is from no file */
     char bytes[];
 };
 
@@ -45,6 +46,31 @@ static void content_free(struct content *c)
         return;
     explicit_bzero(c->bytes, c->n);
     munmap(c, c->size);
+}
+
+static void stamp_take(const struct stat *st, struct file_stamp *ret)
+{
+    const uint64_t s = 1000000000;
+    *ret = (struct file_stamp){
+        .device = st->st_dev,
+        .inode = st->st_ino,
+        .bytes = (uint64_t)st->st_size,
+        .written_ns = (uint64_t)st->st_mtim.tv_sec * s + (uint64_t)st->st_mtim.tv_nsec,
+        .changed_ns = (uint64_t)st->st_ctim.tv_sec * s + (uint64_t)st->st_ctim.tv_nsec};
+}
+
+void file_stamp_of(const char *path, struct file_stamp *ret)
+{
+    struct stat st;
+    *ret = (struct file_stamp){0};
+    if (stat(path, &st) == 0)
+        stamp_take(&st, ret);
+}
+
+bool file_stamp_eq(const struct file_stamp *a, const struct file_stamp *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->bytes == b->bytes &&
+           a->written_ns == b->written_ns && a->changed_ns == b->changed_ns;
 }
 
 int files_new(struct files **ret)
@@ -136,7 +162,10 @@ static int files_load_path(const char *path, struct content **ret)
         return files_fail(S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
     if (st.st_size > FILES_BYTES_MAX)
         return files_fail(EFBIG);
-    return files_load(fd, (size_t)st.st_size, ret);
+    int err = files_load(fd, (size_t)st.st_size, ret);
+    if (err == 0)
+        stamp_take(&st, &(*ret)->stamp);
+    return err;
 }
 
 int files_read(struct files *f, const char *path, struct str *ret)
@@ -150,6 +179,12 @@ int files_read(struct files *f, const char *path, struct str *ret)
     if (err == 0)
         *ret = str_n(c->bytes, c->n);
     return err;
+}
+
+void files_stamp(const struct files *f, const char *path, struct file_stamp *ret)
+{
+    const struct content *c = map_get(&f->by_path, str_of(path));
+    *ret = c ? c->stamp : (struct file_stamp){0};
 }
 
 void files_close(struct files *f)

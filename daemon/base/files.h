@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/str.h"
@@ -14,6 +15,15 @@
 /* Reference-counted. Open, it belongs to one thread; closed, it is immutable and for all threads.
  */
 struct files;
+
+/* Tells whether the file at a path is still the one that was read, as it was: a file that is
+ * renamed into its place, a link that leads elsewhere, and each write change it. */
+struct file_stamp {
+    uint64_t device, inode, bytes, written_ns, changed_ns; /* all 0 = there is no file */
+};
+/* Of what is at the path now; links are followed. Blocking, but opens nothing. */
+void file_stamp_of(const char *path, struct file_stamp *ret);
+bool file_stamp_eq(const struct file_stamp *a, const struct file_stamp *b);
 
 /* An empty, open one. -ERR_NOMEM. */
 int files_new(struct files **ret) NODISCARD;
@@ -28,6 +38,9 @@ void files_unref(struct files *f);
 int files_read(struct files *f, const char *path, struct str *ret) NODISCARD;
 /* Puts a copy of a content there. -ERR_NOMEM; -ERR_EXISTS: there is one of that name. */
 int files_put(struct files *f, struct str path, struct str content) NODISCARD;
+/* The stamp that a file had when its content was read; zeros for one that was not read or was put
+ * there. */
+void files_stamp(const struct files *f, const char *path, struct file_stamp *ret);
 /* From now on nothing is read from the disk. */
 void files_close(struct files *f);
 /* Iterates in any order: start with *pos = 0; false at the end. */

@@ -167,6 +167,8 @@ static void check_listener_tls(struct check *k, const struct config_listener *l)
     if (check_is_set(k, "tls_options.key_process") &&
         t->is_key_process != k->config->tls.is_key_process)
         check_error(k, "tls_options.key_process", "it is for the whole daemon: set it in tls");
+    if (check_is_set(k, "tls_options.watch") && t->is_watched != k->config->tls.is_watched)
+        check_error(k, "tls_options.watch", "it is for the whole daemon: set it in tls");
     if (t->n_certs == 0)
         check_error(k, "tls", "needs certificates, here in tls_options or in tls of all listeners");
     if ((t->client_auth == TLS_CLIENT_AUTH_OPTIONAL ||

@@ -3,6 +3,7 @@
 #include "control/control.h"
 
 #include "control/commands.h"
+#include "ops/certificates.h"
 #include "ops/configs.h"
 #include "ops/ops.h"
 #include "ops/trace_op.h"
@@ -58,6 +59,8 @@ static int control_make_parts(struct control *c)
         err = logins_new(c, &c->logins);
     if (err == 0)
         err = configs_new(c, &c->configs);
+    if (err == 0)
+        err = certificates_new(c, &c->certificates);
     if (err == 0)
         err = upgrades_new(c, &c->upgrades);
     if (err == 0)
@@ -129,6 +132,7 @@ void control_free(struct control *c)
     logins_free(c->logins);
     limiter_free(STEAL(c->limiter));
     configs_free(c->configs);
+    certificates_free(STEAL(c->certificates));
     trouble_free(c->trouble);
     failures_free(c->failures);
     events_free(STEAL(c->events));
@@ -167,6 +171,11 @@ const struct pool_edit *control_edits(const struct control *c, size_t *ret_n)
 void control_reload(struct control *c)
 {
     configs_reload(c);
+}
+
+void control_refresh_certificates(struct control *c)
+{
+    certificates_refresh(c->certificates);
 }
 
 void control_upgrade(struct control *c)

@@ -25,6 +25,9 @@ const struct pool_edit *control_edits(const struct control *c, size_t *ret_n);
 void control_reload(struct control *c);
 /* The counts and bans that the workers judge by; borrowed. */
 struct limits *control_limits(struct control *c);
+/* Certificates, keys or authorities have changed on the disk: they are put in force and nothing
+ * else, or stay as they are where the new ones cannot be used. */
+void control_refresh_certificates(struct control *c);
 /* A user logged in: the store learns of it soon, many at once. */
 void control_note_login(struct control *c, const char *user, uint64_t at_ms);
 

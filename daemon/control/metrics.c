@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "control/handlers.h"
+#include "ops/certificates.h"
 #include "rpc/server.h"
 #include "runtime/history.h"
 #include "runtime/limiter.h"
@@ -405,6 +406,12 @@ static void exposition_daemon(struct exposition *e, const struct control *c)
     exposition_single(e, "mailproxy_workers", "gauge", "Worker threads.", h->n_workers, 1);
     exposition_single(e, "mailproxy_config_generation", "gauge",
                       "How often the configuration was loaded.", control_setup(c)->generation, 1);
+    struct certificates_figures certificates = certificates_figures(c->certificates);
+    exposition_single(e, "mailproxy_certificate_loads_total", "counter",
+                      "Times that certificates which changed on the disk were put in force.",
+                      certificates.loaded, 1);
+    exposition_single(e, "mailproxy_certificate_refusals_total", "counter",
+                      "Times that some of them could not be used.", certificates.refused, 1);
     exposition_single(e, "mailproxy_control_clients", "gauge", "Clients of the control sockets.",
                       server_clients(c->server), 1);
     exposition_single(e, "mailproxy_jobs_pending", "gauge",

@@ -104,7 +104,8 @@ int engine_read_config(void *arg, enum control_read how, struct config **ret,
 {
     static const enum wire_read words[] = {[CONTROL_READ_CHECK] = WIRE_READ_CHECK,
                                            [CONTROL_READ_RELOAD] = WIRE_READ_RELOAD,
-                                           [CONTROL_READ_BACK] = WIRE_READ_BACK};
+                                           [CONTROL_READ_BACK] = WIRE_READ_BACK,
+                                           [CONTROL_READ_FILES] = WIRE_READ_FILES};
     struct engine *e = arg;
     struct delivery *d = NULL;
     if (!e->channel)
@@ -113,6 +114,10 @@ int engine_read_config(void *arg, enum control_read how, struct config **ret,
     if (err == 0) {
         err = delivery_load(d, ret, ret_problems);
         *ret_error = STEAL(d->error);
+    }
+    if (err == 0 && how == CONTROL_READ_FILES && !d->number) {
+        config_unref(STEAL(*ret));
+        err = -ERR_EXISTS;
     }
     if (err == 0 && d->number)
         engine_refuse(e, engine_propose(e, d));

@@ -37,6 +37,8 @@ enum wire_read {
     WIRE_READ_CHECK = 1, /* only to be looked at */
     WIRE_READ_RELOAD,    /* to be put in force: sockets and logs come along */
     WIRE_READ_BACK,      /* not the file, but what was confirmed last, to be put in force again */
+    WIRE_READ_FILES, /* not the file, but the certificates that what runs names; number 0 when they
+                        say what they said */
     WIRE_READS_END
 };
 
@@ -73,6 +75,7 @@ enum wire_order {
     WIRE_KEYS,      /* uint64_t id of key_service_add, descriptors of the channels */
     WIRE_RETIRE,    /* uint64_t pid of the engine that serves now; descriptors and places of control
                        sockets for this one */
+    WIRE_FILES,     /* certificates have changed: WIRE_READ_FILES gets them */
     WIRE_LINK /* struct wire_link, a descriptor and its place 0: a connection to another engine */
 };
 

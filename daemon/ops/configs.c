@@ -11,6 +11,7 @@
 #include "runtime/runtime.h"
 #include "runtime/runtime_absorb.h"
 #include "runtime/state.h"
+#include "runtime/trouble.h"
 
 #define PROBLEMS_SHOWN 4000 /* bytes of an answer */
 
@@ -192,23 +193,23 @@ static int reload_read(struct reload *l)
     return -ERR_CONFIG;
 }
 
-/* In the turn of the config: the runtime edits stay as they are. All that takes long is done here,
- * certificates among it. */
+int configs_setup(struct work *w, struct config *config, const struct setup *before,
+                  struct setup **ret)
+{
+    size_t n;
+    struct pools *pools = NULL;
+    const struct pool_edit *edits = runtime_edits(work_control(w)->runtime, &n);
+    int err = pools_build(config, edits, n, work_control(w)->host->registry, &pools, &w->error);
+    return err < 0 ? err : setup_new(config_ref(config), pools, before, ret, &w->error);
+}
+
 static int reload_run(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
-    size_t n;
-    const struct pool_edit *edits = runtime_edits(work_control(w)->runtime, &n);
     int err = reload_read(l);
-    if (err < 0)
-        return err;
-    err = configs_changes(l->started, l->before->config, l->config, &l->changes);
-    struct pools *pools = NULL;
     if (err == 0)
-        err = pools_build(l->config, edits, n, work_control(w)->host->registry, &pools, &w->error);
-    if (err == 0)
-        err = setup_new(config_ref(l->config), pools, l->before, &l->setup, &w->error);
-    return err;
+        err = configs_changes(l->started, l->before->config, l->config, &l->changes);
+    return err < 0 ? err : configs_setup(w, l->config, l->before, &l->setup);
 }
 
 static void reload_fini(struct work *w)
@@ -386,6 +387,7 @@ static void reload_done(struct work *w)
         configs_settle(work_control(w));
     listener_pause_restore(work_control(w));
     h->forget_user(h->arg, NULL);
+    trouble_set_certificates(work_control(w)->trouble, NULL); /* all were read */
     reload_answer(l);
 }
 

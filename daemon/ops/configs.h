@@ -7,6 +7,7 @@
 
 struct control;
 struct configs;
+struct setup;
 
 /* -ERR_NOMEM. */
 int configs_new(struct control *c, struct configs **ret) NODISCARD;
@@ -20,6 +21,11 @@ struct config *configs_started(const struct control *c);
  * what the engine started with, so that they stay in sight until the restart. */
 int configs_changes(const struct config *started, const struct config *running,
                     const struct config *file, struct config_changes *ret) NODISCARD;
+/* In the turn of the config: the setup of a configuration with the runtime edits as they are, to
+ * follow another one. All that takes long is done here, loading certificates among it. -ERR_x with
+ * a sentence in w->error. Thread: a job thread. */
+int configs_setup(struct work *w, struct config *config, const struct setup *before,
+                  struct setup **ret) NODISCARD;
 /* Puts the problems of a file into the sentence of a failed work; returns err. */
 int config_refuse(struct work *w, const struct config_problems *problems, int err);
 /* Answers config reload and config confirm; takes over r. */

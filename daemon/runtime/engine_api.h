@@ -22,7 +22,8 @@ struct control_worker {
 enum control_read {
     CONTROL_READ_CHECK,  /* only to be looked at */
     CONTROL_READ_RELOAD, /* to be put in force */
-    CONTROL_READ_BACK    /* not the file: what was confirmed last is to be put in force again */
+    CONTROL_READ_BACK,   /* not the file: what was confirmed last is to be put in force again */
+    CONTROL_READ_FILES /* not the file: the certificates that the one in force names have changed */
 };
 
 /* The control socket of an engine that finishes is beside the one that it had: with .old behind its
@@ -71,7 +72,8 @@ struct engine_api {
     int (*publish_config)(void *arg, struct setup *setup, char **ret_error);
     /* Reads the file, or what was confirmed last. A config to be put in force goes to
      * publish_config or to drop_config. -ERR_CONFIG with problems, other -ERR_x perhaps with a
-     * sentence (owned). Thread: a job thread; blocking. */
+     * sentence (owned). -ERR_EXISTS: of CONTROL_READ_FILES nothing is to be put in force, problems
+     * say what cannot be. Thread: a job thread; blocking. */
     int (*read_config)(void *arg, enum control_read how, struct config **ret,
                        struct config_problems *ret_problems, char **ret_error);
     /* What read_config gave is not published. */

@@ -22,6 +22,7 @@ struct control {
     struct ops *ops;
     struct logins *logins;
     struct configs *configs;
+    struct certificates *certificates;
     struct routes *routes, *routes_stored; /* in place of the file's, see live_routes.h; NULL */
     json_t *paused;                        /* listeners, see listeners.c */
     struct map moving;                     /* struct user_move_step by user */

@@ -14,7 +14,8 @@ struct trouble {
     struct trouble_look *look; /* under way, NULL = none */
     char *store;               /* what is wrong with it, NULL = nothing */
     char *log;                 /* with the logs */
-    char *text;                /* both */
+    char *certificates;        /* with files that changed */
+    char *text;                /* all of it */
 };
 
 /* A file system may hang. */
@@ -31,6 +32,16 @@ static bool text_is_same(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+static char *trouble_join(const struct trouble *t)
+{
+    const char *const parts[] = {t->store, t->log, t->certificates};
+    AUTO_BUF text = BUF_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        if (parts[i])
+            (void)!buf_printf(&text, "%s%s", text.len ? "; " : "", parts[i]);
+    return text.len ? buf_steal(&text) : NULL;
+}
+
 /* Takes text over. Each change is an event. */
 static void trouble_set(struct trouble *t, char **place, char *text, const char *well)
 {
@@ -41,10 +52,7 @@ static void trouble_set(struct trouble *t, char **place, char *text, const char 
     free(*place);
     *place = text;
     free(t->text);
-    t->text = NULL;
-    if (t->store || t->log)
-        t->text = str_printf("%s%s%s", t->store ? t->store : "", t->store && t->log ? "; " : "",
-                             t->log ? t->log : "");
+    t->text = trouble_join(t);
     control_event(t->control, "trouble", NULL, NULL, NULL, NULL, NULL, text ? text : well);
 }
 
@@ -63,6 +71,11 @@ void trouble_look(struct trouble *t)
             (void)!buf_printf(&text, "%slog %s %s: %s", text.len ? "; " : "", log_place(&v[i]),
                               v[i].trouble, v[i].reason);
     trouble_set(t, &t->log, text.len ? buf_steal(&text) : NULL, "all logs are written again");
+}
+
+void trouble_set_certificates(struct trouble *t, char *text)
+{
+    trouble_set(t, &t->certificates, text, "all certificates on the disk are in use");
 }
 
 /* ---- looking ---- */
@@ -132,6 +145,7 @@ void trouble_free(struct trouble *t)
         t->look->trouble = NULL;
     free(t->store);
     free(t->log);
+    free(t->certificates);
     free(t->text);
     free(t);
 }

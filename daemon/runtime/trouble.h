@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* What the daemon cannot do at present although mail goes on: write a log, change the store. Looked
- * at every few seconds. All functions: control thread. */
+/* What the daemon cannot do at present although mail goes on: write a log, change the store,
+ * use a certificate. The first two are looked at every few seconds. All functions: control thread.
+ */
 #pragma once
 
 #include "base/err.h"
@@ -15,3 +16,5 @@ void trouble_free(struct trouble *t); /* NULL is fine */
 const char *trouble_text(const struct trouble *t);
 /* Looks now, as far as that needs no file system: the logs. */
 void trouble_look(struct trouble *t);
+/* What is wrong with certificates on the disk (taken over); NULL: nothing. */
+void trouble_set_certificates(struct trouble *t, char *text);

@@ -111,18 +111,19 @@ static const unsigned supervisor_capabilities[] = {
     CAP_SETUID,           CAP_SETGID, CAP_KILL,   CAP_SETPCAP,
 };
 
-static void sandbox_limit_supervisor(void)
+/* Of the given capabilities those that it has are all that it keeps. */
+static void sandbox_keep(const unsigned *capabilities, size_t n)
 {
+    bool had[CAP_LAST_CAP + 1] = {false};
     capng_get_caps_process();
-    bool had[ARRAY_LEN(supervisor_capabilities)] = {false};
-    for (size_t i = 0; i < ARRAY_LEN(had); i++) /* a container may have taken some */
-        had[i] = capng_have_capability(CAPNG_PERMITTED, supervisor_capabilities[i]) &&
-                 capng_have_capability(CAPNG_BOUNDING_SET, supervisor_capabilities[i]);
+    for (size_t i = 0; i < n; i++) /* a container may have taken some */
+        had[i] = capng_have_capability(CAPNG_PERMITTED, capabilities[i]) &&
+                 capng_have_capability(CAPNG_BOUNDING_SET, capabilities[i]);
     capng_clear(CAPNG_SELECT_BOTH);
-    for (size_t i = 0; i < ARRAY_LEN(had); i++)
+    for (size_t i = 0; i < n; i++)
         if (had[i])
             capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
-                         supervisor_capabilities[i]);
+                         capabilities[i]);
     if (capng_apply(CAPNG_SELECT_BOTH) != 0)
         sandbox_missing("capabilities", strerror(errno));
 }
@@ -130,9 +131,17 @@ static void sandbox_limit_supervisor(void)
 void sandbox_enter_supervisor(void)
 {
     if (geteuid() == 0)
-        sandbox_limit_supervisor();
+        sandbox_keep(supervisor_capabilities, ARRAY_LEN(supervisor_capabilities));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         sandbox_missing("no-new-privileges", strerror(errno));
     else
         sandbox_calls_supervisor();
+}
+
+void sandbox_enter_watch(void)
+{
+    static const unsigned looking[] = {CAP_DAC_READ_SEARCH};
+    if (geteuid() == 0)
+        sandbox_keep(looking, ARRAY_LEN(looking));
+    sandbox_calls('F');
 }

@@ -51,7 +51,7 @@ static const struct sandbox_argument {
     {SCMP_SYS(open), "W", 1, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY},
     {SCMP_SYS(openat), "W", 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY},
     {SCMP_SYS(prctl), "CW", 0, UINT32_MAX, PR_SET_NAME},
-    {SCMP_SYS(prctl), "CW", 0, UINT32_MAX, PR_GET_NAME},
+    {SCMP_SYS(prctl), "CWF", 0, UINT32_MAX, PR_GET_NAME},
     {SCMP_SYS(prctl), "CW", 0, UINT32_MAX, PR_SET_VMA},
     {SCMP_SYS(prctl), "CW", 0, UINT32_MAX, PR_GET_NO_NEW_PRIVS},
     {SCMP_SYS(prctl), "CW", 0, UINT32_MAX, PR_SET_NO_NEW_PRIVS},

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/hash.h"
 #include "config/config_bundle.h"
+#include "config/config_refresh.h"
 #include "supervisor/content_keys.h"
 
 #define CONTENT_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
@@ -42,6 +43,20 @@ void content_memory_close(struct content_memory *m)
     if (m->keys >= 0)
         close(m->keys);
     *m = (struct content_memory){-1, -1};
+}
+
+static int content_map(int fd, struct str *ret)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_from_errno(errno);
+    if (st.st_size == 0)
+        return -ERR_EOF;
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        return err_from_errno(errno);
+    *ret = str_n(p, (size_t)st.st_size);
+    return 0;
 }
 
 /* ---- writing ---- */
@@ -83,6 +98,30 @@ static int content_write_keys(struct config *c, int keys, struct config_problems
     return 0;
 }
 
+/* What was read (taken over) goes to fd: of a configuration that cannot be used (NULL) only why. */
+static int content_put(struct config *c, int loaded, int fd, int keys, struct buf *out,
+                       struct config_problems *problems)
+{
+    size_t before = out->len;
+    int err = 0;
+    if (c && c->tls.is_key_process)
+        err = content_write_keys(c, keys, problems, out);
+    if (err == -ERR_CONFIG) { /* it says why; there is nothing to put in force */
+        config_unref(STEAL(c));
+        out->len = before;
+        loaded = err;
+        err = 0;
+    }
+    if (err == 0)
+        err = config_bundle_append(c, problems, out);
+    if (err == 0 && c)
+        err = plan_append(c, out);
+    if (err == 0)
+        err = content_write_bytes(fd, buf_str(out));
+    config_unref(c);
+    return err < 0 ? err : loaded;
+}
+
 int content_write(const char *config_path, int fd, int keys, struct config_problems *ret_problems)
 {
     AUTO_SECRET_BUF out = BUF_INIT;
@@ -90,43 +129,76 @@ int content_write(const char *config_path, int fd, int keys, struct config_probl
     struct config_problems problems = {0};
     int loaded = config_load_to_start(config_path, &c, &problems);
     int err = loaded == -ERR_CONFIG ? 0 : loaded;
-    if (err == 0 && c && c->tls.is_key_process)
-        err = content_write_keys(c, keys, &problems, &out);
-    if (err == -ERR_CONFIG) { /* it says why; there is nothing to put in force */
-        config_unref(STEAL(c));
-        buf_clear(&out);
-        loaded = err;
-        err = 0;
-    }
-    if (err == 0)
-        err = config_bundle_append(c, &problems, &out);
     if (err == 0 && c)
-        err = plan_append(c, &out);
+        err = plan_append_files(c, c->files, &out);
     if (err == 0)
-        err = content_write_bytes(fd, buf_str(&out));
+        err = content_put(STEAL(c), loaded, fd, keys, &out, &problems);
     config_unref(c);
     if (ret_problems)
         *ret_problems = problems;
     else
         config_problems_fini(&problems);
-    return err < 0 ? err : loaded;
+    return err;
+}
+
+/* ---- writing once more ---- */
+
+static int content_load(int from, struct config **ret, struct config_problems *problems)
+{
+    struct str bundle;
+    int err = content_map(from, &bundle);
+    if (err < 0)
+        return err;
+    err = config_bundle_load(bundle, ret, problems);
+    munmap((void *)bundle.p, bundle.n);
+    return err;
+}
+
+/* Into the configuration, where key processes have them. */
+static int content_load_keys(struct config *c, int from)
+{
+    struct str records;
+    struct files *files = NULL;
+    int err = content_map(from, &records);
+    if (err < 0)
+        return err == -ERR_EOF ? 0 : err;
+    err = content_keys_restore(c->files, records, &files);
+    munmap((void *)records.p, records.n);
+    if (err < 0)
+        return err;
+    files_unref(c->files);
+    c->files = files;
+    return 0;
+}
+
+int content_refresh(int from, int from_keys, int fd, int keys)
+{
+    AUTO_SECRET_BUF out = BUF_INIT;
+    struct config *c = NULL;
+    struct files *disk = NULL;
+    struct config_problems old = {0}, problems = {0};
+    size_t n_changed = 0;
+    int err = content_load(from, &c, &old);
+    if (err == 0 && from_keys >= 0)
+        err = content_load_keys(c, from_keys);
+    if (err == 0)
+        err = files_new(&disk);
+    if (err == 0)
+        err = config_refresh(c, disk, &n_changed, &problems);
+    if (err == 0)
+        err = plan_append_files(c, disk, &out);
+    if (err == 0)
+        err = plan_append_refresh(n_changed == 0, problems.n > 0, &out);
+    if (err == 0)
+        err = content_put(STEAL(c), 0, fd, keys, &out, &problems);
+    config_unref(c);
+    files_unref(disk);
+    config_problems_fini(&old);
+    config_problems_fini(&problems);
+    return err;
 }
 
 /* ---- reading ---- */
-
-static int content_map(int fd, struct str *ret)
-{
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return err_from_errno(errno);
-    if (st.st_size == 0)
-        return -ERR_EOF;
-    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (p == MAP_FAILED)
-        return err_from_errno(errno);
-    *ret = str_n(p, (size_t)st.st_size);
-    return 0;
-}
 
 /* Takes fd and keys over unless it fails. */
 static int content_read(int fd, struct key_process *keys, struct content **ret)

@@ -30,6 +30,10 @@ void content_memory_close(struct content_memory *m);
  * ret_problems NULL = they are only written. */
 int content_write(const char *config_path, int fd, int keys,
                   struct config_problems *ret_problems) NODISCARD;
+/* Writes the bundle of a content (`from`, a descriptor; from_keys: what its key process has, -1 =
+ * none) once more, with the certificates and the like as their files are now: see config_refresh.
+ * The rest, also the configuration, is as it was. The same results; blocking. */
+int content_refresh(int from, int from_keys, int fd, int keys) NODISCARD;
 /* Seals a bundle that was written, and reads the plan; its key process is not started. keys: -1 =
  * none. Takes the descriptors over, also when it fails. */
 int content_new(int fd, int keys, struct content **ret) NODISCARD;

@@ -147,3 +147,51 @@ int content_keys_take(const struct config *c, uint64_t service, struct buf *keys
     *ret_files = t.files;
     return 0;
 }
+
+/* ---- putting back ---- */
+
+static int keys_find(struct str records, uint32_t number, struct str *ret_der)
+{
+    struct record r;
+    uint32_t i = 0;
+    int err;
+    while ((err = record_next(&records, &r)) == 0)
+        if (r.kind == KEY_SERVER_RECORD && r.n == 1 && i++ == number) {
+            *ret_der = r.v[0];
+            return 0;
+        }
+    return -ERR_SYNTAX;
+}
+
+static int keys_restore_one(struct files *to, struct str path, struct str content,
+                            struct str records)
+{
+    struct tls_key_place place;
+    struct str der;
+    AUTO_SECRET_BUF text = BUF_INIT;
+    int err = tls_key_place_find(content, &place);
+    if (err == -ERR_NOT_FOUND)
+        return files_put(to, path, content);
+    if (err == 0)
+        err = keys_find(records, place.number, &der);
+    if (err == 0)
+        err = tls_key_file_restore(content, der, &text);
+    return err < 0 ? err : files_put(to, path, buf_str(&text));
+}
+
+int content_keys_restore(const struct files *files, struct str records, struct files **ret)
+{
+    struct files *to = NULL;
+    size_t pos = 0;
+    struct str path, content;
+    int err = files_new(&to);
+    while (err == 0 && files_next(files, &pos, &path, &content))
+        err = keys_restore_one(to, path, content, records);
+    if (err < 0) {
+        files_unref(to);
+        return err;
+    }
+    files_close(to);
+    *ret = to;
+    return 0;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Taking the private keys out of what a configuration names. */
+/* Taking the private keys out of what a configuration names, and putting them back. */
 #pragma once
 
 #include "config/config.h"
@@ -9,3 +9,7 @@
  * io/key_server.h. What cannot be done is added to *problems: -ERR_CONFIG. -ERR_NOMEM. */
 int content_keys_take(const struct config *c, uint64_t service, struct buf *keys,
                       struct files **ret_files, struct config_problems *problems) NODISCARD;
+/* The other way: *ret (owned, closed) is `files` with the keys of `records` in the places of keys;
+ * passwords stay hidden. -ERR_SYNTAX, -ERR_NOMEM. */
+int content_keys_restore(const struct files *files, struct str records,
+                         struct files **ret) NODISCARD;

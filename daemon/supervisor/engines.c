@@ -72,6 +72,9 @@ void engines_ready(struct supervisor *s)
     notify("READY=1\nSTATUS=serving");
     upgrade_tell_olds(s);
     upgrade_link_olds(s);
+    reading_watch(s);
+    if (s->are_files_refused)
+        reading_tell_files(s);
 }
 
 /* ---- ending ---- */
@@ -97,6 +100,7 @@ void supervisor_stop_all(struct supervisor *s)
     engines_notify_stopping(limit + ENGINES_KILL_AFTER_MS);
     upgrade_stop(s);
     reading_stop(s);
+    watch_stop(&s->watch);
     for (size_t i = 0; i < s->n_olds; i++)
         kill(s->olds[i].process.pid, SIGTERM);
 }
@@ -120,6 +124,7 @@ void supervisor_quit(struct supervisor *s)
     notify("STOPPING=1");
     upgrade_stop(s);
     reading_stop(s);
+    watch_stop(&s->watch);
     socket_store_forget_network(&s->sockets);
     if (s->now.pid > 0)
         kill(s->now.pid, SIGQUIT);
@@ -208,7 +213,7 @@ void engines_reap(struct supervisor *s)
         if (pid == s->now.pid)
             engines_died(s, status);
         else if (!engines_old_died(s, pid, status) && !reading_reap_keys(s, pid, status) &&
-                 !reading_reap(s, pid, status))
+                 !reading_reap(s, pid, status) && !reading_reap_watch(s, pid, status))
             (void)upgrade_reap(s, pid, status);
     }
 }

@@ -3,8 +3,10 @@
 #include "supervisor/plan.h"
 
 #include "base/cleanup.h"
+#include "base/map.h"
 #include "base/record.h"
 #include "config/config_bundle.h"
+#include "config/config_refresh.h"
 #include "io/key_service.h"
 
 #define PLAN_ITEMS_MAX 65536
@@ -15,7 +17,10 @@ enum plan_kind {
     PLAN_FOLDER,                      /* path, owner, group */
     PLAN_SOCKET, /* use, index, address, backlog, flags, rcvbuf, sndbuf, mode, owner, group */
     PLAN_LOG,    /* index, path */
-    PLAN_KEYS    /* service, channels, user, group */
+    PLAN_KEYS,   /* service, channels, user, group */
+    PLAN_FILE,   /* path, device, inode, bytes, written_ns, changed_ns */
+    PLAN_SAME,   /* nothing */
+    PLAN_REFUSED /* nothing */
 };
 
 #define PLAN_SESSIONS 100000      /* where the configuration knows no limit */
@@ -104,6 +109,44 @@ int plan_append_keys(const struct config *c, uint64_t service, struct buf *out)
         4,
         {record_field(&service), record_field(&n), plan_text(c->user), plan_text(c->group)}};
     return record_append(out, &r);
+}
+
+struct append_files {
+    const struct files *read;
+    struct map seen;
+    struct buf *out;
+};
+
+static int on_tls_file(void *arg, const char *path)
+{
+    struct append_files *a = arg;
+    struct file_stamp s;
+    if (map_get(&a->seen, str_of(path)))
+        return 0;
+    files_stamp(a->read, path, &s);
+    const struct record r = {PLAN_FILE,
+                             6,
+                             {str_of(path), record_field(&s.device), record_field(&s.inode),
+                              record_field(&s.bytes), record_field(&s.written_ns),
+                              record_field(&s.changed_ns)}};
+    int err = record_append(a->out, &r);
+    return err < 0 ? err : map_put(&a->seen, str_of(path), a, NULL);
+}
+
+int plan_append_files(const struct config *c, const struct files *read, struct buf *out)
+{
+    struct append_files a = {.read = read, .out = out};
+    int err = c->tls.is_watched ? config_each_tls_file(c, on_tls_file, &a) : 0;
+    map_fini(&a.seen);
+    return err;
+}
+
+int plan_append_refresh(bool is_same, bool is_refused, struct buf *out)
+{
+    int err = is_same ? record_append(out, &(struct record){.kind = PLAN_SAME}) : 0;
+    if (err == 0 && is_refused)
+        err = record_append(out, &(struct record){.kind = PLAN_REFUSED});
+    return err;
 }
 
 /* ---- reading ---- */
@@ -196,6 +239,19 @@ static int plan_read_keys(struct plan *p, const struct record *r)
     return err < 0 || n > 0 ? err : -ERR_SYNTAX;
 }
 
+static int plan_read_file(struct plan *p, const struct record *r)
+{
+    struct plan_file *f = plan_add(&p->files, &p->n_files, sizeof(*f));
+    int err = f ? record_text(r, 0, &f->path) : -ERR_NOMEM;
+    if (err < 0)
+        return err;
+    uint64_t *const numbers[] = {&f->stamp.device, &f->stamp.inode, &f->stamp.bytes,
+                                 &f->stamp.written_ns, &f->stamp.changed_ns};
+    for (size_t i = 0; i < ARRAY_LEN(numbers) && err == 0; i++)
+        err = record_number(r, i + 1, UINT64_MAX, numbers[i]);
+    return err < 0 ? err : plan_needs(f->path);
+}
+
 static int plan_read_record(struct plan *p, const struct record *r)
 {
     switch (r->kind) {
@@ -209,6 +265,14 @@ static int plan_read_record(struct plan *p, const struct record *r)
         return plan_read_log(p, r);
     case PLAN_KEYS:
         return plan_read_keys(p, r);
+    case PLAN_FILE:
+        return plan_read_file(p, r);
+    case PLAN_SAME:
+        p->is_same = true;
+        return 0;
+    case PLAN_REFUSED:
+        p->is_refused = true;
+        return 0;
     default:
         return 0;
     }
@@ -243,6 +307,9 @@ void plan_fini(struct plan *p)
     }
     for (size_t i = 0; i < p->n_logs; i++)
         free(p->logs[i].path);
+    for (size_t i = 0; i < p->n_files; i++)
+        free(p->files[i].path);
+    free(p->files);
     free(p->keys.user);
     free(p->keys.group);
     free(p->folders);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/files.h"
 #include "config/config.h"
 #include "engine/listen.h"
 
@@ -24,6 +25,11 @@ struct plan_log {
     char *path;
 };
 
+struct plan_file {
+    char *path;
+    struct file_stamp stamp; /* when it was read; zeros = there was none */
+};
+
 struct plan {
     uint64_t stop_limit_ms; /* sessions get this long to end */
     struct plan_folder *folders;
@@ -37,12 +43,21 @@ struct plan {
         size_t n_channels;  /* 0 = there is no key process */
         char *user, *group; /* NULL = ours */
     } keys;
+    struct plan_file *files; /* that are read again when they change */
+    size_t n_files;
+    bool is_same;    /* nothing to put in force: the files that changed say what they said before */
+    bool is_refused; /* some of those that changed cannot be used */
 };
 
 /* Appends the records of a config. -ERR_NOMEM. */
 int plan_append(const struct config *c, struct buf *out) NODISCARD;
 /* Appends that the keys are in a key process, known to engines by a number. -ERR_NOMEM. */
 int plan_append_keys(const struct config *c, uint64_t service, struct buf *out) NODISCARD;
+/* Appends the files to watch, as they were when `read` took them from the disk: none where the
+ * config wants none watched. -ERR_NOMEM. */
+int plan_append_files(const struct config *c, const struct files *read, struct buf *out) NODISCARD;
+/* Appends is_same and is_refused, where they are true. -ERR_NOMEM. */
+int plan_append_refresh(bool is_same, bool is_refused, struct buf *out) NODISCARD;
 /* Reads the records of a bundle; *ret is owned (plan_fini). -ERR_SYNTAX, -ERR_NOMEM. */
 int plan_read(struct str bundle, struct plan *ret) NODISCARD;
 void plan_fini(struct plan *p);

@@ -167,6 +167,44 @@ int process_start_check(const char *program, const char *config_path,
     return 0;
 }
 
+static void refresh_exec(const struct content *from, const struct content_memory *memory,
+                         int output)
+{
+    const int fds[] = {from->fd, from->keys ? from->keys->memory : -1, memory->bundle,
+                       memory->keys};
+    char texts[ARRAY_LEN(fds)][24];
+    if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
+        _exit(EX_OSERR);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        snprintf(texts[i], sizeof(texts[i]), "%d", fds[i]);
+        if (fds[i] >= 0)
+            (void)fcntl(fds[i], F_SETFD, 0);
+    }
+    execl(PROCESS_SELF, "mailproxyd", "--refresh", texts[0], "--old-keys", texts[1], "--bundle",
+          texts[2], "--keys", texts[3], (char *)NULL);
+    _exit(EX_UNAVAILABLE);
+}
+
+int process_start_refresh(const struct content *from, const struct content_memory *memory,
+                          pid_t *ret_pid)
+{
+    int way[2];
+    int err = check_output(false, way);
+    if (err < 0)
+        return err;
+    pid_t pid = fork();
+    if (pid == 0) {
+        process_unblock_signals((const int[]){0});
+        refresh_exec(from, memory, way[1]);
+    }
+    int failed = errno;
+    close(way[1]);
+    if (pid < 0)
+        return err_from_errno(failed);
+    *ret_pid = pid;
+    return 0;
+}
+
 /* ---- the program ---- */
 
 static bool process_is_self(const char *path)

@@ -22,6 +22,10 @@ int process_start_engine(const struct process_spec *spec, struct engine_process 
 int process_start_check(const char *program, const char *config_path,
                         const struct content_memory *memory, pid_t *ret_pid,
                         int *ret_output) NODISCARD;
+/* Starts a process that writes the bundle of a content into `memory` (borrowed), with the
+ * certificates as they are now: content_refresh. */
+int process_start_refresh(const struct content *from, const struct content_memory *memory,
+                          pid_t *ret_pid) NODISCARD;
 /* Closes the channel and forgets the process. */
 void process_forget(struct engine_process *p);
 /* The channel of an engine has ended: it should end, too; SIGCHLD tells. */

@@ -217,6 +217,10 @@ bool reading_accepted(struct supervisor *s, uint64_t number)
     s->now.stop_limit_ms = s->running->plan.stop_limit_ms;
     socket_store_commit(&s->sockets, &s->running->plan, SOCKET_STORE_USE(LISTEN_MAIL), number);
     s->upgrade.is_reloaded = true;
+    if (s->watch.number != number) {
+        s->are_files_refused = false;
+        reading_watch(s);
+    }
     notify("READY=1");
     return true;
 }
@@ -251,11 +255,14 @@ static void reading_clear(struct reading *r)
     *r = (struct reading){.memory = {-1, -1}};
 }
 
-static int reading_begin(struct supervisor *s)
+/* from: whose certificates are read again; NULL = the file is read. */
+static int reading_begin(struct supervisor *s, const struct content *from)
 {
     struct reading *r = &s->reading;
     int err = content_memory_make(&r->memory);
-    if (err == 0)
+    if (err == 0 && from)
+        err = process_start_refresh(from, &r->memory, &r->pid);
+    else if (err == 0)
         err = process_start_check(NULL, s->config_path, &r->memory, &r->pid, NULL);
     if (err < 0)
         reading_clear(r);
@@ -289,7 +296,10 @@ bool reading_wanted(struct supervisor *s, uint64_t ask)
         reading_go_back(s, ask);
         return true;
     }
-    int err = r->pid > 0 ? 0 : reading_begin(s);
+    bool is_refresh = WIRE_ASK_HOW(ask) == WIRE_READ_FILES;
+    if (r->pid > 0 && r->is_refresh != is_refresh)
+        reading_stop(s);
+    int err = r->pid > 0 ? 0 : reading_begin(s, is_refresh ? s->running : NULL);
     if (err < 0) {
         deliver_failure(&s->now, ask, err, NULL);
         return true;
@@ -297,6 +307,7 @@ bool reading_wanted(struct supervisor *s, uint64_t ask)
     if (++r->n_asks > READING_ASKS_MAX)
         return false;
     r->is_for_start = false;
+    r->is_refresh = is_refresh;
     r->is_reload = WIRE_ASK_HOW(ask) == WIRE_READ_RELOAD;
     r->ask = ask;
     return true;
@@ -304,9 +315,28 @@ bool reading_wanted(struct supervisor *s, uint64_t ask)
 
 int reading_start(struct supervisor *s)
 {
-    int err = s->reading.pid > 0 ? 0 : reading_begin(s);
+    if (s->reading.pid > 0 && s->reading.is_refresh)
+        reading_stop(s);
+    int err = s->reading.pid > 0 ? 0 : reading_begin(s, NULL);
     s->reading.is_for_start = true;
     return err;
+}
+
+/* Takes c over. From now on the files are watched from what they were when c was made, whether it
+ * can be used or not: what cannot is said once. */
+static void reading_answer_refresh(struct supervisor *s, const struct reading *r, struct content *c)
+{
+    struct content *read = content_ref(c);
+    if (c->is_valid && !c->plan.is_same) {
+        reading_propose(s, c, r->ask);
+    } else {
+        reading_deliver(s, &s->now, c, r->ask);
+        content_unref(c);
+    }
+    s->are_files_refused = read->plan.is_refused;
+    if (!s->is_stopping)
+        watch_start(&s->watch, &read->plan, read->number ? read->number : s->running->number);
+    content_unref(read);
 }
 
 /* c (taken over) or why there is none. */
@@ -323,6 +353,8 @@ static void reading_answer(struct supervisor *s, const struct reading *r, struct
         s->restart_at_ms = clock_ms();
     } else if (!c) {
         deliver_failure(&s->now, r->ask, -ERR_IO, why);
+    } else if (r->is_refresh) {
+        reading_answer_refresh(s, r, c);
     } else if (r->is_reload && c->is_valid) {
         reading_propose(s, c, r->ask);
     } else {
@@ -361,10 +393,41 @@ bool reading_reap(struct supervisor *s, pid_t pid, int status)
     return true;
 }
 
+/* ---- certificates that change ---- */
+
+void reading_watch(struct supervisor *s)
+{
+    if (s->running && !s->is_stopping && !s->is_quitting)
+        watch_start(&s->watch, &s->running->plan, s->running->number);
+}
+
+/* It asks for them in the turn of its reloads. An upgrade reads them anyway. */
+void reading_tell_files(struct supervisor *s)
+{
+    struct wire_packet packet;
+    if (!s->now.is_ready || s->is_stopping || s->is_quitting || upgrade_is_running(&s->upgrade))
+        return;
+    wire_packet_init(&packet, WIRE_FILES, NULL, 0);
+    if (outbox_send(&s->now, &packet, NULL, 0) < 0)
+        engine_kill(&s->now, "it does not read");
+}
+
+bool reading_reap_watch(struct supervisor *s, pid_t pid, int status)
+{
+    bool is_changed = false;
+    if (!watch_reap(&s->watch, pid, status, &is_changed))
+        return false;
+    if (is_changed)
+        reading_tell_files(s);
+    return true;
+}
+
 /* It may hang in a file system that does not answer, where no signal reaches it. */
 void reading_tick(struct supervisor *s, uint64_t now_ms)
 {
     reading_restart_keys(s, now_ms);
+    if (s->watch.due_ms && now_ms >= s->watch.due_ms && s->reading.pid == 0)
+        reading_watch(s);
     if (s->reading.pid == 0 || now_ms < s->reading.late_ms)
         return;
     kill(s->reading.pid, SIGKILL);

@@ -153,6 +153,7 @@ static int supervisor_signals(struct supervisor *s)
 
 static void supervisor_fini(struct supervisor *s)
 {
+    watch_stop(&s->watch);
     socket_store_fini(&s->sockets);
     process_forget(&s->now);
     for (size_t i = 0; i < s->n_olds; i++) {
@@ -250,7 +251,9 @@ int supervisor_take_over(const char *config_path, const char *arg0)
     int err = upgrade_take_over(&s);
     if (err == 0)
         err = supervisor_signals(&s);
-    if (err == 0)
+    if (err == 0) {
         engines_reap(&s); /* who ended while the program changed */
+        reading_watch(&s);
+    }
     return supervisor_serve(&s, err);
 }

@@ -6,6 +6,7 @@
 #include "supervisor/outbox.h"
 #include "supervisor/process.h"
 #include "supervisor/socket_store.h"
+#include "supervisor/watch.h"
 
 /* An upgrade that is under way. */
 struct upgrade {
@@ -20,11 +21,17 @@ struct upgrade {
     bool is_reloaded;           /* the configuration, while the new engine started */
 };
 
+static inline bool upgrade_is_running(const struct upgrade *u)
+{
+    return u->check > 0 || u->is_checked || u->next.pid > 0;
+}
+
 /* A child process that reads the file. */
 struct reading {
     pid_t pid;                    /* 0 = none */
     struct content_memory memory; /* that it writes */
     bool is_for_start, is_reload;
+    bool is_refresh; /* only the certificates are read again */
     uint64_t ask;    /* of the engine that wants it */
     unsigned n_asks; /* since it began */
     uint64_t late_ms;
@@ -40,6 +47,8 @@ struct supervisor {
     size_t n_olds;
     struct upgrade upgrade;
     struct reading reading;
+    struct watch watch;        /* of certificates */
+    bool are_files_refused;    /* some that changed cannot be used: the next engine shall know */
     uint64_t last_number;      /* of contents */
     struct content *running;   /* that the engine works with, or starts with */
     struct content *pending;   /* that it was given and has neither accepted nor refused */
@@ -129,6 +138,12 @@ bool reading_refused(struct supervisor *s, uint64_t number);
 bool reading_confirmed(struct supervisor *s, uint64_t number);
 /* Nobody will say what became of it. */
 void reading_drop_pending(struct supervisor *s);
+/* Watches the certificates of what runs. */
+void reading_watch(struct supervisor *s);
+/* Tells the engine that serves that certificates have changed. */
+void reading_tell_files(struct supervisor *s);
+/* A child has ended. False: it was not the one that watches. */
+bool reading_reap_watch(struct supervisor *s, pid_t pid, int status);
 
 /* A child has ended. False: it was no key process of ours. */
 bool reading_reap_keys(struct supervisor *s, pid_t pid, int status);
@@ -156,6 +171,7 @@ bool upgrade_reap(struct supervisor *s, pid_t pid, int status);
 void upgrade_tick(struct supervisor *s, uint64_t now_ms);
 /* Gives it up because the daemon stops. */
 void upgrade_stop(struct supervisor *s);
+
 /* Tells the engine that serves about those that were replaced. */
 void upgrade_tell_olds(struct supervisor *s);
 /* Gives the engine that serves a connection to each of them. */

@@ -20,11 +20,6 @@
 #define UPGRADE_START_MS 60000
 #define UPGRADE_TEXT_MAX 2000 /* bytes of the check's output that are told */
 
-static bool upgrade_is_running(const struct upgrade *u)
-{
-    return u->check > 0 || u->is_checked || u->next.pid > 0;
-}
-
 static void upgrade_clear(struct upgrade *u)
 {
     if (u->output >= 0)
@@ -337,6 +332,7 @@ static void upgrade_exec(struct supervisor *s)
     if (err == 0 && (!buf_cstr(&text) || setenv(TAKEOVER_ENV, buf_cstr(&text), 1) < 0))
         err = -ERR_NOMEM;
     snprintf(format, sizeof(format), "%d", TAKEOVER_FORMAT);
+    watch_stop(&s->watch);
     if (err == 0) {
         upgrade_hand_over(s, true);
         execl(s->program, s->program, "--take-over", format, "-c", s->config_path, (char *)NULL);
@@ -346,6 +342,7 @@ static void upgrade_exec(struct supervisor *s)
     }
     LOG_EVENT(LOG_LEVEL_ERROR, "supervisor-not-replaced", KV_STR("program", s->program),
               KV_ERR("error", err));
+    reading_watch(s);
 }
 
 /* Operators reach the old engine by a socket beside each of those that its file named. */

@@ -113,13 +113,42 @@ static void test_too_large(void **state)
     files_unref(f);
 }
 
+/* A file that is written, replaced, touched or led elsewhere is another one. */
+static void test_stamp(void **state)
+{
+    (void)state;
+    struct files *f;
+    struct str content;
+    struct file_stamp read, now;
+    char a[128];
+    snprintf(a, sizeof(a), "%s", path_of("a"));
+    write_file("a", "one");
+    assert_int_equal(files_new(&f), 0);
+    assert_int_equal(files_read(f, a, &content), 0);
+    assert_int_equal(files_put(f, STR("/put"), STR("x")), 0);
+    files_stamp(f, a, &read);
+    file_stamp_of(a, &now);
+    assert_true(now.inode && now.bytes == 3 && file_stamp_eq(&read, &now));
+    write_file("b", "two");
+    assert_int_equal(rename(path_of("b"), a), 0);
+    file_stamp_of(a, &now);
+    assert_false(file_stamp_eq(&read, &now));
+    files_stamp(f, a, &now);
+    assert_true(file_stamp_eq(&read, &now)); /* of what was read */
+    unlink(a);
+    file_stamp_of(a, &now);
+    assert_true(file_stamp_eq(&now, &(struct file_stamp){0}));
+    files_stamp(f, "/put", &now);
+    assert_true(file_stamp_eq(&now, &(struct file_stamp){0}));
+    files_unref(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read_once),
-        cmocka_unit_test(test_put),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_read_once), cmocka_unit_test(test_put),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_stamp),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -4,6 +4,7 @@
 
 #include "ops/configs.h"
 #include "runtime/runtime.h"
+#include "runtime/trouble.h"
 
 #define ONE "workers = 1;\n"
 #define TWO "workers = 2;\n"
@@ -86,6 +87,7 @@ static int setup(void **state)
     k.plane.host.keep_last_good_config = reload_keep;
     struct control *c = &k.plane.object;
     assert_int_equal(configs_new(c, &c->configs), 0);
+    assert_int_equal(trouble_new(c, &c->trouble), 0);
     assert_int_equal(runtime_new(c, &c->runtime, &error), 0);
     return 0;
 }
@@ -95,6 +97,7 @@ static int teardown(void **state)
     (void)state;
     struct control *c = &k.plane.object;
     configs_free(STEAL(c->configs));
+    trouble_free(STEAL(c->trouble));
     jobs_free(STEAL(c->rpc.jobs)); /* what still reads the file ends first */
     setup_unref(current);
     runtime_free(STEAL(c->runtime));

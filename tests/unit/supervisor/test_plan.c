@@ -116,6 +116,47 @@ static void test_keys(void **state)
     config_unref(c);
 }
 
+/* Which files are watched, each once and as it was when it was read. */
+static void test_files(void **state)
+{
+    (void)state;
+    AUTO_BUF out = BUF_INIT;
+    struct plan p;
+    struct files *read;
+    struct str content;
+    char name[] = "/tmp/mailproxy-plan-XXXXXX";
+    int fd = mkstemp(name);
+    assert_true(fd >= 0);
+    close(fd);
+    struct config_pool pools[] = {{.name = "a", .ca_file = name}, {.name = "b", .ca_file = name}};
+    struct config *c = case_config("state_dir = \"/tmp\";\n");
+    c->pools = pools;
+    c->n_pools = ARRAY_LEN(pools);
+    assert_int_equal(files_new(&read), 0);
+    assert_int_equal(files_read(read, name, &content), 0);
+    assert_int_equal(plan_append_files(c, read, &out), 0);
+    assert_int_equal(plan_append_refresh(true, false, &out), 0);
+    assert_int_equal(plan_read(buf_str(&out), &p), 0);
+    assert_true(p.n_files == 1 && p.is_same && !p.is_refused);
+    assert_string_equal(p.files[0].path, name);
+    struct file_stamp now;
+    file_stamp_of(name, &now);
+    assert_true(now.inode && file_stamp_eq(&now, &p.files[0].stamp));
+    plan_fini(&p);
+    buf_clear(&out);
+    c->tls.is_watched = false;
+    assert_int_equal(plan_append_files(c, read, &out), 0);
+    assert_int_equal(plan_append_refresh(false, true, &out), 0);
+    assert_int_equal(plan_read(buf_str(&out), &p), 0);
+    assert_true(p.n_files == 0 && !p.is_same && p.is_refused);
+    plan_fini(&p);
+    c->pools = NULL;
+    c->n_pools = 0;
+    files_unref(read);
+    config_unref(c);
+    unlink(name);
+}
+
 /* Another version of the program may have written more. */
 static void test_unknown_kind(void **state)
 {
@@ -135,7 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_both_ways),    cmocka_unit_test(test_cut),
         cmocka_unit_test(test_broken),       cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_unknown_kind),
+        cmocka_unit_test(test_unknown_kind), cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

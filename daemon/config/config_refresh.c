@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: ISC */
+/* Sets of files that belong together: changed, tried, taken. */
+#include "config/config_refresh.h"
+
+#include <errno.h>
+
+#include "base/cleanup.h"
+#include "base/map.h"
+#include "config/config_key.h"
+#include "io/tls.h"
+
+#define SET_FILES 3
+#define SET_NO_CERT SIZE_MAX
+
+/* Files that belong together, and who uses them: one of the last three. */
+struct tls_set {
+    const char *files[SET_FILES]; /* NULL = not named */
+    const char *where;            /* key of the config */
+    const struct config_tls *tls;
+    size_t cert; /* of tls; SET_NO_CERT = all of it uses them */
+    const struct config_pool *pool;
+    const struct config_auth *auth;
+};
+
+typedef int tls_set_fn(void *arg, const struct tls_set *set);
+
+/* ---- which there are ---- */
+
+static int each_set_of_tls(const struct config_tls *t, const char *where, tls_set_fn *fn, void *arg)
+{
+    const struct tls_set others[] = {
+        {{t->client_ca, t->client_crl}, where, t, SET_NO_CERT, NULL, NULL},
+        {{t->dh_params}, where, t, SET_NO_CERT, NULL, NULL},
+        {{t->password_file}, where, t, SET_NO_CERT, NULL, NULL},
+    };
+    int err = 0;
+    for (size_t i = 0; i < t->n_certs && err == 0; i++) {
+        const struct config_tls_cert *c = &t->certs[i];
+        err = fn(arg, &(struct tls_set){{c->cert, c->key, c->ocsp}, where, t, i, NULL, NULL});
+    }
+    for (size_t i = 0; i < ARRAY_LEN(others) && err == 0; i++)
+        err = fn(arg, &others[i]);
+    return err;
+}
+
+static int each_set(const struct config *c, tls_set_fn *fn, void *arg)
+{
+    int err = each_set_of_tls(&c->tls, "tls", fn, arg);
+    for (size_t i = 0; i < c->n_listeners && err == 0; i++)
+        err = each_set_of_tls(&c->listeners[i].tls_config, "listeners", fn, arg);
+    for (size_t i = 0; i < c->n_pools && err == 0; i++) {
+        const struct config_pool *p = &c->pools[i];
+        err = fn(arg, &(struct tls_set){{p->cert, p->key}, "pools", .pool = p});
+        if (err == 0)
+            err = fn(arg, &(struct tls_set){{p->ca_file}, "pools", .pool = p});
+    }
+    for (size_t i = 0; i < c->n_auths && err == 0; i++) {
+        const struct config_auth *a = &c->auths[i];
+        err = fn(arg, &(struct tls_set){{a->cert, a->key}, "auth", .auth = a});
+        if (err == 0)
+            err = fn(arg, &(struct tls_set){{a->ca_file}, "auth", .auth = a});
+    }
+    return err;
+}
+
+struct each_file {
+    int (*fn)(void *arg, const char *path);
+    void *arg;
+};
+
+static int on_set_files(void *arg, const struct tls_set *set)
+{
+    const struct each_file *e = arg;
+    int err = 0;
+    for (size_t i = 0; i < SET_FILES && err == 0; i++)
+        if (set->files[i])
+            err = e->fn(e->arg, set->files[i]);
+    return err;
+}
+
+int config_each_tls_file(const struct config *c, int (*fn)(void *arg, const char *path), void *arg)
+{
+    struct each_file e = {fn, arg};
+    return each_set(c, on_set_files, &e);
+}
+
+/* ---- can they be used? ---- */
+
+static int try_tls(const struct config_tls *t, struct files *files, char **ret_error)
+{
+    struct tls_server *server = NULL;
+    int err = config_tls_server(t, files, &server, ret_error);
+    tls_server_unref(server);
+    return err;
+}
+
+static int try_pool(const struct config_pool *p, struct files *files, char **ret_error)
+{
+    struct tls_client *client = NULL;
+    int err = config_tls_client(p, files, &client, ret_error);
+    tls_client_unref(client);
+    return err;
+}
+
+static int try_auth(const struct config_auth *a, struct files *files, char **ret_error)
+{
+    struct tls_client *client = NULL;
+    int err = config_tls_auth(a, files, &client, ret_error);
+    tls_client_unref(client);
+    return err;
+}
+
+/* A certificate is tried without the others, the others' files with one certificate. */
+static int try_set(const struct tls_set *set, struct files *files, char **ret_error)
+{
+    if (set->pool)
+        return try_pool(set->pool, files, ret_error);
+    if (set->auth)
+        return try_auth(set->auth, files, ret_error);
+    struct config_tls t = *set->tls;
+    if (t.n_certs == 0) /* nobody uses them */
+        return 0;
+    t.n_certs = 1;
+    if (set->cert != SET_NO_CERT) {
+        t.certs = &t.certs[set->cert];
+        t.client_auth = TLS_CLIENT_AUTH_OFF;
+        t.client_ca = t.client_crl = t.dh_params = NULL;
+    }
+    return try_tls(&t, files, ret_error);
+}
+
+static bool tls_has_same_certs(const struct config_tls *a, const struct config_tls *b)
+{
+    bool is_same = a->n_certs == b->n_certs;
+    for (size_t i = 0; i < a->n_certs && is_same; i++)
+        is_same = strcmp(a->certs[i].cert, b->certs[i].cert) == 0 &&
+                  strcmp(a->certs[i].key, b->certs[i].key) == 0;
+    return is_same;
+}
+
+/* Listeners of one set of certificates mostly stand together. */
+static int try_all(const struct config *c, struct files *files, char **ret_error)
+{
+    const struct config_tls *before = NULL;
+    int err = 0;
+    for (size_t i = 0; i < c->n_listeners && err == 0; i++) {
+        const struct config_listener *l = &c->listeners[i];
+        bool is_used = l->tls != LISTENER_TLS_OFF && l->tls_config.n_certs > 0;
+        if (is_used && !(before && tls_has_same_certs(before, &l->tls_config)))
+            err = try_tls(&l->tls_config, files, ret_error);
+        before = is_used ? &l->tls_config : before;
+    }
+    for (size_t i = 0; i < c->n_pools && err == 0; i++)
+        if (config_pool_has_tls(&c->pools[i]))
+            err = try_pool(&c->pools[i], files, ret_error);
+    for (size_t i = 0; i < c->n_auths && err == 0; i++)
+        err = try_auth(&c->auths[i], files, ret_error);
+    return err;
+}
+
+/* ---- reading them again ---- */
+
+struct refresh {
+    const struct config *config;
+    struct files *disk;
+    struct map changed; /* paths that have another content on the disk */
+    struct map judged;  /* those of them that were tried, and paths that cannot be read */
+    struct map taken;   /* those that are used from now on */
+    struct config_problems *problems;
+};
+
+static int path_add(struct map *m, const char *path)
+{
+    return map_put(m, str_of(path), m, NULL);
+}
+
+static void refresh_warn(const struct refresh *r, const char *where, const char *why)
+{
+    config_problem_add(r->problems, r->config->path, 0, where, true,
+                       "%s; what was there before stays in use", why);
+}
+
+static int refresh_miss(struct refresh *r, const char *path)
+{
+    AUTO_FREE char *why = str_printf("%s cannot be read: %s", path, strerrordesc_np(errno));
+    if (map_get(&r->judged, str_of(path)))
+        return 0;
+    refresh_warn(r, "", why ? why : path);
+    return path_add(&r->judged, path);
+}
+
+static int on_path_read(void *arg, const char *path)
+{
+    struct refresh *r = arg;
+    struct str now, before;
+    if (files_read(r->config->files, path, &before) < 0)
+        return 0;
+    int err = files_read(r->disk, path, &now);
+    if (err < 0)
+        return err == -ERR_NOMEM ? err : refresh_miss(r, path);
+    return str_eq(now, before) ? 0 : path_add(&r->changed, path);
+}
+
+/* The contents of the config with those of some files as they are on the disk. */
+static int refresh_files(const struct refresh *r, const struct map *from_disk, struct files **ret)
+{
+    size_t pos = 0;
+    struct str path, content;
+    struct files *f = NULL;
+    int err = files_new(&f);
+    while (err == 0 && files_next(r->config->files, &pos, &path, &content)) {
+        AUTO_FREE char *name = map_get(from_disk, path) ? str_dup(path) : NULL;
+        if (name)
+            err = files_read(r->disk, name, &content);
+        if (err == 0)
+            err = files_put(f, path, content);
+    }
+    if (err < 0) {
+        files_unref(f);
+        return err;
+    }
+    files_close(f);
+    *ret = f;
+    return 0;
+}
+
+/* Tries what is in `paths`; 0 with *ret, or why not (owned, may be NULL). */
+static int refresh_try(const struct refresh *r, const struct map *paths, const struct tls_set *set,
+                       struct files **ret, char **ret_error)
+{
+    struct files *files = NULL;
+    int err = refresh_files(r, paths, &files);
+    if (err == 0)
+        err = set ? try_set(set, files, ret_error) : try_all(r->config, files, ret_error);
+    if (err == 0 && ret)
+        *ret = files;
+    else
+        files_unref(files);
+    return err;
+}
+
+/* Paths of a set that changed and were not judged yet. -ERR_NOT_FOUND: one of the set cannot be
+ * read, so that all of it stays as it was. */
+static int set_changes(const struct refresh *r, const struct tls_set *set, struct map *ret)
+{
+    struct str content;
+    int err = 0;
+    for (size_t i = 0; i < SET_FILES && err == 0; i++) {
+        const char *path = set->files[i];
+        if (path && files_read(r->disk, path, &content) < 0)
+            return -ERR_NOT_FOUND;
+        if (path && map_get(&r->changed, str_of(path)) && !map_get(&r->judged, str_of(path)))
+            err = path_add(ret, path);
+    }
+    return err;
+}
+
+static int paths_add(struct map *to, const struct map *paths)
+{
+    size_t pos = 0;
+    struct str path;
+    void *value;
+    int err = 0;
+    while (err == 0 && map_next(paths, &pos, &path, &value))
+        err = map_put(to, path, to, NULL);
+    return err;
+}
+
+static int on_set(void *arg, const struct tls_set *set)
+{
+    struct refresh *r = arg;
+    CLEANUP(map_fini) struct map paths = {0};
+    AUTO_FREE char *why = NULL;
+    int err = set_changes(r, set, &paths);
+    if (err < 0 || paths.count == 0)
+        return err == -ERR_NOT_FOUND ? 0 : err;
+    int tried = refresh_try(r, &paths, set, NULL, &why);
+    if (tried == -ERR_NOMEM)
+        return tried;
+    if (tried < 0)
+        refresh_warn(r, set->where, why ? why : err_text(tried));
+    err = paths_add(&r->judged, &paths);
+    return err < 0 || tried < 0 ? err : paths_add(&r->taken, &paths);
+}
+
+/* All that changed where it can be used together; else set by set, and then together. */
+static int refresh_take(struct refresh *r, struct files **ret, size_t *ret_n)
+{
+    AUTO_FREE char *why = NULL;
+    int err = refresh_try(r, &r->changed, NULL, ret, &why);
+    if (err == 0)
+        *ret_n = r->changed.count;
+    if (err == 0 || err == -ERR_NOMEM)
+        return err;
+    err = each_set(r->config, on_set, r);
+    if (err < 0 || r->taken.count == 0)
+        return err;
+    AUTO_FREE char *still = NULL;
+    err = refresh_try(r, &r->taken, NULL, ret, &still);
+    if (err == 0)
+        *ret_n = r->taken.count;
+    else if (err != -ERR_NOMEM)
+        refresh_warn(r, "tls", still ? still : err_text(err));
+    return err == -ERR_NOMEM ? err : 0;
+}
+
+int config_refresh(struct config *c, struct files *disk, size_t *ret_changed,
+                   struct config_problems *problems)
+{
+    struct refresh r = {.config = c, .disk = disk, .problems = problems};
+    struct files *files = NULL;
+    *ret_changed = 0;
+    int err = c->files ? config_each_tls_file(c, on_path_read, &r) : 0;
+    files_close(disk);
+    if (err == 0 && r.changed.count > 0)
+        err = refresh_take(&r, &files, ret_changed);
+    map_fini(&r.changed);
+    map_fini(&r.judged);
+    map_fini(&r.taken);
+    if (err == 0 && files) {
+        files_unref(c->files);
+        c->files = files;
+    }
+    return err;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: ISC */
+/* One reading at a time: a setup with the same configuration and other contents of files. */
+#include "ops/certificates.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "ops/configs.h"
+#include "runtime/listener_pause.h"
+#include "runtime/state.h"
+#include "runtime/trouble.h"
+
+struct certificates {
+    struct control *control;
+    bool is_waiting; /* a reading has not begun yet: it will see what changes until then */
+    struct certificates_figures figures;
+};
+
+struct refresh {
+    struct work work;
+    struct setup *before, *setup;
+    struct config_problems problems;
+};
+
+/* ---- reading ---- */
+
+static int refresh_start(struct work *w)
+{
+    struct refresh *r = CONTAINER_OF(w, struct refresh, work);
+    work_control(w)->certificates->is_waiting = false;
+    r->before = setup_ref(control_setup(work_control(w)));
+    return 0;
+}
+
+static int refresh_run(struct work *w)
+{
+    struct refresh *r = CONTAINER_OF(w, struct refresh, work);
+    const struct engine_api *h = work_control(w)->host;
+    struct config *config = NULL;
+    int err = h->read_config(h->arg, CONTROL_READ_FILES, &config, &r->problems, &w->error);
+    if (err < 0)
+        return err;
+    err = configs_setup(w, config, r->before, &r->setup);
+    config_unref(config);
+    return err;
+}
+
+static void refresh_fini(struct work *w)
+{
+    struct refresh *r = CONTAINER_OF(w, struct refresh, work);
+    setup_unref(r->before);
+    setup_unref(r->setup);
+    config_problems_fini(&r->problems);
+}
+
+/* ---- the outcome ---- */
+
+/* Which of a listener's certificates end when, if that is new. */
+static void refresh_say_listener(const struct setup_listener *l, const struct setup_listener *old)
+{
+    char at[25];
+    const struct tls_cert_end *now = l->tls ? tls_server_first_end(l->tls) : NULL;
+    const struct tls_cert_end *before = old && old->tls ? tls_server_first_end(old->tls) : NULL;
+    if (!now || (before && before->expires == now->expires))
+        return;
+    clock_format(at, (uint64_t)now->expires * 1000);
+    LOG_EVENT(LOG_LEVEL_NOTICE, "certificate-loaded", KV_STR("listener", l->config->name),
+              KV_STR("cert", now->file), KV_STR("ends", at));
+}
+
+static void refresh_say_loaded(struct certificates *s, const struct setup *now,
+                               const struct setup *before)
+{
+    s->figures.loaded++;
+    LOG_EVENT(LOG_LEVEL_NOTICE, "certificates-loaded");
+    for (size_t i = 0; i < now->n_listeners; i++)
+        refresh_say_listener(&now->listeners[i],
+                             setup_listener_find(before, now->listeners[i].config->name));
+    control_event(s->control, "config", NULL, NULL, NULL, NULL, NULL,
+                  "certificates that changed on the disk are in use");
+}
+
+/* What cannot be used; the event is that of the trouble. */
+static void refresh_say_refused(struct certificates *s, const struct refresh *r)
+{
+    AUTO_BUF text = BUF_INIT;
+    const struct work *w = &r->work;
+    bool is_failed = w->err < 0 && w->err != -ERR_EXISTS;
+    for (size_t i = 0; i < r->problems.n; i++) {
+        const struct config_problem *p = &r->problems.v[i];
+        LOG_EVENT(LOG_LEVEL_WARN, "certificate-refused", KV_STR("key", p->key),
+                  KV_STR("detail", p->text));
+        (void)!buf_printf(&text, "%s%s", text.len ? "; " : "", p->text);
+    }
+    if (is_failed) {
+        const char *why = w->error ? w->error : err_text(w->err);
+        LOG_EVENT(LOG_LEVEL_ERROR, "certificates-not-loaded", KV_ERR("error", w->err),
+                  KV_STR("detail", w->error));
+        (void)!buf_printf(&text, "%scertificates that changed are not in use: %s",
+                          text.len ? "; " : "", why);
+    }
+    s->figures.refused += text.len > 0;
+    trouble_set_certificates(s->control->trouble, text.len ? buf_steal(&text) : NULL);
+}
+
+static void refresh_done(struct work *w)
+{
+    struct refresh *r = CONTAINER_OF(w, struct refresh, work);
+    struct control *c = work_control(w);
+    const struct engine_api *h = c->host;
+    struct setup *setup = r->setup ? setup_ref(r->setup) : NULL;
+    if (w->err == -ERR_SHUTDOWN) { /* another engine has read them, or none will serve */
+        h->drop_config(h->arg);
+        return;
+    }
+    if (w->err == 0)
+        w->err = h->publish_config(h->arg, STEAL(r->setup), &w->error);
+    else
+        h->drop_config(h->arg);
+    refresh_say_refused(c->certificates, r);
+    if (w->err == 0) {
+        if (!configs_is_waiting(c))
+            h->keep_last_good_config(h->arg);
+        listener_pause_restore(c);
+        refresh_say_loaded(c->certificates, setup, r->before);
+    }
+    setup_unref(setup);
+}
+
+void certificates_refresh(struct certificates *s)
+{
+    if (s->is_waiting)
+        return;
+    struct refresh *r =
+        work_new(&s->control->rpc, NULL, sizeof(*r), refresh_run, refresh_done, refresh_fini);
+    if (!r) { /* the supervisor tells again */
+        LOG_EVENT(LOG_LEVEL_ERROR, "certificates-not-loaded", KV_ERR("error", -ERR_NOMEM));
+        return;
+    }
+    r->work.start = refresh_start;
+    s->is_waiting = true;
+    work_post(&r->work, &s->control->config_queue);
+}
+
+struct certificates_figures certificates_figures(const struct certificates *s)
+{
+    return s->figures;
+}
+
+/* ---- life ---- */
+
+int certificates_new(struct control *c, struct certificates **ret)
+{
+    struct certificates *s = calloc(1, sizeof(*s));
+    if (!s)
+        return -ERR_NOMEM;
+    s->control = c;
+    *ret = s;
+    return 0;
+}
+
+void certificates_free(struct certificates *s)
+{
+    free(s);
+}
