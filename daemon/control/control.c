@@ -157,6 +157,14 @@ int control_listen(struct control *c, int fd, size_t i)
     return server_listen(c->server, fd, config->controls[i].path);
 }
 
+int control_relisten(struct control *c, int fd, size_t i)
+{
+    const struct config *config = control_setup(c)->config;
+    if (i >= config->n_controls)
+        return -ERR_RANGE;
+    return server_relisten(c->server, fd, config->controls[i].path);
+}
+
 void control_note_start(struct control *c, bool is_kept)
 {
     configs_note_start(c, is_kept);

@@ -16,6 +16,9 @@ struct control;
 int control_new(const struct engine_api *host, struct control **ret, char **ret_error) NODISCARD;
 /* Starts to serve on a listening socket (taken over) as the config's control socket number i. */
 int control_listen(struct control *c, int fd, size_t i) NODISCARD;
+/* The same in the place of that socket, whose file is gone: its clients stay. -ERR_NOT_FOUND: it
+ * does not serve there. */
+int control_relisten(struct control *c, int fd, size_t i) NODISCARD;
 /* The first setup is published and all listeners are there, but nobody was accepted yet. is_kept:
  * its config is that of an engine that died; the file may say something else by now. */
 void control_note_start(struct control *c, bool is_kept);

@@ -190,13 +190,17 @@ static void on_handover_stop(void *arg, const char *why, uint64_t rate)
 
 /* ---- the channel ---- */
 
-/* What is about neither certificates nor log files is of an upgrade. */
+/* What is about neither certificates, lost sockets nor log files is of an upgrade. */
 static void on_channel_order(void *arg, const struct wire_packet *p, const int *fds, size_t n)
 {
     struct engine *e = arg;
     struct delivery_fds logs = {0};
     if (p->order == WIRE_FILES && n == 0 && e->control) {
         control_refresh_certificates(e->control);
+        return;
+    }
+    if (p->order == WIRE_REBOUND && n == 1) {
+        engine_listen_again(e, fds[0]);
         return;
     }
     if (p->order != WIRE_LOG_FILES) {

@@ -99,3 +99,34 @@ int engine_listen(struct engine *e, const struct config *c, struct delivery *d, 
     listen_list_fini(&want);
     return err;
 }
+
+/* 0: fd belongs to whoever listens. */
+static int engine_replace(struct engine *e, const struct listen_spec *spec, int fd)
+{
+    int err = -ERR_SHUTDOWN;
+    if (spec->use == LISTEN_CONTROL)
+        return control_relisten(e->control, fd, spec->index);
+    if (spec->use == LISTEN_METRICS) {
+        metrics_free(STEAL(e->metrics));
+        return metrics_new(e->loop, fd, e->control, &e->metrics);
+    }
+    if (e->acceptors && (err = acceptors_add(e->acceptors, spec->address, fd)) == 0)
+        acceptors_configure(e->acceptors, e->setup, engine_closed, e);
+    return err;
+}
+
+void engine_listen_again(struct engine *e, int fd)
+{
+    struct listen_list want = {0};
+    int err = e->is_stopping ? -ERR_SHUTDOWN : listen_list_make(e->setup->config, &want);
+    size_t i = 0;
+    while (err == 0 && i < want.n && !listen_is_at(fd, want.v[i].address))
+        i++;
+    if (err == 0)
+        err = i < want.n ? engine_replace(e, &want.v[i], fd) : -ERR_NOT_FOUND;
+    if (err < 0) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "socket-not-taken", KV_ERR("error", err));
+        close(fd);
+    }
+    listen_list_fini(&want);
+}

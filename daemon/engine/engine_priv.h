@@ -92,5 +92,7 @@ int engine_listen_new(struct engine *e, const struct config *c, struct delivery 
 /* The same at the start, for everything that the configuration names. */
 int engine_listen(struct engine *e, const struct config *c, struct delivery *d,
                   char **ret_error) NODISCARD;
+/* A UNIX socket was bound again: takes fd over, in the place of the one at the same address. */
+void engine_listen_again(struct engine *e, int fd);
 /* For acceptors_configure: a socket was closed. */
 void engine_closed(void *arg, const char *address);

@@ -75,7 +75,9 @@ enum wire_order {
     WIRE_KEYS,      /* uint64_t id of key_service_add, descriptors of the channels */
     WIRE_RETIRE,    /* uint64_t pid of the engine that serves now; descriptors and places of control
                        sockets for this one */
-    WIRE_FILES,     /* certificates have changed: WIRE_READ_FILES gets them */
+    WIRE_REBOUND, /* a descriptor and its place 0: a UNIX socket that takes the place of the one at
+                     the same address */
+    WIRE_FILES,   /* certificates have changed: WIRE_READ_FILES gets them */
     WIRE_LINK /* struct wire_link, a descriptor and its place 0: a connection to another engine */
 };
 

@@ -225,6 +225,30 @@ int server_listen(struct server *s, int fd, const char *path)
     return 0;
 }
 
+int server_relisten(struct server *s, int fd, const char *path)
+{
+    struct server_socket *socket = NULL;
+    LIST_FOREACH (it, &s->sockets) {
+        struct server_socket *other = LIST_ITEM(it, struct server_socket, link);
+        if (other->fd >= 0 && strcmp(other->path, path) == 0)
+            socket = other;
+    }
+    if (!socket)
+        return -ERR_NOT_FOUND;
+    struct event *event =
+        event_new(loop_base(s->rpc->loop), fd, EV_READ | EV_PERSIST, on_accept, socket);
+    if (!event || (!s->is_paused && event_add(event, NULL) != 0)) {
+        if (event)
+            event_free(event);
+        return -ERR_NOMEM;
+    }
+    event_free(socket->event);
+    close(socket->fd);
+    socket->event = event;
+    socket->fd = fd;
+    return 0;
+}
+
 /* Those who just came are asked for their names still, and go with the others. */
 void server_retire(struct server *s)
 {

@@ -16,6 +16,9 @@ int server_new(struct rpc *rpc, struct server **ret) NODISCARD;
 void server_free(struct server *s);
 /* Serves on a listening socket, which it owns unless it fails; path as in the config. */
 int server_listen(struct server *s, int fd, const char *path) NODISCARD;
+/* Goes on with another descriptor where it serves this path; the clients stay. The same;
+ * -ERR_NOT_FOUND. */
+int server_relisten(struct server *s, int fd, const char *path) NODISCARD;
 /* Closes the sockets; their clients are dropped some seconds later. Those of later sockets stay. */
 void server_retire(struct server *s);
 /* No client of a closed socket is left. */

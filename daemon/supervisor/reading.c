@@ -56,7 +56,7 @@ static int folder_make(const struct plan_folder *f)
     return fd < 0 || fchown(fd, uid, gid) < 0 ? err_from_errno(errno) : 0;
 }
 
-int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses, char **ret_error)
+int reading_make_folders(const struct content *c, char **ret_error)
 {
     for (size_t i = 0; i < c->plan.n_folders; i++) {
         int err = folder_make(&c->plan.folders[i]);
@@ -65,7 +65,15 @@ int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses
             return err;
         }
     }
-    int err = c->keys ? key_process_start(c->keys, c->plan.keys.user, c->plan.keys.group) : 0;
+    return 0;
+}
+
+int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses, char **ret_error)
+{
+    int err = reading_make_folders(c, ret_error);
+    if (err < 0)
+        return err;
+    err = c->keys ? key_process_start(c->keys, c->plan.keys.user, c->plan.keys.group) : 0;
     if (err < 0) {
         *ret_error = str_printf("the key process was not started: %s", err_text(err));
         return err;

@@ -106,14 +106,39 @@ int socket_store_prepare(struct socket_store *k, const struct plan *p, unsigned 
     int err = 0;
     for (size_t i = 0; i < p->n_sockets && err == 0; i++) {
         const struct plan_socket *s = &p->sockets[i];
-        const struct kept_socket *kept = socket_store_search(k, s->address, number);
-        bool is_lost = kept && kept->use == s->spec.use && !socket_store_is_there(kept);
-        if (uses & SOCKET_STORE_USE(s->spec.use) || is_lost)
+        if (uses & SOCKET_STORE_USE(s->spec.use))
             err = socket_store_prepare_one(k, s, number, ret_error);
     }
     if (err < 0)
         socket_store_roll_back(k, number);
     return err;
+}
+
+static struct kept_socket *socket_store_in_force(const struct socket_store *k,
+                                                 const struct plan_socket *s)
+{
+    struct kept_socket *kept = socket_store_search(k, s->address, 0);
+    return kept && kept->use == s->spec.use ? kept : NULL;
+}
+
+bool socket_store_is_lost(const struct socket_store *k, const struct plan_socket *s)
+{
+    const struct kept_socket *kept = socket_store_in_force(k, s);
+    return kept && !socket_store_is_there(kept);
+}
+
+int socket_store_rebind(struct socket_store *k, const struct plan_socket *s, int *ret_fd,
+                        char **ret_error)
+{
+    int fd;
+    struct kept_socket *kept = socket_store_in_force(k, s);
+    int err = kept ? listen_open(&s->spec, &fd, ret_error) : -ERR_NOT_FOUND;
+    if (err < 0)
+        return err;
+    close(kept->fd);
+    kept->fd = *ret_fd = fd;
+    listen_file_of(kept->address, &kept->file);
+    return 0;
 }
 
 static bool plan_has(const struct plan *p, const char *address)

@@ -19,8 +19,8 @@ struct socket_store {
     (SOCKET_STORE_USE(LISTEN_MAIL) | SOCKET_STORE_USE(LISTEN_METRICS) |                            \
      SOCKET_STORE_USE(LISTEN_CONTROL))
 
-/* Binds what a plan names and nobody keeps yet, or takes it from systemd (LISTEN_FDS); a UNIX
- * socket whose file is gone counts as not kept, unless it is not among `uses`. The new ones belong
+/* Of the given uses binds what a plan names and nobody keeps yet, or takes it from systemd
+ * (LISTEN_FDS); a UNIX socket whose file is gone counts as not kept. The new ones belong
  * to the content `number` until socket_store_commit or socket_store_roll_back. 0, or -ERR_x with a
  * sentence in *ret_error (owned) and nothing changed. */
 int socket_store_prepare(struct socket_store *k, const struct plan *p, unsigned uses,
@@ -33,6 +33,12 @@ void socket_store_roll_back(struct socket_store *k, uint64_t number);
 /* The socket of a plan for the content `number`; -1 = none. */
 int socket_store_find(const struct socket_store *k, const struct plan_socket *s, uint64_t number);
 
+/* Is it kept and in force, but not at its place any more? */
+bool socket_store_is_lost(const struct socket_store *k, const struct plan_socket *s);
+/* Binds such a socket again, in the place of the one that is kept; *ret_fd is borrowed. -ERR_x with
+ * a sentence: that one stays. */
+int socket_store_rebind(struct socket_store *k, const struct plan_socket *s, int *ret_fd,
+                        char **ret_error) NODISCARD;
 /* Binds a socket that only one engine has; *ret_fd is borrowed. -ERR_x with a sentence. */
 int socket_store_bind_for(struct socket_store *k, const struct listen_spec *spec, pid_t owner,
                           int *ret_fd, char **ret_error) NODISCARD;

@@ -93,6 +93,7 @@ static void supervisor_look(struct supervisor *s)
     engines_tick(s, now);
     reading_tick(s, now);
     upgrade_tick(s, now);
+    rebind_tick(s, now);
     s->turn_ms = now;
 }
 

@@ -49,6 +49,8 @@ struct supervisor {
     struct reading reading;
     struct watch watch;        /* of certificates */
     bool are_files_refused;    /* some that changed cannot be used: the next engine shall know */
+    uint64_t rebind_at_ms;     /* when to look after UNIX sockets; monotonic */
+    bool is_socket_lost;       /* one cannot be bound again, which was said */
     uint64_t last_number;      /* of contents */
     struct content *running;   /* that the engine works with, or starts with */
     struct content *pending;   /* that it was given and has neither accepted nor refused */
@@ -127,6 +129,8 @@ void reading_stop(struct supervisor *s);
 /* Makes folders and binds what a content names; see socket_store_prepare. */
 int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses,
                     char **ret_error) NODISCARD;
+/* Makes the folders that a content names and that are not there. -ERR_x with a sentence. */
+int reading_make_folders(const struct content *c, char **ret_error) NODISCARD;
 /* Gives an engine a content with its sockets and log files; ask: that it answers, 0 = none. */
 void reading_deliver(struct supervisor *s, struct engine_process *to, const struct content *c,
                      uint64_t ask);
@@ -147,6 +151,12 @@ bool reading_reap_watch(struct supervisor *s, pid_t pid, int status);
 
 /* A child has ended. False: it was no key process of ours. */
 bool reading_reap_keys(struct supervisor *s, pid_t pid, int status);
+
+/* ---- rebind.c ---- */
+
+/* Looks, now and then, whether the files of UNIX sockets are still there; those that are not are
+ * bound again, and the engine that serves gets them. */
+void rebind_tick(struct supervisor *s, uint64_t now_ms);
 
 /* ---- words.c: what engines say ---- */
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import stat
 import subprocess
+import time
 
 import pytest
 from harness import imap, wait
@@ -129,6 +130,39 @@ def test_folder_that_another_user_could_move(make_proxy, settings, folder):
         shutil.rmtree(p.run)
     finally:
         shutil.rmtree(p_run)
+
+
+def test_control_socket_that_is_lost(make_proxy, settings):
+    """Removed, with its folder, or with something else in its place: it comes back by itself, and who is connected stays."""
+    p = make_proxy(settings)
+    pid = p.engine_pid()
+    p.ctl("user", "add", "before@example.org", "--no-password")
+    watching = subprocess.Popen([os.path.join(BUILD, "mailproxyctl"), "-s", p.control, "-o", "jsonl", "event", "watch", "--last", "5"], stdout=subprocess.PIPE, text=True)
+    assert watching.stdout.readline()  # it is connected
+    os.remove(p.control)
+    wait.until(p.is_ready, "the socket")
+    mode = os.stat(p.control).st_mode
+
+    shutil.rmtree(p.run)
+    wait.until(p.is_ready, "the socket and its folder")
+    assert os.stat(p.control).st_mode == mode
+
+    os.remove(p.control)
+    with open(p.control, "w") as f:
+        f.write("precious")
+    p.wait_for_log("socket-lost")
+    time.sleep(1.2)  # said once, though it is tried again
+    with open(p.control) as f:
+        assert f.read() == "precious"
+    os.remove(p.control)
+    wait.until(p.is_ready, "the socket")
+
+    log = p.whole_log()
+    assert log.count("socket-lost") == 1 and log.count("socket-bound-again") == 3 and p.engine_pid() == pid
+    p.ctl("user", "add", "seen@example.org", "--no-password")
+    assert any("seen@example.org" in line for line in iter(watching.stdout.readline, ""))
+    watching.kill()
+    watching.wait()
 
 
 def test_run_folder_that_is_lost(make_proxy, settings):

@@ -149,20 +149,47 @@ static void test_foreign_file(void **state)
     assert_true(has_file(0));
 }
 
-/* Somebody removed the file of a socket: it is bound again, also by a reload. */
+/* Somebody removed the file of a socket: it is bound again where it was, and by the next start. */
 static void test_lost_file(void **state)
 {
     (void)state;
+    struct plan_socket v[] = {want(control[0], LISTEN_CONTROL), want(tcp[0], LISTEN_MAIL)};
+    AUTO_FREE char *error = NULL;
+    int fd = -1;
+    assert_int_equal(prepare(v, 2, SOCKET_STORE_ALL, 1), 0);
+    assert_false(socket_store_is_lost(&store, &v[0])); /* not in force yet */
+    commit(v, 2, SOCKET_STORE_ALL, 1);
+    assert_false(socket_store_is_lost(&store, &v[0]) || socket_store_is_lost(&store, &v[1]));
+    assert_int_equal(unlink(control[0] + strlen("unix:")), 0);
+    assert_true(socket_store_is_lost(&store, &v[0]));
+    assert_int_equal(socket_store_rebind(&store, &v[0], &fd, &error), 0);
+    assert_true(fd >= 0 && fd == socket_store_find(&store, &v[0], 1) && has_file(0));
+    assert_true(fcntl(fd, F_GETFD) == FD_CLOEXEC && store.n == 2);
+    assert_false(socket_store_is_lost(&store, &v[0]));
+    assert_int_equal(unlink(control[0] + strlen("unix:")), 0);
+    assert_int_equal(prepare(v, 2, SOCKET_STORE_ALL, 2), 0);
+    assert_int_not_equal(socket_store_find(&store, &v[0], 2), fd);
+    commit(v, 2, SOCKET_STORE_ALL, 2);
+    assert_true(store.n == 2 && has_file(0)); /* the old one's end leaves the new file alone */
+}
+
+/* What stands in its place is left alone, and the one that is kept stays. */
+static void test_lost_for_good(void **state)
+{
+    (void)state;
     struct plan_socket v[] = {want(control[0], LISTEN_CONTROL)};
+    AUTO_FREE char *error = NULL;
+    int fd = -1;
     assert_int_equal(prepare(v, 1, SOCKET_STORE_ALL, 1), 0);
     commit(v, 1, SOCKET_STORE_ALL, 1);
-    int fd = socket_store_find(&store, &v[0], 1);
+    int before = socket_store_find(&store, &v[0], 1);
     assert_int_equal(unlink(control[0] + strlen("unix:")), 0);
-    assert_int_equal(prepare(v, 1, SOCKET_STORE_USE(LISTEN_MAIL), 2), 0);
+    AUTO_CLOSE int file = open(control[0] + strlen("unix:"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(file >= 0 && socket_store_is_lost(&store, &v[0]));
+    assert_true(socket_store_rebind(&store, &v[0], &fd, &error) < 0 && error);
+    assert_int_equal(socket_store_find(&store, &v[0], 1), before);
+    socket_store_fini(&store);
     assert_true(has_file(0));
-    assert_int_not_equal(socket_store_find(&store, &v[0], 2), fd);
-    commit(v, 1, SOCKET_STORE_USE(LISTEN_MAIL), 2);
-    assert_true(store.n == 1 && has_file(0)); /* the old one's end leaves the new file alone */
 }
 
 /* Sockets of one engine are nobody else's and end with it. */
@@ -204,7 +231,7 @@ int main(void)
         STORE_TEST(test_commit),         STORE_TEST(test_roll_back),
         STORE_TEST(test_all_or_nothing), STORE_TEST(test_foreign_file),
         STORE_TEST(test_lost_file),      STORE_TEST(test_owner),
-        STORE_TEST(test_forget_network),
+        STORE_TEST(test_forget_network), STORE_TEST(test_lost_for_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
