@@ -251,9 +251,9 @@ void log_say(enum log_level level, const char *fmt, ...)
 
 /* ---- start and end ---- */
 
-int log_start(void)
+int log_start(void (*begin)(void))
 {
-    return log_writer_start();
+    return log_writer_start(begin);
 }
 
 bool log_flush(uint64_t limit_ms)

@@ -76,8 +76,9 @@ uint64_t log_dropped(void);
 /* ---- writing ---- */
 
 /* Starts the thread that writes from now on; before, each caller of log_event writes what waits.
- * It inherits what the caller may do (user, sandbox). 0 or -ERR_x. */
-int log_start(void) NODISCARD;
+ * It inherits what the caller may do (user, sandbox), and calls begin (NULL = nothing) first. 0 or
+ * -ERR_x. */
+int log_start(void (*begin)(void)) NODISCARD;
 /* Waits until what was logged before is written, at most this long. False: some is not. */
 bool log_flush(uint64_t limit_ms);
 /* Flushes for a fraction of a second at most, ends the thread, closes everything. */

@@ -33,6 +33,7 @@ static struct {
     _Atomic int state;
     /* Under log_set.lock, told by written: nothing is queued; the thread has come to its end. */
     bool is_written, has_ended;
+    void (*begin)(void); /* of the thread; NULL = nothing */
 } writer = {.lock = PTHREAD_MUTEX_INITIALIZER, .written = PTHREAD_COND_INITIALIZER, .wake = -1};
 
 /* ---- a round; under writer.lock ---- */
@@ -197,6 +198,8 @@ static void *writer_main(void *arg)
     struct writer_round r;
     (void)arg;
     pthread_setname_np(pthread_self(), "log");
+    if (writer.begin)
+        writer.begin();
     pthread_mutex_lock(&writer.lock);
     do {
         writer_go_round(&r);
@@ -229,7 +232,7 @@ void log_writer_wake(bool is_urgent)
         writer_wake_thread();
 }
 
-int log_writer_start(void)
+int log_writer_start(void (*begin)(void))
 {
     sigset_t all, old;
     if (atomic_load(&writer.is_running))
@@ -239,6 +242,7 @@ int log_writer_start(void)
         return err_from_errno(errno);
     atomic_store(&writer.is_stopping, false);
     writer.has_ended = false;
+    writer.begin = begin;
     sigfillset(&all);
     sigdelset(&all, SIGSYS); /* a refused system call, see sandbox/sandbox_calls.c */
     pthread_sigmask(SIG_SETMASK, &all, &old);

@@ -8,7 +8,7 @@
  * written here, as far as that goes without waiting. */
 void log_writer_wake(bool is_urgent);
 /* Starts the thread. 0 or -ERR_x. */
-int log_writer_start(void) NODISCARD;
+int log_writer_start(void (*begin)(void)) NODISCARD;
 /* Waits until nothing is queued, at most limit_ms. False: something is. */
 bool log_writer_flush(uint64_t limit_ms);
 /* Flushes and ends the thread, both with a limit. False: it hangs in a write, and the sinks must

@@ -48,7 +48,7 @@ static void control_change_answered(struct rpc *rpc, const struct request *r, co
 
 static int control_make_parts(struct control *c)
 {
-    int err = jobs_new(CONTROL_THREADS, CONTROL_JOBS_MAX, &c->rpc.jobs);
+    int err = jobs_new(CONTROL_THREADS, CONTROL_JOBS_MAX, NULL, &c->rpc.jobs);
     if (err == 0)
         err = events_new(c, &c->events);
     if (err == 0)

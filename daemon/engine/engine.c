@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/engine_priv.h"
 #include "engine/wire.h"
+#include "sandbox/sandbox.h"
 
 #define ENGINE_JOBS_MAX 4096
 
@@ -187,6 +188,12 @@ static int engine_watch_loops(struct engine *e)
     return watchdog_start(loops, e->n_workers + 1, &e->watchdog);
 }
 
+static void engine_begin_auth_thread(void)
+{
+    (void)pthread_setname_np(pthread_self(), "auth");
+    sandbox_enter_auth_thread();
+}
+
 /* What needs only the config. */
 static int engine_make_base(struct engine *e, const struct config *c, char **ret_error)
 {
@@ -195,7 +202,7 @@ static int engine_make_base(struct engine *e, const struct config *c, char **ret
     if (err == 0)
         err = log_quota_new(&e->log_quota);
     if (err == 0)
-        err = jobs_new(c->auth_threads, ENGINE_JOBS_MAX, &e->jobs);
+        err = jobs_new(c->auth_threads, ENGINE_JOBS_MAX, engine_begin_auth_thread, &e->jobs);
     if (err == 0)
         err = store_open(&store, &e->store, ret_error);
     if (err == 0)
@@ -357,7 +364,7 @@ int engine_run(const struct engine_options *o)
     if (err == 0 && o->drop)
         err = o->drop(o->drop_arg, o, c);
     if (err == 0)
-        err = log_start();
+        err = log_start(sandbox_enter_log_thread);
     if (err == 0)
         err = engine_assemble(&e, c, d, &error);
     if (err < 0)

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "sandbox/sandbox.h"
 
 struct watchdog {
     pthread_t thread;
@@ -52,6 +53,7 @@ static void *watchdog_main(void *arg)
 {
     struct watchdog *w = arg;
     pthread_setname_np(pthread_self(), "watchdog");
+    sandbox_enter_watchdog();
     pthread_mutex_lock(&w->lock);
     while (!w->is_stopping) {
         struct timespec at;

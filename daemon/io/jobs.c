@@ -10,6 +10,7 @@
 #include "base/hash.h"
 
 struct jobs {
+    void (*begin)(void); /* of each thread; NULL = nothing */
     pthread_mutex_t mutex;
     pthread_cond_t has_work;
     struct fair_queue queue; /* of job.place; this and the rest under the mutex */
@@ -49,6 +50,8 @@ static void *jobs_thread(void *arg)
 {
     struct jobs *p = arg;
     struct job *j;
+    if (p->begin)
+        p->begin();
     pthread_mutex_lock(&p->mutex);
     for (;;) {
         while (!p->is_stopping && p->queue.n == 0)
@@ -88,13 +91,14 @@ static int jobs_start_threads(struct jobs *p, unsigned n)
     return rc == 0 ? 0 : err_from_errno(rc);
 }
 
-int jobs_new(unsigned n, size_t max_queue, struct jobs **ret)
+int jobs_new(unsigned n, size_t max_queue, void (*begin)(void), struct jobs **ret)
 {
     if (n == 0)
         return -ERR_INVAL;
     struct jobs *p = calloc(1, sizeof(*p) + n * sizeof(p->threads[0]));
     if (!p)
         return -ERR_NOMEM;
+    p->begin = begin;
     pthread_mutex_init(&p->mutex, NULL);
     pthread_cond_init(&p->has_work, NULL);
     fair_queue_init(&p->queue, max_queue);

@@ -21,8 +21,9 @@ struct job {
     void (*drop)(struct job *j); /* when done can no longer be delivered; NULL = free(j) */
 };
 
-/* Starts n threads. max_queue bounds waiting jobs; a single source may have half of it. */
-int jobs_new(unsigned n, size_t max_queue, struct jobs **ret) NODISCARD;
+/* Starts n threads, each of which calls begin (NULL = nothing) first. max_queue bounds waiting
+ * jobs; a single source may have half of it. */
+int jobs_new(unsigned n, size_t max_queue, void (*begin)(void), struct jobs **ret) NODISCARD;
 /* Waits for the running jobs, drops the queued ones. */
 void jobs_free(struct jobs *p);
 /* Queues a job: the sources take turns, each in the order of its posting. -ERR_BUSY when the queue

@@ -86,6 +86,21 @@ void sandbox_enter_worker(void)
     sandbox_calls('W');
 }
 
+void sandbox_enter_auth_thread(void)
+{
+    sandbox_calls('A');
+}
+
+void sandbox_enter_log_thread(void)
+{
+    sandbox_calls('L');
+}
+
+void sandbox_enter_watchdog(void)
+{
+    sandbox_calls('D');
+}
+
 int sandbox_enter_keys(const char *user, const char *group)
 {
     const struct sandbox_spec spec = {.user = user, .group = group};

@@ -29,8 +29,13 @@ void sandbox_add(struct sandbox_paths *p, const char *path);
  * system is logged; only a user or group that cannot be changed to is an error: -ERR_PERM or
  * -ERR_NOT_FOUND. Thread: the only one so far. */
 int sandbox_enter(const struct sandbox_spec *spec) NODISCARD;
-/* A worker's: its thread keeps fewer system calls than the engine. Thread: the worker itself. */
+/* Of the engine's other threads, each by itself: it keeps fewer system calls than the engine.
+ * Workers serve sessions; auth threads hash, read the store and free, and open no socket; the log
+ * thread writes; the watchdog does nothing but wait and abort. */
 void sandbox_enter_worker(void);
+void sandbox_enter_auth_thread(void);
+void sandbox_enter_log_thread(void);
+void sandbox_enter_watchdog(void);
 /* A key process's, once it has its keys: its user changes, nobody looks into it, and it ends with
  * its parent. The same errors as sandbox_enter's. Thread: the only one so far. */
 int sandbox_enter_keys(const char *user, const char *group) NODISCARD;

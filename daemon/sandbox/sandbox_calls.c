@@ -41,22 +41,22 @@ static const struct sandbox_argument {
     unsigned index;
     scmp_datum_t mask, value;
 } calls_by_argument[] = {
-    {SCMP_SYS(socket), "CW", 0, UINT32_MAX, AF_UNIX},
+    {SCMP_SYS(socket), "CWL", 0, UINT32_MAX, AF_UNIX},
     {SCMP_SYS(socket), "CW", 0, UINT32_MAX, AF_INET},
     {SCMP_SYS(socket), "CW", 0, UINT32_MAX, AF_INET6},
     {SCMP_SYS(socketpair), "C", 0, UINT32_MAX, AF_UNIX},
-    {SCMP_SYS(mmap), "CWK", 2, PROT_EXEC, 0},
-    {SCMP_SYS(mprotect), "CWK", 2, PROT_EXEC, 0},
+    {SCMP_SYS(mmap), "CWALDK", 2, PROT_EXEC, 0},
+    {SCMP_SYS(mprotect), "CWALDK", 2, PROT_EXEC, 0},
     {SCMP_SYS(clone), "C", 0, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM},
     {SCMP_SYS(open), "W", 1, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY},
     {SCMP_SYS(openat), "W", 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY},
-    {SCMP_SYS(prctl), "CW", 0, UINT32_MAX, PR_SET_NAME},
-    {SCMP_SYS(prctl), "CWF", 0, UINT32_MAX, PR_GET_NAME},
-    {SCMP_SYS(prctl), "CW", 0, UINT32_MAX, PR_SET_VMA},
+    {SCMP_SYS(prctl), "CWALD", 0, UINT32_MAX, PR_SET_NAME},
+    {SCMP_SYS(prctl), "CWALDF", 0, UINT32_MAX, PR_GET_NAME},
+    {SCMP_SYS(prctl), "CWALD", 0, UINT32_MAX, PR_SET_VMA},
     {SCMP_SYS(prctl), "CW", 0, UINT32_MAX, PR_GET_NO_NEW_PRIVS},
     {SCMP_SYS(prctl), "CW", 0, UINT32_MAX, PR_SET_NO_NEW_PRIVS},
     {SCMP_SYS(prctl), "CW", 0, UINT32_MAX, PR_SET_SECCOMP},
-    {SCMP_SYS(prlimit64), "CW", 2, UINT64_MAX, 0}, /* asking only */
+    {SCMP_SYS(prlimit64), "CWA", 2, UINT64_MAX, 0}, /* asking only */
 };
 
 /* Nothing of the engine or its libraries ever does these: who does has taken it over. The

@@ -103,6 +103,16 @@ static size_t files_attr_bytes(int version)
     return version >= 6 ? 24 : version >= 4 ? 16 : 8;
 }
 
+/* A rule holds for an inode. Those of /proc are made anew when the kernel is short of memory, and
+ * no rule holds for the new one: unless somebody has the old one open, as this process has its own
+ * from now on. */
+static void files_hold_own_proc(void)
+{
+    static int held = -1;
+    if (held < 0)
+        held = open("/proc/self", O_PATH | O_CLOEXEC);
+}
+
 void sandbox_files(const struct sandbox_spec *spec)
 {
     int version =
@@ -124,6 +134,7 @@ void sandbox_files(const struct sandbox_spec *spec)
         files_allow(ruleset, spec->writable.v[i],
                     reads | (handled.fs & (FS_WRITES | FS_TRUNCATE | FS_REFER)));
     files_allow(ruleset, "/dev/null", LANDLOCK_ACCESS_FS_WRITE_FILE);
+    files_hold_own_proc();
     if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         sandbox_missing("landlock", strerror(errno));
 }

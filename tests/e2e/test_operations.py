@@ -606,7 +606,7 @@ def test_paced_kill(proxy):
 
 def test_paced_kill_cancelled(proxy):
     clients = many(proxy, 6)
-    ident = start(proxy, "session", "kill", "--all", "--rate", "2", "--yes")
+    ident = start(proxy, "session", "kill", "--all", "--rate", "1", "--yes")
     wait.until(lambda: op(proxy, ident)["done"] > 0, "the first")
     proxy.ctl("op", "cancel", ident)
     o = ended(proxy, ident)

@@ -46,7 +46,14 @@ def test_every_thread_of_the_engine_has_a_list(proxy):
     workers = [n for name, n in filters.items() if name.startswith("worker")]
     assert len(workers) == 2
     control = int(status(pid)["Seccomp_filters"])
-    assert min(workers) > control > int(status(proxy.process.pid)["Seccomp_filters"])
+    assert control > int(status(proxy.process.pid)["Seccomp_filters"])
+    assert min(*workers, filters["auth"], filters["log"], filters["watchdog"]) > control
+
+
+def test_its_own_folder_stays_readable(proxy):
+    """A rule of Landlock holds for an inode: that of /proc/self lasts as long as somebody has it open, also when memory is short."""
+    pid = proxy.engine_pid()
+    assert f"/proc/{pid}" in [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root becomes somebody else")

@@ -165,7 +165,7 @@ static void prepare(void)
     struct engine_api *h = &plane.host;
     plane_open_store();
     FUZZ_CHECK(loop_new(&plane, &h->loop) == 0);
-    FUZZ_CHECK(jobs_new(1, 100, &h->jobs) == 0);
+    FUZZ_CHECK(jobs_new(1, 100, NULL, &h->jobs) == 0);
     FUZZ_CHECK(backend_registry_new(&h->registry) == 0);
     struct config *c = plane_config();
     FUZZ_CHECK(pools_build(config_ref(c), NULL, 0, h->registry, &pools, &error) == 0);

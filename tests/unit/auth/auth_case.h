@@ -68,7 +68,7 @@ static inline int auth_case_setup(void **state)
     auth_case = (struct auth_case){.cred = {.mech = SASL_NONE}};
     auth_case_open_store();
     assert_int_equal(loop_new(NULL, &auth_case.loop), 0);
-    assert_int_equal(jobs_new(2, 100, &auth_case.jobs), 0);
+    assert_int_equal(jobs_new(2, 100, NULL, &auth_case.jobs), 0);
     assert_int_equal(resolver_new(auth_case.loop, &(struct resolver_spec){.timeout_ms = 5000},
                                   &auth_case.resolver),
                      0);

@@ -340,7 +340,7 @@ static void test_full_queue(void **state)
     auth_free(auth_case.auth);
     jobs_free(auth_case.jobs);
     auth_case.auth = NULL;
-    assert_int_equal(jobs_new(1, 0, &auth_case.jobs), 0);
+    assert_int_equal(jobs_new(1, 0, NULL, &auth_case.jobs), 0);
     assert_int_equal(
         auth_new(auth_case.loop, auth_case.jobs, auth_case.store, NULL, &auth_case.auth), 0);
     users_only();

@@ -275,7 +275,7 @@ static void check_unread_pipe(bool has_thread)
     assert_true(fd >= 0);
     assert_int_equal(log_configure(specs, 1, NULL), 0);
     if (has_thread)
-        assert_int_equal(log_start(), 0);
+        assert_int_equal(log_start(NULL), 0);
     log_many();
     assert_false(log_flush(20));
     assert_int_equal(log_states(&st, 1), 1);
@@ -315,7 +315,7 @@ static void test_end_with_unread_pipe(void **state)
     assert_int_equal(mkfifo(spec.path, 0600), 0);
     AUTO_CLOSE int fd = open(spec.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     assert_int_equal(log_configure(&spec, 1, NULL), 0);
-    assert_int_equal(log_start(), 0);
+    assert_int_equal(log_start(NULL), 0);
     log_many();
     uint64_t started = clock_ms();
     log_fini();
@@ -327,8 +327,8 @@ static void test_thread(void **state)
     (void)state;
     configure("a", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
     LOG_EVENT(LOG_LEVEL_INFO, "before", KV_U64("n", 1));
-    assert_int_equal(log_start(), 0);
-    assert_int_equal(log_start(), 0);
+    assert_int_equal(log_start(NULL), 0);
+    assert_int_equal(log_start(NULL), 0);
     LOG_EVENT(LOG_LEVEL_INFO, "quiet", KV_U64("n", 1));
     EVENTUALLY(has("a", "quiet")); /* without another line */
     uint64_t before = log_dropped();
@@ -359,7 +359,7 @@ static void test_full_disk(void **state)
         {.target = LOG_TARGET_FILE, .path = path_of("b"), .level = LOG_LEVEL_INFO}};
     struct log_state st;
     assert_int_equal(log_configure(specs, 2, NULL), 0);
-    assert_int_equal(log_start(), 0);
+    assert_int_equal(log_start(NULL), 0);
     LOG_EVENT(LOG_LEVEL_INFO, "first", KV_U64("n", 1));
     EVENTUALLY(log_states(&st, 1) == 2 && st.trouble);
     assert_string_equal(st.trouble, "cannot be written");
@@ -394,7 +394,7 @@ static void test_syslog(void **state)
     char packet[4200];
     struct log_state st;
     assert_int_equal(log_configure(&spec, 1, NULL), 0);
-    assert_int_equal(log_start(), 0);
+    assert_int_equal(log_start(NULL), 0);
     LOG_EVENT(LOG_LEVEL_INFO, "first", KV_U64("n", 1));
     EVENTUALLY(log_states(&st, 1) == 1 && st.trouble);
     assert_string_equal(st.reason, "No such file or directory");

@@ -92,7 +92,7 @@ static void test_order_of_one_thread(void **state)
     struct jobs *p;
     struct seen seen = {0};
     assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(1, 1000, &p), 0);
+    assert_int_equal(jobs_new(1, 1000, NULL, &p), 0);
     for (int i = 0; i < 100; i++)
         assert_int_equal(jobs_post(p, &note_new(i, box)->job), 0);
     wait_for(box, &seen, 100);
@@ -116,7 +116,7 @@ static void test_parallel(void **state)
     sem_init(&a, 0, 0);
     sem_init(&b, 0, 0);
     assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(2, 10, &p), 0);
+    assert_int_equal(jobs_new(2, 10, NULL, &p), 0);
     struct note *one = note_new(1, box), *two = note_new(2, box);
     one->started = two->go = &a;
     two->started = one->go = &b;
@@ -139,7 +139,7 @@ static void test_full_queue(void **state)
     sem_init(&started, 0, 0);
     sem_init(&go, 0, 0);
     assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(1, 2, &p), 0);
+    assert_int_equal(jobs_new(1, 2, NULL, &p), 0);
     struct note *slow = note_new(0, box);
     slow->started = &started;
     slow->go = &go;
@@ -178,7 +178,7 @@ static void test_free_waits_and_drops(void **state)
     sem_init(&started, 0, 0);
     sem_init(&go, 0, 0);
     assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(1, 10, &p), 0);
+    assert_int_equal(jobs_new(1, 10, NULL, &p), 0);
     struct note *slow = note_new(0, box);
     slow->started = &started;
     slow->go = &go;
@@ -204,7 +204,7 @@ static void test_closed_mailbox(void **state)
     struct mailbox *box;
     struct jobs *p;
     assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(2, 10, &p), 0);
+    assert_int_equal(jobs_new(2, 10, NULL, &p), 0);
     mailbox_close(box);
     for (int i = 0; i < 4; i++)
         assert_int_equal(jobs_post(p, &note_new(i, box)->job), 0);
@@ -217,7 +217,7 @@ static void test_edges(void **state)
 {
     (void)state;
     struct jobs *p = NULL;
-    assert_int_equal(jobs_new(0, 1, &p), -ERR_INVAL);
+    assert_int_equal(jobs_new(0, 1, NULL, &p), -ERR_INVAL);
     assert_null(p);
     jobs_free(NULL);
 }
@@ -233,7 +233,7 @@ static void test_sources_take_turns(void **state)
     sem_init(&started, 0, 0);
     sem_init(&go, 0, 0);
     assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(1, 100, &p), 0);
+    assert_int_equal(jobs_new(1, 100, NULL, &p), 0);
     struct note *first = note_new(0, box);
     first->started = &started;
     first->go = &go;
@@ -265,7 +265,7 @@ static void test_withdraw(void **state)
     sem_init(&started, 0, 0);
     sem_init(&go, 0, 0);
     assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(1, 100, &p), 0);
+    assert_int_equal(jobs_new(1, 100, NULL, &p), 0);
     struct note *runs = note_new(0, box), *waits = note_new(1, box);
     runs->started = &started;
     runs->go = &go;

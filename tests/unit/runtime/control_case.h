@@ -56,7 +56,7 @@ static inline void plane_start(struct plane *p)
     list_init(&p->object.rpc.works);
     work_queue_init(&p->object.rule_queue);
     assert_int_equal(loop_new(p, &p->host.loop), 0);
-    assert_int_equal(jobs_new(PLANE_JOB_THREADS, 100, &p->object.rpc.jobs), 0);
+    assert_int_equal(jobs_new(PLANE_JOB_THREADS, 100, NULL, &p->object.rpc.jobs), 0);
     p->object.rpc.loop = p->host.loop;
     p->host.jobs = p->object.rpc.jobs;
     assert_int_equal(store_open(&spec, &p->host.store, &error), 0);

@@ -205,7 +205,7 @@ static void close_history(void)
     jobs_free(plane.object.rpc.jobs);
     list_init(&plane.object.rpc.works); /* what was dropped is in no list */
     history_free(history);
-    assert_int_equal(jobs_new(PLANE_JOB_THREADS, 100, &plane.object.rpc.jobs), 0);
+    assert_int_equal(jobs_new(PLANE_JOB_THREADS, 100, NULL, &plane.object.rpc.jobs), 0);
 }
 
 static void open_file(void)

@@ -402,22 +402,23 @@ static void test_without(void **state)
     (void)unlink("/tmp/mailproxy-sandbox-outside");
 }
 
-/* ---- workers ---- */
+/* ---- threads ---- */
 
-static int (*worker_fn)(void);
+static int (*thread_fn)(void);
+static void (*thread_enter)(void);
 
-static void *worker_main(void *arg)
+static void *thread_main(void *arg)
 {
-    sandbox_enter_worker();
-    *(int *)arg = worker_fn();
+    thread_enter();
+    *(int *)arg = thread_fn();
     return NULL;
 }
 
-static int as_worker(void)
+static int as_thread(void)
 {
     pthread_t t;
     int got = 0;
-    if (pthread_create(&t, NULL, worker_main, &got) != 0 || pthread_join(t, NULL) != 0)
+    if (pthread_create(&t, NULL, thread_main, &got) != 0 || pthread_join(t, NULL) != 0)
         return 254;
     return got;
 }
@@ -425,26 +426,100 @@ static int as_worker(void)
 static int listen_somewhere(void)
 {
     AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    return result(listen(fd, 1));
+    return result(fd < 0 ? fd : listen(fd, 1));
 }
 
-static const struct attempt worker_attempts[] = {
-    {"read hosts", read_hosts, 0, 0},
-    {"open a socket", inet_socket, 0, 0},
-    {"write in the store's folder", write_inside, ENOSYS, NEEDS_CALLS},
-    {"listen", listen_somewhere, ENOSYS, NEEDS_CALLS},
-    {"start a thread", start_thread, EAGAIN, NEEDS_CALLS},
+static int unix_socket(void)
+{
+    return open_socket(AF_UNIX, SOCK_DGRAM);
+}
+
+static int take_memory(void)
+{
+    char *p = malloc(1 << 20);
+    memset(p, 1, 1 << 20);
+    free(p);
+    return 0;
+}
+
+static const struct thread_attempt {
+    const char *name;
+    void (*enter)(void);
+    int (*fn)(void);
+    int wanted;
+    unsigned needs;
+} thread_attempts[] = {
+    {"worker: read hosts", sandbox_enter_worker, read_hosts, 0, 0},
+    {"worker: open a socket", sandbox_enter_worker, inet_socket, 0, 0},
+    {"worker: write in the store's folder", sandbox_enter_worker, write_inside, ENOSYS,
+     NEEDS_CALLS},
+    {"worker: listen", sandbox_enter_worker, listen_somewhere, ENOSYS, NEEDS_CALLS},
+    {"worker: start a thread", sandbox_enter_worker, start_thread, EAGAIN, NEEDS_CALLS},
+    {"worker: run a program", sandbox_enter_worker, run_program, DEADLY, NEEDS_CALLS},
+    {"auth: write in the store's folder", sandbox_enter_auth_thread, write_inside, 0, 0},
+    {"auth: take memory", sandbox_enter_auth_thread, take_memory, 0, 0},
+    {"auth: open a socket", sandbox_enter_auth_thread, inet_socket, ENOSYS, NEEDS_CALLS},
+    {"auth: open a UNIX socket", sandbox_enter_auth_thread, unix_socket, ENOSYS, NEEDS_CALLS},
+    {"auth: start a thread", sandbox_enter_auth_thread, start_thread, EAGAIN, NEEDS_CALLS},
+    {"auth: map executable memory", sandbox_enter_auth_thread, executable_memory, ENOSYS,
+     NEEDS_CALLS},
+    {"auth: run a program", sandbox_enter_auth_thread, run_program, DEADLY, NEEDS_CALLS},
+    {"log: open a UNIX socket", sandbox_enter_log_thread, unix_socket, 0, 0},
+    {"log: take memory", sandbox_enter_log_thread, take_memory, 0, 0},
+    {"log: open a socket", sandbox_enter_log_thread, inet_socket, ENOSYS, NEEDS_CALLS},
+    {"log: read hosts", sandbox_enter_log_thread, read_hosts, ENOSYS, NEEDS_CALLS},
+    {"log: start a thread", sandbox_enter_log_thread, start_thread, EAGAIN, NEEDS_CALLS},
+    {"watchdog: open a UNIX socket", sandbox_enter_watchdog, unix_socket, ENOSYS, NEEDS_CALLS},
+    {"watchdog: read hosts", sandbox_enter_watchdog, read_hosts, ENOSYS, NEEDS_CALLS},
+    {"watchdog: abort", sandbox_enter_watchdog, abort_itself, 1000 + SIGABRT, NEEDS_CALLS},
+};
+
+static void test_threads(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(thread_attempts); i++) {
+        const struct thread_attempt *a = &thread_attempts[i];
+        thread_fn = a->fn;
+        thread_enter = a->enter;
+        int got = (a->needs & ~have()) ? a->wanted : in_child(as_thread, enter);
+        if (got != a->wanted && !(a->wanted == EAGAIN && got == ENOSYS))
+            fail_msg("%s: %d instead of %d", a->name, got, a->wanted);
+    }
+}
+
+/* ---- the process that looks at files ---- */
+
+static int look_at_secret(void)
+{
+    struct stat st;
+    return result(stat(secret, &st));
+}
+
+static void enter_watch(void)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        _exit(255);
+    sandbox_enter_watch();
+}
+
+static const struct attempt watch_attempts[] = {
+    {"look at a key", look_at_secret, 0, 0},
+    {"read a key", read_secret, ENOSYS, NEEDS_CALLS},
+    {"list a folder", read_config_folder, ENOSYS, NEEDS_CALLS},
+    {"write", write_inside, ENOSYS, NEEDS_CALLS},
+    {"open a socket", inet_socket, ENOSYS, NEEDS_CALLS},
+    {"signal the supervisor", signal_parent, ENOSYS, NEEDS_CALLS},
+    {"fork", become_two, ENOSYS, NEEDS_CALLS},
     {"run a program", run_program, DEADLY, NEEDS_CALLS},
 };
 
-static void test_worker(void **state)
+static void test_watch(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(worker_attempts); i++) {
-        const struct attempt *a = &worker_attempts[i];
-        worker_fn = a->fn;
-        int got = (a->needs & ~have()) ? a->wanted : in_child(as_worker, enter);
-        if (got != a->wanted && !(a->wanted == EAGAIN && got == ENOSYS))
+    for (size_t i = 0; i < ARRAY_LEN(watch_attempts); i++) {
+        const struct attempt *a = &watch_attempts[i];
+        int got = (a->needs & ~have()) ? a->wanted : in_child(a->fn, enter_watch);
+        if (got != a->wanted)
             fail_msg("%s: %d instead of %d", a->name, got, a->wanted);
     }
 }
@@ -514,9 +589,9 @@ static void test_unknown_user(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_engine),       cmocka_unit_test(test_without),
-        cmocka_unit_test(test_worker),       cmocka_unit_test(test_supervisor),
-        cmocka_unit_test(test_unknown_user),
+        cmocka_unit_test(test_engine),     cmocka_unit_test(test_without),
+        cmocka_unit_test(test_threads),    cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_supervisor), cmocka_unit_test(test_unknown_user),
     };
     return cmocka_run_group_tests(tests, setup_all, teardown_all);
 }
