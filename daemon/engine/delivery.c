@@ -140,6 +140,7 @@ int delivery_add(struct delivery *d, const struct wire_packet *p, const int *fds
             return fds_drop(fds, n, -ERR_PROTOCOL);
         memcpy(&id, p->body, sizeof(id));
         d->n_keys = 0;
+        d->keys = id;
         return key_service_add(id, fds, n);
     }
     bool is_log = p->order == WIRE_LOG_FILES;

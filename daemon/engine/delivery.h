@@ -24,6 +24,7 @@ struct delivery {
     int bundle;               /* -1 = none */
     size_t n_sockets, n_logs; /* that belong to it */
     size_t n_keys;            /* channels of its key process that are still to come */
+    uint64_t keys;            /* key_service_find; 0 = none have come */
     struct delivery_fds sockets, logs;
 };
 

@@ -7,6 +7,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engine/engine_priv.h"
+#include "io/key_service.h"
+
+#define ENGINE_KEYS_MS 5000 /* a key process starts in some milliseconds */
 
 /* ---- logs ---- */
 
@@ -98,6 +101,16 @@ static void engine_refuse(const struct engine *e, struct delivery *d)
     delivery_free(d);
 }
 
+/* One that was just started: until it answers no handshake of this content would succeed. After
+ * that it is as one that fell silent. */
+static void engine_await_keys(const struct delivery *d)
+{
+    struct key_service *keys = d->keys ? key_service_find(d->keys) : NULL;
+    if (keys && key_service_await(keys, ENGINE_KEYS_MS) < 0)
+        LOG_EVENT(LOG_LEVEL_WARN, "key-process-slow");
+    key_service_unref(keys);
+}
+
 /* Reloads have one turn after another: there is one proposal at most. */
 int engine_read_config(void *arg, enum control_read how, struct config **ret,
                        struct config_problems *ret_problems, char **ret_error)
@@ -119,6 +132,8 @@ int engine_read_config(void *arg, enum control_read how, struct config **ret,
         config_unref(STEAL(*ret));
         err = -ERR_EXISTS;
     }
+    if (err == 0)
+        engine_await_keys(d);
     if (err == 0 && d->number)
         engine_refuse(e, engine_propose(e, d));
     else

@@ -113,9 +113,9 @@ static ssize_t channel_read(int fd, struct key_answer *a)
 }
 
 /* Answers to those that did not wait for them are passed over. */
-static int channel_wait(int fd, uint64_t id, struct key_answer *a, size_t *ret_n)
+static int channel_wait(int fd, uint64_t id, uint64_t limit_ms, struct key_answer *a, size_t *ret_n)
 {
-    uint64_t end = clock_ms() + KEY_SIGN_MS;
+    uint64_t end = clock_ms() + limit_ms;
     for (;;) {
         uint64_t now = clock_ms();
         struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -133,8 +133,8 @@ static int channel_wait(int fd, uint64_t id, struct key_answer *a, size_t *ret_n
     }
 }
 
-static int channel_ask(int fd, const struct key_request *r, size_t n, unsigned char *out,
-                       size_t *ret_n)
+static int channel_ask(int fd, const struct key_request *r, size_t n, uint64_t limit_ms,
+                       unsigned char *out, size_t *ret_n)
 {
     struct key_answer a;
     size_t got = 0;
@@ -142,7 +142,7 @@ static int channel_ask(int fd, const struct key_request *r, size_t n, unsigned c
         continue;
     if (send(fd, r, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         return errno == EAGAIN ? -ERR_TIMEOUT : -ERR_CLOSED;
-    int err = channel_wait(fd, r->id, &a, &got);
+    int err = channel_wait(fd, r->id, limit_ms, &a, &got);
     if (err == 0 && (got == 0 || got > *ret_n))
         err = -ERR_PROTOCOL;
     if (err < 0)
@@ -150,6 +150,33 @@ static int channel_ask(int fd, const struct key_request *r, size_t n, unsigned c
     memcpy(out, a.signature, got);
     *ret_n = got;
     return 0;
+}
+
+static struct key_channel *service_take(struct key_service *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!atomic_exchange(&s->channels[i].is_busy, true))
+            return &s->channels[i];
+    return NULL;
+}
+
+static uint64_t service_next_id(struct key_service *s)
+{
+    return atomic_fetch_add(&s->last_question, 1) + 1 + ((uint64_t)getpid() << 32);
+}
+
+/* That it has no such key is an answer. */
+int key_service_await(struct key_service *s, uint64_t limit_ms)
+{
+    unsigned char none[1];
+    size_t n = sizeof(none);
+    struct key_channel *c = s ? service_take(s) : NULL;
+    if (!c)
+        return s ? -ERR_BUSY : -ERR_CLOSED;
+    const struct key_request r = {.id = service_next_id(s), .key = UINT32_MAX};
+    int err = channel_ask(c->fd, &r, KEY_REQUEST_HEAD, limit_ms, none, &n);
+    atomic_store(&c->is_busy, false);
+    return err == -ERR_NOT_FOUND ? 0 : err;
 }
 
 int key_service_sign(struct key_service *s, uint32_t key, uint32_t algo, struct str data,
@@ -164,18 +191,15 @@ int key_service_sign(struct key_service *s, uint32_t key, uint32_t algo, struct 
     if (until != 0 && (now < until || !atomic_compare_exchange_strong(&s->silent_until_ms, &until,
                                                                       now + KEY_PAUSE_MS)))
         return -ERR_TIMEOUT;
-    struct key_channel *c = NULL;
-    for (size_t i = 0; i < s->n && !c; i++)
-        if (!atomic_exchange(&s->channels[i].is_busy, true))
-            c = &s->channels[i];
+    struct key_channel *c = service_take(s);
     if (!c)
         return -ERR_BUSY;
     struct key_request r;
-    r.id = atomic_fetch_add(&s->last_question, 1) + 1 + ((uint64_t)getpid() << 32);
+    r.id = service_next_id(s);
     r.key = key;
     r.algo = algo;
     memcpy(r.data, data.p, data.n);
-    int err = channel_ask(c->fd, &r, KEY_REQUEST_HEAD + data.n, out, ret_n);
+    int err = channel_ask(c->fd, &r, KEY_REQUEST_HEAD + data.n, KEY_SIGN_MS, out, ret_n);
     atomic_store(&c->is_busy, false);
     bool is_silent = err == -ERR_TIMEOUT || err == -ERR_CLOSED;
     uint64_t was = atomic_exchange(&s->silent_until_ms, is_silent ? clock_ms() + KEY_PAUSE_MS : 0);

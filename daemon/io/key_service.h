@@ -46,3 +46,6 @@ void key_service_unref(struct key_service *s); /* NULL is fine */
  * gone; or what it said. Thread: any. */
 int key_service_sign(struct key_service *s, uint32_t key, uint32_t algo, struct str data,
                      unsigned char *out, size_t *ret_n) NODISCARD;
+/* Waits until the process answers: one that was just started takes a moment, in which no handshake
+ * would succeed. -ERR_TIMEOUT, -ERR_CLOSED, -ERR_BUSY. Thread: any that may block. */
+int key_service_await(struct key_service *s, uint64_t limit_ms) NODISCARD;

@@ -202,6 +202,20 @@ static void test_silence(void **state)
     stop();
 }
 
+/* Who waits for the start of a process makes nobody else think that it is silent. */
+static void test_awaited(void **state)
+{
+    (void)state;
+    struct key_service *s = service();
+    assert_int_equal(key_service_await(s, 20), -ERR_TIMEOUT);
+    serve();
+    assert_int_equal(key_service_await(s, 20000), 0);
+    assert_int_equal(sign(s, EC, kinds[EC].algo, 32), 0);
+    assert_int_equal(key_service_await(NULL, 1), -ERR_CLOSED);
+    key_service_unref(s);
+    stop();
+}
+
 /* A process that is gone is known at once. */
 static void test_gone(void **state)
 {
@@ -302,9 +316,9 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SERVICE_TEST(test_signs),    SERVICE_TEST(test_as_key),   SERVICE_TEST(test_silence),
-        SERVICE_TEST(test_gone),     SERVICE_TEST(test_nonsense), SERVICE_TEST(test_broken_records),
-        SERVICE_TEST(test_replaced), SERVICE_TEST(test_files),
+        SERVICE_TEST(test_signs),          SERVICE_TEST(test_as_key),   SERVICE_TEST(test_silence),
+        SERVICE_TEST(test_awaited),        SERVICE_TEST(test_gone),     SERVICE_TEST(test_nonsense),
+        SERVICE_TEST(test_broken_records), SERVICE_TEST(test_replaced), SERVICE_TEST(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
