@@ -43,7 +43,7 @@ def test_end_of_a_certificate(make_proxy, settings, folder):
     authority = certs.Authority(f"{folder}/ca")
     files = {name: pair(authority.issue(name, f"DNS:{name}", days=days)) for name, days in
              (("later.test", 25), ("soon.test", 5), ("own.test", 20), ("gone.test", -1), ("new.test", 28))}
-    settings["tls"] = {"certificates": [files["later.test"], files["soon.test"]]}
+    settings["tls"] = {"certificates": [files["later.test"], files["soon.test"]], "watch": False}
     settings["listeners"] += [
         {"name": "pop3s", "protocol": "pop3", "tls": "implicit"},
         {"name": "own", "protocol": "imap", "tls": "implicit", "tls_options": {"certificates": [files["own.test"]]}},

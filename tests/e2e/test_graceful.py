@@ -20,7 +20,7 @@ ENDS = 25  # of each protocol
 
 @pytest.fixture(scope="module")
 def slow():
-    s = SlowSmtp(SLOW)
+    s = SlowSmtp(SLOW, held=("cut", "second"))
     yield s
     s.close()
 

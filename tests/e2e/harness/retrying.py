@@ -15,10 +15,10 @@ from .server import Server
 
 
 class SlowSmtp:
-    """Takes a mail `delay` seconds after its data, whether its client still waits or not."""
+    """Takes a mail `delay` seconds after its data, whether its client still waits or not; an attempt whose name is in `held` when it ends."""
 
-    def __init__(self, delay):
-        self.delay = delay
+    def __init__(self, delay, held=()):
+        self.delay, self.held, self.end = delay, held, threading.Event()
         self.mails = collections.Counter()     # by attempt
         self.commands = collections.Counter()  # by sender; from the first MAIL on: replies that the client should have got
         self.lock = threading.Lock()
@@ -26,12 +26,14 @@ class SlowSmtp:
         self.host, self.port = self.server.host, self.server.port
 
     def close(self):
+        self.end.set()
         self.server.close()
 
     def _take(self, text):
-        time.sleep(self.delay)
+        name = re.search(rb"^Attempt: (\S+)", text, re.M).group(1).decode()
+        self.end.wait(60 if name in self.held else self.delay)
         with self.lock:
-            self.mails[re.search(rb"^Attempt: (\S+)", text, re.M).group(1).decode()] += 1
+            self.mails[name] += 1
 
     def _serve(self, sock):
         sock.settimeout(60)
