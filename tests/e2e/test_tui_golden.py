@@ -54,6 +54,7 @@ def busy(proxy):
     c.command("b", "NOOP")
     wait.until(lambda: proxy.ctl("user", "show", "u1@example.org").get("last_login"), "the time of the login")
     wait.until(lambda: any(s["in"] for s in proxy.ctl("stats", "history")), "a sample of the login")
+    wait.until(lambda: any(b.get("p50") for b in proxy.ctl("backend", "list")), "how long the login took")
     yield proxy
     c.close()
 
