@@ -16,7 +16,8 @@ static const char *const formats[] = {
 
 static const struct args_global globals[] = {
     {'s', "socket", "PATH",
-     "control socket; given several times: several daemons, with a node column"},
+     "control socket, or ssh://[user@]host[:port][/socket]; several times: several daemons, with a "
+     "node column"},
     {'o', "output", "FORMAT", "table, tsv, json, jsonl or id; table on a terminal, tsv otherwise"},
     {0, "json", NULL, "the same as -o json"},
     {'c', "columns", "LIST", "columns a,b; all; or +a for one more"},
@@ -42,6 +43,7 @@ struct args_parser {
     struct args *a;
     const char *const *words;
     size_t n, i;
+    bool is_wait_verb;        /* op wait: op show --wait, and --timeout is about the whole */
     const char **positionals; /* room for all words */
     size_t n_positionals;
     struct problem *problem;
@@ -347,6 +349,12 @@ static int args_long_option(struct args_parser *p, const char *word)
     const struct command *c = p->a->command;
     const struct args_global *g = args_global_find(name, 0);
     const struct command_arg *arg = c ? commands_arg(c, name) : NULL;
+    /* How long something holds has two names that people try. */
+    const char *other = strcmp(name, "for") == 0     ? "until"
+                        : strcmp(name, "until") == 0 ? "for"
+                                                     : NULL;
+    if (c && !arg && other)
+        arg = commands_arg(c, other);
     /* Both: the daemon sorts and limits where it can; args_finish passes them on. */
     bool is_shared = strcmp(name, "sort") == 0 || strcmp(name, "limit") == 0;
     if (arg && !(g && is_shared))
@@ -502,6 +510,9 @@ static int args_words(struct args_parser *p)
             code = args_first_word(p, word);
         } else if (a->command) {
             p->positionals[p->n_positionals++] = word;
+        } else if (strcmp(a->noun, "op") == 0 && strcmp(word, "wait") == 0) {
+            a->command = commands_find("op", "show");
+            a->options.wait = p->is_wait_verb = true;
         } else if (!(a->command = commands_find(a->noun, word))) {
             const char *near = commands_nearest_verb(a->noun, word);
             AUTO_FREE char *hint =
@@ -523,7 +534,12 @@ int args_parse(struct args *ret, const struct args_options *defaults, size_t n,
     p.positionals = positionals;
     if (!ret->params || !positionals)
         return problem_set(problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
+    uint64_t timeout_ms = ret->options.timeout_ms;
     int code = args_words(&p);
+    if (p.is_wait_verb && ret->options.timeout_ms != timeout_ms) {
+        ret->options.wait_ms = ret->options.timeout_ms;
+        ret->options.timeout_ms = timeout_ms;
+    }
     if (ret->options.n_sockets == 0) {
         memcpy(ret->options.sockets, defaults->sockets, sizeof(defaults->sockets));
         ret->options.n_sockets = defaults->n_sockets ? defaults->n_sockets : 1;
@@ -532,6 +548,8 @@ int args_parse(struct args *ret, const struct args_options *defaults, size_t n,
         return code;
     if (!ret->command && ret->options.file && !ret->noun)
         return 0;
+    if (!ret->command && ret->noun)
+        ret->command = commands_default(ret->noun);
     if (!ret->command && ret->noun)
         return problem_usage(problem, NULL, "%s needs a verb; mailproxyctl %s --help lists them",
                              ret->noun, ret->noun);

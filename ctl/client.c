@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "ctl/remote.h"
 
 #define CLIENT_READ_SIZE (64 * 1024)
 /* An answer longer than this is a broken peer. */
@@ -20,6 +21,7 @@
 
 struct client {
     int fd;
+    struct remote *remote; /* the way to fd; NULL = this machine's socket */
     struct buf in, out;
     size_t scanned; /* bytes of in that hold no LF */
     uint64_t last_id;
@@ -73,7 +75,7 @@ static int client_connect_error(int errnum)
     }
 }
 
-int client_open(const char *path, struct client **ret)
+static int client_open_socket(const char *path, int *ret_fd)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     if (!str_copy(sun.sun_path, sizeof(sun.sun_path), str_of(path)))
@@ -83,20 +85,33 @@ int client_open(const char *path, struct client **ret)
         return err_from_errno(errno);
     if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0)
         return client_connect_error(errno);
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+int client_open(const char *path, struct client **ret)
+{
     struct client *c = calloc(1, sizeof(*c));
     if (!c)
         return -ERR_NOMEM;
-    c->fd = fd;
-    fd = -1;
-    *ret = c;
-    return 0;
+    c->fd = -1;
+    int err = remote_is_named(path) ? remote_open(path, &c->remote, &c->fd)
+                                    : client_open_socket(path, &c->fd);
+    if (err < 0)
+        client_close(c);
+    else
+        *ret = c;
+    return err;
 }
 
 void client_close(struct client *c)
 {
     if (!c)
         return;
-    close(c->fd);
+    if (c->fd >= 0)
+        close(c->fd);
+    remote_close(c->remote);
     buf_fini(&c->in);
     buf_wipe(&c->out);
     client_hello_fini(&c->hello);
@@ -351,6 +366,12 @@ static int client_open_retry(const char *path, uint64_t deadline, struct client 
 int client_explain_open(const char *path, int err, struct client_error *ret_error)
 {
     char *text = NULL;
+    if (remote_is_named(path)) {
+        const char *why;
+        text = err == -ERR_TIMEOUT ? str_printf("the daemon behind %s does not answer", path)
+                                   : remote_explain_open(path, err, &why);
+        return client_fail(ret_error, err, text, err == -ERR_TIMEOUT ? NULL : why);
+    }
     const char *hint = "is mailproxyd running? -s PATH or MAILPROXY_SOCKET names another socket";
     if (err == -ERR_PERM) {
         text = str_printf("permission denied for the control socket %s", path);
@@ -361,6 +382,16 @@ int client_explain_open(const char *path, int err, struct client_error *ret_erro
     } else {
         text = str_printf("no daemon at %s", path);
     }
+    return client_fail(ret_error, err, text, hint);
+}
+
+int client_explain_end(struct client *c, const char *path, int err, struct client_error *ret_error)
+{
+    char *text;
+    const char *hint;
+    if (!c->remote || err != -ERR_CLOSED)
+        return client_explain_open(path, err, ret_error);
+    err = remote_explain(c->remote, &text, &hint);
     return client_fail(ret_error, err, text, hint);
 }
 
@@ -390,7 +421,7 @@ static int client_greet(struct client *c, const char *path, uint64_t deadline,
             m.error = (struct client_error){0};
             err = -e->err;
         } else if (err) {
-            err = client_explain_open(path, err, e);
+            err = client_explain_end(c, path, err, e);
         }
         client_message_fini(&m);
         if (err)

@@ -57,8 +57,9 @@ void client_message_fini(struct client_message *m);
 
 /* ---- non-blocking ---- */
 
-/* Connects to a socket path. 0; -ERR_AGAIN (the daemon's queue is full: try again), -ERR_PERM,
- * -ERR_UNREACHABLE (nobody listens), -ERR_TOO_LONG (path), -ERR_IO, -ERR_NOMEM. */
+/* Connects to a socket path, or to a daemon of another machine (ctl/remote.h). 0; -ERR_AGAIN (the
+ * daemon's queue is full: try again), -ERR_PERM, -ERR_UNREACHABLE (nobody listens), -ERR_TOO_LONG
+ * (path), -ERR_IO, -ERR_NOMEM; those of remote_open. */
 int client_open(const char *path, struct client **ret) NODISCARD;
 /* NULL is fine. */
 void client_close(struct client *c);
@@ -79,6 +80,9 @@ int client_receive(struct client *c, struct client_message *ret) NODISCARD;
 const struct client_hello *client_hello(const struct client *c);
 /* Sets *ret_error to words for -ERR_x of client_open; returns err. */
 int client_explain_open(const char *path, int err, struct client_error *ret_error);
+/* The same for -ERR_x of a connection that has not greeted yet; of a remote one it asks ssh why it
+ * ended, which may take a moment. */
+int client_explain_end(struct client *c, const char *path, int err, struct client_error *ret_error);
 /* Whether the daemon behind a greeting is one to talk to: 0 or -ERR_VERSION with *ret_error. */
 int client_check_hello(const struct client *c, const char *path,
                        struct client_error *ret_error) NODISCARD;

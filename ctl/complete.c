@@ -7,9 +7,11 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "ctl/output.h"
+#include "ctl/remote.h"
 
 #define COMPLETE_NAMES 200
 #define COMPLETE_TIMEOUT_MS 700
+#define COMPLETE_REMOTE_MS 3000
 #define COMPLETE_NOUNS_MAX 64
 
 struct complete {
@@ -93,7 +95,8 @@ static void complete_live(const struct complete *c, const char *noun, const char
     bool is_name = strcmp(key, col[0].name) == 0;
     struct args a = {.options = c->options, .command = list, .params = json_object()};
     const char *typed = c->word + strlen(prefix);
-    a.options.timeout_ms = COMPLETE_TIMEOUT_MS;
+    a.options.timeout_ms =
+        remote_is_named(a.options.sockets[0]) ? COMPLETE_REMOTE_MS : COMPLETE_TIMEOUT_MS;
     if (commands_arg(list, "filter") && *typed && complete_is_plain(typed))
         json_object_set_new(a.params, "filter", json_sprintf("%s=%s*", key, typed));
     if (commands_arg(list, "limit"))

@@ -6,6 +6,7 @@
 #include "ctl/args.h"
 
 #define HELP_WIDTH 24
+#define HELP_LINE 79
 #define HELP_NOUNS_MAX 64
 
 /* ---- examples ---- */
@@ -149,12 +150,31 @@ char *help_usage(const struct command *c)
     return buf_steal(&out);
 }
 
+/* Writes words from a column on; lines that follow begin there. A word is never cut. */
+static void help_wrap(FILE *f, size_t column, const char *text)
+{
+    size_t at = column;
+    struct str rest = str_of(text);
+    for (struct str word; (word = str_word(&rest)).n > 0;) {
+        bool is_first = at == column;
+        if (!is_first && at + 1 + word.n > HELP_LINE) {
+            fprintf(f, "\n%*s", (int)column, "");
+            at = column;
+            is_first = true;
+        }
+        fprintf(f, "%s%.*s", is_first ? "" : " ", STR_ARG(word));
+        at += !is_first + word.n;
+    }
+    fputc('\n', f);
+}
+
 static void help_line(FILE *f, const char *term, const char *text)
 {
     if (strlen(term) >= HELP_WIDTH)
-        fprintf(f, "  %s\n  %*s %s\n", term, HELP_WIDTH, "", text);
+        fprintf(f, "  %s\n  %*s ", term, HELP_WIDTH, "");
     else
-        fprintf(f, "  %-*s %s\n", HELP_WIDTH, term, text);
+        fprintf(f, "  %-*s ", HELP_WIDTH, term);
+    help_wrap(f, HELP_WIDTH + 3, text);
 }
 
 static void help_globals(FILE *f)
@@ -206,8 +226,9 @@ static void help_command(FILE *f, const struct command *c)
     size_t n;
     const struct command_arg *arg = commands_args(c, &n);
     AUTO_FREE char *usage = help_usage(c);
-    fprintf(f, "usage: mailproxyctl %s\n\n%s\nNeeds the role %s.\n", usage ? usage : c->method,
-            c->detail, role_name(c->role));
+    fprintf(f, "usage: mailproxyctl %s\n\n", usage ? usage : c->method);
+    help_wrap(f, 0, c->detail);
+    fprintf(f, "Needs the role %s.\n", role_name(c->role));
     fputs("\noptions:\n", f);
     for (size_t i = 0; i < n; i++)
         help_arg(f, &arg[i]);
@@ -268,19 +289,27 @@ static void help_program(FILE *f)
           f);
     for (size_t i = 0; i < n; i++)
         help_verbs(f, nouns[i]);
-    fputs(
-        "\nA plural lists: mailproxyctl sessions user=*@example.org 'idle>30m'. Words for short: ",
-        f);
+    AUTO_BUF shortcuts = BUF_INIT;
     for (size_t i = 0; commands_shortcut_word(i); i++)
-        fprintf(f, "%s%s", i ? ", " : "", commands_shortcut_word(i));
-    fputs(".\n\noptions:\n", f);
+        (void)!buf_printf(&shortcuts, "%s%s", i ? ", " : "", commands_shortcut_word(i));
+    AUTO_FREE char *words =
+        str_printf("A noun alone lists: mailproxyctl sessions user=*@example.org "
+                   "'idle>30m'. Words for short: %s.",
+                   buf_cstr(&shortcuts));
+    fputc('\n', f);
+    help_wrap(f, 0, words ? words : "");
+    fputs("\noptions:\n", f);
     help_globals(f);
-    fputs(
-        "\nexit codes: 0 done or already so; 1 refused or failed; 2 wrong usage; 3 nothing matched "
-        "or not found;\n4 not permitted; 5 daemon not reachable; 6 timeout; 7 partly done; "
-        "8 version mismatch\n\n"
-        "mailproxyctl completion bash|zsh|fish prints a completion script.\n",
-        f);
+    fputc('\n', f);
+    help_wrap(f, 0,
+              "exit codes: 0 done or already so; 1 refused or failed; 2 wrong usage; 3 nothing "
+              "matched or not found; 4 not permitted; 5 daemon not reachable; 6 timeout; 7 partly "
+              "done; 8 version mismatch");
+    fputc('\n', f);
+    help_wrap(f, 0,
+              "-s ssh://[user@]host[:port][/socket] steers the daemon of another machine: ssh runs "
+              "mailproxyctl pipe there. MAILPROXY_SSH names another program than ssh.");
+    fputs("mailproxyctl completion bash|zsh|fish prints a completion script.\n", f);
 }
 
 void help_filter(FILE *f)

@@ -17,11 +17,16 @@ bool output_is_number(enum commands_type unit)
 int output_compare(const json_t *a, const json_t *b)
 {
     if (json_is_number(a) && json_is_number(b)) {
-        double x = json_number_value(a), y = json_number_value(b);
-        return (x > y) - (x < y);
+        double m = json_number_value(a), n = json_number_value(b);
+        return (m > n) - (m < n);
     }
+    uint64_t x, y;
     if (json_is_string(a) && json_is_string(b))
-        return strcmp(json_string_value(a), json_string_value(b));
+        /* Ids of operations are texts, and numbers. */
+        return str_to_u64(str_of(json_string_value(a)), UINT64_MAX, &x) == 0 &&
+                       str_to_u64(str_of(json_string_value(b)), UINT64_MAX, &y) == 0
+                   ? (x > y) - (x < y)
+                   : strcmp(json_string_value(a), json_string_value(b));
     /* Absent values come first, and booleans false before true. */
     return (int)(a ? json_typeof(a) + 1 : 0) == (int)(b ? json_typeof(b) + 1 : 0) ? 0
            : (a ? json_is_true(a) + 1 : 0) < (b ? json_is_true(b) + 1 : 0)        ? -1

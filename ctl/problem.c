@@ -78,7 +78,8 @@ static enum problem_exit problem_code(const struct client_error *e)
     } own[] = {
         {ERR_CLOSED, PROBLEM_NOT_REACHABLE},      {ERR_REFUSED, PROBLEM_NOT_REACHABLE},
         {ERR_UNREACHABLE, PROBLEM_NOT_REACHABLE}, {ERR_IO, PROBLEM_NOT_REACHABLE},
-        {ERR_PROTOCOL, PROBLEM_VERSION},
+        {ERR_PROTOCOL, PROBLEM_VERSION},          {ERR_SYNTAX, PROBLEM_USAGE},
+        {ERR_NOT_FOUND, PROBLEM_NOT_REACHABLE},
     };
     for (size_t i = 0; e->is_own && i < ARRAY_LEN(own); i++)
         if (own[i].err == e->err)
@@ -112,9 +113,12 @@ static void problem_print_json(const struct problem *p, FILE *out)
 /* The daemon's sentences may hold what clients sent: nothing may steer the terminal. */
 static void problem_put(FILE *f, const char *s)
 {
-    AUTO_BUF clean = BUF_INIT;
-    if (output_text_clean(&clean, str_of(s)) == 0)
-        fprintf(f, "%.*s", STR_ARG(buf_str(&clean)));
+    struct str rest = str_of(s);
+    for (bool is_first = true; rest.n > 0; is_first = false) {
+        AUTO_BUF clean = BUF_INIT;
+        if (output_text_clean(&clean, str_cut(&rest, '\n')) == 0)
+            fprintf(f, "%s%.*s", is_first ? "" : "\n  ", STR_ARG(buf_str(&clean)));
+    }
 }
 
 void problem_print(const struct problem *p, bool is_json, FILE *out, FILE *err)

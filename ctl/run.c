@@ -122,8 +122,11 @@ static int run_print_outcome(struct run_job *job, const struct run_node *node, j
     enum output_format format = job->output.format;
     size_t i;
     json_t *id;
+    bool is_quiet = a->options.quiet && format != OUTPUT_ID;
     if (format == OUTPUT_JSON || format == OUTPUT_JSONL)
         run_print_object(job, node, result);
+    else if (is_quiet)
+        ; /* what is said in words is not said either */
     else if (json_array_size(rows))
         run_rows(job, node, rows);
     else if (format == OUTPUT_ID || format == OUTPUT_TSV)
@@ -154,12 +157,20 @@ static int run_on_node(struct run_job *job, size_t i, struct str file)
         return run_exec(job, node, json_string_value(json_object_get(a->params, "id")));
     int code = a->file_arg ? transfer_send(node, a, a->params, file, &result, &job->problem)
                            : run_call(node, a, run_params(job, NULL), &result, &job->problem);
+    bool is_empty = code == PROBLEM_NOT_FOUND && job->problem.name &&
+                    strcmp(job->problem.name, "E_NO_MATCH") == 0;
+    if (is_empty && a->options.allow_empty) {
+        problem_fini(&job->problem);
+        return 0;
+    }
     if (code)
         return code;
     if (run_exec_is_wanted(a) && json_object_get(result, "op"))
         code = run_exec_answer(job, node, result);
     else if (a->options.wait && json_object_get(result, "op"))
         code = run_wait(job, node, result);
+    else if (a->options.wait && strcmp(a->command->method, "op.show") == 0)
+        code = run_wait_op(job, node, json_string_value(json_object_get(a->params, "id")));
     else if (a->command->flags & COMMANDS_ONE)
         run_print_object(job, node, result);
     else
@@ -245,7 +256,9 @@ static int run_prepare(struct run_job *job, struct buf *file)
     if (!code && a->options.save && !(a->command->flags & COMMANDS_STREAM))
         code =
             problem_usage(&job->problem, NULL, "--save is for streams: event watch, session trace");
-    if (!code && a->options.wait && !(a->command->flags & COMMANDS_ASYNC))
+    bool can_wait =
+        a->command->flags & COMMANDS_ASYNC || strcmp(a->command->method, "op.show") == 0;
+    if (!code && a->options.wait && !can_wait)
         code = problem_usage(&job->problem, NULL, "%s %s begins no operation to wait for",
                              a->command->noun, a->command->verb);
     if (!code && a->options.wait && commands_arg(a->command, "until_up"))

@@ -183,8 +183,12 @@ int run_wait_outcome(struct run_job *job, const struct run_node *node, json_t *o
 
 int run_wait(struct run_job *job, struct run_node *node, const json_t *answer)
 {
+    return run_wait_op(job, node, json_string_value(json_object_get(answer, "op")));
+}
+
+int run_wait_op(struct run_job *job, struct run_node *node, const char *id)
+{
     const struct sigaction action = {.sa_handler = wait_on_interrupt};
-    const char *id = json_string_value(json_object_get(answer, "op"));
     struct sigaction before;
     json_t *op = NULL;
     is_interrupted = 0;

@@ -8,6 +8,8 @@
  * is waited for: what became of the operation is known to the next one. Ctrl-C leaves the operation
  * alone. Returns an exit code. */
 int run_wait(struct run_job *job, struct run_node *node, const json_t *answer);
+/* The same for an operation with this id. */
+int run_wait_op(struct run_job *job, struct run_node *node, const char *id);
 
 /* Draws how far an operation is, on a terminal; takes that away again. */
 void run_wait_draw(const struct run_job *job, const json_t *op);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "ctl/client.h"
+#include "ctl/remote.h"
 #include "tui/app.h"
 #include "tui/term.h"
 
@@ -30,7 +31,8 @@ struct main_options {
 
 static const char main_usage[] =
     "usage: mailproxy-tui [-s SOCKET]... [-i TIME] [-r] [--screen NAME] [--ascii] [--once]\n"
-    "  -s, --socket PATH    control socket (" CLIENT_SOCKET_DEFAULT ", or MAILPROXY_SOCKET);\n"
+    "  -s, --socket PATH    control socket (" CLIENT_SOCKET_DEFAULT ", or MAILPROXY_SOCKET),\n"
+    "                       or ssh://[user@]host[:port][/socket];\n"
     "                       given several times: a tab for each daemon\n"
     "  -i, --interval TIME  refresh so often: 250ms to 1m (1s)\n"
     "  -r, --read-only      change nothing\n"
@@ -114,6 +116,7 @@ static int main_parse(int argc, char **argv, struct main_options *o)
     };
     const char *socket = getenv("MAILPROXY_SOCKET");
     int opt, status = -1;
+    remote_never_ask(); /* the terminal is the dashboard's */
     while (status < 0 && (opt = getopt_long(argc, argv, "s:i:rVh", longs, NULL)) != -1)
         status = main_option(o, opt, optarg);
     if (status < 0 && optind < argc)

@@ -8,10 +8,12 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "ctl/remote.h"
 
 #define RPC_CLIENT_PENDING_MAX 64
 #define RPC_CLIENT_CLOSED "the daemon closed the connection"
 #define RPC_CLIENT_GREETING_MS 5000
+#define RPC_CLIENT_REMOTE_MS 30000 /* ssh may have a long way */
 /* Messages taken at one go: keys must not wait for a flood of events. */
 #define RPC_CLIENT_BURST 500
 #define RPC_CLIENT_BACKOFF_MIN_MS 250
@@ -117,10 +119,16 @@ short rpc_client_events(const struct rpc_client *f)
     return f->client ? client_events(f->client) : 0;
 }
 
+/* How long the greeting may take. */
+static uint64_t rpc_client_greeting_ms(const struct rpc_client *f)
+{
+    return remote_is_named(f->path) ? RPC_CLIENT_REMOTE_MS : RPC_CLIENT_GREETING_MS;
+}
+
 int rpc_client_timeout_ms(const struct rpc_client *f)
 {
     uint64_t now = clock_ms();
-    uint64_t due = f->client ? f->opened_ms + RPC_CLIENT_GREETING_MS : f->retry_at_ms;
+    uint64_t due = f->client ? f->opened_ms + rpc_client_greeting_ms(f) : f->retry_at_ms;
     if (f->has_more)
         return 0;
     if (f->is_greeted)
@@ -177,7 +185,10 @@ static void rpc_client_take(struct rpc_client *f, const struct client_message *m
 static void rpc_client_fail_open(struct rpc_client *f, int err)
 {
     struct client_error e = {0};
-    (void)client_explain_open(f->path, err, &e);
+    if (f->client)
+        (void)client_explain_end(f->client, f->path, err, &e);
+    else
+        (void)client_explain_open(f->path, err, &e);
     rpc_client_lose(f, e.text ? e.text : err_text(err), e.hint);
     client_error_fini(&e);
 }
@@ -197,7 +208,9 @@ static void rpc_client_receive(struct rpc_client *f)
             rpc_client_take(f, &m);
         client_message_fini(&m);
     }
-    if (err < 0 && err != -ERR_AGAIN && f->client)
+    if (err == -ERR_CLOSED && f->client && !f->is_greeted && remote_is_named(f->path))
+        rpc_client_fail_open(f, err);
+    else if (err < 0 && err != -ERR_AGAIN && f->client)
         rpc_client_lose(f, err == -ERR_CLOSED ? RPC_CLIENT_CLOSED : err_text(err), NULL);
 }
 
@@ -214,7 +227,7 @@ void rpc_client_run(struct rpc_client *f)
         if (err < 0)
             rpc_client_fail_open(f, err);
     }
-    if (f->client && !f->is_greeted && now >= f->opened_ms + RPC_CLIENT_GREETING_MS)
+    if (f->client && !f->is_greeted && now >= f->opened_ms + rpc_client_greeting_ms(f))
         rpc_client_fail_open(f, -ERR_TIMEOUT);
 }
 

@@ -76,9 +76,19 @@ static void config_check_done(struct work *w)
     if (work_fail(w))
         return;
     json_t *rows = json_array();
-    for (size_t i = 0; i < l->problems.n; i++)
+    size_t n_warnings = 0;
+    for (size_t i = 0; i < l->problems.n; i++) {
+        n_warnings += l->problems.v[i].is_warning;
         (void)json_array_append_new(rows, problem_row(&l->problems.v[i]));
-    request_rows(w->request, rows, NULL);
+    }
+    AUTO_FREE char *warnings =
+        n_warnings ? str_printf(", with %zu warning%s", n_warnings, n_warnings == 1 ? "" : "s")
+                   : NULL;
+    AUTO_FREE char *valid = n_warnings == l->problems.n
+                                ? str_printf("the file is valid%s", warnings ? warnings : "")
+                                : NULL;
+    request_answer(w->request,
+                   json_pack("{s:o, s:b, s:s*}", "rows", rows, "more", 0, "message", valid));
 }
 
 static void config_look_start(struct request *r, bool is_diff, void (*done)(struct work *w))

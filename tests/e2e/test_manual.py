@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import pytest
+from harness.proxy import BUILD
 from test_control import logged_in
 
 USER, PASSWORD = "u1@example.org", "pw"
@@ -37,3 +38,17 @@ def test_example(proxy, title, command):
     want = f"{session['id']} {USER}\n" if title == "Python" else f'["{session["id"]}","{USER}","{session["backend"]}"]\n'
     assert done.stdout == want
     client.close()
+
+
+def test_help_fits_a_terminal():
+    """No line of help is longer than 80 columns, unless a word is."""
+    ctl = os.path.join(BUILD, "mailproxyctl")
+    table = subprocess.run([ctl, "help"], capture_output=True, text=True, check=True).stdout
+    nouns = [line.split()[0] for line in table.split("nouns and their verbs:\n")[1].split("\n\n")[0].splitlines() if not line.startswith("   ")]
+    assert len(nouns) > 10
+    for noun in [None, *nouns]:
+        text = subprocess.run([ctl, *([noun] if noun else []), "--help"], capture_output=True, text=True, check=True).stdout
+        verbs = [line.split()[0] for line in text.split("\n\n")[1].splitlines() if line.startswith("  ") and not line.startswith("   ")] if noun else []
+        for page in [text] + [subprocess.run([ctl, noun, v, "--help"], capture_output=True, text=True, check=True).stdout for v in verbs]:
+            prose = page.split("\nexamples:\n")[0]
+            assert [line for line in prose.splitlines() if len(line) > 80 and not line.startswith("usage:")] == []

@@ -277,6 +277,31 @@ def test_ready_waits_until_it_is_up(make_proxy, settings, dovecot1):
     assert json.loads(done.stdout)["state"] == "done" and rows(p)["gone"]["health"] == "up"
 
 
+def test_words_of_operators(proxy, settings):
+    """op wait, a noun alone, both names of a duration, nothing said, and nothing found."""
+    clients = many(proxy, 2)
+    home = proxy.sessions("state=relay")[0]["backend"]
+    ident = start(proxy, "backend", "drain", home, "--yes", "--deadline", "1h")
+    late = proxy.ctl_run("op", "wait", ident, "--timeout", "300ms", check=False)
+    assert late.returncode == 6 and f"operation {ident} goes on" in late.stderr
+    start(proxy, "backend", "drain", home, "--yes", "--kick")
+    assert json.loads(proxy.ctl_run("-o", "json", "op", "wait", ident).stdout)["state"] == "done"
+    fails(proxy, 3, "op", "wait", "777")
+    assert [r["id"] for r in proxy.ctl("op")] == [ident]
+    proxy.ctl("user", "lock", USER, "--for", "1h", "--yes")
+    assert proxy.ctl("user", "show", USER)["state_until"] > time.time() * 1000 + 3500 * 1000
+    proxy.ctl("ban", "add", "192.0.2.1", "--until", "1h")
+    assert 0 < proxy.ctl("ban", "list")[0]["left"] <= 3600 * 1000
+    nothing = proxy.ctl_run("session", "kill", "user=zzz", "--yes", "--allow-empty")
+    assert nothing.stdout == nothing.stderr == ""
+    proxy.ctl("user", "unlock", USER)
+    clients += many(proxy, 2, "u2@example.org")
+    quiet = proxy.ctl_run("-q", "session", "kill", "user=u2@example.org", "--yes")
+    assert quiet.stdout == quiet.stderr == ""
+    assert "the file is valid" in proxy.ctl_run("-o", "table", "config", "check").stdout
+    close(clients)
+
+
 def test_disable_ends_all(proxy):
     clients = many(proxy, 5)
     home = proxy.sessions("state=relay")[0]["backend"]

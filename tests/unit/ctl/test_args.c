@@ -187,7 +187,7 @@ static void test_mistakes(void **state)
     } cases[] = {
         {"", "no command given", NULL},
         {"sesions", "no command sesions", "sessions?"},
-        {"session", "session needs a verb", NULL},
+        {"system", "system needs a verb", NULL},
         {"session kil", "session has no verb kil", "kill?"},
         {"session list --limt 3", "no option --limt", "--limit?"},
         {"session show", "session show needs id", NULL},
