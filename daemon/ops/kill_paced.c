@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/token_bucket.h"
 #include "ops/kill.h"
 #include "ops/ops.h"
@@ -36,27 +37,26 @@ static void paced_free(struct paced *p)
 
 /* ---- the longest idle first ---- */
 
-/* Sorting 100,000 at once would hold everybody up: a heap costs what is taken from it. */
-static void paced_sift_down(struct paced *p, size_t i)
+static bool is_idle_longer(const void *x, const void *y, const void *arg)
 {
-    for (;;) {
-        size_t first = i, child = 2 * i + 1;
-        for (size_t k = child; k < child + 2 && k < p->n_left; k++)
-            first = p->left[k].idle > p->left[first].idle ? k : first;
-        if (first == i)
-            return;
-        struct kill_found t = p->left[i];
-        p->left[i] = p->left[first];
-        p->left[first] = t;
-        i = first;
-    }
+    const struct kill_found *a = x, *b = y;
+    (void)arg;
+    return a->idle > b->idle;
+}
+
+/* Sorting 100,000 at once would hold everybody up: a heap costs what is taken from it. */
+static struct heap paced_heap(const struct paced *p)
+{
+    return (struct heap){
+        .v = p->left, .n = p->n_left, .size = sizeof(*p->left), .is_above = is_idle_longer};
 }
 
 static uint64_t paced_take(struct paced *p)
 {
     uint64_t id = p->left[0].id;
     p->left[0] = p->left[--p->n_left];
-    paced_sift_down(p, 0);
+    const struct heap h = paced_heap(p);
+    heap_sift_down(&h, 0);
     return id;
 }
 
@@ -65,8 +65,8 @@ static void on_paced_found(void *arg, struct kill_found *v, size_t n)
     struct paced *p = arg;
     p->left = v;
     p->n = p->n_left = n;
-    for (size_t i = n / 2; i-- > 0;)
-        paced_sift_down(p, i);
+    const struct heap h = paced_heap(p);
+    heap_make(&h);
 }
 
 /* ---- the operation ---- */

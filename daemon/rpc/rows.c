@@ -2,6 +2,7 @@
 /* Slices of long lists. */
 #include "rpc/rows.h"
 
+#include "base/heap.h"
 #include "rpc/json_text.h"
 #include "rpc/rpc.h"
 #include "rpc/table_json.h"
@@ -89,32 +90,17 @@ static void rows_fail(struct rows_job *j)
 
 /* ---- second: in order ---- */
 
-static void rows_swap(struct rows_job *j, size_t a, size_t b)
+/* The last of the list is on top: it makes room, and goes to the end first. */
+static bool rows_is_later(const void *x, const void *y, const void *arg)
 {
-    struct rows_kept t = j->kept[a];
-    j->kept[a] = j->kept[b];
-    j->kept[b] = t;
+    const struct rows_kept *a = x, *b = y;
+    (void)arg;
+    return table_key_order(&a->key, &b->key) > 0;
 }
 
-static void rows_sift_down(struct rows_job *j, size_t n)
+static struct heap rows_heap(const struct rows_job *j, size_t n)
 {
-    for (size_t i = 0;;) {
-        size_t last = i, child = 2 * i + 1;
-        for (size_t k = child; k < child + 2 && k < n; k++)
-            last = table_key_order(&j->kept[k].key, &j->kept[last].key) > 0 ? k : last;
-        if (last == i)
-            return;
-        rows_swap(j, i, last);
-        i = last;
-    }
-}
-
-static void rows_sift_up(struct rows_job *j, size_t i)
-{
-    while (i > 0 && table_key_order(&j->kept[i].key, &j->kept[(i - 1) / 2].key) > 0) {
-        rows_swap(j, i, (i - 1) / 2);
-        i = (i - 1) / 2;
-    }
+    return (struct heap){.v = j->kept, .n = n, .size = sizeof(*j->kept), .is_above = rows_is_later};
 }
 
 static void on_rows_write(struct loop_slice *s);
@@ -160,8 +146,9 @@ static void on_rows_sort(struct loop_slice *s)
 {
     struct rows_job *j = CONTAINER_OF(s, struct rows_job, slice);
     for (int i = 0; i < ROWS_SORTED && j->n_sorted > 1; i++) {
-        rows_swap(j, 0, --j->n_sorted);
-        rows_sift_down(j, j->n_sorted);
+        const struct heap h = rows_heap(j, --j->n_sorted);
+        heap_swap(&h, 0, j->n_sorted);
+        heap_sift_down(&h, 0);
     }
     if (j->n_sorted <= 1)
         s->step = rows_is_of_keys(j) ? on_rows_narrow : on_rows_write;
@@ -265,12 +252,14 @@ static int rows_keep(struct rows_job *j, json_t *row)
     if (is_full) {
         rows_kept_fini(&j->kept[0]);
         j->kept[0] = kept;
-        rows_sift_down(j, j->n_kept);
+        const struct heap full = rows_heap(j, j->n_kept);
+        heap_sift_down(&full, 0);
         return 0;
     }
     j->kept[j->n_kept++] = kept;
+    const struct heap h = rows_heap(j, j->n_kept);
     if (j->sort)
-        rows_sift_up(j, j->n_kept - 1);
+        heap_sift_up(&h, j->n_kept - 1);
     return 0;
 }
 

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "base/heap.h"
+
 int top_keys_init(struct top_keys *b, size_t max, const struct session_order *o)
 {
     struct session_key *v = malloc((max + 1) * sizeof(*v));
@@ -26,38 +28,25 @@ void top_keys_fini(struct top_keys *b)
     *b = (struct top_keys){0};
 }
 
-static bool top_keys_is_worse(const struct top_keys *b, const struct session_key *x,
-                              const struct session_key *y)
+/* The worst is on top: it makes room. */
+static bool top_keys_is_worse(const void *x, const void *y, const void *order)
 {
-    return session_key_order(x, y, &b->order) > 0;
+    return session_key_order(x, y, order) > 0;
 }
 
-static void top_keys_swap(struct session_key *x, struct session_key *y)
+static struct heap top_keys_heap(const struct top_keys *b)
 {
-    struct session_key t = *x;
-    *x = *y;
-    *y = t;
-}
-
-static void top_keys_sift_down(struct top_keys *b)
-{
-    for (size_t i = 0;;) {
-        size_t worst = i, left = 2 * i + 1;
-        if (left < b->n && top_keys_is_worse(b, &b->v[left], &b->v[worst]))
-            worst = left;
-        if (left + 1 < b->n && top_keys_is_worse(b, &b->v[left + 1], &b->v[worst]))
-            worst = left + 1;
-        if (worst == i)
-            return;
-        top_keys_swap(&b->v[i], &b->v[worst]);
-        i = worst;
-    }
+    return (struct heap){.v = b->v,
+                         .n = b->n,
+                         .size = sizeof(*b->v),
+                         .is_above = top_keys_is_worse,
+                         .arg = &b->order};
 }
 
 int top_keys_add(struct top_keys *b, struct session_key k)
 {
     bool is_full = b->n == b->max;
-    if (is_full && (b->n == 0 || !top_keys_is_worse(b, &b->v[0], &k)))
+    if (is_full && (b->n == 0 || !top_keys_is_worse(&b->v[0], &k, &b->order)))
         return 0;
     if (k.v.text.n > 0) {
         k.v.text.p = str_dup(k.v.text);
@@ -66,16 +55,17 @@ int top_keys_add(struct top_keys *b, struct session_key k)
     } else {
         k.v.text = STR_NULL;
     }
-    if (is_full) {
+    size_t at = 0;
+    if (is_full)
         top_keys_key_fini(&b->v[0]);
-        b->v[0] = k;
-        top_keys_sift_down(b);
-    } else {
-        b->v[b->n] = k;
-        for (size_t i = b->n++; i > 0 && top_keys_is_worse(b, &b->v[i], &b->v[(i - 1) / 2]);
-             i = (i - 1) / 2)
-            top_keys_swap(&b->v[i], &b->v[(i - 1) / 2]);
-    }
+    else
+        at = b->n++;
+    b->v[at] = k;
+    const struct heap h = top_keys_heap(b);
+    if (is_full)
+        heap_sift_down(&h, 0);
+    else
+        heap_sift_up(&h, at);
     return 0;
 }
 
@@ -83,6 +73,7 @@ struct session_key top_keys_pop(struct top_keys *b)
 {
     struct session_key k = b->v[0];
     b->v[0] = b->v[--b->n];
-    top_keys_sift_down(b);
+    const struct heap h = top_keys_heap(b);
+    heap_sift_down(&h, 0);
     return k;
 }
