@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 from harness import net, wait
+from harness.process import can_connect
 from harness.proxy import BUILD
 from test_control import logged_in
 
@@ -149,13 +150,13 @@ def test_daemon_ends_the_pipe(proxy, ssh):
         assert pipe.wait(30) == 0
 
 
-@pytest.mark.skipif(not SSHD, reason="no sshd is installed")
+@pytest.mark.skipif(not SSHD or os.geteuid() != 0, reason="no sshd is installed, or it is not ours to start")
 def test_real_sshd(proxy, ssh):
     def key(name):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(ssh.folder, name)], check=True)
         return os.path.join(ssh.folder, name)
 
-    host, mine, port = key("host"), key("mine"), net.free_port()
+    host, mine, port = key("host"), key("mine"), net.port("127.0.0.1")
     shutil.copy(mine + ".pub", os.path.join(ssh.folder, "authorized"))
     with open(os.path.join(ssh.folder, "sshd_config"), "w") as f:
         f.write(f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host}\nAuthorizedKeysFile {ssh.folder}/authorized\nStrictModes no\nUsePAM no\n"
@@ -163,7 +164,7 @@ def test_real_sshd(proxy, ssh):
     os.makedirs("/run/sshd", exist_ok=True)
     sshd = subprocess.Popen([SSHD, "-D", "-e", "-f", os.path.join(ssh.folder, "sshd_config")], stderr=subprocess.DEVNULL)
     try:
-        wait.until(lambda: net.is_open("127.0.0.1", port), "sshd")
+        wait.until(lambda: can_connect("127.0.0.1", port), "sshd")
         place = f"ssh://{getpass.getuser()}@127.0.0.1:{port}{proxy.control}"
         base = f"{shutil.which('ssh')} -F none -i {mine} -o UserKnownHostsFile={ssh.folder}/known"
         refused = ssh("-s", place, "whoami", env={"MAILPROXY_SSH": base + " -o StrictHostKeyChecking=yes"})
