@@ -8,13 +8,15 @@
 static void fullness_say(struct control *c, struct backend *b, bool is_full)
 {
     AUTO_BUF text = BUF_INIT;
+    uint64_t places = backend_places(b), max = atomic_load(&b->max_sessions);
     b->is_full_told = is_full;
-    if (buf_append_c(&text, is_full ? "full: " : "room again: ") < 0 ||
-        backend_places_print(b, &text) < 0)
+    if (is_full && places < max)
+        places = max; /* it was full since the last look, and sessions ended meanwhile */
+    if (buf_printf(&text, "%s: %llu of %llu", is_full ? "full" : "room again",
+                   (unsigned long long)places, (unsigned long long)max) < 0)
         return;
     LOG_EVENT(LOG_LEVEL_NOTICE, is_full ? "backend-full" : "backend-room", KV_STR("pool", b->pool),
-              KV_STR("backend", b->name), KV_U64("places", backend_places(b)),
-              KV_U64("max", atomic_load(&b->max_sessions)));
+              KV_STR("backend", b->name), KV_U64("places", places), KV_U64("max", max));
     control_event(c, "backend", NULL, NULL, NULL, NULL, b->name, buf_cstr(&text));
 }
 
