@@ -36,10 +36,16 @@ static void audit_fini(struct work *w)
     free(a->result);
 }
 
-/* The user or backend that the command names, for those who filter by it. */
+/* The user or backend that the command names, for those who filter by it; none where it names
+ * several. */
 static const char *audit_named(const struct request *r, const char *noun)
 {
-    return strcmp(r->command->noun, noun) == 0 ? request_text(r, "name") : NULL;
+    if (strcmp(r->command->noun, noun) != 0)
+        return NULL;
+    const json_t *names = request_list(r, "name");
+    if (!json_is_array(names))
+        return request_text(r, "name");
+    return json_array_size(names) == 1 ? json_string_value(json_array_get(names, 0)) : NULL;
 }
 
 static void audit_event(struct control *c, const struct request *r, const char *reason,
