@@ -42,7 +42,8 @@ struct place_post {
 
 static struct place_post queue_grant(struct login_queue *q, struct place_wait *w, struct backend *b)
 {
-    struct place_post post = {w->mailbox, STEAL(w->grant)};
+    struct place_post post = {.mailbox = w->mailbox, .grant = w->grant};
+    w->grant = NULL;
     post.grant->backend = backend_ref(b);
     queue_remove(q, w);
     return post;
