@@ -70,9 +70,9 @@ def run_check(folder, files, jobs=3):
     unit = program(os.path.join(folder, "build", "unit", "test_unit"), UNIT)
     # Nothing of the pytest that runs this test may reach the inner one.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    done = subprocess.run([os.path.join(tests, "setup", "run-check"), os.path.join(folder, "build"),
+    done = subprocess.run([os.path.join(tests, "setup", "run-check"), "build",
                            f"{sys.executable} -m pytest -q -n {jobs} --dist loadfile", unit, "--"],
-                          capture_output=True, text=True, timeout=120, env=environment)
+                          capture_output=True, text=True, timeout=120, env=environment, cwd=folder)
     return done.stdout.splitlines()[-1], done.returncode
 
 
@@ -89,3 +89,31 @@ def test_all_good(folder):
 def test_what_cannot_even_be_read_failed(folder):
     last, status = run_check(folder, {"test_bad.py": "import there_is_no_such_module\n"})
     assert (last, status) == ("3 passed, 1 failed", 1)
+
+
+# Fails when another run of it has not been here yet.
+FAILS_ONCE = """
+import os
+
+def test_fails_once(name="{name}"):
+    seen = os.path.join(os.path.dirname(__file__), name)
+    if not os.path.exists(seen):
+        open(seen, "w").close()
+        assert False
+"""
+
+
+def test_few_that_failed_run_once_more_alone(folder):
+    files = {f"test_{n}.py": FAILS_ONCE.format(name=f"seen{n}") for n in range(3)}
+    assert run_check(folder, files) == ("6 passed, 0 failed, 3 only alone", 0)
+
+
+def test_many_that_failed_do_not(folder):
+    last, status = run_check(folder, {f"test_{n}.py": FAILS_ONCE.format(name=f"seen{n}") for n in range(4)})
+    assert (last, status) == ("3 passed, 4 failed", 1)
+
+
+def test_what_fails_alone_failed(folder):
+    last, status = run_check(folder, {"test_0.py": "def test_fails():\n    assert False\n",
+                                      "test_1.py": FAILS_ONCE.format(name="seen")})
+    assert (last, status) == ("4 passed, 1 failed", 1)

@@ -3,17 +3,20 @@
 import os
 
 
-def counts(stats):
-    """(passed, failed) of the terminal reporter's reports by kind; a test that passed and could not be cleaned up failed."""
+def outcomes(stats):
+    """(passed, failed) sets of the terminal reporter's reports by kind; a test that passed and could not be cleaned up failed."""
     failed = {report.nodeid for kind in ("failed", "error") for report in stats.get(kind, [])}
-    passed = {report.nodeid for report in stats.get("passed", [])} - failed
-    return len(passed), len(failed)
+    return {report.nodeid for report in stats.get("passed", [])} - failed, failed
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Adds a line "PASSED FAILED" to the file that CHECK_COUNTS names. The workers of pytest-xdist report to their controller,
-    which has all the tests: only it counts."""
+    """Adds a line "PASSED FAILED" to the file that CHECK_COUNTS names, and writes the failed ones into the file that CHECK_FAILED
+    names. The workers of pytest-xdist report to their controller, which has all the tests: only it counts."""
     path = os.environ.get("CHECK_COUNTS")
-    if path and not hasattr(terminalreporter.config, "workerinput"):
-        with open(path, "a", encoding="ascii") as f:
-            f.write("%d %d\n" % counts(terminalreporter.stats))
+    if not path or hasattr(terminalreporter.config, "workerinput"):
+        return
+    passed, failed = outcomes(terminalreporter.stats)
+    with open(path, "a", encoding="ascii") as f:
+        f.write(f"{len(passed)} {len(failed)}\n")
+    with open(os.environ["CHECK_FAILED"], "w", encoding="utf-8") as f:
+        f.writelines(f"{name}\n" for name in sorted(failed))
