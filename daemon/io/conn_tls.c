@@ -151,7 +151,7 @@ static int tls_pull_timeout(gnutls_transport_ptr_t ptr, unsigned ms)
 
 bool conn_tls_has_pending(const struct conn_tls *t)
 {
-    return t->is_closed || t->read_error || tls_raw_pending(t) > 0 ||
+    return t->is_closed || t->read_error || t->packet || tls_raw_pending(t) > 0 ||
            gnutls_record_check_pending(t->session) > 0;
 }
 
@@ -193,6 +193,17 @@ static struct conn_tls *conn_tls_new(struct conn *c)
     return t;
 }
 
+static void tls_packet_free(struct conn_tls *t)
+{
+    gnutls_datum_t data = {0};
+    if (!t->packet)
+        return;
+    gnutls_packet_get(t->packet, &data, NULL);
+    explicit_bzero(data.data + t->packet_at, data.size - t->packet_at);
+    gnutls_packet_deinit(t->packet);
+    t->packet = NULL;
+}
+
 void conn_tls_free(struct conn *c)
 {
     struct conn_tls *t = c->tls;
@@ -203,6 +214,7 @@ void conn_tls_free(struct conn *c)
         io->in_owner = NULL;
         io->in_len = 0;
     }
+    tls_packet_free(t);
     if (t->session)
         gnutls_deinit(t->session);
     tls_server_unref(t->server);
@@ -344,6 +356,28 @@ static int tls_read_failed(struct conn_tls *t, int rc)
     return err;
 }
 
+/* As gnutls_record_recv, which frees what it decrypted as it is: passwords would lie in free
+ * memory. Taken as a packet, each byte is wiped when it has been read. */
+static ssize_t tls_receive(struct conn_tls *t, void *p, size_t cap)
+{
+    gnutls_datum_t data = {0};
+    if (!t->packet) {
+        ssize_t rc = gnutls_record_recv_packet(t->session, &t->packet);
+        t->packet_at = 0;
+        if (rc <= 0 || !t->packet)
+            return rc;
+    }
+    gnutls_packet_get(t->packet, &data, NULL);
+    size_t left = data.size - t->packet_at;
+    size_t n = left < cap ? left : cap;
+    memcpy(p, data.data + t->packet_at, n);
+    explicit_bzero(data.data + t->packet_at, n);
+    t->packet_at += n;
+    if (n == left)
+        tls_packet_free(t);
+    return (ssize_t)n;
+}
+
 int conn_tls_read(struct conn *c, void *p, size_t cap, size_t *ret_n)
 {
     struct conn_tls *t = c->tls;
@@ -352,7 +386,7 @@ int conn_tls_read(struct conn *c, void *p, size_t cap, size_t *ret_n)
     c->is_cut = c->is_cut || cap == 0;
     while (total < cap && !t->is_closed && !t->read_error) {
         size_t before = tls_raw_pending(t);
-        ssize_t n = gnutls_record_recv(t->session, (char *)p + total, cap - total);
+        ssize_t n = tls_receive(t, (char *)p + total, cap - total);
         if (n > 0) {
             total += (size_t)n;
             continue;

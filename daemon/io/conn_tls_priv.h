@@ -15,6 +15,8 @@ struct conn_tls {
     char *error;                                  /* text of the last failure */
     char *verify_error;
     struct buf rest; /* ciphertext read ahead, when the loop's buffer was needed for another conn */
+    gnutls_packet_t packet;    /* decrypted, not yet read to its end; NULL = none */
+    size_t packet_at;          /* bytes of it that were read (and wiped) */
     struct buf early;          /* plaintext sent during the handshake */
     uint32_t pulls_left;       /* of this visit */
     uint32_t pulls, raw_bytes; /* since the last judgement of its records */

@@ -15,8 +15,7 @@ from .terminal import Terminal
 BUILD = os.environ.get("MAILPROXY_BUILD") or os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "build")
 SUPPRESSIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tsan.supp")
-# What is freed is overwritten: AddressSanitizer would keep it for long, as no other allocator does.
-SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1:max_free_fill_size=65536", "UBSAN_OPTIONS": "print_stacktrace=1",
+SANITIZERS = {"ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
               "TSAN_OPTIONS": f"halt_on_error=1:second_deadlock_stack=1:suppressions={SUPPRESSIONS}"}
 IS_SANITIZED = os.path.basename(os.path.abspath(BUILD)) in ("build-address", "build-thread")
 OPERATOR = pwd.getpwuid(os.geteuid()).pw_name  # who the tests' own commands come from
