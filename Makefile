@@ -67,13 +67,18 @@ TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)
 # ---- what is built -----------------------------------------------------------------------------
 
 # From the top floor to the lowest: the order of linking.
-FLOORS = supervisor engine control ops peers runtime rpc limits session backend auth store config io proto sandbox base
-FLOOR_LIBS = $(foreach f,$(FLOORS),$(BUILD)/libmp_$(f).a)
+FLOORS = supervisor engine control ops peers runtime rpc limits session backend auth store config io \
+	proto/registry proto/imap proto/pop3 proto/smtp proto/sieve proto proto/sasl sandbox base
+floor_file = $(BUILD)/libmp_$(subst /,_,$(1)).a
+floor_files = $(foreach f,$(1),$(call floor_file,$(f)))
+FLOOR_LIBS = $(call floor_files,$(FLOORS))
+# What ctl and tui link of the daemon.
+BASE_FLOORS = $(call floor_files,$(filter base base/%,$(FLOORS)))
 obj = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
 
 PROGRAMS = $(if $(wildcard daemon/main.c),$(BUILD)/mailproxyd) $(if $(wildcard ctl/main.c),$(BUILD)/mailproxyctl) \
 	$(if $(wildcard tui/main.c),$(BUILD)/mailproxy-tui)
-UNIT_SOURCES = $(wildcard tests/unit/*/test_*.c)
+UNIT_SOURCES = $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)
 UNIT_TESTS = $(patsubst tests/%.c,$(BUILD)/%,$(UNIT_SOURCES))
 FUZZ_SOURCES = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAYS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SOURCES))
@@ -126,7 +131,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(Q)$(COMPILE) -MMD -MP -c -o $@ $<
 
 define floor_lib
-$(BUILD)/libmp_$(1).a: $(call obj,daemon/$(1))
+$(call floor_file,$(1)): $(call obj,daemon/$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
 	$$(Q)ar rcs $$@ $$^
@@ -145,28 +150,28 @@ $(BUILD)/libmp_tui.a: $(filter-out %/main.o,$(call obj,tui))
 $(BUILD)/mailproxyd: $(call obj,daemon) $(FLOOR_LIBS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(call obj,daemon) -Wl,--start-group $(FLOOR_LIBS) -Wl,--end-group $(DAEMON_LIBS)
-$(BUILD)/mailproxyctl: $(BUILD)/ctl/main.o $(BUILD)/libmp_ctl.a $(BUILD)/libmp_base.a
+$(BUILD)/mailproxyctl: $(BUILD)/ctl/main.o $(BUILD)/libmp_ctl.a $(BASE_FLOORS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
-$(BUILD)/mailproxy-tui: $(BUILD)/tui/main.o $(BUILD)/libmp_tui.a $(BUILD)/libmp_ctl.a $(BUILD)/libmp_base.a
+$(BUILD)/mailproxy-tui: $(BUILD)/tui/main.o $(BUILD)/libmp_tui.a $(BUILD)/libmp_ctl.a $(BASE_FLOORS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(TUI_LIBS)
 
 # ---- tests -------------------------------------------------------------------------------------
 
-$(BUILD)/unit/ctl/%: $(BUILD)/tests/unit/ctl/%.o $(BUILD)/libmp_ctl.a $(BUILD)/libmp_base.a
+$(BUILD)/unit/ctl/%: $(BUILD)/tests/unit/ctl/%.o $(BUILD)/libmp_ctl.a $(BASE_FLOORS)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(CTL_LIBS)
-$(BUILD)/unit/tui/%: $(BUILD)/tests/unit/tui/%.o $(BUILD)/libmp_tui.a $(BUILD)/libmp_ctl.a $(BUILD)/libmp_base.a
+$(BUILD)/unit/tui/%: $(BUILD)/tests/unit/tui/%.o $(BUILD)/libmp_tui.a $(BUILD)/libmp_ctl.a $(BASE_FLOORS)
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(TUI_LIBS)
 # A floor's tests link that floor and the lower ones, nothing above: the order holds for functions, too.
 lower = $(if $(filter $(1),$(firstword $(2))),$(2),$(if $(2),$(call lower,$(1),$(wordlist 2,99,$(2)))))
-libs_of = $(foreach f,$(call lower,$(1),$(FLOORS)),$(BUILD)/libmp_$(f).a)
-# The pure floor is tested with the cryptography that io lends it.
-unit_libs = $(call libs_of,$(if $(filter proto,$(1)),io,$(1)))
+libs_of = $(call floor_files,$(call lower,$(1),$(FLOORS)))
+# The pure floors are tested with the cryptography that io lends them.
+unit_libs = $(if $(filter proto proto/%,$(1)),$(call floor_files,$(filter io io/tls,$(FLOORS)))) $(call libs_of,$(1))
 define unit_test
 $(BUILD)/unit/$(1)/%: $(BUILD)/tests/unit/$(1)/%.o $(call unit_libs,$(1))
 	@mkdir -p $$(@D)
@@ -182,7 +187,7 @@ unit-$(1): $(filter $(BUILD)/unit/$(1)/%,$(UNIT_TESTS))
 	@tests/setup/run-tests $$^
 .PHONY: unit-$(1)
 endef
-$(foreach f,$(sort $(notdir $(patsubst %/,%,$(dir $(UNIT_SOURCES))))),$(eval $(call unit_folder,$(f))))
+$(foreach f,$(sort $(foreach s,$(UNIT_SOURCES),$(word 3,$(subst /, ,$(s))))),$(eval $(call unit_folder,$(f))))
 
 # With clang the fuzzer brings its main function; replay.c is ours, for any compiler.
 ifeq ($(SAN),fuzz)
@@ -200,7 +205,7 @@ FUZZ_FLOOR_fuzz_takeover = supervisor
 FUZZ_FLOOR_fuzz_words = supervisor
 FUZZ_FLOOR_fuzz_control = control
 FUZZ_FLOOR_fuzz_user_file = store
-fuzz_libs = $(call libs_of,$(or $(FUZZ_FLOOR_$(1)),io))
+fuzz_libs = $(call libs_of,$(or $(FUZZ_FLOOR_$(1)),$(firstword $(filter io%,$(FLOORS)))))
 define fuzz_target
 $(BUILD)/fuzz/$(1): $(BUILD)/tests/fuzz/$(1).o $(filter %.o,$(FUZZ_MAIN)) $(call fuzz_libs,$(1))
 	@mkdir -p $$(@D)

@@ -9,7 +9,7 @@
 #include "io/jobs.h"
 #include "io/loop.h"
 #include "io/resolver.h"
-#include "proto/sasl.h"
+#include "proto/sasl/sasl.h"
 #include "store/store.h"
 
 struct auth;

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/sasl.h"
+#include "proto/sasl/sasl.h"
 
 struct cache;
 struct auth_result;

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/units.h"
+#include "proto/registry/registry.h"
 
 #define BACKEND_PROBE_MS 1000      /* after it went down: the first login that may try */
 #define BACKEND_PROBE_MAX_MS 30000 /* longest pause between such logins */

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "proto/registry/registry.h"
 
 #define CHECK_FIRST_MAX_MS 1000 /* a new backend is looked at within this time */
 #define CHECK_QUIET_MS 10000    /* between two lines about checks that are not possible */

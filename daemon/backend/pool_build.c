@@ -3,6 +3,7 @@
 #include "backend/pool.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "proto/registry/registry.h"
 
 #define POOL_SECRET_MAX 4096
 

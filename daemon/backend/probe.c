@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "proto/registry/registry.h"
 
 #define PROBE_TIMEOUT_MS 5000 /* where the pool says nothing */
 

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "config/config_key.h"
+#include "proto/registry/registry.h"
 
 #define PRINT_MASK "***"
 

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/units.h"
 #include "config/config_key.h"
+#include "proto/registry/registry.h"
 
 #define VALUE_NAME_MAX 64
 

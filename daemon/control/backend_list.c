@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "control/handlers.h"
 #include "control/latency_row.h"
+#include "proto/registry/registry.h"
 #include "rpc/table_json.h"
 
 #define NAMES_MAX 512 /* compared for a hint */

@@ -7,6 +7,7 @@
 #include "base/process.h"
 #include "control/handlers.h"
 #include "ops/certificates.h"
+#include "proto/registry/registry.h"
 #include "rpc/server.h"
 #include "runtime/history.h"
 #include "runtime/limiter.h"

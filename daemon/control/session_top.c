@@ -4,6 +4,7 @@
 #include "base/distinct.h"
 #include "control/handlers.h"
 #include "peers/ask.h"
+#include "proto/registry/registry.h"
 #include "rpc/table_json.h"
 #include "runtime/history.h"
 #include "runtime/limiter.h"

@@ -2,6 +2,7 @@
 /* stats: the counters and their history as rows. */
 #include "control/handlers.h"
 #include "control/latency_row.h"
+#include "proto/registry/registry.h"
 #include "runtime/history.h"
 #include "runtime/state.h"
 

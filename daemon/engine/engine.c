@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/engine_priv.h"
 #include "engine/wire.h"
+#include "proto/registry/registry.h"
 #include "sandbox/sandbox.h"
 
 #define ENGINE_JOBS_MAX 4096

@@ -2,6 +2,7 @@
 /* Counters by their public names, and sessions of each backend. */
 #include "peers/peer_counts.h"
 
+#include "proto/registry/registry.h"
 #include "runtime/state.h"
 
 #define PEER_COUNTS_BACKENDS_MAX 16384

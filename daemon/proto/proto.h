@@ -13,7 +13,7 @@
 #include "proto/protos.h"
 #include "proto/redact.h"
 #include "proto/reply.h"
-#include "proto/sasl.h"
+#include "proto/sasl/sasl.h"
 
 enum proto_id {
 #define P(id, name, separator) PROTO_##id,
@@ -166,7 +166,3 @@ struct proto {
 #define P(id, name, separator) extern const struct proto proto_##name;
 PROTOS(P)
 #undef P
-
-/* The registry: one row a protocol; NULL when there is none (name in any case). */
-const struct proto *proto_get(enum proto_id id);
-const struct proto *proto_find(struct str name);

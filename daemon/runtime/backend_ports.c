@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Ports of a backend as text. */
 #include "runtime/backend_ports.h"
+#include "proto/registry/registry.h"
 
 int backend_ports_print(const uint16_t ports[PROTO_COUNT], struct buf *out)
 {

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/units.h"
+#include "proto/registry/registry.h"
 #include "runtime/state.h"
 #include "store/store.h"
 

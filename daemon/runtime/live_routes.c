@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "proto/registry/registry.h"
 #include "runtime/config_rows.h"
 #include "runtime/runtime.h"
 #include "runtime/state.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The edits of one backend as a value: copy, comparison, JSON. */
+#include "proto/registry/registry.h"
 #include "runtime/runtime.h"
 
 void runtime_edit_fini(struct runtime_edit *e)

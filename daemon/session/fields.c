@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What can be said of a session: its fields as values, rows and keys to sort by. */
 #include "session/fields.h"
+#include "proto/registry/registry.h"
 
 #include <unistd.h>
 

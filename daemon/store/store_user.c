@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* One user as a value: copying, wiping its secrets, words for its properties. */
 #include "base/cleanup.h"
-#include "proto/proto.h"
+#include "proto/registry/registry.h"
 #include "store/store.h"
 
 static void secret_free(char *s)

@@ -3,7 +3,7 @@
  * responses, parted by "\n--\n". */
 #include "fuzz.h"
 #include "io/crypto.h"
-#include "proto/sasl.h"
+#include "proto/sasl/sasl.h"
 
 #define OUT_MAX 4096
 

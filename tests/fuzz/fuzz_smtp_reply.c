@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Replies of an SMTP server: cut, and taken apart line by line. */
 #include "fuzz.h"
-#include "proto/smtp.h"
+#include "proto/smtp/smtp.h"
 
 static void take_apart(const struct smtp_reply *reply)
 {

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "backend/routes.h"
+#include "proto/registry/registry.h"
 
 static void test_copy(void **state)
 {

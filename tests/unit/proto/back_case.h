@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "proto/back.h"
-#include "split.h"
+#include "tests/unit/proto/split.h"
 
 struct back_case {
     const char *what;

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "proto/proto.h"
-#include "split.h"
+#include "tests/unit/proto/split.h"
 
 struct front_case {
     const char *what;

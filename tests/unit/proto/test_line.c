@@ -9,7 +9,7 @@
 
 #include "base/buf.h"
 #include "proto/line.h"
-#include "split.h"
+#include "tests/unit/proto/split.h"
 
 /* ---- line_cut ---- */
 

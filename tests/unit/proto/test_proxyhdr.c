@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "proto/proxyhdr.h"
-#include "split.h"
+#include "tests/unit/proto/split.h"
 
 #define IN(text)                                                                                   \
     {                                                                                              \

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: ISC */
+/* Following SMTP during the relay: commands and replies, message data after DATA, chunks of BDAT.
+ */
+#include "base/cleanup.h"
+#include "proto/smtp/smtp.h"
+
+static void smtp_watch_sum_up(struct smtp_watch *w)
+{
+    bool is_data = w->client == SMTP_CLIENT_DATA || w->client == SMTP_CLIENT_CHUNK;
+    w->head.is_client_due = is_data || w->is_mid_line || w->client == SMTP_CLIENT_RESPONSE;
+    w->head.is_quiet = w->head.open == 0 && !w->head.is_client_due && !w->is_in_reply;
+    w->head.phase = w->is_in_reply                       ? WATCH_RESPONSE
+                    : is_data                            ? WATCH_DATA
+                    : w->head.open > 0 || w->is_mid_line ? WATCH_COMMAND
+                                                         : WATCH_BETWEEN;
+}
+
+void smtp_watch_init(struct watch *head)
+{
+    struct smtp_watch *w = (struct smtp_watch *)head;
+    *w = (struct smtp_watch){.client = SMTP_CLIENT_WORD};
+    smtp_watch_sum_up(w);
+}
+
+/* ---- client ---- */
+
+/* Only known verbs are shown: an early SASL response must not appear in a listing. */
+static void smtp_watch_set_verb(struct smtp_watch *w)
+{
+    static const char *const verbs[] = {"EHLO", "HELO", "MAIL", "RCPT",    "DATA",    "BDAT",
+                                        "RSET", "NOOP", "VRFY", "EXPN",    "HELP",    "QUIT",
+                                        "AUTH", "ETRN", "BURL", "XCLIENT", "STARTTLS"};
+    struct str word = str_n(w->word, w->word_len);
+    (void)str_copy(w->head.verb, sizeof(w->head.verb), STR("?"));
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        if (str_ieq(word, str_of(verbs[i])))
+            (void)str_copy(w->head.verb, sizeof(w->head.verb), str_of(verbs[i]));
+    w->is_starttls = strcmp(w->head.verb, "STARTTLS") == 0;
+    w->is_chunk_number = strcmp(w->head.verb, "BDAT") == 0;
+    w->chunk_left = 0;
+}
+
+static void smtp_watch_line_end(struct smtp_watch *w)
+{
+    bool is_response = w->client == SMTP_CLIENT_RESPONSE;
+    w->is_mid_line = false;
+    if (!is_response) {
+        if (w->client == SMTP_CLIENT_WORD)
+            smtp_watch_set_verb(w);
+        if (w->head.open < UINT32_MAX)
+            w->head.open++;
+    }
+    w->client = !is_response && w->chunk_left > 0 ? SMTP_CLIENT_CHUNK : SMTP_CLIENT_WORD;
+    w->is_chunk_number = false;
+    w->word_len = 0;
+}
+
+static void smtp_watch_char(struct smtp_watch *w, char c)
+{
+    if (c == '\n') {
+        smtp_watch_line_end(w);
+        return;
+    }
+    w->is_mid_line = true;
+    if (w->client == SMTP_CLIENT_WORD) {
+        if (c == ' ') {
+            smtp_watch_set_verb(w);
+            w->client = SMTP_CLIENT_ARGS;
+        } else if (c != '\r' && w->word_len < sizeof(w->word)) {
+            w->word[w->word_len++] = c;
+        }
+    } else if (w->is_chunk_number && c >= '0' && c <= '9') {
+        if (__builtin_mul_overflow(w->chunk_left, 10, &w->chunk_left) ||
+            __builtin_add_overflow(w->chunk_left, (uint64_t)(c - '0'), &w->chunk_left))
+            w->chunk_left = UINT64_MAX;
+    } else if (w->is_chunk_number && (c != ' ' || w->chunk_left > 0)) {
+        w->is_chunk_number = false;
+    }
+}
+
+static void smtp_watch_data(struct smtp_watch *w, char c)
+{
+    switch ((enum smtp_dot)w->dot) {
+    case SMTP_DOT_CR:
+        w->dot = c == '\n' ? SMTP_DOT_LINE : c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
+        break;
+    case SMTP_DOT_LINE:
+        w->dot = c == '.' ? SMTP_DOT_DOT : c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
+        break;
+    case SMTP_DOT_DOT:
+        w->dot = c == '\r' ? SMTP_DOT_DOT_CR : SMTP_DOT_NONE;
+        break;
+    case SMTP_DOT_DOT_CR:
+        if (c == '\n') {
+            w->client = SMTP_CLIENT_WORD;
+            w->word_len = 0;
+            w->head.open = 1;
+        }
+        w->dot = c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
+        break;
+    case SMTP_DOT_NONE:
+        w->dot = c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
+        break;
+    }
+}
+
+static size_t smtp_watch_client_some(struct smtp_watch *w, struct str bytes)
+{
+    size_t n = 0;
+    if (w->client == SMTP_CLIENT_CHUNK) {
+        n = w->chunk_left < bytes.n ? (size_t)w->chunk_left : bytes.n;
+        w->chunk_left -= n;
+        if (w->chunk_left == 0)
+            w->client = SMTP_CLIENT_WORD;
+        return n;
+    }
+    if (w->client != SMTP_CLIENT_DATA) {
+        smtp_watch_char(w, bytes.p[0]);
+        return 1;
+    }
+    if (w->dot == SMTP_DOT_NONE) { /* nothing needs a look up to the next CR */
+        const char *cr = memchr(bytes.p, '\r', bytes.n);
+        n = cr ? (size_t)(cr - bytes.p) : bytes.n;
+        if (n > 0)
+            return n;
+    }
+    smtp_watch_data(w, bytes.p[0]);
+    return 1;
+}
+
+/* ---- server ---- */
+
+static void smtp_watch_reply_done(struct smtp_watch *w)
+{
+    unsigned code = 0;
+    for (size_t i = 0; i < 3; i++)
+        code = code * 10 + (unsigned)(unsigned char)(w->reply[i] - '0');
+    if (code == 334) { /* the exchange goes on */
+        w->client = SMTP_CLIENT_RESPONSE;
+        return;
+    }
+    if (w->head.open > 0)
+        w->head.open--;
+    if (code == 354) {
+        w->client = SMTP_CLIENT_DATA;
+        w->dot = SMTP_DOT_LINE;
+        w->is_mid_line = false;
+    }
+    if (w->head.open == 0 && w->client == SMTP_CLIENT_RESPONSE && !w->is_mid_line)
+        w->client = SMTP_CLIENT_WORD;
+    if (w->is_starttls && w->head.open == 0) {
+        w->is_starttls = false;
+        if (code == 220)
+            watch_go_opaque(&w->head);
+    }
+}
+
+static void smtp_watch_server_char(struct smtp_watch *w, char c)
+{
+    w->is_in_reply = true;
+    if (c != '\n') {
+        if (w->reply_pos < sizeof(w->reply))
+            w->reply[w->reply_pos++] = c;
+        return;
+    }
+    bool is_last = w->reply_pos < 4 || w->reply[3] != '-';
+    if (is_last) {
+        w->is_in_reply = false;
+        smtp_watch_reply_done(w);
+    }
+    w->reply_pos = 0;
+    memset(w->reply, 0, sizeof(w->reply));
+}
+
+size_t smtp_watch_feed(struct watch *head, enum watch_side side, struct str bytes)
+{
+    struct smtp_watch *w = (struct smtp_watch *)head;
+    const char *start = bytes.p;
+    size_t all = bytes.n;
+    while (bytes.n > 0 && head->phase != WATCH_OPAQUE) {
+        size_t n = 1;
+        if (side == WATCH_CLIENT)
+            n = smtp_watch_client_some(w, bytes);
+        else
+            smtp_watch_server_char(w, bytes.p[0]);
+        bytes = str_n(bytes.p + n, bytes.n - n);
+        bool is_step = side == WATCH_SERVER ? !w->is_in_reply
+                                            : w->client == SMTP_CLIENT_WORD && !w->is_mid_line;
+        if (head->is_stepwise && is_step)
+            break;
+    }
+    if (head->phase == WATCH_OPAQUE)
+        return all;
+    smtp_watch_sum_up(w);
+    return (size_t)(bytes.p - start);
+}

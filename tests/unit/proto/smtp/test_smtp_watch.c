@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: ISC */
+/* Following SMTP in the relay: phases and boundaries in every cutting. */
+#include "base/cleanup.h"
+#include "tests/unit/proto/watch_case.h"
+
+#define C(input, p, v)                                                                             \
+    {                                                                                              \
+        WATCH_CLIENT, {"" input, sizeof(input) - 1}, WATCH_##p, v                                  \
+    }
+#define S(input, p)                                                                                \
+    {                                                                                              \
+        WATCH_SERVER, {"" input, sizeof(input) - 1}, WATCH_##p, NULL                               \
+    }
+
+static const struct watch_case cases[] = {
+    {"one command",
+     {C("mail FROM:<a>\r\n", COMMAND, "MAIL"), S("250 ok\r\n", BETWEEN), C("RSE", COMMAND, "MAIL"),
+      C("T\r\n", COMMAND, "RSET"), S("250 ok", RESPONSE), S("\r\n", BETWEEN)}},
+    {"reply of several lines",
+     {C("EHLO x\r\n", COMMAND, "EHLO"), S("250-a\r\n", RESPONSE), S("250-b\r\n25", RESPONSE),
+      S("0 c\r\n", BETWEEN)}},
+    {"reply of a code alone", {C("NOOP\r\n", COMMAND, "NOOP"), S("250\r\n", BETWEEN)}},
+    {"pipelined mail",
+     {C("MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n", COMMAND, "DATA"),
+      S("250 ok\r\n250 ok\r\n", COMMAND), S("354 go\r\n", DATA), C("x\r\n..\r\n", DATA, "DATA"),
+      C(".\r\n", COMMAND, "DATA"), S("250 taken\r\n", BETWEEN), C("QUIT\r\n", COMMAND, "QUIT"),
+      S("221 bye\r\n", BETWEEN)}},
+    {"data that is not taken",
+     {C("DATA\r\n", COMMAND, "DATA"), S("554 no recipients\r\n", BETWEEN),
+      C("RSET\r\n", COMMAND, "RSET")}},
+    {"an empty message",
+     {C("DATA\r\n", COMMAND, "DATA"), S("354 go\r\n", DATA), C(".\r\nNOOP\r\n", COMMAND, "NOOP"),
+      S("250 ok\r\n", COMMAND), S("250 ok\r\n", BETWEEN)}},
+    {"only CRLF.CRLF ends a message",
+     {C("DATA\r\n", COMMAND, NULL), S("354 go\r\n", DATA),
+      C("a\n.\nMAIL FROM:<x>\r\n", DATA, "DATA"), C("a\n.\r\nMAIL FROM:<x>\r\n", DATA, "DATA"),
+      C("a\r\n.\nRSET\r\n", DATA, "DATA"), C("a\r.\r\nRSET\r\n", DATA, "DATA"),
+      C("a\r\n.\rRSET\r\n", DATA, "DATA"), C("\r\r\n.\r\r\n", DATA, "DATA"),
+      C("\r\n\r\n.\r\n", COMMAND, "DATA"), S("250 ok\r\n", BETWEEN)}},
+    {"chunks",
+     {C("BDAT 9\r\nQUIT\r\n.\r\nNO", COMMAND, "BDAT"), C("OP\r\n", COMMAND, "NOOP"),
+      S("250 ok\r\n250 ok\r\n", BETWEEN), C("bdat 4 LAST\r\nab", DATA, "BDAT"),
+      S("421 bye\r\n", DATA), C("cd", BETWEEN, "BDAT")}},
+    {"chunk of nothing", {C("BDAT 0 LAST\r\n", COMMAND, "BDAT"), S("250 ok\r\n", BETWEEN)}},
+    {"chunk beyond any number",
+     {C("BDAT 99999999999999999999999\r\nRSET\r\n", DATA, "BDAT"), S("552 no\r\n", DATA)}},
+    {"chunk without a number",
+     {C("BDAT x5\r\nRSET\r\n", COMMAND, "RSET"), S("501 no\r\n250 ok\r\n", BETWEEN)}},
+    {"authentication",
+     {C("AUTH LOGIN\r\n", COMMAND, "AUTH"), S("334 VXNl\r\n", COMMAND),
+      C("RATA\r\n", COMMAND, "AUTH"), S("334 UGFz\r\n", COMMAND), C("DATA\r\n", COMMAND, "AUTH"),
+      S("235 in\r\n", BETWEEN), C("RSET\r\n", COMMAND, "RSET")}},
+    {"a response that came too early is not shown",
+     {C("AUTH PLAIN\r\nsecret\r\n", COMMAND, "?"), S("334 \r\n", COMMAND)}},
+    {"STARTTLS",
+     {C("STARTTLS\r\n", COMMAND, "STARTTLS"), S("220 go\r\n", OPAQUE), C("\x16\x03", OPAQUE, NULL),
+      S("\x16\x03\n", OPAQUE)}},
+    {"STARTTLS refused",
+     {C("STARTTLS\r\n", COMMAND, "STARTTLS"), S("454 no\r\n", BETWEEN),
+      C("NOOP\r\n", COMMAND, "NOOP"), S("220 odd\r\n", BETWEEN)}},
+    {"unasked words", {S("421 timeout\r\n", BETWEEN), S("250-x\r\n", RESPONSE)}},
+    {"unknown words", {C("verylongunknownverb x\r\n", COMMAND, "?"), C("\r\n", COMMAND, "?")}},
+};
+
+static void test_cases(void **state)
+{
+    (void)state;
+    watch_cases_run(&proto_smtp, cases, ARRAY_LEN(cases));
+}
+
+#define EC(input, state) WATCH_END(WATCH_CLIENT, input, state)
+#define ES(input, state) WATCH_END(WATCH_SERVER, input, state)
+
+static const struct watch_end_case ends[] = {
+    {"a command",
+     {EC("MA", "0 open, due"), EC("IL FROM:<a>\r\n", "1 open"), ES("250", "1 open"),
+      ES(" ok\r\n", "quiet")}},
+    {"several lines",
+     {EC("EHLO x\r\n", "1 open"), ES("250-a\r\n", "1 open"), ES("250 b\r\n", "quiet")}},
+    {"DATA",
+     {EC("DATA\r\n", "1 open"), ES("354 go\r\n", "0 open, due"), EC("x\r\n..\r\n", "0 open, due"),
+      EC(".\r\n", "1 open"), ES("250 ok\r\n", "quiet")}},
+    {"DATA refused", {EC("DATA\r\n", "1 open"), ES("503 no\r\n", "quiet")}},
+    {"pipelined",
+     {EC("MAIL FROM:<a>\r\nRCPT TO:<b>\r\nDATA\r\n", "3 open"),
+      ES("250 ok\r\n250 ok\r\n", "1 open"), ES("354 go\r\n", "0 open, due"),
+      EC("x\r\n.\r\nQUIT\r\n", "2 open"), ES("250 ok\r\n", "1 open"), ES("221 bye\r\n", "quiet")}},
+    {"BDAT",
+     {EC("BDAT 4\r\n", "1 open, due"), EC("abc", "1 open, due"), EC("d", "1 open"),
+      ES("250 ok\r\n", "quiet"), EC("BDAT 2 LAST\r\nef", "1 open"), ES("250 ok\r\n", "quiet")}},
+    {"BDAT one after another",
+     {EC("BDAT 2\r\nabBDAT 2 LAST\r\nc", "2 open, due"), EC("d", "2 open"),
+      ES("250 ok\r\n", "1 open"), ES("250 ok\r\n", "quiet")}},
+    {"BDAT refused within its chunk",
+     {EC("BDAT 4\r\nab", "1 open, due"), ES("503 no\r\n", "0 open, due"), EC("cd", "quiet")}},
+    {"BDAT of nothing", {EC("BDAT 0 LAST\r\n", "1 open"), ES("250 ok\r\n", "quiet")}},
+    {"AUTH",
+     {EC("AUTH LOGIN\r\n", "1 open"), ES("334 VXNlcg==\r\n", "1 open, due"),
+      EC("YQ==\r\n", "1 open"), ES("235 ok\r\n", "quiet")}},
+    {"an empty line is answered, too", {EC("\r\n", "1 open"), ES("500 no\r\n", "quiet")}},
+    {"STARTTLS", {EC("STARTTLS\r\n", "1 open"), ES("220 go\r\n", "opaque")}},
+};
+
+static void test_ends(void **state)
+{
+    (void)state;
+    watch_ends_run(&proto_smtp, ends, ARRAY_LEN(ends));
+}
+
+static void test_stops(void **state)
+{
+    (void)state;
+    static const struct watch_stop rows[] = {
+        {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("NOOP\r\nNOOP\r\n"), 6},
+        {{STR("DATA\r\n"), STR("354 go\r\n")}, WATCH_CLIENT, STR("x\r\n.\r\nQUIT\r\n"), 6},
+        {{STR("DATA\r\n"), STR("354 go\r\n")}, WATCH_CLIENT, STR(".\r\nQUIT\r\n"), 3},
+        {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("BDAT 3\r\na\r\nBDAT 1 LAST\r\nx"), 11},
+        {{STR("NOOP\r\nNOOP\r\n"), STR_NULL}, WATCH_SERVER, STR("250-a\r\n250 b\r\n250 c\r\n"), 14},
+    };
+    watch_stops_run(&proto_smtp, rows, ARRAY_LEN(rows));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cases),
+        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_stops),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
