@@ -68,7 +68,8 @@ TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)
 
 # From the top floor to the lowest: the order of linking.
 FLOORS = supervisor engine control ops peers runtime rpc limits session backend auth store config io \
-	proto/registry proto/imap proto/pop3 proto/smtp proto/sieve proto proto/sasl sandbox base
+	proto/registry proto/imap proto/pop3 proto/smtp proto/sieve proto proto/sasl sandbox \
+	base/log base/os base/container base
 floor_file = $(BUILD)/libmp_$(subst /,_,$(1)).a
 floor_files = $(foreach f,$(1),$(call floor_file,$(f)))
 FLOOR_LIBS = $(call floor_files,$(FLOORS))

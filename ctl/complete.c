@@ -5,7 +5,7 @@
 #include <glob.h>
 
 #include "base/buf.h"
-#include "base/map.h"
+#include "base/container/map.h"
 #include "ctl/output.h"
 #include "ctl/remote.h"
 

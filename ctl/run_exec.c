@@ -7,7 +7,7 @@
 #include <signal.h>
 
 #include "base/clock.h"
-#include "base/list.h"
+#include "base/container/list.h"
 #include "base/units.h"
 #include "ctl/run_wait.h"
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "check_access.h"
 #include "config/config.h"
 #include "engine/engine.h"

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "base/map.h"
+#include "base/container/map.h"
 #include "rpc/commands.h"
 
 #define TABLE_FILTER_MAX 512

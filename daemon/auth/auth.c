@@ -5,7 +5,7 @@
 
 #include "auth/provider.h"
 #include "base/cleanup.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "store/store.h"
 
 #define CACHE_MAX_BYTES (4 * 1024 * 1024) /* per worker: some thousand answers */

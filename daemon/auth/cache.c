@@ -3,9 +3,9 @@
 #include "auth/cache.h"
 
 #include "auth/provider.h"
+#include "base/container/list.h"
+#include "base/container/map.h"
 #include "base/hash.h"
-#include "base/list.h"
-#include "base/map.h"
 #include "io/crypto.h"
 
 #define KEY_BYTES 32

@@ -6,7 +6,7 @@
 #include "backend/probe.h"
 #include "base/clock.h"
 #include "base/hash.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "proto/registry/registry.h"
 
 #define CHECK_FIRST_MAX_MS 1000 /* a new backend is looked at within this time */

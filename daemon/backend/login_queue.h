@@ -7,8 +7,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/container/list.h"
 #include "base/err.h"
-#include "base/list.h"
 
 /* Reference-counted: the backends of a pool share it. */
 struct login_queue {

@@ -5,8 +5,8 @@
 
 #include "backend/login_queue.h"
 #include "backend/pool.h"
-#include "base/list.h"
-#include "base/map.h"
+#include "base/container/list.h"
+#include "base/container/map.h"
 
 #define REGISTRY_DYNAMIC_MAX 4096
 #define REGISTRY_DYNAMIC_POOL "(dynamic)"

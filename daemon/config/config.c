@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/list.h"
+#include "base/container/list.h"
 #include "config/config_key.h"
 
 struct config_block {

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/log_syslog.h"
-#include "base/map.h"
+#include "base/container/map.h"
+#include "base/log/log_syslog.h"
 
 /* ---- names ---- */
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
+#include "base/os/folder.h"
 
 /* What stands in no file is inherited and looked at where it stands. What is read here is what the
  * config has from now on. Returns the number of bad files. */

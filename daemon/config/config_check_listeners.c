@@ -6,7 +6,7 @@
 #include <sys/un.h>
 
 #include "base/cleanup.h"
-#include "base/map.h"
+#include "base/container/map.h"
 
 #define CHECK_UNIX "unix:"
 

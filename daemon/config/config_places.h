@@ -2,7 +2,7 @@
 /* Where the keys of a file stand: what was read notes them, checks and completion look them up. */
 #pragma once
 
-#include "base/map.h"
+#include "base/container/map.h"
 #include "config/config_key.h"
 
 struct config_places {

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "base/cleanup.h"
-#include "base/map.h"
+#include "base/container/map.h"
 #include "config/config_key.h"
 #include "io/tls.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The frame of every change of a backend: its turn, the edit, the store, the pools, the answer. */
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "control/backend_list.h"
 #include "ops/drains.h"
 #include "ops/timed_holds.h"

@@ -3,8 +3,8 @@
 #include "control/control.h"
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/process.h"
+#include "base/log/log.h"
+#include "base/os/process.h"
 #include "control/handlers.h"
 #include "ops/certificates.h"
 #include "proto/registry/registry.h"

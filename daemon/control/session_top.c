@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* session top: how many sessions each user, address, network and so on has. */
 #include "base/addr.h"
-#include "base/distinct.h"
+#include "base/container/distinct.h"
 #include "control/handlers.h"
 #include "peers/ask.h"
 #include "proto/registry/registry.h"

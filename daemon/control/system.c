@@ -2,8 +2,8 @@
 /* system status, whoami, help, log_level, stop (upgrade: upgrades.c). */
 #include <unistd.h>
 
-#include "base/log.h"
-#include "base/process.h"
+#include "base/log/log.h"
+#include "base/os/process.h"
 #include "control/handlers.h"
 #include "ops/upgrades.h"
 #include "rpc/server.h"

@@ -2,7 +2,7 @@
 /* Verdicts of limits as sessions and log lines need them. */
 #include "engine/admission.h"
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "control/control.h"
 
 static const char *const admission_reasons[] = {

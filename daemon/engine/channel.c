@@ -11,7 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 
 #define CHANNEL_ANSWER_MS 60000
 #define CHANNEL_PACKETS_A_TURN 64

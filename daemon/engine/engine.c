@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "engine/engine_priv.h"
 #include "engine/wire.h"
 #include "proto/registry/registry.h"

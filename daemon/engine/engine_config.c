@@ -5,7 +5,7 @@
 #include "backend/places.h"
 #include "base/cert_days.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "engine/engine_priv.h"
 #include "io/key_service.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The engine as the control plane sees it: publishing setups, listeners, stop, upgrade. */
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "engine/engine_priv.h"
 #include "session/query.h"
 

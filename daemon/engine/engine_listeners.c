@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "engine/engine_priv.h"
 
 void engine_closed(void *arg, const char *address)

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
+#include "base/log/log.h"
 
 #define HANDOVER_TICK_MS 200
 #define HANDOVER_TELL_MS 1000 /* the supervisor hears of the sessions this often */

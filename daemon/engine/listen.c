@@ -15,7 +15,7 @@
 
 #include "base/addr.h"
 #include "base/cleanup.h"
-#include "base/folder.h"
+#include "base/os/folder.h"
 
 static const char listen_unix[] = "unix:";
 

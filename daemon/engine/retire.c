@@ -3,7 +3,7 @@
 #include "engine/retire.h"
 
 #include "base/cleanup.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "session/query.h"
 
 #define RETIRE_GRACE_MS 30000 /* for commands to be answered */

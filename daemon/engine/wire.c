@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
+#include "base/log/log.h"
 
 #define WIRE_HEAD (sizeof(struct wire_packet) - WIRE_BODY_MAX)
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "base/zalloc.h"
 #include "engine/admission.h"
 #include "engine/retire.h"

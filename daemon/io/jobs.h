@@ -3,8 +3,8 @@
  */
 #pragma once
 
+#include "base/container/fair_queue.h"
 #include "base/err.h"
-#include "base/fair_queue.h"
 #include "io/mailbox.h"
 
 struct jobs;

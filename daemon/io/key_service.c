@@ -12,8 +12,8 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/list.h"
-#include "base/log.h"
+#include "base/container/list.h"
+#include "base/log/log.h"
 
 struct key_channel {
     int fd;

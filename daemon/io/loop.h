@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-#include "base/list.h"
-#include "base/wheel.h"
+#include "base/container/list.h"
+#include "base/container/wheel.h"
 #include "io/mailbox.h"
 
 struct event_base;

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/container/list.h"
 #include "base/err.h"
-#include "base/list.h"
 
 /* Embed first in a message. The sender gives it away with mailbox_post; the receiver's fn owns and
  * frees it. */

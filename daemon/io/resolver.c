@@ -13,8 +13,8 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/map.h"
+#include "base/container/map.h"
+#include "base/log/log.h"
 #include "base/zalloc.h"
 #include "io/resolver_hosts.h"
 

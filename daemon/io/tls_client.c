@@ -7,7 +7,7 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
-#include "base/map.h"
+#include "base/container/map.h"
 #include "io/tls_priv.h"
 
 #define CACHE_HOSTS_MAX 256

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/files.h"
+#include "base/os/files.h"
 #include "base/str.h"
 #include "io/tls_key.h"
 #include "io/tls_key_file.h"

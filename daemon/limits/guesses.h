@@ -5,9 +5,9 @@
 #pragma once
 
 #include "base/addr.h"
-#include "base/distinct.h"
-#include "base/safe_iter.h"
-#include "base/table.h"
+#include "base/container/distinct.h"
+#include "base/container/safe_iter.h"
+#include "base/container/table.h"
 
 #define GUESSES_MAX 16384
 

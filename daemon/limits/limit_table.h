@@ -7,10 +7,10 @@
 #include <stdatomic.h>
 
 #include "base/addr.h"
-#include "base/distinct.h"
-#include "base/safe_iter.h"
-#include "base/table.h"
-#include "base/wheel.h"
+#include "base/container/distinct.h"
+#include "base/container/safe_iter.h"
+#include "base/container/table.h"
+#include "base/container/wheel.h"
 
 /* What an address did, as long as it counts. */
 struct limit_past {

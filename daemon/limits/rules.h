@@ -7,10 +7,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/list.h"
-#include "base/map.h"
-#include "base/safe_iter.h"
-#include "base/wheel.h"
+#include "base/container/list.h"
+#include "base/container/map.h"
+#include "base/container/safe_iter.h"
+#include "base/container/wheel.h"
 #include "limits/limit_target.h"
 #include "proto/reply.h"
 

@@ -3,7 +3,7 @@
 #include "ops/certificates.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "ops/configs.h"
 #include "runtime/listener_pause.h"
 #include "runtime/state.h"

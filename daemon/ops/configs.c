@@ -3,7 +3,7 @@
  */
 #include "ops/configs.h"
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "base/units.h"
 #include "runtime/config_rows.h"
 #include "runtime/listener_pause.h"

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
-#include "base/heap.h"
+#include "base/container/heap.h"
 #include "base/token_bucket.h"
 #include "ops/kill.h"
 #include "ops/ops.h"

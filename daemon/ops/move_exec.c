@@ -2,7 +2,7 @@
 /* Who attends a move, and whose mailboxes are being carried. */
 #include "ops/move_exec.h"
 
-#include "base/map.h"
+#include "base/container/map.h"
 #include "rpc/client.h"
 #include "runtime/state.h"
 

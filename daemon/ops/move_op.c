@@ -3,7 +3,7 @@
 #include "ops/move_op.h"
 
 #include "base/clock.h"
-#include "base/map.h"
+#include "base/container/map.h"
 #include "ops/move_exec.h"
 #include "runtime/state.h"
 

@@ -3,7 +3,7 @@
 #include "ops/ops.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "runtime/state.h"
 
 #define OPS_KIND "op"

@@ -3,7 +3,7 @@
  * kept for a day, in the store too. All functions: control thread. */
 #pragma once
 
-#include "base/list.h"
+#include "base/container/list.h"
 #include "rpc/request.h"
 
 struct control;

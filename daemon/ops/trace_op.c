@@ -3,7 +3,7 @@
  * bytes, or with the client. */
 #include "ops/trace_op.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "ops/ops.h"
 #include "peers/workers.h"
 #include "rpc/client.h"

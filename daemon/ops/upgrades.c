@@ -2,7 +2,7 @@
 /* One upgrade: refused, checked, an operation while the new engine starts, done. */
 #include "ops/upgrades.h"
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "ops/configs.h"
 #include "ops/ops.h"
 #include "runtime/state.h"

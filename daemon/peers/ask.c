@@ -2,7 +2,7 @@
 /* Questions to all workers, and their answers. */
 #include "peers/ask.h"
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "peers/workers.h"
 #include "runtime/state.h"
 

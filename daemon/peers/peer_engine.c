@@ -2,7 +2,7 @@
 /* What is awaited of another engine, and what comes instead when it does not answer. */
 #include "peers/peer_engine.h"
 
-#include "base/log.h"
+#include "base/log/log.h"
 
 bool peer_engine_is_up(const struct peer_engine *e)
 {

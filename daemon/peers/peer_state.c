@@ -2,7 +2,7 @@
 /* State that each engine keeps in memory, from the one that serves to those that finish. */
 #include "peers/peer_state.h"
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "peers/ask.h"
 #include "runtime/limiter.h"
 #include "runtime/state.h"

@@ -4,7 +4,7 @@
 
 #include <unistd.h>
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "peers/peer_counts.h"
 #include "peers/peer_serve.h"
 #include "peers/peer_state.h"

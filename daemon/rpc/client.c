@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "rpc/json_text.h"
 #include "rpc/rpc.h"
 #include "rpc/server_priv.h"

@@ -2,7 +2,7 @@
 /* An operator's connection as commands see it. All functions: control thread. */
 #pragma once
 
-#include "base/list.h"
+#include "base/container/list.h"
 #include "rpc/request.h"
 
 struct client;

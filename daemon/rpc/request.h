@@ -3,7 +3,7 @@
  * thread. */
 #pragma once
 
-#include "base/list.h"
+#include "base/container/list.h"
 #include "rpc/command.h"
 
 struct client;

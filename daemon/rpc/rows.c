@@ -2,7 +2,7 @@
 /* Slices of long lists. */
 #include "rpc/rows.h"
 
-#include "base/heap.h"
+#include "base/container/heap.h"
 #include "rpc/json_text.h"
 #include "rpc/rpc.h"
 #include "rpc/table_json.h"

@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#include "base/safe_iter.h"
+#include "base/container/safe_iter.h"
 #include "rpc/request.h"
 
 /* One of the lists that an answer is made of. */

@@ -6,8 +6,8 @@
 #include <event2/event.h>
 #include <sys/socket.h>
 
-#include "base/log.h"
-#include "base/process.h"
+#include "base/log/log.h"
+#include "base/os/process.h"
 #include "rpc/json_text.h"
 #include "rpc/server_priv.h"
 #include "rpc/work.h"

@@ -3,7 +3,7 @@
 #include "runtime/audit.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "runtime/state.h"
 
 struct audit_work {

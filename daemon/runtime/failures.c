@@ -2,8 +2,8 @@
 /* The last logins that failed. */
 #include "runtime/failures.h"
 
-#include "base/list.h"
-#include "base/map.h"
+#include "base/container/list.h"
+#include "base/container/map.h"
 #include "base/units.h"
 #include "proto/registry/registry.h"
 #include "runtime/state.h"

@@ -2,7 +2,7 @@
 /* Lines and events about backends that have no room. */
 #include "runtime/fullness.h"
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "runtime/state.h"
 
 static void fullness_say(struct control *c, struct backend *b, bool is_full)

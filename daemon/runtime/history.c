@@ -3,7 +3,7 @@
 #include "runtime/history.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "proto/registry/registry.h"
 #include "runtime/fullness.h"
 #include "runtime/state.h"

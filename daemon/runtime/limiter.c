@@ -3,8 +3,8 @@
 #include "runtime/limiter.h"
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "base/log_quota.h"
+#include "base/log/log.h"
+#include "base/log/log_quota.h"
 #include "base/units.h"
 #include "rpc/rows.h"
 #include "runtime/state.h"

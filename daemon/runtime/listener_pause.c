@@ -2,7 +2,7 @@
 /* Listeners that operators paused: control.paused has {since, reason, stored} by name. */
 #include "runtime/listener_pause.h"
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "runtime/config_rows.h"
 #include "runtime/state.h"
 

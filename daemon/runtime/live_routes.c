@@ -3,7 +3,7 @@
 #include "runtime/live_routes.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "proto/registry/registry.h"
 #include "runtime/config_rows.h"
 #include "runtime/runtime.h"

@@ -2,7 +2,7 @@
 /* Batches of last logins. */
 #include "runtime/logins.h"
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "runtime/state.h"
 
 #define LOGINS_DELAY_MS 1000

@@ -3,7 +3,7 @@
 #include "runtime/runtime.h"
 
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "runtime/state.h"
 
 #define RUNTIME_KIND "backend"

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "backend/pool.h"
-#include "base/list.h"
+#include "base/container/list.h"
 #include "rpc/request.h"
 
 struct control;

@@ -3,7 +3,7 @@
  * not hidden by what was taken over from them. */
 #include "runtime/runtime_absorb.h"
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "runtime/runtime.h"
 #include "runtime/state.h"
 

@@ -3,7 +3,7 @@
  * otherwise. */
 #pragma once
 
-#include "base/map.h"
+#include "base/container/map.h"
 #include "rpc/work.h"
 #include "runtime/engine_api.h"
 #include "runtime/events.h"

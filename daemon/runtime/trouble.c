@@ -2,7 +2,7 @@
 /* Looking after what stands beside the way of the mail, and telling what is wrong with it. */
 #include "runtime/trouble.h"
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "rpc/work.h"
 #include "runtime/state.h"
 

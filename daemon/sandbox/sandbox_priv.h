@@ -2,7 +2,7 @@
 /* Private to sandbox/: its parts. Each logs what cannot be put in force. */
 #pragma once
 
-#include "base/log.h"
+#include "base/log/log.h"
 #include "sandbox/sandbox.h"
 
 /* A sanitizer's runtime calls what no other program does: only what is dangerous is refused then,

@@ -2,7 +2,7 @@
 /* Sessions counted by what they have in common. Not thread-safe. */
 #pragma once
 
-#include "base/map.h"
+#include "base/container/map.h"
 #include "session/query.h"
 
 /* Groups of one walk: sessions beyond them are counted as seen only. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Holds of single users by this worker: while a user is moved, no login of theirs goes on, and none
  * that was judged before the move ends goes to the old place. */
-#include "base/map.h"
+#include "base/container/map.h"
 #include "session/session_priv.h"
 
 #define HOLD_KEPT_MS (10 * 60 * UINT64_C(1000)) /* longer than any judging takes */

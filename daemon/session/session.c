@@ -3,7 +3,7 @@
 #include "session/session.h"
 
 #include "base/clock.h"
-#include "base/map.h"
+#include "base/container/map.h"
 #include "base/zalloc.h"
 #include "session/capabilities.h"
 #include "session/session_priv.h"

@@ -4,9 +4,9 @@
 
 #include "auth/auth.h"
 #include "backend/pool.h"
-#include "base/log_quota.h"
-#include "base/safe_iter.h"
-#include "base/table.h"
+#include "base/container/safe_iter.h"
+#include "base/container/table.h"
+#include "base/log/log_quota.h"
 #include "io/loop.h"
 #include "io/resolver.h"
 #include "session/counters.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What the sessions of one worker share: how it begins, and its end with all that belongs to it. */
-#include "base/map.h"
+#include "base/container/map.h"
 #include "session/capabilities.h"
 #include "session/query.h"
 #include "session/session_priv.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What is known of a session, for reading: the names of its states and ends, its id, its figures.
  */
-#include "base/map.h"
+#include "base/container/map.h"
 #include "session/session_priv.h"
 
 /* ---- names ---- */

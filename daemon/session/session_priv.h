@@ -5,7 +5,7 @@
 #include "backend/login.h"
 #include "backend/places.h"
 #include "base/cleanup.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "io/conn.h"
 #include "proto/proxyhdr.h"
 #include "proto/watch.h"

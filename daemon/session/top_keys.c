@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "base/heap.h"
+#include "base/container/heap.h"
 
 int top_keys_init(struct top_keys *b, size_t max, const struct session_order *o)
 {

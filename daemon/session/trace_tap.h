@@ -5,7 +5,7 @@
 #pragma once
 
 #include "backend/login.h"
-#include "base/safe_iter.h"
+#include "base/container/safe_iter.h"
 #include "session/session_priv.h"
 #include "session/trace.h"
 

@@ -3,7 +3,7 @@
 #include "store/store_sqlite.h"
 
 #include "base/cleanup.h"
-#include "base/log.h"
+#include "base/log/log.h"
 
 static void sqlite_close(struct store *base)
 {

@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
-#include "base/list.h"
+#include "base/container/list.h"
 #include "store/store_ops.h"
 
 /* An entry of its own in the store. */

@@ -4,7 +4,7 @@
  * would be lost, and others in their place are another store. */
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "store/store_sqlite.h"
 
 #define RETRY_MS 1000 /* between looks whether the files can be written again */

@@ -3,7 +3,7 @@
  * users and problems. */
 #pragma once
 
-#include "base/map.h"
+#include "base/container/map.h"
 #include "store/store.h"
 
 #define USER_ERRORS_MAX 100 /* told; the rest is counted */

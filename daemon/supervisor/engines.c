@@ -8,7 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "supervisor/notify.h"
 #include "supervisor/supervisor_priv.h"
 

@@ -16,7 +16,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 
 #define KEY_STABLE_MS 1000 /* one that lived this long is started again at once */
 #define KEY_RESTART_MS 1000

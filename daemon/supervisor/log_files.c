@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/folder.h"
+#include "base/os/folder.h"
 
 static int log_file_open(const char *path, int *ret_fd)
 {

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/list.h"
+#include "base/container/list.h"
 
 #define OUTBOX_PACKETS_MAX 4096 /* a content with 65536 sockets needs 1024 */
 

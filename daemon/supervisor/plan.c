@@ -3,7 +3,7 @@
 #include "supervisor/plan.h"
 
 #include "base/cleanup.h"
-#include "base/map.h"
+#include "base/container/map.h"
 #include "base/record.h"
 #include "config/config_bundle.h"
 #include "config/config_refresh.h"

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "base/files.h"
+#include "base/os/files.h"
 #include "config/config.h"
 #include "engine/listen.h"
 

@@ -12,8 +12,8 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/folder.h"
-#include "base/log.h"
+#include "base/log/log.h"
+#include "base/os/folder.h"
 #include "supervisor/log_files.h"
 #include "supervisor/notify.h"
 #include "supervisor/supervisor_priv.h"

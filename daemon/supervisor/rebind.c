@@ -2,7 +2,7 @@
 /* UNIX sockets whose files were removed or replaced under the daemon: nobody could come any more,
  * so they are bound again. */
 #include "base/cleanup.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "supervisor/supervisor_priv.h"
 
 #define REBIND_LOOK_MS 1000

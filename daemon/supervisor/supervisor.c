@@ -13,7 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "supervisor/notify.h"
 #include "supervisor/supervisor_priv.h"
 

@@ -11,7 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "runtime/engine_api.h"
 #include "supervisor/notify.h"
 #include "supervisor/supervisor_priv.h"

@@ -13,7 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log/log.h"
 #include "sandbox/sandbox.h"
 
 #define WATCH_LOOK_MS 250

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "base/buf.h"
-#include "base/list.h"
+#include "base/container/list.h"
 #include "net.h"
 
 #define FAKE_READ_BYTES (256 * 1024)

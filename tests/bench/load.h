@@ -5,7 +5,7 @@
 #include <openssl/ssl.h>
 
 #include "base/buf.h"
-#include "base/list.h"
+#include "base/container/list.h"
 #include "net.h"
 
 #define LOAD_READ_BYTES (256 * 1024)

@@ -3,7 +3,7 @@
  * understood can be printed and is understood the same again. */
 #include "base/addr.h"
 #include "base/clock.h"
-#include "base/log_line.h"
+#include "base/log/log_line.h"
 #include "base/units.h"
 #include "fuzz.h"
 

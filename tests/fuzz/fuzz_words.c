@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
+#include "base/log/log.h"
 
 /* No process has such a number: signals go nowhere, and nobody is waited for. */
 #define NO_PID(i) (INT_MAX - (i))

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: ISC */
+/* Formatting of log events. */
+#include "base/log/log_line.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+
+/* Kept free at the end: closing quote, brace, LF and the mark of a cut. */
+#define LOG_TAIL 16
+
+static bool log_put(struct log_line *l, const char *p, size_t n)
+{
+    if (l->n + n > LOG_LINE_MAX - LOG_TAIL)
+        return false;
+    memcpy(l->text + l->n, p, n);
+    l->n += n;
+    return true;
+}
+
+static bool log_put_c(struct log_line *l, const char *s)
+{
+    return log_put(l, s, strlen(s));
+}
+
+/* Escape of one byte; "" = as it is. Control bytes, quotes, backslashes, DEL. JSON has no \x, so it
+ * gets \u00NN. */
+static void log_escape(char dst[8], unsigned char c, enum log_format format)
+{
+    dst[0] = '\0';
+    if (c == '"' || c == '\\')
+        snprintf(dst, 8, "\\%c", c);
+    else if (c == '\n')
+        snprintf(dst, 8, "\\n");
+    else if (c == '\r')
+        snprintf(dst, 8, "\\r");
+    else if (c < 0x20 || c >= 0x7f)
+        snprintf(dst, 8, format == LOG_FORMAT_JSON ? "\\u%04x" : "\\x%02x", c);
+}
+
+/* Writes an escaped value; UTF-8 passes when the whole value is valid, else its high bytes are
+ * escaped. */
+static void log_put_value(struct log_line *l, struct str s, enum log_format format)
+{
+    bool is_utf8 = str_is_utf8(s);
+    char escape[8];
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        log_escape(escape, c, format);
+        bool is_plain = escape[0] == '\0' || (c >= 0x80 && is_utf8);
+        size_t step = 1;
+        /* A multi-byte character goes in whole or not at all. */
+        while (is_plain && c >= 0x80 && i + step < s.n &&
+               ((unsigned char)s.p[i + step] & 0xc0) == 0x80)
+            step++;
+        bool ok = is_plain ? log_put(l, s.p + i, step) : log_put_c(l, escape);
+        if (!ok) {
+            memcpy(l->text + l->n, "...", 3);
+            l->n += 3;
+            return;
+        }
+        i += step - 1;
+    }
+}
+
+/* Bytes of a value that stands without quotes: printable ASCII but for quote, backslash and "=". */
+static const bool log_is_bare[256] = {
+    ['!'] = true, ['#' ... '<'] = true, ['>' ... '['] = true, [']' ... '~'] = true};
+
+static bool log_needs_quotes(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!log_is_bare[(unsigned char)s.p[i]])
+            return true;
+    return s.n == 0;
+}
+
+static void log_put_string(struct log_line *l, struct str s, enum log_format format)
+{
+    bool has_quotes = format == LOG_FORMAT_JSON || log_needs_quotes(s);
+    if (!has_quotes && log_put(l, s.p, s.n)) /* nothing in it wants an escape either */
+        return;
+    if (has_quotes && !log_put_c(l, "\""))
+        return;
+    log_put_value(l, s, format);
+    if (has_quotes)
+        l->text[l->n++] = '"'; /* in the reserved tail */
+}
+
+static void log_put_field(struct log_line *l, const struct log_field *f, enum log_format format)
+{
+    char number[STR_NUMBER_MAX + 8], *end = number;
+    switch (f->type) {
+    case LOG_F_STR:
+        log_put_string(l, str_of(f->s), format);
+        return;
+    case LOG_F_STRN:
+        log_put_string(l, str_n(f->s, f->u), format);
+        return;
+    case LOG_F_ERR:
+        log_put_string(l, str_of(err_text((int)(int64_t)f->u)), format);
+        return;
+    case LOG_F_U64:
+        end = str_put_number(end, f->u, 10, 0);
+        break;
+    case LOG_F_I64:
+        if ((int64_t)f->u < 0)
+            *end++ = '-';
+        end = str_put_number(end, (int64_t)f->u < 0 ? 0 - f->u : f->u, 10, 0);
+        break;
+    case LOG_F_MS:
+        end = str_put_number(end, f->u / 1000, 10, 0);
+        *end++ = '.';
+        end = str_put_number(end, f->u % 1000, 10, 3);
+        break;
+    }
+    log_put(l, number, (size_t)(end - number));
+}
+
+static void log_line_head(struct log_line *l, enum log_format format, uint64_t wall_ms,
+                          enum log_level level, const char *event)
+{
+    char time[25];
+    clock_format(time, wall_ms);
+    static const char *const frames[][4] = {
+        [LOG_FORMAT_JSON] = {"{\"time\":\"", "\",\"level\":\"", "\",\"event\":\"", "\""},
+        [LOG_FORMAT_TEXT] = {"", " ", " ", ""}};
+    const char *const *frame = frames[format];
+    l->n = 0;
+    log_put_c(l, frame[0]);
+    log_put_c(l, time);
+    log_put_c(l, frame[1]);
+    log_put_c(l, log_level_name(level));
+    log_put_c(l, frame[2]);
+    l->body = format == LOG_FORMAT_JSON ? 0 : l->n;
+    log_put_c(l, event);
+    log_put_c(l, frame[3]);
+}
+
+void log_line_make(struct log_line *line, enum log_format format, uint64_t wall_ms,
+                   enum log_level level, const char *event, const struct log_field *fields,
+                   size_t n)
+{
+    log_line_head(line, format, wall_ms, level, event);
+    for (size_t i = 0; i < n; i++) {
+        const struct log_field *f = &fields[i];
+        if (f->type == LOG_F_STR && !f->s)
+            continue;
+        /* A field that does not fit any more is left out whole: half a JSON member would spoil the
+         * line. */
+        if (line->n + f->key_n + 48 > LOG_LINE_MAX - LOG_TAIL)
+            continue;
+        log_put_c(line, format == LOG_FORMAT_JSON ? ",\"" : " ");
+        log_put(line, f->key, f->key_n);
+        log_put_c(line, format == LOG_FORMAT_JSON ? "\":" : "=");
+        log_put_field(line, f, format);
+    }
+    if (format == LOG_FORMAT_JSON)
+        line->text[line->n++] = '}';
+    line->text[line->n++] = '\n';
+}
