@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/str.h"
-#include "io/http.h"
+#include "io/http/http.h"
 
 enum auth_http_verdict {
     AUTH_HTTP_OK,

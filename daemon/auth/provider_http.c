@@ -5,7 +5,7 @@
 #include "auth/provider.h"
 #include "base/cleanup.h"
 #include "base/zalloc.h"
-#include "io/http.h"
+#include "io/http/http.h"
 #include "store/store.h"
 
 #define WAIT_DEFAULT_MS 1000

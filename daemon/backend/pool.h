@@ -5,7 +5,7 @@
 #include "backend/backend.h"
 #include "backend/routes.h"
 #include "config/config.h"
-#include "io/tls.h"
+#include "io/tls/tls.h"
 
 /* A backend as a member of a pool, with the runtime edits folded in. */
 struct pool_member {

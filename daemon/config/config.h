@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "base/log/log.h"
 #include "base/os/files.h"
-#include "io/tls.h"
+#include "io/tls/tls.h"
 #include "proto/back.h"
 #include "proto/proto.h"
 

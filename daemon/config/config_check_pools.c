@@ -3,7 +3,7 @@
 #include "config/config_check.h"
 
 #include "base/cleanup.h"
-#include "io/http_url.h"
+#include "io/http/http_url.h"
 
 /* Two keys that only make sense together. */
 static void check_pair(struct check *k, const char *name_a, const void *a, const char *name_b,

@@ -7,7 +7,7 @@
 #include "base/cleanup.h"
 #include "base/container/map.h"
 #include "config/config_key.h"
-#include "io/tls.h"
+#include "io/tls/tls.h"
 
 #define SET_FILES 3
 #define SET_NO_CERT SIZE_MAX

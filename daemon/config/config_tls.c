@@ -2,7 +2,7 @@
 /* From the TLS keys of a config to credentials. */
 #include "base/cleanup.h"
 #include "config/config.h"
-#include "io/http_url.h"
+#include "io/http/http_url.h"
 
 int config_tls_server(const struct config_tls *c, struct files *files, struct tls_server **ret,
                       char **ret_error)

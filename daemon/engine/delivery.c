@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "config/config_bundle.h"
-#include "io/key_service.h"
+#include "io/tls/key_service.h"
 
 #define DELIVERY_WAIT_MS 30000
 

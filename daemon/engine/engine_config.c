@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/log/log.h"
 #include "engine/engine_priv.h"
-#include "io/key_service.h"
+#include "io/tls/key_service.h"
 
 #define ENGINE_KEYS_MS 5000 /* a key process starts in some milliseconds */
 

@@ -10,7 +10,7 @@
 #include "base/addr.h"
 #include "base/buf.h"
 #include "io/loop.h"
-#include "io/tls.h"
+#include "io/tls/tls.h"
 
 struct conn;
 

@@ -5,7 +5,7 @@
 
 #include "io/conn_tls_priv.h"
 #include "io/loop_priv.h"
-#include "io/tls_memory.h"
+#include "io/tls/tls_memory.h"
 
 #define RECORD_MAX 16384
 

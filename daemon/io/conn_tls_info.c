@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "io/conn_tls_priv.h"
-#include "io/tls_names.h"
+#include "io/tls/tls_names.h"
 
 /* GnuTLS's own sentences are for programmers; these are for the log. */
 static const struct {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "io/conn_priv.h"
-#include "io/tls_priv.h"
+#include "io/tls/tls_session.h"
 
 struct conn_tls {
     struct conn *conn;

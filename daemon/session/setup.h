@@ -6,7 +6,7 @@
 #include "backend/pool.h"
 #include "config/config.h"
 #include "io/jobs.h"
-#include "io/tls.h"
+#include "io/tls/tls.h"
 
 struct setup_listener {
     const struct config_listener *config;

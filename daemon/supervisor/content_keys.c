@@ -5,8 +5,8 @@
 #include "base/cleanup.h"
 #include "base/record.h"
 #include "config/config_key.h"
-#include "io/key_server.h"
-#include "io/tls_key_file.h"
+#include "io/tls/key_server.h"
+#include "io/tls/tls_key_file.h"
 
 /* A key of the configuration, and where its file was found before. */
 struct named_key {

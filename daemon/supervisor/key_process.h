@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
-#include "io/key_service.h"
+#include "io/tls/key_service.h"
 
 struct key_process {
     pid_t pid;  /* 0 = it does not run */

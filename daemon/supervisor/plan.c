@@ -7,7 +7,7 @@
 #include "base/record.h"
 #include "config/config_bundle.h"
 #include "config/config_refresh.h"
-#include "io/key_service.h"
+#include "io/tls/key_service.h"
 
 #define PLAN_ITEMS_MAX 65536
 #define PLAN_KEY_CHANNELS_MORE 4

@@ -4,7 +4,7 @@
 #include "auth/auth_http_request.h"
 #include "base/cleanup.h"
 #include "fuzz.h"
-#include "io/tls_priv.h"
+#include "io/tls/tls_session.h"
 
 /* It is a login name then. */
 static void check_identity(const char *identity)

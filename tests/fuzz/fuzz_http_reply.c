@@ -2,8 +2,8 @@
 /* HTTP replies of an auth server and the URL of one. Input: a byte of choices (the limit), then
  * bytes. */
 #include "fuzz.h"
-#include "io/http_reply.h"
-#include "io/http_url.h"
+#include "io/http/http_reply.h"
+#include "io/http/http_url.h"
 
 struct exchange {
     size_t max_bytes;

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
-#include "io/tls.h"
+#include "io/tls/tls.h"
 
 struct cert {
     char path[64];

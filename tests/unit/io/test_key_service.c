@@ -6,9 +6,9 @@
 
 #include "base/clock.h"
 #include "base/record.h"
-#include "io/key_server.h"
-#include "io/key_service.h"
-#include "io/tls_key.h"
+#include "io/tls/key_server.h"
+#include "io/tls/key_service.h"
+#include "io/tls/tls_key.h"
 #include "tls_case.h"
 
 enum { RSA, EC, ED, N_KEYS };

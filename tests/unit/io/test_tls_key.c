@@ -3,7 +3,7 @@
  * and handshakes use it; what libcrypto does not take is left to GnuTLS. */
 #include <gnutls/abstract.h>
 
-#include "io/tls_key.h"
+#include "io/tls/tls_key.h"
 #include "tls_case.h"
 
 enum { RSA_2048, RSA_3072, EC_256, EC_384, EC_521, ED_25519, ED_448, RSA_PSS, N_KEYS };

@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "conn_case.h"
-#include "io/tls.h"
+#include "io/tls/tls.h"
 
 static char tls_case_folder[64];
 

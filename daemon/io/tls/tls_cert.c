@@ -5,7 +5,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "io/tls_priv.h"
+#include "io/tls/tls_session.h"
 
 /* First match wins: the reasons that no CA could cure come first. */
 static const struct {

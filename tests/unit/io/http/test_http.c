@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* The HTTP client against a server of the test: exact requests, kept connections, replies of all
  * sorts, limits, time, HTTPS. */
-#include "tls_case.h"
+#include "tests/unit/io/tls_case.h"
 
 #include <sys/un.h>
 
-#include "io/http.h"
+#include "io/http/http.h"
 
 /* ---- the server: answers each request with the same bytes ---- */
 

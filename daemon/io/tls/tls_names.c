@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Names of cipher suites and versions as OpenSSL spells them: auth servers written for nginx
  * compare them. */
-#include "io/tls_names.h"
+#include "io/tls/tls_names.h"
 
 #include <stdlib.h>
 #include <string.h>

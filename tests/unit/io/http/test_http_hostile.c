@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /* The HTTP client against servers that fail in every way: each request ends, in time and with
  * little memory, and the next one finds a server that works. */
-#include "dns_case.h"
-#include "io_case.h"
+#include "tests/unit/io/dns_case.h"
+#include "tests/unit/io/io_case.h"
 
 #include <malloc.h>
 #include <netinet/in.h>
 
 #include "io/conn.h"
-#include "io/http.h"
+#include "io/http/http.h"
 
 #define CONNS_MAX 64
 #define OK "HTTP/1.1 200 OK\r\n"

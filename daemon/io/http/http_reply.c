@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Reading an HTTP/1.1 reply: one step for each part of it. */
-#include "io/http_reply.h"
+#include "io/http/http_reply.h"
 
 #define INTERIM_MAX 8 /* 1xx replies before the real one */
 #define LINES_MAX 1000

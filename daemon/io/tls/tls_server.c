@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
-#include "io/tls_priv.h"
+#include "io/tls/tls_session.h"
 
 /* GnuTLS derives a new ticket key from the master every few hours; the master itself lives this
  * long. Older tickets end in a full handshake. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* PEM blocks of private keys, and the block that stands for one. */
-#include "io/tls_key_file.h"
+#include "io/tls/tls_key_file.h"
 
 #include <inttypes.h>
 #include <string.h>

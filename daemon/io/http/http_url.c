@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Reading the URL of an HTTP server. */
-#include "io/http_url.h"
+#include "io/http/http_url.h"
 
 #include "base/addr.h"
 

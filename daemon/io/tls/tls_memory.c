@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* GMP's allocation functions, with a reserve for when memory is used up. */
-#include "io/tls_memory.h"
+#include "io/tls/tls_memory.h"
 
 #include <gmp.h>
 #include <pthread.h>

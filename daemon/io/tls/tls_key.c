@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Private keys in libcrypto, and the functions by which GnuTLS signs with them. */
-#include "io/tls_key.h"
+#include "io/tls/tls_key.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "io/key_service.h"
+#include "io/tls/key_service.h"
 
 /* Room for some 300 RSA keys of 4096 bits; pages are taken when they are used. */
 #define KEY_HEAP_BYTES (4 << 20)

@@ -3,10 +3,10 @@
  * several addresses of one name, exact request fields. */
 #pragma once
 
-#include "io/http_reply.h"
+#include "io/http/http_reply.h"
 #include "io/loop.h"
 #include "io/resolver.h"
-#include "io/tls.h"
+#include "io/tls/tls.h"
 
 struct http_client;
 struct http_request;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* Private to io/: how credentials become GnuTLS sessions. */
+/* How credentials become GnuTLS sessions: what a connection (io/conn_tls.c) takes of them. */
 #pragma once
 
 #include <gnutls/gnutls.h>
 
-#include "io/tls.h"
+#include "io/tls/tls.h"
 
 /* tls_load.c: pieces that both sides load. Errors: -ERR_IO (file), -ERR_TLS (content), with a
  * sentence in *ret_error. */

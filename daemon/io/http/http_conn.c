@@ -2,7 +2,7 @@
 /* One connection to an HTTP server: its addresses in turn, TLS, one request after the other. */
 #include <stdio.h>
 
-#include "io/http_priv.h"
+#include "io/http/http_priv.h"
 
 #define IDLE_MS 60000
 #define ATTEMPT_MIN_MS 250 /* least time for one address of several */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Channels to key processes: one question at a time on each, each thread on one that is free. */
-#include "io/key_service.h"
+#include "io/tls/key_service.h"
 
 #include <errno.h>
 #include <poll.h>

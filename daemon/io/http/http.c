@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* HTTP client: requests, their turns and their time. */
-#include "io/http.h"
+#include "io/http/http.h"
 
 #include "base/zalloc.h"
-#include "io/http_priv.h"
-#include "io/http_url.h"
+#include "io/http/http_priv.h"
+#include "io/http/http_url.h"
 
 #define CONNECTIONS_DEFAULT 16
 #define RESPONSE_DEFAULT_BYTES (64 * 1024)

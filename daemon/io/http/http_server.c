@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Which addresses of an HTTP server work: one that failed several times in a row is left alone for
  * a while, so that its logins neither wait for it nor keep the connections from others. */
-#include "io/http_priv.h"
+#include "io/http/http_priv.h"
 
 #define FAILURES_MAX 3 /* in a row, before an address is passed over */
 #define PAUSE_MIN_MS 1000

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* Private to io/http*.c: a client, its requests, its connections and what it knows of its servers.
+/* Private to io/http: a client, its requests, its connections and what it knows of its servers.
  */
 #pragma once
 
 #include "io/conn.h"
-#include "io/http.h"
+#include "io/http/http.h"
 
 #define HTTP_ADDRESSES_MAX 8
 #define HTTP_WHY_MAX 192

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Private keys behind sockets: fixed questions, and signatures as the only answers. */
-#include "io/key_server.h"
+#include "io/tls/key_server.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -10,8 +10,8 @@
 
 #include "base/cleanup.h"
 #include "base/record.h"
-#include "io/key_service.h"
-#include "io/tls_key.h"
+#include "io/tls/key_service.h"
+#include "io/tls/tls_key.h"
 
 #define KEYS_MAX 4096
 

@@ -8,9 +8,9 @@
 #include "base/buf.h"
 #include "base/os/files.h"
 #include "base/str.h"
-#include "io/tls_key.h"
-#include "io/tls_key_file.h"
-#include "io/tls_priv.h"
+#include "io/tls/tls_key.h"
+#include "io/tls/tls_key_file.h"
+#include "io/tls/tls_session.h"
 
 /* X25519 is the cheapest group, AES-GCM is 4 times faster here than ChaCha20; CBC stays last for
  * old mail clients that know ECDHE with nothing better. */

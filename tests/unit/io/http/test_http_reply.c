@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "io/http_reply.h"
+#include "io/http/http_reply.h"
 #include "tests/unit/proto/split.h"
 
 #define MAX_BYTES 300

@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 #include "base/str.h"
-#include "io/tls_key_file.h"
+#include "io/tls/tls_key_file.h"
 
 /* Longest signature: RSA of 16384 bits. */
 #define TLS_SIGNATURE_MAX 2048

@@ -8,7 +8,7 @@
 #include "base/addr.h"
 #include "base/clock.h"
 #include "base/container/map.h"
-#include "io/tls_priv.h"
+#include "io/tls/tls_session.h"
 
 #define CACHE_HOSTS_MAX 256
 #define CACHE_REFRESH_MS                                                                           \

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "io/http_url.h"
+#include "io/http/http_url.h"
 
 /* want: "scheme path|host|name|port|target". */
 static void check(const char *text, const char *want)
