@@ -67,7 +67,7 @@ TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)
 # ---- what is built -----------------------------------------------------------------------------
 
 # From the top floor to the lowest: the order of linking.
-FLOORS = supervisor engine control ops peers runtime rpc limits session backend auth store config io/http io io/tls \
+FLOORS = supervisor engine control ops peers runtime rpc limits session/admin session backend auth store config io/http io io/tls \
 	proto/registry proto/imap proto/pop3 proto/smtp proto/sieve proto proto/sasl sandbox \
 	base/log base/os base/container base
 floor_file = $(BUILD)/libmp_$(subst /,_,$(1)).a

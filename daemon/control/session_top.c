@@ -9,7 +9,7 @@
 #include "runtime/history.h"
 #include "runtime/limiter.h"
 #include "runtime/state.h"
-#include "session/groups.h"
+#include "session/admin/groups.h"
 
 #define TOP_ROWS 50
 #define TOP_ROWS_MAX 1000

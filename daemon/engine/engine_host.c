@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/log/log.h"
 #include "engine/engine_priv.h"
-#include "session/query.h"
+#include "session/admin/query.h"
 
 /* Of the time for a stop, at most: for response boundaries and for goodbyes to be read. */
 #define ENGINE_FAREWELL_MS 3000

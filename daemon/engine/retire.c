@@ -4,7 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/log/log.h"
-#include "session/query.h"
+#include "session/admin/query.h"
 
 #define RETIRE_GRACE_MS 30000 /* for commands to be answered */
 

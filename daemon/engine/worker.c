@@ -11,7 +11,7 @@
 #include "engine/admission.h"
 #include "engine/retire.h"
 #include "sandbox/sandbox.h"
-#include "session/query.h"
+#include "session/admin/query.h"
 
 /* ---- notes for the control thread ---- */
 
@@ -361,6 +361,8 @@ void worker_free(struct worker *w)
     retire_cancel(&w->retirements);
     auth_free(w->env.auth);
     resolver_free(w->env.resolver);
+    session_queries_end(&w->env);
+    session_kills_end(&w->env);
     session_env_fini(&w->env);
     loop_free(w->env.loop);
     free(w);

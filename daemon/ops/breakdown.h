@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "session/query.h"
+#include "session/admin/query.h"
 
 #define BREAKDOWN_GROUPS 8 /* that are named; the others are one */
 

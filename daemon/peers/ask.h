@@ -3,7 +3,7 @@
 #pragma once
 
 #include "rpc/request.h"
-#include "session/query.h"
+#include "session/admin/query.h"
 
 struct control;
 struct sessions;

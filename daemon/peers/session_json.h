@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "session/query.h"
+#include "session/admin/query.h"
 #include "session/trace.h"
 
 /* Appends a row as an object with the columns of session list. skip: bits of fields that are left

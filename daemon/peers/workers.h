@@ -5,7 +5,7 @@
  * the answer of the command (see peers.h). All functions: control thread. */
 #pragma once
 
-#include "session/query.h"
+#include "session/admin/query.h"
 #include "session/trace.h"
 
 struct control;
@@ -19,8 +19,8 @@ size_t worker_room(const struct control *c);
 /* Is it this one that has the session, if it is there still? */
 bool worker_has(const struct control *c, size_t w, uint64_t id);
 
-/* As the session_..._post of session/query.h and session/trace.h; worker numbers in the answers are
- * those of here. -ERR_NOMEM, -ERR_TOO_MANY. */
+/* As the session_..._post of session/admin/query.h and session/trace.h; worker numbers in the
+ * answers are those of here. -ERR_NOMEM, -ERR_TOO_MANY. */
 int worker_query(struct control *c, size_t w, const struct session_query_spec *spec) NODISCARD;
 int worker_query_next(struct control *c, size_t w, uint64_t number, bool is_cancelled) NODISCARD;
 int worker_kill(struct control *c, size_t w, const struct session_kill_spec *spec) NODISCARD;

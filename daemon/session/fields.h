@@ -2,7 +2,7 @@
 /* Sessions as rows: for the walks over them. Thread: the worker's. */
 #pragma once
 
-#include "session/query.h"
+#include "session/row.h"
 #include "session/session_priv.h"
 
 /* What a filter sees of a session: the row of filter_match with session_filter_get. */

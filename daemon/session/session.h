@@ -100,7 +100,7 @@ struct session_env {
 
 /* For a worker's own env whose other fields are set. */
 void session_env_init(struct session_env *env);
-/* No session may be left. */
+/* No session may be left, nor anything that is asked of them (session/admin/query.h). */
 void session_env_fini(struct session_env *env);
 
 /* Starts a session on an accepted socket, which it owns from now on, as one of setup's listener

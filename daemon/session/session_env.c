@@ -2,7 +2,6 @@
 /* What the sessions of one worker share: how it begins, and its end with all that belongs to it. */
 #include "base/container/map.h"
 #include "session/capabilities.h"
-#include "session/query.h"
 #include "session/session_priv.h"
 #include "session/trace.h"
 
@@ -26,8 +25,6 @@ void session_env_init(struct session_env *env)
 
 void session_env_fini(struct session_env *env)
 {
-    session_queries_end(env);
-    session_kills_end(env);
     traces_free(env);
     capabilities_free(env->capabilities);
     holds_free(env->holds);

@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "session/fields.h"
-#include "session/query.h"
 #include "session/trace_tap.h"
 
 #define TRACE_STEP 64 /* sessions looked at in one go */

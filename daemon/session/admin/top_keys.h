@@ -2,7 +2,7 @@
 /* The top so many keys of those seen so far: a heap, the worst of them on top. */
 #pragma once
 
-#include "session/query.h"
+#include "session/admin/query.h"
 
 /* Zero-initialised is empty and takes none. */
 struct top_keys {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Holds of users, and wake-ups of the logins that wait, as asked for by another thread. */
-#include "session/query.h"
+#include "session/admin/query.h"
 #include "session/session_priv.h"
 
 struct hold_mail {

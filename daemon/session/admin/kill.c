@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Ending many sessions, a few at a time, from another thread, and telling what became of them. */
 #include "base/token_bucket.h"
-#include "session/query.h"
+#include "session/admin/query.h"
 #include "session/session_priv.h"
 
 #define KILL_TICK_MS 200 /* so that no tick of the loop is passed over */

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/container/map.h"
-#include "session/query.h"
+#include "session/admin/query.h"
 
 /* Groups of one walk: sessions beyond them are counted as seen only. */
 #define SESSION_GROUPS_MAX 250000

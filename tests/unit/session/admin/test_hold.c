@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#include "session/query.h"
+#include "session/admin/query.h"
 #include "session/session_priv.h"
 
 /* A worker's loop whose mail is run by hand, and somebody who asks. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* Listings of a worker's sessions: chunks, filters, sorting, limits, sessions that end meanwhile.
  */
-#include "session_case.h"
+#include "session/admin/query.h"
+#include "tests/unit/session/session_case.h"
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -52,6 +53,8 @@ static int teardown(void **state)
     (void)state;
     session_chunk_free(seen.last);
     loop_free(asker);
+    session_queries_end(&c.env);
+    session_kills_end(&c.env);
     session_case_fini(&c);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* A bounded heap of keys. */
-#include "session/top_keys.h"
+#include "session/admin/top_keys.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Groups of sessions, and their sums. */
-#include "session/groups.h"
+#include "session/admin/groups.h"
 
 void session_groups_fini(struct session_groups *g)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* Walks over a worker's sessions: a piece at a time, a chunk at a time. */
-#include "session/query.h"
+#include "session/admin/query.h"
 
+#include "session/admin/groups.h"
+#include "session/admin/top_keys.h"
 #include "session/fields.h"
-#include "session/groups.h"
-#include "session/top_keys.h"
 
 #define QUERY_PIECE 64 /* sessions of one step: well under 100 µs, also when rows are made */
 
