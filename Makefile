@@ -67,9 +67,10 @@ TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)
 # ---- what is built -----------------------------------------------------------------------------
 
 # From the top floor to the lowest: the order of linking.
-FLOORS = supervisor engine control ops peers runtime rpc limits session/admin session backend auth store config io/http io io/tls \
-	proto/registry proto/imap proto/pop3 proto/smtp proto/sieve proto proto/sasl sandbox \
-	base/log base/os base/container base
+FLOORS = supervisor engine control control/user control/backend ops peers runtime/rules runtime rpc limits \
+	session/admin session backend auth store config io/http io io/tls \
+	proto/registry proto/imap proto/pop3 proto/smtp proto/sieve proto proto/sasl \
+	sandbox base/log base/os base/container base
 floor_file = $(BUILD)/libmp_$(subst /,_,$(1)).a
 floor_files = $(foreach f,$(1),$(call floor_file,$(f)))
 FLOOR_LIBS = $(call floor_files,$(FLOORS))

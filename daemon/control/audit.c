@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* audit list. */
 #include "base/clock.h"
-#include "control/handlers.h"
+#include "rpc/handlers.h"
 #include "runtime/state.h"
 
 #define AUDIT_ROWS 100

@@ -4,10 +4,10 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
-#include "control/handlers.h"
 #include "ops/kill.h"
+#include "rpc/handlers.h"
 #include "rpc/rows.h"
-#include "runtime/rule_edit.h"
+#include "runtime/rules/rule_edit.h"
 
 #define BAN_LOOKED_MAX 200 /* networks whose sessions are counted for the question */
 

@@ -2,7 +2,7 @@
 /* The function behind each command, in the order of commands.def. */
 #include "control/commands.h"
 
-#include "control/handlers.h"
+#include "rpc/handlers.h"
 
 const command_fn control_functions[] = {
 #define COMMAND(noun, verb, ...) command_##noun##_##verb,

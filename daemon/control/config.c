@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* config: shows, checks, compares, exports, reloads. */
-#include "control/handlers.h"
 #include "ops/configs.h"
 #include "proto/registry/registry.h"
+#include "rpc/handlers.h"
 #include "runtime/config_rows.h"
 #include "runtime/listener_pause.h"
 #include "runtime/live_routes.h"

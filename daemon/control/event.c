@@ -3,7 +3,7 @@
 #include "runtime/events.h"
 
 #include "base/clock.h"
-#include "control/handlers.h"
+#include "rpc/handlers.h"
 #include "rpc/table_json.h"
 #include "runtime/state.h"
 

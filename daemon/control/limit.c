@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* limit list, show, set, clear. */
-#include "control/handlers.h"
+#include "rpc/handlers.h"
 #include "rpc/rows.h"
-#include "runtime/rule_edit.h"
+#include "runtime/rules/rule_edit.h"
 
 /* ---- rows ---- */
 

@@ -4,7 +4,7 @@
 
 #include "base/cert_days.h"
 #include "base/clock.h"
-#include "control/handlers.h"
+#include "rpc/handlers.h"
 #include "rpc/table_json.h"
 #include "runtime/listener_pause.h"
 #include "runtime/state.h"

@@ -5,12 +5,12 @@
 #include "base/clock.h"
 #include "base/log/log.h"
 #include "base/os/process.h"
-#include "control/handlers.h"
 #include "ops/certificates.h"
 #include "proto/registry/registry.h"
+#include "rpc/handlers.h"
 #include "rpc/server.h"
 #include "runtime/history.h"
-#include "runtime/limiter.h"
+#include "runtime/rules/limiter.h"
 #include "runtime/state.h"
 
 /* Appending ends at the first failure, which is then the result of the whole page. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* op: lists operations, shows and cancels one. */
-#include "control/handlers.h"
 #include "ops/ops.h"
+#include "rpc/handlers.h"
 #include "rpc/table_json.h"
 #include "runtime/state.h"
 

@@ -4,10 +4,10 @@
 #include "backend/places.h"
 #include "base/clock.h"
 #include "base/units.h"
-#include "control/handlers.h"
 #include "control/listener.h"
-#include "control/user_list.h"
-#include "runtime/limiter.h"
+#include "control/user/user_list.h"
+#include "rpc/handlers.h"
+#include "runtime/rules/limiter.h"
 
 #define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
 

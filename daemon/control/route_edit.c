@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* route list, add, set, remove, move, reset. */
-#include "control/handlers.h"
 #include "proto/registry/registry.h"
+#include "rpc/handlers.h"
 #include "rpc/table_json.h"
 #include "runtime/live_routes.h"
 #include "runtime/state.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* session kill. */
-#include "control/handlers.h"
 #include "ops/kill.h"
+#include "rpc/handlers.h"
 #include "runtime/state.h"
 
 static void on_session_killed(void *arg, const struct kill_result *result)

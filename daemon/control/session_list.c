@@ -7,8 +7,8 @@
 #include "peers/session_json.h"
 #include "peers/workers.h"
 
-#include "control/handlers.h"
 #include "rpc/client.h"
+#include "rpc/handlers.h"
 #include "runtime/state.h"
 
 #define LISTING_IDLE_MS 60000

@@ -2,12 +2,12 @@
 /* session top: how many sessions each user, address, network and so on has. */
 #include "base/addr.h"
 #include "base/container/distinct.h"
-#include "control/handlers.h"
 #include "peers/ask.h"
 #include "proto/registry/registry.h"
+#include "rpc/handlers.h"
 #include "rpc/table_json.h"
 #include "runtime/history.h"
-#include "runtime/limiter.h"
+#include "runtime/rules/limiter.h"
 #include "runtime/state.h"
 #include "session/admin/groups.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* session trace. */
-#include "control/handlers.h"
 #include "ops/trace_op.h"
+#include "rpc/handlers.h"
 #include "session/trace.h"
 
 #define TRACE_FOR_MS (60 * UINT64_C(1000))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* stats: the counters and their history as rows. */
-#include "control/handlers.h"
-#include "control/latency_row.h"
+#include "control/backend/latency_row.h"
 #include "proto/registry/registry.h"
+#include "rpc/handlers.h"
 #include "runtime/history.h"
 #include "runtime/state.h"
 

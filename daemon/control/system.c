@@ -4,8 +4,8 @@
 
 #include "base/log/log.h"
 #include "base/os/process.h"
-#include "control/handlers.h"
 #include "ops/upgrades.h"
+#include "rpc/handlers.h"
 #include "rpc/server.h"
 #include "runtime/state.h"
 #include "runtime/trouble.h"

@@ -4,7 +4,7 @@
 
 #include "base/log/log.h"
 #include "peers/ask.h"
-#include "runtime/limiter.h"
+#include "runtime/rules/limiter.h"
 #include "runtime/state.h"
 
 #define PEER_STATE_RULES 256 /* of one message */

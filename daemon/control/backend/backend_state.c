@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /* What operators want of a backend: drain, ready, disable, hold, release. */
 #include "base/clock.h"
-#include "control/backend_list.h"
-#include "control/handlers.h"
+#include "control/backend/backend_list.h"
 #include "ops/drains.h"
 #include "ops/kill.h"
 #include "ops/ready_wait.h"
 #include "ops/timed_holds.h"
+#include "rpc/handlers.h"
 
 #define DRAIN_RATE 50
 

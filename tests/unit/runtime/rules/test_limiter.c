@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* The owner of limits and bans: words for clients, the store, restarts. */
-#include "runtime/limiter.h"
+#include "runtime/rules/limiter.h"
 
-#include "control_case.h"
+#include "tests/unit/runtime/control_case.h"
 
 static struct plane plane;
 

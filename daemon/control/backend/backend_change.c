@@ -2,7 +2,7 @@
 /* The frame of every change of a backend: its turn, the edit, the store, the pools, the answer. */
 #include "base/clock.h"
 #include "base/log/log.h"
-#include "control/backend_list.h"
+#include "control/backend/backend_list.h"
 #include "ops/drains.h"
 #include "ops/timed_holds.h"
 #include "peers/ask.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Windows of logins as members of a row. */
-#include "control/latency_row.h"
+#include "control/backend/latency_row.h"
 
 #include <stdlib.h>
 

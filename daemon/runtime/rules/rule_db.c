@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Rules as JSON, and the jobs that write them. */
-#include "runtime/rule_db.h"
+#include "runtime/rules/rule_db.h"
 
 #include <unistd.h>
 

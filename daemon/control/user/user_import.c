@@ -4,9 +4,9 @@
 
 #include "auth/auth.h"
 #include "base/clock.h"
-#include "control/handlers.h"
-#include "control/user_list.h"
+#include "control/user/user_list.h"
 #include "ops/ops.h"
+#include "rpc/handlers.h"
 #include "rpc/upload.h"
 #include "store/user_file.h"
 

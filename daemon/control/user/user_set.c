@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* user add, set and passwd: every property of a user, checked. */
 #include "auth/auth.h"
-#include "control/handlers.h"
-#include "control/user_list.h"
+#include "control/user/user_list.h"
+#include "rpc/handlers.h"
 
 static int edit_refuse(struct user_edit *e, char *text)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* Users: listing, showing, and the frame of every change. */
-#include "control/user_list.h"
+#include "control/user/user_list.h"
 
 #include "base/clock.h"
-#include "control/handlers.h"
-#include "control/user_names.h"
+#include "control/user/user_names.h"
 #include "ops/kill.h"
+#include "rpc/handlers.h"
 #include "rpc/json_text.h"
 #include "rpc/table_json.h"
 

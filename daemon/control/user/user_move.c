@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* user move: some users at a time, as an operation. */
 #include "base/clock.h"
-#include "control/backend_list.h"
-#include "control/handlers.h"
-#include "control/user_list.h"
-#include "control/user_names.h"
+#include "control/backend/backend_list.h"
+#include "control/user/user_list.h"
+#include "control/user/user_names.h"
 #include "ops/move_op.h"
+#include "rpc/handlers.h"
 #include "rpc/upload.h"
 
 #define MOVE_PARALLEL 10

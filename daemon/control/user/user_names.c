@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* The names of the store and those of the sessions, merged. */
-#include "control/user_names.h"
+#include "control/user/user_names.h"
 
 #include "limits/limits.h"
-#include "runtime/limiter.h"
+#include "runtime/rules/limiter.h"
 
 const char *user_judge(const struct control *c)
 {

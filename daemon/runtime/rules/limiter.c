@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What follows from limits: bans, log, events, and the store. */
-#include "runtime/limiter.h"
+#include "runtime/rules/limiter.h"
 
 #include "base/clock.h"
 #include "base/log/log.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* Changing backends: states, weight, address, adding and removing. */
 #include "backend/check.h"
-#include "control/backend_list.h"
-#include "control/handlers.h"
+#include "control/backend/backend_list.h"
 #include "ops/drains.h"
+#include "rpc/handlers.h"
 
 /* ---- values ---- */
 

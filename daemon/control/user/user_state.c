@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* user lock, unlock, hold, release, kick, remove. */
 #include "base/clock.h"
-#include "control/handlers.h"
-#include "control/user_list.h"
-#include "control/user_names.h"
+#include "control/user/user_list.h"
+#include "control/user/user_names.h"
 #include "ops/kill.h"
+#include "rpc/handlers.h"
 #include "store/store.h"
 
 /* ---- ending the sessions of several users ---- */

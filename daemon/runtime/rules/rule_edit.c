@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Operators' changes of bans and overrides. */
-#include "runtime/rule_edit.h"
+#include "runtime/rules/rule_edit.h"
 
 static void rule_edit_fini(struct rule_edit *u)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /* Backends and pools: finding, listing, showing. */
-#include "control/backend_list.h"
+#include "control/backend/backend_list.h"
 
 #include "backend/places.h"
 #include "base/cert_days.h"
 #include "base/clock.h"
-#include "control/handlers.h"
-#include "control/latency_row.h"
+#include "control/backend/latency_row.h"
 #include "proto/registry/registry.h"
+#include "rpc/handlers.h"
 #include "rpc/table_json.h"
 
 #define NAMES_MAX 512 /* compared for a hint */

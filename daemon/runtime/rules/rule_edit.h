@@ -3,7 +3,7 @@
  * answer. All functions: control thread. */
 #pragma once
 
-#include "runtime/limiter.h"
+#include "runtime/rules/limiter.h"
 #include "runtime/state.h"
 
 struct rule_edit {

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/str.h"
-#include "control/latency_row.h"
+#include "control/backend/latency_row.h"
 
 static void expect(const char *rows_text, const char *const *slow)
 {

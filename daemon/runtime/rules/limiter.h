@@ -4,7 +4,7 @@
 #pragma once
 
 #include "limits/limits.h"
-#include "runtime/rule_db.h"
+#include "runtime/rules/rule_db.h"
 
 struct control;
 struct limiter;
