@@ -16,11 +16,12 @@ static const struct auth_provider_ops *const kinds[] = {
     [AUTH_TYPE_BACKEND] = &provider_backend_ops,
 };
 
-unsigned auth_mechanisms(const struct config *c)
+unsigned auth_mechanisms(const struct config *c, uint64_t provider_mask)
 {
     unsigned mask = 0;
     for (size_t i = 0; i < c->n_auths; i++)
-        mask |= kinds[c->auths[i].type]->mechanisms;
+        if (provider_mask >> i & 1)
+            mask |= kinds[c->auths[i].type]->mechanisms;
     return mask;
 }
 

@@ -84,10 +84,10 @@ int auth_configure(struct auth *a, struct config *c, struct tls_client *const *t
 /* Why an account that exists may not log in, for the log; static. */
 const char *auth_refusal_reason(enum auth_status refusal);
 
-/* Judges: the providers are asked in order until one knows the user. Who has a password in
- * the store is judged there alone, a wrong one is not tried elsewhere; what an auth server says
- * counts, and when it says nothing nobody else is asked. cb runs exactly once, later in this or
- * another turn (never inside the call), unless cancelled. NULL when out of memory. */
+/* Judges: the providers of the listener are asked in order until one knows the user. Who has a
+ * password in the store is judged there alone, a wrong one is not tried elsewhere; what an auth
+ * server says counts, and when it says nothing nobody else is asked. cb runs exactly once, later in
+ * this or another turn (never inside the call), unless cancelled. NULL when out of memory. */
 struct auth_query *auth_check(struct auth *a, const struct auth_request *r,
                               void (*cb)(void *arg, struct auth_result *res), void *arg);
 /* SCRAM: the keys of a user; keys NULL when there is no such user or no keys (the caller goes on
@@ -105,8 +105,9 @@ void auth_judged(struct auth *a, const struct credentials *cred, bool is_right);
 /* Forgets cached answers of a user (NULL = all), and that nothing is said of any name: after every
  * change of a user. */
 void auth_forget(struct auth *a, const char *user);
-/* SASL_BIT mask of what the providers of a config can serve. */
-unsigned auth_mechanisms(const struct config *c);
+/* SASL_BIT mask of what providers of a config can serve: those whose bit is in the mask of a
+ * listener. */
+unsigned auth_mechanisms(const struct config *c, uint64_t provider_mask);
 
 /* True when password_verify knows the scheme and the hash is well-formed. Cheap. Thread: any. */
 bool password_is_known(const char *hash);

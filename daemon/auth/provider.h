@@ -85,7 +85,8 @@ struct auth_query {
     atomic_uint refs; /* the worker's and, while one runs, a job's: the last one frees the memory */
     struct auth *auth; /* NULL when the worker is done with it */
     struct auth_setup *setup;
-    size_t at; /* index of the provider that is asked */
+    size_t at;          /* index of the provider that is asked */
+    uint64_t providers; /* bit i: setup->v[i] may be asked */
     uint64_t generation;
     struct loop_deferred start;
     struct auth_ask ask; /* does not change: a job may read it */

@@ -101,6 +101,19 @@ void query_unref(struct auth_query *q)
     free(q);
 }
 
+/* Which providers judge clients of a listener. The configuration may have changed since they came:
+ * where the listener is gone, only those that judge for every other one. */
+static uint64_t query_providers(const struct config *c, const char *listener)
+{
+    uint64_t mask = UINT64_MAX;
+    const struct config_listener *l = c && listener ? config_listener_find(c, listener) : NULL;
+    if (l)
+        return l->provider_mask;
+    for (size_t i = 0; c && i < c->n_listeners; i++)
+        mask &= c->listeners[i].provider_mask;
+    return mask;
+}
+
 struct auth_query *query_new(struct auth *a, const struct auth_request *r)
 {
     struct auth_query *q = malloc(sizeof(*q));
@@ -120,6 +133,7 @@ struct auth_query *query_new(struct auth *a, const struct auth_request *r)
     q->auth = a;
     q->generation = a->generation;
     q->setup = auth_setup_ref(a->setup);
+    q->providers = query_providers(a->setup->config, q->ask.listener);
     list_add_tail(&a->queries, &q->link);
     return q;
 }
@@ -215,9 +229,13 @@ static size_t query_find(const struct auth_query *q, size_t i)
 {
     const struct auth_setup *s = q->setup;
     enum sasl_mech mech = q->ask.cred.mech;
-    while (i < s->n && mech != SASL_NONE && !s->v[i]->ops->is_always_asked &&
-           !(s->v[i]->ops->mechanisms & SASL_BIT(mech)))
-        i++;
+    for (; i < s->n; i++) {
+        const struct auth_provider_ops *ops = s->v[i]->ops;
+        bool can_judge =
+            mech == SASL_NONE || ops->is_always_asked || ops->mechanisms & SASL_BIT(mech);
+        if (can_judge && q->providers >> i & 1)
+            break;
+    }
     return i;
 }
 

@@ -47,11 +47,26 @@ struct config_tls { /* a `tls` group: top level default, or of one listener */
     const char *dh_params; /* NULL */
 };
 
+enum { CONFIG_AUTHS_MAX = 64 }; /* providers */
+
 enum config_listener_tls {
     LISTENER_TLS_OFF,
     LISTENER_TLS_STARTTLS,
     LISTENER_TLS_REQUIRED,
     LISTENER_TLS_IMPLICIT
+};
+
+struct config_timeouts {
+    uint64_t proxy_header_ms, tls_ms, preauth_ms, command_ms, auth_ms, connect_ms, login_ms,
+        relay_idle_ms, hold_ms, failure_delay_ms, closing_ms;
+};
+
+/* What a listener inherits where it says nothing: members are never unset. */
+struct config_listener_limits {
+    uint64_t line_bytes, literal_bytes;
+};
+struct config_listener_resolver {
+    bool is_on;
 };
 
 struct config_listener {
@@ -63,14 +78,21 @@ struct config_listener {
     enum config_listener_tls tls;
     struct config_tls tls_config;      /* own group or a copy of the default */
     struct config_nets proxy_protocol; /* peers that must send a PROXY header; n 0 = none */
-    unsigned mechanisms;               /* SASL_BIT mask plus SASL_BIT_COMMAND */
+    unsigned mechanisms;               /* SASL_BIT mask, SASL_BIT_COMMAND, or SASL_BIT_NOTHING */
     bool is_auth_optional;             /* SMTP: auth = "none" or "optional" */
     bool allow_plaintext;
-    struct config_strings capabilities; /* n 0 = built-in or learned */
+    struct config_strings capabilities; /* v NULL = built-in or learned; else n 0 = none */
     bool learn_capabilities;
     const char *greeting;       /* NULL */
     uint64_t greeting_delay_ms; /* SMTP */
     const char *pool;           /* NULL = by routes */
+    struct config_strings providers;
+    uint64_t provider_mask; /* bit i: auths[i] is asked; derived */
+    const char *server_name;
+    unsigned max_errors;
+    struct config_timeouts timeouts;
+    struct config_listener_limits limits;
+    struct config_listener_resolver resolver;
     size_t so_rcvbuf, so_sndbuf;
     bool so_keepalive;
     uint64_t keepalive_idle_ms, keepalive_interval_ms; /* whole seconds; 0 = the system's */
@@ -147,6 +169,7 @@ enum config_auth_type { AUTH_TYPE_USERS, AUTH_TYPE_HTTP, AUTH_TYPE_BACKEND };
 
 struct config_auth {
     enum config_auth_type type;
+    const char *name; /* NULL */
     uint64_t cache_ms;
     /* http */
     const char *url; /* NULL; "http://", "https://", with unix: "http://unix:/path:/uri" */
@@ -189,11 +212,6 @@ struct config_limits {
     uint64_t log_lines_per_minute, log_total_per_minute;
     struct config_nets trusted;
     uint64_t line_bytes, literal_bytes;
-};
-
-struct config_timeouts {
-    uint64_t proxy_header_ms, tls_ms, preauth_ms, command_ms, auth_ms, connect_ms, login_ms,
-        relay_idle_ms, hold_ms, failure_delay_ms, closing_ms;
 };
 
 struct config_resolver {

@@ -147,11 +147,14 @@ static void check_mechanisms(struct check *k, const struct config_listener *l)
         check_warning(k, "mechanisms", "EXTERNAL needs client certificates: client_auth");
     if (l->is_auth_optional && !p->can_skip_login)
         check_error(k, "auth", "%s has no mail without login", p->name);
+    if (l->mechanisms & SASL_BIT_NOTHING && !l->is_auth_optional)
+        check_warning(k, "mechanisms", "nobody can log in: there are none");
     bool needs_tls = true; /* all mechanisms send the password as it is */
     for (int mech = 0; mech < SASL_MECH_COUNT; mech++)
         if (l->mechanisms & SASL_BIT(mech) && !sasl_is_clear_text((enum sasl_mech)mech))
             needs_tls = false;
-    if (l->tls == LISTENER_TLS_OFF && !l->allow_plaintext && !l->is_auth_optional && needs_tls)
+    if (l->tls == LISTENER_TLS_OFF && !l->allow_plaintext && !l->is_auth_optional && needs_tls &&
+        !(l->mechanisms & SASL_BIT_NOTHING))
         check_warning(k, "tls", "nobody can log in: passwords need TLS or allow_plaintext");
 }
 
@@ -177,6 +180,22 @@ static void check_listener_tls(struct check *k, const struct config_listener *l)
         check_error(k, "tls_options.client_auth", "needs client_ca");
 }
 
+static void check_providers(struct check *k, const struct config_listener *l)
+{
+    const struct config *c = k->config;
+    if (l->providers.v && l->providers.n == 0)
+        check_error(k, "providers", "must not be empty: nobody could log in");
+    for (size_t i = 0; i < l->providers.n; i++) {
+        size_t at = 0;
+        while (at < c->n_auths &&
+               !(c->auths[at].name && strcmp(c->auths[at].name, l->providers.v[i]) == 0))
+            at++;
+        if (at == c->n_auths)
+            check_error(k, "providers", "no provider in auth has the name \"%s\"",
+                        l->providers.v[i]);
+    }
+}
+
 void check_listeners(struct check *k)
 {
     for (size_t i = 0; i < k->config->n_listeners; i++) {
@@ -193,7 +212,8 @@ void check_listeners(struct check *k)
             check_warning(k, "so_keepalive", "is false: the other keepalive keys have no effect");
         if (l->proto)
             check_mechanisms(k, l);
-        if (l->capabilities.n > 0 && check_is_set(k, "learn_capabilities") && l->learn_capabilities)
+        check_providers(k, l);
+        if (l->capabilities.v && check_is_set(k, "learn_capabilities") && l->learn_capabilities)
             check_warning(k, "learn_capabilities", "has no effect: capabilities is set");
     }
 }

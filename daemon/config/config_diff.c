@@ -183,10 +183,36 @@ static int diff_numbered(struct diff *d, const struct config_key *k, const void 
 
 /* ---- groups ---- */
 
-static bool diff_inherits(const struct config *c, const struct config_tls *tls)
+/* Would the values differ, if the key stood in its own group and in the one that it inherits? */
+static int diff_from_origin(struct diff *d, const struct config_key *k, const void *base,
+                            const struct config_origin *from)
+{
+    AUTO_SECRET_BUF own = BUF_INIT;
+    AUTO_SECRET_BUF there = BUF_INIT;
+    const struct config_key *o = config_key_find(from->group, k->name);
+    int err = config_value_print(k, base, &own);
+    if (err == 0)
+        err = config_value_print(o, from->base, &there);
+    if (err < 0 || str_eq(buf_str(&own), buf_str(&there)))
+        return err;
+    return diff_add(d, k->name, NULL, NULL, k->effect);
+}
+
+/* Is all of the key as at the top level? k: a key or a part at base. */
+static bool diff_inherits(const struct config *c, const struct config_key *k, const void *base)
 {
     struct diff d = {.a = c, .b = c};
-    int err = tls == &c->tls ? -ERR_INVAL : diff_group(&d, config_group_tls(), &c->tls, tls, "");
+    struct config_origin from;
+    int err = 0;
+    if (!config_key_origin(k, c, &from))
+        return false;
+    const struct config_group *g = k->type == CONFIG_PART ? k->group() : NULL;
+    if (!g)
+        err = diff_from_origin(&d, k, base, &from);
+    else if (g == from.group)
+        err = diff_group(&d, g, from.base, config_member_const(k, base), "");
+    for (size_t i = 0; g && g != from.group && i < g->n_keys && err == 0; i++)
+        err = diff_from_origin(&d, &g->keys[i], config_member_const(k, base), &from);
     bool is_same = err == 0 && d.changes.n == 0;
     config_changes_fini(&d.changes);
     return is_same;
@@ -201,17 +227,16 @@ static int diff_group(struct diff *d, const struct config_group *g, const void *
         AUTO_FREE char *at = *path ? str_printf("%s.%s", path, k->name) : str_dup_c(k->name);
         if (!at)
             return -ERR_NOMEM;
-        if (k->type == CONFIG_LIST) {
+        /* A change of what listeners inherit is told once, at the top. */
+        if (diff_inherits(d->a, k, a) && diff_inherits(d->b, k, b))
+            continue;
+        if (k->type == CONFIG_LIST)
             err = (config_list_has_names(k) ? diff_named : diff_numbered)(d, k, a, b, at);
-        } else if (k->type == CONFIG_PART) {
-            const void *in_a = config_member_const(k, a), *in_b = config_member_const(k, b);
-            /* A change of what listeners inherit is told once, at the top. */
-            if (k->group != config_group_tls || !diff_inherits(d->a, in_a) ||
-                !diff_inherits(d->b, in_b))
-                err = diff_group(d, k->group(), in_a, in_b, at);
-        } else {
+        else if (k->type == CONFIG_PART)
+            err =
+                diff_group(d, k->group(), config_member_const(k, a), config_member_const(k, b), at);
+        else
             err = diff_value(d, k, a, b, at);
-        }
     }
     return err;
 }

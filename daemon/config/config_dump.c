@@ -43,7 +43,7 @@ static int dump_reference(struct dump *d, const struct config_key *list, const v
     const struct config_group *g = list->group(), *top = config_group_top();
     const struct config_reading r = {.memory = config_memory_of(d->scratch)};
     void *ref = config_alloc(r.memory, g->size);
-    int err = ref ? config_group_default(g, ref, &d->config->tls, &r) : -ERR_NOMEM;
+    int err = ref ? config_group_default(g, ref, d->config, &r) : -ERR_NOMEM;
     if (err < 0)
         return err;
     for (size_t i = 0; i < g->n_keys; i++) {

@@ -54,6 +54,7 @@ static const struct config_word config_words_forwards[] = {
 #define NEEDED CONFIG_KEY_NEEDED
 #define SECRET CONFIG_KEY_SECRET
 #define INPUT CONFIG_KEY_INPUT
+#define INHERITED CONFIG_KEY_INHERITED
 #define TYPE_TEXT CONFIG_TEXT
 #define TYPE_NAME CONFIG_NAME
 #define TYPE_PATH CONFIG_PATH
@@ -91,6 +92,12 @@ static const struct config_word config_words_forwards[] = {
              .type = TYPE_##type_},
 #define PART(name_, id_, member_, text_)                                                           \
             {MEMBER(name_, member_), .type = CONFIG_PART, .text = text_, .group = config_group_##id_},
+#define PART_OF(name_, id_, member_, from_, text_)                                                 \
+            {MEMBER(name_, member_),                                                               \
+             .type = CONFIG_PART,                                                                  \
+             .text = text_,                                                                        \
+             .group = config_group_##id_,                                                          \
+             .from = #from_},
 #define LIST(name_, id_, member_, count_, text_)                                                   \
             {MEMBER(name_, member_),                                                               \
              .type = CONFIG_LIST,                                                                  \
@@ -123,6 +130,20 @@ const struct config_key *config_key_find(const struct config_group *g, const cha
         if (strcmp(g->keys[i].name, name) == 0)
             return &g->keys[i];
     return NULL;
+}
+
+bool config_key_origin(const struct config_key *k, const struct config *top,
+                       struct config_origin *ret)
+{
+    if (k->flags & CONFIG_KEY_INHERITED) {
+        *ret = (struct config_origin){config_group_top(), top};
+        return true;
+    }
+    if (!k->from)
+        return false;
+    const struct config_key *from = config_key_find(config_group_top(), k->from);
+    *ret = (struct config_origin){from->group(), config_member_const(from, top)};
+    return true;
 }
 
 const char *config_key_nearest(const struct config_group *g, const char *name)
@@ -171,11 +192,17 @@ struct key_visit {
     void *arg;
 };
 
-static void key_tell(const struct key_visit *v, const struct config_key *k, const char *path)
+/* from: of the group that the key is in, NULL = it inherits nothing. */
+static void key_tell(const struct key_visit *v, const struct config_key *k, const char *path,
+                     const char *from)
 {
     static const char *const units[CONFIG_TYPE_COUNT] = {
         [CONFIG_DURATION] = "ms s m h d", [CONFIG_SIZE] = "bytes, k m g", [CONFIG_MODE] = "octal"};
-    char least[32], most[32], range[96] = "";
+    char least[32], most[32], range[96] = "", as[64] = "";
+    if (k->flags & CONFIG_KEY_INHERITED)
+        (void)snprintf(as, sizeof(as), "as at the top level");
+    else if (from && !(k->flags & CONFIG_KEY_NEEDED))
+        (void)snprintf(as, sizeof(as), "as in %s", from);
     config_key_format(k, k->min, least);
     config_key_format(k, k->max, most);
     if (k->max)
@@ -186,7 +213,9 @@ static void key_tell(const struct key_visit *v, const struct config_key *k, cons
         .path = path,
         .type = config_types[k->type],
         .unit = units[k->type],
-        .default_text = k->flags & CONFIG_KEY_NEEDED ? "none: it must be given" : k->fallback,
+        .default_text = k->flags & CONFIG_KEY_NEEDED ? "none: it must be given"
+                        : *as                        ? as
+                                                     : k->fallback,
         .range = *range ? range : NULL,
         .effect = k->group ? "" : config_effects[k->effect],
         .text = k->text,
@@ -195,24 +224,24 @@ static void key_tell(const struct key_visit *v, const struct config_key *k, cons
 }
 
 static void key_visit_group(const struct key_visit *v, const struct config_group *g,
-                            const char *path)
+                            const char *path, const char *from)
 {
     for (size_t i = 0; i < g->n_keys; i++) {
         const struct config_key *k = &g->keys[i];
         char at[256], within[264];
         (void)snprintf(at, sizeof(at), "%s%s", path, k->name);
-        key_tell(v, k, at);
+        key_tell(v, k, at, from);
         if (!k->group)
             continue;
         (void)snprintf(within, sizeof(within), "%s%s.", at, k->type == CONFIG_LIST ? "[]" : "");
-        key_visit_group(v, k->group(), within);
+        key_visit_group(v, k->group(), within, k->from);
     }
 }
 
 void config_each_key(void (*fn)(void *arg, const struct config_key_doc *doc), void *arg)
 {
     const struct key_visit v = {fn, arg};
-    key_visit_group(&v, config_group_top(), "");
+    key_visit_group(&v, config_group_top(), "", NULL);
 }
 
 /* ---- words of values ---- */

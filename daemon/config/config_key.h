@@ -34,7 +34,8 @@ struct config_word {
 enum {
     CONFIG_KEY_NEEDED = 1,
     CONFIG_KEY_SECRET = 2,
-    CONFIG_KEY_INPUT = 4 /* a path that must be readable */
+    CONFIG_KEY_INPUT = 4,    /* a path that must be readable */
+    CONFIG_KEY_INHERITED = 8 /* not set: as the key of the same name at the top level */
 };
 
 struct config_group;
@@ -51,6 +52,7 @@ struct config_key {
     const char *text;
     const struct config_word *words;
     const struct config_group *(*group)(void); /* PART and LIST */
+    const char *from; /* PART: group of the top level that it inherits; NULL = none */
 };
 
 struct config_group {
@@ -59,9 +61,17 @@ struct config_group {
     size_t size; /* of the struct */
 };
 
-/* The whole file; the `tls` group, which listeners inherit. */
+/* The whole file. */
 const struct config_group *config_group_top(void);
-const struct config_group *config_group_tls(void);
+/* Where a key of a list's element, or the keys of a part of it, have their values from when they
+ * are not set. */
+struct config_origin {
+    const struct config_group *group;
+    const void *base;
+};
+/* False: from nowhere but their defaults. top: the config that the element belongs to. */
+bool config_key_origin(const struct config_key *k, const struct config *top,
+                       struct config_origin *ret);
 /* NULL when the group has no such key. */
 const struct config_key *config_key_find(const struct config_group *g, const char *name);
 /* Nearest key, NULL when none is near. */
@@ -135,9 +145,9 @@ int config_value_set(const struct config_key *k, void *base, const struct config
 /* The key's default, where it has one. */
 int config_value_default(const struct config_key *k, void *base,
                          const struct config_reading *r) NODISCARD;
-/* The defaults of all keys of a group and of the groups within. tls: what the tls_options of a
- * listener begin as; NULL = none. */
-int config_group_default(const struct config_group *g, void *base, const struct config_tls *tls,
+/* The defaults of all keys of a group and of the groups within. top: what elements of lists inherit
+ * from; NULL = nothing. */
+int config_group_default(const struct config_group *g, void *base, const struct config *top,
                          const struct config_reading *r) NODISCARD;
 
 /* The value as it would stand in a file; nothing is appended for what is not set. */

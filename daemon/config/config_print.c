@@ -68,6 +68,8 @@ static int print_texts(const struct config_key *k, const void *base, struct buf 
 {
     const struct config_strings *s = config_member_const(k, base);
     int err = 0;
+    if (s->n == 0 && s->v) /* none is something else than nothing said */
+        return buf_append_c(out, "[ ]");
     for (size_t i = 0; i < s->n && err == 0; i++)
         err = print_item(out, i, s->v[i]);
     return err < 0 ? err : print_end(out, s->n);
@@ -98,6 +100,8 @@ static int print_mechanisms(const struct config_key *k, const void *base, struct
     uint64_t mask = print_load(k, base);
     size_t n = 0;
     int err = 0;
+    if (mask & SASL_BIT_NOTHING)
+        return buf_append_c(out, "[ ]");
     for (int mech = 0; mech < SASL_MECH_COUNT && err == 0; mech++)
         if (mask & SASL_BIT(mech))
             err = print_item(out, n++, sasl_name((enum sasl_mech)mech));

@@ -112,7 +112,7 @@ static int read_element(struct read *r, const struct config_key *k, void *base, 
 {
     int err = read_place(r, path, s);
     if (err == 0)
-        err = config_group_default(k->group(), base, &r->config->tls, &r->reading);
+        err = config_group_default(k->group(), base, r->config, &r->reading);
     if (err < 0)
         return err;
     if (config_setting_is_group(s))

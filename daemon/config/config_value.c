@@ -328,8 +328,10 @@ static int value_set_mask(const struct config_key *k, void *base, const struct c
                           const struct config_reading *r)
 {
     struct value_mask m = {.key = k};
-    if (value_count(v) == 0)
+    if (value_count(v) == 0 && k->type != CONFIG_MECHS)
         return value_bad(r, "must not be empty");
+    if (value_count(v) == 0)
+        m.mask = SASL_BIT_NOTHING;
     int err = value_each(v, r, k->type == CONFIG_MECHS ? value_add_mechanism : value_add_word, &m);
     if (err == 0)
         value_store(k, base, m.mask);
@@ -430,17 +432,34 @@ int config_value_default(const struct config_key *k, void *base, const struct co
     return config_value_set(k, base, &v, r);
 }
 
-int config_group_default(const struct config_group *g, void *base, const struct config_tls *tls,
+/* What the keys of the same names have there. */
+static void value_inherit(const struct config_key *k, void *base, const struct config_origin *from)
+{
+    if (k->type != CONFIG_PART) {
+        const struct config_key *o = config_key_find(from->group, k->name);
+        memcpy(config_member(k, base), config_member_const(o, from->base), k->size);
+        return;
+    }
+    const struct config_group *g = k->group();
+    if (g == from->group) {
+        memcpy(config_member(k, base), from->base, g->size);
+        return;
+    }
+    for (size_t i = 0; i < g->n_keys; i++)
+        value_inherit(&g->keys[i], config_member(k, base), from);
+}
+
+int config_group_default(const struct config_group *g, void *base, const struct config *top,
                          const struct config_reading *r)
 {
     int err = 0;
     for (size_t i = 0; i < g->n_keys && err == 0; i++) {
         const struct config_key *k = &g->keys[i];
-        void *at = config_member(k, base);
-        if (tls && k->group == config_group_tls)
-            memcpy(at, tls, sizeof(*tls));
+        struct config_origin from;
+        if (top && config_key_origin(k, top, &from))
+            value_inherit(k, base, &from);
         else if (k->type == CONFIG_PART)
-            err = config_group_default(k->group(), at, tls, r);
+            err = config_group_default(k->group(), config_member(k, base), top, r);
         else if (k->type != CONFIG_LIST)
             err = config_value_default(k, base, r);
     }

@@ -91,12 +91,22 @@ static void engine_end_sessions(const struct engine *e, uint64_t grace_ms, uint6
     }
 }
 
+/* The longest time that clients of any listener get to read the last words. */
+static uint64_t engine_closing_ms(const struct config *c)
+{
+    uint64_t most = c->timeouts.closing_ms;
+    for (size_t i = 0; i < c->n_listeners; i++)
+        if (c->listeners[i].timeouts.closing_ms > most)
+            most = c->listeners[i].timeouts.closing_ms;
+    return most;
+}
+
 void engine_stop(struct engine *e, const char *why, uint64_t rate)
 {
     if (e->is_stopping)
         return;
     e->is_stopping = true;
-    uint64_t limit = e->setup->config->timeouts.closing_ms + ENGINE_FAREWELL_MS;
+    uint64_t limit = engine_closing_ms(e->setup->config) + ENGINE_FAREWELL_MS;
     uint64_t wanted = e->setup->config->shutdown_timeout_ms;
     uint64_t time = wanted ? wanted : limit, sessions = engine_sessions(e);
     uint64_t rest = time / 3 < ENGINE_FAREWELL_MS ? time / 3 : ENGINE_FAREWELL_MS;

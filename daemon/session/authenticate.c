@@ -46,7 +46,7 @@ static void authenticate_refused(struct session *s, const struct auth_result *r)
     bool is_wrong = r->status == AUTH_REJECTED;
     if (is_wrong && (front_keep_failure(s, &f) < 0 || front_challenge_error(s)))
         return;
-    uint64_t least = is_wrong ? s->setup->config->timeouts.failure_delay_ms : 0;
+    uint64_t least = is_wrong ? s->listener->config->timeouts.failure_delay_ms : 0;
     uint64_t delay = r->wait_ms > least ? r->wait_ms : least;
     if (is_wrong)
         front_fail_wrong(s, &f, delay);
@@ -244,7 +244,7 @@ void authenticate(struct session *s, struct credentials *cred)
     session_enter(s, SESSION_AUTH);
     if (s->is_ended)
         return;
-    bool is_name_wanted = s->proto->has_client_name && s->setup->config->resolver.is_on;
+    bool is_name_wanted = s->proto->has_client_name && s->listener->config->resolver.is_on;
     if (is_name_wanted && !p->client_host)
         p->lookup = resolver_reverse(s->env->resolver, &s->peer, on_client_name, s);
     if (!p->lookup)

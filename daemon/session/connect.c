@@ -122,7 +122,7 @@ static void connect_hold(struct session *s, const char *why)
         p->held_ms = now;
         p->keepalive_ms = now + HELD_KEEPALIVE_MS;
         if (p->held_until_ms == 0) {
-            p->held_until_ms = now + s->setup->config->timeouts.hold_ms;
+            p->held_until_ms = now + s->listener->config->timeouts.hold_ms;
             if (s->tap)
                 trace_tap_note(s, "held: %s", why);
             if (session_may_log(s, LOG_LEVEL_INFO, false))
@@ -275,7 +275,7 @@ static void connect_back_env(struct session *s, const struct pool *pool, enum ba
         .client_tls = s->client_tls[0] ? s->client_tls : NULL,
         .ttl = connect_ttl(&f->client_id),
         .client_id = buf_str(&f->client_id),
-        .server_name = s->setup->config->server_name,
+        .server_name = s->listener->config->server_name,
         .helo = buf_str(&f->helo),
         .is_ehlo = f->is_ehlo,
         .is_auth_wanted =
@@ -303,7 +303,7 @@ static int connect_master(struct session *s, const struct pool *pool)
  * one the session could end before the next backend is tried. */
 static void connect_set_net(struct session *s)
 {
-    const struct config_timeouts *t = &s->setup->config->timeouts;
+    const struct config_timeouts *t = &s->listener->config->timeouts;
     session_set_timer(s, t->connect_ms + t->login_ms + 1000);
 }
 
@@ -370,7 +370,7 @@ static void connect_refused(struct session *s, const struct login_outcome *o)
                    o->message.n ? ": " : "", STR_ARG(o->message));
     front_note_failure(s, f.kind, "backend", str_of(detail));
     if (is_wrong)
-        front_fail_wrong(s, &f, s->setup->config->timeouts.failure_delay_ms);
+        front_fail_wrong(s, &f, s->listener->config->timeouts.failure_delay_ms);
     else
         front_fail_later(s, &f, 0);
 }
@@ -499,8 +499,8 @@ static int connect_start(struct session *s, const struct pool_member *m)
         .proxy = c->forward & (FORWARD_PROXY_V1 | FORWARD_PROXY_V2) ? &proxy : NULL,
         .is_proxy_v2 = c->forward & FORWARD_PROXY_V2,
         .source = has_source ? &source : NULL,
-        .connect_ms = s->setup->config->timeouts.connect_ms,
-        .login_ms = s->setup->config->timeouts.login_ms,
+        .connect_ms = s->listener->config->timeouts.connect_ms,
+        .login_ms = s->listener->config->timeouts.login_ms,
         .progress = on_progress,
         .heard = on_heard,
         .done = on_login,

@@ -63,30 +63,29 @@ static void front_make_salt(struct session *s)
     hash_random(&random, sizeof(random));
     snprintf(s->pre->apop_salt, sizeof(s->pre->apop_salt), "<%llu.%llu@%.48s>",
              (unsigned long long)random, (unsigned long long)clock_wall_ms() / 1000,
-             s->setup->config->server_name);
+             s->listener->config->server_name);
 }
 
 static int front_make(struct session *s)
 {
     struct preauth *p = s->pre;
     const struct config_listener *l = s->listener->config;
-    const struct config *c = s->setup->config;
     if (s->listener->mechanisms & SASL_BIT(SASL_APOP))
         front_make_salt(s);
-    if (l->capabilities.n == 0 && l->learn_capabilities)
+    if (!l->capabilities.v && l->learn_capabilities)
         p->capabilities = capabilities_get(&s->env->capabilities, s->setup,
                                            (unsigned)(s->listener - s->setup->listeners),
                                            loop_now_ms(s->env->loop));
     p->front_env = (struct front_env){
-        .server_name = c->server_name,
+        .server_name = l->server_name,
         .greeting = l->greeting,
-        .capabilities = l->capabilities.n > 0 ? l->capabilities.v
-                        : p->capabilities     ? p->capabilities->v
-                                              : NULL,
+        .capabilities = l->capabilities.v ? l->capabilities.v
+                        : p->capabilities ? p->capabilities->v
+                                          : NULL,
         .tls = front_tls_mode(s),
         .is_auth_optional = l->is_auth_optional,
-        .max_line_bytes = c->limits.line_bytes,
-        .max_literal_bytes = c->limits.literal_bytes,
+        .max_line_bytes = l->limits.line_bytes,
+        .max_literal_bytes = l->limits.literal_bytes,
         .apop_salt = p->apop_salt[0] ? p->apop_salt : NULL,
     };
     front_set_mechanisms(s);

@@ -68,7 +68,7 @@ void front_note_failure(struct session *s, enum reply_kind kind, const char *jud
 
 bool front_has_failed_enough(struct session *s, enum session_end end)
 {
-    unsigned max = s->setup->config->max_errors;
+    unsigned max = s->listener->config->max_errors;
     if (++s->pre->failures < max || max == 0)
         return false;
     session_leave(s, REPLY_TOO_MANY_BAD, NULL, end);

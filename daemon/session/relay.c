@@ -28,7 +28,7 @@ static void relay_tell(struct session *s, uint64_t now_ms)
 /* Until the timer has to look at the session. */
 static uint64_t relay_limit_ms(const struct session *s)
 {
-    uint64_t idle = s->setup->config->timeouts.relay_idle_ms;
+    uint64_t idle = s->listener->config->timeouts.relay_idle_ms;
     return s->is_keepalive_on || (idle > 0 && idle < RELAY_SETTLED_MS) ? idle : RELAY_SETTLED_MS;
 }
 
@@ -45,7 +45,7 @@ static void relay_touch(struct session *s)
  * that was. False when the session has been quiet for too long already. */
 static bool relay_settle(struct session *s)
 {
-    uint64_t idle = s->setup->config->timeouts.relay_idle_ms;
+    uint64_t idle = s->listener->config->timeouts.relay_idle_ms;
     if (s->is_keepalive_on || s->kill || (idle > 0 && idle <= RELAY_SETTLED_MS))
         return false;
     uint64_t keepalive = s->pool->config->keepalive_ms;

@@ -29,7 +29,7 @@ static void sasl_make_env(struct session *s)
     hash_random(&seed, sizeof(seed));
     p->sasl_env = (struct sasl_env){
         .crypto = crypto_sasl(),
-        .server_name = s->setup->config->server_name,
+        .server_name = s->listener->config->server_name,
         .external_identity = str_of(p->identity),
         .channel_binding = is_bound ? buf_str(&p->channel_binding) : STR_NULL,
         .cb_name = p->sasl_env.cb_name,
@@ -89,7 +89,7 @@ static void sasl_failed(struct session *s)
     session_count(s, COUNTER_AUTH_FAILURES, 1);
     AUTO_FREE char *why = str_printf("the %s exchange failed", sasl_name(s->mech));
     front_note_failure(s, REPLY_AUTH_FAILED, "proxy", str_of(why));
-    front_fail_wrong(s, &f, s->setup->config->timeouts.failure_delay_ms);
+    front_fail_wrong(s, &f, s->listener->config->timeouts.failure_delay_ms);
 }
 
 static void sasl_take(struct session *s, enum sasl_result result, struct buf *out)

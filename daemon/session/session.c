@@ -11,11 +11,11 @@
 
 /* What states.def says of each state. */
 static const struct {
-    size_t timeout; /* offset in struct config */
+    size_t timeout; /* offset in struct config_timeouts */
     unsigned next;  /* bits of the states that may follow */
 } session_states[SESSION_STATE_COUNT] = {
 #define S(id, name, timeout_, next_)                                                               \
-    [SESSION_##id] = {offsetof(struct config, timeouts.timeout_), next_},
+    [SESSION_##id] = {offsetof(struct config_timeouts, timeout_), next_},
 #define TO(id) (1u << SESSION_##id)
 #include "session/states.def"
 #undef S
@@ -121,8 +121,8 @@ void session_enter(struct session *s, enum session_state state)
         list_del(&s->pre->held);
     if (s->pre && state == SESSION_HELD)
         list_add_tail(&s->env->held, &s->pre->held);
-    session_set_timer(
-        s, *(const uint64_t *)((const char *)s->setup->config + session_states[state].timeout));
+    session_set_timer(s, *(const uint64_t *)((const char *)&s->listener->config->timeouts +
+                                             session_states[state].timeout));
 }
 
 bool session_may_log(const struct session *s, enum log_level level, bool is_login)
@@ -390,7 +390,7 @@ struct session *session_new(struct session_env *env, struct setup *setup, unsign
     s->id = session_id_make(env);
     s->started_ms = s->active_ms = loop_now_ms(env->loop);
     s->started_wall_ms = clock_wall_ms();
-    p->deadline_ms = s->started_ms + setup->config->timeouts.preauth_ms;
+    p->deadline_ms = s->started_ms + s->listener->config->timeouts.preauth_ms;
     p->smtp_auth = -1;
     list_init(&p->held);
     session_id_format(p->session_id, s->id);

@@ -19,14 +19,14 @@ static void setup_free(struct setup *s)
 }
 
 static int setup_listener_init(struct setup_listener *l, const struct config_listener *c,
-                               struct files *files, unsigned served, const struct setup *old,
+                               const struct config *config, const struct setup *old,
                                char **ret_error)
 {
     l->config = c;
-    l->mechanisms = c->mechanisms & served;
+    l->mechanisms = c->mechanisms & (auth_mechanisms(config, c->provider_mask) | SASL_BIT_COMMAND);
     if (c->tls == LISTENER_TLS_OFF)
         return 0;
-    int err = config_tls_server(&c->tls_config, files, &l->tls, ret_error);
+    int err = config_tls_server(&c->tls_config, config->files, &l->tls, ret_error);
     if (err < 0)
         return err;
     const struct setup_listener *before = old ? setup_listener_find(old, c->name) : NULL;
@@ -53,14 +53,12 @@ int setup_new(struct config *c, struct pools *pools, const struct setup *old, st
                         .pools = pools,
                         .listeners = listeners,
                         .n_listeners = c->n_listeners};
-    unsigned served = auth_mechanisms(c) | SASL_BIT_COMMAND;
     s->auth_tls = calloc(c->n_auths + 1, sizeof(*s->auth_tls));
     int err = s->auth_tls ? 0 : -ERR_NOMEM;
     for (size_t i = 0; i < c->n_auths && err == 0; i++)
         err = config_tls_auth(&c->auths[i], c->files, &s->auth_tls[i], ret_error);
     for (size_t i = 0; i < c->n_listeners && err == 0; i++)
-        err = setup_listener_init(&s->listeners[i], &c->listeners[i], c->files, served, old,
-                                  ret_error);
+        err = setup_listener_init(&s->listeners[i], &c->listeners[i], c, old, ret_error);
     if (err < 0) {
         setup_free(s);
         return err;

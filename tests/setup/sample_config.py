@@ -12,7 +12,8 @@ COLUMNS = 100
 LINE = re.compile(r"^(#?)( *)(?:(\w+)(?: = (.*?))?;|(\w+) = ([{(])|([{(])|([})],?;?)|(,))$")
 RAW_TYPES = ("boolean", "number")
 # One group of keys in two places is explained in the first.
-SAME = {"listeners[].tls_options.": "tls."}
+SAME = {"listeners[].tls_options.": "tls.", "listeners[].timeouts.": "timeouts.", "listeners[].limits.": "limits.",
+        "listeners[].resolver.": "resolver."}
 
 
 class TemplateError(Exception):

@@ -33,6 +33,8 @@ enum sasl_mech {
 #define SASL_BIT(mech) (1u << (mech))
 /* The commands LOGIN and USER/PASS: gated like a mechanism of their own. */
 #define SASL_BIT_COMMAND (1u << 16)
+/* In a listener's mask, alone: no mechanism at all, which 0 does not say. */
+#define SASL_BIT_NOTHING (1u << 17)
 
 /* The name that IANA has registered, such as "CRAM-MD5"; static. */
 const char *sasl_name(enum sasl_mech mech);

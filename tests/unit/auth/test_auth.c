@@ -62,16 +62,19 @@ static void test_mechanisms(void **state)
     const unsigned external = SASL_BIT(SASL_EXTERNAL);
     struct config_auth auths[] = {{.type = AUTH_TYPE_USERS}, {.type = AUTH_TYPE_HTTP}};
     struct config c = {.auths = auths};
-    assert_int_equal(auth_mechanisms(&c), 0);
+    assert_int_equal(auth_mechanisms(&c, UINT64_MAX), 0);
     c.n_auths = 1;
-    assert_int_equal(auth_mechanisms(&c), passwords | digests | scram | external);
+    assert_int_equal(auth_mechanisms(&c, UINT64_MAX), passwords | digests | scram | external);
     c.n_auths = 2;
-    assert_int_equal(auth_mechanisms(&c), passwords | digests | scram | external | tokens);
+    assert_int_equal(auth_mechanisms(&c, UINT64_MAX),
+                     passwords | digests | scram | external | tokens);
+    assert_int_equal(auth_mechanisms(&c, 2), passwords | digests | external | tokens);
+    assert_int_equal(auth_mechanisms(&c, 0), 0);
     auths[0].type = AUTH_TYPE_HTTP;
-    assert_int_equal(auth_mechanisms(&c), passwords | digests | external | tokens);
+    assert_int_equal(auth_mechanisms(&c, UINT64_MAX), passwords | digests | external | tokens);
     c.n_auths = 1;
     auths[0].type = AUTH_TYPE_BACKEND;
-    assert_int_equal(auth_mechanisms(&c), passwords | tokens);
+    assert_int_equal(auth_mechanisms(&c, UINT64_MAX), passwords | tokens);
 }
 
 /* A provider that cannot be made leaves the former ones. */

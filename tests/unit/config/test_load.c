@@ -321,6 +321,57 @@ static void test_tls_is_inherited(void **state)
     config_unref(c);
 }
 
+/* What a listener does not say, the top level says; the parts need not have the same keys. */
+static void test_listeners_inherit(void **state)
+{
+    (void)state;
+    struct config *c = load_good(
+        "server_name = \"mail.example.org\"; max_errors = 7;\n"
+        "timeouts = { preauth = \"60s\"; closing = \"2s\"; };\n"
+        "limits = { line = \"8k\"; preauth = \"256k\"; };\n"
+        "resolver = { enabled = false; timeout = \"3s\"; };\n"
+        "listeners = ( { name = \"a\"; protocol = \"imap\"; address = \"[::1]:143\"; "
+        "allow_plaintext = true; }, { name = \"b\"; protocol = \"imap\"; address = \"[::1]:144\"; "
+        "allow_plaintext = true; server_name = \"b.example.org\"; max_errors = 0; timeouts = { "
+        "preauth = \"9s\"; }; limits = { literal = 0; }; resolver = { enabled = true; }; "
+        "capabilities = [ ]; mechanisms = [ ]; } );\n" LOAD_AUTH);
+    const struct config_listener *a = &c->listeners[0], *b = &c->listeners[1];
+    assert_string_equal(a->server_name, "mail.example.org");
+    assert_int_equal(a->max_errors, 7);
+    assert_int_equal(a->timeouts.preauth_ms, 60000);
+    assert_int_equal(a->timeouts.closing_ms, 2000);
+    assert_int_equal(a->limits.line_bytes, 8192);
+    assert_int_equal(a->limits.literal_bytes, 65536);
+    assert_false(a->resolver.is_on);
+    assert_null(a->capabilities.v);
+    assert_string_equal(b->server_name, "b.example.org");
+    assert_int_equal(b->max_errors, 0);
+    assert_int_equal(b->timeouts.preauth_ms, 9000);
+    assert_int_equal(b->timeouts.closing_ms, 2000);
+    assert_int_equal(b->limits.line_bytes, 8192);
+    assert_int_equal(b->limits.literal_bytes, 0);
+    assert_true(b->resolver.is_on);
+    assert_non_null(b->capabilities.v);
+    assert_int_equal(b->capabilities.n, 0);
+    assert_int_equal(b->mechanisms, SASL_BIT_NOTHING);
+    config_unref(c);
+}
+
+static void test_providers(void **state)
+{
+    (void)state;
+    struct config *c = load_good(
+        "auth = ( { type = \"users\"; name = \"local\"; }, { type = \"backend\"; }, { type = "
+        "\"http\"; name = \"web\"; url = \"http://127.0.0.1:9/\"; } );\n"
+        "pools = ( { name = \"one\"; } );\n"
+        "listeners = ( { name = \"a\"; protocol = \"imap\"; address = \"[::1]:143\"; "
+        "allow_plaintext = true; }, { name = \"b\"; protocol = \"imap\"; address = \"[::1]:144\"; "
+        "allow_plaintext = true; providers = [ \"web\", \"local\" ]; } );\n");
+    assert_int_equal(c->listeners[0].provider_mask, UINT64_MAX);
+    assert_int_equal(c->listeners[1].provider_mask, 5);
+    config_unref(c);
+}
+
 static void test_references(void **state)
 {
     (void)state;
@@ -356,6 +407,8 @@ int main(void)
         cmocka_unit_test(test_broken_everywhere),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_tls_is_inherited),
+        cmocka_unit_test(test_listeners_inherit),
+        cmocka_unit_test(test_providers),
         cmocka_unit_test(test_references),
     };
     return cmocka_run_group_tests(tests, load_setup, load_teardown);

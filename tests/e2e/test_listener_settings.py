@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: ISC
+"""What a listener says for itself: providers, names, errors, times, sizes, capabilities; the others keep what the top level says."""
+import time
+
+import pytest
+from conftest import backend
+from harness import imap
+
+
+@pytest.fixture
+def two(settings, dovecot1):
+    """Two IMAP listeners and two of SMTP; the tests say what is special of the second ones."""
+    settings["pools"] = [{"name": "main", "tls": "off", "smtp_auth": True, "backends": [backend(dovecot1)]}]
+    settings["listeners"] = [{"name": name, "protocol": name.split("-")[0], "tls": "off", "allow_plaintext": True}
+                             for name in ("imap", "imap-own", "smtp", "smtp-own")]
+    settings["resolver"] = {"enabled": False}
+
+    def make(imap_own=None, smtp_own=None, **more):
+        settings.update(more)
+        settings["listeners"][1].update(imap_own or {})
+        settings["listeners"][3].update(smtp_own or {})
+        return settings
+    return make
+
+
+def connect(p, name):
+    c = imap.Lines(p.host, p.ports[name])
+    return c, c.line()
+
+
+def log_in(p, name, user, password):
+    c, _ = connect(p, name)
+    answer = c.command("a", f"LOGIN {user} {password}")[-1]
+    c.close()
+    return answer
+
+
+def test_each_listener_has_its_own_providers(two, make_proxy, make_auth):
+    """Two auth servers and the store: who one knows is nobody where another is asked."""
+    def judge(known):
+        return lambda h: {"Auth-Status": "OK" if h["Auth-User"] == known else "Invalid login or password"}
+    staff, guests = make_auth(judge("alice@example.org")), make_auth(judge("bob@example.org"))
+    p = make_proxy(two({"providers": ["guests"]}, {"providers": ["staff"]},
+                       auth=[{"type": "http", "name": "staff", "url": staff.url, "cache": "1m"},
+                             {"type": "http", "name": "guests", "url": guests.url, "cache": "1m"}]))
+    assert "a OK" in log_in(p, "imap", "alice@example.org", "secret-a")
+    # What the cache knows of one listener is nothing to another.
+    assert "a NO" in log_in(p, "imap-own", "alice@example.org", "secret-a")
+    assert "a OK" in log_in(p, "imap-own", "bob@example.org", "secret-b")
+    assert len(guests.requests) == 2
+    # The providers' order is another now, and "imap" is gone: nobody is judged by the wrong one.
+    waiting = [connect(p, "imap-own")[0] for _ in range(2)]
+    settings = p.settings
+    p.configure({"auth": settings["auth"][::-1], "listeners": settings["listeners"][1:]})
+    p.ctl("config", "reload", "--yes")
+    assert "a NO" in waiting[0].command("a", "LOGIN alice@example.org secret-a")[-1]
+    assert "a OK" in waiting[1].command("a", "LOGIN bob@example.org secret-b")[-1]
+    for c in waiting:
+        c.close()
+
+
+def test_scram_is_not_offered_where_the_store_is_not_asked(two, make_proxy, make_auth):
+    web = make_auth(lambda h: {"Auth-Status": "OK"})
+    p = make_proxy(two({"providers": ["web"]}, auth=[{"type": "users"}, {"type": "http", "name": "web", "url": web.url}],
+                       listeners=[{**one, "mechanisms": ["SCRAM-SHA-256"] + (["PLAIN"] if one["protocol"] == "smtp" else ["COMMAND"])}
+                                  for one in two()["listeners"]]))
+    for name, is_offered in (("imap", True), ("imap-own", False)):
+        c, _ = connect(p, name)
+        assert ("AUTH=SCRAM-SHA-256" in c.command("a", "CAPABILITY")[0]) == is_offered
+        c.close()
+
+
+def test_names_and_errors(two, make_proxy):
+    p = make_proxy(two({"max_errors": 2}, {"server_name": "own.test", "max_errors": 0}, max_errors=3))
+    for name, server in (("smtp", "proxy.test"), ("smtp-own", "own.test")):
+        c, greeting = connect(p, name)
+        assert greeting.startswith(f"220 {server} ")
+        c.send("EHLO me\r\n")
+        assert server in c.until("250 ")[0]
+        c.close()
+    for name, most in (("imap", 3), ("imap-own", 2)):
+        c, _ = connect(p, name)
+        for _ in range(most):
+            assert c.command("a", "NONSENSE")[-1].startswith("a BAD")
+        assert c.line().startswith("* BYE")
+        c.close()
+    c, _ = connect(p, "smtp-own")
+    for _ in range(10):
+        c.send("NONSENSE\r\n")
+        assert c.line().startswith("500 ")
+    c.close()
+
+
+def test_times_and_sizes(two, make_proxy):
+    p = make_proxy(two({"timeouts": {"preauth": "500ms"}, "limits": {"line": "512"}}))
+    patient, _ = connect(p, "imap")
+    began = time.monotonic()
+    c, _ = connect(p, "imap-own")
+    assert c.line().startswith("* BYE")  # long before the three minutes of the others
+    assert time.monotonic() - began < 30
+    c.close()
+    assert patient.command("a", "NOOP")[-1].startswith("a OK")
+    for name, is_too_long in (("imap", False), ("imap-own", True)):
+        c, _ = connect(p, name)
+        c.send("a LOGIN u1@example.org " + "x" * 1000 + "\r\n")
+        assert ("too long" in c.line().lower()) == is_too_long
+        c.close()
+    patient.close()
+
+
+def test_nothing_is_announced(two, make_proxy, dovecot1):
+    """Neither capabilities nor mechanisms: mail without a login, as on port 25."""
+    p = make_proxy(two({"capabilities": []}, {"capabilities": [], "mechanisms": [], "auth": "none"}))
+    c, greeting = connect(p, "imap-own")
+    assert c.command("a", "CAPABILITY")[0].split()[2:] == ["AUTH=PLAIN", "AUTH=LOGIN"]
+    c.close()
+    c, _ = connect(p, "smtp-own")
+    c.send("EHLO me\r\n")
+    assert c.until("250 ") == ["250 proxy.test"]
+    c.send("AUTH PLAIN AGEAYg==\r\n")
+    assert c.line().startswith("50")
+    c.close()
+
+
+def test_what_the_top_level_says_is_told_once(two, make_proxy):
+    """A change of the top level is one change, not one for each listener; a listener's own stays its own."""
+    p = make_proxy(two({"timeouts": {"preauth": "50s"}}))
+    p.configure({"max_errors": 9, "timeouts": {"preauth": "100s"}})
+    changes = [row["path"] for row in p.ctl("config", "diff")]
+    assert sorted(changes) == ["max_errors", "timeouts.preauth"]
