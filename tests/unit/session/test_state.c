@@ -20,15 +20,15 @@ static const struct {
 
 static uint64_t *timeout_of(enum session_state s)
 {
-    return (uint64_t *)((char *)&c.config.timeouts + states[s].timeout);
+    return (uint64_t *)((char *)&c.listener_config.timeouts + states[s].timeout);
 }
 
 static int setup(void **state)
 {
     (void)state;
     session_case_init(&c);
-    uint64_t *timeouts = (uint64_t *)&c.config.timeouts;
-    for (size_t i = 0; i < sizeof(c.config.timeouts) / sizeof(uint64_t); i++)
+    uint64_t *timeouts = (uint64_t *)&c.listener_config.timeouts;
+    for (size_t i = 0; i < sizeof(c.listener_config.timeouts) / sizeof(uint64_t); i++)
         timeouts[i] = (i + 1) * 10000;
     return 0;
 }
