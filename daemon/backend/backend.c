@@ -331,6 +331,15 @@ int backend_failure_print(const struct backend_failure *f, uint64_t wall_ms, str
                       f->step[0] ? ": " : "", f->text[0] ? f->text : back_failure_name(f->failure));
 }
 
+bool backend_is_connect_due(struct backend *b, uint64_t now_ms)
+{
+    uint64_t now_s = now_ms / 1000;
+    if (atomic_load_explicit(&b->connect_timed_s, memory_order_relaxed) == now_s)
+        return false;
+    atomic_store_explicit(&b->connect_timed_s, now_s, memory_order_relaxed);
+    return true;
+}
+
 bool backend_note_login(struct backend *b, const struct backend_login *l)
 {
     enum back_failure f = l->failure;
@@ -346,7 +355,8 @@ bool backend_note_login(struct backend *b, const struct backend_login *l)
                               1, memory_order_relaxed);
     if (f == BACK_FAIL_NONE) {
         atomic_store_explicit(&b->good_ms[l->proto], l->wall_ms, memory_order_relaxed);
-        latency_note(&b->connect_times, l->connect_us);
+        if (l->connect_us > 0)
+            latency_note(&b->connect_times, l->connect_us);
         latency_note(&b->login_times, l->total_us);
     }
     if (!backend_is_proof(f)) {

@@ -55,6 +55,7 @@ struct backend {
     struct login_queue *queue; /* of its pool; NULL: it has no limit */
     _Atomic uint64_t logins, login_failures, connect_failures, in_bytes, out_bytes; /* totals */
     struct latency login_times, connect_times; /* of logins that succeeded */
+    _Atomic uint64_t connect_timed_s;          /* monotonic: see backend_is_connect_due() */
     _Atomic uint32_t failures_in_row;
     _Atomic uint32_t failed_user;    /* of the last one, see struct backend_login */
     _Atomic uint64_t probe_after_ms; /* monotonic: while down, one login may try again after this */
@@ -155,10 +156,13 @@ struct backend_login {
         user; /* hash of the user, once the server had the credentials: a mailbox that its server
                  chokes on fails again and again, and says nothing of others'; 0 = not so far */
     unsigned fall;                 /* failures in a row that mean down */
-    uint64_t connect_us, total_us; /* how long it took */
+    uint64_t connect_us, total_us; /* how long it took; connect_us 0: not timed */
     uint64_t now_ms, wall_ms;
     const char *message; /* may be NULL */
 };
+/* Shall the connect of this login be timed? Of many within a second only the first: the others save
+ * what it costs to see a connect come about. Thread: any. */
+bool backend_is_connect_due(struct backend *b, uint64_t now_ms);
 /* Outcomes of logins: counters and passive health. Failures of one user in a row count once.
  * Returns true when the health changed. Thread: any. */
 bool backend_note_login(struct backend *b, const struct backend_login *l);

@@ -24,6 +24,7 @@ struct login {
     struct resolver_query *query;
     struct loop_timer timer;
     struct loop_deferred later; /* the start, the callback or the end */
+    bool is_unheard;            /* connecting by conn_connect_unheard */
     struct buf in, message;
     struct addr addrs[LOGIN_ADDRESSES_MAX];
     size_t n_addrs, next_addr;
@@ -35,6 +36,7 @@ struct login {
 };
 
 static void login_connect_next(struct login *l);
+static void login_connected(struct login *l);
 
 /* ---- end ---- */
 
@@ -153,6 +155,10 @@ static void on_timeout(struct loop_timer *t)
 {
     static const char *const phases[] = {"resolve", "connect", "tls"};
     struct login *l = CONTAINER_OF(t, struct login, timer);
+    if (l->phase == LOGIN_CONNECT && l->is_unheard && conn_is_connected(l->spec.conn)) {
+        login_connected(l); /* only the greeting is missing */
+        return;
+    }
     /* one address has had its time, but not all of them */
     if (l->phase == LOGIN_CONNECT && login_left_ms(l) > 0 && l->next_addr < l->n_addrs) {
         conn_close(l->spec.conn);
@@ -232,14 +238,57 @@ static void login_feed(struct login *l)
         login_finish(l, BACK_FAIL_PROTOCOL, l->back->step, STR("the server says too much"));
 }
 
+static void login_begin_dialogue(struct login *l)
+{
+    l->phase = LOGIN_DIALOGUE;
+    l->back = l->spec.proto->back_new(&l->spec.env);
+    if (!l->back)
+        login_fail(l, BACK_FAIL_SHORTAGE, "login", -ERR_NOMEM);
+    else if (login_tell(l, "login"))
+        conn_want_read(l->spec.conn, true);
+}
+
+static void login_connected(struct login *l)
+{
+    login_enter(l, LOGIN_DIALOGUE, l->spec.login_ms);
+    login_arm(l, login_left_ms(l));
+    if (l->spec.tls == BACK_TLS_IMPLICIT)
+        login_secure(l);
+    else
+        login_begin_dialogue(l);
+}
+
+/* This address does not work; the next one may. */
+static void login_not_connected(struct login *l, int err)
+{
+    if (l->next_addr < l->n_addrs)
+        login_connect_next(l);
+    else
+        login_fail(l, BACK_FAIL_CONNECT, "connect", err);
+}
+
+/* The first word of a server that was connected to unheard: the next address is tried where there
+ * is no connection. False: it is over, or goes on elsewhere. */
+static bool login_heard_first(struct login *l, int err)
+{
+    if (err < 0 && err != -ERR_EOF && err != -ERR_CLOSED) {
+        conn_close(l->spec.conn);
+        login_not_connected(l, err);
+        return false;
+    }
+    login_connected(l);
+    return l->phase == LOGIN_DIALOGUE;
+}
+
 static void on_readable(struct conn *c)
 {
     struct login *l = c->owner;
-    for (unsigned i = 0; i < LOGIN_READS_MAX && l->phase == LOGIN_DIALOGUE; i++) {
+    bool is_open = l->phase == LOGIN_DIALOGUE || (l->phase == LOGIN_CONNECT && l->is_unheard);
+    for (unsigned i = 0; i < LOGIN_READS_MAX && is_open; i++) {
         char *p = loop_scratch(l->spec.loop);
         size_t n;
         int err = conn_read(c, p, LOGIN_READ_BYTES, &n);
-        if (err == -ERR_AGAIN)
+        if (err == -ERR_AGAIN || (l->phase == LOGIN_CONNECT && !login_heard_first(l, err)))
             return;
         if (err == 0)
             err = buf_append(&l->in, p, n);
@@ -250,17 +299,8 @@ static void on_readable(struct conn *c)
             login_fail(l, BACK_FAIL_CLOSED, l->back->step, err);
         else
             login_feed(l);
+        is_open = l->phase == LOGIN_DIALOGUE;
     }
-}
-
-static void login_begin_dialogue(struct login *l)
-{
-    l->phase = LOGIN_DIALOGUE;
-    l->back = l->spec.proto->back_new(&l->spec.env);
-    if (!l->back)
-        login_fail(l, BACK_FAIL_SHORTAGE, "login", -ERR_NOMEM);
-    else if (login_tell(l, "login"))
-        conn_want_read(l->spec.conn, true);
 }
 
 static void on_secured(struct conn *c, int err)
@@ -290,26 +330,20 @@ static void on_connected(struct conn *c, int err)
     AUTO_BUF header = BUF_INIT;
     if (l->phase == LOGIN_OVER)
         return;
-    if (err < 0 && l->next_addr < l->n_addrs) {
-        login_connect_next(l);
+    if (err < 0) {
+        login_not_connected(l, err);
         return;
     }
     l->outcome.connect_us = clock_us() - l->started_us;
-    if (err == 0 && l->spec.proxy) {
+    if (l->spec.proxy) {
         err = (l->spec.is_proxy_v2 ? proxyhdr_build_v2 : proxyhdr_build_v1)(&l->proxy, &header);
         if (err == 0)
             err = login_send(l, LOGIN_PROXY_HEADER, &header);
     }
-    if (err < 0) {
+    if (err < 0)
         login_fail(l, BACK_FAIL_CONNECT, "connect", err);
-        return;
-    }
-    login_enter(l, LOGIN_DIALOGUE, l->spec.login_ms);
-    login_arm(l, login_left_ms(l));
-    if (l->spec.tls == BACK_TLS_IMPLICIT)
-        login_secure(l);
     else
-        login_begin_dialogue(l);
+        login_connected(l);
 }
 
 static const struct conn_ops login_ops = {
@@ -328,7 +362,8 @@ static void login_connect_next(struct login *l)
             share_ms = LOGIN_ATTEMPT_MIN_MS;
         login_arm(l, share_ms < left_ms ? share_ms : left_ms);
         l->outcome.server = l->addrs[l->next_addr++];
-        err = conn_connect(l->spec.conn, &l->outcome.server, l->spec.source);
+        err = (l->is_unheard ? conn_connect_unheard
+                             : conn_connect)(l->spec.conn, &l->outcome.server, l->spec.source);
         if (err == 0)
             return;
     }
@@ -417,6 +452,7 @@ int login_start(const struct login_spec *spec, struct login **ret)
         l->source = *spec->source;
         l->spec.source = &l->source;
     }
+    l->is_unheard = spec->is_connect_untimed && !spec->proxy && spec->tls != BACK_TLS_IMPLICIT;
     l->started_us = clock_us();
     l->total_deadline_ms = login_deadline(loop_now_ms(spec->loop), spec->total_ms);
     conn_init(spec->conn, spec->loop, &login_ops, l);

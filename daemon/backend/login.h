@@ -21,9 +21,10 @@ struct login_outcome {
     struct back_success *success; /* NULL with a failure before the dialogue */
     struct buf
         *rest; /* bytes of the server after its success reply: first of the relay (may be taken) */
-    struct str learned; /* capabilities */
-    struct addr server; /* address connected to */
-    uint64_t connect_us, total_us;
+    struct str learned;  /* capabilities */
+    struct addr server;  /* address connected to */
+    uint64_t connect_us; /* 0: it was not timed */
+    uint64_t total_us;
 };
 
 /* Strings, credentials and objects are borrowed until the callback or login_cancel; the structs
@@ -48,6 +49,8 @@ struct login_spec {
     struct tls_client *tls_client;
     const struct proxyhdr *proxy; /* NULL = none */
     bool is_proxy_v2;
+    bool is_connect_untimed; /* connect_us may stay 0: where the server speaks first the login hears
+                                of the connect by its greeting, see conn_connect_unheard */
     const struct addr *source;
     struct back_env env;
     uint64_t connect_ms; /* to resolve and to connect, all addresses together */

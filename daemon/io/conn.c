@@ -216,7 +216,8 @@ static int conn_bind_source(int fd, const struct addr *source)
     return is_shortage ? -ERR_SHORTAGE : -conn_errno(errno);
 }
 
-int conn_connect(struct conn *c, const struct addr *to, const struct addr *source)
+static int conn_open_tcp(struct conn *c, const struct addr *to, const struct addr *source,
+                         int (*open)(struct conn *, int, const struct sockaddr *, socklen_t))
 {
     struct sockaddr_storage ss;
     if (to->family != AF_INET && to->family != AF_INET6)
@@ -229,10 +230,43 @@ int conn_connect(struct conn *c, const struct addr *to, const struct addr *sourc
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     int err = source ? conn_bind_source(fd, source) : 0;
     if (err == 0)
-        err = conn_open(c, fd, (struct sockaddr *)&ss, len);
+        err = open(c, fd, (struct sockaddr *)&ss, len);
     if (err != 0)
         close(fd);
     return err;
+}
+
+int conn_connect(struct conn *c, const struct addr *to, const struct addr *source)
+{
+    return conn_open_tcp(c, to, source, conn_open);
+}
+
+/* What becomes of the connect is told by the first read. */
+static int conn_open_unheard(struct conn *c, int fd, const struct sockaddr *sa, socklen_t len)
+{
+    if (connect(fd, sa, len) != 0 && errno != EINPROGRESS)
+        return -conn_connect_errno(errno, sa->sa_family);
+    int err = conn_adopt(c, fd);
+    if (err < 0)
+        return err;
+    conn_want_read(c, true);
+    if (c->is_read_armed)
+        return 0;
+    c->fd = -1;
+    c->is_reading = false;
+    return -ERR_NOMEM;
+}
+
+int conn_connect_unheard(struct conn *c, const struct addr *to, const struct addr *source)
+{
+    return conn_open_tcp(c, to, source, conn_open_unheard);
+}
+
+bool conn_is_connected(const struct conn *c)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    return c->fd >= 0 && getpeername(c->fd, (struct sockaddr *)&ss, &len) == 0;
 }
 
 int conn_connect_unix(struct conn *c, const char *path)

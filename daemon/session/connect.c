@@ -418,7 +418,8 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
         session_end(s, SESSION_END_NOMEM);
         return;
     }
-    counter_observe(s->env->counters, s->proto->id, HISTOGRAM_CONNECT, o->connect_us);
+    if (o->connect_us > 0)
+        counter_observe(s->env->counters, s->proto->id, HISTOGRAM_CONNECT, o->connect_us);
     counter_observe(s->env->counters, s->proto->id, HISTOGRAM_BACKEND_LOGIN, o->total_us);
     counter_observe(s->env->counters, s->proto->id, HISTOGRAM_LOGIN, clock_us() - p->login_us);
     conn_cork(&s->client);
@@ -498,6 +499,7 @@ static int connect_start(struct session *s, const struct pool_member *m)
         .tls_client = pool->tls,
         .proxy = c->forward & (FORWARD_PROXY_V1 | FORWARD_PROXY_V2) ? &proxy : NULL,
         .is_proxy_v2 = c->forward & FORWARD_PROXY_V2,
+        .is_connect_untimed = !backend_is_connect_due(s->backend, loop_now_ms(s->env->loop)),
         .source = has_source ? &source : NULL,
         .connect_ms = s->listener->config->timeouts.connect_ms,
         .login_ms = s->listener->config->timeouts.login_ms,

@@ -112,6 +112,14 @@ static bool relay_spread(struct session *s, enum session_end end)
     return true;
 }
 
+/* The client said that it leaves and has the answer: neither side has anything to add. Not with
+ * TLS: its alert may be on the way, and a socket that is closed answers that with a reset. */
+static bool relay_is_complete(const struct session *s)
+{
+    return relay_has_quit(s) && s->watch->is_quiet && !s->kill && !s->client.tls &&
+           conn_pending(&s->client) == 0;
+}
+
 static void relay_broken(struct session *s, bool is_client, int err)
 {
     if (is_client || relay_has_quit(s)) {
@@ -144,6 +152,10 @@ static void relay_closed(struct session *s, struct conn *c, int err)
         s->end = relay_has_quit(s) ? SESSION_END_CLIENT_QUIT
                  : is_client       ? SESSION_END_CLIENT_CLOSED
                                    : SESSION_END_SERVER_CLOSED;
+    if (relay_is_complete(s)) {
+        session_end(s, s->end);
+        return;
+    }
     conn_want_read(c, false);
     if (s->is_client_eof && s->is_server_eof) {
         if (conn_pending(&s->client) == 0)

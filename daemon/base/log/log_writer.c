@@ -175,22 +175,33 @@ static void writer_clear_wake(void)
     (void)!read(writer.wake, &n, sizeof(n));
 }
 
-/* A line that comes after the look at the queues finds the state that it follows. */
+static void writer_nap(struct pollfd *wake)
+{
+    atomic_store(&writer.state, WRITER_NAPS);
+    if (!atomic_load(&writer.is_stopping) && poll(wake, 1, WRITER_NAP_MS) > 0)
+        writer_clear_wake();
+    atomic_store(&writer.state, WRITER_BUSY);
+}
+
+/* A line that comes after the look at the queues finds the state that it follows. Where lines come
+ * all the time the naps follow each other, and nobody has to wake the thread. */
 static void writer_sleep(struct writer_round *r)
 {
     uint64_t now = clock_ms();
     int wait_ms = r->retry_ms == 0 ? -1 : r->retry_ms > now ? (int)(r->retry_ms - now) : 0;
+    if (r->did_write && r->n_fds == 1 && wait_ms < 0) {
+        writer_nap(r->fds);
+        if (writer_has_work())
+            return;
+    }
     atomic_store(&writer.state, WRITER_SLEEPS);
     if (!writer_has_work() && !atomic_load(&writer.is_stopping))
         (void)poll(r->fds, r->n_fds, wait_ms);
-    if (r->fds[0].revents && atomic_load(&writer.state) == WRITER_BUSY) {
+    bool is_woken = atomic_exchange(&writer.state, WRITER_BUSY) == WRITER_BUSY;
+    if (r->fds[0].revents)
         writer_clear_wake();
-        atomic_store(&writer.state, WRITER_NAPS);
-        if (!atomic_load(&writer.is_stopping))
-            (void)poll(r->fds, 1, WRITER_NAP_MS);
-    }
-    atomic_store(&writer.state, WRITER_BUSY);
-    writer_clear_wake();
+    if (r->fds[0].revents && is_woken)
+        writer_nap(r->fds);
 }
 
 static void *writer_main(void *arg)

@@ -457,5 +457,7 @@ int main(void)
         RIG_TEST(test_verification),
         RIG_TEST(test_no_tls_client),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    rig_is_unheard = true;
+    return failed + cmocka_run_group_tests_name("unheard", tests, NULL, NULL);
 }
