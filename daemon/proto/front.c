@@ -124,8 +124,9 @@ static bool front_has_http_version(struct str line)
 
 bool front_is_http(struct str in)
 {
-    static const char *const methods[] = {"GET",     "POST",    "HEAD",  "PUT",   "DELETE",
-                                          "OPTIONS", "CONNECT", "TRACE", "PATCH", "PRI"};
+    static const struct str methods[] = {STR("GET"),     STR("POST"),   STR("HEAD"),  STR("PUT"),
+                                         STR("DELETE"),  STR("TRACE"),  STR("PATCH"), STR("PRI"),
+                                         STR("OPTIONS"), STR("CONNECT")};
     struct str rest = in;
     struct str line = str_cut(&rest, '\n');
     if (line.n > 0 && line.p[line.n - 1] == '\r')
@@ -133,7 +134,7 @@ bool front_is_http(struct str in)
     rest = line;
     struct str verb = str_cut(&rest, ' ');
     for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-        if (str_eq(verb, str_of(methods[i])))
+        if (str_eq(verb, methods[i]))
             return (rest.n > 0 && rest.p[0] == '/') || front_has_http_version(rest);
     return false;
 }

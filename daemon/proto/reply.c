@@ -43,8 +43,17 @@ const char *reply_name(enum reply_kind kind)
     return reply_names[(unsigned)kind < REPLY_KIND_COUNT ? kind : REPLY_INTERNAL];
 }
 
+/* Is it what reply_append_clean would make of it? */
+static bool reply_is_clean(struct str text, size_t max_bytes)
+{
+    return text.n > 0 && text.n <= max_bytes && text.p[0] != ' ' && text.p[text.n - 1] != ' ' &&
+           str_is_printable_ascii(text) && !memmem(text.p, text.n, "  ", 2);
+}
+
 int reply_append_clean(struct buf *out, struct str text, size_t max_bytes)
 {
+    if (reply_is_clean(text, max_bytes)) /* as nearly all are */
+        return buf_append_str(out, text);
     size_t written = 0;
     bool has_gap = false;
     for (size_t i = 0; i < text.n;) {

@@ -256,18 +256,18 @@ static void events_send(struct events *e, json_t *row)
 static struct event_kept *events_keep(struct events *e, const char *const *texts)
 {
     struct event_kept *k = &e->kept[e->n_kept % EVENTS_KEPT];
+    size_t sizes[EVENT_TEXTS], n = 0;
+    for (size_t i = 0; i < EVENT_TEXTS; i++)
+        n += sizes[i] = 1 + (texts[i] ? strlen(texts[i]) : 0);
     buf_clear(&k->texts);
-    int err = 0;
-    for (size_t i = 0; err == 0 && i < ARRAY_LEN(event_columns); i++) {
-        struct str text = texts[i] ? str_of(texts[i]) : STR("");
-        err = buf_append_str(&k->texts, text);
-        if (err == 0)
-            err = buf_append_char(&k->texts, '\0');
-    }
-    if (err < 0) {
+    if (buf_reserve(&k->texts, n) < 0) {
         buf_fini(&k->texts);
         return NULL;
     }
+    char *at = buf_tail(&k->texts);
+    for (size_t i = 0; i < EVENT_TEXTS; at += sizes[i++])
+        memcpy(at, texts[i] ? texts[i] : "", sizes[i]);
+    buf_commit(&k->texts, n);
     k->time_ms = clock_wall_ms();
     k->is_end = false;
     e->n_kept++;

@@ -19,7 +19,6 @@ import peers  # noqa: E402
 import report  # noqa: E402
 import rows  # noqa: E402
 
-GROWTH = 0.03
 FRESH_ROUNDS = 2  # rows that hardly vary and start a proxy each time
 
 
@@ -33,8 +32,6 @@ def arguments():
     p.add_argument("--seconds", type=float, help="length of one measurement")
     p.add_argument("--json", help="file for everything that was measured; BUILD/bench/results.json without it")
     p.add_argument("--results", help="file whose part between the marks BEGIN and END of the table is replaced by what was measured")
-    p.add_argument("--figures", help="file of mailproxyd's figures: fails where one has grown by more than 3 %%")
-    p.add_argument("--write-figures", action="store_true", help="writes that file instead")
     a = p.parse_args()
     a.rounds = a.rounds or (2 if a.quick else 5)
     a.seconds = a.seconds or (0.3 if a.quick else 0.5)
@@ -49,13 +46,13 @@ def arguments():
 class Bench:
     """The site, the proxies that run for the whole time, and what was measured."""
 
-    def __init__(self, args, folder):
+    def __init__(self, args, folder, has_tls=True):
         self.build, self.seconds = args.build, args.seconds
         self.listed = 5000 if args.quick else None
         self.folder = folder
         self.rounds = args.rounds
         self.results = {}
-        self.site = peers.Site(folder, args.build)
+        self.site = peers.Site(folder, args.build, has_tls)
         self.peers = []
         self.n_fresh = 0
         for name in args.peers.split():
@@ -136,7 +133,6 @@ def run(args, folder):
         json.dump({"machine": machine, "results": bench.results, "table": lines + notes}, f, indent=1, ensure_ascii=False)
     if args.results:
         write_results(args.results, machine, lines + notes)
-    return bench.results
 
 
 def write_results(path, machine, lines):
@@ -150,36 +146,6 @@ def write_results(path, machine, lines):
         f.write("\n".join([head + begin + said, "", *lines, end + tail]))
 
 
-def read_figures(path):
-    """{(distribution, row): figure}"""
-    with open(path) as f:
-        lines = [line.split() for line in f if not line.startswith("#")]
-    return {(distribution, row): float(figure) for distribution, row, figure in lines}
-
-
-def write_figures(path, figures):
-    with open(path) as f:
-        head = [line for line in f if line.startswith("#")]
-    with open(path, "w") as f:
-        f.writelines(head)
-        f.writelines(f"{distribution} {row} {figure:.2f}\n" for (distribution, row), figure in sorted(figures.items()))
-
-
-def compare(args, results):
-    """Figures depend on the compiler and its libraries: each distribution has its own. True: none has grown."""
-    medians = {(report.distribution(), row): report.median(by_peer.get(peers.Mailproxy.name)) for row, by_peer in results.items()}
-    found = {key: value for key, value in medians.items() if value is not None}
-    figures = read_figures(args.figures)
-    if args.write_figures:
-        write_figures(args.figures, {**figures, **found})
-        return True
-    known = found.keys() & figures.keys()
-    grown = [f"{row}: {found[key]:.2f}, was {figures[key]:.2f}" for key in sorted(known) for _, row in [key]
-             if found[key] > figures[key] * (1 + GROWTH)]
-    print(*(grown or [f"{len(known)} figures compared, none has grown by more than {GROWTH:.0%}"]), sep="\n")
-    return not grown
-
-
 def main():
     args = arguments()
     os.environ["MAILPROXY_BUILD"] = args.build
@@ -187,11 +153,9 @@ def main():
     folder = tempfile.mkdtemp(prefix="mailproxy-bench-")
     os.chmod(folder, 0o755)
     try:
-        results = run(args, folder)
+        run(args, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if args.figures and not compare(args, results):
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import proc
 
 LISTED_SESSIONS = 100000
 FILES_BESIDE = 1000  # descriptors that are not sessions
+# How many of them there are depends on who is faster than whom.
+TIMED_CALLS = {"epoll_wait", "poll", "futex", "accept4", "read", "write", "restart_syscall"}
 
 
 class NotPossible(Exception):
@@ -124,11 +126,11 @@ def memory(bench, peer, row):
     return {"value": (after - before) / clients, "before_kb": before, "after_kb": after}
 
 
-def calls(bench, peer, row):
-    """System calls of the proxy per unit, one client."""
+def calls(bench, peer, row, threads=None):
+    """System calls of the proxy, or of these threads of it, per unit."""
     with Load(bench, peer, row) as load:
         try:
-            strace = proc.Strace(peer.pids(), os.path.join(peer.folder, "strace.txt"))
+            strace = proc.Strace(threads or peer.pids(), os.path.join(peer.folder, "strace.txt"), is_whole=not threads)
         except (OSError, PermissionError) as e:
             raise NotPossible(str(e))
         try:
@@ -136,30 +138,25 @@ def calls(bench, peer, row):
         finally:
             counts = strace.finish()
     per_unit = {name: round(n / r["units"], 2) for name, n in counts.items() if n >= r["units"] / 20}
+    steady = sum(n for name, n in counts.items() if name not in TIMED_CALLS)
     # rounded: health checks and timers go on meanwhile
-    return {**r, "value": round(sum(counts.values()) / r["units"], 1), "calls": per_unit}
-
-
-def _instructions(bench, peer, row, units):
-    """Of a whole run of the engine, in user space, with so many units of work in it."""
-    with bench.instrumented(peer) as engine:
-        if units:
-            with Load(bench, engine, row, clients=1, units=units) as load:
-                load.run()
-        pid = engine.proxy.engine_pid()
-    with open(engine.profile(pid)) as f:
-        for line in f:
-            if line.startswith(("summary:", "totals:")):
-                return int(line.split()[1])
-    raise RuntimeError(f"{engine.profile(pid)} has no sum")
+    return {**r, "value": round(sum(counts.values()) / r["units"], 1), "calls": per_unit, "steady": steady / r["units"]}
 
 
 def instructions(bench, peer, row):
-    """Instructions in user space per unit, one client: the same again and again, whatever else the machine does."""
+    """Instructions in user space per unit, one client: nearly the same again and again, whatever else the machine does."""
     if not hasattr(peer, "profile"):
         raise NotPossible("is not run under callgrind")
-    units = row.load["units"]
-    return {"value": (_instructions(bench, peer, row, units) - _instructions(bench, peer, row, 0)) / units}
+    with bench.instrumented(peer) as engine:
+        return {"value": count_instructions(bench, engine, row)}
+
+
+def count_instructions(bench, engine, row):
+    """The same of an engine that is instrumented already."""
+    with Load(bench, engine, row, clients=1) as load:
+        engine.instructions()
+        load.run()
+        return engine.instructions() / row.load["units"]
 
 
 def stall(bench, peer, row):

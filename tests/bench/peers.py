@@ -2,17 +2,20 @@
 """The proxies that are compared, each configured for the same work: the same listeners, certificates, backends, two workers."""
 import contextlib
 import grp
+import itertools
 import os
 import pwd
 import shutil
+import signal
 import socket
 import tempfile
 
 import proc
-from harness import certs, dovecot_syntax, net, process
+from harness import certs, dovecot_syntax, net, process, wait
 from harness.proxy import Proxy
 
 WORKERS = 2
+START_INSTRUMENTED_S = 180  # callgrind, on a busy machine
 # Plain listeners offer STARTTLS; the others say TLS first, with these keys.
 LISTENERS = {"imap": ("imap", "ecdsa"), "pop3": ("pop3", "ecdsa"), "smtp": ("smtp", "ecdsa"),
              "imap-ecdsa": ("imap", "ecdsa"), "imap-rsa": ("imap", "rsa"), "imap-both": ("imap", "ecdsa", "rsa"),
@@ -40,7 +43,7 @@ class Site:
     HOSTS = 4  # loopback addresses of the backend: one has not enough ports for 100,000 sessions
     PUSH_MS = 5000
 
-    def __init__(self, folder, build):
+    def __init__(self, folder, build, has_tls=True):
         self.folder, self.build = folder, build
         self.hosts = [net.address() for _ in range(self.HOSTS)]
         self.ports = ports(self.hosts[0], ("imap", "pop3", "smtp", "http", "imap-tls"))
@@ -54,7 +57,9 @@ class Site:
         self.backend = process.Process(argv, os.path.join(folder, "fake_backend.log"))
         self.backend.wait_for(lambda: "ready" in self.backend.text(), "the fake backend")
         self.ca = authority.cert
-        self.start_tls(folder, *authority.issue("backend", f"IP:{self.hosts[0]}"))
+        self.tls = None
+        if has_tls:
+            self.start_tls(folder, *authority.issue("backend", f"IP:{self.hosts[0]}"))
 
     def start_tls(self, folder, cert, key):
         """The fake backend behind TLS: another HAProxy, whose time nobody counts."""
@@ -78,10 +83,11 @@ listen imap
         self.tls.wait_for(lambda: process.can_connect(self.hosts[0], self.ports["imap-tls"]), "TLS of the fake backend")
 
     def pids(self):
-        return [self.backend.pid, self.tls.pid]
+        return [self.backend.pid] + ([self.tls.pid] if self.tls else [])
 
     def stop(self):
-        self.tls.stop()
+        if self.tls:
+            self.tls.stop()
         self.backend.stop()
 
 
@@ -332,6 +338,7 @@ service auth {{
 class Mailproxy(Peer):
     name = "mailproxyd"
     is_instrumented = False
+    parts = None  # of the profile of an instrumented one
     to_tls = None  # a second one, for the listeners of TO_TLS
 
     def listener(self, name):
@@ -366,19 +373,31 @@ class Mailproxy(Peer):
     def start(self):
         self.proxy = Proxy(self.folder, self.settings())
         if self.is_instrumented:
+            self.parts = itertools.count(1)
             os.makedirs(self.proxy.settings["state_dir"], exist_ok=True)
             # The engine may write nowhere else, and makes no FIFO.
-            self.proxy.wrapper = ["env", f"LD_PRELOAD={self.site.build}/bench/self_exec.so",
-                                  f"SELF_EXEC={self.proxy.program}", "valgrind", "-q", "--tool=callgrind", "--vgdb=no",
-                                  "--trace-children=yes", f"--callgrind-out-file={self.profile('%p')}"]
-        self.process = self.proxy.start().process
-        if not self.is_instrumented:
+            words = [shutil.which("valgrind"), "-q", "--tool=callgrind", "--vgdb=no", "--dump-before=log_set_fd",
+                     f"--callgrind-out-file={self.profile('%p')}", self.proxy.program]
+            self.proxy.wrapper = ["env", f"LD_PRELOAD={self.site.build}/bench/self_exec.so", "SELF_EXEC=" + "\n".join(words)]
+        self.process = self.proxy.start(START_INSTRUMENTED_S if self.is_instrumented else wait.TIMEOUT).process
+        if self.site.tls and not self.is_instrumented:
             self.to_tls = Proxy(os.path.join(self.folder, "to-tls"), self.settings_to_tls()).start()
         return self
 
     def profile(self, pid):
         """Where callgrind writes about a process."""
         return os.path.join(self.proxy.settings["state_dir"], f"callgrind.{pid}")
+
+    def instructions(self):
+        """Of the instrumented engine, in user space, since the last call. Its profile is written when it takes a log file that was opened again."""
+        part = f"{self.profile(self.proxy.engine_pid())}.{next(self.parts)}"
+        os.kill(self.process.pid, signal.SIGUSR1)
+
+        def total():
+            with contextlib.suppress(FileNotFoundError), open(part) as f:
+                return next((int(line.split()[1]) for line in f if line.startswith("totals:")), None)
+            return None
+        return wait.until(total, "callgrind's figures", START_INSTRUMENTED_S)
 
     def stop(self):
         if self.process:

@@ -53,15 +53,26 @@ def user_share(pids, before=None):
 
 
 def pss_kb(pids):
-    """Memory with shared pages counted by share; None when we may not look."""
+    """Memory of its own, that of forked processes counted by share; None when we may not look. Files that are mapped would count by how many
+    others have them."""
     total = 0
     for pid in pids:
         try:
             with open(f"/proc/{pid}/smaps_rollup") as f:
-                total += int(re.search(r"^Pss:\s+(\d+) kB", f.read(), re.M).group(1))
+                total += int(re.search(r"^Pss_Anon:\s+(\d+) kB", f.read(), re.M).group(1))
         except (OSError, AttributeError):
             return None
     return total
+
+
+def threads(pid, name):
+    """Those of a process whose names begin so."""
+    found = []
+    for task in map(int, os.listdir(f"/proc/{pid}/task")):
+        with open(f"/proc/{pid}/task/{task}/comm") as f:
+            if f.read().startswith(name):
+                found.append(task)
+    return found
 
 
 def pin(pids, cpus):
@@ -70,11 +81,11 @@ def pin(pids, cpus):
 
 
 class Strace:
-    """Counts the system calls of processes that run already."""
+    """Counts the system calls of processes that run already, with all their threads or (is_whole false) of single threads."""
 
-    def __init__(self, pids, output):
+    def __init__(self, pids, output, is_whole=True):
         self.output = output
-        argv = ["strace", "-f", "-c", "-U", "name,calls", "-o", output]
+        argv = ["strace", *(["-f"] if is_whole else []), "-c", "-U", "name,calls", "-o", output]
         for pid in pids:
             argv += ["-p", str(pid)]
         self.child = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)

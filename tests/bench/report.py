@@ -32,12 +32,6 @@ def machine(build):
     }
 
 
-def distribution():
-    """"debian-12": whose compiler and libraries these are."""
-    system = platform.freedesktop_os_release()
-    return f"{system.get('ID', 'linux')}-{system.get('VERSION_ID', '')}"
-
-
 def median(cell):
     """Of a list of measurements; None when there is none."""
     values = [m["value"] for m in cell or [] if "value" in m]

@@ -1,25 +1,31 @@
 /* SPDX-License-Identifier: ISC */
-/* Preloaded under valgrind, where /proc/self/exe is valgrind itself: the supervisor starts the
- * program that SELF_EXEC names instead. */
+/* Preloaded into a supervisor that is not looked at: what it starts as itself (its engine) is
+ * started behind the words of SELF_EXEC, one a line: valgrind, its options, the program. */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define SELF_EXEC_ARGS_MAX 32
+#define SELF_EXEC_WORDS_MAX 64
 
 extern char **environ;
 
 int execl(const char *path, const char *arg, ...)
 {
-    const char *argv[SELF_EXEC_ARGS_MAX + 1] = {arg};
-    const char *self = getenv("SELF_EXEC");
+    const char *argv[SELF_EXEC_WORDS_MAX + 1] = {0};
+    size_t n = 0;
+    char *rest = strcmp(path, "/proc/self/exe") == 0 ? getenv("SELF_EXEC") : NULL;
+    bool is_self = rest != NULL;
+    unsetenv("LD_PRELOAD");
+    if (!rest)
+        argv[n++] = arg;
+    while (rest && n < SELF_EXEC_WORDS_MAX)
+        argv[n++] = strsep(&rest, "\n");
     va_list ap;
     va_start(ap, arg);
-    for (size_t n = 1; n < SELF_EXEC_ARGS_MAX && argv[n - 1]; n++)
-        argv[n] = va_arg(ap, const char *);
+    for (const char *next; n < SELF_EXEC_WORDS_MAX && (next = va_arg(ap, const char *));)
+        argv[n++] = next;
     va_end(ap);
-    bool is_self = self && strcmp(path, "/proc/self/exe") == 0;
-    return execve(is_self ? self : path, (char *const *)argv, environ);
+    return execve(is_self ? argv[0] : path, (char *const *)argv, environ);
 }

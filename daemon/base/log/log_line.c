@@ -12,7 +12,7 @@
 /* Kept free at the end: closing quote, brace, LF and the mark of a cut. */
 #define LOG_TAIL 16
 
-static bool log_put(struct log_line *l, const char *p, size_t n)
+static inline bool log_put(struct log_line *l, const char *p, size_t n)
 {
     if (l->n + n > LOG_LINE_MAX - LOG_TAIL)
         return false;
@@ -21,7 +21,8 @@ static bool log_put(struct log_line *l, const char *p, size_t n)
     return true;
 }
 
-static bool log_put_c(struct log_line *l, const char *s)
+/* Inline: mostly of a literal, whose length is a constant then. */
+static inline bool log_put_c(struct log_line *l, const char *s)
 {
     return log_put(l, s, strlen(s));
 }
@@ -153,9 +154,15 @@ void log_line_make(struct log_line *line, enum log_format format, uint64_t wall_
          * line. */
         if (line->n + f->key_n + 48 > LOG_LINE_MAX - LOG_TAIL)
             continue;
-        log_put_c(line, format == LOG_FORMAT_JSON ? ",\"" : " ");
-        log_put(line, f->key, f->key_n);
-        log_put_c(line, format == LOG_FORMAT_JSON ? "\":" : "=");
+        if (format == LOG_FORMAT_JSON) {
+            log_put_c(line, ",\"");
+            log_put(line, f->key, f->key_n);
+            log_put_c(line, "\":");
+        } else {
+            log_put_c(line, " ");
+            log_put(line, f->key, f->key_n);
+            log_put_c(line, "=");
+        }
         log_put_field(line, f, format);
     }
     if (format == LOG_FORMAT_JSON)

@@ -136,7 +136,8 @@ static int pop3_append_capabilities(const struct front_env *env, struct buf *out
         return -ERR_NOMEM;
     if (sasl_append_list(&sasl, env->mechanisms, " ") < 0)
         return -ERR_NOMEM;
-    if (sasl.len > 0 && buf_printf(out, "SASL%.*s\r\n", STR_ARG(buf_str(&sasl))) < 0)
+    if (sasl.len > 0 && (buf_append_c(out, "SASL") < 0 || buf_append_str(out, buf_str(&sasl)) < 0 ||
+                         buf_append_c(out, "\r\n") < 0))
         return -ERR_NOMEM;
     return front_is_starttls_offered(env) ? buf_append_c(out, "STLS\r\n") : 0;
 }

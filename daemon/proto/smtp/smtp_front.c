@@ -157,8 +157,10 @@ static int smtp_add_capabilities(const struct front_env *env, struct buf *reply)
     for (; *list && r == 0; list++)
         if (!smtp_is_own_capability(str_of(*list)))
             r = smtp_add_line(reply, str_of(*list));
-    if (r == 0 && mechanisms.len > 0)
-        r = buf_printf(reply, "250-AUTH%.*s\r\n", STR_ARG(buf_str(&mechanisms)));
+    if (r == 0 && mechanisms.len > 0 &&
+        (buf_append_c(reply, "250-AUTH") < 0 || buf_append_str(reply, buf_str(&mechanisms)) < 0 ||
+         buf_append_c(reply, "\r\n") < 0))
+        r = -ERR_NOMEM;
     if (r == 0 && front_is_starttls_offered(env))
         r = smtp_add_line(reply, STR("STARTTLS"));
     return r;

@@ -45,12 +45,12 @@ class Process:
     def is_running(self):
         return self.child.poll() is None
 
-    def wait_for(self, condition, what):
+    def wait_for(self, condition, what, timeout=wait.TIMEOUT):
         def check():
             if not self.is_running():
                 raise AssertionError(f"{self.argv[0]} ended with {self.child.returncode} before {what}:\n{self.text()}")
             return condition()
-        return wait.until(check, what)
+        return wait.until(check, what, timeout)
 
     def text(self):
         with open(self.log, errors="replace") as f:

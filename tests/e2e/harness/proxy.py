@@ -111,9 +111,9 @@ class Proxy:
         with open(self.config, "w") as f:
             f.write(render(self.settings))
 
-    def start(self):
+    def start(self, timeout=wait.TIMEOUT):
         self.process = process.Process([*self.wrapper, self.program, "-c", self.config], self.log_file, ENVIRONMENT)
-        self.process.wait_for(self.is_ready, "ready")
+        self.process.wait_for(self.is_ready, "ready", timeout)
         return self
 
     def is_ready(self):
