@@ -15,8 +15,31 @@ void act_fini(struct act *act)
 {
     json_decref(act->targets);
     json_decref(act->rows);
+    json_decref(act->places);
     json_decref(act->params);
     *act = (struct act){0};
+}
+
+/* ---- daemons ---- */
+
+struct node *act_node(const struct act *act, size_t target)
+{
+    const json_t *place = json_array_get(act->places, target);
+    size_t i = (size_t)json_integer_value(place);
+    return json_is_integer(place) && i < act->node->n_members ? &act->node->members[i] : act->node;
+}
+
+/* Place in what is counted for each daemon. */
+static size_t act_slot(const struct act *act, const struct node *n)
+{
+    return n == act->node ? 0 : 1 + n->place;
+}
+
+static void act_note_losses(struct act *act)
+{
+    act->losses[0] = act->node->losses;
+    for (size_t i = 0; i < act->node->n_members; i++)
+        act->losses[1 + i] = act->node->members[i].losses;
 }
 
 /* ---- the dialog's answer ---- */
@@ -63,7 +86,7 @@ void act_confirmed(struct app *a)
     if (!params)
         return;
     a->act.params = params;
-    a->act.losses = a->act.node->losses;
+    act_note_losses(&a->act);
     dialog_close(&a->dialog);
     table_unmark_all(app_table(a));
     act_tick(a);
@@ -90,7 +113,7 @@ static json_t *act_filter_params(const struct act *act)
     return params;
 }
 
-/* The next request's parameters; *ret_rows is how many rows it takes. */
+/* The next request's parameters; *ret_rows is how many rows it takes, which are of one daemon. */
 static json_t *act_next_params(const struct act *act, size_t *ret_rows)
 {
     const struct row_action *d = act->action;
@@ -106,7 +129,9 @@ static json_t *act_next_params(const struct act *act, size_t *ret_rows)
         return params;
     }
     json_t *rows = json_array();
-    for (size_t i = act->next; i < json_array_size(act->targets) && i < act->next + ACT_BATCH; i++)
+    for (size_t i = act->next; i < json_array_size(act->targets) && i < act->next + ACT_BATCH &&
+                               act_node(act, i) == act_node(act, act->next);
+         i++)
         json_array_append(rows, json_array_get(act->targets, i));
     *ret_rows = json_array_size(rows);
     json_object_set_new(params, target, rows);
@@ -137,21 +162,35 @@ static void act_report(struct app *a, const json_t *result)
     app_refresh(a);
 }
 
-static void on_act(void *arg, const json_t *result, const struct client_error *error)
+/* The outcome of one request: text of a failure, NULL = it was done. */
+static void act_answered(struct app *a, struct node *n, const json_t *result, const char *text)
 {
-    struct app *a = arg;
     struct act *act = &a->act;
-    if (!act->action)
-        return;
     act->n_waiting--;
+    act->n_owed[act_slot(act, n)]--;
     act->n_done += result != NULL;
     act->n_failed += result == NULL;
+    /* Of several daemons the one that failed is named. */
     if (!result && !act->failure[0])
-        (void)node_error_text(error, act->failure);
+        snprintf(act->failure, sizeof(act->failure), "%s%s%s", n == act->node ? "" : n->label,
+                 n == act->node ? "" : ": ", text);
     if (act->n_waiting == 0 && act->next >= act_total(act))
         act_report(a, result);
     else
         act_tick(a);
+}
+
+/* arg: the daemon that answers. */
+static void on_act(void *arg, const json_t *result, const struct client_error *error)
+{
+    struct node *n = arg;
+    struct app *a = n->arg;
+    char text[256] = "";
+    if (!a->act.action)
+        return;
+    if (!result)
+        (void)node_error_text(error, text);
+    act_answered(a, n, result, text);
 }
 
 bool act_leave(struct app *a)
@@ -159,29 +198,54 @@ bool act_leave(struct app *a)
     struct act *act = &a->act;
     if (!commands_arg(act->command, "grace") || act->next < act_total(act))
         return false;
-    rpc_client_forget(act->node->rpc, on_act, a);
+    node_forget(act->node, on_act, act->node);
+    for (size_t i = 0; i < act->node->n_members; i++)
+        node_forget(&act->node->members[i], on_act, &act->node->members[i]);
     act_fini(act);
     return true;
+}
+
+/* Whose connection was lost does not answer any more. True when that was the end. */
+static bool act_take_losses(struct app *a)
+{
+    struct act *act = &a->act;
+    if (act->losses[0] != act->node->losses) {
+        app_say(a, true, "the connection was lost: whether \"%s %s\" was done is not known; look",
+                act->command->noun, act->command->verb);
+        act_fini(act);
+        return true;
+    }
+    for (size_t i = 0; act->action && i < act->node->n_members; i++) {
+        struct node *n = &act->node->members[i];
+        bool is_lost = act->losses[1 + i] != n->losses;
+        act->losses[1 + i] = n->losses;
+        for (size_t owed = is_lost ? act->n_owed[1 + i] : 0; owed > 0 && act->action; owed--)
+            act_answered(a, n, NULL, "the connection was lost: whether it was done is not known");
+    }
+    return !act->action;
 }
 
 void act_tick(struct app *a)
 {
     struct act *act = &a->act;
-    struct node *n = act->node;
-    if (!act->params)
+    if (!act->params || act_take_losses(a))
         return;
-    if (act->losses != n->losses) {
-        app_say(a, true, "the connection was lost: whether \"%s %s\" was done is not known; look",
-                act->command->noun, act->command->verb);
-        act_fini(act);
-        return;
-    }
     while (act->next < act_total(act) && act->n_waiting < ACT_WAITING_MAX) {
         size_t rows;
+        struct node *n = act_node(act, act->next);
         json_t *params = act_next_params(act, &rows);
-        if (!rpc_client_ask(n->rpc, act->command->method, params, on_act, a))
-            return;
-        act->next += rows;
         act->n_waiting++;
+        act->n_owed[act_slot(act, n)]++;
+        act->next += rows;
+        if (node_ask(n, act->command->method, params, on_act, n))
+            continue;
+        if (n == act->node || node_is_connected(n)) { /* it takes no more now */
+            act->n_waiting--;
+            act->n_owed[act_slot(act, n)]--;
+            act->next -= rows;
+            return;
+        }
+        act_answered(a, n, NULL, "not connected");
+        return;
     }
 }

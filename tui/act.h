@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "tui/keys.h"
+#include "tui/merge.h"
 
 #define ACT_TARGETS_MAX 5000 /* more are acted on by the filter itself */
 
@@ -14,26 +15,32 @@ struct row_action;
 struct node;
 
 struct act {
-    struct node *node;               /* whose rows */
+    struct node *node;               /* whose rows; of several as one each row has its own */
     const struct row_action *action; /* NULL: nothing is asked or under way */
     const struct command *command;
     json_t *targets; /* captured identities, or values of a column */
     json_t *rows;    /* as they were then: one for each target; empty for values of a column */
+    json_t *places;  /* of each target: its daemon among several, nothing of a single one's */
     bool is_filter;  /* all that the filter matches, too many to name each */
     char filter[512];
     uint64_t n_matched;  /* of the filter when it was captured */
-    uint64_t n_sessions; /* of the targets; */
+    uint64_t n_sessions; /* of the targets, counted so far; */
+    size_t n_counting;   /* answers that are still to come */
     bool knows_sessions; /* whether the daemon has counted them */
     json_t *params;      /* what the dialog gave */
     size_t next, n_waiting, n_done, n_failed;
-    char failure[256]; /* the first one */
-    unsigned losses;   /* of the node when it began */
+    char failure[512]; /* the first one */
+    /* What each daemon owes, by its place (0 = the node itself), and losses when it began. */
+    size_t n_owed[1 + MERGE_MAX];
+    unsigned losses[1 + MERGE_MAX];
 };
 
 /* Whether an action is one on rows of a pane. */
 bool act_has(enum pane p, enum action action);
 /* True when the action is one of the row actions, whose dialog is open now or which was refused. */
 bool act_key(struct app *a, enum action action);
+/* The daemon of a target. */
+struct node *act_node(const struct act *act, size_t target);
 /* The dialog was answered with yes: sends, or says in the dialog what is wrong. */
 void act_confirmed(struct app *a);
 /* Sends what still waits; tells when the connection was lost meanwhile. */

@@ -27,18 +27,59 @@ static bool act_holds(const json_t *values, const json_t *value)
     return false;
 }
 
-/* The values of a column in place of identities, each once. */
-static json_t *act_values(const json_t *rows, const char *column)
+/* The rows of several daemons, one daemon's after another's. */
+static void act_order(struct act *act)
 {
-    json_t *values = json_array();
+    json_t *rows = json_array(), *row;
     size_t i;
-    const json_t *row;
-    json_array_foreach (rows, i, row) {
-        json_t *v = json_object_get(row, column);
-        if (v && !act_holds(values, v))
-            json_array_append(values, v);
+    for (size_t k = 0; k < act->node->n_members; k++)
+        json_array_foreach (act->rows, i, row)
+            if (node_of_row(act->node, row) == &act->node->members[k])
+                json_array_append(rows, row);
+    json_array_foreach (act->rows, i, row)
+        if (node_of_row(act->node, row) == act->node)
+            json_array_append(rows, row);
+    json_decref(act->rows);
+    act->rows = rows;
+}
+
+/* Targets of rows: identities as the row's daemon knows them, or the values of a column, each once
+ * for each daemon. */
+static void act_name_targets(struct act *act)
+{
+    const char *column = act->action->column;
+    json_t *of_node = NULL; /* values that were seen there */
+    struct node *before = NULL;
+    size_t i;
+    json_t *row;
+    json_decref(act->targets);
+    json_decref(act->places);
+    act->targets = json_array();
+    act->places = json_array();
+    if (act->node->cluster)
+        act_order(act);
+    json_array_foreach (act->rows, i, row) {
+        struct node *n = node_of_row(act->node, row);
+        char id[TABLE_ID_MAX];
+        json_t *place = json_object_get(row, MERGE_PLACE);
+        json_t *v = column[0]
+                        ? json_incref(json_object_get(row, column))
+                        : json_string(table_identity(&n->lists[act->action->pane].table, row, id));
+        if (n != before) {
+            json_decref(of_node);
+            of_node = json_array();
+        }
+        before = n;
+        if (v && !(column[0] && act_holds(of_node, v))) {
+            json_array_append(act->targets, v);
+            json_array_append(of_node, v);
+            json_array_append_new(act->places, n == act->node ? json_null() : json_incref(place));
+        }
+        json_decref(v);
     }
-    return values;
+    json_decref(of_node);
+    if (column[0])
+        json_array_clear(act->rows);
 }
 
 /* Captures what the action acts on; how many, 0 = nothing. */
@@ -49,9 +90,9 @@ static uint64_t act_capture(struct app *a)
     bool is_detail = a->over == OVER_DETAIL;
     act->is_filter = act->is_filter && !is_detail && app_pane(a) == PANE_SESSIONS &&
                      t->marks.count > 0 && strcmp(act->filter, t->filter) == 0;
+    const struct app_object o = app_object(a);
     if (is_detail) {
-        const struct app_object o = app_object(a);
-        act->targets = json_pack("[s]", o.id);
+        act->node = o.node;
         act->rows = json_pack("[O]", o.row);
     } else {
         act->targets = table_targets(t, &act->rows);
@@ -64,14 +105,11 @@ static uint64_t act_capture(struct app *a)
         act->is_filter = row && app_group_filter(a, row, &filter) == 0 &&
                          str_copy(act->filter, sizeof(act->filter), buf_str(&filter));
         act->n_matched = act->is_filter ? (uint64_t)json_integer_value(n) : 0;
-        json_array_clear(act->targets);
         json_array_clear(act->rows);
     }
-    if (act->action->column[0]) {
-        json_decref(act->targets);
-        act->targets = act_values(act->rows, act->action->column);
-        json_array_clear(act->rows);
-    }
+    act_name_targets(act);
+    if (is_detail && !act->action->column[0]) /* the page keeps the name that it was opened with */
+        json_array_set_new(act->targets, 0, json_string(o.id));
     return act->is_filter ? act->n_matched : json_array_size(act->targets);
 }
 
@@ -81,7 +119,7 @@ static const char *act_target(const struct act *act, size_t i)
 }
 
 /* What the question is about, in one line: "session 1-2 (anna@example.org)". */
-static char *act_object(const struct act *act, uint64_t n)
+static char *act_object_words(const struct act *act, uint64_t n)
 {
     const struct command *c = act->command;
     const char *plural = commands_plural(c->noun), *id = act_target(act, 0);
@@ -96,6 +134,25 @@ static char *act_object(const struct act *act, uint64_t n)
         json_object_get(act_row(act, 0), act->action->pane == PANE_SESSIONS ? "user" : "target"));
     return str_printf("%s %s%s%s%s", c->noun, id, more ? " (" : "", more ? more : "",
                       more ? ")" : "");
+}
+
+/* The same with the daemon where it is, when there are several: "session 1-2 (anna) at mx1". */
+static char *act_object(const struct act *act, uint64_t n)
+{
+    AUTO_FREE char *words = act_object_words(act, n);
+    size_t n_nodes = 0, n_targets = json_array_size(act->targets);
+    const struct node *one = NULL;
+    for (size_t i = 0; i < n_targets; i++) {
+        n_nodes += act_node(act, i) != one;
+        one = act_node(act, i);
+    }
+    if (words && (act->is_filter || n_nodes == 0 || one == act->node) && act->node->cluster)
+        return str_printf("%s at all %zu daemons", words, act->node->n_members);
+    if (words && n_nodes > 1)
+        return str_printf("%s at %zu daemons", words, n_nodes);
+    if (words && one && one->whole)
+        return str_printf("%s at %s", words, one->label);
+    return STEAL(words);
 }
 
 /* ---- how many sessions it is about ---- */
@@ -124,27 +181,41 @@ static void on_act_count(void *arg, const json_t *result, const struct client_er
     struct app *a = arg;
     const json_t *matched = json_object_get(result, "matched");
     (void)error;
-    if (!a->dialog.is_open || !a->act.action || !json_is_integer(matched))
+    if (!a->dialog.is_open || !a->act.n_counting || !json_is_integer(matched))
         return;
-    a->act.n_sessions = (uint64_t)json_integer_value(matched);
-    a->act.knows_sessions = true;
+    a->act.n_sessions += (uint64_t)json_integer_value(matched);
+    a->act.knows_sessions = --a->act.n_counting == 0;
     act_write_body(a);
+}
+
+/* Of the targets from one on that are of the same daemon; returns the next one. */
+static size_t act_count_at(struct app *a, size_t first)
+{
+    struct act *act = &a->act;
+    struct node *n = act_node(act, first);
+    json_t *values = json_array();
+    AUTO_BUF filter = BUF_INIT;
+    size_t i = first;
+    for (; i < json_array_size(act->targets) && act_node(act, i) == n; i++)
+        json_array_append(values, json_array_get(act->targets, i));
+    int err = query_terms(&filter, act->action->counted, values);
+    json_decref(values);
+    if (err == 0 && filter.len)
+        act->n_counting += node_ask(
+            n, "session.list",
+            json_pack("{s:s, s:i, s:s}", "filter", buf_cstr(&filter), "limit", 1, "sort", "id"),
+            on_act_count, a);
+    return i;
 }
 
 static void act_count_sessions(struct app *a)
 {
     struct act *act = &a->act;
     const char *field = act->action->counted;
-    AUTO_BUF filter = BUF_INIT;
     if (!field[0] || act_sum_sessions(act) || json_array_size(act->targets) > ACT_COUNTED_MAX)
         return;
-    int err = query_terms(&filter, field, act->targets);
-    rpc_client_forget(act->node->rpc, on_act_count, a);
-    if (err == 0 && filter.len)
-        (void)rpc_client_ask(
-            act->node->rpc, "session.list",
-            json_pack("{s:s, s:i, s:s}", "filter", buf_cstr(&filter), "limit", 1, "sort", "id"),
-            on_act_count, a);
+    for (size_t i = 0; i < json_array_size(act->targets);)
+        i = act_count_at(a, i);
 }
 
 static void act_write_effect(struct app *a)
@@ -244,7 +315,10 @@ static void act_open(struct app *a, uint64_t n)
     const struct act *act = &a->act;
     const struct row_action *d = act->action;
     bool has_rows = !(d->flags & ROW_ACTION_ADD);
-    AUTO_FREE char *object = has_rows ? act_object(act, n) : NULL;
+    AUTO_FREE char *object = has_rows ? act_object(act, n)
+                             : act->node->cluster
+                                 ? str_printf("at all %zu daemons", act->node->n_members)
+                                 : NULL;
     dialog_open(&a->dialog, d->yes, "%s%s%s%s", d->words, object ? " " : "", object ? object : "",
                 d->flags & (ROW_ACTION_FORM | ROW_ACTION_ADD) ? "" : "?");
     if (has_rows && n > 1)
@@ -264,6 +338,8 @@ static void act_begin(struct app *a, const struct row_action *d, const struct co
     char filter[sizeof(act->filter)];
     uint64_t matched = act->n_matched;
     memcpy(filter, act->filter, sizeof(filter));
+    for (size_t i = 0; i < a->n_nodes; i++)
+        node_forget(&a->nodes[i], on_act_count, a);
     act_fini(act);
     *act = (struct act){.node = app_node(a),
                         .action = d,
@@ -306,7 +382,7 @@ bool act_key(struct app *a, enum action action)
         return true;
     else if (a->act.n_waiting && !act_leave(a))
         app_say(a, true, "wait for what is under way");
-    else if (!rpc_client_hello(app_node(a)->rpc))
+    else if (!node_is_connected(app_node(a)))
         app_say(a, true, "there is no connection");
     else
         act_begin(a, d, c);

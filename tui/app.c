@@ -10,9 +10,11 @@
 
 /* ---- life ---- */
 
-static void on_other_event(void *arg, const json_t *params)
+static void on_other_event(void *arg, struct node *n, const json_t *params)
 {
-    detail_event(&((struct app *)arg)->detail, params);
+    struct app *a = arg;
+    if (a->detail.node == n)
+        detail_event(&a->detail, params);
 }
 
 static void on_op(void *arg, const json_t *result, const struct client_error *error)
@@ -29,10 +31,10 @@ static void on_op(void *arg, const json_t *result, const struct client_error *er
 }
 
 /* Whatever is on the screen: the end of an operation is told where the operator is. */
-static void on_op_ended(void *arg, const char *id)
+static void on_op_ended(void *arg, struct node *n, const json_t *op)
 {
-    struct app *a = arg;
-    (void)rpc_client_ask(app_node(a)->rpc, "op.show", json_pack("{s:s}", "id", id), on_op, a);
+    (void)node_ask(node_of_row(n, op), "op.show",
+                   json_pack("{s:O}", "id", json_object_get(op, "id")), on_op, arg);
 }
 
 static void app_apply_settings(const struct app *a, struct node *n)
@@ -57,16 +59,21 @@ static void app_apply_settings(const struct app *a, struct node *n)
 
 static int app_init_nodes(struct app *a, const struct app_options *o)
 {
-    a->nodes = calloc(o->n_sockets, sizeof(*a->nodes));
+    size_t first = o->n_sockets > 1; /* behind all as one, which is known when they are */
+    a->nodes = calloc(first + o->n_sockets, sizeof(*a->nodes));
     if (!a->nodes)
         return -ERR_NOMEM;
-    for (; a->n_nodes < o->n_sockets; a->n_nodes++) {
-        struct node *n = &a->nodes[a->n_nodes];
-        int err = node_init(n, o->sockets[a->n_nodes]);
-        if (err < 0) {
-            node_fini(n);
+    a->n_nodes = first + o->n_sockets;
+    for (size_t i = 0; i < o->n_sockets; i++) {
+        int err = node_init(&a->nodes[first + i], o->sockets[i]);
+        if (err < 0)
             return err;
-        }
+    }
+    int err = first ? node_init_whole(&a->nodes[0], &a->nodes[1], o->n_sockets) : 0;
+    if (err < 0)
+        return err;
+    for (size_t i = 0; i < a->n_nodes; i++) {
+        struct node *n = &a->nodes[i];
         n->is_read_only = o->is_read_only;
         n->other_event = on_other_event;
         n->op_ended = on_op_ended;
@@ -217,5 +224,9 @@ bool app_is_complete(const struct app *a)
     /* The protocols are known when the listeners are. */
     bool knows_protos = a->screen != SCREEN_OVERVIEW || n->overview.n_protos == 0 ||
                         n->overview.protos[n->overview.n_protos - 1].stats;
-    return n->refreshed_ms && rpc_client_pending(n->rpc) == 0 && n->next_ms && knows_protos;
+    /* Of several daemons each has greeted, or is away. */
+    for (size_t i = 0; i < n->n_members; i++)
+        if (!n->members[i].is_lost && !node_is_connected(&n->members[i]))
+            return false;
+    return n->refreshed_ms && node_pending(n) == 0 && n->next_ms && knows_protos;
 }

@@ -14,7 +14,7 @@
 #include "tui/settings.h"
 #include "tui/shell.h"
 
-#define APP_NODES_MAX 64
+#define APP_NODES_MAX (1 + MERGE_MAX)
 #define APP_ERRORS_MAX 50
 #define APP_PLACES_MAX 32
 
@@ -29,12 +29,14 @@ struct app_place {
     enum screen_id screen;
     int focus;
     char filter[TABLE_FILTER_MAX];
-    json_t *row; /* of the details that were open (owned), NULL = none */
+    json_t *row;       /* of the details that were open (owned), NULL = none; */
+    struct node *node; /* of that row */
     enum pane pane;
 };
 
 /* The row that keys are about: the selected one, or that of the details, or one picked there. */
 struct app_object {
+    struct node *node; /* the daemon that it is of, or all */
     enum pane pane;
     const json_t *row; /* borrowed; NULL = there is none */
     char id[TABLE_ID_MAX];
@@ -46,7 +48,7 @@ struct app_error {
 };
 
 struct app {
-    struct node *nodes; /* one for each -s */
+    struct node *nodes; /* one for each -s; before several of them all as one */
     size_t n_nodes, at;
     enum screen_id screen;
     int focus[SCREEN_COUNT]; /* pane that has the keys */
@@ -78,7 +80,8 @@ struct app {
     char filter_before[TABLE_FILTER_MAX];
     char filter_typed[TABLE_FILTER_MAX]; /* the last that was typed, */
     uint64_t filter_typed_ms;            /* and when it changed */
-    json_t *marking; /* rows found so far while all of a table are being marked */
+    json_t *marking; /* rows found so far while all of a table are being marked, */
+    size_t marking_place, marking_offset; /* the daemon of several that is asked, and how far; */
     struct table *marking_table;
     enum action after_marking; /* what was pressed meanwhile */
 
@@ -88,7 +91,7 @@ struct app {
 };
 
 struct app_options {
-    const char *sockets[APP_NODES_MAX];
+    const char *sockets[MERGE_MAX];
     size_t n_sockets;
     enum glyphs glyphs;
     bool is_read_only;
@@ -182,7 +185,7 @@ void app_forget_places(struct app *a);
 /* The way here as words, "sessions > "; owned, NULL without memory. */
 char *app_path(const struct app *a);
 /* The details of a row of a pane, which may be known by its name alone. */
-void app_open_detail(struct app *a, enum pane p, const json_t *row);
+void app_open_detail(struct app *a, struct node *n, enum pane p, const json_t *row);
 /* The page of the user, backend or address that the object is about. */
 void app_go(struct app *a, enum facet f);
 /* Asks by which of the object's facets sessions or events shall be filtered; what was picked. */

@@ -52,7 +52,7 @@ static void do_details(struct app *a, enum action action)
     }
     app_leave_place(a);
     /* A ban is seen best beside what is counted of its subject. */
-    app_open_detail(a, o.pane == PANE_BANS ? PANE_LIMITS : o.pane, o.row);
+    app_open_detail(a, o.node, o.pane == PANE_BANS ? PANE_LIMITS : o.pane, o.row);
 }
 
 static void do_go(struct app *a, enum action action)
@@ -318,7 +318,7 @@ static void do_trace(struct app *a, enum action action)
     AUTO_FREE char *word = text ? shell_quote(text) : NULL;
     AUTO_FREE char *line = word ? str_printf("session trace %s " TRACE_OPTIONS, word) : NULL;
     if (line)
-        shell_run(a, line);
+        shell_run(a, o.node, line);
 }
 
 static void do_flag(struct app *a, enum action action)

@@ -37,6 +37,16 @@ static bool draw_is_stale(const struct app *a)
                           draw_age_ms(a) > STALE_INTERVALS * a->settings.interval_ms + 1000);
 }
 
+/* "2 of 3 daemons", "3 daemons" */
+static char *draw_members(const struct node *n)
+{
+    size_t here = 0;
+    for (size_t i = 0; i < n->n_members; i++)
+        here += node_is_connected(&n->members[i]) && !cluster_is_silent(n->cluster, i);
+    return here == n->n_members ? str_printf("%zu daemons", here)
+                                : str_printf("%zu of %zu daemons", here, n->n_members);
+}
+
 static void draw_bar(const struct app *a, struct screen *s)
 {
     const struct node *n = app_node(a);
@@ -55,17 +65,23 @@ static void draw_bar(const struct app *a, struct screen *s)
     screen_fill(s, 0, 0, s->cols, n->is_lost ? STYLE_ALARM : STYLE_BAR);
     if (n->is_lost) {
         (void)screen_printf(s, 0, 0, room, STYLE_ALARM, " LOST: %s; trying again", n->why);
-    } else if (!rpc_client_hello(n->rpc)) {
-        (void)screen_printf(s, 0, 0, room, STYLE_BAR, " mailproxy  connecting to %s", n->path);
+    } else if (!node_is_connected(n)) {
+        (void)screen_printf(s, 0, 0, room, STYLE_BAR, " mailproxy  connecting to %s",
+                            n->path ? n->path : "all daemons");
     } else {
         const json_t *up = json_object_get(n->overview.status, "uptime");
         if (json_is_integer(up))
             units_human_duration(uptime, (uint64_t)json_integer_value(up));
         AUTO_FREE char *product =
             s->cols >= COLS_FOR_VERSION ? str_printf("mailproxy %s  ", n->version) : NULL;
-        (void)screen_printf(s, 0, 0, room, STYLE_BAR, " %s  %sup %s  %s%s", n->name,
-                            product ? product : "", uptime, role_name(n->role),
-                            n->is_read_only ? ", READ ONLY" : "");
+        AUTO_FREE char *name = n->cluster ? draw_members(n) : str_dup_c(n->name);
+        int col = screen_printf(s, 0, 0, room, STYLE_BAR, " %s  %sup %s  %s%s", name ? name : "",
+                                product ? product : "", uptime, role_name(n->role),
+                                n->is_read_only ? ", READ ONLY" : "");
+        const char *unreached = node_unreached(n, a->screen);
+        if (unreached[0] && col + 4 < room)
+            (void)screen_printf(s, 0, col + 2, room - col - 3, STYLE_ALARM, " without %s ",
+                                unreached);
     }
     if (right)
         screen_right(s, 0, room < 0 ? 0 : room, s->cols - (room < 0 ? 0 : room),
@@ -77,9 +93,13 @@ static void draw_nodes(const struct app *a, struct screen *s, int row)
     int col = 0;
     for (size_t i = 0; i < a->n_nodes; i++) {
         const struct node *n = &a->nodes[i];
-        enum style style = n->is_lost ? STYLE_BAD : i == a->at ? STYLE_TAB_HERE : STYLE_TAB;
-        col += screen_printf(s, row, col, s->cols - col, style, " %s%s ",
-                             n->name[0] ? n->name : n->path, n->is_lost ? " LOST" : "");
+        bool is_silent = n->whole && cluster_is_silent(n->whole->cluster, n->place);
+        const char *away = n->is_lost                              ? " LOST"
+                           : is_silent                             ? " SILENT"
+                           : node_is_connected(n) || a->nodes == n ? ""
+                                                                   : " ...";
+        enum style style = i == a->at ? STYLE_TAB_HERE : away[0] ? STYLE_BAD : STYLE_TAB;
+        col += screen_printf(s, row, col, s->cols - col, style, " %s%s ", n->label, away);
     }
 }
 
@@ -329,9 +349,10 @@ static bool draw_ops(const struct app *a, struct screen *s, int row)
         screen_bar(s, row, col, bar, STYLE_WARN, done, total);
         col += bar + 1;
     }
-    (void)screen_printf(s, row, col, s->cols - col, STYLE_WARN, "%s%s%s: %s%s%s%s",
-                        kind ? kind : "", target ? " of " : "", target ? target : "",
-                        progress ? progress : "", left[0] ? ", " : "", left,
+    const char *node = json_string_value(json_object_get(op, MERGE_NODE));
+    (void)screen_printf(s, row, col, s->cols - col, STYLE_WARN, "%s%s%s%s%s: %s%s%s%s",
+                        node ? node : "", node ? ": " : "", kind ? kind : "", target ? " of " : "",
+                        target ? target : "", progress ? progress : "", left[0] ? ", " : "", left,
                         left[0] ? " left" : "");
     if (n > 1) {
         AUTO_FREE char *more = str_printf("%zu more: screen 7 ", n - 1);

@@ -60,7 +60,7 @@ static void prompt_answered(struct app *a, bool is_done)
             prompt_remember(p, kind, text);
     } else if (is_done && text[0] && kind == PROMPT_COMMAND) {
         prompt_remember(p, kind, text);
-        shell_run(a, text);
+        shell_run(a, app_node(a), text);
     } else if (is_done && text[0]) {
         app_save(a, text);
     }

@@ -20,6 +20,7 @@ void app_leave_place(struct app *a)
     if (a->over == OVER_DETAIL) {
         p->row = json_incref(a->detail.object);
         p->pane = a->detail.pane;
+        p->node = a->detail.node;
     }
 }
 
@@ -54,17 +55,17 @@ void app_go_back(struct app *a)
     app_show(a, p.screen, p.focus);
     app_set_filter(a, p.filter);
     if (p.row)
-        app_open_detail(a, p.pane, p.row);
+        app_open_detail(a, p.node, p.pane, p.row);
     json_decref(p.row);
 }
 
 /* ---- pages of users, backends, addresses ---- */
 
-void app_open_detail(struct app *a, enum pane p, const json_t *row)
+void app_open_detail(struct app *a, struct node *n, enum pane p, const json_t *row)
 {
     json_t *held = json_incref((json_t *)row); /* it may be one of the page that is closed */
     app_open_page(a, OVER_DETAIL, "");
-    detail_open(&a->detail, app_node(a), p, held);
+    detail_open(&a->detail, n, p, held);
     json_decref(held);
 }
 
@@ -102,7 +103,7 @@ void app_go(struct app *a, enum facet f)
     }
     json_t *row = go_row(&o, f, text);
     app_leave_place(a);
-    app_open_detail(a, panes[f], row);
+    app_open_detail(a, o.node, panes[f], row);
     json_decref(row);
 }
 

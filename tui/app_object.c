@@ -7,16 +7,24 @@
 
 /* ---- the object that keys are about ---- */
 
+/* The row as its daemon knows it: by the name that it has there. */
+static void object_set(struct app_object *o, struct node *n, const json_t *row)
+{
+    o->node = node_of_row(n, row);
+    o->row = row;
+    if (row)
+        (void)table_identity(&o->node->lists[o->pane].table, row, o->id);
+}
+
 struct app_object app_object(const struct app *a)
 {
     const struct detail_line *l = a->over == OVER_DETAIL ? detail_picked(&a->detail) : NULL;
-    const struct table *t = app_table(a);
-    struct app_object o = {.pane = app_pane(a)};
+    struct app_object o = {.node = app_node(a), .pane = app_pane(a)};
     if (l) {
         o.pane = l->pane;
-        o.row = l->row;
-        (void)table_identity(&app_node(a)->lists[l->pane].table, l->row, o.id);
+        object_set(&o, a->detail.node, l->row);
     } else if (a->over == OVER_DETAIL) {
+        o.node = a->detail.node;
         o.pane = a->detail.pane;
         o.row = a->detail.object;
         (void)str_copy(o.id, sizeof(o.id), str_of(a->detail.id));
@@ -25,12 +33,9 @@ struct app_object app_object(const struct app *a)
         if (!line)
             return o;
         o.pane = line->pane;
-        o.row = line->object;
-        if (o.row)
-            (void)table_identity(&app_node(a)->lists[o.pane].table, o.row, o.id);
+        object_set(&o, app_node(a), line->object);
     } else if (a->over == OVER_NONE) {
-        o.row = table_selected(t);
-        (void)str_copy(o.id, sizeof(o.id), str_of(t->selected));
+        object_set(&o, app_node(a), table_selected(app_table(a)));
     }
     return o;
 }
@@ -55,7 +60,7 @@ char *app_path(const struct app *a)
         char id[TABLE_ID_MAX];
         const struct command *c = p->row ? pane_command(p->pane) : NULL;
         int err = c ? buf_printf(&text, "%s %s", detail_kind_name(p->pane, p->row),
-                                 table_identity(&app_node(a)->lists[p->pane].table, p->row, id))
+                                 table_identity(&p->node->lists[p->pane].table, p->row, id))
                     : buf_append_c(&text, pane_rows[screen_rows[p->screen].panes[p->focus]].name);
         if (err < 0 || buf_append_c(&text, arrow) < 0)
             return NULL;

@@ -118,7 +118,7 @@ void app_look_up(struct app *a, const char *noun, const char *verb, const char *
     }
     a->wanted = c;
     json_t *params = json_pack("{s:s}", param, a->wanted_id);
-    if (rpc_client_ask(app_node(a)->rpc, c->method, params, on_object, a))
+    if (node_ask(o.node, c->method, params, on_object, a))
         app_say(a, false, "%s", words);
     else
         app_say(a, true, "there is no connection");

@@ -58,8 +58,8 @@ void detail_close(struct detail *d)
     detail_forget_answers(d);
     detail_drop_lines(d);
     if (d->stream)
-        (void)rpc_client_ask(d->node->rpc, "stream.cancel", json_pack("{s:I}", "stream", d->stream),
-                             NULL, NULL);
+        (void)node_ask(d->node, "stream.cancel", json_pack("{s:I}", "stream", d->stream), NULL,
+                       NULL);
     json_decref(d->object);
     json_decref(d->explain);
     json_decref(d->sessions);
@@ -196,7 +196,7 @@ static void detail_forget_answers(struct detail *d)
 {
     rpc_client_answer_fn *const fns[] = {on_object, on_explain, on_sessions, on_history, on_stream};
     for (size_t i = 0; i < ARRAY_LEN(fns); i++)
-        rpc_client_forget(d->node->rpc, fns[i], d);
+        node_forget(d->node, fns[i], d);
 }
 
 void detail_event(struct detail *d, const json_t *params)
@@ -228,7 +228,7 @@ static void detail_ask(struct detail *d, const char *noun, const char *verb, jso
     if (!c || !node_may(d->node, c->role))
         json_decref(params);
     else
-        (void)rpc_client_ask(d->node->rpc, c->method, params, fn, d);
+        (void)node_ask(d->node, c->method, params, fn, d);
 }
 
 static void detail_ask_all(struct detail *d, const struct detail_kind *k)
@@ -254,7 +254,7 @@ int detail_tick(struct detail *d, uint64_t interval_ms)
 {
     const struct detail_kind *k = detail_kind(d);
     uint64_t now = clock_ms();
-    if (!d->node || !k || !rpc_client_hello(d->node->rpc))
+    if (!d->node || !k || !node_is_connected(d->node))
         return -1;
     if (d->losses != d->node->losses) {
         d->losses = d->node->losses;
@@ -268,7 +268,7 @@ int detail_tick(struct detail *d, uint64_t interval_ms)
         d->is_watching = true;
         detail_ask(d, "event", "watch", params, on_stream);
     }
-    if (now >= d->next_ms && rpc_client_pending(d->node->rpc) < 16 &&
+    if (now >= d->next_ms && node_pending(d->node) < 16 &&
         (!d->node->is_paused || d->next_ms == 0)) {
         d->next_ms = now + interval_ms;
         if (!d->is_over)

@@ -91,7 +91,10 @@ void detail_write(struct detail *d, struct page *p, int cols)
     show = show ? show : list;
     page_clear(p);
     detail_drop_lines(d);
-    snprintf(p->title, sizeof(p->title), "%s %s", detail_kind_name(d->pane, d->object), d->id);
+    AUTO_FREE char *title =
+        str_printf("%s %s%s%s", detail_kind_name(d->pane, d->object), d->id,
+                   d->node->whole ? " at " : "", d->node->whole ? d->node->label : "");
+    (void)str_copy(p->title, sizeof(p->title), str_of(title ? title : d->id));
     if (d->why[0]) {
         page_line(p);
         page_put(p, STYLE_BAD, str_of(d->why));

@@ -30,6 +30,18 @@ void list_reset_widths(struct list *l)
 
 /* ---- layout ---- */
 
+/* Place of a column that is drawn among those of the table; SIZE_MAX: the daemon's name. */
+static size_t list_place(const struct list *l, size_t drawn)
+{
+    return drawn - l->has_node;
+}
+
+static bool list_is_picked(const struct list *l, size_t drawn)
+{
+    size_t place = list_place(l, drawn);
+    return place == SIZE_MAX || (place < 64 && l->shown >> place & 1);
+}
+
 /* The columns of a list; a normal one leaves out those that are not shown by default as long as
  * they hold nothing, or find no room. True when there are any. */
 static bool list_columns(struct list *l, bool is_utf8)
@@ -43,7 +55,7 @@ static bool list_columns(struct list *l, bool is_utf8)
     l->is_laid_wide = l->is_wide;
     l->output =
         (struct output){.format = OUTPUT_TABLE, .is_utf8 = is_utf8, .has_short_times = !l->is_wide};
-    int code = output_init(&l->output, l->table.command, "all", false, &problem);
+    int code = output_init(&l->output, l->table.command, "all", l->has_node, &problem);
     l->output.has_choice = false;
     problem_fini(&problem);
     return code == 0;
@@ -67,7 +79,7 @@ static bool list_is_filled(const json_t *rows, const char *name)
 static void list_measure_column(struct list *l, struct output_column *c, const json_t *rows)
 {
     int *natural = &l->natural[c - l->output.columns];
-    if (l->shown && !l->is_wide && !list_has_column(l, (size_t)(c - l->output.columns))) {
+    if (l->shown && !l->is_wide && !list_is_picked(l, (size_t)(c - l->output.columns))) {
         c->width = 0;
         return;
     }
@@ -115,7 +127,7 @@ static void list_fit(struct list *l, int cols)
     l->n_hidden = 0;
     for (size_t i = 0; i < l->output.n_columns; i++) {
         const struct output_column *c = &l->output.columns[i];
-        bool is_meant = l->shown ? list_has_column(l, i) : !c->is_wide && !c->is_some;
+        bool is_meant = l->shown ? list_is_picked(l, i) : !c->is_wide && !c->is_some;
         l->n_hidden += c->width == 0 && is_meant;
     }
 }
@@ -298,6 +310,7 @@ bool list_has_column(const struct list *l, size_t column)
     if (l->shown)
         return l->shown >> column & 1;
     const struct output *o = &l->output;
+    column += l->has_node;
     return column < o->n_columns && (o->columns[column].width > 0 ||
                                      (!o->columns[column].is_wide && !o->columns[column].is_some));
 }
@@ -337,8 +350,8 @@ void list_set_shown(struct list *l, struct str names)
 void list_sort_next(struct list *l, int direction)
 {
     uint64_t wide = l->is_wide ? UINT64_MAX : 0;
-    for (size_t i = 0; i < l->output.n_columns; i++)
-        wide |= (uint64_t)(l->output.columns[i].width > 0) << i;
+    for (size_t i = l->has_node; i < l->output.n_columns; i++)
+        wide |= (uint64_t)(l->output.columns[i].width > 0) << list_place(l, i);
     table_sort_next(&l->table, direction, wide);
 }
 

@@ -33,7 +33,8 @@ static const char main_usage[] =
     "usage: mailproxy-tui [-s SOCKET]... [-i TIME] [-r] [--screen NAME] [--ascii] [--once]\n"
     "  -s, --socket PATH    control socket (" CLIENT_SOCKET_DEFAULT ", or MAILPROXY_SOCKET),\n"
     "                       or ssh://[user@]host[:port][/socket];\n"
-    "                       given several times: a tab for each daemon\n"
+    "                       given several times: all daemons in one view,\n"
+    "                       and a tab for each\n"
     "  -i, --interval TIME  refresh so often: 250ms to 1m (1s)\n"
     "  -r, --read-only      change nothing\n"
     "      --screen NAME    overview, sessions, backends, users, bans, events, operations,\n"
@@ -134,8 +135,9 @@ static void main_wait(struct app *a, int ms, bool with_keys)
     nfds_t n = 0;
     p[n++] = (struct pollfd){.fd = with_keys ? STDIN_FILENO : -1, .events = POLLIN};
     for (size_t i = 0; i < a->n_nodes; i++)
-        p[n++] = (struct pollfd){.fd = rpc_client_fd(a->nodes[i].rpc),
-                                 .events = rpc_client_events(a->nodes[i].rpc)};
+        if (a->nodes[i].rpc)
+            p[n++] = (struct pollfd){.fd = rpc_client_fd(a->nodes[i].rpc),
+                                     .events = rpc_client_events(a->nodes[i].rpc)};
     if (child_is_running(&a->shell.child))
         p[n++] = (struct pollfd){.fd = a->shell.child.fd, .events = POLLIN};
     if (child_is_running(&a->shell.completer))

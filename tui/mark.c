@@ -13,7 +13,14 @@ void mark_stop(struct app *a)
     a->after_marking = ACTION_NONE;
 }
 
-static void mark_ask(struct app *a, const char *cursor)
+/* The daemon whose rows are being marked: of several as one, one after another. */
+static struct node *mark_node(const struct app *a)
+{
+    struct node *n = app_node(a);
+    return n->cluster ? &n->members[a->marking_place] : n;
+}
+
+static void mark_ask(struct app *a, const char *cursor, size_t offset)
 {
     const struct table *t = a->marking_table;
     json_t *params = json_pack("{s:i}", "limit", TABLE_LIMIT_MAX);
@@ -22,9 +29,8 @@ static void mark_ask(struct app *a, const char *cursor)
     if (cursor)
         json_object_set_new(params, "cursor", json_string(cursor));
     else if (commands_arg(t->command, "offset"))
-        json_object_set_new(params, "offset",
-                            json_integer((json_int_t)json_array_size(a->marking)));
-    if (!rpc_client_ask(app_node(a)->rpc, t->command->method, params, on_mark_page, a))
+        json_object_set_new(params, "offset", json_integer((json_int_t)offset));
+    if (!node_ask(mark_node(a), t->command->method, params, on_mark_page, a))
         mark_stop(a);
 }
 
@@ -61,15 +67,30 @@ static void on_mark_page(void *arg, const json_t *result, const struct client_er
         mark_stop(a);
         return;
     }
-    json_array_foreach ((json_t *)rows, i, row)
+    struct node *n = mark_node(a);
+    json_array_foreach ((json_t *)rows, i, row) {
+        if (n->whole)
+            merge_tag(row, n->place, n->label);
         json_array_append(a->marking, row);
+    }
+    a->marking_offset += json_array_size(rows);
     size_t matched = (size_t)json_integer_value(json_object_get(result, "matched"));
     bool has_more = json_array_size(rows) && (json_is_true(json_object_get(result, "more")) ||
-                                              (!cursor && matched > json_array_size(a->marking)));
-    if (has_more && json_array_size(a->marking) < ACT_TARGETS_MAX)
-        mark_ask(a, cursor);
-    else
-        mark_finish(a, !has_more);
+                                              (!cursor && matched > a->marking_offset));
+    if (has_more && json_array_size(a->marking) < ACT_TARGETS_MAX) {
+        mark_ask(a, cursor, a->marking_offset);
+        return;
+    }
+    /* Those that are away have no rows to mark. */
+    while (n->whole && !has_more && a->marking_place + 1 < n->whole->n_members) {
+        a->marking_place++;
+        if (!node_is_connected(mark_node(a)))
+            continue;
+        a->marking_offset = 0;
+        mark_ask(a, NULL, 0);
+        return;
+    }
+    mark_finish(a, !has_more);
 }
 
 void mark_all(struct app *a)
@@ -91,8 +112,13 @@ void mark_all(struct app *a)
     } else if (table_can_skip(t) && (t->matched > json_array_size(t->rows) || t->has_more)) {
         a->marking = json_array();
         a->marking_table = t;
+        a->marking_offset = a->marking_place = 0;
         app_say(a, false, "marking...");
-        mark_ask(a, NULL);
+        const struct node *n = app_node(a);
+        while (n->cluster && a->marking_place + 1 < n->n_members &&
+               !node_is_connected(mark_node(a)))
+            a->marking_place++;
+        mark_ask(a, NULL, 0);
     } else {
         app_say(a, false, "%zu marked", t->marks.count);
     }

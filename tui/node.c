@@ -37,6 +37,40 @@ const char *node_error_text(const struct client_error *e, char dst[256])
     return dst;
 }
 
+/* ---- one daemon or several ---- */
+
+bool node_ask(struct node *n, const char *method, json_t *params, rpc_client_answer_fn *fn,
+              void *arg)
+{
+    return n->cluster ? cluster_ask(n->cluster, method, params, fn, arg)
+                      : rpc_client_ask(n->rpc, method, params, fn, arg);
+}
+
+void node_forget(struct node *n, rpc_client_answer_fn *fn, const void *arg)
+{
+    if (n->cluster)
+        cluster_forget(n->cluster, fn, arg);
+    else
+        rpc_client_forget(n->rpc, fn, arg);
+}
+
+size_t node_pending(const struct node *n)
+{
+    return n->cluster ? cluster_pending(n->cluster) : rpc_client_pending(n->rpc);
+}
+
+bool node_is_connected(const struct node *n)
+{
+    return n->cluster ? cluster_connected(n->cluster) > 0 : rpc_client_hello(n->rpc) != NULL;
+}
+
+struct node *node_of_row(struct node *n, const json_t *row)
+{
+    const json_t *place = json_object_get(row, MERGE_PLACE);
+    size_t i = (size_t)json_integer_value(place);
+    return n->cluster && json_is_integer(place) && i < n->n_members ? &n->members[i] : n;
+}
+
 /* ---- questions ---- */
 
 /* Of all events those that are failed logins, grouped. */
@@ -126,12 +160,19 @@ static void source_ask(struct node *n, enum source_id id);
 
 /* ---- answers ---- */
 
-static bool ops_have(const json_t *rows, const json_t *id)
+/* Whether two rows have the same in a member; nothing is the same as nothing. */
+static bool row_is_same(const json_t *a, const json_t *b, const char *member)
+{
+    const json_t *here = json_object_get(a, member), *there = json_object_get(b, member);
+    return json_equal(here, there) || (!here && !there);
+}
+
+static bool ops_have(const json_t *rows, const json_t *op)
 {
     size_t i;
     const json_t *row;
     json_array_foreach (rows, i, row)
-        if (json_equal(json_object_get(row, "id"), id))
+        if (row_is_same(row, op, "id") && row_is_same(row, op, MERGE_PLACE))
             return true;
     return false;
 }
@@ -142,11 +183,9 @@ static void take_ops(struct node *n, const json_t *result)
     const json_t *rows = json_object_get(result, "rows");
     size_t i;
     const json_t *row;
-    json_array_foreach (n->ops, i, row) {
-        const json_t *id = json_object_get(row, "id");
-        if (json_is_string(id) && n->op_ended && !ops_have(rows, id))
-            n->op_ended(n->arg, json_string_value(id));
-    }
+    json_array_foreach (n->ops, i, row)
+        if (json_is_string(json_object_get(row, "id")) && n->op_ended && !ops_have(rows, row))
+            n->op_ended(n->arg, n, row);
     overview_take(&n->ops, result);
 }
 
@@ -202,6 +241,21 @@ bool node_is_looking(const struct node *n, enum pane p)
     return p == PANE_EVENTS || !t->rows || t->is_changed || !table_has_visible(t);
 }
 
+/* "mx2: not connected; engine 1234: does not answer" */
+static void source_note_unreached(struct source *s, const json_t *list)
+{
+    AUTO_BUF text = BUF_INIT;
+    size_t i;
+    const json_t *v;
+    json_array_foreach (list, i, v) {
+        const char *name = json_string_value(json_object_get(v, "name"));
+        const char *why = json_string_value(json_object_get(v, "text"));
+        (void)!buf_printf(&text, "%s%s: %s", i ? "; " : "", name ? name : "engine",
+                          why ? why : "does not answer");
+    }
+    (void)str_copy(s->unreached, sizeof(s->unreached), buf_str(&text));
+}
+
 static void on_source(void *arg, const json_t *result, const struct client_error *error)
 {
     struct source *s = arg;
@@ -218,6 +272,7 @@ static void on_source(void *arg, const json_t *result, const struct client_error
         source_fail(n, s, source_command(id), error);
     } else {
         s->why[0] = '\0';
+        source_note_unreached(s, json_object_get(result, "unreached"));
         source_take(n, id, s, result);
         n->refreshed_ms = clock_ms();
         n->refreshed_wall_ms = clock_wall_ms();
@@ -250,7 +305,7 @@ static void source_ask(struct node *n, enum source_id id)
     s->part = part;
     s->asked_ms = clock_ms();
     s->is_urgent = false;
-    s->is_waiting = rpc_client_ask(n->rpc, c->method, params, on_source, s);
+    s->is_waiting = node_ask(n, c->method, params, on_source, s);
 }
 
 /* ---- events ---- */
@@ -268,7 +323,7 @@ static bool event_is_known(const struct table *t, const json_t *event)
         json_t *row = json_array_get(t->rows, i - 1);
         if (json_integer_value(json_object_get(row, "time")) < time)
             return false;
-        bool is_same = true;
+        bool is_same = row_is_same(row, event, MERGE_PLACE);
         for (size_t c = 0; is_same && c < t->n_columns; c++) {
             const char *name = t->columns[c].name;
             const json_t *own = strcmp(name, "text") == 0 ? json_object_get(row, "own_text") : NULL;
@@ -297,7 +352,7 @@ static json_t *event_failure_of(const struct table *t, const json_t *end)
     bool is_end = event_text_is(end, "type", "end") && event_text_is(end, "user", "");
     for (size_t i = n; is_end && session && i > 0 && n - i < NODE_EVENTS_JOINED; i--) {
         json_t *row = json_array_get(t->rows, i - 1);
-        if (event_text_is(row, "session", session))
+        if (event_text_is(row, "session", session) && row_is_same(row, end, MERGE_PLACE))
             return event_text_is(row, "type", "failure") ? row : NULL;
     }
     return NULL;
@@ -321,15 +376,30 @@ static void node_add_event(struct node *n, const json_t *params)
     if (failure)
         event_join(failure, params);
     else if (!event_is_known(node_events(n), params))
-        table_append(node_events(n), json_copy((json_t *)params), NODE_EVENTS_MAX);
+        table_append(node_events(n), json_copy((json_t *)params), n->cluster ? "time" : NULL,
+                     NODE_EVENTS_MAX);
+}
+
+static void on_event(void *arg, const json_t *params);
+
+/* Those of the streams of all go to the whole. */
+static bool event_is_of_whole(struct node *n, const json_t *params)
+{
+    json_t *event = n->whole ? cluster_event(n->whole->cluster, n->place, params) : NULL;
+    if (event)
+        on_event(n->whole, event);
+    json_decref(event);
+    return event != NULL;
 }
 
 static void on_event(void *arg, const json_t *params)
 {
     struct node *n = arg;
+    if (event_is_of_whole(n, params))
+        return;
     json_int_t stream = json_integer_value(json_object_get(params, "stream"));
     if (stream != n->stream && n->other_event) {
-        n->other_event(n->arg, params);
+        n->other_event(n->arg, n, params);
         return;
     }
     if (stream != n->stream)
@@ -376,14 +446,13 @@ static void node_watch(struct node *n)
     if (commands_arg(c, "last"))
         json_object_set_new(params, "last", json_integer(NODE_EVENTS_LAST));
     n->is_watching = true;
-    s->is_waiting = rpc_client_ask(n->rpc, c->method, params, on_watch, n);
+    s->is_waiting = node_ask(n, c->method, params, on_watch, n);
 }
 
 static void node_unwatch(struct node *n)
 {
     if (n->stream)
-        (void)rpc_client_ask(n->rpc, "stream.cancel", json_pack("{s:I}", "stream", n->stream), NULL,
-                             NULL);
+        (void)node_ask(n, "stream.cancel", json_pack("{s:I}", "stream", n->stream), NULL, NULL);
     n->stream = 0;
     n->is_watching = false;
 }
@@ -392,7 +461,7 @@ void node_restart_events(struct node *n)
 {
     struct source *s = &n->sources[SOURCE_PANE + PANE_EVENTS];
     node_unwatch(n);
-    rpc_client_forget(n->rpc, on_watch, n);
+    node_forget(n, on_watch, n);
     s->is_waiting = false;
     s->why[0] = '\0';
     n->has_old_events = true;
@@ -424,6 +493,60 @@ void node_pause(struct node *n, bool is_paused)
 
 /* ---- the connection ---- */
 
+/* Names of daemons; of two that have the same the socket is named, too. */
+static void whole_name(struct node *whole)
+{
+    for (size_t i = 0; i < whole->n_members; i++) {
+        struct node *n = &whole->members[i];
+        bool is_same = false;
+        for (size_t k = 0; k < whole->n_members; k++)
+            is_same = is_same || (k != i && strcmp(whole->members[k].name, n->name) == 0);
+        if (!n->name[0])
+            continue;
+        snprintf(n->label, sizeof(n->label), "%s%s%s%s", n->name, is_same ? " (" : "",
+                 is_same ? n->path : "", is_same ? ")" : "");
+    }
+}
+
+/* The highest role that a daemon grants: what another one refuses it says itself. */
+static void whole_greeted(struct node *whole, size_t place)
+{
+    whole_name(whole);
+    whole->is_lost = false;
+    whole->lost_ms = 0;
+    whole->role = ROLE_VIEWER;
+    for (size_t i = 0; i < whole->n_members; i++)
+        if (node_is_connected(&whole->members[i]) && whole->members[i].role > whole->role)
+            whole->role = whole->members[i].role;
+    (void)str_copy(whole->version, sizeof(whole->version), str_of(whole->members[place].version));
+    for (size_t i = 0; i < SOURCE_COUNT; i++)
+        whole->sources[i].is_absent = false;
+    /* The past of this daemon is part of the sums, too. */
+    overview_take(&whole->overview.history, NULL);
+    cluster_greeted(whole->cluster, place);
+    node_refresh(whole);
+}
+
+static void node_forget_questions(struct node *n);
+
+static void whole_lost(struct node *whole, size_t place)
+{
+    const struct node *n = &whole->members[place];
+    cluster_lost(whole->cluster, place);
+    node_refresh(whole);
+    if (cluster_connected(whole->cluster) > 0)
+        return;
+    (void)str_copy(whole->why, sizeof(whole->why), str_of(n->why));
+    (void)str_copy(whole->hint, sizeof(whole->hint), str_of(n->hint));
+    for (size_t i = 0; i < whole->n_members; i++)
+        if (!whole->members[i].is_lost)
+            return; /* it may still come */
+    if (!whole->is_lost)
+        whole->lost_ms = clock_ms();
+    whole->is_lost = true;
+    node_forget_questions(whole);
+}
+
 static void on_connected(void *arg)
 {
     struct node *n = arg;
@@ -441,6 +564,8 @@ static void on_connected(void *arg)
     /* Counters of another daemon would make nonsense with the old ones. */
     overview_clear(&n->overview);
     node_refresh(n);
+    if (n->whole)
+        whole_greeted(n->whole, n->place);
 }
 
 static void on_lost(void *arg, const char *why, const char *hint)
@@ -453,34 +578,79 @@ static void on_lost(void *arg, const char *why, const char *hint)
         n->losses++;
     }
     n->is_lost = true;
+    node_forget_questions(n);
+    if (n->whole)
+        whole_lost(n->whole, n->place);
+}
+
+static void node_forget_questions(struct node *n)
+{
     n->stream = 0;
     n->is_watching = false;
     for (size_t i = 0; i < SOURCE_COUNT; i++)
         n->sources[i].is_waiting = n->sources[i].is_again = false;
 }
 
-int node_init(struct node *n, const char *path)
+static int node_begin(struct node *n)
 {
-    *n = (struct node){.path = str_dup_c(path),
-                       .held = json_array(),
+    *n = (struct node){.held = json_array(),
                        .role = ROLE_VIEWER,
                        .groups_by = "user",
                        .failures_by = "ip user text"};
-    if (!n->path || !n->held)
-        return -ERR_NOMEM;
     for (size_t i = 0; i < SOURCE_COUNT; i++)
         n->sources[i].node = n;
     for (int p = 0; p < PANE_COUNT; p++)
         list_init(&n->lists[p], pane_command((enum pane)p), pane_rows[p].identity,
                   pane_rows[p].sort, pane_rows[p].empty);
+    return n->held ? 0 : -ERR_NOMEM;
+}
+
+int node_init(struct node *n, const char *path)
+{
+    int err = node_begin(n);
+    n->path = str_dup_c(path);
+    if (err < 0 || !n->path)
+        return -ERR_NOMEM;
+    (void)str_copy(n->label, sizeof(n->label), str_of(path));
     const struct rpc_client_ops ops = {
         .connected = on_connected, .lost = on_lost, .event = on_event, .arg = n};
     return rpc_client_new(path, &ops, &n->rpc);
 }
 
+int node_init_whole(struct node *n, struct node *members, size_t n_members)
+{
+    struct cluster_member m[MERGE_MAX];
+    int err = node_begin(n);
+    if (err < 0 || n_members > MERGE_MAX)
+        return err < 0 ? err : -ERR_TOO_MANY;
+    n->members = members;
+    n->n_members = n_members;
+    (void)str_copy(n->label, sizeof(n->label), STR("all"));
+    for (size_t i = 0; i < n_members; i++) {
+        m[i] = (struct cluster_member){members[i].rpc, members[i].label};
+        members[i].whole = n;
+        members[i].place = i;
+    }
+    /* The same name may be known to each daemon: rows are told apart by both. Groups are of all. */
+    for (int p = 0; p < PANE_COUNT; p++) {
+        struct list *l = &n->lists[p];
+        l->has_node = l->table.command && p != PANE_GROUPS && p != PANE_FAILURES;
+        if (!l->has_node || !l->table.identity[0])
+            continue;
+        n->identities[p] = str_printf("%s %s", MERGE_PLACE, l->table.identity);
+        if (!n->identities[p])
+            return -ERR_NOMEM;
+        l->table.identity = n->identities[p];
+    }
+    return cluster_new(m, n_members, &n->cluster);
+}
+
 void node_fini(struct node *n)
 {
     rpc_client_free(n->rpc);
+    cluster_free(n->cluster);
+    for (int p = 0; p < PANE_COUNT; p++)
+        free(n->identities[p]);
     for (int p = 0; p < PANE_COUNT; p++)
         list_fini(&n->lists[p]);
     overview_fini(&n->overview);
@@ -510,7 +680,7 @@ static void source_ask_again(struct node *n, enum source_id id, uint64_t rest_ms
         source_ask(n, id);
 }
 
-static void node_ask(struct node *n, enum screen_id screen)
+static void node_ask_screen(struct node *n, enum screen_id screen)
 {
     source_ask(n, SOURCE_STATUS);
     source_ask(n, SOURCE_OPS);
@@ -540,32 +710,58 @@ static int node_sooner(int a, int b)
     return a < 0 ? b : b < 0 ? a : a < b ? a : b;
 }
 
+/* Reads, writes, and returns ms until that is due again. */
+static int node_run(struct node *n)
+{
+    if (n->cluster)
+        return cluster_tick(n->cluster);
+    rpc_client_run(n->rpc);
+    return rpc_client_timeout_ms(n->rpc);
+}
+
 int node_tick(struct node *n, enum screen_id screen, uint64_t interval_ms)
 {
-    rpc_client_run(n->rpc);
+    int ms = node_run(n);
     uint64_t now = clock_ms();
-    if (!rpc_client_hello(n->rpc))
-        return rpc_client_timeout_ms(n->rpc);
+    if (!node_is_connected(n))
+        return ms;
     if (screen != SCREEN_EVENTS)
         node_unwatch(n);
     if (now >= n->next_ms && (!n->is_paused || n->next_ms == 0)) {
         n->next_ms = now + interval_ms;
-        node_ask(n, screen);
+        node_ask_screen(n, screen);
     }
     int due = n->is_paused ? -1 : (int)(n->next_ms - now);
-    return node_sooner(due, rpc_client_timeout_ms(n->rpc));
+    return node_sooner(due, ms);
 }
 
 int node_tick_hidden(struct node *n)
 {
-    rpc_client_run(n->rpc);
+    int ms = node_run(n);
     uint64_t now = clock_ms();
-    if (!rpc_client_hello(n->rpc))
-        return rpc_client_timeout_ms(n->rpc);
+    if (!node_is_connected(n))
+        return ms;
     node_unwatch(n);
+    /* Several as one are nothing that could be away. */
+    if (n->cluster)
+        return ms;
     if (now >= n->next_ms) {
         n->next_ms = now + NODE_HIDDEN_MS;
         source_ask(n, SOURCE_STATUS);
     }
-    return node_sooner((int)(n->next_ms - now), rpc_client_timeout_ms(n->rpc));
+    return node_sooner((int)(n->next_ms - now), ms);
+}
+
+const char *node_unreached(const struct node *n, enum screen_id screen)
+{
+    const enum pane *p = screen_rows[screen].panes;
+    const enum source_id ids[] = {SOURCE_STATUS, (enum source_id)(SOURCE_PANE + p[0]),
+                                  (enum source_id)(SOURCE_PANE + p[1])};
+    for (int i = SOURCE_HISTORY; p[0] == PANE_OVERVIEW && i < SOURCE_PANE; i++)
+        if (n->sources[i].unreached[0])
+            return n->sources[i].unreached;
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+        if (n->sources[ids[i]].unreached[0])
+            return n->sources[ids[i]].unreached;
+    return "";
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* One daemon as the dashboard knows it: its connection, what was asked and answered, its lists.
- * Asks for what is on the screen, nothing else. No terminal here. */
+/* One daemon as the dashboard knows it, or several as one: the connection, what was asked and
+ * answered, the lists. Asks for what is on the screen, nothing else. No terminal here. */
 #pragma once
 
+#include "tui/cluster.h"
 #include "tui/list.h"
+#include "tui/merge.h"
 #include "tui/overview.h"
 #include "tui/panes.h"
 #include "tui/rpc_client.h"
@@ -35,11 +37,19 @@ struct source {
     struct table_part part;     /* of a list that was asked for */
     unsigned question;          /* of the table when it was asked */
     char why[192];              /* why there is no answer; "" = there is one */
+    char unreached[192];        /* who had no part in the answer; "" = all had */
 };
 
 struct node {
-    char *path;
-    struct rpc_client *rpc;
+    char *path;              /* NULL: this is several daemons as one */
+    struct rpc_client *rpc;  /* NULL then */
+    struct cluster *cluster; /* of those; NULL = one daemon */
+    struct node *members;    /* borrowed; n_members of them */
+    size_t n_members;
+    struct node *whole; /* of which this is one; NULL = of none */
+    size_t place;       /* there */
+    char label[160];    /* its name for people: the greeting's, else the path */
+    char *identities[PANE_COUNT];
     bool is_lost;
     char why[256], hint[128]; /* of the loss */
     uint64_t lost_ms;         /* monotonic; 0 = not lost */
@@ -61,9 +71,9 @@ struct node {
     json_t *held;        /* events that came during a pause */
     bool is_paused;
     /* Events of other streams. */
-    void (*other_event)(void *arg, const json_t *params);
-    /* An operation that was running is over. */
-    void (*op_ended)(void *arg, const char *id);
+    void (*other_event)(void *arg, struct node *n, const json_t *params);
+    /* An operation that was running is over: its row as it was last. */
+    void (*op_ended)(void *arg, struct node *n, const json_t *op);
     void *arg;
 
     uint64_t next_ms, refreshed_ms, refreshed_wall_ms; /* 0 = never */
@@ -71,8 +81,21 @@ struct node {
 
 /* A daemon that is not connected yet. */
 int node_init(struct node *n, const char *path) NODISCARD;
+/* n_members daemons, which outlive it, as one. */
+int node_init_whole(struct node *n, struct node *members, size_t n_members) NODISCARD;
 /* Disconnects and frees what it owns. */
 void node_fini(struct node *n);
+/* As those of rpc_client, of all daemons of a whole. */
+bool node_ask(struct node *n, const char *method, json_t *params, rpc_client_answer_fn *fn,
+              void *arg);
+void node_forget(struct node *n, rpc_client_answer_fn *fn, const void *arg);
+size_t node_pending(const struct node *n);
+/* Whether there is somebody to ask. */
+bool node_is_connected(const struct node *n);
+/* The daemon of a row: of a whole's rows that which the row names, else n itself. */
+struct node *node_of_row(struct node *n, const json_t *row);
+/* Who had no part in what is shown on a screen; "" = all had. */
+const char *node_unreached(const struct node *n, enum screen_id screen);
 /* Reads, writes and asks for what is due on a screen. Returns ms until it wants to be called again.
  */
 int node_tick(struct node *n, enum screen_id screen, uint64_t interval_ms);

@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "ctl/output.h"
 #include "ctl/output_text.h"
+#include "tui/merge.h"
 #include "tui/overview.h"
 
 #define GRAPH_HEIGHT_MIN 3     /* with its title */
@@ -182,8 +183,9 @@ struct bars {
 
 static char *draw_backend_name(const json_t *backend)
 {
-    const char *pool = draw_text(backend, "pool");
-    return str_printf("%s%s%s", pool, pool[0] ? "/" : "", draw_text(backend, "name"));
+    const char *pool = draw_text(backend, "pool"), *node = draw_text(backend, MERGE_NODE);
+    return str_printf("%s%s%s%s%s", node, node[0] ? " " : "", pool, pool[0] ? "/" : "",
+                      draw_text(backend, "name"));
 }
 
 static int draw_name_width(const json_t *backends)

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/units.h"
+#include "tui/merge.h"
 #include "tui/overview.h"
 
 #define OVERVIEW_CERT_BAD_DAYS 3
@@ -32,6 +33,7 @@ enum style overview_backend_state(const json_t *backend, char dst[32])
 struct warnings {
     struct overview_warning *v;
     size_t n, max;
+    const json_t *status; /* of the daemon that is spoken of, when there is no object */
 };
 
 /* object NULL: it leads to the list of the pane. */
@@ -47,8 +49,11 @@ static void warn(struct warnings *w, enum style style, enum pane pane, const jso
     w->v[w->n].style = style;
     w->v[w->n].pane = pane;
     w->v[w->n].object = object;
+    /* Of several daemons it is said whose it is. */
+    const char *node = overview_text(object ? object : w->status, MERGE_NODE);
+    int at = node[0] ? snprintf(w->v[w->n].text, 128, "%.100s: ", node) : 0;
     va_start(ap, fmt);
-    vsnprintf(w->v[w->n].text, sizeof(w->v[w->n].text), fmt, ap);
+    vsnprintf(w->v[w->n].text + at, sizeof(w->v[w->n].text) - (size_t)at, fmt, ap);
     va_end(ap);
     w->n++;
 }
@@ -118,7 +123,8 @@ static void warn_listener_certificates(struct warnings *w, const json_t *listene
         const char *name = overview_text(row, "name"), *file = overview_text(row, "cert_file");
         size_t n_before = 0, n_behind = 0;
         json_array_foreach (listeners, k, other)
-            if (k != i && strcmp(overview_text(other, "cert_file"), file) == 0)
+            if (k != i && strcmp(overview_text(other, "cert_file"), file) == 0 &&
+                strcmp(overview_text(other, MERGE_NODE), overview_text(row, MERGE_NODE)) == 0)
                 *(k < i ? &n_before : &n_behind) += 1;
         AUTO_FREE char *whose = n_behind ? str_printf("listener %s and %zu more", name, n_behind)
                                          : str_printf("listener %s", name);
@@ -136,44 +142,62 @@ static void warn_pools(struct warnings *w, const json_t *backends)
         const char *pool = overview_text(b, "pool");
         bool is_usable = false, is_first = true;
         json_array_foreach (backends, k, other) {
-            if (strcmp(overview_text(other, "pool"), pool) != 0)
+            if (strcmp(overview_text(other, "pool"), pool) != 0 ||
+                strcmp(overview_text(other, MERGE_NODE), overview_text(b, MERGE_NODE)) != 0)
                 continue;
             const char *admin = overview_text(other, "admin");
             is_first = is_first && k >= i;
             is_usable = is_usable || (strcmp(overview_text(other, "health"), "down") != 0 &&
                                       (!admin[0] || strcmp(admin, "ready") == 0));
         }
+        w->status = b;
         if (is_first && !is_usable && pool[0])
             warn(w, STYLE_ALARM, PANE_BACKENDS, NULL, "pool %s has no backend that takes logins",
                  pool);
     }
 }
 
+/* What the daemon says of itself, the worst first. */
+static void warn_end(struct warnings *w, const json_t *status)
+{
+    w->status = status;
+    if (strcmp(overview_text(status, "state"), "stopping") == 0)
+        warn(w, STYLE_ALARM, PANE_SESSIONS, NULL, "the daemon is stopping");
+    if (strcmp(overview_text(status, "state"), "retired") == 0)
+        warn(w, STYLE_ALARM, PANE_SESSIONS, NULL,
+             "an upgrade replaced this program: it finishes its sessions");
+}
+
+static void warn_engine(struct warnings *w, const json_t *status)
+{
+    json_int_t restarts = json_integer_value(json_object_get(status, "restarts"));
+    json_int_t uptime = json_integer_value(json_object_get(status, "uptime"));
+    w->status = status;
+    if (json_object_get(status, "old_pid"))
+        warn(w, STYLE_WARN, PANE_SESSIONS, NULL,
+             "the program before the upgrade has %lld more sessions: %s",
+             (long long)json_integer_value(json_object_get(status, "old_sessions")),
+             overview_text(status, "old_control"));
+    if (restarts > 0 && uptime < OVERVIEW_RESTART_MS)
+        warn(w, STYLE_WARN, PANE_EVENTS, NULL,
+             "the engine ended by itself and was started again (%lld times so far)",
+             (long long)restarts);
+}
+
 size_t overview_warnings(const struct overview *o, struct overview_warning *ret, size_t max)
 {
-    struct warnings w = {ret, 0, max};
-    size_t i;
+    struct warnings w = {ret, 0, max, NULL};
+    const json_t *nodes = json_object_get(o->status, "nodes");
+    size_t i, n = nodes ? json_array_size(nodes) : 1;
     const json_t *row;
-    json_int_t restarts = json_integer_value(json_object_get(o->status, "restarts"));
-    json_int_t uptime = json_integer_value(json_object_get(o->status, "uptime"));
     warn_pools(&w, o->backends);
-    if (strcmp(overview_text(o->status, "state"), "stopping") == 0)
-        warn(&w, STYLE_ALARM, PANE_SESSIONS, NULL, "the daemon is stopping");
-    if (strcmp(overview_text(o->status, "state"), "retired") == 0)
-        warn(&w, STYLE_ALARM, PANE_SESSIONS, NULL,
-             "an upgrade replaced this program: it finishes its sessions");
+    for (i = 0; i < n; i++)
+        warn_end(&w, nodes ? json_array_get(nodes, i) : o->status);
     warn_listener_certificates(&w, o->listeners);
     json_array_foreach (o->backends, i, row)
         warn_backend(&w, row);
-    if (json_object_get(o->status, "old_pid"))
-        warn(&w, STYLE_WARN, PANE_SESSIONS, NULL,
-             "the program before the upgrade has %lld more sessions: %s",
-             (long long)json_integer_value(json_object_get(o->status, "old_sessions")),
-             overview_text(o->status, "old_control"));
-    if (restarts > 0 && uptime < OVERVIEW_RESTART_MS)
-        warn(&w, STYLE_WARN, PANE_EVENTS, NULL,
-             "the engine ended by itself and was started again (%lld times so far)",
-             (long long)restarts);
+    for (i = 0; i < n; i++)
+        warn_engine(&w, nodes ? json_array_get(nodes, i) : o->status);
     json_array_foreach (o->listeners, i, row)
         if (json_is_true(json_object_get(row, "paused")))
             warn(&w, STYLE_WARN, PANE_LISTENERS, row, "listener %s is paused: clients wait",

@@ -60,13 +60,17 @@ void reload_confirmed(struct app *a)
     }
     dialog_close(&a->dialog);
     a->is_reloading = false;
-    if (!rpc_client_ask(app_node(a)->rpc, "config.reload", params, on_reloaded, a))
+    if (!node_ask(app_node(a), "config.reload", params, on_reloaded, a))
         app_say(a, true, "there is no connection");
 }
 
 void reload_ask(struct app *a)
 {
-    a->wants_reload = rpc_client_ask(app_node(a)->rpc, "config.diff", NULL, on_diff, a);
+    if (app_node(a)->cluster) {
+        app_say(a, true, "each daemon reloads its own configuration: ] goes to its tab");
+        return;
+    }
+    a->wants_reload = node_ask(app_node(a), "config.diff", NULL, on_diff, a);
     if (!a->wants_reload)
         app_say(a, true, "there is no connection");
 }

@@ -216,12 +216,23 @@ static bool shell_jump(struct app *a, size_t n_words)
     return true;
 }
 
+/* Whether a command goes to daemons of this tab. */
+static bool shell_is_here(const struct app *a, const char *path)
+{
+    const struct node *n = app_node(a);
+    for (size_t i = 0; i < n->n_members; i++)
+        if (path == n->members[i].path)
+            return true;
+    return path == n->path;
+}
+
 /* What cannot be run from here, and why; NULL = it can. */
 static const char *shell_refusal(struct app *a, char dst[128])
 {
     const struct args *args = &a->shell.args;
-    if (args->options.n_sockets != 1 || args->options.sockets[0] != app_node(a)->path)
-        return "each daemon has its own tab: start with several -s, and change with [ and ]";
+    for (size_t i = 0; i < args->options.n_sockets; i++)
+        if (!shell_is_here(a, args->options.sockets[i]))
+            return "each daemon has its own tab: start with several -s, and change with [ and ]";
     if (args->options.is_watch)
         return "screens refresh by themselves: -w is for mailproxyctl";
     if (args->options.file)
@@ -254,12 +265,12 @@ static void shell_parsed(struct app *a, size_t n_words)
         shell_go(a);
 }
 
-void shell_run(struct app *a, const char *line)
+void shell_run(struct app *a, const struct node *n, const char *line)
 {
     struct shell *s = &a->shell;
     struct args_options defaults;
     struct problem problem = {0};
-    size_t n = 0;
+    size_t n_words = 0;
     shell_forget(s);
     s->line = str_dup_c(line);
     s->copy = str_dup_c(line);
@@ -267,14 +278,18 @@ void shell_run(struct app *a, const char *line)
     if (!s->line || !s->copy || !s->words)
         return;
     args_options_init(&defaults);
-    defaults.sockets[0] = app_node(a)->path;
+    defaults.sockets[0] = n->path;
     defaults.n_sockets = 1;
-    if (words_split(s->copy, s->words, &n) < 0) {
+    for (size_t i = 0; i < n->n_members; i++)
+        defaults.sockets[i] = n->members[i].path;
+    if (n->cluster)
+        defaults.n_sockets = n->n_members;
+    if (words_split(s->copy, s->words, &n_words) < 0) {
         app_say(a, true, "a quote is not closed");
-    } else if (n > 0) {
+    } else if (n_words > 0) {
         s->has_args = true;
-        if (args_parse(&s->args, &defaults, n, s->words, &problem) == 0) {
-            shell_parsed(a, n);
+        if (args_parse(&s->args, &defaults, n_words, s->words, &problem) == 0) {
+            shell_parsed(a, n_words);
             return;
         }
         app_say(a, true, "%s%s%s%s", problem.text ? problem.text : "not understood",
@@ -379,6 +394,16 @@ void shell_tick(struct app *a)
 
 /* ---- completion ---- */
 
+/* Who is asked for names: of several daemons the first that is there. */
+static const struct node *shell_completing(const struct app *a)
+{
+    const struct node *n = app_node(a);
+    for (size_t i = 0; i < n->n_members; i++)
+        if (node_is_connected(&n->members[i]))
+            return &n->members[i];
+    return n->n_members ? &n->members[0] : n;
+}
+
 void shell_complete(struct app *a)
 {
     struct shell *s = &a->shell;
@@ -391,7 +416,7 @@ void shell_complete(struct app *a)
     const struct command *list = app_table(a)->command;
     size_t n = 0;
     s->candidates[n++] = "-s";
-    s->candidates[n++] = app_node(a)->path;
+    s->candidates[n++] = shell_completing(a)->path;
     if (a->prompt.kind == PROMPT_FILTER && list) {
         /* A filter's words are those of the list's command. */
         s->candidates[n++] = list->noun;

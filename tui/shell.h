@@ -6,6 +6,7 @@
 #include "tui/child.h"
 
 struct app;
+struct node;
 
 enum shell_phase {
     SHELL_IDLE,
@@ -34,7 +35,7 @@ struct shell {
 /* A text as one word of a line, whatever it holds; owned. */
 char *shell_quote(const char *text);
 /* Runs a line; problems are said. */
-void shell_run(struct app *a, const char *line);
+void shell_run(struct app *a, const struct node *n, const char *line);
 /* A dialog of the shell was answered with yes. */
 void shell_confirmed(struct app *a);
 /* Takes output. */

@@ -307,15 +307,29 @@ void table_take(struct table *t, const json_t *result, const struct table_part *
     map_fini(&names);
 }
 
-void table_append(struct table *t, json_t *row, size_t max)
+/* Where a row belongs in an order that all but few keep by themselves. */
+static size_t table_behind(const struct table *t, const json_t *row, const char *column)
+{
+    size_t at = json_array_size(t->rows);
+    const json_t *v = json_object_get(row, column);
+    while (column && at > 0 &&
+           output_compare(json_object_get(json_array_get(t->rows, at - 1), column), v) > 0)
+        at--;
+    return at;
+}
+
+void table_append(struct table *t, json_t *row, const char *column, size_t max)
 {
     if (!t->rows)
         t->rows = json_array();
     bool is_at_end = t->index + 1 >= t->total;
     if (!t->identity[0] && !json_object_get(row, TABLE_NUMBER))
         json_object_set_new(row, TABLE_NUMBER, json_integer(++t->next_number));
-    if (json_array_append_new(t->rows, row) < 0)
+    size_t at = table_behind(t, row, column);
+    if (json_array_insert_new(t->rows, at, row) < 0)
         return;
+    t->index += at < t->index || (at == t->index && at + 1 < json_array_size(t->rows));
+    t->top += at < t->top;
     size_t n = json_array_size(t->rows);
     if (n > max) {
         /* Many of the oldest at once: each removal moves all that follow. */

@@ -57,8 +57,9 @@ void table_clear(struct table *t);
  * on its row once it was moved there, else on its rank; a row that is missing stays greyed until
  * the next answer. */
 void table_take(struct table *t, const json_t *result, const struct table_part *part);
-/* Puts one row at the end, dropping the oldest beyond max. Takes over row. */
-void table_append(struct table *t, json_t *row, size_t max);
+/* Puts one row at the end, or by a column that ascends (NULL = at the end) behind what is not
+ * greater, dropping the oldest beyond max. Takes over row. */
+void table_append(struct table *t, json_t *row, const char *column, size_t max);
 /* What to ask for so that the visible rows and a page around them are there. */
 struct table_part table_want(const struct table *t);
 /* Whether half a page around what is visible is loaded. */

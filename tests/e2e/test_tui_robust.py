@@ -201,21 +201,6 @@ def test_read_only(open_screen, proxy):
     c.close()
 
 
-def test_several_daemons(open_screen, proxy, make_proxy, settings):
-    other = make_proxy({**settings, "node": "second", "listeners": [{"name": "imap", "protocol": "imap", "tls": "off"}]})
-    s = open_screen("-s", proxy.control, "-s", other.control, "-i", "250ms")
-    s.until(r"^ test  second")
-    s.until(r"^ test  mailproxy")
-    s.keys("]")
-    s.until(r"^ second  mailproxy")
-    other.process.stop(40)
-    s.until(r"second LOST")
-    s.keys("[")
-    s.until(r"^ test  mailproxy")
-    other.start()
-    s.until_gone("second LOST")
-
-
 def test_many_changes_to_their_end(open_screen, proxy):
     """100,000 rows of the audit: the end, the beginning, and one that a filter finds."""
     db = sqlite3.connect(os.path.join(proxy.folder, "state", "mailproxy.db"), timeout=30)

@@ -88,7 +88,7 @@ static void drive(int rows)
                 table_append(&t.app.nodes[0].lists[p].table,
                              json_pack("{s:i, s:s, s:s, s:s}", "time", i, "type", "failure", "user",
                                        "anna", "ip", "192.0.2.1"),
-                             NODE_EVENTS_MAX);
+                             NULL, NODE_EVENTS_MAX);
         size_t before = n_changes();
         every_key((enum pane)p, false, false, false);
         every_key((enum pane)p, false, true, false);

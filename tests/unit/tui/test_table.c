@@ -309,13 +309,13 @@ static void test_events(void **state)
     table_init(&t, commands_find("event", "watch"), "", "");
     table_set_page(&t, 3);
     for (int i = 0; i < 5; i++)
-        table_append(&t, json_pack("{s:i}", "time", 7), 4);
+        table_append(&t, json_pack("{s:i}", "time", 7), NULL, 4);
     assert_int_equal(t.total, 4);
     assert_int_equal(t.index, 3); /* at the end, it stays there */
     table_move(&t, -2);
     char before[TABLE_ID_MAX];
     memcpy(before, t.selected, sizeof(before));
-    table_append(&t, json_pack("{s:i}", "time", 7), 4);
+    table_append(&t, json_pack("{s:i}", "time", 7), NULL, 4);
     assert_string_equal(t.selected, before);
     assert_int_equal(t.index, 0);
     table_fini(&t);
@@ -330,7 +330,7 @@ static void test_many_events(void **state)
     table_init(&t, commands_find("event", "watch"), "", "");
     table_set_page(&t, 40);
     for (json_int_t i = 0; i < 250000; i++)
-        table_append(&t, json_pack("{s:I}", "time", i), max);
+        table_append(&t, json_pack("{s:I}", "time", i), NULL, max);
     assert_true(t.total <= max && t.total > max * 8 / 10);
     assert_int_equal(t.index, t.total - 1);
     assert_int_equal(json_integer_value(json_object_get(table_row(&t, t.total - 1), "time")),
@@ -340,7 +340,7 @@ static void test_many_events(void **state)
     table_move(&t, 50000);
     json_t *chosen = json_incref((json_t *)table_selected(&t));
     for (json_int_t i = 0; i < 20000; i++)
-        table_append(&t, json_pack("{s:I}", "time", i), max);
+        table_append(&t, json_pack("{s:I}", "time", i), NULL, max);
     assert_ptr_equal(table_selected(&t), chosen);
     assert_true(t.top <= t.index && t.index < t.top + t.page);
     json_decref(chosen);
