@@ -191,7 +191,7 @@ def test_drain_with_progress(tui, proxy):
     tui.until(r"backends  2")
     tui.keys("/", home, "Enter")
     tui.until(r"backends  1, 2 in all")
-    tui.until(rf"^ {home} .* ready +up +- +3 ")
+    tui.until(rf"^ {home} .* ready +up +(- +)?3 ")
     tui.keys("d")
     tui.until(rf"Drain backend main/{home}\?")
     tui.until("3 sessions now")

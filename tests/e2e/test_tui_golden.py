@@ -24,6 +24,7 @@ MASKS = [
     (r"[▁▂▃▄▅▆▇█░]+", "▆"),
     (r"(?<![\w./])\d+(\.\d+)*[A-Za-z%]{0,2}(?![\w./])", "#"),
     (r" +", " "),
+    (r" peak #(, #)?( in #)?", ""),  # long numbers leave no room for it
     (r"▆( ▆)+", "▆"),
     (r" (CHECK-MS|ORIGIN)$|(?<=TIME TIME) (#|file|runtime)$", ""),  # a check in no time leaves room for the other
     (r" CERT-FILE$| /\S+/ca/\S+$", ""),  # a long address leaves no room for it

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 from PIL import Image, ImageDraw, ImageFont
@@ -18,11 +19,18 @@ SIZES = [(80, 24), (100, 30), (160, 50), (200, 60)]
 # name: TERM, environment, background, foreground
 KINDS = {"dark": ("tmux-256color", {}, (16, 16, 16), (208, 208, 208)),
          "light": ("tmux-256color", {"COLORFGBG": "0;15"}, (250, 250, 250), (32, 32, 32)),
-         "16": ("screen-16color", {}, (0, 0, 0), (208, 208, 208)),
+         "16": ("mailproxy-16color", {}, (0, 0, 0), (208, 208, 208)),
          "mono": ("tmux-256color", {"NO_COLOR": "1"}, (16, 16, 16), (208, 208, 208))}
 BASE = [(0, 0, 0), (205, 49, 49), (13, 188, 121), (229, 229, 16), (36, 114, 200), (188, 63, 188), (17, 168, 205),
         (204, 204, 204), (102, 102, 102), (241, 76, 76), (35, 209, 139), (245, 245, 67), (59, 142, 234), (214, 112, 214),
         (41, 184, 219), (255, 255, 255)]
+# Not every machine describes a terminal of 16 colours.
+TERMINFO = r"""mailproxy-16color|16 colours within tmux,
+	colors#16, pairs#256,
+	setab=\E[%?%p1%{8}%<%t%p1%{40}%+%e%p1%{92}%+%;%dm,
+	setaf=\E[%?%p1%{8}%<%t%p1%{30}%+%e%p1%{82}%+%;%dm,
+	use=tmux-256color,
+"""
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono%s.ttf"
 CELL_W, CELL_H, POINTS = 8, 17, 13
 BRAILLE = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3)]
@@ -63,8 +71,8 @@ class Look:
                 setattr(self, "fg" if w == 39 else "bg", None)
 
 
-def cells(line):
-    look = Look()
+def cells(line, look):
+    """What stands in a line; look: what the lines before it left switched on, which holds on."""
     for part in re.split(r"(\x1b\[[0-9;]*m)", line.replace("\x0e", "").replace("\x0f", "")):
         if part.startswith("\x1b"):
             look.take(part[2:-1])
@@ -87,8 +95,9 @@ def picture(text, size, kind, path):
     plain, bold = (ImageFont.truetype(FONT % end, POINTS) for end in ("", "-Bold"))
     image = Image.new("RGB", (size[0] * CELL_W, size[1] * CELL_H), back)
     draw = ImageDraw.Draw(image)
+    look = Look()
     for row, line in enumerate(text.split("\n")[:size[1]]):
-        for col, (c, fg, bg, flags) in enumerate(cells(line)):
+        for col, (c, fg, bg, flags) in enumerate(cells(line, look)):
             fore, ground = front if fg is None else colour(fg), back if bg is None else colour(bg)
             if 7 in flags:
                 fore, ground = ground, fore
@@ -97,15 +106,17 @@ def picture(text, size, kind, path):
             x, y = col * CELL_W, row * CELL_H
             draw.rectangle((x, y, x + CELL_W - 1, y + CELL_H - 1), fill=ground)
             draw_cell(draw, bold if 1 in flags else plain, x, y, c, fore)
+            if 4 in flags:
+                draw.line((x, y + CELL_H - 2, x + CELL_W - 1, y + CELL_H - 2), fill=fore)
     image.save(path)
 
 
-def capture(socket, name, size, kind, keys=()):
+def capture(socket, name, size, kind, keys, terminfo):
     term, env, _, _ = KINDS[kind]
     server = ["tmux", "-L", f"pictures-{os.getpid()}", "-f", "/dev/null"]
-    env = {**os.environ, **env, "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": "/nonexistent"}
+    env = {**os.environ, **env, "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": "/nonexistent", "TERMINFO_DIRS": terminfo + ":"}
     subprocess.run([*server, "new-session", "-d", "-x", str(size[0]), "-y", str(size[1]),
-                    f"TERM={term} exec {TUI} -s {socket} --screen {name}"], env=env, check=True)
+                    f"TERM={term} exec {TUI} -s {socket.replace(',', ' -s ')} --screen {name}"], env=env, check=True)
     try:
         time.sleep(1.5)
         for key in keys:
@@ -117,14 +128,25 @@ def capture(socket, name, size, kind, keys=()):
 
 
 def main():
+    """SOCKET may be several with commas between them. A name may have sizes and kinds behind it: overview:100x30:mono."""
     socket, folder, *names = sys.argv[1:]
     os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory() as terminfo:
+        subprocess.run(["tic", "-x", "-o", terminfo, "-"], input=TERMINFO, text=True, check=True)
+        take_all(socket, folder, names, terminfo)
+
+
+def take_all(socket, folder, names, terminfo):
     for name in names or NAMES:
+        name, *only = name.split(":")
         name, *keys = name.split(",")  # overview,Left,Left
         for size in SIZES:
-            for kind in KINDS if name == "overview" or size == SIZES[1] else ["dark"]:
+            for kind in KINDS:
+                wanted = [f"{size[0]}x{size[1]}", kind] if only else []
+                if set(only) - set(wanted) if only else kind != "dark" and name != "overview" and size != SIZES[1]:
+                    continue
                 path = os.path.join(folder, f"{'-'.join([name, *keys])}-{size[0]}x{size[1]}-{kind}.png")
-                picture(capture(socket, name, size, kind, keys), size, kind, path)
+                picture(capture(socket, name, size, kind, keys, terminfo), size, kind, path)
                 print(path)
 
 
