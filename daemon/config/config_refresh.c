@@ -31,6 +31,7 @@ static int each_set_of_tls(const struct config_tls *t, const char *where, tls_se
     const struct tls_set others[] = {
         {{t->client_ca, t->client_crl}, where, t, SET_NO_CERT, NULL, NULL},
         {{t->dh_params}, where, t, SET_NO_CERT, NULL, NULL},
+        {{t->ticket_key}, where, t, SET_NO_CERT, NULL, NULL},
         {{t->password_file}, where, t, SET_NO_CERT, NULL, NULL},
     };
     int err = 0;
@@ -124,7 +125,7 @@ static int try_set(const struct tls_set *set, struct files *files, char **ret_er
     if (set->cert != SET_NO_CERT) {
         t.certs = &t.certs[set->cert];
         t.client_auth = TLS_CLIENT_AUTH_OFF;
-        t.client_ca = t.client_crl = t.dh_params = NULL;
+        t.client_ca = t.client_crl = t.dh_params = t.ticket_key = NULL;
     }
     return try_tls(&t, files, ret_error);
 }

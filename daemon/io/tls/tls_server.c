@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Server credentials: certificates, client verification, session ticket keys. */
+#include <gnutls/crypto.h>
 #include <gnutls/x509.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,6 +13,8 @@
 /* GnuTLS derives a new ticket key from the master every few hours; the master itself lives this
  * long. Older tickets end in a full handshake. */
 #define TICKET_MASTER_MS (24 * 3600 * UINT64_C(1000))
+#define TICKET_MASTER_BYTES 64 /* what gnutls_session_ticket_enable_server takes */
+#define TICKET_FILE_MIN 32     /* bytes; NGINX's have 48 or 80 */
 
 struct tls_server {
     _Atomic unsigned refs;
@@ -24,6 +27,7 @@ struct tls_server {
     unsigned verify_depth;
     bool has_tickets;
     pthread_mutex_t mutex;
+    bool is_ticket_master_given;  /* by a file: it is neither renewed nor inherited */
     gnutls_datum_t ticket_master; /* under the mutex */
     uint64_t ticket_made_ms;      /* under the mutex */
 };
@@ -134,6 +138,28 @@ static int load_cert(struct tls_server *t, const struct tls_server_spec *spec,
     return 0;
 }
 
+/* Proxies that have the same file make the same keys from it at the same time. */
+static int load_ticket_master(struct tls_server *t, struct files *files, const char *path,
+                              char **ret_error)
+{
+    gnutls_datum_t secret = {0};
+    gnutls_datum_t *master = &t->ticket_master;
+    int err = tls_load_file(files, path, "ticket key", &secret, ret_error);
+    if (err != 0)
+        return err;
+    if (secret.size < TICKET_FILE_MIN)
+        err = tls_fail(ret_error, -ERR_TLS, "ticket key %s has less than %d bytes", path,
+                       TICKET_FILE_MIN);
+    else if (!(master->data = gnutls_malloc(TICKET_MASTER_BYTES)))
+        err = -ERR_NOMEM;
+    else if (gnutls_hash_fast(GNUTLS_DIG_SHA512, secret.data, secret.size, master->data) < 0)
+        err = -ERR_TLS;
+    master->size = TICKET_MASTER_BYTES;
+    t->is_ticket_master_given = err == 0;
+    ticket_master_free(&secret);
+    return err;
+}
+
 static int tls_server_load(struct tls_server *t, const struct tls_server_spec *spec,
                            char **ret_error)
 {
@@ -150,6 +176,8 @@ static int tls_server_load(struct tls_server *t, const struct tls_server_spec *s
         err = load_client_auth(t, spec, ret_error);
     if (err == 0 && spec->dh_params_file)
         err = load_dh(t, spec->files, spec->dh_params_file, ret_error);
+    if (err == 0 && spec->ticket_key_file)
+        err = load_ticket_master(t, spec->files, spec->ticket_key_file, ret_error);
     t->has_tickets = spec->has_tickets && spec->client_auth == TLS_CLIENT_AUTH_OFF;
     return err;
 }
@@ -210,7 +238,8 @@ static int ticket_master_renew(struct tls_server *t)
 {
     uint64_t now_ms = clock_ms();
     gnutls_datum_t fresh = {0};
-    if (t->ticket_master.data && now_ms - t->ticket_made_ms < TICKET_MASTER_MS)
+    bool is_young = now_ms - t->ticket_made_ms < TICKET_MASTER_MS;
+    if (t->ticket_master.data && (t->is_ticket_master_given || is_young))
         return 0;
     if (gnutls_session_ticket_key_generate(&fresh) < 0)
         return t->ticket_master.data ? 0 : -ERR_TLS;
@@ -226,7 +255,7 @@ void tls_server_inherit_tickets(struct tls_server *t, const struct tls_server *o
 {
     struct tls_server *from = (struct tls_server *)old; /* only its mutex changes */
     gnutls_datum_t copy = {0};
-    if (t == from)
+    if (t == from || t->is_ticket_master_given || from->is_ticket_master_given)
         return;
     pthread_mutex_lock(&from->mutex);
     if (from->ticket_master.data && (copy.data = gnutls_malloc(from->ticket_master.size))) {

@@ -130,7 +130,7 @@ static void look_for_key(void *arg, const struct config_key_doc *doc)
         "certificates",  "cert",        "key",         "ocsp",
         "password_file", "client_auth", "client_ca",   "client_crl",
         "dh_params",     "ca_file",     "master_user", "master_password_file",
-        "user",          "group"};
+        "user",          "group",       "ticket_key"};
     struct named *n = arg;
     const char *dot = strrchr(doc->path, '.'), *name = dot ? dot + 1 : doc->path;
     for (size_t i = 0; i < ARRAY_LEN(need_files); i++)

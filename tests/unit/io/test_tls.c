@@ -426,6 +426,45 @@ static void test_resumption(void **state)
     assert_false(resumed());
 }
 
+static void write_secret(const char *path, const unsigned char *secret, size_t n)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(secret, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Two proxies with one file take each other's tickets; another file, or a short one, does not do.
+ */
+static void test_ticket_key_file(void **state)
+{
+    (void)state;
+    char path[128];
+    static unsigned char secret[48] = "a secret that two proxies share";
+    const struct tls_cert_spec certs[] = {{.cert_file = ec.crt_file, .key_file = ec.key_file}};
+    const struct tls_server_spec spec = {
+        .certs = certs, .n_certs = 1, .has_tickets = true, .ticket_key_file = path};
+    write_secret(tls_case_path(path, "tickets", ".key"), secret, sizeof(secret));
+    make_server(&spec);
+    make_client(&(struct tls_client_spec){.is_verified = true, .ca_file = ca.crt_file});
+    assert_false(resumed());
+    make_server(&spec); /* another process would do no more */
+    assert_true(resumed());
+    struct tls_server *old = tls_server_ref(server_tls);
+    secret[0]++;
+    write_secret(path, secret, sizeof(secret));
+    make_server(&spec);
+    tls_server_inherit_tickets(server_tls, old); /* the file's word counts */
+    tls_server_unref(old);
+    assert_false(resumed());
+    write_secret(path, secret, 31);
+    struct tls_server *none = NULL;
+    AUTO_FREE char *why = NULL;
+    assert_int_equal(tls_server_new(&spec, &none, &why), -ERR_TLS);
+    assert_non_null(strstr(why, "has less than 32 bytes"));
+    (void)remove(path);
+}
+
 /* ---- client certificates ---- */
 
 static void expect_verdict(enum tls_client_auth mode, const char *crl,
@@ -671,6 +710,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_choice_of_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_alpn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resumption, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ticket_key_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client_certificates, setup, teardown),
         cmocka_unit_test_setup_teardown(test_peer_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_starttls, setup, teardown),
