@@ -14,6 +14,7 @@
 #include "engine/descriptors.h"
 
 #define ACCEPT_BATCH 64         /* clients taken from one socket in one turn */
+#define ACCEPT_LOOK 16          /* turns after which a socket is asked for as many once more */
 #define ACCEPT_SAY_MS 10000     /* the log hears of too many sessions this often */
 #define ACCEPT_EXHAUSTED_MS 250 /* pause when there are no descriptors left for clients */
 
@@ -25,6 +26,7 @@ struct acceptor {
     unsigned index; /* in the setup */
     int fd;
     struct event *event;
+    unsigned batch, turns; /* clients taken in one turn, see acceptor_batch */
     bool is_configured, is_paused, is_armed;
 };
 
@@ -195,11 +197,20 @@ static bool accept_is_exhausted(int failed)
     return failed == EMFILE || failed == ENFILE || failed == ENOBUFS || failed == ENOMEM;
 }
 
+/* Where clients come singly, asking for one more than there is would be a call for nothing: as many
+ * are taken as the last look at the whole queue found, and what is left makes the next turn. */
+static unsigned acceptor_batch(struct acceptor *a)
+{
+    bool is_look = a->batch == 0 || a->turns++ % ACCEPT_LOOK == 0;
+    return is_look ? ACCEPT_BATCH : a->batch;
+}
+
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
     struct acceptor *a = arg;
+    unsigned n = 0, most = acceptor_batch(a);
     (void)what;
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
+    for (; n < most; n++) {
         struct sockaddr_storage ss = {0};
         socklen_t len = sizeof(ss);
         struct addr peer;
@@ -216,9 +227,11 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
             acceptors_exhaust(a->all, err_text(err_from_errno(errno)), total);
             return;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            return;
+            break;
         } /* anything else was that client's own misfortune (ECONNABORTED) */
     }
+    if (n < most || most == ACCEPT_BATCH)
+        a->batch = n > 0 ? n : 1;
 }
 
 static void acceptor_free(struct acceptor *a)
