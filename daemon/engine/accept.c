@@ -141,17 +141,6 @@ static bool acceptor_admit(const struct acceptor *a, int fd, const struct addr *
     return !v.is_refused;
 }
 
-/* A flood of clients must not flood the log. */
-static void acceptors_say_full(struct acceptors *all, const char *listener, uint64_t total)
-{
-    uint64_t now = loop_now_ms(all->spec.loop);
-    if (all->full_ms && now < all->full_ms + ACCEPT_SAY_MS)
-        return;
-    all->full_ms = now;
-    LOG_EVENT(LOG_LEVEL_WARN, "session-limit", KV_STR("listener", listener),
-              KV_U64("sessions", total));
-}
-
 /* 0 leaves the system's value. */
 static void accept_option(int fd, int level, int name, int value)
 {
@@ -177,7 +166,12 @@ static void acceptor_hand_over(struct acceptor *a, int fd, const struct addr *pe
     struct worker *w = acceptors_choose(a->all, &total);
     bool is_counted;
     if (limit && total >= limit) {
-        acceptors_say_full(a->all, a->listener, total);
+        uint64_t now = loop_now_ms(a->all->spec.loop);
+        if (!a->all->full_ms || now >= a->all->full_ms + ACCEPT_SAY_MS) {
+            LOG_EVENT(LOG_LEVEL_WARN, "session-limit", KV_STR("listener", a->listener),
+                      KV_U64("sessions", total));
+            a->all->full_ms = now;
+        }
         acceptor_refuse(a, fd, REPLY_LIMIT, NULL);
         return;
     }
@@ -190,11 +184,6 @@ static void acceptor_hand_over(struct acceptor *a, int fd, const struct addr *pe
             admission_release_client(a->all->spec.admission, &setup->config->limits, peer,
                                      loop_now_ms(a->all->spec.loop));
     }
-}
-
-static bool accept_is_exhausted(int failed)
-{
-    return failed == EMFILE || failed == ENFILE || failed == ENOBUFS || failed == ENOMEM;
 }
 
 /* Where clients come singly, asking for one more than there is would be a call for nothing: as many
@@ -223,7 +212,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
         if (client >= 0) {
             addr_from_sockaddr(&peer, (struct sockaddr *)&ss, len);
             acceptor_hand_over(a, client, &peer);
-        } else if (accept_is_exhausted(errno)) {
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             acceptors_exhaust(a->all, err_text(err_from_errno(errno)), total);
             return;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {

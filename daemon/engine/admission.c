@@ -22,15 +22,6 @@ static void admission_log(const struct limit_verdict *v, const char *event, cons
               KV_STR("reason", admission_reasons[v->kind]));
 }
 
-static bool admission_may_log(const struct admission *a, const struct config_limits *c,
-                              const struct addr *peer, uint64_t now_ms)
-{
-    const struct log_quota_max max = {
-        .per_address = config_limits_trust(c, peer) ? 0 : c->log_lines_per_minute,
-        .total = c->log_total_per_minute};
-    return !a->log_quota || log_quota_take(a->log_quota, peer, true, &max, now_ms);
-}
-
 static void admission_say(const struct limit_verdict *v, struct session_verdict *ret)
 {
     ret->is_refused = v->kind != LIMIT_NONE;
@@ -62,8 +53,13 @@ void admission_login(const struct admission *a, const struct config_limits *c,
 {
     struct limit_verdict v;
     limits_login(a->limits, c, peer, user, own_max, now_ms, &v);
-    if (v.kind != LIMIT_NONE && admission_may_log(a, c, peer, now_ms))
-        admission_log(&v, "login-refused", peer, user);
+    if (v.kind != LIMIT_NONE) {
+        const struct log_quota_max max = {
+            .per_address = config_limits_trust(c, peer) ? 0 : c->log_lines_per_minute,
+            .total = c->log_total_per_minute};
+        if (!a->log_quota || log_quota_take(a->log_quota, peer, true, &max, now_ms))
+            admission_log(&v, "login-refused", peer, user);
+    }
     admission_say(&v, ret);
 }
 

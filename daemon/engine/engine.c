@@ -19,12 +19,6 @@
 
 /* ---- notes of workers ---- */
 
-static void engine_last_login(struct engine *e, const struct worker_note *n)
-{
-    control_note_login(e->control, n->user, n->at_ms);
-    control_note_login_judged(e->control, n->user, n->provider, n->judge, n->at_ms);
-}
-
 static void engine_login_failed(struct engine *e, const struct worker_note *n,
                                 const struct control_end *end, const char *words)
 {
@@ -50,8 +44,10 @@ static void on_worker_note(struct mail *m, void *owner)
     struct worker_note *n = CONTAINER_OF(m, struct worker_note, mail);
     struct engine *e = owner;
     char id[32], ip[ADDR_TEXT_MAX];
-    if (n->what == SESSION_NOTE_LOGIN)
-        engine_last_login(e, n);
+    if (n->what == SESSION_NOTE_LOGIN) {
+        control_note_login(e->control, n->user, n->at_ms);
+        control_note_login_judged(e->control, n->user, n->provider, n->judge, n->at_ms);
+    }
     session_id_format(id, n->session);
     addr_format_ip(ip, &n->peer);
     const struct control_end end = {.session = id,
@@ -94,22 +90,16 @@ static void on_check_changed(void *arg, struct backend *b)
 
 /* ---- signals ---- */
 
-static void engine_reopen_logs(const struct engine *e)
-{
-    if (e->channel)
-        wire_say(e->options->supervisor, WIRE_LOGS, 0);
-    else
-        (void)log_reopen();
-}
-
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
     struct engine_signal *s = arg;
     (void)what;
     if (number == SIGHUP)
         control_reload(s->engine->control);
+    else if (number == SIGUSR1 && s->engine->channel) /* the supervisor has the right to */
+        wire_say(s->engine->options->supervisor, WIRE_LOGS, 0);
     else if (number == SIGUSR1)
-        engine_reopen_logs(s->engine);
+        (void)log_reopen();
     else if (number == SIGUSR2)
         control_upgrade(s->engine->control);
     else if (number == SIGQUIT)

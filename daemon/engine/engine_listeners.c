@@ -33,21 +33,18 @@ static int engine_socket(struct delivery *d, const struct listen_spec *spec, siz
     return -ERR_NOT_FOUND;
 }
 
-static bool engine_is_same_socket(int a, int b)
-{
-    struct stat x, y;
-    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino;
-}
-
 /* One of a listener: as it is, new, or in the place of one whose file was lost. */
 static int engine_listen_mail(struct engine *e, const struct listen_spec *spec, struct delivery *d,
                               size_t i, char **ret_error)
 {
+    struct stat before, now;
     int fd, has = acceptors_find(e->acceptors, spec->address);
     if (has >= 0 && !d)
         return 0;
     int err = engine_socket(d, spec, i, &fd, ret_error);
-    if (err == 0 && has >= 0 && engine_is_same_socket(has, fd))
+    bool is_same = err == 0 && has >= 0 && fstat(has, &before) == 0 && fstat(fd, &now) == 0 &&
+                   before.st_ino == now.st_ino;
+    if (is_same)
         close(fd);
     else if (err == 0 && (err = acceptors_add(e->acceptors, spec->address, fd)) < 0)
         close(fd);

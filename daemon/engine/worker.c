@@ -20,29 +20,16 @@ static bool worker_is_watched(const struct worker *w)
     return atomic_load_explicit(w->spec.is_watched, memory_order_relaxed);
 }
 
-static bool note_is_wanted(const struct worker *w, const struct session *s, enum session_note note)
-{
-    /* Last logins go into the store; failures and ends are kept for those who look later. */
-    bool is_counted = note == SESSION_NOTE_END && session_is_client_counted(s);
-    return note == SESSION_NOTE_FAILURE || session_user(s) || is_counted || worker_is_watched(w);
-}
-
-/* Mostly nobody waits for a note: waking the control thread for each would cost more than it. */
-static void note_post(const struct worker *w, struct worker_note *n)
-{
-    if (worker_is_watched(w))
-        mailbox_post(w->spec.control, &n->mail);
-    else
-        mailbox_post_lazily(w->spec.control, &n->mail);
-}
-
 static void on_note(void *arg, enum session_note note, const struct session *s, const char *reason,
                     struct str detail)
 {
     struct worker *w = arg;
     if (note == SESSION_NOTE_LOGIN && session_user(s))
         limits_welcome(w->spec.admission->limits, session_peer(s), session_user(s));
-    if (!note_is_wanted(w, s, note))
+    /* Last logins go into the store; failures and ends are kept for those who look later. */
+    bool is_counted = note == SESSION_NOTE_END && session_is_client_counted(s);
+    bool is_watched = worker_is_watched(w);
+    if (note != SESSION_NOTE_FAILURE && !session_user(s) && !is_counted && !is_watched)
         return;
     struct worker_note *n = zalloc(sizeof(*n));
     if (!n)
@@ -65,7 +52,8 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
                                                                       : session_claimed_user(s);
     (void)str_copy(n->user, sizeof(n->user), user);
     (void)str_copy(n->backend, sizeof(n->backend), str_of(session_backend(s)));
-    note_post(w, n);
+    /* Mostly nobody waits for it: waking the control thread for each would cost more than it. */
+    (is_watched ? mailbox_post : mailbox_post_lazily)(w->spec.control, &n->mail);
 }
 
 /* ---- limits ---- */

@@ -183,22 +183,17 @@ static void connect_keepalive(struct session *s, uint64_t now)
         (void)!session_send(s, &words);
 }
 
-static void connect_hold_over(struct session *s)
-{
-    bool is_full = places_is_waiting(&s->pre->wait);
-    enum reply_kind kind = is_full ? REPLY_BACKEND_FULL : REPLY_HOLD_TIMEOUT;
-    front_note_failure(s, kind, "proxy",
-                       is_full ? STR("no backend had room within timeouts.hold")
-                               : STR("the hold lasted too long"));
-    front_fail(s, kind, NULL, NULL);
-}
-
 void connect_hold_tick(struct session *s)
 {
     struct preauth *p = s->pre;
     uint64_t now = loop_now_ms(s->env->loop);
     if (now >= p->held_until_ms) {
-        connect_hold_over(s);
+        bool is_full = places_is_waiting(&p->wait);
+        enum reply_kind kind = is_full ? REPLY_BACKEND_FULL : REPLY_HOLD_TIMEOUT;
+        front_note_failure(s, kind, "proxy",
+                           is_full ? STR("no backend had room within timeouts.hold")
+                                   : STR("the hold lasted too long"));
+        front_fail(s, kind, NULL, NULL);
         return;
     }
     if (now >= p->keepalive_ms)
@@ -427,22 +422,17 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
         relay_begin(s, o->rest);
 }
 
-/* Never 0. */
-static uint32_t connect_user_hash(const struct session *s)
-{
-    return (uint32_t)hash_stable(str_of(s->user)) | 1;
-}
-
 static void on_login(void *arg, struct login_outcome *o)
 {
     struct session *s = arg;
     uint64_t now = loop_now_ms(s->env->loop);
     s->pre->login = NULL;
     unsigned fall = s->pool->config->check.fall ? s->pool->config->check.fall : 3;
+    uint32_t user = (uint32_t)hash_stable(str_of(s->user)) | 1; /* never 0 */
     const struct backend_login note = {.failure = o->failure,
                                        .proto = s->proto->id,
                                        .step = o->step,
-                                       .user = o->were_credentials_sent ? connect_user_hash(s) : 0,
+                                       .user = o->were_credentials_sent ? user : 0,
                                        .fall = fall,
                                        .connect_us = o->connect_us,
                                        .total_us = o->total_us,
@@ -460,15 +450,6 @@ static void on_login(void *arg, struct login_outcome *o)
     connect_next(s, o);
 }
 
-/* Where the client connected to; unknown where no backend of this pool would hear of it. */
-static struct addr connect_local(const struct session *s, const struct config_pool *c)
-{
-    struct addr local = {.family = AF_UNSPEC};
-    if (c->forward || s->proto->has_xclient)
-        (void)!conn_local_addr(&s->client, &local);
-    return local;
-}
-
 static void on_heard(void *arg, enum login_speaker who, struct str bytes)
 {
     struct session *s = arg;
@@ -481,7 +462,10 @@ static int connect_start(struct session *s, const struct pool_member *m)
     struct preauth *p = s->pre;
     const struct pool *pool = s->pool;
     const struct config_pool *c = pool->config;
-    const struct addr local = connect_local(s, c);
+    /* Where the client connected to; unknown where no backend of this pool would hear of it. */
+    struct addr local = {.family = AF_UNSPEC};
+    if (c->forward || s->proto->has_xclient)
+        (void)!conn_local_addr(&s->client, &local);
     const struct proxyhdr proxy = {.src = s->peer,
                                    .dst = p->has_proxy ? p->proxy.dst : local,
                                    .tls_version = s->client_tls[0] ? s->client_tls : NULL};
@@ -538,16 +522,6 @@ static void connect_to(struct session *s, const struct pool_member *m)
     }
 }
 
-/* Which of its backends the login could not have, and why. */
-static void connect_note_none(struct session *s, int err)
-{
-    const struct route *r = &s->pre->route;
-    const struct backend *b = r->dynamic ? r->dynamic : r->member ? r->member->backend : NULL;
-    AUTO_FREE char *why = b ? str_printf("backend %s: %s", b->name, err_text(err))
-                            : str_printf("pool %s: %s", r->pool->config->name, err_text(err));
-    front_note_failure(s, REPLY_BACKEND_DOWN, "proxy", str_of(why));
-}
-
 static void connect_try(struct session *s)
 {
     const struct pool_member *m = NULL;
@@ -569,7 +543,11 @@ static void connect_try(struct session *s)
     else if (err == -ERR_BUSY)
         connect_hold(s, s->pre->is_user_held ? "user" : "backend");
     else {
-        connect_note_none(s, err);
+        const struct route *r = &s->pre->route;
+        const struct backend *b = r->dynamic ? r->dynamic : r->member ? r->member->backend : NULL;
+        AUTO_FREE char *why = b ? str_printf("backend %s: %s", b->name, err_text(err))
+                                : str_printf("pool %s: %s", r->pool->config->name, err_text(err));
+        front_note_failure(s, REPLY_BACKEND_DOWN, "proxy", str_of(why));
         front_fail(s, REPLY_BACKEND_DOWN, NULL, NULL);
     }
 }

@@ -255,24 +255,17 @@ int session_key_order(const struct session_key *a, const struct session_key *b,
     return o->is_from_end ? -order : order;
 }
 
-/* What grows by itself is compared by when it began: a walk takes many turns. */
-static uint64_t key_number(const struct session *s, enum session_field f)
-{
-    if (f == SESSION_FIELD_AGE)
-        return UINT64_MAX - s->started_ms;
-    if (f == SESSION_FIELD_IDLE)
-        return UINT64_MAX - s->active_ms;
-    return field_number(s, f);
-}
-
 struct session_key session_key_of(const struct session *s, enum session_field f, char scratch[64])
 {
     enum filter_type type = session_filter_fields[f].type;
     struct session_key k = {.id = s->id};
     if (type == FILTER_IP)
         addr_format_ip(scratch, &s->peer);
+    /* What grows by itself is compared by when it began: a walk takes many turns. */
     if (type != FILTER_TEXT && type != FILTER_IP)
-        k.v.number = key_number(s, f);
+        k.v.number = f == SESSION_FIELD_AGE    ? UINT64_MAX - s->started_ms
+                     : f == SESSION_FIELD_IDLE ? UINT64_MAX - s->active_ms
+                                               : field_number(s, f);
     else if (f != SESSION_FIELD_ID)
         k.v.text = str_of(type == FILTER_IP ? scratch : field_text(s, f, scratch));
     return k;

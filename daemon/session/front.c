@@ -56,22 +56,18 @@ static void front_set_mechanisms(struct session *s)
     p->front_env.mechanisms = mask;
 }
 
-/* The challenge of APOP and CRAM-MD5, a message id (RFC 1939 section 7). */
-static void front_make_salt(struct session *s)
-{
-    uint64_t random;
-    hash_random(&random, sizeof(random));
-    snprintf(s->pre->apop_salt, sizeof(s->pre->apop_salt), "<%llu.%llu@%.48s>",
-             (unsigned long long)random, (unsigned long long)clock_wall_ms() / 1000,
-             s->listener->config->server_name);
-}
-
 static int front_make(struct session *s)
 {
     struct preauth *p = s->pre;
     const struct config_listener *l = s->listener->config;
-    if (s->listener->mechanisms & SASL_BIT(SASL_APOP))
-        front_make_salt(s);
+    if (s->listener->mechanisms &
+        SASL_BIT(SASL_APOP)) { /* and of CRAM-MD5: a message id, RFC 1939 section 7 */
+        uint64_t random;
+        hash_random(&random, sizeof(random));
+        snprintf(p->apop_salt, sizeof(p->apop_salt), "<%llu.%llu@%.48s>",
+                 (unsigned long long)random, (unsigned long long)clock_wall_ms() / 1000,
+                 l->server_name);
+    }
     if (!l->capabilities.v && l->learn_capabilities)
         p->capabilities = capabilities_get(&s->env->capabilities, s->setup,
                                            (unsigned)(s->listener - s->setup->listeners),

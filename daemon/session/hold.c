@@ -29,13 +29,6 @@ static struct holds *holds_of(struct session_env *env)
     return env->holds;
 }
 
-static void hold_free(struct holds *h, struct hold *one)
-{
-    list_del(&one->link);
-    (void)map_del(&h->by_user, str_of(one->user));
-    free(one);
-}
-
 void holds_free(struct holds *h)
 {
     size_t pos = 0;
@@ -55,7 +48,9 @@ static void holds_expire(struct holds *h, uint64_t now)
         struct hold *one = LIST_ITEM(h->over.next, struct hold, link);
         if (one->over_ms + HOLD_KEPT_MS > now)
             return;
-        hold_free(h, one);
+        list_del(&one->link);
+        (void)map_del(&h->by_user, str_of(one->user));
+        free(one);
     }
 }
 

@@ -17,14 +17,6 @@ static struct conn *relay_peer(struct session *s, const struct conn *c)
     return c == &s->client ? &s->server : &s->client;
 }
 
-/* Told once a second and after many bytes: the total is one word for all workers. */
-static void relay_tell(struct session *s, uint64_t now_ms)
-{
-    uint64_t untold = s->client.in_bytes - s->told_in + s->client.out_bytes - s->told_out;
-    if (untold >= RELAY_TELL_BYTES || now_ms / 1000 != s->active_ms / 1000)
-        session_tell_bytes(s);
-}
-
 /* Until the timer has to look at the session. */
 static uint64_t relay_limit_ms(const struct session *s)
 {
@@ -35,7 +27,10 @@ static uint64_t relay_limit_ms(const struct session *s)
 static void relay_touch(struct session *s)
 {
     uint64_t now = loop_now_ms(s->env->loop);
-    relay_tell(s, now);
+    /* Told once a second and after many bytes: the total is one word for all workers. */
+    uint64_t untold = s->client.in_bytes - s->told_in + s->client.out_bytes - s->told_out;
+    if (untold >= RELAY_TELL_BYTES || now / 1000 != s->active_ms / 1000)
+        session_tell_bytes(s);
     s->active_ms = now;
     if (!s->kill)
         session_set_timer(s, relay_limit_ms(s));
@@ -276,13 +271,6 @@ void relay_watch(struct session *s)
         s->proto->watch_init(s->watch);
 }
 
-static void relay_keep_client_name(struct session *s)
-{
-    const struct buf *id = &s->pre->front->client_id;
-    if (id->len > 0)
-        s->client_name = str_dup(buf_str(id));
-}
-
 void relay_begin(struct session *s, const struct buf *rest)
 {
     AUTO_SECRET_BUF early = s->pre->in; /* what the client sent after its login command */
@@ -293,7 +281,9 @@ void relay_begin(struct session *s, const struct buf *rest)
         return;
     if (s->tap)
         trace_tap_relay_begin(s);
-    relay_keep_client_name(s);
+    struct str client_name = buf_str(&s->pre->front->client_id);
+    if (client_name.n > 0)
+        s->client_name = str_dup(client_name);
     preauth_free(s);
     relay_watch(s);
     conn_own(&s->client, &relay_ops, s);

@@ -50,14 +50,6 @@ void session_release_user(struct session *s)
     s->is_user_counted = false;
 }
 
-static void session_release(struct session *s)
-{
-    session_release_user(s);
-    if (s->is_client_counted && s->env->hooks.release_client)
-        s->env->hooks.release_client(s->env->hooks.arg, s);
-    s->is_client_counted = false;
-}
-
 /* ---- places ---- */
 
 void session_give_place(struct session *s)
@@ -269,7 +261,10 @@ void session_end(struct session *s, enum session_end end)
     session_count(s, COUNTER_SESSIONS, -1);
     session_log_end(s);
     session_note(s, SESSION_NOTE_END, session_end_name(s->end));
-    session_release(s);
+    session_release_user(s);
+    if (s->is_client_counted && s->env->hooks.release_client)
+        s->env->hooks.release_client(s->env->hooks.arg, s);
+    s->is_client_counted = false;
     safe_iters_skip(&s->env->walks, &s->link);
     list_del(&s->link);
     (void)table_del(&s->env->by_id, map_key_u64(&s->id));

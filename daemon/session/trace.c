@@ -143,21 +143,16 @@ static struct worker_trace *trace_find(const struct session_env *env, uint64_t n
     return NULL;
 }
 
-static void traces_free_if_none(struct session_env *env)
-{
-    TRACE_EACH (env, i, t)
-        return;
-    free(env->traces);
-    env->traces = NULL;
-}
-
 static void trace_end(struct session_env *env, struct worker_trace *t, unsigned slot)
 {
     env->traces->slots[slot] = NULL;
     LIST_FOREACH_SAFE (it, &env->traces->taps)
         trace_tap_drop(trace_tap_session(it), slot);
     trace_free(t);
-    traces_free_if_none(env);
+    TRACE_EACH (env, i, other)
+        return;
+    free(env->traces); /* it was the last one */
+    env->traces = NULL;
 }
 
 void traces_free(struct session_env *env)
@@ -170,19 +165,13 @@ void traces_free(struct session_env *env)
 
 /* ---- the sessions that are there when a trace begins ---- */
 
-static unsigned trace_slot(const struct worker_trace *t)
-{
-    unsigned slot = 0;
-    while (t->env->traces->slots[slot] != t)
-        slot++;
-    return slot;
-}
-
 static void on_walk(struct loop_slice *slice)
 {
     struct worker_trace *t = CONTAINER_OF(slice, struct worker_trace, slice);
-    unsigned slot = trace_slot(t);
     struct list *node = NULL;
+    unsigned slot = 0;
+    while (t->env->traces->slots[slot] != t)
+        slot++;
     for (int i = 0; i < TRACE_STEP && (node = safe_iter_next(&t->walk)); i++) {
         struct session *s = session_of_link(node);
         /* Behind a load balancer the address is not known yet: they are met when it is. */
@@ -264,15 +253,6 @@ struct trace_word {
     size_t weight; /* taken in; 0 = the trace is over */
 };
 
-/* What had to be dropped is told now, when there is room, not only with the next event. */
-static void trace_take_in(struct worker_trace *t, size_t weight)
-{
-    const struct trace_tap_event e = {.at_ms = clock_wall_ms(), .direction = TRACE_NOTE};
-    t->flight -= weight < t->flight ? weight : t->flight;
-    if (t->lost > 0)
-        trace_send(t, 0, &e, NULL);
-}
-
 static void on_word(struct mail *m, void *owner)
 {
     struct trace_word *w = CONTAINER_OF(m, struct trace_word, mail);
@@ -280,8 +260,12 @@ static void on_word(struct mail *m, void *owner)
     struct worker_trace *t = trace_find(owner, w->number, &slot);
     if (t && w->weight == 0)
         trace_end(owner, t, slot);
-    else if (t)
-        trace_take_in(t, w->weight);
+    else if (t) {
+        t->flight -= w->weight < t->flight ? w->weight : t->flight;
+        const struct trace_tap_event e = {.at_ms = clock_wall_ms(), .direction = TRACE_NOTE};
+        if (t->lost > 0) /* told now, when there is room, not only with the next event */
+            trace_send(t, 0, &e, NULL);
+    }
     free(w);
 }
 

@@ -125,15 +125,6 @@ static void kill_batch_tell(struct kill_batch *k, struct session *s, size_t at)
         kill_watch_free(w);
 }
 
-/* NULL for one that is gone or not meant. */
-static struct session *kill_batch_next(struct kill_batch *k)
-{
-    if (k->ids)
-        return session_find(k->env, k->ids[k->at++]);
-    struct session *s = session_of_link(safe_iter_next(&k->walk));
-    return k->generation && session_generation(s) >= k->generation ? NULL : s;
-}
-
 static void kill_batch_told(struct kill_batch *k)
 {
     k->is_told = true;
@@ -142,18 +133,6 @@ static void kill_batch_told(struct kill_batch *k)
         LOG_EVENT(LOG_LEVEL_NOTICE, "sessions-retired", KV_U64("worker", k->env->worker),
                   KV_U64("sessions", k->n_told));
     loop_again(k->env->loop, &k->soon);
-}
-
-/* With a rate the next ones have to wait; true when they do. */
-static bool kill_batch_pause(struct kill_batch *k)
-{
-    if (k->n_allowed == 0)
-        k->n_allowed = token_bucket_take(&k->pace, loop_now_ms(k->env->loop));
-    if (k->n_allowed > 0)
-        return false;
-    loop_unslice(&k->slice);
-    loop_timer_set(k->env->loop, &k->tick, KILL_TICK_MS);
-    return true;
 }
 
 static void on_kill_batch_tick(struct loop_timer *t)
@@ -170,10 +149,17 @@ static void on_kill_batch_step(struct loop_slice *slice)
             kill_batch_told(k);
             return;
         }
-        if (kill_batch_pause(k))
+        if (k->n_allowed == 0)
+            k->n_allowed = token_bucket_take(&k->pace, loop_now_ms(k->env->loop));
+        if (k->n_allowed == 0) { /* with a rate the next ones have to wait */
+            loop_unslice(&k->slice);
+            loop_timer_set(k->env->loop, &k->tick, KILL_TICK_MS);
             return;
-        struct session *s = kill_batch_next(k);
-        if (s)
+        }
+        struct session *s = k->ids ? session_find(k->env, k->ids[k->at++])
+                                   : session_of_link(safe_iter_next(&k->walk));
+        bool is_meant = s && (k->ids || !k->generation || session_generation(s) < k->generation);
+        if (is_meant)
             kill_batch_tell(k, s, k->ids ? k->at - 1 : 0);
     }
 }

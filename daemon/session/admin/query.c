@@ -127,13 +127,6 @@ static bool query_is_at_end(const struct query *q)
     return q->spec.ids ? q->at == q->spec.n_ids : safe_iter_is_over(&q->walk);
 }
 
-/* NULL for an id that is gone. */
-static struct session *query_next(struct query *q)
-{
-    return q->spec.ids ? session_find(q->env, q->spec.ids[q->at++])
-                       : session_of_link(safe_iter_next(&q->walk));
-}
-
 static int query_add_row(struct query *q, const struct session *s)
 {
     size_t left = q->spec.ids ? q->spec.n_ids : SESSION_CHUNK_ROWS;
@@ -144,13 +137,6 @@ static int query_add_row(struct query *q, const struct session *s)
     q->chunk->n += err == 0;
     q->given += err == 0;
     return err;
-}
-
-/* Are rates looked at? Of what is only compared by other fields they are not. */
-static bool query_has_rates(const struct query *q)
-{
-    return (!q->spec.is_sorted && !q->spec.is_grouped) ||
-           q->spec.order.by == SESSION_FIELD_IN_RATE || q->spec.order.by == SESSION_FIELD_OUT_RATE;
 }
 
 static int query_group(struct query *q, const struct session *s)
@@ -178,7 +164,9 @@ static int query_take(struct query *q, struct session *s)
     q->matched++;
     if (q->spec.is_grouped)
         return query_group(q, s);
-    if (query_has_rates(q))
+    /* Of what is only compared by other fields the rates are not looked at. */
+    enum session_field by = q->spec.order.by;
+    if (!q->spec.is_sorted || by == SESSION_FIELD_IN_RATE || by == SESSION_FIELD_OUT_RATE)
         session_sample(s);
     if (!q->spec.is_sorted)
         return q->spec.limit && q->given >= q->spec.limit ? 0 : query_add_row(q, s);
@@ -190,21 +178,16 @@ static int query_take(struct query *q, struct session *s)
     return top_keys_add(&q->top, k);
 }
 
-static int query_look(struct query *q, struct session *s)
-{
-    struct session_match_view look = {.s = s};
-    q->seen++;
-    if (q->spec.filter && !filter_match(q->spec.filter, session_filter_get, &look))
-        return 0;
-    return query_take(q, s);
-}
-
 static int query_walk(struct query *q, bool *ret_is_over)
 {
     int err = 0;
     for (int i = 0; i < QUERY_PIECE && err == 0 && !query_is_at_end(q); i++) {
-        struct session *s = query_next(q);
-        err = s ? query_look(q, s) : 0;
+        struct session *s = q->spec.ids ? session_find(q->env, q->spec.ids[q->at++])
+                                        : session_of_link(safe_iter_next(&q->walk));
+        struct session_match_view look = {.s = s};
+        q->seen += s != NULL; /* an id may be gone */
+        if (s && (!q->spec.filter || filter_match(q->spec.filter, session_filter_get, &look)))
+            err = query_take(q, s);
         if (q->chunk && q->chunk->n == SESSION_CHUNK_ROWS && !query_is_at_end(q)) {
             q->is_waiting = true;
             loop_unslice(&q->slice);
