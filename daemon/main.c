@@ -17,6 +17,7 @@
 #include "config/config.h"
 #include "engine/engine.h"
 #include "engine/wire.h"
+#include "from_nginx.h"
 #include "io/tls/key_server.h"
 #include "io/tls/key_service.h"
 #include "io/tls/tls_memory.h"
@@ -35,6 +36,8 @@ enum main_task {
     TASK_REFRESH,
     TASK_DUMP,
     TASK_KEYS,
+    TASK_FROM_NGINX,
+    TASK_PRINT_NGINX,
     TASK_KEY_PROCESS,
     TASK_VERSION,
     TASK_HELP
@@ -45,6 +48,8 @@ struct main_options {
     enum main_task task;
     const char *config;
     bool only_set;
+    const char *nginx, *output; /* of TASK_FROM_NGINX */
+    bool is_forced;
     const char *starts, *restarts;  /* of engines */
     const char *take_over;          /* TAKEOVER_FORMAT of the program that runs */
     const char *bundle, *keys;      /* descriptors that take what was read, and its keys */
@@ -56,10 +61,16 @@ struct main_options {
 
 static const char main_usage[] =
     "usage: mailproxyd [-c FILE] [-t | --dump[=set] | --print-keys | -V | -h]\n"
+    "       mailproxyd --from-nginx FILE [-o FILE [--force]]\n"
     "  -c, --config FILE  configuration (" MAIN_CONFIG ")\n"
     "  -t, --test         check the configuration and exit\n"
     "      --dump[=set]   print the configuration with all defaults, or only what is set\n"
     "      --print-keys   print the table of configuration keys\n"
+    "      --from-nginx FILE  translate the mail{} of an nginx.conf: the configuration goes to\n"
+    "                     standard output or the file of -o, a report to standard error;\n"
+    "                     status 1: something has no equal. See mailproxy-nginx(7)\n"
+    "  -o, --output FILE  what --from-nginx writes, readable by its owner only; not one that is\n"
+    "                     there, but with --force\n"
     "  -V, --version      print the version\n"
     "  -h, --help         print this\n"
     "SIGHUP reloads the configuration, SIGTERM stops, SIGQUIT stops once the sessions have ended,\n"
@@ -298,7 +309,11 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
         {"engine", required_argument, NULL, 'e'},
         {"restarts", required_argument, NULL, 'r'},
         {"successor", no_argument, NULL, 's'},
-        {"take-over", required_argument, NULL, 'o'},
+        {"take-over", required_argument, NULL, 'T'},
+        {"from-nginx", required_argument, NULL, 'n'},
+        {"output", required_argument, NULL, 'o'},
+        {"force", no_argument, NULL, 'f'},
+        {"print-nginx", no_argument, NULL, 'N'},
         {"bundle", required_argument, NULL, 'b'},
         {"keys", required_argument, NULL, 'K'},
         {"refresh", required_argument, NULL, 'R'},
@@ -310,13 +325,14 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
         {NULL, 0, NULL, 0},
     };
     int opt;
-    while ((opt = getopt_long(argc, argv, "c:tVh", longs, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "c:o:tVh", longs, NULL)) != -1) {
         static const struct {
             char option;
             enum main_task task;
-        } tasks[] = {{'t', TASK_CHECK},       {'d', TASK_DUMP},   {'k', TASK_KEYS},
-                     {'V', TASK_VERSION},     {'h', TASK_HELP},   {'e', TASK_ENGINE},
-                     {'p', TASK_KEY_PROCESS}, {'R', TASK_REFRESH}};
+        } tasks[] = {{'t', TASK_CHECK},       {'d', TASK_DUMP},    {'k', TASK_KEYS},
+                     {'V', TASK_VERSION},     {'h', TASK_HELP},    {'e', TASK_ENGINE},
+                     {'p', TASK_KEY_PROCESS}, {'R', TASK_REFRESH}, {'n', TASK_FROM_NGINX},
+                     {'N', TASK_PRINT_NGINX}};
         if (opt == '?')
             return false;
         if (opt == 'c')
@@ -325,26 +341,32 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
             o->starts = optarg;
         if (opt == 'r')
             o->restarts = optarg;
-        if (opt == 'o')
+        if (opt == 'T')
             o->take_over = optarg;
         const struct {
             char option;
             const char **place;
         } texts[] = {{'b', &o->bundle},   {'K', &o->keys},   {'R', &o->refresh},
                      {'O', &o->old_keys}, {'p', &o->memory}, {'C', &o->channels},
-                     {'u', &o->user},     {'g', &o->group}};
+                     {'u', &o->user},     {'g', &o->group},  {'n', &o->nginx},
+                     {'o', &o->output}};
         for (size_t i = 0; i < ARRAY_LEN(texts); i++)
             if (opt == texts[i].option)
                 *texts[i].place = optarg;
         o->is_successor = o->is_successor || opt == 's';
         o->only_set = o->only_set || (opt == 'd' && optarg);
+        o->is_forced = o->is_forced || opt == 'f';
         for (size_t i = 0; i < ARRAY_LEN(tasks); i++)
             if (tasks[i].option == opt)
                 o->task = tasks[i].task;
     }
+    bool is_alone = !o->nginx && (o->output || o->is_forced);
     if (optind < argc)
         fprintf(stderr, "mailproxyd: unexpected argument %s\n", argv[optind]);
-    return optind == argc;
+    else if (is_alone || (o->is_forced && !o->output))
+        fprintf(stderr, "mailproxyd: %s\n",
+                is_alone ? "-o and --force need --from-nginx" : "--force needs -o");
+    return optind == argc && !is_alone && !(o->is_forced && !o->output);
 }
 
 int main(int argc, char **argv)
@@ -371,6 +393,10 @@ int main(int argc, char **argv)
     case TASK_KEYS:
         config_each_key(main_print_key, NULL);
         return 0;
+    case TASK_FROM_NGINX:
+        return from_nginx(o.nginx, o.output, o.is_forced);
+    case TASK_PRINT_NGINX:
+        return from_nginx_print_table();
     case TASK_VERSION:
         puts("mailproxyd " MAILPROXY_VERSION);
         return 0;

@@ -32,6 +32,15 @@ const char *config_host_fault(const char *host)
                : "is no host name, address or unix:/path";
 }
 
+/* An auth server names the servers itself. */
+static bool check_needs_backends(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_auths; i++)
+        if (c->auths[i].type != AUTH_TYPE_HTTP)
+            return true;
+    return c->n_auths == 0;
+}
+
 static void check_pool(struct check *k, const struct config_pool *p)
 {
     struct addr a;
@@ -44,7 +53,7 @@ static void check_pool(struct check *k, const struct config_pool *p)
         check_error(k, "source_address", "\"%s\" is no IP address", p->source_address);
     if (!config_pool_has_tls(p) && (p->ca_file || p->cert || p->priority))
         check_warning(k, "tls", "is off: ca_file, cert, key and priority have no effect");
-    if (p->n_backends == 0)
+    if (p->n_backends == 0 && check_needs_backends(k->config))
         check_warning(k, "backends", "is empty: logins fail until one is added");
 }
 

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: ISC */
+/* Each directive of nginx: what becomes of it in our file, and what the report says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "nginx/nginx_import.h"
+#include "nginx_case.h"
+
+#define PATH "/n/nginx.conf"
+
+static int import(const char *text, struct nginx_result *ret)
+{
+    AUTO_FREE char *files = str_printf("=== " PATH "\n%s\n", text);
+    struct str all = str_of(files);
+    struct nginx_source source = nginx_case_source(&all);
+    assert_non_null(files);
+    return nginx_import(PATH, &source, ret);
+}
+
+/* A server that says nothing but what it must. */
+#define MAIL(server) "mail { auth_http localhost:9000; server { " server " } }"
+#define IMAP(more) MAIL("listen 143; " more)
+#define POP3(more) MAIL("listen 110; " more)
+#define SMTP(more) MAIL("listen 25; " more)
+#define TLS(more) MAIL("listen 993 ssl; ssl_certificate c.pem; ssl_certificate_key /k.pem; " more)
+
+static const struct row_case {
+    const char *name; /* of the row */
+    const char *text;
+    const char *conf;   /* in our file; NULL = no line */
+    const char *report; /* "name: verdict"; NULL = a default, not reported */
+} cases[] = {
+    {"user", "user www mail; " IMAP(""), "user = \"www\";", "user: approximate: state_dir"},
+    {"user", "user www mail; " IMAP(""), "group = \"mail\";", "user: approximate: state_dir"},
+    {"worker_processes", "worker_processes 4; " IMAP(""), "workers = 4;",
+     "worker_processes: exact"},
+    {"worker_processes", "worker_processes auto; " IMAP(""), "workers = 0;",
+     "worker_processes: exact"},
+    {"worker_processes", "worker_processes 500; " IMAP(""), "workers = 254;",
+     "worker_processes: approximate"},
+    {"worker_shutdown_timeout", "worker_shutdown_timeout 1h; " IMAP(""),
+     "reload_session_timeout = \"1h\";", "worker_shutdown_timeout: exact"},
+    {"error_log", "error_log /l; " IMAP(""), "path = \"/l\";\n    level = \"error\";",
+     "error_log: exact"},
+    {"error_log", "error_log /l; " IMAP("error_log /s notice;"),
+     "path = \"/s\";\n    level = \"notice\";", "error_log: not used: no server uses it"},
+    {"error_log", IMAP("error_log stderr debug;"), "level = \"debug\";", "error_log: exact"},
+    {"error_log", IMAP("error_log logs/e.log;"), "target = \"stderr\";", "error_log: approximate"},
+    {"error_log", IMAP("error_log syslog:server=unix:/dev/log,facility=local5 info;"),
+     "facility = \"local5\";", "error_log: exact"},
+    {"error_log", IMAP("error_log syslog:server=10.0.0.1 info;"), NULL, "error_log: no equal"},
+    {"error_log", IMAP("error_log memory:32m debug;"), NULL, "error_log: no equal"},
+    {"server_name", IMAP("server_name mx.test;"), "server_name = \"mx.test\";",
+     "server_name: exact"},
+    {"listen", IMAP(""), "address = [ \"0.0.0.0:143\" ];", "listen: exact"},
+    {"listen", IMAP("listen *:144; listen [::1]:143; listen unix:/s; listen 127.0.0.1:200-202;"),
+     "address = [ \"0.0.0.0:143\", \"0.0.0.0:144\", \"[::1]:143\", \"unix:/s\", "
+     "\"127.0.0.1:200\", \"127.0.0.1:201\", \"127.0.0.1:202\" ];",
+     "listen: exact"},
+    {"listen", IMAP("listen mx.test:144;"), "\"0.0.0.0:143\" ];", "listen: no equal"},
+    {"listen ssl", TLS("listen 143;"), "name = \"imaps\"", "listen: exact"},
+    {"listen ssl", TLS("listen 143;"), "tls = \"implicit\";", "listen: exact"},
+    {"listen proxy_protocol", IMAP("listen 1143 proxy_protocol; set_real_ip_from 10.0.0.0/8;"),
+     "proxy_protocol = [ \"10.0.0.0/8\" ];", "listen: exact"},
+    {"listen proxy_protocol", MAIL("listen 143 proxy_protocol;"), NULL, "listen: no equal"},
+    {"listen bind", MAIL("listen 143 bind;"), "\"0.0.0.0:143\"", "listen: exact"},
+    {"listen backlog=", MAIL("listen 143 backlog=77;"), "backlog = 77;", "listen: exact"},
+    {"listen rcvbuf=", MAIL("listen 143 rcvbuf=64k;"), "so_rcvbuf = \"64k\";", "listen: exact"},
+    {"listen sndbuf=", MAIL("listen 143 sndbuf=1m;"), "so_sndbuf = \"1m\";", "listen: exact"},
+    {"listen ipv6only=", MAIL("listen [::]:143 ipv6only=off;"), "v6_only = false;",
+     "listen: exact"},
+    {"listen ipv6only=", MAIL("listen [::]:143;"), "v6_only = true;", "listen: exact"},
+    {"listen so_keepalive=", MAIL("listen 143 so_keepalive=30m::10;"),
+     "keepalive_idle = \"1800s\";", "listen: exact"},
+    {"listen so_keepalive=", MAIL("listen 143 so_keepalive=on;"), "so_keepalive = true;",
+     "listen: exact"},
+    {"listen multipath", MAIL("listen 143 multipath;"), "multipath = true;", "listen: exact"},
+    {"protocol", MAIL("listen 10143; protocol imap;"), "protocol = \"imap\";", "protocol: exact"},
+    {"protocol", POP3(""), "protocol = \"pop3\";", NULL},
+    {"set_real_ip_from",
+     MAIL("listen 143 proxy_protocol; set_real_ip_from ::1; set_real_ip_from unix:;"),
+     "proxy_protocol = [ \"::1\", \"unix:\" ];", "set_real_ip_from: exact"},
+    {"set_real_ip_from", IMAP("set_real_ip_from lb.test;"), NULL, "set_real_ip_from: no equal"},
+    {"timeout", IMAP("timeout 1m30s;"), "preauth = \"90s\";", "timeout: approximate"},
+    {"timeout", IMAP(""), "login = \"1m\";", NULL},
+    {"max_errors", IMAP("max_errors 9;"), "max_errors = 9;", "max_errors: approximate"},
+    {"resolver", SMTP("resolver 127.0.0.1 [::1]:5353;"),
+     "name_servers = [ \"127.0.0.1\", \"[::1]:5353\" ];", "resolver: exact"},
+    {"resolver", SMTP("resolver dns.test;"), "enabled = true;", "resolver: no equal"},
+    {"resolver", SMTP(""), "enabled = false;", NULL},
+    {"resolver", IMAP("resolver 127.0.0.1;"), NULL, "resolver: not used: no server uses it"},
+    {"resolver valid=", SMTP("resolver ::1 valid=30s;"), "valid = \"30s\";", "resolver: exact"},
+    {"resolver ipv4=", SMTP("resolver ::1 ipv4=off;"), "no_ipv4 = true;", "resolver: exact"},
+    {"resolver ipv6=", SMTP("resolver ::1 ipv6=on;"), "no_ipv6 = false;", "resolver: exact"},
+    {"resolver_timeout", SMTP("resolver_timeout 5s;"), "timeout = \"5s\";",
+     "resolver_timeout: exact"},
+    {"auth_http", IMAP(""), "url = \"http://localhost:9000/\";", "auth_http: exact"},
+    {"auth_http", IMAP("auth_http http://a.test/x?y=z;"), "url = \"http://a.test/x?y=z\";",
+     "auth_http: exact"},
+    {"auth_http", IMAP("auth_http unix:/run/a:/x;"), "url = \"http://unix:/run/a:/x\";",
+     "auth_http: exact"},
+    {"auth_http", IMAP("auth_http unix:/run/a;"), "url = \"http://unix:/run/a:/\";",
+     "auth_http: exact"},
+    {"auth_http_timeout", IMAP("auth_http_timeout 5s;"), "auth = \"5s\";",
+     "auth_http_timeout: exact"},
+    {"auth_http_header", IMAP("auth_http_header X-A \"a b\"; auth_http_header X-B 'c\"d';"),
+     "headers = [ \"X-A: a b\", \"X-B: c\\\"d\" ];", "auth_http_header: exact"},
+    {"auth_http_header", IMAP("auth_http_header X-A 'a\\nb';"), NULL, "auth_http_header: no equal"},
+    {"auth_http_pass_client_cert", IMAP("auth_http_pass_client_cert on;"), "client_cert = true;",
+     "auth_http_pass_client_cert: exact"},
+    {"proxy", IMAP("proxy on;"), NULL, "proxy: exact"},
+    {"proxy_buffer", IMAP("proxy_buffer 8k;"), NULL, "proxy_buffer: exact"},
+    {"proxy_timeout", IMAP(""), "relay_idle = \"1d\";", NULL},
+    {"proxy_timeout", IMAP("proxy_timeout 10m;"), "relay_idle = \"10m\";", "proxy_timeout: exact"},
+    {"proxy_pass_error_message", IMAP("proxy_pass_error_message on;"), "pass_error = true;",
+     "proxy_pass_error_message: exact"},
+    {"xclient", SMTP(""), "forward = [ \"xclient-forced\" ];", NULL},
+    {"xclient", SMTP("xclient off;"), NULL, "xclient: exact"},
+    {"proxy_smtp_auth", SMTP("proxy_smtp_auth on;"), "smtp_auth = true;", "proxy_smtp_auth: exact"},
+    {"proxy_protocol", IMAP("proxy_protocol v2;"), "forward = [ \"proxy-v2\" ];",
+     "proxy_protocol: exact"},
+    {"proxy_protocol", SMTP("proxy_protocol on;"),
+     "forward = [ \"xclient-forced\", \"proxy-v1\" ];", "proxy_protocol: exact"},
+    {"ssl", MAIL("listen 143; ssl on; ssl_certificate c; ssl_certificate_key k;"),
+     "tls = \"implicit\";", "ssl: exact"},
+    {"starttls", IMAP(""), "tls = \"off\";", NULL},
+    {"starttls", IMAP(""), "allow_plaintext = true;", NULL},
+    {"starttls", IMAP("starttls on; ssl_certificate c; ssl_certificate_key k;"),
+     "tls = \"starttls\";", "starttls: exact"},
+    {"starttls", IMAP("starttls only; ssl_certificate c; ssl_certificate_key k;"),
+     "tls = \"required\";", "starttls: exact"},
+    {"ssl_certificate", TLS(""), "certificates = ( { cert = \"/n/c.pem\"; key = \"/k.pem\"; } );",
+     "ssl_certificate: exact"},
+    {"ssl_certificate", TLS("ssl_certificate d; ssl_certificate_key e;"),
+     "}, { cert = \"/n/d\"; key = \"/n/e\"; } );", "ssl_certificate: exact"},
+    {"ssl_certificate_key",
+     TLS("ssl_certificate d; ssl_certificate_key e; ssl_certificate_key engine:x:y;"), NULL,
+     "ssl_certificate_key: no equal"},
+    {"ssl_password_file", TLS("ssl_password_file p;"), "password_file = \"/n/p\";",
+     "ssl_password_file: exact"},
+    {"ssl_certificate_compression", TLS("ssl_certificate_compression on;"), NULL,
+     "ssl_certificate_compression: approximate"},
+    {"ssl_certificate_compression", TLS("ssl_certificate_compression off;"), NULL,
+     "ssl_certificate_compression: exact"},
+    {"ssl_protocols", TLS("ssl_protocols TLSv1.3;"),
+     "\"NONE:+VERS-TLS1.3:+AES-256-GCM:", "ssl_protocols: exact"},
+    {"ssl_protocols", TLS("ssl_protocols SSLv3 TLSv1.2;"),
+     "\"NONE:+VERS-TLS1.2:", "ssl_protocols: approximate"},
+    {"ssl_ciphers", TLS("ssl_ciphers ECDHE-RSA-AES128-GCM-SHA256; ssl_protocols TLSv1.2;"),
+     "\"NONE:+VERS-TLS1.2:+ECDHE-RSA:+AES-128-GCM:+AEAD:", "ssl_ciphers: exact"},
+    {"ssl_ciphers", TLS("ssl_ciphers RC4; ssl_protocols TLSv1.2;"), NULL, "ssl_ciphers: no equal"},
+    {"ssl_prefer_server_ciphers", TLS("ssl_prefer_server_ciphers on;"), ":%SERVER_PRECEDENCE\";",
+     "ssl_prefer_server_ciphers: exact"},
+    {"ssl_ecdh_curve", TLS("ssl_ecdh_curve X25519;"), ":+GROUP-X25519\";", "ssl_ecdh_curve: exact"},
+    {"ssl_conf_command", TLS("ssl_conf_command MinProtocol TLSv1.3;"), "\"NONE:+VERS-TLS1.3:+AES",
+     "ssl_conf_command: exact"},
+    {"ssl_conf_command", TLS("ssl_conf_command Options -SessionTicket,ServerPreference;"),
+     "tickets = false;", "ssl_conf_command: exact"},
+    {"ssl_conf_command",
+     TLS("ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256; ssl_protocols TLSv1.3;"),
+     "+VERS-TLS1.3:+AES-128-GCM:+AEAD", "ssl_conf_command: exact"},
+    {"ssl_conf_command", TLS("ssl_conf_command RecordPadding 512;"), NULL,
+     "ssl_conf_command: no equal"},
+    {"ssl_dhparam", TLS("ssl_dhparam dh.pem;"), "dh_params = \"/n/dh.pem\";", "ssl_dhparam: exact"},
+    {"ssl_session_cache", TLS("ssl_session_cache shared:M:1m;"), NULL,
+     "ssl_session_cache: approximate"},
+    {"ssl_session_cache", TLS("ssl_session_cache off;"), NULL, "ssl_session_cache: exact"},
+    {"ssl_session_timeout", TLS("ssl_session_timeout 1d;"), NULL,
+     "ssl_session_timeout: approximate"},
+    {"ssl_session_tickets", TLS("ssl_session_tickets off;"), "tickets = false;",
+     "ssl_session_tickets: exact"},
+    {"ssl_session_ticket_key", TLS("ssl_session_ticket_key t;"), NULL,
+     "ssl_session_ticket_key: no equal"},
+    {"ssl_verify_client", TLS("ssl_verify_client on; ssl_client_certificate ca;"),
+     "client_auth = \"required\";", "ssl_verify_client: exact"},
+    {"ssl_verify_client", TLS("ssl_verify_client optional_no_ca;"),
+     "client_auth = \"optional_no_ca\";", "ssl_verify_client: exact"},
+    {"ssl_verify_depth", TLS("ssl_verify_depth 3;"), "verify_depth = 3;",
+     "ssl_verify_depth: exact"},
+    {"ssl_client_certificate", TLS("ssl_client_certificate ca;"), "client_ca = \"/n/ca\";",
+     "ssl_client_certificate: exact"},
+    {"ssl_trusted_certificate", TLS("ssl_trusted_certificate ca;"), "client_ca = \"/n/ca\";",
+     "ssl_trusted_certificate: approximate"},
+    {"ssl_trusted_certificate", TLS("ssl_trusted_certificate ca; ssl_client_certificate cb;"),
+     "client_ca = \"/n/cb\";", "ssl_trusted_certificate: no equal"},
+    {"ssl_crl", TLS("ssl_crl crl;"), "client_crl = \"/n/crl\";", "ssl_crl: exact"},
+    {"imap_client_buffer", IMAP("imap_client_buffer 16k;"), "literal = \"16k\";",
+     "imap_client_buffer: exact"},
+    {"imap_client_buffer", IMAP("imap_client_buffer 128;"), "line = \"512\";",
+     "imap_client_buffer: approximate"},
+    {"imap_capabilities", IMAP(""), "capabilities = [ \"IMAP4\", \"IMAP4rev1\", \"UIDPLUS\" ];",
+     NULL},
+    {"imap_capabilities", IMAP("imap_capabilities IMAP4rev1 \"X Y\";"),
+     "capabilities = [ \"IMAP4rev1\", \"X Y\" ];", "imap_capabilities: exact"},
+    {"imap_auth", IMAP(""), "mechanisms = [ \"PLAIN\", \"COMMAND\" ];", NULL},
+    {"imap_auth", IMAP("imap_auth plain login cram-md5 external;"),
+     "mechanisms = [ \"PLAIN\", \"LOGIN\", \"CRAM-MD5\", \"EXTERNAL\", \"COMMAND\" ];",
+     "imap_auth: exact"},
+    {"pop3_capabilities", POP3(""), "capabilities = [ \"TOP\", \"USER\", \"UIDL\" ];", NULL},
+    {"pop3_auth", POP3("pop3_auth apop;"), "mechanisms = [ \"APOP\", \"COMMAND\" ];",
+     "pop3_auth: exact"},
+    {"smtp_client_buffer", SMTP("smtp_client_buffer 8k;"), "line = \"8k\";",
+     "smtp_client_buffer: exact"},
+    {"smtp_greeting_delay", SMTP("smtp_greeting_delay 500ms;"), "greeting_delay = \"500ms\";",
+     "smtp_greeting_delay: exact"},
+    {"smtp_capabilities", SMTP("smtp_capabilities \"SIZE 10\" DSN;"),
+     "capabilities = [ \"SIZE 10\", \"DSN\" ];", "smtp_capabilities: exact"},
+    {"smtp_capabilities", SMTP(""), "capabilities = [ ];", NULL},
+    {"smtp_auth", SMTP(""), "mechanisms = [ \"PLAIN\", \"LOGIN\" ];", NULL},
+    {"smtp_auth", SMTP("smtp_auth none;"), "auth = \"none\";", "smtp_auth: exact"},
+    {"smtp_auth", SMTP("smtp_auth none;"), "mechanisms = [ ];", "smtp_auth: exact"},
+};
+
+static void test_rows(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct row_case *c = &cases[i];
+        struct nginx_result r = {0};
+        int err = import(c->text, &r);
+        const char *conf = buf_cstr(&r.conf), *report = buf_cstr(&r.report);
+        if (err < 0 || (c->conf && !strstr(conf, c->conf)) ||
+            (c->report && !strstr(report, c->report)))
+            print_error("%s\n%.*s%s\n%s\n", c->text, STR_ARG(buf_str(&r.error)), conf, report);
+        assert_int_equal(err, 0);
+        if (c->conf)
+            assert_non_null(strstr(conf, c->conf));
+        if (c->report)
+            assert_non_null(strstr(report, c->report));
+        nginx_result_fini(&r);
+    }
+}
+
+static void on_row(void *arg, const char *name, const char *keys, const char *verdict,
+                   const char *words)
+{
+    size_t *n = arg;
+    bool is_tried = false;
+    (void)keys;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        is_tried = is_tried || strcmp(cases[i].name, name) == 0;
+    if (!is_tried)
+        print_error("%s has no case here\n", name);
+    assert_true(is_tried);
+    assert_true(strcmp(verdict, "exact") == 0 || *words);
+    (*n)++;
+}
+
+static void test_all_rows_have_a_case(void **state)
+{
+    size_t n = 0;
+    (void)state;
+    assert_int_equal(nginx_each_directive(on_row, &n), 0);
+    assert_true(n > 50);
+}
+
+/* ---- inheritance ---- */
+
+static void test_inheritance(void **state)
+{
+    static const struct {
+        const char *text, *yes, *no;
+    } trees[] = {
+        /* what all servers have is at the top */
+        {"mail { auth_http a; timeout 9s; server { listen 143; } server { listen 110; } }",
+         "\ntimeouts = {\n  preauth = \"9s\";", "    timeouts = {"},
+        /* a server's own stands in its listener; the others keep the top's */
+        {"mail { auth_http a; server { listen 143; } server { listen 110; timeout 7s; } server { "
+         "listen 25; } }",
+         "    timeouts = {\n      preauth = \"7s\"; ", "\ntimeouts = {\n  preauth = \"7s\""},
+        /* lists replace, they are not added up */
+        {"mail { auth_http a; auth_http_header A 1; auth_http_header B 2; server { listen 143; "
+         "auth_http_header C 3; } }",
+         "headers = [ \"C: 3\" ];", "A: 1"},
+        /* a name that only one server has is no name for all */
+        {"mail { auth_http a; server { listen 143; server_name x; } server { listen 110; } }",
+         "    server_name = \"x\";", "\nserver_name"},
+        /* one auth server needs no name */
+        {"mail { auth_http a; server { listen 143; } server { listen 110; auth_http a; } }",
+         "url = \"http://a/\";", "providers"},
+        {"mail { auth_http a; server { listen 143; } server { listen 110; auth_http b; } }",
+         "providers = [ \"auth-2\" ];", NULL},
+        /* pools that are equal are one */
+        {"mail { auth_http a; server { listen 143; } server { listen 110; } server { listen 25; } "
+         "server { listen 587; xclient off; } }",
+         "pool = \"smtp\";", "mail-2"},
+        /* certificates of one server only */
+        {"mail { auth_http a; ssl_certificate c; ssl_certificate_key k; server { listen 993 ssl; } "
+         "server { listen 995 ssl; ssl_certificate d; ssl_certificate_key e; } server { listen 25; "
+         "} }",
+         "    tls_options = {\n      # ssl_certificate", NULL},
+        {"mail { auth_http a; server { listen 993; listen 994; protocol imap; } }",
+         "name = \"imap\";", "imap-2"},
+        {"mail { auth_http a; server { listen 143; } server { listen 144; protocol imap; } }",
+         "name = \"imap-2\";", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(trees); i++) {
+        struct nginx_result r = {0};
+        assert_int_equal(import(trees[i].text, &r), 0);
+        const char *conf = buf_cstr(&r.conf);
+        if (!strstr(conf, trees[i].yes) || (trees[i].no && strstr(conf, trees[i].no)))
+            print_error("%s\n%s\n", trees[i].text, conf);
+        assert_non_null(strstr(conf, trees[i].yes));
+        assert_true(!trees[i].no || !strstr(conf, trees[i].no));
+        nginx_result_fini(&r);
+    }
+}
+
+/* ---- what nginx would refuse, too ---- */
+
+static void test_errors(void **state)
+{
+    static const char *const errors[][2] = {
+        {"events { }", PATH ":1: there is no mail{} in it"},
+        {"mail { }", PATH ":1: mail: there is no server in it"},
+        {"mail { auth_http a; server { listen 143; } }\nmail { }",
+         PATH ":2: mail: directive is duplicate"},
+        {"mail { auth_http a;\nserver { } }", PATH ":2: server: no \"listen\" is defined"},
+        {"mail { server { listen 143; } }", PATH ":1: server: no \"auth_http\" is defined"},
+        {"mail { auth_http a; server { listen 2; } }",
+         PATH ":1: server: unknown mail protocol: \"protocol\" is missing"},
+        {IMAP("protocol sieve;"), PATH ":1: protocol: unknown protocol \"sieve\""},
+        {IMAP("timeout 1s; timeout 2s;"), PATH ":1: timeout: directive is duplicate"},
+        {IMAP("timeout;"), PATH ":1: timeout: invalid number of arguments"},
+        {IMAP("timeout 1 2;"), PATH ":1: timeout: invalid number of arguments"},
+        {IMAP("timeout soon;"), PATH ":1: timeout: \"soon\" is no time"},
+        {IMAP("timeout { }"), PATH ":1: timeout: directive is not terminated by \";\""},
+        {"mail { listen 143; server { } }", PATH ":1: listen: directive is not allowed here"},
+        {"timeout 1s; mail { }", PATH ":1: timeout: directive is not allowed here"},
+        {MAIL("listen 143; listen 143;"),
+         PATH ":1: listen: duplicate \"0.0.0.0:143\" address and port pair"},
+        {MAIL("listen 143 reuseport;"), PATH ":1: listen: invalid parameter \"reuseport\""},
+        {MAIL("listen 99999;"), PATH ":1: listen: \"99999\" is no address with a port"},
+        {MAIL("listen 127.0.0.1;"), PATH ":1: listen: \"127.0.0.1\" is no address with a port"},
+        {IMAP("starttls on;"), PATH ":1: server: no \"ssl_certificate\" is defined"},
+        {IMAP("starttls maybe;"), PATH ":1: starttls: invalid value \"maybe\""},
+        {MAIL("listen 993 ssl; ssl_certificate c;"),
+         PATH ":1: ssl_certificate: no \"ssl_certificate_key\" is defined for it"},
+        {TLS("ssl_verify_client on;"),
+         PATH ":1: server: no ssl_client_certificate for ssl_verify_client"},
+        {IMAP("imap_auth none;"), PATH ":1: imap_auth: invalid value \"none\""},
+        {IMAP("auth_http https://a/;"),
+         PATH ":1: auth_http: nginx speaks no https to auth servers"},
+        {IMAP("proxy_protocol v3;"), PATH ":1: proxy_protocol: must be \"on\", \"v2\" or \"off\""},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
+        struct nginx_result r = {0};
+        int err = import(errors[i][0], &r);
+        if (err != -ERR_CONFIG)
+            print_error("%s\n", errors[i][0]);
+        assert_int_equal(err, -ERR_CONFIG);
+        assert_string_equal(buf_cstr(&r.error), errors[i][1]);
+        nginx_result_fini(&r);
+    }
+}
+
+static void test_unknown(void **state)
+{
+    struct nginx_result r = {0};
+    (void)state;
+    assert_int_equal(import("pid p; http { } " IMAP("limit_rate 1k; extra { a b; }"), &r), 0);
+    const char *report = buf_cstr(&r.report);
+    assert_non_null(strstr(report, "pid: passed over"));
+    assert_non_null(strstr(report, "http: passed over"));
+    assert_non_null(strstr(report, "limit_rate: no equal: unknown"));
+    assert_non_null(strstr(report, "extra: no equal: unknown"));
+    assert_int_equal(r.n_no_equal, 2);
+    assert_int_equal(r.n_passed, 2);
+    nginx_result_fini(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows),        cmocka_unit_test(test_all_rows_have_a_case),
+        cmocka_unit_test(test_inheritance), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_unknown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
