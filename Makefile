@@ -207,6 +207,7 @@ FUZZ_FLOOR_fuzz_takeover = supervisor
 FUZZ_FLOOR_fuzz_words = supervisor
 FUZZ_FLOOR_fuzz_control = control
 FUZZ_FLOOR_fuzz_user_file = store
+FUZZ_FLOOR_fuzz_nginx = nginx
 fuzz_libs = $(call libs_of,$(or $(FUZZ_FLOOR_$(1)),$(firstword $(filter io%,$(FLOORS)))))
 define fuzz_target
 $(BUILD)/fuzz/$(1): $(BUILD)/tests/fuzz/$(1).o $(filter %.o,$(FUZZ_MAIN)) $(call fuzz_libs,$(1))

@@ -119,7 +119,7 @@ static struct nginx_directive *import_default(struct nginx_import *im, const cha
 /* The directives of a row that hold for a server: those of the nearest block that has any. */
 static int import_row(struct nginx_import *im, struct nginx_server *s, const struct nginx_row *row)
 {
-    struct nginx_job job = {.import = im, .server = s};
+    struct nginx_job job = {.import = im, .server = s, .param = nginx_row_apply_param};
     struct nginx_directive *d = NULL;
     for (const struct nginx_directive *block = s->block; block && !d; block = block->parent)
         d = import_find(block, row->name);
@@ -160,7 +160,7 @@ static int import_server(struct nginx_import *im, struct nginx_server *s)
 
 static int import_main(struct nginx_import *im)
 {
-    struct nginx_job job = {.import = im};
+    struct nginx_job job = {.import = im, .param = nginx_row_apply_param};
     int err = 0;
     for (struct nginx_directive *d = im->root->first; d && err == 0; d = d->next) {
         const struct nginx_row *row = strchr(d->words[0], ' ') ? NULL : nginx_row_find(d->words[0]);
@@ -176,6 +176,8 @@ static int import_mail(struct nginx_import *im, struct nginx_directive *mail)
     size_t n = 0;
     for (const struct nginx_directive *d = mail->first; d; d = d->next)
         n += import_is(d, "server");
+    if (n > NGINX_SERVERS_MAX)
+        return nginx_fail(im, mail, "there are more than %d servers", NGINX_SERVERS_MAX);
     im->servers = calloc(n + 1, sizeof(*im->servers));
     if (!im->servers)
         return -ERR_NOMEM;
@@ -229,16 +231,6 @@ int nginx_import(const char *path, const struct nginx_source *source, struct ngi
 }
 
 /* ---- for the manual ---- */
-
-const char *nginx_verdict_name(enum nginx_verdict v)
-{
-    static const char *const names[NGINX_VERDICT_COUNT] = {[NGINX_UNSEEN] = "not used",
-                                                           [NGINX_PASSED] = "passed over",
-                                                           [NGINX_EXACT] = "exact",
-                                                           [NGINX_APPROXIMATE] = "approximate",
-                                                           [NGINX_NO_EQUAL] = "no equal"};
-    return names[v];
-}
 
 int nginx_each_directive(void (*fn)(void *arg, const char *name, const char *keys,
                                     const char *verdict, const char *words),

@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
-#include "nginx/nginx_rows.h"
+#include "nginx/nginx_how.h"
 #include "nginx/nginx_values.h"
 
 /* ---- parameters ---- */
@@ -183,7 +183,7 @@ int how_listen(const struct nginx_job *job, const struct nginx_row *row, struct 
 {
     struct listen_at at;
     struct nginx_listener next = {.v6_only = -1};
-    struct nginx_job inner = {job->import, job->server, &next};
+    struct nginx_job inner = {job->import, job->server, &next, job->param};
     AUTO_BUF list = BUF_INIT;
     (void)row;
     int err = listen_parse(str_of(d->words[1]), &at);
@@ -193,6 +193,8 @@ int how_listen(const struct nginx_job *job, const struct nginx_row *row, struct 
                0;
     if (err < 0)
         return nginx_fail(job->import, d, "\"%s\" is no address with a port", d->words[1]);
+    if (at.port_last - at.port >= NGINX_ADDRESSES_MAX)
+        return nginx_fail(job->import, d, "there are more than %d ports", NGINX_ADDRESSES_MAX);
     err = listen_addresses(job, d, &at, &list);
     next.port = at.port;
     next.from = nginx_origin(job->import, d);
@@ -200,7 +202,7 @@ int how_listen(const struct nginx_job *job, const struct nginx_row *row, struct 
     if (err == 0 && (!next.from || !next.addresses))
         err = -ERR_NOMEM;
     for (size_t i = 2; i < d->n_words && err == 0; i++)
-        err = nginx_row_apply_param(&inner, d, d->words[i]);
+        err = job->param(&inner, d, d->words[i]);
     const struct nginx_setting *v6 = nginx_settings_find(&next.settings, "v6_only");
     if (err == 0 && at.is_v6)
         next.v6_only = !v6 || strcmp(v6->value, "true") == 0;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
-#include "nginx/nginx_rows.h"
+#include "nginx/nginx_put.h"
 #include "nginx/nginx_tls.h"
 #include "nginx/nginx_values.h"
 
@@ -162,6 +162,7 @@ static int place_common(struct nginx_import *im, enum nginx_group group, struct 
         struct nginx_settings *own = &im->servers[i].groups[group];
         for (size_t k = 0; k < own->n && err == 0;) {
             const char *key = own->v[k].key;
+            size_t n_before = own->n;
             const struct nginx_setting *most =
                 nginx_settings_find(top, key) ? NULL : place_most(im, group, key);
             if (most) {
@@ -170,8 +171,7 @@ static int place_common(struct nginx_import *im, enum nginx_group group, struct 
                 if (err == 0)
                     place_drop(im, group, &at_top);
             }
-            bool is_gone = k >= own->n || own->v[k].key != key;
-            k += !is_gone;
+            k += own->n == n_before;
         }
     }
     return err;

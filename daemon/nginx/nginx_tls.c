@@ -4,7 +4,7 @@
 
 #include "base/cleanup.h"
 #include "nginx/nginx_ciphers.h"
-#include "nginx/nginx_rows.h"
+#include "nginx/nginx_put.h"
 #include "nginx/nginx_values.h"
 
 static const struct {

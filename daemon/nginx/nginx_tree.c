@@ -45,6 +45,16 @@ void nginx_note(struct nginx_directive *d, enum nginx_verdict verdict, const cha
     d->remark = str_dup_c(remark);
 }
 
+const char *nginx_verdict_name(enum nginx_verdict v)
+{
+    static const char *const names[NGINX_VERDICT_COUNT] = {[NGINX_UNSEEN] = "not used",
+                                                           [NGINX_PASSED] = "passed over",
+                                                           [NGINX_EXACT] = "exact",
+                                                           [NGINX_APPROXIMATE] = "approximate",
+                                                           [NGINX_NO_EQUAL] = "no equal"};
+    return names[v];
+}
+
 static int tree_add_word(struct nginx_directive *d, struct str word)
 {
     char **words = realloc(d->words, (d->n_words + 1) * sizeof(*words));
@@ -101,6 +111,8 @@ static int tree_read_words(struct tree_file *f, struct nginx_directive *d, enum 
     int err = tree_next(f, ret);
     d->line = f->words.word_line;
     for (; err == 0 && *ret == NGINX_WORD; err = tree_next(f, ret)) {
+        if (d->n_words >= NGINX_ARGUMENTS_MAX)
+            return tree_fail(f, d->line, "it has more than %d words", NGINX_ARGUMENTS_MAX);
         err = tree_add_word(d, buf_str(&f->words.word));
         if (err < 0)
             return err;
@@ -192,6 +204,8 @@ static int tree_read_block(struct tree_file *f, struct nginx_directive *parent, 
             err == 0 && !is_end && token == NGINX_SEMICOLON && strcmp(d->words[0], "include") == 0;
         if (is_include)
             err = tree_include(f, d, parent);
+        else if (err == 0 && !is_end && ++parent->n_block > NGINX_BLOCK_MAX)
+            err = tree_fail(f, d->line, "a block has more than %d directives", NGINX_BLOCK_MAX);
         if (err < 0 || is_end || is_include) {
             nginx_tree_free(d);
             if (is_end)

@@ -4,12 +4,17 @@
 
 #include "nginx/nginx_source.h"
 
-/* What a configuration may hold: more is an error, so that no file takes the machine's memory. */
+/* What a configuration may hold: more is an error, so that no file takes the machine's memory or
+ * time. */
 enum {
-    NGINX_DEPTH_MAX = 16,          /* blocks in blocks, includes in includes */
-    NGINX_FILES_MAX = 256,         /* includes read */
-    NGINX_WORDS_MAX = 100000,      /* in all */
-    NGINX_TEXT_BYTES_MAX = 4 << 20 /* in all */
+    NGINX_DEPTH_MAX = 16,           /* blocks in blocks, includes in includes */
+    NGINX_FILES_MAX = 256,          /* includes read */
+    NGINX_WORDS_MAX = 100000,       /* in all */
+    NGINX_TEXT_BYTES_MAX = 2 << 20, /* in all */
+    NGINX_BLOCK_MAX = 1000,         /* directives of one block that is looked at */
+    NGINX_ARGUMENTS_MAX = 500,      /* words of one of these */
+    NGINX_SERVERS_MAX = 128,        /* in mail{} */
+    NGINX_ADDRESSES_MAX = 1000      /* of one listen with a range of ports */
 };
 
 /* How well a directive has been translated; the greater one is the one to be told. */
@@ -31,6 +36,7 @@ struct nginx_directive {
     struct nginx_directive *parent;       /* NULL at the top */
     struct nginx_directive *first, *last; /* of its block */
     struct nginx_directive *next;
+    size_t n_block; /* directives in it */
     enum nginx_verdict verdict;
     char *remark; /* of the verdict, owned or NULL */
 };
@@ -49,3 +55,5 @@ struct nginx_directive *nginx_tree_default(const char *text);
 /* Notes how a directive was translated; the worst verdict stays, with its remark. NULL remark =
  * none. */
 void nginx_note(struct nginx_directive *d, enum nginx_verdict verdict, const char *remark);
+/* "exact"; static. */
+const char *nginx_verdict_name(enum nginx_verdict v);

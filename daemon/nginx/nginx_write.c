@@ -223,10 +223,10 @@ static int report_directive(const struct nginx_directive *d, struct nginx_result
 static int report_block(const struct nginx_directive *block, struct nginx_result *ret)
 {
     int err = 0;
-    for (const struct nginx_directive *d = block->first; d && err == 0; d = d->next)
-        err = d->first                            ? report_block(d, ret)
-              : d->has_block && d->parent->parent ? 0
-                                                  : report_directive(d, ret);
+    for (const struct nginx_directive *d = block->first; d && err == 0; d = d->next) {
+        bool is_open = d->has_block && d->verdict == NGINX_UNSEEN; /* mail and server */
+        err = is_open ? report_block(d, ret) : report_directive(d, ret);
+    }
     return err;
 }
 

@@ -9,4 +9,3 @@
 int nginx_write_conf(const struct nginx_import *im, const char *path, struct buf *out) NODISCARD;
 /* Fills report and numbers. -ERR_NOMEM. */
 int nginx_write_report(const struct nginx_import *im, struct nginx_result *ret) NODISCARD;
-const char *nginx_verdict_name(enum nginx_verdict v);

@@ -57,6 +57,8 @@ static const struct row_case {
      "facility = \"local5\";", "error_log: exact"},
     {"error_log", IMAP("error_log syslog:server=10.0.0.1 info;"), NULL, "error_log: no equal"},
     {"error_log", IMAP("error_log memory:32m debug;"), NULL, "error_log: no equal"},
+    {"error_log", IMAP("error_log /l\xae;"), NULL, "error_log: no equal"},
+    {"error_log", IMAP("error_log 'syslog:server=unix:/\xae';"), NULL, "error_log: no equal"},
     {"server_name", IMAP("server_name mx.test;"), "server_name = \"mx.test\";",
      "server_name: exact"},
     {"listen", IMAP(""), "address = [ \"0.0.0.0:143\" ];", "listen: exact"},
@@ -295,7 +297,7 @@ static void test_inheritance(void **state)
         {"mail { auth_http a; ssl_certificate c; ssl_certificate_key k; server { listen 993 ssl; } "
          "server { listen 995 ssl; ssl_certificate d; ssl_certificate_key e; } server { listen 25; "
          "} }",
-         "    tls_options = {\n      # ssl_certificate", NULL},
+         "    tls_options = {\n      certificates = ( { cert = \"/n/d\"", NULL},
         {"mail { auth_http a; server { listen 993; listen 994; protocol imap; } }",
          "name = \"imap\";", "imap-2"},
         {"mail { auth_http a; server { listen 143; } server { listen 144; protocol imap; } }",

@@ -183,6 +183,19 @@ static void test_many_words(void **state)
     assert_int_equal(buf_append_c(&files, "}\n"), 0);
     read_files(buf_cstr(&files), &out);
     assert_string_equal(buf_cstr(&out), "/n/nginx.conf:1: there are more than 100000 words");
+    /* fewer, where each is kept */
+    files.len = strlen("=== /n/nginx.conf\n");
+    for (int i = 0; i <= NGINX_BLOCK_MAX; i++)
+        assert_int_equal(buf_append_c(&files, "a;"), 0);
+    buf_clear(&out);
+    read_files(buf_cstr(&files), &out);
+    assert_string_equal(buf_cstr(&out), "/n/nginx.conf:1: a block has more than 1000 directives");
+    files.len = strlen("=== /n/nginx.conf\n");
+    for (int i = 0; i <= NGINX_ARGUMENTS_MAX; i++)
+        assert_int_equal(buf_append_c(&files, "a "), 0);
+    buf_clear(&out);
+    read_files(buf_cstr(&files), &out);
+    assert_string_equal(buf_cstr(&out), "/n/nginx.conf:1: it has more than 500 words");
 }
 
 int main(void)
