@@ -14,18 +14,14 @@ static void write_bytes(struct writer *w, struct str s)
         w->err = buf_append_str(w->out, s);
 }
 
-static bool is_escaped(unsigned char c, bool is_strict)
-{
-    return c < 0x20 || (is_strict && (c == ' ' || c == '%'));
-}
-
 /* What may stay as it is goes by whole runs. */
 static void write_escaped(struct writer *w, struct str s, bool is_strict)
 {
     static const char digits[] = "0123456789ABCDEF";
     while (s.n > 0 && w->err == 0) {
         size_t n = 0;
-        while (n < s.n && !is_escaped((unsigned char)s.p[n], is_strict))
+        while (n < s.n && (unsigned char)s.p[n] >= 0x20 &&
+               !(is_strict && (s.p[n] == ' ' || s.p[n] == '%')))
             n++;
         write_bytes(w, str_head(s, n));
         if (n == s.n)

@@ -8,19 +8,14 @@
 
 /* ---- the queue, under its lock ---- */
 
-/* Would this waiter go there now? */
-static bool wait_fits(const struct place_wait *w, const struct backend *b)
-{
-    if (w->fixed)
-        return w->fixed == b && backend_may_be_usable(b, w->choice.proto, w->choice.now_ms);
-    return pool_would_take(w->pool, &w->choice, b);
-}
-
 static struct place_wait *queue_first(const struct login_queue *q, const struct backend *b)
 {
     LIST_FOREACH (it, &q->waiters) {
         struct place_wait *w = LIST_ITEM(it, struct place_wait, link);
-        if (wait_fits(w, b))
+        bool would_go =
+            w->fixed ? w->fixed == b && backend_may_be_usable(b, w->choice.proto, w->choice.now_ms)
+                     : pool_would_take(w->pool, &w->choice, b);
+        if (would_go)
             return w;
     }
     return NULL;
@@ -116,24 +111,13 @@ void places_drop_grant(struct mail *m)
 
 /* ---- waiting ---- */
 
-static struct login_queue *request_queue(const struct place_request *r)
-{
-    if (r->fixed)
-        return r->fixed->queue;
-    return r->pool->n_members > 0 ? r->pool->members[0].backend->queue : NULL;
-}
-
-static void request_serve(const struct place_request *r)
-{
-    if (r->fixed)
-        backend_serve(r->fixed);
-    else
-        places_serve(r->pool);
-}
-
 int places_wait(struct place_wait *w, const struct place_request *r)
 {
-    struct login_queue *q = request_queue(r);
+    struct login_queue *q = NULL;
+    if (r->fixed)
+        q = r->fixed->queue;
+    else if (r->pool->n_members > 0)
+        q = r->pool->members[0].backend->queue;
     if (places_is_waiting(w))
         return 0;
     places_leave(w);
@@ -155,7 +139,11 @@ int places_wait(struct place_wait *w, const struct place_request *r)
     list_add_tail(&q->waiters, &w->link);
     atomic_fetch_add(&q->n, 1);
     pthread_mutex_unlock(&q->lock);
-    request_serve(r); /* a place may have come free before anybody could see this one wait */
+    /* A place may have come free before anybody could see this one wait. */
+    if (r->fixed)
+        backend_serve(r->fixed);
+    else
+        places_serve(r->pool);
     return 0;
 }
 

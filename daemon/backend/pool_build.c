@@ -60,14 +60,6 @@ static int pool_add_member(struct pool *p, const struct config_backend *file,
     return 0;
 }
 
-static bool pool_is_in_file(const struct config_pool *c, const char *name)
-{
-    for (size_t i = 0; i < c->n_backends; i++)
-        if (strcmp(c->backends[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 static int pool_add_members(struct pool *p, const struct pool_edit *edits, size_t n,
                             struct backend_registry *r)
 {
@@ -85,7 +77,7 @@ static int pool_add_members(struct pool *p, const struct pool_edit *edits, size_
     for (size_t i = 0; i < n && err == 0; i++) {
         const struct pool_edit *e = &edits[i];
         if (e->is_added && !e->is_removed && e->host && strcmp(e->pool, c->name) == 0 &&
-            !pool_is_in_file(c, e->name) && pool_find_edit(edits, n, e->pool, e->name) == e)
+            !config_backend_find(c, e->name) && pool_find_edit(edits, n, e->pool, e->name) == e)
             err = pool_add_member(p, NULL, e, r);
     }
     return err;

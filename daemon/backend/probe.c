@@ -42,21 +42,17 @@ static void on_login(void *arg, struct login_outcome *o)
 /* What a check says of the one behind it: nothing. */
 static const struct proxyhdr probe_proxy = {.is_local = true};
 
-/* Where logins are trusted without AUTH (SMTP) a check is too. */
-static bool probe_is_auth_wanted(const struct config *c, const struct config_pool *pool)
-{
-    bool is_wanted = pool->is_smtp_auth;
-    for (size_t i = 0; i < c->n_auths; i++)
-        is_wanted = is_wanted || c->auths[i].type == AUTH_TYPE_BACKEND;
-    return is_wanted;
-}
-
 int probe_begin(struct probe *p, const struct probe_spec *spec)
 {
     const struct pool *pool = spec->pool;
     const struct config_pool *c = pool->config;
     struct addr source;
     bool has_source = c->source_address && addr_parse(str_of(c->source_address), &source) == 0;
+    /* Where logins are trusted without AUTH (SMTP) a check is too. */
+    const struct config *config = spec->pools->config;
+    bool is_auth_wanted = c->is_smtp_auth;
+    for (size_t i = 0; i < config->n_auths; i++)
+        is_auth_wanted = is_auth_wanted || config->auths[i].type == AUTH_TYPE_BACKEND;
     const struct login_spec login = {
         .loop = spec->loop,
         .resolver = spec->resolver,
@@ -74,8 +70,8 @@ int probe_begin(struct probe *p, const struct probe_spec *spec)
                 .want_capabilities = true,
                 .is_check = true,
                 .is_ehlo = true,
-                .is_auth_wanted = probe_is_auth_wanted(spec->pools->config, c),
-                .server_name = spec->pools->config->server_name},
+                .is_auth_wanted = is_auth_wanted,
+                .server_name = config->server_name},
         .total_ms = c->check.timeout_ms ? c->check.timeout_ms : PROBE_TIMEOUT_MS,
         .done = on_login,
         .arg = p,

@@ -2,14 +2,6 @@
 /* Lists of routes: copies, comparison, text. */
 #include "backend/routes.h"
 
-static void route_fini(struct config_route *r)
-{
-    free((char *)r->domain);
-    free((char *)r->user);
-    free((char *)r->listener);
-    free((char *)r->pool);
-}
-
 static int route_copy(struct config_route *dst, const struct config_route *src)
 {
     *dst = (struct config_route){.domain = str_dup_c(src->domain),
@@ -56,8 +48,12 @@ void routes_unref(struct routes *r)
 {
     if (!r || atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) != 1)
         return;
-    for (size_t i = 0; i < r->n; i++)
-        route_fini(&r->v[i]);
+    for (size_t i = 0; i < r->n; i++) {
+        free((char *)r->v[i].domain);
+        free((char *)r->v[i].user);
+        free((char *)r->v[i].listener);
+        free((char *)r->v[i].pool);
+    }
     free(r->v);
     free(r);
 }

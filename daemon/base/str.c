@@ -84,6 +84,14 @@ bool str_has_crlf_nul(struct str s)
     return str_index(s, '\r') >= 0 || str_index(s, '\n') >= 0 || str_index(s, '\0') >= 0;
 }
 
+bool str_is_among(struct str s, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_ieq(s, str_of(words[i])))
+            return true;
+    return false;
+}
+
 /* Eight bytes at once: none has its high bit, gets it by one more (0x7f), or loses it, where it is
  * set, by 0x20 less (control bytes). */
 static bool str_is_printable_word(const char *p)

@@ -52,6 +52,8 @@ static inline bool str_ieq(struct str a, struct str b)
 {
     return a.n == b.n && str_is_iprefix(a, b);
 }
+/* Is it one of these words, in any case? */
+bool str_is_among(struct str s, const char *const *words, size_t n);
 /* Without leading and trailing SP, HT, CR, LF. */
 struct str str_trim(struct str s);
 /* Cuts the part before the first `sep` off *s and returns it; *s becomes the rest (STR_NULL when

@@ -35,16 +35,6 @@ static struct str units_digits(struct str *s)
     return head;
 }
 
-static struct str units_letters(struct str *s)
-{
-    size_t n = 0;
-    while (n < s->n && !(s->p[n] >= '0' && s->p[n] <= '9'))
-        n++;
-    struct str head = str_n(s->p, n);
-    *s = str_skip(*s, n);
-    return head;
-}
-
 static const struct unit *units_find(const struct unit *units, size_t n, struct str name)
 {
     for (size_t i = 0; i < n; i++)
@@ -76,8 +66,12 @@ int units_parse_duration(struct str s, uint64_t *ret_ms)
         return -ERR_SYNTAX;
     while (s.n) {
         struct str digits = units_digits(&s);
+        size_t n = 0; /* letters */
+        while (n < s.n && !(s.p[n] >= '0' && s.p[n] <= '9'))
+            n++;
         const struct unit *unit =
-            units_find(duration_units, ARRAY_LEN(duration_units), units_letters(&s));
+            units_find(duration_units, ARRAY_LEN(duration_units), str_head(s, n));
+        s = str_skip(s, n);
         if (digits.n == 0 || !unit)
             return -ERR_SYNTAX;
         int err = units_add(&total, digits, unit);

@@ -23,15 +23,6 @@ static int complete_file(struct config *c, const char **member, const char *fold
     return path ? complete_text(c, member, str_of(path)) : -ERR_NOMEM;
 }
 
-/* CPUs that we may run on, which a container's limit makes fewer than the machine has. */
-static unsigned complete_cpus(void)
-{
-    cpu_set_t set;
-    long n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
-                                                          : sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > COMPLETE_WORKERS_MAX ? COMPLETE_WORKERS_MAX : (unsigned)n;
-}
-
 /* One element with its defaults for a top-level list that nobody wrote. */
 static int complete_list(struct config *c, const char *name)
 {
@@ -140,7 +131,11 @@ int config_complete(struct config *c, const struct config_places *places)
     }
     if (err == 0 && !c->store.path)
         err = complete_file(c, &c->store.path, c->state_dir, "mailproxy.db");
-    if (c->workers == 0)
-        c->workers = complete_cpus();
+    if (c->workers == 0) { /* CPUs that we may run on: a container has fewer than the machine */
+        cpu_set_t set;
+        long n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
+                                                              : sysconf(_SC_NPROCESSORS_ONLN);
+        c->workers = n < 1 ? 1 : n > COMPLETE_WORKERS_MAX ? COMPLETE_WORKERS_MAX : (unsigned)n;
+    }
     return err < 0 ? err : complete_listeners(c, places);
 }

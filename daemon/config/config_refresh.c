@@ -130,15 +130,6 @@ static int try_set(const struct tls_set *set, struct files *files, char **ret_er
     return try_tls(&t, files, ret_error);
 }
 
-static bool tls_has_same_certs(const struct config_tls *a, const struct config_tls *b)
-{
-    bool is_same = a->n_certs == b->n_certs;
-    for (size_t i = 0; i < a->n_certs && is_same; i++)
-        is_same = strcmp(a->certs[i].cert, b->certs[i].cert) == 0 &&
-                  strcmp(a->certs[i].key, b->certs[i].key) == 0;
-    return is_same;
-}
-
 /* Listeners of one set of certificates mostly stand together. */
 static int try_all(const struct config *c, struct files *files, char **ret_error)
 {
@@ -146,10 +137,16 @@ static int try_all(const struct config *c, struct files *files, char **ret_error
     int err = 0;
     for (size_t i = 0; i < c->n_listeners && err == 0; i++) {
         const struct config_listener *l = &c->listeners[i];
-        bool is_used = l->tls != LISTENER_TLS_OFF && l->tls_config.n_certs > 0;
-        if (is_used && !(before && tls_has_same_certs(before, &l->tls_config)))
-            err = try_tls(&l->tls_config, files, ret_error);
-        before = is_used ? &l->tls_config : before;
+        const struct config_tls *tls = &l->tls_config;
+        if (l->tls == LISTENER_TLS_OFF || tls->n_certs == 0)
+            continue;
+        bool is_same = before && before->n_certs == tls->n_certs;
+        for (size_t j = 0; j < tls->n_certs && is_same; j++)
+            is_same = strcmp(before->certs[j].cert, tls->certs[j].cert) == 0 &&
+                      strcmp(before->certs[j].key, tls->certs[j].key) == 0;
+        if (!is_same)
+            err = try_tls(tls, files, ret_error);
+        before = tls;
     }
     for (size_t i = 0; i < c->n_pools && err == 0; i++)
         if (config_pool_has_tls(&c->pools[i]))
@@ -181,15 +178,6 @@ static void refresh_warn(const struct refresh *r, const char *where, const char 
                        "%s; what was there before stays in use", why);
 }
 
-static int refresh_miss(struct refresh *r, const char *path)
-{
-    AUTO_FREE char *why = str_printf("%s cannot be read: %s", path, strerrordesc_np(errno));
-    if (map_get(&r->judged, str_of(path)))
-        return 0;
-    refresh_warn(r, "", why ? why : path);
-    return path_add(&r->judged, path);
-}
-
 static int on_path_read(void *arg, const char *path)
 {
     struct refresh *r = arg;
@@ -197,8 +185,13 @@ static int on_path_read(void *arg, const char *path)
     if (files_read(r->config->files, path, &before) < 0)
         return 0;
     int err = files_read(r->disk, path, &now);
+    if (err < 0 && err != -ERR_NOMEM && !map_get(&r->judged, str_of(path))) {
+        AUTO_FREE char *why = str_printf("%s cannot be read: %s", path, strerrordesc_np(errno));
+        refresh_warn(r, "", why ? why : path);
+        return path_add(&r->judged, path);
+    }
     if (err < 0)
-        return err == -ERR_NOMEM ? err : refresh_miss(r, path);
+        return err == -ERR_NOMEM ? err : 0;
     return str_eq(now, before) ? 0 : path_add(&r->changed, path);
 }
 

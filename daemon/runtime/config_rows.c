@@ -34,13 +34,6 @@ static bool edit_hides(const struct pool_edit *p, struct str key)
            (str_is_prefix(key, STR(".ports")) && edit_has_ports(p));
 }
 
-/* What is left of an added backend that is in the file now. */
-static bool edit_is_other(const struct pool_edit *p)
-{
-    return p->is_removed || p->is_added || p->host || p->weight >= 0 || p->has_tls ||
-           p->has_max_sessions || edit_has_ports(p);
-}
-
 static enum config_hidden entry_hidden(const struct runtime_entry *e, const struct config *file,
                                        struct str key)
 {
@@ -51,24 +44,24 @@ static enum config_hidden entry_hidden(const struct runtime_entry *e, const stru
     if (runtime_edit_copy(&left, &e->now) == 0)
         (void)runtime_edit_absorb(&left,
                                   config_backend_find(config_pool_find(file, p->pool), p->name));
-    bool is_other = key.n ? edit_hides(&left.edit, key) : edit_is_other(&left.edit);
+    const struct pool_edit *rest =
+        &left.edit; /* of an added backend that is in the file now, too */
+    bool is_other = key.n ? edit_hides(rest, key)
+                          : rest->is_removed || rest->is_added || rest->host || rest->weight >= 0 ||
+                                rest->has_tls || rest->has_max_sessions || edit_has_ports(rest);
     return is_other ? CONFIG_HIDDEN_HIDDEN : CONFIG_HIDDEN_SAME;
-}
-
-static enum config_hidden routes_hidden(const struct routes *r, const struct config *file)
-{
-    if (!r)
-        return CONFIG_HIDDEN_NONE;
-    return routes_are_equal(r->v, r->n, file->routes, file->n_routes) ? CONFIG_HIDDEN_SAME
-                                                                      : CONFIG_HIDDEN_HIDDEN;
 }
 
 enum config_hidden config_change_hidden(const struct runtime *rt, const struct routes *routes,
                                         const struct config *file, const struct config_change *ch)
 {
     enum config_hidden hidden = CONFIG_HIDDEN_NONE;
-    if (str_is_prefix(str_of(ch->path), STR("routes")))
-        return routes_hidden(routes, file);
+    if (str_is_prefix(str_of(ch->path), STR("routes"))) {
+        if (!routes)
+            return CONFIG_HIDDEN_NONE;
+        bool is_same = routes_are_equal(routes->v, routes->n, file->routes, file->n_routes);
+        return is_same ? CONFIG_HIDDEN_SAME : CONFIG_HIDDEN_HIDDEN;
+    }
     LIST_FOREACH (it, runtime_entries(rt)) {
         const struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
         const struct pool_edit *p = &e->now.edit;

@@ -20,23 +20,20 @@ static void fullness_say(struct control *c, struct backend *b, bool is_full)
     control_event(c, "backend", NULL, NULL, NULL, NULL, b->name, buf_cstr(&text));
 }
 
-static void fullness_look_at(struct control *c, struct backend *b, uint64_t now_ms)
-{
-    uint64_t full_ms = atomic_load_explicit(&b->full_ms, memory_order_relaxed);
-    bool is_filled = full_ms != b->full_seen_ms;
-    b->full_seen_ms = full_ms;
-    if (!b->is_full_told && (is_filled || backend_is_full(b)))
-        fullness_say(c, b, true);
-    else if (b->is_full_told && !backend_is_full(b) && now_ms >= full_ms + FULLNESS_CALM_MS)
-        fullness_say(c, b, false);
-}
-
 void fullness_look(struct control *c, uint64_t now_ms)
 {
     const struct setup *setup = control_setup(c);
     if (!setup)
         return;
     for (size_t i = 0; i < setup->pools->n; i++)
-        for (size_t k = 0; k < setup->pools->v[i].n_members; k++)
-            fullness_look_at(c, setup->pools->v[i].members[k].backend, now_ms);
+        for (size_t k = 0; k < setup->pools->v[i].n_members; k++) {
+            struct backend *b = setup->pools->v[i].members[k].backend;
+            uint64_t full_ms = atomic_load_explicit(&b->full_ms, memory_order_relaxed);
+            bool is_filled = full_ms != b->full_seen_ms, is_full = backend_is_full(b);
+            b->full_seen_ms = full_ms;
+            if (!b->is_full_told && (is_filled || is_full))
+                fullness_say(c, b, true);
+            else if (b->is_full_told && !is_full && now_ms >= full_ms + FULLNESS_CALM_MS)
+                fullness_say(c, b, false);
+        }
 }

@@ -60,26 +60,6 @@ struct history {
 
 /* ---- totals ---- */
 
-static struct history_totals totals_of_proto(const struct engine_api *h, unsigned p)
-{
-    return (struct history_totals){
-        .sessions = control_host_counter(h, p, COUNTER_SESSIONS),
-        .logins = control_host_counter(h, p, COUNTER_LOGINS),
-        .failures = control_host_counter(h, p, COUNTER_LOGIN_FAILURES),
-        .in = control_host_counter(h, p, COUNTER_IN_BYTES),
-        .out = control_host_counter(h, p, COUNTER_OUT_BYTES),
-    };
-}
-
-static void totals_add(struct history_totals *t, const struct history_totals *more)
-{
-    t->sessions += more->sessions;
-    t->logins += more->logins;
-    t->failures += more->failures;
-    t->in += more->in;
-    t->out += more->out;
-}
-
 static uint64_t total_of(const _Atomic uint64_t *v)
 {
     return atomic_load_explicit(v, memory_order_relaxed);
@@ -98,39 +78,29 @@ static struct history_totals totals_of_backend(const struct backend *b)
 
 /* ---- windows ---- */
 
-static void window_add_proto(struct window_counts *t, const struct engine_api *h, unsigned p)
-{
-    for (size_t i = 0; i < h->n_workers; i++) {
-        const struct counters *c = h->workers[i].counters;
-        latency_add(&t->login, &c->histograms[p][HISTOGRAM_BACKEND_LOGIN]);
-        latency_add(&t->connect, &c->histograms[p][HISTOGRAM_CONNECT]);
-    }
-    t->logins += (uint32_t)control_host_counter(h, p, COUNTER_LOGINS);
-    t->failures += (uint32_t)control_host_counter(h, p, COUNTER_LOGIN_FAILURES);
-}
-
 static void window_totals(const struct history *h, const struct history_series *s,
                           struct window_counts *ret)
 {
     const struct backend *b = s->backend;
+    const struct engine_api *host = h->control->host;
     *ret = (struct window_counts){0};
-    if (!b) {
-        for (unsigned p = 0; p < PROTO_COUNT; p++)
-            if (s->proto == p || s->proto == PROTO_COUNT)
-                window_add_proto(ret, h->control->host, p);
-        return;
+    for (unsigned p = 0; !b && p < PROTO_COUNT; p++) {
+        if (s->proto != p && s->proto != PROTO_COUNT)
+            continue;
+        for (size_t i = 0; i < host->n_workers; i++) {
+            const struct counters *c = host->workers[i].counters;
+            latency_add(&ret->login, &c->histograms[p][HISTOGRAM_BACKEND_LOGIN]);
+            latency_add(&ret->connect, &c->histograms[p][HISTOGRAM_CONNECT]);
+        }
+        ret->logins += (uint32_t)control_host_counter(host, p, COUNTER_LOGINS);
+        ret->failures += (uint32_t)control_host_counter(host, p, COUNTER_LOGIN_FAILURES);
     }
+    if (!b)
+        return;
     latency_add(&ret->login, &b->login_times);
     latency_add(&ret->connect, &b->connect_times);
     ret->logins = (uint32_t)total_of(&b->logins);
     ret->failures = (uint32_t)(total_of(&b->login_failures) + total_of(&b->connect_failures));
-}
-
-static void series_take_window(const struct history *h, struct history_series *s)
-{
-    struct window_counts now;
-    window_totals(h, s, &now);
-    windows_take(&s->windows, &now, h->n_seconds);
 }
 
 void history_window(const struct history *h, const struct history_series *s, enum window which,
@@ -159,8 +129,11 @@ static void series_take(const struct history *h, struct history_series *s,
         .out = now->out - s->last.out,
     };
     s->last = *now;
-    if (windows_is_due(h->n_seconds))
-        series_take_window(h, s);
+    if (windows_is_due(h->n_seconds)) {
+        struct window_counts counts;
+        window_totals(h, s, &counts);
+        windows_take(&s->windows, &counts, h->n_seconds);
+    }
     s->seconds[h->n_seconds % s->n_seconds] = sample;
     s->minute.sessions = sample.sessions;
     s->minute.logins += sample.logins;
@@ -202,34 +175,23 @@ static void series_free(struct history_series *s)
     free(s);
 }
 
-/* How good a place is for a series: its own of the last time, one that was nobody's, any free one,
- * that of a backend that is gone. 0 = none. */
-static unsigned place_fitness(const struct history *h, size_t i, uint64_t id)
-{
-    const struct history_series *s = h->backends[i];
-    if (!s)
-        return h->ids[i] == id ? 4 : h->ids[i] == 0 ? 3 : 2;
-    return !s->is_seen && total_of(&s->backend->sessions) == 0 ? 1 : 0;
-}
-
-/* HISTORY_BACKENDS_MAX when there is none. */
+/* The best place for a series: its own of the last time, else one that was nobody's, any free one,
+ * that of a backend that is gone. HISTORY_BACKENDS_MAX when there is none. */
 static size_t history_place(const struct history *h, uint64_t id)
 {
     size_t place = HISTORY_BACKENDS_MAX;
     unsigned best = 0;
     for (size_t i = 0; i < HISTORY_BACKENDS_MAX; i++) {
-        unsigned fitness = place_fitness(h, i, id);
+        const struct history_series *s = h->backends[i];
+        unsigned fitness;
+        if (!s)
+            fitness = h->ids[i] == id ? 4 : h->ids[i] == 0 ? 3 : 2;
+        else
+            fitness = !s->is_seen && total_of(&s->backend->sessions) == 0 ? 1 : 0;
         place = fitness > best ? i : place;
         best = fitness > best ? fitness : best;
     }
     return place;
-}
-
-static uint64_t backend_id(const struct backend *b)
-{
-    char name[512];
-    (void)snprintf(name, sizeof(name), "%s/%s", b->pool, b->name);
-    return history_file_id(name);
 }
 
 static void series_load(const struct history *h, struct history_series *s);
@@ -241,7 +203,9 @@ static void history_see(struct history *h, struct backend *b)
         s->is_seen = true;
         return;
     }
-    uint64_t id = backend_id(b);
+    char name[512];
+    (void)snprintf(name, sizeof(name), "%s/%s", b->pool, b->name);
+    uint64_t id = history_file_id(name);
     size_t place = history_place(h, id);
     if (place == HISTORY_BACKENDS_MAX ||
         !(s = series_new(HISTORY_BACKEND_SECONDS, HISTORY_BACKEND_MINUTES)))
@@ -467,8 +431,18 @@ void history_take(struct history *h, uint64_t wall_ms)
     h->is_retired = host->is_retired && host->is_retired(host->arg);
     history_see_all(h);
     for (unsigned p = 0; p < PROTO_COUNT; p++) {
-        const struct history_totals now = totals_of_proto(h->control->host, p);
-        totals_add(&all, &now);
+        const struct history_totals now = {
+            .sessions = control_host_counter(host, p, COUNTER_SESSIONS),
+            .logins = control_host_counter(host, p, COUNTER_LOGINS),
+            .failures = control_host_counter(host, p, COUNTER_LOGIN_FAILURES),
+            .in = control_host_counter(host, p, COUNTER_IN_BYTES),
+            .out = control_host_counter(host, p, COUNTER_OUT_BYTES),
+        };
+        all.sessions += now.sessions;
+        all.logins += now.logins;
+        all.failures += now.failures;
+        all.in += now.in;
+        all.out += now.out;
         series_take(h, h->protos[p], &now);
     }
     series_take(h, h->total, &all);
@@ -514,14 +488,6 @@ static struct history_series *whole_new(unsigned place, const char *name)
     return s;
 }
 
-static bool history_make_wholes(struct history *h)
-{
-    bool is_good = (h->total = whole_new(0, "")) != NULL;
-    for (unsigned p = 0; is_good && p < PROTO_COUNT; p++)
-        is_good = (h->protos[p] = whole_new(1 + p, proto_get(p)->name)) != NULL;
-    return is_good;
-}
-
 int history_new(struct control *c, const char *path, struct history **ret)
 {
     struct history *h = calloc(1, sizeof(*h));
@@ -531,7 +497,10 @@ int history_new(struct control *c, const char *path, struct history **ret)
     h->due_ms = clock_ms();
     h->started_wall_ms = clock_wall_ms() - (h->due_ms - c->host->started_ms);
     loop_timer_init(&h->timer, on_history_timer);
-    if (!history_make_wholes(h)) {
+    bool is_good = (h->total = whole_new(0, "")) != NULL;
+    for (unsigned p = 0; is_good && p < PROTO_COUNT; p++)
+        is_good = (h->protos[p] = whole_new(1 + p, proto_get(p)->name)) != NULL;
+    if (!is_good) {
         history_free(h);
         return -ERR_NOMEM;
     }

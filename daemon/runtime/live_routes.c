@@ -99,13 +99,6 @@ void live_routes_free(struct control *c)
 
 /* ---- a change ---- */
 
-static int change_set_next(struct route_change *ch)
-{
-    bool is_file =
-        ch->is_reset || routes_are_equal(ch->v, ch->n, ch->config->routes, ch->config->n_routes);
-    return is_file ? 0 : routes_new(ch->v, ch->n, &ch->next);
-}
-
 static bool routes_is_same(const struct routes *a, const struct routes *b)
 {
     return a && b ? routes_are_equal(a->v, a->n, b->v, b->n) : a == b;
@@ -128,8 +121,10 @@ static int change_start(struct work *w)
     int err = ch->edit(ch);
     if (err == 0 && ch->n > ROUTES_MAX)
         err = -ERR_TOO_MANY;
-    if (err == 0)
-        err = change_set_next(ch);
+    /* What is as in the file is no edit. */
+    if (err == 0 && !ch->is_reset &&
+        !routes_are_equal(ch->v, ch->n, ch->config->routes, ch->config->n_routes))
+        err = routes_new(ch->v, ch->n, &ch->next);
     if (err < 0)
         return err;
     bool is_temporary = w->request && request_bool(w->request, "until_restart");

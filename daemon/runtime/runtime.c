@@ -144,14 +144,6 @@ int runtime_stage_begin(const struct runtime *r, const char *pool, const char *n
     return err;
 }
 
-static bool stages_have(const struct runtime_stage *v, size_t n, const struct runtime_entry *e)
-{
-    for (size_t i = 0; i < n; i++)
-        if (entry_is_of(e, v[i].entry->now.edit.pool, v[i].entry->now.edit.name))
-            return true;
-    return false;
-}
-
 int runtime_stages_list(const struct runtime *r, struct runtime_stage *v, size_t n)
 {
     struct runtime_stage *last = &v[n - 1];
@@ -161,7 +153,10 @@ int runtime_stages_list(const struct runtime *r, struct runtime_stage *v, size_t
     last->n_edits = 0;
     LIST_FOREACH (it, &r->entries) {
         const struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
-        if (!stages_have(v, n, e))
+        bool is_staged = false;
+        for (size_t i = 0; i < n && !is_staged; i++)
+            is_staged = entry_is_of(e, v[i].entry->now.edit.pool, v[i].entry->now.edit.name);
+        if (!is_staged)
             edits_add(edits, &last->n_edits, e);
     }
     for (size_t i = 0; i < n; i++)

@@ -49,11 +49,6 @@ bool runtime_edit_is_empty(const struct runtime_edit *e)
            !p->is_added && !p->is_removed && !p->admin[0];
 }
 
-static bool text_is_equal(const char *a, const char *b)
-{
-    return str_eq(str_of(a), str_of(b));
-}
-
 bool runtime_edit_keeps(const struct runtime_edit *now, const struct runtime_edit *stored,
                         enum runtime_value which)
 {
@@ -61,7 +56,7 @@ bool runtime_edit_keeps(const struct runtime_edit *now, const struct runtime_edi
     const bool kept[] = {
         [RUNTIME_ADDED] = p->is_added == q->is_added,
         [RUNTIME_REMOVED] = p->is_removed == q->is_removed,
-        [RUNTIME_HOST] = text_is_equal(p->host, q->host),
+        [RUNTIME_HOST] = str_eq(str_of(p->host), str_of(q->host)),
         [RUNTIME_PORTS] = memcmp(p->ports, q->ports, sizeof(p->ports)) == 0,
         [RUNTIME_TLS] = p->has_tls == q->has_tls && (!p->has_tls || p->tls == q->tls),
         [RUNTIME_WEIGHT] = p->weight == q->weight,
@@ -108,31 +103,12 @@ int runtime_edit_describe(const struct runtime_edit *e, const struct runtime_edi
 
 /* ---- what the file says too ---- */
 
-static bool edit_drop_ports(struct pool_edit *p, const struct config_backend *file)
-{
-    bool is_dropped = false;
-    for (int i = 0; i < PROTO_COUNT; i++)
-        if (p->ports[i] && p->ports[i] == file->ports[i]) {
-            p->ports[i] = 0;
-            is_dropped = true;
-        }
-    return is_dropped;
-}
-
-static bool edit_drop_flags(struct pool_edit *p, bool is_in_file)
-{
-    bool is_dropped = is_in_file ? p->is_added : p->is_removed;
-    if (is_in_file)
-        p->is_added = false;
-    else
-        p->is_removed = false;
-    return is_dropped;
-}
-
 bool runtime_edit_absorb(struct runtime_edit *e, const struct config_backend *file)
 {
     struct pool_edit *p = &e->edit;
-    bool is_dropped = edit_drop_flags(p, file != NULL);
+    bool *needless = file ? &p->is_added : &p->is_removed;
+    bool is_dropped = *needless;
+    *needless = false;
     if (!file || p->is_removed)
         return is_dropped;
     if (p->host && strcmp(p->host, file->host) == 0) {
@@ -151,7 +127,12 @@ bool runtime_edit_absorb(struct runtime_edit *e, const struct config_backend *fi
         p->has_tls = false;
         is_dropped = true;
     }
-    return edit_drop_ports(p, file) || is_dropped;
+    for (int i = 0; i < PROTO_COUNT; i++)
+        if (p->ports[i] && p->ports[i] == file->ports[i]) {
+            p->ports[i] = 0;
+            is_dropped = true;
+        }
+    return is_dropped;
 }
 
 void runtime_edit_follow(struct runtime_edit *stored, const struct runtime_edit *before,
@@ -174,22 +155,18 @@ void runtime_edit_follow(struct runtime_edit *stored, const struct runtime_edit 
 
 /* ---- JSON ---- */
 
-static json_t *ports_json(const struct pool_edit *p)
-{
-    json_t *ports = json_object();
-    for (int i = 0; i < PROTO_COUNT; i++)
-        if (p->ports[i] && proto_get((enum proto_id)i))
-            request_put_number(ports, proto_get((enum proto_id)i)->name, p->ports[i]);
-    return ports;
-}
-
 json_t *runtime_edit_json(const struct runtime_edit *e)
 {
     const struct pool_edit *p = &e->edit;
     json_t *v = json_object();
     request_set_text(v, "host", p->host);
-    if (edit_has_ports(p))
-        (void)json_object_set_new(v, "ports", ports_json(p));
+    if (edit_has_ports(p)) {
+        json_t *ports = json_object();
+        for (int i = 0; i < PROTO_COUNT; i++)
+            if (p->ports[i])
+                request_put_number(ports, proto_get((enum proto_id)i)->name, p->ports[i]);
+        (void)json_object_set_new(v, "ports", ports);
+    }
     if (p->has_tls)
         request_set_text(v, "tls", config_backend_tls_name(p->tls));
     if (p->weight >= 0)

@@ -27,38 +27,23 @@ struct trouble_look {
 
 /* ---- the sentences ---- */
 
-static bool text_is_same(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-static char *trouble_join(const struct trouble *t)
-{
-    const char *const parts[] = {t->store, t->log, t->certificates};
-    AUTO_BUF text = BUF_INIT;
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
-        if (parts[i])
-            (void)!buf_printf(&text, "%s%s", text.len ? "; " : "", parts[i]);
-    return text.len ? buf_steal(&text) : NULL;
-}
-
 /* Takes text over. Each change is an event. */
 static void trouble_set(struct trouble *t, char **place, char *text, const char *well)
 {
-    if (text_is_same(*place, text)) {
+    if (text && *place ? strcmp(text, *place) == 0 : text == *place) {
         free(text);
         return;
     }
     free(*place);
     *place = text;
+    const char *const parts[] = {t->store, t->log, t->certificates};
+    AUTO_BUF all = BUF_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        if (parts[i])
+            (void)!buf_printf(&all, "%s%s", all.len ? "; " : "", parts[i]);
     free(t->text);
-    t->text = trouble_join(t);
+    t->text = all.len ? buf_steal(&all) : NULL;
     control_event(t->control, "trouble", NULL, NULL, NULL, NULL, NULL, text ? text : well);
-}
-
-static const char *log_place(const struct log_state *s)
-{
-    return s->path[0] ? s->path : "stderr";
 }
 
 void trouble_look(struct trouble *t)
@@ -68,8 +53,8 @@ void trouble_look(struct trouble *t)
     size_t n = log_states(v, ARRAY_LEN(v));
     for (size_t i = 0; i < n && i < ARRAY_LEN(v); i++)
         if (v[i].trouble)
-            (void)!buf_printf(&text, "%slog %s %s: %s", text.len ? "; " : "", log_place(&v[i]),
-                              v[i].trouble, v[i].reason);
+            (void)!buf_printf(&text, "%slog %s %s: %s", text.len ? "; " : "",
+                              v[i].path[0] ? v[i].path : "stderr", v[i].trouble, v[i].reason);
     trouble_set(t, &t->log, text.len ? buf_steal(&text) : NULL, "all logs are written again");
 }
 

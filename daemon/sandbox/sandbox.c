@@ -20,17 +20,6 @@ void sandbox_add(struct sandbox_paths *p, const char *path)
         p->v[p->n++] = path;
 }
 
-/* Sources of names (NSS) may be libraries, which cannot be loaded later: a name that none has makes
- * all of them load. */
-static void sandbox_load_name_sources(void)
-{
-    gid_t groups[8];
-    int n = 8;
-    (void)getpwnam("no such user");
-    (void)getgrnam("no such group");
-    (void)getgrouplist("no such user", 0, groups, &n);
-}
-
 static int sandbox_change_user(const struct sandbox_spec *spec)
 {
     const struct passwd *pw = spec->user ? getpwnam(spec->user) : NULL;
@@ -70,7 +59,13 @@ int sandbox_enter(const struct sandbox_spec *spec)
     int err = sandbox_change_user(spec);
     if (err < 0)
         return err;
-    sandbox_load_name_sources();
+    /* Sources of names (NSS) may be libraries, which cannot be loaded later: a name that none has
+     * makes all of them load. */
+    gid_t groups[8];
+    int n = 8;
+    (void)getpwnam("no such user");
+    (void)getgrnam("no such group");
+    (void)getgrouplist("no such user", 0, groups, &n);
     sandbox_no_dumps();
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
         sandbox_missing("no-new-privileges", strerror(errno));

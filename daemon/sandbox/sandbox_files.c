@@ -98,29 +98,14 @@ static struct sandbox_ruleset files_handled(int version)
     return r;
 }
 
-static size_t files_attr_bytes(int version)
-{
-    return version >= 6 ? 24 : version >= 4 ? 16 : 8;
-}
-
-/* A rule holds for an inode. Those of /proc are made anew when the kernel is short of memory, and
- * no rule holds for the new one: unless somebody has the old one open, as this process has its own
- * from now on. */
-static void files_hold_own_proc(void)
-{
-    static int held = -1;
-    if (held < 0)
-        held = open("/proc/self", O_PATH | O_CLOEXEC);
-}
-
 void sandbox_files(const struct sandbox_spec *spec)
 {
     int version =
         (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     struct sandbox_ruleset handled = files_handled(version);
-    AUTO_CLOSE int ruleset = version < 1 ? -1
-                                         : (int)syscall(SYS_landlock_create_ruleset, &handled,
-                                                        files_attr_bytes(version), 0);
+    size_t bytes = version >= 6 ? 24 : version >= 4 ? 16 : 8; /* that the kernel knows of it */
+    AUTO_CLOSE int ruleset =
+        version < 1 ? -1 : (int)syscall(SYS_landlock_create_ruleset, &handled, bytes, 0);
     if (ruleset < 0) {
         sandbox_missing("landlock", strerror(errno));
         return;
@@ -134,7 +119,12 @@ void sandbox_files(const struct sandbox_spec *spec)
         files_allow(ruleset, spec->writable.v[i],
                     reads | (handled.fs & (FS_WRITES | FS_TRUNCATE | FS_REFER)));
     files_allow(ruleset, "/dev/null", LANDLOCK_ACCESS_FS_WRITE_FILE);
-    files_hold_own_proc();
+    /* A rule holds for an inode. Those of /proc are made anew when the kernel is short of memory,
+     * and no rule holds for the new one: unless somebody has the old one open, as this process has
+     * its own from now on. */
+    static int held = -1;
+    if (held < 0)
+        held = open("/proc/self", O_PATH | O_CLOEXEC);
     if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         sandbox_missing("landlock", strerror(errno));
 }

@@ -39,12 +39,6 @@ static bool keys_has(const struct files *files, const char *path)
     return false;
 }
 
-/* Passwords of keys have no more use. */
-static int keys_hide(struct taking *t, const char *path)
-{
-    return !path || keys_has(t->files, path) ? 0 : files_put(t->files, str_of(path), STR(""));
-}
-
 static int keys_take_one(struct taking *t, const struct named_key *k)
 {
     struct str pem, passwords = STR("");
@@ -92,7 +86,10 @@ static int keys_take_tls(struct taking *t, const struct config_tls *tls, const c
                          "");
     for (size_t i = 0; i < tls->n_certs && err == 0; i++)
         err = keys_take_one(t, &(struct named_key){tls->certs[i].key, tls->password_file, where});
-    return err < 0 ? err : keys_hide(t, tls->password_file);
+    /* The password has no more use. */
+    if (err == 0 && tls->password_file && !keys_has(t->files, tls->password_file))
+        err = files_put(t->files, str_of(tls->password_file), STR(""));
+    return err;
 }
 
 static int keys_take_all(struct taking *t)

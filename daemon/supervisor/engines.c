@@ -79,14 +79,6 @@ void engines_ready(struct supervisor *s)
 
 /* ---- ending ---- */
 
-/* A service manager must not be the one who cuts a paced end short. */
-static void engines_notify_stopping(uint64_t limit_ms)
-{
-    char text[80];
-    snprintf(text, sizeof(text), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64, limit_ms * 1000);
-    notify(text);
-}
-
 /* Children that serve get the farewells of their sessions done; kill_at_ms is for those that do not
  * end. */
 void supervisor_stop_all(struct supervisor *s)
@@ -97,7 +89,11 @@ void supervisor_stop_all(struct supervisor *s)
             limit = s->olds[i].process.stop_limit_ms;
     s->is_stopping = true;
     s->kill_at_ms = clock_ms() + limit + ENGINES_KILL_AFTER_MS;
-    engines_notify_stopping(limit + ENGINES_KILL_AFTER_MS);
+    /* A service manager must not be the one who cuts a paced end short. */
+    char text[80];
+    snprintf(text, sizeof(text), "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64,
+             (limit + ENGINES_KILL_AFTER_MS) * 1000);
+    notify(text);
     upgrade_stop(s);
     reading_stop(s);
     watch_stop(&s->watch);
@@ -144,16 +140,6 @@ static void engines_log_death(const struct supervisor *s, const char *event,
               KV_MS("lived", clock_ms() - p->started_ms), KV_MS("restart-in", s->backoff_ms));
 }
 
-/* What was under way for an engine that is gone. */
-static void engines_forget(struct supervisor *s)
-{
-    reading_drop_pending(s);
-    if (!s->reading.is_for_start)
-        reading_stop(s);
-    if (s->running && s->running != s->kept)
-        socket_store_roll_back(&s->sockets, s->running->number);
-}
-
 /* The first one after a quiet time restarts at once; then the pause doubles. An engine that never
  * got ready will not do better. */
 static void engines_died(struct supervisor *s, int status)
@@ -162,7 +148,12 @@ static void engines_died(struct supervisor *s, int status)
     struct engine_process gone = s->now;
     process_forget(&s->now);
     s->now.stop_limit_ms = gone.stop_limit_ms;
-    engines_forget(s);
+    /* What was under way for it. */
+    reading_drop_pending(s);
+    if (!s->reading.is_for_start)
+        reading_stop(s);
+    if (s->running && s->running != s->kept)
+        socket_store_roll_back(&s->sockets, s->running->number);
     if (s->is_stopping || s->is_quitting || is_clean || !s->was_ready) {
         s->status = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
         supervisor_stop(s);

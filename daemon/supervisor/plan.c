@@ -57,44 +57,29 @@ static int plan_append_socket(struct buf *out, const struct listen_spec *s)
     return record_append(out, &r);
 }
 
-static int plan_append_sockets(struct buf *out, const struct config *c)
-{
-    struct listen_list want = {0};
-    int err = listen_list_make(c, &want);
-    for (size_t i = 0; i < want.n && err == 0; i++)
-        err = plan_append_socket(out, &want.v[i]);
-    listen_list_fini(&want);
-    return err;
-}
-
-static int plan_append_log(struct buf *out, uint64_t index, const char *path)
-{
-    const struct record r = {PLAN_LOG, 2, {record_field(&index), str_of(path)}};
-    return record_append(out, &r);
-}
-
-/* With a rate the end of as many sessions as there may be takes so much longer. */
-static uint64_t plan_stop_limit_ms(const struct config *c)
-{
-    uint64_t sessions = c->limits.sessions ? c->limits.sessions : PLAN_SESSIONS;
-    uint64_t pace_ms = c->shutdown_rate ? sessions * 1000 / c->shutdown_rate : 0;
-    return c->shutdown_timeout_ms + (pace_ms < PLAN_PACE_MAX_MS ? pace_ms : PLAN_PACE_MAX_MS);
-}
-
 int plan_append(const struct config *c, struct buf *out)
 {
-    const uint64_t stop_limit_ms = plan_stop_limit_ms(c);
+    /* With a rate the end of as many sessions as there may be takes so much longer. */
+    uint64_t sessions = c->limits.sessions ? c->limits.sessions : PLAN_SESSIONS;
+    uint64_t pace_ms = c->shutdown_rate ? sessions * 1000 / c->shutdown_rate : 0;
+    const uint64_t stop_limit_ms =
+        c->shutdown_timeout_ms + (pace_ms < PLAN_PACE_MAX_MS ? pace_ms : PLAN_PACE_MAX_MS);
     const struct record limits = {PLAN_LIMITS, 1, {record_field(&stop_limit_ms)}};
     int err = record_append(out, &limits);
     if (err == 0)
         err = plan_append_folder(out, c->state_dir, c->user, c->group);
     if (err == 0) /* nobody but root has to write there: sockets are put in place by us */
         err = plan_append_folder(out, c->run_dir, NULL, NULL);
+    struct listen_list want = {0};
     if (err == 0)
-        err = plan_append_sockets(out, c);
-    for (size_t i = 0; i < c->n_logs && err == 0; i++)
+        err = listen_list_make(c, &want);
+    for (size_t i = 0; i < want.n && err == 0; i++)
+        err = plan_append_socket(out, &want.v[i]);
+    listen_list_fini(&want);
+    for (uint64_t i = 0; i < c->n_logs && err == 0; i++)
         if (c->logs[i].target == LOG_TARGET_FILE)
-            err = plan_append_log(out, i, c->logs[i].path);
+            err = record_append(
+                out, &(struct record){PLAN_LOG, 2, {record_field(&i), str_of(c->logs[i].path)}});
     return err;
 }
 

@@ -40,30 +40,18 @@ static void process_unblock_signals(const int *waiting)
     sigprocmask(SIG_SETMASK, &set, NULL);
 }
 
-/* In the child: fd becomes PROCESS_CHILD_FD and stays open; everything else is close-on-exec. */
-static void process_hand(int fd)
-{
-    int failed = fd == PROCESS_CHILD_FD ? fcntl(fd, F_SETFD, 0) : dup2(fd, PROCESS_CHILD_FD);
-    if (failed < 0)
-        _exit(EX_OSERR);
-}
-
-static void process_set_number(const char *name, int value)
-{
-    char text[24];
-    snprintf(text, sizeof(text), "%d", value);
-    setenv(name, text, 1);
-}
-
 /* ---- an engine ---- */
 
 static void engine_exec(const struct process_spec *spec, int wire)
 {
-    char starts[24], restarts[24];
-    process_hand(wire);
+    char starts[24], restarts[24], number[24];
+    /* The channel gets its number and stays open; everything else is close-on-exec. */
+    if ((wire == PROCESS_CHILD_FD ? fcntl(wire, F_SETFD, 0) : dup2(wire, PROCESS_CHILD_FD)) < 0)
+        _exit(EX_OSERR);
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_PID");
-    process_set_number(WIRE_FD_ENV, PROCESS_CHILD_FD);
+    snprintf(number, sizeof(number), "%d", PROCESS_CHILD_FD);
+    setenv(WIRE_FD_ENV, number, 1);
     snprintf(starts, sizeof(starts), "%u", spec->starts);
     snprintf(restarts, sizeof(restarts), "%u", spec->restarts);
     execl(spec->program ? spec->program : PROCESS_SELF, "mailproxyd", "--engine", starts,

@@ -23,25 +23,12 @@
 
 /* ---- what a content needs ---- */
 
-static int folder_owner(const struct plan_folder *f, uid_t *ret_uid, gid_t *ret_gid)
-{
-    const struct passwd *pw = f->owner ? getpwnam(f->owner) : NULL;
-    const struct group *gr = f->group ? getgrnam(f->group) : NULL;
-    if ((f->owner && !pw) || (f->group && !gr))
-        return -ERR_NOT_FOUND;
-    *ret_uid = pw ? pw->pw_uid : geteuid();
-    *ret_gid = gr ? gr->gr_gid : pw ? pw->pw_gid : getegid();
-    return 0;
-}
-
 /* One that is there is left alone. */
 static int folder_make(const struct plan_folder *f)
 {
     AUTO_CLOSE int parent = -1;
     AUTO_CLOSE int fd = -1;
     const char *name;
-    uid_t uid;
-    gid_t gid;
     if (access(f->path, F_OK) == 0)
         return 0;
     int err = folder_open(f->path, &parent, &name, NULL);
@@ -49,11 +36,13 @@ static int folder_make(const struct plan_folder *f)
         err = errno == EEXIST ? 0 : err_from_errno(errno);
     if (err < 0 || geteuid() != 0 || !f->owner)
         return err;
-    err = folder_owner(f, &uid, &gid);
-    if (err < 0)
-        return err;
+    const struct passwd *pw = getpwnam(f->owner);
+    const struct group *gr = f->group ? getgrnam(f->group) : NULL;
+    if (!pw || (f->group && !gr))
+        return -ERR_NOT_FOUND;
+    gid_t gid = gr ? gr->gr_gid : pw->pw_gid;
     fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 || fchown(fd, uid, gid) < 0 ? err_from_errno(errno) : 0;
+    return fd < 0 || fchown(fd, pw->pw_uid, gid) < 0 ? err_from_errno(errno) : 0;
 }
 
 int reading_make_folders(const struct content *c, char **ret_error)
@@ -94,24 +83,16 @@ static void deliver_failure(struct engine_process *to, uint64_t ask, int err, co
         engine_kill(to, "it does not read");
 }
 
-/* Places of the sockets of a content that are there for it; v has room for all. */
-static size_t deliver_find(const struct socket_store *k, const struct content *c,
-                           struct outbox_place *v)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < c->plan.n_sockets && c->number; i++) {
-        int fd = socket_store_find(k, &c->plan.sockets[i], c->number);
-        if (fd >= 0)
-            v[n++] = (struct outbox_place){fd, (uint32_t)i};
-    }
-    return n;
-}
-
 static int deliver_all(struct supervisor *s, struct engine_process *to, const struct content *c,
                        uint64_t ask, struct outbox_place *sockets)
 {
     struct wire_packet packet;
-    size_t n = deliver_find(&s->sockets, c, sockets);
+    size_t n = 0; /* of its sockets those that are there */
+    for (size_t i = 0; i < c->plan.n_sockets && c->number; i++) {
+        int fd = socket_store_find(&s->sockets, &c->plan.sockets[i], c->number);
+        if (fd >= 0)
+            sockets[n++] = (struct outbox_place){fd, (uint32_t)i};
+    }
     size_t n_logs = c->number ? log_files_count(&c->plan) : 0;
     const struct wire_content head = {.number = c->number,
                                       .ask = WIRE_ASK_COUNT(ask),

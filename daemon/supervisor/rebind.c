@@ -7,16 +7,6 @@
 
 #define REBIND_LOOK_MS 1000
 
-/* The engine goes on with this one; who is connected stays. */
-static void rebind_tell(struct supervisor *s, int fd)
-{
-    struct wire_packet packet;
-    const uint32_t place = 0;
-    wire_packet_init(&packet, WIRE_REBOUND, &place, sizeof(place));
-    if (outbox_send(&s->now, &packet, &fd, 1) < 0)
-        engine_kill(&s->now, "it does not read");
-}
-
 /* Said once until there is none left that cannot be bound. */
 static void rebind_one(struct supervisor *s, const struct plan_socket *p)
 {
@@ -27,7 +17,12 @@ static void rebind_one(struct supervisor *s, const struct plan_socket *p)
         err = socket_store_rebind(&s->sockets, p, &fd, &error);
     if (err == 0) {
         LOG_EVENT(LOG_LEVEL_WARN, "socket-bound-again", KV_STR("address", p->address));
-        rebind_tell(s, fd);
+        /* The engine goes on with this one; who is connected stays. */
+        struct wire_packet packet;
+        const uint32_t place = 0;
+        wire_packet_init(&packet, WIRE_REBOUND, &place, sizeof(place));
+        if (outbox_send(&s->now, &packet, &fd, 1) < 0)
+            engine_kill(&s->now, "it does not read");
         return;
     }
     if (!s->is_socket_lost)

@@ -141,29 +141,18 @@ int socket_store_rebind(struct socket_store *k, const struct plan_socket *s, int
     return 0;
 }
 
-static bool plan_has(const struct plan *p, const char *address)
-{
-    for (size_t i = 0; i < p->n_sockets; i++)
-        if (strcmp(p->sockets[i].address, address) == 0)
-            return true;
-    return false;
-}
-
-/* Of two with one address the new one stays. */
-static bool socket_store_is_replaced(const struct socket_store *k, const struct kept_socket *s,
-                                     uint64_t number)
-{
-    return s->number != number && socket_store_search(k, s->address, number) != s;
-}
-
 void socket_store_commit(struct socket_store *k, const struct plan *p, unsigned uses,
                          uint64_t number)
 {
     for (size_t i = k->n; i-- > 0;) {
         const struct kept_socket *s = &k->v[i];
         bool is_ours = s->owner == 0 && (s->number == 0 || s->number == number);
-        bool is_dropped = uses & SOCKET_STORE_USE(s->use) && !plan_has(p, s->address);
-        if (is_ours && (is_dropped || socket_store_is_replaced(k, s, number)))
+        bool is_planned = !(uses & SOCKET_STORE_USE(s->use));
+        for (size_t j = 0; j < p->n_sockets && !is_planned; j++)
+            is_planned = strcmp(p->sockets[j].address, s->address) == 0;
+        /* Of two with one address the new one stays. */
+        bool is_replaced = s->number != number && socket_store_search(k, s->address, number) != s;
+        if (is_ours && (!is_planned || is_replaced))
             socket_store_forget_at(k, i);
     }
     for (size_t i = 0; i < k->n; i++)

@@ -30,15 +30,6 @@ static void supervisor_pass_on(const struct supervisor *s, int number)
                   KV_STR("reason", "no engine runs"));
 }
 
-static void supervisor_reopen_logs(struct supervisor *s)
-{
-    (void)log_reopen();
-    if (s->now.pid > 0) /* one that starts has those of before */
-        reading_deliver_logs(&s->now, s->running);
-    for (size_t i = 0; i < s->n_olds; i++)
-        reading_deliver_logs(&s->olds[i].process, s->olds[i].content);
-}
-
 static void supervisor_signal(struct supervisor *s)
 {
     struct signalfd_siginfo info;
@@ -53,7 +44,11 @@ static void supervisor_signal(struct supervisor *s)
         supervisor_pass_on(s, SIGHUP);
         break;
     case SIGUSR1:
-        supervisor_reopen_logs(s);
+        (void)log_reopen();
+        if (s->now.pid > 0) /* one that starts has those of before */
+            reading_deliver_logs(&s->now, s->running);
+        for (size_t i = 0; i < s->n_olds; i++)
+            reading_deliver_logs(&s->olds[i].process, s->olds[i].content);
         break;
     case SIGUSR2:
         supervisor_pass_on(s, SIGUSR2);

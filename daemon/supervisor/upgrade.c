@@ -165,8 +165,14 @@ static void upgrade_checked(struct supervisor *s, int status)
 
 /* ---- the new engine ---- */
 
-static void upgrade_died(struct supervisor *s, int status)
+bool upgrade_reap(struct supervisor *s, pid_t pid, int status)
 {
+    if (pid == s->upgrade.check) {
+        upgrade_checked(s, status);
+        return true;
+    }
+    if (pid != s->upgrade.next.pid)
+        return false;
     AUTO_FREE char *why = WIFSIGNALED(status)
                               ? str_printf("the new engine died before it was ready (%s)",
                                            strsignal(WTERMSIG(status)))
@@ -174,16 +180,6 @@ static void upgrade_died(struct supervisor *s, int status)
                                            WEXITSTATUS(status));
     process_forget(&s->upgrade.next);
     upgrade_fail(s, why ? why : "the new engine ended before it was ready");
-}
-
-bool upgrade_reap(struct supervisor *s, pid_t pid, int status)
-{
-    if (pid == s->upgrade.check)
-        upgrade_checked(s, status);
-    else if (pid == s->upgrade.next.pid)
-        upgrade_died(s, status);
-    else
-        return false;
     return true;
 }
 
@@ -196,18 +192,13 @@ void upgrade_not_ready(struct supervisor *s, int err)
 
 static void upgrade_exec(struct supervisor *s);
 
-static bool upgrade_is_read(const struct supervisor *s)
-{
-    bool is_read = outbox_is_empty(&s->now);
-    for (size_t i = 0; i < s->n_olds; i++)
-        is_read = is_read && outbox_is_empty(&s->olds[i].process);
-    return is_read;
-}
-
 void upgrade_tick(struct supervisor *s, uint64_t now_ms)
 {
     struct upgrade *u = &s->upgrade;
-    if (s->is_exec_due && upgrade_is_read(s) && !s->is_stopping)
+    bool is_read = outbox_is_empty(&s->now); /* what was to be told to the engines */
+    for (size_t i = 0; i < s->n_olds; i++)
+        is_read = is_read && outbox_is_empty(&s->olds[i].process);
+    if (s->is_exec_due && is_read && !s->is_stopping)
         upgrade_exec(s);
     if (!upgrade_is_running(u) || now_ms < u->late_ms)
         return;

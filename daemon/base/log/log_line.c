@@ -71,17 +71,11 @@ static void log_put_value(struct log_line *l, struct str s, enum log_format form
 static const bool log_is_bare[256] = {
     ['!'] = true, ['#' ... '<'] = true, ['>' ... '['] = true, [']' ... '~'] = true};
 
-static bool log_needs_quotes(struct str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (!log_is_bare[(unsigned char)s.p[i]])
-            return true;
-    return s.n == 0;
-}
-
 static void log_put_string(struct log_line *l, struct str s, enum log_format format)
 {
-    bool has_quotes = format == LOG_FORMAT_JSON || log_needs_quotes(s);
+    bool has_quotes = format == LOG_FORMAT_JSON || s.n == 0;
+    for (size_t i = 0; i < s.n && !has_quotes; i++)
+        has_quotes = !log_is_bare[(unsigned char)s.p[i]];
     if (!has_quotes && log_put(l, s.p, s.n)) /* nothing in it wants an escape either */
         return;
     if (has_quotes && !log_put_c(l, "\""))

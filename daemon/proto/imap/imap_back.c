@@ -538,19 +538,6 @@ static enum back_result imap_back_response(struct imap_back *i, struct str respo
     return imap_back_tagged(i, (enum imap_step)step, is_ok, is_bad, rest, out);
 }
 
-/* May the line end in a literal? Only data do, not the words of a status. */
-static bool imap_back_is_data(struct str line)
-{
-    static const char *const words[] = {"OK", "NO", "BAD", "BYE", "PREAUTH"};
-    struct str star = str_cut(&line, ' '), word = str_cut(&line, ' ');
-    if (!str_eq(star, STR("*")))
-        return false;
-    for (size_t n = 0; n < ARRAY_LEN(words); n++)
-        if (str_ieq(word, str_of(words[n])))
-            return false;
-    return true;
-}
-
 /* One whole response; as line_cut. */
 static int imap_back_cut(struct str in, struct str *ret_response, size_t *ret_consumed)
 {
@@ -559,9 +546,14 @@ static int imap_back_cut(struct str in, struct str *ret_response, size_t *ret_co
     unsigned invited = UINT32_MAX; /* a server does not wait to be asked for its literals */
     bool is_invited, is_sync;
     int r = line_cut(in, IMAP_RESPONSE_MAX, &line, &used, NULL);
-    if (r == 0 && imap_back_is_data(line))
-        r = line_cut_command(in, IMAP_RESPONSE_MAX, IMAP_RESPONSE_MAX, &invited, &used, &is_invited,
-                             &is_sync);
+    if (r == 0) {
+        /* Only data end in a literal, not the words of a status. */
+        static const char *const status[] = {"OK", "NO", "BAD", "BYE", "PREAUTH"};
+        struct str star = str_cut(&line, ' '), word = str_cut(&line, ' ');
+        if (str_eq(star, STR("*")) && !str_is_among(word, status, ARRAY_LEN(status)))
+            r = line_cut_command(in, IMAP_RESPONSE_MAX, IMAP_RESPONSE_MAX, &invited, &used,
+                                 &is_invited, &is_sync);
+    }
     if (r < 0)
         return r;
     *ret_response = imap_chomp(str_n(in.p, used));

@@ -128,29 +128,11 @@ static void sieve_entry_fini(struct sieve_entry *e)
     buf_fini(&e->value);
 }
 
-static bool sieve_is_capability(struct str name)
+static int sieve_parse_entry(struct str line, struct sieve_entry *e)
 {
     static const char *const names[] = {
         "IMPLEMENTATION", "SIEVE", "NOTIFY",   "MAXREDIRECTS", "LANGUAGE", "RENAME", "NOOP",
         "UNAUTHENTICATE", "OWNER", "STARTTLS", "VERSION",      "SASL",     "XCLIENT"};
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (str_ieq(name, str_of(names[i])))
-            return true;
-    return false;
-}
-
-/* What we say ourselves, or what means nothing before login. */
-static bool sieve_is_own(struct str name)
-{
-    static const char *const names[] = {"SASL", "STARTTLS", "VERSION", "XCLIENT", "OWNER"};
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (str_ieq(name, str_of(names[i])))
-            return true;
-    return name.n == 0;
-}
-
-static int sieve_parse_entry(struct str line, struct sieve_entry *e)
-{
     *e = (struct sieve_entry){0};
     if (line.n > 0 && line.p[0] == '"') {
         int r = sieve_cut_string(&line, &e->name);
@@ -159,7 +141,7 @@ static int sieve_parse_entry(struct str line, struct sieve_entry *e)
     }
     struct str rest = line, name = str_word(&rest);
     rest = str_trim(rest);
-    e->is_extension = !sieve_is_capability(name);
+    e->is_extension = !str_is_among(name, names, ARRAY_LEN(names));
     e->has_value = rest.n > 0;
     if (buf_append_str(&e->name, e->is_extension ? str_trim(line) : name) < 0 ||
         buf_append_str(&e->value, rest) < 0)
@@ -183,12 +165,14 @@ static int sieve_add_capability(struct buf *out, struct str name, bool has_value
 static int sieve_add_list(const char *const *list, struct buf *out, struct buf *extensions,
                           bool *has_sieve, bool *has_implementation)
 {
+    /* What we say ourselves, or what means nothing before login. */
+    static const char *const own[] = {"SASL", "STARTTLS", "VERSION", "XCLIENT", "OWNER", ""};
     int r = 0;
     for (; *list && r == 0; list++) {
         CLEANUP(sieve_entry_fini) struct sieve_entry e;
         r = sieve_parse_entry(str_of(*list), &e);
         struct str name = buf_str(&e.name);
-        if (r == -ERR_SYNTAX || (r == 0 && sieve_is_own(name))) {
+        if (r == -ERR_SYNTAX || (r == 0 && str_is_among(name, own, ARRAY_LEN(own)))) {
             r = 0;
             continue;
         }

@@ -126,19 +126,6 @@ int smtp_front_greet(struct front *f, struct buf *reply)
 static const char *const smtp_builtin[] = {"PIPELINING", "8BITMIME", "SMTPUTF8",
                                            "ENHANCEDSTATUSCODES", NULL};
 
-/* What we say ourselves, and what only a trusted proxy may use, is not taken from a list. */
-static bool smtp_is_own_capability(struct str line)
-{
-    static const char *const own[] = {"AUTH", "STARTTLS", "XCLIENT", "XFORWARD"};
-    struct str word = str_word(&line);
-    if (str_is_iprefix(word, STR("AUTH=")))
-        return true;
-    for (size_t i = 0; i < ARRAY_LEN(own); i++)
-        if (str_ieq(word, str_of(own[i])))
-            return true;
-    return word.n == 0;
-}
-
 static int smtp_add_line(struct buf *reply, struct str text)
 {
     if (buf_append_c(reply, "250-") < 0 || reply_append_clean(reply, text, SMTP_CAPABILITY_MAX) < 0)
@@ -148,15 +135,19 @@ static int smtp_add_line(struct buf *reply, struct str text)
 
 static int smtp_add_capabilities(const struct front_env *env, struct buf *reply)
 {
+    /* What we say ourselves, and what only a trusted proxy may use, is not taken from a list. */
+    static const char *const own[] = {"AUTH", "STARTTLS", "XCLIENT", "XFORWARD", ""};
     const char *const *list = env->capabilities ? env->capabilities : smtp_builtin;
     AUTO_BUF mechanisms = BUF_INIT;
     int r = sasl_append_list(&mechanisms, env->mechanisms, " ");
     if (r == 0 && !env->capabilities)
         r = env->smtp_size ? buf_printf(reply, "250-SIZE %" PRIu64 "\r\n", env->smtp_size)
                            : smtp_add_line(reply, STR("SIZE"));
-    for (; *list && r == 0; list++)
-        if (!smtp_is_own_capability(str_of(*list)))
+    for (; *list && r == 0; list++) {
+        struct str rest = str_of(*list), word = str_word(&rest);
+        if (!str_is_iprefix(word, STR("AUTH=")) && !str_is_among(word, own, ARRAY_LEN(own)))
             r = smtp_add_line(reply, str_of(*list));
+    }
     if (r == 0 && mechanisms.len > 0 &&
         (buf_append_c(reply, "250-AUTH") < 0 || buf_append_str(reply, buf_str(&mechanisms)) < 0 ||
          buf_append_c(reply, "\r\n") < 0))

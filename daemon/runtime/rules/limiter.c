@@ -294,17 +294,6 @@ void control_guessed_at(struct control *c, const char *user, uint32_t passwords,
 
 /* ---- explaining ---- */
 
-static int explain_ban(const struct rule *ban, struct buf *out)
-{
-    struct limit_target s;
-    char name[LIMIT_TARGET_TEXT_MAX], until[25];
-    rule_subject(ban, &s);
-    limit_target_format(name, &s);
-    clock_format(until, ban->until_ms);
-    return buf_printf(out, "refused: %s is banned%s%s", name, ban->until_ms ? " until " : "",
-                      ban->until_ms ? until : "");
-}
-
 static int explain_source(struct limiter *l, const struct addr *peer, struct buf *out)
 {
     const struct config_limits *c = limiter_config(l);
@@ -329,8 +318,15 @@ int limiter_explain(struct limiter *l, const struct addr *peer, const char *user
     uint64_t max = limits_max_user_sessions(&l->limits, limiter_config(l), user, own_max);
     if (!ban && peer)
         ban = rules_match_addr(&l->limits.bans, peer);
-    if (ban)
-        return explain_ban(ban, out);
+    if (ban) {
+        struct limit_target target;
+        char name[LIMIT_TARGET_TEXT_MAX], until[25];
+        rule_subject(ban, &target);
+        limit_target_format(name, &target);
+        clock_format(until, ban->until_ms);
+        return buf_printf(out, "refused: %s is banned%s%s", name, ban->until_ms ? " until " : "",
+                          ban->until_ms ? until : "");
+    }
     if (max && sessions >= max)
         return buf_printf(out, "refused: the user has %u of %llu sessions", sessions,
                           (unsigned long long)max);

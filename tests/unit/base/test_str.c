@@ -286,13 +286,27 @@ static void test_base64(void **state)
     }
 }
 
+static void test_among(void **state)
+{
+    static const char *const words[] = {"SASL", "StartTLS", ""};
+    (void)state;
+    assert_true(str_is_among(STR("sasl"), words, ARRAY_LEN(words)));
+    assert_true(str_is_among(STR("STARTTLS"), words, ARRAY_LEN(words)));
+    assert_true(str_is_among(STR(""), words, ARRAY_LEN(words)));
+    assert_false(str_is_among(STR(""), words, 2));
+    assert_false(str_is_among(STR("SAS"), words, ARRAY_LEN(words)));
+    assert_false(str_is_among(STR("SASLX"), words, ARRAY_LEN(words)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compare), cmocka_unit_test(test_cut),  cmocka_unit_test(test_words),
-        cmocka_unit_test(test_classes), cmocka_unit_test(test_utf8), cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_glob), cmocka_unit_test(test_nearest),
-        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_compare), cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_words),   cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_utf8),    cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_numbers), cmocka_unit_test(test_glob),
+        cmocka_unit_test(test_nearest), cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_among),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
