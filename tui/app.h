@@ -148,6 +148,8 @@ void app_change_screen(struct app *a, enum screen_id screen);
 void app_sort_by(struct app *a, const char *column);
 /* ---- menus about a list: app_columns.c ---- */
 
+/* Open a menu about the list that has the keys: by which column it is sorted, which columns it
+ * shows, which of the named filters it has. */
 void app_ask_sort(struct app *a);
 void app_ask_columns(struct app *a);
 void app_ask_filters(struct app *a);

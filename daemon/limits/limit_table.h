@@ -60,6 +60,8 @@ struct limit_users {
 
 /* ---- the caller holds the lock, but for init and fini ---- */
 
+/* max_idle: pasts of sources without sessions that are kept; now_ms: where its wheel begins. Fini
+ * frees all sources. */
 void limit_sources_init(struct limit_sources *t, size_t max_idle, uint64_t now_ms);
 void limit_sources_fini(struct limit_sources *t);
 /* NULL when nothing is known of it. */
@@ -74,8 +76,10 @@ void limit_source_forget(struct limit_sources *t, struct limit_source *s);
 void limit_source_settle(struct limit_sources *t, struct limit_source *s, uint64_t until,
                          uint64_t now_ms);
 
+/* Fini frees all users. */
 void limit_users_init(struct limit_users *t);
 void limit_users_fini(struct limit_users *t);
+/* NULL when nothing is known of it. */
 struct limit_user *limit_user_find(const struct limit_users *t, const char *name);
 /* Makes it. NULL when out of memory. */
 struct limit_user *limit_user_take(struct limit_users *t, const char *name);

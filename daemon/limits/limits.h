@@ -111,6 +111,7 @@ struct limit_user_facts limits_look_user(struct limits *l, const char *user);
 struct limits_count {
     size_t sources, users, guesses;
 };
+/* How much is known now. Any thread; takes one lock after the other. */
 struct limits_count limits_count(struct limits *l);
 
 /* ---- the owner's thread ---- */

@@ -15,6 +15,7 @@ struct heap {
     const void *arg;
 };
 
+/* Changes two elements for each other; the heap may be none then. */
 void heap_swap(const struct heap *h, size_t a, size_t b);
 /* Element i has changed, or is new there: moves it down below those that stand above it. */
 void heap_sift_down(const struct heap *h, size_t i);

@@ -13,6 +13,7 @@ struct session_groups {
     struct map by_key; /* struct session_group, owned; its key lies behind it */
 };
 
+/* Frees what it has. */
 void session_groups_fini(struct session_groups *g);
 /* The same and the object itself; NULL is fine. */
 void session_groups_free(struct session_groups *g);
