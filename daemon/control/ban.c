@@ -90,8 +90,7 @@ static void on_ban_looked(void *arg, const struct kill_result *result)
 static int ban_look(struct request *r, const struct rule_edit *edit)
 {
     AUTO_BUF text = BUF_INIT;
-    struct filter *filter = NULL;
-    struct kill_spec spec = {.is_dry = true, .done = on_ban_looked, .arg = r};
+    const struct kill_spec spec = {.terms = &text, .is_dry = true, .done = on_ban_looked, .arg = r};
     size_t n = 0;
     int err = 0;
     for (size_t i = 0; i < edit->n && err == 0 && n < BAN_LOOKED_MAX; i++) {
@@ -101,13 +100,9 @@ static int ban_look(struct request *r, const struct rule_edit *edit)
         limit_target_format(name, &edit->subjects[i]);
         err = buf_printf(&text, "%s%s", n++ == 0 ? "ip=" : ",", name);
     }
-    if (err == 0)
-        err = n > 0 ? kill_parse(&text, &filter) : -ERR_NO_MATCH;
-    spec.filter = filter;
-    if (err == 0)
-        err = kill_start(request_control(r), &spec);
-    filter_unref(filter);
-    return err;
+    if (err < 0)
+        return err;
+    return n > 0 ? kill_start(request_control(r), &spec) : -ERR_NO_MATCH;
 }
 
 /* True: the guards have answered, or will. */

@@ -173,28 +173,27 @@ static void on_drain_kicked(void *arg, int err, uint64_t n)
         drain_again(d);
 }
 
-int drain_filter(const char *terms, struct backend *const *backends, size_t n, struct filter **ret)
+int drain_terms(struct buf *text, struct backend *const *backends, size_t n)
 {
-    AUTO_BUF text = BUF_INIT;
-    int err = buf_printf(&text, "%s backend==", terms);
+    int err = 0;
     for (size_t i = 0; i < n && err == 0; i++) {
         AUTO_FREE char *name = str_printf("%s/%s", backends[i]->pool, backends[i]->name);
-        err = !name ? -ERR_NOMEM : i > 0 ? buf_append_char(&text, ',') : 0;
-        if (err == 0)
-            err = kill_value(&text, name);
+        err = name ? kill_term(text, i > 0 ? "," : " backend==", name) : -ERR_NOMEM;
     }
-    return err == 0 ? kill_parse(&text, ret) : err;
+    return err;
 }
 
+/* Asks for, or ends, the sessions of the drain's backends that match terms, too. */
 static int drain_ask(struct drain *d, const char *terms, struct kill_spec *spec)
 {
-    struct filter *filter = NULL;
-    int err = drain_filter(terms, d->backends, d->n, &filter);
-    spec->filter = filter;
+    AUTO_BUF text = BUF_INIT;
+    int err = buf_append_c(&text, terms);
+    if (err == 0)
+        err = drain_terms(&text, d->backends, d->n);
+    spec->terms = &text;
     spec->arg = d;
     if (err == 0)
         err = kill_start(d->control, spec);
-    filter_unref(filter);
     d->is_asking = err == 0;
     return err;
 }

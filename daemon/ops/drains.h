@@ -22,8 +22,7 @@ struct drain_spec {
 /* Begins a drain, or lets the one that runs over the same backends follow these wishes; those of
  * other drains are taken from them. Answers r, which it takes over. */
 void drain_start(struct request *r, const struct drain_spec *spec, bool is_changed);
-/* A filter of the sessions of these backends that match terms, too. -ERR_x. */
-int drain_filter(const char *terms, struct backend *const *backends, size_t n,
-                 struct filter **ret) NODISCARD;
+/* Appends the terms of a filter that finds the sessions of these backends. -ERR_NOMEM. */
+int drain_terms(struct buf *text, struct backend *const *backends, size_t n) NODISCARD;
 /* The operator's word for a backend has changed: a drain of another word is over for it. */
 void drains_notice(struct control *c, const struct backend *b);

@@ -428,6 +428,8 @@ int kill_start(struct control *c, const struct kill_spec *spec)
     int err = kill_op_copy(k, spec);
     if (k->spec.filter)
         filter_ref(k->spec.filter);
+    else if (err == 0 && spec->terms)
+        err = kill_parse(spec->terms, &k->spec.filter);
     if (err == 0)
         err = spec->ids ? kill_op_take(k) : kill_op_find(k);
     if (err < 0)
@@ -437,9 +439,9 @@ int kill_start(struct control *c, const struct kill_spec *spec)
     return err;
 }
 
-int kill_value(struct buf *text, const char *value)
+int kill_term(struct buf *text, const char *term, const char *value)
 {
-    int err = buf_append_char(text, '"');
+    int err = BUF_APPEND(text, term, "\"");
     for (const char *p = value; *p && err == 0; p++) {
         if (*p == '"' || *p == '\\')
             err = buf_append_char(text, '\\');
@@ -458,9 +460,7 @@ int kill_parse(const struct buf *text, struct filter **ret)
 int kill_filter_user(const char *user, struct filter **ret)
 {
     AUTO_BUF text = BUF_INIT;
-    int err = buf_append_c(&text, "user==");
-    if (err == 0)
-        err = kill_value(&text, user);
+    int err = kill_term(&text, "user==", user);
     return err == 0 ? kill_parse(&text, ret) : err;
 }
 

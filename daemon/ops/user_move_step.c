@@ -216,27 +216,22 @@ static void user_move_step_again(struct user_move_step *m)
     loop_timer_set(m->control->host->loop, &m->timer, USER_MOVE_STEP_TICK_MS);
 }
 
+/* Asks for, or ends, the user's sessions in these states that are elsewhere than they are to go. */
 static int user_move_step_ask(struct user_move_step *m, const char *states, struct kill_spec *spec)
 {
     AUTO_BUF text = BUF_INIT;
-    struct filter *filter = NULL;
     const char *pool = m->plan->pool, *backend = m->plan->backend;
     AUTO_FREE char *there =
         backend && pool ? str_printf("%s/%s", pool, backend) : str_dup_c(backend ? backend : pool);
-    int err = buf_printf(&text, "%s user==", states);
+    int err = buf_append_c(&text, states);
     if (err == 0)
-        err = kill_value(&text, m->user);
+        err = kill_term(&text, " user==", m->user);
     if (err == 0 && (backend || pool))
-        err = there ? buf_append_c(&text, backend ? " !backend==" : " !pool==") : -ERR_NOMEM;
-    if (err == 0 && there)
-        err = kill_value(&text, there);
-    if (err == 0)
-        err = kill_parse(&text, &filter);
-    spec->filter = filter;
+        err = there ? kill_term(&text, backend ? " !backend==" : " !pool==", there) : -ERR_NOMEM;
+    spec->terms = &text;
     spec->arg = m;
     if (err == 0)
         err = kill_start(m->control, spec);
-    filter_unref(filter);
     m->is_busy = err == 0;
     return err;
 }

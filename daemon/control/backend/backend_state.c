@@ -239,19 +239,16 @@ static int drain_look(struct state_order *o)
 {
     const struct request *r = o->request;
     AUTO_FREE struct backend **backends = state_order_backends(o);
-    struct filter *filter = NULL;
-    struct kill_spec spec = {.is_dry = true,
+    AUTO_BUF text = BUF_INIT;
+    struct kill_spec spec = {.terms = &text,
+                             .is_dry = true,
                              .has_max = request_has(r, "max") && drain_is_kicking(r),
                              .max = request_number(r, "max", 0),
                              .has_rows = true,
                              .done = on_drain_looked,
                              .arg = o};
-    int err = backends ? drain_filter("", backends, o->targets.n, &filter) : -ERR_NOMEM;
-    spec.filter = filter;
-    if (err == 0)
-        err = kill_start(request_control(r), &spec);
-    filter_unref(filter);
-    return err;
+    int err = backends ? drain_terms(&text, backends, o->targets.n) : -ERR_NOMEM;
+    return err < 0 ? err : kill_start(request_control(r), &spec);
 }
 
 static void drain_command(struct request *r)
