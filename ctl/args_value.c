@@ -5,8 +5,6 @@
 #include <inttypes.h>
 
 #include "base/addr.h"
-#include "base/buf.h"
-#include "base/units.h"
 
 bool args_value_bool(const char *text, bool *ret)
 {
@@ -38,14 +36,11 @@ static int args_value_field(const struct command *c, const char *text, json_t **
     const char *name = text + (*text == '-');
     const struct command_column *col = commands_column(c, name);
     if (!col) {
-        AUTO_FREE char *hint = NULL;
         const char *near = commands_nearest_column(c, name);
-        if (near)
-            hint = str_printf("%s?", near);
+        AUTO_FREE char *hint = near ? str_printf("%s?", near) : NULL;
         return problem_usage(problem, hint, "%s %s has no column %s", c->noun, c->verb, name);
     }
-    AUTO_FREE char *sent = str_printf("%s%s", *text == '-' ? "-" : "", col->name);
-    *ret = sent ? json_string(sent) : NULL;
+    *ret = json_sprintf("%s%s", *text == '-' ? "-" : "", col->name);
     return 0;
 }
 
@@ -86,21 +81,17 @@ int args_value(const struct command *c, const struct command_arg *arg, const cha
     switch (arg->type) {
     case COMMANDS_NUMBER:
     case COMMANDS_PERCENT:
-        if (str_to_u64(s, INT64_MAX, &n))
-            return args_value_bad(arg, text, "a whole number", NULL, problem);
+        if (commands_parse(arg->type, s, &n) < 0)
+            return args_value_bad(arg, text, commands_want(arg->type), NULL, problem);
         v = json_integer((json_int_t)n);
         break;
     case COMMANDS_DURATION:
-        if (units_parse_duration(s, &n)) {
-            if (str_to_u64(s, UINT64_MAX, &n) == 0)
-                hint = str_printf("%ss, %sm or %sh?", text, text, text);
-            return args_value_bad(arg, text, "a duration such as 30s, 5m or 1h", hint, problem);
-        }
-        v = json_string(text);
-        break;
     case COMMANDS_SIZE:
-        if (units_parse_size(s, &n))
-            return args_value_bad(arg, text, "a size such as 64k or 10m", NULL, problem);
+        if (commands_parse(arg->type, s, &n) < 0) {
+            if (arg->type == COMMANDS_DURATION && str_to_u64(s, UINT64_MAX, &n) == 0)
+                hint = str_printf("%ss, %sm or %sh?", text, text, text);
+            return args_value_bad(arg, text, commands_want(arg->type), hint, problem);
+        }
         v = json_string(text);
         break;
     case COMMANDS_BOOL:
@@ -134,42 +125,24 @@ int args_value(const struct command *c, const struct command_arg *arg, const cha
 
 /* ---- filters ---- */
 
-/* The column that names the rows: id, name; NULL when the first column is none. */
-static const char *args_filter_key(const struct command *c)
-{
-    size_t n;
-    const struct command *list = commands_find(c->noun, "list");
-    const struct command_column *col = commands_columns(list ? list : c, &n);
-    if (n == 0 || col[0].unit != COMMANDS_TEXT)
-        return NULL;
-    return col[0].name;
-}
-
 char *args_value_filter(const struct command *c, const json_t *words)
 {
-    AUTO_BUF out = BUF_INIT;
-    AUTO_BUF names = BUF_INIT;
-    const char *key = args_filter_key(c);
+    CLEANUP(commands_filter_fini) struct commands_filter filter = {BUF_INIT, BUF_INIT};
     size_t i;
     json_t *item;
-    int err = 0;
     json_array_foreach (words, i, item) {
         const char *word = json_string_value(item);
         const char *value = strpbrk(word, "=<>");
-        bool is_name = key && word[0] != '!' && !value && !strpbrk(word, " \t\"");
-        struct buf *to = is_name ? &names : &out;
         if (value)
             value += strspn(value, "=<>");
         /* `client=Apple Mail`: the shell took the quotes away. Several terms in one word stay as
          * they are. */
         bool has_lost_quotes = value && strpbrk(value, " \t") && !strpbrk(value, "\"=<>");
-        if (!err && to->len)
-            err = buf_append_char(to, is_name ? ',' : ' ');
-        if (!err)
-            err = has_lost_quotes ? buf_printf(to, "%.*s\"%s\"", (int)(value - word), word, value)
-                                  : buf_append_c(to, word);
+        AUTO_FREE char *quoted =
+            has_lost_quotes ? str_printf("%.*s\"%s\"", (int)(value - word), word, value) : NULL;
+        if ((has_lost_quotes && !quoted) ||
+            commands_filter_add(c, &filter, quoted ? quoted : word) < 0)
+            return NULL;
     }
-    if (!err && names.len)
-        err = buf_printf(&out, "%s%s=%s", out.len ? " " : "", key, buf_cstr(&names));
-    return err ? NULL : buf_steal(&out);
+    return commands_filter_join(c, &filter) < 0 ? NULL : buf_steal(&filter.terms);
 }

@@ -2,7 +2,6 @@
 /* Parameters and rows by the table of commands. */
 #include "rpc/command.h"
 
-#include "base/units.h"
 #include "proto/reply.h"
 #include "session/session.h"
 #include "store/store.h"
@@ -159,89 +158,41 @@ static int check_bad(const struct command_arg *a, const char *want, struct comma
     return command_fail(f, -ERR_BAD_PARAM, NULL, str_printf("%s has to be %s", a->name, want));
 }
 
-static int check_unit(const struct command_arg *a, const json_t *v, json_t **ret,
-                      struct command_failure *f)
-{
-    uint64_t n;
-    bool is_size = a->type == COMMANDS_SIZE;
-    if (json_is_integer(v) && json_integer_value(v) >= 0) {
-        *ret = json_integer(json_integer_value(v));
-        return 0;
-    }
-    struct str s = str_n(json_string_value(v), json_string_length(v));
-    int err = !json_is_string(v) ? -ERR_SYNTAX
-              : is_size          ? units_parse_size(s, &n)
-                                 : units_parse_duration(s, &n);
-    if (err < 0 || n > INT64_MAX)
-        return check_bad(a, is_size ? "a size such as 64k or bytes" : "a duration such as 30s", f);
-    *ret = json_integer((json_int_t)n);
-    return 0;
-}
-
-/* The column that names the rows of a noun: id, name. */
-static const char *command_key(const struct command *c)
-{
-    size_t n;
-    char method[64];
-    if (snprintf(method, sizeof(method), "%s.list", c->noun) >= (int)sizeof(method))
-        return NULL;
-    const struct command *list = command_find(method);
-    const struct command_column *col = commands_columns(list ? list : c, &n);
-    return n > 0 && col[0].unit == COMMANDS_TEXT ? col[0].name : NULL;
-}
-
-static bool filter_word_is_name(const char *word)
-{
-    return word[0] && word[0] != '!' && !strpbrk(word, "=<> \t\"");
-}
-
 /* Words join to one filter; words that are no terms are ids or names. */
 static int check_filter(const struct command *c, const struct command_arg *a, const json_t *v,
                         json_t **ret, struct command_failure *f)
 {
-    AUTO_BUF terms = BUF_INIT;
-    AUTO_BUF names = BUF_INIT;
-    const char *key = command_key(c);
+    CLEANUP(commands_filter_fini) struct commands_filter filter = {BUF_INIT, BUF_INIT};
     size_t n = json_is_array(v) ? json_array_size(v) : 1;
     int err = 0;
     for (size_t i = 0; i < n && err == 0; i++) {
         const char *word = json_string_value(json_is_array(v) ? json_array_get(v, i) : v);
         if (!word)
             return check_bad(a, "a filter text or a list of texts", f);
-        struct buf *to = key && filter_word_is_name(word) ? &names : &terms;
-        if (to->len > 0)
-            err = buf_append_char(to, to == &names ? ',' : ' ');
-        if (err == 0)
-            err = buf_append_c(to, word);
+        err = commands_filter_add(c, &filter, word);
     }
-    if (err == 0 && names.len > 0)
-        err = buf_printf(&terms, "%s%s=%s", terms.len ? " " : "", key, buf_cstr(&names));
+    if (err == 0)
+        err = commands_filter_join(c, &filter);
     if (err < 0)
         return command_fail(f, -ERR_NOMEM, NULL, NULL);
-    *ret = json_stringn(terms.len ? terms.data + terms.start : "", terms.len);
+    *ret = json_stringn(filter.terms.len ? filter.terms.data + filter.terms.start : "",
+                        filter.terms.len);
     return 0;
 }
 
 static int check_field(const struct command *c, const struct command_arg *a, const json_t *v,
                        json_t **ret, struct command_failure *f)
 {
-    size_t n;
-    const struct command_column *col = commands_columns(c, &n);
     const char *text = json_string_value(v);
     if (!text)
         return check_bad(a, "the name of a column", f);
     const char *name = text + (text[0] == '-');
-    AUTO_FREE const char **names = calloc(n + 1, sizeof(*names));
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(col[i].name, name) == 0) {
-            *ret = json_string(text);
-            return 0;
-        }
-        if (names)
-            names[i] = col[i].name;
-    }
-    return command_fail(f, -ERR_BAD_PARAM, names ? str_nearest(name, names, n) : NULL,
-                        str_printf("%s has no column of that name to sort by", c->method));
+    const struct command_column *col = commands_column(c, name);
+    if (!col)
+        return command_fail(f, -ERR_BAD_PARAM, commands_nearest_column(c, name),
+                            str_printf("%s has no column of that name to sort by", c->method));
+    *ret = json_sprintf("%s%s", text[0] == '-' ? "-" : "", col->name);
+    return 0;
 }
 
 static int check_user(const struct command_arg *a, const json_t *v, json_t **ret,
@@ -258,15 +209,20 @@ static int check_user(const struct command_arg *a, const json_t *v, json_t **ret
 static int check_one(const struct command *c, const struct command_arg *a, json_t *v, json_t **ret,
                      struct command_failure *f)
 {
-    uint64_t id;
+    uint64_t n;
     switch (a->type) {
     case COMMANDS_DURATION:
     case COMMANDS_SIZE:
-        return check_unit(a, v, ret, f);
+        if (json_is_string(v) &&
+            commands_parse(a->type, str_n(json_string_value(v), json_string_length(v)), &n) == 0) {
+            *ret = json_integer((json_int_t)n);
+            return 0;
+        } /* else the number itself */
+        /* fall through */
     case COMMANDS_NUMBER:
     case COMMANDS_PERCENT:
         if (!json_is_integer(v) || json_integer_value(v) < 0)
-            return check_bad(a, "a whole number", f);
+            return check_bad(a, commands_want(a->type), f);
         break;
     case COMMANDS_BOOL:
         if (!json_is_boolean(v))
@@ -277,7 +233,7 @@ static int check_one(const struct command *c, const struct command_arg *a, json_
     case COMMANDS_USER:
         return check_user(a, v, ret, f);
     case COMMANDS_SESSION:
-        if (!json_is_string(v) || session_id_parse(str_of(json_string_value(v)), &id) < 0)
+        if (!json_is_string(v) || session_id_parse(str_of(json_string_value(v)), &n) < 0)
             return check_bad(a, "a session id such as 1-2a", f);
         break;
     default:

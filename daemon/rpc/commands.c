@@ -5,6 +5,7 @@
 #include <ctype.h>
 
 #include "base/cleanup.h"
+#include "base/units.h"
 
 /* The words of the table's flag columns, as values. */
 enum {
@@ -332,6 +333,56 @@ const char *commands_nearest_column(const struct command *c, const char *word)
     for (size_t i = 0; i < n; i++)
         names[i] = col[i].name;
     return str_nearest(word, names, n);
+}
+
+int commands_parse(enum commands_type type, struct str text, uint64_t *ret)
+{
+    int err = type == COMMANDS_DURATION ? units_parse_duration(text, ret)
+              : type == COMMANDS_SIZE   ? units_parse_size(text, ret)
+                                        : str_to_u64(text, INT64_MAX, ret);
+    return err < 0 || *ret > INT64_MAX ? -ERR_SYNTAX : 0;
+}
+
+const char *commands_want(enum commands_type type)
+{
+    return type == COMMANDS_DURATION ? "a duration such as 30s, 5m or 1h"
+           : type == COMMANDS_SIZE   ? "a size such as 64k or 10m"
+                                     : "a whole number";
+}
+
+/* ---- filters in words ---- */
+
+void commands_filter_fini(struct commands_filter *f)
+{
+    buf_fini(&f->terms);
+    buf_fini(&f->names);
+}
+
+/* The column that names the rows of a noun, id or name; NULL when the first column is none. */
+static const char *filter_key(const struct command *c)
+{
+    size_t n;
+    const struct command *list = commands_find(c->noun, "list");
+    const struct command_column *col = commands_columns(list ? list : c, &n);
+    return n > 0 && col[0].unit == COMMANDS_TEXT ? col[0].name : NULL;
+}
+
+int commands_filter_add(const struct command *c, struct commands_filter *f, const char *word)
+{
+    bool is_name = filter_key(c) && word[0] && word[0] != '!' && !strpbrk(word, "=<> \t\"");
+    struct buf *to = is_name ? &f->names : &f->terms;
+    if (to->len > 0 && buf_append_char(to, is_name ? ',' : ' ') < 0)
+        return -ERR_NOMEM;
+    return buf_append_c(to, word);
+}
+
+int commands_filter_join(const struct command *c, struct commands_filter *f)
+{
+    if (f->names.len == 0)
+        return 0;
+    const char *names = buf_cstr(&f->names);
+    return names ? buf_printf(&f->terms, "%s%s=%s", f->terms.len ? " " : "", filter_key(c), names)
+                 : -ERR_NOMEM;
 }
 
 const char *role_name(enum role role)

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/str.h"
+#include "base/buf.h"
 
 /* What a peer may do; each includes those before it. */
 enum role { ROLE_NONE = -1, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN };
@@ -136,6 +136,22 @@ const char *commands_shortcut_word(size_t i);
 const char *commands_nearest_noun(const char *word);
 const char *commands_nearest_verb(const char *noun, const char *word);
 const char *commands_nearest_column(const struct command *c, const char *word);
+
+/* A number, percentage, duration (to ms) or size (to bytes) as people write it; at most INT64_MAX.
+ * -ERR_SYNTAX: it is not what commands_want says ("a duration such as 30s, 5m or 1h"; static). */
+int commands_parse(enum commands_type type, struct str text, uint64_t *ret) NODISCARD;
+const char *commands_want(enum commands_type type);
+
+/* A filter in words: those without an operator are ids or names of rows, the others are terms.
+ * Zeroed is empty. -ERR_NOMEM. */
+struct commands_filter {
+    struct buf terms, names;
+};
+void commands_filter_fini(struct commands_filter *f);
+int commands_filter_add(const struct command *c, struct commands_filter *f,
+                        const char *word) NODISCARD;
+/* Joins all words to one text: terms. */
+int commands_filter_join(const struct command *c, struct commands_filter *f) NODISCARD;
 
 /* Names are the same when they differ in '-' and '_' only. */
 bool commands_name_eq(const char *a, const char *b);
