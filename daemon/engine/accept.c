@@ -26,7 +26,7 @@ struct acceptor {
     unsigned index; /* in the setup */
     int fd;
     struct event *event;
-    unsigned batch, turns; /* clients taken in one turn, see acceptor_batch */
+    unsigned batch, turns; /* clients taken in one turn, see on_acceptable */
     bool is_configured, is_paused, is_armed;
 };
 
@@ -188,16 +188,11 @@ static void acceptor_hand_over(struct acceptor *a, int fd, const struct addr *pe
 
 /* Where clients come singly, asking for one more than there is would be a call for nothing: as many
  * are taken as the last look at the whole queue found, and what is left makes the next turn. */
-static unsigned acceptor_batch(struct acceptor *a)
-{
-    bool is_look = a->batch == 0 || a->turns++ % ACCEPT_LOOK == 0;
-    return is_look ? ACCEPT_BATCH : a->batch;
-}
-
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
     struct acceptor *a = arg;
-    unsigned n = 0, most = acceptor_batch(a);
+    bool is_look = a->batch == 0 || a->turns++ % ACCEPT_LOOK == 0;
+    unsigned n = 0, most = is_look ? ACCEPT_BATCH : a->batch;
     (void)what;
     for (; n < most; n++) {
         struct sockaddr_storage ss = {0};

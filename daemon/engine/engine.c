@@ -158,16 +158,6 @@ static int engine_make_workers(struct engine *e)
     return 0;
 }
 
-static int engine_make_acceptors(struct engine *e)
-{
-    const struct acceptors_spec spec = {.loop = e->loop,
-                                        .workers = e->workers,
-                                        .n_workers = e->n_workers,
-                                        .admission = &e->admission,
-                                        .counters = &e->accept_counters};
-    return acceptors_new(&spec, &e->acceptors);
-}
-
 static int engine_watch_loops(struct engine *e)
 {
     AUTO_FREE const struct loop **loops = calloc(e->n_workers + 1, sizeof(*loops));
@@ -238,7 +228,12 @@ static int engine_assemble(struct engine *e, struct config *c, struct delivery *
         err = engine_make_workers(e);
     e->host.workers = e->control_workers;
     if (err == 0)
-        err = engine_make_acceptors(e);
+        err = acceptors_new(&(const struct acceptors_spec){.loop = e->loop,
+                                                           .workers = e->workers,
+                                                           .n_workers = e->n_workers,
+                                                           .admission = &e->admission,
+                                                           .counters = &e->accept_counters},
+                            &e->acceptors);
     if (err == 0)
         err = engine_listen(e, c, d, ret_error);
     if (err == 0)

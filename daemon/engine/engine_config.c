@@ -75,16 +75,6 @@ void engine_set_logs(struct engine *e, struct delivery_fds *given)
 
 /* ---- reading ---- */
 
-/* Without a supervisor. */
-static int engine_read_file(const struct engine *e, enum control_read how, struct config **ret,
-                            struct config_problems *ret_problems)
-{
-    if (how != CONTROL_READ_BACK)
-        return config_load(e->options->config_path, ret, ret_problems);
-    *ret = config_ref(e->confirmed);
-    return 0;
-}
-
 static struct delivery *engine_propose(struct engine *e, struct delivery *d)
 {
     pthread_mutex_lock(&e->proposed_lock);
@@ -121,8 +111,12 @@ int engine_read_config(void *arg, enum control_read how, struct config **ret,
                                            [CONTROL_READ_FILES] = WIRE_READ_FILES};
     struct engine *e = arg;
     struct delivery *d = NULL;
-    if (!e->channel)
-        return engine_read_file(e, how, ret, ret_problems);
+    if (!e->channel && how != CONTROL_READ_BACK) /* without a supervisor */
+        return config_load(e->options->config_path, ret, ret_problems);
+    if (!e->channel) {
+        *ret = config_ref(e->confirmed);
+        return 0;
+    }
     int err = channel_ask(e->channel, words[how], &d);
     if (err == 0) {
         err = delivery_load(d, ret, ret_problems);

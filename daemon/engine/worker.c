@@ -15,11 +15,6 @@
 
 /* ---- notes for the control thread ---- */
 
-static bool worker_is_watched(const struct worker *w)
-{
-    return atomic_load_explicit(w->spec.is_watched, memory_order_relaxed);
-}
-
 static void on_note(void *arg, enum session_note note, const struct session *s, const char *reason,
                     struct str detail)
 {
@@ -28,7 +23,7 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
         limits_welcome(w->spec.admission->limits, session_peer(s), session_user(s));
     /* Last logins go into the store; failures and ends are kept for those who look later. */
     bool is_counted = note == SESSION_NOTE_END && session_is_client_counted(s);
-    bool is_watched = worker_is_watched(w);
+    bool is_watched = atomic_load_explicit(w->spec.is_watched, memory_order_relaxed);
     if (note != SESSION_NOTE_FAILURE && !session_user(s) && !is_counted && !is_watched)
         return;
     struct worker_note *n = zalloc(sizeof(*n));
@@ -169,22 +164,19 @@ static void publish_drop(struct mail *m)
     free(p);
 }
 
-static void worker_reconfigure(struct worker *w, const struct setup *setup)
-{
-    int err = auth_configure(w->env.auth, setup->config, setup->auth_tls);
-    if (err == 0 && setup->config->reload_session_timeout_ms > 0)
-        err = retire_start(&w->env, &w->retirements, setup, w->spec.n_workers);
-    if (err < 0)
-        LOG_EVENT(LOG_LEVEL_ERROR, "worker-config", KV_ERR("error", err));
-}
-
 static void on_publish(struct mail *m, void *owner)
 {
     struct publish_mail *p = CONTAINER_OF(m, struct publish_mail, mail);
     struct session_env *env = owner;
     struct setup *old = env->setup;
-    if (!old || old->config != p->setup->config)
-        worker_reconfigure(CONTAINER_OF(env, struct worker, env), p->setup);
+    if (!old || old->config != p->setup->config) {
+        struct worker *w = CONTAINER_OF(env, struct worker, env);
+        int err = auth_configure(env->auth, p->setup->config, p->setup->auth_tls);
+        if (err == 0 && p->setup->config->reload_session_timeout_ms > 0)
+            err = retire_start(env, &w->retirements, p->setup, w->spec.n_workers);
+        if (err < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "worker-config", KV_ERR("error", err));
+    }
     env->setup = p->setup;
     setup_unref(old);
     free(p);

@@ -58,17 +58,6 @@ static int connect_find_fixed(struct session *s, struct backend **ret)
     return 0;
 }
 
-/* A place on the one backend that may take it. */
-static int connect_take_fixed(struct session *s, struct backend *b)
-{
-    if (!backend_take_place(b))
-        return -ERR_BACKEND_FULL;
-    if (backend_is_usable(b, s->proto->id, loop_now_ms(s->env->loop)))
-        return 0;
-    places_give(b); /* another login has the one try of a backend that is down */
-    return -ERR_BACKEND_DOWN;
-}
-
 /* The place that was waited for; NULL where it no longer fits. */
 static const struct pool_member *connect_granted_member(const struct session *s,
                                                         const struct backend *fixed)
@@ -100,7 +89,12 @@ static int connect_choose(struct session *s, const struct pool_member **ret)
     if (!fixed)
         return places_pick(p->route.pool, &p->choice, ret);
     *ret = p->route.member;
-    return connect_take_fixed(s, fixed);
+    if (!backend_take_place(fixed))
+        return -ERR_BACKEND_FULL;
+    if (backend_is_usable(fixed, s->proto->id, loop_now_ms(s->env->loop)))
+        return 0;
+    places_give(fixed); /* another login has the one try of a backend that is down */
+    return -ERR_BACKEND_DOWN;
 }
 
 static bool connect_is_full(int err)

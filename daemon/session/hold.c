@@ -19,16 +19,6 @@ struct holds {
     uint64_t count;   /* that ended */
 };
 
-static struct holds *holds_of(struct session_env *env)
-{
-    if (env->holds)
-        return env->holds;
-    env->holds = calloc(1, sizeof(*env->holds));
-    if (env->holds)
-        list_init(&env->holds->over);
-    return env->holds;
-}
-
 void holds_free(struct holds *h)
 {
     size_t pos = 0;
@@ -72,9 +62,13 @@ enum hold_state hold_state_of(const struct session *s)
 
 int hold_begin(struct session_env *env, const char *user)
 {
-    struct holds *h = holds_of(env);
-    if (!h)
-        return -ERR_NOMEM;
+    struct holds *h = env->holds;
+    if (!h) {
+        env->holds = h = calloc(1, sizeof(*h));
+        if (!h)
+            return -ERR_NOMEM;
+        list_init(&h->over);
+    }
     holds_expire(h, loop_now_ms(env->loop));
     struct hold *one = map_get(&h->by_user, str_of(user));
     size_t n = strlen(user) + 1;

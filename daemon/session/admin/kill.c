@@ -125,16 +125,6 @@ static void kill_batch_tell(struct kill_batch *k, struct session *s, size_t at)
         kill_watch_free(w);
 }
 
-static void kill_batch_told(struct kill_batch *k)
-{
-    k->is_told = true;
-    loop_unslice(&k->slice);
-    if (k->generation)
-        LOG_EVENT(LOG_LEVEL_NOTICE, "sessions-retired", KV_U64("worker", k->env->worker),
-                  KV_U64("sessions", k->n_told));
-    loop_again(k->env->loop, &k->soon);
-}
-
 static void on_kill_batch_tick(struct loop_timer *t)
 {
     struct kill_batch *k = CONTAINER_OF(t, struct kill_batch, tick);
@@ -146,7 +136,12 @@ static void on_kill_batch_step(struct loop_slice *slice)
     struct kill_batch *k = CONTAINER_OF(slice, struct kill_batch, slice);
     for (int i = 0; i < KILL_PIECE; i++) {
         if (k->ids ? k->at == k->n : safe_iter_is_over(&k->walk)) {
-            kill_batch_told(k);
+            k->is_told = true;
+            loop_unslice(&k->slice);
+            if (k->generation)
+                LOG_EVENT(LOG_LEVEL_NOTICE, "sessions-retired", KV_U64("worker", k->env->worker),
+                          KV_U64("sessions", k->n_told));
+            loop_again(k->env->loop, &k->soon);
             return;
         }
         if (k->n_allowed == 0)
