@@ -38,6 +38,7 @@ struct merge_answer {
     struct table_part part; /* of a list that can begin anywhere */
 };
 
+/* How the answers of several daemons to this command become one. */
 enum merge_kind merge_kind(const struct command *c);
 /* Whether the command gives a part of a list that can begin anywhere. */
 bool merge_is_window(const struct command *c);

@@ -56,16 +56,6 @@ struct complete_ports {
     uint8_t v4[(UINT16_MAX + 1) / 8];
 };
 
-/* Which of the providers it asks. Names that there are not are found by the checks. */
-static void complete_providers(const struct config *c, struct config_listener *l)
-{
-    l->provider_mask = l->providers.v ? 0 : UINT64_MAX;
-    for (size_t i = 0; i < c->n_auths && i < CONFIG_AUTHS_MAX; i++)
-        for (size_t j = 0; j < l->providers.n; j++)
-            if (c->auths[i].name && strcmp(c->auths[i].name, l->providers.v[j]) == 0)
-                l->provider_mask |= UINT64_C(1) << i;
-}
-
 static int complete_listeners(struct config *c, const struct config_places *places)
 {
     static const uint8_t any[sizeof(((struct addr *)NULL)->ip)];
@@ -96,7 +86,12 @@ static int complete_listeners(struct config *c, const struct config_places *plac
             l->mechanisms = l->proto->default_mechanisms;
         if (!l->server_name)
             l->server_name = c->server_name;
-        complete_providers(c, l);
+        /* Which of the providers it asks. Names that there are not are found by the checks. */
+        l->provider_mask = l->providers.v ? 0 : UINT64_MAX;
+        for (size_t k = 0; k < c->n_auths && k < CONFIG_AUTHS_MAX; k++)
+            for (size_t j = 0; j < l->providers.n; j++)
+                if (c->auths[k].name && strcmp(c->auths[k].name, l->providers.v[j]) == 0)
+                    l->provider_mask |= UINT64_C(1) << k;
     }
     return 0;
 }

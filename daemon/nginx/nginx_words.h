@@ -24,6 +24,7 @@ struct nginx_words {
     unsigned word_line; /* where it began */
 };
 
+/* Frees the word. */
 void nginx_words_fini(struct nginx_words *w);
 /* The next token. 0, -ERR_NOMEM, or -ERR_SYNTAX with what is wrong in *ret_why (static): it is in
  * the line of `word_line`. Quotes and comments count only where a word begins; a backslash takes

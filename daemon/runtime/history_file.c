@@ -75,11 +75,6 @@ uint64_t history_file_id(const char *name)
 
 /* ---- life ---- */
 
-static bool file_read(int fd, void *p, size_t n, uint64_t offset)
-{
-    return pread(fd, p, n, (off_t)offset) == (ssize_t)n;
-}
-
 static int file_put(int fd, const void *p, size_t n, uint64_t offset)
 {
     ssize_t done = pwrite(fd, p, n, (off_t)offset);
@@ -93,7 +88,7 @@ static int file_begin(struct history_file *f)
         return err_from_errno(errno);
     if (!S_ISREG(st.st_mode))
         return -ERR_IO;
-    bool is_ours = file_read(f->fd, &f->head, sizeof(f->head), 0) &&
+    bool is_ours = pread(f->fd, &f->head, sizeof(f->head), 0) == (ssize_t)sizeof(f->head) &&
                    memcmp(f->head.magic, file_empty.magic, sizeof(file_empty.magic)) == 0 &&
                    f->head.wholes == file_empty.wholes && f->head.backends == file_empty.backends;
     if (is_ours)
