@@ -228,5 +228,5 @@ bool app_is_complete(const struct app *a)
     for (size_t i = 0; i < n->n_members; i++)
         if (!n->members[i].is_lost && !node_is_connected(&n->members[i]))
             return false;
-    return n->refreshed_ms && node_pending(n) == 0 && n->next_ms && knows_protos;
+    return n->refreshed_ms && node_pending(n) == 0 && n->n_past == 0 && n->next_ms && knows_protos;
 }

@@ -8,7 +8,7 @@
 
 #define LIST_GAP 2
 #define LIST_GUTTER 1    /* for the mark */
-#define LIST_TEXT_MAX 40 /* of a wide list's text columns */
+#define LIST_TEXT_MAX 40 /* of a wide list's text columns, and what others give way to */
 
 void list_init(struct list *l, const struct command *command, const char *identity,
                const char *sort, const char *empty)
@@ -117,12 +117,37 @@ static void list_fit_wide(struct list *l, int cols)
     l->n_hidden = o->n_columns - 1 - last;
 }
 
+/* What happened says more than where: while it is cut, these columns are left out, one by one. */
+static void list_give_way(struct list *l, int cols)
+{
+    static const char *const names[] = {"session", "proto", "backend", "listener"};
+    struct output *o = &l->output;
+    int total = -LIST_GAP;
+    bool has_text = false;
+    for (size_t i = 0; i < o->n_columns; i++) {
+        bool is_text = strcmp(o->columns[i].name, "text") == 0;
+        int width = o->columns[i].width;
+        total += width ? (is_text && width > LIST_TEXT_MAX ? LIST_TEXT_MAX : width) + LIST_GAP : 0;
+        has_text = has_text || (is_text && width);
+    }
+    for (size_t k = 0; has_text && k < ARRAY_LEN(names); k++)
+        for (size_t i = 0; i < o->n_columns && total > cols; i++) {
+            struct output_column *c = &o->columns[i];
+            if (!c->width || strcmp(c->name, names[k]) != 0)
+                continue;
+            total -= c->width + LIST_GAP;
+            c->width = 0;
+        }
+}
+
 static void list_fit(struct list *l, int cols)
 {
     if (l->is_wide) {
         list_fit_wide(l, cols);
         return;
     }
+    if (!l->shown)
+        list_give_way(l, cols);
     output_table_fit(&l->output);
     l->n_hidden = 0;
     for (size_t i = 0; i < l->output.n_columns; i++) {

@@ -237,7 +237,7 @@ bool node_is_looking(const struct node *n, enum pane p)
     const struct source *s = &n->sources[SOURCE_PANE + p];
     const struct table *t = &n->lists[p].table;
     if (!s->is_waiting)
-        return p == PANE_EVENTS && n->has_old_events;
+        return p == PANE_EVENTS && (n->has_old_events || n->n_past > 0);
     return p == PANE_EVENTS || !t->rows || t->is_changed || !table_has_visible(t);
 }
 
@@ -404,6 +404,7 @@ static void on_event(void *arg, const json_t *params)
     }
     if (stream != n->stream)
         return;
+    n->n_past -= n->n_past > 0;
     if (!n->is_paused) {
         node_add_event(n, params);
         return;
@@ -427,9 +428,7 @@ static void on_watch(void *arg, const json_t *result, const struct client_error 
         table_clear(node_events(n));
     n->has_old_events = false;
     n->stream = json_integer_value(json_object_get(result, "stream"));
-    /* The events that were before follow: they are there when what is asked now is answered. */
-    n->sources[SOURCE_STATUS].is_again = n->sources[SOURCE_STATUS].is_waiting;
-    source_ask(n, SOURCE_STATUS);
+    n->n_past = (uint64_t)json_integer_value(json_object_get(result, "past")); /* they follow */
     if (!node_events(n)->rows)
         node_events(n)->rows = json_array();
 }
@@ -444,7 +443,9 @@ static void node_watch(struct node *n)
     if (node_events(n)->filter[0])
         json_object_set_new(params, "filter", json_string(node_events(n)->filter));
     if (commands_arg(c, "last"))
-        json_object_set_new(params, "last", json_integer(NODE_EVENTS_LAST));
+        json_object_set_new(
+            params, "last",
+            json_integer(node_events(n)->filter[0] ? NODE_EVENTS_KEPT : NODE_EVENTS_LAST));
     n->is_watching = true;
     s->is_waiting = node_ask(n, c->method, params, on_watch, n);
 }
@@ -454,6 +455,7 @@ static void node_unwatch(struct node *n)
     if (n->stream)
         (void)node_ask(n, "stream.cancel", json_pack("{s:I}", "stream", n->stream), NULL, NULL);
     n->stream = 0;
+    n->n_past = 0;
     n->is_watching = false;
 }
 
@@ -586,6 +588,7 @@ static void on_lost(void *arg, const char *why, const char *hint)
 static void node_forget_questions(struct node *n)
 {
     n->stream = 0;
+    n->n_past = 0;
     n->is_watching = false;
     for (size_t i = 0; i < SOURCE_COUNT; i++)
         n->sources[i].is_waiting = n->sources[i].is_again = false;

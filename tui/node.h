@@ -11,7 +11,8 @@
 #include "tui/rpc_client.h"
 
 #define NODE_EVENTS_MAX 100000
-#define NODE_EVENTS_LAST 1000 /* past events asked for at the beginning */
+#define NODE_EVENTS_LAST 1000  /* past events asked for at the beginning, */
+#define NODE_EVENTS_KEPT 10000 /* and of a filter: all that the daemon keeps */
 
 enum source_id {
     SOURCE_STATUS,
@@ -68,6 +69,7 @@ struct node {
     json_int_t stream;   /* of the events pane; 0 = none */
     bool is_watching;    /* asked for */
     bool has_old_events; /* of another filter: they go when the new ones come */
+    uint64_t n_past;     /* events of before that are still to come */
     json_t *held;        /* events that came during a pause */
     bool is_paused;
     /* Events of other streams. */

@@ -19,26 +19,81 @@ static int event_filter(struct request *r, struct filter **ret)
     return request_filter(r, "filter", fields, n, ret);
 }
 
+/* How many of the kept events are to be sent first, and from which on. */
+struct event_watch {
+    struct request *request;
+    struct filter *filter; /* owned */
+    uint64_t left, from, past;
+};
+
+static void event_watch_free(struct event_watch *w)
+{
+    filter_unref(w->filter);
+    free(w);
+}
+
+static bool event_watch_one(void *arg, const struct event_view *e)
+{
+    struct event_watch *w = arg;
+    w->from = e->number;
+    w->past++;
+    return --w->left > 0;
+}
+
+static void event_watch_done(void *arg, uint64_t seen)
+{
+    struct event_watch *w = arg;
+    struct request *r = w->request;
+    uint64_t stream;
+    (void)seen;
+    int err = r->client
+                  ? events_watch(request_control(r)->events, r->client, w->filter, w->from, &stream)
+                  : -ERR_CLOSED;
+    if (err < 0)
+        request_fail(r, err, NULL,
+                     err == -ERR_TOO_MANY ? "this connection has too many streams" : NULL);
+    else
+        request_answer(
+            r, json_pack("{s:I, s:I}", "stream", (json_int_t)stream, "past", (json_int_t)w->past));
+    event_watch_free(w);
+}
+
+static void event_watch_drop(void *arg)
+{
+    struct event_watch *w = arg;
+    request_abandon(w->request);
+    event_watch_free(w);
+}
+
 void command_event_watch(struct request *r)
 {
-    struct events *e = request_control(r)->events;
     struct filter *filter = NULL;
-    uint64_t stream, last = request_number(r, "last", 0);
     if (!r->client) {
         request_fail(r, -ERR_UNSUPPORTED, NULL, NULL);
         return;
     }
     if (event_filter(r, &filter) < 0)
         return;
-    int err = events_watch(e, r->client, filter, &stream);
-    filter_unref(filter);
-    if (err < 0) {
-        request_fail(r, err, NULL,
-                     err == -ERR_TOO_MANY ? "this connection has too many streams" : NULL);
+    struct event_watch *w = calloc(1, sizeof(*w));
+    if (!w) {
+        filter_unref(filter);
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
         return;
     }
-    request_answer(r, json_pack("{s:I}", "stream", (json_int_t)stream));
-    events_send_last(e, stream, last);
+    *w = (struct event_watch){
+        .request = r, .filter = filter, .left = request_number(r, "last", 0), .from = EVENTS_NOW};
+    const struct event_scan scan = {.filter = filter ? filter_ref(filter) : NULL,
+                                    .one = event_watch_one,
+                                    .done = event_watch_done,
+                                    .drop = event_watch_drop,
+                                    .arg = w};
+    if (w->left == 0) {
+        filter_unref(scan.filter);
+        event_watch_done(w, 0);
+    } else if (events_scan(request_control(r)->events, &scan) < 0) {
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        event_watch_free(w);
+    }
 }
 
 /* ---- list ---- */

@@ -7,15 +7,21 @@
 #include "rpc/client.h"
 #include "runtime/state.h"
 
-#define EVENTS_STREAMS_MAX 16 /* of one client */
-#define EVENTS_KEPT 10000     /* for those who come later */
-#define EVENTS_LOOKED 64      /* of these at once */
+#define EVENTS_STREAMS_MAX 16        /* of one client */
+#define EVENTS_KEPT 10000            /* for those who come later */
+#define EVENTS_LOOKED 64             /* of these at once */
+#define EVENTS_BACKLOG (1024 * 1024) /* unread bytes with which kept events wait */
+#define EVENTS_BACKLOG_MS 250
 
 struct watcher {
     struct client_link stream;
     struct list link;
     struct events *events;
     struct filter *filter; /* NULL = all */
+    struct loop_slice slice;
+    struct loop_timer pause; /* until the reader has caught up */
+    bool is_behind;          /* kept events are being sent: what happens meanwhile follows them */
+    uint64_t at;             /* the next of these */
 };
 
 /* An event at rest: each login makes two, and mostly nobody looks at them. */
@@ -64,6 +70,8 @@ int events_new(struct control *c, struct events **ret)
 static void watcher_free(struct watcher *w)
 {
     client_detach(&w->stream);
+    loop_unslice(&w->slice);
+    loop_timer_cancel(w->events->control->host->loop, &w->pause);
     list_del(&w->link);
     filter_unref(w->filter);
     free(w);
@@ -182,35 +190,40 @@ static json_t *event_row(const struct event_kept *k)
     return row;
 }
 
-/* Event number `at` as a row, when the watcher wants it; else NULL. */
-static json_t *events_row_for(const struct events *e, uint64_t at, const struct watcher *w)
+static void on_watcher_pause(struct loop_timer *t)
 {
-    json_t *row = event_row(&e->kept[at % EVENTS_KEPT]);
-    if (row && watcher_wants(w, row))
-        return row;
-    json_decref(row);
-    return NULL;
+    struct watcher *w = CONTAINER_OF(t, struct watcher, pause);
+    loop_slice(w->events->control->host->loop, &w->slice);
 }
 
-/* A reader that is too slow is dropped on the way, and its watcher with it. */
-void events_send_last(struct events *e, uint64_t stream, uint64_t n)
+/* Kept events of a stream that is behind, as fast as its reader takes them. */
+static void on_watcher_slice(struct loop_slice *s)
 {
-    const struct watcher *w = events_find(e, stream);
-    uint64_t oldest = e->n_kept > EVENTS_KEPT ? e->n_kept - EVENTS_KEPT : 0, at = e->n_kept;
-    while (w && at > oldest && n > 0) {
-        json_t *row = events_row_for(e, --at, w);
-        n -= row != NULL;
-        json_decref(row);
+    struct watcher *w = CONTAINER_OF(s, struct watcher, slice);
+    struct events *e = w->events;
+    uint64_t stream = w->stream.stream;
+    if (client_backlog(w->stream.client) > EVENTS_BACKLOG) {
+        loop_unslice(&w->slice);
+        loop_timer_set(e->control->host->loop, &w->pause, EVENTS_BACKLOG_MS);
+        return;
     }
-    for (; at < e->n_kept && (w = events_find(e, stream)); at++) {
-        json_t *row = events_row_for(e, at, w);
-        if (row)
+    for (int i = 0; i < EVENTS_LOOKED && w && w->at < e->n_kept; i++) {
+        uint64_t oldest = e->n_kept > EVENTS_KEPT ? e->n_kept - EVENTS_KEPT : 0;
+        w->at = w->at < oldest ? oldest : w->at;
+        json_t *row = event_row(&e->kept[w->at++ % EVENTS_KEPT]);
+        bool is_wanted = row && watcher_wants(w, row);
+        if (is_wanted)
             watcher_send(w, row);
         json_decref(row);
+        w = is_wanted ? events_find(e, stream) : w;
     }
+    if (!w || w->at < e->n_kept)
+        return;
+    w->is_behind = false;
+    loop_unslice(&w->slice);
 }
 
-int events_watch(struct events *e, struct client *client, struct filter *filter,
+int events_watch(struct events *e, struct client *client, struct filter *filter, uint64_t from,
                  uint64_t *ret_stream)
 {
     size_t n = 0;
@@ -225,7 +238,14 @@ int events_watch(struct events *e, struct client *client, struct filter *filter,
                                      .cancel = watcher_end,
                                      .gone = watcher_end},
                           .events = e,
-                          .filter = filter ? filter_ref(filter) : NULL};
+                          .filter = filter ? filter_ref(filter) : NULL,
+                          .slice = {.step = on_watcher_slice},
+                          .is_behind = from < e->n_kept,
+                          .at = from};
+    list_init(&w->slice.link);
+    loop_timer_init(&w->pause, on_watcher_pause);
+    if (w->is_behind)
+        loop_slice(e->control->host->loop, &w->slice);
     bool is_first = list_is_empty(&e->watchers);
     list_add_tail(&e->watchers, &w->link);
     client_attach(client, &w->stream);
@@ -247,7 +267,7 @@ static void events_send(struct events *e, json_t *row)
             streams[i++] = LIST_ITEM(it, struct watcher, link)->stream.stream;
     for (i = 0; streams && i < n; i++) {
         const struct watcher *w = events_find(e, streams[i]);
-        if (w && watcher_wants(w, row))
+        if (w && !w->is_behind && watcher_wants(w, row))
             watcher_send(w, row);
     }
 }
@@ -339,6 +359,7 @@ static bool events_look(struct events_job *j)
         return false;
     if (!event_view(k, &view))
         return true;
+    view.number = j->at;
     j->seen++;
     json_t *row = j->scan.filter ? event_row(k) : NULL;
     bool is_match = !j->scan.filter || (row && filter_match(j->scan.filter, command_row_get, row));

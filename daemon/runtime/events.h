@@ -10,13 +10,12 @@ struct events;
 /* 0 or -ERR_NOMEM. */
 int events_new(struct control *c, struct events **ret) NODISCARD;
 void events_free(struct events *e); /* NULL is fine */
+#define EVENTS_NOW UINT64_MAX
 /* Streams to a client what happens from now on, where the filter (NULL = all; a reference is taken)
- * matches. -ERR_TOO_MANY streams of this client, -ERR_NOMEM. */
-int events_watch(struct events *e, struct client *client, struct filter *filter,
+ * matches; before that the kept events from a number on (EVENTS_NOW: none), in slices and in their
+ * order. -ERR_TOO_MANY streams of this client, -ERR_NOMEM. */
+int events_watch(struct events *e, struct client *client, struct filter *filter, uint64_t from,
                  uint64_t *ret_stream) NODISCARD;
-/* Sends to a stream the newest of the kept events that its filter matches, at most n, oldest first.
- */
-void events_send_last(struct events *e, uint64_t stream, uint64_t n);
 /* Looks at the kept events of the last since_ms (0 = all) that the filter (of event watch; NULL =
  * all; taken over) matches, newest first, in slices. one: borrows the texts, in the order of enum
  * event_text; false = enough. done: once, unless the control plane ends before; then drop frees. */
@@ -34,7 +33,7 @@ enum event_text {
     EVENT_TEXTS
 };
 struct event_view {
-    uint64_t time_ms;
+    uint64_t time_ms, number; /* the number of an event is that of those before it */
     const char *texts[EVENT_TEXTS]; /* "" = none */
     bool is_end;                    /* of a session: it has figures */
     uint64_t age_ms, in_bytes, out_bytes;

@@ -458,14 +458,11 @@ def test_events_that_were_before(proxy):
     r = Control(proxy.control)
 
     def before(**params):
-        """What comes with the answer: at most params["last"] events, oldest first."""
-        stream = r.call("event.watch", **params)["result"]["stream"]
-        r.send({"jsonrpc": "2.0", "id": 2, "method": "system.whoami"})
-        rows = []
-        while "id" not in (message := r.receive()):
-            assert message["params"]["stream"] == stream
-            rows.append(message["params"])
-        r.call("stream.cancel", stream=stream)
+        """What follows the answer, which says how many: at most params["last"] events, oldest first."""
+        answer = r.call("event.watch", **params)["result"]
+        rows = [r.receive()["params"] for _ in range(answer["past"])]
+        assert all(row["stream"] == answer["stream"] for row in rows)
+        r.call("stream.cancel", stream=answer["stream"])
         return rows
 
     rows = wait.until(lambda: len(x := before(last=1000)) >= 5 and x, "the events")

@@ -314,6 +314,39 @@ static void test_list_colours_states(void **state)
     screen_fini(&s);
 }
 
+/* Why a login failed is read before where it was: columns give way to the text. */
+static void test_list_gives_way_to_text(void **state)
+{
+    (void)state;
+    static const char events[] =
+        "{\"rows\":[{\"time\":1000,\"type\":\"failure\",\"session\":\"1-4711\","
+        "\"proto\":\"imap\",\"user\":\"anna@example.org\",\"ip\":\"192.0.2.123\","
+        "\"backend\":\"main/b1\",\"text\":\"wrong password; ended\"}]}";
+    static const struct {
+        int cols;
+        const char *titles;
+        size_t n_hidden;
+    } rows[] = {
+        {160, "TYPE     SESSION  PROTO  USER              IP           BACKEND  TEXT", 0},
+        {100, "TYPE     PROTO  USER              IP           BACKEND  TEXT", 1},
+        {94, "TYPE     USER              IP           BACKEND  TEXT", 1},
+        {84, "TYPE     USER              IP           TEXT", 2},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct screen s = new_screen(3, rows[i].cols, GLYPHS_FULL);
+        struct list l;
+        list_init(&l, commands_find("event", "watch"), "", "", "none");
+        list_take(&l, events);
+        list_draw(&l, &s, 0, 3, false, NULL);
+        AUTO_FREE char *text = printed(&s);
+        if (!strstr(text, rows[i].titles) || !strstr(text, "wrong password; ended"))
+            fail_msg("%d columns: %s", rows[i].cols, text);
+        assert_int_equal(l.n_hidden, rows[i].n_hidden);
+        list_fini(&l);
+        screen_fini(&s);
+    }
+}
+
 /* What is long comes behind everything else. */
 static void test_page_object(void **state)
 {
@@ -458,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_list_fills_the_room),
         cmocka_unit_test(test_page_object),
         cmocka_unit_test(test_list_colours_states),
+        cmocka_unit_test(test_list_gives_way_to_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
