@@ -129,6 +129,7 @@ static const char *help_json_unit(enum commands_type unit)
     case COMMANDS_SIZE:
         return "integer, bytes";
     case COMMANDS_DURATION:
+    case COMMANDS_LATENCY:
         return "integer, ms";
     case COMMANDS_TIME:
     case COMMANDS_CLOCK:

@@ -15,6 +15,7 @@
 /* More than columns and expendable ones together. */
 #define OUTPUT_RANKS (2 * OUTPUT_COLUMNS_MAX)
 /* One odd value must not push everything else out. */
+#define OUTPUT_LATENCY_WIDTH 6 /* "1500ms" */
 #define OUTPUT_TEXT_MAX 60
 
 /* Columns that are missed least, in the order in which they go when the terminal is narrow. */
@@ -73,6 +74,9 @@ void output_table_measure(struct output *o, const json_t *rows)
                 width = OUTPUT_TEXT_MAX;
             col->width = width > col->width ? width : col->width;
         }
+        /* It changes too often for a place of its own each time. */
+        if (col->unit == COMMANDS_LATENCY && col->width < OUTPUT_LATENCY_WIDTH)
+            col->width = OUTPUT_LATENCY_WIDTH;
         if (col->is_some && !o->has_choice && (col->is_empty || json_array_size(rows) == 0))
             col->width = 0;
     }

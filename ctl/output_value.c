@@ -11,7 +11,7 @@
 bool output_is_number(enum commands_type unit)
 {
     return unit == COMMANDS_NUMBER || unit == COMMANDS_SIZE || unit == COMMANDS_DURATION ||
-           unit == COMMANDS_PERCENT;
+           unit == COMMANDS_LATENCY || unit == COMMANDS_PERCENT;
 }
 
 int output_compare(const json_t *a, const json_t *b)
@@ -104,7 +104,10 @@ static int output_human_number(struct buf *out, const struct output_column *col,
     }
     if (col->unit == COMMANDS_PERCENT)
         return buf_printf(out, "%" JSON_INTEGER_FORMAT "%%", v);
-    if (v < 0 || (col->unit != COMMANDS_SIZE && col->unit != COMMANDS_DURATION))
+    if (col->unit == COMMANDS_LATENCY && v < 10000)
+        return buf_printf(out, "%" JSON_INTEGER_FORMAT "ms", v);
+    if (v < 0 || (col->unit != COMMANDS_SIZE && col->unit != COMMANDS_DURATION &&
+                  col->unit != COMMANDS_LATENCY))
         return buf_printf(out, "%" JSON_INTEGER_FORMAT, v);
     if (col->unit == COMMANDS_SIZE)
         units_human_size(text, (uint64_t)v);

@@ -305,8 +305,8 @@ static void draw_times(const struct graph_layout *l, const struct graph_view *v,
         if (at >= used)
             used = at + screen_printf(s, row, col + at, l->cols - at, STYLE_DIM, "%s ", age);
         if (i == 0 && l->has_before)
-            used += screen_printf(s, row, col + used, l->cols - used - 4, STYLE_DIM, "faint: %s ",
-                                  v->span->before);
+            used += screen_printf(s, row, col + used, l->cols - used - 4, STYLE_DIM,
+                                  " (faint: %s) ", v->span->before);
     }
     screen_right(s, row, col + used, l->cols - used, STYLE_DIM, STR("now"));
 }

@@ -93,6 +93,7 @@ static void groups_take(const struct node *n, const json_t *result)
     json_array_foreach (json_object_get(result, "rows"), i, row) {
         json_t *key = json_object_get(row, "key");
         json_object_set(row, n->groups_by, key);
+        json_object_del(row, "by"); /* the title says it */
         if (strcmp(n->groups_by, "net") == 0)
             json_object_set(row, "ip", key);
     }
@@ -127,10 +128,11 @@ static json_t *pane_params(const struct node *n, enum pane p, struct table_part 
 static const struct command *source_command(enum source_id id)
 {
     static const char *const commands[SOURCE_PROTO][2] = {
-        [SOURCE_STATUS] = {"system", "status"},  [SOURCE_OPS] = {"op", "list"},
-        [SOURCE_HISTORY] = {"stats", "history"}, [SOURCE_STATS] = {"stats", "show"},
-        [SOURCE_BACKENDS] = {"backend", "list"}, [SOURCE_LISTENERS] = {"listener", "list"},
-        [SOURCE_TOP_USERS] = {"session", "top"}, [SOURCE_TOP_ADDRESSES] = {"session", "top"},
+        [SOURCE_STATUS] = {"system", "status"},   [SOURCE_OPS] = {"op", "list"},
+        [SOURCE_HISTORY] = {"stats", "history"},  [SOURCE_STATS] = {"stats", "show"},
+        [SOURCE_BACKENDS] = {"backend", "list"},  [SOURCE_LISTENERS] = {"listener", "list"},
+        [SOURCE_TOP_USERS] = {"session", "top"},  [SOURCE_TOP_ADDRESSES] = {"session", "top"},
+        [SOURCE_TOP_FAILURES] = {"event", "top"},
     };
     if (id >= SOURCE_PANE)
         return pane_command((enum pane)(id - SOURCE_PANE));
@@ -150,6 +152,9 @@ static json_t *source_params(struct node *n, enum source_id id, struct table_par
     if (id == SOURCE_TOP_USERS || id == SOURCE_TOP_ADDRESSES)
         return json_pack("{s:s, s:s, s:i}", "by", id == SOURCE_TOP_USERS ? "user" : "ip", "sort",
                          "-sessions", "limit", OVERVIEW_TOP);
+    if (id == SOURCE_TOP_FAILURES)
+        return json_pack("{s:s, s:[s,s,s], s:s, s:i}", "filter", "type=failure", "by", "ip", "user",
+                         "text", "sort", "-last", "limit", OVERVIEW_TOP);
     if (id == SOURCE_HISTORY)
         return json_pack("{s:s, s:i}", "step", overview_span(&n->overview)->step, "limit",
                          (int)overview_wanted(&n->overview, clock_wall_ms()));
@@ -214,6 +219,7 @@ static void source_take(struct node *n, enum source_id id, const struct source *
                       : id == SOURCE_STATS         ? &o->stats
                       : id == SOURCE_TOP_USERS     ? &o->top_users
                       : id == SOURCE_TOP_ADDRESSES ? &o->top_addresses
+                      : id == SOURCE_TOP_FAILURES  ? &o->top_failures
                                                    : &o->backends,
                       result);
     }
@@ -698,6 +704,7 @@ static void node_ask_screen(struct node *n, enum screen_id screen)
             source_ask(n, SOURCE_LISTENERS);
             source_ask_again(n, SOURCE_TOP_USERS, NODE_RARELY_MS);
             source_ask_again(n, SOURCE_TOP_ADDRESSES, NODE_RARELY_MS);
+            source_ask_again(n, SOURCE_TOP_FAILURES, NODE_RARELY_MS);
             for (size_t k = 0; k < n->overview.n_protos; k++)
                 source_ask(n, (enum source_id)(SOURCE_PROTO + k));
         } else if (p == PANE_EVENTS) {

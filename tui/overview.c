@@ -24,8 +24,8 @@ static void overview_drop_lines(struct overview *o)
 
 void overview_clear(struct overview *o)
 {
-    json_t **members[] = {&o->history,   &o->stats,     &o->backends,
-                          &o->listeners, &o->top_users, &o->top_addresses};
+    json_t **members[] = {&o->history,   &o->stats,         &o->backends,    &o->listeners,
+                          &o->top_users, &o->top_addresses, &o->top_failures};
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
         overview_take(members[i], NULL);
     for (size_t i = 0; i < o->n_protos; i++)

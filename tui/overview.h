@@ -30,7 +30,7 @@ struct overview {
     int cols;           /* cells of the graphs that were drawn last */
     uint64_t cursor_ms; /* time whose values are told, Unix ms; 0 = now */
     json_t *history;    /* samples, oldest first */
-    json_t *stats, *backends, *listeners, *status, *top_users, *top_addresses;
+    json_t *stats, *backends, *listeners, *status, *top_users, *top_addresses, *top_failures;
     struct overview_proto protos[OVERVIEW_PROTOS_MAX];
     size_t n_protos;
     struct overview_line lines[OVERVIEW_LINES_MAX];

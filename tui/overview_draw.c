@@ -13,6 +13,7 @@
 #define GRAPHS_ACROSS_FROM 150 /* widths with all beside one another, when they are not high */
 #define GRAPHS_TWO_ROWS 18     /* from this height on two rows of graphs use the space better */
 #define TOP_BOTH_FROM 64       /* widths with users and addresses beside one another */
+#define FAILURES_FROM 4        /* rows that are left below them for failed logins */
 #define WARNINGS_MAX 6
 #define NAME_WIDTH_MIN 14
 #define NAME_WIDTH_MAX 32
@@ -92,6 +93,49 @@ static void draw_top_rows(struct overview *o, struct screen *s, int row, int col
     }
 }
 
+/* The widest text of a member, within bounds. */
+static int draw_width(const json_t *rows, const char *member, int most)
+{
+    int width = 1;
+    size_t i;
+    const json_t *r;
+    json_array_foreach (rows, i, r) {
+        int w = output_text_width(str_of(draw_text(r, member)));
+        width = w > width ? w : width;
+    }
+    return width < most ? width : most;
+}
+
+/* The latest failed logins, and how often each happened. */
+static void draw_failures(struct overview *o, struct screen *s, int row, int col, int height,
+                          int width)
+{
+    const int user = draw_width(o->top_failures, "user", width / 3);
+    const int ip = draw_width(o->top_failures, "ip", width / 3);
+    size_t i;
+    const json_t *r;
+    int line = row;
+    (void)screen_text(s, row, col, width, STYLE_TITLE, STR("failed logins"));
+    screen_right(s, row, col, width, STYLE_DIM, STR("times"));
+    if (o->top_failures && json_array_size(o->top_failures) == 0)
+        (void)screen_text(s, row + 1, col, width, STYLE_DIM, STR("none that is remembered"));
+    json_array_foreach (o->top_failures, i, r) {
+        if (++line >= row + height)
+            return;
+        const char *name = draw_text(r, "user");
+        AUTO_FREE char *n = str_printf("%llu", (unsigned long long)draw_number(r, "count"));
+        AUTO_FREE char *what =
+            str_printf("%s %s %s", draw_text(r, "ip"), name, draw_text(r, "text"));
+        (void)screen_text(s, line, col, user, STYLE_NORMAL, name[0] ? str_of(name) : STR("-"));
+        (void)screen_text(s, line, col + user + 2, ip, STYLE_NORMAL, str_of(draw_text(r, "ip")));
+        int at = user + ip + 4;
+        (void)screen_text(s, line, col + at, width - 8 - at, STYLE_DIM,
+                          str_of(draw_text(r, "text")));
+        screen_right(s, line, col + width - 7, 7, STYLE_NORMAL, str_of(n));
+        draw_line(o, s, line, col, width, PANE_FAILURES, r, what ? what : name);
+    }
+}
+
 static void draw_top(struct overview *o, struct screen *s, int row, int col, int height, int width)
 {
     bool has_both = width >= TOP_BOTH_FROM;
@@ -99,10 +143,16 @@ static void draw_top(struct overview *o, struct screen *s, int row, int col, int
     if (!has_both && height < 2 * GRAPH_HEIGHT_MIN)
         upper = height;
     draw_top_rows(o, s, row, col, upper, first, "busiest users", o->top_users, PANE_USERS);
+    size_t n_users = json_array_size(o->top_users), n_all = json_array_size(o->top_addresses);
+    int below = 2 + (int)(n_users > n_all ? n_users : n_all);
     if (has_both)
         draw_top_rows(o, s, row, col + first + 2, height, width - first - 2, "busiest addresses",
                       o->top_addresses, PANE_LIMITS);
-    else if (upper < height)
+    if (has_both && height - below >= FAILURES_FROM)
+        draw_failures(o, s, row + below, col, height - below, width);
+    if (has_both)
+        return;
+    if (upper < height)
         draw_top_rows(o, s, row + upper, col, height - upper, width, "busiest addresses",
                       o->top_addresses, PANE_LIMITS);
 }

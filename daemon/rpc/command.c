@@ -17,6 +17,7 @@ enum {
     FILTER_OF_TIME = FILTER_NUMBER,
     FILTER_OF_PERCENT = FILTER_NUMBER,
     FILTER_OF_CLOCK = FILTER_NUMBER,
+    FILTER_OF_LATENCY = FILTER_DURATION,
 };
 
 static const char *field_word(int id, size_t i);

@@ -403,7 +403,7 @@ const char *commands_type_word(enum commands_type type)
         [COMMANDS_FIELD] = "COLUMN",      [COMMANDS_FILE] = "FILE",
         [COMMANDS_ADDRESS] = "ADDRESS",   [COMMANDS_IP] = "IP",
         [COMMANDS_TIME] = "TIME",         [COMMANDS_PERCENT] = "PERCENT",
-        [COMMANDS_CLOCK] = "TIME",
+        [COMMANDS_CLOCK] = "TIME",        [COMMANDS_LATENCY] = "TIME",
     };
     return words[type];
 }

@@ -62,6 +62,7 @@ enum commands_type {
     COMMANDS_TIME,
     COMMANDS_PERCENT,
     COMMANDS_CLOCK,
+    COMMANDS_LATENCY,
 };
 
 struct command {

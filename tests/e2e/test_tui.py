@@ -132,7 +132,7 @@ def test_bans_and_limits(tui, proxy):
     c = login(proxy)
     tui.keys("5")
     tui.until(r"limits  \d")
-    tui.until(r"u1@example\.org +user +1")
+    tui.until(r"u1@example\.org +1")
     tui.keys("n")
     tui.until("Lock out an address, a network or a user")
     tui.keys("192.0.2.0/24", "Tab", "10m", "Tab", "Go away", "Tab", "Tab", "Tab", "Enter")

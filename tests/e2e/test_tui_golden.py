@@ -36,7 +36,7 @@ def mask(text):
     for line in text.split("\n"):
         for pattern, word in MASKS:
             line = re.sub(pattern, word, line)
-        if not re.search(r"backend - - - dc[12] up", line):  # the first checks end at any time
+        if not re.search(r"backend - - (- dc[12] )?up", line):  # the first checks end at any time
             lines.append(line.rstrip())
     return "\n".join(lines)
 

@@ -131,6 +131,10 @@ def test_no_color_and_ascii(open_screen, proxy):
     plain = open_screen("-s", proxy.control, "--screen", "sessions", env={"NO_COLOR": "1"})
     plain.until("u1@example.org")
     assert not re.search(r"\x1b\[[0-9;]*(3[0-8]|4[0-8]|9[0-7])[;m]", plain.coloured())
+    # The titles and the selected row below them look different.
+    titles, selected = plain.coloured().split("\n")[3:5]
+    assert re.match(r"(\x1b\[0?m)?\x1b\[1;4m|\x1b\[0;1;4m|\x1b\[1m\x1b\[4m", titles), titles
+    assert re.match(r"(\x1b\[[0-9;]*m)*\x1b\[(0;)?7m", selected), selected
     ascii_only = open_screen("-s", proxy.control, "--ascii")
     text = ascii_only.until(r"dc1 +up")
     assert text.isascii()

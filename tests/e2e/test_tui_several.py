@@ -93,7 +93,7 @@ def test_the_same_name_twice(both, proxy, other):  # noqa: F811
     clients.append(login(other, SECOND))
     clients.append(login(proxy, SECOND))
     both.keys("Escape", "9")
-    both.until(rf"^ {SECOND} +user +2 ")
+    both.until(rf"^ {SECOND} +2 ")
     both.keys("/", SECOND, "Enter")
     both.until(r"groups by user  1, 2 in all  filter")
     both.keys("x")

@@ -122,7 +122,7 @@ static void test_words(void **state)
     assert_non_null(strstr(text, "sessions 1100"));
     assert_non_null(strstr(text, " peak 1100\n"));
     assert_non_null(strstr(text, "  1500"));
-    assert_non_null(strstr(text, "-20s faint: 20 s before "));
+    assert_non_null(strstr(text, "-20s  (faint: 20 s before) "));
     assert_non_null(strstr(text, " now\n"));
     AUTO_FREE char *low = drawn(&view, &sessions, GLYPHS_FULL, 4, 80, NULL);
     assert_non_null(strstr(low, "peak 1100 in 20s\n")); /* no room for times below */
