@@ -33,7 +33,7 @@ enum event_text {
     EVENT_TEXTS
 };
 struct event_view {
-    uint64_t time_ms, number; /* the number of an event is that of those before it */
+    uint64_t time_ms, number;       /* the number of an event is that of those before it */
     const char *texts[EVENT_TEXTS]; /* "" = none */
     bool is_end;                    /* of a session: it has figures */
     uint64_t age_ms, in_bytes, out_bytes;
