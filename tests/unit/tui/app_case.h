@@ -17,7 +17,8 @@
 #define WAIT_MS 60000 /* a loaded machine may take its time */
 
 static struct {
-    struct fake fake;
+    struct fake fake, other; /* the other one when there are two daemons */
+    size_t n_daemons;
     struct app app;
     bool has_app;
     _Atomic int sessions; /* rows of session list */
@@ -143,7 +144,8 @@ static int setup(void **state)
 {
     (void)state;
     memset(&t, 0, sizeof(t));
-    t.fake.answer = answer;
+    t.fake.answer = t.other.answer = answer;
+    t.n_daemons = 1;
     t.sessions = 5;
     t.rows = -1;
     return 0;
@@ -156,6 +158,8 @@ static int teardown(void **state)
         app_fini(&t.app);
     if (t.fake.requests)
         fake_stop(&t.fake);
+    if (t.other.requests)
+        fake_stop(&t.other);
     return 0;
 }
 
@@ -163,8 +167,10 @@ static void start(const char *greeting, bool is_read_only)
 {
     t.fake.greeting = greeting;
     fake_start(&t.fake);
-    struct app_options o = {.sockets = {t.fake.path},
-                            .n_sockets = 1,
+    if (t.n_daemons > 1)
+        fake_start(&t.other);
+    struct app_options o = {.sockets = {t.fake.path, t.other.path},
+                            .n_sockets = t.n_daemons,
                             .glyphs = GLYPHS_FULL,
                             .is_read_only = is_read_only,
                             .screen = -1};
@@ -179,14 +185,20 @@ static void start(const char *greeting, bool is_read_only)
 static bool is_settled(void)
 {
     const struct node *n = &t.app.nodes[0];
-    return n->refreshed_ms && rpc_client_pending(n->rpc) == 0 && n->next_ms > clock_ms();
+    for (size_t i = 0; i < n->n_members; i++)
+        if (!node_is_connected(&n->members[i]) || node_pending(&n->members[i]))
+            return false;
+    return n->refreshed_ms && node_pending(n) == 0 && n->next_ms > clock_ms();
 }
 
 static void turn(void)
 {
-    struct pollfd p = {.fd = rpc_client_fd(t.app.nodes[0].rpc), .events = POLLIN};
+    struct pollfd p[3] = {{.fd = -1}, {.fd = -1}, {.fd = -1}};
     (void)app_tick(&t.app);
-    (void)poll(&p, 1, 5);
+    for (size_t i = 0; i < t.app.n_nodes && i < ARRAY_LEN(p); i++)
+        if (t.app.nodes[i].rpc)
+            p[i] = (struct pollfd){.fd = rpc_client_fd(t.app.nodes[i].rpc), .events = POLLIN};
+    (void)poll(p, ARRAY_LEN(p), 5);
 }
 
 /* Until everything was asked and answered, the overview's protocols too. */

@@ -119,6 +119,16 @@ static void test_many_rows(void **state)
     drive(30);
 }
 
+/* The same where all daemons are shown as one. */
+static void test_two_daemons(void **state)
+{
+    (void)state;
+    t.n_daemons = 2;
+    drive(3);
+    assert_int_equal(t.app.n_nodes, 3);
+    assert_true(shows("2 daemons"));
+}
+
 /* A key that was pressed before the question could be read is no answer to it, and neither is
  * what is pasted. */
 static void test_no_answer_by_accident(void **state)
@@ -223,6 +233,7 @@ int main(void)
         CASE(test_no_rows),
         CASE(test_one_row),
         CASE(test_many_rows),
+        CASE(test_two_daemons),
         CASE(test_no_answer_by_accident),
         CASE(test_number_is_typed),
         CASE(test_marks_keep_their_rows),
