@@ -184,36 +184,36 @@ int drain_terms(struct buf *text, struct backend *const *backends, size_t n)
 }
 
 /* Asks for, or ends, the sessions of the drain's backends that match terms, too. */
-static int drain_ask(struct drain *d, const char *terms, struct kill_spec *spec)
+static int drain_ask(struct drain *d, const char *terms, struct kill_spec spec)
 {
     AUTO_BUF text = BUF_INIT;
     int err = buf_append_c(&text, terms);
     if (err == 0)
         err = drain_terms(&text, d->backends, d->n);
-    spec->terms = &text;
-    spec->arg = d;
+    spec.terms = &text;
+    spec.arg = d;
     if (err == 0)
-        err = kill_start(d->control, spec);
+        err = kill_start(d->control, &spec);
     d->is_asking = err == 0;
     return err;
 }
 
 static int drain_count(struct drain *d)
 {
-    struct kill_spec spec = {.is_dry = true, .done = on_drain_counted};
-    return drain_ask(d, "!state=closing,held", &spec);
+    const struct kill_spec spec = {.is_dry = true, .done = on_drain_counted};
+    return drain_ask(d, "!state=closing,held", spec);
 }
 
 /* Only relayed ones: who logs in at this moment is not disturbed, and told a moment later. */
 static int drain_kick(struct drain *d, size_t n)
 {
-    struct kill_spec spec = {.first_idle = n,
-                             .kind = REPLY_KICKED,
-                             .text = d->text,
-                             .grace_ms = d->grace_ms,
-                             .tally = d->tally,
-                             .told = on_drain_kicked};
-    return drain_ask(d, "state=relay !phase=ending", &spec);
+    const struct kill_spec spec = {.first_idle = n,
+                                   .kind = REPLY_KICKED,
+                                   .text = d->text,
+                                   .grace_ms = d->grace_ms,
+                                   .tally = d->tally,
+                                   .told = on_drain_kicked};
+    return drain_ask(d, "state=relay !phase=ending", spec);
 }
 
 static void drain_watch_deadline(struct drain *d)

@@ -217,7 +217,7 @@ static void user_move_step_again(struct user_move_step *m)
 }
 
 /* Asks for, or ends, the user's sessions in these states that are elsewhere than they are to go. */
-static int user_move_step_ask(struct user_move_step *m, const char *states, struct kill_spec *spec)
+static int user_move_step_ask(struct user_move_step *m, const char *states, struct kill_spec spec)
 {
     AUTO_BUF text = BUF_INIT;
     const char *pool = m->plan->pool, *backend = m->plan->backend;
@@ -228,10 +228,10 @@ static int user_move_step_ask(struct user_move_step *m, const char *states, stru
         err = kill_term(&text, " user==", m->user);
     if (err == 0 && (backend || pool))
         err = there ? kill_term(&text, backend ? " !backend==" : " !pool==", there) : -ERR_NOMEM;
-    spec->terms = &text;
-    spec->arg = m;
+    spec.terms = &text;
+    spec.arg = m;
     if (err == 0)
-        err = kill_start(m->control, spec);
+        err = kill_start(m->control, &spec);
     m->is_busy = err == 0;
     return err;
 }
@@ -249,12 +249,12 @@ static void on_mover_kicked(void *arg, int err, uint64_t n)
 /* Who is between judging and relay passes on to the relay and is kicked then. */
 static void user_move_step_kick(struct user_move_step *m)
 {
-    struct kill_spec spec = {.kind = REPLY_KICKED,
-                             .text = m->plan->text,
-                             .grace_ms = m->plan->grace_ms,
-                             .tally = m->tally,
-                             .told = on_mover_kicked};
-    if (user_move_step_ask(m, "state=relay !phase=ending", &spec) < 0)
+    const struct kill_spec spec = {.kind = REPLY_KICKED,
+                                   .text = m->plan->text,
+                                   .grace_ms = m->plan->grace_ms,
+                                   .tally = m->tally,
+                                   .told = on_mover_kicked};
+    if (user_move_step_ask(m, "state=relay !phase=ending", spec) < 0)
         user_move_step_again(m);
 }
 
@@ -288,8 +288,8 @@ static void on_mover_counted(void *arg, const struct kill_result *result)
 
 static void user_move_step_look(struct user_move_step *m)
 {
-    struct kill_spec spec = {.is_dry = true, .done = on_mover_counted};
-    if (user_move_step_ask(m, "state=connect,backend-tls,backend-login,relay", &spec) < 0)
+    const struct kill_spec spec = {.is_dry = true, .done = on_mover_counted};
+    if (user_move_step_ask(m, "state=connect,backend-tls,backend-login,relay", spec) < 0)
         user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
 }
 
