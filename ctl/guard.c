@@ -83,8 +83,9 @@ int guard_check(struct run *r, struct args *a, struct str file, struct problem *
 {
     const struct command *c = a->command;
     CLEANUP(guard_found_fini) struct guard_found found = {.text = BUF_INIT};
-    if (!(c->flags & COMMANDS_DESTRUCTIVE) || a->options.yes ||
-        json_is_true(json_object_get(a->params, "dry_run")))
+    bool is_guarded =
+        c->flags & COMMANDS_DESTRUCTIVE || (c->flags & COMMANDS_ASKS && r->can_prompt);
+    if (!is_guarded || a->options.yes || json_is_true(json_object_get(a->params, "dry_run")))
         return 0;
     bool is_counted = commands_arg(c, "dry_run");
     for (size_t i = 0; is_counted && i < a->options.n_sockets; i++) {

@@ -116,8 +116,8 @@ static void shell_ask(struct app *a, const char *words)
 static void shell_go(struct app *a)
 {
     struct args *args = &a->shell.args;
-    bool must_ask = args->command->flags & COMMANDS_DESTRUCTIVE && !args->options.yes &&
-                    !json_is_true(json_object_get(args->params, "dry_run"));
+    bool must_ask = args->command->flags & (COMMANDS_DESTRUCTIVE | COMMANDS_ASKS) &&
+                    !args->options.yes && !json_is_true(json_object_get(args->params, "dry_run"));
     if (!must_ask) {
         shell_start(a, SHELL_RUN);
     } else if (commands_arg(args->command, "dry_run")) {

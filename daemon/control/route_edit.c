@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 /* route list, add, set, remove, move, reset. */
+#include <inttypes.h>
+
+#include "peers/ask.h"
 #include "proto/registry/registry.h"
 #include "rpc/handlers.h"
 #include "rpc/table_json.h"
 #include "runtime/live_routes.h"
 #include "runtime/state.h"
+#include "session/route.h"
 
 /* ---- route list ---- */
 
-void command_route_list(struct request *r)
+static json_t *route_rows(const struct control *c, const struct config_route *v, size_t n,
+                          const char *origin)
 {
-    const struct control *c = request_control(r);
-    const struct pools *pools = control_setup(c)->pools;
-    size_t n;
-    const struct config_route *v = pools_routes(pools, &n);
     json_t *rows = json_array();
     for (size_t i = 0; i < n; i++) {
         json_t *row = json_object();
@@ -23,15 +24,121 @@ void command_route_list(struct request *r)
         request_set_text(row, "listener", v[i].listener);
         request_set_text(row, "protocol", v[i].proto ? v[i].proto->name : NULL);
         request_set_text(row, "pool", v[i].pool);
-        request_set_text(row, "origin",
-                         !c->routes                  ? "file"
-                         : live_routes_are_stored(c) ? "runtime"
-                                                     : "runtime (until restart)");
-        if (!pools_find(pools, v[i].pool))
+        request_set_text(row, "origin", origin);
+        if (!pools_find(control_setup(c)->pools, v[i].pool))
             request_set_text(row, "fault", "there is no such pool: its logins fail");
         (void)json_array_append_new(rows, row);
     }
-    table_answer(r, rows);
+    return rows;
+}
+
+void command_route_list(struct request *r)
+{
+    const struct control *c = request_control(r);
+    size_t n;
+    const struct config_route *v = pools_routes(control_setup(c)->pools, &n);
+    table_answer(r, route_rows(c, v, n,
+                               !c->routes                  ? "file"
+                               : live_routes_are_stored(c) ? "runtime"
+                                                           : "runtime (until restart)"));
+}
+
+/* ---- dry runs: whose next login would go elsewhere ---- */
+
+struct route_look {
+    struct request *request;
+    struct setup *setup;  /* one reference */
+    struct routes *after; /* one reference */
+    json_t *rows;
+    uint64_t seen, moved;
+};
+
+/* Where a login goes that follows the routes. */
+static const char *look_pool(const struct route_look *l, const struct config_route *v, size_t n,
+                             const struct route_request *q)
+{
+    const struct config_route *rule = route_rule(v, n, q);
+    const struct config *c = l->setup->config;
+    return rule ? rule->pool : c->n_pools > 0 ? c->pools[0].name : "";
+}
+
+static bool look_chunk(void *arg, struct session_chunk *chunk)
+{
+    struct route_look *l = arg;
+    size_t n;
+    const struct config_route *before = pools_routes(l->setup->pools, &n);
+    for (size_t i = 0; i < chunk->n; i++) {
+        const struct session_value *v = chunk->rows[i].v;
+        struct str reason = v[SESSION_FIELD_ROUTE].text;
+        AUTO_FREE char *user = str_dup(v[SESSION_FIELD_USER].text);
+        AUTO_FREE char *listener = str_dup(v[SESSION_FIELD_LISTENER].text);
+        const struct setup_listener *at = listener ? setup_listener_find(l->setup, listener) : NULL;
+        const struct route_request q = {.user = user,
+                                        .proto = proto_find(v[SESSION_FIELD_PROTO].text),
+                                        .listener = at ? at->config : NULL};
+        if (!user || !at || !(str_eq(reason, STR("route")) || str_eq(reason, STR("default pool"))))
+            continue;
+        l->seen++;
+        l->moved +=
+            strcmp(look_pool(l, before, n, &q), look_pool(l, l->after->v, l->after->n, &q)) != 0;
+    }
+    session_chunk_free(chunk);
+    return true;
+}
+
+static void look_done(void *arg, int err, uint64_t seen, uint64_t matched)
+{
+    struct route_look *l = arg;
+    (void)seen;
+    (void)matched;
+    AUTO_FREE char *text = str_printf("the list would be as shown; of %" PRIu64
+                                      " session%s that came by the routes %" PRIu64
+                                      " would go elsewhere at the next login",
+                                      l->seen, l->seen == 1 ? "" : "s", l->moved);
+    if (err < 0) {
+        json_decref(l->rows);
+        request_fail(l->request, err, NULL, NULL);
+    } else {
+        request_answer(l->request, json_pack("{s:o, s:I, s:b, s:s?}", "rows", l->rows, "count",
+                                             (json_int_t)l->moved, "changed", 0, "message", text));
+    }
+    setup_unref(l->setup);
+    routes_unref(l->after);
+    free(l);
+}
+
+static void edit_look(struct route_change *ch)
+{
+    struct control *c = work_control(&ch->work);
+    struct request *r = ch->work.request;
+    struct route_look *l = calloc(1, sizeof(*l));
+    int err = l ? 0 : -ERR_NOMEM;
+    if (err == 0 && ch->next)
+        l->after = routes_ref(ch->next);
+    else if (err == 0)
+        err = routes_new(ch->config->routes, ch->config->n_routes, &l->after);
+    if (err == 0) {
+        l->request = r;
+        l->setup = setup_ref(control_setup(c));
+        l->rows = route_rows(c, l->after->v, l->after->n, ch->next ? "runtime" : "file");
+        const struct collect_spec spec = {.fields = SESSION_FIELD_BIT(SESSION_FIELD_USER) |
+                                                    SESSION_FIELD_BIT(SESSION_FIELD_PROTO) |
+                                                    SESSION_FIELD_BIT(SESSION_FIELD_LISTENER) |
+                                                    SESSION_FIELD_BIT(SESSION_FIELD_ROUTE),
+                                          .chunk = look_chunk,
+                                          .done = look_done,
+                                          .arg = l};
+        err = collect_start(c, &spec);
+    }
+    if (err == 0)
+        return;
+    if (l) {
+        json_decref(l->rows);
+        routes_unref(l->after);
+        setup_unref(l->setup);
+        free(l);
+    }
+    request_fail(r, err, NULL, NULL);
 }
 
 /* ---- changes ---- */
@@ -152,7 +259,7 @@ static int edit_reset(struct route_change *ch)
 
 void command_route_add(struct request *r)
 {
-    live_routes_change(r, edit_add);
+    live_routes_change(r, edit_add, edit_look);
 }
 
 void command_route_set(struct request *r)
@@ -160,7 +267,7 @@ void command_route_set(struct request *r)
     static const char *const params[] = {"domain", "user", "listener", "protocol", "pool"};
     for (size_t i = 0; i < ARRAY_LEN(params); i++)
         if (request_has(r, params[i])) {
-            live_routes_change(r, edit_set);
+            live_routes_change(r, edit_set, edit_look);
             return;
         }
     request_fail(r, -ERR_MISSING_PARAM, NULL,
@@ -169,15 +276,15 @@ void command_route_set(struct request *r)
 
 void command_route_remove(struct request *r)
 {
-    live_routes_change(r, edit_remove);
+    live_routes_change(r, edit_remove, edit_look);
 }
 
 void command_route_move(struct request *r)
 {
-    live_routes_change(r, edit_move);
+    live_routes_change(r, edit_move, edit_look);
 }
 
 void command_route_reset(struct request *r)
 {
-    live_routes_change(r, edit_reset);
+    live_routes_change(r, edit_reset, edit_look);
 }

@@ -4,6 +4,8 @@
 
 #include "base/log/log.h"
 #include "base/os/process.h"
+#include "ops/configs.h"
+#include "ops/kill.h"
 #include "ops/upgrades.h"
 #include "rpc/handlers.h"
 #include "rpc/server.h"
@@ -68,6 +70,7 @@ static void system_status_done(struct work *w)
     request_put_number(row, "relaying", control_host_counter(h, PROTO_COUNT, COUNTER_RELAYING));
     request_set_text(row, "config", setup->config->path);
     request_put_number(row, "generation", setup->generation);
+    request_set_number(row, "confirm_left", configs_confirm_left_ms(c));
     if (w->err == 0)
         request_put_number(row, "users", s->users);
     request_set_number(row, "memory", f.resident_bytes);
@@ -140,9 +143,25 @@ void command_system_log_level(struct request *r)
     request_done(r, is_changed, is_changed, "all logs take %s now", name);
 }
 
+static void on_stop_looked(void *arg, const struct kill_result *result)
+{
+    struct request *r = arg;
+    if (result->err < 0)
+        request_fail(r, result->err, NULL, NULL);
+    else
+        kill_answer_found(r, result->tally, result->rows, "would end");
+}
+
 void command_system_stop(struct request *r)
 {
     const struct engine_api *h = request_control(r)->host;
+    if (request_bool(r, "dry_run")) {
+        const struct kill_spec look = {.is_dry = true, .done = on_stop_looked, .arg = r};
+        int err = kill_start(request_control(r), &look);
+        if (err < 0)
+            request_fail(r, err, NULL, NULL);
+        return;
+    }
     bool is_stopping = h->is_stopping(h->arg);
     request_done(r, 1, !is_stopping, is_stopping ? "it is stopping already" : "stopping");
     h->stop(h->arg);

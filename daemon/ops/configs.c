@@ -5,6 +5,7 @@
 
 #include "base/log/log.h"
 #include "base/units.h"
+#include "ops/reload_impact.h"
 #include "runtime/config_rows.h"
 #include "runtime/listener_pause.h"
 #include "runtime/live_routes.h"
@@ -20,6 +21,7 @@ struct configs {
     struct config *started; /* NULL before the first setup */
     bool is_waiting;        /* for the confirmation of a reload, which else is taken back */
     struct loop_timer confirm;
+    uint64_t confirm_until_ms; /* loop's clock; while it waits */
 };
 
 struct reload {
@@ -28,6 +30,7 @@ struct reload {
     struct setup *before, *setup; /* in force; what is to follow it */
     struct config_problems problems;
     struct config_changes changes;
+    struct reload_impact impact;
     uint64_t confirm_ms;
     bool is_going_back;
 };
@@ -209,7 +212,11 @@ static int reload_run(struct work *w)
     int err = reload_read(l);
     if (err == 0)
         err = configs_changes(l->started, l->before->config, l->config, &l->changes);
-    return err < 0 ? err : configs_setup(w, l->config, l->before, &l->setup);
+    if (err == 0)
+        err = configs_setup(w, l->config, l->before, &l->setup);
+    return err < 0 ? err
+                   : reload_impact_find(l->before, l->config, l->setup->pools,
+                                        work_control(w)->host->store, &l->impact);
 }
 
 static void reload_fini(struct work *w)
@@ -221,6 +228,7 @@ static void reload_fini(struct work *w)
     setup_unref(l->setup);
     config_problems_fini(&l->problems);
     config_changes_fini(&l->changes);
+    reload_impact_fini(&l->impact);
 }
 
 /* ---- going back unless it is confirmed ---- */
@@ -238,6 +246,7 @@ static void configs_wait(struct configs *c, const struct reload *l)
         return;
     }
     c->is_waiting = true;
+    c->confirm_until_ms = loop_now_ms(c->control->host->loop) + l->confirm_ms;
     loop_timer_set(c->control->host->loop, &c->confirm, l->confirm_ms);
 }
 
@@ -277,6 +286,15 @@ bool configs_is_waiting(const struct control *c)
     return c->configs->is_waiting;
 }
 
+uint64_t configs_confirm_left_ms(const struct control *control)
+{
+    const struct configs *c = control->configs;
+    uint64_t now = loop_now_ms(control->host->loop);
+    if (!c->is_waiting)
+        return 0;
+    return c->confirm_until_ms > now ? c->confirm_until_ms - now : 1;
+}
+
 void configs_request_confirm(struct request *r)
 {
     struct configs *c = request_control(r)->configs;
@@ -307,6 +325,7 @@ static json_t *reload_rows(const struct reload *l, struct reload_counts *n)
         n->hidden += hidden == CONFIG_HIDDEN_HIDDEN;
         (void)json_array_append_new(rows, config_change_row(ch, hidden));
     }
+    reload_impact_rows(&l->impact, rows);
     return rows;
 }
 
@@ -331,6 +350,13 @@ static char *reload_sentence(const struct reload *l, const struct reload_counts 
             err = buf_printf(&text, "%s%zu %s", before, parts[i].n, parts[i].words);
             before = ", ";
         }
+    AUTO_FREE char *impact = reload_impact_text(&l->impact);
+    if (err == 0 && impact)
+        err = buf_printf(&text, "; %s", impact);
+    if (err == 0 && l->impact.end_ms > 0) {
+        units_format_duration(wait, l->impact.end_ms);
+        err = buf_printf(&text, "; sessions of before end in %s", wait);
+    }
     if (err == 0 && l->confirm_ms > 0) {
         units_format_duration(wait, l->confirm_ms);
         err = buf_printf(&text, "; config confirm keeps it, else it ends in %s", wait);

@@ -35,3 +35,5 @@ void configs_request_confirm(struct request *r);
 void configs_reload(struct control *c);
 /* A reload has not been confirmed yet and may be taken back. */
 bool configs_is_waiting(const struct control *c);
+/* Until then; 0 = none is to be confirmed. */
+uint64_t configs_confirm_left_ms(const struct control *c);

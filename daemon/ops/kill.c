@@ -319,7 +319,8 @@ static bool kill_op_chunk(void *arg, struct session_chunk *chunk)
     struct kill_op *k = arg;
     int err = 0;
     for (size_t i = 0; i < chunk->n && err == 0 && !k->is_over_max; i++)
-        err = kill_op_add(k, &chunk->rows[i]);
+        if (!k->spec.is_wanted || k->spec.is_wanted(k->spec.arg, &chunk->rows[i]))
+            err = kill_op_add(k, &chunk->rows[i]);
     session_chunk_free(chunk);
     k->err = err;
     return err == 0 && !k->is_over_max;
@@ -480,14 +481,30 @@ void kill_answer_changed(struct request *r, const struct kill_tally *t, struct s
         request_hit_text(r, t->ended, is_changed || t->ended > 0, rows, kill_tally_json(t));
 }
 
+static void kill_answer_dry(struct request *r, uint64_t count, const struct breakdown *found,
+                            struct str rows, const char *text)
+{
+    const struct breakdown none = {0};
+    request_hit_text(r, count, false, rows,
+                     json_pack("{s:o, s:s?}", "breakdown", breakdown_json(found ? found : &none),
+                               "message", text));
+}
+
 void kill_answer_found(struct request *r, const struct kill_tally *t, struct str rows,
                        const char *what)
 {
     const struct breakdown none = {0};
-    const struct breakdown *found = t->found ? t->found : &none;
-    AUTO_FREE char *text = breakdown_text(found, what);
-    request_hit_text(r, t->ended, false, rows,
-                     json_pack("{s:o, s:s?}", "breakdown", breakdown_json(found), "message", text));
+    AUTO_FREE char *text = breakdown_text(t->found ? t->found : &none, what);
+    kill_answer_dry(r, t->ended, t->found, rows, text);
+}
+
+void kill_answer_about(struct request *r, const char *what, uint64_t count,
+                       const struct kill_tally *t, struct str rows)
+{
+    const struct breakdown none = {0};
+    AUTO_FREE char *sessions = breakdown_text(t->found ? t->found : &none, "would end");
+    AUTO_FREE char *text = str_printf("%s%s", what, sessions ? sessions : "");
+    kill_answer_dry(r, count, t->found, rows, text);
 }
 
 void kill_answer(struct request *r, const struct kill_result *result)

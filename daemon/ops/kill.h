@@ -50,6 +50,8 @@ struct kill_result {
 
 struct kill_spec {
     struct filter *filter; /* NULL = all; a reference is taken */
+    /* Of those that it finds only these, NULL = all; arg is that of done. */
+    bool (*is_wanted)(void *arg, const struct session_row *row);
     bool has_max;
     uint64_t max;      /* with has_max: more than this: -ERR_TOO_MANY before anything is done */
     size_t first_idle; /* not 0: only this many, the longest idle first */
@@ -84,6 +86,10 @@ void kill_answer(struct request *r, const struct kill_result *result);
 /* Answers a dry run; what: what becomes of the sessions, "would end". Takes over r. */
 void kill_answer_found(struct request *r, const struct kill_tally *t, struct str rows,
                        const char *what);
+/* The same of a command that is about something else, of which it would hit count: what: "1 user
+ * would be locked; ". Takes over r. */
+void kill_answer_about(struct request *r, const char *what, uint64_t count,
+                       const struct kill_tally *t, struct str rows);
 /* The same for kills that went well. is_changed: something is different now even if nobody was hit.
  */
 void kill_answer_changed(struct request *r, const struct kill_tally *t, struct str rows,

@@ -20,6 +20,7 @@ enum commands_flag {
     COMMANDS_CHANGES = 1 << 4,
     COMMANDS_ASYNC = 1 << 5,
     COMMANDS_OLD = 1 << 6,
+    COMMANDS_ASKS = 1 << 7,
 };
 
 /* Where a command goes when more than one engine has sessions (rpc/commands.def). */
@@ -32,6 +33,7 @@ enum command_reach {
     COMMAND_REACH_RULES,
     COMMAND_REACH_BACKENDS,
     COMMAND_REACH_LEVEL,
+    COMMAND_REACH_OPS,
 };
 
 /* Flags of an argument. */

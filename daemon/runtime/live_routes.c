@@ -152,7 +152,7 @@ static int change_run(struct work *w)
     struct route_change *ch = CONTAINER_OF(w, struct route_change, work);
     const struct engine_api *h = work_control(w)->host;
     size_t n;
-    if (!ch->is_changed)
+    if (!ch->is_changed || ch->look)
         return 0;
     const struct pool_edit *edits = runtime_edits(work_control(w)->runtime, &n);
     int err = pools_build(ch->config, edits, n, h->registry, &ch->pools, &w->error);
@@ -171,6 +171,10 @@ static void change_done(struct work *w)
     struct route_change *ch = CONTAINER_OF(w, struct route_change, work);
     struct control *c = work_control(w);
     const struct engine_api *h = c->host;
+    if (w->err == 0 && ch->look) {
+        ch->look(ch);
+        return;
+    }
     if (w->err == 0 && ch->is_changed) {
         routes_put(&c->routes, ch->next);
         if (ch->is_stored)
@@ -191,7 +195,8 @@ static void change_fini(struct work *w)
     config_unref(ch->config);
 }
 
-static void change_post(struct control *c, struct request *r, int (*edit)(struct route_change *ch))
+static void change_post(struct control *c, struct request *r, int (*edit)(struct route_change *ch),
+                        void (*look)(struct route_change *ch))
 {
     struct route_change *ch =
         work_new(&c->rpc, r, sizeof(*ch), change_run, change_done, change_fini);
@@ -199,12 +204,14 @@ static void change_post(struct control *c, struct request *r, int (*edit)(struct
         return;
     ch->work.start = change_start;
     ch->edit = edit;
+    ch->look = r && request_bool(r, "dry_run") ? look : NULL;
     work_post(&ch->work, &c->config_queue);
 }
 
-void live_routes_change(struct request *r, int (*edit)(struct route_change *ch))
+void live_routes_change(struct request *r, int (*edit)(struct route_change *ch),
+                        void (*look)(struct route_change *ch))
 {
-    change_post(request_control(r), r, edit);
+    change_post(request_control(r), r, edit, look);
 }
 
 /* The list stays as it is: that it is the file's is found out. */
@@ -218,7 +225,7 @@ void live_routes_absorb(struct control *c)
 {
     const struct config *file = control_setup(c)->config;
     if (c->routes && routes_are_equal(c->routes->v, c->routes->n, file->routes, file->n_routes))
-        change_post(c, NULL, edit_nothing);
+        change_post(c, NULL, edit_nothing, NULL);
 }
 
 /* ---- beside the file ---- */

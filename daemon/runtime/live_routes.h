@@ -16,6 +16,9 @@ struct route_change {
     bool is_reset; /* by the edit: as in the file again */
     /* -ERR_x with work.error set. */
     int (*edit)(struct route_change *ch);
+    /* In place of everything else, for a request with dry_run: answers it. The list is v, or the
+     * file's where next is NULL. */
+    void (*look)(struct route_change *ch);
     struct config *config; /* the file in force */
     struct routes *next;   /* NULL = as in the file */
     struct pools *pools;
@@ -25,8 +28,10 @@ struct route_change {
 /* Takes up what the store has. A row that cannot be read is logged and stays there. Blocking. */
 int live_routes_load(struct control *c) NODISCARD;
 void live_routes_free(struct control *c);
-/* Changes the list as edit says, in the turn of the configuration; answers the request. */
-void live_routes_change(struct request *r, int (*edit)(struct route_change *ch));
+/* Changes the list as edit says, in the turn of the configuration; answers the request. look: as in
+ * struct route_change. */
+void live_routes_change(struct request *r, int (*edit)(struct route_change *ch),
+                        void (*look)(struct route_change *ch));
 /* Ends the edit where the file has caught up with it: the next change of the file is not hidden. */
 void live_routes_absorb(struct control *c);
 /* Will a restart bring back what is in force? */

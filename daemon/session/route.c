@@ -30,6 +30,15 @@ static bool route_matches(const struct config_route *r, const struct route_reque
            (!r->proto || r->proto == q->proto);
 }
 
+const struct config_route *route_rule(const struct config_route *v, size_t n,
+                                      const struct route_request *q)
+{
+    for (size_t i = 0; i < n; i++)
+        if (route_matches(&v[i], q))
+            return &v[i];
+    return NULL;
+}
+
 static int route_pool(const struct setup *setup, const char *name, const char *reason,
                       struct route *ret)
 {
@@ -51,13 +60,13 @@ static int route_to_pool(const struct setup *setup, const struct route_request *
         return route_pool(setup, q->listener->pool, "listener", ret);
     size_t n;
     const struct config_route *routes = pools_routes(setup->pools, &n);
-    for (size_t i = 0; i < n; i++)
-        if (route_matches(&routes[i], q)) {
-            int err = route_pool(setup, routes[i].pool, "route", ret);
-            if (err == 0)
-                ret->rule = &routes[i];
-            return err;
-        }
+    const struct config_route *rule = route_rule(routes, n, q);
+    if (rule) {
+        int err = route_pool(setup, rule->pool, "route", ret);
+        if (err == 0)
+            ret->rule = rule;
+        return err;
+    }
     if (c->n_pools == 0)
         return -ERR_NO_POOL;
     return route_pool(setup, c->pools[0].name, "default pool", ret);

@@ -32,3 +32,6 @@ void route_fini(struct route *r);
 /* 0; -ERR_NO_BACKEND (a pin that is not there), -ERR_NO_POOL, -ERR_NOMEM. Borrows from setup. */
 int route_find(const struct setup *setup, struct backend_registry *registry,
                const struct route_request *q, struct route *ret) NODISCARD;
+/* The first of these routes that a login follows; NULL = none, the default pool takes it. */
+const struct config_route *route_rule(const struct config_route *v, size_t n,
+                                      const struct route_request *q);

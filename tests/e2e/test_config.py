@@ -73,6 +73,46 @@ def test_reload_tells_what_changed(proxy):
     c.close()
 
 
+def test_reload_says_beforehand_whom_it_hits(make_proxy, settings, dovecot2):
+    """Listeners, backends with sessions and pins, sessions that will end: in a dry run, in the diff, in the question."""
+    kind = {"protocol": "imap", "allow_plaintext": True}
+    p = make_proxy({**settings, "listeners": settings["listeners"] + [{"name": "spare", **kind}]})
+    p.add_user(USER, PASSWORD, backend="dc2")
+    mail = logged_in(p)
+    idle = imap.Lines(p.host, p.ports["spare"])
+    idle.line()
+    pools = copy.deepcopy(p.settings["pools"])
+    pools[0]["backends"] = [b for b in pools[0]["backends"] if b["name"] != "dc2"]
+    p.configure({"pools": pools, "listeners": settings["listeners"] + [{"name": "more", **kind}],
+                 "reload_session_timeout": "1h", "workers": 3})
+    dry = answer(p, "config.reload", {"dry_run": True})["result"]
+    rows = by_path(dry["rows"])
+    assert rows["pools[main].backends[dc2]"]["impact"] == (
+        "taken out: 1 session goes on, 1 user pinned to it could not log in")
+    assert rows["listeners[spare]"]["impact"] == f"closes {p.host}:{p.ports['spare']}: 1 session goes on"
+    assert rows["listeners[more]"]["impact"] == f"opens {p.host}:{p.ports['more']}"
+    assert dry["count"] == 2 and dry["impact"]["ends"] == 2 and dry["impact"]["end_ms"] == 3600000
+    assert dry["impact"]["breakdown"]["protocols"] == {"imap": 2}
+    for words in ("opens listeners: more", "closes listeners: spare (1 session goes on)", "takes out: main/dc2 (",
+                  "2 sessions would end 1h later: 2 imap; 1 on dc2; 1 idle, 1 logging in"):
+        assert words in dry["message"]
+    diff = answer(p, "config.diff")["result"]
+    assert by_path(diff["rows"]) == rows and diff["impact"] == dry["impact"] and diff["message"] in dry["message"]
+    t = p.ctl_terminal("config", "reload")
+    assert "2 sessions would end 1h later" in t.until(r"Go on\? \[y/N\] ")
+    t.say("n\n")
+    assert t.status() == 1 and "nothing was done" in t.text
+    assert p.ctl("system", "status")["generation"] == 1 and "confirm_left" not in p.ctl("system", "status")
+    mail.command("b", "NOOP")
+    p.ctl("config", "reload", "--confirm", "1h")  # without a terminal nobody is asked
+    assert 3500000 < p.ctl("system", "status")["confirm_left"] <= 3600000
+    assert mail.command("c", "NOOP")[-1].startswith("c OK")
+    p.ctl("config", "confirm")
+    assert "confirm_left" not in p.ctl("system", "status")
+    mail.close()
+    idle.close()
+
+
 def test_broken_file_changes_nothing(proxy):
     with open(proxy.config, "a") as f:
         f.write('wrokers = 3;\nmax_errors = true;\n')

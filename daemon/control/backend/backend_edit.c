@@ -3,6 +3,7 @@
 #include "backend/check.h"
 #include "control/backend/backend_list.h"
 #include "ops/drains.h"
+#include "ops/kill.h"
 #include "rpc/handlers.h"
 
 /* ---- values ---- */
@@ -269,9 +270,47 @@ static void change_start_removed(struct request *r, bool with_lost,
     change_post(r, str_dup_c(p->pool), str_dup_c(p->name), b, true, edit, NULL);
 }
 
+static void on_remove_looked(void *arg, const struct kill_result *result)
+{
+    struct request *r = arg;
+    bool is_drained = request_bool(r, "drain");
+    if (result->err < 0)
+        request_fail(r, result->err, NULL, NULL);
+    else
+        kill_answer_found(r, result->tally, result->rows,
+                          is_drained && request_bool(r, "kick") ? "would end"
+                          : is_drained                          ? "would be waited for"
+                          : request_bool(r, "force")            ? "would go on there"
+                                                                : "are there: it would be refused");
+}
+
+/* The sessions that are there; of one that was taken out already none. */
+static void remove_look(struct request *r)
+{
+    struct target t;
+    struct filter *filter = NULL;
+    if (removed_find(request_control(r), request_text(r, "name"), false)) {
+        request_hit(r, 0, false, json_array());
+        return;
+    }
+    if (target_find(r, request_text(r, "name"), &t) < 0)
+        return;
+    int err = drain_filter("", &t.backend, 1, &filter);
+    const struct kill_spec look = {
+        .filter = filter, .is_dry = true, .has_rows = true, .done = on_remove_looked, .arg = r};
+    if (err == 0)
+        err = kill_start(request_control(r), &look);
+    filter_unref(filter);
+    target_fini(&t);
+    if (err < 0)
+        request_fail(r, err, NULL, NULL);
+}
+
 void command_backend_remove(struct request *r)
 {
-    if (request_bool(r, "drain"))
+    if (request_bool(r, "dry_run"))
+        remove_look(r);
+    else if (request_bool(r, "drain"))
         backend_drain_out(r);
     else
         change_start_removed(r, false, edit_remove);

@@ -38,7 +38,3 @@ int user_edit_text(struct user_edit *e, char **field, const char *value) NODISCA
 /* user_set.c: everything that user add and user set take. */
 int user_edit_apply(struct user_edit *e);
 int user_edit_passwd(struct user_edit *e);
-
-/* Ends the sessions of the names in the request's array, one name after another; the answer has
- * count, rows and changed (also when is_changed). Takes over r. */
-void user_kick(struct request *r, const json_t *names, enum reply_kind kind, bool is_changed);

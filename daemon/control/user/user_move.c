@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* user move: some users at a time, as an operation. */
-#include "base/clock.h"
 #include "control/backend/backend_list.h"
+#include "control/user/user_kick.h"
 #include "control/user/user_list.h"
-#include "control/user/user_names.h"
+#include "control/user/user_pick.h"
 #include "ops/move_op.h"
 #include "rpc/handlers.h"
-#include "rpc/upload.h"
 
 #define MOVE_PARALLEL 10
 #define MOVE_PARALLEL_MAX 100
@@ -16,90 +15,32 @@
 #define MOVE_RESUME_MS 30000
 #define MOVE_CARRY_END_MS 15000 /* for the client to end the command, and to say so */
 
-/* ---- which users ---- */
-
 struct move_work {
     struct work work;
-    struct filter *filter;
-    struct buf from; /* names of a file, one a line */
+    struct user_pick pick;
     struct user_move_plan plan;
-    json_t *users, *unknown;
-    struct user_names names; /* with sessions; for the filter */
-    const char *judge;       /* user_judge */
-    uint64_t now_ms;
 };
-
-static bool move_take(void *arg, const struct store_user *u, uint64_t sessions)
-{
-    struct move_work *x = arg;
-    json_t *row = user_row(u, x->judge, x->now_ms);
-    if (row)
-        request_put_number(row, "sessions", sessions);
-    bool is_match = row && filter_match(x->filter, command_row_get, row);
-    json_decref(row);
-    if (is_match && json_array_append_new(x->users, json_string(u->name)) != 0)
-        x->work.err = -ERR_NOMEM;
-    return x->work.err == 0;
-}
-
-static int move_find_name(struct move_work *x, const char *name)
-{
-    CLEANUP(store_user_fini) struct store_user u = {0};
-    int err = store_user_get(work_control(&x->work)->host->store, name, &u);
-    if (err < 0 && err != -ERR_NO_USER)
-        return err;
-    json_t *list = err == 0 || x->judge ? x->users : x->unknown;
-    return json_array_append_new(list, json_string(name)) == 0 ? 0 : -ERR_NOMEM;
-}
-
-/* Empty lines and those that begin with # are none. */
-static int move_find_lines(struct move_work *x)
-{
-    struct str rest = buf_str(&x->from);
-    int err = 0;
-    while (rest.n > 0 && err == 0) {
-        struct str line = str_trim(str_cut(&rest, '\n'));
-        if (line.n == 0 || line.p[0] == '#')
-            continue;
-        AUTO_FREE char *name = str_dup(line);
-        err = name ? move_find_name(x, name) : -ERR_NOMEM;
-    }
-    return err;
-}
 
 static int move_run(struct work *w)
 {
     struct move_work *x = CONTAINER_OF(w, struct move_work, work);
-    const json_t *names = request_list(w->request, "name");
-    int err = 0;
-    for (size_t i = 0; i < json_array_size(names) && err == 0; i++)
-        err = move_find_name(x, json_string_value(json_array_get(names, i)));
-    if (err == 0)
-        err = move_find_lines(x);
-    if (err == 0 && x->filter)
-        err = user_names_each(work_control(w)->host->store, &x->names, NULL, move_take, x);
-    size_t n = json_array_size(x->users);
+    int err = user_pick_find(w, &x->pick, SIZE_MAX);
+    size_t n = json_array_size(x->pick.users);
     if (err == 0 && n == 0)
-        err = json_array_size(x->unknown) == 0
-                  ? -ERR_NO_MATCH
-                  : user_missing(w, json_string_value(json_array_get(x->unknown, 0)));
+        err = user_missing(w, json_string_value(json_array_get(x->pick.unknown, 0)));
     if (err == 0 && !request_bool(w->request, "dry_run") &&
         n > request_number(w->request, "max", SIZE_MAX)) {
         w->error = str_printf("%zu users would be moved; nothing was done", n);
         err = -ERR_TOO_MANY;
     }
-    return err < 0 ? err : w->err;
+    return err;
 }
 
 static void move_fini(struct work *w)
 {
     struct move_work *x = CONTAINER_OF(w, struct move_work, work);
-    filter_unref(x->filter);
-    user_names_fini(&x->names);
-    buf_fini(&x->from);
+    user_pick_fini(&x->pick);
     user_move_plan_fini(&x->plan);
-    json_decref(x->users);
-    json_decref(x->unknown);
 }
 
 /* ---- the beginning ---- */
@@ -123,15 +64,15 @@ static void move_done(struct work *w)
 {
     struct move_work *x = CONTAINER_OF(w, struct move_work, work);
     struct control *c = work_control(w);
-    size_t n = json_array_size(x->users);
+    size_t n = json_array_size(x->pick.users);
     if (work_fail(w))
         return;
     if (request_bool(w->request, "dry_run")) {
-        json_t *rows = json_array();
-        for (size_t i = 0; i < n && i < MOVE_ROWS_MAX; i++)
-            (void)json_array_append_new(rows,
-                                        json_pack("{s:O}", "name", json_array_get(x->users, i)));
-        request_hit(w->request, n, false, rows);
+        struct user_kick_spec spec = {.names = x->pick.users, .would = "moved"};
+        spec.rows = user_rows(&x->pick, NULL, &spec.n_failed);
+        while (json_array_size(spec.rows) > MOVE_ROWS_MAX)
+            (void)json_array_remove(spec.rows, json_array_size(spec.rows) - 1);
+        user_kick(w->request, &spec);
         return;
     }
     const struct pool_member *to =
@@ -140,8 +81,8 @@ static void move_done(struct work *w)
     AUTO_FREE char *note = move_obstacle(c, &x->plan);
     struct op *op;
     struct move_op_spec spec = {.plan = &x->plan,
-                                .users = x->users,
-                                .unknown = x->unknown,
+                                .users = x->pick.users,
+                                .unknown = x->pick.unknown,
                                 .parallel = request_number(w->request, "parallel", MOVE_PARALLEL),
                                 .to_host = request_has(w->request, "exec") && to ? to->host : NULL,
                                 .resume_ms =
@@ -217,30 +158,7 @@ static bool move_is_sane(struct request *r)
                      "a mailbox is carried to one backend: say which, with to");
         return false;
     }
-    if (!request_has(r, "name") && !request_has(r, "filter") && !request_has(r, "from")) {
-        request_fail(r, -ERR_MISSING_PARAM, NULL, "say which users: names, a filter or a file");
-        return false;
-    }
     return true;
-}
-
-/* What of the request takes more than a look; answers when it is wrong, or not the last part. */
-static bool move_read(struct move_work *x)
-{
-    struct request *r = x->work.request;
-    size_t n;
-    const struct filter_field *fields = command_filter_fields(command_find("user.list"), &n);
-    x->users = json_array();
-    x->unknown = json_array();
-    x->now_ms = clock_wall_ms();
-    x->judge = user_judge(request_control(r));
-    x->plan.is_server_named = x->judge && strcmp(x->judge, "http") == 0;
-    if (request_has(r, "filter") && user_names_take(request_control(r), &x->names) < 0) {
-        request_fail(r, -ERR_NOMEM, NULL, NULL);
-        return false;
-    }
-    return request_filter(r, "filter", fields, n, &x->filter) == 0 && move_plan(r, &x->plan) == 0 &&
-           (!request_has(r, "from") || upload_take(r, "from", &x->from));
 }
 
 void command_user_move(struct request *r)
@@ -250,7 +168,10 @@ void command_user_move(struct request *r)
     struct move_work *x = work_new(r->rpc, r, sizeof(*x), move_run, move_done, move_fini);
     if (!x)
         return;
-    if (move_read(x))
+    /* The place first: parts of a file need not be sent for one that is none. */
+    bool is_good = move_plan(r, &x->plan) == 0 && user_pick_begin(r, &x->pick);
+    x->plan.is_server_named = is_good && x->pick.judge && strcmp(x->pick.judge, "http") == 0;
+    if (is_good)
         work_post(&x->work, NULL);
     else
         work_free(&x->work);

@@ -1,351 +1,270 @@
 /* SPDX-License-Identifier: ISC */
-/* user lock, unlock, hold, release, kick, remove. */
+/* user lock, unlock, hold, release: a state of one name or of many, written in one transaction. */
 #include "base/clock.h"
+#include "control/user/user_kick.h"
 #include "control/user/user_list.h"
-#include "control/user/user_names.h"
-#include "ops/kill.h"
+#include "control/user/user_pick.h"
+#include "peers/ask.h"
 #include "rpc/handlers.h"
-#include "store/store.h"
 
-/* ---- ending the sessions of several users ---- */
+#define STATE_NAMES_MAX 20000 /* each has a row of one answer */
+#define STATE_TELL_MAX 100    /* names that workers are told one by one */
 
-struct user_kick {
-    struct request *request;
-    json_t *names;
-    struct buf rows;
-    size_t n_running; /* names whose sessions are not over yet */
-    struct kill_tally *tally;
-    enum reply_kind kind;
-    int err;
-    bool is_changed, is_counting; /* first all are counted, for max */
+struct state_work;
+
+/* What a command does to a name. */
+struct state_verb {
+    const char *verb, *done; /* "locked" */
+    /* Changes u; *ret_changed: is it different now? -ERR_x with a sentence (owned) in *ret_error.
+     */
+    int (*apply)(const struct state_work *x, struct store_user *u, bool *ret_changed,
+                 char **ret_error);
 };
 
-static void user_kick_next(struct user_kick *k);
+struct state_work {
+    struct work work;
+    const struct state_verb *verb;
+    struct user_pick pick;
+    struct store_user *changed;
+    size_t n_changed;
+    json_t *rows;
+    uint64_t n_failed;
+    uint64_t until_ms;
+    bool is_batch;
+};
 
-/* Nobody was hit: is it because there is no such user? */
-static int user_kick_look(struct work *w)
+/* ---- the states ---- */
+
+static int state_set(struct store_user *u, enum store_user_state state, uint64_t until_ms,
+                     const char *text, bool *ret_changed)
 {
-    size_t i;
-    json_t *name;
-    json_array_foreach ((json_t *)request_list(w->request, "name"), i, name) {
-        CLEANUP(store_user_fini) struct store_user u = {0};
-        int err = store_user_get(work_control(w)->host->store, json_string_value(name), &u);
-        if (err < 0)
-            return err == -ERR_NO_USER ? user_missing(w, json_string_value(name)) : err;
+    bool has_text = text && *text;
+    bool is_same_text =
+        has_text ? u->state_text && strcmp(u->state_text, text) == 0 : !u->state_text;
+    *ret_changed = u->state != state || u->state_until_ms != until_ms || !is_same_text;
+    u->state = state;
+    u->state_until_ms = until_ms;
+    if (is_same_text)
+        return 0;
+    free(u->state_text);
+    u->state_text = has_text ? str_dup_c(text) : NULL;
+    return has_text && !u->state_text ? -ERR_NOMEM : 0;
+}
+
+static int apply_lock(const struct state_work *x, struct store_user *u, bool *ret_changed,
+                      char **ret_error)
+{
+    (void)ret_error;
+    return state_set(u, USER_LOCKED, x->until_ms, request_text(x->work.request, "text"),
+                     ret_changed);
+}
+
+static int apply_end(struct store_user *u, enum store_user_state state, bool *ret_changed)
+{
+    *ret_changed = false;
+    return u->state == state ? state_set(u, USER_ACTIVE, 0, NULL, ret_changed) : 0;
+}
+
+static int apply_unlock(const struct state_work *x, struct store_user *u, bool *ret_changed,
+                        char **ret_error)
+{
+    (void)x;
+    (void)ret_error;
+    return apply_end(u, USER_LOCKED, ret_changed);
+}
+
+static int apply_release(const struct state_work *x, struct store_user *u, bool *ret_changed,
+                         char **ret_error)
+{
+    (void)x;
+    (void)ret_error;
+    return apply_end(u, USER_HELD, ret_changed);
+}
+
+static int apply_hold(const struct state_work *x, struct store_user *u, bool *ret_changed,
+                      char **ret_error)
+{
+    if (strcmp(user_state_name(u, x->pick.now_ms), "locked") == 0) {
+        *ret_error = str_dup_c("the user is locked: unlock first");
+        return -ERR_BUSY;
+    }
+    return state_set(u, USER_HELD, 0, NULL, ret_changed);
+}
+
+static const struct state_verb state_verbs[] = {
+    {"lock", "locked", apply_lock},
+    {"unlock", "unlocked", apply_unlock},
+    {"hold", "put on hold", apply_hold},
+    {"release", "released", apply_release},
+};
+
+/* ---- finding, changing, writing ---- */
+
+/* One name; its row says what becomes of it. -ERR_x: nothing at all is to be done. */
+static int state_one(struct state_work *x, json_t *row)
+{
+    const char *name = json_string_value(json_object_get(row, "name"));
+    CLEANUP(store_user_fini) struct store_user u = {0};
+    AUTO_FREE char *error = NULL;
+    bool is_changed = false;
+    int err = store_user_get(work_control(&x->work)->host->store, name, &u);
+    if (err == -ERR_NO_USER) { /* known to others, if to anybody */
+        u = (struct store_user){.name = str_dup_c(name)};
+        err = u.name ? 0 : -ERR_NOMEM;
+    }
+    if (err == 0)
+        err = x->verb->apply(x, &u, &is_changed, &error);
+    if (error && x->is_batch) {
+        request_set_text(row, "result", error);
+        request_set_text(row, "error", err_name(err));
+        x->n_failed++;
+        return 0;
+    }
+    if (error)
+        x->work.error = STEAL(error);
+    if (err < 0)
+        return err;
+    request_set_text(row, "result", !is_changed ? "already so" : x->verb->done);
+    if (is_changed) {
+        x->changed[x->n_changed++] = u;
+        u = (struct store_user){0};
     }
     return 0;
 }
 
-static void user_kick_looked(struct work *w)
+static int state_run(struct work *w)
 {
-    if (!work_fail(w))
-        request_hit(w->request, 0, false, json_array());
-}
-
-static void user_kick_nobody(struct request *r)
-{
-    if (user_judge(
-            request_control(r))) { /* whom others know cannot be told from whom nobody does */
-        request_hit(r, 0, false, json_array());
-        return;
+    struct state_work *x = CONTAINER_OF(w, struct state_work, work);
+    size_t i, n_added, n_changed;
+    json_t *row;
+    int err = user_pick_find(w, &x->pick, STATE_NAMES_MAX);
+    if (err < 0)
+        return err;
+    size_t n = json_array_size(x->pick.users);
+    if (!x->is_batch && n == 0)
+        return user_missing(w, json_string_value(json_array_get(x->pick.unknown, 0)));
+    bool is_dry = request_bool(w->request, "dry_run");
+    if (!is_dry && n > request_number(w->request, "max", SIZE_MAX)) {
+        w->error = str_printf("%zu users would be %s; nothing was done", n, x->verb->done);
+        return -ERR_TOO_MANY;
     }
-    struct work *w = work_new(r->rpc, r, sizeof(*w), user_kick_look, user_kick_looked, NULL);
-    if (w)
-        work_post(w, NULL);
-}
-
-static void user_kick_finish(struct user_kick *k, int err)
-{
-    struct request *r = k->request;
-    uint64_t n = k->tally ? k->tally->ended : 0;
-    if (err == 0 && n == 0 && !k->is_changed)
-        user_kick_nobody(r);
-    else if (err == 0)
-        kill_answer_changed(r, k->tally, buf_str(&k->rows), k->is_changed);
-    else if (err == -ERR_TOO_MANY)
-        request_fail(r, err, NULL, "%llu sessions would end; nothing was done",
-                     (unsigned long long)n);
-    else
-        request_fail(r, err, NULL, NULL);
-    kill_tally_unref(k->tally);
-    json_decref(k->names);
-    buf_fini(&k->rows);
-    free(k);
-}
-
-static void on_user_kicked(void *arg, const struct kill_result *result)
-{
-    struct user_kick *k = arg;
-    int err = result->err;
-    if (err == 0 && k->rows.len > 0 && result->rows.n > 0)
-        err = buf_append_char(&k->rows, ',');
-    if (err == 0)
-        err = buf_append_str(&k->rows, result->rows);
-    k->err = k->err ? k->err : err;
-    if (--k->n_running == 0)
-        user_kick_next(k);
-}
-
-static int user_kick_one(struct user_kick *k, const char *name)
-{
-    const struct request *r = k->request;
-    struct filter *filter = NULL;
-    int err = kill_filter_user(name, &filter);
-    const struct kill_spec spec = {.filter = filter,
-                                   .is_dry = k->is_counting,
-                                   .has_rows = true,
-                                   .kind = k->kind,
-                                   .text = request_text(r, "text"),
-                                   .grace_ms = kill_grace_ms(r),
-                                   .tally = k->tally,
-                                   .done = on_user_kicked,
-                                   .arg = k};
-    if (err == 0)
-        err = kill_start(request_control(r), &spec);
-    filter_unref(filter);
+    x->rows = user_rows(&x->pick, NULL, &x->n_failed);
+    x->changed = calloc(n + 1, sizeof(*x->changed));
+    if (!x->rows || !x->changed)
+        return -ERR_NOMEM;
+    json_array_foreach (x->rows, i, row)
+        if (err == 0 && !json_object_get(row, "error"))
+            err = state_one(x, row);
+    if (err == 0 && x->n_changed > 0 && !is_dry)
+        err = store_user_import(work_control(w)->host->store, x->changed, x->n_changed,
+                                STORE_UPSERT, clock_wall_ms(), NULL, NULL, &n_added, &n_changed);
     return err;
 }
 
-/* All of them at once: nobody waits for the grace of another. */
-static void user_kick_all(struct user_kick *k)
-{
-    kill_tally_unref(k->tally);
-    k->tally = kill_tally_new();
-    buf_clear(&k->rows);
-    k->err = k->tally ? 0 : -ERR_NOMEM;
-    k->n_running = 1; /* until all have begun */
-    for (size_t i = 0; i < json_array_size(k->names) && k->err == 0; i++) {
-        k->err = user_kick_one(k, json_string_value(json_array_get(k->names, i)));
-        k->n_running += k->err == 0;
-    }
-    if (--k->n_running == 0)
-        user_kick_next(k);
-}
+/* ---- the answer ---- */
 
-static void user_kick_next(struct user_kick *k)
+static void state_tell(struct state_work *x)
 {
-    const struct request *r = k->request;
-    bool is_over =
-        request_has(r, "max") && k->tally && k->tally->ended > request_number(r, "max", 0);
-    if (k->err < 0 || !k->is_counting || is_over || request_bool(r, "dry_run")) {
-        user_kick_finish(k, k->err < 0 ? k->err : is_over && k->is_counting ? -ERR_TOO_MANY : 0);
+    struct control *c = work_control(&x->work);
+    const struct engine_api *h = c->host;
+    if (x->n_changed > STATE_TELL_MAX) {
+        h->forget_user(h->arg, NULL);
+        sessions_wake(c, NULL);
         return;
     }
-    k->is_counting = false;
-    user_kick_all(k);
-}
-
-void user_kick(struct request *r, const json_t *names, enum reply_kind kind, bool is_changed)
-{
-    struct user_kick *k = calloc(1, sizeof(*k));
-    if (!k) {
-        request_fail(r, -ERR_NOMEM, NULL, NULL);
-        return;
+    for (size_t i = 0; i < x->n_changed; i++) {
+        h->forget_user(h->arg, x->changed[i].name);
+        /* Logins that wait go on, or are refused. */
+        if (x->changed[i].state != USER_HELD)
+            sessions_wake(c, x->changed[i].name);
     }
-    *k = (struct user_kick){.request = r,
-                            .names = json_copy((json_t *)names),
-                            .kind = kind,
-                            .is_changed = is_changed,
-                            .is_counting = request_has(r, "max") || request_bool(r, "dry_run")};
-    user_kick_all(k);
 }
 
-void command_user_kick(struct request *r)
+static void state_answer_rows(struct state_work *x)
 {
-    user_kick(r, request_list(r, "name"), REPLY_KICKED, false);
+    struct request *r = x->work.request;
+    bool is_dry = request_bool(r, "dry_run");
+    size_t n = json_array_size(x->pick.users);
+    AUTO_FREE char *text = str_printf("%zu user%s %s%s, %zu changed%s", n, n == 1 ? "" : "s",
+                                      is_dry ? "would be " : "", x->verb->done, x->n_changed,
+                                      x->n_failed ? "; some failed, see the rows" : "");
+    r->count = is_dry ? 0 : x->n_changed;
+    request_answer(r, json_pack("{s:o, s:I, s:b, s:I, s:s?}", "rows", STEAL(x->rows), "count",
+                                (json_int_t)n, "changed", !is_dry && x->n_changed > 0, "failed",
+                                (json_int_t)(is_dry ? 0 : x->n_failed), "message", text));
 }
 
-static void user_kick_name(struct request *r, const char *name, enum reply_kind kind,
-                           bool is_changed)
+static void state_done(struct work *w)
 {
-    json_t *names = json_pack("[s]", name);
-    user_kick(r, names, kind, is_changed);
-    json_decref(names);
-}
-
-/* ---- states ---- */
-
-static void user_set_state(struct user_edit *e, enum store_user_state state, uint64_t until_ms)
-{
-    e->is_changed = e->is_changed || e->user.state != state || e->user.state_until_ms != until_ms;
-    e->user.state = state;
-    e->user.state_until_ms = until_ms;
-}
-
-static int apply_lock(struct user_edit *e)
-{
-    const struct request *r = e->work.request;
-    uint64_t until = request_number(r, "until", 0);
-    const char *text = request_text(r, "text");
-    user_set_state(e, USER_LOCKED, until ? clock_wall_ms() + until : 0);
-    return user_edit_text(e, &e->user.state_text, text);
-}
-
-static int apply_end(struct user_edit *e, enum store_user_state state)
-{
-    if (e->user.state != state)
-        return 0;
-    user_set_state(e, USER_ACTIVE, 0);
-    return user_edit_text(e, &e->user.state_text, NULL);
-}
-
-static int apply_unlock(struct user_edit *e)
-{
-    return apply_end(e, USER_LOCKED);
-}
-
-static int apply_release(struct user_edit *e)
-{
-    return apply_end(e, USER_HELD);
-}
-
-static int apply_hold(struct user_edit *e)
-{
-    if (strcmp(user_state_name(&e->user, clock_wall_ms()), "locked") == 0) {
-        e->work.error = str_dup_c("the user is locked: unlock first");
-        return -ERR_BUSY;
-    }
-    user_set_state(e, USER_HELD, 0);
-    return 0;
-}
-
-static void on_user_state(struct work *w)
-{
-    struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
-    const struct engine_api *h = work_control(w)->host;
+    struct state_work *x = CONTAINER_OF(w, struct state_work, work);
+    struct request *r = w->request;
+    bool is_dry = request_bool(r, "dry_run");
     if (work_fail(w))
         return;
-    if (e->is_changed) {
-        h->forget_user(h->arg, e->user.name);
-        if (e->user.state == USER_ACTIVE)
-            sessions_wake(work_control(w), e->user.name);
+    if (!is_dry)
+        state_tell(x);
+    if (strcmp(x->verb->verb, "lock") == 0) {
+        const struct user_kick_spec spec = {.names = x->pick.users,
+                                            .rows = x->is_batch ? STEAL(x->rows) : NULL,
+                                            .n_failed = x->n_failed,
+                                            .n_changed = is_dry ? 0 : x->n_changed,
+                                            .kind = REPLY_LOCKED,
+                                            .would = x->verb->done};
+        user_kick(r, &spec);
+    } else if (x->is_batch || is_dry) {
+        state_answer_rows(x);
+    } else {
+        request_done(r, x->n_changed, x->n_changed > 0, NULL);
     }
-    request_done(w->request, e->is_changed, e->is_changed, NULL);
 }
 
-static void on_user_locked(struct work *w)
+static void state_fini(struct work *w)
 {
-    struct user_edit *e = CONTAINER_OF(w, struct user_edit, work);
-    const struct engine_api *h = work_control(w)->host;
-    if (work_fail(w))
+    struct state_work *x = CONTAINER_OF(w, struct state_work, work);
+    for (size_t i = 0; i < x->n_changed; i++)
+        store_user_fini(&x->changed[i]);
+    free(x->changed);
+    json_decref(x->rows);
+    user_pick_fini(&x->pick);
+}
+
+static void state_command(struct request *r)
+{
+    uint64_t for_ms = request_number(r, "until", 0);
+    if (request_has(r, "until") && for_ms == 0) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "until is longer than 0; without it there is no end");
         return;
-    h->forget_user(h->arg, e->user.name);
-    /* Logins that wait are judged again and refused. */
-    sessions_wake(work_control(w), e->user.name);
-    user_kick_name(w->request, e->user.name, REPLY_LOCKED, e->is_changed);
+    }
+    struct state_work *x = work_new(r->rpc, r, sizeof(*x), state_run, state_done, state_fini);
+    if (!x)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(state_verbs); i++)
+        if (strcmp(state_verbs[i].verb, r->command->verb) == 0)
+            x->verb = &state_verbs[i];
+    x->until_ms = for_ms ? clock_wall_ms() + for_ms : 0;
+    x->is_batch = user_pick_is_batch(r);
+    if (user_pick_begin(r, &x->pick))
+        work_post(&x->work, &request_control(r)->user_queue);
+    else
+        work_free(&x->work);
 }
 
 void command_user_lock(struct request *r)
 {
-    if (request_has(r, "until") && request_number(r, "until", 0) == 0) {
-        request_fail(r, -ERR_BAD_PARAM, NULL, "until is longer than 0; without it there is no end");
-        return;
-    }
-    user_edit_start(r, USER_EDIT_NAME, apply_lock, on_user_locked);
+    state_command(r);
 }
 
 void command_user_unlock(struct request *r)
 {
-    user_edit_start(r, USER_EDIT_NAME, apply_unlock, on_user_state);
+    state_command(r);
 }
 
 void command_user_hold(struct request *r)
 {
-    user_edit_start(r, USER_EDIT_NAME, apply_hold, on_user_state);
+    state_command(r);
 }
 
 void command_user_release(struct request *r)
 {
-    user_edit_start(r, USER_EDIT_NAME, apply_release, on_user_state);
-}
-
-/* ---- user remove ---- */
-
-struct user_remove {
-    struct work work;
-    json_t *hit; /* names that were there */
-    size_t n;    /* names given */
-};
-
-static int user_remove_find(struct user_remove *m, struct store *store)
-{
-    const json_t *names = request_list(m->work.request, "name");
-    m->n = json_array_size(names);
-    for (size_t i = 0; i < m->n; i++) {
-        struct store_user u = {0};
-        const char *name = json_string_value(json_array_get(names, i));
-        int err = store_user_get(store, name, &u);
-        store_user_fini(&u);
-        if (err < 0 && err != -ERR_NO_USER)
-            return err;
-        if (err == 0 && json_array_append_new(m->hit, json_string(name)) != 0)
-            return -ERR_NOMEM;
-    }
-    if (json_array_size(m->hit) > 0)
-        return 0;
-    return user_missing(&m->work, json_string_value(json_array_get(names, 0)));
-}
-
-static int user_remove_run(struct work *w)
-{
-    struct user_remove *m = CONTAINER_OF(w, struct user_remove, work);
-    struct store *store = work_control(w)->host->store;
-    int err = user_remove_find(m, store);
-    size_t n = json_array_size(m->hit);
-    if (err < 0 || request_bool(w->request, "dry_run"))
-        return err;
-    if (n > request_number(w->request, "max", SIZE_MAX)) {
-        w->error = str_printf("%zu users would be removed; nothing was done", n);
-        return -ERR_TOO_MANY;
-    }
-    for (size_t i = 0; i < n && err == 0; i++) {
-        err = store_user_remove(store, json_string_value(json_array_get(m->hit, i)));
-        err = err == -ERR_NO_USER ? 0 : err;
-    }
-    return err;
-}
-
-static json_t *user_remove_rows(const struct user_remove *m)
-{
-    size_t i;
-    json_t *name, *rows = json_array();
-    json_array_foreach (m->hit, i, name)
-        (void)json_array_append_new(rows, json_pack("{s:O}", "name", name));
-    return rows;
-}
-
-static void user_remove_done(struct work *w)
-{
-    size_t i;
-    json_t *name;
-    struct user_remove *m = CONTAINER_OF(w, struct user_remove, work);
-    const struct engine_api *h = work_control(w)->host;
-    bool is_dry = request_bool(w->request, "dry_run");
-    if (work_fail(w))
-        return;
-    if (!is_dry)
-        json_array_foreach (m->hit, i, name)
-            h->forget_user(h->arg, json_string_value(name));
-    if (!is_dry && request_bool(w->request, "kick")) {
-        /* max was about users: their sessions end whatever their number. */
-        (void)json_object_del(w->request->params, "max");
-        user_kick(w->request, m->hit, REPLY_KICKED, true);
-        return;
-    }
-    request_hit(w->request, json_array_size(m->hit), !is_dry, user_remove_rows(m));
-}
-
-static void user_remove_fini(struct work *w)
-{
-    json_decref(CONTAINER_OF(w, struct user_remove, work)->hit);
-}
-
-void command_user_remove(struct request *r)
-{
-    struct user_remove *m =
-        work_new(r->rpc, r, sizeof(*m), user_remove_run, user_remove_done, user_remove_fini);
-    if (!m)
-        return;
-    m->hit = json_array();
-    work_post(&m->work, &request_control(r)->user_queue);
+    state_command(r);
 }

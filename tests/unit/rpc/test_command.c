@@ -343,14 +343,37 @@ static void test_columns(void **state)
     assert_true(matches("session.list", "user=", "{}"));
 }
 
+/* Whatever asks before it acts can say whom it would hit, and answers that to everybody alike. */
+static void test_what_asks_has_a_dry_run(void **state)
+{
+    size_t n;
+    const struct command *all = commands_all(&n);
+    (void)state;
+    for (size_t i = 0; i < n; i++) {
+        const struct command_arg *dry = commands_arg(&all[i], "dry_run");
+        if (all[i].flags & (COMMANDS_DESTRUCTIVE | COMMANDS_ASKS) && !dry)
+            fail_msg("%s asks, but has no dry_run", all[i].method);
+        if (dry && !(all[i].flags & COMMANDS_CHANGES))
+            fail_msg("%s changes nothing, but has a dry_run", all[i].method);
+        if (commands_arg(&all[i], "max") && !dry)
+            fail_msg("%s has a max, but no dry_run", all[i].method);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reach),  cmocka_unit_test(test_good),
-        cmocka_unit_test(test_bad),    cmocka_unit_test(test_none),
-        cmocka_unit_test(test_mask),   cmocka_unit_test(test_all_secrets_are_masked),
-        cmocka_unit_test(test_values), cmocka_unit_test(test_within),
-        cmocka_unit_test(test_table),  cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_reach),
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_what_asks_has_a_dry_run),
+        cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_none),
+        cmocka_unit_test(test_mask),
+        cmocka_unit_test(test_all_secrets_are_masked),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_within),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_columns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
