@@ -3,6 +3,7 @@
 #include "control/control.h"
 
 #include "control/commands.h"
+#include "control/user/user_relock.h"
 #include "ops/certificates.h"
 #include "ops/configs.h"
 #include "ops/ops.h"
@@ -44,6 +45,46 @@ static void control_change_answered(struct rpc *rpc, const struct request *r, co
     audit_record(rpc_control(rpc), r, result);
 }
 
+/* ---- what other engines tell and ask ---- */
+
+static void on_peer_ops(struct control *c, uint32_t pid, const json_t *rows)
+{
+    if (c->ops)
+        ops_take(c->ops, pid, rows);
+}
+
+static void on_peer_gone(struct control *c, uint32_t pid)
+{
+    if (c->ops)
+        ops_lose(c->ops, pid);
+}
+
+static void on_peer_answers(struct control *c, uint32_t pid)
+{
+    (void)pid;
+    user_relock(c);
+}
+
+static json_t *peer_ops(struct control *c)
+{
+    return c->ops ? ops_own(c->ops) : NULL;
+}
+
+static void on_peer_cancel(struct control *c, const char *text)
+{
+    uint64_t id;
+    struct op *op = str_to_u64(str_of(text), INT64_MAX, &id) == 0 ? op_of_id(c->ops, id) : NULL;
+    if (op && op->kind)
+        (void)op_cancel(op);
+}
+
+static const struct peers_hooks peers_hooks = {.on_traced = trace_deliver,
+                                               .on_ops = on_peer_ops,
+                                               .on_gone = on_peer_gone,
+                                               .on_answers = on_peer_answers,
+                                               .ops = peer_ops,
+                                               .cancel = on_peer_cancel};
+
 /* ---- life ---- */
 
 static int control_make_parts(struct control *c)
@@ -68,7 +109,7 @@ static int control_make_parts(struct control *c)
     if (err == 0)
         err = failures_new(&c->failures);
     if (err == 0)
-        err = peers_new(c, trace_deliver, &c->peers);
+        err = peers_new(c, &peers_hooks, &c->peers);
     if (err == 0)
         err = peer_serve_new(c, &c->peer_serve);
     if (err == 0)
@@ -112,6 +153,8 @@ int control_new(const struct engine_api *host, struct control **ret, char **ret_
         control_free(c);
         return err;
     }
+    events_on_watched(c->events, peers_tell_watched);
+    limiter_on_ban(c->limiter, peers_tell_ban);
     *ret = c;
     return 0;
 }
@@ -169,6 +212,7 @@ void control_note_start(struct control *c, bool is_kept)
 {
     configs_note_start(c, is_kept);
     listener_pause_restore(c);
+    peers_claim_places(c);
 }
 
 const struct pool_edit *control_edits(const struct control *c, size_t *ret_n)
@@ -206,6 +250,7 @@ uint64_t control_retire(struct control *c, uint64_t successor, uint64_t *ret_rat
     uint64_t limit_ms = upgrades_done(c->upgrades, successor, ret_rate);
     ops_retire(c->ops);
     peers_retire(c);
+    events_forward(c->events, peers_tell_event);
     server_retire(c->server);
     return limit_ms;
 }

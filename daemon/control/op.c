@@ -45,15 +45,12 @@ void command_op_cancel(struct request *r)
     struct op *op = op_named(r);
     if (!op)
         return;
-    if (op->state == OP_RUNNING && !op->kind->cancel) {
+    if (op->state == OP_RUNNING && op->kind && !op->kind->cancel) {
         request_fail(r, -ERR_UNSUPPORTED, NULL, "a %s cannot be cancelled", op->name);
         return;
     }
-    bool is_running = op->state == OP_RUNNING && !op->is_cancelled;
-    if (is_running) {
-        op->is_cancelled = true;
-        op->kind->cancel(op->arg);
-    }
+    /* That of another engine is told to it before the answer. */
+    bool is_running = op_cancel(op);
     request_done(r, is_running, is_running, NULL);
 }
 
@@ -65,7 +62,7 @@ void command_op_users(struct request *r)
     if (!op)
         return;
     json_t *rows = op->users ? json_copy(op->users) : json_array();
-    if (rows && op->state == OP_RUNNING && op->kind->users)
+    if (rows && op->state == OP_RUNNING && op->kind && op->kind->users)
         op->kind->users(op->arg, rows);
     table_answer(r, rows);
 }
@@ -74,7 +71,7 @@ void command_op_users(struct request *r)
 static struct op *op_of_client(struct request *r)
 {
     struct op *op = op_named(r);
-    if (op && op->state == OP_RUNNING && op->kind->attend)
+    if (op && op->state == OP_RUNNING && op->kind && op->kind->attend)
         return op;
     if (op)
         request_fail(r, -ERR_UNSUPPORTED, NULL, "operation %llu needs nobody: %s",

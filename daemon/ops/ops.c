@@ -66,6 +66,7 @@ json_t *op_row(const struct op *op)
     request_set_number(row, "ended", op->ended_ms);
     request_set_text(row, "user", op->peer.user);
     request_set_text(row, "text", op->text);
+    request_set_number(row, "engine", op->engine);
     return row;
 }
 
@@ -196,7 +197,7 @@ static void ops_expire(struct ops *o)
 
 void op_refresh(struct op *op)
 {
-    if (op->state == OP_RUNNING && op->kind->refresh)
+    if (op->state == OP_RUNNING && op->kind && op->kind->refresh)
         op->kind->refresh(op->arg);
 }
 
@@ -331,7 +332,7 @@ void ops_free(struct ops *o)
     loop_timer_cancel(o->control->host->loop, &o->tick);
     LIST_FOREACH_SAFE (it, &o->list) {
         struct op *op = LIST_ITEM(it, struct op, link);
-        if (op->state == OP_RUNNING)
+        if (op->state == OP_RUNNING && op->kind)
             op->kind->drop(op->arg);
         op_free(op);
     }
@@ -347,10 +348,82 @@ const struct op *op_uninterruptible(const struct control *c)
 {
     LIST_FOREACH (it, &c->ops->list) {
         const struct op *op = LIST_ITEM(it, struct op, link);
-        if (op->state == OP_RUNNING && op->kind->is_uninterruptible)
+        if (op->state == OP_RUNNING && op->kind && op->kind->is_uninterruptible)
             return op;
     }
     return NULL;
+}
+
+/* ---- of other engines ---- */
+
+static void op_take(struct op *op, uint32_t pid, const json_t *row)
+{
+    char *text = row_text(row, "text");
+    op->state = row_state(row);
+    op->engine = op->state == OP_RUNNING ? pid : 0;
+    op->done = row_number(row, "done");
+    op->total = row_number(row, "total");
+    op->failed = row_number(row, "failed");
+    op->eta_ms = row_number(row, "eta");
+    op->ended_ms = row_number(row, "ended");
+    if (!text)
+        return;
+    free(op->text);
+    op->text = text;
+}
+
+void ops_take(struct ops *o, uint32_t pid, const json_t *rows)
+{
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        const char *text = json_string_value(json_object_get(row, "id"));
+        uint64_t id;
+        struct op *op =
+            text && str_to_u64(str_of(text), INT64_MAX, &id) == 0 ? op_of_id(o, id) : NULL;
+        if (op && !op->kind)
+            op_take(op, pid, row);
+    }
+}
+
+void ops_lose(struct ops *o, uint32_t pid)
+{
+    LIST_FOREACH (it, &o->list) {
+        struct op *op = LIST_ITEM(it, struct op, link);
+        if (op->engine != pid)
+            continue;
+        op->engine = 0;
+        op->state = OP_INTERRUPTED;
+        op->ended_ms = clock_wall_ms();
+        op_say(op, "the program before the upgrade has ended; what was done stays done");
+    }
+}
+
+json_t *ops_own(struct ops *o)
+{
+    json_t *rows = NULL;
+    LIST_FOREACH (it, &o->list) {
+        struct op *op = LIST_ITEM(it, struct op, link);
+        bool is_upgrade = op->name && strcmp(op->name, OP_UPGRADE) == 0;
+        if (!op->kind || is_upgrade || op->is_unstored) /* what began since is its own alone */
+            continue;
+        op_refresh(op);
+        rows = rows ? rows : json_array();
+        (void)json_array_append_new(rows, op_row(op));
+    }
+    return rows;
+}
+
+bool op_cancel(struct op *op)
+{
+    bool is_running = op->state == OP_RUNNING && !op->is_cancelled;
+    if (is_running && op->kind && !op->kind->cancel)
+        return false;
+    if (is_running) {
+        op->is_cancelled = true;
+        if (op->kind)
+            op->kind->cancel(op->arg);
+    }
+    return is_running;
 }
 
 /* ---- for those who run them ---- */

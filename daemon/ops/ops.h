@@ -49,6 +49,7 @@ struct op {
     char *text;      /* what it does now; its outcome */
     bool is_cancelled;
     bool is_unstored; /* the store is another engine's */
+    uint32_t engine;  /* process id of the one that runs it; 0 = this one, or none */
     uint64_t stored;  /* progress that the store has */
     json_t *users;    /* what became of single users: rows of op users; not in the store; NULL */
 };
@@ -70,6 +71,14 @@ void op_start(struct op *op);
 struct op *op_find(struct control *c, const struct op_kind *kind, const char *target);
 /* The one with this id, or NULL. */
 struct op *op_of_id(const struct ops *o, uint64_t id);
+/* An engine that finishes says of its operations (rows of op list) how they are. */
+void ops_take(struct ops *o, uint32_t pid, const json_t *rows);
+/* That engine is gone: what it did not tell the end of was interrupted. */
+void ops_lose(struct ops *o, uint32_t pid);
+/* Those that began in this engine, as rows, for the engine that serves; owned, NULL = none. */
+json_t *ops_own(struct ops *o);
+/* Has it been asked to stop now? False: it is over, or was asked already. */
+bool op_cancel(struct op *op);
 /* All that are known, oldest first; struct op by its link. */
 struct list *ops_all(struct ops *o);
 /* Brings its progress up to date. */

@@ -2,6 +2,7 @@
 /* Counters by their public names, and sessions of each backend. */
 #include "peers/peer_counts.h"
 
+#include "backend/places.h"
 #include "proto/registry/registry.h"
 #include "runtime/state.h"
 
@@ -168,4 +169,48 @@ void peer_counts_drop(struct control *c, struct peer_engine *e)
                 counter_add(c->host->others, p, (enum counter)i, -(int64_t)counts->v[p][i]);
     backends_free(counts);
     free(counts);
+}
+
+/* ---- before the first message ---- */
+
+struct peer_claim {
+    size_t n;
+    struct peer_backend v[];
+};
+
+struct peer_claim *peer_counts_claim(const struct control *c)
+{
+    const struct pools *pools = control_setup(c)->pools;
+    size_t n = 0;
+    for (size_t i = 0; i < pools->n; i++)
+        n += pools->v[i].n_members;
+    struct peer_claim *claim = calloc(1, sizeof(*claim) + n * sizeof(claim->v[0]));
+    if (!claim)
+        return NULL;
+    for (size_t i = 0; i < pools->n; i++)
+        for (size_t k = 0; k < pools->v[i].n_members; k++) {
+            const struct pool_member *m = &pools->v[i].members[k];
+            if (m->max_sessions > 0)
+                claim->v[claim->n++] = (struct peer_backend){.backend = backend_ref(m->backend),
+                                                             .places = m->max_sessions};
+        }
+    backends_add(claim->v, claim->n, true);
+    if (claim->n == 0) {
+        free(claim);
+        return NULL;
+    }
+    return claim;
+}
+
+void peer_counts_unclaim(struct control *c, struct peer_claim *claim)
+{
+    if (!claim)
+        return;
+    const struct pools *pools = control_setup(c)->pools;
+    backends_add(claim->v, claim->n, false);
+    for (size_t i = 0; i < claim->n; i++)
+        backend_unref(claim->v[i].backend);
+    free(claim);
+    for (size_t i = 0; i < pools->n; i++)
+        places_serve(&pools->v[i]);
 }

@@ -16,3 +16,11 @@ void peer_counts_send(const struct control *c, struct peer_engine *e);
 int peer_counts_take(struct control *c, struct peer_engine *e, const json_t *m) NODISCARD;
 /* The engine is gone: its sessions are not there any more, what it has counted stays. */
 void peer_counts_drop(struct control *c, struct peer_engine *e);
+
+/* Places on backends with a limit that an engine before this one may have: as many as there are,
+ * until it has told. */
+struct peer_claim;
+/* NULL: there is no backend with a limit, or no memory. */
+struct peer_claim *peer_counts_claim(const struct control *c);
+/* The claim is over: places that are free go to those who wait. NULL is fine. */
+void peer_counts_unclaim(struct control *c, struct peer_claim *claim);

@@ -133,7 +133,14 @@ static void tell_rules(struct peer_engine *e, const struct request *r)
     send_rules(e, false, overrides, false);
 }
 
-/* The engine that serves has it in the store. */
+void peer_state_tell_ban(struct peer_engine *e, const struct rule *ban)
+{
+    struct limit_target target;
+    rule_subject(ban, &target);
+    send_rules(e, true, json_pack("[o]", rule_json(&target, ban)), false);
+}
+
+/* The engine that told it has it in the store. */
 static int rule_take(struct rules *rules, const json_t *m, const struct rules_time *now)
 {
     const json_t *name = json_object_get(m, "target");
@@ -167,8 +174,8 @@ int peer_state_rules(struct control *c, struct peer_engine *e, const json_t *m)
     const json_t *list = json_object_get(m, "rules");
     const struct rules_time now = limiter_now(c->limiter);
     int err = 0;
-    (void)e;
-    if (json_is_true(json_object_get(m, "first")))
+    /* Who finishes tells single ones; the whole list is that of who serves. */
+    if (json_is_true(json_object_get(m, "first")) && e->role == PEER_ENGINE_NEW)
         while (!list_is_empty(&rules->all))
             rules_remove(rules, LIST_ITEM(rules->all.next, struct rule, link));
     for (size_t i = 0; i < json_array_size(list) && err == 0; i++)
@@ -183,6 +190,14 @@ int peer_state_forget(struct control *c, struct peer_engine *e, const json_t *m)
     (void)e;
     c->host->forget_user(c->host->arg, json_string_value(json_object_get(m, "user")));
     return 0;
+}
+
+/* Those of the request that the other engine runs. */
+static void tell_cancel(struct peer_engine *e, const struct request *r)
+{
+    const char *id = request_text(r, "id");
+    if (id)
+        json_pipe_send(e->pipe, "cancel", json_pack("{s:s}", "id", id));
 }
 
 static void tell_level(struct peer_engine *e, const char *level)
@@ -220,6 +235,8 @@ void peer_state_tell(struct peer_engine *e, enum command_reach reach, const stru
         tell_rules(e, r);
     else if (reach == COMMAND_REACH_LEVEL)
         tell_level(e, request_text(r, "level"));
+    else if (reach == COMMAND_REACH_OPS)
+        tell_cancel(e, r);
     /* Users are forgotten where the change is made, before their sessions are ended. */
 }
 

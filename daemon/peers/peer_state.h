@@ -7,6 +7,7 @@
 #include "rpc/request.h"
 
 struct control;
+struct rule;
 
 /* ---- the engine that serves ---- */
 
@@ -27,3 +28,6 @@ int peer_state_rules(struct control *c, struct peer_engine *e, const json_t *m) 
 int peer_state_level(struct control *c, struct peer_engine *e, const json_t *m) NODISCARD;
 /* All before it was taken in: says so. */
 int peer_state_sync(struct control *c, struct peer_engine *e, const json_t *m) NODISCARD;
+/* A ban that failures led to here: the other engine takes it in, too; it is in the store already.
+ */
+void peer_state_tell_ban(struct peer_engine *e, const struct rule *ban);

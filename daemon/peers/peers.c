@@ -8,6 +8,7 @@
 #include "peers/peer_counts.h"
 #include "peers/peer_serve.h"
 #include "peers/peer_state.h"
+#include "runtime/events.h"
 #include "runtime/state.h"
 
 #define PEERS_PROTOCOL 1
@@ -16,7 +17,8 @@
 
 struct peers {
     struct control *control;
-    void (*on_traced)(struct control *c, struct session_trace_event *e);
+    const struct peers_hooks *hooks;
+    struct peer_claim *claim; /* NULL = all have told their places, or need not */
     struct loop_timer tick;
     struct list waiting; /* requests that are held back */
     struct list syncs;   /* struct peers_sync */
@@ -127,6 +129,27 @@ static void peers_run_waiting(struct peers *p)
 
 static void peers_turn(struct peers *p);
 
+/* ---- places of backends with a limit ---- */
+
+void peers_claim_places(struct control *c)
+{
+    if (c->host->is_successor && !c->peers->claim)
+        c->peers->claim = peer_counts_claim(c);
+    peers_turn(c->peers);
+}
+
+/* Over when every engine before this one has told, or will not. */
+static void peers_settle_claim(struct peers *p)
+{
+    bool is_over = !peers_are_settling(p);
+    LIST_FOREACH (it, &p->control->peer_engines) {
+        const struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        is_over = is_over && (!peer_is_old(e) || !peer_engine_is_up(e) || e->counts);
+    }
+    if (is_over && p->claim)
+        peer_counts_unclaim(p->control, STEAL(p->claim));
+}
+
 bool peers_hold_back(struct rpc *rpc, struct request *r)
 {
     struct peers *p = rpc_control(rpc)->peers;
@@ -210,6 +233,56 @@ void peers_forget_user(struct control *c, const char *user)
     }
 }
 
+/* ---- events, bans, operations ---- */
+
+void peers_tell_event(struct control *c, const struct event_view *v)
+{
+    json_t *texts = NULL;
+    LIST_FOREACH (it, &c->peer_engines) {
+        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (e->role != PEER_ENGINE_NEW || !e->pipe || !e->is_greeted)
+            continue;
+        texts = json_array();
+        for (size_t i = 0; i < EVENT_ENGINE; i++)
+            (void)json_array_append_new(texts, request_json(str_of(v->texts[i])));
+        json_pipe_send(e->pipe, "event",
+                       json_pack("{s:I, s:b, s:I, s:I, s:I, s:o}", "time", (json_int_t)v->time_ms,
+                                 "end", (int)v->is_end, "age", (json_int_t)v->age_ms, "in",
+                                 (json_int_t)v->in_bytes, "out", (json_int_t)v->out_bytes, "texts",
+                                 texts));
+    }
+}
+
+static void peer_tell_watched(struct peer_engine *e, bool is_watched)
+{
+    json_pipe_send(e->pipe, "watch", json_pack("{s:b}", "on", (int)is_watched));
+}
+
+void peers_tell_watched(struct control *c, bool is_watched)
+{
+    LIST_FOREACH (it, &c->peer_engines) {
+        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (peer_is_old(e) && peer_engine_is_up(e))
+            peer_tell_watched(e, is_watched);
+    }
+}
+
+void peers_tell_ban(struct control *c, const struct rule *ban)
+{
+    LIST_FOREACH (it, &c->peer_engines) {
+        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
+        if (!e->has_ended && peer_engine_is_up(e))
+            peer_state_tell_ban(e, ban);
+    }
+}
+
+static void peer_tell_ops(const struct peers *p, struct peer_engine *e)
+{
+    json_t *rows = p->hooks->ops(p->control);
+    if (rows)
+        json_pipe_send(e->pipe, "ops", json_pack("{s:o}", "rows", rows));
+}
+
 /* ---- what they say ---- */
 
 static int hear_hello(struct peers *p, struct peer_engine *e, const json_t *m)
@@ -225,8 +298,12 @@ static int hear_hello(struct peers *p, struct peer_engine *e, const json_t *m)
     e->is_greeted = true;
     LOG_EVENT(LOG_LEVEL_NOTICE, "engine-linked", KV_U64("pid", e->pid),
               KV_STR("role", peer_is_old(e) ? "old" : "new"), KV_STR("version", e->version));
-    if (!peer_is_old(e))
+    if (!peer_is_old(e)) {
         peer_counts_send(p->control, e);
+        peer_tell_ops(p, e);
+    } else if (events_are_watched(p->control->events)) {
+        peer_tell_watched(e, true);
+    }
     peers_run_waiting(p);
     return 0;
 }
@@ -299,7 +376,52 @@ static int hear_synced(struct peers *p, struct peer_engine *e, const json_t *m)
 
 static int hear_counts(struct peers *p, struct peer_engine *e, const json_t *m)
 {
-    return peer_counts_take(p->control, e, m);
+    int err = peer_counts_take(p->control, e, m);
+    peers_settle_claim(p);
+    return err;
+}
+
+static int hear_ops(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    p->hooks->on_ops(p->control, e->pid, json_object_get(m, "rows"));
+    return 0;
+}
+
+static int hear_cancel(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    const char *id = json_string_value(json_object_get(m, "id"));
+    if (!id)
+        return -ERR_PROTOCOL;
+    p->hooks->cancel(p->control, id);
+    peer_tell_ops(p, e);
+    return 0;
+}
+
+static int hear_event(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    const json_t *texts = json_object_get(m, "texts");
+    struct event_view v = {.time_ms = json_number(m, "time"),
+                           .is_end = json_is_true(json_object_get(m, "end")),
+                           .age_ms = json_number(m, "age"),
+                           .in_bytes = json_number(m, "in"),
+                           .out_bytes = json_number(m, "out")};
+    char engine[16];
+    (void)snprintf(engine, sizeof(engine), "%u", e->pid);
+    /* A program of another age has fewer kinds of texts, or more. */
+    for (size_t i = 0; i < EVENT_ENGINE && i < json_array_size(texts); i++)
+        v.texts[i] = json_string_value(json_array_get(texts, i));
+    v.texts[EVENT_ENGINE] = engine;
+    if (!v.texts[EVENT_TYPE])
+        return -ERR_PROTOCOL;
+    events_take(p->control->events, &v);
+    return 0;
+}
+
+static int hear_watch(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    (void)e;
+    events_watch_elsewhere(p->control->events, json_is_true(json_object_get(m, "on")));
+    return 0;
 }
 
 /* The last word: its sessions are over. */
@@ -320,7 +442,7 @@ static int hear_traced(struct peers *p, struct peer_engine *e, const json_t *m)
         return err;
     event->number = json_number(m, "n");
     event->worker = (unsigned)peer_engine_worker(e, (unsigned)worker);
-    p->on_traced(p->control, event);
+    p->hooks->on_traced(p->control, event);
     return 0;
 }
 
@@ -362,6 +484,8 @@ static const struct {
     {"held", FROM_OLD, hear_held},
     {"traced", FROM_OLD, hear_traced},
     {"counts", FROM_OLD, hear_counts},
+    {"event", FROM_OLD, hear_event},
+    {"ops", FROM_OLD, hear_ops},
     {"end", FROM_OLD, hear_end},
     {"synced", FROM_OLD, hear_synced},
     {"query", FROM_NEW, hear_query},
@@ -374,8 +498,10 @@ static const struct {
     {"trace_seen", FROM_NEW, hear_trace_seen},
     {"forget", FROM_NEW, hear_forget},
     {"backends", FROM_NEW, hear_backends},
-    {"rules", FROM_NEW, hear_rules},
+    {"rules", FROM_NEW | FROM_OLD, hear_rules},
     {"level", FROM_NEW, hear_level},
+    {"watch", FROM_NEW, hear_watch},
+    {"cancel", FROM_NEW, hear_cancel},
     {"sync", FROM_NEW, hear_sync},
 };
 
@@ -392,8 +518,10 @@ static void on_pipe_message(void *arg, const json_t *m)
     if (e->is_silent) {
         e->is_silent = false;
         LOG_EVENT(LOG_LEVEL_NOTICE, "engine-answers", KV_U64("pid", e->pid));
-        if (e->is_greeted) /* what it missed is told now */
+        if (e->is_greeted && peer_is_old(e)) { /* what it missed is told now */
             peer_state_tell_all(e);
+            p->hooks->on_answers(p->control, e->pid);
+        }
     }
     for (size_t i = 0; method && i < ARRAY_LEN(methods); i++) {
         if (strcmp(methods[i].method, method) != 0 || !(methods[i].from & from))
@@ -410,6 +538,8 @@ static void on_pipe_message(void *arg, const json_t *m)
 
 static void peer_free(struct peers *p, struct peer_engine *e)
 {
+    if (e->role == PEER_ENGINE_OLD)
+        p->hooks->on_gone(p->control, e->pid);
     peer_serve_forget(p->control->peer_serve, e);
     peer_counts_drop(p->control, e);
     peer_engine_fail(e);
@@ -562,6 +692,7 @@ static void on_peers_tick(struct loop_timer *t)
         if (!peer_is_old(e) && e->pipe && e->is_greeted && now >= e->counted_ms + PEER_COUNTS_MS) {
             e->counted_ms = now;
             peer_counts_send(p->control, e);
+            peer_tell_ops(p, e);
         }
         if (e->is_silent || !peer_engine_is_late(e))
             continue;
@@ -571,27 +702,26 @@ static void on_peers_tick(struct loop_timer *t)
         peer_engine_fail(e);
     }
     peers_run_waiting(p);
+    peers_settle_claim(p);
     peers_turn(p);
 }
 
 /* The timer runs while there is anybody. */
 static void peers_turn(struct peers *p)
 {
-    if (!list_is_empty(&p->control->peer_engines) || !list_is_empty(&p->waiting))
+    if (!list_is_empty(&p->control->peer_engines) || !list_is_empty(&p->waiting) || p->claim)
         loop_timer_set(p->control->host->loop, &p->tick, PEERS_TICK_MS);
 }
 
 /* ---- life ---- */
 
-int peers_new(struct control *c,
-              void (*on_traced)(struct control *c, struct session_trace_event *e),
-              struct peers **ret)
+int peers_new(struct control *c, const struct peers_hooks *hooks, struct peers **ret)
 {
     struct peers *p = calloc(1, sizeof(*p));
     if (!p)
         return -ERR_NOMEM;
     p->control = c;
-    p->on_traced = on_traced;
+    p->hooks = hooks;
     loop_timer_init(&p->tick, on_peers_tick);
     list_init(&p->waiting);
     list_init(&p->syncs);
@@ -604,6 +734,7 @@ void peers_free(struct peers *p)
     if (!p)
         return;
     loop_timer_cancel(p->control->host->loop, &p->tick);
+    peer_counts_unclaim(p->control, STEAL(p->claim));
     LIST_FOREACH_SAFE (it, &p->waiting) {
         struct request *r = LIST_ITEM(it, struct request, wait);
         list_del(&r->wait);
@@ -617,8 +748,10 @@ void peers_free(struct peers *p)
     }
     LIST_FOREACH_SAFE (it, &p->control->peer_engines) {
         struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        if (e->role == PEER_ENGINE_NEW && e->pipe)
+        if (e->role == PEER_ENGINE_NEW && e->pipe) {
+            peer_tell_ops(p, e);
             json_pipe_send(e->pipe, "end", json_object());
+        }
         peer_free(p, e);
     }
     free(p);

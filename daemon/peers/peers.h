@@ -9,11 +9,26 @@
 struct control;
 struct peers;
 struct session_trace_event;
+struct event_view;
+struct rule;
 
-/* on_traced: takes over an event of a trace that another engine's worker told. -ERR_NOMEM. */
-int peers_new(struct control *c,
-              void (*on_traced)(struct control *c, struct session_trace_event *e),
-              struct peers **ret) NODISCARD;
+/* What floors above have to say or to hear. */
+struct peers_hooks {
+    /* An event of a trace that another engine's worker told; takes it over. */
+    void (*on_traced)(struct control *c, struct session_trace_event *e);
+    /* How the operations of an engine that finishes are: rows of op list. */
+    void (*on_ops)(struct control *c, uint32_t pid, const json_t *rows);
+    /* An engine that finished is gone. */
+    void (*on_gone)(struct control *c, uint32_t pid);
+    /* One that was silent answers again: what it missed of users is to be made up for. */
+    void (*on_answers)(struct control *c, uint32_t pid);
+    /* The own operations for the engine that serves; owned, NULL = none. */
+    json_t *(*ops)(struct control *c);
+    /* The engine that serves was told to cancel one; id as operators write it. */
+    void (*cancel)(struct control *c, const char *id);
+};
+/* hooks: static. -ERR_NOMEM. */
+int peers_new(struct control *c, const struct peers_hooks *hooks, struct peers **ret) NODISCARD;
 /* Requests that wait are abandoned. NULL is fine. */
 void peers_free(struct peers *p);
 
@@ -41,5 +56,14 @@ bool peers_spread(struct rpc *rpc, struct request *r);
 /* See struct rpc. */
 json_t *peers_unreached(struct rpc *rpc, const struct request *r);
 
+/* The first setup of this engine is there: until the engines before it have told how many places
+ * their sessions have on backends with a limit, these count as full. */
+void peers_claim_places(struct control *c);
+/* An event of this engine, for the one that serves. */
+void peers_tell_event(struct control *c, const struct event_view *v);
+/* Somebody watches here, or nobody does: engines that finish tell more, or less. */
+void peers_tell_watched(struct control *c, bool is_watched);
+/* A ban that failures led to here. */
+void peers_tell_ban(struct control *c, const struct rule *ban);
 /* Cached answers about a user (NULL = all) are forgotten everywhere else, too. */
 void peers_forget_user(struct control *c, const char *user);

@@ -46,13 +46,16 @@ struct events {
     struct list watchers, jobs;
     struct event_kept kept[EVENTS_KEPT]; /* a ring; keeps its memory */
     uint64_t n_kept;                     /* ever */
+    void (*forward)(struct control *c, const struct event_view *v);
+    void (*on_watched)(struct control *c, bool is_watched);
+    bool is_watched_elsewhere;
 };
 
 static const char *const event_columns[EVENT_TEXTS] = {
     [EVENT_TYPE] = "type",         [EVENT_SESSION] = "session", [EVENT_PROTO] = "proto",
     [EVENT_USER] = "user",         [EVENT_IP] = "ip",           [EVENT_BACKEND] = "backend",
     [EVENT_TEXT] = "text",         [EVENT_CAUSE] = "cause",     [EVENT_SOURCE] = "source",
-    [EVENT_LISTENER] = "listener",
+    [EVENT_LISTENER] = "listener", [EVENT_ENGINE] = "engine",
 };
 
 int events_new(struct control *c, struct events **ret)
@@ -104,7 +107,31 @@ void events_free(struct events *e)
 static void events_tell_host(struct events *e, bool is_watched)
 {
     const struct engine_api *h = e->control->host;
-    h->set_watched(h->arg, is_watched);
+    h->set_watched(h->arg, is_watched || e->is_watched_elsewhere);
+    if (e->on_watched)
+        e->on_watched(e->control, is_watched);
+}
+
+bool events_are_watched(const struct events *e)
+{
+    return !list_is_empty(&e->watchers);
+}
+
+void events_on_watched(struct events *e, void (*fn)(struct control *c, bool is_watched))
+{
+    e->on_watched = fn;
+}
+
+void events_watch_elsewhere(struct events *e, bool is_watched)
+{
+    const struct engine_api *h = e->control->host;
+    e->is_watched_elsewhere = is_watched;
+    h->set_watched(h->arg, is_watched || events_are_watched(e));
+}
+
+void events_forward(struct events *e, void (*fn)(struct control *c, const struct event_view *v))
+{
+    e->forward = fn;
 }
 
 /* Its client is gone, or has enough. */
@@ -297,6 +324,9 @@ static struct event_kept *events_keep(struct events *e, const char *const *texts
 /* k may be NULL: it could not be kept. */
 static void events_tell(struct events *e, const struct event_kept *k)
 {
+    struct event_view view;
+    if (k && e->forward && event_view(k, &view))
+        e->forward(e->control, &view);
     if (!k || list_is_empty(&e->watchers))
         return;
     json_t *row = event_row(k);
@@ -341,6 +371,19 @@ void control_event_end(struct control *c, const struct control_end *end)
         k->out_bytes = end->out_bytes;
     }
     events_tell(c->events, k);
+}
+
+void events_take(struct events *e, const struct event_view *v)
+{
+    struct event_kept *k = events_keep(e, v->texts);
+    if (k) {
+        k->time_ms = v->time_ms;
+        k->is_end = v->is_end;
+        k->age_ms = v->age_ms;
+        k->in_bytes = v->in_bytes;
+        k->out_bytes = v->out_bytes;
+    }
+    events_tell(e, k);
 }
 
 /* ---- what is kept ---- */

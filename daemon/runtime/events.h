@@ -30,6 +30,7 @@ enum event_text {
     EVENT_LISTENER, /* these three of failures */
     EVENT_CAUSE,
     EVENT_SOURCE,
+    EVENT_ENGINE, /* process id of the engine that finishes and told it */
     EVENT_TEXTS
 };
 struct event_view {
@@ -48,6 +49,16 @@ struct event_scan {
 };
 /* -ERR_NOMEM: nothing was started, the filter is freed. */
 int events_scan(struct events *e, const struct event_scan *scan) NODISCARD;
+/* Whoever serves hears of every event of this engine; NULL = nobody does any more. */
+void events_forward(struct events *e, void (*fn)(struct control *c, const struct event_view *v));
+/* An event of another engine: kept and told like the own ones. */
+void events_take(struct events *e, const struct event_view *v);
+/* Somebody watches at another engine: workers tell all. */
+void events_watch_elsewhere(struct events *e, bool is_watched);
+/* Does anybody watch here? */
+bool events_are_watched(const struct events *e);
+/* Called when that changes; NULL = nobody wants to know. */
+void events_on_watched(struct events *e, void (*fn)(struct control *c, bool is_watched));
 /* Sets the members of a row of event list. */
 void event_put(json_t *row, const struct event_view *e);
 /* An event for `event watch`; fields may be NULL. Cheap when nobody watches. */

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -168,9 +169,94 @@ def test_silent_engine(two):
     finally:
         os.kill(p.pids[0], signal.SIGCONT)
     p.wait_for_log("engine-answers")
-    wait.until(lambda: len(p.sessions()) == 2, "its sessions in the list")
-    # the lock came while it was silent: its user goes at the next word about him
-    assert p.ctl("user", "kick", USERS[1], "--yes")["count"] == 1
+    # the lock came while it was silent: now it learns of it, and its user goes; the other one stays
+    assert b"locked" in old[1].rest()
+    wait.until(lambda: len(p.sessions()) == 1, "its session in the list")
+    assert lives(old[0])
+
+
+def test_events_of_both(two):
+    """One stream and one history: what an engine that finishes tells has its process id."""
+    p, old, new = two
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(30)
+        s.connect(p.control)
+        f = s.makefile("rwb", buffering=0)
+        f.readline()
+        f.write(b'{"jsonrpc": "2.0", "id": 1, "method": "event.watch", "params": {"filter": "type=end"}}\n')
+        assert b'"stream"' in f.readline()
+        old[0].close()
+        row = json.loads(f.readline())["params"]
+        assert row["user"] == USERS[0] and row["engine"] == str(p.pids[0]) and row["age"] > 0
+        new[0].close()
+        row = json.loads(f.readline())["params"]
+        assert row["user"] == USERS[0] and "engine" not in row
+    rows = p.ctl("event", "list", "type=end", f"user={USERS[0]}")
+    assert [r.get("engine") for r in rows] == [None, str(p.pids[0])]
+    assert len(p.ctl("event", "list", f"engine={p.pids[0]}", "type=end")) == 1
+
+
+def test_operations_of_both(proxy):
+    """A drain that began before the upgrade is listed, shown, waited for and cancelled like any other."""
+    c = login(proxy, USERS[0])
+    drain = proxy.ctl("backend", "drain", "dc1", "--yes")["op"]
+    before, _ = upgrade(proxy)
+    row = wait.until(lambda: next((o for o in proxy.ctl("op", "list", "state=running", "--allow-empty") if o["id"] == drain), None),
+                     "the drain")
+    assert row["engine"] == before and row["total"] == 1 and proxy.ctl("op", "show", drain)["state"] == "running"
+    assert proxy.ctl("op", "cancel", drain)["changed"] is True
+    row = wait.until(lambda: (lambda o: o if o["state"] == "cancelled" else None)(proxy.ctl("op", "show", drain)), "its end")
+    assert "engine" not in row and proxy.ctl("op", "cancel", drain)["changed"] is False
+    assert lives(c)
+    c.close()
+
+
+def test_an_engine_dies_with_its_operation(proxy):
+    c = login(proxy, USERS[0])
+    drain = proxy.ctl("backend", "drain", "dc1", "--yes")["op"]
+    before, _ = upgrade(proxy)
+    wait.until(lambda: proxy.ctl("op", "show", drain)["state"] == "running", "the drain")
+    os.kill(before, signal.SIGKILL)
+    wait.until(lambda: proxy.ctl("op", "show", drain)["state"] == "interrupted", "its end")
+    c.close()
+
+
+def test_move_over_both(two, dovecot2):
+    """Held, ended and flipped in both engines: the move is done when neither has a session at the old place."""
+    p, old, new = two
+    p.ctl("backend", "add", "main", "dc2", dovecot2.host, "--ports", ",".join(f"{k}={v}" for k, v in backend(dovecot2)["ports"].items()))
+    done = json.loads(p.ctl_run("-o", "json", "user", "move", USERS[0], USERS[1], USERS[2], "--to", "dc2", "--yes", "--wait").stdout)
+    assert done["state"] == "done" and done["done"] == 3, done
+    assert all(c.rest().startswith(b"* BYE") for c in old + new)
+    c = login(p, USERS[0])
+    for ended in old + new:
+        ended.close()
+    wait.until(lambda: [s["backend"] for s in p.sessions()] == ["dc2"], "the session at the new place alone")
+    c.close()
+
+
+def test_an_engine_dies_within_a_command(two):
+    """While it is asked: the command answers with what is left, and names it or finds that it is gone."""
+    p, old, new = two
+    os.kill(p.pids[0], signal.SIGSTOP)
+    child = subprocess.Popen([os.path.join(BUILD, "mailproxyctl"), "-o", "json", "session", "kill", "--all", "--yes"],
+                             env={**os.environ, "MAILPROXY_SOCKET": p.control}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.1)  # whichever comes first, the answer is about the engine that is there
+    os.kill(p.pids[0], signal.SIGKILL)
+    out, errors = child.communicate(timeout=30)
+    assert child.returncode in (0, 7), errors
+    assert json.loads(out)["count"] == 2
+    assert all(c.rest().startswith(b"* BYE") for c in new)
+    wait.until(lambda: p.sessions() == [], "no session")
+
+
+def test_counts_of_both(two):
+    p, old, new = two
+    assert p.ctl("system", "status")["sessions"] == 4 and p.ctl("backend", "show", "dc1")["sessions"] == 4
+    assert p.ctl("stats", "show")["relaying"] == 4
+    assert {r["key"]: r["sessions"] for r in p.ctl("user", "top")} == {USERS[0]: 2, USERS[1]: 1, USERS[2]: 1}
+    old[0].close()
+    wait.until(lambda: p.ctl("stats", "show")["relaying"] == 3 and p.ctl("backend", "show", "dc1")["sessions"] == 3, "one less")
 
 
 def test_engine_that_dies(two):

@@ -20,6 +20,7 @@ struct limiter {
     struct list jobs;        /* lists that are being answered */
     uint64_t bans_made;
     bool is_writing;
+    void (*on_ban)(struct control *c, const struct rule *ban);
 };
 
 struct list *limiter_jobs(struct limiter *l)
@@ -261,6 +262,8 @@ static void limiter_announce(struct limiter *l, const struct rule *ban, const st
     addr_format_ip(ip, peer);
     units_human_duration(length, c->ban_ms);
     l->bans_made++;
+    if (l->on_ban)
+        l->on_ban(l->control, ban);
     LOG_EVENT(LOG_LEVEL_NOTICE, "banned", KV_STR("subject", name), KV_STR("client", ip),
               KV_U64(is_spraying ? "users" : "failures", n), KV_MS("seconds", c->ban_ms));
     AUTO_FREE char *reason =
@@ -272,6 +275,11 @@ static void limiter_announce(struct limiter *l, const struct rule *ban, const st
     if (!b || rule_batch_put(b, RULE_DB_BAN, ban, reason) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "rules-not-stored", KV_ERR("error", -ERR_NOMEM));
     limiter_write(l);
+}
+
+void limiter_on_ban(struct limiter *l, void (*fn)(struct control *c, const struct rule *ban))
+{
+    l->on_ban = fn;
 }
 
 void control_ban_due(struct control *c, const struct addr *peer, bool is_spraying, uint32_t n)

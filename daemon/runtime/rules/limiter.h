@@ -24,6 +24,9 @@ const struct config_limits *limiter_config(const struct limiter *l);
 /* Rules that a batch wrote are known to be in the store. */
 void limiter_stored(struct limiter *l, const struct rule_batch *b);
 
+/* Called for each ban that failures led to, in this engine; NULL = nobody wants to know. */
+void limiter_on_ban(struct limiter *l, void (*fn)(struct control *c, const struct rule *ban));
+
 struct limiter_figures {
     uint64_t bans, automatic_bans, overrides, sources, users; /* now */
     uint64_t bans_made;                                       /* for failures, since the start */
