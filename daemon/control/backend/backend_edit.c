@@ -288,19 +288,18 @@ static void on_remove_looked(void *arg, const struct kill_result *result)
 static void remove_look(struct request *r)
 {
     struct target t;
-    struct filter *filter = NULL;
+    AUTO_BUF terms = BUF_INIT;
     if (removed_find(request_control(r), request_text(r, "name"), false)) {
         request_hit(r, 0, false, json_array());
         return;
     }
     if (target_find(r, request_text(r, "name"), &t) < 0)
         return;
-    int err = drain_filter("", &t.backend, 1, &filter);
+    int err = drain_terms(&terms, &t.backend, 1);
     const struct kill_spec look = {
-        .filter = filter, .is_dry = true, .has_rows = true, .done = on_remove_looked, .arg = r};
+        .terms = &terms, .is_dry = true, .has_rows = true, .done = on_remove_looked, .arg = r};
     if (err == 0)
         err = kill_start(request_control(r), &look);
-    filter_unref(filter);
     target_fini(&t);
     if (err < 0)
         request_fail(r, err, NULL, NULL);
