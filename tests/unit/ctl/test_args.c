@@ -71,7 +71,7 @@ static void test_params(void **state)
         {"system log-level debug", "system.log_level", "{\"level\":\"debug\"}"},
         {"-o json user show -- -anna", "user.show", "{\"name\":\"-anna\"}"},
         {"user add M\u00fcller", "user.add", "{\"name\":\"M\u00fcller\"}"},
-        {"user lock anna --until 1h30m", "user.lock", "{\"name\":\"anna\",\"until\":\"1h30m\"}"},
+        {"user lock anna --until 1h30m", "user.lock", "{\"name\":[\"anna\"],\"until\":\"1h30m\"}"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct args a;
