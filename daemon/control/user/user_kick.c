@@ -254,7 +254,7 @@ void command_user_kick(struct request *r)
     struct kick_work *x = work_new(r->rpc, r, sizeof(*x), kick_run, kick_done, kick_fini);
     if (!x)
         return;
-    if (user_pick_begin(r, &x->pick))
+    if (user_pick_begin(r, &x->pick) && user_pick_take_file(r, &x->pick))
         work_post(&x->work, NULL);
     else
         work_free(&x->work);

@@ -168,8 +168,9 @@ void command_user_move(struct request *r)
     struct move_work *x = work_new(r->rpc, r, sizeof(*x), move_run, move_done, move_fini);
     if (!x)
         return;
-    /* The place first: parts of a file need not be sent for one that is none. */
-    bool is_good = move_plan(r, &x->plan) == 0 && user_pick_begin(r, &x->pick);
+    /* The file last: it need not be sent for a place that is none. */
+    bool is_good = user_pick_begin(r, &x->pick) && move_plan(r, &x->plan) == 0 &&
+                   user_pick_take_file(r, &x->pick);
     x->plan.is_server_named = is_good && x->pick.judge && strcmp(x->pick.judge, "http") == 0;
     if (is_good)
         work_post(&x->work, NULL);

@@ -31,8 +31,12 @@ bool user_pick_begin(struct request *r, struct user_pick *p)
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return false;
     }
-    return request_filter(r, "filter", fields, n, &p->filter) == 0 &&
-           (!request_has(r, "from") || upload_take(r, "from", &p->from));
+    return request_filter(r, "filter", fields, n, &p->filter) == 0;
+}
+
+bool user_pick_take_file(struct request *r, struct user_pick *p)
+{
+    return !request_has(r, "from") || upload_take(r, "from", &p->from);
 }
 
 /* The next line of a file that is about a user: not empty, and no remark. */

@@ -23,9 +23,12 @@ struct user_pick {
 
 /* Is it about more than one name given as such? Then each gets a row of the answer. */
 bool user_pick_is_batch(const struct request *r);
-/* Takes the parameters name, filter and from of a request. False: it is answered (it was wrong, or
- * a part of a file that goes on). Thread: control. */
+/* Takes the parameters name and filter of a request. False: they are wrong, and it is answered.
+ * Thread: control. */
 bool user_pick_begin(struct request *r, struct user_pick *p) NODISCARD;
+/* The parameter from, when all others are known to be good. False: it is answered (it was wrong, or
+ * a part of a file that goes on). Thread: control. */
+bool user_pick_take_file(struct request *r, struct user_pick *p) NODISCARD;
 /* Finds them. A line that is no login name is told by its number: -ERR_SYNTAX with w->error, and
  * nothing is to be done. most: more of them are -ERR_TOO_MANY. Thread: a job thread. */
 int user_pick_find(struct work *w, struct user_pick *p, size_t most) NODISCARD;

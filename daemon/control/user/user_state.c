@@ -243,7 +243,7 @@ static void state_command(struct request *r)
             x->verb = &state_verbs[i];
     x->until_ms = for_ms ? clock_wall_ms() + for_ms : 0;
     x->is_batch = user_pick_is_batch(r);
-    if (user_pick_begin(r, &x->pick))
+    if (user_pick_begin(r, &x->pick) && user_pick_take_file(r, &x->pick))
         work_post(&x->work, &request_control(r)->user_queue);
     else
         work_free(&x->work);
