@@ -366,9 +366,19 @@ int how_mechanisms(const struct nginx_job *job, const struct nginx_row *row,
         else
             return nginx_fail(job->import, d, "invalid value \"%s\"", d->words[i]);
     }
-    bool has_plain = false;
-    for (size_t i = 1; i < d->n_words; i++)
+    bool has_plain = false, has_login = false;
+    for (size_t i = 1; i < d->n_words; i++) {
         has_plain = has_plain || strcmp(d->words[i], "plain") == 0;
+        has_login = has_login || strcmp(d->words[i], "login") == 0;
+        if (strcmp(d->words[i], "external") == 0)
+            nginx_note(d, NGINX_APPROXIMATE,
+                       "EXTERNAL is for clients with a certificate that was verified; nginx leaves "
+                       "that to the auth server");
+    }
+    if (!has_plain || (!has_login && !job->server->proto->has_apop))
+        nginx_note(d, NGINX_APPROXIMATE,
+                   "nginx takes PLAIN and LOGIN also where it does not announce them: name them if "
+                   "clients use them");
     /* nginx announces LOGIN in POP3 wherever PLAIN is */
     if (err == 0 && has_plain && job->server->proto->has_apop)
         err = nginx_put_next(job, row, d, "mechanisms", "LOGIN");

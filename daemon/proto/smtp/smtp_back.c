@@ -281,8 +281,8 @@ static int smtp_queue_xclient(struct smtp_back *b)
     int r = smtp_add_attribute(b, "PROTO", env->is_ehlo ? STR("ESMTP") : STR("SMTP"), &start);
     r = r < 0 ? r : smtp_add_text(b, "HELO", env->helo, &start);
     r = r < 0 ? r : smtp_add_address(b, "ADDR", "PORT", &env->client, &start);
-    /* a server that sees the login itself needs no claim of ours */
-    if (r == 0 && !env->is_auth_wanted)
+    /* A server that sees the login itself needs no claim of ours; mail without a login has none. */
+    if (r == 0 && !env->is_auth_wanted && env->cred->user.len > 0)
         r = smtp_add_text(b, "LOGIN", buf_str(&env->cred->user), &start);
     r = r < 0 ? r : smtp_add_text(b, "NAME", str_of(env->client_name), &start);
     r = r < 0 ? r : smtp_add_address(b, "DESTADDR", "DESTPORT", &env->local, &start);

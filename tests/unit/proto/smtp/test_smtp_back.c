@@ -166,7 +166,7 @@ static const struct back_case xclient_cases[] = {
      .env = {ME, .forward_id = true, .client = {{0x20, 1, 0xd, 0xb8, [15] = 1}, 0, AF_INET6}},
      .in = STR(HI X(NINE) "220 again\r\n" AGAIN),
      .want = "EHLO px^XCLIENT PROTO=SMTP HELO=[UNAVAILABLE] ADDR=IPV6:2001:db8::1 "
-             "PORT=[UNAVAILABLE] LOGIN=[UNAVAILABLE] NAME=[UNAVAILABLE] DESTADDR=[UNAVAILABLE] "
+             "PORT=[UNAVAILABLE] NAME=[UNAVAILABLE] DESTADDR=[UNAVAILABLE] "
              "DESTPORT=[UNAVAILABLE]^EHLO px^{DONE ||AUTH PLAIN\n}"},
     {BASE("UNIX client"), NOBODY, .env = {ME, .forward_id = true, .client = {.family = AF_UNIX}},
      .in = STR(HI X("ADDR") "220 again\r\n" AGAIN),
