@@ -66,7 +66,7 @@ def test_a_group_is_ended_by_its_filter(tui, site):
     tui.until("nothing was done")
     assert len(site.sessions()) == MANY + 1
     tui.keys("g", "p")
-    tui.until(r"^ imap +proto +5")
+    tui.until(r"^ imap +5")
     tui.keys("L")
     tui.until("this row has no user")
 
