@@ -22,9 +22,9 @@ RECOVERY = 8        # until checks see that a server is back, and logins that wa
 KILL_SECONDS = 40   # a graceful end: the grace of 30 s and some
 PROTOCOLS = ("imap", "pop3", "smtp", "sieve")
 POOL_OF = {"imap": "clear", "pop3": "clear", "smtp": "clear", "sieve": "clear", "imaps": "tls"}
-# Judged by the store, by the auth server, by the mail server.
+# In the store with a password, at the auth server alone, in the store without a password: the auth server judges the last two.
 USERS = {"store": [f"s{n}@example.org" for n in range(8)], "http": [f"h{n}@example.org" for n in range(8)],
-         "backend": [f"b{n}@example.org" for n in range(8)]}
+         "no password": [f"b{n}@example.org" for n in range(8)]}
 
 # What an operation may do to others: end sessions, make logins fail; None = of anybody.
 Event = collections.namedtuple("Event", "kind start end users backend pool loses refuses", defaults=(None,) * 3 + (False,) * 2)
@@ -126,7 +126,7 @@ class Soak:
     def add_users(self):
         for user in USERS["store"]:
             self.proxy.add_user(user, "pw")
-        for user in USERS["backend"]:
+        for user in USERS["no password"]:
             self.proxy.add_user(user)
 
     # ---- operations: each returns what it may have done to others, or None when nobody may notice ----
@@ -192,13 +192,13 @@ class Soak:
         self.servers.kill("auth")
         self.pause(1, 3)
         self.servers.start("auth")
-        return {"users": USERS["http"], "refuses": True, "after": 4}
+        return {"users": USERS["http"] + USERS["no password"], "refuses": True, "after": 4}
 
     def stop_auth(self):
         self.servers.children["auth"].signal(signal.SIGSTOP)
         self.pause(1, 5)
         self.servers.children["auth"].signal(signal.SIGCONT)
-        return {"users": USERS["http"], "refuses": True, "after": 6}
+        return {"users": USERS["http"] + USERS["no password"], "refuses": True, "after": 6}
 
     def kill_engine(self):
         from harness import wait
