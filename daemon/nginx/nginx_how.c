@@ -438,6 +438,17 @@ int how_session_cache(const struct nginx_job *job, const struct nginx_row *row,
     return 0;
 }
 
+/* nginx seals with the first one and opens with all of them. */
+int how_ticket_key(const struct nginx_job *job, const struct nginx_row *row,
+                   struct nginx_directive *d)
+{
+    if (!nginx_settings_find(nginx_put_group(job, row), row->keys))
+        return how_path(job, row, d);
+    nginx_note(d, NGINX_APPROXIMATE,
+               "only the first key counts: tickets that others sealed end in a whole handshake");
+    return 0;
+}
+
 int how_verify_client(const struct nginx_job *job, const struct nginx_row *row,
                       struct nginx_directive *d)
 {

@@ -554,6 +554,8 @@ def test_golden_site_is_valid(folder, ca, server_cert):
     shutil.copy(ca.cert, os.path.join(site, "tls", "client-ca.pem"))
     with open(os.path.join(site, "tls", "passphrases"), "w") as f:
         f.write("secret\n")
+    with open(os.path.join(site, "tls", "ticket.key"), "wb") as f:
+        f.write(os.urandom(80))
     text = from_nginx(os.path.join(site, "nginx.conf")).stdout
     text = re.sub(r'(user|group) = "www-data";', "", text).replace("/var/log/nginx", folder)
     text += f'state_dir = "{folder}/state"; run_dir = "{folder}";' + ('user = "root";' if os.geteuid() == 0 else "")
