@@ -41,11 +41,10 @@ int nginx_settings_set(struct nginx_settings *s, const char *key, const char *va
                        const char *from)
 {
     struct nginx_setting *found = (struct nginx_setting *)nginx_settings_find(s, key);
-    bool is_more = found && found->from && from;
     struct nginx_setting next = {
         .key = str_dup_c(key),
         .value = str_dup_c(value),
-        .from = is_more ? nginx_origins(found->from, from) : str_dup_c(from),
+        .from = found && found->from && from ? nginx_origins(found->from, from) : str_dup_c(from),
     };
     struct nginx_setting *v = found ? s->v : realloc(s->v, (s->n + 1) * sizeof(*v));
     if (v)
