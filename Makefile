@@ -234,7 +234,7 @@ fuzz-programs: $(FUZZ_REPLAYS)
 
 # The sanitizers' builds test what runs in C; the full set runs on the plain build.
 # They wait most of the time, for clients, servers and timers. A file's tests stay together: they share servers.
-E2E_JOBS = 3
+E2E_JOBS = 4
 PYTEST = $(PYTHON) -m pytest -q -n $(E2E_JOBS) --dist loadfile
 e2e: all scale-tools
 	$(PYTEST) $(if $(K),-k '$(K)') tests/e2e

@@ -523,7 +523,7 @@ def test_move_those_of_a_file(proxy, folder):
         f.write("# the first 1400\n\n" + "".join(f" f{i}@example.net \n" for i in range(1400)) + "\n".join(strangers))
     assert os.path.getsize(path) > 40 * 1024
     would = proxy.ctl("user", "move", "--from", path, "--to", "dc2", "--dry-run")
-    assert would["count"] == 1400 and would["rows"][0] == {"name": "f0@example.net"}
+    assert would["count"] == 1400 and would["rows"][0]["name"] == "f0@example.net"
     assert proxy.ctl("--allow-empty", "user", "list", "backend=dc2", "--limit", "1") == []
     assert "E_CONFIRM" in fails(proxy, 1, "user", "move", "--from", path, "--to", "dc2")
     assert "E_TOO_MANY" in fails(proxy, 1, "user", "move", "--from", path, "--to", "dc2", "--max", "1399", "--yes")

@@ -67,7 +67,8 @@ def test_actions_go_to_the_daemon_of_the_row(both, proxy, other):  # noqa: F811
     assert len(proxy.sessions()) == 1
     # Both: each daemon gets its own.
     clients.append(login(other))
-    both.until(rf"^ second .*{FIRST}")
+    both.until(rf"^ second +{other.sessions()[0]['id']} ")  # the one that ended is still shown
+    both.until_gone("ended")
     both.keys("*")
     both.until("2 marked")
     both.keys("x")
@@ -141,14 +142,20 @@ def test_silent(both, proxy, other):  # noqa: F811
     client.close()
 
 
+def nodes_of_logins(s):
+    """The first column of the events of this type, which is the third one."""
+    return [words[0] for words in map(str.split, s.lines()) if words[2:3] == ["login"]]
+
+
 def test_events_and_commands(both, proxy, other):  # noqa: F811
     """Events of both in the order of their times, details at the daemon of the row, commands to both."""
-    clients = [login(proxy), login(other, SECOND), login(proxy)]
     both.keys("6")
-    both.until(rf"^ second .* login .*{SECOND}")
-    wait.until(lambda: len([line for line in both.lines() if " login " in line]) == 3, "three logins")
-    nodes = [line.split()[0] for line in both.lines() if " login " in line]
-    assert nodes == ["test", "second", "test"]
+    clients = []
+    for p, user in ((proxy, FIRST), (other, SECOND), (proxy, FIRST)):
+        clients.append(login(p, user))
+        # One after the other: each has a time of its own.
+        wait.until(lambda: len(nodes_of_logins(both)) == len(clients), f"{len(clients)} logins")
+    assert nodes_of_logins(both) == ["test", "second", "test"]
     both.keys("2", "Home")
     both.until(r"^ second ")
     rows = [line.split()[0] for line in both.lines() if "example.org" in line]
