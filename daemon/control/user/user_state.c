@@ -204,12 +204,13 @@ static void state_done(struct work *w)
     if (!is_dry)
         state_tell(x);
     if (strcmp(x->verb->verb, "lock") == 0) {
-        const struct user_kick_spec spec = {.names = x->pick.users,
-                                            .rows = x->is_batch ? STEAL(x->rows) : NULL,
-                                            .n_failed = x->n_failed,
-                                            .n_changed = is_dry ? 0 : x->n_changed,
-                                            .kind = REPLY_LOCKED,
-                                            .would = x->verb->done};
+        struct user_kick_spec spec = {.names = x->pick.users,
+                                      .n_failed = x->n_failed,
+                                      .n_changed = is_dry ? 0 : x->n_changed,
+                                      .kind = REPLY_LOCKED,
+                                      .would = x->verb->done};
+        if (x->is_batch)
+            spec.rows = STEAL(x->rows);
         user_kick(r, &spec);
     } else if (x->is_batch || is_dry) {
         state_answer_rows(x);
