@@ -124,12 +124,12 @@ class Proxy:
 
     def stop(self):
         """Ends it in good order; a status other than 0 or a sanitizer's report is a failure."""
-        if not self.process:
+        process, self.process = self.process, None
+        status = process.stop(40) if process else None
+        shutil.rmtree(self.run, ignore_errors=True)  # also of one that a test has ended itself, or never started
+        if not process:
             return
-        status = self.process.stop(40)
-        text = self.process.text()
-        self.process = None
-        shutil.rmtree(self.run, ignore_errors=True)
+        text = process.text()
         assert status == 0, f"mailproxyd ended with {status}:\n{text[-4000:]}"
         for word in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer",
                      "session-bad-transition", "sandbox: unlisted system call"):
