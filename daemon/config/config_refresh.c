@@ -3,6 +3,7 @@
 #include "config/config_refresh.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "base/container/map.h"
@@ -130,7 +131,8 @@ static int try_set(const struct tls_set *set, struct files *files, char **ret_er
     return try_tls(&t, files, ret_error);
 }
 
-/* Listeners of one set of certificates mostly stand together. */
+/* Listeners without a group of their own mostly stand together: they have copies of the same bytes.
+ */
 static int try_all(const struct config *c, struct files *files, char **ret_error)
 {
     const struct config_tls *before = NULL;
@@ -140,11 +142,7 @@ static int try_all(const struct config *c, struct files *files, char **ret_error
         const struct config_tls *tls = &l->tls_config;
         if (l->tls == LISTENER_TLS_OFF || tls->n_certs == 0)
             continue;
-        bool is_same = before && before->n_certs == tls->n_certs;
-        for (size_t j = 0; j < tls->n_certs && is_same; j++)
-            is_same = strcmp(before->certs[j].cert, tls->certs[j].cert) == 0 &&
-                      strcmp(before->certs[j].key, tls->certs[j].key) == 0;
-        if (!is_same)
+        if (!before || memcmp(before, tls, sizeof(*tls)) != 0)
             err = try_tls(tls, files, ret_error);
         before = tls;
     }
