@@ -45,23 +45,27 @@ static int each_set_of_tls(const struct config_tls *t, const char *where, tls_se
     return err;
 }
 
+static int each_set_of_pool(const struct config_pool *p, tls_set_fn *fn, void *arg)
+{
+    int err = fn(arg, &(struct tls_set){{p->cert, p->key}, "pools", .pool = p});
+    return err < 0 ? err : fn(arg, &(struct tls_set){{p->ca_file}, "pools", .pool = p});
+}
+
+static int each_set_of_auth(const struct config_auth *a, tls_set_fn *fn, void *arg)
+{
+    int err = fn(arg, &(struct tls_set){{a->cert, a->key}, "auth", .auth = a});
+    return err < 0 ? err : fn(arg, &(struct tls_set){{a->ca_file}, "auth", .auth = a});
+}
+
 static int each_set(const struct config *c, tls_set_fn *fn, void *arg)
 {
     int err = each_set_of_tls(&c->tls, "tls", fn, arg);
     for (size_t i = 0; i < c->n_listeners && err == 0; i++)
         err = each_set_of_tls(&c->listeners[i].tls_config, "listeners", fn, arg);
-    for (size_t i = 0; i < c->n_pools && err == 0; i++) {
-        const struct config_pool *p = &c->pools[i];
-        err = fn(arg, &(struct tls_set){{p->cert, p->key}, "pools", .pool = p});
-        if (err == 0)
-            err = fn(arg, &(struct tls_set){{p->ca_file}, "pools", .pool = p});
-    }
-    for (size_t i = 0; i < c->n_auths && err == 0; i++) {
-        const struct config_auth *a = &c->auths[i];
-        err = fn(arg, &(struct tls_set){{a->cert, a->key}, "auth", .auth = a});
-        if (err == 0)
-            err = fn(arg, &(struct tls_set){{a->ca_file}, "auth", .auth = a});
-    }
+    for (size_t i = 0; i < c->n_pools && err == 0; i++)
+        err = each_set_of_pool(&c->pools[i], fn, arg);
+    for (size_t i = 0; i < c->n_auths && err == 0; i++)
+        err = each_set_of_auth(&c->auths[i], fn, arg);
     return err;
 }
 
@@ -113,22 +117,38 @@ static int try_auth(const struct config_auth *a, struct files *files, char **ret
 }
 
 /* A certificate is tried without the others, the others' files with one certificate. */
+static struct config_tls set_tls(const struct tls_set *set)
+{
+    struct config_tls t = *set->tls;
+    if (t.n_certs > 1)
+        t.n_certs = 1;
+    if (set->cert != SET_NO_CERT) {
+        t.certs = &t.certs[set->cert];
+        t.client_auth = TLS_CLIENT_AUTH_OFF;
+        t.client_ca = t.client_crl = t.dh_params = t.ticket_key = NULL;
+    }
+    return t;
+}
+
 static int try_set(const struct tls_set *set, struct files *files, char **ret_error)
 {
     if (set->pool)
         return try_pool(set->pool, files, ret_error);
     if (set->auth)
         return try_auth(set->auth, files, ret_error);
-    struct config_tls t = *set->tls;
-    if (t.n_certs == 0) /* nobody uses them */
-        return 0;
-    t.n_certs = 1;
-    if (set->cert != SET_NO_CERT) {
-        t.certs = &t.certs[set->cert];
-        t.client_auth = TLS_CLIENT_AUTH_OFF;
-        t.client_ca = t.client_crl = t.dh_params = t.ticket_key = NULL;
-    }
-    return try_tls(&t, files, ret_error);
+    const struct config_tls t = set_tls(set);
+    return t.n_certs == 0 ? 0 : try_tls(&t, files, ret_error); /* 0: nobody uses them */
+}
+
+/* Calls fn with what try_set reads, as sets. */
+static int each_set_tried(const struct tls_set *set, tls_set_fn *fn, void *arg)
+{
+    if (set->pool)
+        return each_set_of_pool(set->pool, fn, arg);
+    if (set->auth)
+        return each_set_of_auth(set->auth, fn, arg);
+    const struct config_tls t = set_tls(set);
+    return each_set_of_tls(&t, set->where, fn, arg);
 }
 
 /* Listeners without a group of their own mostly stand together: they have copies of the same bytes.
@@ -193,41 +213,60 @@ static int on_path_read(void *arg, const char *path)
     return str_eq(now, before) ? 0 : path_add(&r->changed, path);
 }
 
-/* The contents of the config with those of some files as they are on the disk. */
-static int refresh_files(const struct refresh *r, const struct map *from_disk, struct files **ret)
+/* Contents of the config, but of some paths those on the disk. */
+struct picked {
+    const struct refresh *refresh;
+    const struct map *from_disk;
+    struct files *files;
+};
+
+static int pick_path(void *arg, const char *path)
+{
+    const struct picked *p = arg;
+    struct str content;
+    bool is_new = map_get(p->from_disk, str_of(path));
+    /* One that cannot be read is not there for whoever tries, either. */
+    int err = files_read(is_new ? p->refresh->disk : p->refresh->config->files, path, &content);
+    if (err == 0)
+        err = files_put(p->files, str_of(path), content);
+    return err == -ERR_NOMEM ? err : 0;
+}
+
+static int pick_all(struct picked *p)
 {
     size_t pos = 0;
     struct str path, content;
-    struct files *f = NULL;
-    int err = files_new(&f);
-    while (err == 0 && files_next(r->config->files, &pos, &path, &content)) {
-        AUTO_FREE char *name = map_get(from_disk, path) ? str_dup(path) : NULL;
-        if (name)
-            err = files_read(r->disk, name, &content);
-        if (err == 0)
-            err = files_put(f, path, content);
+    int err = 0;
+    while (err == 0 && files_next(p->refresh->config->files, &pos, &path, &content)) {
+        AUTO_FREE char *name = str_dup(path);
+        err = name ? pick_path(p, name) : -ERR_NOMEM;
     }
-    if (err < 0) {
-        files_unref(f);
-        return err;
-    }
-    files_close(f);
-    *ret = f;
-    return 0;
+    return err;
 }
 
-/* Tries what is in `paths`; 0 with *ret, or why not (owned, may be NULL). */
+static int pick_set(struct picked *p, const struct tls_set *set)
+{
+    struct each_file e = {pick_path, p};
+    return each_set_tried(set, on_set_files, &e);
+}
+
+/* Tries what is in `paths`, with all else or (set) with what the set needs; 0 with *ret, or why not
+ * (owned, may be NULL). */
 static int refresh_try(const struct refresh *r, const struct map *paths, const struct tls_set *set,
                        struct files **ret, char **ret_error)
 {
-    struct files *files = NULL;
-    int err = refresh_files(r, paths, &files);
+    struct picked p = {.refresh = r, .from_disk = paths};
+    int err = files_new(&p.files);
+    if (err < 0)
+        return err;
+    err = set ? pick_set(&p, set) : pick_all(&p);
+    files_close(p.files);
     if (err == 0)
-        err = set ? try_set(set, files, ret_error) : try_all(r->config, files, ret_error);
+        err = set ? try_set(set, p.files, ret_error) : try_all(r->config, p.files, ret_error);
     if (err == 0 && ret)
-        *ret = files;
+        *ret = p.files;
     else
-        files_unref(files);
+        files_unref(p.files);
     return err;
 }
 
