@@ -127,6 +127,22 @@ static int keys_copy_others(struct taking *t)
     return err;
 }
 
+/* What the engine does not get as it is. */
+static int keys_keep_files(struct taking *t)
+{
+    struct record r = {.kind = KEY_SERVER_FILE, .n = 2};
+    struct str given;
+    size_t pos = 0;
+    int err = 0;
+    while (err == 0 && files_next(t->config->files, &pos, &r.v[0], &r.v[1])) {
+        AUTO_FREE char *name = str_dup(r.v[0]);
+        err = name ? files_read(t->files, name, &given) : -ERR_NOMEM;
+        if (err == 0 && !str_eq(given, r.v[1]))
+            err = record_append(t->keys, &r);
+    }
+    return err;
+}
+
 int content_keys_take(const struct config *c, uint64_t service, struct buf *keys,
                       struct files **ret_files, struct config_problems *problems)
 {
@@ -136,6 +152,8 @@ int content_keys_take(const struct config *c, uint64_t service, struct buf *keys
         err = keys_take_all(&t);
     if (err == 0)
         err = keys_copy_others(&t);
+    if (err == 0)
+        err = keys_keep_files(&t);
     if (err < 0) {
         files_unref(t.files);
         return err;
@@ -147,43 +165,21 @@ int content_keys_take(const struct config *c, uint64_t service, struct buf *keys
 
 /* ---- putting back ---- */
 
-static int keys_find(struct str records, uint32_t number, struct str *ret_der)
-{
-    struct record r;
-    uint32_t i = 0;
-    int err;
-    while ((err = record_next(&records, &r)) == 0)
-        if (r.kind == KEY_SERVER_RECORD && r.n == 1 && i++ == number) {
-            *ret_der = r.v[0];
-            return 0;
-        }
-    return -ERR_SYNTAX;
-}
-
-static int keys_restore_one(struct files *to, struct str path, struct str content,
-                            struct str records)
-{
-    struct tls_key_place place;
-    struct str der;
-    AUTO_SECRET_BUF text = BUF_INIT;
-    int err = tls_key_place_find(content, &place);
-    if (err == -ERR_NOT_FOUND)
-        return files_put(to, path, content);
-    if (err == 0)
-        err = keys_find(records, place.number, &der);
-    if (err == 0)
-        err = tls_key_file_restore(content, der, &text);
-    return err < 0 ? err : files_put(to, path, buf_str(&text));
-}
-
 int content_keys_restore(const struct files *files, struct str records, struct files **ret)
 {
     struct files *to = NULL;
-    size_t pos = 0;
     struct str path, content;
+    struct record r;
+    size_t pos = 0;
     int err = files_new(&to);
-    while (err == 0 && files_next(files, &pos, &path, &content))
-        err = keys_restore_one(to, path, content, records);
+    while (err == 0 && (err = record_next(&records, &r)) == 0)
+        if (r.kind == KEY_SERVER_FILE)
+            err = r.n == 2 ? files_put(to, r.v[0], r.v[1]) : -ERR_SYNTAX;
+    err = err == -ERR_EOF ? 0 : err;
+    while (err == 0 && files_next(files, &pos, &path, &content)) {
+        err = files_put(to, path, content);
+        err = err == -ERR_EXISTS ? 0 : err; /* it is back */
+    }
     if (err < 0) {
         files_unref(to);
         return err;

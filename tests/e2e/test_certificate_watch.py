@@ -5,11 +5,13 @@ import shutil
 import signal
 import socket
 import ssl
+import subprocess
 import time
 
 import pytest
 from conftest import USERS
 from harness import certs, imap, prometheus, wait
+from test_key_process import children, key_processes
 
 USER = "u1@example.org"
 
@@ -20,10 +22,10 @@ def authority(tmp_path_factory):
 
 
 class Site:
-    """A certificate as certbot keeps it: links in live/NAME lead to numbered files in archive/NAME."""
+    """A certificate as certbot keeps it: links in live/NAME lead to numbered files in archive/NAME. With a password the keys are encrypted."""
 
-    def __init__(self, root, authority, name):
-        self.root, self.authority, self.name, self.n = root, authority, name, 0
+    def __init__(self, root, authority, name, password=None):
+        self.root, self.authority, self.name, self.password, self.n = root, authority, name, password, 0
         self.live = os.path.join(root, "live", name)
         os.makedirs(self.live)
         os.makedirs(os.path.join(root, "archive", name))
@@ -37,6 +39,9 @@ class Site:
         """The next pair in the archive; what it is called is what tells it from the one before."""
         self.n += 1
         made = self.authority.issue(f"{self.name}-{self.n}", f"DNS:{self.name}")
+        if self.password:
+            subprocess.run(["openssl", "pkey", "-in", made[1], "-aes256", "-passout", "pass:" + self.password, "-out", made[1] + ".new"], check=True)
+            os.replace(made[1] + ".new", made[1])
         return [shutil.copy(path, os.path.join(self.root, "archive", self.name, f"{kind}{self.n}.pem"))
                 for kind, path in zip(("fullchain", "privkey"), made)]
 
@@ -75,8 +80,8 @@ def metric(p, name):
 @pytest.fixture
 def proxy(make_proxy, settings, folder, authority):
     """start(*names) gives a proxy with a certificate for each name."""
-    def start(*names, **tls):
-        sites = [Site(folder, authority, name) for name in names]
+    def start(*names, password=None, **tls):
+        sites = [Site(folder, authority, name, password) for name in names]
         settings["tls"] = {"certificates": [s.config for s in sites], **tls}
         p = make_proxy(settings, start=False)
         p.authority = authority
@@ -163,6 +168,43 @@ def test_key_process(proxy):
     b.renew()
     shows(p, b)
     assert shown(p, a.name) == good and a.config["cert"] in trouble(p)
+    a.link("privkey")
+    shows(p, a)
+    assert trouble(p) is None
+
+
+def watcher(p):
+    return [pid for pid, _ in children(p.process.pid) if comm(pid) == "mp-watch"]
+
+
+def comm(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def test_encrypted_keys(proxy, folder):
+    """The key process has the files as they were: of several renewed pairs the good ones are used, and a touch is no change."""
+    passwords = os.path.join(folder, "passwords")
+    with open(passwords, "w") as f:
+        f.write("open sesame\n")
+    p, a, b, c = proxy("a.test", "b.test", "c.test", password="open sesame", password_file=passwords, key_process=True)
+    before, loads, watching = key_processes(p), metric(p, "mailproxy_certificate_loads_total"), watcher(p)
+    os.utime(passwords)
+    os.utime(a.config["key"])
+    wait.until(lambda: watcher(p) not in ([], watching), "the end of the look")
+    assert key_processes(p) == before and metric(p, "mailproxy_certificate_loads_total") == loads and trouble(p) is None
+
+    good = f"{a.name}-{a.n}"
+    a.issue()
+    a.link("fullchain")
+    b.renew()
+    c.renew()
+    shows(p, b)
+    shows(p, c)
+    assert shown(p, a.name) == good and a.config["cert"] in trouble(p) and passwords not in trouble(p)
     a.link("privkey")
     shows(p, a)
     assert trouble(p) is None

@@ -47,8 +47,12 @@ int key_server_new(struct str records, struct key_server **ret)
     struct key_server *s = calloc(1, sizeof(*s));
     struct record r;
     int err = s ? 0 : -ERR_NOMEM;
-    while (err == 0 && (err = record_next(&records, &r)) == 0)
-        err = r.kind == KEY_SERVER_RECORD && r.n == 1 ? server_add(s, r.v[0]) : -ERR_SYNTAX;
+    while (err == 0 && (err = record_next(&records, &r)) == 0) {
+        if (r.kind == KEY_SERVER_RECORD && r.n == 1)
+            err = server_add(s, r.v[0]);
+        else if (r.kind != KEY_SERVER_FILE || r.n != 2)
+            err = -ERR_SYNTAX;
+    }
     if (err != -ERR_EOF) {
         key_server_free(s);
         return err;

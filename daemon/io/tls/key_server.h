@@ -10,9 +10,11 @@
 
 struct key_server;
 
-/* Kind of the records (base/record.h) in which keys are handed over: one field, PKCS #8 in DER. The
- * first is key 0. */
-#define KEY_SERVER_RECORD 1
+/* Kinds of the records (base/record.h) in which keys are handed over. */
+enum {
+    KEY_SERVER_RECORD = 1, /* PKCS #8 in DER; the first is key 0 */
+    KEY_SERVER_FILE = 2, /* path, content: a file that keys or passwords are from; it is skipped */
+};
 
 /* Keys of records. -ERR_SYNTAX, -ERR_TLS: one that cannot sign; -ERR_NOMEM. */
 int key_server_new(struct str records, struct key_server **ret) NODISCARD;

@@ -121,21 +121,3 @@ int tls_key_place_find(struct str text, struct tls_key_place *ret)
                                   (unsigned)v[2]};
     return 0;
 }
-
-int tls_key_file_restore(struct str text, struct str der, struct buf *out)
-{
-    const struct str begin = str_of(place_begin), end = str_of(place_end);
-    const gnutls_datum_t raw = {(unsigned char *)(uintptr_t)der.p, (unsigned)der.n};
-    gnutls_datum_t pem = {0};
-    const char *at = text.n ? memmem(text.p, text.n, begin.p, begin.n) : NULL;
-    const char *last = at ? memmem(at, text.n - (size_t)(at - text.p), end.p, end.n) : NULL;
-    int err = last ? buf_append_str(out, str_n(text.p, (size_t)(at - text.p))) : 0;
-    if (err == 0 && last)
-        err = buf_append_str(out, str_n(last + end.n, text.n - (size_t)(last + end.n - text.p)));
-    if (err < 0 || gnutls_pem_base64_encode2("PRIVATE KEY", &raw, &pem) < 0)
-        return -ERR_NOMEM;
-    err = buf_append(out, pem.data, pem.size);
-    gnutls_memset(pem.data, 0, pem.size);
-    gnutls_free(pem.data);
-    return err == 0 ? buf_append_char(out, '\n') : err;
-}

@@ -33,5 +33,3 @@ int tls_key_file_strip(struct str pem, struct buf *out) NODISCARD;
 int tls_key_place_append(const struct tls_key_place *p, struct buf *out) NODISCARD;
 /* Finds it in a text. -ERR_NOT_FOUND; -ERR_SYNTAX. */
 int tls_key_place_find(struct str text, struct tls_key_place *ret) NODISCARD;
-/* Appends the text with a key (PKCS #8 in DER) instead of what stands for it. -ERR_NOMEM. */
-int tls_key_file_restore(struct str text, struct str der, struct buf *out) NODISCARD;

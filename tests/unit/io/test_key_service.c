@@ -255,6 +255,7 @@ static void test_broken_records(void **state)
         {KEY_SERVER_RECORD, 1, {STR("no key")}},
         {KEY_SERVER_RECORD, 2, {STR(""), STR("")}},
         {KEY_SERVER_RECORD + 1, 1, {STR("")}},
+        {KEY_SERVER_FILE + 1, 2, {STR(""), STR("")}},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO_BUF out = BUF_INIT;
@@ -263,6 +264,20 @@ static void test_broken_records(void **state)
         assert_true(key_server_new(buf_str(&out), &s) < 0);
         assert_null(s);
     }
+    for (size_t i = 0; i < CHANNELS; i++)
+        close(ours[i]);
+}
+
+/* Files stand between the keys and are none. */
+static void test_files_of_keys(void **state)
+{
+    (void)state;
+    const struct record r = {KEY_SERVER_FILE, 2, {STR("/a.key"), STR("encrypted")}};
+    AUTO_BUF out = BUF_INIT;
+    struct key_server *s = NULL;
+    assert_int_equal(record_append(&out, &r), 0);
+    assert_int_equal(key_server_new(buf_str(&out), &s), 0);
+    key_server_free(s);
     for (size_t i = 0; i < CHANNELS; i++)
         close(ours[i]);
 }
@@ -319,6 +334,7 @@ int main(void)
         SERVICE_TEST(test_signs),          SERVICE_TEST(test_as_key),   SERVICE_TEST(test_silence),
         SERVICE_TEST(test_awaited),        SERVICE_TEST(test_gone),     SERVICE_TEST(test_nonsense),
         SERVICE_TEST(test_broken_records), SERVICE_TEST(test_replaced), SERVICE_TEST(test_files),
+        SERVICE_TEST(test_files_of_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
