@@ -3,7 +3,6 @@
 #include "nginx/nginx_how.h"
 
 #include "base/cleanup.h"
-#include "base/units.h"
 #include "nginx/nginx_values.h"
 
 /* ---- plain values ---- */
@@ -57,48 +56,25 @@ int how_yes(const struct nginx_job *job, const struct nginx_row *row, struct ngi
 int how_time(const struct nginx_job *job, const struct nginx_row *row, struct nginx_directive *d)
 {
     uint64_t ms;
-    char text[32], quoted[40];
     if (nginx_time(d->words[1], &ms) < 0)
         return nginx_fail(job->import, d, "\"%s\" is no time", d->words[1]);
-    units_format_duration(text, ms);
-    (void)snprintf(quoted, sizeof(quoted), "\"%s\"", text);
-    return nginx_put_all(job, row, d, quoted);
+    return nginx_put_numbers(job, row, d, ms);
 }
 
 int how_size(const struct nginx_job *job, const struct nginx_row *row, struct nginx_directive *d)
 {
     uint64_t bytes;
-    char text[32], quoted[40];
     if (nginx_size(d->words[1], &bytes) < 0)
         return nginx_fail(job->import, d, "\"%s\" is no size", d->words[1]);
-    units_format_size(text, bytes);
-    (void)snprintf(quoted, sizeof(quoted), "\"%s\"", text);
-    return nginx_put_all(job, row, d, quoted);
-}
-
-/* A buffer holds a line; ours has 512 bytes at least. */
-int how_line(const struct nginx_job *job, const struct nginx_row *row, struct nginx_directive *d)
-{
-    uint64_t bytes;
-    if (nginx_size(d->words[1], &bytes) == 0 && bytes < 512) {
-        nginx_note(d, NGINX_APPROXIMATE, "a line may have 512 bytes at least");
-        return nginx_put_all(job, row, d, "\"512\"");
-    }
-    if (bytes > 1 << 20) {
-        nginx_note(d, NGINX_APPROXIMATE, "a line may have a megabyte at most");
-        return nginx_put_all(job, row, d, "\"1m\"");
-    }
-    return how_size(job, row, d);
+    return nginx_put_numbers(job, row, d, bytes);
 }
 
 int how_number(const struct nginx_job *job, const struct nginx_row *row, struct nginx_directive *d)
 {
     uint64_t n;
-    char text[STR_NUMBER_MAX + 1];
-    if (str_to_u64(str_of(d->words[1]), INT32_MAX, &n) < 0)
+    if (str_to_u64(str_of(d->words[1]), INT64_MAX, &n) < 0)
         return nginx_fail(job->import, d, "\"%s\" is no number", d->words[1]);
-    *str_put_number(text, n, 10, 1) = '\0';
-    return nginx_put_all(job, row, d, text);
+    return nginx_put_numbers(job, row, d, n);
 }
 
 int how_text(const struct nginx_job *job, const struct nginx_row *row, struct nginx_directive *d)
@@ -130,14 +106,8 @@ int how_user(const struct nginx_job *job, const struct nginx_row *row, struct ng
 
 int how_workers(const struct nginx_job *job, const struct nginx_row *row, struct nginx_directive *d)
 {
-    uint64_t n;
-    if (strcmp(d->words[1], "auto") == 0)
-        return nginx_put(job, row, d, row->keys, "0");
-    if (str_to_u64(str_of(d->words[1]), INT32_MAX, &n) == 0 && n > 254) {
-        nginx_note(d, NGINX_APPROXIMATE, "there are 254 threads at most");
-        return nginx_put(job, row, d, row->keys, "254");
-    }
-    return how_number(job, row, d);
+    return strcmp(d->words[1], "auto") == 0 ? nginx_put(job, row, d, row->keys, "0")
+                                            : how_number(job, row, d);
 }
 
 static const char *rows_log_level(const struct nginx_directive *d)
@@ -313,12 +283,11 @@ int how_auth_http(const struct nginx_job *job, const struct nginx_row *row,
 int how_auth_timeout(const struct nginx_job *job, const struct nginx_row *row,
                      struct nginx_directive *d)
 {
-    int err = how_time(job, row, d);
-    const struct nginx_setting *s = nginx_settings_find(nginx_put_group(job, row), "timeout");
-    AUTO_FREE char *from = nginx_origin(job->import, d);
-    if (err < 0 || !s || !from)
-        return err < 0 ? err : -ERR_NOMEM;
-    return nginx_settings_set(&job->server->groups[NGINX_OF_ALL], "timeouts.auth", s->value, from);
+    uint64_t ms;
+    if (nginx_time(d->words[1], &ms) < 0)
+        return nginx_fail(job->import, d, "\"%s\" is no time", d->words[1]);
+    int err = nginx_put_numbers(job, row, d, ms);
+    return err < 0 ? err : nginx_put_number(job, NGINX_OF_ALL, d, "timeouts.auth", ms);
 }
 
 int how_header(const struct nginx_job *job, const struct nginx_row *row, struct nginx_directive *d)

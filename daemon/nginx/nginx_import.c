@@ -236,16 +236,13 @@ int nginx_each_directive(void (*fn)(void *arg, const char *name, const char *key
                                     const char *verdict, const char *words),
                          void *arg)
 {
-    static const char *const places[NGINX_GROUP_COUNT] = {
-        [NGINX_OF_TOP] = "",     [NGINX_OF_ALL] = "",          [NGINX_OF_LISTENER] = "listeners[].",
-        [NGINX_OF_TLS] = "tls.", [NGINX_OF_POOL] = "pools[].", [NGINX_OF_AUTH] = "auth[]."};
     for (size_t i = 0; i < nginx_n_rows; i++) {
         const struct nginx_row *row = &nginx_rows[i];
         AUTO_BUF keys = BUF_INIT;
         struct str rest = str_of(row->keys), key;
         int err = 0;
         while (err == 0 && (key = str_word(&rest)).n > 0) {
-            err = BUF_APPEND(&keys, keys.len > 0 ? ", " : "", places[row->group]);
+            err = BUF_APPEND(&keys, keys.len > 0 ? ", " : "", nginx_group_path(row->group));
             if (err == 0)
                 err = buf_append_str(&keys, key);
         }

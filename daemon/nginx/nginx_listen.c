@@ -46,17 +46,16 @@ int how_keepalive(const struct nginx_job *job, const struct nginx_row *row,
             continue;
         if (nginx_time(one, &ms) < 0)
             return nginx_fail(job->import, d, "\"%s\" is no time", one);
+        ms = nginx_put_within(d, row->group, keys[i], ms);
         (void)snprintf(value, sizeof(value), "\"%llus\"", (unsigned long long)(ms / 1000));
         err = nginx_put(job, row, d, keys[i], value);
     }
     uint64_t count;
-    char value[STR_NUMBER_MAX + 1];
     if (err < 0 || rest.n == 0)
         return err;
-    if (str_to_u64(rest, 127, &count) < 0)
+    if (str_to_u64(rest, INT64_MAX, &count) < 0)
         return nginx_fail(job->import, d, "\"%s\" is not idle:interval:count", d->words[1]);
-    *str_put_number(value, count, 10, 1) = '\0';
-    return nginx_put(job, row, d, "keepalive_count", value);
+    return nginx_put_number(job, row->group, d, "keepalive_count", count);
 }
 
 /* ---- addresses ---- */

@@ -52,11 +52,23 @@ int nginx_put(const struct nginx_job *job, const struct nginx_row *row,
 /* The same with a text to be quoted; what our file cannot hold is noted as without equal. */
 int nginx_put_text(const struct nginx_job *job, const struct nginx_row *row,
                    struct nginx_directive *d, const char *key, const char *text) NODISCARD;
+/* The number (ms, bytes) for a key of a group, within the key's own bounds; where they cut it, that
+ * is noted. */
+uint64_t nginx_put_within(struct nginx_directive *d, enum nginx_group group, const char *key,
+                          uint64_t number);
+/* Sets a key of a group to a number, within its bounds and in the key's unit. */
+int nginx_put_number(const struct nginx_job *job, enum nginx_group group, struct nginx_directive *d,
+                     const char *key, uint64_t number) NODISCARD;
+/* Sets all keys of a row to one number, each within its bounds. */
+int nginx_put_numbers(const struct nginx_job *job, const struct nginx_row *row,
+                      struct nginx_directive *d, uint64_t number) NODISCARD;
 /* Sets all keys of a row to one value. */
 int nginx_put_all(const struct nginx_job *job, const struct nginx_row *row,
                   const struct nginx_directive *d, const char *value) NODISCARD;
 /* Adds a text to a list that several directives make; what our file cannot hold is noted. */
 int nginx_put_next(const struct nginx_job *job, const struct nginx_row *row,
                    struct nginx_directive *d, const char *key, const char *text) NODISCARD;
+/* What stands before the keys of a group: "listeners[]."; static. */
+const char *nginx_group_path(enum nginx_group group);
 /* The settings that a row's keys go to. */
 struct nginx_settings *nginx_put_group(const struct nginx_job *job, const struct nginx_row *row);

@@ -245,6 +245,63 @@ static void test_rows(void **state)
     }
 }
 
+/* ---- numbers beyond the bounds of our keys ---- */
+
+static void test_bounds(void **state)
+{
+    static const struct {
+        const char *text, *conf, *report;
+    } bounds[] = {
+        {"worker_processes 99999999999; " IMAP(""), "workers = 254;",
+         "worker_processes: approximate: workers is at most 254"},
+        {"worker_shutdown_timeout 2d; " IMAP(""), "\nshutdown_timeout = \"1d\";",
+         "worker_shutdown_timeout: approximate: shutdown_timeout is at most 1d"},
+        {"worker_shutdown_timeout 2d; " IMAP(""), "\nreload_session_timeout = \"2d\";",
+         "worker_shutdown_timeout: approximate"},
+        {IMAP("max_errors 100000;"), "max_errors = 1000;",
+         "max_errors: approximate: max_errors is at most 1000"},
+        {IMAP("timeout 10ms;"), "preauth = \"100ms\";",
+         "timeout: approximate: timeouts.preauth is at least 100ms"},
+        {SMTP("smtp_greeting_delay 2m;"), "greeting_delay = \"1m\";",
+         "smtp_greeting_delay: approximate: greeting_delay is at most 1m"},
+        {IMAP("auth_http_timeout 2h;"), "  timeout = \"1h\";",
+         "auth_http_timeout: approximate: timeout is at most 1h"},
+        {IMAP("auth_http_timeout 50ms;"), "  auth = \"100ms\";",
+         "auth_http_timeout: approximate: timeouts.auth is at least 100ms"},
+        {SMTP("resolver 127.0.0.1 valid=7d;"), "valid = \"1d\";",
+         "resolver: approximate: resolver.valid is at most 1d"},
+        {SMTP("resolver_timeout 1h;"), "timeout = \"10m\";",
+         "resolver_timeout: approximate: resolver.timeout is at most 10m"},
+        {IMAP("proxy_timeout 500ms;"), "relay_idle = \"1s\";",
+         "proxy_timeout: approximate: timeouts.relay_idle is at least 1s"},
+        {TLS("ssl_verify_depth 20;"), "verify_depth = 16;",
+         "ssl_verify_depth: approximate: verify_depth is at most 16"},
+        {IMAP("imap_client_buffer 128;"), "literal = \"128\";",
+         "imap_client_buffer: approximate: limits.line is at least 512"},
+        {SMTP("smtp_client_buffer 1g;"), "line = \"1m\";",
+         "smtp_client_buffer: approximate: limits.line is at most 1m"},
+        {MAIL("listen 143 backlog=100000;"), "backlog = 65535;",
+         "listen: approximate: backlog is at most 65535"},
+        {MAIL("listen 143 rcvbuf=1g;"), "so_rcvbuf = \"64m\";",
+         "listen: approximate: so_rcvbuf is at most 64m"},
+        {MAIL("listen 143 so_keepalive=1d::;"), "keepalive_idle = \"32767s\";",
+         "listen: approximate: keepalive_idle is at most 32767s"},
+        {MAIL("listen 143 so_keepalive=::200;"), "keepalive_count = 127;",
+         "listen: approximate: keepalive_count is at most 127"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bounds); i++) {
+        struct nginx_result r = {0};
+        assert_int_equal(import(bounds[i].text, &r), 0);
+        const char *conf = buf_cstr(&r.conf), *report = buf_cstr(&r.report);
+        if (!strstr(conf, bounds[i].conf) || !strstr(report, bounds[i].report))
+            print_error("%s\n%s\n%s\n", bounds[i].text, conf, report);
+        assert_non_null(strstr(conf, bounds[i].conf));
+        assert_non_null(strstr(report, bounds[i].report));
+        nginx_result_fini(&r);
+    }
+}
+
 static void on_row(void *arg, const char *name, const char *keys, const char *verdict,
                    const char *words)
 {
@@ -390,7 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),        cmocka_unit_test(test_all_rows_have_a_case),
         cmocka_unit_test(test_inheritance), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_unknown),
+        cmocka_unit_test(test_unknown),     cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
