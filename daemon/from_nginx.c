@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -24,9 +25,18 @@ static bool write_whole(int fd, struct str text)
     return true;
 }
 
+/* A device, a link or a folder is nobody's old output. */
+static bool is_other_than_file(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
 /* The file is there as a whole or not at all, and never for others to read: it may hold secrets. */
 static int write_output(const char *path, bool is_forced, struct str text)
 {
+    if (is_other_than_file(path))
+        return -ERR_EXISTS;
     AUTO_FREE char *part = str_printf("%s.%ld.new", path, (long)getpid());
     if (!part)
         return -ERR_NOMEM;
@@ -60,8 +70,10 @@ int from_nginx(const char *path, const char *output, bool is_forced)
         status = EX_OSERR;
     err = output ? write_output(output, is_forced, buf_str(&r.conf)) : 0;
     if (err < 0) {
-        fprintf(stderr, "mailproxyd: %s: %s%s\n", output, err_text(err),
-                err == -ERR_EXISTS ? ": take another name, or --force" : "");
+        const char *hint = err != -ERR_EXISTS           ? ""
+                           : is_other_than_file(output) ? ", and is no regular file"
+                                                        : ": take another name, or --force";
+        fprintf(stderr, "mailproxyd: %s: %s%s\n", output, err_text(err), hint);
         status = EX_CANTCREAT;
     }
     nginx_result_fini(&r);

@@ -582,6 +582,17 @@ def test_output_and_status(folder):
     with open(output) as f:
         assert "listeners" in f.read()
     assert sorted(os.listdir(folder)) == ["nginx.conf", "out.conf"]
+    pipe, link = os.path.join(folder, "pipe"), os.path.join(folder, "link")
+    os.mkfifo(pipe)
+    os.symlink(output, link)
+    for other in (pipe, link, folder):  # only files are replaced
+        before = os.lstat(other)
+        for options in ([], ["--force"]):
+            done = from_nginx(conf, "-o", other, *options)
+            assert done.returncode == 73 and "--force" not in done.stderr and "no regular file" in done.stderr
+        assert os.lstat(other)[:3] == before[:3]
+    os.unlink(pipe), os.unlink(link)
+    assert sorted(os.listdir(folder)) == ["nginx.conf", "out.conf"]
     assert from_nginx(conf, "-o", os.path.join(folder, "none", "x")).returncode == 73
     assert "listeners" in from_nginx(conf).stdout
     assert from_nginx(os.path.join(folder, "gone")).returncode == 78
