@@ -192,8 +192,9 @@ int how_listen(const struct nginx_job *job, const struct nginx_row *row, struct 
                0;
     if (err < 0)
         return nginx_fail(job->import, d, "\"%s\" is no address with a port", d->words[1]);
-    if (at.port_last - at.port >= NGINX_ADDRESSES_MAX)
-        return nginx_fail(job->import, d, "there are more than %d ports", NGINX_ADDRESSES_MAX);
+    job->import->n_addresses += at.is_unix ? 1 : at.port_last - at.port + 1;
+    if (job->import->n_addresses > NGINX_ADDRESSES_MAX)
+        return nginx_fail(job->import, d, "there are more than %d addresses", NGINX_ADDRESSES_MAX);
     err = listen_addresses(job, d, &at, &list);
     next.port = at.port;
     next.from = nginx_origin(job->import, d);

@@ -80,6 +80,7 @@ struct nginx_import {
     size_t n_pools, n_auths;
     struct nginx_directive **defaults; /* nginx's, owned: servers borrow them */
     size_t n_defaults;
+    size_t n_addresses; /* of all servers */
     struct buf *error;
 };
 

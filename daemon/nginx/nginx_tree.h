@@ -14,7 +14,7 @@ enum {
     NGINX_BLOCK_MAX = 1000,         /* directives of one block that is looked at */
     NGINX_ARGUMENTS_MAX = 500,      /* words of one of these */
     NGINX_SERVERS_MAX = 128,        /* in mail{} */
-    NGINX_ADDRESSES_MAX = 1000      /* of one listen with a range of ports */
+    NGINX_ADDRESSES_MAX = 1000      /* of all listen together, ranges of ports too */
 };
 
 /* How well a directive has been translated; the greater one is the one to be told. */

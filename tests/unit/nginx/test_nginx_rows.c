@@ -427,6 +427,30 @@ static void test_errors(void **state)
     }
 }
 
+/* Addresses are counted for all servers together, before anything is done with them. */
+static void test_many_addresses(void **state)
+{
+    AUTO_BUF text = BUF_INIT;
+    struct nginx_result r = {0};
+    (void)state;
+    assert_int_equal(buf_append_c(&text, "mail { auth_http a; "), 0);
+    for (int i = 0; i < 128; i++)
+        assert_int_equal(buf_printf(&text,
+                                    "server { protocol imap; listen 127.0.%d.1:1-4; "
+                                    "listen 127.0.%d.2:1-3; listen unix:/s%d;\n }",
+                                    i, i, i),
+                         0);
+    assert_int_equal(buf_append_c(&text, "}"), 0);
+    assert_int_equal(import(buf_cstr(&text), &r), -ERR_CONFIG);
+    assert_string_equal(buf_cstr(&r.error),
+                        PATH ":126: listen: there are more than 1000 addresses");
+    nginx_result_fini(&r);
+    assert_int_equal(import(MAIL("listen 1-1000; protocol imap;"), &r), 0);
+    nginx_result_fini(&r);
+    assert_int_equal(import(MAIL("listen 1-1001; protocol imap;"), &r), -ERR_CONFIG);
+    nginx_result_fini(&r);
+}
+
 static void test_unknown(void **state)
 {
     struct nginx_result r = {0};
@@ -445,9 +469,10 @@ static void test_unknown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),        cmocka_unit_test(test_all_rows_have_a_case),
-        cmocka_unit_test(test_inheritance), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_unknown),     cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_rows),           cmocka_unit_test(test_all_rows_have_a_case),
+        cmocka_unit_test(test_inheritance),    cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_unknown),        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_many_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
