@@ -383,9 +383,7 @@ int how_certificate(const struct nginx_job *job, const struct nginx_row *row,
     static const char *const forms[] = {"data:", "engine:", "store:"};
     for (size_t i = 0; i < ARRAY_LEN(forms); i++)
         if (str_is_prefix(str_of(d->words[1]), str_of(forms[i])))
-            return nginx_note(d, NGINX_NO_EQUAL,
-                              "keys and certificates are files: write it to one"),
-                   0;
+            nginx_note(d, NGINX_NO_EQUAL, "keys and certificates are files: write it to one");
     return how_keep(job, row, d);
 }
 

@@ -170,46 +170,65 @@ static int tls_priority(struct tls_work *w)
                               w->from);
 }
 
+/* "{ cert = ...; key = ...; }", behind those that the list has. */
+static int tls_add_pair(struct nginx_import *im, const struct nginx_directive *cert,
+                        const struct nginx_directive *key, struct buf *list)
+{
+    AUTO_FREE char *cert_path = nginx_path(im, cert->words[1]);
+    AUTO_FREE char *key_path = nginx_path(im, key->words[1]);
+    if (!cert_path || !key_path)
+        return -ERR_NOMEM;
+    int err = BUF_APPEND(list, list->len > 0 ? "," : "(", " { cert = ");
+    if (err == 0)
+        err = nginx_quote(str_of(cert_path), list);
+    if (err == 0)
+        err = buf_append_c(list, "; key = ");
+    if (err == 0)
+        err = nginx_quote(str_of(key_path), list);
+    if (err == -ERR_INVAL)
+        return nginx_fail(im, cert, "the name of the file is no text");
+    return err < 0 ? err : buf_append_c(list, "; }");
+}
+
+/* Both have to be files: how_certificate has noted which are none. */
+static bool tls_has_files(struct nginx_directive *cert, struct nginx_directive *key)
+{
+    if (cert->verdict != NGINX_NO_EQUAL && key->verdict != NGINX_NO_EQUAL)
+        return true;
+    nginx_note(cert, NGINX_APPROXIMATE, "left out where its key is no file");
+    nginx_note(key, NGINX_APPROXIMATE, "left out where its certificate is no file");
+    return false;
+}
+
 /* Certificates and keys go together in the order in which they stand. */
 static int tls_certificates(struct nginx_import *im, struct nginx_server *s)
 {
     AUTO_BUF list = BUF_INIT;
     AUTO_FREE char *from = NULL;
-    size_t key = 0, n = 0;
-    int err = buf_append_c(&list, "(");
+    size_t key = 0;
+    int err = 0;
     for (size_t i = 0; i < s->n_kept && err == 0; i++) {
-        const struct nginx_directive *cert = s->kept[i];
+        struct nginx_directive *cert = s->kept[i];
         if (strcmp(cert->words[0], "ssl_certificate") != 0)
             continue;
         while (key < s->n_kept && strcmp(s->kept[key]->words[0], "ssl_certificate_key") != 0)
             key++;
         if (key == s->n_kept)
             return nginx_fail(im, cert, "no \"ssl_certificate_key\" is defined for it");
-        AUTO_FREE char *cert_path = nginx_path(im, cert->words[1]);
-        AUTO_FREE char *key_path = nginx_path(im, s->kept[key++]->words[1]);
+        struct nginx_directive *its_key = s->kept[key++];
+        if (!tls_has_files(cert, its_key))
+            continue;
         AUTO_FREE char *origin = nginx_origin(im, cert);
-        if (!cert_path || !key_path || !origin)
-            return -ERR_NOMEM;
-        err = BUF_APPEND(&list, n++ > 0 ? "," : "", " { cert = ");
-        if (err == 0)
-            err = nginx_quote(str_of(cert_path), &list);
-        if (err == 0)
-            err = buf_append_c(&list, "; key = ");
-        if (err == 0)
-            err = nginx_quote(str_of(key_path), &list);
-        if (err == 0)
-            err = buf_append_c(&list, "; }");
-        if (err == -ERR_INVAL)
-            return nginx_fail(im, cert, "the name of the file is no text");
-        char *all = from ? nginx_origins(from, origin) : STEAL(origin);
+        char *all = !origin ? NULL : from ? nginx_origins(from, origin) : STEAL(origin);
         if (!all)
             return -ERR_NOMEM;
         free(from);
         from = all;
+        err = tls_add_pair(im, cert, its_key, &list);
     }
-    if (err == 0)
+    if (err == 0 && list.len > 0)
         err = buf_append_c(&list, " )");
-    if (err < 0 || n == 0)
+    if (err < 0 || list.len == 0)
         return err;
     return nginx_settings_set(&s->groups[NGINX_OF_TLS], "certificates", buf_cstr(&list), from);
 }

@@ -145,6 +145,22 @@ static const struct row_case {
     {"ssl_certificate_key",
      TLS("ssl_certificate d; ssl_certificate_key e; ssl_certificate_key engine:x:y;"), NULL,
      "ssl_certificate_key: no equal"},
+    {"ssl_certificate_key",
+     MAIL("listen 993 ssl; ssl_certificate c; ssl_certificate_key engine:x:y;"),
+     "tls = \"implicit\";", "ssl_certificate: approximate: left out where"},
+    {"ssl_certificate_key",
+     MAIL("listen 993 ssl; ssl_certificate c; ssl_certificate d; ssl_certificate_key store:x; "
+          "ssl_certificate_key k;"),
+     "certificates = ( { cert = \"/n/d\"; key = \"/n/k\"; } );", "ssl_certificate_key: no equal"},
+    {"ssl_certificate",
+     MAIL("listen 993 ssl; ssl_certificate c; ssl_certificate data:x; ssl_certificate_key j; "
+          "ssl_certificate_key k;"),
+     "certificates = ( { cert = \"/n/c\"; key = \"/n/j\"; } );", "ssl_certificate: no equal"},
+    {"ssl_certificate",
+     "mail { auth_http a; ssl_certificate c; server { listen 993 ssl; ssl_certificate_key "
+     "engine:x; "
+     "} server { listen 995 ssl; ssl_certificate_key k; } }",
+     "certificates = ( { cert = \"/n/c\"; key = \"/n/k\"; } );", "ssl_certificate: approximate"},
     {"ssl_password_file", TLS("ssl_password_file p;"), "password_file = \"/n/p\";",
      "ssl_password_file: exact"},
     {"ssl_certificate_compression", TLS("ssl_certificate_compression on;"), NULL,
@@ -407,6 +423,8 @@ static void test_errors(void **state)
         {IMAP("starttls on;"), PATH ":1: server: no \"ssl_certificate\" is defined"},
         {IMAP("starttls maybe;"), PATH ":1: starttls: invalid value \"maybe\""},
         {MAIL("listen 993 ssl; ssl_certificate c;"),
+         PATH ":1: ssl_certificate: no \"ssl_certificate_key\" is defined for it"},
+        {MAIL("listen 993 ssl; ssl_certificate c; ssl_certificate d; ssl_certificate_key data:x;"),
          PATH ":1: ssl_certificate: no \"ssl_certificate_key\" is defined for it"},
         {TLS("ssl_verify_client on;"),
          PATH ":1: server: no ssl_client_certificate for ssl_verify_client"},
