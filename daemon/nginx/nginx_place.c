@@ -135,6 +135,20 @@ static const struct nginx_setting *place_most(const struct nginx_import *im, enu
     return best;
 }
 
+/* Notes that a server's own setting is not taken, at the directive that it has it from: that of the
+ * nearest block. */
+static void place_note_lost(const struct nginx_server *s, const char *key)
+{
+    const char *name = strcmp(key, "resolver.timeout") == 0 ? "resolver_timeout" : "resolver";
+    for (const struct nginx_directive *block = s->block; block; block = block->parent)
+        for (struct nginx_directive *d = block->first; d; d = d->next)
+            if (strcmp(d->words[0], name) == 0) {
+                nginx_note(d, NGINX_APPROXIMATE,
+                           "there is one resolver for all: another server's is taken");
+                return;
+            }
+}
+
 /* Takes from the servers what the top says; a key that only the top has is gone in any case. */
 static void place_drop(struct nginx_import *im, enum nginx_group group,
                        const struct nginx_setting *top)
@@ -145,10 +159,8 @@ static void place_drop(struct nginx_import *im, enum nginx_group group,
         bool is_same = own && strcmp(own->value, top->value) == 0;
         if (!own || (!is_same && !place_is_top_only(top->key)))
             continue;
-        for (struct nginx_directive *d = s->block->first; d && !is_same; d = d->next)
-            if (strncmp(d->words[0], "resolver", strlen("resolver")) == 0)
-                nginx_note(d, NGINX_APPROXIMATE,
-                           "there is one resolver for all: another server's is taken");
+        if (!is_same)
+            place_note_lost(s, top->key);
         nginx_settings_drop(&s->groups[group], top->key);
     }
 }

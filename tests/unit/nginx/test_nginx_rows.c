@@ -394,6 +394,37 @@ static void test_inheritance(void **state)
     }
 }
 
+/* One resolver for all: whoever loses its own is told, wherever that stands. */
+static void test_resolvers(void **state)
+{
+    static const struct {
+        const char *text, *yes, *no;
+    } mails[] = {
+        {"mail { auth_http a;\nresolver ::1;\nresolver_timeout 9s;\nserver { listen 25; }\n"
+         "server { listen 587;\nresolver ::2; }\nserver { listen 465;\nresolver ::2; } }",
+         PATH ":2: resolver: approximate: there is one resolver",
+         PATH ":3: resolver_timeout: approximate"},
+        {"mail { auth_http a;\nresolver ::1;\nresolver_timeout 9s;\nserver { listen 25; "
+         "resolver_timeout 8s; }\nserver { listen 587; }\nserver { listen 465; } }",
+         PATH ":4: resolver_timeout: approximate: there is one resolver",
+         PATH ":2: resolver: approximate"},
+        {"mail { auth_http a;\nserver { listen 25; resolver ::1; }\nserver { listen 587;\n"
+         "resolver ::2; }\nserver { listen 465; resolver ::2; } }",
+         PATH ":2: resolver: approximate: there is one resolver", PATH ":4: resolver: approximate"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(mails); i++) {
+        struct nginx_result r = {0};
+        assert_int_equal(import(mails[i].text, &r), 0);
+        const char *report = buf_cstr(&r.report);
+        if (!strstr(report, mails[i].yes) || strstr(report, mails[i].no))
+            print_error("%s\n%s\n", mails[i].text, report);
+        assert_non_null(strstr(report, mails[i].yes));
+        assert_null(strstr(report, mails[i].no));
+        nginx_result_fini(&r);
+    }
+}
+
 /* ---- what nginx would refuse, too ---- */
 
 static void test_errors(void **state)
@@ -487,10 +518,10 @@ static void test_unknown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),           cmocka_unit_test(test_all_rows_have_a_case),
-        cmocka_unit_test(test_inheritance),    cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_unknown),        cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_many_addresses),
+        cmocka_unit_test(test_rows),        cmocka_unit_test(test_all_rows_have_a_case),
+        cmocka_unit_test(test_inheritance), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_unknown),     cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_resolvers),   cmocka_unit_test(test_many_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
