@@ -179,9 +179,8 @@ static int place_common(struct nginx_import *im, enum nginx_group group, struct 
                 nginx_settings_find(top, key) ? NULL : place_most(im, group, key);
             if (most) {
                 err = nginx_settings_set(top, most->key, most->value, most->from);
-                struct nginx_setting at_top = top->v[top->n - 1];
                 if (err == 0)
-                    place_drop(im, group, &at_top);
+                    place_drop(im, group, &top->v[top->n - 1]);
             }
             k += own->n == n_before;
         }
