@@ -9,7 +9,9 @@ struct values_unit {
     uint64_t factor;
 };
 
-/* Numbers with units, added up. A number alone has the first unit, whose name is "". */
+/* Numbers with units, added up, blanks behind them. A number alone has the first unit, whose name
+ * is
+ * "". */
 static int values_parse(const char *text, const struct values_unit *units, size_t n_units,
                         uint64_t *ret)
 {
@@ -18,7 +20,7 @@ static int values_parse(const char *text, const struct values_unit *units, size_
         return -ERR_SYNTAX;
     while (*text) {
         static const char digits[] = "0123456789";
-        size_t n = strspn(text, digits), letters = strcspn(text + n, digits), u = 0;
+        size_t n = strspn(text, digits), letters = strcspn(text + n, "0123456789 "), u = 0;
         uint64_t number, sum;
         int err = str_to_u64(str_n(text, n), UINT32_MAX, &number);
         while (u < n_units && !str_eq(str_of(units[u].name), str_n(text + n, letters)))
@@ -29,6 +31,7 @@ static int values_parse(const char *text, const struct values_unit *units, size_
             __builtin_add_overflow(*ret, sum, ret))
             return -ERR_RANGE;
         text += n + letters;
+        text += strspn(text, " ");
     }
     return 0;
 }

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 
-/* nginx's times: "60", "90s", "1h 30m" without the blank, "1d", "500ms". *ret_ms. -ERR_SYNTAX,
+/* nginx's times: "60", "90s", "1h 30m", "1d", "500ms". *ret_ms. -ERR_SYNTAX,
  * -ERR_RANGE. */
 int nginx_time(const char *text, uint64_t *ret_ms) NODISCARD;
 /* nginx's sizes: "4096", "4k", "1m", "1g". -ERR_SYNTAX, -ERR_RANGE. */
