@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The addresses of a server, sorted into listeners whose sockets are alike. */
 #include <stdio.h>
+#include <sys/un.h>
 
 #include "base/cleanup.h"
 #include "nginx/nginx_how.h"
@@ -62,7 +63,8 @@ int how_keepalive(const struct nginx_job *job, const struct nginx_row *row,
 
 /* Where nginx would listen; port_last > port for a range. */
 struct listen_at {
-    char host[80]; /* "0.0.0.0", "[::]", or "unix:/path" with port 0 */
+    /* "0.0.0.0", "[::]", or "unix:/path" with port 0 */
+    char host[sizeof("unix:") - 1 + sizeof(((struct sockaddr_un *)NULL)->sun_path)];
     bool is_v6, is_unix;
     unsigned port, port_last;
 };
@@ -122,7 +124,7 @@ static int listen_addresses(const struct nginx_job *job, const struct nginx_dire
 {
     int err = at->is_unix ? nginx_quote_next(str_of(at->host), list) : 0;
     for (unsigned port = at->port; port && port <= at->port_last && err == 0; port++) {
-        char text[96], quoted[100];
+        char text[sizeof(at->host) + 8], quoted[sizeof(text) + 2];
         (void)snprintf(text, sizeof(text), "%s:%u", at->host, port);
         (void)snprintf(quoted, sizeof(quoted), "\"%s\"", text);
         if (listen_is_taken(job->import, quoted))

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
+#include "config/config.h"
 #include "nginx/nginx_put.h"
 #include "nginx/nginx_tls.h"
 #include "nginx/nginx_values.h"
@@ -274,6 +275,10 @@ int nginx_place(struct nginx_import *im)
         if (!place_share(&im->pools, &im->n_pools, base, &s->groups[NGINX_OF_POOL]) ||
             !place_share(&im->auths, &im->n_auths, "auth", &s->groups[NGINX_OF_AUTH]))
             err = -ERR_NOMEM;
+        else if (im->n_auths > CONFIG_AUTHS_MAX)
+            return nginx_fail(im, s->block,
+                              "there are more than %d auth servers, or ways to ask them",
+                              CONFIG_AUTHS_MAX);
     }
     /* Now that the lists stay where they are. */
     for (size_t i = 0; i < im->n_servers && err == 0; i++) {

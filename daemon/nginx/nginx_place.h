@@ -8,5 +8,6 @@
  * string; and what nginx does without a word. Errors as nginx_import. */
 int nginx_place_server(struct nginx_import *im, struct nginx_server *s) NODISCARD;
 /* After all servers: what most of them have goes to the top, what differs stays with the listeners;
- * equal pools and auth servers become one; listeners get names. -ERR_NOMEM. */
+ * equal pools and auth servers become one; listeners get names. -ERR_NOMEM; -ERR_CONFIG: our file
+ * takes fewer auth servers. */
 int nginx_place(struct nginx_import *im) NODISCARD;

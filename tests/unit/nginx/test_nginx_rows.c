@@ -504,6 +504,43 @@ static void test_many_addresses(void **state)
     nginx_result_fini(&r);
 }
 
+#define PATH_53 "/12345678901234567890123456789012345678901234567890/s"
+
+/* As long as the kernel takes them: 107 bytes. */
+static void test_long_sockets(void **state)
+{
+    struct nginx_result r = {0};
+    (void)state;
+    assert_int_equal(import(MAIL("protocol imap; listen unix:/" PATH_53 PATH_53 ";"), &r), 0);
+    assert_non_null(strstr(buf_cstr(&r.conf), "\"unix:/" PATH_53 PATH_53 "\""));
+    nginx_result_fini(&r);
+    assert_int_equal(import(MAIL("protocol imap; listen unix://" PATH_53 PATH_53 ";"), &r),
+                     -ERR_CONFIG);
+    nginx_result_fini(&r);
+}
+
+/* Our file takes 64 auth servers. */
+static void test_many_auth_servers(void **state)
+{
+    (void)state;
+    for (int n = 64; n <= 65; n++) {
+        AUTO_BUF text = BUF_INIT;
+        struct nginx_result r = {0};
+        assert_int_equal(buf_append_c(&text, "mail {\n"), 0);
+        for (int i = 1; i <= n; i++)
+            assert_int_equal(
+                buf_printf(&text, "server { protocol imap; listen %d; auth_http a%d; }\n", i, i),
+                0);
+        assert_int_equal(buf_append_c(&text, "}"), 0);
+        assert_int_equal(import(buf_cstr(&text), &r), n > 64 ? -ERR_CONFIG : 0);
+        assert_string_equal(buf_cstr(&r.error),
+                            n > 64 ? PATH ":66: server: there are more than 64 auth servers, or "
+                                          "ways to ask them"
+                                   : "");
+        nginx_result_fini(&r);
+    }
+}
+
 static void test_unknown(void **state)
 {
     struct nginx_result r = {0};
@@ -522,10 +559,11 @@ static void test_unknown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),        cmocka_unit_test(test_all_rows_have_a_case),
-        cmocka_unit_test(test_inheritance), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_unknown),     cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_resolvers),   cmocka_unit_test(test_many_addresses),
+        cmocka_unit_test(test_rows),         cmocka_unit_test(test_all_rows_have_a_case),
+        cmocka_unit_test(test_inheritance),  cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_unknown),      cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_long_sockets), cmocka_unit_test(test_many_auth_servers),
+        cmocka_unit_test(test_resolvers),    cmocka_unit_test(test_many_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
