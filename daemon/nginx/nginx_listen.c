@@ -124,7 +124,7 @@ static int listen_addresses(const struct nginx_job *job, const struct nginx_dire
 {
     int err = at->is_unix ? nginx_quote_next(str_of(at->host), list) : 0;
     for (unsigned port = at->port; port && port <= at->port_last && err == 0; port++) {
-        char text[sizeof(at->host) + 8], quoted[sizeof(text) + 2];
+        char text[sizeof(at->host) + 12], quoted[sizeof(text) + 2];
         (void)snprintf(text, sizeof(text), "%s:%u", at->host, port);
         (void)snprintf(quoted, sizeof(quoted), "\"%s\"", text);
         if (listen_is_taken(job->import, quoted))
