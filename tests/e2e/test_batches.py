@@ -140,3 +140,16 @@ def test_question_before_a_lock(proxy):
     t.say("n\n")
     assert t.status() == 1 and states(proxy)[USERS[0]] == "active"
     client.close()
+
+
+def test_dry_run_of_a_move_of_more_than_it_shows(proxy, folder):
+    """10,000 rows at most; who has none is counted all the same."""
+    many = [f"f{i}@example.net" for i in range(10000)]
+    proxy.ctl("user", "import", "-", stdin="name,password_hash\n" + "".join(f"{name},\n" for name in many))
+    path = f"{folder}/names.txt"
+    with open(path, "w") as f:
+        f.write("".join(f"{name}\n" for name in [*many, USERS[0]]))
+    client = logged_in(proxy, USERS[0])
+    dry = proxy.ctl("user", "move", "--from", path, "--to", "dc2", "--dry-run")
+    assert len(dry["rows"]) == 10000 and (dry["count"], dry["sessions"]) == (10001, 1)
+    client.close()

@@ -14,8 +14,10 @@ struct user_kick {
     struct user_kick_spec spec;
     size_t n_names;
     char *one;        /* the only name */
-    struct map index; /* of several: name to its row, or to itself */
+    struct map index; /* of several: name to its row, or to no_row */
 };
+
+static char no_row; /* a name that is wanted and has no row; the names themselves end with a work */
 
 static void user_kick_free(struct user_kick *k)
 {
@@ -131,10 +133,10 @@ static bool user_kick_is_wanted(void *arg, const struct session_row *row)
     struct str user = row->v[SESSION_FIELD_USER].text;
     if (k->one && !k->spec.rows)
         return str_eq(user, str_of(k->one));
-    json_t *answer = user.n > 0 ? map_get(&k->index, user) : NULL;
+    void *answer = user.n > 0 ? map_get(&k->index, user) : NULL;
     if (!answer)
         return false;
-    if (k->spec.rows)
+    if (answer != &no_row)
         request_put_number(answer, "sessions",
                            1 + (uint64_t)json_integer_value(json_object_get(answer, "sessions")));
     return true;
@@ -151,7 +153,7 @@ static int user_kick_index(struct user_kick *k)
         return -ERR_NOMEM;
     json_array_foreach ((json_t *)k->spec.names, i, item)
         if (err == 0)
-            err = map_put(&k->index, str_of(json_string_value(item)), item, NULL);
+            err = map_put(&k->index, str_of(json_string_value(item)), &no_row, NULL);
     if (err < 0 || !k->spec.rows)
         return err;
     json_array_foreach (k->spec.rows, i, item) {
