@@ -214,9 +214,14 @@ static int reload_run(struct work *w)
         err = configs_changes(l->started, l->before->config, l->config, &l->changes);
     if (err == 0)
         err = configs_setup(w, l->config, l->before, &l->setup);
-    return err < 0 ? err
-                   : reload_impact_find(l->before, l->config, l->setup->pools,
-                                        work_control(w)->host->store, &l->impact);
+    if (err < 0 || !w->request)
+        return err;
+    /* Only words of the answer: a store that cannot be read keeps no file from its place. */
+    int unknown = reload_impact_find(l->before, l->config, l->setup->pools,
+                                     work_control(w)->host->store, &l->impact);
+    if (unknown < 0)
+        LOG_EVENT(LOG_LEVEL_WARN, "config-reload-impact-unknown", KV_ERR("error", unknown));
+    return 0;
 }
 
 static void reload_fini(struct work *w)

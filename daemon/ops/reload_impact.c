@@ -66,12 +66,15 @@ static int impact_listeners(struct reload_impact *i, enum reload_part_kind kind,
     for (size_t k = 0; k < of->n_listeners && err == 0; k++) {
         const struct config_listener *l = &of->listeners[k];
         AUTO_BUF text = BUF_INIT;
+        size_t n = 0;
         for (size_t a = 0; a < l->address.n && err == 0; a++)
             if (!config_has_address(other, l->address.v[a]))
-                err = buf_printf(&text, "%s%s", text.len ? ", " : "", l->address.v[a]);
+                err = buf_printf(&text, "%s%s", n++ ? ", " : "", l->address.v[a]);
         if (err == 0 && text.len > 0)
             err = impact_add(i, kind, str_printf("listeners[%s]", l->name), str_dup_c(l->name),
                              buf_steal(&text), NULL);
+        if (err == 0 && n > 0)
+            i->v[i->n - 1].is_whole = n == l->address.n;
     }
     return err;
 }
@@ -117,7 +120,7 @@ static bool impact_count_pin(void *arg, const struct store_user *u)
         return true;
     AUTO_FREE char *path = m ? str_printf("pools[%s].backends[%s]", pool->config->name, u->backend)
                              : str_printf("pools[%s]", u->pool);
-    for (size_t i = 0; path && i < p->impact->n; i++)
+    for (size_t i = p->impact->n_listeners; path && i < p->impact->n; i++)
         p->impact->v[i].pins += strcmp(p->impact->v[i].path, path) == 0;
     return true;
 }
@@ -129,10 +132,10 @@ int reload_impact_find(const struct setup *before, const struct config *next,
     int err = impact_listeners(ret, RELOAD_OPENS, next, before->config);
     if (err == 0)
         err = impact_listeners(ret, RELOAD_CLOSES, before->config, next);
-    size_t n = ret->n;
+    ret->n_listeners = ret->n;
     if (err == 0)
         err = impact_pools(ret, before->pools, pools);
-    if (err < 0 || n == ret->n)
+    if (err < 0 || ret->n == ret->n_listeners)
         return err;
     struct impact_pins pins = {before->pools, pools, ret};
     return store_user_each(store, NULL, SIZE_MAX, impact_count_pin, &pins);
@@ -147,6 +150,11 @@ struct impact_count {
     void *arg;
 };
 
+static bool part_has_sessions(const struct reload_part *p)
+{
+    return p->kind == RELOAD_CLOSES && p->is_whole;
+}
+
 static bool impact_chunk(void *arg, struct session_chunk *chunk)
 {
     const struct impact_count *x = arg;
@@ -156,8 +164,8 @@ static bool impact_chunk(void *arg, struct session_chunk *chunk)
         /* An engine that finishes its sessions has its own deadline. */
         if (i->end_ms > 0 && session_id_start(row->id) == x->control->host->start)
             breakdown_add(&i->ends, row);
-        for (size_t p = 0; p < i->n; p++)
-            i->v[p].sessions += i->v[p].kind == RELOAD_CLOSES &&
+        for (size_t p = 0; p < i->n_listeners; p++)
+            i->v[p].sessions += part_has_sessions(&i->v[p]) &&
                                 str_eq(row->v[SESSION_FIELD_LISTENER].text, str_of(i->v[p].name));
     }
     session_chunk_free(chunk);
@@ -177,8 +185,8 @@ void reload_impact_count(struct control *c, struct reload_impact *i,
                          void (*done)(void *arg, int err), void *arg)
 {
     bool is_needed = i->end_ms > 0;
-    for (size_t k = 0; k < i->n; k++)
-        is_needed = is_needed || i->v[k].kind == RELOAD_CLOSES;
+    for (size_t k = 0; k < i->n_listeners; k++)
+        is_needed = is_needed || part_has_sessions(&i->v[k]);
     struct impact_count *x = is_needed ? calloc(1, sizeof(*x)) : NULL;
     int err = is_needed && !x ? -ERR_NOMEM : 0;
     if (x) {

@@ -18,6 +18,7 @@ struct reload_part {
     char *path;              /* as in config_change */
     char *name;              /* the listener, the backend */
     char *addresses;         /* that open or close; NULL = a backend, or a pool */
+    bool is_whole;           /* a listener with all of its addresses */
     struct backend *backend; /* one reference; NULL = a listener, or a pool */
     uint64_t sessions;       /* there now */
     uint64_t pins;           /* users who could not log in any more */
@@ -25,8 +26,8 @@ struct reload_part {
 
 struct reload_impact {
     struct reload_part *v;
-    size_t n;
-    uint64_t end_ms; /* sessions of before end so much later; 0 = they go on */
+    size_t n, n_listeners; /* those of listeners come first */
+    uint64_t end_ms;       /* sessions of before end so much later; 0 = they go on */
     struct breakdown ends;
 };
 
@@ -37,7 +38,8 @@ int reload_impact_find(const struct setup *before, const struct config *next,
                        const struct pools *pools, struct store *store,
                        struct reload_impact *ret) NODISCARD;
 void reload_impact_fini(struct reload_impact *i);
-/* Counts the sessions of closing listeners, and those that will end. done: once, perhaps before
+/* Counts the sessions of listeners that close (not of those that lose some of their addresses:
+ * nobody knows by which one a client came), and those that will end. done: once, perhaps before
  * this returns; err -ERR_x: the counts are not complete. Thread: control. */
 void reload_impact_count(struct control *c, struct reload_impact *i,
                          void (*done)(void *arg, int err), void *arg);

@@ -4,6 +4,7 @@ import copy
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 
@@ -111,6 +112,23 @@ def test_reload_says_beforehand_whom_it_hits(make_proxy, settings, dovecot2):
     assert "confirm_left" not in p.ctl("system", "status")
     mail.close()
     idle.close()
+
+
+def test_reload_does_not_need_the_store(make_proxy, settings):
+    """Whom it hits are words: a table that cannot be read keeps neither the file from its place, nor the way back."""
+    p = make_proxy(settings)
+    db = sqlite3.connect(os.path.join(p.folder, "state", "mailproxy.db"))
+    db.execute("ALTER TABLE name RENAME TO away")
+    db.commit()
+    db.close()
+    pools = copy.deepcopy(p.settings["pools"])
+    pools[0]["backends"] = pools[0]["backends"][:1]
+    p.configure({"pools": pools})
+    assert p.ctl_run("config", "diff", check=False).returncode == 1
+    p.ctl("config", "reload", "--confirm", "500ms")
+    assert len(p.ctl("backend", "list")) == 1
+    p.wait_for_log("config-reload-impact-unknown")
+    wait.until(lambda: len(p.ctl("backend", "list")) == 2, "the configuration of before")
 
 
 def test_broken_file_changes_nothing(proxy):
