@@ -38,8 +38,13 @@ static int compare_run(struct work *w)
     err = configs_changes(l->started, l->before->config, l->disk, &l->changes);
     size_t n;
     const struct pool_edit *edits = runtime_edits(work_control(w)->runtime, &n);
+    /* Nothing of it is put in force: what runs goes on sharing its own TLS and credentials. */
+    struct pools *last = backend_registry_last(h->registry);
     if (err == 0)
         err = pools_build(l->disk, edits, n, h->registry, &l->next, &w->error);
+    if (last)
+        backend_registry_set_last(h->registry, last);
+    pools_unref(last);
     return err < 0 ? err : reload_impact_find(l->before, l->disk, l->next, h->store, &l->impact);
 }
 
@@ -138,7 +143,7 @@ static void diff_unreadable(json_t *rows, const struct runtime *rt)
 
 /* ---- answers ---- */
 
-/* The rows that the reload itself would answer with. */
+/* The changes that the reload itself would answer with. */
 static json_t *compare_rows(const struct config_compare *l)
 {
     const struct control *c = work_control(&l->work);
