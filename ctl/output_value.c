@@ -20,13 +20,16 @@ int output_compare(const json_t *a, const json_t *b)
         double m = json_number_value(a), n = json_number_value(b);
         return (m > n) - (m < n);
     }
-    uint64_t x, y;
-    if (json_is_string(a) && json_is_string(b))
-        /* Ids of operations are texts, and numbers. */
-        return str_to_u64(str_of(json_string_value(a)), UINT64_MAX, &x) == 0 &&
-                       str_to_u64(str_of(json_string_value(b)), UINT64_MAX, &y) == 0
-                   ? (x > y) - (x < y)
-                   : strcmp(json_string_value(a), json_string_value(b));
+    if (json_is_string(a) && json_is_string(b)) {
+        /* Ids of operations are texts, and numbers: those come first, in their own order. */
+        const char *s = json_string_value(a), *t = json_string_value(b);
+        uint64_t x, y;
+        bool is_s = str_to_u64(str_of(s), UINT64_MAX, &x) == 0;
+        bool is_t = str_to_u64(str_of(t), UINT64_MAX, &y) == 0;
+        if (is_s != is_t)
+            return is_s ? -1 : 1;
+        return is_s ? (x > y) - (x < y) : strcmp(s, t);
+    }
     /* Absent values come first, and booleans false before true. */
     return (int)(a ? json_typeof(a) + 1 : 0) == (int)(b ? json_typeof(b) + 1 : 0) ? 0
            : (a ? json_is_true(a) + 1 : 0) < (b ? json_is_true(b) + 1 : 0)        ? -1

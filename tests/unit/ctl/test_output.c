@@ -294,6 +294,21 @@ static void test_stream(void **state)
           "-           a text that is much longer than the rest of the line has room for\n");
 }
 
+/* Any two that are in order stay so beside a third: sorting needs that. */
+static void test_order_of_texts(void **state)
+{
+    (void)state;
+    static const char *const in_order[] = {"9", "10", "100", "", "1a", "Z", "a", "a10", "a9"};
+    for (size_t i = 0; i < ARRAY_LEN(in_order); i++)
+        for (size_t k = 0; k < ARRAY_LEN(in_order); k++) {
+            json_t *a = json_string(in_order[i]), *b = json_string(in_order[k]);
+            int order = output_compare(a, b);
+            assert_int_equal((order > 0) - (order < 0), (i > k) - (i < k));
+            json_decref(a);
+            json_decref(b);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_stream),
         cmocka_unit_test(test_text_stays),
         cmocka_unit_test(test_short_times),
+        cmocka_unit_test(test_order_of_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
