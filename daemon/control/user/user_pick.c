@@ -83,10 +83,12 @@ static int pick_add(struct user_pick *p, json_t *list, const char *name)
 static int pick_name(struct store *store, struct user_pick *p, const char *name)
 {
     CLEANUP(store_user_fini) struct store_user u = {0};
+    if (p->judge) /* knows names that the store does not */
+        return pick_add(p, p->users, name);
     int err = store_user_get(store, name, &u);
     if (err < 0 && err != -ERR_NO_USER)
         return err;
-    return pick_add(p, err == 0 || p->judge ? p->users : p->unknown, name);
+    return pick_add(p, err == 0 ? p->users : p->unknown, name);
 }
 
 static bool pick_match(void *arg, const struct store_user *u, uint64_t sessions)

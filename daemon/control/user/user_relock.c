@@ -31,44 +31,53 @@ static int relock_run(struct work *w)
     return err < 0 ? err : x->err;
 }
 
-struct relock_kill {
-    struct map names;
-};
-
 static bool relock_is_wanted(void *arg, const struct session_row *row)
 {
-    const struct relock_kill *k = arg;
+    const struct map *names = arg;
     struct str user = row->v[SESSION_FIELD_USER].text;
-    return user.n > 0 && map_get(&k->names, user);
+    return user.n > 0 && map_get(names, user);
+}
+
+/* Nobody waits for an answer: what failed is in the log, or nowhere. */
+static void relock_failed(int err)
+{
+    LOG_EVENT(LOG_LEVEL_ERROR, "locked-users-not-ended", KV_ERR("error", err));
 }
 
 static void on_relocked(void *arg, const struct kill_result *result)
 {
-    struct relock_kill *k = arg;
-    if (result->err < 0 || result->matched > 0)
-        LOG_EVENT(LOG_LEVEL_NOTICE, "locked-users-ended", KV_U64("sessions", result->matched),
-                  KV_ERR("error", result->err));
-    map_fini(&k->names);
-    free(k);
+    struct map *names = arg;
+    if (result->err < 0)
+        relock_failed(result->err);
+    else if (result->matched > 0)
+        LOG_EVENT(LOG_LEVEL_NOTICE, "locked-users-ended", KV_U64("sessions", result->matched));
+    map_fini(names);
+    free(names);
 }
 
 static void relock_done(struct work *w)
 {
     struct relock *x = CONTAINER_OF(w, struct relock, work);
-    struct relock_kill *k = w->err == 0 && x->names.count > 0 ? calloc(1, sizeof(*k)) : NULL;
-    if (!k)
+    if (w->err == 0 && x->names.count == 0)
         return;
-    k->names = x->names;
+    struct map *names = w->err == 0 ? malloc(sizeof(*names)) : NULL;
+    if (!names) {
+        relock_failed(w->err < 0 ? w->err : -ERR_NOMEM);
+        return;
+    }
+    *names = x->names;
     x->names = (struct map){0};
     const struct kill_spec spec = {.is_wanted = relock_is_wanted,
                                    .kind = REPLY_LOCKED,
                                    .grace_ms = KILL_GRACE_MS,
                                    .done = on_relocked,
-                                   .arg = k};
-    if (kill_start(work_control(w), &spec) < 0) {
-        map_fini(&k->names);
-        free(k);
-    }
+                                   .arg = names};
+    int err = kill_start(work_control(w), &spec);
+    if (err == 0)
+        return;
+    relock_failed(err);
+    map_fini(names);
+    free(names);
 }
 
 static void relock_fini(struct work *w)
@@ -79,8 +88,10 @@ static void relock_fini(struct work *w)
 void user_relock(struct control *c)
 {
     struct relock *x = work_new(&c->rpc, NULL, sizeof(*x), relock_run, relock_done, relock_fini);
-    if (!x)
+    if (!x) {
+        relock_failed(-ERR_NOMEM);
         return;
+    }
     x->now_ms = clock_wall_ms();
     work_post(&x->work, &c->user_queue); /* behind the locks that are being written */
 }
