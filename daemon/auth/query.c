@@ -101,17 +101,14 @@ void query_unref(struct auth_query *q)
     free(q);
 }
 
-/* Which providers judge clients of a listener. The configuration may have changed since they came:
- * where the listener is gone, only those that judge for every other one. */
+/* Which providers judge clients of a listener: none where a reload has taken it away since they
+ * came, for nobody knows which ones it would have now. */
 static uint64_t query_providers(const struct config *c, const char *listener)
 {
-    uint64_t mask = UINT64_MAX;
-    const struct config_listener *l = c && listener ? config_listener_find(c, listener) : NULL;
-    if (l)
-        return l->provider_mask;
-    for (size_t i = 0; c && i < c->n_listeners; i++)
-        mask &= c->listeners[i].provider_mask;
-    return mask;
+    if (!c || !listener) /* no configuration yet; keys of a user, whoever asks for them */
+        return UINT64_MAX;
+    const struct config_listener *l = config_listener_find(c, listener);
+    return l ? l->provider_mask : 0;
 }
 
 struct auth_query *query_new(struct auth *a, const struct auth_request *r)
@@ -254,6 +251,8 @@ void query_ask(struct auth_query *q, size_t from)
         s->v[q->at]->ops->check(s->v[q->at], q);
     } else if (s->n == 0) {
         query_refuse(q, AUTH_TEMPFAIL, "no provider is configured");
+    } else if (q->providers == 0) {
+        query_refuse(q, AUTH_TEMPFAIL, "its listener is gone");
     } else if (q->ask.cred.mech != SASL_NONE) {
         query_refuse(q, AUTH_REJECTED, "no provider knows the user");
     } else {

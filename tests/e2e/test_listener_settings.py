@@ -50,12 +50,14 @@ def test_each_listener_has_its_own_providers(two, make_proxy, make_auth):
     assert len(guests.requests) == 2
     # The providers' order is another now, and "imap" is gone: nobody is judged by the wrong one.
     waiting = [connect(p, "imap-own")[0] for _ in range(2)]
+    left, _ = connect(p, "imap")
     settings = p.settings
     p.configure({"auth": settings["auth"][::-1], "listeners": settings["listeners"][1:]})
     p.ctl("config", "reload", "--yes")
     assert "a NO" in waiting[0].command("a", "LOGIN alice@example.org secret-a")[-1]
     assert "a OK" in waiting[1].command("a", "LOGIN bob@example.org secret-b")[-1]
-    for c in waiting:
+    assert "a NO [UNAVAILABLE]" in left.command("a", "LOGIN bob@example.org secret-b")[-1]
+    for c in (*waiting, left):
         c.close()
 
 

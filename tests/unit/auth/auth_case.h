@@ -45,8 +45,10 @@ static struct auth_case auth_case;
 static inline void auth_case_configure(struct config_auth *auths, size_t n)
 {
     static struct config configs[2]; /* the one in use must not change */
+    static struct config_listener listener = {.name = "imap", .provider_mask = UINT64_MAX};
     struct config *c = &configs[auth_case.config == &configs[0]];
-    *c = (struct config){.refs = 1000, .auths = auths, .n_auths = n};
+    *c = (struct config){
+        .refs = 1000, .auths = auths, .n_auths = n, .listeners = &listener, .n_listeners = 1};
     auth_case.config = c;
     assert_int_equal(auth_configure(auth_case.auth, c, NULL), 0);
 }
