@@ -89,6 +89,14 @@ const struct config_backend *config_backend_find(const struct config_pool *pool,
     return NULL;
 }
 
+size_t config_auth_find(const struct config *c, const char *name)
+{
+    size_t i = 0;
+    while (i < c->n_auths && !(c->auths[i].name && strcmp(c->auths[i].name, name) == 0))
+        i++;
+    return i;
+}
+
 const struct config_listener *config_listener_find(const struct config *c, const char *name)
 {
     for (size_t i = 0; i < c->n_listeners; i++)

@@ -317,6 +317,8 @@ bool config_limits_trust(const struct config_limits *l, const struct addr *a);
 const struct config_pool *config_pool_find(const struct config *c, const char *name);
 /* pool may be NULL. */
 const struct config_backend *config_backend_find(const struct config_pool *pool, const char *name);
+/* Index of the provider of that name; n_auths when there is none. */
+size_t config_auth_find(const struct config *c, const char *name);
 const struct config_listener *config_listener_find(const struct config *c, const char *name);
 
 /* The words of the file for values; static. */

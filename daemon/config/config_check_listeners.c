@@ -185,15 +185,10 @@ static void check_providers(struct check *k, const struct config_listener *l)
     const struct config *c = k->config;
     if (l->providers.v && l->providers.n == 0)
         check_error(k, "providers", "must not be empty: nobody could log in");
-    for (size_t i = 0; i < l->providers.n; i++) {
-        size_t at = 0;
-        while (at < c->n_auths &&
-               !(c->auths[at].name && strcmp(c->auths[at].name, l->providers.v[i]) == 0))
-            at++;
-        if (at == c->n_auths)
+    for (size_t i = 0; i < l->providers.n; i++)
+        if (config_auth_find(c, l->providers.v[i]) == c->n_auths)
             check_error(k, "providers", "no provider in auth has the name \"%s\"",
                         l->providers.v[i]);
-    }
 }
 
 void check_listeners(struct check *k)

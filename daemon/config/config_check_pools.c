@@ -82,6 +82,18 @@ static void check_url(struct check *k, const char *text)
         check_warning(k, "url", "is not https://: passwords go over the network in clear");
 }
 
+/* Does a listener that asks this provider ask one after it, too? */
+static bool check_hides_others(const struct config *c, size_t at)
+{
+    for (size_t i = 0; i < c->n_listeners; i++) {
+        uint64_t asked = c->listeners[i].provider_mask;
+        for (size_t k = at + 1; k < c->n_auths && k < CONFIG_AUTHS_MAX; k++)
+            if (asked >> at & 1 && asked >> k & 1)
+                return true;
+    }
+    return c->n_listeners == 0 && at + 1 < c->n_auths;
+}
+
 static void check_auths(struct check *k)
 {
     static const char *const only_http[] = {"url",  "timeout", "headers", "client_cert", "ca_file",
@@ -106,14 +118,18 @@ static void check_auths(struct check *k)
                 check_error(k, "headers", "element %zu is not \"Name: value\"", j);
         if (is_http)
             check_pair(k, "cert", a->cert, "key", a->key);
-        if (a->type == AUTH_TYPE_BACKEND && i + 1 < c->n_auths)
+        if (a->type == AUTH_TYPE_BACKEND && check_hides_others(c, i))
             check_warning(k, "", "judges every login: the providers after it are never asked");
+        if (a->name && config_auth_find(c, a->name) < i)
+            check_error(k, "name", "\"%s\" is the name of another provider", a->name);
     }
     for (size_t i = 0; i < c->n_listeners; i++)
         is_needed = is_needed || !c->listeners[i].is_auth_optional;
     k->key[0] = '\0';
     if (is_needed && c->n_auths == 0)
         check_error(k, "auth", "is missing: nobody could log in");
+    if (c->n_auths > CONFIG_AUTHS_MAX)
+        check_error(k, "auth", "has more than %d providers", CONFIG_AUTHS_MAX);
 }
 
 void check_pools(struct check *k)

@@ -88,10 +88,11 @@ static int complete_listeners(struct config *c, const struct config_places *plac
             l->server_name = c->server_name;
         /* Which of the providers it asks. Names that there are not are found by the checks. */
         l->provider_mask = l->providers.v ? 0 : UINT64_MAX;
-        for (size_t k = 0; k < c->n_auths && k < CONFIG_AUTHS_MAX; k++)
-            for (size_t j = 0; j < l->providers.n; j++)
-                if (c->auths[k].name && strcmp(c->auths[k].name, l->providers.v[j]) == 0)
-                    l->provider_mask |= UINT64_C(1) << k;
+        for (size_t j = 0; j < l->providers.n; j++) {
+            size_t k = config_auth_find(c, l->providers.v[j]);
+            if (k < c->n_auths && k < CONFIG_AUTHS_MAX)
+                l->provider_mask |= UINT64_C(1) << k;
+        }
     }
     return 0;
 }

@@ -243,6 +243,8 @@ static void test_auth(void **state)
          "warning: auth[0].url: has no effect: it belongs to type \"http\"", true},
         {"auth = ( { type = \"backend\"; }, { type = \"users\"; } );",
          "warning: auth[0]: judges every login: the providers after it are never asked", true},
+        {"auth = ( { type = \"users\"; name = \"a\"; }, { type = \"backend\"; name = \"a\"; } );",
+         "auth[1].name: \"a\" is the name of another provider", false},
         {"auth = ( );", "auth: is missing: nobody could log in", false},
         {"auth = ( );" LISTENERS(SMTP("auth = \"none\";")), NULL, false},
     };
