@@ -30,6 +30,7 @@ static struct {
     pthread_t thread;
     int wake; /* eventfd */
     atomic_bool is_running, is_stopping;
+    atomic_bool is_hurried; /* an urgent line has come since the last nap */
     _Atomic int state;
     /* Under log_set.lock, told by written: nothing is queued; the thread has come to its end. */
     bool is_written, has_ended;
@@ -178,7 +179,8 @@ static void writer_clear_wake(void)
 static void writer_nap(struct pollfd *wake)
 {
     atomic_store(&writer.state, WRITER_NAPS);
-    if (!atomic_load(&writer.is_stopping) && poll(wake, 1, WRITER_NAP_MS) > 0)
+    bool is_hurried = atomic_exchange(&writer.is_hurried, false);
+    if (!is_hurried && !atomic_load(&writer.is_stopping) && poll(wake, 1, WRITER_NAP_MS) > 0)
         writer_clear_wake();
     atomic_store(&writer.state, WRITER_BUSY);
 }
@@ -238,6 +240,8 @@ void log_writer_wake(bool is_urgent)
         (void)log_writer_flush(0);
         return;
     }
+    if (is_urgent) /* before the look: a thread that is about to nap sees it, or is woken */
+        atomic_store(&writer.is_hurried, true);
     int state = atomic_load(&writer.state);
     if (state == WRITER_SLEEPS || (state == WRITER_NAPS && is_urgent))
         writer_wake_thread();
