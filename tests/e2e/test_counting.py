@@ -117,3 +117,9 @@ def test_what_fails_alone_failed(folder):
     last, status = run_check(folder, {"test_0.py": "def test_fails():\n    assert False\n",
                                       "test_1.py": FAILS_ONCE.format(name="seen")})
     assert (last, status) == ("4 passed, 1 failed", 1)
+
+
+def test_what_is_no_matter_of_time_is_not_tried_again(folder):
+    text = FAILS_ONCE.format(name="seen").replace("assert False", 'assert False, "ERROR: AddressSanitizer"')
+    last, status = run_check(folder, {"test_0.py": text})
+    assert (last, status) == ("3 passed, 1 failed", 1)
