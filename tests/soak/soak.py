@@ -163,9 +163,13 @@ class Soak:
         done = self.proxy.ctl_run("-o", "json", "system", "status", check=False)
         return json.loads(done.stdout)["pid"] if done.returncode in (0, 7) and done.stdout.strip() else None
 
+    def serving_pid(self):
+        from harness import wait
+        return wait.until(self.engine_pid, "an engine")
+
     def full_disk(self):
         """No file of the engine grows: as a full disk does it, an error that is no signal."""
-        pid = self.engine_pid()
+        pid = self.serving_pid()
         hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hard))
         self.pause(2, 4)
@@ -202,7 +206,7 @@ class Soak:
 
     def kill_engine(self):
         from harness import wait
-        pid = self.engine_pid()
+        pid = self.serving_pid()
         os.kill(pid, signal.SIGKILL)
         wait.until(lambda: self.engine_pid() not in (None, pid), "another engine")
         return {"loses": True, "refuses": True, "after": RECOVERY}
