@@ -19,6 +19,7 @@
 #define WATCH_LOOK_MS 250
 #define WATCH_FILE_US 500 /* more for each file, of which one takes a microsecond */
 #define WATCH_SETTLED 2   /* looks that find the same: whoever renews writes several files */
+#define WATCH_RESTLESS 20 /* looks since a change: one that never rests holds up no others */
 #define WATCH_AGAIN_MS 5000
 
 enum { WATCH_CHANGED = 3 }; /* status */
@@ -63,14 +64,15 @@ static _Noreturn void watch_run(const struct plan *p, pid_t parent)
     const uint64_t us = WATCH_LOOK_MS * 1000 + p->n_files * WATCH_FILE_US;
     const struct timespec pause = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
     struct file_stamp *last = calloc(p->n_files, sizeof(*last));
-    unsigned n_same = 0;
-    bool is_changed = false;
+    unsigned n_same = 0, n_changed = 0; /* looks one after another */
+    bool is_changed;
     if (!last)
         _exit(EX_OSERR);
     watch_enter(parent);
-    while (!is_changed || n_same < WATCH_SETTLED) {
+    while (n_changed == 0 || (n_same < WATCH_SETTLED && n_changed < WATCH_RESTLESS)) {
         clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
         n_same = files_rest(last, p, &is_changed) ? n_same + 1 : 0;
+        n_changed = is_changed ? n_changed + 1 : 0;
     }
     _exit(WATCH_CHANGED);
 }

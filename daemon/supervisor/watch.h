@@ -18,5 +18,5 @@ struct watch {
 void watch_start(struct watch *w, const struct plan *p, uint64_t number);
 void watch_stop(struct watch *w);
 /* A child has ended. False: it was not this one. *ret_changed: files have changed, and have been as
- * they are for a moment. Else it is to be started again when it is due. */
+ * they are for a moment, unless one never is. Else it is to be started again when it is due. */
 bool watch_reap(struct watch *w, pid_t pid, int status, bool *ret_changed);

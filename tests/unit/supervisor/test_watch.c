@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The process that watches files: it ends when one has changed, and not before it rests. */
+/* The process that watches files: it ends when one has changed, and not before all rest, unless one
+ * never does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 #include <cmocka.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -86,6 +88,38 @@ static void test_change(void **state)
     assert_true(ends_with_change(&w));
 }
 
+/* A file that changes all the time holds the others back for a while only. */
+static void test_restless(void **state)
+{
+    (void)state;
+    struct watch w = {0};
+    struct plan_file files[] = {{.path = path}, {.path = other}};
+    const struct plan p = {.files = files, .n_files = ARRAY_LEN(files)};
+    const struct timespec pause = {0, 50000000};
+    int status;
+    write_file(path, "one");
+    write_file(other, "two");
+    file_stamp_of(path, &files[0].stamp);
+    file_stamp_of(other, &files[1].stamp);
+    pid_t writer = fork();
+    for (int i = 0; writer == 0; i++) {
+        write_file(other, "two");
+        nanosleep(&pause, NULL);
+        if (i > 20 * 60) /* the test has been killed */
+            _exit(0);
+    }
+    assert_true(writer > 0);
+    watch_start(&w, &p, 7);
+    write_file(path, "three");
+    alarm(30);
+    assert_true(ends_with_change(&w));
+    alarm(0);
+    kill(writer, SIGKILL);
+    assert_int_equal(waitpid(writer, &status, 0), writer);
+    unlink(path);
+    unlink(other);
+}
+
 static void test_nothing(void **state)
 {
     (void)state;
@@ -102,6 +136,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_change),
+        cmocka_unit_test(test_restless),
         cmocka_unit_test(test_nothing),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
