@@ -101,27 +101,30 @@ void engine_kill(struct engine_process *p, const char *why)
 
 /* ---- reading a configuration ---- */
 
-static void check_exec(const char *program, const char *config_path,
-                       const struct content_memory *memory, int output)
+/* A program, what it is told, and the descriptors (-1 = none) that it inherits. */
+struct reader {
+    const char *program;
+    const char *const *args; /* the first is its name; ends with NULL */
+    const int *fds;
+    size_t n_fds;
+};
+
+static void reader_exec(const struct reader *r, int output)
 {
-    char format[24], bundle[24], keys[24];
-    snprintf(format, sizeof(format), "%d", TAKEOVER_FORMAT);
-    snprintf(bundle, sizeof(bundle), "%d", memory->bundle);
-    snprintf(keys, sizeof(keys), "%d", memory->keys);
     if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
         _exit(EX_OSERR);
-    (void)fcntl(memory->bundle, F_SETFD, 0);
-    (void)fcntl(memory->keys, F_SETFD, 0);
+    for (size_t i = 0; i < r->n_fds; i++)
+        if (r->fds[i] >= 0)
+            (void)fcntl(r->fds[i], F_SETFD, 0);
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_PID");
-    execl(program, program, "--test", "--take-over", format, "--bundle", bundle, "--keys", keys,
-          "-c", config_path, (char *)NULL);
-    dprintf(STDERR_FILENO, "%s: %s\n", program, strerror(errno));
+    execv(r->program, (char *const *)(uintptr_t)r->args);
+    dprintf(STDERR_FILENO, "%s: %s\n", r->program, strerror(errno));
     _exit(EX_UNAVAILABLE);
 }
 
 /* Where the child's words go: a pipe, or nowhere. */
-static int check_output(bool is_heard, int way[2])
+static int reader_output(bool is_heard, int way[2])
 {
     if (is_heard)
         return pipe2(way, O_CLOEXEC | O_NONBLOCK) < 0 ? err_from_errno(errno) : 0;
@@ -130,17 +133,16 @@ static int check_output(bool is_heard, int way[2])
     return way[1] < 0 ? err_from_errno(errno) : 0;
 }
 
-int process_start_check(const char *program, const char *config_path,
-                        const struct content_memory *memory, pid_t *ret_pid, int *ret_output)
+static int reader_start(const struct reader *r, pid_t *ret_pid, int *ret_output)
 {
     int way[2];
-    int err = check_output(ret_output, way);
+    int err = reader_output(ret_output, way);
     if (err < 0)
         return err;
     pid_t pid = fork();
     if (pid == 0) {
         process_unblock_signals((const int[]){0});
-        check_exec(program ? program : PROCESS_SELF, config_path, memory, way[1]);
+        reader_exec(r, way[1]);
     }
     int failed = errno;
     close(way[1]);
@@ -155,42 +157,43 @@ int process_start_check(const char *program, const char *config_path,
     return 0;
 }
 
-static void refresh_exec(const struct content *from, const struct content_memory *memory,
-                         int output)
+/* As an argument. */
+struct reader_number {
+    char text[24];
+};
+
+static struct reader_number reader_number(int number)
 {
-    const int fds[] = {from->fd, from->keys ? from->keys->memory : -1, memory->bundle,
-                       memory->keys};
-    char texts[ARRAY_LEN(fds)][24];
-    if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
-        _exit(EX_OSERR);
-    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
-        snprintf(texts[i], sizeof(texts[i]), "%d", fds[i]);
-        if (fds[i] >= 0)
-            (void)fcntl(fds[i], F_SETFD, 0);
-    }
-    execl(PROCESS_SELF, "mailproxyd", "--refresh", texts[0], "--old-keys", texts[1], "--bundle",
-          texts[2], "--keys", texts[3], (char *)NULL);
-    _exit(EX_UNAVAILABLE);
+    struct reader_number n;
+    snprintf(n.text, sizeof(n.text), "%d", number);
+    return n;
+}
+
+int process_start_check(const char *program, const char *config_path,
+                        const struct content_memory *memory, pid_t *ret_pid, int *ret_output)
+{
+    const int fds[] = {memory->bundle, memory->keys};
+    const struct reader_number format = reader_number(TAKEOVER_FORMAT),
+                               bundle = reader_number(memory->bundle),
+                               keys = reader_number(memory->keys);
+    if (!program)
+        program = PROCESS_SELF;
+    const char *const args[] = {program,    "--test",    "--take-over", format.text,
+                                "--bundle", bundle.text, "--keys",      keys.text,
+                                "-c",       config_path, NULL};
+    return reader_start(&(struct reader){program, args, fds, ARRAY_LEN(fds)}, ret_pid, ret_output);
 }
 
 int process_start_refresh(const struct content *from, const struct content_memory *memory,
                           pid_t *ret_pid)
 {
-    int way[2];
-    int err = check_output(false, way);
-    if (err < 0)
-        return err;
-    pid_t pid = fork();
-    if (pid == 0) {
-        process_unblock_signals((const int[]){0});
-        refresh_exec(from, memory, way[1]);
-    }
-    int failed = errno;
-    close(way[1]);
-    if (pid < 0)
-        return err_from_errno(failed);
-    *ret_pid = pid;
-    return 0;
+    const int fds[] = {from->fd, from->keys ? from->keys->memory : -1, memory->bundle,
+                       memory->keys};
+    const struct reader_number old = reader_number(fds[0]), old_keys = reader_number(fds[1]),
+                               bundle = reader_number(fds[2]), keys = reader_number(fds[3]);
+    const char *const args[] = {"mailproxyd", "--refresh", old.text, "--old-keys", old_keys.text,
+                                "--bundle",   bundle.text, "--keys", keys.text,    NULL};
+    return reader_start(&(struct reader){PROCESS_SELF, args, fds, ARRAY_LEN(fds)}, ret_pid, NULL);
 }
 
 /* ---- the program ---- */
