@@ -114,8 +114,7 @@ int socket_store_prepare(struct socket_store *k, const struct plan *p, unsigned 
     return err;
 }
 
-static struct kept_socket *socket_store_in_force(const struct socket_store *k,
-                                                 const struct plan_socket *s)
+struct kept_socket *socket_store_in_force(const struct socket_store *k, const struct plan_socket *s)
 {
     struct kept_socket *kept = socket_store_search(k, s->address, 0);
     return kept && kept->use == s->spec.use ? kept : NULL;

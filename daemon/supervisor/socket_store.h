@@ -33,6 +33,9 @@ void socket_store_roll_back(struct socket_store *k, uint64_t number);
 /* The socket of a plan for the content `number`; -1 = none. */
 int socket_store_find(const struct socket_store *k, const struct plan_socket *s, uint64_t number);
 
+/* The one that is kept and in force for it; NULL = none. */
+struct kept_socket *socket_store_in_force(const struct socket_store *k,
+                                          const struct plan_socket *s);
 /* Is it kept and in force, but not at its place any more? */
 bool socket_store_is_lost(const struct socket_store *k, const struct plan_socket *s);
 /* Binds such a socket again, in the place of the one that is kept; *ret_fd is borrowed. -ERR_x with

@@ -50,7 +50,6 @@ struct supervisor {
     struct watch watch;        /* of certificates */
     bool are_files_refused;    /* some that changed cannot be used: the next engine shall know */
     uint64_t rebind_at_ms;     /* when to look after UNIX sockets; monotonic */
-    bool is_socket_lost;       /* one cannot be bound again, which was said */
     uint64_t last_number;      /* of contents */
     struct content *running;   /* that the engine works with, or starts with */
     struct content *pending;   /* that it was given and has neither accepted nor refused */

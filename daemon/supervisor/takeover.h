@@ -41,6 +41,7 @@ struct kept_socket {
     enum listen_use use;
     uint64_t number;         /* bound for this content, which is not in force yet; 0 = in force */
     struct listen_file file; /* of a UNIX socket */
+    bool is_loss_told; /* it is lost and cannot be bound again; not told to the next program */
 };
 
 /* Contents, by their descriptors. */

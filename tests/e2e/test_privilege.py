@@ -165,6 +165,24 @@ def test_control_socket_that_is_lost(make_proxy, settings):
     watching.wait()
 
 
+def test_two_control_sockets_that_are_lost(make_proxy, settings):
+    """Each is told for itself, also when the other one has been told before."""
+    p = make_proxy(settings, start=False)
+    other = os.path.join(p.run, "other.sock")
+    p.configure({"control": [p.settings["control"][0], {**p.settings["control"][0], "path": other}]})
+    p.start()
+    for n, path in enumerate((p.control, other), 1):
+        os.remove(path)
+        with open(path, "w") as f:
+            f.write("precious")
+        p.wait_for_log("socket-lost", n)
+    for path in (p.control, other):
+        os.remove(path)
+    p.wait_for_log("socket-bound-again", 2)
+    lost = [line for line in p.whole_log().splitlines() if "socket-lost" in line]
+    assert len(lost) == 2 and p.control in lost[0] and other in lost[1], lost
+
+
 def test_run_folder_that_is_lost(make_proxy, settings):
     """It is made again by the next engine's start, with the control socket."""
     p = make_proxy(settings)
