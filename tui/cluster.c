@@ -12,7 +12,11 @@
 #include "tui/merge.h"
 
 #define CLUSTER_WAIT_MS 1500 /* for those that have not answered what only looks */
-#define CLUSTER_WINDOWS 8    /* lists whose places are known */
+/* For silent ones to answer a change, longer than its --grace, and that when it is not given. */
+#define CLUSTER_CHANGE_MS 10000
+#define CLUSTER_GRACE_MS 30000
+#define CLUSTER_UNKNOWN "whether it was done is not known"
+#define CLUSTER_WINDOWS 8 /* lists whose places are known */
 #define CLUSTER_TEXT 256
 
 enum part_state { PART_AWAY, PART_WAITING, PART_DONE, PART_FAILED };
@@ -29,13 +33,21 @@ struct cluster_part {
     char text[CLUSTER_TEXT]; /* of a failure */
 };
 
-/* A stream of all daemons, and the numbers that it has with each. */
+/* What a daemon has of a stream of all. */
+struct cluster_share {
+    struct cluster *cluster;
+    size_t place;
+    json_int_t id;          /* of its own stream; 0 = not open there */
+    char why[CLUSTER_TEXT]; /* it refused: "mx2: too many streams"; "" = it did not */
+};
+
+/* A stream of all daemons. */
 struct cluster_stream {
     struct cluster_stream *next;
     json_int_t id;
     char *method;
     json_t *params;
-    json_int_t ids[MERGE_MAX]; /* 0 = not open there */
+    struct cluster_share shares[MERGE_MAX];
 };
 
 struct cluster_request {
@@ -45,7 +57,8 @@ struct cluster_request {
     json_t *params;
     rpc_client_answer_fn *fn; /* NULL: answered, or nobody wants it any more */
     void *arg;
-    uint64_t due_ms; /* 0 = all are waited for */
+    uint64_t due_ms;        /* 0 = all are waited for, */
+    uint64_t silent_due_ms; /* but those that are silent no longer than this; 0 = they, too */
     bool is_answered;
     struct merge_window *window;   /* borrowed */
     struct cluster_stream *stream; /* that it opens; borrowed */
@@ -152,11 +165,33 @@ static void stream_cancel(struct cluster *c, size_t place, json_int_t id)
                              json_pack("{s:I}", "stream", id), NULL, NULL);
 }
 
+/* Cuts what snprintf may have cut within a character. */
+static void text_trim(char *text)
+{
+    for (size_t n = strlen(text); n > 0 && !str_is_utf8(str_n(text, n)); n--)
+        text[n - 1] = '\0';
+}
+
+static const char *error_words(const struct client_error *error)
+{
+    return error->text && error->text[0] ? error->text : "failed";
+}
+
+static void share_take(struct cluster_share *share, const json_t *result,
+                       const struct client_error *error)
+{
+    share->id = json_integer_value(json_object_get(result, "stream"));
+    share->why[0] = '\0';
+    if (result)
+        return;
+    snprintf(share->why, sizeof(share->why), "%s: %s", share->cluster->members[share->place].name,
+             error_words(error));
+    text_trim(share->why);
+}
+
 static void on_stream_again(void *arg, const json_t *result, const struct client_error *error)
 {
-    json_int_t *id = arg;
-    (void)error;
-    *id = json_integer_value(json_object_get(result, "stream"));
+    share_take(arg, result, error);
 }
 
 static struct cluster_stream *cluster_open_stream(struct cluster *c, const char *method,
@@ -168,6 +203,8 @@ static struct cluster_stream *cluster_open_stream(struct cluster *c, const char 
         return NULL;
     }
     s->id = ++c->last_stream;
+    for (size_t i = 0; i < c->n; i++)
+        s->shares[i] = (struct cluster_share){.cluster = c, .place = i};
     s->params = json_copy((json_t *)params);
     s->next = c->streams;
     c->streams = s;
@@ -184,8 +221,8 @@ static void cluster_close_stream(struct cluster *c, json_int_t id)
         return;
     *at = s->next;
     for (size_t i = 0; i < c->n; i++) {
-        rpc_client_forget(c->members[i].rpc, on_stream_again, &s->ids[i]);
-        stream_cancel(c, i, s->ids[i]);
+        rpc_client_forget(c->members[i].rpc, on_stream_again, &s->shares[i]);
+        stream_cancel(c, i, s->shares[i].id);
     }
     for (struct cluster_request *r = c->requests; r; r = r->next)
         if (r->stream == s)
@@ -235,14 +272,15 @@ static char *request_failure(const struct cluster_request *r)
     size_t n_same = 0;
     int err = 0;
     for (size_t i = 0; i < c->n; i++) {
-        same = same ? same : r->parts[i].text[0] ? r->parts[i].text : NULL;
-        n_same += r->parts[i].state == PART_FAILED && strcmp(same, r->parts[i].text) == 0;
+        const char *why = r->parts[i].text;
+        same = same ? same : why[0] ? why : NULL;
+        n_same += why[0] && strcmp(same, why) == 0;
     }
     if (n_same == c->n)
         return str_dup_c(same);
     for (size_t i = 0; i < c->n && err == 0; i++) {
         const struct cluster_part *p = &r->parts[i];
-        const char *why = p->state == PART_FAILED ? p->text : "not connected";
+        const char *why = p->text[0] ? p->text : "not connected";
         if (p->state == PART_DONE)
             err = buf_printf(&done, "%s%s", done.len ? ", " : "", c->members[i].name);
         else
@@ -270,7 +308,7 @@ static void request_answer(struct cluster_request *r)
             err = p->err;
     }
     r->fn = NULL;
-    if (n_done == 0 && r->stream)
+    if (r->stream && (n_done == 0 || !fn)) /* nobody would close it */
         cluster_close_stream(c, r->stream->id);
     if (!fn)
         return;
@@ -317,6 +355,15 @@ static void part_end(struct cluster_part *p, enum part_state state)
         request_unlink(r);
 }
 
+/* What a daemon says of its failure. */
+static void part_take_error(struct cluster_part *p, const struct client_error *error)
+{
+    p->err = (enum err)error->err;
+    snprintf(p->text, sizeof(p->text), "%s%s%s%s", error_words(error), error->hint ? " (" : "",
+             error->hint ? error->hint : "", error->hint ? ")" : "");
+    text_trim(p->text);
+}
+
 static void on_part(void *arg, const json_t *result, const struct client_error *error)
 {
     struct cluster_part *p = arg;
@@ -325,14 +372,11 @@ static void on_part(void *arg, const json_t *result, const struct client_error *
     json_int_t id = json_integer_value(json_object_get(result, "stream"));
     size_t place = (size_t)(p - p->request->parts);
     if (s)
-        s->ids[place] = id;
+        share_take(&s->shares[place], result, error);
     else /* it was closed meanwhile */
         stream_cancel(p->request->cluster, place, id);
-    if (!result) {
-        p->err = (enum err)error->err;
-        snprintf(p->text, sizeof(p->text), "%s%s%s%s", error->text ? error->text : "failed",
-                 error->hint ? " (" : "", error->hint ? error->hint : "", error->hint ? ")" : "");
-    }
+    if (!result)
+        part_take_error(p, error);
     part_end(p, result ? PART_DONE : PART_FAILED);
 }
 
@@ -388,6 +432,15 @@ static void request_send(struct cluster_request *r)
     }
 }
 
+/* How long a daemon may wait for its clients before it answers a change. */
+static uint64_t request_grace_ms(const struct cluster_request *r)
+{
+    const json_t *grace = json_object_get(r->params, "grace");
+    if (json_is_integer(grace) && json_integer_value(grace) >= 0)
+        return (uint64_t)json_integer_value(grace);
+    return commands_arg(r->command, "grace") ? CLUSTER_GRACE_MS : 0;
+}
+
 bool cluster_ask(struct cluster *c, const char *method, json_t *params, rpc_client_answer_fn *fn,
                  void *arg)
 {
@@ -409,7 +462,9 @@ bool cluster_ask(struct cluster *c, const char *method, json_t *params, rpc_clie
                                   .fn = fn,
                                   .arg = arg,
                                   .window = cluster_window(c, command, params)};
-    if (kind != MERGE_CHANGE && kind != MERGE_STREAM)
+    if (kind == MERGE_CHANGE)
+        r->silent_due_ms = clock_ms() + CLUSTER_CHANGE_MS + request_grace_ms(r);
+    else if (kind != MERGE_STREAM)
         r->due_ms = clock_ms() + CLUSTER_WAIT_MS;
     if (kind == MERGE_STREAM)
         r->stream = cluster_open_stream(c, method, params);
@@ -431,16 +486,18 @@ void cluster_greeted(struct cluster *c, size_t place)
 {
     c->n_overdue[place] = 0;
     for (struct cluster_stream *s = c->streams; s; s = s->next)
-        if (!s->ids[place])
+        if (!s->shares[place].id)
             (void)rpc_client_ask(c->members[place].rpc, s->method, json_copy(s->params),
-                                 on_stream_again, &s->ids[place]);
+                                 on_stream_again, &s->shares[place]);
 }
 
 void cluster_lost(struct cluster *c, size_t place)
 {
     struct cluster_request *r = c->requests;
-    for (struct cluster_stream *s = c->streams; s; s = s->next)
-        s->ids[place] = 0;
+    for (struct cluster_stream *s = c->streams; s; s = s->next) {
+        s->shares[place].id = 0;
+        s->shares[place].why[0] = '\0';
+    }
     /* An answer may bring new questions, and the end of this one. */
     while (r) {
         struct cluster_part *p = &r->parts[place];
@@ -450,7 +507,7 @@ void cluster_lost(struct cluster *c, size_t place)
         }
         bool is_change = merge_kind(r->command) == MERGE_CHANGE;
         snprintf(p->text, sizeof(p->text),
-                 is_change ? "the connection was lost: whether it was done is not known"
+                 is_change ? "the connection was lost: " CLUSTER_UNKNOWN
                            : "the connection was lost");
         p->err = ERR_CLOSED;
         part_end(p, PART_FAILED);
@@ -463,7 +520,7 @@ json_t *cluster_event(struct cluster *c, size_t place, const json_t *params)
 {
     json_int_t id = json_integer_value(json_object_get(params, "stream"));
     for (struct cluster_stream *s = c->streams; s && id; s = s->next) {
-        if (s->ids[place] != id)
+        if (s->shares[place].id != id)
             continue;
         json_t *event = json_copy((json_t *)params);
         json_object_set_new(event, "stream", json_integer(s->id));
@@ -473,23 +530,55 @@ json_t *cluster_event(struct cluster *c, size_t place, const json_t *params)
     return NULL;
 }
 
+const char *cluster_stream_failure(const struct cluster *c, json_int_t stream)
+{
+    for (const struct cluster_stream *s = c->streams; s; s = s->next)
+        for (size_t i = 0; s->id == stream && i < c->n; i++)
+            if (s->shares[i].why[0])
+                return s->shares[i].why;
+    return "";
+}
+
+/* When it is answered without those that owe theirs; 0 = it is not. */
+static uint64_t request_due_ms(const struct cluster_request *r)
+{
+    if (r->is_answered)
+        return 0;
+    for (size_t i = 0; i < r->cluster->n && !r->due_ms; i++)
+        if (r->parts[i].state == PART_WAITING && !cluster_is_silent(r->cluster, i))
+            return 0;
+    return r->due_ms ? r->due_ms : r->silent_due_ms;
+}
+
+static void request_expire(struct cluster_request *r)
+{
+    bool is_change = merge_kind(r->command) == MERGE_CHANGE;
+    for (size_t i = 0; i < r->cluster->n; i++) {
+        struct cluster_part *p = &r->parts[i];
+        if (p->state != PART_WAITING)
+            continue;
+        p->is_overdue = true;
+        r->cluster->n_overdue[i]++;
+        snprintf(p->text, sizeof(p->text), "does not answer%s",
+                 is_change ? ": " CLUSTER_UNKNOWN : "");
+    }
+    request_answer(r);
+}
+
 int cluster_tick(struct cluster *c)
 {
     uint64_t now = clock_ms();
     int next = -1;
     struct cluster_request *r = c->requests;
     while (r) {
-        if (r->is_answered || !r->due_ms || now < r->due_ms) {
-            int ms = r->is_answered || !r->due_ms ? -1 : (int)(r->due_ms - now);
+        uint64_t due_ms = request_due_ms(r);
+        if (!due_ms || now < due_ms) {
+            int ms = due_ms ? (int)(due_ms - now) : -1;
             next = next < 0 || (ms >= 0 && ms < next) ? ms : next;
             r = r->next;
             continue;
         }
-        for (size_t i = 0; i < c->n; i++) {
-            r->parts[i].is_overdue = r->parts[i].state == PART_WAITING;
-            c->n_overdue[i] += r->parts[i].is_overdue;
-        }
-        request_answer(r);
+        request_expire(r);
         r = c->requests; /* what was answered may have brought new ones */
     }
     return next;

@@ -19,8 +19,9 @@ int cluster_new(const struct cluster_member *members, size_t n, struct cluster *
 /* Forgets all questions. NULL is fine. */
 void cluster_free(struct cluster *c);
 /* As rpc_client_ask. What only looks is answered after a moment by those that answered until then;
- * of what changes something all answers are waited for, and an error of one of them is the error of
- * all, which says where it was done. False when nobody is connected. */
+ * of what changes something all answers are waited for (of silent daemons for some seconds more
+ * than it may take), and an error of one of them is the error of all, which says where it was done.
+ * False when nobody is connected. */
 bool cluster_ask(struct cluster *c, const char *method, json_t *params, rpc_client_answer_fn *fn,
                  void *arg);
 /* As rpc_client_forget. */
@@ -37,5 +38,8 @@ void cluster_greeted(struct cluster *c, size_t place);
 void cluster_lost(struct cluster *c, size_t place);
 /* An event of the i-th daemon as one of the streams of all; owned, NULL = it is of none. */
 json_t *cluster_event(struct cluster *c, size_t place, const json_t *params);
+/* Why a connected daemon has no part in a stream of all: "mx2: too many streams"; "" = all have.
+ * Until the next call of any function here. */
+const char *cluster_stream_failure(const struct cluster *c, json_int_t stream);
 /* Answers what waited long enough. Returns ms until it wants to be called again, -1 = no matter. */
 int cluster_tick(struct cluster *c);

@@ -767,6 +767,9 @@ const char *node_unreached(const struct node *n, enum screen_id screen)
     const enum pane *p = screen_rows[screen].panes;
     const enum source_id ids[] = {SOURCE_STATUS, (enum source_id)(SOURCE_PANE + p[0]),
                                   (enum source_id)(SOURCE_PANE + p[1])};
+    if (screen == SCREEN_EVENTS && n->cluster && n->stream &&
+        cluster_stream_failure(n->cluster, n->stream)[0])
+        return cluster_stream_failure(n->cluster, n->stream);
     for (int i = SOURCE_HISTORY; p[0] == PANE_OVERVIEW && i < SOURCE_PANE; i++)
         if (n->sources[i].unreached[0])
             return n->sources[i].unreached;
