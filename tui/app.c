@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "tui/mark.h"
 #include "tui/query.h"
 
 /* ---- life ---- */
@@ -205,6 +206,7 @@ int app_tick(struct app *a)
                                        : node_tick_hidden(n));
     }
     ms = app_sooner(ms, app_try_filter(a));
+    mark_tick(a);
     /* What was pressed while rows were being marked meant all of them. */
     enum action then = a->marking ? ACTION_NONE : a->after_marking;
     if (then != ACTION_NONE) {

@@ -82,6 +82,8 @@ struct app {
     uint64_t filter_typed_ms;            /* and when it changed */
     json_t *marking; /* rows found so far while all of a table are being marked, */
     size_t marking_place, marking_offset; /* the daemon of several that is asked, and how far; */
+    unsigned marking_losses;              /* its losses when it was asked; */
+    char marking_left[256];               /* who has rows that could not be marked */
     struct table *marking_table;
     enum action after_marking; /* what was pressed meanwhile */
 

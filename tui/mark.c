@@ -2,15 +2,27 @@
 /* Marking more rows than are loaded, a page after another. */
 #include "tui/mark.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "tui/app.h"
 
 static void on_mark_page(void *arg, const json_t *result, const struct client_error *error);
 
 void mark_stop(struct app *a)
 {
+    for (size_t i = 0; i < a->n_nodes; i++)
+        node_forget(&a->nodes[i], on_mark_page, a);
     json_decref(a->marking);
     a->marking = NULL;
+    a->marking_left[0] = '\0';
     a->after_marking = ACTION_NONE;
+}
+
+/* Several daemons as one whose rows are being marked; NULL = those of a single one are. */
+static const struct node *mark_whole(const struct app *a)
+{
+    return app_node(a)->cluster ? app_node(a) : NULL;
 }
 
 /* The daemon whose rows are being marked: of several as one, one after another. */
@@ -19,6 +31,8 @@ static struct node *mark_node(const struct app *a)
     struct node *n = app_node(a);
     return n->cluster ? &n->members[a->marking_place] : n;
 }
+
+static void mark_fail(struct app *a, const char *why);
 
 static void mark_ask(struct app *a, const char *cursor, size_t offset)
 {
@@ -30,8 +44,10 @@ static void mark_ask(struct app *a, const char *cursor, size_t offset)
         json_object_set_new(params, "cursor", json_string(cursor));
     else if (commands_arg(t->command, "offset"))
         json_object_set_new(params, "offset", json_integer((json_int_t)offset));
+    a->marking_losses = mark_node(a)->losses;
     if (!node_ask(mark_node(a), t->command->method, params, on_mark_page, a))
-        mark_stop(a);
+        mark_fail(a, node_is_connected(mark_node(a)) ? "takes no more questions now"
+                                                     : "there is no connection");
 }
 
 static void mark_finish(struct app *a, bool is_whole)
@@ -43,13 +59,55 @@ static void mark_finish(struct app *a, bool is_whole)
     const json_t *row;
     json_array_foreach (a->marking, i, row)
         table_mark(t, table_identity(t, row, id), row);
-    if (is_whole)
+    if (a->marking_left[0])
+        app_say(a, true, "%zu marked; not all of %s", t->marks.count, a->marking_left);
+    else if (is_whole)
         app_say(a, false, "%zu marked", t->marks.count);
     else
         app_say(a, true, "%zu marked; there are more than can be marked at once", t->marks.count);
     mark_stop(a);
     if (t == app_table(a))
         a->after_marking = then;
+}
+
+/* The next daemon, or the end. Those that are away have no rows to mark. */
+static void mark_go_on(struct app *a)
+{
+    const struct node *whole = mark_whole(a);
+    while (whole && a->marking_place + 1 < whole->n_members) {
+        a->marking_place++;
+        if (!node_is_connected(mark_node(a)))
+            continue;
+        a->marking_offset = 0;
+        mark_ask(a, NULL, 0);
+        return;
+    }
+    mark_finish(a, true);
+}
+
+/* No more rows come from the daemon that is asked: of several the others are gone on with. */
+static void mark_fail(struct app *a, const char *why)
+{
+    struct node *n = mark_node(a);
+    size_t len = strlen(a->marking_left);
+    if (!mark_whole(a)) {
+        app_say(a, true, "not all rows could be marked: %s", why);
+        mark_stop(a);
+        return;
+    }
+    node_forget(n, on_mark_page, a);
+    snprintf(a->marking_left + len, sizeof(a->marking_left) - len, "%s%s: %s", len ? "; " : "",
+             n->label, why);
+    mark_go_on(a);
+}
+
+void mark_tick(struct app *a)
+{
+    const struct node *whole = a->marking ? mark_whole(a) : NULL;
+    if (a->marking && mark_node(a)->losses != a->marking_losses)
+        mark_fail(a, "the connection was lost");
+    else if (whole && cluster_is_silent(whole->cluster, a->marking_place))
+        mark_fail(a, "does not answer");
 }
 
 static void on_mark_page(void *arg, const json_t *result, const struct client_error *error)
@@ -67,9 +125,9 @@ static void on_mark_page(void *arg, const json_t *result, const struct client_er
         mark_stop(a);
         return;
     }
-    struct node *n = mark_node(a);
+    const struct node *n = mark_node(a);
     json_array_foreach ((json_t *)rows, i, row) {
-        if (n->whole)
+        if (mark_whole(a))
             merge_tag(row, n->place, n->label);
         json_array_append(a->marking, row);
     }
@@ -81,16 +139,10 @@ static void on_mark_page(void *arg, const json_t *result, const struct client_er
         mark_ask(a, cursor, a->marking_offset);
         return;
     }
-    /* Those that are away have no rows to mark. */
-    while (n->whole && !has_more && a->marking_place + 1 < n->whole->n_members) {
-        a->marking_place++;
-        if (!node_is_connected(mark_node(a)))
-            continue;
-        a->marking_offset = 0;
-        mark_ask(a, NULL, 0);
-        return;
-    }
-    mark_finish(a, !has_more);
+    if (has_more)
+        mark_finish(a, false);
+    else
+        mark_go_on(a);
 }
 
 void mark_all(struct app *a)

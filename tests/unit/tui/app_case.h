@@ -232,7 +232,7 @@ static bool shows(const char *text)
     return is_there;
 }
 
-static void check_shows(const char *text)
+static inline void check_shows(const char *text)
 {
     if (!shows(text)) {
         screen_print(&t.app.view, stderr);
@@ -256,7 +256,7 @@ static char *asked(const char *method)
     return text;
 }
 
-static void check_asked(const char *method, const char *want)
+static inline void check_asked(const char *method, const char *want)
 {
     AUTO_FREE char *text = asked(method);
     assert_non_null(text);
