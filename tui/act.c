@@ -29,13 +29,12 @@ struct node *act_node(const struct act *act, size_t target)
     return json_is_integer(place) && i < act->node->n_members ? &act->node->members[i] : act->node;
 }
 
-/* Place in what is counted for each daemon. */
-static size_t act_slot(const struct act *act, const struct node *n)
+size_t act_slot(const struct act *act, const struct node *n)
 {
     return n == act->node ? 0 : 1 + n->place;
 }
 
-static void act_note_losses(struct act *act)
+void act_note_losses(struct act *act)
 {
     act->losses[0] = act->node->losses;
     for (size_t i = 0; i < act->node->n_members; i++)
@@ -228,6 +227,7 @@ static bool act_take_losses(struct app *a)
 void act_tick(struct app *a)
 {
     struct act *act = &a->act;
+    act_count_tick(a);
     if (!act->params || act_take_losses(a))
         return;
     while (act->next < act_total(act) && act->n_waiting < ACT_WAITING_MAX) {

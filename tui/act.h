@@ -23,11 +23,13 @@ struct act {
     json_t *places;  /* of each target: its daemon among several, nothing of a single one's */
     bool is_filter;  /* all that the filter matches, too many to name each */
     char filter[512];
-    uint64_t n_matched;  /* of the filter when it was captured */
-    uint64_t n_sessions; /* of the targets, counted so far; */
-    size_t n_counting;   /* answers that are still to come */
-    bool knows_sessions; /* whether the daemon has counted them */
-    json_t *params;      /* what the dialog gave */
+    uint64_t n_matched;              /* of the filter when it was captured */
+    uint64_t n_sessions;             /* of the targets, counted so far; */
+    size_t n_counting;               /* answers that are still to come; */
+    bool is_counting[1 + MERGE_MAX]; /* of which daemon, by its place */
+    bool is_count_partial;           /* not all could be counted */
+    bool knows_sessions;             /* whether the daemons have counted them */
+    json_t *params;                  /* what the dialog gave */
     size_t next, n_waiting, n_done, n_failed;
     char failure[512]; /* the first one */
     /* What each daemon owes, by its place (0 = the node itself), and losses when it began. */
@@ -41,6 +43,12 @@ bool act_has(enum pane p, enum action action);
 bool act_key(struct app *a, enum action action);
 /* The daemon of a target. */
 struct node *act_node(const struct act *act, size_t target);
+/* Place in what is kept for each daemon. */
+size_t act_slot(const struct act *act, const struct node *n);
+/* Notes losses of connections, to know of later ones. */
+void act_note_losses(struct act *act);
+/* Goes on without counts that a lost connection will not bring. */
+void act_count_tick(struct app *a);
 /* The dialog was answered with yes: sends, or says in the dialog what is wrong. */
 void act_confirmed(struct app *a);
 /* Sends what still waits; tells when the connection was lost meanwhile. */

@@ -176,16 +176,42 @@ static bool act_sum_sessions(struct act *act)
 
 static void act_write_body(struct app *a);
 
+/* A daemon's share of the count; result NULL: it has none. */
+static void act_counted(struct app *a, const struct node *n, const json_t *result)
+{
+    struct act *act = &a->act;
+    const json_t *matched = json_object_get(result, "matched");
+    act->is_counting[act_slot(act, n)] = false;
+    act->n_counting--;
+    if (json_is_integer(matched))
+        act->n_sessions += (uint64_t)json_integer_value(matched);
+    act->is_count_partial = act->is_count_partial || !json_is_integer(matched) ||
+                            json_array_size(json_object_get(result, "unreached"));
+    act->knows_sessions = act->n_counting == 0 && (!act->is_count_partial || act->n_sessions);
+    if (a->dialog.is_open)
+        act_write_body(a);
+}
+
+/* arg: the daemon that answers. */
 static void on_act_count(void *arg, const json_t *result, const struct client_error *error)
 {
-    struct app *a = arg;
-    const json_t *matched = json_object_get(result, "matched");
+    const struct node *n = arg;
+    struct app *a = n->arg;
     (void)error;
-    if (!a->dialog.is_open || !a->act.n_counting || !json_is_integer(matched))
+    if (a->act.action && a->act.is_counting[act_slot(&a->act, n)])
+        act_counted(a, n, result);
+}
+
+void act_count_tick(struct app *a)
+{
+    struct act *act = &a->act;
+    if (!act->n_counting)
         return;
-    a->act.n_sessions += (uint64_t)json_integer_value(matched);
-    a->act.knows_sessions = --a->act.n_counting == 0;
-    act_write_body(a);
+    if (act->is_counting[0] && act->losses[0] != act->node->losses)
+        act_counted(a, act->node, NULL);
+    for (size_t i = 0; i < act->node->n_members; i++)
+        if (act->is_counting[1 + i] && act->losses[1 + i] != act->node->members[i].losses)
+            act_counted(a, &act->node->members[i], NULL);
 }
 
 /* Of the targets from one on that are of the same daemon; returns the next one. */
@@ -200,11 +226,14 @@ static size_t act_count_at(struct app *a, size_t first)
         json_array_append(values, json_array_get(act->targets, i));
     int err = query_terms(&filter, act->action->counted, values);
     json_decref(values);
-    if (err == 0 && filter.len)
-        act->n_counting += node_ask(
-            n, "session.list",
-            json_pack("{s:s, s:i, s:s}", "filter", buf_cstr(&filter), "limit", 1, "sort", "id"),
-            on_act_count, a);
+    bool is_asked = err == 0 && filter.len &&
+                    node_ask(n, "session.list",
+                             json_pack("{s:s, s:i, s:s}", "filter", buf_cstr(&filter), "limit", 1,
+                                       "sort", "id"),
+                             on_act_count, n);
+    act->n_counting += is_asked;
+    act->is_counting[act_slot(act, n)] = is_asked;
+    act->is_count_partial = act->is_count_partial || !is_asked;
     return i;
 }
 
@@ -212,9 +241,11 @@ static void act_count_sessions(struct app *a)
 {
     struct act *act = &a->act;
     const char *field = act->action->counted;
-    if (!field[0] || act_sum_sessions(act) || json_array_size(act->targets) > ACT_COUNTED_MAX)
+    if (!field[0] || act_sum_sessions(act))
         return;
-    for (size_t i = 0; i < json_array_size(act->targets);)
+    act_note_losses(act);
+    act->is_count_partial = json_array_size(act->targets) > ACT_COUNTED_MAX;
+    for (size_t i = 0; !act->is_count_partial && i < json_array_size(act->targets);)
         i = act_count_at(a, i);
 }
 
@@ -226,8 +257,10 @@ static void act_write_effect(struct app *a)
     if (act->action->counted[0]) {
         page_line(body);
         if (act->knows_sessions)
-            page_printf(body, n ? STYLE_WARN : STYLE_DIM, "%llu session%s now", n,
-                        n == 1 ? "" : "s");
+            page_printf(body, n ? STYLE_WARN : STYLE_DIM, "%s%llu session%s now",
+                        act->is_count_partial ? "at least " : "", n, n == 1 ? "" : "s");
+        else if (act->is_count_partial && act->n_counting == 0)
+            page_put(body, STYLE_DIM, STR("sessions: they could not be counted"));
         else
             page_put(body, STYLE_DIM, STR("sessions: being counted"));
     }
@@ -339,7 +372,7 @@ static void act_begin(struct app *a, const struct row_action *d, const struct co
     uint64_t matched = act->n_matched;
     memcpy(filter, act->filter, sizeof(filter));
     for (size_t i = 0; i < a->n_nodes; i++)
-        node_forget(&a->nodes[i], on_act_count, a);
+        node_forget(&a->nodes[i], on_act_count, &a->nodes[i]);
     act_fini(act);
     *act = (struct act){.node = app_node(a),
                         .action = d,

@@ -225,6 +225,34 @@ static void test_marks_without_a_silent_one(void **state)
     assert_int_equal(n_marked_of("1/2-"), 200);
 }
 
+/* ---- questions ---- */
+
+static bool body_has(const char *text)
+{
+    app_draw(&t.app, 24, 80);
+    return shows(text);
+}
+
+/* Sessions that a daemon does not count are not waited for. */
+static void test_counted_in_part(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("4");
+    UNTIL(json_array_size(app_table(&t.app)->rows) == 2);
+    keys("*");
+    d[1].has_count = false;
+    app_key(&t.app, 'L');
+    assert_true(t.app.dialog.is_open);
+    UNTIL(body_has("at least 200 sessions"));
+    app_key(&t.app, INPUT_ESC);
+    d[0].has_count = false;
+    app_key(&t.app, '*');
+    app_key(&t.app, 'L');
+    UNTIL(body_has("could not be counted"));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, teardown)
@@ -233,6 +261,7 @@ int main(void)
         CASE(test_marks_of_one),
         CASE(test_marks_without_a_lost_one),
         CASE(test_marks_without_a_silent_one),
+        CASE(test_counted_in_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
