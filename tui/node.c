@@ -321,11 +321,17 @@ static struct table *node_events(struct node *n)
     return &n->lists[PANE_EVENTS].table;
 }
 
+/* Those of several daemons are ordered by time, those of one stand as they came. */
+static const char *event_order(const json_t *event)
+{
+    return json_object_get(event, MERGE_PLACE) ? "time" : NULL;
+}
+
 /* Past events come again when a stream is opened once more. */
 static bool event_is_known(const struct table *t, const json_t *event)
 {
     json_int_t time = json_integer_value(json_object_get(event, "time"));
-    for (size_t i = json_array_size(t->rows); i > 0; i--) {
+    for (size_t i = table_behind(t, event, event_order(event)); i > 0; i--) {
         json_t *row = json_array_get(t->rows, i - 1);
         if (json_integer_value(json_object_get(row, "time")) < time)
             return false;
@@ -354,7 +360,7 @@ static bool event_text_is(const json_t *event, const char *member, const char *t
 static json_t *event_failure_of(const struct table *t, const json_t *end)
 {
     const char *session = json_string_value(json_object_get(end, "session"));
-    size_t n = json_array_size(t->rows);
+    size_t n = table_behind(t, end, event_order(end));
     bool is_end = event_text_is(end, "type", "end") && event_text_is(end, "user", "");
     for (size_t i = n; is_end && session && i > 0 && n - i < NODE_EVENTS_JOINED; i--) {
         json_t *row = json_array_get(t->rows, i - 1);
@@ -382,7 +388,7 @@ static void node_add_event(struct node *n, const json_t *params)
     if (failure)
         event_join(failure, params);
     else if (!event_is_known(node_events(n), params))
-        table_append(node_events(n), json_copy((json_t *)params), n->cluster ? "time" : NULL,
+        table_append(node_events(n), json_copy((json_t *)params), event_order(params),
                      NODE_EVENTS_MAX);
 }
 
@@ -552,6 +558,7 @@ static void whole_lost(struct node *whole, size_t place)
     if (!whole->is_lost)
         whole->lost_ms = clock_ms();
     whole->is_lost = true;
+    node_unwatch(whole); /* else it would be opened again at each daemon, beside the new one */
     node_forget_questions(whole);
 }
 

@@ -307,15 +307,18 @@ void table_take(struct table *t, const json_t *result, const struct table_part *
     map_fini(&names);
 }
 
-/* Where a row belongs in an order that all but few keep by themselves. */
-static size_t table_behind(const struct table *t, const json_t *row, const char *column)
+size_t table_behind(const struct table *t, const json_t *row, const char *column)
 {
-    size_t at = json_array_size(t->rows);
+    size_t low = 0, high = json_array_size(t->rows);
     const json_t *v = json_object_get(row, column);
-    while (column && at > 0 &&
-           output_compare(json_object_get(json_array_get(t->rows, at - 1), column), v) > 0)
-        at--;
-    return at;
+    while (column && low < high) {
+        size_t at = low + (high - low) / 2;
+        if (output_compare(json_object_get(json_array_get(t->rows, at), column), v) > 0)
+            high = at;
+        else
+            low = at + 1;
+    }
+    return column ? low : high;
 }
 
 void table_append(struct table *t, json_t *row, const char *column, size_t max)

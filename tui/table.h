@@ -57,6 +57,8 @@ void table_clear(struct table *t);
  * on its row once it was moved there, else on its rank; a row that is missing stays greyed until
  * the next answer. */
 void table_take(struct table *t, const json_t *result, const struct table_part *part);
+/* How many rows are not greater than a row, of rows that ascend by a column; NULL = all are. */
+size_t table_behind(const struct table *t, const json_t *row, const char *column);
 /* Puts one row at the end, or by a column that ascends (NULL = at the end) behind what is not
  * greater, dropping the oldest beyond max. Takes over row. */
 void table_append(struct table *t, json_t *row, const char *column, size_t max);

@@ -253,6 +253,46 @@ static void test_counted_in_part(void **state)
     UNTIL(body_has("could not be counted"));
 }
 
+/* ---- events ---- */
+
+/* An end joins its failure, whatever other daemons had since then. */
+static void test_end_of_an_old_failure(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("6");
+    const struct table *events = &t.app.nodes[0].lists[PANE_EVENTS].table;
+    UNTIL(json_array_size(events->rows) == EVENTS + 1);
+    d[0].has_end = true;
+    app_refresh(&t.app);
+    UNTIL(!d[0].has_end && node_pending(&t.app.nodes[0]) == 0);
+    settle();
+    assert_int_equal(json_array_size(events->rows), EVENTS + 1);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(events->rows, 0), "text")),
+                        "failure; end");
+}
+
+/* After a loss of all there is one stream, not one more. */
+static void test_one_stream_after_losses(void **state)
+{
+    (void)state;
+    start(NULL, false);
+    settle();
+    keys("6");
+    UNTIL(t.app.nodes[0].stream);
+    for (int i = 2; i < 4; i++) {
+        t.hangs_up = true;
+        app_refresh(&t.app);
+        UNTIL(t.app.nodes[0].is_lost);
+        t.hangs_up = false;
+        UNTIL(cluster_connected(t.app.nodes[0].cluster) == 2 && t.app.nodes[0].stream);
+        settle();
+        assert_int_equal(d[0].n_watches, i);
+        assert_int_equal(d[1].n_watches, i);
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, teardown)
@@ -262,6 +302,8 @@ int main(void)
         CASE(test_marks_without_a_lost_one),
         CASE(test_marks_without_a_silent_one),
         CASE(test_counted_in_part),
+        CASE(test_end_of_an_old_failure),
+        CASE(test_one_stream_after_losses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -321,6 +321,22 @@ static void test_events(void **state)
     table_fini(&t);
 }
 
+/* A row goes behind those that are not greater. */
+static void test_events_in_order(void **state)
+{
+    (void)state;
+    static const int times[] = {5, 1, 9, 5, 3, 9, 1, 5};
+    static const int order[] = {1, 6, 4, 0, 3, 7, 2, 5};
+    struct table t;
+    table_init(&t, commands_find("event", "watch"), "", "");
+    for (size_t i = 0; i < ARRAY_LEN(times); i++)
+        table_append(&t, json_pack("{s:i, s:i}", "time", times[i], "n", (int)i), "time", 100);
+    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+        assert_int_equal(json_integer_value(json_object_get(json_array_get(t.rows, i), "n")),
+                         order[i]);
+    table_fini(&t);
+}
+
 /* A long night: the newest are kept, both ends are a key away, and the selected row stays. */
 static void test_many_events(void **state)
 {
@@ -392,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_sorted_here),
         cmocka_unit_test(test_identity_of_backends),
         cmocka_unit_test(test_events),
+        cmocka_unit_test(test_events_in_order),
         cmocka_unit_test(test_many_events),
         cmocka_unit_test(test_unknown_total),
         cmocka_unit_test(test_without_a_command),
