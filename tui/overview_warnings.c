@@ -114,17 +114,37 @@ static void warn_backend(struct warnings *w, const json_t *b)
     warn_certificate(w, whose ? whose : name, PANE_BACKENDS, b);
 }
 
+/* Rows of one daemon, which stand one after another. */
+struct warn_run {
+    size_t first, end;
+};
+
+/* Moves on to the run that a row is in. */
+static void warn_run_find(struct warn_run *run, const json_t *rows, size_t i)
+{
+    const json_t *place = json_object_get(json_array_get(rows, i), MERGE_PLACE);
+    if (i < run->end)
+        return;
+    run->first = run->end = i;
+    while (run->end < json_array_size(rows) &&
+           json_integer_value(json_object_get(json_array_get(rows, run->end), MERGE_PLACE)) ==
+               json_integer_value(place))
+        run->end++;
+}
+
 /* Most listeners share one: the first of them speaks for all. */
 static void warn_listener_certificates(struct warnings *w, const json_t *listeners)
 {
-    size_t i, k;
-    const json_t *row, *other;
+    struct warn_run run = {0};
+    size_t i;
+    const json_t *row;
     json_array_foreach (listeners, i, row) {
         const char *name = overview_text(row, "name"), *file = overview_text(row, "cert_file");
         size_t n_before = 0, n_behind = 0;
-        json_array_foreach (listeners, k, other)
-            if (k != i && strcmp(overview_text(other, "cert_file"), file) == 0 &&
-                strcmp(overview_text(other, MERGE_NODE), overview_text(row, MERGE_NODE)) == 0)
+        warn_run_find(&run, listeners, i);
+        for (size_t k = run.first; k < run.end; k++)
+            if (k != i &&
+                strcmp(overview_text(json_array_get(listeners, k), "cert_file"), file) == 0)
                 *(k < i ? &n_before : &n_behind) += 1;
         AUTO_FREE char *whose = n_behind ? str_printf("listener %s and %zu more", name, n_behind)
                                          : str_printf("listener %s", name);
@@ -136,14 +156,16 @@ static void warn_listener_certificates(struct warnings *w, const json_t *listene
 /* The first backend of each pool speaks for all of them. */
 static void warn_pools(struct warnings *w, const json_t *backends)
 {
-    size_t i, k;
-    const json_t *b, *other;
+    struct warn_run run = {0};
+    size_t i;
+    const json_t *b;
     json_array_foreach (backends, i, b) {
         const char *pool = overview_text(b, "pool");
         bool is_usable = false, is_first = true;
-        json_array_foreach (backends, k, other) {
-            if (strcmp(overview_text(other, "pool"), pool) != 0 ||
-                strcmp(overview_text(other, MERGE_NODE), overview_text(b, MERGE_NODE)) != 0)
+        warn_run_find(&run, backends, i);
+        for (size_t k = run.first; k < run.end; k++) {
+            const json_t *other = json_array_get(backends, k);
+            if (strcmp(overview_text(other, "pool"), pool) != 0)
                 continue;
             const char *admin = overview_text(other, "admin");
             is_first = is_first && k >= i;

@@ -128,6 +128,31 @@ static void test_warnings(void **state)
     assert_int_equal(overview_warnings(&o, w, 8), 0);
 }
 
+/* Pools and certificates of the same name at two daemons are two. */
+static void test_warnings_of_several(void **state)
+{
+    (void)state;
+    struct overview o = {0};
+    struct overview_warning w[8];
+    o.backends = json_loads(
+        "[{\"node\":\"mx1\",\"node#\":0,\"pool\":\"main\",\"name\":\"b1\",\"health\":\"up\"},"
+        "{\"node\":\"mx2\",\"node#\":1,\"pool\":\"main\",\"name\":\"b1\",\"health\":\"down\"},"
+        "{\"node\":\"mx2\",\"node#\":1,\"pool\":\"main\",\"name\":\"b2\",\"health\":\"down\"},"
+        "{\"node\":\"mx3\",\"node#\":2,\"pool\":\"main\",\"name\":\"b1\",\"health\":\"down\"},"
+        "{\"node\":\"mx3\",\"node#\":2,\"pool\":\"main\",\"name\":\"b2\",\"health\":\"up\"}]",
+        0, NULL);
+    o.listeners = json_loads(
+        "[{\"node\":\"mx1\",\"node#\":0,\"name\":\"a\",\"cert_file\":\"/a\",\"cert_days\":5},"
+        "{\"node\":\"mx1\",\"node#\":0,\"name\":\"b\",\"cert_file\":\"/a\",\"cert_days\":5},"
+        "{\"node\":\"mx2\",\"node#\":1,\"name\":\"a\",\"cert_file\":\"/a\",\"cert_days\":5}]",
+        0, NULL);
+    assert_int_equal(overview_warnings(&o, w, 8), 6);
+    assert_string_equal(w[0].text, "mx2: pool main has no backend that takes logins");
+    assert_string_equal(w[1].text, "mx1: the certificate of listener a and 1 more ends in 5 days");
+    assert_string_equal(w[2].text, "mx2: the certificate of listener a ends in 5 days");
+    overview_fini(&o);
+}
+
 static void test_warnings_of_certificates(void **state)
 {
     (void)state;
@@ -354,6 +379,7 @@ int main(void)
         cmocka_unit_test(test_cursor),
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_warnings_of_several),
         cmocka_unit_test(test_warnings_of_certificates),
         cmocka_unit_test(test_warnings_of_an_upgrade),
         cmocka_unit_test(test_backend_states),
