@@ -227,7 +227,6 @@ static bool act_take_losses(struct app *a)
 void act_tick(struct app *a)
 {
     struct act *act = &a->act;
-    act_count_tick(a);
     if (!act->params || act_take_losses(a))
         return;
     while (act->next < act_total(act) && act->n_waiting < ACT_WAITING_MAX) {

@@ -215,6 +215,7 @@ int app_tick(struct app *a)
     }
     if (a->over == OVER_DETAIL)
         ms = app_sooner(ms, detail_tick(&a->detail, a->settings.interval_ms));
+    act_count_tick(a);
     act_tick(a);
     shell_tick(a);
     return ms;
