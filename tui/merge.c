@@ -33,6 +33,12 @@ bool merge_is_window(const struct command *c)
     return merge_kind(c) == MERGE_ROWS && commands_arg(c, "offset");
 }
 
+bool merge_is_same(const json_t *a, const json_t *b, const char *member)
+{
+    const json_t *here = json_object_get(a, member), *there = json_object_get(b, member);
+    return json_equal(here, there) || (!here && !there);
+}
+
 void merge_tag(json_t *row, size_t place, const char *name)
 {
     json_object_set_new(row, MERGE_NODE, json_string(name));

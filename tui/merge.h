@@ -52,3 +52,5 @@ void merge_params(const struct command *c, const json_t *params, const struct me
  * rows lie. Owned; NULL without memory. */
 json_t *merge_answers(const struct command *c, const json_t *params, struct merge_window *w,
                       const struct merge_answer *a, size_t n);
+/* Whether two rows have the same in a member; nothing is the same as nothing. */
+bool merge_is_same(const json_t *a, const json_t *b, const char *member);
