@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "engine/wire.h"
 #include "from_nginx.h"
+#include "init_config.h"
 #include "io/tls/key_server.h"
 #include "io/tls/key_service.h"
 #include "io/tls/tls_memory.h"
@@ -61,11 +62,14 @@ struct main_options {
 
 static const char main_usage[] =
     "usage: mailproxyd [-c FILE] [-t | --dump[=set] | --print-keys | -V | -h]\n"
+    "       mailproxyd --init [-o FILE [--force]] [OPTIONS]\n"
     "       mailproxyd --from-nginx FILE [-o FILE [--force]]\n"
     "  -c, --config FILE  configuration (" MAIN_CONFIG ")\n"
     "  -t, --test         check the configuration and exit\n"
     "      --dump[=set]   print the configuration with all defaults, or only what is set\n"
     "      --print-keys   print the table of configuration keys\n"
+    "      --init         write a first configuration from options and a few questions; --init -h\n"
+    "                     lists them\n"
     "      --from-nginx FILE  translate the mail{} of an nginx.conf: the configuration goes to\n"
     "                     standard output or the file of -o, a report to standard error;\n"
     "                     status 1: something has no equal. See mailproxy-nginx(7)\n"
@@ -373,6 +377,8 @@ int main(int argc, char **argv)
 {
     struct main_options o = {
         .task = TASK_SERVE, .config = MAIN_CONFIG, .starts = "0", .restarts = "0"};
+    if (argc > 1 && strcmp(argv[1], "--init") == 0)
+        return init_config(argc - 1, argv + 1, MAIN_CONFIG);
     if (!main_parse(argc, argv, &o)) {
         fputs(main_usage, stderr);
         return EX_USAGE;
