@@ -16,16 +16,18 @@ PORTS = ("imap", "imaps", "pop3", "pop3s", "submission", "sieve")
 class Dovecot:
     """users: {name: password}; every other name is refused. master: (name, password) may log in as anybody."""
 
-    def __init__(self, folder, name, users, cert=None, key=None, master=None, greeting=None, relay=None, ssl_required=False):
+    def __init__(self, folder, name, users, cert=None, key=None, master=None, greeting=None, relay=None, ssl_required=False,
+                 has_proxied=False):
         self.folder = folder
         self.name = name
         self.users = users
         self.host = net.address()
-        self.ports = {p: net.port(self.host) for p in PORTS}
+        self.ports = {p: net.port(self.host) for p in (*PORTS, *(("imap_proxied", "submission_proxied") if has_proxied else ()))}
         self.cert, self.key = cert, key
         self.master = master
         self.relay = relay
         self.ssl_required = ssl_required
+        self.has_proxied = has_proxied  # further ports for clients that come with a PROXY header: "imap_proxied", "submission_proxied"
         self.greeting = greeting or f"{name} ready."
         self.process = None
         self.syntax = syntax()
@@ -64,6 +66,8 @@ class Dovecot:
             is_tls = name in ("imaps", "pop3s")
             text += [f"inet_listener {name} {{", f"  port = {port if self.cert or not is_tls else 0}",
                      *(["  ssl = yes"] if is_tls else []), "}"]
+        if self.has_proxied and f"{protocol}_proxied" in self.ports:
+            text += [f"inet_listener {protocol}_proxied {{", f"  port = {self.ports[protocol + '_proxied']}", "  haproxy = yes", "}"]
         return block(f"service {protocol}-login", *text)
 
     def _services(self):
@@ -99,6 +103,7 @@ protocols = imap pop3 sieve submission
 listen = {self.host}
 login_greeting = {self.greeting}
 login_trusted_networks = 127.0.0.0/8
+haproxy_trusted_networks = 127.0.0.0/8
 default_internal_user = {self.user}
 default_internal_group = {self.group}
 default_login_user = {self.user}
