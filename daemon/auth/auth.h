@@ -66,9 +66,10 @@ struct auth_result {
     unsigned max_sessions;    /* 0 = configured */
     const char *text;         /* words for the client, NULL = default */
     const char *code;         /* SMTP "535 5.7.0", NULL */
-    uint64_t wait_ms;         /* delay before the failure reply */
-    bool is_final;            /* reject and close (nginx: no Auth-Wait) */
-    const char *log_reason;   /* for the log only, never for the client; NULL */
+    char *sasl_error; /* what an OAuth mechanism tells the client of its failure, JSON; NULL */
+    uint64_t wait_ms; /* delay before the failure reply */
+    bool is_final;    /* reject and close (nginx: no Auth-Wait) */
+    const char *log_reason; /* for the log only, never for the client; NULL */
 };
 
 /* Worker-side authenticator. store may be NULL (no users provider configured), resolver, too (auth

@@ -144,15 +144,27 @@ static const char *read_code(struct reader *d, struct str v)
     return NULL;
 }
 
+static const char *read_sasl_error(struct reader *d, struct str v)
+{
+    d->r->sasl_error = v;
+    return NULL;
+}
+
 static const struct {
     struct str name;
     const char *(*read)(struct reader *d, struct str v);
 } rows[] = {
-    {STR("Auth-Status"), read_status}, {STR("Auth-Wait"), read_wait},
-    {STR("Auth-Server"), read_server}, {STR("Auth-Port"), read_port},
-    {STR("Auth-Pool"), read_pool},     {STR("Auth-Backend"), read_backend},
-    {STR("Auth-User"), read_user},     {STR("Auth-Pass"), read_pass},
-    {STR("Auth-SMTP"), read_smtp},     {STR("Auth-Error-Code"), read_code},
+    {STR("Auth-Status"), read_status},
+    {STR("Auth-Wait"), read_wait},
+    {STR("Auth-Server"), read_server},
+    {STR("Auth-Port"), read_port},
+    {STR("Auth-Pool"), read_pool},
+    {STR("Auth-Backend"), read_backend},
+    {STR("Auth-User"), read_user},
+    {STR("Auth-Pass"), read_pass},
+    {STR("Auth-SMTP"), read_smtp},
+    {STR("Auth-Error-Code"), read_code},
+    {STR("Auth-Error-SASL"), read_sasl_error},
 };
 
 /* A refusal stands whatever is wrong with the rest. */

@@ -15,8 +15,9 @@ enum auth_http_verdict {
 /* Slices are borrowed from the headers; empty = not given. */
 struct auth_http_reply {
     enum auth_http_verdict verdict;
-    struct str text; /* as sent: control bytes and all */
-    struct str code; /* Auth-Error-Code, checked: "535 5.7.0" */
+    struct str text;       /* as sent: control bytes and all */
+    struct str code;       /* Auth-Error-Code, checked: "535 5.7.0" */
+    struct str sasl_error; /* Auth-Error-SASL, in base64 as it came */
     uint64_t wait_ms;
     struct str server; /* checked; without the brackets of [v6] */
     uint16_t port;

@@ -206,7 +206,9 @@ void query_finish(struct auth_query *q)
 
 void query_refuse(struct auth_query *q, enum auth_status status, const char *reason)
 {
+    char *sasl_error = STEAL(q->result.sasl_error); /* it stays, as the words and the code do */
     auth_result_fini(&q->result);
+    q->result.sasl_error = sasl_error;
     q->result.status = status;
     (void)str_copy(q->reason, sizeof(q->reason), str_of(reason));
     q->result.log_reason = q->reason;

@@ -16,7 +16,8 @@ void auth_result_fini(struct auth_result *r)
     free(r->pool);
     free(r->backend);
     free(r->server_host);
-    r->login = r->master_user = r->pool = r->backend = r->server_host = NULL;
+    free(r->sasl_error);
+    r->login = r->master_user = r->pool = r->backend = r->server_host = r->sasl_error = NULL;
 }
 
 bool auth_copy_text(char **dst, const char *src)
@@ -30,7 +31,7 @@ int auth_result_copy(struct auth_result *dst, const struct auth_result *src)
     struct auth_result r = *src;
     r.text = r.code = r.log_reason = NULL;
     r.backend_cred = (struct credentials){.mech = SASL_NONE};
-    r.login = r.master_user = r.pool = r.backend = r.server_host = NULL;
+    r.login = r.master_user = r.pool = r.backend = r.server_host = r.sasl_error = NULL;
     if (credentials_copy(&r.backend_cred, &src->backend_cred) < 0 ||
         !auth_copy_text(&r.login, src->login) ||
         !auth_copy_text(&r.master_user, src->master_user) || !auth_copy_text(&r.pool, src->pool) ||

@@ -50,7 +50,7 @@ int probe_begin(struct probe *p, const struct probe_spec *spec)
     bool has_source = c->source_address && addr_parse(str_of(c->source_address), &source) == 0;
     /* Where logins are trusted without AUTH (SMTP) a check is too. */
     const struct config *config = spec->pools->config;
-    bool is_auth_wanted = c->is_smtp_auth;
+    bool is_auth_wanted = c->smtp_auth != CONFIG_SMTP_AUTH_OFF;
     for (size_t i = 0; i < config->n_auths; i++)
         is_auth_wanted = is_auth_wanted || config->auths[i].type == AUTH_TYPE_BACKEND;
     const struct login_spec login = {
@@ -71,6 +71,7 @@ int probe_begin(struct probe *p, const struct probe_spec *spec)
                 .is_check = true,
                 .is_ehlo = true,
                 .is_auth_wanted = is_auth_wanted,
+                .is_auth_forced = c->smtp_auth == CONFIG_SMTP_AUTH_FORCED,
                 .server_name = config->server_name},
         .total_ms = c->check.timeout_ms ? c->check.timeout_ms : PROBE_TIMEOUT_MS,
         .done = on_login,

@@ -77,10 +77,14 @@ struct config_listener {
     int backlog;
     bool is_v6_only;
     enum config_listener_tls tls;
-    struct config_tls tls_config;      /* own group or a copy of the default */
-    struct config_nets proxy_protocol; /* peers that must send a PROXY header; n 0 = none */
-    unsigned mechanisms;               /* SASL_BIT mask, SASL_BIT_COMMAND, or SASL_BIT_NOTHING */
-    bool is_auth_optional;             /* SMTP: auth = "none" or "optional" */
+    struct config_tls tls_config;              /* own group or a copy of the default */
+    struct config_nets proxy_protocol;         /* peers that must send a PROXY header; n 0 = none */
+    struct config_nets proxy_protocol_trusted; /* those of them whose header is believed; v NULL =
+                                                  all, else n 0 = none */
+    unsigned mechanisms;        /* SASL_BIT mask, SASL_BIT_COMMAND, or SASL_BIT_NOTHING */
+    unsigned hidden_mechanisms; /* the same: taken, though not announced */
+    bool is_external_any;       /* EXTERNAL without a certificate: the auth server decides */
+    bool is_auth_optional;      /* SMTP: auth = "none" or "optional" */
     bool allow_plaintext;
     struct config_strings capabilities; /* v NULL = built-in or learned; else n 0 = none */
     bool learn_capabilities;
@@ -90,7 +94,7 @@ struct config_listener {
     struct config_strings providers;
     uint64_t provider_mask; /* bit i: auths[i] is asked; derived */
     const char *server_name;
-    unsigned max_errors;
+    unsigned max_errors, max_commands;
     struct config_timeouts timeouts;
     struct config_listener_limits limits;
     struct config_listener_resolver resolver;
@@ -99,6 +103,13 @@ struct config_listener {
     uint64_t keepalive_idle_ms, keepalive_interval_ms; /* whole seconds; 0 = the system's */
     unsigned keepalive_count;                          /* 0 = the system's */
     bool is_multipath;
+};
+
+/* How logins reach SMTP backends. */
+enum config_smtp_auth {
+    CONFIG_SMTP_AUTH_OFF, /* trust by XCLIENT LOGIN */
+    CONFIG_SMTP_AUTH_ON,
+    CONFIG_SMTP_AUTH_FORCED /* AUTH PLAIN even where the server announces no AUTH */
 };
 
 enum config_balance { BALANCE_USER, BALANCE_LEAST, BALANCE_ROUND_ROBIN };
@@ -136,7 +147,7 @@ struct config_pool {
     bool is_verified;
     const char *ca_file, *cert, *key, *priority; /* NULL */
     unsigned forward;                            /* FORWARD_ bits */
-    bool is_smtp_auth;                /* AUTH to SMTP backends, else trust by XCLIENT LOGIN */
+    enum config_smtp_auth smtp_auth;
     bool is_error_passed;             /* the backend's failure text reaches the client */
     const char *master_user;          /* NULL */
     const char *master_password_file; /* NULL */
@@ -218,7 +229,7 @@ struct config_limits {
 struct config_resolver {
     struct config_strings name_servers;
     uint64_t timeout_ms, valid_ms;
-    bool is_on, is_ipv4_off, is_ipv6_off;
+    bool is_on, is_case_random, is_ipv4_off, is_ipv6_off;
 };
 
 struct config {
@@ -234,7 +245,7 @@ struct config {
     uint64_t shutdown_timeout_ms;       /* SIGTERM: each session gets this long to end */
     uint64_t shutdown_rate;             /* sessions ended a second; 0 = all at once */
     uint64_t reload_session_timeout_ms; /* 0 = sessions of an old config live on */
-    unsigned max_errors;
+    unsigned max_errors, max_commands;
     struct config_log *logs;
     size_t n_logs;
     struct config_metrics metrics;

@@ -135,26 +135,53 @@ void check_addresses(struct check *k)
 
 /* ---- listeners ---- */
 
+static void check_mechanism_names(struct check *k, const struct proto *p, const char *key,
+                                  unsigned mask)
+{
+    if (mask & SASL_BIT_COMMAND && !(p->default_mechanisms & SASL_BIT_COMMAND))
+        check_error(k, key, "%s has no login command", p->name);
+    if (mask & SASL_BIT(SASL_APOP) && !p->has_apop)
+        check_error(k, key, "%s has no APOP", p->name);
+}
+
+/* Nobody but an auth server can judge who has no certificate. */
+static void check_external(struct check *k, const struct config_listener *l, unsigned mechanisms)
+{
+    bool has_http = false;
+    for (size_t i = 0; i < k->config->n_auths; i++)
+        has_http =
+            has_http || (k->config->auths[i].type == AUTH_TYPE_HTTP && l->provider_mask >> i & 1);
+    if (!(mechanisms & SASL_BIT(SASL_EXTERNAL))) {
+        if (l->is_external_any)
+            check_warning(k, "external", "has no effect: EXTERNAL is not among the mechanisms");
+    } else if (l->is_external_any) {
+        if (!has_http)
+            check_error(k, "external",
+                        "any lets everybody in but for an auth server that judges: there is none");
+    } else if (l->tls == LISTENER_TLS_OFF || l->tls_config.client_auth == TLS_CLIENT_AUTH_OFF)
+        check_warning(k, "mechanisms", "EXTERNAL needs client certificates: client_auth");
+}
+
 static void check_mechanisms(struct check *k, const struct config_listener *l)
 {
     const struct proto *p = l->proto;
-    if (l->mechanisms & SASL_BIT_COMMAND && !(p->default_mechanisms & SASL_BIT_COMMAND))
-        check_error(k, "mechanisms", "%s has no login command", p->name);
-    if (l->mechanisms & SASL_BIT(SASL_APOP) && !p->has_apop)
-        check_error(k, "mechanisms", "%s has no APOP", p->name);
-    if (l->mechanisms & SASL_BIT(SASL_EXTERNAL) &&
-        (l->tls == LISTENER_TLS_OFF || l->tls_config.client_auth == TLS_CLIENT_AUTH_OFF))
-        check_warning(k, "mechanisms", "EXTERNAL needs client certificates: client_auth");
+    unsigned mechanisms = l->mechanisms | l->hidden_mechanisms;
+    check_mechanism_names(k, p, "mechanisms", l->mechanisms);
+    check_mechanism_names(k, p, "hidden_mechanisms", l->hidden_mechanisms);
+    if (l->mechanisms & l->hidden_mechanisms)
+        check_warning(k, "hidden_mechanisms", "some are in mechanisms, too: they are announced");
+    check_external(k, l, mechanisms);
     if (l->is_auth_optional && !p->can_skip_login)
         check_error(k, "auth", "%s has no mail without login", p->name);
-    if (l->mechanisms & SASL_BIT_NOTHING && !l->is_auth_optional)
+    bool is_nothing = mechanisms == SASL_BIT_NOTHING;
+    if (is_nothing && !l->is_auth_optional)
         check_warning(k, "mechanisms", "nobody can log in: there are none");
     bool needs_tls = true; /* all mechanisms send the password as it is */
     for (int mech = 0; mech < SASL_MECH_COUNT; mech++)
-        if (l->mechanisms & SASL_BIT(mech) && !sasl_is_clear_text((enum sasl_mech)mech))
+        if (mechanisms & SASL_BIT(mech) && !sasl_is_clear_text((enum sasl_mech)mech))
             needs_tls = false;
     if (l->tls == LISTENER_TLS_OFF && !l->allow_plaintext && !l->is_auth_optional && needs_tls &&
-        !(l->mechanisms & SASL_BIT_NOTHING))
+        !is_nothing)
         check_warning(k, "tls", "nobody can log in: passwords need TLS or allow_plaintext");
 }
 
@@ -208,6 +235,8 @@ void check_listeners(struct check *k)
         if (l->proto)
             check_mechanisms(k, l);
         check_providers(k, l);
+        if (check_is_set(k, "proxy_protocol_trusted") && l->proxy_protocol.n == 0)
+            check_warning(k, "proxy_protocol_trusted", "has no effect: proxy_protocol is not set");
         if (l->capabilities.v && check_is_set(k, "learn_capabilities") && l->learn_capabilities)
             check_warning(k, "learn_capabilities", "has no effect: capabilities is set");
     }

@@ -30,6 +30,12 @@ static const struct config_word config_words_listener_tls[] = {{"off", LISTENER_
                                                                {0}};
 static const struct config_word config_words_listener_auth[] = {
     {"required", false}, {"none", true}, {"optional", true}, {0}};
+static const struct config_word config_words_externals[] = {
+    {"certificate", false}, {"any", true}, {0}};
+static const struct config_word config_words_smtp_auths[] = {{"off", CONFIG_SMTP_AUTH_OFF},
+                                                             {"on", CONFIG_SMTP_AUTH_ON},
+                                                             {"forced", CONFIG_SMTP_AUTH_FORCED},
+                                                             {0}};
 static const struct config_word config_words_balances[] = {
     {"user", BALANCE_USER}, {"least", BALANCE_LEAST}, {"round-robin", BALANCE_ROUND_ROBIN}, {0}};
 static const struct config_word config_words_back_tls[] = {

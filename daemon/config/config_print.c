@@ -80,7 +80,7 @@ static int print_nets(const struct config_key *k, const void *base, struct buf *
     const struct config_nets *nets = config_member_const(k, base);
     char text[ADDR_TEXT_MAX];
     int err = 0;
-    if (nets->n == 0 && k->fallback) /* none is something else than the default */
+    if (nets->n == 0 && (k->fallback || nets->v)) /* none is something else than nothing said */
         return buf_append_c(out, "[ ]");
     for (size_t i = 0; i < nets->n && err == 0; i++) {
         addr_net_format(text, &nets->v[i]);

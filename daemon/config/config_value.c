@@ -275,13 +275,26 @@ static int value_find_word(const struct config_key *k, const char *word,
     return value_bad_word(r, word, known, n);
 }
 
+/* Of words that have "on" and "off" true and false are two. */
+static bool value_is_switch(const struct config_key *k)
+{
+    bool has_on = false, has_off = false;
+    for (const struct config_word *w = k->words; w->word; w++) {
+        has_on = has_on || strcmp(w->word, "on") == 0;
+        has_off = has_off || strcmp(w->word, "off") == 0;
+    }
+    return has_on && has_off;
+}
+
 static int value_set_word(const struct config_key *k, void *base, const struct config_value *v,
                           const struct config_reading *r)
 {
     unsigned value;
-    if (v->kind != VALUE_TEXT)
+    bool is_switch = v->kind == VALUE_BOOL && value_is_switch(k);
+    if (v->kind != VALUE_TEXT && !is_switch)
         return value_bad(r, "must be a word in quotes: %s", k->text);
-    int err = value_find_word(k, v->text, r, &value);
+    const char *word = !is_switch ? v->text : v->number ? "on" : "off";
+    int err = value_find_word(k, word, r, &value);
     if (err == 0)
         value_store(k, base, value);
     return err;

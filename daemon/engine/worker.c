@@ -257,6 +257,7 @@ int worker_resolver_new(struct loop *l, const struct config *c, struct resolver 
         .valid_ms = c->resolver.valid_ms,
         .is_ipv4_off = c->resolver.is_ipv4_off,
         .is_ipv6_off = c->resolver.is_ipv6_off,
+        .is_case_kept = !c->resolver.is_case_random,
     };
     return resolver_new(l, &spec, ret);
 }

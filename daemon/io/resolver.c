@@ -117,6 +117,8 @@ static int add_servers(struct resolver *r, const struct resolver_spec *spec)
     }
     evdns_base_set_option(r->dns, "timeout:", seconds);
     evdns_base_set_option(r->dns, "attempts:", "3");
+    if (spec->is_case_kept)
+        evdns_base_set_option(r->dns, "randomize-case:", "0");
     return 0;
 }
 

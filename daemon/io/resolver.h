@@ -14,6 +14,7 @@ struct resolver_spec {
     uint64_t timeout_ms;             /* for a whole lookup; 0 = 30 s */
     uint64_t valid_ms;               /* 0 = the TTL of the answer, else this for every answer */
     bool is_ipv4_off, is_ipv6_off;
+    bool is_case_kept; /* letters of questions are not made upper and lower case at random */
 };
 
 /* 0, -ERR_NOMEM, -ERR_SYNTAX (a name server's address), -ERR_IO. Thread of everything here: the

@@ -296,6 +296,15 @@ int how_header(const struct nginx_job *job, const struct nginx_row *row, struct 
     return line ? nginx_put_next(job, row, d, row->keys, line) : -ERR_NOMEM;
 }
 
+/* nginx does not look whether the server announces AUTH. */
+int how_smtp_auth(const struct nginx_job *job, const struct nginx_row *row,
+                  struct nginx_directive *d)
+{
+    bool is_on;
+    int err = rows_flag(job, d, &is_on);
+    return err < 0 ? err : nginx_put(job, row, d, row->keys, is_on ? "\"forced\"" : "\"off\"");
+}
+
 int how_xclient(const struct nginx_job *job, const struct nginx_row *row, struct nginx_directive *d)
 {
     bool is_on;
@@ -311,6 +320,14 @@ int how_proxy_protocol(const struct nginx_job *job, const struct nginx_row *row,
         if (strcmp(d->words[1], words[i][0]) == 0)
             return words[i][1] ? nginx_put_next(job, row, d, row->keys, words[i][1]) : 0;
     return nginx_fail(job->import, d, "must be \"on\", \"v2\" or \"off\"");
+}
+
+static bool rows_has_word(const struct nginx_directive *d, const char *word)
+{
+    bool has = false;
+    for (size_t i = 1; i < d->n_words; i++)
+        has = has || strcmp(d->words[i], word) == 0;
+    return has;
 }
 
 int how_mechanisms(const struct nginx_job *job, const struct nginx_row *row,
@@ -335,22 +352,19 @@ int how_mechanisms(const struct nginx_job *job, const struct nginx_row *row,
         else
             return nginx_fail(job->import, d, "invalid value \"%s\"", d->words[i]);
     }
-    bool has_plain = false, has_login = false;
-    for (size_t i = 1; i < d->n_words; i++) {
-        has_plain = has_plain || strcmp(d->words[i], "plain") == 0;
-        has_login = has_login || strcmp(d->words[i], "login") == 0;
-        if (strcmp(d->words[i], "external") == 0)
-            nginx_note(d, NGINX_APPROXIMATE,
-                       "EXTERNAL is for clients with a certificate that was verified; nginx leaves "
-                       "that to the auth server");
-    }
-    if (!has_plain || (!has_login && !job->server->proto->has_apop))
-        nginx_note(d, NGINX_APPROXIMATE,
-                   "nginx takes PLAIN and LOGIN also where it does not announce them: name them if "
-                   "clients use them");
+    bool has_plain = rows_has_word(d, "plain"), has_login = rows_has_word(d, "login");
     /* nginx announces LOGIN in POP3 wherever PLAIN is */
-    if (err == 0 && has_plain && job->server->proto->has_apop)
+    if (err == 0 && has_plain && !has_login && job->server->proto->has_apop) {
+        has_login = true;
         err = nginx_put_next(job, row, d, "mechanisms", "LOGIN");
+    }
+    /* and takes both where it does not announce them */
+    if (err == 0 && !has_plain)
+        err = nginx_put_next(job, row, d, "hidden_mechanisms", "PLAIN");
+    if (err == 0 && !has_login)
+        err = nginx_put_next(job, row, d, "hidden_mechanisms", "LOGIN");
+    if (err == 0 && rows_has_word(d, "external"))
+        err = nginx_put(job, row, d, "external", "\"any\"");
     if (err == 0 && job->server->proto->default_mechanisms & SASL_BIT_COMMAND)
         err = nginx_put_next(job, row, d, "mechanisms", "COMMAND");
     return err;

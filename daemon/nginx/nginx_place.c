@@ -38,15 +38,14 @@ static int place_proxy_header(struct nginx_server *s, struct nginx_listener *l)
 {
     if (!l->has_proxy_header)
         return 0;
-    if (s->networks)
-        return nginx_settings_set(&l->settings, "proxy_protocol", s->networks, s->networks_from);
-    for (struct nginx_directive *d = s->block->first; d; d = d->next)
-        for (size_t i = 2; i < d->n_words && strcmp(d->words[0], "listen") == 0; i++)
-            if (strcmp(d->words[i], "proxy_protocol") == 0)
-                nginx_note(d, NGINX_NO_EQUAL,
-                           "without set_real_ip_from nginx takes PROXY headers from anybody: name "
-                           "the load balancers in proxy_protocol of this listener");
-    return 0;
+    int err = nginx_settings_set(&l->settings, "proxy_protocol",
+                                 "[ \"0.0.0.0/0\", \"::/0\", \"unix:\" ]", l->from);
+    if (err < 0)
+        return err;
+    return s->networks ? nginx_settings_set(&l->settings, "proxy_protocol_trusted", s->networks,
+                                            s->networks_from)
+                       : nginx_settings_set(&l->settings, "proxy_protocol_trusted", "[ ]",
+                                            "no set_real_ip_from: nobody's header is believed");
 }
 
 static int place_listener(struct nginx_server *s, struct nginx_listener *l, const char *starttls,

@@ -69,6 +69,7 @@ struct back_env {
     struct str helo;         /* the client's name */
     bool is_ehlo;
     bool is_auth_wanted;           /* AUTH to the backend, else trust by XCLIENT LOGIN */
+    bool is_auth_forced;           /* by PLAIN where it announces no AUTH */
     struct str mail_from, rcpt_to; /* relay without authentication: whole command lines */
 };
 

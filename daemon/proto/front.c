@@ -87,6 +87,11 @@ int front_no_keepalive(struct front *f, struct buf *reply)
     return 0;
 }
 
+unsigned front_announced(const struct front_env *env)
+{
+    return env->mechanisms & ~env->hidden;
+}
+
 bool front_is_starttls_offered(const struct front_env *env)
 {
     return env->tls == FRONT_TLS_OFFERED || env->tls == FRONT_TLS_REQUIRED;

@@ -25,6 +25,8 @@ int front_auth_continue(struct front *f, struct str challenge, struct buf *reply
 /* keepalive of protocols in which any line would be taken for the answer: says nothing. */
 int front_no_keepalive(struct front *f, struct buf *reply);
 
+/* SASL_BIT mask of the ways to log in that are announced now. */
+unsigned front_announced(const struct front_env *env);
 /* Does the client have STARTTLS? */
 bool front_is_starttls_offered(const struct front_env *env);
 /* Why a way to log in is not there: it needs TLS first, or there is none of that name. */

@@ -53,8 +53,9 @@ struct front_env {
     const char *greeting; /* text after the status of the greeting, NULL = default */
     const char *const
         *capabilities;   /* NULL-terminated list, configured or learned; NULL = built-in default */
-    unsigned mechanisms; /* SASL_BIT mask that may be offered and used now (already without clear
-                            text when that is refused) */
+    unsigned mechanisms; /* SASL_BIT mask that may be used now (already without clear text when
+                            that is refused) */
+    unsigned hidden;     /* those of them that are not announced */
     bool is_clear_text_refused; /* clear-text mechanisms are configured but wait for TLS:
                                    LOGINDISABLED, no USER, ... */
     enum front_tls tls;

@@ -18,7 +18,8 @@ static bool authenticate_needs_password(const struct session *s)
     if (route_find(s->setup, s->env->registry, &q, &route) < 0)
         return true;
     const struct config_pool *pool = route.pool->config;
-    bool is_trusted = pool->master_user || (s->proto->has_client_name && !pool->is_smtp_auth);
+    bool is_trusted =
+        pool->master_user || (s->proto->has_client_name && pool->smtp_auth == CONFIG_SMTP_AUTH_OFF);
     route_fini(&route);
     return !is_trusted;
 }
@@ -44,7 +45,7 @@ static void authenticate_refused(struct session *s, const struct auth_result *r)
     session_count(s, row->counter, 1);
     front_note_failure(s, row->reply, r->source, str_of(r->log_reason));
     bool is_wrong = r->status == AUTH_REJECTED;
-    if (is_wrong && (front_keep_failure(s, &f) < 0 || front_challenge_error(s)))
+    if (is_wrong && (front_keep_failure(s, &f) < 0 || front_challenge_error(s, r->sasl_error)))
         return;
     uint64_t least = is_wrong ? s->listener->config->timeouts.failure_delay_ms : 0;
     uint64_t delay = r->wait_ms > least ? r->wait_ms : least;

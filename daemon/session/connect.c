@@ -268,7 +268,9 @@ static void connect_back_env(struct session *s, const struct pool *pool, enum ba
         .helo = buf_str(&f->helo),
         .is_ehlo = f->is_ehlo,
         .is_auth_wanted =
-            p->is_backend_judge || (p->smtp_auth < 0 ? c->is_smtp_auth : p->smtp_auth > 0),
+            p->is_backend_judge ||
+            (p->smtp_auth < 0 ? c->smtp_auth != CONFIG_SMTP_AUTH_OFF : p->smtp_auth > 0),
+        .is_auth_forced = c->smtp_auth == CONFIG_SMTP_AUTH_FORCED,
         .mail_from = buf_str(&f->mail_from),
         .rcpt_to = buf_str(&f->rcpt_to),
     };

@@ -47,13 +47,14 @@ static void front_set_mechanisms(struct session *s)
         mask &= ~SASL_BIT_COMMAND;
         p->front_env.is_clear_text_refused = true;
     }
-    if (!p->identity)
+    if (!p->identity && !s->listener->config->is_external_any)
         mask &= ~SASL_BIT(SASL_EXTERNAL);
     if (p->channel_binding.len == 0)
         mask &= ~SASL_BIT(SASL_SCRAM_SHA_256_PLUS);
     if (p->front_env.tls == FRONT_TLS_REQUIRED)
         mask = 0;
     p->front_env.mechanisms = mask;
+    p->front_env.hidden = ~s->listener->config->mechanisms;
 }
 
 static int front_make(struct session *s)
@@ -287,14 +288,15 @@ static void front_admit(struct session *s, struct str header)
 {
     struct preauth *p = s->pre;
     const struct session_hooks *h = &s->env->hooks;
-    if (p->has_proxy)
+    bool is_trusted = setup_listener_trusts_proxy(s->listener, &s->peer);
+    if (p->has_proxy && is_trusted)
         s->peer = p->proxy.src;
     if (s->env->traces)
         trace_match_address(s);
     if (s->tap)
         trace_tap_proxy_header(s, header);
     struct session_verdict v = {0};
-    if (p->has_proxy && h->admit_client)
+    if ((p->has_proxy || !is_trusted) && h->admit_client)
         h->admit_client(h->arg, s, &v);
     s->is_client_counted = v.is_counted;
     if (v.is_refused)
@@ -399,6 +401,13 @@ static bool front_may_read(const struct session *s)
            s->pre->in.len + conn_pending(&s->client) < s->setup->config->limits.preauth_bytes;
 }
 
+/* Counts one; who says so much and does not log in is after something else. */
+static bool front_is_one_too_many(const struct session *s)
+{
+    unsigned max = s->listener->config->max_commands;
+    return ++s->pre->commands > max && max > 0;
+}
+
 /* One command; false when there is none complete. */
 static bool front_step(struct session *s)
 {
@@ -411,6 +420,10 @@ static bool front_step(struct session *s)
     if (s->tap)
         trace_tap_after_feed(s, used);
     buf_consume(&p->in, used);
+    if (intent != PROTO_NEED_MORE && front_is_one_too_many(s)) {
+        session_leave(s, REPLY_TOO_MANY_BAD, "Too many commands.", SESSION_END_TOO_MANY_BAD);
+        return false;
+    }
     if (reply.len > 0 && session_send(s, &reply) < 0)
         return false;
     front_act(s, intent);

@@ -27,10 +27,10 @@ void front_challenge(struct session *s, struct buf *challenge)
         (void)!session_send(s, &reply);
 }
 
-bool front_challenge_error(struct session *s)
+bool front_challenge_error(struct session *s, const char *text)
 {
     AUTO_BUF out = BUF_INIT;
-    if (!s->pre->sasl || !sasl_error_challenge(s->pre->sasl, &out))
+    if (!s->pre->sasl || !sasl_error_challenge(s->pre->sasl, text, &out))
         return false;
     s->pre->is_error_challenge = true;
     front_challenge(s, &out);

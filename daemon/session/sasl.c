@@ -24,13 +24,17 @@ static struct str sasl_fake_secret(void)
 static void sasl_make_env(struct session *s)
 {
     struct preauth *p = s->pre;
-    bool is_bound = p->front_env.mechanisms & SASL_BIT(SASL_SCRAM_SHA_256_PLUS);
+    /* Who was not told of it has not declined it. */
+    unsigned announced = p->front_env.mechanisms & ~p->front_env.hidden;
+    bool is_bound = announced & SASL_BIT(SASL_SCRAM_SHA_256_PLUS) ||
+                    p->front->auth_mech == SASL_SCRAM_SHA_256_PLUS;
     uint64_t seed;
     hash_random(&seed, sizeof(seed));
     p->sasl_env = (struct sasl_env){
         .crypto = crypto_sasl(),
         .server_name = s->listener->config->server_name,
         .external_identity = str_of(p->identity),
+        .is_external_any = s->listener->config->is_external_any,
         .channel_binding = is_bound ? buf_str(&p->channel_binding) : STR_NULL,
         .cb_name = p->sasl_env.cb_name,
         .challenge_seed = seed ^ clock_wall_ms(),

@@ -56,6 +56,7 @@ struct preauth {
     uint64_t held_ms, held_until_ms, keepalive_ms;
     unsigned max_sessions;    /* of the user's entry */
     unsigned failures;        /* bad commands and refused logins */
+    unsigned commands;        /* all, and the responses of SASL exchanges */
     uint64_t judged;          /* hold_count when the judging of the user began */
     size_t peeked;            /* bytes of the PROXY header seen so far */
     enum auth_status refusal; /* once the backend found the password right; AUTH_OK = none */
@@ -189,8 +190,8 @@ void front_forget_exchange(struct session *s);
 /* Sends a challenge; its answer is PROTO_AUTH_DATA. */
 void front_challenge(struct session *s, struct buf *challenge);
 /* The error challenge of the OAuth mechanisms (RFC 7628 section 3.2.2); true when one was sent,
- * whose answer the failure waits for. */
-bool front_challenge_error(struct session *s);
+ * whose answer the failure waits for. text: the judge's own, NULL = the usual. */
+bool front_challenge_error(struct session *s, const char *text);
 /* A login failed, whoever judged it: one line and one event (once for each try). kind: what the
  * client is told. judge: who said so, static: a provider's name, "backend", "limits" or "proxy".
  * why: for operators, with the judge's own words. */

@@ -23,7 +23,8 @@ static int setup_listener_init(struct setup_listener *l, const struct config_lis
                                char **ret_error)
 {
     l->config = c;
-    l->mechanisms = c->mechanisms & (auth_mechanisms(config, c->provider_mask) | SASL_BIT_COMMAND);
+    l->mechanisms = (c->mechanisms | c->hidden_mechanisms) &
+                    (auth_mechanisms(config, c->provider_mask) | SASL_BIT_COMMAND);
     if (c->tls == LISTENER_TLS_OFF)
         return 0;
     int err = config_tls_server(&c->tls_config, config->files, &l->tls, ret_error);
@@ -131,11 +132,21 @@ const struct setup_listener *setup_listener_find(const struct setup *s, const ch
     return NULL;
 }
 
-bool setup_listener_wants_proxy(const struct setup_listener *l, const struct addr *peer)
+static bool setup_has_peer(const struct config_nets *nets, const struct addr *peer)
 {
-    const struct config_nets *nets = &l->config->proxy_protocol;
     for (size_t i = 0; i < nets->n; i++)
         if (addr_net_has(&nets->v[i], peer))
             return true;
     return false;
+}
+
+bool setup_listener_wants_proxy(const struct setup_listener *l, const struct addr *peer)
+{
+    return setup_has_peer(&l->config->proxy_protocol, peer);
+}
+
+bool setup_listener_trusts_proxy(const struct setup_listener *l, const struct addr *peer)
+{
+    const struct config_nets *nets = &l->config->proxy_protocol_trusted;
+    return nets->v ? setup_has_peer(nets, peer) : setup_listener_wants_proxy(l, peer);
 }

@@ -11,7 +11,8 @@
 struct setup_listener {
     const struct config_listener *config;
     struct tls_server *tls; /* NULL with tls off */
-    unsigned mechanisms;    /* configured and served by some provider; SASL_BIT_COMMAND too */
+    unsigned mechanisms;    /* configured, announced or not, and served by some provider;
+                               SASL_BIT_COMMAND too */
 };
 
 /* Reference-counted; published to every worker, held by every session. */
@@ -42,5 +43,8 @@ struct setup *setup_ref(struct setup *s);
 void setup_unref(struct setup *s); /* NULL is fine */
 /* Does this peer have to send a PROXY header? */
 bool setup_listener_wants_proxy(const struct setup_listener *l, const struct addr *peer);
+/* Is the client's address what this peer's PROXY header says? Else it is only told to auth servers.
+ */
+bool setup_listener_trusts_proxy(const struct setup_listener *l, const struct addr *peer);
 /* NULL when there is none of that name (a reload removed it). */
 const struct setup_listener *setup_listener_find(const struct setup *s, const char *name);

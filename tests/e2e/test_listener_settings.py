@@ -93,6 +93,17 @@ def test_names_and_errors(two, make_proxy):
     c.close()
 
 
+def test_too_many_commands(two, make_proxy):
+    p = make_proxy(two({"max_commands": 3}))
+    for name, is_over in (("imap", False), ("imap-own", True)):
+        c, _ = connect(p, name)
+        for _ in range(3):
+            assert c.command("a", "NOOP")[-1].startswith("a OK")
+        c.send("a NOOP\r\n")
+        assert c.line().startswith("* BYE" if is_over else "a OK")
+        c.close()
+
+
 def test_times_and_sizes(two, make_proxy):
     p = make_proxy(two({"timeouts": {"preauth": "500ms"}, "limits": {"line": "512"}}))
     patient, _ = connect(p, "imap")

@@ -198,6 +198,26 @@ def test_token_passed_to_the_backend(make_all, mechanism):
     assert len(said) == 1 and TOKEN in base64.b64decode(re.split(r"\s+", said[0])[-1]).decode()
 
 
+def test_the_auth_servers_own_words_about_a_token(make_proxy, settings, dovecot1, make_auth):
+    """Auth-Error-SASL is the challenge before the failure; what is no base64 of a text is not."""
+    said = {"good": base64.b64encode(b'{"status":"expired"}').decode(), "nonsense": "***", "binary": base64.b64encode(b"a\0b").decode()}
+    auth = make_auth(lambda h: {"Auth-Status": "no", "Auth-Wait": "1", "Auth-Error-SASL": said[h["Auth-Pass"]]})
+    settings["listeners"] = [{"name": "x", "protocol": "imap", "tls": "off", "allow_plaintext": True, "mechanisms": ["XOAUTH2"]}]
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [backend(dovecot1)]}]
+    settings["auth"] = [{"type": "http", "url": auth.url}]
+    settings["timeouts"] = {"failure_delay": "0"}
+    p = make_proxy(settings)
+    c = imap.Lines(p.host, p.ports["x"])
+    c.line()
+    for token, words in (("good", '{"status":"expired"}'), ("nonsense", '"401"'), ("binary", '"401"')):
+        first = base64.b64encode(f"user={USER}\1auth=Bearer {token}\1\1".encode()).decode()
+        c.send(f"a AUTHENTICATE XOAUTH2 {first}\r\n")
+        assert words in base64.b64decode(c.line()[2:]).decode()
+        c.send("\r\n")
+        assert c.line().startswith("a NO")
+    c.close()
+
+
 # ---- client certificates ----
 
 @pytest.fixture

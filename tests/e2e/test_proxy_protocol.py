@@ -59,6 +59,31 @@ def test_header_in(make_balanced, version, split, dovecot1):
     wait.until(lambda: "rip=192.0.2.7" in dovecot1.log(), "the address in Dovecot's log")
 
 
+def test_a_header_that_is_not_believed(make_proxy, settings, dovecot1, make_auth):
+    """Taken off and told to the auth server, but the client is who connected: in lists and limits, and at the mail server."""
+    auth = make_auth(lambda h: {"Auth-Status": "OK", "Auth-Server": dovecot1.host, "Auth-Port": str(dovecot1.ports["imap"])})
+    settings["listeners"] = [{"name": "imap", "protocol": "imap", "tls": "off", "allow_plaintext": True, "proxy_protocol": ["127.0.0.0/8"],
+                              "proxy_protocol_trusted": ["192.0.2.0/24"]}]
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [backend(dovecot1)]}]
+    settings["auth"] = [{"type": "http", "url": auth.url}]
+    settings["limits"] = {"sessions_per_ip": 2, "trusted": []}
+    p = make_proxy(settings)
+    clients = []
+    for n in range(2):
+        clients.append(imap.Lines(p.host, p.ports["imap"]))
+        clients[n].send(f"PROXY TCP4 192.0.2.{n} 192.0.2.1 4711 143\r\n".encode())
+        assert clients[n].line().startswith("* OK")
+    assert {row["ip"] for row in p.sessions()} == {clients[0].sock.getsockname()[0]}
+    assert clients[0].command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
+    asked = auth.requests[-1]
+    assert (asked["Proxy-Protocol-Addr"], asked["Client-Ip"]) == ("192.0.2.0", clients[0].sock.getsockname()[0])
+    refused = imap.Lines(p.host, p.ports["imap"])
+    refused.send(b"PROXY TCP4 192.0.2.99 192.0.2.1 4711 143\r\n")
+    assert refused.line().startswith("* BYE")
+    for c in (*clients, refused):
+        c.close()
+
+
 def test_header_before_tls(make_balanced):
     p = make_balanced()
     s = socket.create_connection((p.host, p.ports["imaps"]), timeout=30)

@@ -57,7 +57,7 @@ static void exchange(struct sasl *s, unsigned choices, struct str in)
         if (result == SASL_CREDENTIALS) {
             AUTO_BUF words = BUF_INIT;
             check_credentials(sasl_credentials(s));
-            (void)sasl_error_challenge(s, &words);
+            (void)sasl_error_challenge(s, NULL, &words);
             FUZZ_CHECK(words.len <= OUT_MAX);
         }
         if (result != SASL_CHALLENGE)

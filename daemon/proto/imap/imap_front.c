@@ -152,11 +152,11 @@ static int imap_append_capabilities(const struct front_env *env, struct buf *out
         if (!imap_is_own_capability(str_of(*v)) &&
             (buf_append_char(out, ' ') < 0 || buf_append_c(out, *v) < 0))
             return -ERR_NOMEM;
-    if (sasl_append_list(out, env->mechanisms, " AUTH=") < 0)
+    if (sasl_append_list(out, front_announced(env), " AUTH=") < 0)
         return -ERR_NOMEM;
     if (front_is_starttls_offered(env) && buf_append_c(out, " STARTTLS") < 0)
         return -ERR_NOMEM;
-    if (!(env->mechanisms & SASL_BIT_COMMAND) && buf_append_c(out, " LOGINDISABLED") < 0)
+    if (!(front_announced(env) & SASL_BIT_COMMAND) && buf_append_c(out, " LOGINDISABLED") < 0)
         return -ERR_NOMEM;
     return 0;
 }

@@ -111,13 +111,18 @@ static bool pop3_is_user_allowed(const struct front_env *env)
     return env->mechanisms & SASL_BIT_COMMAND;
 }
 
+static bool pop3_is_user_announced(const struct front_env *env)
+{
+    return front_announced(env) & SASL_BIT_COMMAND;
+}
+
 /* May an entry of a configured or learned list be announced? What depends on this connection is
  * computed, and nobody but this proxy speaks XCLIENT to the server. */
 static bool pop3_is_announced(const struct front_env *env, struct str entry)
 {
     struct str name = str_word(&entry);
     if (str_ieq(name, STR("USER")))
-        return pop3_is_user_allowed(env);
+        return pop3_is_user_announced(env);
     return name.n > 0 && name.p[0] != '.' && !str_ieq(name, STR("SASL")) &&
            !str_ieq(name, STR("STLS")) && !str_ieq(name, STR("XCLIENT"));
 }
@@ -132,9 +137,9 @@ static int pop3_append_capabilities(const struct front_env *env, struct buf *out
             return -ERR_NOMEM;
         has_user = has_user || str_ieq(str_of(*v), STR("USER"));
     }
-    if (!has_user && pop3_is_user_allowed(env) && buf_append_c(out, "USER\r\n") < 0)
+    if (!has_user && pop3_is_user_announced(env) && buf_append_c(out, "USER\r\n") < 0)
         return -ERR_NOMEM;
-    if (sasl_append_list(&sasl, env->mechanisms, " ") < 0)
+    if (sasl_append_list(&sasl, front_announced(env), " ") < 0)
         return -ERR_NOMEM;
     if (sasl.len > 0 && (buf_append_c(out, "SASL") < 0 || buf_append_str(out, buf_str(&sasl)) < 0 ||
                          buf_append_c(out, "\r\n") < 0))
@@ -261,7 +266,7 @@ static enum proto_intent pop3_auth_list(struct pop3_front *p, struct buf *reply)
 {
     AUTO_BUF list = BUF_INIT;
     if (buf_append_c(reply, "+OK methods supported:\r\n") < 0 ||
-        sasl_append_list(&list, p->f.env->mechanisms, " ") < 0)
+        sasl_append_list(&list, front_announced(p->f.env), " ") < 0)
         return PROTO_FATAL;
     struct str rest = buf_str(&list);
     for (struct str name = str_word(&rest); name.n > 0; name = str_word(&rest))

@@ -129,13 +129,25 @@ static enum sasl_result sasl_cram_md5_step(struct sasl *s, bool has_response, st
     return SASL_CREDENTIALS;
 }
 
+/* Who it is nobody has proved: the response names the user, and the judge decides. */
+static enum sasl_result sasl_external_any_step(struct sasl *s, bool has_response,
+                                               struct str response, struct buf *out)
+{
+    if (!has_response)
+        return s->step == 0 ? sasl_challenge(out, "") : SASL_FAILED;
+    if (response.n == 0 || !sasl_take_name(&s->cred.user, response))
+        return SASL_FAILED;
+    return SASL_CREDENTIALS;
+}
+
 /* The certificate says who it is; a response names the identity to act as, RFC 4422 appendix A. */
 static enum sasl_result sasl_external_step(struct sasl *s, bool has_response, struct str response,
                                            struct buf *out)
 {
     struct str identity = s->env->external_identity;
     if (identity.n == 0)
-        return SASL_FAILED;
+        return s->env->is_external_any ? sasl_external_any_step(s, has_response, response, out)
+                                       : SASL_FAILED;
     if (!has_response)
         return s->step == 0 ? sasl_challenge(out, "") : SASL_FAILED;
     if (str_eq(response, identity))

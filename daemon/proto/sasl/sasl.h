@@ -93,11 +93,14 @@ enum sasl_result {
 struct sasl_env {
     const struct sasl_crypto *crypto;
     const char *server_name;      /* CRAM-MD5 challenge */
-    struct str external_identity; /* identity from the client certificate; empty: EXTERNAL fails */
-    struct str channel_binding;   /* data of cb_name; empty when there is none OR SCRAM-SHA-256-PLUS
-                                     is not offered now (else honest clients look downgraded) */
-    const char *cb_name;          /* "tls-exporter" or "tls-unique" */
-    uint64_t challenge_seed;  /* random + time for CRAM-MD5, given by the caller: no clock here */
+    struct str external_identity; /* identity from the client certificate; empty: EXTERNAL fails,
+                                     but with is_external_any */
+    bool is_external_any; /* without a certificate EXTERNAL names a user without proving anything:
+                             whoever judges decides what that is worth, as nginx's auth server */
+    struct str channel_binding; /* data of cb_name; empty when there is none OR SCRAM-SHA-256-PLUS
+                                   is not offered now (else honest clients look downgraded) */
+    const char *cb_name;        /* "tls-exporter" or "tls-unique" */
+    uint64_t challenge_seed;    /* random + time for CRAM-MD5, given by the caller: no clock here */
     struct str fake_secret;   /* SCRAM: stable secret from which salts of unknown users are derived,
                                  so that asking twice tells nothing; empty: random salts */
     uint32_t fake_iterations; /* SCRAM: iteration count shown for unknown users, as for real ones; 0
@@ -117,7 +120,7 @@ enum sasl_result sasl_step(struct sasl *s, bool has_response, struct str respons
  * tell). Continue as for sasl_step. */
 enum sasl_result sasl_set_keys(struct sasl *s, const struct sasl_scram_keys *keys, struct buf *out);
 /* After a rejected token: the RFC 7628 / XOAUTH2 error challenge (JSON) that must be sent before
- * the failure reply; false when the mechanism has none. */
-bool sasl_error_challenge(struct sasl *s, struct buf *out);
+ * the failure reply; false when the mechanism has none. text: the judge's own, NULL = the usual. */
+bool sasl_error_challenge(struct sasl *s, const char *text, struct buf *out);
 /* Credentials collected so far; owned by s. */
 struct credentials *sasl_credentials(struct sasl *s);

@@ -102,7 +102,7 @@ enum sasl_result sasl_oauthbearer_step(struct sasl *s, bool has_response, struct
         !oauth_parse_pairs(str_n(response.p + 1, response.n - 1), &pairs) || !pairs.has_auth)
         return SASL_FAILED;
     if (pairs.auth.n == 0) /* RFC 7628 4.3: a client that asks where to get a token */
-        return sasl_error_challenge(s, out) ? SASL_CHALLENGE : SASL_FAILED;
+        return sasl_error_challenge(s, NULL, out) ? SASL_CHALLENGE : SASL_FAILED;
     /* The token alone does not tell where to route: some name is needed. */
     if (s->cred.user.len == 0 && !sasl_take_name(&s->cred.user, pairs.user))
         return SASL_FAILED;
@@ -111,14 +111,14 @@ enum sasl_result sasl_oauthbearer_step(struct sasl *s, bool has_response, struct
     return SASL_CREDENTIALS;
 }
 
-bool sasl_error_challenge(struct sasl *s, struct buf *out)
+bool sasl_error_challenge(struct sasl *s, const char *text, struct buf *out)
 {
     const char *json = NULL;
     if (s->mech == SASL_XOAUTH2)
         json = "{\"status\":\"401\",\"schemes\":\"bearer\",\"scope\":\"mail\"}";
     else if (s->mech == SASL_OAUTHBEARER)
         json = "{\"status\":\"invalid_token\",\"schemes\":\"bearer\",\"scope\":\"mail\"}";
-    if (!json || s->is_error_sent || buf_append_c(out, json) < 0)
+    if (!json || s->is_error_sent || buf_append_c(out, text ? text : json) < 0)
         return false;
     s->is_error_sent = true;
     return true;

@@ -192,7 +192,7 @@ static int sieve_add_capabilities(const struct front_env *env, struct buf *out)
 {
     AUTO_BUF lines = BUF_INIT, extensions = BUF_INIT, mechanisms = BUF_INIT;
     bool has_sieve = false, has_implementation = false;
-    int r = sasl_append_list(&mechanisms, env->mechanisms, " ");
+    int r = sasl_append_list(&mechanisms, front_announced(env), " ");
     if (r == 0 && env->capabilities)
         r = sieve_add_list(env->capabilities, &lines, &extensions, &has_sieve, &has_implementation);
     if (r == 0 && !has_sieve && extensions.len > 0)

@@ -334,7 +334,10 @@ static enum back_result smtp_begin_auth(struct smtp_back *b, struct buf *out)
 {
     AUTO_SECRET_BUF line = BUF_INIT;
     b->head.step = smtp_steps[SMTP_STEP_AUTH].name;
-    b->mech = back_sasl_pick(b->head.env, b->mechanisms);
+    unsigned offered = b->mechanisms;
+    if (offered == 0 && b->head.env->is_auth_forced)
+        offered = SASL_BIT(SASL_PLAIN);
+    b->mech = back_sasl_pick(b->head.env, offered);
     if (b->mech == SASL_NONE)
         return smtp_fail(b, BACK_FAIL_NO_MECHANISM,
                          back_sasl_has_secret(b->head.env)

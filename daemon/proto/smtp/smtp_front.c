@@ -139,7 +139,7 @@ static int smtp_add_capabilities(const struct front_env *env, struct buf *reply)
     static const char *const own[] = {"AUTH", "STARTTLS", "XCLIENT", "XFORWARD", ""};
     const char *const *list = env->capabilities ? env->capabilities : smtp_builtin;
     AUTO_BUF mechanisms = BUF_INIT;
-    int r = sasl_append_list(&mechanisms, env->mechanisms, " ");
+    int r = sasl_append_list(&mechanisms, front_announced(env), " ");
     if (r == 0 && !env->capabilities)
         r = env->smtp_size ? buf_printf(reply, "250-SIZE %" PRIu64 "\r\n", env->smtp_size)
                            : smtp_add_line(reply, STR("SIZE"));

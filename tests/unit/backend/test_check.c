@@ -593,9 +593,9 @@ static void test_login_at_smtp(void **state)
     configure_and_check(t);
     assert_int_equal(t->b1->health, BACKEND_UP);
     SERVE(&t->imap, judging);
-    t->pool->is_smtp_auth = true;
+    t->pool->smtp_auth = CONFIG_SMTP_AUTH_ON;
     assert_int_equal(check(t), BACK_FAIL_NO_MECHANISM);
-    t->pool->is_smtp_auth = false;
+    t->pool->smtp_auth = CONFIG_SMTP_AUTH_OFF;
     t->c.config.auths = &judge;
     t->c.config.n_auths = 1;
     assert_int_equal(check(t), BACK_FAIL_NO_MECHANISM);

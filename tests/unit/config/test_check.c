@@ -136,6 +136,27 @@ static void test_listeners(void **state)
          false},
         {LISTENERS(SMTP("mechanisms = [ \"PLAIN\", \"EXTERNAL\" ];")),
          "warning: listeners[0].mechanisms: EXTERNAL needs client certificates: client_auth", true},
+        {LISTENERS(SMTP("mechanisms = \"EXTERNAL\"; external = \"any\";")),
+         "listeners[0].external: any lets everybody in but for an auth server that judges: there "
+         "is "
+         "none",
+         false},
+        {LISTENERS(SMTP(
+             "mechanisms = \"EXTERNAL\"; external = \"any\";")) " auth = ( { type = \"http\"; "
+                                                                "url = \"http://127.0.0.1/\"; } );",
+         NULL, false},
+        {LISTENERS(SMTP("mechanisms = \"PLAIN\"; external = \"any\";")),
+         "warning: listeners[0].external: has no effect: EXTERNAL is not among the mechanisms",
+         true},
+        {LISTENERS(SMTP("hidden_mechanisms = \"COMMAND\";")),
+         "hidden_mechanisms: smtp has no login command", false},
+        {LISTENERS(SMTP("mechanisms = \"PLAIN\"; hidden_mechanisms = \"PLAIN\";")),
+         "warning: listeners[0].hidden_mechanisms: some are in mechanisms, too: they are announced",
+         true},
+        {LISTENERS(SMTP("mechanisms = [ ]; hidden_mechanisms = \"CRAM-MD5\";")), NULL, false},
+        {LISTENERS(SMTP("proxy_protocol_trusted = [ ];")),
+         "warning: listeners[0].proxy_protocol_trusted: has no effect: proxy_protocol is not set",
+         true},
         {LISTENERS(SMTP("auth = \"none\";")), NULL, false},
         {LISTENERS(SMTP("auth = \"none\"; mechanisms = [ ];")), NULL, false},
         {LISTENERS(SMTP("mechanisms = [ ];")),

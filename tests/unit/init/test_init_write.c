@@ -287,7 +287,7 @@ static void test_each_file_loads(void **state)
             assert_int_equal(c->n_listeners, 7);
             assert_int_equal(c->pools[0].n_backends, 2);
             assert_int_equal(c->pools[0].backends[0].ports[PROTO_SMTP], 1587);
-            assert_true(c->pools[0].is_smtp_auth && c->pools[0].is_verified);
+            assert_true(c->pools[0].smtp_auth == CONFIG_SMTP_AUTH_ON && c->pools[0].is_verified);
         }
         config_unref(c);
         files_unref(files);

@@ -257,6 +257,7 @@ static void test_greeting(void **state)
                                        "LOGINDISABLED", "LOGIN-REFERRALS", NULL};
     AUTO_BUF out = BUF_INIT;
     struct front_env env = clear_env;
+    size_t used;
     struct front *f = proto_imap.front_new(&env);
     assert_non_null(f);
     assert_int_equal(proto_imap.greet(f, &out), 0);
@@ -267,6 +268,14 @@ static void test_greeting(void **state)
     env.tls = FRONT_TLS_ACTIVE;
     assert_int_equal(proto_imap.greet(f, &out), 0);
     check(&out, "* OK [CAPABILITY IMAP4rev1 IDLE AUTH=PLAIN] hi there\r\n");
+    env.hidden = SASL_BIT(SASL_PLAIN); /* taken, though nobody is told */
+    assert_int_equal(proto_imap.greet(f, &out), 0);
+    check(&out, "* OK [CAPABILITY IMAP4rev1 IDLE] hi there\r\n");
+    env.hidden |= SASL_BIT_COMMAND;
+    assert_int_equal(proto_imap.greet(f, &out), 0);
+    check(&out, "* OK [CAPABILITY IMAP4rev1 IDLE LOGINDISABLED] hi there\r\n");
+    assert_int_equal(proto_imap.feed(f, STR("a AUTHENTICATE PLAIN\r\n"), &used, &out),
+                     PROTO_AUTH_BEGIN);
     proto_imap.front_free(f);
 }
 

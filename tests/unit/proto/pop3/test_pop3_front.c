@@ -178,6 +178,15 @@ static void test_greeting(void **state)
     env.mechanisms = SASL_BIT(SASL_PLAIN);
     assert_int_equal(proto_pop3.feed(f, STR("CAPA\r\n"), &used, &out), PROTO_REPLIED);
     check(&out, "+OK Capability list follows\r\nUIDL\r\nEXPIRE 60\r\nSASL PLAIN\r\nSTLS\r\n.\r\n");
+    env.mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT_COMMAND;
+    env.hidden = SASL_BIT(SASL_LOGIN) | SASL_BIT_COMMAND; /* taken, though nobody is told */
+    assert_int_equal(proto_pop3.feed(f, STR("CAPA\r\n"), &used, &out), PROTO_REPLIED);
+    check(&out, "+OK Capability list follows\r\nUIDL\r\nEXPIRE 60\r\nSASL PLAIN\r\nSTLS\r\n.\r\n");
+    assert_int_equal(proto_pop3.feed(f, STR("USER joe\r\n"), &used, &out), PROTO_REPLIED);
+    check(&out, "+OK\r\n");
+    assert_int_equal(proto_pop3.feed(f, STR("AUTH\r\n"), &used, &out), PROTO_REPLIED);
+    check(&out, "+OK methods supported:\r\nPLAIN\r\n.\r\n");
+    assert_int_equal(proto_pop3.feed(f, STR("AUTH LOGIN\r\n"), &used, &out), PROTO_AUTH_BEGIN);
     proto_pop3.front_free(f);
 }
 

@@ -210,6 +210,37 @@ static void test_external(void **state)
     sasl_free(s);
 }
 
+/* Without a certificate a name is only a claim; with one it is what it was. */
+static void test_external_any(void **state)
+{
+    (void)state;
+    static const struct {
+        struct str identity, response;
+        const char *want;
+    } cases[] = {
+        {STR_NULL, STR("me"), "= user=me authzid= secret="},
+        {STR_NULL, STR(""), "F"},
+        {STR_NULL, STR("m\r\ne"), "F"},
+        {STR_NULL, STR("m\xff"), "F"},
+        {STR("cert"), STR("me"), "= user=cert authzid=me secret= proved"},
+        {STR("cert"), STR(""), "= user=cert authzid= secret= proved"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct sasl_env env = make_env();
+        AUTO_BUF out = BUF_INIT, log = BUF_INIT;
+        env.external_identity = cases[i].identity;
+        env.is_external_any = true;
+        struct sasl *s = sasl_new(SASL_EXTERNAL, &env);
+        assert_int_equal(sasl_step(s, false, STR_NULL, &out), SASL_CHALLENGE);
+        if (sasl_step(s, true, cases[i].response, &out) == SASL_CREDENTIALS)
+            log_credentials(&log, s);
+        else
+            assert_int_equal(buf_append_c(&log, "F"), 0);
+        assert_string_equal(buf_cstr(&log), cases[i].want);
+        sasl_free(s);
+    }
+}
+
 #define A "\x01"
 
 static void test_xoauth2(void **state)
@@ -284,14 +315,22 @@ static void test_error_challenge(void **state)
     struct sasl *s = sasl_new(SASL_XOAUTH2, &env);
     assert_int_equal(sasl_step(s, true, STR("user=u" A "auth=Bearer t" A A), &out),
                      SASL_CREDENTIALS);
-    assert_true(sasl_error_challenge(s, &out));
+    assert_true(sasl_error_challenge(s, NULL, &out));
     assert_true(str_is_prefix(buf_str(&out), STR("{\"status\":\"401\"")));
-    assert_false(sasl_error_challenge(s, &out)); /* once */
+    assert_false(sasl_error_challenge(s, NULL, &out)); /* once */
+    sasl_free(s);
+    s = sasl_new(SASL_OAUTHBEARER, &env);
+    buf_clear(&out);
+    assert_true(sasl_error_challenge(s, "{\"status\":\"gone\"}", &out)); /* the judge's words */
+    assert_true(str_eq(buf_str(&out), STR("{\"status\":\"gone\"}")));
+    sasl_free(s);
+    s = sasl_new(SASL_XOAUTH2, &env);
+    assert_true(sasl_error_challenge(s, NULL, &out));
     assert_int_equal(sasl_step(s, true, STR(""), &out), SASL_FAILED);
     sasl_free(s);
     s = sasl_new(SASL_PLAIN, &env);
     buf_clear(&out);
-    assert_false(sasl_error_challenge(s, &out));
+    assert_false(sasl_error_challenge(s, NULL, &out));
     assert_int_equal(out.len, 0);
     sasl_free(s);
 }
@@ -649,13 +688,21 @@ static void test_credentials(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),           cmocka_unit_test(test_login),
-        cmocka_unit_test(test_cram_md5),        cmocka_unit_test(test_external),
-        cmocka_unit_test(test_xoauth2),         cmocka_unit_test(test_oauthbearer),
-        cmocka_unit_test(test_error_challenge), cmocka_unit_test(test_scram_vector),
-        cmocka_unit_test(test_scram_first),     cmocka_unit_test(test_scram_outcomes),
-        cmocka_unit_test(test_scram_plus),      cmocka_unit_test(test_scram_unknown_user),
-        cmocka_unit_test(test_prefixes),        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_login),
+        cmocka_unit_test(test_cram_md5),
+        cmocka_unit_test(test_external),
+        cmocka_unit_test(test_external_any),
+        cmocka_unit_test(test_xoauth2),
+        cmocka_unit_test(test_oauthbearer),
+        cmocka_unit_test(test_error_challenge),
+        cmocka_unit_test(test_scram_vector),
+        cmocka_unit_test(test_scram_first),
+        cmocka_unit_test(test_scram_outcomes),
+        cmocka_unit_test(test_scram_plus),
+        cmocka_unit_test(test_scram_unknown_user),
+        cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_table),
         cmocka_unit_test(test_credentials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
