@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backend/backend.h"
+#include "backend/pool_changes.h"
 #include "backend/routes.h"
 #include "config/config.h"
 #include "io/tls/tls.h"
@@ -22,7 +23,7 @@ struct pool_member {
 };
 
 struct pool {
-    const struct config_pool *config; /* of the config that pools holds */
+    const struct config_pool *config; /* of the config of pools: with the operators' changes */
     struct tls_client *tls;           /* NULL when no member has TLS */
     struct credentials master;        /* secret empty without master user */
     struct credentials check;         /* of the test login; user empty = none */
@@ -33,7 +34,7 @@ struct pool {
 /* A snapshot: refcounted, immutable but for what the backends' state words say. */
 struct pools {
     atomic_uint refs;
-    struct config *config; /* one reference */
+    struct config *config; /* with the operators' changes of pools; one reference */
     struct pool *v;
     size_t n;
     struct pool none;      /* where the config has no pool: the defaults, without members */
@@ -70,6 +71,9 @@ void backend_registry_sweep(struct backend_registry *r);
 void backend_registry_set_routes(struct backend_registry *r, struct routes *routes);
 /* One reference, or NULL. */
 struct routes *backend_registry_routes(struct backend_registry *r);
+/* The same of the changes of pools. */
+void backend_registry_set_changes(struct backend_registry *r, struct pool_changes *changes);
+struct pool_changes *backend_registry_changes(struct backend_registry *r);
 /* The pools built last, for what a new snapshot of the same config can share: one reference, NULL
  * before the first. Thread: any. */
 struct pools *backend_registry_last(struct backend_registry *r);
@@ -83,12 +87,18 @@ struct backend *backend_registry_dynamic(struct backend_registry *r, const char 
 int backend_registry_dynamics(struct backend_registry *r, struct backend ***ret,
                               size_t *ret_n) NODISCARD;
 
-/* Builds a snapshot (one reference; takes one of c): config + edits + registry. Edits of pools or
- * backends that the config has no more are passed over. Files are read once for a config: other
- * edits of it share what was loaded. Errors as a sentence in *ret_error (owned).
+/* Builds a snapshot (one reference; takes one of c): config + the registry's changes of pools +
+ * edits. Edits of pools or backends that there are no more are passed over, and so are changes that
+ * cannot be applied. Files are read once for a config: other edits of it share what was loaded.
+ * Errors as a sentence in *ret_error (owned).
  * Blocking (reads CA and password files). Thread: any. */
 int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
                 struct backend_registry *r, struct pools **ret, char **ret_error) NODISCARD;
+/* The same with other changes of pools (NULL = none), which all have to be applicable:
+ * -ERR_CONFIG. */
+int pools_build_changed(struct config *c, const struct pool_changes *changes,
+                        const struct pool_edit *edits, size_t n_edits, struct backend_registry *r,
+                        struct pools **ret, char **ret_error) NODISCARD;
 struct pools *pools_ref(struct pools *p);
 void pools_unref(struct pools *p);
 /* The routes in force. */

@@ -85,6 +85,11 @@ static int pool_add_members(struct pool *p, const struct pool_edit *edits, size_
 
 /* ---- secrets and TLS ---- */
 
+static bool text_is_same(const char *a, const char *b)
+{
+    return !a == !b && str_eq(str_of(a), str_of(b));
+}
+
 static int pool_fail(const struct pool *p, int err, const char *what, const char *path,
                      char **ret_error)
 {
@@ -136,12 +141,37 @@ static int pool_make_tls(struct pool *p, struct files *files, char **ret_error)
     return err < 0 ? pool_fail(p, err, why ? why : err_text(err), NULL, ret_error) : 0;
 }
 
-/* What an earlier snapshot of the same config has loaded; with TLS also what it can resume. */
-static int pool_share(struct pool *p, const struct pool *before)
+/* What an earlier snapshot has loaded from the same files; with TLS also what it can resume. */
+static void pool_share_tls(struct pool *p, const struct pool *before)
 {
-    p->tls = before->tls ? tls_client_ref(before->tls) : NULL;
-    int err = credentials_copy(&p->master, &before->master);
-    return err < 0 ? err : credentials_copy(&p->check, &before->check);
+    const struct config_pool *a = p->config, *b = before->config;
+    if (before->tls && a->is_verified == b->is_verified && text_is_same(a->ca_file, b->ca_file) &&
+        text_is_same(a->cert, b->cert) && text_is_same(a->key, b->key) &&
+        text_is_same(a->priority, b->priority))
+        p->tls = tls_client_ref(before->tls);
+}
+
+/* before: the same pool of an earlier snapshot of the same file; NULL = none. */
+static int pool_load(struct pool *p, struct files *files, const struct pool *before,
+                     char **ret_error)
+{
+    const struct config_pool *c = p->config, *b = before ? before->config : NULL;
+    int err;
+    if (before)
+        pool_share_tls(p, before);
+    if (b && text_is_same(c->master_user, b->master_user) &&
+        text_is_same(c->master_password_file, b->master_password_file))
+        err = credentials_copy(&p->master, &before->master);
+    else
+        err = pool_read_credentials(p, files, c->master_user, c->master_password_file, &p->master,
+                                    ret_error);
+    if (err < 0)
+        return err;
+    if (b && text_is_same(c->check.user, b->check.user) &&
+        text_is_same(c->check.password_file, b->check.password_file))
+        return credentials_copy(&p->check, &before->check);
+    return pool_read_credentials(p, files, c->check.user, c->check.password_file, &p->check,
+                                 ret_error);
 }
 
 /* ---- the snapshot ---- */
@@ -151,26 +181,19 @@ static int pools_init(struct pools *p, struct files *files, const struct pool_ed
 {
     const struct config *c = p->config;
     struct pools *last = backend_registry_last(r);
-    bool is_same_file = last && last->config == c;
+    bool is_same_file = last && config_base(last->config) == config_base(c);
     int err = 0;
     p->none.config = c->no_pool;
-    if (c->n_pools == 0 && is_same_file)
-        err = pool_share(&p->none, &last->none);
-    if (err == 0 && c->n_pools == 0 && c->no_pool)
+    if (c->n_pools == 0 && is_same_file && last->none.config)
+        pool_share_tls(&p->none, &last->none);
+    if (c->n_pools == 0 && c->no_pool)
         err = pool_make_tls(&p->none, files, ret_error);
     while (p->n < c->n_pools && err == 0) {
-        const struct config_pool *file = &c->pools[p->n];
         struct pool *pool = &p->v[p->n];
-        pool->config = file;
-        if (is_same_file)
-            err = pool_share(pool, &last->v[p->n]);
-        else
-            err = pool_read_credentials(pool, files, file->master_user, file->master_password_file,
-                                        &pool->master, ret_error);
-        if (err == 0 && !is_same_file)
-            err = pool_read_credentials(pool, files, file->check.user, file->check.password_file,
-                                        &pool->check, ret_error);
+        pool->config = &c->pools[p->n];
         p->n++;
+        err = pool_load(pool, files, is_same_file ? pools_find(last, pool->config->name) : NULL,
+                        ret_error);
         if (err == 0)
             err = pool_add_members(pool, edits, n_edits, r);
         if (err == 0)
@@ -180,18 +203,20 @@ static int pools_init(struct pools *p, struct files *files, const struct pool_ed
     return err;
 }
 
-int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
-                struct backend_registry *r, struct pools **ret, char **ret_error)
+/* c: with the changes in it; its reference is taken over. */
+static int pools_build_of(struct config *c, const struct pool_edit *edits, size_t n_edits,
+                          struct backend_registry *r, struct pools **ret, char **ret_error)
 {
     struct pools *p = calloc(1, sizeof(*p));
     struct pool *v = calloc(c->n_pools + 1, sizeof(*v));
     if (!p || !v) {
         free(p);
         free(v);
+        config_unref(c);
         return -ERR_NOMEM;
     }
     atomic_init(&p->refs, 1);
-    p->config = config_ref(c);
+    p->config = c;
     p->routes = backend_registry_routes(r);
     p->v = v;
     backend_registry_sweep(r);
@@ -208,4 +233,23 @@ int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
     backend_registry_set_last(r, p);
     *ret = p;
     return 0;
+}
+
+int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
+                struct backend_registry *r, struct pools **ret, char **ret_error)
+{
+    struct config *changed;
+    struct pool_changes *changes = backend_registry_changes(r);
+    int err = pool_changes_apply(changes, c, true, &changed, ret_error);
+    pool_changes_unref(changes);
+    return err < 0 ? err : pools_build_of(changed, edits, n_edits, r, ret, ret_error);
+}
+
+int pools_build_changed(struct config *c, const struct pool_changes *changes,
+                        const struct pool_edit *edits, size_t n_edits, struct backend_registry *r,
+                        struct pools **ret, char **ret_error)
+{
+    struct config *changed;
+    int err = pool_changes_apply(changes, c, false, &changed, ret_error);
+    return err < 0 ? err : pools_build_of(changed, edits, n_edits, r, ret, ret_error);
 }

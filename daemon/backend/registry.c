@@ -39,6 +39,7 @@ struct backend_registry {
     struct registry_set members, dynamics;
     struct pools *last;
     struct routes *routes;
+    struct pool_changes *changes;
 };
 
 static int registry_key(struct buf *key, const char *pool, const char *name)
@@ -146,6 +147,7 @@ void backend_registry_free(struct backend_registry *r)
         return;
     pools_unref(r->last);
     routes_unref(r->routes);
+    pool_changes_unref(r->changes);
     registry_set_fini(&r->members);
     registry_set_fini(&r->dynamics);
     pthread_mutex_destroy(&r->lock);
@@ -190,6 +192,23 @@ struct routes *backend_registry_routes(struct backend_registry *r)
     struct routes *routes = routes_ref(r->routes);
     pthread_mutex_unlock(&r->lock);
     return routes;
+}
+
+void backend_registry_set_changes(struct backend_registry *r, struct pool_changes *changes)
+{
+    pthread_mutex_lock(&r->lock);
+    struct pool_changes *old = r->changes;
+    r->changes = pool_changes_ref(changes);
+    pthread_mutex_unlock(&r->lock);
+    pool_changes_unref(old);
+}
+
+struct pool_changes *backend_registry_changes(struct backend_registry *r)
+{
+    pthread_mutex_lock(&r->lock);
+    struct pool_changes *changes = pool_changes_ref(r->changes);
+    pthread_mutex_unlock(&r->lock);
+    return changes;
 }
 
 struct pools *backend_registry_last(struct backend_registry *r)

@@ -65,6 +65,7 @@ void config_unref(struct config *c)
         return;
     struct config_memory *m = config_memory_of(c);
     files_unref(c->files);
+    config_unref(c->base);
     for (struct config_block *b = m->blocks; b;) {
         struct config_block *next = b->next;
         free(b);

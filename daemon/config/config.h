@@ -235,6 +235,7 @@ struct config_resolver {
 struct config {
     unsigned refs;       /* atomic; use config_ref/config_unref */
     const char *path;    /* file it was read from */
+    struct config *base; /* what it was derived from, one reference; NULL (config_pool.h) */
     struct files *files; /* contents of the files that it names, as they were then; NULL = none */
     const char *server_name;
     const char *node; /* name of this proxy in listings */
@@ -331,6 +332,9 @@ const struct config_backend *config_backend_find(const struct config_pool *pool,
 /* Index of the provider of that name; n_auths when there is none. */
 size_t config_auth_find(const struct config *c, const char *name);
 const struct config_listener *config_listener_find(const struct config *c, const char *name);
+
+/* Is it what a pool may be called? 1 to 64 letters, digits, dots, hyphens, underscores. */
+bool config_name_is_good(const char *name);
 
 /* The words of the file for values; static. */
 const char *config_balance_name(enum config_balance b);

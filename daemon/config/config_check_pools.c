@@ -3,6 +3,7 @@
 #include "config/config_check.h"
 
 #include "base/cleanup.h"
+#include "config/config_pool.h"
 #include "io/http/http_url.h"
 
 /* Two keys that only make sense together. */
@@ -55,6 +56,20 @@ static void check_pool(struct check *k, const struct config_pool *p)
         check_warning(k, "tls", "is off: ca_file, cert, key and priority have no effect");
     if (p->n_backends == 0 && check_needs_backends(k->config))
         check_warning(k, "backends", "is empty: logins fail until one is added");
+}
+
+int config_pool_check(const struct config *c, const struct config_pool *p, char **ret_error)
+{
+    const struct config_places nowhere = {0};
+    CLEANUP(config_problems_fini) struct config_problems problems = {0};
+    struct check k = {.config = c, .places = &nowhere, .problems = &problems};
+    check_pool(&k, p);
+    for (size_t i = 0; i < problems.n; i++)
+        if (!problems.v[i].is_warning) {
+            *ret_error = str_printf("%s: %s", problems.v[i].key, problems.v[i].text);
+            return -ERR_CONFIG;
+        }
+    return 0;
 }
 
 /* ---- authentication ---- */

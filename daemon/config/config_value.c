@@ -66,6 +66,14 @@ static int value_set_text(const struct config_key *k, void *base, const struct c
     return 0;
 }
 
+bool config_name_is_good(const char *name)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    return *name && name[0] != '-' && strspn(name, allowed) == strlen(name) &&
+           strlen(name) <= VALUE_NAME_MAX;
+}
+
 /* Commands, filters and paths of changes name it: "pools[main].backends[b1]". */
 static int value_set_name(const struct config_key *k, void *base, const struct config_value *v,
                           const struct config_reading *r)
@@ -73,13 +81,11 @@ static int value_set_name(const struct config_key *k, void *base, const struct c
     int err = value_text(k, v, r);
     if (err < 0)
         return err;
-    static const char allowed[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    if (strspn(v->text, allowed) != strlen(v->text) || v->text[0] == '-')
-        return value_bad(r, "\"%s\" is no name: letters, digits, dots, hyphens and underscores",
-                         v->text);
     if (strlen(v->text) > VALUE_NAME_MAX)
         return value_bad(r, "is longer than %d characters", VALUE_NAME_MAX);
+    if (!config_name_is_good(v->text))
+        return value_bad(r, "\"%s\" is no name: letters, digits, dots, hyphens and underscores",
+                         v->text);
     return value_set_text(k, base, v, r);
 }
 

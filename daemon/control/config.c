@@ -204,7 +204,7 @@ void command_config_export(struct request *r)
     if (err == 0)
         err = listener_pause_comment(request_control(r), &text);
     if (err == 0)
-        err = export_init(&x, control_setup(request_control(r))->config, edits, n);
+        err = export_init(&x, control_setup(request_control(r))->pools->config, edits, n);
     if (err == 0)
         export_routes(&x, control_setup(request_control(r))->pools);
     if (err == 0)

@@ -41,6 +41,8 @@ bool runtime_edit_is_equal(const struct runtime_edit *a, const struct runtime_ed
 /* dst is filled in. -ERR_NOMEM: it is empty. */
 int runtime_edit_copy(struct runtime_edit *dst, const struct runtime_edit *src) NODISCARD;
 void runtime_edit_fini(struct runtime_edit *e);
+/* Drops all edits; the names stay. */
+void runtime_edit_clear(struct runtime_edit *e);
 /* Will a restart bring this value back as it is now? */
 bool runtime_edit_keeps(const struct runtime_edit *now, const struct runtime_edit *stored,
                         enum runtime_value which);

@@ -12,6 +12,14 @@ void runtime_edit_fini(struct runtime_edit *e)
     *e = (struct runtime_edit){.edit.weight = -1};
 }
 
+void runtime_edit_clear(struct runtime_edit *e)
+{
+    char *pool = STEAL(e->edit.pool), *name = STEAL(e->edit.name);
+    runtime_edit_fini(e);
+    e->edit.pool = pool;
+    e->edit.name = name;
+}
+
 static int edit_copy_text(char **dst, const char *src)
 {
     *dst = str_dup_c(src);

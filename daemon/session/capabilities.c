@@ -62,8 +62,8 @@ static struct capabilities_list *capabilities_learn(const struct setup *setup,
                                                     const struct config_listener *listener)
 {
     const char *name = listener->pool;
-    if (!name && setup->config->n_pools > 0)
-        name = setup->config->pools[0].name;
+    if (!name && setup->pools->config->n_pools > 0)
+        name = setup->pools->config->pools[0].name;
     const struct pool *p = name ? pools_find(setup->pools, name) : NULL;
     char text[BACKEND_CAPS_MAX] = "";
     for (size_t i = 0; p && i < p->n_members; i++) {

@@ -53,7 +53,7 @@ static int route_pool(const struct setup *setup, const char *name, const char *r
 static int route_to_pool(const struct setup *setup, const struct route_request *q,
                          struct route *ret)
 {
-    const struct config *c = setup->config;
+    const struct config *c = setup->pools->config;
     if (q->pool)
         return route_pool(setup, q->pool, "user's pool", ret);
     if (q->listener->pool)
@@ -78,7 +78,7 @@ static int route_address(const struct setup *setup, struct backend_registry *reg
                          const struct route_request *q, struct route *ret)
 {
     struct route of_pool = {.pool = &setup->pools->none};
-    int err = setup->config->n_pools > 0 ? route_to_pool(setup, q, &of_pool) : 0;
+    int err = setup->pools->config->n_pools > 0 ? route_to_pool(setup, q, &of_pool) : 0;
     if (err < 0)
         return err;
     struct route r = {.reason = "auth server", .pool = of_pool.pool, .port = q->server_port};

@@ -139,15 +139,6 @@ static bool add_is_there(const struct backend_change *ch)
     return true;
 }
 
-/* Forgets all but the name. */
-static void edit_clear(struct runtime_edit *e)
-{
-    char *pool = STEAL(e->edit.pool), *name = STEAL(e->edit.name);
-    runtime_edit_fini(e);
-    e->edit.pool = pool;
-    e->edit.name = name;
-}
-
 static int edit_add_again(struct backend_change *ch, struct runtime_edit *e)
 {
     const struct runtime_entry *entry = ch->stage.entry;
@@ -165,7 +156,7 @@ static int edit_add(struct backend_change *ch, struct runtime_edit *e)
 {
     if (ch->member)
         return edit_add_again(ch, e);
-    edit_clear(e);
+    runtime_edit_clear(e);
     e->edit.is_added = !ch->file;
     return edit_given(ch, e);
 }
@@ -174,16 +165,6 @@ static bool name_is_good(const char *name)
 {
     return *name && strlen(name) <= 64 && str_is_printable_ascii(str_of(name)) &&
            !strpbrk(name, " /\"\\");
-}
-
-void pool_fail(struct request *r, const char *name)
-{
-    const struct pools *pools = control_setup(request_control(r))->pools;
-    AUTO_FREE const char **names = calloc(pools->n + 1, sizeof(*names));
-    for (size_t i = 0; names && i < pools->n; i++)
-        names[i] = pools->v[i].config->name;
-    request_fail(r, -ERR_NO_POOL, names ? str_nearest(name, names, pools->n) : NULL,
-                 "there is no pool %.128s", name);
 }
 
 void command_backend_add(struct request *r)
@@ -215,7 +196,7 @@ static int edit_remove(struct backend_change *ch, struct runtime_edit *e)
             ch, -ERR_BUSY,
             str_printf("%s has %llu sessions: --drain empties it first, --force leaves them",
                        ch->name, (unsigned long long)n));
-    edit_clear(e);
+    runtime_edit_clear(e);
     e->edit.is_removed = ch->file != NULL;
     return 0;
 }
@@ -227,7 +208,7 @@ static int edit_reset(struct backend_change *ch, struct runtime_edit *e)
             ch, -ERR_CONFIG,
             str_printf("%s is not in the file: backend remove takes it out", ch->name));
     ch->is_row_bad = runtime_is_unreadable(work_control(&ch->work)->runtime, ch->pool, ch->name);
-    edit_clear(e);
+    runtime_edit_clear(e);
     return 0;
 }
 
