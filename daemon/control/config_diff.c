@@ -6,6 +6,7 @@
 #include "rpc/handlers.h"
 #include "runtime/config_rows.h"
 #include "runtime/listener_pause.h"
+#include "runtime/live_pools.h"
 #include "runtime/live_routes.h"
 #include "runtime/runtime.h"
 #include "runtime/state.h"
@@ -150,8 +151,8 @@ static json_t *compare_rows(const struct config_compare *l)
     json_t *rows = json_array();
     for (size_t i = 0; i < l->changes.n; i++) {
         const struct config_change *ch = &l->changes.v[i];
-        (void)json_array_append_new(
-            rows, config_change_row(ch, config_change_hidden(c->runtime, c->routes, l->disk, ch)));
+        (void)json_array_append_new(rows,
+                                    config_change_row(ch, config_change_hidden(c, l->disk, ch)));
     }
     return rows;
 }
@@ -210,6 +211,7 @@ static void compare_done(struct work *w)
             diff_entry(a->rows, l->disk, LIST_ITEM(it, struct runtime_entry, link));
         listener_pause_diff(c, a->rows);
         live_routes_diff(c, l->disk, a->rows);
+        live_pools_diff(c, l->disk, a->rows);
         diff_unreadable(a->rows, c->runtime);
     }
     reload_impact_count(c, &a->impact, compare_answer, a);

@@ -17,6 +17,7 @@
 #include "runtime/events.h"
 #include "runtime/history.h"
 #include "runtime/listener_pause.h"
+#include "runtime/live_pools.h"
 #include "runtime/live_routes.h"
 #include "runtime/logins.h"
 #include "runtime/rules/limiter.h"
@@ -146,6 +147,8 @@ int control_new(const struct engine_api *host, struct control **ret, char **ret_
     if (err == 0)
         err = live_routes_load(c);
     if (err == 0)
+        err = live_pools_load(c);
+    if (err == 0)
         err = ops_new(c, &c->ops, ret_error);
     if (err == 0)
         err = limiter_new(c, &c->limiter, ret_error);
@@ -187,6 +190,7 @@ void control_free(struct control *c)
     history_free(c->history);
     runtime_free(c->runtime);
     live_routes_free(c);
+    live_pools_free(c);
     json_decref(c->paused);
     map_fini(&c->moving);
     free(c);

@@ -58,7 +58,7 @@ static const char *look_pool(const struct route_look *l, const struct config_rou
                              const struct route_request *q)
 {
     const struct config_route *rule = route_rule(v, n, q);
-    const struct config *c = l->setup->config;
+    const struct config *c = l->setup->pools->config;
     return rule ? rule->pool : c->n_pools > 0 ? c->pools[0].name : "";
 }
 

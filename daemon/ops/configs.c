@@ -8,6 +8,7 @@
 #include "ops/reload_impact.h"
 #include "runtime/config_rows.h"
 #include "runtime/listener_pause.h"
+#include "runtime/live_pools.h"
 #include "runtime/live_routes.h"
 #include "runtime/runtime.h"
 #include "runtime/runtime_absorb.h"
@@ -91,6 +92,7 @@ static void configs_settle(struct control *c)
     c->host->keep_last_good_config(c->host->arg);
     runtime_absorb_post(c);
     live_routes_absorb(c);
+    live_pools_absorb(c);
 }
 
 /* What is in force after a failure beside the file. */
@@ -196,13 +198,33 @@ static int reload_read(struct reload *l)
     return -ERR_CONFIG;
 }
 
+/* What operators changed of a pool, and what could be applied up to now, is not lost in silence. */
+static int configs_keep_pools(struct work *w, struct config *config, const struct setup *before)
+{
+    struct pool_changes *changes = backend_registry_changes(work_control(w)->host->registry);
+    int err = 0;
+    for (size_t i = 0; changes && i < changes->n && err == 0; i++) {
+        AUTO_FREE char *fault = pool_change_fault(&changes->v[i], config);
+        AUTO_FREE char *earlier = fault ? pool_change_fault(&changes->v[i], before->config) : NULL;
+        if (!fault || earlier)
+            continue;
+        err = -ERR_CONFIG;
+        w->error =
+            str_printf("%s; nothing was changed: pool set, pool reset or pool remove first", fault);
+    }
+    pool_changes_unref(changes);
+    return err;
+}
+
 int configs_setup(struct work *w, struct config *config, const struct setup *before,
                   struct setup **ret)
 {
     size_t n;
     struct pools *pools = NULL;
     const struct pool_edit *edits = runtime_edits(work_control(w)->runtime, &n);
-    int err = pools_build(config, edits, n, work_control(w)->host->registry, &pools, &w->error);
+    int err = configs_keep_pools(w, config, before);
+    if (err == 0)
+        err = pools_build(config, edits, n, work_control(w)->host->registry, &pools, &w->error);
     return err < 0 ? err : setup_new(config_ref(config), pools, before, ret, &w->error);
 }
 
@@ -318,12 +340,10 @@ struct reload_counts {
 
 static json_t *reload_rows(const struct reload *l, struct reload_counts *n)
 {
-    const struct runtime *rt = work_control(&l->work)->runtime;
     json_t *rows = json_array();
     for (size_t i = 0; i < l->changes.n; i++) {
         const struct config_change *ch = &l->changes.v[i];
-        enum config_hidden hidden =
-            config_change_hidden(rt, work_control(&l->work)->routes, l->config, ch);
+        enum config_hidden hidden = config_change_hidden(work_control(&l->work), l->config, ch);
         n->changed++;
         if (hidden == CONFIG_HIDDEN_NONE)
             n->by_effect[ch->effect]++;

@@ -2,6 +2,7 @@
 /* Changes of the configuration as rows, and what runtime edits make of them. */
 #include "runtime/config_rows.h"
 
+#include "backend/pool_changes.h"
 #include "backend/routes.h"
 
 json_t *config_row(const char *path, const char *old, const char *new_value, const char *effect)
@@ -52,9 +53,39 @@ static enum config_hidden entry_hidden(const struct runtime_entry *e, const stru
     return is_other ? CONFIG_HIDDEN_HIDDEN : CONFIG_HIDDEN_SAME;
 }
 
-enum config_hidden config_change_hidden(const struct runtime *rt, const struct routes *routes,
-                                        const struct config *file, const struct config_change *ch)
+/* path: "pools[main].balance". */
+static enum config_hidden pools_hidden(const struct pool_changes *changes,
+                                       const struct config *file, const char *path)
 {
+    for (size_t i = 0; changes && i < changes->n; i++) {
+        const struct pool_change *ch = &changes->v[i];
+        AUTO_FREE char *prefix = str_printf("pools[%s]", ch->name);
+        if (!prefix || !str_is_prefix(str_of(path), str_of(prefix)))
+            continue;
+        const char *rest = path + strlen(prefix);
+        const struct config_pool *in_file = config_pool_find(file, ch->name);
+        if (ch->is_removed || !*rest) {
+            bool is_same = ch->is_removed ? !in_file : ch->is_added && in_file;
+            return is_same                          ? CONFIG_HIDDEN_SAME
+                   : ch->is_removed || ch->is_added ? CONFIG_HIDDEN_HIDDEN
+                                                    : CONFIG_HIDDEN_NONE;
+        }
+        for (size_t k = 0; k < config_pool_keys(); k++) {
+            AUTO_BUF text = BUF_INIT;
+            if (*rest != '.' || strcmp(rest + 1, config_pool_key_path(k)) != 0 || !ch->values[k])
+                continue;
+            bool is_same = in_file && config_pool_print(in_file, k, &text) == 0 &&
+                           str_eq(buf_str(&text), str_of(ch->values[k]));
+            return is_same ? CONFIG_HIDDEN_SAME : CONFIG_HIDDEN_HIDDEN;
+        }
+    }
+    return CONFIG_HIDDEN_NONE;
+}
+
+enum config_hidden config_change_hidden(const struct control *c, const struct config *file,
+                                        const struct config_change *ch)
+{
+    const struct routes *routes = c->routes;
     enum config_hidden hidden = CONFIG_HIDDEN_NONE;
     if (str_is_prefix(str_of(ch->path), STR("routes"))) {
         if (!routes)
@@ -62,7 +93,8 @@ enum config_hidden config_change_hidden(const struct runtime *rt, const struct r
         bool is_same = routes_are_equal(routes->v, routes->n, file->routes, file->n_routes);
         return is_same ? CONFIG_HIDDEN_SAME : CONFIG_HIDDEN_HIDDEN;
     }
-    LIST_FOREACH (it, runtime_entries(rt)) {
+    hidden = pools_hidden(c->pool_changes, file, ch->path);
+    LIST_FOREACH (it, runtime_entries(c->runtime)) {
         const struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
         const struct pool_edit *p = &e->now.edit;
         AUTO_FREE char *prefix = str_printf("pools[%s].backends[%s]", p->pool, p->name);

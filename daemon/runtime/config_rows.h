@@ -13,8 +13,8 @@ enum config_hidden {
     CONFIG_HIDDEN_HIDDEN, /* the edit says something else */
     CONFIG_HIDDEN_SAME,   /* the edit says what the file says now */
 };
-/* file is the new one. routes: those in place of the file's, NULL = none. Thread: control. */
-enum config_hidden config_change_hidden(const struct runtime *rt, const struct routes *routes,
-                                        const struct config *file, const struct config_change *ch);
+/* What the control plane's edits make of one; file is the new one. Thread: control. */
+enum config_hidden config_change_hidden(const struct control *c, const struct config *file,
+                                        const struct config_change *ch);
 /* A row of a change with its effect, or with what a runtime edit does to it. */
 json_t *config_change_row(const struct config_change *ch, enum config_hidden hidden);

@@ -24,8 +24,9 @@ struct control {
     struct configs *configs;
     struct certificates *certificates;
     struct routes *routes, *routes_stored; /* in place of the file's, see live_routes.h; NULL */
-    json_t *paused;                        /* listeners, see listeners.c */
-    struct map moving;                     /* struct user_move_step by user */
+    struct pool_changes *pool_changes, *pool_changes_stored; /* see live_pools.h; NULL = none */
+    json_t *paused;                                          /* listeners, see listeners.c */
+    struct map moving;                                       /* struct user_move_step by user */
     struct limiter *limiter;
     struct upgrades *upgrades;
     struct trouble *trouble;

@@ -400,7 +400,7 @@ def test_pools(proxy):
     proxy.ctl("backend", "drain", "dc1", "--yes")
     c = logged_in(proxy)
     assert proxy.ctl("pool", "list") == [{"name": "main", "balance": "user", "tls": "off", "backends": 2, "usable": 1,
-                                          "sessions": 1}]
+                                          "sessions": 1, "origin": "file"}]
     c.close()
 
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* Backends and pools: finding, listing, showing. */
+/* Backends: finding, listing, showing. */
 #include "control/backend/backend_list.h"
 
-#include "backend/places.h"
 #include "base/cert_days.h"
 #include "base/clock.h"
 #include "control/backend/latency_row.h"
@@ -375,35 +374,4 @@ void command_backend_show(struct request *r)
     row_capabilities(row, t.backend);
     target_fini(&t);
     request_answer(r, row);
-}
-
-/* ---- pools ---- */
-
-static json_t *pool_row(const struct pool *p)
-{
-    json_t *row = json_object();
-    uint64_t sessions = 0, usable = 0;
-    for (size_t i = 0; i < p->n_members; i++) {
-        const struct backend *b = p->members[i].backend;
-        sessions += backend_sessions(b);
-        usable += LOAD(b->admin) == BACKEND_READY && LOAD(b->health) != BACKEND_DOWN &&
-                  !backend_is_full(b);
-    }
-    request_set_text(row, "name", p->config->name);
-    request_set_text(row, "balance", config_balance_name(p->config->balance));
-    request_set_text(row, "tls", config_back_tls_name(p->config->tls));
-    request_put_number(row, "backends", p->n_members);
-    request_put_number(row, "usable", usable);
-    request_put_number(row, "sessions", sessions);
-    request_set_number(row, "waiting", places_waiting(p));
-    return row;
-}
-
-void command_pool_list(struct request *r)
-{
-    const struct pools *pools = control_setup(request_control(r))->pools;
-    json_t *rows = json_array();
-    for (size_t i = 0; i < pools->n; i++)
-        (void)json_array_append_new(rows, pool_row(&pools->v[i]));
-    table_answer(r, rows);
 }
