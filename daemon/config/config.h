@@ -70,6 +70,14 @@ struct config_listener_resolver {
     bool is_on;
 };
 
+/* What is done with a false end of message data (enum watch_false_end). */
+enum config_bare_newline {
+    BARE_NEWLINE_UNSET, /* in the file */
+    BARE_NEWLINE_PASS,
+    BARE_NEWLINE_NORMALISE,
+    BARE_NEWLINE_REJECT
+};
+
 struct config_listener {
     const char *name;
     const struct proto *proto;
@@ -83,8 +91,9 @@ struct config_listener {
                                                   all, else n 0 = none */
     unsigned mechanisms;        /* SASL_BIT mask, SASL_BIT_COMMAND, or SASL_BIT_NOTHING */
     unsigned hidden_mechanisms; /* the same: taken, though not announced */
-    bool is_external_any;       /* EXTERNAL without a certificate: the auth server decides */
-    bool is_auth_optional;      /* SMTP: auth = "none" or "optional" */
+    enum config_bare_newline bare_newline; /* never unset */
+    bool is_external_any;  /* EXTERNAL without a certificate: the auth server decides */
+    bool is_auth_optional; /* SMTP: auth = "none" or "optional" */
     bool allow_plaintext;
     struct config_strings capabilities; /* v NULL = built-in or learned; else n 0 = none */
     bool learn_capabilities;

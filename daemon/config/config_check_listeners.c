@@ -171,6 +171,8 @@ static void check_mechanisms(struct check *k, const struct config_listener *l)
     if (l->mechanisms & l->hidden_mechanisms)
         check_warning(k, "hidden_mechanisms", "some are in mechanisms, too: they are announced");
     check_external(k, l, mechanisms);
+    if (l->bare_newline != BARE_NEWLINE_PASS && !p->can_skip_login && !l->is_auth_optional)
+        check_error(k, "bare_newline", "%s has no message data that ends in a dot", p->name);
     if (l->is_auth_optional && !p->can_skip_login)
         check_error(k, "auth", "%s has no mail without login", p->name);
     bool is_nothing = mechanisms == SASL_BIT_NOTHING;

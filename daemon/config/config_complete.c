@@ -84,6 +84,8 @@ static int complete_listeners(struct config *c, const struct config_places *plac
                 l->is_v6_only = true;
         if (l->mechanisms == 0 && l->proto)
             l->mechanisms = l->proto->default_mechanisms;
+        if (l->bare_newline == BARE_NEWLINE_UNSET)
+            l->bare_newline = l->is_auth_optional ? BARE_NEWLINE_REJECT : BARE_NEWLINE_PASS;
         if (l->hidden_mechanisms == SASL_BIT_NOTHING)
             l->hidden_mechanisms = 0;
         if (!l->server_name)

@@ -30,6 +30,11 @@ static const struct config_word config_words_listener_tls[] = {{"off", LISTENER_
                                                                {0}};
 static const struct config_word config_words_listener_auth[] = {
     {"required", false}, {"none", true}, {"optional", true}, {0}};
+static const struct config_word config_words_bare_newlines[] = {
+    {"reject", BARE_NEWLINE_REJECT},
+    {"normalise", BARE_NEWLINE_NORMALISE},
+    {"pass", BARE_NEWLINE_PASS},
+    {0}};
 static const struct config_word config_words_externals[] = {
     {"certificate", false}, {"any", true}, {0}};
 static const struct config_word config_words_smtp_auths[] = {{"off", CONFIG_SMTP_AUTH_OFF},

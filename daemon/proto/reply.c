@@ -28,6 +28,7 @@ static const char *const reply_names[REPLY_KIND_COUNT] = {
     [REPLY_TOO_MANY_BAD] = "too-many-bad",
     [REPLY_TOO_LONG] = "too-long",
     [REPLY_PROTOCOL_MISUSE] = "protocol-misuse",
+    [REPLY_BARE_NEWLINE] = "bare-newline",
     [REPLY_NO_CERTIFICATE] = "no-certificate",
     [REPLY_BAD_CERTIFICATE] = "bad-certificate",
     [REPLY_INTERNAL] = "internal",

@@ -31,6 +31,8 @@
     R(TOO_MANY_BAD, "Too many bad commands.")                                                      \
     R(TOO_LONG, "Command is too long.")                                                            \
     R(PROTOCOL_MISUSE, "This is not an HTTP server.")                                              \
+    R(BARE_NEWLINE,                                                                                \
+      "Bare CR or LF at a line with a dot alone: it could be another end of the message.")         \
     R(NO_CERTIFICATE, "No required SSL certificate")                                               \
     R(BAD_CERTIFICATE, "SSL certificate error")                                                    \
     R(INTERNAL, "Internal error.")

@@ -19,7 +19,15 @@ enum watch_phase {
     WATCH_PHASE_COUNT
 };
 
-/* Kept current by watch_feed, but for is_stepwise. */
+/* A line of message data with a dot alone that is not CR LF . CR LF: servers differ in whether it
+ * is the end of the message (SMTP smuggling). */
+enum watch_false_end {
+    WATCH_FALSE_END_NONE,
+    WATCH_FALSE_END_AT_DOT, /* up to the dot it was fed: one more dot makes it text for everybody */
+    WATCH_FALSE_END_BEHIND  /* a CR alone behind the dot was fed, too */
+};
+
+/* Kept current by watch_feed, but for is_stepwise and is_strict. */
 struct watch {
     uint8_t phase; /* enum watch_phase */
     bool is_quiet; /* every command has its answer and no other has begun: a session that ends now
@@ -28,6 +36,8 @@ struct watch {
                            message data), or the server has asked it to go on */
     bool is_stepwise;   /* set by the owner: watch_feed stops behind each complete command, and each
                            complete response */
+    bool is_strict;     /* set by the owner: watch_feed stops at a false end of message data */
+    uint8_t false_end;  /* enum watch_false_end: it has stopped there; the owner sets it back */
     uint32_t open;      /* commands that have begun and have no answer; IDLE is none */
     char verb[15];      /* upper-case last command verb, NUL-terminated, "" before the first */
 };

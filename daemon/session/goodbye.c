@@ -66,11 +66,14 @@ size_t goodbye_pass(struct session *s, bool is_client, const char *p, size_t n)
     enum watch_side side = is_client ? WATCH_CLIENT : WATCH_SERVER;
     size_t done = 0;
     s->kill->is_client_last = is_client;
-    while (done < n && (is_client ? s->watch->is_client_due : !goodbye_is_due(s)))
+    while (done < n && !s->watch->false_end &&
+           (is_client ? s->watch->is_client_due : !goodbye_is_due(s)))
         done += s->proto->watch_feed(s->watch, side, str_n(p + done, n - done));
     if (s->tap)
         trace_tap_relay(s, is_client, str_n(p, done));
-    if (conn_send(to, p, done) < 0)
+    if (s->watch->false_end) /* it ends anyway: the message with it */
+        session_leave(s, REPLY_BARE_NEWLINE, NULL, SESSION_END_PROTOCOL);
+    else if (conn_send(to, p, done) < 0)
         session_end(s, is_client ? SESSION_END_SERVER_ERROR : SESSION_END_CLIENT_ERROR);
     else
         goodbye_look(s);

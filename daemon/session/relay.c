@@ -189,6 +189,43 @@ static bool relay_pass_last(struct session *s, struct conn *c, const char *p, si
            !relay_is_full(relay_peer(s, c), c) && (!is_client || goodbye_wants_client(s));
 }
 
+/* A line that servers could take for the end of the message, and what follows for commands: no
+ * server gets either. */
+static void relay_refuse_data(struct session *s)
+{
+    char id[32], peer[ADDR_TEXT_MAX];
+    addr_format(peer, &s->peer);
+    LOG_EVENT(LOG_LEVEL_NOTICE, "bare-newline", KV_STR("session", session_id_text(s, id)),
+              KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
+              KV_STR("user", s->user));
+    session_leave(s, REPLY_BARE_NEWLINE, NULL, SESSION_END_PROTOCOL);
+}
+
+/* The same for a client whose message data is looked at: what is sent on ends in the same place for
+ * every server. False when everything is over. */
+static bool relay_send_strict(struct session *s, struct str bytes)
+{
+    bool is_refusing = s->listener->config->bare_newline == BARE_NEWLINE_REJECT;
+    while (bytes.n > 0) {
+        size_t n = s->proto->watch_feed(s->watch, WATCH_CLIENT, bytes);
+        enum watch_false_end found = s->watch->false_end;
+        s->watch->false_end = WATCH_FALSE_END_NONE;
+        if (found == WATCH_FALSE_END_BEHIND || (found && is_refusing)) {
+            relay_refuse_data(s);
+            return false;
+        }
+        if (s->tap)
+            trace_tap_relay(s, true, str_head(bytes, n));
+        if ((n > 0 && conn_send(&s->server, bytes.p, n) < 0) ||
+            (found && conn_send(&s->server, ".", 1) < 0)) {
+            session_end(s, SESSION_END_SERVER_ERROR);
+            return false;
+        }
+        bytes = str_skip(bytes, n);
+    }
+    return true;
+}
+
 /* Passes one chunk on; false when this side has to wait or everything is over. */
 static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t n)
 {
@@ -197,6 +234,8 @@ static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t 
     if (s->kill)
         return relay_pass_last(s, c, p, n);
     relay_count(s, c, n);
+    if (is_client && s->watch && s->watch->is_strict)
+        return relay_send_strict(s, str_n(p, n)) && !relay_is_full(peer, c);
     if (s->watch)
         (void)s->proto->watch_feed(s->watch, is_client ? WATCH_CLIENT : WATCH_SERVER, str_n(p, n));
     if (s->tap)
@@ -286,6 +325,13 @@ void relay_begin(struct session *s, const struct buf *rest)
         s->client_name = str_dup(client_name);
     preauth_free(s);
     relay_watch(s);
+    if (s->listener->config->bare_newline != BARE_NEWLINE_PASS) {
+        if (!s->watch) {
+            session_end(s, SESSION_END_NOMEM);
+            return;
+        }
+        s->watch->is_strict = true;
+    }
     conn_own(&s->client, &relay_ops, s);
     conn_own(&s->server, &relay_ops, s);
     relay_enlist(s);

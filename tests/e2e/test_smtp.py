@@ -251,6 +251,59 @@ def test_no_smuggling_by_bare_line_feeds(make_smtp, mta):
     c.close()
 
 
+ENDS = {"CRLF": "\r\n", "LF": "\n", "CR": "\r"}
+FALSE_ENDS = [(a, b) for a in ENDS for b in ENDS if (a, b) != ("CRLF", "CRLF")]
+
+
+def stored(p, subject):
+    """The texts of the mails that have this in their subject."""
+    m = imap.plain(p.host, p.ports["imap"])
+    m.login(USER, PASSWORD)
+    m.select()
+    numbers = m.search(None, "SUBJECT", subject)[1][0].split()
+    texts = [m.fetch(n.decode(), "(BODY[TEXT])")[1][0][1] for n in numbers]
+    m.logout()
+    return texts
+
+
+def smuggle(p, subject, before, after):
+    """A mail with another one behind a false end of the first; returns the connection behind the whole end."""
+    c = imap.Lines(p.host, p.ports["submission"])
+    c.line()
+    for command in ("EHLO client.test", f"MAIL FROM:<{USER}>", f"RCPT TO:<{USER}>", "DATA"):
+        assert ask(c, command)[-1][:1] in "23"
+    c.send(f"Subject: {subject}\r\n\r\nfirst{ENDS[before]}.{ENDS[after]}MAIL FROM:<{USER}>\r\nRCPT TO:<{USER}>\r\nDATA\r\n"
+           f"Subject: smuggled {subject}\r\n\r\nsecond\r\n.\r\n")
+    return c
+
+
+@pytest.mark.parametrize("mode", ["reject", "normalise"])
+def test_every_false_end_of_a_message(make_smtp, mta, mode):
+    """All variants of SMTP smuggling: Postfix and the follower see the same end, or none. Without a login rejecting is the default."""
+    p = make_smtp({"auth": "none", **({} if mode == "reject" else {"bare_newline": mode})})
+    subject = f"f{uuid.uuid4().hex}"
+    taken = 0
+    for before, after in FALSE_ENDS:
+        c = smuggle(p, subject, before, after)
+        answer = c.line()
+        if mode == "reject" or (before, after) == ("CRLF", "CR"):
+            assert answer.startswith("521 5.5.2"), (before, after, answer)
+            assert c.rest() == b""
+        else:
+            assert answer.startswith("250 2.0.0"), (before, after, answer)
+            assert ask(c, "NOOP") == ["250 2.0.0 Ok"]  # one answer to one message: nothing of it was a command
+            assert ask(c, "QUIT")[0].startswith("221")
+            taken += 1
+        c.close()
+    c = smuggle(p, subject, "CRLF", "CRLF")  # the whole end is one for both: what follows it are commands
+    answers = [c.line() for _ in range(3)]
+    assert [a[:3] for a in answers] == ["250", "250", "250"]
+    c.close()
+    texts = wait.until(lambda: len(found := stored(p, subject)) == taken + 1 and found, "the mails")
+    assert sum(b"second" in text for text in texts) == taken  # one mail each, with all of it
+    p.wait_for_log("bare-newline")
+
+
 def test_kill_at_a_boundary(make_smtp):
     p = make_smtp()
     s = smtp(p, "plain")

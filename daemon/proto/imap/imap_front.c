@@ -53,6 +53,7 @@ static const struct imap_reply_row {
     [REPLY_TOO_MANY_BAD] = {"BYE", NULL},
     [REPLY_TOO_LONG] = {"BYE", NULL},
     [REPLY_PROTOCOL_MISUSE] = {"BYE", NULL},
+    [REPLY_BARE_NEWLINE] = {"BYE", NULL},
     [REPLY_NO_CERTIFICATE] = {"BYE", NULL},
     [REPLY_BAD_CERTIFICATE] = {"BYE", NULL},
     [REPLY_INTERNAL] = {"NO", "SERVERBUG"},

@@ -41,6 +41,7 @@ static const struct sieve_words {
     [REPLY_TOO_MANY_BAD] = {"BYE", "BYE"},
     [REPLY_TOO_LONG] = {"BYE", "BYE"},
     [REPLY_PROTOCOL_MISUSE] = {"BYE", "BYE"},
+    [REPLY_BARE_NEWLINE] = {"BYE", "BYE"},
     [REPLY_NO_CERTIFICATE] = {"BYE", "BYE"},
     [REPLY_BAD_CERTIFICATE] = {"BYE", "BYE"},
     [REPLY_INTERNAL] = {"NO (TRYLATER)", "BYE (TRYLATER)"},

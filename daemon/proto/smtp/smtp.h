@@ -56,7 +56,16 @@ enum smtp_client_state {
 
 /* How much of CR LF '.' CR LF, the only end of message data (RFC 5321 section 4.1.1.4), was seen.
  */
-enum smtp_dot { SMTP_DOT_NONE, SMTP_DOT_CR, SMTP_DOT_LINE, SMTP_DOT_DOT, SMTP_DOT_DOT_CR };
+/* BARE: behind a CR or LF alone, of which only a strict watcher takes note. */
+enum smtp_dot {
+    SMTP_DOT_NONE,
+    SMTP_DOT_CR,
+    SMTP_DOT_LINE,
+    SMTP_DOT_DOT,
+    SMTP_DOT_DOT_CR,
+    SMTP_DOT_BARE_LINE,
+    SMTP_DOT_BARE_DOT
+};
 
 struct smtp_watch {
     struct watch head;

@@ -47,6 +47,7 @@ static const struct smtp_words {
     [REPLY_TOO_MANY_BAD] = {"421 4.7.0", "421 4.7.0", "421 4.7.0"},
     [REPLY_TOO_LONG] = {"500 5.5.2", "500 5.5.2", "500 5.5.2"},
     [REPLY_PROTOCOL_MISUSE] = {"503 5.5.0", "503 5.5.0", "503 5.5.0"},
+    [REPLY_BARE_NEWLINE] = {"521 5.5.2", "521 5.5.2", "521 5.5.2"},
     [REPLY_NO_CERTIFICATE] = {"421 4.7.1", "421 4.7.1", "421 4.7.1"},
     [REPLY_BAD_CERTIFICATE] = {"421 4.7.1", "421 4.7.1", "421 4.7.1"},
     [REPLY_INTERNAL] = {"451 4.3.0", "451 4.3.0", "421 4.3.0"},

@@ -78,30 +78,59 @@ static void smtp_watch_char(struct smtp_watch *w, char c)
     }
 }
 
-static void smtp_watch_data(struct smtp_watch *w, char c)
+/* The state behind a byte that is no part of a line with a dot alone. */
+static enum smtp_dot smtp_watch_text(char c)
 {
+    return c == '\r' ? SMTP_DOT_CR : c == '\n' ? SMTP_DOT_BARE_LINE : SMTP_DOT_NONE;
+}
+
+/* Takes one byte of message data; false: a strict watcher stops before it. */
+static bool smtp_watch_data(struct smtp_watch *w, char c)
+{
+    bool is_end = c == '\r' || c == '\n';
+    enum smtp_dot next = smtp_watch_text(c);
     switch ((enum smtp_dot)w->dot) {
-    case SMTP_DOT_CR:
-        w->dot = c == '\n' ? SMTP_DOT_LINE : c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
+    case SMTP_DOT_CR: /* a CR alone, if no LF follows it */
+        next = c == '\n' ? SMTP_DOT_LINE : c == '.' ? SMTP_DOT_BARE_DOT : next;
         break;
     case SMTP_DOT_LINE:
-        w->dot = c == '.' ? SMTP_DOT_DOT : c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
+        next = c == '.' ? SMTP_DOT_DOT : next;
+        break;
+    case SMTP_DOT_BARE_LINE:
+        next = c == '.' ? SMTP_DOT_BARE_DOT : next;
         break;
     case SMTP_DOT_DOT:
-        w->dot = c == '\r' ? SMTP_DOT_DOT_CR : SMTP_DOT_NONE;
+        next = c == '\r' ? SMTP_DOT_DOT_CR : next;
+        if (c == '\n' && w->head.is_strict)
+            w->head.false_end = WATCH_FALSE_END_AT_DOT;
+        break;
+    case SMTP_DOT_BARE_DOT:
+        if (is_end && w->head.is_strict)
+            w->head.false_end = WATCH_FALSE_END_AT_DOT;
         break;
     case SMTP_DOT_DOT_CR:
         if (c == '\n') {
             w->client = SMTP_CLIENT_WORD;
             w->word_len = 0;
             w->head.open = 1;
-        }
-        w->dot = c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
+        } else if (w->head.is_strict)
+            w->head.false_end = WATCH_FALSE_END_BEHIND;
         break;
     case SMTP_DOT_NONE:
-        w->dot = c == '\r' ? SMTP_DOT_CR : SMTP_DOT_NONE;
         break;
     }
+    w->dot = w->head.false_end ? SMTP_DOT_NONE : (uint8_t)next;
+    return !w->head.false_end;
+}
+
+/* How many bytes of the text of a message need no look: up to the next CR, for a strict watcher up
+ * to the next CR or LF. */
+static size_t smtp_watch_skip(const struct smtp_watch *w, struct str bytes)
+{
+    const char *cr = memchr(bytes.p, '\r', bytes.n);
+    size_t n = cr ? (size_t)(cr - bytes.p) : bytes.n;
+    const char *lf = w->head.is_strict && n > 0 ? memchr(bytes.p, '\n', n) : NULL;
+    return lf ? (size_t)(lf - bytes.p) : n;
 }
 
 static size_t smtp_watch_client_some(struct smtp_watch *w, struct str bytes)
@@ -118,14 +147,9 @@ static size_t smtp_watch_client_some(struct smtp_watch *w, struct str bytes)
         smtp_watch_char(w, bytes.p[0]);
         return 1;
     }
-    if (w->dot == SMTP_DOT_NONE) { /* nothing needs a look up to the next CR */
-        const char *cr = memchr(bytes.p, '\r', bytes.n);
-        n = cr ? (size_t)(cr - bytes.p) : bytes.n;
-        if (n > 0)
-            return n;
-    }
-    smtp_watch_data(w, bytes.p[0]);
-    return 1;
+    if (w->dot == SMTP_DOT_NONE && (n = smtp_watch_skip(w, bytes)) > 0)
+        return n;
+    return smtp_watch_data(w, bytes.p[0]) ? 1 : 0;
 }
 
 /* ---- server ---- */
@@ -184,6 +208,8 @@ size_t smtp_watch_feed(struct watch *head, enum watch_side side, struct str byte
         else
             smtp_watch_server_char(w, bytes.p[0]);
         bytes = str_n(bytes.p + n, bytes.n - n);
+        if (head->false_end)
+            break;
         bool is_step = side == WATCH_SERVER ? !w->is_in_reply
                                             : w->client == SMTP_CLIENT_WORD && !w->is_mid_line;
         if (head->is_stepwise && is_step)

@@ -148,6 +148,7 @@ static void test_listeners(void **state)
         {LISTENERS(SMTP("mechanisms = \"PLAIN\"; external = \"any\";")),
          "warning: listeners[0].external: has no effect: EXTERNAL is not among the mechanisms",
          true},
+        {LISTENERS(SMTP("bare_newline = \"normalise\";")), NULL, false},
         {LISTENERS(SMTP("hidden_mechanisms = \"COMMAND\";")),
          "hidden_mechanisms: smtp has no login command", false},
         {LISTENERS(SMTP("mechanisms = \"PLAIN\"; hidden_mechanisms = \"PLAIN\";")),

@@ -251,6 +251,7 @@ static void test_auth_replies(void **state)
          "504 5.5.4 Authentication mechanism is not available.\r\n"},
         {REPLY_SHUTDOWN, NULL, NULL, "421 4.3.2 Server is shutting down.\r\n"},
         {REPLY_BAD_CERTIFICATE, NULL, NULL, "421 4.7.1 SSL certificate error\r\n"},
+        {REPLY_BARE_NEWLINE, NULL, "x", "521 5.5.2 x\r\n"},
     };
     check_replies(before, PROTO_AUTH_BEGIN, rows, ARRAY_LEN(rows));
 }

@@ -120,12 +120,84 @@ static void test_stops(void **state)
     watch_stops_run(&proto_smtp, rows, ARRAY_LEN(rows));
 }
 
+/* ---- lines that could be another end of the message ---- */
+
+/* Feeds a message in chunks of `chunk` bytes as the relay does, with one more dot where the watcher
+ * stops for one. "^" and "_" stand for CR and LF. */
+static void feed_strict(const char *text, size_t chunk, struct buf *out)
+{
+    struct watch *w = calloc(1, proto_smtp.watch_size);
+    AUTO_BUF raw = BUF_INIT;
+    assert_non_null(w);
+    proto_smtp.watch_init(w);
+    w->is_strict = true;
+    (void)proto_smtp.watch_feed(w, WATCH_CLIENT, STR("DATA\r\n"));
+    (void)proto_smtp.watch_feed(w, WATCH_SERVER, STR("354 go\r\n"));
+    for (const char *p = text; *p; p++)
+        assert_int_equal(buf_append_char(&raw, *p == '^' ? '\r' : *p == '_' ? '\n' : *p), 0);
+    struct str rest = buf_str(&raw);
+    while (rest.n > 0) {
+        size_t n = proto_smtp.watch_feed(w, WATCH_CLIENT, str_head(rest, chunk));
+        for (size_t i = 0; i < n; i++) {
+            char c = rest.p[i];
+            assert_int_equal(buf_append_char(out, c == '\r' ? '^' : c == '\n' ? '_' : c), 0);
+        }
+        assert_true(n == (rest.n < chunk ? rest.n : chunk) || w->false_end);
+        rest = str_skip(rest, n);
+        if (w->false_end == WATCH_FALSE_END_BEHIND) {
+            assert_int_equal(buf_append_c(out, "{REFUSED}"), 0);
+            break;
+        }
+        if (w->false_end)
+            assert_int_equal(buf_append_char(out, '.'), 0);
+        w->false_end = WATCH_FALSE_END_NONE;
+    }
+    assert_int_equal(buf_append_c(out, w->phase == WATCH_DATA ? "{data}"
+                                       : w->open == 1         ? "{end}"
+                                                              : "{more}"),
+                     0);
+    free(w);
+}
+
+static void test_false_ends(void **state)
+{
+    (void)state;
+    static const char *const messages[][2] = {
+        {"a^_.^_", "a^_.^_{end}"},
+        {".^_", ".^_{end}"},
+        {"a^_..^_.^_", "a^_..^_.^_{end}"},
+        {"a^_.b^_", "a^_.b^_{data}"},
+        {"a_.b^.c^_", "a_.b^.c^_{data}"},
+        {"a_b^c_^_.^_", "a_b^c_^_.^_{end}"}, /* bare ones elsewhere are the message's own */
+        {"a_.^_b", "a_..^_b{data}"},
+        {"a_._b", "a_.._b{data}"},
+        {"a_.^b", "a_..^b{data}"},
+        {"a^_._b", "a^_.._b{data}"},
+        {"a^_.^b", "a^_.^{REFUSED}{data}"},
+        {"a^_.^^_", "a^_.^{REFUSED}{data}"},
+        {"a^.^_b", "a^..^_b{data}"},
+        {"a^.^b", "a^..^b{data}"},
+        {"a^._b", "a^.._b{data}"},
+        {"._b", ".._b{data}"},
+        {"_.^_.^_", "_..^_.^_{end}"}, /* the second one is whole: CR LF . CR LF */
+        {"a_._._.^_", "a_.._.._..^_{data}"},
+        {"a_.^_.^_", "a_..^_.^_{end}"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(messages); i++)
+        for (size_t chunk = 1; chunk < 16; chunk++) {
+            AUTO_BUF out = BUF_INIT;
+            feed_strict(messages[i][0], chunk, &out);
+            assert_string_equal(buf_cstr(&out), messages[i][1]);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_false_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
