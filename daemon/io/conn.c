@@ -146,6 +146,35 @@ void conn_own(struct conn *c, const struct conn_ops *ops, void *owner)
     c->owner = owner;
 }
 
+int conn_move(struct conn *to, struct conn *from)
+{
+    bool is_at_rest = from->fd >= 0 && !from->error && !from->is_connecting && !from->is_securing &&
+                      !from->is_corked && !from->is_shutdown_wanted && from->out.len == 0;
+    if (!is_at_rest)
+        return -ERR_BUSY;
+    conn_init(to, from->loop, from->ops, from->owner);
+    int err = conn_adopt(to, from->fd);
+    if (err < 0)
+        return err;
+    loop_undefer(&from->again);
+    event_del(&from->event);
+    if (from->write_event)
+        event_free(from->write_event);
+    to->is_reading = from->is_reading;
+    to->is_eof = from->is_eof;
+    to->is_again = from->is_again;
+    to->in_bytes = from->in_bytes;
+    to->out_bytes = from->out_bytes;
+    to->tls = from->tls;
+    if (to->tls)
+        conn_tls_moved(to);
+    conn_drop_out(from);
+    conn_init(from, from->loop, from->ops, from->owner);
+    conn_update_read(to);
+    conn_rearm(to);
+    return 0;
+}
+
 int conn_adopt(struct conn *c, int fd)
 {
     if (event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_event, c) != 0)

@@ -62,6 +62,9 @@ struct conn {
 void conn_init(struct conn *c, struct loop *l, const struct conn_ops *ops, void *owner);
 /* Hands the conn over to other callbacks (both borrowed), whatever its state. */
 void conn_own(struct conn *c, const struct conn_ops *ops, void *owner);
+/* Moves an open conn into another, closed one, callbacks and owner with it; `from` is closed then.
+ * -ERR_BUSY: not between a connect, a handshake or pending output and their ends. */
+int conn_move(struct conn *to, struct conn *from) NODISCARD;
 /* Takes an accepted socket, which has TCP_NODELAY from the listening one (it need not be
  * non-blocking: no call here waits). Reading is off until conn_want_read. With an error the fd
  * stays the caller's. */

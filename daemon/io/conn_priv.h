@@ -27,6 +27,8 @@ int conn_flush(struct conn *c);
 
 /* Ends TLS without a word to the peer; the socket stays. */
 void conn_tls_free(struct conn *c);
+/* c->tls came from another conn. */
+void conn_tls_moved(struct conn *c);
 /* Goes on with the handshake. -ERR_AGAIN: it is not over yet; 0: it is; -ERR_x: it failed, and an
  * alert was sent. Marks its end in the conn. */
 int conn_tls_handshake(struct conn *c) NODISCARD;

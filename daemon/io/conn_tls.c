@@ -228,6 +228,12 @@ void conn_tls_free(struct conn *c)
     c->tls = NULL;
 }
 
+void conn_tls_moved(struct conn *c)
+{
+    c->tls->conn = c;
+    gnutls_transport_set_ptr(c->tls->session, c);
+}
+
 static void conn_tls_attach(struct conn *c, struct conn_tls *t)
 {
     gnutls_transport_set_ptr(t->session, c);
