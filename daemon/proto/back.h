@@ -54,6 +54,8 @@ struct back_env {
     bool is_pipelining_allowed; /* send several commands at once where safe */
     bool want_capabilities;     /* health check: learn capabilities before leaving */
     bool is_check;              /* end politely (LOGOUT/QUIT) after the last step */
+    bool is_warming; /* without cred: stop with BACK_READY where a login would begin; back_resume
+                        goes on */
     /* identity of the client, forwarded by IMAP ID / XCLIENT */
     bool forward_id;           /* allowed by the pool's `forward` */
     bool xclient_forced;       /* send XCLIENT even when it is not advertised */

@@ -98,6 +98,7 @@ struct back_env;
 enum back_result {
     BACK_NEED_MORE, /* wait for more bytes of the server (out may hold bytes to send now) */
     BACK_STARTTLS,  /* send nothing more: start TLS now, then call back_tls_started */
+    BACK_READY,     /* warmed up: nothing is sent or asked until back_resume */
     BACK_DONE,      /* logged in (or checked): bytes after *ret_consumed belong to the relay */
     BACK_FAILED,    /* see back.failure and back.message */
 };
@@ -152,6 +153,8 @@ struct proto {
     enum back_result (*back_feed)(struct back *b, struct str in, size_t *ret_consumed,
                                   struct buf *out);
     enum back_result (*back_tls_started)(struct back *b, struct buf *out);
+    /* After BACK_READY: logs in as the env says now, which has credentials. */
+    enum back_result (*back_resume)(struct back *b, struct buf *out);
 
     size_t watch_size; /* bytes of the follower's state, zero-initialised by the owner, then
                           watch_init */

@@ -43,6 +43,7 @@ const struct proto proto_imap = {
     .back_free = imap_back_free,
     .back_feed = imap_back_feed,
     .back_tls_started = imap_back_tls_started,
+    .back_resume = imap_back_resume,
     .watch_size = sizeof(struct imap_watch),
     .watch_init = imap_watch_init,
     .watch_feed = imap_watch_feed,

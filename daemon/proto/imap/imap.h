@@ -51,6 +51,7 @@ void imap_back_free(struct back *b);
 enum back_result imap_back_feed(struct back *b, struct str in, size_t *ret_consumed,
                                 struct buf *out);
 enum back_result imap_back_tls_started(struct back *b, struct buf *out);
+enum back_result imap_back_resume(struct back *b, struct buf *out);
 
 /* watch */
 

@@ -332,6 +332,8 @@ static enum back_result imap_back_next(struct imap_back *i, struct buf *out)
         env->want_capabilities || (env->cred && (env->forward_id || imap_back_demands_sasl(env)));
     if (needs_capabilities && !is_known)
         return imap_back_simple(i, IMAP_CAPABILITY, "CAPABILITY\r\n", out);
+    if (env->is_warming)
+        return BACK_READY;
     bool needs_login = env->cred && !i->is_logged_in;
     if (needs_login && env->forward_id && !(i->sent & 1u << IMAP_ID) &&
         imap_back_has(i, IMAP_HAS_ID)) {
@@ -390,7 +392,7 @@ static enum back_result imap_back_greeting(struct imap_back *i, struct str respo
      * for a look at its health. */
     if (is_preauth && needs_starttls)
         return back_fail_own(&i->b, BACK_FAIL_NO_TLS, STR("PREAUTH leaves no way to start TLS"));
-    if (is_preauth && env->cred)
+    if (is_preauth && (env->cred || env->is_warming))
         return back_fail_own(&i->b, BACK_FAIL_PROTOCOL,
                              STR("PREAUTH: logged in as nobody knows whom"));
     if (needs_starttls && i->has_capabilities && !imap_back_has(i, IMAP_HAS_STARTTLS)) {
@@ -592,4 +594,11 @@ enum back_result imap_back_tls_started(struct back *b, struct buf *out)
     i->features = i->mechanisms = 0;
     buf_clear(&b->learned);
     return imap_back_next(i, out);
+}
+
+enum back_result imap_back_resume(struct back *b, struct buf *out)
+{
+    struct imap_back *i = (struct imap_back *)b;
+    enum back_result r = imap_back_check_env(i);
+    return r == BACK_NEED_MORE ? imap_back_next(i, out) : r;
 }

@@ -39,6 +39,7 @@ const struct proto proto_pop3 = {
     .back_free = pop3_back_free,
     .back_feed = pop3_back_feed,
     .back_tls_started = pop3_back_tls_started,
+    .back_resume = pop3_back_resume,
     .watch_size = sizeof(struct pop3_watch),
     .watch_init = pop3_watch_init,
     .watch_feed = pop3_watch_feed,

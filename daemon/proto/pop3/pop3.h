@@ -33,6 +33,7 @@ void pop3_back_free(struct back *b);
 enum back_result pop3_back_feed(struct back *b, struct str in, size_t *ret_consumed,
                                 struct buf *out);
 enum back_result pop3_back_tls_started(struct back *b, struct buf *out);
+enum back_result pop3_back_resume(struct back *b, struct buf *out);
 
 /* watch */
 struct pop3_watch {

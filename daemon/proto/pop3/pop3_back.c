@@ -232,6 +232,8 @@ static enum back_result pop3_back_next(struct pop3_back *p, struct buf *out)
         (env->cred && ((env->forward_id && !p->has_xclient) || pop3_back_demands_sasl(env)));
     if (needs_capa && !is_known)
         return pop3_back_simple(p, POP3_CAPA, "CAPA\r\n", out);
+    if (env->is_warming)
+        return BACK_READY;
     if (!env->cred || (p->is_logged_in && env->is_check))
         return pop3_back_simple(p, POP3_QUIT, "QUIT\r\n", out);
     if (p->is_logged_in)
@@ -404,4 +406,11 @@ enum back_result pop3_back_tls_started(struct back *b, struct buf *out)
     buf_clear(&p->capabilities);
     buf_clear(&b->learned);
     return pop3_back_next(p, out);
+}
+
+enum back_result pop3_back_resume(struct back *b, struct buf *out)
+{
+    struct pop3_back *p = (struct pop3_back *)b;
+    enum back_result r = pop3_back_check_env(p);
+    return r == BACK_NEED_MORE ? pop3_back_next(p, out) : r;
 }

@@ -37,6 +37,7 @@ const struct proto proto_sieve = {
     .back_free = sieve_back_free,
     .back_feed = sieve_back_feed,
     .back_tls_started = sieve_back_tls_started,
+    .back_resume = sieve_back_resume,
     .watch_size = sizeof(struct sieve_watch),
     .watch_init = sieve_watch_init,
     .watch_feed = sieve_watch_feed,

@@ -42,6 +42,7 @@ void sieve_back_free(struct back *b);
 enum back_result sieve_back_feed(struct back *b, struct str in, size_t *ret_consumed,
                                  struct buf *out);
 enum back_result sieve_back_tls_started(struct back *b, struct buf *out);
+enum back_result sieve_back_resume(struct back *b, struct buf *out);
 
 /* watch */
 

@@ -227,6 +227,8 @@ static enum back_result sieve_introduce(struct sieve_back *b, struct buf *out)
     const struct back_env *env = b->head.env;
     AUTO_BUF line = BUF_INIT;
     char ttl[16];
+    if (env->is_warming)
+        return BACK_READY;
     if (!env->cred || !(env->xclient_forced || (env->forward_id && b->has_xclient)))
         return sieve_login(b, out);
     snprintf(ttl, sizeof(ttl), "%u", env->ttl);
@@ -392,6 +394,14 @@ enum back_result sieve_back_tls_started(struct back *head, struct buf *out)
     buf_clear(&b->head.learned);
     sieve_enter(b, SIEVE_STEP_TLS_GREETING);
     return BACK_NEED_MORE;
+}
+
+enum back_result sieve_back_resume(struct back *head, struct buf *out)
+{
+    struct sieve_back *b = (struct sieve_back *)head;
+    enum back_failure f = back_sasl_check(head->env);
+    return f == BACK_FAIL_NONE ? sieve_introduce(b, out)
+                               : sieve_fail(b, f, "refused before anything was sent");
 }
 
 /* ---- object ---- */

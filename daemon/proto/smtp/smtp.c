@@ -39,6 +39,7 @@ const struct proto proto_smtp = {
     .back_free = smtp_back_free,
     .back_feed = smtp_back_feed,
     .back_tls_started = smtp_back_tls_started,
+    .back_resume = smtp_back_resume,
     .watch_size = sizeof(struct smtp_watch),
     .watch_init = smtp_watch_init,
     .watch_feed = smtp_watch_feed,

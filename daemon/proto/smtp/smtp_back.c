@@ -381,6 +381,8 @@ static enum back_result smtp_introduce(struct smtp_back *b, struct buf *out)
     const struct back_env *env = b->head.env;
     bool is_xclient = env->xclient_forced || (env->forward_id && b->has_xclient);
     bool is_named = env->forward_id && env->helo.n > 0;
+    if (env->is_warming)
+        return BACK_READY;
     if (!env->cred || b->is_xclient_done)
         return smtp_login(b, out);
     b->is_xclient_done = true;
@@ -544,6 +546,14 @@ enum back_result smtp_back_tls_started(struct back *head, struct buf *out)
     b->is_tls_active = true;
     smtp_forget_capabilities(b);
     return smtp_say_ehlo(b, SMTP_STEP_EHLO, out);
+}
+
+enum back_result smtp_back_resume(struct back *head, struct buf *out)
+{
+    struct smtp_back *b = (struct smtp_back *)head;
+    enum back_failure f = back_sasl_check(head->env);
+    return f == BACK_FAIL_NONE ? smtp_introduce(b, out)
+                               : smtp_fail(b, f, "refused before anything was sent");
 }
 
 /* ---- object ---- */
