@@ -33,10 +33,13 @@ struct login {
     uint64_t started_us;
     uint64_t total_deadline_ms, deadline_ms; /* of everything, of the phase; UINT64_MAX = none */
     bool is_delivering;
+    bool is_ready;   /* it waits for login_resume */
+    bool is_resumed; /* its connection waited; a new one has not been tried */
 };
 
 static void login_connect_next(struct login *l);
 static void login_connected(struct login *l);
+static void on_start(struct loop_deferred *d);
 
 /* ---- end ---- */
 
@@ -77,11 +80,29 @@ static void login_hear(const struct login *l, enum login_speaker who, struct str
         l->spec.heard(l->spec.arg, who, bytes);
 }
 
+/* A server may have given up a connection that waited, which proves nothing about it. */
+static void login_begin_again(struct login *l)
+{
+    login_stop(l);
+    conn_close(l->spec.conn);
+    l->spec.proto->back_free(STEAL(l->back));
+    buf_clear(&l->in);
+    l->n_addrs = l->next_addr = 0;
+    l->is_resumed = false;
+    l->phase = LOGIN_RESOLVE;
+    l->later.fn = on_start;
+    loop_defer(l->spec.loop, &l->later);
+}
+
 static void login_finish(struct login *l, enum back_failure f, const char *step, struct str message)
 {
     struct login_outcome *o = &l->outcome;
     if (l->phase == LOGIN_OVER)
         return;
+    if (l->is_resumed && (f == BACK_FAIL_CLOSED || f == BACK_FAIL_BYE)) {
+        login_begin_again(l);
+        return;
+    }
     /* The message may be the connection's own text: it is copied before that is closed. */
     buf_clear(&l->message);
     if (reply_append_clean(&l->message, message, REPLY_TEXT_MAX) < 0)
@@ -218,6 +239,11 @@ static void login_follow(struct login *l, enum back_result result, enum login_sp
         login_finish(l, BACK_FAIL_NONE, b->step, STR(""));
     } else if (result == BACK_STARTTLS) {
         login_secure(l);
+    } else if (result == BACK_READY) {
+        l->is_ready = true;
+        l->deadline_ms = l->total_deadline_ms = UINT64_MAX;
+        loop_timer_cancel(l->spec.loop, &l->timer);
+        l->spec.ready(l->spec.arg);
     }
 }
 
@@ -434,13 +460,8 @@ static void on_start(struct loop_deferred *d)
 
 /* ---- start ---- */
 
-int login_start(const struct login_spec *spec, struct login **ret)
+static void login_take_spec(struct login *l, const struct login_spec *spec)
 {
-    if (spec->tls != BACK_TLS_OFF && !spec->tls_client)
-        return -ERR_INVAL;
-    struct login *l = zalloc(sizeof(*l));
-    if (!l)
-        return -ERR_NOMEM;
     l->spec = *spec;
     l->spec.env.tls = spec->tls;
     l->spec.env.is_tls_active = spec->tls == BACK_TLS_IMPLICIT; /* before its first byte */
@@ -455,11 +476,46 @@ int login_start(const struct login_spec *spec, struct login **ret)
     l->is_unheard = spec->is_connect_untimed && !spec->proxy && spec->tls != BACK_TLS_IMPLICIT;
     l->started_us = clock_us();
     l->total_deadline_ms = login_deadline(loop_now_ms(spec->loop), spec->total_ms);
+}
+
+int login_start(const struct login_spec *spec, struct login **ret)
+{
+    if (spec->tls != BACK_TLS_OFF && !spec->tls_client)
+        return -ERR_INVAL;
+    struct login *l = zalloc(sizeof(*l));
+    if (!l)
+        return -ERR_NOMEM;
+    login_take_spec(l, spec);
     conn_init(spec->conn, spec->loop, &login_ops, l);
     loop_timer_init(&l->timer, on_timeout);
     list_init(&l->later.link);
     l->later.fn = on_start;
     loop_defer(spec->loop, &l->later);
     *ret = l;
+    return 0;
+}
+
+static void on_resume(struct loop_deferred *d)
+{
+    struct login *l = LIST_ITEM(d, struct login, later);
+    AUTO_SECRET_BUF out = BUF_INIT;
+    if (login_tell(l, "login"))
+        login_follow(l, l->spec.proto->back_resume(l->back, &out), LOGIN_PROXY, &out);
+}
+
+int login_resume(struct login *l, const struct login_spec *spec)
+{
+    int err = l->is_ready ? conn_move(spec->conn, l->spec.conn) : -ERR_BUSY;
+    if (err < 0)
+        return err;
+    login_take_spec(l, spec);
+    conn_own(spec->conn, &login_ops, l);
+    l->is_ready = false;
+    l->is_resumed = true;
+    l->outcome.connect_us = 0;
+    login_enter(l, LOGIN_DIALOGUE, spec->login_ms);
+    login_arm(l, login_left_ms(l));
+    l->later.fn = on_resume;
+    loop_defer(spec->loop, &l->later);
     return 0;
 }

@@ -27,8 +27,6 @@ struct login_outcome {
     uint64_t total_us;
 };
 
-/* Strings, credentials and objects are borrowed until the callback or login_cancel; the structs
- * themselves (proxy, source, env) are copied. Times of 0 = no limit. */
 /* Who says something. */
 enum login_speaker {
     LOGIN_SERVER,
@@ -37,6 +35,8 @@ enum login_speaker {
     LOGIN_PROXY_SECRET, /* what follows the beginning of a login: it answers a challenge */
 };
 
+/* Strings, credentials and objects are borrowed until the callback or login_cancel; the structs
+ * themselves (proxy, source, env) are copied. Times of 0 = no limit. */
 struct login_spec {
     struct loop *loop;
     struct resolver *resolver;
@@ -61,6 +61,9 @@ struct login_spec {
     /* What is said, for an operator who looks on; may be NULL. Bytes of the server come by whole
      * replies. */
     void (*heard)(void *arg, enum login_speaker who, struct str bytes);
+    /* With env.is_warming: all is done that can be without a user; login_resume goes on. Until then
+     * nothing is limited in time, and `done` tells that the server left. */
+    void (*ready)(void *arg);
     void (*done)(void *arg,
                  struct login_outcome *o); /* once; the login is freed after it returns */
     void *arg;
@@ -69,6 +72,11 @@ struct login_spec {
 /* Starts; done runs in a later callback of the loop, never from here. -ERR_NOMEM, -ERR_INVAL (TLS
  * without tls_client). Thread of all this: the loop's. */
 int login_start(const struct login_spec *spec, struct login **ret) NODISCARD;
+/* Goes on with a login that is ready, for somebody: spec is the one that login_start would get, to
+ * the same server, and replaces the former one; the connection moves to its conn. Where the server
+ * left meanwhile, or leaves without a word on the credentials, it begins again with a new
+ * connection. -ERR_x: the connection cannot be moved; l is ready as before. */
+int login_resume(struct login *l, const struct login_spec *spec) NODISCARD;
 /* Closes the connection, sends nothing more (but TLS's farewell); done will not run. NULL is fine.
  */
 void login_cancel(struct login *l);

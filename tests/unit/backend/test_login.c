@@ -120,6 +120,154 @@ static void test_way_in(void **state)
         }
 }
 
+/* ---- over a connection that waited ---- */
+
+static bool is_ready;
+
+static void on_ready(void *arg)
+{
+    (void)arg;
+    assert_false(is_ready);
+    is_ready = true;
+}
+
+static bool is_waiting(void *arg)
+{
+    (void)arg;
+    return is_ready;
+}
+
+/* Brings a connection to where the login of `row` would begin. */
+static void warm_up(struct rig *r, const struct login_row *row, size_t n_steps,
+                    struct conn *waiting)
+{
+    serve_row(r, row, n_steps);
+    struct login_spec spec = r->spec;
+    is_ready = false;
+    r->is_done = false;
+    conn_init(waiting, r->loop, NULL, NULL);
+    spec.conn = waiting;
+    spec.env.cred = NULL;
+    spec.env.is_warming = true;
+    spec.ready = on_ready;
+    spec.login_ms = 200; /* ends when it is ready */
+    assert_int_equal(login_start(&spec, &r->login), 0);
+    assert_int_equal(login_resume(r->login, &r->spec), -ERR_BUSY);
+    run_until(r->loop, is_waiting, r);
+    assert_false(r->is_done);
+}
+
+static void resume(struct rig *r)
+{
+    assert_int_equal(login_resume(r->login, &r->spec), 0);
+    assert_false(r->is_done);
+    run_until(r->loop, rig_is_done, r);
+    if (r->server.failure[0])
+        fail_msg("%s", r->server.failure);
+}
+
+static void test_resumed(void **state)
+{
+    struct rig *r = *state;
+    struct conn waiting;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        warm_up(r, &rows[i], rows[i].n, &waiting);
+        resume(r);
+        rig_expect(r, rows[i].what, BACK_FAIL_NONE, NULL, "");
+        assert_string_equal(r->text, "Logged in");
+        assert_string_equal(r->learned, rows[i].learned);
+        assert_int_equal(r->outcome.server.port, r->server.port);
+        assert_int_equal(r->server.connections, 1);
+        assert_int_equal(waiting.fd, -1);
+        struct tls_info info;
+        assert_int_equal(conn_tls_info(&r->conn, &info), rows[i].tls != BACK_TLS_OFF);
+        assert_alive(r);
+    }
+}
+
+/* What must not be sent is not sent there either. */
+static void test_resumed_bad_credentials(void **state)
+{
+    static const size_t of[] = {0, 4, 6, 8};
+    struct rig *r = *state;
+    struct conn waiting;
+    for (size_t i = 0; i < ARRAY_LEN(of); i++) {
+        struct credentials bad = {.mech = SASL_PLAIN};
+        assert_int_equal(buf_append_c(&bad.user, "joe"), 0);
+        assert_int_equal(buf_append_c(&bad.secret, "a\r\nb"), 0);
+        warm_up(r, &rows[of[i]], rows[of[i]].n, &waiting);
+        r->spec.env.cred = &bad;
+        resume(r);
+        rig_expect(r, rows[of[i]].what, BACK_FAIL_BAD_CREDENTIAL, NULL, NULL);
+        assert_int_equal(r->server.heard.len, 0);
+        credentials_wipe(&bad);
+    }
+}
+
+/* The server has left, and nobody has read so yet: another connection is made, once. */
+static void test_resumed_too_late(void **state)
+{
+    struct rig *r = *state;
+    struct conn waiting;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (int is_back = 0; is_back < 2; is_back++) {
+            static const struct script_step gone[] = {HANG_UP};
+            warm_up(r, &rows[i], rows[i].n, &waiting);
+            conn_close(&r->server.conn);
+            r->server.steps = is_back ? rows[i].steps : gone;
+            r->server.n_steps = is_back ? rows[i].n : 1;
+            resume(r);
+            assert_int_equal(r->server.connections, 2);
+            if (is_back)
+                rig_expect(r, rows[i].what, BACK_FAIL_NONE, NULL, "");
+            else
+                assert_true(r->outcome.failure == BACK_FAIL_CLOSED ||
+                            r->outcome.failure == BACK_FAIL_TLS);
+        }
+}
+
+/* Its owner hears when the server leaves, also with words. */
+static void test_left_while_ready(void **state)
+{
+    struct rig *r = *state;
+    struct conn waiting;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        warm_up(r, &rows[i], rows[i].n, &waiting);
+        if (rows[i].proto == &proto_imap)
+            assert_int_equal(conn_send(&r->server.conn, "* BYE idle\r\n", 12), 0);
+        conn_close(&r->server.conn);
+        run_until(r->loop, rig_is_done, r);
+        assert_int_equal(r->outcome.failure,
+                         rows[i].proto == &proto_imap ? BACK_FAIL_BYE : BACK_FAIL_CLOSED);
+        assert_int_equal(waiting.fd, -1);
+        assert_int_equal(r->server.connections, 1);
+    }
+}
+
+static bool is_server_left(void *arg)
+{
+    return ((struct rig *)arg)->server.is_gone;
+}
+
+static void test_cancel_ready(void **state)
+{
+    struct rig *r = *state;
+    struct conn waiting;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (int is_resumed = 0; is_resumed < 2; is_resumed++) {
+            warm_up(r, &rows[i], rows[i].n, &waiting);
+            if (is_resumed)
+                assert_int_equal(login_resume(r->login, &r->spec), 0);
+            login_cancel(r->login);
+            r->login = NULL;
+            assert_int_equal(waiting.fd, -1);
+            assert_int_equal(r->conn.fd, -1);
+            r->server.is_gone = false;
+            run_until(r->loop, is_server_left, r);
+            assert_false(r->is_done);
+        }
+}
+
 static void test_progress(void **state)
 {
     static const struct {
@@ -441,6 +589,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_TEST(test_way_in),
+        RIG_TEST(test_resumed),
+        RIG_TEST(test_resumed_bad_credentials),
+        RIG_TEST(test_resumed_too_late),
+        RIG_TEST(test_left_while_ready),
+        RIG_TEST(test_cancel_ready),
         RIG_TEST(test_progress),
         RIG_TEST(test_check),
         RIG_TEST(test_refusals),
