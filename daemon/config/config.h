@@ -163,6 +163,7 @@ struct config_pool {
     const char *source_address;       /* NULL */
     bool is_pipelining;
     unsigned max_tries;          /* backends tried for one login */
+    unsigned warm;               /* connections kept ready: per worker, backend and protocol */
     bool are_pinned_users_moved; /* drained or full: pinned users go to another backend instead of
                                     waiting */
     struct config_check {

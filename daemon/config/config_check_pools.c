@@ -50,6 +50,8 @@ static void check_pool(struct check *k, const struct config_pool *p)
     check_pair(k, "check.user", p->check.user, "check.password_file", p->check.password_file);
     if (p->forward & FORWARD_PROXY_V1 && p->forward & FORWARD_PROXY_V2)
         check_error(k, "forward", "proxy-v1 and proxy-v2 exclude each other");
+    if (p->warm > 0 && p->forward & (FORWARD_PROXY_V1 | FORWARD_PROXY_V2))
+        check_warning(k, "warm", "has no effect: a PROXY header opens each client's connection");
     if (p->source_address && addr_parse(str_of(p->source_address), &a) < 0)
         check_error(k, "source_address", "\"%s\" is no IP address", p->source_address);
     if (!config_pool_has_tls(p) && (p->ca_file || p->cert || p->priority))

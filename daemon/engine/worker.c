@@ -178,6 +178,7 @@ static void on_publish(struct mail *m, void *owner)
             LOG_EVENT(LOG_LEVEL_ERROR, "worker-config", KV_ERR("error", err));
     }
     env->setup = p->setup;
+    warm_configure(env->warm, env->setup->pools);
     setup_unref(old);
     free(p);
     session_wake_held(env, NULL);
@@ -225,6 +226,7 @@ static void on_stop(struct mail *m, void *owner)
     struct session_env *env = owner;
     LIST_FOREACH_SAFE (it, &env->sessions)
         session_kill(session_of_link(it), REPLY_SHUTDOWN, NULL, 0, NULL);
+    warm_free(STEAL(env->warm));
     loop_stop(env->loop);
     free(m);
 }
@@ -287,6 +289,10 @@ static int worker_make(struct worker *w)
         err = auth_new(env->loop, w->spec.jobs, w->spec.store, env->resolver, &env->auth);
     if (err == 0)
         err = auth_configure(env->auth, env->setup->config, env->setup->auth_tls);
+    if (err == 0)
+        err = warm_new(env->loop, env->resolver, &env->warm);
+    if (err == 0)
+        warm_configure(env->warm, env->setup->pools);
     return err;
 }
 
@@ -340,6 +346,7 @@ void worker_free(struct worker *w)
     if (!w || !worker_stop(w))
         return; /* the process ends anyway */
     retire_cancel(&w->retirements);
+    warm_free(w->env.warm);
     auth_free(w->env.auth);
     resolver_free(w->env.resolver);
     session_queries_end(&w->env);

@@ -491,7 +491,21 @@ static int connect_start(struct session *s, const struct pool_member *m)
     int err = connect_master(s, pool);
     connect_back_env(s, pool, tls, &spec.env);
     spec.env.local = local;
-    return err < 0 ? err : login_start(&spec, &p->login);
+    if (err < 0)
+        return err;
+    /* What is ready was made without regard to the client, for the listener of most. */
+    bool may_be_warm =
+        m && !spec.proxy && strcmp(spec.env.server_name, s->env->setup->config->server_name) == 0;
+    struct login *warm = may_be_warm ? warm_take(s->env->warm, pool, m, s->proto->id) : NULL;
+    if (warm && login_resume(warm, &spec) == 0) {
+        p->login = warm;
+        session_count(s, COUNTER_WARM_LOGINS, 1);
+        if (s->tap)
+            trace_tap_note(s, "over a connection that was ready");
+        return 0;
+    }
+    login_cancel(warm);
+    return login_start(&spec, &p->login);
 }
 
 /* The login has a place there. */

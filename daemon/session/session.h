@@ -4,6 +4,7 @@
 
 #include "auth/auth.h"
 #include "backend/pool.h"
+#include "backend/warm.h"
 #include "base/container/safe_iter.h"
 #include "base/container/table.h"
 #include "base/log/log_quota.h"
@@ -76,6 +77,7 @@ struct session_env {
     struct setup *setup; /* for new sessions; one reference */
     struct auth *auth;
     struct resolver *resolver;
+    struct warm *warm; /* connections to mail servers that are ready; NULL = none are kept */
     struct backend_registry *registry;
     struct session_hooks hooks;
     const struct session_phases *phases; /* set by session_env_init */
