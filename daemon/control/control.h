@@ -57,6 +57,11 @@ void control_forget_user(struct control *c, const char *user);
 /* No client from before control_retire is left. */
 bool control_is_forsaken(const struct control *c);
 
+/* Why a load balancer should send new clients elsewhere: a static text; NULL = it should not. The
+ * engine stops or has been replaced, no listener accepts, or new clients wait for descriptors. What
+ * other proxies would not do better either is no reason: backends that are down, a store that can
+ * only be read. */
+const char *control_unready(const struct control *c);
 /* Text of the metrics page (Prometheus). */
 int control_metrics(struct control *c, struct buf *out) NODISCARD;
 /* Ends all clients and frees everything. NULL is fine. */

@@ -12,6 +12,7 @@
 #include "runtime/history.h"
 #include "runtime/rules/limiter.h"
 #include "runtime/state.h"
+#include "runtime/trouble.h"
 
 /* Appending ends at the first failure, which is then the result of the whole page. */
 struct exposition {
@@ -340,6 +341,20 @@ static void exposition_backends(struct exposition *e, struct control *c)
 
 /* ---- listeners ---- */
 
+static void exposition_paused(struct exposition *e, const struct control *c)
+{
+    static const char name[] = "mailproxy_listener_paused";
+    const struct setup *setup = control_setup(c);
+    exposition_head(e, name, "gauge", "An operator stopped it from accepting.");
+    for (size_t i = 0; i < setup->n_listeners; i++) {
+        const char *listener = setup->listeners[i].config->name;
+        exposition_print(e, "%s{listener=\"", name);
+        exposition_label(e, listener);
+        exposition_put(e, STR("\"}"));
+        exposition_value(e, c->host->is_listener_paused(c->host->arg, listener), 1);
+    }
+}
+
 static void exposition_listeners(struct exposition *e, const struct setup *setup)
 {
     static const char name[] = "mailproxy_listener_certificate_expiry_timestamp_seconds";
@@ -397,6 +412,22 @@ static void exposition_process(struct exposition *e, const struct control *c)
                       history_started_ms(c->history), 1000);
 }
 
+static void exposition_trouble(struct exposition *e, const struct control *c)
+{
+    static const char name[] = "mailproxy_trouble";
+    const struct trouble_parts parts = trouble_parts(c->trouble);
+    exposition_head(e, name, "gauge",
+                    "What cannot be done at present although mail goes on, as system status says.");
+    const struct {
+        const char *name;
+        bool is_there;
+    } rows[] = {{"store", parts.store}, {"log", parts.log}, {"certificates", parts.certificates}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        exposition_print(e, "%s{part=\"%s\"}", name, rows[i].name);
+        exposition_value(e, rows[i].is_there, 1);
+    }
+}
+
 static void exposition_daemon(struct exposition *e, const struct control *c)
 {
     const struct engine_api *h = c->host;
@@ -404,6 +435,9 @@ static void exposition_daemon(struct exposition *e, const struct control *c)
     exposition_put(e, STR("mailproxy_build_info{version=\"" MAILPROXY_VERSION "\"} 1\n"));
     exposition_single(e, "mailproxy_engine_restarts_total", "counter",
                       "Engines that died before this one.", h->restarts, 1);
+    exposition_single(e, "mailproxy_ready", "gauge", "New clients are welcome, as /readyz says.",
+                      !control_unready(c), 1);
+    exposition_trouble(e, c);
     exposition_single(e, "mailproxy_workers", "gauge", "Worker threads.", h->n_workers, 1);
     exposition_single(e, "mailproxy_config_generation", "gauge",
                       "How often the configuration was loaded.", control_setup(c)->generation, 1);
@@ -430,6 +464,7 @@ int control_metrics(struct control *c, struct buf *out)
     exposition_counters(&e, c->host);
     exposition_histograms(&e, c->host);
     exposition_limits(&e, c);
+    exposition_paused(&e, c);
     exposition_listeners(&e, control_setup(c));
     exposition_backends(&e, c);
     return e.err;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Serving the metrics page by evhttp. */
+/* Serving metrics, liveness and readiness by evhttp. */
 #include "engine/metrics.h"
 
 #include <event2/buffer.h>
@@ -21,21 +21,54 @@ struct metrics {
     struct loop_timer resume;
 };
 
-/* The page of this process: libevent hands no argument of ours to those who hear of errors. */
+/* That of this process: libevent hands no argument of ours to those who hear of errors. */
 static struct metrics *metrics_page;
 
-static void on_metrics(struct evhttp_request *request, void *arg)
+/* A page: appends its text and gives its status, or -ERR_x. */
+static int page_metrics(struct control *c, struct buf *text)
 {
-    struct metrics *m = arg;
+    int err = control_metrics(c, text);
+    return err < 0 ? err : HTTP_OK;
+}
+
+/* Whoever reads this reaches the thread that steers the others. */
+static int page_healthz(struct control *c, struct buf *text)
+{
+    (void)c;
+    int err = buf_append_c(text, "ok\n");
+    return err < 0 ? err : HTTP_OK;
+}
+
+static int page_readyz(struct control *c, struct buf *text)
+{
+    const char *why = control_unready(c);
+    int err = why ? buf_printf(text, "not ready: %s\n", why) : buf_append_c(text, "ready\n");
+    return err < 0 ? err : why ? HTTP_SERVUNAVAIL : HTTP_OK;
+}
+
+static const struct page {
+    const char *path, *type;
+    int (*text)(struct control *c, struct buf *text);
+} pages[] = {
+    {"/metrics", "text/plain; version=0.0.4; charset=utf-8", page_metrics},
+    {"/healthz", "text/plain; charset=utf-8", page_healthz},
+    {"/readyz", "text/plain; charset=utf-8", page_readyz},
+};
+
+/* arg: the row */
+static void on_page(struct evhttp_request *request, void *arg)
+{
+    const struct page *page = arg;
     AUTO_BUF text = BUF_INIT;
     struct evbuffer *body = evbuffer_new();
-    if (!body || control_metrics(m->control, &text) < 0 ||
-        evbuffer_add(body, text.data + text.start, text.len) != 0) {
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+    int status = body ? page->text(metrics_page->control, &text) : -ERR_NOMEM;
+    if (status < 0 || evbuffer_add(body, text.data + text.start, text.len) != 0) {
         evhttp_send_error(request, HTTP_INTERNAL, NULL);
     } else {
-        evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
-                          "text/plain; version=0.0.4; charset=utf-8");
-        evhttp_send_reply(request, HTTP_OK, "OK", body);
+        evhttp_add_header(headers, "Content-Type", page->type);
+        evhttp_add_header(headers, "Cache-Control", "no-store");
+        evhttp_send_reply(request, status, status == HTTP_OK ? "OK" : "Service Unavailable", body);
     }
     if (body)
         evbuffer_free(body);
@@ -76,9 +109,11 @@ int metrics_new(struct loop *l, int fd, struct control *c, struct metrics **ret)
     evhttp_set_max_headers_size(m->http, METRICS_HEADERS_MAX);
     evhttp_set_max_body_size(m->http, METRICS_BODY_MAX);
     evhttp_set_gencb(m->http, on_other, m);
-    struct evhttp_bound_socket *bound = evhttp_set_cb(m->http, "/metrics", on_metrics, m) == 0
-                                            ? evhttp_accept_socket_with_handle(m->http, fd)
-                                            : NULL;
+    int failed = 0;
+    for (size_t i = 0; i < ARRAY_LEN(pages); i++)
+        failed |= evhttp_set_cb(m->http, pages[i].path, on_page, (void *)(uintptr_t)&pages[i]);
+    struct evhttp_bound_socket *bound =
+        failed == 0 ? evhttp_accept_socket_with_handle(m->http, fd) : NULL;
     if (!bound) {
         metrics_free(m);
         return -ERR_NOMEM;

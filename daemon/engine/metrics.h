@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-/* The metrics page over HTTP. */
+/* Metrics, liveness and readiness over HTTP. */
 #pragma once
 
 #include "control/control.h"
 
 struct metrics;
 
-/* Serves GET /metrics on a listening socket, which it takes over unless it fails. -ERR_NOMEM.
- * Thread: control. */
+/* Serves GET /metrics, /healthz and /readyz on a listening socket, which it takes over unless it
+ * fails. -ERR_NOMEM. Thread: control. */
 int metrics_new(struct loop *l, int fd, struct control *c, struct metrics **ret) NODISCARD;
 void metrics_free(struct metrics *m); /* NULL is fine */

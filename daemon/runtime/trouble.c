@@ -46,6 +46,12 @@ static void trouble_set(struct trouble *t, char **place, char *text, const char 
     control_event(t->control, "trouble", NULL, NULL, NULL, NULL, NULL, text ? text : well);
 }
 
+struct trouble_parts trouble_parts(const struct trouble *t)
+{
+    return (struct trouble_parts){
+        .store = t->store, .log = t->log, .certificates = t->certificates};
+}
+
 void trouble_look(struct trouble *t)
 {
     struct log_state v[LOG_SINKS_MAX];

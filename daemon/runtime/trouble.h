@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 struct control;
@@ -14,6 +16,11 @@ int trouble_new(struct control *c, struct trouble **ret) NODISCARD;
 void trouble_free(struct trouble *t); /* NULL is fine */
 /* Sentences, joined by "; "; NULL: none. Borrowed until the next turn. */
 const char *trouble_text(const struct trouble *t);
+/* What of it, for figures: each is 0 or 1. */
+struct trouble_parts {
+    bool store, log, certificates;
+};
+struct trouble_parts trouble_parts(const struct trouble *t);
 /* Looks now, as far as that needs no file system: the logs. */
 void trouble_look(struct trouble *t);
 /* What is wrong with certificates on the disk (taken over); NULL: nothing. */

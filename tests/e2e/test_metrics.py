@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """The metrics page, the history, statistics and the system commands."""
 import os
+import signal
 import socket
 import time
 import urllib.error
@@ -104,8 +105,46 @@ def test_bytes_of_a_backend_move_during_the_relay(proxy):
     c.close()
 
 
+def status_of(p, path):
+    """The status and the first line of a page."""
+    try:
+        return 200, fetch(p, path)[1].strip()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode().strip()
+
+
+def test_health_and_readiness(proxy):
+    assert status_of(proxy, "/healthz") == (200, "ok") and status_of(proxy, "/readyz") == (200, "ready")
+    assert fetch(proxy, "/readyz")[0]["Cache-Control"] == "no-store"
+    names = [r["name"] for r in proxy.ctl("listener", "list")]
+    for name in names[:-1]:
+        proxy.ctl("listener", "pause", name)
+    assert status_of(proxy, "/readyz")[0] == 200  # one still accepts
+    proxy.ctl("listener", "pause", names[-1])
+    assert status_of(proxy, "/readyz") == (503, "not ready: no listener accepts")
+    assert status_of(proxy, "/healthz") == (200, "ok")
+    now = page(proxy)
+    assert now["mailproxy_ready"].value() == 0 and now["mailproxy_listener_paused"].value(listener=names[0]) == 1
+    assert now["mailproxy_trouble"].value(part="store") == 0
+    proxy.ctl("listener", "resume", names[-1])
+    assert status_of(proxy, "/readyz") == (200, "ready") and page(proxy)["mailproxy_ready"].value() == 1
+    proxy.ctl("listener", "resume", names[0])
+    proxy.ctl("backend", "disable", "dc1", "--yes")  # no reason: other proxies have the same backends
+    assert status_of(proxy, "/readyz") == (200, "ready")
+
+
+def test_not_ready_while_it_stops(proxy):
+    """From the moment on in which a stop begins until the last session has ended."""
+    c, _ = login(proxy)
+    proxy.process.signal(signal.SIGQUIT)
+    wait.until(lambda: status_of(proxy, "/readyz") == (503, "not ready: stopping"), "readiness to end")
+    assert status_of(proxy, "/healthz") == (200, "ok")
+    c.close()
+    wait.until(lambda: not proxy.process.is_running(), "the end")
+
+
 def test_other_paths_and_methods(proxy):
-    for path, method in (("/", "GET"), ("/metrics/x", "GET"), ("/metrics", "POST")):
+    for path, method in (("/", "GET"), ("/metrics/x", "GET"), ("/metrics", "POST"), ("/readyz/", "GET"), ("/healthz", "POST")):
         with pytest.raises(urllib.error.HTTPError) as e:
             fetch(proxy, path, method)
         assert e.value.code in (404, 405, 501)
@@ -143,6 +182,7 @@ def test_page_bears_bad_requests(proxy):
                 b"BREW / HTTP/1.1\r\n\r\n"):
         answer = send(bad)
         assert answer.split(b" ")[1][:1] in b"45", (bad, answer)
+    assert send(b"HEAD /readyz HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200")
     assert send(b"HEAD /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200")
     assert proxy.engine_pid() == pid and page(proxy)
 
