@@ -78,7 +78,8 @@ class Dovecot:
                 + self._service("submission", {"submission": p["submission"]})
                 + self._service("managesieve", {"sieve": p["sieve"]})
                 + block("service imap", "process_limit = 2000")
-                + block("service anvil", "chroot =")
+                # without the socket nobody waits longer because others failed before
+                + block("service anvil", "chroot =", "unix_listener anvil-auth-penalty {", "  mode = 0", "}")
                 + block("service stats", "chroot =")
                 + block("service auth", "unix_listener sasl {", "  mode = 0666", "}", f"user = {judge}")
                 + block("service auth-worker", f"user = {judge}"))
