@@ -39,11 +39,13 @@ void keys_name(char dst[16], int key)
         int key;
         const char *name;
     } names[] = {
-        {INPUT_ENTER, "Enter"},   {' ', "Space"},          {INPUT_TAB, "Tab"},
-        {INPUT_ESC, "Esc"},       {INPUT_UP, "Up"},        {INPUT_DOWN, "Down"},
-        {INPUT_LEFT, "Left"},     {INPUT_RIGHT, "Right"},  {INPUT_HOME, "Home"},
-        {INPUT_END, "End"},       {INPUT_PAGE_UP, "PgUp"}, {INPUT_PAGE_DOWN, "PgDn"},
-        {INPUT_BACKTAB, "S-Tab"},
+        {INPUT_ENTER, "Enter"},   {' ', "Space"},
+        {INPUT_TAB, "Tab"},       {INPUT_ESC, "Esc"},
+        {INPUT_UP, "Up"},         {INPUT_DOWN, "Down"},
+        {INPUT_LEFT, "Left"},     {INPUT_RIGHT, "Right"},
+        {INPUT_HOME, "Home"},     {INPUT_END, "End"},
+        {INPUT_PAGE_UP, "PgUp"},  {INPUT_PAGE_DOWN, "PgDn"},
+        {INPUT_BACKTAB, "S-Tab"}, {INPUT_BACKSPACE, "BkSp"},
     };
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (names[i].key == key) {
