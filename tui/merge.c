@@ -365,7 +365,7 @@ static json_int_t merge_time(const json_t *rows, size_t i)
     return json_integer_value(json_object_get(json_array_get(rows, i), "time"));
 }
 
-/* The row whose time is nearest, searched from *at on; NULL when it is further away than a step. */
+/* The row whose time is nearest, searched from *at on; NULL when it is a step away, or more. */
 static const json_t *merge_nearest(const json_t *rows, json_int_t time, json_int_t step_ms,
                                    size_t *at)
 {
@@ -373,8 +373,19 @@ static const json_t *merge_nearest(const json_t *rows, json_int_t time, json_int
     while (*at + 1 < n &&
            llabs(merge_time(rows, *at + 1) - time) <= llabs(merge_time(rows, *at) - time))
         ++*at;
-    bool is_near = n && llabs(merge_time(rows, *at) - time) <= step_ms;
+    bool is_near = n && llabs(merge_time(rows, *at) - time) < step_ms;
     return is_near ? json_array_get(rows, *at) : NULL;
+}
+
+/* How far a daemon's clock is ahead: the last samples of both were taken just now. Less than two
+ * steps say nothing. */
+static json_int_t merge_ahead(const json_t *rows, const json_t *others, json_int_t step_ms)
+{
+    size_t n = json_array_size(rows), n_others = json_array_size(others);
+    if (n == 0 || n_others == 0)
+        return 0;
+    json_int_t ahead = merge_time(others, n_others - 1) - merge_time(rows, n - 1);
+    return llabs(ahead) > 2 * step_ms ? ahead : 0;
 }
 
 /* Each daemon takes its samples at times of its own: those of the one that has most of them are
@@ -384,6 +395,7 @@ static json_t *merge_samples(const struct command *c, const json_t *params,
 {
     const char *step = json_string_value(json_object_get(params, "step"));
     json_int_t step_ms = step && strcmp(step, "1m") == 0 ? 60000 : 1000;
+    json_int_t ahead[MERGE_MAX] = {0};
     size_t most = 0, at[MERGE_MAX] = {0}, k;
     json_t *rows = json_array();
     const json_t *row;
@@ -391,12 +403,15 @@ static json_t *merge_samples(const struct command *c, const json_t *params,
         if (json_array_size(json_object_get(a[i].result, "rows")) >
             json_array_size(json_object_get(a[most].result, "rows")))
             most = i;
-    json_array_foreach (json_object_get(a[most].result, "rows"), k, row) {
+    const json_t *times = json_object_get(a[most].result, "rows");
+    for (size_t i = 0; i < n; i++)
+        ahead[i] = merge_ahead(times, json_object_get(a[i].result, "rows"), step_ms);
+    json_array_foreach (times, k, row) {
         json_int_t time = json_integer_value(json_object_get(row, "time"));
         json_t *sum = json_copy((json_t *)row);
         for (size_t i = 0; i < n; i++) {
             const json_t *others = i == most ? NULL : json_object_get(a[i].result, "rows");
-            const json_t *other = merge_nearest(others, time, step_ms, &at[i]);
+            const json_t *other = merge_nearest(others, time + ahead[i], step_ms, &at[i]);
             if (other)
                 merge_add(c, sum, other);
         }

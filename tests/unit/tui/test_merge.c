@@ -222,6 +222,13 @@ static void test_samples(void **state)
                 "{\"time\":3000,\"sessions\":3}]}",
                 "{\"rows\":[{\"time\":1000,\"sessions\":1},{\"time\":2000,\"sessions\":12},"
                 "{\"time\":3000,\"sessions\":23}]}");
+    /* One clock goes before the other: what both say last is of now. */
+    check_merge("stats", "history", "{\"step\":\"1s\"}",
+                "{\"rows\":[{\"time\":8400,\"sessions\":10},{\"time\":9400,\"sessions\":20}]}",
+                "{\"rows\":[{\"time\":1000,\"sessions\":1},{\"time\":2000,\"sessions\":2},"
+                "{\"time\":3000,\"sessions\":3}]}",
+                "{\"rows\":[{\"time\":1000,\"sessions\":1},{\"time\":2000,\"sessions\":12},"
+                "{\"time\":3000,\"sessions\":23}]}");
 }
 
 static void test_objects(void **state)
