@@ -104,8 +104,13 @@ static int engine_replace(struct engine *e, const struct listen_spec *spec, int 
     if (spec->use == LISTEN_CONTROL)
         return control_relisten(e->control, fd, spec->index);
     if (spec->use == LISTEN_METRICS) {
-        metrics_free(STEAL(e->metrics));
-        return metrics_new(e->loop, fd, e->control, &e->metrics);
+        struct metrics *next = NULL;
+        err = metrics_new(e->loop, fd, e->control, &next);
+        if (err < 0)
+            return err; /* the page goes on at its old socket */
+        metrics_free(e->metrics);
+        e->metrics = next;
+        return 0;
     }
     if (e->acceptors && (err = acceptors_add(e->acceptors, spec->address, fd)) == 0)
         acceptors_configure(e->acceptors, e->setup, engine_closed, e);
