@@ -73,6 +73,8 @@ static int diff_value(struct diff *d, const struct config_key *k, const void *a,
 
 static int diff_group(struct diff *d, const struct config_group *g, const void *a, const void *b,
                       const char *path);
+static int diff_part(struct diff *d, const struct config_key *part, const void *a, const void *b,
+                     const char *path);
 
 static const void *diff_find(const struct config_key *k, const void *base, const char *name)
 {
@@ -218,6 +220,51 @@ static bool diff_inherits(const struct config *c, const struct config_key *k, co
     return is_same;
 }
 
+/* Is a key of a part as in the group that the part inherits? */
+static bool diff_part_inherits(const struct config *c, const struct config_key *part,
+                               const struct config_key *k, const void *base)
+{
+    struct diff d = {.a = c, .b = c};
+    struct config_origin from;
+    if (!config_key_origin(part, c, &from) || k->type == CONFIG_PART)
+        return false;
+    const void *own = config_member_const(part, base);
+    int err =
+        k->type != CONFIG_LIST ? diff_from_origin(&d, k, own, &from)
+        : part->group() == from.group
+            ? (config_list_has_names(k) ? diff_named : diff_numbered)(&d, k, from.base, own, "")
+            : -ERR_INVAL;
+    bool is_same = err == 0 && d.changes.n == 0;
+    config_changes_fini(&d.changes);
+    return is_same;
+}
+
+static int diff_key(struct diff *d, const struct config_key *k, const void *a, const void *b,
+                    const char *path)
+{
+    if (k->type == CONFIG_LIST)
+        return (config_list_has_names(k) ? diff_named : diff_numbered)(d, k, a, b, path);
+    return k->type == CONFIG_PART ? diff_part(d, k, a, b, path) : diff_value(d, k, a, b, path);
+}
+
+/* A change of what the part inherits is told once, at the top: also where the part sets other keys.
+ */
+static int diff_part(struct diff *d, const struct config_key *part, const void *a, const void *b,
+                     const char *path)
+{
+    const struct config_group *g = part->group();
+    int err = 0;
+    for (size_t i = 0; i < g->n_keys && err == 0; i++) {
+        const struct config_key *k = &g->keys[i];
+        if (diff_part_inherits(d->a, part, k, a) && diff_part_inherits(d->b, part, k, b))
+            continue;
+        AUTO_FREE char *at = *path ? str_printf("%s.%s", path, k->name) : str_dup_c(k->name);
+        err = at ? diff_key(d, k, config_member_const(part, a), config_member_const(part, b), at)
+                 : -ERR_NOMEM;
+    }
+    return err;
+}
+
 static int diff_group(struct diff *d, const struct config_group *g, const void *a, const void *b,
                       const char *path)
 {
@@ -230,13 +277,7 @@ static int diff_group(struct diff *d, const struct config_group *g, const void *
         /* A change of what listeners inherit is told once, at the top. */
         if (diff_inherits(d->a, k, a) && diff_inherits(d->b, k, b))
             continue;
-        if (k->type == CONFIG_LIST)
-            err = (config_list_has_names(k) ? diff_named : diff_numbered)(d, k, a, b, at);
-        else if (k->type == CONFIG_PART)
-            err =
-                diff_group(d, k->group(), config_member_const(k, a), config_member_const(k, b), at);
-        else
-            err = diff_value(d, k, a, b, at);
+        err = diff_key(d, k, a, b, at);
     }
     return err;
 }

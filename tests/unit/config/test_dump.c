@@ -338,6 +338,28 @@ static void test_diff_inherited(void **state)
     config_unref(b);
 }
 
+/* The same of a part in which other keys are set. */
+static void test_diff_partly_inherited(void **state)
+{
+    (void)state;
+    static const char *const changes[][3] = {
+        {"tickets = false", "tickets = true", "tls.tickets"},
+        {"command = \"5s\"", "command = \"6s\"", "timeouts.command"},
+        {"timeouts = { preauth = \"77s\"; }", "timeouts = { preauth = \"78s\"; }",
+         "timeouts.preauth"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+        AUTO_FREE char *changed = replace(rich, changes[i][0], changes[i][1]);
+        struct config *a = load_good(rich), *b = load_good(changed);
+        struct config_changes all = diff(a, b);
+        assert_int_equal(all.n, 1);
+        assert_non_null(strstr(all.v[0].path, changes[i][2]));
+        config_changes_fini(&all);
+        config_unref(a);
+        config_unref(b);
+    }
+}
+
 static void test_diff_members(void **state)
 {
     (void)state;
@@ -411,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_shallow_copy),
         cmocka_unit_test(test_diff),
         cmocka_unit_test(test_diff_inherited),
+        cmocka_unit_test(test_diff_partly_inherited),
         cmocka_unit_test(test_diff_members),
         cmocka_unit_test(test_each_key),
     };
