@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "base/container/map.h"
 #include "base/units.h"
 #include "peers/ask.h"
 #include "rpc/request.h"
@@ -101,28 +102,54 @@ static int impact_pools(struct reload_impact *i, const struct pools *before,
     return err;
 }
 
+/* Thousands of users have the same few pins: each is looked up once. */
 struct impact_pins {
     const struct pools *before, *next;
     struct reload_impact *impact;
+    struct map by_pin; /* "pool/backend" -> position of its part + 2; 1: it hits nobody */
+    int err;
 };
 
-/* Whose pin leads somewhere now, and nowhere then? */
-static bool impact_count_pin(void *arg, const struct store_user *u)
+#define PIN_GOES_ON SIZE_MAX /* leads nowhere now, or somewhere then too */
+
+/* The part of what a pin leads to, PIN_GOES_ON when it hits nobody. */
+static size_t impact_find_pin(const struct impact_pins *p, const struct store_user *u)
 {
-    const struct impact_pins *p = arg;
     const struct pool *pool = NULL;
     const struct pool_member *m =
         u->backend ? pools_member(p->before, u->pool, u->backend, &pool) : NULL;
     bool is_lost = u->backend
                        ? m && !pools_member(p->next, u->pool, u->backend, NULL)
                        : u->pool && pools_find(p->before, u->pool) && !pools_find(p->next, u->pool);
-    if (!is_lost)
-        return true;
-    AUTO_FREE char *path = m ? str_printf("pools[%s].backends[%s]", pool->config->name, u->backend)
-                             : str_printf("pools[%s]", u->pool);
+    AUTO_FREE char *path =
+        !is_lost ? NULL
+        : m      ? str_printf("pools[%s].backends[%s]", pool->config->name, u->backend)
+                 : str_printf("pools[%s]", u->pool);
     for (size_t i = p->impact->n_listeners; path && i < p->impact->n; i++)
-        p->impact->v[i].pins += strcmp(p->impact->v[i].path, path) == 0;
-    return true;
+        if (strcmp(p->impact->v[i].path, path) == 0)
+            return i;
+    return PIN_GOES_ON;
+}
+
+/* Whose pin leads somewhere now, and nowhere then? */
+static bool impact_count_pin(void *arg, const struct store_user *u)
+{
+    struct impact_pins *p = arg;
+    if (!u->pool && !u->backend)
+        return true;
+    AUTO_FREE char *pin = str_printf("%s/%s", u->pool ? u->pool : "", u->backend ? u->backend : "");
+    if (!pin) {
+        p->err = -ERR_NOMEM;
+        return false;
+    }
+    uintptr_t known = (uintptr_t)map_get(&p->by_pin, str_of(pin));
+    if (!known) {
+        known = impact_find_pin(p, u) + 2; /* PIN_GOES_ON + 2 = 1 */
+        p->err = map_put(&p->by_pin, str_of(pin), (void *)known, NULL);
+    }
+    if (known > 1)
+        p->impact->v[known - 2].pins++;
+    return p->err == 0;
 }
 
 int reload_impact_find(const struct setup *before, const struct config *next,
@@ -137,8 +164,10 @@ int reload_impact_find(const struct setup *before, const struct config *next,
         err = impact_pools(ret, before->pools, pools);
     if (err < 0 || ret->n == ret->n_listeners)
         return err;
-    struct impact_pins pins = {before->pools, pools, ret};
-    return store_user_each(store, NULL, SIZE_MAX, impact_count_pin, &pins);
+    struct impact_pins pins = {.before = before->pools, .next = pools, .impact = ret};
+    err = store_user_each(store, NULL, SIZE_MAX, impact_count_pin, &pins);
+    map_fini(&pins.by_pin);
+    return err < 0 ? err : pins.err;
 }
 
 /* ---- sessions ---- */
