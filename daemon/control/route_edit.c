@@ -45,80 +45,134 @@ void command_route_list(struct request *r)
 
 /* ---- dry runs: whose next login would go elsewhere ---- */
 
+#define LOOK_MATCHES_MAX                                                                           \
+    20000000 /* routes looked at for one answer: some seconds of a job thread */
+
+/* Sessions are collected first and compared by a job thread: thousands of routes times as many
+ * sessions hold nobody up. */
 struct route_look {
-    struct request *request;
+    struct work work;
     struct setup *setup;  /* one reference */
     struct routes *after; /* one reference */
     json_t *rows;
-    uint64_t seen, moved;
+    struct session_chunk **chunks; /* as they came */
+    size_t n_chunks, room;
+    uint64_t seen, moved, left; /* by the routes; elsewhere; not looked at */
+    uint64_t matches;           /* routes that were looked at */
 };
 
 /* Where a login goes that follows the routes. */
-static const char *look_pool(const struct route_look *l, const struct config_route *v, size_t n,
+static const char *look_pool(struct route_look *l, const struct config_route *v, size_t n,
                              const struct route_request *q)
 {
     const struct config_route *rule = route_rule(v, n, q);
     const struct config *c = l->setup->pools->config;
+    l->matches += rule ? (size_t)(rule - v) + 1 : n;
     return rule ? rule->pool : c->n_pools > 0 ? c->pools[0].name : "";
+}
+
+static void look_row(struct route_look *l, const struct session_row *row)
+{
+    const struct session_value *v = row->v;
+    struct str reason = v[SESSION_FIELD_ROUTE].text;
+    size_t n;
+    const struct config_route *before = pools_routes(l->setup->pools, &n);
+    if (!str_eq(reason, STR("route")) && !str_eq(reason, STR("default pool")))
+        return;
+    AUTO_FREE char *user = str_dup(v[SESSION_FIELD_USER].text);
+    AUTO_FREE char *listener = str_dup(v[SESSION_FIELD_LISTENER].text);
+    const struct setup_listener *at = listener ? setup_listener_find(l->setup, listener) : NULL;
+    const struct route_request q = {.user = user,
+                                    .proto = proto_find(v[SESSION_FIELD_PROTO].text),
+                                    .listener = at ? at->config : NULL};
+    if (!user || !at)
+        return;
+    if (l->matches > LOOK_MATCHES_MAX) {
+        l->left++;
+        return;
+    }
+    l->seen++;
+    l->moved +=
+        strcmp(look_pool(l, before, n, &q), look_pool(l, l->after->v, l->after->n, &q)) != 0;
+}
+
+static int look_run(struct work *w)
+{
+    struct route_look *l = CONTAINER_OF(w, struct route_look, work);
+    for (size_t i = 0; i < l->n_chunks; i++)
+        for (size_t k = 0; k < l->chunks[i]->n; k++)
+            look_row(l, &l->chunks[i]->rows[k]);
+    return 0;
+}
+
+static void look_answer(struct work *w)
+{
+    struct route_look *l = CONTAINER_OF(w, struct route_look, work);
+    AUTO_FREE char *left = l->left ? str_printf("; %" PRIu64 " were not looked at", l->left) : NULL;
+    AUTO_FREE char *text = str_printf("the list would be as shown; of %" PRIu64
+                                      " session%s that came by the routes %" PRIu64
+                                      " would go elsewhere at the next login%s",
+                                      l->seen, l->seen == 1 ? "" : "s", l->moved, left ? left : "");
+    if (work_fail(w))
+        return;
+    request_answer(w->request, json_pack("{s:O, s:I, s:b, s:s?}", "rows", l->rows, "count",
+                                         (json_int_t)l->moved, "changed", 0, "message", text));
+}
+
+static void look_fini(struct work *w)
+{
+    struct route_look *l = CONTAINER_OF(w, struct route_look, work);
+    for (size_t i = 0; i < l->n_chunks; i++)
+        session_chunk_free(l->chunks[i]);
+    free(l->chunks);
+    json_decref(l->rows);
+    setup_unref(l->setup);
+    routes_unref(l->after);
 }
 
 static bool look_chunk(void *arg, struct session_chunk *chunk)
 {
     struct route_look *l = arg;
-    size_t n;
-    const struct config_route *before = pools_routes(l->setup->pools, &n);
-    for (size_t i = 0; i < chunk->n; i++) {
-        const struct session_value *v = chunk->rows[i].v;
-        struct str reason = v[SESSION_FIELD_ROUTE].text;
-        AUTO_FREE char *user = str_dup(v[SESSION_FIELD_USER].text);
-        AUTO_FREE char *listener = str_dup(v[SESSION_FIELD_LISTENER].text);
-        const struct setup_listener *at = listener ? setup_listener_find(l->setup, listener) : NULL;
-        const struct route_request q = {.user = user,
-                                        .proto = proto_find(v[SESSION_FIELD_PROTO].text),
-                                        .listener = at ? at->config : NULL};
-        if (!user || !at || !(str_eq(reason, STR("route")) || str_eq(reason, STR("default pool"))))
-            continue;
-        l->seen++;
-        l->moved +=
-            strcmp(look_pool(l, before, n, &q), look_pool(l, l->after->v, l->after->n, &q)) != 0;
+    if (l->n_chunks == l->room) {
+        size_t room = l->room ? l->room * 2 : 16;
+        struct session_chunk **v = realloc(l->chunks, room * sizeof(struct session_chunk *));
+        if (!v) {
+            session_chunk_free(chunk);
+            return false;
+        }
+        l->chunks = v;
+        l->room = room;
     }
-    session_chunk_free(chunk);
+    l->chunks[l->n_chunks++] = chunk;
     return true;
 }
 
-static void look_done(void *arg, int err, uint64_t seen, uint64_t matched)
+static void look_collected(void *arg, int err, uint64_t seen, uint64_t matched)
 {
     struct route_look *l = arg;
     (void)seen;
     (void)matched;
-    AUTO_FREE char *text = str_printf("the list would be as shown; of %" PRIu64
-                                      " session%s that came by the routes %" PRIu64
-                                      " would go elsewhere at the next login",
-                                      l->seen, l->seen == 1 ? "" : "s", l->moved);
     if (err < 0) {
-        json_decref(l->rows);
-        request_fail(l->request, err, NULL, NULL);
+        request_fail(l->work.request, err, NULL, NULL);
+        work_free(&l->work);
     } else {
-        request_answer(l->request, json_pack("{s:o, s:I, s:b, s:s?}", "rows", l->rows, "count",
-                                             (json_int_t)l->moved, "changed", 0, "message", text));
+        work_post(&l->work, NULL);
     }
-    setup_unref(l->setup);
-    routes_unref(l->after);
-    free(l);
 }
 
 static void edit_look(struct route_change *ch)
 {
     struct control *c = work_control(&ch->work);
     struct request *r = ch->work.request;
-    struct route_look *l = calloc(1, sizeof(*l));
-    int err = l ? 0 : -ERR_NOMEM;
-    if (err == 0 && ch->next)
+    struct route_look *l = work_new(r->rpc, r, sizeof(*l), look_run, look_answer, look_fini);
+    int err = 0;
+    if (!l)
+        return;
+    if (ch->next)
         l->after = routes_ref(ch->next);
-    else if (err == 0)
+    else
         err = routes_new(ch->config->routes, ch->config->n_routes, &l->after);
     if (err == 0) {
-        l->request = r;
         l->setup = setup_ref(control_setup(c));
         l->rows = route_rows(c, l->after->v, l->after->n, ch->next ? "runtime" : "file");
         const struct collect_spec spec = {.fields = SESSION_FIELD_BIT(SESSION_FIELD_USER) |
@@ -126,19 +180,14 @@ static void edit_look(struct route_change *ch)
                                                     SESSION_FIELD_BIT(SESSION_FIELD_LISTENER) |
                                                     SESSION_FIELD_BIT(SESSION_FIELD_ROUTE),
                                           .chunk = look_chunk,
-                                          .done = look_done,
+                                          .done = look_collected,
                                           .arg = l};
         err = collect_start(c, &spec);
     }
     if (err == 0)
         return;
-    if (l) {
-        json_decref(l->rows);
-        routes_unref(l->after);
-        setup_unref(l->setup);
-        free(l);
-    }
     request_fail(r, err, NULL, NULL);
+    work_free(&l->work);
 }
 
 /* ---- changes ---- */

@@ -202,6 +202,13 @@ def test_drain_guards(proxy):
     part = would["breakdown"]
     assert (part["protocols"], part["backends"]) == ({"imap": 3}, {home: 3}) and part["idle"] + part["running"] == 3
     assert would["message"].startswith(f"3 sessions would end: 3 imap; 3 on {home}; ")
+    for words, text in ((["--dry-run"], "it would be refused"), (["--force", "--dry-run"], "would go on there"),
+                        (["--drain", "--dry-run"], "would be waited for"), (["--drain", "--kick", "--dry-run"], "would end")):
+        done = proxy.ctl("backend", "remove", home, *words)
+        assert done["count"] == 3 and not done["changed"] and text in done["message"], done
+    stop = proxy.ctl("system", "stop", "--dry-run")
+    assert stop["count"] == 3 and not stop["changed"], stop
+    assert proxy.is_ready() and home in {b["name"] for b in proxy.ctl("backend", "list")}
     assert proxy.ctl("backend", "drain", home, "--dry-run")["message"].startswith("3 sessions would stay until they end by themselves: ")
     assert "3 imap" in fails(proxy, 1, "backend", "drain", home)
     assert "E_TOO_MANY" in fails(proxy, 1, "backend", "drain", home, "--yes", "--kick", "--max", "2")

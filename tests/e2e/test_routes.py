@@ -63,6 +63,23 @@ def test_changes(proxy):
     assert {"route.add", "route.move", "route.set", "route.remove", "route.reset"} <= {c.replace(" ", ".") for c in audited}
 
 
+def test_dry_runs(proxy):
+    """Whose next login would go elsewhere; nothing changes."""
+    p = proxy
+    c = logged_in(p)
+    p.ctl("route", "add", "one", "--domain", "example.org")
+    for args, count, left in ((["set", "2", "--pool", "two"], 1, ["two", "two"]), (["set", "1", "--pool", "one"], 0, ["one", "one"]),
+                              (["remove", "1"], 0, ["one"]), (["add", "two", "--user", "u1@*", "--at", "1"], 1, ["two", "two", "one"]),
+                              (["move", "2", "1"], 0, ["one", "two"]), (["reset"], 0, ["two"])):
+        before = routes(p)
+        done = p.ctl("route", *args, "--dry-run")
+        assert (done["count"], done["changed"]) == (count, False), (args, done)
+        assert [r["pool"] for r in done["rows"]] == left, (args, done)
+        assert f"of 1 session that came by the routes {count} would go elsewhere" in done["message"]
+        assert routes(p) == before
+    c.close()
+
+
 def test_beside_the_file(proxy):
     p = proxy
     p.ctl("route", "add", "two", "--user", "u1@*")
