@@ -147,6 +147,15 @@ int places_wait(struct place_wait *w, const struct place_request *r)
     return 0;
 }
 
+void places_follow(struct place_wait *w, const struct pool *p)
+{
+    if (!w->queue)
+        return;
+    pthread_mutex_lock(&w->queue->lock);
+    w->pool = p;
+    pthread_mutex_unlock(&w->queue->lock);
+}
+
 void places_leave(struct place_wait *w)
 {
     struct login_queue *q = w->queue;

@@ -45,6 +45,9 @@ struct place_request {
 /* Waits from now on, behind all others; harmless when it does already. The grant may come at once.
  * -ERR_NOMEM; -ERR_INVAL: nothing here can be full. */
 int places_wait(struct place_wait *w, const struct place_request *r) NODISCARD;
+/* The pool as it is in a newer snapshot, which lives as long as it waits: its place in the queue
+ * stays. Harmless when it does not wait, or only for one backend. */
+void places_follow(struct place_wait *w, const struct pool *p);
 /* Waits no more; a grant that is on its way still arrives. Harmless when it does not wait. */
 void places_leave(struct place_wait *w);
 /* Is it in the queue? */

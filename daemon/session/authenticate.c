@@ -74,7 +74,9 @@ static int authenticate_route(struct session *s, const struct auth_result *r)
                                     .server_port = r->server_port,
                                     .pool = r->pool,
                                     .backend = r->backend};
+    places_leave(&s->pre->wait);
     route_fini(&s->pre->route);
+    pools_unref(STEAL(s->pre->pools));
     int err = route_find(s->setup, s->env->registry, &q, &s->pre->route);
     if (err == 0)
         s->route_reason = s->pre->route.reason;

@@ -213,8 +213,27 @@ void connect_granted(struct mail *m, void *owner)
     places_drop_grant(m); /* who left meanwhile does not take it */
 }
 
+/* A login that waits for any member of its pool sees what an operator changes of the pool. It keeps
+ * its place in the queue. */
+static void connect_follow_pool(struct session *s)
+{
+    struct preauth *p = s->pre;
+    struct pools *now = s->env->setup ? s->env->setup->pools : NULL;
+    if (s->state != SESSION_HELD || !now || now == p->pools || !p->route.pool || p->route.member ||
+        p->route.dynamic)
+        return;
+    const struct pool *pool = pools_find(now, p->route.pool->config->name);
+    if (!pool)
+        return; /* what is there goes on */
+    places_follow(&p->wait, pool);
+    p->route.pool = pool;
+    pools_unref(p->pools);
+    p->pools = pools_ref(now);
+}
+
 void connect_wake(struct session *s)
 {
+    connect_follow_pool(s);
     if (!s->pre->is_user_held) {
         connect_hold_tick(s);
         return;

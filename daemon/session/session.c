@@ -172,6 +172,7 @@ void preauth_free(struct session *s)
     buf_wipe(&p->in);
     buf_wipe(&p->channel_binding);
     route_fini(&p->route);
+    pools_unref(p->pools);
     free(p->identity);
     free(p->master_user);
     free(p->refusal_text);

@@ -42,6 +42,8 @@ struct preauth {
     struct credentials backend_cred;
     char *master_user;
     struct route route;
+    struct pools *pools; /* that route.pool is of, when it changed while the login waited; one
+                            reference, NULL = the setup's */
     struct pool_choice choice;
     struct place_wait wait;  /* for a place on a backend that is full */
     struct backend *granted; /* the place that it waited for: one reference; NULL */

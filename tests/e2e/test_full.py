@@ -124,6 +124,20 @@ def test_a_limit_is_edited_while_logins_wait(make):
     fails(p, 2, "backend", "set", "dc1", "--max-sessions", "-1")
 
 
+def test_a_backend_is_added_while_logins_wait(make, dovecot2):
+    p = make(1, 0)
+    p.ctl("backend", "remove", "dc2", "--yes")
+    first, second = log_in(p), log_in(p, USERS[1])
+    assert is_in(first)
+    waiting(p, 1)
+    b = backend(dovecot2)
+    p.ctl("backend", "add", "main", "new", b["host"], "--ports", ",".join("%s=%d" % item for item in b["ports"].items()))
+    assert is_in(second)
+    assert {r["backend"] for r in p.sessions("state=relay")} == {"dc1", "new"}
+    for c in (first, second):
+        c.close()
+
+
 def test_a_reload_frees_places(make):
     p = make(1, 1)
     clients = [log_in(p, user) for user in USERS[:2]]
