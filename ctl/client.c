@@ -290,6 +290,7 @@ int client_receive(struct client *c, struct client_message *ret)
         if (lf >= 0)
             return client_parse(c, c->scanned + (size_t)lf, ret);
         c->scanned = s.n;
+        remote_listen(c->remote);
         int err = client_read(c);
         if (err)
             return err;
@@ -313,8 +314,9 @@ static int client_poll(const struct client *c, uint64_t deadline)
             return -ERR_TIMEOUT;
         wait = deadline - now > 60000 ? 60000 : (int)(deadline - now);
     }
-    struct pollfd p = {.fd = c->fd, .events = client_events(c)};
-    if (poll(&p, 1, wait) < 0 && errno != EINTR)
+    struct pollfd p[] = {{.fd = c->fd, .events = client_events(c)},
+                         {.fd = remote_words_fd(c->remote), .events = POLLIN}};
+    if (poll(p, ARRAY_LEN(p), wait) < 0 && errno != EINTR)
         return err_from_errno(errno);
     return 0;
 }
@@ -446,9 +448,15 @@ int client_connect(const char *path, uint64_t timeout_ms, struct client **ret,
     return err;
 }
 
-static int client_explain_call(int err, struct client_error *e)
+static int client_explain_call(struct client *c, int err, struct client_error *e)
 {
     const char *text = err_text(err);
+    if (err == -ERR_CLOSED && c->remote) { /* ssh says why */
+        char *said;
+        const char *hint;
+        err = remote_explain(c->remote, &said, &hint);
+        return client_fail(e, err, said, hint);
+    }
     if (err == -ERR_CLOSED)
         text = "the daemon closed the connection";
     else if (err == -ERR_TIMEOUT)
@@ -483,5 +491,5 @@ int client_call(struct client *c, const char *method, json_t *params, uint64_t t
         }
         client_message_fini(&m);
     }
-    return client_explain_call(err, ret_error);
+    return client_explain_call(c, err, ret_error);
 }

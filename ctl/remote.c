@@ -19,6 +19,7 @@
 
 #define REMOTE_SCHEME "ssh://"
 #define REMOTE_SAID_MAX 4096 /* bytes of ssh's words that are kept: the last ones */
+#define REMOTE_READS 16      /* pieces of it that are taken at a time */
 #define REMOTE_END_MS 2000   /* for ssh to end once it has closed */
 
 struct remote {
@@ -273,15 +274,26 @@ int remote_open(const char *place, struct remote **ret, int *ret_fd)
     return err;
 }
 
-/* What it has said so far. */
-static void remote_listen(struct remote *r)
+int remote_words_fd(const struct remote *r)
 {
-    char bytes[1024];
-    ssize_t n;
-    while (r->fd >= 0 && (n = read(r->fd, bytes, sizeof(bytes))) > 0) {
-        (void)!buf_append(&r->said, bytes, (size_t)n);
+    return r ? r->fd : -1;
+}
+
+/* Not for ever: one who talks without an end must not keep us from its answers. */
+void remote_listen(struct remote *r)
+{
+    char bytes[4096];
+    ssize_t n = 1;
+    for (int i = 0; r && r->fd >= 0 && n > 0 && i < REMOTE_READS; i++) {
+        n = read(r->fd, bytes, sizeof(bytes));
+        if (n > 0)
+            (void)!buf_append(&r->said, bytes, (size_t)n);
         if (r->said.len > REMOTE_SAID_MAX)
             buf_consume(&r->said, r->said.len - REMOTE_SAID_MAX);
+        if (n == 0) { /* its end, which a poll would tell for ever */
+            close(r->fd);
+            r->fd = -1;
+        }
     }
 }
 

@@ -19,6 +19,11 @@ void remote_never_ask(void);
 /* Starts ssh; *ret_fd (owned by the caller) is both directions, without waiting. -ERR_SYNTAX (no
  * such form), -ERR_NOT_FOUND (there is no such program), -ERR_IO, -ERR_NOMEM. */
 int remote_open(const char *place, struct remote **ret, int *ret_fd) NODISCARD;
+/* Where ssh says beside the connection what it has to say, for a poll: remote_listen takes it. -1:
+ * there is no more, or r is NULL. */
+int remote_words_fd(const struct remote *r);
+/* Takes what ssh has said so far: a full pipe would stop it. NULL is fine. */
+void remote_listen(struct remote *r);
 /* Ends it. NULL is fine. */
 void remote_close(struct remote *r);
 /* The other side is silent: why? Waits a moment for ssh's end. -ERR_x with *ret_text (owned, NULL

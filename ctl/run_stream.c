@@ -7,6 +7,8 @@
 #include <poll.h>
 #include <signal.h>
 
+#define STREAM_LISTEN_MS 1000
+
 struct run_source {
     struct run_node *node;
     json_int_t stream;
@@ -79,14 +81,14 @@ static int run_stream_poll(struct run_job *job, struct run_source *sources, size
     for (size_t i = 0; i < n; i++)
         fds[i] = (struct pollfd){.fd = sources[i].is_over ? -1 : client_fd(sources[i].node->client),
                                  .events = POLLIN};
-    if (poll(fds, n, -1) < 0 && errno != EINTR)
+    /* Now and then also without an event: what ssh says beside it is taken, lest it stops. */
+    int code = 0, ready = poll(fds, n, STREAM_LISTEN_MS);
+    if (ready < 0 && errno != EINTR)
         return problem_set(&job->problem, PROBLEM_FAILED, "E_IO", NULL, "cannot wait for events");
-    for (size_t i = 0; i < n; i++) {
-        int code = fds[i].revents ? run_stream_drain(job, &sources[i]) : 0;
-        if (code)
-            return code;
-    }
-    return 0;
+    for (size_t i = 0; i < n && !code; i++)
+        if (fds[i].fd >= 0 && (fds[i].revents || ready == 0))
+            code = run_stream_drain(job, &sources[i]);
+    return code;
 }
 
 /* What is saved may be anybody's mail: for nobody else to read, and never over another file. */

@@ -208,7 +208,8 @@ static void rpc_client_receive(struct rpc_client *f)
             rpc_client_take(f, &m);
         client_message_fini(&m);
     }
-    if (err == -ERR_CLOSED && f->client && !f->is_greeted && remote_is_named(f->path))
+    /* ssh says why, whenever it ends. */
+    if (err == -ERR_CLOSED && f->client && remote_is_named(f->path))
         rpc_client_fail_open(f, err);
     else if (err < 0 && err != -ERR_AGAIN && f->client)
         rpc_client_lose(f, err == -ERR_CLOSED ? RPC_CLIENT_CLOSED : err_text(err), NULL);

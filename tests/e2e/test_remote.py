@@ -24,6 +24,8 @@ case $2 in
     gone) echo "ssh: connect to host gone port 22: Connection refused" >&2; exit 255;;
     strange) echo "Host key verification failed." >&2; exit 255;;
     bare) PATH=/nowhere;;
+    talker) head -c 300000 /dev/zero | tr '\\000' 'x' >&2; PATH={build}:$PATH;;
+    dies) export PATH={build}:$PATH; /bin/sh -c "$3" | head -n 1; echo "the way was blocked" >&2; exit 255;;
     *) PATH={build}:$PATH;;
 esac
 export PATH
@@ -133,6 +135,14 @@ def test_completion_and_dashboard(proxy, ssh):
     assert screen.returncode == 0 and "dc1" in screen.stdout, screen.stderr
     lost = ssh("-s", "ssh://gone", "--once", program="mailproxy-tui", env={"TERM": "xterm"})
     assert lost.returncode == 5 and "Connection refused" in lost.stderr
+
+
+def test_one_who_talks_beside_the_connection(proxy, ssh):
+    """More words than a pipe holds stop nothing, and the last of them are told when it ends."""
+    for command in (["session", "list", "--allow-empty"], ["event", "list"]):
+        assert ssh("-s", "ssh://talker" + proxy.control, *command).returncode == 0
+    done = ssh("-s", "ssh://dies" + proxy.control, "whoami")
+    assert done.returncode == 5 and "the way was blocked" in done.stderr
 
 
 def test_daemon_ends_the_pipe(proxy, ssh):
