@@ -94,11 +94,14 @@ int backend_registry_dynamics(struct backend_registry *r, struct backend ***ret,
  * Blocking (reads CA and password files). Thread: any. */
 int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
                 struct backend_registry *r, struct pools **ret, char **ret_error) NODISCARD;
-/* The same with other changes of pools (NULL = none), which all have to be applicable:
- * -ERR_CONFIG. */
+/* pools_build_aside with other changes of pools (NULL = none), which all have to be applicable:
+ * -ERR_CONFIG. Who puts it in force calls backend_registry_set_last. */
 int pools_build_changed(struct config *c, const struct pool_changes *changes,
                         const struct pool_edit *edits, size_t n_edits, struct backend_registry *r,
                         struct pools **ret, char **ret_error) NODISCARD;
+/* pools_build only to look: what is built next shares nothing with it. */
+int pools_build_aside(struct config *c, const struct pool_edit *edits, size_t n_edits,
+                      struct backend_registry *r, struct pools **ret, char **ret_error) NODISCARD;
 struct pools *pools_ref(struct pools *p);
 void pools_unref(struct pools *p);
 /* The routes in force. */

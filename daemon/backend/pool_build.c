@@ -230,19 +230,27 @@ static int pools_build_of(struct config *c, const struct pool_edit *edits, size_
         pools_unref(p);
         return err;
     }
-    backend_registry_set_last(r, p);
     *ret = p;
     return 0;
 }
 
-int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
-                struct backend_registry *r, struct pools **ret, char **ret_error)
+int pools_build_aside(struct config *c, const struct pool_edit *edits, size_t n_edits,
+                      struct backend_registry *r, struct pools **ret, char **ret_error)
 {
     struct config *changed;
     struct pool_changes *changes = backend_registry_changes(r);
     int err = pool_changes_apply(changes, c, true, &changed, ret_error);
     pool_changes_unref(changes);
     return err < 0 ? err : pools_build_of(changed, edits, n_edits, r, ret, ret_error);
+}
+
+int pools_build(struct config *c, const struct pool_edit *edits, size_t n_edits,
+                struct backend_registry *r, struct pools **ret, char **ret_error)
+{
+    int err = pools_build_aside(c, edits, n_edits, r, ret, ret_error);
+    if (err == 0)
+        backend_registry_set_last(r, *ret);
+    return err;
 }
 
 int pools_build_changed(struct config *c, const struct pool_changes *changes,

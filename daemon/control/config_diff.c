@@ -14,6 +14,8 @@
 struct config_compare {
     struct work work;
     struct config *started, *disk;
+    struct pool_edit *edits; /* as they were: it takes no turn, so that nobody waits for it */
+    size_t n_edits;
     struct setup *before;
     struct pools *next;
     struct config_problems problems;
@@ -24,9 +26,10 @@ struct config_compare {
 static int compare_start(struct work *w)
 {
     struct config_compare *l = CONTAINER_OF(w, struct config_compare, work);
+    int err = runtime_edits_copy(work_control(w)->runtime, &l->edits, &l->n_edits);
     l->before = setup_ref(control_setup(work_control(w)));
     l->started = configs_started(work_control(w));
-    return 0;
+    return err;
 }
 
 static int compare_run(struct work *w)
@@ -37,21 +40,15 @@ static int compare_run(struct work *w)
     if (err < 0)
         return config_refuse(w, &l->problems, err);
     err = configs_changes(l->started, l->before->config, l->disk, &l->changes);
-    size_t n;
-    const struct pool_edit *edits = runtime_edits(work_control(w)->runtime, &n);
-    /* Nothing of it is put in force: what runs goes on sharing its own TLS and credentials. */
-    struct pools *last = backend_registry_last(h->registry);
     if (err == 0)
-        err = pools_build(l->disk, edits, n, h->registry, &l->next, &w->error);
-    if (last)
-        backend_registry_set_last(h->registry, last);
-    pools_unref(last);
+        err = pools_build_aside(l->disk, l->edits, l->n_edits, h->registry, &l->next, &w->error);
     return err < 0 ? err : reload_impact_find(l->before, l->disk, l->next, h->store, &l->impact);
 }
 
 static void compare_fini(struct work *w)
 {
     struct config_compare *l = CONTAINER_OF(w, struct config_compare, work);
+    runtime_edits_free(l->edits, l->n_edits);
     config_unref(l->started);
     config_unref(l->disk);
     setup_unref(l->before);
@@ -157,7 +154,7 @@ static json_t *compare_rows(const struct config_compare *l)
     return rows;
 }
 
-/* What was counted outlives the work: its turn is over. */
+/* What was counted outlives the work. */
 struct compare_answer {
     struct request *request;
     struct reload_impact impact;
@@ -224,7 +221,7 @@ static void compare_post(struct request *r)
     if (!l)
         return;
     l->work.start = compare_start;
-    work_post(&l->work, &request_control(r)->config_queue);
+    work_post(&l->work, NULL);
 }
 
 void command_config_diff(struct request *r)

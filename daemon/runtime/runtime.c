@@ -59,6 +59,39 @@ const struct pool_edit *runtime_edits(const struct runtime *r, size_t *ret_n)
     return r->edits;
 }
 
+int runtime_edits_copy(const struct runtime *r, struct pool_edit **ret, size_t *ret_n)
+{
+    struct pool_edit *v = calloc(r->n_edits + 1, sizeof(*v));
+    size_t n = 0;
+    int err = v ? 0 : -ERR_NOMEM;
+    for (; err == 0 && n < r->n_edits; n++) {
+        const struct pool_edit *e = &r->edits[n];
+        v[n] = *e;
+        v[n].pool = str_dup_c(e->pool);
+        v[n].name = str_dup_c(e->name);
+        v[n].host = str_dup_c(e->host);
+        if (!v[n].pool || !v[n].name || (e->host && !v[n].host))
+            err = -ERR_NOMEM;
+    }
+    if (err < 0) {
+        runtime_edits_free(v, n);
+        return err;
+    }
+    *ret = v;
+    *ret_n = n;
+    return 0;
+}
+
+void runtime_edits_free(struct pool_edit *edits, size_t n)
+{
+    for (size_t i = 0; edits && i < n; i++) {
+        free(edits[i].pool);
+        free(edits[i].name);
+        free(edits[i].host);
+    }
+    free(edits);
+}
+
 const json_t *runtime_unreadable(const struct runtime *r)
 {
     return r->unreadable;

@@ -74,6 +74,9 @@ void runtime_free(struct runtime *r); /* NULL is fine */
 
 /* All edits in force, for pools_build; borrowed until the next change. */
 const struct pool_edit *runtime_edits(const struct runtime *r, size_t *ret_n);
+/* The same as a copy, for who looks without a turn of control.config_queue; owned. -ERR_NOMEM. */
+int runtime_edits_copy(const struct runtime *r, struct pool_edit **ret, size_t *ret_n) NODISCARD;
+void runtime_edits_free(struct pool_edit *edits, size_t n); /* NULL is fine */
 /* The entries, struct runtime_entry. */
 const struct list *runtime_entries(const struct runtime *r);
 const struct runtime_entry *runtime_find(const struct runtime *r, const char *pool,

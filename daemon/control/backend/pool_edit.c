@@ -286,14 +286,10 @@ static int edits_run(struct work *w)
         edits = p->stages[p->n_stages - 1].edits;
         n = p->stages[p->n_stages - 1].n_edits;
     }
-    struct pools *last = backend_registry_last(h->registry);
     int err =
         pools_build_changed(p->before->config, p->now, edits, n, h->registry, &p->pools, &w->error);
     if (err == 0 && p->is_removal)
         err = edits_judge(p);
-    if ((err < 0 || p->is_dry) && last)
-        backend_registry_set_last(h->registry, last);
-    pools_unref(last);
     if (err < 0 || p->is_dry || !p->is_stored)
         return err;
     err = live_pools_store(h->store, p->stored, p->name);
@@ -315,6 +311,7 @@ static void edits_done(struct work *w)
         return;
     if (is_done) {
         live_pools_set(c, p->now, p->stored);
+        backend_registry_set_last(h->registry, p->pools);
         for (size_t i = 0; i < p->n_stages; i++)
             runtime_stage_commit(c->runtime, &p->stages[i]);
         w->err = h->publish_pools(h->arg, STEAL(p->pools));
