@@ -101,7 +101,8 @@ struct config_listener {
     uint64_t greeting_delay_ms; /* SMTP */
     const char *pool;           /* NULL = by routes */
     struct config_strings providers;
-    uint64_t provider_mask; /* bit i: auths[i] is asked; derived */
+    struct config_strings log; /* names of sinks; v NULL = those that are default */
+    uint64_t provider_mask;    /* bit i: auths[i] is asked; derived */
     const char *server_name;
     unsigned max_errors, max_commands;
     struct config_timeouts timeouts;
@@ -212,8 +213,13 @@ struct config_control { /* one control socket */
 };
 
 struct config_log {
+    const char *name; /* NULL = listeners cannot ask for it */
+    bool is_default;  /* takes the lines of the daemon, and of listeners without log */
     enum log_target target;
     const char *path, *facility;
+    const char *server; /* of syslog, NULL = the socket */
+    const char *tag;
+    bool has_hostname;
     enum log_level level;
     enum log_format format;
 };

@@ -116,6 +116,23 @@ static void check_routes(struct check *k)
 
 /* ---- small parts ---- */
 
+static void check_syslog(struct check *k, const struct config_log *l)
+{
+    struct sockaddr_storage to;
+    socklen_t n;
+    if (log_syslog_facility(l->facility) < 0)
+        check_error(k, "facility", "\"%s\" is no syslog facility", l->facility);
+    if (!log_syslog_is_tag(l->tag))
+        check_error(k, "tag", "must be at most %d letters, digits, '-', '_', '.' or '/'",
+                    LOG_SYSLOG_TAG_MAX);
+    if (l->server && l->path)
+        check_error(k, "server", "and path are two places: say one");
+    else if (l->server && log_syslog_address(l->server, true, &to, &n) < 0)
+        check_error(k, "server",
+                    "\"%s\" is no address: 192.0.2.1, 192.0.2.1:514 or [2001:db8::1]:514",
+                    l->server);
+}
+
 static void check_logs(struct check *k)
 {
     for (size_t i = 0; i < k->config->n_logs; i++) {
@@ -125,8 +142,14 @@ static void check_logs(struct check *k)
             check_error(k, "path", "is missing: target \"file\" needs it");
         if (l->target == LOG_TARGET_STDERR && l->path)
             check_warning(k, "path", "has no effect: the target is \"stderr\"");
-        if (l->target == LOG_TARGET_SYSLOG && log_syslog_facility(l->facility) < 0)
-            check_error(k, "facility", "\"%s\" is no syslog facility", l->facility);
+        if (l->target == LOG_TARGET_SYSLOG)
+            check_syslog(k, l);
+        else if (l->server)
+            check_warning(k, "server", "has no effect: the target is not \"syslog\"");
+        if (!l->is_default && !l->name)
+            check_error(k, "name",
+                        "is missing: with default = false only listeners that name it "
+                        "write to it");
     }
 }
 

@@ -220,6 +220,20 @@ static void check_providers(struct check *k, const struct config_listener *l)
                         l->providers.v[i]);
 }
 
+static void check_log_names(struct check *k, const struct config_listener *l)
+{
+    const struct config *c = k->config;
+    if (l->log.v && l->log.n == 0)
+        check_error(k, "log", "must not be empty: leave it out, or name a log");
+    for (size_t i = 0; i < l->log.n; i++) {
+        bool is_known = false;
+        for (size_t j = 0; j < c->n_logs; j++)
+            is_known = is_known || (c->logs[j].name && strcmp(c->logs[j].name, l->log.v[i]) == 0);
+        if (!is_known)
+            check_error(k, "log", "no log has the name \"%s\"", l->log.v[i]);
+    }
+}
+
 void check_listeners(struct check *k)
 {
     for (size_t i = 0; i < k->config->n_listeners; i++) {
@@ -237,6 +251,7 @@ void check_listeners(struct check *k)
         if (l->proto)
             check_mechanisms(k, l);
         check_providers(k, l);
+        check_log_names(k, l);
         if (check_is_set(k, "proxy_protocol_trusted") && l->proxy_protocol.n == 0)
             check_warning(k, "proxy_protocol_trusted", "has no effect: proxy_protocol is not set");
         if (l->capabilities.v && check_is_set(k, "learn_capabilities") && l->learn_capabilities)

@@ -28,8 +28,13 @@ static size_t engine_log_sinks(const struct config *c, struct delivery *d, bool 
                       KV_ERR("error", fds[n]));
             continue;
         }
-        sinks[n] = (struct log_sink_spec){.target = l->target,
+        sinks[n] = (struct log_sink_spec){.name = l->name,
+                                          .is_named_only = !l->is_default,
+                                          .target = l->target,
                                           .path = l->path,
+                                          .server = l->server,
+                                          .tag = l->tag,
+                                          .has_hostname = l->has_hostname,
                                           .fd = fds[n] > 0 ? fds[n] : 0,
                                           .facility = l->facility,
                                           .level = l->level,

@@ -3,6 +3,7 @@
 #include "nginx/nginx_how.h"
 
 #include "base/cleanup.h"
+#include "base/log/log_syslog.h"
 #include "nginx/nginx_values.h"
 
 /* ---- plain values ---- */
@@ -119,6 +120,60 @@ static const char *rows_log_level(const struct nginx_directive *d)
     return "error";
 }
 
+/* Sets a key to a text. */
+static int rows_set_text(struct nginx_settings *out, const char *key, struct str text,
+                         const char *from)
+{
+    AUTO_BUF quoted = BUF_INIT;
+    int err = nginx_quote(text, &quoted);
+    return err < 0 ? err : nginx_settings_set(out, key, buf_cstr(&quoted), from);
+}
+
+/* "server=ADDRESS,facility=NAME,tag=NAME,severity=NAME,nohostname", the last one only of access
+ * logs. Without equal: out stays empty. */
+static int rows_syslog(struct nginx_directive *d, struct str options, const char *from,
+                       struct nginx_settings *out)
+{
+    struct str server = STR_NULL, facility = STR("local7"), tag = STR_NULL;
+    struct sockaddr_storage to;
+    socklen_t to_n;
+    bool has_hostname = true;
+    while (options.n > 0) {
+        struct str one = str_cut(&options, ',');
+        if (str_is_prefix(one, STR("server=")))
+            server = str_skip(one, 7);
+        else if (str_is_prefix(one, STR("facility=")))
+            facility = str_skip(one, 9);
+        else if (str_is_prefix(one, STR("tag=")))
+            tag = str_skip(one, 4);
+        else if (str_eq(one, STR("nohostname")))
+            has_hostname = false;
+        else if (!str_is_prefix(one, STR("severity=")))
+            nginx_note(d, NGINX_APPROXIMATE, "an option of syslog that is not known");
+    }
+    if (str_eq(facility, STR("intern")))
+        facility = STR("syslog");
+    bool is_local = str_is_prefix(server, STR("unix:"));
+    struct str place = is_local ? str_skip(server, 5) : server;
+    AUTO_FREE char *text = str_dup(place);
+    if (!text)
+        return -ERR_NOMEM;
+    if (!is_local && log_syslog_address(text, true, &to, &to_n) < 0)
+        return nginx_note(d, NGINX_NO_EQUAL,
+                          "syslog servers are told by their addresses: replace the name"),
+               0;
+    int err = nginx_settings_set(out, "target", "\"syslog\"", from);
+    if (err == 0)
+        err = rows_set_text(out, is_local ? "path" : "server", place, NULL);
+    if (err == 0)
+        err = rows_set_text(out, "facility", facility, NULL);
+    if (err == 0 && tag.n > 0)
+        err = rows_set_text(out, "tag", tag, NULL);
+    if (err == 0)
+        err = nginx_settings_set(out, "hostname", has_hostname ? "true" : "false", NULL);
+    return err;
+}
+
 /* The settings of one element of log. */
 static int rows_log(const struct nginx_job *job, struct nginx_directive *d,
                     struct nginx_settings *out)
@@ -137,25 +192,10 @@ static int rows_log(const struct nginx_job *job, struct nginx_directive *d,
     if (str_is_prefix(target, STR("memory:")))
         return nginx_note(d, NGINX_NO_EQUAL, "there is no log in memory: name a file"), 0;
     if (str_is_prefix(target, STR("syslog:"))) {
-        if (strncmp(target.p, "syslog:server=unix:", 19) != 0)
-            return nginx_note(d, NGINX_NO_EQUAL,
-                              "syslog is written to through its socket: let the local one send "
-                              "its lines on, and say log target \"syslog\""),
-                   0;
-        struct str socket = str_skip(target, 19);
-        if (nginx_quote(str_cut(&socket, ','), &path) < 0 ||
-            nginx_settings_set(out, "target", "\"syslog\"", from) < 0)
-            return -ERR_NOMEM;
-        while (socket.n > 0) {
-            struct str option = str_cut(&socket, ',');
-            AUTO_BUF facility = BUF_INIT;
-            if (!str_is_prefix(option, STR("facility=")))
-                nginx_note(d, NGINX_APPROXIMATE, "of syslog's options only facility= is known");
-            else if (nginx_quote(str_skip(option, 9), &facility) < 0 ||
-                     nginx_settings_set(out, "facility", buf_cstr(&facility), from) < 0)
-                return -ERR_NOMEM;
-        }
-        is_file = true;
+        err = rows_syslog(d, str_skip(target, strlen("syslog:")), from, out);
+        if (err < 0 || out->n == 0)
+            return err;
+        is_file = false;
     } else if (is_file) {
         if (nginx_quote(target, &path) < 0 ||
             nginx_settings_set(out, "target", "\"file\"", from) < 0)
@@ -180,18 +220,31 @@ int how_log(const struct nginx_job *job, const struct nginx_row *row, struct ngi
     struct nginx_settings next = {0};
     (void)row;
     int err = rows_log(job, d, &next);
-    bool is_known = next.n == 0;
-    for (size_t i = 0; i < im->n_logs && !is_known; i++)
-        is_known = nginx_settings_eq(&im->logs[i], &next);
-    struct nginx_settings *v =
-        err < 0 || is_known ? NULL : realloc(im->logs, (im->n_logs + 1) * sizeof(*v));
+    size_t at = 0;
+    while (at < im->n_logs && !nginx_settings_eq(&im->logs[at], &next))
+        at++;
+    bool is_new = err == 0 && next.n > 0 && at == im->n_logs;
+    bool is_none = err < 0 || next.n == 0;
+    if (is_new && at >= LOG_SINKS_MAX) {
+        nginx_note(d, NGINX_NO_EQUAL, "there are too many logs: let servers share some");
+        is_new = false;
+        is_none = true;
+    }
+    struct nginx_settings *v = is_new ? realloc(im->logs, (im->n_logs + 1) * sizeof(*v)) : NULL;
     if (v) {
         im->logs = v;
         v[im->n_logs++] = next;
-        return 0;
+    } else {
+        nginx_settings_fini(&next);
+        if (is_new)
+            return -ERR_NOMEM;
     }
-    nginx_settings_fini(&next);
-    return err < 0 ? err : is_known ? 0 : -ERR_NOMEM;
+    if (is_none)
+        return err;
+    job->server->logs |= 1u << at;
+    if (!d->parent || d->parent->n_words == 0 || strcmp(d->parent->words[0], "server") != 0)
+        im->outer_logs |= 1u << at;
+    return 0;
 }
 
 /* ---- a server ---- */

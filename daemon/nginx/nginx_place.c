@@ -260,11 +260,56 @@ static const struct nginx_named *place_share(struct nginx_named **v, size_t *n, 
     return err == 0 ? next : NULL;
 }
 
+/* "log-1", "log-2". */
+static int place_log_names(const struct nginx_import *im, unsigned mask, struct buf *list)
+{
+    int err = 0;
+    for (size_t i = 0; i < im->n_logs && err == 0; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "log-%zu", i + 1);
+        if (mask >> i & 1)
+            err = nginx_quote_next(str_of(name), list);
+    }
+    return err;
+}
+
+/* Where servers log to different places, places have names. What the daemon itself says goes where
+ * directives outside the servers say, else to the first server's. */
+static int place_logs(struct nginx_import *im)
+{
+    bool is_same = true;
+    int err = 0;
+    for (size_t i = 1; i < im->n_servers; i++)
+        is_same = is_same && im->servers[i].logs == im->servers[0].logs;
+    if (is_same)
+        return 0;
+    unsigned of_daemon = im->outer_logs ? im->outer_logs : im->servers[0].logs;
+    for (size_t i = 0; i < im->n_logs && err == 0; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "\"log-%zu\"", i + 1);
+        err = nginx_settings_set(&im->logs[i], "name", name, NULL);
+        if (err == 0 && of_daemon && !(of_daemon >> i & 1))
+            err = nginx_settings_set(&im->logs[i], "default", "false", "of its servers only");
+    }
+    for (size_t i = 0; i < im->n_servers && err == 0; i++) {
+        AUTO_BUF list = BUF_INIT;
+        if (im->servers[i].logs == 0)
+            continue;
+        err = place_log_names(im, im->servers[i].logs, &list);
+        if (err == 0)
+            err = nginx_settings_set(&im->servers[i].groups[NGINX_OF_LISTENER], "log",
+                                     buf_cstr(&list), "error_log of the server");
+    }
+    return err;
+}
+
 int nginx_place(struct nginx_import *im)
 {
     int err = place_common(im, NGINX_OF_ALL, &im->top);
     if (err == 0)
         err = place_common(im, NGINX_OF_TLS, &im->tls);
+    if (err == 0)
+        err = place_logs(im);
     if (err == 0)
         err = place_names(im);
     for (size_t i = 0; i < im->n_servers && err == 0; i++) {

@@ -50,6 +50,7 @@ struct nginx_listener {
 };
 
 struct nginx_server {
+    unsigned logs; /* bit i: logs[i] of the import is one of its own */
     struct nginx_directive *block;
     const struct proto *proto; /* NULL = unknown as yet */
     struct nginx_settings groups[NGINX_GROUP_COUNT];
@@ -71,6 +72,7 @@ struct nginx_import {
     struct nginx_settings top, tls; /* of the whole file */
     struct nginx_settings *logs;    /* each an element of log */
     size_t n_logs;
+    unsigned outer_logs; /* bit i: logs[i] stands outside the servers */
     struct nginx_server *servers;
     size_t n_servers;
     struct nginx_named {

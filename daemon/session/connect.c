@@ -120,8 +120,8 @@ static void connect_hold(struct session *s, const char *why)
             if (s->tap)
                 trace_tap_note(s, "held: %s", why);
             if (session_may_log(s, LOG_LEVEL_INFO, false))
-                LOG_EVENT(LOG_LEVEL_INFO, "login-held", KV_STR("session", p->session_id),
-                          KV_STR("user", s->user), KV_STR("reason", why));
+                SESSION_LOG(s, LOG_LEVEL_INFO, "login-held", KV_STR("session", p->session_id),
+                            KV_STR("user", s->user), KV_STR("reason", why));
         }
     }
     session_set_timer(s, HELD_TICK_MS);
@@ -343,10 +343,10 @@ static void connect_log_failure(struct session *s, const struct login_outcome *o
     }
     if (!session_may_log(s, LOG_LEVEL_WARN, true))
         return;
-    LOG_EVENT(LOG_LEVEL_WARN, "backend-login-failed", KV_STR("session", s->pre->session_id),
-              KV_STR("user", s->user), KV_STR("backend", s->backend->name),
-              KV_STR("server", server), KV_STR("step", o->step),
-              KV_STR("failure", back_failure_name(o->failure)), KV_STRN("message", o->message));
+    SESSION_LOG(s, LOG_LEVEL_WARN, "backend-login-failed", KV_STR("session", s->pre->session_id),
+                KV_STR("user", s->user), KV_STR("backend", s->backend->name),
+                KV_STR("server", server), KV_STR("step", o->step),
+                KV_STR("failure", back_failure_name(o->failure)), KV_STRN("message", o->message));
 }
 
 /* Wrong credentials only when nobody else judged them right before: trouble with the backend must

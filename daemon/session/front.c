@@ -111,8 +111,8 @@ static bool front_check_certificate(struct session *s, const struct tls_info *in
     bool is_tolerated = mode == TLS_CLIENT_AUTH_OPTIONAL_NO_CA && info->is_only_untrusted;
     if (info->verify == TLS_VERIFY_FAILED && !is_tolerated) {
         if (session_may_log(s, LOG_LEVEL_NOTICE, false))
-            LOG_EVENT(LOG_LEVEL_NOTICE, "client-certificate", KV_STR("session", s->pre->session_id),
-                      KV_STR("error", info->verify_error));
+            SESSION_LOG(s, LOG_LEVEL_NOTICE, "client-certificate",
+                        KV_STR("session", s->pre->session_id), KV_STR("error", info->verify_error));
         session_leave(s, REPLY_BAD_CERTIFICATE, NULL, SESSION_END_TLS_FAILED);
         return false;
     }
@@ -152,9 +152,9 @@ static void front_secured(struct conn *c, int err)
             trace_tap_note(s, "TLS with the client failed: %s",
                            conn_tls_error(c) ? conn_tls_error(c) : err_text(err));
         if (session_may_log(s, LOG_LEVEL_INFO, false))
-            LOG_EVENT(LOG_LEVEL_INFO, "tls-failed", KV_STR("session", s->pre->session_id),
-                      KV_STR("client", peer), KV_ERR("error", err),
-                      KV_STR("detail", conn_tls_error(c)));
+            SESSION_LOG(s, LOG_LEVEL_INFO, "tls-failed", KV_STR("session", s->pre->session_id),
+                        KV_STR("client", peer), KV_ERR("error", err),
+                        KV_STR("detail", conn_tls_error(c)));
         session_end(s, SESSION_END_TLS_FAILED);
         return;
     }
@@ -266,8 +266,8 @@ static void front_bad_proxy_header(struct session *s, const char *why)
     char peer[ADDR_TEXT_MAX];
     addr_format(peer, &s->peer);
     if (session_may_log(s, LOG_LEVEL_NOTICE, false))
-        LOG_EVENT(LOG_LEVEL_NOTICE, "bad-proxy-header", KV_STR("session", s->pre->session_id),
-                  KV_STR("client", peer), KV_STR("error", why));
+        SESSION_LOG(s, LOG_LEVEL_NOTICE, "bad-proxy-header", KV_STR("session", s->pre->session_id),
+                    KV_STR("client", peer), KV_STR("error", why));
     session_end(s, SESSION_END_PROXY_HEADER);
 }
 

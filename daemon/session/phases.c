@@ -24,8 +24,8 @@ int session_start(struct session_env *env, struct setup *setup, unsigned listene
     char id[32], client[ADDR_TEXT_MAX];
     if (session_may_log(s, LOG_LEVEL_DEBUG, false)) {
         addr_format(client, peer);
-        LOG_EVENT(LOG_LEVEL_DEBUG, "session-start", KV_STR("session", session_id_text(s, id)),
-                  KV_STR("listener", s->listener->config->name), KV_STR("client", client));
+        SESSION_LOG(s, LOG_LEVEL_DEBUG, "session-start", KV_STR("session", session_id_text(s, id)),
+                    KV_STR("listener", s->listener->config->name), KV_STR("client", client));
     }
     front_begin(s);
     return 0;

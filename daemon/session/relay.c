@@ -195,9 +195,9 @@ static void relay_refuse_data(struct session *s)
 {
     char id[32], peer[ADDR_TEXT_MAX];
     addr_format(peer, &s->peer);
-    LOG_EVENT(LOG_LEVEL_NOTICE, "bare-newline", KV_STR("session", session_id_text(s, id)),
-              KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
-              KV_STR("user", s->user));
+    SESSION_LOG(s, LOG_LEVEL_NOTICE, "bare-newline", KV_STR("session", session_id_text(s, id)),
+                KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
+                KV_STR("user", s->user));
     session_leave(s, REPLY_BARE_NEWLINE, NULL, SESSION_END_PROTOCOL);
 }
 
@@ -283,12 +283,12 @@ static void relay_log_login(struct session *s)
     char id[32], peer[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
     addr_format(peer, &s->peer);
     addr_format(server, &s->server_addr);
-    LOG_EVENT(LOG_LEVEL_INFO, "login", KV_STR("session", session_id_text(s, id)),
-              KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
-              KV_STR("tls", s->client_tls[0] ? s->client_tls : NULL), KV_STR("user", s->user),
-              KV_STR("mechanism", session_method(s)), KV_STR("source", s->auth_source),
-              KV_STR("pool", s->backend->pool), KV_STR("backend", s->backend->name),
-              KV_STR("server", server), KV_STR("route", s->route_reason));
+    SESSION_LOG(s, LOG_LEVEL_INFO, "login", KV_STR("session", session_id_text(s, id)),
+                KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
+                KV_STR("tls", s->client_tls[0] ? s->client_tls : NULL), KV_STR("user", s->user),
+                KV_STR("mechanism", session_method(s)), KV_STR("source", s->auth_source),
+                KV_STR("pool", s->backend->pool), KV_STR("backend", s->backend->name),
+                KV_STR("server", server), KV_STR("route", s->route_reason));
 }
 
 void relay_enlist(struct session *s)

@@ -101,9 +101,9 @@ void session_enter(struct session *s, enum session_state state)
     if (s->is_ended)
         return;
     if (state != SESSION_CLOSING && !(session_states[s->state].next & (1u << state))) {
-        LOG_EVENT(LOG_LEVEL_ERROR, "session-bad-transition",
-                  KV_STR("from", session_state_name(s->state)),
-                  KV_STR("to", session_state_name(state)));
+        SESSION_LOG(s, LOG_LEVEL_ERROR, "session-bad-transition",
+                    KV_STR("from", session_state_name(s->state)),
+                    KV_STR("to", session_state_name(state)));
         session_end(s, SESSION_END_PROTOCOL);
         return;
     }
@@ -141,16 +141,17 @@ static void session_log_end(struct session *s)
     bool has_backend = s->backend && s->relay_ms;
     if (!s->relay_ms && !session_may_log(s, LOG_LEVEL_INFO, false))
         return;
-    LOG_EVENT(LOG_LEVEL_INFO, "session-end", KV_STR("session", session_id_text(s, id)),
-              KV_STR("listener", s->listener->config->name), KV_STR("proto", s->proto->name),
-              KV_STR("client", peer), KV_STR("tls", s->client_tls[0] ? s->client_tls : NULL),
-              KV_STR("user", s->user), KV_STR("backend", has_backend ? s->backend->name : NULL),
-              KV_STR("server", has_backend ? server : NULL),
-              KV_STR("server-tls", s->server_tls[0] ? s->server_tls : NULL),
-              KV_U64("in", s->client.in_bytes), KV_U64("out", s->client.out_bytes),
-              KV_MS("seconds", loop_now_ms(s->env->loop) - s->started_ms),
-              KV_STR("state", session_state_name(s->state)), KV_STR("by", session_end_who(s->end)),
-              KV_STR("reason", session_end_name(s->end)), KV_STR("cut", cut[0] ? cut : NULL));
+    SESSION_LOG(s, LOG_LEVEL_INFO, "session-end", KV_STR("session", session_id_text(s, id)),
+                KV_STR("listener", s->listener->config->name), KV_STR("proto", s->proto->name),
+                KV_STR("client", peer), KV_STR("tls", s->client_tls[0] ? s->client_tls : NULL),
+                KV_STR("user", s->user), KV_STR("backend", has_backend ? s->backend->name : NULL),
+                KV_STR("server", has_backend ? server : NULL),
+                KV_STR("server-tls", s->server_tls[0] ? s->server_tls : NULL),
+                KV_U64("in", s->client.in_bytes), KV_U64("out", s->client.out_bytes),
+                KV_MS("seconds", loop_now_ms(s->env->loop) - s->started_ms),
+                KV_STR("state", session_state_name(s->state)),
+                KV_STR("by", session_end_who(s->end)), KV_STR("reason", session_end_name(s->end)),
+                KV_STR("cut", cut[0] ? cut : NULL));
 }
 
 void preauth_free(struct session *s)

@@ -126,6 +126,10 @@ struct session {
     bool is_keepalive_on;                    /* in the relay: it has been quiet once */
 };
 
+/* A log line about a session goes where its listener's lines go. */
+#define SESSION_LOG(s, level, event, ...)                                                          \
+    LOG_EVENT_TO((s)->listener->config->log.v, level, event, __VA_ARGS__)
+
 /* session_facts.c */
 
 /* A new id, which no other session of any worker or earlier engine has. */

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from harness import process, wait
+from harness import imap, net, process, wait
 from harness.control import Control
 from harness.proxy import SANITIZERS
 from test_control import logged_in
@@ -199,6 +199,39 @@ def test_syslog_that_nobody_reads(make_proxy, settings, folder):
         packets.append(s.recv(8192))
     assert all(re.match(rb"<15[0-9]>\w+ [ \d]\d [\d:]{8} mailproxyd\[\d+\]: ", x) and b"\n" not in x for x in packets)
     s.close()
+
+
+def test_each_listener_has_its_own_logs(make_proxy, settings, folder, dovecot1):
+    """A listener's sessions go to the logs that it names, one of them another machine's syslog; what the daemon says does not."""
+    remote = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    remote.bind((net.address(), 0))
+    remote.settimeout(20)
+    own, main = os.path.join(folder, "own.log"), os.path.join(folder, "main.log")
+    settings["listeners"] = [{"name": n, "protocol": "imap", "tls": "off", "allow_plaintext": True} for n in ("one", "two")]
+    settings["listeners"][1]["log"] = ["own", "far"]
+    p = make_proxy({**settings, "log": [
+        {"target": "file", "path": main, "level": "info"},
+        {"name": "own", "default": False, "target": "file", "path": own, "level": "notice"},
+        {"name": "far", "default": False, "target": "syslog", "server": "%s:%d" % remote.getsockname(), "level": "info", "facility": "local3",
+         "tag": "mx", "hostname": True}]})
+    for name in ("one", "two"):
+        c = imap.Lines(p.host, p.ports[name])
+        c.line()
+        assert c.command("a", "LOGIN nobody@example.org x")[-1].startswith("a NO")
+        c.close()
+    packet = remote.recv(8192)
+    while b"session-end" not in packet:
+        assert re.match(rb"<15[0-9]>\w+ [ \d]\d [\d:]{8} " + re.escape(socket.gethostname().encode()) + rb" mx\[\d+\]: ", packet)
+        assert b"listener=two" in packet or b"session=" in packet
+        packet = remote.recv(8192)
+
+    def lines(path):
+        with open(path) as f:
+            return f.read()
+    wait.until(lambda: "login-failed" in lines(own) and "session-end" in lines(main), "the lines of both")
+    assert "listener=one" not in lines(own) and "session-end" not in lines(own)  # notice, and no more
+    assert "listener=two" not in lines(main) and "listener=one" in lines(main)
+    remote.close()
 
 
 def test_damaged_store_is_said_on_stderr(make_proxy, settings, folder):

@@ -86,6 +86,7 @@ static void sink_take_over(struct log_sink **fresh)
         if (s->target == LOG_TARGET_FILE)
             (void)dup3((*fresh)->fd, s->fd, O_CLOEXEC);
         atomic_store(&s->level, atomic_load(&(*fresh)->level));
+        s->is_named_only = (*fresh)->is_named_only;
         sink_set_open_err(s, (*fresh)->open_err);
         log_set.sinks[i] = NULL;
         log_sink_free(*fresh);
@@ -234,7 +235,13 @@ uint64_t log_dropped(void)
 
 void log_event(enum log_level level, const char *event, const struct log_field *fields, size_t n)
 {
-    log_writer_wake(log_set_put(level, event, fields, n));
+    log_event_to(NULL, level, event, fields, n);
+}
+
+void log_event_to(const char *const *names, enum log_level level, const char *event,
+                  const struct log_field *fields, size_t n)
+{
+    log_writer_wake(log_set_put(names, level, event, fields, n));
 }
 
 void log_say(enum log_level level, const char *fmt, ...)

@@ -28,7 +28,12 @@ enum log_target { LOG_TARGET_STDERR, LOG_TARGET_FILE, LOG_TARGET_SYSLOG };
 /* Wanted sink; strings are borrowed for the call of log_configure. */
 struct log_sink_spec {
     enum log_target target;
+    const char *name;     /* that log_event_to calls it by; NULL = none */
+    bool is_named_only;   /* it takes only what is meant for it by name */
     const char *path;     /* of the file; of syslog's socket, NULL = /dev/log */
+    const char *server;   /* LOG_TARGET_SYSLOG: "192.0.2.1:514" by UDP; NULL = the socket */
+    const char *tag;      /* LOG_TARGET_SYSLOG: who speaks; NULL = mailproxyd */
+    bool has_hostname;    /* LOG_TARGET_SYSLOG: the machine's name is in each packet */
     int fd;               /* LOG_TARGET_FILE: open already (log_open_file), duplicated; 0 = none */
     const char *facility; /* LOG_TARGET_SYSLOG: "mail", "daemon", "local0".. */
     enum log_level level;
@@ -113,11 +118,17 @@ struct log_field {
  * bytes, cut fields end in "...". Thread: any. Never waits for a sink; a line that a sink has no
  * room for is dropped, and a line says how many once there is room again. */
 void log_event(enum log_level level, const char *event, const struct log_field *fields, size_t n);
-#define LOG_EVENT(level, event, ...)                                                               \
+/* The same for the sinks of these names only, or as log_event where there is none of them. names
+ * NULL: log_event. */
+void log_event_to(const char *const *names, enum log_level level, const char *event,
+                  const struct log_field *fields, size_t n);
+#define LOG_EVENT(level, event, ...) LOG_EVENT_TO(NULL, level, event, __VA_ARGS__)
+#define LOG_EVENT_TO(names, level, event, ...)                                                     \
     do {                                                                                           \
         if (log_is_on(level)) {                                                                    \
             const struct log_field log_fields_[] = {__VA_ARGS__};                                  \
-            log_event(level, event, log_fields_, sizeof(log_fields_) / sizeof(log_fields_[0]));    \
+            log_event_to(names, level, event, log_fields_,                                         \
+                         sizeof(log_fields_) / sizeof(log_fields_[0]));                            \
         }                                                                                          \
     } while (0)
 /* Plain sentence (no fields). */

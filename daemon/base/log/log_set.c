@@ -34,7 +34,25 @@ void log_set_find_max(void)
         atomic_store(&log_set.max_level[i], max[i]);
 }
 
-bool log_set_put(enum log_level level, const char *event, const struct log_field *fields, size_t n)
+static bool set_is_named(const struct log_sink *s, const char *const *names)
+{
+    for (; s->name && *names; names++)
+        if (strcmp(s->name, *names) == 0)
+            return true;
+    return false;
+}
+
+/* Under the lock. A name may be of a sink that a reload has taken away. */
+static bool set_has_any(const char *const *names)
+{
+    for (size_t i = 0; names && i < log_set.n; i++)
+        if (set_is_named(log_set.sinks[i], names))
+            return true;
+    return false;
+}
+
+bool log_set_put(const char *const *names, enum log_level level, const char *event,
+                 const struct log_field *fields, size_t n)
 {
     struct log_line lines[2];
     uint64_t now = clock_wall_ms();
@@ -46,8 +64,11 @@ bool log_set_put(enum log_level level, const char *event, const struct log_field
             log_line_make(&lines[i], (enum log_format)i, now, level, event, fields, n);
     }
     pthread_mutex_lock(&log_set.lock);
+    bool is_by_name = set_has_any(names);
     for (size_t i = 0; i < log_set.n; i++) {
         struct log_sink *s = log_set.sinks[i];
+        if (is_by_name ? !set_is_named(s, names) : s->is_named_only)
+            continue;
         const struct log_line *line = &lines[s->format];
         if ((int)level > atomic_load_explicit(&s->level, memory_order_relaxed) || line->n == 0)
             continue;

@@ -100,11 +100,12 @@ void log_write_stderr(const char *text, size_t n)
 
 static int sink_open(struct log_sink *s, const struct log_sink_spec *spec)
 {
-    if (spec->target != LOG_TARGET_STDERR) {
-        s->path = str_dup_c(spec->path ? spec->path : LOG_SYSLOG_PATH);
-        if (!s->path)
-            return -ERR_NOMEM;
-    }
+    const char *path = spec->server ? spec->server : spec->path ? spec->path : LOG_SYSLOG_PATH;
+    if (spec->target != LOG_TARGET_STDERR && !(s->path = str_dup_c(path)))
+        return -ERR_NOMEM;
+    if (spec->name && !(s->name = str_dup_c(spec->name)))
+        return -ERR_NOMEM;
+    s->is_named_only = spec->is_named_only;
     switch (spec->target) {
     case LOG_TARGET_FILE:
         if (spec->fd <= 0)
@@ -113,9 +114,14 @@ static int sink_open(struct log_sink *s, const struct log_sink_spec *spec)
         return s->fd < 0 ? err_from_errno(errno) : 0;
     case LOG_TARGET_SYSLOG:
         s->facility = log_syslog_facility(spec->facility);
-        s->fd = log_syslog_socket();
         if (s->facility < 0)
             return -ERR_INVAL;
+        s->head = log_syslog_head(spec->tag, spec->has_hostname);
+        if (!s->head)
+            return -ERR_NOMEM;
+        if (log_syslog_address(s->path, spec->server != NULL, &s->to, &s->to_n) < 0)
+            return -ERR_INVAL;
+        s->fd = log_syslog_socket(s->to.ss_family);
         return s->fd < 0 ? err_from_errno(errno) : 0;
     case LOG_TARGET_STDERR:
         s->fd = STDERR_FILENO;
@@ -152,12 +158,15 @@ void log_sink_free(struct log_sink *s)
         close(s->fd);
     log_queue_fini(&s->queue);
     free(s->path);
+    free(s->name);
+    free(s->head);
     free(s);
 }
 
 bool log_sink_is_like(const struct log_sink *a, const struct log_sink *b)
 {
     return a->target == b->target && a->format == b->format && a->facility == b->facility &&
+           str_eq(str_of(a->name), str_of(b->name)) && str_eq(str_of(a->head), str_of(b->head)) &&
            (a->target == LOG_TARGET_STDERR || strcmp(a->path, b->path) == 0);
 }
 
@@ -168,7 +177,7 @@ bool log_sink_put(struct log_sink *s, enum log_level level, const struct log_lin
     char packet[LOG_SYSLOG_MAX];
     if (s->target != LOG_TARGET_SYSLOG)
         return log_queue_put(&s->queue, line->text, line->n);
-    size_t n = log_syslog_format(packet, s->facility, level, line);
+    size_t n = log_syslog_format(packet, s->facility, s->head, level, line);
     return log_queue_put(&s->queue, packet, n);
 }
 
@@ -189,7 +198,7 @@ int log_sink_write(struct log_sink *s)
     if (n == 0)
         return 0;
     if (s->target == LOG_TARGET_SYSLOG)
-        done = log_syslog_send(s->fd, s->path, p, n);
+        done = log_syslog_send(s->fd, (const struct sockaddr *)&s->to, s->to_n, p, n);
     else if (s->target == LOG_TARGET_STDERR)
         done = stderr_write(p, n);
     else

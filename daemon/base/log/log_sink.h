@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <sys/socket.h>
 
 #include "base/log/log.h"
 #include "base/log/log_line.h"
@@ -14,9 +15,14 @@ struct log_sink {
     enum log_target target;
     enum log_format format;
     _Atomic int level;
-    char *path;   /* of the file, or of syslog's socket */
+    char *name; /* NULL = none */
+    bool is_named_only;
+    char *path;   /* of the file, or of syslog's socket, or the address of its server */
+    char *head;   /* LOG_TARGET_SYSLOG: what stands before the process number, "host mailproxyd" */
     int facility; /* LOG_TARGET_SYSLOG */
-    int fd;       /* the same number for the life of the sink: another file takes its place */
+    struct sockaddr_storage to; /* LOG_TARGET_SYSLOG: with to_n bytes */
+    socklen_t to_n;
+    int fd; /* the same number for the life of the sink: another file takes its place */
     struct log_queue queue;
     int open_err;             /* -ERR_x of the last try to open its file again, 0 = it went well */
     int write_errno;          /* why the last write failed, 0 = it did not */

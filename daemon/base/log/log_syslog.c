@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Datagrams to the local syslog daemon. */
+/* Datagrams to a syslog daemon, of this machine or another one. */
 #include "base/log/log_syslog.h"
 
 #include <errno.h>
@@ -12,34 +12,68 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/addr.h"
 #include "base/cleanup.h"
 #include "base/str.h"
 
 int log_syslog_facility(const char *name)
 {
-    static const struct {
-        const char *name;
-        int facility;
-    } table[] = {
-        {"mail", LOG_MAIL},     {"daemon", LOG_DAEMON}, {"user", LOG_USER},
-        {"auth", LOG_AUTH},     {"local0", LOG_LOCAL0}, {"local1", LOG_LOCAL1},
-        {"local2", LOG_LOCAL2}, {"local3", LOG_LOCAL3}, {"local4", LOG_LOCAL4},
-        {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6}, {"local7", LOG_LOCAL7},
-    };
+    /* by their numbers */
+    static const char *const table[] = {
+        "kern",   "user",   "mail",     "daemon", "auth",   "syslog", "lpr",    "news",
+        "uucp",   "clock",  "authpriv", "ftp",    "ntp",    "audit",  "alert",  "cron",
+        "local0", "local1", "local2",   "local3", "local4", "local5", "local6", "local7"};
+    if (!name)
+        return LOG_MAIL;
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
-        if (!name || strcmp(table[i].name, name) == 0)
-            return table[i].facility;
+        if (strcmp(table[i], name) == 0)
+            return (int)(i << 3);
     return -1;
 }
 
-int log_syslog_socket(void)
+bool log_syslog_is_tag(const char *tag)
 {
-    tzset(); /* reads its file while that is still allowed */
-    return socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    size_t n = strlen(tag);
+    return n > 0 && n <= LOG_SYSLOG_TAG_MAX &&
+           strspn(tag, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./") == n;
 }
 
-size_t log_syslog_format(char packet[LOG_SYSLOG_MAX], int facility, enum log_level level,
-                         const struct log_line *line)
+char *log_syslog_head(const char *tag, bool has_hostname)
+{
+    char host[64] = "";
+    if (has_hostname && gethostname(host, sizeof(host) - 1) < 0)
+        *host = '\0';
+    return str_printf("%s%s%.*s", host, *host ? " " : "", LOG_SYSLOG_TAG_MAX,
+                      tag ? tag : "mailproxyd");
+}
+
+int log_syslog_address(const char *text, bool is_server, struct sockaddr_storage *ret,
+                       socklen_t *ret_n)
+{
+    struct sockaddr_un *local = (struct sockaddr_un *)ret;
+    struct addr a;
+    memset(ret, 0, sizeof(*ret));
+    if (!is_server) {
+        local->sun_family = AF_UNIX;
+        *ret_n = sizeof(*local);
+        return str_copy(local->sun_path, sizeof(local->sun_path), str_of(text)) ? 0 : -ERR_SYNTAX;
+    }
+    if (addr_parse(str_of(text), &a) < 0 || (a.family != AF_INET && a.family != AF_INET6))
+        return -ERR_SYNTAX;
+    if (a.port == 0)
+        a.port = LOG_SYSLOG_PORT;
+    *ret_n = addr_to_sockaddr(&a, ret);
+    return 0;
+}
+
+int log_syslog_socket(int family)
+{
+    tzset(); /* reads its file while that is still allowed */
+    return socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+size_t log_syslog_format(char packet[LOG_SYSLOG_MAX], int facility, const char *head,
+                         enum log_level level, const struct log_line *line)
 {
     static const int severities[LOG_LEVEL_COUNT] = {LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO,
                                                     LOG_DEBUG};
@@ -50,23 +84,24 @@ size_t log_syslog_format(char packet[LOG_SYSLOG_MAX], int facility, enum log_lev
     if (now != made && localtime_r(&now, &tm) &&
         strftime(at, sizeof(at), "%b %e %H:%M:%S", &tm) > 0)
         made = now;
-    int n = snprintf(packet, LOG_SYSLOG_MAX,
-                     "<%d>%s mailproxyd[%d]: ", facility | severities[level], at, (int)getpid());
+    int n = snprintf(packet, LOG_SYSLOG_MAX, "<%d>%s %s[%d]: ", facility | severities[level], at,
+                     head, (int)getpid());
     size_t text = line->n - line->body;
     memcpy(packet + n, line->text + line->body, text);
     return (size_t)n + text;
 }
 
-/* Connected, so that poll(2) tells when a full one has room. */
-ssize_t log_syslog_send(int fd, const char *path, const char *packet, size_t n)
+/* Connected, so that poll(2) tells when a full one has room. Of UDP an error is that of an earlier
+ * packet: once more, to the same. */
+ssize_t log_syslog_send(int fd, const struct sockaddr *to, socklen_t to_n, const char *packet,
+                        size_t n)
 {
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    str_copy(to.sun_path, sizeof(to.sun_path), str_of(path));
     for (int tries = 0; tries < 2; tries++) {
         if (send(fd, packet, n - 1, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
             return (ssize_t)n;
-        bool is_alone = errno == ENOTCONN || errno == ECONNREFUSED || errno == ECONNRESET;
-        if (!is_alone || connect(fd, (const struct sockaddr *)&to, sizeof(to)) < 0)
+        bool is_alone = errno == ENOTCONN || errno == EDESTADDRREQ || errno == ECONNREFUSED ||
+                        errno == ECONNRESET;
+        if (!is_alone || connect(fd, to, to_n) < 0)
             return -1;
     }
     return -1;

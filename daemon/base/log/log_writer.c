@@ -82,10 +82,10 @@ static void writer_note(struct log_sink *s, int failed)
     if (trouble && trouble != before) {
         const struct log_field fields[] = {KV_STR("path", s->path ? s->path : "stderr"),
                                            KV_STR("error", strerrordesc_np(trouble))};
-        (void)log_set_put(LOG_LEVEL_ERROR, "log-not-written", fields, ARRAY_LEN(fields));
+        (void)log_set_put(NULL, LOG_LEVEL_ERROR, "log-not-written", fields, ARRAY_LEN(fields));
     } else if (failed == 0 && before) {
         const struct log_field field = KV_STR("path", s->path ? s->path : "stderr");
-        (void)log_set_put(LOG_LEVEL_NOTICE, "log-written-again", &field, 1);
+        (void)log_set_put(NULL, LOG_LEVEL_NOTICE, "log-written-again", &field, 1);
     }
 }
 
