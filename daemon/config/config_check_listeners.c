@@ -252,6 +252,11 @@ void check_listeners(struct check *k)
             check_mechanisms(k, l);
         check_providers(k, l);
         check_log_names(k, l);
+        uint64_t command = l->limits.line_bytes + l->limits.literal_bytes;
+        if (check_is_set(k, "limits") && command > k->config->limits.preauth_bytes)
+            check_error(k, "limits",
+                        "line and literal together must not be more than preauth in "
+                        "limits of the top level");
         if (check_is_set(k, "proxy_protocol_trusted") && l->proxy_protocol.n == 0)
             check_warning(k, "proxy_protocol_trusted", "has no effect: proxy_protocol is not set");
         if (l->capabilities.v && check_is_set(k, "learn_capabilities") && l->learn_capabilities)

@@ -119,17 +119,55 @@ static bool listen_is_taken(const struct nginx_import *im, const char *quoted)
     return false;
 }
 
+/* The kernel binds no address beside the wildcard of its port, which takes what is sent there, too.
+ * 1: the server has the wildcard already. -ERR_CONFIG: they are of two servers, or the wildcard
+ * comes later. */
+static int listen_find_wildcard(const struct nginx_job *job, const struct nginx_directive *d,
+                                const struct listen_at *at, unsigned port)
+{
+    const char *any = at->is_v6 ? "[::]" : "0.0.0.0";
+    char wildcard[40], end[16];
+    (void)snprintf(wildcard, sizeof(wildcard), "\"%s:%u\"", any, port);
+    (void)snprintf(end, sizeof(end), ":%u\"", port);
+    bool is_any = strcmp(at->host, any) == 0;
+    const struct nginx_import *im = job->import;
+    for (size_t i = 0; i < im->n_servers; i++)
+        for (size_t j = 0; j < im->servers[i].n_listeners; j++) {
+            const char *addresses = im->servers[i].listeners[j].addresses;
+            bool has_port = strstr(addresses, end) && !!strstr(addresses, "\"[") == at->is_v6;
+            if (!is_any && strstr(addresses, wildcard) && &im->servers[i] == job->server)
+                return 1;
+            if (is_any ? has_port : strstr(addresses, wildcard) != NULL)
+                return nginx_fail(job->import, d,
+                                  "port %u has the address %s and others besides: it takes "
+                                  "connections to all, so leave the others out",
+                                  port, any);
+        }
+    return 0;
+}
+
 static int listen_addresses(const struct nginx_job *job, const struct nginx_directive *d,
                             const struct listen_at *at, struct buf *list)
 {
-    int err = at->is_unix ? nginx_quote_next(str_of(at->host), list) : 0;
+    int err = 0;
+    if (at->is_unix) {
+        char quoted[sizeof(at->host) + 2];
+        (void)snprintf(quoted, sizeof(quoted), "\"%s\"", at->host);
+        if (listen_is_taken(job->import, quoted))
+            return nginx_fail(job->import, d, "duplicate \"%s\" address", at->host);
+        err = nginx_quote_next(str_of(at->host), list);
+    }
     for (unsigned port = at->port; port && port <= at->port_last && err == 0; port++) {
         char text[sizeof(at->host) + 12], quoted[sizeof(text) + 2];
         (void)snprintf(text, sizeof(text), "%s:%u", at->host, port);
         (void)snprintf(quoted, sizeof(quoted), "\"%s\"", text);
         if (listen_is_taken(job->import, quoted))
             return nginx_fail(job->import, d, "duplicate \"%s\" address and port pair", text);
-        err = nginx_quote_next(str_of(text), list);
+        err = listen_find_wildcard(job, d, at, port);
+        if (err == 1)
+            err = 0;
+        else if (err == 0)
+            err = nginx_quote_next(str_of(text), list);
     }
     return err == -ERR_INVAL ? nginx_fail(job->import, d, "the path is no text") : err;
 }
@@ -197,7 +235,13 @@ int how_listen(const struct nginx_job *job, const struct nginx_row *row, struct 
     job->import->n_addresses += at.is_unix ? 1 : at.port_last - at.port + 1;
     if (job->import->n_addresses > NGINX_ADDRESSES_MAX)
         return nginx_fail(job->import, d, "there are more than %d addresses", NGINX_ADDRESSES_MAX);
+    if (at.is_unix && at.host[strlen("unix:")] != '/')
+        return nginx_note(d, NGINX_NO_EQUAL,
+                          "a socket is told by its whole path (this listener is missing)"),
+               0;
     err = listen_addresses(job, d, &at, &list);
+    if (err == 0 && list.len == 0)
+        return nginx_note(d, NGINX_EXACT, NULL), 0; /* the wildcard of its port has it */
     next.port = at.port;
     next.from = nginx_origin(job->import, d);
     next.addresses = buf_steal(&list);

@@ -303,6 +303,35 @@ static int place_logs(struct nginx_import *im)
     return err;
 }
 
+/* The size of a setting, the default where there is none. */
+static uint64_t place_size(const struct nginx_import *im, const struct nginx_server *s,
+                           const char *key)
+{
+    const struct nginx_setting *own = nginx_settings_find(&s->groups[NGINX_OF_ALL], key);
+    const struct nginx_setting *at = own ? own : nginx_settings_find(&im->top, key);
+    uint64_t bytes = 64 * 1024;
+    AUTO_FREE char *bare = at ? str_dup(str_n(at->value + 1, strlen(at->value) - 2)) : NULL;
+    if (bare && nginx_size(bare, &bytes) < 0)
+        bytes = 64 * 1024;
+    return bytes;
+}
+
+/* Before its login a client may send a line with all its literals: that much has to be kept. */
+static int place_preauth(struct nginx_import *im)
+{
+    uint64_t most = 0;
+    char value[40];
+    for (size_t i = 0; i < im->n_servers; i++) {
+        uint64_t n = place_size(im, &im->servers[i], "limits.line") +
+                     place_size(im, &im->servers[i], "limits.literal");
+        most = n > most ? n : most;
+    }
+    if (most <= 128 * 1024)
+        return 0;
+    (void)snprintf(value, sizeof(value), "\"%lluk\"", (unsigned long long)(most + 1023) / 1024);
+    return nginx_settings_set(&im->top, "limits.preauth", value, "room for the buffers");
+}
+
 int nginx_place(struct nginx_import *im)
 {
     int err = place_common(im, NGINX_OF_ALL, &im->top);
@@ -310,6 +339,8 @@ int nginx_place(struct nginx_import *im)
         err = place_common(im, NGINX_OF_TLS, &im->tls);
     if (err == 0)
         err = place_logs(im);
+    if (err == 0)
+        err = place_preauth(im);
     if (err == 0)
         err = place_names(im);
     for (size_t i = 0; i < im->n_servers && err == 0; i++) {

@@ -157,6 +157,8 @@ static void test_listeners(void **state)
         {LISTENERS(SMTP("")) " log = ( { target = \"syslog\"; tag = \"a b\"; } );",
          "log[0].tag: must be at most", false},
         {LISTENERS(SMTP("")) " log = ( { default = false; } );", "log[0].name: is missing", false},
+        {LISTENERS(SMTP("limits = { line = \"100k\"; };")),
+         "listeners[0].limits: line and literal together must not be more than preauth", false},
         {LISTENERS(SMTP("hidden_mechanisms = \"COMMAND\";")),
          "hidden_mechanisms: smtp has no login command", false},
         {LISTENERS(SMTP("mechanisms = \"PLAIN\"; hidden_mechanisms = \"PLAIN\";")),
