@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
@@ -21,4 +22,19 @@ void notify(const char *state)
     AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd >= 0)
         (void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&un, len);
+}
+
+void notify_alive(uint64_t now_ms)
+{
+    static uint64_t told_ms;
+    const char *text = getenv("WATCHDOG_USEC"), *whose = getenv("WATCHDOG_PID");
+    uint64_t limit_us, pid;
+    if (!text || str_to_u64(str_of(text), UINT64_MAX, &limit_us) < 0)
+        return;
+    if (whose && (str_to_u64(str_of(whose), INT32_MAX, &pid) < 0 || pid != (uint64_t)getpid()))
+        return;
+    if (told_ms && now_ms - told_ms < limit_us / 1000 / 4)
+        return;
+    notify("WATCHDOG=1");
+    told_ms = now_ms;
 }

@@ -89,6 +89,7 @@ static void supervisor_look(struct supervisor *s)
     reading_tick(s, now);
     upgrade_tick(s, now);
     rebind_tick(s, now);
+    notify_alive(now);
     s->turn_ms = now;
 }
 
