@@ -196,6 +196,27 @@ def test_events_of_both(two):
     assert len(p.ctl("event", "list", f"engine={p.pids[0]}", "type=end")) == 1
 
 
+def test_automatic_bans_of_both(proxy):
+    """Who guesses at the program before the upgrade is refused by the one after it, and the other way round."""
+    p = proxy
+    p.configure({"limits": {"failures_before_ban": 2, "ban": "1h", "trusted": []}, "timeouts": {"failure_delay": "0"}})
+    p.ctl("config", "reload")
+    early = {source: imap.Lines(p.host, p.ports["imap"], source=source) for source in ("127.0.0.5", "127.0.0.6")}
+    assert all(c.line().startswith("* OK") for c in early.values())
+    upgrade(p)
+    for word in ("wrong1", "wrong2"):
+        assert early["127.0.0.5"].command("a", f"LOGIN {USERS[0]} {word}")[-1].startswith("a NO [AUTH")
+    row, = wait.until(lambda: p.ctl("ban", "list", "--allow-empty"), "the ban of the old engine")
+    assert (row["subject"], row["by"]) == ("127.0.0.5", "failures")
+    assert imap.Lines(p.host, p.ports["imap"], source="127.0.0.5").line().startswith("* BYE [LIMIT]")
+    guesser = imap.Lines(p.host, p.ports["imap"], source="127.0.0.6")
+    guesser.line()
+    for word in ("wrong1", "wrong2"):
+        assert guesser.command("a", f"LOGIN {USERS[0]} {word}")[-1].startswith("a NO [AUTH")
+    wait.until(lambda: len(p.ctl("ban", "list")) == 2, "the ban of the new engine")
+    assert early["127.0.0.6"].command("a", f"LOGIN {USERS[0]} {PASSWORDS[USERS[0]]}")[-1].startswith("a NO [LIMIT]")
+
+
 def test_operations_of_both(proxy):
     """A drain that began before the upgrade is listed, shown, waited for and cancelled like any other."""
     c = login(proxy, USERS[0])
