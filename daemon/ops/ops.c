@@ -10,8 +10,8 @@
 #define OPS_KEPT_MS (24 * 3600 * UINT64_C(1000))
 #define OPS_MAX 1000       /* that are over */
 #define OP_USERS_MAX 10000 /* rows of op users */
-#define OPS_TICK_MS 10000
-#define OPS_GAP 100 /* ids left to an engine that still runs */
+#define OPS_TICK_MS 2000   /* progress is stored so often, where there is some */
+#define OPS_GAP 100        /* ids left to an engine that still runs */
 
 struct ops {
     struct control *control;
