@@ -20,6 +20,7 @@ def attacked(make_proxy, settings, dovecot1):
         settings["pools"] = [{"name": "main", "tls": "off", "smtp_auth": True, "backends": [backend(dovecot1)]}]
         settings["resolver"] = {"enabled": False}
         settings["log"] = [{"target": "stderr", "level": "info"}]
+        settings["max_commands"] = 0  # an attack that ends by itself shows nothing
         p = make_proxy({**settings, **more}, start)
         if start:
             p.add_user(USER, PASSWORD, is_costly=True)  # as in real life: hashes are what some attacks are about
