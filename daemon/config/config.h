@@ -41,6 +41,7 @@ struct config_tls { /* a `tls` group: top level default, or of one listener */
     bool is_key_process;       /* of the whole daemon: only that of the top level counts */
     bool is_watched;           /* the same: files are read again when they change */
     bool has_tickets;
+    uint64_t session_timeout_ms;
     const char *ticket_key; /* NULL */
     enum tls_client_auth client_auth;
     const char *client_ca, *client_crl; /* NULL */

@@ -19,6 +19,7 @@ int config_tls_server(const struct config_tls *c, struct files *files, struct tl
         .password_file = c->password_file,
         .priority = c->priority,
         .has_tickets = c->has_tickets,
+        .session_timeout_ms = c->session_timeout_ms,
         .ticket_key_file = c->ticket_key,
         .client_auth = c->client_auth,
         .client_ca_file = c->client_ca,

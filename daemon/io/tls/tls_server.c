@@ -10,8 +10,8 @@
 #include "base/str.h"
 #include "io/tls/tls_session.h"
 
-/* GnuTLS derives a new ticket key from the master every few hours; the master itself lives this
- * long. Older tickets end in a full handshake. */
+/* GnuTLS derives ticket keys from the master as time goes on; the master itself lives this long, or
+ * as long as a session may be resumed. Older tickets end in a full handshake. */
 #define TICKET_MASTER_MS (24 * 3600 * UINT64_C(1000))
 #define TICKET_MASTER_BYTES 64 /* what gnutls_session_ticket_enable_server takes */
 #define TICKET_FILE_MIN 32     /* bytes; NGINX's have 48 or 80 */
@@ -26,6 +26,7 @@ struct tls_server {
     enum tls_client_auth client_auth;
     unsigned verify_depth;
     bool has_tickets;
+    uint64_t session_timeout_ms;
     pthread_mutex_t mutex;
     bool is_ticket_master_given;  /* by a file: it is neither renewed nor inherited */
     gnutls_datum_t ticket_master; /* under the mutex */
@@ -178,6 +179,7 @@ static int tls_server_load(struct tls_server *t, const struct tls_server_spec *s
         err = load_dh(t, spec->files, spec->dh_params_file, ret_error);
     if (err == 0 && spec->ticket_key_file)
         err = load_ticket_master(t, spec->files, spec->ticket_key_file, ret_error);
+    t->session_timeout_ms = spec->session_timeout_ms;
     t->has_tickets = spec->has_tickets && spec->client_auth == TLS_CLIENT_AUTH_OFF;
     return err;
 }
@@ -238,7 +240,9 @@ static int ticket_master_renew(struct tls_server *t)
 {
     uint64_t now_ms = clock_ms();
     gnutls_datum_t fresh = {0};
-    bool is_young = now_ms - t->ticket_made_ms < TICKET_MASTER_MS;
+    uint64_t life_ms =
+        t->session_timeout_ms > TICKET_MASTER_MS ? t->session_timeout_ms : TICKET_MASTER_MS;
+    bool is_young = now_ms - t->ticket_made_ms < life_ms;
     if (t->ticket_master.data && (t->is_ticket_master_given || is_young))
         return 0;
     if (gnutls_session_ticket_key_generate(&fresh) < 0)
@@ -292,6 +296,8 @@ int tls_server_session(struct tls_server *t, const char *alpn, gnutls_session_t 
             err = -ERR_TLS;
     }
     if (err == 0 && t->has_tickets) {
+        if (t->session_timeout_ms > 0)
+            gnutls_db_set_cache_expiration(s, (int)(t->session_timeout_ms / 1000));
         pthread_mutex_lock(&t->mutex);
         err = ticket_master_renew(t);
         if (err == 0 && gnutls_session_ticket_enable_server(s, &t->ticket_master) < 0)

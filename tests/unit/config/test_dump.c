@@ -18,7 +18,7 @@ static const char rich[] =
     "  viewer = \"*\"; operator = [ \"0\", \"@0\" ]; admin = \"root\"; max_clients = 99;\n"
     "  admin_reserve = 9; } );\n"
     "store = { path = \"/srv/db\"; };\n"
-    "tls = { priority = \"NORMAL:-VERS-ALL:+VERS-TLS1.3\"; tickets = false; watch = false;\n"
+    "tls = { priority = \"NORMAL:-VERS-ALL:+VERS-TLS1.3\"; tickets = false; session_timeout = \"1h\"; watch = false;\n"
     "  verify_depth = 4; };\n"
     "auth = ( { type = \"users\"; cache = \"5s\"; },\n"
     "  { type = \"http\"; name = \"web\"; url = \"https://h/a\"; timeout = \"5s\"; cache = \"1m\"; "

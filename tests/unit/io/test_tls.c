@@ -426,6 +426,23 @@ static void test_resumption(void **state)
     assert_false(resumed());
 }
 
+static void test_session_timeout(void **state)
+{
+    (void)state;
+    static const char *const versions[] = {NULL, "NORMAL:-VERS-ALL:+VERS-TLS1.2"};
+    const struct tls_cert_spec certs[] = {{.cert_file = ec.crt_file, .key_file = ec.key_file}};
+    make_server(&(struct tls_server_spec){
+        .certs = certs, .n_certs = 1, .has_tickets = true, .session_timeout_ms = 2000});
+    for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+        make_client(&(struct tls_client_spec){
+            .is_verified = true, .ca_file = ca.crt_file, .priority = versions[i]});
+        assert_false(resumed());
+        assert_true(resumed());
+        sleep(4); /* whole seconds count */
+        assert_false(resumed());
+    }
+}
+
 static void write_secret(const char *path, const unsigned char *secret, size_t n)
 {
     FILE *f = fopen(path, "w");
@@ -710,6 +727,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_choice_of_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_alpn, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resumption, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_session_timeout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ticket_key_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client_certificates, setup, teardown),
         cmocka_unit_test_setup_teardown(test_peer_certificate, setup, teardown),
