@@ -247,32 +247,36 @@ static int engine_assemble(struct engine *e, struct config *c, struct delivery *
 
 /* Their jobs end between their threads, which start them, and their loops, which get the answers.
  */
-static void engine_free_workers(struct engine *e)
+static bool engine_end_workers(struct engine *e)
 {
     bool are_stopped = true;
     for (size_t i = 0; i < e->n_workers; i++)
         are_stopped = worker_stop(e->workers[i]) && are_stopped;
     if (!are_stopped)
-        return; /* the process ends anyway */
+        return false; /* the process ends anyway */
     for (size_t i = 0; i < e->n_workers; i++)
         e->cut += counter_total(&e->workers[i]->counters, COUNTER_COMMANDS_CUT);
     jobs_free(STEAL(e->jobs));
     for (size_t i = 0; i < e->n_workers; i++)
-        worker_free(e->workers[i]);
+        worker_end(e->workers[i]);
+    return true;
 }
 
-/* From the top floor to the lowest; the workers go before what they use. */
+/* From the top floor to the lowest; the workers end before what they use. Their mailboxes outlive
+ * the control plane, which takes back there what it, or another engine, has asked for. */
 static void engine_fini(struct engine *e)
 {
     watchdog_free(e->watchdog);
     metrics_free(e->metrics);
     acceptors_free(e->acceptors);
-    engine_free_workers(e);
+    bool have_ended = engine_end_workers(e);
     checks_free(e->checks);
     if (e->channel)
         channel_close(e->channel); /* no job of the control plane waits any more */
     handover_free(e->handover);
     control_free(e->control);
+    for (size_t i = 0; have_ended && i < e->n_workers; i++)
+        worker_free(e->workers[i]);
     channel_free(e->channel);
     for (size_t i = 0; i < ARRAY_LEN(e->signals); i++)
         if (e->signals[i].event)

@@ -341,10 +341,8 @@ bool worker_stop(struct worker *w)
     return true;
 }
 
-void worker_free(struct worker *w)
+void worker_end(struct worker *w)
 {
-    if (!w || !worker_stop(w))
-        return; /* the process ends anyway */
     retire_cancel(&w->retirements);
     warm_free(w->env.warm);
     auth_free(w->env.auth);
@@ -352,6 +350,15 @@ void worker_free(struct worker *w)
     session_queries_end(&w->env);
     session_kills_end(&w->env);
     session_env_fini(&w->env);
+    w->has_ended = true;
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w || !worker_stop(w))
+        return; /* the process ends anyway */
+    if (!w->has_ended)
+        worker_end(w);
     loop_free(w->env.loop);
     free(w);
 }

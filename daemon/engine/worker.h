@@ -49,7 +49,7 @@ struct worker {
     struct counters counters;
     struct list retirements; /* see retire.h */
     pthread_t thread;
-    bool is_started;
+    bool is_started, has_ended;
     uint64_t handed; /* sessions given to it by accept; control thread only */
 };
 
@@ -70,5 +70,8 @@ int worker_forget(struct worker *w, const char *user) NODISCARD;
 struct mailbox *worker_mailbox(const struct worker *w);
 /* Ends its sessions and its thread. False without memory: it goes on. NULL is fine. */
 bool worker_stop(struct worker *w) NODISCARD;
-/* Ends all that and itself. No job may still be going to answer its loop. NULL is fine. */
+/* After worker_stop: frees all but what others still have of it, its mailbox and counters. No job
+ * may still be going to answer its loop. */
+void worker_end(struct worker *w);
+/* Frees it, ended or not, when nobody writes to it or counts any more. NULL is fine. */
 void worker_free(struct worker *w);
