@@ -35,7 +35,7 @@ struct tls_server_spec {
                              X25519 first, AES-GCM before ChaCha20) */
     bool has_tickets; /* session resumption; not done with client_auth, whose answer a ticket would
                          not carry */
-    uint64_t session_timeout_ms;     /* sessions resume so long; whole seconds, 0 = six hours */
+    uint64_t session_timeout_ms; /* sessions resume so long; whole seconds, 0 = six hours */
     const char *ticket_key_file; /* secret of the tickets, for several proxies; NULL = of our own */
     enum tls_client_auth client_auth; /* a missing or bad certificate never fails the handshake:
                                          tls_info.verify tells */
