@@ -85,11 +85,6 @@ static int pool_add_members(struct pool *p, const struct pool_edit *edits, size_
 
 /* ---- secrets and TLS ---- */
 
-static bool text_is_same(const char *a, const char *b)
-{
-    return !a == !b && str_eq(str_of(a), str_of(b));
-}
-
 static int pool_fail(const struct pool *p, int err, const char *what, const char *path,
                      char **ret_error)
 {
@@ -145,9 +140,9 @@ static int pool_make_tls(struct pool *p, struct files *files, char **ret_error)
 static void pool_share_tls(struct pool *p, const struct pool *before)
 {
     const struct config_pool *a = p->config, *b = before->config;
-    if (before->tls && a->is_verified == b->is_verified && text_is_same(a->ca_file, b->ca_file) &&
-        text_is_same(a->cert, b->cert) && text_is_same(a->key, b->key) &&
-        text_is_same(a->priority, b->priority))
+    if (before->tls && a->is_verified == b->is_verified && str_eq_c(a->ca_file, b->ca_file) &&
+        str_eq_c(a->cert, b->cert) && str_eq_c(a->key, b->key) &&
+        str_eq_c(a->priority, b->priority))
         p->tls = tls_client_ref(before->tls);
 }
 
@@ -159,16 +154,16 @@ static int pool_load(struct pool *p, struct files *files, const struct pool *bef
     int err;
     if (before)
         pool_share_tls(p, before);
-    if (b && text_is_same(c->master_user, b->master_user) &&
-        text_is_same(c->master_password_file, b->master_password_file))
+    if (b && str_eq_c(c->master_user, b->master_user) &&
+        str_eq_c(c->master_password_file, b->master_password_file))
         err = credentials_copy(&p->master, &before->master);
     else
         err = pool_read_credentials(p, files, c->master_user, c->master_password_file, &p->master,
                                     ret_error);
     if (err < 0)
         return err;
-    if (b && text_is_same(c->check.user, b->check.user) &&
-        text_is_same(c->check.password_file, b->check.password_file))
+    if (b && str_eq_c(c->check.user, b->check.user) &&
+        str_eq_c(c->check.password_file, b->check.password_file))
         return credentials_copy(&p->check, &before->check);
     return pool_read_credentials(p, files, c->check.user, c->check.password_file, &p->check,
                                  ret_error);

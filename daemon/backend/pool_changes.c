@@ -62,17 +62,12 @@ bool pool_change_is_empty(const struct pool_change *c)
     return !c->is_added && !c->is_removed;
 }
 
-static bool text_is_equal(const char *a, const char *b)
-{
-    return !a == !b && str_eq(str_of(a), str_of(b));
-}
-
 bool pool_change_is_equal(const struct pool_change *a, const struct pool_change *b)
 {
-    bool is_equal = text_is_equal(a->name, b->name) && text_is_equal(a->like, b->like) &&
+    bool is_equal = str_eq_c(a->name, b->name) && str_eq_c(a->like, b->like) &&
                     a->is_added == b->is_added && a->is_removed == b->is_removed;
     for (size_t i = 0; i < config_pool_keys() && is_equal; i++)
-        is_equal = text_is_equal(a->values[i], b->values[i]);
+        is_equal = str_eq_c(a->values[i], b->values[i]);
     return is_equal;
 }
 

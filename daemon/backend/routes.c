@@ -58,19 +58,14 @@ void routes_unref(struct routes *r)
     free(r);
 }
 
-static bool text_is_equal(const char *a, const char *b)
-{
-    return !a == !b && str_eq(str_of(a), str_of(b));
-}
-
 bool routes_are_equal(const struct config_route *a, size_t n_a, const struct config_route *b,
                       size_t n_b)
 {
     bool is_equal = n_a == n_b;
     for (size_t i = 0; i < n_a && is_equal; i++)
-        is_equal = text_is_equal(a[i].domain, b[i].domain) && text_is_equal(a[i].user, b[i].user) &&
-                   text_is_equal(a[i].listener, b[i].listener) && a[i].proto == b[i].proto &&
-                   text_is_equal(a[i].pool, b[i].pool);
+        is_equal = str_eq_c(a[i].domain, b[i].domain) && str_eq_c(a[i].user, b[i].user) &&
+                   str_eq_c(a[i].listener, b[i].listener) && a[i].proto == b[i].proto &&
+                   str_eq_c(a[i].pool, b[i].pool);
     return is_equal;
 }
 

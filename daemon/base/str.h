@@ -45,6 +45,11 @@ static inline struct str str_skip(struct str s, size_t n)
 
 /* Same bytes; not for secrets (str_eq_secret). */
 bool str_eq(struct str a, struct str b);
+/* The same of C strings, of which NULL is another one than "". */
+static inline bool str_eq_c(const char *a, const char *b)
+{
+    return !a == !b && str_eq(str_of(a), str_of(b));
+}
 bool str_is_prefix(struct str s, struct str prefix);
 /* ASCII case-insensitive comparison (never locale dependent). */
 bool str_is_iprefix(struct str s, struct str prefix);

@@ -226,8 +226,7 @@ static bool value_is_stored(const struct control *c, const char *name, size_t ke
 {
     const struct pool_change *now = pool_changes_find(c->pool_changes, name);
     const struct pool_change *stored = pool_changes_find(c->pool_changes_stored, name);
-    const char *a = now ? now->values[key] : NULL, *b = stored ? stored->values[key] : NULL;
-    return !a == !b && str_eq(str_of(a), str_of(b));
+    return str_eq_c(now ? now->values[key] : NULL, stored ? stored->values[key] : NULL);
 }
 
 /* Is a restart to bring back that the pool is there, or not? */
