@@ -460,6 +460,19 @@ static void on_start(struct loop_deferred *d)
 
 /* ---- start ---- */
 
+void login_spec_to(struct login_spec *spec, const struct pool *pool, const struct pool_member *m,
+                   struct addr *source)
+{
+    const char *from = pool->config->source_address;
+    if (m) {
+        spec->host = m->host;
+        spec->port = m->ports[spec->proto->id];
+        spec->tls = m->tls;
+    }
+    spec->tls_client = pool->tls;
+    spec->source = from && addr_parse(str_of(from), source) == 0 ? source : NULL;
+}
+
 static void login_take_spec(struct login *l, const struct login_spec *spec)
 {
     l->spec = *spec;

@@ -69,6 +69,10 @@ struct login_spec {
     void *arg;
 };
 
+/* Where a login goes, and how: a member's host, port and TLS (m NULL: those stay), the pool's
+ * credentials and source address, which *source keeps. */
+void login_spec_to(struct login_spec *spec, const struct pool *pool, const struct pool_member *m,
+                   struct addr *source);
 /* Starts; done runs in a later callback of the loop, never from here. -ERR_NOMEM, -ERR_INVAL (TLS
  * without tls_client). Thread of all this: the loop's. */
 int login_start(const struct login_spec *spec, struct login **ret) NODISCARD;

@@ -47,24 +47,18 @@ int probe_begin(struct probe *p, const struct probe_spec *spec)
     const struct pool *pool = spec->pool;
     const struct config_pool *c = pool->config;
     struct addr source;
-    bool has_source = c->source_address && addr_parse(str_of(c->source_address), &source) == 0;
     /* Where logins are trusted without AUTH (SMTP) a check is too. */
     const struct config *config = spec->pools->config;
     bool is_auth_wanted = c->smtp_auth != CONFIG_SMTP_AUTH_OFF;
     for (size_t i = 0; i < config->n_auths; i++)
         is_auth_wanted = is_auth_wanted || config->auths[i].type == AUTH_TYPE_BACKEND;
-    const struct login_spec login = {
+    struct login_spec login = {
         .loop = spec->loop,
         .resolver = spec->resolver,
         .conn = &p->conn,
         .proto = proto_get(spec->proto),
-        .host = spec->member->host,
-        .port = spec->member->ports[spec->proto],
-        .tls = spec->member->tls,
-        .tls_client = pool->tls,
         .proxy = c->forward & (FORWARD_PROXY_V1 | FORWARD_PROXY_V2) ? &probe_proxy : NULL,
         .is_proxy_v2 = c->forward & FORWARD_PROXY_V2,
-        .source = has_source ? &source : NULL,
         .env = {.cred = pool->check.user.len > 0 ? &pool->check : NULL,
                 .is_pipelining_allowed = c->is_pipelining,
                 .want_capabilities = true,
@@ -77,6 +71,7 @@ int probe_begin(struct probe *p, const struct probe_spec *spec)
         .done = on_login,
         .arg = p,
     };
+    login_spec_to(&login, pool, spec->member, &source);
     int err = login_start(&login, &p->login);
     if (err < 0)
         return err;

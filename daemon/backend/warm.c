@@ -95,21 +95,15 @@ static int warm_open(struct warm_place *p)
     const struct config_pool *c = p->pool->config;
     const struct config *config = w->pools->config;
     struct addr source;
-    bool has_source = c->source_address && addr_parse(str_of(c->source_address), &source) == 0;
     struct warm_conn *conn = calloc(1, sizeof(*conn));
     if (!conn)
         return -ERR_NOMEM;
-    const struct login_spec spec = {
+    struct login_spec spec = {
         .loop = w->loop,
         .resolver = w->resolver,
         .conn = &conn->conn,
         .proto = proto_get(p->proto),
-        .host = p->member->host,
-        .port = p->member->ports[p->proto],
-        .tls = p->member->tls,
-        .tls_client = p->pool->tls,
         .is_connect_untimed = true,
-        .source = has_source ? &source : NULL,
         .env = {.is_pipelining_allowed = c->is_pipelining,
                 .want_capabilities = true,
                 .is_warming = true,
@@ -121,6 +115,7 @@ static int warm_open(struct warm_place *p)
         .done = on_done,
         .arg = conn,
     };
+    login_spec_to(&spec, p->pool, p->member, &source);
     conn->place = p;
     conn->dead.fn = on_dead;
     list_init(&conn->dead.link);

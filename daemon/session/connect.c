@@ -229,6 +229,7 @@ static void connect_follow_pool(struct session *s)
     p->route.pool = pool;
     pools_unref(p->pools);
     p->pools = pools_ref(now);
+    p->choice.n_tried = 0; /* they may be gone with the pools before */
 }
 
 void connect_wake(struct session *s)
@@ -484,22 +485,18 @@ static int connect_start(struct session *s, const struct pool_member *m)
     const struct proxyhdr proxy = {.src = s->peer,
                                    .dst = p->has_proxy ? p->proxy.dst : local,
                                    .tls_version = s->client_tls[0] ? s->client_tls : NULL};
-    const enum back_tls tls = m ? m->tls : c->tls;
     struct addr source;
-    bool has_source = c->source_address && addr_parse(str_of(c->source_address), &source) == 0;
     struct login_spec spec = {
         .loop = s->env->loop,
         .resolver = s->env->resolver,
         .conn = &s->server,
         .proto = s->proto,
-        .host = m ? m->host : p->route.host,
-        .port = m ? m->ports[s->proto->id] : p->route.port,
-        .tls = tls,
-        .tls_client = pool->tls,
+        .host = p->route.host, /* of a dynamic backend, which goes by the pool's TLS */
+        .port = p->route.port,
+        .tls = c->tls,
         .proxy = c->forward & (FORWARD_PROXY_V1 | FORWARD_PROXY_V2) ? &proxy : NULL,
         .is_proxy_v2 = c->forward & FORWARD_PROXY_V2,
         .is_connect_untimed = !backend_is_connect_due(s->backend, loop_now_ms(s->env->loop)),
-        .source = has_source ? &source : NULL,
         .connect_ms = s->listener->config->timeouts.connect_ms,
         .login_ms = s->listener->config->timeouts.login_ms,
         .progress = on_progress,
@@ -508,7 +505,8 @@ static int connect_start(struct session *s, const struct pool_member *m)
         .arg = s,
     };
     int err = connect_master(s, pool);
-    connect_back_env(s, pool, tls, &spec.env);
+    login_spec_to(&spec, pool, m, &source);
+    connect_back_env(s, pool, spec.tls, &spec.env);
     spec.env.local = local;
     if (err < 0)
         return err;

@@ -213,6 +213,8 @@ static void test_resumed_too_late(void **state)
         for (int is_back = 0; is_back < 2; is_back++) {
             static const struct script_step gone[] = {HANG_UP};
             warm_up(r, &rows[i], rows[i].n, &waiting);
+            if (rows[i].proto == &proto_imap)
+                assert_int_equal(conn_send(&r->server.conn, "* BYE idle\r\n", 12), 0);
             conn_close(&r->server.conn);
             r->server.steps = is_back ? rows[i].steps : gone;
             r->server.n_steps = is_back ? rows[i].n : 1;
