@@ -310,7 +310,7 @@ void acceptors_configure(struct acceptors *all, struct setup *setup,
 {
     all->setup = setup;
     all->sessions_max =
-        descriptors_sessions_max(process_max_fds(), setup->config, all->spec.n_workers);
+        descriptors_sessions_max(process_max_fds(), setup->pools->config, all->spec.n_workers);
     LIST_FOREACH_SAFE (it, &all->list) {
         struct acceptor *a = LIST_ITEM(it, struct acceptor, link);
         a->is_configured = acceptor_configure(a, setup);

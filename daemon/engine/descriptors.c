@@ -15,9 +15,9 @@ static uint64_t descriptors_reserve(const struct config *c, size_t n_workers)
         n += n_workers * c->auths[i].connections;
     for (size_t i = 0; i < c->n_listeners; i++)
         n += c->listeners[i].address.n;
+    /* Each backend may be checked in each protocol at once, and have connections that wait. */
     for (size_t i = 0; i < c->n_pools; i++)
-        n +=
-            c->pools[i].n_backends * PROTO_COUNT; /* each may be checked in each protocol at once */
+        n += c->pools[i].n_backends * PROTO_COUNT * (1 + n_workers * c->pools[i].warm);
     return n;
 }
 

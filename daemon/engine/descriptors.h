@@ -8,6 +8,7 @@
 
 /* How many sessions may be open at once. Each may need two descriptors, its client's and its
  * backend's, and none of the others' must be in the way of one that was accepted; a reserve stays
- * for everything else: control clients, the store, logs, health checks, auth servers, name servers.
+ * for everything else: control clients, the store, logs, health checks, connections that wait for
+ * logins, auth servers, name servers.
  * limit: of descriptors, as getrlimit(2) tells it. n_workers: threads. At least 1. Thread: any. */
 uint64_t descriptors_sessions_max(uint64_t limit, const struct config *c, size_t n_workers);

@@ -13,14 +13,14 @@ static void test_share(void **state)
     (void)state;
     struct config_control controls[2] = {{.max_clients = 200}, {.max_clients = 100}};
     struct config_auth auths[1] = {{.connections = 16}};
-    struct config_pool pools[1] = {{.n_backends = 10}};
+    struct config_pool pools[1] = {{.n_backends = 10, .warm = 2}};
     const struct config c = {.controls = controls,
                              .n_controls = 2,
                              .auths = auths,
                              .n_auths = 1,
                              .pools = pools,
                              .n_pools = 1};
-    const uint64_t reserve = 64 + 4 * 16 + 300 + 4 * 16 + 10 * PROTO_COUNT;
+    const uint64_t reserve = 64 + 4 * 16 + 300 + 4 * 16 + 10 * PROTO_COUNT * (1 + 4 * 2);
     static const struct config none;
     const struct {
         uint64_t limit;
