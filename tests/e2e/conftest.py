@@ -134,6 +134,16 @@ def settings(dovecot1, dovecot2, server_cert):
     return site_settings(dovecot1, dovecot2, server_cert)
 
 
+@pytest.fixture
+def two_pools(make_proxy, settings, dovecot1, dovecot2):
+    """A proxy with a pool for each Dovecot, `one` the default and `two` by a route of example.net, and the user u1@example.org."""
+    settings["pools"] = [{"name": name, "tls": "off", "backends": [backend(d)]} for name, d in (("one", dovecot1), ("two", dovecot2))]
+    settings["routes"] = [{"domain": "example.net", "pool": "two"}]
+    p = make_proxy(settings)
+    p.add_user("u1@example.org", "pw")
+    return p
+
+
 def site_settings(dovecot1, dovecot2, server_cert):
     cert, key = server_cert
     return {

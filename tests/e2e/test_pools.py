@@ -11,13 +11,9 @@ USER, PASSWORD = "u1@example.org", "pw"
 
 
 @pytest.fixture
-def proxy(make_proxy, settings, dovecot1, dovecot2):
-    settings["pools"] = [{"name": name, "tls": "off", "backends": [backend(d)]} for name, d in (("one", dovecot1), ("two", dovecot2))]
-    settings["routes"] = [{"domain": "example.net", "pool": "two"}]
-    p = make_proxy(settings)
-    p.add_user(USER, PASSWORD)
-    p.other = backend(dovecot2)
-    return p
+def proxy(two_pools, dovecot2):
+    two_pools.other = backend(dovecot2)
+    return two_pools
 
 
 def pools(p):
