@@ -39,6 +39,7 @@ struct explain_words {
     struct buf verdict, also;
     struct buf
         doubt; /* what failed a moment ago where the verdict says that nothing is in the way */
+    uint64_t unjudged_ms; /* when, if the doubt is that a provider could not judge; else 0 */
 };
 
 static void explain_words_fini(struct explain_words *w)
@@ -418,8 +419,10 @@ static void explain_providers_failed(json_t *row, const struct explain *x, const
                           config_auth_type_name(c->auths[i].type));
         size_t at = text.len;
         (void)!login_failure_print(&p->last, clock_wall_ms(), &text);
-        if (provider_failures_are_last(p) && explain_is_asked(x, c, i) && w->doubt.len == 0)
-            (void)!buf_printf(&w->doubt, "fails: could not be judged %s", buf_cstr(&text) + at);
+        if (!provider_failures_are_last(p) || !explain_is_asked(x, c, i) || w->doubt.len > 0)
+            continue;
+        (void)!buf_printf(&w->doubt, "fails: could not be judged %s", buf_cstr(&text) + at);
+        w->unjudged_ms = p->last.at_ms;
     }
     request_set_text(row, "provider_failures", buf_cstr(&text));
 }
@@ -455,8 +458,10 @@ static void explain_user_failed(json_t *row, const struct explain *x, struct exp
     }
     request_set_text(row, "failures", buf_cstr(&text));
     bool is_recent = user_failures_are_last(u) && now - u->v[0].at_ms <= EXPLAIN_RECENT_MS;
-    if (!is_recent || w->doubt.len > 0)
+    bool is_newer = is_recent && w->unjudged_ms && u->v[0].at_ms > w->unjudged_ms;
+    if (!is_recent || (w->doubt.len > 0 && !is_newer))
         return;
+    buf_clear(&w->doubt);
     (void)!buf_append_c(&w->doubt, "failed ");
     (void)!login_failure_print(&u->v[0], now, &w->doubt);
 }
@@ -517,6 +522,17 @@ static void explain_listener(const struct explain *x, const struct config_listen
         explain_say(w, "waits: listener %s is paused", l->name);
 }
 
+/* What the listener asks of every client, which nobody else can know to be true of this one. */
+static void explain_terms(const struct config_listener *l, struct explain_words *w)
+{
+    const char *separator = w->also.len ? "; " : "";
+    if (l->tls != LISTENER_TLS_IMPLICIT && !l->allow_plaintext)
+        (void)!buf_printf(&w->also, "%spasswords only over TLS", separator);
+    separator = w->also.len ? "; " : "";
+    if (l->tls_config.client_auth == TLS_CLIENT_AUTH_REQUIRED)
+        (void)!buf_printf(&w->also, "%sonly with a client certificate", separator);
+}
+
 /* May an auth server send the user elsewhere? An operator's pin is stronger. */
 static bool explain_is_server_named(const struct explain *x, const struct config *c)
 {
@@ -548,6 +564,7 @@ static json_t *explain_row(const struct explain *x, const struct setup_listener 
     if (explain_is_server_named(x, c) && !explain_is_refused(x, c) && setup->pools->n > 0)
         (void)!buf_append_c(&w.verdict, ", unless the auth server says otherwise");
     explain_put_doubt(&w);
+    explain_terms(l->config, &w);
     request_set_text(row, "verdict", buf_cstr(&w.verdict));
     request_set_text(row, "also", buf_cstr(&w.also));
     return row;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""What is wrong with a login, in 24 situations: route explain says it, before and after a try; the log and the events tell of the try."""
+"""What is wrong with a login, in 35 situations: route explain says it, before and after a try; the log and the events tell of the try."""
 import os
 import poplib
 import re
@@ -44,12 +44,16 @@ def shared(root, dovecot1, dovecot2, server_cert):
         "tls": {"tls": "starttls", "backends": [{**backend(dovecot1), "name": "untrusted"}], "check": {"enabled": False}},
         "drained": {"tls": "off", "backends": [{**backend(dovecot1), "name": "out1"}, {**backend(dovecot2), "name": "out2"}]},
         "held": {"tls": "off", "backends": [{**backend(dovecot1), "name": "waiting"}]},
+        "full": {"tls": "off", "backends": [{**backend(dovecot1), "name": "narrow", "max_sessions": 1}]},
+        "unnamed": {"tls": "off", "backends": [{**dead, "name": "nameless", "host": "mail.invalid"}], "check": {"enabled": False}},
     }
     p = Proxy(os.path.join(root, "explain"), {
         "tls": {"certificates": [{"cert": cert, "key": key}]},
         "limits": {"sessions_per_user": 1},
         "listeners": [{"name": name, "protocol": proto, "tls": "starttls", "allow_plaintext": True}
-                      for name, proto in (("imap", "imap"), ("pop3", "pop3"), ("quiet", "imap"))],
+                      for name, proto in (("imap", "imap"), ("pop3", "pop3"), ("quiet", "imap"))] +
+                     [{"name": "strict", "protocol": "imap", "tls": "starttls"}],
+        "timeouts": {"hold": "300ms"},
         "auth": [{"type": "users"}],
         "pools": [{"name": name, **pool} for name, pool in pools.items()],
         "routes": [{"domain": f"{name}.test", "pool": name} for name in pools if name != "main"],
@@ -220,6 +224,88 @@ def test_dead_backend_without_checks(shared):
     assert re.match(r"fails: backend unseen failed \S+ ago \(login\): connect: connection refused", explain(shared, user)["verdict"])
 
 
+def test_name_of_a_backend_that_nobody_knows(shared):
+    user = "a@unnamed.test"
+    add_user(shared, user)
+    assert "UNAVAILABLE" in try_imap(shared, user)
+    assert re.match(r"fails: backend nameless failed \S+ ago \(login\): resolve: name could not be resolved; otherwise ",
+                    explain(shared, user)["verdict"])
+
+
+def test_backends_are_full(shared):
+    add_user(shared, "a@full.test")
+    add_user(shared, "b@full.test")
+    c = imap.Lines(shared.host, shared.ports["imap"])
+    c.line()
+    assert c.command("a", f"LOGIN a@full.test {PASSWORD}")[-1].startswith("a OK")
+    verdict = r"^waits for a place: narrow is full: 1 of 1; 0 logins of pool full wait$"
+    assert re.match(verdict, explain(shared, "b@full.test")["verdict"])
+    assert "LIMIT" in try_imap(shared, "b@full.test")
+    row = explain(shared, "b@full.test")
+    assert re.match(verdict, row["verdict"]) and "no backend had room within timeouts.hold" in row["failures"]
+    c.close()
+
+
+def test_backend_refuses_what_the_proxy_took(shared):
+    user = "unknown@example.org"
+    shared.add_user(user, PASSWORD, backend_user="nobody@example.org")
+    assert explain(shared, user)["verdict"] == "logs in at dc1"
+    assert "UNAVAILABLE" in try_imap(shared, user)
+    row = explain(shared, user)
+    assert re.match(r"failed \S+ ago from \S+ by imap: dc1: auth: \[AUTHENTICATIONFAILED\].* \(backend\); otherwise logs in at dc1$", row["verdict"])
+    assert " source=backend " in failure_line(shared, user)
+    add_user(shared, "other@example.org")
+    assert explain(shared, "other@example.org")["verdict"] == "logs in at dc1"  # nothing failed but that name
+
+
+def test_network_is_full(shared):
+    """An address and its network have as many sessions as they may."""
+    user = "network@example.org"
+    add_user(shared, user)
+    add_user(shared, "first@example.org")
+    c = imap.Lines(shared.host, shared.ports["imap"])
+    c.line()
+    assert c.command("a", f"LOGIN first@example.org {PASSWORD}")[-1].startswith("a OK")
+    shared.ctl("limit", "set", "127.0.0.0/8", "--sessions", "1")
+    row = explain(shared, user, "--ip", CLIENT)
+    assert re.match(r"refused: the address has \d+ of 1 sessions", row["verdict"]), row
+    assert explain(shared, user)["verdict"] == "logs in at dc1"  # from elsewhere
+    late = imap.Lines(shared.host, shared.ports["imap"])
+    assert late.line().startswith("* BYE [LIMIT]")
+    late.close()
+    shared.ctl("limit", "clear", "127.0.0.0/8")
+    assert explain(shared, user, "--ip", CLIENT)["verdict"] == "logs in at dc1"
+    c.close()
+
+
+def test_what_a_listener_asks_for(shared):
+    """Who sends a password in clear is refused; explain knows it of the listener, not of the client."""
+    user = "clear@example.org"
+    add_user(shared, user)
+    assert "PRIVACYREQUIRED" in try_imap(shared, user, listener="strict")
+    row = explain(shared, user, "--listener", "strict")
+    assert row["verdict"] == "logs in at dc1" and row["also"] == "passwords only over TLS"
+    assert "also" not in explain(shared, user)
+
+
+def test_sessions_in_all_and_certificates(make_proxy, settings, ca):
+    """The whole proxy is full; a listener takes none without a certificate."""
+    settings["listeners"].append({"name": "known", "protocol": "imap", "tls": "implicit", "mechanisms": ["EXTERNAL"],
+                                  "tls_options": {**settings["tls"], "client_auth": "required", "client_ca": ca.cert}})
+    settings["limits"] = {"sessions": 1}
+    p = make_proxy(settings)
+    add_user(p, "a@example.org")
+    row = explain(p, "a@example.org", "--listener", "known")
+    assert row["verdict"].startswith("logs in at ") and row["also"] == "only with a client certificate"
+    c = imap.Lines(p.host, p.ports["known"], tls=imap.context())
+    assert b"No required SSL certificate" in c.rest()
+    c.close()
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    wait.until(lambda: explain(p, "a@example.org")["verdict"] == "refused: there are 1 of 1 sessions in all", "the verdict")
+    c.close()
+
+
 def test_methods_and_ends(shared):
     """The LOGIN command and SASL PLAIN are told apart, USER and PASS too; who logs out is who ends the session."""
     user = "methods@example.org"
@@ -259,6 +345,14 @@ def test_auth_server(make_proxy, settings, make_auth):
     line = failure_line(p, user)
     assert " source=http " in line and "Mailbox is closed for winter" in line and fail2ban(line) == CLIENT
     assert last_event(p, user)["source"] == "http"
+    answers["reply"] = {"Auth-Status": "OK", "Auth-Server": "no name", "Auth-Port": "1"}
+    assert " NO " in try_imap(p, user)
+    assert re.match(r"fails: could not be judged \S+ ago from \S+ by imap: Auth-Server is neither an address nor a name \(http\); otherwise ",
+                    explain(p, user)["verdict"])
+    for server, why in (("mail.invalid", "name could not be resolved"), ("127.0.0.1", "connection refused")):
+        answers["reply"] = {"Auth-Status": "OK", "Auth-Server": server, "Auth-Port": "1"}
+        assert "UNAVAILABLE" in try_imap(p, user)
+        assert re.match(rf"failed \S+ ago from \S+ by imap: {server}:1: connect: {why} \(backend\); otherwise ", explain(p, user)["verdict"])
     auth.close()
     assert " NO " in try_imap(p, user)
     row = explain(p, user)
