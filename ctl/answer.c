@@ -39,6 +39,26 @@ void run_print_text(struct run_job *job, const json_t *object)
     fflush(job->run->out);
 }
 
+static void run_count_row(struct run_job *job, const json_t *row)
+{
+    const char *node = json_string_value(json_object_get(row, "node"));
+    for (size_t i = 0; i < job->run->n_nodes && node; i++)
+        if (strcmp(run_node_name(&job->run->nodes[i]), node) == 0) {
+            job->n_of_node[i]++;
+            return;
+        }
+}
+
+void run_print_rows(struct run_job *job, const json_t *rows)
+{
+    size_t i;
+    json_t *row;
+    if (job->is_multi)
+        json_array_foreach ((json_t *)rows, i, row)
+            run_count_row(job, row);
+    output_rows(&job->output, rows);
+}
+
 void run_rows(struct run_job *job, const struct run_node *node, const json_t *rows)
 {
     size_t i;
@@ -62,11 +82,37 @@ void run_rows(struct run_job *job, const struct run_node *node, const json_t *ro
     }
     job->is_over = !job->collected && limit && job->n_rows >= limit;
     if (!job->collected && !run_is_raw_text(job))
-        output_rows(&job->output, chunk);
+        run_print_rows(job, chunk);
     json_decref(chunk);
 }
 
 /* ---- what is said to people ---- */
+
+/* Is it one of those that this command asked, and did it answer? */
+static bool run_has_answered(const struct run_job *job, const struct run_node *node)
+{
+    const struct args_options *o = &job->args->options;
+    for (size_t i = 0; i < o->n_sockets; i++)
+        if (strcmp(o->sockets[i], node->path) == 0)
+            return node->client != NULL;
+    return false;
+}
+
+void run_say_rows(const struct run_job *job)
+{
+    const struct run *r = job->run;
+    AUTO_BUF text = BUF_INIT;
+    AUTO_BUF clean = BUF_INIT;
+    for (size_t i = 0; i < r->n_nodes; i++)
+        if (run_has_answered(job, &r->nodes[i]) &&
+            buf_printf(&text, "%s%zu of %s", text.len ? ", " : "", job->n_of_node[i],
+                       run_node_name(&r->nodes[i])))
+            return;
+    if (output_text_clean(&clean, buf_str(&text)) == 0)
+        fprintf(r->out, "%zu row%s: %.*s\n", job->output.n_rows, job->output.n_rows == 1 ? "" : "s",
+                STR_ARG(buf_str(&clean)));
+    fflush(r->out);
+}
 
 char *run_sentence(const struct command *c, const json_t *params, const json_t *result)
 {

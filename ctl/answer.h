@@ -10,11 +10,12 @@ struct run_job {
     struct run *run;
     struct args *args;
     struct output output;
-    bool is_multi;       /* several daemons */
-    json_t *collected;   /* rows that wait to be sorted here; NULL when they need not */
-    size_t n_rows;       /* printed or collected */
-    bool has_error_rows; /* config check found errors */
-    bool is_over;        /* --limit is reached */
+    bool is_multi;     /* several daemons */
+    json_t *collected; /* rows that wait to be sorted here; NULL when they need not */
+    size_t n_rows;     /* printed or collected */
+    size_t n_of_node[ARGS_SOCKETS_MAX]; /* printed; as run.nodes */
+    bool has_error_rows;                /* config check found errors */
+    bool is_over;                       /* --limit is reached */
     struct problem problem;
 };
 
@@ -22,6 +23,10 @@ struct run_job {
 enum output_format run_format(const struct run *r, const struct args_options *o);
 /* Takes a node's row in: its name is added, then it is printed or collected. */
 void run_rows(struct run_job *job, const struct run_node *node, const json_t *rows);
+/* Prints rows that have the names of their nodes. */
+void run_print_rows(struct run_job *job, const json_t *rows);
+/* After a table of several daemons: how many rows, and of which each. */
+void run_say_rows(const struct run_job *job);
 /* True when the command's answer is one text that is printed as it is. */
 bool run_is_text(const struct command *c);
 /* The outcome of a command in words ("session kill: 3"), the daemon's own where it gave some;

@@ -17,10 +17,12 @@ static const char *const formats[] = {
 static const struct args_global globals[] = {
     {'s', "socket", "PATH",
      "control socket, or ssh://[user@]host[:port][/socket]; several times: several daemons, with a "
-     "node column"},
+     "node column and totals"},
     {'o', "output", "FORMAT", "table, tsv, json, jsonl or id; table on a terminal, tsv otherwise"},
     {0, "json", NULL, "the same as -o json"},
-    {'c', "columns", "LIST", "columns a,b; all; or +a for one more"},
+    {'c', "columns", "LIST",
+     "columns a,b; all; or +a for one more. On a terminal that has no room for them a row is a "
+     "block of lines"},
     {0, "sort", "COLUMN", "sort by a column, -COLUMN for descending"},
     {0, "limit", "N", "at most N rows"},
     {'H', "no-header", NULL, "no line of titles"},

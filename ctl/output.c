@@ -128,6 +128,8 @@ void output_fini(struct output *o)
         free(o->columns[i].title);
     }
     o->n_columns = 0;
+    json_decref(o->total);
+    o->total = NULL;
 }
 
 /* Columns after the members of a row, for commands whose table names none. */
@@ -168,6 +170,37 @@ static void output_begin(struct output *o, const json_t *rows)
     o->ops->begin(o, rows);
 }
 
+/* Columns whose values of several daemons make a whole. */
+static const char *const summed[] = {
+    "sessions", "relaying", "waiting",  "logins",  "failures", "in",     "out",
+    "count",    "users",    "accepted", "in_rate", "out_rate", "minute", "new",
+};
+
+static void output_sum(struct output *o, const json_t *row)
+{
+    for (size_t i = 0; i < ARRAY_LEN(summed); i++) {
+        const json_t *v = json_object_get(row, summed[i]);
+        json_int_t before = json_integer_value(json_object_get(o->total, summed[i]));
+        if (!json_is_integer(v))
+            continue;
+        if (!o->total && !(o->total = json_object()))
+            return;
+        (void)json_object_set_new(o->total, summed[i],
+                                  json_integer(before + json_integer_value(v)));
+    }
+}
+
+static void output_total(struct output *o)
+{
+    bool is_shown = false;
+    for (size_t i = 0; i < o->n_columns; i++)
+        is_shown = is_shown || json_object_get(o->total, o->columns[i].name);
+    if (!is_shown)
+        return;
+    (void)json_object_set_new(o->total, "node", json_string(OUTPUT_TOTAL));
+    o->ops->row(o, o->total);
+}
+
 void output_rows(struct output *o, const json_t *rows)
 {
     size_t i;
@@ -176,6 +209,8 @@ void output_rows(struct output *o, const json_t *rows)
     json_array_foreach ((json_t *)rows, i, row) {
         o->ops->row(o, row);
         o->n_rows++;
+        if (o->has_total)
+            output_sum(o, row);
     }
     fflush(o->f);
 }
@@ -186,6 +221,8 @@ void output_end(struct output *o)
         return;
     output_begin(o, NULL);
     o->is_ended = true;
+    if (o->total)
+        output_total(o);
     o->ops->end(o);
     fflush(o->f);
 }

@@ -11,6 +11,7 @@
 #include "rpc/commands.h"
 
 #define OUTPUT_COLUMNS_MAX 64
+#define OUTPUT_TOTAL "total" /* in place of a node */
 
 enum output_format { OUTPUT_TABLE, OUTPUT_TSV, OUTPUT_JSON, OUTPUT_JSONL, OUTPUT_ID };
 
@@ -43,8 +44,11 @@ struct output {
     size_t n_columns;
     bool has_choice; /* --columns: neither dropped nor added to */
     bool is_stream;  /* rows come one by one: widths are guessed */
+    bool is_block;   /* table: too wide for the terminal, a row is shown as a block of lines */
+    bool has_total;  /* of several daemons: a last row adds up what can be added */
     bool is_begun, is_ended;
     size_t n_rows;
+    json_t *total; /* that row; NULL = nothing was added */
 };
 
 /* What a format does. All parts may be called with no row at all. */

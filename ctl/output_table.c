@@ -74,6 +74,8 @@ void output_table_measure(struct output *o, const json_t *rows)
                 width = OUTPUT_TEXT_MAX;
             col->width = width > col->width ? width : col->width;
         }
+        if (o->has_total && i == 0 && col->width < output_text_width(STR(OUTPUT_TOTAL)))
+            col->width = output_text_width(STR(OUTPUT_TOTAL));
         /* It changes too often for a place of its own each time. */
         if (col->unit == COMMANDS_LATENCY && col->width < OUTPUT_LATENCY_WIDTH)
             col->width = OUTPUT_LATENCY_WIDTH;
@@ -212,16 +214,49 @@ static void output_table_header(struct output *o)
         fprintf(o->f, "%.*s\n", STR_ARG(buf_str(&line)));
 }
 
+/* Columns that the user chose are all shown: where no line has room for them, even with texts cut
+ * as far as is good, each row is a block of its own. */
 static void output_table_begin(struct output *o, const json_t *rows)
 {
     output_table_measure(o, rows);
+    o->is_block = o->width > 0 && o->has_choice && !o->is_stream && !o->no_header &&
+                  json_array_size(rows) > 0 && output_table_total(o, true) > o->width;
+    if (o->is_block)
+        return;
     output_table_fit(o);
     if (!o->no_header)
         output_table_header(o);
 }
 
+/* One member a line; of an object alone those that the daemon did not send are left out. */
+static void output_table_object(struct output *o, const json_t *object)
+{
+    AUTO_BUF text = BUF_INIT;
+    int width = 0;
+    for (size_t i = 0; i < o->n_columns; i++)
+        if ((o->is_block || json_object_get(object, o->columns[i].name)) &&
+            output_text_width(str_of(o->columns[i].title)) > width)
+            width = output_text_width(str_of(o->columns[i].title));
+    for (size_t i = 0; i < o->n_columns; i++) {
+        const struct output_column *col = &o->columns[i];
+        if (!o->is_block && !json_object_get(object, col->name))
+            continue;
+        output_table_value(o, i, object, &text);
+        if (!o->no_header)
+            fprintf(o->f, "%s%*s", col->title,
+                    width - output_text_width(str_of(col->title)) + OUTPUT_GAP, "");
+        fprintf(o->f, "%.*s\n", STR_ARG(buf_str(&text)));
+    }
+}
+
 static void output_table_row(struct output *o, const json_t *row)
 {
+    if (o->is_block) {
+        if (o->n_rows > 0) /* between two */
+            fputc('\n', o->f);
+        output_table_object(o, row);
+        return;
+    }
     AUTO_BUF line = BUF_INIT;
     AUTO_BUF text = BUF_INIT;
     for (size_t i = 0; i < o->n_columns; i++) {
@@ -237,27 +272,6 @@ static void output_table_row(struct output *o, const json_t *row)
 static void output_table_end(struct output *o)
 {
     (void)o;
-}
-
-/* One member a line; those that the daemon did not send are left out. */
-static void output_table_object(struct output *o, const json_t *object)
-{
-    AUTO_BUF text = BUF_INIT;
-    int width = 0;
-    for (size_t i = 0; i < o->n_columns; i++)
-        if (json_object_get(object, o->columns[i].name) &&
-            output_text_width(str_of(o->columns[i].title)) > width)
-            width = output_text_width(str_of(o->columns[i].title));
-    for (size_t i = 0; i < o->n_columns; i++) {
-        const struct output_column *col = &o->columns[i];
-        if (!json_object_get(object, col->name))
-            continue;
-        output_table_value(o, i, object, &text);
-        if (!o->no_header)
-            fprintf(o->f, "%s%*s", col->title,
-                    width - output_text_width(str_of(col->title)) + OUTPUT_GAP, "");
-        fprintf(o->f, "%.*s\n", STR_ARG(buf_str(&text)));
-    }
 }
 
 const struct output_ops output_table_ops = {

@@ -47,7 +47,7 @@ static void run_print_collected(struct run_job *job)
     qsort_r(rows, n, sizeof(json_t *), run_compare_rows, &key);
     for (i = 0; i < n && (!limit || i < limit); i++)
         json_array_append(sorted, rows[i]);
-    output_rows(&job->output, sorted);
+    run_print_rows(job, sorted);
     json_decref(sorted);
 }
 
@@ -252,6 +252,8 @@ static int run_prepare(struct run_job *job, struct buf *file)
     o->is_utf8 = job->run->is_utf8;
     o->is_terminal = job->run->is_terminal;
     o->width = job->run->width;
+    o->has_total = job->is_multi && a->command->flags & COMMANDS_LIST &&
+                   o->format == OUTPUT_TABLE && !o->no_header && !a->options.quiet;
     int code = output_init(o, a->command, a->options.columns, job->is_multi, &job->problem);
     if (!code && a->options.save && !(a->command->flags & COMMANDS_STREAM))
         code =
@@ -296,6 +298,8 @@ int run_command(struct run *r, struct args *a)
         bool has_end = is_list && !run_is_raw_text(&job) && (!code || code == PROBLEM_PARTLY);
         if ((job.output.is_begun || has_end) && !job.output.is_ended)
             output_end(&job.output);
+        if (job.output.has_total && job.output.is_ended)
+            run_say_rows(&job);
         bool is_empty = job.n_rows == 0 && json_object_get(a->params, "filter");
         if (!code && is_list && job.has_error_rows)
             code = PROBLEM_FAILED;

@@ -48,6 +48,31 @@ def test_help_has_eighty_columns(proxy, monkeypatch):
         assert lines and max(map(len, lines)) <= 80, (args, max(lines, key=len))
 
 
+def test_every_column_on_eighty(proxy):
+    """All columns of a list on a terminal of 80 columns: where a line has no room for them, a row is a block of lines; pipes get lines."""
+    p = proxy
+    c, _ = login(p)
+    p.ctl("ban", "add", "192.0.2.7")
+    blocks = 0
+    for noun in ("session", "user", "backend", "pool", "listener", "event", "ban", "limit", "op", "audit", "route"):
+        rows = p.ctl("--allow-empty", noun, "list", "--columns", "all")
+        t = p.ctl_terminal("--allow-empty", noun, "list", "--columns", "all")
+        assert t.status() == 0
+        text = t.text.replace("\r\n", "\n")
+        piped = p.ctl_run("-o", "table", "--allow-empty", noun, "list", "--columns", "all").stdout.splitlines()
+        assert noun in ("event", "audit") or len(piped) == len(rows) + 1, noun
+        titles = piped[0].split()
+        if rows and text.split()[1] != titles[1]:  # the second word of a table is a title
+            blocks += 1
+            assert [line.split()[0] for line in text.split("\n\n")[0].splitlines()] == titles, (noun, text)
+        else:
+            assert max(map(len, text.splitlines())) <= 80, (noun, text)
+    assert blocks >= 4
+    t = p.ctl_terminal("user", "list", "--columns", "all")
+    assert t.status() == 0 and f"{USER}\r\n" in t.text and "\u2026" not in t.text and "~" not in t.text
+    c.close()
+
+
 def test_cursors_are_checked(proxy):
     p = proxy
     for noun in ("session", "event", "audit"):

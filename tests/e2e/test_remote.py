@@ -120,6 +120,12 @@ def test_several_machines(make_proxy, settings, proxy, ssh):
     clients = [logged_in(proxy), logged_in(other), logged_in(other)]
     rows = json.loads(ssh("-s", "ssh://mx1" + proxy.control, "-s", "ssh://mx2" + other.control, "-o", "json", "sessions").stdout)
     assert len(rows) == 3 and all("node" in r for r in rows)
+    both = ["-s", "ssh://mx1" + proxy.control, "-s", "ssh://mx2" + other.control, "-o", "table"]
+    lines = ssh(*both, "sessions", "-c", "user,in").stdout.splitlines()
+    first = proxy.ctl("system", "status")["node"]
+    assert lines[-1] == f"3 rows: 1 of {first}, 2 of second" and lines[-2].split()[:2] == ["total", "-"] and len(lines) == 6
+    lines = ssh(*both, "backends", "-c", "name,sessions").stdout.splitlines()
+    assert lines[-2].split() == ["total", "-", "3"], lines
     done = ssh("-s", "ssh://mx1" + proxy.control, "-s", "ssh://gone", "-o", "tsv", "-H", "sessions", "-c", "user")
     assert done.returncode == 7 and done.stdout.split() == [proxy.ctl("system", "status")["node"], USER]
     assert "Connection refused" in done.stderr

@@ -112,16 +112,27 @@ static void test_table_columns(void **state)
           "anna@example.org  3.2G  3-1a\n"
           "-                   40  3-1b\n");
     /* Chosen columns are cut, not dropped; numbers never. */
-    g.width = 16;
+    g.width = 24;
     check(&g, sessions,
-          "USER   OUT  ID\n"
-          "ann\u2026  3.2G  3-1a\n"
-          "-       40  3-1b\n");
-    g.width = 12;
+          "USER           OUT  ID\n"
+          "anna@exampl\u2026  3.2G  3-1a\n"
+          "-               40  3-1b\n");
+    /* Where cutting would leave too little, a row is a block of lines. */
+    g.width = 23;
     check(&g, sessions,
-          "U\u2026   OUT  ID\n"
-          "a\u2026  3.2G  3\u2026\n"
-          "-     40  3\u2026\n");
+          "USER  anna@example.org\n"
+          "OUT   3.2G\n"
+          "ID    3-1a\n"
+          "\n"
+          "USER  -\n"
+          "OUT   40\n"
+          "ID    3-1b\n");
+    check(&g, "[]", "USER  OUT  ID\n");
+    g.no_header = true;
+    check(&g, sessions,
+          "anna@examp\u2026  3.2G  3-1a\n"
+          "-              40  3-1b\n");
+    g.no_header = false;
     g.columns = "+worker";
     g.width = 0;
     g.no_header = true;

@@ -288,6 +288,28 @@ static void test_several_daemons(void **state)
     snprintf(line, sizeof(line), "-s %s -s %s sessions -c id -H --sort -age --limit 3", first->path,
              s.path);
     check(line, 0, "n1\t0\nn2\t0\nn1\t1\n", "");
+    /* People are told the sums and how many rows are whose; programs count themselves. */
+    snprintf(line, sizeof(line), "-s %s -s %s -o table pools -c name,sessions", first->path,
+             s.path);
+    check(line, 0,
+          "NODE   POOL  SESSIONS\n"
+          "n1     b            5\n"
+          "n1     a            7\n"
+          "n1     c            6\n"
+          "n2     b            5\n"
+          "n2     a            7\n"
+          "n2     c            6\n"
+          "total  -           36\n"
+          "6 rows: 3 of n1, 3 of n2\n",
+          "");
+    snprintf(line, sizeof(line), "-s %s -s %s -o table pools -c name --sort -sessions --limit 1",
+             first->path, s.path);
+    check(line, 0, "NODE   POOL\nn1     a\n1 row: 1 of n1, 0 of n2\n", "");
+    snprintf(line, sizeof(line), "-s %s -s /nowhere -o table pools -c name", first->path);
+    check(line, 7, "NODE   POOL\nn1     b\nn1     a\nn1     c\n3 rows: 3 of n1\n", NULL);
+    snprintf(line, sizeof(line), "-s %s -s %s -o tsv -H pools -c sessions --limit 1", first->path,
+             s.path);
+    check(line, 0, "n1\t5\n", "");
     snprintf(line, sizeof(line), "-s /nowhere -s %s user show bert", s.path);
     struct outcome refused = run(line);
     assert_non_null(strstr(refused.err, "mailproxyctl: /nowhere: no daemon at /nowhere"));
