@@ -66,9 +66,9 @@ static void on_peer_answers(struct control *c, uint32_t pid)
     user_relock(c);
 }
 
-static json_t *peer_ops(struct control *c)
+static json_t *peer_ops(struct control *c, bool is_anew)
 {
-    return c->ops ? ops_own(c->ops) : NULL;
+    return c->ops ? ops_own(c->ops, is_anew) : NULL;
 }
 
 static void on_peer_cancel(struct control *c, const char *text)

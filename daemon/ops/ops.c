@@ -8,10 +8,11 @@
 
 #define OPS_KIND "op"
 #define OPS_KEPT_MS (24 * 3600 * UINT64_C(1000))
-#define OPS_MAX 1000       /* that are over */
-#define OP_USERS_MAX 10000 /* rows of op users */
-#define OPS_TICK_MS 2000   /* progress is stored so often, where there is some */
-#define OPS_GAP 100        /* ids left to an engine that still runs */
+#define OPS_MAX 1000         /* that are over */
+#define OP_USERS_MAX 10000   /* rows of op users */
+#define OP_USERS_STORED 2000 /* of them that outlive this engine */
+#define OPS_TICK_MS 2000     /* progress is stored so often, where there is some */
+#define OPS_GAP 100          /* ids left to an engine that still runs */
 
 struct ops {
     struct control *control;
@@ -93,6 +94,25 @@ static enum op_state row_state(const json_t *row)
 
 /* ---- the store ---- */
 
+static bool op_user_has_failed(const json_t *row)
+{
+    const char *state = json_string_value(json_object_get(row, "state"));
+    return !state || (strcmp(state, "moved") != 0 && strcmp(state, "there") != 0);
+}
+
+/* What the store keeps of op users: those that failed, and then the others, as far as there is
+ * room. */
+static json_t *op_users_kept(const struct op *op)
+{
+    json_t *kept = json_array(), *row;
+    size_t i;
+    for (int pass = 0; pass < 2; pass++)
+        json_array_foreach (op->users, i, row)
+            if (op_user_has_failed(row) == (pass == 0) && json_array_size(kept) < OP_USERS_STORED)
+                (void)json_array_append(kept, row);
+    return kept;
+}
+
 struct op_write {
     struct work work;
     uint64_t id;
@@ -143,6 +163,8 @@ static int op_write(struct op *op, bool is_kept, bool is_start)
     struct op_write *x =
         work_new(&c->rpc, NULL, sizeof(*x), op_write_run, op_write_done, op_write_fini);
     json_t *row = is_kept ? op_row(op) : NULL;
+    if (row && op->users && op->state != OP_RUNNING)
+        (void)json_object_set_new(row, "users", op_users_kept(op));
     char *json = row ? json_dumps(row, JSON_COMPACT) : NULL;
     json_decref(row);
     if (!x || (is_kept && !json)) {
@@ -259,6 +281,8 @@ static struct op *load_op(struct ops *o, uint64_t id, const json_t *row)
     op->ended_ms = row_number(row, "ended");
     const char *user = json_string_value(json_object_get(row, "user"));
     (void)str_copy(op->peer.user, sizeof(op->peer.user), str_of(user));
+    if (json_is_array(json_object_get(row, "users")))
+        op->users = json_incref(json_object_get(row, "users"));
     if (op->state == OP_RUNNING)
         load_running(op);
     if (op->name && op->target && op->text)
@@ -398,7 +422,7 @@ void ops_lose(struct ops *o, uint32_t pid)
     }
 }
 
-json_t *ops_own(struct ops *o)
+json_t *ops_own(struct ops *o, bool is_anew)
 {
     json_t *rows = NULL;
     LIST_FOREACH (it, &o->list) {
@@ -406,7 +430,10 @@ json_t *ops_own(struct ops *o)
         bool is_upgrade = op->name && strcmp(op->name, OP_UPGRADE) == 0;
         if (!op->kind || is_upgrade || op->is_unstored) /* what began since is its own alone */
             continue;
+        if (op->is_end_told && !is_anew)
+            continue;
         op_refresh(op);
+        op->is_end_told = op->state != OP_RUNNING;
         rows = rows ? rows : json_array();
         (void)json_array_append_new(rows, op_row(op));
     }
@@ -484,8 +511,7 @@ void op_say(struct op *op, const char *fmt, ...)
 
 void op_note_user(struct op *op, json_t *row)
 {
-    const char *state = json_string_value(json_object_get(row, "state"));
-    bool is_good = state && (strcmp(state, "moved") == 0 || strcmp(state, "there") == 0);
+    bool is_good = !op_user_has_failed(row);
     size_t n = json_array_size(op->users);
     if (!op->users)
         op->users = json_array();

@@ -51,7 +51,8 @@ struct op {
     bool is_unstored; /* the store is another engine's */
     uint32_t engine;  /* process id of the one that runs it; 0 = this one, or none */
     uint64_t stored;  /* progress that the store has */
-    json_t *users;    /* what became of single users: rows of op users; not in the store; NULL */
+    bool is_end_told; /* the engine that serves knows its outcome */
+    json_t *users;    /* what became of single users: rows of op users; NULL */
 };
 
 /* Loads earlier ones; those that still ran were interrupted. Blocking. */
@@ -75,8 +76,9 @@ struct op *op_of_id(const struct ops *o, uint64_t id);
 void ops_take(struct ops *o, uint32_t pid, const json_t *rows);
 /* That engine is gone: what it did not tell the end of was interrupted. */
 void ops_lose(struct ops *o, uint32_t pid);
-/* Those that began in this engine, as rows, for the engine that serves; owned, NULL = none. */
-json_t *ops_own(struct ops *o);
+/* Those that began in this engine, as rows, for the engine that serves; owned, NULL = none. An
+ * outcome is among them once; after a new connection (is_anew), once more. */
+json_t *ops_own(struct ops *o, bool is_anew);
 /* Has it been asked to stop now? False: it is over, or was asked already. */
 bool op_cancel(struct op *op);
 /* All that are known, oldest first; struct op by its link. */

@@ -276,9 +276,9 @@ void peers_tell_ban(struct control *c, const struct rule *ban)
     }
 }
 
-static void peer_tell_ops(const struct peers *p, struct peer_engine *e)
+static void peer_tell_ops(const struct peers *p, struct peer_engine *e, bool is_anew)
 {
-    json_t *rows = p->hooks->ops(p->control);
+    json_t *rows = p->hooks->ops(p->control, is_anew);
     if (rows)
         json_pipe_send(e->pipe, "ops", json_pack("{s:o}", "rows", rows));
 }
@@ -300,7 +300,7 @@ static int hear_hello(struct peers *p, struct peer_engine *e, const json_t *m)
               KV_STR("role", peer_is_old(e) ? "old" : "new"), KV_STR("version", e->version));
     if (!peer_is_old(e)) {
         peer_counts_send(p->control, e);
-        peer_tell_ops(p, e);
+        peer_tell_ops(p, e, true);
     } else if (events_are_watched(p->control->events)) {
         peer_tell_watched(e, true);
     }
@@ -393,7 +393,7 @@ static int hear_cancel(struct peers *p, struct peer_engine *e, const json_t *m)
     if (!id)
         return -ERR_PROTOCOL;
     p->hooks->cancel(p->control, id);
-    peer_tell_ops(p, e);
+    peer_tell_ops(p, e, false);
     return 0;
 }
 
@@ -692,7 +692,7 @@ static void on_peers_tick(struct loop_timer *t)
         if (!peer_is_old(e) && e->pipe && e->is_greeted && now >= e->counted_ms + PEER_COUNTS_MS) {
             e->counted_ms = now;
             peer_counts_send(p->control, e);
-            peer_tell_ops(p, e);
+            peer_tell_ops(p, e, false);
         }
         if (e->is_silent || !peer_engine_is_late(e))
             continue;
@@ -749,7 +749,7 @@ void peers_free(struct peers *p)
     LIST_FOREACH_SAFE (it, &p->control->peer_engines) {
         struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
         if (e->role == PEER_ENGINE_NEW && e->pipe) {
-            peer_tell_ops(p, e);
+            peer_tell_ops(p, e, false);
             json_pipe_send(e->pipe, "end", json_object());
         }
         peer_free(p, e);

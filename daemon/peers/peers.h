@@ -22,8 +22,9 @@ struct peers_hooks {
     void (*on_gone)(struct control *c, uint32_t pid);
     /* One that was silent answers again: what it missed of users is to be made up for. */
     void (*on_answers)(struct control *c, uint32_t pid);
-    /* The own operations for the engine that serves; owned, NULL = none. */
-    json_t *(*ops)(struct control *c);
+    /* The own operations for the engine that serves; owned, NULL = nothing is new. is_anew: it has
+     * heard of none yet. */
+    json_t *(*ops)(struct control *c, bool is_anew);
     /* The engine that serves was told to cancel one; id as operators write it. */
     void (*cancel)(struct control *c, const char *id);
 };

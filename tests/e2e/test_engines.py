@@ -260,6 +260,13 @@ def test_move_over_both(two, dovecot2):
     for ended in old + new:
         ended.close()
     wait.until(lambda: [s["backend"] for s in p.sessions()] == ["dc2"], "the session at the new place alone")
+    # What became of each user is told by the engine after the next upgrade, too; nobody works for an operation that is over.
+    users = p.ctl("op", "users", done["id"])
+    assert {r["user"]: r["state"] for r in users} == {u: "moved" for u in USERS}
+    upgrade(p)
+    assert p.ctl("op", "users", done["id"]) == users
+    late = p.ctl_run("op", "resume", done["id"], "--exec", "true {user}", check=False)
+    assert late.returncode == 1 and "it is over" in late.stderr, late.stderr
     c.close()
 
 

@@ -167,6 +167,62 @@ static void users_that_failed_find_room(void **state)
     assert_int_equal(json_array_size(op->users), 10001);
 }
 
+/* What became of users is known after a restart too; those that failed first where they are many.
+ */
+static void users_outlive_the_engine(void **state)
+{
+    (void)state;
+    struct op *op = begin(&kind, "t");
+    for (int i = 0; i < 2500; i++)
+        op_note_user(op, json_pack("{s:s, s:s}", "user", "u", "state", "moved"));
+    op_note_user(op, json_pack("{s:s, s:s, s:s}", "user", "v", "state", "failed", "output", "no"));
+    op_start(op);
+    op_end(op, OP_PARTIAL, "one failed");
+    op = begin(&kind, "t");
+    op_note_user(op, json_pack("{s:s, s:s}", "user", "w", "state", "moved"));
+    op_start(op); /* it runs: who knows what becomes of the rest */
+    plane_run(&k.plane, is_stored);
+    case_restart(&k, false);
+    op = op_of_id(k.plane.object.ops, 1);
+    assert_int_equal(json_array_size(op->users), 2000);
+    const json_t *first = json_array_get(op->users, 0);
+    assert_string_equal(json_string_value(json_object_get(first, "user")), "v");
+    assert_string_equal(json_string_value(json_object_get(first, "output")), "no");
+    json_t *row = op_row(op);
+    assert_null(json_object_get(row, "users")); /* a list of its own */
+    json_decref(row);
+    assert_null(op_of_id(k.plane.object.ops, 2)->users);
+}
+
+static void check_told(bool is_anew, size_t n, const char *first)
+{
+    json_t *rows = ops_own(k.plane.object.ops, is_anew);
+    const json_t *row = json_array_get(rows, 0);
+    assert_int_equal(json_array_size(rows), n);
+    if (n > 0)
+        assert_string_equal(json_string_value(json_object_get(row, "state")), first);
+    json_decref(rows);
+}
+
+/* An outcome is told once to the engine that serves: it does not change any more. */
+static void outcomes_are_told_once(void **state)
+{
+    (void)state;
+    struct op *a = begin(&kind, "main/b1"), *b = begin(&kind, "main/b2");
+    check_told(true, 2, "running");
+    check_told(false, 2, "running");
+    op_end(a, OP_DONE, "done");
+    check_told(false, 2, "done");
+    check_told(false, 1, "running"); /* b alone */
+    op_end(b, OP_FAILED, "no");
+    check_told(false, 1, "failed");
+    check_told(false, 0, NULL);
+    /* The engine after the next upgrade, or a new connection: nothing is known there. */
+    check_told(true, 2, "done");
+    check_told(false, 0, NULL);
+    plane_run(&k.plane, is_stored);
+}
+
 static void its_row(void **state)
 {
     (void)state;
@@ -199,6 +255,8 @@ int main(void)
         T(of_a_retired_engine),
         T(found_while_it_runs),
         T(users_that_failed_find_room),
+        T(users_outlive_the_engine),
+        T(outcomes_are_told_once),
         T(its_row),
 #undef T
     };
