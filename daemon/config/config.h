@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log/log.h"
 #include "base/os/files.h"
+#include "io/resolver.h"
 #include "io/tls/tls.h"
 #include "proto/back.h"
 #include "proto/proto.h"
@@ -63,12 +64,15 @@ struct config_timeouts {
         relay_idle_ms, hold_ms, failure_delay_ms, closing_ms;
 };
 
+struct config_resolver {
+    struct config_strings name_servers;
+    uint64_t timeout_ms, valid_ms;
+    bool is_on, is_case_random, is_ipv4_off, is_ipv6_off;
+};
+
 /* What a listener inherits where it says nothing: members are never unset. */
 struct config_listener_limits {
     uint64_t line_bytes, literal_bytes;
-};
-struct config_listener_resolver {
-    bool is_on;
 };
 
 /* What is done with a false end of message data (enum watch_false_end). */
@@ -108,7 +112,7 @@ struct config_listener {
     unsigned max_errors, max_commands;
     struct config_timeouts timeouts;
     struct config_listener_limits limits;
-    struct config_listener_resolver resolver;
+    struct config_resolver resolver;
     size_t so_rcvbuf, so_sndbuf;
     bool so_keepalive;
     uint64_t keepalive_idle_ms, keepalive_interval_ms; /* whole seconds; 0 = the system's */
@@ -243,12 +247,6 @@ struct config_limits {
     uint64_t line_bytes, literal_bytes;
 };
 
-struct config_resolver {
-    struct config_strings name_servers;
-    uint64_t timeout_ms, valid_ms;
-    bool is_on, is_case_random, is_ipv4_off, is_ipv6_off;
-};
-
 struct config {
     unsigned refs;       /* atomic; use config_ref/config_unref */
     const char *path;    /* file it was read from */
@@ -326,6 +324,9 @@ int config_tls_client(const struct config_pool *c, struct files *files, struct t
 /* The same for an auth server; *ret is NULL when it is reached without TLS. */
 int config_tls_auth(const struct config_auth *c, struct files *files, struct tls_client **ret,
                     char **ret_error) NODISCARD;
+
+/* What a resolver is made from; its name servers are the config's. */
+struct resolver_spec config_resolver_spec(const struct config_resolver *c);
 
 /* What is wrong with the host of a backend, as the end of a sentence that begins with it; static,
  * NULL = nothing. */

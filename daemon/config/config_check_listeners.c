@@ -109,6 +109,15 @@ static void check_claims(struct check *k, struct claims *all)
     }
 }
 
+static void check_name_servers(struct check *k, const struct config_resolver *c)
+{
+    struct addr a;
+    for (size_t i = 0; i < c->name_servers.n; i++)
+        if (addr_parse(str_of(c->name_servers.v[i]), &a) < 0)
+            check_error(k, "resolver.name_servers", "\"%s\" is no IP address",
+                        c->name_servers.v[i]);
+}
+
 void check_addresses(struct check *k)
 {
     const struct config *c = k->config;
@@ -126,11 +135,7 @@ void check_addresses(struct check *k)
         check_error(k, "metrics.address", "\"%s\" is no IP address", c->metrics.address);
     else if (c->metrics.address)
         check_address(k, "metrics.address", c->metrics.address);
-    struct addr a;
-    for (size_t i = 0; i < c->resolver.name_servers.n; i++)
-        if (addr_parse(str_of(c->resolver.name_servers.v[i]), &a) < 0)
-            check_error(k, "resolver.name_servers", "\"%s\" is no IP address",
-                        c->resolver.name_servers.v[i]);
+    check_name_servers(k, &c->resolver);
 }
 
 /* ---- listeners ---- */
@@ -252,6 +257,8 @@ void check_listeners(struct check *k)
             check_mechanisms(k, l);
         check_providers(k, l);
         check_log_names(k, l);
+        if (check_is_set(k, "resolver.name_servers"))
+            check_name_servers(k, &l->resolver);
         uint64_t command = l->limits.line_bytes + l->limits.literal_bytes;
         if (check_is_set(k, "limits") && command > k->config->limits.preauth_bytes)
             check_error(k, "limits",

@@ -179,6 +179,7 @@ static void engine_begin_auth_thread(void)
 static int engine_make_base(struct engine *e, const struct config *c, char **ret_error)
 {
     const struct store_spec store = {.type = c->store.type, .path = c->store.path};
+    const struct resolver_spec names = config_resolver_spec(&c->resolver);
     int err = loop_new(e, &e->loop);
     if (err == 0)
         err = log_quota_new(&e->log_quota);
@@ -187,7 +188,7 @@ static int engine_make_base(struct engine *e, const struct config *c, char **ret
     if (err == 0)
         err = store_open(&store, &e->store, ret_error);
     if (err == 0)
-        err = worker_resolver_new(e->loop, c, &e->resolver);
+        err = resolver_new(e->loop, &names, &e->resolver);
     if (err == 0)
         err = backend_registry_new(&e->registry);
     if (err == 0)

@@ -155,6 +155,14 @@ static bool engine_post_free(void *arg, struct job *j)
     return e->jobs && jobs_post(e->jobs, j) == 0; /* the workers have ended before there is none */
 }
 
+static void engine_configure_resolver(struct engine *e, const struct config_resolver *c)
+{
+    const struct resolver_spec spec = config_resolver_spec(c);
+    int err = resolver_configure(e->resolver, &spec);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "resolver-failed", KV_ERR("error", err));
+}
+
 void engine_publish(struct engine *e, struct setup *setup)
 {
     struct setup *old = e->setup;
@@ -169,6 +177,7 @@ void engine_publish(struct engine *e, struct setup *setup)
             LOG_EVENT(LOG_LEVEL_ERROR, "publish-failed", KV_U64("worker", i),
                       KV_ERR("error", -ERR_NOMEM));
     checks_configure(e->checks, setup->pools);
+    engine_configure_resolver(e, &setup->config->resolver);
     setup_unref(old);
 }
 

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log/log.h"
 #include "base/zalloc.h"
@@ -164,6 +165,18 @@ static void publish_drop(struct mail *m)
     free(p);
 }
 
+/* The names of servers as the top level says, those of clients as each listener says. */
+static int worker_configure_resolvers(struct session_env *env, const struct config *c)
+{
+    AUTO_FREE struct resolver_spec *specs = calloc(c->n_listeners + 1, sizeof(*specs));
+    if (!specs)
+        return -ERR_NOMEM;
+    specs[0] = config_resolver_spec(&c->resolver);
+    for (size_t i = 0; i < c->n_listeners; i++)
+        specs[i + 1] = config_resolver_spec(&c->listeners[i].resolver);
+    return resolver_set_configure(env->resolvers, specs, c->n_listeners + 1);
+}
+
 static void on_publish(struct mail *m, void *owner)
 {
     struct publish_mail *p = CONTAINER_OF(m, struct publish_mail, mail);
@@ -174,6 +187,8 @@ static void on_publish(struct mail *m, void *owner)
         int err = auth_configure(env->auth, p->setup->config, p->setup->auth_tls);
         if (err == 0 && p->setup->config->reload_session_timeout_ms > 0)
             err = retire_start(env, &w->retirements, p->setup, w->spec.n_workers);
+        if (err == 0)
+            err = worker_configure_resolvers(env, p->setup->config);
         if (err < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "worker-config", KV_ERR("error", err));
     }
@@ -251,17 +266,13 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-int worker_resolver_new(struct loop *l, const struct config *c, struct resolver **ret)
+static int worker_make_resolvers(struct session_env *env)
 {
-    const struct resolver_spec spec = {
-        .name_servers = c->resolver.name_servers.n ? c->resolver.name_servers.v : NULL,
-        .timeout_ms = c->resolver.timeout_ms,
-        .valid_ms = c->resolver.valid_ms,
-        .is_ipv4_off = c->resolver.is_ipv4_off,
-        .is_ipv6_off = c->resolver.is_ipv6_off,
-        .is_case_kept = !c->resolver.is_case_random,
-    };
-    return resolver_new(l, &spec, ret);
+    const struct resolver_spec spec = config_resolver_spec(&env->setup->config->resolver);
+    int err = resolver_set_new(env->loop, &spec, &env->resolvers);
+    if (err == 0)
+        env->resolver = resolver_set_first(env->resolvers);
+    return err;
 }
 
 static int worker_make(struct worker *w)
@@ -284,7 +295,7 @@ static int worker_make(struct worker *w)
                                         .arg = w};
     int err = loop_new(env, &env->loop);
     if (err == 0)
-        err = worker_resolver_new(env->loop, env->setup->config, &env->resolver);
+        err = worker_make_resolvers(env);
     if (err == 0)
         err = auth_new(env->loop, w->spec.jobs, w->spec.store, env->resolver, &env->auth);
     if (err == 0)
@@ -346,7 +357,7 @@ void worker_end(struct worker *w)
     retire_cancel(&w->retirements);
     warm_free(w->env.warm);
     auth_free(w->env.auth);
-    resolver_free(w->env.resolver);
+    resolver_set_free(w->env.resolvers);
     session_queries_end(&w->env);
     session_kills_end(&w->env);
     session_env_fini(&w->env);

@@ -55,8 +55,6 @@ struct worker {
 
 /* Makes and starts a worker. Thread of the functions here: control. */
 int worker_new(const struct worker_spec *spec, struct worker **ret) NODISCARD;
-/* A resolver as the configuration wants it, for a thread's loop. 0, -ERR_NOMEM, -ERR_IO. */
-int worker_resolver_new(struct loop *l, const struct config *c, struct resolver **ret) NODISCARD;
 /* Hands over an accepted socket. is_counted: limits count its address. On an error both stay the
  * caller's. */
 int worker_accept(struct worker *w, struct setup *setup, unsigned listener, int fd,

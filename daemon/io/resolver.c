@@ -3,30 +3,24 @@
  * reverse lookups. */
 #include "io/resolver.h"
 
-#include <errno.h>
 #include <event2/dns.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <stdio.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/container/map.h"
-#include "base/log/log.h"
 #include "base/zalloc.h"
 #include "io/resolver_hosts.h"
+#include "io/resolver_servers.h"
+#include "io/resolver_spec.h"
 
 #define CACHE_MAX 1024
 #define ADDRS_MAX 64
-#define DEFAULT_TIMEOUT_MS 30000
 #define SECOND_FAMILY_MS 1000 /* how long addresses of one family wait for the other */
 #define TTL_MIN_MS 1000
 #define TTL_MAX_MS (24 * 3600 * UINT64_C(1000))
 #define FAILURE_MS 2000 /* a definite "no" is believed this long */
-#define ATTEMPTS 3
-#define RESOLV_CONF "/etc/resolv.conf"
 
 /* A name or a reverse address: being looked up, or known. */
 struct entry {
@@ -73,9 +67,9 @@ struct resolver {
     struct evdns_base *dns;
     struct resolver_hosts *hosts;
     struct map entries;
-    struct list queries; /* all, by in_resolver */
-    uint64_t timeout_ms, valid_ms;
-    bool is_ipv4_off, is_ipv6_off, is_closed;
+    struct list queries;       /* all, by in_resolver */
+    struct resolver_spec spec; /* a copy */
+    bool is_closed;
     size_t n_calls; /* the memory stays until the last evdns callback */
 };
 
@@ -83,59 +77,16 @@ static void entry_finish(struct entry *e);
 
 /* ---- life ---- */
 
-static pthread_once_t log_once = PTHREAD_ONCE_INIT;
-
-static void on_dns_log(int is_warning, const char *text)
-{
-    (void)is_warning;
-    log_say(LOG_LEVEL_DEBUG, "resolver: %s", text);
-}
-
-static void set_dns_log(void)
-{
-    evdns_set_log_fn(on_dns_log); /* global, and it would write to stderr */
-}
-
-static int add_servers(struct resolver *r, const struct resolver_spec *spec)
-{
-    char seconds[32];
-    /* Each attempt gets an equal part, so that a silent server leaves time for the others. */
-    uint64_t ms = r->timeout_ms / ATTEMPTS > 100 ? r->timeout_ms / ATTEMPTS : 100;
-    snprintf(seconds, sizeof(seconds), "%u.%03u", (unsigned)(ms / 1000), (unsigned)(ms % 1000));
-    if (!spec->name_servers) {
-        AUTO_CLOSE int fd = open(RESOLV_CONF, O_RDONLY | O_CLOEXEC);
-        int err = fd < 0 ? err_from_errno(errno) : 0;
-        if (err_is_shortage(err)) /* evdns would take the local host for the name server */
-            return err;
-        /* No resolv.conf: evdns uses the local host, as libc does. */
-        (void)evdns_base_resolv_conf_parse(r->dns, DNS_OPTIONS_ALL & ~DNS_OPTION_HOSTSFILE,
-                                           RESOLV_CONF);
-    }
-    for (size_t i = 0; spec->name_servers && spec->name_servers[i]; i++) {
-        if (evdns_base_nameserver_ip_add(r->dns, spec->name_servers[i]) != 0)
-            return -ERR_SYNTAX;
-    }
-    evdns_base_set_option(r->dns, "timeout:", seconds);
-    evdns_base_set_option(r->dns, "attempts:", "3");
-    if (spec->is_case_kept)
-        evdns_base_set_option(r->dns, "randomize-case:", "0");
-    return 0;
-}
-
 int resolver_new(struct loop *l, const struct resolver_spec *spec, struct resolver **ret)
 {
-    pthread_once(&log_once, set_dns_log);
     struct resolver *r = calloc(1, sizeof(*r));
     if (!r)
         return -ERR_NOMEM;
     list_init(&r->queries);
     r->loop = l;
-    r->timeout_ms = spec->timeout_ms ? spec->timeout_ms : DEFAULT_TIMEOUT_MS;
-    r->valid_ms = spec->valid_ms;
-    r->is_ipv4_off = spec->is_ipv4_off;
-    r->is_ipv6_off = spec->is_ipv6_off;
-    r->dns = evdns_base_new(loop_base(l), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-    int err = r->dns ? add_servers(r, spec) : -ERR_NOMEM;
+    int err = resolver_spec_copy(spec, &r->spec);
+    if (err == 0)
+        err = resolver_servers_new(l, spec, &r->dns);
     if (err == 0)
         err = resolver_hosts_new("/etc/hosts", &r->hosts);
     if (err != 0) {
@@ -201,6 +152,7 @@ void resolver_free(struct resolver *r)
     }
     map_fini(&r->entries);
     resolver_hosts_free(r->hosts);
+    resolver_spec_fini(&r->spec);
     r->is_closed = true;
     if (r->dns)
         evdns_base_free(r->dns, 1); /* every request still calls back, when the loop turns */
@@ -272,6 +224,11 @@ void resolver_cancel(struct resolver_query *q)
 
 /* ---- entries ---- */
 
+static uint64_t resolver_timeout_ms(const struct resolver *r)
+{
+    return r->spec.timeout_ms ? r->spec.timeout_ms : RESOLVER_TIMEOUT_MS;
+}
+
 static bool entry_is_fresh(const struct entry *e, uint64_t now_ms)
 {
     return e->is_busy || now_ms < e->expires_ms;
@@ -342,7 +299,7 @@ static struct entry *entry_get(struct resolver *r, const struct buf *key, bool *
     e->is_definite = true; /* until something temporary happens */
     e->is_timed_out = false;
     e->is_busy = true;
-    loop_timer_set(r->loop, &e->timer, r->timeout_ms);
+    loop_timer_set(r->loop, &e->timer, resolver_timeout_ms(r));
     return e;
 }
 
@@ -350,8 +307,8 @@ static uint64_t entry_valid_ms(const struct entry *e)
 {
     if (e->err != 0)
         return e->is_definite ? FAILURE_MS : 0;
-    if (e->resolver->valid_ms)
-        return e->resolver->valid_ms;
+    if (e->resolver->spec.valid_ms)
+        return e->resolver->spec.valid_ms;
     uint64_t ms = (uint64_t)e->ttl * 1000;
     return ms < TTL_MIN_MS ? TTL_MIN_MS : ms > TTL_MAX_MS ? TTL_MAX_MS : ms;
 }
@@ -439,7 +396,7 @@ static void on_addresses(int result, char type, int count, int ttl, void *addres
     }
     if (list_is_empty(&e->calls))
         entry_finish(e);
-    else if (e->v4.len + e->v6.len > 0 && e->resolver->timeout_ms > SECOND_FAMILY_MS)
+    else if (e->v4.len + e->v6.len > 0 && resolver_timeout_ms(e->resolver) > SECOND_FAMILY_MS)
         loop_timer_set(e->resolver->loop, &e->timer, SECOND_FAMILY_MS);
 }
 
@@ -469,8 +426,9 @@ static bool entry_answer_locally(struct entry *e, struct str host)
         return buf_append(a.family == AF_INET ? &e->v4 : &e->v6, &a, sizeof(a)) == 0;
     const struct resolver *r = e->resolver;
     /* Out of memory here falls through to the name servers. */
-    if (resolver_hosts_find(r->hosts, loop_now_ms(r->loop), host, r->is_ipv4_off ? NULL : &e->v4,
-                            r->is_ipv6_off ? NULL : &e->v6) == 0 &&
+    if (resolver_hosts_find(r->hosts, loop_now_ms(r->loop), host,
+                            r->spec.is_ipv4_off ? NULL : &e->v4,
+                            r->spec.is_ipv6_off ? NULL : &e->v6) == 0 &&
         e->v4.len + e->v6.len > 0)
         return true;
     e->ttl = UINT32_MAX;
@@ -481,9 +439,9 @@ static void entry_start_forward(struct entry *e, const char *host)
 {
     const struct resolver *r = e->resolver;
     if (!entry_answer_locally(e, str_of(host))) {
-        if (!r->is_ipv4_off)
+        if (!r->spec.is_ipv4_off)
             entry_ask(e, host, false);
-        if (!r->is_ipv6_off)
+        if (!r->spec.is_ipv6_off)
             entry_ask(e, host, true);
     }
     if (list_is_empty(&e->calls))
@@ -620,4 +578,63 @@ struct resolver_query *resolver_reverse(struct resolver *r, const struct addr *a
         query_settle(q, e);
     }
     return q;
+}
+
+/* ---- other name servers ---- */
+
+/* Asks anew what is not answered. */
+static void entry_restart(struct entry *e)
+{
+    if (e->forward) /* another entry's question */
+        return;
+    entry_forget_calls(e);
+    buf_clear(&e->v4);
+    buf_clear(&e->v6);
+    e->is_timed_out = false;
+    loop_timer_set(e->resolver->loop, &e->timer, resolver_timeout_ms(e->resolver));
+    if (*buf_str(&e->key).p == 'h')
+        entry_start_forward(e, buf_cstr(&e->key) + 1);
+    else
+        entry_start_reverse(e);
+}
+
+int resolver_configure(struct resolver *r, const struct resolver_spec *spec)
+{
+    struct evdns_base *dns, *old = r->dns;
+    struct resolver_spec copy;
+    size_t pos = 0;
+    struct str key;
+    void *value;
+    if (resolver_is_like(r, spec))
+        return 0;
+    int err = resolver_spec_copy(spec, &copy);
+    if (err < 0)
+        return err;
+    err = resolver_servers_new(r->loop, spec, &dns);
+    if (err < 0) {
+        resolver_spec_fini(&copy);
+        return err;
+    }
+    r->dns = dns;
+    resolver_spec_fini(&r->spec);
+    r->spec = copy;
+    while (map_next(&r->entries, &pos, &key, &value)) {
+        struct entry *e = value;
+        if (e->is_busy)
+            entry_restart(e);
+        else
+            e->expires_ms = 0;
+    }
+    evdns_base_free(old, 1); /* its requests still call back, for nobody */
+    return 0;
+}
+
+bool resolver_is_like(const struct resolver *r, const struct resolver_spec *spec)
+{
+    return resolver_spec_eq(&r->spec, spec);
+}
+
+bool resolver_is_idle(const struct resolver *r)
+{
+    return list_is_empty(&r->queries);
 }

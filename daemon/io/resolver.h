@@ -23,6 +23,14 @@ int resolver_new(struct loop *l, const struct resolver_spec *spec, struct resolv
 /* Pending queries end without callback (and must not be cancelled afterwards). Allowed in
  * callbacks; NULL is fine. */
 void resolver_free(struct resolver *r);
+/* Other name servers and times from now on: answers of the former are forgotten, open questions are
+ * asked again; nothing happens where all is as before. Errors as of resolver_new: then nothing has
+ * changed. */
+int resolver_configure(struct resolver *r, const struct resolver_spec *spec) NODISCARD;
+/* It was made from, or configured to, the same. */
+bool resolver_is_like(const struct resolver *r, const struct resolver_spec *spec);
+/* Nobody waits for it. */
+bool resolver_is_idle(const struct resolver *r);
 /* Addresses of a host name (A and AAAA, order kept, /etc/hosts and numeric forms included; numeric
  * ones answer at once through the callback in this turn's end). cb runs once unless cancelled: err
  * 0 with n >= 1 addresses (borrowed, port 0), -ERR_DNS, -ERR_TIMEOUT. Returns NULL when out of

@@ -96,17 +96,10 @@ int nginx_place_server(struct nginx_import *im, struct nginx_server *s)
 
 /* ---- all servers ---- */
 
-/* Keys of the resolver that listeners do not have. */
-static bool place_is_top_only(const char *key)
+/* Would a server without the key be changed by one at the top? Not without TLS by its keys. */
+static bool place_cares(const struct nginx_server *s, enum nginx_group group)
 {
-    return str_is_prefix(str_of(key), STR("resolver.")) && strcmp(key, "resolver.enabled") != 0;
-}
-
-/* Would a server without the key be changed by one at the top? Not where nobody reads it: without
- * TLS, without names to look up. */
-static bool place_cares(const struct nginx_server *s, enum nginx_group group, const char *key)
-{
-    return group == NGINX_OF_TLS ? s->has_tls : !str_is_prefix(str_of(key), STR("resolver."));
+    return group != NGINX_OF_TLS || s->has_tls;
 }
 
 /* The setting for a key that most servers have, the first of those that are as frequent; NULL: it
@@ -120,7 +113,7 @@ static const struct nginx_setting *place_most(const struct nginx_import *im, enu
         const struct nginx_server *s = &im->servers[i];
         const struct nginx_setting *own = nginx_settings_find(&s->groups[group], key);
         size_t n = 0;
-        if (!own && place_cares(s, group, key))
+        if (!own && place_cares(s, group))
             return NULL;
         for (size_t k = i; k < im->n_servers && own; k++) {
             const struct nginx_setting *other =
@@ -135,33 +128,15 @@ static const struct nginx_setting *place_most(const struct nginx_import *im, enu
     return best;
 }
 
-/* Notes that a server's own setting is not taken, at the directive that it has it from: that of the
- * nearest block. */
-static void place_note_lost(const struct nginx_server *s, const char *key)
-{
-    const char *name = strcmp(key, "resolver.timeout") == 0 ? "resolver_timeout" : "resolver";
-    for (const struct nginx_directive *block = s->block; block; block = block->parent)
-        for (struct nginx_directive *d = block->first; d; d = d->next)
-            if (strcmp(d->words[0], name) == 0) {
-                nginx_note(d, NGINX_APPROXIMATE,
-                           "there is one resolver for all: another server's is taken");
-                return;
-            }
-}
-
-/* Takes from the servers what the top says; a key that only the top has is gone in any case. */
+/* Takes from the servers what the top says. */
 static void place_drop(struct nginx_import *im, enum nginx_group group,
                        const struct nginx_setting *top)
 {
     for (size_t i = 0; i < im->n_servers; i++) {
         struct nginx_server *s = &im->servers[i];
         const struct nginx_setting *own = nginx_settings_find(&s->groups[group], top->key);
-        bool is_same = own && strcmp(own->value, top->value) == 0;
-        if (!own || (!is_same && !place_is_top_only(top->key)))
-            continue;
-        if (!is_same)
-            place_note_lost(s, top->key);
-        nginx_settings_drop(&s->groups[group], top->key);
+        if (own && strcmp(own->value, top->value) == 0)
+            nginx_settings_drop(&s->groups[group], top->key);
     }
 }
 

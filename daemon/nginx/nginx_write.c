@@ -142,6 +142,7 @@ static void write_listener(struct writer *w, const struct nginx_import *im,
     if (im->n_auths > 1)
         write_key(w, "providers", auth, NULL);
     write_plain(w, &s->groups[NGINX_OF_ALL]);
+    write_parts(w, &s->groups[NGINX_OF_LISTENER]);
     write_parts(w, &s->groups[NGINX_OF_ALL]);
     if (s->groups[NGINX_OF_TLS].n > 0 && l->has_tls) {
         write_open(w, "tls_options", " = {");

@@ -9,7 +9,7 @@
 #include "base/container/table.h"
 #include "base/log/log_quota.h"
 #include "io/loop.h"
-#include "io/resolver.h"
+#include "io/resolver_set.h"
 #include "session/counters.h"
 #include "session/setup.h"
 
@@ -76,7 +76,8 @@ struct session_env {
     struct loop *loop;
     struct setup *setup; /* for new sessions; one reference */
     struct auth *auth;
-    struct resolver *resolver;
+    struct resolver_set *resolvers;
+    struct resolver *resolver; /* the first of them: for the names of servers */
     struct warm *warm; /* connections to mail servers that are ready; NULL = none are kept */
     struct backend_registry *registry;
     struct session_hooks hooks;

@@ -4,7 +4,8 @@ import time
 
 import pytest
 from conftest import backend
-from harness import imap
+from harness import dns, imap
+from test_upgrade import upgrade
 
 
 @pytest.fixture
@@ -141,3 +142,53 @@ def test_what_the_top_level_says_is_told_once(two, make_proxy):
     p.configure({"max_errors": 9, "timeouts": {"preauth": "100s"}})
     changes = [row["path"] for row in p.ctl("config", "diff")]
     assert sorted(changes) == ["max_errors", "timeouts.preauth"]
+
+
+def test_name_servers(two, make_proxy, make_auth):
+    """Each listener asks its own name servers for the names of clients, over reloads and upgrades; backends are looked up with the top level's."""
+    auth = make_auth(lambda h: {"Auth-Status": "OK"})
+    servers = {name: dns.NameServer({}) for name in ("top", "own", "next")}
+
+    def resolver(name, **more):
+        return {"enabled": True, "name_servers": [f"{servers[name].host}:{servers[name].port}"], "timeout": "5s", **more}
+
+    settings = two(None, {"resolver": resolver("own")}, resolver=resolver("top", no_ipv6=True), auth=[{"type": "http", "url": auth.url}])
+    main = settings["pools"][0]["backends"][0]
+    main["host"], host = "backend.test", main["host"]
+    servers["top"].records[("A", "backend.test")] = [host]
+    p = make_proxy(settings)
+
+    def client_host(name):
+        c, _ = connect(p, name)
+        for server in servers:
+            servers[server].records.update({("PTR", dns.reverse(c.sock.getsockname()[0])): [f"client.{server}"],
+                                            ("A", f"client.{server}"): [c.sock.getsockname()[0]]})
+        c.send("EHLO me\r\n")
+        c.until("250 ")
+        c.send("AUTH PLAIN AGFsaWNlQGV4YW1wbGUub3JnAHNlY3JldC1h\r\n")
+        assert c.line().startswith("235 ")
+        c.close()
+        return auth.requests[-1]["Client-Host"]
+
+    assert [client_host(n) for n in ("smtp", "smtp-own")] == ["client.top", "client.own"]
+    assert ("A", "backend.test") not in servers["own"].queries
+    # no_ipv6 of the top level holds for the second listener, too, which says nothing of it
+    assert not [q for q in servers["own"].queries if q[0] == "AAAA"]
+    # a reload gives the second one another, and the first one (with the backends) its former
+    listeners = p.settings["listeners"]
+    p.configure({"listeners": [*listeners[:3], {**listeners[3], "resolver": resolver("next")}], "resolver": resolver("own", no_ipv6=True)})
+    servers["own"].records[("A", "backend.test")] = [host]
+    changes = p.ctl("config", "diff")
+    assert not [c for c in changes if "restart" in c["effect"]], changes
+    p.ctl("config", "reload", "--yes")
+    assert [client_host(n) for n in ("smtp", "smtp-own")] == ["client.own", "client.next"]
+    assert ("A", "backend.test") in servers["own"].queries
+    upgrade(p)
+    assert [client_host(n) for n in ("smtp", "smtp-own")] == ["client.own", "client.next"]
+    # what is no address is said with its place, and nothing changes
+    p.configure({"listeners": [*listeners[:3], {**listeners[3], "resolver": {"name_servers": ["dns.test"]}}]})
+    failed = p.ctl_run("config", "reload", "--yes", check=False)
+    assert failed.returncode == 1 and 'listeners[3].resolver.name_servers: "dns.test" is no IP address' in failed.stdout + failed.stderr
+    assert client_host("smtp-own") == "client.next"
+    for server in servers.values():
+        server.close()

@@ -17,6 +17,7 @@ struct dns_case_row {
     const char *value; /* address or name; NULL = none of this type */
     enum dns_case_code code;
     bool is_silent; /* never answers */
+    bool is_dname;  /* a DNAME stands for it (RFC 6672), without what it leads to */
 };
 
 struct dns_case {
@@ -26,7 +27,8 @@ struct dns_case {
     char text[ADDR_TEXT_MAX];
     const struct dns_case_row *rows;
     size_t n_rows;
-    unsigned n_queries;
+    unsigned n_queries, n_mixed; /* questions in all, with letters of both cases */
+    bool is_lowering;            /* gives names back in lower case */
     uint32_t ttl;
 };
 
@@ -85,7 +87,7 @@ static inline size_t dns_case_put_row(unsigned char *p, const struct dns_case_ro
         memcpy(data, a.ip + 16 - n, n);
     }
     at += dns_case_put16(p + at, 0xc00c);
-    at += dns_case_put16(p + at, row->type);
+    at += dns_case_put16(p + at, row->is_dname ? 39 : row->type);
     at += dns_case_put16(p + at, 1);
     at += dns_case_put16(p + at, ttl >> 16);
     at += dns_case_put16(p + at, ttl & 0xffff);
@@ -99,6 +101,13 @@ static inline size_t dns_case_answer(struct dns_case *d, unsigned char *p, size_
 {
     char name[256];
     size_t name_len = n > 12 ? dns_case_name(p + 12, n - 12, name) : 0;
+    bool is_mixed = false;
+    for (size_t i = 12; i < 12 + name_len; i++) {
+        is_mixed = is_mixed || (p[i] >= 'A' && p[i] <= 'Z');
+        if (d->is_lowering && p[i] >= 'A' && p[i] <= 'Z')
+            p[i] = (unsigned char)(p[i] - 'A' + 'a');
+    }
+    d->n_mixed += is_mixed;
     if (name_len == 0 || 12 + name_len + 4 > n || cap < n + 1024)
         return 0;
     unsigned type = (unsigned)p[12 + name_len] << 8 | p[12 + name_len + 1];

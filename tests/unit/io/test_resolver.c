@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "io/resolver.h"
 #include "io/resolver_hosts.h"
+#include "io/resolver_set.h"
 
 static struct loop *loop;
 static struct dns_case dns;
@@ -37,6 +38,17 @@ static const struct dns_case_row rows[] = {
     {.name = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa",
      .type = DNS_CASE_PTR,
      .value = "both.test"},
+    {.name = "11.2.0.192.in-addr.arpa",
+     .type = DNS_CASE_PTR,
+     .value = "both.test",
+     .is_dname = true},
+};
+/* Another name server's. */
+static const struct dns_case_row other_rows[] = {
+    {.name = "both.test", .type = DNS_CASE_A, .value = "198.51.100.1"},
+    {.name = "silent.test", .type = DNS_CASE_A, .value = "198.51.100.2"},
+    {.name = "10.2.0.192.in-addr.arpa", .type = DNS_CASE_PTR, .value = "client.test"},
+    {.name = "client.test", .type = DNS_CASE_A, .value = "192.0.2.10"},
 };
 
 static void make(const struct resolver_spec *spec)
@@ -308,6 +320,128 @@ static void test_bad_server(void **state)
     assert_null(r);
 }
 
+/* libevent says "no data" for a DNAME alone as for no record at all. */
+static void test_reverse_dname(void **state)
+{
+    (void)state;
+    expect(reverse("192.0.2.11"), -ERR_NOT_FOUND, "");
+}
+
+/* ---- letters ---- */
+
+/* Against forged answers the letters of a question are mixed, and have to come back as they were.
+ */
+static void test_letters(void **state)
+{
+    (void)state;
+    const char *name = "a-long-name-with-many-letters-that-nobody-has.test";
+    expect(lookup(name), -ERR_DNS, "");
+    assert_true(dns.n_mixed > 0);
+    dns.is_lowering = true;
+    make(&(struct resolver_spec){.timeout_ms = 400});
+    expect(lookup("both.test"), -ERR_TIMEOUT, "");
+    make(&(struct resolver_spec){.timeout_ms = 400, .is_case_kept = true});
+    dns.n_mixed = 0;
+    expect(lookup("both.test"), 0, "192.0.2.1 192.0.2.2 2001:db8::1");
+    expect(lookup(name), -ERR_DNS, "");
+    assert_int_equal(dns.n_mixed, 0);
+}
+
+/* ---- other name servers ---- */
+
+/* What is known is forgotten, what is open is asked again, of the new ones. */
+static void test_configure(void **state)
+{
+    (void)state;
+    struct dns_case other;
+    struct answer open = {0}, also_open = {0}, open_name = {0}, never = {0};
+    struct addr addr;
+    dns_case_start(&other, loop, other_rows, ARRAY_LEN(other_rows));
+    const char *one[] = {dns.text, NULL}, *two[] = {other.text, NULL}, *bad[] = {"x", NULL};
+    const struct resolver_spec same = {.name_servers = one}, next = {.name_servers = two},
+                               wrong = {.name_servers = bad};
+    expect(lookup("both.test"), 0, "192.0.2.1 192.0.2.2 2001:db8::1");
+    assert_int_equal(addr_parse(STR("192.0.2.10"), &addr), 0);
+    assert_non_null(resolver_lookup(resolver, "silent.test", on_addrs, &open));
+    assert_non_null(resolver_lookup(resolver, "silent.test", on_addrs, &also_open));
+    assert_non_null(resolver_reverse(resolver, &addr, on_name, &open_name));
+    resolver_cancel(resolver_lookup(resolver, "v6.test", on_addrs, &never));
+    assert_int_equal(resolver_configure(resolver, &wrong), -ERR_SYNTAX);
+    assert_int_equal(resolver_configure(resolver, &same), 0);
+    assert_true(resolver_is_like(resolver, &same) && !resolver_is_like(resolver, &next));
+    expect(lookup("both.test"), 0, "192.0.2.1 192.0.2.2 2001:db8::1");
+    assert_false(open.is_here || resolver_is_idle(resolver));
+    assert_int_equal(resolver_configure(resolver, &next), 0);
+    assert_true(resolver_is_like(resolver, &next));
+    io_case_run(loop, io_case_is_true, &open.is_here);
+    io_case_run(loop, io_case_is_true, &also_open.is_here);
+    io_case_run(loop, io_case_is_true, &open_name.is_here);
+    expect(open, 0, "198.51.100.2");
+    expect(also_open, 0, "198.51.100.2");
+    expect(open_name, 0, "client.test");
+    expect(lookup("both.test"), 0, "198.51.100.1");
+    assert_true(resolver_is_idle(resolver) && !never.is_here);
+    /* questions of the first one's end with it */
+    assert_non_null(resolver_lookup(resolver, "never.test", on_addrs, &never));
+    assert_int_equal(resolver_configure(resolver, &same), 0);
+    resolver_free(resolver);
+    resolver = NULL;
+    io_case_idle(loop, 10);
+    dns_case_stop(&other);
+}
+
+/* One for each specification; those that nobody wants and nobody waits for go. */
+static void test_set(void **state)
+{
+    (void)state;
+    struct dns_case other;
+    dns_case_start(&other, loop, other_rows, ARRAY_LEN(other_rows));
+    const char *one[] = {dns.text, NULL}, *two[] = {other.text, NULL},
+               *both[] = {dns.text, other.text, NULL};
+    const struct resolver_spec specs[] = {{.name_servers = one},
+                                          {.name_servers = two},
+                                          {.name_servers = one, .is_ipv6_off = true},
+                                          {.name_servers = one, .timeout_ms = 400},
+                                          {.name_servers = both},
+                                          {.timeout_ms = 300},
+                                          {0}};
+    struct resolver_set *set;
+    struct resolver *r[ARRAY_LEN(specs)], *again;
+    assert_int_equal(resolver_set_new(loop, &specs[0], &set), 0);
+    for (size_t i = 0; i < ARRAY_LEN(specs); i++) {
+        assert_int_equal(resolver_set_get(set, &specs[i], &r[i]), 0);
+        for (size_t k = 0; k < i; k++)
+            assert_ptr_not_equal(r[k], r[i]);
+        assert_int_equal(resolver_set_get(set, &specs[i], &again), 0);
+        assert_ptr_equal(again, r[i]);
+    }
+    assert_ptr_equal(resolver_set_first(set), r[0]);
+    struct answer a = {0}, late = {0};
+    assert_non_null(resolver_lookup(r[1], "both.test", on_addrs, &a));
+    io_case_run(loop, io_case_is_true, &a.is_here);
+    expect(a, 0, "198.51.100.1");
+    /* the first is another now; [1] is wanted, [3] is asked something */
+    assert_non_null(resolver_lookup(r[3], "v6.test", on_addrs, &late));
+    const struct resolver_spec next[] = {specs[4], specs[1]};
+    assert_int_equal(resolver_set_configure(set, next, 2), 0);
+    assert_ptr_equal(resolver_set_first(set), r[0]);
+    assert_int_equal(resolver_set_get(set, &specs[4], &again), 0);
+    assert_ptr_equal(again, r[0]);
+    assert_int_equal(resolver_set_get(set, &specs[1], &again), 0);
+    assert_ptr_equal(again, r[1]);
+    assert_int_equal(resolver_set_get(set, &specs[3], &again), 0);
+    assert_ptr_equal(again, r[3]);
+    io_case_run(loop, io_case_is_true, &late.is_here);
+    expect(late, 0, "2001:db8::6");
+    resolver_set_free(set);
+    resolver_set_free(NULL);
+    const char *bad[] = {"x", NULL};
+    assert_int_equal(resolver_set_new(loop, &(struct resolver_spec){.name_servers = bad}, &set),
+                     -ERR_SYNTAX);
+    io_case_idle(loop, 10);
+    dns_case_stop(&other);
+}
+
 /* ---- the hosts file ---- */
 
 static void hosts_expect(struct resolver_hosts *h, uint64_t now_ms, const char *name,
@@ -386,6 +520,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reverse, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reverse_cache, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reverse_unix, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reverse_dname, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_letters, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_configure, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_set, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_server, setup, teardown),
         cmocka_unit_test(test_hosts),
     };

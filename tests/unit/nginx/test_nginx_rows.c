@@ -426,35 +426,36 @@ static void test_inheritance(void **state)
     }
 }
 
-/* One resolver for all: whoever loses its own is told, wherever that stands. */
+/* Each server keeps its own, and what the mail block says where it says nothing; IMAP has none. */
 static void test_resolvers(void **state)
 {
-    static const struct {
-        const char *text, *yes, *no;
-    } mails[] = {
-        {"mail { auth_http a;\nresolver ::1;\nresolver_timeout 9s;\nserver { listen 25; }\n"
-         "server { listen 587;\nresolver ::2; }\nserver { listen 465;\nresolver ::2; } }",
-         PATH ":2: resolver: approximate: there is one resolver",
-         PATH ":3: resolver_timeout: approximate"},
-        {"mail { auth_http a;\nresolver ::1;\nresolver_timeout 9s;\nserver { listen 25; "
-         "resolver_timeout 8s; }\nserver { listen 587; }\nserver { listen 465; } }",
-         PATH ":4: resolver_timeout: approximate: there is one resolver",
-         PATH ":2: resolver: approximate"},
-        {"mail { auth_http a;\nserver { listen 25; resolver ::1; }\nserver { listen 587;\n"
-         "resolver ::2; }\nserver { listen 465; resolver ::2; } }",
-         PATH ":2: resolver: approximate: there is one resolver", PATH ":4: resolver: approximate"},
-    };
+    struct nginx_result r = {0};
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(mails); i++) {
-        struct nginx_result r = {0};
-        assert_int_equal(import(mails[i].text, &r), 0);
-        const char *report = buf_cstr(&r.report);
-        if (!strstr(report, mails[i].yes) || strstr(report, mails[i].no))
-            print_error("%s\n%s\n", mails[i].text, report);
-        assert_non_null(strstr(report, mails[i].yes));
-        assert_null(strstr(report, mails[i].no));
-        nginx_result_fini(&r);
+    assert_int_equal(import("mail { auth_http a;\nresolver ::1 valid=9s;\nresolver_timeout 9s;\n"
+                            "server { listen 25; }\nserver { listen 587; resolver ::2; }\n"
+                            "server { listen 465; resolver_timeout 8s; }\nserver { listen 143; } }",
+                            &r),
+                     0);
+    static const char *const listeners[] = {
+        "\"smtp\";",         "enabled = true;",   "[ \"::1\" ];",    "valid = \"9s\";",
+        "timeout = \"9s\";", "\"submission\";",   "enabled = true;", "[ \"::2\" ];",
+        "timeout = \"9s\";", "\"smtp-2\";",       "enabled = true;", "[ \"::1\" ];",
+        "valid = \"9s\";",   "timeout = \"8s\";", "\"imap\";"};
+    const char *at = strstr(buf_cstr(&r.conf), "listeners = (");
+    assert_null(strstr(buf_cstr(&r.conf), "\nresolver = "));
+    for (size_t i = 0; i < ARRAY_LEN(listeners); i++) {
+        const char *next = at ? strstr(at, listeners[i]) : NULL;
+        if (!next)
+            print_error("no %s\n%s\n", listeners[i], buf_cstr(&r.conf));
+        assert_non_null(next);
+        at = next;
     }
+    assert_null(strstr(at, "name_servers"));
+    static const char *const exact[] = {":2: resolver: exact", ":3: resolver_timeout: exact",
+                                        ":5: resolver: exact", ":6: resolver_timeout: exact"};
+    for (size_t i = 0; i < ARRAY_LEN(exact); i++)
+        assert_non_null(strstr(buf_cstr(&r.report), exact[i]));
+    nginx_result_fini(&r);
 }
 
 /* ---- what nginx would refuse, too ---- */
