@@ -159,8 +159,8 @@ static void make(const char *host, const struct http_spec *spec)
     } while (0)
 
 static const struct dns_case_row rows[] = {
-    {"two.test", DNS_CASE_A, "127.0.0.2", DNS_CASE_OK, false},
-    {"two.test", DNS_CASE_A, "127.0.0.1", DNS_CASE_OK, false},
+    {.name = "two.test", .type = DNS_CASE_A, .value = "127.0.0.2"},
+    {.name = "two.test", .type = DNS_CASE_A, .value = "127.0.0.1"},
 };
 
 static int setup(void **state)
