@@ -27,8 +27,7 @@ struct dns_case {
     char text[ADDR_TEXT_MAX];
     const struct dns_case_row *rows;
     size_t n_rows;
-    unsigned n_queries, n_mixed; /* questions in all, with letters of both cases */
-    bool is_lowering;            /* gives names back in lower case */
+    unsigned n_queries, n_mixed; /* questions in all, and with capital letters */
     uint32_t ttl;
 };
 
@@ -102,11 +101,8 @@ static inline size_t dns_case_answer(struct dns_case *d, unsigned char *p, size_
     char name[256];
     size_t name_len = n > 12 ? dns_case_name(p + 12, n - 12, name) : 0;
     bool is_mixed = false;
-    for (size_t i = 12; i < 12 + name_len; i++) {
+    for (size_t i = 12; i < 12 + name_len; i++)
         is_mixed = is_mixed || (p[i] >= 'A' && p[i] <= 'Z');
-        if (d->is_lowering && p[i] >= 'A' && p[i] <= 'Z')
-            p[i] = (unsigned char)(p[i] - 'A' + 'a');
-    }
     d->n_mixed += is_mixed;
     if (name_len == 0 || 12 + name_len + 4 > n || cap < n + 1024)
         return 0;
