@@ -2,6 +2,7 @@
 /* Gathering what the overview shows. */
 #include "tui/overview.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -53,6 +54,18 @@ void overview_set_span(struct overview *o, int by)
 }
 
 /* ---- answers ---- */
+
+uint64_t overview_number(const json_t *object, const char *member)
+{
+    json_int_t n = json_integer_value(json_object_get(object, member));
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+const char *overview_text(const json_t *object, const char *member)
+{
+    const char *s = json_string_value(json_object_get(object, member));
+    return s ? s : "";
+}
 
 void overview_take(json_t **member, const json_t *result)
 {
@@ -146,6 +159,22 @@ void overview_move_cursor(struct overview *o, int by)
 }
 
 /* ---- lines that can be picked ---- */
+
+void overview_put_line(struct overview *o, struct screen *s, int row, int col, int width,
+                       enum pane pane, const json_t *object, const char *what)
+{
+    if (o->n_lines == OVERVIEW_LINES_MAX)
+        return;
+    struct overview_line *l = &o->lines[o->n_lines++];
+    *l = (struct overview_line){.row = row,
+                                .col = col,
+                                .width = width,
+                                .pane = pane,
+                                .object = json_incref((json_t *)object)};
+    (void)snprintf(l->id, sizeof(l->id), "%d %s", (int)pane, what);
+    if (row >= 0 && strcmp(l->id, o->picked) == 0)
+        screen_restyle(s, row, col, width, STYLE_SELECTED);
+}
 
 static size_t overview_picked_at(const struct overview *o)
 {

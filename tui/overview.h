@@ -76,7 +76,23 @@ struct overview_warning {
 /* The worst first. Returns how many there are, at most max. */
 size_t overview_warnings(const struct overview *o, struct overview_warning *ret, size_t max);
 
+/* Why a backend, or some of its protocols, is down; the protocols are said elsewhere. "" = nobody
+ * knows. Owned; NULL without memory. */
+char *overview_why_down(const json_t *backend);
+
 /* Draws the overview from row on; is_stale greys it. */
 void overview_draw(struct overview *o, struct screen *s, int row, int height, bool is_stale);
 /* Style and words of a backend's state: "up", "DOWN", "up, drain". dst of 32 bytes. */
 enum style overview_backend_state(const json_t *backend, char dst[32]);
+
+/* ---- for the parts of the overview ---- */
+
+/* A member of an object; 0, "" = it has none. */
+uint64_t overview_number(const json_t *object, const char *member);
+const char *overview_text(const json_t *object, const char *member);
+/* A line that was drawn can be picked; row -1: it is there and has no room. object: borrowed, NULL
+ * = the list of the pane. what: names the line, besides its pane. */
+void overview_put_line(struct overview *o, struct screen *s, int row, int col, int width,
+                       enum pane pane, const json_t *object, const char *what);
+/* The backends, with titles, from row on. */
+void overview_draw_backends(struct overview *o, struct screen *s, int row, int height);

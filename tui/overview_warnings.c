@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "base/cert_days.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -13,12 +14,6 @@
 #define OVERVIEW_CERT_BAD_DAYS 3
 /* A restart of the engine is news for so long. */
 #define OVERVIEW_RESTART_MS (60 * 60 * 1000)
-
-static const char *overview_text(const json_t *object, const char *name)
-{
-    const char *s = json_string_value(json_object_get(object, name));
-    return s ? s : "";
-}
 
 enum style overview_backend_state(const json_t *backend, char dst[32])
 {
@@ -58,18 +53,48 @@ static void warn(struct warnings *w, enum style style, enum pane pane, const jso
     w->n++;
 }
 
-/* "for 3m", "" when nobody knows. */
-static const char *overview_since(const json_t *backend, const char *member, char dst[48])
+/* " has been down for 3m"; " is down" when nobody knows since when. */
+static const char *overview_since(const json_t *backend, const char *member, const char *state,
+                                  char dst[96])
 {
-    json_int_t at = json_integer_value(json_object_get(backend, member));
-    uint64_t now = clock_wall_ms();
-    char text[32];
-    dst[0] = '\0';
-    if (at <= 0 || (uint64_t)at > now)
-        return dst;
-    units_human_duration(text, now - (uint64_t)at);
-    snprintf(dst, 48, " for %s", text);
+    uint64_t at = overview_number(backend, member), now = clock_wall_ms();
+    char age[32];
+    units_human_duration(age, now > at ? now - at : 0);
+    if (at == 0 || at > now)
+        snprintf(dst, 96, " is %s", state);
+    else
+        snprintf(dst, 96, " has been %s for %s", state, age);
     return dst;
+}
+
+/* What an operator wants of a backend, as a state that it is in. */
+static const char *overview_admin_words(const char *admin)
+{
+    return strcmp(admin, "drain") == 0  ? "draining"
+           : strcmp(admin, "hold") == 0 ? "on hold"
+                                        : admin;
+}
+
+/* "pop3,smtp,sieve" -> "pop3, smtp and sieve" */
+static int overview_add_protocols(struct buf *text, const char *list)
+{
+    struct str rest = str_of(list);
+    int err = 0;
+    for (bool is_first = true; err == 0 && rest.n; is_first = false) {
+        struct str word = str_cut(&rest, ',');
+        err = buf_printf(text, "%s%.*s", is_first ? "" : rest.n ? ", " : " and ", STR_ARG(word));
+    }
+    return err;
+}
+
+char *overview_why_down(const json_t *backend)
+{
+    struct str reason = str_of(overview_text(backend, "reason")), after = reason;
+    struct str down = str_of(overview_text(backend, "down")), first = str_cut(&after, ':');
+    while (down.n)
+        if (str_eq(str_cut(&down, ','), first))
+            return str_dup(str_trim(after));
+    return str_dup(reason);
 }
 
 /* whose: "backend main/b1", which is the object of a pane. */
@@ -91,20 +116,24 @@ static void warn_certificate(struct warnings *w, const char *whose, enum pane pa
 static void warn_backend(struct warnings *w, const json_t *b)
 {
     const char *pool = overview_text(b, "pool"), *name = overview_text(b, "name");
-    const char *admin = overview_text(b, "admin"), *reason = overview_text(b, "reason");
+    const char *admin = overview_text(b, "admin");
     const char *why = overview_text(b, "admin_reason"), *down = overview_text(b, "down");
     AUTO_FREE char *whose = str_printf("backend %s/%s", pool, name);
-    char since[48];
-    bool is_down = strcmp(overview_text(b, "health"), "down") == 0;
-    if (is_down)
-        warn(w, STYLE_BAD, PANE_BACKENDS, b, "backend %s/%s is down%s%s%s", pool, name,
-             overview_since(b, "health_since", since), reason[0] ? ": " : "", reason);
-    else if (down[0])
-        warn(w, STYLE_BAD, PANE_BACKENDS, b, "%s of backend %s/%s is down%s%s", down, pool, name,
-             reason[0] ? ": " : "", reason);
+    AUTO_FREE char *reason = overview_why_down(b);
+    AUTO_BUF protocols = BUF_INIT;
+    char since[96];
+    const char *colon = reason && reason[0] ? ": " : "";
+    if (strcmp(overview_text(b, "health"), "down") == 0)
+        warn(w, STYLE_BAD, PANE_BACKENDS, b, "backend %s/%s%s%s%s", pool, name,
+             overview_since(b, "health_since", "down", since), colon, reason ? reason : "");
+    else if (down[0] && overview_add_protocols(&protocols, down) == 0)
+        warn(w, STYLE_WARN, PANE_BACKENDS, b, "%s of backend %s/%s %s down%s%s",
+             buf_cstr(&protocols), pool, name, strchr(down, ',') ? "are" : "is", colon,
+             reason ? reason : "");
     if (admin[0] && strcmp(admin, "ready") != 0)
-        warn(w, STYLE_WARN, PANE_BACKENDS, b, "backend %s/%s is set to %s%s%s%s", pool, name, admin,
-             overview_since(b, "admin_since", since), why[0] ? ": " : "", why);
+        warn(w, STYLE_WARN, PANE_BACKENDS, b, "backend %s/%s%s%s%s", pool, name,
+             overview_since(b, "admin_since", overview_admin_words(admin), since),
+             why[0] ? ": " : "", why);
     if (overview_text(b, "full")[0])
         warn(w, STYLE_WARN, PANE_BACKENDS, b, "backend %s/%s is full: %s", pool, name,
              overview_text(b, "full"));
@@ -206,6 +235,23 @@ static void warn_engine(struct warnings *w, const json_t *status)
              (long long)restarts);
 }
 
+static int warning_rank(const struct overview_warning *w)
+{
+    return w->style == STYLE_ALARM ? 0 : w->style == STYLE_BAD ? 1 : 2;
+}
+
+/* The worst first; those that are as bad stay in their order. */
+static void warnings_sort(struct warnings *w)
+{
+    for (size_t i = 1; i < w->n; i++) {
+        const struct overview_warning one = w->v[i];
+        size_t at = i;
+        for (; at > 0 && warning_rank(&w->v[at - 1]) > warning_rank(&one); at--)
+            w->v[at] = w->v[at - 1];
+        w->v[at] = one;
+    }
+}
+
 size_t overview_warnings(const struct overview *o, struct overview_warning *ret, size_t max)
 {
     struct warnings w = {ret, 0, max, NULL};
@@ -224,5 +270,6 @@ size_t overview_warnings(const struct overview *o, struct overview_warning *ret,
         if (json_is_true(json_object_get(row, "paused")))
             warn(&w, STYLE_WARN, PANE_LISTENERS, row, "listener %s is paused: clients wait",
                  overview_text(row, "name"));
+    warnings_sort(&w);
     return w.n;
 }

@@ -37,7 +37,7 @@ def test_overview(tui, proxy):
 
 def test_overview_warns(tui, proxy, dovecot1):
     proxy.ctl("backend", "drain", "dc1", "--yes")
-    tui.until(r"! backend main/dc1 is set to drain")
+    tui.until(r"! backend main/dc1 has been draining")
     proxy.ctl("backend", "drain", "dc2", "--yes")
     tui.until(r"! pool main has no backend that takes logins")
     proxy.ctl("listener", "pause", "imaps")

@@ -353,7 +353,7 @@ def test_backend_without_a_server(make_proxy, settings, dovecot1, open_screen):
                           "backends": [backend(dovecot1), {"name": "gone", "host": "127.0.0.1", "ports": {"imap": 1}}]}]
     p = make_proxy(settings)
     s = open_screen("-s", p.control, "-i", "250ms")
-    s.until(r"! backend main/gone is down.*refused")
+    s.until(r"! backend main/gone (is|has been) down.*refused")
     s.keys("3")
     s.until(r"gone +main")
     s.keys("Down", "c")
