@@ -357,6 +357,40 @@ void limits_logout(struct limits *l, const char *user)
     pthread_mutex_unlock(&t->lock);
 }
 
+/* ---- sessions of other engines ---- */
+
+static uint32_t sessions_shifted(uint32_t sessions, int64_t by)
+{
+    int64_t n = (int64_t)sessions + by;
+    return n < 0 ? 0 : n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
+void limits_shift_source(struct limits *l, const struct config_limits *c, const struct addr *a,
+                         int64_t by, uint64_t now_ms)
+{
+    if (!source_is_counted(a))
+        return;
+    struct limit_sources *t = sources_lock(l, a);
+    struct limit_source *s = limit_source_take(t, a);
+    if (!s) {
+        pthread_mutex_unlock(&t->lock);
+        return;
+    }
+    s->sessions = sessions_shifted(s->sessions, by);
+    source_settle(l, t, s, c, now_ms);
+}
+
+void limits_shift_user(struct limits *l, const char *user, int64_t by)
+{
+    struct limit_users *t = users_lock(l, user);
+    struct limit_user *u = limit_user_take(t, user);
+    if (u) {
+        u->sessions = sessions_shifted(u->sessions, by);
+        limit_user_settle(t, u);
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
 /* ---- failures ---- */
 
 void limits_welcome(struct limits *l, const struct addr *a, const char *user)

@@ -58,6 +58,11 @@ void limits_login(struct limits *l, const struct config_limits *c, const struct 
 /* A counted login is over, or came to nothing. */
 void limits_logout(struct limits *l, const char *user);
 
+/* Sessions that another engine has: so many more (or fewer) of an address, of a user. */
+void limits_shift_source(struct limits *l, const struct config_limits *c, const struct addr *a,
+                         int64_t by, uint64_t now_ms);
+void limits_shift_user(struct limits *l, const char *user, int64_t by);
+
 struct limit_failure {
     uint64_t delay_ms;  /* before it is answered */
     bool is_banned;     /* nothing but last words, text, follows the answer */

@@ -39,6 +39,7 @@ struct peer_engine {
     char version[32];
 
     struct peer_counts *counts; /* that it told; NULL = none yet */
+    struct peer_limits *limits; /* sessions of addresses and users, told or heard; NULL = none */
     uint64_t counted_ms;        /* when it was told counts last */
     struct list asks;           /* oldest first */
     size_t n_asks;

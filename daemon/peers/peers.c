@@ -6,6 +6,7 @@
 
 #include "base/log/log.h"
 #include "peers/peer_counts.h"
+#include "peers/peer_limits.h"
 #include "peers/peer_serve.h"
 #include "peers/peer_state.h"
 #include "runtime/events.h"
@@ -300,6 +301,7 @@ static int hear_hello(struct peers *p, struct peer_engine *e, const json_t *m)
               KV_STR("role", peer_is_old(e) ? "old" : "new"), KV_STR("version", e->version));
     if (!peer_is_old(e)) {
         peer_counts_send(p->control, e);
+        peer_limits_send(p->control, e);
         peer_tell_ops(p, e, true);
     } else if (events_are_watched(p->control->events)) {
         peer_tell_watched(e, true);
@@ -381,6 +383,11 @@ static int hear_counts(struct peers *p, struct peer_engine *e, const json_t *m)
     return err;
 }
 
+static int hear_limits(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    return peer_limits_take(p->control, e, m);
+}
+
 static int hear_ops(struct peers *p, struct peer_engine *e, const json_t *m)
 {
     p->hooks->on_ops(p->control, e->pid, json_object_get(m, "rows"));
@@ -430,6 +437,7 @@ static int hear_end(struct peers *p, struct peer_engine *e, const json_t *m)
     (void)m;
     e->has_ended = true;
     peer_counts_drop(p->control, e);
+    peer_limits_drop(p->control, e);
     return 0;
 }
 
@@ -484,6 +492,7 @@ static const struct {
     {"held", FROM_OLD, hear_held},
     {"traced", FROM_OLD, hear_traced},
     {"counts", FROM_OLD, hear_counts},
+    {"limits", FROM_OLD, hear_limits},
     {"event", FROM_OLD, hear_event},
     {"ops", FROM_OLD, hear_ops},
     {"end", FROM_OLD, hear_end},
@@ -542,6 +551,7 @@ static void peer_free(struct peers *p, struct peer_engine *e)
         p->hooks->on_gone(p->control, e->pid);
     peer_serve_forget(p->control->peer_serve, e);
     peer_counts_drop(p->control, e);
+    peer_limits_drop(p->control, e);
     peer_engine_fail(e);
     json_pipe_free(e->pipe);
     list_del(&e->link);
@@ -558,6 +568,7 @@ static void peer_lose(struct peers *p, struct peer_engine *e, const char *why)
     } else {
         peer_serve_forget(p->control->peer_serve, e);
         peer_counts_drop(p->control, e);
+        peer_limits_drop(p->control, e);
         peer_engine_fail(e);
         json_pipe_free(STEAL(e->pipe));
         e->is_greeted = false;
@@ -688,6 +699,8 @@ static void on_peers_tick(struct loop_timer *t)
     LIST_FOREACH (it, &p->control->peer_engines) {
         struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
         uint64_t now = loop_now_ms(e->loop);
+        if (!peer_is_old(e) && e->pipe && e->is_greeted)
+            peer_limits_send(p->control, e);
         /* Whoever finishes tells what it counts, which is also a sign that it lives. */
         if (!peer_is_old(e) && e->pipe && e->is_greeted && now >= e->counted_ms + PEER_COUNTS_MS) {
             e->counted_ms = now;

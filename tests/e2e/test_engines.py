@@ -294,6 +294,29 @@ def test_counts_of_both(two):
     wait.until(lambda: p.ctl("stats", "show")["relaying"] == 3 and p.ctl("backend", "show", "dc1")["sessions"] == 3, "one less")
 
 
+def subjects(p):
+    return {r["subject"]: r["sessions"] for r in p.ctl("limit", "list")}
+
+
+def test_limits_of_both(two):
+    """Sessions of the old engine count against the limits of users and addresses, and are listed; when they end, or the engine dies, no more."""
+    p, old, new = two
+    wait.until(lambda: subjects(p) == {"127.0.0.1": 4, USERS[0]: 2, USERS[1]: 1, USERS[2]: 1}, "the sessions of both")
+    assert p.ctl("limit", "show", USERS[0])["sessions"] == 2 and p.ctl("limit", "show", "127.0.0.1")["sessions"] == 4
+    p.ctl("limit", "set", USERS[0], "--sessions", "2")
+    assert p.ctl("route", "explain", USERS[0])["verdict"] == "refused: the user has 2 of 2 sessions"
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    assert c.command("a", f"LOGIN {USERS[0]} {PASSWORDS[USERS[0]]}")[-1].startswith("a NO [LIMIT]")
+    c.close()
+    old[0].close()
+    wait.until(lambda: subjects(p) == {"127.0.0.1": 3, USERS[0]: 1, USERS[1]: 1, USERS[2]: 1}, "one less")
+    login(p, USERS[0]).close()
+    wait.until(lambda: subjects(p).get(USERS[0]) == 1, "its end")
+    os.kill(p.pids[0], signal.SIGKILL)
+    wait.until(lambda: subjects(p) == {"127.0.0.1": 2, USERS[0]: 1, USERS[2]: 1}, "those of the engine that is left")
+
+
 def test_engine_that_dies(two):
     p, old, new = two
     os.kill(p.pids[0], signal.SIGKILL)
