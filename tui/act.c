@@ -2,7 +2,8 @@
 /* From the dialog's answer to requests and their outcome. */
 #include "tui/act.h"
 
-#include "ctl/answer.h"
+#include <stdlib.h>
+
 #include "ctl/args_value.h"
 #include "tui/app.h"
 #include "tui/page_rows.h"
@@ -17,6 +18,7 @@ void act_fini(struct act *act)
     json_decref(act->rows);
     json_decref(act->places);
     json_decref(act->params);
+    free(act->object);
     *act = (struct act){0};
 }
 
@@ -140,15 +142,13 @@ static json_t *act_next_params(const struct act *act, size_t *ret_rows)
 static void act_report(struct app *a, const json_t *result)
 {
     struct act *act = &a->act;
-    AUTO_FREE char *sentence = result ? run_sentence(act->command, act->params, result) : NULL;
+    AUTO_FREE char *sentence = result ? act_said(act, result) : NULL;
     const json_t *rows = json_object_get(result, "rows");
     if (act->n_failed && act_total(act) > 1)
-        app_say(a, true, "%s %s: %zu done, %zu failed: %s", act->command->noun, act->command->verb,
+        app_say(a, true, "%s: %zu done, %zu failed: %s", act->object ? act->object : "",
                 act->n_done, act->n_failed, act->failure);
     else if (act->n_failed)
         app_say(a, true, "%s", act->failure);
-    else if (act_total(act) > 1 && !(act->action->flags & ROW_ACTION_MANY))
-        app_say(a, false, "%s %s: %zu done", act->command->noun, act->command->verb, act->n_done);
     else
         app_say(a, false, "%s", sentence ? sentence : "done");
     if (!act->n_failed && act->action->flags & ROW_ACTION_ROWS && json_array_size(rows)) {
@@ -169,6 +169,8 @@ static void act_answered(struct app *a, struct node *n, const json_t *result, co
     act->n_owed[act_slot(act, n)]--;
     act->n_done += result != NULL;
     act->n_failed += result == NULL;
+    if (json_is_string(json_object_get(result, "op")))
+        node_expect_op(act->node, n, json_object_get(result, "op"));
     /* Of several daemons the one that failed is named. */
     if (!result && !act->failure[0])
         snprintf(act->failure, sizeof(act->failure), "%s%s%s", n == act->node ? "" : n->label,

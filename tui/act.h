@@ -29,7 +29,9 @@ struct act {
     bool is_counting[1 + MERGE_MAX]; /* of which daemon, by its place */
     bool is_count_partial;           /* not all could be counted */
     bool knows_sessions;             /* whether the daemons have counted them */
-    json_t *params;                  /* what the dialog gave */
+    char
+        *object; /* what the question is about, in words; owned, NULL = nothing that is there yet */
+    json_t *params; /* what the dialog gave */
     size_t next, n_waiting, n_done, n_failed;
     char failure[512]; /* the first one */
     /* What each daemon owes, by its place (0 = the node itself), and losses when it began. */
@@ -57,3 +59,6 @@ void act_tick(struct app *a);
  * wait for its answer, and none will come. */
 bool act_leave(struct app *a);
 void act_fini(struct act *act);
+/* What was done, as a sentence: "user anna: locked, 34 sessions ended". Owned; NULL without memory.
+ */
+char *act_said(const struct act *act, const json_t *result);

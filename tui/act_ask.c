@@ -303,8 +303,10 @@ static void act_add_field(struct app *a, const struct command_arg *arg)
     const json_t *v = json_object_get(row, arg->name);
     char initial[256];
     AUTO_BUF text = BUF_INIT;
-    /* What the row has for the argument stands in the field already. */
-    if (v && arg->type != COMMANDS_SECRET && arg->type != COMMANDS_BOOL)
+    /* What the row has for the argument stands in the field already; why it is done, nobody has
+     * said yet: a column of that name is about something else. */
+    if (v && strcmp(arg->name, "reason") != 0 && arg->type != COMMANDS_SECRET &&
+        arg->type != COMMANDS_BOOL)
         output_raw(&text, v);
     (void)str_copy(initial, sizeof(initial), buf_str(&text));
     dialog_add_arg(&a->dialog, arg, initial);
@@ -345,7 +347,7 @@ static void act_add_fields(struct app *a)
 
 static void act_open(struct app *a, uint64_t n)
 {
-    const struct act *act = &a->act;
+    struct act *act = &a->act;
     const struct row_action *d = act->action;
     bool has_rows = !(d->flags & ROW_ACTION_ADD);
     AUTO_FREE char *object = has_rows ? act_object(act, n)
@@ -360,6 +362,8 @@ static void act_open(struct app *a, uint64_t n)
         act_count_sessions(a);
     act_write_body(a);
     act_add_fields(a);
+    if (has_rows)
+        act->object = STEAL(object);
     if (d->flags & (ROW_ACTION_FORM | ROW_ACTION_ADD) || (has_rows && n > 1))
         a->dialog.focus = 0;
 }

@@ -18,24 +18,10 @@ static void on_other_event(void *arg, struct node *n, const json_t *params)
         detail_event(&a->detail, params);
 }
 
-static void on_op(void *arg, const json_t *result, const struct client_error *error)
-{
-    struct app *a = arg;
-    const char *kind = json_string_value(json_object_get(result, "kind"));
-    const char *target = json_string_value(json_object_get(result, "target"));
-    const char *state = json_string_value(json_object_get(result, "state"));
-    const char *text = json_string_value(json_object_get(result, "text"));
-    (void)error;
-    if (kind && state && !a->dialog.is_open)
-        app_say(a, strcmp(state, "failed") == 0, "%s%s%s: %s%s%s", kind, target ? " of " : "",
-                target ? target : "", state, text && text[0] ? ": " : "", text ? text : "");
-}
-
-/* Whatever is on the screen: the end of an operation is told where the operator is. */
 static void on_op_ended(void *arg, struct node *n, const json_t *op)
 {
-    (void)node_ask(node_of_row(n, op), "op.show",
-                   json_pack("{s:O}", "id", json_object_get(op, "id")), on_op, arg);
+    (void)arg;
+    app_op_ended(n, op);
 }
 
 static void app_apply_settings(const struct app *a, struct node *n)
@@ -218,6 +204,7 @@ int app_tick(struct app *a)
     act_count_tick(a);
     act_tick(a);
     shell_tick(a);
+    app_tell(a);
     return ms;
 }
 

@@ -65,6 +65,9 @@ struct app {
 
     char message[512]; /* last outcome, in place of the keys until the next one */
     bool is_message_bad;
+    char told[512]; /* ends of operations that wait until nothing is being asked or typed; */
+    bool is_told_bad;
+    uint64_t told_until_ms; /* a message that came by itself stays so long, whatever is pressed */
     struct app_error errors[APP_ERRORS_MAX]; /* a ring */
     size_t n_errors;
 
@@ -165,6 +168,13 @@ void app_name_filter(struct app *a, struct str name);
 void app_set_filter(struct app *a, const char *filter);
 /* Says why there is no row to act on. */
 void app_say_no_row(struct app *a);
+/* ---- ends of operations: app_ops.c ---- */
+
+/* An operation is over: what became of it is asked and will be told. n: whose list it was in. */
+void app_op_ended(struct node *n, const json_t *op);
+/* Tells what waits to be told, when nothing is being asked or typed. */
+void app_tell(struct app *a);
+
 /* A page over the screen; the caller fills a->page afterwards. */
 void app_open_page(struct app *a, enum app_over over, const char *title);
 void app_close_page(struct app *a);

@@ -328,11 +328,27 @@ static char *draw_progress(const char *kind, uint64_t done, uint64_t total)
     return str_printf("%s of %s", some, all);
 }
 
+/* The first operation that is known to run, and how many there are; NULL = none. */
+static const json_t *draw_op(const struct app *a, size_t *ret_n)
+{
+    struct node *n = app_node(a);
+    const json_t *first = NULL, *op;
+    size_t i;
+    *ret_n = 0;
+    json_array_foreach (n->ops, i, op) {
+        if (!json_object_get(op, "kind") || !node_is_connected(node_of_row(n, op)))
+            continue;
+        first = first ? first : op;
+        ++*ret_n;
+    }
+    return first;
+}
+
 /* What is under way: "drain main/dc1 37 of 120, 5s left". */
 static bool draw_ops(const struct app *a, struct screen *s, int row)
 {
-    const json_t *op = json_array_get(app_node(a)->ops, 0);
-    size_t n = json_array_size(app_node(a)->ops);
+    size_t n;
+    const json_t *op = draw_op(a, &n);
     uint64_t done = (uint64_t)json_integer_value(json_object_get(op, "done"));
     uint64_t total = (uint64_t)json_integer_value(json_object_get(op, "total"));
     const char *kind = json_string_value(json_object_get(op, "kind"));

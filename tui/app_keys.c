@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What keys and the mouse do. */
+#include "base/clock.h"
 #include "tui/app.h"
 #include "tui/query.h"
 #include "tui/reload.h"
@@ -117,7 +118,8 @@ void app_key(struct app *a, int key)
     }
     if (app_modal_key(a, key))
         return;
-    a->message[0] = '\0';
+    if (clock_ms() >= a->told_until_ms)
+        a->message[0] = '\0';
     /* A question that is still to come would find the hands at something else. */
     if (a->wants_reload || a->shell.phase == SHELL_COUNT) {
         a->wants_reload = false;

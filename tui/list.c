@@ -241,8 +241,9 @@ static enum style list_value_style(const struct output_column *c, const json_t *
         return base;
     if (list_is_warning(c, row))
         return STYLE_WARN;
-    /* Nothing there, and zero, are not worth a look. */
-    if (!v || (json_is_integer(v) && json_integer_value(v) == 0 && c->unit != COMMANDS_DURATION))
+    /* Nothing there, zero and no are not worth a look. */
+    if (!v || json_is_false(v) ||
+        (json_is_integer(v) && json_integer_value(v) == 0 && c->unit != COMMANDS_DURATION))
         return STYLE_DIM;
     /* What an operation does is no state. */
     bool is_state = c->unit == COMMANDS_TEXT && strcmp(c->name, "kind") != 0;

@@ -65,7 +65,7 @@ struct node {
     const char *groups_by;   /* of session top; borrowed */
     const char *failures_by; /* of event top, words; borrowed */
     struct overview overview;
-    json_t *ops; /* rows of op list */
+    json_t *ops; /* rows of op list; an operation that was just begun has only its id */
 
     json_int_t stream;   /* of the events pane; 0 = none */
     bool is_watching;    /* asked for */
@@ -113,6 +113,10 @@ void node_group(struct node *n, enum pane p, const char *by);
 bool node_is_looking(const struct node *n, enum pane p);
 /* The filter of the events changed: the stream begins anew. */
 void node_restart_events(struct node *n);
+
+/* An operation that was begun at a daemon (n itself, or a member): its end is told however soon it
+ * comes. id: a string; borrowed. */
+void node_expect_op(struct node *n, const struct node *owner, json_t *id);
 
 /* Whether the daemon, and -r, allow a role's commands. */
 bool node_may(const struct node *n, enum role role);

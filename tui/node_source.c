@@ -111,16 +111,37 @@ static bool ops_have(const json_t *rows, const json_t *op)
     return false;
 }
 
-/* Those that ran before and do not run any more have ended: somebody may have waited for it. */
+/* Those that ran before and do not run any more have ended: somebody may have waited for it. Of a
+ * daemon that is away nobody knows: its operations are looked at when it is back. */
 static void take_ops(struct node *n, const json_t *result)
 {
     const json_t *rows = json_object_get(result, "rows");
+    json_t *before = n->ops, *row;
     size_t i;
-    const json_t *row;
-    json_array_foreach (n->ops, i, row)
-        if (json_is_string(json_object_get(row, "id")) && n->op_ended && !ops_have(rows, row))
+    n->ops = json_array();
+    json_array_extend(n->ops, (json_t *)rows);
+    json_array_foreach (before, i, row) {
+        if (!json_is_string(json_object_get(row, "id")) || ops_have(rows, row))
+            continue;
+        if (!node_is_connected(node_of_row(n, row)))
+            json_array_append(n->ops, row);
+        else if (n->op_ended)
             n->op_ended(n->arg, n, row);
-    overview_take(&n->ops, result);
+    }
+    json_decref(before);
+}
+
+void node_expect_op(struct node *n, const struct node *owner, json_t *id)
+{
+    json_t *row = json_pack("{s:O}", "id", id);
+    if (owner != n)
+        merge_tag(row, owner->place, owner->label);
+    if (!n->ops)
+        n->ops = json_array();
+    if (ops_have(n->ops, row))
+        json_decref(row);
+    else
+        json_array_append_new(n->ops, row);
 }
 
 static void source_take(struct node *n, enum source_id id, const struct source *s,

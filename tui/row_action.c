@@ -5,9 +5,10 @@
 #include "base/cleanup.h"
 
 static const struct row_action row_actions[] = {
-#define D(pane, action, noun, verb, target, column, flags, words, fields, yes, counted, effect)    \
-    {PANE_##pane,        ACTION_##action, noun,   verb, target,  column,                           \
-     ROW_ACTION_##flags, words,           fields, yes,  counted, effect},
+#define D(pane, action, noun, verb, target, column, flags, words, fields, yes, counted, effect,    \
+          said)                                                                                    \
+    {PANE_##pane, ACTION_##action, noun, verb,    target, column, ROW_ACTION_##flags,              \
+     words,       fields,          yes,  counted, effect, said},
 #include "tui/row_actions.def"
 #undef D
 };

@@ -18,7 +18,7 @@ struct row_action {
     enum action action;
     const char *noun, *verb, *target, *column;
     enum row_action_flag flags;
-    const char *words, *fields, *yes, *counted, *effect;
+    const char *words, *fields, *yes, *counted, *effect, *said;
 };
 
 /* NULL: the action is none on rows of this pane. */

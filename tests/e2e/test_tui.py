@@ -166,7 +166,7 @@ def test_kill(tui, proxy):
     tui.keys("2", "Tab", "Back at noon")
     tui.until("Back at noon")
     tui.keys("BTab", "Enter")
-    tui.until("session kill: 2")
+    tui.until("2 sessions ended")
     wait.until(lambda: [s["id"] for s in proxy.sessions()] == [ids[2]], "the end of two sessions")
     for c in clients:
         c.close()
@@ -179,7 +179,7 @@ def test_kill_says_the_words(tui, proxy):
     tui.keys("x")
     tui.until("End session")
     tui.keys("Tab", "Tab", "Back at noon", "BTab", "Enter")
-    tui.until("session kill: 1")
+    tui.until("1 session ended")
     assert "Back at noon" in c.rest().decode()
     c.close()
 
@@ -258,7 +258,7 @@ def test_passwords_are_not_shown(tui, proxy):
     text = tui.until("the two of password are not the same")
     assert "pX" not in text and re.search(r"password +\*\* ", text)
     tui.keys("BSpace", "w", "Tab", "Tab", "Tab", "Tab", "Enter")
-    tui.until("user passwd: 1")
+    tui.until(r"user u1@example\.org: the password is set")
     assert can_login(proxy, "u1@example.org")
 
 

@@ -24,6 +24,8 @@ static struct {
     _Atomic int sessions; /* rows of session list */
     _Atomic int rows;     /* of each list, made up from its columns; -1 = as the table below says */
     _Atomic bool hangs_up;
+    _Atomic bool has_ended;      /* the operation of op list is over, */
+    const char *_Atomic outcome; /* and this is what op show says of it */
 } t;
 
 static char *answer_sessions(json_int_t id)
@@ -118,7 +120,8 @@ static char *answer(const char *method, const json_t *params, json_int_t id)
         {"limit.list", "{\"rows\":[]}"},
         {"event.watch", "{\"stream\":5}"},
         {"session.kill", "{\"count\":1,\"changed\":true}"},
-        {"backend.drain", "{\"count\":1,\"changed\":true,\"message\":\"drains\"}"},
+        {"backend.drain",
+         "{\"count\":1,\"changed\":true,\"op\":\"8\",\"message\":\"operation 8; drains\"}"},
         {"user.set", "{\"count\":1,\"changed\":true}"},
         {"config.diff", "{\"rows\":[{\"path\":\"workers\",\"old\":\"1\",\"new\":\"2\","
                         "\"effect\":\"restart\"}]}"},
@@ -128,6 +131,10 @@ static char *answer(const char *method, const json_t *params, json_int_t id)
     char *made = t.rows >= 0 ? answer_made(method, params, id) : NULL;
     if (t.hangs_up)
         return str_dup_c("");
+    if (t.has_ended && strcmp(method, "op.list") == 0)
+        return fake_result(id, "{\"rows\":[]}");
+    if (t.outcome && strcmp(method, "op.show") == 0)
+        return fake_result(id, t.outcome);
     if (made)
         return made;
     if (strcmp(method, "session.list") == 0)

@@ -133,7 +133,7 @@ static void test_kill(void **state)
     settle();
     keys("y");
     check_asked("session.kill", "{\"filter\": [\"1-2\"]}");
-    check_shows("session kill: 1");
+    check_shows("session 1-2 (user2): ended");
 }
 
 static void test_kill_marked_with_words(void **state)
@@ -176,7 +176,7 @@ static void test_drain_checks_its_fields(void **state)
     AUTO_FREE char *text = asked("backend.drain");
     assert_non_null(strstr(text, "\"name\": \"main/b1\""));
     assert_non_null(strstr(text, "\"deadline\": "));
-    check_shows("drains");
+    check_shows("backend main/b1: the drain has begun; drains");
 }
 
 static void test_edit_sends_what_changed(void **state)

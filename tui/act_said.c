@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: ISC */
+/* What an action did, as a sentence. */
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "tui/act.h"
+#include "tui/row_action.h"
+
+/* What a daemon says of it, without the number of the operation that runs now. */
+static const char *said_message(const json_t *result)
+{
+    const char *message = json_string_value(json_object_get(result, "message"));
+    if (!message || !json_object_get(result, "op"))
+        return message ? message : "";
+    const char *rest = strstr(message, "; ");
+    return rest ? rest + 2 : "";
+}
+
+/* Of what was added there is no row: "user anna", "192.0.2.1". */
+static char *said_object(const struct act *act)
+{
+    const char *name = json_string_value(json_object_get(act->params, "name"));
+    const json_t *subject = json_object_get(act->params, "subject");
+    const char *one = json_string_value(json_array_get(subject, 0));
+    if (act->object)
+        return str_dup_c(act->object);
+    return one    ? str_dup_c(one)
+           : name ? str_printf("%s %s", act->command->noun, name)
+                  : str_dup_c(act->command->noun);
+}
+
+/* "34 sessions ended, 2 commands cut" */
+static int said_ends(struct buf *text, const json_t *result)
+{
+    json_int_t n = json_integer_value(json_object_get(result, "count"));
+    json_int_t cut = json_integer_value(json_object_get(result, "cut"));
+    int err = buf_printf(text, "%lld session%s ended", (long long)n, n == 1 ? "" : "s");
+    if (err == 0 && cut > 0)
+        err = buf_printf(text, ", %lld command%s cut", (long long)cut, cut == 1 ? "" : "s");
+    return err;
+}
+
+char *act_said(const struct act *act, const json_t *result)
+{
+    const struct row_action *d = act->action;
+    const char *message = said_message(result);
+    AUTO_FREE char *object = said_object(act);
+    AUTO_BUF text = BUF_INIT;
+    bool is_kill = strcmp(act->command->method, "session.kill") == 0;
+    bool has_ends = json_object_get(result, "clean") != NULL;
+    bool is_begun = json_object_get(result, "op") != NULL;
+    int err = 0;
+    if (!is_begun && message[0])
+        return str_dup_c(message);
+    if (json_is_false(json_object_get(result, "changed")))
+        return str_printf("%s: already so", object ? object : "");
+    if (!has_ends)
+        err = buf_printf(&text, "%s: %s", object ? object : "",
+                         is_kill && is_begun ? "ending"
+                         : d->said[0]        ? d->said
+                                             : "done");
+    else if (!is_kill)
+        err = buf_printf(&text, "%s: %s%s", object ? object : "", d->said, d->said[0] ? ", " : "");
+    if (err == 0 && has_ends)
+        err = said_ends(&text, result);
+    if (err == 0 && message[0])
+        err = buf_printf(&text, "; %s", message);
+    return err < 0 ? NULL : buf_steal(&text);
+}
