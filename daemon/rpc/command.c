@@ -341,13 +341,24 @@ int command_check(const struct command *c, const json_t *params, json_t **ret_pa
 
 /* ---- masking ---- */
 
-static int mask_value(struct buf *out, const json_t *v)
+static int mask_one(struct buf *out, const json_t *v)
 {
     AUTO_FREE char *text = NULL;
     if (json_is_string(v))
         return buf_append_c(out, json_string_value(v));
     text = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
     return text ? buf_append_c(out, text) : -ERR_NOMEM;
+}
+
+/* Several as an operator would type them: "a,b". */
+static int mask_value(struct buf *out, const json_t *v)
+{
+    int err = json_is_array(v) ? 0 : mask_one(out, v);
+    for (size_t i = 0; err == 0 && i < json_array_size(v); i++) {
+        err = i ? buf_append_char(out, ',') : 0;
+        err = err == 0 ? mask_one(out, json_array_get(v, i)) : err;
+    }
+    return err;
 }
 
 int command_mask(const struct command *c, const json_t *params, struct buf *out)

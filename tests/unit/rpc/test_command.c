@@ -159,7 +159,10 @@ static void test_mask(void **state)
         {"user.passwd", "{'name': 'joe', 'password': 'geheim'}", "name=joe password=***"},
         {"user.import", "{'data': 'joe:geheim', 'format': 'passwd'}", "data=*** format=passwd"},
         {"session.kill", "{'filter': ['a', 'b'], 'all': true, 'max': 5}",
-         "filter=[\"a\",\"b\"] all=true max=5"},
+         "filter=a,b all=true max=5"},
+        {"ban.add", "{'subject': ['192.0.2.1'], 'for': '2d'}", "subject=192.0.2.1 for=2d"},
+        {"ban.add", "{'subject': ['a', 3, ['b']]}", "subject=a,3,[\"b\"]"},
+        {"ban.add", "{'subject': []}", "subject="},
         {"session.kill", "{'reason': 'has a place of its own'}", ""},
         /* what the table does not know may be anything */
         {"session.kill", "{'pasword': 'geheim'}", "pasword=***"},
