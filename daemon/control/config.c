@@ -36,6 +36,11 @@ struct config_check_work {
     struct config_problems problems;
 };
 
+static int config_check_start(struct work *w)
+{
+    return w->request->client ? 0 : -ERR_SHUTDOWN; /* nobody waits for it any more */
+}
+
 static int config_check_run(struct work *w)
 {
     struct config_check_work *l = CONTAINER_OF(w, struct config_check_work, work);
@@ -83,8 +88,10 @@ void command_config_check(struct request *r)
 {
     struct config_check_work *l =
         work_new(r->rpc, r, sizeof(*l), config_check_run, config_check_done, config_check_fini);
-    if (l)
-        work_post(&l->work, NULL);
+    if (!l)
+        return;
+    l->work.start = config_check_start;
+    work_post(&l->work, &request_control(r)->look_queue);
 }
 
 /* ---- export ---- */

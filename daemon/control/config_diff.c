@@ -14,7 +14,8 @@
 struct config_compare {
     struct work work;
     struct config *started, *disk;
-    struct pool_edit *edits; /* as they were: it takes no turn, so that nobody waits for it */
+    struct pool_edit
+        *edits; /* as they were: it takes no turn of changes, which do not wait for it */
     size_t n_edits;
     struct setup *before;
     struct pools *next;
@@ -26,6 +27,8 @@ struct config_compare {
 static int compare_start(struct work *w)
 {
     struct config_compare *l = CONTAINER_OF(w, struct config_compare, work);
+    if (!w->request->client)
+        return -ERR_SHUTDOWN; /* nobody waits for it any more */
     int err = runtime_edits_copy(work_control(w)->runtime, &l->edits, &l->n_edits);
     l->before = setup_ref(control_setup(work_control(w)));
     l->started = configs_started(work_control(w));
@@ -221,7 +224,7 @@ static void compare_post(struct request *r)
     if (!l)
         return;
     l->work.start = compare_start;
-    work_post(&l->work, NULL);
+    work_post(&l->work, &request_control(r)->look_queue);
 }
 
 void command_config_diff(struct request *r)

@@ -136,6 +136,7 @@ int control_new(const struct engine_api *host, struct control **ret, char **ret_
     list_init(&c->trace_ops);
     list_init(&c->peer_engines);
     work_queue_init(&c->config_queue);
+    work_queue_init(&c->look_queue);
     work_queue_init(&c->user_queue);
     work_queue_init(&c->op_queue);
     work_queue_init(&c->rule_queue);
@@ -183,6 +184,7 @@ void control_free(struct control *c)
     failures_free(c->failures);
     events_free(STEAL(c->events));
     work_queue_fini(&c->config_queue);
+    work_queue_fini(&c->look_queue);
     work_queue_fini(&c->user_queue);
     work_queue_fini(&c->op_queue);
     work_queue_fini(&c->rule_queue);

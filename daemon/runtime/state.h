@@ -35,6 +35,7 @@ struct control {
     struct peer_serve *peer_serve;
     struct list trace_ops;          /* traces under way */
     struct work_queue config_queue; /* config, pools, backends */
+    struct work_queue look_queue;   /* who reads the file only to look: one job thread at most */
     struct work_queue user_queue;   /* users: read, change, write */
     struct work_queue op_queue;     /* what the store has of operations */
     struct work_queue rule_queue;   /* bans and overrides in the store */

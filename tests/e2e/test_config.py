@@ -517,3 +517,39 @@ def test_root_has_to_name_a_user(make_proxy, settings):
     done = subprocess.run([os.path.join(BUILD, "mailproxyd"), "-t", "-c", p.config], capture_output=True, text=True, timeout=30)
     assert named == "root" and done.returncode == 0, done.stderr
     p.start()
+
+
+def test_differences_that_wait(make_proxy, settings):
+    """The file is read slowly: viewers who ask for the difference, and a reload, wait for it, and nobody else does."""
+    p = make_proxy({**settings, "control": []}, start=False)
+    p.configure({"control": [{"path": p.control, "admin": ["root", str(os.getuid())]}]})
+    p.start()
+    p.add_user(USER, PASSWORD)
+    c = logged_in(p)
+    set_weight(p, "dc1", 20)
+    p.ctl("backend", "set", "dc2", "--weight", "7")
+    supervisor = p.process.child.pid
+    os.kill(supervisor, signal.SIGSTOP)  # who reads the file
+    try:
+        askers = [Control(p.control) for _ in range(6)]
+        for a in askers:
+            a.send({"jsonrpc": "2.0", "id": 1, "method": "config.diff", "params": {}})
+        operator = Control(p.control)
+        operator.send({"jsonrpc": "2.0", "id": 1, "method": "config.reload", "params": {}})
+        # A second operator works on meanwhile, also with what is in the store; one of the viewers has had enough.
+        askers.pop(1).close()
+        p.ctl("user", "lock", USER, "--yes")
+        assert c.rest().startswith(b"* BYE")
+        p.add_user("another@example.org", PASSWORD)
+        assert weights(p) == {"dc1": 100, "dc2": 7}
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    reloaded = operator.receive()["result"]
+    assert [r["path"] for r in reloaded["rows"]] == ["pools[main].backends[dc1].weight"], reloaded
+    for a in askers:  # each sees what was so before the reload or after it
+        paths = {r["path"] for r in a.receive()["result"]["rows"]}
+        assert "pools[main].backends[dc2].weight" in paths and paths <= {f"pools[main].backends[{n}].weight" for n in ("dc1", "dc2")}
+        a.close()
+    operator.close()
+    assert weights(p) == {"dc1": 20, "dc2": 7}
+    assert [r["path"] for r in p.ctl("config", "diff")] == ["pools[main].backends[dc2].weight"]

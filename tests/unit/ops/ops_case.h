@@ -349,6 +349,7 @@ static inline void case_start(struct ops_case *k)
     list_init(&c->peer_engines);
     list_init(&c->trace_ops);
     work_queue_init(&c->config_queue);
+    work_queue_init(&c->look_queue);
     work_queue_init(&c->user_queue);
     work_queue_init(&c->op_queue);
     assert_int_equal(events_new(c, &c->events), 0);
@@ -371,6 +372,7 @@ static inline void case_stop(struct ops_case *k)
     ops_free(STEAL(c->ops));
     events_free(STEAL(c->events));
     work_queue_fini(&c->config_queue);
+    work_queue_fini(&c->look_queue);
     work_queue_fini(&c->user_queue);
     work_queue_fini(&c->op_queue);
     work_queue_fini(&c->rule_queue);
