@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "base/addr.h"
+#include "ctl/times.h"
 
 bool args_value_bool(const char *text, bool *ret)
 {
@@ -67,6 +68,34 @@ static int args_value_word(const struct command_arg *arg, const char *text, json
     return args_value_bad(arg, text, want ? want : "known", hint, problem);
 }
 
+/* --since, --until and --for take a time as well as a length; the daemon is told a length. */
+static int args_value_time(const struct command *c, const struct command_arg *arg, const char *text,
+                           json_t **ret, struct problem *problem)
+{
+    uint64_t ms;
+    bool is_past = c->flags & COMMANDS_LIST;
+    int err = times_parse(str_of(text), is_past, time(NULL), &ms);
+    AUTO_FREE char *number = str_printf("%ss, %sm or %sh?", text, text, text);
+    uint64_t n;
+    if (err == -ERR_RANGE)
+        return args_value_bad(arg, text, is_past ? "in the past" : "in the future", NULL, problem);
+    if (err < 0)
+        return args_value_bad(arg, text,
+                              "a length such as 30m or 2h, or a time such as 09:00, 2026-11-28 "
+                              "14:00 or yesterday",
+                              str_to_u64(str_of(text), UINT64_MAX, &n) == 0 ? number : NULL,
+                              problem);
+    *ret = json_sprintf("%" PRIu64 "ms", ms);
+    return *ret ? 0 : problem_set(problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
+}
+
+static bool args_value_is_time(const struct command_arg *arg)
+{
+    return arg->type == COMMANDS_DURATION &&
+           (strcmp(arg->name, "since") == 0 || strcmp(arg->name, "until") == 0 ||
+            strcmp(arg->name, "for") == 0);
+}
+
 int args_value(const struct command *c, const struct command_arg *arg, const char *text,
                json_t **ret, struct problem *problem)
 {
@@ -87,6 +116,8 @@ int args_value(const struct command *c, const struct command_arg *arg, const cha
         break;
     case COMMANDS_DURATION:
     case COMMANDS_SIZE:
+        if (commands_parse(arg->type, s, &n) < 0 && args_value_is_time(arg))
+            return args_value_time(c, arg, text, ret, problem);
         if (commands_parse(arg->type, s, &n) < 0) {
             if (arg->type == COMMANDS_DURATION && str_to_u64(s, UINT64_MAX, &n) == 0)
                 hint = str_printf("%ss, %sm or %sh?", text, text, text);

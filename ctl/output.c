@@ -55,6 +55,12 @@ static int output_add_default(struct output *o, bool with_wide)
     for (size_t i = 0; i < n; i++)
         if ((with_wide || output_is_default(o, &col[i])) && output_add_column(o, &col[i]))
             return PROBLEM_FAILED;
+    /* Rows of several kinds, of which no column is in all: then those of each. */
+    bool has_none =
+        o->n_columns == 0 || (o->n_columns == 1 && strcmp(o->columns[0].name, "node") == 0);
+    for (size_t i = 0; i < n && has_none; i++)
+        if (!col[i].is_wide && output_add_column(o, &col[i]))
+            return PROBLEM_FAILED;
     return 0;
 }
 

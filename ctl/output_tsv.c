@@ -50,9 +50,13 @@ static void output_id_begin(struct output *o, const json_t *rows)
 static void output_id_row(struct output *o, const json_t *row)
 {
     AUTO_BUF line = BUF_INIT;
+    size_t i = 0;
     if (o->n_columns == 0)
         return;
-    output_raw(&line, json_object_get(row, o->columns[0].name));
+    while (i + 1 < o->n_columns && o->columns[0].is_some &&
+           !json_object_get(row, o->columns[i].name))
+        i++; /* of rows of several kinds each has a name of its own */
+    output_raw(&line, json_object_get(row, o->columns[i].name));
     fprintf(o->f, "%.*s\n", STR_ARG(buf_str(&line)));
 }
 

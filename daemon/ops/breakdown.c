@@ -32,7 +32,9 @@ void breakdown_add(struct breakdown *b, const struct session_row *row)
     b->n++;
     groups_add(&b->protocols, row->v[SESSION_FIELD_PROTO].text);
     groups_add(&b->backends, row->v[SESSION_FIELD_BACKEND].text);
-    b->login += !is_in;
+    bool is_closing = str_eq(row->v[SESSION_FIELD_STATE].text, STR("closing"));
+    b->closing += is_closing;
+    b->login += !is_in && !is_closing;
     b->running += is_in && is_running;
     b->idle += is_in && !is_running;
 }
@@ -73,7 +75,10 @@ char *breakdown_text(const struct breakdown *b, const char *what)
     const struct {
         uint64_t n;
         const char *words;
-    } doing[] = {{b->idle, "idle"}, {b->running, "running commands"}, {b->login, "logging in"}};
+    } doing[] = {{b->idle, "idle"},
+                 {b->running, "running commands"},
+                 {b->login, "logging in"},
+                 {b->closing, "closing"}};
     bool is_first = true, is_next = false;
     int err = buf_printf(&out, "%" PRIu64 " session%s %s", b->n, b->n == 1 ? "" : "s", what);
     if (err == 0)
@@ -105,7 +110,8 @@ static json_t *groups_json(const struct breakdown_groups *g)
 
 json_t *breakdown_json(const struct breakdown *b)
 {
-    return json_pack("{s:o, s:o, s:I, s:I, s:I}", "protocols", groups_json(&b->protocols),
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I}", "protocols", groups_json(&b->protocols),
                      "backends", groups_json(&b->backends), "idle", (json_int_t)b->idle, "running",
-                     (json_int_t)b->running, "login", (json_int_t)b->login);
+                     (json_int_t)b->running, "login", (json_int_t)b->login, "closing",
+                     (json_int_t)b->closing);
 }

@@ -58,6 +58,13 @@ def test_lock_those_of_a_file(proxy, folder):
         c.close()
     assert states(proxy) == {USERS[0]: "locked", USERS[1]: "locked", "g1@example.org": "active"}
     assert proxy.ctl("user", "show", USERS[1])["state_text"] == "Please call us"
+    assert done["message"].startswith("2 users locked: sessions 3 ended, ") and done["message"].endswith("; some failed, see the rows")
+    lines = proxy.ctl_run("user", "lock", "--from", path, "--yes", check=False)  # for programs: a line for each
+    assert lines.stdout.splitlines()[0].startswith("name\tresult\tsessions\t")
+    assert sorted(line.split("\t")[0] for line in lines.stdout.splitlines()[1:]) == sorted([*USERS, "nobody@example.org"])
+    assert lines.stderr.startswith("2 users locked"), lines.stderr
+    ids = proxy.ctl_run("-o", "id", "user", "lock", "--from", path, "--text", "Please call us", "--yes", check=False).stdout.split()
+    assert sorted(ids) == sorted([*USERS, "nobody@example.org"])
     # again: nothing is different
     status, again = batch(proxy, "lock", "--from", path, "--text", "Please call us", "--yes")
     assert status == 7 and again["changed"] is False and results(again)[USERS[0]] == "already so"

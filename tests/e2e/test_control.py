@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import threading
+import time
 
 import pytest
 from conftest import backend
@@ -569,3 +570,16 @@ def test_help_filter_and_times_of_the_audit(proxy):
     assert any(r["command"] == "ban.add" for r in proxy.ctl("audit", "list", "--since", "1h"))
     assert proxy.ctl("--allow-empty", "audit", "list", "--until", "1h") == []
     assert any(r["command"] == "ban.add" for r in proxy.ctl("audit", "list", "--since", "1h", "--until", "0s"))
+    # times as people write them
+    for since in ("yesterday", "2026-01-02", "2026-01-02 03:04", "2026-01-02T03:04:05Z"):
+        assert any(r["command"] == "ban.add" for r in proxy.ctl("audit", "list", "--since", since)), since
+        assert proxy.ctl("event", "list", "--since", since, "--last", "1")
+    assert proxy.ctl("--allow-empty", "audit", "list", "--until", "yesterday") == []
+    for wrong, word in (("tomorrow", "in the past"), ("24.12.", "09:00")):
+        done = proxy.ctl_run("audit", "list", "--since", wrong, check=False)
+        assert done.returncode == 2 and word in done.stderr, done.stderr
+    proxy.ctl("user", "lock", USER, "--until", "tomorrow", "--yes")
+    left = proxy.ctl("user", "show", USER)["state_until"] / 1000 - time.time()
+    assert 0 < left <= 25 * 3600
+    proxy.ctl("ban", "add", "192.0.2.9", "--until", "2099-12-24")
+    assert proxy.ctl_run("ban", "add", "192.0.2.9", "--for", "2001-12-24", check=False).returncode == 2

@@ -73,11 +73,12 @@ static void user_kick_answer_names(struct user_kick *k, const struct kill_tally 
     const struct breakdown *found = t && t->found ? t->found : &none;
     AUTO_FREE char *sessions = is_dry ? breakdown_text(found, "would end") : NULL;
     AUTO_FREE char *dry =
-        would ? str_printf("%zu user%s would be %s; %s", k->n_names, k->n_names == 1 ? "" : "s",
-                           would, sessions ? sessions : "")
-              : NULL;
+        is_dry && would ? str_printf("%zu user%s would be %s; %s", k->n_names,
+                                     k->n_names == 1 ? "" : "s", would, sessions ? sessions : "")
+                        : NULL;
     AUTO_FREE char *done = !is_dry && t ? kill_tally_text(t) : NULL;
-    AUTO_FREE char *users = str_printf("%zu user%s", k->n_names, k->n_names == 1 ? "" : "s");
+    AUTO_FREE char *users = str_printf("%zu user%s%s%s", k->n_names, k->n_names == 1 ? "" : "s",
+                                       would ? " " : "", would ? would : "");
     AUTO_FREE char *text =
         is_dry
             ? NULL

@@ -43,6 +43,10 @@ static void test_text(void **state)
     add(&b, "imap", "dc1", "relay", "ending");
     check(&b, "7 sessions would end: 5 imap, 1 pop3, 1 smtp; 5 on dc1, 1 on dc2; 3 idle, 3 running "
               "commands, 1 logging in");
+    add(&b, "imap", "dc1", "closing",
+        NULL); /* a client that was said goodbye, and is still there */
+    check(&b, "8 sessions would end: 6 imap, 1 pop3, 1 smtp; 6 on dc1, 1 on dc2; 3 idle, 3 running "
+              "commands, 1 logging in, 1 closing");
 }
 
 static void test_many_backends(void **state)
