@@ -105,15 +105,31 @@ static int ban_look(struct request *r, const struct rule_edit *edit)
     return n > 0 ? kill_start(request_control(r), &spec) : -ERR_NO_MATCH;
 }
 
+/* Single addresses and users need no question: a dry run counts none that is to be asked about. */
+static void ban_say_single(struct request *r, struct rule_edit *edit)
+{
+    char name[LIMIT_TARGET_TEXT_MAX] = "";
+    size_t n = edit->n;
+    if (n > 0)
+        limit_target_format(name, &edit->subjects[0]);
+    rule_edit_abort(edit, 0, NULL);
+    if (n == 1)
+        request_done(r, 0, false, "%s would be refused", name);
+    else
+        request_done(r, 0, false, "%zu addresses and users would be refused", n);
+}
+
 /* True: the guards have answered, or will. */
 static bool ban_guard(struct request *r, struct rule_edit *edit)
 {
     uint64_t n = ban_addresses(edit);
     if (request_bool(r, "dry_run")) {
-        int err = n > 0 ? ban_look(r, edit) : 0;
+        if (n == 0) {
+            ban_say_single(r, edit);
+            return true;
+        }
+        int err = ban_look(r, edit);
         rule_edit_abort(edit, err, "%s", err_text(err));
-        if (n == 0)
-            request_done(r, 0, false, NULL);
         return true;
     }
     if (n > request_number(r, "max", UINT64_MAX)) {

@@ -241,6 +241,8 @@ def test_ban_of_a_network_asks(proxy):
     assert "E_TOO_MANY" in fails(proxy, 1, "ban", "add", "127.0.0.0/9", "10.0.0.0/8", "--max", "20000000", "--yes")
     assert proxy.ctl("ban", "list", "--allow-empty") == []
     assert "256 addresses" in fails(proxy, 1, "ban", "add", "2001:db8::/56")
+    assert proxy.ctl_run("ban", "add", "192.0.2.1", "--dry-run").stderr == "192.0.2.1 would be refused\n"
+    assert proxy.ctl("ban", "add", "192.0.2.1", "somebody", "--dry-run")["message"] == "2 addresses and users would be refused"
     proxy.ctl("ban", "add", "192.0.2.1", "192.0.2.2/32", "2001:db8::/64", "somebody")  # one address or user each
     proxy.ctl("ban", "add", "192.0.2.0/24", "--yes")
     assert len(proxy.ctl("ban", "list")) == 5
