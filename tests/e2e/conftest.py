@@ -112,8 +112,8 @@ def make_auth():
     """make_auth(answer) starts an auth server."""
     made = []
 
-    def make(answer):
-        made.append(AuthServer(answer))
+    def make(answer, host=None):
+        made.append(AuthServer(answer, host))
         return made[-1]
 
     yield make

@@ -12,8 +12,8 @@ from . import net
 class AuthServer:
     """answer(headers) returns a dict of reply headers, or a (dict, status) pair. All requests are kept."""
 
-    def __init__(self, answer):
-        self.host = net.address()
+    def __init__(self, answer, host=None):
+        self.host = host or net.address()
         self.port = net.port(self.host)
         self.requests = []
         app = flask.Flask("auth")
@@ -33,7 +33,7 @@ class AuthServer:
         self.server = make_server(self.host, self.port, app, threaded=True)
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
-        self.url = f"http://{self.host}:{self.port}/auth"
+        self.url = f"http://{f'[{host}]' if host and ':' in host else self.host}:{self.port}/auth"
 
     def close(self):
         self.server.shutdown()

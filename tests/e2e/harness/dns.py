@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""A name server that answers from a dict: PTR and A records over UDP."""
+"""A name server that answers from a dict: PTR, A and AAAA records over UDP."""
+import ipaddress
 import socket
 import struct
 import threading
@@ -16,13 +17,13 @@ def encode_name(name):
 
 
 class NameServer:
-    """records: {("PTR" | "A", name): [values]}; what is not there does not exist. Queries are counted."""
+    """records: {("PTR" | "A" | "AAAA", name): [values]}; what is not there does not exist. Queries are counted."""
 
-    def __init__(self, records):
+    def __init__(self, records, host=None):
         self.records = records
         self.queries = []
-        self.host = net.address()
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.host = host or net.address()
+        self.socket = socket.socket(net.family(self.host), socket.SOCK_DGRAM)
         self.socket.bind((self.host, 0))
         self.port = self.socket.getsockname()[1]
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -50,18 +51,18 @@ class NameServer:
         is_known = any(n == name for _, n in self.records)
         answers = b""
         for value in values:
-            rdata = encode_name(value) if kind == "PTR" else socket.inet_aton(value)
+            rdata = encode_name(value) if kind == "PTR" else socket.inet_pton(net.family(value), value)
             answers += b"\xc0\x0c" + data[pos + 1:pos + 5] + struct.pack("!IH", 300, len(rdata)) + rdata
         head = data[:2] + struct.pack("!HHHHH", 0x8180 if is_known else 0x8183, 1, len(values), 0, 0)
         return head + data[12:pos + 5] + answers
 
     def close(self):
         """The thread ends before the descriptor is anybody else's: an empty datagram wakes it."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        with socket.socket(net.family(self.host), socket.SOCK_DGRAM) as s:
             s.sendto(b"", (self.host, self.port))
         self.thread.join()
         self.socket.close()
 
 
 def reverse(ip):
-    return ".".join(reversed(ip.split("."))) + ".in-addr.arpa"
+    return ipaddress.ip_address(ip).reverse_pointer

@@ -19,10 +19,14 @@ def address():
     return f"127.{100 + pid // 155 % 155}.{100 + pid % 155}.{100 + n % 155}"
 
 
+def family(host):
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def port(host):
     """A port that is free on host now, and that nobody was given before; nobody else binds there."""
     while True:
-        with socket.socket() as s:
+        with socket.socket(family(host)) as s:
             s.bind((host, 0))
             number = s.getsockname()[1]
         with _lock:

@@ -7,11 +7,12 @@ from . import net
 
 
 class Server:
-    """Calls serve(client socket) in a thread for each connection, on an address of its own."""
+    """Calls serve(client socket) in a thread for each connection, on an address of its own, or on host."""
 
-    def __init__(self, serve):
-        self.socket = socket.create_server((net.address(), 0))
-        self.host, self.port = self.socket.getsockname()
+    def __init__(self, serve, host=None):
+        host = host or net.address()
+        self.socket = socket.create_server((host, 0), family=net.family(host))
+        self.host, self.port = self.socket.getsockname()[:2]
         self.serve = serve
         self.clients = []
         self.thread = threading.Thread(target=self._run, daemon=True)
