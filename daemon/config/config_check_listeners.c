@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Checks of addresses and listeners. */
 #include "config/config_check.h"
+#include "config/config_hosts.h"
 
 #include <stdio.h>
 #include <sys/un.h>
@@ -27,7 +28,8 @@ static void check_address(struct check *k, const char *name, const char *address
             check_error(k, name, "\"%s\" is no socket: unix:/path of at most %zu bytes", address,
                         path_max);
     } else if (addr_parse(str_of(address), &a) < 0) {
-        check_error(k, name, "\"%s\" is no address: 1.2.3.4:143, [2001:db8::1]:143 or unix:/path",
+        check_error(k, name,
+                    "\"%s\" is no address: 1.2.3.4:143, [2001:db8::1]:143, HOST:143 or unix:/path",
                     address);
     } else if (a.port == 0) {
         check_error(k, name, "\"%s\" has no port", address);
@@ -87,9 +89,12 @@ static void check_claims(struct check *k, struct claims *all)
     const struct config *c = k->config;
     for (size_t i = 0; i < c->n_listeners; i++) {
         const struct config_listener *l = &c->listeners[i];
+        struct str host;
+        uint16_t port;
         check_enter(k, "listeners", i);
         for (size_t j = 0; j < l->address.n; j++) {
-            check_address(k, "address", l->address.v[j]);
+            if (!k->is_here || !config_host_split(str_of(l->address.v[j]), &host, &port))
+                check_address(k, "address", l->address.v[j]); /* of a name all is said */
             check_claim(k, all, l, l->address.v[j]);
         }
     }

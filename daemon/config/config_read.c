@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "config/config_hosts.h"
 #include "config/config_places.h"
 
 struct read {
@@ -236,6 +237,8 @@ static int read_config(struct read *r)
         err = files_new(&r->config->files);
     if (err == 0)
         err = read_tree(r);
+    if (err == 0 && !r->given) /* a text that was made of a config has addresses only */
+        err = config_hosts_resolve(r->config, &r->places, &config_hosts_system, r->problems);
     if (err == 0)
         err = config_complete(r->config, &r->places);
     if (err == 0)

@@ -479,7 +479,8 @@ int how_ticket_key(const struct nginx_job *job, const struct nginx_row *row,
     if (!nginx_settings_find(nginx_put_group(job, row), row->keys))
         return how_path(job, row, d);
     nginx_note(d, NGINX_APPROXIMATE,
-               "only the first key counts: tickets that others sealed end in a whole handshake");
+               "GnuTLS takes one key: the first is taken, tickets of the others end in a whole "
+               "handshake; give all proxies the new file at once");
     return 0;
 }
 

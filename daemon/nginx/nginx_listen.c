@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include "base/cleanup.h"
+#include "config/config_hosts.h"
 #include "nginx/nginx_how.h"
 #include "nginx/nginx_values.h"
 
@@ -63,8 +64,7 @@ int how_keepalive(const struct nginx_job *job, const struct nginx_row *row,
 
 /* Where nginx would listen; port_last > port for a range. */
 struct listen_at {
-    /* "0.0.0.0", "[::]", or "unix:/path" with port 0 */
-    char host[sizeof("unix:") - 1 + sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+    char host[256]; /* "0.0.0.0", "[::]", a name, or "unix:/path" with port 0 */
     bool is_v6, is_unix;
     unsigned port, port_last;
 };
@@ -89,7 +89,8 @@ static int listen_parse(struct str text, struct listen_at *ret)
     *ret = (struct listen_at){.host = "0.0.0.0"};
     if (str_is_prefix(text, STR("unix:"))) {
         ret->is_unix = true;
-        return str_copy(ret->host, sizeof(ret->host), text) ? 0 : -ERR_TOO_LONG;
+        size_t most = strlen("unix:") + sizeof(((struct sockaddr_un *)NULL)->sun_path);
+        return str_copy(ret->host, most, text) ? 0 : -ERR_TOO_LONG;
     }
     ptrdiff_t bracket = str_index(text, ']');
     ptrdiff_t colon = str_index(str_skip(text, bracket > 0 ? (size_t)bracket : 0), ':');
@@ -105,8 +106,8 @@ static int listen_parse(struct str text, struct listen_at *ret)
         host = STR("127.0.0.1");
     ret->is_v6 = bracket > 0;
     struct str bare = ret->is_v6 ? str_n(host.p + 1, host.n > 2 ? host.n - 2 : 0) : host;
-    if (addr_parse_ip(bare, &a) < 0)
-        return -ERR_NOT_FOUND;
+    if (addr_parse_ip(bare, &a) < 0 && (ret->is_v6 || !config_is_host(host)))
+        return -ERR_SYNTAX;
     return str_copy(ret->host, sizeof(ret->host), host) ? 0 : -ERR_TOO_LONG;
 }
 
@@ -226,10 +227,6 @@ int how_listen(const struct nginx_job *job, const struct nginx_row *row, struct 
     AUTO_BUF list = BUF_INIT;
     (void)row;
     int err = listen_parse(str_of(d->words[1]), &at);
-    if (err == -ERR_NOT_FOUND)
-        return nginx_note(d, NGINX_NO_EQUAL,
-                          "names are not looked up: write the address (this listener is missing)"),
-               0;
     if (err < 0)
         return nginx_fail(job->import, d, "\"%s\" is no address with a port", d->words[1]);
     job->import->n_addresses += at.is_unix ? 1 : at.port_last - at.port + 1;

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: ISC
 """What a listener says for itself: providers, names, errors, times, sizes, capabilities; the others keep what the top level says."""
+import os
+import socket
+import subprocess
 import time
 
 import pytest
 from conftest import backend
-from harness import dns, imap
+from harness import dns, imap, net
+from harness.proxy import BUILD
 from test_upgrade import upgrade
 
 
@@ -192,3 +196,39 @@ def test_name_servers(two, make_proxy, make_auth):
     assert client_host("smtp-own") == "client.next"
     for server in servers.values():
         server.close()
+
+
+def test_names_of_hosts(make_proxy, settings):
+    """A listener may name its host: all addresses are bound at the start and at a reload; one that has none changes nothing."""
+    host, nobody = "localhost", f"{'n' * 64}.test"  # too long for anybody to be asked for it
+    wanted = {f"[{a[0]}]" if ":" in a[0] else a[0] for *_, a in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)}
+    ports = [net.port("127.0.0.1") for _ in range(3)]
+
+    def listener(name, *addresses):
+        return {"name": name, "protocol": "imap", "tls": "off", "allow_plaintext": True, "address": list(addresses)}
+
+    def check(n):
+        addresses = [a for row in p.ctl("listener", "list") for a in row["address"].split(", ")]
+        assert sorted(addresses) == sorted(f"{a}:{port}" for a in wanted for port in ports[:n])
+        for a in addresses:
+            c = imap.Lines(*a.replace("[", "").replace("]", "").rsplit(":", 1))
+            assert c.line().startswith("* OK")
+            c.close()
+
+    p = make_proxy({**settings, "listeners": [listener("one", f"{host}:{ports[0]}")]})
+    check(1)
+    p.configure({"listeners": [listener("one", f"{host}:{ports[0]}", f"{host}:{ports[1]}"), listener("two", f"LOCALHOST:{ports[2]}")]})
+    p.ctl("config", "reload", "--yes")
+    check(3)
+    assert p.ctl("config", "diff") == []
+    listeners = p.settings["listeners"]
+    p.configure({"listeners": [*listeners, listener("three", f"{nobody}:{ports[0]}")]})
+    words = f'listeners[2].address: "{nobody}" has no address: '
+    failed = p.ctl_run("config", "reload", "--yes", check=False)
+    assert failed.returncode == 1 and words in failed.stdout + failed.stderr
+    check(3)
+    checked = subprocess.run([os.path.join(BUILD, "mailproxyd"), "-t", "-c", p.config], capture_output=True, text=True)
+    assert checked.returncode == os.EX_CONFIG and words in checked.stderr
+    p.configure({"listeners": listeners})
+    upgrade(p)
+    check(3)

@@ -79,7 +79,9 @@ static const struct row_case {
      "address = [ \"0.0.0.0:143\", \"0.0.0.0:144\", \"[::1]:143\", \"unix:/s\", "
      "\"127.0.0.1:200\", \"127.0.0.1:201\", \"127.0.0.1:202\" ];",
      "listen: exact"},
-    {"listen", IMAP("listen mx.test:144;"), "\"0.0.0.0:143\" ];", "listen: no equal"},
+    {"listen", IMAP("listen mx.test:144-145;"),
+     "\"0.0.0.0:143\", \"mx.test:144\", \"mx.test:145\" ];", "listen: exact"},
+    {"listen", IMAP("listen mx.test:143;"), "address = [ \"0.0.0.0:143\" ];", "listen: exact"},
     {"listen ssl", TLS("listen 143;"), "name = \"imaps\"", "listen: exact"},
     {"listen ssl", TLS("listen 143;"), "tls = \"implicit\";", "listen: exact"},
     {"listen proxy_protocol", IMAP("listen 1143 proxy_protocol; set_real_ip_from 10.0.0.0/8;"),
