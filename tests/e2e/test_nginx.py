@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import ssl
 import stat
@@ -13,7 +14,7 @@ import subprocess
 import threading
 
 import pytest
-from harness import net, process
+from harness import net, process, wait
 from harness.proxy import BUILD, ENVIRONMENT, Proxy, allowance
 from harness.server import Server
 
@@ -632,7 +633,63 @@ def commands_of_the_page():
         blocks = re.findall(r"^\.EX\n(.*?)^\.EE$", f.read(), re.MULTILINE | re.DOTALL)
     lines = [line.replace("\\-", "-").replace("\\e", "\\") for block in blocks for line in block.splitlines()]
     assert len(lines) >= 10
-    return [line for line in lines if not line.startswith("systemctl ")]  # these are the machine's own
+    return lines
+
+
+class Service:
+    """What systemctl does of the page: an nginx with the mail block or without it, and the service."""
+
+    def __init__(self, folder, host, auth, env):
+        self.folder, self.host, self.auth, self.env = folder, host, auth, env
+        # Ports below 1024 are not for everybody.
+        self.is_real = os.geteuid() == 0
+        self.daemon = None
+        self.has_mail = True
+        self.write()
+        if self.is_real:
+            self.nginx = process.Process([NGINX, "-p", folder, "-c", self.conf, "-e", f"{folder}/nginx.log", "-g", "daemon off;"],
+                                         os.path.join(folder, "out"))
+            self.nginx.wait_for(lambda: self.greeting() == "* OK IMAP4 ready", "nginx listens")
+
+    def write(self):
+        self.conf = os.path.join(self.folder, "nginx", "nginx.conf")
+        mail = f"mail {{ auth_http {self.auth.url}; server {{ listen {self.host}:143; }} }}" if self.has_mail else ""
+        with open(self.conf, "w") as f:
+            f.write(f"user {pwd.getpwuid(os.geteuid()).pw_name}; load_module {MODULE}; pid {self.folder}/nginx.pid; events {{ }} {mail}")
+
+    def greeting(self):
+        try:
+            with socket.create_connection((self.host, 143), timeout=30) as s:
+                return s.makefile("rb").readline().decode().rstrip("\r\n")
+        except OSError:
+            return None
+
+    def call(self, verb, unit):
+        if not self.is_real:
+            return
+        if (verb, unit) == ("reload", "nginx"):
+            self.has_mail = not self.has_mail
+            self.write()
+            self.nginx.signal(signal.SIGHUP)
+            wait.until(lambda: self.greeting() == ("* OK IMAP4 ready" if self.has_mail else None), "nginx has read it again")
+        elif (verb, unit) == ("restart", "mailproxy"):
+            self.daemon = process.Process([os.path.join(BUILD, "mailproxyd"), "-c", f"{self.folder}/mailproxy/mailproxy.conf"],
+                                          os.path.join(self.folder, "log"), self.env)
+            self.daemon.wait_for(lambda: (self.greeting() or "").startswith("* OK [CAPABILITY "), "the service listens")
+        else:
+            assert (verb, unit) == ("stop", "mailproxy")
+            assert self.daemon.stop() == 0 and self.greeting() is None
+            self.daemon = None
+
+    def stop(self):
+        if self.is_real:
+            assert self.daemon is None and self.greeting() == "* OK IMAP4 ready", "the way back was not gone to its end"
+
+    def close(self):
+        if self.is_real:
+            self.nginx.stop()
+            if self.daemon:
+                self.daemon.stop()
 
 
 def test_the_way_in_the_page(folder, server_cert, site):
@@ -640,16 +697,21 @@ def test_the_way_in_the_page(folder, server_cert, site):
     host = net.address()
     for name in ("nginx", "mailproxy", "run"):
         os.makedirs(os.path.join(folder, name))
-    with open(os.path.join(folder, "nginx", "nginx.conf"), "w") as f:
-        user = f"user {pwd.getpwuid(os.geteuid()).pw_name};"
-        f.write(f"{user} mail {{ auth_http {site['auth'].url}; server {{ listen {host}:143; }} }}")
     run = Proxy(os.path.join(folder, "unused"), {}).run
+    service = None
     try:
         env = {**os.environ, **ENVIRONMENT, "PATH": os.path.abspath(BUILD) + ":" + os.environ["PATH"],
                "MAILPROXY_SOCKET": os.path.join(run, "control.sock")}
         path = os.path.join(folder, "mailproxy", "from-nginx.conf")
         daemon = None
+        service = Service(folder, host, site["auth"], env)
         for line in commands_of_the_page():
+            if line.startswith("systemctl "):
+                service.call(*line.split()[1:])
+                continue
+            if line == "kill %1":
+                assert daemon.stop() == 0
+                continue
             line = line.replace("/etc/", folder + "/").replace("127.0.0.1:10143", f"{host}:10143").replace("joe:secret", "good:pw")
             if line.endswith(" &"):
                 daemon = process.Process(line[:-2].split(), os.path.join(folder, "log"), env)
@@ -664,6 +726,8 @@ def test_the_way_in_the_page(folder, server_cert, site):
                 assert f"{host}:10143" in done.stdout
         assert ("login", "good", "pw") in site["mail"].take()
         site["auth"].take()
-        assert daemon.stop() == 0
+        service.stop()
     finally:
+        if service:
+            service.close()
         shutil.rmtree(run, ignore_errors=True)
