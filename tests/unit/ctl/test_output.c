@@ -144,6 +144,43 @@ static void test_table_columns(void **state)
     check(&g, "[]", "NODE  ID\n");
 }
 
+/* Of a list in chunks the first one decides, but nothing is cut that there is room for. */
+static void test_later_chunks(void **state)
+{
+    static const struct {
+        int width;
+        const char *want;
+    } cases[] = {
+        {0, "ID  USER  IP\n1   a     ::1\n2   anna@example.org  ::1\n3   b                 ::1\n"},
+        {30, "ID  USER  IP\n1   a     ::1\n2   anna@example.org  ::1\n3   b                 ::1\n"},
+        {20, "ID  USER  IP\n1   a     ::1\n2   ann\u2026  ::1\n3   b     ::1\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *text = NULL;
+        size_t n = 0;
+        struct problem problem = {0};
+        FILE *f = open_memstream(&text, &n);
+        struct output o = {
+            .f = f, .format = OUTPUT_TABLE, .is_utf8 = true, .width = cases[i].width};
+        json_t *first = json_loads("[{\"id\":\"1\",\"user\":\"a\",\"ip\":\"::1\"}]", 0, NULL);
+        json_t *next = json_loads("[{\"id\":\"2\",\"user\":\"anna@example.org\",\"ip\":\"::1\"},"
+                                  "{\"id\":\"3\",\"user\":\"b\",\"ip\":\"::1\"}]",
+                                  0, NULL);
+        assert_int_equal(
+            output_init(&o, commands_find("session", "list"), "id,user,ip", false, &problem), 0);
+        output_rows(&o, first);
+        output_rows(&o, next);
+        output_end(&o);
+        output_fini(&o);
+        fclose(f);
+        assert_string_equal(text, cases[i].want);
+        json_decref(first);
+        json_decref(next);
+        free(text);
+    }
+}
+
 static void test_columns_unknown(void **state)
 {
     (void)state;
@@ -323,19 +360,13 @@ static void test_order_of_texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_table_columns),
-        cmocka_unit_test(test_columns_unknown),
-        cmocka_unit_test(test_table_object),
-        cmocka_unit_test(test_unsafe_text),
-        cmocka_unit_test(test_wide_text),
-        cmocka_unit_test(test_tsv),
-        cmocka_unit_test(test_json),
-        cmocka_unit_test(test_id),
-        cmocka_unit_test(test_own_columns),
-        cmocka_unit_test(test_stream),
-        cmocka_unit_test(test_text_stays),
-        cmocka_unit_test(test_short_times),
+        cmocka_unit_test(test_table),          cmocka_unit_test(test_table_columns),
+        cmocka_unit_test(test_later_chunks),   cmocka_unit_test(test_columns_unknown),
+        cmocka_unit_test(test_table_object),   cmocka_unit_test(test_unsafe_text),
+        cmocka_unit_test(test_wide_text),      cmocka_unit_test(test_tsv),
+        cmocka_unit_test(test_json),           cmocka_unit_test(test_id),
+        cmocka_unit_test(test_own_columns),    cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_text_stays),     cmocka_unit_test(test_short_times),
         cmocka_unit_test(test_order_of_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
