@@ -9,6 +9,9 @@
 #include "base/cleanup.h"
 #include "ctl/output.h"
 
+#define MERGE_STEP (TABLE_LIMIT_MAX / 2) /* rows that a daemon is asked to move on at first */
+#define MERGE_ROUNDS_MAX 64              /* answers after which any place is good enough */
+
 enum merge_kind merge_kind(const struct command *c)
 {
     static const struct {
@@ -101,8 +104,8 @@ static void merge_plan_around(const struct merge_window *w, size_t n, size_t off
         total += w->counts[i];
     }
     size_t far = here > offset ? here - offset : offset - here;
-    bool is_far = far + limit > TABLE_LIMIT_MAX / 2;
-    size_t margin = is_far ? TABLE_LIMIT_MAX / 2 : far + limit;
+    bool is_far = far + limit > TABLE_LIMIT_MAX / 2 && !w->is_seeking;
+    size_t margin = is_far || w->is_seeking ? TABLE_LIMIT_MAX / 2 : far + limit;
     for (size_t i = 0; i < n; i++) {
         /* A jump: a guess, which the answers mend. */
         at[i] = is_far && total ? (size_t)((double)w->counts[i] * (double)offset / (double)total)
@@ -202,12 +205,109 @@ static size_t merge_skipped(const struct merge_window *w, const struct table_par
     return is_sorted && offset > first ? merge_min(offset - first, fetched) : 0;
 }
 
+/* Where the first row that is wanted lies: taken[i] of daemon i's rows are before it. */
+static void merge_note_place(struct merge_window *w, const struct merge_answer *a, size_t n,
+                             const size_t *taken)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct table_part *part = &a[i].part;
+        size_t size = json_array_size(json_object_get(a[i].result, "rows"));
+        size_t end = part->offset + size;
+        size_t from = !part->is_from_end   ? part->offset
+                      : w->counts[i] > end ? w->counts[i] - end
+                                           : 0;
+        w->at[i] = merge_min(a[i].result ? from + taken[i] : 0, w->counts[i]);
+    }
+}
+
+/* Which way each daemon has to go: all of its rows that came lie before the place and more follow
+ * (1), all lie behind it and more are before (-1). Steps double until it turns, and are halved
+ * then. True when nobody has to go. */
+static bool merge_note_ways(struct merge_window *w, const struct merge_answer *a, size_t n,
+                            const size_t *taken)
+{
+    bool is_found = true;
+    for (size_t i = 0; i < n; i++) {
+        size_t size = json_array_size(json_object_get(a[i].result, "rows"));
+        size_t from = w->at[i] - merge_min(taken[i], w->at[i]), step = w->steps[i];
+        int way = 0;
+        if (a[i].result && taken[i] == size && from + size < w->counts[i])
+            way = 1;
+        else if (a[i].result && taken[i] == 0 && from > 0 && !a[i].part.is_from_end)
+            way = -1;
+        step = !w->is_seeking || !way || !w->ways[i] ? MERGE_STEP
+               : way == w->ways[i]                   ? step * 2
+                                                     : step / 2;
+        w->steps[i] = step > MERGE_STEP / 2 ? step : MERGE_STEP / 2;
+        w->ways[i] = (signed char)way;
+        is_found = is_found && way == 0;
+    }
+    return is_found;
+}
+
+/* How far a daemon of a way can go. */
+static size_t merge_room(const struct merge_window *w, size_t i, int way, bool is_up)
+{
+    size_t all = is_up ? w->counts[i] - merge_min(w->at[i], w->counts[i]) : w->at[i];
+    return w->ways[i] == way ? merge_min(w->steps[i], all) : 0;
+}
+
+static size_t merge_rooms(const struct merge_window *w, size_t n, int way, bool is_up)
+{
+    size_t room = 0;
+    for (size_t i = 0; i < n; i++)
+        room += merge_room(w, i, way, is_up);
+    return room;
+}
+
+static void merge_go(struct merge_window *w, size_t n, int way, bool is_up, size_t rows)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t by = merge_min(merge_room(w, i, way, is_up), rows);
+        w->at[i] = is_up ? w->at[i] + by : w->at[i] - by;
+        rows -= by;
+    }
+}
+
+/* Whether each daemon's rows that came go on for a page behind the place. */
+static bool merge_has_page(const struct merge_window *w, const struct merge_answer *a, size_t n,
+                           const size_t *taken, size_t limit)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t rest = json_array_size(json_object_get(a[i].result, "rows")) - taken[i];
+        if (a[i].result && rest < limit && w->at[i] + rest < w->counts[i])
+            return false;
+    }
+    return true;
+}
+
+/* The place is looked for as one looks for a word in a book; what one daemon goes on another one
+ * goes back. True when it is found with limit rows behind it, or cannot be. */
+static bool merge_seek(struct merge_window *w, const struct merge_answer *a, size_t n,
+                       const size_t *taken, size_t limit)
+{
+    bool is_found = merge_note_ways(w, a, n, taken), is_last = ++w->rounds > MERGE_ROUNDS_MAX;
+    /* Those that are at the place give way when nobody else does. */
+    int up = merge_rooms(w, n, 1, true) ? 1 : 0, down = merge_rooms(w, n, -1, false) ? -1 : 0;
+    size_t rows = merge_min(merge_rooms(w, n, up, true), merge_rooms(w, n, down, false));
+    w->is_seeking = !is_found && !is_last && rows > 0;
+    if (w->is_seeking) {
+        merge_go(w, n, up, true, rows);
+        merge_go(w, n, down, false, rows);
+        return false;
+    }
+    if (!is_last && !merge_has_page(w, a, n, taken, limit))
+        return false;
+    w->rounds = 0;
+    return true;
+}
+
 static json_t *merge_rows(const struct command *c, const json_t *params, struct merge_window *w,
                           const struct merge_answer *a, size_t n)
 {
     const struct merge_order order = merge_order(c, params);
     struct table_part want = merge_want(params);
-    bool is_window = w && json_object_get(params, "limit"), is_more = false;
+    bool is_window = w && json_object_get(params, "limit"), is_more = false, is_found = true;
     size_t taken[MERGE_MAX] = {0}, matched = 0, seen = 0, skipped = 0;
     json_t *rows = json_array();
     for (size_t i = 0; i < n; i++) {
@@ -217,6 +317,8 @@ static json_t *merge_rows(const struct command *c, const json_t *params, struct 
         is_more = is_more || json_is_true(json_object_get(a[i].result, "more"));
         if (w)
             w->counts[i] = count;
+        if (w)
+            w->at[i] = merge_min(w->at[i], count);
     }
     if (is_window)
         skipped = merge_skipped(w, &want, a, n, order.column[0] != '\0');
@@ -224,15 +326,11 @@ static json_t *merge_rows(const struct command *c, const json_t *params, struct 
         want.limit = SIZE_MAX;
     for (size_t place, k = 0; (place = merge_next(&order, a, n, taken)) < n; k++) {
         json_t *row = json_array_get(json_object_get(a[place].result, "rows"), taken[place]);
-        if (k == skipped && is_window)
-            for (size_t i = 0; i < n; i++) {
-                size_t size = json_array_size(json_object_get(a[i].result, "rows"));
-                size_t from = a[i].part.is_from_end ? (w->counts[i] > a[i].part.offset + size
-                                                           ? w->counts[i] - a[i].part.offset - size
-                                                           : 0)
-                                                    : a[i].part.offset;
-                w->at[i] = from + taken[i];
-            }
+        if (k == skipped && is_window) {
+            merge_note_place(w, a, n, taken);
+            is_found = !order.column[0] || want.offset + want.limit <= TABLE_LIMIT_MAX ||
+                       merge_seek(w, a, n, taken, want.limit);
+        }
         taken[place]++;
         if (k < skipped)
             continue;
@@ -241,8 +339,16 @@ static json_t *merge_rows(const struct command *c, const json_t *params, struct 
         merge_tag(row, place, a[place].name);
         json_array_append(rows, row);
     }
-    return json_pack("{s:o, s:I, s:I, s:b}", "rows", rows, "matched", (json_int_t)matched, "seen",
-                     (json_int_t)seen, "more", is_more);
+    /* Nobody had rows near the place: how many they have is known now, and a better guess. */
+    if (is_window && json_array_size(rows) == 0 && matched > want.offset) {
+        w->is_seeking = false;
+        is_found = ++w->rounds > MERGE_ROUNDS_MAX;
+    }
+    json_t *all = json_pack("{s:o, s:I, s:I, s:b}", "rows", rows, "matched", (json_int_t)matched,
+                            "seen", (json_int_t)seen, "more", is_more);
+    if (all && !is_found)
+        json_object_set_new(all, "again", json_true());
+    return all;
 }
 
 /* ---- counts ---- */

@@ -26,9 +26,14 @@ enum merge_kind {
 };
 
 /* Where in a list of many rows one is: how many rows of each daemon lie before that place, and how
- * many it has. Zero-initialised: at the beginning. */
+ * many it has. While that is being found: which daemons went on (1) or back (-1), by how many rows,
+ * and so far how many answers. Zero-initialised: at the beginning. */
 struct merge_window {
     size_t at[MERGE_MAX], counts[MERGE_MAX];
+    size_t steps[MERGE_MAX];
+    signed char ways[MERGE_MAX];
+    bool is_seeking;
+    unsigned rounds;
 };
 
 /* What one daemon was asked for, and answered. */
@@ -49,7 +54,8 @@ void merge_tag(json_t *row, size_t place, const char *name);
 void merge_params(const struct command *c, const json_t *params, const struct merge_window *w,
                   struct merge_answer *a, size_t n, json_t **ret);
 /* One answer of n; at least one is there. w (NULL when merge_is_window is false) learns where the
- * rows lie. Owned; NULL without memory. */
+ * rows lie; until it knows, the answer has "again": the same question brings better rows. Owned;
+ * NULL without memory. */
 json_t *merge_answers(const struct command *c, const json_t *params, struct merge_window *w,
                       const struct merge_answer *a, size_t n);
 /* Whether two rows have the same in a member; nothing is the same as nothing. */

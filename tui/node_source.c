@@ -215,6 +215,9 @@ static void on_source(void *arg, const json_t *result, const struct client_error
     if (id >= SOURCE_PANE && id < SOURCE_COUNT &&
         n->lists[id - SOURCE_PANE].table.question != n->sources[id].question) {
         is_again = true;
+    } else if (json_is_true(json_object_get(result, "again"))) {
+        /* The rows of several daemons are not together yet: the next answer is nearer. */
+        is_again = true;
     } else if (!result) {
         source_fail(n, s, source_command(id), error);
     } else {

@@ -6,6 +6,8 @@ import signal
 
 import pytest
 from harness import wait
+from harness.proxy import BUILD
+from test_remote import FAKE
 from tui_case import USERS, login, once, open_screen, proxy  # noqa: F401
 
 FIRST, SECOND = USERS
@@ -167,6 +169,35 @@ def test_events_and_commands(both, proxy, other):  # noqa: F811
     both.until(rf"^ test +{FIRST}")
     both.keys(":", "user show u1@example.org", "Enter")
     both.until(rf"^ sec\S+ +{FIRST}")
+    for c in clients:
+        c.close()
+
+
+def test_over_ssh(proxy, other, open_screen, folder):  # noqa: F811
+    """One daemon is here and one behind ssh: one view, actions reach both, and the far one may go and come back."""
+    ssh = os.path.join(folder, "ssh")
+    with open(ssh, "w", encoding="utf-8") as f:
+        f.write(FAKE.format(log=os.path.join(folder, "ssh.log"), build=os.path.abspath(BUILD)))
+    os.chmod(ssh, 0o700)
+    s = open_screen("-s", "ssh://mx2" + other.control, "-s", proxy.control, "-i", "250ms", "--screen", "sessions", size=(150, 40),
+                    env={"PATH": folder + ":" + os.environ["PATH"]})
+    s.until(r"^ 2 daemons ")
+    clients = [login(proxy), login(other, SECOND)]
+    s.until(rf"^ test .*{FIRST}")
+    s.until(rf"^ second .*{SECOND}")
+    s.keys("/", SECOND, "Enter", "x")
+    s.until(rf"\({SECOND}\) at second\?")
+    s.keys("y")
+    wait.until(lambda: not other.sessions(), "the end of the far session")
+    s.keys("Escape", "Escape")
+    other.process.stop(40)
+    s.until("second LOST")
+    s.until(r"^ 1 of 2 daemons .* without second: not connected ")
+    s.until(rf"^ test .*{FIRST}")
+    other.start()
+    s.until_gone("LOST|without second")
+    clients.append(login(other, SECOND))
+    s.until(rf"^ second .*{SECOND}")
     for c in clients:
         c.close()
 

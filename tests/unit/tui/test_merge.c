@@ -118,6 +118,94 @@ static void test_pages(void **state)
         check_part(&w, at, limit, true, all, n);
 }
 
+/* Asks until the rows are together; returns how often. Those that are not there answer nothing. */
+static size_t rounds(struct merge_window *w, size_t offset, size_t limit, unsigned there,
+                     const json_int_t *all, size_t n_all)
+{
+    const struct command *c = commands_find("session", "list");
+    json_t *params =
+        json_pack("{s:s, s:i, s:i}", "sort", "in", "limit", (int)limit, "offset", (int)offset);
+    size_t n = 0;
+    for (bool is_again = true; is_again; n++) {
+        struct merge_answer a[NODES] = {{.name = "n0"}, {.name = "n1"}, {.name = "n2"}};
+        json_t *each[NODES], *row;
+        size_t i;
+        assert_true(n < 40);
+        merge_params(c, params, w, a, NODES, each);
+        for (int k = 0; k < NODES; k++) {
+            a[k].result = there >> k & 1 ? answer_part(k, each[k]) : NULL;
+            json_decref(each[k]);
+        }
+        json_t *result = merge_answers(c, params, w, a, NODES);
+        json_t *rows = json_object_get(result, "rows");
+        is_again = json_is_true(json_object_get(result, "again"));
+        if (!is_again) {
+            assert_int_equal(json_array_size(rows),
+                             offset + limit < n_all ? limit : n_all - offset);
+            json_array_foreach (rows, i, row)
+                assert_int_equal(json_integer_value(json_object_get(row, "in")), all[offset + i]);
+        }
+        for (int k = 0; k < NODES; k++)
+            json_decref(a[k].result);
+        json_decref(result);
+    }
+    json_decref(params);
+    return n;
+}
+
+/* What the daemons of a set have, in its order; owned. */
+static json_int_t *whole_order(unsigned there, size_t *ret_n)
+{
+    size_t n = 0;
+    for (int k = 0; k < NODES; k++)
+        n += there >> k & 1 ? json_array_size(lists[k]) : 0;
+    json_int_t *all = calloc(n + 1, sizeof(*all));
+    *ret_n = 0;
+    for (int k = 0; k < NODES; k++)
+        for (size_t i = 0; there >> k & 1 && i < json_array_size(lists[k]); i++)
+            all[(*ret_n)++] =
+                json_integer_value(json_object_get(json_array_get(lists[k], i), "in"));
+    qsort(all, *ret_n, sizeof(*all), compare);
+    return all;
+}
+
+/* Deep within a long list daemons go and come back, also one whose rows are all before or behind
+ * those of the others: the place is found again in a few answers, and kept by scrolling. */
+static void test_daemons_come_and_go(void **state)
+{
+    static const size_t sizes[2][NODES] = {{20000, 20000, 20000}, {30000, 500, 12000}};
+    static const struct {
+        unsigned there;
+        size_t offset;
+    } steps[] = {{1, 11000}, {3, 11000}, {7, 11000}, {7, 11060}, {6, 11060}, {5, 11000},
+                 {7, 11900}, {7, 31000}, {3, 9000},  {7, 41000}, {4, 2000},  {7, 20000}};
+    (void)state;
+    for (int set = 0; set < 4; set++) {
+        struct merge_window w = {0};
+        make_lists(sizes[set % 2]);
+        for (int k = 0; set >= 2 && k < NODES; k++) { /* one behind the other */
+            size_t i;
+            json_t *row;
+            json_array_foreach (lists[k], i, row)
+                json_object_set_new(
+                    row, "in",
+                    json_integer(json_integer_value(json_object_get(row, "in")) + k * 30000000));
+        }
+        for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+            size_t n;
+            AUTO_FREE json_int_t *all = whole_order(steps[i].there, &n);
+            size_t offset = steps[i].offset + 180 < n ? steps[i].offset : n - 180;
+            size_t took = rounds(&w, offset, 180, steps[i].there, all, n);
+            if (took > 20)
+                fail_msg("set %d, step %zu: %zu answers", set, i, took);
+            /* What was found is kept: a page further is one answer. */
+            if (offset + 60 + 180 < n)
+                assert_int_equal(rounds(&w, offset + 60, 180, steps[i].there, all, n), 1);
+        }
+        (void)drop_lists(NULL);
+    }
+}
+
 /* A place far away is a guess at first, and right when it is asked for again. */
 static void test_jump(void **state)
 {
@@ -268,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_pages, drop_lists),
         cmocka_unit_test_teardown(test_jump, drop_lists),
+        cmocka_unit_test_teardown(test_daemons_come_and_go, drop_lists),
         cmocka_unit_test(test_totals),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_samples),
