@@ -70,7 +70,7 @@ def test_actions_go_to_the_daemon_of_the_row(both, proxy, other):  # noqa: F811
     # Both: each daemon gets its own.
     clients.append(login(other))
     both.until(rf"^ second +{other.sessions()[0]['id']} ")  # the one that ended is still shown
-    both.until_gone("ended")
+    wait.until(lambda: len([line for line in both.lines() if FIRST in line]) == 2, "the end of the row")
     both.keys("*")
     both.until("2 marked")
     both.keys("x")

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: ISC
 """mailproxy-tui: what an operator wants to know or to do, with its keystrokes, from one daemon with a day behind it."""
 import os
+import re
+import time
 
 import pytest
 from conftest import site_settings
-from harness import imap
+from harness import imap, wait
 from harness.proxy import Proxy
 from harness.screen import Screen
-from tui_case import USERS, login
+from harness.server import Server
+from tui_case import USERS, login, open_screen  # noqa: F401
 
 MANY = 4  # sessions of u1
 
@@ -42,8 +45,15 @@ def tui(site, folder):
     s.close()
 
 
+def task(tui, most, *keys):
+    """Presses keys, which are no more than an operator should need; each letter of a text is one."""
+    pressed = sum(1 if re.fullmatch(r"[A-Z][A-Za-z]+|F\d+", k) else len(k) for k in keys)
+    assert pressed <= most
+    tui.keys(*keys)
+
+
 def test_user_with_most_sessions(tui):
-    tui.keys("2", "g", "u")  # 3
+    task(tui, 3, "2", "g", "u")
     tui.until(r"groups by user  2")
     tui.until(rf"^ u1@example\.org +{MANY} +80%")
     # The group's sessions, and back the way that was come.
@@ -84,8 +94,31 @@ def test_one_clients_sessions(tui, site):
     tui.keys("Escape", "Escape", "Escape")
 
 
+def test_one_clients_sessions_are_ended(tui, site):
+    site.add_user("g1@example.org", "pw")
+    far = [imap.Lines(site.host, site.ports["imap"], source="127.99.9.9") for _ in range(8)]
+    for c in far:
+        c.line()
+        assert c.command("a", "LOGIN g1@example.org pw")[-1].startswith("a OK")
+    first = ["9", "g", "i"]
+    tui.keys(*first)
+    tui.until(r"groups by address")
+    tui.until(r"^ 127\.99\.9\.9 +8 ")
+    tui.keys("x")
+    tui.until(r"End all 8 sessions that match ip==?\S*127\.99\.9\.9")
+    task(tui, 6 - len(first) - 1, "8", "Enter")
+    tui.until("8 sessions ended")
+    for c in far:
+        assert "BYE" in c.rest().decode()
+        c.close()
+    wait.until(lambda: len(site.sessions()) == MANY + 1, "the end of that client's sessions")
+    site.ctl("user", "remove", "g1@example.org", "--yes")
+    tui.keys("g", "u")
+    tui.until("groups by user")
+
+
 def test_why_bob_cannot_log_in(tui):
-    tui.keys("4", "/", "u2", "Enter", "Enter")
+    task(tui, 8, "4", "/", "u2", "Enter", "Enter")
     tui.until(r"users › user u2@example\.org")
     tui.until("Where a login would go now")
     tui.until(r"failure .*u2@example\.org")
@@ -102,15 +135,19 @@ def test_why_bob_cannot_log_in(tui):
 
 
 def test_failed_logins_live_and_ban(tui, site):
-    tui.keys("8")  # 1
+    task(tui, 2, "8")
     tui.until(r"failures by address, user and cause  2")
     tui.until(r"^ +3 +3 .* u2@example\.org +auth-failed: wrong password")
     fail(site)
     tui.until(r"^ +4 +4 .* u2@example\.org")
-    tui.keys("B")  # 2
+    tui.keys("B")
     tui.until(r"Lock out 127\.")
     tui.until("these stay; new connections and logins are refused")
-    tui.keys("Escape")
+    task(tui, 5 - 2, "y")
+    tui.until(r"127\S+: locked out")
+    subject = site.ctl("ban", "list")[0]["subject"]
+    assert subject.startswith("127.")
+    site.ctl("ban", "remove", subject)
     tui.keys("g", "c")
     tui.until(r"failures by cause")
 
@@ -156,11 +193,12 @@ def audited(site, command):
 
 def test_a_user_is_locked(tui, site):
     site.add_user("u3@example.org", "pw")
-    tui.keys("4", "/", "u3", "Enter")  # 5
+    first = ["4", "/", "u3", "Enter"]
+    tui.keys(*first)
     tui.until(r"users  1, 3 in all")
     tui.keys("L")
     tui.until(r"Lock out user u3@example\.org\?")
-    tui.keys("y")  # 7
+    task(tui, 8 - sum(map(len, first[:-1])) - 2, "y")
     tui.until(r"u3@example\.org +locked")
     site.ctl("user", "remove", "u3@example.org", "--yes")
 
@@ -170,7 +208,7 @@ def test_a_drain_with_a_rate(tui, site):
     tui.until(r"backends  2")
     tui.keys("d")
     tui.until(r"Drain backend main/dc1\?")
-    tui.keys("Tab", "Tab", "9m", "Tab", "5", "BTab", "BTab", "Enter")  # 11
+    task(tui, 14 - 2, "Tab", "Tab", "9m", "Tab", "5", "BTab", "BTab", "Enter")
     tui.until(r"^ dc1 .* drain")
     assert audited(site, "backend.drain") == ["deadline=9m rate=5 name=main/dc1"]
     for op in site.ctl("--allow-empty", "op", "list", "state=running"):
@@ -224,3 +262,35 @@ def test_own_commands(tui, folder):
     assert os.path.exists(os.path.join(folder, "saved.txt"))
     tui.keys(":", "q", "Enter")
     assert tui.status() == 0
+
+
+def server(seconds):
+    """An IMAP server that takes so long for a login."""
+    def serve(client):
+        client.sendall(b"* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] hello\r\n")
+        with client.makefile("rb") as lines:
+            for words in map(bytes.split, lines):
+                if words[1].upper() in (b"LOGIN", b"AUTHENTICATE"):
+                    time.sleep(seconds)
+                client.sendall(words[0] + b" OK [CAPABILITY IMAP4rev1] done\r\n")
+    return Server(serve)
+
+
+def test_which_backend_is_slow(make_proxy, settings, open_screen):  # noqa: F811
+    """It is seen on the smallest of usual screens, without a key, and by one among all of its list."""
+    servers = {"quick": server(0), "swift": server(0), "tired": server(0.6)}
+    settings["pools"] = [{"name": "main", "tls": "off", "check": {"enabled": False}, "balance": "round-robin",
+                          "backends": [{"name": n, "host": s.host, "ports": {"imap": s.port}} for n, s in servers.items()]}]
+    p = make_proxy(settings)
+    p.add_user("u1@example.org", "pw")
+    clients = [login(p) for _ in range(6)]
+    wait.until(lambda: any(b.get("slow") for b in p.ctl("backend", "list")), "a slow backend")
+    s = open_screen("-s", p.control, "-i", "250ms", size=(80, 24))
+    s.until(r"! logins at backend main/tired are slow: p95 \d+ ms")
+    s.until(r"^ main/tired .* \d{3,4}ms ")
+    task(s, 1, "3")
+    s.until(r"^ tired .* \d{3,4}ms ")
+    for c in clients:
+        c.close()
+    for one in servers.values():
+        one.close()
