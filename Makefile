@@ -18,6 +18,7 @@ CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xd
 	nginx libnginx-mod-mail prometheus fail2ban zsh fish socat jq git swaks libnet-ssleay-perl isync fetchmail msmtp neomutt e2fsprogs valgrind strace
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags man-db mandoc
 FUZZ_PACKAGES = $(BUILD_PACKAGES) clang libclang-rt-dev llvm
+DEB_PACKAGES = $(BUILD_PACKAGES) git debhelper dh-apparmor lintian
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 openssl nginx libnginx-mod-mail haproxy dovecot-core \
 	dovecot-imapd dovecot-pop3d dovecot-submissiond strace valgrind
 
@@ -106,6 +107,7 @@ help:
 #: make soak        MINUTES (60) of mixed load, kills, reloads, upgrades and outages at random from SEED (1)
 #: make soak-graceful  ENDS (1000) graceful ends of each protocol: what do clients that come back find twice, or not at all?
 #: make docs        generate what derives from the tables
+#: make deb         Debian packages of the daemon and of the operators' tools, in build/packages
 #: make install     into PREFIX (/usr/local), configuration into SYSCONFDIR (/etc); DESTDIR is honoured; uninstall
 #: tests/fresh/run   both on a fresh Debian 12 or 13, as root or as a user
 #: make clean       remove what was built
