@@ -14,7 +14,7 @@ BUILD_PACKAGES = gcc libc6-dev make pkg-config libevent-dev libgnutls28-dev libc
 	libcap-ng-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dovecot-pop3d \
 	dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-sieve
-CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-flask curl tmux procps \
+CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-flask python3-jsonschema curl tmux procps \
 	nginx libnginx-mod-mail prometheus fail2ban zsh fish socat jq git swaks libnet-ssleay-perl isync fetchmail msmtp neomutt e2fsprogs valgrind strace
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags man-db mandoc
 FUZZ_PACKAGES = $(BUILD_PACKAGES) clang libclang-rt-dev llvm

@@ -37,6 +37,7 @@ static const struct args_global globals[] = {
     {0, "keep-going", NULL, "with -f: go on after a failure"},
     {'q', "quiet", NULL, "say nothing when it worked"},
     {'h', "help", NULL, "help for what was given so far"},
+    {0, "schema", NULL, "print the JSON Schema of what a command prints with -o json"},
     {'V', "version", NULL, "print the version"},
 };
 
@@ -125,13 +126,10 @@ static int args_take_flag(struct args_options *o, const char *name)
         const char *name;
         bool *flag;
     } flags[] = {
-        {"no-header", &o->no_header},
-        {"yes", &o->yes},
-        {"quiet", &o->quiet},
-        {"help", &o->help},
-        {"version", &o->version},
-        {"keep-going", &o->keep_going},
-        {"allow-empty", &o->allow_empty},
+        {"no-header", &o->no_header},   {"yes", &o->yes},
+        {"quiet", &o->quiet},           {"help", &o->help},
+        {"schema", &o->schema},         {"version", &o->version},
+        {"keep-going", &o->keep_going}, {"allow-empty", &o->allow_empty},
     };
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
         if (strcmp(flags[i].name, name) == 0)
@@ -546,7 +544,7 @@ int args_parse(struct args *ret, const struct args_options *defaults, size_t n,
         memcpy(ret->options.sockets, defaults->sockets, sizeof(defaults->sockets));
         ret->options.n_sockets = defaults->n_sockets ? defaults->n_sockets : 1;
     }
-    if (code || ret->options.help || ret->options.version)
+    if (code || ret->options.help || ret->options.schema || ret->options.version)
         return code;
     if (!ret->command && ret->options.file && !ret->noun)
         return 0;

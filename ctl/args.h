@@ -21,7 +21,7 @@ struct args_options {
     const char *columns; /* "a,b", "all", "+x", or NULL */
     const char *sort;    /* "-out", or NULL */
     uint64_t limit;      /* rows, 0 = all */
-    bool no_header, yes, quiet, help, version, keep_going, is_watch, allow_empty, wait;
+    bool no_header, yes, quiet, help, schema, version, keep_going, is_watch, allow_empty, wait;
     uint64_t wait_ms; /* the longest, 0 = any */
     uint64_t watch_ms;
     uint64_t timeout_ms; /* for each answer */

@@ -11,6 +11,7 @@
 #include "ctl/pipe.h"
 #include "ctl/remote.h"
 #include "ctl/run.h"
+#include "ctl/schema.h"
 #include "ctl/watch.h"
 
 static int main_args(struct run *r, struct args *a)
@@ -18,6 +19,12 @@ static int main_args(struct run *r, struct args *a)
     if (a->options.version) {
         fprintf(r->out, "mailproxyctl %s\n", MAILPROXY_VERSION);
         return 0;
+    }
+    if (a->options.schema) {
+        int err = schema_print(r->out, a->command);
+        if (err)
+            fprintf(r->err, "mailproxyctl: %s\n", err_text(-err));
+        return err ? PROBLEM_FAILED : 0;
     }
     if (a->options.help) {
         help_print(r->out, a->noun, a->command);

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from conftest import backend
-from harness import table, wait
+from harness import schemas, table, wait
 from harness.control import Control
 from harness.proxy import BUILD, Proxy
 from test_control import logged_in
@@ -291,19 +291,26 @@ def refused(status, out, want, name=None):
 
 
 def check_form(command, result):
-    """The JSON is what the table says: rows, an object or an outcome."""
-    c = TABLE[command]
-    if c.flags & {"LIST", "STREAM"}:
-        assert isinstance(result, list)
-        for row in result:
-            assert row and set(row) <= c.columns, (command, set(row) - c.columns)
-    elif "ONE" in c.flags:
-        assert result and set(result) <= c.columns, (command, set(result) - c.columns)
-    elif "--wait" not in ROWS[command].good:
-        assert {"count", "changed"} <= set(result) <= {"count", "changed", "message", "op", "rows", "clean", "cut"}, (command, result)
-        assert ("op" in result) <= ("ASYNC" in c.flags)
-        for row in result.get("rows", []):
-            assert not c.columns or set(row) <= c.columns
+    """The JSON is what its schema says, and an outcome says at least how many and whether something changed."""
+    flags = TABLE[command].flags
+    assert isinstance(result, list) == bool(flags & {"LIST", "STREAM"})
+    for one in result if "STREAM" in flags else [result]:
+        schemas.check(spoken(command), one)
+    if not flags & {"LIST", "ONE", "STREAM"} and "--wait" not in ROWS[command].good:
+        assert {"count", "changed"} <= set(result)
+        assert ("op" in result) <= ("ASYNC" in flags)
+
+
+def test_schemas(proxy):
+    """One document has all of them; a command that is not there has none."""
+    everything = json.loads(proxy.ctl_run("--schema").stdout)
+    assert set(everything["$defs"]) == {name.replace(" ", ".").replace("-", "_") for name in TABLE}
+    one = json.loads(proxy.ctl_run("help", "--schema", "users").stdout)
+    assert one["title"] == "mailproxyctl -o json user list"
+    assert {k: v for k, v in one.items() if k != "$schema"} == everything["$defs"]["user.list"]
+    state = one["items"]["properties"]["state"]
+    assert state["type"] == "string" and "locked" in state["enum"]
+    assert proxy.ctl_run("session", "lsit", "--schema", check=False).returncode == 2
 
 
 def test_every_command_has_a_row(proxy):

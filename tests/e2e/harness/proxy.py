@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 
-from . import net, process, wait
+from . import net, process, schemas, wait
 from .terminal import Terminal
 
 BUILD = os.environ.get("MAILPROXY_BUILD") or os.path.join(
@@ -170,7 +170,11 @@ class Proxy:
     def ctl(self, *args, stdin=None, socket=None):
         """Runs mailproxyctl and returns what it says as JSON."""
         out = self.ctl_run("-o", "json", *args, stdin=stdin, socket=socket).stdout
-        return json.loads(out) if out.strip() else None
+        if not out.strip():
+            return None
+        answer = json.loads(out)
+        schemas.check(args, answer)
+        return answer
 
     def sessions(self, *args):
         return self.ctl("--allow-empty", "session", "list", *args)
