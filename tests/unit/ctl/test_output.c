@@ -292,7 +292,7 @@ static void test_own_columns(void **state)
 {
     (void)state;
     /* The table names no columns for this command: the rows do. */
-    struct given g = {"user", "remove", NULL, OUTPUT_TABLE, 0, false, false, false, false};
+    struct given g = {"backend", "release", NULL, OUTPUT_TABLE, 0, false, false, false, false};
     check(&g, "[{\"ip\":\"192.0.2.1\",\"last_seen\":5}]",
           "IP         LAST-SEEN\n192.0.2.1          5\n");
 }
