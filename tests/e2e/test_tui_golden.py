@@ -27,6 +27,7 @@ MASKS = [
     (r" peak #(, #)?( in #)?", ""),  # long numbers leave no room for it
     (r"▆( ▆)+", "▆"),
     (r" (CHECK-MS|ORIGIN)$|(?<=TIME TIME) (#|file|runtime)$", ""),  # a check in no time leaves room for the other
+    (r"▆ (?=# # # # ago$)", ""),  # logins of the last half minute, which a slow machine is behind
     (r" CERT-FILE$| /\S+/ca/\S+$", ""),  # a long address leaves no room for it
 ]
 
