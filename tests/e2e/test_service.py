@@ -72,6 +72,28 @@ def exposure(folder, drop_in=None):
     return float(found[1])
 
 
+def calls_of_unit():
+    """What the unit's SystemCallFilter lets through; systemd says what its groups hold."""
+    with open(os.path.join(CONF, "mailproxy.service")) as f:
+        words = re.search(r"^SystemCallFilter=(.*)", f.read(), re.M)[1].split()
+    groups, calls = [w for w in words if w.startswith("@")], {w for w in words if not w.startswith("@")}
+    while groups:
+        text = subprocess.run(["systemd-analyze", "syscall-filter", "--no-pager", groups.pop()], capture_output=True, text=True, check=True).stdout
+        for word in re.findall(r"^ +(\S+)", text, re.M):
+            groups.append(word) if word.startswith("@") else calls.add(word)
+    return calls
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_unit_allows_the_sandbox():
+    """The engine confines itself within the unit: without the calls for that it would go on unconfined, with a warning."""
+    allowed = calls_of_unit()
+    assert {"seccomp", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"} <= allowed
+    with open(os.path.join(CONF, "..", "daemon", "sandbox", "calls.def")) as f:
+        used = set(re.findall(r"^CALL\((\w+),", f.read(), re.M))
+    assert not used - allowed, "calls of the engine that the unit refuses"
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
 def test_exposure(folder):
     assert exposure(folder) <= 3.0  # a supervisor with root's rights, for keys that only root can read

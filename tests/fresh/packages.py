@@ -93,6 +93,10 @@ def check_service(mail, cert, key):
     wait.until(is_ready, "the service")
     state = unit("mailproxy", "MainPID", "Type", "WatchdogUSec", "NRestarts")
     assert state["Type"] == "notify" and state["WatchdogUSec"] == "30s", state
+    words = run("journalctl", "-u", "mailproxy", "--no-pager")
+    assert "not-in-force" not in words, words  # the unit lets the engine confine itself
+    with open(f"/proc/{ctl('system', 'status')['pid']}/status") as f:
+        assert "Seccomp:\t2" in f.read()
     with log_in() as client:
         assert reads_mail(client)
         run("systemctl", "reload", "mailproxy")
