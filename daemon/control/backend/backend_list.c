@@ -285,11 +285,12 @@ static int targets_pick(struct request *r, struct targets *all)
     size_t n;
     struct filter *filter = NULL;
     const struct filter_field *fields = command_filter_fields(command_find("backend.list"), &n);
+    struct control *c = request_control(r);
     int err = request_filter(r, "filter", fields, n, &filter);
-    struct target_pick pick = {request_control(r), filter, all, 0};
-    if (err < 0 || !filter)
+    if (err < 0 || !filter) /* the request is answered, or there is no filter */
         return err;
-    err = targets_each(request_control(r), pick_one, &pick);
+    struct target_pick pick = {c, filter, all, 0};
+    err = targets_each(c, pick_one, &pick);
     if (err == 0)
         err = pick.err;
     if (err == 0 && all->n == 0)
