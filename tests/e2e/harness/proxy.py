@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: ISC
 """mailproxyd under test, and mailproxyctl to drive it."""
 import ctypes
+import datetime
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -151,6 +153,12 @@ class Proxy:
 
     def wait_for_log(self, text, count=1):
         wait.until(lambda: self.log().count(text) >= count, f"{text!r} in the log")
+
+    def times_of(self, event, count):
+        """When the last `count` events of a name happened, in seconds, as the log says."""
+        self.wait_for_log(f" {event} ", count)
+        stamps = re.findall(rf"^(\S+)Z \w+ {event} ", self.log(), re.M)[-count:]
+        return sorted(datetime.datetime.fromisoformat(stamp).timestamp() for stamp in stamps)
 
     def engine_pid(self):
         return self.ctl("system", "status")["pid"]
