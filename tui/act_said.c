@@ -31,11 +31,11 @@ static char *said_object(const struct act *act)
 }
 
 /* "34 sessions ended, 2 commands cut" */
-static int said_ends(struct buf *text, const json_t *result)
+static int said_ends(struct buf *text, const json_t *result, const char *before)
 {
     json_int_t n = json_integer_value(json_object_get(result, "count"));
     json_int_t cut = json_integer_value(json_object_get(result, "cut"));
-    int err = buf_printf(text, "%lld session%s ended", (long long)n, n == 1 ? "" : "s");
+    int err = buf_printf(text, "%s%lld session%s ended", before, (long long)n, n == 1 ? "" : "s");
     if (err == 0 && cut > 0)
         err = buf_printf(text, ", %lld command%s cut", (long long)cut, cut == 1 ? "" : "s");
     return err;
@@ -49,6 +49,7 @@ char *act_said(const struct act *act, const json_t *result)
     AUTO_BUF text = BUF_INIT;
     bool is_kill = strcmp(act->command->method, "session.kill") == 0;
     bool has_ends = json_object_get(result, "clean") != NULL;
+    json_int_t n_ended = json_integer_value(json_object_get(result, "count"));
     bool is_begun = json_object_get(result, "op") != NULL;
     int err = 0;
     if (!is_begun && message[0])
@@ -61,9 +62,10 @@ char *act_said(const struct act *act, const json_t *result)
                          : d->said[0]        ? d->said
                                              : "done");
     else if (!is_kill)
-        err = buf_printf(&text, "%s: %s%s", object ? object : "", d->said, d->said[0] ? ", " : "");
-    if (err == 0 && has_ends)
-        err = said_ends(&text, result);
+        err = buf_printf(&text, "%s: %s", object ? object : "", d->said);
+    /* None is worth a word only where ending them was all there was to do. */
+    if (err == 0 && has_ends && (n_ended > 0 || !d->said[0] || is_kill))
+        err = said_ends(&text, result, !is_kill && d->said[0] ? ", " : "");
     if (err == 0 && message[0])
         err = buf_printf(&text, "; %s", message);
     return err < 0 ? NULL : buf_steal(&text);

@@ -140,6 +140,8 @@ static void test_sentences(void **state)
         {PANE_USERS, ACTION_LOCK, "user anna",
          "{\"count\":3,\"changed\":true,\"clean\":3,\"cut\":1}",
          "user anna: locked, 3 sessions ended, 1 command cut"},
+        {PANE_USERS, ACTION_LOCK, "user anna",
+         "{\"count\":0,\"changed\":true,\"clean\":0,\"cut\":0}", "user anna: locked"},
         {PANE_USERS, ACTION_KILL, "user anna",
          "{\"count\":0,\"changed\":true,\"clean\":0,\"cut\":0}", "user anna: 0 sessions ended"},
         {PANE_USERS, ACTION_UNLOCK, "user anna", "{\"count\":0,\"changed\":false}",
