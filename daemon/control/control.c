@@ -177,7 +177,7 @@ void control_free(struct control *c)
     upgrades_free(c->upgrades);
     ops_free(c->ops);
     logins_free(c->logins);
-    limiter_free(STEAL(c->limiter));
+    limiter_stop(c->limiter);
     configs_free(c->configs);
     certificates_free(STEAL(c->certificates));
     trouble_free(c->trouble);
@@ -189,6 +189,7 @@ void control_free(struct control *c)
     work_queue_fini(&c->op_queue);
     work_queue_fini(&c->rule_queue);
     jobs_free(c->rpc.jobs);
+    limiter_free(STEAL(c->limiter));
     history_free(c->history);
     runtime_free(c->runtime);
     live_routes_free(c);

@@ -302,6 +302,7 @@ def test_limits_of_both(two):
     """Sessions of the old engine count against the limits of users and addresses, and are listed; when they end, or the engine dies, no more."""
     p, old, new = two
     wait.until(lambda: subjects(p) == {"127.0.0.1": 4, USERS[0]: 2, USERS[1]: 1, USERS[2]: 1}, "the sessions of both")
+    assert {r["name"]: r["sessions"] for r in p.ctl("user", "list", "--offset", "0")} == {USERS[0]: 2, USERS[1]: 1, USERS[2]: 1}
     assert p.ctl("limit", "show", USERS[0])["sessions"] == 2 and p.ctl("limit", "show", "127.0.0.1")["sessions"] == 4
     p.ctl("limit", "set", USERS[0], "--sessions", "2")
     assert p.ctl("route", "explain", USERS[0])["verdict"] == "refused: the user has 2 of 2 sessions"

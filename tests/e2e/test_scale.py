@@ -5,6 +5,7 @@ import collections
 import ipaddress
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 from harness import wait
 from harness.control import Control
 from harness.crowd import Crowd
+from tui_case import open_screen  # noqa: F401 (a fixture)
 
 SESSIONS = 20000
 USERS = 2000
@@ -129,6 +131,53 @@ def test_many_clients(crowd):
     for c in controls:
         c.close()
     assert IS_SANITIZED or max(took[-1]) < TURN_MS, took
+
+
+@pytest.fixture(scope="module")
+def named(crowd):
+    """Names of all three kinds, mixed: with sessions only, of the store (some with sessions), with a state only."""
+    c = Control(crowd.control)
+    users = {r["user"] for page in c.pages("session.list", limit=1000) for r in page["rows"]}
+    stored = {name.replace("user", "user0") for name in users} | set(sorted(users)[::50])
+    csv = "name\n" + "".join(name + "\n" for name in stored)
+    assert c.call("user.import", data=csv)["result"]["count"] == len(stored)
+    # Nobody judges but the store; these are of the time before: no account, but a word of an operator.
+    said = [f"user{i}1000x@example.org" for i in range(3)] + ["zzz@example.org"]
+    csv = "name,source,max_sessions\n" + "".join(f"{name},other,5\n" for name in said)
+    assert c.call("user.import", data=csv)["result"]["count"] == len(said)
+    c.close()
+    return sorted(users | stored | set(said), key=str.encode)
+
+
+@pytest.mark.parametrize("sort", [None, "name", "-name", "sessions", "-created"])
+def test_users_are_counted_to_the_end(control, named, sort):
+    """Each page counts all names that the list has, whatever is known of them."""
+    more = {"sort": sort} if sort else {}
+    found = []
+    while True:
+        part = control.call("user.list", offset=len(found), limit=700, **more)["result"]
+        assert part["matched"] == len(named), (sort, len(found))
+        assert part["more"] == (len(found) + len(part["rows"]) < len(named)) or sort
+        if not part["rows"]:
+            break
+        found += [r["name"] for r in part["rows"]]
+    assert len(found) == len(named) and sorted(found, key=str.encode) == named
+    if sort in (None, "name", "-name"):
+        assert found == (named[::-1] if sort == "-name" else named)
+    for offset in (0, 1, len(named) - 1, len(named), len(named) + 9):
+        part = control.call("user.list", offset=offset, limit=1, **more)["result"]
+        assert [[r["name"] for r in part["rows"]], part["matched"]] == [found[offset:offset + 1], len(named)]
+    if not sort:
+        assert [r["name"] for page in control.pages("user.list", limit=700) for r in page["rows"]] == named
+
+
+def test_dashboard_reaches_the_last_user(crowd, named, open_screen):
+    s = open_screen("-s", crowd.control, "--screen", "users", "-i", "250ms")
+    s.until(rf"users  .*\b{len(named)}\b")
+    s.keys("End")
+    s.until(r"zzz@example\.org")
+    s.keys("Home")
+    s.until(re.escape(named[0]))
 
 
 VIEWERS = """

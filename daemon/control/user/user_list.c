@@ -226,16 +226,28 @@ static int user_list_take_part(struct user_list *l, struct store *store)
     return err;
 }
 
+/* A part of all names: they are counted by themselves, and rows are made of the part alone. */
+static int user_list_run_part(struct user_list *l, struct store *store)
+{
+    uint64_t n_names = 0;
+    int err = user_names_count(store, &l->names, l->offset, &n_names, &l->after);
+    l->matched = l->offset;
+    if (err == 0 && l->offset < n_names)
+        err = user_names_each(store, &l->names, l->after, user_list_one, l);
+    l->seen = l->matched = (size_t)n_names;
+    return err;
+}
+
 static int user_list_run(struct work *w)
 {
     struct user_list *l = CONTAINER_OF(w, struct user_list, work);
     struct store *store = work_control(w)->host->store;
-    uint64_t n_users = 0;
-    int err = user_names_each(store, &l->names, l->after, user_list_one, l);
+    bool is_part = l->is_counted && !l->filter && !l->sort;
+    int err = user_names_take(work_control(w), &l->names);
+    if (err == 0)
+        err = is_part ? user_list_run_part(l, store)
+                      : user_names_each(store, &l->names, l->after, user_list_one, l);
     err = err == 0 ? l->err : err;
-    if (err == 0 && l->is_counted && !l->filter &&
-        (err = user_names_count(store, l->judge ? &l->names : NULL, &n_users)) == 0)
-        l->seen = l->matched = (size_t)n_users;
     if (err == 0 && l->sort)
         err = user_list_take_part(l, store);
     if (l->is_counted && l->last)
@@ -312,12 +324,7 @@ void command_user_list(struct request *r)
     l->rows = json_array();
     l->now_ms = clock_wall_ms();
     l->judge = user_judge(request_control(r));
-    if (user_names_take(request_control(r), &l->names) == 0) {
-        work_post(&l->work, NULL);
-        return;
-    }
-    work_free(&l->work);
-    request_fail(r, -ERR_NOMEM, NULL, NULL);
+    work_post(&l->work, NULL);
 }
 
 /* ---- names that are not there ---- */

@@ -96,11 +96,19 @@ static bool names_stored(void *arg, const struct store_user *u)
     return !w->is_stopped;
 }
 
+static void names_sort(struct user_names *names)
+{
+    if (!names->is_sorted)
+        qsort_r(names->v, names->n, sizeof(*names->v), name_compare,
+                (void *)buf_str(&names->text).p);
+    names->is_sorted = true;
+}
+
 int user_names_each(struct store *store, struct user_names *names, const char *after,
                     bool (*fn)(void *arg, const struct store_user *u, uint64_t sessions), void *arg)
 {
     struct names_walk w = {.names = names, .fn = fn, .arg = arg};
-    qsort_r(names->v, names->n, sizeof(*names->v), name_compare, (void *)buf_str(&names->text).p);
+    names_sort(names);
     while (after && w.at < names->n && strcmp(name_text(names, w.at), after) <= 0)
         w.at++;
     int err = store_user_each(store, after, SIZE_MAX, names_stored, &w);
@@ -114,34 +122,44 @@ int user_names_each(struct store *store, struct user_names *names, const char *a
 struct names_count {
     const struct user_names *names;
     size_t at;
-    uint64_t n;
+    uint64_t n, offset;
+    char *before; /* the last one of the first offset */
+    int err;
 };
+
+static void names_count_one(struct names_count *c, const char *name)
+{
+    c->n++;
+    if (c->n == c->offset && !(c->before = str_dup_c(name)))
+        c->err = -ERR_NOMEM;
+}
 
 /* One of the store; those with sessions before it are further ones. */
 static bool names_count_stored(void *arg, const char *name)
 {
     struct names_count *c = arg;
     int order = 1;
-    while (c->names && c->at < c->names->n &&
-           (order = strcmp(name_text(c->names, c->at), name)) < 0) {
-        c->at++;
-        c->n++;
-    }
-    c->at += order == 0;
-    c->n++;
-    return true;
+    while (c->at < c->names->n && (order = strcmp(name_text(c->names, c->at), name)) < 0)
+        names_count_one(c, name_text(c->names, c->at++));
+    c->at += c->at < c->names->n && order == 0;
+    names_count_one(c, name);
+    return c->err == 0;
 }
 
-int user_names_count(struct store *store, const struct user_names *names, uint64_t *ret)
+int user_names_count(struct store *store, struct user_names *names, uint64_t offset,
+                     uint64_t *ret_n, char **ret_before)
 {
-    struct names_count c = {.names = names};
-    bool has_names = false;
-    int err = store_has_names(store, &has_names);
-    if (err < 0)
-        return err;
-    if (!has_names && (!names || names->n == 0))
-        return store_user_count(store, ret);
+    struct names_count c = {.names = names, .offset = offset};
+    bool is_more = true; /* than accounts */
+    *ret_before = NULL;
+    int err = names->n == 0 && offset == 0 ? store_has_names(store, &is_more) : 0;
+    if (err < 0 || !is_more)
+        return err < 0 ? err : store_user_count(store, ret_n);
+    names_sort(names);
     err = store_name_each(store, names_count_stored, &c);
-    *ret = c.n + (names ? names->n - c.at : 0);
-    return err;
+    while (c.err == 0 && c.at < names->n)
+        names_count_one(&c, name_text(names, c.at++));
+    *ret_n = c.n;
+    *ret_before = c.before;
+    return err < 0 ? err : c.err;
 }

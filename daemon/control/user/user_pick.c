@@ -26,8 +26,7 @@ bool user_pick_begin(struct request *r, struct user_pick *p)
     p->unknown = json_array();
     p->now_ms = clock_wall_ms();
     p->judge = user_judge(request_control(r));
-    if (!p->users || !p->unknown ||
-        (request_has(r, "filter") && user_names_take(request_control(r), &p->names) < 0)) {
+    if (!p->users || !p->unknown) {
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return false;
     }
@@ -118,6 +117,8 @@ int user_pick_find(struct work *w, struct user_pick *p, size_t most)
         if (err == 0)
             err = pick_name(store, p, name);
     }
+    if (err == 0 && p->filter)
+        err = user_names_take(work_control(w), &p->names);
     if (err == 0 && p->filter)
         err = user_names_each(store, &p->names, NULL, pick_match, p);
     if (err == 0)

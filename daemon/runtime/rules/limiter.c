@@ -198,6 +198,7 @@ int limiter_new(struct control *c, struct limiter **ret, char **ret_error)
     int err = rule_db_load(c, on_rule_loaded, l);
     if (err < 0) {
         *ret_error = str_printf("bans cannot be read: %s", err_text(err));
+        limiter_stop(l);
         limiter_free(l);
         return err;
     }
@@ -219,16 +220,22 @@ static void limiter_flush(struct limiter *l, const char *kind)
     }
 }
 
-void limiter_free(struct limiter *l)
+void limiter_stop(struct limiter *l)
 {
     if (!l)
         return;
     loop_timer_cancel(l->control->host->loop, &l->tick);
     limiter_tell_left_out(l, true);
     rows_drop(&l->jobs);
-    rule_batch_free(l->next);
+    rule_batch_free(STEAL(l->next));
     limiter_flush(l, RULE_DB_BAN);
     limiter_flush(l, RULE_DB_OVERRIDE);
+}
+
+void limiter_free(struct limiter *l)
+{
+    if (!l)
+        return;
     limits_fini(&l->limits);
     free(l);
 }

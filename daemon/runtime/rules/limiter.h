@@ -11,7 +11,10 @@ struct limiter;
 
 /* Loads bans and overrides; blocking. */
 int limiter_new(struct control *c, struct limiter **ret, char **ret_error) NODISCARD;
-/* What the store does not have yet is written; blocking. NULL is fine. */
+/* What the store does not have yet is written; blocking. Its counts can be read on. NULL is fine.
+ */
+void limiter_stop(struct limiter *l);
+/* One that was stopped, when no job reads its counts any more. NULL is fine. */
 void limiter_free(struct limiter *l);
 
 /* The counts and bans, borrowed. The workers judge by them. */

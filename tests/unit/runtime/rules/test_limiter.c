@@ -19,6 +19,7 @@ static void start(void)
 
 static void stop(void)
 {
+    limiter_stop(plane.object.limiter);
     limiter_free(STEAL(plane.object.limiter));
 }
 
