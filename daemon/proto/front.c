@@ -104,6 +104,25 @@ enum reply_kind front_why_disabled(const struct front_env *env, bool is_clear_te
     return is_tls_wanted ? REPLY_TLS_REQUIRED : REPLY_MECH_DISABLED;
 }
 
+enum proto_intent front_refuse(struct front *f, enum reply_kind why, enum sasl_mech mech)
+{
+    front_end_login(f);
+    f->refusal = why;
+    f->auth_mech = mech;
+    return PROTO_REFUSED;
+}
+
+enum proto_intent front_refuse_command(struct front *f, enum reply_kind why, enum sasl_mech mech,
+                                       struct str user)
+{
+    AUTO_BUF name = BUF_INIT; /* it may lie in what is wiped */
+    if (str_is_utf8(user) && !str_has_crlf_nul(user) && buf_append_str(&name, user) < 0)
+        return PROTO_FATAL;
+    (void)front_refuse(f, why, mech);
+    f->cred.mech = mech;
+    return buf_append_str(&f->cred.user, buf_str(&name)) < 0 ? PROTO_FATAL : PROTO_REFUSED;
+}
+
 int front_note_verb(struct front *f, struct str verb)
 {
     buf_clear(&f->last_verb);

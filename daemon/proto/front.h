@@ -31,6 +31,13 @@ unsigned front_announced(const struct front_env *env);
 bool front_is_starttls_offered(const struct front_env *env);
 /* Why a way to log in is not there: it needs TLS first, or there is none of that name. */
 enum reply_kind front_why_disabled(const struct front_env *env, bool is_clear_text);
+/* A try to log in was refused into the reply and ends here: PROTO_REFUSED. by SASL: mech, SASL_NONE
+ * for a name that is none. */
+enum proto_intent front_refuse(struct front *f, enum reply_kind why, enum sasl_mech mech);
+/* The same of the protocol's own command (mech as cred.mech would have it). user: who, empty where
+ * it is not known; a name that no login could have is left out. */
+enum proto_intent front_refuse_command(struct front *f, enum reply_kind why, enum sasl_mech mech,
+                                       struct str user);
 /* Keeps the verb for the log, in upper case, printable, cut. -ERR_NOMEM. */
 int front_note_verb(struct front *f, struct str verb) NODISCARD;
 /* True when a line (or the first bytes of one) looks like an HTTP request line (cross-protocol

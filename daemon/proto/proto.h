@@ -40,6 +40,8 @@ enum proto_intent {
     PROTO_ROUTE,    /* SMTP without authentication: mail_from and rcpt_to are set, find a server */
     PROTO_QUIT,     /* reply holds the farewell; flush and close */
     PROTO_BAD,      /* a command was refused into reply: counts against max_errors */
+    PROTO_REFUSED,  /* as BAD, of a try to log in that nobody judges: refusal says why, cred.mech
+                       (its own command) or auth_mech how, cred.user who, as far as it is known */
     PROTO_FATAL,    /* reply says why; flush and close (over-long line, HTTP request, unskippable
                        literal) */
 };
@@ -69,7 +71,8 @@ struct front_env {
 /* Common head of each protocol's front object. */
 struct front {
     const struct front_env *env;
-    enum sasl_mech auth_mech; /* with AUTH_BEGIN */
+    enum sasl_mech auth_mech; /* with AUTH_BEGIN and REFUSED */
+    enum reply_kind refusal;  /* with REFUSED */
     bool has_initial;         /* with AUTH_BEGIN */
     bool is_exchange;         /* the next line is a SASL response */
     struct buf auth_data;     /* decoded SASL bytes (wiped) */

@@ -376,6 +376,9 @@ static void front_act(struct session *s, enum proto_intent intent)
         if (!s->is_ended)
             (void)front_has_failed_enough(s, SESSION_END_TOO_MANY_BAD);
         break;
+    case PROTO_REFUSED:
+        front_refused(s);
+        break;
     case PROTO_FATAL:
         session_count(s, COUNTER_BAD_COMMANDS, 1);
         session_linger(s, SESSION_END_PROTOCOL);

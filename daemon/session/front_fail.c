@@ -75,6 +75,25 @@ bool front_has_failed_enough(struct session *s, enum session_end end)
     return true;
 }
 
+void front_refused(struct session *s)
+{
+    struct front *f = s->pre->front;
+    s->is_login_command = f->cred.mech != SASL_NONE;
+    s->mech = (uint8_t)f->auth_mech;
+    free(s->user); /* of an earlier try */
+    s->user = NULL;
+    s->pre->cred = &f->cred;
+    if (s->tap)
+        trace_match_user(s);
+    front_note_failure(s, f->refusal, "proxy", STR_NULL);
+    s->pre->cred = NULL;
+    credentials_wipe(&f->cred);
+    session_count(s, COUNTER_BAD_COMMANDS, 1);
+    session_enter(s, SESSION_COMMAND);
+    if (!s->is_ended)
+        (void)front_has_failed_enough(s, SESSION_END_TOO_MANY_BAD);
+}
+
 void front_fail(struct session *s, enum reply_kind kind, const char *code, const char *text)
 {
     AUTO_BUF reply = BUF_INIT;

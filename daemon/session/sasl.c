@@ -8,6 +8,13 @@
 
 static void sasl_take(struct session *s, enum sasl_result result, struct buf *out);
 
+/* The exchange ends without a judgement. */
+static void sasl_refuse(struct session *s, enum reply_kind why)
+{
+    front_note_failure(s, why, "proxy", STR_NULL);
+    front_fail(s, why, NULL, NULL);
+}
+
 /* Stable for the life of the process, so that asking twice about an unknown user tells nothing. */
 static struct str sasl_fake_secret(void)
 {
@@ -42,25 +49,33 @@ static void sasl_make_env(struct session *s)
     };
 }
 
+/* What is noted from here on is of this try, not of an earlier one. */
+static void sasl_forget_try(struct session *s)
+{
+    s->mech = (uint8_t)s->pre->front->auth_mech;
+    s->is_login_command = false;
+    s->auth_source = NULL;
+    free(s->user);
+    s->user = NULL;
+}
+
 void sasl_begin(struct session *s)
 {
     struct preauth *p = s->pre;
     enum sasl_mech mech = p->front->auth_mech;
     AUTO_SECRET_BUF out = BUF_INIT;
     front_forget_exchange(s);
+    sasl_forget_try(s);
     if (mech >= SASL_MECH_COUNT || !(p->front_env.mechanisms & SASL_BIT(mech))) {
-        front_fail(s, REPLY_MECH_DISABLED, NULL, NULL);
+        sasl_refuse(s, REPLY_MECH_DISABLED);
         return;
     }
     sasl_make_env(s);
     p->sasl = sasl_new(mech, &p->sasl_env);
     if (!p->sasl) {
-        front_fail(s, REPLY_INTERNAL, NULL, NULL);
+        sasl_refuse(s, REPLY_INTERNAL);
         return;
     }
-    s->mech = (uint8_t)mech;
-    s->is_login_command = false;
-    s->auth_source = NULL;
     session_enter(s, SESSION_SASL);
     if (!s->is_ended)
         sasl_take(s, sasl_step(p->sasl, p->front->has_initial, buf_str(&p->front->auth_data), &out),
@@ -109,7 +124,7 @@ static void sasl_take(struct session *s, enum sasl_result result, struct buf *ou
             return;
         p->query = auth_keys(s->env->auth, buf_str(&sasl_credentials(p->sasl)->user), on_keys, s);
         if (!p->query)
-            front_fail(s, REPLY_INTERNAL, NULL, NULL);
+            sasl_refuse(s, REPLY_INTERNAL);
         break;
     case SASL_CREDENTIALS:
         if (out->len > 0) { /* SCRAM's last word; the client answers with nothing */
@@ -130,7 +145,7 @@ void sasl_data(struct session *s)
     struct preauth *p = s->pre;
     AUTO_SECRET_BUF out = BUF_INIT;
     if (!p->sasl) {
-        front_fail(s, REPLY_INTERNAL, NULL, NULL);
+        sasl_refuse(s, REPLY_INTERNAL);
         return;
     }
     if (p->is_error_challenge)
@@ -143,8 +158,12 @@ void sasl_data(struct session *s)
 
 void sasl_broken(struct session *s, enum reply_kind kind)
 {
-    if (s->pre->is_error_challenge)
+    if (s->pre->is_error_challenge) {
         sasl_data(s);
-    else
+    } else if (kind == REPLY_AUTH_CANCELLED) { /* the client's own doing: nobody refused it */
         front_fail(s, kind, NULL, NULL);
+    } else {
+        sasl_forget_try(s);
+        sasl_refuse(s, kind);
+    }
 }

@@ -125,6 +125,13 @@ static inline bool fuzz_front_act(struct fuzz_front_run *run, enum proto_intent 
     case PROTO_BAD:
         fuzz_note(&run->trace, "{BAD}");
         return true;
+    case PROTO_REFUSED:
+        FUZZ_CHECK(f->cred.secret.len == 0 && f->auth_data.len == 0);
+        FUZZ_CHECK(!str_has_crlf_nul(buf_str(&f->cred.user)) &&
+                   str_is_utf8(buf_str(&f->cred.user)));
+        fuzz_note(&run->trace, "{REFUSED %s %d}", reply_name(f->refusal), (int)f->auth_mech);
+        fuzz_note_str(&run->trace, buf_str(&f->cred.user));
+        return true;
     case PROTO_STARTTLS:
         run->env.tls = FRONT_TLS_ACTIVE;
         r = p->tls_started(f, reply);

@@ -109,13 +109,13 @@ static enum proto_intent imap_answer(const struct imap_command *c, struct buf *r
 
 /* A command refused with an abstract reply. */
 static enum proto_intent imap_refuse(const struct imap_command *c, struct buf *reply,
-                                     enum reply_kind kind, const char *text)
+                                     enum reply_kind kind, enum proto_intent intent)
 {
     const struct imap_reply_row *row = imap_reply_row(kind);
     if (buf_append_str(reply, c->tag) < 0 || buf_append_char(reply, ' ') < 0 ||
-        imap_append_words(reply, row->status, row->code, kind, text) < 0)
+        imap_append_words(reply, row->status, row->code, kind, NULL) < 0)
         return PROTO_FATAL;
-    return PROTO_BAD;
+    return intent;
 }
 
 /* ---- object ---- */
@@ -249,12 +249,24 @@ static int imap_cut_login(struct str args, struct credentials *cred)
     return args.n == 0 ? 0 : -ERR_SYNTAX;
 }
 
+/* LOGIN that nobody is going to judge; its name may be all that was sent. */
+static enum proto_intent imap_refuse_login(struct imap_front *i, const struct imap_command *c,
+                                           enum reply_kind why, struct buf *reply)
+{
+    AUTO_BUF user = BUF_INIT;
+    struct str args = c->args;
+    if (!imap_cut_blank(&args) || imap_cut_astring(&args, &user) < 0)
+        buf_clear(&user);
+    imap_end_login(i);
+    return imap_refuse(c, reply, why, front_refuse_command(&i->f, why, SASL_PLAIN, buf_str(&user)));
+}
+
 static enum proto_intent imap_login(struct imap_front *i, const struct imap_command *c,
                                     struct buf *reply)
 {
     struct credentials *cred = &i->f.cred;
     if (!imap_is_login_allowed(i->f.env))
-        return imap_refuse(c, reply, front_why_disabled(i->f.env, true), NULL);
+        return imap_refuse_login(i, c, front_why_disabled(i->f.env, true), reply);
     if (!imap_begin_login(i, c))
         return PROTO_FATAL;
     int r = imap_cut_login(c->args, cred);
@@ -267,10 +279,8 @@ static enum proto_intent imap_login(struct imap_front *i, const struct imap_comm
     /* legal in a literal, but never in a name or password that is passed on */
     struct str user = buf_str(&cred->user), secret = buf_str(&cred->secret);
     if (user.n == 0 || secret.n == 0 || !str_is_utf8(user) || str_has_crlf_nul(user) ||
-        str_has_crlf_nul(secret)) {
-        imap_end_login(i);
-        return imap_refuse(c, reply, REPLY_AUTH_FAILED, NULL);
-    }
+        str_has_crlf_nul(secret))
+        return imap_refuse_login(i, c, REPLY_AUTH_FAILED, reply);
     cred->mech = SASL_PLAIN;
     return PROTO_READY;
 }
@@ -287,8 +297,10 @@ static enum proto_intent imap_authenticate(struct imap_front *i, const struct im
     if (name.n == 0 || (has_initial ? args.n == 0 : args.n > 0) || str_index(args, ' ') >= 0)
         return imap_answer(c, reply, "BAD Invalid arguments of AUTHENTICATE.", PROTO_BAD);
     enum sasl_mech mech = sasl_find(name);
-    if (mech == SASL_NONE || mech == SASL_APOP || !(env->mechanisms & SASL_BIT(mech)))
-        return imap_refuse(c, reply, front_why_disabled(env, sasl_is_clear_text(mech)), NULL);
+    if (mech == SASL_NONE || mech == SASL_APOP || !(env->mechanisms & SASL_BIT(mech))) {
+        enum reply_kind why = front_why_disabled(env, sasl_is_clear_text(mech));
+        return imap_refuse(c, reply, why, front_refuse(&i->f, why, mech));
+    }
     if (!imap_begin_login(i, c))
         return PROTO_FATAL;
     i->f.is_exchange = true;

@@ -12,6 +12,7 @@ struct pop3_front {
     struct front f;
     struct buf user; /* from USER, waiting for PASS */
     bool has_user;
+    bool is_user_refused; /* the refusal of PASS is that of the same try */
 };
 
 struct pop3_command {
@@ -184,11 +185,26 @@ static enum proto_intent pop3_stls(struct pop3_front *p, const struct pop3_comma
     return pop3_say(reply, "+OK Begin TLS negotiation now.", PROTO_STARTTLS);
 }
 
+/* What USER said is forgotten. */
+static void pop3_end_try(struct pop3_front *p)
+{
+    buf_wipe(&p->user);
+    p->has_user = p->is_user_refused = false;
+}
+
 static void pop3_end_login(struct pop3_front *p)
 {
     front_end_login(&p->f);
-    buf_wipe(&p->user);
-    p->has_user = false;
+    pop3_end_try(p);
+}
+
+/* USER, PASS or APOP that nobody is going to judge. */
+static enum proto_intent pop3_refuse_login(struct pop3_front *p, enum reply_kind why,
+                                           enum sasl_mech mech, struct str user, struct buf *reply)
+{
+    enum proto_intent intent = front_refuse_command(&p->f, why, mech, user);
+    pop3_end_try(p);
+    return pop3_refuse(reply, why, intent);
 }
 
 /* A name that may become a credential. */
@@ -200,10 +216,14 @@ static bool pop3_is_name(struct str name)
 static enum proto_intent pop3_user(struct pop3_front *p, const struct pop3_command *c,
                                    struct buf *reply)
 {
-    pop3_end_login(p);
-    if (!pop3_is_user_allowed(p->f.env))
-        return pop3_refuse(reply, front_why_disabled(p->f.env, true), PROTO_BAD);
     struct str name = str_trim(c->args);
+    pop3_end_login(p);
+    if (!pop3_is_user_allowed(p->f.env)) {
+        enum reply_kind why = front_why_disabled(p->f.env, true);
+        enum proto_intent intent = pop3_refuse_login(p, why, SASL_PLAIN, name, reply);
+        p->is_user_refused = true;
+        return intent;
+    }
     if (!pop3_is_name(name))
         return pop3_say(reply, "-ERR USER needs a name.", PROTO_BAD);
     if (buf_append_str(&p->user, name) < 0)
@@ -216,14 +236,17 @@ static enum proto_intent pop3_pass(struct pop3_front *p, const struct pop3_comma
                                    struct buf *reply)
 {
     struct credentials *cred = &p->f.cred;
-    if (!pop3_is_user_allowed(p->f.env))
-        return pop3_refuse(reply, front_why_disabled(p->f.env, true), PROTO_BAD);
+    if (!pop3_is_user_allowed(p->f.env)) {
+        enum reply_kind why = front_why_disabled(p->f.env, true);
+        if (!p->is_user_refused)
+            return pop3_refuse_login(p, why, SASL_PLAIN, STR_NULL, reply);
+        p->is_user_refused = false;
+        return pop3_refuse(reply, why, PROTO_BAD);
+    }
     if (!p->has_user)
         return pop3_say(reply, "-ERR USER comes first.", PROTO_BAD);
-    if (c->args.n == 0 || str_has_crlf_nul(c->args)) {
-        pop3_end_login(p);
-        return pop3_refuse(reply, REPLY_AUTH_FAILED, PROTO_BAD);
-    }
+    if (c->args.n == 0 || str_has_crlf_nul(c->args))
+        return pop3_refuse_login(p, REPLY_AUTH_FAILED, SASL_PLAIN, buf_str(&p->user), reply);
     credentials_wipe(cred);
     cred->mech = SASL_PLAIN;
     if (buf_append_str(&cred->user, buf_str(&p->user)) < 0 ||
@@ -241,12 +264,12 @@ static enum proto_intent pop3_apop(struct pop3_front *p, const struct pop3_comma
     const struct front_env *env = p->f.env;
     struct credentials *cred = &p->f.cred;
     pop3_end_login(p);
-    if (!(env->mechanisms & SASL_BIT(SASL_APOP)) || !env->apop_salt)
-        return pop3_refuse(reply, front_why_disabled(env, false), PROTO_BAD);
     size_t at = c->args.n;
     while (at > 0 && c->args.p[at - 1] != ' ')
         at--;
     struct str name = str_n(c->args.p, at > 0 ? at - 1 : 0), digest = str_skip(c->args, at);
+    if (!(env->mechanisms & SASL_BIT(SASL_APOP)) || !env->apop_salt)
+        return pop3_refuse_login(p, front_why_disabled(env, false), SASL_APOP, name, reply);
     bool is_good = pop3_is_name(name) && digest.n == POP3_DIGEST;
     for (size_t i = 0; i < digest.n && is_good; i++) {
         unsigned char hex = (unsigned char)digest.p[i];
@@ -287,8 +310,10 @@ static enum proto_intent pop3_auth(struct pop3_front *p, const struct pop3_comma
     if (str_word(&args).n > 0)
         return pop3_say(reply, "-ERR Invalid arguments of AUTH.", PROTO_BAD);
     enum sasl_mech mech = sasl_find(name);
-    if (mech == SASL_NONE || mech == SASL_APOP || !(env->mechanisms & SASL_BIT(mech)))
-        return pop3_refuse(reply, front_why_disabled(env, sasl_is_clear_text(mech)), PROTO_BAD);
+    if (mech == SASL_NONE || mech == SASL_APOP || !(env->mechanisms & SASL_BIT(mech))) {
+        enum reply_kind why = front_why_disabled(env, sasl_is_clear_text(mech));
+        return pop3_refuse(reply, why, front_refuse(&p->f, why, mech));
+    }
     p->f.is_exchange = true;
     /* "=" is an initial response that is empty (RFC 5034) */
     return front_begin_auth(&p->f, mech, initial.n > 0,

@@ -280,9 +280,10 @@ static enum proto_intent sieve_authenticate(struct sieve_front *s, struct str ar
     if (mech < SASL_APOP && !is_offered &&
         front_why_disabled(env, sasl_is_clear_text(mech)) == REPLY_TLS_REQUIRED)
         return sieve_answer(reply, "NO (ENCRYPT-NEEDED)", reply_text(REPLY_TLS_REQUIRED),
-                            PROTO_REPLIED);
+                            front_refuse(&s->head, REPLY_TLS_REQUIRED, mech));
     if (!is_offered)
-        return sieve_answer(reply, "NO", reply_text(REPLY_MECH_DISABLED), PROTO_BAD);
+        return sieve_answer(reply, "NO", reply_text(REPLY_MECH_DISABLED),
+                            front_refuse(&s->head, REPLY_MECH_DISABLED, mech));
     credentials_wipe(&s->head.cred);
     s->is_pending = true;
     return front_begin_auth(&s->head, mech, has_initial, buf_str(&initial));

@@ -248,10 +248,11 @@ static enum proto_intent smtp_auth(struct smtp_front *s, struct str args, struct
     bool is_offered = mech < SASL_APOP && env->mechanisms & SASL_BIT(mech);
     if (mech < SASL_APOP && !is_offered &&
         front_why_disabled(env, sasl_is_clear_text(mech)) == REPLY_TLS_REQUIRED)
-        return smtp_answer(reply, "538 5.7.11 Encryption is required: use TLS.", PROTO_REPLIED);
+        return smtp_answer(reply, "538 5.7.11 Encryption is required: use TLS.",
+                           front_refuse(&s->head, REPLY_TLS_REQUIRED, mech));
     if (!is_offered)
         return smtp_answer(reply, "504 5.5.4 Authentication mechanism is not available.",
-                           PROTO_BAD);
+                           front_refuse(&s->head, REPLY_MECH_DISABLED, mech));
     credentials_wipe(&s->head.cred);
     s->pending = SMTP_PENDING_AUTH;
     /* "=" is an initial response that is empty (RFC 4954) */
@@ -398,8 +399,13 @@ static enum proto_intent smtp_run(struct smtp_front *s, struct str line, struct 
     }
     if (buf_append_c(&s->head.last_verb, c->verb) < 0)
         return PROTO_FATAL;
-    if (s->head.env->tls == FRONT_TLS_REQUIRED && !c->is_clear_allowed)
-        return smtp_answer(reply, "530 5.7.0 Must issue a STARTTLS command first.", PROTO_REPLIED);
+    if (s->head.env->tls == FRONT_TLS_REQUIRED && !c->is_clear_allowed) {
+        bool is_login = c->run == smtp_auth;
+        return smtp_answer(
+            reply, "530 5.7.0 Must issue a STARTTLS command first.",
+            is_login ? front_refuse(&s->head, REPLY_TLS_REQUIRED, sasl_find(str_word(&args)))
+                     : PROTO_REPLIED);
+    }
     return c->run(s, args, reply);
 }
 

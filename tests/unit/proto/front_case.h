@@ -83,6 +83,11 @@ static inline bool front_play(struct front_run *run, enum proto_intent intent, s
     case PROTO_BAD:
         front_note(run, "{BAD}");
         return true;
+    case PROTO_REFUSED:
+        front_note(run, "{REFUSED %s %s%s%.*s}", reply_name(f->refusal), sasl_method(f->auth_mech),
+                   f->cred.user.len > 0 ? " " : "", STR_ARG(buf_str(&f->cred.user)));
+        assert_int_equal(f->cred.secret.len, 0);
+        return true;
     case PROTO_STARTTLS:
         front_note(run, "{STARTTLS}");
         return false;

@@ -23,8 +23,8 @@ static const struct front_env md5_env = {LIMITS, .mechanisms = SASL_BIT(SASL_CRA
 #define CAPS "+OK Capability list follows^TOP^UIDL^RESP-CODES^AUTH-RESP-CODE^PIPELINING^"
 #define FAILED "-ERR [AUTH] Authentication failed.^"
 #define UNKNOWN "-ERR Unknown command, or not allowed before login.^{BAD}"
-#define TLS_REQUIRED "-ERR Encryption is required: use TLS.^{BAD}"
-#define DISABLED "-ERR Authentication mechanism is not available.^{BAD}"
+#define TLS_REQUIRED "-ERR Encryption is required: use TLS.^"
+#define DISABLED "-ERR Authentication mechanism is not available.^"
 #define LONG100                                                                                    \
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" \
     "aaaa"                                                                                         \
@@ -79,11 +79,15 @@ static const struct front_case login_cases[] = {
          "+OK^+OK methods supported:^PLAIN^LOGIN^.^-ERR USER comes first.^{BAD}"),
     CASE("no name", tls_env, "USER\r\nUSER  \r\n",
          "-ERR USER needs a name.^{BAD}-ERR USER needs a name.^{BAD}"),
-    CASE("no password", tls_env, "USER a\r\nPASS\r\n", "+OK^" FAILED "{BAD}"),
-    CASE("CR in a password", tls_env, "USER a\r\nPASS p\rDELE 1\r\n", "+OK^" FAILED "{BAD}"),
+    CASE("no password", tls_env, "USER a\r\nPASS\r\n",
+         "+OK^" FAILED "{REFUSED auth-failed plain a}"),
+    CASE("CR in a password", tls_env, "USER a\r\nPASS p\rDELE 1\r\n",
+         "+OK^" FAILED "{REFUSED auth-failed plain a}"),
     CASE("CR in a name", tls_env, "USER a\rb\r\n", "-ERR USER needs a name.^{BAD}"),
-    CASE("before TLS", clear_env, "USER u\r\nPASS p\r\n", TLS_REQUIRED TLS_REQUIRED),
-    CASE("not configured", md5_env, "USER u\r\nPASS p\r\n", DISABLED DISABLED),
+    CASE("before TLS", clear_env, "USER u\r\nPASS p\r\n",
+         TLS_REQUIRED "{REFUSED tls-required plain u}" TLS_REQUIRED "{BAD}"),
+    CASE("not configured", md5_env, "USER u\r\nPASS p\r\n",
+         DISABLED "{REFUSED mech-disabled plain u}" DISABLED "{BAD}"),
 };
 
 static const struct front_case apop_cases[] = {
@@ -96,7 +100,8 @@ static const struct front_case apop_cases[] = {
     CASE("short digest", tls_env, "APOP ok c4c9\r\n", "-ERR APOP needs a name and a digest.^{BAD}"),
     CASE("no hex", tls_env, "APOP ok g4c9334bac560ecc979e58001b3e22fb\r\n",
          "-ERR APOP needs a name and a digest.^{BAD}"),
-    CASE("not configured", md5_env, "APOP ok c4c9334bac560ecc979e58001b3e22fb\r\n", DISABLED),
+    CASE("not configured", md5_env, "APOP ok c4c9334bac560ecc979e58001b3e22fb\r\n",
+         DISABLED "{REFUSED mech-disabled apop ok}"),
 };
 
 static const struct front_case sasl_cases[] = {
@@ -118,8 +123,10 @@ static const struct front_case sasl_cases[] = {
     CASE("too many arguments", tls_env, "AUTH PLAIN AA== x\r\n",
          "-ERR Invalid arguments of AUTH.^{BAD}"),
     CASE("not enabled", tls_env, "AUTH CRAM-MD5\r\nAUTH NTLM\r\nAUTH APOP\r\n",
-         DISABLED DISABLED DISABLED),
-    CASE("before TLS", clear_env, "AUTH PLAIN AHUAcA==\r\n", TLS_REQUIRED),
+         DISABLED "{REFUSED mech-disabled cram-md5}" DISABLED
+                  "{REFUSED mech-disabled none}" DISABLED "{REFUSED mech-disabled apop}"),
+    CASE("before TLS", clear_env, "AUTH PLAIN AHUAcA==\r\n",
+         TLS_REQUIRED "{REFUSED tls-required plain}"),
 };
 
 static void test_commands(void **state)

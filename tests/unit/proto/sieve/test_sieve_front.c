@@ -39,7 +39,7 @@ static const struct front_env none_env = {LIMITS, .mechanisms = SASL_BIT(SASL_CR
 #define ARGS "NO \"Invalid arguments.\"^{BAD}"
 #define UNKNOWN "NO \"Unknown command.\"^{BAD}"
 #define FAILED "NO \"Authentication failed.\"^"
-#define NO_MECH "NO \"Authentication mechanism is not available.\"^{BAD}"
+#define NO_MECH "NO \"Authentication mechanism is not available.\"^"
 
 static const struct front_case command_cases[] = {
     CASE("capabilities in TLS", tls_env, "CAPABILITY\r\n",
@@ -119,12 +119,14 @@ static const struct front_case auth_cases[] = {
     CASE("NUL in a mechanism", tls_env, "AUTHENTICATE \"PL\0AIN\"\r\n", ARGS),
     CASE("not offered", tls_env,
          "AUTHENTICATE \"CRAM-MD5\"\r\nAUTHENTICATE \"APOP\"\r\nAUTHENTICATE \"X\"\r\n",
-         NO_MECH NO_MECH NO_MECH),
+         NO_MECH "{REFUSED mech-disabled cram-md5}" NO_MECH "{REFUSED mech-disabled apop}" NO_MECH
+                 "{REFUSED mech-disabled none}"),
     CASE("before required TLS", must_env, "AUTHENTICATE \"PLAIN\" \"AHUAcA==\"\r\nNOOP\r\n",
-         "NO (ENCRYPT-NEEDED) \"Encryption is required: use TLS.\"^" NOOP),
+         "NO (ENCRYPT-NEEDED) \"Encryption is required: use TLS.\"^{REFUSED tls-required "
+         "plain}" NOOP),
     CASE("clear text without TLS", none_env,
          "AUTHENTICATE \"LOGIN\"\r\nAUTHENTICATE \"CRAM-MD5\"\r\n",
-         "NO (ENCRYPT-NEEDED) \"Encryption is required: use TLS.\"^"
+         "NO (ENCRYPT-NEEDED) \"Encryption is required: use TLS.\"^{REFUSED tls-required plain}"
          "{BEGIN CRAM-MD5}\"aGVsbG8=\"^"),
 };
 

@@ -74,7 +74,7 @@ static const struct front_case command_cases[] = {
          "501 5.5.4 No argument is allowed.^{BAD}"),
     CASE("before required TLS", must_env,
          "MAIL FROM:<a>\r\nAUTH PLAIN AHUAcA==\r\nNOOP\r\nVRFY a\r\n",
-         NEED_TLS NEED_TLS OK NEED_TLS),
+         NEED_TLS NEED_TLS "{REFUSED tls-required plain}" OK NEED_TLS),
     CASE("mail without login", tls_env, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nNOOP\r\n",
          NEED_AUTH NEED_AUTH NEED_AUTH OK),
     CASE("HTTP", tls_env, "GET / HTTP/1.1\r\nNOOP\r\n",
@@ -122,11 +122,12 @@ static const struct front_case auth_cases[] = {
     CASE("too much", tls_env, "AUTH PLAIN AA== AA==\r\n",
          "501 5.5.4 Syntax: AUTH mechanism [initial-response]^{BAD}"),
     CASE("not offered", tls_env, "AUTH CRAM-MD5\r\nAUTH APOP\r\nAUTH GSSAPI\r\n",
-         "504 5.5.4 Authentication mechanism is not available.^{BAD}"
-         "504 5.5.4 Authentication mechanism is not available.^{BAD}"
-         "504 5.5.4 Authentication mechanism is not available.^{BAD}"),
+         "504 5.5.4 Authentication mechanism is not available.^{REFUSED mech-disabled cram-md5}"
+         "504 5.5.4 Authentication mechanism is not available.^{REFUSED mech-disabled apop}"
+         "504 5.5.4 Authentication mechanism is not available.^{REFUSED mech-disabled none}"),
     CASE("clear text before TLS", clear_env, "AUTH PLAIN AHUAcA==\r\nAUTH CRAM-MD5\r\n",
-         "538 5.7.11 Encryption is required: use TLS.^{BEGIN CRAM-MD5}334 aGVsbG8=^"),
+         "538 5.7.11 Encryption is required: use TLS.^{REFUSED tls-required plain}{BEGIN "
+         "CRAM-MD5}334 aGVsbG8=^"),
     CASE("within a transaction", mx_env, "MAIL FROM:<a>\r\nAUTH PLAIN AA==\r\n",
          "250 2.1.0 OK^503 5.5.1 Not within a mail transaction.^"),
 };
