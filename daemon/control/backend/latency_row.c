@@ -2,6 +2,7 @@
 /* Windows of logins as members of a row. */
 #include "control/backend/latency_row.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define RECENT_SECONDS 30
@@ -79,6 +80,13 @@ static const char *latency_pool(const json_t *rows, size_t i)
     return pool ? pool : "";
 }
 
+/* As lists show latencies: milliseconds below ten seconds. */
+static void latency_words(char dst[32], json_int_t ms)
+{
+    bool is_long = ms >= 10000;
+    (void)snprintf(dst, 32, "%lld %s", (long long)(is_long ? ms / 1000 : ms), is_long ? "s" : "ms");
+}
+
 void latency_mark_slow(json_t *rows)
 {
     size_t n = json_array_size(rows);
@@ -92,8 +100,10 @@ void latency_mark_slow(json_t *rows)
             json_int_t p95 = json_integer_value(json_object_get(row, "p95"));
             if (p95 <= LATENCY_SLOW_MS || p95 <= LATENCY_SLOW_TIMES * median)
                 continue;
-            AUTO_FREE char *text =
-                str_printf("%lld ms, the pool's median %lld ms", (long long)p95, (long long)median);
+            char slow[32], usual[32];
+            latency_words(slow, p95);
+            latency_words(usual, median);
+            AUTO_FREE char *text = str_printf("%s, the pool's median %s", slow, usual);
             request_set_text(row, "slow", text);
         }
     }

@@ -40,6 +40,8 @@ static void test_slow(void **state)
     expect(
         "[{\"pool\":\"a\",\"p95\":9000},{\"pool\":\"b\",\"p95\":900},{\"pool\":\"b\",\"p95\":950}]",
         (const char *const[]){NULL, NULL, NULL});
+    expect("[{\"pool\":\"a\",\"p95\":9},{\"pool\":\"a\",\"p95\":17917},{\"pool\":\"a\",\"p95\":9}]",
+           (const char *const[]){NULL, "17 s, the pool's median 9 ms", NULL});
     expect("[]", NULL);
     expect("[{\"pool\":\"a\"}]", (const char *const[]){NULL});
 }
