@@ -204,10 +204,10 @@ bool front_challenge_error(struct session *s, const char *text);
 void front_note_failure(struct session *s, enum reply_kind kind, const char *judge, struct str why);
 /* Counts a bad command or refused login; true when it was one too many and ended the session. */
 bool front_has_failed_enough(struct session *s, enum session_end end);
-/* The pending command failed: answers it and goes on with the next one (or closes). */
 /* A try to log in that the front has refused and answered (PROTO_REFUSED): noted as a failure, and
  * counted against max_errors, but never towards a ban. */
 void front_refused(struct session *s);
+/* The pending command failed: answers it and goes on with the next one (or closes). */
 void front_fail(struct session *s, enum reply_kind kind, const char *code, const char *text);
 /* The same after a delay, which is 0 for none. is_final: close after it. */
 void front_fail_later(struct session *s, const struct preauth_failure *f, uint64_t delay_ms);
