@@ -17,6 +17,7 @@ NAMES = ["overview", "sessions", "backends", "users", "bans", "events", "operati
 SIZES = [(80, 24), (132, 50), (40, 10), (1, 1)]
 
 MASKS = [
+    (r"\b\d\d-\d\d \d\d:\d\d\b(?!:)", "TIME"),  # of another day
     (r"\d\d:\d\d:\d\d", "TIME"),
     (r"127\.\d+\.\d+\.\d+(:\d+)?", "ADDRESS"),
     (r"\b\d+-[0-9a-f]+\b(?! of)", "ID"),
