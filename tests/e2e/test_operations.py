@@ -234,6 +234,16 @@ def test_question_on_a_terminal(proxy, answer):
     close([client])
 
 
+@pytest.mark.parametrize("verb", ["drain", "disable"])
+def test_question_about_a_backend_without_sessions(proxy, verb):
+    """Nothing would end, but new logins go elsewhere. A script, which nobody can ask, goes on."""
+    t = proxy.ctl_terminal("backend", verb, "dc1")
+    t.until(rf"backend {verb}: 0 sessions would (end|stay until they end by themselves)\. Go on\? \[y/N\] ")
+    t.say("n\n")
+    assert t.status() == 1 and rows(proxy)["dc1"]["admin"] == "ready"
+    assert proxy.ctl("backend", verb, "dc1")["changed"] is True
+
+
 def test_ban_of_a_network_asks(proxy):
     client = logged_in(proxy)
     text = fails(proxy, 1, "ban", "add", "127.0.0.0/9")
