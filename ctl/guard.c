@@ -96,8 +96,8 @@ int guard_check(struct run *r, struct args *a, struct str file, struct problem *
     AUTO_FREE char *words = guard_words(c, is_counted, &found);
     if (!words)
         return problem_set(problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
-    /* Without anything to lose the command itself says what is to be said, but for those that do more
-     * than what is counted: where new logins go. */
+    /* Without anything to lose the command itself says what is to be said, but for those that do
+     * more than what is counted: where new logins go. */
     const unsigned always = COMMANDS_DESTRUCTIVE | COMMANDS_ASKS;
     bool is_asked = !is_counted || found.count > 0 || (c->flags & always) == always;
     if (r->can_prompt && is_asked)

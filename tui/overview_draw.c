@@ -212,11 +212,23 @@ static int draw_totals(const struct overview *o, struct screen *s, int row, int 
 
 /* ---- the whole ---- */
 
+/* What a warning is about: its words up to the first number. Ages and counts change while the line
+ * stays the same, and stays picked. */
+static const char *warning_about(const struct overview_warning *w, char dst[sizeof(w->text)])
+{
+    size_t n = 1;
+    while (w->text[0] && w->text[n] &&
+           !(w->text[n] >= '0' && w->text[n] <= '9' && strchr(" (", w->text[n - 1])))
+        n++;
+    snprintf(dst, sizeof(w->text), "%.*s", (int)n, w->text);
+    return dst;
+}
+
 static size_t warning_picked(const struct overview *o, const struct overview_warning *w, size_t n)
 {
-    char id[OVERVIEW_LINE_ID_MAX];
+    char id[OVERVIEW_LINE_ID_MAX], about[sizeof(w->text)];
     for (size_t i = 0; i < n; i++) {
-        snprintf(id, sizeof(id), "%d %s", (int)w[i].pane, w[i].text);
+        snprintf(id, sizeof(id), "%d %s", (int)w[i].pane, warning_about(&w[i], about));
         if (strcmp(id, o->picked) == 0)
             return i;
     }
@@ -244,8 +256,9 @@ static int draw_warnings(struct overview *o, struct screen *s, int row, int heig
             (void)screen_printf(s, line, 1, width, w[i].style, "! %s", w[i].text);
         if (more)
             screen_right(s, line, width, s->cols - width, STYLE_DIM, str_of(more));
+        char about[sizeof(w[i].text)];
         overview_put_line(o, s, is_shown ? line : -1, 0, s->cols, w[i].pane, w[i].object,
-                          w[i].text);
+                          warning_about(&w[i], about));
     }
     return shown;
 }

@@ -155,6 +155,7 @@ def test_situation(shared, name):
     assert "failures" not in row
     if answer:
         assert answer in try_imap(shared, user)
+        wait.until(lambda: not shared.sessions("user=" + user), "the end of the session")
         row = explain(shared, user, *args)
         assert re.search(verdict, row["verdict"]), row  # what stands in the way goes before what failed
     if cause:

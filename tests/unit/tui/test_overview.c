@@ -435,6 +435,33 @@ static void test_lines(void **state)
     overview_fini(&o);
 }
 
+/* A warning grows older while it is looked at. */
+static void test_picked_warning_ages(void **state)
+{
+    (void)state;
+    struct overview o = {.backends = busy_backends(), .stats = json_object()};
+    struct screen s = {.glyphs = GLYPHS_FULL};
+    assert_true(screen_reset(&s, 50, 160));
+    overview_draw(&o, &s, 0, 50, false);
+    const struct overview_line *l = picked_after(&o, 1);
+    while (!l->object || strcmp(json_string_value(json_object_get(l->object, "name")), "s1") != 0)
+        l = picked_after(&o, 1);
+    int row = l->row;
+    AUTO_BUF before = BUF_INIT;
+    assert_int_equal(buf_append_c(&before, l->id), 0);
+    assert_in_range(row, 0, 5);
+    json_object_set_new(json_array_get(o.backends, 2), "health_since",
+                        json_integer((json_int_t)clock_wall_ms() - 9 * 60 * 1000));
+    overview_draw(&o, &s, 0, 50, false);
+    l = overview_picked(&o);
+    assert_non_null(l);
+    assert_int_equal(l->row, row);
+    assert_int_equal(screen_at(&s, row, 1)->style, STYLE_SELECTED);
+    assert_string_equal(l->id, buf_cstr(&before));
+    screen_fini(&s);
+    overview_fini(&o);
+}
+
 static void test_all_sizes(void **state)
 {
     (void)state;
@@ -464,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_spans),
         cmocka_unit_test(test_cursor),
         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_picked_warning_ages),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_words_of_warnings),
         cmocka_unit_test(test_warnings_of_several),
