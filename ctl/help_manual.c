@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "ctl/args.h"
 #include "ctl/help.h"
+#include "ctl/schema.h"
 
 #define HELP_NOUNS_MAX 64
 
@@ -120,25 +121,17 @@ static const char *help_json_type(const struct command_arg *arg)
                                                                       : "string";
 }
 
-static const char *help_json_unit(enum commands_type unit)
+/* What a number counts, behind its JSON type. */
+static const char *help_measure(enum commands_type unit)
 {
-    switch (unit) {
-    case COMMANDS_NUMBER:
-    case COMMANDS_PERCENT:
-        return "integer";
-    case COMMANDS_SIZE:
-        return "integer, bytes";
-    case COMMANDS_DURATION:
-    case COMMANDS_LATENCY:
-        return "integer, ms";
-    case COMMANDS_TIME:
-    case COMMANDS_CLOCK:
-        return "integer, Unix time in ms";
-    case COMMANDS_BOOL:
-        return "boolean";
-    default:
-        return "string";
-    }
+    static const char *const measures[] = {
+        [COMMANDS_SIZE] = ", bytes",
+        [COMMANDS_DURATION] = ", ms",
+        [COMMANDS_LATENCY] = ", ms",
+        [COMMANDS_TIME] = ", Unix time in ms",
+        [COMMANDS_CLOCK] = ", Unix time in ms",
+    };
+    return unit < ARRAY_LEN(measures) && measures[unit] ? measures[unit] : "";
 }
 
 static void help_control_command(FILE *f, const struct command *c)
@@ -165,8 +158,11 @@ static void help_control_command(FILE *f, const struct command *c)
         fputs(".RE\n", f);
     if (n_columns)
         fputs(".PP\nMembers of the answer:\n.RS\n", f);
-    for (size_t i = 0; i < n_columns; i++)
-        help_item(f, col[i].name, help_json_unit(col[i].unit), col[i].help);
+    for (size_t i = 0; i < n_columns; i++) {
+        AUTO_FREE char *type =
+            str_printf("%s%s", schema_type(col[i].unit), help_measure(col[i].unit));
+        help_item(f, col[i].name, type, col[i].help);
+    }
     if (n_columns)
         fputs(".RE\n", f);
 }

@@ -26,8 +26,7 @@ static json_t *schema_of_type(const char *type, const char *help)
     return json_pack("{ss ss}", "type", type, "description", help);
 }
 
-/* NULL where any kind of value may stand. */
-static const char *schema_type(enum commands_type unit)
+const char *schema_type(enum commands_type unit)
 {
     static const char *const types[] = {
         [COMMANDS_NUMBER] = "integer",  [COMMANDS_PERCENT] = "integer",
