@@ -115,8 +115,8 @@ def check_upgrade():
         assert reads_mail(other)
     state = unit("mailproxy", "ActiveState", "MainPID", "NRestarts")
     assert (state["ActiveState"], state["NRestarts"]) == ("active", "0"), state
-    wait.until(lambda: not [pid for pid in (main, str(before)) if os.path.exists(f"/proc/{pid}/exe")
-                            and os.readlink(f"/proc/{pid}/exe").endswith("(deleted)") and pid != str(before)],
+    # The file of the old program is gone from the disk.
+    wait.until(lambda: not os.path.exists(f"/proc/{main}") or not os.readlink(f"/proc/{main}/exe").endswith("(deleted)"),
                "the supervisor of the new program")
     client.logout()
     wait.until(lambda: not os.path.exists(f"/proc/{before}"), "the end of the old engine")
