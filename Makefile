@@ -11,11 +11,11 @@ PYTHON = /usr/bin/python3
 
 BUILD_PACKAGES = gcc libc6-dev make pkg-config libevent-dev libgnutls28-dev libconfig-dev \
 	libncurses-dev libssl-dev libgmp-dev libjansson-dev libsqlite3-dev libcrypt-dev libseccomp-dev \
-	libcap-ng-dev
+	libcap-ng-dev libhiredis-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dovecot-pop3d \
 	dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-sieve
 CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-flask python3-jsonschema curl tmux procps \
-	nginx libnginx-mod-mail prometheus fail2ban zsh fish socat jq git swaks libnet-ssleay-perl isync fetchmail msmtp neomutt e2fsprogs valgrind strace
+	nginx libnginx-mod-mail redis-server redis-tools redis-sentinel prometheus fail2ban zsh fish socat jq git swaks libnet-ssleay-perl isync fetchmail msmtp neomutt e2fsprogs valgrind strace
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags man-db mandoc
 FUZZ_PACKAGES = $(BUILD_PACKAGES) clang libclang-rt-dev llvm
 DEB_PACKAGES = $(BUILD_PACKAGES) git debhelper dh-apparmor lintian
@@ -52,7 +52,7 @@ VERSION := $(shell sed -n 's/^## \([0-9][0-9.]*\).*/\1/p' CHANGELOG.md | head -1
 
 OPTIMISE ?= -O2 -g
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror
-PKGS = libevent libevent_pthreads gnutls libcrypto libconfig jansson sqlite3 libcrypt libseccomp libcap-ng ncursesw
+PKGS = libevent libevent_pthreads gnutls libcrypto libconfig jansson sqlite3 libcrypt libseccomp libcap-ng hiredis ncursesw
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CPPFLAGS += -D_GNU_SOURCE -Idaemon -I. -include tests/lint/banned.h -DMAILPROXY_VERSION='"$(VERSION)"' \
 	-DMAILPROXY_SYSCONFDIR='"$(SYSCONFDIR)"' $(HARDENING)
@@ -61,7 +61,7 @@ LDFLAGS += -pie -Wl,-z,relro,-z,now $(SAN_FLAGS)
 
 BASE_LIBS = -lpthread
 DAEMON_LIBS = -levent_core -levent_extra -levent_pthreads -lgnutls -lgmp -lcrypto -lconfig -ljansson -lsqlite3 -lcrypt \
-	-lseccomp -lcap-ng $(BASE_LIBS)
+	-lseccomp -lcap-ng -lhiredis $(BASE_LIBS)
 CTL_LIBS = -ljansson $(BASE_LIBS)
 TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)
 
@@ -69,7 +69,7 @@ TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)
 
 # From the top floor to the lowest: the order of linking.
 FLOORS = supervisor engine control control/user control/backend ops peers runtime/rules runtime rpc limits \
-	session/admin session backend auth store nginx init config io/http io io/tls \
+	session/admin session backend auth store nginx init config io/http io/redis io io/tls \
 	proto/registry proto/imap proto/pop3 proto/smtp proto/sieve proto proto/sasl \
 	sandbox base/log base/os base/container base
 floor_file = $(BUILD)/libmp_$(subst /,_,$(1)).a

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: ISC */
+/* A client of Redis: what it was told, and its end. */
+#include "io/redis/redis.h"
+
+#include "base/zalloc.h"
+#include "io/redis/redis_priv.h"
+
+#define TIMEOUT_DEFAULT_MS 50
+#define CONNECT_DEFAULT_MS 1000
+#define REPLY_DEFAULT_BYTES (64 * 1024)
+#define CALLS_DEFAULT 10000
+
+static void wipe(char *secret)
+{
+    if (secret)
+        explicit_bzero(secret, strlen(secret));
+    free(secret);
+}
+
+static void client_free(struct redis_client *c)
+{
+    for (size_t i = 0; i < c->n_servers; i++)
+        free(c->servers[i]);
+    free(c->servers);
+    free(c->tls_name);
+    free(c->sentinel);
+    free(c->user);
+    wipe(c->password);
+    tls_client_unref(c->tls);
+    free(c);
+}
+
+static void on_end(struct loop_deferred *d)
+{
+    client_free(CONTAINER_OF(d, struct redis_client, end));
+}
+
+void redis_client_free(struct redis_client *c)
+{
+    if (!c || c->is_dead)
+        return;
+    c->is_dead = true;
+    redis_link_fini(c);
+    redis_calls_fini(c);
+    list_init(&c->end.link);
+    c->end.fn = on_end;
+    loop_defer(c->loop, &c->end);
+}
+
+static int client_copy_servers(struct redis_client *c, const struct redis_spec *spec)
+{
+    struct redis_server at;
+    const char *why;
+    if (spec->n_servers == 0)
+        return -ERR_INVAL;
+    c->servers = calloc(spec->n_servers, sizeof(*c->servers));
+    if (!c->servers)
+        return -ERR_NOMEM;
+    for (; c->n_servers < spec->n_servers; c->n_servers++) {
+        const char *text = spec->servers[c->n_servers];
+        int err = redis_server_parse(str_of(text), 1, &at, &why);
+        if (err < 0)
+            return err;
+        if (strlen(text) >= sizeof(c->at_text))
+            return -ERR_SYNTAX;
+        c->servers[c->n_servers] = str_dup_c(text);
+        if (!c->servers[c->n_servers])
+            return -ERR_NOMEM;
+    }
+    return 0;
+}
+
+/* False without memory. */
+static bool client_copy_texts(struct redis_client *c, const struct redis_spec *spec)
+{
+    c->tls_name = str_dup_c(spec->tls_name);
+    c->sentinel = str_dup_c(spec->sentinel);
+    c->user = str_dup_c(spec->user);
+    c->password = str_dup_c(spec->password);
+    return !c->tls_name == !spec->tls_name && !c->sentinel == !spec->sentinel &&
+           !c->user == !spec->user && !c->password == !spec->password;
+}
+
+static uint64_t or_usual(uint64_t value, uint64_t usual)
+{
+    return value ? value : usual;
+}
+
+int redis_client_new(struct loop *l, const struct redis_spec *spec, struct redis_client **ret)
+{
+    struct redis_client *c = zalloc(sizeof(*c));
+    if (!c)
+        return -ERR_NOMEM;
+    c->loop = l;
+    c->resolver = spec->resolver;
+    c->database = spec->database;
+    c->timeout_ms = or_usual(spec->timeout_ms, TIMEOUT_DEFAULT_MS);
+    c->connect_ms = or_usual(spec->connect_ms, CONNECT_DEFAULT_MS);
+    c->max_reply_bytes = or_usual(spec->max_reply_bytes, REPLY_DEFAULT_BYTES);
+    c->max_calls = or_usual(spec->max_calls, CALLS_DEFAULT);
+    c->changed = spec->changed;
+    c->arg = spec->arg;
+    c->tls = spec->tls ? tls_client_ref(spec->tls) : NULL;
+    int err = client_copy_servers(c, spec);
+    if (err == 0 && !client_copy_texts(c, spec))
+        err = -ERR_NOMEM;
+    err = err < 0 ? err : redis_calls_init(c);
+    err = err < 0 ? err : redis_link_init(c);
+    if (err < 0) {
+        redis_calls_fini(c);
+        client_free(c);
+        return err;
+    }
+    *ret = c;
+    return 0;
+}
+
+bool redis_is_up(const struct redis_client *c)
+{
+    return c->phase == REDIS_READY;
+}
+
+void redis_look(const struct redis_client *c, struct redis_facts *ret)
+{
+    *ret = c->facts;
+}
