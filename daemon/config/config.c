@@ -64,6 +64,9 @@ void config_unref(struct config *c)
     if (!c || __atomic_fetch_sub(&c->refs, 1, __ATOMIC_ACQ_REL) != 1)
         return;
     struct config_memory *m = config_memory_of(c);
+    explicit_bzero(c->fleet.secret, sizeof(c->fleet.secret));
+    if (c->fleet.password && !c->base) /* that of a derived one is its base's */
+        explicit_bzero(c->fleet.password, strlen(c->fleet.password));
     files_unref(c->files);
     config_unref(c->base);
     for (struct config_block *b = m->blocks; b;) {

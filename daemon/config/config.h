@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/log/log.h"
 #include "base/os/files.h"
+#include "io/redis/redis.h"
 #include "io/resolver.h"
 #include "io/tls/tls.h"
 #include "proto/back.h"
@@ -127,6 +128,13 @@ enum config_smtp_auth {
     CONFIG_SMTP_AUTH_FORCED /* AUTH PLAIN even where the server announces no AUTH */
 };
 
+/* In a fleet: are all sessions of a user on one backend? */
+enum config_affinity {
+    AFFINITY_OFF,
+    AFFINITY_PREFER, /* without the store as this node thinks best */
+    AFFINITY_STRICT  /* without the store not at all */
+};
+
 enum config_balance { BALANCE_USER, BALANCE_LEAST, BALANCE_ROUND_ROBIN };
 /* Bits: several may fit one pool. */
 enum config_forward {
@@ -172,6 +180,7 @@ struct config_pool {
     unsigned warm;               /* connections kept ready: per worker, backend and protocol */
     bool are_pinned_users_moved; /* drained or full: pinned users go to another backend instead of
                                     waiting */
+    enum config_affinity affinity;
     struct config_check {
         bool is_on;
         uint64_t interval_ms, timeout_ms;
@@ -247,6 +256,26 @@ struct config_limits {
     uint64_t line_bytes, literal_bytes;
 };
 
+#define CONFIG_FLEET_SECRET_BYTES 32
+
+/* Several proxies over one Redis. */
+struct config_fleet {
+    const char *name; /* NULL = there is none, and nothing else here counts */
+    struct config_strings servers;
+    const char *sentinel;             /* NULL: servers are Redis itself */
+    const char *user, *password_file; /* NULL */
+    unsigned database;
+    bool has_tls;
+    const char *ca_file, *tls_name; /* NULL */
+    const char *secret_file;
+    uint64_t timeout_ms, retention_ms;
+    uint64_t beat_ms;
+    bool ends_conflicts;
+    /* derived from the files; wiped with the config */
+    uint8_t secret[CONFIG_FLEET_SECRET_BYTES]; /* SHA-256 of secret_file */
+    char *password;                            /* NULL = none */
+};
+
 struct config {
     unsigned refs;       /* atomic; use config_ref/config_unref */
     const char *path;    /* file it was read from */
@@ -281,6 +310,7 @@ struct config {
     const struct config_pool *no_pool; /* the defaults: for what is in no pool when there is none */
     struct config_route *routes;
     size_t n_routes;
+    struct config_fleet fleet;
 };
 
 /* One problem of a file. */
@@ -324,6 +354,20 @@ int config_tls_client(const struct config_pool *c, struct files *files, struct t
 /* The same for an auth server; *ret is NULL when it is reached without TLS. */
 int config_tls_auth(const struct config_auth *c, struct files *files, struct tls_client **ret,
                     char **ret_error) NODISCARD;
+
+/* What a client of the fleet's Redis is made from, borrowed from the config; resolver, limits and
+ * callbacks are the caller's. Only with a fleet. */
+struct redis_spec config_fleet_spec(const struct config_fleet *f, struct tls_client *tls);
+/* The credentials towards it; *ret is NULL when it is reached without TLS. files: of the config. */
+int config_tls_fleet(const struct config_fleet *f, struct files *files, struct tls_client **ret,
+                     char **ret_error) NODISCARD;
+/* Would clients of both be made alike? Files are compared by their contents. */
+bool config_fleet_is_alike(const struct config *a, const struct config *b);
+/* A node is gone when it has said nothing for so long. */
+static inline uint64_t config_fleet_lease_ms(const struct config_fleet *f)
+{
+    return 3 * f->beat_ms;
+}
 
 /* What a resolver is made from; its name servers are the config's. */
 struct resolver_spec config_resolver_spec(const struct config_resolver *c);

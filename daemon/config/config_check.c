@@ -238,6 +238,7 @@ void config_check(const struct config *c, const struct config_places *places, bo
     check_addresses(&k);
     check_listeners(&k);
     check_pools(&k);
+    check_fleet(&k);
     if (is_here)
         check_files(&k);
 }

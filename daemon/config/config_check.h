@@ -29,4 +29,5 @@ const char *check_nearest(char dst[128], const char *word, const char *const *na
 void check_addresses(struct check *k); /* syntax, duplicates, overlaps */
 void check_listeners(struct check *k);
 void check_pools(struct check *k);
+void check_fleet(struct check *k);
 void check_files(struct check *k); /* readable, certificates that load */

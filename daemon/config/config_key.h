@@ -197,6 +197,9 @@ struct config_places;
 
 /* Fills in what depends on other keys or on the machine. places may be NULL. */
 int config_complete(struct config *c, const struct config_places *places) NODISCARD;
+/* Secret and password of the fleet out of the files, which it has read. 0; -ERR_CONFIG with a
+ * sentence that begins with *ret_key (owned, static): nothing in c is to be used; -ERR_NOMEM. */
+int config_fleet_derive(struct config *c, const char **ret_key, char **ret_error) NODISCARD;
 /* References between parts, and with is_here what is named of this machine: files, users. Bears
  * what a broken file left NULL. */
 void config_check(const struct config *c, const struct config_places *places, bool is_here,

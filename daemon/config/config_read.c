@@ -223,6 +223,23 @@ static int read_tree(struct read *r)
     return err;
 }
 
+/* What is wrong already is not told again. */
+static int read_fleet(struct read *r)
+{
+    const char *key = NULL;
+    AUTO_FREE char *why = NULL;
+    for (size_t i = 0; i < r->problems->n; i++)
+        if (!r->problems->v[i].is_warning)
+            return 0;
+    int err = config_fleet_derive(r->config, &key, &why);
+    if (err != -ERR_CONFIG)
+        return err;
+    const char *file;
+    unsigned line = config_place_line(&r->places, key, &file);
+    config_problem_add(r->problems, file, line, key, false, "%s", why ? why : err_text(err));
+    return 0;
+}
+
 /* Reads into r->config; problems are those of reading and of the checks after it. */
 static int read_config(struct read *r)
 {
@@ -243,6 +260,8 @@ static int read_config(struct read *r)
         err = config_complete(r->config, &r->places);
     if (err == 0)
         config_check(r->config, &r->places, !r->given, r->problems);
+    if (err == 0)
+        err = read_fleet(r);
     if (r->config->files)
         files_close(r->config->files);
     return err;

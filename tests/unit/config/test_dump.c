@@ -67,13 +67,18 @@ static const char rich[] =
     "\"NORMAL\";\n"
     "    forward = [ \"id\", \"proxy-v2\" ]; smtp_auth = \"forced\"; pass_error = true;\n"
     "    source_address = \"10.0.0.9\"; pipelining = false; max_tries = 5;\n"
-    "    warm = 2; move_pinned = true;\n"
+    "    warm = 2; move_pinned = true; affinity = \"strict\";\n"
     "    check = { enabled = false; interval = \"1s\"; timeout = \"2s\"; rise = 3; fall = 4; };\n"
     "    keepalive = \"2m\"; slow_start = \"1m\"; close_spread = \"2m\";\n"
     "    backends = ( { name = \"b1\"; host = \"10.0.0.1\"; ports = { imap = 1143; }; weight = 7; "
     "},\n"
     "      { name = \"b2\"; host = \"unix:/tmp/b2\"; tls = \"off\"; } ); },\n"
     "  { name = \"two\"; backends = ( { name = \"b1\"; host = \"h\"; max_sessions = 5; } ); } );\n"
+    "fleet = { servers = [ \"10.0.0.5:6379\", \"unix:/run/r\" ]; sentinel = \"mail\"; database = "
+    "3;\n"
+    "  tls = true; tls_name = \"redis.test\"; timeout = \"40ms\"; retention = \"1h\"; beat = "
+    "\"1s\";\n"
+    "  end_conflicts = true; };\n"
     "routes = ( { domain = \"example.org\"; pool = \"one\"; },\n"
     "  { user = \"a*\"; listener = \"mx\"; protocol = \"smtp\"; pool = \"two\"; } );\n";
 
@@ -137,7 +142,7 @@ static void look_for_key(void *arg, const struct config_key_doc *doc)
         "certificates",  "cert",        "key",         "ocsp",
         "password_file", "client_auth", "client_ca",   "client_crl",
         "dh_params",     "ca_file",     "master_user", "master_password_file",
-        "user",          "group",       "ticket_key"};
+        "user",          "group",       "ticket_key",  "secret_file"};
     struct named *n = arg;
     const char *dot = strrchr(doc->path, '.'), *name = dot ? dot + 1 : doc->path;
     for (size_t i = 0; i < ARRAY_LEN(need_files); i++)
