@@ -66,6 +66,12 @@ struct peer_ask {
     void (*deliver)(struct mail *m, void *owner);
 };
 
+/* Does it finish sessions that are the business of this engine? */
+static inline bool peer_engine_is_old(const struct peer_engine *e)
+{
+    return e->role == PEER_ENGINE_OLD && !e->has_ended;
+}
+
 /* It has a connection, has greeted, and answers. */
 bool peer_engine_is_up(const struct peer_engine *e);
 /* Notes that an answer is awaited. -ERR_NOMEM, -ERR_TOO_MANY. */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* Connections to other engines: who they are, what they say, and commands that wait for them. */
-#include "peers/peers.h"
-
+/* Connections to other engines: who they are, and commands that wait for them. */
 #include <unistd.h>
 
 #include "base/log/log.h"
@@ -9,23 +7,10 @@
 #include "peers/peer_limits.h"
 #include "peers/peer_serve.h"
 #include "peers/peer_state.h"
-#include "runtime/events.h"
-#include "runtime/state.h"
+#include "peers/peers_priv.h"
 
-#define PEERS_PROTOCOL 1
 #define PEERS_TICK_MS 250
 #define PEERS_GREETING_MS 2000 /* commands wait so long for the greeting of an engine */
-
-struct peers {
-    struct control *control;
-    const struct peers_hooks *hooks;
-    struct peer_claim *claim; /* NULL = all have told their places, or need not */
-    struct loop_timer tick;
-    struct list waiting; /* requests that are held back */
-    struct list syncs;   /* struct peers_sync */
-    bool is_listed;      /* the supervisor has said who finishes */
-    bool is_retired;
-};
 
 /* A change whose answer waits until others have taken it in. */
 struct peers_sync {
@@ -42,16 +27,10 @@ static const struct json_pipe_ops pipe_ops = {.message = on_pipe_message, .close
 
 /* ---- who is there ---- */
 
-/* Does it finish sessions that are the business of this engine? */
-static bool peer_is_old(const struct peer_engine *e)
-{
-    return e->role == PEER_ENGINE_OLD && !e->has_ended;
-}
-
 bool peers_is_any(const struct control *c)
 {
     LIST_FOREACH (it, &c->peer_engines)
-        if (peer_is_old(LIST_ITEM(it, struct peer_engine, link)))
+        if (peer_engine_is_old(LIST_ITEM(it, struct peer_engine, link)))
             return true;
     return false;
 }
@@ -61,7 +40,7 @@ char *peers_silent(const struct control *c)
     AUTO_BUF text = BUF_INIT;
     LIST_FOREACH (it, &c->peer_engines) {
         const struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        if (peer_is_old(e) && !peer_engine_is_up(e))
+        if (peer_engine_is_old(e) && !peer_engine_is_up(e))
             (void)!buf_printf(&text, "%s%u", text.len ? ", " : "", e->pid);
     }
     return text.len ? buf_steal(&text) : NULL;
@@ -72,7 +51,7 @@ json_t *peers_silent_json(const struct control *c)
     json_t *list = NULL;
     LIST_FOREACH (it, &c->peer_engines) {
         const struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        if (!peer_is_old(e) || peer_engine_is_up(e))
+        if (!peer_engine_is_old(e) || peer_engine_is_up(e))
             continue;
         AUTO_FREE char *name = str_printf("engine %u", e->pid);
         const char *why = !e->pipe        ? "there is no connection to it"
@@ -107,7 +86,7 @@ static bool peers_are_settling(const struct peers *p)
         return true;
     LIST_FOREACH (it, &p->control->peer_engines) {
         const struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        if (peer_is_old(e) && !e->is_greeted &&
+        if (peer_engine_is_old(e) && !e->is_greeted &&
             loop_now_ms(e->loop) < e->linked_ms + PEERS_GREETING_MS)
             return true;
     }
@@ -145,7 +124,7 @@ static void peers_settle_claim(struct peers *p)
     bool is_over = !peers_are_settling(p);
     LIST_FOREACH (it, &p->control->peer_engines) {
         const struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        is_over = is_over && (!peer_is_old(e) || !peer_engine_is_up(e) || e->counts);
+        is_over = is_over && (!peer_engine_is_old(e) || !peer_engine_is_up(e) || e->counts);
     }
     if (is_over && p->claim)
         peer_counts_unclaim(p->control, STEAL(p->claim));
@@ -210,7 +189,7 @@ bool peers_spread(struct rpc *rpc, struct request *r)
         *s = (struct peers_sync){.peers = p, .request = r, .number = rpc_next_number(&c->rpc)};
     LIST_FOREACH (it, &c->peer_engines) {
         struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        if (!peer_is_old(e) || !peer_engine_is_up(e))
+        if (!peer_engine_is_old(e) || !peer_engine_is_up(e))
             continue;
         peer_state_tell(e, commands_reach(r->command), r);
         if (s)
@@ -224,295 +203,7 @@ bool peers_spread(struct rpc *rpc, struct request *r)
     return true;
 }
 
-void peers_forget_user(struct control *c, const char *user)
-{
-    LIST_FOREACH (it, &c->peer_engines) {
-        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        if (peer_is_old(e) && peer_engine_is_up(e))
-            json_pipe_send(e->pipe, "forget",
-                           user ? json_pack("{s:s}", "user", user) : json_object());
-    }
-}
-
-/* ---- events, bans, operations ---- */
-
-void peers_tell_event(struct control *c, const struct event_view *v)
-{
-    json_t *texts = NULL;
-    LIST_FOREACH (it, &c->peer_engines) {
-        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        if (e->role != PEER_ENGINE_NEW || !e->pipe || !e->is_greeted)
-            continue;
-        texts = json_array();
-        for (size_t i = 0; i < EVENT_ENGINE; i++)
-            (void)json_array_append_new(texts, request_json(str_of(v->texts[i])));
-        json_pipe_send(e->pipe, "event",
-                       json_pack("{s:I, s:b, s:I, s:I, s:I, s:o}", "time", (json_int_t)v->time_ms,
-                                 "end", (int)v->is_end, "age", (json_int_t)v->age_ms, "in",
-                                 (json_int_t)v->in_bytes, "out", (json_int_t)v->out_bytes, "texts",
-                                 texts));
-    }
-}
-
-static void peer_tell_watched(struct peer_engine *e, bool is_watched)
-{
-    json_pipe_send(e->pipe, "watch", json_pack("{s:b}", "on", (int)is_watched));
-}
-
-void peers_tell_watched(struct control *c, bool is_watched)
-{
-    LIST_FOREACH (it, &c->peer_engines) {
-        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        if (peer_is_old(e) && peer_engine_is_up(e))
-            peer_tell_watched(e, is_watched);
-    }
-}
-
-void peers_tell_ban(struct control *c, const struct rule *ban)
-{
-    LIST_FOREACH (it, &c->peer_engines) {
-        struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
-        if (!e->has_ended && peer_engine_is_up(e))
-            peer_state_tell_ban(e, ban);
-    }
-}
-
-static void peer_tell_ops(const struct peers *p, struct peer_engine *e, bool is_anew)
-{
-    json_t *rows = p->hooks->ops(p->control, is_anew);
-    if (rows)
-        json_pipe_send(e->pipe, "ops", json_pack("{s:o}", "rows", rows));
-}
-
 /* ---- what they say ---- */
-
-static int hear_hello(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    const char *version = json_string_value(json_object_get(m, "version"));
-    uint64_t workers = json_number(m, "workers");
-    if (json_number(m, "protocol") != PEERS_PROTOCOL || workers == 0 ||
-        workers > PEER_ENGINE_WORKERS_MAX || json_number(m, "pid") != e->pid)
-        return -ERR_PROTOCOL;
-    e->start = (unsigned)json_number(m, "start");
-    e->n_workers = (size_t)workers;
-    (void)str_copy(e->version, sizeof(e->version), str_of(version ? version : ""));
-    e->is_greeted = true;
-    LOG_EVENT(LOG_LEVEL_NOTICE, "engine-linked", KV_U64("pid", e->pid),
-              KV_STR("role", peer_is_old(e) ? "old" : "new"), KV_STR("version", e->version));
-    if (!peer_is_old(e)) {
-        peer_counts_send(p->control, e);
-        peer_limits_send(p->control, e);
-        peer_tell_ops(p, e, true);
-    } else if (events_are_watched(p->control->events)) {
-        peer_tell_watched(e, true);
-    }
-    peers_run_waiting(p);
-    return 0;
-}
-
-static int hear_rows(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    unsigned worker = (unsigned)json_number(m, "w");
-    struct peer_ask *a = peer_ask_find(e, PEER_ASK_QUERY, json_number(m, "n"), worker);
-    struct session_chunk *chunk;
-    (void)p;
-    if (!a)
-        return 0; /* nobody waits for it any more */
-    int err = session_chunk_read(m, e->start, &chunk);
-    if (err < 0)
-        return err;
-    chunk->number = a->number;
-    chunk->worker = (unsigned)peer_engine_worker(e, worker);
-    chunk->mail.fn = a->deliver;
-    struct mailbox *reply = a->reply;
-    if (chunk->is_last)
-        peer_ask_free(e, a);
-    else
-        a->is_idle = true;
-    mailbox_post(reply, &chunk->mail);
-    return 0;
-}
-
-static int hear_ids(struct peer_engine *e, const json_t *m, enum peer_ask_kind kind)
-{
-    unsigned worker = (unsigned)json_number(m, "w");
-    struct peer_ask *a = peer_ask_find(e, kind, json_number(m, "n"), worker);
-    struct session_killed *killed;
-    if (!a)
-        return 0;
-    int err = session_killed_read(m, e->start, a->n_ids, &killed);
-    if (err < 0)
-        return err;
-    a->n_ended += killed->n;
-    if (a->n_ended > a->n_ids) {
-        free(killed);
-        return -ERR_PROTOCOL;
-    }
-    killed->number = a->number;
-    killed->worker = (unsigned)peer_engine_worker(e, worker);
-    killed->mail.fn = a->deliver;
-    struct mailbox *reply = a->reply;
-    if (killed->is_last || kind != PEER_ASK_KILL)
-        peer_ask_free(e, a);
-    mailbox_post(reply, &killed->mail);
-    return 0;
-}
-
-static int hear_killed(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    (void)p;
-    return hear_ids(e, m, PEER_ASK_KILL);
-}
-
-static int hear_held(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    (void)p;
-    return hear_ids(e, m, PEER_ASK_HOLD);
-}
-
-static int hear_synced(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    (void)p;
-    return hear_ids(e, m, PEER_ASK_SYNC);
-}
-
-static int hear_counts(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    int err = peer_counts_take(p->control, e, m);
-    peers_settle_claim(p);
-    return err;
-}
-
-static int hear_limits(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    return peer_limits_take(p->control, e, m);
-}
-
-static int hear_ops(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    p->hooks->on_ops(p->control, e->pid, json_object_get(m, "rows"));
-    return 0;
-}
-
-static int hear_cancel(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    const char *id = json_string_value(json_object_get(m, "id"));
-    if (!id)
-        return -ERR_PROTOCOL;
-    p->hooks->cancel(p->control, id);
-    peer_tell_ops(p, e, false);
-    return 0;
-}
-
-static int hear_event(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    const json_t *texts = json_object_get(m, "texts");
-    struct event_view v = {.time_ms = json_number(m, "time"),
-                           .is_end = json_is_true(json_object_get(m, "end")),
-                           .age_ms = json_number(m, "age"),
-                           .in_bytes = json_number(m, "in"),
-                           .out_bytes = json_number(m, "out")};
-    char engine[16];
-    (void)snprintf(engine, sizeof(engine), "%u", e->pid);
-    /* A program of another age has fewer kinds of texts, or more. */
-    for (size_t i = 0; i < EVENT_ENGINE && i < json_array_size(texts); i++)
-        v.texts[i] = json_string_value(json_array_get(texts, i));
-    v.texts[EVENT_ENGINE] = engine;
-    if (!v.texts[EVENT_TYPE])
-        return -ERR_PROTOCOL;
-    events_take(p->control->events, &v);
-    return 0;
-}
-
-static int hear_watch(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    (void)e;
-    events_watch_elsewhere(p->control->events, json_is_true(json_object_get(m, "on")));
-    return 0;
-}
-
-/* The last word: its sessions are over. */
-static int hear_end(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    (void)m;
-    e->has_ended = true;
-    peer_counts_drop(p->control, e);
-    peer_limits_drop(p->control, e);
-    return 0;
-}
-
-static int hear_traced(struct peers *p, struct peer_engine *e, const json_t *m)
-{
-    struct session_trace_event *event;
-    uint64_t worker = json_number(m, "w");
-    int err = worker < e->n_workers ? session_trace_event_read(m, e->start, &event) : -ERR_PROTOCOL;
-    if (err < 0)
-        return err;
-    event->number = json_number(m, "n");
-    event->worker = (unsigned)peer_engine_worker(e, (unsigned)worker);
-    p->hooks->on_traced(p->control, event);
-    return 0;
-}
-
-#define HEAR_SERVE(what)                                                                           \
-    static int hear_##what(struct peers *p, struct peer_engine *e, const json_t *m)                \
-    {                                                                                              \
-        return peer_serve_##what(p->control->peer_serve, e, m);                                    \
-    }
-HEAR_SERVE(query)
-HEAR_SERVE(next)
-HEAR_SERVE(kill)
-HEAR_SERVE(hold)
-HEAR_SERVE(wake)
-HEAR_SERVE(trace)
-HEAR_SERVE(trace_end)
-HEAR_SERVE(trace_seen)
-
-#define HEAR_STATE(what)                                                                           \
-    static int hear_##what(struct peers *p, struct peer_engine *e, const json_t *m)                \
-    {                                                                                              \
-        return peer_state_##what(p->control, e, m);                                                \
-    }
-HEAR_STATE(forget)
-HEAR_STATE(backends)
-HEAR_STATE(rules)
-HEAR_STATE(level)
-HEAR_STATE(sync)
-
-enum { FROM_OLD = 1, FROM_NEW = 2 };
-
-static const struct {
-    const char *method;
-    unsigned from;
-    int (*hear)(struct peers *p, struct peer_engine *e, const json_t *m);
-} methods[] = {
-    {"hello", FROM_OLD | FROM_NEW, hear_hello},
-    {"rows", FROM_OLD, hear_rows},
-    {"killed", FROM_OLD, hear_killed},
-    {"held", FROM_OLD, hear_held},
-    {"traced", FROM_OLD, hear_traced},
-    {"counts", FROM_OLD, hear_counts},
-    {"limits", FROM_OLD, hear_limits},
-    {"event", FROM_OLD, hear_event},
-    {"ops", FROM_OLD, hear_ops},
-    {"end", FROM_OLD, hear_end},
-    {"synced", FROM_OLD, hear_synced},
-    {"query", FROM_NEW, hear_query},
-    {"next", FROM_NEW, hear_next},
-    {"kill", FROM_NEW, hear_kill},
-    {"hold", FROM_NEW, hear_hold},
-    {"wake", FROM_NEW, hear_wake},
-    {"trace", FROM_NEW, hear_trace},
-    {"trace_end", FROM_NEW, hear_trace_end},
-    {"trace_seen", FROM_NEW, hear_trace_seen},
-    {"forget", FROM_NEW, hear_forget},
-    {"backends", FROM_NEW, hear_backends},
-    {"rules", FROM_NEW | FROM_OLD, hear_rules},
-    {"level", FROM_NEW, hear_level},
-    {"watch", FROM_NEW, hear_watch},
-    {"cancel", FROM_NEW, hear_cancel},
-    {"sync", FROM_NEW, hear_sync},
-};
 
 static void peer_lose(struct peers *p, struct peer_engine *e, const char *why);
 
@@ -520,27 +211,22 @@ static void on_pipe_message(void *arg, const json_t *m)
 {
     struct peer_engine *e = arg;
     struct peers *p = ((struct control *)e->owner)->peers;
-    const char *method = json_string_value(json_object_get(m, "method"));
-    const json_t *params = json_object_get(m, "params");
-    unsigned from = e->role == PEER_ENGINE_OLD ? FROM_OLD : FROM_NEW;
-    int err = 0; /* of what a newer program says, this one need not know all */
     if (e->is_silent) {
         e->is_silent = false;
         LOG_EVENT(LOG_LEVEL_NOTICE, "engine-answers", KV_U64("pid", e->pid));
-        if (e->is_greeted && peer_is_old(e)) { /* what it missed is told now */
+        if (e->is_greeted && peer_engine_is_old(e)) { /* what it missed is told now */
             peer_state_tell_all(e);
             p->hooks->on_answers(p->control, e->pid);
         }
     }
-    for (size_t i = 0; method && i < ARRAY_LEN(methods); i++) {
-        if (strcmp(methods[i].method, method) != 0 || !(methods[i].from & from))
-            continue;
-        bool is_early = !e->is_greeted && methods[i].hear != hear_hello;
-        err = is_early || !json_is_object(params) ? -ERR_PROTOCOL : methods[i].hear(p, e, params);
-        break;
-    }
-    if (err < 0)
+    int err = peers_hear(p, e, json_string_value(json_object_get(m, "method")),
+                         json_object_get(m, "params"));
+    if (err < 0) {
         peer_lose(p, e, err_text(err));
+        return;
+    }
+    peers_run_waiting(p);
+    peers_settle_claim(p);
 }
 
 /* ---- links ---- */
@@ -699,10 +385,11 @@ static void on_peers_tick(struct loop_timer *t)
     LIST_FOREACH (it, &p->control->peer_engines) {
         struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
         uint64_t now = loop_now_ms(e->loop);
-        if (!peer_is_old(e) && e->pipe && e->is_greeted)
+        if (!peer_engine_is_old(e) && e->pipe && e->is_greeted)
             peer_limits_send(p->control, e);
         /* Whoever finishes tells what it counts, which is also a sign that it lives. */
-        if (!peer_is_old(e) && e->pipe && e->is_greeted && now >= e->counted_ms + PEER_COUNTS_MS) {
+        if (!peer_engine_is_old(e) && e->pipe && e->is_greeted &&
+            now >= e->counted_ms + PEER_COUNTS_MS) {
             e->counted_ms = now;
             peer_counts_send(p->control, e);
             peer_tell_ops(p, e, false);
