@@ -297,6 +297,14 @@ int client_receive(struct client *c, struct client_message *ret)
     }
 }
 
+/* ---- what answers say ---- */
+
+const char *client_member_text(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "";
+}
+
 /* ---- blocking ---- */
 
 static uint64_t client_deadline(uint64_t timeout_ms)

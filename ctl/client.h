@@ -55,6 +55,9 @@ void client_error_fini(struct client_error *e);
 /* Frees what it owns; it is empty afterwards, and may be before. */
 void client_message_fini(struct client_message *m);
 
+/* A text of an answer; "" = it has none of this name. Borrowed. */
+const char *client_member_text(const json_t *object, const char *name);
+
 /* ---- non-blocking ---- */
 
 /* Connects to a socket path, or to a daemon of another machine (ctl/remote.h). 0; -ERR_AGAIN (the

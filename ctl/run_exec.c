@@ -49,12 +49,6 @@ static void exec_on_interrupt(int sig)
     is_interrupted = 1;
 }
 
-static const char *exec_text(const json_t *o, const char *name)
-{
-    const char *text = json_string_value(json_object_get(o, name));
-    return text ? text : "";
-}
-
 bool run_exec_is_wanted(const struct args *a)
 {
     return json_object_get(a->params, "exec") &&
@@ -68,7 +62,7 @@ int run_exec_check(struct run_job *job)
         return 0;
     if (job->is_multi)
         return problem_usage(&job->problem, NULL, "--exec is for one daemon at a time");
-    int code = exec_command_parse(exec_text(job->args->params, "exec"), &c, &job->problem);
+    int code = exec_command_parse(client_member_text(job->args->params, "exec"), &c, &job->problem);
     if (!code)
         exec_command_fini(&c);
     return code;
@@ -98,7 +92,7 @@ static struct exec_run *exec_find(struct exec_attendance *x, const char *user)
 /* The daemon asks again after a lost connection: what runs goes on, what is over is told anew. */
 static void exec_begin(struct exec_attendance *x, const json_t *event)
 {
-    const char *user = exec_text(event, "user");
+    const char *user = client_member_text(event, "user");
     struct exec_run *r = exec_find(x, user);
     if (r)
         return;
@@ -175,8 +169,8 @@ static json_t *exec_output(const struct exec_run *r)
 
 static void exec_event(struct exec_attendance *x, const json_t *event)
 {
-    const char *what = exec_text(event, "do");
-    struct exec_run *r = exec_find(x, exec_text(event, "user"));
+    const char *what = client_member_text(event, "do");
+    struct exec_run *r = exec_find(x, client_member_text(event, "user"));
     if (json_integer_value(json_object_get(event, "stream")) != x->stream)
         return;
     if (strcmp(what, "run") == 0)
@@ -222,7 +216,7 @@ static int exec_attend(struct exec_attendance *x)
     struct run_job *job = x->job;
     struct client_error error = {0};
     json_t *answer = NULL, *params = json_pack("{s:s, s:s}", "id", x->id, "exec",
-                                               exec_text(job->args->params, "exec"));
+                                               client_member_text(job->args->params, "exec"));
     const char *reason = json_string_value(json_object_get(job->args->params, "reason"));
     if (reason && params)
         json_object_set_new(params, "reason", json_string(reason));
@@ -353,12 +347,12 @@ static void exec_say_failed(struct exec_attendance *x)
         return;
     }
     json_array_foreach (json_object_get(answer, "rows"), i, row) {
-        struct str last = STR_NULL, rest = str_trim(str_of(exec_text(row, "output")));
+        struct str last = STR_NULL, rest = str_trim(str_of(client_member_text(row, "output")));
         while (rest.n > 0)
             last = str_cut(&rest, '\n');
         AUTO_FREE char *text =
-            str_printf("%s: %s%s%.*s", exec_text(row, "user"), exec_text(row, "reason"),
-                       last.n ? ": " : "", STR_ARG(last));
+            str_printf("%s: %s%s%.*s", client_member_text(row, "user"),
+                       client_member_text(row, "reason"), last.n ? ": " : "", STR_ARG(last));
         problem_set(&problem, PROBLEM_FAILED, "E_FAILED", NULL, "%s", text ? text : "");
         problem_print(&problem, false, x->job->run->out, x->job->run->err);
         problem_fini(&problem);
@@ -401,7 +395,8 @@ int run_exec(struct run_job *job, struct run_node *node, const char *id)
         x.index++;
     if (limit)
         (void)!units_parse_duration(str_of(limit), &x.timeout_ms);
-    int code = exec_command_parse(exec_text(job->args->params, "exec"), &x.command, &job->problem);
+    int code = exec_command_parse(client_member_text(job->args->params, "exec"), &x.command,
+                                  &job->problem);
     if (code)
         return code;
     is_interrupted = 0;
@@ -420,7 +415,7 @@ int run_exec(struct run_job *job, struct run_node *node, const char *id)
 
 int run_exec_answer(struct run_job *job, struct run_node *node, const json_t *answer)
 {
-    AUTO_FREE char *id = str_dup_c(exec_text(answer, "op"));
+    AUTO_FREE char *id = str_dup_c(client_member_text(answer, "op"));
     return id ? run_exec(job, node, id)
               : problem_set(&job->problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
 }

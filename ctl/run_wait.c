@@ -23,12 +23,6 @@ static void wait_on_interrupt(int sig)
     is_interrupted = 1;
 }
 
-static const char *wait_text(const json_t *op, const char *name)
-{
-    const char *text = json_string_value(json_object_get(op, name));
-    return text ? text : "";
-}
-
 /* ---- the bar ---- */
 
 void run_wait_draw(const struct run_job *job, const json_t *op)
@@ -45,7 +39,7 @@ void run_wait_draw(const struct run_job *job, const json_t *op)
     bar[WAIT_BAR] = '\0';
     if (eta > 0)
         units_human_duration(left, (uint64_t)eta);
-    struct str words = str_of(wait_text(op, "text"));
+    struct str words = str_of(client_member_text(op, "text"));
     if (words.n > WAIT_TEXT_MAX)
         words.n = WAIT_TEXT_MAX;
     if (output_text_clean(&text, words) < 0)
@@ -95,14 +89,15 @@ static int wait_outcome(struct run_job *job, const json_t *op, bool is_json)
         {"cancelled", PROBLEM_FAILED, "E_CANCELLED"},
         {"interrupted", PROBLEM_FAILED, "E_SHUTDOWN"},
     };
-    const char *state = wait_text(op, "state");
+    const char *state = client_member_text(op, "state");
     for (size_t i = 0; i < ARRAY_LEN(outcomes); i++)
         if (strcmp(outcomes[i].state, state) == 0 && is_json)
             return outcomes[i].code;
         else if (strcmp(outcomes[i].state, state) == 0)
             return problem_set(&job->problem, outcomes[i].code, outcomes[i].name, NULL,
-                               "%s %s: %s: %s", wait_text(op, "kind"), wait_text(op, "target"),
-                               state, wait_text(op, "text"));
+                               "%s %s: %s: %s", client_member_text(op, "kind"),
+                               client_member_text(op, "target"), state,
+                               client_member_text(op, "text"));
     return 0;
 }
 
@@ -138,7 +133,7 @@ static int wait_follow(struct run_job *job, struct run_node *node, const char *i
         if (code && !(is_lost && clock_ms() < lost_ms))
             return code;
         problem_fini(&job->problem);
-        if (op && strcmp(wait_text(op, "state"), "running") != 0) {
+        if (op && strcmp(client_member_text(op, "state"), "running") != 0) {
             *ret_op = op;
             return 0;
         }
@@ -171,9 +166,9 @@ int run_wait_outcome(struct run_job *job, const struct run_node *node, json_t *o
     if (is_json) {
         output_object(&job->output, op);
     } else if (!code) {
-        AUTO_FREE char *text =
-            str_printf("%s %s: %s: %s", wait_text(op, "kind"), wait_text(op, "target"),
-                       wait_text(op, "state"), wait_text(op, "text"));
+        AUTO_FREE char *text = str_printf(
+            "%s %s: %s: %s", client_member_text(op, "kind"), client_member_text(op, "target"),
+            client_member_text(op, "state"), client_member_text(op, "text"));
         json_t *message = json_pack("{s:s}", "message", text ? text : "");
         run_say(job, node, message);
         json_decref(message);

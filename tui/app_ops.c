@@ -4,23 +4,18 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "ctl/client.h"
 #include "tui/app.h"
 
 #define APP_TOLD_MS 2000 /* a key that is being held must not wipe it away unread */
 
-static const char *op_text(const json_t *op, const char *member)
-{
-    const char *text = json_string_value(json_object_get(op, member));
-    return text ? text : "";
-}
-
 /* "mx2: drain of main/b1: done: no sessions left" */
 static char *op_words(const struct node *n, const json_t *op)
 {
-    const char *target = op_text(op, "target"), *text = op_text(op, "text");
+    const char *target = client_member_text(op, "target"), *text = client_member_text(op, "text");
     return str_printf("%s%s%s%s%s: %s%s%s", n->whole ? n->label : "", n->whole ? ": " : "",
-                      op_text(op, "kind"), target[0] ? " of " : "", target, op_text(op, "state"),
-                      text[0] ? ": " : "", text);
+                      client_member_text(op, "kind"), target[0] ? " of " : "", target,
+                      client_member_text(op, "state"), text[0] ? ": " : "", text);
 }
 
 /* arg: the daemon that it ran at. */
@@ -28,7 +23,7 @@ static void on_op(void *arg, const json_t *op, const struct client_error *error)
 {
     struct node *n = arg;
     struct app *a = n->arg;
-    const char *state = op_text(op, "state");
+    const char *state = client_member_text(op, "state");
     size_t used = strlen(a->told);
     (void)error;
     if (!state[0])

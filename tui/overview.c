@@ -61,12 +61,6 @@ uint64_t overview_number(const json_t *object, const char *member)
     return n > 0 ? (uint64_t)n : 0;
 }
 
-const char *overview_text(const json_t *object, const char *member)
-{
-    const char *s = json_string_value(json_object_get(object, member));
-    return s ? s : "";
-}
-
 void overview_take(json_t **member, const json_t *result)
 {
     json_t *rows = json_object_get(result, "rows");

@@ -87,9 +87,8 @@ enum style overview_backend_state(const json_t *backend, char dst[32]);
 
 /* ---- for the parts of the overview ---- */
 
-/* A member of an object; 0, "" = it has none. */
+/* A number of an object; 0 = it has none. */
 uint64_t overview_number(const json_t *object, const char *member);
-const char *overview_text(const json_t *object, const char *member);
 /* A line that was drawn can be picked; row -1: it is there and has no room. object: borrowed, NULL
  * = the list of the pane. what: names the line, besides its pane. */
 void overview_put_line(struct overview *o, struct screen *s, int row, int col, int width,

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/units.h"
+#include "ctl/client.h"
 #include "tui/merge.h"
 #include "tui/overview.h"
 
@@ -17,7 +18,8 @@
 
 enum style overview_backend_state(const json_t *backend, char dst[32])
 {
-    const char *health = overview_text(backend, "health"), *admin = overview_text(backend, "admin");
+    const char *health = client_member_text(backend, "health"),
+               *admin = client_member_text(backend, "admin");
     bool is_down = strcmp(health, "down") == 0;
     bool is_ready = !admin[0] || strcmp(admin, "ready") == 0;
     snprintf(dst, 32, "%.12s%s%.12s", is_down ? "DOWN" : health, is_ready ? "" : ", ",
@@ -45,7 +47,7 @@ static void warn(struct warnings *w, enum style style, enum pane pane, const jso
     w->v[w->n].pane = pane;
     w->v[w->n].object = object;
     /* Of several daemons it is said whose it is. */
-    const char *node = overview_text(object ? object : w->status, MERGE_NODE);
+    const char *node = client_member_text(object ? object : w->status, MERGE_NODE);
     int at = node[0] ? snprintf(w->v[w->n].text, 128, "%.100s: ", node) : 0;
     va_start(ap, fmt);
     vsnprintf(w->v[w->n].text + at, sizeof(w->v[w->n].text) - (size_t)at, fmt, ap);
@@ -89,8 +91,8 @@ static int overview_add_protocols(struct buf *text, const char *list)
 
 char *overview_why_down(const json_t *backend)
 {
-    struct str reason = str_of(overview_text(backend, "reason")), after = reason;
-    struct str down = str_of(overview_text(backend, "down")), first = str_cut(&after, ':');
+    struct str reason = str_of(client_member_text(backend, "reason")), after = reason;
+    struct str down = str_of(client_member_text(backend, "down")), first = str_cut(&after, ':');
     while (down.n)
         if (str_eq(str_cut(&down, ','), first))
             return str_dup(str_trim(after));
@@ -115,15 +117,15 @@ static void warn_certificate(struct warnings *w, const char *whose, enum pane pa
 
 static void warn_backend(struct warnings *w, const json_t *b)
 {
-    const char *pool = overview_text(b, "pool"), *name = overview_text(b, "name");
-    const char *admin = overview_text(b, "admin");
-    const char *why = overview_text(b, "admin_reason"), *down = overview_text(b, "down");
+    const char *pool = client_member_text(b, "pool"), *name = client_member_text(b, "name");
+    const char *admin = client_member_text(b, "admin");
+    const char *why = client_member_text(b, "admin_reason"), *down = client_member_text(b, "down");
     AUTO_FREE char *whose = str_printf("backend %s/%s", pool, name);
     AUTO_FREE char *reason = overview_why_down(b);
     AUTO_BUF protocols = BUF_INIT;
     char since[96];
     const char *colon = reason && reason[0] ? ": " : "";
-    if (strcmp(overview_text(b, "health"), "down") == 0)
+    if (strcmp(client_member_text(b, "health"), "down") == 0)
         warn(w, STYLE_BAD, PANE_BACKENDS, b, "backend %s/%s%s%s%s", pool, name,
              overview_since(b, "health_since", "down", since), colon, reason ? reason : "");
     else if (down[0] && overview_add_protocols(&protocols, down) == 0)
@@ -134,12 +136,12 @@ static void warn_backend(struct warnings *w, const json_t *b)
         warn(w, STYLE_WARN, PANE_BACKENDS, b, "backend %s/%s%s%s%s", pool, name,
              overview_since(b, "admin_since", overview_admin_words(admin), since),
              why[0] ? ": " : "", why);
-    if (overview_text(b, "full")[0])
+    if (client_member_text(b, "full")[0])
         warn(w, STYLE_WARN, PANE_BACKENDS, b, "backend %s/%s is full: %s", pool, name,
-             overview_text(b, "full"));
-    if (overview_text(b, "slow")[0])
+             client_member_text(b, "full"));
+    if (client_member_text(b, "slow")[0])
         warn(w, STYLE_WARN, PANE_BACKENDS, b, "logins at backend %s/%s are slow: p95 %s", pool,
-             name, overview_text(b, "slow"));
+             name, client_member_text(b, "slow"));
     warn_certificate(w, whose ? whose : name, PANE_BACKENDS, b);
 }
 
@@ -168,12 +170,13 @@ static void warn_listener_certificates(struct warnings *w, const json_t *listene
     size_t i;
     const json_t *row;
     json_array_foreach (listeners, i, row) {
-        const char *name = overview_text(row, "name"), *file = overview_text(row, "cert_file");
+        const char *name = client_member_text(row, "name"),
+                   *file = client_member_text(row, "cert_file");
         size_t n_before = 0, n_behind = 0;
         warn_run_find(&run, listeners, i);
         for (size_t k = run.first; k < run.end; k++)
             if (k != i &&
-                strcmp(overview_text(json_array_get(listeners, k), "cert_file"), file) == 0)
+                strcmp(client_member_text(json_array_get(listeners, k), "cert_file"), file) == 0)
                 *(k < i ? &n_before : &n_behind) += 1;
         AUTO_FREE char *whose = n_behind ? str_printf("listener %s and %zu more", name, n_behind)
                                          : str_printf("listener %s", name);
@@ -189,16 +192,16 @@ static void warn_pools(struct warnings *w, const json_t *backends)
     size_t i;
     const json_t *b;
     json_array_foreach (backends, i, b) {
-        const char *pool = overview_text(b, "pool");
+        const char *pool = client_member_text(b, "pool");
         bool is_usable = false, is_first = true;
         warn_run_find(&run, backends, i);
         for (size_t k = run.first; k < run.end; k++) {
             const json_t *other = json_array_get(backends, k);
-            if (strcmp(overview_text(other, "pool"), pool) != 0)
+            if (strcmp(client_member_text(other, "pool"), pool) != 0)
                 continue;
-            const char *admin = overview_text(other, "admin");
+            const char *admin = client_member_text(other, "admin");
             is_first = is_first && k >= i;
-            is_usable = is_usable || (strcmp(overview_text(other, "health"), "down") != 0 &&
+            is_usable = is_usable || (strcmp(client_member_text(other, "health"), "down") != 0 &&
                                       (!admin[0] || strcmp(admin, "ready") == 0));
         }
         w->status = b;
@@ -212,9 +215,9 @@ static void warn_pools(struct warnings *w, const json_t *backends)
 static void warn_end(struct warnings *w, const json_t *status)
 {
     w->status = status;
-    if (strcmp(overview_text(status, "state"), "stopping") == 0)
+    if (strcmp(client_member_text(status, "state"), "stopping") == 0)
         warn(w, STYLE_ALARM, PANE_SESSIONS, NULL, "the daemon is stopping");
-    if (strcmp(overview_text(status, "state"), "retired") == 0)
+    if (strcmp(client_member_text(status, "state"), "retired") == 0)
         warn(w, STYLE_ALARM, PANE_SESSIONS, NULL,
              "an upgrade replaced this program: it finishes its sessions");
 }
@@ -228,7 +231,7 @@ static void warn_engine(struct warnings *w, const json_t *status)
         warn(w, STYLE_WARN, PANE_SESSIONS, NULL,
              "the program before the upgrade has %lld more sessions: %s",
              (long long)json_integer_value(json_object_get(status, "old_sessions")),
-             overview_text(status, "old_control"));
+             client_member_text(status, "old_control"));
     if (restarts > 0 && uptime < OVERVIEW_RESTART_MS)
         warn(w, STYLE_WARN, PANE_EVENTS, NULL,
              "the engine ended by itself and was started again (%lld times so far)",
@@ -269,7 +272,7 @@ size_t overview_warnings(const struct overview *o, struct overview_warning *ret,
     json_array_foreach (o->listeners, i, row)
         if (json_is_true(json_object_get(row, "paused")))
             warn(&w, STYLE_WARN, PANE_LISTENERS, row, "listener %s is paused: clients wait",
-                 overview_text(row, "name"));
+                 client_member_text(row, "name"));
     warnings_sort(&w);
     return w.n;
 }
