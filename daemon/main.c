@@ -15,6 +15,7 @@
 #include "base/log/log.h"
 #include "check_access.h"
 #include "config/config.h"
+#include "config/config_directory.h"
 #include "engine/engine.h"
 #include "engine/wire.h"
 #include "from_nginx.h"
@@ -96,6 +97,18 @@ static int main_check_access(const struct config *c)
     return err;
 }
 
+/* They are loaded when clients ask for them: what is wrong with some of them is told here. */
+#define MAIN_DIRECTORY_TRIED 100
+static void main_check_directory(const struct config *c)
+{
+    struct config_problems problems = {0};
+    size_t n = config_directory_try(c, MAIN_DIRECTORY_TRIED, &problems);
+    config_problems_say(&problems);
+    if (n > MAIN_DIRECTORY_TRIED)
+        printf("mailproxyd: the first %d of %zu certificates of tls.directory were tried\n",
+               MAIN_DIRECTORY_TRIED, n);
+}
+
 /* Can the key process have all keys? */
 static int main_check_keys(const struct config *c)
 {
@@ -152,6 +165,8 @@ static int main_check(const char *path, const char *take_over, const char *bundl
         err = main_check_keys(c);
     if (err == 0 && !take_over) /* a running daemon has what it needs */
         err = main_check_access(c);
+    if (err == 0 && !bundle)
+        main_check_directory(c);
     config_unref(c);
     if (err < 0) {
         fprintf(stderr, "mailproxyd: %s is not valid\n", path);

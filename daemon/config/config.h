@@ -38,6 +38,8 @@ struct config_tls { /* a `tls` group: top level default, or of one listener */
         const char *ocsp; /* NULL */
     } * certs;
     size_t n_certs;
+    const char *directory;     /* NULL; of the whole daemon: only that of the top level counts */
+    unsigned directory_cache;  /* certificates of it that are kept in memory; the same */
     const char *password_file; /* NULL */
     const char *priority;      /* NULL = built-in */
     bool is_key_process;       /* of the whole daemon: only that of the top level counts */

@@ -9,6 +9,9 @@
 
 #include "base/cleanup.h"
 #include "base/os/folder.h"
+#include "config/config_directory.h"
+
+#define CHECK_DIRECTORY_WARNINGS 20
 
 /* What stands in no file is inherited and looked at where it stands. What is read here is what the
  * config has from now on. Returns the number of bad files. */
@@ -76,6 +79,44 @@ static void check_tls_servers(struct check *k)
         check_tls_server(k, "tls", &c->tls);
 }
 
+struct check_directory {
+    struct check *check;
+    size_t n_warnings;
+};
+
+static void on_left_out(void *arg, const char *file, const char *why)
+{
+    struct check_directory *d = arg;
+    if (d->n_warnings++ < CHECK_DIRECTORY_WARNINGS)
+        check_warning(d->check, "tls.directory", "%s/%s %s: it is left out",
+                      d->check->config->tls.directory, file, why);
+}
+
+/* Certificates are loaded when they are asked for: here only the folder is looked at. */
+static void check_tls_directory(struct check *k)
+{
+    const char *path = k->config->tls.directory;
+    struct check_directory d = {.check = k};
+    const struct tls_directory_report report = {on_left_out, &d};
+    struct str listing;
+    k->key[0] = '\0';
+    if (!path)
+        return;
+    if (k->config->tls.is_key_process)
+        check_error(k, "tls.directory", "does not go together with key_process");
+    int err = config_directory_read(k->config->files, path, &report, &listing);
+    if (err == -ERR_TOO_MANY)
+        check_error(k, "tls.directory", "%s has more than %d certificates", path,
+                    TLS_DIRECTORY_NAMES_MAX);
+    else if (err < 0)
+        check_error(k, "tls.directory", "%s cannot be listed: %s", path, strerrordesc_np(errno));
+    else if (listing.n == 0)
+        check_warning(k, "tls.directory", "there is no certificate in %s", path);
+    if (d.n_warnings > CHECK_DIRECTORY_WARNINGS)
+        check_warning(k, "tls.directory", "%zu more are left out",
+                      d.n_warnings - CHECK_DIRECTORY_WARNINGS);
+}
+
 /* Also what only a runtime edit of a backend's tls would use: it must not keep the daemon from
  * starting. */
 static void check_tls_clients(struct check *k)
@@ -136,5 +177,6 @@ void check_files(struct check *k)
     if (check_group_files(k, config_group_top(), k->config, "") > 0)
         return;
     check_tls_servers(k);
+    check_tls_directory(k);
     check_tls_clients(k);
 }

@@ -209,6 +209,12 @@ static void check_listener_tls(struct check *k, const struct config_listener *l)
     if (check_is_set(k, "tls_options.key_process") &&
         t->is_key_process != k->config->tls.is_key_process)
         check_error(k, "tls_options.key_process", "it is for the whole daemon: set it in tls");
+    if (check_is_set(k, "tls_options.directory") &&
+        !str_eq_c(t->directory, k->config->tls.directory))
+        check_error(k, "tls_options.directory", "it is for the whole daemon: set it in tls");
+    if (check_is_set(k, "tls_options.directory_cache") &&
+        t->directory_cache != k->config->tls.directory_cache)
+        check_error(k, "tls_options.directory_cache", "it is for the whole daemon: set it in tls");
     if (check_is_set(k, "tls_options.watch") && t->is_watched != k->config->tls.is_watched)
         check_error(k, "tls_options.watch", "it is for the whole daemon: set it in tls");
     if (t->n_certs == 0)

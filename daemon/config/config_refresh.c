@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/container/map.h"
+#include "config/config_directory.h"
 #include "config/config_key.h"
 #include "io/tls/tls.h"
 
@@ -34,6 +35,7 @@ static int each_set_of_tls(const struct config_tls *t, const char *where, tls_se
         {{t->dh_params}, where, t, SET_NO_CERT, NULL, NULL},
         {{t->ticket_key}, where, t, SET_NO_CERT, NULL, NULL},
         {{t->password_file}, where, t, SET_NO_CERT, NULL, NULL},
+        {{t->directory}, where, t, SET_NO_CERT, NULL, NULL},
     };
     int err = 0;
     for (size_t i = 0; i < t->n_certs && err == 0; i++) {
@@ -202,7 +204,7 @@ static int on_path_read(void *arg, const char *path)
     struct str now, before;
     if (files_read(r->config->files, path, &before) < 0)
         return 0;
-    int err = files_read(r->disk, path, &now);
+    int err = config_directory_read(r->disk, path, NULL, &now);
     if (err < 0 && err != -ERR_NOMEM && !map_get(&r->judged, str_of(path))) {
         AUTO_FREE char *why = str_printf("%s cannot be read: %s", path, strerrordesc_np(errno));
         refresh_warn(r, "", why ? why : path);

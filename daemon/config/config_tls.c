@@ -26,6 +26,7 @@ int config_tls_server(const struct config_tls *c, struct files *files, struct tl
         .client_crl_file = c->client_crl,
         .verify_depth = c->verify_depth,
         .dh_params_file = c->dh_params,
+        .has_directory = c->directory != NULL,
     };
     return tls_server_new(&spec, ret, ret_error);
 }

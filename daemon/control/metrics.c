@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log/log.h"
 #include "base/os/process.h"
+#include "io/tls/tls_certs.h"
 #include "ops/certificates.h"
 #include "proto/registry/registry.h"
 #include "rpc/handlers.h"
@@ -371,6 +372,30 @@ static void exposition_listeners(struct exposition *e, const struct setup *setup
     }
 }
 
+/* Only where there is a directory. */
+static void exposition_directory(struct exposition *e, const struct control *c)
+{
+    if (!control_setup(c)->config->tls.directory)
+        return;
+    struct tls_certs_figures f = tls_certs_figures(c->host->certs);
+    const struct {
+        const char *name, *kind, *help;
+        uint64_t value;
+    } rows[] = {
+        {"mailproxy_directory_certificates", "gauge", "Certificates in tls.directory.", f.names},
+        {"mailproxy_directory_certificates_loaded", "gauge", "Those of them that are in memory.",
+         f.loaded},
+        {"mailproxy_directory_certificate_loads_total", "counter",
+         "Times that one of them was loaded.", f.n_loads},
+        {"mailproxy_directory_certificate_refusals_total", "counter",
+         "Times that one of them could not be used.", f.n_refusals},
+        {"mailproxy_directory_certificate_evictions_total", "counter",
+         "Those that went for others: see tls.directory_cache.", f.n_evictions},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        exposition_single(e, rows[i].name, rows[i].kind, rows[i].help, rows[i].value, 1);
+}
+
 /* ---- limits ---- */
 
 static void exposition_limits(struct exposition *e, const struct control *c)
@@ -466,6 +491,7 @@ int control_metrics(struct control *c, struct buf *out)
     exposition_limits(&e, c);
     exposition_paused(&e, c);
     exposition_listeners(&e, control_setup(c));
+    exposition_directory(&e, c);
     exposition_backends(&e, c);
     return e.err;
 }

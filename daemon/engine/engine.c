@@ -226,6 +226,8 @@ static int engine_assemble(struct engine *e, struct config *c, struct delivery *
                                       .control = loop_mailbox(e->loop)};
     err = engine_make_setup(e, config_ref(c), ret_error);
     if (err == 0)
+        err = engine_make_cert_loads(e);
+    if (err == 0)
         err = engine_make_workers(e);
     e->host.workers = e->control_workers;
     if (err == 0)
@@ -284,6 +286,7 @@ static void engine_fini(struct engine *e)
             event_free(e->signals[i].event);
     resolver_free(e->resolver);
     setup_unref(e->setup);
+    cert_loads_free(e->cert_loads);
     backend_registry_free(e->registry);
     store_close(e->store);
     loop_free(e->loop);
@@ -364,6 +367,7 @@ int engine_run(const struct engine_options *o)
     config_unref(c);
     if (err == 0) {
         engine_publish(&e, setup_ref(e.setup));
+        cert_loads_configure(e.cert_loads, e.setup->config, e.number);
         engine_say_ready(&e);
         engine_say_certificates(e.setup);
         control_note_start(e.control, is_kept);

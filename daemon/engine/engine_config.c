@@ -169,6 +169,10 @@ void engine_publish(struct engine *e, struct setup *setup)
     setup->post_free = engine_post_free;
     setup->post_free_arg = e;
     e->setup = setup;
+    if (!old || old->config != setup->config || old == setup) /* else its servers are in use */
+        for (size_t i = 0; i < setup->n_listeners; i++)
+            if (setup->listeners[i].tls)
+                tls_server_set_certs(setup->listeners[i].tls, cert_loads_certs(e->cert_loads));
     places_apply(setup->pools);
     if (e->acceptors) /* not while stopping */
         acceptors_configure(e->acceptors, setup, engine_closed, e);
@@ -241,6 +245,7 @@ int engine_publish_config(void *arg, struct setup *setup, char **ret_error)
         wire_say(e->options->supervisor, WIRE_ACCEPTED, d->number);
         delivery_free(d);
     }
+    cert_loads_configure(e->cert_loads, setup->config, e->number);
     return 0;
 }
 

@@ -200,6 +200,24 @@ static void on_handover_stop(void *arg, const char *why, uint64_t rate)
 
 /* ---- the channel ---- */
 
+static void on_certificate_refused(void *arg, const char *text)
+{
+    const struct engine *e = arg;
+    control_event(e->control, "config", NULL, NULL, NULL, NULL, NULL, text);
+}
+
+int engine_make_cert_loads(struct engine *e)
+{
+    const struct cert_loads_spec spec = {.loop = e->loop,
+                                         .jobs = e->jobs,
+                                         .wire = e->options->supervisor,
+                                         .arg = e,
+                                         .refused = on_certificate_refused};
+    int err = cert_loads_new(&spec, &e->cert_loads);
+    e->host.certs = err == 0 ? cert_loads_certs(e->cert_loads) : NULL;
+    return err;
+}
+
 /* What is about neither certificates, lost sockets nor log files is of an upgrade. */
 static void on_channel_order(void *arg, const struct wire_packet *p, const int *fds, size_t n)
 {
@@ -207,6 +225,10 @@ static void on_channel_order(void *arg, const struct wire_packet *p, const int *
     struct delivery_fds logs = {0};
     if (p->order == WIRE_FILES && n == 0 && e->control) {
         control_refresh_certificates(e->control);
+        return;
+    }
+    if (p->order == WIRE_LOADED) {
+        cert_loads_hear(e->cert_loads, p, fds, n);
         return;
     }
     if (p->order == WIRE_REBOUND && n == 1) {

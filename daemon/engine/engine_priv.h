@@ -8,6 +8,7 @@
 #include "control/control.h"
 #include "engine/accept.h"
 #include "engine/admission.h"
+#include "engine/cert_loads.h"
 #include "engine/channel.h"
 #include "engine/engine.h"
 #include "engine/handover.h"
@@ -39,7 +40,8 @@ struct engine {
     } signals[6];
     struct handover *handover;
     struct channel *channel; /* NULL = no supervisor */
-    uint64_t number;         /* of the content in force */
+    struct cert_loads *cert_loads;
+    uint64_t number; /* of the content in force */
     pthread_mutex_t proposed_lock;
     struct delivery *proposed; /* read for a reload and not published yet; under the lock */
     struct config *confirmed;  /* without a supervisor: to go back to */
@@ -62,6 +64,8 @@ void engine_stop(struct engine *e, const char *why, uint64_t rate);
 /* Accepts nobody any more and stops once the last session has ended by itself, or when
  * reload_session_timeout is over. */
 void engine_quit(struct engine *e);
+/* What loads the certificates of tls.directory. 0 or -ERR_x. */
+int engine_make_cert_loads(struct engine *e) NODISCARD;
 /* What an upgrade needs of the engine, and the channel. 0 or -ERR_x. */
 int engine_make_handover(struct engine *e) NODISCARD;
 

@@ -29,6 +29,7 @@ enum wire_word {
     WIRE_UPGRADE,   /* the installed program is to be checked */
     WIRE_START,     /* and started */
     WIRE_SESSIONS,  /* of an old engine; number: how many there are still */
+    WIRE_LOAD,      /* a certificate of the directory is wanted; number: WIRE_LOAD_OF */
     WIRE_WORDS_END
 };
 
@@ -41,6 +42,12 @@ enum wire_read {
                         say what they said */
     WIRE_READS_END
 };
+
+/* Content that the engine works with, and entry of its directory. */
+#define WIRE_LOAD_OF(content, entry) ((uint64_t)(uint32_t)(content) << 32 | (uint32_t)(entry))
+#define WIRE_LOAD_CONTENT(number) ((uint32_t)((number) >> 32))
+#define WIRE_LOAD_ENTRY(number) ((uint32_t)(number))
+#define WIRE_LOADS_MAX 64 /* that an engine may wait for */
 
 #define WIRE_ALIVE_MS 5000
 #define WIRE_ASK(how, count) ((uint64_t)(count) << 8 | (uint64_t)(how))
@@ -78,7 +85,21 @@ enum wire_order {
     WIRE_REBOUND, /* a descriptor and its place 0: a UNIX socket that takes the place of the one at
                      the same address */
     WIRE_FILES,   /* certificates have changed: WIRE_READ_FILES gets them */
-    WIRE_LINK /* struct wire_link, a descriptor and its place 0: a connection to another engine */
+    WIRE_LINK,  /* struct wire_link, a descriptor and its place 0: a connection to another engine */
+    WIRE_LOADED /* struct wire_loaded; a descriptor with the records of supervisor/loading.h */
+};
+
+/* What came of WIRE_LOAD. Without a record of one of these nothing is known of it. */
+struct wire_loaded {
+    uint64_t number; /* of the content */
+    uint32_t n;
+    uint32_t entries[WIRE_LOADS_MAX];
+};
+
+/* Records (base/record.h) of a WIRE_LOADED. */
+enum {
+    WIRE_LOADED_PAIR = 1, /* name, version, chain, key: PEM */
+    WIRE_LOADED_BAD = 2   /* name, version, -ERR_x without its sign, file, what is wrong with it */
 };
 
 /* The bundle comes along as a descriptor unless err is set. */

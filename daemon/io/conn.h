@@ -49,6 +49,7 @@ struct conn {
     int fd;                     /* -1 = closed */
     bool is_reading : 1, is_connecting : 1, is_securing : 1, is_eof : 1, is_shutdown_wanted : 1,
         is_shutdown_sent : 1;
+    bool is_waiting : 1;          /* its handshake, for a certificate: nothing is read */
     bool is_corked : 1;           /* output is gathered in `out` */
     bool is_cut : 1;              /* this visit ended before the bytes did */
     bool is_again : 1;            /* the owner wants another visit */

@@ -59,7 +59,7 @@ int conn_break(struct conn *c, int err)
 
 void conn_update_read(struct conn *c)
 {
-    bool is_wanted = c->is_securing || (c->is_reading && !c->is_eof && !c->error);
+    bool is_wanted = c->is_securing ? !c->is_waiting : c->is_reading && !c->is_eof && !c->error;
     if (c->fd < 0 || c->is_connecting || is_wanted == c->is_read_armed)
         return;
     if (is_wanted)

@@ -6,6 +6,7 @@
 #include "io/conn_tls_priv.h"
 #include "io/loop_priv.h"
 #include "io/tls/tls_memory.h"
+#include "io/tls/tls_pair.h"
 
 #define RECORD_MAX 16384
 
@@ -214,9 +215,11 @@ void conn_tls_free(struct conn *c)
         io->in_owner = NULL;
         io->in_len = 0;
     }
+    conn_tls_wait_end(c);
     tls_packet_free(t);
     if (t->session)
         gnutls_deinit(t->session);
+    tls_pair_unref(t->pair);
     tls_server_unref(t->server);
     tls_client_unref(t->client);
     buf_fini(&t->rest);
@@ -315,10 +318,12 @@ static int tls_handshake_step(struct conn_tls *t)
 int conn_tls_handshake(struct conn *c)
 {
     struct conn_tls *t = c->tls;
-    int rc = tls_handshake_step(t);
+    bool is_ready = !t->server || !tls_server_certs(t->server) || t->is_chosen;
+    int rc = is_ready || conn_tls_choose(c) == 0 ? tls_handshake_step(t) : GNUTLS_E_AGAIN;
     if (rc == GNUTLS_E_AGAIN)
         return -ERR_AGAIN;
     c->is_securing = false;
+    tls_pair_unref(STEAL(t->pair)); /* nothing is signed any more */
     if (rc < 0) {
         int err = c->error ? c->error : conn_tls_explain(t, rc);
         if (t->client)

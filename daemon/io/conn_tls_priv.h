@@ -10,7 +10,9 @@ struct conn_tls {
     gnutls_session_t session;
     struct tls_server *server; /* one of the two */
     struct tls_client *client;
-    char *host; /* client: name of the peer; NULL once its ticket was kept */
+    struct tls_pair *pair;      /* server: what the handshake shows; NULL = the server's own */
+    struct conn_tls_wait *wait; /* server: for that to be loaded; NULL = it does not */
+    char *host;                 /* client: name of the peer; NULL once its ticket was kept */
     gnutls_typed_vdata_st expected[TLS_EXPECTED]; /* client: of the peer's certificate */
     char *error;                                  /* text of the last failure */
     char *verify_error;
@@ -28,8 +30,19 @@ struct conn_tls {
     bool is_raw_eof : 1; /* FIN was read */
     bool is_closed : 1;  /* end of the plaintext, to be returned by the next conn_read */
     bool is_bye_sent : 1;
+    bool is_chosen : 1;   /* server: the certificate of the handshake */
     bool is_batching : 1; /* records are gathered in the loop's buffer */
 };
+
+/* conn_tls_choose.c */
+
+/* Chooses the certificate of a server with a directory. -ERR_AGAIN: its client has not said yet
+ * what it asks for, or that is being loaded; else 0. */
+int conn_tls_choose(struct conn *c) NODISCARD;
+/* Nothing is waited for any more. */
+void conn_tls_wait_end(struct conn *c);
+
+/* conn_tls_info.c */
 
 /* Keeps a text for conn_tls_error. */
 void conn_tls_set_error(struct conn_tls *t, const char *fmt, ...)

@@ -269,6 +269,7 @@ struct loop_tls_io *loop_tls_io(struct loop *l)
     if (!l->tls_io) {
         l->tls_io = malloc(sizeof(*l->tls_io));
         if (l->tls_io) {
+            list_init(&l->tls_io->waits);
             l->tls_io->in_owner = NULL;
             l->tls_io->in_start = l->tls_io->in_len = l->tls_io->out_len = 0;
         }

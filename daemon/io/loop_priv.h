@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "base/container/list.h"
+
 struct conn_tls;
 struct loop;
 
@@ -14,6 +16,7 @@ struct loop;
 struct loop_tls_io {
     struct conn_tls *in_owner; /* whose bytes lie in `in`; NULL = nobody's */
     size_t in_start, in_len;   /* unread part of `in` */
+    struct list waits;         /* conn_tls_wait: handshakes whose certificate is being loaded */
     size_t out_len;            /* gathered bytes of `out` */
     char in[LOOP_TLS_IN_BYTES];
     char out[LOOP_TLS_OUT_BYTES];

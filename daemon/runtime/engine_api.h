@@ -52,6 +52,7 @@ struct engine_api {
     struct resolver *resolver;
     struct backend_registry *registry;
     struct checks *checks;
+    struct tls_certs *certs;     /* of tls.directory */
     struct log_quota *log_quota; /* of lines about clients without a login; NULL = none */
     const struct control_worker *workers;
     size_t n_workers;

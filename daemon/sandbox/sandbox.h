@@ -44,6 +44,9 @@ void sandbox_enter_key_thread(void);
 /* The supervisor's, before it reads anything: of root it keeps what starting engines takes, also
  * for the programs that it starts. What cannot be put in force is logged. Thread: the only one. */
 void sandbox_enter_supervisor(void);
+/* Of a process that reads files and writes what it has read into a memory: of root it keeps what
+ * reading those of others takes. Thread: the only one. */
+void sandbox_enter_loading(void);
 /* Of a process that looks at files and does nothing else: of root it keeps what looking into any
  * folder takes. Thread: the only one. */
 void sandbox_enter_watch(void);

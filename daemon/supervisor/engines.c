@@ -96,6 +96,7 @@ void supervisor_stop_all(struct supervisor *s)
     notify(text);
     upgrade_stop(s);
     reading_stop(s);
+    loading_stop(s);
     watch_stop(&s->watch);
     for (size_t i = 0; i < s->n_olds; i++)
         kill(s->olds[i].process.pid, SIGTERM);
@@ -204,7 +205,8 @@ void engines_reap(struct supervisor *s)
         if (pid == s->now.pid)
             engines_died(s, status);
         else if (!engines_old_died(s, pid, status) && !reading_reap_keys(s, pid, status) &&
-                 !reading_reap(s, pid, status) && !reading_reap_watch(s, pid, status))
+                 !reading_reap(s, pid, status) && !reading_reap_watch(s, pid, status) &&
+                 !loading_reap(s, pid, status))
             (void)upgrade_reap(s, pid, status);
     }
 }

@@ -6,6 +6,7 @@
 #include "base/container/map.h"
 #include "base/record.h"
 #include "config/config_bundle.h"
+#include "config/config_directory.h"
 #include "config/config_refresh.h"
 #include "io/tls/key_service.h"
 
@@ -15,12 +16,13 @@
 enum plan_kind {
     PLAN_LIMITS = BUNDLE_FIRST_OTHER, /* stop_limit_ms */
     PLAN_FOLDER,                      /* path, owner, group */
-    PLAN_SOCKET, /* use, index, address, backlog, flags, rcvbuf, sndbuf, mode, owner, group */
-    PLAN_LOG,    /* index, path */
-    PLAN_KEYS,   /* service, channels, user, group */
-    PLAN_FILE,   /* path, device, inode, bytes, written_ns, changed_ns */
-    PLAN_SAME,   /* nothing */
-    PLAN_REFUSED /* nothing */
+    PLAN_SOCKET,   /* use, index, address, backlog, flags, rcvbuf, sndbuf, mode, owner, group */
+    PLAN_LOG,      /* index, path */
+    PLAN_KEYS,     /* service, channels, user, group */
+    PLAN_FILE,     /* path, device, inode, bytes, written_ns, changed_ns */
+    PLAN_SAME,     /* nothing */
+    PLAN_REFUSED,  /* nothing */
+    PLAN_DIRECTORY /* path, file of passwords, listing, is it watched? */
 };
 
 #define PLAN_SESSIONS 100000      /* where the configuration knows no limit */
@@ -57,6 +59,16 @@ static int plan_append_socket(struct buf *out, const struct listen_spec *s)
     return record_append(out, &r);
 }
 
+static int plan_append_directory(const struct config *c, struct buf *out)
+{
+    const uint64_t is_watched = c->tls.is_watched;
+    const struct record r = {PLAN_DIRECTORY,
+                             4,
+                             {plan_text(c->tls.directory), plan_text(c->tls.password_file),
+                              config_directory(c), record_field(&is_watched)}};
+    return c->tls.directory ? record_append(out, &r) : 0;
+}
+
 int plan_append(const struct config *c, struct buf *out)
 {
     /* With a rate the end of as many sessions as there may be takes so much longer. */
@@ -76,6 +88,8 @@ int plan_append(const struct config *c, struct buf *out)
     for (size_t i = 0; i < want.n && err == 0; i++)
         err = plan_append_socket(out, &want.v[i]);
     listen_list_fini(&want);
+    if (err == 0)
+        err = plan_append_directory(c, out);
     for (uint64_t i = 0; i < c->n_logs && err == 0; i++)
         if (c->logs[i].target == LOG_TARGET_FILE)
             err = record_append(
@@ -237,6 +251,28 @@ static int plan_read_file(struct plan *p, const struct record *r)
     return err < 0 ? err : plan_needs(f->path);
 }
 
+static int plan_read_directory(struct plan *p, const struct record *r)
+{
+    struct plan_directory *d = &p->directory;
+    struct tls_directory_entry e;
+    uint64_t is_watched = 0;
+    int err = d->path || r->n != 4 ? -ERR_SYNTAX : record_text(r, 0, &d->path);
+    if (err == 0)
+        err = record_text(r, 1, &d->password_file);
+    if (err == 0)
+        err = record_number(r, 3, 1, &is_watched);
+    if (err == 0 && !(d->listing = str_dup(r->v[2])))
+        err = -ERR_NOMEM;
+    if (err < 0)
+        return err;
+    d->is_watched = is_watched;
+    d->n_bytes = r->v[2].n;
+    struct str rest = r->v[2];
+    while (tls_directory_next(&rest, &e))
+        d->n++;
+    return rest.n == 0 ? plan_needs(d->path) : -ERR_SYNTAX;
+}
+
 static int plan_read_record(struct plan *p, const struct record *r)
 {
     switch (r->kind) {
@@ -258,6 +294,8 @@ static int plan_read_record(struct plan *p, const struct record *r)
     case PLAN_REFUSED:
         p->is_refused = true;
         return 0;
+    case PLAN_DIRECTORY:
+        return plan_read_directory(p, r);
     default:
         return 0;
     }
@@ -295,6 +333,9 @@ void plan_fini(struct plan *p)
     for (size_t i = 0; i < p->n_files; i++)
         free(p->files[i].path);
     free(p->files);
+    free(p->directory.path);
+    free(p->directory.password_file);
+    free(p->directory.listing);
     free(p->keys.user);
     free(p->keys.group);
     free(p->folders);

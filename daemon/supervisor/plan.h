@@ -43,6 +43,14 @@ struct plan {
         size_t n_channels;  /* 0 = there is no key process */
         char *user, *group; /* NULL = ours */
     } keys;
+    struct plan_directory {  /* of certificates that engines want one by one */
+        char *path;          /* NULL = none */
+        char *password_file; /* NULL */
+        char *listing;       /* io/tls/tls_directory.h */
+        size_t n_bytes;      /* of it */
+        size_t n;            /* entries */
+        bool is_watched;
+    } directory;
     struct plan_file *files; /* that are read again when they change */
     size_t n_files;
     bool is_same;    /* nothing to put in force: the files that changed say what they said before */

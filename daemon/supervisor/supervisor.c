@@ -68,6 +68,7 @@ static uint64_t supervisor_due_ms(const struct supervisor *s, uint64_t now)
 {
     const uint64_t times[] = {s->is_stopping ? s->kill_at_ms : s->restart_at_ms, s->upgrade.late_ms,
                               s->reading.pid > 0 ? s->reading.late_ms : 0,
+                              s->loading.pid > 0 ? s->loading.late_ms : 0,
                               now + SUPERVISOR_TICK_MS};
     uint64_t due = UINT64_MAX;
     for (size_t i = 0; i < ARRAY_LEN(times); i++)
@@ -87,6 +88,7 @@ static void supervisor_look(struct supervisor *s)
             engine_lose(engines[i]);
     engines_tick(s, now);
     reading_tick(s, now);
+    loading_tick(s, now);
     upgrade_tick(s, now);
     rebind_tick(s, now);
     notify_alive(now);

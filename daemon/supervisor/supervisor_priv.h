@@ -3,6 +3,7 @@
 #pragma once
 
 #include "supervisor/content.h"
+#include "supervisor/loading.h"
 #include "supervisor/outbox.h"
 #include "supervisor/process.h"
 #include "supervisor/socket_store.h"
@@ -48,6 +49,7 @@ struct supervisor {
     struct upgrade upgrade;
     struct reading reading;
     struct watch watch;        /* of certificates */
+    struct loading loading;    /* of those of a directory */
     bool are_files_refused;    /* some that changed cannot be used: the next engine shall know */
     uint64_t rebind_at_ms;     /* when to look after UNIX sockets; monotonic */
     uint64_t last_number;      /* of contents */
@@ -150,6 +152,17 @@ bool reading_reap_watch(struct supervisor *s, pid_t pid, int status);
 
 /* A child has ended. False: it was no key process of ours. */
 bool reading_reap_keys(struct supervisor *s, pid_t pid, int status);
+
+/* ---- loading.c: certificates of a directory ---- */
+
+/* An engine wants one: the number of a WIRE_LOAD. False: there is no such, or it wants too many. */
+bool loading_want(struct supervisor *s, const struct engine_process *from, uint64_t number);
+/* Begins with what is wanted, if nothing is being read. */
+void loading_go_on(struct supervisor *s);
+/* A child has ended. False: it was not this one. */
+bool loading_reap(struct supervisor *s, pid_t pid, int status);
+void loading_tick(struct supervisor *s, uint64_t now_ms);
+void loading_stop(struct supervisor *s);
 
 /* ---- rebind.c ---- */
 

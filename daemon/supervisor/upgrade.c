@@ -198,6 +198,7 @@ void upgrade_tick(struct supervisor *s, uint64_t now_ms)
     bool is_read = outbox_is_empty(&s->now); /* what was to be told to the engines */
     for (size_t i = 0; i < s->n_olds; i++)
         is_read = is_read && outbox_is_empty(&s->olds[i].process);
+    is_read = is_read && s->loading.pid == 0; /* what it reads is for an engine, too */
     if (s->is_exec_due && is_read && !s->is_stopping)
         upgrade_exec(s);
     if (!upgrade_is_running(u) || now_ms < u->late_ms)

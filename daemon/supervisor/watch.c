@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log/log.h"
+#include "io/tls/tls_directory.h"
 #include "sandbox/sandbox.h"
 
 #define WATCH_LOOK_MS 250
@@ -26,9 +27,31 @@ enum { WATCH_CHANGED = 3 }; /* status */
 
 /* ---- the process ---- */
 
-/* True: all files are as they were at the look before. */
-static bool files_rest(struct file_stamp *last, const struct plan *p, bool *ret_changed)
+/* What was there at the last look. */
+struct look {
+    struct file_stamp *stamps; /* of the files */
+    uint64_t *versions;        /* of the directory's certificates */
+};
+
+/* Of those that are listed; a new one changes the folder, which is one of the files. */
+static bool directory_rests(uint64_t *last, const struct plan_directory *d, bool *ret_changed)
 {
+    struct str rest = str_n(d->listing, d->n_bytes);
+    struct tls_directory_entry e;
+    bool is_same = true;
+    for (size_t i = 0; d->is_watched && tls_directory_next(&rest, &e); i++) {
+        uint64_t now = tls_directory_version(d->path, &e);
+        is_same = is_same && now == last[i];
+        *ret_changed = *ret_changed || now != e.version;
+        last[i] = now;
+    }
+    return is_same;
+}
+
+/* True: all files are as they were at the look before. */
+static bool files_rest(const struct look *look, const struct plan *p, bool *ret_changed)
+{
+    struct file_stamp *last = look->stamps;
     bool is_same = true;
     *ret_changed = false;
     for (size_t i = 0; i < p->n_files; i++) {
@@ -38,7 +61,7 @@ static bool files_rest(struct file_stamp *last, const struct plan *p, bool *ret_
         *ret_changed = *ret_changed || !file_stamp_eq(&now, &p->files[i].stamp);
         last[i] = now;
     }
-    return is_same;
+    return directory_rests(look->versions, &p->directory, ret_changed) && is_same;
 }
 
 /* Nothing of the supervisor's stays with it: neither its sockets nor its rights, but for the one to
@@ -61,17 +84,19 @@ static void watch_enter(pid_t parent)
 
 static _Noreturn void watch_run(const struct plan *p, pid_t parent)
 {
-    const uint64_t us = WATCH_LOOK_MS * 1000 + p->n_files * WATCH_FILE_US;
+    const uint64_t n_files = p->n_files + 2 * (p->directory.is_watched ? p->directory.n : 0);
+    const uint64_t us = WATCH_LOOK_MS * 1000 + n_files * WATCH_FILE_US;
     const struct timespec pause = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
-    struct file_stamp *last = calloc(p->n_files, sizeof(*last));
+    const struct look look = {calloc(p->n_files + 1, sizeof(*look.stamps)),
+                              calloc(p->directory.n + 1, sizeof(*look.versions))};
     unsigned n_same = 0, n_changed = 0; /* looks one after another */
     bool is_changed;
-    if (!last)
+    if (!look.stamps || !look.versions)
         _exit(EX_OSERR);
     watch_enter(parent);
     while (n_changed == 0 || (n_same < WATCH_SETTLED && n_changed < WATCH_RESTLESS)) {
         clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-        n_same = files_rest(last, p, &is_changed) ? n_same + 1 : 0;
+        n_same = files_rest(&look, p, &is_changed) ? n_same + 1 : 0;
         n_changed = is_changed ? n_changed + 1 : 0;
     }
     _exit(WATCH_CHANGED);

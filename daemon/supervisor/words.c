@@ -108,6 +108,11 @@ static bool hear_sessions(struct supervisor *s, struct engine_process *from, uin
     return true;
 }
 
+static bool hear_load(struct supervisor *s, struct engine_process *from, uint64_t number)
+{
+    return from->is_ready && loading_want(s, from, number);
+}
+
 /* ---- who may say what ---- */
 
 enum { FROM_NOW = 1, FROM_OLD = 2, FROM_NEXT = 4 };
@@ -128,6 +133,7 @@ static const struct word {
     [WIRE_UPGRADE] = {FROM_NOW, hear_upgrade},
     [WIRE_START] = {FROM_NOW, hear_start},
     [WIRE_SESSIONS] = {FROM_OLD, hear_sessions},
+    [WIRE_LOAD] = {FROM_NOW | FROM_OLD, hear_load},
 };
 
 static bool word_take(struct supervisor *s, struct engine_process *from,

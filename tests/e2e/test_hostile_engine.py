@@ -14,7 +14,7 @@ USER, PASSWORD = "u1@example.org", "pw"
 # Plays an engine up to the word that it is ready, then something else.
 ENGINE = '''
 import os, signal, socket, struct, sys, time
-ALIVE, READY, NOT_READY, READ, ACCEPTED, REFUSED, CONFIRMED, LOGS, STOPPING, UPGRADE, START, SESSIONS, END = range(1, 14)
+ALIVE, READY, NOT_READY, READ, ACCEPTED, REFUSED, CONFIRMED, LOGS, STOPPING, UPGRADE, START, SESSIONS, LOAD, END = range(1, 15)
 wire = socket.socket(fileno=int(os.environ["MAILPROXY_SUPERVISOR_FD"]))
 packet = socket.recv_fds(wire, 8192, 64)[0]
 number = struct.unpack_from("=Q", packet, 8)[0]
@@ -49,6 +49,7 @@ acts = {
     "refused": lambda: say(REFUSED, number + 1000),
     "confirmed": lambda: say(CONFIRMED, number + 1),
     "sessions": lambda: say(SESSIONS, 5),
+    "load": lambda: say(LOAD, number << 32),
     "read what": lambda: ask(9, 1),
     "read nothing": lambda: ask(1, 0),
     "flood": flood,
@@ -65,7 +66,7 @@ acts[sys.argv[2]]()
 time.sleep(600)
 '''
 ACTS = ["empty", "short", "long", "text", "magic", "unknown", "huge", "descriptors", "twice ready", "not ready", "accepted",
-        "refused", "confirmed", "sessions", "read what", "read nothing", "flood", "never reading", "channel closed", "dies",
+        "refused", "confirmed", "sessions", "load", "read what", "read nothing", "flood", "never reading", "channel closed", "dies",
         "dies asking"]
 
 

@@ -44,6 +44,11 @@ static struct content *content_of(uint64_t number)
     int fd = fcntl(bundle, F_DUPFD_CLOEXEC, 0);
     FUZZ_CHECK(fd >= 0 && content_adopt(fd, NULL, &c) == 0);
     c->number = number;
+    c->plan.directory =
+        (struct plan_directory){.path = str_dup(STR("/nonexistent")),
+                                .listing = str_dup(STR("a.test 0000000000000001 p\n")),
+                                .n_bytes = 26,
+                                .n = 1};
     return c;
 }
 
@@ -66,6 +71,7 @@ static void world_init(struct world *w, unsigned how)
                               .was_ready = true,
                               .now = {.wire = -1},
                               .reading = {.memory = {-1, -1}},
+                              .loading = {.pid = NO_PID(ENGINES), .memory = -1},
                               .upgrade = {.output = -1, .memory = {-1, -1}, .next = {.wire = -1}}},
                         .ends = {-1, -1, -1}};
     s->running = content_of(1);
@@ -114,6 +120,7 @@ static void check(const struct supervisor *s)
     FUZZ_CHECK(!s->for_start && !s->program && s->starts == 0);
     FUZZ_CHECK(s->upgrade.check == 0 && !s->upgrade.is_checked);
     FUZZ_CHECK(s->sockets.n == 0); /* the file names none */
+    FUZZ_CHECK(s->loading.n_queue <= (size_t)ENGINES * WIRE_LOADS_MAX);
 }
 
 /* Five choices: sender (not here), kind of packet, word, number. */

@@ -111,14 +111,22 @@ static int files_add(struct files *f, struct str path, struct content *c)
     return err;
 }
 
-int files_put(struct files *f, struct str path, struct str content)
+int files_put_stamped(struct files *f, struct str path, struct str content,
+                      const struct file_stamp *stamp)
 {
     struct content *c = content_new(content.n);
     if (!c)
         return -ERR_NOMEM;
     if (content.n)
         memcpy(c->bytes, content.p, content.n);
+    c->stamp = *stamp;
     return files_add(f, path, c);
+}
+
+int files_put(struct files *f, struct str path, struct str content)
+{
+    static const struct file_stamp none;
+    return files_put_stamped(f, path, content, &none);
 }
 
 static int files_fail(int failed)

@@ -38,6 +38,9 @@ void files_unref(struct files *f);
 int files_read(struct files *f, const char *path, struct str *ret) NODISCARD;
 /* Puts a copy of a content there. -ERR_NOMEM; -ERR_EXISTS: there is one of that name. */
 int files_put(struct files *f, struct str path, struct str content) NODISCARD;
+/* The same with the stamp that the content had when it was read. */
+int files_put_stamped(struct files *f, struct str path, struct str content,
+                      const struct file_stamp *stamp) NODISCARD;
 /* The stamp that a file had when its content was read; zeros for one that was not read or was put
  * there. */
 void files_stamp(const struct files *f, const char *path, struct file_stamp *ret);

@@ -42,6 +42,7 @@ struct tls_server_spec {
     const char *client_ca_file, *client_crl_file; /* NULL = none */
     unsigned verify_depth;                        /* longest client chain; 0 = 1 */
     const char *dh_params_file;                   /* NULL = RFC 7919 groups */
+    bool has_directory;                           /* see tls_server_set_certs */
 };
 
 /* Refcounted, immutable but for the ticket keys (rotated inside). */
@@ -68,6 +69,11 @@ const struct tls_cert_end *tls_server_first_end(const struct tls_server *t);
 /* Takes the ticket keys over from the one before, so that a reload does not end resumption. Thread:
  * any. */
 void tls_server_inherit_tickets(struct tls_server *t, const struct tls_server *old);
+
+struct tls_certs;
+/* Where the certificates of a server with has_directory come from (borrowed; it outlives t): those
+ * of other names than these are the server's own. Before any session has begun. */
+void tls_server_set_certs(struct tls_server *t, struct tls_certs *c);
 
 struct tls_client_spec {
     struct files *files;              /* as of a server */

@@ -95,8 +95,8 @@ static int tls_import_key(gnutls_x509_privkey_t parsed, bool is_decrypting, gnut
     return rc;
 }
 
-static int tls_load_key(const gnutls_datum_t *pem, struct str passwords, bool is_decrypting,
-                        gnutls_privkey_t *ret)
+int tls_load_key(const gnutls_datum_t *pem, struct str passwords, bool is_decrypting,
+                 gnutls_privkey_t *ret)
 {
     gnutls_x509_privkey_t parsed;
     struct tls_key_place place;
@@ -113,9 +113,6 @@ static int tls_load_key(const gnutls_datum_t *pem, struct str passwords, bool is
     gnutls_x509_privkey_deinit(parsed);
     return rc;
 }
-
-/* Longest chain that is sent. */
-#define TLS_CHAIN_MAX 16
 
 /* Takes the key over, whatever happens. Returns the index of the pair or what GnuTLS said. */
 static int tls_set_pair(gnutls_certificate_credentials_t cred, const gnutls_datum_t *cert,

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "io/tls/tls_pair_priv.h"
 #include "io/tls/tls_session.h"
 
 /* GnuTLS derives ticket keys from the master as time goes on; the master itself lives this long, or
@@ -19,6 +20,9 @@
 struct tls_server {
     _Atomic unsigned refs;
     gnutls_certificate_credentials_t cred;
+    gnutls_certificate_credentials_t shown; /* the same without certificates: sessions bring one of
+                                               `certs`; NULL without a directory */
+    struct tls_certs *certs;                /* NULL = there are no others */
     gnutls_priority_t priority;
     gnutls_dh_params_t dh;
     struct tls_cert_end *ends;
@@ -45,6 +49,8 @@ static void tls_server_free(struct tls_server *t)
 {
     if (t->cred)
         gnutls_certificate_free_credentials(t->cred);
+    if (t->shown)
+        gnutls_certificate_free_credentials(t->shown);
     if (t->priority)
         gnutls_priority_deinit(t->priority);
     if (t->dh)
@@ -90,23 +96,22 @@ static int load_dh(struct tls_server *t, struct files *files, const char *path, 
     return 0;
 }
 
-static int load_client_auth(struct tls_server *t, const struct tls_server_spec *spec,
-                            char **ret_error)
+static int load_client_auth(struct tls_server *t, gnutls_certificate_credentials_t cred,
+                            const struct tls_server_spec *spec, char **ret_error)
 {
     bool is_ca_needed = spec->client_auth == TLS_CLIENT_AUTH_OPTIONAL ||
                         spec->client_auth == TLS_CLIENT_AUTH_REQUIRED;
     if (is_ca_needed && !spec->client_ca_file)
         return tls_fail(ret_error, -ERR_TLS,
                         "client certificates cannot be verified without a client CA file");
-    int err = spec->client_ca_file
-                  ? tls_load_ca(t->cred, spec->files, spec->client_ca_file, ret_error)
-                  : 0;
+    int err =
+        spec->client_ca_file ? tls_load_ca(cred, spec->files, spec->client_ca_file, ret_error) : 0;
     if (err == 0 && spec->client_crl_file) {
         gnutls_datum_t pem = {0};
         err = tls_load_file(spec->files, spec->client_crl_file, "CRL file", &pem, ret_error);
         if (err != 0)
             return err;
-        int rc = gnutls_certificate_set_x509_crl_mem(t->cred, &pem, GNUTLS_X509_FMT_PEM);
+        int rc = gnutls_certificate_set_x509_crl_mem(cred, &pem, GNUTLS_X509_FMT_PEM);
         gnutls_free(pem.data);
         if (rc <= 0)
             err = tls_fail(ret_error, -ERR_TLS, "no usable list in CRL file %s: %s",
@@ -115,6 +120,35 @@ static int load_client_auth(struct tls_server *t, const struct tls_server_spec *
     t->client_auth = spec->client_auth;
     t->verify_depth = spec->verify_depth ? spec->verify_depth : 1;
     return err;
+}
+
+/* Of a session that shows what its handshake has picked: see tls_server_show. */
+static int on_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
+                       gnutls_pcert_st **ret_chain, unsigned *ret_n, gnutls_ocsp_data_st **ret_ocsp,
+                       unsigned *ret_n_ocsp, gnutls_privkey_t *ret_key, unsigned *flags)
+{
+    (void)info;
+    struct tls_pair *const *shown = gnutls_session_get_ptr(session);
+    struct tls_pair *p = shown ? *shown : NULL;
+    if (!p)
+        return -1;
+    *ret_chain = p->chain;
+    *ret_n = p->n;
+    *ret_key = p->key;
+    *ret_ocsp = NULL;
+    *ret_n_ocsp = 0;
+    *flags = 0; /* all of it stays ours */
+    return 0;
+}
+
+static int load_shown(struct tls_server *t, const struct tls_server_spec *spec, char **ret_error)
+{
+    if (gnutls_certificate_allocate_credentials(&t->shown) < 0)
+        return tls_fail(ret_error, -ERR_NOMEM, "out of memory");
+    gnutls_certificate_set_retrieve_function3(t->shown, on_retrieve);
+    if (t->dh)
+        gnutls_certificate_set_dh_params(t->shown, t->dh);
+    return load_client_auth(t, t->shown, spec, ret_error);
 }
 
 /* One certificate of the spec; t->ends has room for it. */
@@ -174,9 +208,11 @@ static int tls_server_load(struct tls_server *t, const struct tls_server_spec *s
     for (size_t i = 0; err == 0 && i < spec->n_certs; i++)
         err = load_cert(t, spec, &spec->certs[i], ret_error);
     if (err == 0)
-        err = load_client_auth(t, spec, ret_error);
+        err = load_client_auth(t, t->cred, spec, ret_error);
     if (err == 0 && spec->dh_params_file)
         err = load_dh(t, spec->files, spec->dh_params_file, ret_error);
+    if (err == 0 && spec->has_directory)
+        err = load_shown(t, spec, ret_error);
     if (err == 0 && spec->ticket_key_file)
         err = load_ticket_master(t, spec->files, spec->ticket_key_file, ret_error);
     t->session_timeout_ms = spec->session_timeout_ms;
@@ -228,6 +264,22 @@ const struct tls_cert_end *tls_server_first_end(const struct tls_server *t)
             first = end;
     }
     return first;
+}
+
+void tls_server_set_certs(struct tls_server *t, struct tls_certs *c)
+{
+    t->certs = t->shown ? c : NULL;
+}
+
+struct tls_certs *tls_server_certs(const struct tls_server *t)
+{
+    return t->certs;
+}
+
+int tls_server_show(struct tls_server *t, gnutls_session_t session, struct tls_pair *const *pair)
+{
+    gnutls_session_set_ptr(session, (void *)(uintptr_t)pair);
+    return gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, t->shown) < 0 ? -ERR_TLS : 0;
 }
 
 bool tls_server_has_tickets(const struct tls_server *t)

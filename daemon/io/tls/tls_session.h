@@ -2,8 +2,10 @@
 /* How credentials become GnuTLS sessions: what a connection (io/conn_tls.c) takes of them. */
 #pragma once
 
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 
+#include "base/str.h"
 #include "io/tls/tls.h"
 
 /* tls_load.c: pieces that both sides load. Errors: -ERR_IO (file), -ERR_TLS (content), with a
@@ -11,6 +13,9 @@
 
 /* Built-in priority string. */
 extern const char TLS_DEFAULT_PRIORITY[];
+
+/* Longest chain that is sent. */
+#define TLS_CHAIN_MAX 16
 
 /* One shared priority set: parsing the string for each session would cost 8 KB a session. */
 int tls_load_priority(const char *priority, gnutls_priority_t *ret, char **ret_error) NODISCARD;
@@ -23,6 +28,10 @@ int tls_load_file(struct files *files, const char *path, const char *what, gnutl
 int tls_load_pair(gnutls_certificate_credentials_t cred, gnutls_priority_t priority,
                   struct files *files, const char *cert_file, const char *key_file,
                   const char *password_file, int *ret_index, char **ret_error) NODISCARD;
+/* A key of a PEM text, or the place of one that another process has. is_decrypting: GnuTLS keeps it
+ * itself. 0 or what GnuTLS said. */
+int tls_load_key(const gnutls_datum_t *pem, struct str passwords, bool is_decrypting,
+                 gnutls_privkey_t *ret) NODISCARD;
 int tls_load_ca(gnutls_certificate_credentials_t cred, struct files *files, const char *ca_file,
                 char **ret_error) NODISCARD;
 /* Formats *ret_error and returns err. */
@@ -33,6 +42,13 @@ int tls_fail(char **ret_error, int err, const char *fmt, ...) __attribute__((for
 /* A configured session for one client. -ERR_NOMEM, -ERR_TLS. */
 int tls_server_session(struct tls_server *t, const char *alpn, gnutls_session_t *ret) NODISCARD;
 bool tls_server_has_tickets(const struct tls_server *t);
+/* Where other certificates come from; NULL = from nowhere. */
+struct tls_certs *tls_server_certs(const struct tls_server *t);
+struct tls_pair;
+/* Has a session of the server, before its handshake, show a pair of tls_server_certs. *pair is the
+ * caller's, whose reference the handshake needs to its end. -ERR_TLS. */
+int tls_server_show(struct tls_server *t, gnutls_session_t session,
+                    struct tls_pair *const *pair) NODISCARD;
 
 /* Verdict over a client certificate. */
 struct tls_verdict {

@@ -190,6 +190,11 @@ static void test_listeners(void **state)
         {LISTENERS("{ name = \"k\"; protocol = \"imap\"; address = \"127.0.0.1:1\"; tls = "
                    "\"implicit\"; tls_options = { key_process = true; }; }"),
          "listeners[0].tls_options.key_process: it is for the whole daemon: set it in tls", false},
+        {LISTENERS(SMTP("tls = \"implicit\"; tls_options = { directory = \"/tmp\"; };")),
+         "listeners[0].tls_options.directory: it is for the whole daemon: set it in tls", false},
+        {LISTENERS(SMTP("tls = \"implicit\"; tls_options = { directory_cache = 7; };")),
+         "listeners[0].tls_options.directory_cache: it is for the whole daemon: set it in tls",
+         false},
         {LISTENERS(SMTP("tls_options = { tickets = false; };")),
          "warning: listeners[0].tls_options: has no effect: tls is off", true},
         {LISTENERS("{ name = \"a\"; protocol = \"imap\"; address = \"127.0.0.1:1\"; }"),

@@ -20,6 +20,7 @@ static const char rich[] =
     "store = { path = \"/srv/db\"; };\n"
     "tls = { priority = \"NORMAL:-VERS-ALL:+VERS-TLS1.3\"; tickets = false; session_timeout = "
     "\"1h\"; watch = false;\n"
+    "  directory_cache = 99;\n"
     "  verify_depth = 4; };\n"
     "auth = ( { type = \"users\"; cache = \"5s\"; },\n"
     "  { type = \"http\"; name = \"web\"; url = \"https://h/a\"; timeout = \"5s\"; cache = \"1m\"; "
@@ -142,7 +143,8 @@ static void look_for_key(void *arg, const struct config_key_doc *doc)
         "certificates",  "cert",        "key",         "ocsp",
         "password_file", "client_auth", "client_ca",   "client_crl",
         "dh_params",     "ca_file",     "master_user", "master_password_file",
-        "user",          "group",       "ticket_key",  "secret_file"};
+        "user",          "group",       "ticket_key",  "secret_file",
+        "directory"};
     struct named *n = arg;
     const char *dot = strrchr(doc->path, '.'), *name = dot ? dot + 1 : doc->path;
     for (size_t i = 0; i < ARRAY_LEN(need_files); i++)

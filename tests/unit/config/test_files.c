@@ -58,7 +58,7 @@ static bool is_code(struct str line)
 static bool is_kept_out(struct str line)
 {
     static const char *const starts[] = {
-        "ocsp =", "client_crl =", "dh_params =", "group = \"mailproxy\""};
+        "ocsp =", "client_crl =", "dh_params =", "group = \"mailproxy\"", "directory ="};
     struct str code = str_trim(str_n(line.p + 1, line.n - 1));
     for (size_t i = 0; i < ARRAY_LEN(starts); i++)
         if (str_is_prefix(code, str_of(starts[i])))

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: ISC */
+/* Reading certificates of a directory, in a process of its own. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/record.h"
+#include "io/tls/tls_directory.h"
+#include "io/tls/tls_pair.h"
+#include "supervisor/supervisor_priv.h"
+
+#define LOADING_BYTES_MAX (256 << 10) /* of a file: the longest chains have some 20 KB */
+
+/* One entry on its way from the disk. */
+struct load {
+    const struct plan_directory *directory;
+    struct tls_directory_entry entry;
+    struct files *files;
+    struct str passwords;
+    char *cert, *key; /* paths */
+};
+
+static int load_bad(const struct load *l, int err, const char *file, const char *why,
+                    struct buf *out)
+{
+    const uint64_t number = (uint64_t)-err;
+    const struct record r = {WIRE_LOADED_BAD,
+                             5,
+                             {l->entry.name, record_field(&l->entry.version), record_field(&number),
+                              str_of(file), str_of(why)}};
+    return record_append(out, &r);
+}
+
+static int load_file(const struct load *l, const char *path, struct str *ret, const char **ret_why)
+{
+    int err = files_read(l->files, path, ret);
+    if (err == 0 && ret->n > LOADING_BYTES_MAX)
+        err = -ERR_TOO_LONG;
+    *ret_why = err == -ERR_TOO_LONG ? "it is too large for a certificate"
+               : err < 0            ? strerrordesc_np(errno)
+                                    : NULL;
+    return err;
+}
+
+static int load_pair(struct load *l, struct buf *out)
+{
+    AUTO_SECRET_BUF opened = BUF_INIT;
+    struct str chain, key;
+    const char *why = NULL, *file = l->cert;
+    int err = load_file(l, l->cert, &chain, &why);
+    if (err == 0) {
+        file = l->key;
+        err = load_file(l, l->key, &key, &why);
+    }
+    if (err == 0) {
+        file = l->cert;
+        err = tls_pair_open(chain, key, l->passwords, &opened, &why);
+    }
+    if (err < 0)
+        return load_bad(l, err, file, why ? why : err_text(err), out);
+    const struct record r = {
+        WIRE_LOADED_PAIR,
+        4,
+        {l->entry.name, record_field(&l->entry.version), chain, buf_str(&opened)}};
+    return record_append(out, &r);
+}
+
+static int load_entry(const struct plan_directory *d, uint32_t number, struct buf *out)
+{
+    struct load l = {.directory = d};
+    struct str passwords = STR("");
+    int err = tls_directory_entry_at(str_n(d->listing, d->n_bytes), number, &l.entry);
+    if (err == 0)
+        err = files_new(&l.files);
+    if (err == 0 && d->password_file && files_read(l.files, d->password_file, &passwords) == 0)
+        l.passwords = passwords;
+    if (err == 0)
+        err = tls_directory_paths(d->path, &l.entry, &l.cert, &l.key);
+    if (err == 0)
+        err = load_pair(&l, out);
+    free(l.cert);
+    free(l.key);
+    files_unref(l.files);
+    return err;
+}
+
+/* Each is written as soon as it was read: of a child that ends early the others are of use. */
+int loading_write(const struct content *c, const uint32_t *entries, size_t n, int fd)
+{
+    int err = 0;
+    for (size_t i = 0; i < n && err == 0; i++) {
+        AUTO_SECRET_BUF out = BUF_INIT;
+        err = load_entry(&c->plan.directory, entries[i], &out);
+        struct str bytes = buf_str(&out);
+        while (err == 0 && bytes.n > 0) {
+            ssize_t some = write(fd, bytes.p, bytes.n);
+            if (some < 0 && errno != EINTR)
+                err = err_from_errno(errno);
+            bytes = str_skip(bytes, some > 0 ? (size_t)some : 0);
+        }
+    }
+    return err;
+}
