@@ -144,6 +144,7 @@ static int engine_make_workers(struct engine *e)
                                .deliver = on_worker_note,
                                .is_watched = &e->is_watched,
                                .admission = &e->admission,
+                               .pins = e->pins,
                                .n_workers = (unsigned)n};
     hash_random(spec.guess_key, sizeof(spec.guess_key));
     for (size_t i = 0; i < n; i++) {
@@ -175,6 +176,23 @@ static void engine_begin_auth_thread(void)
     sandbox_enter_auth_thread();
 }
 
+/* Another engine of the same node is another holder of its users. */
+static int engine_make_pins(struct engine *e, const struct config *c)
+{
+    uint8_t random[8];
+    char incarnation[2 * sizeof(random) + 1];
+    if (!c->fleet.name)
+        return 0;
+    hash_random(random, sizeof(random));
+    str_hex(incarnation, random, sizeof(random));
+    AUTO_FREE char *holder = str_printf("%s#%s", c->node, incarnation);
+    const struct pins_shared_spec spec = {.fleet = c->fleet.name,
+                                          .holder = holder,
+                                          .secret = c->fleet.secret,
+                                          .lease_ms = config_fleet_lease_ms(&c->fleet)};
+    return holder ? pins_shared_new(&spec, &e->pins) : -ERR_NOMEM;
+}
+
 /* What needs only the config. */
 static int engine_make_base(struct engine *e, const struct config *c, char **ret_error)
 {
@@ -193,6 +211,8 @@ static int engine_make_base(struct engine *e, const struct config *c, char **ret
         err = backend_registry_new(&e->registry);
     if (err == 0)
         err = checks_new(e->loop, e->resolver, on_check_changed, e, &e->checks);
+    if (err == 0)
+        err = engine_make_pins(e, c);
     return err;
 }
 
@@ -284,6 +304,8 @@ static void engine_fini(struct engine *e)
     for (size_t i = 0; i < ARRAY_LEN(e->signals); i++)
         if (e->signals[i].event)
             event_free(e->signals[i].event);
+    if (have_ended)
+        pins_shared_free(e->pins);
     resolver_free(e->resolver);
     setup_unref(e->setup);
     cert_loads_free(e->cert_loads);

@@ -283,6 +283,7 @@ void engine_make_host(struct engine *e)
         .store = e->store,
         .resolver = e->resolver,
         .registry = e->registry,
+        .pins = e->pins,
         .checks = e->checks,
         .log_quota = e->log_quota,
         .workers = e->control_workers,

@@ -26,6 +26,7 @@ struct engine {
     struct backend_registry *registry;
     struct checks *checks;
     struct log_quota *log_quota;
+    struct pins_shared *pins; /* NULL = there is no fleet */
     struct setup *setup;
     struct worker **workers;
     struct control_worker *control_workers;

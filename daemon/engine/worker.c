@@ -2,6 +2,7 @@
 /* Worker threads: one loop each, nothing shared but what struct worker_spec names. */
 #include "engine/worker.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -94,6 +95,14 @@ static void on_release_user(void *arg, const struct session *s)
     limits_logout(w->spec.admission->limits, session_user(s));
 }
 
+static unsigned on_max_user_sessions(void *arg, const struct session *s)
+{
+    const struct worker *w = arg;
+    uint64_t max = limits_max_user_sessions(w->spec.admission->limits, worker_limits(w),
+                                            session_user(s), session_max_sessions(s));
+    return max < UINT_MAX ? (unsigned)max : UINT_MAX;
+}
+
 /* ---- mail from the control thread ---- */
 
 struct accept_mail {
@@ -177,6 +186,26 @@ static int worker_configure_resolvers(struct session_env *env, const struct conf
     return resolver_set_configure(env->resolvers, specs, c->n_listeners + 1);
 }
 
+/* The store of the fleet as the configuration says now. A connection that would be the same stays.
+ */
+static int worker_configure_pins(struct session_env *env, const struct setup *old,
+                                 const struct setup *now)
+{
+    const struct config_fleet *c = &now->config->fleet;
+    struct redis_client *redis;
+    if (!env->pins)
+        return 0;
+    pins_set_retention(env->pins, c->retention_ms);
+    if (old && config_fleet_is_alike(old->config, now->config))
+        return 0;
+    struct redis_spec spec = config_fleet_spec(c, now->fleet_tls);
+    spec.resolver = env->resolver;
+    int err = redis_client_new(env->loop, &spec, &redis);
+    if (err == 0)
+        pins_set_redis(env->pins, redis);
+    return err;
+}
+
 static void on_publish(struct mail *m, void *owner)
 {
     struct publish_mail *p = CONTAINER_OF(m, struct publish_mail, mail);
@@ -189,6 +218,8 @@ static void on_publish(struct mail *m, void *owner)
             err = retire_start(env, &w->retirements, p->setup, w->spec.n_workers);
         if (err == 0)
             err = worker_configure_resolvers(env, p->setup->config);
+        if (err == 0)
+            err = worker_configure_pins(env, old, p->setup);
         if (err < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "worker-config", KV_ERR("error", err));
     }
@@ -292,6 +323,7 @@ static int worker_make(struct worker *w)
                                         .fail = on_fail,
                                         .release_client = on_release_client,
                                         .release_user = on_release_user,
+                                        .max_user_sessions = on_max_user_sessions,
                                         .arg = w};
     int err = loop_new(env, &env->loop);
     if (err == 0)
@@ -300,6 +332,10 @@ static int worker_make(struct worker *w)
         err = auth_new(env->loop, w->spec.jobs, w->spec.store, env->resolver, &env->auth);
     if (err == 0)
         err = auth_configure(env->auth, env->setup->config, env->setup->auth_tls);
+    if (err == 0 && w->spec.pins)
+        err = pins_new(env->loop, w->spec.pins, &env->pins);
+    if (err == 0)
+        err = worker_configure_pins(env, NULL, env->setup);
     if (err == 0)
         err = warm_new(env->loop, env->resolver, &env->warm);
     if (err == 0)
@@ -357,6 +393,7 @@ void worker_end(struct worker *w)
     retire_cancel(&w->retirements);
     warm_free(w->env.warm);
     auth_free(w->env.auth);
+    pins_free(STEAL(w->env.pins));
     resolver_set_free(w->env.resolvers);
     session_queries_end(&w->env);
     session_kills_end(&w->env);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "backend/pool.h"
+#include "fleet/pins/pins.h"
 #include "io/jobs.h"
 #include "io/loop.h"
 #include "io/resolver.h"
@@ -53,6 +54,7 @@ struct engine_api {
     struct backend_registry *registry;
     struct checks *checks;
     struct tls_certs *certs;     /* of tls.directory */
+    struct pins_shared *pins;    /* of the users here; NULL = there is no fleet */
     struct log_quota *log_quota; /* of lines about clients without a login; NULL = none */
     const struct control_worker *workers;
     size_t n_workers;

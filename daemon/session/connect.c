@@ -10,7 +10,7 @@
 #define FORWARD_TTL 5           /* proxies that one login may pass */
 
 static void connect_try(struct session *s);
-static void connect_to(struct session *s, const struct pool_member *m);
+static void connect_go(struct session *s, const struct pool_member *m);
 
 /* ---- choice ---- */
 
@@ -34,6 +34,15 @@ static int connect_check_fixed(struct session *s, struct backend *b, bool *ret_m
     return 0;
 }
 
+/* The same for where the fleet has the user; others take over when it cannot be used. */
+static int connect_find_pinned(struct session *s, struct backend **ret)
+{
+    *ret = session_pin_backend(s);
+    bool is_held =
+        *ret && atomic_load_explicit(&(*ret)->admin, memory_order_relaxed) == BACKEND_HOLD;
+    return is_held ? -ERR_BUSY : 0;
+}
+
 /* What may take the login: one backend only, or (NULL) any of the pool. -ERR_x: why nothing may. */
 static int connect_find_fixed(struct session *s, struct backend **ret)
 {
@@ -55,7 +64,15 @@ static int connect_find_fixed(struct session *s, struct backend **ret)
     p->choice.proto = s->proto->id;
     p->choice.now_ms = loop_now_ms(s->env->loop);
     p->choice.round_robin = &s->env->round_robin;
-    return 0;
+    return *ret || !p->pin.backend ? 0 : connect_find_pinned(s, ret);
+}
+
+static const struct pool_member *connect_member(const struct pool *pool, const struct backend *b)
+{
+    for (size_t i = 0; i < pool->n_members; i++)
+        if (pool->members[i].backend == b)
+            return &pool->members[i];
+    return NULL;
 }
 
 /* The place that was waited for; NULL where it no longer fits. */
@@ -67,10 +84,7 @@ static const struct pool_member *connect_granted_member(const struct session *s,
     const struct backend *b = p->granted;
     if (!b || (fixed ? fixed != b : !pool_would_take(pool, &p->choice, b)))
         return NULL;
-    for (size_t i = 0; i < pool->n_members; i++)
-        if (pool->members[i].backend == b)
-            return &pool->members[i];
-    return NULL;
+    return connect_member(pool, b);
 }
 
 /* 0 with *ret (NULL: the dynamic backend), on which the login has a place then. */
@@ -88,13 +102,16 @@ static int connect_choose(struct session *s, const struct pool_member **ret)
     }
     if (!fixed)
         return places_pick(p->route.pool, &p->choice, ret);
-    *ret = p->route.member;
+    *ret = fixed == p->pin.backend ? connect_member(p->route.pool, fixed) : p->route.member;
     if (!backend_take_place(fixed))
         return -ERR_BACKEND_FULL;
     if (backend_is_usable(fixed, s->proto->id, loop_now_ms(s->env->loop)))
         return 0;
     places_give(fixed); /* another login has the one try of a backend that is down */
-    return -ERR_BACKEND_DOWN;
+    if (fixed != p->pin.backend || p->route.member)
+        return -ERR_BACKEND_DOWN;
+    session_pin_avoid(s);
+    return connect_choose(s, ret);
 }
 
 static bool connect_is_full(int err)
@@ -403,7 +420,7 @@ static void connect_next(struct session *s, const struct login_outcome *o)
     }
     int err = connect_choose(s, &next);
     if (err == 0)
-        connect_to(s, next);
+        connect_go(s, next);
     else if (connect_is_full(err))
         connect_wait(s);
     else
@@ -525,18 +542,11 @@ static int connect_start(struct session *s, const struct pool_member *m)
     return login_start(&spec, &p->login);
 }
 
-/* The login has a place there. */
+/* The login has a place on s->backend, and belongs there. m: NULL for a dynamic backend. */
 static void connect_to(struct session *s, const struct pool_member *m)
 {
-    struct backend *b = m ? m->backend : s->pre->route.dynamic;
-    session_give_place(s);
-    backend_unref(s->backend);
-    s->backend = backend_ref(b);
-    s->has_place = true;
-    s->pool = s->pre->route.pool;
     if (s->tap)
-        trace_tap_note(s, "connecting to %s/%s", b->pool, b->name);
-    connect_unhold(s);
+        trace_tap_note(s, "connecting to %s/%s", s->backend->pool, s->backend->name);
     session_enter(s, SESSION_CONNECT);
     if (s->is_ended)
         return;
@@ -547,6 +557,33 @@ static void connect_to(struct session *s, const struct pool_member *m)
         front_note_failure(s, kind, "proxy", str_of(err_text(err)));
         front_fail(s, kind, NULL, NULL);
     }
+}
+
+static void on_pinned(struct session *s)
+{
+    struct preauth *p = s->pre;
+    if (p->pin.backend == s->backend) {
+        connect_to(s, connect_member(p->route.pool, s->backend));
+        return;
+    }
+    session_give_place(s);
+    connect_try(s);
+}
+
+/* The login has a place there. */
+static void connect_go(struct session *s, const struct pool_member *m)
+{
+    struct backend *b = m ? m->backend : s->pre->route.dynamic;
+    session_give_place(s);
+    backend_unref(s->backend);
+    s->backend = backend_ref(b);
+    s->has_place = true;
+    s->pool = s->pre->route.pool;
+    connect_unhold(s);
+    if (session_pin_is_due(s, b))
+        session_pin_ask(s, on_pinned);
+    else
+        connect_to(s, m);
 }
 
 static void connect_try(struct session *s)
@@ -564,7 +601,7 @@ static void connect_try(struct session *s)
     if (err < 0)
         session_drop_grant(s);
     if (err == 0)
-        connect_to(s, m);
+        connect_go(s, m);
     else if (connect_is_full(err))
         connect_wait(s);
     else if (err == -ERR_BUSY)
@@ -583,6 +620,7 @@ void connect_begin(struct session *s)
 {
     struct preauth *p = s->pre;
     p->choice.n_tried = 0;
+    session_pin_forget(s);
     if (p->held_until_ms == 0) /* else it is judged again, after an operator's hold */
         counter_observe(s->env->counters, s->proto->id, HISTOGRAM_AUTH, clock_us() - p->login_us);
     connect_try(s);

@@ -68,12 +68,22 @@ void session_drop_grant(struct session *s)
     backend_unref(b);
 }
 
-/* Only the states from the connect to the relay have a place, and only one that is held waits for
- * one. */
+void session_leave_pin(struct session *s)
+{
+    if (!s->pin)
+        return;
+    /* What a login made that came to nothing goes with it. */
+    pins_leave(s->env->pins, STEAL(s->pin), s->pre && s->pre->pin.is_new);
+}
+
+/* Only the states from the question for the pin to the relay have a place, only one that is held
+ * waits for one, and both count in the fleet. */
 static void session_judge_place(struct session *s, enum session_state state)
 {
-    if (state < SESSION_CONNECT || state > SESSION_RELAY)
+    if (state < SESSION_PIN || state > SESSION_RELAY)
         session_give_place(s);
+    if (s->pin && (state < SESSION_HELD || state > SESSION_RELAY))
+        session_leave_pin(s);
     if (s->pre && state != SESSION_HELD) {
         places_leave(&s->pre->wait);
         session_drop_grant(s);
@@ -164,6 +174,7 @@ void preauth_free(struct session *s)
     session_drop_grant(s);
     auth_cancel(p->query);
     resolver_cancel(p->lookup);
+    session_pin_forget(s);
     login_cancel(p->login);
     sasl_free(p->sasl);
     if (p->front)
@@ -255,6 +266,7 @@ void session_end(struct session *s, enum session_end end)
     session_tell_outcome(s, false);
     if (s->tap)
         trace_tap_end(s);
+    session_leave_pin(s);
     preauth_free(s);
     conn_close(&s->client);
     conn_close(&s->server);

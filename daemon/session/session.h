@@ -8,6 +8,7 @@
 #include "base/container/safe_iter.h"
 #include "base/container/table.h"
 #include "base/log/log_quota.h"
+#include "fleet/pins/pins.h"
 #include "io/loop.h"
 #include "io/resolver_set.h"
 #include "session/counters.h"
@@ -61,6 +62,8 @@ struct session_hooks {
     void (*admit)(void *arg, const struct session *s, struct session_verdict *ret);
     /* The same for a client whose address came in a PROXY header. */
     void (*admit_client)(void *arg, const struct session *s, struct session_verdict *ret);
+    /* Most sessions of this user, 0 = no limit; where a fleet counts them. */
+    unsigned (*max_user_sessions)(void *arg, const struct session *s);
     /* Wrong credentials; credentials: their keyed hash, 0 = unknown. The verdict says when to
      * answer, and whether that is the last word. */
     void (*fail)(void *arg, const struct session *s, uint32_t credentials, uint64_t delay_ms,
@@ -79,6 +82,7 @@ struct session_env {
     struct resolver_set *resolvers;
     struct resolver *resolver; /* the first of them: for the names of servers */
     struct warm *warm; /* connections to mail servers that are ready; NULL = none are kept */
+    struct pins *pins; /* which backend a user is on in the fleet; NULL = there is no fleet */
     struct backend_registry *registry;
     struct session_hooks hooks;
     const struct session_phases *phases; /* set by session_env_init */

@@ -23,6 +23,17 @@ struct preauth_failure {
     char ban_text[REPLY_TEXT_MAX + 1];
 };
 
+/* What the store of the fleet says of a login's backend. */
+struct preauth_pin {
+    struct pins_call *call;
+    void (*done)(struct session *s);
+    struct backend *backend;     /* where it belongs; one reference, NULL = not asked */
+    char *avoid;                 /* where it would belong, and cannot be: by name; NULL */
+    uint64_t asked_us, spent_us; /* when it was asked last; time of all questions before */
+    unsigned n_asks;
+    bool is_new; /* the login made the pin */
+};
+
 /* What only a session before its relay needs; wiped and freed as a whole when the relay starts. */
 struct preauth {
     struct list held; /* of env->held */
@@ -48,6 +59,7 @@ struct preauth {
     struct place_wait wait;  /* for a place on a backend that is full */
     struct backend *granted; /* the place that it waited for: one reference; NULL */
     struct login *login;
+    struct preauth_pin pin;
     struct proxyhdr proxy; /* what the load balancer said */
     bool has_proxy;
     int smtp_auth;
@@ -104,6 +116,7 @@ struct session {
     struct trace_tap *tap;     /* somebody traces it, or may want to; NULL */
     struct session_kill *kill; /* an operator wants it to end */
     struct backend *backend;   /* one reference; NULL before a choice */
+    struct pin_backend *pin;   /* it counts there in the fleet; NULL = it does not */
     const struct pool *pool;   /* that says how the backend is reached; of setup, set with it */
     char *user;
     char *client_name;        /* IMAP ID, printable; NULL */
@@ -175,6 +188,9 @@ void session_note_failure(struct session *s, enum reply_kind kind, struct str de
 void session_give_place(struct session *s);
 /* The same for a place that it waited for and did not take. Only with s->pre. */
 void session_drop_grant(struct session *s);
+/* It does not count in the fleet any more; harmless when it does not. session_enter does so where a
+ * state does without. */
+void session_leave_pin(struct session *s);
 /* The login that was admitted came to nothing; harmless when there is none. */
 void session_release_user(struct session *s);
 /* Ways back to an earlier phase, which belongs to a file above: the client's next command after an
@@ -188,6 +204,21 @@ void session_refuse_proved(struct session *s);
 void session_free(struct session *s);
 /* Frees s->pre, wiping it. */
 void preauth_free(struct session *s);
+
+/* pin.c: only with s->pre */
+
+/* Has the store of the fleet to be asked before the login goes to b? */
+bool session_pin_is_due(const struct session *s, const struct backend *b);
+/* Asks whether it belongs on s->backend, on which it has a place. done runs, perhaps within this
+ * call, when session_pin_backend says where it belongs; else the login fails. */
+void session_pin_ask(struct session *s, void (*done)(struct session *s));
+/* Where it belongs; NULL: nobody has said, or it cannot be used any more. Then the next question
+ * says so. */
+struct backend *session_pin_backend(struct session *s);
+/* That one cannot be used. */
+void session_pin_avoid(struct session *s);
+/* A new login, or the end of this. */
+void session_pin_forget(struct session *s);
 
 /* front_fail.c: answers while the client logs in */
 

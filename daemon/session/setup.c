@@ -13,6 +13,7 @@ static void setup_free(struct setup *s)
     for (size_t i = 0; s->auth_tls && i < s->config->n_auths; i++)
         tls_client_unref(s->auth_tls[i]);
     free(s->auth_tls);
+    tls_client_unref(s->fleet_tls);
     pools_unref(s->pools);
     config_unref(s->config);
     free(s);
@@ -58,6 +59,8 @@ int setup_new(struct config *c, struct pools *pools, const struct setup *old, st
     int err = s->auth_tls ? 0 : -ERR_NOMEM;
     for (size_t i = 0; i < c->n_auths && err == 0; i++)
         err = config_tls_auth(&c->auths[i], c->files, &s->auth_tls[i], ret_error);
+    if (err == 0 && c->fleet.name)
+        err = config_tls_fleet(&c->fleet, c->files, &s->fleet_tls, ret_error);
     for (size_t i = 0; i < c->n_listeners && err == 0; i++)
         err = setup_listener_init(&s->listeners[i], &c->listeners[i], c, old, ret_error);
     if (err < 0) {
@@ -94,7 +97,8 @@ int setup_with_pools(const struct setup *old, struct pools *pools, struct setup 
                         .pools = pools,
                         .listeners = listeners,
                         .n_listeners = old->n_listeners,
-                        .auth_tls = auth_tls};
+                        .auth_tls = auth_tls,
+                        .fleet_tls = old->fleet_tls ? tls_client_ref(old->fleet_tls) : NULL};
     *ret = s;
     return 0;
 }

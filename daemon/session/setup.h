@@ -30,6 +30,7 @@ struct setup {
     struct setup_listener *listeners;
     size_t n_listeners;
     struct tls_client **auth_tls; /* one for each provider; NULL where it is reached without TLS */
+    struct tls_client *fleet_tls; /* towards the fleet's store; NULL likewise, or without a fleet */
 };
 
 /* Takes over the references of c and pools (also on failure). old (may be NULL) hands on its ticket

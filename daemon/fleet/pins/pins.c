@@ -17,7 +17,7 @@ struct pins {
     struct loop *loop;
     struct pins_shared *shared;
     struct redis_client *redis;
-    char retention[24], ttl[24], alive[24]; /* ms, as the scripts get them */
+    char retention[24], ttl[24], lease[24]; /* ms, as the scripts get them */
     struct list calls;
     struct list lost; /* calls whose client went */
     struct loop_deferred lost_later;
@@ -42,18 +42,18 @@ struct pins_call {
 
 /* ---- what is shared ---- */
 
-int pins_shared_new(const char *fleet, const char *holder, const uint8_t *secret,
-                    struct pins_shared **ret)
+int pins_shared_new(const struct pins_shared_spec *spec, struct pins_shared **ret)
 {
     struct pins_shared *s = zalloc(sizeof(*s));
     if (!s)
         return -ERR_NOMEM;
     pin_table_init(&s->table, PIN_STRIPES, PIN_IDLE_MAX);
-    s->prefix = str_printf("mp:%s:", fleet);
-    s->nodes = str_printf("mp:%s:nodes", fleet);
-    memcpy(s->secret, secret, sizeof(s->secret));
+    s->prefix = str_printf("mp:%s:", spec->fleet);
+    s->nodes = str_printf("mp:%s:nodes", spec->fleet);
+    memcpy(s->secret, spec->secret, sizeof(s->secret));
+    s->lease_ms = spec->lease_ms;
     int err = s->prefix && s->nodes ? 0 : -ERR_NOMEM;
-    if (err == 0 && (!str_copy(s->holder, sizeof(s->holder), str_of(holder)) ||
+    if (err == 0 && (!str_copy(s->holder, sizeof(s->holder), str_of(spec->holder)) ||
                      strlen(s->prefix) + 2 + 2 * PIN_HASH_BYTES >= PINS_KEY_SIZE))
         err = -ERR_TOO_LONG;
     if (err < 0) {
@@ -305,7 +305,7 @@ static int ask_send(struct pins_call *c, const struct pins_request *q, const str
     const struct str words[] = {
         str_of(key),    str_of(s->nodes), str_of(s->holder), str_of(q->pool),
         proposal,       str_of(q->avoid), str_of(max),       str_of(p->retention),
-        str_of(p->ttl), str_of(p->alive), str_of(known),     str_of(flags)};
+        str_of(p->ttl), str_of(p->lease), str_of(known),     str_of(flags)};
     return redis_eval(p->redis, &pin_script_ask, words, ARRAY_LEN(words), 2, q->timeout_ms,
                       on_asked, c, NULL);
 }
@@ -390,7 +390,7 @@ int pins_new(struct loop *l, struct pins_shared *shared, struct pins **ret)
     list_init(&p->lost);
     list_init(&p->lost_later.link);
     p->lost_later.fn = on_lost;
-    *str_put_number(p->alive, PIN_ALIVE_MS, 10, 0) = '\0';
+    *str_put_number(p->lease, p->shared->lease_ms, 10, 0) = '\0';
     pins_set_retention(p, 0);
     *ret = p;
     return 0;

@@ -7,7 +7,7 @@
 #include "io/loop.h"
 #include "io/redis/redis.h"
 
-#define PINS_HOLDER_SIZE 96
+#define PINS_HOLDER_SIZE 300
 #define PINS_SECRET_BYTES 32
 
 /* What all threads of an engine share; fixed for its life. */
@@ -17,11 +17,15 @@ struct pins_shared {
     char *nodes;                   /* the key of the set of nodes */
     char holder[PINS_HOLDER_SIZE]; /* this engine: "node#incarnation" */
     uint8_t secret[PINS_SECRET_BYTES];
+    uint64_t lease_ms; /* an engine that has said nothing for so long is gone */
 };
-/* Makes it, and readies the scripts: before the threads begin. fleet: the fleet's name. secret: of
- * PINS_SECRET_BYTES. -ERR_NOMEM, -ERR_TOO_LONG. */
-int pins_shared_new(const char *fleet, const char *holder, const uint8_t *secret,
-                    struct pins_shared **ret) NODISCARD;
+struct pins_shared_spec {
+    const char *fleet, *holder; /* name of the fleet; this engine */
+    const uint8_t *secret;      /* of PINS_SECRET_BYTES */
+    uint64_t lease_ms;
+};
+/* Makes it, and readies the scripts: before the threads begin. -ERR_NOMEM, -ERR_TOO_LONG. */
+int pins_shared_new(const struct pins_shared_spec *spec, struct pins_shared **ret) NODISCARD;
 /* When no thread uses it any more. NULL is fine. */
 void pins_shared_free(struct pins_shared *s);
 /* A user as the store knows it: the start of HMAC-SHA256(secret, name in lower case), so that the

@@ -22,6 +22,7 @@
 
 #define CASE_ENGINES 3
 #define CASE_RETENTION_MS 60000
+#define CASE_LEASE_MS 15000
 
 struct redis_case {
     char folder[64], socket[96], server[112];
@@ -109,7 +110,9 @@ static inline void redis_case_join(struct redis_case *k, size_t i)
     char holder[32];
     struct engine *e = &k->engines[i];
     snprintf(holder, sizeof(holder), "n%zu#00000000000000%02zx", i, i);
-    assert_int_equal(pins_shared_new("mail", holder, secret, &e->shared), 0);
+    const struct pins_shared_spec shared = {
+        .fleet = "mail", .holder = holder, .secret = secret, .lease_ms = CASE_LEASE_MS};
+    assert_int_equal(pins_shared_new(&shared, &e->shared), 0);
     assert_int_equal(pins_new(k->loop, e->shared, &e->pins), 0);
     const char *servers[] = {k->server};
     const struct redis_spec spec = {.servers = servers,

@@ -142,7 +142,7 @@ static void test_dead_holder(void **state)
     ask(k, 1, &q);
     assert_int_equal(said.a.verdict, PINS_LIMIT);
     freeReplyObject(redis_say(k, "ZADD %s %llu %s", k->engines[0].shared->nodes,
-                              (unsigned long long)clock_wall_ms() - PIN_ALIVE_MS - 1000,
+                              (unsigned long long)clock_wall_ms() - CASE_LEASE_MS - 1000,
                               k->engines[0].shared->holder));
     ask(k, 1, &q);
     assert_int_equal(said.a.verdict, PINS_HERE);
