@@ -110,7 +110,8 @@ struct redis_script pin_script_claim = {
     "  status = 'lost'\n"
     "end\n"
     "redis.call('HSET', user, pin, pin_text(backend, gen, now, source))\n"
-    "redis.call('PEXPIRE', user, ARGV[7])\n"
+    "if redis.call('PTTL', user) < tonumber(ARGV[7]) then redis.call('PEXPIRE', user, ARGV[7]) "
+    "end\n"
     "return {status, backend, gen}\n"};
 
 struct redis_script pin_script_show = {

@@ -21,8 +21,8 @@ extern struct redis_script pin_script_ask;
  * nothing, and had made the pin, which goes where nobody else is there). */
 extern struct redis_script pin_script_leave;
 /* An engine tells how many sessions it has, and where. keys: user. args: holder, pool, sessions,
- * backend, generation, source, ttl ms. Returns status, backend, generation: "held", "lost" (another
- * backend has a generation that is not older). */
+ * backend, generation, source, ttl ms at least. Returns status, backend, generation: "held", "lost"
+ * (another backend has a generation that is not older). */
 extern struct redis_script pin_script_claim;
 /* For operators. keys: user, nodes. args: pool, lease ms. Returns backend, generation, age of the
  * last change in ms, source (all empty where there is no pin), then holder and sessions of each
