@@ -151,14 +151,3 @@ static void pin_take(struct session *s, const struct pins_answer *a)
     pin_avoid(p, a->backend);
     pin_ask(s);
 }
-
-/* ---- the end ---- */
-
-void session_pin_forget(struct session *s)
-{
-    struct preauth_pin *p = &s->pre->pin;
-    pins_cancel(p->call);
-    backend_unref(p->backend);
-    free(p->avoid);
-    *p = (struct preauth_pin){0};
-}

@@ -68,6 +68,15 @@ void session_drop_grant(struct session *s)
     backend_unref(b);
 }
 
+void session_pin_forget(struct session *s)
+{
+    struct preauth_pin *p = &s->pre->pin;
+    pins_cancel(p->call);
+    backend_unref(p->backend);
+    free(p->avoid);
+    *p = (struct preauth_pin){0};
+}
+
 void session_leave_pin(struct session *s)
 {
     if (!s->pin)

@@ -191,6 +191,8 @@ void session_drop_grant(struct session *s);
 /* It does not count in the fleet any more; harmless when it does not. session_enter does so where a
  * state does without. */
 void session_leave_pin(struct session *s);
+/* A new login, or the end of this: what the store said counts no more. Only with s->pre. */
+void session_pin_forget(struct session *s);
 /* The login that was admitted came to nothing; harmless when there is none. */
 void session_release_user(struct session *s);
 /* Ways back to an earlier phase, which belongs to a file above: the client's next command after an
@@ -217,8 +219,6 @@ void session_pin_ask(struct session *s, void (*done)(struct session *s));
 struct backend *session_pin_backend(struct session *s);
 /* That one cannot be used. */
 void session_pin_avoid(struct session *s);
-/* A new login, or the end of this. */
-void session_pin_forget(struct session *s);
 
 /* front_fail.c: answers while the client logs in */
 
