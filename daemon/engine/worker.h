@@ -22,7 +22,7 @@ struct worker_spec {
     const atomic_bool *is_watched;                   /* somebody wants every note */
     uint8_t guess_key[16];                           /* the same for all workers */
     const struct admission *admission;               /* the same for all workers */
-    struct pins_shared *pins; /* likewise; NULL = there is no fleet */
+    struct pins_shared *pins;                        /* likewise; NULL = there is no fleet */
 };
 
 /* Something that happened to a session, told to the control thread. */

@@ -7,7 +7,7 @@
 #include "io/loop.h"
 #include "io/redis/redis.h"
 
-#define PINS_HOLDER_SIZE 300
+#define PINS_HOLDER_SIZE 160
 #define PINS_SECRET_BYTES 32
 
 /* What all threads of an engine share; fixed for its life. */
