@@ -57,6 +57,7 @@ struct main_options {
     const char *bundle, *keys;      /* descriptors that take what was read, and its keys */
     const char *refresh, *old_keys; /* the same of a content: its certificates are read again */
     const char *memory, *channels;  /* descriptors of a key process */
+    const char *loaded;             /* keys of a directory that it keeps */
     const char *user, *group;       /* of a key process; "" = ours */
     bool is_successor;
 };
@@ -310,6 +311,8 @@ static int main_key_process(const struct main_options *m)
                                  m->group && m->group[0] ? m->group : NULL);
     (void)sigaction(SIGTERM, &last, NULL);
     if (err == 0)
+        key_server_take_keys(keys, main_number(m->loaded ? m->loaded : "0"));
+    if (err == 0)
         err = key_server_run(keys, fds, n, sandbox_enter_key_thread);
     key_server_free(keys);
     return err < 0 ? EX_SOFTWARE : 0;
@@ -341,6 +344,7 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
         {"channels", required_argument, NULL, 'C'},
         {"user", required_argument, NULL, 'u'},
         {"group", required_argument, NULL, 'g'},
+        {"loaded", required_argument, NULL, 'l'},
         {NULL, 0, NULL, 0},
     };
     int opt;
@@ -368,7 +372,7 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
         } texts[] = {{'b', &o->bundle},   {'K', &o->keys},   {'R', &o->refresh},
                      {'O', &o->old_keys}, {'p', &o->memory}, {'C', &o->channels},
                      {'u', &o->user},     {'g', &o->group},  {'n', &o->nginx},
-                     {'o', &o->output}};
+                     {'o', &o->output},   {'l', &o->loaded}};
         for (size_t i = 0; i < ARRAY_LEN(texts); i++)
             if (opt == texts[i].option)
                 *texts[i].place = optarg;

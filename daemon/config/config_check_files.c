@@ -102,8 +102,6 @@ static void check_tls_directory(struct check *k)
     k->key[0] = '\0';
     if (!path)
         return;
-    if (k->config->tls.is_key_process)
-        check_error(k, "tls.directory", "does not go together with key_process");
     int err = config_directory_read(k->config->files, path, &report, &listing);
     if (err == -ERR_TOO_MANY)
         check_error(k, "tls.directory", "%s has more than %d certificates", path,

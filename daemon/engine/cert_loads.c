@@ -232,6 +232,8 @@ void cert_loads_configure(struct cert_loads *l, const struct config *c, uint64_t
     int err = c->tls.directory ? tls_directory_new(config_directory(c), &d) : 0;
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "directory-not-read", KV_ERR("error", err));
+    if (c->tls.is_key_process && number != l->number) /* another process has the keys from now on */
+        tls_certs_forget(l->certs);
     l->number = number;
     l->is_decrypting = d && config_decrypts(c);
     tls_certs_configure(l->certs, d, c->tls.directory_cache);

@@ -5,8 +5,9 @@
 
 #include "io/conn_tls_priv.h"
 #include "io/loop_priv.h"
+#include "io/tls/tls_certs.h"
+#include "io/tls/tls_key.h"
 #include "io/tls/tls_memory.h"
-#include "io/tls/tls_pair.h"
 
 #define RECORD_MAX 16384
 
@@ -323,6 +324,8 @@ int conn_tls_handshake(struct conn *c)
     if (rc == GNUTLS_E_AGAIN)
         return -ERR_AGAIN;
     c->is_securing = false;
+    if (rc == TLS_KEY_IS_GONE && t->pair) /* who comes next has it loaded again */
+        tls_certs_forget_one(tls_server_certs(t->server), t->pair);
     tls_pair_unref(STEAL(t->pair)); /* nothing is signed any more */
     if (rc < 0) {
         int err = c->error ? c->error : conn_tls_explain(t, rc);

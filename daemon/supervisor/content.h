@@ -16,6 +16,12 @@ struct content {
     bool is_valid;            /* false: the bundle only says what is wrong with the file */
 };
 
+/* Channels of its key process that engines get. */
+static inline size_t content_channels(const struct content *c)
+{
+    return c->keys ? c->keys->n - (c->plan.keys.n_loaded > 0) : 0;
+}
+
 /* An empty memory for a bundle; *ret_fd is owned, close-on-exec. */
 int content_memory(int *ret_fd) NODISCARD;
 /* The memories of a content that is being read. */

@@ -73,15 +73,17 @@ void key_process_free(struct key_process *k)
 }
 
 /* In the child: everything but these descriptors is close-on-exec. */
-static void key_process_exec(const struct key_process *k, const char *user, const char *group)
+static void key_process_exec(const struct key_process *k, const char *user, const char *group,
+                             size_t n_loaded)
 {
-    char memory[24];
+    char memory[24], loaded[24];
     AUTO_BUF channels = BUF_INIT;
     sigset_t none;
     int err = 0;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     snprintf(memory, sizeof(memory), "%d", k->memory);
+    snprintf(loaded, sizeof(loaded), "%zu", n_loaded);
     (void)fcntl(k->memory, F_SETFD, 0);
     for (size_t i = 0; i < k->n && err == 0; i++) {
         (void)fcntl(k->own[i], F_SETFD, 0);
@@ -92,17 +94,17 @@ static void key_process_exec(const struct key_process *k, const char *user, cons
     if (err == 0 && buf_cstr(&channels))
         execl("/proc/self/exe", "mailproxyd", "--key-process", memory, "--channels",
               buf_cstr(&channels), "--user", user ? user : "", "--group", group ? group : "",
-              (char *)NULL);
+              "--loaded", loaded, (char *)NULL);
     _exit(EX_OSERR);
 }
 
-int key_process_start(struct key_process *k, const char *user, const char *group)
+int key_process_start(struct key_process *k, const char *user, const char *group, size_t n_loaded)
 {
     if (k->pid > 0)
         return 0;
     pid_t pid = fork();
     if (pid == 0)
-        key_process_exec(k, user, group);
+        key_process_exec(k, user, group, n_loaded);
     if (pid < 0)
         return err_from_errno(errno);
     k->pid = pid;

@@ -28,8 +28,10 @@ int key_process_new(int memory, size_t n, struct key_process **ret) NODISCARD;
 int key_process_copy(const struct key_process *k, struct key_process **ret) NODISCARD;
 /* It signs for a while what an engine has begun, then it ends. NULL is fine. */
 void key_process_free(struct key_process *k);
-/* Starts it as a user and group (NULL = ours) unless it runs. */
-int key_process_start(struct key_process *k, const char *user, const char *group) NODISCARD;
+/* Starts it as a user and group (NULL = ours) unless it runs. n_loaded: so many keys of a directory
+ * come while it runs, by the last channel; 0 = none do. */
+int key_process_start(struct key_process *k, const char *user, const char *group,
+                      size_t n_loaded) NODISCARD;
 /* It has ended: it is started again, see key_process_tick. */
 void key_process_died(struct key_process *k, int status);
 /* Whether the descriptors stay open in the program that takes this one's place. */

@@ -18,6 +18,7 @@
 
 #define LOADING_MS 2000 /* a certificate takes a millisecond; clients wait longer */
 #define LOADING_CAREFUL 64
+enum { LOADING_MEMORY_FD = STDERR_FILENO + 1, LOADING_KEYS_FD }; /* the child's */
 #define LOADING_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
 /* ---- who wants what ---- */
@@ -87,12 +88,20 @@ static _Noreturn void loading_run(const struct loading *l, const struct content 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(EX_OSERR);
-    (void)dup2(l->memory, STDERR_FILENO + 1);
-    (void)close_range(STDERR_FILENO + 2, ~0u, 0);
+    int keys = c->plan.keys.n_loaded > 0
+                   ? fcntl(c->keys->engines[c->keys->n - 1], F_DUPFD, LOADING_KEYS_FD + 1)
+                   : -1;
+    int memory = fcntl(l->memory, F_DUPFD, LOADING_KEYS_FD + 1);
+    if (memory < 0 || dup2(memory, LOADING_MEMORY_FD) < 0 ||
+        (keys >= 0 && dup2(keys, LOADING_KEYS_FD) < 0))
+        _exit(EX_OSERR);
+    (void)close_range(keys >= 0 ? LOADING_KEYS_FD + 1 : LOADING_KEYS_FD, ~0u, 0);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     sandbox_enter_loading();
-    _exit(loading_write(c, l->what.entries, l->what.n, STDERR_FILENO + 1) < 0 ? EX_IOERR : 0);
+    int err = loading_write(c, l->what.entries, l->what.n, LOADING_MEMORY_FD,
+                            keys >= 0 ? LOADING_KEYS_FD : -1);
+    _exit(err < 0 ? EX_IOERR : 0);
 }
 
 void loading_go_on(struct supervisor *s)

@@ -27,5 +27,7 @@ struct loading {
 };
 
 /* Writes the records of some entries of a content's directory (engine/wire.h); what cannot be used
- * is a record, too. Blocking: reads files. -ERR_x: not all were written. */
-int loading_write(const struct content *c, const uint32_t *entries, size_t n, int fd) NODISCARD;
+ * is a record, too. keys: the channel by which the content's key process takes keys, for which the
+ * records have places; -1 = there is none. Blocking: reads files. -ERR_x: not all were written. */
+int loading_write(const struct content *c, const uint32_t *entries, size_t n, int fd,
+                  int keys) NODISCARD;

@@ -6,7 +6,9 @@
 
 #include "base/cleanup.h"
 #include "base/record.h"
+#include "io/tls/key_service.h"
 #include "io/tls/tls_directory.h"
+#include "io/tls/tls_key_file.h"
 #include "io/tls/tls_pair.h"
 #include "supervisor/supervisor_priv.h"
 
@@ -14,8 +16,10 @@
 
 /* One entry on its way from the disk. */
 struct load {
-    const struct plan_directory *directory;
+    uint32_t number;
     struct tls_directory_entry entry;
+    uint64_t service; /* of the key process */
+    int keys;         /* channel to it; -1 = none */
     struct files *files;
     struct str passwords;
     char *cert, *key; /* paths */
@@ -43,6 +47,20 @@ static int load_file(const struct load *l, const char *path, struct str *ret, co
     return err;
 }
 
+/* The key goes to the key process, and its place stands for it. */
+static int load_hand_over(const struct load *l, struct buf *pem)
+{
+    AUTO_SECRET_BUF der = BUF_INIT;
+    struct tls_key_place place = {.service = l->service};
+    int err = tls_key_file_take(buf_str(pem), STR(""), &der, &place);
+    if (err == 0)
+        err = key_channel_load(l->keys, KEY_DIRECTORY_FIRST + l->number, buf_str(&der));
+    buf_wipe(pem);
+    place.service = l->service;
+    place.number = KEY_DIRECTORY_FIRST + l->number;
+    return err < 0 ? err : tls_key_place_append(&place, pem);
+}
+
 static int load_pair(struct load *l, struct buf *out)
 {
     AUTO_SECRET_BUF opened = BUF_INIT;
@@ -57,6 +75,11 @@ static int load_pair(struct load *l, struct buf *out)
         file = l->cert;
         err = tls_pair_open(chain, key, l->passwords, &opened, &why);
     }
+    if (err == 0 && l->keys >= 0) {
+        file = l->key;
+        err = load_hand_over(l, &opened);
+        why = err < 0 ? "the key process does not take it" : NULL;
+    }
     if (err < 0)
         return load_bad(l, err, file, why ? why : err_text(err), out);
     const struct record r = {
@@ -66,9 +89,10 @@ static int load_pair(struct load *l, struct buf *out)
     return record_append(out, &r);
 }
 
-static int load_entry(const struct plan_directory *d, uint32_t number, struct buf *out)
+static int load_entry(const struct content *c, uint32_t number, int keys, struct buf *out)
 {
-    struct load l = {.directory = d};
+    const struct plan_directory *d = &c->plan.directory;
+    struct load l = {.number = number, .service = c->plan.keys.service, .keys = keys};
     struct str passwords = STR("");
     int err = tls_directory_entry_at(str_n(d->listing, d->n_bytes), number, &l.entry);
     if (err == 0)
@@ -86,12 +110,12 @@ static int load_entry(const struct plan_directory *d, uint32_t number, struct bu
 }
 
 /* Each is written as soon as it was read: of a child that ends early the others are of use. */
-int loading_write(const struct content *c, const uint32_t *entries, size_t n, int fd)
+int loading_write(const struct content *c, const uint32_t *entries, size_t n, int fd, int keys)
 {
     int err = 0;
     for (size_t i = 0; i < n && err == 0; i++) {
         AUTO_SECRET_BUF out = BUF_INIT;
-        err = load_entry(&c->plan.directory, entries[i], &out);
+        err = load_entry(c, entries[i], keys, &out);
         struct str bytes = buf_str(&out);
         while (err == 0 && bytes.n > 0) {
             ssize_t some = write(fd, bytes.p, bytes.n);

@@ -100,13 +100,14 @@ int plan_append(const struct config *c, struct buf *out)
 /* Workers, the control thread and its helpers may all sign at once. */
 int plan_append_keys(const struct config *c, uint64_t service, struct buf *out)
 {
-    uint64_t n = (uint64_t)c->workers + PLAN_KEY_CHANNELS_MORE;
+    const uint64_t n_loaded = c->tls.directory ? c->tls.directory_cache : 0;
+    uint64_t n = (uint64_t)c->workers + PLAN_KEY_CHANNELS_MORE + (n_loaded > 0);
     if (n > KEY_CHANNELS_MAX)
         n = KEY_CHANNELS_MAX;
-    const struct record r = {
-        PLAN_KEYS,
-        4,
-        {record_field(&service), record_field(&n), plan_text(c->user), plan_text(c->group)}};
+    const struct record r = {PLAN_KEYS,
+                             5,
+                             {record_field(&service), record_field(&n), plan_text(c->user),
+                              plan_text(c->group), record_field(&n_loaded)}};
     return record_append(out, &r);
 }
 
@@ -225,7 +226,7 @@ static int plan_read_log(struct plan *p, const struct record *r)
 
 static int plan_read_keys(struct plan *p, const struct record *r)
 {
-    uint64_t n = 0;
+    uint64_t n = 0, n_loaded = 0;
     int err = p->keys.n_channels ? -ERR_SYNTAX : record_number(r, 0, UINT64_MAX, &p->keys.service);
     if (err == 0)
         err = record_number(r, 1, KEY_CHANNELS_MAX, &n);
@@ -233,8 +234,14 @@ static int plan_read_keys(struct plan *p, const struct record *r)
         err = record_text(r, 2, &p->keys.user);
     if (err == 0)
         err = record_text(r, 3, &p->keys.group);
-    if (err == 0)
+    if (err == 0 && r->n > 4)
+        err = record_number(r, 4, UINT16_MAX, &n_loaded);
+    if (err == 0 && n_loaded > 0 && n < 2)
+        err = -ERR_SYNTAX;
+    if (err == 0) {
         p->keys.n_channels = n;
+        p->keys.n_loaded = n_loaded;
+    }
     return err < 0 || n > 0 ? err : -ERR_SYNTAX;
 }
 

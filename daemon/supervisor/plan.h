@@ -39,8 +39,10 @@ struct plan {
     struct plan_log *logs;
     size_t n_logs;
     struct plan_keys {
-        uint64_t service;   /* key_service_add */
-        size_t n_channels;  /* 0 = there is no key process */
+        uint64_t service;  /* key_service_add */
+        size_t n_channels; /* 0 = there is no key process */
+        size_t n_loaded; /* keys of the directory that it keeps, which come by the last channel; 0 =
+                            it has no such channel */
         char *user, *group; /* NULL = ours */
     } keys;
     struct plan_directory {  /* of certificates that engines want one by one */

@@ -62,7 +62,9 @@ int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses
     int err = reading_make_folders(c, ret_error);
     if (err < 0)
         return err;
-    err = c->keys ? key_process_start(c->keys, c->plan.keys.user, c->plan.keys.group) : 0;
+    err = c->keys ? key_process_start(c->keys, c->plan.keys.user, c->plan.keys.group,
+                                      c->plan.keys.n_loaded)
+                  : 0;
     if (err < 0) {
         *ret_error = str_printf("the key process was not started: %s", err_text(err));
         return err;
@@ -99,12 +101,12 @@ static int deliver_all(struct supervisor *s, struct engine_process *to, const st
                                       .is_kept = ask == 0 && c == s->kept,
                                       .n_sockets = (uint32_t)n,
                                       .n_logs = (uint32_t)n_logs,
-                                      .n_keys = (uint32_t)(c->number && c->keys ? c->keys->n : 0)};
+                                      .n_keys = (uint32_t)(c->number ? content_channels(c) : 0)};
     wire_packet_init(&packet, WIRE_CONTENT, &head, sizeof(head));
     int err = outbox_send(to, &packet, &c->fd, 1);
     if (err == 0 && head.n_keys > 0) {
         wire_packet_init(&packet, WIRE_KEYS, &c->plan.keys.service, sizeof(c->plan.keys.service));
-        err = outbox_send(to, &packet, c->keys->engines, c->keys->n);
+        err = outbox_send(to, &packet, c->keys->engines, head.n_keys);
     }
     if (err == 0)
         err = outbox_send_places(to, WIRE_SOCKETS, sockets, n);
@@ -161,7 +163,7 @@ static void reading_restart_keys(struct supervisor *s, uint64_t now)
         if (!k || k->pid > 0 || k->restart_at_ms == 0 || now < k->restart_at_ms)
             continue;
         const struct plan_keys *p = &all[i]->plan.keys;
-        int err = key_process_start(k, p->user, p->group);
+        int err = key_process_start(k, p->user, p->group, p->n_loaded);
         if (err < 0) {
             k->restart_at_ms = now + 1000;
             LOG_EVENT(LOG_LEVEL_ERROR, "key-process-not-started", KV_ERR("error", err));

@@ -12,6 +12,7 @@ import pytest
 from conftest import USERS
 from harness import certs, imap, wait
 from test_certificate_watch import metric
+from test_key_process import holds, key_processes
 
 USER = "u1@example.org"
 
@@ -211,6 +212,36 @@ def test_reload_and_crash(make, files):
     p.configure({})
     p.ctl("config", "reload")
     assert shown(p, "a.test") == "default.test"
+
+
+def test_key_process(make, files):
+    """The keys go to the key process alone, which may die, and which keeps no more than the configured number of them."""
+    subjects = {f"k{i}.test": files.put(f"k{i}.test") for i in range(4)}
+    p = make(key_process=True, directory_cache=2)
+    for _ in range(2):
+        assert {n: shown(p, n) for n in subjects} == subjects
+    if os.geteuid() == 0:
+        key = os.path.join(files.authority.folder, subjects["k3.test"] + ".key")
+        assert holds(key_processes(p)[0], key) and not holds(p.engine_pid(), key)
+    os.kill(key_processes(p)[0], signal.SIGKILL)
+    for name, subject in subjects.items():  # one handshake may find out that the key is gone
+        wait.until(lambda: tries(p, name) == subject, subject)
+    renewed = files.put("k0.test")
+    wait.until(lambda: tries(p, "k0.test") == renewed, renewed)
+    p.ctl("config", "reload")
+    assert shown(p, "k1.test") == subjects["k1.test"]
+    pid = p.engine_pid()
+    p.ctl("system", "upgrade", "--yes")
+    wait.until(lambda: p.is_ready() and p.engine_pid() != pid, "the new engine")
+    assert {n: shown(p, n) for n in ("k2.test", "k3.test")} == {n: subjects[n] for n in ("k2.test", "k3.test")}
+    assert "engine-killed" not in p.whole_log()
+
+
+def tries(p, name):
+    try:
+        return shown(p, name)
+    except OSError:
+        return None
 
 
 def check(p):

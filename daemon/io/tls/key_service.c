@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/container/list.h"
+#include "base/hash.h"
 #include "base/log/log.h"
 
 struct key_channel {
@@ -133,16 +134,23 @@ static int channel_wait(int fd, uint64_t id, uint64_t limit_ms, struct key_answe
     }
 }
 
+/* Sends a request of n bytes; *a is its answer, with *ret_n bytes of signature. */
+static int channel_exchange(int fd, const struct key_request *r, size_t n, uint64_t limit_ms,
+                            struct key_answer *a, size_t *ret_n)
+{
+    while (channel_read(fd, a) > 0)
+        continue;
+    if (send(fd, r, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        return errno == EAGAIN ? -ERR_TIMEOUT : -ERR_CLOSED;
+    return channel_wait(fd, r->id, limit_ms, a, ret_n);
+}
+
 static int channel_ask(int fd, const struct key_request *r, size_t n, uint64_t limit_ms,
                        unsigned char *out, size_t *ret_n)
 {
     struct key_answer a;
     size_t got = 0;
-    while (channel_read(fd, &a) > 0)
-        continue;
-    if (send(fd, r, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        return errno == EAGAIN ? -ERR_TIMEOUT : -ERR_CLOSED;
-    int err = channel_wait(fd, r->id, limit_ms, &a, &got);
+    int err = channel_exchange(fd, r, n, limit_ms, &a, &got);
     if (err == 0 && (got == 0 || got > *ret_n))
         err = -ERR_PROTOCOL;
     if (err < 0)
@@ -150,6 +158,21 @@ static int channel_ask(int fd, const struct key_request *r, size_t n, uint64_t l
     memcpy(out, a.signature, got);
     *ret_n = got;
     return 0;
+}
+
+/* Of a process before that was killed there may be answers: the number tells them from ours. */
+int key_channel_load(int fd, uint32_t number, struct str der)
+{
+    struct key_request r = {.key = number};
+    struct key_answer a;
+    size_t got = 0;
+    if (der.n > KEY_DATA_MAX)
+        return -ERR_TOO_LONG;
+    hash_random(&r.id, sizeof(r.id));
+    memcpy(r.data, der.p, der.n);
+    int err = channel_exchange(fd, &r, KEY_REQUEST_HEAD + der.n, KEY_LOAD_MS, &a, &got);
+    explicit_bzero(r.data, der.n);
+    return err;
 }
 
 static struct key_channel *service_take(struct key_service *s)

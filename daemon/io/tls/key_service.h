@@ -13,6 +13,9 @@
 #define KEY_CHANNELS_MAX 64
 /* A signature takes less than 10 ms; a thread that waits longer keeps its sessions waiting. */
 #define KEY_SIGN_MS 300
+#define KEY_LOAD_MS 1000 /* for a key to be taken over */
+/* Keys from this number on are those of a directory, in the order of its listing. */
+#define KEY_DIRECTORY_FIRST (UINT32_C(1) << 24)
 #define KEY_PAUSE_MS 1000 /* after that nobody asks for so long, then one */
 
 /* One packet each way on a SOCK_SEQPACKET socket. */
@@ -41,6 +44,10 @@ int key_service_add(uint64_t id, const int *fds, size_t n) NODISCARD;
 /* One reference, or NULL. Thread: any. */
 struct key_service *key_service_find(uint64_t id);
 void key_service_unref(struct key_service *s); /* NULL is fine */
+/* Hands a key (PKCS #8 in DER) to a key process, by a channel that key_server_run takes keys from:
+ * it is key `number` from then on. Waits KEY_LOAD_MS at most. -ERR_TIMEOUT, -ERR_CLOSED,
+ * -ERR_TOO_LONG, or what it said. Thread: the only one that uses the channel. */
+int key_channel_load(int fd, uint32_t number, struct str der) NODISCARD;
 /* A signature of data by a key. *ret_n: in the room of out, out its bytes. Waits KEY_SIGN_MS at
  * most. -ERR_TIMEOUT: the process does not answer, or did not a moment ago; -ERR_CLOSED: it is
  * gone; or what it said. Thread: any. */

@@ -176,6 +176,17 @@ void tls_certs_forget(struct tls_certs *c)
     pthread_mutex_unlock(&c->mutex);
 }
 
+void tls_certs_forget_one(struct tls_certs *c, const struct tls_pair *p)
+{
+    pthread_mutex_lock(&c->mutex);
+    LIST_FOREACH_SAFE (it, &c->used) {
+        struct cert *e = LIST_ITEM(it, struct cert, used);
+        if (e->pair == p && !cert_is_pending(e))
+            cert_drop(c, e);
+    }
+    pthread_mutex_unlock(&c->mutex);
+}
+
 /* ---- picking; under the lock ---- */
 
 static void certs_add_waker(struct tls_certs *c, const struct tls_waker *w)

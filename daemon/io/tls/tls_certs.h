@@ -48,6 +48,8 @@ void tls_certs_wake(struct tls_certs *c);
 /* A key process no longer has the keys of what is loaded: all of it is loaded again when it is
  * asked for. */
 void tls_certs_forget(struct tls_certs *c);
+/* The same of one that did not sign. */
+void tls_certs_forget_one(struct tls_certs *c, const struct tls_pair *p);
 
 struct tls_certs_figures {
     size_t names, loaded, refused, pending;    /* now */

@@ -197,8 +197,10 @@ static int on_sign(gnutls_privkey_t key, gnutls_sign_algorithm_t algo, void *arg
     (void)flags;
     unsigned char out[TLS_SIGNATURE_MAX];
     size_t n = sizeof(out);
-    if (tls_key_sign(arg, algo, str_n(data->data, data->size), out, &n) < 0)
-        return GNUTLS_E_PK_SIGN_FAILED;
+    int err = tls_key_sign(arg, algo, str_n(data->data, data->size), out, &n);
+    if (err < 0) /* the key process has it no more; else it may have it again */
+        return err == -ERR_NOT_FOUND || err == -ERR_CLOSED ? TLS_KEY_IS_GONE
+                                                           : GNUTLS_E_PK_SIGN_FAILED;
     ret->data = gnutls_malloc(n);
     if (!ret->data)
         return GNUTLS_E_MEMORY_ERROR;

@@ -37,5 +37,8 @@ gnutls_pk_algorithm_t tls_key_kind(const struct tls_key *k);
 int tls_key_sign(const struct tls_key *k, gnutls_sign_algorithm_t algo, struct str data,
                  unsigned char *out, size_t *ret_n) NODISCARD;
 
+/* What GnuTLS says of a handshake whose key is not there: the process that had it is gone, or has
+ * let it go for others. */
+#define TLS_KEY_IS_GONE GNUTLS_E_NO_CERTIFICATE_FOUND
 /* Makes it a key of GnuTLS, which takes k over (also on failure). -ERR_NOMEM, -ERR_TLS. */
 int tls_key_import(struct tls_key *k, gnutls_privkey_t *ret) NODISCARD;

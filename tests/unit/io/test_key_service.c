@@ -326,6 +326,56 @@ static void test_files(void **state)
         close(ours[i]);
 }
 
+#define FIRST KEY_DIRECTORY_FIRST
+
+/* Keys that come while it runs, by the channel for it: so many, the longest unused goes. By other
+ * channels none come, and those from the beginning stay. */
+static void test_loaded(void **state)
+{
+    (void)state;
+    int fds[CHANNELS - 1], fd = ours[CHANNELS - 1];
+    AUTO_SECRET_BUF der = BUF_INIT;
+    AUTO_FREE char *long_der = calloc(1, KEY_DATA_MAX + 1);
+    struct tls_key_place place;
+    gnutls_datum_t text;
+    assert_int_equal(gnutls_load_file(certs[EC].key_file, &text), 0);
+    assert_int_equal(tls_key_file_take(str_n(text.data, text.size), STR(""), &der, &place), 0);
+    gnutls_free(text.data);
+    key_server_take_keys(server, 2);
+    serve();
+    for (size_t i = 0; i < CHANNELS - 1; i++)
+        fds[i] = dup(ours[i]);
+    assert_int_equal(key_service_add(++last_id, fds, CHANNELS - 1), 0);
+    struct key_service *s = key_service_find(last_id);
+    assert_int_equal(sign(s, FIRST, kinds[EC].algo, 32), -ERR_NOT_FOUND);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(key_channel_load(fd, FIRST + i, buf_str(&der)), 0);
+    assert_int_equal(sign(s, FIRST, kinds[EC].algo, 32), -ERR_NOT_FOUND);
+    assert_int_equal(sign(s, FIRST + 2, kinds[EC].algo, 32), 0);
+    assert_int_equal(sign(s, FIRST + 1, kinds[EC].algo, 32), 0);
+    assert_int_equal(key_channel_load(fd, FIRST + 1, buf_str(&der)), 0); /* once more */
+    assert_int_equal(key_channel_load(fd, FIRST + 3, buf_str(&der)), 0);
+    assert_int_equal(sign(s, FIRST + 2, kinds[EC].algo, 32), -ERR_NOT_FOUND);
+    assert_int_equal(sign(s, FIRST + 1, kinds[EC].algo, 32), 0);
+    assert_int_equal(key_channel_load(fd, EC, buf_str(&der)), -ERR_INVAL);
+    assert_int_equal(key_channel_load(fd, FIRST, STR("no key")), -ERR_TLS);
+    assert_int_equal(key_channel_load(fd, FIRST, str_n(long_der, KEY_DATA_MAX + 1)), -ERR_TOO_LONG);
+    struct key_request r = {.id = 1, .key = FIRST + 9};
+    struct key_answer a;
+    memcpy(r.data, der.data + der.start, der.len);
+    assert_true(key_server_answer(server, &r, KEY_REQUEST_HEAD + der.len, &a) > 0);
+    assert_int_equal(a.err, -ERR_NOT_FOUND);
+    for (size_t n = 0; n < KEY_REQUEST_HEAD; n++)
+        assert_int_equal(key_server_load(server, &r, n, &a), 0);
+    for (uint32_t i = 0; i < N_KEYS; i++)
+        assert_int_equal(sign(s, i, kinds[i].algo, 32), 0);
+    key_service_unref(s);
+    stop();
+    fd = dup(0);
+    assert_true(key_channel_load(fd, FIRST, buf_str(&der)) < 0);
+    close(fd);
+}
+
 #define SERVICE_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -334,7 +384,7 @@ int main(void)
         SERVICE_TEST(test_signs),          SERVICE_TEST(test_as_key),   SERVICE_TEST(test_silence),
         SERVICE_TEST(test_awaited),        SERVICE_TEST(test_gone),     SERVICE_TEST(test_nonsense),
         SERVICE_TEST(test_broken_records), SERVICE_TEST(test_replaced), SERVICE_TEST(test_files),
-        SERVICE_TEST(test_files_of_keys),
+        SERVICE_TEST(test_files_of_keys),  SERVICE_TEST(test_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

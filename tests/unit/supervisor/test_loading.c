@@ -85,7 +85,7 @@ static void test_write(void **state)
     AUTO_FREE char *gone = str_printf("%s/c.test.pem", folder);
     assert_int_equal(unlink(gone), 0);
     assert_int_equal(content_memory(&fd), 0);
-    assert_int_equal(loading_write(c, entries, 3, fd), 0);
+    assert_int_equal(loading_write(c, entries, 3, fd, -1), 0);
     struct str all = written(fd), rest = all;
     for (uint32_t i = 0; i < 3; i++) {
         uint64_t number = 0;
@@ -98,7 +98,7 @@ static void test_write(void **state)
     }
     assert_int_equal(rest.n, 0);
     munmap((void *)all.p, all.n);
-    assert_true(loading_write(c, &(const uint32_t){3}, 1, fd) < 0);
+    assert_true(loading_write(c, &(const uint32_t){3}, 1, fd, -1) < 0);
     close(fd);
     content_unref(c);
 }
