@@ -4,6 +4,7 @@
 
 #include "base/cert_days.h"
 #include "base/clock.h"
+#include "io/tls/tls_certs.h"
 #include "rpc/handlers.h"
 #include "rpc/table_json.h"
 #include "runtime/listener_pause.h"
@@ -82,6 +83,45 @@ void command_listener_show(struct request *r)
     }
     request_set_text(row, "pool", l->config->pool);
     request_answer(r, row);
+}
+
+/* ---- certificates of the directory ---- */
+
+static const char *const certificate_states[] = {[TLS_CERTS_UNLOADED] = "listed",
+                                                 [TLS_CERTS_LOADED] = "loaded",
+                                                 [TLS_CERTS_REFUSED] = "refused"};
+
+static json_t *certificate_row(const struct tls_certs_row *c)
+{
+    json_t *row = json_object();
+    request_set_text(row, "name", c->name.p);
+    request_set_text(row, "state", certificate_states[c->state]);
+    if (c->expires > 0)
+        (void)json_object_set_new(
+            row, "cert_days",
+            json_integer(cert_days(c->expires, (int64_t)(clock_wall_ms() / 1000))));
+    return row;
+}
+
+void command_listener_certificates(struct request *r)
+{
+    struct tls_certs *certs = request_control(r)->host->certs;
+    const char *pattern = request_text(r, "name"), *state = request_text(r, "state");
+    char name[TLS_DIRECTORY_NAME_MAX + 1];
+    struct tls_certs_row c;
+    bool is_known = !state;
+    for (size_t i = 0; i < ARRAY_LEN(certificate_states); i++)
+        is_known = is_known || strcmp(state, certificate_states[i]) == 0;
+    if (!is_known) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "state must be listed, loaded or refused");
+        return;
+    }
+    json_t *rows = json_array();
+    for (uint32_t i = 0; tls_certs_row(certs, i, name, &c); i++)
+        if ((!pattern || str_glob(str_of(pattern), c.name)) &&
+            (!state || strcmp(state, certificate_states[c.state]) == 0))
+            (void)json_array_append_new(rows, certificate_row(&c));
+    table_answer(r, rows);
 }
 
 /* ---- pause and resume ---- */

@@ -110,6 +110,9 @@ static bool hear_sessions(struct supervisor *s, struct engine_process *from, uin
 
 static bool hear_load(struct supervisor *s, struct engine_process *from, uint64_t number)
 {
+    const struct old_engine *old = supervisor_old(s, from);
+    if (old && !old->content) /* of the program before, which did not tell what it works with */
+        return from->is_ready;
     return from->is_ready && loading_want(s, from, number);
 }
 

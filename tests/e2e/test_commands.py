@@ -131,6 +131,7 @@ ROWS = {
 
     "pool list": Row([], SAME, bad=[["x"]]),
     "listener list": Row([], SAME, bad=[["x"]]),
+    "listener certificates": Row([], SAME, bad=[["--state", "zzz"]]),
     "listener pause": Row(["spare"], UNCHANGED, ["spar"], "E_NO_LISTENER", [[]], after=[["listener", "resume", "spare"]]),
     "listener resume": Row(["spare"], UNCHANGED, ["spar"], "E_NO_LISTENER", [[]], [["listener", "pause", "spare"]]),
     "pool show": Row(["main"], SAME, ["mian"], "E_NO_POOL", [[], ["main", "x"]]),

@@ -158,6 +158,9 @@ def test_broken(make, files):
     assert log.count("certificate-refused") == 3 and "the key is not that of the certificate" in log
     assert log.count("certificate-of-another-name") == 1
     assert sum("mixed.test cannot be used" in (e.get("text") or "") for e in p.ctl("event", "list")) == 1
+    assert {r["name"]: r["state"] for r in p.ctl("listener", "certificates")} == {
+        "good.test": "loaded", "wrong.test": "loaded", **{n: "refused" for n in ("fifo.test", "mixed.test", "text.test")}}
+    assert [(r["name"], r["cert_days"]) for r in p.ctl("listener", "certificates", "g*.test", "--state", "loaded")] == [("good.test", 29)]
     mended = files.put("mixed.test", "pair")
     shows(p, "mixed.test", mended)
 

@@ -276,6 +276,12 @@ bool tls_certs_next(struct tls_certs *c, uint64_t now_ms, uint32_t *ret_number)
     return is_found;
 }
 
+/* Without a change of its files? */
+static bool cert_may_be_mended(int err)
+{
+    return err_is_shortage(err) || err == -ERR_TIMEOUT || err == -ERR_IO || err == -ERR_CLOSED;
+}
+
 /* A load that went on longer than anybody waited for is as good as any other. */
 void tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struct tls_pair *p,
                    int err, uint64_t now_ms)
@@ -290,7 +296,7 @@ void tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struc
         e->version = version;
         e->retry_ms = 0;
         c->counts.n_loads++;
-    } else if (e && (err == -ERR_TLS || err == -ERR_TOO_LONG)) {
+    } else if (e && !cert_may_be_mended(err)) {
         cert_set_refused(c, e, version);
         c->counts.n_refusals++;
     } else if (e) {
@@ -326,9 +332,10 @@ bool tls_certs_row(struct tls_certs *c, uint32_t number, char name[TLS_DIRECTORY
         const struct cert *e = map_get(&c->by_name, line.name);
         (void)str_copy(name, TLS_DIRECTORY_NAME_MAX + 1, line.name);
         *ret = (struct tls_certs_row){.name = str_of(name),
-                                      .state = e && e->refused == line.version ? TLS_CERTS_REFUSED
-                                               : e && e->pair                  ? TLS_CERTS_LOADED
-                                                                               : TLS_CERTS_UNLOADED,
+                                      .state = e && (e->refused == line.version || e->retry_ms)
+                                                   ? TLS_CERTS_REFUSED
+                                               : e && e->pair ? TLS_CERTS_LOADED
+                                                              : TLS_CERTS_UNLOADED,
                                       .expires = e && e->pair ? tls_pair_expires(e->pair) : 0};
     }
     pthread_mutex_unlock(&c->mutex);
