@@ -79,6 +79,14 @@ ptrdiff_t str_index(struct str s, char c)
     return at ? at - s.p : -1;
 }
 
+ptrdiff_t str_find(struct str s, struct str part)
+{
+    if (s.n == 0 || part.n == 0) /* memmem wants pointers also where there is nothing */
+        return part.n == 0 ? 0 : -1;
+    const char *at = memmem(s.p, s.n, part.p, part.n);
+    return at ? at - s.p : -1;
+}
+
 bool str_has_crlf_nul(struct str s)
 {
     return str_index(s, '\r') >= 0 || str_index(s, '\n') >= 0 || str_index(s, '\0') >= 0;

@@ -68,6 +68,8 @@ struct str str_cut(struct str *s, char sep);
 struct str str_word(struct str *s);
 /* Index of c, or -1. */
 ptrdiff_t str_index(struct str s, char c);
+/* Index of the first run of bytes that is part, or -1. */
+ptrdiff_t str_find(struct str s, struct str part);
 /* True when the slice holds CR, LF or NUL: never allowed in a credential or a name that is sent on.
  */
 bool str_has_crlf_nul(struct str s);

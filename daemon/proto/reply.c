@@ -48,7 +48,7 @@ const char *reply_name(enum reply_kind kind)
 static bool reply_is_clean(struct str text, size_t max_bytes)
 {
     return text.n > 0 && text.n <= max_bytes && text.p[0] != ' ' && text.p[text.n - 1] != ' ' &&
-           str_is_printable_ascii(text) && !memmem(text.p, text.n, "  ", 2);
+           str_is_printable_ascii(text) && str_find(text, STR("  ")) < 0;
 }
 
 int reply_append_clean(struct buf *out, struct str text, size_t max_bytes)

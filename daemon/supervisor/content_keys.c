@@ -113,7 +113,7 @@ static int keys_copy_others(struct taking *t)
     int err = 0;
     while (err == 0 && files_next(t->config->files, &pos, &path, &content)) {
         AUTO_SECRET_BUF text = BUF_INIT;
-        bool has_key = content.n > 0 && memmem(content.p, content.n, "PRIVATE KEY-----", 16);
+        bool has_key = str_find(content, STR("PRIVATE KEY-----")) >= 0;
         AUTO_FREE char *name = str_dup(path);
         if (!name)
             return -ERR_NOMEM;

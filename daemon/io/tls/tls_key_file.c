@@ -105,11 +105,10 @@ int tls_key_place_append(const struct tls_key_place *p, struct buf *out)
 
 int tls_key_place_find(struct str text, struct tls_key_place *ret)
 {
-    const size_t n = sizeof(place_begin) - 1;
-    const char *at = text.n ? memmem(text.p, text.n, place_begin, n) : NULL;
-    if (!at)
+    ptrdiff_t at = str_find(text, str_of(place_begin));
+    if (at < 0)
         return -ERR_NOT_FOUND;
-    struct str rest = str_n(at + n, text.n - (size_t)(at + n - text.p));
+    struct str rest = str_skip(text, (size_t)at + sizeof(place_begin) - 1);
     struct str line = str_cut(&rest, '\n');
     uint64_t service, v[3] = {0};
     int err = str_to_u64(str_word(&line), UINT64_MAX, &service);

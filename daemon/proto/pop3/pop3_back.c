@@ -281,13 +281,12 @@ static enum back_result pop3_back_check_env(struct pop3_back *p)
 static enum back_result pop3_back_greeting(struct pop3_back *p, bool is_ok, bool is_err,
                                            struct str text, struct buf *out)
 {
-    static const char xclient[] = "[XCLIENT]";
     p->is_greeted = true;
     if (is_err) /* busy, or closed to us: another one may serve */
         return back_fail(&p->b, BACK_FAIL_BYE, text);
     if (!is_ok)
         return back_fail(&p->b, BACK_FAIL_PROTOCOL, text);
-    p->has_xclient = text.n > 0 && memmem(text.p, text.n, xclient, sizeof(xclient) - 1);
+    p->has_xclient = str_find(text, STR("[XCLIENT]")) >= 0;
     enum back_result r = pop3_back_check_env(p);
     return r == BACK_NEED_MORE ? pop3_back_next(p, out) : r;
 }

@@ -70,6 +70,12 @@ static void test_words(void **state)
     assert_int_equal(str_index(STR("abc"), 'x'), -1);
     assert_int_equal(str_index(STR_NULL, 'x'), -1);
     assert_int_equal(str_index(STR("a\0b"), '\0'), 1);
+    assert_int_equal(str_find(STR("a  b  "), STR("  ")), 1);
+    assert_int_equal(str_find(STR("ab"), STR("abc")), -1);
+    assert_int_equal(str_find(STR("a\0bc"), STR("\0b")), 1);
+    assert_int_equal(str_find(STR_NULL, STR("a")), -1);
+    assert_int_equal(str_find(STR_NULL, STR_NULL), 0);
+    assert_int_equal(str_find(STR("a"), STR_NULL), 0);
 }
 
 static void test_classes(void **state)
