@@ -86,6 +86,17 @@ static uint64_t or_usual(uint64_t value, uint64_t usual)
     return value ? value : usual;
 }
 
+/* What a specification says of servers, into a client without any. */
+static int client_fill(struct redis_client *c, const struct redis_spec *spec)
+{
+    c->database = spec->database;
+    c->timeout_ms = or_usual(spec->timeout_ms, TIMEOUT_DEFAULT_MS);
+    c->connect_ms = or_usual(spec->connect_ms, CONNECT_DEFAULT_MS);
+    c->tls = spec->tls ? tls_client_ref(spec->tls) : NULL;
+    int err = client_copy_servers(c, spec);
+    return err == 0 && !client_copy_texts(c, spec) ? -ERR_NOMEM : err;
+}
+
 int redis_client_new(struct loop *l, const struct redis_spec *spec, struct redis_client **ret)
 {
     struct redis_client *c = zalloc(sizeof(*c));
@@ -93,18 +104,16 @@ int redis_client_new(struct loop *l, const struct redis_spec *spec, struct redis
         return -ERR_NOMEM;
     c->loop = l;
     c->resolver = spec->resolver;
-    c->database = spec->database;
-    c->timeout_ms = or_usual(spec->timeout_ms, TIMEOUT_DEFAULT_MS);
-    c->connect_ms = or_usual(spec->connect_ms, CONNECT_DEFAULT_MS);
     c->max_reply_bytes = or_usual(spec->max_reply_bytes, REPLY_DEFAULT_BYTES);
     c->max_calls = or_usual(spec->max_calls, CALLS_DEFAULT);
     c->changed = spec->changed;
     c->arg = spec->arg;
-    c->tls = spec->tls ? tls_client_ref(spec->tls) : NULL;
-    int err = client_copy_servers(c, spec);
-    if (err == 0 && !client_copy_texts(c, spec))
-        err = -ERR_NOMEM;
-    err = err < 0 ? err : redis_calls_init(c);
+    int err = client_fill(c, spec);
+    if (err < 0) {
+        client_free(c);
+        return err;
+    }
+    err = redis_calls_init(c);
     err = err < 0 ? err : redis_link_init(c);
     if (err < 0) {
         redis_calls_fini(c);
@@ -113,6 +122,36 @@ int redis_client_new(struct loop *l, const struct redis_spec *spec, struct redis
     }
     *ret = c;
     return 0;
+}
+
+#define SWAP(a, b)                                                                                 \
+    do {                                                                                           \
+        __typeof__(a) swap_ = (a);                                                                 \
+        (a) = (b);                                                                                 \
+        (b) = swap_;                                                                               \
+    } while (0)
+
+int redis_client_configure(struct redis_client *c, const struct redis_spec *spec)
+{
+    struct redis_client *old = zalloc(sizeof(*old));
+    if (!old)
+        return -ERR_NOMEM;
+    int err = client_fill(old, spec);
+    if (err == 0) {
+        SWAP(c->servers, old->servers);
+        SWAP(c->n_servers, old->n_servers);
+        SWAP(c->sentinel, old->sentinel);
+        SWAP(c->user, old->user);
+        SWAP(c->password, old->password);
+        SWAP(c->tls, old->tls);
+        SWAP(c->tls_name, old->tls_name);
+        c->database = old->database;
+        c->timeout_ms = old->timeout_ms;
+        c->connect_ms = old->connect_ms;
+        redis_link_restart(c, "it is configured anew");
+    }
+    client_free(old);
+    return err;
 }
 
 bool redis_is_up(const struct redis_client *c)

@@ -64,6 +64,10 @@ typedef void redis_fn(void *arg, const struct redis_result *r);
  * here: the loop's. */
 int redis_client_new(struct loop *l, const struct redis_spec *spec,
                      struct redis_client **ret) NODISCARD;
+/* Another specification from now on (resolver, limits of calls and callback stay): connects anew,
+ * and what was asked before ends with -ERR_CLOSED. Errors as of redis_client_new: then nothing has
+ * changed. */
+int redis_client_configure(struct redis_client *c, const struct redis_spec *spec) NODISCARD;
 /* Pending calls end without callback. Allowed in callbacks; NULL is fine. */
 void redis_client_free(struct redis_client *c);
 /* Connected to a primary, and not given up: the breaker is closed. Three calls in a row without an
@@ -78,6 +82,8 @@ bool redis_is_up(const struct redis_client *c);
  * -ERR_UNREACHABLE: it is down; -ERR_BUSY: too much is pending; -ERR_NOMEM: cb will not run. */
 int redis_call(struct redis_client *c, const struct str *words, size_t n_words, uint64_t timeout_ms,
                redis_fn *cb, void *arg, struct redis_call **ret) NODISCARD;
+/* Sends what this turn has so far, for who ends before the turn does. */
+void redis_flush(struct redis_client *c);
 /* cb will not run; the reply is read and dropped. Only before cb ran; NULL is fine. */
 void redis_cancel(struct redis_call *call);
 

@@ -57,6 +57,12 @@ static void on_flush(struct loop_deferred *d)
         c->give_up(c, "sending failed");
 }
 
+void redis_flush(struct redis_client *c)
+{
+    loop_undefer(&c->flush);
+    on_flush(&c->flush);
+}
+
 /* ---- deadlines ---- */
 
 static void due_timer_set(struct redis_client *c, uint64_t at_us)

@@ -516,6 +516,19 @@ int redis_link_init(struct redis_client *c)
     return 0;
 }
 
+void redis_link_restart(struct redis_client *c, const char *why)
+{
+    c->next_server = 0;
+    if (c->phase == REDIS_READY)
+        link_break(c, why);
+    if (c->is_dead)
+        return;
+    link_close(c);
+    c->n_rests = 0;
+    c->phase = REDIS_RESTING;
+    link_step_after(c, 0);
+}
+
 void redis_link_fini(struct redis_client *c)
 {
     if (!c->step_timer)

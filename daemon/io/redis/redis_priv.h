@@ -103,5 +103,7 @@ void redis_calls_end(struct redis_client *c, const char *why);
 
 /* Begins to connect in a turn of its own. */
 int redis_link_init(struct redis_client *c) NODISCARD;
+/* Begins anew, as after other servers were named. */
+void redis_link_restart(struct redis_client *c, const char *why);
 /* Closes it for good. */
 void redis_link_fini(struct redis_client *c);

@@ -396,6 +396,42 @@ static void test_demoted(void **state)
     expect(&a, 0, 3);
 }
 
+static void test_configure(void **state)
+{
+    (void)state;
+    struct answer a;
+    const char *servers[] = {sites[1].text}, *bad[] = {"a b"};
+    make_up((struct redis_spec){0}, 1);
+    sites[0].answer = NULL;
+    (void)ask(&a, "1", 20000);
+    assert_int_equal(
+        redis_client_configure(client, &(struct redis_spec){.servers = bad, .n_servers = 1}),
+        -ERR_SYNTAX);
+    assert_true(redis_is_up(client));
+    assert_int_equal(
+        redis_client_configure(
+            client, &(struct redis_spec){.servers = servers, .n_servers = 1, .database = 3}),
+        0);
+    expect(&a, -ERR_CLOSED, 0);
+    io_case_run(loop, is_client_up, NULL);
+    assert_string_equal(facts().server, sites[1].text);
+    assert_non_null(strstr(buf_cstr(&sites[1].heard), "SELECT 3;"));
+}
+
+/* What is sent last of all, before the loop ends. */
+static void test_flush(void **state)
+{
+    (void)state;
+    const struct str words[] = {STR("SAY"), STR("1")};
+    make_up((struct redis_spec){0}, 1);
+    buf_clear(&sites[0].heard);
+    assert_int_equal(redis_call(client, words, 2, 0, NULL, NULL, NULL), 0);
+    redis_flush(client);
+    redis_client_free(STEAL(client));
+    io_case_idle(loop, 20);
+    assert_string_equal(buf_cstr(&sites[0].heard), "SAY 1;");
+}
+
 static const char why_role[] = "is no primary but a replica";
 
 static void test_refused_servers(void **state)
@@ -677,6 +713,8 @@ int main(void)
         T(test_tls),
         T(test_free_within),
         T(test_free_when_broken),
+        T(test_configure),
+        T(test_flush),
     };
     return cmocka_run_group_tests(tests, setup_all, teardown_all);
 }
