@@ -2,8 +2,10 @@
 /* The control plane as a whole: its parts, their beginning and their end. */
 #include "control/control.h"
 
+#include "base/log/log.h"
 #include "control/commands.h"
 #include "control/user/user_relock.h"
+#include "fleet/fleet.h"
 #include "ops/certificates.h"
 #include "ops/configs.h"
 #include "ops/ops.h"
@@ -170,6 +172,7 @@ void control_free(struct control *c)
         return;
     server_free(c->server);
     c->server = NULL;
+    fleet_free(STEAL(c->fleet));
     sessions_free(c->sessions);
     c->sessions = NULL;
     peers_free(STEAL(c->peers));
@@ -220,6 +223,9 @@ void control_note_start(struct control *c, bool is_kept)
     configs_note_start(c, is_kept);
     listener_pause_restore(c);
     peers_claim_places(c);
+    int err = fleet_new(c, &c->fleet);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "fleet-start", KV_ERR("error", err));
 }
 
 const struct pool_edit *control_edits(const struct control *c, size_t *ret_n)

@@ -6,6 +6,7 @@
 #include "base/log/log.h"
 #include "base/os/process.h"
 #include "io/tls/tls_certs.h"
+#include "fleet/fleet.h"
 #include "ops/certificates.h"
 #include "proto/registry/registry.h"
 #include "rpc/handlers.h"
@@ -446,11 +447,44 @@ static void exposition_trouble(struct exposition *e, const struct control *c)
     const struct {
         const char *name;
         bool is_there;
-    } rows[] = {{"store", parts.store}, {"log", parts.log}, {"certificates", parts.certificates}};
+    } rows[] = {{"store", parts.store},
+                {"log", parts.log},
+                {"certificates", parts.certificates},
+                {"fleet", parts.fleet}};
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         exposition_print(e, "%s{part=\"%s\"}", name, rows[i].name);
         exposition_value(e, rows[i].is_there, 1);
     }
+}
+
+static void exposition_fleet(struct exposition *e, const struct control *c)
+{
+    const struct fleet *f = c->fleet;
+    struct fleet_counts n;
+    struct redis_facts link;
+    if (!f)
+        return;
+    fleet_count(f, &n);
+    redis_look(fleet_redis(f), &link);
+    exposition_single(e, "mailproxy_fleet_store_up", "gauge",
+                      "The store of the fleet can be used by the control thread.", n.is_up, 1);
+    exposition_single(e, "mailproxy_fleet_nodes", "gauge", "Nodes that the store knows.", n.all, 1);
+    exposition_single(e, "mailproxy_fleet_nodes_alive", "gauge",
+                      "Those that said lately that they are there.", n.alive, 1);
+    if (n.beat_age_ms != UINT64_MAX)
+        exposition_single(e, "mailproxy_fleet_beat_age_seconds", "gauge",
+                          "Since the store took this node's last beat.", n.beat_age_ms, 1000);
+    exposition_single(e, "mailproxy_fleet_store_latency_seconds", "gauge",
+                      "Of the control thread's last calls, smoothed.", link.latency_us, 1000000);
+    exposition_single(e, "mailproxy_fleet_store_calls_total", "counter",
+                      "Calls of the control thread.", link.calls, 1);
+    exposition_single(e, "mailproxy_fleet_store_timeouts_total", "counter",
+                      "Those without an answer in time.", link.timeouts, 1);
+    exposition_single(e, "mailproxy_fleet_store_errors_total", "counter",
+                      "Those that were refused, or that a broken connection ended.", link.errors,
+                      1);
+    exposition_single(e, "mailproxy_fleet_store_reconnects_total", "counter",
+                      "Connections after the first.", link.reconnects, 1);
 }
 
 static void exposition_daemon(struct exposition *e, const struct control *c)
@@ -463,6 +497,7 @@ static void exposition_daemon(struct exposition *e, const struct control *c)
     exposition_single(e, "mailproxy_ready", "gauge", "New clients are welcome, as /readyz says.",
                       !control_unready(c), 1);
     exposition_trouble(e, c);
+    exposition_fleet(e, c);
     exposition_single(e, "mailproxy_workers", "gauge", "Worker threads.", h->n_workers, 1);
     exposition_single(e, "mailproxy_config_generation", "gauge",
                       "How often the configuration was loaded.", control_setup(c)->generation, 1);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* system status, whoami, help, log_level, stop (upgrade: upgrades.c). */
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/log/log.h"
 #include "base/os/process.h"
+#include "fleet/fleet.h"
 #include "ops/configs.h"
 #include "ops/kill.h"
 #include "ops/upgrades.h"
@@ -75,6 +77,13 @@ static void system_status_done(struct work *w)
         request_put_number(row, "users", s->users);
     request_set_number(row, "memory", f.resident_bytes);
     request_put_number(row, "control_clients", server_clients(c->server));
+    if (c->fleet) {
+        char fleet[64];
+        struct fleet_counts n;
+        fleet_count(c->fleet, &n);
+        snprintf(fleet, sizeof(fleet), n.is_up ? "%zu/%zu" : "store down", n.alive, n.all);
+        request_set_text(row, "fleet", fleet);
+    }
     request_set_text(row, "trouble", trouble_text(c->trouble));
     request_answer(w->request, row);
 }

@@ -15,7 +15,8 @@ struct trouble {
     char *store;               /* what is wrong with it, NULL = nothing */
     char *log;                 /* with the logs */
     char *certificates;        /* with files that changed */
-    char *text;                /* all of it */
+    char *fleet;
+    char *text; /* all of it */
 };
 
 /* A file system may hang. */
@@ -36,7 +37,7 @@ static void trouble_set(struct trouble *t, char **place, char *text, const char 
     }
     free(*place);
     *place = text;
-    const char *const parts[] = {t->store, t->log, t->certificates};
+    const char *const parts[] = {t->store, t->log, t->certificates, t->fleet};
     AUTO_BUF all = BUF_INIT;
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         if (parts[i])
@@ -49,7 +50,7 @@ static void trouble_set(struct trouble *t, char **place, char *text, const char 
 struct trouble_parts trouble_parts(const struct trouble *t)
 {
     return (struct trouble_parts){
-        .store = t->store, .log = t->log, .certificates = t->certificates};
+        .store = t->store, .log = t->log, .certificates = t->certificates, .fleet = t->fleet};
 }
 
 void trouble_look(struct trouble *t)
@@ -67,6 +68,11 @@ void trouble_look(struct trouble *t)
 void trouble_set_certificates(struct trouble *t, char *text)
 {
     trouble_set(t, &t->certificates, text, "all certificates on the disk are in use");
+}
+
+void trouble_set_fleet(struct trouble *t, char *text)
+{
+    trouble_set(t, &t->fleet, text, "this node has its part in the fleet again");
 }
 
 /* ---- looking ---- */
@@ -137,6 +143,7 @@ void trouble_free(struct trouble *t)
     free(t->store);
     free(t->log);
     free(t->certificates);
+    free(t->fleet);
     free(t->text);
     free(t);
 }

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: ISC */
+/* The script of presence: this engine is there, who else is? */
+#pragma once
+
+#include "io/redis/redis.h"
+
+#define FLEET_ENTRY_MS                                                                             \
+    60000 /* an engine's entry outlives its last beat by this, or by its lease                     \
+           */
+
+/* Keys: nodes, the engine's entry, epoch, schema. Arguments: holder, node, lease (ms), lifetime of
+ * the entry (ms), an epoch to begin with, the schema that is understood, prefix of entries; then
+ * fields and values of the entry. Reply: clock, epoch ("" = may not take part: the schema is
+ * newer), schema, then [holder, seen, field, value, ...] of each engine. */
+extern struct redis_script fleet_beat;
+/* Before it is used. */
+void fleet_beat_init(void);
