@@ -39,7 +39,6 @@ static json_t *node_row(const struct fleet *f, const struct fleet_node *n)
     (void)str_copy(own.load, sizeof(own.load), str_of(n->load));
     if (is_own(f, n))
         fleet_look_own(f, &own);
-    bool has_other_secret = *n->proof && *fleet_proof(f) && strcmp(n->proof, fleet_proof(f)) != 0;
     request_set_text(row, "node", n->name);
     request_set_text(row, "state", node_state(f, n));
     request_set_text(row, "version", n->version);
@@ -48,9 +47,9 @@ static json_t *node_row(const struct fleet *f, const struct fleet_node *n)
     request_set_text(row, "load", own.load);
     request_put_number(row, "lag", fleet_lag_ms(f, n));
     request_set_text(row, "note",
-                     is_own(f, n)       ? fleet_trouble(f) ? fleet_trouble(f) : "this node"
-                     : has_other_secret ? "it has another secret_file"
-                                        : NULL);
+                     is_own(f, n) ? fleet_trouble(f) ? fleet_trouble(f) : "this node"
+                     : fleet_has_other_secret(f, n) ? "it has another secret_file"
+                                                    : NULL);
     request_set_number(row, "started", own.started_ms);
     request_set_text(row, "address", n->address);
     request_set_text(row, "holder", n->holder);

@@ -51,12 +51,6 @@ static bool node_is_gone(const struct fleet *f, const struct fleet_node *n)
     return !fleet_is_alive(f, n);
 }
 
-static bool node_has_other_secret(const struct fleet *f, const struct fleet_node *n)
-{
-    return fleet_is_alive(f, n) && *n->proof && *fleet_proof(f) &&
-           strcmp(n->proof, fleet_proof(f)) != 0;
-}
-
 static bool node_has_other_version(const struct fleet *f, const struct fleet_node *n)
 {
     return fleet_is_alive(f, n) && *n->version && strcmp(n->version, MAILPROXY_VERSION) != 0;
@@ -80,9 +74,9 @@ static void check_nodes(struct fleet_check *k)
                   buf_cstr(&gone));
     else
         check_row(k, "nodes", "ok", "%zu of %zu are there", n.alive, n.all);
-    if (check_names(f, &secret, node_has_other_secret))
+    if (check_names(f, &secret, fleet_has_other_secret))
         check_row(k, "secrets", "failed", "another secret_file than here: %s", buf_cstr(&secret));
-    else if (*fleet_proof(f))
+    else if (*fleet_epoch(f))
         check_row(k, "secrets", "ok", "all nodes have the same secret_file");
     if (check_names(f, &version, node_has_other_version))
         check_row(k, "versions", "warning", "another version than %s: %s", MAILPROXY_VERSION,

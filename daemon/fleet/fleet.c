@@ -14,7 +14,8 @@
 #include "runtime/trouble.h"
 
 #define FLEET_TICK_MS 250
-#define TROUBLE_STAYS_MS 30000
+#define TROUBLE_STAYS_MIN_MS 500
+#define TROUBLE_STAYS_MAX_MS 600000
 #define FLEET_CALL_MS 1000           /* nobody's login waits for these */
 #define FLEET_REPLY_BYTES (16 << 20) /* of a thousand nodes, or a list of commands */
 
@@ -36,7 +37,7 @@ struct fleet {
     bool is_leaving;
     bool is_back; /* up, but not heard of since */
     char *trouble;
-    uint64_t trouble_ms, quiet_until_ms;
+    uint64_t trouble_ms, trouble_stays_ms, quiet_until_ms;
     struct list watches;
     uint64_t alive_hash; /* of who was alive when watches were told last */
 };
@@ -66,11 +67,6 @@ const char *fleet_holder(const struct fleet *f)
 const char *fleet_epoch(const struct fleet *f)
 {
     return f->epoch;
-}
-
-const char *fleet_proof(const struct fleet *f)
-{
-    return f->proof;
 }
 
 const struct fleet_nodes *fleet_nodes(const struct fleet *f)
@@ -109,6 +105,14 @@ uint64_t fleet_lag_ms(const struct fleet *f, const struct fleet_node *n)
 bool fleet_is_alive(const struct fleet *f, const struct fleet_node *n)
 {
     return node_silence_ms(f, n) <= 3 * f->beat_ms;
+}
+
+/* A proof begins with the start of the epoch that it is for: one of an older epoch says nothing. */
+bool fleet_has_other_secret(const struct fleet *f, const struct fleet_node *n)
+{
+    size_t at = strcspn(f->proof, "-");
+    return *f->proof && strncmp(n->proof, f->proof, at + 1) == 0 &&
+           strcmp(n->proof, f->proof) != 0 && fleet_is_alive(f, n);
 }
 
 void fleet_count(const struct fleet *f, struct fleet_counts *ret)
@@ -160,18 +164,21 @@ bool fleet_is_leaving(const struct fleet *f)
 
 /* ---- what is wrong ---- */
 
-/* Takes text over; NULL = nothing. Of one outage that has many faces one is told now and then. */
+/* Takes text over; NULL = nothing. Of one outage that has many faces one is told, seldomer and
+ * seldomer. */
 static void fleet_set_trouble(struct fleet *f, char *text)
 {
     uint64_t now = loop_now_ms(f->control->host->loop);
     bool is_same = str_eq_c(text, f->trouble);
-    if (is_same || (text && f->trouble && now < f->trouble_ms + TROUBLE_STAYS_MS)) {
+    if (is_same || (text && f->trouble && now < f->trouble_ms + f->trouble_stays_ms)) {
         free(text);
         return;
     }
     LOG_EVENT(text ? LOG_LEVEL_WARN : LOG_LEVEL_NOTICE, text ? "fleet-trouble" : "fleet-well",
               KV_STR("fleet", f->name), KV_STR("detail", text));
     trouble_set_fleet(f->control->trouble, str_dup_c(text));
+    uint64_t stays_ms = f->trouble ? 2 * f->trouble_stays_ms : TROUBLE_STAYS_MIN_MS;
+    f->trouble_stays_ms = stays_ms < TROUBLE_STAYS_MAX_MS ? stays_ms : TROUBLE_STAYS_MAX_MS;
     free(f->trouble);
     f->trouble = text;
     f->trouble_ms = now;
@@ -179,11 +186,10 @@ static void fleet_set_trouble(struct fleet *f, char *text)
 
 static char *trouble_of_secret(const struct fleet *f)
 {
-    for (size_t i = 0; *f->proof && i < f->nodes.n; i++) {
-        const struct fleet_node *n = &f->nodes.v[i];
-        if (*n->proof && strcmp(n->proof, f->proof) != 0 && fleet_is_alive(f, n))
-            return str_printf("fleet %s: node %s has another secret_file", f->name, n->name);
-    }
+    for (size_t i = 0; i < f->nodes.n; i++)
+        if (fleet_has_other_secret(f, &f->nodes.v[i]))
+            return str_printf("fleet %s: node %s has another secret_file", f->name,
+                              f->nodes.v[i].name);
     return NULL;
 }
 
@@ -301,7 +307,9 @@ static void fleet_set_epoch(struct fleet *f)
     uint8_t mac[32];
     (void)str_copy(f->epoch, sizeof(f->epoch), str_of(f->nodes.epoch));
     crypto_sasl()->hmac_sha256(str_n(f->secret, sizeof(f->secret)), str_of(f->epoch), mac);
-    str_hex(f->proof, mac, 8);
+    char hex[17];
+    str_hex(hex, mac, 8);
+    snprintf(f->proof, sizeof(f->proof), "%.8s-%s", f->epoch, hex);
     f->next_beat_ms = 0; /* the others are to see the proof */
 }
 
@@ -409,7 +417,8 @@ static int fleet_spec(const struct fleet *f, const struct config *c, struct redi
     }
     *ret = config_fleet_spec(&c->fleet, *ret_tls);
     ret->resolver = f->control->host->resolver;
-    ret->timeout_ms = ret->connect_ms = FLEET_CALL_MS;
+    ret->connect_ms = FLEET_CALL_MS;
+    ret->timeout_ms = c->fleet.beat_ms < FLEET_CALL_MS ? c->fleet.beat_ms : FLEET_CALL_MS;
     ret->max_reply_bytes = FLEET_REPLY_BYTES;
     return 0;
 }

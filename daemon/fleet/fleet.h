@@ -48,8 +48,8 @@ uint64_t fleet_lag_ms(const struct fleet *f, const struct fleet_node *n);
 /* It said so lately enough. While the store is away nobody knows: those that were alive then are
  * taken for it. */
 bool fleet_is_alive(const struct fleet *f, const struct fleet_node *n);
-/* The hash of the secret under the epoch, which nodes compare; "" = no epoch yet. */
-const char *fleet_proof(const struct fleet *f);
+/* It is alive, and its secret is not this node's. */
+bool fleet_has_other_secret(const struct fleet *f, const struct fleet_node *n);
 /* What is wrong, as a sentence; NULL = nothing. */
 const char *fleet_trouble(const struct fleet *f);
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from conftest import backend
-from harness import schemas, table, wait
+from harness import redis, schemas, table, wait
 from harness.control import Control
 from harness.proxy import BUILD, Proxy
 from test_control import logged_in
@@ -187,6 +187,12 @@ ROWS = {
     "stats history": Row(["--limit", "3"], SAME, ["--backend", "dc9"], "E_NO_BACKEND", [["--proto", "nntp"], ["--step", "7s"]]),
     "audit list": Row(["command=user.*", "--limit", "3"], SAME, ["command=user.passwd", "user=zzz"], "E_NO_MATCH", [["command=zzz"], ["--limit", "0"], ["--cursor", "x"], ["nonsense=1"]]),
 
+    "fleet list": Row(["state=serving"], SAME, ["state=gone"], "E_NO_MATCH", [["nonsense=1"], ["state=zzz"], ["--sort", "nonsense"]]),
+    "fleet show": Row([], SAME, ["zzz"], "E_NOT_FOUND", [["a", "b"]]),
+    "fleet check": Row([], SAME, bad=[["x"]]),
+    "fleet leave": Row([], UNCHANGED, bad=[["x"]], after=[["fleet", "join"]]),
+    "fleet join": Row([], UNCHANGED, bad=[["x"]], before=[["fleet", "leave"]]),
+
     "config show": Row([], SAME, bad=[["x"]]),
     "config check": Row([], SAME, bad=[["x"]]),
     "config diff": Row([], SAME, bad=[["x"]]),
@@ -210,11 +216,13 @@ COMMANDS = sorted(TABLE)
 @pytest.fixture(scope="module")
 def proxy(root, dovecot1, dovecot2, server_cert):
     cert, key = server_cert
+    store = redis.RedisServer(os.path.join(root, "commands-store")).start()
     p = Proxy(os.path.join(root, "commands"), {
         "tls": {"certificates": [{"cert": cert, "key": key}]},
         "listeners": [{"name": n, "protocol": "imap", "tls": "starttls", "allow_plaintext": True} for n in ("imap", "spare")],
         "auth": [{"type": "users"}],
         "pools": [{"name": "main", "tls": "off", "backends": [backend(dovecot1), backend(dovecot2)]}],
+        "fleet": redis.fleet(store.folder, store),
     })
     p.sockets = {role: os.path.join(p.run, role) for role in ROLES[:2]}
     p.configure({"control": p.settings["control"] + [{"path": path, "mode": "0666", "admin": ["root"], role: ["nobody"]}
@@ -227,6 +235,7 @@ def proxy(root, dovecot1, dovecot2, server_cert):
     p.add_user("u2@example.org", PASSWORD)
     yield p
     p.stop()
+    store.close()
 
 
 def as_role(p, role, *args, stdin=None):
