@@ -22,11 +22,10 @@
 struct fleet {
     struct control *control;
     struct redis_client *redis;
-    struct config *config; /* that the client was made of; one reference */
-    char *name, *prefix, *node;
-    char *key_nodes, *key_epoch, *key_schema, *key_entry, *key_entries;
-    char holder[FLEET_HOLDER_SIZE];
-    char epoch_proposal[2 * 16 + 1];
+    struct config *config;          /* that the client was made of; one reference */
+    const struct pins_shared *pins; /* who this engine is; borrowed */
+    char *name, *node;
+    char *key_epoch, *key_schema, *key_entry, *key_entries;
     uint8_t secret[CONFIG_FLEET_SECRET_BYTES];
     uint64_t beat_ms, started_wall_ms;
     struct loop_timer tick;
@@ -56,12 +55,12 @@ const char *fleet_name(const struct fleet *f)
 
 const char *fleet_prefix(const struct fleet *f)
 {
-    return f->prefix;
+    return f->pins->prefix;
 }
 
 const char *fleet_holder(const struct fleet *f)
 {
-    return f->holder;
+    return f->pins->holder;
 }
 
 const char *fleet_epoch(const struct fleet *f)
@@ -343,7 +342,7 @@ static void on_beat(void *arg, const struct redis_result *r)
         fleet_lost(f);
     if (is_first)
         LOG_EVENT(LOG_LEVEL_NOTICE, "fleet-joined", KV_STR("fleet", f->name),
-                  KV_STR("holder", f->holder), KV_U64("engines", nodes.n));
+                  KV_STR("holder", f->pins->holder), KV_U64("engines", nodes.n));
     else if (f->answered_ms >= f->quiet_until_ms)
         fleet_compare(f, &before);
     fleet_nodes_fini(&before);
@@ -355,9 +354,14 @@ static void fleet_send_beat(struct fleet *f)
 {
     const struct config *c = control_setup(f->control)->config;
     struct fleet_own own;
+    uint8_t random[16];
+    char proposal[2 * sizeof(random) + 1];
     char lease[24], lifetime[24], schema[8], sessions[24], users[24], started[24];
     uint64_t lease_ms = 3 * f->beat_ms;
     fleet_look_own(f, &own);
+    hash_random(random,
+                sizeof(random)); /* another each time: data that was lost is never the same */
+    str_hex(proposal, random, sizeof(random));
     snprintf(lease, sizeof(lease), "%llu", (unsigned long long)lease_ms);
     snprintf(lifetime, sizeof(lifetime), "%llu",
              (unsigned long long)(lease_ms > FLEET_ENTRY_MS ? lease_ms : FLEET_ENTRY_MS));
@@ -366,15 +370,15 @@ static void fleet_send_beat(struct fleet *f)
     snprintf(users, sizeof(users), "%llu", (unsigned long long)own.users);
     snprintf(started, sizeof(started), "%llu", (unsigned long long)own.started_ms);
     const char *const words[] = {
-        f->key_nodes,
+        f->pins->nodes,
         f->key_entry,
         f->key_epoch,
         f->key_schema,
-        f->holder,
+        f->pins->holder,
         f->node,
         lease,
         lifetime,
-        f->epoch_proposal,
+        proposal,
         schema,
         f->key_entries,
         "version",
@@ -465,23 +469,14 @@ static void on_changed(void *arg, bool is_up)
 
 static int fleet_name_all(struct fleet *f, const struct config *c)
 {
-    uint8_t random[16];
-    char incarnation[17];
-    hash_random(random, sizeof(random));
-    str_hex(f->epoch_proposal, random, sizeof(random));
-    hash_random(random, sizeof(random));
-    str_hex(incarnation, random, 8);
+    const char *prefix = f->pins->prefix;
     f->name = str_dup_c(c->fleet.name);
     f->node = str_dup_c(c->node);
-    f->prefix = str_printf("mp:%s:", c->fleet.name);
-    f->key_nodes = str_printf("mp:%s:nodes", c->fleet.name);
-    f->key_epoch = str_printf("mp:%s:epoch", c->fleet.name);
-    f->key_schema = str_printf("mp:%s:schema", c->fleet.name);
-    f->key_entries = str_printf("mp:%s:node:", c->fleet.name);
-    snprintf(f->holder, sizeof(f->holder), "%s#%s", c->node, incarnation);
-    f->key_entry = f->key_entries ? str_printf("%s%s", f->key_entries, f->holder) : NULL;
-    return f->name && f->node && f->prefix && f->key_nodes && f->key_epoch && f->key_schema &&
-                   f->key_entry
+    f->key_epoch = str_printf("%sepoch", prefix);
+    f->key_schema = str_printf("%sschema", prefix);
+    f->key_entries = str_printf("%snode:", prefix);
+    f->key_entry = str_printf("%snode:%s", prefix, f->pins->holder);
+    return f->name && f->node && f->key_epoch && f->key_schema && f->key_entries && f->key_entry
                ? 0
                : -ERR_NOMEM;
 }
@@ -492,12 +487,13 @@ int fleet_new(struct control *c, struct fleet **ret)
     struct tls_client *tls = NULL;
     struct redis_spec spec;
     *ret = NULL;
-    if (!config->fleet.name)
+    if (!c->host->pins)
         return 0;
     struct fleet *f = calloc(1, sizeof(*f));
     if (!f)
         return -ERR_NOMEM;
     f->control = c;
+    f->pins = c->host->pins;
     f->config = config_ref(config);
     f->beat_ms = config->fleet.beat_ms;
     f->started_wall_ms = clock_wall_ms();
@@ -524,7 +520,7 @@ int fleet_new(struct control *c, struct fleet **ret)
 
 static void fleet_say_gone(struct fleet *f)
 {
-    const struct str from_nodes[] = {STR("ZREM"), str_of(f->key_nodes), str_of(f->holder)};
+    const struct str from_nodes[] = {STR("ZREM"), str_of(f->pins->nodes), str_of(f->pins->holder)};
     const struct str entry[] = {STR("DEL"), str_of(f->key_entry)};
     if (redis_call(f->redis, from_nodes, 3, 0, NULL, NULL, NULL) == 0 &&
         redis_call(f->redis, entry, 2, 0, NULL, NULL, NULL) == 0)
@@ -549,9 +545,7 @@ void fleet_free(struct fleet *f)
     config_unref(f->config);
     explicit_bzero(f->secret, sizeof(f->secret));
     free(f->name);
-    free(f->prefix);
     free(f->node);
-    free(f->key_nodes);
     free(f->key_epoch);
     free(f->key_schema);
     free(f->key_entry);

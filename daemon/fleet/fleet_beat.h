@@ -4,9 +4,8 @@
 
 #include "io/redis/redis.h"
 
-#define FLEET_ENTRY_MS                                                                             \
-    60000 /* an engine's entry outlives its last beat by this, or by its lease                     \
-           */
+/* An engine's entry outlives its last beat by this, or by its lease. */
+#define FLEET_ENTRY_MS 60000
 
 /* Keys: nodes, the engine's entry, epoch, schema. Arguments: holder, node, lease (ms), lifetime of
  * the entry (ms), an epoch to begin with, the schema that is understood, prefix of entries; then
