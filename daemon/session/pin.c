@@ -133,7 +133,6 @@ static void pin_take(struct session *s, const struct pins_answer *a)
         return;
     }
     s->pin = a->held;
-    p->is_new = p->is_new || a->is_new;
     struct backend *b = strcmp(a->backend, s->backend->name) == 0
                             ? s->backend
                             : pin_find(s->pre->route.pool, a->backend);

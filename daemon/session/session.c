@@ -81,8 +81,7 @@ void session_leave_pin(struct session *s)
 {
     if (!s->pin)
         return;
-    /* What a login made that came to nothing goes with it. */
-    pins_leave(s->env->pins, STEAL(s->pin), s->pre && s->pre->pin.is_new);
+    pins_leave(s->env->pins, STEAL(s->pin), s->pre); /* with it the login came to nothing */
 }
 
 /* Only the states from the question for the pin to the relay have a place, only one that is held

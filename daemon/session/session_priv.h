@@ -31,7 +31,6 @@ struct preauth_pin {
     char *avoid;                 /* where it would belong, and cannot be: by name; NULL */
     uint64_t asked_us, spent_us; /* when it was asked last; time of all questions before */
     unsigned n_asks;
-    bool is_new; /* the login made the pin */
 };
 
 /* What only a session before its relay needs; wiped and freed as a whole when the relay starts. */

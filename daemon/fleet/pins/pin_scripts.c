@@ -9,11 +9,13 @@
 #define LUA_PIN                                                                                    \
     "local function read_pin(text)\n"                                                              \
     "  if not text then return nil end\n"                                                          \
-    "  local backend, gen, touched, source = text:match('^(.-)\\31(%d+)\\31(%d+)\\31(.*)$')\n"     \
-    "  return backend, tonumber(gen), tonumber(touched), source\n"                                 \
+    "  local backend, gen, touched, source, unproved =\n"                                          \
+    "    text:match('^(.-)\\31(%d+)\\31(%d+)\\31([^\\31]*)(.*)$')\n"                               \
+    "  return backend, tonumber(gen), tonumber(touched), source, unproved\n"                       \
     "end\n"                                                                                        \
-    "local function pin_text(backend, gen, touched, source)\n"                                     \
-    "  return string.format('%s\\31%.0f\\31%.0f\\31%s', backend, gen, touched, source)\n"          \
+    "local function pin_text(backend, gen, touched, source, unproved)\n"                           \
+    "  return string.format('%s\\31%.0f\\31%.0f\\31%s%s', backend, gen, touched, source,\n"        \
+    "                       unproved)\n"                                                           \
     "end\n"
 
 struct redis_script pin_script_ask = {
@@ -42,7 +44,8 @@ struct redis_script pin_script_ask = {
     "    text = all[i + 1]\n"
     "  end\n"
     "end\n"
-    "local backend, gen, touched, source = read_pin(text)\n"
+    "local backend, gen, touched, source, unproved = read_pin(text)\n"
+    "unproved = unproved or '\\31u'\n"
     "if max > 0 and counted == 0 and total >= max then\n"
     "  return {'limit', backend or '', gen or 0, total, source or ''}\n"
     "end\n"
@@ -65,7 +68,7 @@ struct redis_script pin_script_ask = {
     "  source = 'fixed'\n"
     "end\n"
     "if known > gen and backend == proposal then gen = known end\n"
-    "redis.call('HSET', user, 'p:' .. pool, pin_text(backend, gen, now, source))\n"
+    "redis.call('HSET', user, 'p:' .. pool, pin_text(backend, gen, now, source, unproved))\n"
     "if counted == 0 then\n"
     "  redis.call('HINCRBY', user, 'h:' .. holder .. ':' .. pool, 1)\n"
     "end\n"
@@ -82,14 +85,13 @@ struct redis_script pin_script_leave = {
     "else\n"
     "  redis.call('HDEL', user, mine)\n"
     "end\n"
-    "if ARGV[4]:find('v') then\n"
-    "  if redis.call('HLEN', user) == 1 then redis.call('HDEL', user, pin) end\n"
-    "  return n\n"
-    "end\n"
-    "local backend, gen, touched, source = read_pin(redis.call('HGET', user, pin))\n"
-    "if backend then\n"
-    "  redis.call('HSET', user, pin, pin_text(backend, gen, now, source))\n"
+    "local backend, gen, touched, source, unproved = read_pin(redis.call('HGET', user, pin))\n"
+    "if not backend then return n end\n"
+    "if not ARGV[4]:find('v') then\n"
+    "  redis.call('HSET', user, pin, pin_text(backend, gen, now, source, ''))\n"
     "  redis.call('PEXPIRE', user, ARGV[3])\n"
+    "elseif unproved ~= '' and redis.call('HLEN', user) == 1 then\n"
+    "  redis.call('DEL', user)\n"
     "end\n"
     "return n\n"};
 
@@ -109,23 +111,27 @@ struct redis_script pin_script_claim = {
     "elseif own ~= backend then\n"
     "  status = 'lost'\n"
     "end\n"
-    "redis.call('HSET', user, pin, pin_text(backend, gen, now, source))\n"
+    "redis.call('HSET', user, pin, pin_text(backend, gen, now, source, ''))\n"
     "if redis.call('PTTL', user) < tonumber(ARGV[7]) then redis.call('PEXPIRE', user, ARGV[7]) "
     "end\n"
     "return {status, backend, gen}\n"};
 
 struct redis_script pin_script_show = {
     .text = LUA_NOW LUA_PIN
-    "local user, nodes, pool = KEYS[1], KEYS[2], ARGV[1]\n"
-    "local backend, gen, touched, source = read_pin(redis.call('HGET', user, 'p:' .. pool))\n"
-    "local found = {backend or '', gen or 0, touched and now - touched or 0, source or ''}\n"
-    "local all = redis.call('HGETALL', user)\n"
+    "local user, nodes, alive_since = KEYS[1], KEYS[2], now - tonumber(ARGV[1])\n"
+    "local found, all = {}, redis.call('HGETALL', user)\n"
     "for i = 1, #all, 2 do\n"
     "  local by, where = all[i]:match('^h:(.*):(.-)$')\n"
-    "  local beat = by and where == pool and redis.call('ZSCORE', nodes, by)\n"
-    "  if beat and tonumber(beat) > now - tonumber(ARGV[2]) then\n"
-    "    found[#found + 1] = by\n"
-    "    found[#found + 1] = tonumber(all[i + 1])\n"
+    "  local pool = all[i]:match('^p:(.*)$')\n"
+    "  local beat = by and redis.call('ZSCORE', nodes, by)\n"
+    "  if beat and tonumber(beat) > alive_since then\n"
+    "    found[#found + 1] = table.concat({'h', where, by, all[i + 1]}, '\\31')\n"
+    "  elseif pool then\n"
+    "    local backend, gen, touched, source = read_pin(all[i + 1])\n"
+    "    if backend then\n"
+    "      found[#found + 1] = string.format('p\\31%s\\31%s\\31%.0f\\31%.0f\\31%s',\n"
+    "                                        pool, backend, gen, now - touched, source)\n"
+    "    end\n"
     "  end\n"
     "end\n"
     "return found\n"};

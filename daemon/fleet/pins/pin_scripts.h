@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* What is done with pins in the store of a fleet, each in one atomic step. Times there are the
  * store's own. A pin is kept in one hash of its user, with these fields:
- *   p:POOL          backend, generation, time of the last change (ms) and source, by US (0x1f)
+ *   p:POOL          backend, generation, time of the last change (ms) and source, by US (0x1f);
+ *                   then "u" while no login has succeeded there
  *   h:HOLDER:POOL   sessions of an engine
  * A holder is an engine, "node#incarnation"; it is alive when its score in the set of nodes, the
  * time of its last beat, is younger than the lease. */
@@ -18,15 +19,15 @@
  * the one to avoid): nothing changed. */
 extern struct redis_script pin_script_ask;
 /* A login or session is over. keys: user. args: holder, pool, ttl ms, flags (v: the login came to
- * nothing, and had made the pin, which goes where nobody else is there). */
+ * nothing: so does a pin where none has succeeded and nobody is any more). */
 extern struct redis_script pin_script_leave;
 /* An engine tells how many sessions it has, and where. keys: user. args: holder, pool, sessions,
  * backend, generation, source, ttl ms at least. Returns status, backend, generation: "held", "lost"
  * (another backend has a generation that is not older). */
 extern struct redis_script pin_script_claim;
-/* For operators. keys: user, nodes. args: pool, lease ms. Returns backend, generation, age of the
- * last change in ms, source (all empty where there is no pin), then holder and sessions of each
- * that is alive. */
+/* For operators. keys: user, nodes. args: lease ms. Returns a text for each pin, "p", pool,
+ * backend, generation, age of its last change in ms and source by US, and for each holder that is
+ * alive, "h", pool, holder and sessions. */
 extern struct redis_script pin_script_show;
 
 /* Once, before other threads use them. */

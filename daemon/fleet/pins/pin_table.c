@@ -124,11 +124,15 @@ static void pin_settle_idle(struct pin_table *t, struct pin_stripe *s, struct pi
         s->n_idle++;
         safe_iters_skip(&s->walks, &p->link);
         list_del(&p->link);
-        list_add_tail(&s->idle, &p->link);
+        if (p->is_proved)
+            list_add_tail(&s->idle, &p->link);
+        else
+            list_add_head(&s->idle, &p->link); /* the next to go */
     }
     for (int i = 0; i < PIN_EXPIRED_AT_ONCE && !list_is_empty(&s->idle); i++) {
         struct pin *oldest = LIST_ITEM(s->idle.next, struct pin, link);
-        if (s->n_idle <= t->max_idle && oldest->idle_ms + PIN_IDLE_MS > now_ms)
+        bool is_wanted = oldest->is_proved || !list_is_empty(&oldest->dirty);
+        if (is_wanted && s->n_idle <= t->max_idle && oldest->idle_ms + PIN_IDLE_MS > now_ms)
             return;
         pin_forget(s, oldest);
     }
@@ -176,7 +180,9 @@ static void pin_backend_drop(struct pin *p, struct pin_backend *b)
 static void pin_judge(struct pin_table *t, struct pin_stripe *s, struct pin *p, uint64_t wall_ms)
 {
     uint32_t there = p->current ? p->current->sessions : p->sessions;
+    uint32_t before = p->misplaced;
     p->misplaced = p->sessions - there;
+    p->is_ended = p->is_ended && p->misplaced <= before;
     bool was = !list_is_empty(&p->misplaced_link);
     if (was == (p->misplaced > 0))
         return;
@@ -303,7 +309,7 @@ struct pin_backend *pin_settle(struct pin_table *t, struct pin *p, const char *b
     if (b) {
         if (pin_is_news(p, gen))
             pin_set_current(p, b, gen, source);
-        else if (!p->current || p->current->sessions == 0)
+        else if (!p->current || (gen == 0 && p->current->sessions == 0))
             pin_set_current(p, b, p->gen, source);
         p->asked--;
         b->sessions++;
@@ -333,10 +339,11 @@ static void pin_take_off(struct pin_table *t, struct pin_stripe *s, struct pin_b
     pin_judge(t, s, p, p->misplaced_ms);
 }
 
-void pin_leave(struct pin_table *t, struct pin_backend *b, uint64_t now_ms)
+void pin_leave(struct pin_table *t, struct pin_backend *b, bool is_void, uint64_t now_ms)
 {
     struct pin *p = b->pin;
     struct pin_stripe *s = pin_lock(t, p);
+    p->is_proved = p->is_proved || !is_void;
     pin_take_off(t, s, b);
     pin_end_one(t, s, p, now_ms);
     pin_unlock(s);
@@ -502,9 +509,11 @@ void pin_claim_over(struct pin_table *t, const struct pin_claim *c, enum pin_cla
 
 /* ---- conflicts ---- */
 
-static void pin_tell_conflict(struct pin *p, bool is_telling,
-                              void (*fn)(void *arg, const struct pin_conflict *c), void *arg)
+/* False: enough. */
+static bool pin_tell_conflict(const struct pin *p,
+                              bool (*fn)(void *arg, const struct pin_conflict *c), void *arg)
 {
+    bool is_wanted = true;
     LIST_FOREACH (it, &p->backends) {
         const struct pin_backend *b = LIST_ITEM(it, struct pin_backend, link);
         if (b == p->current || b->sessions == 0)
@@ -515,20 +524,29 @@ static void pin_tell_conflict(struct pin *p, bool is_telling,
                                        .backend = b->name,
                                        .sessions = b->sessions,
                                        .gen = p->gen,
-                                       .since_ms = p->misplaced_ms,
-                                       .is_new = !p->is_told};
-        fn(arg, &c);
+                                       .since_ms = p->misplaced_ms};
+        is_wanted = fn(arg, &c) && is_wanted;
     }
-    p->is_told = p->is_told || is_telling;
+    return is_wanted;
 }
 
-void pin_conflicts(struct pin_table *t, bool is_telling,
-                   void (*fn)(void *arg, const struct pin_conflict *c), void *arg)
+void pin_conflicts(struct pin_table *t, enum pin_conflict_pick pick,
+                   bool (*fn)(void *arg, const struct pin_conflict *c), void *arg)
 {
-    for (size_t i = 0; i < t->n_stripes; i++) {
+    bool is_wanted = true;
+    for (size_t i = 0; i < t->n_stripes && is_wanted; i++) {
         struct pin_stripe *s = pin_lock_stripe(t, i);
-        LIST_FOREACH (it, &s->misplaced)
-            pin_tell_conflict(LIST_ITEM(it, struct pin, misplaced_link), is_telling, fn, arg);
+        for (struct list *it = s->misplaced.next; it != &s->misplaced && is_wanted; it = it->next) {
+            struct pin *p = LIST_ITEM(it, struct pin, misplaced_link);
+            bool *done = pick == PIN_CONFLICTS_UNTOLD      ? &p->is_told
+                         : pick == PIN_CONFLICTS_NOT_ENDED ? &p->is_ended
+                                                           : NULL;
+            if (done && *done)
+                continue;
+            is_wanted = pin_tell_conflict(p, fn, arg);
+            if (done)
+                *done = true;
+        }
         pin_unlock(s);
     }
 }

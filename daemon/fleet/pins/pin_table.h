@@ -58,8 +58,9 @@ struct pin {
     uint32_t under_way;          /* changes of the store's count without an answer, and claims */
     uint32_t changes;            /* that have begun */
     uint8_t stripe, source;      /* of the table: never changes; enum pin_source */
+    bool is_proved;              /* a login here has succeeded: else it is not remembered */
     bool is_idle;                /* which list it is in */
-    bool is_told;                /* operators know of the misplaced ones */
+    bool is_told, is_ended;      /* what was done about the misplaced ones */
     uint16_t pool_len;           /* of the key, never changes */
     uint16_t user_at;            /* in key: the user's name */
     char key[];                  /* hash and pool, NUL, the user's name, NUL; never changes */
@@ -126,8 +127,8 @@ struct pin_backend *pin_settle(struct pin_table *t, struct pin *p, const char *b
                                uint64_t gen, enum pin_source source, uint64_t wall_ms);
 /* It comes to nothing. */
 void pin_give_up(struct pin_table *t, struct pin *p, uint64_t now_ms);
-/* A session, or a login that was settled, is over. */
-void pin_leave(struct pin_table *t, struct pin_backend *b, uint64_t now_ms);
+/* A session is over, or a login that was settled. is_void: it came to nothing. */
+void pin_leave(struct pin_table *t, struct pin_backend *b, bool is_void, uint64_t now_ms);
 /* A settled login asks again, as its backend cannot be used: as after pin_begin. */
 struct pin *pin_again(struct pin_table *t, struct pin_backend *b, struct pin_view *ret);
 /* False: nothing is known. */
@@ -179,12 +180,15 @@ void pin_claim_over(struct pin_table *t, const struct pin_claim *c, enum pin_cla
 /* A user with sessions on two backends. */
 struct pin_conflict {
     const char *user, *pool; /* until fn returns */
-    const char *pinned;      /* where the others are */
-    const char *backend;     /* one that has misplaced sessions */
+    const char *pinned;      /* where new logins go */
+    const char *backend;     /* another one that has sessions */
     uint32_t sessions;       /* there */
-    uint64_t gen, since_ms;  /* wall clock */
-    bool is_new;             /* not told before */
+    uint64_t gen, since_ms;  /* of the pin; wall clock */
 };
-/* Calls fn for each, under a lock: it only copies. They count as told then where is_telling. */
-void pin_conflicts(struct pin_table *t, bool is_telling,
-                   void (*fn)(void *arg, const struct pin_conflict *c), void *arg);
+/* Which of them. Those of the last two are marked, so that each is told and ended once; with more
+ * misplaced sessions it may be ended again. */
+enum pin_conflict_pick { PIN_CONFLICTS_ALL, PIN_CONFLICTS_UNTOLD, PIN_CONFLICTS_NOT_ENDED };
+/* Calls fn for each, under a lock: it only copies. False: that was the last, for which no more room
+ * would be. */
+void pin_conflicts(struct pin_table *t, enum pin_conflict_pick pick,
+                   bool (*fn)(void *arg, const struct pin_conflict *c), void *arg);

@@ -156,7 +156,7 @@ void pins_leave(struct pins *p, struct pin_backend *held, bool is_void)
         return;
     struct pin *pin = held->pin;
     pin_change(&p->shared->table, pin);
-    pin_leave(&p->shared->table, held, pins_now(p));
+    pin_leave(&p->shared->table, held, is_void, pins_now(p));
     pins_tell_left(p, pin, is_void);
 }
 
@@ -231,14 +231,11 @@ static struct pins_answer answer_read(struct pins *p, const struct pins_call *c,
         return answer_refuse(p, c->pin, PINS_UNAVAILABLE,
                              "sessions of the user are on a backend that cannot be used here");
     }
-    bool is_new = str_eq(status, STR("new"));
     if (str_eq(status, STR("moved")))
         pin_table_count(&p->shared->table, PIN_COUNT_MOVED);
     (void)str_copy(p->backend, sizeof(p->backend), reply_text(r, 1));
-    struct pins_answer a =
-        answer_here(p, c->pin, (uint64_t)r->element[2]->integer, pin_source_find(reply_text(r, 4)));
-    a.is_new = is_new;
-    return a;
+    return answer_here(p, c->pin, (uint64_t)r->element[2]->integer,
+                       pin_source_find(reply_text(r, 4)));
 }
 
 static void call_answer(struct pins_call *c, const struct redis_result *r)

@@ -72,7 +72,6 @@ struct pins_answer {
     enum pins_verdict verdict;
     const char *backend;      /* of PINS_HERE */
     struct pin_backend *held; /* likewise: the login counts there until pins_leave */
-    bool is_new;              /* this login made the pin, see pins_leave */
     bool is_open;             /* nobody could be asked */
     const char *why;          /* for operators: what failed; NULL */
 };
@@ -84,7 +83,7 @@ struct pins_call *pins_ask(struct pins *p, const struct pins_request *q, pins_fn
                            struct pins_answer *ret) NODISCARD;
 /* fn will not run; the login came to nothing. NULL is fine. */
 void pins_cancel(struct pins_call *c);
-/* A login that was answered is over, or its session. is_void: it came to nothing, and had made the
- * pin (is_new): the pin goes, too, where nobody else is there, so that who only tries passwords
- * leaves nothing in the store. NULL is fine. */
+/* A login that was answered is over, or its session. is_void: it came to nothing, so that a pin
+ * goes, too, where none has succeeded and nobody is any more: who only tries passwords leaves
+ * nothing in the store. NULL is fine. */
 void pins_leave(struct pins *p, struct pin_backend *held, bool is_void);

@@ -98,9 +98,9 @@ static void test_everything_again(void **state)
     struct claims_facts f;
     claims_look(c, &f);
     assert_true(f.begun_ms > 0);
-    pin_leave(t, a, 0);
-    pin_leave(t, b, 0);
-    pin_leave(t, o, 0);
+    pin_leave(t, a, false, 0);
+    pin_leave(t, b, false, 0);
+    pin_leave(t, o, false, 0);
     claims_free(c);
     redis_case_end(k);
 }
@@ -127,7 +127,7 @@ static void test_single(void **state)
     assert_true(field_begins(k, "anna", "p:main", "b1\0371\037"));
     pin_change(t, a->pin);
     struct pin *p = a->pin;
-    pin_leave(t, a, 0);
+    pin_leave(t, a, false, 0);
     pin_changed(t, p, false, 0); /* it could not be told */
     until(k, is_end_told);
     claims_free(c);
@@ -152,8 +152,8 @@ static void test_conflict(void **state)
     until(k, is_in_conflict);
     assert_true(field_begins(k, "anna", "p:main", "b1\0377\037"));
     assert_int_equal(atomic_load(&k->engines[0].shared->table.n_misplaced), 0);
-    pin_leave(&k->engines[0].shared->table, a, 0);
-    pin_leave(&k->engines[1].shared->table, b, 0);
+    pin_leave(&k->engines[0].shared->table, a, false, 0);
+    pin_leave(&k->engines[1].shared->table, b, false, 0);
     assert_int_equal(atomic_load(&k->engines[1].shared->table.n_misplaced), 0);
     claims_free(old);
     claims_free(new);
@@ -189,7 +189,7 @@ static void test_client_gone(void **state)
     struct pin_claim claim;
     assert_true(pin_claim_next(t, &w, &claim));
     pin_claim_over(t, &claim, PIN_CLAIM_HELD, "b1", 1, 0, 0);
-    pin_leave(t, a, 0);
+    pin_leave(t, a, false, 0);
     kill(k->pid, SIGCONT);
     claims_free(c);
     redis_case_end(k);

@@ -61,8 +61,8 @@ static void test_login_and_end(void **state)
     assert_ptr_equal(a, b);
     assert_int_equal(look(&t, "anna").sessions, 2);
     assert_int_equal(atomic_load(&t.n_pins), 1);
-    pin_leave(&t, a, NOW);
-    pin_leave(&t, b, NOW);
+    pin_leave(&t, a, false, NOW);
+    pin_leave(&t, b, false, NOW);
     v = look(&t, "anna"); /* remembered */
     assert_string_equal(v.backend, "b1");
     assert_int_equal(v.gen, 3);
@@ -84,7 +84,14 @@ static void test_given_up(void **state)
     assert_int_equal(atomic_load(&t.n_pins), 1);
     pin_give_up(&t, p, NOW);
     assert_int_equal(atomic_load(&t.n_pins), 0);
-    assert_int_equal(look(&t, "anna").sessions, 0);
+    const struct pin_key k = key_of("anna", "main");
+    assert_false(pin_look(&t, &k, &v)); /* nobody has logged in */
+    pin_leave(&t, login(&t, "anna", "b1", 1), true, NOW);
+    assert_false(pin_look(&t, &k, &v));
+    struct pin_backend *b = login(&t, "anna", "b1", 1);
+    pin_leave(&t, login(&t, "anna", "b1", 1), false, NOW);
+    pin_leave(&t, b, true, NOW);
+    assert_true(pin_look(&t, &k, &v));
     pin_table_fini(&t);
 }
 
@@ -105,16 +112,16 @@ static void test_generations(void **state)
     assert_ptr_equal(late, a);
     assert_string_equal(look(&t, "anna").backend, "b2");
     assert_int_equal(look(&t, "anna").misplaced, 2);
-    pin_leave(&t, a, NOW);
+    pin_leave(&t, a, false, NOW);
     assert_int_equal(atomic_load(&t.n_misplaced), 1);
-    pin_leave(&t, late, NOW);
+    pin_leave(&t, late, false, NOW);
     assert_int_equal(atomic_load(&t.n_misplaced), 0);
-    pin_leave(&t, b, NOW);
+    pin_leave(&t, b, false, NOW);
     /* Without sessions the store is right, whatever it lost. */
     b = login(&t, "anna", "b7", 1);
     assert_string_equal(look(&t, "anna").backend, "b7");
     assert_int_equal(look(&t, "anna").gen, 1);
-    pin_leave(&t, b, NOW);
+    pin_leave(&t, b, false, NOW);
     pin_table_fini(&t);
 }
 
@@ -138,13 +145,13 @@ static void test_unconfirmed(void **state)
     assert_false(pin_claim_next(&t, &w, &c));
     pin_claim_over(&t, &c, PIN_CLAIM_HELD, "b1", 6, NOW, WALL);
     assert_int_equal(look(&t, "anna").gen, 6);
-    pin_leave(&t, a, NOW);
-    pin_leave(&t, b, NOW);
+    pin_leave(&t, a, false, NOW);
+    pin_leave(&t, b, false, NOW);
     /* A remembered backend that nobody is on does not bind one that cannot use it. */
     a = login(&t, "anna", "b2", 0);
     assert_string_equal(look(&t, "anna").backend, "b2");
     assert_int_equal(look(&t, "anna").misplaced, 0);
-    pin_leave(&t, a, NOW);
+    pin_leave(&t, a, false, NOW);
     pin_table_fini(&t);
 }
 
@@ -175,12 +182,12 @@ static void test_claim_is_overtaken(void **state)
     pin_change(&t, p);
     pin_walk_begin(&t, &w);
     assert_false(pin_claim_next(&t, &w, &c));
-    pin_leave(&t, b, NOW);
+    pin_leave(&t, b, false, NOW);
     pin_changed(&t, p, true, NOW);
     assert_true(pin_claim_next(&t, &w, &c));
     assert_int_equal(c.sessions, 1);
     /* No answer: again. The last session ends meanwhile: 0 is told. */
-    pin_leave(&t, a, NOW);
+    pin_leave(&t, a, false, NOW);
     pin_claim_over(&t, &c, PIN_CLAIM_FAILED, NULL, 0, NOW, WALL);
     assert_true(pin_claim_next(&t, &w, &c));
     assert_int_equal(c.sessions, 0);
@@ -189,17 +196,25 @@ static void test_claim_is_overtaken(void **state)
 }
 
 struct told {
-    unsigned n, n_new;
+    unsigned n, most; /* most 0: any number */
     char last[300];
 };
 
-static void on_conflict(void *arg, const struct pin_conflict *c)
+static bool on_conflict(void *arg, const struct pin_conflict *c)
 {
     struct told *told = arg;
     told->n++;
-    told->n_new += c->is_new;
     snprintf(told->last, sizeof(told->last), "%s %s %s/%s %u", c->user, c->pool, c->backend,
              c->pinned, c->sessions);
+    return told->n != told->most;
+}
+
+static unsigned conflicts(struct pin_table *t, enum pin_conflict_pick pick, unsigned most,
+                          struct told *ret)
+{
+    *ret = (struct told){.most = most};
+    pin_conflicts(t, pick, on_conflict, ret);
+    return ret->n;
 }
 
 static void test_conflict(void **state)
@@ -208,7 +223,7 @@ static void test_conflict(void **state)
     struct pin_table t;
     struct pin_walk w = {0};
     struct pin_claim c;
-    struct told told = {0};
+    struct told told;
     pin_table_init(&t, PIN_STRIPES, PIN_IDLE_MAX);
     struct pin_backend *a = login(&t, "anna", "b1", 1), *o = login(&t, "otto", "b1", 1);
     pin_walk_begin(&t, &w);
@@ -216,17 +231,46 @@ static void test_conflict(void **state)
         bool is_lost = memcmp(c.key.user, "anna", 4) == 0;
         pin_claim_over(&t, &c, is_lost ? PIN_CLAIM_LOST : PIN_CLAIM_HELD, "b2", 2, NOW, WALL);
     }
-    pin_conflicts(&t, false, on_conflict, &told);
+    assert_int_equal(conflicts(&t, PIN_CONFLICTS_ALL, 0, &told), 1);
     assert_string_equal(told.last, "anna main b1/b2 1");
-    pin_conflicts(&t, true, on_conflict, &told);
-    pin_conflicts(&t, true, on_conflict, &told);
-    assert_int_equal(told.n, 3);
-    assert_int_equal(told.n_new, 2);
-    pin_leave(&t, a, NOW);
-    pin_leave(&t, o, NOW);
-    told.n = 0;
-    pin_conflicts(&t, false, on_conflict, &told);
-    assert_int_equal(told.n, 0);
+    assert_int_equal(conflicts(&t, PIN_CONFLICTS_UNTOLD, 0, &told), 1);
+    assert_int_equal(conflicts(&t, PIN_CONFLICTS_UNTOLD, 0, &told), 0);
+    assert_int_equal(conflicts(&t, PIN_CONFLICTS_NOT_ENDED, 0, &told), 1);
+    assert_int_equal(conflicts(&t, PIN_CONFLICTS_NOT_ENDED, 0, &told), 0);
+    /* One more there: told it was, ended it has to be again. */
+    struct pin_backend *late = login(&t, "anna", "b1", 1);
+    assert_int_equal(conflicts(&t, PIN_CONFLICTS_UNTOLD, 0, &told), 0);
+    assert_int_equal(conflicts(&t, PIN_CONFLICTS_NOT_ENDED, 0, &told), 1);
+    pin_leave(&t, late, false, NOW);
+    pin_leave(&t, a, false, NOW);
+    pin_leave(&t, o, false, NOW);
+    assert_int_equal(conflicts(&t, PIN_CONFLICTS_ALL, 0, &told), 0);
+    pin_table_fini(&t);
+}
+
+/* A few at a time. */
+static void test_conflicts_in_parts(void **state)
+{
+    (void)state;
+    struct pin_table t;
+    struct told told;
+    struct pin_backend *held[20][2];
+    char user[17];
+    pin_table_init(&t, PIN_STRIPES, PIN_IDLE_MAX);
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(user, sizeof(user), "%cu%u", 'a' + (int)i, i);
+        held[i][0] = login(&t, user, "b1", 1);
+        held[i][1] = login(&t, user, "b2", 2);
+    }
+    assert_int_equal(atomic_load(&t.n_misplaced), 20);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(conflicts(&t, PIN_CONFLICTS_NOT_ENDED, 5, &told), 5);
+    assert_int_equal(conflicts(&t, PIN_CONFLICTS_NOT_ENDED, 5, &told), 0);
+    assert_int_equal(conflicts(&t, PIN_CONFLICTS_ALL, 0, &told), 20);
+    for (unsigned i = 0; i < 20; i++) {
+        pin_leave(&t, held[i][0], false, NOW);
+        pin_leave(&t, held[i][1], false, NOW);
+    }
     pin_table_fini(&t);
 }
 
@@ -244,7 +288,7 @@ static void test_again(void **state)
     a = pin_settle(&t, p, "b2", 2, PIN_BALANCED, WALL);
     assert_int_equal(look(&t, "anna").sessions, 1);
     assert_int_equal(look(&t, "anna").misplaced, 0);
-    pin_leave(&t, a, NOW);
+    pin_leave(&t, a, false, NOW);
     assert_int_equal(atomic_load(&t.n_pins), 0);
     pin_table_fini(&t);
 }
@@ -259,7 +303,7 @@ static void test_bounds(void **state)
     pin_table_init(&t, 1, 100);
     for (unsigned i = 0; i < 1000; i++) {
         snprintf(user, sizeof(user), "u%u", i);
-        pin_leave(&t, login(&t, user, "b1", i % 2), NOW);
+        pin_leave(&t, login(&t, user, "b1", i % 2), false, NOW);
     }
     assert_int_equal(t.stripes[0].n_idle, 100);
     assert_int_equal(t.stripes[0].by_key.count, 100);
@@ -271,7 +315,7 @@ static void test_bounds(void **state)
         struct pin *p = pin_begin(&t, &k, "otto", NOW + PIN_IDLE_MS + 1, &v);
         pin_give_up(&t, p, NOW + PIN_IDLE_MS + 1);
     }
-    assert_int_equal(t.stripes[0].n_idle, 1);
+    assert_int_equal(t.stripes[0].n_idle, 0);
     pin_table_fini(&t);
 }
 
@@ -312,7 +356,7 @@ static void *crowd_log_in(void *arg)
             pin_settle(&c->t, p, i % 3 ? "b1" : "b2", i % 7, PIN_BALANCED, WALL);
         if (i % 4 == 0)
             b = pin_settle(&c->t, pin_again(&c->t, b, &v), "b3", 9, PIN_BALANCED, WALL);
-        pin_leave(&c->t, b, NOW);
+        pin_leave(&c->t, b, false, NOW);
     }
     return NULL;
 }
@@ -330,7 +374,7 @@ static void *crowd_claim(void *arg)
             n++;
             pin_claim_over(&c->t, &claim, n % 3, "b2", n, NOW, WALL);
         }
-        pin_conflicts(&c->t, true, on_conflict, &told);
+        pin_conflicts(&c->t, PIN_CONFLICTS_UNTOLD, on_conflict, &told);
     }
     pin_walk_end(&c->t, &w);
     return NULL;
@@ -367,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_unconfirmed),
         cmocka_unit_test(test_claim_is_overtaken),
         cmocka_unit_test(test_conflict),
+        cmocka_unit_test(test_conflicts_in_parts),
         cmocka_unit_test(test_again),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_too_long),
