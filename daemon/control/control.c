@@ -6,6 +6,7 @@
 #include "control/commands.h"
 #include "control/user/user_relock.h"
 #include "fleet/fleet.h"
+#include "fleet/fleet_pins.h"
 #include "ops/certificates.h"
 #include "ops/configs.h"
 #include "ops/ops.h"
@@ -172,6 +173,7 @@ void control_free(struct control *c)
         return;
     server_free(c->server);
     c->server = NULL;
+    fleet_pins_free(STEAL(c->fleet_pins));
     fleet_free(STEAL(c->fleet));
     sessions_free(c->sessions);
     c->sessions = NULL;
@@ -224,6 +226,8 @@ void control_note_start(struct control *c, bool is_kept)
     listener_pause_restore(c);
     peers_claim_places(c);
     int err = fleet_new(c, &c->fleet);
+    if (err == 0 && c->fleet && c->host->pins)
+        err = fleet_pins_new(c, c->fleet, &c->fleet_pins);
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "fleet-start", KV_ERR("error", err));
 }

@@ -457,6 +457,48 @@ static void exposition_trouble(struct exposition *e, const struct control *c)
     }
 }
 
+static uint64_t pins_count(const struct pins_shared *p, enum pin_count which)
+{
+    return atomic_load_explicit(&p->table.counts[which], memory_order_relaxed);
+}
+
+/* One backend for a user: what was asked and what came of it. */
+static void exposition_pins(struct exposition *e, const struct pins_shared *p)
+{
+    static const struct {
+        enum pin_count which;
+        const char *name, *help;
+    } rows[] = {
+        {PIN_COUNT_ASKS, "mailproxy_fleet_pin_asks_total",
+         "Questions to the store which backend a user is on."},
+        {PIN_COUNT_MOVED, "mailproxy_fleet_pin_moves_total",
+         "Users that were moved to another backend by a login here."},
+        {PIN_COUNT_LIMITED, "mailproxy_fleet_limited_total",
+         "Logins refused for the user's sessions on all nodes."},
+        {PIN_COUNT_CLAIMS, "mailproxy_fleet_claims_total",
+         "Users whose sessions here were told to the store again."},
+        {PIN_COUNT_CONFLICTS, "mailproxy_fleet_conflicts_total",
+         "Users that were found on two backends."},
+    };
+    if (!p)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        exposition_single(e, rows[i].name, "counter", rows[i].help, pins_count(p, rows[i].which),
+                          1);
+    exposition_head(e, "mailproxy_fleet_failopen_total", "counter",
+                    "What went on without an answer of the store.");
+    exposition_put(e, STR("mailproxy_fleet_failopen_total{feature=\"pin\"}"));
+    exposition_value(e, pins_count(p, PIN_COUNT_FAILED_OPEN), 1);
+    exposition_head(e, "mailproxy_fleet_failclosed_total", "counter",
+                    "What was refused without an answer of the store, in strict pools.");
+    exposition_put(e, STR("mailproxy_fleet_failclosed_total{feature=\"pin\"}"));
+    exposition_value(e, pins_count(p, PIN_COUNT_FAILED_SHUT), 1);
+    exposition_single(e, "mailproxy_fleet_pins", "gauge", "Users with sessions here, by pool.",
+                      atomic_load_explicit(&p->table.n_pins, memory_order_relaxed), 1);
+    exposition_single(e, "mailproxy_fleet_conflicts", "gauge", "Of these, on two backends now.",
+                      atomic_load_explicit(&p->table.n_misplaced, memory_order_relaxed), 1);
+}
+
 static void exposition_fleet(struct exposition *e, const struct control *c)
 {
     const struct fleet *f = c->fleet;
@@ -498,6 +540,7 @@ static void exposition_daemon(struct exposition *e, const struct control *c)
                       !control_unready(c), 1);
     exposition_trouble(e, c);
     exposition_fleet(e, c);
+    exposition_pins(e, h->pins);
     exposition_single(e, "mailproxy_workers", "gauge", "Worker threads.", h->n_workers, 1);
     exposition_single(e, "mailproxy_config_generation", "gauge",
                       "How often the configuration was loaded.", control_setup(c)->generation, 1);

@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "control/listener.h"
 #include "control/user/user_list.h"
+#include "fleet/fleet_pins.h"
 #include "rpc/handlers.h"
 #include "runtime/rules/limiter.h"
 
@@ -15,8 +16,10 @@ struct explain {
     struct work work;
     struct store_user user;
     struct addr peer; /* family AF_UNSPEC = not said */
-    bool is_known;    /* has an account in the store */
-    bool has_name;    /* or something is said of the name */
+    struct pins_shown
+        *pins;     /* what the fleet's store says of the user; NULL = not asked, or it is away */
+    bool is_known; /* has an account in the store */
+    bool has_name; /* or something is said of the name */
 };
 
 static int explain_run(struct work *w)
@@ -31,7 +34,9 @@ static int explain_run(struct work *w)
 
 static void explain_fini(struct work *w)
 {
-    store_user_fini(&CONTAINER_OF(w, struct explain, work)->user);
+    struct explain *x = CONTAINER_OF(w, struct explain, work);
+    store_user_fini(&x->user);
+    pins_shown_free(x->pins);
 }
 
 /* What stands in the way: the first thing decides, those behind it are told too. */
@@ -338,6 +343,83 @@ static const struct pool_member *explain_pinned(const struct explain_place *at,
     return NULL;
 }
 
+/* ---- the pin of the fleet ---- */
+
+/* While the store is away: what this engine knows. False: nothing, or there is no fleet. */
+static bool explain_local_pin(const struct explain_place *at, const struct control *c,
+                              const struct pool *p, struct pin_facts *ret)
+{
+    struct pin_view v;
+    struct pin_key key = {.pool = p->config->name};
+    struct pins_shared *s = c->host->pins;
+    if (!s)
+        return false;
+    pins_hash_user(s, at->user, key.user);
+    if (!pin_look(&s->table, &key, &v) || !v.backend[0])
+        return false;
+    *ret = (struct pin_facts){.gen = v.gen, .sessions = v.sessions};
+    (void)str_copy(ret->backend, sizeof(ret->backend), str_of(v.backend));
+    (void)str_copy(ret->source, sizeof(ret->source), str_of(pin_source_name(v.source)));
+    return true;
+}
+
+static void explain_put_pin(const struct explain_place *at, const struct pin_facts *f,
+                            bool is_stored)
+{
+    char age[32] = "";
+    AUTO_BUF text = BUF_INIT;
+    if (is_stored)
+        units_human_duration(age, f->age_ms);
+    (void)!buf_printf(&text, "%s (%s, generation %llu, %s%s)", f->backend,
+                      strcmp(f->source, pin_source_name(PIN_FIXED)) == 0
+                          ? "fixed by an operator or an auth server"
+                          : "chosen by the balancing",
+                      (unsigned long long)f->gen,
+                      is_stored ? "last used " : "as this node knows: the store is away", age);
+    if (is_stored)
+        (void)!buf_append_c(&text, " ago");
+    request_set_text(at->row, "pin", buf_cstr(&text));
+    if (f->holders[0])
+        request_set_text(at->row, "holders", f->holders);
+}
+
+/* Where the fleet has the user, if a login could go there; NULL: the pool's balancing decides, or
+ * (words) the login waits. */
+static const struct pool_member *explain_fleet(const struct explain *x,
+                                               const struct explain_place *at, const struct pool *p,
+                                               struct explain_words *w)
+{
+    struct pin_facts f;
+    const struct control *c = work_control(&x->work);
+    const struct config_fleet *fleet = &control_setup(c)->config->fleet;
+    if (!c->host->pins || p->config->affinity == AFFINITY_OFF)
+        return NULL;
+    bool is_there =
+        x->pins ? pins_shown_find(x->pins, p->config->name, &f) : explain_local_pin(at, c, p, &f);
+    if (!is_there)
+        return NULL;
+    explain_put_pin(at, &f, x->pins);
+    if (x->pins && f.sessions == 0 && f.age_ms >= fleet->retention_ms)
+        return NULL;
+    for (size_t i = 0; i < p->n_members; i++) {
+        const struct pool_member *m = &p->members[i];
+        if (strcmp(m->backend->name, f.backend) != 0)
+            continue;
+        if (LOAD(m->backend->admin) == BACKEND_HOLD)
+            explain_say(w, "waits: backend %s, where the user belongs, is on hold", f.backend);
+        else if (explain_is_usable(at, m->backend) && backend_is_full(m->backend))
+            explain_full(at, p, &m, 1, w);
+        else if (explain_is_usable(at, m->backend))
+            return m;
+        else if (p->config->affinity == AFFINITY_STRICT && f.sessions > 0)
+            explain_say(w,
+                        "fails: backend %s, where sessions of the user are, cannot be used, and "
+                        "the pool is strict",
+                        f.backend);
+    }
+    return NULL;
+}
+
 static int explain_route(const struct explain *x, const struct setup *setup,
                          const struct config_listener *l, struct route *ret)
 {
@@ -483,7 +565,12 @@ static void explain_where(json_t *row, const struct explain *x, const struct set
     if (route.rule)
         explain_rule(row, setup->pools, route.rule);
     request_set_text(row, "pool", route.pool->config->name);
-    m = route.member ? explain_pinned(&at, &route, w) : explain_pool(&at, route.pool, w);
+    const struct pool_member *pinned = route.member ? NULL : explain_fleet(x, &at, route.pool, w);
+    if (pinned)
+        request_set_text(row, "reason", "pin of the fleet");
+    m = route.member ? explain_pinned(&at, &route, w)
+        : pinned     ? pinned
+                     : explain_pool(&at, route.pool, w);
     if (m)
         request_set_text(row, "backend", m->backend->name);
     if (m && w->verdict.len == 0)
@@ -586,6 +673,13 @@ static void explain_done(struct work *w)
         request_answer(w->request, explain_row(x, l));
 }
 
+static void on_pins_shown(void *arg, struct pins_shown *shown)
+{
+    struct explain *x = arg;
+    x->pins = shown;
+    work_post(&x->work, NULL);
+}
+
 void command_route_explain(struct request *r)
 {
     const char *ip = request_text(r, "ip");
@@ -598,5 +692,7 @@ void command_route_explain(struct request *r)
     if (!x)
         return;
     x->peer = peer;
-    work_post(&x->work, NULL);
+    struct fleet_pins *pins = request_control(r)->fleet_pins;
+    if (!pins || fleet_pins_show(pins, request_text(r, "user"), on_pins_shown, x) < 0)
+        work_post(&x->work, NULL);
 }

@@ -33,6 +33,7 @@ struct control {
     struct list peer_engines; /* other engines: struct peer_engine */
     struct peers *peers;
     struct peer_serve *peer_serve;
+    struct fleet_pins *fleet_pins;  /* NULL likewise */
     struct fleet *fleet;            /* NULL = this proxy is in none */
     struct list trace_ops;          /* traces under way */
     struct work_queue config_queue; /* config, pools, backends */

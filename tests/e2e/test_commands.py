@@ -190,6 +190,7 @@ ROWS = {
     "fleet list": Row(["state=serving"], SAME, ["state=gone"], "E_NO_MATCH", [["nonsense=1"], ["state=zzz"], ["--sort", "nonsense"]]),
     "fleet show": Row([], SAME, ["zzz"], "E_NOT_FOUND", [["a", "b"]]),
     "fleet check": Row([], SAME, bad=[["x"]]),
+    "fleet conflicts": Row(["--allow-empty"], SAME, ["backend=zzz"], "E_NO_MATCH", [["nonsense=1"], ["--sort", "nonsense"]]),
     "fleet leave": Row([], UNCHANGED, bad=[["x"]], after=[["fleet", "join"]]),
     "fleet join": Row([], UNCHANGED, bad=[["x"]], before=[["fleet", "leave"]]),
 

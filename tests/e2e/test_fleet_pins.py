@@ -40,7 +40,7 @@ def make_node(make_proxy, folder, servers, store):
             "listeners": [{"name": "imap", "protocol": "imap", "tls": "off", "allow_plaintext": True}],
             "auth": [{"type": "backend"}],
             "resolver": {"enabled": False},
-            "fleet": redis.fleet(folder, store, beat="500ms", timeout="5s", **(fleet or {})),
+            "fleet": {**redis.fleet(folder, store, beat="500ms", timeout="5s"), **(fleet or {})},
             "pools": [{"name": "main", "tls": "off", "balance": "round-robin", "check": {"enabled": False},
                        "backends": servers.backends(), **(pool or {})}],
             **more})
@@ -80,3 +80,258 @@ def test_all_at_once(servers, nodes):
     assert servers.mistakes == []
     longest = max(c.seconds for c in clients)
     print(f"{ROUNDS} rounds of {USERS} users at 3 nodes: longest login {longest * 1000:.0f} ms")
+
+
+def log_in(servers, node, user, password="pw"):
+    return servers.log_in(at(node, user), password=password)[0]
+
+
+def key(store):
+    """The key of the only user that the store knows."""
+    keys = [k for k in store.lines("KEYS", "mp:mail:u:*")]
+    assert len(keys) == 1, keys
+    return keys[0]
+
+
+def held(store):
+    """Sessions of the only user as the store counts them, of each engine."""
+    words = store.lines("HGETALL", key(store))
+    return sorted(int(n) for field, n in zip(words[::2], words[1::2]) if field.startswith("h:"))
+
+
+def test_kept_and_given_back(servers, nodes, store):
+    user = "anna@example.org"
+    a, b = log_in(servers, nodes[0], user), log_in(servers, nodes[1], user.upper())
+    assert a.is_in and b.is_in
+    assert servers.where(user) == servers.where(user.upper())
+    assert held(store) == [1, 1]
+    explained = nodes[2].ctl("route", "explain", user)
+    assert explained["backend"] == servers.where(user)[0]
+    assert explained["pin"].startswith(f"{explained['backend']} (chosen by the balancing, generation 1, last used ")
+    assert sorted(explained["holders"].split(", ")) == ["n0 1", "n1 1"]
+    assert metric(nodes[0], "mailproxy_fleet_pins") == 1
+    a.close()
+    wait.until(lambda: held(store) == [1], "the end to be told")
+    b.close()
+    wait.until(lambda: held(store) == [], "the other end, too")
+    # It stays there for a while.
+    for node in nodes:
+        log_in(servers, node, user).close()
+    wait.until(lambda: held(store) == [], "all to end")
+    assert [name for name, n in servers.users[user].items()] == [explained["backend"]]
+
+
+def test_strangers_leave_nothing(servers, nodes, store):
+    """Who only tries passwords makes no key that stays, and moves nobody."""
+    wrong = servers.log_in(*(at(node, f"x{i}@example.org") for node in nodes for i in range(20)), password="wrong")
+    assert not any(c.is_in for c in wrong)
+    wait.until(lambda: store.lines("KEYS", "mp:mail:u:*") == [], "their keys to go")
+    for c in wrong:
+        c.close()
+    assert log_in(servers, nodes[0], "anna@example.org").is_in
+    assert not log_in(servers, nodes[1], "anna@example.org", "wrong").is_in
+    wait.until(lambda: held(store) == [1], "only the session to count")
+
+
+def test_sessions_of_all_nodes(servers, make_node):
+    nodes = [make_node(f"n{i}", limits={"sessions_per_user": 3}) for i in range(2)]
+    user = "anna@example.org"
+    clients = servers.log_in(*(at(node, user) for node in nodes for _ in range(2)))
+    assert sum(c.is_in for c in clients) == 3
+    refused = next(c for c in clients if not c.is_in)
+    assert "[LIMIT]" in refused.answer
+    next(c for c in clients if c.is_in).close()
+    wait.until(lambda: log_in(servers, nodes[0], user).is_in, "room for another one")
+
+
+def backend_trouble(servers, node, user):
+    """Its backend accepts nobody any more; the sessions that are there stay."""
+    name = servers.where(user)[0]
+    servers.stop(name)
+    return name
+
+
+def test_backend_gone_prefer(servers, nodes):
+    user = "anna@example.org"
+    a = log_in(servers, nodes[0], user)
+    old = backend_trouble(servers, nodes[0], user)
+    b = log_in(servers, nodes[1], user)
+    assert a.is_in and b.is_in
+    new = [name for name in servers.where(user) if name != old]
+    assert len(new) == 1 and log_in(servers, nodes[2], user).is_in
+    assert servers.users[user][new[0]] == 2
+    # The first node hears of it with its next login there; its session is where it does not belong.
+    assert nodes[0].ctl("--allow-empty", "fleet", "conflicts") == []
+    assert log_in(servers, nodes[0], user).is_in
+    row, = nodes[0].ctl("fleet", "conflicts")
+    assert (row["user"], row["backend"], row["pinned"], row["sessions"]) == (user, old, new[0], 1)
+    nodes[0].wait_for_log("fleet-conflict")
+    assert metric(nodes[0], "mailproxy_fleet_conflicts") == 1
+    a.close()
+    wait.until(lambda: nodes[0].ctl("--allow-empty", "fleet", "conflicts") == [], "the conflict to end")
+
+
+def test_backend_gone_strict(servers, make_node):
+    nodes = [make_node(f"n{i}", pool={"affinity": "strict"}) for i in range(2)]
+    user = "anna@example.org"
+    a = log_in(servers, nodes[0], user)
+    old = backend_trouble(servers, nodes[0], user)
+    b = log_in(servers, nodes[1], user)
+    assert "[UNAVAILABLE]" in b.answer
+    a.close()
+    wait.until(lambda: log_in(servers, nodes[1], user).is_in, "the user to be moved once nobody is there")
+    assert servers.where(user) != [old]
+
+
+def test_drained_at_one_node(servers, nodes):
+    user = "anna@example.org"
+    a = log_in(servers, nodes[0], user)
+    old, = servers.where(user)
+    nodes[1].ctl("backend", "drain", f"main/{old}", "--yes")
+    assert a.is_in and log_in(servers, nodes[1], user).is_in
+    new = [name for name in servers.where(user) if name != old]
+    assert log_in(servers, nodes[2], user).is_in
+    assert servers.users[user][new[0]] == 2
+
+
+def test_held_backend_is_waited_for(servers, nodes):
+    """A full one likewise: by all of them."""
+    user = "anna@example.org"
+    log_in(servers, nodes[0], user)
+    name, = servers.where(user)
+    nodes[1].ctl("backend", "set", f"main/{name}", "--max-sessions", "1")
+    others = [f"o{i}@example.org" for i in range(40)]
+    crowd = servers.log_in(*(at(nodes[0], o) for o in others))
+    here = next(o for o in others if servers.where(o) == [name])
+    first = log_in(servers, nodes[1], here)
+    assert first.is_in and servers.where(here) == [name]
+    waiting = servers.log_in_later(*at(nodes[1], user))
+    wait.until(lambda: any(s["state"] == "held" for s in nodes[1].sessions()), "the login to wait")
+    first.close()
+    assert waiting.result(30).is_in
+    assert servers.where(user) == [name]
+    assert all(c.is_in for c in crowd)
+
+
+def test_operators_pin_wins(servers, make_node, store):
+    nodes = [make_node(f"n{i}") for i in range(2)]
+    user = "anna@example.org"
+    log_in(servers, nodes[0], user).close()
+    gone(servers)
+    old = next(iter(servers.users[user]))
+    new = next(n for n in servers.names if n != old)
+    nodes[0].add_user(user, backend=f"main/{new}")
+    nodes[0].configure({"auth": [{"type": "users"}, {"type": "backend"}]})
+    assert log_in(servers, nodes[0], user).is_in
+    assert servers.where(user) == [new]
+    assert log_in(servers, nodes[1], user).is_in
+    assert servers.where(user) == [new]
+    assert "fixed by an operator" in nodes[1].ctl("route", "explain", user)["pin"]
+
+
+# ---- the store is away, slow, full, flushed ----
+
+def failed_open(node):
+    return metric(node, "mailproxy_fleet_failopen_total", feature="pin")
+
+
+@pytest.mark.parametrize("trouble", ["kill", "stop"])
+def test_store_away(servers, make_node, store, trouble):
+    """prefer: nobody is refused, nobody waits longer than the time-out, and who is here stays where the others of the user are."""
+    nodes = [make_node(f"n{i}", fleet={"timeout": "200ms"}) for i in range(2)]
+    users = [f"u{i}@example.org" for i in range(40)]
+    before = servers.log_in(*(at(nodes[0], user) for user in users))
+    getattr(store, trouble)()
+    again = servers.log_in(*(at(nodes[0], user) for user in users))
+    assert [c.answer for c in before + again if not c.is_in] == []
+    assert servers.mistakes == []
+    assert failed_open(nodes[0]) == len(users)
+    # Now the breaker is open: another login waits for nothing.
+    new = servers.log_in(*(at(nodes[1], f"n{i}@example.org") for i in range(40)))
+    assert all(c.is_in for c in new)
+    explained = nodes[0].ctl("route", "explain", users[0])
+    assert explained["backend"] == servers.where(users[0])[0] and "the store is away" in explained["pin"]
+    if trouble == "kill":
+        store.start()
+    else:
+        store.cont()
+    # Everybody is told again, those whom the store has never heard of, too.
+    wait.until(lambda: counted(store) == 3 * 40, "all sessions to be in the store")
+    for c in before + again + new:
+        c.close()
+    wait.until(lambda: counted(store) == 0, "all of them to go")
+
+
+def counted(store):
+    """All sessions that the store counts."""
+    script = ("local n = 0 for _, k in ipairs(redis.call('KEYS', 'mp:mail:u:*')) do local all = redis.call('HGETALL', k) "
+              "for i = 1, #all, 2 do if all[i]:sub(1, 2) == 'h:' then n = n + all[i + 1] end end end return n")
+    try:
+        return int(store.cli("EVAL", script, "0"))
+    except (AssertionError, ValueError):
+        return -1
+
+
+def test_flushed(servers, nodes, store):
+    """The store loses everything while users are there: they are told again, and nobody gets a second backend."""
+    users = [f"u{i}@example.org" for i in range(60)]
+    clients = servers.log_in(*(at(nodes[i % 3], user) for i, user in enumerate(users)))
+    assert counted(store) == 60
+    store.cli("FLUSHALL")
+    wait.until(lambda: counted(store) == 60, "all to be told again")
+    clients += servers.log_in(*(at(node, user) for user in users for node in nodes))
+    assert all(c.is_in for c in clients)
+    assert servers.mistakes == []
+
+
+def test_conflict_is_found_and_ended(servers, make_node, store):
+    """Two nodes took the same users to two backends while the store was away."""
+    nodes = [make_node(f"n{i}", fleet={"end_conflicts": True, "timeout": "100ms"}) for i in range(2)]
+    store.kill()
+    wait.until(lambda: metric(nodes[0], "mailproxy_fleet_store_up") == 0, "the store to be missed")
+    users = [f"u{i}@example.org" for i in range(12)]
+    clients = servers.log_in(*(at(nodes[0], user) for user in users))
+    clients += servers.log_in(*(at(nodes[1], user) for user in reversed(users)))
+    twice = [user for user in users if len(servers.where(user)) == 2]
+    assert all(c.is_in for c in clients) and twice
+    store.start()
+    wait.until(lambda: all(len(servers.where(user)) == 1 for user in users), "each user to be on one backend")
+    wait.until(lambda: sum(metric(node, "mailproxy_fleet_conflicts") for node in nodes) == 0, "no conflict to be left")
+    assert sum(metric(node, "mailproxy_fleet_conflicts_total") for node in nodes) == len(twice)
+
+
+def test_strict_without_store(servers, make_node, store):
+    node = make_node("n0", pool={"affinity": "strict"}, fleet={"timeout": "200ms"})
+    a = log_in(servers, node, "anna@example.org")
+    store.kill()
+    b = log_in(servers, node, "anna@example.org")
+    assert a.is_in and "[UNAVAILABLE]" in b.answer
+    assert metric(node, "mailproxy_fleet_failclosed_total", feature="pin") == 1
+    assert "no backend could be agreed on with the fleet" in node.ctl("route", "explain", "anna@example.org")["failures"]
+    store.start()
+    wait.until(lambda: log_in(servers, node, "anna@example.org").is_in, "the store to be asked again")
+
+
+@pytest.mark.parametrize("trouble", [["CLIENT", "PAUSE", "3000"], ["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "requirepass", "x"]])
+def test_store_refuses(servers, make_node, store, trouble):
+    node = make_node("n0", fleet={"timeout": "200ms"})
+    assert log_in(servers, node, "anna@example.org").is_in
+    store.cli(*trouble)
+    clients = servers.log_in(*(at(node, f"u{i}@example.org") for i in range(30)))
+    assert all(c.is_in for c in clients)
+    if trouble[2] == "requirepass":  # who is logged in there stays so
+        return
+    assert failed_open(node) == 30
+
+
+def test_other_program_at_the_port(servers, make_node):
+    """What speaks another protocol, or none, does not hold logins up."""
+    def serve(client):
+        client.sendall(b"220 mail ESMTP\r\n" * 1000)
+        while client.recv(65536):
+            client.sendall(b"*99999999\r\n$-5\r\n")
+    from harness.server import Server
+    server = Server(serve)
+    node = make_node("n0", fleet={"servers": [f"{server.host}:{server.port}"], "timeout": "200ms"})
+    assert all(c.is_in for c in servers.log_in(*(at(node, f"u{i}@example.org") for i in range(20))))
+    server.close()

@@ -100,6 +100,10 @@ class MailServers:
             return await asyncio.gather(*(self._log_in(*login, password) for login in logins))
         return self.call(all_of_them())
 
+    def log_in_later(self, host, port, user, password="pw"):
+        """A future of the client."""
+        return asyncio.run_coroutine_threadsafe(self._log_in(host, port, user, password), self.loop)
+
     def close(self):
         async def stop():
             for server in self.servers.values():
