@@ -148,21 +148,26 @@ void sandbox_enter_supervisor(void)
         sandbox_calls_supervisor();
 }
 
-static void sandbox_keep_reading(void)
-{
-    static const unsigned reading[] = {CAP_DAC_READ_SEARCH};
-    if (geteuid() == 0)
-        sandbox_keep(reading, ARRAY_LEN(reading));
-}
-
-/* The supervisor's list of system calls stays in force. */
+/* It is a fork of the supervisor, of which the library remembers what it has: to ask the kernel
+ * again takes longer than the rest of its life. What programs may get is no matter, it runs none.
+ * The supervisor's list of system calls stays in force. */
 void sandbox_enter_loading(void)
 {
-    sandbox_keep_reading();
+    if (geteuid() != 0)
+        return;
+    bool can_read = capng_have_capability(CAPNG_PERMITTED, CAP_DAC_READ_SEARCH);
+    capng_setpid(gettid());
+    capng_clear(CAPNG_SELECT_CAPS);
+    if (can_read)
+        capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_DAC_READ_SEARCH);
+    if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+        sandbox_missing("capabilities", strerror(errno));
 }
 
 void sandbox_enter_watch(void)
 {
-    sandbox_keep_reading();
+    static const unsigned looking[] = {CAP_DAC_READ_SEARCH};
+    if (geteuid() == 0)
+        sandbox_keep(looking, ARRAY_LEN(looking));
     sandbox_calls('F');
 }

@@ -194,6 +194,55 @@ def test_cache_and_crowd(make, files):
     assert {n: shown(p, n) for n in subjects} == subjects
 
 
+def hello(name):
+    """What a client sends first."""
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    t = imap.context().wrap_bio(into, out, server_hostname=name)
+    with pytest.raises(ssl.SSLWantReadError):
+        t.do_handshake()
+    return t, into, out
+
+
+def in_pieces(p, name):
+    """The subject for a client whose ClientHello comes byte by byte, each one seen by the server before the next one."""
+    t, into, out = hello(name)
+    with socket.create_connection((p.host, p.ports["imaps"]), timeout=20) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in out.read():
+            s.send(bytes([byte]))
+        while True:
+            try:
+                t.do_handshake()
+                return x509(t.getpeercert(True))
+            except ssl.SSLWantReadError:
+                s.sendall(out.read())
+                into.write(s.recv(65536))
+
+
+def x509(der):
+    text = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-subject", "-nameopt", "RFC2253"], input=der, capture_output=True, check=True)
+    return text.stdout.decode().strip().partition("CN=")[2]
+
+
+def test_clients_before_their_certificate(make, files):
+    """A name that comes in pieces, clients that leave while they wait, what is no ClientHello, and one that never ends."""
+    a, b = files.put("a.test"), files.put("b.test")
+    p = make()
+    assert in_pieces(p, "a.test") == a
+    gone = hello("b.test")[2].read()
+    for _ in range(30):
+        with socket.create_connection((p.host, p.ports["imaps"])) as s:
+            s.sendall(gone)
+    for nonsense in (b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x00\x00", b"\x16\x03\x01\x40\x00\x01\x00\x7f\xf0" + bytes(16375), gone[:-1] + b"\xff"):
+        with socket.create_connection((p.host, p.ports["imaps"]), timeout=20) as s:
+            s.sendall(nonsense * 2)
+            s.shutdown(socket.SHUT_WR)
+            while s.recv(4096):
+                pass
+    assert shown(p, "b.test") == b
+    wait.until(lambda: not p.sessions(), "the end of all")
+
+
 def test_reload_and_crash(make, files):
     """What is loaded stays over a reload; another engine, or another program, loads it again. A client that hangs up while it waits is no matter."""
     a, b = files.put("a.test"), files.put("b.test")
