@@ -16,6 +16,7 @@ struct cert {
     uint64_t version;      /* of its files */
     uint64_t refused;      /* version of files that cannot be used; 0 = none */
     uint64_t retry_ms;     /* until then nothing is asked for; 0 = at once */
+    uint64_t fresh_ms;     /* when it was loaded; 0 = it has been used since */
     uint64_t asked_ms;     /* when its load began; 0 = none is under way */
     size_t n;
     char name[];
@@ -104,14 +105,17 @@ static bool certs_has(const struct tls_certs *c, const struct cert *e, uint32_t 
            tls_directory_get(c->directory, str_n(e->name, e->n), ret_number, ret) == 0;
 }
 
-/* Handshakes keep what they show. What somebody waits for stays. */
-static void certs_evict(struct tls_certs *c)
+/* Handshakes keep what they show. What somebody waits for stays, so that of many who want more than
+ * there is room for each gets its turn; but no more of it than may be wanted at once. */
+static void certs_evict(struct tls_certs *c, uint64_t now_ms)
 {
     LIST_FOREACH_SAFE (it, &c->used) {
         struct cert *e = LIST_ITEM(it, struct cert, used);
-        if (c->by_name.count <= c->max + c->n_pending)
+        size_t over = c->by_name.count - c->n_pending;
+        bool is_fresh = e->fresh_ms != 0 && now_ms - e->fresh_ms < TLS_CERTS_FRESH_MS;
+        if (over <= c->max)
             return;
-        if (cert_is_pending(e))
+        if (cert_is_pending(e) || (is_fresh && over <= c->max + TLS_CERTS_PENDING_MAX))
             continue;
         c->counts.n_evictions += e->pair != NULL;
         cert_drop(c, e);
@@ -164,7 +168,7 @@ void tls_certs_configure(struct tls_certs *c, struct tls_directory *d, size_t ma
         if (!certs_has(c, e, &number, &line))
             cert_drop(c, e);
     }
-    certs_evict(c);
+    certs_evict(c, UINT64_MAX); /* none is fresh */
     pthread_mutex_unlock(&c->mutex);
     tls_directory_free(old);
 }
@@ -227,12 +231,16 @@ static int certs_pick(struct tls_certs *c, const struct tls_directory_entry *lin
             return -ERR_NOT_FOUND;
         if (e)
             (void)cert_want(c, e, now_ms, ret_is_first);
-        certs_evict(c);
+        certs_evict(c, now_ms);
         return -ERR_AGAIN;
     }
     if (!e || !e->pair)
         return -ERR_NOT_FOUND;
     *ret = tls_pair_ref(e->pair);
+    if (e->fresh_ms != 0) {
+        e->fresh_ms = 0;
+        certs_evict(c, now_ms); /* perhaps this one */
+    }
     return 0;
 }
 
@@ -295,6 +303,7 @@ void tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struc
         cert_set_refused(c, e, 0);
         e->version = version;
         e->retry_ms = 0;
+        e->fresh_ms = now_ms;
         c->counts.n_loads++;
     } else if (e && !cert_may_be_mended(err)) {
         cert_set_refused(c, e, version);
@@ -303,7 +312,7 @@ void tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struc
         e->retry_ms = now_ms + TLS_CERTS_RETRY_MS;
         c->counts.n_refusals++;
     }
-    certs_evict(c);
+    certs_evict(c, now_ms);
     pthread_mutex_unlock(&c->mutex);
     tls_pair_unref(p);
 }

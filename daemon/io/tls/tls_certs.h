@@ -12,6 +12,7 @@ struct tls_certs;
 #define TLS_CERTS_PENDING_MAX                                                                      \
     256                          /* that are wanted or being loaded; others wait for their turn    \
                                   */
+#define TLS_CERTS_FRESH_MS 3000  /* one that somebody waits for stays so long before it was used */
 #define TLS_CERTS_LOST_MS 5000   /* then a load that nobody answered may be asked for again */
 #define TLS_CERTS_RETRY_MS 10000 /* after one that failed for no fault of its files */
 

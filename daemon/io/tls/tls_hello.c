@@ -37,10 +37,17 @@ static bool hello_field(struct str *in, size_t n, struct str *ret)
 
 /* ---- records ---- */
 
-/* What handshake records carry, as far as they have come. -ERR_NOT_FOUND: something else. */
+/* Is the message whole? */
+static bool hello_is_whole(struct str m)
+{
+    return m.n >= HANDSHAKE_HEAD && m.n - HANDSHAKE_HEAD >= hello_number(str_skip(m, 1), 3);
+}
+
+/* What the records of the first message carry, as far as they have come; what is behind it, early
+ * data for one, is not looked at. -ERR_NOT_FOUND: something else. */
 static int hello_join(struct str bytes, struct buf *ret)
 {
-    while (bytes.n > 0) {
+    while (bytes.n > 0 && !hello_is_whole(buf_str(ret))) {
         if ((uint8_t)bytes.p[0] != RECORD_HANDSHAKE || (bytes.n > 1 && bytes.p[1] != 3))
             return -ERR_NOT_FOUND;
         if (bytes.n < RECORD_HEAD)
@@ -101,7 +108,7 @@ int tls_hello_name(struct str bytes, char ret[TLS_HELLO_NAME_MAX])
         return err == -ERR_NOMEM ? -ERR_NOT_FOUND : err;
     if (m.n > 0 && m.p[0] != CLIENT_HELLO)
         return -ERR_NOT_FOUND;
-    if (m.n < HANDSHAKE_HEAD || m.n - HANDSHAKE_HEAD < hello_number(str_skip(m, 1), 3))
+    if (!hello_is_whole(m))
         return is_full ? -ERR_NOT_FOUND : -ERR_AGAIN;
     return hello_parse(str_n(m.p + HANDSHAKE_HEAD, hello_number(str_skip(m, 1), 3)), ret);
 }

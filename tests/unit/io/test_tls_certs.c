@@ -154,8 +154,38 @@ static void test_evict(void **state)
             if (pick(i, 1000) == -ERR_AGAIN)
                 for (uint32_t n = next(1000); n != UINT32_MAX; n = next(1000))
                     put(n, 1, 0, 1000);
+    assert_true(tls_certs_figures(certs).loaded <= 10);
+    for (unsigned i = 0; i < 10; i++)
+        (void)pick_late(i, 1000, true);
     f = tls_certs_figures(certs);
     assert_true(f.loaded == 1 && f.pending == 0);
+}
+
+/* Of many who want more than there is room for, each gets what was loaded for it; what nobody took
+ * in time goes. */
+static void test_room(void **state)
+{
+    (void)state;
+    configure(10, 1, 1);
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(pick(i, 1000), -ERR_AGAIN);
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(next(1000), i);
+    for (unsigned i = 0; i < 10; i++)
+        put(i, 1, 0, 1000);
+    for (unsigned i = 0; i < 9; i++)
+        assert_int_equal(pick(i, 1000), 0);
+    assert_int_equal(tls_certs_figures(certs).loaded, 1);
+    load(3, 1);
+    assert_int_equal(pick(9, 1000), 0); /* it was still waited for */
+    for (unsigned i = 4; i < 8; i++) {
+        assert_int_equal(pick(i, 1000), -ERR_AGAIN);
+        assert_int_equal(next(1000), i);
+        put(i, 1, 0, 1000);
+    }
+    assert_true(tls_certs_figures(certs).loaded >= 4);
+    assert_int_equal(pick(2, 1000 + TLS_CERTS_FRESH_MS), -ERR_AGAIN);
+    assert_int_equal(tls_certs_figures(certs).loaded, 1);
 }
 
 /* What cannot be used is not read again before its files change; who waits too long does not. */
@@ -248,6 +278,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_renewed, make, end),
         cmocka_unit_test_setup_teardown(test_lost, make, end),
         cmocka_unit_test_setup_teardown(test_crowd, make, end),
+        cmocka_unit_test_setup_teardown(test_room, make, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -272,6 +272,12 @@ static void test_hello(void **state)
             assert_int_equal(tls_hello_name(str_n(hello, i), name), -ERR_AGAIN);
         assert_int_equal(tls_hello_name(str_n(hello, n), name), 0);
         assert_string_equal(name, "Mail.example.org");
+        memcpy(hello + n,
+               "\x17\x03\x03\x00\x05"
+               "early",
+               10); /* RFC 8446 section 2.3 */
+        assert_int_equal(tls_hello_name(str_n(hello, n + 10), name), 0);
+        assert_string_equal(name, "Mail.example.org");
         for (size_t size = 1; size < 40; size += 13) {
             AUTO_BUF records = BUF_INIT;
             for (size_t at = 5; at < n; at += size) {
