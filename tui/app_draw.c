@@ -75,9 +75,12 @@ static void draw_bar(const struct app *a, struct screen *s)
         AUTO_FREE char *product =
             s->cols >= COLS_FOR_VERSION ? str_printf("mailproxy %s  ", n->version) : NULL;
         AUTO_FREE char *name = n->cluster ? draw_members(n) : str_dup_c(n->name);
-        int col = screen_printf(s, 0, 0, room, STYLE_BAR, " %s  %sup %s  %s%s", name ? name : "",
-                                product ? product : "", uptime, role_name(n->role),
-                                n->is_read_only ? ", READ ONLY" : "");
+        /* Nodes of its fleet that are there: "3/3", or "store down". */
+        const char *fleet = n->cluster ? "" : client_member_text(n->overview.status, "fleet");
+        int col =
+            screen_printf(s, 0, 0, room, STYLE_BAR, " %s  %sup %s  %s%s%s%s", name ? name : "",
+                          product ? product : "", uptime, role_name(n->role),
+                          n->is_read_only ? ", READ ONLY" : "", fleet[0] ? "  fleet " : "", fleet);
         const char *unreached = node_unreached(n, a->screen);
         if (unreached[0] && col + 4 < room)
             (void)screen_printf(s, 0, col + 2, room - col - 3, STYLE_ALARM, " without %s ",

@@ -232,6 +232,9 @@ static void warn_engine(struct warnings *w, const json_t *status)
              "the program before the upgrade has %lld more sessions: %s",
              (long long)json_integer_value(json_object_get(status, "old_sessions")),
              client_member_text(status, "old_control"));
+    const char *trouble = client_member_text(status, "trouble");
+    if (trouble[0])
+        warn(w, STYLE_BAD, PANE_EVENTS, NULL, "%s", trouble);
     if (restarts > 0 && uptime < OVERVIEW_RESTART_MS)
         warn(w, STYLE_WARN, PANE_EVENTS, NULL,
              "the engine ended by itself and was started again (%lld times so far)",
