@@ -241,11 +241,12 @@ def test_store_away(servers, make_node, store, trouble):
     nodes = [make_node(f"n{i}", fleet={"timeout": "200ms"}) for i in range(2)]
     users = [f"u{i}@example.org" for i in range(40)]
     before = servers.log_in(*(at(nodes[0], user) for user in users))
+    asked_in_vain = failed_open(nodes[0])  # a busy machine may have taken longer than the time-out
     getattr(store, trouble)()
     again = servers.log_in(*(at(nodes[0], user) for user in users))
     assert [c.answer for c in before + again if not c.is_in] == []
     assert servers.mistakes == []
-    assert failed_open(nodes[0]) == len(users)
+    assert failed_open(nodes[0]) - asked_in_vain == len(users)
     # Now the breaker is open: another login waits for nothing.
     new = servers.log_in(*(at(nodes[1], f"n{i}@example.org") for i in range(40)))
     assert all(c.is_in for c in new)
@@ -301,7 +302,7 @@ def test_conflict_is_found_and_ended(servers, make_node, store):
 
 
 def test_strict_without_store(servers, make_node, store):
-    node = make_node("n0", pool={"affinity": "strict"}, fleet={"timeout": "200ms"})
+    node = make_node("n0", pool={"affinity": "strict"})
     a = log_in(servers, node, "anna@example.org")
     store.kill()
     b = log_in(servers, node, "anna@example.org")
@@ -316,12 +317,13 @@ def test_strict_without_store(servers, make_node, store):
 def test_store_refuses(servers, make_node, store, trouble):
     node = make_node("n0", fleet={"timeout": "200ms"})
     assert log_in(servers, node, "anna@example.org").is_in
+    asked_in_vain = failed_open(node)
     store.cli(*trouble)
     clients = servers.log_in(*(at(node, f"u{i}@example.org") for i in range(30)))
     assert all(c.is_in for c in clients)
     if trouble[2] == "requirepass":  # who is logged in there stays so
         return
-    assert failed_open(node) == 30
+    assert failed_open(node) - asked_in_vain == 30
 
 
 def test_other_program_at_the_port(servers, make_node):
