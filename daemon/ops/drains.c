@@ -85,11 +85,12 @@ static void drain_finish(struct drain *d, enum op_state state, const char *text)
     drain_free(d);
 }
 
-static void on_drain_removed(void *arg, const char *error)
+static void on_drain_removed(void *arg, const struct request_outcome *o)
 {
     struct drain *d = arg;
     d->is_asking = false;
-    drain_finish(d, error ? OP_FAILED : OP_DONE, error ? error : "no sessions left: removed");
+    drain_finish(d, o->error ? OP_FAILED : OP_DONE,
+                 o->error ? o->error : "no sessions left: removed");
 }
 
 static void drain_remove(struct drain *d)

@@ -56,9 +56,9 @@ static const struct op_kind timed_hold_kind = {.name = "hold",
                                                .refresh = timed_hold_refresh,
                                                .drop = timed_hold_drop};
 
-static void on_released(void *arg, const char *error)
+static void on_released(void *arg, const struct request_outcome *o)
 {
-    timed_hold_finish(arg, error ? OP_FAILED : OP_DONE, error ? error : "released");
+    timed_hold_finish(arg, o->error ? OP_FAILED : OP_DONE, o->error ? o->error : "released");
 }
 
 static void on_timed_hold(struct loop_timer *t)

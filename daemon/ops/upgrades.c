@@ -88,11 +88,11 @@ void upgrades_request(struct request *r)
     u->rate = request_number(r, "rate", 0);
 }
 
-static void on_upgrade_answered(void *arg, const char *error)
+static void on_upgrade_answered(void *arg, const struct request_outcome *o)
 {
     (void)arg;
-    if (error)
-        LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-refused", KV_STR("detail", error));
+    if (o->error)
+        LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-refused", KV_STR("detail", o->error));
 }
 
 void upgrades_begin(struct control *c)

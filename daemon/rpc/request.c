@@ -107,9 +107,8 @@ void request_put_number(json_t *row, const char *name, uint64_t v)
     (void)json_object_set_new(row, name, json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v));
 }
 
-/* Records the answer, and tells who asked within the daemon; error NULL = done. False: it was
- * answered before. */
-static bool request_settle(struct request *r, const char *error, const char *result)
+/* Records the answer, and tells who asked within the daemon. False: it was answered before. */
+static bool request_settle(struct request *r, const struct request_outcome *o, const char *result)
 {
     if (r->is_answered)
         return false;
@@ -118,7 +117,7 @@ static bool request_settle(struct request *r, const char *error, const char *res
         !r->is_quiet)
         r->rpc->on_change_answered(r->rpc, r, result);
     if (r->answered)
-        r->answered(r->answered_arg, error);
+        r->answered(r->answered_arg, o);
     return true;
 }
 
@@ -164,7 +163,6 @@ static void request_over(struct request *r)
 /* Sends the answer {key: body}. */
 static void request_finish(struct request *r, const char *key, json_t *body, const char *result)
 {
-    const char *text = json_string_value(json_object_get(body, "message"));
     bool is_error = strcmp(key, "error") == 0;
     if (!is_error && !request_is_spread(r)) {
         r->held = body;
@@ -174,7 +172,12 @@ static void request_finish(struct request *r, const char *key, json_t *body, con
     if (unreached) /* names those that had no part in it */
         (void)json_object_set_new(is_error ? json_object_get(body, "data") : body, "unreached",
                                   unreached);
-    if (!request_settle(r, is_error ? (text ? text : result) : NULL, result)) {
+    const char *text = json_string_value(json_object_get(body, "message"));
+    const struct request_outcome outcome = {.error = !is_error ? NULL
+                                                     : text    ? text
+                                                               : result,
+                                            .body = body};
+    if (!request_settle(r, &outcome, result)) {
         json_decref(body);
         return;
     }
@@ -195,12 +198,12 @@ void request_answer_text(struct request *r, struct str result)
         r->held_text = str_dup(result);
         return;
     }
-    if (!request_settle(r, NULL, "ok"))
+    AUTO_FREE char *longer = request_text_unreached(r, result);
+    const struct request_outcome outcome = {.text = longer ? str_of(longer) : result};
+    if (!request_settle(r, &outcome, "ok"))
         return;
-    if (r->client && r->id) {
-        AUTO_FREE char *longer = request_text_unreached(r, result);
-        r->origin->send_result(r->client, r->id, longer ? str_of(longer) : result);
-    }
+    if (r->client && r->id)
+        r->origin->send_result(r->client, r->id, outcome.text);
     request_over(r);
 }
 
@@ -323,6 +326,16 @@ void request_fail(struct request *r, int err, const char *hint, const char *fmt,
 
 /* ---- the way in ---- */
 
+/* The one place where roles are checked. */
+bool request_is_permitted(struct request *r, const struct command *c)
+{
+    if (r->peer.role >= c->role)
+        return true;
+    request_fail(r, -ERR_PERM, NULL, "%s needs the role %s, yours is %s", c->method,
+                 role_name(c->role), role_name(r->peer.role));
+    return false;
+}
+
 static void request_dispatch(struct request *r, const char *method, const json_t *params)
 {
     AUTO_BUF masked = BUF_INIT;
@@ -339,12 +352,8 @@ static void request_dispatch(struct request *r, const char *method, const json_t
     unsigned flags = r->command->flags;
     if ((flags & COMMANDS_CHANGES) && command_mask(r->command, params, &masked) == 0)
         r->masked = buf_steal(&masked);
-    /* The one place where roles are checked. */
-    if (r->peer.role < r->command->role) {
-        request_fail(r, -ERR_PERM, NULL, "%s needs the role %s, yours is %s", r->command->method,
-                     role_name(r->command->role), role_name(r->peer.role));
+    if (!request_is_permitted(r, r->command))
         return;
-    }
     /* What a retired engine would change, the one that serves would not see. */
     if ((flags & COMMANDS_CHANGES) && !(flags & COMMANDS_OLD) && r->rpc->is_retired(r->rpc)) {
         request_fail(r, -ERR_SHUTDOWN, "its control socket has no .old at the end",
@@ -394,7 +403,7 @@ void request_start(struct rpc *rpc, const struct request_origin *origin, const c
 }
 
 int request_start_own(struct rpc *rpc, const struct peer *peer, const char *method, json_t *params,
-                      void (*answered)(void *arg, const char *error), void *arg)
+                      void (*answered)(void *arg, const struct request_outcome *o), void *arg)
 {
     struct request *r = calloc(1, sizeof(*r));
     if (!r || !params) {

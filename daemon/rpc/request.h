@@ -36,6 +36,13 @@ struct request_origin {
     struct peer peer;
 };
 
+/* How a request of the daemon itself was answered. Borrowed. */
+struct request_outcome {
+    const char *error;  /* a sentence; NULL = done */
+    const json_t *body; /* the result, or the error object of JSON-RPC; NULL: text has the result */
+    struct str text;    /* JSON */
+};
+
 /* Counted: the answer may come long after, when the client is gone. */
 struct request {
     unsigned refs;
@@ -53,8 +60,8 @@ struct request {
     struct list wait; /* of who holds it back */
     json_t *held;     /* the answer, while others are told */
     char *held_text;  /* the same as text */
-    /* Of the daemon's own: the outcome, error NULL = done. */
-    void (*answered)(void *arg, const char *error);
+    /* Of the daemon's own. */
+    void (*answered)(void *arg, const struct request_outcome *o);
     void *answered_arg;
     uint64_t count; /* objects hit, for the audit */
 };
@@ -68,10 +75,13 @@ void request_start(struct rpc *rpc, const struct request_origin *origin, const c
 void request_run(struct request *r);
 void request_release(struct request *r);
 /* A command that the daemon runs by itself on behalf of peer, as a part of something longer; takes
- * over params. answered: once, unless the control plane ends before; error is a sentence, NULL =
- * done. -ERR_NOMEM: nothing was started. */
+ * over params. answered: once, unless the control plane ends before. -ERR_NOMEM: nothing was
+ * started. */
 int request_start_own(struct rpc *rpc, const struct peer *peer, const char *method, json_t *params,
-                      void (*answered)(void *arg, const char *error), void *arg) NODISCARD;
+                      void (*answered)(void *arg, const struct request_outcome *o),
+                      void *arg) NODISCARD;
+/* May who asks run this command? False: r was answered. */
+bool request_is_permitted(struct request *r, const struct command *c) NODISCARD;
 struct request *request_ref(struct request *r);
 void request_unref(struct request *r); /* NULL is fine */
 
