@@ -13,8 +13,9 @@ struct move {
     struct control *control;
     struct op *op;
     struct user_move_plan plan;
-    struct move_exec *exec; /* mailboxes are carried; NULL */
-    json_t *users;          /* names */
+    struct move_exec *exec;    /* mailboxes are carried; NULL */
+    struct move_gather gather; /* with other proxies; zeros = alone */
+    json_t *users;             /* names */
     size_t next, n_running, parallel;
     struct map running; /* struct user_move_step by user */
     struct buf failed;  /* "name (why), ..." */
@@ -33,6 +34,8 @@ static void move_free(struct move *m)
         user_move_step_free(step);
     map_fini(&m->running);
     move_exec_free(m->exec, NULL);
+    if (m->gather.over)
+        m->gather.over(m->gather.arg);
     loop_undefer(&m->more);
     buf_fini(&m->failed);
     json_decref(m->users);
@@ -166,6 +169,8 @@ static void on_moved(void *arg, const struct user_moved *u)
         move_exec_take(m->exec, u->user, NULL);
         return;
     }
+    if (m->gather.ended)
+        m->gather.ended(m->gather.arg, u);
     m->n_changed += u->is_changed;
     m->op->done += u->err != -ERR_CANCELLED;
     if (u->err < 0 && u->err != -ERR_CANCELLED)
@@ -189,6 +194,12 @@ static bool on_carry_stop(void *arg, const char *user)
 {
     struct move *m = arg;
     return move_exec_stop(m->exec, user);
+}
+
+static void on_gather(void *arg, struct user_move_step *step, const char *user)
+{
+    const struct move *m = arg;
+    m->gather.ready(m->gather.arg, step, user);
 }
 
 static void on_attended(void *arg)
@@ -237,6 +248,8 @@ static void move_one(struct move *m, const char *user)
                                  .text =
                                      err == -ERR_BUSY ? "is being moved already" : err_text(err)};
     m->op->done++;
+    if (m->gather.ended)
+        m->gather.ended(m->gather.arg, &u);
     move_note_failure(m, u.user, u.text);
     move_note_row(m, &u);
 }
@@ -299,6 +312,10 @@ int move_op_new(struct control *c, struct move_op_spec *spec, struct op **ret)
     *spec->plan = (struct user_move_plan){0};
     m->plan.done = on_moved;
     m->plan.arg = m;
+    if (spec->gather) {
+        m->gather = *spec->gather;
+        m->plan.gather = on_gather;
+    }
     m->users = json_incref(spec->users);
     m->parallel = spec->parallel;
     m->more.fn = on_move_more;
@@ -310,6 +327,8 @@ int move_op_new(struct control *c, struct move_op_spec *spec, struct op **ret)
         const struct user_moved u = {
             .user = json_string_value(name), .err = -ERR_NO_USER, .text = err_text(-ERR_NO_USER)};
         m->op->done++;
+        if (m->gather.ended)
+            m->gather.ended(m->gather.arg, &u);
         move_note_failure(m, u.user, u.text);
         move_note_row(m, &u);
     }

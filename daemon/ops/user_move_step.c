@@ -184,6 +184,12 @@ static bool user_move_step_is_there(const struct user_move_step *m)
 static void user_move_step_carry(struct user_move_step *m)
 {
     const struct user_move_plan *plan = m->plan;
+    if (plan->gather) {
+        m->is_carrying = true;
+        loop_timer_set(m->control->host->loop, &m->timer, plan->carry_ms);
+        plan->gather(plan->arg, m, m->user);
+        return;
+    }
     if (!plan->carry || user_move_step_is_there(m)) {
         user_move_step_pin(m);
         return;
@@ -334,7 +340,9 @@ static void on_mover_timer(struct loop_timer *t)
     if (m->is_carrying && m->is_stopped)
         user_move_step_carried(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED));
     else if (m->is_carrying)
-        user_move_step_carried(m, -ERR_TIMEOUT, "the mailbox was not carried in time");
+        user_move_step_carried(m, -ERR_TIMEOUT,
+                               m->plan->gather ? "the other nodes were not ready in time"
+                                               : "the mailbox was not carried in time");
     else if (m->is_stopped)
         user_move_step_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
     else if (m->is_held)

@@ -32,7 +32,10 @@ struct user_move_plan {
     /* What is carried is of no use any more. True: user_move_step_carried follows, and is waited
      * for a while. */
     bool (*carry_stop)(void *arg, const char *user);
-    uint64_t carry_ms;
+    /* In the place of carry: other proxies end the user's sessions, too, and the pin is changed
+     * when all have, which user_move_step_carried says. NULL: there are none. */
+    void (*gather)(void *arg, struct user_move_step *m, const char *user);
+    uint64_t carry_ms;    /* of either */
     bool is_server_named; /* as in user_place_spec */
     /* Once, never within user_move_step_start; the step is gone then. */
     void (*done)(void *arg, const struct user_moved *result);
@@ -45,7 +48,9 @@ int user_move_step_start(struct control *c, const struct user_move_plan *plan, c
 /* Leaves the user where they are; done follows with -ERR_CANCELLED, unless the pin is changed
  * already. */
 void user_move_step_stop(struct user_move_step *m);
-/* The mailbox is at its new place, or err and a sentence say why it is not. */
+/* The mailbox is at its new place, or all have ended the sessions; or err and a sentence say why
+ * not.
+ */
 void user_move_step_carried(struct user_move_step *m, int err, const char *text);
 /* At the end of the control plane: done will not run. */
 void user_move_step_free(struct user_move_step *m);
