@@ -39,11 +39,22 @@ void run_print_text(struct run_job *job, const json_t *object)
     fflush(job->run->out);
 }
 
+/* Is it one of those that this command asked, and did it answer? */
+static bool run_has_answered(const struct run_job *job, const struct run_node *node)
+{
+    const struct args_options *o = &job->args->options;
+    for (size_t i = 0; i < o->n_sockets; i++)
+        if (strcmp(o->sockets[i], node->path) == 0)
+            return run_node_is_open(node);
+    return false;
+}
+
 static void run_count_row(struct run_job *job, const json_t *row)
 {
     const char *node = json_string_value(json_object_get(row, "node"));
     for (size_t i = 0; i < job->run->n_nodes && node; i++)
-        if (strcmp(run_node_name(&job->run->nodes[i]), node) == 0) {
+        if (run_has_answered(job, &job->run->nodes[i]) &&
+            strcmp(run_node_name(&job->run->nodes[i]), node) == 0) {
             job->n_of_node[i]++;
             return;
         }
@@ -87,16 +98,6 @@ void run_rows(struct run_job *job, const struct run_node *node, const json_t *ro
 }
 
 /* ---- what is said to people ---- */
-
-/* Is it one of those that this command asked, and did it answer? */
-static bool run_has_answered(const struct run_job *job, const struct run_node *node)
-{
-    const struct args_options *o = &job->args->options;
-    for (size_t i = 0; i < o->n_sockets; i++)
-        if (strcmp(o->sockets[i], node->path) == 0)
-            return node->client != NULL;
-    return false;
-}
 
 void run_say_rows(const struct run_job *job)
 {

@@ -18,6 +18,10 @@ static const struct args_global globals[] = {
     {'s', "socket", "PATH",
      "control socket, or ssh://[user@]host[:port][/socket]; several times: several daemons, with a "
      "node column and totals"},
+    {0, "fleet", NULL,
+     "on all nodes of the daemon's fleet, with a node column; those that could not be reached are "
+     "named, and the exit code is 7"},
+    {0, "node", "NAME", "on that node of the fleet (fleet list)"},
     {'o', "output", "FORMAT", "table, tsv, json, jsonl or id; table on a terminal, tsv otherwise"},
     {0, "json", NULL, "the same as -o json"},
     {'c', "columns", "LIST",
@@ -130,6 +134,7 @@ static int args_take_flag(struct args_options *o, const char *name)
         {"quiet", &o->quiet},           {"help", &o->help},
         {"schema", &o->schema},         {"version", &o->version},
         {"keep-going", &o->keep_going}, {"allow-empty", &o->allow_empty},
+        {"fleet", &o->is_fleet},
     };
     for (size_t i = 0; i < ARRAY_LEN(flags); i++)
         if (strcmp(flags[i].name, name) == 0)
@@ -162,6 +167,8 @@ static int args_take_global(struct args_parser *p, const struct args_global *g, 
         o->columns = value;
     else if (strcmp(g->name, "sort") == 0)
         o->sort = value;
+    else if (strcmp(g->name, "node") == 0)
+        o->node = value;
     else if (strcmp(g->name, "file") == 0)
         o->file = value;
     else if (strcmp(g->name, "save") == 0)

@@ -25,6 +25,8 @@ struct args_options {
     uint64_t wait_ms; /* the longest, 0 = any */
     uint64_t watch_ms;
     uint64_t timeout_ms; /* for each answer */
+    bool is_fleet;       /* all nodes of the fleet */
+    const char *node;    /* one of them; NULL */
     const char *file;    /* batch */
     const char *save;    /* of a stream; NULL = stdout */
 };

@@ -214,6 +214,21 @@ static int client_take_hello(struct client *c, const json_t *params)
     return 0;
 }
 
+int client_error_read(const json_t *error, struct client_error *ret)
+{
+    const json_t *data = json_object_get(error, "data");
+    *ret = (struct client_error){
+        .name = client_text(data, "name"),
+        .text = client_text_or(error, "message", "the daemon gave no reason"),
+        .hint = client_text(data, "hint"),
+        .unreached = json_incref(json_object_get(data, "unreached")),
+    };
+    ret->err = ret->name ? err_from_name(ret->name) : ERR_OK;
+    if (ret->err == ERR_OK)
+        ret->err = ERR_INTERNAL;
+    return -ret->err;
+}
+
 static int client_take(struct client *c, json_t *line, struct client_message *m)
 {
     const char *method = json_string_value(json_object_get(line, "method"));
@@ -229,16 +244,8 @@ static int client_take(struct client *c, json_t *line, struct client_message *m)
         return m->kind == CLIENT_HELLO ? client_take_hello(c, m->body) : 0;
     }
     if (json_is_object(error)) {
-        const json_t *data = json_object_get(error, "data");
-        struct client_error *e = &m->error;
         m->kind = CLIENT_ERROR;
-        e->name = client_text(data, "name");
-        e->text = client_text_or(error, "message", "the daemon gave no reason");
-        e->hint = client_text(data, "hint");
-        e->unreached = json_incref(json_object_get(data, "unreached"));
-        e->err = e->name ? err_from_name(e->name) : ERR_OK;
-        if (e->err == ERR_OK)
-            e->err = ERR_INTERNAL;
+        (void)client_error_read(error, &m->error);
         return 0;
     }
     m->kind = CLIENT_RESULT;

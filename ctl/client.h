@@ -52,6 +52,8 @@ struct client_message {
 
 /* Frees what it owns; it is empty afterwards, and may be before. */
 void client_error_fini(struct client_error *e);
+/* Fills it from an error object of JSON-RPC; NULL = no reason was given. Returns -ERR_x. */
+int client_error_read(const json_t *error, struct client_error *ret);
 /* Frees what it owns; it is empty afterwards, and may be before. */
 void client_message_fini(struct client_message *m);
 

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/units.h"
+#include "ctl/fleet.h"
 
 #define RUN_GRACE_MS 30000 /* of a command that ends sessions, unless it says otherwise */
 
@@ -32,14 +33,19 @@ void run_init(struct run *r, FILE *out, FILE *err)
     run_measure(r, out);
 }
 
+void run_node_fini(struct run_node *node)
+{
+    client_close(node->client);
+    free(node->path);
+    free(node->name);
+    free(node->unreached);
+    *node = (struct run_node){0};
+}
+
 void run_fini(struct run *r)
 {
-    for (size_t i = 0; i < r->n_nodes; i++) {
-        client_close(r->nodes[i].client);
-        free(r->nodes[i].path);
-        free(r->nodes[i].unreached);
-    }
-    r->n_nodes = 0;
+    while (r->n_nodes > 0)
+        run_node_fini(&r->nodes[--r->n_nodes]);
 }
 
 /* ---- daemons ---- */
@@ -62,7 +68,7 @@ struct run_node *run_node(struct run *r, const struct args *a, size_t i, struct 
 {
     struct client_error error = {0};
     struct run_node *node = run_find(r, a->options.sockets[i], problem);
-    if (!node || node->client)
+    if (!node || run_node_is_open(node))
         return node;
     if (client_connect(node->path, a->options.timeout_ms, &node->client, &error)) {
         problem_from_client(problem, &error);
@@ -72,8 +78,24 @@ struct run_node *run_node(struct run *r, const struct args *a, size_t i, struct 
     return node;
 }
 
+bool run_node_is_open(const struct run_node *node)
+{
+    return node->client || node->fleet;
+}
+
+int run_node_call(struct run_node *node, const char *method, json_t *params, uint64_t timeout_ms,
+                  json_t **ret_result, struct client_error *ret_error)
+{
+    return node->fleet
+               ? fleet_call(node->fleet, node->name, method, params, timeout_ms, ret_result,
+                            ret_error)
+               : client_call(node->client, method, params, timeout_ms, ret_result, ret_error);
+}
+
 const char *run_node_name(const struct run_node *node)
 {
+    if (node->name)
+        return node->name;
     const struct client_hello *h = node->client ? client_hello(node->client) : NULL;
     return h && *h->node ? h->node : node->path;
 }
@@ -118,8 +140,8 @@ int run_call(struct run_node *node, const struct args *a, json_t *params, json_t
              struct problem *problem)
 {
     struct client_error error = {0};
-    int err = client_call(node->client, a->command->method, params, run_timeout_ms(a), ret_result,
-                          &error);
+    int err =
+        run_node_call(node, a->command->method, params, run_timeout_ms(a), ret_result, &error);
     run_note_unreached(node, err ? error.unreached : json_object_get(*ret_result, "unreached"));
     if (!err)
         return 0;

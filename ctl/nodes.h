@@ -8,10 +8,14 @@
 #include "ctl/args.h"
 #include "ctl/client.h"
 
-/* A daemon, connected when first needed. */
+struct fleet_link;
+
+/* A daemon, connected when first needed, or a node of the fleet behind one. */
 struct run_node {
     char *path;
     struct client *client;
+    struct fleet_link *fleet; /* asked by way of this; NULL = it is a daemon */
+    char *name;               /* of a node of a fleet */
     char *unreached; /* engines that had no part in the present command; owned, NULL = all had */
 };
 
@@ -26,6 +30,8 @@ struct run {
     int width;           /* of the terminal, 0 = unknown */
     struct run_node nodes[ARGS_SOCKETS_MAX];
     size_t n_nodes;
+    struct fleet_link
+        *fleet; /* of the nodes of a fleet, which are the last; NULL = there are none */
 };
 
 /* Writes to out and err; is_terminal and width describe out. */
@@ -37,6 +43,13 @@ void run_measure(struct run *r, FILE *f);
 struct run_node *run_node(struct run *r, const struct args *a, size_t i, struct problem *problem);
 /* Its name for people: the greeting's, else the path. Borrowed. */
 const char *run_node_name(const struct run_node *node);
+/* May it be asked without connecting first? */
+bool run_node_is_open(const struct run_node *node);
+/* Closes the connection and frees what the node has. */
+void run_node_fini(struct run_node *node);
+/* A call by its method, as client_call. */
+int run_node_call(struct run_node *node, const char *method, json_t *params, uint64_t timeout_ms,
+                  json_t **ret_result, struct client_error *ret_error) NODISCARD;
 /* Forgets, or notes, what an answer says about engines that had no part in it. */
 void run_clear_unreached(struct run_node *node);
 void run_note_unreached(struct run_node *node, const json_t *list);

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "ctl/answer.h"
+#include "ctl/fleet.h"
 #include "ctl/guard.h"
 #include "ctl/output_text.h"
 #include "ctl/run_exec.h"
@@ -228,18 +229,22 @@ static int run_nodes(struct run_job *job, struct str file)
 {
     const struct args_options *o = &job->args->options;
     int code = 0;
+    bool is_away = false; /* a node of a fleet: what nobody found may be there */
     for (size_t i = 0; i < o->n_sockets && !job->is_over; i++) {
         for (size_t k = 0; i == 0 && k < job->run->n_nodes; k++)
             run_clear_unreached(&job->run->nodes[k]);
         int one = run_judge_unreached(job, o->sockets[i], run_on_node(job, i, file));
         code = problem_combine(code, one, i);
-        if (job->problem.exit && job->is_multi)
+        is_away = is_away || (job->run->fleet && str_eq_c(job->problem.name, "E_UNREACHABLE"));
+        bool is_refused = fleet_is_refused(job->run->fleet);
+        if (job->problem.exit && job->is_multi && !is_refused)
             run_name_problem(job, o->sockets[i]);
         if (job->problem.exit)
-            run_report(job, i + 1 == o->n_sockets && job->n_rows == 0);
+            run_report(job, is_refused || (i + 1 == o->n_sockets && job->n_rows == 0));
         problem_fini(&job->problem);
+        job->is_over = job->is_over || is_refused;
     }
-    return code;
+    return is_away && code == PROBLEM_NOT_FOUND ? PROBLEM_PARTLY : code;
 }
 
 static int run_prepare(struct run_job *job, struct buf *file)
@@ -279,12 +284,16 @@ static int run_prepare(struct run_job *job, struct buf *file)
     return code;
 }
 
-int run_command(struct run *r, struct args *a)
+int run_command(struct run *r, struct args *asked)
 {
-    struct run_job job = {.run = r, .args = a, .is_multi = a->options.n_sockets > 1};
+    struct args nodes = *asked, *a = &nodes; /* its sockets are replaced by the nodes of a fleet */
+    struct run_job job = {.run = r, .args = a};
     bool is_list = a->command->flags & COMMANDS_LIST;
     AUTO_SECRET_BUF file = BUF_INIT;
-    int code = run_prepare(&job, &file);
+    int code = a->options.is_fleet || a->options.node ? fleet_open(r, a, &job.problem) : 0;
+    job.is_multi = a->options.n_sockets > 1 || a->options.is_fleet;
+    if (!code)
+        code = run_prepare(&job, &file);
     if (code) {
         run_report(&job, true);
     } else if (a->command->flags & COMMANDS_STREAM) {
@@ -309,5 +318,6 @@ int run_command(struct run *r, struct args *a)
     problem_fini(&job.problem);
     json_decref(job.collected);
     output_fini(&job.output);
+    fleet_close(r);
     return code;
 }

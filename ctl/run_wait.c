@@ -58,10 +58,10 @@ static int wait_ask(struct run_job *job, struct run_node *node, size_t i, const 
                     json_t **ret_op)
 {
     struct client_error error = {0};
-    if (!node->client && !run_node(job->run, job->args, i, &job->problem))
+    if (!run_node_is_open(node) && !run_node(job->run, job->args, i, &job->problem))
         return job->problem.exit;
-    int err = client_call(node->client, "op.show", json_pack("{s:s}", "id", id),
-                          job->args->options.timeout_ms, ret_op, &error);
+    int err = run_node_call(node, "op.show", json_pack("{s:s}", "id", id),
+                            job->args->options.timeout_ms, ret_op, &error);
     if (!err)
         return 0;
     int code = problem_from_client(&job->problem, &error);

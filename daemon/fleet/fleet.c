@@ -22,6 +22,7 @@
 struct fleet {
     struct control *control;
     struct redis_client *redis;
+    struct redis_client *further;   /* of fleet_connect; NULL = none */
     struct config *config;          /* that the client was made of; one reference */
     const struct pins_shared *pins; /* who this engine is; borrowed */
     char *name, *node;
@@ -440,6 +441,8 @@ static void fleet_follow(struct fleet *f)
     if (is_alike || !now->fleet.name || fleet_spec(f, now, &spec, &tls) < 0)
         return; /* a fleet's name changes with a restart */
     int err = redis_client_configure(f->redis, &spec);
+    if (err == 0 && f->further)
+        err = redis_client_configure(f->further, &spec);
     tls_client_unref(tls);
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "fleet-config", KV_ERR("error", err));
@@ -516,6 +519,22 @@ int fleet_new(struct control *c, struct fleet **ret)
     loop_timer_set(c->host->loop, &f->tick, FLEET_TICK_MS);
     *ret = f;
     return 0;
+}
+
+int fleet_connect(struct fleet *f, void (*changed)(void *arg, bool is_up), void *arg,
+                  struct redis_client **ret)
+{
+    struct tls_client *tls = NULL;
+    struct redis_spec spec;
+    int err = fleet_spec(f, f->config, &spec, &tls);
+    if (err < 0)
+        return err;
+    spec.changed = changed;
+    spec.arg = arg;
+    err = redis_client_new(f->control->host->loop, &spec, ret);
+    tls_client_unref(tls);
+    f->further = err == 0 ? *ret : NULL;
+    return err;
 }
 
 static void fleet_say_gone(struct fleet *f)

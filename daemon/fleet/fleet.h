@@ -34,6 +34,10 @@ void fleet_watch(struct fleet *f, struct fleet_watch *w);
 
 /* The control thread's connection; lives as long as f, also when the configuration changes. */
 struct redis_client *fleet_redis(const struct fleet *f);
+/* A further connection for calls that wait, to be freed by redis_client_free before f is; it
+ * follows the configuration, too. One at most. changed as in struct redis_spec. */
+int fleet_connect(struct fleet *f, void (*changed)(void *arg, bool is_up), void *arg,
+                  struct redis_client **ret) NODISCARD;
 const char *fleet_name(const struct fleet *f);
 /* "mp:NAME:" */
 const char *fleet_prefix(const struct fleet *f);

@@ -41,6 +41,11 @@ static const unsigned char reaches[sizeof(commands) / sizeof(commands[0])] = {
 #include "rpc/commands.def"
 };
 
+static const unsigned char fleets[sizeof(commands) / sizeof(commands[0])] = {
+#define FLEET(noun, verb, when) [COMMAND_##noun##_##verb] = COMMAND_FLEET_##when,
+#include "rpc/commands.def"
+};
+
 static const struct command_arg args[] = {
 #define ARG(noun, verb, name, type, flags, help)                                                   \
     {COMMAND_##noun##_##verb, #name, COMMANDS_##type, flags, help},
@@ -120,6 +125,12 @@ const struct command *commands_all(size_t *ret_n)
 enum command_reach commands_reach(const struct command *c)
 {
     return (enum command_reach)reaches[commands_index(c)];
+}
+
+enum command_fleet commands_fleet(const struct command *c)
+{
+    return c->flags & COMMANDS_STREAM ? COMMAND_FLEET_NOT
+                                      : (enum command_fleet)fleets[commands_index(c)];
 }
 
 size_t commands_index(const struct command *c)

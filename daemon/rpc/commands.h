@@ -36,6 +36,13 @@ enum command_reach {
     COMMAND_REACH_OPS,
 };
 
+/* Whether a command may be asked of other nodes of a fleet (rpc/commands_fleet.def). */
+enum command_fleet {
+    COMMAND_FLEET_NOW,   /* by those that are there */
+    COMMAND_FLEET_LATER, /* those that are away take it in when they are back */
+    COMMAND_FLEET_NOT,
+};
+
 /* Flags of an argument. */
 enum commands_arg_flag {
     COMMANDS_NEEDED = 1 << 0,
@@ -100,6 +107,7 @@ const struct command *commands_all(size_t *ret_n);
 /* Position of a command in the table. */
 size_t commands_index(const struct command *c);
 enum command_reach commands_reach(const struct command *c);
+enum command_fleet commands_fleet(const struct command *c);
 /* Arguments and columns of a command. */
 const struct command_arg *commands_args(const struct command *c, size_t *ret_n);
 /* Words behind the verb, the table's i-th example; NULL behind the last: most have none. */

@@ -34,6 +34,7 @@ struct control {
     struct peers *peers;
     struct peer_serve *peer_serve;
     struct fleet_pins *fleet_pins;  /* NULL likewise */
+    struct fleet_runs *fleet_runs;  /* commands on other nodes; NULL = there is no fleet */
     struct fleet *fleet;            /* NULL = this proxy is in none */
     struct list trace_ops;          /* traces under way */
     struct work_queue config_queue; /* config, pools, backends */

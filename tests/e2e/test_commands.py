@@ -161,6 +161,7 @@ ROWS = {
     "op users": Row(["{op}"], SAME, ["777"], "E_NO_OP", [[]], [busy_op], READY),
     "op resume": None,  # test_move_mailboxes.py
     "op report": None,  # test_move_mailboxes.py
+    "fleet run": None,  # test_fleet_commands.py
     "op cancel": Row(["{op}"], UNCHANGED, ["777"], "E_NO_OP", [[]], [busy_op], READY),
 
     "ban list": Row(["192.0.2.1"], SAME, ["192.0.2.9"], "E_NO_MATCH", [["nonsense=1"]], [["ban", "add", "192.0.2.1"]],

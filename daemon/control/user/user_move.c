@@ -4,6 +4,7 @@
 #include "control/user/user_kick.h"
 #include "control/user/user_list.h"
 #include "control/user/user_pick.h"
+#include "fleet/fleet_gather.h"
 #include "ops/move_op.h"
 #include "rpc/handlers.h"
 
@@ -80,6 +81,13 @@ static void move_done(struct work *w)
                         : NULL;
     AUTO_FREE char *note = move_obstacle(c, &x->plan);
     struct op *op;
+    struct move_gather gather;
+    const char *with = request_text(w->request, "gather");
+    if (with && fleet_gather_begin(c->fleet_runs, with, request_text(w->request, "gather_at"),
+                                   &x->plan, &gather) < 0) {
+        request_fail(w->request, -ERR_NOMEM, NULL, NULL);
+        return;
+    }
     struct move_op_spec spec = {.plan = &x->plan,
                                 .users = x->pick.users,
                                 .unknown = x->pick.unknown,
@@ -87,8 +95,11 @@ static void move_done(struct work *w)
                                 .to_host = request_has(w->request, "exec") && to ? to->host : NULL,
                                 .resume_ms =
                                     request_number(w->request, "resume_within", MOVE_RESUME_MS),
+                                .gather = with ? &gather : NULL,
                                 .peer = &w->request->peer};
     if (move_op_new(c, &spec, &op) < 0) {
+        if (with)
+            gather.over(gather.arg);
         request_fail(w->request, -ERR_NOMEM, NULL, NULL);
         return;
     }
@@ -156,6 +167,15 @@ static bool move_is_sane(struct request *r)
     if (request_has(r, "exec") && !*(request_text(r, "to") ? request_text(r, "to") : "")) {
         request_fail(r, -ERR_MISSING_PARAM, "to",
                      "a mailbox is carried to one backend: say which, with to");
+        return false;
+    }
+    if (request_has(r, "gather") && !request_control(r)->fleet_runs) {
+        request_fail(r, -ERR_UNSUPPORTED, NULL, "this proxy is in no fleet");
+        return false;
+    }
+    if (request_has(r, "gather") && (request_has(r, "exec") || request_has(r, "filter"))) {
+        request_fail(r, -ERR_UNSUPPORTED, "name the users",
+                     "a move on all nodes of a fleet takes names, and carries no mailboxes");
         return false;
     }
     return true;

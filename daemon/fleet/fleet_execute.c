@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: ISC */
+/* Commands that other nodes ask of this one. */
+#include "base/log/log.h"
+#include "fleet/fleet_run_priv.h"
+#include "rpc/json_text.h"
+#include "runtime/state.h"
+
+#define ANSWER_MAX                                                                                 \
+    (FLEET_MESSAGE_MAX / 2) /* it is a text within a text, so that quotes count twice */
+#define FRESH_MS                                                                                   \
+    1500 /* a command that is not kept is this young: who asked waits for RUN_BEGIN_MS */
+#define INBOX_LIFETIME_MS 3600000
+
+/* One that runs. */
+struct execution {
+    struct list link; /* of runs.executions; alone when nobody waits for it any more */
+    struct fleet_runs *runs;
+    char id[RUN_ID_MAX];
+    char *reply; /* the inbox of who asked */
+};
+
+/* ---- answers ---- */
+
+char *fleet_answer_error(int err, const char *text)
+{
+    json_t *answer =
+        json_pack("{s:o}", "error",
+                  request_error(-32000, err, NULL, text ? str_of(text) : str_of(err_text(err))));
+    char *dump = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+    json_decref(answer);
+    return dump;
+}
+
+char *fleet_answer_text(const struct request_outcome *o)
+{
+    AUTO_BUF text = BUF_INIT;
+    int err = buf_append_char(&text, '{');
+    if (err == 0)
+        err = json_text_key(&text, o->error ? "error" : "result", true);
+    if (err == 0)
+        err = o->body ? json_text_value(&text, o->body) : buf_append_str(&text, o->text);
+    if (err == 0)
+        err = buf_append_char(&text, '}');
+    if (err == 0 && text.len > ANSWER_MAX)
+        return fleet_answer_error(-ERR_TOO_LONG,
+                                  "the answer is too long for the fleet: use a filter or --limit");
+    return err == 0 ? buf_steal(&text) : NULL;
+}
+
+/* answer NULL: it has begun. */
+static void answer_send(struct fleet_runs *f, const char *id, const char *reply, const char *answer)
+{
+    json_t *m = json_pack("{s:s, s:s}", "id", id, "from", f->node);
+    if (m && answer)
+        request_set_text(m, "answer", answer);
+    int err = m ? fleet_stream_send(fleet_redis(f->fleet), f->secret, reply, m, INBOX_LIFETIME_MS,
+                                    NULL, NULL)
+                : -ERR_NOMEM;
+    if (err < 0) /* who asked says that this node did not answer */
+        LOG_EVENT(LOG_LEVEL_WARN, "fleet-answer-lost", KV_STR("id", id), KV_ERR("error", err));
+    json_decref(m);
+}
+
+static void answer_error(struct fleet_runs *f, const json_t *m, int err, const char *why)
+{
+    const char *id = json_string_value(json_object_get(m, "id"));
+    const char *reply = json_string_value(json_object_get(m, "reply"));
+    const char *from = json_string_value(json_object_get(m, "from"));
+    AUTO_FREE char *answer = fleet_answer_error(err, why);
+    f->refused++;
+    LOG_EVENT(LOG_LEVEL_WARN, "fleet-command-refused", KV_STR("id", id), KV_STR("node", from),
+              KV_STR("reason", why));
+    if (answer)
+        answer_send(f, id, reply, answer);
+}
+
+static void on_executed(void *arg, const struct request_outcome *o)
+{
+    struct execution *x = arg;
+    struct fleet_runs *f = x->runs;
+    AUTO_FREE char *answer = fleet_answer_text(o);
+    if (answer)
+        answer_send(f, x->id, x->reply, answer);
+    list_del(&x->link);
+    free(x->reply);
+    free(x);
+}
+
+/* ---- what comes ---- */
+
+/* By the clock of the store, whose positions begin with the time. Before the store has said the
+ * time this node is not known to be there, and who asked does not wait for it. */
+static bool execute_is_fresh(const struct fleet_runs *f, const char *position)
+{
+    const struct fleet_nodes *nodes = fleet_nodes(f->fleet);
+    struct str rest = str_of(position), time = str_cut(&rest, '-');
+    uint64_t at_ms;
+    if (nodes->n == 0 || str_to_u64(time, UINT64_MAX / 2, &at_ms) < 0)
+        return false;
+    uint64_t now_ms = nodes->v[0].seen_ms + fleet_lag_ms(f->fleet, &nodes->v[0]);
+    return now_ms < at_ms + FRESH_MS;
+}
+
+/* NULL with the reason when this node does not run it for others. */
+static const struct command *execute_find(const struct fleet_runs *f, const char *position,
+                                          const json_t *m, int *ret_err, const char **ret_why)
+{
+    const char *method = json_string_value(json_object_get(m, "method"));
+    const struct command *c = method ? command_find(method) : NULL;
+    *ret_err = -ERR_VERSION;
+    *ret_why = NULL;
+    if (json_integer_value(json_object_get(m, "schema")) > FLEET_MESSAGE_SCHEMA)
+        *ret_why = "who asked runs a newer version, whose commands this node does not know";
+    else if (!c)
+        *ret_why = "this node does not know the command";
+    *ret_err = *ret_why ? *ret_err : -ERR_TIMEOUT;
+    if (!*ret_why && !json_is_true(json_object_get(m, "later")) && !execute_is_fresh(f, position))
+        *ret_why = "the command came too late";
+    *ret_err = *ret_why ? *ret_err : -ERR_PERM;
+    if (!*ret_why && commands_fleet(c) == COMMAND_FLEET_NOT)
+        *ret_why = "this command is not for other nodes";
+    return *ret_why ? NULL : c;
+}
+
+static void execute_start(struct fleet_runs *f, const json_t *m, const struct command *c)
+{
+    const char *id = json_string_value(json_object_get(m, "id"));
+    const char *user = json_string_value(json_object_get(m, "user"));
+    const char *from = json_string_value(json_object_get(m, "from"));
+    const char *reply = json_string_value(json_object_get(m, "reply"));
+    struct execution *x = calloc(1, sizeof(*x));
+    char *copy = x ? str_dup_c(reply) : NULL;
+    json_t *params = copy ? json_deep_copy(json_object_get(m, "params")) : NULL;
+    json_int_t role = json_integer_value(json_object_get(m, "role"));
+    struct peer peer = {.uid = UINT32_MAX, .role = role > ROLE_ADMIN ? ROLE_ADMIN : (int)role};
+    if (!params) {
+        free(copy);
+        free(x);
+        answer_error(f, m, -ERR_NOMEM, err_text(ERR_NOMEM));
+        return;
+    }
+    if (strcmp(from, f->node) == 0) /* it waited for the store */
+        (void)str_copy(peer.user, sizeof(peer.user), str_of(user));
+    else
+        (void)snprintf(peer.user, sizeof(peer.user), "%.30s@%.30s", user ? user : "?", from);
+    *x = (struct execution){.runs = f, .reply = copy};
+    (void)str_copy(x->id, sizeof(x->id), str_of(id));
+    list_add_tail(&f->executions, &x->link);
+    f->taken++;
+    answer_send(f, id, reply, NULL);
+    if (request_start_own(&f->control->rpc, &peer, c->method, params, on_executed, x) < 0) {
+        list_del(&x->link);
+        free(x->reply);
+        free(x);
+        answer_error(f, m, -ERR_NOMEM, err_text(ERR_NOMEM));
+    }
+}
+
+/* Is this node one of those that who asked waits for? nodes NULL: it is for all. */
+static bool execute_is_named(const struct fleet_runs *f, const json_t *nodes)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach ((json_t *)nodes, i, name)
+        if (str_eq_c(json_string_value(name), f->node))
+            return true;
+    return !nodes;
+}
+
+/* Does it say all that has to be known? */
+static bool execute_is_whole(const json_t *m)
+{
+    const char *id = json_string_value(json_object_get(m, "id"));
+    const json_t *role = json_object_get(m, "role");
+    if (!json_is_string(json_object_get(m, "from")) ||
+        !json_is_integer(json_object_get(m, "number")))
+        return false;
+    return json_object_get(m, "gather") ||
+           (id && strlen(id) < RUN_ID_MAX && json_is_integer(role) &&
+            json_integer_value(role) >= ROLE_VIEWER &&
+            json_is_object(json_object_get(m, "params")) &&
+            json_is_string(json_object_get(m, "reply")));
+}
+
+void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m)
+{
+    const char *from = json_string_value(json_object_get(m, "from"));
+    const char *node = json_string_value(json_object_get(m, "node"));
+    const json_t *number = json_object_get(m, "number");
+    const struct rpc *rpc = &f->control->rpc;
+    int err;
+    const char *why;
+    if (rpc->is_retired(rpc)) /* the engine that serves takes it */
+        return;
+    (void)str_copy(f->position, sizeof(f->position), str_of(position));
+    fleet_position_changed(f);
+    if (!execute_is_whole(m)) {
+        f->refused++;
+        return;
+    }
+    err = fleet_message_take(f->seen, from, (uint64_t)json_integer_value(number));
+    if (err < 0) {
+        f->refused++;
+        return;
+    }
+    bool is_own = strcmp(from, f->node) == 0;
+    if (is_own && (!json_is_true(json_object_get(m, "later")) || node ||
+                   fleet_run_own_came(f, json_string_value(json_object_get(m, "id")))))
+        return; /* it was run when it was asked, or is now */
+    if ((node && strcmp(node, f->node) != 0) || !execute_is_named(f, json_object_get(m, "nodes")))
+        return;
+    if (json_object_get(m, "gather")) {
+        fleet_gather_decided(f, m);
+        return;
+    }
+    const struct command *c = execute_find(f, position, m, &err, &why);
+    if (c)
+        execute_start(f, m, c);
+    else
+        answer_error(f, m, err, why);
+}
+
+void fleet_execute_fini(struct fleet_runs *f)
+{
+    LIST_FOREACH_SAFE (it, &f->executions) {
+        struct execution *x = LIST_ITEM(it, struct execution, link);
+        list_del(&x->link);
+        free(x->reply);
+        free(x);
+    }
+}

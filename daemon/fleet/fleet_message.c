@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+/* Messages between nodes: signed, and each taken once. */
+#include "fleet/fleet_message.h"
+
+#include "base/buf.h"
+#include "io/crypto.h"
+
+/* The signature is also about the stream: an answer must not pass for a command. */
+void fleet_message_sign(const uint8_t secret[FLEET_SECRET_BYTES], struct str stream,
+                        struct str text, char ret[FLEET_SIGNATURE_BYTES + 1])
+{
+    static const char digits[] = "0123456789abcdef";
+    const struct sasl_crypto *crypto = crypto_sasl();
+    uint8_t digests[2][32], mac[32];
+    crypto->sha256(stream, digests[0]);
+    crypto->sha256(text, digests[1]);
+    crypto->hmac_sha256(str_n(secret, FLEET_SECRET_BYTES), str_n(digests, sizeof(digests)), mac);
+    for (size_t i = 0; i < sizeof(mac); i++) {
+        ret[2 * i] = digits[mac[i] >> 4];
+        ret[2 * i + 1] = digits[mac[i] & 15];
+    }
+    ret[FLEET_SIGNATURE_BYTES] = '\0';
+}
+
+json_t *fleet_message_open(const uint8_t secret[FLEET_SECRET_BYTES], struct str stream,
+                           struct str text, struct str signature)
+{
+    char right[FLEET_SIGNATURE_BYTES + 1];
+    fleet_message_sign(secret, stream, text, right);
+    if (!str_eq_secret(str_n(right, FLEET_SIGNATURE_BYTES), signature))
+        return NULL;
+    json_t *m = json_loadb(text.p, text.n, JSON_REJECT_DUPLICATES, NULL);
+    if (json_is_object(m))
+        return m;
+    json_decref(m);
+    return NULL;
+}
+
+int fleet_message_take(json_t *seen, const char *node, uint64_t number)
+{
+    const json_t *last = json_object_get(seen, node);
+    if (number == 0 || number > INT64_MAX || (last && (uint64_t)json_integer_value(last) >= number))
+        return -ERR_EXISTS;
+    if (!last && json_object_size(seen) >= FLEET_ORIGINS_MAX)
+        return -ERR_TOO_MANY;
+    return json_object_set_new(seen, node, json_integer((json_int_t)number)) == 0 ? 0 : -ERR_NOMEM;
+}

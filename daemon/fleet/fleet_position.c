@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: ISC */
+/* How far the commands of a fleet were taken, in the store of this node: after a restart those that
+ * came meanwhile are taken, and none twice. */
+#include "base/clock.h"
+#include "base/log/log.h"
+#include "fleet/fleet_run_priv.h"
+#include "rpc/work.h"
+#include "runtime/state.h"
+
+#define POSITION_KIND "fleet"
+#define POSITION_NAME "commands"
+#define POSITION_SAVE_MS 500
+
+struct position_work {
+    struct work work;
+    struct fleet_runs *runs;
+    struct store *store;
+    char *json;
+};
+
+static bool position_load_row(void *arg, const char *kind, const char *name, const char *json,
+                              uint64_t at_ms)
+{
+    struct fleet_runs *f = arg;
+    (void)at_ms;
+    if (strcmp(kind, POSITION_KIND) != 0 || strcmp(name, POSITION_NAME) != 0)
+        return true;
+    json_t *v = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
+    const char *position = json_string_value(json_object_get(v, "position"));
+    json_t *seen = json_object_get(v, "seen");
+    if (position && json_is_object(seen)) {
+        (void)str_copy(f->position, sizeof(f->position), str_of(position));
+        json_decref(f->seen);
+        f->seen = json_incref(seen);
+        const json_t *own = json_object_get(seen, f->node);
+        f->number = (uint64_t)json_integer_value(own); /* also where the clock was set back */
+    }
+    json_decref(v);
+    return false;
+}
+
+int fleet_position_load(struct fleet_runs *f)
+{
+    (void)str_copy(f->position, sizeof(f->position), STR("0"));
+    return store_runtime_each(f->control->host->store, position_load_row, f);
+}
+
+static int position_run(struct work *w)
+{
+    struct position_work *p = CONTAINER_OF(w, struct position_work, work);
+    return store_runtime_put(p->store, POSITION_KIND, POSITION_NAME, p->json, clock_wall_ms());
+}
+
+static void position_done(struct work *w)
+{
+    struct position_work *p = CONTAINER_OF(w, struct position_work, work);
+    struct fleet_runs *f = p->runs;
+    f->is_saving = false;
+    if (w->err < 0) {
+        LOG_EVENT(LOG_LEVEL_ERROR, "fleet-position-not-stored", KV_ERR("error", w->err));
+        f->is_dirty = true;
+    }
+    if (f->is_dirty)
+        loop_timer_set(f->loop, &f->save, POSITION_SAVE_MS);
+}
+
+static void position_fini(struct work *w)
+{
+    free(CONTAINER_OF(w, struct position_work, work)->json);
+}
+
+static char *position_text(const struct fleet_runs *f)
+{
+    json_t *v = json_pack("{s:s, s:O}", "position", f->position, "seen", f->seen);
+    char *json = v ? json_dumps(v, JSON_COMPACT) : NULL;
+    json_decref(v);
+    return json;
+}
+
+static void on_save(struct loop_timer *t)
+{
+    struct fleet_runs *f = CONTAINER_OF(t, struct fleet_runs, save);
+    struct control *c = f->control;
+    char *json = position_text(f);
+    struct position_work *p =
+        json ? work_new(&c->rpc, NULL, sizeof(*p), position_run, position_done, position_fini)
+             : NULL;
+    if (!p) {
+        free(json);
+        loop_timer_set(f->loop, &f->save, POSITION_SAVE_MS);
+        return;
+    }
+    p->runs = f;
+    p->store = c->host->store;
+    p->json = json;
+    f->is_saving = true;
+    f->is_dirty = false;
+    work_post(&p->work, &c->rule_queue);
+}
+
+void fleet_position_init(struct fleet_runs *f)
+{
+    loop_timer_init(&f->save, on_save);
+}
+
+void fleet_position_fini(struct fleet_runs *f)
+{
+    const struct rpc *rpc = &f->control->rpc;
+    loop_timer_cancel(f->loop, &f->save);
+    AUTO_FREE char *json = f->is_dirty || f->is_saving ? position_text(f) : NULL;
+    if (!json || rpc->is_retired(rpc)) /* the engine that serves knows better */
+        return;
+    int err = store_runtime_put(f->control->host->store, POSITION_KIND, POSITION_NAME, json,
+                                clock_wall_ms());
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "fleet-position-not-stored", KV_ERR("error", err));
+}
+
+void fleet_position_changed(struct fleet_runs *f)
+{
+    if (!f->is_saving && !f->is_dirty)
+        loop_timer_set(f->loop, &f->save, POSITION_SAVE_MS);
+    f->is_dirty = true;
+}

@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: ISC */
+/* Commands on several nodes: those that this node asks of others. */
+#include "fleet/fleet_run.h"
+
+#include "base/clock.h"
+#include "base/log/log.h"
+#include "fleet/fleet_gather.h"
+#include "fleet/fleet_run_priv.h"
+#include "runtime/state.h"
+
+#define RUN_BEGIN_MS 2000  /* a node that lives says so soon that it has begun */
+#define RUN_TICK_MS 250    /* how often is looked for those that do not */
+#define RUNS_MAX 256       /* under way */
+#define RUN_QUEUE_MAX 1000 /* that wait for the store */
+
+/* What one node has to do with a command. */
+struct run_part {
+    char *node;
+    char *answer;   /* JSON text {"result": ...} or {"error": ...}; NULL = none yet */
+    char *away;     /* why it has no part in it; NULL = it has */
+    bool has_begun; /* of the own one: its request was started */
+    bool is_own;
+};
+
+struct run {
+    struct list link;
+    struct fleet_runs *runs;
+    struct request *request; /* one reference */
+    char id[RUN_ID_MAX];
+    uint64_t started_ms;
+    bool is_later; /* nodes that are away take it in when they are back */
+    const struct command *command;
+    json_t *params; /* of the own part */
+    struct run_part *parts;
+    size_t n_parts;
+    unsigned pending; /* callbacks that will come: of the own request, of the store */
+    bool is_answered;
+};
+
+/* ---- what was asked ---- */
+
+static void run_free(struct run *run)
+{
+    list_del(&run->link);
+    for (size_t i = 0; i < run->n_parts; i++) {
+        free(run->parts[i].node);
+        free(run->parts[i].answer);
+        free(run->parts[i].away);
+    }
+    free(run->parts);
+    json_decref(run->params);
+    request_unref(run->request);
+    free(run);
+}
+
+static json_t *run_row(const struct run_part *p)
+{
+    json_t *row = json_object();
+    request_set_text(row, "node", p->node);
+    request_set_text(row, "answer", p->answer);
+    request_set_text(row, "away", p->answer ? NULL : p->away);
+    return row;
+}
+
+/* Answers once every node has, or will not. */
+static void run_settle(struct run *run)
+{
+    for (size_t i = 0; i < run->n_parts; i++)
+        if (!run->parts[i].answer && !run->parts[i].away)
+            return;
+    if (!run->is_answered) {
+        json_t *rows = json_array();
+        for (size_t i = 0; i < run->n_parts; i++)
+            (void)json_array_append_new(rows, run_row(&run->parts[i]));
+        run->is_answered = true;
+        fleet_gather_close(run->runs, run->id);
+        request_rows(run->request, rows, NULL);
+    }
+    if (run->pending == 0)
+        run_free(run);
+}
+
+static void part_away(struct run *run, struct run_part *p, const char *why)
+{
+    if (p->answer || p->away)
+        return;
+    fleet_gather_refused(run->runs, run->id, p->node, why);
+    p->away = str_printf("%s; %s", why,
+                         run->is_later ? "it takes the command in when it is back"
+                                       : "it has no part in this");
+}
+
+bool fleet_run_other(const struct fleet_runs *f, size_t i, const char **ret_name,
+                     bool *ret_is_alive)
+{
+    const struct fleet_nodes *nodes = fleet_nodes(f->fleet);
+    for (size_t k = 0; k < nodes->n; k++) {
+        const struct fleet_node *n = &nodes->v[k];
+        if (!fleet_nodes_is_first(nodes, k) || strcmp(n->name, f->node) == 0 || i-- > 0)
+            continue;
+        *ret_name = n->name;
+        *ret_is_alive = fleet_is_alive(f->fleet, n);
+        return true;
+    }
+    return false;
+}
+
+bool fleet_run_is_alive(const struct fleet_runs *f, const char *node)
+{
+    const char *name;
+    bool is_alive;
+    for (size_t i = 0; fleet_run_other(f, i, &name, &is_alive); i++)
+        if (strcmp(name, node) == 0)
+            return is_alive;
+    return strcmp(node, f->node) == 0;
+}
+
+/* ---- the own part ---- */
+
+static struct run_part *run_own(struct run *run)
+{
+    return run->n_parts > 0 && run->parts[0].is_own ? &run->parts[0] : NULL;
+}
+
+static void on_own_answered(void *arg, const struct request_outcome *o);
+
+static void run_start_own(struct run *run)
+{
+    struct run_part *p = run_own(run);
+    struct request *r = run->request;
+    if (!p || p->has_begun)
+        return;
+    p->has_begun = true;
+    run->pending++;
+    if (request_start_own(r->rpc, &r->peer, run->command->method, json_incref(run->params),
+                          on_own_answered, run) < 0) {
+        run->pending--;
+        p->away = str_dup_c(err_text(ERR_NOMEM));
+    }
+}
+
+bool fleet_run_own_came(struct fleet_runs *f, const char *id)
+{
+    LIST_FOREACH (it, &f->runs) {
+        struct run *run = LIST_ITEM(it, struct run, link);
+        if (strcmp(run->id, id) != 0)
+            continue;
+        run_start_own(run);
+        return true;
+    }
+    return false;
+}
+
+/* ---- who is waited for ---- */
+
+/* Nodes that went, or never said that they began, are not waited for; nor is the store for the own
+ * part. */
+static void run_check(struct run *run)
+{
+    struct fleet_runs *f = run->runs;
+    bool is_late = loop_now_ms(f->loop) - run->started_ms >= RUN_BEGIN_MS;
+    run->pending++; /* the own part may be answered at once */
+    if (is_late)
+        run_start_own(run);
+    for (size_t i = 0; i < run->n_parts; i++) {
+        struct run_part *p = &run->parts[i];
+        if (p->is_own || p->answer || p->away)
+            continue;
+        if (!fleet_run_is_alive(f, p->node))
+            part_away(run, p, p->has_begun ? "it went away while it ran it" : "it went away");
+        else if (is_late && !p->has_begun)
+            part_away(run, p, "it does not answer");
+    }
+    run->pending--;
+    run_settle(run);
+}
+
+static void runs_check(struct fleet_runs *f)
+{
+    LIST_FOREACH_SAFE (it, &f->runs)
+        run_check(LIST_ITEM(it, struct run, link));
+}
+
+static void on_tick(struct loop_timer *t)
+{
+    struct fleet_runs *f = CONTAINER_OF(t, struct fleet_runs, tick);
+    runs_check(f);
+    if (!list_is_empty(&f->runs))
+        loop_timer_set(f->loop, &f->tick, RUN_TICK_MS);
+}
+
+/* Who waits for a node that is gone need not. */
+static void on_nodes(struct fleet_watch *w)
+{
+    struct fleet_runs *f = CONTAINER_OF(w, struct fleet_runs, watch);
+    fleet_gather_check(f);
+    runs_check(f);
+}
+
+static void on_back(struct fleet_watch *w, bool is_other)
+{
+    struct fleet_runs *f = CONTAINER_OF(w, struct fleet_runs, watch);
+    if (is_other)
+        fleet_stream_rewind(f->stream);
+    fleet_runs_flush(f);
+}
+
+/* ---- answers ---- */
+
+/* A node that cannot do its part of a move keeps all from doing theirs. */
+static void run_note_error(struct run *run, const struct run_part *p)
+{
+    json_t *answer = p->answer ? json_loads(p->answer, 0, NULL) : NULL;
+    const json_t *error = json_object_get(answer, "error");
+    const char *text = json_string_value(json_object_get(error, "message"));
+    if (error)
+        fleet_gather_refused(run->runs, run->id, p->node, text ? text : "it refused");
+    json_decref(answer);
+}
+
+static void on_own_answered(void *arg, const struct request_outcome *o)
+{
+    struct run *run = arg;
+    run->pending--;
+    for (size_t i = 0; i < run->n_parts; i++)
+        if (run->parts[i].is_own)
+            run->parts[i].answer = fleet_answer_text(o);
+    for (size_t i = 0; i < run->n_parts; i++)
+        if (run->parts[i].is_own && !run->parts[i].answer)
+            run->parts[i].away = str_dup_c(err_text(ERR_NOMEM));
+        else if (run->parts[i].is_own)
+            run_note_error(run, &run->parts[i]);
+    run_settle(run);
+}
+
+void fleet_run_answered(struct fleet_runs *f, const json_t *m)
+{
+    const char *id = json_string_value(json_object_get(m, "id"));
+    const char *node = json_string_value(json_object_get(m, "from"));
+    const char *answer = json_string_value(json_object_get(m, "answer"));
+    LIST_FOREACH (it, &f->runs) {
+        struct run *run = LIST_ITEM(it, struct run, link);
+        if (!id || !node || strcmp(run->id, id) != 0)
+            continue;
+        for (size_t i = 0; i < run->n_parts; i++) {
+            struct run_part *p = &run->parts[i];
+            if (p->is_own || p->answer || strcmp(p->node, node) != 0)
+                continue;
+            p->has_begun = true;
+            p->answer = answer ? str_dup_c(answer) : NULL;
+            run_note_error(run, p);
+        }
+        run_settle(run);
+        return;
+    }
+}
+
+/* ---- sending ---- */
+
+/* What could not be sent: the store is away. */
+static void on_sent(void *arg, const struct redis_result *r)
+{
+    struct run *run = arg;
+    for (size_t i = 0; r->err < 0 && i < run->n_parts; i++)
+        if (!run->parts[i].is_own)
+            part_away(run, &run->parts[i], r->error ? r->error : err_text(r->err));
+    if (r->err < 0)
+        run_start_own(run);
+    run->pending--;
+    run_settle(run);
+}
+
+static uint64_t runs_number(struct fleet_runs *f)
+{
+    uint64_t now = clock_wall_ms() * 1000;
+    f->number = now > f->number ? now : f->number + 1;
+    return f->number;
+}
+
+/* What every message to all says. */
+static void message_sign(struct fleet_runs *f, json_t *m)
+{
+    (void)json_object_set_new(m, "schema", json_integer(FLEET_MESSAGE_SCHEMA));
+    request_set_text(m, "from", f->node);
+    request_put_number(m, "number", runs_number(f));
+}
+
+/* A command. id: whose answers are waited for, "" = nobody's. */
+static json_t *message_command(struct fleet_runs *f, const char *id, const struct peer *peer,
+                               const char *method, json_t *params, bool is_later)
+{
+    json_t *m = json_pack("{s:s, s:s, s:s, s:s, s:i, s:O, s:b}", "id", id, "reply", f->inbox,
+                          "method", method, "user", peer->user, "role", (int)peer->role, "params",
+                          params, "later", (int)is_later);
+    if (m)
+        message_sign(f, m);
+    return m;
+}
+
+/* Sends it, or keeps it until the store is there. */
+static int runs_send(struct fleet_runs *f, json_t *m, bool is_later, redis_fn *cb, void *arg)
+{
+    int err = m ? fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, cb, arg)
+                : -ERR_NOMEM;
+    if (err == -ERR_UNREACHABLE && is_later && json_array_size(f->queued) < RUN_QUEUE_MAX)
+        (void)json_array_append(f->queued, m);
+    return err;
+}
+
+void fleet_run_send_all(struct fleet_runs *f, json_t *m)
+{
+    if (!m)
+        return;
+    message_sign(f, m);
+    int err = runs_send(f, m, false, NULL, NULL);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_WARN, "fleet-message-lost", KV_ERR("error", err));
+}
+
+void fleet_run_tell(struct fleet_runs *f, const struct peer *peer, const char *method,
+                    json_t *params)
+{
+    json_t *m = message_command(f, "", peer, method, params, true);
+    (void)runs_send(f, m, true, NULL, NULL);
+    json_decref(m);
+}
+
+/* Those that have a part in it: one that comes back just now has been said to have none. */
+static json_t *run_nodes(const struct run *run)
+{
+    json_t *nodes = json_array();
+    for (size_t i = 0; i < run->n_parts; i++)
+        if (!run->parts[i].away)
+            (void)json_array_append_new(nodes, json_string(run->parts[i].node));
+    return nodes;
+}
+
+/* To the others; a command that is kept is for those that are away, too. */
+static void run_send(struct run *run, const struct command *c, json_t *params, const char *node)
+{
+    struct fleet_runs *f = run->runs;
+    json_t *m = message_command(f, run->id, &run->request->peer, c->method, params, run->is_later);
+    if (m && node)
+        request_set_text(m, "node", node);
+    else if (m && !run->is_later)
+        (void)json_object_set_new(m, "nodes", run_nodes(run));
+    run->pending++;
+    f->sent++;
+    int err = runs_send(f, m, run->is_later, on_sent, run);
+    json_decref(m);
+    if (err < 0) {
+        const struct redis_result failed = {
+            .err = err,
+            .error = err == -ERR_UNREACHABLE ? "the store of the fleet is not reachable" : NULL};
+        on_sent(run, &failed);
+    }
+}
+
+/* What waited for the store goes out in its order. */
+void fleet_runs_flush(struct fleet_runs *f)
+{
+    while (json_array_size(f->queued) > 0) {
+        const json_t *m = json_array_get(f->queued, 0);
+        if (fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, NULL, NULL) < 0)
+            return;
+        (void)json_array_remove(f->queued, 0);
+    }
+}
+
+static int run_add_part(struct run *run, const char *name, bool is_own)
+{
+    struct run_part *p = &run->parts[run->n_parts];
+    *p = (struct run_part){.node = str_dup_c(name), .is_own = is_own};
+    run->n_parts++;
+    return p->node ? 0 : -ERR_NOMEM;
+}
+
+/* The nodes that have a part in it. -ERR_NOT_FOUND: there is none of this name. */
+static int run_add_parts(struct run *run, const char *name)
+{
+    struct fleet_runs *f = run->runs;
+    const char *other;
+    bool is_alive;
+    size_t n = 0;
+    while (fleet_run_other(f, n, &other, &is_alive))
+        n++;
+    run->parts = calloc(n + 1, sizeof(*run->parts));
+    if (!run->parts)
+        return -ERR_NOMEM;
+    int err = 0;
+    if (!name || strcmp(name, f->node) == 0)
+        err = run_add_part(run, f->node, true);
+    for (size_t i = 0; err == 0 && i < n && fleet_run_other(f, i, &other, &is_alive); i++)
+        if (!name || strcmp(name, other) == 0) {
+            err = run_add_part(run, other, false);
+            if (err == 0 && !is_alive)
+                part_away(run, &run->parts[run->n_parts - 1], "it is away");
+        }
+    return err < 0 ? err : run->n_parts > 0 ? 0 : -ERR_NOT_FOUND;
+}
+
+static bool run_has_others(const struct run *run)
+{
+    for (size_t i = 0; i < run->n_parts; i++)
+        if (!run->parts[i].is_own && (run->is_later || !run->parts[i].away))
+            return true;
+    return false;
+}
+
+/* ---- commands that all do as one ---- */
+
+/* A rate is that of all together. */
+static void run_share_rate(const struct run *run, const struct command *c, json_t *params)
+{
+    json_int_t n = 0, rate = json_integer_value(json_object_get(params, "rate"));
+    for (size_t i = 0; i < run->n_parts; i++)
+        n += run->parts[i].is_own || !run->parts[i].away;
+    if (!commands_arg(c, "rate") || n < 2 || rate <= 0)
+        return;
+    (void)json_object_set_new(params, "rate", json_integer(rate > n ? rate / n : 1));
+}
+
+/* A user that is moved has no session at the old place on any node. False: r was answered. */
+static bool run_gather(struct run *run, json_t *params)
+{
+    struct fleet_runs *f = run->runs;
+    const char *away = NULL;
+    json_t *nodes = run_nodes(run);
+    for (size_t i = 0; i < run->n_parts; i++)
+        if (run->parts[i].away)
+            away = run->parts[i].node;
+    int err = -ERR_UNREACHABLE;
+    if (away && !json_is_true(json_object_get(params, "force"))) {
+        request_fail(run->request, err, "--force moves without it",
+                     "%s is away, and may have sessions of them", away);
+    } else {
+        err = fleet_gather_open(f, run->id, &run->request->peer, nodes);
+        if (err < 0)
+            request_fail(run->request, err, NULL, NULL);
+    }
+    json_decref(nodes);
+    (void)json_object_set_new(params, "gather", json_string(run->id));
+    return err == 0;
+}
+
+/* ---- the beginning ---- */
+
+static void run_start(struct run *run, const struct command *c, json_t *params, const char *node)
+{
+    struct fleet_runs *f = run->runs;
+    json_t *others = json_copy(params);
+    if (json_object_get(others, "gather"))
+        request_set_text(others, "gather_at", f->inbox);
+    run->command = c;
+    run->params = json_copy(params);
+    run->pending++; /* until all of this has begun */
+    bool is_kept = run->is_later && !node;
+    if (run_has_others(run) || is_kept)
+        run_send(run, c, others, node);
+    json_decref(others);
+    if (!is_kept) /* else in the order in which all nodes take such commands */
+        run_start_own(run);
+    run->pending--;
+    run_settle(run);
+    loop_timer_set(f->loop, &f->tick, RUN_TICK_MS);
+}
+
+void fleet_run(struct fleet_runs *f, struct request *r, const struct command *c, json_t *params,
+               const char *node)
+{
+    size_t n = 0;
+    LIST_FOREACH (it, &f->runs)
+        n++;
+    struct run *run = n < RUNS_MAX ? calloc(1, sizeof(*run)) : NULL;
+    if (!run) {
+        request_fail(r, n < RUNS_MAX ? -ERR_NOMEM : -ERR_TOO_MANY, NULL,
+                     "%zu commands are under way", n);
+        return;
+    }
+    *run = (struct run){.runs = f,
+                        .request = request_ref(r),
+                        .started_ms = loop_now_ms(f->loop),
+                        .is_later = commands_fleet(c) == COMMAND_FLEET_LATER};
+    (void)snprintf(run->id, sizeof(run->id), "%.24s-%llx", f->node,
+                   (unsigned long long)runs_number(f));
+    list_add_tail(&f->runs, &run->link);
+    int err = run_add_parts(run, node);
+    if (err == -ERR_NOT_FOUND)
+        request_fail(r, err, "fleet list", "the fleet has no node %.64s", node);
+    else if (err < 0)
+        request_fail(r, err, NULL, NULL);
+    run_share_rate(run, c, params);
+    bool is_move = strcmp(c->method, "user.move") == 0 && !node &&
+                   !json_is_true(json_object_get(params, "dry_run"));
+    if (err == 0 && is_move && !run_gather(run, params))
+        err = -ERR_CANCELLED;
+    if (err < 0)
+        run_free(run);
+    else
+        run_start(run, c, params, node);
+}
+
+/* ---- life ---- */
+
+void fleet_runs_look(const struct fleet_runs *f, struct fleet_runs_facts *ret)
+{
+    *ret = (struct fleet_runs_facts){.sent = f->sent,
+                                     .taken = f->taken,
+                                     .refused = f->refused + fleet_stream_forged(f->stream),
+                                     .n_queued = json_array_size(f->queued)};
+    LIST_FOREACH (it, &f->runs)
+        ret->n_waiting++;
+}
+
+static void on_heard(void *arg, const char *position, const json_t *m)
+{
+    struct fleet_runs *f = arg;
+    if (position)
+        fleet_execute(f, position, m);
+    else if (json_object_get(m, "gather"))
+        fleet_gather_heard(f, m);
+    else
+        fleet_run_answered(f, m);
+}
+
+int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret)
+{
+    struct fleet_runs *f = calloc(1, sizeof(*f));
+    if (!f)
+        return -ERR_NOMEM;
+    const char *prefix = fleet_prefix(spec->fleet);
+    *f = (struct fleet_runs){.control = spec->control,
+                             .fleet = spec->fleet,
+                             .watch = {.back = on_back, .nodes = on_nodes},
+                             .loop = spec->control->host->loop,
+                             .node = str_dup_c(spec->node),
+                             .commands = str_printf("%scmd", prefix),
+                             .inbox = str_printf("%sin:%s", prefix, fleet_holder(spec->fleet)),
+                             .seen = json_object(),
+                             .queued = json_array()};
+    memcpy(f->secret, spec->secret, sizeof(f->secret));
+    list_init(&f->runs);
+    list_init(&f->executions);
+    list_init(&f->gathers);
+    loop_timer_init(&f->tick, on_tick);
+    fleet_position_init(f);
+    list_init(&f->watch.link);
+    bool is_whole = f->node && f->commands && f->inbox && f->seen && f->queued;
+    int err = is_whole ? fleet_position_load(f) : -ERR_NOMEM;
+    const struct fleet_stream_spec stream = {.loop = f->loop,
+                                             .fleet = spec->fleet,
+                                             .secret = f->secret,
+                                             .commands = f->commands,
+                                             .inbox = f->inbox,
+                                             .position = f->position,
+                                             .heard = on_heard,
+                                             .arg = f};
+    if (err == 0)
+        err = fleet_stream_new(&stream, &f->stream);
+    if (err < 0) {
+        fleet_runs_free(f);
+        return err;
+    }
+    fleet_watch(f->fleet, &f->watch);
+    *ret = f;
+    return 0;
+}
+
+void fleet_runs_free(struct fleet_runs *f)
+{
+    if (!f)
+        return;
+    list_del(&f->watch.link);
+    loop_timer_cancel(f->loop, &f->tick);
+    fleet_stream_free(f->stream);
+    LIST_FOREACH_SAFE (it, &f->runs) {
+        struct run *run = LIST_ITEM(it, struct run, link);
+        if (!run->is_answered)
+            request_abandon(run->request);
+        run_free(run);
+    }
+    fleet_position_fini(f);
+    fleet_execute_fini(f);
+    json_decref(f->seen);
+    json_decref(f->queued);
+    free(f->node);
+    free(f->commands);
+    free(f->inbox);
+    explicit_bzero(f->secret, sizeof(f->secret));
+    free(f);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: ISC */
+/* Inside of the commands of a fleet: those that were asked here (fleet_run.c), those of others that
+ * run here (fleet_execute.c), and how far they were taken (fleet_position.c). */
+#pragma once
+
+#include "fleet/fleet.h"
+#include "fleet/fleet_run.h"
+#include "rpc/rpc.h"
+
+#define RUN_ID_MAX 64
+#define RUN_POSITION_MAX 48
+
+struct fleet_runs {
+    struct control *control;
+    struct fleet *fleet;
+    struct fleet_watch watch;
+    struct loop *loop;
+    char *node; /* this one's name */
+    struct fleet_stream *stream;
+    uint8_t secret[FLEET_SECRET_BYTES];
+    char *commands, *inbox; /* keys of the streams */
+    struct list runs;       /* struct run */
+    struct list executions; /* struct execution */
+    struct list gathers;    /* struct gather */
+    struct loop_timer tick, save;
+    uint64_t number; /* of the last message sent */
+    json_t *queued;  /* messages that wait for the store */
+    uint64_t sent, taken, refused;
+
+    /* How far the commands were taken; written to this node's store now and then. */
+    char position[RUN_POSITION_MAX];
+    json_t *seen; /* see fleet_message_take */
+    bool is_saving, is_dirty;
+};
+
+/* What waited for the store goes out in its order. */
+void fleet_runs_flush(struct fleet_runs *f);
+/* The i-th of the other nodes, each once: its name, and whether it is there. False behind the last.
+ */
+bool fleet_run_other(const struct fleet_runs *f, size_t i, const char **ret_name,
+                     bool *ret_is_alive);
+/* A command of this node has come back from the store: its own part may run. False: nobody waits
+ * for it any more. */
+bool fleet_run_own_came(struct fleet_runs *f, const char *id);
+/* Is that node there? */
+bool fleet_run_is_alive(const struct fleet_runs *f, const char *node);
+/* A message for all others, which are there or not. m: borrowed; what every message says is added.
+ */
+void fleet_run_send_all(struct fleet_runs *f, json_t *m);
+/* A command for all others, whose answers nobody waits for. params: borrowed. */
+void fleet_run_tell(struct fleet_runs *f, const struct peer *peer, const char *method,
+                    json_t *params);
+/* A node's answer, or its word that it has begun. */
+void fleet_run_answered(struct fleet_runs *f, const json_t *m);
+
+/* ---- fleet_gather.c ---- */
+
+/* A node says that it is ready; or, to the others, what was decided. */
+void fleet_gather_heard(struct fleet_runs *f, const json_t *m);
+void fleet_gather_decided(struct fleet_runs *f, const json_t *m);
+/* A node does not take part in a move that was asked of this one. */
+void fleet_gather_refused(struct fleet_runs *f, const char *with, const char *node,
+                          const char *why);
+/* Nodes may have gone. */
+void fleet_gather_check(struct fleet_runs *f);
+/* Every node has answered: without a move here there is nothing to decide. */
+void fleet_gather_close(struct fleet_runs *f, const char *with);
+
+/* ---- fleet_execute.c ---- */
+
+/* A command of another node. */
+void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m);
+/* The end: who asked hears no more of this node. */
+void fleet_execute_fini(struct fleet_runs *f);
+/* JSON text {"result": ...} or {"error": ...} of an outcome; owned, NULL without memory. One that
+ * is too long for a message becomes an error. */
+char *fleet_answer_text(const struct request_outcome *o);
+/* The same of an error. */
+char *fleet_answer_error(int err, const char *text);
+
+/* ---- fleet_position.c ---- */
+
+void fleet_position_init(struct fleet_runs *f);
+/* Blocking. -ERR_x of the store. */
+int fleet_position_load(struct fleet_runs *f) NODISCARD;
+/* What is not written yet is, at the end. Blocking. */
+void fleet_position_fini(struct fleet_runs *f);
+/* It has changed: is written soon. */
+void fleet_position_changed(struct fleet_runs *f);

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: ISC
+"""Commands on all nodes of a fleet: three proxies over one Redis that act as one, nodes that are away, a store that is, and who
+writes into it without being asked."""
+import copy
+import json
+import os
+import signal
+import threading
+
+import pytest
+from conftest import backend
+from harness import imap, redis, wait
+
+USERS = ("u1@example.org", "u2@example.org")
+NODES = ("px1", "px2", "px3")
+PARTLY = 7
+
+
+@pytest.fixture
+def store(folder):
+    why = redis.missing()
+    if why:
+        pytest.skip(why)
+    r = redis.RedisServer(folder).start()
+    yield r
+    r.close()
+
+
+@pytest.fixture
+def fleet(make_proxy, settings, folder, store):
+    made = []
+    for name in NODES:
+        p = make_proxy({**copy.deepcopy(settings), "node": name, "fleet": redis.fleet(folder, store, beat="1s")})
+        for user in USERS:
+            p.add_user(user, "pw")
+        made.append(p)
+    wait.until(lambda: all(alive(p) == set(NODES) for p in made), "nodes that know each other")
+    return made
+
+
+def alive(p):
+    return {row["node"] for row in p.ctl("fleet", "list") if row["state"] == "serving"}
+
+
+def login(p, user=USERS[0]):
+    m = imap.plain(p.host, p.ports["imap"])
+    m.login(user, "pw")
+    return m
+
+
+def on_all(p, *args, status=0):
+    """mailproxyctl --fleet: rows of all nodes."""
+    done = p.ctl_run("--fleet", "-o", "json", *args, check=False)
+    assert done.returncode == status, done.stdout + done.stderr
+    return json.loads(done.stdout) if done.stdout else None, done.stderr
+
+
+def die(p):
+    """At once, without a word to the others."""
+    engine = p.engine_pid()
+    p.process.signal(signal.SIGSTOP)  # or it would start another one
+    os.kill(engine, signal.SIGKILL)
+    p.process.signal(signal.SIGKILL)
+    p.process.child.wait()
+    p.process = None  # nobody asks how it ended
+    wait.until(lambda: not os.path.exists(f"/proc/{engine}"), "the end of its engine")
+
+
+def state(p, user=USERS[0]):
+    return p.ctl("user", "show", user)["state"]
+
+
+def test_lists_of_all_nodes(fleet):
+    clients = [login(p) for p in fleet] + [login(fleet[2], USERS[1])]
+    rows, _ = on_all(fleet[0], "session", "list")
+    assert sorted((r["node"], r["user"]) for r in rows) == [
+        ("px1", USERS[0]), ("px2", USERS[0]), ("px3", USERS[0]), ("px3", USERS[1])]
+    rows, _ = on_all(fleet[1], "session", "list", f"user={USERS[1]}")
+    assert [r["node"] for r in rows] == ["px3"]
+    rows = fleet[0].ctl("session", "list", "--node", "px3")
+    assert {r["user"] for r in rows} == set(USERS) and len(rows) == 2
+    done = fleet[0].ctl_run("--fleet", "-o", "table", "session", "list", check=False)
+    assert "4 rows: 1 of px1, 1 of px2, 2 of px3" in done.stdout
+    done = fleet[0].ctl_run("--node", "px9", "session", "list", check=False)
+    assert done.returncode == 3 and "no node px9" in done.stderr
+    for c in clients:
+        c.logout()
+
+
+def test_one_lock_for_all(fleet):
+    clients = [login(p) for p in fleet]
+    done = fleet[0].ctl_run("--fleet", "user", "lock", USERS[0], "--dry-run")
+    assert all(f"{node}: " in done.stdout + done.stderr for node in NODES)
+    assert [state(p) for p in fleet] == ["active"] * 3
+    on_all(fleet[0], "user", "lock", USERS[0], "--yes", "--text", "call us", "--reason", "stolen")
+    assert [state(p) for p in fleet] == ["locked"] * 3
+    for c in clients:
+        assert c.readline().startswith(b"* BYE")
+    row = next(r for r in fleet[1].ctl("audit", "list") if r["command"] == "user.lock")
+    assert row["user"].endswith("@px1") and row["reason"] == "stolen"
+    on_all(fleet[2], "user", "unlock", USERS[0])
+    assert [state(p) for p in fleet] == ["active"] * 3
+
+
+def test_what_is_not_for_others(fleet):
+    for words, why in ((("user", "passwd", USERS[0], "--password-stdin"), "secrets"), (("event", "watch"), "stream"),
+                       (("fleet", "run", "session.list"), "not for other nodes")):
+        done = fleet[0].ctl_run("--fleet", *words, stdin="new", check=False)
+        assert done.returncode == 2 and why in done.stderr
+    # The same where mailproxyctl does not look first.
+    for method, params in (("user.passwd", {"name": USERS[0], "password": "x"}), ("event.watch", {}), ("fleet.run", {"method": "a.b"})):
+        done = fleet[0].ctl_run("fleet", "run", method, "--params", json.dumps(params), check=False)
+        assert done.returncode == 1, done.stdout
+    for params in ("[]", "{", '{"no": 1}'):
+        done = fleet[0].ctl_run("-o", "json", "fleet", "run", "session.list", "--params", params, check=False)
+        said = done.stdout + done.stderr
+        assert "JSON object" in said or all(r["answer"].count("E_NO_PARAM") for r in json.loads(done.stdout))
+
+
+def test_a_node_that_was_away(fleet):
+    """It is named; what is to hold it takes in when it is back, in order, and what was for that moment it does not."""
+    first, second, third = fleet
+    die(third)
+    on_all(first, "user", "lock", USERS[0], "--yes", status=PARTLY)
+    on_all(first, "user", "lock", USERS[1], "--yes", status=PARTLY)
+    _, said = on_all(second, "user", "unlock", USERS[1], status=PARTLY)
+    assert "px3" in said and "when it is back" in said
+    _, said = on_all(first, "session", "kill", "--all", "--yes", status=PARTLY)
+    assert "has no part in it" in said or "px3" in said
+    third.start()
+    wait.until(lambda: state(third) == "locked", "the lock at the node that was away")
+    assert state(third, USERS[1]) == "active"
+    row = [r["command"] for r in third.ctl("audit", "list")]
+    assert "session.kill" not in row
+    # A restart takes nothing twice; who stopped in good order is not waited for, and has what it missed when it is back.
+    n = row.count("user.lock")
+    third.process.stop(40)
+    wait.until(lambda: "px3" not in {r["node"] for r in first.ctl("fleet", "list")}, "its leaving")
+    on_all(first, "user", "hold", USERS[1])
+    third.start()
+    wait.until(lambda: state(third, USERS[1]) == "held", "what it missed")
+    wait.until(lambda: alive(third) == set(NODES), "its return")
+    assert [r["command"] for r in third.ctl("audit", "list")].count("user.lock") == n
+
+
+def test_the_store_is_away(fleet, store):
+    """A lock holds here at once, the others are named, and have it when the store is back."""
+    store.kill()
+    wait.until(lambda: "fleet-store-down" in fleet[0].whole_log() or True, "the loss of the store")
+    _, said = on_all(fleet[0], "user", "lock", USERS[0], "--yes", status=PARTLY)
+    assert "px2" in said and "px3" in said
+    assert [state(p) for p in fleet] == ["locked", "active", "active"]
+    store.restart()
+    wait.until(lambda: [state(p) for p in fleet] == ["locked"] * 3, "the lock everywhere", 30)
+
+
+def test_who_may_only_write_into_the_store(fleet, store):
+    """Without the secret nobody commands a node; a command that comes again is not done again."""
+    on_all(fleet[0], "user", "lock", USERS[0], "--yes")
+    on_all(fleet[0], "user", "unlock", USERS[0])
+    stream = "mp:mail:cmd"
+    entries = [line for line in store.cli("XRANGE", stream, "-", "+").split("\n") if line]
+    texts = [t for t in entries if t.startswith("{")]
+    signatures = [entries[i + 1] for i, t in enumerate(entries) if t == "s"]
+    lock = next(i for i, t in enumerate(texts) if '"user.lock"' in t)
+    store.cli("XADD", stream, "*", "m", texts[lock], "s", signatures[lock])  # again
+    forged = texts[lock].replace('"number":', '"number":1')
+    for signature in (signatures[lock], "", "0" * 64, "x" * 100000):
+        store.cli("XADD", stream, "*", "m", forged, "s", signature)
+    store.cli("XADD", stream, "*", "a", "b")
+    store.cli("XADD", stream, "*", "m", "[" * 50000, "s", "0" * 64)
+    on_all(fleet[0], "user", "hold", USERS[1])  # all before it was read
+    assert [state(p) for p in fleet] == ["active"] * 3
+    assert [state(p, USERS[1]) for p in fleet] == ["held"] * 3
+    fleet[1].wait_for_log("fleet-message-refused")
+    # A whole stream that is no stream: commands go on where nodes can be reached again.
+    store.cli("DEL", stream)
+    store.cli("SET", stream, "no stream")
+    on_all(fleet[0], "user", "release", USERS[1], status=PARTLY)
+    assert state(fleet[0], USERS[1]) == "active"
+
+
+def test_two_operators_at_once(fleet):
+    """Whatever they do at the same moment, all nodes end up the same."""
+    def act(p, verbs):
+        for verb in verbs:
+            p.ctl_run("--fleet", "user", verb, USERS[0], *(["--yes"] if verb == "lock" else []), check=False)
+    threads = [threading.Thread(target=act, args=(p, v)) for p, v in zip(fleet, (["lock", "unlock"] * 4, ["unlock", "lock"] * 4, ["lock"] * 8))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    wait.until(lambda: len({state(p) for p in fleet}) == 1, "the same state on all nodes")
+
+
+def test_a_move_of_all(fleet, dovecot1, dovecot2):
+    """No node lets a login through to the new place while another one has a session at the old."""
+    on_all(fleet[0], "user", "set", USERS[0], "--backend", dovecot1.name)
+    clients = [login(p) for p in fleet]
+    rows, _ = on_all(fleet[0], "session", "list")
+    assert {r["backend"] for r in rows} == {dovecot1.name}
+    done = fleet[1].ctl_run("--fleet", "user", "move", USERS[0], "--to", dovecot2.name, "--yes", "--wait", "--grace", "1s")
+    assert all(f"{node}: " in done.stdout + done.stderr for node in NODES)
+    for c in clients:
+        assert c.readline().startswith(b"* BYE")
+    clients = [login(p) for p in fleet]
+    rows, _ = on_all(fleet[0], "session", "list", "state=relay", "!phase=ending")
+    assert {r["backend"] for r in rows} == {dovecot2.name} and len(rows) == 3
+    for c in clients:
+        c.logout()
+
+
+def test_a_move_that_one_node_cannot_do(fleet, dovecot1, dovecot2):
+    """Then nobody is moved, and nobody waits."""
+    third = fleet[2]
+    third.configure({"pools": [{"name": "main", "tls": "off", "backends": [backend(dovecot1)]}]})
+    third.ctl("config", "reload")
+    on_all(fleet[0], "user", "set", USERS[0], "--backend", dovecot1.name)
+    c = login(fleet[1])
+    done = fleet[0].ctl_run("--fleet", "user", "move", USERS[0], "--to", dovecot2.name, "--yes", "--wait=20s", check=False)
+    assert done.returncode not in (0, 2), done.stdout + done.stderr
+    assert [p.ctl("user", "show", USERS[0])["backend"] for p in fleet] == [dovecot1.name] * 3
+    login(fleet[0]).logout()
+    c.shutdown()
+    # A node that is away may have sessions: only --force goes on without it.
+    die(third)
+    wait.until(lambda: "px3" not in alive(fleet[0]), "the end of a node", 30)
+    done = fleet[0].ctl_run("--fleet", "user", "move", USERS[0], "--to", dovecot2.name, "--yes", check=False)
+    assert done.returncode != 0 and "px3 is away" in done.stdout + done.stderr
+    fleet[0].ctl_run("--fleet", "user", "move", USERS[0], "--to", dovecot2.name, "--yes", "--force", "--wait", check=False)
+    assert [p.ctl("user", "show", USERS[0])["backend"] for p in fleet[:2]] == [dovecot2.name] * 2
+
+
+def test_one_rate_for_all(fleet):
+    clients = [login(p) for p in fleet for _ in range(3)]
+    done = fleet[0].ctl_run("--fleet", "session", "kill", "--all", "--rate", "3", "--yes", "--wait", "--grace", "1s")
+    assert done.returncode == 0
+    for p in fleet:
+        row = next(r for r in p.ctl("audit", "list") if r["command"] == "session.kill" and "rate" in r["args"])
+        assert "rate=1" in row["args"]
+    for c in clients:
+        c.shutdown()
