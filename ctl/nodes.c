@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "base/units.h"
-#include "ctl/fleet.h"
+#include "ctl/fleet_link.h"
 
 #define RUN_GRACE_MS 30000 /* of a command that ends sessions, unless it says otherwise */
 

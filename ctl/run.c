@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "ctl/answer.h"
 #include "ctl/fleet.h"
+#include "ctl/fleet_link.h"
 #include "ctl/guard.h"
 #include "ctl/output_text.h"
 #include "ctl/run_exec.h"

@@ -5,8 +5,6 @@
 #include "rpc/json_text.h"
 #include "runtime/state.h"
 
-#define ANSWER_MAX                                                                                 \
-    (FLEET_MESSAGE_MAX / 2) /* it is a text within a text, so that quotes count twice */
 #define FRESH_MS                                                                                   \
     1500 /* a command that is not kept is this young: who asked waits for RUN_BEGIN_MS */
 #define INBOX_LIFETIME_MS 3600000
@@ -20,32 +18,6 @@ struct execution {
 };
 
 /* ---- answers ---- */
-
-char *fleet_answer_error(int err, const char *text)
-{
-    json_t *answer =
-        json_pack("{s:o}", "error",
-                  request_error(-32000, err, NULL, text ? str_of(text) : str_of(err_text(err))));
-    char *dump = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
-    json_decref(answer);
-    return dump;
-}
-
-char *fleet_answer_text(const struct request_outcome *o)
-{
-    AUTO_BUF text = BUF_INIT;
-    int err = buf_append_char(&text, '{');
-    if (err == 0)
-        err = json_text_key(&text, o->error ? "error" : "result", true);
-    if (err == 0)
-        err = o->body ? json_text_value(&text, o->body) : buf_append_str(&text, o->text);
-    if (err == 0)
-        err = buf_append_char(&text, '}');
-    if (err == 0 && text.len > ANSWER_MAX)
-        return fleet_answer_error(-ERR_TOO_LONG,
-                                  "the answer is too long for the fleet: use a filter or --limit");
-    return err == 0 ? buf_steal(&text) : NULL;
-}
 
 /* answer NULL: it has begun. */
 static void answer_send(struct fleet_runs *f, const char *id, const char *reply, const char *answer)

@@ -8,10 +8,9 @@
 #include "fleet/fleet_run_priv.h"
 #include "runtime/state.h"
 
-#define RUN_BEGIN_MS 2000  /* a node that lives says so soon that it has begun */
-#define RUN_TICK_MS 250    /* how often is looked for those that do not */
-#define RUNS_MAX 256       /* under way */
-#define RUN_QUEUE_MAX 1000 /* that wait for the store */
+#define RUN_BEGIN_MS 2000 /* a node that lives says so soon that it has begun */
+#define RUN_TICK_MS 250   /* how often is looked for those that do not */
+#define RUNS_MAX 256      /* under way */
 
 /* What one node has to do with a command. */
 struct run_part {
@@ -90,31 +89,6 @@ static void part_away(struct run *run, struct run_part *p, const char *why)
                                        : "it has no part in this");
 }
 
-bool fleet_run_other(const struct fleet_runs *f, size_t i, const char **ret_name,
-                     bool *ret_is_alive)
-{
-    const struct fleet_nodes *nodes = fleet_nodes(f->fleet);
-    for (size_t k = 0; k < nodes->n; k++) {
-        const struct fleet_node *n = &nodes->v[k];
-        if (!fleet_nodes_is_first(nodes, k) || strcmp(n->name, f->node) == 0 || i-- > 0)
-            continue;
-        *ret_name = n->name;
-        *ret_is_alive = fleet_is_alive(f->fleet, n);
-        return true;
-    }
-    return false;
-}
-
-bool fleet_run_is_alive(const struct fleet_runs *f, const char *node)
-{
-    const char *name;
-    bool is_alive;
-    for (size_t i = 0; fleet_run_other(f, i, &name, &is_alive); i++)
-        if (strcmp(name, node) == 0)
-            return is_alive;
-    return strcmp(node, f->node) == 0;
-}
-
 /* ---- the own part ---- */
 
 static struct run_part *run_own(struct run *run)
@@ -175,7 +149,7 @@ static void run_check(struct run *run)
     run_settle(run);
 }
 
-static void runs_check(struct fleet_runs *f)
+void fleet_run_check(struct fleet_runs *f)
 {
     LIST_FOREACH_SAFE (it, &f->runs)
         run_check(LIST_ITEM(it, struct run, link));
@@ -184,25 +158,9 @@ static void runs_check(struct fleet_runs *f)
 static void on_tick(struct loop_timer *t)
 {
     struct fleet_runs *f = CONTAINER_OF(t, struct fleet_runs, tick);
-    runs_check(f);
+    fleet_run_check(f);
     if (!list_is_empty(&f->runs))
         loop_timer_set(f->loop, &f->tick, RUN_TICK_MS);
-}
-
-/* Who waits for a node that is gone need not. */
-static void on_nodes(struct fleet_watch *w)
-{
-    struct fleet_runs *f = CONTAINER_OF(w, struct fleet_runs, watch);
-    fleet_gather_check(f);
-    runs_check(f);
-}
-
-static void on_back(struct fleet_watch *w, bool is_other)
-{
-    struct fleet_runs *f = CONTAINER_OF(w, struct fleet_runs, watch);
-    if (is_other)
-        fleet_stream_rewind(f->stream);
-    fleet_runs_flush(f);
 }
 
 /* ---- answers ---- */
@@ -270,61 +228,6 @@ static void on_sent(void *arg, const struct redis_result *r)
     run_settle(run);
 }
 
-static uint64_t runs_number(struct fleet_runs *f)
-{
-    uint64_t now = clock_wall_ms() * 1000;
-    f->number = now > f->number ? now : f->number + 1;
-    return f->number;
-}
-
-/* What every message to all says. */
-static void message_sign(struct fleet_runs *f, json_t *m)
-{
-    (void)json_object_set_new(m, "schema", json_integer(FLEET_MESSAGE_SCHEMA));
-    request_set_text(m, "from", f->node);
-    request_put_number(m, "number", runs_number(f));
-}
-
-/* A command. id: whose answers are waited for, "" = nobody's. */
-static json_t *message_command(struct fleet_runs *f, const char *id, const struct peer *peer,
-                               const char *method, json_t *params, bool is_later)
-{
-    json_t *m = json_pack("{s:s, s:s, s:s, s:s, s:i, s:O, s:b}", "id", id, "reply", f->inbox,
-                          "method", method, "user", peer->user, "role", (int)peer->role, "params",
-                          params, "later", (int)is_later);
-    if (m)
-        message_sign(f, m);
-    return m;
-}
-
-/* Sends it, or keeps it until the store is there. */
-static int runs_send(struct fleet_runs *f, json_t *m, bool is_later, redis_fn *cb, void *arg)
-{
-    int err = m ? fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, cb, arg)
-                : -ERR_NOMEM;
-    if (err == -ERR_UNREACHABLE && is_later && json_array_size(f->queued) < RUN_QUEUE_MAX)
-        (void)json_array_append(f->queued, m);
-    return err;
-}
-
-void fleet_run_send_all(struct fleet_runs *f, json_t *m)
-{
-    if (!m)
-        return;
-    message_sign(f, m);
-    int err = runs_send(f, m, false, NULL, NULL);
-    if (err < 0)
-        LOG_EVENT(LOG_LEVEL_WARN, "fleet-message-lost", KV_ERR("error", err));
-}
-
-void fleet_run_tell(struct fleet_runs *f, const struct peer *peer, const char *method,
-                    json_t *params)
-{
-    json_t *m = message_command(f, "", peer, method, params, true);
-    (void)runs_send(f, m, true, NULL, NULL);
-    json_decref(m);
-}
-
 /* Those that have a part in it: one that comes back just now has been said to have none. */
 static json_t *run_nodes(const struct run *run)
 {
@@ -339,31 +242,21 @@ static json_t *run_nodes(const struct run *run)
 static void run_send(struct run *run, const struct command *c, json_t *params, const char *node)
 {
     struct fleet_runs *f = run->runs;
-    json_t *m = message_command(f, run->id, &run->request->peer, c->method, params, run->is_later);
+    json_t *m =
+        fleet_command_message(f, run->id, &run->request->peer, c->method, params, run->is_later);
     if (m && node)
         request_set_text(m, "node", node);
     else if (m && !run->is_later)
         (void)json_object_set_new(m, "nodes", run_nodes(run));
     run->pending++;
     f->sent++;
-    int err = runs_send(f, m, run->is_later, on_sent, run);
+    int err = fleet_send_command(f, m, run->is_later, on_sent, run);
     json_decref(m);
     if (err < 0) {
         const struct redis_result failed = {
             .err = err,
             .error = err == -ERR_UNREACHABLE ? "the store of the fleet is not reachable" : NULL};
         on_sent(run, &failed);
-    }
-}
-
-/* What waited for the store goes out in its order. */
-void fleet_runs_flush(struct fleet_runs *f)
-{
-    while (json_array_size(f->queued) > 0) {
-        const json_t *m = json_array_get(f->queued, 0);
-        if (fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, NULL, NULL) < 0)
-            return;
-        (void)json_array_remove(f->queued, 0);
     }
 }
 
@@ -482,7 +375,7 @@ void fleet_run(struct fleet_runs *f, struct request *r, const struct command *c,
                         .started_ms = loop_now_ms(f->loop),
                         .is_later = commands_fleet(c) == COMMAND_FLEET_LATER};
     (void)snprintf(run->id, sizeof(run->id), "%.24s-%llx", f->node,
-                   (unsigned long long)runs_number(f));
+                   (unsigned long long)fleet_number(f));
     list_add_tail(&f->runs, &run->link);
     int err = run_add_parts(run, node);
     if (err == -ERR_NOT_FOUND)
@@ -502,90 +395,19 @@ void fleet_run(struct fleet_runs *f, struct request *r, const struct command *c,
 
 /* ---- life ---- */
 
-void fleet_runs_look(const struct fleet_runs *f, struct fleet_runs_facts *ret)
+void fleet_run_init(struct fleet_runs *f)
 {
-    *ret = (struct fleet_runs_facts){.sent = f->sent,
-                                     .taken = f->taken,
-                                     .refused = f->refused + fleet_stream_forged(f->stream),
-                                     .n_queued = json_array_size(f->queued)};
-    LIST_FOREACH (it, &f->runs)
-        ret->n_waiting++;
-}
-
-static void on_heard(void *arg, const char *position, const json_t *m)
-{
-    struct fleet_runs *f = arg;
-    if (position)
-        fleet_execute(f, position, m);
-    else if (json_object_get(m, "gather"))
-        fleet_gather_heard(f, m);
-    else
-        fleet_run_answered(f, m);
-}
-
-int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret)
-{
-    struct fleet_runs *f = calloc(1, sizeof(*f));
-    if (!f)
-        return -ERR_NOMEM;
-    const char *prefix = fleet_prefix(spec->fleet);
-    *f = (struct fleet_runs){.control = spec->control,
-                             .fleet = spec->fleet,
-                             .watch = {.back = on_back, .nodes = on_nodes},
-                             .loop = spec->control->host->loop,
-                             .node = str_dup_c(spec->node),
-                             .commands = str_printf("%scmd", prefix),
-                             .inbox = str_printf("%sin:%s", prefix, fleet_holder(spec->fleet)),
-                             .seen = json_object(),
-                             .queued = json_array()};
-    memcpy(f->secret, spec->secret, sizeof(f->secret));
     list_init(&f->runs);
-    list_init(&f->executions);
-    list_init(&f->gathers);
     loop_timer_init(&f->tick, on_tick);
-    fleet_position_init(f);
-    list_init(&f->watch.link);
-    bool is_whole = f->node && f->commands && f->inbox && f->seen && f->queued;
-    int err = is_whole ? fleet_position_load(f) : -ERR_NOMEM;
-    const struct fleet_stream_spec stream = {.loop = f->loop,
-                                             .fleet = spec->fleet,
-                                             .secret = f->secret,
-                                             .commands = f->commands,
-                                             .inbox = f->inbox,
-                                             .position = f->position,
-                                             .heard = on_heard,
-                                             .arg = f};
-    if (err == 0)
-        err = fleet_stream_new(&stream, &f->stream);
-    if (err < 0) {
-        fleet_runs_free(f);
-        return err;
-    }
-    fleet_watch(f->fleet, &f->watch);
-    *ret = f;
-    return 0;
 }
 
-void fleet_runs_free(struct fleet_runs *f)
+void fleet_run_fini(struct fleet_runs *f)
 {
-    if (!f)
-        return;
-    list_del(&f->watch.link);
     loop_timer_cancel(f->loop, &f->tick);
-    fleet_stream_free(f->stream);
     LIST_FOREACH_SAFE (it, &f->runs) {
         struct run *run = LIST_ITEM(it, struct run, link);
         if (!run->is_answered)
             request_abandon(run->request);
         run_free(run);
     }
-    fleet_position_fini(f);
-    fleet_execute_fini(f);
-    json_decref(f->seen);
-    json_decref(f->queued);
-    free(f->node);
-    free(f->commands);
-    free(f->inbox);
-    explicit_bzero(f->secret, sizeof(f->secret));
-    free(f);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* Inside of the commands of a fleet: those that were asked here (fleet_run.c), those of others that
- * run here (fleet_execute.c), and how far they were taken (fleet_position.c). */
+/* Inside of the commands of a fleet: what is said to other nodes (fleet_send.c), what was asked
+ * here (fleet_run.c, fleet_gather.c), what runs here for others (fleet_execute.c), and how far the
+ * commands were taken (fleet_position.c). */
 #pragma once
 
 #include "fleet/fleet.h"
@@ -33,23 +34,48 @@ struct fleet_runs {
     bool is_saving, is_dirty;
 };
 
-/* What waited for the store goes out in its order. */
-void fleet_runs_flush(struct fleet_runs *f);
+/* ---- fleet_send.c ---- */
+
 /* The i-th of the other nodes, each once: its name, and whether it is there. False behind the last.
  */
 bool fleet_run_other(const struct fleet_runs *f, size_t i, const char **ret_name,
                      bool *ret_is_alive);
-/* A command of this node has come back from the store: its own part may run. False: nobody waits
- * for it any more. */
-bool fleet_run_own_came(struct fleet_runs *f, const char *id);
 /* Is that node there? */
 bool fleet_run_is_alive(const struct fleet_runs *f, const char *node);
+/* A number that is greater than all before. */
+uint64_t fleet_number(struct fleet_runs *f);
+/* The message of a command. id: whose answers are waited for, "" = nobody's. params: a reference is
+ * taken. NULL without memory. */
+json_t *fleet_command_message(struct fleet_runs *f, const char *id, const struct peer *peer,
+                              const char *method, json_t *params, bool is_later);
+/* Sends it (borrowed; NULL is -ERR_NOMEM); one that nodes may take later is kept until the store is
+ * there. cb as in redis_call. -ERR_x. */
+int fleet_send_command(struct fleet_runs *f, json_t *m, bool is_later, redis_fn *cb,
+                       void *arg) NODISCARD;
 /* A message for all others, which are there or not. m: borrowed; what every message says is added.
  */
 void fleet_run_send_all(struct fleet_runs *f, json_t *m);
 /* A command for all others, whose answers nobody waits for. params: borrowed. */
 void fleet_run_tell(struct fleet_runs *f, const struct peer *peer, const char *method,
                     json_t *params);
+/* What waited for the store goes out in its order. */
+void fleet_runs_flush(struct fleet_runs *f);
+/* JSON text {"result": ...} or {"error": ...} of an outcome; owned, NULL without memory. One that
+ * is too long for a message becomes an error. */
+char *fleet_answer_text(const struct request_outcome *o);
+/* The same of an error. */
+char *fleet_answer_error(int err, const char *text);
+
+/* ---- fleet_run.c ---- */
+
+void fleet_run_init(struct fleet_runs *f);
+/* The end: requests that wait are abandoned. */
+void fleet_run_fini(struct fleet_runs *f);
+/* Nodes may have gone: who waits for one of them need not. */
+void fleet_run_check(struct fleet_runs *f);
+/* A command of this node has come back from the store: its own part may run. False: nobody waits
+ * for it any more. */
+bool fleet_run_own_came(struct fleet_runs *f, const char *id);
 /* A node's answer, or its word that it has begun. */
 void fleet_run_answered(struct fleet_runs *f, const json_t *m);
 
@@ -72,11 +98,6 @@ void fleet_gather_close(struct fleet_runs *f, const char *with);
 void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m);
 /* The end: who asked hears no more of this node. */
 void fleet_execute_fini(struct fleet_runs *f);
-/* JSON text {"result": ...} or {"error": ...} of an outcome; owned, NULL without memory. One that
- * is too long for a message becomes an error. */
-char *fleet_answer_text(const struct request_outcome *o);
-/* The same of an error. */
-char *fleet_answer_error(int err, const char *text);
 
 /* ---- fleet_position.c ---- */
 

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: ISC */
+/* Commands of a fleet as a whole: their beginning, what is heard of them, their end. */
+#include "fleet/fleet_run_priv.h"
+#include "runtime/state.h"
+
+/* Who waits for a node that is gone need not. */
+static void on_nodes(struct fleet_watch *w)
+{
+    struct fleet_runs *f = CONTAINER_OF(w, struct fleet_runs, watch);
+    fleet_gather_check(f);
+    fleet_run_check(f);
+}
+
+static void on_back(struct fleet_watch *w, bool is_other)
+{
+    struct fleet_runs *f = CONTAINER_OF(w, struct fleet_runs, watch);
+    if (is_other)
+        fleet_stream_rewind(f->stream);
+    fleet_runs_flush(f);
+}
+
+void fleet_runs_look(const struct fleet_runs *f, struct fleet_runs_facts *ret)
+{
+    *ret = (struct fleet_runs_facts){.sent = f->sent,
+                                     .taken = f->taken,
+                                     .refused = f->refused + fleet_stream_forged(f->stream),
+                                     .n_queued = json_array_size(f->queued)};
+    LIST_FOREACH (it, &f->runs)
+        ret->n_waiting++;
+}
+
+static void on_heard(void *arg, const char *position, const json_t *m)
+{
+    struct fleet_runs *f = arg;
+    if (position)
+        fleet_execute(f, position, m);
+    else if (json_object_get(m, "gather"))
+        fleet_gather_heard(f, m);
+    else
+        fleet_run_answered(f, m);
+}
+
+int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret)
+{
+    struct fleet_runs *f = calloc(1, sizeof(*f));
+    if (!f)
+        return -ERR_NOMEM;
+    const char *prefix = fleet_prefix(spec->fleet);
+    *f = (struct fleet_runs){.control = spec->control,
+                             .fleet = spec->fleet,
+                             .watch = {.back = on_back, .nodes = on_nodes},
+                             .loop = spec->control->host->loop,
+                             .node = str_dup_c(spec->node),
+                             .commands = str_printf("%scmd", prefix),
+                             .inbox = str_printf("%sin:%s", prefix, fleet_holder(spec->fleet)),
+                             .seen = json_object(),
+                             .queued = json_array()};
+    memcpy(f->secret, spec->secret, sizeof(f->secret));
+    list_init(&f->executions);
+    list_init(&f->gathers);
+    fleet_run_init(f);
+    fleet_position_init(f);
+    list_init(&f->watch.link);
+    bool is_whole = f->node && f->commands && f->inbox && f->seen && f->queued;
+    int err = is_whole ? fleet_position_load(f) : -ERR_NOMEM;
+    const struct fleet_stream_spec stream = {.loop = f->loop,
+                                             .fleet = spec->fleet,
+                                             .secret = f->secret,
+                                             .commands = f->commands,
+                                             .inbox = f->inbox,
+                                             .position = f->position,
+                                             .heard = on_heard,
+                                             .arg = f};
+    if (err == 0)
+        err = fleet_stream_new(&stream, &f->stream);
+    if (err < 0) {
+        fleet_runs_free(f);
+        return err;
+    }
+    fleet_watch(f->fleet, &f->watch);
+    *ret = f;
+    return 0;
+}
+
+void fleet_runs_free(struct fleet_runs *f)
+{
+    if (!f)
+        return;
+    list_del(&f->watch.link);
+    fleet_stream_free(f->stream);
+    fleet_run_fini(f);
+    fleet_position_fini(f);
+    fleet_execute_fini(f);
+    json_decref(f->seen);
+    json_decref(f->queued);
+    free(f->node);
+    free(f->commands);
+    free(f->inbox);
+    explicit_bzero(f->secret, sizeof(f->secret));
+    free(f);
+}

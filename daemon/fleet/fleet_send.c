@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: ISC */
+/* What this node says to the others: commands, decisions, answers. */
+#include "base/clock.h"
+#include "base/log/log.h"
+#include "fleet/fleet_run_priv.h"
+#include "rpc/json_text.h"
+
+#define SEND_QUEUE_MAX 1000 /* commands that wait for the store */
+#define ANSWER_MAX                                                                                 \
+    (FLEET_MESSAGE_MAX / 2) /* it is a text within a text, so that quotes count twice */
+
+/* ---- the other nodes ---- */
+
+bool fleet_run_other(const struct fleet_runs *f, size_t i, const char **ret_name,
+                     bool *ret_is_alive)
+{
+    const struct fleet_nodes *nodes = fleet_nodes(f->fleet);
+    for (size_t k = 0; k < nodes->n; k++) {
+        const struct fleet_node *n = &nodes->v[k];
+        if (!fleet_nodes_is_first(nodes, k) || strcmp(n->name, f->node) == 0 || i-- > 0)
+            continue;
+        *ret_name = n->name;
+        *ret_is_alive = fleet_is_alive(f->fleet, n);
+        return true;
+    }
+    return false;
+}
+
+bool fleet_run_is_alive(const struct fleet_runs *f, const char *node)
+{
+    const char *name;
+    bool is_alive;
+    for (size_t i = 0; fleet_run_other(f, i, &name, &is_alive); i++)
+        if (strcmp(name, node) == 0)
+            return is_alive;
+    return strcmp(node, f->node) == 0;
+}
+
+/* ---- commands ---- */
+
+uint64_t fleet_number(struct fleet_runs *f)
+{
+    uint64_t now = clock_wall_ms() * 1000;
+    f->number = now > f->number ? now : f->number + 1;
+    return f->number;
+}
+
+/* What every message to all says. */
+static void message_sign(struct fleet_runs *f, json_t *m)
+{
+    (void)json_object_set_new(m, "schema", json_integer(FLEET_MESSAGE_SCHEMA));
+    request_set_text(m, "from", f->node);
+    request_put_number(m, "number", fleet_number(f));
+}
+
+/* A command. id: whose answers are waited for, "" = nobody's. */
+json_t *fleet_command_message(struct fleet_runs *f, const char *id, const struct peer *peer,
+                              const char *method, json_t *params, bool is_later)
+{
+    json_t *m = json_pack("{s:s, s:s, s:s, s:s, s:i, s:O, s:b}", "id", id, "reply", f->inbox,
+                          "method", method, "user", peer->user, "role", (int)peer->role, "params",
+                          params, "later", (int)is_later);
+    if (m)
+        message_sign(f, m);
+    return m;
+}
+
+/* Sends it, or keeps it until the store is there. */
+int fleet_send_command(struct fleet_runs *f, json_t *m, bool is_later, redis_fn *cb, void *arg)
+{
+    int err = m ? fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, cb, arg)
+                : -ERR_NOMEM;
+    if (err == -ERR_UNREACHABLE && is_later && json_array_size(f->queued) < SEND_QUEUE_MAX)
+        (void)json_array_append(f->queued, m);
+    return err;
+}
+
+void fleet_run_send_all(struct fleet_runs *f, json_t *m)
+{
+    if (!m)
+        return;
+    message_sign(f, m);
+    int err = fleet_send_command(f, m, false, NULL, NULL);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_WARN, "fleet-message-lost", KV_ERR("error", err));
+}
+
+void fleet_run_tell(struct fleet_runs *f, const struct peer *peer, const char *method,
+                    json_t *params)
+{
+    json_t *m = fleet_command_message(f, "", peer, method, params, true);
+    (void)!fleet_send_command(f, m, true, NULL, NULL);
+    json_decref(m);
+}
+
+/* What waited for the store goes out in its order. */
+void fleet_runs_flush(struct fleet_runs *f)
+{
+    while (json_array_size(f->queued) > 0) {
+        const json_t *m = json_array_get(f->queued, 0);
+        if (fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, NULL, NULL) < 0)
+            return;
+        (void)json_array_remove(f->queued, 0);
+    }
+}
+
+/* ---- answers ---- */
+
+char *fleet_answer_error(int err, const char *text)
+{
+    json_t *answer =
+        json_pack("{s:o}", "error",
+                  request_error(-32000, err, NULL, text ? str_of(text) : str_of(err_text(err))));
+    char *dump = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+    json_decref(answer);
+    return dump;
+}
+
+char *fleet_answer_text(const struct request_outcome *o)
+{
+    AUTO_BUF text = BUF_INIT;
+    int err = buf_append_char(&text, '{');
+    if (err == 0)
+        err = json_text_key(&text, o->error ? "error" : "result", true);
+    if (err == 0)
+        err = o->body ? json_text_value(&text, o->body) : buf_append_str(&text, o->text);
+    if (err == 0)
+        err = buf_append_char(&text, '}');
+    if (err == 0 && text.len > ANSWER_MAX)
+        return fleet_answer_error(-ERR_TOO_LONG,
+                                  "the answer is too long for the fleet: use a filter or --limit");
+    return err == 0 ? buf_steal(&text) : NULL;
+}
