@@ -562,7 +562,8 @@ static void connect_to(struct session *s, const struct pool_member *m)
 static void on_pinned(struct session *s)
 {
     struct preauth *p = s->pre;
-    if (p->pin.backend == s->backend) {
+    /* An operator's hold that began meanwhile has not counted this login among those to end. */
+    if (p->pin.backend == s->backend && hold_state_of(s) == HOLD_NONE) {
         connect_to(s, connect_member(p->route.pool, s->backend));
         return;
     }

@@ -3,6 +3,8 @@
 import itertools
 import os
 import random
+import re
+import threading
 
 import pytest
 from harness import prometheus, redis, wait
@@ -107,7 +109,7 @@ def test_kept_and_given_back(servers, nodes, store):
     assert held(store) == [1, 1]
     explained = nodes[2].ctl("route", "explain", user)
     assert explained["backend"] == servers.where(user)[0]
-    assert explained["pin"].startswith(f"{explained['backend']} (chosen by the balancing, generation 1, last used ")
+    assert re.fullmatch(explained["backend"] + r" \(chosen by the balancing, generation 1, last used \w+ ago\)", explained["pin"])
     assert sorted(explained["holders"].split(", ")) == ["n0 1", "n1 1"]
     assert metric(nodes[0], "mailproxy_fleet_pins") == 1
     a.close()
@@ -211,6 +213,24 @@ def test_held_backend_is_waited_for(servers, nodes):
     assert waiting.result(30).is_in
     assert servers.where(user) == [name]
     assert all(c.is_in for c in crowd)
+
+
+def test_held_while_the_store_is_asked(servers, make_node, store):
+    """A hold that begins then, as a move's does, holds this login, too."""
+    node, user, clients = make_node("n0"), "h@example.org", []
+    wait.until(lambda: node.ctl("fleet", "show")["store"] == "up", "the store")
+    store.stop()
+    login = threading.Thread(target=lambda: clients.append(log_in(servers, node, user)))
+    login.start()
+    wait.until(lambda: node.sessions("state=pin"), "a login that asks the store")
+    node.ctl("user", "hold", user)
+    store.cont()
+    wait.until(lambda: node.sessions("state=held"), "a login that waits")
+    assert not servers.where(user)
+    node.ctl("user", "release", user)
+    login.join()
+    assert clients[0].is_in
+    clients[0].close()
 
 
 def test_operators_pin_wins(servers, make_node, store):
