@@ -370,14 +370,13 @@ static void explain_put_pin(const struct explain_place *at, const struct pin_fac
     AUTO_BUF text = BUF_INIT;
     if (is_stored)
         units_human_duration(age, f->age_ms);
-    (void)!buf_printf(&text, "%s (%s, generation %llu, %s%s)", f->backend,
+    (void)!buf_printf(&text, "%s (%s, generation %llu, %s%s%s)", f->backend,
                       strcmp(f->source, pin_source_name(PIN_FIXED)) == 0
                           ? "fixed by an operator or an auth server"
                           : "chosen by the balancing",
                       (unsigned long long)f->gen,
-                      is_stored ? "last used " : "as this node knows: the store is away", age);
-    if (is_stored)
-        (void)!buf_append_c(&text, " ago");
+                      is_stored ? "last used " : "as this node knows: the store is away", age,
+                      is_stored ? " ago" : "");
     request_set_text(at->row, "pin", buf_cstr(&text));
     if (f->holders[0])
         request_set_text(at->row, "holders", f->holders);
