@@ -86,7 +86,7 @@ UNIT_TESTS = $(patsubst tests/%.c,$(BUILD)/%,$(UNIT_SOURCES))
 FUZZ_SOURCES = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAYS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SOURCES))
 
-.PHONY: all demo check check-fast unit fuzz fuzz-replay e2e hostile lint docs install uninstall clean help format
+.PHONY: all demo demo-fleet check check-fast unit fuzz fuzz-replay e2e hostile lint docs install uninstall clean help format
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -97,6 +97,7 @@ help:
 
 #: make             build the three programs into build/
 #: make demo        start a demonstration proxy with two Dovecot servers behind it
+#: make demo-fleet  the same with three proxies that act as one, over a Redis
 #: make check       build and run all tests (check-full: with 2000 sessions where it is 400)
 #: make unit        only the unit tests (unit-FOLDER: those of one folder)
 #: make e2e         only the end-to-end tests (K=expression picks some, as pytest -k)
@@ -259,6 +260,10 @@ demo:
 	@tests/setup/install-packages $(DEMO_PACKAGES)
 	@$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/setup/demo.py $(BUILD)
+demo-fleet:
+	@tests/setup/install-packages $(DEMO_PACKAGES) redis-server redis-tools
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/setup/demo.py $(BUILD) --fleet
 
 # ---- lint and generated files ------------------------------------------------------------------
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: ISC
 """`make demo`: it starts, what it says to try works, and Ctrl-C leaves nothing behind."""
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 
-from harness import imap, wait
+import pytest
+from harness import imap, redis, wait
 from harness.proxy import BUILD
 
 DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "setup", "demo.py")
@@ -16,20 +18,33 @@ def running(folder):
     return subprocess.run(["pgrep", "-f", folder], capture_output=True, text=True).stdout.split()
 
 
-def test_demo(folder):
+def begin(folder, *args):
+    """The demo's process, what it says once all is there, and the folder that it works in."""
     for program in ("mailproxyd", "mailproxyctl"):
         os.symlink(os.path.join(os.path.abspath(BUILD), program), os.path.join(folder, program))
     log = os.path.join(folder, "log")
     with open(log, "w") as out:
-        demo = subprocess.Popen([sys.executable, DEMO, folder], stdout=out, stderr=out)
+        demo = subprocess.Popen([sys.executable, DEMO, folder, *args], stdout=out, stderr=out)
+
+    def text():
+        assert demo.poll() is None, open(log).read()
+        return open(log).read()
+    wait.until(lambda: "Ctrl-C here" in text(), "the demo", 60)
+    return demo, text(), re.search(r"^Log: (/tmp/mailproxy-demo-[^/]+)/", text(), re.M).group(1)
+
+
+def end(demo, place):
+    assert running(place)
+    demo.send_signal(signal.SIGINT)
+    assert demo.wait(30) == 0
+    wait.until(lambda: not running(place), "the end of all servers")
+    assert not os.path.exists(place)
+
+
+def test_demo(folder):
+    demo, text, place = begin(folder)
     try:
-        def text():
-            assert demo.poll() is None, open(log).read()
-            return open(log).read()
-        wait.until(lambda: "Ctrl-C here" in text(), "the demo")
-        place = re.search(r"^Log: (/tmp/mailproxy-demo-[^/]+)/", text(), re.M).group(1)
-        assert running(place)
-        port = int(re.search(r"connect 127\.0\.0\.1:(\d+)", text()).group(1))
+        port = int(re.search(r"connect 127\.0\.0\.1:(\d+)", text).group(1))
         for user, mail in (("alice", b"This mail is on dc1."), ("bob", b"This mail is on dc2.")):
             m = imap.tls("127.0.0.1", port)
             m.login(user + "@example.org", "demo")
@@ -37,7 +52,22 @@ def test_demo(folder):
             assert mail in m.fetch("1", "(BODY[TEXT])")[1][0][1]
             m.logout()
     finally:
-        demo.send_signal(signal.SIGINT)
-        assert demo.wait(30) == 0
-    wait.until(lambda: not running(place), "the end of all servers")
-    assert not os.path.exists(place)
+        end(demo, place)
+
+
+def test_demo_of_a_fleet(folder):
+    if redis.missing():
+        pytest.skip(redis.missing())
+    demo, text, place = begin(folder, "--fleet")
+    try:
+        clients = []
+        for port in re.findall(r"^  px\d: (\d+)$", text, re.M):
+            clients.append(imap.tls("127.0.0.1", int(port)))
+            clients[-1].login("carol@example.org", "demo")
+        ctl = [os.path.join(folder, "mailproxyctl"), "-s", re.search(r"MAILPROXY_SOCKET=(\S+)", text).group(1), "--fleet", "-o", "json"]
+        rows = json.loads(subprocess.run([*ctl, "sessions"], check=True, capture_output=True).stdout)
+        assert [r["node"] for r in rows] == ["px1", "px2", "px3"] and len({r["backend"] for r in rows}) == 1
+        for c in clients:
+            c.logout()
+    finally:
+        end(demo, place)
