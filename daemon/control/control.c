@@ -278,6 +278,7 @@ uint64_t control_retire(struct control *c, uint64_t successor, uint64_t *ret_rat
 {
     uint64_t limit_ms = upgrades_done(c->upgrades, successor, ret_rate);
     ops_retire(c->ops);
+    fleet_runs_retire(c->fleet_runs);
     peers_retire(c);
     events_forward(c->events, peers_tell_event);
     server_retire(c->server);

@@ -81,13 +81,14 @@ static void on_save(struct loop_timer *t)
 {
     struct fleet_runs *f = CONTAINER_OF(t, struct fleet_runs, save);
     struct control *c = f->control;
-    char *json = position_text(f);
+    char *json = f->is_retired ? NULL : position_text(f);
     struct position_work *p =
         json ? work_new(&c->rpc, NULL, sizeof(*p), position_run, position_done, position_fini)
              : NULL;
     if (!p) {
         free(json);
-        loop_timer_set(f->loop, &f->save, POSITION_SAVE_MS);
+        if (!f->is_retired)
+            loop_timer_set(f->loop, &f->save, POSITION_SAVE_MS);
         return;
     }
     p->runs = f;
@@ -105,10 +106,10 @@ void fleet_position_init(struct fleet_runs *f)
 
 void fleet_position_fini(struct fleet_runs *f)
 {
-    const struct rpc *rpc = &f->control->rpc;
     loop_timer_cancel(f->loop, &f->save);
-    AUTO_FREE char *json = f->is_dirty || f->is_saving ? position_text(f) : NULL;
-    if (!json || rpc->is_retired(rpc)) /* the engine that serves knows better */
+    bool is_wanted = (f->is_dirty || f->is_saving) && !f->is_retired;
+    AUTO_FREE char *json = is_wanted ? position_text(f) : NULL;
+    if (!json)
         return;
     int err = store_runtime_put(f->control->host->store, POSITION_KIND, POSITION_NAME, json,
                                 clock_wall_ms());

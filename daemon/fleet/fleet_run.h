@@ -19,6 +19,8 @@ struct fleet_runs_spec {
 /* Reads from the store of this node how far the commands were taken before: blocking, at the start.
  * 0 or -ERR_x. */
 int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret) NODISCARD;
+/* Another engine serves: it takes the commands, and knows how far. NULL is fine. */
+void fleet_runs_retire(struct fleet_runs *f);
 /* Requests that wait are abandoned. NULL is fine. */
 void fleet_runs_free(struct fleet_runs *f);
 /* Runs a command on one node (its name), or on all (NULL), and answers r with rows of fleet run.

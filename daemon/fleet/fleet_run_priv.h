@@ -32,6 +32,7 @@ struct fleet_runs {
     char position[RUN_POSITION_MAX];
     json_t *seen; /* see fleet_message_take */
     bool is_saving, is_dirty;
+    bool is_retired; /* the engine that serves takes the commands, and knows how far */
 };
 
 /* ---- fleet_send.c ---- */

@@ -82,6 +82,12 @@ int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret)
     return 0;
 }
 
+void fleet_runs_retire(struct fleet_runs *f)
+{
+    if (f)
+        f->is_retired = true;
+}
+
 void fleet_runs_free(struct fleet_runs *f)
 {
     if (!f)
