@@ -44,7 +44,7 @@ static void try_entry(const struct config *c, const struct tls_directory_entry *
     AUTO_FREE char *cert = NULL;
     AUTO_FREE char *key = NULL;
     AUTO_SECRET_BUF opened = BUF_INIT;
-    struct str chain, secret, passwords = STR("");
+    struct str chain = STR_NULL, secret = STR_NULL, passwords = STR("");
     struct files *files = NULL;
     const char *why = NULL, *bad = NULL;
     int err = tls_directory_paths(c->tls.directory, e, &cert, &key);

@@ -79,6 +79,7 @@ static void pin_ask(struct session *s)
 {
     struct preauth_pin *p = &s->pre->pin;
     uint64_t limit_ms = s->setup->config->fleet.timeout_ms, spent_ms = p->spent_us / 1000;
+    struct pin_backend *held = STEAL(s->pin);
     struct pins_answer now;
     const struct pins_request q = {
         .user = s->user,
@@ -89,7 +90,7 @@ static void pin_ask(struct session *s)
         .timeout_ms = spent_ms < limit_ms && p->n_asks < PIN_ASKS_MAX ? limit_ms - spent_ms : 0,
         .is_fixed = s->pre->route.member && s->pre->route.member->backend == s->backend,
         .is_strict = s->pre->route.pool->config->affinity == AFFINITY_STRICT,
-        .held = STEAL(s->pin),
+        .held = held,
     };
     p->n_asks++;
     p->asked_us = clock_us();
