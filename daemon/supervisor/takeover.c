@@ -87,6 +87,8 @@ static int parse_engine(struct engine_process *p, struct str *line)
 {
     uint64_t pid, wire = 0, v[3], is_ready;
     int err = parse_numbers(line, &pid, 1, INT32_MAX);
+    if (err == 0 && pid == 0) /* there is a line only where there is an engine */
+        err = -ERR_SYNTAX;
     struct str word = str_word(line);
     bool has_wire = !str_eq(word, STR("-1"));
     if (err == 0 && has_wire && str_to_u64(word, INT32_MAX, &wire) < 0)

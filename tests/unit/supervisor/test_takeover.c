@@ -143,6 +143,8 @@ static void test_broken(void **state)
         "now 88 9 1 1 1 1\nkept 5 1 -1 6 7 8\n",
         "now 88 9 1 1 1 1\nkept 5 1 99 6 7 8\nkept 5 1 99 6 7 8\n",
         "now 88 9 1 1 1 1\nwhat 5\n",
+        "now 0 9 1 1 1 1\n",
+        "now 88 9 1 1 1 1\nold 0 9 1 1 1 1\n",
         "now 88 9 1 1 1 1\nfinishes 1 1 1\n",
         "now 88 9 1 1 1 1\nfinishing 5 1\n",
         "now 88 9 1 1 1 1\nold 77 9 1 1 1 1\nfinishes 1 1\n",
