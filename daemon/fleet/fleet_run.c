@@ -28,6 +28,7 @@ struct run {
     char id[RUN_ID_MAX];
     uint64_t started_ms;
     bool is_later; /* nodes that are away take it in when they are back */
+    bool is_lost;  /* the store did not take it, and it is not sent again */
     const struct command *command;
     json_t *params; /* of the own part */
     struct run_part *parts;
@@ -85,8 +86,9 @@ static void part_away(struct run *run, struct run_part *p, const char *why)
         return;
     fleet_gather_refused(run->runs, run->id, p->node, why);
     p->away = str_printf("%s; %s", why,
-                         run->is_later ? "it takes the command in when it is back"
-                                       : "it has no part in this");
+                         run->is_lost    ? "the command may not reach it"
+                         : run->is_later ? "it takes the command in when it is back"
+                                         : "it has no part in this");
 }
 
 /* ---- the own part ---- */
@@ -215,13 +217,19 @@ void fleet_run_answered(struct fleet_runs *f, const json_t *m)
 
 /* ---- sending ---- */
 
-/* What could not be sent: the store is away. */
+/* What could not be sent. Where the store is away, what is to hold was kept, and is sent later;
+ * what it refused, or did not answer, is not, and nobody is promised it. */
 static void on_sent(void *arg, const struct redis_result *r)
 {
     struct run *run = arg;
-    for (size_t i = 0; r->err < 0 && i < run->n_parts; i++)
-        if (!run->parts[i].is_own)
-            part_away(run, &run->parts[i], r->error ? r->error : err_text(r->err));
+    run->is_lost = r->err < 0 && r->err != -ERR_UNREACHABLE;
+    for (size_t i = 0; r->err < 0 && i < run->n_parts; i++) {
+        if (run->parts[i].is_own)
+            continue;
+        if (run->is_lost)
+            free(STEAL(run->parts[i].away));
+        part_away(run, &run->parts[i], r->error ? r->error : err_text(r->err));
+    }
     if (r->err < 0)
         run_start_own(run);
     run->pending--;

@@ -70,9 +70,11 @@ int fleet_send_command(struct fleet_runs *f, json_t *m, bool is_later, redis_fn 
 {
     int err = m ? fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, cb, arg)
                 : -ERR_NOMEM;
-    if (err == -ERR_UNREACHABLE && is_later && json_array_size(f->queued) < SEND_QUEUE_MAX)
-        (void)json_array_append(f->queued, m);
-    return err;
+    if (err != -ERR_UNREACHABLE || !is_later)
+        return err;
+    bool is_kept =
+        json_array_size(f->queued) < SEND_QUEUE_MAX && json_array_append(f->queued, m) == 0;
+    return is_kept ? err : -ERR_TOO_MANY;
 }
 
 void fleet_run_send_all(struct fleet_runs *f, json_t *m)

@@ -154,6 +154,15 @@ def test_the_store_is_away(fleet, store):
     wait.until(lambda: [state(p) for p in fleet] == ["locked"] * 3, "the lock everywhere", 30)
 
 
+def test_the_store_refuses(fleet, store):
+    """What it did not take nobody is promised."""
+    store.cli("CONFIG", "SET", "maxmemory", "1")
+    _, said = on_all(fleet[0], "user", "lock", USERS[0], "--yes", status=PARTLY)
+    assert "px2: OOM" in said and "may not reach it" in said and "when it is back" not in said
+    assert [state(p) for p in fleet] == ["locked", "active", "active"]
+    store.cli("CONFIG", "SET", "maxmemory", "0")
+
+
 def test_who_may_only_write_into_the_store(fleet, store):
     """Without the secret nobody commands a node; a command that comes again is not done again."""
     on_all(fleet[0], "user", "lock", USERS[0], "--yes")
