@@ -9,17 +9,12 @@
 void fleet_message_sign(const uint8_t secret[FLEET_SECRET_BYTES], struct str stream,
                         struct str text, char ret[FLEET_SIGNATURE_BYTES + 1])
 {
-    static const char digits[] = "0123456789abcdef";
     const struct sasl_crypto *crypto = crypto_sasl();
     uint8_t digests[2][32], mac[32];
     crypto->sha256(stream, digests[0]);
     crypto->sha256(text, digests[1]);
     crypto->hmac_sha256(str_n(secret, FLEET_SECRET_BYTES), str_n(digests, sizeof(digests)), mac);
-    for (size_t i = 0; i < sizeof(mac); i++) {
-        ret[2 * i] = digits[mac[i] >> 4];
-        ret[2 * i + 1] = digits[mac[i] & 15];
-    }
-    ret[FLEET_SIGNATURE_BYTES] = '\0';
+    str_hex(ret, mac, sizeof(mac));
 }
 
 json_t *fleet_message_open(const uint8_t secret[FLEET_SECRET_BYTES], struct str stream,

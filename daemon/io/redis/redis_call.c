@@ -242,6 +242,21 @@ static void call_start(struct redis_client *c, struct redis_call *call)
     loop_defer(c->loop, &c->flush);
 }
 
+/* What was written stands; with an error nothing does, from `before` on. */
+static int call_commit(struct redis_client *c, struct redis_call *call, size_t before, int err,
+                       struct redis_call **ret)
+{
+    if (err < 0) {
+        c->out.len = before;
+        free(call);
+        return err;
+    }
+    call_start(c, call);
+    if (ret)
+        *ret = call;
+    return 0;
+}
+
 int redis_call(struct redis_client *c, const struct str *words, size_t n_words, uint64_t timeout_ms,
                redis_fn *cb, void *arg, struct redis_call **ret)
 {
@@ -252,15 +267,7 @@ int redis_call(struct redis_client *c, const struct str *words, size_t n_words, 
         return err;
     err = redis_put_head(&c->out, n_words);
     err = err < 0 ? err : put_words(&c->out, words, n_words);
-    if (err < 0) {
-        c->out.len = before;
-        free(call);
-        return err;
-    }
-    call_start(c, call);
-    if (ret)
-        *ret = call;
-    return 0;
+    return call_commit(c, call, before, err, ret);
 }
 
 int redis_eval(struct redis_client *c, const struct redis_script *s, const struct str *words,
@@ -285,15 +292,7 @@ int redis_eval(struct redis_client *c, const struct redis_script *s, const struc
     err = err < 0 ? err : redis_put_word(&c->out, s->sha[0] ? STR("EVALSHA") : STR("EVAL"));
     err = err < 0 ? err : redis_put_word(&c->out, str_of(s->sha[0] ? s->sha : s->text));
     err = err < 0 ? err : buf_append_str(&c->out, rest);
-    if (err < 0) {
-        c->out.len = before;
-        free(call);
-        return err;
-    }
-    call_start(c, call);
-    if (ret)
-        *ret = call;
-    return 0;
+    return call_commit(c, call, before, err, ret);
 }
 
 void redis_cancel(struct redis_call *call)
