@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -244,6 +245,12 @@ static unsigned main_number(const char *text)
     return str_to_u64(str_of(text), UINT16_MAX, &n) == 0 ? (unsigned)n : 0;
 }
 
+/* What ps(1) and top(1) show: the kernel names a process by the link that it was started by. */
+static void main_name(const char *name)
+{
+    (void)prctl(PR_SET_NAME, name);
+}
+
 static int main_engine(const struct main_options *m)
 {
     struct engine_options o = {.config_path = m->config,
@@ -253,6 +260,7 @@ static int main_engine(const struct main_options *m)
                                .supervisor = main_env_number(WIRE_FD_ENV),
                                .drop = main_drop};
     unsetenv(WIRE_FD_ENV);
+    main_name("mp-engine");
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error as any other */
     main_raise_limits();
@@ -296,6 +304,7 @@ static int main_key_process(const struct main_options *m)
     struct str list = str_of(m->channels ? m->channels : "");
     static const int ignored[] = {SIGPIPE, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
     const struct sigaction last = {.sa_handler = on_last_orders, .sa_flags = SA_RESTART};
+    main_name("mp-keys");
     while (list.n > 0 && n < KEY_CHANNELS_MAX) {
         if (str_to_u64(str_cut(&list, ','), INT32_MAX, &fd) < 0)
             return EX_USAGE;

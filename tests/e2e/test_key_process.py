@@ -59,6 +59,17 @@ def key_processes(p):
     return sorted(pid for pid, args in children(p.process.pid) if "--key-process" in args)
 
 
+def test_names_of_processes(make):
+    """What top(1) shows of the supervisor, and of all that it started."""
+    p = make()
+
+    def name(pid):
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
+    assert name(p.process.pid) == "mailproxyd"
+    wait.until(lambda: sorted(name(pid) for pid, _ in children(p.process.pid)) == ["mp-engine", "mp-keys", "mp-watch"], "names of processes")
+
+
 def context(version, kind):
     c = imap.context()
     c.minimum_version = c.maximum_version = version
