@@ -51,7 +51,9 @@ export MAILPROXY_BUILD = $(CURDIR)/$(BUILD)
 VERSION := $(shell sed -n 's/^## \([0-9][0-9.]*\).*/\1/p' CHANGELOG.md | head -1)
 
 OPTIMISE ?= -O2 -g
-WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Werror
+# A compiler or library newer than those that this is tried with may warn of more: WERROR= builds all the same.
+WERROR ?= -Werror
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 $(WERROR)
 PKGS = libevent libevent_pthreads gnutls libcrypto libconfig jansson sqlite3 libcrypt libseccomp libcap-ng hiredis ncursesw
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CPPFLAGS += -D_GNU_SOURCE -Idaemon -I. -include tests/lint/banned.h -DMAILPROXY_VERSION='"$(VERSION)"' \
@@ -112,6 +114,7 @@ help:
 #: make install     into PREFIX (/usr/local), configuration into SYSCONFDIR (/etc); DESTDIR is honoured; uninstall
 #: tests/fresh/run   both on a fresh Debian 12 or 13, as root or as a user
 #: make clean       remove what was built
+#: WERROR=: warnings of the compiler are no errors
 #: SAN=address or SAN=thread: the same with sanitizers, in a folder of its own
 
 # V=1 shows the commands.

@@ -125,7 +125,10 @@ static const unsigned supervisor_capabilities[] = {
 static void sandbox_keep(const unsigned *capabilities, size_t n)
 {
     bool had[CAP_LAST_CAP + 1] = {false};
-    capng_get_caps_process();
+    if (capng_get_caps_process() != 0) { /* what it has is not known: it keeps that */
+        sandbox_missing("capabilities", strerror(errno));
+        return;
+    }
     for (size_t i = 0; i < n; i++) /* a container may have taken some */
         had[i] = capng_have_capability(CAPNG_PERMITTED, capabilities[i]) &&
                  capng_have_capability(CAPNG_BOUNDING_SET, capabilities[i]);
