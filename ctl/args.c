@@ -485,7 +485,10 @@ static int args_finish(struct args_parser *p)
         if (!text || json_object_set_new(a->params, arg[i].name, json_string(text)))
             return problem_usage(p->problem, NULL, "%s is not UTF-8 text", arg[i].name);
     }
-    if (a->options.sort) {
+    /* By the node: here, after all have answered. */
+    const char *sort = a->options.sort;
+    bool is_by_node = sort && strcmp(sort + (*sort == '-'), "node") == 0;
+    if (sort && (!is_by_node || commands_column(c, "node"))) {
         static const struct command_arg any = {.name = "sort", .type = COMMANDS_FIELD};
         json_t *v = NULL;
         int code = args_value(c, &any, a->options.sort, &v, p->problem);

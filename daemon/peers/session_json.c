@@ -76,8 +76,10 @@ static void put_bool(json_t *m, const char *name, bool is_on)
 
 static void put_filter(json_t *m, const struct filter *f)
 {
-    if (f)
-        put_text(m, "filter", filter_text(f));
+    if (!f)
+        return;
+    put_text(m, "filter", filter_text(f));
+    put_text(m, "node", filter_same_value(f));
 }
 
 static json_t *fields_json(uint64_t fields)
@@ -160,7 +162,8 @@ static int filter_read(const json_t *m, const struct filter_field *fields, size_
     struct str text = str_n(json_string_value(v), json_string_length(v));
     if (!json_is_string(v) || text.n > SESSION_JSON_FILTER_MAX)
         return -ERR_PROTOCOL;
-    int err = filter_parse(text, fields, n, ret, &error);
+    const struct filter_same node = {"node", json_string_value(json_object_get(m, "node"))};
+    int err = filter_parse_same(text, fields, n, node.value ? &node : NULL, ret, &error);
     return err < 0 && err != -ERR_NOMEM ? -ERR_PROTOCOL : err;
 }
 

@@ -13,6 +13,7 @@
 #define FILTER_VALUES_MAX 256 /* in all terms together */
 #define FILTER_OUTER_MAX 128  /* bytes of a name that is compared before a slash */
 #define FILTER_SHOWN_MAX 80   /* bytes of a wrong term repeated in the error */
+#define FILTER_SAME (-1)      /* id of the field that is the same in all rows */
 
 enum filter_op { FILTER_EQ, FILTER_IS, FILTER_LT, FILTER_GT, FILTER_LE, FILTER_GE };
 
@@ -37,7 +38,8 @@ struct filter_term {
 
 struct filter {
     atomic_uint refs;
-    char *text; /* as it was written */
+    char *text;       /* as it was written */
+    char *same_value; /* of the field that is the same in all rows; NULL = no term is about it */
     size_t n_terms;
     struct filter_term terms[FILTER_TERMS_MAX];
 };
@@ -47,6 +49,7 @@ struct filter_parser {
     struct str rest;
     const struct filter_field *fields, *field; /* field: of the term */
     size_t n_fields;
+    struct filter_field same; /* the field that is the same in all rows; no name = there is none */
     struct filter *filter;
     size_t n_values;
     struct buf error; /* the sentence */
@@ -89,8 +92,9 @@ static int filter_unknown(struct filter_parser *p, struct str name)
         names[2 * i] = p->fields[i].name;
         names[2 * i + 1] = p->fields[i].alias;
     }
+    names[2 * p->n_fields] = p->same.name;
     (void)str_copy(word, sizeof(word), name);
-    const char *nearest = str_nearest(word, names, 2 * p->n_fields);
+    const char *nearest = str_nearest(word, names, 2 * p->n_fields + 1);
     if (!nearest)
         return filter_error(p, -ERR_NO_PARAM, "unknown filter field", name, "");
     AUTO_FREE char *hint = str_printf("; did you mean \"%s\"?", nearest);
@@ -104,7 +108,7 @@ static const struct filter_field *filter_find(const struct filter_parser *p, str
         if (str_ieq(name, str_of(f->name)) || (f->alias && str_ieq(name, str_of(f->alias))))
             return f;
     }
-    return NULL;
+    return p->same.name && str_ieq(name, str_of(p->same.name)) ? &p->same : NULL;
 }
 
 /* "=", "==", "!=", "<", ">", "<=", ">=": false when there is none. */
@@ -304,8 +308,16 @@ static int filter_parse_term(struct filter_parser *p)
 int filter_parse(struct str text, const struct filter_field *fields, size_t n_fields,
                  struct filter **ret, char **ret_error)
 {
+    return filter_parse_same(text, fields, n_fields, NULL, ret, ret_error);
+}
+
+int filter_parse_same(struct str text, const struct filter_field *fields, size_t n_fields,
+                      const struct filter_same *same, struct filter **ret, char **ret_error)
+{
     struct filter_parser p = {.rest = text, .fields = fields, .n_fields = n_fields};
     int r = 0;
+    if (same)
+        p.same = (struct filter_field){.name = same->name, .type = FILTER_TEXT, .id = FILTER_SAME};
     p.filter = calloc(1, sizeof(*p.filter));
     if (!p.filter)
         return -ERR_NOMEM;
@@ -322,6 +334,9 @@ int filter_parse(struct str text, const struct filter_field *fields, size_t n_fi
             break;
         r = filter_parse_term(&p);
     }
+    if (r == 0 && same && filter_names(p.filter, FILTER_SAME) &&
+        !(p.filter->same_value = str_dup_c(same->value)))
+        r = -ERR_NOMEM;
     if (r < 0) {
         if (r != -ERR_NOMEM)
             *ret_error = buf_steal(&p.error);
@@ -350,12 +365,18 @@ void filter_unref(struct filter *f)
         free(f->terms[i].wants);
     }
     free(f->text);
+    free(f->same_value);
     free(f);
 }
 
 const char *filter_text(const struct filter *f)
 {
     return f->text;
+}
+
+const char *filter_same_value(const struct filter *f)
+{
+    return f->same_value;
 }
 
 bool filter_is_empty(const struct filter *f)
@@ -427,7 +448,11 @@ bool filter_match(const struct filter *f,
         if (t->within >= 0 && get(row, t->within, &have))
             (void)str_copy(outer, sizeof(outer), have.text);
         have = (struct filter_value){0};
-        bool has_value = get(row, t->id, &have), does_match = false;
+        bool has_value = true, does_match = false;
+        if (t->id == FILTER_SAME)
+            have.text = str_of(f->same_value);
+        else
+            has_value = get(row, t->id, &have);
         /* "backend=" finds the rows that have no backend */
         for (size_t k = 0; k < t->n_wants && !does_match; k++)
             does_match = has_value ? filter_match_want(t, &t->wants[k], &have, str_of(outer))

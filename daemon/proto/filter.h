@@ -39,6 +39,11 @@ struct filter_value {
     bool yes;
 };
 
+/* A text field that has the same in all rows that one program lists: node=mx1. Borrowed. */
+struct filter_same {
+    const char *name, *value;
+};
+
 struct filter;
 
 /* Compiles `text` (terms ANDed, separated by blanks; `!` negates a term; `,` lists alternatives;
@@ -50,11 +55,18 @@ struct filter;
  * (owned); -ERR_NOMEM, without a sentence. */
 int filter_parse(struct str text, const struct filter_field *fields, size_t n_fields,
                  struct filter **ret, char **ret_error) NODISCARD;
+/* The same with one more field, unless one of `fields` has its name (NULL = none). A filter with
+ * terms about it alone is not empty. */
+int filter_parse_same(struct str text, const struct filter_field *fields, size_t n_fields,
+                      const struct filter_same *same, struct filter **ret,
+                      char **ret_error) NODISCARD;
 /* A filter is immutable after parsing and may be used from several threads; counted references. */
 struct filter *filter_ref(struct filter *f);
 void filter_unref(struct filter *f);
 /* What was compiled; borrowed. */
 const char *filter_text(const struct filter *f);
+/* What the field that is the same in all rows has; borrowed, NULL = the filter does not name it. */
+const char *filter_same_value(const struct filter *f);
 /* True when it has no term. */
 bool filter_is_empty(const struct filter *f);
 /* True when a term is about the field of this id. */

@@ -65,7 +65,9 @@ int request_filter(struct request *r, const char *name, const struct filter_fiel
         *ret_filter = NULL;
         return 0;
     }
-    int err = filter_parse(str_of(text), fields, n_fields, &f, &error);
+    /* One filter picks rows of several daemons by their names, too. */
+    const struct filter_same node = {"node", r->rpc->config(r->rpc)->node};
+    int err = filter_parse_same(str_of(text), fields, n_fields, &node, &f, &error);
     if (err < 0) {
         request_fail(r, err == -ERR_NOMEM ? err : -ERR_BAD_PARAM, NULL, "%s",
                      error ? error : err_text(err));

@@ -104,13 +104,30 @@ static const struct row row_a = {.user = "Alice@Example.org",
                                  .is_tls = true};
 static const struct row row_n = {.proto = "pop3", .ip = "2001:db8::7"};
 
-static void test_match(void **state)
+struct match_case {
+    const char *text;
+    bool a, n; /* row_a, row_n */
+};
+
+static void check_matches(const struct match_case *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct filter *f = NULL;
+        AUTO_FREE char *error = NULL;
+        if (filter_parse(str_of(cases[i].text), fields, ARRAY_LEN(fields), &f, &error) != 0)
+            fail_msg("\"%s\": %s", cases[i].text, error);
+        if (filter_match(f, get, &row_a) != cases[i].a ||
+            filter_match(f, get, &row_n) != cases[i].n)
+            fail_msg("\"%s\": wrong match", cases[i].text);
+        assert_int_equal(filter_is_empty(f), str_trim(str_of(cases[i].text)).n == 0);
+        filter_unref(f);
+    }
+}
+
+static void test_texts(void **state)
 {
     (void)state;
-    static const struct {
-        const char *text;
-        bool a, n; /* row_a, row_n */
-    } cases[] = {
+    static const struct match_case cases[] = {
         {"", true, true},
         {" \t ", true, true},
         {"user=*@example.org", true, false},
@@ -149,6 +166,14 @@ static void test_match(void **state)
         {"proto==Pop3", false, true},
         {"proto=imap proto=pop3", false, false},
         {"protocol=pop3", false, true},
+    };
+    check_matches(cases, ARRAY_LEN(cases));
+}
+
+static void test_amounts(void **state)
+{
+    (void)state;
+    static const struct match_case cases[] = {
         {"ip=10.0.0.0/8", true, false},
         {"ip=10.1.2.3", true, false},
         {"!ip=10.0.0.0/8", false, true},
@@ -176,17 +201,7 @@ static void test_match(void **state)
         {"user=*@example.org proto=imap ip=10.0.0.0/8 idle>30m age>1d in>1m tls=yes phase=idle",
          true, false},
     };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct filter *f = NULL;
-        AUTO_FREE char *error = NULL;
-        if (filter_parse(str_of(cases[i].text), fields, ARRAY_LEN(fields), &f, &error) != 0)
-            fail_msg("\"%s\": %s", cases[i].text, error);
-        if (filter_match(f, get, &row_a) != cases[i].a ||
-            filter_match(f, get, &row_n) != cases[i].n)
-            fail_msg("\"%s\": wrong match", cases[i].text);
-        assert_int_equal(filter_is_empty(f), i < 2);
-        filter_unref(f);
-    }
+    check_matches(cases, ARRAY_LEN(cases));
 }
 
 static void test_errors(void **state)
@@ -285,6 +300,54 @@ static void test_refs(void **state)
     filter_unref(NULL);
 }
 
+/* A field that has the same in all rows: known when it is compiled, and never "no filter". */
+static void test_same(void **state)
+{
+    static const struct {
+        const char *text;
+        bool does_match;
+    } cases[] = {
+        {"node=mx1", true},
+        {"node=MX*", true},
+        {"!node=mx1", false},
+        {"node!=mx2", true},
+        {"node=mx2,mx1", true},
+        {"node=mx2", false},
+        {"node==mx*", false},
+        {"node=", false},
+        {"node=mx1 proto=imap", true},
+        {"proto=imap node=mx2", false},
+        {"node=mx1 proto=pop3", false},
+    };
+    static const struct filter_same mx1 = {"node", "mx1"}, user = {"user", "mx1"};
+    struct filter *f = NULL;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO_FREE char *error = NULL;
+        if (filter_parse_same(str_of(cases[i].text), fields, ARRAY_LEN(fields), &mx1, &f, &error))
+            fail_msg("\"%s\": %s", cases[i].text, error);
+        if (filter_match(f, get, &row_a) != cases[i].does_match)
+            fail_msg("\"%s\": wrong match", cases[i].text);
+        assert_false(filter_is_empty(f));
+        assert_string_equal(filter_same_value(f), "mx1");
+        filter_unref(f);
+    }
+    AUTO_FREE char *error = NULL;
+    assert_int_equal(filter_parse_same(STR("nod=x"), fields, ARRAY_LEN(fields), &mx1, &f, &error),
+                     -ERR_NO_PARAM);
+    assert_string_equal(error, "unknown filter field \"nod\"; did you mean \"node\"?");
+    free(STEAL(error));
+    assert_int_equal(filter_parse(STR("node=x"), fields, ARRAY_LEN(fields), &f, &error),
+                     -ERR_NO_PARAM);
+    free(STEAL(error));
+    /* A field of the rows has precedence. */
+    assert_int_equal(
+        filter_parse_same(STR("user=alice@*"), fields, ARRAY_LEN(fields), &user, &f, &error), 0);
+    assert_true(filter_match(f, get, &row_a));
+    assert_null(filter_same_value(f));
+    filter_unref(f);
+}
+
 /* Every prefix of a rich filter: an answer or a sentence, never a crash (ASan sees reads beyond the
  * block). */
 static void test_prefixes(void **state)
@@ -311,9 +374,10 @@ static void test_prefixes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_match),    cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_limits),   cmocka_unit_test(test_refs),
-        cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_texts),  cmocka_unit_test(test_amounts),
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_refs),   cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
