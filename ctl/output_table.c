@@ -93,7 +93,8 @@ static int output_table_least(const struct output *o, const struct output_column
 {
     int title = o->no_header ? 1 : output_text_width(str_of(col->title));
     int part = o->width / OUTPUT_NAME_PART;
-    bool is_name = col == o->columns || strcmp(col->name, "user") == 0;
+    bool has_node = strcmp(o->columns[0].name, "node") == 0; /* before the naming one */
+    bool is_name = col == o->columns + has_node || strcmp(col->name, "user") == 0;
     int text = OUTPUT_TEXT_MIN; /* what a text is cut to for the sake of other columns */
     if (!o->is_stream && is_name && part > OUTPUT_TEXT_MIN)
         text = part < OUTPUT_NAME_MIN ? part : OUTPUT_NAME_MIN;

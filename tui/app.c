@@ -34,7 +34,9 @@ static void app_apply_settings(const struct app *a, struct node *n)
         struct table *t = &n->lists[p].table;
         if (!s->is_set)
             continue;
-        bool is_known = t->command && commands_column(t->command, s->sort + (s->sort[0] == '-'));
+        const char *sort = s->sort + (s->sort[0] == '-');
+        bool is_known = (t->command && commands_column(t->command, sort)) ||
+                        (t->has_node && strcmp(sort, TABLE_NODE) == 0);
         if (is_known || !s->sort[0]) {
             t->is_descending = s->sort[0] == '-';
             (void)str_copy(t->sort, sizeof(t->sort), str_of(s->sort + t->is_descending));

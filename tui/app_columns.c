@@ -21,6 +21,14 @@ static void column_letters(const struct table *t, char *letters)
         }
 }
 
+#define SORT_NODE '1' /* no column has a digit */
+#define SORT_LINE "%-14s %s%s"
+
+static const char *sort_now(const struct table *t, bool is_now)
+{
+    return !is_now ? "" : t->is_descending ? "  (now, descending)" : "  (now)";
+}
+
 void app_ask_sort(struct app *a)
 {
     const struct table *t = app_table(a);
@@ -29,13 +37,16 @@ void app_ask_sort(struct app *a)
     if (t->n_columns > ARRAY_LEN(letters))
         return;
     column_letters(t, letters);
+    if (t->has_node) {
+        bool is_now = strcmp(TABLE_NODE, t->sort) == 0;
+        menu_add(&a->menu, SORT_NODE, TABLE_NODE, is_now, SORT_LINE, "NODE", "the daemon of a row",
+                 sort_now(t, is_now));
+    }
     for (size_t i = 0; i < t->n_columns; i++) {
         const struct command_column *c = &t->columns[i];
         bool is_now = strcmp(c->name, t->sort) == 0;
-        menu_add(&a->menu, letters[i], c->name, is_now, "%-14s %s%s", c->title, c->help,
-                 !is_now            ? ""
-                 : t->is_descending ? "  (now, descending)"
-                                    : "  (now)");
+        menu_add(&a->menu, letters[i], c->name, is_now, SORT_LINE, c->title, c->help,
+                 sort_now(t, is_now));
     }
 }
 

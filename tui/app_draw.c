@@ -188,6 +188,8 @@ static char *title_count(const struct table *t)
 static bool title_is_following(const struct table *t)
 {
     struct str first = str_of(t->identity);
+    if (t->has_node) /* its place is named before */
+        (void)str_word(&first);
     return t->is_following && t->sort[0] && !str_eq(str_word(&first), str_of(t->sort));
 }
 

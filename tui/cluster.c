@@ -419,6 +419,8 @@ static void request_send(struct cluster_request *r)
 {
     struct cluster *c = r->cluster;
     json_t *params[MERGE_MAX] = {0};
+    for (size_t i = 0; i < c->n; i++)
+        r->answers[i].name = c->members[i].name;
     merge_params(r->command, r->params, r->window, r->answers, c->n, params);
     for (size_t i = 0; i < c->n; i++) {
         struct cluster_part *p = &r->parts[i];

@@ -33,7 +33,7 @@ void list_reset_widths(struct list *l)
 /* Place of a column that is drawn among those of the table; SIZE_MAX: the daemon's name. */
 static size_t list_place(const struct list *l, size_t drawn)
 {
-    return drawn - l->has_node;
+    return drawn - l->table.has_node;
 }
 
 static bool list_is_picked(const struct list *l, size_t drawn)
@@ -55,7 +55,7 @@ static bool list_columns(struct list *l, bool is_utf8)
     l->is_laid_wide = l->is_wide;
     l->output =
         (struct output){.format = OUTPUT_TABLE, .is_utf8 = is_utf8, .has_short_times = !l->is_wide};
-    int code = output_init(&l->output, l->table.command, "all", l->has_node, &problem);
+    int code = output_init(&l->output, l->table.command, "all", l->table.has_node, &problem);
     l->output.has_choice = false;
     problem_fini(&problem);
     return code == 0;
@@ -98,17 +98,20 @@ static void list_measure_column(struct list *l, struct output_column *c, const j
     *natural = c->width;
 }
 
-/* Columns from the left edge on; the naming one stays. */
+/* Columns from the left edge on; the naming one stays, and that of the node before it. */
 static void list_fit_wide(struct list *l, int cols)
 {
     struct output *o = &l->output;
-    int used = o->n_columns ? o->columns[0].width : 0;
-    size_t last = 0;
-    if (l->first + 1 >= o->n_columns)
-        l->first = o->n_columns > 1 ? o->n_columns - 2 : 0;
-    for (size_t i = 1; i < o->n_columns; i++) {
-        bool is_shown = i > l->first && used + LIST_GAP + o->columns[i].width <= cols;
-        if (i > l->first && !is_shown)
+    size_t fixed = 1 + l->table.has_node, last = fixed - 1;
+    int used = -LIST_GAP;
+    for (size_t i = 0; i < fixed && i < o->n_columns; i++)
+        used += LIST_GAP + o->columns[i].width;
+    if (l->first + fixed >= o->n_columns)
+        l->first = o->n_columns > fixed ? o->n_columns - fixed - 1 : 0;
+    for (size_t i = fixed; i < o->n_columns; i++) {
+        bool is_passed = i - fixed < l->first;
+        bool is_shown = !is_passed && used + LIST_GAP + o->columns[i].width <= cols;
+        if (!is_passed && !is_shown)
             cols = 0; /* nothing behind it either */
         used += is_shown ? LIST_GAP + o->columns[i].width : 0;
         last = is_shown ? i : last;
@@ -336,7 +339,7 @@ bool list_has_column(const struct list *l, size_t column)
     if (l->shown)
         return l->shown >> column & 1;
     const struct output *o = &l->output;
-    column += l->has_node;
+    column += l->table.has_node;
     return column < o->n_columns && (o->columns[column].width > 0 ||
                                      (!o->columns[column].is_wide && !o->columns[column].is_some));
 }
@@ -376,7 +379,7 @@ void list_set_shown(struct list *l, struct str names)
 void list_sort_next(struct list *l, int direction)
 {
     uint64_t wide = l->is_wide ? UINT64_MAX : 0;
-    for (size_t i = l->has_node; i < l->output.n_columns; i++)
+    for (size_t i = l->table.has_node; i < l->output.n_columns; i++)
         wide |= (uint64_t)(l->output.columns[i].width > 0) << list_place(l, i);
     table_sort_next(&l->table, direction, wide);
 }

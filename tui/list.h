@@ -12,7 +12,6 @@ struct list {
     const char *empty; /* words for no rows; borrowed */
     bool is_looking;   /* an answer to the present question is still to come */
     bool has_focus;    /* the selected row is picked out */
-    bool has_node;     /* rows are of several daemons: the first column names each row's */
     bool is_wide;      /* all columns; those beyond the edge are reached by moving */
     size_t first;      /* columns passed over behind the naming one */
     uint64_t shown;    /* bits of the columns that were picked; 0 = the usual ones */

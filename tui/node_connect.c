@@ -148,8 +148,8 @@ int node_init_whole(struct node *n, struct node *members, size_t n_members)
     /* The same name may be known to each daemon: rows are told apart by both. Groups are of all. */
     for (int p = 0; p < PANE_COUNT; p++) {
         struct list *l = &n->lists[p];
-        l->has_node = l->table.command && p != PANE_GROUPS && p != PANE_FAILURES;
-        if (!l->has_node || !l->table.identity[0])
+        l->table.has_node = l->table.command && p != PANE_GROUPS && p != PANE_FAILURES;
+        if (!l->table.has_node || !l->table.identity[0])
             continue;
         n->identities[p] = str_printf("%s %s", MERGE_PLACE, l->table.identity);
         if (!n->identities[p])

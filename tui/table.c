@@ -361,7 +361,10 @@ struct table_part table_want(const struct table *t)
     part.offset = t->top > page ? t->top - page : 0;
     part.limit = 3 * page < TABLE_LIMIT_MAX ? 3 * page : TABLE_LIMIT_MAX;
     /* What is nearer to the end is counted from there. */
-    if (commands_arg(t->command, "from_end") && t->sort[0] && part.offset > t->total / 2) {
+    bool is_by_node =
+        strcmp(t->sort, TABLE_NODE) == 0; /* each daemon's rows from their beginning */
+    if (commands_arg(t->command, "from_end") && t->sort[0] && !is_by_node &&
+        part.offset > t->total / 2) {
         size_t end = part.offset + part.limit;
         part.is_from_end = true;
         part.offset = t->total > end ? t->total - end : 0;
@@ -475,32 +478,41 @@ static void table_change(struct table *t)
     t->question++;
 }
 
-static void table_set_sort(struct table *t, const struct command_column *c)
+/* c: the column of that name; NULL = it is TABLE_NODE, or "". */
+static void table_set_sort(struct table *t, const char *name, const struct command_column *c)
 {
-    (void)str_copy(t->sort, sizeof(t->sort), str_of(c ? c->name : ""));
+    (void)str_copy(t->sort, sizeof(t->sort), str_of(name));
     t->is_descending = c && (output_is_number(c->unit) || c->unit == COMMANDS_TIME);
     table_change(t);
 }
 
 void table_sort_next(struct table *t, int direction, uint64_t wide)
 {
-    size_t n = t->n_columns + 1, at = t->n_columns; /* the last place is the daemon's own order */
+    /* Behind the columns come the daemon's own order and, in front of the first one again, the
+     * node. */
+    size_t own = t->n_columns, node = own + 1, n = own + 1 + t->has_node, at = own;
     for (size_t i = 0; i < t->n_columns; i++)
         if (strcmp(t->columns[i].name, t->sort) == 0)
             at = i;
+    if (t->has_node && strcmp(t->sort, TABLE_NODE) == 0)
+        at = node;
     do
         at = (at + n + (size_t)direction) % n;
-    while (at < t->n_columns && t->columns[at].is_wide && !(wide >> at & 1));
-    table_set_sort(t, at < t->n_columns ? &t->columns[at] : NULL);
+    while (at < own && t->columns[at].is_wide && !(wide >> at & 1));
+    if (at < own)
+        table_set_sort(t, t->columns[at].name, &t->columns[at]);
+    else
+        table_set_sort(t, at == node ? TABLE_NODE : "", NULL);
 }
 
 void table_sort_by(struct table *t, const char *column)
 {
     const struct command_column *c = t->command ? commands_column(t->command, column) : NULL;
-    if (c && strcmp(t->sort, c->name) == 0)
+    bool is_node = t->has_node && strcmp(column, TABLE_NODE) == 0;
+    if ((c || is_node) && strcmp(t->sort, column) == 0)
         table_reverse(t);
-    else if (c)
-        table_set_sort(t, c);
+    else if (c || is_node)
+        table_set_sort(t, column, c);
 }
 
 void table_reverse(struct table *t)

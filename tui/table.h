@@ -12,12 +12,15 @@
 #define TABLE_ID_MAX 256
 /* The daemon gives no more rows at once. */
 #define TABLE_LIMIT_MAX 1000
+/* Member of rows of several daemons: the name of each row's. */
+#define TABLE_NODE "node"
 
 struct table {
     const struct command *command; /* whose rows these are; NULL: this program knows no such */
     const struct command_column *columns;
     size_t n_columns;
     const char *identity; /* columns that name a row, joined by blanks; "" = rows are numbered */
+    bool has_node;        /* rows are of several daemons: TABLE_NODE orders them, too */
 
     json_t *rows;    /* what is loaded; NULL before the first answer */
     size_t start;    /* rank of its first row in the whole list */
@@ -99,7 +102,7 @@ void table_unmark_all(struct table *t);
 json_t *table_targets(const struct table *t, json_t **ret_rows);
 
 /* Orders by the next column in a direction; of those not shown by default only by columns in a set
- * (bits by their places). */
+ * (bits by their places). TABLE_NODE is the one before the first. */
 void table_sort_next(struct table *t, int direction, uint64_t wide);
 /* Orders by a column; once more turns the order round. */
 void table_sort_by(struct table *t, const char *column);

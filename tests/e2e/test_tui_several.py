@@ -81,6 +81,43 @@ def test_actions_go_to_the_daemon_of_the_row(both, proxy, other):  # noqa: F811
         c.close()
 
 
+def first_words(s, text):
+    return [line.split()[0] for line in s.lines() if text in line]
+
+
+def test_which_node(both, proxy, other):  # noqa: F811
+    """Whose rows they are stays to be seen on a narrow terminal; it orders and filters, here and in mailproxyctl."""
+    clients = [login(proxy), login(other, SECOND), login(proxy, SECOND)]
+    both.keys("2")
+    both.until(rf"^ second .*{SECOND}")
+    wait.until(lambda: len(first_words(both, "example.org")) == 3, "three rows")
+    both.keys("s", "1")
+    wait.until(lambda: first_words(both, "example.org") == ["second", "test", "test"], "the order of nodes")
+    both.keys("s", "1")
+    wait.until(lambda: first_words(both, "example.org") == ["test", "test", "second"], "the order turned round")
+    both.resize(60, 20)
+    both.until(rf"NODE.* ID +(\S+ +)*USER")
+    both.until(rf"^ second .*{SECOND}")
+    both.keys("W", "Right", "Right")
+    both.until(r"^ NODE\S* +ID ")
+    both.keys("W", "/", "node=second", "Enter")
+    both.until_gone(r"^ test ")
+    both.until(rf"^ second .*{SECOND}")
+    both.resize(150, 40)
+    for screen, row in (("4", FIRST), ("6", "login")):
+        both.keys(screen, "/", "node=sec*", "Enter")
+        both.until_gone(r"^ test ")
+        both.until(rf"^ second .*({row})")
+    rows = proxy.ctl("-s", proxy.control, "-s", other.control, "session", "list", "node=second")
+    assert [(r["node"], r["user"]) for r in rows] == [("second", SECOND)]
+    rows = proxy.ctl("-s", proxy.control, "-s", other.control, "--sort", "-node", "session", "list", "user=*")
+    assert [r["node"] for r in rows] == ["test", "test", "second"]
+    done = proxy.ctl("-s", proxy.control, "-s", other.control, "session", "kill", "node=second", "--yes")
+    assert done["count"] == 1 and not other.sessions() and len(proxy.sessions()) == 2
+    for c in clients:
+        c.close()
+
+
 def test_the_same_name_twice(both, proxy, other):  # noqa: F811
     """A user of both daemons is locked at one; a group is of all, and so is what is done to it."""
     clients = [login(proxy), login(other), login(other)]

@@ -244,6 +244,57 @@ static void test_jump(void **state)
     json_decref(params);
 }
 
+/* Pages of a list ordered by the daemons' names are theirs in turn; the first answer in the middle
+ * of it finds out where one ends. */
+static void test_by_node(void **state)
+{
+    static const size_t sizes[NODES] = {700, 90, 400};
+    static const char *const names[NODES] = {"mx2", "mx3", "mx1"};
+    const struct command *c = commands_find("session", "list");
+    (void)state;
+    make_lists(sizes);
+    for (int is_descending = 0; is_descending < 2; is_descending++) {
+        static const int turns[2][NODES] = {{2, 0, 1}, {1, 0, 2}};
+        struct merge_window w = {0};
+        for (size_t offset = 350; offset < 1190; offset += 120) {
+            json_t *params = json_pack("{s:s, s:i, s:i}", "sort", is_descending ? "-node" : "node",
+                                       "limit", 180, "offset", (int)offset);
+            json_t *result = NULL, *row;
+            for (int round = 0; round == 0 || json_object_get(result, "again"); round++) {
+                struct merge_answer a[NODES] = {0};
+                json_t *each[NODES];
+                assert_true(round < 2);
+                json_decref(result);
+                for (int k = 0; k < NODES; k++)
+                    a[k].name = names[k];
+                merge_params(c, params, &w, a, NODES, each);
+                for (int k = 0; k < NODES; k++) {
+                    assert_string_equal(json_string_value(json_object_get(each[k], "sort")), "id");
+                    a[k].result = answer_part(k, each[k]);
+                    json_decref(each[k]);
+                }
+                result = merge_answers(c, params, &w, a, NODES);
+                for (int k = 0; k < NODES; k++)
+                    json_decref(a[k].result);
+            }
+            size_t i, n = offset + 180 < 1190 ? 180 : 1190 - offset;
+            assert_int_equal(json_array_size(json_object_get(result, "rows")), n);
+            json_array_foreach (json_object_get(result, "rows"), i, row) {
+                size_t at = offset + i;
+                const int *turn = turns[is_descending];
+                for (; at >= sizes[*turn]; turn++)
+                    at -= sizes[*turn];
+                assert_string_equal(json_string_value(json_object_get(row, MERGE_NODE)),
+                                    names[*turn]);
+                assert_true(json_equal(json_object_get(row, "in"),
+                                       json_object_get(json_array_get(lists[*turn], at), "in")));
+            }
+            json_decref(result);
+            json_decref(params);
+        }
+    }
+}
+
 static json_t *merge(const char *noun, const char *verb, const char *params, const char *first,
                      const char *second)
 {
@@ -356,6 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_pages, drop_lists),
         cmocka_unit_test_teardown(test_jump, drop_lists),
+        cmocka_unit_test_teardown(test_by_node, drop_lists),
         cmocka_unit_test_teardown(test_daemons_come_and_go, drop_lists),
         cmocka_unit_test(test_totals),
         cmocka_unit_test(test_groups),

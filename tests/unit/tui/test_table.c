@@ -267,6 +267,20 @@ static void test_sorting(void **state)
     table_sort_by(&t, "nonsense");
     assert_string_equal(table_sort_text(&t, text), "in");
     assert_true(t.is_changed);
+    /* Rows of several daemons: the node is in front of the first column. */
+    table_sort_by(&t, TABLE_NODE);
+    assert_string_equal(table_sort_text(&t, text), "in");
+    t.has_node = true;
+    table_sort_by(&t, TABLE_NODE);
+    assert_string_equal(table_sort_text(&t, text), "node");
+    table_sort_by(&t, TABLE_NODE);
+    assert_string_equal(table_sort_text(&t, text), "-node");
+    table_sort_next(&t, 1, 0);
+    assert_string_equal(table_sort_text(&t, text), "id");
+    table_sort_next(&t, -1, 0);
+    assert_string_equal(table_sort_text(&t, text), "node");
+    table_sort_next(&t, -1, 0);
+    assert_string_equal(table_sort_text(&t, text), "");
     table_fini(&t);
 }
 
