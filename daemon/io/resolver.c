@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: ISC */
-/* Resolver: evdns queries joined per name, with a cache, the hosts file and forward-confirmed
+/* Resolver: questions joined per name, with a cache, the hosts file and forward-confirmed
  * reverse lookups. */
 #include "io/resolver.h"
-
-#include <event2/dns.h>
-#include <event2/event.h>
-#include <netinet/in.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/container/map.h"
 #include "base/zalloc.h"
+#include "io/resolver_dns.h"
 #include "io/resolver_hosts.h"
 #include "io/resolver_servers.h"
 #include "io/resolver_spec.h"
 
 #define CACHE_MAX 1024
-#define ADDRS_MAX 64
 #define SECOND_FAMILY_MS 1000 /* how long addresses of one family wait for the other */
 #define TTL_MIN_MS 1000
 #define TTL_MAX_MS (24 * 3600 * UINT64_C(1000))
@@ -27,7 +23,7 @@ struct entry {
     struct resolver *resolver;
     struct buf key;      /* 'h' + lower-case name, or 'r' + struct addr's ip */
     struct list waiters; /* struct resolver_query.link */
-    struct list calls;   /* struct dns_call.link: outstanding */
+    struct list calls;   /* questions to name servers under way */
     struct loop_timer timer;
     struct buf v4, v6;              /* struct addr */
     char *name;                     /* reverse: confirmed name */
@@ -39,13 +35,6 @@ struct entry {
     bool is_busy;
     bool is_definite; /* the failure is the name's, not the network's */
     bool is_timed_out;
-};
-
-/* One evdns request; outlives its entry until evdns calls back. */
-struct dns_call {
-    struct list link;
-    struct entry *entry; /* NULL = nobody waits any more */
-    struct resolver *resolver;
 };
 
 struct resolver_query {
@@ -64,13 +53,11 @@ struct resolver_query {
 
 struct resolver {
     struct loop *loop;
-    struct evdns_base *dns;
+    struct resolver_dns *dns;
     struct resolver_hosts *hosts;
     struct map entries;
     struct list queries;       /* all, by in_resolver */
     struct resolver_spec spec; /* a copy */
-    bool is_closed;
-    size_t n_calls; /* the memory stays until the last evdns callback */
 };
 
 static void entry_finish(struct entry *e);
@@ -86,7 +73,7 @@ int resolver_new(struct loop *l, const struct resolver_spec *spec, struct resolv
     r->loop = l;
     int err = resolver_spec_copy(spec, &r->spec);
     if (err == 0)
-        err = resolver_servers_new(l, spec, &r->dns);
+        err = resolver_dns_new(l, spec, &r->dns);
     if (err == 0)
         err = resolver_hosts_new("/etc/hosts", &r->hosts);
     if (err != 0) {
@@ -107,19 +94,9 @@ static void query_free(struct resolver_query *q)
     free(q);
 }
 
-/* Its calls go on in evdns, for nobody. */
-static void entry_forget_calls(struct entry *e)
-{
-    while (!list_is_empty(&e->calls)) {
-        struct dns_call *call = LIST_ITEM(e->calls.next, struct dns_call, link);
-        list_del(&call->link);
-        call->entry = NULL;
-    }
-}
-
 static void entry_free(struct entry *e)
 {
-    entry_forget_calls(e);
+    resolver_dns_forget(&e->calls);
     loop_timer_cancel(e->resolver->loop, &e->timer);
     resolver_cancel(e->forward);
     buf_fini(&e->key);
@@ -127,12 +104,6 @@ static void entry_free(struct entry *e)
     buf_fini(&e->v6);
     free(e->name);
     free(e);
-}
-
-static void resolver_destroy(struct resolver *r)
-{
-    if (r->n_calls == 0)
-        free(r);
 }
 
 void resolver_free(struct resolver *r)
@@ -153,10 +124,8 @@ void resolver_free(struct resolver *r)
     map_fini(&r->entries);
     resolver_hosts_free(r->hosts);
     resolver_spec_fini(&r->spec);
-    r->is_closed = true;
-    if (r->dns)
-        evdns_base_free(r->dns, 1); /* every request still calls back, when the loop turns */
-    resolver_destroy(r);
+    resolver_dns_free(r->dns);
+    free(r);
 }
 
 /* ---- answers ---- */
@@ -195,7 +164,7 @@ static void query_take_result(struct resolver_query *q, const struct entry *e)
 
 /* Always at the end of the turn: callers never see their callback run inside the call that asked.
  */
-static void query_settle(struct resolver_query *q, const struct entry *e)
+static void query_end(struct resolver_query *q, const struct entry *e)
 {
     list_del(&q->link);
     query_take_result(q, e);
@@ -317,7 +286,7 @@ static uint64_t entry_valid_ms(const struct entry *e)
  */
 static void entry_finish(struct entry *e)
 {
-    entry_forget_calls(e);
+    resolver_dns_forget(&e->calls);
     resolver_cancel(e->forward);
     e->forward = NULL;
     loop_timer_cancel(e->resolver->loop, &e->timer);
@@ -330,91 +299,29 @@ static void entry_finish(struct entry *e)
     e->is_busy = false;
     e->expires_ms = loop_now_ms(e->resolver->loop) + entry_valid_ms(e);
     while (!list_is_empty(&e->waiters))
-        query_settle(LIST_ITEM(e->waiters.next, struct resolver_query, link), e);
+        query_end(LIST_ITEM(e->waiters.next, struct resolver_query, link), e);
 }
 
-/* ---- evdns ---- */
+/* ---- name servers ---- */
 
-/* NULL = the answer is for nobody. */
-static struct entry *call_end(struct dns_call *call)
+static void on_addresses(void *arg, const struct resolver_dns_answer *answer)
 {
-    struct resolver *r = call->resolver;
-    struct entry *e = call->entry;
-    list_del(&call->link);
-    free(call);
-    r->n_calls--;
-    if (r->is_closed)
-        resolver_destroy(r);
-    return e;
-}
-
-static struct dns_call *call_begin(struct entry *e)
-{
-    struct dns_call *call = calloc(1, sizeof(*call));
-    if (!call)
-        return NULL;
-    list_init(&call->link);
-    call->entry = e;
-    call->resolver = e->resolver;
-    e->resolver->n_calls++;
-    list_add_tail(&e->calls, &call->link);
-    return call;
-}
-
-static void entry_add_addrs(struct entry *e, char type, int count, const void *addresses)
-{
-    struct buf *b = type == DNS_IPv4_A ? &e->v4 : &e->v6;
-    for (int i = 0; i < count && i < ADDRS_MAX; i++) {
-        struct sockaddr_in sin = {.sin_family = AF_INET};
-        struct sockaddr_in6 sin6 = {.sin6_family = AF_INET6};
-        struct addr a;
-        if (type == DNS_IPv4_A) {
-            memcpy(&sin.sin_addr, (const char *)addresses + 4 * i, 4);
-            addr_from_sockaddr(&a, (struct sockaddr *)&sin, sizeof(sin));
-        } else {
-            memcpy(&sin6.sin6_addr, (const char *)addresses + 16 * i, 16);
-            addr_from_sockaddr(&a, (struct sockaddr *)&sin6, sizeof(sin6));
-        }
-        if (buf_append(b, &a, sizeof(a)) != 0)
+    struct entry *e = arg;
+    if (answer->result == RESOLVER_DNS_GOOD) {
+        struct buf *b = answer->is_ipv6 ? &e->v6 : &e->v4;
+        if (buf_append(b, answer->addrs, answer->n * sizeof(*answer->addrs)) != 0)
             e->is_definite = false;
-    }
-}
-
-static void on_addresses(int result, char type, int count, int ttl, void *addresses, void *arg)
-{
-    struct entry *e = call_end(arg);
-    if (!e)
-        return;
-    if (result == DNS_ERR_NONE && count > 0 && (type == DNS_IPv4_A || type == DNS_IPv6_AAAA)) {
-        entry_add_addrs(e, type, count, addresses);
-        if (ttl >= 0 && (uint32_t)ttl < e->ttl)
-            e->ttl = (uint32_t)ttl;
-    } else if (result == DNS_ERR_TIMEOUT) {
+        if (answer->ttl >= 0 && (uint32_t)answer->ttl < e->ttl)
+            e->ttl = (uint32_t)answer->ttl;
+    } else if (answer->result == RESOLVER_DNS_TIMEOUT) {
         e->is_timed_out = true;
-    } else if (result != DNS_ERR_NONE && result != DNS_ERR_NOTEXIST && result != DNS_ERR_NODATA) {
+    } else if (answer->result == RESOLVER_DNS_FAILED) {
         e->is_definite = false;
     }
     if (list_is_empty(&e->calls))
         entry_finish(e);
     else if (e->v4.len + e->v6.len > 0 && resolver_timeout_ms(e->resolver) > SECOND_FAMILY_MS)
         loop_timer_set(e->resolver->loop, &e->timer, SECOND_FAMILY_MS);
-}
-
-/* A request that cannot be made counts as a temporary failure. */
-static void entry_ask(struct entry *e, const char *host, bool is_ipv6)
-{
-    struct evdns_base *dns = e->resolver->dns;
-    struct dns_call *call = call_begin(e);
-    if (!call) {
-        e->is_definite = false;
-        return;
-    }
-    void *req = is_ipv6 ? evdns_base_resolve_ipv6(dns, host, 0, on_addresses, call)
-                        : evdns_base_resolve_ipv4(dns, host, 0, on_addresses, call);
-    if (!req) {
-        e->is_definite = false;
-        (void)call_end(call);
-    }
 }
 
 /* Numeric or in the hosts file; true when that answers it. */
@@ -438,11 +345,13 @@ static bool entry_answer_locally(struct entry *e, struct str host)
 static void entry_start_forward(struct entry *e, const char *host)
 {
     const struct resolver *r = e->resolver;
-    if (!entry_answer_locally(e, str_of(host))) {
-        if (!r->spec.is_ipv4_off)
-            entry_ask(e, host, false);
-        if (!r->spec.is_ipv6_off)
-            entry_ask(e, host, true);
+    bool is_known = entry_answer_locally(e, str_of(host));
+    for (int is_ipv6 = 0; is_ipv6 < 2 && !is_known; is_ipv6++) {
+        if (is_ipv6 ? r->spec.is_ipv6_off : r->spec.is_ipv4_off)
+            continue;
+        /* A question that cannot be asked counts as a temporary failure. */
+        if (resolver_dns_ask(r->dns, host, is_ipv6, &e->calls, on_addresses, e) < 0)
+            e->is_definite = false;
     }
     if (list_is_empty(&e->calls))
         entry_finish(e);
@@ -471,7 +380,7 @@ resolver_lookup(struct resolver *r, const char *host,
     if (is_new)
         entry_start_forward(e, buf_cstr(&key) + 1);
     else if (!e->is_busy)
-        query_settle(q, e);
+        query_end(q, e);
     return q;
 }
 
@@ -513,45 +422,30 @@ static void on_forward(void *arg, int err, const struct addr *addrs, size_t n)
         reverse_end(e, err, false);
 }
 
-static void on_pointer(int result, char type, int count, int ttl, void *addresses, void *arg)
+static void on_pointer(void *arg, const struct resolver_dns_answer *answer)
 {
-    struct entry *e = call_end(arg);
-    if (!e)
-        return;
-    const char *name =
-        result == DNS_ERR_NONE && type == DNS_PTR && count > 0 ? *(char **)addresses : NULL;
-    if (result == DNS_ERR_TIMEOUT) {
+    struct entry *e = arg;
+    const char *name = answer->name;
+    if (answer->result == RESOLVER_DNS_TIMEOUT) {
         reverse_end(e, -ERR_TIMEOUT, false);
-    } else if (result != DNS_ERR_NONE && result != DNS_ERR_NOTEXIST && result != DNS_ERR_NODATA) {
+    } else if (answer->result == RESOLVER_DNS_FAILED) {
         reverse_end(e, -ERR_DNS, false);
     } else if (!name || !is_host_name(name)) {
         reverse_end(e, -ERR_NOT_FOUND, true);
     } else if (!(e->name = str_dup_c(name)) ||
                !(e->forward = resolver_lookup(e->resolver, name, on_forward, e))) {
         reverse_end(e, -ERR_DNS, false);
-    } else if (ttl >= 0) {
-        e->ttl = (uint32_t)ttl;
+    } else if (answer->ttl >= 0) {
+        e->ttl = (uint32_t)answer->ttl;
     }
 }
 
 static void entry_start_reverse(struct entry *e)
 {
-    struct sockaddr_storage ss;
-    struct dns_call *call = call_begin(e);
-    (void)addr_to_sockaddr(&e->addr, &ss);
-    void *req = NULL;
-    if (call && ss.ss_family == AF_INET)
-        req = evdns_base_resolve_reverse(e->resolver->dns, &((struct sockaddr_in *)&ss)->sin_addr,
-                                         0, on_pointer, call);
-    else if (call && ss.ss_family == AF_INET6)
-        req = evdns_base_resolve_reverse_ipv6(
-            e->resolver->dns, &((struct sockaddr_in6 *)&ss)->sin6_addr, 0, on_pointer, call);
-    if (req)
-        return;
-    if (call)
-        (void)call_end(call);
-    bool is_ip = ss.ss_family == AF_INET || ss.ss_family == AF_INET6; /* UNIX peers have no name */
-    reverse_end(e, is_ip ? -ERR_DNS : -ERR_NOT_FOUND, !is_ip);
+    if (e->addr.family != AF_INET && e->addr.family != AF_INET6)
+        reverse_end(e, -ERR_NOT_FOUND, true); /* UNIX peers have no name */
+    else if (resolver_dns_ask_name(e->resolver->dns, &e->addr, &e->calls, on_pointer, e) < 0)
+        reverse_end(e, -ERR_DNS, false);
 }
 
 struct resolver_query *resolver_reverse(struct resolver *r, const struct addr *a,
@@ -575,7 +469,7 @@ struct resolver_query *resolver_reverse(struct resolver *r, const struct addr *a
         e->addr = *a;
         entry_start_reverse(e);
     } else if (!e->is_busy) {
-        query_settle(q, e);
+        query_end(q, e);
     }
     return q;
 }
@@ -587,7 +481,7 @@ static void entry_restart(struct entry *e)
 {
     if (e->forward) /* another entry's question */
         return;
-    entry_forget_calls(e);
+    resolver_dns_forget(&e->calls);
     buf_clear(&e->v4);
     buf_clear(&e->v6);
     e->is_timed_out = false;
@@ -600,7 +494,7 @@ static void entry_restart(struct entry *e)
 
 int resolver_configure(struct resolver *r, const struct resolver_spec *spec)
 {
-    struct evdns_base *dns, *old = r->dns;
+    struct resolver_dns *dns, *old = r->dns;
     struct resolver_spec copy;
     size_t pos = 0;
     struct str key;
@@ -610,7 +504,7 @@ int resolver_configure(struct resolver *r, const struct resolver_spec *spec)
     int err = resolver_spec_copy(spec, &copy);
     if (err < 0)
         return err;
-    err = resolver_servers_new(r->loop, spec, &dns);
+    err = resolver_dns_new(r->loop, spec, &dns);
     if (err < 0) {
         resolver_spec_fini(&copy);
         return err;
@@ -625,7 +519,7 @@ int resolver_configure(struct resolver *r, const struct resolver_spec *spec)
         else
             e->expires_ms = 0;
     }
-    evdns_base_free(old, 1); /* its requests still call back, for nobody */
+    resolver_dns_free(old);
     return 0;
 }
 
