@@ -14,19 +14,7 @@ struct guard_found {
     struct buf text; /* "n1: 15 sessions would end: 12 imap, ..." */
 };
 
-/* Adds what one of them says. */
-static void guard_note(struct guard_found *found, const char *node, const json_t *result)
-{
-    const char *message = json_string_value(json_object_get(result, "message"));
-    AUTO_BUF clean = BUF_INIT;
-    found->count += (uint64_t)json_integer_value(json_object_get(result, "count"));
-    if (!message || output_text_clean(&clean, str_of(message)) < 0)
-        return;
-    (void)!buf_printf(&found->text, "%s%s%s%.*s", found->text.len ? "; " : "", node ? node : "",
-                      node ? ": " : "", STR_ARG(buf_str(&clean)));
-}
-
-/* Asks one. */
+/* Asks one, and adds what it says. */
 static int guard_count_node(struct run *r, struct args *a, struct str file, size_t i,
                             struct guard_found *found, struct problem *problem)
 {
@@ -47,21 +35,15 @@ static int guard_count_node(struct run *r, struct args *a, struct str file, size
     }
     if (code)
         return code;
-    guard_note(found, a->options.n_sockets > 1 ? run_node_name(node) : NULL, result);
+    const char *name = a->options.n_sockets > 1 ? run_node_name(node) : NULL;
+    const char *message = json_string_value(json_object_get(result, "message"));
+    AUTO_BUF clean = BUF_INIT;
+    found->count += (uint64_t)json_integer_value(json_object_get(result, "count"));
+    if (message && output_text_clean(&clean, str_of(message)) >= 0)
+        (void)!buf_printf(&found->text, "%s%s%s%.*s", found->text.len ? "; " : "", name ? name : "",
+                          name ? ": " : "", STR_ARG(buf_str(&clean)));
     json_decref(result);
     return 0;
-}
-
-static int guard_ask(struct run *r, const char *words, struct problem *problem)
-{
-    char answer[16] = "";
-    fprintf(r->err, "%s. Go on? [y/N] ", words);
-    fflush(r->err);
-    if (!fgets(answer, sizeof(answer), stdin))
-        fputc('\n', r->err);
-    if (answer[0] == 'y' || answer[0] == 'Y')
-        return 0;
-    return problem_set(problem, PROBLEM_FAILED, "E_CANCELLED", NULL, "nothing was done");
 }
 
 static void guard_found_fini(struct guard_found *found)
@@ -100,8 +82,16 @@ int guard_check(struct run *r, struct args *a, struct str file, struct problem *
      * more than what is counted: where new logins go. */
     const unsigned always = COMMANDS_DESTRUCTIVE | COMMANDS_ASKS;
     bool is_asked = !is_counted || found.count > 0 || (c->flags & always) == always;
-    if (r->can_prompt && is_asked)
-        return guard_ask(r, words, problem);
+    if (r->can_prompt && is_asked) {
+        char answer[16] = "";
+        fprintf(r->err, "%s. Go on? [y/N] ", words);
+        fflush(r->err);
+        if (!fgets(answer, sizeof(answer), stdin))
+            fputc('\n', r->err);
+        if (answer[0] == 'y' || answer[0] == 'Y')
+            return 0;
+        return problem_set(problem, PROBLEM_FAILED, "E_CANCELLED", NULL, "nothing was done");
+    }
     if (found.count > 1)
         return problem_set(problem, PROBLEM_FAILED, "E_CONFIRM",
                            "--yes does it, --dry-run lists them", "%s", words);

@@ -65,23 +65,19 @@ static bool main_is_pipe(size_t n, const char *const *words, const char **ret_pa
     return (n == 1 || has_socket) && strcmp(words[n - 1], "pipe") == 0;
 }
 
-static int main_pipe(struct run *r, const char *path)
-{
-    struct problem problem = {0};
-    int code = pipe_run(path, &problem);
-    problem_print(&problem, false, r->out, r->err);
-    problem_fini(&problem);
-    return code;
-}
-
 /* Words that are no command of the daemon. */
 static int main_word(struct run *r, size_t n, const char *const *words)
 {
     const char *first = n ? words[0] : "";
     const char *second = n > 1 ? words[1] : "";
     const char *path;
-    if (main_is_pipe(n, words, &path))
-        return main_pipe(r, path);
+    if (main_is_pipe(n, words, &path)) {
+        struct problem problem = {0};
+        int code = pipe_run(path, &problem);
+        problem_print(&problem, false, r->out, r->err);
+        problem_fini(&problem);
+        return code;
+    }
     if (strcmp(first, "__complete") == 0) {
         remote_never_ask(); /* the line that is being typed is on the terminal */
         complete_print(r, r->out, n - 1, words + 1);

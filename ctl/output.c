@@ -196,17 +196,6 @@ static void output_sum(struct output *o, const json_t *row)
     }
 }
 
-static void output_total(struct output *o)
-{
-    bool is_shown = false;
-    for (size_t i = 0; i < o->n_columns; i++)
-        is_shown = is_shown || json_object_get(o->total, o->columns[i].name);
-    if (!is_shown)
-        return;
-    (void)json_object_set_new(o->total, "node", json_string(OUTPUT_TOTAL));
-    o->ops->row(o, o->total);
-}
-
 void output_rows(struct output *o, const json_t *rows)
 {
     size_t i;
@@ -227,8 +216,15 @@ void output_end(struct output *o)
         return;
     output_begin(o, NULL);
     o->is_ended = true;
-    if (o->total)
-        output_total(o);
+    if (o->total) {
+        bool is_shown = false;
+        for (size_t i = 0; i < o->n_columns; i++)
+            is_shown = is_shown || json_object_get(o->total, o->columns[i].name);
+        if (is_shown) {
+            (void)json_object_set_new(o->total, "node", json_string(OUTPUT_TOTAL));
+            o->ops->row(o, o->total);
+        }
+    }
     o->ops->end(o);
     fflush(o->f);
 }

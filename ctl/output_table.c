@@ -250,20 +250,6 @@ static void output_table_object(struct output *o, const json_t *object)
     }
 }
 
-/* A later chunk may have longer texts than those that were measured: they are shown whole where
- * there is room. */
-static void output_table_widen(struct output *o, size_t i, int width)
-{
-    struct output_column *col = &o->columns[i];
-    if (width > OUTPUT_TEXT_MAX && o->width && i + 1 < o->n_columns)
-        width = OUTPUT_TEXT_MAX;
-    int more = width - col->width;
-    if (more <= 0 || o->is_stream || output_is_number(col->unit))
-        return;
-    if (o->width == 0 || output_table_total(o, false) + more <= o->width)
-        col->width = width;
-}
-
 static void output_table_row(struct output *o, const json_t *row)
 {
     if (o->is_block) {
@@ -277,7 +263,16 @@ static void output_table_row(struct output *o, const json_t *row)
     for (size_t i = 0; i < o->n_columns; i++) {
         if (!o->columns[i].width)
             continue;
-        output_table_widen(o, i, output_table_value(o, i, row, &text));
+        /* A later chunk may have longer texts than those that were measured: they are shown whole
+         * where there is room. */
+        int width = output_table_value(o, i, row, &text);
+        struct output_column *col = &o->columns[i];
+        if (width > OUTPUT_TEXT_MAX && o->width && i + 1 < o->n_columns)
+            width = OUTPUT_TEXT_MAX;
+        int more = width - col->width;
+        if (more > 0 && !o->is_stream && !output_is_number(col->unit) &&
+            (o->width == 0 || output_table_total(o, false) + more <= o->width))
+            col->width = width;
         if (output_table_cell(o, i, buf_str(&text), &line))
             return;
     }

@@ -181,27 +181,23 @@ static void exec_event(struct exec_attendance *x, const json_t *event)
         run_wait_draw(x->job, json_object_get(event, "op"));
 }
 
-/* The daemon knows what came of a command; it may have been too late. */
-static void exec_answered(struct exec_attendance *x, const struct client_message *m)
-{
-    LIST_FOREACH_SAFE (it, &x->runs) {
-        struct exec_run *r = LIST_ITEM(it, struct exec_run, link);
-        if (r->is_sent && r->report == m->id)
-            exec_run_free(r);
-    }
-}
-
 static void exec_receive(struct exec_attendance *x)
 {
     while (!x->lost_ms) {
         struct client_message m = {0};
         int err = client_receive(x->node->client, &m);
-        if (err == 0 && m.kind == CLIENT_EVENT && strcmp(m.method, "end") == 0)
+        if (err == 0 && m.kind == CLIENT_EVENT && strcmp(m.method, "end") == 0) {
             x->is_over = true;
-        else if (err == 0 && m.kind == CLIENT_EVENT)
+        } else if (err == 0 && m.kind == CLIENT_EVENT) {
             exec_event(x, m.body);
-        else if (err == 0)
-            exec_answered(x, &m);
+        } else if (err == 0) {
+            /* The daemon knows what came of a command; it may have been too late. */
+            LIST_FOREACH_SAFE (it, &x->runs) {
+                struct exec_run *r = LIST_ITEM(it, struct exec_run, link);
+                if (r->is_sent && r->report == m.id)
+                    exec_run_free(r);
+            }
+        }
         client_message_fini(&m);
         if (err == -ERR_AGAIN)
             return;

@@ -92,19 +92,6 @@ static int make_folder(const char *path)
     return stat(part, &st) == 0 && S_ISDIR(st.st_mode) ? 0 : -ERR_NOT_FOUND;
 }
 
-/* As mailproxyd -t looks at it. */
-static int check_written(const char *path)
-{
-    struct config_problems problems = {0};
-    struct config *c = NULL;
-    int err = config_load_to_start(path, &c, &problems);
-    if (err == 0)
-        err = check_access(c, &problems);
-    config_unref(c);
-    config_problems_say(&problems);
-    return err;
-}
-
 static void say_next(const struct init_options *o, const char *path, bool is_valid)
 {
     const struct init_answers *a = &o->answers;
@@ -148,7 +135,14 @@ static int write_file(const struct init_options *o, const char *path)
         fprintf(stderr, "mailproxyd: %s: %s%s\n", path, err_text(err), output_hint(path, err));
         return EX_CANTCREAT;
     }
-    err = check_written(path);
+    /* As mailproxyd -t looks at it. */
+    struct config_problems problems = {0};
+    struct config *c = NULL;
+    err = config_load_to_start(path, &c, &problems);
+    if (err == 0)
+        err = check_access(c, &problems);
+    config_unref(c);
+    config_problems_say(&problems);
     say_next(o, path, err == 0);
     return err < 0 ? EX_CONFIG : 0;
 }

@@ -101,16 +101,6 @@ static int main_check_access(const struct config *c)
 
 /* They are loaded when clients ask for them: what is wrong with some of them is told here. */
 #define MAIN_DIRECTORY_TRIED 100
-static void main_check_directory(const struct config *c)
-{
-    struct config_problems problems = {0};
-    size_t n = config_directory_try(c, MAIN_DIRECTORY_TRIED, &problems);
-    config_problems_say(&problems);
-    if (n > MAIN_DIRECTORY_TRIED)
-        printf("mailproxyd: the first %d of %zu certificates of tls.directory were tried\n",
-               MAIN_DIRECTORY_TRIED, n);
-}
-
 /* Can the key process have all keys? */
 static int main_check_keys(const struct config *c)
 {
@@ -167,8 +157,14 @@ static int main_check(const char *path, const char *take_over, const char *bundl
         err = main_check_keys(c);
     if (err == 0 && !take_over) /* a running daemon has what it needs */
         err = main_check_access(c);
-    if (err == 0 && !bundle)
-        main_check_directory(c);
+    if (err == 0 && !bundle) {
+        struct config_problems problems = {0};
+        size_t n = config_directory_try(c, MAIN_DIRECTORY_TRIED, &problems);
+        config_problems_say(&problems);
+        if (n > MAIN_DIRECTORY_TRIED)
+            printf("mailproxyd: the first %d of %zu certificates of tls.directory were tried\n",
+                   MAIN_DIRECTORY_TRIED, n);
+    }
     config_unref(c);
     if (err < 0) {
         fprintf(stderr, "mailproxyd: %s is not valid\n", path);
@@ -229,16 +225,6 @@ static int main_env_number(const char *name)
     return text && str_to_u64(str_of(text), 1 << 20, &n) == 0 ? (int)n : -1;
 }
 
-/* Sessions need two descriptors each: take all that we may have. */
-static void main_raise_limits(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static unsigned main_number(const char *text)
 {
     uint64_t n;
@@ -263,7 +249,12 @@ static int main_engine(const struct main_options *m)
     main_name("mp-engine");
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error as any other */
-    main_raise_limits();
+    /* Sessions need two descriptors each: take all that we may have. */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
     if (tls_memory_init() < 0)
         return EX_OSERR;
     return engine_run(&o);

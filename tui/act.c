@@ -101,26 +101,22 @@ static size_t act_total(const struct act *act)
                                                                  : json_array_size(act->targets);
 }
 
-/* The whole filter at once, guarded against hitting far more than was said. */
-static json_t *act_filter_params(const struct act *act)
-{
-    json_t *params = json_deep_copy(act->params);
-    if (act->filter[0])
-        json_object_set_new(params, "filter", json_string(act->filter));
-    else if (commands_arg(act->command, "all"))
-        json_object_set_new(params, "all", json_true());
-    if (commands_arg(act->command, "max"))
-        json_object_set_new(params, "max", json_integer((json_int_t)(act->n_matched * 2)));
-    return params;
-}
-
 /* The next request's parameters; *ret_rows is how many rows it takes, which are of one daemon. */
 static json_t *act_next_params(const struct act *act, size_t *ret_rows)
 {
     const struct row_action *d = act->action;
     *ret_rows = 1;
-    if (act->is_filter)
-        return act_filter_params(act);
+    if (act->is_filter) {
+        /* The whole filter at once, guarded against hitting far more than was said. */
+        json_t *params = json_deep_copy(act->params);
+        if (act->filter[0])
+            json_object_set_new(params, "filter", json_string(act->filter));
+        else if (commands_arg(act->command, "all"))
+            json_object_set_new(params, "all", json_true());
+        if (commands_arg(act->command, "max"))
+            json_object_set_new(params, "max", json_integer((json_int_t)(act->n_matched * 2)));
+        return params;
+    }
     json_t *params = json_deep_copy(act->params);
     if (d->flags & ROW_ACTION_ADD)
         return params;

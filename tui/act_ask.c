@@ -237,18 +237,6 @@ static size_t act_count_at(struct app *a, size_t first)
     return i;
 }
 
-static void act_count_sessions(struct app *a)
-{
-    struct act *act = &a->act;
-    const char *field = act->action->counted;
-    if (!field[0] || act_sum_sessions(act))
-        return;
-    act_note_losses(act);
-    act->is_count_partial = json_array_size(act->targets) > ACT_COUNTED_MAX;
-    for (size_t i = 0; !act->is_count_partial && i < json_array_size(act->targets);)
-        i = act_count_at(a, i);
-}
-
 static void act_write_effect(struct app *a)
 {
     const struct act *act = &a->act;
@@ -358,8 +346,12 @@ static void act_open(struct app *a, uint64_t n)
                 d->flags & (ROW_ACTION_FORM | ROW_ACTION_ADD) ? "" : "?");
     if (has_rows && n > 1)
         dialog_add_count(&a->dialog, n);
-    if (has_rows)
-        act_count_sessions(a);
+    if (has_rows && d->counted[0] && !act_sum_sessions(act)) {
+        act_note_losses(act);
+        act->is_count_partial = json_array_size(act->targets) > ACT_COUNTED_MAX;
+        for (size_t i = 0; !act->is_count_partial && i < json_array_size(act->targets);)
+            i = act_count_at(a, i);
+    }
     act_write_body(a);
     act_add_fields(a);
     if (has_rows)

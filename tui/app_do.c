@@ -19,16 +19,6 @@ static void do_page(struct app *a, enum action action)
         app_show_errors(a);
 }
 
-/* To the screen of a list. */
-static void do_list(struct app *a, enum pane p)
-{
-    int focus, screen = screen_find(pane_rows[p].name, &focus);
-    if (screen < 0)
-        return;
-    app_leave_place(a);
-    app_show(a, (enum screen_id)screen, focus);
-}
-
 static void do_details(struct app *a, enum action action)
 {
     (void)action;
@@ -37,7 +27,11 @@ static void do_details(struct app *a, enum action action)
     if (a->over == OVER_DETAIL && !detail_picked(&a->detail))
         return;
     if (is_overview && !o.row && o.pane != PANE_OVERVIEW) { /* a line about a whole list */
-        do_list(a, o.pane);
+        int focus, screen = screen_find(pane_rows[o.pane].name, &focus);
+        if (screen >= 0) {
+            app_leave_place(a);
+            app_show(a, (enum screen_id)screen, focus);
+        }
         return;
     }
     if (!o.row) {

@@ -9,15 +9,6 @@
 
 #define APP_TOLD_MS 2000 /* a key that is being held must not wipe it away unread */
 
-/* "mx2: drain of main/b1: done: no sessions left" */
-static char *op_words(const struct node *n, const json_t *op)
-{
-    const char *target = client_member_text(op, "target"), *text = client_member_text(op, "text");
-    return str_printf("%s%s%s%s%s: %s%s%s", n->whole ? n->label : "", n->whole ? ": " : "",
-                      client_member_text(op, "kind"), target[0] ? " of " : "", target,
-                      client_member_text(op, "state"), text[0] ? ": " : "", text);
-}
-
 /* arg: the daemon that it ran at. */
 static void on_op(void *arg, const json_t *op, const struct client_error *error)
 {
@@ -34,7 +25,12 @@ static void on_op(void *arg, const json_t *op, const struct client_error *error)
             node_expect_op(shown, n, json_object_get(op, "id"));
         return;
     }
-    AUTO_FREE char *words = op_words(n, op);
+    /* "mx2: drain of main/b1: done: no sessions left" */
+    const char *target = client_member_text(op, "target"), *text = client_member_text(op, "text");
+    AUTO_FREE char *words =
+        str_printf("%s%s%s%s%s: %s%s%s", n->whole ? n->label : "", n->whole ? ": " : "",
+                   client_member_text(op, "kind"), target[0] ? " of " : "", target,
+                   client_member_text(op, "state"), text[0] ? ": " : "", text);
     snprintf(a->told + used, sizeof(a->told) - used, "%s%s", used ? "; " : "", words ? words : "");
     a->is_told_bad =
         a->is_told_bad || (strcmp(state, "done") != 0 && strcmp(state, "cancelled") != 0);

@@ -330,16 +330,6 @@ static void request_answer(struct cluster_request *r)
     json_decref(result);
 }
 
-static void request_unlink(struct cluster_request *r)
-{
-    struct cluster_request **at = &r->cluster->requests;
-    while (*at && *at != r)
-        at = &(*at)->next;
-    if (*at)
-        *at = r->next;
-    request_free(r);
-}
-
 /* A daemon's share is known; the first of a stream is enough to begin. */
 static void part_end(struct cluster_part *p, enum part_state state)
 {
@@ -351,17 +341,14 @@ static void part_end(struct cluster_part *p, enum part_state state)
     r->n_waiting--;
     if (!r->is_answered && (r->n_waiting == 0 || (r->stream && state == PART_DONE)))
         request_answer(r);
-    if (r->n_waiting == 0)
-        request_unlink(r);
-}
-
-/* What a daemon says of its failure. */
-static void part_take_error(struct cluster_part *p, const struct client_error *error)
-{
-    p->err = (enum err)error->err;
-    snprintf(p->text, sizeof(p->text), "%s%s%s%s", error_words(error), error->hint ? " (" : "",
-             error->hint ? error->hint : "", error->hint ? ")" : "");
-    text_trim(p->text);
+    if (r->n_waiting == 0) {
+        struct cluster_request **at = &r->cluster->requests;
+        while (*at && *at != r)
+            at = &(*at)->next;
+        if (*at)
+            *at = r->next;
+        request_free(r);
+    }
 }
 
 static void on_part(void *arg, const json_t *result, const struct client_error *error)
@@ -375,8 +362,13 @@ static void on_part(void *arg, const json_t *result, const struct client_error *
         share_take(&s->shares[place], result, error);
     else /* it was closed meanwhile */
         stream_cancel(p->request->cluster, place, id);
-    if (!result)
-        part_take_error(p, error);
+    if (!result) {
+        /* What a daemon says of its failure. */
+        p->err = (enum err)error->err;
+        snprintf(p->text, sizeof(p->text), "%s%s%s%s", error_words(error), error->hint ? " (" : "",
+                 error->hint ? error->hint : "", error->hint ? ")" : "");
+        text_trim(p->text);
+    }
     part_end(p, result ? PART_DONE : PART_FAILED);
 }
 

@@ -186,14 +186,6 @@ static bool layout_make(struct graph_layout *l, const struct graph_view *v, cons
     return l->cols > 0 && l->rows > 0;
 }
 
-static void layout_free(struct graph_layout *l)
-{
-    for (size_t i = 0; i < l->n; i++) {
-        free(l->curves[i].now);
-        free(l->curves[i].before);
-    }
-}
-
 /* ---- drawing ---- */
 
 /* "ok 12", with the value of before in brackets where the cursor is. */
@@ -236,18 +228,6 @@ static char *title_right(const struct graph_layout *l, const struct graph_view *
     units_human_duration(length, (uint64_t)v->span->length_s * 1000);
     return str_printf("peak %s%s%s%s%s", peaks[0], l->n > 1 ? ", " : "", l->n > 1 ? peaks[1] : "",
                       l->has_times ? "" : " in ", l->has_times ? "" : length);
-}
-
-static void draw_title(const struct graph_layout *l, const struct graph_view *v,
-                       const struct graph *g, struct screen *s, int row, int col, int width)
-{
-    int used = screen_text(s, row, col, width, STYLE_TITLE, str_of(g->title));
-    for (size_t i = 0; i < l->n; i++)
-        used += title_series(l, g, &l->curves[i], s, row, col + used, width - used);
-    AUTO_FREE char *right = title_right(l, v, g);
-    if (right && used + 1 + (int)strlen(right) <= width)
-        screen_right(s, row, col + used, width - used, l->cursor >= 0 ? STYLE_KEY : STYLE_DIM,
-                     str_of(right));
 }
 
 static void axis_number(const struct graph *g, struct screen *s, int row, int col, double n)
@@ -338,7 +318,13 @@ void graph_draw(const struct graph_view *v, const struct graph *g, struct screen
     struct graph_layout l;
     if (layout_make(&l, v, g, s->glyphs, height, width)) {
         int left = col + (l.has_axis ? GRAPH_AXIS : 0);
-        draw_title(&l, v, g, s, row, col, width);
+        int used = screen_text(s, row, col, width, STYLE_TITLE, str_of(g->title));
+        for (size_t i = 0; i < l.n; i++)
+            used += title_series(&l, g, &l.curves[i], s, row, col + used, width - used);
+        AUTO_FREE char *right = title_right(&l, v, g);
+        if (right && used + 1 + (int)strlen(right) <= width)
+            screen_right(s, row, col + used, width - used, l.cursor >= 0 ? STYLE_KEY : STYLE_DIM,
+                         str_of(right));
         if (l.has_axis)
             draw_axis(&l, g, s, row + 1, col);
         draw_curves(&l, s, row + 1, left);
@@ -347,5 +333,8 @@ void graph_draw(const struct graph_view *v, const struct graph *g, struct screen
         for (int i = 0; l.cursor >= 0 && i < l.rows; i++)
             screen_restyle(s, row + 1 + i, left + l.cursor, 1, STYLE_SELECTED);
     }
-    layout_free(&l);
+    for (size_t i = 0; i < l.n; i++) {
+        free(l.curves[i].now);
+        free(l.curves[i].before);
+    }
 }

@@ -60,43 +60,34 @@ static json_t *event_failure_of(const struct table *t, const json_t *end)
     return NULL;
 }
 
-/* The row keeps its own words apart, to be known when it comes again. */
-static void event_join(json_t *failure, const json_t *end)
-{
-    const char *own = json_string_value(json_object_get(failure, "text"));
-    const char *words = json_string_value(json_object_get(end, "text"));
-    if (json_object_get(failure, "own_text"))
-        return;
-    json_object_set(failure, "own_text", json_object_get(failure, "text"));
-    json_object_set_new(failure, "text",
-                        json_sprintf("%s; %s", own ? own : "", words ? words : "ended"));
-}
-
 static void node_add_event(struct node *n, const json_t *params)
 {
     json_t *failure = event_failure_of(node_events(n), params);
-    if (failure)
-        event_join(failure, params);
-    else if (!event_is_known(node_events(n), params))
+    if (failure) {
+        /* The row keeps its own words apart, to be known when it comes again. */
+        const char *own = json_string_value(json_object_get(failure, "text"));
+        const char *words = json_string_value(json_object_get(params, "text"));
+        if (!json_object_get(failure, "own_text")) {
+            json_object_set(failure, "own_text", json_object_get(failure, "text"));
+            json_object_set_new(failure, "text",
+                                json_sprintf("%s; %s", own ? own : "", words ? words : "ended"));
+        }
+    } else if (!event_is_known(node_events(n), params)) {
         table_append(node_events(n), json_copy((json_t *)params), event_order(params),
                      NODE_EVENTS_MAX);
-}
-
-/* Those of the streams of all go to the whole. */
-static bool event_is_of_whole(struct node *n, const json_t *params)
-{
-    json_t *event = n->whole ? cluster_event(n->whole->cluster, n->place, params) : NULL;
-    if (event)
-        node_on_event(n->whole, event);
-    json_decref(event);
-    return event != NULL;
+    }
 }
 
 void node_on_event(void *arg, const json_t *params)
 {
     struct node *n = arg;
-    if (event_is_of_whole(n, params))
+    /* Those of the streams of all go to the whole. */
+    json_t *event = n->whole ? cluster_event(n->whole->cluster, n->place, params) : NULL;
+    if (event) {
+        node_on_event(n->whole, event);
+        json_decref(event);
         return;
+    }
     json_int_t stream = json_integer_value(json_object_get(params, "stream"));
     if (stream != n->stream && n->other_event) {
         n->other_event(n->arg, n, params);

@@ -11,18 +11,6 @@
 
 /* ---- questions ---- */
 
-/* Of all events those that are failed logins, grouped. */
-static void failures_params(const struct node *n, json_t *params, const char *filter)
-{
-    AUTO_FREE char *text = str_printf("type=failure%s%s", filter[0] ? " " : "", filter);
-    struct str rest = str_of(n->failures_by);
-    json_t *by = json_array();
-    for (struct str word; (word = str_word(&rest)).n;)
-        json_array_append_new(by, json_stringn(word.p, word.n));
-    json_object_set_new(params, "filter", json_string(text ? text : "type=failure"));
-    json_object_set_new(params, "by", by);
-}
-
 /* A group has what its sessions have in common under that name, too, like a session. */
 static void groups_take(const struct node *n, const json_t *result)
 {
@@ -56,8 +44,16 @@ static json_t *pane_params(const struct node *n, enum pane p, struct table_part 
         json_object_set_new(params, "from_end", json_true());
     if (p == PANE_GROUPS)
         json_object_set_new(params, "by", json_string(n->groups_by));
-    if (p == PANE_FAILURES)
-        failures_params(n, params, t->filter);
+    if (p == PANE_FAILURES) {
+        /* Of all events those that are failed logins, grouped. */
+        AUTO_FREE char *text = str_printf("type=failure%s%s", t->filter[0] ? " " : "", t->filter);
+        struct str rest = str_of(n->failures_by);
+        json_t *by = json_array();
+        for (struct str word; (word = str_word(&rest)).n;)
+            json_array_append_new(by, json_stringn(word.p, word.n));
+        json_object_set_new(params, "filter", json_string(text ? text : "type=failure"));
+        json_object_set_new(params, "by", by);
+    }
     *ret_part = part;
     return params;
 }

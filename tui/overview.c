@@ -17,12 +17,6 @@ static const struct graph_span spans[] = {
     {"1m", 60, OVERVIEW_DAY_S, OVERVIEW_DAY_S, "the day before"},
 };
 
-static void overview_drop_lines(struct overview *o)
-{
-    while (o->n_lines > 0)
-        json_decref(o->lines[--o->n_lines].object);
-}
-
 void overview_clear(struct overview *o)
 {
     json_t **members[] = {&o->history,   &o->stats,         &o->backends,    &o->listeners,
@@ -38,7 +32,8 @@ void overview_fini(struct overview *o)
 {
     overview_clear(o);
     overview_take(&o->status, NULL);
-    overview_drop_lines(o);
+    while (o->n_lines > 0)
+        json_decref(o->lines[--o->n_lines].object);
 }
 
 const struct graph_span *overview_span(const struct overview *o)

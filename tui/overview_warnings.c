@@ -211,17 +211,6 @@ static void warn_pools(struct warnings *w, const json_t *backends)
     }
 }
 
-/* What the daemon says of itself, the worst first. */
-static void warn_end(struct warnings *w, const json_t *status)
-{
-    w->status = status;
-    if (strcmp(client_member_text(status, "state"), "stopping") == 0)
-        warn(w, STYLE_ALARM, PANE_SESSIONS, NULL, "the daemon is stopping");
-    if (strcmp(client_member_text(status, "state"), "retired") == 0)
-        warn(w, STYLE_ALARM, PANE_SESSIONS, NULL,
-             "an upgrade replaced this program: it finishes its sessions");
-}
-
 static void warn_engine(struct warnings *w, const json_t *status)
 {
     json_int_t restarts = json_integer_value(json_object_get(status, "restarts"));
@@ -246,18 +235,6 @@ static int warning_rank(const struct overview_warning *w)
     return w->style == STYLE_ALARM ? 0 : w->style == STYLE_BAD ? 1 : 2;
 }
 
-/* The worst first; those that are as bad stay in their order. */
-static void warnings_sort(struct warnings *w)
-{
-    for (size_t i = 1; i < w->n; i++) {
-        const struct overview_warning one = w->v[i];
-        size_t at = i;
-        for (; at > 0 && warning_rank(&w->v[at - 1]) > warning_rank(&one); at--)
-            w->v[at] = w->v[at - 1];
-        w->v[at] = one;
-    }
-}
-
 size_t overview_warnings(const struct overview *o, struct overview_warning *ret, size_t max)
 {
     struct warnings w = {ret, 0, max, NULL};
@@ -265,8 +242,16 @@ size_t overview_warnings(const struct overview *o, struct overview_warning *ret,
     size_t i, n = nodes ? json_array_size(nodes) : 1;
     const json_t *row;
     warn_pools(&w, o->backends);
-    for (i = 0; i < n; i++)
-        warn_end(&w, nodes ? json_array_get(nodes, i) : o->status);
+    for (i = 0; i < n; i++) {
+        /* What the daemon says of itself, the worst first. */
+        const json_t *status = nodes ? json_array_get(nodes, i) : o->status;
+        w.status = status;
+        if (strcmp(client_member_text(status, "state"), "stopping") == 0)
+            warn(&w, STYLE_ALARM, PANE_SESSIONS, NULL, "the daemon is stopping");
+        if (strcmp(client_member_text(status, "state"), "retired") == 0)
+            warn(&w, STYLE_ALARM, PANE_SESSIONS, NULL,
+                 "an upgrade replaced this program: it finishes its sessions");
+    }
     warn_listener_certificates(&w, o->listeners);
     json_array_foreach (o->backends, i, row)
         warn_backend(&w, row);
@@ -276,6 +261,13 @@ size_t overview_warnings(const struct overview *o, struct overview_warning *ret,
         if (json_is_true(json_object_get(row, "paused")))
             warn(&w, STYLE_WARN, PANE_LISTENERS, row, "listener %s is paused: clients wait",
                  client_member_text(row, "name"));
-    warnings_sort(&w);
+    /* The worst first; those that are as bad stay in their order. */
+    for (size_t k = 1; k < w.n; k++) {
+        const struct overview_warning one = w.v[k];
+        size_t at = k;
+        for (; at > 0 && warning_rank(&w.v[at - 1]) > warning_rank(&one); at--)
+            w.v[at] = w.v[at - 1];
+        w.v[at] = one;
+    }
     return w.n;
 }

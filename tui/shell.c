@@ -317,30 +317,28 @@ static void shell_take_lines(struct app *a, bool is_end)
     s->n_lines = n;
 }
 
-/* A word or an error is no page: it is said in the last line. */
-static void shell_say_short(struct app *a)
-{
-    struct shell *s = &a->shell;
-    AUTO_FREE char *text = page_text(&a->page);
-    if (!text)
-        return;
-    text[strcspn(text, "\n")] = '\0';
-    const char *from = strncmp(text, "mailproxyctl: ", 14) == 0 ? text + 14 : text;
-    app_close_page(a);
-    app_say(a, s->child.status != 0, "%s", from[0] ? from : s->child.status ? "failed" : "done");
-}
-
 static void shell_ended(struct app *a)
 {
     struct shell *s = &a->shell;
     bool is_list = s->args.command->flags & (COMMANDS_LIST | COMMANDS_ONE | COMMANDS_STREAM);
     shell_take_lines(a, true);
-    if (s->n_lines <= 1 && (!is_list || s->child.status != 0))
-        shell_say_short(a);
-    else if (s->child.status != 0)
+    if (s->n_lines <= 1 && (!is_list || s->child.status != 0)) {
+        /* A word or an error is no page: it is said in the last line. */
+        AUTO_FREE char *text = page_text(&a->page);
+        if (text) {
+            text[strcspn(text, "\n")] = '\0';
+            const char *from = strncmp(text, "mailproxyctl: ", 14) == 0 ? text + 14 : text;
+            app_close_page(a);
+            app_say(a, s->child.status != 0, "%s",
+                    from[0]           ? from
+                    : s->child.status ? "failed"
+                                      : "done");
+        }
+    } else if (s->child.status != 0) {
         app_say(a, true, "%s: failed with code %d", s->line, s->child.status);
-    else if (s->args.command->flags & COMMANDS_CHANGES)
+    } else if (s->args.command->flags & COMMANDS_CHANGES) {
         app_say(a, false, "done");
+    }
     shell_forget(s);
     app_refresh(a);
 }
@@ -364,21 +362,15 @@ static void shell_counted(struct app *a)
     json_decref(answer);
 }
 
-static void shell_tick_completion(struct app *a)
-{
-    struct shell *s = &a->shell;
-    if (!child_is_running(&s->completer) || !child_read(&s->completer))
-        return;
-    /* What was typed on meanwhile is not what was asked. */
-    if (a->prompt.is_open && s->typed && strcmp(s->typed, a->prompt.edit.text) == 0)
-        prompt_take(&a->prompt, buf_str(&s->completer.out));
-    shell_forget_completion(s);
-}
-
 void shell_tick(struct app *a)
 {
     struct shell *s = &a->shell;
-    shell_tick_completion(a);
+    if (child_is_running(&s->completer) && child_read(&s->completer)) {
+        /* What was typed on meanwhile is not what was asked. */
+        if (a->prompt.is_open && s->typed && strcmp(s->typed, a->prompt.edit.text) == 0)
+            prompt_take(&a->prompt, buf_str(&s->completer.out));
+        shell_forget_completion(s);
+    }
     if (!child_is_running(&s->child))
         return;
     bool is_over = child_read(&s->child);

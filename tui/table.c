@@ -249,17 +249,6 @@ static void table_note_gone(struct table *t, const struct map *names)
     }
 }
 
-static void table_count(struct table *t, const json_t *result, size_t n_fresh)
-{
-    json_int_t matched = json_integer_value(json_object_get(result, "matched"));
-    size_t known = t->start + n_fresh;
-    t->total = matched > (json_int_t)known ? (size_t)matched : known;
-    t->has_more = json_is_true(json_object_get(result, "more")) && t->total == known;
-    t->seen = (uint64_t)json_integer_value(json_object_get(result, "seen"));
-    t->matched = t->total;
-    t->total += json_array_size(t->rows) - n_fresh;
-}
-
 static void table_follow(struct table *t)
 {
     size_t rank;
@@ -300,7 +289,14 @@ void table_take(struct table *t, const json_t *result, const struct table_part *
     t->rows = rows;
     t->start = start;
     table_note_gone(t, &names);
-    table_count(t, result, json_array_size(fresh));
+    size_t n_fresh = json_array_size(fresh);
+    json_int_t matched = json_integer_value(json_object_get(result, "matched"));
+    size_t known = t->start + n_fresh;
+    t->total = matched > (json_int_t)known ? (size_t)matched : known;
+    t->has_more = json_is_true(json_object_get(result, "more")) && t->total == known;
+    t->seen = (uint64_t)json_integer_value(json_object_get(result, "seen"));
+    t->matched = t->total;
+    t->total += json_array_size(t->rows) - n_fresh;
     table_follow(t);
     t->is_changed = false;
     json_decref(fresh);

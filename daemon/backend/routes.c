@@ -2,18 +2,6 @@
 /* Lists of routes: copies, comparison, text. */
 #include "backend/routes.h"
 
-static int route_copy(struct config_route *dst, const struct config_route *src)
-{
-    *dst = (struct config_route){.domain = str_dup_c(src->domain),
-                                 .user = str_dup_c(src->user),
-                                 .listener = str_dup_c(src->listener),
-                                 .proto = src->proto,
-                                 .pool = str_dup_c(src->pool)};
-    bool is_whole = !src->domain == !dst->domain && !src->user == !dst->user &&
-                    !src->listener == !dst->listener && !src->pool == !dst->pool;
-    return is_whole ? 0 : -ERR_NOMEM;
-}
-
 int routes_new(const struct config_route *v, size_t n, struct routes **ret)
 {
     struct routes *r = calloc(1, sizeof(*r));
@@ -27,7 +15,16 @@ int routes_new(const struct config_route *v, size_t n, struct routes **ret)
     atomic_init(&r->refs, 1);
     r->v = copy;
     while (err == 0 && r->n < n) {
-        err = route_copy(&copy[r->n], &v[r->n]);
+        struct config_route *dst = &copy[r->n];
+        const struct config_route *src = &v[r->n];
+        *dst = (struct config_route){.domain = str_dup_c(src->domain),
+                                     .user = str_dup_c(src->user),
+                                     .listener = str_dup_c(src->listener),
+                                     .proto = src->proto,
+                                     .pool = str_dup_c(src->pool)};
+        bool is_whole = !src->domain == !dst->domain && !src->user == !dst->user &&
+                        !src->listener == !dst->listener && !src->pool == !dst->pool;
+        err = is_whole ? 0 : -ERR_NOMEM;
         r->n++;
     }
     if (err < 0)

@@ -35,18 +35,6 @@ static void check_fleet_servers(struct check *k, const struct config_fleet *f)
         check_error(k, "fleet.password_file", "is missing: fleet.user needs it");
 }
 
-static void check_fleet_secret(struct check *k, const struct config_fleet *f)
-{
-    struct stat st;
-    if (!f->secret_file)
-        check_error(k, "fleet.secret_file",
-                    "is missing: the fleet needs it (32 random bytes, the "
-                    "same on all nodes)");
-    else if (k->is_here && stat(f->secret_file, &st) == 0 && st.st_mode & S_IROTH)
-        check_error(k, "fleet.secret_file", "%s can be read by everybody: chmod o-r",
-                    f->secret_file);
-}
-
 void check_fleet(struct check *k)
 {
     const struct config *c = k->config;
@@ -54,7 +42,14 @@ void check_fleet(struct check *k)
     k->key[0] = '\0';
     if (f->name) {
         check_fleet_servers(k, f);
-        check_fleet_secret(k, f);
+        struct stat st;
+        if (!f->secret_file)
+            check_error(k, "fleet.secret_file",
+                        "is missing: the fleet needs it (32 random bytes, the "
+                        "same on all nodes)");
+        else if (k->is_here && stat(f->secret_file, &st) == 0 && st.st_mode & S_IROTH)
+            check_error(k, "fleet.secret_file", "%s can be read by everybody: chmod o-r",
+                        f->secret_file);
         if (c->node && str_index(str_of(c->node), '#') >= 0)
             check_error(k, "node", "\"%s\" must hold no \"#\" in a fleet", c->node);
         return;

@@ -87,16 +87,6 @@ static const struct known *resolve_host(struct resolving *r, struct str host)
     return k;
 }
 
-static void resolve_complain(const struct resolving *r, size_t listener, const struct known *k)
-{
-    char key[64];
-    const char *file;
-    (void)snprintf(key, sizeof(key), "listeners[%zu].address", listener);
-    unsigned line = config_place_line(r->places, key, &file);
-    config_problem_add(r->problems, file, line, key, false, "\"%s\" has no address: %s", k->host,
-                       k->why);
-}
-
 static int resolve_add(const struct resolving *r, struct config_strings *list, struct str text)
 {
     for (size_t i = 0; i < list->n; i++)
@@ -121,7 +111,12 @@ static int resolve_address(struct resolving *r, size_t listener, const char *add
     if (!k)
         return -ERR_NOMEM;
     if (k->n == 0) {
-        resolve_complain(r, listener, k);
+        char key[64];
+        const char *file;
+        (void)snprintf(key, sizeof(key), "listeners[%zu].address", listener);
+        unsigned line = config_place_line(r->places, key, &file);
+        config_problem_add(r->problems, file, line, key, false, "\"%s\" has no address: %s",
+                           k->host, k->why);
         return resolve_add(r, list, str_of(address));
     }
     for (size_t i = 0; i < k->n && err == 0; i++) {

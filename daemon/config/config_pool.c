@@ -119,31 +119,6 @@ uint64_t config_pool_number(const struct config_pool *p, size_t key)
 
 #define POOL_WORDS_MAX 16
 
-/* Several words as a list; texts borrow from list, which is cut into them. */
-static void value_cut(char *list, struct config_value *items, struct config_value *v)
-{
-    *v = (struct config_value){.kind = VALUE_ITEMS, .items = items};
-    for (char *word = list, *next; word && v->n_items < POOL_WORDS_MAX; word = next) {
-        next = strchr(word, ',');
-        if (next)
-            *next++ = '\0';
-        items[v->n_items++] = (struct config_value){.kind = VALUE_TEXT, .text = word};
-    }
-}
-
-/* The kind of value that the file would have; of another one the setter says what it wants. */
-static struct config_value value_of(const struct config_key *k, const char *text)
-{
-    struct config_value v = {.kind = VALUE_TEXT, .text = text};
-    uint64_t n;
-    bool is_true = strcmp(text, "true") == 0;
-    if (k->type == CONFIG_BOOL && (is_true || strcmp(text, "false") == 0))
-        v = (struct config_value){.kind = VALUE_BOOL, .number = is_true};
-    if (k->type == CONFIG_NUMBER && str_to_u64(str_of(text), INT64_MAX, &n) == 0)
-        v = (struct config_value){.kind = VALUE_INT, .number = (int64_t)n};
-    return v;
-}
-
 int config_pool_set(struct config *derived, struct config_pool *p, size_t key, const char *text,
                     char **ret_error)
 {
@@ -152,7 +127,14 @@ int config_pool_set(struct config *derived, struct config_pool *p, size_t key, c
     char *base = (char *)p + at;
     AUTO_BUF why = BUF_INIT;
     AUTO_FREE char *list = str_dup_c(text);
-    struct config_value items[POOL_WORDS_MAX], v = value_of(k, text);
+    /* The kind of value that the file would have; of another one the setter says what it wants. */
+    struct config_value items[POOL_WORDS_MAX], v = {.kind = VALUE_TEXT, .text = text};
+    uint64_t n;
+    bool is_true = strcmp(text, "true") == 0;
+    if (k->type == CONFIG_BOOL && (is_true || strcmp(text, "false") == 0))
+        v = (struct config_value){.kind = VALUE_BOOL, .number = is_true};
+    if (k->type == CONFIG_NUMBER && str_to_u64(str_of(text), INT64_MAX, &n) == 0)
+        v = (struct config_value){.kind = VALUE_INT, .number = (int64_t)n};
     const struct config_reading r = {.memory = config_memory_of(derived), .error = &why};
     if (!list)
         return -ERR_NOMEM;
@@ -160,8 +142,16 @@ int config_pool_set(struct config *derived, struct config_pool *p, size_t key, c
         *(const char **)config_member(k, base) = NULL;
         return 0;
     }
-    if (k->type == CONFIG_WORDS)
-        value_cut(list, items, &v);
+    if (k->type == CONFIG_WORDS) {
+        /* Several words; their texts borrow from list, which is cut into them. */
+        v = (struct config_value){.kind = VALUE_ITEMS, .items = items};
+        for (char *word = list, *next; word && v.n_items < POOL_WORDS_MAX; word = next) {
+            next = strchr(word, ',');
+            if (next)
+                *next++ = '\0';
+            items[v.n_items++] = (struct config_value){.kind = VALUE_TEXT, .text = word};
+        }
+    }
     int err = config_value_set(k, base, &v, &r);
     if (err == -ERR_CONFIG) {
         const char *sentence = buf_cstr(&why);

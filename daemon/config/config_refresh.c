@@ -142,17 +142,6 @@ static int try_set(const struct tls_set *set, struct files *files, char **ret_er
     return t.n_certs == 0 ? 0 : try_tls(&t, files, ret_error); /* 0: nobody uses them */
 }
 
-/* Calls fn with what try_set reads, as sets. */
-static int each_set_tried(const struct tls_set *set, tls_set_fn *fn, void *arg)
-{
-    if (set->pool)
-        return each_set_of_pool(set->pool, fn, arg);
-    if (set->auth)
-        return each_set_of_auth(set->auth, fn, arg);
-    const struct config_tls t = set_tls(set);
-    return each_set_of_tls(&t, set->where, fn, arg);
-}
-
 /* Listeners without a group of their own mostly stand together: they have copies of the same bytes.
  */
 static int try_all(const struct config *c, struct files *files, char **ret_error)
@@ -249,7 +238,13 @@ static int pick_all(struct picked *p)
 static int pick_set(struct picked *p, const struct tls_set *set)
 {
     struct each_file e = {pick_path, p};
-    return each_set_tried(set, on_set_files, &e);
+    /* Calls fn with what try_set reads, as sets. */
+    if (set->pool)
+        return each_set_of_pool(set->pool, on_set_files, &e);
+    if (set->auth)
+        return each_set_of_auth(set->auth, on_set_files, &e);
+    const struct config_tls t = set_tls(set);
+    return each_set_of_tls(&t, set->where, on_set_files, &e);
 }
 
 /* Tries what is in `paths`, with all else or (set) with what the set needs; 0 with *ret, or why not

@@ -189,25 +189,19 @@ static void export_routes(struct export *x, const struct pools *pools)
     x->config.n_routes = n;
 }
 
-/* States are no part of a file. */
-static int export_states(const struct runtime *rt, struct buf *out)
-{
-    int err = 0;
-    LIST_FOREACH (it, runtime_entries(rt)) {
-        const struct pool_edit *p = &LIST_ITEM(it, struct runtime_entry, link)->now.edit;
-        if (err == 0 && p->admin[0] && !str_has_crlf_nul(str_of(p->name)))
-            err = buf_printf(out, "# %s/%s: %s\n", p->pool, p->name, p->admin);
-    }
-    return err;
-}
-
 void command_config_export(struct request *r)
 {
     AUTO_BUF text = BUF_INIT;
     CLEANUP(export_fini) struct export x = {0};
     size_t n;
     const struct pool_edit *edits = runtime_edits(request_control(r)->runtime, &n);
-    int err = export_states(request_control(r)->runtime, &text);
+    /* States are no part of a file. */
+    int err = 0;
+    LIST_FOREACH (it, runtime_entries(request_control(r)->runtime)) {
+        const struct pool_edit *p = &LIST_ITEM(it, struct runtime_entry, link)->now.edit;
+        if (err == 0 && p->admin[0] && !str_has_crlf_nul(str_of(p->name)))
+            err = buf_printf(&text, "# %s/%s: %s\n", p->pool, p->name, p->admin);
+    }
     if (err == 0)
         err = listener_pause_comment(request_control(r), &text);
     if (err == 0)

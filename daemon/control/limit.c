@@ -241,18 +241,6 @@ static void limit_widen(struct limit_target *s)
         limit_target_of_addr(s, &a);
 }
 
-/* What the request does not name stays as an earlier override has it. */
-static struct rule_spec limit_spec(const struct request *r, const struct limit_target *s)
-{
-    const struct rule *old = rules_find(&limiter_limits(request_control(r)->limiter)->overrides, s);
-    return (struct rule_spec){
-        .subject = *s,
-        .sessions = request_number(r, "sessions", old ? old->sessions : RULE_KEEP),
-        .login_rate = request_number(r, "login_rate", old ? old->login_rate : RULE_KEEP),
-        .failures = request_number(r, "failures", old ? old->failures : RULE_KEEP),
-    };
-}
-
 void command_limit_set(struct request *r)
 {
     struct rule_edit u;
@@ -270,7 +258,15 @@ void command_limit_set(struct request *r)
         }
     for (size_t i = 0; i < u.n; i++) {
         limit_widen(&u.subjects[i]);
-        struct rule_spec spec = limit_spec(r, &u.subjects[i]);
+        /* What the request does not name stays as an earlier override has it. */
+        const struct rule *old =
+            rules_find(&limiter_limits(request_control(r)->limiter)->overrides, &u.subjects[i]);
+        struct rule_spec spec = {
+            .subject = u.subjects[i],
+            .sessions = request_number(r, "sessions", old ? old->sessions : RULE_KEEP),
+            .login_rate = request_number(r, "login_rate", old ? old->login_rate : RULE_KEEP),
+            .failures = request_number(r, "failures", old ? old->failures : RULE_KEEP),
+        };
         (void)rule_edit_put(&u, &spec);
     }
     rule_edit_end(&u);

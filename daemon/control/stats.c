@@ -10,13 +10,6 @@
 
 /* ---- stats history ---- */
 
-static json_t *history_row(const struct history_sample *s, uint64_t wall_ms)
-{
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "time", (json_int_t)wall_ms, "sessions",
-                     (json_int_t)s->sessions, "logins", (json_int_t)s->logins, "failures",
-                     (json_int_t)s->failures, "in", (json_int_t)s->in, "out", (json_int_t)s->out);
-}
-
 /* NULL: the request is answered. */
 static const struct history_series *history_asked(struct request *r)
 {
@@ -61,7 +54,11 @@ void command_stats_history(struct request *r)
     for (size_t back = n; back-- > 0;) {
         uint64_t at;
         const struct history_sample *sample = history_get(h, s, is_minutes, back, &at);
-        (void)json_array_append_new(rows, history_row(sample, at));
+        (void)json_array_append_new(
+            rows, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "time", (json_int_t)at, "sessions",
+                            (json_int_t)sample->sessions, "logins", (json_int_t)sample->logins,
+                            "failures", (json_int_t)sample->failures, "in", (json_int_t)sample->in,
+                            "out", (json_int_t)sample->out));
     }
     request_rows(r, rows, NULL);
 }

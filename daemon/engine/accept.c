@@ -148,17 +148,6 @@ static void accept_option(int fd, int level, int name, int value)
         (void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-/* UNIX sockets refuse the TCP options, without harm. */
-static void accept_keep_alive(int fd, const struct config_listener *l)
-{
-    if (!l->so_keepalive)
-        return;
-    accept_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    accept_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)(l->keepalive_idle_ms / 1000));
-    accept_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(l->keepalive_interval_ms / 1000));
-    accept_option(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)l->keepalive_count);
-}
-
 static void acceptor_hand_over(struct acceptor *a, int fd, const struct addr *peer)
 {
     struct setup *setup = a->all->setup;
@@ -177,7 +166,14 @@ static void acceptor_hand_over(struct acceptor *a, int fd, const struct addr *pe
     }
     if (!acceptor_admit(a, fd, peer, &is_counted))
         return;
-    accept_keep_alive(fd, setup->listeners[a->index].config);
+    /* UNIX sockets refuse the TCP options, without harm. */
+    const struct config_listener *l = setup->listeners[a->index].config;
+    if (l->so_keepalive) {
+        accept_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+        accept_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)(l->keepalive_idle_ms / 1000));
+        accept_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(l->keepalive_interval_ms / 1000));
+        accept_option(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)l->keepalive_count);
+    }
     if (worker_accept(w, setup, a->index, fd, peer, is_counted) < 0) {
         close(fd);
         if (is_counted)

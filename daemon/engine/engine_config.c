@@ -96,16 +96,6 @@ static void engine_refuse(const struct engine *e, struct delivery *d)
     delivery_free(d);
 }
 
-/* One that was just started: until it answers no handshake of this content would succeed. After
- * that it is as one that fell silent. */
-static void engine_await_keys(const struct delivery *d)
-{
-    struct key_service *keys = d->keys ? key_service_find(d->keys) : NULL;
-    if (keys && key_service_await(keys, ENGINE_KEYS_MS) < 0)
-        LOG_EVENT(LOG_LEVEL_WARN, "key-process-slow");
-    key_service_unref(keys);
-}
-
 /* Reloads have one turn after another: there is one proposal at most. */
 int engine_read_config(void *arg, enum control_read how, struct config **ret,
                        struct config_problems *ret_problems, char **ret_error)
@@ -131,8 +121,14 @@ int engine_read_config(void *arg, enum control_read how, struct config **ret,
         config_unref(STEAL(*ret));
         err = -ERR_EXISTS;
     }
-    if (err == 0)
-        engine_await_keys(d);
+    if (err == 0) {
+        /* One that was just started: until it answers no handshake of this content would succeed.
+         * After that it is as one that fell silent. */
+        struct key_service *keys = d->keys ? key_service_find(d->keys) : NULL;
+        if (keys && key_service_await(keys, ENGINE_KEYS_MS) < 0)
+            LOG_EVENT(LOG_LEVEL_WARN, "key-process-slow");
+        key_service_unref(keys);
+    }
     if (err == 0 && d->number)
         engine_refuse(e, engine_propose(e, d));
     else
@@ -155,14 +151,6 @@ static bool engine_post_free(void *arg, struct job *j)
     return e->jobs && jobs_post(e->jobs, j) == 0; /* the workers have ended before there is none */
 }
 
-static void engine_configure_resolver(struct engine *e, const struct config_resolver *c)
-{
-    const struct resolver_spec spec = config_resolver_spec(c);
-    int err = resolver_configure(e->resolver, &spec);
-    if (err < 0)
-        LOG_EVENT(LOG_LEVEL_ERROR, "resolver-failed", KV_ERR("error", err));
-}
-
 void engine_publish(struct engine *e, struct setup *setup)
 {
     struct setup *old = e->setup;
@@ -181,7 +169,10 @@ void engine_publish(struct engine *e, struct setup *setup)
             LOG_EVENT(LOG_LEVEL_ERROR, "publish-failed", KV_U64("worker", i),
                       KV_ERR("error", -ERR_NOMEM));
     checks_configure(e->checks, setup->pools);
-    engine_configure_resolver(e, &setup->config->resolver);
+    const struct resolver_spec spec = config_resolver_spec(&setup->config->resolver);
+    int err = resolver_configure(e->resolver, &spec);
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "resolver-failed", KV_ERR("error", err));
     setup_unref(old);
 }
 

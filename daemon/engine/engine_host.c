@@ -77,36 +77,17 @@ static void on_stop_tick(struct loop_timer *t)
         loop_timer_set(e->loop, t, ENGINE_STOP_TICK_MS);
 }
 
-/* Each worker gets its part of the rate, by its sessions. */
-static void engine_end_sessions(const struct engine *e, uint64_t grace_ms, uint64_t rate,
-                                uint64_t sessions)
-{
-    struct session_kill_spec spec = {.kind = REPLY_SHUTDOWN, .grace_ms = grace_ms};
-    for (size_t i = 0; i < e->n_workers; i++) {
-        uint64_t load = worker_load(e->workers[i]);
-        spec.rate = rate * (load ? load : 1);
-        spec.per = sessions ? sessions : 1;
-        if (session_kill_post(worker_mailbox(e->workers[i]), &spec) < 0)
-            LOG_EVENT(LOG_LEVEL_ERROR, "farewell-failed", KV_U64("worker", i));
-    }
-}
-
-/* The longest time that clients of any listener get to read the last words. */
-static uint64_t engine_closing_ms(const struct config *c)
-{
-    uint64_t most = c->timeouts.closing_ms;
-    for (size_t i = 0; i < c->n_listeners; i++)
-        if (c->listeners[i].timeouts.closing_ms > most)
-            most = c->listeners[i].timeouts.closing_ms;
-    return most;
-}
-
 void engine_stop(struct engine *e, const char *why, uint64_t rate)
 {
     if (e->is_stopping)
         return;
     e->is_stopping = true;
-    uint64_t limit = engine_closing_ms(e->setup->config) + ENGINE_FAREWELL_MS;
+    /* The longest time that clients of any listener get to read the last words. */
+    uint64_t most = e->setup->config->timeouts.closing_ms;
+    for (size_t i = 0; i < e->setup->config->n_listeners; i++)
+        if (e->setup->config->listeners[i].timeouts.closing_ms > most)
+            most = e->setup->config->listeners[i].timeouts.closing_ms;
+    uint64_t limit = most + ENGINE_FAREWELL_MS;
     uint64_t wanted = e->setup->config->shutdown_timeout_ms;
     uint64_t time = wanted ? wanted : limit, sessions = engine_sessions(e);
     uint64_t rest = time / 3 < ENGINE_FAREWELL_MS ? time / 3 : ENGINE_FAREWELL_MS;
@@ -115,7 +96,15 @@ void engine_stop(struct engine *e, const char *why, uint64_t rate)
     LOG_EVENT(LOG_LEVEL_NOTICE, "stopping", KV_STR("reason", why), KV_U64("sessions", sessions),
               KV_U64("rate", rate));
     acceptors_free(STEAL(e->acceptors));
-    engine_end_sessions(e, time - rest, rate, sessions);
+    /* Each worker gets its part of the rate, by its sessions. */
+    struct session_kill_spec spec = {.kind = REPLY_SHUTDOWN, .grace_ms = time - rest};
+    for (size_t i = 0; i < e->n_workers; i++) {
+        uint64_t load = worker_load(e->workers[i]);
+        spec.rate = rate * (load ? load : 1);
+        spec.per = sessions ? sessions : 1;
+        if (session_kill_post(worker_mailbox(e->workers[i]), &spec) < 0)
+            LOG_EVENT(LOG_LEVEL_ERROR, "farewell-failed", KV_U64("worker", i));
+    }
     e->stop_by_ms = loop_now_ms(e->loop) + time;
     if (rate > 0)
         e->stop_by_ms += (sessions + 1) * 1000 / rate + ENGINE_STOP_SLACK_MS;

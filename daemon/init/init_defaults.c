@@ -13,17 +13,6 @@
 static const char own_sign_remark[] =
     "the certificate is self-signed: good for a trial, but no mail client trusts it";
 
-static int default_cert(const struct init_answers *a, const struct init_machine *m,
-                        char **ret_value, const char **ret_remark)
-{
-    AUTO_FREE char *key = NULL;
-    bool is_own_sign;
-    int err = init_certs_find(m->root, a->v[INIT_SERVER_NAME], ret_value, &key, &is_own_sign);
-    if (err == 0 && is_own_sign)
-        *ret_remark = own_sign_remark;
-    return err;
-}
-
 /* Of a certificate that was found, the key of the same place; else what stands beside it. */
 static int default_key(const struct init_answers *a, const struct init_machine *m, char **ret_value)
 {
@@ -75,8 +64,14 @@ int init_default(const struct init_answers *a, enum init_id id, const struct ini
 {
     *ret_value = NULL;
     *ret_remark = NULL;
-    if (id == INIT_CERT)
-        return default_cert(a, m, ret_value, ret_remark);
+    if (id == INIT_CERT) {
+        AUTO_FREE char *key = NULL;
+        bool is_own_sign;
+        int err = init_certs_find(m->root, a->v[INIT_SERVER_NAME], ret_value, &key, &is_own_sign);
+        if (err == 0 && is_own_sign)
+            *ret_remark = own_sign_remark;
+        return err;
+    }
     if (id == INIT_KEY)
         return default_key(a, m, ret_value);
     bool has_folder = id == INIT_FOLDER && !m->is_root && m->home;

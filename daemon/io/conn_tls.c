@@ -26,17 +26,6 @@
 #define RECORD_CREDIT_PER_MS 2       /* a slow machine that writes byte by byte sends fewer */
 #define RECORD_CREDIT_HANDSHAKE 2048 /* of a whole handshake: 256 KiB */
 
-/* Only the last reader's bytes lie in the loop's buffer: whoever comes next moves them to their
- * owner. */
-static void tls_io_evict(struct loop_tls_io *io)
-{
-    struct conn_tls *owner = io->in_owner;
-    if (owner && io->in_len > 0 && buf_append(&owner->rest, io->in + io->in_start, io->in_len) != 0)
-        owner->read_error = ERR_NOMEM;
-    io->in_owner = NULL;
-    io->in_start = io->in_len = 0;
-}
-
 static size_t tls_raw_pending(const struct conn_tls *t)
 {
     const struct loop_tls_io *io = loop_tls_io(t->conn->loop);
@@ -87,8 +76,16 @@ static ssize_t tls_pull(gnutls_transport_ptr_t ptr, void *data, size_t cap)
         gnutls_transport_set_errno(t->session, EAGAIN);
         return -1;
     }
-    if (io->in_owner != t)
-        tls_io_evict(io);
+    if (io->in_owner != t) {
+        /* Only the last reader's bytes lie in the loop's buffer: whoever comes next moves them to
+         * their owner. */
+        struct conn_tls *owner = io->in_owner;
+        if (owner && io->in_len > 0 &&
+            buf_append(&owner->rest, io->in + io->in_start, io->in_len) != 0)
+            owner->read_error = ERR_NOMEM;
+        io->in_owner = NULL;
+        io->in_start = io->in_len = 0;
+    }
     do
         n = recv(c->fd, io->in, sizeof(io->in), MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);

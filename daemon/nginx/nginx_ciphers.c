@@ -176,14 +176,6 @@ static void ciphers_apply(struct ciphers *c, char sign, struct str words)
     ciphers_move(c, is_moved);
 }
 
-static void ciphers_by_strength(struct ciphers *c)
-{
-    bool is_weaker[SUITES_MAX] = {false};
-    for (size_t i = 0; i < c->n; i++)
-        is_weaker[i] = ciphers_enc[c->v[i].enc].bits < 256;
-    ciphers_move(c, is_weaker);
-}
-
 static void ciphers_choose(struct ciphers *c, struct str text)
 {
     ciphers_init(c);
@@ -196,10 +188,14 @@ static void ciphers_choose(struct ciphers *c, struct str text)
         char sign = one.n > 0 && strchr("-+!", one.p[0]) ? one.p[0] : '\0';
         if (sign)
             one = str_skip(one, 1);
-        if (str_eq(one, STR("@STRENGTH")))
-            ciphers_by_strength(c);
-        else if (one.n > 0 && one.p[0] != '@')
+        if (str_eq(one, STR("@STRENGTH"))) {
+            bool is_weaker[SUITES_MAX] = {false};
+            for (size_t i = 0; i < c->n; i++)
+                is_weaker[i] = ciphers_enc[c->v[i].enc].bits < 256;
+            ciphers_move(c, is_weaker);
+        } else if (one.n > 0 && one.p[0] != '@') {
             ciphers_apply(c, sign, one);
+        }
     }
 }
 
@@ -237,16 +233,6 @@ static void ciphers_add_enc(struct ciphers_parts *p, unsigned enc)
     if (!(p->enc & 1U << enc))
         p->order[p->n_order++] = enc;
     p->enc |= 1U << enc;
-}
-
-static void ciphers_split(const struct ciphers *c, struct ciphers_parts *p)
-{
-    for (size_t i = 0; i < c->n; i++)
-        if (c->v[i].is_chosen) {
-            p->kx |= 1U << c->v[i].kx;
-            p->mac |= 1U << c->v[i].mac;
-            ciphers_add_enc(p, c->v[i].enc);
-        }
 }
 
 /* GnuTLS has one list of ciphers for TLS 1.3 and the older ones. */
@@ -365,8 +351,14 @@ int nginx_ciphers_priority(const struct nginx_tls_wish *w, struct buf *ret_prior
     ciphers_choose(&c, w->ciphers);
     if (!w->has_dh_params)
         ciphers_apply(&c, '!', STR("DHE"));
-    if (has_12)
-        ciphers_split(&c, &parts);
+    if (has_12) {
+        for (size_t i = 0; i < c.n; i++)
+            if (c.v[i].is_chosen) {
+                parts.kx |= 1U << c.v[i].kx;
+                parts.mac |= 1U << c.v[i].mac;
+                ciphers_add_enc(&parts, c.v[i].enc);
+            }
+    }
     bool is_empty = has_12 && parts.kx == 0;
     int err = buf_append_c(ret_priority, "NONE");
     if (w->versions & NGINX_TLS_1_3 && err == 0)

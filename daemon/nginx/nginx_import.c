@@ -104,18 +104,6 @@ static struct nginx_directive *import_find(const struct nginx_directive *block, 
     return NULL;
 }
 
-static struct nginx_directive *import_default(struct nginx_import *im, const char *text)
-{
-    struct nginx_directive **v =
-        realloc(im->defaults, (im->n_defaults + 1) * sizeof(struct nginx_directive *));
-    struct nginx_directive *d = v ? nginx_tree_default(text) : NULL;
-    if (v)
-        im->defaults = v;
-    if (d)
-        v[im->n_defaults++] = d;
-    return d;
-}
-
 /* The directives of a row that hold for a server: those of the nearest block that has any. */
 static int import_row(struct nginx_import *im, struct nginx_server *s, const struct nginx_row *row)
 {
@@ -125,7 +113,13 @@ static int import_row(struct nginx_import *im, struct nginx_server *s, const str
         d = import_find(block, row->name);
     int err = 0;
     if (!d && row->standard) {
-        d = import_default(im, row->standard);
+        struct nginx_directive **v =
+            realloc(im->defaults, (im->n_defaults + 1) * sizeof(struct nginx_directive *));
+        d = v ? nginx_tree_default(row->standard) : NULL;
+        if (v)
+            im->defaults = v;
+        if (d)
+            v[im->n_defaults++] = d;
         return d ? nginx_row_apply(&job, row, d) : -ERR_NOMEM;
     }
     for (; d && err == 0; d = d->next)

@@ -235,19 +235,6 @@ static const struct nginx_named *place_share(struct nginx_named **v, size_t *n, 
     return err == 0 ? next : NULL;
 }
 
-/* "log-1", "log-2". */
-static int place_log_names(const struct nginx_import *im, unsigned mask, struct buf *list)
-{
-    int err = 0;
-    for (size_t i = 0; i < im->n_logs && err == 0; i++) {
-        char name[32];
-        (void)snprintf(name, sizeof(name), "log-%zu", i + 1);
-        if (mask >> i & 1)
-            err = nginx_quote_next(str_of(name), list);
-    }
-    return err;
-}
-
 /* Where servers log to different places, places have names. What the daemon itself says goes where
  * directives outside the servers say, else to the first server's. */
 static int place_logs(struct nginx_import *im)
@@ -270,7 +257,13 @@ static int place_logs(struct nginx_import *im)
         AUTO_BUF list = BUF_INIT;
         if (im->servers[i].logs == 0)
             continue;
-        err = place_log_names(im, im->servers[i].logs, &list);
+        /* "log-1", "log-2". */
+        for (size_t k = 0; k < im->n_logs && err == 0; k++) {
+            char name[32];
+            (void)snprintf(name, sizeof(name), "log-%zu", k + 1);
+            if (im->servers[i].logs >> k & 1)
+                err = nginx_quote_next(str_of(name), &list);
+        }
         if (err == 0)
             err = nginx_settings_set(&im->servers[i].groups[NGINX_OF_LISTENER], "log",
                                      buf_cstr(&list), "error_log of the server");

@@ -152,18 +152,6 @@ static void write_listener(struct writer *w, const struct nginx_import *im,
     write_close(w, is_last ? "}" : "},");
 }
 
-static void write_listeners(struct writer *w, const struct nginx_import *im)
-{
-    size_t left = 0;
-    for (size_t i = 0; i < im->n_servers; i++)
-        left += im->servers[i].n_listeners;
-    write_open(w, "\nlisteners", " = (");
-    for (size_t i = 0; i < im->n_servers; i++)
-        for (size_t j = 0; j < im->servers[i].n_listeners; j++)
-            write_listener(w, im, &im->servers[i], &im->servers[i].listeners[j], --left == 0);
-    write_close(w, ");");
-}
-
 static void write_logs(struct writer *w, const struct nginx_import *im)
 {
     if (im->n_logs == 0)
@@ -199,7 +187,14 @@ int nginx_write_conf(const struct nginx_import *im, const char *path, struct buf
     write_elements(&w, "auth", im->auths, im->n_auths, im->n_auths > 1);
     write_text(&w, "\n# How the servers that it names are reached.\n");
     write_elements(&w, "pools", im->pools, im->n_pools, true);
-    write_listeners(&w, im);
+    size_t left = 0;
+    for (size_t i = 0; i < im->n_servers; i++)
+        left += im->servers[i].n_listeners;
+    write_open(&w, "\nlisteners", " = (");
+    for (size_t i = 0; i < im->n_servers; i++)
+        for (size_t j = 0; j < im->servers[i].n_listeners; j++)
+            write_listener(&w, im, &im->servers[i], &im->servers[i].listeners[j], --left == 0);
+    write_close(&w, ");");
     return w.err;
 }
 

@@ -39,24 +39,19 @@ void breakdown_add(struct breakdown *b, const struct session_row *row)
     b->idle += is_in && !is_running;
 }
 
-/* The most first. */
-static void groups_sort(struct breakdown_groups *g)
-{
-    for (size_t i = 1; i < g->n; i++)
-        for (size_t k = i; k > 0 && g->v[k].n > g->v[k - 1].n; k--) {
-            struct breakdown_group t = g->v[k];
-            g->v[k] = g->v[k - 1];
-            g->v[k - 1] = t;
-        }
-}
-
 /* ": 12 imap, 3 pop3", the next ones behind "; ". */
 static int groups_append(struct buf *out, const struct breakdown_groups *groups, const char *on,
                          bool *is_first)
 {
     struct breakdown_groups g = *groups;
     int err = 0;
-    groups_sort(&g);
+    /* The most first. */
+    for (size_t i = 1; i < g.n; i++)
+        for (size_t k = i; k > 0 && g.v[k].n > g.v[k - 1].n; k--) {
+            struct breakdown_group t = g.v[k];
+            g.v[k] = g.v[k - 1];
+            g.v[k - 1] = t;
+        }
     for (size_t i = 0; i < g.n && err == 0; i++)
         err = buf_printf(out, "%s%" PRIu64 " %s%s",
                          i > 0       ? ", "

@@ -135,21 +135,17 @@ static void kept_fini(struct work *w)
     config_changes_fini(&k->changes);
 }
 
-static void kept_post(struct control *c)
-{
-    struct kept *k = work_new(&c->rpc, NULL, sizeof(*k), kept_run, kept_done, kept_fini);
-    if (!k)
-        return;
-    k->config = config_ref(control_setup(c)->config);
-    work_post(&k->work, NULL);
-}
-
 void configs_note_start(struct control *c, bool is_kept)
 {
     c->configs->started = config_ref(control_setup(c)->config);
     configs_settle(c);
-    if (is_kept)
-        kept_post(c);
+    if (is_kept) {
+        struct kept *k = work_new(&c->rpc, NULL, sizeof(*k), kept_run, kept_done, kept_fini);
+        if (k) {
+            k->config = config_ref(control_setup(c)->config);
+            work_post(&k->work, NULL);
+        }
+    }
 }
 
 struct config *configs_started(const struct control *c)
@@ -414,13 +410,6 @@ static void reload_answer(struct reload *l)
     request_answer(r, result);
 }
 
-static void reload_fail(struct work *w)
-{
-    LOG_EVENT(LOG_LEVEL_ERROR, "config-reload-failed", KV_ERR("error", w->err),
-              KV_STR("detail", w->error));
-    (void)work_fail(w);
-}
-
 static void reload_done(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
@@ -430,7 +419,9 @@ static void reload_done(struct work *w)
     else
         h->drop_config(h->arg);
     if (w->err < 0) {
-        reload_fail(w);
+        LOG_EVENT(LOG_LEVEL_ERROR, "config-reload-failed", KV_ERR("error", w->err),
+                  KV_STR("detail", w->error));
+        (void)work_fail(w);
         return;
     }
     configs_wait(work_control(w)->configs, l);

@@ -217,23 +217,18 @@ static int drain_kick(struct drain *d, size_t n)
     return drain_ask(d, "state=relay !phase=ending", spec);
 }
 
-static void drain_watch_deadline(struct drain *d)
-{
-    uint64_t now = loop_now_ms(d->control->host->loop);
-    if (d->deadline_ms == 0 || now < d->deadline_ms)
-        return;
-    d->deadline_ms = 0;
-    if (!d->is_kicking)
-        d->pace.at_ms = now - DRAIN_TICK_MS;
-    d->is_kicking = true;
-}
-
 static void on_drain_tick(struct loop_timer *t)
 {
     struct drain *d = CONTAINER_OF(t, struct drain, tick);
     size_t n = 0;
     int err = 0;
-    drain_watch_deadline(d);
+    uint64_t now = loop_now_ms(d->control->host->loop);
+    if (d->deadline_ms != 0 && now >= d->deadline_ms) {
+        d->deadline_ms = 0;
+        if (!d->is_kicking)
+            d->pace.at_ms = now - DRAIN_TICK_MS;
+        d->is_kicking = true;
+    }
     uint64_t left = drain_left(d);
     if (left == 0 && d->tally->n_running == 0)
         err = drain_count(d);
@@ -302,21 +297,11 @@ static void drain_leave(struct drain *d, const struct backend *b, const char *wh
     d->op->total -= sessions < d->op->total ? sessions : d->op->total;
 }
 
-static char *drain_target(const struct drain_spec *spec)
-{
-    AUTO_BUF text = BUF_INIT;
-    int err = 0;
-    for (size_t i = 0; i < spec->n && err == 0; i++)
-        err = buf_printf(&text, "%s%s/%s", i > 0 ? ", " : "", spec->backends[i]->pool,
-                         spec->backends[i]->name);
-    return err == 0 && buf_cstr(&text) ? buf_steal(&text) : NULL;
-}
-
 static struct drain *drain_new(struct control *c, const struct peer *peer,
                                const struct drain_spec *spec)
 {
     struct drain *d = calloc(1, sizeof(*d));
-    AUTO_FREE char *target = drain_target(spec);
+    AUTO_FREE char *target = op_target(spec->backends, spec->n);
     if (d) {
         d->tally = kill_tally_new();
         d->backends = calloc(spec->n, sizeof(struct backend *));

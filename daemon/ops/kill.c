@@ -181,22 +181,17 @@ static void kill_op_end(struct kill_op *k, int err)
     kill_op_finish(k, err);
 }
 
-static void kill_op_note(struct kill_op *k, const struct kill_worker *w,
-                         const struct session_ended *ended)
-{
-    struct kill_entry *e = &k->v[k->order[w->first + ended->at]];
-    e->is_ended = true;
-    e->n_cut = ended->outcome.n_cut;
-    memcpy(e->verb, ended->outcome.verb, sizeof(e->verb));
-    kill_tally_add(k->tally, &ended->outcome);
-}
-
 static void on_killed(struct ask *a, const struct session_killed *killed)
 {
     struct kill_op *k = CONTAINER_OF(a, struct kill_op, ask);
     struct kill_worker *w = &k->workers[killed->worker];
-    for (size_t i = 0; i < killed->n; i++)
-        kill_op_note(k, w, &killed->v[i]);
+    for (size_t i = 0; i < killed->n; i++) {
+        struct kill_entry *e = &k->v[k->order[w->first + killed->v[i].at]];
+        e->is_ended = true;
+        e->n_cut = killed->v[i].outcome.n_cut;
+        memcpy(e->verb, killed->v[i].outcome.verb, sizeof(e->verb));
+        kill_tally_add(k->tally, &killed->v[i].outcome);
+    }
     loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS + k->spec.grace_ms);
     if (killed->is_told && !w->has_told) {
         w->has_told = true;
@@ -332,14 +327,6 @@ static int entry_compare_idle(const void *x, const void *y)
     return a->idle > b->idle ? -1 : a->idle < b->idle;
 }
 
-static void kill_op_cut(struct kill_op *k)
-{
-    if (k->spec.first_idle == 0 || k->n <= k->spec.first_idle)
-        return;
-    qsort(k->v, k->n, sizeof(*k->v), entry_compare_idle);
-    k->n = k->spec.first_idle;
-}
-
 static int kill_op_show(const struct kill_op *k)
 {
     struct kill_found *found = calloc(k->n + 1, sizeof(*found));
@@ -358,7 +345,10 @@ static void kill_op_found(void *arg, int err, uint64_t seen, uint64_t matched)
     (void)matched;
     if (err == 0)
         err = k->is_over_max ? -ERR_TOO_MANY : k->err;
-    kill_op_cut(k);
+    if (k->spec.first_idle != 0 && k->n > k->spec.first_idle) {
+        qsort(k->v, k->n, sizeof(*k->v), entry_compare_idle);
+        k->n = k->spec.first_idle;
+    }
     if (err == 0 && k->spec.found)
         err = kill_op_show(k);
     if (err == 0 && !k->spec.is_dry && k->n > 0) {

@@ -2,6 +2,7 @@
 /* The list of operations, and what the store has of it. */
 #include "ops/ops.h"
 
+#include "backend/backend.h"
 #include "base/clock.h"
 #include "base/log/log.h"
 #include "runtime/state.h"
@@ -454,6 +455,15 @@ bool op_cancel(struct op *op)
 }
 
 /* ---- for those who run them ---- */
+
+char *op_target(struct backend *const *backends, size_t n)
+{
+    AUTO_BUF text = BUF_INIT;
+    int err = 0;
+    for (size_t i = 0; i < n && err == 0; i++)
+        err = buf_printf(&text, "%s%s/%s", i > 0 ? ", " : "", backends[i]->pool, backends[i]->name);
+    return err == 0 && buf_cstr(&text) ? buf_steal(&text) : NULL;
+}
 
 int op_begin(struct control *c, const struct op_kind *kind, const char *target,
              const struct peer *peer, void *arg, struct op **ret)

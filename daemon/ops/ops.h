@@ -55,6 +55,10 @@ struct op {
     json_t *users;    /* what became of single users: rows of op users; NULL */
 };
 
+struct backend;
+/* What an operation on backends works on, for op_begin: "main/b1, main/b2"; owned, NULL without
+ * memory. */
+char *op_target(struct backend *const *backends, size_t n);
 /* Loads earlier ones; those that still ran were interrupted. Blocking. */
 int ops_new(struct control *c, struct ops **ret, char **ret_error) NODISCARD;
 void ops_free(struct ops *o); /* NULL is fine */

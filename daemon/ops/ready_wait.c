@@ -92,19 +92,10 @@ static void on_ready_tick(struct loop_timer *t)
         ready_finish(w, OP_DONE, w->n > 1 ? "all are up" : "up");
 }
 
-static char *ready_target(struct backend *const *backends, size_t n)
-{
-    AUTO_BUF text = BUF_INIT;
-    int err = 0;
-    for (size_t i = 0; i < n && err == 0; i++)
-        err = buf_printf(&text, "%s%s/%s", i > 0 ? ", " : "", backends[i]->pool, backends[i]->name);
-    return err == 0 && buf_cstr(&text) ? buf_steal(&text) : NULL;
-}
-
 void ready_wait_start(struct request *r, struct backend *const *backends, size_t n, bool is_changed)
 {
     struct control *c = request_control(r);
-    AUTO_FREE char *target = ready_target(backends, n);
+    AUTO_FREE char *target = op_target(backends, n);
     struct ready_wait *w = calloc(1, sizeof(*w));
     if (w)
         w->backends = calloc(n, sizeof(struct backend *));

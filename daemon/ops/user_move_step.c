@@ -321,19 +321,6 @@ static void on_place(void *arg, const struct user_place *place, const char *text
         user_move_step_look(m);
 }
 
-/* All workers hold the user: what the sessions tell of the mailbox is true from now on. */
-static void user_move_step_locate(struct user_move_step *m)
-{
-    const struct user_place_spec spec = {
-        .user = m->user, .is_server_named = m->plan->is_server_named, .done = on_place, .arg = m};
-    if (!m->plan->carry)
-        user_move_step_look(m);
-    else if (user_place_find(m->control, &spec) == 0)
-        m->is_busy = true;
-    else
-        user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
-}
-
 static void on_mover_timer(struct loop_timer *t)
 {
     struct user_move_step *m = CONTAINER_OF(t, struct user_move_step, timer);
@@ -362,7 +349,15 @@ static void on_mover_held(struct ask *a, const struct session_killed *answer)
     ask_end(a);
     m->is_held = true;
     loop_timer_cancel(m->control->host->loop, &m->timer);
-    user_move_step_locate(m);
+    /* All workers hold the user: what the sessions tell of the mailbox is true from now on. */
+    const struct user_place_spec spec = {
+        .user = m->user, .is_server_named = m->plan->is_server_named, .done = on_place, .arg = m};
+    if (!m->plan->carry)
+        user_move_step_look(m);
+    else if (user_place_find(m->control, &spec) == 0)
+        m->is_busy = true;
+    else
+        user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
 }
 
 static void on_mover_over(struct ask *a)

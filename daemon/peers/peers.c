@@ -165,19 +165,6 @@ static void on_synced(struct mail *m, void *owner)
     }
 }
 
-/* Asks it to say when it has taken in all that it was told. */
-static void sync_ask(struct peers_sync *s, struct peer_engine *e)
-{
-    const struct peer_ask ask = {.kind = PEER_ASK_SYNC,
-                                 .number = s->number,
-                                 .reply = loop_mailbox(e->loop),
-                                 .deliver = on_synced};
-    if (peer_ask_begin(e, &ask) < 0)
-        return;
-    json_pipe_send(e->pipe, "sync", json_pack("{s:I}", "n", (json_int_t)s->number));
-    s->n_waiting++;
-}
-
 bool peers_spread(struct rpc *rpc, struct request *r)
 {
     struct control *c = rpc_control(rpc);
@@ -192,8 +179,17 @@ bool peers_spread(struct rpc *rpc, struct request *r)
         if (!peer_engine_is_old(e) || !peer_engine_is_up(e))
             continue;
         peer_state_tell(e, commands_reach(r->command), r);
-        if (s)
-            sync_ask(s, e);
+        if (s) {
+            /* Asks it to say when it has taken in all that it was told. */
+            const struct peer_ask ask = {.kind = PEER_ASK_SYNC,
+                                         .number = s->number,
+                                         .reply = loop_mailbox(e->loop),
+                                         .deliver = on_synced};
+            if (peer_ask_begin(e, &ask) >= 0) {
+                json_pipe_send(e->pipe, "sync", json_pack("{s:I}", "n", (json_int_t)s->number));
+                s->n_waiting++;
+            }
+        }
     }
     if (!s || s->n_waiting == 0) {
         free(s);

@@ -30,15 +30,6 @@ struct peer_facts {
     char buffer[PEER_DB_BYTES];
 };
 
-static void peer_name(struct peer *p, struct peer_facts *f)
-{
-    struct passwd pw, *found = NULL;
-    int rc = getpwuid_r(p->uid, &pw, f->buffer, sizeof(f->buffer), &found);
-    f->has_name = rc == 0 && found && str_copy(p->user, sizeof(p->user), str_of(found->pw_name));
-    if (!f->has_name)
-        (void)snprintf(p->user, sizeof(p->user), "%u", p->uid);
-}
-
 static bool peer_is_in_group(const struct peer *p, struct peer_facts *f, const char *name)
 {
     uint64_t number;
@@ -89,7 +80,11 @@ void peer_identify(struct peer *p, uint32_t gid, const struct config_control *se
         return;
     }
     f->gid = gid;
-    peer_name(p, f);
+    struct passwd pw, *found = NULL;
+    int rc = getpwuid_r(p->uid, &pw, f->buffer, sizeof(f->buffer), &found);
+    f->has_name = rc == 0 && found && str_copy(p->user, sizeof(p->user), str_of(found->pw_name));
+    if (!f->has_name)
+        (void)snprintf(p->user, sizeof(p->user), "%u", p->uid);
     if (p->role == ROLE_NONE && section) {
         if (peer_is_listed(p, f, &section->admin))
             p->role = ROLE_ADMIN;

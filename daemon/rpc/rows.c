@@ -263,17 +263,6 @@ static int rows_keep(struct rows_job *j, json_t *row)
     return 0;
 }
 
-/* The next node; with a lock what it was copied to is in j->copy. */
-static struct list *rows_next(struct rows_job *j)
-{
-    rows_lock(j);
-    struct list *node = safe_iter_next(&j->walk);
-    if (node && j->sources[j->at].copy)
-        j->sources[j->at].copy(node, j->copy);
-    rows_unlock(j);
-    return node;
-}
-
 static int rows_take(struct rows_job *j, const struct list *node)
 {
     const struct rows_source *source = &j->sources[j->at];
@@ -303,7 +292,12 @@ static void on_rows_slice(struct loop_slice *s)
 {
     struct rows_job *j = CONTAINER_OF(s, struct rows_job, slice);
     for (int i = 0; i < ROWS_PIECE; i++) {
-        const struct list *node = rows_next(j);
+        /* The next node; with a lock what it was copied to is in j->copy. */
+        rows_lock(j);
+        struct list *node = safe_iter_next(&j->walk);
+        if (node && j->sources[j->at].copy)
+            j->sources[j->at].copy(node, j->copy);
+        rows_unlock(j);
         if (!node && j->at + 1 == j->n) {
             j->n_sorted = j->sort ? j->n_kept : 0;
             s->step = on_rows_sort;

@@ -229,17 +229,6 @@ static void on_client_name(void *arg, int err, const char *name)
     authenticate_ask(s);
 }
 
-static void look_up_client(struct session *s, const struct config_resolver *how)
-{
-    struct resolver *resolver;
-    const struct resolver_spec spec = config_resolver_spec(how);
-    int err = resolver_set_get(s->env->resolvers, &spec, &resolver);
-    if (err == 0)
-        s->pre->lookup = resolver_reverse(resolver, &s->peer, on_client_name, s);
-    if (!s->pre->lookup)
-        s->pre->client_host = str_dup_c("[TEMPUNAVAIL]");
-}
-
 void authenticate(struct session *s, struct credentials *cred)
 {
     struct preauth *p = s->pre;
@@ -259,8 +248,15 @@ void authenticate(struct session *s, struct credentials *cred)
     if (s->is_ended)
         return;
     const struct config_resolver *names = &s->listener->config->resolver;
-    if (s->proto->has_client_name && names->is_on && !p->client_host)
-        look_up_client(s, names);
+    if (s->proto->has_client_name && names->is_on && !p->client_host) {
+        struct resolver *resolver;
+        const struct resolver_spec spec = config_resolver_spec(names);
+        int err = resolver_set_get(s->env->resolvers, &spec, &resolver);
+        if (err == 0)
+            s->pre->lookup = resolver_reverse(resolver, &s->peer, on_client_name, s);
+        if (!s->pre->lookup)
+            s->pre->client_host = str_dup_c("[TEMPUNAVAIL]");
+    }
     if (!p->lookup)
         authenticate_ask(s);
 }

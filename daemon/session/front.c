@@ -271,18 +271,6 @@ static void front_bad_proxy_header(struct session *s, const char *why)
     session_end(s, SESSION_END_PROXY_HEADER);
 }
 
-/* A client behind a load balancer: with TLS from the first byte nothing can be said to it. */
-static void front_refuse(struct session *s, const struct session_verdict *v)
-{
-    AUTO_BUF words = BUF_INIT;
-    session_count(s, COUNTER_LIMITED, 1);
-    if (s->listener->config->tls == LISTENER_TLS_IMPLICIT ||
-        s->proto->farewell(v->kind, v->text[0] ? v->text : NULL, &words) < 0)
-        session_end(s, SESSION_END_LIMIT);
-    else if (session_send(s, &words) == 0)
-        session_linger(s, SESSION_END_LIMIT);
-}
-
 /* The load balancer's own checks are no clients: nothing is counted for them. */
 static void front_admit(struct session *s, struct str header)
 {
@@ -299,10 +287,19 @@ static void front_admit(struct session *s, struct str header)
     if ((p->has_proxy || !is_trusted) && h->admit_client)
         h->admit_client(h->arg, s, &v);
     s->is_client_counted = v.is_counted;
-    if (v.is_refused)
-        front_refuse(s, &v);
-    else
+    if (v.is_refused) {
+        /* A client behind a load balancer: with TLS from the first byte nothing can be said to it.
+         */
+        AUTO_BUF words = BUF_INIT;
+        session_count(s, COUNTER_LIMITED, 1);
+        if (s->listener->config->tls == LISTENER_TLS_IMPLICIT ||
+            s->proto->farewell(v.kind, v.text[0] ? v.text : NULL, &words) < 0)
+            session_end(s, SESSION_END_LIMIT);
+        else if (session_send(s, &words) == 0)
+            session_linger(s, SESSION_END_LIMIT);
+    } else {
         front_open(s);
+    }
 }
 
 static void front_proxy_header(struct session *s)

@@ -33,15 +33,6 @@ int session_start(struct session_env *env, struct setup *setup, unsigned listene
 
 /* ---- deadlines ---- */
 
-/* A login that is under way fails with its session. */
-static void session_note_timeout(struct session *s)
-{
-    if (!s->pre || !s->pre->cred || s->state < SESSION_AUTH || s->state >= SESSION_RELAY)
-        return;
-    AUTO_FREE char *why = str_printf("timed out in state %s", session_state_name(s->state));
-    front_note_failure(s, REPLY_TIMEOUT, "proxy", str_of(why));
-}
-
 static void session_timeout(struct session *s)
 {
     switch ((enum session_state)s->state) {
@@ -66,7 +57,11 @@ static void session_timeout(struct session *s)
     default:
         break;
     }
-    session_note_timeout(s);
+    /* A login that is under way fails with its session. */
+    if (s->pre && s->pre->cred && s->state >= SESSION_AUTH && s->state < SESSION_RELAY) {
+        AUTO_FREE char *why = str_printf("timed out in state %s", session_state_name(s->state));
+        front_note_failure(s, REPLY_TIMEOUT, "proxy", str_of(why));
+    }
     session_leave(s, REPLY_TIMEOUT, NULL, SESSION_END_TIMEOUT);
 }
 

@@ -115,23 +115,18 @@ static bool relay_is_complete(const struct session *s)
            conn_pending(&s->client) == 0;
 }
 
-static void relay_broken(struct session *s, bool is_client, int err)
-{
-    if (is_client || relay_has_quit(s)) {
-        session_end(s, err == -ERR_TLS_FLOOD ? SESSION_END_TLS_FLOOD
-                       : relay_has_quit(s)   ? SESSION_END_CLIENT_QUIT
-                                             : SESSION_END_CLIENT_ERROR);
-    } else if (!relay_spread(s, SESSION_END_SERVER_ERROR)) {
-        s->end = SESSION_END_SERVER_ERROR;
-        relay_orphan(s);
-    }
-}
-
 static void relay_closed(struct session *s, struct conn *c, int err)
 {
     bool is_client = c == &s->client;
     if (err != -ERR_EOF) {
-        relay_broken(s, is_client, err);
+        if (is_client || relay_has_quit(s)) {
+            session_end(s, err == -ERR_TLS_FLOOD ? SESSION_END_TLS_FLOOD
+                           : relay_has_quit(s)   ? SESSION_END_CLIENT_QUIT
+                                                 : SESSION_END_CLIENT_ERROR);
+        } else if (!relay_spread(s, SESSION_END_SERVER_ERROR)) {
+            s->end = SESSION_END_SERVER_ERROR;
+            relay_orphan(s);
+        }
         return;
     }
     if (!is_client && s->kill) {
@@ -178,17 +173,6 @@ static bool relay_is_full(const struct conn *to, struct conn *from)
     return true;
 }
 
-/* The same while the session ends: what the client says beyond the command that is under way goes
- * to nobody. */
-static bool relay_pass_last(struct session *s, struct conn *c, const char *p, size_t n)
-{
-    bool is_client = c == &s->client;
-    size_t done = goodbye_pass(s, is_client, p, n);
-    relay_count(s, c, done);
-    return !s->is_ended && s->state == SESSION_RELAY && done == n &&
-           !relay_is_full(relay_peer(s, c), c) && (!is_client || goodbye_wants_client(s));
-}
-
 /* A line that servers could take for the end of the message, and what follows for commands: no
  * server gets either. */
 static void relay_refuse_data(struct session *s)
@@ -231,8 +215,14 @@ static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t 
 {
     struct conn *peer = relay_peer(s, c);
     bool is_client = c == &s->client;
-    if (s->kill)
-        return relay_pass_last(s, c, p, n);
+    if (s->kill) {
+        /* While the session ends: what the client says beyond the command that is under
+         * way goes to nobody. */
+        size_t done = goodbye_pass(s, is_client, p, n);
+        relay_count(s, c, done);
+        return !s->is_ended && s->state == SESSION_RELAY && done == n &&
+               !relay_is_full(relay_peer(s, c), c) && (!is_client || goodbye_wants_client(s));
+    }
     relay_count(s, c, n);
     if (is_client && s->watch && s->watch->is_strict)
         return relay_send_strict(s, str_n(p, n)) && !relay_is_full(peer, c);

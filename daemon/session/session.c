@@ -84,20 +84,6 @@ void session_leave_pin(struct session *s)
     pins_leave(s->env->pins, STEAL(s->pin), s->pre); /* with it the login came to nothing */
 }
 
-/* Only the states from the question for the pin to the relay have a place, only one that is held
- * waits for one, and both count in the fleet. */
-static void session_judge_place(struct session *s, enum session_state state)
-{
-    if (state < SESSION_PIN || state > SESSION_RELAY)
-        session_give_place(s);
-    if (s->pin && (state < SESSION_HELD || state > SESSION_RELAY))
-        session_leave_pin(s);
-    if (s->pre && state != SESSION_HELD) {
-        places_leave(&s->pre->wait);
-        session_drop_grant(s);
-    }
-}
-
 /* ---- states ---- */
 
 void session_set_timer(struct session *s, uint64_t delay_ms)
@@ -126,7 +112,16 @@ void session_enter(struct session *s, enum session_state state)
         return;
     }
     s->state = (uint8_t)state;
-    session_judge_place(s, state);
+    /* Only the states from the question for the pin to the relay have a place, only one that is
+     * held waits for one, and both count in the fleet. */
+    if (state < SESSION_PIN || state > SESSION_RELAY)
+        session_give_place(s);
+    if (s->pin && (state < SESSION_HELD || state > SESSION_RELAY))
+        session_leave_pin(s);
+    if (s->pre && state != SESSION_HELD) {
+        places_leave(&s->pre->wait);
+        session_drop_grant(s);
+    }
     if (s->pre)
         list_del(&s->pre->held);
     if (s->pre && state == SESSION_HELD)

@@ -25,17 +25,6 @@ struct load {
     char *cert, *key; /* paths */
 };
 
-static int load_bad(const struct load *l, int err, const char *file, const char *why,
-                    struct buf *out)
-{
-    const uint64_t number = (uint64_t)-err;
-    const struct record r = {WIRE_LOADED_BAD,
-                             5,
-                             {l->entry.name, record_field(&l->entry.version), record_field(&number),
-                              str_of(file), str_of(why)}};
-    return record_append(out, &r);
-}
-
 static int load_file(const struct load *l, const char *path, struct str *ret, const char **ret_why)
 {
     int err = files_read(l->files, path, ret);
@@ -80,8 +69,15 @@ static int load_pair(struct load *l, struct buf *out)
         err = load_hand_over(l, &opened);
         why = err < 0 ? "the key process does not take it" : NULL;
     }
-    if (err < 0)
-        return load_bad(l, err, file, why ? why : err_text(err), out);
+    if (err < 0) {
+        const uint64_t number = (uint64_t)-err;
+        const struct record r = {WIRE_LOADED_BAD,
+                                 5,
+                                 {l->entry.name, record_field(&l->entry.version),
+                                  record_field(&number), str_of(file),
+                                  str_of((why ? why : err_text(err)))}};
+        return record_append(out, &r);
+    }
     const struct record r = {
         WIRE_LOADED_PAIR,
         4,

@@ -367,18 +367,6 @@ static void upgrade_retire(struct supervisor *s, struct old_engine *old)
         engine_kill(&old->process, "it does not read");
 }
 
-/* The lowest that no other has. */
-static unsigned upgrade_old_number(const struct supervisor *s)
-{
-    unsigned number = 1;
-    for (size_t i = 0; i < s->n_olds; i++)
-        if (s->olds[i].number == number) {
-            number++;
-            i = (size_t)-1;
-        }
-    return number;
-}
-
 /* The engine that served is one of those that finish; NULL: it is gone already. */
 static struct old_engine *upgrade_make_old(struct supervisor *s)
 {
@@ -387,7 +375,13 @@ static struct old_engine *upgrade_make_old(struct supervisor *s)
         content_unref(content);
         return NULL;
     }
-    const unsigned number = upgrade_old_number(s);
+    /* The lowest that no other has. */
+    unsigned number = 1;
+    for (size_t i = 0; i < s->n_olds; i++)
+        if (s->olds[i].number == number) {
+            number++;
+            i = (size_t)-1;
+        }
     struct old_engine *old = &s->olds[s->n_olds++];
     *old = (struct old_engine){
         .process = s->now, .since_ms = clock_wall_ms(), .number = number, .content = content};

@@ -46,13 +46,6 @@ static const char *user_scheme(const struct store_user *u, const char *judge, ch
     return "crypt";
 }
 
-static void user_row_protocols(json_t *row, unsigned mask)
-{
-    AUTO_BUF text = BUF_INIT;
-    (void)!store_protocols_format(mask, &text);
-    request_set_text(row, "protocols", buf_cstr(&text));
-}
-
 json_t *user_row(const struct store_user *u, const char *judge, uint64_t now_ms)
 {
     char scratch[32];
@@ -67,7 +60,9 @@ json_t *user_row(const struct store_user *u, const char *judge, uint64_t now_ms)
     request_set_text(row, "backend_user", u->backend_user);
     request_set_text(row, "master_user", u->master_user);
     (void)json_object_set_new(row, "backend_password", json_boolean(u->backend_password != NULL));
-    user_row_protocols(row, u->protocols);
+    AUTO_BUF text = BUF_INIT;
+    (void)!store_protocols_format(u->protocols, &text);
+    request_set_text(row, "protocols", buf_cstr(&text));
     request_put_number(row, "max_sessions", u->max_sessions);
     if (strcmp(state, "active") != 0) {
         request_set_text(row, "state_text", u->state_text);

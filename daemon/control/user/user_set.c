@@ -31,15 +31,6 @@ static void edit_take_secret(char **field, char *value)
     *field = value;
 }
 
-static void edit_forget_password(struct user_edit *e)
-{
-    struct store_user *u = &e->user;
-    e->is_changed = e->is_changed || u->password_hash || u->scram || u->plain_password;
-    edit_take_secret(&u->password_hash, NULL);
-    edit_take_secret(&u->scram, NULL);
-    edit_take_secret(&u->plain_password, NULL);
-}
-
 static bool edit_has_password(const struct user_edit *e, struct str password)
 {
     const struct store_user *u = &e->user;
@@ -89,8 +80,13 @@ static int edit_passwords(struct user_edit *e)
         return edit_refuse(e, str_dup_c("password_hash is of no known scheme"));
     if (hash && e->user.password_hash && strcmp(e->user.password_hash, hash) == 0)
         return 0;
-    if (hash || is_none)
-        edit_forget_password(e);
+    if (hash || is_none) {
+        struct store_user *u = &e->user;
+        e->is_changed = e->is_changed || u->password_hash || u->scram || u->plain_password;
+        edit_take_secret(&u->password_hash, NULL);
+        edit_take_secret(&u->scram, NULL);
+        edit_take_secret(&u->plain_password, NULL);
+    }
     return hash ? user_edit_text(e, &e->user.password_hash, hash) : 0;
 }
 

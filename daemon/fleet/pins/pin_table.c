@@ -94,15 +94,6 @@ static bool pin_is_free(const struct pin *p)
     return p->asked == 0 && p->sessions == 0 && p->under_way == 0;
 }
 
-static void pin_forget(struct pin_stripe *s, struct pin *p)
-{
-    list_del(&p->link);
-    list_del(&p->dirty);
-    s->n_idle--;
-    (void)table_del(&s->by_key, pin_table_key(p));
-    pin_free(p);
-}
-
 static void pin_wake(struct pin_stripe *s, struct pin *p)
 {
     if (!p->is_idle)
@@ -134,7 +125,11 @@ static void pin_settle_idle(struct pin_table *t, struct pin_stripe *s, struct pi
         bool is_wanted = oldest->is_proved || !list_is_empty(&oldest->dirty);
         if (is_wanted && s->n_idle <= t->max_idle && oldest->idle_ms + PIN_IDLE_MS > now_ms)
             return;
-        pin_forget(s, oldest);
+        list_del(&oldest->link);
+        list_del(&oldest->dirty);
+        s->n_idle--;
+        (void)table_del(&s->by_key, pin_table_key(oldest));
+        pin_free(oldest);
     }
 }
 

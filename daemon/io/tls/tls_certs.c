@@ -92,12 +92,6 @@ static struct cert *cert_make(struct tls_certs *c, struct str name)
     return e;
 }
 
-static void cert_touch(struct tls_certs *c, struct cert *e)
-{
-    list_del(&e->used);
-    list_add_tail(&c->used, &e->used);
-}
-
 static bool certs_has(const struct tls_certs *c, const struct cert *e, uint32_t *ret_number,
                       struct tls_directory_entry *ret)
 {
@@ -223,8 +217,10 @@ static int certs_pick(struct tls_certs *c, const struct tls_directory_entry *lin
 {
     struct cert *e = map_get(&c->by_name, line->name);
     bool is_good = e && e->pair && e->version == line->version;
-    if (e)
-        cert_touch(c, e);
+    if (e) {
+        list_del(&e->used);
+        list_add_tail(&c->used, &e->used);
+    }
     bool is_hopeless = e && (e->refused == line->version || now_ms < e->retry_ms);
     if (!is_good && !is_hopeless && !is_late) {
         if (!e && c->n_pending < TLS_CERTS_PENDING_MAX && !(e = cert_make(c, line->name)))

@@ -67,17 +67,6 @@ static int hello_join(struct str bytes, struct buf *ret)
 
 /* ---- the message ---- */
 
-static int hello_server_name(struct str extension, char *ret)
-{
-    struct str list, name;
-    if (!hello_field(&extension, 2, &list) || list.n < 1 || list.p[0] != NAME_HOST)
-        return -ERR_NOT_FOUND;
-    list = str_skip(list, 1);
-    if (!hello_field(&list, 2, &name) || name.n == 0 || memchr(name.p, '\0', name.n))
-        return -ERR_NOT_FOUND;
-    return str_copy(ret, TLS_HELLO_NAME_MAX, name) ? 0 : -ERR_NOT_FOUND;
-}
-
 static int hello_parse(struct str body, char *ret)
 {
     struct str session, suites, compressions, extensions, extension;
@@ -92,8 +81,15 @@ static int hello_parse(struct str body, char *ret)
         extensions = str_skip(extensions, 2);
         if (!hello_field(&extensions, 2, &extension))
             return -ERR_NOT_FOUND;
-        if (type == EXTENSION_SERVER_NAME)
-            return hello_server_name(extension, ret);
+        if (type == EXTENSION_SERVER_NAME) {
+            struct str list, name;
+            if (!hello_field(&extension, 2, &list) || list.n < 1 || list.p[0] != NAME_HOST)
+                return -ERR_NOT_FOUND;
+            list = str_skip(list, 1);
+            if (!hello_field(&list, 2, &name) || name.n == 0 || memchr(name.p, '\0', name.n))
+                return -ERR_NOT_FOUND;
+            return str_copy(ret, TLS_HELLO_NAME_MAX, name) ? 0 : -ERR_NOT_FOUND;
+        }
     }
     return -ERR_NOT_FOUND;
 }

@@ -81,20 +81,15 @@ static void query_send(struct query *q, struct session_chunk *c, bool is_last)
 
 /* ---- life ---- */
 
-/* The next one sorts. */
-static void query_pass_turn(struct query *q)
-{
-    if (list_is_empty(&q->turn))
-        return;
-    struct session_env *env = q->env;
-    list_del(&q->turn);
-    if (!list_is_empty(&env->sorting))
-        loop_slice(env->loop, &LIST_ITEM(env->sorting.next, struct query, turn)->slice);
-}
-
 static void query_free(struct query *q)
 {
-    query_pass_turn(q);
+    /* The next one sorts. */
+    if (!list_is_empty(&q->turn)) {
+        struct session_env *env = q->env;
+        list_del(&q->turn);
+        if (!list_is_empty(&env->sorting))
+            loop_slice(env->loop, &LIST_ITEM(env->sorting.next, struct query, turn)->slice);
+    }
     list_del(&q->link);
     safe_iter_end(&q->walk);
     loop_unslice(&q->slice);
