@@ -52,15 +52,6 @@ static void guard_found_fini(struct guard_found *found)
 }
 
 /* The question without its end; owned. */
-static char *guard_words(const struct command *c, bool is_counted, struct guard_found *found)
-{
-    if (!is_counted)
-        return str_printf("%s %s: %s", c->noun, c->verb, c->summary);
-    if (found->text.len > 0)
-        return str_printf("%s %s: %s", c->noun, c->verb, buf_cstr(&found->text));
-    return str_printf("%s %s would hit %" PRIu64, c->noun, c->verb, found->count);
-}
-
 int guard_check(struct run *r, struct args *a, struct str file, struct problem *problem)
 {
     const struct command *c = a->command;
@@ -75,7 +66,11 @@ int guard_check(struct run *r, struct args *a, struct str file, struct problem *
         if (code)
             return code;
     }
-    AUTO_FREE char *words = guard_words(c, is_counted, &found);
+    AUTO_FREE char *words =
+        !is_counted ? str_printf("%s %s: %s", c->noun, c->verb, c->summary)
+        : found.text.len > 0
+            ? str_printf("%s %s: %s", c->noun, c->verb, buf_cstr(&found.text))
+            : str_printf("%s %s would hit %" PRIu64, c->noun, c->verb, found.count);
     if (!words)
         return problem_set(problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
     /* Without anything to lose the command itself says what is to be said, but for those that do

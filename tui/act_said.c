@@ -30,17 +30,6 @@ static char *said_object(const struct act *act)
                   : str_dup_c(act->command->noun);
 }
 
-/* "34 sessions ended, 2 commands cut" */
-static int said_ends(struct buf *text, const json_t *result, const char *before)
-{
-    json_int_t n = json_integer_value(json_object_get(result, "count"));
-    json_int_t cut = json_integer_value(json_object_get(result, "cut"));
-    int err = buf_printf(text, "%s%lld session%s ended", before, (long long)n, n == 1 ? "" : "s");
-    if (err == 0 && cut > 0)
-        err = buf_printf(text, ", %lld command%s cut", (long long)cut, cut == 1 ? "" : "s");
-    return err;
-}
-
 char *act_said(const struct act *act, const json_t *result)
 {
     const struct row_action *d = act->action;
@@ -64,8 +53,15 @@ char *act_said(const struct act *act, const json_t *result)
     else if (!is_kill)
         err = buf_printf(&text, "%s: %s", object ? object : "", d->said);
     /* None is worth a word only where ending them was all there was to do. */
-    if (err == 0 && has_ends && (n_ended > 0 || !d->said[0] || is_kill))
-        err = said_ends(&text, result, !is_kill && d->said[0] ? ", " : "");
+    if (err == 0 && has_ends && (n_ended > 0 || !d->said[0] || is_kill)) {
+        /* "34 sessions ended, 2 commands cut" */
+        json_int_t n = json_integer_value(json_object_get(result, "count"));
+        json_int_t cut = json_integer_value(json_object_get(result, "cut"));
+        err = buf_printf(&text, "%s%lld session%s ended", !is_kill && d->said[0] ? ", " : "",
+                         (long long)n, n == 1 ? "" : "s");
+        if (err == 0 && cut > 0)
+            err = buf_printf(&text, ", %lld command%s cut", (long long)cut, cut == 1 ? "" : "s");
+    }
     if (err == 0 && message[0])
         err = buf_printf(&text, "; %s", message);
     return err < 0 ? NULL : buf_steal(&text);

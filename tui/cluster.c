@@ -396,16 +396,6 @@ static struct merge_window *cluster_window(struct cluster *c, const struct comma
     return &w->window;
 }
 
-static const struct command *cluster_command(const char *method)
-{
-    size_t n;
-    const struct command *all = commands_all(&n);
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(all[i].method, method) == 0)
-            return &all[i];
-    return NULL;
-}
-
 /* Sends the shares to those that are there; what is waited for goes to silent ones, too. */
 static void request_send(struct cluster_request *r)
 {
@@ -443,7 +433,7 @@ bool cluster_ask(struct cluster *c, const char *method, json_t *params, rpc_clie
         json_decref(params);
         return true;
     }
-    const struct command *command = cluster_command(method);
+    const struct command *command = commands_find_method(method);
     struct cluster_request *r = command ? calloc(1, sizeof(*r)) : NULL;
     if (!r) {
         json_decref(params);

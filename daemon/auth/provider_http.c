@@ -77,6 +77,17 @@ static void http_accepted(struct auth_query *q, const struct auth_http_reply *r)
 
 #define SASL_ERROR_MAX 1000 /* a line of SMTP has room for more, a client's buffer may not */
 
+/* Nonsense is left out: the mechanism's usual words are said then. */
+static void http_take_sasl_error(struct auth_query *q, struct str base64)
+{
+    AUTO_BUF text = BUF_INIT;
+    if (base64.n == 0 || str_base64_decode(base64, &text) < 0 || text.len > SASL_ERROR_MAX ||
+        !str_is_utf8(buf_str(&text)) || str_has_crlf_nul(buf_str(&text)))
+        return;
+    free(q->result.sasl_error);
+    q->result.sasl_error = str_dup(buf_str(&text)); /* NULL: as above */
+}
+
 static void on_reply(void *arg, const struct http_result *result)
 {
     struct http_talk *k = arg;
@@ -111,14 +122,7 @@ static void on_reply(void *arg, const struct http_result *result)
         (void)str_copy(q->code, sizeof(q->code), r.code);
         q->result.code = q->code[0] ? q->code : NULL;
         q->result.wait_ms = r.wait_ms;
-        /* Nonsense is left out: the mechanism's usual words are said then. */
-        AUTO_BUF words = BUF_INIT;
-        if (r.sasl_error.n != 0 && str_base64_decode(r.sasl_error, &words) >= 0 &&
-            words.len <= SASL_ERROR_MAX && str_is_utf8(buf_str(&words)) &&
-            !str_has_crlf_nul(buf_str(&words))) {
-            free(q->result.sasl_error);
-            q->result.sasl_error = str_dup(buf_str(&words)); /* NULL: as above */
-        }
+        http_take_sasl_error(q, r.sasl_error);
         q->result.is_final = r.wait_ms == 0;
         snprintf(why, sizeof(why), "refused by the auth server%s%.200s", q->text[0] ? ": " : "",
                  q->text); /* its own words are the reason, too */

@@ -103,14 +103,6 @@ void query_unref(struct auth_query *q)
 
 /* Which providers judge clients of a listener: none where a reload has taken it away since they
  * came, for nobody knows which ones it would have now. */
-static uint64_t query_providers(const struct config *c, const char *listener)
-{
-    if (!c || !listener) /* no configuration yet; keys of a user, whoever asks for them */
-        return UINT64_MAX;
-    const struct config_listener *l = config_listener_find(c, listener);
-    return l ? l->provider_mask : 0;
-}
-
 struct auth_query *query_new(struct auth *a, const struct auth_request *r)
 {
     struct auth_query *q = malloc(sizeof(*q));
@@ -130,7 +122,12 @@ struct auth_query *query_new(struct auth *a, const struct auth_request *r)
     q->auth = a;
     q->generation = a->generation;
     q->setup = auth_setup_ref(a->setup);
-    q->providers = query_providers(a->setup->config, q->ask.listener);
+    /* No configuration yet; keys of a user, whoever asks for them: all. */
+    q->providers = UINT64_MAX;
+    if (a->setup->config && q->ask.listener) {
+        const struct config_listener *l = config_listener_find(a->setup->config, q->ask.listener);
+        q->providers = l ? l->provider_mask : 0;
+    }
     list_add_tail(&a->queries, &q->link);
     return q;
 }

@@ -170,16 +170,6 @@ bool pool_changes_are_equal(const struct pool_changes *a, const struct pool_chan
 
 /* ---- in force ---- */
 
-static int change_set_values(const struct pool_change *ch, struct config *derived,
-                             struct config_pool *p, char **ret_error)
-{
-    int err = 0;
-    for (size_t i = 0; i < config_pool_keys() && err == 0; i++)
-        if (ch->values[i])
-            err = config_pool_set(derived, p, i, ch->values[i], ret_error);
-    return err < 0 ? err : config_pool_check(derived, p, ret_error);
-}
-
 /* A pool of the file, or one that was added, into *p. */
 static int change_apply(const struct pool_change *ch, const struct config_pool *file,
                         struct config *derived, struct config_pool *p, char **ret_error)
@@ -196,8 +186,12 @@ static int change_apply(const struct pool_change *ch, const struct config_pool *
             why = str_printf("it was made like pool %s, which the file does not have", ch->like);
         err = ch->like && !like ? -ERR_CONFIG : config_pool_init(derived, &made, ch->name, like);
     }
-    if (err == 0)
-        err = change_set_values(ch, derived, &made, &why);
+    if (err == 0) {
+        for (size_t i = 0; i < config_pool_keys() && err == 0; i++)
+            if (ch->values[i])
+                err = config_pool_set(derived, &made, i, ch->values[i], &why);
+        err = err < 0 ? err : config_pool_check(derived, &made, &why);
+    }
     if (err == 0)
         *p = made;
     else if (why)

@@ -215,7 +215,7 @@ void command_ban_clear(struct request *r)
     size_t n;
     struct rule_edit edit;
     struct filter *filter = NULL;
-    const struct filter_field *fields = command_filter_fields(command_find("ban.list"), &n);
+    const struct filter_field *fields = command_filter_fields(commands_find_method("ban.list"), &n);
     if (request_filter(r, "filter", fields, n, &filter) < 0)
         return;
     if (!filter && !request_bool(r, "all"))

@@ -222,14 +222,6 @@ int control_relisten(struct control *c, int fd, size_t i)
     return server_relisten(c->server, fd, config->controls[i].path);
 }
 
-static int control_run_in_fleet(struct control *c)
-{
-    const struct config *config = control_setup(c)->config;
-    const struct fleet_runs_spec spec = {
-        .control = c, .fleet = c->fleet, .secret = config->fleet.secret, .node = config->node};
-    return fleet_runs_new(&spec, &c->fleet_runs);
-}
-
 void control_note_start(struct control *c, bool is_kept)
 {
     configs_note_start(c, is_kept);
@@ -238,8 +230,12 @@ void control_note_start(struct control *c, bool is_kept)
     int err = fleet_new(c, &c->fleet);
     if (err == 0 && c->fleet && c->host->pins)
         err = fleet_pins_new(c, c->fleet, &c->fleet_pins);
-    if (err == 0 && c->fleet)
-        err = control_run_in_fleet(c);
+    if (err == 0 && c->fleet) {
+        const struct config *config = control_setup(c)->config;
+        const struct fleet_runs_spec spec = {
+            .control = c, .fleet = c->fleet, .secret = config->fleet.secret, .node = config->node};
+        err = fleet_runs_new(&spec, &c->fleet_runs);
+    }
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "fleet-start", KV_ERR("error", err));
 }

@@ -29,7 +29,7 @@ void command_fleet_run(struct request *r)
 {
     struct fleet_runs *f = request_control(r)->fleet_runs;
     const char *method = request_text(r, "method"), *text = request_text(r, "params");
-    const struct command *c = command_find(method);
+    const struct command *c = commands_find_method(method);
     if (!f) {
         request_fail(r, -ERR_UNSUPPORTED, NULL, "this proxy is in no fleet");
         return;

@@ -91,18 +91,6 @@ static const char *const certificate_states[] = {[TLS_CERTS_UNLOADED] = "listed"
                                                  [TLS_CERTS_LOADED] = "loaded",
                                                  [TLS_CERTS_REFUSED] = "refused"};
 
-static json_t *certificate_row(const struct tls_certs_row *c)
-{
-    json_t *row = json_object();
-    request_set_text(row, "name", c->name.p);
-    request_set_text(row, "state", certificate_states[c->state]);
-    if (c->expires > 0)
-        (void)json_object_set_new(
-            row, "cert_days",
-            json_integer(cert_days(c->expires, (int64_t)(clock_wall_ms() / 1000))));
-    return row;
-}
-
 void command_listener_certificates(struct request *r)
 {
     struct tls_certs *certs = request_control(r)->host->certs;
@@ -117,10 +105,18 @@ void command_listener_certificates(struct request *r)
         return;
     }
     json_t *rows = json_array();
-    for (uint32_t i = 0; tls_certs_row(certs, i, name, &c); i++)
-        if ((!pattern || str_glob(str_of(pattern), c.name)) &&
-            (!state || strcmp(state, certificate_states[c.state]) == 0))
-            (void)json_array_append_new(rows, certificate_row(&c));
+    const int64_t now = (int64_t)(clock_wall_ms() / 1000);
+    for (uint32_t i = 0; tls_certs_row(certs, i, name, &c); i++) {
+        if ((pattern && !str_glob(str_of(pattern), c.name)) ||
+            (state && strcmp(state, certificate_states[c.state]) != 0))
+            continue;
+        json_t *row = json_object();
+        request_set_text(row, "name", c.name.p);
+        request_set_text(row, "state", certificate_states[c.state]);
+        if (c.expires > 0)
+            (void)json_object_set_new(row, "cert_days", json_integer(cert_days(c.expires, now)));
+        (void)json_array_append_new(rows, row);
+    }
     table_answer(r, rows);
 }
 

@@ -297,15 +297,6 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static int worker_make_resolvers(struct session_env *env)
-{
-    const struct resolver_spec spec = config_resolver_spec(&env->setup->config->resolver);
-    int err = resolver_set_new(env->loop, &spec, &env->resolvers);
-    if (err == 0)
-        env->resolver = resolver_set_first(env->resolvers);
-    return err;
-}
-
 static int worker_make(struct worker *w)
 {
     struct session_env *env = &w->env;
@@ -326,8 +317,12 @@ static int worker_make(struct worker *w)
                                         .max_user_sessions = on_max_user_sessions,
                                         .arg = w};
     int err = loop_new(env, &env->loop);
-    if (err == 0)
-        err = worker_make_resolvers(env);
+    if (err == 0) {
+        const struct resolver_spec spec = config_resolver_spec(&env->setup->config->resolver);
+        err = resolver_set_new(env->loop, &spec, &env->resolvers);
+        if (err == 0)
+            env->resolver = resolver_set_first(env->resolvers);
+    }
     if (err == 0)
         err = auth_new(env->loop, w->spec.jobs, w->spec.store, env->resolver, &env->auth);
     if (err == 0)
@@ -343,19 +338,6 @@ static int worker_make(struct worker *w)
     return err;
 }
 
-/* Signals are the control thread's. */
-static int worker_start(struct worker *w)
-{
-    sigset_t all, old;
-    sigfillset(&all);
-    sigdelset(&all, SIGSYS); /* a refused system call, see sandbox/sandbox_calls.c */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int failed = pthread_create(&w->thread, NULL, worker_main, w);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    w->is_started = failed == 0;
-    return failed ? err_from_errno(failed) : 0;
-}
-
 int worker_new(const struct worker_spec *spec, struct worker **ret)
 {
     struct worker *w = calloc(1, sizeof(*w));
@@ -364,8 +346,17 @@ int worker_new(const struct worker_spec *spec, struct worker **ret)
     w->spec = *spec;
     list_init(&w->retirements);
     int err = worker_make(w);
-    if (err == 0)
-        err = worker_start(w);
+    if (err == 0) {
+        /* Signals are the control thread's. */
+        sigset_t all, old;
+        sigfillset(&all);
+        sigdelset(&all, SIGSYS); /* a refused system call, see sandbox/sandbox_calls.c */
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+        int failed = pthread_create(&w->thread, NULL, worker_main, w);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        w->is_started = failed == 0;
+        err = failed ? err_from_errno(failed) : 0;
+    }
     if (err < 0) {
         worker_free(w);
         return err;

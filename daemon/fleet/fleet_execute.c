@@ -78,7 +78,7 @@ static const struct command *execute_find(const struct fleet_runs *f, const char
                                           const json_t *m, int *ret_err, const char **ret_why)
 {
     const char *method = json_string_value(json_object_get(m, "method"));
-    const struct command *c = method ? command_find(method) : NULL;
+    const struct command *c = method ? commands_find_method(method) : NULL;
     *ret_err = -ERR_VERSION;
     *ret_why = NULL;
     if (json_integer_value(json_object_get(m, "schema")) > FLEET_MESSAGE_SCHEMA)

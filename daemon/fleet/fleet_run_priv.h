@@ -69,6 +69,7 @@ char *fleet_answer_error(int err, const char *text);
 
 /* ---- fleet_run.c ---- */
 
+/* Before any other of these; f is zeros. */
 void fleet_run_init(struct fleet_runs *f);
 /* The end: requests that wait are abandoned. */
 void fleet_run_fini(struct fleet_runs *f);
@@ -102,6 +103,7 @@ void fleet_execute_fini(struct fleet_runs *f);
 
 /* ---- fleet_position.c ---- */
 
+/* Nothing is read or written yet. */
 void fleet_position_init(struct fleet_runs *f);
 /* Blocking. -ERR_x of the store. */
 int fleet_position_load(struct fleet_runs *f) NODISCARD;

@@ -152,18 +152,6 @@ static int import_server(struct nginx_import *im, struct nginx_server *s)
     return err < 0 ? err : nginx_place_server(im, s);
 }
 
-static int import_main(struct nginx_import *im)
-{
-    struct nginx_job job = {.import = im, .param = nginx_row_apply_param};
-    int err = 0;
-    for (struct nginx_directive *d = im->root->first; d && err == 0; d = d->next) {
-        const struct nginx_row *row = strchr(d->words[0], ' ') ? NULL : nginx_row_find(d->words[0]);
-        if (row && row->where == NGINX_IN_MAIN)
-            err = nginx_row_apply(&job, row, d);
-    }
-    return err;
-}
-
 static int import_mail(struct nginx_import *im, struct nginx_directive *mail)
 {
     int err = import_check_block(im, mail, NGINX_IN_MAIL);
@@ -203,8 +191,15 @@ static int import_run(struct nginx_import *im, const char *path, const struct ng
     for (struct nginx_directive *d = err == 0 ? mail->next : NULL; d; d = d->next)
         if (import_is(d, "mail"))
             return nginx_fail(im, d, "directive is duplicate");
-    if (err == 0)
-        err = import_main(im);
+    if (err == 0) {
+        struct nginx_job job = {.import = im, .param = nginx_row_apply_param};
+        for (struct nginx_directive *d = im->root->first; d && err == 0; d = d->next) {
+            const struct nginx_row *row =
+                strchr(d->words[0], ' ') ? NULL : nginx_row_find(d->words[0]);
+            if (row && row->where == NGINX_IN_MAIN)
+                err = nginx_row_apply(&job, row, d);
+        }
+    }
     if (err == 0)
         err = import_mail(im, mail);
     if (err == 0)

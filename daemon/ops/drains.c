@@ -199,24 +199,6 @@ static int drain_ask(struct drain *d, const char *terms, struct kill_spec spec)
     return err;
 }
 
-static int drain_count(struct drain *d)
-{
-    const struct kill_spec spec = {.is_dry = true, .done = on_drain_counted};
-    return drain_ask(d, "!state=closing,held", spec);
-}
-
-/* Only relayed ones: who logs in at this moment is not disturbed, and told a moment later. */
-static int drain_kick(struct drain *d, size_t n)
-{
-    const struct kill_spec spec = {.first_idle = n,
-                                   .kind = REPLY_KICKED,
-                                   .text = d->text,
-                                   .grace_ms = d->grace_ms,
-                                   .tally = d->tally,
-                                   .told = on_drain_kicked};
-    return drain_ask(d, "state=relay !phase=ending", spec);
-}
-
 static void on_drain_tick(struct loop_timer *t)
 {
     struct drain *d = CONTAINER_OF(t, struct drain, tick);
@@ -230,11 +212,21 @@ static void on_drain_tick(struct loop_timer *t)
         d->is_kicking = true;
     }
     uint64_t left = drain_left(d);
-    if (left == 0 && d->tally->n_running == 0)
-        err = drain_count(d);
-    else if (left > 0 && d->is_kicking &&
-             (n = token_bucket_take(&d->pace, loop_now_ms(d->control->host->loop))) > 0)
-        err = drain_kick(d, n);
+    if (left == 0 && d->tally->n_running == 0) {
+        const struct kill_spec spec = {.is_dry = true, .done = on_drain_counted};
+        err = drain_ask(d, "!state=closing,held", spec);
+    } else if (left > 0 && d->is_kicking &&
+               (n = token_bucket_take(&d->pace, loop_now_ms(d->control->host->loop))) > 0) {
+        /* Only relayed ones: who logs in at this moment is not disturbed, and told a moment later.
+         */
+        const struct kill_spec spec = {.first_idle = n,
+                                       .kind = REPLY_KICKED,
+                                       .text = d->text,
+                                       .grace_ms = d->grace_ms,
+                                       .tally = d->tally,
+                                       .told = on_drain_kicked};
+        err = drain_ask(d, "state=relay !phase=ending", spec);
+    }
     if (!d->is_asking || err < 0)
         drain_again(d);
 }

@@ -51,15 +51,6 @@ static struct heap paced_heap(const struct paced *p)
         .v = p->left, .n = p->n_left, .size = sizeof(*p->left), .is_above = is_idle_longer};
 }
 
-static uint64_t paced_take(struct paced *p)
-{
-    uint64_t id = p->left[0].id;
-    p->left[0] = p->left[--p->n_left];
-    const struct heap h = paced_heap(p);
-    heap_sift_down(&h, 0);
-    return id;
-}
-
 static void on_paced_found(void *arg, struct kill_found *v, size_t n)
 {
     struct paced *p = arg;
@@ -134,8 +125,13 @@ static int paced_tell(struct paced *p, size_t n)
     AUTO_FREE uint64_t *ids = calloc(n + 1, sizeof(*ids));
     if (!ids)
         return -ERR_NOMEM;
-    for (size_t i = 0; i < n; i++)
-        ids[i] = paced_take(p);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t id = p->left[0].id;
+        p->left[0] = p->left[--p->n_left];
+        const struct heap h = paced_heap(p);
+        heap_sift_down(&h, 0);
+        ids[i] = id;
+    }
     const struct kill_spec spec = {.ids = ids,
                                    .n_ids = n,
                                    .kind = REPLY_KICKED,

@@ -20,6 +20,14 @@ void watch_go_opaque(struct watch *w)
     w->is_client_due = true;
 }
 
+void watch_set_verb(struct watch *w, struct str word, const char *const *verbs, size_t n)
+{
+    (void)str_copy(w->verb, sizeof(w->verb), STR("?"));
+    for (size_t i = 0; i < n; i++)
+        if (str_ieq(word, str_of(verbs[i])))
+            (void)str_copy(w->verb, sizeof(w->verb), str_of(verbs[i]));
+}
+
 bool watch_is_boundary(const struct watch *w)
 {
     /* The followers say RESPONSE whenever a response is under way, whatever the client does

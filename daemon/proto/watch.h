@@ -44,6 +44,9 @@ struct watch {
 
 /* For the followers: from now on nothing can be said. */
 void watch_go_opaque(struct watch *w);
+/* Sets the verb of a command to the one of n known ones that a word is, in any case; "?" when it is
+ * none: a SASL response must not appear in a listing. */
+void watch_set_verb(struct watch *w, struct str word, const char *const *verbs, size_t n);
 /* As listings show it; static. */
 const char *watch_phase_name(enum watch_phase p);
 /* May a farewell line be put into the server->client stream now without damage? Also true in the

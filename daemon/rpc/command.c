@@ -100,16 +100,6 @@ void command_failure_fini(struct command_failure *f)
     *f = (struct command_failure){0};
 }
 
-const struct command *command_find(const char *method)
-{
-    size_t n;
-    const struct command *all = commands_all(&n);
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(all[i].method, method) == 0)
-            return &all[i];
-    return NULL;
-}
-
 const char *command_nearest(const char *method)
 {
     size_t n;

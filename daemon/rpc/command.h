@@ -20,8 +20,6 @@ struct command_failure {
 };
 void command_failure_fini(struct command_failure *f);
 
-/* By its name on the wire; NULL when there is none. */
-const struct command *command_find(const char *method);
 /* Nearest method, or NULL. */
 const char *command_nearest(const char *method);
 /* The columns of a command for filter_parse; ids are positions for command_column_get. */

@@ -204,6 +204,14 @@ static const struct command *commands_exact(const char *noun, const char *verb)
     return NULL;
 }
 
+const struct command *commands_find_method(const char *method)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(commands[i].method, method) == 0)
+            return &commands[i];
+    return NULL;
+}
+
 const struct command *commands_find(const char *noun, const char *verb)
 {
     const struct command *c = commands_exact(noun, verb);
@@ -456,15 +464,6 @@ bool commands_has_words(const struct command_arg *arg)
     return n > 1;
 }
 
-/* "running, partly done or failed": cuts the first. */
-static struct str commands_cut_value(const char **rest)
-{
-    const char *p = *rest, *comma = strstr(p, ", "), * or = strstr(p, " or ");
-    const char *end = comma ? comma : or ? or : p + strlen(p);
-    *rest = end + (comma ? 2 : or ? 4 : 0);
-    return str_n(p, (size_t)(end - p));
-}
-
 struct str commands_value(const struct command_column *col, size_t i)
 {
     for (size_t k = 0; k < ARRAY_LEN(values); k++) {
@@ -472,8 +471,13 @@ struct str commands_value(const struct command_column *col, size_t i)
             continue;
         struct str value = STR_NULL;
         const char *rest = values[k].words;
-        for (size_t n = 0; n <= i; n++)
-            value = commands_cut_value(&rest);
+        for (size_t n = 0; n <= i; n++) {
+            /* "running, partly done or failed": cuts the first. */
+            const char *p = rest, *comma = strstr(p, ", "), * or = strstr(p, " or ");
+            const char *end = comma ? comma : or ? or : p + strlen(p);
+            rest = end + (comma ? 2 : or ? 4 : 0);
+            value = str_n(p, (size_t)(end - p));
+        }
         return value;
     }
     return STR_NULL;

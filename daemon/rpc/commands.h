@@ -122,6 +122,8 @@ size_t commands_column_index(const struct command_column *col);
 const struct command_column *commands_column_at(size_t i);
 /* The command of a noun and a verb (dashes and aliases accepted), or NULL. */
 const struct command *commands_find(const char *noun, const char *verb);
+/* By its name on the wire; NULL when there is none. */
+const struct command *commands_find_method(const char *method);
 /* An argument or column by name; dashes stand for underscores. NULL when there is none. */
 const struct command_arg *commands_arg(const struct command *c, const char *name);
 /* The first argument of a type; NULL when there is none. */

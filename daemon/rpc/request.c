@@ -342,7 +342,7 @@ static void request_dispatch(struct request *r, const char *method, const json_t
 {
     AUTO_BUF masked = BUF_INIT;
     struct command_failure failure = {0};
-    r->command = command_find(method);
+    r->command = commands_find_method(method);
     if (!r->command) {
         AUTO_BUF shown = BUF_INIT;
         if (reply_append_clean(&shown, str_of(method), REQUEST_SHOWN_MAX) < 0)

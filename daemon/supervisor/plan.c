@@ -59,16 +59,6 @@ static int plan_append_socket(struct buf *out, const struct listen_spec *s)
     return record_append(out, &r);
 }
 
-static int plan_append_directory(const struct config *c, struct buf *out)
-{
-    const uint64_t is_watched = c->tls.is_watched;
-    const struct record r = {PLAN_DIRECTORY,
-                             4,
-                             {plan_text(c->tls.directory), plan_text(c->tls.password_file),
-                              config_directory(c), record_field(&is_watched)}};
-    return c->tls.directory ? record_append(out, &r) : 0;
-}
-
 int plan_append(const struct config *c, struct buf *out)
 {
     /* With a rate the end of as many sessions as there may be takes so much longer. */
@@ -88,8 +78,14 @@ int plan_append(const struct config *c, struct buf *out)
     for (size_t i = 0; i < want.n && err == 0; i++)
         err = plan_append_socket(out, &want.v[i]);
     listen_list_fini(&want);
-    if (err == 0)
-        err = plan_append_directory(c, out);
+    if (err == 0) {
+        const uint64_t is_watched = c->tls.is_watched;
+        const struct record r = {PLAN_DIRECTORY,
+                                 4,
+                                 {plan_text(c->tls.directory), plan_text(c->tls.password_file),
+                                  config_directory(c), record_field(&is_watched)}};
+        err = c->tls.directory ? record_append(out, &r) : 0;
+    }
     for (uint64_t i = 0; i < c->n_logs && err == 0; i++)
         if (c->logs[i].target == LOG_TARGET_FILE)
             err = record_append(

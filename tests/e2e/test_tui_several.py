@@ -108,12 +108,13 @@ def test_which_node(both, proxy, other):  # noqa: F811
         both.keys(screen, "/", "node=sec*", "Enter")
         both.until_gone(r"^ test ")
         both.until(rf"^ second .*({row})")
-    rows = proxy.ctl("-s", proxy.control, "-s", other.control, "session", "list", "node=second")
-    assert [(r["node"], r["user"]) for r in rows] == [("second", SECOND)]
-    rows = proxy.ctl("-s", proxy.control, "-s", other.control, "--sort", "-node", "session", "list", "user=*")
-    assert [r["node"] for r in rows] == ["test", "test", "second"]
-    done = proxy.ctl("-s", proxy.control, "-s", other.control, "session", "kill", "node=second", "--yes")
-    assert done["count"] == 1 and not other.sessions() and len(proxy.sessions()) == 2
+    sockets = ("-o", "tsv", "-H", "-s", proxy.control, "-s", other.control)
+    assert proxy.ctl_run(*sockets, "sessions", "-c", "user", "node=second").stdout.split() == ["second", SECOND]
+    rows = proxy.ctl_run(*sockets, "--sort", "-node", "sessions", "-c", "proto").stdout.split()
+    assert rows == ["test", "imap", "test", "imap", "second", "imap"]
+    done = proxy.ctl_run(*sockets, "session", "kill", "node=second", "--yes", check=False)
+    assert done.returncode == 7 and "test: no session matches" in done.stderr + done.stdout
+    assert not other.sessions() and len(proxy.sessions()) == 2
     for c in clients:
         c.close()
 

@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     AUTO_FREE char *method = str_dup(str_cut(&in, '\n'));
     struct str text = str_cut(&in, '\n');
     FUZZ_CHECK(method);
-    const struct command *c = command_find(method);
+    const struct command *c = commands_find_method(method);
     (void)command_nearest(method);
     json_error_t error;
     json_t *params = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &error);

@@ -149,32 +149,6 @@ static void row_place(json_t *row, const struct target *t)
 
 #define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
 
-static void row_down(json_t *row, const struct backend *b)
-{
-    AUTO_BUF down = BUF_INIT;
-    if (backend_down_print(b, &down) == 0)
-        request_set_text(row, "down", buf_cstr(&down));
-}
-
-static void row_reasons(json_t *row, const struct backend *b)
-{
-    char reason[BACKEND_REASON_MAX];
-    backend_admin_reason(b, reason);
-    request_set_text(row, "admin_reason", reason);
-    backend_reason(b, reason);
-    request_set_text(row, "reason", reason);
-}
-
-static void row_places(json_t *row, const struct backend *b)
-{
-    AUTO_BUF full = BUF_INIT;
-    uint64_t places = backend_places(b), sessions = backend_sessions(b);
-    request_put_number(row, "max_sessions", LOAD(b->max_sessions));
-    request_put_number(row, "in_flight", places > sessions ? places - sessions : 0);
-    if (backend_is_full(b) && backend_places_print(b, &full) == 0)
-        request_set_text(row, "full", buf_cstr(&full));
-}
-
 static void row_state(json_t *row, const struct backend *b)
 {
     uint64_t took = LOAD(b->check_us);
@@ -193,19 +167,20 @@ static void row_state(json_t *row, const struct backend *b)
         request_put_number(row, "check_ms", (took + 500) / 1000);
     if (expires)
         (void)json_object_set_new(row, "cert_days", json_integer(cert_days(expires, now)));
-    row_places(row, b);
-    row_reasons(row, b);
-    row_down(row, b);
-}
-
-static void row_origin(json_t *row, const struct control *c, const struct target *t)
-{
-    AUTO_BUF edits = BUF_INIT;
-    const struct runtime_entry *e = runtime_find(c->runtime, t->pool, t->name);
-    bool is_edited = e && !runtime_edit_is_empty(&e->now);
-    request_set_text(row, "origin", is_edited ? "runtime" : t->member ? "file" : "dynamic");
-    if (is_edited && runtime_edit_describe(&e->now, &e->stored, &edits) == 0)
-        request_set_text(row, "edits", buf_cstr(&edits));
+    AUTO_BUF full = BUF_INIT;
+    uint64_t places = backend_places(b), sessions = backend_sessions(b);
+    request_put_number(row, "max_sessions", LOAD(b->max_sessions));
+    request_put_number(row, "in_flight", places > sessions ? places - sessions : 0);
+    if (backend_is_full(b) && backend_places_print(b, &full) == 0)
+        request_set_text(row, "full", buf_cstr(&full));
+    char reason[BACKEND_REASON_MAX];
+    backend_admin_reason(b, reason);
+    request_set_text(row, "admin_reason", reason);
+    backend_reason(b, reason);
+    request_set_text(row, "reason", reason);
+    AUTO_BUF down = BUF_INIT;
+    if (backend_down_print(b, &down) == 0)
+        request_set_text(row, "down", buf_cstr(&down));
 }
 
 json_t *backend_row(struct control *c, const struct target *t)
@@ -216,7 +191,12 @@ json_t *backend_row(struct control *c, const struct target *t)
     const struct history_series *s = history_of_backend(c->history, t->backend);
     latency_row(row, c->history, s);
     latency_row_recent(row, c->history, s);
-    row_origin(row, c, t);
+    AUTO_BUF edits = BUF_INIT;
+    const struct runtime_entry *e = runtime_find(c->runtime, t->pool, t->name);
+    bool is_edited = e && !runtime_edit_is_empty(&e->now);
+    request_set_text(row, "origin", is_edited ? "runtime" : t->member ? "file" : "dynamic");
+    if (is_edited && runtime_edit_describe(&e->now, &e->stored, &edits) == 0)
+        request_set_text(row, "edits", buf_cstr(&edits));
     return row;
 }
 
@@ -284,7 +264,8 @@ static int targets_pick(struct request *r, struct targets *all)
 {
     size_t n;
     struct filter *filter = NULL;
-    const struct filter_field *fields = command_filter_fields(command_find("backend.list"), &n);
+    const struct filter_field *fields =
+        command_filter_fields(commands_find_method("backend.list"), &n);
     struct control *c = request_control(r);
     int err = request_filter(r, "filter", fields, n, &filter);
     if (err < 0 || !filter) /* the request is answered, or there is no filter */

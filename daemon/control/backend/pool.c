@@ -44,18 +44,6 @@ static json_t *pool_row(const struct control *c, const struct pool *p)
 }
 
 /* Those that were taken out are told as long as the file has them. */
-static json_t *pool_removed_row(const struct control *c, const struct pool_change *ch)
-{
-    json_t *row = json_object();
-    AUTO_BUF edits = BUF_INIT;
-    request_set_text(row, "name", ch->name);
-    request_put_number(row, "backends", 0);
-    request_set_text(row, "origin", "runtime");
-    if (live_pools_describe(c, ch->name, &edits) == 0 && edits.len > 0)
-        request_set_text(row, "edits", buf_cstr(&edits));
-    return row;
-}
-
 void command_pool_list(struct request *r)
 {
     const struct control *c = request_control(r);
@@ -65,8 +53,16 @@ void command_pool_list(struct request *r)
         (void)json_array_append_new(rows, pool_row(c, &setup->pools->v[i]));
     for (size_t i = 0; c->pool_changes && i < c->pool_changes->n; i++) {
         const struct pool_change *ch = &c->pool_changes->v[i];
-        if (ch->is_removed && config_pool_find(setup->config, ch->name))
-            (void)json_array_append_new(rows, pool_removed_row(c, ch));
+        if (!ch->is_removed || !config_pool_find(setup->config, ch->name))
+            continue;
+        json_t *row = json_object();
+        AUTO_BUF edits = BUF_INIT;
+        request_set_text(row, "name", ch->name);
+        request_put_number(row, "backends", 0);
+        request_set_text(row, "origin", "runtime");
+        if (live_pools_describe(c, ch->name, &edits) == 0 && edits.len > 0)
+            request_set_text(row, "edits", buf_cstr(&edits));
+        (void)json_array_append_new(rows, row);
     }
     table_answer(r, rows);
 }

@@ -17,7 +17,8 @@ bool user_pick_is_batch(const struct request *r)
 bool user_pick_begin(struct request *r, struct user_pick *p)
 {
     size_t n;
-    const struct filter_field *fields = command_filter_fields(command_find("user.list"), &n);
+    const struct filter_field *fields =
+        command_filter_fields(commands_find_method("user.list"), &n);
     if (!request_has(r, "name") && !request_has(r, "filter") && !request_has(r, "from")) {
         request_fail(r, -ERR_MISSING_PARAM, NULL, "say which users: names, a filter or a file");
         return false;

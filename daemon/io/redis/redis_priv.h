@@ -85,6 +85,7 @@ static inline void redis_timer_set(struct event *timer, uint64_t us)
 
 /* ---- redis_call.c, below redis_link.c ---- */
 
+/* No call is under way. -ERR_NOMEM. */
 int redis_calls_init(struct redis_client *c) NODISCARD;
 /* Frees all calls without telling anybody. */
 void redis_calls_fini(struct redis_client *c);

@@ -14,6 +14,7 @@ struct redis_reader {
     bool is_too_long;
 };
 
+/* max_bytes: of one reply in memory, and of bytes that are not understood yet. -ERR_NOMEM. */
 int redis_reader_init(struct redis_reader *r, size_t max_bytes) NODISCARD;
 /* Harmless when it was not initialised (zeros), or twice. */
 void redis_reader_fini(struct redis_reader *r);

@@ -58,11 +58,7 @@ static void sieve_watch_set_verb(struct sieve_watch *w)
         "AUTHENTICATE", "STARTTLS",     "CAPABILITY",  "NOOP",          "LOGOUT",
         "HAVESPACE",    "PUTSCRIPT",    "LISTSCRIPTS", "SETACTIVE",     "GETSCRIPT",
         "DELETESCRIPT", "RENAMESCRIPT", "CHECKSCRIPT", "UNAUTHENTICATE"};
-    struct str word = str_n(w->word, w->word_len);
-    (void)str_copy(w->head.verb, sizeof(w->head.verb), STR("?"));
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        if (str_ieq(word, str_of(verbs[i])))
-            (void)str_copy(w->head.verb, sizeof(w->head.verb), str_of(verbs[i]));
+    watch_set_verb(&w->head, str_n(w->word, w->word_len), verbs, ARRAY_LEN(verbs));
     w->is_starttls = strcmp(w->head.verb, "STARTTLS") == 0;
     w->is_word_over = true;
 }

@@ -30,11 +30,7 @@ static void smtp_watch_set_verb(struct smtp_watch *w)
     static const char *const verbs[] = {"EHLO", "HELO", "MAIL", "RCPT",    "DATA",    "BDAT",
                                         "RSET", "NOOP", "VRFY", "EXPN",    "HELP",    "QUIT",
                                         "AUTH", "ETRN", "BURL", "XCLIENT", "STARTTLS"};
-    struct str word = str_n(w->word, w->word_len);
-    (void)str_copy(w->head.verb, sizeof(w->head.verb), STR("?"));
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-        if (str_ieq(word, str_of(verbs[i])))
-            (void)str_copy(w->head.verb, sizeof(w->head.verb), str_of(verbs[i]));
+    watch_set_verb(&w->head, str_n(w->word, w->word_len), verbs, ARRAY_LEN(verbs));
     w->is_starttls = strcmp(w->head.verb, "STARTTLS") == 0;
     w->is_chunk_number = strcmp(w->head.verb, "BDAT") == 0;
     w->chunk_left = 0;

@@ -317,7 +317,7 @@ static inline void case_ask(struct ops_case *k, const char *method, command_fn f
                                                   .drop = case_drop};
     const struct request_origin origin = {
         .ops = &ops, .client = (struct client *)k, .peer = {.role = ROLE_ADMIN, .user = "root"}};
-    const struct command *command = command_find(method);
+    const struct command *command = commands_find_method(method);
     assert_non_null(command);
     k->functions[commands_index(command)] = fn;
     request_start(&k->plane.object.rpc, &origin, method, json_integer(1), params);

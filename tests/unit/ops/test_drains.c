@@ -232,7 +232,7 @@ static void backend_remove(struct request *r)
 static void taken_out_when_it_is_empty(void **state)
 {
     (void)state;
-    k.functions[commands_index(command_find("backend.remove"))] = backend_remove;
+    k.functions[commands_index(commands_find_method("backend.remove"))] = backend_remove;
     struct case_session *s = relayed(0, "anna", 1);
     spec.is_removed = true;
     order();
@@ -247,7 +247,7 @@ static void taken_out_when_it_is_empty(void **state)
 static void a_removal_that_fails_is_said(void **state)
 {
     (void)state;
-    k.functions[commands_index(command_find("backend.remove"))] = backend_remove;
+    k.functions[commands_index(commands_find_method("backend.remove"))] = backend_remove;
     case_log(&k, "refuse");
     spec.is_removed = true;
     order();

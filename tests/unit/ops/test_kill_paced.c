@@ -122,7 +122,7 @@ static void backend_release(struct request *r)
 static void hold(uint64_t ms)
 {
     hold_ms = ms;
-    k.functions[commands_index(command_find("backend.release"))] = backend_release;
+    k.functions[commands_index(commands_find_method("backend.release"))] = backend_release;
     case_ask(&k, "backend.hold", backend_hold, json_pack("{s:s}", "name", "b1"));
 }
 

@@ -15,7 +15,7 @@
 
 static const struct command *find(const char *method)
 {
-    const struct command *c = command_find(method);
+    const struct command *c = commands_find_method(method);
     if (!c)
         fail_msg("no command %s", method);
     return c;
@@ -222,7 +222,7 @@ static int values_parse(const char *method, const char *text)
     size_t n;
     struct filter *f = NULL;
     AUTO_FREE char *error = NULL;
-    const struct filter_field *fields = command_filter_fields(command_find(method), &n);
+    const struct filter_field *fields = command_filter_fields(commands_find_method(method), &n);
     int err = filter_parse(str_of(text), fields, n, &f, &error);
     filter_unref(f);
     return err;
@@ -262,7 +262,8 @@ static void test_within(void **state)
     struct filter *f = NULL;
     AUTO_FREE char *error = NULL;
     json_t *row = json_pack("{s:s, s:s}", "name", "dc1", "pool", "main");
-    const struct filter_field *fields = command_filter_fields(command_find("backend.list"), &n);
+    const struct filter_field *fields =
+        command_filter_fields(commands_find_method("backend.list"), &n);
     assert_int_equal(filter_parse(STR("name=main/dc1"), fields, n, &f, &error), 0);
     assert_true(filter_match(f, command_row_get, row));
     json_object_set_new(row, "pool", json_string("other"));
@@ -281,7 +282,7 @@ static void test_table(void **state)
     assert_true(n > 30);
     for (size_t i = 0; i < n; i++) {
         const struct command *c = &all[i];
-        assert_ptr_equal(command_find(c->method), c); /* no method twice */
+        assert_ptr_equal(commands_find_method(c->method), c); /* no method twice */
         assert_true(c->role >= ROLE_VIEWER && c->role <= ROLE_ADMIN);
         /* who may only look cannot change anything */
         assert_false(c->role == ROLE_VIEWER &&
@@ -298,8 +299,8 @@ static void test_table(void **state)
             assert_string_equal(columns[j].name, fields[j].name);
         assert_true(!(c->flags & COMMANDS_LIST) || n_columns > 0);
     }
-    assert_null(command_find("session"));
-    assert_null(command_find(""));
+    assert_null(commands_find_method("session"));
+    assert_null(commands_find_method(""));
     assert_string_equal(command_nearest("session.lst"), "session.list");
     assert_null(command_nearest("quite.other"));
     assert_string_equal(role_name(ROLE_NONE), "none");
