@@ -65,7 +65,7 @@ static int end(void **state)
 
 static const char *name_of(unsigned i)
 {
-    static char name[16];
+    static char name[24];
     snprintf(name, sizeof(name), "n%03u.test", i);
     return name;
 }
