@@ -10,6 +10,10 @@
     (64 * 1024) /* status, error, number, length: without its end it is searched                   \
                    for anew with each read */
 
+/* Arrays within arrays: a reply is freed by a function that calls itself. hiredis has a bound of
+ * its own, 9, up to version 0.14 only. */
+#define REPLY_DEPTH_MAX 8
+
 /* ---- objects ---- */
 
 static void reply_free(void *object)
@@ -34,8 +38,8 @@ static redisReply *reply_new(const redisReadTask *task, int type, size_t more_by
 {
     struct redis_reader *r = task->privdata;
     size_t bytes = sizeof(redisReply) + more_bytes;
-    r->is_too_long = bytes < more_bytes || bytes > r->max_bytes - r->bytes;
-    redisReply *reply = r->is_too_long ? NULL : calloc(1, sizeof(*reply));
+    r->err = bytes < more_bytes || bytes > r->max_bytes - r->bytes ? -ERR_TOO_LONG : 0;
+    redisReply *reply = r->err < 0 ? NULL : calloc(1, sizeof(*reply));
     if (!reply)
         return NULL;
     r->bytes += bytes;
@@ -71,6 +75,14 @@ static void *on_string(const redisReadTask *task, char *p, size_t n)
     return reply_place(task, reply);
 }
 
+static bool reply_is_too_deep(const redisReadTask *task)
+{
+    unsigned depth = 0;
+    for (; task->parent && depth < REPLY_DEPTH_MAX; task = task->parent)
+        depth++;
+    return depth == REPLY_DEPTH_MAX;
+}
+
 /* hiredis 1.0 changed the type of a length. */
 #if HIREDIS_MAJOR >= 1
 typedef size_t reply_length;
@@ -82,6 +94,10 @@ static void *on_array(const redisReadTask *task, reply_length n)
 {
     if (task->type != REDIS_REPLY_ARRAY || (size_t)n > SIZE_MAX / sizeof(redisReply *))
         return NULL;
+    if (reply_is_too_deep(task)) {
+        ((struct redis_reader *)task->privdata)->err = -ERR_PROTOCOL;
+        return NULL;
+    }
     redisReply *reply = reply_new(task, task->type, (size_t)n * sizeof(redisReply *));
     if (!reply)
         return NULL;
@@ -170,9 +186,7 @@ int redis_reader_next(struct redis_reader *r, struct redisReply **ret)
     const redisReader *reader = r->reader;
     void *reply = NULL;
     if (redisReaderGetReply(r->reader, &reply) != REDIS_OK)
-        return r->is_too_long                 ? -ERR_TOO_LONG
-               : reader->err == REDIS_ERR_OOM ? -ERR_NOMEM
-                                              : -ERR_PROTOCOL;
+        return r->err < 0 ? r->err : reader->err == REDIS_ERR_OOM ? -ERR_NOMEM : -ERR_PROTOCOL;
     size_t left = reader->len - reader->pos;
     if (!reply) {
         if (left > LINE_MAX_BYTES && !memchr(reader->buf + reader->pos, '\r', LINE_MAX_BYTES))

@@ -11,7 +11,7 @@ struct redis_reader {
     redisReader *reader;
     size_t max_bytes; /* memory of one reply, and bytes that are not understood yet */
     size_t bytes;     /* memory of the reply that is being read */
-    bool is_too_long;
+    int err;          /* why the last object was refused; 0 = it was not */
 };
 
 /* max_bytes: of one reply in memory, and of bytes that are not understood yet. -ERR_NOMEM. */

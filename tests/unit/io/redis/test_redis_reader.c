@@ -101,7 +101,8 @@ static void test_bounds(void **state)
         {"*2000000000\r\n", "E_TOO_LONG"},
         {"*2\r\n:1\r\n*90000\r\n", "E_TOO_LONG"},
         {"$100001\r\n", ""}, /* not before it comes */
-        {"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", "E_PROTOCOL"},
+        {"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", "[[[[[[[[:1]]]]]]]];"},
+        {"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", "E_PROTOCOL"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_FREE char *got = read_all(str_of(cases[i].in), 7, MAX_BYTES);
