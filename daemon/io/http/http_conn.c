@@ -145,14 +145,18 @@ static void http_conn_ready(struct http_conn *h)
         http_conn_broken(h, err, "sending the request");
 }
 
-/* This address does not work; the next one may. */
+/* This address does not work; the next one may. A certificate that is not the server's says more
+ * than that nobody listens at its other address. */
 static void http_conn_missed(struct http_conn *h, int err, const char *what)
 {
     char at[ADDR_TEXT_MAX];
     const char *tls = conn_tls_error(&h->conn);
-    addr_format(at, &h->at);
-    snprintf(h->why, sizeof(h->why), "%s %s%s%s", what, at, tls ? ": " : "", tls ? tls : "");
-    h->err = err;
+    if (h->phase >= h->failed_in) {
+        addr_format(at, &h->at);
+        snprintf(h->why, sizeof(h->why), "%s %s%s%s", what, at, tls ? ": " : "", tls ? tls : "");
+        h->failed_in = h->phase;
+        h->err = err;
+    }
     http_server_failed(h->client, &h->at, err);
     conn_close(&h->conn);
     http_conn_next(h);
@@ -208,9 +212,11 @@ static void http_conn_next(struct http_conn *h)
                                : conn_connect(&h->conn, &h->at, NULL);
         if (err == 0)
             return;
-        h->err = err;
         http_server_failed(c, &h->at, err);
-        (void)str_copy(h->why, sizeof(h->why), STR("connecting"));
+        if (h->failed_in <= HTTP_CONNECT) {
+            h->err = err;
+            (void)str_copy(h->why, sizeof(h->why), STR("connecting"));
+        }
     }
     http_conn_fail(h, h->err, h->why);
 }

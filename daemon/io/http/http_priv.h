@@ -51,13 +51,13 @@ struct http_request {
     bool is_repeated; /* on a new connection, because a kept one was dead */
 };
 
-enum http_phase {
-    HTTP_START,
-    HTTP_CONNECT,
-    HTTP_SECURE,
-    HTTP_BUSY, /* asked */
-    HTTP_IDLE,
-    HTTP_DEAD /* its memory goes at the end of the turn */
+enum http_phase { /* in the order of what works until then */
+                  HTTP_START,
+                  HTTP_CONNECT,
+                  HTTP_SECURE,
+                  HTTP_BUSY, /* asked */
+                  HTTP_IDLE,
+                  HTTP_DEAD /* its memory goes at the end of the turn */
 };
 
 /* One connection; made for a request, kept for others. */
@@ -74,7 +74,9 @@ struct http_conn {
     size_t n_addrs, next_addr;
     struct addr at; /* where it leads */
     enum http_phase phase;
-    int err; /* of the last address that was tried */
+    /* Of the addresses that were tried the one that came furthest, of several the last. */
+    enum http_phase failed_in;
+    int err;
     char why[HTTP_WHY_MAX];
     bool is_kept; /* has carried a request before */
 };

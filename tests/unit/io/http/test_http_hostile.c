@@ -144,7 +144,7 @@ static void make(const char *host, const struct http_spec *spec)
 {
     char url[80];
     struct http_spec s = *spec;
-    snprintf(url, sizeof(url), "http://%s:%u/", host, site.at.port);
+    snprintf(url, sizeof(url), "http%s://%s:%u/", s.tls ? "s" : "", host, site.at.port);
     s.url = url;
     s.resolver = resolver;
     http_client_free(client);
@@ -161,6 +161,8 @@ static void make(const char *host, const struct http_spec *spec)
 static const struct dns_case_row rows[] = {
     {.name = "two.test", .type = DNS_CASE_A, .value = "127.0.0.2"},
     {.name = "two.test", .type = DNS_CASE_A, .value = "127.0.0.1"},
+    {.name = "first.test", .type = DNS_CASE_A, .value = "127.0.0.1"},
+    {.name = "first.test", .type = DNS_CASE_A, .value = "127.0.0.2"},
 };
 
 static int setup(void **state)
@@ -352,6 +354,25 @@ static void test_next_address(void **state)
     assert_int_equal(site.n_requests, 10);
 }
 
+/* Of several addresses that failed the one that came furthest tells why: here the first one, which
+ * accepts and then breaks off the handshake. */
+static void test_error_of_the_furthest(void **state)
+{
+    (void)state;
+    struct http_spec spec = {.connect_ms = 2000};
+    char *error = NULL;
+    SCRIPTS({.closes_at_once = true});
+    assert_int_equal(tls_client_new(&(struct tls_client_spec){0}, &spec.tls, &error), 0);
+    make("first.test", &spec);
+    tls_client_unref(spec.tls);
+    struct answer a = get(10000);
+    assert_int_not_equal(a.err, 0);
+    assert_int_not_equal(a.err, -ERR_REFUSED);
+    make("first.test", &(struct http_spec){.connect_ms = 2000});
+    site_stop();
+    expect(-ERR_REFUSED);
+}
+
 /* An address that never answers keeps its own requests waiting, and after some of them no more. */
 static void test_silent_address(void **state)
 {
@@ -400,9 +421,16 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_without_end),  T(test_more_than_asked),        T(test_forged_while_idle),
-        T(test_trickle),      T(test_kept_connection_closes), T(test_asked_again_once),
-        T(test_half_a_reply), T(test_next_address),           T(test_silent_address),
+        T(test_without_end),
+        T(test_more_than_asked),
+        T(test_forged_while_idle),
+        T(test_trickle),
+        T(test_kept_connection_closes),
+        T(test_asked_again_once),
+        T(test_half_a_reply),
+        T(test_next_address),
+        T(test_error_of_the_furthest),
+        T(test_silent_address),
         T(test_all_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
