@@ -60,7 +60,7 @@ class Dovecot:
         return path
 
     def _service(self, protocol, listeners, *more):
-        """The login service of a protocol. listeners: {name: port}; those that end in "s" speak TLS."""
+        """The login service of a protocol. listeners: {name: port, 0 = none}; imaps and pop3s speak TLS."""
         text = ["chroot =", self.syntax.serve_for_ever, *more]
         for name, port in listeners.items():
             is_tls = name in ("imaps", "pop3s")
@@ -75,7 +75,7 @@ class Dovecot:
         judge = "root" if os.geteuid() == 0 else self.user
         return (self._service("imap", {"imap": p["imap"], "imaps": p["imaps"]}, "client_limit = 4000")
                 + self._service("pop3", {"pop3": p["pop3"], "pop3s": p["pop3s"]})
-                + self._service("submission", {"submission": p["submission"]})
+                + self._service("submission", {"submission": p["submission"], "submissions": 0})
                 + self._service("managesieve", {"sieve": p["sieve"]})
                 + block("service imap", "process_limit = 2000")
                 # without the socket nobody waits longer because others failed before
