@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Fixtures: two Dovecots and a CA for all tests of a run, a proxy for each test that wants one."""
+import contextlib
 import itertools
 import os
 import shutil
@@ -92,9 +93,9 @@ def folder(root):
     return path
 
 
-@pytest.fixture
-def make_proxy(folder):
-    """make_proxy(settings) starts a proxy; all of them are stopped, and checked, at the end."""
+@contextlib.contextmanager
+def proxies(folder):
+    """make(settings) starts a proxy; all of them are stopped, and checked, at the end."""
     made = []
 
     def make(settings, start=True):
@@ -102,9 +103,35 @@ def make_proxy(folder):
         made.append(p)
         return p.start() if start else p
 
-    yield make
-    for p in made:
-        p.stop()
+    try:
+        yield make
+    finally:
+        for p in made:
+            p.begin_stop()
+        for p in made:
+            p.stop()
+
+
+@pytest.fixture
+def make_proxy(folder):
+    """make_proxy(settings): see proxies."""
+    with proxies(folder) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def shared_folder(root):
+    """One for all tests of a file."""
+    path = os.path.join(root, f"t{next(_numbers)}")
+    os.makedirs(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def make_shared_proxy(shared_folder):
+    """The same for proxies that the tests of a file share: each test leaves them as it found them."""
+    with proxies(shared_folder) as make:
+        yield make
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import collections
+import dataclasses
 import resource
 import threading
 
@@ -26,6 +27,7 @@ class MailServers:
         self.names = [f"b{i + 1}" for i in range(n)]
         self.users = collections.defaultdict(collections.Counter)
         self.mistakes = []  # users that were on two servers at once
+        self.clients = set()  # that are not closed
         self.servers = {}
         self.ports = {name: self.call(self._listen(name)) for name in self.names}
 
@@ -50,7 +52,8 @@ class MailServers:
         self.call(stop())
 
     def start(self, name):
-        self.call(self._listen(name, self.ports[name]))
+        if not self.servers[name].is_serving():
+            self.call(self._listen(name, self.ports[name]))
 
     async def _serve(self, name, reader, writer):
         user = None
@@ -100,21 +103,72 @@ class MailServers:
             return await asyncio.gather(*(self._log_in(*login, password) for login in logins))
         return self.call(all_of_them())
 
+    def log_in_steadily(self, logins, per_second, is_over):
+        """logins: an iterator of (host, port, user). One after the other at a rate, each left as soon as it was answered, until is_over(),
+        which another thread calls, or there are no more. Returns a Steady."""
+        refused, longest, under_way = [], 0, set()
+
+        async def one(login):
+            nonlocal longest
+            client = await self._log_in(*login, "pw")
+            longest = max(longest, client.seconds)
+            if not client.is_in:
+                refused.append(client)
+            client.close()
+
+        async def all_of_them():
+            over = None
+            began, n = self.loop.time(), 0
+            for login in logins:
+                if over is None or (over.done() and not over.result()):
+                    over = self.loop.run_in_executor(None, is_over)
+                elif over.done():
+                    break
+                task = asyncio.ensure_future(one(login))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+                n += 1
+                await asyncio.sleep(max(0, began + n / per_second - self.loop.time()))
+            await asyncio.gather(*under_way)
+            return n
+        n = self.call(all_of_them(), 600)
+        return Steady(n, refused, longest)
+
     def log_in_later(self, host, port, user, password="pw"):
         """A future of the client."""
         return asyncio.run_coroutine_threadsafe(self._log_in(host, port, user, password), self.loop)
 
+    def hang_up(self):
+        """All clients go: a proxy that stops would wait for them to hear its goodbye."""
+        for client in list(self.clients):
+            client.close()
+
     def close(self):
+        self.hang_up()
+
         async def stop():
             for server in self.servers.values():
                 server.close()
-            self.loop.stop()
-        asyncio.run_coroutine_threadsafe(stop(), self.loop)
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+        self.call(stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+
+@dataclasses.dataclass
+class Steady:
+    """What came of logins at a rate."""
+    n: int
+    refused: list  # clients
+    longest: float  # seconds
 
 
 class Client:
     def __init__(self, servers, reader, writer, answer, seconds):
         self.servers, self.reader, self.writer, self.answer, self.seconds = servers, reader, writer, answer, seconds
+        servers.clients.add(self)
 
     @property
     def is_in(self):
@@ -134,4 +188,5 @@ class Client:
         return self.servers.call(read())
 
     def close(self):
+        self.servers.clients.discard(self)
         self.servers.loop.call_soon_threadsafe(self.writer.close)

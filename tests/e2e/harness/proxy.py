@@ -124,6 +124,11 @@ class Proxy:
         except CtlError:
             return False
 
+    def begin_stop(self):
+        """It need not be waited for alone."""
+        if self.process and self.process.is_running():
+            self.process.child.terminate()
+
     def stop(self):
         """Ends it in good order; a status other than 0 or a sanitizer's report is a failure."""
         process, self.process = self.process, None

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Redis servers and Sentinels of the tests' own, and proxies that are a fleet over one."""
+import hashlib
+import hmac
 import os
 import shutil
 import signal
@@ -8,6 +10,7 @@ import subprocess
 from . import net, process, wait
 
 PROGRAM = "redis-server"
+SECRET = "0123456789abcdef" * 4
 
 
 def missing():
@@ -19,11 +22,11 @@ class RedisServer:
     """On an address and a port of its own, and a UNIX socket beside it. settings: more of redis.conf; it keeps nothing on the disk unless they
     say so."""
 
-    def __init__(self, folder, name="redis", password=None, host=None, **settings):
+    def __init__(self, folder, name="redis", password=None, host=None, port=None, **settings):
         os.makedirs(folder, exist_ok=True)
         self.folder, self.name, self.password = folder, name, password
         self.host = host or net.address()
-        self.port = net.port(self.host)
+        self.port = port or net.port(self.host)
         self.address = f"{self.host}:{self.port}"
         self.socket = os.path.join("/tmp", f"mpr-{os.getpid()}-{self.port}.sock")
         self.settings = {"bind": self.host, "port": self.port, "unixsocket": self.socket, "dir": folder, "save": '""',
@@ -135,8 +138,14 @@ def secret(folder):
     path = os.path.join(folder, "fleet.secret")
     if not os.path.exists(path):
         with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
-            f.write("0123456789abcdef" * 4)
+            f.write(SECRET)
     return path
+
+
+def user_key(user):
+    """What a user is called in the store."""
+    key = hashlib.sha256(SECRET.encode()).digest()
+    return "mp:mail:u:" + hmac.new(key, user.lower().encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def fleet(folder, servers, **more):
