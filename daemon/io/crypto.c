@@ -6,6 +6,7 @@
 #include <gnutls/gnutls.h>
 
 #include "base/hash.h"
+#include "base/zalloc.h"
 
 static void crypto_hmac(gnutls_mac_algorithm_t mac, struct str key, struct str data, void *ret,
                         size_t n)
@@ -44,4 +45,36 @@ const struct sasl_crypto *crypto_sasl(void)
         .random = crypto_random,
     };
     return &crypto;
+}
+
+/* ---- one key ---- */
+
+struct crypto_hmac {
+    gnutls_hmac_hd_t handle;
+};
+
+int crypto_hmac_new(struct str key, struct crypto_hmac **ret)
+{
+    struct crypto_hmac *h = zalloc(sizeof(*h));
+    if (!h || gnutls_hmac_init(&h->handle, GNUTLS_MAC_SHA256, key.p, key.n) < 0) {
+        free(h);
+        return -ERR_NOMEM;
+    }
+    *ret = h;
+    return 0;
+}
+
+void crypto_hmac_free(struct crypto_hmac *h)
+{
+    if (h)
+        gnutls_hmac_deinit(h->handle, NULL);
+    free(h);
+}
+
+void crypto_hmac_of(struct crypto_hmac *h, struct str data, uint8_t ret[32])
+{
+    bool is_good = gnutls_hmac(h->handle, data.p, data.n) == 0;
+    gnutls_hmac_output(h->handle, ret); /* and begins anew */
+    if (!is_good)
+        hash_random(ret, 32);
 }

@@ -16,6 +16,7 @@
 struct pins {
     struct loop *loop;
     struct pins_shared *shared;
+    struct crypto_hmac *hmac; /* with the secret */
     struct redis_client *redis;
     char retention[24], ttl[24], lease[24]; /* ms, as the scripts get them */
     struct list calls;
@@ -76,16 +77,22 @@ void pins_shared_free(struct pins_shared *s)
     free(s);
 }
 
+/* The name in lower case, in a place of the caller's. */
+static struct str user_text(const char *user, char name[PINS_USER_SIZE])
+{
+    struct str text = str_of(user);
+    if (str_copy(name, PINS_USER_SIZE, text)) {
+        str_lower(name);
+        text.p = name;
+    }
+    return text;
+}
+
 void pins_hash_user(const struct pins_shared *s, const char *user, uint8_t ret[PIN_HASH_BYTES])
 {
     char name[PINS_USER_SIZE];
     uint8_t mac[32];
-    struct str text = str_of(user);
-    if (str_copy(name, sizeof(name), text)) {
-        str_lower(name);
-        text.p = name;
-    }
-    crypto_sasl()->hmac_sha256(str_n(s->secret, sizeof(s->secret)), text, mac);
+    crypto_sasl()->hmac_sha256(str_n(s->secret, sizeof(s->secret)), user_text(user, name), mac);
     memcpy(ret, mac, PIN_HASH_BYTES);
 }
 
@@ -311,9 +318,12 @@ static int ask_send(struct pins_call *c, const struct pins_request *q, const str
 static struct pin *ask_begin(struct pins *p, const struct pins_request *q, struct pin_view *ret)
 {
     struct pin_key key = {.pool = q->pool};
+    char name[PINS_USER_SIZE];
+    uint8_t mac[32];
     if (q->held)
         return pin_again(&p->shared->table, q->held, ret);
-    pins_hash_user(p->shared, q->user, key.user);
+    crypto_hmac_of(p->hmac, user_text(q->user, name), mac); /* as pins_hash_user */
+    memcpy(key.user, mac, PIN_HASH_BYTES);
     return pin_begin(&p->shared->table, &key, q->user, pins_now(p), ret);
 }
 
@@ -381,6 +391,11 @@ int pins_new(struct loop *l, struct pins_shared *shared, struct pins **ret)
     struct pins *p = zalloc(sizeof(*p));
     if (!p)
         return -ERR_NOMEM;
+    int err = crypto_hmac_new(str_n(shared->secret, sizeof(shared->secret)), &p->hmac);
+    if (err < 0) {
+        free(p);
+        return err;
+    }
     p->loop = l;
     p->shared = shared;
     list_init(&p->calls);
@@ -421,5 +436,6 @@ void pins_free(struct pins *p)
     LIST_FOREACH (it, &p->lost)
         LIST_ITEM(it, struct pins_call, link)->fn = NULL;
     on_lost(&p->lost_later);
+    crypto_hmac_free(p->hmac);
     free(p);
 }

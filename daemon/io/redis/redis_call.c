@@ -12,33 +12,62 @@
 
 /* ---- the wire ---- */
 
-static int put_count(struct buf *out, char sign, size_t n)
+/* Room for a count with its sign and the end of its line. */
+#define COUNT_ROOM (STR_NUMBER_MAX + 3)
+
+static char *write_count(char *p, char sign, size_t n)
 {
-    char text[STR_NUMBER_MAX + 3];
-    text[0] = sign;
-    char *end = str_put_number(text + 1, n, 10, 0);
-    *end++ = '\r';
-    *end++ = '\n';
-    return buf_append(out, text, (size_t)(end - text));
+    *p++ = sign;
+    p = str_put_number(p, n, 10, 0);
+    *p++ = '\r';
+    *p++ = '\n';
+    return p;
+}
+
+static char *write_word(char *p, struct str word)
+{
+    p = write_count(p, '$', word.n);
+    if (word.n > 0)
+        memcpy(p, word.p, word.n);
+    p += word.n;
+    *p++ = '\r';
+    *p++ = '\n';
+    return p;
+}
+
+static size_t words_room(const struct str *words, size_t n)
+{
+    size_t room = 0;
+    for (size_t i = 0; i < n; i++)
+        room += words[i].n + COUNT_ROOM + 2;
+    return room;
+}
+
+static char *write_words(char *p, const struct str *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p = write_word(p, words[i]);
+    return p;
+}
+
+static void put_end(struct buf *out, const char *end)
+{
+    buf_commit(out, (size_t)(end - buf_tail(out)));
 }
 
 int redis_put_head(struct buf *out, size_t n_words)
 {
-    return put_count(out, '*', n_words);
+    int err = buf_reserve(out, COUNT_ROOM);
+    if (err == 0)
+        put_end(out, write_count(buf_tail(out), '*', n_words));
+    return err;
 }
 
 int redis_put_word(struct buf *out, struct str word)
 {
-    int err = put_count(out, '$', word.n);
-    err = err < 0 ? err : buf_append_str(out, word);
-    return err < 0 ? err : buf_append(out, "\r\n", 2);
-}
-
-static int put_words(struct buf *out, const struct str *words, size_t n)
-{
-    int err = 0;
-    for (size_t i = 0; i < n && err == 0; i++)
-        err = redis_put_word(out, words[i]);
+    int err = buf_reserve(out, words_room(&word, 1));
+    if (err == 0)
+        put_end(out, write_word(buf_tail(out), word));
     return err;
 }
 
@@ -209,49 +238,39 @@ void redis_calls_end(struct redis_client *c, const char *why)
 
 /* ---- calls ---- */
 
-static int call_new(struct redis_client *c, size_t n_tail, uint64_t timeout_ms, redis_fn *cb,
-                    void *arg, struct redis_call **ret)
+/* May one more be sent? */
+static int call_check(struct redis_client *c)
 {
-    if (c->phase != REDIS_READY) {
-        c->facts.refused++;
-        return -ERR_UNREACHABLE;
-    }
-    if (c->n_sent >= c->max_calls || conn_pending(&c->conn) + c->out.len > PENDING_MAX_BYTES) {
-        c->facts.refused++;
-        return -ERR_BUSY;
-    }
+    int err = c->phase != REDIS_READY ? -ERR_UNREACHABLE : 0;
+    if (err == 0 &&
+        (c->n_sent >= c->max_calls || conn_pending(&c->conn) + c->out.len > PENDING_MAX_BYTES))
+        err = -ERR_BUSY;
+    c->facts.refused += err < 0;
+    return err;
+}
+
+/* Awaits the reply of a command that was written to the end of what this turn sends. n_tail: its
+ * last bytes, which are kept. What was written is sent only without an error. */
+static int call_start(struct redis_client *c, const char *end, size_t n_tail, uint64_t timeout_ms,
+                      const struct redis_call *like, struct redis_call **ret)
+{
     struct redis_call *call = malloc(sizeof(*call) + n_tail);
     if (!call)
         return -ERR_NOMEM;
-    *call = (struct redis_call){.client = c, .cb = cb, .arg = arg, .n_tail = n_tail};
+    *call = *like;
+    call->client = c;
+    call->n_tail = n_tail;
     call->sent_us = clock_us();
     call->deadline_us = call->sent_us + (timeout_ms ? timeout_ms : c->timeout_ms) * 1000;
     list_init(&call->link);
     list_init(&call->due);
-    *ret = call;
-    return 0;
-}
-
-/* What was appended is sent, and its reply awaited. */
-static void call_start(struct redis_client *c, struct redis_call *call)
-{
+    memcpy(call->tail, end - n_tail, n_tail);
+    put_end(&c->out, end);
     list_add_tail(&c->sent, &call->link);
     c->n_sent++;
     c->facts.calls++;
     due_add(c, call);
     loop_defer(c->loop, &c->flush);
-}
-
-/* What was written stands; with an error nothing does, from `before` on. */
-static int call_commit(struct redis_client *c, struct redis_call *call, size_t before, int err,
-                       struct redis_call **ret)
-{
-    if (err < 0) {
-        c->out.len = before;
-        free(call);
-        return err;
-    }
-    call_start(c, call);
     if (ret)
         *ret = call;
     return 0;
@@ -260,39 +279,35 @@ static int call_commit(struct redis_client *c, struct redis_call *call, size_t b
 int redis_call(struct redis_client *c, const struct str *words, size_t n_words, uint64_t timeout_ms,
                redis_fn *cb, void *arg, struct redis_call **ret)
 {
-    struct redis_call *call;
-    size_t before = c->out.len;
-    int err = call_new(c, 0, timeout_ms, cb, arg, &call);
+    const struct redis_call like = {.cb = cb, .arg = arg};
+    int err = call_check(c);
+    err = err < 0 ? err : buf_reserve(&c->out, COUNT_ROOM + words_room(words, n_words));
     if (err < 0)
         return err;
-    err = redis_put_head(&c->out, n_words);
-    err = err < 0 ? err : put_words(&c->out, words, n_words);
-    return call_commit(c, call, before, err, ret);
+    char *end = write_count(buf_tail(&c->out), '*', n_words);
+    return call_start(c, write_words(end, words, n_words), 0, timeout_ms, &like, ret);
 }
 
 int redis_eval(struct redis_client *c, const struct redis_script *s, const struct str *words,
                size_t n_words, size_t n_keys, uint64_t timeout_ms, redis_fn *cb, void *arg,
                struct redis_call **ret)
 {
-    AUTO_BUF tail = BUF_INIT;
     char number[STR_NUMBER_MAX];
-    struct redis_call *call;
-    size_t before = c->out.len;
-    struct str keys = str_n(number, (size_t)(str_put_number(number, n_keys, 10, 0) - number));
-    int err = redis_put_word(&tail, keys);
-    err = err < 0 ? err : put_words(&tail, words, n_words);
-    err = err < 0 ? err : call_new(c, tail.len, timeout_ms, cb, arg, &call);
+    const struct str head[] = {
+        s->sha[0] ? STR("EVALSHA") : STR("EVAL"),
+        str_of(s->sha[0] ? s->sha : s->text),
+        str_n(number, (size_t)(str_put_number(number, n_keys, 10, 0) - number)),
+    };
+    const struct redis_call like = {
+        .cb = cb, .arg = arg, .script = s->sha[0] ? s : NULL, .n_words = n_words + ARRAY_LEN(head)};
+    size_t room = COUNT_ROOM + words_room(head, ARRAY_LEN(head)) + words_room(words, n_words);
+    int err = call_check(c);
+    err = err < 0 ? err : buf_reserve(&c->out, room);
     if (err < 0)
         return err;
-    struct str rest = buf_str(&tail);
-    memcpy(call->tail, rest.p, rest.n);
-    call->n_words = n_words + 3;
-    call->script = s->sha[0] ? s : NULL;
-    err = redis_put_head(&c->out, call->n_words);
-    err = err < 0 ? err : redis_put_word(&c->out, s->sha[0] ? STR("EVALSHA") : STR("EVAL"));
-    err = err < 0 ? err : redis_put_word(&c->out, str_of(s->sha[0] ? s->sha : s->text));
-    err = err < 0 ? err : buf_append_str(&c->out, rest);
-    return call_commit(c, call, before, err, ret);
+    char *tail = write_words(write_count(buf_tail(&c->out), '*', like.n_words), head, 2);
+    char *end = write_words(write_word(tail, head[2]), words, n_words);
+    return call_start(c, end, like.script ? (size_t)(end - tail) : 0, timeout_ms, &like, ret);
 }
 
 void redis_cancel(struct redis_call *call)

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/zalloc.h"
 
+#define SMALL_BYTES 1024 /* fetched zeroed from the thread's own cache: see zalloc.h */
 #define LINE_MAX_BYTES                                                                             \
     (64 * 1024) /* status, error, number, length: without its end it is searched                   \
                    for anew with each read */
@@ -23,8 +25,6 @@ static void reply_free(void *object)
         return;
     for (size_t i = 0; i < reply->elements; i++)
         reply_free(reply->element[i]);
-    free(reply->element);
-    free(reply->str);
     free(reply);
 }
 
@@ -33,13 +33,16 @@ void redis_reply_free(struct redisReply *reply)
     reply_free(reply);
 }
 
-/* A new object in its place of the reply; NULL without memory, or when it is too much. */
+/* A new object with so many zeros behind it, for its text or elements: one block for each. NULL
+ * without memory, or when it is too much. */
 static redisReply *reply_new(const redisReadTask *task, int type, size_t more_bytes)
 {
     struct redis_reader *r = task->privdata;
     size_t bytes = sizeof(redisReply) + more_bytes;
     r->err = bytes < more_bytes || bytes > r->max_bytes - r->bytes ? -ERR_TOO_LONG : 0;
-    redisReply *reply = r->err < 0 ? NULL : calloc(1, sizeof(*reply));
+    if (r->err < 0)
+        return NULL;
+    redisReply *reply = bytes <= SMALL_BYTES ? zalloc(bytes) : calloc(1, bytes);
     if (!reply)
         return NULL;
     r->bytes += bytes;
@@ -64,13 +67,8 @@ static void *on_string(const redisReadTask *task, char *p, size_t n)
     redisReply *reply = reply_new(task, task->type, n + 1);
     if (!reply)
         return NULL;
-    reply->str = malloc(n + 1);
-    if (!reply->str) {
-        free(reply);
-        return NULL;
-    }
+    reply->str = (char *)(reply + 1);
     memcpy(reply->str, p, n);
-    reply->str[n] = '\0';
     reply->len = n;
     return reply_place(task, reply);
 }
@@ -101,13 +99,7 @@ static void *on_array(const redisReadTask *task, reply_length n)
     redisReply *reply = reply_new(task, task->type, (size_t)n * sizeof(redisReply *));
     if (!reply)
         return NULL;
-    if (n > 0) {
-        reply->element = calloc((size_t)n, sizeof(redisReply *));
-        if (!reply->element) {
-            free(reply);
-            return NULL;
-        }
-    }
+    reply->element = (redisReply **)(reply + 1);
     reply->elements = (size_t)n;
     return reply_place(task, reply);
 }

@@ -49,6 +49,30 @@ static void test_sha256(void **state)
                   "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
+/* RFC 4231 cases 1 and 2; the same again after another text. */
+static void test_hmac_of_one_key(void **state)
+{
+    (void)state;
+    uint8_t out[32];
+    struct crypto_hmac *h;
+    const struct str key = STR("\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b"
+                               "\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b");
+    assert_int_equal(crypto_hmac_new(key, &h), 0);
+    for (int i = 0; i < 2; i++) {
+        crypto_hmac_of(h, STR("Hi There"), out);
+        assert_digest(out, sizeof(out),
+                      "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+        crypto_hmac_of(h, STR_NULL, out);
+    }
+    crypto_hmac_free(h);
+    crypto_hmac_free(NULL);
+    assert_int_equal(crypto_hmac_new(STR("Jefe"), &h), 0);
+    crypto_hmac_of(h, STR("what do ya want for nothing?"), out);
+    assert_digest(out, sizeof(out),
+                  "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    crypto_hmac_free(h);
+}
+
 static void test_random(void **state)
 {
     (void)state;
@@ -64,6 +88,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hmac_md5),
         cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_hmac_of_one_key),
         cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
