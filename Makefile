@@ -15,7 +15,7 @@ BUILD_PACKAGES = gcc libc6-dev make pkg-config libevent-dev libgnutls28-dev libc
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3 openssl dovecot-core dovecot-imapd dovecot-pop3d \
 	dovecot-lmtpd dovecot-submissiond dovecot-managesieved dovecot-sieve
 CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-flask python3-jsonschema curl tmux procps \
-	nginx libnginx-mod-mail redis-server redis-tools redis-sentinel prometheus fail2ban zsh fish socat jq git swaks libnet-ssleay-perl isync fetchmail msmtp neomutt e2fsprogs valgrind strace
+	nginx libnginx-mod-mail redis-server redis-tools redis-sentinel iproute2 prometheus fail2ban zsh fish socat jq git swaks libnet-ssleay-perl isync fetchmail msmtp neomutt e2fsprogs valgrind strace
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags man-db mandoc
 FUZZ_PACKAGES = $(BUILD_PACKAGES) clang libclang-rt-dev llvm
 DEB_PACKAGES = $(BUILD_PACKAGES) git debhelper dh-apparmor lintian
@@ -107,6 +107,7 @@ help:
 #: make fuzz        fuzz each target for FUZZ_SECONDS (60; needs clang) and tell its coverage; fuzz-replay: without clang
 #: make bench       compare speed and memory with nginx, HAProxy and Dovecot (bench-quick: two minutes)
 #: make scale       measure the control plane with 100,000 sessions
+#: make fleet-scale  50 nodes and 1,000,000 users of a fleet against one Redis; then 100,000 users who are told to it again
 #: make soak        MINUTES (60) of mixed load, kills, reloads, upgrades and outages at random from SEED (1)
 #: make soak-graceful  ENDS (1000) graceful ends of each protocol: what do clients that come back find twice, or not at all?
 #: make docs        generate what derives from the tables

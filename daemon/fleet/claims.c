@@ -6,11 +6,14 @@
 #include "base/zalloc.h"
 #include "fleet/pins/pin_scripts.h"
 
+/* A store takes some 100,000 claims a second, of all nodes together; logins wait behind them. */
+#define CLAIMS_FLEET_RATE 20000 /* a second, of all nodes */
+#define CLAIMS_NODE_RATE 10000  /* of one */
+#define CLAIMS_BATCH_MS 10      /* so much of the rate goes out at once */
 #define CLAIMS_TICK_MS 250
-#define CLAIMS_AT_ONCE 500 /* of a tick: 2,000 a second */
 #define CLAIMS_IDLE_MS 1000
 #define CLAIMS_PERIOD_MS (20 * 60 * UINT64_C(1000)) /* three times in the life of a user's key */
-#define CLAIMS_AGAIN_MS 5000 /* other nodes have told theirs by then, those with 10,000 users */
+#define CLAIMS_AGAIN_MS 5000 /* at least; other nodes have told theirs by then */
 #define CLAIMS_TIMEOUT_MS 2000
 #define CLAIMS_TTL "3600000" /* ms, at least */
 
@@ -22,6 +25,8 @@ struct claims {
     struct pin_walk walk;
     struct list pending; /* struct claim */
     size_t n_pending;
+    size_t batch;
+    size_t n_left;   /* batches of this tick */
     uint64_t due_ms; /* of the next walk; monotonic */
     uint64_t begun_ms, walked_ms;
     bool is_walking, is_twice; /* twice: one more follows soon */
@@ -46,21 +51,26 @@ static void claim_end(struct claim *c, enum pin_claim_end end, struct str backen
     free(c);
 }
 
+static void claims_turn(struct claims *c);
+
 static void on_claimed(void *arg, const struct redis_result *r)
 {
     struct claim *c = arg;
+    struct claims *all = c->claims;
     const struct redisReply *a = r->reply;
     bool is_good = r->err == 0 && a->type == REDIS_REPLY_ARRAY && a->elements == 3 &&
                    a->element[0]->type == REDIS_REPLY_STRING &&
                    a->element[1]->type == REDIS_REPLY_STRING &&
                    a->element[2]->type == REDIS_REPLY_INTEGER && a->element[2]->integer >= 0;
-    if (!is_good) {
+    if (!is_good) { /* the next tick tries again */
         claim_end(c, PIN_CLAIM_FAILED, STR_NULL, 0);
         return;
     }
     bool is_lost = str_eq(str_n(a->element[0]->str, a->element[0]->len), STR("lost"));
     claim_end(c, is_lost ? PIN_CLAIM_LOST : PIN_CLAIM_HELD,
               str_n(a->element[1]->str, a->element[1]->len), (uint64_t)a->element[2]->integer);
+    if (all->n_pending == 0)
+        claims_turn(all);
 }
 
 /* False: it went nowhere, and is due again. */
@@ -103,23 +113,28 @@ static void claims_walk(struct claims *c, uint64_t now)
     c->due_ms = now + CLAIMS_PERIOD_MS;
 }
 
-/* One more pass once all nodes have told theirs. */
+/* One more pass once all nodes have told theirs: they take about as long. */
 static void claims_walked(struct claims *c, uint64_t now)
 {
     c->is_walking = false;
     c->walked_ms = now - c->begun_ms;
     if (c->is_twice)
-        c->due_ms = now + CLAIMS_AGAIN_MS;
+        c->due_ms = now + (c->walked_ms > CLAIMS_AGAIN_MS ? c->walked_ms : CLAIMS_AGAIN_MS);
     c->is_twice = false;
 }
 
+/* A few at a time, and none before the last were answered: a store that has much to do gets less.
+ */
 static void claims_turn(struct claims *c)
 {
     uint64_t now = loop_now_ms(c->loop);
     struct pin_claim claim;
     if (now >= c->due_ms)
         claims_walk(c, now);
-    while (c->n_pending < CLAIMS_AT_ONCE)
+    if (c->n_pending > 0 || c->n_left == 0)
+        return;
+    c->n_left--;
+    while (c->n_pending < c->batch)
         if (!pin_claim_next(&c->pins->table, &c->walk, &claim) || !claim_send(c, &claim))
             break;
     if (c->is_walking && !c->walk.is_on && c->n_pending == 0)
@@ -129,6 +144,7 @@ static void claims_turn(struct claims *c)
 static void on_claims_tick(struct loop_timer *t)
 {
     struct claims *c = CONTAINER_OF(t, struct claims, timer);
+    c->n_left = CLAIMS_TICK_MS / CLAIMS_BATCH_MS;
     if (c->redis && redis_is_up(c->redis))
         claims_turn(c);
     bool is_busy = c->is_walking || c->n_pending > 0;
@@ -140,6 +156,13 @@ void claims_begin(struct claims *c)
     c->is_twice = true;
     c->due_ms = 0;
     loop_timer_set(c->loop, &c->timer, 1);
+}
+
+void claims_set_nodes(struct claims *c, size_t n)
+{
+    size_t rate = CLAIMS_FLEET_RATE / (n > 0 ? n : 1);
+    size_t batch = (rate < CLAIMS_NODE_RATE ? rate : CLAIMS_NODE_RATE) * CLAIMS_BATCH_MS / 1000;
+    c->batch = batch > 0 ? batch : 1;
 }
 
 void claims_set_redis(struct claims *c, struct redis_client *redis)
@@ -166,6 +189,7 @@ int claims_new(struct loop *l, struct pins_shared *pins, struct claims **ret)
     c->pins = pins;
     list_init(&c->pending);
     loop_timer_init(&c->timer, on_claims_tick);
+    claims_set_nodes(c, 1);
     c->due_ms = clock_ms() + CLAIMS_PERIOD_MS;
     loop_timer_set(l, &c->timer, CLAIMS_IDLE_MS);
     *ret = c;

@@ -16,6 +16,8 @@ void claims_set_redis(struct claims *c, struct redis_client *redis);
 /* The store was away, or holds other data than before: all are told at once, and once more when all
  * nodes have done so, as one may overrule what another had told before. */
 void claims_begin(struct claims *c);
+/* So many nodes share the store, and what it can take. */
+void claims_set_nodes(struct claims *c, size_t n);
 
 struct claims_facts {
     bool is_walking;    /* all are being told */

@@ -11,6 +11,7 @@
 #include "runtime/state.h"
 
 struct fleet_pins {
+    struct fleet *fleet;
     struct fleet_watch watch;
     struct claims *claims;
     struct conflicts *conflicts;
@@ -137,6 +138,14 @@ static void on_back(struct fleet_watch *w, bool is_other)
     claims_begin(p->claims);
 }
 
+static void on_nodes(struct fleet_watch *w)
+{
+    struct fleet_pins *p = CONTAINER_OF(w, struct fleet_pins, watch);
+    struct fleet_counts counts;
+    fleet_count(p->fleet, &counts);
+    claims_set_nodes(p->claims, counts.alive);
+}
+
 int fleet_pins_new(struct control *c, struct fleet *f, struct fleet_pins **ret)
 {
     struct fleet_pins *p = zalloc(sizeof(*p));
@@ -144,9 +153,11 @@ int fleet_pins_new(struct control *c, struct fleet *f, struct fleet_pins **ret)
         return -ERR_NOMEM;
     list_init(&p->watch.link);
     list_init(&p->shows);
+    p->fleet = f;
     p->redis = fleet_redis(f);
     p->pins = c->host->pins;
     p->watch.back = on_back;
+    p->watch.nodes = on_nodes;
     int err = claims_new(c->host->loop, c->host->pins, &p->claims);
     if (err == 0)
         err = conflicts_new(c, c->host->pins, &p->conflicts);

@@ -16,6 +16,7 @@
 #include "control/control.h"
 #include "engine/engine.h"
 #include "engine/worker.h"
+#include "fleet/pins/pins.h"
 #include "session/session_priv.h"
 
 #define SCALE_WORKERS 64
@@ -163,6 +164,20 @@ static void scale_count(struct session *s)
     s->is_user_counted = v.is_counted;
 }
 
+/* Of a fleet: its store has said once where the user is, before all of this. */
+static void scale_pin(struct scale_worker *w, struct session *s)
+{
+    struct pins_shared *shared = w->worker->spec.pins;
+    struct pin_key key = {.pool = SCALE_POOL};
+    struct pin_view before;
+    if (!shared)
+        return;
+    pins_hash_user(shared, s->user, key.user);
+    struct pin *p = pin_begin(&shared->table, &key, s->user, loop_now_ms(s->env->loop), &before);
+    s->pin = p ? pin_settle(&shared->table, p, s->backend->name, 1, PIN_BALANCED, clock_wall_ms())
+               : NULL;
+}
+
 /* What a login does, without a connection. */
 static void scale_add(struct scale_worker *w, uint64_t i)
 {
@@ -181,6 +196,7 @@ static void scale_add(struct scale_worker *w, uint64_t i)
     relay_watch(s);
     scale_fill(s, i);
     scale_count(s);
+    scale_pin(w, s);
     relay_enlist(s);
     session_set_timer(s, s->setup->config->timeouts.relay_idle_ms);
 }

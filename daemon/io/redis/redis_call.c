@@ -18,7 +18,10 @@
 static char *write_count(char *p, char sign, size_t n)
 {
     *p++ = sign;
-    p = str_put_number(p, n, 10, 0);
+    if (n < 10) /* most words of a script's call */
+        *p++ = (char)('0' + n);
+    else
+        p = str_put_number(p, n, 10, 0);
     *p++ = '\r';
     *p++ = '\n';
     return p;

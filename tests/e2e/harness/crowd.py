@@ -14,7 +14,8 @@ class Crowd(Proxy):
     """settings as for Proxy; the pool "main" is that of the made-up sessions."""
 
     def __init__(self, folder, settings, sessions, users=20000):
-        super().__init__(folder, settings)
+        # Sessions without a client hear no goodbye: a stop need not wait for them.
+        super().__init__(folder, {"shutdown_timeout": "100ms", **settings})
         self.options = [f"config={self.config}", f"sessions={sessions}", f"users={users}"]
 
     def start(self):

@@ -195,12 +195,55 @@ static void test_client_gone(void **state)
     redis_case_end(k);
 }
 
+static bool is_some_told(struct redis_case *k)
+{
+    return sessions(k, 0, "user0") == 1;
+}
+
+/* A store that is slow gets no more before it has answered; the more nodes, the less each tells. */
+static void test_pace(void **state)
+{
+    (void)state;
+    struct redis_case *k = redis_case_begin();
+    struct claims *c = claims_of(k, 0);
+    struct pin_backend *held[100];
+    struct claims_facts f = {0};
+    char user[16];
+    for (size_t i = 0; i < ARRAY_LEN(held); i++) {
+        snprintf(user, sizeof(user), "user%zu", i);
+        held[i] = login(k, 0, user, "b1", 1);
+    }
+    claims_set_nodes(c, 400); /* half a claim of a tick: one */
+    kill(k->pid, SIGSTOP);
+    claims_begin(c);
+    loop_on_turn(k->loop, on_turn, k->loop);
+    for (int i = 0; i < 20 || f.n_pending == 0; i++) {
+        assert_int_equal(loop_run(k->loop), 0);
+        claims_look(c, &f);
+        assert_true(f.n_pending <= 1);
+    }
+    claims_set_nodes(c, 40);
+    kill(k->pid, SIGCONT);
+    size_t most = 0;
+    while (f.walked_ms == 0) {
+        assert_int_equal(loop_run(k->loop), 0);
+        claims_look(c, &f);
+        most = f.n_pending > most ? f.n_pending : most;
+    }
+    loop_on_turn(k->loop, NULL, NULL);
+    assert_int_equal(most, 5);
+    until(k, is_some_told);
+    for (size_t i = 0; i < ARRAY_LEN(held); i++)
+        pin_leave(&k->engines[0].shared->table, held[i], false, 0);
+    claims_free(c);
+    redis_case_end(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything_again),
-        cmocka_unit_test(test_single),
-        cmocka_unit_test(test_conflict),
+        cmocka_unit_test(test_pace),        cmocka_unit_test(test_everything_again),
+        cmocka_unit_test(test_single),      cmocka_unit_test(test_conflict),
         cmocka_unit_test(test_client_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
