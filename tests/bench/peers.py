@@ -11,7 +11,7 @@ import socket
 import tempfile
 
 import proc
-from harness import certs, dovecot_syntax, net, process, wait
+from harness import certs, dovecot_syntax, net, process, redis, wait
 from harness.proxy import Proxy
 
 WORKERS = 2
@@ -421,5 +421,33 @@ class MailproxyKeys(Mailproxy):
         return {**super().settings(), "tls": {"key_process": True}}
 
 
-PEERS = {p.name: p for p in (NoProxy, Mailproxy, MailproxyKeys, Nginx, Haproxy, Dovecot)}
+class MailproxyPool(Mailproxy):
+    """It chooses the backend itself, as a node of a fleet does, instead of an auth server: what the next one is compared with."""
+    name = "mailproxyd+pool"
+    is_asked_for = True
+
+    def settings(self):
+        return {**super().settings(), "auth": [{"type": "backend"}]}
+
+
+class MailproxyFleet(MailproxyPool):
+    """The only node of a fleet, whose Redis on a UNIX socket says where each user belongs. The time of Redis is not the proxy's."""
+    name = "mailproxyd+fleet"
+    store = None
+
+    def settings(self):
+        return {**super().settings(), "fleet": redis.fleet(self.folder, f"unix:{self.store.socket}")}
+
+    def start(self):
+        self.store = redis.RedisServer(self.folder).start()
+        return super().start()
+
+    def stop(self):
+        super().stop()
+        if self.store:
+            self.store.close()
+            self.store = None
+
+
+PEERS = {p.name: p for p in (NoProxy, Mailproxy, MailproxyKeys, MailproxyPool, MailproxyFleet, Nginx, Haproxy, Dovecot)}
 USUAL = [name for name, p in PEERS.items() if not p.is_asked_for]
