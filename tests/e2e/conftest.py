@@ -19,6 +19,16 @@ USERS = {"alice@example.org": "secret-a", "bob@example.org": "secret-b", "carol@
 MASTER = ("master", "master-secret")
 
 
+# The files that take longest begin first: else one of them is all that is left at the end, and all processors but one have nothing to do.
+LONGEST = ("tui", "tui_robust", "operations", "tui_several", "relay", "engines", "limits", "trace", "tls_directory", "scale", "security", "crash",
+           "backends", "load", "upgrade", "fleet_pins", "fleet_nodes", "fleet_commands", "reload_storm", "control", "hostile_engine", "store_trouble")
+
+
+def pytest_collection_modifyitems(items):
+    places = {f"test_{name}.py": i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))  # stable: a file's tests stay together and in their order
+
+
 @pytest.fixture(scope="session")
 def root(request):
     """Not below pytest's own folder: each run of pytest closes that one to others, and the mail servers need a way in."""

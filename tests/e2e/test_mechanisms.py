@@ -5,20 +5,21 @@ import re
 import ssl
 
 import pytest
-from conftest import backend
+from conftest import backend, site_settings
 from harness import imap, sasl, wait
 from harness.server import Server
 
 USER, PASSWORD = "alice@example.org", "secret-a"
+OTHER = "bob@example.org"
 TOKEN = "token.of-a+long/kind=="
 ALL = ["PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2", "OAUTHBEARER", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"]
 GREETINGS = {"imap": "* OK", "pop3": "+OK", "smtp": "220"}
 DIALOGUES = {"imap": sasl.imap, "pop3": sasl.pop3, "smtp": sasl.smtp}
 EXCHANGES = {
-    "PLAIN": lambda: sasl.plain(USER, PASSWORD),
-    "LOGIN": lambda: sasl.login(USER, PASSWORD),
-    "CRAM-MD5": lambda: sasl.cram_md5(USER, PASSWORD),
-    "SCRAM-SHA-256": lambda: sasl.scram_sha_256(USER, PASSWORD),
+    "PLAIN": lambda user=USER: sasl.plain(user, PASSWORD),
+    "LOGIN": lambda user=USER: sasl.login(user, PASSWORD),
+    "CRAM-MD5": lambda user=USER: sasl.cram_md5(user, PASSWORD),
+    "SCRAM-SHA-256": lambda user=USER: sasl.scram_sha_256(user, PASSWORD),
 }
 
 
@@ -43,6 +44,16 @@ def make_all(make_proxy, settings, dovecot1):
     return make
 
 
+@pytest.fixture(scope="module")
+def shared(make_shared_proxy, dovecot1, dovecot2, server_cert):
+    """A proxy that knows alice by her password, and bob by another than his server does."""
+    p = make_shared_proxy({**site_settings(dovecot1, dovecot2, server_cert), "listeners": listeners(), "resolver": {"enabled": False},
+                           "pools": [{"name": "main", "tls": "off", "smtp_auth": True, "backends": [backend(dovecot1)]}]})
+    p.ctl("user", "add", USER, "--password-stdin", "--keep-plain", "--backend-password-stdin", stdin=f"{PASSWORD}\n{PASSWORD}\n")
+    p.ctl("user", "add", OTHER, "--password-stdin", "--keep-plain", stdin="another\n")
+    return p
+
+
 def connect(p, protocol, front, context=None):
     name = protocol + ("s" if front == "tls" else "")
     c = imap.Lines(p.host, p.ports[name], tls=(context or imap.context()) if front == "tls" else None)
@@ -61,24 +72,25 @@ def front(request):
 @pytest.mark.parametrize("initial", [True, False])
 @pytest.mark.parametrize("mechanism", EXCHANGES)
 @pytest.mark.parametrize("protocol", GREETINGS)
-def test_users_of_the_store(make_all, protocol, mechanism, front, initial):
-    p = make_all()
-    p.ctl("user", "add", USER, "--password-stdin", "--keep-plain", "--backend-password-stdin", stdin=f"{PASSWORD}\n{PASSWORD}\n")
-    c = connect(p, protocol, front)
+def test_users_of_the_store(shared, protocol, mechanism, front, initial):
+    before = len(logins(shared))
+    c = connect(shared, protocol, front)
     good = DIALOGUES[protocol](c).run(mechanism, EXCHANGES[mechanism](), initial)
     assert good.startswith(("a OK", "+OK", "235")), good
     c.close()
-    row = wait.until(lambda: [x for x in p.log().splitlines() if " login session=" in x], "the line of the login")
-    assert f"user={USER}" in row[-1]
+    row, = wait.until(lambda: logins(shared)[before:], "the line of the login")
+    assert f"user={USER}" in row and f"listener={protocol}{'s' if front == 'tls' else ''}" in row
+
+
+def logins(p):
+    return [line for line in p.log().splitlines() if " login session=" in line]
 
 
 @pytest.mark.parametrize("protocol", GREETINGS)
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-256"])
-def test_wrong_password(make_all, protocol, mechanism):
-    p = make_all()
-    p.ctl("user", "add", USER, "--password-stdin", "--keep-plain", stdin="another\n")
-    c = connect(p, protocol, "plain")
-    line = DIALOGUES[protocol](c).run(mechanism, EXCHANGES[mechanism]())
+def test_wrong_password(shared, protocol, mechanism):
+    c = connect(shared, protocol, "plain")
+    line = DIALOGUES[protocol](c).run(mechanism, EXCHANGES[mechanism](OTHER))
     assert line.startswith(("a NO [AUTHENTICATIONFAILED]", "-ERR [AUTH]", "535")), line
     c.close()
 

@@ -9,7 +9,7 @@ import stat
 import subprocess
 
 import pytest
-from conftest import backend
+from conftest import backend, site_settings
 from harness import imap, sasl, wait
 from harness.proxy import BUILD
 from harness.server import Server
@@ -37,19 +37,28 @@ def check_hidden(text, *secrets):
             assert len(form) >= 4 and form not in text, f"{form} of {secret}"
 
 
-@pytest.fixture
-def proxy(make_proxy, settings, dovecot1):
-    settings["listeners"] = [
-        {"name": p + s, "protocol": p, "tls": tls, "allow_plaintext": True,
-         "mechanisms": ([] if p == "smtp" else ["COMMAND"]) + (["APOP"] if p == "pop3" else []) + ALL}
-        for p in PROTOCOLS for s, tls in (("", "starttls"), ("s", "implicit"))
-    ] + [{"name": "sieve", "protocol": "sieve", "tls": "starttls", "allow_plaintext": True}]
-    settings["resolver"] = {"enabled": False}
-    settings["pools"] = [{"name": "main", "tls": "off", "smtp_auth": True, "backends": [backend(dovecot1)]}]
-    p = make_proxy(settings)
+@pytest.fixture(scope="module")
+def shared(make_shared_proxy, dovecot1, dovecot2, server_cert):
+    p = make_shared_proxy({
+        **site_settings(dovecot1, dovecot2, server_cert),
+        "listeners": [
+            {"name": p + s, "protocol": p, "tls": tls, "allow_plaintext": True,
+             "mechanisms": ([] if p == "smtp" else ["COMMAND"]) + (["APOP"] if p == "pop3" else []) + ALL}
+            for p in PROTOCOLS for s, tls in (("", "starttls"), ("s", "implicit"))
+        ] + [{"name": "sieve", "protocol": "sieve", "tls": "starttls", "allow_plaintext": True}],
+        "resolver": {"enabled": False},
+        "pools": [{"name": "main", "tls": "off", "smtp_auth": True, "backends": [backend(dovecot1)]}]})
     for name, password in ((USER, PASSWORD), (OTHER, "pass-of-b")):
         p.ctl("user", "add", name, "--password-stdin", "--keep-plain", "--backend-password-stdin", stdin=f"{password}\n{password}\n")
     return p
+
+
+@pytest.fixture
+def proxy(shared):
+    """Without sessions or traces of the test before."""
+    wait.until(lambda: not shared.sessions() and shared.ctl("--allow-empty", "op", "list", "kind=trace", "state=running") == [],
+               "the end of sessions and traces")
+    return shared
 
 
 @pytest.fixture
@@ -540,9 +549,10 @@ def test_is_audited(proxy, make_trace):
 @pytest.mark.parametrize("args", [["user=x", "--for", "2h"], ["user=x", "--for", "0s"], ["user=x", "--max-bytes", "0"], ["idle>1m"],
                                   ["backend=b1"], []])
 def test_bad_arguments(proxy, args):
+    before = proxy.ctl("--allow-empty", "op", "list", "kind=trace")
     done = proxy.ctl_run("session", "trace", *args, check=False)
     assert done.returncode in (1, 2), done.stderr
-    assert not proxy.ctl("--allow-empty", "op", "list", "kind=trace")
+    assert [r["id"] for r in proxy.ctl("--allow-empty", "op", "list", "kind=trace")] == [r["id"] for r in before]
 
 
 def test_no_more_than_eight(proxy, make_trace):
