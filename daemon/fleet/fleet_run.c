@@ -391,9 +391,9 @@ void fleet_run(struct fleet_runs *f, struct request *r, const struct command *c,
     else if (err < 0)
         request_fail(r, err, NULL, NULL);
     run_share_rate(run, c, params);
-    bool is_move = strcmp(c->method, "user.move") == 0 && !node &&
-                   !json_is_true(json_object_get(params, "dry_run"));
-    if (err == 0 && is_move && !run_gather(run, params))
+    bool is_together = commands_fleet(c) == COMMAND_FLEET_TOGETHER && !node &&
+                       !json_is_true(json_object_get(params, "dry_run"));
+    if (err == 0 && is_together && !run_gather(run, params))
         err = -ERR_CANCELLED;
     if (err < 0)
         run_free(run);
