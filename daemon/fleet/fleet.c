@@ -22,11 +22,11 @@
 struct fleet {
     struct control *control;
     struct redis_client *redis;
-    struct redis_client *further;   /* of fleet_connect; NULL = none */
-    struct config *config;          /* that the client was made of; one reference */
-    const struct pins_shared *pins; /* who this engine is; borrowed */
+    struct redis_client *further; /* of fleet_connect; NULL = none */
+    struct config *config;        /* that the client was made of; one reference */
+    struct pins_shared *pins;     /* who this engine is; borrowed */
     char *name, *node;
-    char *key_epoch, *key_schema, *key_entry, *key_entries;
+    char *key_schema, *key_entry, *key_entries;
     uint8_t secret[CONFIG_FLEET_SECRET_BYTES];
     uint64_t beat_ms, started_wall_ms;
     struct loop_timer tick;
@@ -310,6 +310,7 @@ static void fleet_set_epoch(struct fleet *f)
     char hex[17];
     str_hex(hex, mac, 8);
     snprintf(f->proof, sizeof(f->proof), "%.8s-%s", f->epoch, hex);
+    pins_set_epoch(f->pins, f->epoch);
     f->next_beat_ms = 0; /* the others are to see the proof */
 }
 
@@ -373,7 +374,7 @@ static void fleet_send_beat(struct fleet *f)
     const char *const words[] = {
         f->pins->nodes,
         f->key_entry,
-        f->key_epoch,
+        f->pins->epoch,
         f->key_schema,
         f->pins->holder,
         f->node,
@@ -452,6 +453,8 @@ static void on_tick(struct loop_timer *t)
 {
     struct fleet *f = CONTAINER_OF(t, struct fleet, tick);
     fleet_follow(f);
+    if (pins_take_other_epoch(f->pins)) /* the beat tells which one */
+        f->next_beat_ms = 0;
     if (!f->call && redis_is_up(f->redis) && loop_now_ms(f->control->host->loop) >= f->next_beat_ms)
         fleet_send_beat(f);
     fleet_look_for_trouble(f);
@@ -475,13 +478,10 @@ static int fleet_name_all(struct fleet *f, const struct config *c)
     const char *prefix = f->pins->prefix;
     f->name = str_dup_c(c->fleet.name);
     f->node = str_dup_c(c->node);
-    f->key_epoch = str_printf("%sepoch", prefix);
     f->key_schema = str_printf("%sschema", prefix);
     f->key_entries = str_printf("%snode:", prefix);
     f->key_entry = str_printf("%snode:%s", prefix, f->pins->holder);
-    return f->name && f->node && f->key_epoch && f->key_schema && f->key_entries && f->key_entry
-               ? 0
-               : -ERR_NOMEM;
+    return f->name && f->node && f->key_schema && f->key_entries && f->key_entry ? 0 : -ERR_NOMEM;
 }
 
 int fleet_new(struct control *c, struct fleet **ret)
@@ -565,7 +565,6 @@ void fleet_free(struct fleet *f)
     explicit_bzero(f->secret, sizeof(f->secret));
     free(f->name);
     free(f->node);
-    free(f->key_epoch);
     free(f->key_schema);
     free(f->key_entry);
     free(f->key_entries);

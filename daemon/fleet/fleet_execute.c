@@ -159,23 +159,27 @@ void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m)
     const char *from = json_string_value(json_object_get(m, "from"));
     const char *node = json_string_value(json_object_get(m, "node"));
     const json_t *number = json_object_get(m, "number");
+    bool is_later = json_is_true(json_object_get(m, "later"));
     int err;
     const char *why;
-    if (f->is_retired)
-        return;
-    (void)str_copy(f->position, sizeof(f->position), str_of(position));
-    fleet_position_changed(f);
+    if (!f->is_retired) {
+        (void)str_copy(f->position, sizeof(f->position), str_of(position));
+        fleet_position_changed(f);
+    }
     if (!execute_is_whole(m)) {
         f->refused++;
         return;
     }
+    bool is_own = strcmp(from, f->node) == 0;
+    bool has_run = is_own && fleet_queue_came(f, (uint64_t)json_integer_value(number));
+    if (f->is_retired)
+        return;
     err = fleet_message_take(f->seen, from, (uint64_t)json_integer_value(number));
     if (err < 0) {
         f->refused++;
         return;
     }
-    bool is_own = strcmp(from, f->node) == 0;
-    if (is_own && (!json_is_true(json_object_get(m, "later")) || node ||
+    if (is_own && (has_run || !is_later || node ||
                    fleet_run_own_came(f, json_string_value(json_object_get(m, "id")))))
         return; /* it was run when it was asked, or is now */
     if ((node && strcmp(node, f->node) != 0) || !execute_is_named(f, json_object_get(m, "nodes")))
@@ -185,6 +189,8 @@ void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m)
         return;
     }
     const struct command *c = execute_find(f, position, m, &err, &why);
+    if (c && is_later && !is_own)
+        fleet_queue_other_came(f, m);
     if (c)
         execute_start(f, m, c);
     else

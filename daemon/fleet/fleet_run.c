@@ -190,6 +190,8 @@ static void on_own_answered(void *arg, const struct request_outcome *o)
             run->parts[i].away = str_dup_c(err_text(ERR_NOMEM));
         else if (run->parts[i].is_own)
             run_note_error(run, &run->parts[i]);
+    if (run->is_later)
+        fleet_queue_ran(run->runs, run->id);
     run_settle(run);
 }
 

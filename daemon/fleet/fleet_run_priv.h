@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Inside of the commands of a fleet: what is said to other nodes (fleet_send.c), what was asked
- * here (fleet_run.c, fleet_gather.c), what runs here for others (fleet_execute.c), and how far the
- * commands were taken (fleet_position.c). */
+ * here (fleet_run.c, fleet_gather.c), what waits for the store (fleet_queue.c), what runs here for
+ * others (fleet_execute.c), and how far the commands were taken (fleet_position.c). */
 #pragma once
 
 #include "fleet/fleet.h"
@@ -24,8 +24,10 @@ struct fleet_runs {
     struct list executions; /* struct execution */
     struct list gathers;    /* struct gather */
     struct loop_timer tick, save;
-    uint64_t number; /* of the last message sent */
-    json_t *queued;  /* messages that wait for the store */
+    uint64_t number;         /* of the last message sent */
+    struct list queue;       /* struct queued: commands that wait for the store */
+    struct loop_timer retry; /* of those that it refused */
+    size_t n_queued, queued_bytes;
     uint64_t sent, taken, refused;
 
     /* How far the commands were taken; written to this node's store now and then. */
@@ -49,8 +51,9 @@ uint64_t fleet_number(struct fleet_runs *f);
  * taken. NULL without memory. */
 json_t *fleet_command_message(struct fleet_runs *f, const char *id, const struct peer *peer,
                               const char *method, json_t *params, bool is_later);
-/* Sends it (borrowed; NULL is -ERR_NOMEM); one that nodes may take later is kept until the store is
- * there. cb as in redis_call. -ERR_x. */
+/* Sends it (borrowed; NULL is -ERR_NOMEM), behind what waits; one that nodes may take later is kept
+ * until the store is there. cb as in redis_call; -ERR_UNREACHABLE: it is kept, -ERR_STORE and the
+ * like: only as long as this engine lives. -ERR_x. */
 int fleet_send_command(struct fleet_runs *f, json_t *m, bool is_later, redis_fn *cb,
                        void *arg) NODISCARD;
 /* A message for all others, which are there or not. m: borrowed; what every message says is added.
@@ -59,13 +62,32 @@ void fleet_run_send_all(struct fleet_runs *f, json_t *m);
 /* A command for all others, whose answers nobody waits for. params: borrowed. */
 void fleet_run_tell(struct fleet_runs *f, const struct peer *peer, const char *method,
                     json_t *params);
-/* What waited for the store goes out in its order. */
-void fleet_runs_flush(struct fleet_runs *f);
 /* JSON text {"result": ...} or {"error": ...} of an outcome; owned, NULL without memory. One that
  * is too long for a message becomes an error. */
 char *fleet_answer_text(const struct request_outcome *o);
 /* The same of an error. */
 char *fleet_answer_error(int err, const char *text);
+
+/* ---- fleet_queue.c ---- */
+
+void fleet_queue_init(struct fleet_runs *f);
+/* Those that waited when this node was stopped. Blocking. -ERR_x of the store. */
+int fleet_queue_load(struct fleet_runs *f) NODISCARD;
+/* What the store of this node does not have yet is written, at the end. Blocking. */
+void fleet_queue_fini(struct fleet_runs *f);
+/* A command waits for the store; m: a reference is taken. cb: as of fleet_send_command, later; may
+ * be NULL. -ERR_TOO_MANY, -ERR_NOMEM: it does not. */
+int fleet_queue_add(struct fleet_runs *f, json_t *m, redis_fn *cb, void *arg) NODISCARD;
+/* What waits goes out in its order. */
+void fleet_runs_flush(struct fleet_runs *f);
+/* A command of this id has been run here. */
+void fleet_queue_ran(struct fleet_runs *f, const char *id);
+/* A message of this node has come back from the store: it waits no more. True: it was one that
+ * waited, has been run here, and holds as it was. */
+bool fleet_queue_came(struct fleet_runs *f, uint64_t number);
+/* A command of another node is run here: those of this node that are about the same come after it
+ * for all nodes, so that they are run again. */
+void fleet_queue_other_came(struct fleet_runs *f, const json_t *m);
 
 /* ---- fleet_run.c ---- */
 

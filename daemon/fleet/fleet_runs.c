@@ -24,7 +24,7 @@ void fleet_runs_look(const struct fleet_runs *f, struct fleet_runs_facts *ret)
     *ret = (struct fleet_runs_facts){.sent = f->sent,
                                      .taken = f->taken,
                                      .refused = f->refused + fleet_stream_forged(f->stream),
-                                     .n_queued = json_array_size(f->queued)};
+                                     .n_queued = f->n_queued};
     LIST_FOREACH (it, &f->runs)
         ret->n_waiting++;
 }
@@ -53,16 +53,18 @@ int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret)
                              .node = str_dup_c(spec->node),
                              .commands = str_printf("%scmd", prefix),
                              .inbox = str_printf("%sin:%s", prefix, fleet_holder(spec->fleet)),
-                             .seen = json_object(),
-                             .queued = json_array()};
+                             .seen = json_object()};
     memcpy(f->secret, spec->secret, sizeof(f->secret));
     list_init(&f->executions);
     list_init(&f->gathers);
     fleet_run_init(f);
     fleet_position_init(f);
+    fleet_queue_init(f);
     list_init(&f->watch.link);
-    bool is_whole = f->node && f->commands && f->inbox && f->seen && f->queued;
+    bool is_whole = f->node && f->commands && f->inbox && f->seen;
     int err = is_whole ? fleet_position_load(f) : -ERR_NOMEM;
+    if (err == 0)
+        err = fleet_queue_load(f);
     const struct fleet_stream_spec stream = {.loop = f->loop,
                                              .fleet = spec->fleet,
                                              .secret = f->secret,
@@ -96,9 +98,9 @@ void fleet_runs_free(struct fleet_runs *f)
     fleet_stream_free(f->stream);
     fleet_run_fini(f);
     fleet_position_fini(f);
+    fleet_queue_fini(f);
     fleet_execute_fini(f);
     json_decref(f->seen);
-    json_decref(f->queued);
     free(f->node);
     free(f->commands);
     free(f->inbox);

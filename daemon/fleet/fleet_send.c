@@ -5,7 +5,6 @@
 #include "fleet/fleet_run_priv.h"
 #include "rpc/json_text.h"
 
-#define SEND_QUEUE_MAX 1000 /* commands that wait for the store */
 #define ANSWER_MAX                                                                                 \
     (FLEET_MESSAGE_MAX / 2) /* it is a text within a text, so that quotes count twice */
 
@@ -65,16 +64,14 @@ json_t *fleet_command_message(struct fleet_runs *f, const char *id, const struct
     return m;
 }
 
-/* Sends it, or keeps it until the store is there. */
+/* Nodes take of each other only what is newer than all before: what waits goes first. */
 int fleet_send_command(struct fleet_runs *f, json_t *m, bool is_later, redis_fn *cb, void *arg)
 {
-    int err = m ? fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, cb, arg)
-                : -ERR_NOMEM;
-    if (err != -ERR_UNREACHABLE || !is_later)
-        return err;
-    bool is_kept =
-        json_array_size(f->queued) < SEND_QUEUE_MAX && json_array_append(f->queued, m) == 0;
-    return is_kept ? err : -ERR_TOO_MANY;
+    if (!m)
+        return -ERR_NOMEM;
+    fleet_runs_flush(f);
+    int err = fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, cb, arg);
+    return err == -ERR_UNREACHABLE && is_later ? fleet_queue_add(f, m, cb, arg) : err;
 }
 
 void fleet_run_send_all(struct fleet_runs *f, json_t *m)
@@ -93,17 +90,6 @@ void fleet_run_tell(struct fleet_runs *f, const struct peer *peer, const char *m
     json_t *m = fleet_command_message(f, "", peer, method, params, true);
     (void)!fleet_send_command(f, m, true, NULL, NULL);
     json_decref(m);
-}
-
-/* What waited for the store goes out in its order. */
-void fleet_runs_flush(struct fleet_runs *f)
-{
-    while (json_array_size(f->queued) > 0) {
-        const json_t *m = json_array_get(f->queued, 0);
-        if (fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, NULL, NULL) < 0)
-            return;
-        (void)json_array_remove(f->queued, 0);
-    }
 }
 
 /* ---- answers ---- */

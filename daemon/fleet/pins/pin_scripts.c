@@ -20,7 +20,7 @@
 
 struct redis_script pin_script_ask = {
     .text = LUA_NOW LUA_PIN
-    "local user, nodes = KEYS[1], KEYS[2]\n"
+    "local user, nodes, epoch = KEYS[1], KEYS[2], redis.call('GET', KEYS[3]) or ''\n"
     "local holder, pool, proposal, avoid = ARGV[1], ARGV[2], ARGV[3], ARGV[4]\n"
     "local max, retention, ttl = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]\n"
     "local alive_since, known = now - tonumber(ARGV[8]), tonumber(ARGV[9])\n"
@@ -47,7 +47,7 @@ struct redis_script pin_script_ask = {
     "local backend, gen, touched, source, unproved = read_pin(text)\n"
     "unproved = unproved or '\\31u'\n"
     "if max > 0 and counted == 0 and total >= max then\n"
-    "  return {'limit', backend or '', gen or 0, total, source or ''}\n"
+    "  return {'limit', backend or '', gen or 0, total, source or '', epoch}\n"
     "end\n"
     "local status = 'kept'\n"
     "if fixed then\n"
@@ -56,7 +56,7 @@ struct redis_script pin_script_ask = {
     "  status = 'new'\n"
     "elseif backend == avoid then\n"
     "  if strict and others > 0 then\n"
-    "    return {'busy', backend, gen, total, source}\n"
+    "    return {'busy', backend, gen, total, source, epoch}\n"
     "  end\n"
     "  status = 'moved'\n"
     "elseif known > gen and backend ~= proposal then\n" /* the store has lost what was newer */
@@ -73,7 +73,7 @@ struct redis_script pin_script_ask = {
     "  redis.call('HINCRBY', user, 'h:' .. holder .. ':' .. pool, 1)\n"
     "end\n"
     "redis.call('PEXPIRE', user, ttl)\n"
-    "return {status, backend, gen, total + 1, source}\n"};
+    "return {status, backend, gen, total + 1, source, epoch}\n"};
 
 struct redis_script pin_script_leave = {
     .text = LUA_NOW LUA_PIN

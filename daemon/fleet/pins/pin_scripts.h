@@ -11,12 +11,12 @@
 #include "io/redis/redis.h"
 
 /* A login asks for its backend, and counts from then on.
- * keys: user, nodes. args: holder, pool, proposal, avoid ("" = none), most sessions of the user (0
- * = no limit), retention ms, ttl ms, lease ms, generation of the sessions that the holder has at
- * the proposal (0 = none), flags (c: the login counts already; f: the proposal is fixed, by an
- * operator or an auth server; s: strict). Returns status, backend, generation, sessions of the user
- * on all nodes, source. Status: "new", "kept", "moved"; "limit", "busy" (strict, and others are on
- * the one to avoid): nothing changed. */
+ * keys: user, nodes, epoch. args: holder, pool, proposal, avoid ("" = none), most sessions of the
+ * user (0 = no limit), retention ms, ttl ms, lease ms, generation of the sessions that the holder
+ * has at the proposal (0 = none), flags (c: the login counts already; f: the proposal is fixed, by
+ * an operator or an auth server; s: strict). Returns status, backend, generation, sessions of the
+ * user on all nodes, source, epoch of the store's data ("" = it has none). Status: "new", "kept",
+ * "moved"; "limit", "busy" (strict, and others are on the one to avoid): nothing changed. */
 extern struct redis_script pin_script_ask;
 /* A login or session is over. keys: user. args: holder, pool, ttl ms, flags (v: the login came to
  * nothing: so does a pin where none has succeeded and nobody is any more). */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log/log.h"
 #include "base/zalloc.h"
 #include "fleet/pins/pin_scripts.h"
@@ -51,9 +52,10 @@ int pins_shared_new(const struct pins_shared_spec *spec, struct pins_shared **re
     pin_table_init(&s->table, PIN_STRIPES, PIN_IDLE_MAX);
     s->prefix = str_printf("mp:%s:", spec->fleet);
     s->nodes = str_printf("mp:%s:nodes", spec->fleet);
+    s->epoch = str_printf("mp:%s:epoch", spec->fleet);
     memcpy(s->secret, spec->secret, sizeof(s->secret));
     s->lease_ms = spec->lease_ms;
-    int err = s->prefix && s->nodes ? 0 : -ERR_NOMEM;
+    int err = s->prefix && s->nodes && s->epoch ? 0 : -ERR_NOMEM;
     if (err == 0 && (!str_copy(s->holder, sizeof(s->holder), str_of(spec->holder)) ||
                      strlen(s->prefix) + 2 + 2 * PIN_HASH_BYTES >= PINS_KEY_SIZE))
         err = -ERR_TOO_LONG;
@@ -73,6 +75,7 @@ void pins_shared_free(struct pins_shared *s)
     pin_table_fini(&s->table);
     free(s->prefix);
     free(s->nodes);
+    free(s->epoch);
     explicit_bzero(s->secret, sizeof(s->secret));
     free(s);
 }
@@ -94,6 +97,24 @@ void pins_hash_user(const struct pins_shared *s, const char *user, uint8_t ret[P
     uint8_t mac[32];
     crypto_sasl()->hmac_sha256(str_n(s->secret, sizeof(s->secret)), user_text(user, name), mac);
     memcpy(ret, mac, PIN_HASH_BYTES);
+}
+
+void pins_set_epoch(struct pins_shared *s, const char *epoch)
+{
+    atomic_store_explicit(&s->known_epoch, *epoch ? hash_stable(str_of(epoch)) : 0,
+                          memory_order_relaxed);
+}
+
+static void pins_note_epoch(struct pins_shared *s, struct str epoch)
+{
+    uint64_t known = atomic_load_explicit(&s->known_epoch, memory_order_relaxed);
+    if (known != 0 && hash_stable(epoch) != known)
+        atomic_store_explicit(&s->is_epoch_other, true, memory_order_relaxed);
+}
+
+bool pins_take_other_epoch(struct pins_shared *s)
+{
+    return atomic_exchange_explicit(&s->is_epoch_other, false, memory_order_relaxed);
 }
 
 void pins_user_key(const struct pins_shared *s, const uint8_t user[PIN_HASH_BYTES],
@@ -220,14 +241,15 @@ static bool reply_is_good(const struct redisReply *r)
     return r && r->type == REDIS_REPLY_ARRAY && reply_is(r, 0, REDIS_REPLY_STRING) &&
            reply_is(r, 1, REDIS_REPLY_STRING) && reply_is(r, 2, REDIS_REPLY_INTEGER) &&
            reply_is(r, 3, REDIS_REPLY_INTEGER) && reply_is(r, 4, REDIS_REPLY_STRING) &&
-           r->element[1]->len < PIN_NAME_SIZE && r->element[2]->integer >= 0 &&
-           !str_has_crlf_nul(reply_text(r, 1));
+           reply_is(r, 5, REDIS_REPLY_STRING) && r->element[1]->len < PIN_NAME_SIZE &&
+           r->element[2]->integer >= 0 && !str_has_crlf_nul(reply_text(r, 1));
 }
 
 static struct pins_answer answer_read(struct pins *p, const struct pins_call *c,
                                       const struct redisReply *r)
 {
     struct str status = reply_text(r, 0);
+    pins_note_epoch(p->shared, reply_text(r, 5));
     if (str_eq(status, STR("limit")))
         return answer_refuse(p, c->pin, PINS_LIMIT, NULL);
     if (str_eq(status, STR("busy"))) {
@@ -307,10 +329,10 @@ static int ask_send(struct pins_call *c, const struct pins_request *q, const str
         flags[n++] = 's';
     pins_user_key(s, (const uint8_t *)c->pin->key, key);
     const struct str words[] = {
-        str_of(key),    str_of(s->nodes), str_of(s->holder), str_of(q->pool),
-        proposal,       str_of(q->avoid), str_of(max),       str_of(p->retention),
-        str_of(p->ttl), str_of(p->lease), str_of(known),     str_of(flags)};
-    return redis_eval(p->redis, &pin_script_ask, words, ARRAY_LEN(words), 2, q->timeout_ms,
+        str_of(key),      str_of(s->nodes), str_of(s->epoch), str_of(s->holder),    str_of(q->pool),
+        proposal,         str_of(q->avoid), str_of(max),      str_of(p->retention), str_of(p->ttl),
+        str_of(p->lease), str_of(known),    str_of(flags)};
+    return redis_eval(p->redis, &pin_script_ask, words, ARRAY_LEN(words), 3, q->timeout_ms,
                       on_asked, c, NULL);
 }
 

@@ -14,10 +14,12 @@
 struct pins_shared {
     struct pin_table table;
     char *prefix;                  /* of the store's keys: "mp:mail:" */
-    char *nodes;                   /* the key of the set of nodes */
+    char *nodes, *epoch;           /* keys: the set of nodes; the name of the store's data */
     char holder[PINS_HOLDER_SIZE]; /* this engine: "node#incarnation" */
     uint8_t secret[PINS_SECRET_BYTES];
-    uint64_t lease_ms; /* an engine that has said nothing for so long is gone */
+    uint64_t lease_ms;            /* an engine that has said nothing for so long is gone */
+    _Atomic uint64_t known_epoch; /* a hash of it; 0 = unknown */
+    atomic_bool is_epoch_other;   /* a login was answered out of other data */
 };
 struct pins_shared_spec {
     const char *fleet, *holder; /* name of the fleet; this engine */
@@ -28,6 +30,10 @@ struct pins_shared_spec {
 int pins_shared_new(const struct pins_shared_spec *spec, struct pins_shared **ret) NODISCARD;
 /* When no thread uses it any more. NULL is fine. */
 void pins_shared_free(struct pins_shared *s);
+/* Which data the store has, as the control thread knows it. Thread: any. */
+void pins_set_epoch(struct pins_shared *s, const char *epoch);
+/* Has a login been answered out of other data since this was asked last? Thread: any. */
+bool pins_take_other_epoch(struct pins_shared *s);
 /* A user as the store knows it: the start of HMAC-SHA256(secret, name in lower case), so that the
  * store is no list of addresses. Thread: any. */
 void pins_hash_user(const struct pins_shared *s, const char *user, uint8_t ret[PIN_HASH_BYTES]);

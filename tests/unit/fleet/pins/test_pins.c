@@ -332,6 +332,36 @@ static void test_reconfigured(void **state)
     redis_case_end(k);
 }
 
+/* Whose data answers a login is known with the answer. */
+static void test_epoch(void **state)
+{
+    (void)state;
+    struct redis_case *k = redis_case_begin();
+    struct pins_shared *s = k->engines[0].shared;
+    static const struct {
+        const char *command, *known;
+        bool is_other;
+    } steps[] = {
+        {"SET mp:mail:epoch e1", "", false}, /* nobody has said yet which one it is */
+        {"PING", "e1", false},
+        {"SET mp:mail:epoch e2", "e1", true},
+        {"PING", "e1", true},
+        {"PING", "e2", false},
+        {"FLUSHALL", "e2", true},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        struct pins_request q = request("b1");
+        freeReplyObject(redis_say(k, steps[i].command));
+        pins_set_epoch(s, steps[i].known);
+        ask(k, 0, &q);
+        assert_int_equal(pins_take_other_epoch(s), steps[i].is_other);
+        assert_false(pins_take_other_epoch(s));
+        pins_leave(k->engines[0].pins, said.a.held, false);
+        settle(k, 0);
+    }
+    redis_case_end(k);
+}
+
 /* What a store says that is no such store. */
 static void test_nonsense(void **state)
 {
@@ -340,9 +370,10 @@ static void test_nonsense(void **state)
     static const char *const replies[] = {"return 7",
                                           "return {}",
                                           "return {'kept'}",
-                                          "return {'kept', 'b1', 'x', 1, ''}",
-                                          "return {'kept', string.rep('b', 100), 1, 1, ''}",
-                                          "return {'kept', 'b\\n1', 1, 1, ''}",
+                                          "return {'kept', 'b1', 'x', 1, '', ''}",
+                                          "return {'kept', 'b1', 1, 1, ''}",
+                                          "return {'kept', string.rep('b', 100), 1, 1, '', ''}",
+                                          "return {'kept', 'b\\n1', 1, 1, '', ''}",
                                           "return redis.error_reply('OOM command not allowed')"};
     const struct redis_script right = pin_script_ask;
     for (size_t i = 0; i < ARRAY_LEN(replies); i++) {
@@ -368,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_cancelled),     cmocka_unit_test(test_flushed),
         cmocka_unit_test(test_without_store), cmocka_unit_test(test_silent_store),
         cmocka_unit_test(test_reconfigured),  cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_epoch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
