@@ -8,6 +8,7 @@
 #include "fleet/fleet.h"
 #include "fleet/fleet_pins.h"
 #include "fleet/fleet_run.h"
+#include "fleet/fleet_tickets.h"
 #include "ops/certificates.h"
 #include "ops/configs.h"
 #include "ops/ops.h"
@@ -175,6 +176,7 @@ void control_free(struct control *c)
     server_free(c->server);
     c->server = NULL;
     fleet_pins_free(STEAL(c->fleet_pins));
+    fleet_tickets_free(STEAL(c->fleet_tickets));
     fleet_runs_free(STEAL(c->fleet_runs));
     fleet_free(STEAL(c->fleet));
     sessions_free(c->sessions);
@@ -230,6 +232,8 @@ void control_note_start(struct control *c, bool is_kept)
     int err = fleet_new(c, &c->fleet);
     if (err == 0 && c->fleet && c->host->pins)
         err = fleet_pins_new(c, c->fleet, &c->fleet_pins);
+    if (err == 0 && c->fleet)
+        err = fleet_tickets_new(c, c->fleet, &c->fleet_tickets);
     if (err == 0 && c->fleet) {
         const struct config *config = control_setup(c)->config;
         const struct fleet_runs_spec spec = {

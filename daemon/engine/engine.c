@@ -12,6 +12,7 @@
 #include "base/log/log.h"
 #include "engine/engine_priv.h"
 #include "engine/wire.h"
+#include "io/tls/tls_tickets.h"
 #include "proto/registry/registry.h"
 #include "sandbox/sandbox.h"
 
@@ -177,7 +178,7 @@ static void engine_begin_auth_thread(void)
 }
 
 /* Another engine of the same node is another holder of its users. */
-static int engine_make_pins(struct engine *e, const struct config *c)
+static int engine_make_shared(struct engine *e, const struct config *c)
 {
     uint8_t random[8];
     char incarnation[2 * sizeof(random) + 1];
@@ -190,7 +191,8 @@ static int engine_make_pins(struct engine *e, const struct config *c)
                                           .holder = holder,
                                           .secret = c->fleet.secret,
                                           .lease_ms = config_fleet_lease_ms(&c->fleet)};
-    return holder ? pins_shared_new(&spec, &e->pins) : -ERR_NOMEM;
+    int err = holder ? pins_shared_new(&spec, &e->pins) : -ERR_NOMEM;
+    return err < 0 ? err : tls_tickets_new(&e->tickets);
 }
 
 /* What needs only the config. */
@@ -212,7 +214,7 @@ static int engine_make_base(struct engine *e, const struct config *c, char **ret
     if (err == 0)
         err = checks_new(e->loop, e->resolver, on_check_changed, e, &e->checks);
     if (err == 0)
-        err = engine_make_pins(e, c);
+        err = engine_make_shared(e, c);
     return err;
 }
 
@@ -308,6 +310,8 @@ static void engine_fini(struct engine *e)
         pins_shared_free(e->pins);
     resolver_free(e->resolver);
     setup_unref(e->setup);
+    if (have_ended)
+        tls_tickets_free(e->tickets);
     cert_loads_free(e->cert_loads);
     backend_registry_free(e->registry);
     store_close(e->store);

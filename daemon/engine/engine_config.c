@@ -159,8 +159,11 @@ void engine_publish(struct engine *e, struct setup *setup)
     e->setup = setup;
     if (!old || old->config != setup->config || old == setup) /* else its servers are in use */
         for (size_t i = 0; i < setup->n_listeners; i++)
-            if (setup->listeners[i].tls)
+            if (setup->listeners[i].tls) {
                 tls_server_set_certs(setup->listeners[i].tls, cert_loads_certs(e->cert_loads));
+                tls_server_set_tickets(setup->listeners[i].tls,
+                                       setup->config->fleet.has_tickets ? e->tickets : NULL);
+            }
     places_apply(setup->pools);
     if (e->acceptors) /* not while stopping */
         acceptors_configure(e->acceptors, setup, engine_closed, e);

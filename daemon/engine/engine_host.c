@@ -273,6 +273,7 @@ void engine_make_host(struct engine *e)
         .resolver = e->resolver,
         .registry = e->registry,
         .pins = e->pins,
+        .tickets = e->tickets,
         .checks = e->checks,
         .log_quota = e->log_quota,
         .workers = e->control_workers,

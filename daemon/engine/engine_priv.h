@@ -26,7 +26,8 @@ struct engine {
     struct backend_registry *registry;
     struct checks *checks;
     struct log_quota *log_quota;
-    struct pins_shared *pins; /* NULL = there is no fleet */
+    struct pins_shared *pins;    /* NULL = there is no fleet */
+    struct tls_tickets *tickets; /* likewise */
     struct setup *setup;
     struct worker **workers;
     struct control_worker *control_workers;

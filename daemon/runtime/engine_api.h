@@ -55,6 +55,7 @@ struct engine_api {
     struct checks *checks;
     struct tls_certs *certs;     /* of tls.directory */
     struct pins_shared *pins;    /* of the users here; NULL = there is no fleet */
+    struct tls_tickets *tickets; /* of the servers of TLS; NULL likewise */
     struct log_quota *log_quota; /* of lines about clients without a login; NULL = none */
     const struct control_worker *workers;
     size_t n_workers;

@@ -33,15 +33,16 @@ struct control {
     struct list peer_engines; /* other engines: struct peer_engine */
     struct peers *peers;
     struct peer_serve *peer_serve;
-    struct fleet_pins *fleet_pins;  /* NULL likewise */
-    struct fleet_runs *fleet_runs;  /* commands on other nodes; NULL = there is no fleet */
-    struct fleet *fleet;            /* NULL = this proxy is in none */
-    struct list trace_ops;          /* traces under way */
-    struct work_queue config_queue; /* config, pools, backends */
-    struct work_queue look_queue;   /* who reads the file only to look: one job thread at most */
-    struct work_queue user_queue;   /* users: read, change, write */
-    struct work_queue op_queue;     /* what the store has of operations */
-    struct work_queue rule_queue;   /* bans and overrides in the store */
+    struct fleet_pins *fleet_pins;       /* NULL likewise */
+    struct fleet_tickets *fleet_tickets; /* NULL likewise */
+    struct fleet_runs *fleet_runs;       /* commands on other nodes; NULL = there is no fleet */
+    struct fleet *fleet;                 /* NULL = this proxy is in none */
+    struct list trace_ops;               /* traces under way */
+    struct work_queue config_queue;      /* config, pools, backends */
+    struct work_queue look_queue; /* who reads the file only to look: one job thread at most */
+    struct work_queue user_queue; /* users: read, change, write */
+    struct work_queue op_queue;   /* what the store has of operations */
+    struct work_queue rule_queue; /* bans and overrides in the store */
 };
 
 /* Mail of workers and jobs is handed the owner of the control loop. The engine's object begins with

@@ -124,27 +124,19 @@ def test_many_certificates_hold_nobody(make_proxy, settings, folder):
 
 def test_two_proxies_take_each_others_tickets(make_proxy, settings, folder):
     """With one file both resume what the other one began, also when the file was replaced for both; without it neither does."""
-    def can_resume(first, second):
-        saved = os.path.join(folder, "session.pem")
-        for p, option in ((first, "-sess_out"), (second, "-sess_in")):
-            done = subprocess.run(["openssl", "s_client", "-connect", f"{p.host}:{p.ports['imaps']}", "-ign_eof", option, saved],
-                                  input="a LOGOUT\r\n", capture_output=True, text=True, timeout=30)
-            assert "* BYE" in done.stdout, done.stdout + done.stderr
-        return "Reused, TLSv1.3" in done.stdout
-
     key = os.path.join(folder, "tickets.key")
     settings["tls"]["ticket_key"] = key
     with open(key, "wb") as f:
         f.write(os.urandom(80))
     other = make_proxy(copy.deepcopy(settings))
     one = make_proxy(settings)
-    assert can_resume(one, other) and can_resume(other, one)
+    assert certs.can_resume(one, other) and certs.can_resume(other, one)
     with open(key, "wb") as f:
         f.write(os.urandom(48))
     for p in (one, other):
         p.ctl("config", "reload")
-    assert can_resume(one, other) and can_resume(other, one)
+    assert certs.can_resume(one, other) and certs.can_resume(other, one)
     other.settings["tls"].pop("ticket_key")
     other.configure({})
     other.ctl("config", "reload")
-    assert not can_resume(one, other)
+    assert not certs.can_resume(one, other)

@@ -70,6 +70,11 @@ const struct tls_cert_end *tls_server_first_end(const struct tls_server *t);
  * any. */
 void tls_server_inherit_tickets(struct tls_server *t, const struct tls_server *old);
 
+struct tls_tickets;
+/* Tickets are made with this secret (borrowed; it outlives t) as soon as there is one, unless a
+ * file gives it. NULL = with t's own. Before any session has begun. */
+void tls_server_set_tickets(struct tls_server *t, struct tls_tickets *tickets);
+
 struct tls_certs;
 /* Where the certificates of a server with has_directory come from (borrowed; it outlives t): those
  * of other names than these are the server's own. Before any session has begun. */

@@ -10,12 +10,12 @@
 #include "base/str.h"
 #include "io/tls/tls_pair_priv.h"
 #include "io/tls/tls_session.h"
+#include "io/tls/tls_tickets.h"
 
 /* GnuTLS derives ticket keys from the master as time goes on; the master itself lives this long, or
  * as long as a session may be resumed. Older tickets end in a full handshake. */
 #define TICKET_MASTER_MS (24 * 3600 * UINT64_C(1000))
-#define TICKET_MASTER_BYTES 64 /* what gnutls_session_ticket_enable_server takes */
-#define TICKET_FILE_MIN 32     /* bytes; NGINX's have 48 or 80 */
+#define TICKET_FILE_MIN 32 /* bytes; NGINX's have 48 or 80 */
 
 struct tls_server {
     _Atomic unsigned refs;
@@ -32,6 +32,7 @@ struct tls_server {
     bool has_tickets;
     uint64_t session_timeout_ms;
     pthread_mutex_t mutex;
+    struct tls_tickets *tickets;  /* a secret that others have, too; NULL = none */
     bool is_ticket_master_given;  /* by a file: it is neither renewed nor inherited */
     gnutls_datum_t ticket_master; /* under the mutex */
     uint64_t ticket_made_ms;      /* under the mutex */
@@ -185,11 +186,11 @@ static int load_ticket_master(struct tls_server *t, struct files *files, const c
     if (secret.size < TICKET_FILE_MIN)
         err = tls_fail(ret_error, -ERR_TLS, "ticket key %s has less than %d bytes", path,
                        TICKET_FILE_MIN);
-    else if (!(master->data = gnutls_malloc(TICKET_MASTER_BYTES)))
+    else if (!(master->data = gnutls_malloc(TLS_TICKETS_BYTES)))
         err = -ERR_NOMEM;
     else if (gnutls_hash_fast(GNUTLS_DIG_SHA512, secret.data, secret.size, master->data) < 0)
         err = -ERR_TLS;
-    master->size = TICKET_MASTER_BYTES;
+    master->size = TLS_TICKETS_BYTES;
     t->is_ticket_master_given = err == 0;
     ticket_master_free(&secret);
     return err;
@@ -329,6 +330,32 @@ void tls_server_inherit_tickets(struct tls_server *t, const struct tls_server *o
     pthread_mutex_unlock(&t->mutex);
 }
 
+void tls_server_set_tickets(struct tls_server *t, struct tls_tickets *tickets)
+{
+    t->tickets = t->is_ticket_master_given ? NULL : tickets;
+}
+
+static int tls_server_enable_tickets(struct tls_server *t, gnutls_session_t s)
+{
+    uint8_t secret[TLS_TICKETS_BYTES];
+    int err = 0;
+    if (t->session_timeout_ms > 0)
+        gnutls_db_set_cache_expiration(s, (int)(t->session_timeout_ms / 1000));
+    if (t->tickets && tls_tickets_get(t->tickets, secret)) {
+        const gnutls_datum_t shared = {secret, sizeof(secret)};
+        if (gnutls_session_ticket_enable_server(s, &shared) < 0)
+            err = -ERR_TLS;
+        gnutls_memset(secret, 0, sizeof(secret));
+        return err;
+    }
+    pthread_mutex_lock(&t->mutex);
+    err = ticket_master_renew(t);
+    if (err == 0 && gnutls_session_ticket_enable_server(s, &t->ticket_master) < 0)
+        err = -ERR_TLS;
+    pthread_mutex_unlock(&t->mutex);
+    return err;
+}
+
 int tls_server_session(struct tls_server *t, const char *alpn, gnutls_session_t *ret)
 {
     gnutls_session_t s;
@@ -347,15 +374,8 @@ int tls_server_session(struct tls_server *t, const char *alpn, gnutls_session_t 
         if (gnutls_alpn_set_protocols(s, &name, 1, GNUTLS_ALPN_MANDATORY) < 0)
             err = -ERR_TLS;
     }
-    if (err == 0 && t->has_tickets) {
-        if (t->session_timeout_ms > 0)
-            gnutls_db_set_cache_expiration(s, (int)(t->session_timeout_ms / 1000));
-        pthread_mutex_lock(&t->mutex);
-        err = ticket_master_renew(t);
-        if (err == 0 && gnutls_session_ticket_enable_server(s, &t->ticket_master) < 0)
-            err = -ERR_TLS;
-        pthread_mutex_unlock(&t->mutex);
-    }
+    if (err == 0 && t->has_tickets)
+        err = tls_server_enable_tickets(t, s);
     if (err != 0) {
         gnutls_deinit(s);
         return err;

@@ -3,6 +3,7 @@
 import datetime
 import os
 import subprocess
+import tempfile
 
 
 def _openssl(*args):
@@ -45,3 +46,14 @@ class Authority:
         open(base + ".index", "w").close()
         _openssl("ca", "-batch", "-notext", "-config", base + ".conf", "-in", base + ".csr", "-cert", self.cert,
                  "-keyfile", self.key, "-startdate", start, "-enddate", end, "-extfile", base + ".ext", "-out", base + ".pem")
+
+
+def can_resume(first, second):
+    """Does the second proxy take a client's TLS session that began at the first? Both have a listener imaps."""
+    with tempfile.TemporaryDirectory() as folder:
+        saved = os.path.join(folder, "session.pem")
+        for p, option in ((first, "-sess_out"), (second, "-sess_in")):
+            done = subprocess.run(["openssl", "s_client", "-connect", f"{p.host}:{p.ports['imaps']}", "-ign_eof", option, saved],
+                                  input="a LOGOUT\r\n", capture_output=True, text=True, timeout=30)
+            assert "* BYE" in done.stdout, done.stdout + done.stderr
+        return "Reused, TLSv1.3" in done.stdout

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* TLS between two conns: handshakes good and bad, verification, names, certificates by name and key
  * type, client certificates, resumption, and what comes in clear before. */
+#include "io/tls/tls_tickets.h"
 #include "tls_case.h"
 
 /* ---- what all tests use ---- */
@@ -482,6 +483,48 @@ static void test_ticket_key_file(void **state)
     (void)remove(path);
 }
 
+/* Servers that share a secret, as those of several proxies do, also when it changes; a file goes
+ * before it. */
+static void test_shared_tickets(void **state)
+{
+    (void)state;
+    char path[128];
+    static unsigned char of_file[48] = "a secret that is in a file";
+    uint8_t secret[TLS_TICKETS_BYTES] = "a secret that two servers share", copy[sizeof(secret)];
+    struct tls_tickets *tickets = NULL;
+    const struct tls_cert_spec certs[] = {{.cert_file = ec.crt_file, .key_file = ec.key_file}};
+    struct tls_server_spec spec = {.certs = certs, .n_certs = 1, .has_tickets = true};
+    assert_int_equal(tls_tickets_new(&tickets), 0);
+    assert_false(tls_tickets_get(tickets, copy));
+    make_server(&spec);
+    tls_server_set_tickets(server_tls, tickets);
+    make_client(&(struct tls_client_spec){.is_verified = true, .ca_file = ca.crt_file});
+    assert_false(resumed());
+    assert_true(resumed()); /* by a secret of its own, as there is none yet */
+    tls_tickets_set(tickets, secret);
+    assert_true(tls_tickets_get(tickets, copy));
+    assert_memory_equal(copy, secret, sizeof(secret));
+    assert_false(resumed());
+    make_server(&spec);
+    tls_server_set_tickets(server_tls, tickets);
+    assert_true(resumed());
+    secret[0]++;
+    tls_tickets_set(tickets, secret);
+    assert_false(resumed());
+    assert_true(resumed());
+    spec.ticket_key_file = tls_case_path(path, "shared", ".key");
+    write_secret(path, of_file, sizeof(of_file));
+    make_server(&spec);
+    tls_server_set_tickets(server_tls, tickets);
+    assert_false(resumed());
+    secret[0]++;
+    tls_tickets_set(tickets, secret);
+    assert_true(resumed());
+    make_server(&(struct tls_server_spec){.certs = certs, .n_certs = 1});
+    tls_tickets_free(tickets);
+    (void)remove(path);
+}
+
 /* ---- client certificates ---- */
 
 static void expect_verdict(enum tls_client_auth mode, const char *crl,
@@ -729,6 +772,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_resumption, setup, teardown),
         cmocka_unit_test_setup_teardown(test_session_timeout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ticket_key_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shared_tickets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_client_certificates, setup, teardown),
         cmocka_unit_test_setup_teardown(test_peer_certificate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_starttls, setup, teardown),
