@@ -3,9 +3,8 @@
  * there. While the store is away the last one goes on. */
 #include "fleet/fleet_tickets.h"
 
-#include <gnutls/crypto.h>
-
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log/log.h"
 #include "fleet/seal.h"
 #include "io/tls/tls_tickets.h"
@@ -95,8 +94,7 @@ static int tickets_propose(const struct fleet_tickets *t, struct buf *ret, uint6
     struct ticket_secret s = t->last;
     if (s.made_ms == 0 || secret_age_ms(&s) >= TICKETS_LIFE_MS) {
         s = (struct ticket_secret){.made_ms = clock_wall_ms()};
-        if (gnutls_rnd(GNUTLS_RND_KEY, s.secret, sizeof(s.secret)) < 0)
-            return -ERR_TLS;
+        hash_random(s.secret, sizeof(s.secret));
     }
     *ret_life_ms = TICKETS_LIFE_MS - secret_age_ms(&s);
     int err = seal_text(&t->seal, str_of(t->key), str_n(&s, sizeof(s)), ret);

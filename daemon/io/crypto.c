@@ -78,3 +78,62 @@ void crypto_hmac_of(struct crypto_hmac *h, struct str data, uint8_t ret[32])
     if (!is_good)
         hash_random(ret, 32);
 }
+
+/* ---- keys and sealed texts ---- */
+
+static gnutls_datum_t datum_of(const void *p, size_t n)
+{
+    return (gnutls_datum_t){(unsigned char *)p, (unsigned)n};
+}
+
+int crypto_hkdf(struct str secret, struct str info, uint8_t ret[CRYPTO_KEY_BYTES])
+{
+    uint8_t prk[32];
+    const gnutls_datum_t key = datum_of(secret.p, secret.n), salt = datum_of(NULL, 0),
+                         extracted = datum_of(prk, sizeof(prk)), about = datum_of(info.p, info.n);
+    bool is_made =
+        gnutls_hkdf_extract(GNUTLS_MAC_SHA256, &key, &salt, prk) >= 0 &&
+        gnutls_hkdf_expand(GNUTLS_MAC_SHA256, &extracted, &about, ret, CRYPTO_KEY_BYTES) >= 0;
+    gnutls_memset(prk, 0, sizeof(prk));
+    return is_made ? 0 : -ERR_TLS;
+}
+
+static int gcm_begin(const uint8_t key[CRYPTO_KEY_BYTES], gnutls_aead_cipher_hd_t *ret)
+{
+    const gnutls_datum_t d = datum_of(key, CRYPTO_KEY_BYTES);
+    return gnutls_aead_cipher_init(ret, GNUTLS_CIPHER_AES_256_GCM, &d) < 0 ? -ERR_TLS : 0;
+}
+
+int crypto_gcm_encrypt(const uint8_t key[CRYPTO_KEY_BYTES], const uint8_t nonce[CRYPTO_NONCE_BYTES],
+                       struct str about, struct str text, char *ret)
+{
+    gnutls_aead_cipher_hd_t cipher;
+    size_t n = text.n + CRYPTO_TAG_BYTES;
+    int err = gcm_begin(key, &cipher);
+    if (err < 0)
+        return err;
+    if (gnutls_aead_cipher_encrypt(cipher, nonce, CRYPTO_NONCE_BYTES, about.p, about.n,
+                                   CRYPTO_TAG_BYTES, text.p, text.n, ret, &n) < 0 ||
+        n != text.n + CRYPTO_TAG_BYTES)
+        err = -ERR_TLS;
+    gnutls_aead_cipher_deinit(cipher);
+    return err;
+}
+
+int crypto_gcm_decrypt(const uint8_t key[CRYPTO_KEY_BYTES], const uint8_t nonce[CRYPTO_NONCE_BYTES],
+                       struct str about, struct str text, char *ret)
+{
+    gnutls_aead_cipher_hd_t cipher;
+    if (text.n < CRYPTO_TAG_BYTES)
+        return -ERR_AUTH;
+    size_t n = text.n - CRYPTO_TAG_BYTES, got = n;
+    int err = gcm_begin(key, &cipher);
+    if (err < 0)
+        return err;
+    if (gnutls_aead_cipher_decrypt(cipher, nonce, CRYPTO_NONCE_BYTES, about.p, about.n,
+                                   CRYPTO_TAG_BYTES, text.p, text.n, ret, &got) < 0 ||
+        got != n)
+        err = -ERR_AUTH;
+    gnutls_aead_cipher_deinit(cipher);
+    return err;
+}
