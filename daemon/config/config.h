@@ -273,6 +273,7 @@ struct config_fleet {
     uint64_t timeout_ms, retention_ms;
     uint64_t beat_ms;
     bool ends_conflicts;
+    bool has_users;   /* of the store, they are the same on all nodes */
     bool has_tickets; /* the secret of TLS tickets is one of all nodes */
     /* derived from the files; wiped with the config */
     uint8_t secret[CONFIG_FLEET_SECRET_BYTES]; /* SHA-256 of secret_file */

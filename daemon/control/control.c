@@ -9,6 +9,7 @@
 #include "fleet/fleet_pins.h"
 #include "fleet/fleet_run.h"
 #include "fleet/fleet_tickets.h"
+#include "fleet/fleet_users.h"
 #include "ops/certificates.h"
 #include "ops/configs.h"
 #include "ops/ops.h"
@@ -177,6 +178,7 @@ void control_free(struct control *c)
     c->server = NULL;
     fleet_pins_free(STEAL(c->fleet_pins));
     fleet_tickets_free(STEAL(c->fleet_tickets));
+    fleet_users_free(STEAL(c->fleet_users));
     fleet_runs_free(STEAL(c->fleet_runs));
     fleet_free(STEAL(c->fleet));
     sessions_free(c->sessions);
@@ -236,9 +238,13 @@ void control_note_start(struct control *c, bool is_kept)
         err = fleet_tickets_new(c, c->fleet, &c->fleet_tickets);
     if (err == 0 && c->fleet) {
         const struct config *config = control_setup(c)->config;
-        const struct fleet_runs_spec spec = {
+        const struct fleet_users_spec users = {
             .control = c, .fleet = c->fleet, .secret = config->fleet.secret, .node = config->node};
-        err = fleet_runs_new(&spec, &c->fleet_runs);
+        const struct fleet_runs_spec runs = {
+            .control = c, .fleet = c->fleet, .secret = config->fleet.secret, .node = config->node};
+        err = fleet_users_new(&users, &c->fleet_users);
+        if (err == 0)
+            err = fleet_runs_new(&runs, &c->fleet_runs);
     }
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "fleet-start", KV_ERR("error", err));

@@ -2,6 +2,8 @@
 /* fleet list, show, leave, join (check: fleet_check.c). */
 #include "fleet/fleet.h"
 
+#include "fleet/fleet_users.h"
+
 #include "rpc/handlers.h"
 #include "rpc/table_json.h"
 #include "runtime/state.h"
@@ -45,6 +47,7 @@ static json_t *node_row(const struct fleet *f, const struct fleet_node *n)
     request_put_number(row, "sessions", own.sessions);
     request_put_number(row, "users", own.users);
     request_set_text(row, "load", own.load);
+    request_set_text(row, "sync", is_own(f, n) ? fleet_sync(f) : n->sync);
     request_put_number(row, "lag", fleet_lag_ms(f, n));
     request_set_text(row, "note",
                      is_own(f, n) ? fleet_trouble(f) ? fleet_trouble(f) : "this node"
@@ -109,6 +112,18 @@ static void row_put_link(json_t *row, const struct fleet *f, uint64_t now_ms)
     request_set_number(row, "schema", fleet_nodes(f)->schema);
 }
 
+static void row_put_users(json_t *row, const struct fleet_users *u)
+{
+    struct fleet_users_facts users;
+    fleet_users_look(u, &users);
+    if (!users.is_on)
+        return;
+    request_put_number(row, "users_waiting", users.waiting);
+    request_put_number(row, "users_told", users.told);
+    request_put_number(row, "users_taken", users.taken);
+    request_put_number(row, "users_refused", users.refused);
+}
+
 void command_fleet_show(struct request *r)
 {
     const struct fleet *f = fleet_of(r);
@@ -125,8 +140,10 @@ void command_fleet_show(struct request *r)
     }
     json_t *row = node_row(f, n);
     request_set_text(row, "fleet", fleet_name(f));
-    if (n == &own)
+    if (n == &own) {
         row_put_link(row, f, loop_now_ms(r->rpc->loop));
+        row_put_users(row, request_control(r)->fleet_users);
+    }
     request_answer(r, row);
 }
 

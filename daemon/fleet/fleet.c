@@ -35,6 +35,7 @@ struct fleet {
     struct fleet_nodes nodes;
     char epoch[FLEET_EPOCH_SIZE], proof[FLEET_PROOF_SIZE];
     bool is_leaving;
+    const char *sync;
     bool is_back; /* up, but not heard of since */
     char *trouble;
     uint64_t trouble_ms, trouble_stays_ms, quiet_until_ms;
@@ -155,6 +156,18 @@ bool fleet_set_leaving(struct fleet *f, bool is_leaving)
     f->is_leaving = is_leaving;
     f->next_beat_ms = 0;
     return is_changed;
+}
+
+void fleet_set_sync(struct fleet *f, const char *sync)
+{
+    if (strcmp(f->sync, sync) != 0)
+        f->next_beat_ms = 0;
+    f->sync = sync;
+}
+
+const char *fleet_sync(const struct fleet *f)
+{
+    return f->sync;
 }
 
 bool fleet_is_leaving(const struct fleet *f)
@@ -401,6 +414,8 @@ static void fleet_send_beat(struct fleet *f)
         started,
         "proof",
         f->proof,
+        "sync",
+        f->sync,
     };
     struct str v[ARRAY_LEN(words)];
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
@@ -496,6 +511,7 @@ int fleet_new(struct control *c, struct fleet **ret)
     if (!f)
         return -ERR_NOMEM;
     f->control = c;
+    f->sync = "";
     f->pins = c->host->pins;
     f->config = config_ref(config);
     f->beat_ms = config->fleet.beat_ms;

@@ -68,6 +68,10 @@ void fleet_look_own(const struct fleet *f, struct fleet_own *ret);
  * ready, and with the next beat to the others. Until restart. False: it was so already. */
 bool fleet_set_leaving(struct fleet *f, bool is_leaving);
 bool fleet_is_leaving(const struct fleet *f); /* f may be NULL */
+/* Whether this node has all users of the fleet, for the others to see; static. "" = it has its own.
+ */
+void fleet_set_sync(struct fleet *f, const char *sync);
+const char *fleet_sync(const struct fleet *f);
 
 struct fleet_counts {
     size_t alive, all;    /* nodes: each name once */

@@ -41,6 +41,7 @@ static const struct node_field {
     TEXT(state),
     TEXT(load),
     TEXT(proof),
+    TEXT(sync),
     NUMBER("started", started_ms),
     NUMBER("sessions", sessions),
     NUMBER("users", users),

@@ -19,7 +19,7 @@ struct redisReply;
 struct fleet_node {
     char holder[FLEET_HOLDER_SIZE]; /* "node#incarnation" */
     char name[FLEET_HOLDER_SIZE];   /* the node */
-    char version[32], address[128], state[16], load[16], proof[FLEET_PROOF_SIZE];
+    char version[32], address[128], state[16], load[16], proof[FLEET_PROOF_SIZE], sync[16];
     uint64_t seen_ms;    /* by the store's clock */
     uint64_t started_ms; /* wall clock of its machine */
     uint64_t sessions, users, schema;

@@ -35,6 +35,7 @@ struct control {
     struct peer_serve *peer_serve;
     struct fleet_pins *fleet_pins;       /* NULL likewise */
     struct fleet_tickets *fleet_tickets; /* NULL likewise */
+    struct fleet_users *fleet_users;     /* NULL likewise */
     struct fleet_runs *fleet_runs;       /* commands on other nodes; NULL = there is no fleet */
     struct fleet *fleet;                 /* NULL = this proxy is in none */
     struct list trace_ops;               /* traces under way */

@@ -2,7 +2,7 @@
 /* What a kind of store has to offer: one table of functions, with the meanings of store.h. */
 #pragma once
 
-#include "store/store.h"
+#include "store/store_sync.h"
 
 /* Every store object begins with this. */
 struct store {
@@ -42,6 +42,16 @@ struct store_ops {
     int (*audit_each)(struct store *s, uint64_t before_id, size_t limit,
                       bool (*fn)(void *arg, const struct store_audit *a), void *arg);
     int (*audit_expire)(struct store *s, uint64_t at_ms);
+
+    int (*sync_track)(struct store *s);
+    uint64_t (*sync_edits)(const struct store *s);
+    int (*sync_doubt_all)(struct store *s);
+    int (*sync_get)(struct store *s, const char *name, struct store_sync *ret);
+    int (*sync_each)(struct store *s, enum store_sync_state state, size_t limit,
+                     bool (*fn)(void *arg, const char *name, const struct store_sync *row),
+                     void *arg);
+    int (*sync_count)(struct store *s, enum store_sync_state state, uint64_t *ret);
+    int (*sync_write)(struct store *s, const struct store_sync_write *v, size_t n);
 };
 
 /* The kinds there are, each defined in its own files. */

@@ -69,4 +69,11 @@ const struct store_ops store_sqlite_ops = {
     .audit_add = sqlite_audit_add,
     .audit_each = sqlite_audit_each,
     .audit_expire = sqlite_audit_expire,
+    .sync_track = sqlite_sync_track,
+    .sync_edits = sqlite_sync_edits,
+    .sync_doubt_all = sqlite_sync_doubt_all,
+    .sync_get = sqlite_sync_get,
+    .sync_each = sqlite_sync_each,
+    .sync_count = sqlite_sync_count,
+    .sync_write = sqlite_sync_write,
 };

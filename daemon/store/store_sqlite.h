@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "base/container/list.h"
 #include "store/store_ops.h"
@@ -14,6 +15,8 @@
     "created_ms, changed_ms, last_login_ms"
 /* What operators said of a name, whoever judges its password. */
 #define NAME_COLUMNS "state, state_text, state_until_ms, pool, backend, protocols, max_sessions"
+
+#define SYNC_COLUMNS "revision, at_ms, edit, writer, state, base"
 
 /* Both of the names that k has; one of them may not be there. SQLite reads k as the outer loop, so
  * that the rows keep its order: ORDER BY once more would sort them all before the first is seen. */
@@ -60,7 +63,17 @@
                  "count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                             \
     S(AUDIT_EACH, "SELECT id, at_ms, uid, pid, user, command, args, reason, result, count FROM "   \
                   "audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2")                                 \
-    S(AUDIT_EXPIRE, "DELETE FROM audit WHERE at_ms < ?1")
+    S(AUDIT_EXPIRE, "DELETE FROM audit WHERE at_ms < ?1")                                          \
+    S(SYNC_GET, "SELECT " SYNC_COLUMNS " FROM sync WHERE name = ?1")                               \
+    S(SYNC_PUT,                                                                                    \
+      "INSERT OR REPLACE INTO sync (name, " SYNC_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")  \
+    S(SYNC_EACH,                                                                                   \
+      "SELECT name, " SYNC_COLUMNS " FROM sync WHERE state = ?1 AND state <> 0 LIMIT ?2")          \
+    S(SYNC_COUNT, "SELECT count(*) FROM sync WHERE state = ?1")                                    \
+    S(SYNC_DOUBT, "UPDATE sync SET state = 2 WHERE state = 0")                                     \
+    S(SYNC_BEGIN, "INSERT OR IGNORE INTO sync (name, " SYNC_COLUMNS ") SELECT name, 0, "           \
+                  "max(changed_ms), 1, '', 1, NULL FROM (SELECT name, changed_ms FROM user "       \
+                  "UNION ALL SELECT name, changed_ms FROM name) GROUP BY name")
 
 enum sqlite_sql {
 #define S(id, text) SQL_##id,
@@ -95,6 +108,8 @@ struct store_sqlite {
     uint64_t retry_ms;         /* of a copy: when the files are tried again; under write_mutex */
     struct sqlite_file_id files[SQLITE_FILES]; /* that are open; ino 0 = none; under write_mutex */
     bool is_lost;                              /* they have gone; under write_mutex */
+    bool is_tracking;                          /* changes of users; under write_mutex */
+    _Atomic uint64_t sync_edits;               /* that were noted */
     unsigned refusals; /* that were seen of sqlite_shm_refusals(); under write_mutex */
     pthread_mutex_t read_mutex;
     char *copy;       /* what is read while the files cannot be written, NULL; under read_mutex */
@@ -144,6 +159,28 @@ void sqlite_shm_guard(sqlite3 *db);
 /* How often that has happened. What is open then must not write: other processes do not see what
  * this one has in the index. Thread: any. */
 unsigned sqlite_shm_refusals(void);
+
+/* ---- store_sqlite_users.c, for store_sqlite_sync.c: inside of a transaction of the writer ---- */
+
+/* A copy of the user. -ERR_NO_USER. */
+int sqlite_user_read(struct sqlite_conn *c, const char *name, struct store_user *ret) NODISCARD;
+/* Its account and what is said of it, where there is any. */
+int sqlite_user_drop(struct sqlite_conn *c, const char *name) NODISCARD;
+int sqlite_user_write(struct sqlite_conn *c, const struct store_user *u, uint64_t now_ms) NODISCARD;
+
+/* ---- store_sqlite_sync.c, for store_sqlite_users.c: likewise ---- */
+
+/* What is to be noted of a change. */
+struct sqlite_sync_note {
+    struct store_sync row;
+    bool is_on;
+};
+/* Before a user is changed: what it was. *ret: store_sync_fini of its row. */
+int sqlite_sync_before(struct store_sqlite *s, struct sqlite_conn *c, const char *name,
+                       struct sqlite_sync_note *ret) NODISCARD;
+/* It was changed. */
+int sqlite_sync_after(struct store_sqlite *s, struct sqlite_conn *c, const char *name,
+                      uint64_t now_ms, struct sqlite_sync_note *note) NODISCARD;
 
 /* ---- store_sqlite_schema.c ---- */
 
@@ -232,3 +269,19 @@ int sqlite_audit_each(struct store *s, uint64_t before_id, size_t limit,
                       bool (*fn)(void *arg, const struct store_audit *a), void *arg) NODISCARD;
 /* Lines from before this time go. */
 int sqlite_audit_expire(struct store *s, uint64_t at_ms) NODISCARD;
+/* Changes of users are noted (store_sync.h). */
+int sqlite_sync_track(struct store *s) NODISCARD;
+/* How many were, without blocking. */
+uint64_t sqlite_sync_edits(const struct store *s);
+/* What is synced is in doubt. */
+int sqlite_sync_doubt_all(struct store *s) NODISCARD;
+/* -ERR_NOT_FOUND. */
+int sqlite_sync_get(struct store *s, const char *name, struct store_sync *ret) NODISCARD;
+/* Of a state; fn may stop it. */
+int sqlite_sync_each(struct store *s, enum store_sync_state state, size_t limit,
+                     bool (*fn)(void *arg, const char *name, const struct store_sync *row),
+                     void *arg) NODISCARD;
+/* Rows of a state. */
+int sqlite_sync_count(struct store *s, enum store_sync_state state, uint64_t *ret) NODISCARD;
+/* What others have, in one transaction. */
+int sqlite_sync_write(struct store *s, const struct store_sync_write *v, size_t n) NODISCARD;

@@ -43,6 +43,11 @@ static const char *const steps[] = {
     "ORDER BY name;"
     "DROP TABLE user;"
     "ALTER TABLE user_new RENAME TO user;",
+    /* Revisions of users that the nodes of a fleet have as one. */
+    "CREATE TABLE sync (name TEXT NOT NULL PRIMARY KEY, revision INTEGER NOT NULL, "
+    "at_ms INTEGER NOT NULL, edit INTEGER NOT NULL, writer TEXT NOT NULL, "
+    "state INTEGER NOT NULL, base TEXT) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX sync_state ON sync (state) WHERE state <> 0;",
 };
 
 #define SCHEMA_VERSION ((int)ARRAY_LEN(steps))

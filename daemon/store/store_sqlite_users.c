@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Users in SQLite. */
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "store/store_sqlite.h"
 
 #define PROGRESS_EVERY 500
@@ -60,6 +61,25 @@ static int bind_name(sqlite3_stmt *st, const struct store_user *u, uint64_t now_
     return rc == SQLITE_OK ? 0 : -ERR_NOMEM;
 }
 
+int sqlite_user_read(struct sqlite_conn *c, const char *name, struct store_user *ret)
+{
+    int err = 0;
+    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_GET, &err);
+    if (!st)
+        return err;
+    int rc = sqlite_bind(st, 1, name);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW) {
+        const struct store_user view = row_view(st);
+        err = store_user_copy(ret, &view);
+    } else {
+        err = rc == SQLITE_DONE ? -ERR_NO_USER : sqlite_err(c->db, rc);
+    }
+    sqlite_reset(st);
+    return err;
+}
+
 int sqlite_user_get(struct store *base, const char *name, struct store_user *ret)
 {
     struct store_sqlite *s = sqlite_of(base);
@@ -67,18 +87,7 @@ int sqlite_user_get(struct store *base, const char *name, struct store_user *ret
     int err = sqlite_reader_take(s, &c);
     if (err != 0)
         return err;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_GET, &err);
-    if (st && sqlite_bind(st, 1, name) != SQLITE_OK)
-        err = -ERR_NOMEM;
-    if (err == 0) {
-        int rc = sqlite3_step(st);
-        if (rc == SQLITE_ROW) {
-            const struct store_user view = row_view(st);
-            err = store_user_copy(ret, &view);
-        } else {
-            err = rc == SQLITE_DONE ? -ERR_NO_USER : sqlite_err(c->db, rc);
-        }
-    }
+    err = sqlite_user_read(c, name, ret);
     sqlite_reader_give(s, c);
     return err;
 }
@@ -159,6 +168,27 @@ static int put_user(struct sqlite_conn *c, const struct store_user *u, enum stor
     return err;
 }
 
+int sqlite_user_write(struct sqlite_conn *c, const struct store_user *u, uint64_t now_ms)
+{
+    struct put_counts counts = {0};
+    return put_user(c, u, STORE_UPSERT, now_ms, &counts);
+}
+
+/* The same, noted for others. */
+static int put_noted_user(struct store_sqlite *s, struct sqlite_conn *c, const struct store_user *u,
+                          enum store_write how, uint64_t now_ms, struct put_counts *counts)
+{
+    struct sqlite_sync_note note;
+    size_t before = counts->added + counts->changed;
+    int err = sqlite_sync_before(s, c, u->name, &note);
+    if (err == 0)
+        err = put_user(c, u, how, now_ms, counts);
+    if (err == 0 && counts->added + counts->changed != before)
+        err = sqlite_sync_after(s, c, u->name, now_ms, &note);
+    store_sync_fini(&note.row);
+    return err;
+}
+
 int sqlite_user_import(struct store *base, const struct store_user *users, size_t n,
                        enum store_write how, uint64_t now_ms,
                        bool (*progress)(void *arg, size_t done), void *arg, size_t *ret_added,
@@ -173,7 +203,7 @@ int sqlite_user_import(struct store *base, const struct store_user *users, size_
             if (progress && i % PROGRESS_EVERY == 0 && !progress(arg, i))
                 err = -ERR_CANCELLED;
             else
-                err = put_user(c, &users[i], how, now_ms, &counts);
+                err = put_noted_user(s, c, &users[i], how, now_ms, &counts);
         }
         err = sqlite_end(c, err);
     }
@@ -199,19 +229,39 @@ static int delete_row(struct sqlite_conn *c, enum sqlite_sql which, const char *
     return write_user(c, which, &u, 0, ret_is_deleted);
 }
 
+static int drop_user(struct sqlite_conn *c, const char *name, bool *ret_was_there)
+{
+    bool had_account = false, had_rules = false;
+    int err = delete_row(c, SQL_USER_DELETE, name, &had_account);
+    if (err == 0)
+        err = delete_row(c, SQL_NAME_DELETE, name, &had_rules);
+    *ret_was_there = had_account || had_rules;
+    return err;
+}
+
+int sqlite_user_drop(struct sqlite_conn *c, const char *name)
+{
+    bool was_there;
+    return drop_user(c, name, &was_there);
+}
+
 int sqlite_user_remove(struct store *base, const char *name)
 {
     struct store_sqlite *s = sqlite_of(base);
     struct sqlite_conn *c = sqlite_writer_take(s);
-    bool had_account = false, had_rules = false;
+    struct sqlite_sync_note note = {0};
+    bool was_there = false;
     int err = sqlite_exec(c, "BEGIN IMMEDIATE");
     if (err == 0) {
-        err = delete_row(c, SQL_USER_DELETE, name, &had_account);
+        err = sqlite_sync_before(s, c, name, &note);
         if (err == 0)
-            err = delete_row(c, SQL_NAME_DELETE, name, &had_rules);
+            err = drop_user(c, name, &was_there);
+        if (err == 0 && was_there)
+            err = sqlite_sync_after(s, c, name, clock_wall_ms(), &note);
         err = sqlite_end(c, err);
     }
-    if (err == 0 && !had_account && !had_rules)
+    store_sync_fini(&note.row);
+    if (err == 0 && !was_there)
         err = -ERR_NO_USER;
     return sqlite_writer_give(s, err);
 }

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: ISC
 """What the nodes of a fleet have as one beside pins and commands: the secret of TLS tickets, and users."""
 import copy
+import json
 import os
+import threading
+import time
 
 import pytest
-from harness import certs, redis, wait
+from harness import certs, imap, redis, wait
+
+USER = "u1@example.org"
 
 pytestmark = pytest.mark.skipif(redis.missing() is not None, reason=str(redis.missing()))
 
@@ -50,3 +55,165 @@ def test_tickets(make_node, store):
     other.configure({})
     other.ctl("config", "reload")
     assert not certs.can_resume(one, other)
+
+
+# ---- users ----
+
+@pytest.fixture
+def nodes(make_node):
+    made = [make_node(f"px{i}", users=True) for i in (1, 2, 3)]
+    wait.until(lambda: all(in_step(p) == {"px1", "px2", "px3"} for p in made), "nodes that are in step")
+    return made
+
+
+def in_step(p):
+    return {row["node"] for row in p.ctl("fleet", "list") if row.get("sync") == "in step"}
+
+
+def user(p, name):
+    """The row of user show; None = there is no such user."""
+    done = p.ctl_run("-o", "json", "user", "show", name, check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def everywhere(nodes, name, what, **facts):
+    """Waits until all nodes say the same of a user; no facts: that there is none."""
+    def is_so():
+        rows = [user(p, name) for p in nodes]
+        return all((row is None) == (not facts) and all((row or {}).get(k) == v for k, v in facts.items()) for row in rows)
+    wait.until(is_so, what)
+
+
+def taken(p):
+    return p.ctl("fleet", "show")["users_taken"]
+
+
+def told(p):
+    row = p.ctl("fleet", "show")
+    return row.get("users_told"), row.get("users_waiting")
+
+
+def can_log_in(p, name, password):
+    m = imap.plain(p.host, p.ports["imap"])
+    try:
+        m.login(name, password)
+        m.logout()
+        return True
+    except m.error:
+        return False
+
+
+def test_users_are_one(nodes, store, dovecot1):
+    """What an operator says at one node holds at all, live sessions end with a lock, and nothing is in clear on the way."""
+    one, two, three = nodes
+    one.add_user(USER, "pw")
+    everywhere(nodes, USER, "the user everywhere", state="active")
+    assert all(can_log_in(p, USER, "pw") for p in nodes)
+    session = imap.plain(three.host, three.ports["imap"])
+    session.login(USER, "pw")
+    two.ctl("user", "lock", USER, "--yes", "--text", "call us")
+    everywhere(nodes, USER, "the lock everywhere", state="locked", state_text="call us")
+    assert session.readline().startswith(b"* BYE")
+    three.ctl("user", "unlock", USER)
+    everywhere(nodes, USER, "the end of the lock", state="active")
+    for p, others, password in ((three, (one, two), "new"), (one, (two, three), "pw")):
+        before = [taken(other) for other in others]
+        p.ctl_run("user", "passwd", USER, "--password-stdin", stdin=password)
+        wait.until(lambda others=others, before=before: all(taken(o) > n for o, n in zip(others, before)), "the other password everywhere")
+        assert [can_log_in(node, USER, "pw") for node in nodes] == [password == "pw"] * 3  # the mail server's is that
+    text = "".join(store.cli("HVALS", "mp:mail:users", encoding="latin-1"))
+    assert USER not in text and "$6$" not in text and "$y$" not in text and USER not in store.cli("HKEYS", "mp:mail:users")
+    for p in nodes:
+        assert "$6$" not in p.whole_log() and "$y$" not in p.whole_log()
+    one.ctl("user", "remove", USER, "--yes")
+    everywhere(nodes, USER, "the removal everywhere")
+
+
+def test_users_changed_at_once(nodes, store):
+    """Operators at two nodes at the same time, and one that is away: in the end all nodes say the same, and nobody's word is lost."""
+    one, two, three = nodes
+    names = [f"u{i}@example.org" for i in range(6)]
+    for name in names:
+        one.add_user(name, "pw")
+    everywhere(nodes, names[-1], "the users", state="active")
+    acts = [threading.Thread(target=lambda p=p, words=words: [p.ctl("user", *words(name)) for name in names])
+            for p, words in ((one, lambda n: ("set", n, "--note", "from one")), (two, lambda n: ("lock", n, "--yes")),
+                             (three, lambda n: ("set", n, "--max-sessions", "3")))]
+    for t in acts:
+        t.start()
+    for t in acts:
+        t.join()
+    for name in names:
+        everywhere(nodes, name, "all that was said", note="from one", state="locked", max_sessions=3)
+    store.kill()
+    wait.until(lambda: all("fleet-trouble" in p.whole_log() for p in nodes), "the loss of the store")
+    one.ctl("user", "unlock", names[0])
+    two.ctl("user", "remove", names[1], "--yes")
+    three.ctl("user", "set", names[2], "--note", "older")
+    one.ctl("user", "set", names[2], "--note", "newer")
+    assert user(one, names[0])["state"] == "active" and user(two, names[0])["state"] == "locked"
+    store.start()
+    everywhere(nodes, names[0], "what was said meanwhile", state="active", note="from one")
+    everywhere(nodes, names[1], "the removal")
+    everywhere(nodes, names[2], "the later note", note="newer")
+    assert any("at the same time" in str(p.ctl("--allow-empty", "event", "list", "type=fleet")) for p in nodes)
+
+
+def test_users_of_a_store_that_lies(nodes, store):
+    """FLUSHALL, swapped, old and made-up records: nobody is changed, and the store has them right again."""
+    one, two, _ = nodes
+    a, b = "a@example.org", "b@example.org"
+    for name in (a, b):
+        one.add_user(name, "pw")
+    everywhere(nodes, b, "the users", state="active")
+    old = store.cli("HGETALL", "mp:mail:users", encoding="latin-1")
+    two.ctl("user", "lock", a, "--yes")
+    everywhere(nodes, a, "the lock", state="locked")
+    store.cli("FLUSHALL")
+    wait.until(lambda: store.cli("HLEN", "mp:mail:users") == "2", "the users in the store again")
+    script = """local f = redis.call('HKEYS', KEYS[1])
+    local x, y = redis.call('HGET', KEYS[1], f[1]), redis.call('HGET', KEYS[1], f[2])
+    redis.call('HSET', KEYS[1], f[1], y, f[2], x, 'beef', x, 'dead', 'garbage')
+    for _, v in ipairs({f[1], f[2], 'beef', 'dead'}) do redis.call('ZADD', KEYS[2], redis.call('INCR', KEYS[3]), v) end
+    return {x, y}"""
+    keys = ("mp:mail:users", "mp:mail:users:log", "mp:mail:users:number")
+    right = store.cli("EVAL", script, "3", *keys, encoding="latin-1")
+    wait.until(lambda: all(p.ctl("fleet", "show")["users_refused"] >= 4 for p in nodes), "the lies to be seen")
+    assert old and [user(p, a)["state"] for p in nodes] == ["locked"] * 3 and [user(p, b)["state"] for p in nodes] == ["active"] * 3
+    assert all(len(p.ctl("user", "list")) == 2 for p in nodes)
+    wait.until(lambda: all(value in store.cli("HVALS", "mp:mail:users", encoding="latin-1") for value in right.split("\n")[:1]),
+               "the store to be put right")
+    for p in nodes:
+        p.wait_for_log("fleet-users-refused")
+
+
+def test_a_new_node_gets_all_users(make_node, folder):
+    """Paced; it says that it is in step only when it has them."""
+    n = int(os.environ.get("MAILPROXY_FLEET_NEW_USERS", 2000))
+    one = make_node("px1", users=True)
+    path = os.path.join(folder, "users.csv")
+    with open(path, "w") as f:
+        f.write("name,password_hash,note\n" + "".join(f"u{i}@example.org,{{PLAIN}}x,n{i}\n" for i in range(n)))
+    one.ctl("user", "import", path)
+    begun = time.monotonic()
+    wait.until(lambda: told(one) == (n, 0), "all to be told", 60)
+    print(f"{n} users told in {time.monotonic() - begun:.1f} s")
+    begun = time.monotonic()
+    two = make_node("px2", users=True)
+    row = wait.until(lambda: next((r for r in two.ctl("fleet", "list", "node=px2") if r.get("sync") == "in step"), None), "the new node", 60)
+    print(f"{n} users in {time.monotonic() - begun:.1f} s")
+    assert row and two.ctl("system", "status")["users"] == n
+    assert user(two, f"u{n - 1}@example.org")["note"] == f"n{n - 1}"
+    # The other way, by a switch: what was edited while it was off is told, too.
+    two.settings["fleet"]["users"] = False
+    two.configure({})
+    two.ctl("config", "reload")
+    two.ctl("user", "set", "u1@example.org", "--note", "while off")
+    two.add_user("new@example.org", "pw")
+    time.sleep(0.5)
+    assert user(one, "u1@example.org")["note"] == "n1" and not user(one, "new@example.org")
+    two.settings["fleet"]["users"] = True
+    two.configure({})
+    two.ctl("config", "reload")
+    everywhere([one, two], "new@example.org", "who was added while it was off", state="active")
+    everywhere([one, two], "u1@example.org", "what was said while it was off", note="while off")

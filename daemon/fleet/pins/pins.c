@@ -105,7 +105,7 @@ void pins_set_epoch(struct pins_shared *s, const char *epoch)
                           memory_order_relaxed);
 }
 
-static void pins_note_epoch(struct pins_shared *s, struct str epoch)
+void pins_note_epoch(struct pins_shared *s, struct str epoch)
 {
     uint64_t known = atomic_load_explicit(&s->known_epoch, memory_order_relaxed);
     if (known != 0 && hash_stable(epoch) != known)

@@ -32,6 +32,8 @@ int pins_shared_new(const struct pins_shared_spec *spec, struct pins_shared **re
 void pins_shared_free(struct pins_shared *s);
 /* Which data the store has, as the control thread knows it. Thread: any. */
 void pins_set_epoch(struct pins_shared *s, const char *epoch);
+/* An answer of the store came out of this data. Thread: any. */
+void pins_note_epoch(struct pins_shared *s, struct str epoch);
 /* Has a login been answered out of other data since this was asked last? Thread: any. */
 bool pins_take_other_epoch(struct pins_shared *s);
 /* A user as the store knows it: the start of HMAC-SHA256(secret, name in lower case), so that the

@@ -50,10 +50,10 @@ class RedisServer:
     def is_answering(self):
         return self.cli("PING", check=False).strip() == "PONG"
 
-    def cli(self, *words, check=True):
-        """What redis-cli says to a command: raw text, lists one element a line."""
+    def cli(self, *words, check=True, encoding="utf-8"):
+        """What redis-cli says to a command: raw text, lists one element a line. encoding: "latin-1" for bytes of any value."""
         environment = {**os.environ, **({"REDISCLI_AUTH": self.password} if self.password else {})}
-        done = subprocess.run(["redis-cli", "--raw", "-h", self.host, "-p", str(self.port), *map(str, words)], capture_output=True, text=True,
+        done = subprocess.run(["redis-cli", "--raw", "-h", self.host, "-p", str(self.port), *map(str, words)], capture_output=True, encoding=encoding,
                               timeout=20, env=environment)
         if check and (done.returncode != 0 or done.stdout.startswith(("ERR ", "NOAUTH ", "WRONGPASS "))):
             raise AssertionError(f"redis-cli {words}: {done.stdout}{done.stderr}")
