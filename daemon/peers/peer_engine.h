@@ -41,7 +41,9 @@ struct peer_engine {
     struct peer_counts *counts; /* that it told; NULL = none yet */
     struct peer_limits *limits; /* sessions of addresses and users, told or heard; NULL = none */
     uint64_t counted_ms;        /* when it was told counts last */
-    struct list asks;           /* oldest first */
+    json_t *conflicts;       /* users on two backends there, as it told; owned; NULL = none yet */
+    uint64_t conflicts_told; /* a hash of what it was told of them; 0 = nothing */
+    struct list asks;        /* oldest first */
     size_t n_asks;
 };
 

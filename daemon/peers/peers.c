@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/log/log.h"
+#include "peers/peer_conflicts.h"
 #include "peers/peer_counts.h"
 #include "peers/peer_limits.h"
 #include "peers/peer_serve.h"
@@ -236,6 +237,7 @@ static void peer_free(struct peers *p, struct peer_engine *e)
     peer_limits_drop(p->control, e);
     peer_engine_fail(e);
     json_pipe_free(e->pipe);
+    json_decref(e->conflicts);
     list_del(&e->link);
     free(e);
 }
@@ -253,6 +255,8 @@ static void peer_lose(struct peers *p, struct peer_engine *e, const char *why)
         peer_limits_drop(p->control, e);
         peer_engine_fail(e);
         json_pipe_free(STEAL(e->pipe));
+        json_decref(STEAL(e->conflicts));
+        e->conflicts_told = 0;
         e->is_greeted = false;
         e->linked_ms =
             loop_now_ms(e->loop); /* the supervisor may just be about to say that it ended */
@@ -388,6 +392,7 @@ static void on_peers_tick(struct loop_timer *t)
             now >= e->counted_ms + PEER_COUNTS_MS) {
             e->counted_ms = now;
             peer_counts_send(p->control, e);
+            peer_conflicts_send(p->control, e);
             peer_tell_ops(p, e, false);
         }
         if (e->is_silent || !peer_engine_is_late(e))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What engines of a machine say to each other, message by message. */
 #include "base/log/log.h"
+#include "peers/peer_conflicts.h"
 #include "peers/peer_counts.h"
 #include "peers/peer_limits.h"
 #include "peers/peer_serve.h"
@@ -164,6 +165,12 @@ static int hear_counts(struct peers *p, struct peer_engine *e, const json_t *m)
     return peer_counts_take(p->control, e, m);
 }
 
+static int hear_conflicts(struct peers *p, struct peer_engine *e, const json_t *m)
+{
+    (void)p;
+    return peer_conflicts_take(e, m);
+}
+
 static int hear_limits(struct peers *p, struct peer_engine *e, const json_t *m)
 {
     return peer_limits_take(p->control, e, m);
@@ -273,6 +280,7 @@ static const struct {
     {"held", FROM_OLD, hear_held},
     {"traced", FROM_OLD, hear_traced},
     {"counts", FROM_OLD, hear_counts},
+    {"conflicts", FROM_OLD, hear_conflicts},
     {"limits", FROM_OLD, hear_limits},
     {"event", FROM_OLD, hear_event},
     {"ops", FROM_OLD, hear_ops},

@@ -226,6 +226,8 @@ def test_backend_gone_prefer(servers, nodes):
     assert (row["user"], row["backend"], row["pinned"], row["sessions"]) == (user, old, new[0], 1)
     nodes[0].wait_for_log("fleet-conflict")
     assert metric(nodes[0], "mailproxy_fleet_conflicts") == 1
+    nodes[0].ctl_run("system", "upgrade", "--wait")  # the old program has the session, and says so
+    wait.until(lambda: [r["backend"] for r in nodes[0].ctl("--allow-empty", "fleet", "conflicts")] == [old], "the conflict of the old program")
     a.close()
     wait.until(lambda: nodes[0].ctl("--allow-empty", "fleet", "conflicts") == [], "the conflict to end")
 
