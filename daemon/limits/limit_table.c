@@ -28,6 +28,7 @@ void limit_sources_init(struct limit_sources *t, size_t max_idle, uint64_t now_m
     pthread_mutex_init(&t->lock, NULL);
     list_init(&t->all);
     list_init(&t->walks);
+    list_init(&t->near);
     list_init(&t->idle);
     wheel_init(&t->wheel, now_ms);
 }
@@ -37,6 +38,7 @@ void limit_sources_fini(struct limit_sources *t)
     LIST_FOREACH_SAFE (it, &t->all) {
         struct limit_source *s = LIST_ITEM(it, struct limit_source, link);
         free(s->past);
+        free(s->near);
         free(s);
     }
     table_fini(&t->by_addr);
@@ -90,9 +92,12 @@ void limit_source_forget(struct limit_sources *t, struct limit_source *s)
     free(STEAL(s->past));
 }
 
+/* Unless something of it is left. */
 static void source_free(struct limit_sources *t, struct limit_source *s)
 {
     limit_source_forget(t, s);
+    if (s->near)
+        return;
     safe_iters_skip(&t->walks, &s->link);
     list_del(&s->link);
     (void)table_del(&t->by_addr, addr_key(&s->addr));
@@ -135,12 +140,16 @@ void limit_users_init(struct limit_users *t)
     pthread_mutex_init(&t->lock, NULL);
     list_init(&t->all);
     list_init(&t->walks);
+    list_init(&t->near);
 }
 
 void limit_users_fini(struct limit_users *t)
 {
-    LIST_FOREACH_SAFE (it, &t->all)
-        free(LIST_ITEM(it, struct limit_user, link));
+    LIST_FOREACH_SAFE (it, &t->all) {
+        struct limit_user *u = LIST_ITEM(it, struct limit_user, link);
+        free(u->near);
+        free(u);
+    }
     table_fini(&t->by_name);
     pthread_mutex_destroy(&t->lock);
 }
@@ -167,10 +176,30 @@ struct limit_user *limit_user_take(struct limit_users *t, const char *name)
 
 void limit_user_settle(struct limit_users *t, struct limit_user *u)
 {
-    if (u->sessions > 0)
+    if (u->sessions > 0 || u->near)
         return;
     safe_iters_skip(&t->walks, &u->link);
     list_del(&u->link);
     (void)table_del(&t->by_name, str_of(u->name));
     free(u);
+}
+
+/* ---- near a limit ---- */
+
+struct limit_near *limit_near_take(struct list *near, size_t *n_near, struct limit_near **at,
+                                   void *of)
+{
+    if (*at || *n_near >= LIMIT_NEAR_MAX || !(*at = zalloc(sizeof(**at))))
+        return *at;
+    (*at)->of = of;
+    list_add_tail(near, &(*at)->link);
+    ++*n_near;
+    return *at;
+}
+
+void limit_near_drop(size_t *n_near, struct limit_near **at)
+{
+    list_del(&(*at)->link);
+    free(STEAL(*at));
+    --*n_near;
 }

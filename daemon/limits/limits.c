@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Counting sessions, logins and failures. */
-#include "limits/limits.h"
+#include "limits/limits_priv.h"
 
 #include "base/hash.h"
 
@@ -10,13 +10,13 @@
 
 /* ---- stripes ---- */
 
-static bool source_is_counted(const struct addr *a)
+bool limits_are_counted(const struct addr *a)
 {
     return a->family == AF_INET || a->family == AF_INET6;
 }
 
 /* Nobody who does not know the key can fill one stripe alone. */
-static struct limit_sources *sources_lock(struct limits *l, const struct addr *a)
+struct limit_sources *limits_lock_sources(struct limits *l, const struct addr *a)
 {
     const struct addr key = addr_limit_key(a);
     uint64_t word[2], secret[2];
@@ -28,7 +28,7 @@ static struct limit_sources *sources_lock(struct limits *l, const struct addr *a
     return t;
 }
 
-static struct limit_users *users_lock(struct limits *l, const char *user)
+struct limit_users *limits_lock_users(struct limits *l, const char *user)
 {
     struct limit_users *t = &l->users[hash_sip_table(l->key, str_of(user)) % l->n_stripes];
     pthread_mutex_lock(&t->lock);
@@ -56,7 +56,7 @@ static bool failures_are_over(const struct limit_past *p, const struct config_li
     return now_ms >= p->failures_since_ms + c->failure_window_ms;
 }
 
-static void failures_clear(struct limit_past *p)
+void limits_clear_failures(struct limit_past *p)
 {
     p->failures = 0;
     p->guesses = (struct distinct){0};
@@ -67,6 +67,12 @@ static uint32_t failures_count(const struct limit_past *p)
 {
     uint32_t n_oks = distinct_count(&p->oks);
     return p->failures > n_oks ? p->failures - n_oks : 0;
+}
+
+uint32_t limits_count_failures(const struct limit_past *p, const struct config_limits *c,
+                               uint64_t now_ms)
+{
+    return !p || failures_are_over(p, c, now_ms) ? 0 : failures_count(p);
 }
 
 static bool users_are_over(const struct limit_past *p, const struct config_limits *c,
@@ -95,17 +101,24 @@ static uint64_t past_keep_until(const struct limit_past *p, const struct config_
         until = latest(until, p->users_since_ms + c->spray_window_ms);
     if (p->source->sessions > 0 && p->news_ms)
         until = latest(until, p->news_ms + RULE_NEWS_MS);
+    if (p->source->sessions > 0 && p->refused > 0) /* for operators, as long as it is there */
+        until = latest(until, now_ms + LIMITS_MINUTE_MS);
     return until;
 }
 
-/* Gives the stripe back, too. */
-static void source_settle(struct limits *l, struct limit_sources *t, struct limit_source *s,
-                          const struct config_limits *c, uint64_t now_ms)
+void limits_keep_source(struct limits *l, struct limit_sources *t, struct limit_source *s,
+                        const struct config_limits *c, uint64_t now_ms)
 {
     uint64_t until = 0;
     if (s->past)
         until = past_keep_until(s->past, c, limits_login_rate(l, c, &s->addr), now_ms);
     limit_source_settle(t, s, until, now_ms);
+}
+
+void limits_settle_source(struct limits *l, struct limit_sources *t, struct limit_source *s,
+                          const struct config_limits *c, uint64_t now_ms)
+{
+    limits_keep_source(l, t, s, c, now_ms);
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -155,9 +168,7 @@ uint64_t limits_login_rate(struct limits *l, const struct config_limits *c, cons
     return config_limits_trust(c, a) ? 0 : c->login_rate_per_minute;
 }
 
-/* Without an override, and without a configured number: delays only, RULE_KEEP. */
-static uint64_t limits_failures(struct limits *l, const struct config_limits *c,
-                                const struct addr *a)
+uint64_t limits_failures(struct limits *l, const struct config_limits *c, const struct addr *a)
 {
     uint64_t own = rules_values_of_addr(&l->overrides, a).failures;
     if (own != RULE_KEEP)
@@ -221,11 +232,23 @@ static bool verdict_ban(struct limits *l, const struct addr *a, const char *user
     return true;
 }
 
+static unsigned near_nodes(const _Atomic unsigned *n_nodes)
+{
+    return atomic_load_explicit(n_nodes, memory_order_relaxed);
+}
+
+/* Of all nodes of a fleet. */
+static uint64_t sessions_of_all(uint32_t here, const struct limit_near *near)
+{
+    return (uint64_t)here + (near ? near->sessions : 0);
+}
+
 static void verdict_source(struct limit_source *s, enum limit_kind kind, const char *text,
                            uint64_t now_ms, struct limit_verdict *ret)
 {
     struct limit_past *p = limit_source_past(s);
-    s->refused++;
+    if (p)
+        p->refused++;
     ret->kind = kind;
     ret->is_news = !p || rule_is_news(&p->news_ms, now_ms);
     (void)str_copy(ret->text, sizeof(ret->text), str_of(text));
@@ -241,10 +264,10 @@ void limits_connect(struct limits *l, const struct config_limits *c, const struc
                     uint64_t now_ms, struct limit_verdict *ret)
 {
     verdict_none(ret);
-    if (verdict_ban(l, a, NULL, now_ms, ret) || !source_is_counted(a))
+    if (verdict_ban(l, a, NULL, now_ms, ret) || !limits_are_counted(a))
         return;
     uint64_t max = limits_max_sessions(l, c, a);
-    struct limit_sources *t = sources_lock(l, a);
+    struct limit_sources *t = limits_lock_sources(l, a);
     struct limit_source *s = limit_source_take(t, a);
     if (!s) {
         pthread_mutex_unlock(&t->lock);
@@ -252,29 +275,31 @@ void limits_connect(struct limits *l, const struct config_limits *c, const struc
     }
     if (source_is_banned(s, now_ms)) {
         ret->kind = LIMIT_BAN;
-    } else if (max && s->sessions >= max) {
+    } else if (max && sessions_of_all(s->sessions, s->near) >= max) {
         verdict_source(s, LIMIT_ADDRESS_SESSIONS, "Too many connections from your address.", now_ms,
                        ret);
     } else {
         s->sessions++;
         ret->is_counted = true;
+        if (limits_is_near(near_nodes(&l->n_nodes), s->sessions, max))
+            (void)limit_near_take(&t->near, &t->n_near, &s->near, s);
     }
-    source_settle(l, t, s, c, now_ms);
+    limits_settle_source(l, t, s, c, now_ms);
 }
 
 void limits_disconnect(struct limits *l, const struct config_limits *c, const struct addr *a,
                        uint64_t now_ms)
 {
-    if (!source_is_counted(a))
+    if (!limits_are_counted(a))
         return;
-    struct limit_sources *t = sources_lock(l, a);
+    struct limit_sources *t = limits_lock_sources(l, a);
     struct limit_source *s = limit_source_find(t, a);
     if (!s || s->sessions == 0) {
         pthread_mutex_unlock(&t->lock);
         return;
     }
     s->sessions--;
-    source_settle(l, t, s, c, now_ms);
+    limits_settle_source(l, t, s, c, now_ms);
 }
 
 /* A login for the rate; false: one too many. */
@@ -301,10 +326,10 @@ static bool source_take_rate(struct limit_source *s, uint64_t rate, uint64_t now
 static bool limits_admit_from(struct limits *l, const struct config_limits *c, const struct addr *a,
                               uint64_t now_ms, struct limit_verdict *ret)
 {
-    if (!source_is_counted(a))
+    if (!limits_are_counted(a))
         return true;
     uint64_t rate = limits_login_rate(l, c, a);
-    struct limit_sources *t = sources_lock(l, a);
+    struct limit_sources *t = limits_lock_sources(l, a);
     struct limit_source *s = rate ? limit_source_take(t, a) : limit_source_find(t, a);
     if (!s) {
         pthread_mutex_unlock(&t->lock);
@@ -314,7 +339,7 @@ static bool limits_admit_from(struct limits *l, const struct config_limits *c, c
     if (is_banned)
         ret->kind = LIMIT_BAN;
     bool may = !is_banned && source_take_rate(s, rate, now_ms, ret);
-    source_settle(l, t, s, c, now_ms);
+    limits_settle_source(l, t, s, c, now_ms);
     return may;
 }
 
@@ -329,17 +354,19 @@ void limits_login(struct limits *l, const struct config_limits *c, const struct 
         return;
     }
     uint64_t max = limits_max_user_sessions(l, c, user, own_max);
-    struct limit_users *t = users_lock(l, user);
+    struct limit_users *t = limits_lock_users(l, user);
     struct limit_user *u = limit_user_take(t, user);
     if (u)
         u->own_max = own_max;
-    if (u && max && u->sessions >= max) {
+    if (u && max && sessions_of_all(u->sessions, u->near) >= max) {
         u->refused++;
         ret->kind = LIMIT_USER_SESSIONS;
         (void)str_copy(ret->text, sizeof(ret->text), STR("Too many connections of this user."));
     } else if (limits_admit_from(l, c, a, now_ms, ret) && u) {
         u->sessions++;
         ret->is_counted = true;
+        if (limits_is_near(near_nodes(&l->n_nodes_users), u->sessions, max))
+            (void)limit_near_take(&t->near, &t->n_near, &u->near, u);
     }
     if (u)
         limit_user_settle(t, u);
@@ -348,7 +375,7 @@ void limits_login(struct limits *l, const struct config_limits *c, const struct 
 
 void limits_logout(struct limits *l, const char *user)
 {
-    struct limit_users *t = users_lock(l, user);
+    struct limit_users *t = limits_lock_users(l, user);
     struct limit_user *u = limit_user_find(t, user);
     if (u && u->sessions > 0) {
         u->sessions--;
@@ -368,21 +395,21 @@ static uint32_t sessions_shifted(uint32_t sessions, int64_t by)
 void limits_shift_source(struct limits *l, const struct config_limits *c, const struct addr *a,
                          int64_t by, uint64_t now_ms)
 {
-    if (!source_is_counted(a))
+    if (!limits_are_counted(a))
         return;
-    struct limit_sources *t = sources_lock(l, a);
+    struct limit_sources *t = limits_lock_sources(l, a);
     struct limit_source *s = limit_source_take(t, a);
     if (!s) {
         pthread_mutex_unlock(&t->lock);
         return;
     }
     s->sessions = sessions_shifted(s->sessions, by);
-    source_settle(l, t, s, c, now_ms);
+    limits_settle_source(l, t, s, c, now_ms);
 }
 
 void limits_shift_user(struct limits *l, const char *user, int64_t by)
 {
-    struct limit_users *t = users_lock(l, user);
+    struct limit_users *t = limits_lock_users(l, user);
     struct limit_user *u = limit_user_take(t, user);
     if (u) {
         u->sessions = sessions_shifted(u->sessions, by);
@@ -395,9 +422,9 @@ void limits_shift_user(struct limits *l, const char *user, int64_t by)
 
 void limits_welcome(struct limits *l, const struct addr *a, const char *user)
 {
-    if (!source_is_counted(a))
+    if (!limits_are_counted(a))
         return;
-    struct limit_sources *t = sources_lock(l, a);
+    struct limit_sources *t = limits_lock_sources(l, a);
     const struct limit_source *s = limit_source_find(t, a);
     if (s && s->past)
         (void)distinct_add(&s->past->oks, (uint32_t)hash_sip(l->key, str_of(user)));
@@ -432,7 +459,7 @@ static void past_fail(struct limits *l, struct limit_past *p, const struct confi
                       struct limit_failure *ret)
 {
     if (p->failures == 0 || failures_are_over(p, c, now_ms)) {
-        failures_clear(p);
+        limits_clear_failures(p);
         p->failures_since_ms = now_ms;
     }
     /* A repeat of the same credentials is no further guess. Of hundreds of credentials (the phones
@@ -451,6 +478,11 @@ static void past_fail(struct limits *l, struct limit_past *p, const struct confi
     ret->is_spraying = is_other && n >= c->users_before_ban && n > distinct_count(&p->oks);
 }
 
+static uint32_t failures_of_all(uint32_t here, uint32_t others)
+{
+    return here > UINT32_MAX - others ? UINT32_MAX : here + others;
+}
+
 static void fail_source(struct limits *l, const struct config_limits *c, const struct addr *a,
                         const char *user, uint32_t credentials, uint64_t delay_ms, uint64_t now_ms,
                         struct limit_failure *ret)
@@ -458,17 +490,22 @@ static void fail_source(struct limits *l, const struct config_limits *c, const s
     uint64_t most = limits_failures(l, c, a);
     bool is_on =
         c->failures_before_delay > 0 || most != RULE_KEEP || (user && c->users_before_ban > 0);
-    if (!is_on || most == 0 || !source_is_counted(a))
+    if (!is_on || most == 0 || !limits_are_counted(a))
         return;
-    struct limit_sources *t = sources_lock(l, a);
+    struct limit_sources *t = limits_lock_sources(l, a);
     struct limit_source *s = limit_source_take(t, a);
     struct limit_past *p = s ? limit_source_past(s) : NULL;
+    uint32_t others = s && s->near ? s->near->failures : 0, count = 0;
     if (p) {
         past_fail(l, p, c, user, credentials, now_ms, ret);
-        ret->n = ret->is_spraying ? distinct_count(&p->fails) : p->failures;
-        ret->delay_ms = limits_delay(c, failures_count(p), delay_ms);
+        count = failures_of_all(failures_count(p), others);
+        ret->n = ret->is_spraying ? distinct_count(&p->fails) : p->failures + others;
+        ret->delay_ms = limits_delay(c, count, delay_ms);
+        if (limits_is_near(near_nodes(&l->n_nodes), failures_count(p),
+                           limits_first_failures(c, most)))
+            (void)limit_near_take(&t->near, &t->n_near, &s->near, s);
     }
-    if (p && (ret->is_spraying || failures_count(p) >= most)) {
+    if (p && (ret->is_spraying || count >= most)) {
         struct rule_hit hit = {0};
         ret->is_banned = true;
         if (!rules_hit(&l->bans, a, NULL, now_ms, &hit) && !source_is_banned(s, now_ms)) {
@@ -476,10 +513,10 @@ static void fail_source(struct limits *l, const struct config_limits *c, const s
             p->ban_due_ms = now_ms + LIMITS_BAN_DUE_MS;
         }
         (void)str_copy(ret->text, sizeof(ret->text), str_of(hit.text));
-        failures_clear(p);
+        limits_clear_failures(p);
     }
     if (s)
-        source_settle(l, t, s, c, now_ms);
+        limits_settle_source(l, t, s, c, now_ms);
     else
         pthread_mutex_unlock(&t->lock);
 }
@@ -493,28 +530,9 @@ void limits_fail(struct limits *l, const struct config_limits *c, const struct a
     fail_user(l, c, a, user, credentials, delay_ms, now_ms, ret);
 }
 
-bool limits_ban(struct limits *l, const struct config_limits *c, const struct addr *a,
-                const struct rules_time *now, struct rule **ret)
-{
-    struct rule_spec spec = {.is_automatic = true,
-                             .created_ms = now->wall_ms,
-                             .until_ms = c->ban_ms ? now->wall_ms + c->ban_ms : 0};
-    limit_target_of_addr(&spec.subject, a);
-    bool is_made = !rules_match_addr(&l->bans, a) && rules_put(&l->bans, &spec, now, ret) == 0;
-    struct limit_sources *t = sources_lock(l, a);
-    struct limit_source *s = limit_source_find(t, a);
-    if (s && s->past)
-        s->past->ban_due_ms = 0;
-    if (s)
-        source_settle(l, t, s, c, now->ms);
-    else
-        pthread_mutex_unlock(&t->lock);
-    return is_made;
-}
-
 static bool forget_user(struct limits *l, const char *user)
 {
-    struct limit_users *t = users_lock(l, user);
+    struct limit_users *t = limits_lock_users(l, user);
     struct limit_user *u = limit_user_find(t, user);
     bool was_refused = u && u->refused > 0;
     if (u)
@@ -533,18 +551,17 @@ bool limits_forget(struct limits *l, const struct config_limits *c,
     memcpy(a.ip, subject->net.ip, sizeof(a.ip));
     if (subject->kind == LIMIT_TARGET_USER)
         return forget_user(l, subject->user);
-    if (!source_is_counted(&a))
+    if (!limits_are_counted(&a))
         return false;
-    struct limit_sources *t = sources_lock(l, &a);
+    struct limit_sources *t = limits_lock_sources(l, &a);
     struct limit_source *s = limit_source_find(t, &a);
-    bool was_known = s && (s->past || s->refused > 0);
+    bool was_known = s && s->past;
     if (!was_known) {
         pthread_mutex_unlock(&t->lock);
         return false;
     }
     limit_source_forget(t, s);
-    s->refused = 0;
-    source_settle(l, t, s, c, now_ms);
+    limits_settle_source(l, t, s, c, now_ms);
     return true;
 }
 
@@ -581,18 +598,21 @@ struct limit_source_facts limits_look_source(struct limits *l, const struct conf
                                              const struct addr *a, uint64_t now_ms)
 {
     struct limit_source_facts f = {0};
-    if (!source_is_counted(a))
+    if (!limits_are_counted(a))
         return f;
     uint64_t rate = limits_login_rate(l, c, a);
-    struct limit_sources *t = sources_lock(l, a);
+    struct limit_sources *t = limits_lock_sources(l, a);
     const struct limit_source *s = limit_source_find(t, a);
     const struct limit_past *p = s ? s->past : NULL;
     if (s)
-        f = (struct limit_source_facts){
-            .is_known = true, .sessions = s->sessions, .refused = s->refused};
+        f = (struct limit_source_facts){.is_known = true,
+                                        .sessions = s->sessions,
+                                        .sessions_elsewhere = s->near ? s->near->sessions : 0,
+                                        .failures_elsewhere = s->near ? s->near->failures : 0};
     if (p) {
+        f.refused = p->refused;
         f.logins = (level_now(p, rate, now_ms) + 999) / 1000;
-        f.failures = failures_are_over(p, c, now_ms) ? 0 : failures_count(p);
+        f.failures = limits_count_failures(p, c, now_ms);
         f.users = users_are_over(p, c, now_ms) ? 0 : distinct_count(&p->fails);
     }
     pthread_mutex_unlock(&t->lock);
@@ -602,13 +622,14 @@ struct limit_source_facts limits_look_source(struct limits *l, const struct conf
 struct limit_user_facts limits_look_user(struct limits *l, const char *user)
 {
     struct limit_user_facts f = {0};
-    struct limit_users *t = users_lock(l, user);
+    struct limit_users *t = limits_lock_users(l, user);
     const struct limit_user *u = limit_user_find(t, user);
     if (u)
         f = (struct limit_user_facts){.is_known = true,
                                       .sessions = u->sessions,
                                       .refused = u->refused,
-                                      .own_max = u->own_max};
+                                      .own_max = u->own_max,
+                                      .sessions_elsewhere = u->near ? u->near->sessions : 0};
     pthread_mutex_unlock(&t->lock);
     pthread_mutex_lock(&l->guesses_lock);
     const struct guess *g = guesses_find(&l->guesses, user);

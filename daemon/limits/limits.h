@@ -27,6 +27,8 @@ struct limits {
     pthread_mutex_t guesses_lock;
     struct guesses guesses;
     uint8_t key[16]; /* of the hashes of user names */
+    /* Of a fleet: who is near a limit is noted for the others, see limit_elsewhere.h. */
+    _Atomic unsigned n_nodes, n_nodes_users;
 };
 
 /* Why something is refused. */
@@ -102,6 +104,7 @@ struct limit_source_facts {
     uint32_t logins;   /* that the rate counts */
     uint32_t failures; /* of limits.failure_window */
     uint32_t users;    /* that failed from there in limits.spray_window */
+    uint32_t sessions_elsewhere, failures_elsewhere; /* at other nodes of a fleet */
 };
 struct limit_source_facts limits_look_source(struct limits *l, const struct config_limits *c,
                                              const struct addr *a, uint64_t now_ms);
@@ -110,6 +113,7 @@ struct limit_user_facts {
     bool is_known; /* has sessions */
     uint32_t sessions, refused, own_max;
     uint32_t n_passwords, n_addresses; /* wrong ones, and from where; 0 = none */
+    uint32_t sessions_elsewhere;       /* at other nodes of a fleet */
 };
 struct limit_user_facts limits_look_user(struct limits *l, const char *user);
 
@@ -124,5 +128,19 @@ struct limits_count limits_count(struct limits *l);
 /* Makes a ban for failures that fell due. False: there is one already, or no memory. */
 bool limits_ban(struct limits *l, const struct config_limits *c, const struct addr *a,
                 const struct rules_time *now, struct rule **ret);
+/* A ban for failures that another node of a fleet made. */
+struct limit_ban {
+    struct limit_target subject; /* an address, of IPv6 a /64 */
+    const char *node;            /* its name; borrowed */
+    uint64_t created_ms, until_ms;
+};
+/* Makes it here, with the same end. -ERR_EXISTS: one holds as long, or it is over; -ERR_PERM: this
+ * node bans nobody there for failures (trusted networks, overrides, its configuration);
+ * -ERR_INVAL: it is no single address; -ERR_NOMEM. */
+int limits_take_ban(struct limits *l, const struct config_limits *c, const struct limit_ban *b,
+                    const struct rules_time *now, struct rule **ret) NODISCARD;
+/* Another node has lifted a ban that began at created_ms: is this (NULL = none) the same, or an
+ * older one? */
+bool limits_is_lifted(const struct rule *r, uint64_t created_ms);
 /* Frees what is over; now and then. */
 void limits_expire(struct limits *l, const struct config_limits *c, const struct rules_time *now);

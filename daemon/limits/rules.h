@@ -26,13 +26,13 @@ struct rule {
     struct list link; /* of all, in order of their making */
     struct wheel_timer timer;
     enum limit_target_kind kind;
-    bool is_automatic;                       /* made by the daemon, not by an operator */
-    bool is_stored;                          /* for the owner of the table */
-    struct addr_net net;                     /* of addresses and networks */
-    char *user;                              /* of users; owned */
-    uint64_t created_ms, until_ms;           /* Unix time; until 0 = for ever */
-    char *text;                              /* words for the client; owned, may be NULL */
-    char *by;                                /* operator; owned, NULL when automatic */
+    bool is_automatic;             /* made by the daemon, not by an operator */
+    bool is_stored;                /* for the owner of the table */
+    struct addr_net net;           /* of addresses and networks */
+    char *user;                    /* of users; owned */
+    uint64_t created_ms, until_ms; /* Unix time; until 0 = for ever */
+    char *text;                    /* words for the client; owned, may be NULL */
+    char *by; /* operator; of an automatic one the node of a fleet, NULL = this one; owned */
     _Atomic uint64_t hits, hit_ms;           /* refused by it; the last time, monotonic */
     uint64_t sessions, login_rate, failures; /* of an override; RULE_KEEP */
 };
