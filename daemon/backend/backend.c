@@ -17,6 +17,7 @@
 struct backend_text {
     pthread_mutex_t lock;
     char reason[BACKEND_REASON_MAX], admin_reason[BACKEND_REASON_MAX];
+    char checked_by[BACKEND_BY_MAX];
     char *capabilities[PROTO_COUNT]; /* NULL = unknown */
     struct backend_failure failures[PROTO_COUNT];
 };
@@ -119,6 +120,20 @@ void backend_reason(const struct backend *b, char dst[BACKEND_REASON_MAX])
 void backend_admin_reason(const struct backend *b, char dst[BACKEND_REASON_MAX])
 {
     backend_get_text(b, b->text->admin_reason, dst);
+}
+
+void backend_set_checked_by(struct backend *b, const char *name)
+{
+    pthread_mutex_lock(&b->text->lock);
+    (void)str_copy(b->text->checked_by, sizeof(b->text->checked_by), str_of(name));
+    pthread_mutex_unlock(&b->text->lock);
+}
+
+void backend_checked_by(const struct backend *b, char dst[BACKEND_BY_MAX])
+{
+    pthread_mutex_lock(&b->text->lock);
+    memcpy(dst, b->text->checked_by, BACKEND_BY_MAX);
+    pthread_mutex_unlock(&b->text->lock);
 }
 
 void backend_learn(struct backend *b, enum proto_id p, struct str caps)

@@ -140,6 +140,10 @@ int64_t backend_cert_expires(const struct backend *b);
 bool backend_is_usable(struct backend *b, enum proto_id p, uint64_t now_ms);
 /* The same without taking the one try. */
 bool backend_may_be_usable(const struct backend *b, enum proto_id p, uint64_t now_ms);
+/* Which proxy of several checked it last; into dst, "" = nobody said so. */
+#define BACKEND_BY_MAX 64
+void backend_set_checked_by(struct backend *b, const char *name);
+void backend_checked_by(const struct backend *b, char dst[BACKEND_BY_MAX]);
 /* Active checks begin or end to judge its health. Thread: control. */
 void backend_set_checked(struct backend *b, bool is_checked);
 /* What checks found of single protocols while others work. Returns true when it changed. Thread:

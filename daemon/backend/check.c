@@ -22,6 +22,8 @@ struct check_part {
     unsigned streak; /* findings in a row that speak against `state` */
     bool is_used;    /* a listener speaks it with the pool */
     bool is_scheduled;
+    bool is_asked;          /* whether another proxy has looked; see struct check_sharing */
+    uint64_t shared_number; /* of what another one found last; 0 = nothing */
 };
 
 /* One backend. */
@@ -57,7 +59,8 @@ struct checks {
     struct pools *pools; /* one reference; NULL before the first configure */
     struct list list;
     struct loop_timer look;
-    uint64_t ours_quiet_ms; /* no line about checks that were not possible before this */
+    struct check_sharing sharing; /* ask NULL: each alone */
+    uint64_t ours_quiet_ms;       /* no line about checks that were not possible before this */
 };
 
 /* ---- what is to be checked ---- */
@@ -240,6 +243,66 @@ static void check_answer_waiters(struct check *k, unsigned proto, enum back_fail
     backend_unref(b);
 }
 
+/* ---- shared with other proxies ---- */
+
+/* Something is wrong as seen from here, be it a first finding. */
+static bool check_has_trouble(const struct check_part *part)
+{
+    const struct backend *b = part->check->backend;
+    return atomic_load(&b->health) == BACKEND_DOWN || part->state == BACKEND_DOWN ||
+           part->streak > 0 || atomic_load_explicit(&b->failures_in_row, memory_order_relaxed) > 0;
+}
+
+static bool check_ask(struct check_part *part)
+{
+    const struct check *k = part->check;
+    const struct check_sharing *s = &k->all->sharing;
+    part->is_asked = s->ask && !check_has_trouble(part) && list_is_empty(&k->waiters) &&
+                     s->ask(s->arg, k->backend->pool, k->backend->name,
+                            (enum proto_id)(part - k->parts), k->pool->config->check.interval_ms);
+    return part->is_asked;
+}
+
+static void check_share(const struct check_part *part, enum back_failure f)
+{
+    const struct check *k = part->check;
+    const struct check_sharing *s = &k->all->sharing;
+    enum proto_id proto = (enum proto_id)(part - k->parts);
+    char capabilities[BACKEND_CAPS_MAX];
+    if (!s->tell)
+        return;
+    backend_capabilities(k->backend, proto, capabilities);
+    const struct check_finding found = {.by = s->name,
+                                        .took_us = atomic_load(&k->backend->check_us),
+                                        .cert_expires = k->backend->cert_expires[proto],
+                                        .capabilities = capabilities};
+    backend_set_checked_by(k->backend, s->name);
+    s->tell(s->arg, k->backend->pool, k->backend->name, proto, k->pool->config->check.interval_ms,
+            f == BACK_FAIL_NONE ? &found : NULL);
+}
+
+static void check_take_shared(struct check_part *part, const struct check_finding *f)
+{
+    const struct check *k = part->check;
+    struct backend *b = k->backend;
+    enum proto_id proto = (enum proto_id)(part - k->parts);
+    const struct backend_failure none = {.wall_ms = clock_wall_ms() - f->age_ms, .is_check = true};
+    bool is_new = f->number > part->shared_number;
+    part->shared_number = f->number;
+    atomic_store_explicit(&b->cert_expires[proto], f->cert_expires, memory_order_relaxed);
+    atomic_store_explicit(&b->last_check_ms, none.wall_ms, memory_order_relaxed);
+    atomic_store_explicit(&b->check_us, f->took_us, memory_order_relaxed);
+    if (*f->capabilities)
+        backend_learn(b, proto, str_of(f->capabilities));
+    backend_set_checked_by(b, f->by);
+    check_schedule_next(part);
+    if (!is_new)
+        return;
+    backend_note_check(b, proto, &none);
+    check_judge(part, BACK_FAIL_NONE);
+    check_publish(part->check, "");
+}
+
 /* ---- probes ---- */
 
 /* Nothing was learned of the server. One line of many: they all lack the same. */
@@ -272,6 +335,7 @@ static void on_found(struct probe *p, enum back_failure f, const char *text)
             k->parts[i].streak = 0;
         }
     check_judge(part, f);
+    check_share(part, f);
     check_publish(k, text);
     check_schedule_next(part);
     check_answer_waiters(k, (unsigned)(part - k->parts), f, text);
@@ -290,19 +354,25 @@ static int check_begin(struct check_part *part)
         .found = on_found,
     };
     loop_timer_cancel(k->all->loop, &part->timer);
-    part->is_scheduled = false;
+    part->is_scheduled = part->is_asked = false;
     return probe_is_running(&part->probe) ? 0 : probe_begin(&part->probe, &spec);
+}
+
+static void check_begin_due(struct check_part *part)
+{
+    int err = check_is_due(part) ? check_begin(part) : 0;
+    if (err < 0) {
+        check_log_ours(part->check->all, part->check->backend, err_text(err));
+        check_schedule_next(part);
+    }
 }
 
 static void on_timer(struct loop_timer *t)
 {
     struct check_part *part = CONTAINER_OF(t, struct check_part, timer);
     part->is_scheduled = false;
-    int err = check_is_due(part) ? check_begin(part) : 0;
-    if (err < 0) {
-        check_log_ours(part->check->all, part->check->backend, err_text(err));
-        check_schedule_next(part);
-    }
+    if (!check_is_due(part) || !check_ask(part))
+        check_begin_due(part);
 }
 
 /* ---- one backend ---- */
@@ -358,13 +428,17 @@ static void check_follow_part(struct check_part *part, bool is_used, bool has_mo
         atomic_store(&part->check->backend->cert_expires[part - part->check->parts], 0);
     if (!is_used || !part->check->pool->config->check.is_on)
         part->state = BACKEND_UNKNOWN;
+    if (has_moved || !is_used)
+        part->is_asked = false;
     if (has_moved) {
         part->streak = 0;
+        part->shared_number = 0;
         probe_cancel(&part->probe);
     }
     if (has_moved && was_running && check_begin(part) == 0)
         return;
-    if (!probe_is_running(&part->probe) && (has_moved || part->is_scheduled != check_is_due(part)))
+    if (!probe_is_running(&part->probe) && !part->is_asked &&
+        (has_moved || part->is_scheduled != check_is_due(part)))
         check_schedule_first(part);
 }
 
@@ -423,7 +497,8 @@ static void on_look(struct loop_timer *t)
         struct check *k = LIST_ITEM(it, struct check, link);
         for (size_t i = 0; i < PROTO_COUNT; i++) {
             struct check_part *part = &k->parts[i];
-            if (!part->is_scheduled && !probe_is_running(&part->probe) && check_is_due(part))
+            if (!part->is_scheduled && !part->is_asked && !probe_is_running(&part->probe) &&
+                check_is_due(part))
                 check_schedule_first(part);
         }
         check_tell(k);
@@ -453,6 +528,30 @@ void checks_free(struct checks *c)
     loop_timer_cancel(c->loop, &c->look);
     pools_unref(c->pools);
     free(c);
+}
+
+void checks_share(struct checks *c, const struct check_sharing *s)
+{
+    c->sharing = s ? *s : (struct check_sharing){0};
+    LIST_FOREACH (it, &c->list)
+        for (size_t i = 0; !s && i < PROTO_COUNT; i++)
+            LIST_ITEM(it, struct check, link)->parts[i].is_asked = false; /* on_look goes on */
+}
+
+void checks_heard(struct checks *c, const char *pool, const char *backend, enum proto_id proto,
+                  const struct check_finding *f)
+{
+    const struct pool_member *m = c->pools ? pools_member(c->pools, pool, backend, NULL) : NULL;
+    struct check *k = m ? check_find(c, m->backend) : NULL;
+    struct check_part *part = k ? &k->parts[proto] : NULL;
+    if (!part || !part->is_asked)
+        return; /* it was checked meanwhile, or is gone */
+    part->is_asked = false;
+    /* The store does not bring back what was found before. */
+    if (f && check_is_due(part) && !check_has_trouble(part) && f->number >= part->shared_number)
+        check_take_shared(part, f);
+    else
+        check_begin_due(part);
 }
 
 /* ---- by hand ---- */

@@ -742,6 +742,122 @@ static void test_shutdown(void **state)
     checks_free(NULL);
 }
 
+/* ---- shared with other proxies ---- */
+
+static unsigned n_asked, n_well, n_ill;
+
+static bool on_ask(void *arg, const char *pool, const char *backend, enum proto_id proto,
+                   uint64_t interval_ms)
+{
+    struct bench *t = arg;
+    assert_string_equal(pool, "main");
+    assert_string_equal(backend, "b1");
+    assert_int_equal(proto, PROTO_IMAP);
+    assert_int_equal(interval_ms, t->pool->check.interval_ms);
+    n_asked++;
+    return true;
+}
+
+static void on_tell(void *arg, const char *pool, const char *backend, enum proto_id proto,
+                    uint64_t interval_ms, const struct check_finding *f)
+{
+    (void)arg;
+    (void)pool;
+    (void)backend;
+    (void)proto;
+    (void)interval_ms;
+    n_well += f != NULL;
+    n_ill += f == NULL;
+    if (f) {
+        assert_string_equal(f->by, "px1");
+        assert_string_equal(f->capabilities, "IMAP4rev1 IDLE");
+    }
+}
+
+static bool is_asked(void *arg)
+{
+    (void)arg;
+    return n_asked > 0;
+}
+
+static void wait_for_ask(struct bench *t)
+{
+    n_asked = 0;
+    run_until(t->loop, is_asked, t);
+}
+
+static bool is_told_well(void *arg)
+{
+    (void)arg;
+    return n_well > 0;
+}
+
+static bool is_told_ill(void *arg)
+{
+    (void)arg;
+    return n_ill >= 3;
+}
+
+static unsigned n_connections;
+
+static bool has_connected(void *arg)
+{
+    return ((struct bench *)arg)->imap.connections > n_connections;
+}
+
+static void test_shared(void **state)
+{
+    struct bench *t = *state;
+    struct check_sharing sharing = {.arg = t, .name = "px1", .ask = on_ask, .tell = on_tell};
+    struct check_finding found = {
+        .by = "px2", .number = 5, .took_us = 1500, .capabilities = "IMAP4rev1 ID"};
+    char text[BACKEND_CAPS_MAX], by[BACKEND_BY_MAX];
+    n_well = n_ill = 0;
+    t->pool->check.interval_ms = 1;
+    checks_share(t->checks, &sharing);
+    configure(t, NULL, 0);
+    wait_for_ask(t);
+    /* what another one found counts as one's own */
+    checks_heard(t->checks, "main", "b1", PROTO_IMAP, &found);
+    assert_int_equal(t->b1->health, BACKEND_UP);
+    assert_int_equal(t->b1->check_us, 1500);
+    backend_capabilities(t->b1, PROTO_IMAP, text);
+    assert_string_equal(text, "IMAP4rev1 ID");
+    backend_checked_by(t->b1, by);
+    assert_string_equal(by, "px2");
+    assert_int_equal(t->imap.connections, 0);
+    /* nobody has asked: nothing happens */
+    checks_heard(t->checks, "main", "b1", PROTO_IMAP, NULL);
+    checks_heard(t->checks, "main", "b1", PROTO_POP3, &found);
+    checks_heard(t->checks, "main", "b9", PROTO_IMAP, &found);
+    assert_int_equal(t->imap.connections, 0);
+    /* an older finding is none, and nobody knows one: it is checked here, and told */
+    wait_for_ask(t);
+    found.number = 4;
+    checks_heard(t->checks, "main", "b1", PROTO_IMAP, &found);
+    run_until(t->loop, is_told_well, t);
+    backend_checked_by(t->b1, by);
+    assert_string_equal(by, "px1");
+    assert_int_equal(n_ill, 0);
+    /* who finds it ill does not ask again before it is well */
+    wait_for_ask(t);
+    SERVE(&t->imap, imap_bye);
+    checks_heard(t->checks, "main", "b1", PROTO_IMAP, NULL);
+    n_asked = 0;
+    run_until(t->loop, is_down, t);
+    run_until(t->loop, is_told_ill, t);
+    assert_int_equal(n_asked, 0);
+    SERVE(&t->imap, imap_good);
+    run_until(t->loop, is_up, t);
+    /* the others are gone while one waits for their answer: each for itself */
+    wait_for_ask(t);
+    checks_share(t->checks, NULL);
+    n_well = 0;
+    n_connections = t->imap.connections;
+    run_until(t->loop, has_connected, t);
+    assert_int_equal(n_well, 0);
+}
+
 #define CHECK_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -758,7 +874,7 @@ int main(void)
         CHECK_TEST(test_proxy_header),   CHECK_TEST(test_reload_keeps),
         CHECK_TEST(test_reload_moves),   CHECK_TEST(test_removed_while_checked),
         CHECK_TEST(test_turned_off),     CHECK_TEST(test_joined),
-        CHECK_TEST(test_shutdown),
+        CHECK_TEST(test_shutdown),       CHECK_TEST(test_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
