@@ -50,7 +50,8 @@ static void client_forget(struct client *c, const char *reason)
     LOG_EVENT(reason ? LOG_LEVEL_NOTICE : LOG_LEVEL_DEBUG, "control-closed",
               KV_STR("operator", c->peer.user), KV_U64("pid", c->peer.pid),
               KV_STR("reason", reason));
-    event_del(c->read);
+    if (c->read)
+        event_del(c->read);
     c->is_reading = false;
     if (c->running)
         c->running->client = NULL;
@@ -68,8 +69,10 @@ void client_drop(struct client *c, const char *reason)
         return;
     c->is_dead = true;
     client_forget(c, reason);
+    if (c->sink)
+        return; /* its owner closes it */
     event_del(c->write);
-    loop_defer(c->server->rpc->loop, &c->end);
+    loop_defer(c->rpc->loop, &c->end);
 }
 
 /* Nothing more will come and nothing is left to say. */
@@ -105,7 +108,7 @@ void client_detach(struct client_link *l)
 
 size_t client_backlog(const struct client *c)
 {
-    return c->out.len;
+    return c->sink ? c->sink->backlog(c->sink_arg) : c->out.len;
 }
 
 /* ---- output ---- */
@@ -151,6 +154,10 @@ void client_send(struct client *c, const json_t *message)
 {
     if (c->is_dead)
         return;
+    if (c->sink) {
+        c->sink->send(c->sink_arg, message);
+        return;
+    }
     if (json_text_value(&c->out, message) < 0 || buf_append_char(&c->out, '\n') < 0) {
         client_drop(c, "out of memory");
         return;
@@ -163,6 +170,14 @@ void client_send_result(struct client *c, const json_t *id, struct str result)
     struct buf *out = &c->out;
     if (c->is_dead)
         return;
+    if (c->sink) {
+        json_t *m = json_pack("{s:s, s:O, s:o}", "jsonrpc", "2.0", "id", id, "result",
+                              json_loadb(result.p, result.n, 0, NULL));
+        if (m)
+            c->sink->send(c->sink_arg, m);
+        json_decref(m);
+        return;
+    }
     /* At once: growing a large buffer takes long. */
     if (buf_reserve(out, result.n + CLIENT_ENVELOPE) < 0 ||
         buf_append_str(out, STR("{\"jsonrpc\":\"2.0\",\"id\":")) < 0 ||
@@ -221,7 +236,7 @@ static void client_request_done(struct client *c, struct request *r)
     if (c->running != r)
         return;
     c->running = NULL;
-    if (!c->is_dead)
+    if (!c->is_dead && !c->sink)
         client_pump(c);
 }
 
@@ -272,7 +287,7 @@ static void client_take(struct client *c, json_t *message)
     }
     const struct request_origin origin = {
         .ops = &client_request_ops, .client = c, .upload = &c->parts, .peer = c->peer};
-    request_start(c->server->rpc, &origin, method, id ? json_incref(id) : NULL, params);
+    request_start(c->rpc, &origin, method, id ? json_incref(id) : NULL, params);
 }
 
 /* Jansson is recursive: a line of brackets must not use up the stack. */
@@ -372,7 +387,7 @@ static void on_client_pump(struct loop_slice *slice)
 
 static void client_pump(struct client *c)
 {
-    loop_slice(c->server->rpc->loop, &c->pump);
+    loop_slice(c->rpc->loop, &c->pump);
 }
 
 static void on_client_read(evutil_socket_t fd, short what, void *arg)
@@ -420,6 +435,7 @@ int client_open(struct server_socket *socket, int fd, const struct peer *peer)
     c->fd = fd;
     c->peer = *peer;
     c->server = socket->server;
+    c->rpc = socket->server->rpc;
     c->socket = socket;
     c->read = event_new(base, fd, EV_READ | EV_PERSIST, on_client_read, c);
     c->write = event_new(base, fd, EV_WRITE | EV_PERSIST, on_client_write, c);
@@ -439,7 +455,7 @@ int client_open(struct server_socket *socket, int fd, const struct peer *peer)
     list_add_tail(&socket->server->clients, &c->link);
     socket->n_clients++;
     socket->server->n_clients++;
-    const struct rpc *rpc = c->server->rpc;
+    const struct rpc *rpc = c->rpc;
     client_send_method(c, "hello",
                        json_pack("{s:s, s:s, s:i, s:o, s:s}", "product", "mailproxy", "version",
                                  MAILPROXY_VERSION, "protocol", PROTOCOL_VERSION, "node",
@@ -447,6 +463,47 @@ int client_open(struct server_socket *socket, int fd, const struct peer *peer)
                                  role_name(c->peer.role)));
     client_want_read(c);
     return 0;
+}
+
+/* ---- clients of the daemon itself ---- */
+
+int client_open_own(struct rpc *rpc, const struct peer *peer, const struct client_sink *sink,
+                    void *arg, struct client **ret)
+{
+    struct client *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ERR_NOMEM;
+    c->fd = -1;
+    c->rpc = rpc;
+    c->peer = *peer;
+    c->sink = sink;
+    c->sink_arg = arg;
+    list_init(&c->link);
+    list_init(&c->links);
+    list_init(&c->pump.link);
+    list_init(&c->end.link);
+    *ret = c;
+    return 0;
+}
+
+void client_ask(struct client *c, const char *method, const json_t *params)
+{
+    const struct request_origin origin = {
+        .ops = &client_request_ops, .client = c, .upload = &c->parts, .peer = c->peer};
+    if (!c->is_dead && !c->running)
+        request_start(c->rpc, &origin, method, json_integer(1), params);
+}
+
+void client_close_own(struct client *c)
+{
+    if (!c)
+        return;
+    if (!c->is_dead) {
+        c->is_dead = true;
+        client_forget(c, NULL);
+    }
+    upload_clear(&c->parts);
+    free(c);
 }
 
 /* ---- what the server does to its clients ---- */

@@ -29,8 +29,11 @@ struct server {
 
 struct client {
     struct list link;
-    struct server *server;
-    struct server_socket *socket;
+    struct rpc *rpc;
+    struct server *server;        /* NULL: it is one of the daemon itself */
+    struct server_socket *socket; /* likewise, and without descriptor and events */
+    const struct client_sink *sink;
+    void *sink_arg;
     struct peer peer;
     int fd;
     struct event *read, *write;
