@@ -85,7 +85,8 @@ void run_rows(struct run_job *job, const struct run_node *node, const json_t *ro
             break;
         json_t *shown = job->is_multi ? json_object() : json_incref(row);
         if (job->is_multi) { /* the name of the daemon comes first */
-            json_object_set_new(shown, "node", json_string(run_node_name(node)));
+            const char *of = json_string_value(json_object_get(row, "node"));
+            json_object_set_new(shown, "node", json_string(of ? of : run_node_name(node)));
             json_object_update_missing(shown, row);
         }
         json_array_append_new(chunk, shown);

@@ -10,13 +10,10 @@ static int fleet_refuse(const struct args *a, struct problem *problem)
     const struct command *c = a->command;
     if (a->options.n_sockets > 1)
         return problem_usage(problem, "one daemon leads to the others", "--fleet with several -s");
-    if (c->flags & COMMANDS_STREAM)
-        return problem_usage(problem, "-s ssh://HOST for each of them",
-                             "%s %s is a stream: no node sends one for another", c->noun, c->verb);
     if (a->n_secrets || a->file_arg)
         return problem_usage(problem, "-s ssh://HOST for each of them",
                              "secrets and files do not go through the store of a fleet");
-    if (commands_fleet(c) == COMMAND_FLEET_NOT)
+    if (commands_fleet(c) == COMMAND_FLEET_NOT && !(c->flags & COMMANDS_STREAM))
         return problem_usage(problem, "-s ssh://HOST for each of them",
                              "%s %s is not for other nodes", c->noun, c->verb);
     return 0;
@@ -45,7 +42,7 @@ int fleet_open(struct run *r, struct args *a, struct problem *problem)
     json_t *result = NULL, *row;
     size_t i;
     int code = fleet_refuse(a, problem);
-    if (code)
+    if (code || a->command->flags & COMMANDS_STREAM) /* the daemon puts the streams together */
         return code;
     struct run_node *by = run_node(r, a, 0, problem);
     if (!by)
@@ -79,6 +76,16 @@ int fleet_open(struct run *r, struct args *a, struct problem *problem)
     else if (!code && a->options.n_sockets == 0)
         code = problem_set(problem, PROBLEM_FAILED, "E_NOT_FOUND", NULL, "the fleet has no nodes");
     return code;
+}
+
+json_t *fleet_stream_params(const struct args *a)
+{
+    AUTO_FREE char *text = json_dumps(a->params, JSON_COMPACT);
+    json_t *params =
+        text ? json_pack("{s:s, s:s}", "method", a->command->method, "params", text) : NULL;
+    if (params && a->options.node)
+        (void)json_object_set_new(params, "node", json_string(a->options.node));
+    return params;
 }
 
 void fleet_close(struct run *r)

@@ -139,9 +139,14 @@ void run_note_unreached(struct run_node *node, const json_t *list)
 int run_call(struct run_node *node, const struct args *a, json_t *params, json_t **ret_result,
              struct problem *problem)
 {
+    return run_call_method(node, a, a->command->method, params, ret_result, problem);
+}
+
+int run_call_method(struct run_node *node, const struct args *a, const char *method, json_t *params,
+                    json_t **ret_result, struct problem *problem)
+{
     struct client_error error = {0};
-    int err =
-        run_node_call(node, a->command->method, params, run_timeout_ms(a), ret_result, &error);
+    int err = run_node_call(node, method, params, run_timeout_ms(a), ret_result, &error);
     run_note_unreached(node, err ? error.unreached : json_object_get(*ret_result, "unreached"));
     if (!err)
         return 0;

@@ -56,3 +56,6 @@ void run_note_unreached(struct run_node *node, const json_t *list);
 /* One call to a daemon. Takes over params. 0 with *ret_result (owned), or an exit code. */
 int run_call(struct run_node *node, const struct args *a, json_t *params, json_t **ret_result,
              struct problem *problem);
+/* The same of another method in the place of the command's. */
+int run_call_method(struct run_node *node, const struct args *a, const char *method, json_t *params,
+                    json_t **ret_result, struct problem *problem);

@@ -7,6 +7,8 @@
 #include <poll.h>
 #include <signal.h>
 
+#include "ctl/fleet.h"
+
 #define STREAM_LISTEN_MS 1000
 
 struct run_source {
@@ -33,7 +35,11 @@ static int run_stream_open(struct run_job *job, size_t i, struct run_source *ret
     struct run_node *node = run_node(job->run, job->args, i, &job->problem);
     if (!node)
         return job->problem.exit;
-    int code = run_call(node, job->args, json_copy(job->args->params), &result, &job->problem);
+    int code =
+        job->args->options.is_fleet || job->args->options.node
+            ? run_call_method(node, job->args, "fleet.watch", fleet_stream_params(job->args),
+                              &result, &job->problem)
+            : run_call(node, job->args, json_copy(job->args->params), &result, &job->problem);
     if (!code)
         *ret = (struct run_source){.node = node,
                                    .stream = json_integer_value(json_object_get(result, "stream"))};

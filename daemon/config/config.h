@@ -260,6 +260,9 @@ struct config_limits {
 
 #define CONFIG_FLEET_SECRET_BYTES 32
 
+/* Who checks backends. */
+enum config_fleet_health { FLEET_HEALTH_OWN, FLEET_HEALTH_SHARED };
+
 /* Several proxies over one Redis. */
 struct config_fleet {
     const char *name; /* NULL = there is none, and nothing else here counts */
@@ -275,6 +278,7 @@ struct config_fleet {
     bool ends_conflicts;
     bool has_users;   /* of the store, they are the same on all nodes */
     bool has_tickets; /* the secret of TLS tickets is one of all nodes */
+    enum config_fleet_health health;
     /* derived from the files; wiped with the config */
     uint8_t secret[CONFIG_FLEET_SECRET_BYTES]; /* SHA-256 of secret_file */
     char *password;                            /* NULL = none */

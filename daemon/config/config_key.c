@@ -45,6 +45,8 @@ static const struct config_word config_words_balances[] = {
     {"user", BALANCE_USER}, {"least", BALANCE_LEAST}, {"round-robin", BALANCE_ROUND_ROBIN}, {0}};
 static const struct config_word config_words_affinities[] = {
     {"off", AFFINITY_OFF}, {"prefer", AFFINITY_PREFER}, {"strict", AFFINITY_STRICT}, {0}};
+static const struct config_word config_words_healths[] = {
+    {"own", FLEET_HEALTH_OWN}, {"shared", FLEET_HEALTH_SHARED}, {0}};
 static const struct config_word config_words_back_tls[] = {
     {"off", BACK_TLS_OFF}, {"starttls", BACK_TLS_STARTTLS}, {"implicit", BACK_TLS_IMPLICIT}, {0}};
 static const struct config_word config_words_backend_tls[] = {{"pool", BACKEND_TLS_POOL},

@@ -20,6 +20,7 @@ static json_t *ban_row(void *arg, const struct list *node)
     const struct rules_time now = limiter_now(c->limiter);
     json_t *row = rule_edit_row(r, &now);
     request_set_text(row, "by", r->is_automatic ? "failures" : r->by);
+    request_set_text(row, "origin", r->is_automatic ? r->by : NULL);
     request_set_number(row, "created", r->created_ms);
     request_put_number(row, "hits", r->hits);
     request_set_text(row, "text", r->text);

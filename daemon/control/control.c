@@ -6,6 +6,10 @@
 #include "control/commands.h"
 #include "control/user/user_relock.h"
 #include "fleet/fleet.h"
+#include "fleet/fleet_bans.h"
+#include "fleet/fleet_health.h"
+#include "fleet/fleet_limits.h"
+#include "fleet/fleet_live.h"
 #include "fleet/fleet_pins.h"
 #include "fleet/fleet_run.h"
 #include "fleet/fleet_tickets.h"
@@ -92,6 +96,19 @@ static const struct peers_hooks peers_hooks = {.on_traced = trace_deliver,
                                                .ops = peer_ops,
                                                .cancel = on_peer_cancel};
 
+/* ---- bans for failures: of all engines, and of all nodes of a fleet ---- */
+
+static void on_ban_made(struct control *c, const struct rule *ban)
+{
+    peers_tell_ban(c, ban);
+    fleet_bans_made(c->fleet_bans, ban);
+}
+
+static void on_ban_lifted(struct control *c, const struct rule *ban)
+{
+    fleet_bans_lifted(c->fleet_bans, ban);
+}
+
 /* ---- life ---- */
 
 static int control_make_parts(struct control *c)
@@ -164,7 +181,7 @@ int control_new(const struct engine_api *host, struct control **ret, char **ret_
         return err;
     }
     events_on_watched(c->events, peers_tell_watched);
-    limiter_on_ban(c->limiter, peers_tell_ban);
+    limiter_on_ban(c->limiter, on_ban_made, on_ban_lifted);
     *ret = c;
     return 0;
 }
@@ -179,7 +196,11 @@ void control_free(struct control *c)
     fleet_pins_free(STEAL(c->fleet_pins));
     fleet_tickets_free(STEAL(c->fleet_tickets));
     fleet_users_free(STEAL(c->fleet_users));
-    fleet_runs_free(STEAL(c->fleet_runs));
+    fleet_runs_free(STEAL(c->fleet_runs)); /* and the streams that are read */
+    fleet_bans_free(STEAL(c->fleet_bans));
+    fleet_live_free(STEAL(c->fleet_live));
+    fleet_limits_free(STEAL(c->fleet_limits));
+    fleet_health_free(STEAL(c->fleet_health));
     fleet_free(STEAL(c->fleet));
     sessions_free(c->sessions);
     c->sessions = NULL;
@@ -226,6 +247,49 @@ int control_relisten(struct control *c, int fd, size_t i)
     return server_relisten(c->server, fd, config->controls[i].path);
 }
 
+static int control_join_fleet(struct control *c)
+{
+    const struct config *config = control_setup(c)->config;
+    const struct fleet_users_spec users = {
+        .control = c, .fleet = c->fleet, .secret = config->fleet.secret, .node = config->node};
+    const struct fleet_runs_spec runs = {
+        .control = c, .fleet = c->fleet, .secret = config->fleet.secret, .node = config->node};
+    int err = fleet_tickets_new(c, c->fleet, &c->fleet_tickets);
+    if (err == 0)
+        err = fleet_users_new(&users, &c->fleet_users);
+    if (err == 0)
+        err = fleet_runs_new(&runs, &c->fleet_runs);
+    if (err < 0)
+        return err;
+    const struct fleet_bans_spec bans = {.control = c,
+                                         .fleet = c->fleet,
+                                         .stream = fleet_runs_stream(c->fleet_runs),
+                                         .secret = config->fleet.secret,
+                                         .node = config->node};
+    err = fleet_bans_new(&bans, &c->fleet_bans);
+    if (err < 0)
+        return err;
+    const struct fleet_limits_spec limits = {
+        .control = c, .fleet = c->fleet, .secret = config->fleet.secret, .node = config->node};
+    err = fleet_limits_new(&limits, &c->fleet_limits);
+    if (err < 0)
+        return err;
+    const struct fleet_health_spec health = {.control = c,
+                                             .fleet = c->fleet,
+                                             .checks = c->host->checks,
+                                             .secret = config->fleet.secret,
+                                             .node = config->node};
+    err = fleet_health_new(&health, &c->fleet_health);
+    if (err < 0)
+        return err;
+    const struct fleet_live_spec live = {.control = c,
+                                         .fleet = c->fleet,
+                                         .stream = fleet_runs_stream(c->fleet_runs),
+                                         .secret = config->fleet.secret,
+                                         .node = config->node};
+    return fleet_live_new(&live, &c->fleet_live);
+}
+
 void control_note_start(struct control *c, bool is_kept)
 {
     configs_note_start(c, is_kept);
@@ -235,17 +299,7 @@ void control_note_start(struct control *c, bool is_kept)
     if (err == 0 && c->fleet && c->host->pins)
         err = fleet_pins_new(c, c->fleet, &c->fleet_pins);
     if (err == 0 && c->fleet)
-        err = fleet_tickets_new(c, c->fleet, &c->fleet_tickets);
-    if (err == 0 && c->fleet) {
-        const struct config *config = control_setup(c)->config;
-        const struct fleet_users_spec users = {
-            .control = c, .fleet = c->fleet, .secret = config->fleet.secret, .node = config->node};
-        const struct fleet_runs_spec runs = {
-            .control = c, .fleet = c->fleet, .secret = config->fleet.secret, .node = config->node};
-        err = fleet_users_new(&users, &c->fleet_users);
-        if (err == 0)
-            err = fleet_runs_new(&runs, &c->fleet_runs);
-    }
+        err = control_join_fleet(c);
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "fleet-start", KV_ERR("error", err));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* fleet run. */
+/* fleet run, watch. */
 #include "fleet/fleet_run.h"
 
+#include "fleet/fleet_live.h"
 #include "rpc/handlers.h"
 #include "runtime/state.h"
 
@@ -44,5 +45,26 @@ void command_fleet_run(struct request *r)
         request_fail(r, -ERR_BAD_PARAM, NULL, "params has to be the text of a JSON object");
     else if (request_is_permitted(r, c) && run_may_send(r, c, params))
         fleet_run(f, r, c, params, request_text(r, "node"));
+    json_decref(params);
+}
+
+void command_fleet_watch(struct request *r)
+{
+    struct fleet_live *l = request_control(r)->fleet_live;
+    const char *method = request_text(r, "method"), *text = request_text(r, "params");
+    const struct command *c = commands_find_method(method);
+    if (!l || !r->client) {
+        request_fail(r, -ERR_UNSUPPORTED, NULL, l ? NULL : "this proxy is in no fleet");
+        return;
+    }
+    if (!c || !(c->flags & COMMANDS_STREAM) || strcmp(c->method, "fleet.watch") == 0) {
+        request_fail(r, -ERR_BAD_PARAM, "event.watch, session.trace", "%.64s is no stream", method);
+        return;
+    }
+    json_t *params = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : json_object();
+    if (!json_is_object(params))
+        request_fail(r, -ERR_BAD_PARAM, NULL, "params has to be the text of a JSON object");
+    else if (request_is_permitted(r, c))
+        fleet_live_watch(l, r, c, params, request_text(r, "node"));
     json_decref(params);
 }

@@ -25,13 +25,16 @@ static void limit_put_addr(json_t *row, struct control *c, const struct addr *a)
     const struct limit_source_facts f = limits_look_source(l, config, a, now.ms);
     uint64_t configured = control_setup(c)->config->timeouts.failure_delay_ms;
     request_put_number(row, "sessions", f.sessions);
+    request_set_number(row, "elsewhere", f.sessions_elsewhere);
     request_put_number(row, "max_sessions", limits_max_sessions(l, config, a));
     request_put_number(row, "logins", f.logins);
     request_put_number(row, "login_rate", limits_login_rate(l, config, a));
     request_put_number(row, "failures", f.failures);
+    request_set_number(row, "failures_elsewhere", f.failures_elsewhere);
     request_put_number(row, "failed_users", f.users);
     request_put_number(row, "max_failures", limits_max_failures(l, config, a));
-    request_set_number(row, "delay", limits_delay(config, f.failures + 1, configured) - configured);
+    uint32_t failures = f.failures + f.failures_elsewhere;
+    request_set_number(row, "delay", limits_delay(config, failures + 1, configured) - configured);
     request_put_number(row, "refused", f.refused);
     (void)json_object_set_new(row, "trusted", json_boolean(config_limits_trust(config, a)));
     limit_put_override(row, rules_match_addr(&l->overrides, a), &now);
@@ -44,6 +47,7 @@ static void limit_put_user(json_t *row, struct control *c, const char *user)
     struct limits *l = limiter_limits(c->limiter);
     const struct limit_user_facts f = limits_look_user(l, user);
     request_put_number(row, "sessions", f.sessions);
+    request_set_number(row, "elsewhere", f.sessions_elsewhere);
     request_put_number(row, "max_sessions", limits_max_user_sessions(l, config, user, f.own_max));
     request_put_number(row, "refused", f.refused);
     if (f.n_passwords > 0) {

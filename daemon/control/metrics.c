@@ -6,6 +6,10 @@
 #include "base/log/log.h"
 #include "base/os/process.h"
 #include "fleet/fleet.h"
+#include "fleet/fleet_bans.h"
+#include "fleet/fleet_health.h"
+#include "fleet/fleet_limits.h"
+#include "fleet/fleet_live.h"
 #include "io/tls/tls_certs.h"
 #include "ops/certificates.h"
 #include "proto/registry/registry.h"
@@ -485,10 +489,6 @@ static void exposition_pins(struct exposition *e, const struct pins_shared *p)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         exposition_single(e, rows[i].name, "counter", rows[i].help, pins_count(p, rows[i].which),
                           1);
-    exposition_head(e, "mailproxy_fleet_failopen_total", "counter",
-                    "What went on without an answer of the store.");
-    exposition_put(e, STR("mailproxy_fleet_failopen_total{feature=\"pin\"}"));
-    exposition_value(e, pins_count(p, PIN_COUNT_FAILED_OPEN), 1);
     exposition_head(e, "mailproxy_fleet_failclosed_total", "counter",
                     "What was refused without an answer of the store, in strict pools.");
     exposition_put(e, STR("mailproxy_fleet_failclosed_total{feature=\"pin\"}"));
@@ -497,6 +497,57 @@ static void exposition_pins(struct exposition *e, const struct pins_shared *p)
                       atomic_load_explicit(&p->table.n_pins, memory_order_relaxed), 1);
     exposition_single(e, "mailproxy_fleet_conflicts", "gauge", "Of these, on two backends now.",
                       atomic_load_explicit(&p->table.n_misplaced, memory_order_relaxed), 1);
+}
+
+/* Each feature goes on without the store in its own way. */
+static void exposition_failed_open(struct exposition *e, const struct control *c)
+{
+    static const char name[] = "mailproxy_fleet_failopen_total";
+    struct fleet_bans_facts bans = {0};
+    struct fleet_limits_facts limits = {0};
+    if (c->fleet_bans)
+        fleet_bans_look(c->fleet_bans, &bans);
+    struct fleet_health_facts health = {0};
+    struct fleet_live_facts live = {0};
+    if (c->fleet_live)
+        fleet_live_look(c->fleet_live, &live);
+    if (c->fleet_limits)
+        fleet_limits_look(c->fleet_limits, &limits);
+    if (c->fleet_health)
+        fleet_health_look(c->fleet_health, &health);
+    const struct {
+        const char *feature;
+        uint64_t n;
+    } rows[] = {{"pin", c->host->pins ? pins_count(c->host->pins, PIN_COUNT_FAILED_OPEN) : 0},
+                {"bans", bans.failed_open},
+                {"limits", limits.failed_open},
+                {"health", health.failed_open}};
+    exposition_head(e, name, "counter", "What went on without an answer of the store.");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        exposition_print(e, "%s{feature=\"%s\"}", name, rows[i].feature);
+        exposition_value(e, rows[i].n, 1);
+    }
+    exposition_single(e, "mailproxy_fleet_bans_told_total", "counter",
+                      "Bans for failures, and ends of them, that other nodes were told.", bans.told,
+                      1);
+    exposition_single(e, "mailproxy_fleet_bans_taken_total", "counter",
+                      "Bans for failures that were taken over from other nodes.", bans.taken, 1);
+    exposition_single(e, "mailproxy_fleet_bans_left_out_total", "counter",
+                      "Bans that were too many at once to be told.", bans.left_out, 1);
+    exposition_single(e, "mailproxy_fleet_near_limit", "gauge",
+                      "Addresses and users near a limit here, of which the other nodes know.",
+                      limits.n_told, 1);
+    exposition_single(e, "mailproxy_fleet_near_limit_elsewhere", "gauge",
+                      "Those of other nodes that count here, too.", limits.n_heard, 1);
+    exposition_single(e, "mailproxy_fleet_near_limit_left_out", "gauge",
+                      "Those that were too many.", limits.n_left_out, 1);
+    exposition_single(e, "mailproxy_fleet_checks_taken_total", "counter",
+                      "Checks of backends that another node made for this one.", health.taken, 1);
+    exposition_single(e, "mailproxy_fleet_streams", "gauge", "Streams that go to other nodes.",
+                      live.n_fed, 1);
+    exposition_single(e, "mailproxy_fleet_stream_lines_lost_total", "counter",
+                      "Lines of other nodes that did not reach who asked for them here.", live.lost,
+                      1);
 }
 
 static void exposition_fleet(struct exposition *e, const struct control *c)
@@ -527,6 +578,7 @@ static void exposition_fleet(struct exposition *e, const struct control *c)
                       1);
     exposition_single(e, "mailproxy_fleet_store_reconnects_total", "counter",
                       "Connections after the first.", link.reconnects, 1);
+    exposition_failed_open(e, c);
 }
 
 static void exposition_daemon(struct exposition *e, const struct control *c)

@@ -17,7 +17,7 @@
 #define TROUBLE_STAYS_MIN_MS 500
 #define TROUBLE_STAYS_MAX_MS 600000
 #define FLEET_CALL_MS 1000           /* nobody's login waits for these */
-#define FLEET_REPLY_BYTES (16 << 20) /* of a thousand nodes, or a list of commands */
+#define FLEET_REPLY_BYTES (32 << 20) /* of a thousand nodes, or of some messages of each stream */
 
 struct fleet {
     struct control *control;

@@ -31,6 +31,12 @@ json_t *fleet_message_open(const uint8_t secret[FLEET_SECRET_BYTES], struct str 
     return NULL;
 }
 
+uint64_t fleet_message_number(uint64_t last, uint64_t wall_ms)
+{
+    uint64_t now = wall_ms * 1000;
+    return now > last ? now : last + 1;
+}
+
 int fleet_message_take(json_t *seen, const char *node, uint64_t number)
 {
     const json_t *last = json_object_get(seen, node);

@@ -21,6 +21,8 @@ void fleet_message_sign(const uint8_t secret[FLEET_SECRET_BYTES], struct str str
 json_t *fleet_message_open(const uint8_t secret[FLEET_SECRET_BYTES], struct str stream,
                            struct str text, struct str signature);
 
+/* The number of a node's next message: greater than the last, and than those of a run before. */
+uint64_t fleet_message_number(uint64_t last, uint64_t wall_ms);
 /* seen: the number of each node's last message, which grow. 0: this one is new, and noted.
  * -ERR_EXISTS: it, or a later one, was taken before. -ERR_TOO_MANY nodes, -ERR_NOMEM. */
 int fleet_message_take(json_t *seen, const char *node, uint64_t number) NODISCARD;

@@ -19,6 +19,8 @@ struct fleet_runs_spec {
 /* Reads from the store of this node how far the commands were taken before: blocking, at the start.
  * 0 or -ERR_x. */
 int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret) NODISCARD;
+/* The streams that they are read from, for others who say something by them; lives as long as f. */
+struct fleet_stream *fleet_runs_stream(const struct fleet_runs *f);
 /* Another engine serves: it takes the commands, and knows how far. NULL is fine. */
 void fleet_runs_retire(struct fleet_runs *f);
 /* Requests that wait are abandoned. NULL is fine. */

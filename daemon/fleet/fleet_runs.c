@@ -29,15 +29,24 @@ void fleet_runs_look(const struct fleet_runs *f, struct fleet_runs_facts *ret)
         ret->n_waiting++;
 }
 
-static void on_heard(void *arg, const char *position, const json_t *m)
+static void on_command(void *arg, const char *position, const json_t *m)
+{
+    fleet_execute(arg, position, m);
+}
+
+static void on_answer(void *arg, const char *position, const json_t *m)
 {
     struct fleet_runs *f = arg;
-    if (position)
-        fleet_execute(f, position, m);
-    else if (json_object_get(m, "gather"))
+    (void)position;
+    if (json_object_get(m, "gather"))
         fleet_gather_heard(f, m);
     else
         fleet_run_answered(f, m);
+}
+
+struct fleet_stream *fleet_runs_stream(const struct fleet_runs *f)
+{
+    return f->stream;
 }
 
 int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret)
@@ -65,16 +74,15 @@ int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret)
     int err = is_whole ? fleet_position_load(f) : -ERR_NOMEM;
     if (err == 0)
         err = fleet_queue_load(f);
-    const struct fleet_stream_spec stream = {.loop = f->loop,
-                                             .fleet = spec->fleet,
-                                             .secret = f->secret,
-                                             .commands = f->commands,
-                                             .inbox = f->inbox,
-                                             .position = f->position,
-                                             .heard = on_heard,
-                                             .arg = f};
+    const struct fleet_stream_spec stream = {
+        .loop = f->loop, .fleet = spec->fleet, .secret = f->secret};
+    const struct fleet_stream_source sources[] = {
+        {.key = f->commands, .position = f->position, .heard = on_command, .arg = f},
+        {.key = f->inbox, .position = "0", .heard = on_answer, .arg = f}};
     if (err == 0)
         err = fleet_stream_new(&stream, &f->stream);
+    for (size_t i = 0; i < ARRAY_LEN(sources) && err == 0; i++)
+        err = fleet_stream_add(f->stream, &sources[i]);
     if (err < 0) {
         fleet_runs_free(f);
         return err;

@@ -39,8 +39,7 @@ bool fleet_run_is_alive(const struct fleet_runs *f, const char *node)
 
 uint64_t fleet_number(struct fleet_runs *f)
 {
-    uint64_t now = clock_wall_ms() * 1000;
-    f->number = now > f->number ? now : f->number + 1;
+    f->number = fleet_message_number(f->number, clock_wall_ms());
     return f->number;
 }
 

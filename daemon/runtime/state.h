@@ -37,6 +37,10 @@ struct control {
     struct fleet_tickets *fleet_tickets; /* NULL likewise */
     struct fleet_users *fleet_users;     /* NULL likewise */
     struct fleet_runs *fleet_runs;       /* commands on other nodes; NULL = there is no fleet */
+    struct fleet_bans *fleet_bans;       /* bans for failures on all nodes; NULL likewise */
+    struct fleet_limits *fleet_limits;   /* limits over all nodes; NULL likewise */
+    struct fleet_health *fleet_health;   /* checks of all nodes; NULL likewise */
+    struct fleet_live *fleet_live;       /* streams of all nodes; NULL likewise */
     struct fleet *fleet;                 /* NULL = this proxy is in none */
     struct list trace_ops;               /* traces under way */
     struct work_queue config_queue;      /* config, pools, backends */

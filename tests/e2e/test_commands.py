@@ -162,6 +162,7 @@ ROWS = {
     "op resume": None,  # test_move_mailboxes.py
     "op report": None,  # test_move_mailboxes.py
     "fleet run": None,  # test_fleet_commands.py
+    "fleet watch": None,  # test_fleet_streams.py
     "op cancel": Row(["{op}"], UNCHANGED, ["777"], "E_NO_OP", [[]], [busy_op], READY),
 
     "ban list": Row(["192.0.2.1"], SAME, ["192.0.2.9"], "E_NO_MATCH", [["nonsense=1"]], [["ban", "add", "192.0.2.1"]],

@@ -124,8 +124,7 @@ def test_one_lock_for_all(fleet):
 
 
 def test_what_is_not_for_others(fleet):
-    for words, why in ((("user", "passwd", USERS[0], "--password-stdin"), "secrets"), (("event", "watch"), "stream"),
-                       (("fleet", "run", "session.list"), "not for other nodes")):
+    for words, why in ((("user", "passwd", USERS[0], "--password-stdin"), "secrets"), (("fleet", "run", "session.list"), "not for other nodes")):
         done = fleet[0].ctl_run("--fleet", *words, stdin="new", check=False)
         assert done.returncode == 2 and why in done.stderr
     # The same where mailproxyctl does not look first.

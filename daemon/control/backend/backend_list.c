@@ -151,6 +151,7 @@ static void row_place(json_t *row, const struct target *t)
 
 static void row_state(json_t *row, const struct backend *b)
 {
+    char by[BACKEND_BY_MAX];
     uint64_t took = LOAD(b->check_us);
     int64_t expires = backend_cert_expires(b), now = (int64_t)(clock_wall_ms() / 1000);
     request_set_text(row, "admin", backend_admin_name(LOAD(b->admin)));
@@ -165,6 +166,8 @@ static void row_state(json_t *row, const struct backend *b)
     request_set_number(row, "last_check", LOAD(b->last_check_ms));
     if (LOAD(b->last_check_ms))
         request_put_number(row, "check_ms", (took + 500) / 1000);
+    backend_checked_by(b, by);
+    request_set_text(row, "checked_by", by);
     if (expires)
         (void)json_object_set_new(row, "cert_days", json_integer(cert_days(expires, now)));
     AUTO_BUF full = BUF_INIT;

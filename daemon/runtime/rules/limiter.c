@@ -20,7 +20,8 @@ struct limiter {
     struct list jobs;        /* lists that are being answered */
     uint64_t bans_made;
     bool is_writing;
-    void (*on_ban)(struct control *c, const struct rule *ban);
+    void (*made)(struct control *c, const struct rule *ban);
+    void (*lifted)(struct control *c, const struct rule *ban);
 };
 
 struct list *limiter_jobs(struct limiter *l)
@@ -269,8 +270,8 @@ static void limiter_announce(struct limiter *l, const struct rule *ban, const st
     addr_format_ip(ip, peer);
     units_human_duration(length, c->ban_ms);
     l->bans_made++;
-    if (l->on_ban)
-        l->on_ban(l->control, ban);
+    if (l->made)
+        l->made(l->control, ban);
     LOG_EVENT(LOG_LEVEL_NOTICE, "banned", KV_STR("subject", name), KV_STR("client", ip),
               KV_U64(is_spraying ? "users" : "failures", n), KV_MS("seconds", c->ban_ms));
     AUTO_FREE char *reason =
@@ -284,9 +285,17 @@ static void limiter_announce(struct limiter *l, const struct rule *ban, const st
     limiter_write(l);
 }
 
-void limiter_on_ban(struct limiter *l, void (*fn)(struct control *c, const struct rule *ban))
+void limiter_on_ban(struct limiter *l, void (*made)(struct control *c, const struct rule *ban),
+                    void (*lifted)(struct control *c, const struct rule *ban))
 {
-    l->on_ban = fn;
+    l->made = made;
+    l->lifted = lifted;
+}
+
+void limiter_lifts(struct limiter *l, const struct rule *ban)
+{
+    if (l->lifted && ban->is_automatic)
+        l->lifted(l->control, ban);
 }
 
 void control_ban_due(struct control *c, const struct addr *peer, bool is_spraying, uint32_t n)
@@ -296,6 +305,45 @@ void control_ban_due(struct control *c, const struct addr *peer, bool is_sprayin
     struct rule *ban;
     if (limits_ban(&l->limits, limiter_config(l), peer, &now, &ban))
         limiter_announce(l, ban, peer, is_spraying, n);
+}
+
+/* ---- what other nodes of the fleet found out ---- */
+
+static void limiter_tell_taken(struct limiter *l, const struct limit_ban *b, const char *what)
+{
+    char name[LIMIT_TARGET_TEXT_MAX];
+    limit_target_format(name, &b->subject);
+    AUTO_FREE char *text = str_printf("%s %s by node %s", name, what, b->node);
+    LOG_EVENT(LOG_LEVEL_INFO, "ban-taken-over", KV_STR("subject", name), KV_STR("node", b->node),
+              KV_STR("detail", what));
+    control_event(l->control, "ban", NULL, NULL, NULL, name, NULL, text);
+}
+
+bool limiter_take_ban(struct limiter *l, const struct limit_ban *b)
+{
+    const struct rules_time now = limiter_now(l);
+    struct rule *ban;
+    if (limits_take_ban(&l->limits, limiter_config(l), b, &now, &ban) < 0)
+        return false;
+    if (l->made)
+        l->made(l->control, ban);
+    limiter_tell_taken(l, b, "is banned for failed logins");
+    struct rule_batch *batch = limiter_batch(l);
+    if (!batch || rule_batch_put(batch, RULE_DB_BAN, ban, NULL) < 0)
+        LOG_EVENT(LOG_LEVEL_ERROR, "rules-not-stored", KV_ERR("error", -ERR_NOMEM));
+    limiter_write(l);
+    return true;
+}
+
+bool limiter_take_lift(struct limiter *l, const struct limit_ban *b)
+{
+    struct rule *ban = rules_find(&l->limits.bans, &b->subject);
+    if (!limits_is_lifted(ban, b->created_ms))
+        return false;
+    limiter_gone(l, RULE_DB_BAN, ban);
+    rules_remove(&l->limits.bans, ban);
+    limiter_tell_taken(l, b, "is no longer banned, as it was lifted");
+    return true;
 }
 
 void control_guessed_at(struct control *c, const char *user, uint32_t passwords, uint32_t addresses)
@@ -309,6 +357,16 @@ void control_guessed_at(struct control *c, const char *user, uint32_t passwords,
 
 /* ---- explaining ---- */
 
+static int explain_sessions(const char *whose, uint32_t here, uint32_t elsewhere, uint64_t max,
+                            struct buf *out)
+{
+    int err = buf_printf(out, "refused: the %s has %llu of %llu sessions", whose,
+                         (unsigned long long)here + elsewhere, (unsigned long long)max);
+    if (err == 0 && elsewhere > 0)
+        err = buf_printf(out, ", %u of them at other nodes", elsewhere);
+    return err;
+}
+
 static int explain_source(struct limiter *l, const struct addr *peer, struct buf *out)
 {
     const struct config_limits *c = limiter_config(l);
@@ -316,9 +374,8 @@ static int explain_source(struct limiter *l, const struct addr *peer, struct buf
     const struct limit_source_facts f = limits_look_source(&l->limits, c, peer, now.ms);
     uint64_t max = limits_max_sessions(&l->limits, c, peer);
     uint64_t rate = limits_login_rate(&l->limits, c, peer);
-    if (max && f.sessions >= max)
-        return buf_printf(out, "refused: the address has %u of %llu sessions", f.sessions,
-                          (unsigned long long)max);
+    if (max && (uint64_t)f.sessions + f.sessions_elsewhere >= max)
+        return explain_sessions("address", f.sessions, f.sessions_elsewhere, max, out);
     if (rate && f.logins >= rate)
         return buf_printf(out, "refused: the address has its %llu logins of this minute",
                           (unsigned long long)rate);
@@ -329,7 +386,7 @@ int limiter_explain(struct limiter *l, const struct addr *peer, const char *user
                     struct buf *out)
 {
     const struct rule *ban = rules_match_user(&l->limits.bans, user);
-    uint32_t sessions = limits_look_user(&l->limits, user).sessions;
+    const struct limit_user_facts f = limits_look_user(&l->limits, user);
     uint64_t max = limits_max_user_sessions(&l->limits, limiter_config(l), user, own_max);
     if (!ban && peer)
         ban = rules_match_addr(&l->limits.bans, peer);
@@ -342,8 +399,7 @@ int limiter_explain(struct limiter *l, const struct addr *peer, const char *user
         return buf_printf(out, "refused: %s is banned%s%s", name, ban->until_ms ? " until " : "",
                           ban->until_ms ? until : "");
     }
-    if (max && sessions >= max)
-        return buf_printf(out, "refused: the user has %u of %llu sessions", sessions,
-                          (unsigned long long)max);
+    if (max && (uint64_t)f.sessions + f.sessions_elsewhere >= max)
+        return explain_sessions("user", f.sessions, f.sessions_elsewhere, max, out);
     return peer ? explain_source(l, peer, out) : 0;
 }

@@ -27,8 +27,16 @@ const struct config_limits *limiter_config(const struct limiter *l);
 /* Rules that a batch wrote are known to be in the store. */
 void limiter_stored(struct limiter *l, const struct rule_batch *b);
 
-/* Called for each ban that failures led to, in this engine; NULL = nobody wants to know. */
-void limiter_on_ban(struct limiter *l, void (*fn)(struct control *c, const struct rule *ban));
+/* Called for each ban for failures that begins to hold, of this engine or of another node, and for
+ * each that an operator of this node ends before its time; NULL = nobody wants to know. */
+void limiter_on_ban(struct limiter *l, void (*made)(struct control *c, const struct rule *ban),
+                    void (*lifted)(struct control *c, const struct rule *ban));
+/* An operator ends this ban, which is there still. */
+void limiter_lifts(struct limiter *l, const struct rule *ban);
+/* A ban that another node of the fleet made, or lifted: as of limits_take_ban and limits_is_lifted;
+ * written to the store, and told. True: it begins to hold, or holds no longer. */
+bool limiter_take_ban(struct limiter *l, const struct limit_ban *b);
+bool limiter_take_lift(struct limiter *l, const struct limit_ban *b);
 
 struct limiter_figures {
     uint64_t bans, automatic_bans, overrides, sources, users; /* now */

@@ -101,6 +101,7 @@ bool rule_edit_remove(struct rule_edit *u, const struct limit_target *s)
     struct rule *rule = rules_find(rules, s);
     if (!rule)
         return false;
+    limiter_lifts(request_control(u->request)->limiter, rule);
     rules_remove(rules, rule);
     u->count++;
     int err = rule_batch_remove(u->batch, u->kind, s);

@@ -79,7 +79,7 @@ static const char rich[] =
     "3;\n"
     "  tls = true; tls_name = \"redis.test\"; timeout = \"40ms\"; retention = \"1h\"; beat = "
     "\"1s\";\n"
-    "  users = true; tickets = false; end_conflicts = true; };\n"
+    "  users = true; tickets = false; end_conflicts = true; health = \"shared\"; };\n"
     "routes = ( { domain = \"example.org\"; pool = \"one\"; },\n"
     "  { user = \"a*\"; listener = \"mx\"; protocol = \"smtp\"; pool = \"two\"; } );\n";
 

@@ -79,12 +79,24 @@ static void test_once(void **state)
     json_decref(seen);
 }
 
+/* Numbers grow, whatever the clock does. */
+static void test_number(void **state)
+{
+    (void)state;
+    uint64_t n = fleet_message_number(0, 1700000000000);
+    assert_int_equal(n, UINT64_C(1700000000000000));
+    assert_int_equal(fleet_message_number(n, 1700000000000), n + 1);
+    assert_int_equal(fleet_message_number(n, 1600000000000), n + 1);
+    assert_true(fleet_message_number(n, 1700000000001) > n + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_signature),
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_once),
+        cmocka_unit_test(test_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

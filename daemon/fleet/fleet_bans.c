@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: ISC */
+/* Bans of a fleet in a stream of their own, so that an attack pushes no command out of it: a
+ * message a second at most of each node, of some hundred bans. A ban is named by its subject and
+ * its beginning: one that was lifted does not come back with a message that is older. */
+#include "fleet/fleet_bans.h"
+
+#include "base/clock.h"
+#include "base/zalloc.h"
+#include "runtime/rules/limiter.h"
+#include "runtime/state.h"
+
+#define BANS_PAUSE_MS 1000 /* between two messages */
+#define BANS_FIRST_MS 20   /* what comes together goes together */
+#define BANS_AT_ONCE 200   /* of a message */
+#define BANS_QUEUE_MAX 2000
+#define BANS_KEPT 1000 /* messages that the stream keeps */
+#define BANS_LIFETIME_MS (7 * 24 * 3600 * UINT64_C(1000))
+#define BANS_LIFTED_MAX 4096 /* that are remembered */
+#define BANS_SCHEMA 1
+
+struct fleet_bans {
+    struct fleet_watch watch;
+    struct control *control;
+    struct fleet *fleet;
+    struct loop *loop;
+    char *key, *node;
+    uint8_t secret[FLEET_SECRET_BYTES];
+    json_t *queue;        /* rows that wait for a message */
+    struct safe_iter own; /* bans of this node that are told again */
+    bool is_walking;
+    struct loop_timer timer;
+    bool is_due;
+    uint64_t sent_ms, number;
+    json_t *seen;   /* see fleet_message_take */
+    json_t *lifted; /* subject -> beginning of the ban that was lifted */
+    struct fleet_bans_facts facts;
+};
+
+/* ---- telling ---- */
+
+static void bans_due(struct fleet_bans *b)
+{
+    uint64_t now = loop_now_ms(b->loop), next = b->sent_ms + BANS_PAUSE_MS;
+    if (b->is_due)
+        return;
+    b->is_due = true;
+    loop_timer_set(b->loop, &b->timer,
+                   b->sent_ms && next > now + BANS_FIRST_MS ? next - now : BANS_FIRST_MS);
+}
+
+/* [subject, beginning, end]; of one that was lifted without an end. */
+static json_t *ban_row(const struct rule *r, bool is_lifted)
+{
+    struct limit_target target;
+    char name[LIMIT_TARGET_TEXT_MAX];
+    rule_subject(r, &target);
+    limit_target_format(name, &target);
+    return is_lifted
+               ? json_pack("[s, I]", name, (json_int_t)r->created_ms)
+               : json_pack("[s, I, I]", name, (json_int_t)r->created_ms, (json_int_t)r->until_ms);
+}
+
+static void bans_queue(struct fleet_bans *b, const struct rule *r, bool is_lifted)
+{
+    if (json_array_size(b->queue) >= BANS_QUEUE_MAX)
+        b->facts.left_out++;
+    else
+        (void)json_array_append_new(b->queue, ban_row(r, is_lifted));
+    bans_due(b);
+}
+
+static void bans_note_lifted(struct fleet_bans *b, const char *subject, uint64_t created_ms)
+{
+    if (json_object_size(b->lifted) >= BANS_LIFTED_MAX)
+        (void)json_object_clear(b->lifted);
+    (void)json_object_set_new(b->lifted, subject, json_integer((json_int_t)created_ms));
+}
+
+void fleet_bans_made(struct fleet_bans *b, const struct rule *ban)
+{
+    if (b && !ban->by)
+        bans_queue(b, ban, false);
+}
+
+void fleet_bans_lifted(struct fleet_bans *b, const struct rule *ban)
+{
+    struct limit_target target;
+    char name[LIMIT_TARGET_TEXT_MAX];
+    if (!b)
+        return;
+    rule_subject(ban, &target);
+    limit_target_format(name, &target);
+    bans_note_lifted(b, name, ban->created_ms);
+    bans_queue(b, ban, true);
+}
+
+static void on_sent(void *arg, const struct redis_result *r)
+{
+    struct fleet_bans *b = arg;
+    b->facts.failed_open += r->err < 0;
+}
+
+/* What waits, and of those that are told again as many as there is room for. */
+static json_t *bans_rows(struct fleet_bans *b)
+{
+    json_t *rows = json_array();
+    while (rows && json_array_size(b->queue) > 0 && json_array_size(rows) < BANS_AT_ONCE) {
+        (void)json_array_append(rows, json_array_get(b->queue, 0));
+        (void)json_array_remove(b->queue, 0);
+    }
+    while (rows && b->is_walking && json_array_size(rows) < BANS_AT_ONCE) {
+        const struct list *it = safe_iter_next(&b->own);
+        const struct rule *r = it ? LIST_ITEM(it, struct rule, link) : NULL;
+        if (r && r->is_automatic && !r->by)
+            (void)json_array_append_new(rows, ban_row(r, false));
+        if (!r) {
+            safe_iter_end(&b->own);
+            b->is_walking = false;
+        }
+    }
+    return rows;
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    struct fleet_bans *b = CONTAINER_OF(t, struct fleet_bans, timer);
+    const struct fleet_stream_to to = {.writer = fleet_redis(b->fleet),
+                                       .key = b->key,
+                                       .secret = b->secret,
+                                       .kept = BANS_KEPT,
+                                       .lifetime_ms = BANS_LIFETIME_MS};
+    b->is_due = false;
+    if (!redis_is_up(to.writer))
+        return; /* it comes back, and all is told again */
+    json_t *rows = bans_rows(b);
+    size_t n = json_array_size(rows);
+    b->number = fleet_message_number(b->number, clock_wall_ms());
+    json_t *m = n > 0 ? json_pack("{s:i, s:s, s:I, s:O}", "schema", BANS_SCHEMA, "from", b->node,
+                                  "number", (json_int_t)b->number, "bans", rows)
+                      : NULL;
+    b->sent_ms = loop_now_ms(b->loop);
+    if (m && fleet_stream_append(&to, m, on_sent, b) == 0)
+        b->facts.told += n;
+    else
+        b->facts.failed_open += n > 0;
+    json_decref(m);
+    json_decref(rows);
+    if (json_array_size(b->queue) > 0 || b->is_walking)
+        bans_due(b);
+}
+
+/* Those of this node are told again: the store may have lost them. */
+static void on_back(struct fleet_watch *w, bool is_other)
+{
+    struct fleet_bans *b = CONTAINER_OF(w, struct fleet_bans, watch);
+    struct rules *bans = &limiter_limits(b->control->limiter)->bans;
+    (void)is_other;
+    if (b->is_walking)
+        safe_iter_end(&b->own);
+    safe_iter_begin(&b->own, &bans->walks, &bans->all);
+    b->is_walking = true;
+    bans_due(b);
+}
+
+/* ---- hearing ---- */
+
+static void bans_take(struct fleet_bans *b, const char *node, const json_t *row)
+{
+    const char *subject = json_string_value(json_array_get(row, 0));
+    const json_t *created = json_array_get(row, 1), *until = json_array_get(row, 2);
+    struct limit_ban ban = {.node = node};
+    bool is_own = strcmp(node, b->node) == 0;
+    if (!subject || json_integer_value(created) <= 0 || json_integer_value(until) < 0 ||
+        limit_target_parse(str_of(subject), &ban.subject) < 0)
+        return;
+    ban.created_ms = (uint64_t)json_integer_value(created);
+    ban.until_ms = (uint64_t)json_integer_value(until);
+    if (!until) {
+        bans_note_lifted(b, subject, ban.created_ms);
+        (void)limiter_take_lift(b->control->limiter, &ban);
+        return;
+    }
+    const json_t *lifted = json_object_get(b->lifted, subject);
+    if (!is_own && (!lifted || (uint64_t)json_integer_value(lifted) < ban.created_ms) &&
+        limiter_take_ban(b->control->limiter, &ban))
+        b->facts.taken++;
+}
+
+static void on_heard(void *arg, const char *position, const json_t *m)
+{
+    struct fleet_bans *b = arg;
+    const struct engine_api *h = b->control->host;
+    const char *from = json_string_value(json_object_get(m, "from"));
+    const json_t *rows = json_object_get(m, "bans"), *row;
+    json_int_t number = json_integer_value(json_object_get(m, "number"));
+    size_t i;
+    (void)position;
+    if (h->is_retired(h->arg) || !from || number <= 0 ||
+        json_integer_value(json_object_get(m, "schema")) > BANS_SCHEMA ||
+        json_array_size(rows) > BANS_AT_ONCE ||
+        fleet_message_take(b->seen, from, (uint64_t)number) < 0)
+        return;
+    if (strcmp(from, b->node) == 0 && (uint64_t)number > b->number)
+        b->number = (uint64_t)number; /* also where the clock was set back */
+    json_array_foreach (rows, i, row)
+        bans_take(b, from, row);
+}
+
+void fleet_bans_look(const struct fleet_bans *b, struct fleet_bans_facts *ret)
+{
+    *ret = b->facts;
+}
+
+/* ---- life ---- */
+
+int fleet_bans_new(const struct fleet_bans_spec *spec, struct fleet_bans **ret)
+{
+    struct fleet_bans *b = zalloc(sizeof(*b));
+    if (!b)
+        return -ERR_NOMEM;
+    b->watch.back = on_back;
+    list_init(&b->watch.link);
+    b->control = spec->control;
+    b->fleet = spec->fleet;
+    b->loop = spec->control->host->loop;
+    b->key = str_printf("%sbans", fleet_prefix(spec->fleet));
+    b->node = str_dup_c(spec->node);
+    b->queue = json_array();
+    b->seen = json_object();
+    b->lifted = json_object();
+    memcpy(b->secret, spec->secret, sizeof(b->secret));
+    loop_timer_init(&b->timer, on_timer);
+    const struct fleet_stream_source source = {
+        .key = b->key, .position = "0", .heard = on_heard, .arg = b};
+    bool is_whole = b->key && b->node && b->queue && b->seen && b->lifted;
+    int err = is_whole ? fleet_stream_add(spec->stream, &source) : -ERR_NOMEM;
+    if (err < 0) {
+        fleet_bans_free(b);
+        return err;
+    }
+    fleet_watch(b->fleet, &b->watch);
+    *ret = b;
+    return 0;
+}
+
+void fleet_bans_free(struct fleet_bans *b)
+{
+    if (!b)
+        return;
+    list_del(&b->watch.link);
+    loop_timer_cancel(b->loop, &b->timer);
+    if (b->is_walking)
+        safe_iter_end(&b->own);
+    json_decref(b->queue);
+    json_decref(b->seen);
+    json_decref(b->lifted);
+    explicit_bzero(b->secret, sizeof(b->secret));
+    free(b->key);
+    free(b->node);
+    free(b);
+}

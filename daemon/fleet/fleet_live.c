@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: ISC */
+/* Live streams as a whole: what is said between nodes, and when. */
+#include "base/clock.h"
+#include "base/zalloc.h"
+#include "fleet/fleet_live_priv.h"
+#include "runtime/state.h"
+
+#define LIVE_TICK_MS 200 /* before the next tick of the loop: how long lines wait */
+#define LIVE_KEPT 200    /* messages that the stream of an engine keeps, about */
+#define LIVE_STREAM_LIFE_MS 60000
+
+/* ---- what is said ---- */
+
+void fleet_live_send(struct fleet_live *l, const char *to, json_t *m)
+{
+    const struct fleet_stream_to where = {.writer = fleet_redis(l->fleet),
+                                          .key = to,
+                                          .seal = &l->seal,
+                                          .kept = LIVE_KEPT,
+                                          .lifetime_ms = LIVE_STREAM_LIFE_MS};
+    if (!m)
+        return;
+    l->number = fleet_message_number(l->number, clock_wall_ms());
+    (void)json_object_set_new(m, "schema", json_integer(LIVE_SCHEMA));
+    request_set_text(m, "from", l->node);
+    request_put_number(m, "number", l->number);
+    /* One that is lost shows by the count of lines in the next one, or is told again. */
+    (void)!fleet_stream_append(&where, m, NULL, NULL);
+    json_decref(m);
+}
+
+static void on_heard(void *arg, const char *position, const json_t *m)
+{
+    static const struct {
+        const char *kind;
+        void (*fn)(struct fleet_live *l, const char *from, const json_t *m);
+    } kinds[] = {
+        {"wish", fleet_feed_wished}, {"stop", fleet_feed_stopped}, {"lines", fleet_follow_heard}};
+    struct fleet_live *l = arg;
+    const struct engine_api *h = l->control->host;
+    const char *from = json_string_value(json_object_get(m, "from"));
+    const char *kind = json_string_value(json_object_get(m, "kind"));
+    json_int_t number = json_integer_value(json_object_get(m, "number"));
+    (void)position;
+    if (!from || !kind || number <= 0 || h->is_retired(h->arg) ||
+        json_integer_value(json_object_get(m, "schema")) > LIVE_SCHEMA ||
+        fleet_message_take(l->seen, from, (uint64_t)number) < 0)
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (strcmp(kind, kinds[i].kind) == 0)
+            kinds[i].fn(l, from, m);
+}
+
+/* ---- when ---- */
+
+static void on_tick(struct loop_timer *t)
+{
+    struct fleet_live *l = CONTAINER_OF(t, struct fleet_live, tick);
+    bool has_follows = fleet_follows_tick(l), has_feeds = fleet_feeds_tick(l);
+    if (has_follows || has_feeds)
+        loop_timer_set(l->loop, t, LIVE_TICK_MS);
+}
+
+void fleet_live_wake(struct fleet_live *l)
+{
+    loop_timer_set(l->loop, &l->tick, 1);
+}
+
+static void on_nodes(struct fleet_watch *w)
+{
+    fleet_follows_check(CONTAINER_OF(w, struct fleet_live, watch));
+}
+
+/* ---- life ---- */
+
+int fleet_live_new(const struct fleet_live_spec *spec, struct fleet_live **ret)
+{
+    struct fleet_live *l = zalloc(sizeof(*l));
+    if (!l)
+        return -ERR_NOMEM;
+    l->watch.nodes = on_nodes;
+    list_init(&l->watch.link);
+    l->control = spec->control;
+    l->fleet = spec->fleet;
+    l->loop = spec->control->host->loop;
+    l->life_ms = spec->control->host->pins->lease_ms;
+    l->life_ms = l->life_ms < LIVE_LIFE_MIN_MS ? LIVE_LIFE_MIN_MS : l->life_ms;
+    l->node = str_dup_c(spec->node);
+    l->key = str_printf("%slive:%s", fleet_prefix(spec->fleet), fleet_holder(spec->fleet));
+    l->seen = json_object();
+    list_init(&l->follows);
+    list_init(&l->feeds);
+    loop_timer_init(&l->tick, on_tick);
+    const struct fleet_stream_source source = {
+        .key = l->key, .position = "0", .seal = &l->seal, .heard = on_heard, .arg = l};
+    int err =
+        l->node && l->key && l->seen ? seal_init(&l->seal, spec->secret, "stream") : -ERR_NOMEM;
+    if (err == 0)
+        err = fleet_stream_add(spec->stream, &source);
+    if (err < 0) {
+        fleet_live_free(l);
+        return err;
+    }
+    fleet_watch(l->fleet, &l->watch);
+    *ret = l;
+    return 0;
+}
+
+void fleet_live_free(struct fleet_live *l)
+{
+    if (!l)
+        return;
+    list_del(&l->watch.link);
+    loop_timer_cancel(l->loop, &l->tick);
+    fleet_follows_fini(l);
+    fleet_feeds_fini(l);
+    json_decref(l->seen);
+    seal_fini(&l->seal);
+    free(l->node);
+    free(l->key);
+    free(l);
+}
+
+void fleet_live_look(const struct fleet_live *l, struct fleet_live_facts *ret)
+{
+    *ret = (struct fleet_live_facts){.lost = l->lost};
+    LIST_FOREACH (it, &l->follows)
+        ret->n_followed++;
+    LIST_FOREACH (it, &l->feeds)
+        ret->n_fed++;
+}
