@@ -114,7 +114,8 @@ def test_which_node(both, proxy, other):  # noqa: F811
     assert rows == ["test", "imap", "test", "imap", "second", "imap"]
     done = proxy.ctl_run(*sockets, "session", "kill", "node=second", "--yes", check=False)
     assert done.returncode == 7 and "test: no session matches" in done.stderr + done.stdout
-    assert not other.sessions() and len(proxy.sessions()) == 2
+    wait.until(lambda: not other.sessions(), "the end of the one at the second daemon")
+    assert len(proxy.sessions()) == 2
     for c in clients:
         c.close()
 
