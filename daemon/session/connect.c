@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* From a judged user to a logged-in backend: choice, waiting while held, login, the next try. */
+/* From a judged user to a logged-in backend: waiting while held, login, the next try. */
 #include "base/clock.h"
 #include "base/hash.h"
 #include "session/session_priv.h"
@@ -12,114 +12,12 @@
 static void connect_try(struct session *s);
 static void connect_go(struct session *s, const struct pool_member *m);
 
-/* ---- choice ---- */
-
-/* One fixed backend: held, drained or full (then others of its pool may take over when the pool
- * says so) or simply not there. */
-static int connect_check_fixed(struct session *s, struct backend *b, bool *ret_may_move)
-{
-    enum backend_admin admin = atomic_load_explicit(&b->admin, memory_order_relaxed);
-    const struct pool *pool = s->pre->route.pool;
-    *ret_may_move = false;
-    if (admin == BACKEND_HOLD)
-        return -ERR_BUSY;
-    if (admin == BACKEND_DRAIN || admin == BACKEND_DISABLED) {
-        *ret_may_move = !s->pre->route.dynamic && pool->config->are_pinned_users_moved;
-        return *ret_may_move ? 0 : -ERR_BUSY;
-    }
-    if (!backend_may_be_usable(b, s->proto->id, loop_now_ms(s->env->loop)))
-        return -ERR_BACKEND_DOWN;
-    *ret_may_move =
-        backend_is_full(b) && !s->pre->route.dynamic && pool->config->are_pinned_users_moved;
-    return 0;
-}
-
-/* The same for where the fleet has the user; others take over when it cannot be used. */
-static int connect_find_pinned(struct session *s, struct backend **ret)
-{
-    *ret = session_pin_backend(s);
-    bool is_held =
-        *ret && atomic_load_explicit(&(*ret)->admin, memory_order_relaxed) == BACKEND_HOLD;
-    return is_held ? -ERR_BUSY : 0;
-}
-
-/* What may take the login: one backend only, or (NULL) any of the pool. -ERR_x: why nothing may. */
-static int connect_find_fixed(struct session *s, struct backend **ret)
-{
-    struct preauth *p = s->pre;
-    struct route *r = &p->route;
-    struct backend *fixed = r->dynamic ? r->dynamic : r->member ? r->member->backend : NULL;
-    bool may_move = false;
-    if (fixed) {
-        int err =
-            p->choice.n_tried > 0 ? -ERR_UNREACHABLE : connect_check_fixed(s, fixed, &may_move);
-        if (err < 0)
-            return err;
-    }
-    *ret = may_move ? NULL : fixed;
-    if (!*ret &&
-        (p->choice.n_tried >= r->pool->config->max_tries || p->choice.n_tried >= POOL_TRIES_MAX))
-        return -ERR_UNREACHABLE;
-    p->choice.user = str_of(s->user);
-    p->choice.proto = s->proto->id;
-    p->choice.now_ms = loop_now_ms(s->env->loop);
-    p->choice.round_robin = &s->env->round_robin;
-    return *ret || !p->pin.backend ? 0 : connect_find_pinned(s, ret);
-}
-
-static const struct pool_member *connect_member(const struct pool *pool, const struct backend *b)
-{
-    for (size_t i = 0; i < pool->n_members; i++)
-        if (pool->members[i].backend == b)
-            return &pool->members[i];
-    return NULL;
-}
-
-/* The place that was waited for; NULL where it no longer fits. */
-static const struct pool_member *connect_granted_member(const struct session *s,
-                                                        const struct backend *fixed)
-{
-    const struct preauth *p = s->pre;
-    const struct pool *pool = p->route.pool;
-    const struct backend *b = p->granted;
-    if (!b || (fixed ? fixed != b : !pool_would_take(pool, &p->choice, b)))
-        return NULL;
-    return connect_member(pool, b);
-}
-
-/* 0 with *ret (NULL: the dynamic backend), on which the login has a place then. */
-static int connect_choose(struct session *s, const struct pool_member **ret)
-{
-    struct preauth *p = s->pre;
-    struct backend *fixed;
-    int err = connect_find_fixed(s, &fixed);
-    if (err < 0)
-        return err;
-    *ret = connect_granted_member(s, fixed);
-    if (*ret) {
-        backend_unref(STEAL(p->granted)); /* the place is the login's from here on */
-        return 0;
-    }
-    if (!fixed)
-        return places_pick(p->route.pool, &p->choice, ret);
-    *ret = fixed == p->pin.backend ? connect_member(p->route.pool, fixed) : p->route.member;
-    if (!backend_take_place(fixed))
-        return -ERR_BACKEND_FULL;
-    if (backend_is_usable(fixed, s->proto->id, loop_now_ms(s->env->loop)))
-        return 0;
-    places_give(fixed); /* another login has the one try of a backend that is down */
-    if (fixed != p->pin.backend || p->route.member)
-        return -ERR_BACKEND_DOWN;
-    session_pin_avoid(s);
-    return connect_choose(s, ret);
-}
+/* ---- held ---- */
 
 static bool connect_is_full(int err)
 {
     return err == -ERR_POOL_FULL || err == -ERR_BACKEND_FULL;
 }
-
-/* ---- held ---- */
 
 /* why: for operators. */
 static void connect_hold(struct session *s, const char *why)
@@ -151,7 +49,7 @@ static void connect_wait(struct session *s)
     struct backend *fixed;
     connect_hold(s, "full");
     /* What changed meanwhile, and a lack of memory, its next tick sees. */
-    if (s->is_ended || connect_find_fixed(s, &fixed) < 0)
+    if (s->is_ended || choose_fixed(s, &fixed) < 0)
         return;
     const struct place_request r = {.pool = p->route.pool,
                                     .fixed = fixed,
@@ -170,7 +68,7 @@ static bool connect_waits_on(struct session *s)
     if (!places_is_waiting(&p->wait))
         return false;
     places_serve(p->route.pool);
-    if (connect_find_fixed(s, &fixed) < 0)
+    if (choose_fixed(s, &fixed) < 0)
         return false;
     return fixed || pool_look(p->route.pool, &p->choice) == -ERR_POOL_FULL;
 }
@@ -418,7 +316,7 @@ static void connect_next(struct session *s, const struct login_outcome *o)
         connect_try(s);
         return;
     }
-    int err = connect_choose(s, &next);
+    int err = choose_backend(s, &next);
     if (err == 0)
         connect_go(s, next);
     else if (connect_is_full(err))
@@ -564,7 +462,7 @@ static void on_pinned(struct session *s)
     struct preauth *p = s->pre;
     /* An operator's hold that began meanwhile has not counted this login among those to end. */
     if (p->pin.backend == s->backend && hold_state_of(s) == HOLD_NONE) {
-        connect_to(s, connect_member(p->route.pool, s->backend));
+        connect_to(s, choose_member(p->route.pool, s->backend));
         return;
     }
     session_give_place(s);
@@ -598,7 +496,7 @@ static void connect_try(struct session *s)
     }
     if (hold == HOLD_ON)
         s->pre->is_user_held = true;
-    int err = s->pre->is_user_held ? -ERR_BUSY : connect_choose(s, &m);
+    int err = s->pre->is_user_held ? -ERR_BUSY : choose_backend(s, &m);
     if (err < 0)
         session_drop_grant(s);
     if (err == 0)

@@ -270,6 +270,14 @@ void authenticate_again(struct session *s);
 /* The backend found the password right of somebody who may not log in: says so now. */
 void authenticate_refuse_proved(struct session *s);
 
+/* choose.c: what may take the login, one backend only or (NULL) any of the pool; -ERR_x: why
+ * nothing may. */
+int choose_fixed(struct session *s, struct backend **ret) NODISCARD;
+/* 0 with *ret (NULL: the dynamic backend), on which the login has a place then. */
+int choose_backend(struct session *s, const struct pool_member **ret) NODISCARD;
+/* A backend as a member of a pool; NULL = it is none. */
+const struct pool_member *choose_member(const struct pool *pool, const struct backend *b);
+
 /* connect.c */
 void connect_begin(struct session *s);
 void connect_hold_tick(struct session *s);

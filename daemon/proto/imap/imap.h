@@ -7,6 +7,7 @@
 #include "proto/watch.h"
 
 #define IMAP_RESPONSE_MAX 16384 /* one response of a mail server before login, without literals */
+#define IMAP_ID_PAIRS 30        /* fields of an ID, RFC 2971 section 3.3 */
 #define IMAP_QUOTED_MAX 1024    /* longest string sent within quotes; longer ones go as literals */
 
 /* May this byte stand in an astring without quotes (RFC 3501 ASTRING-CHAR)? */
@@ -44,6 +45,11 @@ int imap_front_success(struct front *f, const struct back_success *s, struct buf
 int imap_front_keepalive(struct front *f, struct buf *reply);
 int imap_front_tls_started(struct front *f, struct buf *reply);
 int imap_farewell(enum reply_kind kind, const char *text, struct buf *out);
+
+/* ID: appends what the proxy itself knows of the client, in the fields that Dovecot reads; the
+ * fields of the client's own list, but none that could pass for one of the proxy's. -ERR_NOMEM. */
+int imap_id_own(const struct back_env *env, struct buf *out) NODISCARD;
+int imap_id_client(struct str list, struct buf *out) NODISCARD;
 
 /* back */
 struct back *imap_back_new(const struct back_env *env);

@@ -8,7 +8,6 @@
 #include "proto/line.h"
 
 #define IMAP_TAG_MAX 128
-#define IMAP_ID_PAIRS 30 /* RFC 2971 section 3.3 */
 #define IMAP_ID_NAME 30
 #define IMAP_ID_VALUE 1024
 
