@@ -212,7 +212,7 @@ static void users_accept(struct auth_query *q, const struct users_job *j)
 
 /* An account without a password is no way past an auth server: who comes after the store judges,
  * and the mail server where nobody does. */
-static void users_settle(struct auth_query *q, const struct users_job *j)
+static void users_finish(struct auth_query *q, const struct users_job *j)
 {
     bool is_passed = j->verdict == USERS_ABSENT || j->verdict == USERS_ELSEWHERE ||
                      (j->verdict == USERS_UNJUDGED && !query_is_last(q));
@@ -259,7 +259,7 @@ static void users_done(struct job *job, void *owner)
         q->is_login_known = j->err == 0;
         q->login = j->user;
         j->user = (struct store_user){0};
-        users_settle(q, j);
+        users_finish(q, j);
     }
     users_job_free(j);
 }

@@ -238,7 +238,7 @@ static int pick_all(struct picked *p)
 static int pick_set(struct picked *p, const struct tls_set *set)
 {
     struct each_file e = {pick_path, p};
-    /* Calls fn with what try_set reads, as sets. */
+    /* What try_set reads. */
     if (set->pool)
         return each_set_of_pool(set->pool, on_set_files, &e);
     if (set->auth)

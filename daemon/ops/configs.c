@@ -87,7 +87,7 @@ int configs_changes(const struct config *started, const struct config *running,
 /* ---- the one to come back with ---- */
 
 /* Nobody goes back behind this configuration. */
-static void configs_settle(struct control *c)
+static void configs_accept(struct control *c)
 {
     c->host->keep_last_good_config(c->host->arg);
     runtime_absorb_post(c);
@@ -138,7 +138,7 @@ static void kept_fini(struct work *w)
 void configs_note_start(struct control *c, bool is_kept)
 {
     c->configs->started = config_ref(control_setup(c)->config);
-    configs_settle(c);
+    configs_accept(c);
     if (is_kept) {
         struct kept *k = work_new(&c->rpc, NULL, sizeof(*k), kept_run, kept_done, kept_fini);
         if (k) {
@@ -324,7 +324,7 @@ void configs_request_confirm(struct request *r)
     bool is_waiting = c->is_waiting;
     configs_forget(c);
     if (is_waiting)
-        configs_settle(request_control(r));
+        configs_accept(request_control(r));
     request_done(r, is_waiting, is_waiting, NULL);
 }
 
@@ -426,7 +426,7 @@ static void reload_done(struct work *w)
     }
     configs_wait(work_control(w)->configs, l);
     if (l->confirm_ms == 0)
-        configs_settle(work_control(w));
+        configs_accept(work_control(w));
     listener_pause_restore(work_control(w));
     h->forget_user(h->arg, NULL);
     trouble_set_certificates(work_control(w)->trouble, NULL); /* all were read */

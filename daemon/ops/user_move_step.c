@@ -242,7 +242,7 @@ static int user_move_step_ask(struct user_move_step *m, const char *states, stru
     return err;
 }
 
-static void on_mover_kicked(void *arg, int err, uint64_t n)
+static void on_step_kicked(void *arg, int err, uint64_t n)
 {
     struct user_move_step *m = arg;
     (void)n;
@@ -259,7 +259,7 @@ static void user_move_step_kick(struct user_move_step *m)
                                    .text = m->plan->text,
                                    .grace_ms = m->plan->grace_ms,
                                    .tally = m->tally,
-                                   .told = on_mover_kicked};
+                                   .told = on_step_kicked};
     if (user_move_step_ask(m, "state=relay !phase=ending", spec) < 0)
         user_move_step_again(m);
 }
@@ -275,7 +275,7 @@ static void user_move_step_left(struct user_move_step *m)
         user_move_step_carry(m);
 }
 
-static void on_mover_counted(void *arg, const struct kill_result *result)
+static void on_step_counted(void *arg, const struct kill_result *result)
 {
     struct user_move_step *m = arg;
     m->is_busy = false;
@@ -294,7 +294,7 @@ static void on_mover_counted(void *arg, const struct kill_result *result)
 
 static void user_move_step_look(struct user_move_step *m)
 {
-    const struct kill_spec spec = {.is_dry = true, .done = on_mover_counted};
+    const struct kill_spec spec = {.is_dry = true, .done = on_step_counted};
     if (user_move_step_ask(m, "state=connect,backend-tls,backend-login,relay", spec) < 0)
         user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
 }
@@ -321,7 +321,7 @@ static void on_place(void *arg, const struct user_place *place, const char *text
         user_move_step_look(m);
 }
 
-static void on_mover_timer(struct loop_timer *t)
+static void on_step_timer(struct loop_timer *t)
 {
     struct user_move_step *m = CONTAINER_OF(t, struct user_move_step, timer);
     if (m->is_carrying && m->is_stopped)
@@ -340,7 +340,7 @@ static void on_mover_timer(struct loop_timer *t)
 
 /* ---- the hold ---- */
 
-static void on_mover_held(struct ask *a, const struct session_killed *answer)
+static void on_step_held(struct ask *a, const struct session_killed *answer)
 {
     struct user_move_step *m = CONTAINER_OF(a, struct user_move_step, ask);
     (void)answer;
@@ -360,7 +360,7 @@ static void on_mover_held(struct ask *a, const struct session_killed *answer)
         user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
 }
 
-static void on_mover_over(struct ask *a)
+static void on_step_over(struct ask *a)
 {
     struct user_move_step *m = CONTAINER_OF(a, struct user_move_step, ask);
     ask_end(a);
@@ -397,8 +397,8 @@ int user_move_step_start(struct control *c, const struct user_move_plan *plan, c
     m->tally = kill_tally_new();
     m->held_ms = loop_now_ms(c->host->loop);
     m->deadline_ms = loop_now_ms(c->host->loop) + plan->timeout_ms;
-    m->ask = (struct ask){.on_killed = on_mover_held, .on_end = on_mover_over};
-    loop_timer_init(&m->timer, on_mover_timer);
+    m->ask = (struct ask){.on_killed = on_step_held, .on_end = on_step_over};
+    loop_timer_init(&m->timer, on_step_timer);
     if (!m->user || !m->tally || map_put(&c->moving, str_of(m->user), m, NULL) < 0) {
         kill_tally_unref(m->tally);
         free(m->user);

@@ -120,7 +120,7 @@ void peers_claim_places(struct control *c)
 }
 
 /* Over when every engine before this one has told, or will not. */
-static void peers_settle_claim(struct peers *p)
+static void peers_end_claim(struct peers *p)
 {
     bool is_over = !peers_are_settling(p);
     LIST_FOREACH (it, &p->control->peer_engines) {
@@ -223,7 +223,7 @@ static void on_pipe_message(void *arg, const json_t *m)
         return;
     }
     peers_run_waiting(p);
-    peers_settle_claim(p);
+    peers_end_claim(p);
 }
 
 /* ---- links ---- */
@@ -403,7 +403,7 @@ static void on_peers_tick(struct loop_timer *t)
         peer_engine_fail(e);
     }
     peers_run_waiting(p);
-    peers_settle_claim(p);
+    peers_end_claim(p);
     peers_turn(p);
 }
 

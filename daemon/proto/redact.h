@@ -67,4 +67,4 @@ void redact_relay_init(struct redact_relay *r, const struct proto *proto, bool i
 int redact_relay_client(struct redact_relay *r, struct str bytes, struct buf *out,
                         bool *ret_is_masked) NODISCARD;
 /* The server has answered everything: a login is over. */
-void redact_relay_settle(struct redact_relay *r);
+void redact_relay_login_over(struct redact_relay *r);

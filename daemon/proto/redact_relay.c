@@ -99,7 +99,7 @@ int redact_relay_client(struct redact_relay *r, struct str bytes, struct buf *ou
     return o.err;
 }
 
-void redact_relay_settle(struct redact_relay *r)
+void redact_relay_login_over(struct redact_relay *r)
 {
     if (r->is_login)
         r->is_login = r->is_line_shown = r->is_line_hidden = false;

@@ -110,7 +110,8 @@ void request_put_number(json_t *row, const char *name, uint64_t v)
 }
 
 /* Records the answer, and tells who asked within the daemon. False: it was answered before. */
-static bool request_settle(struct request *r, const struct request_outcome *o, const char *result)
+static bool request_note_answer(struct request *r, const struct request_outcome *o,
+                                const char *result)
 {
     if (r->is_answered)
         return false;
@@ -179,7 +180,7 @@ static void request_finish(struct request *r, const char *key, json_t *body, con
                                                      : text    ? text
                                                                : result,
                                             .body = body};
-    if (!request_settle(r, &outcome, result)) {
+    if (!request_note_answer(r, &outcome, result)) {
         json_decref(body);
         return;
     }
@@ -202,7 +203,7 @@ void request_answer_text(struct request *r, struct str result)
     }
     AUTO_FREE char *longer = request_text_unreached(r, result);
     const struct request_outcome outcome = {.text = longer ? str_of(longer) : result};
-    if (!request_settle(r, &outcome, "ok"))
+    if (!request_note_answer(r, &outcome, "ok"))
         return;
     if (r->client && r->id)
         r->origin->send_result(r->client, r->id, outcome.text);

@@ -8,7 +8,7 @@
 
 #define RELAY_TELL_BYTES 65536
 /* Many sessions last for seconds only: keep-alive begins when one has been quiet this long. */
-#define RELAY_SETTLED_MS 5000
+#define RELAY_QUIET_MS 5000
 
 static const struct conn_ops relay_ops;
 
@@ -21,7 +21,7 @@ static struct conn *relay_peer(struct session *s, const struct conn *c)
 static uint64_t relay_limit_ms(const struct session *s)
 {
     uint64_t idle = s->listener->config->timeouts.relay_idle_ms;
-    return s->is_keepalive_on || (idle > 0 && idle < RELAY_SETTLED_MS) ? idle : RELAY_SETTLED_MS;
+    return s->is_keepalive_on || (idle > 0 && idle < RELAY_QUIET_MS) ? idle : RELAY_QUIET_MS;
 }
 
 static void relay_touch(struct session *s)
@@ -38,16 +38,16 @@ static void relay_touch(struct session *s)
 
 /* From now on the kernel finds out whether the backend's host is still there; it counts the silence
  * that was. False when the session has been quiet for too long already. */
-static bool relay_settle(struct session *s)
+static bool relay_start_keepalive(struct session *s)
 {
     uint64_t idle = s->listener->config->timeouts.relay_idle_ms;
-    if (s->is_keepalive_on || s->kill || (idle > 0 && idle <= RELAY_SETTLED_MS))
+    if (s->is_keepalive_on || s->kill || (idle > 0 && idle <= RELAY_QUIET_MS))
         return false;
     uint64_t keepalive = s->pool->config->keepalive_ms;
     if (keepalive)
         conn_keep_alive(&s->server, keepalive);
     s->is_keepalive_on = true;
-    session_set_timer(s, idle > 0 ? idle - RELAY_SETTLED_MS : 0);
+    session_set_timer(s, idle > 0 ? idle - RELAY_QUIET_MS : 0);
     return true;
 }
 
@@ -77,7 +77,7 @@ void relay_timeout(struct session *s)
         goodbye_timeout(s);
         return;
     }
-    if (relay_settle(s))
+    if (relay_start_keepalive(s))
         return;
     if (relay_may_speak(s))
         session_leave(s, REPLY_TIMEOUT, NULL, SESSION_END_IDLE);

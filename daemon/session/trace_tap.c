@@ -384,7 +384,7 @@ void trace_tap_relay(struct session *s, bool is_client, struct str bytes)
     if (!is_client) {
         trace_tap_tell_all(t, TRACE_RELAY_OUT, bytes, false);
         if (trace_tap_is_between(s))
-            redact_relay_settle(&t->relay);
+            redact_relay_login_over(&t->relay);
     } else if (redact_relay_client(&t->relay, bytes, &out, &is_masked) < 0) {
         trace_tap_tell_all(t, TRACE_RELAY_IN, STR(REDACT_STARS), true);
     } else {

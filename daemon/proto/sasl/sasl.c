@@ -202,7 +202,7 @@ void sasl_free(struct sasl *s)
 
 /* A failed exchange leaves no half-filled credentials behind that somebody could mistake for
  * complete ones. */
-static enum sasl_result sasl_settle(struct sasl *s, enum sasl_result result)
+static enum sasl_result sasl_end(struct sasl *s, enum sasl_result result)
 {
     if (result == SASL_FAILED) {
         enum sasl_mech mech = s->mech;
@@ -216,19 +216,19 @@ static enum sasl_result sasl_settle(struct sasl *s, enum sasl_result result)
 enum sasl_result sasl_step(struct sasl *s, bool has_response, struct str response, struct buf *out)
 {
     if (s->is_over) /* a message after the outcome breaks RFC 4422 section 3: fail closed */
-        return sasl_settle(s, SASL_FAILED);
+        return sasl_end(s, SASL_FAILED);
     if (!has_response)
         response = STR_NULL;
     enum sasl_result result = sasl_steps[s->mech](s, has_response, response, out);
     s->step++;
-    return sasl_settle(s, result);
+    return sasl_end(s, result);
 }
 
 enum sasl_result sasl_set_keys(struct sasl *s, const struct sasl_scram_keys *keys, struct buf *out)
 {
     if (s->is_over || !s->scram)
-        return sasl_settle(s, SASL_FAILED);
-    return sasl_settle(s, sasl_scram_set_keys(s, keys, out));
+        return sasl_end(s, SASL_FAILED);
+    return sasl_end(s, sasl_scram_set_keys(s, keys, out));
 }
 
 struct credentials *sasl_credentials(struct sasl *s)

@@ -207,7 +207,7 @@ static size_t relay_feed(void *object, struct str in)
     bool is_masked;
     size_t n = 0;
     if (in.n > 0 && in.p[0] == '|') {
-        redact_relay_settle(&run->relay);
+        redact_relay_login_over(&run->relay);
         return 1;
     }
     while (n < in.n && in.p[n] != '|')
@@ -275,7 +275,7 @@ static void test_relay_from_within(void **state)
     assert_int_equal(redact_relay_client(&r, STR("secret\r\na NOOP\r\n"), &out, &is_masked), 0);
     assert_true(is_masked && str_eq(buf_str(&out), STR("****")));
     buf_clear(&out);
-    redact_relay_settle(&r);
+    redact_relay_login_over(&r);
     assert_int_equal(redact_relay_client(&r, STR("b NOOP\r\n"), &out, &is_masked), 0);
     assert_true(!is_masked && str_eq(buf_str(&out), STR("b NOOP\r\n")));
 }
