@@ -9,8 +9,7 @@
 #include "session/trace.h"
 
 #define FOLLOWS_MAX 32
-#define FOLLOW_BACKLOG_MAX (1024 * (size_t)1024) /* a reader that has so much waiting loses lines  \
-                                                  */
+#define FOLLOW_BACKLOG_MAX ((size_t)1024 * 1024) /* of a reader; beyond it loses lines */
 #define FOLLOW_BEGIN_MS 8000 /* a node says so long nothing at all: it does not answer */
 
 /* What one node has to do with it. */

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* What a mail server is told of the client by the command ID (RFC 2971). */
-#include <netinet/in.h>
-#include <stdio.h>
-
 #include "base/cleanup.h"
 #include "proto/back.h"
 #include "proto/imap/imap.h"
