@@ -1,33 +1,12 @@
 /* SPDX-License-Identifier: ISC */
-/* Live streams as a whole: what is said between nodes, and when. */
-#include "base/clock.h"
+/* Live streams as a whole: what other nodes say, and when this one says something. */
 #include "base/zalloc.h"
 #include "fleet/fleet_live_priv.h"
 #include "runtime/state.h"
 
 #define LIVE_TICK_MS 200 /* before the next tick of the loop: how long lines wait */
-#define LIVE_KEPT 200    /* messages that the stream of an engine keeps, about */
-#define LIVE_STREAM_LIFE_MS 60000
 
 /* ---- what is said ---- */
-
-void fleet_live_send(struct fleet_live *l, const char *to, json_t *m)
-{
-    const struct fleet_stream_to where = {.writer = fleet_redis(l->fleet),
-                                          .key = to,
-                                          .seal = &l->seal,
-                                          .kept = LIVE_KEPT,
-                                          .lifetime_ms = LIVE_STREAM_LIFE_MS};
-    if (!m)
-        return;
-    l->number = fleet_message_number(l->number, clock_wall_ms());
-    (void)json_object_set_new(m, "schema", json_integer(LIVE_SCHEMA));
-    request_set_text(m, "from", l->node);
-    request_put_number(m, "number", l->number);
-    /* One that is lost shows by the count of lines in the next one, or is told again. */
-    (void)!fleet_stream_append(&where, m, NULL, NULL);
-    json_decref(m);
-}
 
 static void on_heard(void *arg, const char *position, const json_t *m)
 {
@@ -59,11 +38,6 @@ static void on_tick(struct loop_timer *t)
     bool has_follows = fleet_follows_tick(l), has_feeds = fleet_feeds_tick(l);
     if (has_follows || has_feeds)
         loop_timer_set(l->loop, t, LIVE_TICK_MS);
-}
-
-void fleet_live_wake(struct fleet_live *l)
-{
-    loop_timer_set(l->loop, &l->tick, 1);
 }
 
 static void on_nodes(struct fleet_watch *w)

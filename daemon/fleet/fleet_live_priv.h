@@ -25,6 +25,8 @@ struct fleet_live {
     uint64_t life_ms; /* how long a wish holds; it is told again three times as often */
 };
 
+/* ---- fleet_live_send.c ---- */
+
 /* Sends a message (a reference is taken; NULL is fine) to the stream with that key, sealed. */
 void fleet_live_send(struct fleet_live *l, const char *to, json_t *m);
 /* The timer that both parts share runs. */

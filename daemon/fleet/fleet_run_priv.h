@@ -4,7 +4,9 @@
  * others (fleet_execute.c), and how far the commands were taken (fleet_position.c). */
 #pragma once
 
+#include "base/clock.h"
 #include "fleet/fleet.h"
+#include "fleet/fleet_message.h"
 #include "fleet/fleet_run.h"
 #include "rpc/rpc.h"
 
@@ -37,6 +39,13 @@ struct fleet_runs {
     bool is_retired; /* the engine that serves takes the commands, and knows how far */
 };
 
+/* A number for a message that is greater than all before. */
+static inline uint64_t fleet_number(struct fleet_runs *f)
+{
+    f->number = fleet_message_number(f->number, clock_wall_ms());
+    return f->number;
+}
+
 /* ---- fleet_send.c ---- */
 
 /* The i-th of the other nodes, each once: its name, and whether it is there. False behind the last.
@@ -45,8 +54,6 @@ bool fleet_run_other(const struct fleet_runs *f, size_t i, const char **ret_name
                      bool *ret_is_alive);
 /* Is that node there? */
 bool fleet_run_is_alive(const struct fleet_runs *f, const char *node);
-/* A number that is greater than all before. */
-uint64_t fleet_number(struct fleet_runs *f);
 /* The message of a command. id: whose answers are waited for, "" = nobody's. params: a reference is
  * taken. NULL without memory. */
 json_t *fleet_command_message(struct fleet_runs *f, const char *id, const struct peer *peer,

@@ -37,12 +37,6 @@ bool fleet_run_is_alive(const struct fleet_runs *f, const char *node)
 
 /* ---- commands ---- */
 
-uint64_t fleet_number(struct fleet_runs *f)
-{
-    f->number = fleet_message_number(f->number, clock_wall_ms());
-    return f->number;
-}
-
 /* What every message to all says. */
 static void message_sign(struct fleet_runs *f, json_t *m)
 {
