@@ -160,13 +160,25 @@ void sqlite_shm_guard(sqlite3 *db);
  * this one has in the index. Thread: any. */
 unsigned sqlite_shm_refusals(void);
 
-/* ---- store_sqlite_users.c, for store_sqlite_sync.c: inside of a transaction of the writer ---- */
+/* ---- store_sqlite_rows.c: inside of a transaction, or of one statement ---- */
 
+/* A view of a row of USER_ROWS: the strings are SQLite's and live until the next step. */
+struct store_user sqlite_user_view(sqlite3_stmt *st);
 /* A copy of the user. -ERR_NO_USER. */
 int sqlite_user_read(struct sqlite_conn *c, const char *name, struct store_user *ret) NODISCARD;
-/* Its account and what is said of it, where there is any. */
-int sqlite_user_drop(struct sqlite_conn *c, const char *name) NODISCARD;
+/* How many users an import has written. */
+struct sqlite_put_counts {
+    size_t added, changed;
+};
+/* Writes one user: its account when it has one, and what holds for its name. Where nothing does
+ * there is no row. */
+int sqlite_user_put_row(struct sqlite_conn *c, const struct store_user *u, enum store_write how,
+                        uint64_t now_ms, struct sqlite_put_counts *counts) NODISCARD;
+/* The same of one that others have written. */
 int sqlite_user_write(struct sqlite_conn *c, const struct store_user *u, uint64_t now_ms) NODISCARD;
+/* Removes its account and what is said of it, where there is any. */
+int sqlite_user_drop_row(struct sqlite_conn *c, const char *name, bool *ret_was_there) NODISCARD;
+int sqlite_user_drop(struct sqlite_conn *c, const char *name) NODISCARD;
 
 /* ---- store_sqlite_sync.c, for store_sqlite_users.c: likewise ---- */
 
