@@ -476,7 +476,7 @@ static bool a_while_is_over(void)
 /* What a node could not tell, as the store did not answer in time, it tells a moment later. */
 static bool store_counts(uint64_t sessions)
 {
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 240; i++) { /* two minutes */
         if (shown_sessions() == sessions)
             return true;
         phase_run(sim.next, sim.next, SIM_PATIENCE_MS, a_while_is_over);
