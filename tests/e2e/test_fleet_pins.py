@@ -217,11 +217,13 @@ def test_backend_gone_prefer(servers, nodes):
     b = log_in(servers, nodes[1], user)
     assert a.is_in and b.is_in
     new = [name for name in servers.where(user) if name != old]
-    assert len(new) == 1 and log_in(servers, nodes[2], user).is_in
+    third = log_in(servers, nodes[2], user)
+    assert len(new) == 1 and third.is_in
     assert servers.users[user][new[0]] == 2
     # The first node hears of it with its next login there; its session is where it does not belong.
     assert nodes[0].ctl("--allow-empty", "fleet", "conflicts") == []
-    assert log_in(servers, nodes[0], user).is_in
+    second = log_in(servers, nodes[0], user)
+    assert second.is_in
     row, = nodes[0].ctl("fleet", "conflicts")
     assert (row["user"], row["backend"], row["pinned"], row["sessions"]) == (user, old, new[0], 1)
     nodes[0].wait_for_log("fleet-conflict")
@@ -230,6 +232,8 @@ def test_backend_gone_prefer(servers, nodes):
     wait.until(lambda: [r["backend"] for r in nodes[0].ctl("--allow-empty", "fleet", "conflicts")] == [old], "the conflict of the old program")
     a.close()
     wait.until(lambda: nodes[0].ctl("--allow-empty", "fleet", "conflicts") == [], "the conflict to end")
+    for c in (b, second, third):  # or the end of the programs waits for them
+        c.close()
 
 
 def test_backend_gone_strict(servers, strict):
