@@ -18,13 +18,6 @@ struct position_work {
     char *json;
 };
 
-uint64_t fleet_number(struct fleet_runs *f)
-{
-    uint64_t now = clock_wall_ms() * 1000;
-    f->number = now > f->number ? now : f->number + 1;
-    return f->number;
-}
-
 static bool position_load_row(void *arg, const char *kind, const char *name, const char *json,
                               uint64_t at_ms)
 {

@@ -133,8 +133,6 @@ void fleet_execute_fini(struct fleet_runs *f);
 /* ---- fleet_position.c ---- */
 
 /* Nothing is read or written yet. */
-/* A number that is greater than all before. */
-uint64_t fleet_number(struct fleet_runs *f);
 void fleet_position_init(struct fleet_runs *f);
 /* Blocking. -ERR_x of the store. */
 int fleet_position_load(struct fleet_runs *f) NODISCARD;
