@@ -11,8 +11,36 @@
 /* What the daemons would hit. */
 struct guard_found {
     uint64_t count;
-    struct buf text; /* "n1: 15 sessions would end: 12 imap, ..." */
+    size_t n_nodes;       /* that said so */
+    struct buf said;      /* "n1: 15 sessions would end: 12 imap, ..." */
+    struct buf unreached; /* "n3: it is away" */
 };
+
+static void guard_say(struct buf *out, const char *name, const char *text)
+{
+    AUTO_BUF clean = BUF_INIT;
+    if (output_text_clean(&clean, str_of(text)) < 0)
+        return;
+    (void)!buf_printf(out, "%s%s%s%.*s", out->len ? "; " : "", name ? name : "", name ? ": " : "",
+                      STR_ARG(buf_str(&clean)));
+}
+
+/* Others are asked, and the command goes to all, where one of several cannot be reached: what is
+ * asked for says so. */
+static bool guard_pass_over(const struct run *r, const struct args *a, size_t i,
+                            struct guard_found *found, struct problem *problem)
+{
+    const char *name = a->options.sockets[i];
+    if (problem->exit != PROBLEM_NOT_REACHABLE || a->options.n_sockets < 2)
+        return false;
+    for (size_t k = 0; k < r->n_nodes; k++)
+        if (strcmp(r->nodes[k].path, a->options.sockets[i]) == 0)
+            name = run_node_name(&r->nodes[k]);
+    guard_say(&found->unreached, name, problem->text);
+    if (found->n_nodes > 0 || i + 1 < a->options.n_sockets)
+        problem_fini(problem);
+    return true;
+}
 
 /* Asks one, and adds what it says. */
 static int guard_count_node(struct run *r, struct args *a, struct str file, size_t i,
@@ -37,25 +65,24 @@ static int guard_count_node(struct run *r, struct args *a, struct str file, size
         return code;
     const char *name = a->options.n_sockets > 1 ? run_node_name(node) : NULL;
     const char *message = json_string_value(json_object_get(result, "message"));
-    AUTO_BUF clean = BUF_INIT;
     found->count += (uint64_t)json_integer_value(json_object_get(result, "count"));
-    if (message && output_text_clean(&clean, str_of(message)) >= 0)
-        (void)!buf_printf(&found->text, "%s%s%s%.*s", found->text.len ? "; " : "", name ? name : "",
-                          name ? ": " : "", STR_ARG(buf_str(&clean)));
+    found->n_nodes++;
+    if (message)
+        guard_say(&found->said, name, message);
     json_decref(result);
     return 0;
 }
 
 static void guard_found_fini(struct guard_found *found)
 {
-    buf_fini(&found->text);
+    buf_fini(&found->said);
+    buf_fini(&found->unreached);
 }
 
-/* The question without its end; owned. */
 int guard_check(struct run *r, struct args *a, struct str file, struct problem *problem)
 {
     const struct command *c = a->command;
-    CLEANUP(guard_found_fini) struct guard_found found = {.text = BUF_INIT};
+    CLEANUP(guard_found_fini) struct guard_found found = {.said = BUF_INIT, .unreached = BUF_INIT};
     bool is_guarded =
         c->flags & COMMANDS_DESTRUCTIVE || (c->flags & COMMANDS_ASKS && r->can_prompt);
     if (!is_guarded || a->options.yes || json_is_true(json_object_get(a->params, "dry_run")))
@@ -63,14 +90,18 @@ int guard_check(struct run *r, struct args *a, struct str file, struct problem *
     bool is_counted = commands_arg(c, "dry_run");
     for (size_t i = 0; is_counted && i < a->options.n_sockets; i++) {
         int code = guard_count_node(r, a, file, i, &found, problem);
-        if (code)
+        if (code && !guard_pass_over(r, a, i, &found, problem))
             return code;
     }
+    if (problem->exit)
+        return problem->exit;
     AUTO_FREE char *words =
         !is_counted ? str_printf("%s %s: %s", c->noun, c->verb, c->summary)
-        : found.text.len > 0
-            ? str_printf("%s %s: %s", c->noun, c->verb, buf_cstr(&found.text))
-            : str_printf("%s %s would hit %" PRIu64, c->noun, c->verb, found.count);
+        : found.said.len > 0
+            ? str_printf("%s %s: %s%s%s", c->noun, c->verb, buf_cstr(&found.said),
+                         found.unreached.len ? "; " : "", buf_cstr(&found.unreached))
+            : str_printf("%s %s would hit %" PRIu64 "%s%s", c->noun, c->verb, found.count,
+                         found.unreached.len ? "; " : "", buf_cstr(&found.unreached));
     if (!words)
         return problem_set(problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
     /* Without anything to lose the command itself says what is to be said, but for those that do

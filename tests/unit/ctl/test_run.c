@@ -288,6 +288,14 @@ static void test_several_daemons(void **state)
     snprintf(line, sizeof(line), "-s %s -s %s sessions -c id -H --sort -age --limit 3", first->path,
              s.path);
     check(line, 0, "n1\t0\nn2\t0\nn1\t1\n", "");
+    /* One that is not there is no reason to ask nobody, and to do nothing. */
+    snprintf(line, sizeof(line), "-s /nowhere -s %s session kill user=a", s.path);
+    check(line, 1, "", NULL);
+    assert_true(json_is_true(json_object_get(last_params(&s), "dry_run")));
+    snprintf(line, sizeof(line), "-s /nowhere -s %s session kill 1 -o id", s.path);
+    check(line, 7, "1\n", NULL);
+    snprintf(line, sizeof(line), "-s /nowhere -s /nowhere2 session kill 1");
+    check(line, 5, "", NULL);
     /* People are told the sums and how many rows are whose; programs count themselves. */
     snprintf(line, sizeof(line), "-s %s -s %s -o table pools -c name,sessions", first->path,
              s.path);
