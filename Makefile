@@ -118,6 +118,9 @@ help:
 #: WERROR=: warnings of the compiler are no errors
 #: SAN=address or SAN=thread: the same with sanitizers, in a folder of its own
 
+# What builds before it does something else has a job for each processor, where make was not told.
+JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # V=1 shows the commands.
 Q = $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1) $(2)")
@@ -253,7 +256,7 @@ check-packages:
 	@tests/setup/install-packages $(CHECK_PACKAGES)
 	@tests/setup/fetch-postfix $(BUILD)/postfix
 check: check-packages
-	@$(MAKE) --no-print-directory check-installed
+	@$(MAKE) --no-print-directory $(JOBS) check-installed
 check-installed: all scale-tools hostile-tools bench-tools $(UNIT_TESTS) $(FUZZ_REPLAYS)
 	@tests/setup/run-check $(BUILD) "$(PYTEST)" $(UNIT_TESTS) -- $(FUZZ_REPLAYS)
 check-full: export MAILPROXY_LOAD_SESSIONS = 2000
@@ -262,18 +265,18 @@ check-full: check
 
 demo:
 	@tests/setup/install-packages $(DEMO_PACKAGES)
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
 	@$(PYTHON) tests/setup/demo.py $(BUILD)
 demo-fleet:
 	@tests/setup/install-packages $(DEMO_PACKAGES) redis-server redis-tools
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
 	@$(PYTHON) tests/setup/demo.py $(BUILD) --fleet
 
 # ---- lint and generated files ------------------------------------------------------------------
 
 lint:
 	@tests/setup/install-packages $(LINT_PACKAGES)
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
 	@tests/lint/run $(BUILD)
 # Without banned.h, which would lend its headers to those that forgot them.
 print-flags:
