@@ -5,11 +5,7 @@
 #include "base/clock.h"
 #include "base/log/log.h"
 #include "base/os/process.h"
-#include "fleet/fleet.h"
-#include "fleet/fleet_bans.h"
-#include "fleet/fleet_health.h"
-#include "fleet/fleet_limits.h"
-#include "fleet/fleet_live.h"
+#include "control/exposition.h"
 #include "io/tls/tls_certs.h"
 #include "ops/certificates.h"
 #include "proto/registry/registry.h"
@@ -19,64 +15,6 @@
 #include "runtime/rules/limiter.h"
 #include "runtime/state.h"
 #include "runtime/trouble.h"
-
-/* Appending ends at the first failure, which is then the result of the whole page. */
-struct exposition {
-    struct buf *out;
-    int err;
-};
-
-static void exposition_put(struct exposition *e, struct str text)
-{
-    if (e->err == 0)
-        e->err = buf_append_str(e->out, text);
-}
-
-__attribute__((format(printf, 2, 3))) static void exposition_print(struct exposition *e,
-                                                                   const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    if (e->err == 0)
-        e->err = buf_vprintf(e->out, fmt, ap);
-    va_end(ap);
-}
-
-static void exposition_head(struct exposition *e, const char *name, const char *type,
-                            const char *help)
-{
-    exposition_print(e, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-/* A value of a label: backslash, quote and line feed are escaped. */
-static void exposition_label(struct exposition *e, const char *value)
-{
-    for (const char *p = value; *p && e->err == 0; p++) {
-        const char *escaped = *p == '\\' ? "\\\\" : *p == '"' ? "\\\"" : *p == '\n' ? "\\n" : NULL;
-        e->err = escaped ? buf_append_c(e->out, escaped) : buf_append_char(e->out, *p);
-    }
-}
-
-/* A number of units of which `per` make one; per is a power of ten. */
-static void exposition_value(struct exposition *e, uint64_t v, uint64_t per)
-{
-    int digits = 0;
-    for (uint64_t p = per; p > 1; p /= 10)
-        digits++;
-    if (digits == 0)
-        exposition_print(e, " %llu\n", (unsigned long long)v);
-    else
-        exposition_print(e, " %llu.%0*llu\n", (unsigned long long)(v / per), digits,
-                         (unsigned long long)(v % per));
-}
-
-static void exposition_single(struct exposition *e, const char *name, const char *type,
-                              const char *help, uint64_t v, uint64_t per)
-{
-    exposition_head(e, name, type, help);
-    exposition_put(e, str_of(name));
-    exposition_value(e, v, per);
-}
 
 /* ---- workers ---- */
 
@@ -461,126 +399,6 @@ static void exposition_trouble(struct exposition *e, const struct control *c)
     }
 }
 
-static uint64_t pins_count(const struct pins_shared *p, enum pin_count which)
-{
-    return atomic_load_explicit(&p->table.counts[which], memory_order_relaxed);
-}
-
-/* One backend for a user: what was asked and what came of it. */
-static void exposition_pins(struct exposition *e, const struct pins_shared *p)
-{
-    static const struct {
-        enum pin_count which;
-        const char *name, *help;
-    } rows[] = {
-        {PIN_COUNT_ASKS, "mailproxy_fleet_pin_asks_total",
-         "Questions to the store which backend a user is on."},
-        {PIN_COUNT_MOVED, "mailproxy_fleet_pin_moves_total",
-         "Users that were moved to another backend by a login here."},
-        {PIN_COUNT_LIMITED, "mailproxy_fleet_limited_total",
-         "Logins refused for the user's sessions on all nodes."},
-        {PIN_COUNT_CLAIMS, "mailproxy_fleet_claims_total",
-         "Users whose sessions here were told to the store again."},
-        {PIN_COUNT_CONFLICTS, "mailproxy_fleet_conflicts_total",
-         "Users that were found on two backends."},
-    };
-    if (!p)
-        return;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        exposition_single(e, rows[i].name, "counter", rows[i].help, pins_count(p, rows[i].which),
-                          1);
-    exposition_head(e, "mailproxy_fleet_failclosed_total", "counter",
-                    "What was refused without an answer of the store, in strict pools.");
-    exposition_put(e, STR("mailproxy_fleet_failclosed_total{feature=\"pin\"}"));
-    exposition_value(e, pins_count(p, PIN_COUNT_FAILED_SHUT), 1);
-    exposition_single(e, "mailproxy_fleet_pins", "gauge", "Users with sessions here, by pool.",
-                      atomic_load_explicit(&p->table.n_pins, memory_order_relaxed), 1);
-    exposition_single(e, "mailproxy_fleet_conflicts", "gauge", "Of these, on two backends now.",
-                      atomic_load_explicit(&p->table.n_misplaced, memory_order_relaxed), 1);
-}
-
-/* Each feature goes on without the store in its own way. */
-static void exposition_failed_open(struct exposition *e, const struct control *c)
-{
-    static const char name[] = "mailproxy_fleet_failopen_total";
-    struct fleet_bans_facts bans = {0};
-    struct fleet_limits_facts limits = {0};
-    if (c->fleet_bans)
-        fleet_bans_look(c->fleet_bans, &bans);
-    struct fleet_health_facts health = {0};
-    struct fleet_live_facts live = {0};
-    if (c->fleet_live)
-        fleet_live_look(c->fleet_live, &live);
-    if (c->fleet_limits)
-        fleet_limits_look(c->fleet_limits, &limits);
-    if (c->fleet_health)
-        fleet_health_look(c->fleet_health, &health);
-    const struct {
-        const char *feature;
-        uint64_t n;
-    } rows[] = {{"pin", c->host->pins ? pins_count(c->host->pins, PIN_COUNT_FAILED_OPEN) : 0},
-                {"bans", bans.failed_open},
-                {"limits", limits.failed_open},
-                {"health", health.failed_open}};
-    exposition_head(e, name, "counter", "What went on without an answer of the store.");
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        exposition_print(e, "%s{feature=\"%s\"}", name, rows[i].feature);
-        exposition_value(e, rows[i].n, 1);
-    }
-    exposition_single(e, "mailproxy_fleet_bans_told_total", "counter",
-                      "Bans for failures, and ends of them, that other nodes were told.", bans.told,
-                      1);
-    exposition_single(e, "mailproxy_fleet_bans_taken_total", "counter",
-                      "Bans for failures that were taken over from other nodes.", bans.taken, 1);
-    exposition_single(e, "mailproxy_fleet_bans_left_out_total", "counter",
-                      "Bans that were too many at once to be told.", bans.left_out, 1);
-    exposition_single(e, "mailproxy_fleet_near_limit", "gauge",
-                      "Addresses and users near a limit here, of which the other nodes know.",
-                      limits.n_told, 1);
-    exposition_single(e, "mailproxy_fleet_near_limit_elsewhere", "gauge",
-                      "Those of other nodes that count here, too.", limits.n_heard, 1);
-    exposition_single(e, "mailproxy_fleet_near_limit_left_out", "gauge",
-                      "Those that were too many.", limits.n_left_out, 1);
-    exposition_single(e, "mailproxy_fleet_checks_taken_total", "counter",
-                      "Checks of backends that another node made for this one.", health.taken, 1);
-    exposition_single(e, "mailproxy_fleet_streams", "gauge", "Streams that go to other nodes.",
-                      live.n_fed, 1);
-    exposition_single(e, "mailproxy_fleet_stream_lines_lost_total", "counter",
-                      "Lines of other nodes that did not reach who asked for them here.", live.lost,
-                      1);
-}
-
-static void exposition_fleet(struct exposition *e, const struct control *c)
-{
-    const struct fleet *f = c->fleet;
-    struct fleet_counts n;
-    struct redis_facts link;
-    if (!f)
-        return;
-    fleet_count(f, &n);
-    redis_look(fleet_redis(f), &link);
-    exposition_single(e, "mailproxy_fleet_store_up", "gauge",
-                      "The store of the fleet can be used by the control thread.", n.is_up, 1);
-    exposition_single(e, "mailproxy_fleet_nodes", "gauge", "Nodes that the store knows.", n.all, 1);
-    exposition_single(e, "mailproxy_fleet_nodes_alive", "gauge",
-                      "Those that said lately that they are there.", n.alive, 1);
-    if (n.beat_age_ms != UINT64_MAX)
-        exposition_single(e, "mailproxy_fleet_beat_age_seconds", "gauge",
-                          "Since the store took this node's last beat.", n.beat_age_ms, 1000);
-    exposition_single(e, "mailproxy_fleet_store_latency_seconds", "gauge",
-                      "Of the control thread's last calls, smoothed.", link.latency_us, 1000000);
-    exposition_single(e, "mailproxy_fleet_store_calls_total", "counter",
-                      "Calls of the control thread.", link.calls, 1);
-    exposition_single(e, "mailproxy_fleet_store_timeouts_total", "counter",
-                      "Those without an answer in time.", link.timeouts, 1);
-    exposition_single(e, "mailproxy_fleet_store_errors_total", "counter",
-                      "Those that were refused, or that a broken connection ended.", link.errors,
-                      1);
-    exposition_single(e, "mailproxy_fleet_store_reconnects_total", "counter",
-                      "Connections after the first.", link.reconnects, 1);
-    exposition_failed_open(e, c);
-}
-
 static void exposition_daemon(struct exposition *e, const struct control *c)
 {
     const struct engine_api *h = c->host;
@@ -591,8 +409,7 @@ static void exposition_daemon(struct exposition *e, const struct control *c)
     exposition_single(e, "mailproxy_ready", "gauge", "New clients are welcome, as /readyz says.",
                       !control_unready(c), 1);
     exposition_trouble(e, c);
-    exposition_fleet(e, c);
-    exposition_pins(e, h->pins);
+    metrics_fleet(e, c);
     exposition_single(e, "mailproxy_workers", "gauge", "Worker threads.", h->n_workers, 1);
     exposition_single(e, "mailproxy_config_generation", "gauge",
                       "How often the configuration was loaded.", control_setup(c)->generation, 1);
