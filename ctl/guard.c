@@ -31,7 +31,7 @@ static bool guard_pass_over(const struct run *r, const struct args *a, size_t i,
                             struct guard_found *found, struct problem *problem)
 {
     const char *name = a->options.sockets[i];
-    if (problem->exit != PROBLEM_NOT_REACHABLE || a->options.n_sockets < 2)
+    if (!run_has_not_reached(r, problem) || a->options.n_sockets < 2)
         return false;
     for (size_t k = 0; k < r->n_nodes; k++)
         if (strcmp(r->nodes[k].path, a->options.sockets[i]) == 0)

@@ -83,6 +83,12 @@ bool run_node_is_open(const struct run_node *node)
     return node->client || node->fleet;
 }
 
+bool run_has_not_reached(const struct run *r, const struct problem *problem)
+{
+    return problem->exit == PROBLEM_NOT_REACHABLE ||
+           (r->fleet && str_eq_c(problem->name, "E_UNREACHABLE"));
+}
+
 int run_node_call(struct run_node *node, const char *method, json_t *params, uint64_t timeout_ms,
                   json_t **ret_result, struct client_error *ret_error)
 {

@@ -45,6 +45,8 @@ struct run_node *run_node(struct run *r, const struct args *a, size_t i, struct 
 const char *run_node_name(const struct run_node *node);
 /* May it be asked without connecting first? */
 bool run_node_is_open(const struct run_node *node);
+/* The problem is that a daemon, or a node of the fleet, was not there to be asked. */
+bool run_has_not_reached(const struct run *r, const struct problem *problem);
 /* Closes the connection and frees what the node has. */
 void run_node_fini(struct run_node *node);
 /* A call by its method, as client_call. */

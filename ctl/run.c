@@ -236,7 +236,7 @@ static int run_nodes(struct run_job *job, struct str file)
             run_clear_unreached(&job->run->nodes[k]);
         int one = run_judge_unreached(job, o->sockets[i], run_on_node(job, i, file));
         code = problem_combine(code, one, i);
-        is_away = is_away || (job->run->fleet && str_eq_c(job->problem.name, "E_UNREACHABLE"));
+        is_away = is_away || (job->run->fleet && run_has_not_reached(job->run, &job->problem));
         bool is_refused = fleet_is_refused(job->run->fleet);
         if (job->problem.exit && job->is_multi && !is_refused)
             run_name_problem(job, o->sockets[i]);
