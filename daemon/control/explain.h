@@ -17,6 +17,7 @@ struct explain_words {
     uint64_t unjudged_ms; /* when, if the doubt is that a provider could not judge; else 0 */
 };
 
+/* The texts; the struct itself is the caller's. */
 void explain_words_fini(struct explain_words *w);
 /* Adds to the verdict, or to what is told besides when there is one already. */
 void explain_say(struct explain_words *w, const char *fmt, ...)

@@ -12,6 +12,7 @@ struct exposition {
     int err;
 };
 
+/* Text as it is, borrowed. */
 void exposition_put(struct exposition *e, struct str text);
 __attribute__((format(printf, 2, 3))) void exposition_print(struct exposition *e, const char *fmt,
                                                             ...);

@@ -120,7 +120,9 @@ static void execute_start(struct fleet_runs *f, const json_t *m, const struct co
     list_add_tail(&f->executions, &x->link);
     f->taken++;
     answer_send(f, id, reply, NULL);
-    if (request_start_own(&f->control->rpc, &peer, c->method, params, on_executed, x) < 0) {
+    if (request_start_own(&f->control->rpc, &peer, c->method, params,
+                          (uint64_t)json_integer_value(json_object_get(m, "said")), on_executed,
+                          x) < 0) {
         list_del(&x->link);
         free(x->reply);
         free(x);

@@ -27,8 +27,9 @@ struct run {
     struct request *request; /* one reference */
     char id[RUN_ID_MAX];
     uint64_t started_ms;
-    bool is_later; /* nodes that are away take it in when they are back */
-    bool is_lost;  /* the store did not take it, and it is not sent again */
+    uint64_t said_ms; /* wall clock */
+    bool is_later;    /* nodes that are away take it in when they are back */
+    bool is_lost;     /* the store did not take it, and it is not sent again */
     const struct command *command;
     json_t *params; /* of the own part */
     struct run_part *parts;
@@ -109,7 +110,7 @@ static void run_start_own(struct run *run)
     p->has_begun = true;
     run->pending++;
     if (request_start_own(r->rpc, &r->peer, run->command->method, json_incref(run->params),
-                          on_own_answered, run) < 0) {
+                          run->said_ms, on_own_answered, run) < 0) {
         run->pending--;
         p->away = str_dup_c(err_text(ERR_NOMEM));
     }
@@ -254,6 +255,8 @@ static void run_send(struct run *run, const struct command *c, json_t *params, c
     struct fleet_runs *f = run->runs;
     json_t *m =
         fleet_command_message(f, run->id, &run->request->peer, c->method, params, run->is_later);
+    if (m)
+        request_put_number(m, "said", run->said_ms);
     if (m && node)
         request_set_text(m, "node", node);
     else if (m && !run->is_later)
@@ -383,6 +386,7 @@ void fleet_run(struct fleet_runs *f, struct request *r, const struct command *c,
     *run = (struct run){.runs = f,
                         .request = request_ref(r),
                         .started_ms = loop_now_ms(f->loop),
+                        .said_ms = clock_wall_ms(),
                         .is_later = commands_fleet(c) == COMMAND_FLEET_LATER};
     (void)snprintf(run->id, sizeof(run->id), "%.24s-%llx", f->node,
                    (unsigned long long)fleet_number(f));

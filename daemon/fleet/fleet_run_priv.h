@@ -77,6 +77,7 @@ char *fleet_answer_error(int err, const char *text);
 
 /* ---- fleet_queue.c ---- */
 
+/* Nothing waits; before any other of these. */
 void fleet_queue_init(struct fleet_runs *f);
 /* Those that waited when this node was stopped. Blocking. -ERR_x of the store. */
 int fleet_queue_load(struct fleet_runs *f) NODISCARD;

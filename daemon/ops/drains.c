@@ -98,7 +98,7 @@ static void drain_remove(struct drain *d)
     AUTO_FREE char *name = str_printf("%s/%s", d->backends[0]->pool, d->backends[0]->name);
     d->is_asking = true;
     int err = name ? request_start_own(&d->control->rpc, &d->op->peer, "backend.remove",
-                                       json_pack("{s:s}", "name", name), on_drain_removed, d)
+                                       json_pack("{s:s}", "name", name), 0, on_drain_removed, d)
                    : -ERR_NOMEM;
     if (err < 0)
         drain_finish(d, OP_FAILED, err_text(err));

@@ -67,7 +67,7 @@ static void on_timed_hold(struct loop_timer *t)
     AUTO_FREE char *name = str_printf("%s/%s", h->backend->pool, h->backend->name);
     h->is_releasing = true;
     int err = name ? request_start_own(&h->control->rpc, &h->op->peer, "backend.release",
-                                       json_pack("{s:s}", "name", name), on_released, h)
+                                       json_pack("{s:s}", "name", name), 0, on_released, h)
                    : -ERR_NOMEM;
     if (err < 0)
         timed_hold_finish(h, OP_FAILED, err_text(err));

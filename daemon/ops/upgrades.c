@@ -101,7 +101,7 @@ void upgrades_begin(struct control *c)
                               .pid = (uint32_t)getpid(),
                               .role = ROLE_ADMIN,
                               .user = UPGRADE_SIGNAL};
-    if (request_start_own(&c->rpc, &peer, "system.upgrade", json_object(), on_upgrade_answered,
+    if (request_start_own(&c->rpc, &peer, "system.upgrade", json_object(), 0, on_upgrade_answered,
                           NULL) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-refused", KV_ERR("error", -ERR_NOMEM));
 }

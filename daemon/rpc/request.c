@@ -2,6 +2,7 @@
 /* Requests from the check of their parameters to their answer. */
 #include "rpc/request.h"
 
+#include "base/clock.h"
 #include "proto/reply.h"
 #include "rpc/json_text.h"
 #include "rpc/rpc.h"
@@ -405,7 +406,22 @@ void request_start(struct rpc *rpc, const struct request_origin *origin, const c
     request_dispatch(r, method, params);
 }
 
+uint64_t request_until_ms(const struct request *r, uint64_t for_ms)
+{
+    uint64_t said_ms = r->said_ms ? r->said_ms : clock_wall_ms();
+    return for_ms ? said_ms + for_ms : 0;
+}
+
+bool request_is_over(struct request *r, uint64_t for_ms)
+{
+    if (!r->said_ms || !for_ms || request_until_ms(r, for_ms) > clock_wall_ms())
+        return false;
+    request_done(r, 0, false, "the time for which it was asked is over");
+    return true;
+}
+
 int request_start_own(struct rpc *rpc, const struct peer *peer, const char *method, json_t *params,
+                      uint64_t said_ms,
                       void (*answered)(void *arg, const struct request_outcome *o), void *arg)
 {
     struct request *r = calloc(1, sizeof(*r));
@@ -414,8 +430,12 @@ int request_start_own(struct rpc *rpc, const struct peer *peer, const char *meth
         json_decref(params);
         return -ERR_NOMEM;
     }
-    *r = (struct request){
-        .refs = 1, .rpc = rpc, .peer = *peer, .answered = answered, .answered_arg = arg};
+    *r = (struct request){.refs = 1,
+                          .rpc = rpc,
+                          .peer = *peer,
+                          .said_ms = said_ms,
+                          .answered = answered,
+                          .answered_arg = arg};
     list_init(&r->wait);
     request_dispatch(r, method, params);
     json_decref(params);

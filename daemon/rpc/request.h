@@ -53,7 +53,8 @@ struct request {
     const struct command *command;
     json_t *id, *params; /* params as command_check makes them */
     struct peer peer;
-    char *masked; /* arguments for the audit */
+    uint64_t said_ms; /* wall clock: when it was asked for; 0 = now */
+    char *masked;     /* arguments for the audit */
     bool is_answered;
     bool is_quiet;    /* nothing to audit: a part of a longer change */
     bool is_spread;   /* others were told, or need not be */
@@ -75,11 +76,18 @@ void request_start(struct rpc *rpc, const struct request_origin *origin, const c
 void request_run(struct request *r);
 void request_release(struct request *r);
 /* A command that the daemon runs by itself on behalf of peer, as a part of something longer; takes
- * over params. answered: once, unless the control plane ends before. -ERR_NOMEM: nothing was
- * started. */
+ * over params. said_ms: wall clock, when it was asked for, at another node and long ago perhaps; 0
+ * = now. answered: once, unless the control plane ends before. -ERR_NOMEM: nothing was started. */
 int request_start_own(struct rpc *rpc, const struct peer *peer, const char *method, json_t *params,
+                      uint64_t said_ms,
                       void (*answered)(void *arg, const struct request_outcome *o),
                       void *arg) NODISCARD;
+/* The end of what is to hold for so long from when it was asked for: the same at all nodes that run
+ * the command, whenever they hear of it. Wall clock, ms; 0 for 0 (no end). */
+uint64_t request_until_ms(const struct request *r, uint64_t for_ms);
+/* That end has come before this node heard of the command: r was answered, nothing is to be done.
+ */
+bool request_is_over(struct request *r, uint64_t for_ms) NODISCARD;
 /* May who asks run this command? False: r was answered. */
 bool request_is_permitted(struct request *r, const struct command *c) NODISCARD;
 struct request *request_ref(struct request *r);

@@ -194,6 +194,30 @@ def test_the_store_is_away(fleet, store):
     client.logout()
 
 
+def test_ends_are_the_same(fleet, store):
+    """What has an end has the same at all nodes; one that hears of it behind that end does nothing."""
+    first, second, _ = fleet
+    on_all(first, "ban", "add", "192.0.2.8", "--for", "1h")
+    on_all(first, "user", "lock", USERS[1], "--until", "1h", "--yes")
+    bans = [[row["until"] for row in p.ctl("ban", "list") if row["subject"] == "192.0.2.8"] for p in fleet]
+    locks = [p.ctl("user", "show", USERS[1])["state_until"] for p in fleet]
+    assert len(set(locks)) == 1 and bans[0] == bans[1] == bans[2] and len(bans[0]) == 1
+    on_all(first, "user", "unlock", USERS[1])
+    on_all(first, "ban", "remove", "192.0.2.8")
+    n = commands(second).count("ban.add")
+    store.kill()
+    wait.until(lambda: lost_store(first) and lost_store(second), "the loss of the store")
+    on_all(first, "ban", "add", "192.0.2.9", "--for", "500ms", status=PARTLY)
+    on_all(first, "ban", "add", "192.0.2.10", status=PARTLY)
+    wait.until(lambda: "192.0.2.9" not in str(first.ctl("ban", "list")), "the end of the ban")
+    store.start()
+    wait.until(lambda: commands(second).count("ban.add") == n + 2, "both bans", 30)
+    assert "192.0.2.9" not in str(second.ctl("ban", "list")) and "192.0.2.10" in str(second.ctl("ban", "list"))
+    done = [row for row in second.ctl("audit", "list") if "192.0.2.9" in str(row)]
+    assert [row["count"] for row in done] == [0]
+    on_all(first, "ban", "remove", "192.0.2.10")
+
+
 def test_what_comes_before(fleet, store):
     """Two nodes say different things of a user while the store is away: in the end all say what the stream has last."""
     store.kill()

@@ -144,7 +144,8 @@ static void hold_then(struct backend_change *ch)
     struct request *r = ch->work.request;
     uint64_t for_ms = request_number(r, "for", 0);
     if (for_ms > 0) {
-        timed_hold_start(r, ch->backend, for_ms, ch->is_changed);
+        uint64_t end_ms = request_until_ms(r, for_ms), now_ms = clock_wall_ms();
+        timed_hold_start(r, ch->backend, end_ms > now_ms ? end_ms - now_ms : 1, ch->is_changed);
         return;
     }
     timed_hold_stop(request_control(r), ch->backend, "the hold has no end any more");
@@ -155,7 +156,7 @@ void command_backend_hold(struct request *r)
 {
     if (request_has(r, "for") && request_number(r, "for", 0) == 0)
         request_fail(r, -ERR_BAD_PARAM, NULL, "for is longer than 0; without it there is no end");
-    else
+    else if (!request_is_over(r, request_number(r, "for", 0)))
         change_start(r, false, edit_hold, hold_then);
 }
 

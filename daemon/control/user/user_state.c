@@ -236,13 +236,15 @@ static void state_command(struct request *r)
         request_fail(r, -ERR_BAD_PARAM, NULL, "until is longer than 0; without it there is no end");
         return;
     }
+    if (request_is_over(r, for_ms))
+        return;
     struct state_work *x = work_new(r->rpc, r, sizeof(*x), state_run, state_done, state_fini);
     if (!x)
         return;
     for (size_t i = 0; i < ARRAY_LEN(state_verbs); i++)
         if (strcmp(state_verbs[i].verb, r->command->verb) == 0)
             x->verb = &state_verbs[i];
-    x->until_ms = for_ms ? clock_wall_ms() + for_ms : 0;
+    x->until_ms = request_until_ms(r, for_ms);
     x->is_batch = user_pick_is_batch(r);
     if (user_pick_begin(r, &x->pick) && user_pick_take_file(r, &x->pick))
         work_post(&x->work, &request_control(r)->user_queue);

@@ -54,6 +54,8 @@ int rule_edit_begin(struct request *r, const char *kind, struct rule_edit *ret)
         request_fail(r, -ERR_BAD_PARAM, NULL, "for is longer than 0; without it there is no end");
         return -ERR_BAD_PARAM;
     }
+    if (request_is_over(r, request_number(r, "for", 0)))
+        return -ERR_CANCELLED;
     int err = rule_edit_read(&u, request_list(r, "subject"));
     if (err == -ERR_NOMEM)
         request_fail(r, err, NULL, NULL);
@@ -83,7 +85,7 @@ bool rule_edit_put(struct rule_edit *u, struct rule_spec *spec)
     uint64_t life_ms = request_number(r, "for", 0);
     spec->by = r->peer.user;
     spec->created_ms = now.wall_ms;
-    spec->until_ms = life_ms ? now.wall_ms + life_ms : 0;
+    spec->until_ms = request_until_ms(r, life_ms);
     if (rule_edit_is_so(rules_find(rule_edit_rules(u), &spec->subject), spec))
         return false;
     int err = rules_put(rule_edit_rules(u), spec, &now, &rule);
