@@ -100,86 +100,87 @@ static void test_bad_text(void **state)
 
 #define BASE .name = "a", .is_stored = true, .note = "n", .pool = "p1"
 
+static const struct {
+    struct store_user base, ours, theirs, both;
+    const char *lost;
+    bool is_ours_later;
+} merges[] = {
+    /* each its own property: both hold, whoever was later */
+    {{BASE},
+     {BASE, .state = USER_LOCKED},
+     {BASE, .max_sessions = 3},
+     {BASE, .state = USER_LOCKED, .max_sessions = 3},
+     "",
+     true},
+    {{BASE},
+     {BASE, .state = USER_LOCKED},
+     {BASE, .max_sessions = 3},
+     {BASE, .state = USER_LOCKED, .max_sessions = 3},
+     "",
+     false},
+    /* the same one: the later */
+    {{BASE},
+     {BASE, .max_sessions = 2},
+     {BASE, .max_sessions = 3},
+     {BASE, .max_sessions = 2},
+     "max_sessions",
+     true},
+    {{BASE},
+     {BASE, .max_sessions = 2},
+     {BASE, .max_sessions = 3},
+     {BASE, .max_sessions = 3},
+     "max_sessions",
+     false},
+    /* the same change */
+    {{BASE},
+     {BASE, .max_sessions = 3},
+     {BASE, .max_sessions = 3},
+     {BASE, .max_sessions = 3},
+     "",
+     true},
+    /* what belongs together is not mixed */
+    {{BASE, .password_hash = "h0", .scram = "s0", .plain_password = "0"},
+     {BASE, .password_hash = "h1", .scram = "s1"},
+     {BASE, .password_hash = "h2", .scram = "s2", .plain_password = "0"},
+     {BASE, .password_hash = "h2", .scram = "s2", .plain_password = "0"},
+     "password_hash",
+     false},
+    {{BASE},
+     {.name = "a", .is_stored = true, .note = "n", .pool = "p2", .backend = "x"},
+     {BASE, .backend = "y"},
+     {.name = "a", .is_stored = true, .note = "n", .pool = "p2", .backend = "x"},
+     "pool",
+     true},
+    /* something is taken away */
+    {{BASE},
+     {.name = "a", .is_stored = true, .pool = "p1"},
+     {BASE, .state = USER_HELD},
+     {.name = "a", .is_stored = true, .pool = "p1", .state = USER_HELD},
+     "",
+     false},
+    /* halves that do not go together: as the later one has it */
+    {{BASE},
+     {.name = "a", .pool = "p1"},
+     {BASE, .backend_user = "b"},
+     {BASE, .backend_user = "b"},
+     "everything",
+     false},
+};
+
 static void test_merge(void **state)
 {
-    static const struct {
-        struct store_user base, ours, theirs, both;
-        const char *lost;
-        bool is_ours_later;
-    } cases[] = {
-        /* each its own property: both hold, whoever was later */
-        {{BASE},
-         {BASE, .state = USER_LOCKED},
-         {BASE, .max_sessions = 3},
-         {BASE, .state = USER_LOCKED, .max_sessions = 3},
-         "",
-         true},
-        {{BASE},
-         {BASE, .state = USER_LOCKED},
-         {BASE, .max_sessions = 3},
-         {BASE, .state = USER_LOCKED, .max_sessions = 3},
-         "",
-         false},
-        /* the same one: the later */
-        {{BASE},
-         {BASE, .max_sessions = 2},
-         {BASE, .max_sessions = 3},
-         {BASE, .max_sessions = 2},
-         "max_sessions",
-         true},
-        {{BASE},
-         {BASE, .max_sessions = 2},
-         {BASE, .max_sessions = 3},
-         {BASE, .max_sessions = 3},
-         "max_sessions",
-         false},
-        /* the same change */
-        {{BASE},
-         {BASE, .max_sessions = 3},
-         {BASE, .max_sessions = 3},
-         {BASE, .max_sessions = 3},
-         "",
-         true},
-        /* what belongs together is not mixed */
-        {{BASE, .password_hash = "h0", .scram = "s0", .plain_password = "0"},
-         {BASE, .password_hash = "h1", .scram = "s1"},
-         {BASE, .password_hash = "h2", .scram = "s2", .plain_password = "0"},
-         {BASE, .password_hash = "h2", .scram = "s2", .plain_password = "0"},
-         "password_hash",
-         false},
-        {{BASE},
-         {.name = "a", .is_stored = true, .note = "n", .pool = "p2", .backend = "x"},
-         {BASE, .backend = "y"},
-         {.name = "a", .is_stored = true, .note = "n", .pool = "p2", .backend = "x"},
-         "pool",
-         true},
-        /* something is taken away */
-        {{BASE},
-         {.name = "a", .is_stored = true, .pool = "p1"},
-         {BASE, .state = USER_HELD},
-         {.name = "a", .is_stored = true, .pool = "p1", .state = USER_HELD},
-         "",
-         false},
-        /* halves that do not go together: as the later one has it */
-        {{BASE},
-         {.name = "a", .pool = "p1"},
-         {BASE, .backend_user = "b"},
-         {BASE, .backend_user = "b"},
-         "everything",
-         false},
-    };
     (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        CLEANUP(user_record_fini) struct user_record base = record(cases[i].base, 1, "px1");
+    for (size_t i = 0; i < ARRAY_LEN(merges); i++) {
+        CLEANUP(user_record_fini) struct user_record base = record(merges[i].base, 1, "px1");
         CLEANUP(user_record_fini)
-        struct user_record ours = record(cases[i].ours, cases[i].is_ours_later ? 9 : 3, "px1");
-        CLEANUP(user_record_fini) struct user_record theirs = record(cases[i].theirs, 5, "px2");
-        CLEANUP(user_record_fini) struct user_record both = record(cases[i].both, 1, "px1");
+        struct user_record ours = record(merges[i].ours, merges[i].is_ours_later ? 9 : 3, "px1");
+        CLEANUP(user_record_fini) struct user_record theirs = record(merges[i].theirs, 5, "px2");
+        CLEANUP(user_record_fini) struct user_record both = record(merges[i].both, 1, "px1");
         CLEANUP(user_record_fini) struct user_record merged = {0};
         AUTO_BUF lost = BUF_INIT;
         AUTO_FREE char *text = user_record_base(&base);
         assert_int_equal(user_record_merge(text, &ours, &theirs, &merged, &lost), 0);
-        if (!user_record_is_same(&merged, &both) || !str_eq(buf_str(&lost), str_of(cases[i].lost)))
+        if (!user_record_is_same(&merged, &both) || !str_eq(buf_str(&lost), str_of(merges[i].lost)))
             fail_msg("case %zu: lost %s", i, buf_cstr(&lost));
     }
 }
