@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from conftest import backend, site_settings
-from harness import imap, redis, wait
+from harness import imap, process, redis, wait
 
 USERS = ("u1@example.org", "u2@example.org")
 NODES = ("px1", "px2", "px3")
@@ -79,7 +79,7 @@ def die(p):
     p.process.signal(signal.SIGKILL)
     p.process.child.wait()
     p.process = None  # nobody asks how it ended
-    wait.until(lambda: not os.path.exists(f"/proc/{engine}"), "the end of its engine")
+    wait.until(lambda: process.has_ended(engine), "the end of its engine")
 
 
 def commands(p):

@@ -19,7 +19,8 @@ class Authority:
         self.cert = os.path.join(folder, "ca.pem")
         self.key = os.path.join(folder, "ca.key")
         _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
-                 "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.cert)
+                 "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign",  # which Python 3.13 asks for
+                 "-keyout", self.key, "-out", self.cert)
 
     def issue(self, name, sans, kind="ec", usage="serverAuth", days=30):
         """A certificate and key; returns their paths. sans: "DNS:x,IP:1.2.3.4". days: -1 = it ended yesterday."""
@@ -28,7 +29,7 @@ class Authority:
             ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
         _openssl("req", *newkey, "-nodes", "-subj", f"/CN={name}", "-keyout", base + ".key", "-out", base + ".csr")
         with open(base + ".ext", "w") as f:
-            f.write(f"subjectAltName={sans}\nextendedKeyUsage={usage}\nbasicConstraints=CA:FALSE\n")
+            f.write(f"subjectAltName={sans}\nextendedKeyUsage={usage}\nbasicConstraints=CA:FALSE\nauthorityKeyIdentifier=keyid\n")
         if days < 0:
             self._sign_ended(base, days)
         else:

@@ -168,17 +168,22 @@ class Proxy:
     def engine_pid(self):
         return self.ctl("system", "status")["pid"]
 
+    def ctl_environment(self, socket=None):
+        """Without the size of the terminal that the tests run on: who pipes has none."""
+        size = ("COLUMNS", "LINES")
+        return {**{k: v for k, v in os.environ.items() if k not in size}, "MAILPROXY_SOCKET": socket or self.control}
+
     def ctl_run(self, *args, stdin=None, check=True, socket=None, timeout=60):
         """Runs mailproxyctl; returns the finished process."""
         done = subprocess.run([os.path.join(BUILD, "mailproxyctl"), *args], input=stdin, capture_output=True, text=True,
-                              timeout=timeout, env={**os.environ, "MAILPROXY_SOCKET": socket or self.control})
+                              timeout=timeout, env=self.ctl_environment(socket))
         if check and done.returncode != 0:
             raise CtlError(done.returncode, done.stdout, done.stderr)
         return done
 
     def ctl_terminal(self, *args):
         """mailproxyctl on a terminal, where it asks."""
-        return Terminal([os.path.join(BUILD, "mailproxyctl"), *args], {**os.environ, "MAILPROXY_SOCKET": self.control})
+        return Terminal([os.path.join(BUILD, "mailproxyctl"), *args], self.ctl_environment())
 
     def ctl(self, *args, stdin=None, socket=None):
         """Runs mailproxyctl and returns what it says as JSON."""

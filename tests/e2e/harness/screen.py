@@ -81,10 +81,15 @@ class Screen:
             raise AssertionError(f"{e}; the screen is:\n{self.text()}") from None
 
     def pid(self):
-        """Of the dashboard itself."""
-        shell = self.tmux("display-message", "-p", "#{pane_pid}").strip()
-        return int(subprocess.run(["pgrep", "-P", shell, "mailproxy-tui"], check=True, capture_output=True,
-                                  text=True).stdout.split()[0])
+        """Of the dashboard itself, below one shell or two."""
+        def children(*argv):
+            return subprocess.run(["pgrep", "-P", *argv], capture_output=True, text=True).stdout.split()
+        parents = self.tmux("display-message", "-p", "#{pane_pid}").split()
+        while parents:
+            if found := children(",".join(parents), "mailproxy-tui"):
+                return int(found[0])
+            parents = children(",".join(parents))
+        raise ProcessLookupError("there is no dashboard")
 
     def status(self):
         """Waits for its end; the exit status."""
@@ -99,7 +104,7 @@ class Screen:
         """Ends the dashboard, if it still runs; what a sanitizer found makes its status bad."""
         try:
             os.kill(self.pid(), signal.SIGTERM)
-        except (subprocess.CalledProcessError, ProcessLookupError):
+        except ProcessLookupError:
             return
         if not self.is_job:
             assert self.status() == 0, self.text("-S", "-")
