@@ -7,7 +7,7 @@ import shutil
 import tempfile
 
 import pytest
-from harness import certs, dovecot, postfix
+from harness import certs, dovecot, postfix, redis
 from harness.authserver import AuthServer
 from harness.count import pytest_terminal_summary  # noqa: F401
 from harness.proxy import Proxy
@@ -135,6 +135,17 @@ def shared_folder(root):
     path = os.path.join(root, f"t{next(_numbers)}")
     os.makedirs(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def shared_store(shared_folder):
+    """The store of a fleet that the tests of a file share."""
+    why = redis.missing()
+    if why:
+        pytest.skip(why)
+    r = redis.RedisServer(shared_folder).start()
+    yield r
+    r.close()
 
 
 @pytest.fixture(scope="module")

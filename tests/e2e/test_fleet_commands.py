@@ -2,13 +2,11 @@
 """Commands on all nodes of a fleet: three proxies over one Redis that act as one, nodes that are away, a store that is, and who
 writes into it without being asked."""
 import json
-import os
-import signal
 import threading
 
 import pytest
 from conftest import backend, site_settings
-from harness import imap, process, redis, wait
+from harness import imap, redis, wait
 
 USERS = ("u1@example.org", "u2@example.org")
 NODES = ("px1", "px2", "px3")
@@ -16,20 +14,15 @@ STREAM = "mp:mail:cmd"
 PARTLY = 7
 
 
-@pytest.fixture(scope="module")
-def store(shared_folder):
-    why = redis.missing()
-    if why:
-        pytest.skip(why)
-    r = redis.RedisServer(shared_folder).start()
-    yield r
-    r.close()
+@pytest.fixture
+def store(shared_store):
+    return shared_store
 
 
 @pytest.fixture(scope="module")
-def three(make_shared_proxy, dovecot1, dovecot2, server_cert, shared_folder, store):
+def three(make_shared_proxy, dovecot1, dovecot2, server_cert, shared_folder, shared_store):
     return [make_shared_proxy({**site_settings(dovecot1, dovecot2, server_cert), "node": name,
-                               "fleet": redis.fleet(shared_folder, store, beat="500ms")}) for name in NODES]
+                               "fleet": redis.fleet(shared_folder, shared_store, beat="500ms")}) for name in NODES]
 
 
 @pytest.fixture
@@ -69,17 +62,6 @@ def on_all(p, *args, status=0):
     done = p.ctl_run("--fleet", "-o", "json", *args, check=False)
     assert done.returncode == status, done.stdout + done.stderr
     return json.loads(done.stdout) if done.stdout else None, done.stderr
-
-
-def die(p):
-    """At once, without a word to the others."""
-    engine = p.engine_pid()
-    p.process.signal(signal.SIGSTOP)  # or it would start another one
-    os.kill(engine, signal.SIGKILL)
-    p.process.signal(signal.SIGKILL)
-    p.process.child.wait()
-    p.process = None  # nobody asks how it ended
-    wait.until(lambda: process.has_ended(engine), "the end of its engine")
 
 
 def commands(p):
@@ -141,7 +123,7 @@ def test_a_node_that_was_away(fleet):
     """It is named; what is to hold it takes in when it is back, in order, and what was for that moment it does not."""
     first, second, third = fleet
     kills = commands(third).count("session.kill")
-    die(third)
+    third.die()
     on_all(first, "user", "lock", USERS[0], "--yes", status=PARTLY)
     on_all(first, "user", "lock", USERS[1], "--yes", status=PARTLY)
     _, said = on_all(second, "user", "unlock", USERS[1], status=PARTLY)
@@ -308,7 +290,7 @@ def test_a_move_that_one_node_cannot_do(fleet, dovecot1, dovecot2):
     login(fleet[0]).logout()
     c.shutdown()
     # A node that is away may have sessions: only --force goes on without it.
-    die(third)
+    third.die()
     wait.until(lambda: "px3" not in alive(fleet[0]), "the end of a node", 30)
     done = fleet[0].ctl_run("--fleet", "user", "move", USERS[0], "--to", dovecot2.name, "--yes", check=False)
     assert done.returncode != 0 and "px3 is away" in done.stdout + done.stderr

@@ -16,18 +16,9 @@ MOST = 12  # sessions of an address
 TRUSTED = "127.7.0.2"  # at px3
 
 
-@pytest.fixture(scope="module")
-def folder(root):
-    path = os.path.join(root, "fleet-counts")
-    os.makedirs(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def store(folder):
-    r = redis.RedisServer(os.path.join(folder, "store")).start()
-    yield r
-    r.close()
+@pytest.fixture
+def store(shared_store):
+    return shared_store
 
 
 class Checked:
@@ -58,7 +49,7 @@ def checked():
 
 
 @pytest.fixture(scope="module")
-def nodes(folder, store, dovecot1, checked):
+def nodes(shared_folder, shared_store, dovecot1, checked):
     made = []
     for name in NODES:
         settings = {
@@ -70,8 +61,8 @@ def nodes(folder, store, dovecot1, checked):
             "limits": {"sessions_per_ip": MOST, "sessions_per_user": 4, "failures_before_ban": FAILURES, "failures_before_delay": 0,
                        "trusted": [f"{TRUSTED}/32"] if name == "px3" else ["127.0.0.1/32"]},
             "timeouts": {"failure_delay": "0s"},
-            "fleet": redis.fleet(folder, store, beat="500ms", timeout="500ms", health="shared")}
-        p = Proxy(os.path.join(folder, name), settings).start()
+            "fleet": redis.fleet(shared_folder, shared_store, beat="500ms", timeout="500ms", health="shared")}
+        p = Proxy(os.path.join(shared_folder, name), settings).start()
         made.append(p)
         p.add_user(USER, "pw")
     wait.until(lambda: all(len(p.ctl("fleet", "list", "state=serving")) == len(NODES) for p in made), "nodes that know each other")
@@ -213,16 +204,6 @@ def close(clients):
         c.close()
 
 
-def die(p):
-    """At once, without a word to the others."""
-    engine = p.engine_pid()
-    p.process.signal(signal.SIGSTOP)  # or it would start another one
-    os.kill(engine, signal.SIGKILL)
-    p.process.signal(signal.SIGKILL)
-    p.process.child.wait()
-    p.process = None  # nobody asks how it ended
-
-
 def near_keys(store):
     return store.lines("KEYS", "mp:mail:near:*")
 
@@ -300,7 +281,7 @@ def test_a_node_dies(nodes):
     others = open_from(nodes[2], source, 6)
     wait.until(lambda: of_all(nodes[0], source) == MOST, "the sum")
     assert not is_welcome(nodes[0], source)
-    die(nodes[2])
+    nodes[2].die()
     wait.until(lambda: is_welcome(nodes[0], source), "room again", 15)
     nodes[2].start()
     close(clients + others)

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 
 import pytest
@@ -16,29 +15,20 @@ USERS = ("u1@example.org", "u2@example.org")
 FED = "mailproxy_fleet_streams"
 
 
-@pytest.fixture(scope="module")
-def folder(root):
-    path = os.path.join(root, "fleet-streams")
-    os.makedirs(path)
-    return path
+@pytest.fixture
+def store(shared_store):
+    return shared_store
 
 
 @pytest.fixture(scope="module")
-def store(folder):
-    r = redis.RedisServer(os.path.join(folder, "store")).start()
-    yield r
-    r.close()
-
-
-@pytest.fixture(scope="module")
-def nodes(folder, store, dovecot1):
+def nodes(shared_folder, shared_store, dovecot1):
     made = []
     for name in NODES:
         settings = {"node": name, "auth": [{"type": "users"}],
                     "listeners": [{"name": "imap", "protocol": "imap", "allow_plaintext": True}],
                     "pools": [{"name": "main", "tls": "off", "backends": [backend(dovecot1)]}],
-                    "fleet": redis.fleet(folder, store, beat="500ms", timeout="500ms")}
-        p = Proxy(os.path.join(folder, name), settings).start()
+                    "fleet": redis.fleet(shared_folder, shared_store, beat="500ms", timeout="500ms")}
+        p = Proxy(os.path.join(shared_folder, name), settings).start()
         made.append(p)
         for user in USERS:
             p.add_user(user, "pw")
@@ -98,16 +88,6 @@ def metric(p, name):
 
 def are_fed(nodes, n):
     wait.until(lambda: all(metric(p, FED) == n for p in nodes), f"{n} streams to other nodes")
-
-
-def die(p):
-    """At once, without a word to the others."""
-    engine = p.engine_pid()
-    p.process.signal(signal.SIGSTOP)  # or it would start another one
-    os.kill(engine, signal.SIGKILL)
-    p.process.signal(signal.SIGKILL)
-    p.process.child.wait()
-    p.process = None  # nobody asks how it ended
 
 
 def test_events_of_all_nodes(nodes, store, stream):
@@ -191,7 +171,7 @@ def test_too_much_at_once(nodes, stream):
 def test_nodes_come_and_go(nodes, store, stream):
     s = stream(nodes[0], "--fleet", "event", "watch")
     are_fed(nodes[1:], 1)
-    die(nodes[2])
+    nodes[2].die()
     s.wait_for(lambda r: r["node"] == "px3" and "is away" in r["text"], "that it is away")
     late = stream(nodes[1], "--fleet", "event", "watch")
     late.wait_for(lambda r: r["node"] == "px3" and "is away" in r["text"], "that it was away at the start")
@@ -209,6 +189,6 @@ def test_nodes_come_and_go(nodes, store, stream):
     # Who asked dies without a word: nobody sends anything any more.
     late.end()
     are_fed(nodes[1:], 1)
-    die(nodes[0])
+    nodes[0].die()
     are_fed(nodes[1:], 0)
     nodes[0].start()
