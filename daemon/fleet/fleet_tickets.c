@@ -69,21 +69,21 @@ static void tickets_refuse(struct fleet_tickets *t)
 static void on_tickets(void *arg, const struct redis_result *r)
 {
     struct fleet_tickets *t = arg;
-    struct ticket_secret s;
+    struct ticket_secret s = {0};
     t->call = NULL;
     if (r->err < 0)
         return;
     if (r->reply->type != REDIS_REPLY_STRING ||
         !tickets_open(t, str_n(r->reply->str, r->reply->len), &s)) {
         tickets_refuse(t);
-        return;
+    } else {
+        t->is_refused = false;
+        if (memcmp(&s, &t->last, sizeof(s)) != 0) {
+            t->last = s;
+            tls_tickets_set(t->tickets, s.secret);
+        }
     }
-    t->is_refused = false;
-    if (memcmp(&s, &t->last, sizeof(s)) != 0) {
-        t->last = s;
-        tls_tickets_set(t->tickets, s.secret);
-    }
-    explicit_bzero(&s, sizeof(s));
+    explicit_bzero(&s, sizeof(s)); /* also of one that is too old */
 }
 
 /* ---- asking ---- */
