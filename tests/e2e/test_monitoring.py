@@ -15,7 +15,7 @@ import urllib.request
 
 import pytest
 from conftest import backend
-from harness import net, process, prometheus, wait
+from harness import net, process, prometheus, redis, wait
 
 CONF = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf")
 RULES = os.path.join(CONF, "prometheus", "mailproxy.rules.yml")
@@ -41,9 +41,17 @@ def get(url):
         return answer.read().decode()
 
 
+def is_ready(url):
+    """It listens before it answers."""
+    try:
+        return bool(get(url))
+    except OSError:
+        return False
+
+
 @pytest.fixture(scope="module")
-def watched(root, dovecot1, dovecot2, server_cert):
-    """A proxy with some history: logins and failures of each kind that the figures tell apart."""
+def watched(root, shared_folder, shared_store, dovecot1, dovecot2, server_cert):
+    """A proxy of a fleet with some history: logins and failures of each kind that the figures tell apart."""
     from harness.proxy import Proxy
     cert, key = server_cert
     host = net.address()
@@ -51,7 +59,8 @@ def watched(root, dovecot1, dovecot2, server_cert):
     p = Proxy(os.path.join(root, "watched"), {
         "tls": {"certificates": [{"cert": cert, "key": key}]},
         "listeners": [{"name": n, "protocol": n, "tls": "starttls", "allow_plaintext": True} for n in PROTOCOLS],
-        "auth": [{"type": "users"}], "metrics": {"address": address},
+        "auth": [{"type": "users"}], "metrics": {"address": address}, "node": "px1",
+        "fleet": redis.fleet(shared_folder, shared_store, beat="500ms"),
         "pools": [{"name": "main", "tls": "off", "check": {"interval": "200ms", "rise": 1}, "backends": [backend(dovecot1), backend(dovecot2)]}]})
     p.start()
     p.url = f"http://{address}"
@@ -121,7 +130,7 @@ def server(folder, watched):
                 f"scrape_configs:\n  - job_name: mailproxy\n    static_configs:\n      - targets: [ '{watched.address}' ]\n")
     p = process.Process(["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
                          f"--web.listen-address={host}:{port}", "--log.level=warn"], os.path.join(folder, "prometheus.log"))
-    p.wait_for(lambda: process.can_connect(host, port), "Prometheus")
+    p.wait_for(lambda: is_ready(f"http://{host}:{port}/-/ready"), "Prometheus")
 
     def ask(path, **values):
         answer = json.loads(get(f"http://{host}:{port}/api/v1/{path}?" + urllib.parse.urlencode(values)))
