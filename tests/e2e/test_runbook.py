@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: ISC
-"""Each command of mailproxy(7) and mailproxy-runbook(7), in its order, as it stands there."""
+"""Each command of mailproxy(7), mailproxy-runbook(7) and mailproxy-fleet(7), in its order, as it stands there."""
 import os
 import re
 import subprocess
 
 import pytest
-from harness import imap, wait
+from harness import imap, redis, wait
 from harness.proxy import BUILD, ENVIRONMENT
 
 MAN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf", "man")
@@ -26,13 +26,15 @@ def commands(text):
 
 
 @pytest.fixture
-def proxy(make_proxy, settings, dovecot1, dovecot2):
-    """The names that the pages use: alice is there with a session, main/b1 and main/b2 are servers, imaps is a listener."""
+def proxy(make_proxy, settings, shared_folder, shared_store, dovecot1, dovecot2):
+    """The names that the pages use: alice is there with a session, main/b1 and main/b2 are servers, imaps is a listener, px1 is the proxy."""
     for server, name in zip(settings["pools"][0]["backends"], ("b1", "b2")):
         server["name"] = name
+    settings.update(node="px1", fleet=redis.fleet(shared_folder, shared_store, beat="500ms"))
     p = make_proxy(settings)
     p.add_user(ALICE, "secret-a")
     wait.until(lambda: all(b["health"] == "up" for b in p.ctl("backend", "list")), "the checks")
+    wait.until(lambda: p.ctl("fleet", "list"), "the store")
     m = imap.tls(p.host, p.ports["imaps"])
     m.login(ALICE, "secret-a")
     p.ctl("listener", "pause", "imaps")
@@ -40,7 +42,7 @@ def proxy(make_proxy, settings, dovecot1, dovecot2):
     m.shutdown()
 
 
-@pytest.mark.parametrize("name, least", [("mailproxy.7", 15), ("mailproxy-runbook.7", 50)])
+@pytest.mark.parametrize("name, least", [("mailproxy.7", 15), ("mailproxy-runbook.7", 55), ("mailproxy-fleet.7", 11)])
 def test_each_command_works(proxy, name, least):
     env = {**os.environ, **ENVIRONMENT, "PATH": os.path.abspath(BUILD) + ":" + os.environ["PATH"], "MAILPROXY_SOCKET": proxy.control}
     lines = [line for line in commands(page(name)) if not line.startswith(NOT_HERE)]
