@@ -231,8 +231,11 @@ static void do_move(struct app *a, enum action action)
 
 static void do_screen(struct app *a, enum action action)
 {
-    int by = action == ACTION_NEXT ? 1 : -1;
-    app_change_screen(a, (enum screen_id)((a->screen + SCREEN_COUNT + by) % SCREEN_COUNT));
+    int by = action == ACTION_NEXT ? 1 : SCREEN_COUNT - 1, to = (int)a->screen;
+    do
+        to = (to + by) % SCREEN_COUNT;
+    while (!node_has_screen(app_node(a), (enum screen_id)to)); /* the overview always is there */
+    app_change_screen(a, (enum screen_id)to);
 }
 
 static void do_view(struct app *a, enum action action)

@@ -134,8 +134,10 @@ void app_key(struct app *a, int key)
     }
     if (a->over != OVER_NONE && page_key(&a->page, key))
         return;
-    if (key >= '1' && key < '1' + SCREEN_COUNT) {
-        app_change_screen(a, (enum screen_id)(key - '1'));
+    _Static_assert(SCREEN_COUNT <= 10, "each screen has a digit");
+    int screen = key >= '1' && key <= '9' ? key - '1' : key == '0' ? 9 : SCREEN_COUNT;
+    if (screen < SCREEN_COUNT && node_has_screen(app_node(a), (enum screen_id)screen)) {
+        app_change_screen(a, (enum screen_id)screen);
         return;
     }
     const struct key_row *k = app_find_key(a, key);

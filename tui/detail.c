@@ -22,6 +22,8 @@ static const struct detail_kind {
     {PANE_LIMITS, "limit", "subject", FACET_IP, false, true, false},
     {PANE_EVENTS, NULL, NULL, FACET_SESSION, false, false, false},
     {PANE_OPS, "op", "id", FACET_COUNT, false, false, false},
+    {PANE_NODES, "fleet", "node", FACET_COUNT, false, false, false},
+    {PANE_CONFLICTS, NULL, NULL, FACET_USER, true, true, false},
 };
 
 static const struct detail_kind *detail_kind(const struct detail *d)

@@ -58,6 +58,9 @@ static const struct {
     {PANE_GROUPS, FACET_LISTENER, "listener", NULL},
     {PANE_GROUPS, FACET_CLIENT, "client", NULL},
     {PANE_GROUPS, FACET_PROTO, "proto", NULL},
+    {PANE_CONFLICTS, FACET_USER, "user", NULL},
+    {PANE_CONFLICTS, FACET_BACKEND, "backend", NULL},
+    {PANE_CONFLICTS, FACET_POOL, "pool", NULL},
 };
 
 /* The network that an address lies in: /24, or /64 of IPv6. */

@@ -17,7 +17,7 @@ enum merge_kind merge_kind(const struct command *c)
     } kinds[] = {
         {"session.top", MERGE_GROUPS},    {"event.top", MERGE_GROUPS},
         {"stats.history", MERGE_SAMPLES}, {"stats.show", MERGE_TOTALS},
-        {"system.status", MERGE_STATUS},
+        {"system.status", MERGE_STATUS},  {"fleet.list", MERGE_FIRST},
     };
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (strcmp(kinds[i].method, c->method) == 0)

@@ -9,7 +9,7 @@
 
 /* How answers to a command become one. */
 enum merge_kind {
-    MERGE_FIRST,   /* an object that one of them knows */
+    MERGE_FIRST,   /* what one of them knows for all */
     MERGE_ROWS,    /* rows of all, each with the daemon it is of */
     MERGE_GROUPS,  /* counts of the same thing are added up */
     MERGE_SAMPLES, /* counts of the same time are added up */

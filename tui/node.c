@@ -64,6 +64,17 @@ struct node *node_of_row(struct node *n, const json_t *row)
 
 /* ---- what is shown ---- */
 
+bool node_has_screen(const struct node *n, enum screen_id screen)
+{
+    const char *needs = screen_rows[screen].needs;
+    const json_t *status = n->overview.status, *one;
+    size_t i;
+    json_array_foreach (json_object_get(status, "nodes"), i, one)
+        if (client_member_text(one, needs)[0])
+            return true;
+    return !needs[0] || client_member_text(status, needs)[0];
+}
+
 void node_refresh(struct node *n)
 {
     n->next_ms = 0;

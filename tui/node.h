@@ -99,6 +99,8 @@ bool node_is_connected(const struct node *n);
 struct node *node_of_row(struct node *n, const json_t *row);
 /* Who had no part in what is shown on a screen; "" = all had. */
 const char *node_unreached(const struct node *n, enum screen_id screen);
+/* Whether there is such a screen: as its needs say, of any daemon of a whole. */
+bool node_has_screen(const struct node *n, enum screen_id screen);
 /* Reads, writes and asks for what is due on a screen. Returns ms until it wants to be called again.
  */
 int node_tick(struct node *n, enum screen_id screen, uint64_t interval_ms);

@@ -145,10 +145,12 @@ int node_init_whole(struct node *n, struct node *members, size_t n_members)
         members[i].whole = n;
         members[i].place = i;
     }
-    /* The same name may be known to each daemon: rows are told apart by both. Groups are of all. */
+    /* The same name may be known to each daemon: rows are told apart by both. Groups are of all,
+     * and each daemon of a fleet knows all nodes. */
     for (int p = 0; p < PANE_COUNT; p++) {
         struct list *l = &n->lists[p];
-        l->table.has_node = l->table.command && p != PANE_GROUPS && p != PANE_FAILURES;
+        l->table.has_node =
+            l->table.command && p != PANE_GROUPS && p != PANE_FAILURES && p != PANE_NODES;
         if (!l->table.has_node || !l->table.identity[0])
             continue;
         n->identities[p] = str_printf("%s %s", MERGE_PLACE, l->table.identity);

@@ -9,7 +9,7 @@ const struct pane_row pane_rows[PANE_COUNT] = {
 };
 
 const struct screen_row screen_rows[SCREEN_COUNT] = {
-#define S(id, name, short, pane, other) {name, short, {PANE_##pane, PANE_##other}},
+#define S(id, name, short, pane, other, needs) {name, short, {PANE_##pane, PANE_##other}, needs},
 #include "tui/panes.def"
 };
 

@@ -11,7 +11,7 @@ enum pane {
 };
 
 enum screen_id {
-#define S(id, name, short, pane, other) SCREEN_##id,
+#define S(id, name, short, pane, other, needs) SCREEN_##id,
 #include "tui/panes.def"
     SCREEN_COUNT
 };
@@ -23,6 +23,7 @@ struct pane_row {
 struct screen_row {
     const char *name, *short_name;
     enum pane panes[2]; /* the same twice: only one */
+    const char *needs;  /* member of system status; "" = nothing */
 };
 
 extern const struct pane_row pane_rows[PANE_COUNT];

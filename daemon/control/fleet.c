@@ -124,6 +124,19 @@ static void row_put_users(json_t *row, const struct fleet_users *u)
     request_put_number(row, "users_refused", users.refused);
 }
 
+/* By its name, or by its holder, which tells the two programs of an upgrade apart; NULL = own. */
+static const struct fleet_node *node_called(const struct fleet *f, const struct fleet_node *own,
+                                            const char *name)
+{
+    const struct fleet_nodes *nodes = fleet_nodes(f);
+    if (!name || strcmp(name, own->name) == 0 || strcmp(name, own->holder) == 0)
+        return own;
+    for (size_t i = 0; i < nodes->n; i++)
+        if (strcmp(nodes->v[i].holder, name) == 0)
+            return &nodes->v[i];
+    return fleet_nodes_find(nodes, name);
+}
+
 void command_fleet_show(struct request *r)
 {
     const struct fleet *f = fleet_of(r);
@@ -132,8 +145,7 @@ void command_fleet_show(struct request *r)
     if (!f)
         return;
     own_node(f, &own);
-    const struct fleet_node *n =
-        !name || strcmp(name, own.name) == 0 ? &own : fleet_nodes_find(fleet_nodes(f), name);
+    const struct fleet_node *n = node_called(f, &own, name);
     if (!n) {
         request_fail(r, -ERR_NOT_FOUND, "fleet list", "there is no node %.128s", name);
         return;
