@@ -481,6 +481,10 @@ static void login_take_spec(struct login *l, const struct login_spec *spec)
     if (spec->proxy) {
         l->proxy = *spec->proxy;
         l->spec.proxy = &l->proxy;
+        /* A server may take the client's TLS for that of this connection and then refuses STARTTLS
+         * (Dovecot 2.4): what is to be upgraded is not said to be secure. */
+        if (spec->tls == BACK_TLS_STARTTLS)
+            l->proxy.tls_version = NULL;
     }
     if (spec->source) {
         l->source = *spec->source;

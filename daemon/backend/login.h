@@ -47,7 +47,7 @@ struct login_spec {
     uint16_t port;
     enum back_tls tls;
     struct tls_client *tls_client;
-    const struct proxyhdr *proxy; /* NULL = none */
+    const struct proxyhdr *proxy; /* NULL = none; goes without the client's TLS before STARTTLS */
     bool is_proxy_v2;
     bool is_connect_untimed; /* connect_us may stay 0: where the server speaks first the login hears
                                 of the connect by its greeting, see conn_connect_unheard */
