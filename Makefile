@@ -18,7 +18,7 @@ CHECK_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xd
 	nginx libnginx-mod-mail redis-server redis-tools redis-sentinel iproute2 prometheus fail2ban zsh fish socat jq git swaks libnet-ssleay-perl isync fetchmail msmtp neomutt e2fsprogs valgrind strace
 LINT_PACKAGES = $(BUILD_PACKAGES) libcmocka-dev python3 git cppcheck clang-format shellcheck universal-ctags man-db mandoc
 FUZZ_PACKAGES = $(BUILD_PACKAGES) clang libclang-rt-dev llvm
-DEB_PACKAGES = $(BUILD_PACKAGES) git debhelper dh-apparmor lintian
+DEB_PACKAGES = $(BUILD_PACKAGES) build-essential git debhelper dh-apparmor lintian
 BENCH_PACKAGES = $(BUILD_PACKAGES) python3 openssl nginx libnginx-mod-mail haproxy dovecot-core \
 	dovecot-imapd dovecot-pop3d dovecot-submissiond strace valgrind
 
