@@ -10,7 +10,7 @@ static void ban_settle(struct limits *l, const struct config_limits *c, const st
     struct limit_source *s = limit_source_find(t, a);
     if (s && s->past) {
         s->past->ban_due_ms = 0;
-        limits_clear_failures(s->past);
+        limit_past_clear_failures(s->past);
     }
     if (s)
         limits_settle_source(l, t, s, c, now_ms);

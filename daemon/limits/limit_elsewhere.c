@@ -28,7 +28,7 @@ static bool source_part(struct limits *l, const struct config_limits *c,
     uint64_t most = limits_first_failures(c, limits_failures(l, c, &s->addr));
     ret->kind = LIMIT_SHARE_ADDRESS;
     ret->sessions = s->sessions;
-    ret->failures = limits_count_failures(s->past, c, now_ms);
+    ret->failures = limit_past_failures(s->past, c, now_ms);
     uint32_t by_sessions = near_weight(s->sessions, max);
     uint32_t by_failures = near_weight(ret->failures, most);
     ret->weight = by_sessions > by_failures ? by_sessions : by_failures;

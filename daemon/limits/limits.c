@@ -4,8 +4,6 @@
 
 #include "base/hash.h"
 
-#define LIMITS_MINUTE_MS 60000
-#define LIMITS_LEVEL_MAX 4000000u /* 4,000 logins a minute, far over any limit, in 1/1000 */
 #define LIMITS_DELAY_LEAST_MS 1000
 
 /* ---- stripes ---- */
@@ -35,83 +33,14 @@ struct limit_users *limits_lock_users(struct limits *l, const char *user)
     return t;
 }
 
-/* ---- the rate: a bucket that leaks one minute's logins in a minute ---- */
-
-static uint32_t level_now(const struct limit_past *p, uint64_t rate, uint64_t now_ms)
-{
-    if (!p || rate == 0)
-        return 0;
-    uint64_t since = now_ms > p->level_at_ms ? now_ms - p->level_at_ms : 0;
-    if (since >= LIMITS_MINUTE_MS)
-        return 0;
-    uint64_t leaked = rate * 1000 * since / LIMITS_MINUTE_MS;
-    return leaked < p->level_milli ? p->level_milli - (uint32_t)leaked : 0;
-}
-
-/* ---- failures: those of a window that begins with the first ---- */
-
-static bool failures_are_over(const struct limit_past *p, const struct config_limits *c,
-                              uint64_t now_ms)
-{
-    return now_ms >= p->failures_since_ms + c->failure_window_ms;
-}
-
-void limits_clear_failures(struct limit_past *p)
-{
-    p->failures = 0;
-    p->guesses = (struct distinct){0};
-}
-
-/* Beyond those that are to be expected of as many people. */
-static uint32_t failures_count(const struct limit_past *p)
-{
-    uint32_t n_oks = distinct_count(&p->oks);
-    return p->failures > n_oks ? p->failures - n_oks : 0;
-}
-
-uint32_t limits_count_failures(const struct limit_past *p, const struct config_limits *c,
-                               uint64_t now_ms)
-{
-    return !p || failures_are_over(p, c, now_ms) ? 0 : failures_count(p);
-}
-
-static bool users_are_over(const struct limit_past *p, const struct config_limits *c,
-                           uint64_t now_ms)
-{
-    return p->users_since_ms == 0 || now_ms >= p->users_since_ms + c->spray_window_ms;
-}
-
 /* ---- what is kept ---- */
-
-static uint64_t latest(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* When nothing of it will count any more; now or earlier = already so. */
-static uint64_t past_keep_until(const struct limit_past *p, const struct config_limits *c,
-                                uint64_t rate, uint64_t now_ms)
-{
-    uint64_t until = p->ban_due_ms;
-    if (p->failures > 0 && !failures_are_over(p, c, now_ms))
-        until = latest(until, p->failures_since_ms + c->failure_window_ms);
-    if (level_now(p, rate, now_ms) > 0)
-        until = latest(until, p->level_at_ms + LIMITS_MINUTE_MS);
-    if (c->users_before_ban > 0 && !users_are_over(p, c, now_ms))
-        until = latest(until, p->users_since_ms + c->spray_window_ms);
-    if (p->source->sessions > 0 && p->news_ms)
-        until = latest(until, p->news_ms + RULE_NEWS_MS);
-    if (p->source->sessions > 0 && p->refused > 0) /* for operators, as long as it is there */
-        until = latest(until, now_ms + LIMITS_MINUTE_MS);
-    return until;
-}
 
 void limits_keep_source(struct limits *l, struct limit_sources *t, struct limit_source *s,
                         const struct config_limits *c, uint64_t now_ms)
 {
     uint64_t until = 0;
     if (s->past)
-        until = past_keep_until(s->past, c, limits_login_rate(l, c, &s->addr), now_ms);
+        until = limit_past_keep_until(s->past, c, limits_login_rate(l, c, &s->addr), now_ms);
     limit_source_settle(t, s, until, now_ms);
 }
 
@@ -254,12 +183,6 @@ static void verdict_source(struct limit_source *s, enum limit_kind kind, const c
     (void)str_copy(ret->text, sizeof(ret->text), str_of(text));
 }
 
-/* Its failures have led to a ban that its owner is making. */
-static bool source_is_banned(const struct limit_source *s, uint64_t now_ms)
-{
-    return s->past && now_ms < s->past->ban_due_ms;
-}
-
 void limits_connect(struct limits *l, const struct config_limits *c, const struct addr *a,
                     uint64_t now_ms, struct limit_verdict *ret)
 {
@@ -273,7 +196,7 @@ void limits_connect(struct limits *l, const struct config_limits *c, const struc
         pthread_mutex_unlock(&t->lock);
         return;
     }
-    if (source_is_banned(s, now_ms)) {
+    if (limit_past_is_banned(s->past, now_ms)) {
         ret->kind = LIMIT_BAN;
     } else if (max && sessions_of_all(s->sessions, s->near) >= max) {
         verdict_source(s, LIMIT_ADDRESS_SESSIONS, "Too many connections from your address.", now_ms,
@@ -308,17 +231,15 @@ static bool source_take_rate(struct limit_source *s, uint64_t rate, uint64_t now
 {
     if (rate == 0)
         return true;
-    uint32_t level = level_now(s->past, rate, now_ms);
+    uint32_t level = limit_past_level(s->past, rate, now_ms);
     if (level + 1000 > rate * 1000) {
         verdict_source(s, LIMIT_RATE, "Too many logins from your address, try again later.", now_ms,
                        ret);
         return false;
     }
     struct limit_past *p = limit_source_past(s);
-    if (p) {
-        p->level_milli = level < LIMITS_LEVEL_MAX ? level + 1000 : level;
-        p->level_at_ms = now_ms;
-    }
+    if (p)
+        limit_past_add_login(p, level, now_ms);
     return true;
 }
 
@@ -335,7 +256,7 @@ static bool limits_admit_from(struct limits *l, const struct config_limits *c, c
         pthread_mutex_unlock(&t->lock);
         return true;
     }
-    bool is_banned = source_is_banned(s, now_ms);
+    bool is_banned = limit_past_is_banned(s->past, now_ms);
     if (is_banned)
         ret->kind = LIMIT_BAN;
     bool may = !is_banned && source_take_rate(s, rate, now_ms, ret);
@@ -448,39 +369,10 @@ static void fail_user(struct limits *l, const struct config_limits *c, const str
         ret->n_addresses = distinct_count(&e->addresses);
     }
     pthread_mutex_unlock(&l->guesses_lock);
-    ret->delay_ms =
-        latest(ret->delay_ms, delay_grown(c->passwords_before_delay, ret->n_passwords, delay_ms));
+    uint64_t grown_ms = delay_grown(c->passwords_before_delay, ret->n_passwords, delay_ms);
+    if (grown_ms > ret->delay_ms)
+        ret->delay_ms = grown_ms;
     ret->is_guessed_at = ret->n_passwords > c->passwords_before_delay && !was_known;
-}
-
-/* One failure more, with the user that failed (NULL or "" = unknown). */
-static void past_fail(struct limits *l, struct limit_past *p, const struct config_limits *c,
-                      const char *user, uint32_t credentials, uint64_t now_ms,
-                      struct limit_failure *ret)
-{
-    if (p->failures == 0 || failures_are_over(p, c, now_ms)) {
-        limits_clear_failures(p);
-        p->failures_since_ms = now_ms;
-    }
-    /* A repeat of the same credentials is no further guess. Of hundreds of credentials (the phones
-     * of an office after a change of passwords) some look like repeats of others, until nothing can
-     * be told and all count. */
-    if (credentials == 0 || distinct_add(&p->guesses, credentials) || distinct_is_full(&p->guesses))
-        p->failures++;
-    if (!user || !*user || c->users_before_ban == 0)
-        return;
-    if (users_are_over(p, c, now_ms)) {
-        p->fails = p->oks = (struct distinct){0};
-        p->users_since_ms = now_ms ? now_ms : 1;
-    }
-    bool is_other = distinct_add(&p->fails, (uint32_t)hash_sip(l->key, str_of(user)));
-    uint32_t n = distinct_count(&p->fails);
-    ret->is_spraying = is_other && n >= c->users_before_ban && n > distinct_count(&p->oks);
-}
-
-static uint32_t failures_of_all(uint32_t here, uint32_t others)
-{
-    return here > UINT32_MAX - others ? UINT32_MAX : here + others;
 }
 
 static void fail_source(struct limits *l, const struct config_limits *c, const struct addr *a,
@@ -497,23 +389,25 @@ static void fail_source(struct limits *l, const struct config_limits *c, const s
     struct limit_past *p = s ? limit_source_past(s) : NULL;
     uint32_t others = s && s->near ? s->near->failures : 0, count = 0;
     if (p) {
-        past_fail(l, p, c, user, credentials, now_ms, ret);
-        count = failures_of_all(failures_count(p), others);
-        ret->n = ret->is_spraying ? distinct_count(&p->fails) : p->failures + others;
+        uint32_t hash = user && *user ? (uint32_t)hash_sip(l->key, str_of(user)) : 0;
+        struct limit_past_failure f =
+            limit_past_fail(p, c, user && *user ? &hash : NULL, credentials, now_ms);
+        count = f.failures > UINT32_MAX - others ? UINT32_MAX : f.failures + others;
+        ret->is_spraying = f.is_spraying;
+        ret->n = f.is_spraying ? f.users : p->failures + others;
         ret->delay_ms = limits_delay(c, count, delay_ms);
-        if (limits_is_near(near_nodes(&l->n_nodes), failures_count(p),
-                           limits_first_failures(c, most)))
+        if (limits_is_near(near_nodes(&l->n_nodes), f.failures, limits_first_failures(c, most)))
             (void)limit_near_take(&t->near, &t->n_near, &s->near, s);
     }
     if (p && (ret->is_spraying || count >= most)) {
         struct rule_hit hit = {0};
         ret->is_banned = true;
-        if (!rules_hit(&l->bans, a, NULL, now_ms, &hit) && !source_is_banned(s, now_ms)) {
+        if (!rules_hit(&l->bans, a, NULL, now_ms, &hit) && !limit_past_is_banned(s->past, now_ms)) {
             ret->is_ban_due = true;
             p->ban_due_ms = now_ms + LIMITS_BAN_DUE_MS;
         }
         (void)str_copy(ret->text, sizeof(ret->text), str_of(hit.text));
-        limits_clear_failures(p);
+        limit_past_clear_failures(p);
     }
     if (s)
         limits_settle_source(l, t, s, c, now_ms);
@@ -576,7 +470,7 @@ static void sources_expire(struct limits *l, struct limit_sources *t, const stru
         struct limit_source *s = CONTAINER_OF(it, struct limit_past, timer.link)->source;
         uint64_t rate = limits_login_rate(l, c, &s->addr);
         list_del(it);
-        limit_source_settle(t, s, past_keep_until(s->past, c, rate, now_ms), now_ms);
+        limit_source_settle(t, s, limit_past_keep_until(s->past, c, rate, now_ms), now_ms);
     }
     pthread_mutex_unlock(&t->lock);
 }
@@ -611,9 +505,9 @@ struct limit_source_facts limits_look_source(struct limits *l, const struct conf
                                         .failures_elsewhere = s->near ? s->near->failures : 0};
     if (p) {
         f.refused = p->refused;
-        f.logins = (level_now(p, rate, now_ms) + 999) / 1000;
-        f.failures = limits_count_failures(p, c, now_ms);
-        f.users = users_are_over(p, c, now_ms) ? 0 : distinct_count(&p->fails);
+        f.logins = (limit_past_level(p, rate, now_ms) + 999) / 1000;
+        f.failures = limit_past_failures(p, c, now_ms);
+        f.users = limit_past_users(p, c, now_ms);
     }
     pthread_mutex_unlock(&t->lock);
     return f;

@@ -2,6 +2,7 @@
 /* Inside of limits: what limits.c and those beside it share. */
 #pragma once
 
+#include "limits/limit_past.h"
 #include "limits/limits.h"
 
 /* Is it an address that counts? UNIX sockets do not. */
@@ -15,15 +16,9 @@ void limits_keep_source(struct limits *l, struct limit_sources *t, struct limit_
 /* The same, and the stripe is unlocked. */
 void limits_settle_source(struct limits *l, struct limit_sources *t, struct limit_source *s,
                           const struct config_limits *c, uint64_t now_ms);
-/* The failures so far led to something, or are over. */
-void limits_clear_failures(struct limit_past *p);
 /* Failures of an address before a ban. RULE_KEEP: they are not configured to lead to one; 0: they
  * lead to nothing. */
 uint64_t limits_failures(struct limits *l, const struct config_limits *c, const struct addr *a);
-/* Those of an address that count, beyond those that are to be expected of as many people; 0 when
- * their window is over. p may be NULL. */
-uint32_t limits_count_failures(const struct limit_past *p, const struct config_limits *c,
-                               uint64_t now_ms);
 
 #define LIMITS_NEAR_LEAST 2 /* a single session, or a typing error, is nobody's business */
 
