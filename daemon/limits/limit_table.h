@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The addresses and users that limits count, in stripes: each has a lock of its own, so that the
- * workers seldom wait for one another. What holds of an entry is decided in limits.c. */
+ * workers seldom wait for one another. What holds of an entry is decided in limit_past.c and
+ * limits.c. */
 #pragma once
 
 #include <pthread.h>

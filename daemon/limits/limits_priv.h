@@ -28,6 +28,13 @@ static inline bool limits_is_near(unsigned n_nodes, uint64_t n, uint64_t max)
 {
     return n_nodes > 1 && n >= LIMITS_NEAR_LEAST && max > 0 && 2 * n * n_nodes >= max;
 }
+
+/* Of how many nodes limits_is_near has to think: limits.n_nodes or .n_nodes_users. */
+static inline unsigned limits_nodes(const _Atomic unsigned *n_nodes)
+{
+    return atomic_load_explicit(n_nodes, memory_order_relaxed);
+}
+
 /* The first number of failures that something follows from; 0 = none. most: see limits_failures. */
 static inline uint64_t limits_first_failures(const struct config_limits *c, uint64_t most)
 {
