@@ -2,6 +2,7 @@
 /* audit list. */
 #include "base/clock.h"
 #include "rpc/handlers.h"
+#include "rpc/page.h"
 #include "runtime/state.h"
 
 #define AUDIT_ROWS 100
@@ -11,17 +12,16 @@
 
 struct audit_list {
     struct work work;
-    struct filter *filter; /* NULL = all */
-    bool is_counted;       /* a part of the list: rows before and behind it are counted */
-    uint64_t before, offset, limit, last, n_looked, n_matched;
+    struct page page;
+    uint64_t before, last;       /* ids: older than this one; the last one looked at */
     uint64_t since_ms, until_ms; /* wall clock; 0 = any */
     json_t *rows;
 };
 
 static bool audit_list_is_full(const struct audit_list *l)
 {
-    return !l->is_counted &&
-           (json_array_size(l->rows) == l->limit || l->n_looked == AUDIT_LOOKED_MAX);
+    const struct page *p = &l->page;
+    return !p->is_counted && (p->n == p->limit || p->seen == AUDIT_LOOKED_MAX);
 }
 
 static json_t *audit_row(const struct store_audit *a)
@@ -39,29 +39,23 @@ static json_t *audit_row(const struct store_audit *a)
     return row;
 }
 
-static bool audit_list_is_in_part(const struct audit_list *l)
-{
-    return l->n_matched >= l->offset && json_array_size(l->rows) < l->limit;
-}
-
 static bool audit_list_one(void *arg, const struct store_audit *a)
 {
     struct audit_list *l = arg;
+    struct page *p = &l->page;
     if (a->at_ms < l->since_ms)
         return false;
     if (l->until_ms && a->at_ms > l->until_ms) {
         l->last = a->id;
-        l->n_looked++;
+        p->seen++;
         return !audit_list_is_full(l);
     }
-    json_t *row = l->filter || audit_list_is_in_part(l) ? audit_row(a) : NULL;
-    bool is_match = !l->filter || (row && filter_match(l->filter, command_row_get, row));
-    if (!l->is_counted || audit_list_is_in_part(l))
+    bool is_wanted = page_wants(p);
+    json_t *row = p->filter || is_wanted ? audit_row(a) : NULL;
+    if (!p->is_counted || is_wanted)
         l->last = a->id;
-    l->n_looked++;
-    if (is_match && row && audit_list_is_in_part(l))
-        (void)json_array_append(l->rows, row);
-    l->n_matched += is_match;
+    if (page_match(p, row) && is_wanted)
+        p->n += json_array_append(l->rows, row) == 0;
     json_decref(row);
     return !audit_list_is_full(l);
 }
@@ -70,67 +64,54 @@ static int audit_list_run(struct work *w)
 {
     struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
     return store_audit_each(work_control(w)->host->store, l->before,
-                            l->is_counted ? AUDIT_COUNTED_MAX : AUDIT_LOOKED_MAX, audit_list_one,
-                            l);
+                            l->page.is_counted ? AUDIT_COUNTED_MAX : AUDIT_LOOKED_MAX,
+                            audit_list_one, l);
 }
 
 static void audit_list_done(struct work *w)
 {
     char cursor[32];
     struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
+    const struct page *p = &l->page;
     if (work_fail(w))
         return;
-    bool has_more = audit_list_is_full(l) && l->last > 1;
     (void)snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)l->last);
-    if (l->is_counted) {
-        has_more = l->n_matched > l->offset + json_array_size(l->rows);
-        json_t *answer =
-            json_pack("{s:o, s:b, s:I, s:I}", "rows", STEAL(l->rows), "more", has_more, "seen",
-                      (json_int_t)l->n_looked, "matched", (json_int_t)l->n_matched);
-        if (has_more)
-            request_set_text(answer, "cursor", cursor);
-        request_answer(w->request, answer);
-        return;
-    }
-    request_rows(w->request, STEAL(l->rows), has_more ? cursor : NULL);
+    if (p->is_counted)
+        page_answer(p, w->request, STEAL(l->rows), page_has_more(p) ? cursor : NULL);
+    else
+        request_rows(w->request, STEAL(l->rows),
+                     audit_list_is_full(l) && l->last > 1 ? cursor : NULL);
 }
 
 static void audit_list_fini(struct work *w)
 {
-    const struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
-    filter_unref(l->filter);
+    struct audit_list *l = CONTAINER_OF(w, struct audit_list, work);
+    page_fini(&l->page);
     json_decref(l->rows);
 }
 
 void command_audit_list(struct request *r)
 {
     uint64_t before = 0;
-    struct filter *filter = NULL;
-    size_t n;
-    const struct filter_field *fields = command_filter_fields(r->command, &n);
+    struct page page;
     const char *cursor = request_text(r, "cursor");
     if (cursor && (str_to_u64(str_of(cursor), INT64_MAX, &before) < 0 || before == 0)) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "this cursor is of no list");
         return;
     }
-    if (request_filter(r, "filter", fields, n, &filter) < 0)
+    if (page_init(&page, r, AUDIT_ROWS, AUDIT_ROWS_MAX) < 0)
         return;
     struct audit_list *l =
         work_new(r->rpc, r, sizeof(*l), audit_list_run, audit_list_done, audit_list_fini);
     if (!l) {
-        filter_unref(filter);
+        page_fini(&page);
         return;
     }
     uint64_t now = clock_wall_ms(), since = request_number(r, "since", now);
     l->since_ms = since < now ? now - since : 0;
     l->until_ms = request_has(r, "until") ? now - request_number(r, "until", 0) : 0;
-    l->filter = filter;
+    l->page = page;
     l->before = before;
-    l->is_counted = request_has(r, "offset") && !cursor;
-    l->offset = l->is_counted ? request_number(r, "offset", 0) : 0;
-    l->limit = request_number(r, "limit", AUDIT_ROWS);
-    if (l->limit == 0 || l->limit > AUDIT_ROWS_MAX)
-        l->limit = AUDIT_ROWS_MAX;
     l->rows = json_array();
     work_post(&l->work, NULL);
 }

@@ -213,11 +213,9 @@ static void ban_clear(struct request *r, struct filter *filter, struct rule_edit
 
 void command_ban_clear(struct request *r)
 {
-    size_t n;
     struct rule_edit edit;
     struct filter *filter = NULL;
-    const struct filter_field *fields = command_filter_fields(commands_find_method("ban.list"), &n);
-    if (request_filter(r, "filter", fields, n, &filter) < 0)
+    if (request_filter_rows(r, "ban.list", &filter) < 0)
         return;
     if (!filter && !request_bool(r, "all"))
         request_fail(r, -ERR_MISSING_PARAM, NULL, "say which bans, or all");

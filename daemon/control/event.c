@@ -4,20 +4,13 @@
 
 #include "base/clock.h"
 #include "rpc/handlers.h"
+#include "rpc/page.h"
 #include "rpc/table_json.h"
 #include "runtime/state.h"
 
 #define EVENT_ROWS 100
 #define EVENT_ROWS_MAX 1000
 #define EVENT_MINUTE_MS 60000
-
-/* The fields of a filter of events, the same for all these commands. */
-static int event_filter(struct request *r, struct filter **ret)
-{
-    size_t n;
-    const struct filter_field *fields = command_filter_fields(commands_find("event", "watch"), &n);
-    return request_filter(r, "filter", fields, n, ret);
-}
 
 /* How many of the kept events are to be sent first, and from which on. */
 struct event_watch {
@@ -72,7 +65,7 @@ void command_event_watch(struct request *r)
         request_fail(r, -ERR_UNSUPPORTED, NULL, NULL);
         return;
     }
-    if (event_filter(r, &filter) < 0)
+    if (request_filter_rows(r, "event.watch", &filter) < 0)
         return;
     struct event_watch *w = calloc(1, sizeof(*w));
     if (!w) {
@@ -116,9 +109,8 @@ static bool event_list_one(void *arg, const struct event_view *e)
 static void event_list_done(void *arg, uint64_t seen)
 {
     struct event_list *l = arg;
-    size_t n = json_array_size(l->rows);
-    request_answer(l->request, json_pack("{s:o, s:b, s:I, s:I}", "rows", l->rows, "more", 0, "seen",
-                                         (json_int_t)seen, "matched", (json_int_t)n));
+    const struct page page = {.seen = seen, .matched = json_array_size(l->rows)};
+    page_answer(&page, l->request, l->rows, NULL);
     free(l);
 }
 
@@ -139,7 +131,7 @@ static size_t event_limit(const struct request *r, const char *name)
 void command_event_list(struct request *r)
 {
     struct filter *filter = NULL;
-    if (event_filter(r, &filter) < 0)
+    if (request_filter_rows(r, "event.watch", &filter) < 0)
         return;
     struct event_list *l = calloc(1, sizeof(*l));
     const struct event_scan scan = {.since_ms = request_number(r, "since", 0),
@@ -233,15 +225,14 @@ static void event_top_done(void *arg, uint64_t seen)
     struct event_top *t = arg;
     struct request *r = t->request;
     const char *sort = request_text(r, "sort");
-    size_t n = json_array_size(t->rows);
+    const struct page page = {.seen = seen, .matched = json_array_size(t->rows)};
     if (table_sort(t->rows, sort ? sort : "-last") < 0) {
         event_top_free(t);
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return;
     }
     table_cut(t->rows, event_limit(r, "limit"));
-    request_answer(r, json_pack("{s:O, s:b, s:I, s:I}", "rows", t->rows, "more", 0, "seen",
-                                (json_int_t)seen, "matched", (json_int_t)n));
+    page_answer(&page, r, STEAL(t->rows), NULL);
     event_top_free(t);
 }
 
@@ -272,7 +263,7 @@ void command_event_top(struct request *r)
     struct filter *filter = NULL;
     const json_t *by = request_list(r, "by"), *name;
     size_t i;
-    if (event_filter(r, &filter) < 0)
+    if (request_filter_rows(r, "event.watch", &filter) < 0)
         return;
     struct event_top *t = calloc(1, sizeof(*t));
     if (!t) {

@@ -9,6 +9,7 @@
 
 #include "rpc/client.h"
 #include "rpc/handlers.h"
+#include "rpc/page.h"
 #include "runtime/state.h"
 
 #define LISTING_IDLE_MS 60000
@@ -128,7 +129,7 @@ static uint64_t row_skip(const struct control *c)
 
 static int listing_write(struct listing *l, const struct session_row *row)
 {
-    int err = l->rows.len == 0 ? buf_append_str(&l->rows, STR("{\"rows\":[")) : 0;
+    int err = l->rows.len == 0 ? page_begin(&l->rows) : 0;
     if (err == 0 && l->n_rows > 0)
         err = buf_append_char(&l->rows, ',');
     if (err == 0)
@@ -140,15 +141,12 @@ static int listing_write(struct listing *l, const struct session_row *row)
 /* Answers with a page; frees the listing when nothing is left. */
 static void listing_answer(struct listing *l, bool has_more)
 {
-    int err = l->rows.len == 0 ? buf_append_str(&l->rows, STR("{\"rows\":[")) : 0;
+    char cursor[24];
+    const struct page page = {.seen = l->seen, .matched = l->matched};
+    (void)snprintf(cursor, sizeof(cursor), "%llu", (unsigned long long)l->ask.number);
+    int err = l->rows.len == 0 ? page_begin(&l->rows) : 0;
     if (err == 0)
-        err = buf_printf(&l->rows, "],\"more\":%s,\"seen\":%llu,\"matched\":%llu",
-                         has_more ? "true" : "false", (unsigned long long)l->seen,
-                         (unsigned long long)l->matched);
-    if (err == 0 && has_more)
-        err = buf_printf(&l->rows, ",\"cursor\":\"%llu\"", (unsigned long long)l->ask.number);
-    if (err == 0)
-        err = buf_append_char(&l->rows, '}');
+        err = page_end(&page, &l->rows, has_more ? cursor : NULL);
     if (err < 0) {
         listing_fail(l, err);
         return;

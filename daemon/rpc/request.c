@@ -82,6 +82,14 @@ int request_filter(struct request *r, const char *name, const struct filter_fiel
     return 0;
 }
 
+int request_filter_rows(struct request *r, const char *method, struct filter **ret_filter)
+{
+    size_t n;
+    const struct command *list = method ? commands_find_method(method) : r->command;
+    const struct filter_field *fields = command_filter_fields(list, &n);
+    return request_filter(r, "filter", fields, n, ret_filter);
+}
+
 /* ---- answers ---- */
 
 json_t *request_json(struct str s)

@@ -109,6 +109,10 @@ const json_t *request_list(const struct request *r, const char *name);
  * the request is answered and -ERR_x returned. */
 int request_filter(struct request *r, const char *name, const struct filter_field *fields,
                    size_t n_fields, struct filter **ret_filter) NODISCARD;
+/* The same for the argument "filter" of what picks rows of a list: method is the list's, NULL =
+ * that of r itself. */
+int request_filter_rows(struct request *r, const char *method,
+                        struct filter **ret_filter) NODISCARD;
 
 /* ---- answers: exactly one; each takes over what it gets and drops a reference of r ---- */
 

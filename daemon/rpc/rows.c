@@ -4,6 +4,7 @@
 
 #include "base/container/heap.h"
 #include "rpc/json_text.h"
+#include "rpc/page.h"
 #include "rpc/rpc.h"
 #include "rpc/table_json.h"
 
@@ -25,19 +26,18 @@ struct rows_job {
     struct list link;
     struct loop_slice slice;
     struct request *request;
-    struct filter *filter; /* NULL = all */
-    const char *sort;      /* of the request; NULL = in the order of the lists */
+    struct page page;
+    const char *sort; /* of the request; NULL = in the order of the lists */
     struct rows_source sources[ROWS_SOURCES_MAX];
     size_t n, at; /* sources; the one under way */
     struct safe_iter walk;
     struct rows_kept *kept; /* with sort a heap of the first ones, the last of them on top */
-    size_t n_kept, cap, page;
-    /* Rows passed over. With sort their keys are found first, without texts; a second walk takes
-     * the rows between the keys of the page's first and last one. */
-    size_t offset;
+    size_t n_kept, cap;
+    /* With sort and an offset the keys are found first, without texts; a second walk takes the rows
+     * between the keys of the page's first and last one. */
     bool is_second;
     struct rows_kept first, last;
-    size_t seen, matched, n_sorted, n_written;
+    size_t n_sorted, n_written;
     struct buf text; /* the answer */
     _Alignas(max_align_t) char copy[ROWS_COPY_BYTES];
 };
@@ -72,7 +72,7 @@ static void rows_free(struct rows_job *j)
     rows_end(j);
     list_del(&j->link);
     loop_unslice(&j->slice);
-    filter_unref(j->filter);
+    page_fini(&j->page);
     for (size_t i = j->n_written; i < j->n_kept; i++)
         rows_kept_fini(&j->kept[i]);
     rows_kept_fini(&j->first);
@@ -110,7 +110,7 @@ static void rows_begin(struct rows_job *j);
 /* Only the keys are known so far. */
 static bool rows_is_of_keys(const struct rows_job *j)
 {
-    return j->sort && j->offset > 0 && !j->is_second;
+    return j->sort && j->page.offset > 0 && !j->is_second;
 }
 
 /* Forgets the keys but those of the page's ends, and begins the second walk. */
@@ -119,7 +119,7 @@ static void on_rows_narrow(struct loop_slice *s)
     struct rows_job *j = CONTAINER_OF(s, struct rows_job, slice);
     for (int i = 0; i < ROWS_FORGOTTEN && j->n_kept > 0; i++) {
         struct rows_kept k = j->kept[--j->n_kept];
-        bool is_last = !j->last.key.position, is_first = j->n_kept == j->offset;
+        bool is_last = !j->last.key.position, is_first = j->n_kept == j->page.offset;
         if (is_last)
             j->last = k;
         if (is_first)
@@ -137,7 +137,7 @@ static void on_rows_narrow(struct loop_slice *s)
         return;
     }
     rows_end(j);
-    j->seen = j->matched = j->at = 0;
+    j->page.seen = j->page.matched = j->at = 0;
     s->step = on_rows_slice;
     rows_begin(j);
 }
@@ -156,40 +156,27 @@ static void on_rows_sort(struct loop_slice *s)
 
 /* ---- third: written ---- */
 
-static int rows_write(struct rows_job *j)
-{
-    struct rows_kept *k = &j->kept[j->n_written];
-    int err = j->n_written > 0 ? buf_append_char(&j->text, ',') : 0;
-    if (err == 0)
-        err = buf_append_c(&j->text, k->text);
-    rows_kept_fini(k);
-    j->n_written++;
-    return err;
-}
-
-/* Room for all of them at once: growing a large buffer takes long. */
-static int rows_write_begin(struct rows_job *j)
-{
-    int err = buf_reserve(&j->text, j->n_kept * ROWS_BYTES);
-    return err == 0 ? buf_append_str(&j->text, STR("{\"rows\":[")) : err;
-}
-
-static int rows_write_end(struct rows_job *j)
-{
-    return buf_printf(&j->text, "],\"more\":false,\"seen\":%zu,\"matched\":%zu}", j->seen,
-                      j->matched);
-}
-
 static void on_rows_write(struct loop_slice *s)
 {
     struct rows_job *j = CONTAINER_OF(s, struct rows_job, slice);
-    int err = j->text.len == 0 ? rows_write_begin(j) : 0;
-    for (int i = 0; i < ROWS_PIECE && j->n_written < j->n_kept && err == 0; i++)
-        err = rows_write(j);
+    int err = 0;
+    if (j->text.len == 0) /* room for all at once: growing a large buffer takes long */
+        err = buf_reserve(&j->text, j->n_kept * ROWS_BYTES);
+    if (err == 0 && j->text.len == 0)
+        err = page_begin(&j->text);
+    for (int i = 0; i < ROWS_PIECE && j->n_written < j->n_kept && err == 0; i++) {
+        struct rows_kept *k = &j->kept[j->n_written];
+        if (j->n_written > 0)
+            err = buf_append_char(&j->text, ',');
+        if (err == 0)
+            err = buf_append_c(&j->text, k->text);
+        rows_kept_fini(k);
+        j->n_written++;
+    }
     if (err == 0 && j->n_written < j->n_kept)
         return;
     if (err == 0)
-        err = rows_write_end(j);
+        err = page_end(&j->page, &j->text, NULL);
     if (err < 0) {
         rows_fail(j);
         return;
@@ -226,26 +213,22 @@ static int rows_kept_init(struct rows_kept *k, const struct table_key *key, cons
     return 0;
 }
 
-/* Whether a row is passed over: those before the page are counted only. */
-static bool rows_is_passed(const struct rows_job *j, const struct table_key *key)
-{
-    if (!j->sort)
-        return j->matched <= j->offset;
-    return j->is_second &&
-           (table_key_order(key, &j->first.key) < 0 || table_key_order(key, &j->last.key) > 0);
-}
-
 static int rows_keep(struct rows_job *j, json_t *row)
 {
     struct table_key key = {.row = row};
     struct rows_kept kept;
-    size_t most = rows_is_of_keys(j) ? j->offset + j->page : j->page;
+    size_t most = rows_is_of_keys(j) ? j->page.offset + j->page.limit : j->page.limit;
     bool is_full = j->n_kept == most;
-    if (j->sort)
-        key = table_key_of(row, j->sort, j->matched);
-    if (rows_is_passed(j, &key) ||
-        (is_full && (!j->sort || table_key_order(&key, &j->kept[0].key) >= 0)))
+    bool is_before_page = !j->sort && j->page.matched <= j->page.offset;
+    if (is_before_page || (is_full && !j->sort))
         return 0;
+    if (j->sort) {
+        key = table_key_of(row, j->sort, j->page.matched);
+        bool is_outside = j->is_second && (table_key_order(&key, &j->first.key) < 0 ||
+                                           table_key_order(&key, &j->last.key) > 0);
+        if (is_outside || (is_full && table_key_order(&key, &j->kept[0].key) >= 0))
+            return 0;
+    }
     if ((!is_full && rows_make_room(j) < 0) ||
         rows_kept_init(&kept, &key, rows_is_of_keys(j) ? NULL : row) < 0)
         return -ERR_NOMEM;
@@ -261,23 +244,6 @@ static int rows_keep(struct rows_job *j, json_t *row)
     if (j->sort)
         heap_sift_up(&h, j->n_kept - 1);
     return 0;
-}
-
-static int rows_take(struct rows_job *j, const struct list *node)
-{
-    const struct rows_source *source = &j->sources[j->at];
-    json_t *row =
-        source->copy ? source->copied(source->arg, j->copy) : source->row(source->arg, node);
-    int err = 0;
-    if (!row)
-        return 0;
-    j->seen++;
-    if (!j->filter || filter_match(j->filter, command_row_get, row)) {
-        j->matched++;
-        err = rows_keep(j, row);
-    }
-    json_decref(row);
-    return err;
 }
 
 static void rows_begin(struct rows_job *j)
@@ -307,7 +273,14 @@ static void on_rows_slice(struct loop_slice *s)
             rows_end(j);
             j->at++;
             rows_begin(j);
-        } else if (rows_take(j, node) < 0) {
+            continue;
+        }
+        const struct rows_source *source = &j->sources[j->at];
+        json_t *row =
+            source->copy ? source->copied(source->arg, j->copy) : source->row(source->arg, node);
+        int err = row && page_match(&j->page, row) ? rows_keep(j, row) : 0;
+        json_decref(row);
+        if (err < 0) {
             rows_fail(j);
             return;
         }
@@ -316,24 +289,20 @@ static void on_rows_slice(struct loop_slice *s)
 
 void rows_answer(struct request *r, struct list *jobs, const struct rows_source *sources, size_t n)
 {
-    size_t n_fields;
-    const struct filter_field *fields = command_filter_fields(r->command, &n_fields);
-    struct filter *filter = NULL;
-    uint64_t page = request_number(r, "limit", ROWS_DEFAULT);
-    uint64_t offset = request_number(r, "offset", 0);
-    if (request_filter(r, "filter", fields, n_fields, &filter) < 0)
+    struct page page;
+    if (page_init(&page, r, ROWS_DEFAULT, ROWS_MAX) < 0)
         return;
     struct rows_job *j = calloc(1, sizeof(*j));
     if (!j) {
-        filter_unref(filter);
+        page_fini(&page);
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return;
     }
     j->request = r;
-    j->filter = filter;
+    j->page = page;
+    if (j->page.offset > ROWS_OFFSET_MAX)
+        j->page.offset = ROWS_OFFSET_MAX;
     j->sort = request_text(r, "sort");
-    j->page = page == 0 || page > ROWS_MAX ? ROWS_MAX : (size_t)page;
-    j->offset = (size_t)(offset < ROWS_OFFSET_MAX ? offset : ROWS_OFFSET_MAX);
     j->n = n;
     memcpy(j->sources, sources, n * sizeof(*sources));
     list_add_tail(jobs, &j->link);

@@ -3,6 +3,7 @@
 #include "rpc/table_json.h"
 
 #include "base/cleanup.h"
+#include "rpc/page.h"
 
 static bool value_is_digits(const char *s)
 {
@@ -78,32 +79,26 @@ void table_cut(json_t *rows, size_t n)
 
 void table_answer(struct request *r, json_t *rows)
 {
-    size_t n;
-    struct filter *filter = NULL;
-    const struct filter_field *fields = command_filter_fields(r->command, &n);
     const char *sort = request_text(r, "sort");
-    size_t seen = json_array_size(rows);
-    if (request_filter(r, "filter", fields, n, &filter) < 0) {
+    struct page page;
+    size_t i;
+    json_t *row, *kept = json_array();
+    if (page_init(&page, r, SIZE_MAX, SIZE_MAX) < 0) {
         json_decref(rows);
+        json_decref(kept);
         return;
     }
-    if (filter) {
-        json_t *row, *kept = json_array();
-        json_array_foreach (rows, n, row)
-            if (filter_match(filter, command_row_get, row))
-                (void)json_array_append(kept, row);
-        json_decref(rows);
-        filter_unref(filter);
-        rows = kept;
-    }
-    size_t matched = json_array_size(rows);
-    if (sort && rows && table_sort(rows, sort) < 0) {
-        json_decref(rows);
+    json_array_foreach (rows, i, row)
+        if (page_match(&page, row))
+            (void)json_array_append(kept, row);
+    json_decref(rows);
+    page_fini(&page);
+    if (sort && kept && table_sort(kept, sort) < 0) {
+        json_decref(kept);
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return;
     }
     if (request_has(r, "limit"))
-        table_cut(rows, request_number(r, "limit", 0));
-    request_answer(r, json_pack("{s:o, s:b, s:I, s:I}", "rows", rows, "more", 0, "seen",
-                                (json_int_t)seen, "matched", (json_int_t)matched));
+        table_cut(kept, request_number(r, "limit", 0));
+    page_answer(&page, r, kept, NULL);
 }

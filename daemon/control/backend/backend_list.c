@@ -265,12 +265,9 @@ static bool pick_one(void *arg, const struct target *t)
 
 static int targets_pick(struct request *r, struct targets *all)
 {
-    size_t n;
     struct filter *filter = NULL;
-    const struct filter_field *fields =
-        command_filter_fields(commands_find_method("backend.list"), &n);
     struct control *c = request_control(r);
-    int err = request_filter(r, "filter", fields, n, &filter);
+    int err = request_filter_rows(r, "backend.list", &filter);
     if (err < 0 || !filter) /* the request is answered, or there is no filter */
         return err;
     struct target_pick pick = {c, filter, all, 0};

@@ -7,6 +7,7 @@
 #include "ops/kill.h"
 #include "rpc/handlers.h"
 #include "rpc/json_text.h"
+#include "rpc/page.h"
 #include "rpc/table_json.h"
 
 #define USERS_PAGE 500
@@ -87,12 +88,10 @@ struct user_key {
 
 struct user_list {
     struct work work;
-    struct filter *filter;
+    struct page page;
     struct user_names names;
     const char *judge;
     char *after, *sort; /* sort NULL = by name */
-    bool is_counted;    /* a part of the list: what matches before and behind it is counted */
-    size_t page, offset, seen, matched;
     json_t *rows;
     struct user_key *keys; /* with sort: of all that match, as far as they may be in the part */
     size_t n_keys, cap;
@@ -117,7 +116,7 @@ static int user_key_order(const void *a, const void *b)
 /* The keys in order, without those that come behind the part. */
 static void user_list_sort_keys(struct user_list *l)
 {
-    size_t most = l->offset + l->page;
+    size_t most = l->page.offset + l->page.limit;
     if (l->n_keys > 1)
         qsort(l->keys, l->n_keys, sizeof(*l->keys), user_key_order);
     while (l->n_keys > most)
@@ -126,7 +125,7 @@ static void user_list_sort_keys(struct user_list *l)
 
 static int user_list_add_key(struct user_list *l, const char *name, uint64_t sessions, json_t *row)
 {
-    if (l->n_keys == l->cap && l->n_keys >= 2 * (l->offset + l->page))
+    if (l->n_keys == l->cap && l->n_keys >= 2 * (l->page.offset + l->page.limit))
         user_list_sort_keys(l);
     if (l->n_keys == l->cap) {
         size_t cap = l->cap ? 2 * l->cap : 256;
@@ -137,19 +136,13 @@ static int user_list_add_key(struct user_list *l, const char *name, uint64_t ses
         l->cap = cap;
     }
     struct user_key *k = &l->keys[l->n_keys];
-    *k = (struct user_key){table_key_of(row, l->sort, l->matched), str_dup_c(name), sessions};
+    *k = (struct user_key){table_key_of(row, l->sort, l->page.matched), str_dup_c(name), sessions};
     k->key.row = NULL;
     if (!k->name)
         return -ERR_NOMEM;
     json_incref((json_t *)k->key.value);
     l->n_keys++;
     return 0;
-}
-
-/* Rows before the offset and behind the part are counted. */
-static bool user_list_is_in_part(const struct user_list *l)
-{
-    return l->matched >= l->offset && json_array_size(l->rows) < l->page;
 }
 
 static json_t *user_list_row(const struct user_list *l, const struct store_user *u,
@@ -164,38 +157,32 @@ static json_t *user_list_row(const struct user_list *l, const struct store_user 
 static int user_list_look(struct user_list *l, const struct store_user *u, uint64_t sessions)
 {
     int err = 0;
-    bool is_wanted = l->sort || user_list_is_in_part(l);
-    json_t *row = l->filter || is_wanted ? user_list_row(l, u, sessions) : NULL;
-    bool is_match = !l->filter || (row && filter_match(l->filter, command_row_get, row));
+    bool is_wanted = l->sort || page_wants(&l->page);
+    json_t *row = l->page.filter || is_wanted ? user_list_row(l, u, sessions) : NULL;
+    bool is_match = page_match(&l->page, row);
     if (is_match && row && l->sort)
         err = user_list_add_key(l, u->name, sessions, row);
     else if (is_match && row && is_wanted)
         err = json_array_append(l->rows, row) == 0 ? 0 : -ERR_NOMEM;
-    l->matched += is_match;
+    l->page.n = json_array_size(l->rows);
     json_decref(row);
     return err;
-}
-
-/* Whether the answer is complete before the last user was looked at. */
-static bool user_list_is_enough(const struct user_list *l)
-{
-    bool is_full = json_array_size(l->rows) >= l->page;
-    if (l->sort)
-        return false;
-    /* Without a filter the names are counted by themselves. */
-    return l->is_counted ? is_full && !l->filter : is_full || l->seen >= USERS_SCAN_MAX;
 }
 
 static bool user_list_one(void *arg, const struct store_user *u, uint64_t sessions)
 {
     struct user_list *l = arg;
-    l->seen++;
+    const struct page *p = &l->page;
     l->err = user_list_look(l, u, sessions);
-    bool is_enough = user_list_is_enough(l), is_full = json_array_size(l->rows) >= l->page;
+    /* Is the answer complete before the last user was looked at? Without a filter the names are
+     * counted by themselves, and sorted all have to be known. */
+    bool is_full = p->n >= p->limit;
+    bool is_enough =
+        !l->sort && (p->is_counted ? is_full && !p->filter : is_full || p->seen >= USERS_SCAN_MAX);
     /* The list goes on from here. */
     if (l->err == 0 && !l->sort && !l->last && (is_enough || is_full)) {
         l->last = str_dup_c(u->name);
-        l->is_cut = !l->is_counted;
+        l->is_cut = !p->is_counted;
         l->err = l->last ? 0 : -ERR_NOMEM;
     }
     return l->err == 0 && !is_enough;
@@ -206,7 +193,7 @@ static int user_list_take_part(struct user_list *l, struct store *store)
 {
     int err = 0;
     user_list_sort_keys(l);
-    for (size_t i = l->offset; i < l->n_keys && err == 0; i++) {
+    for (size_t i = l->page.offset; i < l->n_keys && err == 0; i++) {
         const struct user_key *k = &l->keys[i];
         struct store_user u = {0};
         err = store_user_get(store, k->name, &u);
@@ -221,49 +208,34 @@ static int user_list_take_part(struct user_list *l, struct store *store)
     return err;
 }
 
-/* A part of all names: they are counted by themselves, and rows are made of the part alone. */
-static int user_list_run_part(struct user_list *l, struct store *store)
-{
-    uint64_t n_names = 0;
-    int err = user_names_count(store, &l->names, l->offset, &n_names, &l->after);
-    l->matched = l->offset;
-    if (err == 0 && l->offset < n_names)
-        err = user_names_each(store, &l->names, l->after, user_list_one, l);
-    l->seen = l->matched = (size_t)n_names;
-    return err;
-}
-
 static int user_list_run(struct work *w)
 {
     struct user_list *l = CONTAINER_OF(w, struct user_list, work);
     struct store *store = work_control(w)->host->store;
-    bool is_part = l->is_counted && !l->filter && !l->sort;
+    struct page *p = &l->page;
+    bool is_part = p->is_counted && !p->filter && !l->sort;
+    uint64_t n_names = 0;
     int err = user_names_take(work_control(w), &l->names);
-    if (err == 0)
-        err = is_part ? user_list_run_part(l, store)
-                      : user_names_each(store, &l->names, l->after, user_list_one, l);
+    /* Of a part of all names: they are counted by themselves, and rows are made of it alone. */
+    if (err == 0 && is_part) {
+        err = user_names_count(store, &l->names, p->offset, &n_names, &l->after);
+        p->matched = p->offset;
+    }
+    if (err == 0 && (!is_part || p->offset < n_names))
+        err = user_names_each(store, &l->names, l->after, user_list_one, l);
+    if (is_part)
+        p->seen = p->matched = (size_t)n_names;
     err = err == 0 ? l->err : err;
     if (err == 0 && l->sort)
         err = user_list_take_part(l, store);
-    if (l->is_counted && l->last)
-        l->is_cut = l->matched > l->offset + json_array_size(l->rows);
+    if (p->is_counted && l->last)
+        l->is_cut = page_has_more(p);
     if (err == 0)
-        err = buf_append_str(&l->text, STR("{\"rows\":["));
+        err = page_begin(&l->text);
     if (err == 0)
         err = json_text_members(&l->text, l->rows);
     json_decref(STEAL(l->rows));
     return err;
-}
-
-static int user_list_end(struct user_list *l)
-{
-    int err = buf_printf(&l->text, "],\"more\":%s,\"seen\":%zu,\"matched\":%zu",
-                         l->is_cut ? "true" : "false", l->seen, l->matched);
-    if (err == 0 && l->is_cut)
-        err = json_text_key(&l->text, "cursor", false);
-    if (err == 0 && l->is_cut)
-        err = json_text_string(&l->text, str_of(l->last));
-    return err == 0 ? buf_append_char(&l->text, '}') : err;
 }
 
 static void user_list_done(struct work *w)
@@ -271,7 +243,7 @@ static void user_list_done(struct work *w)
     struct user_list *l = CONTAINER_OF(w, struct user_list, work);
     if (work_fail(w))
         return;
-    if (user_list_end(l) < 0)
+    if (page_end(&l->page, &l->text, l->is_cut ? l->last : NULL) < 0)
         request_fail(w->request, -ERR_NOMEM, NULL, NULL);
     else
         request_answer_text(w->request, buf_str(&l->text));
@@ -280,7 +252,7 @@ static void user_list_done(struct work *w)
 static void user_list_fini(struct work *w)
 {
     struct user_list *l = CONTAINER_OF(w, struct user_list, work);
-    filter_unref(l->filter);
+    page_fini(&l->page);
     user_names_fini(&l->names);
     free(l->after);
     free(l->sort);
@@ -294,26 +266,20 @@ static void user_list_fini(struct work *w)
 
 void command_user_list(struct request *r)
 {
-    size_t n;
-    struct filter *filter = NULL;
-    const struct filter_field *fields = command_filter_fields(r->command, &n);
     const char *sort = request_text(r, "sort");
-    if (request_filter(r, "filter", fields, n, &filter) < 0)
+    bool is_sorted = sort && strcmp(sort, "name") != 0;
+    struct page page;
+    int err = is_sorted ? page_init(&page, r, USERS_SORTED_MAX, USERS_SORTED_MAX)
+                        : page_init(&page, r, USERS_PAGE, USERS_PAGE_MAX);
+    if (err < 0)
         return;
     struct user_list *l =
         work_new(r->rpc, r, sizeof(*l), user_list_run, user_list_done, user_list_fini);
     if (!l) {
-        filter_unref(filter);
+        page_fini(&page);
         return;
     }
-    bool is_sorted = sort && strcmp(sort, "name") != 0;
-    size_t most = is_sorted ? USERS_SORTED_MAX : USERS_PAGE_MAX;
-    l->page = request_number(r, "limit", is_sorted ? USERS_SORTED_MAX : USERS_PAGE);
-    if (l->page == 0 || l->page > most)
-        l->page = most;
-    l->is_counted = request_has(r, "offset") && !request_has(r, "cursor");
-    l->offset = l->is_counted ? (size_t)request_number(r, "offset", 0) : 0;
-    l->filter = filter;
+    l->page = page;
     l->sort = is_sorted ? str_dup_c(sort) : NULL;
     l->after = str_dup_c(request_text(r, "cursor"));
     l->rows = json_array();

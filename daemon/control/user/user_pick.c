@@ -16,9 +16,6 @@ bool user_pick_is_batch(const struct request *r)
 
 bool user_pick_begin(struct request *r, struct user_pick *p)
 {
-    size_t n;
-    const struct filter_field *fields =
-        command_filter_fields(commands_find_method("user.list"), &n);
     if (!request_has(r, "name") && !request_has(r, "filter") && !request_has(r, "from")) {
         request_fail(r, -ERR_MISSING_PARAM, NULL, "say which users: names, a filter or a file");
         return false;
@@ -31,7 +28,7 @@ bool user_pick_begin(struct request *r, struct user_pick *p)
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return false;
     }
-    return request_filter(r, "filter", fields, n, &p->filter) == 0;
+    return request_filter_rows(r, "user.list", &p->filter) == 0;
 }
 
 bool user_pick_take_file(struct request *r, struct user_pick *p)
