@@ -181,14 +181,6 @@ static int export_init(struct export *x, const struct config *c, const struct po
     return err;
 }
 
-/* Borrowed, too; the dump reads them only. */
-static void export_routes(struct export *x, const struct pools *pools)
-{
-    size_t n;
-    x->config.routes = (struct config_route *)pools_routes(pools, &n);
-    x->config.n_routes = n;
-}
-
 void command_config_export(struct request *r)
 {
     AUTO_BUF text = BUF_INIT;
@@ -206,11 +198,13 @@ void command_config_export(struct request *r)
         err = listener_pause_comment(request_control(r), &text);
     if (err == 0)
         err = export_init(&x, control_setup(request_control(r))->pools->config, edits, n);
-    if (err == 0)
-        export_routes(&x, control_setup(request_control(r))->pools);
-    if (err == 0)
+    if (err == 0) {
+        const struct pools *pools = control_setup(request_control(r))->pools;
+        x.config.routes = (struct config_route *)pools_routes(pools, &n); /* borrowed, only read */
+        x.config.n_routes = n;
         /* for admins only, and a file without its secrets would not do the same */
         err = config_dump(&x.config, config_dump_flags(r) | CONFIG_DUMP_SECRETS, &text);
+    }
     config_answer_text(r, err, &text);
 }
 

@@ -132,30 +132,7 @@ static void diff_entry(json_t *rows, const struct config *c, const struct runtim
         diff_edit(&d, RUNTIME_ADMIN, "state", p->admin, NULL);
 }
 
-static void diff_unreadable(json_t *rows, const struct runtime *rt)
-{
-    size_t i;
-    json_t *name;
-    json_array_foreach ((json_t *)runtime_unreadable(rt), i, name)
-        (void)json_array_append_new(rows, config_row(json_string_value(name), NULL, NULL,
-                                                     "a runtime edit in the store cannot be read: "
-                                                     "backend reset removes it"));
-}
-
 /* ---- answers ---- */
-
-/* The changes that the reload itself would answer with. */
-static json_t *compare_rows(const struct config_compare *l)
-{
-    const struct control *c = work_control(&l->work);
-    json_t *rows = json_array();
-    for (size_t i = 0; i < l->changes.n; i++) {
-        const struct config_change *ch = &l->changes.v[i];
-        (void)json_array_append_new(rows,
-                                    config_change_row(ch, config_change_hidden(c, l->disk, ch)));
-    }
-    return rows;
-}
 
 /* What was counted outlives the work. */
 struct compare_answer {
@@ -196,12 +173,20 @@ static void compare_done(struct work *w)
     struct control *c = work_control(w);
     if (work_fail(w))
         return;
+    size_t i;
+    json_t *name;
     struct compare_answer *a = calloc(1, sizeof(*a));
     if (!a) {
         request_fail(w->request, -ERR_NOMEM, NULL, NULL);
         return;
     }
-    *a = (struct compare_answer){.request = w->request, .rows = compare_rows(l)};
+    *a = (struct compare_answer){.request = w->request, .rows = json_array()};
+    /* The changes that the reload itself would answer with. */
+    for (i = 0; i < l->changes.n; i++) {
+        const struct config_change *ch = &l->changes.v[i];
+        (void)json_array_append_new(a->rows,
+                                    config_change_row(ch, config_change_hidden(c, l->disk, ch)));
+    }
     a->impact = l->impact;
     l->impact = (struct reload_impact){0};
     a->changes = l->changes.n ? str_printf("%zu would change", l->changes.n)
@@ -212,7 +197,11 @@ static void compare_done(struct work *w)
         listener_pause_diff(c, a->rows);
         live_routes_diff(c, l->disk, a->rows);
         live_pools_diff(c, l->disk, a->rows);
-        diff_unreadable(a->rows, c->runtime);
+        json_array_foreach ((json_t *)runtime_unreadable(c->runtime), i, name)
+            (void)json_array_append_new(
+                a->rows, config_row(json_string_value(name), NULL, NULL,
+                                    "a runtime edit in the store cannot be read: backend reset "
+                                    "removes it"));
     }
     reload_impact_count(c, &a->impact, compare_answer, a);
 }

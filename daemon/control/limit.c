@@ -124,13 +124,6 @@ static json_t *limit_guess_row(void *arg, const void *copy)
     return limit_user_row(arg, copy);
 }
 
-/* Does it stand for one entry of the table? */
-static bool limit_is_single(const struct limit_target *s)
-{
-    bool is_v6_host = s->net.family == AF_INET6 && s->net.bits == 64;
-    return s->kind == LIMIT_TARGET_ADDRESS || (s->kind == LIMIT_TARGET_NETWORK && is_v6_host);
-}
-
 /* Those without an entry, which is listed before. */
 static bool limit_is_listed(struct control *c, const struct limit_target *s)
 {
@@ -141,8 +134,11 @@ static bool limit_is_listed(struct control *c, const struct limit_target *s)
     }
     const struct rules_time now = limiter_now(c->limiter);
     const struct addr a = limit_addr(s);
-    return limit_is_single(s) &&
-           limits_look_source(l, limiter_config(c->limiter), &a, now.ms).is_known;
+    /* Does it stand for one entry of the table? */
+    bool is_v6_host = s->net.family == AF_INET6 && s->net.bits == 64;
+    bool is_single =
+        s->kind == LIMIT_TARGET_ADDRESS || (s->kind == LIMIT_TARGET_NETWORK && is_v6_host);
+    return is_single && limits_look_source(l, limiter_config(c->limiter), &a, now.ms).is_known;
 }
 
 static json_t *limit_override_row(void *arg, const struct list *node)

@@ -223,16 +223,6 @@ static const struct latency *backend_connect_times(const struct backend *b)
     return &b->connect_times;
 }
 
-static void exposition_times(struct exposition *e, struct backend *const *v, size_t n)
-{
-    exposition_backend_times(e, "mailproxy_server_login_duration_seconds",
-                             "From the connect to the answer, by backend.", v, n,
-                             backend_login_times);
-    exposition_backend_times(e, "mailproxy_server_connect_duration_seconds",
-                             "Until the connection stood, by backend.", v, n,
-                             backend_connect_times);
-}
-
 /* All backends, each once; the array is owned, the backends are borrowed from setup and dynamics.
  */
 static struct backend **exposition_collect(const struct setup *setup, struct backend **dynamics,
@@ -277,7 +267,13 @@ static void exposition_backends(struct exposition *e, struct control *c)
     if (e->err == 0)
         exposition_admin(e, v, n);
     if (e->err == 0)
-        exposition_times(e, v, n);
+        exposition_backend_times(e, "mailproxy_server_login_duration_seconds",
+                                 "From the connect to the answer, by backend.", v, n,
+                                 backend_login_times);
+    if (e->err == 0)
+        exposition_backend_times(e, "mailproxy_server_connect_duration_seconds",
+                                 "Until the connection stood, by backend.", v, n,
+                                 backend_connect_times);
     for (size_t i = 0; i < n_dynamics; i++)
         backend_unref(dynamics[i]);
     free(dynamics);

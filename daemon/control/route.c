@@ -46,15 +46,6 @@ static bool has_provider(const struct config *c, enum config_auth_type type)
     return false;
 }
 
-static void explain_providers(json_t *row, const struct config *c)
-{
-    AUTO_BUF text = BUF_INIT;
-    for (size_t i = 0; i < c->n_auths; i++)
-        (void)!buf_printf(&text, "%s%s", text.len ? ", " : "",
-                          config_auth_type_name(c->auths[i].type));
-    request_set_text(row, "providers", buf_cstr(&text));
-}
-
 /* ---- the user ---- */
 
 static void explain_user(const struct explain *x, const struct proto *proto,
@@ -73,18 +64,6 @@ static void explain_user(const struct explain *x, const struct proto *proto,
     } else if (strcmp(state, "held") == 0) {
         explain_say(w, "waits: the user is on hold");
     }
-}
-
-static int explain_route(const struct explain *x, const struct setup *setup,
-                         const struct config_listener *l, struct route *ret)
-{
-    const struct control *c = work_control(&x->work);
-    const struct route_request q = {.user = request_text(x->work.request, "user"),
-                                    .proto = l->proto,
-                                    .listener = l,
-                                    .pool = x->user.pool,
-                                    .backend = x->user.backend};
-    return route_find(setup, c->host->registry, &q, ret);
 }
 
 /* "route 2: domain=example.org" */
@@ -211,7 +190,12 @@ static void explain_where(json_t *row, const struct explain *x, const struct set
     struct route route = {0};
     const struct explain_place at = {row, request_text(x->work.request, "user"), l->proto};
     const struct pool_member *m;
-    int err = explain_route(x, setup, l, &route);
+    const struct route_request q = {.user = at.user,
+                                    .proto = l->proto,
+                                    .listener = l,
+                                    .pool = x->user.pool,
+                                    .backend = x->user.backend};
+    int err = route_find(setup, work_control(&x->work)->host->registry, &q, &route);
     if (err < 0) {
         explain_nowhere(row, x, w);
         return;
@@ -256,15 +240,6 @@ static void explain_limits(const struct explain *x, struct explain_words *w)
         explain_say(w, "%s", buf_cstr(&words));
 }
 
-/* A client that does not get in is not even greeted. */
-static void explain_listener(const struct explain *x, const struct config_listener *l,
-                             struct explain_words *w)
-{
-    const struct engine_api *h = work_control(&x->work)->host;
-    if (h->is_listener_paused(h->arg, l->name))
-        explain_say(w, "waits: listener %s is paused", l->name);
-}
-
 /* What the listener asks of every client, which nobody else can know to be true of this one. */
 static void explain_terms(const struct config_listener *l, struct explain_words *w)
 {
@@ -276,17 +251,12 @@ static void explain_terms(const struct config_listener *l, struct explain_words 
         (void)!buf_printf(&w->also, "%sonly with a client certificate", separator);
 }
 
-/* May an auth server send the user elsewhere? An operator's pin is stronger. */
-static bool explain_is_server_named(const struct explain *x, const struct config *c)
-{
-    bool is_asked = !store_user_has_password(&x->user) || c->auths[0].type == AUTH_TYPE_HTTP;
-    return has_provider(c, AUTH_TYPE_HTTP) && is_asked && !x->user.pool && !x->user.backend;
-}
-
 static json_t *explain_row(const struct explain *x, const struct setup_listener *l)
 {
     CLEANUP(explain_words_fini) struct explain_words w = {0};
+    AUTO_BUF providers = BUF_INIT;
     const struct setup *setup = control_setup(work_control(&x->work));
+    const struct engine_api *h = work_control(&x->work)->host;
     const struct config *c = setup->config;
     json_t *row = json_object();
     request_set_text(row, "user", request_text(x->work.request, "user"));
@@ -294,8 +264,13 @@ static json_t *explain_row(const struct explain *x, const struct setup_listener 
     request_set_text(row, "known", x->is_known ? "yes" : "no");
     if (x->has_name)
         request_set_text(row, "state", user_state_name(&x->user, clock_wall_ms()));
-    explain_providers(row, c);
-    explain_listener(x, l->config, &w);
+    for (size_t i = 0; i < c->n_auths; i++)
+        (void)!buf_printf(&providers, "%s%s", i ? ", " : "",
+                          config_auth_type_name(c->auths[i].type));
+    request_set_text(row, "providers", buf_cstr(&providers));
+    /* A client that does not get in is not even greeted. */
+    if (h->is_listener_paused(h->arg, l->config->name))
+        explain_say(&w, "waits: listener %s is paused", l->config->name);
     if (explain_is_refused(x, c))
         explain_say(&w, "refused: no provider knows this user");
     else if (x->has_name)
@@ -304,7 +279,11 @@ static json_t *explain_row(const struct explain *x, const struct setup_listener 
     explain_providers_failed(row, x, c, &w);
     explain_where(row, x, setup, l->config, &w);
     explain_user_failed(row, x, &w);
-    if (explain_is_server_named(x, c) && !explain_is_refused(x, c) && setup->pools->n > 0)
+    /* May an auth server send the user elsewhere? An operator's pin is stronger. */
+    bool is_server_asked = has_provider(c, AUTH_TYPE_HTTP) && (!store_user_has_password(&x->user) ||
+                                                               c->auths[0].type == AUTH_TYPE_HTTP);
+    bool is_pinned = x->user.pool || x->user.backend;
+    if (is_server_asked && !is_pinned && !explain_is_refused(x, c) && setup->pools->n > 0)
         (void)!buf_append_c(&w.verdict, ", unless the auth server says otherwise");
     explain_put_doubt(&w);
     explain_terms(l->config, &w);

@@ -294,23 +294,15 @@ static void top_collected(void *arg, int err, uint64_t seen, uint64_t matched)
     work_free(&t->work);
 }
 
-static bool top_find_kind(const char *name, enum top_by *ret)
-{
-    for (int i = 0; i < TOP_COUNT; i++)
-        if (strcmp(top_kinds[i].name, name) == 0) {
-            *ret = (enum top_by)i;
-            return true;
-        }
-    return false;
-}
-
 void command_session_top(struct request *r)
 {
-    enum top_by by = TOP_USER;
+    int by = 0;
     struct filter *filter = NULL;
     const char *name = request_text(r, "by"), *sort = request_text(r, "sort");
     uint64_t limit = request_number(r, "limit", TOP_ROWS);
-    if (name && !top_find_kind(name, &by)) {
+    while (by < TOP_COUNT && strcmp(top_kinds[by].name, name ? name : "user") != 0)
+        by++;
+    if (by == TOP_COUNT) {
         AUTO_BUF hint = BUF_INIT;
         for (int i = 0; i < TOP_COUNT; i++)
             (void)!BUF_APPEND(&hint, i ? ", " : "", top_kinds[i].name);
@@ -325,7 +317,7 @@ void command_session_top(struct request *r)
         filter_unref(filter);
         return;
     }
-    t->by = by;
+    t->by = (enum top_by)by;
     t->filter = filter && !filter_is_empty(filter) ? str_dup_c(filter_text(filter)) : NULL;
     t->sort = sort ? sort : "-sessions";
     t->limit = limit == 0 || limit > TOP_ROWS_MAX ? TOP_ROWS_MAX : (size_t)limit;

@@ -24,7 +24,7 @@
 
 static void client_pump(struct client *c);
 static void client_flush(struct client *c);
-static void client_drop_slow(struct client *c);
+static void client_dismiss(struct client *c, int err, const char *text);
 
 /* ---- the end of a client ---- */
 
@@ -146,8 +146,13 @@ static void client_flush(struct client *c)
 static void client_push(struct client *c)
 {
     client_flush(c);
-    if (!c->is_dead && !c->is_last && c->out.len > CLIENT_OUT_MAX && !c->is_cut_short)
-        client_drop_slow(c);
+    if (c->is_dead || c->is_last || c->out.len <= CLIENT_OUT_MAX || c->is_cut_short)
+        return;
+    /* A slow client gets the rest of the line that it is reading, and nothing behind it. */
+    struct str s = buf_str(&c->out);
+    const char *lf = memchr(s.p, '\n', s.n);
+    c->out.len = lf ? (size_t)(lf - s.p) + 1 : s.n;
+    client_dismiss(c, -ERR_SLOW, "dropped: it reads too slowly, and answers are lost");
 }
 
 void client_send(struct client *c, const json_t *message)
@@ -189,14 +194,6 @@ void client_send_result(struct client *c, const json_t *id, struct str result)
     client_push(c);
 }
 
-static void client_send_method(struct client *c, const char *method, json_t *params)
-{
-    json_t *m = json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", method, "params", params);
-    if (m)
-        client_send(c, m);
-    json_decref(m);
-}
-
 static void client_send_error(struct client *c, int code, int err, const char *text)
 {
     json_t *m = json_pack("{s:s, s:n, s:o}", "jsonrpc", "2.0", "id", "error",
@@ -213,15 +210,6 @@ static void client_dismiss(struct client *c, int err, const char *text)
     c->is_last = true;
     c->drop_at_ms = clock_ms() + CLIENT_LAST_MS;
     client_send_error(c, -32000, err, text);
-}
-
-/* Of what it did not read it gets the rest of the line that it is reading. */
-static void client_drop_slow(struct client *c)
-{
-    struct str s = buf_str(&c->out);
-    const char *lf = memchr(s.p, '\n', s.n);
-    c->out.len = lf ? (size_t)(lf - s.p) + 1 : s.n;
-    client_dismiss(c, -ERR_SLOW, "dropped: it reads too slowly, and answers are lost");
 }
 
 /* ---- requests ---- */
@@ -456,11 +444,13 @@ int client_open(struct server_socket *socket, int fd, const struct peer *peer)
     socket->n_clients++;
     socket->server->n_clients++;
     const struct rpc *rpc = c->rpc;
-    client_send_method(c, "hello",
-                       json_pack("{s:s, s:s, s:i, s:o, s:s}", "product", "mailproxy", "version",
-                                 MAILPROXY_VERSION, "protocol", PROTOCOL_VERSION, "node",
-                                 request_json(str_of(rpc->config(rpc)->node)), "role",
-                                 role_name(c->peer.role)));
+    json_t *hello = json_pack(
+        "{s:s, s:s, s:{s:s, s:s, s:i, s:o, s:s}}", "jsonrpc", "2.0", "method", "hello", "params",
+        "product", "mailproxy", "version", MAILPROXY_VERSION, "protocol", PROTOCOL_VERSION, "node",
+        request_json(str_of(rpc->config(rpc)->node)), "role", role_name(c->peer.role));
+    if (hello)
+        client_send(c, hello);
+    json_decref(hello);
     client_want_read(c);
     return 0;
 }

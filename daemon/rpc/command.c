@@ -186,26 +186,16 @@ static int check_field(const struct command *c, const struct command_arg *a, con
     return 0;
 }
 
-static int check_user(const struct command_arg *a, const json_t *v, json_t **ret,
-                      struct command_failure *f)
-{
-    char name[256];
-    struct str text = str_n(json_string_value(v), json_string_length(v));
-    if (!json_is_string(v) || user_name_normalise(text, name) < 0)
-        return check_bad(a, "a login name: 1 to 255 bytes without control characters", f);
-    *ret = json_string(name);
-    return 0;
-}
-
 static int check_one(const struct command *c, const struct command_arg *a, json_t *v, json_t **ret,
                      struct command_failure *f)
 {
     uint64_t n;
+    char name[256];
+    struct str text = str_n(json_string_value(v), json_string_length(v));
     switch (a->type) {
     case COMMANDS_DURATION:
     case COMMANDS_SIZE:
-        if (json_is_string(v) &&
-            commands_parse(a->type, str_n(json_string_value(v), json_string_length(v)), &n) == 0) {
+        if (json_is_string(v) && commands_parse(a->type, text, &n) == 0) {
             *ret = json_integer((json_int_t)n);
             return 0;
         } /* else the number itself */
@@ -222,7 +212,10 @@ static int check_one(const struct command *c, const struct command_arg *a, json_
     case COMMANDS_FIELD:
         return check_field(c, a, v, ret, f);
     case COMMANDS_USER:
-        return check_user(a, v, ret, f);
+        if (!json_is_string(v) || user_name_normalise(text, name) < 0)
+            return check_bad(a, "a login name: 1 to 255 bytes without control characters", f);
+        *ret = json_string(name);
+        return 0;
     case COMMANDS_SESSION:
         if (!json_is_string(v) || session_id_parse(str_of(json_string_value(v)), &n) < 0)
             return check_bad(a, "a session id such as 1-2a", f);
@@ -340,17 +333,6 @@ static int mask_one(struct buf *out, const json_t *v)
     return text ? buf_append_c(out, text) : -ERR_NOMEM;
 }
 
-/* Several as an operator would type them: "a,b". */
-static int mask_value(struct buf *out, const json_t *v)
-{
-    int err = json_is_array(v) ? 0 : mask_one(out, v);
-    for (size_t i = 0; err == 0 && i < json_array_size(v); i++) {
-        err = i ? buf_append_char(out, ',') : 0;
-        err = err == 0 ? mask_one(out, json_array_get(v, i)) : err;
-    }
-    return err;
-}
-
 int command_mask(const struct command *c, const json_t *params, struct buf *out)
 {
     size_t n;
@@ -365,8 +347,15 @@ int command_mask(const struct command *c, const json_t *params, struct buf *out)
         if (strcmp(name, "reason") == 0)
             continue;
         int err = buf_printf(out, "%s%s=", out->len ? " " : "", name);
-        if (err == 0)
-            err = is_open ? mask_value(out, v) : buf_append_c(out, "***");
+        if (err == 0 && !is_open)
+            err = buf_append_c(out, "***");
+        else if (err == 0 && !json_is_array(v))
+            err = mask_one(out, v);
+        /* Several as an operator would type them: "a,b". */
+        for (size_t i = 0; err == 0 && is_open && i < json_array_size(v); i++) {
+            err = i ? buf_append_char(out, ',') : 0;
+            err = err == 0 ? mask_one(out, json_array_get(v, i)) : err;
+        }
         if (err < 0)
             return err;
     }

@@ -8,27 +8,6 @@
 
 /* ---- values ---- */
 
-/* No edit when it is what the file says. */
-static int edit_weight_to(struct backend_change *ch, struct runtime_edit *e, uint64_t weight)
-{
-    if (weight > RUNTIME_WEIGHT_MAX)
-        return change_refuse(ch, -ERR_BAD_PARAM,
-                             str_printf("weight is 0 to %d", RUNTIME_WEIGHT_MAX));
-    e->edit.weight = ch->file && ch->file->weight == weight ? -1 : (int)weight;
-    return 0;
-}
-
-static int edit_max_sessions_to(struct backend_change *ch, struct runtime_edit *e, uint64_t n)
-{
-    if (n > RUNTIME_MAX_SESSIONS_MAX)
-        return change_refuse(
-            ch, -ERR_BAD_PARAM,
-            str_printf("max_sessions is 0 (no limit) to %d", RUNTIME_MAX_SESSIONS_MAX));
-    e->edit.has_max_sessions = n != (ch->file ? ch->file->max_sessions : 0);
-    e->edit.max_sessions = (uint32_t)n;
-    return 0;
-}
-
 static int edit_host_to(struct backend_change *ch, struct runtime_edit *e, const char *host)
 {
     char *copy = NULL;
@@ -43,29 +22,6 @@ static int edit_host_to(struct backend_change *ch, struct runtime_edit *e, const
     return 0;
 }
 
-static int edit_ports_to(struct backend_change *ch, struct runtime_edit *e, const char *text)
-{
-    uint16_t ports[PROTO_COUNT];
-    char *error = NULL;
-    if (backend_ports_parse(text, ports, &error) < 0)
-        return change_refuse(ch, -ERR_BAD_PARAM, error);
-    for (int i = 0; i < PROTO_COUNT; i++)
-        if (ports[i])
-            e->edit.ports[i] = ch->file && ch->file->ports[i] == ports[i] ? 0 : ports[i];
-    return 0;
-}
-
-static int edit_tls_to(struct backend_change *ch, struct runtime_edit *e, const char *word)
-{
-    enum config_backend_tls tls;
-    if (config_backend_tls_find(word, &tls) < 0)
-        return change_refuse(ch, -ERR_BAD_PARAM,
-                             str_dup_c("tls is one of pool, off, starttls, implicit"));
-    e->edit.has_tls = tls != (ch->file ? ch->file->tls : BACKEND_TLS_POOL);
-    e->edit.tls = tls;
-    return 0;
-}
-
 static int edit_needs_member(struct backend_change *ch)
 {
     if (ch->member)
@@ -74,22 +30,48 @@ static int edit_needs_member(struct backend_change *ch)
                          str_printf("%s is in no pool: it has only a state", ch->name));
 }
 
-/* What the request gives. */
+/* What the request gives; no edit where it is what the file says. */
 static int edit_given(struct backend_change *ch, struct runtime_edit *e)
 {
     const struct request *r = ch->work.request;
+    const struct config_backend *file = ch->file;
     const char *host = request_text(r, "host"), *ports = request_text(r, "ports");
     const char *tls = request_text(r, "tls");
     int err = host ? edit_host_to(ch, e, host) : 0;
-    if (err == 0 && ports)
-        err = edit_ports_to(ch, e, ports);
-    if (err == 0 && tls)
-        err = edit_tls_to(ch, e, tls);
-    if (err == 0 && request_has(r, "weight"))
-        err = edit_weight_to(ch, e, request_number(r, "weight", 0));
-    if (err == 0 && request_has(r, "max_sessions"))
-        err = edit_max_sessions_to(ch, e, request_number(r, "max_sessions", 0));
-    return err;
+    if (err < 0)
+        return err;
+    if (ports) {
+        uint16_t v[PROTO_COUNT];
+        char *error = NULL;
+        if (backend_ports_parse(ports, v, &error) < 0)
+            return change_refuse(ch, -ERR_BAD_PARAM, error);
+        for (int i = 0; i < PROTO_COUNT; i++)
+            if (v[i])
+                e->edit.ports[i] = file && file->ports[i] == v[i] ? 0 : v[i];
+    }
+    if (tls) {
+        if (config_backend_tls_find(tls, &e->edit.tls) < 0)
+            return change_refuse(ch, -ERR_BAD_PARAM,
+                                 str_dup_c("tls is one of pool, off, starttls, implicit"));
+        e->edit.has_tls = e->edit.tls != (file ? file->tls : BACKEND_TLS_POOL);
+    }
+    if (request_has(r, "weight")) {
+        uint64_t weight = request_number(r, "weight", 0);
+        if (weight > RUNTIME_WEIGHT_MAX)
+            return change_refuse(ch, -ERR_BAD_PARAM,
+                                 str_printf("weight is 0 to %d", RUNTIME_WEIGHT_MAX));
+        e->edit.weight = file && file->weight == weight ? -1 : (int)weight;
+    }
+    if (request_has(r, "max_sessions")) {
+        uint64_t n = request_number(r, "max_sessions", 0);
+        if (n > RUNTIME_MAX_SESSIONS_MAX)
+            return change_refuse(
+                ch, -ERR_BAD_PARAM,
+                str_printf("max_sessions is 0 (no limit) to %d", RUNTIME_MAX_SESSIONS_MAX));
+        e->edit.has_max_sessions = n != (file ? file->max_sessions : 0);
+        e->edit.max_sessions = (uint32_t)n;
+    }
+    return 0;
 }
 
 static int edit_values(struct backend_change *ch, struct runtime_edit *e)
@@ -161,16 +143,11 @@ static int edit_add(struct backend_change *ch, struct runtime_edit *e)
     return edit_given(ch, e);
 }
 
-static bool name_is_good(const char *name)
-{
-    return *name && strlen(name) <= 64 && str_is_printable_ascii(str_of(name)) &&
-           !strpbrk(name, " /\"\\");
-}
-
 void command_backend_add(struct request *r)
 {
     const char *pool = request_text(r, "pool"), *name = request_text(r, "name");
-    if (!name_is_good(name)) {
+    if (!*name || strlen(name) > 64 || !str_is_printable_ascii(str_of(name)) ||
+        strpbrk(name, " /\"\\")) {
         request_fail(r, -ERR_BAD_PARAM, NULL,
                      "a name has 1 to 64 characters, no blanks, slashes or quotes");
         return;
@@ -212,13 +189,6 @@ static int edit_reset(struct backend_change *ch, struct runtime_edit *e)
     return 0;
 }
 
-static bool entry_is_lost(const struct control *c, const struct runtime_entry *e)
-{
-    const struct pool_edit *p = &e->now.edit;
-    return strcmp(p->pool, RUNTIME_DYNAMIC) != 0 &&
-           !pools_member(control_setup(c)->pools, p->pool, p->name, NULL);
-}
-
 /* A backend that an operator took out is in no pool any more, but its edit names it. with_lost:
  * those too that are gone from the file. */
 static struct runtime_entry *removed_find(const struct control *c, const char *text, bool with_lost)
@@ -229,7 +199,9 @@ static struct runtime_entry *removed_find(const struct control *c, const char *t
         struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
         const struct pool_edit *p = &e->now.edit;
         bool is_pool = !slash || str_eq(str_n(text, n), str_of(p->pool));
-        bool is_gone = p->is_removed || (with_lost && entry_is_lost(c, e));
+        bool is_lost = strcmp(p->pool, RUNTIME_DYNAMIC) != 0 &&
+                       !pools_member(control_setup(c)->pools, p->pool, p->name, NULL);
+        bool is_gone = p->is_removed || (with_lost && is_lost);
         if (is_gone && is_pool && strcmp(p->name, slash ? slash + 1 : text) == 0)
             return e;
     }

@@ -48,15 +48,6 @@ static int user_remove_run(struct work *w)
     return err;
 }
 
-static json_t *user_remove_rows(const struct user_remove *m)
-{
-    size_t i;
-    json_t *name, *rows = json_array();
-    json_array_foreach (m->hit, i, name)
-        (void)json_array_append_new(rows, json_pack("{s:O}", "name", name));
-    return rows;
-}
-
 static void user_remove_done(struct work *w)
 {
     size_t i;
@@ -77,7 +68,10 @@ static void user_remove_done(struct work *w)
                                                        .kind = REPLY_KICKED});
         return;
     }
-    request_hit(w->request, json_array_size(m->hit), !is_dry, user_remove_rows(m));
+    json_t *rows = json_array();
+    json_array_foreach (m->hit, i, name)
+        (void)json_array_append_new(rows, json_pack("{s:O}", "name", name));
+    request_hit(w->request, json_array_size(m->hit), !is_dry, rows);
 }
 
 static void user_remove_fini(struct work *w)

@@ -31,21 +31,17 @@ static void edit_take_secret(char **field, char *value)
     *field = value;
 }
 
-static bool edit_has_password(const struct user_edit *e, struct str password)
-{
-    const struct store_user *u = &e->user;
-    bool is_kept = !request_bool(e->work.request, "keep_plain") || u->plain_password;
-    return is_kept && u->password_hash && password_verify(u->password_hash, password) == 0;
-}
-
 static int edit_password(struct user_edit *e, const char *password)
 {
     char *hash = NULL, *scram = NULL, *plain = NULL;
     struct str text = str_of(password);
     if (text.n == 0 || str_has_crlf_nul(text))
         return edit_refuse(e, str_dup_c("a password must not be empty or have line ends"));
-    if (e->is_there) {
-        e->is_changed = e->is_changed || !edit_has_password(e, text);
+    if (e->is_there) { /* the same command again changes nothing */
+        const struct store_user *u = &e->user;
+        bool is_kept = !request_bool(e->work.request, "keep_plain") || u->plain_password;
+        bool is_same = is_kept && u->password_hash && password_verify(u->password_hash, text) == 0;
+        e->is_changed = e->is_changed || !is_same;
         return 0;
     }
     int err = password_hash(text, &hash);
