@@ -54,27 +54,24 @@ static void refresh_fini(struct work *w)
 
 /* ---- the outcome ---- */
 
-/* Which of a listener's certificates end when, if that is new. */
-static void refresh_say_listener(const struct setup_listener *l, const struct setup_listener *old)
-{
-    char at[25];
-    const struct tls_cert_end *now = l->tls ? tls_server_first_end(l->tls) : NULL;
-    const struct tls_cert_end *before = old && old->tls ? tls_server_first_end(old->tls) : NULL;
-    if (!now || (before && before->expires == now->expires))
-        return;
-    clock_format(at, (uint64_t)now->expires * 1000);
-    LOG_EVENT(LOG_LEVEL_NOTICE, "certificate-loaded", KV_STR("listener", l->config->name),
-              KV_STR("cert", now->file), KV_STR("ends", at));
-}
-
 static void refresh_say_loaded(struct certificates *s, const struct setup *now,
                                const struct setup *before)
 {
     s->figures.loaded++;
     LOG_EVENT(LOG_LEVEL_NOTICE, "certificates-loaded");
-    for (size_t i = 0; i < now->n_listeners; i++)
-        refresh_say_listener(&now->listeners[i],
-                             setup_listener_find(before, now->listeners[i].config->name));
+    /* Which of a listener's certificates end when, if that is new. */
+    for (size_t i = 0; i < now->n_listeners; i++) {
+        const struct setup_listener *l = &now->listeners[i];
+        const struct setup_listener *old = setup_listener_find(before, l->config->name);
+        const struct tls_cert_end *end = l->tls ? tls_server_first_end(l->tls) : NULL;
+        const struct tls_cert_end *was = old && old->tls ? tls_server_first_end(old->tls) : NULL;
+        char at[25];
+        if (!end || (was && was->expires == end->expires))
+            continue;
+        clock_format(at, (uint64_t)end->expires * 1000);
+        LOG_EVENT(LOG_LEVEL_NOTICE, "certificate-loaded", KV_STR("listener", l->config->name),
+                  KV_STR("cert", end->file), KV_STR("ends", at));
+    }
     control_event(s->control, "config", NULL, NULL, NULL, NULL, NULL,
                   "certificates that changed on the disk are in use");
 }

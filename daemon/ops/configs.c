@@ -262,17 +262,6 @@ static void configs_forget(struct configs *c)
     c->is_waiting = false;
 }
 
-static void configs_wait(struct configs *c, const struct reload *l)
-{
-    if (l->confirm_ms == 0) {
-        configs_forget(c);
-        return;
-    }
-    c->is_waiting = true;
-    c->confirm_until_ms = loop_now_ms(c->control->host->loop) + l->confirm_ms;
-    loop_timer_set(c->control->host->loop, &c->confirm, l->confirm_ms);
-}
-
 static void reload_post(struct control *c, struct request *r, bool is_going_back,
                         uint64_t confirm_ms);
 
@@ -424,9 +413,15 @@ static void reload_done(struct work *w)
         (void)work_fail(w);
         return;
     }
-    configs_wait(work_control(w)->configs, l);
-    if (l->confirm_ms == 0)
+    struct configs *c = work_control(w)->configs;
+    if (l->confirm_ms == 0) {
+        configs_forget(c);
         configs_accept(work_control(w));
+    } else {
+        c->is_waiting = true;
+        c->confirm_until_ms = loop_now_ms(c->control->host->loop) + l->confirm_ms;
+        loop_timer_set(c->control->host->loop, &c->confirm, l->confirm_ms);
+    }
     listener_pause_restore(work_control(w));
     h->forget_user(h->arg, NULL);
     trouble_set_certificates(work_control(w)->trouble, NULL); /* all were read */

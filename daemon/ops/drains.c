@@ -93,8 +93,19 @@ static void on_drain_removed(void *arg, const struct request_outcome *o)
                  o->error ? o->error : "no sessions left: removed");
 }
 
-static void drain_remove(struct drain *d)
+static void drain_empty(struct drain *d)
 {
+    AUTO_FREE char *silent = peers_silent(d->control);
+    AUTO_FREE char *text =
+        silent ? str_printf("no sessions left here, but engine %s does not answer", silent) : NULL;
+    if (silent) {
+        drain_finish(d, OP_PARTIAL, text ? text : "an engine does not answer");
+        return;
+    }
+    if (!d->is_removed) {
+        drain_finish(d, OP_DONE, "no sessions left");
+        return;
+    }
     AUTO_FREE char *name = str_printf("%s/%s", d->backends[0]->pool, d->backends[0]->name);
     d->is_asking = true;
     int err = name ? request_start_own(&d->control->rpc, &d->op->peer, "backend.remove",
@@ -102,19 +113,6 @@ static void drain_remove(struct drain *d)
                    : -ERR_NOMEM;
     if (err < 0)
         drain_finish(d, OP_FAILED, err_text(err));
-}
-
-static void drain_empty(struct drain *d)
-{
-    AUTO_FREE char *silent = peers_silent(d->control);
-    AUTO_FREE char *text =
-        silent ? str_printf("no sessions left here, but engine %s does not answer", silent) : NULL;
-    if (silent)
-        drain_finish(d, OP_PARTIAL, text ? text : "an engine does not answer");
-    else if (d->is_removed)
-        drain_remove(d);
-    else
-        drain_finish(d, OP_DONE, "no sessions left");
 }
 
 static void drain_stop(struct drain *d, const char *why)
@@ -340,41 +338,27 @@ static char *drain_note(struct control *c, const struct drain_spec *spec)
     return NULL;
 }
 
-/* The drain that runs over the very same backends, or NULL. */
-static struct drain *drain_same(struct control *c, const struct drain_spec *spec)
-{
-    struct drain *d = drain_find(c, spec->backends[0]);
-    bool is_same = d && d->n == spec->n;
-    for (size_t i = 0; i < spec->n && is_same; i++)
-        is_same = drain_has(d, spec->backends[i]);
-    return is_same ? d : NULL;
-}
-
-/* A backend that is about to be taken out is not taken from that. NULL = there is none. */
-static const struct backend *drain_removed(struct control *c, const struct drain_spec *spec)
-{
-    for (size_t i = 0; i < spec->n && spec->n > 1; i++) {
-        const struct drain *d = drain_find(c, spec->backends[i]);
-        if (d && d->is_removed)
-            return spec->backends[i];
-    }
-    return NULL;
-}
-
 void drain_start(struct request *r, const struct drain_spec *spec, bool is_changed)
 {
     struct control *c = request_control(r);
-    const struct backend *removed = drain_removed(c, spec);
-    struct drain *d = drain_same(c, spec);
+    struct drain *d = drain_find(c, spec->backends[0]);
     uint64_t left = 0;
     AUTO_FREE char *note = drain_note(c, spec);
-    for (size_t i = 0; i < spec->n; i++)
+    /* A drain that runs is followed only when it is about the very same backends. A backend that is
+     * drained to be removed does not become one of several that are drained. */
+    bool is_same = d && d->n == spec->n;
+    for (size_t i = 0; i < spec->n; i++) {
+        const struct drain *other = spec->n > 1 ? drain_find(c, spec->backends[i]) : NULL;
+        if (other && other->is_removed) {
+            request_fail(r, -ERR_BUSY, "op list kind=drain", "%s is drained to be removed",
+                         spec->backends[i]->name);
+            return;
+        }
+        is_same = is_same && drain_has(d, spec->backends[i]);
         left += backend_sessions(spec->backends[i]);
-    if (removed) {
-        request_fail(r, -ERR_BUSY, "op list kind=drain", "%s is drained to be removed",
-                     removed->name);
-        return;
     }
+    if (!is_same)
+        d = NULL;
     if (!d && !is_changed && left == 0 && !spec->is_removed) {
         if (note)
             request_done(r, 0, false, "%s", note);

@@ -136,25 +136,24 @@ static void kill_op_free(struct kill_op *k)
     free(k);
 }
 
-/* The row without its last brace goes on with what was cut. */
-static int kill_op_append(const struct kill_op *k, const struct kill_entry *e, struct buf *out)
-{
-    int err = out->len > 0 ? buf_append_char(out, ',') : 0;
-    if (err == 0)
-        err = buf_append(out, k->rows.data + k->rows.start + e->row_at, e->row_n - 1u);
-    if (err == 0 && e->n_cut > 0)
-        err = buf_printf(out, ",\"cut\":%u,\"verb\":", e->n_cut);
-    if (err == 0 && e->n_cut > 0)
-        err = json_text_string(out, str_of(e->verb));
-    return err == 0 ? buf_append_char(out, '}') : err;
-}
-
 static void kill_op_finish(struct kill_op *k, int err)
 {
     AUTO_BUF rows = BUF_INIT;
-    for (size_t i = 0; i < k->n && err == 0; i++)
-        if ((k->v[i].is_ended || k->spec.is_dry) && k->v[i].row_n > 0)
-            err = kill_op_append(k, &k->v[i], &rows);
+    for (size_t i = 0; i < k->n && err == 0; i++) {
+        const struct kill_entry *e = &k->v[i];
+        if ((!e->is_ended && !k->spec.is_dry) || e->row_n == 0)
+            continue;
+        /* The row without its last brace goes on with what was cut. */
+        err = rows.len > 0 ? buf_append_char(&rows, ',') : 0;
+        if (err == 0)
+            err = buf_append(&rows, k->rows.data + k->rows.start + e->row_at, e->row_n - 1u);
+        if (err == 0 && e->n_cut > 0)
+            err = buf_printf(&rows, ",\"cut\":%u,\"verb\":", e->n_cut);
+        if (err == 0 && e->n_cut > 0)
+            err = json_text_string(&rows, str_of(e->verb));
+        if (err == 0)
+            err = buf_append_char(&rows, '}');
+    }
     const struct kill_result result = {
         .err = err, .matched = k->matched, .tally = k->tally, .rows = buf_str(&rows)};
     k->tally->n_running--;
@@ -327,17 +326,6 @@ static int entry_compare_idle(const void *x, const void *y)
     return a->idle > b->idle ? -1 : a->idle < b->idle;
 }
 
-static int kill_op_show(const struct kill_op *k)
-{
-    struct kill_found *found = calloc(k->n + 1, sizeof(*found));
-    if (!found)
-        return -ERR_NOMEM;
-    for (size_t i = 0; i < k->n; i++)
-        found[i] = (struct kill_found){.id = k->v[i].id, .idle = k->v[i].idle};
-    k->spec.found(k->spec.arg, found, k->n);
-    return 0;
-}
-
 static void kill_op_found(void *arg, int err, uint64_t seen, uint64_t matched)
 {
     struct kill_op *k = arg;
@@ -349,8 +337,15 @@ static void kill_op_found(void *arg, int err, uint64_t seen, uint64_t matched)
         qsort(k->v, k->n, sizeof(*k->v), entry_compare_idle);
         k->n = k->spec.first_idle;
     }
-    if (err == 0 && k->spec.found)
-        err = kill_op_show(k);
+    if (err == 0 && k->spec.found) {
+        struct kill_found *found = calloc(k->n + 1, sizeof(*found));
+        for (size_t i = 0; found && i < k->n; i++)
+            found[i] = (struct kill_found){.id = k->v[i].id, .idle = k->v[i].idle};
+        if (found)
+            k->spec.found(k->spec.arg, found, k->n);
+        else
+            err = -ERR_NOMEM;
+    }
     if (err == 0 && !k->spec.is_dry && k->n > 0) {
         err = kill_op_tell(k);
         if (err == 0)
@@ -376,20 +371,15 @@ static int kill_op_copy(struct kill_op *k, const struct kill_spec *spec)
     return spec->text && !k->text ? -ERR_NOMEM : 0;
 }
 
-/* What is looked at here. */
-static uint64_t kill_op_fields(const struct kill_op *k)
-{
-    uint64_t fields = SESSION_FIELD_BIT(SESSION_FIELD_ID) | SESSION_FIELD_BIT(SESSION_FIELD_USER) |
-                      SESSION_FIELD_BIT(SESSION_FIELD_IP) | SESSION_FIELD_BIT(SESSION_FIELD_IDLE);
-    return k->spec.is_dry ? fields | BREAKDOWN_FIELDS : fields;
-}
-
 static int kill_op_find(struct kill_op *k)
 {
     const struct kill_spec *spec = &k->spec;
+    /* What is looked at here. */
+    uint64_t fields = SESSION_FIELD_BIT(SESSION_FIELD_ID) | SESSION_FIELD_BIT(SESSION_FIELD_USER) |
+                      SESSION_FIELD_BIT(SESSION_FIELD_IP) | SESSION_FIELD_BIT(SESSION_FIELD_IDLE);
     const struct session_order order = {.by = SESSION_FIELD_IDLE, .is_descending = true};
     const struct collect_spec find = {.filter = spec->filter,
-                                      .fields = kill_op_fields(k),
+                                      .fields = spec->is_dry ? fields | BREAKDOWN_FIELDS : fields,
                                       .is_sorted = spec->first_idle > 0,
                                       .order = order,
                                       .limit = spec->first_idle,
@@ -397,17 +387,6 @@ static int kill_op_find(struct kill_op *k)
                                       .done = kill_op_found,
                                       .arg = k};
     return collect_start(k->control, &find);
-}
-
-static int kill_op_take(struct kill_op *k)
-{
-    k->v = calloc(k->spec.n_ids + 1, sizeof(*k->v));
-    if (!k->v)
-        return -ERR_NOMEM;
-    for (; k->n < k->spec.n_ids; k->n++)
-        k->v[k->n].id = k->spec.ids[k->n];
-    k->matched = k->n;
-    return kill_op_tell(k);
 }
 
 int kill_start(struct control *c, const struct kill_spec *spec)
@@ -421,8 +400,15 @@ int kill_start(struct control *c, const struct kill_spec *spec)
         filter_ref(k->spec.filter);
     else if (err == 0 && spec->terms)
         err = kill_parse(spec->terms, &k->spec.filter);
-    if (err == 0)
-        err = spec->ids ? kill_op_take(k) : kill_op_find(k);
+    if (err == 0 && spec->ids) {
+        k->v = calloc(spec->n_ids + 1, sizeof(*k->v));
+        for (; k->v && k->n < spec->n_ids; k->n++)
+            k->v[k->n].id = spec->ids[k->n];
+        k->matched = k->n;
+        err = k->v ? kill_op_tell(k) : -ERR_NOMEM;
+    } else if (err == 0) {
+        err = kill_op_find(k);
+    }
     if (err < 0)
         kill_op_free(k);
     else
@@ -457,18 +443,15 @@ int kill_filter_user(const char *user, struct filter **ret)
 
 /* ---- for commands ---- */
 
-static json_t *kill_tally_json(const struct kill_tally *t)
-{
-    return json_pack("{s:I, s:I}", "clean", (json_int_t)t->clean, "cut", (json_int_t)t->cut);
-}
-
 void kill_answer_changed(struct request *r, const struct kill_tally *t, struct str rows,
                          bool is_changed)
 {
     if (request_bool(r, "dry_run"))
         kill_answer_found(r, t, rows, "would end");
     else
-        request_hit_text(r, t->ended, is_changed || t->ended > 0, rows, kill_tally_json(t));
+        request_hit_text(
+            r, t->ended, is_changed || t->ended > 0, rows,
+            json_pack("{s:I, s:I}", "clean", (json_int_t)t->clean, "cut", (json_int_t)t->cut));
 }
 
 static void kill_answer_dry(struct request *r, uint64_t count, const struct breakdown *found,

@@ -254,16 +254,11 @@ static void move_one(struct move *m, const char *user)
     move_note_row(m, &u);
 }
 
-static bool move_may_begin(const struct move *m)
-{
-    return !m->is_stopped && m->n_running < m->parallel && m->next < json_array_size(m->users) &&
-           (!m->exec || move_exec_is_attended(m->exec));
-}
-
 static void on_move_more(struct loop_deferred *d)
 {
     struct move *m = CONTAINER_OF(d, struct move, more);
-    while (move_may_begin(m))
+    while (!m->is_stopped && m->n_running < m->parallel && m->next < json_array_size(m->users) &&
+           (!m->exec || move_exec_is_attended(m->exec)))
         move_one(m, json_string_value(json_array_get(m->users, m->next++)));
     if (m->n_running == 0 && (m->is_stopped || m->next == json_array_size(m->users)))
         move_finish(m);

@@ -24,20 +24,16 @@ static void ready_free(struct ready_wait *w)
     free(w);
 }
 
-static bool backend_is_awaited(const struct backend *b)
-{
-    return atomic_load(&b->is_checked) && atomic_load(&b->health) != BACKEND_UP;
-}
-
 /* The first that is not up yet, NULL = all are. */
 static const struct backend *ready_missing(const struct ready_wait *w, size_t *ret_n)
 {
     const struct backend *first = NULL;
     *ret_n = 0;
     for (size_t i = 0; i < w->n; i++) {
-        if (!backend_is_awaited(w->backends[i]))
+        const struct backend *b = w->backends[i];
+        if (!atomic_load(&b->is_checked) || atomic_load(&b->health) == BACKEND_UP)
             continue;
-        first = first ? first : w->backends[i];
+        first = first ? first : b;
         ++*ret_n;
     }
     return first;

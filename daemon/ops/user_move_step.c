@@ -81,11 +81,6 @@ static void user_move_step_end(struct user_move_step *m, int err, const char *te
     free(m);
 }
 
-static bool user_move_step_is_late(const struct user_move_step *m)
-{
-    return loop_now_ms(m->control->host->loop) >= m->deadline_ms;
-}
-
 /* ---- the pin ---- */
 
 struct user_move_pin {
@@ -174,12 +169,6 @@ static void user_move_step_pin(struct user_move_step *m)
 
 /* ---- the mailbox ---- */
 
-static bool user_move_step_is_there(const struct user_move_step *m)
-{
-    return str_eq(str_of(m->from), str_of(m->plan->backend)) &&
-           str_eq(str_of(m->from_pool), str_of(m->plan->pool));
-}
-
 /* Nobody has a session at the old place: now the mailbox may be carried. */
 static void user_move_step_carry(struct user_move_step *m)
 {
@@ -190,7 +179,9 @@ static void user_move_step_carry(struct user_move_step *m)
         plan->gather(plan->arg, m, m->user);
         return;
     }
-    if (!plan->carry || user_move_step_is_there(m)) {
+    bool is_there = str_eq(str_of(m->from), str_of(plan->backend)) &&
+                    str_eq(str_of(m->from_pool), str_of(plan->pool));
+    if (!plan->carry || is_there) {
         user_move_step_pin(m);
         return;
     }
@@ -252,9 +243,32 @@ static void on_step_kicked(void *arg, int err, uint64_t n)
         user_move_step_again(m);
 }
 
-/* Who is between judging and relay passes on to the relay and is kicked then. */
-static void user_move_step_kick(struct user_move_step *m)
+static void on_step_counted(void *arg, const struct kill_result *result)
 {
+    struct user_move_step *m = arg;
+    m->is_busy = false;
+    m->is_over = m->is_over || result->err == -ERR_SHUTDOWN;
+    if (m->is_over)
+        return;
+    if (m->is_stopped) {
+        user_move_step_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
+        return;
+    }
+    if (result->err == 0 && result->matched == 0 && m->tally->n_running == 0) {
+        /* None is left, as far as anybody can say. */
+        AUTO_FREE char *silent = peers_silent(m->control);
+        AUTO_FREE char *text = silent ? str_printf("engine %s does not answer", silent) : NULL;
+        if (silent)
+            user_move_step_end(m, -ERR_TIMEOUT, text ? text : err_text(-ERR_TIMEOUT), false);
+        else
+            user_move_step_carry(m);
+        return;
+    }
+    if (loop_now_ms(m->control->host->loop) >= m->deadline_ms) {
+        user_move_step_end(m, -ERR_TIMEOUT, "sessions did not end in time", false);
+        return;
+    }
+    /* Who is between judging and relay passes on to the relay and is kicked then. */
     const struct kill_spec spec = {.kind = REPLY_KICKED,
                                    .text = m->plan->text,
                                    .grace_ms = m->plan->grace_ms,
@@ -264,34 +278,6 @@ static void user_move_step_kick(struct user_move_step *m)
         user_move_step_again(m);
 }
 
-/* None is left, as far as anybody can say. */
-static void user_move_step_left(struct user_move_step *m)
-{
-    AUTO_FREE char *silent = peers_silent(m->control);
-    AUTO_FREE char *text = silent ? str_printf("engine %s does not answer", silent) : NULL;
-    if (silent)
-        user_move_step_end(m, -ERR_TIMEOUT, text ? text : err_text(-ERR_TIMEOUT), false);
-    else
-        user_move_step_carry(m);
-}
-
-static void on_step_counted(void *arg, const struct kill_result *result)
-{
-    struct user_move_step *m = arg;
-    m->is_busy = false;
-    m->is_over = m->is_over || result->err == -ERR_SHUTDOWN;
-    if (m->is_over)
-        return;
-    if (m->is_stopped)
-        user_move_step_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
-    else if (result->err == 0 && result->matched == 0 && m->tally->n_running == 0)
-        user_move_step_left(m);
-    else if (user_move_step_is_late(m))
-        user_move_step_end(m, -ERR_TIMEOUT, "sessions did not end in time", false);
-    else
-        user_move_step_kick(m);
-}
-
 static void user_move_step_look(struct user_move_step *m)
 {
     const struct kill_spec spec = {.is_dry = true, .done = on_step_counted};
@@ -299,26 +285,25 @@ static void user_move_step_look(struct user_move_step *m)
         user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
 }
 
-static bool user_move_step_keep(struct user_move_step *m, const struct user_place *place)
-{
-    m->from_pool = str_dup_c(place->pool);
-    m->from = str_dup_c(place->backend);
-    m->from_host = str_dup_c(place->host);
-    return m->from_pool && m->from && m->from_host;
-}
-
 static void on_place(void *arg, const struct user_place *place, const char *text)
 {
     struct user_move_step *m = arg;
     m->is_busy = false;
-    if (m->is_stopped)
+    if (m->is_stopped) {
         user_move_step_end(m, -ERR_CANCELLED, err_text(-ERR_CANCELLED), false);
-    else if (!place)
+        return;
+    }
+    if (!place) {
         user_move_step_end(m, -ERR_NOT_FOUND, text, false);
-    else if (!user_move_step_keep(m, place))
-        user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
-    else
+        return;
+    }
+    m->from_pool = str_dup_c(place->pool);
+    m->from = str_dup_c(place->backend);
+    m->from_host = str_dup_c(place->host);
+    if (m->from_pool && m->from && m->from_host)
         user_move_step_look(m);
+    else
+        user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
 }
 
 static void on_step_timer(struct loop_timer *t)

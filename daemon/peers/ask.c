@@ -162,17 +162,6 @@ static void on_collect_end(struct ask *a)
     collect_finish(CONTAINER_OF(a, struct collect, ask), -ERR_SHUTDOWN);
 }
 
-/* Moves the ids of a worker into ids; how many there are. */
-static size_t collect_ids(const struct control *c, const struct collect_spec *spec, size_t worker,
-                          uint64_t *ids)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < spec->n_ids; i++)
-        if (worker_has(c, worker, spec->ids[i]))
-            ids[n++] = spec->ids[i];
-    return n;
-}
-
 static int collect_post(struct collect *c, const struct collect_spec *spec)
 {
     const struct engine_api *h = c->ask.control->host;
@@ -194,7 +183,10 @@ static int collect_post(struct collect *c, const struct collect_spec *spec)
     if (spec->ids && !ids)
         return -ERR_NOMEM;
     for (size_t w = 0; worker_next(c->ask.control, &w); w++) {
-        q.n_ids = ids ? collect_ids(c->ask.control, spec, w, ids) : 0;
+        q.n_ids = 0; /* those of this worker */
+        for (size_t i = 0; ids && i < spec->n_ids; i++)
+            if (worker_has(c->ask.control, w, spec->ids[i]))
+                ids[q.n_ids++] = spec->ids[i];
         if (ids && q.n_ids == 0)
             continue;
         int err = worker_query(c->ask.control, w, &q);

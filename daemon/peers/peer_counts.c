@@ -71,25 +71,20 @@ void peer_counts_send(const struct control *c, struct peer_engine *e)
 
 /* ---- taking in ---- */
 
-/* Of what is no gauge the first value is where it begins. */
-static void counter_take(struct counters *others, struct peer_counts *counts, unsigned p,
-                         enum counter which, uint64_t v)
-{
-    uint64_t *last = &counts->v[p][which];
-    bool is_gauge = counter_type(which) == COUNTER_IS_GAUGE;
-    if (is_gauge || (counts->is_begun && v >= *last))
-        counter_add(others, p, which, (int64_t)(v - *last));
-    *last = v;
-}
-
 static void counters_take(struct counters *others, struct peer_counts *counts, const json_t *all)
 {
     for (unsigned p = 0; p < PROTO_COUNT; p++) {
         const json_t *of = json_object_get(all, proto_get(p)->name);
         for (int i = 0; i < COUNTER_COUNT; i++) {
             const json_t *v = json_object_get(of, counter_name((enum counter)i));
-            if (json_is_integer(v) && json_integer_value(v) >= 0)
-                counter_take(others, counts, p, (enum counter)i, (uint64_t)json_integer_value(v));
+            if (!json_is_integer(v) || json_integer_value(v) < 0)
+                continue;
+            /* Of what is no gauge the first value is where it begins. */
+            uint64_t now = (uint64_t)json_integer_value(v), *last = &counts->v[p][i];
+            bool is_gauge = counter_type((enum counter)i) == COUNTER_IS_GAUGE;
+            if (is_gauge || (counts->is_begun && now >= *last))
+                counter_add(others, p, (enum counter)i, (int64_t)(now - *last));
+            *last = now;
         }
     }
     counts->is_begun = true;

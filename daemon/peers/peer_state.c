@@ -16,22 +16,20 @@ static struct control *state_control(const struct peer_engine *e)
 
 /* ---- backends ---- */
 
-static json_t *backend_json(struct backend *b)
-{
-    char reason[BACKEND_REASON_MAX];
-    backend_admin_reason(b, reason);
-    return json_pack("[s, s, s, I, o]", b->pool, b->name,
-                     backend_admin_name(atomic_load(&b->admin)),
-                     (json_int_t)atomic_load(&b->admin_since_ms), request_json(str_of(reason)));
-}
-
 static void tell_backends(struct peer_engine *e)
 {
     const struct pools *pools = control_setup(state_control(e))->pools;
     json_t *list = json_array();
     for (size_t i = 0; i < pools->n; i++)
-        for (size_t k = 0; k < pools->v[i].n_members; k++)
-            (void)json_array_append_new(list, backend_json(pools->v[i].members[k].backend));
+        for (size_t k = 0; k < pools->v[i].n_members; k++) {
+            struct backend *b = pools->v[i].members[k].backend;
+            char reason[BACKEND_REASON_MAX];
+            backend_admin_reason(b, reason);
+            (void)json_array_append_new(list, json_pack("[s, s, s, I, o]", b->pool, b->name,
+                                                        backend_admin_name(atomic_load(&b->admin)),
+                                                        (json_int_t)atomic_load(&b->admin_since_ms),
+                                                        request_json(str_of(reason))));
+        }
     json_pipe_send(e->pipe, "backends", json_pack("{s:o}", "all", list));
 }
 
@@ -192,19 +190,6 @@ int peer_state_forget(struct control *c, struct peer_engine *e, const json_t *m)
     return 0;
 }
 
-/* Those of the request that the other engine runs. */
-static void tell_cancel(struct peer_engine *e, const struct request *r)
-{
-    const char *id = request_text(r, "id");
-    if (id)
-        json_pipe_send(e->pipe, "cancel", json_pack("{s:s}", "id", id));
-}
-
-static void tell_level(struct peer_engine *e, const char *level)
-{
-    json_pipe_send(e->pipe, "level", json_pack("{s:s}", "level", level));
-}
-
 int peer_state_level(struct control *c, struct peer_engine *e, const json_t *m)
 {
     const char *name = json_string_value(json_object_get(m, "level"));
@@ -229,14 +214,15 @@ int peer_state_sync(struct control *c, struct peer_engine *e, const json_t *m)
 
 void peer_state_tell(struct peer_engine *e, enum command_reach reach, const struct request *r)
 {
+    const char *id = request_text(r, "id");
     if (reach == COMMAND_REACH_BACKENDS)
         tell_backends(e);
     else if (reach == COMMAND_REACH_RULES)
         tell_rules(e, r);
     else if (reach == COMMAND_REACH_LEVEL)
-        tell_level(e, request_text(r, "level"));
-    else if (reach == COMMAND_REACH_OPS)
-        tell_cancel(e, r);
+        json_pipe_send(e->pipe, "level", json_pack("{s:s}", "level", request_text(r, "level")));
+    else if (reach == COMMAND_REACH_OPS && id) /* the other engine may run it */
+        json_pipe_send(e->pipe, "cancel", json_pack("{s:s}", "id", id));
     /* Users are forgotten where the change is made, before their sessions are ended. */
 }
 

@@ -82,15 +82,6 @@ static void put_filter(json_t *m, const struct filter *f)
     put_text(m, "node", filter_same_value(f));
 }
 
-static json_t *fields_json(uint64_t fields)
-{
-    json_t *list = json_array();
-    for (int f = 0; f < SESSION_FIELD_COUNT; f++)
-        if (fields & SESSION_FIELD_BIT(f))
-            (void)json_array_append_new(list, json_string(session_filter_fields[f].name));
-    return list;
-}
-
 json_t *session_query_json(const struct session_query_spec *spec)
 {
     json_t *m = json_object();
@@ -98,9 +89,13 @@ json_t *session_query_json(const struct session_query_spec *spec)
     put_filter(m, spec->filter);
     if (spec->ids)
         (void)json_object_set_new(m, "ids", ids_json(spec->ids, spec->n_ids));
-    if (spec->fields)
-        (void)json_object_set_new(m, "fields",
-                                  fields_json(spec->fields | SESSION_FIELD_BIT(SESSION_FIELD_ID)));
+    if (spec->fields) {
+        json_t *list = json_array();
+        for (int f = 0; f < SESSION_FIELD_COUNT; f++)
+            if ((spec->fields | SESSION_FIELD_BIT(SESSION_FIELD_ID)) & SESSION_FIELD_BIT(f))
+                (void)json_array_append_new(list, json_string(session_filter_fields[f].name));
+        (void)json_object_set_new(m, "fields", list);
+    }
     if (spec->is_sorted)
         put_text(m, "sort", session_filter_fields[spec->order.by].name);
     put_bool(m, "keys", spec->is_keys);
@@ -167,19 +162,6 @@ static int filter_read(const json_t *m, const struct filter_field *fields, size_
     return err < 0 && err != -ERR_NOMEM ? -ERR_PROTOCOL : err;
 }
 
-/* Fields that this program does not know would be missing in the rows in any case. */
-static uint64_t fields_read(const json_t *list)
-{
-    uint64_t fields = 0;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *name = json_string_value(json_array_get(list, i));
-        enum session_field f;
-        if (name && session_field_find(str_of(name), &f) == 0)
-            fields |= SESSION_FIELD_BIT(f);
-    }
-    return fields;
-}
-
 static int key_read(const json_t *v, struct session_key *ret)
 {
     const json_t *text = json_array_get(v, 1), *number = json_array_get(v, 2);
@@ -195,15 +177,21 @@ static int key_read(const json_t *v, struct session_key *ret)
 int session_query_read(const json_t *m, struct session_query_spec *ret, struct session_asked *a)
 {
     const json_t *sort = json_object_get(m, "sort"), *after = json_object_get(m, "after");
-    const json_t *ids = json_object_get(m, "ids");
+    const json_t *ids = json_object_get(m, "ids"), *fields = json_object_get(m, "fields");
     *a = (struct session_asked){0};
     *ret = (struct session_query_spec){
-        .fields = fields_read(json_object_get(m, "fields")),
         .is_sorted = sort != NULL,
         .is_keys = json_is_true(json_object_get(m, "keys")),
         .order = {.is_descending = json_is_true(json_object_get(m, "descending")),
                   .is_from_end = json_is_true(json_object_get(m, "from_end"))},
         .limit = (size_t)json_number(m, "limit")};
+    /* Fields that this program does not know would be missing in the rows in any case. */
+    for (size_t i = 0; i < json_array_size(fields); i++) {
+        const char *name = json_string_value(json_array_get(fields, i));
+        enum session_field f;
+        if (name && session_field_find(str_of(name), &f) == 0)
+            ret->fields |= SESSION_FIELD_BIT(f);
+    }
     int err = filter_read(m, session_filter_fields, SESSION_FIELD_COUNT, &a->filter);
     if (err == 0 && sort &&
         (!json_is_string(sort) ||
