@@ -49,24 +49,19 @@ static bool run_has_answered(const struct run_job *job, const struct run_node *n
     return false;
 }
 
-static void run_count_row(struct run_job *job, const json_t *row)
-{
-    const char *node = json_string_value(json_object_get(row, "node"));
-    for (size_t i = 0; i < job->run->n_nodes && node; i++)
-        if (run_has_answered(job, &job->run->nodes[i]) &&
-            strcmp(run_node_name(&job->run->nodes[i]), node) == 0) {
-            job->n_of_node[i]++;
-            return;
-        }
-}
-
 void run_print_rows(struct run_job *job, const json_t *rows)
 {
-    size_t i;
-    json_t *row;
-    if (job->is_multi)
-        json_array_foreach ((json_t *)rows, i, row)
-            run_count_row(job, row);
+    const struct run *r = job->run;
+    for (size_t i = 0; job->is_multi && i < json_array_size(rows); i++) {
+        const char *name = json_string_value(json_object_get(json_array_get(rows, i), "node"));
+        size_t k = 0;
+        while (name && k < r->n_nodes &&
+               !(run_has_answered(job, &r->nodes[k]) &&
+                 strcmp(run_node_name(&r->nodes[k]), name) == 0))
+            k++;
+        if (name && k < r->n_nodes)
+            job->n_of_node[k]++;
+    }
     output_rows(&job->output, rows);
 }
 

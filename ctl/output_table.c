@@ -205,16 +205,6 @@ static int output_table_cell(const struct output *o, size_t i, struct str text, 
     return err;
 }
 
-static void output_table_header(struct output *o)
-{
-    AUTO_BUF line = BUF_INIT;
-    for (size_t i = 0; i < o->n_columns; i++)
-        if (o->columns[i].width && output_table_cell(o, i, str_of(o->columns[i].title), &line))
-            return;
-    if (line.len)
-        fprintf(o->f, "%.*s\n", STR_ARG(buf_str(&line)));
-}
-
 /* Columns that the user chose are all shown: where no line has room for them, even with texts cut
  * as far as is good, each row is a block of its own. */
 static void output_table_begin(struct output *o, const json_t *rows)
@@ -225,8 +215,12 @@ static void output_table_begin(struct output *o, const json_t *rows)
     if (o->is_block)
         return;
     output_table_fit(o);
-    if (!o->no_header)
-        output_table_header(o);
+    AUTO_BUF line = BUF_INIT;
+    for (size_t i = 0; !o->no_header && i < o->n_columns; i++)
+        if (o->columns[i].width && output_table_cell(o, i, str_of(o->columns[i].title), &line))
+            return;
+    if (line.len)
+        fprintf(o->f, "%.*s\n", STR_ARG(buf_str(&line)));
 }
 
 /* One member a line; of an object alone those that the daemon did not send are left out. */

@@ -196,12 +196,6 @@ void remote_never_ask(void)
     is_asking_barred = true;
 }
 
-/* ssh asks on the terminal itself. */
-static bool remote_may_ask(void)
-{
-    return !is_asking_barred && isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
-}
-
 /* In the child. exec_fd tells why there is no program, and closes when there is. */
 static void remote_run(char **words, int fd, int said_fd, int exec_fd)
 {
@@ -255,7 +249,9 @@ int remote_open(const char *place, struct remote **ret, int *ret_fd)
 {
     char **words = NULL;
     struct place p;
-    int err = remote_words(place, remote_may_ask(), &words);
+    /* ssh asks on the terminal itself. */
+    bool may_ask = !is_asking_barred && isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+    int err = remote_words(place, may_ask, &words);
     struct remote *r = err == 0 ? calloc(1, sizeof(*r)) : NULL;
     if (err == 0 && !r)
         err = -ERR_NOMEM;

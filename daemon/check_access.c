@@ -42,13 +42,6 @@ static void list_add(struct access_list *l, struct access_item item, struct str 
         l->v[l->n++] = item;
 }
 
-static void list_fini(struct access_list *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        free(l->v[i].path);
-    free(l->v);
-}
-
 /* A file that is written, made anew or removed: itself where it is there, and its folder. The
  * daemon makes its own folder when that is missing. */
 static void list_add_file(struct access_list *l, struct access_item item, const char *path,
@@ -63,12 +56,6 @@ static void list_add_file(struct access_list *l, struct access_item item, const 
     item.mode = W_OK | X_OK;
     if (name && (access(name, F_OK) == 0 || !own_folder || strcmp(name, own_folder) != 0))
         list_add(l, item, folder);
-}
-
-static void list_add_store(struct access_list *l, const struct config *c)
-{
-    const struct access_item item = {.verb = "be written", .key = "store.path", .is_engine = true};
-    list_add_file(l, item, c->store.path, c->state_dir);
 }
 
 /* The folder need not be writable for a file that is there. */
@@ -202,7 +189,9 @@ int check_access(const struct config *c, struct config_problems *problems)
     struct access_list l = {0};
     bool is_other = c->user && geteuid() == 0;
     size_t before = problems->n;
-    list_add_store(&l, c);
+    list_add_file(
+        &l, (struct access_item){.verb = "be written", .key = "store.path", .is_engine = true},
+        c->store.path, c->state_dir);
     list_add_logs(&l, c);
     list_add_sockets(&l, c);
     list_add_system(&l);
@@ -213,7 +202,9 @@ int check_access(const struct config *c, struct config_problems *problems)
     else
         list_try(&l, true);
     list_report(&l, c, is_other ? c->user : NULL, problems);
-    list_fini(&l);
+    for (size_t i = 0; i < l.n; i++)
+        free(l.v[i].path);
+    free(l.v);
     for (size_t i = before; i < problems->n && err == 0; i++)
         if (!problems->v[i].is_warning)
             err = -ERR_CONFIG;

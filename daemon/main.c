@@ -91,27 +91,8 @@ static int main_load(const char *path, bool is_start, struct config **ret)
     return err;
 }
 
-static int main_check_access(const struct config *c)
-{
-    struct config_problems problems = {0};
-    int err = check_access(c, &problems);
-    config_problems_say(&problems);
-    return err;
-}
-
 /* They are loaded when clients ask for them: what is wrong with some of them is told here. */
-#define MAIN_DIRECTORY_TRIED 100
-/* Can the key process have all keys? */
-static int main_check_keys(const struct config *c)
-{
-    AUTO_SECRET_BUF keys = BUF_INIT;
-    struct files *files = NULL;
-    struct config_problems problems = {0};
-    int err = c->tls.is_key_process ? content_keys_take(c, 0, &keys, &files, &problems) : 0;
-    files_unref(files);
-    config_problems_say(&problems);
-    return err;
-}
+#define MAIN_DIRECTORY_TRIED 100 /* certificates of tls.directory that a check looks at */
 
 /* For the supervisor. */
 static int main_bundle(const char *path, const char *fd, const char *keys)
@@ -140,8 +121,8 @@ static int main_refresh(const struct main_options *m)
     return err == 0 ? 0 : err == -ERR_CONFIG ? EX_CONFIG : EX_OSERR;
 }
 
-/* take_over: what a running program would hand to this one, NULL = it is not asked. */
-/* bundle, keys: descriptors that take what was read, or NULL. */
+/* take_over: what a running program would hand to this one, NULL = it is not asked. bundle, keys:
+ * descriptors that take what was read, or NULL. */
 static int main_check(const char *path, const char *take_over, const char *bundle, const char *keys)
 {
     struct config *c = NULL;
@@ -153,11 +134,22 @@ static int main_check(const char *path, const char *take_over, const char *bundl
         return EX_UNAVAILABLE;
     }
     int err = bundle ? main_bundle(path, bundle, keys) : main_load(path, true, &c);
-    if (err == 0 && !bundle)
-        err = main_check_keys(c);
-    if (err == 0 && !take_over) /* a running daemon has what it needs */
-        err = main_check_access(c);
+    if (err == 0 && !bundle && c->tls.is_key_process) { /* can it have all keys? */
+        AUTO_SECRET_BUF had = BUF_INIT;
+        struct files *files = NULL;
+        struct config_problems problems = {0};
+        err = content_keys_take(c, 0, &had, &files, &problems);
+        files_unref(files);
+        config_problems_say(&problems);
+    }
+    if (err == 0 && !take_over) { /* a running daemon has what it needs */
+        struct config_problems problems = {0};
+        err = check_access(c, &problems);
+        config_problems_say(&problems);
+    }
     if (err == 0 && !bundle) {
+        /* They are loaded when clients ask for them: what is wrong with some of them is told
+         * here. */
         struct config_problems problems = {0};
         size_t n = config_directory_try(c, MAIN_DIRECTORY_TRIED, &problems);
         config_problems_say(&problems);
@@ -218,13 +210,6 @@ static int main_drop(void *arg, const struct engine_options *o, const void *conf
     return sandbox_enter(&spec);
 }
 
-static int main_env_number(const char *name)
-{
-    uint64_t n;
-    const char *text = getenv(name);
-    return text && str_to_u64(str_of(text), 1 << 20, &n) == 0 ? (int)n : -1;
-}
-
 static unsigned main_number(const char *text)
 {
     uint64_t n;
@@ -239,12 +224,16 @@ static void main_name(const char *name)
 
 static int main_engine(const struct main_options *m)
 {
+    uint64_t supervisor;
+    const char *wire = getenv(WIRE_FD_ENV);
     struct engine_options o = {.config_path = m->config,
                                .starts = main_number(m->starts),
                                .restarts = main_number(m->restarts),
                                .is_successor = m->is_successor,
-                               .supervisor = main_env_number(WIRE_FD_ENV),
+                               .supervisor = -1,
                                .drop = main_drop};
+    if (wire && str_to_u64(str_of(wire), 1 << 20, &supervisor) == 0)
+        o.supervisor = (int)supervisor;
     unsetenv(WIRE_FD_ENV);
     main_name("mp-engine");
     signal(SIGPIPE, SIG_IGN);

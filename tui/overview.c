@@ -107,18 +107,6 @@ void overview_take_history(struct overview *o, const json_t *result)
         json_array_remove(o->history, 0);
 }
 
-static void overview_add_proto(struct overview *o, const char *name)
-{
-    for (size_t i = 0; i < o->n_protos; i++)
-        if (strcmp(o->protos[i].name, name) == 0)
-            return;
-    if (o->n_protos == OVERVIEW_PROTOS_MAX)
-        return;
-    struct overview_proto *p = &o->protos[o->n_protos++];
-    *p = (struct overview_proto){0};
-    (void)str_copy(p->name, sizeof(p->name), str_of(name));
-}
-
 void overview_take_listeners(struct overview *o, const json_t *result)
 {
     size_t i;
@@ -126,8 +114,14 @@ void overview_take_listeners(struct overview *o, const json_t *result)
     overview_take(&o->listeners, result);
     json_array_foreach (o->listeners, i, row) {
         const char *proto = json_string_value(json_object_get(row, "proto"));
-        if (proto)
-            overview_add_proto(o, proto);
+        size_t known = 0;
+        while (proto && known < o->n_protos && strcmp(o->protos[known].name, proto) != 0)
+            known++;
+        if (!proto || known < o->n_protos || o->n_protos == OVERVIEW_PROTOS_MAX)
+            continue;
+        struct overview_proto *p = &o->protos[o->n_protos++];
+        *p = (struct overview_proto){0};
+        (void)str_copy(p->name, sizeof(p->name), str_of(proto));
     }
 }
 

@@ -190,14 +190,6 @@ static bool totals_has(const struct overview_proto *p, int height)
             overview_number(p->stats, "logins") || overview_number(p->stats, "failures"));
 }
 
-static int totals_height(const struct overview *o, int height)
-{
-    int n = 0;
-    for (size_t i = 0; i < o->n_protos; i++)
-        n += totals_has(&o->protos[i], height);
-    return 1 + n + (o->n_protos != 1);
-}
-
 /* Returns the row behind. */
 static int draw_totals(const struct overview *o, struct screen *s, int row, int end, int height)
 {
@@ -272,7 +264,10 @@ void overview_draw(struct overview *o, struct screen *s, int row, int height, bo
     int few = height / 2 < WARNINGS_MIN ? height / 2 : WARNINGS_MIN;
     int at = row + draw_warnings(o, s, row, warnings > few ? warnings : few);
     int n = (int)json_array_size(o->backends);
-    int below = totals_height(o, height) + 1 + 1 + (n < 8 ? n : 8);
+    /* Titles and one row a protocol and of all, a blank line, the titles of backends, some. */
+    int below = 1 + (o->n_protos != 1) + 1 + 1 + (n < 8 ? n : 8);
+    for (size_t i = 0; i < o->n_protos; i++)
+        below += totals_has(&o->protos[i], height);
     int graphs_height = end - at - below - 1;
     if (!o->stats && !o->history) {
         (void)screen_text(s, at, 1, s->cols - 1, STYLE_DIM, STR("waiting for the daemon"));

@@ -69,14 +69,6 @@ static const char *overview_since(const json_t *backend, const char *member, con
     return dst;
 }
 
-/* What an operator wants of a backend, as a state that it is in. */
-static const char *overview_admin_words(const char *admin)
-{
-    return strcmp(admin, "drain") == 0  ? "draining"
-           : strcmp(admin, "hold") == 0 ? "on hold"
-                                        : admin;
-}
-
 /* "pop3,smtp,sieve" -> "pop3, smtp and sieve" */
 static int overview_add_protocols(struct buf *text, const char *list)
 {
@@ -125,6 +117,10 @@ static void warn_backend(struct warnings *w, const json_t *b)
     AUTO_BUF protocols = BUF_INIT;
     char since[96];
     const char *colon = reason && reason[0] ? ": " : "";
+    /* What an operator wants of it, as a state that it is in. */
+    const char *state = strcmp(admin, "drain") == 0  ? "draining"
+                        : strcmp(admin, "hold") == 0 ? "on hold"
+                                                     : admin;
     if (strcmp(client_member_text(b, "health"), "down") == 0)
         warn(w, STYLE_BAD, PANE_BACKENDS, b, "backend %s/%s%s%s%s", pool, name,
              overview_since(b, "health_since", "down", since), colon, reason ? reason : "");
@@ -134,8 +130,7 @@ static void warn_backend(struct warnings *w, const json_t *b)
              reason ? reason : "");
     if (admin[0] && strcmp(admin, "ready") != 0)
         warn(w, STYLE_WARN, PANE_BACKENDS, b, "backend %s/%s%s%s%s", pool, name,
-             overview_since(b, "admin_since", overview_admin_words(admin), since),
-             why[0] ? ": " : "", why);
+             overview_since(b, "admin_since", state, since), why[0] ? ": " : "", why);
     if (client_member_text(b, "full")[0])
         warn(w, STYLE_WARN, PANE_BACKENDS, b, "backend %s/%s is full: %s", pool, name,
              client_member_text(b, "full"));

@@ -68,19 +68,14 @@ static void rpc_client_lose(struct rpc_client *f, const char *why, const char *h
     f->ops.lost(f->ops.arg, why, hint);
 }
 
-static struct rpc_client_request *rpc_client_room(struct rpc_client *f)
-{
-    for (size_t i = 0; f->is_greeted && i < RPC_CLIENT_PENDING_MAX; i++)
-        if (!f->pending[i].id)
-            return &f->pending[i];
-    return NULL;
-}
-
 bool rpc_client_ask(struct rpc_client *f, const char *method, json_t *params,
                     rpc_client_answer_fn *fn, void *arg)
 {
-    struct rpc_client_request *r = rpc_client_room(f);
+    struct rpc_client_request *r = NULL;
     uint64_t id;
+    for (size_t i = 0; f->is_greeted && i < RPC_CLIENT_PENDING_MAX && !r; i++)
+        if (!f->pending[i].id)
+            r = &f->pending[i];
     if (!r) {
         json_decref(params);
         return false;

@@ -264,15 +264,6 @@ static void table_follow(struct table *t)
     table_show_selected(t);
 }
 
-/* Rank of the first row of an answer. */
-static size_t table_start(const json_t *result, const struct table_part *part, size_t n)
-{
-    size_t total = (size_t)json_integer_value(json_object_get(result, "matched"));
-    if (!part->is_from_end)
-        return part->offset;
-    return total > part->offset + n ? total - part->offset - n : 0;
-}
-
 void table_take(struct table *t, const json_t *result, const struct table_part *part)
 {
     json_t *answer = json_object_get(result, "rows");
@@ -282,15 +273,17 @@ void table_take(struct table *t, const json_t *result, const struct table_part *
     table_number_rows(t, answer);
     json_t *fresh = table_sorted(t, answer);
     table_index(t, fresh, &names);
-    size_t start = table_start(result, part, json_array_size(fresh));
+    size_t n_fresh = json_array_size(fresh), start = part->offset;
+    json_int_t matched = json_integer_value(json_object_get(result, "matched"));
+    if (part->is_from_end)
+        start =
+            (size_t)matched > part->offset + n_fresh ? (size_t)matched - part->offset - n_fresh : 0;
     bool is_same = t->rows && !t->is_changed && start == t->start;
     json_t *rows = is_same ? table_with_gone(t, &names, fresh) : json_incref(fresh);
     json_decref(t->rows);
     t->rows = rows;
     t->start = start;
     table_note_gone(t, &names);
-    size_t n_fresh = json_array_size(fresh);
-    json_int_t matched = json_integer_value(json_object_get(result, "matched"));
     size_t known = t->start + n_fresh;
     t->total = matched > (json_int_t)known ? (size_t)matched : known;
     t->has_more = json_is_true(json_object_get(result, "more")) && t->total == known;

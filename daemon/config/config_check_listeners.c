@@ -225,17 +225,6 @@ static void check_listener_tls(struct check *k, const struct config_listener *l)
         check_error(k, "tls_options.client_auth", "needs client_ca");
 }
 
-static void check_providers(struct check *k, const struct config_listener *l)
-{
-    const struct config *c = k->config;
-    if (l->providers.v && l->providers.n == 0)
-        check_error(k, "providers", "must not be empty: nobody could log in");
-    for (size_t i = 0; i < l->providers.n; i++)
-        if (config_auth_find(c, l->providers.v[i]) == c->n_auths)
-            check_error(k, "providers", "no provider in auth has the name \"%s\"",
-                        l->providers.v[i]);
-}
-
 static void check_log_names(struct check *k, const struct config_listener *l)
 {
     const struct config *c = k->config;
@@ -266,7 +255,12 @@ void check_listeners(struct check *k)
             check_warning(k, "so_keepalive", "is false: the other keepalive keys have no effect");
         if (l->proto)
             check_mechanisms(k, l);
-        check_providers(k, l);
+        if (l->providers.v && l->providers.n == 0)
+            check_error(k, "providers", "must not be empty: nobody could log in");
+        for (size_t n = 0; n < l->providers.n; n++)
+            if (config_auth_find(k->config, l->providers.v[n]) == k->config->n_auths)
+                check_error(k, "providers", "no provider in auth has the name \"%s\"",
+                            l->providers.v[n]);
         check_log_names(k, l);
         if (check_is_set(k, "resolver.name_servers"))
             check_name_servers(k, &l->resolver);

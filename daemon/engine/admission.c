@@ -84,20 +84,6 @@ static void on_failure_mail(struct mail *m, void *owner)
     free(f);
 }
 
-/* Without memory for it the address is let in again in LIMITS_BAN_DUE_MS. */
-static void admission_tell(const struct admission *a, const struct limit_failure *failure,
-                           const struct addr *peer, const char *user)
-{
-    struct failure_mail *f = calloc(1, sizeof(*f));
-    if (!f)
-        return;
-    f->mail.fn = on_failure_mail;
-    f->failure = *failure;
-    f->peer = *peer;
-    (void)str_copy(f->user, sizeof(f->user), str_of(user));
-    mailbox_post(a->control, &f->mail);
-}
-
 void admission_failure(const struct admission *a, const struct config_limits *c,
                        const struct addr *peer, struct str user, uint32_t credentials,
                        uint64_t delay_ms, uint64_t now_ms, struct session_verdict *ret)
@@ -111,6 +97,16 @@ void admission_failure(const struct admission *a, const struct config_limits *c,
     ret->kind = REPLY_BANNED;
     ret->delay_ms = f.delay_ms;
     (void)str_copy(ret->text, sizeof(ret->text), str_of(f.text));
-    if (f.is_ban_due || f.is_guessed_at)
-        admission_tell(a, &f, peer, is_name ? name : NULL);
+    if (!f.is_ban_due && !f.is_guessed_at)
+        return;
+    /* The owner of the bans has to know. Without memory for it the address is let in again in
+     * LIMITS_BAN_DUE_MS. */
+    struct failure_mail *m = calloc(1, sizeof(*m));
+    if (!m)
+        return;
+    m->mail.fn = on_failure_mail;
+    m->failure = f;
+    m->peer = *peer;
+    (void)str_copy(m->user, sizeof(m->user), str_of(is_name ? name : NULL));
+    mailbox_post(a->control, &m->mail);
 }

@@ -218,14 +218,6 @@ void cert_loads_hear(struct cert_loads *l, const struct wire_packet *p, const in
 
 /* ---- the configuration ---- */
 
-static bool config_decrypts(const struct config *c)
-{
-    bool is_decrypting = tls_priority_decrypts(c->tls.priority);
-    for (size_t i = 0; i < c->n_listeners && !is_decrypting; i++)
-        is_decrypting = tls_priority_decrypts(c->listeners[i].tls_config.priority);
-    return is_decrypting;
-}
-
 void cert_loads_configure(struct cert_loads *l, const struct config *c, uint64_t number)
 {
     struct tls_directory *d = NULL;
@@ -235,7 +227,9 @@ void cert_loads_configure(struct cert_loads *l, const struct config *c, uint64_t
     if (c->tls.is_key_process && number != l->number) /* another process has the keys from now on */
         tls_certs_forget(l->certs);
     l->number = number;
-    l->is_decrypting = d && config_decrypts(c);
+    l->is_decrypting = d && tls_priority_decrypts(c->tls.priority);
+    for (size_t i = 0; d && i < c->n_listeners && !l->is_decrypting; i++)
+        l->is_decrypting = tls_priority_decrypts(c->listeners[i].tls_config.priority);
     tls_certs_configure(l->certs, d, c->tls.directory_cache);
 }
 

@@ -193,27 +193,24 @@ static bool setup_has_certificate(const struct setup *s, size_t n, const char *f
     return false;
 }
 
-static void engine_say_certificate(const char *listener, const struct tls_cert_end *end)
-{
-    int64_t days = cert_days(end->expires, (int64_t)(clock_wall_ms() / 1000));
-    char at[25];
-    if (end->expires <= 0 || days >= CERT_DAYS_WARN)
-        return;
-    clock_format(at, (uint64_t)end->expires * 1000);
-    LOG_EVENT(LOG_LEVEL_WARN, days < 0 ? "certificate-ended" : "certificate-ends",
-              KV_STR("listener", listener), KV_STR("cert", end->file), KV_STR("at", at),
-              KV_I64("days", days));
-}
-
 void engine_say_certificates(const struct setup *s)
 {
     for (size_t i = 0; i < s->n_listeners; i++) {
         size_t n = 0;
         const struct setup_listener *l = &s->listeners[i];
         const struct tls_cert_end *ends = l->tls ? tls_server_cert_ends(l->tls, &n) : NULL;
-        for (size_t k = 0; k < n; k++)
-            if (!setup_has_certificate(s, i, ends[k].file))
-                engine_say_certificate(l->config->name, &ends[k]);
+        for (size_t k = 0; k < n; k++) {
+            const struct tls_cert_end *end = &ends[k];
+            int64_t days = cert_days(end->expires, (int64_t)(clock_wall_ms() / 1000));
+            char at[25];
+            if (end->expires <= 0 || days >= CERT_DAYS_WARN ||
+                setup_has_certificate(s, i, end->file))
+                continue;
+            clock_format(at, (uint64_t)end->expires * 1000);
+            LOG_EVENT(LOG_LEVEL_WARN, days < 0 ? "certificate-ended" : "certificate-ends",
+                      KV_STR("listener", l->config->name), KV_STR("cert", end->file),
+                      KV_STR("at", at), KV_I64("days", days));
+        }
     }
 }
 

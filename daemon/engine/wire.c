@@ -105,16 +105,6 @@ int wire_order(int fd, const struct wire_packet *p, const int *fds, size_t n_fds
     return n >= 0 ? 0 : errno == ETOOMANYREFS ? -ERR_AGAIN : wire_error(errno);
 }
 
-static size_t wire_take_fds(struct msghdr *msg, int fds[WIRE_FDS_MAX])
-{
-    const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
-    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-        return 0;
-    size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    memcpy(fds, CMSG_DATA(c), n * sizeof(int));
-    return n;
-}
-
 int wire_receive(int fd, struct wire_packet *ret, int ret_fds[WIRE_FDS_MAX], size_t *ret_n)
 {
     struct iovec iov = {.iov_base = ret, .iov_len = sizeof(*ret)};
@@ -129,7 +119,12 @@ int wire_receive(int fd, struct wire_packet *ret, int ret_fds[WIRE_FDS_MAX], siz
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return wire_error(errno);
-    *ret_n = wire_take_fds(&msg, ret_fds);
+    *ret_n = 0;
+    const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+        *ret_n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(ret_fds, CMSG_DATA(c), *ret_n * sizeof(int));
+    }
     if (n == 0 && *ret_n == 0)
         return -ERR_EOF;
     bool is_whole = n >= (ssize_t)WIRE_HEAD && ret->size == (size_t)n - WIRE_HEAD &&

@@ -173,14 +173,6 @@ static int listen_addresses(const struct nginx_job *job, const struct nginx_dire
     return err == -ERR_INVAL ? nginx_fail(job->import, d, "the path is no text") : err;
 }
 
-/* Could the addresses of both be those of one listener? */
-static bool listen_is_alike(const struct nginx_listener *a, const struct nginx_listener *b)
-{
-    return a->is_tls == b->is_tls && a->has_proxy_header == b->has_proxy_header &&
-           (a->v6_only < 0 || b->v6_only < 0 || a->v6_only == b->v6_only) &&
-           nginx_settings_eq(&a->settings, &b->settings);
-}
-
 static void listener_fini(struct nginx_listener *l)
 {
     nginx_settings_fini(&l->settings);
@@ -194,7 +186,10 @@ static int listen_add(struct nginx_server *s, struct nginx_listener *next)
 {
     for (size_t i = 0; i < s->n_listeners; i++) {
         struct nginx_listener *l = &s->listeners[i];
-        if (!listen_is_alike(l, next))
+        /* Could the addresses of both be those of one listener? */
+        bool is_v6_alike = l->v6_only < 0 || next->v6_only < 0 || l->v6_only == next->v6_only;
+        if (l->is_tls != next->is_tls || l->has_proxy_header != next->has_proxy_header ||
+            !is_v6_alike || !nginx_settings_eq(&l->settings, &next->settings))
             continue;
         size_t n = strlen(l->addresses) - strlen(" ]");
         char *all = str_printf("%.*s, %s", (int)n, l->addresses, next->addresses + strlen("[ "));

@@ -96,12 +96,6 @@ int nginx_place_server(struct nginx_import *im, struct nginx_server *s)
 
 /* ---- all servers ---- */
 
-/* Would a server without the key be changed by one at the top? Not without TLS by its keys. */
-static bool place_cares(const struct nginx_server *s, enum nginx_group group)
-{
-    return group != NGINX_OF_TLS || s->has_tls;
-}
-
 /* The setting for a key that most servers have, the first of those that are as frequent; NULL: it
  * has to stay with the listeners. */
 static const struct nginx_setting *place_most(const struct nginx_import *im, enum nginx_group group,
@@ -113,7 +107,8 @@ static const struct nginx_setting *place_most(const struct nginx_import *im, enu
         const struct nginx_server *s = &im->servers[i];
         const struct nginx_setting *own = nginx_settings_find(&s->groups[group], key);
         size_t n = 0;
-        if (!own && place_cares(s, group))
+        /* A key at the top would change it, but for those of TLS where it has none. */
+        if (!own && (group != NGINX_OF_TLS || s->has_tls))
             return NULL;
         for (size_t k = i; k < im->n_servers && own; k++) {
             const struct nginx_setting *other =

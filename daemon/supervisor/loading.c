@@ -34,16 +34,6 @@ static const struct content *loading_content(const struct supervisor *s, pid_t e
     return NULL;
 }
 
-static struct engine_process *loading_engine(struct supervisor *s, pid_t pid)
-{
-    struct engine_process *engines[SUPERVISOR_ENGINES_MAX];
-    size_t n = supervisor_engines(s, engines);
-    for (size_t i = 0; i < n; i++)
-        if (engines[i]->pid == pid)
-            return engines[i];
-    return NULL;
-}
-
 /* Of a content that it no longer works with nothing is wanted: the word was on its way. */
 bool loading_want(struct supervisor *s, const struct engine_process *from, uint64_t number)
 {
@@ -135,8 +125,12 @@ void loading_go_on(struct supervisor *s)
 static void loading_answer(struct supervisor *s)
 {
     struct loading *l = &s->loading;
-    struct engine_process *to = loading_engine(s, l->engine);
+    struct engine_process *engines[SUPERVISOR_ENGINES_MAX], *to = NULL;
+    size_t n = supervisor_engines(s, engines);
     struct wire_packet packet;
+    for (size_t i = 0; i < n && !to; i++)
+        if (engines[i]->pid == l->engine)
+            to = engines[i];
     if (to && fcntl(l->memory, F_ADD_SEALS, LOADING_SEALS) == 0) {
         wire_packet_init(&packet, WIRE_LOADED, &l->what, sizeof(l->what));
         if (outbox_send(to, &packet, &l->memory, 1) < 0)

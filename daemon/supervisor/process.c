@@ -123,22 +123,13 @@ static void reader_exec(const struct reader *r, int output)
     _exit(EX_UNAVAILABLE);
 }
 
-/* Where the child's words go: a pipe, or nowhere. */
-static int reader_output(bool is_heard, int way[2])
-{
-    if (is_heard)
-        return pipe2(way, O_CLOEXEC | O_NONBLOCK) < 0 ? err_from_errno(errno) : 0;
-    way[0] = -1;
-    way[1] = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    return way[1] < 0 ? err_from_errno(errno) : 0;
-}
-
 static int reader_start(const struct reader *r, pid_t *ret_pid, int *ret_output)
 {
-    int way[2];
-    int err = reader_output(ret_output, way);
-    if (err < 0)
-        return err;
+    int way[2] = {-1, -1};
+    /* Where the child's words go: a pipe, or nowhere. */
+    if (ret_output ? pipe2(way, O_CLOEXEC | O_NONBLOCK) < 0
+                   : (way[1] = open("/dev/null", O_WRONLY | O_CLOEXEC)) < 0)
+        return err_from_errno(errno);
     pid_t pid = fork();
     if (pid == 0) {
         process_unblock_signals((const int[]){0});

@@ -88,26 +88,22 @@ static int socket_store_inherited(const char *address)
     return -1;
 }
 
-static int socket_store_prepare_one(struct socket_store *k, const struct plan_socket *s,
-                                    uint64_t number, char **ret_error)
-{
-    const struct kept_socket *kept = socket_store_search(k, s->address, number);
-    if (kept && socket_store_is_there(kept))
-        return 0;
-    struct kept_socket fresh = {
-        .fd = kept ? -1 : socket_store_inherited(s->address), .use = s->spec.use, .number = number};
-    int err = fresh.fd >= 0 ? 0 : listen_open(&s->spec, &fresh.fd, ret_error);
-    return err < 0 ? err : socket_store_add(k, &fresh, s->address);
-}
-
 int socket_store_prepare(struct socket_store *k, const struct plan *p, unsigned uses,
                          uint64_t number, char **ret_error)
 {
     int err = 0;
     for (size_t i = 0; i < p->n_sockets && err == 0; i++) {
         const struct plan_socket *s = &p->sockets[i];
-        if (uses & SOCKET_STORE_USE(s->spec.use))
-            err = socket_store_prepare_one(k, s, number, ret_error);
+        const struct kept_socket *kept = socket_store_search(k, s->address, number);
+        if (!(uses & SOCKET_STORE_USE(s->spec.use)) || (kept && socket_store_is_there(kept)))
+            continue;
+        struct kept_socket fresh = {.fd = kept ? -1 : socket_store_inherited(s->address),
+                                    .use = s->spec.use,
+                                    .number = number};
+        if (fresh.fd < 0)
+            err = listen_open(&s->spec, &fresh.fd, ret_error);
+        if (err == 0)
+            err = socket_store_add(k, &fresh, s->address);
     }
     if (err < 0)
         socket_store_roll_back(k, number);
