@@ -6,7 +6,7 @@ import signal
 
 import pytest
 from conftest import backend
-from harness import imap, net, wait
+from harness import control, imap, net, wait
 from harness.control import Control
 from harness.proxy import CtlError
 from test_control import logged_in
@@ -622,24 +622,11 @@ def test_changes_of_many_at_once(proxy):
     assert {n: r["weight"] for n, r in rows(proxy).items()} == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed")
 def test_nobody_does_what_their_role_forbids(make_proxy, settings):
     """Every command of the table that needs more than a viewer, asked by one."""
-    if os.geteuid() != 0:
-        pytest.skip("needs another user to ask")
-    import json
-    import subprocess
-    p = make_proxy({**settings, "control": []}, start=False)
-    p.settings["control"] = [{"path": p.control, "mode": "0666", "admin": ["root"], "viewer": ["nobody"]}]
-    p.configure({})
-    os.chmod(p.run, 0o755)
-    p.start()
-    commands = [(r["command"].replace(" ", "."), r["role"]) for r in p.ctl("system", "help")]
-    script = ("import os,sys,socket,json\nos.setgid(65534);os.setuid(65534)\ns=socket.socket(socket.AF_UNIX)\n"
-              "s.connect(sys.argv[1])\nf=s.makefile('rw')\nf.readline()\n"
-              "for m in sys.argv[2:]:\n f.write(json.dumps({'jsonrpc':'2.0','id':1,'method':m})+'\\n');f.flush()\n"
-              " print(f.readline().strip())\n")
-    methods = [m for m, role in commands if role != "viewer"]
+    p = control.proxy_for_nobody(make_proxy, settings, "viewer")
+    methods = [r["command"].replace(" ", ".") for r in p.ctl("system", "help") if r["role"] != "viewer"]
     assert len(methods) > 30
-    out = subprocess.run(["/usr/bin/python3", "-c", script, p.control, *methods], capture_output=True, text=True, timeout=60)
-    answers = [json.loads(line)["error"]["data"]["name"] for line in out.stdout.splitlines()]
-    assert answers == ["E_PERM"] * len(methods)
+    _, *answers = control.ask_as_nobody(p, *methods)
+    assert [a["error"]["data"]["name"] for a in answers] == ["E_PERM"] * len(methods)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from conftest import backend
-from harness import imap, wait
+from harness import control, imap, wait
 from harness.control import Control
 from harness.proxy import OPERATOR, CtlError
 
@@ -24,10 +24,7 @@ def proxy(make_proxy, settings, dovecot1):
 
 
 def logged_in(p, user=USER, password=PASSWORD):
-    c = imap.Lines(p.host, p.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN {user} {password}")[-1].startswith("a OK")
-    return c
+    return imap.logged_in(p, user, password)
 
 
 def test_status_whoami_help(proxy):
@@ -246,12 +243,12 @@ def test_several_requests_at_once(proxy):
     r.close()
 
 
-def rest(control):
+def rest(client):
     """All lines to the end of the connection, which may be hard: what we sent is not read any more."""
-    control.sock.settimeout(20)
+    client.sock.settimeout(20)
     text = b""
     try:
-        while piece := control.sock.recv(1 << 20):
+        while piece := client.sock.recv(1 << 20):
             text += piece
     except ConnectionResetError:
         pass
@@ -295,22 +292,10 @@ def test_slow_watcher_is_dropped(proxy):
     quick.close()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed")
 def test_viewer_may_not_kill(make_proxy, settings, dovecot1):
-    if os.geteuid() != 0:
-        pytest.skip("needs another user to ask")
-    p = make_proxy({**settings, "control": []}, start=False)
-    p.settings["control"] = [{"path": p.control, "mode": "0666", "admin": ["root"], "viewer": ["nobody"]}]
-    p.configure({})
-    os.chmod(p.run, 0o755)
-    p.start()
-    import subprocess
-    from harness.proxy import BUILD
-    script = ("import os,sys,socket,json\nos.setgid(65534);os.setuid(65534)\ns=socket.socket(socket.AF_UNIX)\n"
-              f"s.connect({p.control!r})\nf=s.makefile('rw')\nprint(f.readline().strip())\n"
-              "f.write(json.dumps({'jsonrpc':'2.0','id':1,'method':'session.kill','params':{'all':True}})+'\\n');f.flush()\n"
-              "print(f.readline().strip())\n")
-    out = subprocess.run(["/usr/bin/python3", "-c", script], capture_output=True, text=True, timeout=30)
-    hello, answer = [json.loads(x) for x in out.stdout.splitlines()]
+    p = control.proxy_for_nobody(make_proxy, settings, "viewer")
+    hello, answer = control.ask_as_nobody(p, ("session.kill", {"all": True}))
     assert hello["params"]["role"] == "viewer"
     assert answer["error"]["data"]["name"] == "E_PERM"
 

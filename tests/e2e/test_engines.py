@@ -36,10 +36,7 @@ def proxy(make_proxy, settings, dovecot1, folder):
 
 
 def login(p, user):
-    c = imap.Lines(p.host, p.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN {user} {PASSWORDS[user]}")[-1].startswith("a OK")
-    return c
+    return imap.logged_in(p, user, PASSWORDS[user])
 
 
 def upgrade(p):

@@ -171,9 +171,7 @@ def test_situation(shared, name):
 def test_sessions_of_the_user_are_used_up(shared):
     user = "busy@example.org"
     add_user(shared, user)
-    c = imap.Lines(shared.host, shared.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN {user} {PASSWORD}")[-1].startswith("a OK")
+    c = imap.logged_in(shared, user, PASSWORD)
     assert explain(shared, user)["verdict"] == "refused: the user has 1 of 1 sessions"
     assert "LIMIT" in try_imap(shared, user)
     assert " cause=limit " in failure_line(shared, user) and " source=limits " in failure_line(shared, user)
@@ -236,9 +234,7 @@ def test_name_of_a_backend_that_nobody_knows(shared):
 def test_backends_are_full(shared):
     add_user(shared, "a@full.test")
     add_user(shared, "b@full.test")
-    c = imap.Lines(shared.host, shared.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN a@full.test {PASSWORD}")[-1].startswith("a OK")
+    c = imap.logged_in(shared, "a@full.test", PASSWORD)
     verdict = r"^waits for a place: narrow is full: 1 of 1; 0 logins of pool full wait$"
     assert re.match(verdict, explain(shared, "b@full.test")["verdict"])
     assert "LIMIT" in try_imap(shared, "b@full.test")
@@ -264,9 +260,7 @@ def test_network_is_full(shared):
     user = "network@example.org"
     add_user(shared, user)
     add_user(shared, "first@example.org")
-    c = imap.Lines(shared.host, shared.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN first@example.org {PASSWORD}")[-1].startswith("a OK")
+    c = imap.logged_in(shared, "first@example.org", PASSWORD)
     shared.ctl("limit", "set", "127.0.0.0/8", "--sessions", "1")
     row = explain(shared, user, "--ip", CLIENT)
     assert re.match(r"refused: the address has \d+ of 1 sessions", row["verdict"]), row
@@ -376,8 +370,6 @@ def test_backend_judges(make_proxy, settings):
     row = explain(p, user)
     assert re.match(r"failed \S+ ago from \S+ by imap: dc\d: auth: .* \(backend\); otherwise logs in at dc\d$", row["verdict"]), row
     assert "backend_failures" not in row
-    c = imap.Lines(p.host, p.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN {user} secret-a")[-1].startswith("a OK")
+    c = imap.logged_in(p, user, "secret-a")
     assert explain(p, user)["verdict"].startswith("logs in at ")
     c.close()

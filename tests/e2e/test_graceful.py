@@ -81,10 +81,7 @@ def test_ends_hurt_nobody(proxy, dovecot1, slow, protocol):
 # ---- the grace ----
 
 def logged_in(proxy, user=USER):
-    c = imap.Lines(proxy.host, proxy.ports["imap"])
-    c.line()
-    c.command("a", f"LOGIN {user} {USERS[user]}")
-    return c
+    return imap.logged_in(proxy, user, USERS[user])
 
 
 def sending(proxy, name):

@@ -96,9 +96,7 @@ def upgrade_to(p, when, act):
 
 
 def serves(p):
-    c = imap.Lines(p.host, p.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
+    c = imap.logged_in(p, USER, PASSWORD)
     c.close()
 
 

@@ -88,9 +88,7 @@ def test_half_close(make_proxy, settings, folder):
         {"name": "fake", "host": server.host, "ports": {"imap": server.port}}]}]
     p = make_proxy(settings)
     p.add_user(USER, PASSWORD)
-    c = imap.Lines(p.host, p.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
+    c = imap.logged_in(p, USER, PASSWORD)
     c.send("b SLOW\r\n")
     c.sock.shutdown(socket.SHUT_WR)
     assert c.until("b ")[-1] == "b OK late"
@@ -104,9 +102,7 @@ def test_many_sessions(proxy):
 
     def open_some(n):
         for _ in range(n):
-            c = imap.Lines(proxy.host, proxy.ports["imap"])
-            c.line()
-            assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
+            c = imap.logged_in(proxy, USER, PASSWORD)
             clients.append(c)
     threads = [threading.Thread(target=open_some, args=(20,)) for _ in range(10)]
     for t in threads:
@@ -307,9 +303,7 @@ def test_a_host_that_vanishes_is_noticed(make_proxy, settings, dovecot1):
 def test_a_quiet_session_ends(make_proxy, settings, limit_s):
     p = make_proxy({**settings, "timeouts": {"relay_idle": f"{limit_s}s"}})
     p.add_user(USER, PASSWORD)
-    c = imap.Lines(p.host, p.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
+    c = imap.logged_in(p, USER, PASSWORD)
     assert c.command("b", "NOOP")[-1].startswith("b OK")
     quiet = time.monotonic()
     assert c.rest().startswith(b"* BYE")

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 from conftest import backend
-from harness import imap, net, wait
+from harness import imap, wait
 from harness.proxy import BUILD
 
 USER, PASSWORD = "u1@example.org", "pw"
@@ -25,10 +25,7 @@ def proxy(make_proxy, settings, dovecot1):
 
 
 def logged_in(p):
-    c = imap.Lines(p.host, p.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
-    return c
+    return imap.logged_in(p, USER, PASSWORD)
 
 
 def test_stop_says_goodbye(proxy):

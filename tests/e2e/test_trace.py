@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 from conftest import backend, site_settings
-from harness import imap, sasl, wait
+from harness import control, imap, sasl, wait
 from harness.proxy import BUILD
 from harness.server import Server
 from harness.trace import Trace
@@ -568,20 +568,10 @@ def test_no_more_than_eight(proxy, make_trace):
     c.close()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user is needed")
 def test_needs_the_role_admin(make_proxy, settings):
-    if os.geteuid() != 0:
-        pytest.skip("needs another user to ask")
-    p = make_proxy(settings, start=False)
-    p.settings["control"] = [{"path": p.control, "mode": "0666", "operator": ["nobody"]}]
-    p.configure({})
-    os.chmod(p.run, 0o755)
-    p.start()
-    script = ("import json,os,socket\nos.setgid(65534);os.setuid(65534)\ns=socket.socket(socket.AF_UNIX)\n"
-              f"s.connect({p.control!r})\nf=s.makefile('rw')\nprint(f.readline().strip())\n"
-              "f.write(json.dumps({'jsonrpc':'2.0','id':1,'method':'session.trace','params':{'filter':'user=x'}})+'\\n');f.flush()\n"
-              "print(f.readline().strip())\n")
-    out = subprocess.run(["/usr/bin/python3", "-c", script], capture_output=True, text=True, timeout=30, check=True)
-    hello, answer = [json.loads(x) for x in out.stdout.splitlines()]
+    p = control.proxy_for_nobody(make_proxy, settings, "operator")
+    hello, answer = control.ask_as_nobody(p, ("session.trace", {"filter": "user=x"}))
     assert hello["params"]["role"] == "operator"
     assert answer["error"]["data"]["name"] == "E_PERM" and "role admin" in answer["error"]["message"]
     assert p.ctl("audit", "list")[0]["result"] == "E_PERM"

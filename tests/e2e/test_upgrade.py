@@ -10,7 +10,6 @@ import socket
 import stat
 import subprocess
 import threading
-import time
 
 import pytest
 from conftest import backend
@@ -66,10 +65,7 @@ def proxy(make):
 
 
 def logged_in(p):
-    c = imap.Lines(p.host, p.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN {USER} {PASSWORD}")[-1].startswith("a OK")
-    return c
+    return imap.logged_in(p, USER, PASSWORD)
 
 
 def old_socket(p):

@@ -41,10 +41,7 @@ def tui(open_screen, proxy):
 
 
 def login(p, user="u1@example.org"):
-    c = imap.Lines(p.host, p.ports["imap"])
-    c.line()
-    assert c.command("a", f"LOGIN {user} pw")[-1].startswith("a OK")
-    return c
+    return imap.logged_in(p, user, "pw")
 
 
 def once(p, *options, size=(100, 30), env=None):

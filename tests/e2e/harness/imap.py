@@ -66,3 +66,11 @@ class Lines:
     def close(self):
         self.file.close()
         self.sock.close()
+
+
+def logged_in(p, user, password):
+    """A client of the proxy's plain IMAP listener, in a session of its own."""
+    c = Lines(p.host, p.ports["imap"])
+    c.line()
+    assert c.command("a", f"LOGIN {user} {password}")[-1].startswith("a OK")
+    return c
