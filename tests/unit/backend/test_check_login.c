@@ -3,7 +3,7 @@
 #include "cert.h"
 #include "check_case.h"
 
-    static void test_certificate(void **state)
+static void test_certificate(void **state)
 {
     static const unsigned char ip[] = {127, 0, 0, 1};
     static const struct script_step steps[] = {
