@@ -68,40 +68,71 @@ static struct note *note_new(int number, struct mailbox *reply)
     return n;
 }
 
-static void wait_for(struct mailbox *b, struct seen *s, int n)
-{
-    while (s->n < n) {
-        struct pollfd p = {.fd = mailbox_fd(b), .events = POLLIN};
-        assert_int_equal(poll(&p, 1, 10000), 1);
-        mailbox_run(b, s);
-    }
-}
+/* Threads, and where they answer. */
+struct rig {
+    struct mailbox *box;
+    struct jobs *jobs;
+    struct seen seen;
+    sem_t started, go;
+};
 
-static int setup(void **state)
+static void rig_begin(struct rig *r, unsigned n_threads, unsigned max)
 {
-    (void)state;
+    *r = (struct rig){0};
     atomic_store(&dropped, 0);
     atomic_store(&ran, 0);
-    return 0;
+    sem_init(&r->started, 0, 0);
+    sem_init(&r->go, 0, 0);
+    assert_int_equal(mailbox_new(&r->box), 0);
+    assert_int_equal(jobs_new(n_threads, max, NULL, &r->jobs), 0);
+}
+
+static void rig_end(struct rig *r)
+{
+    jobs_free(r->jobs);
+    mailbox_free(r->box);
+    sem_destroy(&r->started);
+    sem_destroy(&r->go);
+}
+
+static void rig_post(struct rig *r, int number)
+{
+    assert_int_equal(jobs_post(r->jobs, &note_new(number, r->box)->job), 0);
+}
+
+/* A thread is busy with job 0 from now on, until rig.go is posted. */
+static struct note *rig_keep_busy(struct rig *r)
+{
+    struct note *slow = note_new(0, r->box);
+    slow->started = &r->started;
+    slow->go = &r->go;
+    assert_int_equal(jobs_post(r->jobs, &slow->job), 0);
+    sem_wait(&r->started);
+    return slow;
+}
+
+static void rig_wait(struct rig *r, int n)
+{
+    while (r->seen.n < n) {
+        struct pollfd p = {.fd = mailbox_fd(r->box), .events = POLLIN};
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        mailbox_run(r->box, &r->seen);
+    }
 }
 
 static void test_order_of_one_thread(void **state)
 {
     (void)state;
-    struct mailbox *box;
-    struct jobs *p;
-    struct seen seen = {0};
-    assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(1, 1000, NULL, &p), 0);
+    struct rig r;
+    rig_begin(&r, 1, 1000);
     for (int i = 0; i < 100; i++)
-        assert_int_equal(jobs_post(p, &note_new(i, box)->job), 0);
-    wait_for(box, &seen, 100);
+        rig_post(&r, i);
+    rig_wait(&r, 100);
     for (int i = 0; i < 100; i++)
-        assert_int_equal(seen.order[i], i);
-    assert_true(seen.was_elsewhere);
-    assert_int_equal(jobs_pending(p), 0);
-    jobs_free(p);
-    mailbox_free(box);
+        assert_int_equal(r.seen.order[i], i);
+    assert_true(r.seen.was_elsewhere);
+    assert_int_equal(jobs_pending(r.jobs), 0);
+    rig_end(&r);
     assert_int_equal(atomic_load(&dropped), 0);
 }
 
@@ -109,56 +140,34 @@ static void test_order_of_one_thread(void **state)
 static void test_parallel(void **state)
 {
     (void)state;
-    struct mailbox *box;
-    struct jobs *p;
-    struct seen seen = {0};
-    sem_t a, b;
-    sem_init(&a, 0, 0);
-    sem_init(&b, 0, 0);
-    assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(2, 10, NULL, &p), 0);
-    struct note *one = note_new(1, box), *two = note_new(2, box);
-    one->started = two->go = &a;
-    two->started = one->go = &b;
-    assert_int_equal(jobs_post(p, &one->job), 0);
-    assert_int_equal(jobs_post(p, &two->job), 0);
-    wait_for(box, &seen, 2);
-    jobs_free(p);
-    mailbox_free(box);
-    sem_destroy(&a);
-    sem_destroy(&b);
+    struct rig r;
+    rig_begin(&r, 2, 10);
+    struct note *one = note_new(1, r.box), *two = note_new(2, r.box);
+    one->started = two->go = &r.started;
+    two->started = one->go = &r.go;
+    assert_int_equal(jobs_post(r.jobs, &one->job), 0);
+    assert_int_equal(jobs_post(r.jobs, &two->job), 0);
+    rig_wait(&r, 2);
+    rig_end(&r);
 }
 
 static void test_full_queue(void **state)
 {
     (void)state;
-    struct mailbox *box;
-    struct jobs *p;
-    struct seen seen = {0};
-    sem_t started, go;
-    sem_init(&started, 0, 0);
-    sem_init(&go, 0, 0);
-    assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(1, 2, NULL, &p), 0);
-    struct note *slow = note_new(0, box);
-    slow->started = &started;
-    slow->go = &go;
-    assert_int_equal(jobs_post(p, &slow->job), 0);
-    sem_wait(&started);
-    assert_int_equal(jobs_post(p, &note_new(1, box)->job), 0);
-    assert_int_equal(jobs_post(p, &note_new(2, box)->job), 0);
-    assert_int_equal(jobs_pending(p), 3);
-    struct note *extra = note_new(3, box);
-    assert_int_equal(jobs_post(p, &extra->job), -ERR_BUSY);
-    sem_post(&go);
-    wait_for(box, &seen, 3);
-    assert_int_equal(jobs_post(p, &extra->job), 0); /* it stayed ours */
-    wait_for(box, &seen, 4);
-    assert_int_equal(seen.order[3], 3);
-    jobs_free(p);
-    mailbox_free(box);
-    sem_destroy(&started);
-    sem_destroy(&go);
+    struct rig r;
+    rig_begin(&r, 1, 2);
+    (void)rig_keep_busy(&r);
+    rig_post(&r, 1);
+    rig_post(&r, 2);
+    assert_int_equal(jobs_pending(r.jobs), 3);
+    struct note *extra = note_new(3, r.box);
+    assert_int_equal(jobs_post(r.jobs, &extra->job), -ERR_BUSY);
+    sem_post(&r.go);
+    rig_wait(&r, 3);
+    assert_int_equal(jobs_post(r.jobs, &extra->job), 0); /* it stayed ours */
+    rig_wait(&r, 4);
+    assert_int_equal(r.seen.order[3], 3);
+    rig_end(&r);
 }
 
 static void *post_go(void *arg)
@@ -170,47 +179,33 @@ static void *post_go(void *arg)
 static void test_free_waits_and_drops(void **state)
 {
     (void)state;
-    struct mailbox *box;
-    struct jobs *p;
-    struct seen seen = {0};
+    struct rig r;
     pthread_t helper;
-    sem_t started, go;
-    sem_init(&started, 0, 0);
-    sem_init(&go, 0, 0);
-    assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(1, 10, NULL, &p), 0);
-    struct note *slow = note_new(0, box);
-    slow->started = &started;
-    slow->go = &go;
-    assert_int_equal(jobs_post(p, &slow->job), 0);
-    sem_wait(&started);
+    rig_begin(&r, 1, 10);
+    (void)rig_keep_busy(&r);
     for (int i = 1; i <= 5; i++)
-        assert_int_equal(jobs_post(p, &note_new(i, box)->job), 0);
-    assert_int_equal(pthread_create(&helper, NULL, post_go, &go), 0);
-    jobs_free(p);
+        rig_post(&r, i);
+    assert_int_equal(pthread_create(&helper, NULL, post_go, &r.go), 0);
+    jobs_free(STEAL(r.jobs));
     pthread_join(helper, NULL);
     /* The running one always ended; of the others those that a thread took before the stop. */
     assert_true(atomic_load(&ran) >= 1);
     assert_int_equal(atomic_load(&ran) + atomic_load(&dropped), 6);
-    wait_for(box, &seen, atomic_load(&ran));
-    mailbox_free(box);
-    sem_destroy(&started);
-    sem_destroy(&go);
+    rig_wait(&r, atomic_load(&ran));
+    rig_end(&r);
 }
 
 static void test_closed_mailbox(void **state)
 {
     (void)state;
-    struct mailbox *box;
-    struct jobs *p;
-    assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(2, 10, NULL, &p), 0);
-    mailbox_close(box);
+    struct rig r;
+    rig_begin(&r, 2, 10);
+    mailbox_close(r.box);
     for (int i = 0; i < 4; i++)
-        assert_int_equal(jobs_post(p, &note_new(i, box)->job), 0);
-    jobs_free(p);
+        rig_post(&r, i);
+    jobs_free(STEAL(r.jobs));
     assert_int_equal(atomic_load(&dropped), 4);
-    mailbox_free(box);
+    rig_end(&r);
 }
 
 static void test_edges(void **state)
@@ -225,76 +220,50 @@ static void test_edges(void **state)
 /* The sources take turns, whatever the first of them queued before. */
 static void test_sources_take_turns(void **state)
 {
+    static const int expected[] = {0, 1, 40, 2, 41, 3, 4};
     (void)state;
-    struct mailbox *box;
-    struct jobs *p;
-    struct seen seen = {0};
-    sem_t started, go;
-    sem_init(&started, 0, 0);
-    sem_init(&go, 0, 0);
-    assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(1, 100, NULL, &p), 0);
-    struct note *first = note_new(0, box);
-    first->started = &started;
-    first->go = &go;
-    assert_int_equal(jobs_post(p, &first->job), 0);
-    sem_wait(&started);
-    uint64_t ids[] = {jobs_source(p, STR("192.0.2.1")), jobs_source(p, STR("192.0.2.2"))};
+    struct rig r;
+    rig_begin(&r, 1, 100);
+    (void)rig_keep_busy(&r);
+    uint64_t ids[] = {jobs_source(r.jobs, STR("192.0.2.1")), jobs_source(r.jobs, STR("192.0.2.2"))};
     assert_int_not_equal(ids[0], ids[1]);
     for (int i = 0; i < 40; i++) { /* the flood is 1..39, the others are 40 and 41 */
-        struct note *n = note_new(i < 38 ? i + 1 : i + 2, box);
+        struct note *n = note_new(i < 38 ? i + 1 : i + 2, r.box);
         n->job.source = ids[i >= 38];
-        assert_int_equal(jobs_post(p, &n->job), 0);
+        assert_int_equal(jobs_post(r.jobs, &n->job), 0);
     }
-    sem_post(&go);
-    wait_for(box, &seen, 41);
-    static const int expected[] = {0, 1, 40, 2, 41, 3, 4};
-    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
-        assert_int_equal(seen.order[i], expected[i]);
-    jobs_free(p);
-    mailbox_free(box);
+    sem_post(&r.go);
+    rig_wait(&r, 41);
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++)
+        assert_int_equal(r.seen.order[i], expected[i]);
+    rig_end(&r);
 }
 
 static void test_withdraw(void **state)
 {
     (void)state;
-    struct mailbox *box;
-    struct jobs *p;
-    struct seen seen = {0};
-    sem_t started, go;
-    sem_init(&started, 0, 0);
-    sem_init(&go, 0, 0);
-    assert_int_equal(mailbox_new(&box), 0);
-    assert_int_equal(jobs_new(1, 100, NULL, &p), 0);
-    struct note *runs = note_new(0, box), *waits = note_new(1, box);
-    runs->started = &started;
-    runs->go = &go;
-    assert_int_equal(jobs_post(p, &runs->job), 0);
-    sem_wait(&started);
-    assert_int_equal(jobs_post(p, &waits->job), 0);
-    assert_int_equal(jobs_pending(p), 2);
-    assert_true(jobs_withdraw(p, &waits->job));
-    assert_false(jobs_withdraw(p, &runs->job)); /* too late */
-    assert_int_equal(jobs_pending(p), 1);
-    sem_post(&go);
-    wait_for(box, &seen, 1);
+    struct rig r;
+    rig_begin(&r, 1, 100);
+    struct note *runs = rig_keep_busy(&r), *waits = note_new(1, r.box);
+    assert_int_equal(jobs_post(r.jobs, &waits->job), 0);
+    assert_int_equal(jobs_pending(r.jobs), 2);
+    assert_true(jobs_withdraw(r.jobs, &waits->job));
+    assert_false(jobs_withdraw(r.jobs, &runs->job)); /* too late */
+    assert_int_equal(jobs_pending(r.jobs), 1);
+    sem_post(&r.go);
+    rig_wait(&r, 1);
     assert_int_equal(atomic_load(&ran), 1);
     note_drop(&waits->job);
-    jobs_free(p);
-    mailbox_free(box);
+    rig_end(&r);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_order_of_one_thread, setup),
-        cmocka_unit_test_setup(test_parallel, setup),
-        cmocka_unit_test_setup(test_full_queue, setup),
-        cmocka_unit_test_setup(test_free_waits_and_drops, setup),
-        cmocka_unit_test_setup(test_closed_mailbox, setup),
-        cmocka_unit_test_setup(test_edges, setup),
-        cmocka_unit_test_setup(test_sources_take_turns, setup),
-        cmocka_unit_test_setup(test_withdraw, setup),
+        cmocka_unit_test(test_order_of_one_thread), cmocka_unit_test(test_parallel),
+        cmocka_unit_test(test_full_queue),          cmocka_unit_test(test_free_waits_and_drops),
+        cmocka_unit_test(test_closed_mailbox),      cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_sources_take_turns),  cmocka_unit_test(test_withdraw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
