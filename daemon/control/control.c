@@ -361,9 +361,9 @@ void control_forget_user(struct control *c, const char *user)
         peers_forget_user(c, user);
 }
 
-bool control_is_forsaken(const struct control *c)
+bool control_has_no_clients(const struct control *c)
 {
-    return server_is_forsaken(c->server);
+    return server_has_no_clients(c->server);
 }
 
 struct limits *control_limits(struct control *c)

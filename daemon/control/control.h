@@ -55,7 +55,7 @@ void control_olds_changed(struct control *c);
 /* The workers of this engine forget a user (NULL = all): so do those of the others. */
 void control_forget_user(struct control *c, const char *user);
 /* No client from before control_retire is left. */
-bool control_is_forsaken(const struct control *c);
+bool control_has_no_clients(const struct control *c);
 
 /* Why a load balancer should send new clients elsewhere: a static text; NULL = it should not. The
  * engine stops or has been replaced, no listener accepts, or new clients wait for descriptors. What

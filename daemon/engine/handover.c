@@ -33,7 +33,7 @@ static void on_handover_tick(struct loop_timer *t)
         h->told = sessions;
         h->tell_ms = now + HANDOVER_TELL_MS;
     }
-    if (is_late || (sessions == 0 && control_is_forsaken(h->spec.control)))
+    if (is_late || (sessions == 0 && control_has_no_clients(h->spec.control)))
         h->spec.stop(h->spec.arg, is_late ? "upgrade" : "no sessions are left", h->rate);
     else
         loop_timer_set(h->spec.loop, t, HANDOVER_TICK_MS);

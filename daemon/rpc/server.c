@@ -261,7 +261,7 @@ void server_retire(struct server *s)
     loop_timer_set(s->rpc->loop, &s->leave, SERVER_LEAVE_MS);
 }
 
-bool server_is_forsaken(const struct server *s)
+bool server_has_no_clients(const struct server *s)
 {
     LIST_FOREACH (it, &s->clients)
         if (LIST_ITEM(it, struct client, link)->socket->fd < 0)

@@ -22,6 +22,6 @@ int server_relisten(struct server *s, int fd, const char *path) NODISCARD;
 /* Closes the sockets; their clients are dropped some seconds later. Those of later sockets stay. */
 void server_retire(struct server *s);
 /* No client of a closed socket is left. */
-bool server_is_forsaken(const struct server *s);
+bool server_has_no_clients(const struct server *s);
 /* Connected clients that have a role. */
 size_t server_clients(const struct server *s);

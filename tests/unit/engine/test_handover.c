@@ -27,7 +27,7 @@ static struct setup current;
 static struct config config;
 static bool (*is_enough)(void);
 static uint64_t until_ms, sessions, limit_ms;
-static bool is_forsaken;
+static bool has_no_clients;
 static int wires[2];
 /* What was called. */
 static size_t n_retired, n_closed, n_stopped, n_olds_changed;
@@ -48,10 +48,10 @@ uint64_t control_retire(struct control *c, uint64_t pid, uint64_t *ret_rate)
     return limit_ms;
 }
 
-bool control_is_forsaken(const struct control *c)
+bool control_has_no_clients(const struct control *c)
 {
     (void)c;
-    return is_forsaken;
+    return has_no_clients;
 }
 
 int control_listen(struct control *c, int fd, size_t i)
@@ -125,7 +125,7 @@ static int setup(void **state)
     config = (struct config){0};
     current = (struct setup){.config = &config};
     sessions = limit_ms = 0;
-    is_forsaken = true;
+    has_no_clients = true;
     n_retired = n_closed = n_stopped = n_listened = n_olds_changed = 0;
     stopped_why[0] = failed_why[0] = '\0';
     linked_pid = 0;
@@ -222,7 +222,7 @@ static void the_last_session_and_the_last_operator(void **state)
     (void)state;
     struct wire_message m;
     sessions = 2;
-    is_forsaken = false;
+    has_no_clients = false;
     retire();
     assert_int_equal(n_stopped, 0);
     assert_int_equal(wire_hear(wires[1], &m), 0);
@@ -237,7 +237,7 @@ static void the_last_session_and_the_last_operator(void **state)
     assert_int_equal(n_closed, 1);
     sessions = 0;
     assert_int_equal(n_stopped, 0); /* an operator still waits for an answer */
-    is_forsaken = true;
+    has_no_clients = true;
     run(is_stopped);
     assert_string_equal(stopped_why, "no sessions are left");
 }
