@@ -195,7 +195,7 @@ void command_config_export(struct request *r)
             err = buf_printf(&text, "# %s/%s: %s\n", p->pool, p->name, p->admin);
     }
     if (err == 0)
-        err = listener_pause_comment(request_control(r), &text);
+        err = listener_pauses_comment(request_control(r)->pauses, &text);
     if (err == 0)
         err = export_init(&x, control_setup(request_control(r))->pools->config, edits, n);
     if (err == 0) {

@@ -194,9 +194,9 @@ static void compare_done(struct work *w)
     if (strcmp(w->request->command->verb, "diff") == 0) {
         LIST_FOREACH (it, runtime_entries(c->runtime))
             diff_entry(a->rows, l->disk, LIST_ITEM(it, struct runtime_entry, link));
-        listener_pause_diff(c, a->rows);
-        live_routes_diff(c, l->disk, a->rows);
-        live_pools_diff(c, l->disk, a->rows);
+        listener_pauses_diff(c->pauses, a->rows);
+        live_routes_diff(&c->live_routes, l->disk, a->rows);
+        live_pools_diff(&c->live_pools, l->disk, a->rows);
         json_array_foreach ((json_t *)runtime_unreadable(c->runtime), i, name)
             (void)json_array_append_new(
                 a->rows, config_row(json_string_value(name), NULL, NULL,

@@ -167,11 +167,11 @@ int control_new(const struct engine_api *host, struct control **ret, char **ret_
     if (err == 0)
         err = runtime_new(c, &c->runtime, ret_error);
     if (err == 0)
-        err = listener_pause_load(c);
+        err = listener_pauses_new(c->host, &c->pauses);
     if (err == 0)
-        err = live_routes_load(c);
+        err = live_routes_load(&c->live_routes, c->host);
     if (err == 0)
-        err = live_pools_load(c);
+        err = live_pools_load(&c->live_pools, c->host);
     if (err == 0)
         err = ops_new(c, &c->ops, ret_error);
     if (err == 0)
@@ -224,9 +224,9 @@ void control_free(struct control *c)
     limiter_free(STEAL(c->limiter));
     history_free(c->history);
     runtime_free(c->runtime);
-    live_routes_free(c);
-    live_pools_free(c);
-    json_decref(c->paused);
+    live_routes_fini(&c->live_routes);
+    live_pools_fini(&c->live_pools);
+    listener_pauses_free(c->pauses);
     map_fini(&c->moving);
     free(c);
 }
@@ -293,7 +293,7 @@ static int control_join_fleet(struct control *c)
 void control_note_start(struct control *c, bool is_kept)
 {
     configs_note_start(c, is_kept);
-    listener_pause_restore(c);
+    listener_pauses_restore(c->pauses);
     peers_claim_places(c);
     int err = fleet_new(c, &c->fleet);
     if (err == 0 && c->fleet && c->host->pins)

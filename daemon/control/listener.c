@@ -13,7 +13,7 @@
 static json_t *listener_row(const struct control *control, const struct setup_listener *l)
 {
     const struct engine_api *h = control->host;
-    const json_t *pause = json_object_get(control->paused, l->config->name);
+    const json_t *pause = listener_pauses_find(control->pauses, l->config->name);
     AUTO_BUF addresses = BUF_INIT;
     AUTO_BUF mechanisms = BUF_INIT;
     const struct config_listener *c = l->config;
@@ -153,7 +153,7 @@ static int pause_start(struct work *w)
     if (!listener_find(w->request, name))
         return -ERR_NO_LISTENER;
     const struct control *c = work_control(w);
-    const json_t *stored = json_object_get(json_object_get(c->paused, name), "stored");
+    const json_t *stored = json_object_get(listener_pauses_find(c->pauses, name), "stored");
     /* Is it so already, also after a restart? */
     bool is_so = c->host->is_listener_paused(c->host->arg, name) == p->is_paused &&
                  (!p->is_paused || p->is_temporary || json_is_true(stored));
@@ -172,13 +172,13 @@ static void pause_done(struct work *w)
         w->err = h->pause_listener(h->arg, name, p->is_paused);
     if (work_fail(w))
         return;
-    json_t *paused = work_control(w)->paused;
+    struct listener_pauses *pauses = work_control(w)->pauses;
     if (p->is_changed && p->is_paused) {
         request_set_number(p->row, "since", clock_wall_ms());
         (void)json_object_set_new(p->row, "stored", json_boolean(!p->is_temporary));
-        (void)json_object_set(paused, name, p->row);
+        listener_pauses_note(pauses, name, p->row);
     } else if (p->is_changed) {
-        (void)json_object_del(paused, name);
+        listener_pauses_note(pauses, name, NULL);
     }
     request_done(w->request, p->is_changed, p->is_changed, NULL);
 }

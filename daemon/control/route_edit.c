@@ -37,10 +37,11 @@ void command_route_list(struct request *r)
     const struct control *c = request_control(r);
     size_t n;
     const struct config_route *v = pools_routes(control_setup(c)->pools, &n);
-    table_answer(r, route_rows(c, v, n,
-                               !c->routes                  ? "file"
-                               : live_routes_are_stored(c) ? "runtime"
-                                                           : "runtime (until restart)"));
+    table_answer(r,
+                 route_rows(c, v, n,
+                            !c->live_routes.now                       ? "file"
+                            : live_routes_are_stored(&c->live_routes) ? "runtime"
+                                                                      : "runtime (until restart)"));
 }
 
 /* ---- dry runs: whose next login would go elsewhere ---- */

@@ -117,7 +117,7 @@ static void refresh_done(struct work *w)
     if (w->err == 0) {
         if (!configs_is_waiting(c))
             h->keep_last_good_config(h->arg);
-        listener_pause_restore(c);
+        listener_pauses_restore(c->pauses);
         refresh_say_loaded(c->certificates, setup, r->before);
     }
     setup_unref(setup);

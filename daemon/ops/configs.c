@@ -422,7 +422,7 @@ static void reload_done(struct work *w)
         c->confirm_until_ms = loop_now_ms(c->control->host->loop) + l->confirm_ms;
         loop_timer_set(c->control->host->loop, &c->confirm, l->confirm_ms);
     }
-    listener_pause_restore(work_control(w));
+    listener_pauses_restore(work_control(w)->pauses);
     h->forget_user(h->arg, NULL);
     trouble_set_certificates(work_control(w)->trouble, NULL); /* all were read */
     reload_answer(l);

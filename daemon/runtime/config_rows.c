@@ -85,7 +85,7 @@ static enum config_hidden pools_hidden(const struct pool_changes *changes,
 enum config_hidden config_change_hidden(const struct control *c, const struct config *file,
                                         const struct config_change *ch)
 {
-    const struct routes *routes = c->routes;
+    const struct routes *routes = c->live_routes.now;
     enum config_hidden hidden = CONFIG_HIDDEN_NONE;
     if (str_is_prefix(str_of(ch->path), STR("routes"))) {
         if (!routes)
@@ -93,7 +93,7 @@ enum config_hidden config_change_hidden(const struct control *c, const struct co
         bool is_same = routes_are_equal(routes->v, routes->n, file->routes, file->n_routes);
         return is_same ? CONFIG_HIDDEN_SAME : CONFIG_HIDDEN_HIDDEN;
     }
-    hidden = pools_hidden(c->pool_changes, file, ch->path);
+    hidden = pools_hidden(c->live_pools.now, file, ch->path);
     LIST_FOREACH (it, runtime_entries(c->runtime)) {
         const struct runtime_entry *e = LIST_ITEM(it, struct runtime_entry, link);
         const struct pool_edit *p = &e->now.edit;

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: ISC */
-/* Listeners that operators paused: control.paused has {since, reason, stored} by name. */
+/* Listeners that operators paused. */
 #include "runtime/listener_pause.h"
 
 #include "base/log/log.h"
+#include "base/zalloc.h"
 #include "runtime/config_rows.h"
-#include "runtime/state.h"
+
+struct listener_pauses {
+    const struct engine_api *host;
+    json_t *by_name;
+};
 
 static bool pause_load_row(void *arg, const char *kind, const char *name, const char *json,
                            uint64_t at_ms)
 {
-    struct control *c = arg;
+    struct listener_pauses *p = arg;
     if (strcmp(kind, LISTENER_PAUSE_KIND) != 0)
         return true;
     json_t *pause = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
@@ -19,23 +24,60 @@ static bool pause_load_row(void *arg, const char *kind, const char *name, const 
     }
     request_set_number(pause, "since", at_ms);
     (void)json_object_set_new(pause, "stored", json_true());
-    (void)json_object_set_new(c->paused, name, pause);
+    (void)json_object_set_new(p->by_name, name, pause);
     return true;
 }
 
-int listener_pause_load(struct control *c)
+int listener_pauses_new(const struct engine_api *host, struct listener_pauses **ret)
 {
-    c->paused = json_object();
-    return c->paused ? store_runtime_each(c->host->store, pause_load_row, c) : -ERR_NOMEM;
+    struct listener_pauses *p = zalloc(sizeof(*p));
+    if (!p)
+        return -ERR_NOMEM;
+    p->host = host;
+    p->by_name = json_object();
+    int err = p->by_name ? store_runtime_each(host->store, pause_load_row, p) : -ERR_NOMEM;
+    if (err < 0) {
+        listener_pauses_free(p);
+        return err;
+    }
+    *ret = p;
+    return 0;
 }
 
-void listener_pause_restore(struct control *c)
+void listener_pauses_free(struct listener_pauses *p)
+{
+    if (!p)
+        return;
+    json_decref(p->by_name);
+    free(p);
+}
+
+const json_t *listener_pauses_find(const struct listener_pauses *p, const char *name)
+{
+    return p ? json_object_get(p->by_name, name) : NULL;
+}
+
+void listener_pauses_note(struct listener_pauses *p, const char *name, json_t *pause)
+{
+    if (p && pause)
+        (void)json_object_set(p->by_name, name, pause);
+    else if (p)
+        (void)json_object_del(p->by_name, name);
+}
+
+/* Is there such a listener in the configuration? */
+static bool pause_applies(const struct listener_pauses *p, const char *name)
+{
+    return setup_listener_find(p->host->setup(p->host->arg), name) != NULL;
+}
+
+void listener_pauses_restore(const struct listener_pauses *p)
 {
     const char *name;
     json_t *pause;
-    const struct engine_api *h = c->host;
-    json_object_foreach (c->paused, name, pause) {
-        if (!setup_listener_find(control_setup(c), name) || h->is_listener_paused(h->arg, name))
+    json_object_foreach (p ? p->by_name : NULL, name, pause) {
+        const struct engine_api *h = p->host;
+        if (!pause_applies(p, name) || h->is_listener_paused(h->arg, name))
             continue;
         if (h->pause_listener(h->arg, name, true) == 0)
             LOG_EVENT(LOG_LEVEL_NOTICE, "listener-paused", KV_STR("listener", name),
@@ -43,27 +85,27 @@ void listener_pause_restore(struct control *c)
     }
 }
 
-void listener_pause_diff(const struct control *c, json_t *rows)
+void listener_pauses_diff(const struct listener_pauses *p, json_t *rows)
 {
     const char *name;
     json_t *pause;
-    json_object_foreach (c->paused, name, pause) {
+    json_object_foreach (p ? p->by_name : NULL, name, pause) {
         AUTO_FREE char *path = str_printf("listeners[%s].paused", name);
         bool is_stored = json_is_true(json_object_get(pause, "stored"));
-        if (setup_listener_find(control_setup(c), name))
+        if (pause_applies(p, name))
             (void)json_array_append_new(
                 rows, config_row(path, "yes", NULL,
                                  is_stored ? "runtime edit" : "runtime edit until restart"));
     }
 }
 
-int listener_pause_comment(const struct control *c, struct buf *out)
+int listener_pauses_comment(const struct listener_pauses *p, struct buf *out)
 {
     const char *name;
     json_t *pause;
     int err = 0;
-    json_object_foreach (c->paused, name, pause)
-        if (err == 0 && setup_listener_find(control_setup(c), name))
+    json_object_foreach (p ? p->by_name : NULL, name, pause)
+        if (err == 0 && pause_applies(p, name))
             err = buf_printf(out, "# listener %s: paused\n", name);
     return err;
 }

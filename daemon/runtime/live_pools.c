@@ -89,14 +89,15 @@ static bool pools_load_row(void *arg, const char *kind, const char *name, const 
     return true;
 }
 
-int live_pools_load(struct control *c)
+int live_pools_load(struct live_pools *p, const struct engine_api *host)
 {
     struct pools_load l = {0};
-    int err = store_runtime_each(c->host->store, pools_load_row, &l);
+    int err = store_runtime_each(host->store, pools_load_row, &l);
+    p->registry = host->registry;
     if (err == 0)
         err = l.err;
     if (err == 0)
-        live_pools_set(c, l.list, l.list);
+        live_pools_set(p, l.list, l.list);
     pool_changes_unref(l.list);
     return err;
 }
@@ -123,17 +124,17 @@ static void changes_put(struct pool_changes **at, struct pool_changes *list)
     pool_changes_unref(old);
 }
 
-void live_pools_set(struct control *c, struct pool_changes *now, struct pool_changes *stored)
+void live_pools_set(struct live_pools *p, struct pool_changes *now, struct pool_changes *stored)
 {
-    changes_put(&c->pool_changes, now);
-    changes_put(&c->pool_changes_stored, stored);
-    backend_registry_set_changes(c->host->registry, now);
+    changes_put(&p->now, now);
+    changes_put(&p->stored, stored);
+    backend_registry_set_changes(p->registry, now);
 }
 
-void live_pools_free(struct control *c)
+void live_pools_fini(struct live_pools *p)
 {
-    pool_changes_unref(STEAL(c->pool_changes));
-    pool_changes_unref(STEAL(c->pool_changes_stored));
+    pool_changes_unref(STEAL(p->now));
+    pool_changes_unref(STEAL(p->stored));
 }
 
 /* ---- the file catches up ---- */
@@ -171,10 +172,10 @@ static int changes_absorb(const struct config *file, struct pool_changes **list,
 static int absorb_start(struct work *w)
 {
     struct pools_absorb *a = CONTAINER_OF(w, struct pools_absorb, work);
-    const struct control *c = work_control(w);
-    const struct config *file = control_setup(c)->config;
-    a->now = pool_changes_ref(c->pool_changes);
-    a->before = pool_changes_ref(c->pool_changes_stored);
+    const struct live_pools *p = &work_control(w)->live_pools;
+    const struct config *file = control_setup(work_control(w))->config;
+    a->now = pool_changes_ref(p->now);
+    a->before = pool_changes_ref(p->stored);
     a->stored = pool_changes_ref(a->before);
     int err = changes_absorb(file, &a->now, &a->is_changed);
     return err < 0 ? err : changes_absorb(file, &a->stored, &a->is_stored);
@@ -196,7 +197,7 @@ static void absorb_done(struct work *w)
     if (w->err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "runtime-edits-not-settled", KV_ERR("error", w->err));
     else if (a->is_changed || a->is_stored)
-        live_pools_set(work_control(w), a->now, a->stored);
+        live_pools_set(&work_control(w)->live_pools, a->now, a->stored);
 }
 
 static void absorb_fini(struct work *w)
@@ -210,7 +211,7 @@ static void absorb_fini(struct work *w)
 void live_pools_absorb(struct control *c)
 {
     struct pools_absorb *a =
-        c->pool_changes || c->pool_changes_stored
+        c->live_pools.now || c->live_pools.stored
             ? work_new(&c->rpc, NULL, sizeof(*a), absorb_run, absorb_done, absorb_fini)
             : NULL;
     if (!a)
@@ -222,44 +223,36 @@ void live_pools_absorb(struct control *c)
 /* ---- what is told ---- */
 
 /* Is a restart to bring back the value of a key? */
-static bool value_is_stored(const struct control *c, const char *name, size_t key)
+static bool value_is_stored(const struct live_pools *p, const char *name, size_t key)
 {
-    const struct pool_change *now = pool_changes_find(c->pool_changes, name);
-    const struct pool_change *stored = pool_changes_find(c->pool_changes_stored, name);
+    const struct pool_change *now = pool_changes_find(p->now, name);
+    const struct pool_change *stored = pool_changes_find(p->stored, name);
     return str_eq_c(now ? now->values[key] : NULL, stored ? stored->values[key] : NULL);
 }
 
 /* Is a restart to bring back that the pool is there, or not? */
-static bool presence_is_stored(const struct control *c, const char *name)
+static bool presence_is_stored(const struct live_pools *p, const char *name)
 {
-    const struct pool_change *a = pool_changes_find(c->pool_changes, name);
-    const struct pool_change *b = pool_changes_find(c->pool_changes_stored, name);
+    const struct pool_change *a = pool_changes_find(p->now, name);
+    const struct pool_change *b = pool_changes_find(p->stored, name);
     return (a && a->is_added) == (b && b->is_added) && (a && a->is_removed) == (b && b->is_removed);
 }
 
-bool live_pools_are_stored(const struct control *c, const char *name)
-{
-    bool is_stored = presence_is_stored(c, name);
-    for (size_t i = 0; i < config_pool_keys() && is_stored; i++)
-        is_stored = value_is_stored(c, name, i);
-    return is_stored;
-}
-
-int live_pools_describe(const struct control *c, const char *name, struct buf *out)
+int live_pools_describe(const struct live_pools *p, const char *name, struct buf *out)
 {
     static const char until[] = " (until restart)";
-    const struct pool_change *ch = pool_changes_find(c->pool_changes, name);
+    const struct pool_change *ch = pool_changes_find(p->now, name);
     int err = 0;
     if (!ch)
         return 0;
     size_t before = out->len;
     if (ch->is_added || ch->is_removed)
         err = buf_printf(out, "%s%s", ch->is_added ? "added" : "removed",
-                         presence_is_stored(c, name) ? "" : until);
+                         presence_is_stored(p, name) ? "" : until);
     for (size_t i = 0; i < config_pool_keys() && err == 0; i++)
         if (ch->values[i])
             err = buf_printf(out, "%s%s%s", out->len > before ? ", " : "", config_pool_key_path(i),
-                             value_is_stored(c, name, i) ? "" : until);
+                             value_is_stored(p, name, i) ? "" : until);
     return err;
 }
 
@@ -271,7 +264,7 @@ static void diff_row(json_t *rows, const char *path, const char *now, const char
         config_row(path, now, file, is_stored ? "runtime edit" : "runtime edit until restart"));
 }
 
-static void diff_values(const struct control *c, const struct pool_change *ch,
+static void diff_values(const struct live_pools *p, const struct pool_change *ch,
                         const struct config_pool *file, json_t *rows)
 {
     for (size_t i = 0; i < config_pool_keys(); i++) {
@@ -281,23 +274,23 @@ static void diff_values(const struct control *c, const struct pool_change *ch,
             continue;
         if (!file || !str_eq(buf_str(&before), str_of(ch->values[i])))
             diff_row(rows, path, ch->values[i], before.len ? buf_cstr(&before) : NULL,
-                     value_is_stored(c, ch->name, i));
+                     value_is_stored(p, ch->name, i));
     }
 }
 
-void live_pools_diff(const struct control *c, struct config *file, json_t *rows)
+void live_pools_diff(const struct live_pools *p, struct config *file, json_t *rows)
 {
-    for (size_t i = 0; c->pool_changes && i < c->pool_changes->n; i++) {
-        const struct pool_change *ch = &c->pool_changes->v[i];
+    for (size_t i = 0; p->now && i < p->now->n; i++) {
+        const struct pool_change *ch = &p->now->v[i];
         const struct config_pool *in_file = config_pool_find(file, ch->name);
         AUTO_FREE char *path = str_printf("pools[%s]", ch->name);
         AUTO_FREE char *made = ch->like ? str_printf("like %s", ch->like) : str_dup_c("added");
         AUTO_FREE char *fault = pool_change_fault(ch, file);
         if (ch->is_removed ? in_file != NULL : ch->is_added && !in_file)
             diff_row(rows, path, ch->is_removed ? NULL : made, in_file ? "there" : NULL,
-                     presence_is_stored(c, ch->name));
+                     presence_is_stored(p, ch->name));
         if (!ch->is_removed)
-            diff_values(c, ch, in_file, rows);
+            diff_values(p, ch, in_file, rows);
         if (fault)
             (void)json_array_append_new(rows, config_row(path, NULL, NULL, fault));
     }

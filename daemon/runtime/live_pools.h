@@ -1,32 +1,38 @@
 /* SPDX-License-Identifier: ISC */
 /* The pools that operators made, changed or took out: in force at once and kept in the store, a row
- * a pool. control.pool_changes has what is in force, control.pool_changes_stored what a restart
- * brings back. All functions: control thread, unless they say otherwise. */
+ * a pool. All functions: control thread, unless they say otherwise. */
 #pragma once
 
 #include "backend/pool_changes.h"
 #include "rpc/work.h"
 
 struct control;
+struct engine_api;
 struct store;
 
-/* Takes up what the store has. A row that cannot be read is logged and stays there. Blocking. */
-int live_pools_load(struct control *c) NODISCARD;
-void live_pools_free(struct control *c);
+/* Read by anybody of the control thread, changed by live_pools_set alone. NULL = no changes. */
+struct live_pools {
+    struct backend_registry *registry; /* borrowed */
+    struct pool_changes *now;          /* in force */
+    struct pool_changes *stored;       /* what a restart brings back */
+};
+
+/* Takes up what the store has, into zeros. A row that cannot be read is logged and stays there.
+ * Blocking. */
+int live_pools_load(struct live_pools *p, const struct engine_api *host) NODISCARD;
+void live_pools_fini(struct live_pools *p);
 /* Puts changes in force that were built into pools: the next snapshots have them. */
-void live_pools_set(struct control *c, struct pool_changes *now, struct pool_changes *stored);
+void live_pools_set(struct live_pools *p, struct pool_changes *now, struct pool_changes *stored);
 /* Writes the row of a pool; the row goes when the list does not have it. Thread: a job thread. */
 int live_pools_store(struct store *store, const struct pool_changes *list,
                      const char *name) NODISCARD;
 /* Ends the changes that the file has caught up with: the next change of the file is not hidden. */
 void live_pools_absorb(struct control *c);
-/* Will a restart bring back what is in force of a pool? */
-bool live_pools_are_stored(const struct control *c, const char *name);
 /* What is changed of a pool, for people: "balance, check.interval (until restart)"; "" = nothing.
  * Appends. */
-int live_pools_describe(const struct control *c, const char *name, struct buf *out) NODISCARD;
+int live_pools_describe(const struct live_pools *p, const char *name, struct buf *out) NODISCARD;
 /* Rows of config diff. */
-void live_pools_diff(const struct control *c, struct config *file, json_t *rows);
+void live_pools_diff(const struct live_pools *p, struct config *file, json_t *rows);
 /* The value of a row of the store, and back: -ERR_SYNTAX, -ERR_NOMEM. Thread: any. */
 json_t *pool_change_json(const struct pool_change *c);
 int pool_change_parse(const char *name, const char *json, struct pool_change *ret) NODISCARD;

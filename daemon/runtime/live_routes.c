@@ -66,7 +66,7 @@ static void routes_put(struct routes **at, struct routes *r)
 static bool routes_load_row(void *arg, const char *kind, const char *name, const char *json,
                             uint64_t at_ms)
 {
-    struct control *c = arg;
+    struct live_routes *l = arg;
     struct routes *r = NULL;
     (void)at_ms;
     if (strcmp(kind, ROUTES_KIND) != 0)
@@ -77,24 +77,24 @@ static bool routes_load_row(void *arg, const char *kind, const char *name, const
                   KV_ERR("error", err));
         return true;
     }
-    routes_put(&c->routes, r);
-    routes_put(&c->routes_stored, r);
+    routes_put(&l->now, r);
+    routes_put(&l->stored, r);
     routes_unref(r);
     return true;
 }
 
-int live_routes_load(struct control *c)
+int live_routes_load(struct live_routes *l, const struct engine_api *host)
 {
-    int err = store_runtime_each(c->host->store, routes_load_row, c);
+    int err = store_runtime_each(host->store, routes_load_row, l);
     if (err == 0)
-        backend_registry_set_routes(c->host->registry, c->routes);
+        backend_registry_set_routes(host->registry, l->now);
     return err;
 }
 
-void live_routes_free(struct control *c)
+void live_routes_fini(struct live_routes *l)
 {
-    routes_unref(STEAL(c->routes));
-    routes_unref(STEAL(c->routes_stored));
+    routes_unref(STEAL(l->now));
+    routes_unref(STEAL(l->stored));
 }
 
 /* ---- a change ---- */
@@ -128,8 +128,8 @@ static int change_start(struct work *w)
     if (err < 0)
         return err;
     bool is_temporary = w->request && request_bool(w->request, "until_restart");
-    ch->is_stored = !is_temporary && !routes_is_same(ch->next, c->routes_stored);
-    ch->is_changed = ch->is_stored || !routes_is_same(ch->next, c->routes);
+    ch->is_stored = !is_temporary && !routes_is_same(ch->next, c->live_routes.stored);
+    ch->is_changed = ch->is_stored || !routes_is_same(ch->next, c->live_routes.now);
     return 0;
 }
 
@@ -176,9 +176,9 @@ static void change_done(struct work *w)
         return;
     }
     if (w->err == 0 && ch->is_changed) {
-        routes_put(&c->routes, ch->next);
+        routes_put(&c->live_routes.now, ch->next);
         if (ch->is_stored)
-            routes_put(&c->routes_stored, ch->next);
+            routes_put(&c->live_routes.stored, ch->next);
         backend_registry_set_routes(h->registry, ch->next);
         w->err = h->publish_pools(h->arg, STEAL(ch->pools));
     }
@@ -224,15 +224,16 @@ static int edit_nothing(struct route_change *ch)
 void live_routes_absorb(struct control *c)
 {
     const struct config *file = control_setup(c)->config;
-    if (c->routes && routes_are_equal(c->routes->v, c->routes->n, file->routes, file->n_routes))
+    if (c->live_routes.now && routes_are_equal(c->live_routes.now->v, c->live_routes.now->n,
+                                               file->routes, file->n_routes))
         change_post(c, NULL, edit_nothing, NULL);
 }
 
 /* ---- beside the file ---- */
 
-bool live_routes_are_stored(const struct control *c)
+bool live_routes_are_stored(const struct live_routes *l)
 {
-    return routes_is_same(c->routes, c->routes_stored);
+    return routes_is_same(l->now, l->stored);
 }
 
 static char *routes_text(const struct config_route *v, size_t n)
@@ -249,9 +250,9 @@ static char *routes_text(const struct config_route *v, size_t n)
     return err == 0 && text.len ? buf_steal(&text) : NULL;
 }
 
-void live_routes_diff(const struct control *c, const struct config *file, json_t *rows)
+void live_routes_diff(const struct live_routes *l, const struct config *file, json_t *rows)
 {
-    const struct routes *r = c->routes;
+    const struct routes *r = l->now;
     if (!r || routes_are_equal(r->v, r->n, file->routes, file->n_routes))
         return;
     AUTO_FREE char *now = routes_text(r->v, r->n);
@@ -259,5 +260,5 @@ void live_routes_diff(const struct control *c, const struct config *file, json_t
     (void)json_array_append_new(
         rows,
         config_row("routes", now ? now : "none", before,
-                   live_routes_are_stored(c) ? "runtime edit" : "runtime edit until restart"));
+                   live_routes_are_stored(l) ? "runtime edit" : "runtime edit until restart"));
 }

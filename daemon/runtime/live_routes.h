@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /* The routes that operators changed: a whole list in place of the file's, in force at once and kept
- * in the store. control.routes has it, NULL = as in the file. All functions: control thread. */
+ * in the store. All functions: control thread. */
 #pragma once
 
 #include "backend/routes.h"
 #include "rpc/work.h"
 
 struct control;
+struct engine_api;
+
+/* Read by anybody of the control thread, changed here alone. NULL = as in the file. */
+struct live_routes {
+    struct routes *now;    /* in force */
+    struct routes *stored; /* what a restart brings back */
+};
 
 /* A change of the list on its way. */
 struct route_change {
@@ -25,9 +32,10 @@ struct route_change {
     bool is_changed, is_stored;
 };
 
-/* Takes up what the store has. A row that cannot be read is logged and stays there. Blocking. */
-int live_routes_load(struct control *c) NODISCARD;
-void live_routes_free(struct control *c);
+/* Takes up what the store has, into zeros. A row that cannot be read is logged and stays there.
+ * Blocking. */
+int live_routes_load(struct live_routes *l, const struct engine_api *host) NODISCARD;
+void live_routes_fini(struct live_routes *l);
 /* Changes the list as edit says, in the turn of the configuration; answers the request. look: as in
  * struct route_change. */
 void live_routes_change(struct request *r, int (*edit)(struct route_change *ch),
@@ -35,9 +43,9 @@ void live_routes_change(struct request *r, int (*edit)(struct route_change *ch),
 /* Ends the edit where the file has caught up with it: the next change of the file is not hidden. */
 void live_routes_absorb(struct control *c);
 /* Will a restart bring back what is in force? */
-bool live_routes_are_stored(const struct control *c);
+bool live_routes_are_stored(const struct live_routes *l);
 /* Rows of config diff. */
-void live_routes_diff(const struct control *c, const struct config *file, json_t *rows);
+void live_routes_diff(const struct live_routes *l, const struct config *file, json_t *rows);
 /* The value of the store, and back: -ERR_SYNTAX, -ERR_NOMEM. */
 json_t *live_routes_json(const struct routes *r);
 int live_routes_parse(const char *json, struct routes **ret) NODISCARD;

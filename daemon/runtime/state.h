@@ -8,10 +8,12 @@
 #include "runtime/engine_api.h"
 #include "runtime/events.h"
 #include "runtime/failures.h"
+#include "runtime/live_pools.h"
+#include "runtime/live_routes.h"
 
 struct control {
-    struct rpc
-        rpc; /* its job threads are own ones: operators never wait behind a flood of logins */
+    /* Its job threads are its own: operators never wait behind a flood of logins. */
+    struct rpc rpc;
     const struct engine_api *host;
     struct server *server;
     struct runtime *runtime;
@@ -23,10 +25,10 @@ struct control {
     struct logins *logins;
     struct configs *configs;
     struct certificates *certificates;
-    struct routes *routes, *routes_stored; /* in place of the file's, see live_routes.h; NULL */
-    struct pool_changes *pool_changes, *pool_changes_stored; /* see live_pools.h; NULL = none */
-    json_t *paused;                                          /* listeners, see listeners.c */
-    struct map moving;                                       /* struct user_move_step by user */
+    struct live_routes live_routes;
+    struct live_pools live_pools;
+    struct listener_pauses *pauses;
+    struct map moving; /* struct user_move_step by user */
     struct limiter *limiter;
     struct upgrades *upgrades;
     struct trouble *trouble;

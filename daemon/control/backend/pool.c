@@ -22,7 +22,7 @@ static json_t *pool_row(const struct control *c, const struct pool *p)
 {
     json_t *row = json_object();
     AUTO_BUF edits = BUF_INIT;
-    const struct pool_change *ch = pool_changes_find(c->pool_changes, p->config->name);
+    const struct pool_change *ch = pool_changes_find(c->live_pools.now, p->config->name);
     uint64_t sessions = 0, usable = 0;
     for (size_t i = 0; i < p->n_members; i++) {
         const struct backend *b = p->members[i].backend;
@@ -38,7 +38,7 @@ static json_t *pool_row(const struct control *c, const struct pool *p)
     request_put_number(row, "sessions", sessions);
     request_set_number(row, "waiting", places_waiting(p));
     request_set_text(row, "origin", ch ? "runtime" : "file");
-    if (live_pools_describe(c, p->config->name, &edits) == 0 && edits.len > 0)
+    if (live_pools_describe(&c->live_pools, p->config->name, &edits) == 0 && edits.len > 0)
         request_set_text(row, "edits", buf_cstr(&edits));
     return row;
 }
@@ -51,8 +51,8 @@ void command_pool_list(struct request *r)
     json_t *rows = json_array();
     for (size_t i = 0; i < setup->pools->n; i++)
         (void)json_array_append_new(rows, pool_row(c, &setup->pools->v[i]));
-    for (size_t i = 0; c->pool_changes && i < c->pool_changes->n; i++) {
-        const struct pool_change *ch = &c->pool_changes->v[i];
+    for (size_t i = 0; c->live_pools.now && i < c->live_pools.now->n; i++) {
+        const struct pool_change *ch = &c->live_pools.now->v[i];
         if (!ch->is_removed || !config_pool_find(setup->config, ch->name))
             continue;
         json_t *row = json_object();
@@ -60,7 +60,7 @@ void command_pool_list(struct request *r)
         request_set_text(row, "name", ch->name);
         request_put_number(row, "backends", 0);
         request_set_text(row, "origin", "runtime");
-        if (live_pools_describe(c, ch->name, &edits) == 0 && edits.len > 0)
+        if (live_pools_describe(&c->live_pools, ch->name, &edits) == 0 && edits.len > 0)
             request_set_text(row, "edits", buf_cstr(&edits));
         (void)json_array_append_new(rows, row);
     }

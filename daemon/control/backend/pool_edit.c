@@ -81,7 +81,8 @@ static int edits_values(struct pool_edits *p, struct pool_change *ch)
 /* The values of another pool, as they are now. */
 static int edits_like(struct pool_edits *p, struct pool_change *ch, const char *like)
 {
-    const struct pool_change *other = pool_changes_find(work_control(&p->work)->pool_changes, like);
+    const struct pool_change *other =
+        pool_changes_find(work_control(&p->work)->live_pools.now, like);
     const char *of = other && other->is_added ? other->like : like;
     if (!pools_find(p->before->pools, like))
         return edits_refuse(p, -ERR_NO_POOL, str_printf("there is no pool %.128s", like));
@@ -231,15 +232,15 @@ static int edits_start(struct work *w)
     struct control *c = work_control(w);
     bool is_temporary = request_bool(w->request, "until_restart");
     p->before = setup_ref(control_setup(c));
-    int err = edits_apply(p, c->pool_changes, &p->now);
+    int err = edits_apply(p, c->live_pools.now, &p->now);
     if (err == 0 && is_temporary)
-        p->stored = pool_changes_ref(c->pool_changes_stored);
+        p->stored = pool_changes_ref(c->live_pools.stored);
     else if (err == 0)
-        err = edits_apply(p, c->pool_changes_stored, &p->stored);
+        err = edits_apply(p, c->live_pools.stored, &p->stored);
     if (err < 0)
         return err;
-    p->is_stored = !pool_changes_are_equal(p->stored, c->pool_changes_stored);
-    p->is_changed = p->is_stored || !pool_changes_are_equal(p->now, c->pool_changes);
+    p->is_stored = !pool_changes_are_equal(p->stored, c->live_pools.stored);
+    p->is_changed = p->is_stored || !pool_changes_are_equal(p->now, c->live_pools.now);
     if (p->is_removal && p->is_changed)
         err = edits_find_names(p);
     if (err == 0 && p->is_removal && p->is_changed && !config_pool_find(p->before->config, p->name))
@@ -310,7 +311,7 @@ static void edits_done(struct work *w)
     if (work_fail(w))
         return;
     if (is_done) {
-        live_pools_set(c, p->now, p->stored);
+        live_pools_set(&c->live_pools, p->now, p->stored);
         backend_registry_set_last(h->registry, p->pools);
         for (size_t i = 0; i < p->n_stages; i++)
             runtime_stage_commit(c->runtime, &p->stages[i]);
@@ -386,8 +387,8 @@ static void edits_post_known(struct request *r,
 {
     const struct control *c = request_control(r);
     const char *name = request_text(r, "name");
-    if (pools_find(control_setup(c)->pools, name) || pool_changes_find(c->pool_changes, name) ||
-        pool_changes_find(c->pool_changes_stored, name))
+    if (pools_find(control_setup(c)->pools, name) || pool_changes_find(c->live_pools.now, name) ||
+        pool_changes_find(c->live_pools.stored, name))
         edits_post(r, edit);
     else
         pool_fail(r, name);
