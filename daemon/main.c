@@ -251,7 +251,8 @@ static int main_engine(const struct main_options *m)
 
 /* ---- a key process ---- */
 
-/* The supervisor has no more use for this one: what engines have begun is signed for a while. */
+/* The supervisor does not need this process any longer: handshakes under way are still signed for.
+ */
 #define MAIN_KEYS_LAST_S 60
 static void on_last_orders(int number)
 {

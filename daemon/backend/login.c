@@ -214,7 +214,7 @@ static void login_secure(struct login *l)
 {
     bool is_unix = str_is_prefix(str_of(l->spec.host), STR("unix:"));
     l->phase = LOGIN_TLS;
-    /* What came in clear behind the go-ahead is nobody's word. */
+    /* What came in clear behind the go-ahead may be of somebody between. */
     buf_clear(&l->in);
     if (!login_tell(l, "tls"))
         return;

@@ -45,9 +45,9 @@ const struct pool_change *pool_changes_find(const struct pool_changes *c, const 
 bool pool_changes_are_equal(const struct pool_changes *a, const struct pool_changes *b);
 
 /* The config with the changes in it (one reference; changes NULL: c itself): pools of the file in
- * their order, then those that were added. A change of a pool that the file has no more is passed
- * over. One that cannot be applied is an error in *ret_error (owned), -ERR_CONFIG; is_lenient: it
- * is passed over and logged. Thread: any. */
+ * their order, then those that were added. A change of a pool that the file no longer has is
+ * passed over. One that cannot be applied is an error in *ret_error (owned), -ERR_CONFIG;
+ * is_lenient: it is passed over and logged. Thread: any. */
 int pool_changes_apply(const struct pool_changes *changes, struct config *c, bool is_lenient,
                        struct config **ret, char **ret_error) NODISCARD;
 /* Why a change cannot be applied to c, as a sentence (owned); NULL = it can. */

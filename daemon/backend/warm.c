@@ -221,7 +221,7 @@ struct login *warm_take(struct warm *w, const struct pool *pool, const struct po
                         enum proto_id proto)
 {
     const struct warm_key key = {m, (uint64_t)proto};
-    /* A login that began before a reload goes by pools that are none of these any more. */
+    /* A login that began before a reload has a pool of the configuration before. */
     bool is_known = w && w->pools && pool >= w->pools->v && pool < w->pools->v + w->pools->n;
     if (!is_known || pool->config->warm == 0)
         return NULL;

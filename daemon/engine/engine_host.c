@@ -91,7 +91,7 @@ void engine_stop(struct engine *e, const char *why, uint64_t rate)
     uint64_t wanted = e->setup->config->shutdown_timeout_ms;
     uint64_t time = wanted ? wanted : limit, sessions = engine_sessions(e);
     uint64_t rest = time / 3 < ENGINE_FAREWELL_MS ? time / 3 : ENGINE_FAREWELL_MS;
-    for (size_t i = 0; i < e->n_workers; i++) /* what operators cut is no matter of the stop */
+    for (size_t i = 0; i < e->n_workers; i++) /* what was cut before does not count for the stop */
         e->cut -= counter_total(&e->workers[i]->counters, COUNTER_COMMANDS_CUT);
     LOG_EVENT(LOG_LEVEL_NOTICE, "stopping", KV_STR("reason", why), KV_U64("sessions", sessions),
               KV_U64("rate", rate));

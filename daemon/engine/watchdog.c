@@ -38,8 +38,8 @@ static void watchdog_abort(size_t loop, uint64_t silent_ms)
 static void watchdog_look(struct watchdog *w)
 {
     uint64_t now = clock_ms();
-    /* A machine that slept, or this process stopped by a signal, is nobody's fault: everything was
-     * silent. */
+    /* After a sleep of the machine, or a signal that stopped this process, all loops were silent:
+     * none of them hangs. */
     bool was_stopped = now - w->last_look_ms > 3000;
     w->last_look_ms = now;
     for (size_t i = 0; i < w->n && !was_stopped; i++) {

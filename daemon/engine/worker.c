@@ -44,7 +44,7 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     (void)str_copy(n->listener, sizeof(n->listener), str_of(session_listener(s)));
     (void)str_copy(n->detail, sizeof(n->detail), detail);
     session_figures(s, &n->in_bytes, &n->out_bytes, &n->age_ms);
-    /* Of a failed login the name is nobody's: it is what was claimed. */
+    /* The name of a failed login is what the client claimed: nobody proved it. */
     struct str user = session_user(s) || note != SESSION_NOTE_FAILURE ? str_of(session_user(s))
                                                                       : session_claimed_user(s);
     (void)str_copy(n->user, sizeof(n->user), user);

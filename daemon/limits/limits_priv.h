@@ -20,7 +20,7 @@ void limits_settle_source(struct limits *l, struct limit_sources *t, struct limi
  * lead to nothing. */
 uint64_t limits_failures(struct limits *l, const struct config_limits *c, const struct addr *a);
 
-#define LIMITS_NEAR_LEAST 2 /* a single session, or a typing error, is nobody's business */
+#define LIMITS_NEAR_LEAST 2 /* of one session, or one typing error, other nodes need not hear */
 
 /* Does it take a part of a limit (0 = none) that other nodes have to know of? While no node has so
  * much, all of n_nodes together have less than half of the limit, or one each. */

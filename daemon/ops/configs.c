@@ -176,7 +176,7 @@ int config_refuse(struct work *w, const struct config_problems *problems, int er
     return err;
 }
 
-/* Whoever writes a file empties it first: without a word of listeners it is hardly what was meant.
+/* An editor may empty a file before it writes it: one without listeners is hardly what was meant.
  */
 static int reload_read(struct reload *l)
 {

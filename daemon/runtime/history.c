@@ -55,7 +55,7 @@ struct history {
     bool is_failing;             /* the last one did */
     bool is_retired;             /* another engine writes its own */
     uint64_t flushed_seconds, flushed_minutes;
-    uint64_t ids[HISTORY_BACKENDS_MAX]; /* whose the places of the file are; 0 = nobody's */
+    uint64_t ids[HISTORY_BACKENDS_MAX]; /* of the backends at the places of the file; 0 = free */
 };
 
 /* ---- totals ---- */
@@ -175,8 +175,8 @@ static void series_free(struct history_series *s)
     free(s);
 }
 
-/* The best place for a series: its own of the last time, else one that was nobody's, any free one,
- * that of a backend that is gone. HISTORY_BACKENDS_MAX when there is none. */
+/* The best place for a series: its own of the last time, else one that never had a backend, any
+ * free one, that of a backend that is gone. HISTORY_BACKENDS_MAX when there is none. */
 static size_t history_place(const struct history *h, uint64_t id)
 {
     size_t place = HISTORY_BACKENDS_MAX;

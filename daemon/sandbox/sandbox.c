@@ -152,8 +152,8 @@ void sandbox_enter_supervisor(void)
 }
 
 /* It is a fork of the supervisor, of which the library remembers what it has: to ask the kernel
- * again takes longer than the rest of its life. What programs may get is no matter, it runs none.
- * The supervisor's list of system calls stays in force. */
+ * again takes longer than the rest of its life. The bounding set does not matter: it runs no
+ * program. The supervisor's list of system calls stays in force. */
 void sandbox_enter_loading(void)
 {
     if (geteuid() != 0)

@@ -86,7 +86,7 @@ static int keys_take_tls(struct taking *t, const struct config_tls *tls, const c
                          "");
     for (size_t i = 0; i < tls->n_certs && err == 0; i++)
         err = keys_take_one(t, &(struct named_key){tls->certs[i].key, tls->password_file, where});
-    /* The password has no more use. */
+    /* The password is not needed any longer. */
     if (err == 0 && tls->password_file && !keys_has(t->files, tls->password_file))
         err = files_put(t->files, str_of(tls->password_file), STR(""));
     return err;

@@ -159,7 +159,7 @@ static bool word_is_flood(struct engine_process *p, uint64_t now)
     return ++p->words > WORDS_A_WINDOW;
 }
 
-/* Which engine is which may change with a word: then what is left is for another turn. */
+/* A message may change which engine is which: then the rest is read in another turn. */
 void words_hear(struct supervisor *s, struct engine_process *from)
 {
     pid_t pid = from->pid;

@@ -381,7 +381,7 @@ void command_pool_set(struct request *r)
         edits_post(r, edit_set);
 }
 
-/* There, or changed: also one that cannot be applied, or that the file has no more. */
+/* There, or changed: also one that cannot be applied, or that the file no longer has. */
 static void edits_post_known(struct request *r,
                              int (*edit)(struct pool_edits *p, struct pool_change *ch))
 {

@@ -110,7 +110,7 @@ static int imap_back_learn(struct imap_back *i, struct str list)
     if (buf_reserve(dst, list.n) < 0)
         return -ERR_NOMEM;
     if (is_clean && !is_before_login && str_find(list, STR("  ")) < 0)
-        return buf_append_str(dst, str_trim(list)); /* the proxy itself wants nothing of it */
+        return buf_append_str(dst, str_trim(list)); /* the proxy itself does not use it */
     for (struct str word = str_word(&list); word.n > 0; word = str_word(&list)) {
         if (!is_clean && (!str_is_printable_ascii(word) || str_index(word, ']') >= 0))
             continue;

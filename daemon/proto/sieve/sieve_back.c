@@ -376,7 +376,8 @@ enum back_result sieve_back_feed(struct back *head, struct str in, size_t *ret_c
         *ret_consumed += used;
         result = sieve_take(b, sieve_chomp(str_n(rest.p, used)), out);
     }
-    /* What follows the go-ahead in clear is nobody's word (the server's side of CVE-2011-0411). */
+    /* What follows the go-ahead in clear may be of somebody between, and is dropped (the server's
+     * side of CVE-2011-0411). */
     if (result == BACK_STARTTLS)
         *ret_consumed = in.n;
     return result;

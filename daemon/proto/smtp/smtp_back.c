@@ -534,7 +534,8 @@ enum back_result smtp_back_feed(struct back *head, struct str in, size_t *ret_co
         *ret_consumed += used;
         result = smtp_take(b, &reply, out);
     }
-    /* What follows the go-ahead in clear is nobody's word (the server's side of CVE-2011-0411). */
+    /* What follows the go-ahead in clear may be of somebody between, and is dropped (the server's
+     * side of CVE-2011-0411). */
     if (result == BACK_STARTTLS)
         *ret_consumed = in.n;
     return result;
