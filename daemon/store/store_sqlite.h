@@ -143,6 +143,10 @@ sqlite3_stmt *sqlite_stmt(struct sqlite_conn *c, enum sqlite_sql which, int *ret
 void sqlite_reset(sqlite3_stmt *st);
 /* Runs a statement that returns no rows, then resets it. */
 int sqlite_run(sqlite3_stmt *st) NODISCARD;
+/* The row of a name. 0: *ret stands on it, to be read and then given to sqlite_reset.
+ * -ERR_NOT_FOUND: there is none; then, and with any other error, nothing is to be reset. */
+int sqlite_find(struct sqlite_conn *c, enum sqlite_sql which, const char *name,
+                sqlite3_stmt **ret) NODISCARD;
 /* Text of a column, NULL for NULL; valid until the next step. */
 const char *sqlite_text(sqlite3_stmt *st, int column);
 /* Binds text that lives until the statement is reset (NULL = NULL). */

@@ -97,6 +97,24 @@ void sqlite_reset(sqlite3_stmt *st)
     (void)sqlite3_clear_bindings(st);
 }
 
+int sqlite_find(struct sqlite_conn *c, enum sqlite_sql which, const char *name, sqlite3_stmt **ret)
+{
+    int err = 0;
+    sqlite3_stmt *st = sqlite_stmt(c, which, &err);
+    if (!st)
+        return err;
+    int rc = sqlite_bind(st, 1, name);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(st);
+    if (rc == SQLITE_ROW) {
+        *ret = st;
+        return 0;
+    }
+    err = rc == SQLITE_DONE ? -ERR_NOT_FOUND : sqlite_err(c->db, rc);
+    sqlite_reset(st);
+    return err;
+}
+
 int sqlite_run(sqlite3_stmt *st)
 {
     int err = sqlite_err(sqlite3_db_handle(st), sqlite3_step(st));

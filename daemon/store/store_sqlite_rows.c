@@ -60,19 +60,12 @@ static int bind_name(sqlite3_stmt *st, const struct store_user *u, uint64_t now_
 
 int sqlite_user_read(struct sqlite_conn *c, const char *name, struct store_user *ret)
 {
-    int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_GET, &err);
-    if (!st)
-        return err;
-    int rc = sqlite_bind(st, 1, name);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
-    if (rc == SQLITE_ROW) {
-        const struct store_user view = sqlite_user_view(st);
-        err = store_user_copy(ret, &view);
-    } else {
-        err = rc == SQLITE_DONE ? -ERR_NO_USER : sqlite_err(c->db, rc);
-    }
+    sqlite3_stmt *st;
+    int err = sqlite_find(c, SQL_USER_GET, name, &st);
+    if (err < 0)
+        return err == -ERR_NOT_FOUND ? -ERR_NO_USER : err;
+    const struct store_user view = sqlite_user_view(st);
+    err = store_user_copy(ret, &view);
     sqlite_reset(st);
     return err;
 }
@@ -100,15 +93,11 @@ static int write_user(struct sqlite_conn *c, enum sqlite_sql which, const struct
 /* Is there a row of this name? */
 static int find_row(struct sqlite_conn *c, enum sqlite_sql which, const char *name)
 {
-    int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, which, &err);
-    if (!st)
-        return err;
-    int rc = sqlite_bind(st, 1, name);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
-    sqlite_reset(st);
-    return rc == SQLITE_DONE ? -ERR_NO_USER : sqlite_err(c->db, rc);
+    sqlite3_stmt *st;
+    int err = sqlite_find(c, which, name, &st);
+    if (err == 0)
+        sqlite_reset(st);
+    return err == -ERR_NOT_FOUND ? -ERR_NO_USER : err;
 }
 
 static int put_account(struct sqlite_conn *c, const struct store_user *u, enum store_write how,

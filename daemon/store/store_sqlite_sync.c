@@ -21,20 +21,13 @@ static struct store_sync sync_view(sqlite3_stmt *st, int at)
 /* *ret is owned. -ERR_NOT_FOUND. */
 static int sync_row(struct sqlite_conn *c, const char *name, struct store_sync *ret)
 {
-    int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_SYNC_GET, &err);
-    if (!st)
+    sqlite3_stmt *st;
+    int err = sqlite_find(c, SQL_SYNC_GET, name, &st);
+    if (err < 0)
         return err;
-    int rc = sqlite_bind(st, 1, name);
-    if (rc == SQLITE_OK)
-        rc = sqlite3_step(st);
-    if (rc == SQLITE_ROW) {
-        *ret = sync_view(st, 0);
-        if (ret->base && !(ret->base = str_dup_c(ret->base)))
-            err = -ERR_NOMEM;
-    } else {
-        err = rc == SQLITE_DONE ? -ERR_NOT_FOUND : sqlite_err(c->db, rc);
-    }
+    *ret = sync_view(st, 0);
+    if (ret->base && !(ret->base = str_dup_c(ret->base)))
+        err = -ERR_NOMEM;
     sqlite_reset(st);
     return err;
 }
