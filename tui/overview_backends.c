@@ -175,7 +175,7 @@ static int widest(const json_t *backends, size_t column)
     return width < BACKENDS_NAME_MAX ? width : BACKENDS_NAME_MAX;
 }
 
-static bool is_known(const json_t *backends, const char *member)
+static bool any_has(const json_t *backends, const char *member)
 {
     size_t i;
     const json_t *backend;
@@ -215,7 +215,7 @@ static struct backends_layout layout_make(const json_t *backends, int cols)
         for (size_t i = 0; i < COLUMN_COUNT; i++) {
             const struct backends_column *c = &columns[i];
             int width = i <= COLUMN_STATE ? widest(backends, i) : c->width;
-            if (c->importance != importance || (i == COLUMN_CERT && !is_known(backends, c->member)))
+            if (c->importance != importance || (i == COLUMN_CERT && !any_has(backends, c->member)))
                 continue;
             if (i == COLUMN_NAME || used + BACKENDS_GAP + width < cols) {
                 l.width[i] = width;

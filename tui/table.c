@@ -189,17 +189,6 @@ static json_t *table_sorted(const struct table *t, json_t *rows)
     return sorted;
 }
 
-/* Names of rows -> place + 1 (a map holds no NULL). */
-static void table_index(const struct table *t, const json_t *rows, struct map *names)
-{
-    char id[TABLE_ID_MAX];
-    for (size_t i = 0; i < json_array_size(rows); i++) {
-        table_identity(t, json_array_get(rows, i), id);
-        if (map_put(names, str_of(id), (void *)(uintptr_t)(i + 1), NULL) < 0)
-            return;
-    }
-}
-
 /* 0 = not there. */
 static size_t table_place(const struct map *names, const char *id)
 {
@@ -272,7 +261,13 @@ void table_take(struct table *t, const json_t *result, const struct table_part *
         return;
     table_number_rows(t, answer);
     json_t *fresh = table_sorted(t, answer);
-    table_index(t, fresh, &names);
+    /* Names of rows -> place + 1 (a map holds no NULL). */
+    char id[TABLE_ID_MAX];
+    bool has_room = true;
+    for (size_t i = 0; i < json_array_size(fresh) && has_room; i++) {
+        table_identity(t, json_array_get(fresh, i), id);
+        has_room = map_put(&names, str_of(id), (void *)(uintptr_t)(i + 1), NULL) == 0;
+    }
     size_t n_fresh = json_array_size(fresh), start = part->offset;
     json_int_t matched = json_integer_value(json_object_get(result, "matched"));
     if (part->is_from_end)

@@ -236,16 +236,6 @@ static const struct request_origin_ops client_request_ops = {.begun = client_req
 
 /* ---- input ---- */
 
-static struct client_link *client_stream(const struct client *c, uint64_t stream)
-{
-    LIST_FOREACH (it, &c->links) {
-        struct client_link *l = LIST_ITEM(it, struct client_link, link);
-        if (stream && l->stream == stream)
-            return l;
-    }
-    return NULL;
-}
-
 static void client_take(struct client *c, json_t *message)
 {
     json_t *id = json_object_get(message, "id");
@@ -261,7 +251,10 @@ static void client_take(struct client *c, json_t *message)
     }
     if (strcmp(method, "stream.cancel") == 0) {
         uint64_t stream = (uint64_t)json_integer_value(json_object_get(params, "stream"));
-        struct client_link *l = client_stream(c, stream);
+        struct client_link *l = NULL;
+        LIST_FOREACH (it, &c->links)
+            if (stream && LIST_ITEM(it, struct client_link, link)->stream == stream)
+                l = LIST_ITEM(it, struct client_link, link);
         bool is_found = l != NULL;
         if (l)
             l->cancel(l);

@@ -93,15 +93,6 @@ static void pending_client_done(struct work *w)
               KV_STR("role", role_name(a->peer.role)));
 }
 
-static const struct config_control *socket_section(const struct server_socket *s,
-                                                   const struct config *config)
-{
-    for (size_t i = 0; i < config->n_controls; i++)
-        if (strcmp(config->controls[i].path, s->path) == 0)
-            return &config->controls[i];
-    return NULL;
-}
-
 static void server_watch(struct server *s, bool is_wanted)
 {
     LIST_FOREACH (it, &s->sockets) {
@@ -152,7 +143,9 @@ static void on_accept(evutil_socket_t listening, short what, void *arg)
     a->fd = fd;
     a->socket = s;
     a->config = config_ref(rpc->config(rpc));
-    a->section = socket_section(s, a->config);
+    for (size_t i = 0; i < a->config->n_controls; i++)
+        if (strcmp(a->config->controls[i].path, s->path) == 0)
+            a->section = &a->config->controls[i];
     s->server->n_pending++;
     work_post(&a->work, NULL);
 }
