@@ -26,7 +26,7 @@ static void exposition_counters(struct exposition *e, const struct engine_api *h
         exposition_head(e, name, is_gauge ? "gauge" : "counter", counter_help(which));
         for (int p = 0; p < PROTO_COUNT; p++) {
             exposition_print(e, "%s{protocol=\"%s\"}", name, proto_get(p)->name);
-            exposition_value(e, control_host_counter(h, (unsigned)p, which), 1);
+            exposition_value(e, engine_api_counter(h, (unsigned)p, which), 1);
         }
     }
 }

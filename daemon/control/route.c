@@ -230,7 +230,7 @@ static void explain_limits(const struct explain *x, struct explain_words *w)
     AUTO_BUF words = BUF_INIT;
     const struct control *c = work_control(&x->work);
     uint64_t max = control_setup(c)->config->limits.sessions;
-    uint64_t n = control_host_counter(c->host, PROTO_COUNT, COUNTER_SESSIONS);
+    uint64_t n = engine_api_counter(c->host, PROTO_COUNT, COUNTER_SESSIONS);
     if (max && n >= max)
         explain_say(w, "refused: there are %llu of %llu sessions in all", (unsigned long long)n,
                     (unsigned long long)max);

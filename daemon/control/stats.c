@@ -119,8 +119,8 @@ void command_stats_show(struct request *r)
     json_t *row = json_object();
     for (size_t i = 0; i < ARRAY_LEN(stats_rows); i++)
         request_put_number(row, stats_rows[i].name,
-                           control_host_counter(request_control(r)->host, p ? p->id : PROTO_COUNT,
-                                                stats_rows[i].counter));
+                           engine_api_counter(request_control(r)->host, p ? p->id : PROTO_COUNT,
+                                              stats_rows[i].counter));
     const struct history_series *s = p ? history_proto(h, p->id) : history_total(h);
     stats_put_rates(row, h, s);
     latency_row(row, h, s);

@@ -68,8 +68,8 @@ static void system_status_done(struct work *w)
     request_put_number(row, "restarts", h->restarts);
     system_status_old(row, c);
     request_put_number(row, "workers", h->n_workers);
-    request_put_number(row, "sessions", control_host_counter(h, PROTO_COUNT, COUNTER_SESSIONS));
-    request_put_number(row, "relaying", control_host_counter(h, PROTO_COUNT, COUNTER_RELAYING));
+    request_put_number(row, "sessions", engine_api_counter(h, PROTO_COUNT, COUNTER_SESSIONS));
+    request_put_number(row, "relaying", engine_api_counter(h, PROTO_COUNT, COUNTER_RELAYING));
     request_set_text(row, "config", setup->config->path);
     request_put_number(row, "generation", setup->generation);
     request_set_number(row, "confirm_left", configs_confirm_left_ms(c));

@@ -4,7 +4,8 @@
 
 #include "backend/places.h"
 #include "proto/registry/registry.h"
-#include "runtime/state.h"
+#include "rpc/request.h"
+#include "runtime/engine_api.h"
 
 #define PEER_COUNTS_BACKENDS_MAX 16384
 
@@ -20,7 +21,7 @@ struct peer_counts {
 
 /* ---- telling ---- */
 
-static json_t *counters_json(const struct control *c)
+static json_t *counters_json(const struct engine_api *h)
 {
     json_t *all = json_object();
     for (unsigned p = 0; p < PROTO_COUNT; p++) {
@@ -28,7 +29,7 @@ static json_t *counters_json(const struct control *c)
         for (int i = 0; i < COUNTER_COUNT; i++)
             (void)json_object_set_new(
                 of, counter_name((enum counter)i),
-                json_integer((json_int_t)control_host_counter(c->host, p, (enum counter)i)));
+                json_integer((json_int_t)engine_api_counter(h, p, (enum counter)i)));
         (void)json_object_set_new(all, proto_get(p)->name, of);
     }
     return all;
@@ -43,16 +44,16 @@ static void backend_add(json_t *list, const struct backend *b)
             list, json_pack("[s, s, I, I]", b->pool, b->name, (json_int_t)n, (json_int_t)places));
 }
 
-static json_t *backends_json(const struct control *c)
+static json_t *backends_json(const struct engine_api *h)
 {
     json_t *list = json_array();
-    const struct pools *pools = control_setup(c)->pools;
+    const struct pools *pools = engine_api_setup(h)->pools;
     struct backend **dynamics = NULL;
     size_t n = 0;
     for (size_t i = 0; i < pools->n; i++)
         for (size_t k = 0; k < pools->v[i].n_members; k++)
             backend_add(list, pools->v[i].members[k].backend);
-    if (backend_registry_dynamics(c->host->registry, &dynamics, &n) < 0)
+    if (backend_registry_dynamics(h->registry, &dynamics, &n) < 0)
         return list;
     for (size_t i = 0; i < n; i++) {
         backend_add(list, dynamics[i]);
@@ -62,11 +63,11 @@ static json_t *backends_json(const struct control *c)
     return list;
 }
 
-void peer_counts_send(const struct control *c, struct peer_engine *e)
+void peer_counts_send(const struct engine_api *h, struct peer_engine *e)
 {
     json_pipe_send(
         e->pipe, "counts",
-        json_pack("{s:o, s:o}", "counters", counters_json(c), "backends", backends_json(c)));
+        json_pack("{s:o, s:o}", "counters", counters_json(h), "backends", backends_json(h)));
 }
 
 /* ---- taking in ---- */
@@ -119,7 +120,7 @@ static uint64_t peer_count(const json_t *v)
 }
 
 /* New ones first: nobody sees a backend without sessions in between. */
-static int backends_take(struct control *c, struct peer_counts *counts, const json_t *list)
+static int backends_take(const struct engine_api *h, struct peer_counts *counts, const json_t *list)
 {
     size_t n = json_array_size(list), used = 0;
     if (n > PEER_COUNTS_BACKENDS_MAX)
@@ -132,7 +133,7 @@ static int backends_take(struct control *c, struct peer_counts *counts, const js
         const char *pool = json_string_value(json_array_get(row, 0));
         const char *name = json_string_value(json_array_get(row, 1));
         struct backend *b =
-            pool && name ? backend_registry_get(c->host->registry, pool, name, NULL) : NULL;
+            pool && name ? backend_registry_get(h->registry, pool, name, NULL) : NULL;
         uint64_t sessions = peer_count(json_array_get(row, 2));
         uint64_t places = peer_count(json_array_get(row, 3));
         if (b) /* an older engine tells no places */
@@ -145,15 +146,15 @@ static int backends_take(struct control *c, struct peer_counts *counts, const js
     return 0;
 }
 
-int peer_counts_take(struct control *c, struct peer_engine *e, const json_t *m)
+int peer_counts_take(const struct engine_api *h, struct peer_engine *e, const json_t *m)
 {
     if (!e->counts && !(e->counts = calloc(1, sizeof(*e->counts))))
         return -ERR_NOMEM;
-    counters_take(c->host->others, e->counts, json_object_get(m, "counters"));
-    return backends_take(c, e->counts, json_object_get(m, "backends"));
+    counters_take(h->others, e->counts, json_object_get(m, "counters"));
+    return backends_take(h, e->counts, json_object_get(m, "backends"));
 }
 
-void peer_counts_drop(struct control *c, struct peer_engine *e)
+void peer_counts_drop(const struct engine_api *h, struct peer_engine *e)
 {
     struct peer_counts *counts = STEAL(e->counts);
     if (!counts)
@@ -161,7 +162,7 @@ void peer_counts_drop(struct control *c, struct peer_engine *e)
     for (unsigned p = 0; p < PROTO_COUNT; p++)
         for (int i = 0; i < COUNTER_COUNT; i++)
             if (counter_type((enum counter)i) == COUNTER_IS_GAUGE)
-                counter_add(c->host->others, p, (enum counter)i, -(int64_t)counts->v[p][i]);
+                counter_add(h->others, p, (enum counter)i, -(int64_t)counts->v[p][i]);
     backends_free(counts);
     free(counts);
 }
@@ -173,9 +174,9 @@ struct peer_claim {
     struct peer_backend v[];
 };
 
-struct peer_claim *peer_counts_claim(const struct control *c)
+struct peer_claim *peer_counts_claim(const struct engine_api *h)
 {
-    const struct pools *pools = control_setup(c)->pools;
+    const struct pools *pools = engine_api_setup(h)->pools;
     size_t n = 0;
     for (size_t i = 0; i < pools->n; i++)
         n += pools->v[i].n_members;
@@ -197,11 +198,11 @@ struct peer_claim *peer_counts_claim(const struct control *c)
     return claim;
 }
 
-void peer_counts_unclaim(struct control *c, struct peer_claim *claim)
+void peer_counts_unclaim(const struct engine_api *h, struct peer_claim *claim)
 {
     if (!claim)
         return;
-    const struct pools *pools = control_setup(c)->pools;
+    const struct pools *pools = engine_api_setup(h)->pools;
     backends_add(claim->v, claim->n, false);
     for (size_t i = 0; i < claim->n; i++)
         backend_unref(claim->v[i].backend);

@@ -4,7 +4,6 @@
 
 #include "limits/limit_share.h"
 #include "runtime/rules/limiter.h"
-#include "runtime/state.h"
 
 #define PEER_LIMITS_ROWS 1000   /* of a message */
 #define PEER_LIMITS_MAX 2000000 /* addresses and users of another engine */
@@ -45,23 +44,23 @@ static void on_changed(void *arg, enum limit_share_kind kind, const char *name, 
         message_send(m);
 }
 
-void peer_limits_send(struct control *c, struct peer_engine *e)
+void peer_limits_send(struct limiter *l, struct peer_engine *e)
 {
     struct peer_limits_message m = {.engine = e};
     if (!peer_limits_make(e))
         return;
-    (void)!limit_telling_step(&e->limits->telling, limiter_limits(c->limiter), on_changed, &m);
+    (void)!limit_telling_step(&e->limits->telling, limiter_limits(l), on_changed, &m);
     message_send(&m);
 }
 
 /* ---- hearing ---- */
 
-int peer_limits_take(struct control *c, struct peer_engine *e, const json_t *m)
+int peer_limits_take(struct limiter *l, struct peer_engine *e, const json_t *m)
 {
     const json_t *rows = json_object_get(m, "rows"), *row;
-    const struct config_limits *config = limiter_config(c->limiter);
-    struct limits *l = limiter_limits(c->limiter);
-    uint64_t now_ms = limiter_now(c->limiter).ms;
+    const struct config_limits *config = limiter_config(l);
+    struct limits *limits = limiter_limits(l);
+    uint64_t now_ms = limiter_now(l).ms;
     size_t i;
     if (!peer_limits_make(e))
         return -ERR_NOMEM;
@@ -72,21 +71,20 @@ int peer_limits_take(struct control *c, struct peer_engine *e, const json_t *m)
         if (!kind || !name || n < 0 || n > UINT32_MAX ||
             e->limits->heard.known.count > PEER_LIMITS_MAX)
             return -ERR_PROTOCOL;
-        int err = limit_heard_take(&e->limits->heard, l, config, (enum limit_share_kind)kind[0],
-                                   name, (uint32_t)n, now_ms);
+        int err = limit_heard_take(&e->limits->heard, limits, config,
+                                   (enum limit_share_kind)kind[0], name, (uint32_t)n, now_ms);
         if (err < 0)
             return err;
     }
     return 0;
 }
 
-void peer_limits_drop(struct control *c, struct peer_engine *e)
+void peer_limits_drop(struct limiter *l, struct peer_engine *e)
 {
     struct peer_limits *p = STEAL(e->limits);
     if (!p)
         return;
     limit_telling_fini(&p->telling);
-    limit_heard_fini(&p->heard, limiter_limits(c->limiter), limiter_config(c->limiter),
-                     limiter_now(c->limiter).ms);
+    limit_heard_fini(&p->heard, limiter_limits(l), limiter_config(l), limiter_now(l).ms);
     free(p);
 }

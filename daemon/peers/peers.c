@@ -115,7 +115,7 @@ static void peers_turn(struct peers *p);
 void peers_claim_places(struct control *c)
 {
     if (c->host->is_successor && !c->peers->claim)
-        c->peers->claim = peer_counts_claim(c);
+        c->peers->claim = peer_counts_claim(c->host);
     peers_turn(c->peers);
 }
 
@@ -128,7 +128,7 @@ static void peers_end_claim(struct peers *p)
         is_over = is_over && (!peer_engine_is_old(e) || !peer_engine_is_up(e) || e->counts);
     }
     if (is_over && p->claim)
-        peer_counts_unclaim(p->control, STEAL(p->claim));
+        peer_counts_unclaim(p->control->host, STEAL(p->claim));
 }
 
 bool peers_hold_back(struct rpc *rpc, struct request *r)
@@ -233,8 +233,8 @@ static void peer_free(struct peers *p, struct peer_engine *e)
     if (e->role == PEER_ENGINE_OLD)
         p->hooks->on_gone(p->control, e->pid);
     peer_serve_forget(p->control->peer_serve, e);
-    peer_counts_drop(p->control, e);
-    peer_limits_drop(p->control, e);
+    peer_counts_drop(p->control->host, e);
+    peer_limits_drop(p->control->limiter, e);
     peer_engine_fail(e);
     json_pipe_free(e->pipe);
     json_decref(e->conflicts);
@@ -251,8 +251,8 @@ static void peer_lose(struct peers *p, struct peer_engine *e, const char *why)
         peer_free(p, e);
     } else {
         peer_serve_forget(p->control->peer_serve, e);
-        peer_counts_drop(p->control, e);
-        peer_limits_drop(p->control, e);
+        peer_counts_drop(p->control->host, e);
+        peer_limits_drop(p->control->limiter, e);
         peer_engine_fail(e);
         json_pipe_free(STEAL(e->pipe));
         json_decref(STEAL(e->conflicts));
@@ -386,12 +386,12 @@ static void on_peers_tick(struct loop_timer *t)
         struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
         uint64_t now = loop_now_ms(e->loop);
         if (!peer_engine_is_old(e) && e->pipe && e->is_greeted)
-            peer_limits_send(p->control, e);
+            peer_limits_send(p->control->limiter, e);
         /* Whoever finishes tells what it counts, which is also a sign that it lives. */
         if (!peer_engine_is_old(e) && e->pipe && e->is_greeted &&
             now >= e->counted_ms + PEER_COUNTS_MS) {
             e->counted_ms = now;
-            peer_counts_send(p->control, e);
+            peer_counts_send(p->control->host, e);
             peer_conflicts_send(p->control, e);
             peer_tell_ops(p, e, false);
         }
@@ -399,7 +399,7 @@ static void on_peers_tick(struct loop_timer *t)
             continue;
         LOG_EVENT(LOG_LEVEL_WARN, "engine-silent", KV_U64("pid", e->pid));
         e->is_silent = true;
-        peer_counts_drop(p->control, e); /* nobody knows what is left of it */
+        peer_counts_drop(p->control->host, e); /* nobody knows what is left of it */
         peer_engine_fail(e);
     }
     peers_run_waiting(p);
@@ -435,7 +435,7 @@ void peers_free(struct peers *p)
     if (!p)
         return;
     loop_timer_cancel(p->control->host->loop, &p->tick);
-    peer_counts_unclaim(p->control, STEAL(p->claim));
+    peer_counts_unclaim(p->control->host, STEAL(p->claim));
     LIST_FOREACH_SAFE (it, &p->waiting) {
         struct request *r = LIST_ITEM(it, struct request, wait);
         list_del(&r->wait);

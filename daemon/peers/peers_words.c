@@ -85,8 +85,8 @@ static int hear_hello(struct peers *p, struct peer_engine *e, const json_t *m)
     LOG_EVENT(LOG_LEVEL_NOTICE, "engine-linked", KV_U64("pid", e->pid),
               KV_STR("role", peer_engine_is_old(e) ? "old" : "new"), KV_STR("version", e->version));
     if (!peer_engine_is_old(e)) {
-        peer_counts_send(p->control, e);
-        peer_limits_send(p->control, e);
+        peer_counts_send(p->control->host, e);
+        peer_limits_send(p->control->limiter, e);
         peer_tell_ops(p, e, true);
     } else if (events_are_watched(p->control->events)) {
         peer_tell_watched(e, true);
@@ -162,7 +162,7 @@ static int hear_synced(struct peers *p, struct peer_engine *e, const json_t *m)
 
 static int hear_counts(struct peers *p, struct peer_engine *e, const json_t *m)
 {
-    return peer_counts_take(p->control, e, m);
+    return peer_counts_take(p->control->host, e, m);
 }
 
 static int hear_conflicts(struct peers *p, struct peer_engine *e, const json_t *m)
@@ -173,7 +173,7 @@ static int hear_conflicts(struct peers *p, struct peer_engine *e, const json_t *
 
 static int hear_limits(struct peers *p, struct peer_engine *e, const json_t *m)
 {
-    return peer_limits_take(p->control, e, m);
+    return peer_limits_take(p->control->limiter, e, m);
 }
 
 static int hear_ops(struct peers *p, struct peer_engine *e, const json_t *m)
@@ -224,8 +224,8 @@ static int hear_end(struct peers *p, struct peer_engine *e, const json_t *m)
 {
     (void)m;
     e->has_ended = true;
-    peer_counts_drop(p->control, e);
-    peer_limits_drop(p->control, e);
+    peer_counts_drop(p->control->host, e);
+    peer_limits_drop(p->control->limiter, e);
     return 0;
 }
 

@@ -107,10 +107,16 @@ struct engine_api {
     const struct control_old *(*olds)(void *arg, size_t *ret_n);
 };
 
+/* The published setup, as engine_api.setup says. */
+static inline struct setup *engine_api_setup(const struct engine_api *h)
+{
+    return h->setup(h->arg);
+}
+
 /* Sum over all threads, and over the engines that finish beside this one. p PROTO_COUNT = all
  * protocols. */
-static inline uint64_t control_host_counter(const struct engine_api *h, unsigned p,
-                                            enum counter which)
+static inline uint64_t engine_api_counter(const struct engine_api *h, unsigned p,
+                                          enum counter which)
 {
     uint64_t sum =
         p == PROTO_COUNT ? counter_total(h->counters, which) : counter_get(h->counters, p, which);

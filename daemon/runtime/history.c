@@ -92,8 +92,8 @@ static void window_totals(const struct history *h, const struct history_series *
             latency_add(&ret->login, &c->histograms[p][HISTOGRAM_BACKEND_LOGIN]);
             latency_add(&ret->connect, &c->histograms[p][HISTOGRAM_CONNECT]);
         }
-        ret->logins += (uint32_t)control_host_counter(host, p, COUNTER_LOGINS);
-        ret->failures += (uint32_t)control_host_counter(host, p, COUNTER_LOGIN_FAILURES);
+        ret->logins += (uint32_t)engine_api_counter(host, p, COUNTER_LOGINS);
+        ret->failures += (uint32_t)engine_api_counter(host, p, COUNTER_LOGIN_FAILURES);
     }
     if (!b)
         return;
@@ -432,11 +432,11 @@ void history_take(struct history *h, uint64_t wall_ms)
     history_see_all(h);
     for (unsigned p = 0; p < PROTO_COUNT; p++) {
         const struct history_totals now = {
-            .sessions = control_host_counter(host, p, COUNTER_SESSIONS),
-            .logins = control_host_counter(host, p, COUNTER_LOGINS),
-            .failures = control_host_counter(host, p, COUNTER_LOGIN_FAILURES),
-            .in = control_host_counter(host, p, COUNTER_IN_BYTES),
-            .out = control_host_counter(host, p, COUNTER_OUT_BYTES),
+            .sessions = engine_api_counter(host, p, COUNTER_SESSIONS),
+            .logins = engine_api_counter(host, p, COUNTER_LOGINS),
+            .failures = engine_api_counter(host, p, COUNTER_LOGIN_FAILURES),
+            .in = engine_api_counter(host, p, COUNTER_IN_BYTES),
+            .out = engine_api_counter(host, p, COUNTER_OUT_BYTES),
         };
         all.sessions += now.sessions;
         all.logins += now.logins;

@@ -78,5 +78,5 @@ static inline struct control *work_control(const struct work *w)
 
 static inline struct setup *control_setup(const struct control *c)
 {
-    return c->host->setup(c->host->arg);
+    return engine_api_setup(c->host);
 }
