@@ -8,29 +8,42 @@
 #define FRESH_MS                                                                                   \
     1500 /* a command that is not kept is this young: who asked waits for RUN_BEGIN_MS */
 #define INBOX_LIFETIME_MS 3600000
+#define EXECUTE_TICK_MS 500
+#define EXECUTE_SIGN_MS 3000  /* of what runs who asked hears so often: see RUN_SILENT_MS */
+#define EXECUTE_KEEP_MS 60000 /* an answer that the store does not take is said so long */
 
-/* One that runs. */
+/* One that runs, or whose answer is on its way. */
 struct execution {
-    struct list link; /* of runs.executions; alone when nobody waits for it any more */
+    struct list link; /* of runs.executions */
     struct fleet_runs *runs;
     char id[RUN_ID_MAX];
-    char *reply; /* the inbox of who asked */
+    char *reply;       /* the inbox of who asked */
+    char *answer;      /* NULL: it runs */
+    uint64_t said_ms;  /* when who asked was told something last */
+    uint64_t ended_ms; /* when it was answered */
+    bool is_sending;   /* the store is asked to take the answer */
 };
 
 /* ---- answers ---- */
 
-/* answer NULL: it has begun. */
-static void answer_send(struct fleet_runs *f, const char *id, const char *reply, const char *answer)
+/* answer NULL: it has begun, or runs still. cb as in redis_call, may be NULL. */
+static int answer_send(struct fleet_runs *f, const char *id, const char *reply, const char *answer,
+                       redis_fn *cb, void *arg)
 {
-    json_t *m = json_pack("{s:s, s:s}", "id", id, "from", f->node);
+    json_t *m =
+        json_pack("{s:s, s:s, s:s}", "id", id, "from", f->node, "holder", fleet_holder(f->fleet));
     if (m && answer)
         request_set_text(m, "answer", answer);
     int err = m ? fleet_stream_send(fleet_redis(f->fleet), f->secret, reply, m, INBOX_LIFETIME_MS,
-                                    NULL, NULL)
+                                    cb, arg)
                 : -ERR_NOMEM;
-    if (err < 0) /* who asked says that this node did not answer */
-        LOG_EVENT(LOG_LEVEL_WARN, "fleet-answer-lost", KV_STR("id", id), KV_ERR("error", err));
     json_decref(m);
+    return err;
+}
+
+static void answer_lost(const char *id, int err)
+{
+    LOG_EVENT(LOG_LEVEL_WARN, "fleet-answer-lost", KV_STR("id", id), KV_ERR("error", err));
 }
 
 static void answer_error(struct fleet_runs *f, const json_t *m, int err, const char *why)
@@ -42,20 +55,66 @@ static void answer_error(struct fleet_runs *f, const json_t *m, int err, const c
     f->refused++;
     LOG_EVENT(LOG_LEVEL_WARN, "fleet-command-refused", KV_STR("id", id), KV_STR("node", from),
               KV_STR("reason", why));
-    if (answer)
-        answer_send(f, id, reply, answer);
+    int sent = answer ? answer_send(f, id, reply, answer, NULL, NULL) : -ERR_NOMEM;
+    if (sent < 0) /* who asked says that this node did not answer */
+        answer_lost(id, sent);
+}
+
+/* ---- those that run ---- */
+
+static void execution_free(struct execution *x)
+{
+    list_del(&x->link);
+    free(x->reply);
+    free(x->answer);
+    free(x);
+}
+
+static void on_said(void *arg, const struct redis_result *r)
+{
+    struct execution *x = arg;
+    x->is_sending = false;
+    if (r->err == 0) /* else it is said again */
+        execution_free(x);
+}
+
+static void execution_say(struct execution *x)
+{
+    bool is_over = x->answer;
+    x->said_ms = loop_now_ms(x->runs->loop);
+    int err = answer_send(x->runs, x->id, x->reply, x->answer, is_over ? on_said : NULL, x);
+    x->is_sending = is_over && err == 0;
 }
 
 static void on_executed(void *arg, const struct request_outcome *o)
 {
     struct execution *x = arg;
-    struct fleet_runs *f = x->runs;
-    AUTO_FREE char *answer = fleet_answer_text(o);
-    if (answer)
-        answer_send(f, x->id, x->reply, answer);
-    list_del(&x->link);
-    free(x->reply);
-    free(x);
+    x->ended_ms = loop_now_ms(x->runs->loop);
+    x->answer = fleet_answer_text(o);
+    if (x->answer) {
+        execution_say(x);
+    } else {
+        answer_lost(x->id, -ERR_NOMEM);
+        execution_free(x);
+    }
+}
+
+/* Who asked hears now and then of what runs, and what the store did not take is said again. */
+static void on_execute_tick(struct loop_timer *t)
+{
+    struct fleet_runs *f = CONTAINER_OF(t, struct fleet_runs, execute_tick);
+    uint64_t now = loop_now_ms(f->loop);
+    LIST_FOREACH_SAFE (it, &f->executions) {
+        struct execution *x = LIST_ITEM(it, struct execution, link);
+        if (x->answer && !x->is_sending && now - x->ended_ms >= EXECUTE_KEEP_MS) {
+            answer_lost(x->id, -ERR_UNREACHABLE);
+            execution_free(x);
+        } else if (x->answer ? !x->is_sending : now - x->said_ms >= EXECUTE_SIGN_MS) {
+            execution_say(x);
+        }
+    }
+    if (!list_is_empty(&f->executions))
+        loop_timer_set(f->loop, t, EXECUTE_TICK_MS);
 }
 
 /* ---- what comes ---- */
@@ -119,13 +178,12 @@ static void execute_start(struct fleet_runs *f, const json_t *m, const struct co
     (void)str_copy(x->id, sizeof(x->id), str_of(id));
     list_add_tail(&f->executions, &x->link);
     f->taken++;
-    answer_send(f, id, reply, NULL);
+    execution_say(x);
+    loop_timer_set(f->loop, &f->execute_tick, EXECUTE_TICK_MS);
     if (request_start_own(&f->control->rpc, &peer, c->method, params,
                           (uint64_t)json_integer_value(json_object_get(m, "said")), on_executed,
                           x) < 0) {
-        list_del(&x->link);
-        free(x->reply);
-        free(x);
+        execution_free(x);
         answer_error(f, m, -ERR_NOMEM, err_text(ERR_NOMEM));
     }
 }
@@ -199,12 +257,15 @@ void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m)
         answer_error(f, m, err, why);
 }
 
+void fleet_execute_init(struct fleet_runs *f)
+{
+    list_init(&f->executions);
+    loop_timer_init(&f->execute_tick, on_execute_tick);
+}
+
 void fleet_execute_fini(struct fleet_runs *f)
 {
-    LIST_FOREACH_SAFE (it, &f->executions) {
-        struct execution *x = LIST_ITEM(it, struct execution, link);
-        list_del(&x->link);
-        free(x->reply);
-        free(x);
-    }
+    loop_timer_cancel(f->loop, &f->execute_tick);
+    LIST_FOREACH_SAFE (it, &f->executions)
+        execution_free(LIST_ITEM(it, struct execution, link));
 }

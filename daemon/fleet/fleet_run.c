@@ -8,9 +8,11 @@
 #include "fleet/fleet_run_priv.h"
 #include "runtime/state.h"
 
-#define RUN_BEGIN_MS 2000 /* a node that lives says so soon that it has begun */
-#define RUN_TICK_MS 250   /* how often is looked for those that do not */
-#define RUNS_MAX 256      /* under way */
+#define RUN_BEGIN_MS 2000   /* a node that lives says so soon that it has begun */
+#define RUN_SILENT_MS 12000 /* one that runs it says so four times in this time */
+#define RUN_GONE_MS 5000    /* one that began a moment ago may not be known yet */
+#define RUN_TICK_MS 250     /* how often is looked for those that do not */
+#define RUNS_MAX 256        /* under way */
 
 /* What one node has to do with a command. */
 struct run_part {
@@ -19,6 +21,8 @@ struct run_part {
     char *away;     /* why it has no part in it; NULL = it has */
     bool has_begun; /* of the own one: its request was started */
     bool is_own;
+    uint64_t heard_ms;              /* of what has begun: when it said something last */
+    char holder[FLEET_HOLDER_SIZE]; /* the engine that said so; "" = none */
 };
 
 struct run {
@@ -87,7 +91,8 @@ static void part_away(struct run *run, struct run_part *p, const char *why)
         return;
     fleet_gather_refused(run->runs, run->id, p->node, why);
     p->away = str_printf("%s; %s", why,
-                         run->is_lost    ? "the command may not reach it"
+                         p->has_begun    ? "what it has done is not known"
+                         : run->is_lost  ? "the command may not reach it"
                          : run->is_later ? "it takes the command in when it is back"
                                          : "it has no part in this");
 }
@@ -130,23 +135,35 @@ bool fleet_run_own_came(struct fleet_runs *f, const char *id)
 
 /* ---- who is waited for ---- */
 
-/* Nodes that went, or never said that they began, are not waited for; nor is the store for the own
- * part. */
+/* Why it is not waited for any longer; NULL: it is. */
+static const char *part_trouble(const struct run *run, const struct run_part *p, uint64_t now)
+{
+    const struct fleet_runs *f = run->runs;
+    if (!p->has_begun)
+        return !fleet_run_is_alive(f, p->node)         ? "it went away"
+               : now - run->started_ms >= RUN_BEGIN_MS ? "it does not answer"
+                                                       : NULL;
+    uint64_t silent_ms = now - p->heard_ms;
+    bool is_engine_gone =
+        silent_ms >= RUN_GONE_MS && *p->holder && !fleet_run_has_engine(f, p->holder);
+    if (!fleet_run_is_alive(f, p->node) || is_engine_gone)
+        return "it went away while it ran it";
+    return silent_ms >= RUN_SILENT_MS ? "it began, and says nothing any more" : NULL;
+}
+
+/* Nodes that went, or do not say that they began or go on, are not waited for; nor is the store for
+ * the own part. */
 static void run_check(struct run *run)
 {
-    struct fleet_runs *f = run->runs;
-    bool is_late = loop_now_ms(f->loop) - run->started_ms >= RUN_BEGIN_MS;
+    uint64_t now = loop_now_ms(run->runs->loop);
     run->pending++; /* the own part may be answered at once */
-    if (is_late)
+    if (now - run->started_ms >= RUN_BEGIN_MS)
         run_start_own(run);
     for (size_t i = 0; i < run->n_parts; i++) {
         struct run_part *p = &run->parts[i];
-        if (p->is_own || p->answer || p->away)
-            continue;
-        if (!fleet_run_is_alive(f, p->node))
-            part_away(run, p, p->has_begun ? "it went away while it ran it" : "it went away");
-        else if (is_late && !p->has_begun)
-            part_away(run, p, "it does not answer");
+        const char *why = p->is_own || p->answer || p->away ? NULL : part_trouble(run, p, now);
+        if (why)
+            part_away(run, p, why);
     }
     run->pending--;
     run_settle(run);
@@ -168,8 +185,8 @@ static void on_tick(struct loop_timer *t)
 
 /* ---- answers ---- */
 
-/* A node that cannot do its part of a move keeps all from doing theirs. */
-static void run_note_error(struct run *run, const struct run_part *p)
+/* A node that cannot do its part of a move keeps all from doing theirs. True: it cannot. */
+static bool run_note_error(struct run *run, const struct run_part *p)
 {
     json_t *answer = p->answer ? json_loads(p->answer, 0, NULL) : NULL;
     const json_t *error = json_object_get(answer, "error");
@@ -177,6 +194,7 @@ static void run_note_error(struct run *run, const struct run_part *p)
     if (error)
         fleet_gather_refused(run->runs, run->id, p->node, text ? text : "it refused");
     json_decref(answer);
+    return error;
 }
 
 static void on_own_answered(void *arg, const struct request_outcome *o)
@@ -190,10 +208,26 @@ static void on_own_answered(void *arg, const struct request_outcome *o)
         if (run->parts[i].is_own && !run->parts[i].answer)
             run->parts[i].away = str_dup_c(err_text(ERR_NOMEM));
         else if (run->parts[i].is_own)
-            run_note_error(run, &run->parts[i]);
+            (void)run_note_error(run, &run->parts[i]);
     if (run->is_later)
         fleet_queue_ran(run->runs, run->id);
     run_settle(run);
+}
+
+/* answer NULL: it has begun, or runs it still. */
+static void part_hear(struct run *run, struct run_part *p, const char *holder, const char *answer)
+{
+    bool is_other = p->has_begun && *p->holder && strcmp(p->holder, holder) != 0;
+    p->has_begun = true;
+    p->heard_ms = loop_now_ms(run->runs->loop);
+    (void)str_copy(p->holder, sizeof(p->holder), str_of(holder));
+    p->answer = str_dup_c(answer);
+    bool is_refused = run_note_error(run, p);
+    if (is_other &&
+        (is_refused || !run->is_later)) { /* what the engine before it did it cannot know */
+        free(STEAL(p->answer));
+        part_away(run, p, "it went away while it ran it");
+    }
 }
 
 void fleet_run_answered(struct fleet_runs *f, const json_t *m)
@@ -201,17 +235,15 @@ void fleet_run_answered(struct fleet_runs *f, const json_t *m)
     const char *id = json_string_value(json_object_get(m, "id"));
     const char *node = json_string_value(json_object_get(m, "from"));
     const char *answer = json_string_value(json_object_get(m, "answer"));
+    const char *holder = json_string_value(json_object_get(m, "holder"));
     LIST_FOREACH (it, &f->runs) {
         struct run *run = LIST_ITEM(it, struct run, link);
         if (!id || !node || strcmp(run->id, id) != 0)
             continue;
         for (size_t i = 0; i < run->n_parts; i++) {
             struct run_part *p = &run->parts[i];
-            if (p->is_own || p->answer || strcmp(p->node, node) != 0)
-                continue;
-            p->has_begun = true;
-            p->answer = answer ? str_dup_c(answer) : NULL;
-            run_note_error(run, p);
+            if (!p->is_own && !p->answer && strcmp(p->node, node) == 0)
+                part_hear(run, p, holder ? holder : "", answer);
         }
         run_settle(run);
         return;

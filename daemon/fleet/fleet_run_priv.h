@@ -25,7 +25,7 @@ struct fleet_runs {
     struct list runs;       /* struct run */
     struct list executions; /* struct execution */
     struct list gathers;    /* struct gather */
-    struct loop_timer tick, save;
+    struct loop_timer tick, save, execute_tick;
     uint64_t number;         /* of the last message sent */
     struct list queue;       /* struct queued: commands that wait for the store */
     struct loop_timer retry; /* of those that it refused */
@@ -54,6 +54,8 @@ bool fleet_run_other(const struct fleet_runs *f, size_t i, const char **ret_name
                      bool *ret_is_alive);
 /* Is that node there? */
 bool fleet_run_is_alive(const struct fleet_runs *f, const char *node);
+/* Is that engine of a node there, which may finish its sessions? */
+bool fleet_run_has_engine(const struct fleet_runs *f, const char *holder);
 /* The message of a command. id: whose answers are waited for, "" = nobody's. params: a reference is
  * taken. NULL without memory. */
 json_t *fleet_command_message(struct fleet_runs *f, const char *id, const struct peer *peer,
@@ -108,7 +110,7 @@ void fleet_run_check(struct fleet_runs *f);
 /* A command of this node has come back from the store: its own part may run. False: nobody waits
  * for it any more. */
 bool fleet_run_own_came(struct fleet_runs *f, const char *id);
-/* A node's answer, or its word that it has begun. */
+/* A node's answer, or its word that it has begun, or runs it still. */
 void fleet_run_answered(struct fleet_runs *f, const json_t *m);
 
 /* ---- fleet_gather.c ---- */
@@ -126,6 +128,8 @@ void fleet_gather_close(struct fleet_runs *f, const char *with);
 
 /* ---- fleet_execute.c ---- */
 
+/* Nothing runs; before any other of these. */
+void fleet_execute_init(struct fleet_runs *f);
 /* A command of another node. */
 void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m);
 /* The end: who asked hears no more of this node. */

@@ -64,8 +64,8 @@ int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret)
                              .inbox = str_printf("%sin:%s", prefix, fleet_holder(spec->fleet)),
                              .seen = json_object()};
     memcpy(f->secret, spec->secret, sizeof(f->secret));
-    list_init(&f->executions);
     list_init(&f->gathers);
+    fleet_execute_init(f);
     fleet_run_init(f);
     fleet_position_init(f);
     fleet_queue_init(f);

@@ -35,6 +35,15 @@ bool fleet_run_is_alive(const struct fleet_runs *f, const char *node)
     return strcmp(node, f->node) == 0;
 }
 
+bool fleet_run_has_engine(const struct fleet_runs *f, const char *holder)
+{
+    const struct fleet_nodes *nodes = fleet_nodes(f->fleet);
+    for (size_t i = 0; i < nodes->n; i++)
+        if (strcmp(nodes->v[i].holder, holder) == 0)
+            return fleet_is_alive(f->fleet, &nodes->v[i]);
+    return false;
+}
+
 /* ---- commands ---- */
 
 /* What every message to all says. */

@@ -2,6 +2,8 @@
 """Commands on all nodes of a fleet: three proxies over one Redis that act as one, nodes that are away, a store that is, and who
 writes into it without being asked."""
 import json
+import os
+import signal
 import threading
 
 import pytest
@@ -218,6 +220,52 @@ def test_the_store_refuses(fleet, store):
     assert "px2: OOM" in said and "may not reach it" in said and "when it is back" not in said
     assert [state(p) for p in fleet] == ["locked", "active", "active"]
     store.cli("CONFIG", "SET", "maxmemory", "0")
+
+
+def words_of(store, node, to):
+    """How often a node has said something to who asked it."""
+    keys = store.lines("KEYS", f"mp:mail:in:{to}#*")
+    return sum(store.cli("XRANGE", key, "-", "+").count(f'"from":"{node}"') for key in keys)
+
+
+def kill_that_takes_long(fleet, store, grace):
+    """A kill on all nodes whose part at px2 lasts as long as the grace: a client there has begun a command. Returns what waits for
+    the command's exit code and words."""
+    client, done = login(fleet[1]), []
+    client.send(b"a9 APPEND INBOX {5}\r\n")
+    assert client.readline().startswith(b"+")
+    words = words_of(store, "px2", "px1")
+    asked = threading.Thread(target=lambda: done.append(
+        fleet[0].ctl_run("--fleet", "session", "kill", "--all", "--yes", "--grace", grace, check=False)))
+    asked.start()
+    wait.until(lambda: words_of(store, "px2", "px1") > words, "the word that it has begun")
+
+    def finish():
+        asked.join(40)
+        client.shutdown()
+        return done[0].returncode, done[0].stdout + done[0].stderr
+
+    return finish
+
+
+def test_an_answer_that_the_store_does_not_take(fleet, store):
+    """It is said again when the store is back, and is not waited for until the operator gives up."""
+    finish = kill_that_takes_long(fleet, store, "2s")
+    store.stop()
+    wait.until(lambda: fleet[1].ctl("session", "list") == [], "the end of the session", 20)
+    wait.until(lambda: lost_store(fleet[1]), "the loss of the store", 20)
+    store.cont()
+    code, said = finish()
+    assert "px2: session kill: 1 (0 clean, 1 command cut)" in said and code in (0, PARTLY), said
+
+
+def test_a_node_that_dies_while_it_runs_a_command(fleet, store):
+    """Its next engine knows nothing of it: that is said, with what the others did."""
+    finish = kill_that_takes_long(fleet, store, "25s")
+    pid = fleet[1].engine_pid()
+    os.kill(pid, signal.SIGKILL)
+    code, said = finish()
+    assert code == PARTLY and "px2: it went away while it ran it; what it has done is not known" in said, said
 
 
 def test_who_may_only_write_into_the_store(fleet, store):
