@@ -11,6 +11,7 @@
 /* What the daemons would hit. */
 struct guard_found {
     uint64_t count;
+    size_t n_without;     /* that have nothing of it */
     size_t n_nodes;       /* that said so */
     struct buf said;      /* "n1: 15 sessions would end: 12 imap, ..." */
     struct buf unreached; /* "n3: it is away" */
@@ -61,6 +62,10 @@ static int guard_count_node(struct run *r, struct args *a, struct str file, size
     } else {
         code = run_call(node, a, params, &result, problem);
     }
+    if (problem_is_no_match(problem) && ++found->n_without < a->options.n_sockets) {
+        problem_fini(problem);
+        return 0;
+    }
     if (code)
         return code;
     const char *name = a->options.n_sockets > 1 ? run_node_name(node) : NULL;
@@ -71,6 +76,31 @@ static int guard_count_node(struct run *r, struct args *a, struct str file, size
         guard_say(&found->said, name, message);
     json_decref(result);
     return 0;
+}
+
+static int guard_count(struct run *r, struct args *a, struct str file, struct guard_found *found,
+                       struct problem *problem)
+{
+    for (size_t i = 0; i < a->options.n_sockets; i++) {
+        int code = guard_count_node(r, a, file, i, found, problem);
+        if (code && !guard_pass_over(r, a, i, found, problem))
+            return code;
+    }
+    return problem->exit;
+}
+
+/* --max is of all together; each daemon knows of its own only. */
+static int guard_max(const struct args *a, const struct guard_found *found, struct problem *problem)
+{
+    const json_t *max = json_object_get(a->params, "max");
+    if (a->options.n_sockets < 2 || !json_is_integer(max) ||
+        found->count <= (uint64_t)json_integer_value(max))
+        return 0;
+    AUTO_FREE char *words =
+        str_printf("%" PRIu64 " would be hit, more than %" JSON_INTEGER_FORMAT "; nothing was done",
+                   found->count, json_integer_value(max));
+    return problem_set(problem, PROBLEM_FAILED, "E_TOO_MANY", NULL, "%s",
+                       words ? words : "out of memory");
 }
 
 static void guard_found_fini(struct guard_found *found)
@@ -85,16 +115,16 @@ int guard_check(struct run *r, struct args *a, struct str file, struct problem *
     CLEANUP(guard_found_fini) struct guard_found found = {.said = BUF_INIT, .unreached = BUF_INIT};
     bool is_guarded =
         c->flags & COMMANDS_DESTRUCTIVE || (c->flags & COMMANDS_ASKS && r->can_prompt);
-    if (!is_guarded || a->options.yes || json_is_true(json_object_get(a->params, "dry_run")))
-        return 0;
     bool is_counted = commands_arg(c, "dry_run");
-    for (size_t i = 0; is_counted && i < a->options.n_sockets; i++) {
-        int code = guard_count_node(r, a, file, i, &found, problem);
-        if (code && !guard_pass_over(r, a, i, &found, problem))
-            return code;
-    }
-    if (problem->exit)
-        return problem->exit;
+    bool has_max =
+        is_counted && a->options.n_sockets > 1 && json_object_get(a->params, "max") != NULL;
+    is_guarded = is_guarded && !a->options.yes;
+    if ((!is_guarded && !has_max) || json_is_true(json_object_get(a->params, "dry_run")))
+        return 0;
+    int code = is_counted ? guard_count(r, a, file, &found, problem) : 0;
+    code = code ? code : guard_max(a, &found, problem);
+    if (code || !is_guarded)
+        return code;
     AUTO_FREE char *words =
         !is_counted ? str_printf("%s %s: %s", c->noun, c->verb, c->summary)
         : found.said.len > 0

@@ -144,6 +144,12 @@ void problem_print(const struct problem *p, bool is_json, FILE *out, FILE *err)
     fputc('\n', err);
 }
 
+bool problem_is_no_match(const struct problem *p)
+{
+    return p->exit == PROBLEM_NOT_FOUND && p->name &&
+           (strcmp(p->name, "E_NO_MATCH") == 0 || strcmp(p->name, "E_NO_SESSION") == 0);
+}
+
 int problem_combine(int before, int code, size_t n_before)
 {
     if (n_before == 0 || before == code)

@@ -44,6 +44,8 @@ int problem_from_client(struct problem *p, const struct client_error *e);
 /* Prints `{"error":{...}}` to out when is_json, else `mailproxyctl: sentence (hint)` to err.
  * Nothing when nothing is wrong. */
 void problem_print(const struct problem *p, bool is_json, FILE *out, FILE *err);
+/* Nothing was found that the command is about: of several daemons others may have it. */
+bool problem_is_no_match(const struct problem *p);
 /* What several parts of a job come to: the first failure, or PROBLEM_PARTLY when some parts
  * succeeded and some failed. Feed each part's code with the number of parts before. */
 int problem_combine(int before, int code, size_t n_before);

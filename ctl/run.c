@@ -226,16 +226,30 @@ static int run_judge_unreached(const struct run_job *job, const char *path, int 
     return code;
 }
 
+/* It has nothing of what the command is about, as its answer or an error says. */
+static bool run_has_found_nothing(const struct run_job *job, int code)
+{
+    return code == PROBLEM_NOT_FOUND && (!job->problem.exit || problem_is_no_match(&job->problem));
+}
+
 static int run_nodes(struct run_job *job, struct str file)
 {
     const struct args_options *o = &job->args->options;
     int code = 0;
+    size_t n_judged = 0, n_without = 0;
     bool is_away = false; /* a node of a fleet: what nobody found may be there */
     for (size_t i = 0; i < o->n_sockets && !job->is_over; i++) {
         for (size_t k = 0; i == 0 && k < job->run->n_nodes; k++)
             run_clear_unreached(&job->run->nodes[k]);
         int one = run_judge_unreached(job, o->sockets[i], run_on_node(job, i, file));
-        code = problem_combine(code, one, i);
+        /* One that has nothing of it takes nothing from what others did; one speaks for all. */
+        if (job->is_multi && run_has_found_nothing(job, one)) {
+            if (++n_without == o->n_sockets && job->problem.exit)
+                run_report(job, true);
+            problem_fini(&job->problem);
+            continue;
+        }
+        code = problem_combine(code, one, n_judged++);
         is_away = is_away || (job->run->fleet && run_has_not_reached(job->run, &job->problem));
         bool is_refused = fleet_is_refused(job->run->fleet);
         if (job->problem.exit && job->is_multi && !is_refused)
@@ -245,7 +259,10 @@ static int run_nodes(struct run_job *job, struct str file)
         problem_fini(&job->problem);
         job->is_over = job->is_over || is_refused;
     }
-    return is_away && code == PROBLEM_NOT_FOUND ? PROBLEM_PARTLY : code;
+    if (n_without > 0 && n_judged == 0)
+        return PROBLEM_NOT_FOUND;
+    bool is_unsure = code == PROBLEM_NOT_FOUND || (n_without > 0 && code != 0);
+    return is_away && is_unsure ? PROBLEM_PARTLY : code;
 }
 
 static int run_prepare(struct run_job *job, struct buf *file)

@@ -238,7 +238,8 @@ def kill_that_takes_long(fleet, store, grace):
     asked = threading.Thread(target=lambda: done.append(
         fleet[0].ctl_run("--fleet", "session", "kill", "--all", "--yes", "--grace", grace, check=False)))
     asked.start()
-    wait.until(lambda: words_of(store, "px2", "px1") > words, "the word that it has begun")
+    wait.until(lambda: done or words_of(store, "px2", "px1") > words, "the word that it has begun")
+    assert not done, done[0].stdout + done[0].stderr
 
     def finish():
         asked.join(40)

@@ -335,6 +335,58 @@ static void test_several_daemons(void **state)
     fake_stop(&s);
 }
 
+/* The second daemon has no such session. */
+static char *answer_without(const char *method, const json_t *params, json_int_t id)
+{
+    return strcmp(method, "session.kill") == 0
+               ? fake_error(id, "E_NO_MATCH", "no session matches", "none")
+               : answer(method, params, id);
+}
+
+/* What one of several daemons does not have is no failure where another has it. */
+static void test_no_match_at_one_of_several(void **state)
+{
+    const struct fake *first = *state;
+    struct fake s = {.answer = answer_without,
+                     .greeting = "{\"method\":\"hello\",\"params\":{\"product\":\"mailproxy\","
+                                 "\"protocol\":1,\"node\":\"n2\"}}\n"};
+    char line[256];
+    fake_start(&s);
+    for (int i = 0; i < 2; i++) {
+        const char *a = i ? first->path : s.path, *b = i ? s.path : first->path;
+        snprintf(line, sizeof(line), "-s %s -s %s session kill user=a --yes -o id", a, b);
+        check(line, 0, "1\n2\n", "n1: session kill: 2\n");
+        snprintf(line, sizeof(line), "-s %s -s %s session kill user=a", a, b);
+        check(line, 1, "",
+              "mailproxyctl: session kill would hit 2 (--yes does it, --dry-run lists them)\n");
+        snprintf(line, sizeof(line), "-s %s -s %s session kill 1 -o id", a, b);
+        check(line, 0, "1\n", "n1: session kill: 1\n");
+    }
+    snprintf(line, sizeof(line), "-s %s -s %s session kill user=nobody --yes", s.path, first->path);
+    check(line, 3, "", "n1: session kill: 0\n");
+    snprintf(line, sizeof(line), "-s %s -s %s session kill user=a", s.path, s.path);
+    check(line, 3, "", "mailproxyctl: no session matches (none?)\n");
+    check("session kill user=a --yes --max 0 -o id", 0, "1\n2\n", NULL); /* the daemon judges */
+    fake_stop(&s);
+}
+
+/* --max is of all together. */
+static void test_max_of_several(void **state)
+{
+    const struct fake *first = *state;
+    struct fake s = {.answer = answer, .greeting = FAKE_GREETING};
+    char line[256];
+    fake_start(&s);
+    snprintf(line, sizeof(line), "-s %s -s %s session kill user=a --yes --max 3", first->path,
+             s.path);
+    check(line, 1, "", "mailproxyctl: 4 would be hit, more than 3; nothing was done\n");
+    assert_true(json_is_true(json_object_get(last_params(&s), "dry_run")));
+    snprintf(line, sizeof(line), "-s %s -s %s session kill user=a --yes --max 4 -o id", first->path,
+             s.path);
+    check(line, 0, "1\n2\n1\n2\n", NULL);
+    fake_stop(&s);
+}
+
 static void test_stream(void **state)
 {
     const struct fake *s = *state;
@@ -514,6 +566,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_guard, setup, teardown),
         cmocka_unit_test_setup_teardown(test_several_daemons, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_match_at_one_of_several, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_max_of_several, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stream, setup, teardown),
         cmocka_unit_test_setup_teardown(test_import, setup, teardown),
         cmocka_unit_test_setup_teardown(test_secret_file, setup, teardown),
