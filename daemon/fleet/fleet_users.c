@@ -11,6 +11,7 @@
 
 #define USERS_TICK_MS 100  /* how soon a change that was made here goes out */
 #define USERS_LOOK_MS 400  /* how often is looked for what others have changed */
+#define USERS_LATE_MS 2000 /* a change that was not told so long: this node is behind */
 #define USERS_RESET_MS 500 /* between two comparisons of all */
 #define USERS_PUSH 128     /* users of a step that are told */
 #define USERS_PULL 256     /* that are heard of; as USER_BATCH_MAX */
@@ -451,6 +452,15 @@ static void users_step(struct fleet_users *u)
         u->is_busy = false;
 }
 
+/* Are there changes that should have been told by now? */
+static bool users_are_late(struct fleet_users *u)
+{
+    uint64_t now = users_now(u);
+    bool has_untold = store_sync_edits(u->exchange.store) != u->edits;
+    u->untold_ms = !has_untold ? 0 : u->untold_ms ? u->untold_ms : now;
+    return has_untold && now - u->untold_ms >= USERS_LATE_MS;
+}
+
 /* The next step, if one is due. */
 static void users_go_on(struct fleet_users *u)
 {
@@ -461,7 +471,8 @@ static void users_go_on(struct fleet_users *u)
     u->facts.is_on = is_wanted;
     if (is_wanted && !u->is_busy && redis_is_up(fleet_redis(u->fleet)) && *fleet_epoch(u->fleet))
         users_step(u);
-    fleet_set_sync(u->fleet, !is_wanted ? "" : u->is_behind || u->is_reset ? "behind" : "in step");
+    bool is_behind = users_are_late(u) || u->is_behind || u->is_reset;
+    fleet_set_sync(u->fleet, !is_wanted ? "" : is_behind ? "behind" : "in step");
 }
 
 static void on_next(struct loop_deferred *d)
@@ -488,7 +499,7 @@ void fleet_users_look(const struct fleet_users *u, struct fleet_users_facts *ret
 {
     *ret = u ? u->facts : (struct fleet_users_facts){0};
     if (u)
-        ret->is_behind = u->is_behind || u->is_reset;
+        ret->is_behind = strcmp(fleet_sync(u->fleet), "behind") == 0;
 }
 
 int fleet_users_new(const struct fleet_users_spec *spec, struct fleet_users **ret)

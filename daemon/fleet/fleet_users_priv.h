@@ -29,6 +29,7 @@ struct fleet_users {
     uint64_t heard;               /* the number of the last change that was heard of */
     char epoch[FLEET_EPOCH_SIZE]; /* of the data that it is of */
     uint64_t edits;               /* changes here of which all were told */
+    uint64_t untold_ms;           /* since when there are others; 0 = there are none */
     uint64_t next_look_ms, next_push_ms, next_reset_ms, refused_ms;
     struct fleet_users_facts facts;
 };

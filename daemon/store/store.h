@@ -13,6 +13,8 @@
 struct store;
 
 #define USER_NAME_MAX 255 /* bytes of a login name */
+#define USER_TEXT_MAX                                                                              \
+    2048 /* bytes of each other text of a user: lists, nodes of a fleet carry all */
 
 enum store_user_state { USER_ACTIVE, USER_LOCKED, USER_HELD };
 
@@ -57,6 +59,8 @@ bool store_user_has_rules(const struct store_user *u);
 bool store_user_has_password(const struct store_user *u);
 /* Is this the user's state now? One that has ended is USER_ACTIVE. */
 bool store_user_is(const struct store_user *u, enum store_user_state state, uint64_t now_ms);
+/* Is one of its texts longer than USER_TEXT_MAX? */
+bool store_user_is_too_long(const struct store_user *u);
 /* "active", "locked", "held". */
 const char *store_user_state_name(enum store_user_state s);
 int store_user_state_find(struct str name, enum store_user_state *ret) NODISCARD;
@@ -91,7 +95,7 @@ int store_user_get(struct store *s, const char *name, struct store_user *ret) NO
 /* Writes the account (of one that is_stored) and what is said of the name, together. STORE_ADD:
  * -ERR_EXISTS; STORE_REPLACE: -ERR_NO_USER; both look at the account, for a name without one at
  * what is said of it. An account is never taken away by it. changed_ms/created_ms are set here from
- * now_ms. */
+ * now_ms. -ERR_TOO_LONG: see store_user_is_too_long. */
 int store_user_put(struct store *s, const struct store_user *u, enum store_write how,
                    uint64_t now_ms) NODISCARD;
 /* Takes the account away, and all that is said of the name. */

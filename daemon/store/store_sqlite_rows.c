@@ -75,6 +75,8 @@ static int write_user(struct sqlite_conn *c, enum sqlite_sql which, const struct
                       uint64_t now_ms, bool *ret_is_written)
 {
     int err = 0;
+    if (store_user_is_too_long(u))
+        return -ERR_TOO_LONG;
     sqlite3_stmt *st = sqlite_stmt(c, which, &err);
     if (!st)
         return err;

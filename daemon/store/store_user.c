@@ -56,6 +56,17 @@ int store_user_copy(struct store_user *dst, const struct store_user *src)
     return 0;
 }
 
+bool store_user_is_too_long(const struct store_user *u)
+{
+    const char *const texts[] = {
+        u->password_hash,    u->scram,       u->pool,           u->backend,    u->backend_user,
+        u->backend_password, u->master_user, u->plain_password, u->state_text, u->note};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        if (texts[i] && strlen(texts[i]) > USER_TEXT_MAX)
+            return true;
+    return false;
+}
+
 bool store_user_has_rules(const struct store_user *u)
 {
     return u->state != USER_ACTIVE || u->state_text || u->state_until_ms || u->pool || u->backend ||

@@ -151,6 +151,8 @@ void user_reader_set(struct user_reader *r, unsigned line, const struct user_fie
                                             : memchr(value.p, '\0', value.n) != NULL;
         if (is_bad || !str_is_utf8(value))
             user_reader_complain(r, line, "%s has bytes that are not allowed", f->name);
+        else if (value.n > USER_TEXT_MAX)
+            user_reader_complain(r, line, "%s is longer than %d bytes", f->name, USER_TEXT_MAX);
         else if (!(*text = str_dup(value)))
             r->is_out_of_memory = true;
         break;

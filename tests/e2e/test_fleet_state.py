@@ -187,6 +187,20 @@ def test_users_of_a_store_that_lies(nodes, store):
         p.wait_for_log("fleet-users-refused")
 
 
+def test_a_change_that_is_not_told(nodes, store):
+    """One text more than the fleet carries is refused; a node whose changes the store does not take is behind."""
+    one, two, _ = nodes
+    assert "longer than 2048 bytes" in one.ctl_run("user", "import", "-", "--yes", stdin=f"name,note\nbig@example.org,{'x' * 100000}\n", check=False).stderr
+    one.add_user("small@example.org", "pw")
+    everywhere(nodes, "small@example.org", "the user", state="active")
+    store.cli("DEL", "mp:mail:users")
+    store.cli("SET", "mp:mail:users", "x")
+    one.ctl("user", "lock", "small@example.org", "--yes")
+    wait.until(lambda: {row["node"]: row["sync"] for row in two.ctl("fleet", "list")}[one.ctl("fleet", "show")["node"]] == "behind", "the word that it is behind")
+    store.cli("DEL", "mp:mail:users")
+    everywhere(nodes, "small@example.org", "the lock", state="locked")
+
+
 def test_a_new_node_gets_all_users(make_node, folder):
     """Paced; it says that it is in step only when it has them."""
     n = int(os.environ.get("MAILPROXY_FLEET_NEW_USERS", 2000))

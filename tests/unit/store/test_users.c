@@ -58,6 +58,20 @@ static void note_is(const char *name, const char *note)
 
 /* ---- one user ---- */
 
+/* Lists and nodes of a fleet carry each user as a whole. */
+static void test_long_texts(void **state)
+{
+    static char text[USER_TEXT_MAX + 2];
+    struct store_user u = {.name = (char *)"long", .state = USER_LOCKED, .state_text = text};
+    (void)state;
+    memset(text, '"', sizeof(text) - 1);
+    assert_int_equal(put("long", text, STORE_UPSERT, 1), -ERR_TOO_LONG);
+    assert_int_equal(store_user_put(store_case.store, &u, STORE_UPSERT, 1), -ERR_TOO_LONG);
+    text[USER_TEXT_MAX] = '\0';
+    assert_int_equal(put("long", text, STORE_UPSERT, 1), 0);
+    assert_int_equal(store_user_put(store_case.store, &u, STORE_UPSERT, 1), 0);
+}
+
 static void test_all_properties(void **state)
 {
     (void)state;
@@ -456,6 +470,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, store_case_setup, store_case_teardown)
     const struct CMUnitTest tests[] = {
+        T(test_long_texts),
         T(test_all_properties),
         T(test_ways_to_write),
         T(test_absent),
