@@ -39,10 +39,13 @@ static struct redis_script tickets_script = {
     .text = "redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])\n"
             "return redis.call('GET', KEYS[1])\n"};
 
+/* One that was made by a clock that was wrong would be good for longer than any: it is too old. */
 static uint64_t secret_age_ms(const struct ticket_secret *s)
 {
     uint64_t now = clock_wall_ms();
-    return now > s->made_ms ? now - s->made_ms : 0;
+    return now >= s->made_ms                     ? now - s->made_ms
+           : s->made_ms - now <= TICKETS_LATE_MS ? 0
+                                                 : UINT64_MAX - TICKETS_LATE_MS;
 }
 
 /* ---- what the store has ---- */
@@ -62,7 +65,8 @@ static void tickets_refuse(struct fleet_tickets *t)
 {
     if (!t->is_refused)
         LOG_EVENT(LOG_LEVEL_WARN, "fleet-tickets-refused", KV_STR("key", t->key),
-                  KV_STR("reason", "it was not sealed with this secret_file, or is too old"));
+                  KV_STR("reason", "it was not sealed with this secret_file, is too old, or of a "
+                                   "clock that is ahead"));
     t->is_refused = true;
 }
 

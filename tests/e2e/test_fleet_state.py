@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import struct
 import threading
 import time
 
@@ -55,6 +56,27 @@ def test_tickets(make_node, store):
     other.configure({})
     other.ctl("config", "reload")
     assert not certs.can_resume(one, other)
+
+
+def put(store, key, value):
+    """Bytes of any value into the store; nodes look at it at once."""
+    store.cli("EVAL", "redis.call('SET', KEYS[1], (ARGV[1]:gsub('..', function(h) return string.char(tonumber(h, 16)) end)))", "1", key, value.hex())
+    store.cli("CLIENT", "KILL", "TYPE", "normal")
+
+
+def test_tickets_of_clocks_that_differ(make_node, store):
+    """A node's clock was ahead by a year: nobody works with its secret for a year."""
+    node, key = make_node("px1"), "mp:mail:tickets"
+
+    def made(at):
+        return redis.seal("ticket", key, struct.pack("<Q", int(at * 1000)) + os.urandom(64))
+
+    wait.until(lambda: store.cli("EXISTS", key) == "1", "a secret")
+    put(store, key, made(time.time() + 60))
+    wait.until(lambda: node.ctl("fleet", "show")["up"] > 1000, "the connection again")
+    assert "fleet-tickets-refused" not in node.whole_log()
+    put(store, key, made(time.time() + 365 * 86400))
+    node.wait_for_log("fleet-tickets-refused")
 
 
 # ---- users ----

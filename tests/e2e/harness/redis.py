@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Redis servers and Sentinels of the tests' own, and proxies that are a fleet over one."""
+import ctypes
 import hashlib
 import hmac
 import os
@@ -11,6 +12,7 @@ from . import net, process, wait
 
 PROGRAM = "redis-server"
 SECRET = "0123456789abcdef" * 4
+AES_256_GCM = 11  # gnutls_cipher_algorithm_t
 
 
 def missing():
@@ -146,6 +148,24 @@ def user_key(user):
     """What a user is called in the store."""
     key = hashlib.sha256(SECRET.encode()).digest()
     return "mp:mail:u:" + hmac.new(key, user.lower().encode(), hashlib.sha256).hexdigest()[:32]
+
+
+class _Datum(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_char_p), ("size", ctypes.c_uint)]
+
+
+def seal(label, place, text):
+    """As a node of the fleet seals a text for a place in the store (daemon/fleet/seal.h)."""
+    secret = hashlib.sha256(SECRET.encode()).digest()
+    extracted = hmac.new(bytes(32), secret, hashlib.sha256).digest()
+    key = hmac.new(extracted, f"mailproxy fleet {label}".encode() + b"\x01", hashlib.sha256).digest()
+    gnutls, cipher, nonce = ctypes.CDLL("libgnutls.so.30"), ctypes.c_void_p(), os.urandom(12)
+    assert gnutls.gnutls_aead_cipher_init(ctypes.byref(cipher), AES_256_GCM, ctypes.byref(_Datum(key, len(key)))) == 0
+    out, size = ctypes.create_string_buffer(len(text) + 16), ctypes.c_size_t(len(text) + 16)
+    assert gnutls.gnutls_aead_cipher_encrypt(cipher, nonce, ctypes.c_size_t(12), place.encode(), ctypes.c_size_t(len(place)), ctypes.c_size_t(16),
+                                             text, ctypes.c_size_t(len(text)), out, ctypes.byref(size)) == 0
+    gnutls.gnutls_aead_cipher_deinit(cipher)
+    return b"\x01" + nonce + out.raw
 
 
 def fleet(folder, servers, **more):
