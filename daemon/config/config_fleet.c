@@ -8,6 +8,7 @@
 #include "io/crypto.h"
 
 #define PASSWORD_MAX 512
+#define NODE_NAME_MAX 64 /* bytes, as of a host; what names an engine has room for more */
 
 /* ---- checks ---- */
 
@@ -52,6 +53,8 @@ void check_fleet(struct check *k)
                         f->secret_file);
         if (c->node && str_index(str_of(c->node), '#') >= 0)
             check_error(k, "node", "\"%s\" must hold no \"#\" in a fleet", c->node);
+        if (c->node && strlen(c->node) > NODE_NAME_MAX)
+            check_error(k, "node", "is longer than %d bytes, too long for a fleet", NODE_NAME_MAX);
         return;
     }
     if (!check_is_set(k, "fleet.name") && (f->servers.n > 0 || f->secret_file))

@@ -218,7 +218,7 @@ void command_ban_clear(struct request *r)
     if (request_filter_rows(r, "ban.list", &filter) < 0)
         return;
     if (!filter && !request_bool(r, "all"))
-        request_fail(r, -ERR_MISSING_PARAM, NULL, "say which bans, or all");
+        request_fail(r, -ERR_MISSING_PARAM, NULL, "say which bans, or --all");
     else if (rule_edit_begin(r, RULE_DB_BAN, &edit) == 0)
         ban_clear(r, filter, &edit);
     filter_unref(filter);

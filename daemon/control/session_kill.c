@@ -20,7 +20,7 @@ void command_session_kill(struct request *r)
     if (request_filter(r, "filter", session_filter_fields, SESSION_FIELD_COUNT, &filter) < 0)
         return;
     if (!filter && !request_bool(r, "all")) {
-        request_fail(r, -ERR_MISSING_PARAM, NULL, "say which sessions, or all");
+        request_fail(r, -ERR_MISSING_PARAM, NULL, "say which sessions, or --all");
         return;
     }
     struct kill_spec spec = {.filter = filter, .kind = REPLY_KICKED, .done = on_session_killed};

@@ -7,6 +7,8 @@
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define GOOD "name = \"mail\"; servers = [ \"10.0.0.5\" ]; secret_file = \"secret\"; "
 
+#define X16 "xxxxxxxxxxxxxxxx"
+
 static void write_secret(const char *text, unsigned mode)
 {
     char path[128];
@@ -51,6 +53,9 @@ static void test_faults(void **state)
         {GOOD "sentinel = \"m\";", SECRET, 0600, "names one Sentinel", true},
         {GOOD "tls_name = \"m\";", SECRET, 0600, "fleet.tls: is false", true},
         {GOOD "timeout = \"6s\";", SECRET, 0600, "fleet.timeout", false},
+        {GOOD "}; node = \"" X16 X16 X16 X16 "\"; resolver = {", SECRET, 0600, NULL, true},
+        {GOOD "}; node = \"" X16 X16 X16 X16 "x\"; resolver = {", SECRET, 0600,
+         "node: is longer than 64 bytes", false},
     };
     load_write("empty", STR("\n"));
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
