@@ -8,18 +8,16 @@
 
 #define BUF_MIN_CAP 64
 
-void buf_fini(struct buf *b)
+void buf_free(struct buf *b)
 {
-    if (b->data)
-        free(b->data);
+    free(b->data);
     *b = BUF_INIT;
 }
 
-void buf_wipe(struct buf *b)
+void buf_wipe_free(struct buf *b)
 {
-    if (b->data)
-        explicit_bzero(b->data, b->cap);
-    buf_fini(b);
+    explicit_bzero(b->data, b->cap);
+    buf_free(b);
 }
 
 void buf_clear(struct buf *b)

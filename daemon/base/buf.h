@@ -22,11 +22,23 @@ struct buf {
 #define AUTO_BUF CLEANUP(buf_fini) struct buf
 #define AUTO_SECRET_BUF CLEANUP(buf_wipe) struct buf
 
-/* Frees the memory; the buffer is empty and usable afterwards. */
-void buf_fini(struct buf *b);
+/* The next two, of a buffer that holds memory. */
+void buf_free(struct buf *b);
+void buf_wipe_free(struct buf *b);
+/* Frees the memory; the buffer is empty and usable afterwards. Inline as most that a login ends
+ * with hold none. */
+static inline void buf_fini(struct buf *b)
+{
+    if (b->data)
+        buf_free(b);
+}
 /* Overwrites the content, then frees. Also growth of a buffer wipes the old block, so a secret
  * never stays in freed memory. */
-void buf_wipe(struct buf *b);
+static inline void buf_wipe(struct buf *b)
+{
+    if (b->data)
+        buf_wipe_free(b);
+}
 /* Forgets the content, keeps the memory. */
 void buf_clear(struct buf *b);
 /* Room for n more bytes after the content (moves content to the front or grows). */
