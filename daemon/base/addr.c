@@ -60,16 +60,37 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *ret_ss
     return sizeof(sa_family_t);
 }
 
+/* By hand, too, what inet_pton takes for one: four decimal numbers without leading zeros. */
+static bool addr_read_v4(struct str s, uint8_t ip[4])
+{
+    size_t at = 0;
+    for (int i = 0; i < 4; i++) {
+        unsigned v = 0;
+        if (i > 0 && (at == s.n || s.p[at++] != '.'))
+            return false;
+        size_t begin = at;
+        for (; at < s.n && at < begin + 3 && s.p[at] >= '0' && s.p[at] <= '9'; at++)
+            v = v * 10 + (unsigned)(s.p[at] - '0');
+        if (at == begin || v > 255 || (s.p[begin] == '0' && at > begin + 1))
+            return false;
+        ip[i] = (uint8_t)v;
+    }
+    return at == s.n;
+}
+
 int addr_parse_ip(struct str s, struct addr *ret)
 {
     char text[INET6_ADDRSTRLEN];
     uint8_t ip[16];
+    struct addr a = {0};
+    if (addr_read_v4(s, ip)) {
+        addr_set_v4(&a, ip);
+        *ret = a;
+        return 0;
+    }
     if (!str_copy(text, sizeof(text), s) || str_has_crlf_nul(s))
         return -ERR_SYNTAX;
-    struct addr a = {0};
-    if (inet_pton(AF_INET, text, ip) == 1) {
-        addr_set_v4(&a, ip);
-    } else if (inet_pton(AF_INET6, text, ip) == 1) {
+    if (inet_pton(AF_INET6, text, ip) == 1) {
         memcpy(a.ip, ip, 16);
         a.family = addr_is_mapped(ip) ? AF_INET : AF_INET6;
     } else {

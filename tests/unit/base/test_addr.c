@@ -159,6 +159,34 @@ static void test_networks_wrong(void **state)
     }
 }
 
+/* What the C library takes for an IPv4 address, and nothing else. */
+static void test_v4_as_inet_pton(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "1.2.3.4",   "0.0.0.0",    "255.255.255.255", "127.0.0.10", "10.200.30.4",
+        "01.2.3.4",  "1.2.3.04",   "00.0.0.0",        "256.1.1.1",  "1.2.3.999",
+        "1.2.3",     "1.2.3.4.5",  "1.2.3.4.",        ".1.2.3.4",   "1..2.3",
+        "1.2.3.4 ",  " 1.2.3.4",   "1.2.3.a",         "1.2.3.-4",   "1.2.3.+4",
+        "1.2.3.0x4", "1234.1.1.1", "1.2.3.4/8",       "16909060",   "1.2.3.4\n",
+        "",          "."};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        uint8_t ip[4];
+        struct addr a;
+        bool is_one = inet_pton(AF_INET, texts[i], ip) == 1;
+        if ((addr_parse_ip(str_of(texts[i]), &a) == 0) != is_one)
+            fail_msg("%s is judged otherwise", texts[i]);
+        if (is_one) {
+            assert_int_equal(a.family, AF_INET);
+            assert_memory_equal(a.ip + 12, ip, sizeof(ip));
+        }
+    }
+    struct addr a;
+    assert_int_equal(addr_parse_ip(STR("1.2.3.4\0"), &a), -ERR_SYNTAX);
+    assert_int_equal(addr_parse_ip(str_n("1.2.3.45", 7), &a), 0);
+    assert_int_equal(a.ip[15], 4);
+}
+
 static void test_limit_key(void **state)
 {
     (void)state;
@@ -192,10 +220,11 @@ static void test_compare(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),        cmocka_unit_test(test_parse_wrong),
-        cmocka_unit_test(test_kernel_forms), cmocka_unit_test(test_unix),
-        cmocka_unit_test(test_networks),     cmocka_unit_test(test_networks_wrong),
-        cmocka_unit_test(test_limit_key),    cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_parse),           cmocka_unit_test(test_parse_wrong),
+        cmocka_unit_test(test_kernel_forms),    cmocka_unit_test(test_unix),
+        cmocka_unit_test(test_networks),        cmocka_unit_test(test_networks_wrong),
+        cmocka_unit_test(test_limit_key),       cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_v4_as_inet_pton),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
