@@ -127,14 +127,20 @@ void *table_del(struct table *t, struct str key)
     if (t->count == 0)
         return NULL;
     uint64_t hash = table_hash(key);
-    struct table_slots *s = slots_get(t, &t->slots, key, hash) ? &t->slots : &t->old;
-    if (!slots_get(t, s, key, hash))
+    struct table_slots *s = &t->slots;
+    size_t at = s->cap ? slots_find(t, s, key, hash) : 0;
+    if (!s->cap || !s->v[at]) {
+        s = &t->old;
+        at = s->cap ? slots_find(t, s, key, hash) : 0;
+    }
+    if (!s->cap || !s->v[at])
         return NULL;
-    void *item = slots_take(t, s, slots_find(t, s, key, hash));
+    void *item = slots_take(t, s, at);
     t->count--;
     table_move_some(t);
-    /* Without memory for a smaller one it stays as large as it is. */
-    if (t->count == 0)
+    /* Without memory for a smaller one it stays as large as it is. The smallest one stays for the
+     * next item. */
+    if (t->count == 0 && t->slots.cap > TABLE_MIN_CAP)
         table_fini(t);
     else if (t->old.cap == 0 && t->slots.cap > TABLE_MIN_CAP && t->count < t->slots.cap / 8)
         (void)!table_resize(t, t->slots.cap / 2);
