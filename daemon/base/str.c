@@ -89,13 +89,16 @@ ptrdiff_t str_find(struct str s, struct str part)
 
 bool str_has_crlf_nul(struct str s)
 {
+    if (str_is_printable_ascii(s)) /* as most are: one look instead of three */
+        return false;
     return str_index(s, '\r') >= 0 || str_index(s, '\n') >= 0 || str_index(s, '\0') >= 0;
 }
 
 bool str_is_among(struct str s, const char *const *words, size_t n)
 {
+    char first = s.n > 0 ? str_lower_char(s.p[0]) : '\0';
     for (size_t i = 0; i < n; i++)
-        if (str_ieq(s, str_of(words[i])))
+        if (str_lower_char(words[i][0]) == first && str_ieq(s, str_of(words[i])))
             return true;
     return false;
 }
@@ -113,8 +116,11 @@ static bool str_is_printable_word(const char *p)
 bool str_is_printable_ascii(struct str s)
 {
     size_t i = 0;
-    while (i + 8 <= s.n && str_is_printable_word(s.p + i))
-        i += 8;
+    for (; i + 8 <= s.n; i += 8)
+        if (!str_is_printable_word(s.p + i))
+            return false;
+    if (s.n >= 8) /* some of the last eight were seen already */
+        return str_is_printable_word(s.p + s.n - 8);
     for (; i < s.n; i++)
         if (s.p[i] < 0x20 || s.p[i] > 0x7e)
             return false;
@@ -142,6 +148,8 @@ static size_t str_utf8_len(struct str s)
 
 bool str_is_utf8(struct str s)
 {
+    if (str_is_printable_ascii(s))
+        return true;
     while (s.n) {
         size_t n = str_utf8_len(s);
         if (n == 0)
@@ -221,19 +229,23 @@ char *str_put_number(char *dst, uint64_t v, unsigned base, unsigned width)
 {
     char text[STR_NUMBER_MAX];
     size_t n = sizeof(text);
-    if (base == 10) /* a constant: no division by a register in each log line */
+    /* Each log line has several: no division by a register in the usual bases. */
+    if (base == 10)
         do
             text[--n] = (char)('0' + v % 10);
         while ((v /= 10) > 0);
+    else if (base == 16)
+        do
+            text[--n] = digits[v & 15];
+        while ((v >>= 4) > 0);
     else
         do
             text[--n] = digits[v % base];
         while ((v /= base) > 0);
     for (size_t written = sizeof(text) - n; written < width; written++)
         *dst++ = '0';
-    while (n < sizeof(text))
-        *dst++ = text[n++];
-    return dst;
+    memcpy(dst, text + n, sizeof(text) - n);
+    return dst + sizeof(text) - n;
 }
 
 void str_hex(char *dst, const void *bytes, size_t n)
@@ -357,7 +369,7 @@ static int base64_value(char c)
 }
 
 /* One group of four digits of which the last `padding` are '='. Unused bits must be zero, so that a
- * text has one decoding. */
+ * text has one decoding. There is room for three bytes. */
 static int base64_decode_group(const char *p, size_t padding, struct buf *out)
 {
     uint32_t v = 0;
@@ -369,8 +381,12 @@ static int base64_decode_group(const char *p, size_t padding, struct buf *out)
     }
     if ((padding == 1 && (v & 0xff)) || (padding == 2 && (v & 0xffff)))
         return -ERR_SYNTAX;
-    const char bytes[3] = {(char)(v >> 16), (char)(v >> 8), (char)v};
-    return buf_append(out, bytes, 3 - padding);
+    char *dst = buf_tail(out);
+    dst[0] = (char)(v >> 16);
+    dst[1] = (char)(v >> 8);
+    dst[2] = (char)v;
+    buf_commit(out, 3 - padding);
+    return 0;
 }
 
 int str_base64_decode(struct str in, struct buf *out)
@@ -378,16 +394,15 @@ int str_base64_decode(struct str in, struct buf *out)
     if (in.n % 4)
         return -ERR_SYNTAX;
     size_t before = out->len;
-    for (size_t i = 0; i < in.n; i += 4) {
+    int err = buf_reserve(out, in.n / 4 * 3);
+    for (size_t i = 0; err == 0 && i < in.n; i += 4) {
         bool is_last = i + 4 == in.n;
         size_t padding = 0;
         if (is_last && in.p[i + 3] == '=')
             padding = in.p[i + 2] == '=' ? 2 : 1;
-        int err = base64_decode_group(in.p + i, padding, out);
-        if (err) {
-            out->len = before;
-            return err;
-        }
+        err = base64_decode_group(in.p + i, padding, out);
     }
-    return 0;
+    if (err)
+        out->len = before;
+    return err;
 }

@@ -97,6 +97,9 @@ static void test_classes(void **state)
             text[at] = (char)byte;
             bool is_printable = byte >= 0x20 && byte <= 0x7e;
             assert_true(str_is_printable_ascii(str_n(text, sizeof(text))) == is_printable);
+            assert_true(str_has_crlf_nul(str_n(text, sizeof(text))) ==
+                        (byte == '\r' || byte == '\n' || byte == '\0'));
+            assert_true(str_is_utf8(str_n(text, sizeof(text))) == (byte < 0x80));
         }
 }
 
