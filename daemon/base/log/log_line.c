@@ -71,13 +71,28 @@ static void log_put_value(struct log_line *l, struct str s, enum log_format form
 static const bool log_is_bare[256] = {
     ['!'] = true, ['#' ... '<'] = true, ['>' ... '['] = true, [']' ... '~'] = true};
 
+/* Looks at the bytes while it copies them; false when some want quotes, or do not fit. */
+static bool log_put_bare(struct log_line *l, struct str s)
+{
+    char *dst = l->text + l->n;
+    if (s.n > LOG_LINE_MAX - LOG_TAIL - l->n)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        if (!log_is_bare[(unsigned char)s.p[i]])
+            return false;
+        dst[i] = s.p[i];
+    }
+    l->n += s.n;
+    return true;
+}
+
 static void log_put_string(struct log_line *l, struct str s, enum log_format format)
 {
     bool has_quotes = format == LOG_FORMAT_JSON || s.n == 0;
+    if (!has_quotes && log_put_bare(l, s)) /* nothing in it wants an escape either */
+        return;
     for (size_t i = 0; i < s.n && !has_quotes; i++)
         has_quotes = !log_is_bare[(unsigned char)s.p[i]];
-    if (!has_quotes && log_put(l, s.p, s.n)) /* nothing in it wants an escape either */
-        return;
     if (has_quotes && !log_put_c(l, "\""))
         return;
     log_put_value(l, s, format);
@@ -148,15 +163,15 @@ void log_line_make(struct log_line *line, enum log_format format, uint64_t wall_
          * line. */
         if (line->n + f->key_n + 48 > LOG_LINE_MAX - LOG_TAIL)
             continue;
-        if (format == LOG_FORMAT_JSON) {
-            log_put_c(line, ",\"");
-            log_put(line, f->key, f->key_n);
-            log_put_c(line, "\":");
-        } else {
-            log_put_c(line, " ");
-            log_put(line, f->key, f->key_n);
-            log_put_c(line, "=");
-        }
+        char *dst = line->text + line->n;
+        *dst++ = format == LOG_FORMAT_JSON ? ',' : ' ';
+        if (format == LOG_FORMAT_JSON)
+            *dst++ = '"';
+        dst = mempcpy(dst, f->key, f->key_n);
+        if (format == LOG_FORMAT_JSON)
+            *dst++ = '"';
+        *dst++ = format == LOG_FORMAT_JSON ? ':' : '=';
+        line->n = (size_t)(dst - line->text);
         log_put_field(line, f, format);
     }
     if (format == LOG_FORMAT_JSON)
