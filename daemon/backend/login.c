@@ -107,7 +107,8 @@ static void login_finish(struct login *l, enum back_failure f, const char *step,
     buf_clear(&l->message);
     if (reply_append_clean(&l->message, message, REPLY_TEXT_MAX) < 0)
         buf_clear(&l->message);
-    o->message = buf_cstr(&l->message) ? buf_str(&l->message) : STR("");
+    bool has_words = l->message.len > 0 && buf_cstr(&l->message);
+    o->message = has_words ? buf_str(&l->message) : STR("");
     if (f != BACK_FAIL_NONE) {
         login_hear(l, LOGIN_SERVER, buf_str(&l->in)); /* no whole reply */
         conn_close(l->spec.conn);
@@ -453,6 +454,11 @@ static void on_start(struct loop_deferred *d)
         return;
     }
     login_arm(l, login_left_ms(l));
+    struct addr fixed; /* mostly: what an auth server answers is no name */
+    if (addr_parse_ip(str_of(l->spec.host), &fixed) == 0) {
+        on_resolved(l, 0, &fixed, 1);
+        return;
+    }
     l->query = resolver_lookup(l->spec.resolver, l->spec.host, on_resolved, l);
     if (!l->query)
         login_fail(l, BACK_FAIL_SHORTAGE, "resolve", -ERR_NOMEM);
