@@ -2,6 +2,8 @@
 /* Reading an HTTP/1.1 reply: one step for each part of it. */
 #include "io/http/http_reply.h"
 
+#include "base/zalloc.h"
+
 #define INTERIM_MAX 8 /* 1xx replies before the real one */
 #define LINES_MAX 1000
 
@@ -74,7 +76,7 @@ static int cut_fields(struct http_reply *r)
 {
     struct str rest = buf_str(&r->head);
     int err = 0;
-    r->headers = calloc(r->n_lines, sizeof(*r->headers));
+    r->headers = zalloc(r->n_lines * sizeof(*r->headers)); /* LINES_MAX bounds it */
     if (!r->headers)
         return -ERR_NOMEM;
     (void)str_cut(&rest, '\n'); /* the status line */
@@ -202,7 +204,9 @@ static int take_head(struct http_reply *r, struct str in, size_t *ret_used)
     size_t n = end ? (size_t)(end - in.p) + 1 : in.n;
     if (n > r->max_bytes - r->head_bytes)
         return -ERR_TOO_LONG;
-    if (buf_append(&r->head, in.p, n) < 0)
+    /* room for all at once: mostly the whole reply is here */
+    if ((r->head_bytes == 0 && buf_reserve(&r->head, in.n) < 0) ||
+        buf_append(&r->head, in.p, n) < 0)
         return -ERR_NOMEM;
     r->head_bytes += n;
     *ret_used = n;
