@@ -3,8 +3,11 @@
  */
 #include "io/loop.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <stdatomic.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -12,9 +15,8 @@
 
 struct loop {
     struct event_base *base;
-    struct event *tick;      /* armed only while timers are set */
-    struct event *heartbeat; /* keeps an idle loop turning for the watchdog */
-    struct event *mail_event;
+    int tick_fd; /* turns the loop: for the timers, else seldom, for the watchdog */
+    struct event *tick, *mail_event;
     struct mailbox *mailbox;
     void *owner;
     void (*on_turn)(void *arg);
@@ -27,7 +29,8 @@ struct loop {
     struct wheel wheel;
     uint64_t now_ms;
     bool is_now_valid; /* now_ms was read in this turn */
-    bool is_running, is_stopping, is_tick_armed;
+    bool is_running, is_stopping;
+    bool is_ticking;   /* timers are set, or were at the last tick */
     bool is_mail_left; /* of the last turn */
     _Atomic uint64_t turns, heartbeat_ms;
 };
@@ -36,7 +39,26 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    (void)arg; /* the turn itself looks at the wheel and the mailbox */
+    (void)arg; /* the turn itself looks at the mailbox */
+}
+
+static bool loop_set_tick(const struct loop *l, unsigned ms)
+{
+    const struct timespec each = {ms / 1000, ms % 1000 * 1000000};
+    const struct itimerspec spec = {.it_interval = each, .it_value = each};
+    return timerfd_settime(l->tick_fd, 0, &spec, NULL) == 0;
+}
+
+/* The turn itself looks at the wheel. An empty one stops the ticks only now: the next login sets a
+ * timer again. */
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *l = arg;
+    uint64_t n;
+    (void)what;
+    (void)!read(fd, &n, sizeof(n));
+    if (l->wheel.count == 0 && l->is_ticking)
+        l->is_ticking = !loop_set_tick(l, LOOP_HEARTBEAT_MS);
 }
 
 /* The changelist joins the epoll_ctl calls of a turn; descriptors that are closed with changes
@@ -52,20 +74,27 @@ static struct event_base *loop_base_new(void)
 #endif
     event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
     event_config_set_flag(cfg, EVENT_BASE_FLAG_IGNORE_ENV);
+    /* Without it libevent reads the clock in each turn, though it mostly has no timers: see
+     * loop_make_events. */
+    event_config_set_flag(cfg, EVENT_BASE_FLAG_NO_CACHE_TIME);
     struct event_base *base = event_base_new_with_config(cfg);
     event_config_free(cfg);
     return base;
 }
 
+/* With a timer of its own libevent would read the clock three times in each turn: the ticks come by
+ * a descriptor. */
 static int loop_make_events(struct loop *l)
 {
-    const struct timeval beat = {LOOP_HEARTBEAT_MS / 1000, LOOP_HEARTBEAT_MS % 1000 * 1000};
-    l->tick = event_new(l->base, -1, EV_PERSIST, on_wake, l);
-    l->heartbeat = event_new(l->base, -1, EV_PERSIST, on_wake, l);
+    l->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (l->tick_fd < 0)
+        return err_from_errno(errno);
+    l->tick = event_new(l->base, l->tick_fd, EV_READ | EV_PERSIST, on_tick, l);
     l->mail_event = event_new(l->base, mailbox_fd(l->mailbox), EV_READ | EV_PERSIST, on_wake, l);
-    if (!l->tick || !l->heartbeat || !l->mail_event)
+    if (!l->tick || !l->mail_event)
         return -ERR_NOMEM;
-    if (event_add(l->heartbeat, &beat) != 0 || event_add(l->mail_event, NULL) != 0)
+    if (!loop_set_tick(l, LOOP_HEARTBEAT_MS) || event_add(l->tick, NULL) != 0 ||
+        event_add(l->mail_event, NULL) != 0)
         return -ERR_IO;
     return 0;
 }
@@ -76,6 +105,7 @@ int loop_new(void *owner, struct loop **ret)
     if (!l)
         return -ERR_NOMEM;
     l->owner = owner;
+    l->tick_fd = -1;
     list_init(&l->deferred);
     list_init(&l->again);
     list_init(&l->slices);
@@ -112,10 +142,10 @@ void loop_free(struct loop *l)
     loop_run_list(&l->deferred);
     if (l->tick)
         event_free(l->tick);
-    if (l->heartbeat)
-        event_free(l->heartbeat);
     if (l->mail_event)
         event_free(l->mail_event);
+    if (l->tick_fd >= 0)
+        close(l->tick_fd);
     mailbox_free(l->mailbox);
     if (l->base)
         event_base_free(l->base);
@@ -136,10 +166,6 @@ static void loop_run_timers(struct loop *l)
         struct loop_timer *t = CONTAINER_OF(w, struct loop_timer, wheel);
         list_del(&w->link);
         t->fn(t);
-    }
-    if (l->wheel.count == 0) {
-        event_del(l->tick);
-        l->is_tick_armed = false;
     }
 }
 
@@ -188,7 +214,7 @@ static int loop_turn(struct loop *l)
     int rc = event_base_loop(l->base, EVLOOP_ONCE | (may_wait ? 0 : EVLOOP_NONBLOCK));
     mailbox_set_awake(l->mailbox);
     loop_run_again(l);
-    if (l->is_tick_armed)
+    if (l->is_ticking)
         loop_run_timers(l);
     loop_run_slices(l);
     l->is_mail_left =
@@ -292,7 +318,6 @@ static void loop_timer_unexpire(struct loop_timer *t)
 
 void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms)
 {
-    const struct timeval tick = {WHEEL_TICK_MS / 1000, WHEEL_TICK_MS % 1000 * 1000};
     uint64_t now_ms = loop_now_ms(l);
     loop_timer_unexpire(t);
     if (l->wheel.count == 0) {
@@ -302,8 +327,8 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t delay_ms)
         wheel_advance(&l->wheel, now_ms, &none);
     }
     wheel_set(&l->wheel, &t->wheel, now_ms + delay_ms);
-    if (!l->is_tick_armed)
-        l->is_tick_armed = event_add(l->tick, &tick) == 0;
+    if (!l->is_ticking)
+        l->is_ticking = loop_set_tick(l, WHEEL_TICK_MS);
 }
 
 void loop_timer_cancel(struct loop *l, struct loop_timer *t)
