@@ -420,6 +420,8 @@ static bool front_step(struct session *s)
     if (s->tap)
         trace_tap_after_feed(s, used);
     buf_consume(&p->in, used);
+    if (p->in.len > 0) /* the answers to all that came at once leave together */
+        conn_cork(&s->client);
     if (intent != PROTO_NEED_MORE && front_is_one_too_many(s)) {
         session_leave(s, REPLY_TOO_MANY_BAD, "Too many commands.", SESSION_END_TOO_MANY_BAD);
         return false;
@@ -458,7 +460,6 @@ void front_pump(struct session *s)
     if (s->is_ended || !s->pre || s->pre->is_pumping)
         return;
     s->pre->is_pumping = true;
-    conn_cork(&s->client);
     bool is_done = front_steps(s);
     if (!s->is_ended && s->client.is_corked && conn_uncork(&s->client) < 0)
         session_end(s, SESSION_END_CLIENT_ERROR);
