@@ -2,12 +2,8 @@
 /* What the protocols' fronts share. */
 #include "proto/front.h"
 
-#include <ctype.h>
-
 #include "base/cleanup.h"
 #include "base/zalloc.h"
-
-#define FRONT_VERB_MAX 32
 
 struct front *front_new(size_t size, const struct front_env *env)
 {
@@ -27,7 +23,6 @@ void front_fini(struct front *f)
     buf_fini(&f->helo);
     buf_fini(&f->mail_from);
     buf_fini(&f->rcpt_to);
-    buf_fini(&f->last_verb);
 }
 
 void front_free(struct front *f)
@@ -121,18 +116,6 @@ enum proto_intent front_refuse_command(struct front *f, enum reply_kind why, enu
     (void)front_refuse(f, why, mech);
     f->cred.mech = mech;
     return buf_append_str(&f->cred.user, buf_str(&name)) < 0 ? PROTO_FATAL : PROTO_REFUSED;
-}
-
-int front_note_verb(struct front *f, struct str verb)
-{
-    buf_clear(&f->last_verb);
-    for (size_t i = 0; i < verb.n && i < FRONT_VERB_MAX; i++) {
-        unsigned char c = (unsigned char)verb.p[i];
-        int err = buf_append_char(&f->last_verb, isgraph(c) ? (char)toupper(c) : '?');
-        if (err < 0)
-            return err;
-    }
-    return 0;
 }
 
 /* Does the line end in "HTTP/1.1" or the like? */

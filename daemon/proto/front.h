@@ -38,8 +38,6 @@ enum proto_intent front_refuse(struct front *f, enum reply_kind why, enum sasl_m
  * it is not known; a name that no login could have is left out. */
 enum proto_intent front_refuse_command(struct front *f, enum reply_kind why, enum sasl_mech mech,
                                        struct str user);
-/* Keeps the verb for the log, in upper case, printable, cut. -ERR_NOMEM. */
-int front_note_verb(struct front *f, struct str verb) NODISCARD;
 /* True when a line (or the first bytes of one) looks like an HTTP request line (cross-protocol
  * attack): fronts answer FATAL. "GET /..." is enough; "CONNECT host:1 HTTP/1.1" needs the whole
  * line. A tag or verb that merely has an HTTP method's name is let through. Of a line that is too

@@ -82,7 +82,6 @@ struct front {
     bool is_ehlo;
     struct buf mail_from; /* SMTP: the whole MAIL command line without CRLF */
     struct buf rcpt_to;   /* SMTP: the whole RCPT command line without CRLF */
-    struct buf last_verb; /* upper-case verb of the last complete command, for logs */
 };
 
 /* How the backend accepted the login, for the words of the client's success reply. */

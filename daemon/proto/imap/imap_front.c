@@ -411,8 +411,6 @@ static enum proto_intent imap_command(struct imap_front *i, struct str command, 
         return imap_fatal(REPLY_PROTOCOL_MISUSE, reply);
     if (!imap_parse(command, &c))
         return buf_append_c(reply, "* BAD Invalid tag.\r\n") < 0 ? PROTO_FATAL : PROTO_BAD;
-    if (front_note_verb(&i->f, c.verb) < 0)
-        return PROTO_FATAL;
     const struct imap_row *row = imap_find(c.verb);
     if (!row || (c.args.n > 0 && c.args.p[0] != ' '))
         return imap_answer(&c, reply, "BAD Unknown command, or not allowed before login.",
@@ -481,8 +479,6 @@ static enum proto_intent imap_feed_command(struct imap_front *i, struct str in,
         return imap_fatal(REPLY_PROTOCOL_MISUSE, reply);
     if (!is_sync || !imap_parse(command, &c))
         return imap_fatal(REPLY_TOO_LONG, reply);
-    if (front_note_verb(&i->f, c.verb) < 0)
-        return PROTO_FATAL;
     return imap_answer(&c, reply, "NO [TOOBIG] Literal is too large.", PROTO_BAD);
 }
 
@@ -549,7 +545,6 @@ int imap_front_tls_started(struct front *f, struct buf *reply)
     (void)reply;
     imap_end_login(i);
     buf_clear(&f->client_id);
-    buf_clear(&f->last_verb);
     f->has_initial = false;
     f->auth_mech = SASL_NONE;
     i->invited = 0;

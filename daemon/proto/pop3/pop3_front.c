@@ -337,8 +337,6 @@ static enum proto_intent pop3_command(struct pop3_front *p, struct str line, str
     if (front_is_http(line))
         return pop3_refuse(reply, REPLY_PROTOCOL_MISUSE, PROTO_FATAL);
     c.verb = str_cut(&c.args, ' ');
-    if (front_note_verb(&p->f, c.verb) < 0)
-        return PROTO_FATAL;
     for (size_t i = 0; i < ARRAY_LEN(pop3_rows) && !row; i++)
         if (str_ieq(c.verb, str_of(pop3_rows[i].verb)))
             row = &pop3_rows[i];
@@ -392,7 +390,6 @@ int pop3_front_tls_started(struct front *f, struct buf *reply)
 {
     (void)reply;
     pop3_end_login((struct pop3_front *)f);
-    buf_clear(&f->last_verb);
     f->auth_mech = SASL_NONE;
     return 0;
 }

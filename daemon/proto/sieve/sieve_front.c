@@ -340,16 +340,9 @@ static const struct sieve_command {
 static enum proto_intent sieve_run(struct sieve_front *s, struct str command, struct buf *reply)
 {
     struct str args = command, verb = sieve_cut_atom(&args);
-    buf_clear(&s->head.last_verb);
-    for (size_t i = 0; i < ARRAY_LEN(sieve_commands); i++) {
-        if (!str_ieq(verb, str_of(sieve_commands[i].verb)))
-            continue;
-        if (buf_append_c(&s->head.last_verb, sieve_commands[i].verb) < 0)
-            return PROTO_FATAL;
-        return sieve_commands[i].run(s, args, reply);
-    }
-    if (buf_append_c(&s->head.last_verb, "?") < 0)
-        return PROTO_FATAL;
+    for (size_t i = 0; i < ARRAY_LEN(sieve_commands); i++)
+        if (str_ieq(verb, str_of(sieve_commands[i].verb)))
+            return sieve_commands[i].run(s, args, reply);
     if (front_is_http(command))
         return sieve_answer(reply, "BYE", reply_text(REPLY_PROTOCOL_MISUSE), PROTO_FATAL);
     return sieve_answer(reply, "NO", "Unknown command.", PROTO_BAD);

@@ -389,16 +389,10 @@ static enum proto_intent smtp_run(struct smtp_front *s, struct str line, struct 
     for (size_t i = 0; i < line.n; i++)
         has_control = has_control || ((unsigned char)line.p[i] < 0x20 && line.p[i] != '\t') ||
                       line.p[i] == 0x7f;
-    buf_clear(&s->head.last_verb);
-    if (!c || has_control) {
-        if (buf_append_c(&s->head.last_verb, "?") < 0)
-            return PROTO_FATAL;
+    if (!c || has_control)
         return front_is_http(line)
                    ? smtp_answer(reply, "503 5.5.0 This is not an HTTP server.", PROTO_FATAL)
                    : smtp_answer(reply, "500 5.5.1 Invalid command.", PROTO_BAD);
-    }
-    if (buf_append_c(&s->head.last_verb, c->verb) < 0)
-        return PROTO_FATAL;
     if (s->head.env->tls == FRONT_TLS_REQUIRED && !c->is_clear_allowed) {
         bool is_login = c->run == smtp_auth;
         return smtp_answer(

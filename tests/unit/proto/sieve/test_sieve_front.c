@@ -181,7 +181,6 @@ static struct front *pending_front(void)
     assert_int_equal(
         proto_sieve.feed(f, STR("AUTHENTICATE \"PLAIN\" \"AHUAcA==\"\r\n"), &used, &out),
         PROTO_AUTH_BEGIN);
-    assert_true(str_eq(buf_str(&f->last_verb), STR("AUTHENTICATE")));
     return f;
 }
 
