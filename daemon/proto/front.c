@@ -140,8 +140,11 @@ bool front_is_http(struct str in)
         line.n--;
     rest = line;
     struct str verb = str_cut(&rest, ' ');
+    bool has_target = rest.n > 0 && rest.p[0] == '/';
+    if (!has_target && !front_has_http_version(rest))
+        return false;
     for (size_t i = 0; i < ARRAY_LEN(methods); i++)
         if (str_eq(verb, methods[i]))
-            return (rest.n > 0 && rest.p[0] == '/') || front_has_http_version(rest);
+            return true;
     return false;
 }

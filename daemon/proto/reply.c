@@ -44,11 +44,23 @@ const char *reply_name(enum reply_kind kind)
     return reply_names[(unsigned)kind < REPLY_KIND_COUNT ? kind : REPLY_INTERNAL];
 }
 
+/* Are there two blanks in a row? */
+static bool reply_has_gap(struct str text)
+{
+    ptrdiff_t at;
+    while ((at = str_index(text, ' ')) >= 0) {
+        text = str_skip(text, (size_t)at + 1);
+        if (text.n > 0 && text.p[0] == ' ')
+            return true;
+    }
+    return false;
+}
+
 /* Is it what reply_append_clean would make of it? */
 static bool reply_is_clean(struct str text, size_t max_bytes)
 {
     return text.n > 0 && text.n <= max_bytes && text.p[0] != ' ' && text.p[text.n - 1] != ' ' &&
-           str_is_printable_ascii(text) && str_find(text, STR("  ")) < 0;
+           str_is_printable_ascii(text) && !reply_has_gap(text);
 }
 
 int reply_append_clean(struct buf *out, struct str text, size_t max_bytes)
