@@ -517,7 +517,8 @@ enum back_result smtp_back_feed(struct back *head, struct str in, size_t *ret_co
     struct smtp_back *b = (struct smtp_back *)head;
     enum back_result result = BACK_NEED_MORE;
     *ret_consumed = 0;
-    enum back_failure f = back_sasl_check(head->env);
+    bool is_new = b->steps[0] == SMTP_STEP_GREETING;
+    enum back_failure f = is_new ? back_sasl_check(head->env) : BACK_FAIL_NONE;
     if (f != BACK_FAIL_NONE)
         return smtp_fail(b, f, "refused before anything was sent");
     while (result == BACK_NEED_MORE && b->n_steps > 0) {

@@ -11,6 +11,7 @@
 #define SMTP_HELO_MAX 255
 #define SMTP_AUTH_LINE_MAX 12288 /* of an initial or later response, RFC 4954 section 4 */
 #define SMTP_CAPABILITY_MAX 500
+#define SMTP_EHLO_USUAL_BYTES 500 /* of the whole reply */
 
 /* What the session is working on for us. */
 enum smtp_pending { SMTP_PENDING_NONE, SMTP_PENDING_AUTH, SMTP_PENDING_ROUTE };
@@ -204,7 +205,8 @@ static enum proto_intent smtp_ehlo(struct smtp_front *s, struct str args, struct
     if (!smtp_take_name(s, args, true))
         return smtp_answer(reply, "501 5.5.4 Invalid host name.", PROTO_BAD);
     size_t start = reply->len, last = start;
-    if (smtp_add_line(reply, str_of(s->head.env->server_name)) < 0 ||
+    if (buf_reserve(reply, SMTP_EHLO_USUAL_BYTES) < 0 ||
+        smtp_add_line(reply, str_of(s->head.env->server_name)) < 0 ||
         smtp_add_capabilities(s->head.env, reply) < 0)
         return PROTO_FATAL;
     /* The last line has a blank behind its code. */
