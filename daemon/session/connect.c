@@ -395,7 +395,7 @@ static int connect_start(struct session *s, const struct pool_member *m)
     const struct config_pool *c = pool->config;
     /* Where the client connected to; unknown where no backend of this pool would hear of it. */
     struct addr local = {.family = AF_UNSPEC};
-    if (c->forward || s->proto->has_xclient)
+    if (c->forward)
         (void)!conn_local_addr(&s->client, &local);
     const struct proxyhdr proxy = {.src = s->peer,
                                    .dst = p->has_proxy ? p->proxy.dst : local,
