@@ -35,8 +35,9 @@ static void sasl_make_env(struct session *s)
     unsigned announced = p->front_env.mechanisms & ~p->front_env.hidden;
     bool is_bound = announced & SASL_BIT(SASL_SCRAM_SHA_256_PLUS) ||
                     p->front->auth_mech == SASL_SCRAM_SHA_256_PLUS;
-    uint64_t seed;
-    hash_random(&seed, sizeof(seed));
+    uint64_t seed = 0; /* of the one mechanism whose challenge needs it: it is a system call */
+    if (p->front->auth_mech == SASL_CRAM_MD5)
+        hash_random(&seed, sizeof(seed));
     p->sasl_env = (struct sasl_env){
         .crypto = crypto_sasl(),
         .server_name = s->listener->config->server_name,
