@@ -70,7 +70,7 @@ static void on_worker_note(struct mail *m, void *owner)
         else
             engine_login_failed(e, n, &end, text);
     }
-    free(n);
+    worker_note_free(n);
 }
 
 static void on_check_changed(void *arg, struct backend *b)

@@ -15,6 +15,8 @@
 #include "sandbox/sandbox.h"
 #include "session/admin/query.h"
 
+#define WORKER_NOTES_KEPT 64 /* of some 700 bytes: the control thread reads several at once */
+
 /* ---- notes for the control thread ---- */
 
 static void on_note(void *arg, enum session_note note, const struct session *s, const char *reason,
@@ -28,9 +30,10 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     bool is_watched = atomic_load_explicit(w->spec.is_watched, memory_order_relaxed);
     if (note != SESSION_NOTE_FAILURE && !session_user(s) && !is_counted && !is_watched)
         return;
-    struct worker_note *n = zalloc(sizeof(*n));
+    struct worker_note *n = spares_take(&w->notes);
     if (!n)
         return;
+    n->spares = &w->notes;
     n->mail.fn = w->spec.deliver;
     n->what = note;
     n->worker = w->spec.number;
@@ -51,6 +54,11 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     (void)str_copy(n->backend, sizeof(n->backend), str_of(session_backend(s)));
     /* Mostly nobody waits for it: waking the control thread for each would cost more than it. */
     (is_watched ? mailbox_post : mailbox_post_lazily)(w->spec.control, &n->mail);
+}
+
+void worker_note_free(struct worker_note *n)
+{
+    spares_give(n->spares, n);
 }
 
 /* ---- limits ---- */
@@ -345,6 +353,7 @@ int worker_new(const struct worker_spec *spec, struct worker **ret)
         return -ERR_NOMEM;
     w->spec = *spec;
     list_init(&w->retirements);
+    spares_init(&w->notes, sizeof(struct worker_note), WORKER_NOTES_KEPT);
     int err = worker_make(w);
     if (err == 0) {
         /* Signals are the control thread's. */
@@ -399,5 +408,6 @@ void worker_free(struct worker *w)
     if (!w->has_ended)
         worker_end(w);
     loop_free(w->env.loop);
+    spares_fini(&w->notes);
     free(w);
 }

@@ -17,17 +17,19 @@ struct worker_spec {
     struct jobs *jobs;
     struct store *store;
     struct backend_registry *registry;
-    struct mailbox *control;                         /* where notes go */
-    void (*deliver)(struct mail *note, void *owner); /* gets a struct worker_note; owns it (free) */
-    const atomic_bool *is_watched;                   /* somebody wants every note */
-    uint8_t guess_key[16];                           /* the same for all workers */
-    const struct admission *admission;               /* the same for all workers */
-    struct pins_shared *pins;                        /* likewise; NULL = there is no fleet */
+    struct mailbox *control; /* where notes go */
+    /* gets a struct worker_note; owns it (worker_note_free) */
+    void (*deliver)(struct mail *note, void *owner);
+    const atomic_bool *is_watched;     /* somebody wants every note */
+    uint8_t guess_key[16];             /* the same for all workers */
+    const struct admission *admission; /* the same for all workers */
+    struct pins_shared *pins;          /* likewise; NULL = there is no fleet */
 };
 
 /* Something that happened to a session, told to the control thread. */
 struct worker_note {
     struct mail mail;
+    struct spares *spares; /* of its worker */
     enum session_note what;
     unsigned worker;
     uint64_t session;
@@ -48,11 +50,15 @@ struct worker {
     struct session_env env; /* first: the loop's owner is seen as this by mail from lower floors */
     struct worker_spec spec;
     struct counters counters;
+    struct spares notes;     /* the control thread gives back what this one takes */
     struct list retirements; /* see retire.h */
     pthread_t thread;
     bool is_started, has_ended;
     uint64_t handed; /* sessions given to it by accept; control thread only */
 };
+
+/* Thread: any; the worker has not been freed. */
+void worker_note_free(struct worker_note *n);
 
 /* Makes and starts a worker. Thread of the functions here: control. */
 int worker_new(const struct worker_spec *spec, struct worker **ret) NODISCARD;

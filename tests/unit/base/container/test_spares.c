@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: ISC */
+/* Blocks that are kept: zeroed when they are taken again, and no more of them than was said. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/container/spares.h"
+
+#define BLOCK 1500
+
+static void test_taken_again(void **state)
+{
+    static const char zeroes[BLOCK];
+    struct spares s;
+    (void)state;
+    spares_init(&s, BLOCK, 2);
+    char *p = spares_take(&s);
+    assert_memory_equal(p, zeroes, BLOCK);
+    memset(p, 'x', BLOCK);
+    spares_give(&s, p);
+    size_t n_kept = s.n; /* none under AddressSanitizer */
+    p = spares_take(&s);
+    assert_int_equal(s.n, 0);
+    assert_memory_equal(p, zeroes, BLOCK);
+    spares_give(&s, p);
+    assert_int_equal(s.n, n_kept);
+    spares_give(&s, NULL);
+    assert_int_equal(s.n, n_kept);
+    spares_fini(&s);
+}
+
+static void test_no_more_than_that(void **state)
+{
+    struct spares s;
+    void *blocks[5];
+    (void)state;
+    spares_init(&s, BLOCK, 2);
+    for (size_t i = 0; i < 5; i++)
+        assert_non_null(blocks[i] = spares_take(&s));
+    for (size_t i = 0; i < 5; i++)
+        spares_give(&s, blocks[i]);
+    assert_true(s.n <= 2 && s.n == s.max);
+    spares_fini(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_taken_again),
+        cmocka_unit_test(test_no_more_than_that),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
