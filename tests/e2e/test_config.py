@@ -154,7 +154,7 @@ def test_file_in_the_making_changes_nothing(proxy):
         good = f.read()
     for text in ("", "# a comment\n", 'node = "test";\n'):
         with open(proxy.config, "w") as f:
-            f.write(f'user = "root";\nstate_dir = "{proxy.settings["state_dir"]}";\n' + text)
+            f.write(f'user = "root";\nstate_dir = "{proxy.settings["state_dir"]}";\nrun_dir = "{proxy.run}";\n' + text)
         with pytest.raises(CtlError) as e:
             proxy.ctl("config", "reload")
         assert e.value.status == 1 and "listeners" in e.value.output and "nothing was changed" in e.value.output
