@@ -138,14 +138,26 @@ set copy=no
     def tmux(*argv):
         return run("tmux", "-f", "/dev/null", "-S", socket, *argv, home=folder)
 
-    def screen_has(text):
-        return wait.until(lambda: text in tmux("capture-pane", "-p"), text)
+    def screen_has(text, timeout=wait.TIMEOUT):
+        try:
+            return wait.until(lambda: text in tmux("capture-pane", "-p"), text, timeout)
+        except AssertionError as e:
+            raise AssertionError(f"{e}; the screen is\n{tmux('capture-pane', '-p')}") from None
+
+    def press_until(key, text):
+        """A key that comes while neomutt draws or tells something may be lost."""
+        for _ in range(9):
+            tmux("send-keys", key)
+            try:
+                return screen_has(text, 3)
+            except AssertionError:
+                pass
+        return screen_has(text)
     tmux("new-session", "-d", "-x", "100", "-y", "30", f"neomutt -n -F {folder}/muttrc")
     try:
         screen_has("Welcome to dc1")
         tmux("send-keys", "=")  # the first one
-        tmux("send-keys", "C")
-        screen_has("Copy to mailbox")
+        press_until("C", "Copy to mailbox")
         tmux("send-keys", "C-u")
         tmux("send-keys", "-l", f"{folder}/got")
         screen_has("/got")
