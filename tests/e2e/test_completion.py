@@ -6,6 +6,7 @@ import re
 import select
 import shutil
 import signal
+import subprocess
 
 import pytest
 from harness import wait
@@ -94,3 +95,15 @@ def test_completion(make_proxy, settings, folder, name):
         assert {keys: shell.line("mailproxyctl " + keys) for keys in TYPED} == TYPED
     finally:
         shell.close()
+
+
+@pytest.mark.parametrize("name,folders", [("zsh", "print -l $fpath"), ("fish", "string join \\n $fish_complete_path")],
+                         ids=["zsh", "fish"])
+def test_make_install_goes_where_shells_look(folder, name, folders):
+    if not shutil.which(name):
+        pytest.skip(f"{name} is not installed")
+    bare = {"PATH": os.environ["PATH"], "HOME": folder}
+    plan = subprocess.run(["make", "-n", "-C", ROOT, "install", "PREFIX=/usr/local", "SYSCONFDIR=/etc"], check=True, capture_output=True, text=True, env=bare)
+    path = re.search(rf"conf/completions/mailproxyctl\.{name} (\S+)", plan.stdout)[1]
+    looked = subprocess.run([name, "-c", folders], check=True, capture_output=True, text=True, env=bare).stdout.split()
+    assert os.path.dirname(path) in looked
