@@ -14,6 +14,7 @@
 #include "runtime/trouble.h"
 
 #define FLEET_TICK_MS 250
+#define NAME_KNOWN_BEATS 4 /* after the start: who is not there any more is forgotten by then */
 #define TROUBLE_STAYS_MIN_MS 500
 #define TROUBLE_STAYS_MAX_MS 600000
 #define FLEET_CALL_MS 1000           /* nobody's login waits for these */
@@ -36,7 +37,8 @@ struct fleet {
     char epoch[FLEET_EPOCH_SIZE], proof[FLEET_PROOF_SIZE];
     bool is_leaving;
     const char *sync;
-    bool is_back; /* up, but not heard of since */
+    bool is_back;       /* up, but not heard of since */
+    uint64_t joined_ms; /* monotonic: the first answer; 0 = never */
     char *trouble;
     uint64_t trouble_ms, trouble_stays_ms, quiet_until_ms;
     struct list watches;
@@ -206,10 +208,13 @@ static char *trouble_of_secret(const struct fleet *f)
     return NULL;
 }
 
-/* Two proxies of one name take each other's sessions for their own. */
+/* Two proxies of one name take each other's sessions for their own. The engine before this one says
+ * with its next beat that it finishes, or has died, and is forgotten then. */
 static char *trouble_of_name(const struct fleet *f)
 {
     unsigned serving = 0;
+    if (loop_now_ms(f->control->host->loop) - f->joined_ms < NAME_KNOWN_BEATS * f->beat_ms)
+        return NULL;
     for (size_t i = 0; i < f->nodes.n; i++) {
         const struct fleet_node *n = &f->nodes.v[i];
         serving += strcmp(n->name, f->node) == 0 && strcmp(n->state, "finishing") != 0 &&
@@ -348,6 +353,7 @@ static void on_beat(void *arg, const struct redis_result *r)
     bool is_first = f->answered_ms == 0;
     f->nodes = nodes;
     f->answered_ms = loop_now_ms(f->control->host->loop);
+    f->joined_ms = is_first ? f->answered_ms : f->joined_ms;
     bool is_other = *nodes.epoch && strcmp(f->epoch, nodes.epoch) != 0;
     bool is_back = *nodes.epoch && (f->is_back || is_other);
     f->is_back = false;

@@ -158,6 +158,18 @@ def test_starts_without_store(fleet, folder, make_proxy):
     away.close()
 
 
+def test_the_next_engine_is_no_stranger(fleet, store):
+    """After an upgrade, and after a death, the engine before is no other proxy of the same name."""
+    one, = fleet(store, nodes=NODES[:1])
+    one.ctl_run("system", "upgrade", "--wait")
+    wait.until(lambda: states(one) == {"px1": "serving"} and is_well(one), "the new program alone")
+    engine = one.ctl("system", "status")["pid"]
+    os.kill(engine, signal.SIGKILL)
+    wait.until(lambda: one.ctl_run("system", "status", check=False).returncode == 0 and one.ctl("system", "status")["pid"] != engine, "the next engine")
+    wait.until(lambda: len(one.ctl("fleet", "list")) == 1 and is_well(one), "it alone")
+    assert "another proxy is called" not in one.whole_log()
+
+
 def test_strangers(fleet, store, folder):
     """A secret of its own, a name that another has, a schema that is newer."""
     one, = fleet(store, nodes=NODES[:1])
