@@ -8,7 +8,7 @@
 
 /* A user, as the node that was asked knows it. */
 struct gathered {
-    size_t n_ready; /* nodes */
+    json_t *ready; /* names of nodes, as those of an object: each counts once */
     bool is_decided;
     char *text; /* then: why it stays where it is; NULL = it is moved */
     char user[];
@@ -94,6 +94,13 @@ static void gather_decide(struct gather *g, struct gathered *u, const char *text
 
 /* ---- who is ready ---- */
 
+static void gathered_free(struct gathered *u)
+{
+    json_decref(u->ready);
+    free(u->text);
+    free(u);
+}
+
 static struct gathered *gather_user(struct gather *g, const char *user)
 {
     struct gathered *u = map_get(&g->users, str_of(user));
@@ -104,17 +111,28 @@ static struct gathered *gather_user(struct gather *g, const char *user)
     if (!u)
         return NULL;
     memcpy(u->user, user, n);
-    if (map_put(&g->users, str_of(user), u, NULL) < 0) {
-        free(u);
-        return NULL;
-    }
-    return u;
+    u->ready = json_object();
+    if (u->ready && map_put(&g->users, str_of(user), u, NULL) == 0)
+        return u;
+    gathered_free(u);
+    return NULL;
 }
 
-/* text: why a node cannot; NULL = it is ready. */
+static bool gather_has(const struct gather *g, const char *node)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach (g->nodes, i, name)
+        if (str_eq_c(json_string_value(name), node))
+            return true;
+    return false;
+}
+
+/* text: why a node cannot; NULL = it is ready. It may say so more than once, or others again for
+ * it. */
 static void gather_hear(struct gather *g, const char *node, const char *user, const char *text)
 {
-    struct gathered *u = gather_user(g, user);
+    struct gathered *u = gather_has(g, node) ? gather_user(g, user) : NULL;
     AUTO_FREE char *why = text ? str_printf("%s: %s", node, text) : NULL;
     if (!u)
         return;          /* it stays where it is when the time is over */
@@ -123,10 +141,11 @@ static void gather_hear(struct gather *g, const char *node, const char *user, co
             gather_tell_all(g->runs, g->with, user, u->text);
         return;
     }
-    u->n_ready += text == NULL;
+    if (!text)
+        (void)json_object_set_new(u->ready, node, json_true());
     if (g->failed || text)
         gather_decide(g, u, g->failed ? g->failed : why ? why : text);
-    else if (u->n_ready >= json_array_size(g->nodes))
+    else if (json_object_size(u->ready) >= json_array_size(g->nodes))
         gather_decide(g, u, NULL);
 }
 
@@ -220,10 +239,8 @@ static void gather_free(struct gather *g)
     struct str key;
     void *user;
     list_del(&g->link);
-    while (map_next(&g->users, &pos, &key, &user)) {
-        free(((struct gathered *)user)->text);
-        free(user);
-    }
+    while (map_next(&g->users, &pos, &key, &user))
+        gathered_free(user);
     map_fini(&g->users);
     map_fini(&g->waiting);
     free(g->with);

@@ -326,6 +326,32 @@ def test_a_move_of_all(fleet, dovecot1, dovecot2):
         c.logout()
 
 
+def test_a_node_that_is_ready_twice(fleet, store, dovecot1, dovecot2):
+    """Somebody writes the word of a node that it is ready once more: the one that is not ready is waited for."""
+    on_all(fleet[0], "user", "set", USERS[0], "--backend", dovecot1.name)
+    busy, done = login(fleet[2]), []
+    busy.send(b"a9 APPEND INBOX {5}\r\n")
+    assert busy.readline().startswith(b"+")
+    inbox, = store.lines("KEYS", f"mp:mail:in:{fleet[0].ctl('fleet', 'show')['holder']}")
+    words = ("--fleet", "user", "move", USERS[0], "--to", dovecot2.name, "--yes", "--wait", "--grace", "6s")
+    asked = threading.Thread(target=lambda: done.append(fleet[0].ctl_run(*words, check=False)))
+    asked.start()
+
+    def ready():
+        lines = store.cli("XRANGE", inbox, "-", "+").split("\n")
+        return [(line, lines[i + 2]) for i, line in enumerate(lines) if '"gather":' in line and '"from":"px2"' in line]
+
+    wait.until(lambda: done or ready(), "the word of px2 that it is ready")
+    message, signature = ready()[0]
+    for _ in range(3):
+        store.cli("XADD", inbox, "*", "m", message, "s", signature)
+    on_all(fleet[0], "session", "list")  # all before it was read
+    assert not done and fleet[0].ctl("user", "show", USERS[0])["backend"] == dovecot1.name
+    asked.join(40)
+    assert [p.ctl("user", "show", USERS[0])["backend"] for p in fleet] == [dovecot2.name] * 3, done
+    busy.shutdown()
+
+
 def test_a_move_that_one_node_cannot_do(fleet, dovecot1, dovecot2):
     """Then nobody is moved, and nobody waits."""
     third = fleet[2]
