@@ -8,6 +8,27 @@
 
 /* ---- what is said ---- */
 
+/* Numbers are those of one engine: the next one of that node, known to serve now, begins anew, so
+ * that a clock that was set back meanwhile silences nobody. What an engine before it said counts no
+ * more. */
+static int live_take(struct fleet_live *l, const json_t *m, const char *from, uint64_t number)
+{
+    const char *holder = json_string_value(json_object_get(m, "holder"));
+    const char *known = json_string_value(json_object_get(l->engines, from));
+    if (!holder)
+        return -ERR_SYNTAX;
+    if (known && strcmp(known, holder) == 0)
+        return fleet_message_take(l->seen, from, number);
+    const struct fleet_node *n = fleet_nodes_find(fleet_nodes(l->fleet), from);
+    if (!n || strcmp(n->holder, holder) != 0)
+        return -ERR_NOT_FOUND;
+    (void)json_object_del(l->seen, from);
+    int err = fleet_message_take(l->seen, from, number);
+    if (err == 0 && json_object_set_new(l->engines, from, json_string(holder)) != 0)
+        err = -ERR_NOMEM;
+    return err;
+}
+
 static void on_heard(void *arg, const char *position, const json_t *m)
 {
     static const struct {
@@ -23,7 +44,7 @@ static void on_heard(void *arg, const char *position, const json_t *m)
     (void)position;
     if (!from || !kind || number <= 0 || h->is_retired(h->arg) ||
         json_integer_value(json_object_get(m, "schema")) > LIVE_SCHEMA ||
-        fleet_message_take(l->seen, from, (uint64_t)number) < 0)
+        live_take(l, m, from, (uint64_t)number) < 0)
         return;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (strcmp(kind, kinds[i].kind) == 0)
@@ -62,13 +83,14 @@ int fleet_live_new(const struct fleet_live_spec *spec, struct fleet_live **ret)
     l->node = str_dup_c(spec->node);
     l->key = str_printf("%slive:%s", fleet_prefix(spec->fleet), fleet_holder(spec->fleet));
     l->seen = json_object();
+    l->engines = json_object();
     list_init(&l->follows);
     list_init(&l->feeds);
     loop_timer_init(&l->tick, on_tick);
     const struct fleet_stream_source source = {
         .key = l->key, .position = "0", .seal = &l->seal, .heard = on_heard, .arg = l};
-    int err =
-        l->node && l->key && l->seen ? seal_init(&l->seal, spec->secret, "stream") : -ERR_NOMEM;
+    bool is_whole = l->node && l->key && l->seen && l->engines;
+    int err = is_whole ? seal_init(&l->seal, spec->secret, "stream") : -ERR_NOMEM;
     if (err == 0)
         err = fleet_stream_add(spec->stream, &source);
     if (err < 0) {
@@ -89,6 +111,7 @@ void fleet_live_free(struct fleet_live *l)
     fleet_follows_fini(l);
     fleet_feeds_fini(l);
     json_decref(l->seen);
+    json_decref(l->engines);
     seal_fini(&l->seal);
     free(l->node);
     free(l->key);

@@ -19,7 +19,8 @@ struct fleet_live {
     char *node, *key; /* key: of the stream that this engine reads */
     struct list follows, feeds;
     struct loop_timer tick;
-    json_t *seen; /* see fleet_message_take */
+    json_t *seen;    /* see fleet_message_take; of the engines in: */
+    json_t *engines; /* name of a node -> its holder */
     uint64_t number;
     uint64_t lost;
     uint64_t life_ms; /* how long a wish holds; it is told again three times as often */

@@ -18,6 +18,7 @@ void fleet_live_send(struct fleet_live *l, const char *to, json_t *m)
     l->number = fleet_message_number(l->number, clock_wall_ms());
     (void)json_object_set_new(m, "schema", json_integer(LIVE_SCHEMA));
     request_set_text(m, "from", l->node);
+    request_set_text(m, "holder", fleet_holder(l->fleet));
     request_put_number(m, "number", l->number);
     /* One that is lost shows by the count of lines in the next one, or is told again. */
     (void)!fleet_stream_append(&where, m, NULL, NULL);

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 from conftest import backend
@@ -115,6 +117,25 @@ def test_events_of_all_nodes(nodes, store, stream):
     s.end()
     one.end()
     are_fed(nodes, 0)
+
+
+def test_a_node_whose_clock_was_ahead(nodes, store, stream):
+    """It said something two hours ahead, was set right, and died: its next engine is heard."""
+    def holder(p):
+        return p.ctl("fleet", "show")["holder"]
+
+    key, before = f"mp:mail:live:{holder(nodes[0])}", holder(nodes[1])
+    ahead = {"kind": "stop", "id": "x", "schema": 1, "from": "px2", "holder": before, "number": int((time.time() + 7200) * 1e6)}
+    value = redis.seal("stream", key, json.dumps(ahead).encode()).hex()
+    store.cli("EVAL", "return redis.call('XADD', KEYS[1], '*', 'm', (ARGV[1]:gsub('..', function(h) return string.char(tonumber(h, 16)) end)))",
+              "1", key, value)
+    os.kill(nodes[1].engine_pid(), signal.SIGKILL)
+    wait.until(lambda: nodes[1].ctl_run("system", "status", check=False).returncode == 0 and holder(nodes[1]) != before, "the next engine")
+    know_each_other(nodes)
+    s = stream(nodes[1], "--fleet", "event", "watch", "type=login")
+    are_fed(nodes[:1], 1)
+    login(nodes[0])
+    s.wait_for(lambda r: r["node"] == "px1" and r["user"] == USERS[0], "the login at the other node")
 
 
 def test_what_was_before_and_what_is_wrong(nodes, stream):
