@@ -231,6 +231,9 @@ void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m)
         return;
     }
     bool is_own = strcmp(from, f->node) == 0;
+    json_int_t n = json_integer_value(number);
+    if (is_own && n > 0 && (uint64_t)n > f->number) /* its clock was set back */
+        f->number = (uint64_t)n;
     bool has_run = is_own && fleet_queue_came(f, (uint64_t)json_integer_value(number));
     if (f->is_retired)
         return;

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+import time
 
 import pytest
 from conftest import backend, site_settings
@@ -294,6 +295,15 @@ def test_who_may_only_write_into_the_store(fleet, store):
     on_all(fleet[0], "user", "release", USERS[1], status=PARTLY)
     assert state(fleet[0], USERS[1]) == "active"
     store.cli("DEL", stream)
+
+
+def test_a_node_whose_clock_was_ahead(fleet, store):
+    """Others take of a node only what is newer than all before: it goes on behind what it said two hours ahead, though it has lost its own store."""
+    ahead = json.dumps({"schema": 1, "from": "px2", "number": int((time.time() + 7200) * 1e6), "gather": "x", "user": "x"})
+    store.cli("XADD", STREAM, "*", "m", ahead, "s", redis.sign(STREAM, ahead))
+    on_all(fleet[0], "session", "list")  # it was read
+    on_all(fleet[1], "user", "lock", USERS[0], "--yes")
+    assert [state(p) for p in fleet] == ["locked"] * 3
 
 
 def test_two_operators_at_once(fleet):

@@ -150,6 +150,12 @@ def user_key(user):
     return "mp:mail:u:" + hmac.new(key, user.lower().encode(), hashlib.sha256).hexdigest()[:32]
 
 
+def sign(stream, text):
+    """As a node of the fleet signs a message for a stream (daemon/fleet/fleet_message.h)."""
+    key = hashlib.sha256(SECRET.encode()).digest()
+    return hmac.new(key, hashlib.sha256(stream.encode()).digest() + hashlib.sha256(text.encode()).digest(), hashlib.sha256).hexdigest()
+
+
 class _Datum(ctypes.Structure):
     _fields_ = [("data", ctypes.c_char_p), ("size", ctypes.c_uint)]
 
