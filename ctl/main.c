@@ -4,6 +4,7 @@
 #include <locale.h>
 #include <stdio.h>
 
+#include "base/os/process.h"
 #include "ctl/args.h"
 #include "ctl/batch.h"
 #include "ctl/complete.h"
@@ -106,6 +107,7 @@ static int main_word(struct run *r, size_t n, const char *const *words)
 int main(int argc, char **argv)
 {
     struct run r;
+    process_open_standard(true);
     setlocale(LC_CTYPE, "");
     run_init(&r, stdout, stderr);
     int code = main_word(&r, argc > 1 ? (size_t)(argc - 1) : 0, (const char *const *)argv + 1);

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/log/log.h"
+#include "base/os/process.h"
 #include "check_access.h"
 #include "config/config.h"
 #include "config/config_directory.h"
@@ -386,6 +387,7 @@ int main(int argc, char **argv)
 {
     struct main_options o = {
         .task = TASK_SERVE, .config = MAIN_CONFIG, .starts = "0", .restarts = "0"};
+    process_open_standard(false);
     if (argc > 1 && strcmp(argv[1], "--init") == 0)
         return init_config(argc - 1, argv + 1, MAIN_CONFIG);
     if (!main_parse(argc, argv, &o)) {

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/os/process.h"
 #include "base/units.h"
 #include "ctl/client.h"
 #include "ctl/remote.h"
@@ -269,6 +270,7 @@ int main(int argc, char **argv)
 {
     struct main_options o = {.app.screen = -1};
     static struct app app;
+    process_open_standard(true);
     (void)signal(SIGPIPE, SIG_IGN);
     (void)setlocale(LC_ALL, "");
     AUTO_FREE char *error = NULL;

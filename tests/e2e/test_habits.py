@@ -3,11 +3,13 @@
 import json
 import os
 import sqlite3
+import subprocess
 import time
 
 import pytest
 from conftest import backend
 from harness import imap, wait
+from harness.proxy import BUILD
 from test_backends import crash
 
 USER, PASSWORD = "u1@example.org", "pw"
@@ -38,6 +40,16 @@ def test_empty_quiet_and_bare(proxy):
         assert p.ctl_run(noun).stdout == p.ctl_run(noun, "list").stdout, "a noun alone lists"
     wrong = p.ctl_run("user", "lsit", check=False)
     assert wrong.returncode == 2 and "list" in wrong.stderr and "session" not in wrong.stderr, wrong.stderr
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-"])
+def test_closed_standard_descriptors(proxy, closed):
+    """What is said to people does not go into the socket of the daemon, and what could not be written is no success."""
+    words = ["sh", "-c", f'exec "$@" {closed}', "sh", os.path.join(BUILD, "mailproxyctl"), "user", "export"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30, env=proxy.ctl_environment(None))
+    assert (done.returncode, USER in done.stdout) == ((1, False) if closed == "1>&-" else (0, True)), done.stderr
+    if closed == "1>&-":
+        assert "cannot write" in done.stderr
 
 
 def test_help_has_eighty_columns(proxy, monkeypatch):

@@ -2,6 +2,7 @@
 /* Figures from /proc and getrusage(2). */
 #include "base/os/process.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -28,6 +29,15 @@ static void process_memory(struct process_figures *f)
         return;
     f->virtual_bytes = total * page;
     f->resident_bytes = resident * page;
+}
+
+void process_open_standard(bool is_heard)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        int mode = !is_heard ? O_RDWR : fd == STDIN_FILENO ? O_WRONLY : O_RDONLY;
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", mode); /* the lowest number that is free: this one */
+    }
 }
 
 uint64_t process_max_fds(void)
