@@ -21,7 +21,6 @@ struct auth_request {
     const struct credentials *cred;
     const struct proto *proto;
     const char *listener;
-    const char *session_id;
     unsigned attempt; /* 1.. */
     struct addr client;
     const char

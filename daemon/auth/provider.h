@@ -76,7 +76,7 @@ struct auth_ask {
     struct buf helo, mail_from, rcpt_to;
     struct tls_info *tls; /* NULL = clear */
     struct tls_peer_cert cert;
-    char *listener, *session_id, *client_host;
+    char *listener, *client_host;
     char user[256]; /* normalised; "" for SASL_NONE */
 };
 

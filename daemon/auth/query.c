@@ -15,7 +15,6 @@ static void auth_ask_fini(struct auth_ask *a)
     buf_fini(&a->rcpt_to);
     tls_peer_cert_fini(&a->cert);
     free(a->listener);
-    free(a->session_id);
     free(a->client_host);
     free(a->tls);
 }
@@ -40,7 +39,6 @@ static int auth_ask_copy(struct auth_ask *a, const struct auth_request *r)
 {
     a->r = *r;
     if (credentials_copy(&a->cred, r->cred) < 0 || !auth_copy_text(&a->listener, r->listener) ||
-        !auth_copy_text(&a->session_id, r->session_id) ||
         !auth_copy_text(&a->client_host, r->client_host) || !copy_slice(&a->helo, &a->r.helo) ||
         !copy_slice(&a->mail_from, &a->r.mail_from) || !copy_slice(&a->rcpt_to, &a->r.rcpt_to) ||
         (r->tls && !(a->tls = malloc(sizeof(*a->tls)))) ||
@@ -48,7 +46,6 @@ static int auth_ask_copy(struct auth_ask *a, const struct auth_request *r)
         return -ERR_NOMEM;
     a->r.cred = &a->cred;
     a->r.listener = a->listener;
-    a->r.session_id = a->session_id;
     a->r.client_host = a->client_host;
     if (r->tls)
         *a->tls = *r->tls;

@@ -178,7 +178,6 @@ static void authenticate_ask(struct session *s)
         .cred = p->cred,
         .proto = s->proto,
         .listener = l->name,
-        .session_id = p->session_id,
         .attempt = s->attempts,
         .client = s->peer,
         .client_host = p->client_host,

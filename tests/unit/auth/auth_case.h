@@ -111,7 +111,6 @@ static inline void auth_case_cred(enum sasl_mech mech, const char *user, const c
     auth_case.request = (struct auth_request){.cred = c,
                                               .proto = &proto_imap,
                                               .listener = "imap",
-                                              .session_id = "0-1",
                                               .attempt = 1,
                                               .is_backend_password_needed = true};
     assert_int_equal(addr_parse(STR("192.0.2.7:4000"), &auth_case.request.client), 0);

@@ -110,13 +110,13 @@ static void test_request_is_copied(void **state)
 {
     (void)state;
     struct auth_case_answer a;
-    char *session = str_dup_c("0-1");
+    char *listener = str_dup_c("imap");
     AUTH_CASE_PROVIDERS({.type = AUTH_TYPE_USERS});
     add_bob("{PLAIN}secret");
     auth_case_cred(SASL_PLAIN, "bob", "secret");
-    auth_case.request.session_id = session;
+    auth_case.request.listener = listener;
     (void)auth_case_begin(&a);
-    free(session);
+    free(listener);
     credentials_wipe(&auth_case.cred);
     memset(&auth_case.request, 0xff, sizeof(auth_case.request));
     io_case_run(auth_case.loop, io_case_is_true, &a.is_here);
