@@ -8,6 +8,7 @@
 #include "base/log/log.h"
 #include "store/store.h"
 
+#define QUERIES_KEPT 16                   /* of some 2,300 bytes */
 #define CACHE_MAX_BYTES (4 * 1024 * 1024) /* per worker: some thousand answers */
 
 static const struct auth_provider_ops *const kinds[] = {
@@ -76,6 +77,7 @@ int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct reso
         return -ERR_NOMEM;
     *a = (struct auth){.loop = l, .jobs = jobs, .store = store, .resolver = resolver};
     list_init(&a->queries);
+    spares_init(&a->spares, sizeof(struct auth_query), QUERIES_KEPT);
     a->setup = calloc(1, sizeof(*a->setup)); /* no providers yet */
     int err = a->setup ? cache_new(CACHE_MAX_BYTES, &a->cache) : -ERR_NOMEM;
     if (err == 0 && store && store_has_names(store, &a->has_names) < 0)
@@ -96,10 +98,11 @@ void auth_free(struct auth *a)
     while (!list_is_empty(&a->queries)) {
         struct auth_query *q = LIST_ITEM(a->queries.next, struct auth_query, link);
         query_detach(q);
-        query_close(q);
+        query_close(a, q);
     }
     auth_setup_unref(a->setup);
     cache_free(a->cache);
+    spares_fini(&a->spares);
     free(a);
 }
 
@@ -170,8 +173,9 @@ void auth_cancel(struct auth_query *q)
     const struct auth_provider_ops *asked = q->work ? q->setup->v[q->at]->ops : NULL;
     if (asked && asked->is_asked && asked->is_asked(q))
         return;
+    struct auth *a = q->auth;
     query_detach(q);
-    query_close(q);
+    query_close(a, q);
 }
 
 /* ---- SCRAM keys ---- */
@@ -198,7 +202,7 @@ struct auth_query *auth_keys(struct auth *a, struct str user,
         return NULL;
     if (buf_append_str(&q->ask.cred.user, user) < 0) {
         query_detach(q);
-        query_close(q);
+        query_close(a, q);
         return NULL;
     }
     q->keys_cb = cb;

@@ -7,6 +7,7 @@
 
 #include "auth/auth.h"
 #include "auth/cache.h"
+#include "base/container/spares.h"
 #include "proto/reply.h"
 
 #define QUERY_TEXT_MAX (REPLY_TEXT_MAX + 1)
@@ -66,7 +67,8 @@ struct auth {
     struct cache *cache;
     bool has_names; /* operators said something of some name, or may have */
     struct list queries;
-    uint64_t generation; /* grows when cached answers are forgotten: older answers stay out */
+    struct spares spares; /* for the next queries */
+    uint64_t generation;  /* grows when cached answers are forgotten: older answers stay out */
 };
 
 /* The copies behind the pointers of a request. */
@@ -129,7 +131,7 @@ struct auth_query *query_new(struct auth *a, const struct auth_request *r);
 /* Takes it out of the worker: no provider, list or timer knows it any more. */
 void query_detach(struct auth_query *q);
 /* Gives a detached query back. */
-void query_close(struct auth_query *q);
+void query_close(struct auth *a, struct auth_query *q);
 /* On whose account a job of this query is (struct job.source). */
 uint64_t query_source(const struct auth_query *q);
 /* For jobs: hold the memory; release it from any thread. */

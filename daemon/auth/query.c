@@ -87,22 +87,29 @@ struct auth_query *query_ref(struct auth_query *q)
     return q;
 }
 
-void query_unref(struct auth_query *q)
+/* True when it was the last reference: what the query held is freed, and it is wiped. */
+static bool query_leave(struct auth_query *q)
 {
-    if (!q || atomic_fetch_sub_explicit(&q->refs, 1, memory_order_acq_rel) != 1)
-        return;
+    if (atomic_fetch_sub_explicit(&q->refs, 1, memory_order_acq_rel) != 1)
+        return false;
     auth_ask_fini(&q->ask);
     auth_result_fini(&q->result);
     store_user_fini(&q->login);
     explicit_bzero(q, offsetof(struct auth_query, text));
-    free(q);
+    return true;
+}
+
+void query_unref(struct auth_query *q)
+{
+    if (q && query_leave(q))
+        free(q);
 }
 
 /* Which providers judge clients of a listener: none where a reload has taken it away since they
  * came, for nobody knows which ones it would have now. */
 struct auth_query *query_new(struct auth *a, const struct auth_request *r)
 {
-    struct auth_query *q = malloc(sizeof(*q));
+    struct auth_query *q = spares_take(&a->spares);
     if (!q)
         return NULL;
     memset(q, 0, offsetof(struct auth_query, text));
@@ -142,10 +149,11 @@ void query_detach(struct auth_query *q)
 }
 
 /* The worker's part is over: nothing but a job may still hold the memory. */
-void query_close(struct auth_query *q)
+void query_close(struct auth *a, struct auth_query *q)
 {
     struct auth_setup *s = q->setup;
-    query_unref(q);
+    if (query_leave(q))
+        spares_give(&a->spares, q);
     auth_setup_unref(s);
 }
 
@@ -171,11 +179,12 @@ uint64_t query_source(const struct auth_query *q)
 
 void query_end(struct auth_query *q)
 {
+    struct auth *a = q->auth;
     query_detach(q);
     q->result.provider = (unsigned)q->at;
     if (q->cb)
         q->cb(q->arg, &q->result);
-    query_close(q);
+    query_close(a, q);
 }
 
 bool query_is_cacheable(const struct auth_query *q)
@@ -265,8 +274,9 @@ void query_pass(struct auth_query *q)
 
 void query_keys(struct auth_query *q, int err, const struct sasl_scram_keys *keys)
 {
+    struct auth *a = q->auth;
     query_detach(q);
     if (q->keys_cb)
         q->keys_cb(q->arg, err, keys);
-    query_close(q);
+    query_close(a, q);
 }

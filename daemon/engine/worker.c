@@ -33,6 +33,7 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     struct worker_note *n = spares_take(&w->notes);
     if (!n)
         return;
+    memset(n, 0, sizeof(*n));
     n->spares = &w->notes;
     n->mail.fn = w->spec.deliver;
     n->what = note;

@@ -391,6 +391,7 @@ struct session *session_new(struct session_env *env, struct setup *setup, unsign
         spares_give(&env->preauths, p);
         return NULL;
     }
+    memset(p, 0, sizeof(*p));
     s->env = env;
     s->setup = setup_ref(setup);
     s->listener = &setup->listeners[listener];

@@ -3,8 +3,7 @@
 #include "base/container/spares.h"
 
 #include <stdbool.h>
-
-#include "base/zalloc.h"
+#include <stdlib.h>
 
 /* The beginning of a block that is kept. */
 struct spare {
@@ -40,7 +39,7 @@ void *spares_take(struct spares *s)
         s->n--;
     }
     pthread_mutex_unlock(&s->lock);
-    return p ? memset(p, 0, s->size) : zalloc(s->size);
+    return p ? p : malloc(s->size);
 }
 
 void spares_give(struct spares *s, void *p)

@@ -17,7 +17,7 @@ struct spares {
 void spares_init(struct spares *s, size_t bytes, size_t max);
 /* Frees what is kept. Blocks that were taken are their owners', who free() them from then on. */
 void spares_fini(struct spares *s);
-/* A block of zeroes, kept or new; NULL without memory. Thread: any. */
+/* A block, kept or new, in which anything stands; NULL without memory. Thread: any. */
 void *spares_take(struct spares *s);
 /* Keeps a block, or frees it when there are enough. What must not stay in memory has been wiped.
  * NULL is fine. Thread: any. */
