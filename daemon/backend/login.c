@@ -23,9 +23,9 @@ struct login {
     struct back *back; /* NULL before the dialogue */
     struct resolver_query *query;
     struct loop_timer timer;
-    struct loop_deferred later; /* the start, the callback or the end */
-    bool is_unheard;            /* connecting by conn_connect_unheard */
-    struct buf in, message;
+    struct loop_deferred later;  /* the start, the callback or the end */
+    bool is_unheard;             /* connecting by conn_connect_unheard */
+    struct buf in, out, message; /* out: of one step at a time; may hold credentials */
     struct addr addrs[LOGIN_ADDRESSES_MAX];
     size_t n_addrs, next_addr;
     struct login_outcome outcome;
@@ -48,6 +48,7 @@ static void login_free(struct login *l)
     if (l->back)
         l->spec.proto->back_free(l->back);
     buf_fini(&l->in);
+    buf_wipe(&l->out);
     buf_fini(&l->message);
     free(l);
 }
@@ -87,6 +88,7 @@ static void login_begin_again(struct login *l)
     conn_close(l->spec.conn);
     l->spec.proto->back_free(STEAL(l->back));
     buf_clear(&l->in);
+    buf_clear(&l->out);
     l->n_addrs = l->next_addr = 0;
     l->is_resumed = false;
     l->phase = LOGIN_RESOLVE;
@@ -226,11 +228,10 @@ static void login_secure(struct login *l)
 }
 
 /* What the protocol said after bytes of the server, or after TLS. */
-static void login_follow(struct login *l, enum back_result result, enum login_speaker who,
-                         struct buf *out)
+static void login_follow(struct login *l, enum back_result result, enum login_speaker who)
 {
     struct back *b = l->back;
-    int err = result == BACK_FAILED ? 0 : login_send(l, who, out);
+    int err = result == BACK_FAILED ? 0 : login_send(l, who, &l->out);
     if (err < 0) {
         login_fail(l, BACK_FAIL_CLOSED, b->step, err);
     } else if (result == BACK_FAILED) {
@@ -250,15 +251,14 @@ static void login_follow(struct login *l, enum back_result result, enum login_sp
 
 static void login_feed(struct login *l)
 {
-    AUTO_SECRET_BUF out = BUF_INIT;
     size_t consumed = 1;
     while (l->phase == LOGIN_DIALOGUE && l->in.len > 0 && consumed > 0) {
         /* As what the next bytes to the server count. */
         enum login_speaker who = l->back->were_credentials_sent ? LOGIN_PROXY_SECRET : LOGIN_PROXY;
-        enum back_result r = l->spec.proto->back_feed(l->back, buf_str(&l->in), &consumed, &out);
+        enum back_result r = l->spec.proto->back_feed(l->back, buf_str(&l->in), &consumed, &l->out);
         login_hear(l, LOGIN_SERVER, str_head(buf_str(&l->in), consumed));
         buf_consume(&l->in, consumed);
-        login_follow(l, r, who, &out);
+        login_follow(l, r, who);
     }
     bool is_endless = l->in.len > LOGIN_INPUT_MAX || l->spec.conn->in_bytes > LOGIN_HEARD_MAX;
     if (l->phase == LOGIN_DIALOGUE && is_endless)
@@ -333,7 +333,6 @@ static void on_readable(struct conn *c)
 static void on_secured(struct conn *c, int err)
 {
     struct login *l = c->owner;
-    AUTO_SECRET_BUF out = BUF_INIT;
     if (l->phase == LOGIN_OVER)
         return;
     if (err < 0) {
@@ -345,7 +344,7 @@ static void on_secured(struct conn *c, int err)
     } else {
         l->phase = LOGIN_DIALOGUE;
         if (login_tell(l, "login"))
-            login_follow(l, l->spec.proto->back_tls_started(l->back, &out), LOGIN_PROXY, &out);
+            login_follow(l, l->spec.proto->back_tls_started(l->back, &l->out), LOGIN_PROXY);
     }
 }
 
@@ -521,9 +520,8 @@ int login_start(const struct login_spec *spec, struct login **ret)
 static void on_resume(struct loop_deferred *d)
 {
     struct login *l = LIST_ITEM(d, struct login, later);
-    AUTO_SECRET_BUF out = BUF_INIT;
     if (login_tell(l, "login"))
-        login_follow(l, l->spec.proto->back_resume(l->back, &out), LOGIN_PROXY, &out);
+        login_follow(l, l->spec.proto->back_resume(l->back, &l->out), LOGIN_PROXY);
 }
 
 int login_resume(struct login *l, const struct login_spec *spec)

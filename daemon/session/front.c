@@ -10,7 +10,8 @@
 /* No command is understood while this much of the answers to earlier ones is unsent: a client that
  * asks and never reads waits for itself. */
 #define FRONT_UNSENT_MAX 4096
-#define FRONT_COMMANDS 32 /* understood in one visit; the others have their turn then */
+#define FRONT_KEPT_BYTES 512 /* of input buffers, between two commands */
+#define FRONT_COMMANDS 32    /* understood in one visit; the others have their turn then */
 
 static const struct conn_ops front_ops;
 
@@ -454,6 +455,17 @@ static bool front_steps(struct session *s)
     return s->is_ended || !s->pre || s->pre->in.len == 0;
 }
 
+/* What was understood may be a secret. A usual buffer stays for the next command. */
+static void front_forget_input(struct buf *in)
+{
+    if (in->cap > FRONT_KEPT_BYTES) {
+        buf_wipe(in);
+    } else if (in->data) {
+        explicit_bzero(in->data, in->cap);
+        buf_clear(in);
+    }
+}
+
 /* Answers can end a wait at once and come back here: the outer call goes on then. */
 void front_pump(struct session *s)
 {
@@ -474,7 +486,7 @@ void front_pump(struct session *s)
         return;
     }
     if (s->pre->in.len == 0)
-        buf_wipe(&s->pre->in);
+        front_forget_input(&s->pre->in);
     if (s->pre->is_client_eof && front_is_listening(s) && front_has_room(s) && is_done)
         session_end(s, SESSION_END_CLIENT_CLOSED);
     else
