@@ -106,8 +106,6 @@ static enum back_result smtp_flush(struct smtp_back *b, struct buf *out)
     }
     if (b->n_steps == 0)
         return BACK_DONE;
-    if (b->script.len == 0)
-        buf_wipe(&b->script);
     b->head.step = smtp_steps[b->steps[0]].name;
     return BACK_NEED_MORE;
 }
@@ -332,7 +330,8 @@ static int smtp_encode_message(struct smtp_back *b, bool is_initial, struct buf 
 
 static enum back_result smtp_begin_auth(struct smtp_back *b, struct buf *out)
 {
-    AUTO_SECRET_BUF line = BUF_INIT;
+    struct buf *line = &b->script;
+    size_t start = line->len;
     b->head.step = smtp_steps[SMTP_STEP_AUTH].name;
     unsigned offered = b->mechanisms;
     if (offered == 0 && b->head.env->is_auth_forced)
@@ -343,20 +342,20 @@ static enum back_result smtp_begin_auth(struct smtp_back *b, struct buf *out)
                          back_sasl_has_secret(b->head.env)
                              ? "the server offers no suitable mechanism"
                              : "there is no password to log in with");
-    if (BUF_APPEND(&line, "AUTH ", sasl_name(b->mech)) < 0)
+    if (BUF_APPEND(line, "AUTH ", sasl_name(b->mech)) < 0)
         return smtp_nomem(b);
-    size_t bare = line.len;
+    size_t bare = line->len;
     /* LOGIN has prompts for both of its messages, RFC 4954 limits the line of the others. */
     if (b->mech != SASL_LOGIN) {
-        if (buf_append_char(&line, ' ') < 0 || smtp_encode_message(b, true, &line) < 0)
+        if (buf_append_char(line, ' ') < 0 || smtp_encode_message(b, true, line) < 0)
             return smtp_nomem(b);
-        if (line.len > SMTP_COMMAND_MAX) {
-            line.len = bare;
+        if (line->len - start > SMTP_COMMAND_MAX) {
+            line->len = bare;
             b->message = 0;
         }
     }
     b->head.were_credentials_sent = true;
-    if (smtp_queue(b, SMTP_STEP_AUTH, "", buf_str(&line)) < 0)
+    if (smtp_end_command(b, SMTP_STEP_AUTH, start) < 0)
         return smtp_nomem(b);
     return smtp_flush(b, out);
 }
