@@ -15,7 +15,7 @@
 #include "sandbox/sandbox.h"
 #include "session/admin/query.h"
 
-#define WORKER_NOTES_KEPT 64 /* of some 700 bytes: the control thread reads several at once */
+#define WORKER_NOTES_KEPT 16 /* of some 700 bytes: the control thread reads several at once */
 
 /* ---- notes for the control thread ---- */
 
