@@ -2,6 +2,7 @@
 /* fleet list, show, leave, join (check: fleet_check.c). */
 #include "fleet/fleet.h"
 
+#include "fleet/fleet_run.h"
 #include "fleet/fleet_users.h"
 
 #include "rpc/handlers.h"
@@ -112,6 +113,14 @@ static void row_put_link(json_t *row, const struct fleet *f, uint64_t now_ms)
     request_set_number(row, "schema", fleet_nodes(f)->schema);
 }
 
+static void row_put_commands(json_t *row, const struct fleet_runs *runs)
+{
+    struct fleet_runs_facts commands;
+    fleet_runs_look(runs, &commands);
+    request_put_number(row, "commands_waiting", commands.n_queued);
+    request_put_number(row, "commands_kept", commands.n_kept);
+}
+
 static void row_put_users(json_t *row, const struct fleet_users *u)
 {
     struct fleet_users_facts users;
@@ -154,6 +163,7 @@ void command_fleet_show(struct request *r)
     request_set_text(row, "fleet", fleet_name(f));
     if (n == &own) {
         row_put_link(row, f, loop_now_ms(r->rpc->loop));
+        row_put_commands(row, request_control(r)->fleet_runs);
         row_put_users(row, request_control(r)->fleet_users);
     }
     request_answer(r, row);

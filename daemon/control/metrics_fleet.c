@@ -7,6 +7,7 @@
 #include "fleet/fleet_health.h"
 #include "fleet/fleet_limits.h"
 #include "fleet/fleet_live.h"
+#include "fleet/fleet_run.h"
 #include "runtime/state.h"
 
 /* What the parts say of themselves; zeros where there is no such part. */
@@ -16,6 +17,7 @@ struct fleet_features {
     struct fleet_limits_facts limits;
     struct fleet_health_facts health;
     struct fleet_live_facts live;
+    struct fleet_runs_facts commands;
 };
 
 static uint64_t pins_count(const struct pins_shared *p, enum pin_count which)
@@ -121,6 +123,10 @@ static void metrics_shared(struct exposition *e, const struct fleet_features *f)
          "Those of other nodes that count here, too.", f->limits.n_heard},
         {"mailproxy_fleet_near_limit_left_out", "gauge", "Those that were too many.",
          f->limits.n_left_out},
+        {"mailproxy_fleet_commands_waiting", "gauge",
+         "Commands for the fleet that its store does not have yet.", f->commands.n_queued},
+        {"mailproxy_fleet_commands_kept", "gauge", "Commands that not all nodes have taken yet.",
+         f->commands.n_kept},
         {"mailproxy_fleet_checks_taken_total", "counter",
          "Checks of backends that another node made for this one.", f->health.taken},
         {"mailproxy_fleet_streams", "gauge", "Streams that go to other nodes.", f->live.n_fed},
@@ -140,6 +146,8 @@ void metrics_fleet(struct exposition *e, const struct control *c)
         fleet_bans_look(c->fleet_bans, &f.bans);
     if (c->fleet_limits)
         fleet_limits_look(c->fleet_limits, &f.limits);
+    if (c->fleet_runs)
+        fleet_runs_look(c->fleet_runs, &f.commands);
     if (c->fleet_health)
         fleet_health_look(c->fleet_health, &f.health);
     if (c->fleet_live)

@@ -18,6 +18,7 @@ struct execution {
     struct fleet_runs *runs;
     char id[RUN_ID_MAX];
     char *reply;       /* the inbox of who asked */
+    json_int_t number; /* of the command, which was taken */
     char *answer;      /* NULL: it runs */
     uint64_t said_ms;  /* when who asked was told something last */
     uint64_t ended_ms; /* when it was answered */
@@ -26,12 +27,13 @@ struct execution {
 
 /* ---- answers ---- */
 
-/* answer NULL: it has begun, or runs still. cb as in redis_call, may be NULL. */
-static int answer_send(struct fleet_runs *f, const char *id, const char *reply, const char *answer,
-                       redis_fn *cb, void *arg)
+/* number: of the command that was taken. answer NULL: it has begun, or runs still. cb as in
+ * redis_call, may be NULL. */
+static int answer_send(struct fleet_runs *f, const char *id, const char *reply, json_int_t number,
+                       const char *answer, redis_fn *cb, void *arg)
 {
-    json_t *m =
-        json_pack("{s:s, s:s, s:s}", "id", id, "from", f->node, "holder", fleet_holder(f->fleet));
+    json_t *m = json_pack("{s:s, s:s, s:s, s:I}", "id", id, "from", f->node, "holder",
+                          fleet_holder(f->fleet), "number", number);
     if (m && answer)
         request_set_text(m, "answer", answer);
     int err = m ? fleet_stream_send(fleet_redis(f->fleet), f->secret, reply, m, INBOX_LIFETIME_MS,
@@ -46,6 +48,11 @@ static void answer_lost(const char *id, int err)
     LOG_EVENT(LOG_LEVEL_WARN, "fleet-answer-lost", KV_STR("id", id), KV_ERR("error", err));
 }
 
+static json_int_t message_number(const json_t *m)
+{
+    return json_integer_value(json_object_get(m, "number"));
+}
+
 static void answer_error(struct fleet_runs *f, const json_t *m, int err, const char *why)
 {
     const char *id = json_string_value(json_object_get(m, "id"));
@@ -55,7 +62,7 @@ static void answer_error(struct fleet_runs *f, const json_t *m, int err, const c
     f->refused++;
     LOG_EVENT(LOG_LEVEL_WARN, "fleet-command-refused", KV_STR("id", id), KV_STR("node", from),
               KV_STR("reason", why));
-    int sent = answer ? answer_send(f, id, reply, answer, NULL, NULL) : -ERR_NOMEM;
+    int sent = answer ? answer_send(f, id, reply, message_number(m), answer, NULL, NULL) : -ERR_NOMEM;
     if (sent < 0) /* who asked says that this node did not answer */
         answer_lost(id, sent);
 }
@@ -82,7 +89,8 @@ static void execution_say(struct execution *x)
 {
     bool is_over = x->answer;
     x->said_ms = loop_now_ms(x->runs->loop);
-    int err = answer_send(x->runs, x->id, x->reply, x->answer, is_over ? on_said : NULL, x);
+    int err = answer_send(x->runs, x->id, x->reply, x->number, x->answer,
+                          is_over ? on_said : NULL, x);
     x->is_sending = is_over && err == 0;
 }
 
@@ -174,7 +182,7 @@ static void execute_start(struct fleet_runs *f, const json_t *m, const struct co
         (void)str_copy(peer.user, sizeof(peer.user), str_of(user));
     else
         (void)snprintf(peer.user, sizeof(peer.user), "%.30s@%.30s", user ? user : "?", from);
-    *x = (struct execution){.runs = f, .reply = copy};
+    *x = (struct execution){.runs = f, .reply = copy, .number = message_number(m)};
     (void)str_copy(x->id, sizeof(x->id), str_of(id));
     list_add_tail(&f->executions, &x->link);
     f->taken++;
@@ -214,14 +222,62 @@ static bool execute_is_whole(const json_t *m)
             json_is_string(json_object_get(m, "reply")));
 }
 
+/* Each is taken once. One that is to hold is sent again until this node has said that it took it;
+ * while one before it is missed it is not taken, so that it comes again behind that one.
+ * -ERR_EXISTS: taken before; -ERR_NOT_FOUND: one before it is missed; -ERR_TOO_MANY, -ERR_NOMEM. */
+static int execute_take(struct fleet_runs *f, const json_t *m, bool is_later)
+{
+    const char *from = json_string_value(json_object_get(m, "from"));
+    json_int_t prev = json_integer_value(json_object_get(m, "prev"));
+    const json_t *nodes = json_object_get(m, "for");
+    json_int_t last = json_integer_value(json_object_get(f->kept, from));
+    if (is_later && prev > last && message_number(m) > last && nodes &&
+        execute_is_named(f, nodes)) {
+        LOG_EVENT(LOG_LEVEL_NOTICE, "fleet-command-missed", KV_STR("node", from),
+                  KV_U64("number", (uint64_t)prev));
+        return -ERR_NOT_FOUND;
+    }
+    int err = fleet_message_take(is_later ? f->kept : f->seen, from, (uint64_t)message_number(m));
+    if (err == -ERR_EXISTS && json_object_get(m, "again"))
+        (void)answer_send(f, json_string_value(json_object_get(m, "id")),
+                          json_string_value(json_object_get(m, "reply")), message_number(m), NULL,
+                          NULL, NULL);
+    else if (err < 0)
+        f->refused++;
+    return err;
+}
+
+static void execute_once_more(void *arg, const json_t *m)
+{
+    struct fleet_runs *f = arg;
+    const struct command *c = commands_find_method(json_string_value(json_object_get(m, "method")));
+    if (c)
+        execute_start(f, m, c);
+}
+
+/* Runs what is for this node. at: its position, or where it was before the store lost it. */
+static void execute_run(struct fleet_runs *f, const char *position, const json_t *m)
+{
+    const char *was = json_string_value(json_object_get(m, "was"));
+    bool is_later = json_is_true(json_object_get(m, "later"));
+    int err;
+    const char *why;
+    const struct command *c = execute_find(f, position, m, &err, &why);
+    if (!c) {
+        answer_error(f, m, err, why);
+        return;
+    }
+    execute_start(f, m, c);
+    if (is_later && was)
+        fleet_order_behind(&f->order, was, m, execute_once_more, f);
+}
+
 void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m)
 {
     const char *from = json_string_value(json_object_get(m, "from"));
     const char *node = json_string_value(json_object_get(m, "node"));
-    const json_t *number = json_object_get(m, "number");
+    const char *was = json_string_value(json_object_get(m, "was"));
     bool is_later = json_is_true(json_object_get(m, "later"));
-    int err;
-    const char *why;
     if (!f->is_retired) {
         (void)str_copy(f->position, sizeof(f->position), str_of(position));
         fleet_position_changed(f);
@@ -231,33 +287,27 @@ void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m)
         return;
     }
     bool is_own = strcmp(from, f->node) == 0;
-    json_int_t n = json_integer_value(number);
+    json_int_t n = message_number(m);
     if (is_own && n > 0 && (uint64_t)n > f->number) /* its clock was set back */
         f->number = (uint64_t)n;
-    bool has_run = is_own && fleet_queue_came(f, (uint64_t)json_integer_value(number));
-    if (f->is_retired)
+    bool has_run = is_own && fleet_queue_came(f, (uint64_t)message_number(m), position);
+    if (f->is_retired || execute_take(f, m, is_later) < 0)
         return;
-    err = fleet_message_take(f->seen, from, (uint64_t)json_integer_value(number));
-    if (err < 0) {
-        f->refused++;
-        return;
-    }
+    bool is_mine = !node || strcmp(node, f->node) == 0;
     if (is_own && (has_run || !is_later || node ||
                    fleet_run_own_came(f, json_string_value(json_object_get(m, "id")))))
-        return; /* it was run when it was asked, or is now */
-    if ((node && strcmp(node, f->node) != 0) || !execute_is_named(f, json_object_get(m, "nodes")))
-        return;
-    if (json_object_get(m, "gather")) {
-        fleet_gather_decided(f, m);
-        return;
+        is_mine = false; /* it was run when it was asked, or is now */
+    if (is_mine && execute_is_named(f, json_object_get(m, "nodes"))) {
+        if (json_object_get(m, "gather"))
+            fleet_gather_decided(f, m);
+        else {
+            if (is_later && !is_own)
+                fleet_queue_other_came(f, m);
+            execute_run(f, position, m);
+        }
     }
-    const struct command *c = execute_find(f, position, m, &err, &why);
-    if (c && is_later && !is_own)
-        fleet_queue_other_came(f, m);
-    if (c)
-        execute_start(f, m, c);
-    else
-        answer_error(f, m, err, why);
+    if (is_later && (is_own || is_mine))
+        fleet_order_note(&f->order, was ? was : position, m);
 }
 
 void fleet_execute_init(struct fleet_runs *f)

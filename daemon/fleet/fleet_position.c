@@ -27,13 +27,16 @@ static bool position_load_row(void *arg, const char *kind, const char *name, con
         return true;
     json_t *v = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
     const char *position = json_string_value(json_object_get(v, "position"));
-    json_t *seen = json_object_get(v, "seen");
+    json_t *seen = json_object_get(v, "seen"), *kept = json_object_get(v, "kept");
     if (position && json_is_object(seen)) {
         (void)str_copy(f->position, sizeof(f->position), str_of(position));
         json_decref(f->seen);
+        json_decref(f->kept);
         f->seen = json_incref(seen);
-        const json_t *own = json_object_get(seen, f->node);
-        f->number = (uint64_t)json_integer_value(own); /* also where the clock was set back */
+        f->kept = json_is_object(kept) ? json_incref(kept) : json_copy(seen);
+        json_int_t own = json_integer_value(json_object_get(seen, f->node));
+        json_int_t own_kept = json_integer_value(json_object_get(f->kept, f->node));
+        f->number = (uint64_t)(own > own_kept ? own : own_kept); /* where the clock was set back */
     }
     json_decref(v);
     return false;
@@ -71,7 +74,8 @@ static void position_fini(struct work *w)
 
 static char *position_text(const struct fleet_runs *f)
 {
-    json_t *v = json_pack("{s:s, s:O}", "position", f->position, "seen", f->seen);
+    json_t *v =
+        json_pack("{s:s, s:O, s:O}", "position", f->position, "seen", f->seen, "kept", f->kept);
     char *json = v ? json_dumps(v, JSON_COMPACT) : NULL;
     json_decref(v);
     return json;

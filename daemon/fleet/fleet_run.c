@@ -252,12 +252,12 @@ void fleet_run_answered(struct fleet_runs *f, const json_t *m)
 
 /* ---- sending ---- */
 
-/* What could not be sent. Where the store is away, what is to hold was kept, and is sent later;
- * what it refused, or did not answer, is not, and nobody is promised it. */
+/* What could not be sent. Where the store is away, or did not answer, what is to hold was kept, and
+ * is sent later; what it refused is not, and nobody is promised it. */
 static void on_sent(void *arg, const struct redis_result *r)
 {
     struct run *run = arg;
-    run->is_lost = r->err < 0 && r->err != -ERR_UNREACHABLE;
+    run->is_lost = r->err < 0 && !fleet_queue_keeps(r->err);
     for (size_t i = 0; r->err < 0 && i < run->n_parts; i++) {
         if (run->parts[i].is_own)
             continue;

@@ -35,5 +35,6 @@ struct fleet_runs_facts {
         refused;      /* commands; refused: forged, repeated, too old or not permitted */
     size_t n_waiting; /* that nodes have not answered yet */
     size_t n_queued;  /* that wait for the store */
+    size_t n_kept;    /* that it has, and not all nodes have taken */
 };
 void fleet_runs_look(const struct fleet_runs *f, struct fleet_runs_facts *ret);

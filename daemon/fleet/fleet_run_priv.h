@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "fleet/fleet.h"
 #include "fleet/fleet_message.h"
+#include "fleet/fleet_order.h"
 #include "fleet/fleet_run.h"
 #include "rpc/rpc.h"
 
@@ -27,14 +28,19 @@ struct fleet_runs {
     struct list gathers;    /* struct gather */
     struct loop_timer tick, save, execute_tick;
     uint64_t number;         /* of the last message sent */
-    struct list queue;       /* struct queued: commands that wait for the store */
-    struct loop_timer retry; /* of those that it refused */
-    size_t n_queued, queued_bytes;
+    struct list queue;       /* struct queued: commands that not all nodes have taken */
+    struct loop_timer retry; /* of those that the store refused */
+    struct loop_timer look;  /* for those that it lost */
+    uint64_t heard_ms;       /* when a node last took one; monotonic */
+    uint64_t again_ms;       /* so long after it they are sent again */
+    size_t n_queue, queued_bytes;
+    struct fleet_order order;
     uint64_t sent, taken, refused;
 
     /* How far the commands were taken; written to this node's store now and then. */
     char position[RUN_POSITION_MAX];
-    json_t *seen; /* see fleet_message_take */
+    json_t *seen; /* see fleet_message_take: of messages for that moment */
+    json_t *kept; /* the same of those that nodes take later, too */
     bool is_saving, is_dirty;
     bool is_retired; /* the engine that serves takes the commands, and knows how far */
 };
@@ -61,8 +67,8 @@ bool fleet_run_has_engine(const struct fleet_runs *f, const char *holder);
 json_t *fleet_command_message(struct fleet_runs *f, const char *id, const struct peer *peer,
                               const char *method, json_t *params, bool is_later);
 /* Sends it (borrowed; NULL is -ERR_NOMEM), behind what waits; one that nodes may take later is kept
- * until the store is there. cb as in redis_call; -ERR_UNREACHABLE: it is kept, -ERR_STORE and the
- * like: only as long as this engine lives. -ERR_x. */
+ * until they have. cb as in redis_call; where fleet_queue_keeps its error it is kept all the same.
+ * -ERR_x. */
 int fleet_send_command(struct fleet_runs *f, json_t *m, bool is_later, redis_fn *cb,
                        void *arg) NODISCARD;
 /* A message for all others, which are there or not. m: borrowed; what every message says is added.
@@ -85,16 +91,27 @@ void fleet_queue_init(struct fleet_runs *f);
 int fleet_queue_load(struct fleet_runs *f) NODISCARD;
 /* What the store of this node does not have yet is written, at the end. Blocking. */
 void fleet_queue_fini(struct fleet_runs *f);
-/* A command waits for the store; m: a reference is taken. cb: as of fleet_send_command, later; may
- * be NULL. -ERR_TOO_MANY, -ERR_NOMEM: it does not. */
+/* A command is kept, and sent when it can be; m: a reference is taken, and "for" of it has the
+ * nodes that are to take it. cb: as of fleet_send_command, later; may be NULL. -ERR_TOO_MANY,
+ * -ERR_TOO_LONG, -ERR_NOMEM: it is not. */
 int fleet_queue_add(struct fleet_runs *f, json_t *m, redis_fn *cb, void *arg) NODISCARD;
+/* A command that the store did not take for this reason is kept, and sent again. */
+bool fleet_queue_keeps(int err);
 /* What waits goes out in its order. */
 void fleet_runs_flush(struct fleet_runs *f);
+/* All that nodes may lack is sent again: the store's data is another. */
+void fleet_queue_again(struct fleet_runs *f);
+/* Nodes have come or gone, or take what they have missed: who lacks one has time to take it. */
+void fleet_queue_patience(struct fleet_runs *f);
+/* A node has taken the command of this number. */
+void fleet_queue_taken(struct fleet_runs *f, const char *node, uint64_t number);
+/* How many wait for the store, and how many it has that not all nodes have taken. */
+void fleet_queue_look(const struct fleet_runs *f, size_t *ret_waiting, size_t *ret_kept);
 /* A command of this id has been run here. */
 void fleet_queue_ran(struct fleet_runs *f, const char *id);
-/* A message of this node has come back from the store: it waits no more. True: it was one that
- * waited, has been run here, and holds as it was. */
-bool fleet_queue_came(struct fleet_runs *f, uint64_t number);
+/* A message of this node has come back from the store, where it has this position. True: it has
+ * been run here before, and holds as it was. */
+bool fleet_queue_came(struct fleet_runs *f, uint64_t number, const char *position);
 /* A command of another node is run here: those of this node that are about the same come after it
  * for all nodes, so that they are run again. */
 void fleet_queue_other_came(struct fleet_runs *f, const json_t *m);

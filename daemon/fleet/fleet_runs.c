@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Commands of a fleet as a whole: their beginning, what is heard of them, their end. */
+#include <hiredis/hiredis.h>
+
 #include "fleet/fleet_run_priv.h"
 #include "runtime/state.h"
 
@@ -7,24 +9,47 @@
 static void on_nodes(struct fleet_watch *w)
 {
     struct fleet_runs *f = CONTAINER_OF(w, struct fleet_runs, watch);
+    fleet_queue_patience(f);
     fleet_gather_check(f);
     fleet_run_check(f);
+}
+
+/* [[position, ...]], or nothing: the last command in the store. Where it is before the one that was
+ * taken last here the store has lost some, and those to come may be before it, too. */
+static void on_last(void *arg, const struct redis_result *r)
+{
+    struct fleet_runs *f = arg;
+    const redisReply *entry = NULL;
+    if (r->err < 0 || r->reply->type != REDIS_REPLY_ARRAY)
+        return;
+    if (r->reply->elements > 0 && r->reply->element[0]->type == REDIS_REPLY_ARRAY &&
+        r->reply->element[0]->elements > 0)
+        entry = r->reply->element[0]->element[0];
+    if (entry &&
+        (entry->type != REDIS_REPLY_STRING || !fleet_order_is_behind(f->position, entry->str)))
+        return;
+    fleet_stream_rewind(f->stream);
 }
 
 static void on_back(struct fleet_watch *w, bool is_other)
 {
     struct fleet_runs *f = CONTAINER_OF(w, struct fleet_runs, watch);
-    if (is_other)
+    const struct str last[] = {STR("XREVRANGE"), str_of(f->commands), STR("+"),
+                               STR("-"),         STR("COUNT"),        STR("1")};
+    if (is_other) {
         fleet_stream_rewind(f->stream);
+        fleet_queue_again(f);
+        return;
+    }
+    (void)!redis_call(fleet_redis(f->fleet), last, ARRAY_LEN(last), 0, on_last, f, NULL);
     fleet_runs_flush(f);
 }
 
 void fleet_runs_look(const struct fleet_runs *f, struct fleet_runs_facts *ret)
 {
-    *ret = (struct fleet_runs_facts){.sent = f->sent,
-                                     .taken = f->taken,
-                                     .refused = f->refused + fleet_stream_forged(f->stream),
-                                     .n_queued = f->n_queued};
+    *ret = (struct fleet_runs_facts){
+        .sent = f->sent, .taken = f->taken, .refused = f->refused + fleet_stream_forged(f->stream)};
+    fleet_queue_look(f, &ret->n_queued, &ret->n_kept);
     LIST_FOREACH (it, &f->runs)
         ret->n_waiting++;
 }
@@ -38,10 +63,15 @@ static void on_answer(void *arg, const char *position, const json_t *m)
 {
     struct fleet_runs *f = arg;
     (void)position;
-    if (json_object_get(m, "gather"))
+    const char *from = json_string_value(json_object_get(m, "from"));
+    const json_t *number = json_object_get(m, "number");
+    if (json_object_get(m, "gather")) {
         fleet_gather_heard(f, m);
-    else
-        fleet_run_answered(f, m);
+        return;
+    }
+    if (from && json_integer_value(number) > 0)
+        fleet_queue_taken(f, from, (uint64_t)json_integer_value(number));
+    fleet_run_answered(f, m);
 }
 
 struct fleet_stream *fleet_runs_stream(const struct fleet_runs *f)
@@ -62,15 +92,17 @@ int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret)
                              .node = str_dup_c(spec->node),
                              .commands = str_printf("%scmd", prefix),
                              .inbox = str_printf("%sin:%s", prefix, fleet_holder(spec->fleet)),
-                             .seen = json_object()};
+                             .seen = json_object(),
+                             .kept = json_object()};
     memcpy(f->secret, spec->secret, sizeof(f->secret));
     list_init(&f->gathers);
     fleet_execute_init(f);
     fleet_run_init(f);
     fleet_position_init(f);
     fleet_queue_init(f);
+    fleet_order_init(&f->order);
     list_init(&f->watch.link);
-    bool is_whole = f->node && f->commands && f->inbox && f->seen;
+    bool is_whole = f->node && f->commands && f->inbox && f->seen && f->kept;
     int err = is_whole ? fleet_position_load(f) : -ERR_NOMEM;
     if (err == 0)
         err = fleet_queue_load(f);
@@ -108,7 +140,9 @@ void fleet_runs_free(struct fleet_runs *f)
     fleet_position_fini(f);
     fleet_queue_fini(f);
     fleet_execute_fini(f);
+    fleet_order_fini(&f->order);
     json_decref(f->seen);
+    json_decref(f->kept);
     free(f->node);
     free(f->commands);
     free(f->inbox);

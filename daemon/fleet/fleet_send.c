@@ -66,14 +66,30 @@ json_t *fleet_command_message(struct fleet_runs *f, const char *id, const struct
     return m;
 }
 
-/* Nodes take of each other only what is newer than all before: what waits goes first. */
+/* The nodes that are to take a command: that it names, or all others that are known. */
+static json_t *command_for(const struct fleet_runs *f, const json_t *m)
+{
+    const char *name = json_string_value(json_object_get(m, "node")), *other;
+    bool is_alive;
+    json_t *nodes = json_array();
+    for (size_t i = 0; nodes && fleet_run_other(f, i, &other, &is_alive); i++)
+        if (!name || strcmp(name, other) == 0)
+            (void)json_array_append_new(nodes, json_string(other));
+    return nodes;
+}
+
 int fleet_send_command(struct fleet_runs *f, json_t *m, bool is_later, redis_fn *cb, void *arg)
 {
     if (!m)
         return -ERR_NOMEM;
-    fleet_runs_flush(f);
-    int err = fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, cb, arg);
-    return err == -ERR_UNREACHABLE && is_later ? fleet_queue_add(f, m, cb, arg) : err;
+    if (!is_later) {
+        fleet_runs_flush(f);
+        return fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, cb, arg);
+    }
+    json_t *nodes = command_for(f, m);
+    if (!nodes || json_object_set_new(m, "for", nodes) < 0)
+        return -ERR_NOMEM;
+    return fleet_queue_add(f, m, cb, arg);
 }
 
 void fleet_run_send_all(struct fleet_runs *f, json_t *m)

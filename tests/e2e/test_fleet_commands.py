@@ -214,6 +214,87 @@ def test_what_comes_before(fleet, store):
     wait.until(lambda: len({state(p) for p in fleet}) == 1 and state(fleet[2]) != "active", "the same state everywhere", 30)
 
 
+def away(p):
+    """A node that dies, and is missed."""
+    p.die()
+    return p
+
+
+def forget(store):
+    store.cli("FLUSHALL")
+
+
+def restart(store):
+    store.restart()
+
+
+@pytest.mark.parametrize("lose", (forget, restart))
+def test_the_store_loses_commands(fleet, store, lose):
+    """What it had taken, and a node that was away had not read, is sent to it again, also by a node that was started anew; nobody does it twice."""
+    first, second, third = fleet
+    away(third)
+    on_all(first, "user", "lock", USERS[0], "--yes", "--reason", "theirs", status=PARTLY)
+    on_all(second, "ban", "add", "192.0.2.11", status=PARTLY)
+    wait.until(lambda: state(second) == "locked" and "192.0.2.11" in str(first.ctl("ban", "list")), "both commands at those that are there")
+    before = [commands(p).count("user.lock") for p in (first, second)]
+    second.process.stop(40)
+    lose(store)
+    second.start()
+    third.start()
+    wait.until(lambda: state(third) == "locked" and "192.0.2.11" in str(third.ctl("--allow-empty", "ban", "list")), "what the node missed")
+    wait.until(lambda: kept(first) == 0 and kept(second) == 0, "its word that it has it")
+    assert [commands(p).count("user.lock") for p in (first, second)] == before
+    on_all(first, "ban", "remove", "192.0.2.11")
+
+
+def kept(p):
+    return p.ctl("fleet", "show")["commands_kept"]
+
+
+def test_lost_and_overtaken(fleet, store):
+    """Two nodes send again what they said of a user, in whatever order: the last word is the same as before."""
+    first, second, third = fleet
+    away(third)
+    on_all(first, "user", "lock", USERS[0], "--yes", status=PARTLY)
+    on_all(second, "user", "unlock", USERS[0], status=PARTLY)
+    on_all(second, "user", "hold", USERS[1], status=PARTLY)
+    on_all(first, "user", "lock", USERS[1], "--yes", status=PARTLY)
+    wait.until(lambda: state(first, USERS[1]) == "locked" and state(second, USERS[1]) == "locked", "the same at both")
+    store.cli("FLUSHALL")
+    third.start()
+    wait.until(lambda: kept(first) == 0 and kept(second) == 0, "that it has all")
+    wait.until(lambda: [state(third, u) for u in USERS] == ["active", "locked"], "the last word")
+    assert [[state(p, u) for u in USERS] for p in fleet] == [["active", "locked"]] * 3
+
+
+def test_a_promotion_with_lost_writes(fleet, store):
+    """The data is the same, but for the last seconds: nothing says so, and commands come behind those that are missed."""
+    first, _, third = fleet
+    store.cli("SAVE")
+    away(third)
+    on_all(first, "user", "lock", USERS[0], "--yes", status=PARTLY)
+    store.restart()
+    os.unlink(os.path.join(store.folder, "dump.rdb"))
+    wait.until(lambda: "px2" in alive(first), "the others")
+    on_all(first, "user", "hold", USERS[1], status=PARTLY)
+    third.start()
+    wait.until(lambda: [state(third, u) for u in USERS] == ["locked", "held"], "both at the node that was away")
+
+
+def test_a_command_that_is_missed(fleet, store):
+    """A node that is there, and is told of what it has not, has it again; until then it takes nothing of what is behind it."""
+    first, _, third = fleet
+    away(third)
+    on_all(first, "user", "lock", USERS[0], "--yes", status=PARTLY)
+    wait.until(lambda: state(fleet[1]) == "locked", "the lock at the others")
+    store.cli("DEL", STREAM)
+    on_all(first, "user", "unlock", USERS[0], status=PARTLY)
+    third.start()
+    wait.until(lambda: kept(first) == 0, "its word that it has both")
+    assert [state(p) for p in fleet] == ["active"] * 3
+    assert third.whole_log().count("fleet-command-missed") >= 1
+
+
 def test_the_store_refuses(fleet, store):
     """What it did not take nobody is promised."""
     store.cli("CONFIG", "SET", "maxmemory", "1")
