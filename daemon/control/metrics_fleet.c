@@ -116,7 +116,7 @@ static void metrics_shared(struct exposition *e, const struct fleet_features *f)
         {"mailproxy_fleet_bans_taken_total", "counter",
          "Bans for failures that were taken over from other nodes.", f->bans.taken},
         {"mailproxy_fleet_bans_left_out_total", "counter",
-         "Bans that were too many at once to be told.", f->bans.left_out},
+         "Bans that were too many at once, and are told when there is room.", f->bans.left_out},
         {"mailproxy_fleet_near_limit", "gauge",
          "Addresses and users near a limit here, of which the other nodes know.", f->limits.n_told},
         {"mailproxy_fleet_near_limit_elsewhere", "gauge",

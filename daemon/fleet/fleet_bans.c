@@ -6,14 +6,14 @@
 
 #include "base/clock.h"
 #include "base/zalloc.h"
+#include "fleet/ban_queue.h"
 #include "runtime/rules/limiter.h"
 #include "runtime/state.h"
 
 #define BANS_PAUSE_MS 1000 /* between two messages */
 #define BANS_FIRST_MS 20   /* what comes together goes together */
 #define BANS_AT_ONCE 200   /* of a message */
-#define BANS_QUEUE_MAX 2000
-#define BANS_KEPT 1000 /* messages that the stream keeps */
+#define BANS_KEPT 1000     /* messages that the stream keeps */
 #define BANS_LIFETIME_MS (7 * 24 * 3600 * UINT64_C(1000))
 #define BANS_LIFTED_MAX 4096 /* that are remembered */
 #define BANS_SCHEMA 1
@@ -25,9 +25,7 @@ struct fleet_bans {
     struct loop *loop;
     char *key, *node;
     uint8_t secret[FLEET_SECRET_BYTES];
-    json_t *queue;        /* rows that wait for a message */
-    struct safe_iter own; /* bans of this node that are told again */
-    bool is_walking;
+    struct ban_queue queue; /* what waits for a message */
     struct loop_timer timer;
     bool is_due;
     uint64_t sent_ms, number;
@@ -48,24 +46,14 @@ static void bans_due(struct fleet_bans *b)
                    b->sent_ms && next > now + BANS_FIRST_MS ? next - now : BANS_FIRST_MS);
 }
 
-/* [subject, beginning, end]; of one that was lifted without an end. */
-static json_t *ban_row(const struct rule *r, bool is_lifted)
+static struct rules *bans_of(const struct fleet_bans *b)
 {
-    struct limit_target target;
-    char name[LIMIT_TARGET_TEXT_MAX];
-    rule_subject(r, &target);
-    limit_target_format(name, &target);
-    return is_lifted
-               ? json_pack("[s, I]", name, (json_int_t)r->created_ms)
-               : json_pack("[s, I, I]", name, (json_int_t)r->created_ms, (json_int_t)r->until_ms);
+    return &limiter_limits(b->control->limiter)->bans;
 }
 
 static void bans_queue(struct fleet_bans *b, const struct rule *r, bool is_lifted)
 {
-    if (json_array_size(b->queue) >= BANS_QUEUE_MAX)
-        b->facts.left_out++;
-    else
-        (void)json_array_append_new(b->queue, ban_row(r, is_lifted));
+    ban_queue_add(&b->queue, r, is_lifted);
     bans_due(b);
 }
 
@@ -100,27 +88,6 @@ static void on_sent(void *arg, const struct redis_result *r)
     b->facts.failed_open += r->err < 0;
 }
 
-/* What waits, and of those that are told again as many as there is room for. */
-static json_t *bans_rows(struct fleet_bans *b)
-{
-    json_t *rows = json_array();
-    while (rows && json_array_size(b->queue) > 0 && json_array_size(rows) < BANS_AT_ONCE) {
-        (void)json_array_append(rows, json_array_get(b->queue, 0));
-        (void)json_array_remove(b->queue, 0);
-    }
-    while (rows && b->is_walking && json_array_size(rows) < BANS_AT_ONCE) {
-        const struct list *it = safe_iter_next(&b->own);
-        const struct rule *r = it ? LIST_ITEM(it, struct rule, link) : NULL;
-        if (r && r->is_automatic && !r->by)
-            (void)json_array_append_new(rows, ban_row(r, false));
-        if (!r) {
-            safe_iter_end(&b->own);
-            b->is_walking = false;
-        }
-    }
-    return rows;
-}
-
 static void on_timer(struct loop_timer *t)
 {
     struct fleet_bans *b = CONTAINER_OF(t, struct fleet_bans, timer);
@@ -132,7 +99,7 @@ static void on_timer(struct loop_timer *t)
     b->is_due = false;
     if (!redis_is_up(to.writer))
         return; /* it comes back, and all is told again */
-    json_t *rows = bans_rows(b);
+    json_t *rows = ban_queue_take(&b->queue, bans_of(b), BANS_AT_ONCE);
     size_t n = json_array_size(rows);
     b->number = fleet_message_number(b->number, clock_wall_ms());
     json_t *m = n > 0 ? json_pack("{s:i, s:s, s:I, s:O}", "schema", BANS_SCHEMA, "from", b->node,
@@ -145,7 +112,7 @@ static void on_timer(struct loop_timer *t)
         b->facts.failed_open += n > 0;
     json_decref(m);
     json_decref(rows);
-    if (json_array_size(b->queue) > 0 || b->is_walking)
+    if (ban_queue_has_more(&b->queue))
         bans_due(b);
 }
 
@@ -153,12 +120,8 @@ static void on_timer(struct loop_timer *t)
 static void on_back(struct fleet_watch *w, bool is_other)
 {
     struct fleet_bans *b = CONTAINER_OF(w, struct fleet_bans, watch);
-    struct rules *bans = &limiter_limits(b->control->limiter)->bans;
     (void)is_other;
-    if (b->is_walking)
-        safe_iter_end(&b->own);
-    safe_iter_begin(&b->own, &bans->walks, &bans->all);
-    b->is_walking = true;
+    ban_queue_again(&b->queue, bans_of(b));
     bans_due(b);
 }
 
@@ -209,6 +172,7 @@ static void on_heard(void *arg, const char *position, const json_t *m)
 void fleet_bans_look(const struct fleet_bans *b, struct fleet_bans_facts *ret)
 {
     *ret = b->facts;
+    ret->left_out = b->queue.left_out;
 }
 
 /* ---- life ---- */
@@ -225,14 +189,13 @@ int fleet_bans_new(const struct fleet_bans_spec *spec, struct fleet_bans **ret)
     b->loop = spec->control->host->loop;
     b->key = str_printf("%sbans", fleet_prefix(spec->fleet));
     b->node = str_dup_c(spec->node);
-    b->queue = json_array();
     b->seen = json_object();
     b->lifted = json_object();
     memcpy(b->secret, spec->secret, sizeof(b->secret));
     loop_timer_init(&b->timer, on_timer);
     const struct fleet_stream_source source = {
         .key = b->key, .position = "0", .heard = on_heard, .arg = b};
-    bool is_whole = b->key && b->node && b->queue && b->seen && b->lifted;
+    bool is_whole = ban_queue_init(&b->queue) == 0 && b->key && b->node && b->seen && b->lifted;
     int err = is_whole ? fleet_stream_add(spec->stream, &source) : -ERR_NOMEM;
     if (err < 0) {
         fleet_bans_free(b);
@@ -249,9 +212,7 @@ void fleet_bans_free(struct fleet_bans *b)
         return;
     list_del(&b->watch.link);
     loop_timer_cancel(b->loop, &b->timer);
-    if (b->is_walking)
-        safe_iter_end(&b->own);
-    json_decref(b->queue);
+    ban_queue_fini(&b->queue);
     json_decref(b->seen);
     json_decref(b->lifted);
     explicit_bzero(b->secret, sizeof(b->secret));

@@ -28,7 +28,7 @@ void fleet_bans_lifted(struct fleet_bans *b, const struct rule *ban);
 
 struct fleet_bans_facts {
     uint64_t told, taken; /* bans: to the others, of the others */
-    uint64_t left_out;    /* that were too many to be told */
+    uint64_t left_out;    /* that were too many to be told at once, and are later */
     uint64_t failed_open; /* that the store did not take */
 };
 void fleet_bans_look(const struct fleet_bans *b, struct fleet_bans_facts *ret);
