@@ -12,6 +12,7 @@
 #include "base/log/log.h"
 #include "engine/engine_priv.h"
 #include "engine/wire.h"
+#include "io/crypto.h"
 #include "io/tls/tls_tickets.h"
 #include "proto/registry/registry.h"
 #include "sandbox/sandbox.h"
@@ -129,6 +130,27 @@ static int engine_watch_signals(struct engine *e)
 
 /* ---- start ---- */
 
+/* The keys of hashes that are counted: of wrong credentials, and of users and addresses. Those of a
+ * fleet are the same at each node. */
+static int engine_make_guess_keys(struct engine *e, uint8_t ret[16])
+{
+    const struct config_fleet *fleet = &e->setup->config->fleet;
+    uint8_t key[CRYPTO_KEY_BYTES];
+    _Static_assert(CRYPTO_KEY_BYTES == 32, "two keys of 16 bytes");
+    if (!fleet->name) {
+        hash_random(ret, 16);
+        return 0;
+    }
+    int err = crypto_hkdf(str_n(fleet->secret, sizeof(fleet->secret)),
+                          STR("mailproxy fleet guesses"), key);
+    if (err < 0)
+        return err;
+    memcpy(ret, key, 16);
+    limits_set_share_key(e->admission.limits, key + 16);
+    explicit_bzero(key, sizeof(key));
+    return 0;
+}
+
 static int engine_make_workers(struct engine *e)
 {
     size_t n = e->setup->config->workers;
@@ -147,10 +169,12 @@ static int engine_make_workers(struct engine *e)
                                .admission = &e->admission,
                                .pins = e->pins,
                                .n_workers = (unsigned)n};
-    hash_random(spec.guess_key, sizeof(spec.guess_key));
+    int err = engine_make_guess_keys(e, spec.guess_key);
+    if (err < 0)
+        return err;
     for (size_t i = 0; i < n; i++) {
         spec.number = (unsigned)i;
-        int err = worker_new(&spec, &e->workers[i]);
+        err = worker_new(&spec, &e->workers[i]);
         if (err < 0)
             return err;
         e->control_workers[i] = (struct control_worker){.mailbox = worker_mailbox(e->workers[i]),

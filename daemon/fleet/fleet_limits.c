@@ -22,7 +22,8 @@
 #define COUNTS_ROWS_ALL 16384 /* of all nodes, about */
 #define COUNTS_ROWS_LEAST 256
 #define COUNTS_SCANS_MANY 8 /* steps of a scan, while all has to be looked at anew */
-#define COUNTS_VERSION 'L'
+#define COUNTS_TEXT_MAX (SEAL_TEXT_MAX - 1024)
+#define COUNTS_VERSION 'M'
 
 /* Writes what the caller has to tell (nothing: as before; no number: there is none), and reads
  * what other living engines tell that the caller does not know. */
@@ -264,7 +265,7 @@ static int counts_write(struct fleet_limits *c, struct buf *out)
     if (c->n_parts > 1)
         qsort(c->parts, c->n_parts, sizeof(c->parts[0]), part_compare);
     c->facts.n_told = c->n_parts < most ? c->n_parts : most;
-    for (size_t i = 0; i < c->facts.n_told && err == 0; i++)
+    for (size_t i = 0; i < c->facts.n_told && err == 0 && out->len < COUNTS_TEXT_MAX; i++)
         err = limit_part_put(out, &c->parts[i]);
     return err;
 }
@@ -377,7 +378,7 @@ static void counts_look(struct fleet_limits *c)
 {
     struct limits *l = counts_limits(c);
     uint64_t now = loop_now_ms(c->loop);
-    size_t all = 2 * l->n_stripes, first = all * c->tick / c->n_ticks;
+    size_t all = LIMITS_NEAR_STRIPES(l), first = all * c->tick / c->n_ticks;
     for (size_t i = first; i < all * (c->tick + 1) / c->n_ticks; i++)
         limits_near_each(l, counts_config(c), i, now, on_near, c);
     for (int i = 0; i < (c->is_scanning ? COUNTS_SCANS_MANY : 1); i++)

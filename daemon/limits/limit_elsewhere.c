@@ -20,48 +20,101 @@ static uint32_t near_weight(uint64_t n, uint64_t max)
     return weight < UINT32_MAX ? (uint32_t)weight : UINT32_MAX;
 }
 
+/* Users that failed from a source, and those that logged in: near the number that is banned? */
+static bool source_users(const struct config_limits *c, const struct limit_past *p, bool is_on,
+                         unsigned n_nodes, uint64_t now_ms, struct limit_part *ret)
+{
+    ret->first = ret->second = (struct distinct_bits){0};
+    uint32_t n = is_on && c->users_before_ban > 0 ? limit_past_users(p, c, now_ms) : 0;
+    if (n == 0)
+        return false;
+    uint32_t weight = near_weight(n, c->users_before_ban);
+    distinct_bits_add(&ret->first, &p->fails);
+    distinct_bits_add(&ret->second, &p->oks);
+    ret->weight = weight > ret->weight ? weight : ret->weight;
+    return limits_is_near(n_nodes, n, c->users_before_ban);
+}
+
 /* What this node has of a source, and whether that is near a limit. */
 static bool source_part(struct limits *l, const struct config_limits *c,
                         const struct limit_source *s, uint64_t now_ms, struct limit_part *ret)
 {
     uint64_t max = limits_max_sessions(l, c, &s->addr);
-    uint64_t most = limits_first_failures(c, limits_failures(l, c, &s->addr));
+    uint64_t before_ban = limits_failures(l, c, &s->addr);
+    uint64_t most = limits_first_failures(c, before_ban);
     ret->kind = LIMIT_SHARE_ADDRESS;
     ret->sessions = s->sessions;
     ret->failures = limit_past_failures(s->past, c, now_ms);
     uint32_t by_sessions = near_weight(s->sessions, max);
     uint32_t by_failures = near_weight(ret->failures, most);
     ret->weight = by_sessions > by_failures ? by_sessions : by_failures;
-    return limits_is_near(l->n_nodes, s->sessions, max) ||
+    return source_users(c, s->past, before_ban > 0, l->n_nodes, now_ms, ret) ||
+           limits_is_near(l->n_nodes, s->sessions, max) ||
            limits_is_near(l->n_nodes, ret->failures, most);
+}
+
+static void guess_part(const struct config_limits *c, const struct guess *e, struct limit_part *ret)
+{
+    *ret = (struct limit_part){.kind = LIMIT_SHARE_GUESS};
+    distinct_bits_add(&ret->first, &e->passwords);
+    distinct_bits_add(&ret->second, &e->addresses);
+    ret->weight = near_weight(distinct_count(&e->passwords), c->passwords_before_delay);
 }
 
 static bool user_part(struct limits *l, const struct config_limits *c, const struct limit_user *u,
                       struct limit_part *ret)
 {
     uint64_t max = limits_max_user_sessions(l, c, u->name, u->own_max);
-    ret->kind = LIMIT_SHARE_USER;
+    *ret = (struct limit_part){.kind = LIMIT_SHARE_USER};
     ret->sessions = u->sessions;
     ret->failures = 0;
     ret->weight = near_weight(u->sessions, max);
     return limits_is_near(l->n_nodes_users, u->sessions, max);
 }
 
+static bool near_is_over(const struct limit_near *n)
+{
+    return n->sessions == 0 && n->failures == 0 && distinct_bits_is_empty(&n->failed) &&
+           distinct_bits_is_empty(&n->welcome);
+}
+
 /* Others have some of it, and each one that this node has brings it nearer. */
 static bool near_is_common(const struct limit_near *n, const struct limit_part *p)
 {
-    return (n->sessions > 0 || n->failures > 0) && (p->sessions > 0 || p->failures > 0);
+    return !near_is_over(n) &&
+           (p->sessions > 0 || p->failures > 0 || !distinct_bits_is_empty(&p->first) ||
+            !distinct_bits_is_empty(&p->second));
 }
 
-static bool near_is_over(const struct limit_near *n)
+/* Those that are guessed at; one lock is held for as many as are near. */
+static void near_guesses(struct limits *l, const struct config_limits *c,
+                         void (*fn)(void *arg, const struct limit_part *p), void *arg)
 {
-    return n->sessions == 0 && n->failures == 0;
+    struct guesses *g = &l->guesses;
+    struct limit_part p;
+    pthread_mutex_lock(&l->guesses_lock);
+    LIST_FOREACH_SAFE (it, &g->near) {
+        struct guess *e = LIST_ITEM(it, struct guess, near);
+        unsigned n = distinct_count(&e->passwords);
+        bool is_common = !distinct_bits_is_empty(&e->other_passwords);
+        guess_part(c, e, &p);
+        if (n > 0 && (is_common || limits_is_near(l->n_nodes, n, c->passwords_before_delay)) &&
+            str_copy(p.name, sizeof(p.name), str_of(e->user)))
+            fn(arg, &p);
+        else if (!is_common)
+            guesses_set_near(g, e->user, false);
+    }
+    pthread_mutex_unlock(&l->guesses_lock);
 }
 
 void limits_near_each(struct limits *l, const struct config_limits *c, size_t stripe,
                       uint64_t now_ms, void (*fn)(void *arg, const struct limit_part *p), void *arg)
 {
     struct limit_part p;
+    if (stripe == 2 * l->n_stripes) {
+        near_guesses(l, c, fn, arg);
+        return;
+    }
     if (stripe < l->n_stripes) {
         struct limit_sources *t = &l->sources[stripe];
         pthread_mutex_lock(&t->lock);
@@ -166,12 +219,16 @@ void limit_scan_fini(struct limit_scan *s, struct limits *l)
 
 /* ---- what is heard ---- */
 
+struct other_counts {
+    uint32_t sessions, failures;
+    struct distinct_bits first, second;
+};
+
 /* An address or user of which others told. The key: its kind and its name. */
 struct limit_other {
     struct list over; /* of those that are taken out */
     uint32_t round;
-    uint32_t sessions, failures; /* of this round */
-    uint32_t told_sessions, told_failures;
+    struct other_counts now, told; /* of this round; as the table has them */
     char key[];
 };
 
@@ -211,20 +268,29 @@ int limit_others_add(struct limit_others *o, const struct limit_part *p)
     }
     if (other->round != o->round) {
         other->round = o->round;
-        other->sessions = other->failures = 0;
+        other->now = (struct other_counts){0};
     }
-    other->sessions = sum_of(other->sessions, p->sessions);
-    other->failures = sum_of(other->failures, p->failures);
+    other->now.sessions = sum_of(other->now.sessions, p->sessions);
+    other->now.failures = sum_of(other->now.failures, p->failures);
+    distinct_bits_merge(&other->now.first, &p->first);
+    distinct_bits_merge(&other->now.second, &p->second);
     return 0;
 }
 
 /* Puts a sum into the table. Without room for it there the sum is not known. */
 static void other_apply(struct limits *l, const struct config_limits *c, const char *key,
-                        uint32_t sessions, uint32_t failures, uint64_t now_ms)
+                        const struct other_counts *n, uint64_t now_ms)
 {
-    bool is_any = sessions > 0 || failures > 0;
+    bool is_any = n->sessions > 0 || n->failures > 0 || !distinct_bits_is_empty(&n->first) ||
+                  !distinct_bits_is_empty(&n->second);
     struct limit_near *near;
     struct addr a;
+    if (key[0] == LIMIT_SHARE_GUESS) {
+        pthread_mutex_lock(&l->guesses_lock);
+        guesses_take(&l->guesses, key + 1, &n->first, &n->second, now_ms);
+        pthread_mutex_unlock(&l->guesses_lock);
+        return;
+    }
     if (key[0] == LIMIT_SHARE_USER) {
         struct limit_users *t = limits_lock_users(l, key + 1);
         struct limit_user *u = is_any ? limit_user_take(t, key + 1) : limit_user_find(t, key + 1);
@@ -232,7 +298,7 @@ static void other_apply(struct limits *l, const struct config_limits *c, const c
                : u         ? u->near
                            : NULL;
         if (near)
-            near->sessions = sessions;
+            near->sessions = n->sessions;
         if (u)
             limit_user_settle(t, u);
         pthread_mutex_unlock(&t->lock);
@@ -244,8 +310,10 @@ static void other_apply(struct limits *l, const struct config_limits *c, const c
     struct limit_source *s = is_any ? limit_source_take(t, &a) : limit_source_find(t, &a);
     near = s && is_any ? limit_near_take(&t->near, &t->n_near, &s->near, s) : s ? s->near : NULL;
     if (near) {
-        near->sessions = sessions;
-        near->failures = failures;
+        near->sessions = n->sessions;
+        near->failures = n->failures;
+        near->failed = n->first;
+        near->welcome = n->second;
     }
     if (s)
         limits_keep_source(l, t, s, c, now_ms);
@@ -263,11 +331,10 @@ void limit_others_end(struct limit_others *o, struct limits *l, const struct con
     while (map_next(&o->known, &pos, &key, &value)) {
         struct limit_other *other = value;
         if (other->round != o->round)
-            other->sessions = other->failures = 0;
-        if (other->sessions != other->told_sessions || other->failures != other->told_failures)
-            other_apply(l, c, other->key, other->sessions, other->failures, now_ms);
-        other->told_sessions = other->sessions;
-        other->told_failures = other->failures;
+            other->now = (struct other_counts){0};
+        if (memcmp(&other->now, &other->told, sizeof(other->now)) != 0)
+            other_apply(l, c, other->key, &other->now, now_ms);
+        other->told = other->now;
         if (other->round != o->round)
             list_add_tail(&over, &other->over);
     }
@@ -288,6 +355,9 @@ void limit_others_fini(struct limit_others *o, struct limits *l, const struct co
 
 /* ---- as bytes ---- */
 
+#define PART_COUNTS 9 /* two numbers, and whether there are sets */
+#define PART_SET (DISTINCT_BITS / 8)
+
 static void number_put(uint8_t to[4], uint32_t n)
 {
     for (int i = 0; i < 4; i++)
@@ -300,31 +370,60 @@ static uint32_t number_of(const char *from)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+static void set_put(uint8_t *to, const struct distinct_bits *set)
+{
+    for (size_t i = 0; i < ARRAY_LEN(set->v); i++)
+        number_put(to + 4 * i, set->v[i]);
+}
+
+static void set_take(struct distinct_bits *set, const char *from)
+{
+    for (size_t i = 0; i < ARRAY_LEN(set->v); i++)
+        set->v[i] = number_of(from + 4 * i);
+}
+
 int limit_part_put(struct buf *out, const struct limit_part *p)
 {
     size_t n = strlen(p->name);
-    uint8_t head[2] = {(uint8_t)p->kind, (uint8_t)n}, numbers[8];
-    number_put(numbers, p->sessions);
-    number_put(numbers + 4, p->failures);
-    if (buf_reserve(out, sizeof(head) + n + sizeof(numbers)) < 0)
+    bool has_sets = !distinct_bits_is_empty(&p->first) || !distinct_bits_is_empty(&p->second);
+    uint8_t head[2] = {(uint8_t)p->kind, (uint8_t)n}, rest[PART_COUNTS + 2 * PART_SET];
+    size_t n_rest = has_sets ? sizeof(rest) : PART_COUNTS;
+    number_put(rest, p->sessions);
+    number_put(rest + 4, p->failures);
+    rest[8] = has_sets;
+    set_put(rest + PART_COUNTS, &p->first);
+    set_put(rest + PART_COUNTS + PART_SET, &p->second);
+    if (buf_reserve(out, sizeof(head) + n + n_rest) < 0)
         return -ERR_NOMEM;
     (void)!buf_append(out, (const char *)head, sizeof(head));
     (void)!buf_append(out, p->name, n);
-    return buf_append(out, (const char *)numbers, sizeof(numbers));
+    return buf_append(out, (const char *)rest, n_rest);
+}
+
+static bool part_is_kind(char c)
+{
+    return c == LIMIT_SHARE_ADDRESS || c == LIMIT_SHARE_USER || c == LIMIT_SHARE_GUESS;
 }
 
 int limit_part_take(struct str *rest, struct limit_part *ret)
 {
     size_t n = rest->n >= 2 ? (uint8_t)rest->p[1] : 0;
     *ret = (struct limit_part){0};
-    if (n == 0 || rest->n < 2 + n + 8 ||
-        (rest->p[0] != LIMIT_SHARE_ADDRESS && rest->p[0] != LIMIT_SHARE_USER) ||
+    if (n == 0 || rest->n < 2 + n + PART_COUNTS || !part_is_kind(rest->p[0]) ||
         memchr(rest->p + 2, '\0', n))
+        return -ERR_PROTOCOL;
+    const char *counts = rest->p + 2 + n;
+    size_t n_sets = counts[8] ? 2 * PART_SET : 0;
+    if (rest->n < 2 + n + PART_COUNTS + n_sets)
         return -ERR_PROTOCOL;
     ret->kind = (enum limit_share_kind)rest->p[0];
     memcpy(ret->name, rest->p + 2, n);
-    ret->sessions = number_of(rest->p + 2 + n);
-    ret->failures = number_of(rest->p + 2 + n + 4);
-    *rest = str_skip(*rest, 2 + n + 8);
+    ret->sessions = number_of(counts);
+    ret->failures = number_of(counts + 4);
+    if (n_sets > 0) {
+        set_take(&ret->first, counts + PART_COUNTS);
+        set_take(&ret->second, counts + PART_COUNTS + PART_SET);
+    }
+    *rest = str_skip(*rest, 2 + n + PART_COUNTS + n_sets);
     return 0;
 }

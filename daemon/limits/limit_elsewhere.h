@@ -17,6 +17,9 @@ struct limit_part {
     enum limit_share_kind kind;
     char name[256]; /* address (of IPv6 its /64) or user */
     uint32_t sessions, failures;
+    /* Of an address: users that failed, that logged in. Of a user that is guessed at: wrong
+     * passwords, and addresses that they came from. */
+    struct distinct_bits first, second;
     uint32_t weight; /* 1/1000 of the limit that it is nearest to, of this node alone */
 };
 
@@ -24,8 +27,9 @@ struct limit_part {
 
 /* How many nodes there are from now on; 0 or 1: nobody is told of. has_users: users, too. */
 void limits_set_nodes(struct limits *l, unsigned n_nodes, bool has_users);
-/* The entries near a limit of a stripe (addresses, from n_stripes on users), in any order. Forgets
- * those that are near no more. */
+#define LIMITS_NEAR_STRIPES(l) (2 * (l)->n_stripes + 1)
+/* The entries near a limit of a stripe (addresses, from n_stripes on users, the last those that are
+ * guessed at), in any order. Forgets those that are near no more. */
 void limits_near_each(struct limits *l, const struct config_limits *c, size_t stripe,
                       uint64_t now_ms, void (*fn)(void *arg, const struct limit_part *p),
                       void *arg);
@@ -62,7 +66,8 @@ void limit_others_fini(struct limit_others *o, struct limits *l, const struct co
 
 /* ---- as bytes ---- */
 
-/* Appends a part: kind, length of the name, name, two numbers. -ERR_NOMEM. */
+/* Appends a part: kind, length of the name, name, two numbers, and whether two sets follow.
+ * -ERR_NOMEM. */
 int limit_part_put(struct buf *out, const struct limit_part *p) NODISCARD;
 /* Takes the first off rest. -ERR_PROTOCOL. */
 int limit_part_take(struct str *rest, struct limit_part *ret) NODISCARD;

@@ -30,7 +30,7 @@ void limits_welcome(struct limits *l, const struct addr *a, const char *user)
     struct limit_sources *t = limits_lock_sources(l, a);
     const struct limit_source *s = limit_source_find(t, a);
     if (s && s->past)
-        (void)distinct_add(&s->past->oks, (uint32_t)hash_sip(l->key, str_of(user)));
+        (void)distinct_add(&s->past->oks, (uint32_t)hash_sip(l->share_key, str_of(user)));
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -44,11 +44,14 @@ static void fail_user(struct limits *l, const struct config_limits *c, const str
     pthread_mutex_lock(&l->guesses_lock);
     guesses_expire(&l->guesses, c->spray_window_ms, now_ms);
     const struct guess *before = guesses_find(&l->guesses, user);
-    bool was_known = before && distinct_count(&before->passwords) > c->passwords_before_delay;
+    bool was_known = before && guess_passwords(before) > c->passwords_before_delay;
     const struct guess *e = guesses_add(&l->guesses, user, credentials, a, now_ms);
     if (e) {
-        ret->n_passwords = distinct_count(&e->passwords);
-        ret->n_addresses = distinct_count(&e->addresses);
+        ret->n_passwords = guess_passwords(e);
+        ret->n_addresses = guess_addresses(e);
+        if (limits_is_near(limits_nodes(&l->n_nodes), distinct_count(&e->passwords),
+                           c->passwords_before_delay))
+            guesses_set_near(&l->guesses, user, true);
     }
     pthread_mutex_unlock(&l->guesses_lock);
     uint64_t grown_ms = delay_grown(c->passwords_before_delay, ret->n_passwords, delay_ms);
@@ -71,14 +74,16 @@ static void fail_source(struct limits *l, const struct config_limits *c, const s
     struct limit_past *p = s ? limit_source_past(s) : NULL;
     uint32_t others = s && s->near ? s->near->failures : 0, count = 0;
     if (p) {
-        uint32_t hash = user && *user ? (uint32_t)hash_sip(l->key, str_of(user)) : 0;
+        uint32_t hash = user && *user ? (uint32_t)hash_sip(l->share_key, str_of(user)) : 0;
         struct limit_past_failure f =
             limit_past_fail(p, c, user && *user ? &hash : NULL, credentials, now_ms);
         count = f.failures > UINT32_MAX - others ? UINT32_MAX : f.failures + others;
         ret->is_spraying = f.is_spraying;
         ret->n = f.is_spraying ? f.users : p->failures + others;
         ret->delay_ms = limits_delay(c, count, delay_ms);
-        if (limits_is_near(limits_nodes(&l->n_nodes), f.failures, limits_first_failures(c, most)))
+        unsigned n_nodes = limits_nodes(&l->n_nodes);
+        if (limits_is_near(n_nodes, f.failures, limits_first_failures(c, most)) ||
+            limits_is_near(n_nodes, distinct_count(&p->fails), c->users_before_ban))
             (void)limit_near_take(&t->near, &t->n_near, &s->near, s);
     }
     if (p && (ret->is_spraying || count >= most)) {

@@ -57,6 +57,7 @@ struct limit_past_failure limit_past_fail(struct limit_past *p, const struct con
                                           const uint32_t *user, uint32_t credentials,
                                           uint64_t now_ms)
 {
+    const struct limit_near *near = p->source->near;
     struct limit_past_failure f = {0};
     if (p->failures == 0 || failures_are_over(p, c, now_ms)) {
         limit_past_clear_failures(p);
@@ -73,9 +74,9 @@ struct limit_past_failure limit_past_fail(struct limit_past *p, const struct con
             p->users_since_ms = now_ms ? now_ms : 1;
         }
         bool is_other = distinct_add(&p->fails, *user);
-        f.users = distinct_count(&p->fails);
-        f.is_spraying =
-            is_other && f.users >= c->users_before_ban && f.users > distinct_count(&p->oks);
+        f.users = distinct_count_with(&p->fails, near ? &near->failed : NULL);
+        f.is_spraying = is_other && f.users >= c->users_before_ban &&
+                        f.users > distinct_count_with(&p->oks, near ? &near->welcome : NULL);
     }
     f.failures = failures_count(p);
     return f;

@@ -17,7 +17,7 @@ void limit_past_add_login(struct limit_past *p, uint32_t level, uint64_t now_ms)
 /* What came of a failure. */
 struct limit_past_failure {
     uint32_t failures; /* that count now, as limit_past_failures says */
-    uint32_t users;    /* that failed in limits.spray_window; 0 = not counted */
+    uint32_t users;    /* that failed in limits.spray_window, at all nodes; 0 = not counted */
     bool is_spraying;  /* so many users that it leads to a ban */
 };
 /* One failure more. user: keyed hash of the name that failed, NULL = unknown. credentials: theirs,
@@ -29,7 +29,7 @@ struct limit_past_failure limit_past_fail(struct limit_past *p, const struct con
  * that are to be expected of as many people. p may be NULL. */
 uint32_t limit_past_failures(const struct limit_past *p, const struct config_limits *c,
                              uint64_t now_ms);
-/* Users that failed in limits.spray_window. p may be NULL. */
+/* Users that failed in limits.spray_window at this node. p may be NULL. */
 uint32_t limit_past_users(const struct limit_past *p, const struct config_limits *c,
                           uint64_t now_ms);
 /* The failures so far led to something, or are over. */

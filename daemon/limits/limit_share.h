@@ -9,7 +9,11 @@
 
 #define LIMIT_SHARE_STEP 4096 /* entries that are looked at in a step, or a stripe */
 
-enum limit_share_kind { LIMIT_SHARE_ADDRESS = 'a', LIMIT_SHARE_USER = 'u' };
+enum limit_share_kind {
+    LIMIT_SHARE_ADDRESS = 'a',
+    LIMIT_SHARE_USER = 'u',
+    LIMIT_SHARE_GUESS = 'g', /* a user that is guessed at; of nodes of a fleet only */
+};
 
 /* ---- telling ---- */
 

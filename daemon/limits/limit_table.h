@@ -16,9 +16,10 @@
 /* An address or user of which other nodes of a fleet hear, since it is near a limit, or of which
  * they told. */
 struct limit_near {
-    struct list link;            /* of the stripe's */
-    void *of;                    /* struct limit_source or limit_user */
-    uint32_t sessions, failures; /* at other nodes */
+    struct list link;                     /* of the stripe's */
+    void *of;                             /* struct limit_source or limit_user */
+    uint32_t sessions, failures;          /* at other nodes */
+    struct distinct_bits failed, welcome; /* users that failed there, that logged in; of a source */
 };
 
 /* What an address did, as long as it counts. */

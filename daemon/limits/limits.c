@@ -63,6 +63,13 @@ void limits_init(struct limits *l, size_t n_stripes, size_t max_idle, uint64_t n
     pthread_mutex_init(&l->guesses_lock, NULL);
     guesses_init(&l->guesses, GUESSES_MAX);
     hash_random(l->key, sizeof(l->key));
+    hash_random(l->share_key, sizeof(l->share_key));
+}
+
+void limits_set_share_key(struct limits *l, const uint8_t key[16])
+{
+    memcpy(l->share_key, key, sizeof(l->share_key));
+    memcpy(l->guesses.key, key, sizeof(l->guesses.key));
 }
 
 void limits_fini(struct limits *l)
@@ -367,6 +374,10 @@ struct limit_source_facts limits_look_source(struct limits *l, const struct conf
         f.failures = limit_past_failures(p, c, now_ms);
         f.users = limit_past_users(p, c, now_ms);
     }
+    if (s && s->near) {
+        static const struct distinct none = {0};
+        f.users = distinct_count_with(p && f.users > 0 ? &p->fails : &none, &s->near->failed);
+    }
     pthread_mutex_unlock(&t->lock);
     return f;
 }
@@ -385,8 +396,8 @@ struct limit_user_facts limits_look_user(struct limits *l, const char *user)
     pthread_mutex_unlock(&t->lock);
     pthread_mutex_lock(&l->guesses_lock);
     const struct guess *g = guesses_find(&l->guesses, user);
-    f.n_passwords = g ? distinct_count(&g->passwords) : 0;
-    f.n_addresses = g ? distinct_count(&g->addresses) : 0;
+    f.n_passwords = g ? guess_passwords(g) : 0;
+    f.n_addresses = g ? guess_addresses(g) : 0;
     pthread_mutex_unlock(&l->guesses_lock);
     return f;
 }

@@ -26,7 +26,8 @@ struct limits {
     struct rules bans, overrides;
     pthread_mutex_t guesses_lock;
     struct guesses guesses;
-    uint8_t key[16]; /* of the hashes of user names */
+    uint8_t key[16];       /* of the hashes of user names, for the stripes */
+    uint8_t share_key[16]; /* of those that are counted */
     /* Of a fleet: who is near a limit is noted for the others, see limit_elsewhere.h. */
     _Atomic unsigned n_nodes, n_nodes_users;
 };
@@ -44,6 +45,9 @@ struct limit_verdict {
 /* n_stripes: LIMITS_STRIPES, or fewer in tests. max_idle: LIMITS_IDLE_MAX. */
 void limits_init(struct limits *l, size_t n_stripes, size_t max_idle, uint64_t now_ms);
 void limits_fini(struct limits *l);
+/* Nodes of a fleet have the same key for the hashes of users that failed and of addresses, so that
+ * one that is known to several counts once. Before any other thread is there. */
+void limits_set_share_key(struct limits *l, const uint8_t key[16]);
 
 /* ---- any thread; c is the configuration of this moment everywhere, now_ms monotonic ---- */
 
@@ -103,7 +107,7 @@ struct limit_source_facts {
     uint32_t sessions, refused;
     uint32_t logins;   /* that the rate counts */
     uint32_t failures; /* of limits.failure_window */
-    uint32_t users;    /* that failed from there in limits.spray_window */
+    uint32_t users;    /* that failed from there in limits.spray_window, at all nodes of a fleet */
     uint32_t sessions_elsewhere, failures_elsewhere; /* at other nodes of a fleet */
 };
 struct limit_source_facts limits_look_source(struct limits *l, const struct config_limits *c,
@@ -112,7 +116,7 @@ struct limit_source_facts limits_look_source(struct limits *l, const struct conf
 struct limit_user_facts {
     bool is_known; /* has sessions */
     uint32_t sessions, refused, own_max;
-    uint32_t n_passwords, n_addresses; /* wrong ones, and from where; 0 = none */
+    uint32_t n_passwords, n_addresses; /* wrong ones, and from where, at all nodes; 0 = none */
     uint32_t sessions_elsewhere;       /* at other nodes of a fleet */
 };
 struct limit_user_facts limits_look_user(struct limits *l, const char *user);

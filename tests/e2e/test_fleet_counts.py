@@ -12,6 +12,7 @@ from harness.server import Server
 NODES = ("px1", "px2", "px3")
 USER = "u1@example.org"
 FAILURES = 6  # before a ban
+USERS_BEFORE_BAN = 5
 MOST = 12  # sessions of an address
 TRUSTED = "127.7.0.2"  # at px3
 
@@ -58,7 +59,7 @@ def nodes(shared_folder, shared_store, dovecot1, checked):
             "pools": [{"name": "main", "tls": "off", "affinity": "off", "backends": [backend(dovecot1)]},
                       {"name": "checked", "tls": "off", "affinity": "off", "check": {"interval": "300ms", "fall": 2, "rise": 2},
                        "backends": [{"name": "c1", "host": checked.host, "ports": {"imap": checked.port}}]}],
-            "limits": {"sessions_per_ip": MOST, "sessions_per_user": 4, "failures_before_ban": FAILURES, "failures_before_delay": 0,
+            "limits": {"sessions_per_ip": MOST, "sessions_per_user": 4, "failures_before_ban": FAILURES, "failures_before_delay": 0, "users_before_ban": USERS_BEFORE_BAN, "passwords_before_delay": 12,
                        "trusted": [f"{TRUSTED}/32"] if name == "px3" else ["127.0.0.1/32"]},
             "timeouts": {"failure_delay": "0s"},
             "fleet": redis.fleet(shared_folder, shared_store, beat="500ms", timeout="500ms", health="shared")}
@@ -204,11 +205,24 @@ def close(clients):
         c.close()
 
 
+def spray(p, source, user, password):
+    c = client(p, source)
+    assert c.command("a", f"LOGIN {user} {password}")[-1].startswith("a NO")
+    c.close()
+
+
 def near_keys(store):
     return store.lines("KEYS", "mp:mail:near:*")
 
 
+def forget_guesses(nodes):
+    """Of the tests before: they count for a day."""
+    for p in nodes:
+        p.ctl_run("limit", "clear", f"user:{USER}", check=False)
+
+
 def test_harmless_clients_are_not_told_of(nodes, store):
+    forget_guesses(nodes)
     wait.until(lambda: not near_keys(store), "that nobody is near a limit")
     clients = [client(p, f"127.7.2.{i}") for i, p in enumerate(nodes)]
     fail(nodes[0], "127.7.2.9", 1)
@@ -222,6 +236,7 @@ def test_harmless_clients_are_not_told_of(nodes, store):
 def test_sessions_of_an_address(nodes, store):
     """Twelve are allowed, wherever they are."""
     source = "127.7.2.1"
+    forget_guesses(nodes)
     clients = open_from(nodes[0], source, 5) + open_from(nodes[1], source, 4) + open_from(nodes[2], source, 3)
     for p in nodes:
         wait.until(lambda p=p: of_all(p, source) == MOST or print(p.ctl("limit", "show", source)), "the sum of all")
@@ -253,6 +268,36 @@ def test_sessions_of_a_user(nodes):
     assert "4 of 4 sessions, 4 of them at other nodes" in str(nodes[2].ctl("route", "explain", USER))
     close(clients + [c])
     wait.until(lambda: all(of_all(p, USER) == 0 for p in nodes), "their end")
+
+
+def test_spraying_over_nodes(nodes, store):
+    """An attacker behind a balancer tries one password with many users, and many passwords with one user: the allowance is one of all nodes."""
+    source = "127.7.2.5"
+    for i in range(USERS_BEFORE_BAN - 1):
+        spray(nodes[i % 3], source, f"nobody{i}@example.org", "Summer2026")
+    for p in nodes:
+        wait.until(lambda p=p: p.ctl("limit", "show", source).get("failed_users") == USERS_BEFORE_BAN - 1, "the users of all nodes")
+    assert not any(bans(p) for p in nodes)
+    spray(nodes[1], source, "another@example.org", "Summer2026")
+    for p in nodes:
+        wait.until(lambda p=p: source in bans(p), "the ban")
+    assert f"failed logins of {USERS_BEFORE_BAN} users" in str(nodes[1].ctl("event", "list", "type=ban", f"text=*{source}*"))
+    nodes[0].ctl("ban", "clear", "--all", "--yes")
+    wait.until(lambda: not any(bans(p) for p in nodes), "the end of the ban")
+
+
+def test_guesses_at_a_user_over_nodes(nodes, store):
+    user = "victim@example.org"
+    for i in range(6):
+        spray(nodes[i % 3], f"127.7.3.{i + 1}", user, f"wrong{i}")
+        spray(nodes[(i + 1) % 3], f"127.7.3.{i + 1}", user, f"wrong{i}")
+    wait.until(lambda: all(p.ctl("limit", "show", user).get("failures") == 6 for p in nodes), "six passwords at all nodes")
+    # Nothing of it can be read in the store.
+    for key in near_keys(store):
+        text = store.cli("HGET", key, "b", encoding="latin-1")
+        assert user not in text and "wrong" not in text
+    for p in nodes:
+        p.ctl("limit", "clear", f"user:{user}")
 
 
 def test_guesses_spread_over_nodes(nodes):

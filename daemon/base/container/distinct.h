@@ -18,10 +18,22 @@ struct distinct {
     };
 };
 
+/* The same without the exact ones: sets of several counters, whose hashes have the same key, become
+ * one. 8 bits of a thing are in it, no more. Zeros = nothing. */
+struct distinct_bits {
+    uint32_t v[DISTINCT_BITS / 32];
+};
+
 /* Adds a thing by its hash (keyed, where peers choose the things). True: it certainly was not there
  * before; a new one among many may look like one of them. */
 bool distinct_add(struct distinct *d, uint32_t hash);
 /* Exact up to DISTINCT_EXACT, within a tenth or so up to 500, never over 1567. */
 unsigned distinct_count(const struct distinct *d);
+/* Adds all that d has seen, that another one has. */
+void distinct_bits_add(struct distinct_bits *b, const struct distinct *d);
+void distinct_bits_merge(struct distinct_bits *b, const struct distinct_bits *other);
+bool distinct_bits_is_empty(const struct distinct_bits *b);
+/* How many d and others (NULL = none) have seen together. */
+unsigned distinct_count_with(const struct distinct *d, const struct distinct_bits *others);
 /* Too many to tell a new thing from a known one. */
 bool distinct_is_full(const struct distinct *d);

@@ -20,7 +20,7 @@ static void on_part(void *arg, const struct limit_part *p)
 static struct parts near_of(struct fixture *f)
 {
     struct parts parts = {.n = 0};
-    for (size_t i = 0; i < 2 * f->limits.n_stripes; i++)
+    for (size_t i = 0; i < LIMITS_NEAR_STRIPES(&f->limits); i++)
         limits_near_each(&f->limits, &f->config, i, f->now.ms, on_part, &parts);
     return parts;
 }
@@ -266,6 +266,144 @@ static void test_scan(void **state)
     end(&f);
 }
 
+/* What one node tells is what the other hears: as if it went over the wire. */
+static void tell(struct fixture *from, struct fixture *to, struct limit_others *o)
+{
+    struct parts parts = near_of(from);
+    AUTO_BUF b = BUF_INIT;
+    assert_true(parts.n <= ARRAY_LEN(parts.v));
+    for (size_t i = 0; i < parts.n; i++)
+        assert_int_equal(limit_part_put(&b, &parts.v[i]), 0);
+    struct str rest = buf_str(&b);
+    limit_others_begin(o);
+    for (size_t i = 0; i < parts.n; i++) {
+        struct limit_part p;
+        assert_int_equal(limit_part_take(&rest, &p), 0);
+        assert_int_equal(limit_others_add(o, &p), 0);
+    }
+    assert_int_equal(rest.n, 0);
+    limit_others_end(o, &to->limits, &to->config, to->now.ms);
+}
+
+static const uint8_t share_key[16] = "one key of all..";
+
+static void start_spray(struct fixture *f)
+{
+    begin(f);
+    f->config.failures_before_ban = 0;
+    f->config.users_before_ban = 9;
+    f->config.passwords_before_delay = 8;
+    f->config.spray_window_ms = 3600000;
+    limits_set_nodes(&f->limits, 3, true);
+    limits_set_share_key(&f->limits, share_key);
+}
+
+static struct failed spray(struct fixture *f, unsigned from, unsigned n)
+{
+    const struct addr a = addr("192.0.2.1");
+    struct failed r = {0};
+    for (unsigned i = from; i < from + n; i++) {
+        char user[16];
+        snprintf(user, sizeof(user), "u%u", i);
+        r = fail_as(f, &a, user, i + 1, 0);
+    }
+    return r;
+}
+
+/* Users that failed from an address are counted over all nodes, each of them once. */
+static void test_spraying(void **state)
+{
+    struct fixture one, two;
+    struct limit_others of_one = {0}, of_two = {0};
+    const struct addr a = addr("192.0.2.1");
+    (void)state;
+    start_spray(&one);
+    start_spray(&two);
+    (void)spray(&one, 0, 1);
+    assert_int_equal(near_of(&one).n, 0); /* a single one is nobody's business */
+    (void)spray(&one, 1, 4);
+    tell(&one, &two, &of_one);
+    assert_int_equal(limits_look_source(&two.limits, &two.config, &a, two.now.ms).users, 5);
+    assert_null(spray(&two, 0, 5).ban); /* the same ones: an office behind a balancer */
+    assert_int_equal(limits_look_source(&two.limits, &two.config, &a, two.now.ms).users, 5);
+    assert_null(spray(&two, 5, 3).ban);
+    tell(&two, &one, &of_two);
+    struct failed last = spray(&one, 8, 1);
+    assert_true(last.is_spraying && last.is_new_ban);
+    /* of another address nothing follows, and all is over with its window */
+    const struct addr b = addr("192.0.2.2");
+    assert_null(fail_as(&one, &b, "u1", 1, 0).ban);
+    advance(&one, 3600000);
+    advance(&two, 3600000);
+    tell(&one, &two, &of_one);
+    tell(&two, &one, &of_two);
+    assert_int_equal(limits_look_source(&two.limits, &two.config, &a, two.now.ms).users, 0);
+    limit_others_fini(&of_one, &two.limits, &two.config, two.now.ms);
+    limit_others_fini(&of_two, &one.limits, &one.config, one.now.ms);
+    end(&one);
+    end(&two);
+}
+
+/* Many people of one address log in at one node, and some fail at another: no spraying. */
+static void test_who_logged_in_elsewhere(void **state)
+{
+    struct fixture one, two;
+    struct limit_others of_one = {0};
+    const struct addr a = addr("192.0.2.1");
+    (void)state;
+    start_spray(&one);
+    start_spray(&two);
+    (void)spray(&one, 0, 2);
+    for (unsigned i = 100; i < 130; i++) {
+        char user[16];
+        snprintf(user, sizeof(user), "u%u", i);
+        limits_welcome(&one.limits, &a, user);
+    }
+    tell(&one, &two, &of_one);
+    assert_null(spray(&two, 0, 12).ban);
+    limit_others_fini(&of_one, &two.limits, &two.config, two.now.ms);
+    end(&one);
+    end(&two);
+}
+
+/* Wrong passwords of a user, each once, wherever it was tried. */
+static void test_guesses(void **state)
+{
+    struct fixture one, two;
+    struct limit_others of_one = {0};
+    const struct addr a = addr("192.0.2.1"), b = addr("198.51.100.1");
+    (void)state;
+    start_spray(&one);
+    start_spray(&two);
+    one.config.users_before_ban = two.config.users_before_ban = 0;
+    for (uint32_t i = 1; i <= 6; i++)
+        assert_int_equal(fail_as(&one, &a, "alice", i * 7919, 1000).delay_ms, 1000);
+    tell(&one, &two, &of_one);
+    assert_int_equal(limits_look_user(&two.limits, "alice").n_passwords, 6);
+    assert_false(fail_as(&two, &b, "alice", 7919, 1000).is_guessed_at); /* known */
+    assert_int_equal(limits_look_user(&two.limits, "alice").n_passwords, 6);
+    assert_int_equal(limits_look_user(&two.limits, "alice").n_addresses, 2);
+    assert_int_equal(fail_as(&two, &b, "alice", 1000003, 1000).delay_ms, 1000);
+    assert_false(fail_as(&two, &b, "alice", 1000033, 1000).is_guessed_at);
+    struct failed ninth = fail_as(&two, &b, "alice", 1000037, 1000);
+    assert_true(ninth.is_guessed_at && ninth.delay_ms == 2000);
+    assert_int_equal(fail_as(&two, &b, "bob", 1000037, 1000).delay_ms, 1000);
+    /* forgotten here; what the other node has counts until its window is over */
+    struct limit_target s;
+    assert_int_equal(limit_target_parse(STR("user:alice"), &s), 0);
+    assert_true(limits_forget(&two.limits, &two.config, &s, two.now.ms));
+    assert_int_equal(limits_look_user(&two.limits, "alice").n_passwords, 6);
+    advance(&two, 3600000);
+    assert_int_equal(limits_look_user(&two.limits, "alice").n_passwords, 6);
+    advance(&one, 3600000);
+    tell(&one, &two, &of_one);
+    assert_int_equal(limits_count(&two.limits).guesses, 0);
+    assert_int_equal(two.limits.guesses.n_near, 0);
+    limit_others_fini(&of_one, &two.limits, &two.config, two.now.ms);
+    end(&one);
+    end(&two);
+}
+
 static void test_bytes(void **state)
 {
     const struct limit_part part = {.kind = LIMIT_SHARE_USER,
@@ -286,7 +424,7 @@ static void test_bytes(void **state)
     assert_int_equal(limit_part_take(&rest, &back), 0);
     assert_string_equal(back.name, longest.name);
     assert_int_equal(rest.n, 0);
-    for (size_t n = 0; n < 2 + strlen(part.name) + 8; n++) {
+    for (size_t n = 0; n < 2 + strlen(part.name) + 9; n++) {
         rest = str_n(buf_str(&b).p, n);
         assert_int_equal(limit_part_take(&rest, &back), -ERR_PROTOCOL);
     }
@@ -312,6 +450,9 @@ int main(void)
         cmocka_unit_test(test_nothing_stays),
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_scan),
+        cmocka_unit_test(test_spraying),
+        cmocka_unit_test(test_who_logged_in_elsewhere),
+        cmocka_unit_test(test_guesses),
         cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,11 +51,38 @@ static void test_new_and_full(void **state)
     assert_false(distinct_add(&d, (uint32_t)hash_mix(99)));
 }
 
+/* What two have seen counts once, whether they are few or many. */
+static void test_together(void **state)
+{
+    (void)state;
+    static const unsigned sizes[] = {1, 5, 8, 20, 100};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct distinct a = {0}, b = {0};
+        struct distinct_bits of_b = {0}, both = {0};
+        unsigned n = sizes[i];
+        for (unsigned k = 0; k < n; k++) {
+            (void)distinct_add(&a, (uint32_t)hash_mix(k));
+            (void)distinct_add(&b, (uint32_t)hash_mix(k + n / 2));
+        }
+        assert_int_equal(distinct_count_with(&a, NULL), distinct_count(&a));
+        assert_true(distinct_bits_is_empty(&of_b));
+        assert_int_equal(distinct_count_with(&a, &of_b), distinct_count(&a));
+        distinct_bits_add(&of_b, &b);
+        assert_false(distinct_bits_is_empty(&of_b));
+        unsigned all = n + n / 2;
+        assert_in_range(distinct_count_with(&a, &of_b), all - all / 6 - 1, all + all / 6 + 1);
+        distinct_bits_add(&both, &a);
+        distinct_bits_merge(&both, &of_b);
+        assert_int_equal(distinct_count_with(&b, &both), distinct_count_with(&a, &of_b));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_estimates),
         cmocka_unit_test(test_new_and_full),
+        cmocka_unit_test(test_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
