@@ -210,6 +210,22 @@ static bool relay_send_strict(struct session *s, struct str bytes)
     return true;
 }
 
+/* The server would let the client log in as somebody else, whom nobody here has judged: no limit,
+ * no lock and no ban would hold. It is not asked. */
+static void relay_refuse_unauthenticate(struct session *s)
+{
+    char id[32], peer[ADDR_TEXT_MAX];
+    addr_format(peer, &s->peer);
+    SESSION_LOG(s, LOG_LEVEL_NOTICE, "unauthenticate", KV_STR("session", session_id_text(s, id)),
+                KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
+                KV_STR("user", s->user));
+    if (relay_may_speak(s))
+        session_leave(s, REPLY_PROTOCOL_MISUSE, "Connect again to log in as somebody else.",
+                      SESSION_END_PROTOCOL);
+    else
+        session_end(s, SESSION_END_PROTOCOL);
+}
+
 /* Passes one chunk on; false when this side has to wait or everything is over. */
 static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t n)
 {
@@ -228,6 +244,10 @@ static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t 
         return relay_send_strict(s, str_n(p, n)) && !relay_is_full(peer, c);
     if (s->watch)
         (void)s->proto->watch_feed(s->watch, is_client ? WATCH_CLIENT : WATCH_SERVER, str_n(p, n));
+    if (is_client && s->watch && s->watch->is_unauthenticating) {
+        relay_refuse_unauthenticate(s);
+        return false;
+    }
     if (s->tap)
         trace_tap_relay(s, is_client, str_n(p, n));
     if (conn_send(peer, p, n) < 0) {

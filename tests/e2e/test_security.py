@@ -376,6 +376,27 @@ def test_failed_login_keeps_what_was_pipelined(make):
     c.close()
 
 
+@pytest.mark.parametrize("protocol, login, more", [
+    ("imap", f"a LOGIN {USER} {PASSWORD}", "b UNAUTHENTICATE\r\nc LOGIN other@example.org pw"),
+    ("imap", f"a LOGIN {USER} {PASSWORD}", "b NOOP\r\nc unauthenticate\r\nd LOGIN other@example.org pw"),
+    ("sieve", f'AUTHENTICATE "PLAIN" "{sasl.plain(USER, PASSWORD)}"', 'UNAUTHENTICATE\r\nAUTHENTICATE "PLAIN" "AGEAYg=="'),
+])
+def test_nobody_else_logs_in_over_a_relay(make, protocol, login, more):
+    """A server that forgets who the client is (RFC 8437, RFC 5804) would let it log in past locks, bans and limits."""
+    p = make([listener(protocol)])
+    p.add_user("other@example.org", "pw")
+    with socket.create_connection((p.host, p.ports[protocol]), timeout=30) as s:
+        f = s.makefile("rb")
+        s.sendall(login.encode() + b"\r\n")
+        while not f.readline().startswith((b"a OK", b'OK "Logged in')):
+            pass
+        s.sendall(more.encode() + b"\r\n")
+        rest = f.read().decode()
+    assert "BYE" in rest and "Connect again" in rest and "OK" not in rest.replace("b OK", "")
+    p.wait_for_log("unauthenticate")
+    assert [e["text"] for e in p.ctl("event", "list", "type=end")] != []
+
+
 def test_imaplib_sees_no_difference(make):
     p = make([listener("imap")])
     m = imap.plain(p.host, p.ports["imap"])

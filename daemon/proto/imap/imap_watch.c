@@ -133,7 +133,8 @@ static void imap_client_command(struct imap_watch *i)
         i->is_compress_asked = true;
         i->compress_tag = s->tag;
     }
-    if (strcmp(i->w.verb, "AUTHENTICATE") == 0) { /* after UNAUTHENTICATE (RFC 8437) */
+    i->w.is_unauthenticating = strcmp(i->w.verb, "UNAUTHENTICATE") == 0;
+    if (strcmp(i->w.verb, "AUTHENTICATE") == 0) { /* of a client that nobody has logged in yet */
         i->is_auth_asked = true;
         i->auth_tag = s->tag;
     }
@@ -187,7 +188,7 @@ static size_t imap_client_feed(struct imap_watch *i, struct str bytes)
             break;
         bytes = str_n(bytes.p + 1, bytes.n - 1);
         imap_client_line(i);
-        if (i->w.is_stepwise && !s->is_within)
+        if (i->w.is_unauthenticating || (i->w.is_stepwise && !s->is_within))
             break;
     }
     return (size_t)(bytes.p - start);

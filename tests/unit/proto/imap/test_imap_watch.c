@@ -160,6 +160,27 @@ static const struct watch_end_case ends[] = {
 };
 
 /* After UNAUTHENTICATE a client logs in again: what answers a challenge is shown to nobody. */
+static void test_unauthenticate(void **state)
+{
+    (void)state;
+    struct watch *w = calloc(1, proto_imap.watch_size);
+    assert_non_null(w);
+    proto_imap.watch_init(w);
+    struct str said = STR("a NOOP\r\nb unauthenticate\r\nc LOGIN x y\r\n");
+    size_t n = proto_imap.watch_feed(w, WATCH_CLIENT, said);
+    assert_true(w->is_unauthenticating);
+    assert_true(str_eq(str_skip(said, n), STR("c LOGIN x y\r\n")));
+    proto_imap.watch_init(w);
+    proto_imap.watch_feed(w, WATCH_CLIENT, STR("a APPEND x {20+}\r\nb UNAUTHENTICATE\r\n12\r\n"));
+    assert_false(w->is_unauthenticating);
+    proto_imap.watch_feed(w, WATCH_CLIENT, STR("b UNAUTH"));
+    proto_imap.watch_feed(w, WATCH_CLIENT, STR("ENTICATE"));
+    assert_false(w->is_unauthenticating);
+    proto_imap.watch_feed(w, WATCH_CLIENT, STR("\n"));
+    assert_true(w->is_unauthenticating);
+    free(w);
+}
+
 static void test_ends(void **state)
 {
     (void)state;
@@ -191,9 +212,8 @@ static void test_stops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_phases),
-        cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_stops),
+        cmocka_unit_test(test_phases),   cmocka_unit_test(test_unauthenticate),
+        cmocka_unit_test(test_ends),     cmocka_unit_test(test_stops),
         cmocka_unit_test(test_boundary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,19 @@ static const struct watch_case cases[] = {
     {"unknown", {C("secretword x\r\n", COMMAND, "?"), S("NO \"what\"\r\n", BETWEEN)}},
 };
 
+static void test_unauthenticate(void **state)
+{
+    (void)state;
+    struct watch *w = calloc(1, proto_sieve.watch_size);
+    assert_non_null(w);
+    proto_sieve.watch_init(w);
+    struct str said = STR("NOOP\r\nUnauthenticate\r\nAUTHENTICATE \"PLAIN\"\r\n");
+    size_t n = proto_sieve.watch_feed(w, WATCH_CLIENT, said);
+    assert_true(w->is_unauthenticating);
+    assert_true(str_eq(str_skip(said, n), STR("AUTHENTICATE \"PLAIN\"\r\n")));
+    free(w);
+}
+
 static void test_cases(void **state)
 {
     (void)state;
@@ -102,6 +115,7 @@ static void test_stops(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unauthenticate),
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_stops),
