@@ -103,7 +103,8 @@ def test_make_install_goes_where_shells_look(folder, name, folders):
     if not shutil.which(name):
         pytest.skip(f"{name} is not installed")
     bare = {"PATH": os.environ["PATH"], "HOME": folder}
-    plan = subprocess.run(["make", "-n", "-C", ROOT, "install", "PREFIX=/usr/local", "SYSCONFDIR=/etc"], check=True, capture_output=True, text=True, env=bare)
+    plan = subprocess.run(["make", "-n", "-C", ROOT, "install", "PREFIX=/usr/local", "SYSCONFDIR=/etc"], check=True, capture_output=True,
+                          text=True, env=bare)
     path = re.search(rf"conf/completions/mailproxyctl\.{name} (\S+)", plan.stdout)[1]
     looked = subprocess.run([name, "-c", folders], check=True, capture_output=True, text=True, env=bare).stdout.split()
     assert os.path.dirname(path) in looked
