@@ -83,9 +83,9 @@ static void test_manual(void **state)
     FILE *f = open_memstream(&text, &size);
     keys_manual(f);
     fclose(f);
-    assert_non_null(strstr(text,
-                           ".TP\n\\fBx\\fR, \\fBF9\\fR\nend the sessions of the marked or selected "
-                           "rows (sessions, users, events, groups); needs the role operator.\n"));
+    assert_non_null(strstr(
+        text, ".TP\n\\fBx\\fR, \\fBF9\\fR\nend the sessions of the marked or selected "
+              "rows (sessions, users, events, groups, conflicts); needs the role operator.\n"));
     assert_non_null(strstr(text, "\\fBCtrl\\-L\\fR"));
     free(text);
 }
