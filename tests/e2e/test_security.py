@@ -379,8 +379,8 @@ def test_failed_login_keeps_what_was_pipelined(make):
 @pytest.mark.parametrize("protocol, login, more", [
     ("imap", f"a LOGIN {USER} {PASSWORD}", "b UNAUTHENTICATE\r\nc LOGIN other@example.org pw"),
     ("imap", f"a LOGIN {USER} {PASSWORD}", "b NOOP\r\nc unauthenticate\r\nd LOGIN other@example.org pw"),
-    ("sieve", f'AUTHENTICATE "PLAIN" "{sasl.plain(USER, PASSWORD)}"', 'UNAUTHENTICATE\r\nAUTHENTICATE "PLAIN" "AGEAYg=="'),
-])
+    ("sieve", 'AUTHENTICATE "PLAIN" "' + b64(f"\0{USER}\0{PASSWORD}") + '"', 'UNAUTHENTICATE\r\nAUTHENTICATE "PLAIN" "AGEAYg=="'),
+], ids=["imap", "imap behind another", "sieve"])
 def test_nobody_else_logs_in_over_a_relay(make, protocol, login, more):
     """A server that forgets who the client is (RFC 8437, RFC 5804) would let it log in past locks, bans and limits."""
     p = make([listener(protocol)])
@@ -394,7 +394,6 @@ def test_nobody_else_logs_in_over_a_relay(make, protocol, login, more):
         rest = f.read().decode()
     assert "BYE" in rest and "Connect again" in rest and "OK" not in rest.replace("b OK", "")
     p.wait_for_log("unauthenticate")
-    assert [e["text"] for e in p.ctl("event", "list", "type=end")] != []
 
 
 def test_imaplib_sees_no_difference(make):

@@ -88,5 +88,5 @@ int main(void)
         cmocka_unit_test(test_broken_file),
         cmocka_unit_test(test_no_bundle),
     };
-    return cmocka_run_group_tests(tests, load_setup, NULL);
+    return cmocka_run_group_tests(tests, load_setup, load_teardown);
 }

@@ -641,7 +641,7 @@ static int teardown_all(void **state)
     (void)state;
     tls_case_cert_fini(&ca);
     tls_case_cert_fini(&cert);
-    return 0;
+    return rmdir(tls_case_folder);
 }
 
 /* ---- what callbacks do ---- */
