@@ -36,6 +36,7 @@ def test_empty_quiet_and_bare(proxy):
     assert p.ctl_run("--allow-empty", "ban", "list", "by=failures").returncode == 0
     assert p.ctl_run("-q", "user", "lock", USER, "--yes").stdout == "" and p.ctl_run("-q", "user", "unlock", USER).stdout == ""
     assert "the file is valid" in p.ctl_run("config", "check").stderr
+    wait.until(lambda: all(row["health"] == "up" for row in p.ctl("backend", "list")), "the checks")
     for noun in ("user", "backend", "pool", "listener"):
         assert p.ctl_run(noun).stdout == p.ctl_run(noun, "list").stdout, "a noun alone lists"
     wrong = p.ctl_run("user", "lsit", check=False)

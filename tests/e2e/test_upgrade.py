@@ -111,7 +111,11 @@ def old_pid(p):
 
 
 def old_is_gone(p):
-    wait.until(lambda: "old_pid" not in p.ctl("system", "status"), "the old engine's end")
+    """Of one that died it is said for a moment that it does not answer (status 7)."""
+    def is_gone():
+        done = p.ctl_run("-o", "json", "system", "status", check=False)
+        return done.returncode == 0 and "old_pid" not in done.stdout
+    wait.until(is_gone, "the old engine's end")
 
 
 class Clients:
