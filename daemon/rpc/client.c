@@ -386,10 +386,14 @@ static void on_client_read(evutil_socket_t fd, short what, void *arg)
         client_drop(c, NULL);
         return;
     }
-    if (n == 0)
-        c->is_eof = true;
-    else
+    if (n > 0) {
         buf_commit(&c->in, (size_t)n);
+    } else {
+        c->is_eof = true;
+        /* A JSON object says itself where it ends: behind the last one no line end is needed. */
+        if (c->in.len > 0)
+            (void)!buf_append_char(&c->in, '\n');
+    }
     client_pump(c);
 }
 

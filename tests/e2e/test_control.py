@@ -36,6 +36,20 @@ def test_status_whoami_help(proxy):
     assert {"session list", "session kill", "user add", "config reload"} <= {c.replace(".", " ") for c in commands}
 
 
+@pytest.mark.parametrize("said, answered", [
+    ('{"jsonrpc":"2.0","id":1,"method":"system.status"}', [1]),
+    ('{"jsonrpc":"2.0","id":1,"method":"system.status"}\n{"jsonrpc":"2.0","id":2,"method":"system.whoami"}', [1, 2]),
+    ('{"jsonrpc":"2.0","id":1,"method":"system.sta', [None]),
+], ids=["one", "the second", "a part of one"])
+def test_the_last_request_needs_no_line_end(proxy, said, answered):
+    """printf '{...}' | socat - UNIX:control.sock"""
+    c = Control(proxy.control)
+    c.send(said.encode())
+    c.sock.shutdown(socket.SHUT_WR)
+    assert [json.loads(line).get("id") for line in c.file] == answered
+    c.close()
+
+
 def test_list_show_and_filter(proxy):
     c = logged_in(proxy)
     row = proxy.sessions()[0]
