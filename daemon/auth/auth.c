@@ -77,7 +77,7 @@ int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct reso
         return -ERR_NOMEM;
     *a = (struct auth){.loop = l, .jobs = jobs, .store = store, .resolver = resolver};
     list_init(&a->queries);
-    spares_init(&a->spares, sizeof(struct auth_query), QUERIES_KEPT);
+    free_list_init(&a->free_queries, sizeof(struct auth_query), QUERIES_KEPT);
     a->setup = calloc(1, sizeof(*a->setup)); /* no providers yet */
     int err = a->setup ? cache_new(CACHE_MAX_BYTES, &a->cache) : -ERR_NOMEM;
     if (err == 0 && store && store_has_names(store, &a->has_names) < 0)
@@ -102,7 +102,7 @@ void auth_free(struct auth *a)
     }
     auth_setup_unref(a->setup);
     cache_free(a->cache);
-    spares_fini(&a->spares);
+    free_list_fini(&a->free_queries);
     free(a);
 }
 

@@ -7,7 +7,7 @@
 
 #include "auth/auth.h"
 #include "auth/cache.h"
-#include "base/container/spares.h"
+#include "base/container/free_list.h"
 #include "proto/reply.h"
 
 #define QUERY_TEXT_MAX (REPLY_TEXT_MAX + 1)
@@ -67,8 +67,8 @@ struct auth {
     struct cache *cache;
     bool has_names; /* operators said something of some name, or may have */
     struct list queries;
-    struct spares spares; /* for the next queries */
-    uint64_t generation;  /* grows when cached answers are forgotten: older answers stay out */
+    struct free_list free_queries; /* blocks for the next ones */
+    uint64_t generation; /* grows when cached answers are forgotten: older answers stay out */
 };
 
 /* The copies behind the pointers of a request. */

@@ -109,7 +109,7 @@ void query_unref(struct auth_query *q)
  * came, for nobody knows which ones it would have now. */
 struct auth_query *query_new(struct auth *a, const struct auth_request *r)
 {
-    struct auth_query *q = spares_take(&a->spares);
+    struct auth_query *q = free_list_take(&a->free_queries);
     if (!q)
         return NULL;
     memset(q, 0, offsetof(struct auth_query, text));
@@ -153,7 +153,7 @@ void query_close(struct auth *a, struct auth_query *q)
 {
     struct auth_setup *s = q->setup;
     if (query_leave(q))
-        spares_give(&a->spares, q);
+        free_list_give(&a->free_queries, q);
     auth_setup_unref(s);
 }
 

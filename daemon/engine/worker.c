@@ -30,11 +30,11 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     bool is_watched = atomic_load_explicit(w->spec.is_watched, memory_order_relaxed);
     if (note != SESSION_NOTE_FAILURE && !session_user(s) && !is_counted && !is_watched)
         return;
-    struct worker_note *n = spares_take(&w->notes);
+    struct worker_note *n = free_list_take(&w->notes);
     if (!n)
         return;
     memset(n, 0, sizeof(*n));
-    n->spares = &w->notes;
+    n->kept_by = &w->notes;
     n->mail.fn = w->spec.deliver;
     n->what = note;
     n->worker = w->spec.number;
@@ -59,7 +59,7 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
 
 void worker_note_free(struct worker_note *n)
 {
-    spares_give(n->spares, n);
+    free_list_give(n->kept_by, n);
 }
 
 /* ---- limits ---- */
@@ -354,7 +354,7 @@ int worker_new(const struct worker_spec *spec, struct worker **ret)
         return -ERR_NOMEM;
     w->spec = *spec;
     list_init(&w->retirements);
-    spares_init(&w->notes, sizeof(struct worker_note), WORKER_NOTES_KEPT);
+    free_list_init(&w->notes, sizeof(struct worker_note), WORKER_NOTES_KEPT);
     int err = worker_make(w);
     if (err == 0) {
         /* Signals are the control thread's. */
@@ -409,6 +409,6 @@ void worker_free(struct worker *w)
     if (!w->has_ended)
         worker_end(w);
     loop_free(w->env.loop);
-    spares_fini(&w->notes);
+    free_list_fini(&w->notes);
     free(w);
 }

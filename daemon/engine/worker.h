@@ -29,7 +29,7 @@ struct worker_spec {
 /* Something that happened to a session, told to the control thread. */
 struct worker_note {
     struct mail mail;
-    struct spares *spares; /* of its worker */
+    struct free_list *kept_by; /* of its worker */
     enum session_note what;
     unsigned worker;
     uint64_t session;
@@ -50,7 +50,7 @@ struct worker {
     struct session_env env; /* first: the loop's owner is seen as this by mail from lower floors */
     struct worker_spec spec;
     struct counters counters;
-    struct spares notes;     /* the control thread gives back what this one takes */
+    struct free_list notes;  /* the control thread gives back what this one takes */
     struct list retirements; /* see retire.h */
     pthread_t thread;
     bool is_started, has_ended;

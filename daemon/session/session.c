@@ -194,7 +194,7 @@ void preauth_free(struct session *s)
     free(p->client_host);
     free(p->failure);
     explicit_bzero(p, sizeof(*p));
-    spares_give(&s->env->preauths, p);
+    free_list_give(&s->env->preauths, p);
     s->pre = NULL;
 }
 
@@ -385,10 +385,10 @@ struct session *session_new(struct session_env *env, struct setup *setup, unsign
                             const struct addr *peer)
 {
     struct session *s = zalloc(sizeof(*s));
-    struct preauth *p = spares_take(&env->preauths);
+    struct preauth *p = free_list_take(&env->preauths);
     if (!s || !p) {
         free(s);
-        spares_give(&env->preauths, p);
+        free_list_give(&env->preauths, p);
         return NULL;
     }
     memset(p, 0, sizeof(*p));

@@ -5,8 +5,8 @@
 #include "auth/auth.h"
 #include "backend/pool.h"
 #include "backend/warm.h"
+#include "base/container/free_list.h"
 #include "base/container/safe_iter.h"
-#include "base/container/spares.h"
 #include "base/container/table.h"
 #include "base/log/log_quota.h"
 #include "fleet/pins/pins.h"
@@ -98,7 +98,7 @@ struct session_env {
     struct list held;    /* of those before the relay: whose logins wait */
     struct table by_id;
     size_t count;
-    struct spares preauths; /* what sessions need before their relay */
+    struct free_list preauths; /* what sessions need before their relay */
     unsigned round_robin;
     struct capabilities *capabilities; /* learned, by listener */
     struct worker_traces *traces;      /* NULL = none */

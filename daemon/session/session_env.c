@@ -17,7 +17,7 @@ void session_env_init(struct session_env *env)
 {
     env->phases = &session_phases;
     env->by_id.key = session_key;
-    spares_init(&env->preauths, sizeof(struct preauth), SESSION_PREAUTHS_KEPT);
+    free_list_init(&env->preauths, sizeof(struct preauth), SESSION_PREAUTHS_KEPT);
     list_init(&env->sessions);
     list_init(&env->walks);
     list_init(&env->queries);
@@ -32,7 +32,7 @@ void session_env_fini(struct session_env *env)
     capabilities_free(env->capabilities);
     holds_free(env->holds);
     table_fini(&env->by_id);
-    spares_fini(&env->preauths);
+    free_list_fini(&env->preauths);
     setup_unref(env->setup);
     env->setup = NULL;
 }

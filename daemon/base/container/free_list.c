@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: ISC */
 /* Blocks of memory of one size, kept in a stack. */
-#include "base/container/spares.h"
+#include "base/container/free_list.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 
 /* The beginning of a block that is kept. */
-struct spare {
-    struct spare *next;
+struct free_block {
+    struct free_block *next;
 };
 
-void spares_init(struct spares *s, size_t bytes, size_t max)
+void free_list_init(struct free_list *s, size_t bytes, size_t max)
 {
-    *s = (struct spares){.size = bytes, .max = max};
+    *s = (struct free_list){.size = bytes, .max = max};
 #ifdef __SANITIZE_ADDRESS__
     s->max = 0; /* it sees the use of what was freed, not of what was given back */
 #endif
     pthread_mutex_init(&s->lock, NULL);
 }
 
-void spares_fini(struct spares *s)
+void free_list_fini(struct free_list *s)
 {
     while (s->top) {
-        struct spare *first = s->top;
+        struct free_block *first = s->top;
         s->top = first->next;
         free(first);
     }
@@ -30,10 +30,10 @@ void spares_fini(struct spares *s)
     pthread_mutex_destroy(&s->lock);
 }
 
-void *spares_take(struct spares *s)
+void *free_list_take(struct free_list *s)
 {
     pthread_mutex_lock(&s->lock);
-    struct spare *p = s->top;
+    struct free_block *p = s->top;
     if (p) {
         s->top = p->next;
         s->n--;
@@ -42,16 +42,16 @@ void *spares_take(struct spares *s)
     return p ? p : malloc(s->size);
 }
 
-void spares_give(struct spares *s, void *p)
+void free_list_give(struct free_list *s, void *p)
 {
-    struct spare *spare = p;
+    struct free_block *block = p;
     if (!p)
         return;
     pthread_mutex_lock(&s->lock);
     bool is_kept = s->n < s->max;
     if (is_kept) {
-        spare->next = s->top;
-        s->top = spare;
+        block->next = s->top;
+        s->top = block;
         s->n++;
     }
     pthread_mutex_unlock(&s->lock);

@@ -10,46 +10,46 @@
 
 #include <cmocka.h>
 
-#include "base/container/spares.h"
+#include "base/container/free_list.h"
 
 #define BLOCK 1500
 
 static void test_taken_again(void **state)
 {
-    struct spares s;
+    struct free_list s;
     (void)state;
-    spares_init(&s, BLOCK, 2);
-    char *p = spares_take(&s), *q = spares_take(&s);
+    free_list_init(&s, BLOCK, 2);
+    char *p = free_list_take(&s), *q = free_list_take(&s);
     assert_ptr_not_equal(p, q);
     memset(p, 'x', BLOCK);
     memset(q, 'y', BLOCK);
-    spares_give(&s, p);
+    free_list_give(&s, p);
     size_t n_kept = s.n; /* none under AddressSanitizer */
-    p = spares_take(&s);
+    p = free_list_take(&s);
     assert_int_equal(s.n, 0);
     memset(p, 'x', BLOCK);
     for (size_t i = 0; i < BLOCK; i++)
         assert_int_equal(q[i], 'y');
-    spares_give(&s, p);
+    free_list_give(&s, p);
     assert_int_equal(s.n, n_kept);
-    spares_give(&s, NULL);
+    free_list_give(&s, NULL);
     assert_int_equal(s.n, n_kept);
-    spares_give(&s, q);
-    spares_fini(&s);
+    free_list_give(&s, q);
+    free_list_fini(&s);
 }
 
 static void test_no_more_than_that(void **state)
 {
-    struct spares s;
+    struct free_list s;
     void *blocks[5];
     (void)state;
-    spares_init(&s, BLOCK, 2);
+    free_list_init(&s, BLOCK, 2);
     for (size_t i = 0; i < 5; i++)
-        assert_non_null(blocks[i] = spares_take(&s));
+        assert_non_null(blocks[i] = free_list_take(&s));
     for (size_t i = 0; i < 5; i++)
-        spares_give(&s, blocks[i]);
+        free_list_give(&s, blocks[i]);
     assert_true(s.n <= 2 && s.n == s.max);
-    spares_fini(&s);
+    free_list_fini(&s);
 }
 
 int main(void)
