@@ -79,6 +79,8 @@ int app_init(struct app *a, const struct app_options *o, const struct settings *
     for (size_t i = 0; i < settings->n_history; i++)
         prompt_remember(&a->prompt, PROMPT_COMMAND, settings->history[i]);
     int focus = 0, screen = screen_find(settings->screen, &focus);
+    if (screen >= 0 && screen_rows[screen].needs[0]) /* this daemon may have no such screen */
+        screen = focus = 0;
     if (o->screen >= 0) {
         screen = o->screen;
         focus = o->focus;

@@ -51,7 +51,7 @@ def ssh(proxy, folder):
 
     def run(*args, stdin=None, env=None, program="mailproxyctl", **more):
         return subprocess.run([os.path.join(BUILD, program), *args], input=stdin, capture_output=True, text=True, timeout=60,
-                              env={**os.environ, "PATH": folder + ":" + os.environ["PATH"], "MAILPROXY_SOCKET": proxy.control, **(env or {})}, **more)
+                              env={**os.environ, "PATH": folder + ":" + os.environ["PATH"], "MAILPROXY_SOCKET": proxy.control, "XDG_CONFIG_HOME": folder, **(env or {})}, **more)
 
     run.calls = lambda: open(log).read().splitlines()
     run.folder = folder

@@ -19,6 +19,7 @@
 static struct {
     struct fake fake, other; /* the other one when there are two daemons */
     size_t n_daemons;
+    const char *last_screen; /* that settings remember; NULL = none */
     struct app app;
     bool has_app;
     _Atomic int sessions; /* rows of session list */
@@ -184,6 +185,8 @@ static void start(const char *greeting, bool is_read_only)
     struct settings settings;
     settings_init(&settings);
     settings.interval_ms = 60000; /* nothing happens by itself */
+    if (t.last_screen)
+        (void)str_copy(settings.screen, sizeof(settings.screen), str_of(t.last_screen));
     assert_int_equal(app_init(&t.app, &o, &settings), 0);
     t.has_app = true;
     app_draw(&t.app, 24, 80);

@@ -24,6 +24,20 @@ static void test_overview(void **state)
     assert_null(list); /* only for what is on the screen */
 }
 
+/* The screen of last time, unless this daemon may have none like it. */
+static void test_begins_where_it_ended(void **state)
+{
+    (void)state;
+    t.last_screen = "limits";
+    start(NULL, false);
+    assert_int_equal(t.app.screen, SCREEN_BANS);
+    assert_int_equal(teardown(state), 0);
+    assert_int_equal(setup(state), 0);
+    t.last_screen = "conflicts";
+    start(NULL, false);
+    assert_int_equal(t.app.screen, SCREEN_OVERVIEW);
+}
+
 static void test_sessions(void **state)
 {
     (void)state;
@@ -368,6 +382,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_overview),
+        CASE(test_begins_where_it_ended),
         CASE(test_sessions),
         CASE(test_filter),
         CASE(test_unknown_command),
