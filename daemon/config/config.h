@@ -274,7 +274,7 @@ struct config_fleet {
     const char *ca_file, *tls_name; /* NULL */
     const char *secret_file;
     uint64_t timeout_ms, retention_ms;
-    uint64_t beat_ms;
+    uint64_t heartbeat_ms;
     bool ends_conflicts;
     bool has_users;   /* of the store, they are the same on all nodes */
     bool has_tickets; /* the secret of TLS tickets is one of all nodes */
@@ -374,7 +374,7 @@ bool config_fleet_is_alike(const struct config *a, const struct config *b);
 /* A node is gone when it has said nothing for so long. */
 static inline uint64_t config_fleet_lease_ms(const struct config_fleet *f)
 {
-    return 3 * f->beat_ms;
+    return 3 * f->heartbeat_ms;
 }
 
 /* What a resolver is made from; its name servers are the config's. */

@@ -62,13 +62,13 @@ static void check_nodes(struct fleet_check *k)
     struct fleet_counts n;
     AUTO_BUF gone = BUF_INIT, secret = BUF_INIT, version = BUF_INIT;
     fleet_count(f, &n);
-    if (n.beat_age_ms == UINT64_MAX)
+    if (n.heartbeat_age_ms == UINT64_MAX)
         check_row(k, "presence", "failed", "the store never took what this node says");
     else if (fleet_trouble(f))
         check_row(k, "presence", "failed", "%s", fleet_trouble(f));
     else
         check_row(k, "presence", "ok", "this node was heard %.1f s ago",
-                  (double)n.beat_age_ms / 1000);
+                  (double)n.heartbeat_age_ms / 1000);
     if (check_names(f, &gone, node_is_gone))
         check_row(k, "nodes", "warning", "%zu of %zu are there; gone: %s", n.alive, n.all,
                   buf_cstr(&gone));

@@ -70,9 +70,10 @@ static void metrics_store(struct exposition *e, const struct control *c)
     exposition_single(e, "mailproxy_fleet_nodes", "gauge", "Nodes that the store knows.", n.all, 1);
     exposition_single(e, "mailproxy_fleet_nodes_alive", "gauge",
                       "Those that said lately that they are there.", n.alive, 1);
-    if (n.beat_age_ms != UINT64_MAX)
-        exposition_single(e, "mailproxy_fleet_beat_age_seconds", "gauge",
-                          "Since the store took this node's last beat.", n.beat_age_ms, 1000);
+    if (n.heartbeat_age_ms != UINT64_MAX)
+        exposition_single(e, "mailproxy_fleet_heartbeat_age_seconds", "gauge",
+                          "Since the store took this node's last heartbeat.", n.heartbeat_age_ms,
+                          1000);
     exposition_single(e, "mailproxy_fleet_store_latency_seconds", "gauge",
                       "Of the control thread's last calls, smoothed.", link.latency_us, 1000000);
     exposition_single(e, "mailproxy_fleet_store_calls_total", "counter",

@@ -43,9 +43,9 @@ static void watchdog_look(struct watchdog *w)
     bool was_stopped = now - w->last_look_ms > 3000;
     w->last_look_ms = now;
     for (size_t i = 0; i < w->n && !was_stopped; i++) {
-        uint64_t beat = loop_heartbeat_ms(w->loops[i]);
-        if (beat && now > beat && now - beat > WATCHDOG_SILENCE_MS)
-            watchdog_abort(i, now - beat);
+        uint64_t heartbeat = loop_heartbeat_ms(w->loops[i]);
+        if (heartbeat && now > heartbeat && now - heartbeat > WATCHDOG_SILENCE_MS)
+            watchdog_abort(i, now - heartbeat);
     }
 }
 

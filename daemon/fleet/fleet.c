@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* A node's life in its fleet: a beat now and then, what came back, what is wrong. */
+/* A node's life in its fleet: a heartbeat now and then, what came back, what is wrong. */
 #include "fleet/fleet.h"
 
 #include <stdio.h>
@@ -7,14 +7,15 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log/log.h"
-#include "fleet/fleet_beat.h"
+#include "fleet/fleet_heartbeat.h"
 #include "io/crypto.h"
 #include "runtime/rules/limiter.h"
 #include "runtime/state.h"
 #include "runtime/trouble.h"
 
 #define FLEET_TICK_MS 250
-#define NAME_KNOWN_BEATS 4 /* after the start: who is not there any more is forgotten by then */
+#define NAME_KNOWN_HEARTBEATS                                                                      \
+    4 /* after the start: who is not there any more is forgotten by then */
 #define TROUBLE_STAYS_MIN_MS 500
 #define TROUBLE_STAYS_MAX_MS 600000
 #define FLEET_CALL_MS 1000           /* nobody's login waits for these */
@@ -29,10 +30,10 @@ struct fleet {
     char *name, *node;
     char *key_schema, *key_entry, *key_entries;
     uint8_t secret[CONFIG_FLEET_SECRET_BYTES];
-    uint64_t beat_ms, started_wall_ms;
+    uint64_t heartbeat_ms, started_wall_ms;
     struct loop_timer tick;
-    struct redis_call *call;            /* a beat under way */
-    uint64_t next_beat_ms, answered_ms; /* monotonic; answered 0 = never */
+    struct redis_call *call;                 /* a heartbeat under way */
+    uint64_t next_heartbeat_ms, answered_ms; /* monotonic; answered 0 = never */
     struct fleet_nodes nodes;
     char epoch[FLEET_EPOCH_SIZE], proof[FLEET_PROOF_SIZE];
     bool is_leaving;
@@ -107,7 +108,7 @@ uint64_t fleet_lag_ms(const struct fleet *f, const struct fleet_node *n)
 
 bool fleet_is_alive(const struct fleet *f, const struct fleet_node *n)
 {
-    return node_silence_ms(f, n) <= 3 * f->beat_ms;
+    return node_silence_ms(f, n) <= 3 * f->heartbeat_ms;
 }
 
 /* A proof begins with the start of the epoch that it is for: one of an older epoch says nothing. */
@@ -120,7 +121,8 @@ bool fleet_has_other_secret(const struct fleet *f, const struct fleet_node *n)
 
 void fleet_count(const struct fleet *f, struct fleet_counts *ret)
 {
-    *ret = (struct fleet_counts){.is_up = redis_is_up(f->redis), .beat_age_ms = fleet_age_ms(f)};
+    *ret =
+        (struct fleet_counts){.is_up = redis_is_up(f->redis), .heartbeat_age_ms = fleet_age_ms(f)};
     for (size_t i = 0; i < f->nodes.n; i++) {
         if (!fleet_nodes_is_first(&f->nodes, i))
             continue;
@@ -156,14 +158,14 @@ bool fleet_set_leaving(struct fleet *f, bool is_leaving)
 {
     bool is_changed = f->is_leaving != is_leaving;
     f->is_leaving = is_leaving;
-    f->next_beat_ms = 0;
+    f->next_heartbeat_ms = 0;
     return is_changed;
 }
 
 void fleet_set_sync(struct fleet *f, const char *sync)
 {
     if (strcmp(f->sync, sync) != 0)
-        f->next_beat_ms = 0;
+        f->next_heartbeat_ms = 0;
     f->sync = sync;
 }
 
@@ -209,11 +211,12 @@ static char *trouble_of_secret(const struct fleet *f)
 }
 
 /* Two proxies of one name take each other's sessions for their own. The engine before this one says
- * with its next beat that it finishes, or has died, and is forgotten then. */
+ * with its next heartbeat that it finishes, or has died, and is forgotten then. */
 static char *trouble_of_name(const struct fleet *f)
 {
     unsigned serving = 0;
-    if (loop_now_ms(f->control->host->loop) - f->joined_ms < NAME_KNOWN_BEATS * f->beat_ms)
+    if (loop_now_ms(f->control->host->loop) - f->joined_ms <
+        NAME_KNOWN_HEARTBEATS * f->heartbeat_ms)
         return NULL;
     for (size_t i = 0; i < f->nodes.n; i++) {
         const struct fleet_node *n = &f->nodes.v[i];
@@ -230,7 +233,7 @@ static char *trouble_of_name(const struct fleet *f)
 static void fleet_look_for_trouble(struct fleet *f)
 {
     struct redis_facts facts;
-    uint64_t patience_ms = 2 * f->beat_ms + FLEET_CALL_MS;
+    uint64_t patience_ms = 2 * f->heartbeat_ms + FLEET_CALL_MS;
     char *text = NULL;
     redis_look(f->redis, &facts);
     if (!facts.is_up)
@@ -270,7 +273,7 @@ static bool node_was_alive(const struct fleet_nodes *nodes, uint64_t lease_ms, c
 static void fleet_compare(struct fleet *f, const struct fleet_nodes *before)
 {
     const char *was, *is;
-    uint64_t lease_ms = 3 * f->beat_ms;
+    uint64_t lease_ms = 3 * f->heartbeat_ms;
     for (size_t i = 0; i < f->nodes.n; i++) {
         const char *name = f->nodes.v[i].name;
         if (!fleet_nodes_is_first(&f->nodes, i) || strcmp(name, f->node) == 0)
@@ -318,7 +321,7 @@ static void fleet_tell_watches(struct fleet *f, bool is_back, bool is_other)
     }
 }
 
-/* ---- the beat ---- */
+/* ---- the heartbeat ---- */
 
 static void fleet_set_epoch(struct fleet *f)
 {
@@ -329,7 +332,7 @@ static void fleet_set_epoch(struct fleet *f)
     str_hex(hex, mac, 8);
     snprintf(f->proof, sizeof(f->proof), "%.8s-%s", f->epoch, hex);
     pins_set_epoch(f->pins, f->epoch);
-    f->next_beat_ms = 0; /* the others are to see the proof */
+    f->next_heartbeat_ms = 0; /* the others are to see the proof */
 }
 
 /* The others are not gone: they have not said yet to this data that they are there. */
@@ -337,13 +340,13 @@ static void fleet_lost(struct fleet *f)
 {
     static const char text[] =
         "the store has lost its data, or is another one: nodes say anew what they know";
-    f->quiet_until_ms = f->answered_ms + 3 * f->beat_ms;
+    f->quiet_until_ms = f->answered_ms + 3 * f->heartbeat_ms;
     LOG_EVENT(LOG_LEVEL_WARN, "fleet-epoch", KV_STR("fleet", f->name), KV_STR("epoch", f->epoch),
               KV_STR("detail", text));
     control_event(f->control, "fleet", NULL, NULL, NULL, NULL, NULL, text);
 }
 
-static void on_beat(void *arg, const struct redis_result *r)
+static void on_heartbeat(void *arg, const struct redis_result *r)
 {
     struct fleet *f = arg;
     struct fleet_nodes nodes, before = f->nodes;
@@ -371,14 +374,14 @@ static void on_beat(void *arg, const struct redis_result *r)
     fleet_tell_watches(f, is_back, is_other);
 }
 
-static void fleet_send_beat(struct fleet *f)
+static void fleet_send_heartbeat(struct fleet *f)
 {
     const struct config *c = control_setup(f->control)->config;
     struct fleet_own own;
     uint8_t random[16];
     char proposal[2 * sizeof(random) + 1];
     char lease[24], lifetime[24], schema[8], sessions[24], users[24], started[24];
-    uint64_t lease_ms = 3 * f->beat_ms;
+    uint64_t lease_ms = 3 * f->heartbeat_ms;
     fleet_look_own(f, &own);
     hash_random(random,
                 sizeof(random)); /* another each time: data that was lost is never the same */
@@ -426,8 +429,8 @@ static void fleet_send_beat(struct fleet *f)
     struct str v[ARRAY_LEN(words)];
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         v[i] = str_of(words[i]);
-    f->next_beat_ms = loop_now_ms(f->control->host->loop) + f->beat_ms;
-    (void)!redis_eval(f->redis, &fleet_beat, v, ARRAY_LEN(v), 4, 0, on_beat, f, &f->call);
+    f->next_heartbeat_ms = loop_now_ms(f->control->host->loop) + f->heartbeat_ms;
+    (void)!redis_eval(f->redis, &fleet_heartbeat, v, ARRAY_LEN(v), 4, 0, on_heartbeat, f, &f->call);
 }
 
 /* ---- following the configuration ---- */
@@ -445,7 +448,7 @@ static int fleet_spec(const struct fleet *f, const struct config *c, struct redi
     *ret = config_fleet_spec(&c->fleet, *ret_tls);
     ret->resolver = f->control->host->resolver;
     ret->connect_ms = FLEET_CALL_MS;
-    ret->timeout_ms = c->fleet.beat_ms < FLEET_CALL_MS ? c->fleet.beat_ms : FLEET_CALL_MS;
+    ret->timeout_ms = c->fleet.heartbeat_ms < FLEET_CALL_MS ? c->fleet.heartbeat_ms : FLEET_CALL_MS;
     ret->max_reply_bytes = FLEET_REPLY_BYTES;
     return 0;
 }
@@ -474,10 +477,11 @@ static void on_tick(struct loop_timer *t)
 {
     struct fleet *f = CONTAINER_OF(t, struct fleet, tick);
     fleet_follow(f);
-    if (pins_take_other_epoch(f->pins)) /* the beat tells which one */
-        f->next_beat_ms = 0;
-    if (!f->call && redis_is_up(f->redis) && loop_now_ms(f->control->host->loop) >= f->next_beat_ms)
-        fleet_send_beat(f);
+    if (pins_take_other_epoch(f->pins)) /* the heartbeat tells which one */
+        f->next_heartbeat_ms = 0;
+    if (!f->call && redis_is_up(f->redis) &&
+        loop_now_ms(f->control->host->loop) >= f->next_heartbeat_ms)
+        fleet_send_heartbeat(f);
     fleet_look_for_trouble(f);
     loop_timer_set(f->control->host->loop, &f->tick, FLEET_TICK_MS);
 }
@@ -486,9 +490,9 @@ static void on_changed(void *arg, bool is_up)
 {
     struct fleet *f = arg;
     f->is_back |= is_up;
-    f->next_beat_ms = 0;
+    f->next_heartbeat_ms = 0;
     if (is_up && !f->call)
-        fleet_send_beat(f);
+        fleet_send_heartbeat(f);
     fleet_look_for_trouble(f);
 }
 
@@ -520,12 +524,12 @@ int fleet_new(struct control *c, struct fleet **ret)
     f->sync = "";
     f->pins = c->host->pins;
     f->config = config_ref(config);
-    f->beat_ms = config->fleet.beat_ms;
+    f->heartbeat_ms = config->fleet.heartbeat_ms;
     f->started_wall_ms = clock_wall_ms();
     memcpy(f->secret, config->fleet.secret, sizeof(f->secret));
     list_init(&f->watches);
     loop_timer_init(&f->tick, on_tick);
-    fleet_beat_init();
+    fleet_heartbeat_init();
     int err = fleet_name_all(f, config);
     err = err < 0 ? err : fleet_spec(f, config, &spec, &tls);
     if (err == 0) {

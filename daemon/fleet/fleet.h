@@ -65,7 +65,7 @@ struct fleet_own {
 };
 void fleet_look_own(const struct fleet *f, struct fleet_own *ret);
 /* New clients should go to other nodes, or no longer: said at once to who asks whether this one is
- * ready, and with the next beat to the others. Until restart. False: it was so already. */
+ * ready, and with the next heartbeat to the others. Until restart. False: it was so already. */
 bool fleet_set_leaving(struct fleet *f, bool is_leaving);
 bool fleet_is_leaving(const struct fleet *f); /* f may be NULL */
 /* Whether this node has all users of the fleet, for the others to see; static. "" = it has its own.
@@ -74,8 +74,9 @@ void fleet_set_sync(struct fleet *f, const char *sync);
 const char *fleet_sync(const struct fleet *f);
 
 struct fleet_counts {
-    size_t alive, all;    /* nodes: each name once */
-    bool is_up;           /* the store is */
-    uint64_t beat_age_ms; /* since the store took this node's last beat; UINT64_MAX = never */
+    size_t alive, all; /* nodes: each name once */
+    bool is_up;        /* the store is */
+    uint64_t
+        heartbeat_age_ms; /* since the store took this node's last heartbeat; UINT64_MAX = never */
 };
 void fleet_count(const struct fleet *f, struct fleet_counts *ret);

@@ -62,7 +62,8 @@ static void answer_error(struct fleet_runs *f, const json_t *m, int err, const c
     f->refused++;
     LOG_EVENT(LOG_LEVEL_WARN, "fleet-command-refused", KV_STR("id", id), KV_STR("node", from),
               KV_STR("reason", why));
-    int sent = answer ? answer_send(f, id, reply, message_number(m), answer, NULL, NULL) : -ERR_NOMEM;
+    int sent =
+        answer ? answer_send(f, id, reply, message_number(m), answer, NULL, NULL) : -ERR_NOMEM;
     if (sent < 0) /* who asked says that this node did not answer */
         answer_lost(id, sent);
 }
@@ -89,8 +90,8 @@ static void execution_say(struct execution *x)
 {
     bool is_over = x->answer;
     x->said_ms = loop_now_ms(x->runs->loop);
-    int err = answer_send(x->runs, x->id, x->reply, x->number, x->answer,
-                          is_over ? on_said : NULL, x);
+    int err =
+        answer_send(x->runs, x->id, x->reply, x->number, x->answer, is_over ? on_said : NULL, x);
     x->is_sending = is_over && err == 0;
 }
 

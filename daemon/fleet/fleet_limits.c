@@ -417,14 +417,14 @@ void fleet_limits_look(const struct fleet_limits *c, struct fleet_limits_facts *
 
 int fleet_limits_new(const struct fleet_limits_spec *spec, struct fleet_limits **ret)
 {
-    uint64_t beat_ms = control_setup(spec->control)->config->fleet.beat_ms;
+    uint64_t heartbeat_ms = control_setup(spec->control)->config->fleet.heartbeat_ms;
     struct fleet_limits *c = zalloc(sizeof(*c));
     if (!c)
         return -ERR_NOMEM;
     c->control = spec->control;
     c->fleet = spec->fleet;
     c->loop = spec->control->host->loop;
-    c->turn_ms = beat_ms < COUNTS_TURN_MS ? beat_ms : COUNTS_TURN_MS;
+    c->turn_ms = heartbeat_ms < COUNTS_TURN_MS ? heartbeat_ms : COUNTS_TURN_MS;
     c->n_ticks = c->turn_ms < COUNTS_TICK_MS ? 1 : (unsigned)(c->turn_ms / COUNTS_TICK_MS);
     c->node = str_dup_c(spec->node);
     c->prefix = str_printf("%snear:", fleet_prefix(spec->fleet));

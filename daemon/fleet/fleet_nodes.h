@@ -33,7 +33,7 @@ struct fleet_nodes {
     char epoch[FLEET_EPOCH_SIZE]; /* "" = this node may not take part */
 };
 
-/* Reads the reply of fleet_beat. -ERR_PROTOCOL: it is none; -ERR_NOMEM. */
+/* Reads the reply of fleet_heartbeat. -ERR_PROTOCOL: it is none; -ERR_NOMEM. */
 int fleet_nodes_read(const struct redisReply *reply, struct fleet_nodes *ret) NODISCARD;
 void fleet_nodes_fini(struct fleet_nodes *n);
 /* The engine of that node which serves, or another of it; NULL = none. */

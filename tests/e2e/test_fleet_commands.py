@@ -25,7 +25,7 @@ def store(shared_store):
 @pytest.fixture(scope="module")
 def three(make_shared_proxy, dovecot1, dovecot2, server_cert, shared_folder, shared_store):
     return [make_shared_proxy({**site_settings(dovecot1, dovecot2, server_cert), "node": name,
-                               "fleet": redis.fleet(shared_folder, shared_store, beat="500ms")}) for name in NODES]
+                               "fleet": redis.fleet(shared_folder, shared_store, heartbeat="500ms")}) for name in NODES]
 
 
 @pytest.fixture

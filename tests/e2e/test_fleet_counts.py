@@ -62,7 +62,7 @@ def nodes(shared_folder, shared_store, dovecot1, checked):
             "limits": {"sessions_per_ip": MOST, "sessions_per_user": 4, "failures_before_ban": FAILURES, "failures_before_delay": 0, "users_before_ban": USERS_BEFORE_BAN, "passwords_before_delay": 12,
                        "trusted": [f"{TRUSTED}/32"] if name == "px3" else ["127.0.0.1/32"]},
             "timeouts": {"failure_delay": "0s"},
-            "fleet": redis.fleet(shared_folder, shared_store, beat="500ms", timeout="500ms", health="shared")}
+            "fleet": redis.fleet(shared_folder, shared_store, heartbeat="500ms", timeout="500ms", health="shared")}
         p = Proxy(os.path.join(shared_folder, name), settings).start()
         made.append(p)
         p.add_user(USER, "pw")

@@ -9,7 +9,7 @@ from harness import imap, redis, wait
 
 NODES = ("px1", "px2", "px3")
 USER = "u1@example.org"
-BEAT = "200ms"
+HEARTBEAT = "200ms"
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def settings(name, folder, servers, servers_of_mail, more):
     return {"node": name, "auth": [{"type": "users"}],
             "listeners": [{"name": "imap", "protocol": "imap", "allow_plaintext": True}],
             "pools": [{"name": "main", "tls": "off", "backends": [backend(d) for d in servers_of_mail]}],
-            "fleet": redis.fleet(folder, servers, **{"beat": BEAT, "timeout": "500ms", **more})}
+            "fleet": redis.fleet(folder, servers, **{"heartbeat": HEARTBEAT, "timeout": "500ms", **more})}
 
 
 def states(p):

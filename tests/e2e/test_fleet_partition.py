@@ -51,7 +51,7 @@ def nodes(make_proxy, folder, servers, store, network):
         "listeners": [{"name": "imap", "protocol": "imap", "tls": "off", "allow_plaintext": True}],
         "auth": [{"type": "backend"}],
         "resolver": {"enabled": False},
-        "fleet": redis.fleet(folder, [f"{network.addresses[name == NODES[2]]}:6379"], beat="200ms", timeout="200ms"),
+        "fleet": redis.fleet(folder, [f"{network.addresses[name == NODES[2]]}:6379"], heartbeat="200ms", timeout="200ms"),
         "pools": [{"name": "main", "tls": "off", "balance": "round-robin", "check": {"enabled": False}, "backends": servers.backends()}],
     }) for name in NODES]
     wait.until(lambda: all(states(p) == dict.fromkeys(NODES, "serving") for p in made), "nodes that know each other")

@@ -50,7 +50,7 @@ def settings(name, folder, servers, store, pool=None, fleet=None, **more):
         "listeners": [{"name": "imap", "protocol": "imap", "tls": "off", "allow_plaintext": True}],
         "auth": [{"type": "backend"}],
         "resolver": {"enabled": False},
-        "fleet": {**redis.fleet(folder, store, beat="500ms", timeout="5s"), **(fleet or {})},
+        "fleet": {**redis.fleet(folder, store, heartbeat="500ms", timeout="5s"), **(fleet or {})},
         "pools": [{"name": "main", "tls": "off", "balance": "round-robin", "check": {"enabled": False},
                    "backends": servers.backends(), **(pool or {})}],
         **more}

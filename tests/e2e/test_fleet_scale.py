@@ -26,7 +26,7 @@ def store(folder):
 @pytest.mark.parametrize("balance", ["user", "random"])
 def test_nodes_without_proxies(store, balance):
     """The daemon's own scripts of ten nodes; the program says what it counts otherwise than the store."""
-    done = subprocess.run([os.path.join(BUILD, "scale", "fleet"), f"server=unix:{store.socket}", "nodes=10", "users=2000", "beat_ms=100", "show=1",
+    done = subprocess.run([os.path.join(BUILD, "scale", "fleet"), f"server=unix:{store.socket}", "nodes=10", "users=2000", "heartbeat_ms=100", "show=1",
                            "again=0", f"balance={balance}"], capture_output=True, text=True, timeout=120, env={**os.environ, **SANITIZERS})
     assert done.returncode == 0, done.stdout + done.stderr
     phases = {p["phase"]: p for p in map(json.loads, done.stdout.splitlines())}

@@ -29,7 +29,7 @@ def nodes(shared_folder, shared_store, dovecot1):
         settings = {"node": name, "auth": [{"type": "users"}],
                     "listeners": [{"name": "imap", "protocol": "imap", "allow_plaintext": True}],
                     "pools": [{"name": "main", "tls": "off", "backends": [backend(dovecot1)]}],
-                    "fleet": redis.fleet(shared_folder, shared_store, beat="500ms", timeout="500ms")}
+                    "fleet": redis.fleet(shared_folder, shared_store, heartbeat="500ms", timeout="500ms")}
         p = Proxy(os.path.join(shared_folder, name), settings).start()
         made.append(p)
         for user in USERS:

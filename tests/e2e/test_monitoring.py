@@ -60,7 +60,7 @@ def watched(root, shared_folder, shared_store, dovecot1, dovecot2, server_cert):
         "tls": {"certificates": [{"cert": cert, "key": key}]},
         "listeners": [{"name": n, "protocol": n, "tls": "starttls", "allow_plaintext": True} for n in PROTOCOLS],
         "auth": [{"type": "users"}], "metrics": {"address": address}, "node": "px1",
-        "fleet": redis.fleet(shared_folder, shared_store, beat="500ms"),
+        "fleet": redis.fleet(shared_folder, shared_store, heartbeat="500ms"),
         "pools": [{"name": "main", "tls": "off", "check": {"interval": "200ms", "rise": 1}, "backends": [backend(dovecot1), backend(dovecot2)]}]})
     p.start()
     p.url = f"http://{address}"

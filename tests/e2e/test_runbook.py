@@ -30,7 +30,7 @@ def proxy(make_proxy, settings, shared_folder, shared_store, dovecot1, dovecot2)
     """The names that the pages use: alice is there with a session, main/b1 and main/b2 are servers, imaps is a listener, px1 is the proxy."""
     for server, name in zip(settings["pools"][0]["backends"], ("b1", "b2")):
         server["name"] = name
-    settings.update(node="px1", fleet=redis.fleet(shared_folder, shared_store, beat="500ms"))
+    settings.update(node="px1", fleet=redis.fleet(shared_folder, shared_store, heartbeat="500ms"))
     p = make_proxy(settings)
     p.add_user(ALICE, "secret-a")
     wait.until(lambda: all(b["health"] == "up" for b in p.ctl("backend", "list")), "the checks")

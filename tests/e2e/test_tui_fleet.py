@@ -13,7 +13,7 @@ USER = "u1@example.org"
 def fleet(make_proxy, folder, shared_store, dovecot1, dovecot2, server_cert):
     """Two nodes, which were told different things about a user while they were alone."""
     made = [make_proxy({**site_settings(dovecot1, dovecot2, server_cert), "node": name,
-                        "fleet": redis.fleet(folder, shared_store, beat="500ms", timeout="500ms")}) for name in NODES]
+                        "fleet": redis.fleet(folder, shared_store, heartbeat="500ms", timeout="500ms")}) for name in NODES]
     for p, backend in zip(made, (dovecot1, dovecot2)):
         p.add_user(USER, "pw", backend=backend.name)
     wait.until(lambda: all(len(p.ctl("fleet", "list")) == 2 for p in made), "nodes that know each other")

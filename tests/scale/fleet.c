@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-/* A fleet without its proxies: the daemon's own pins, claims and beats of many nodes against one
- * real store, all in one process. Options name=value: server (as in fleet.servers), nodes, users,
- * backends, balance (user, random), flying (logins of a node at once), rate (logins a second while
- * the store recovers), beat_ms, lease_ms, show (each so manieth user is looked at; 0 = none), again
- * (0: not until all nodes have told everything twice). Prints a line of JSON for each phase; ends
- * with 1 when anything is counted wrong. */
+/* A fleet without its proxies: the daemon's own pins, claims and heartbeats of many nodes against
+ * one real store, all in one process. Options name=value: server (as in fleet.servers), nodes,
+ * users, backends, balance (user, random), flying (logins of a node at once), rate (logins a second
+ * while the store recovers), heartbeat_ms, lease_ms, show (each so manieth user is looked at; 0 =
+ * none), again (0: not until all nodes have told everything twice). Prints a line of JSON for each
+ * phase; ends with 1 when anything is counted wrong. */
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "fleet/claims.h"
-#include "fleet/fleet_beat.h"
+#include "fleet/fleet_heartbeat.h"
 #include "fleet/fleet_nodes.h"
 #include "fleet/pins/pin_scripts.h"
 
@@ -25,17 +25,17 @@
 #define SIM_PATIENCE_MS 20000 /* where only the rate counts */
 #define SIM_REPLY_BYTES (16 << 20)
 #define SIM_NAME_SIZE 40
-#define SIM_BEATS 3 /* of each node, in the phase that counts what they cost */
+#define SIM_HEARTBEATS 3 /* of each node, in the phase that counts what they cost */
 
 struct sim_node {
     struct pins_shared *shared;
     struct pins *pins;
     struct redis_client *control; /* as the control thread's; the logins' is that of pins */
     struct claims *claims;
-    struct event *beat;
+    struct event *heartbeat;
     char holder[PINS_HOLDER_SIZE], name[32], entry[PINS_KEY_SIZE + 16];
     char epoch[FLEET_EPOCH_SIZE];
-    uint64_t beats, recovered_ms;
+    uint64_t heartbeats, recovered_ms;
     unsigned n_flying;
     unsigned walks; /* seen to their end since the store lost everything */
     uint64_t walk_begun_ms;
@@ -54,7 +54,8 @@ struct sim_login {
 
 static struct sim {
     const char *server;
-    uint64_t n_nodes, n_users, n_backends, max_flying, rate, beat_ms, lease_ms, show_each, again;
+    uint64_t n_nodes, n_users, n_backends, max_flying, rate, heartbeat_ms, lease_ms, show_each,
+        again;
     bool is_random;
     struct loop *loop;
     struct sim_node *nodes;
@@ -81,7 +82,7 @@ static struct sim {
          .n_backends = 20,
          .max_flying = 20,
          .rate = 200,
-         .beat_ms = 5000,
+         .heartbeat_ms = 5000,
          .lease_ms = 15000,
          .again = 1,
          .show_each = 1000};
@@ -170,15 +171,15 @@ static void store_flush(void)
     store_ask(words, ARRAY_LEN(words), on_flushed);
 }
 
-/* ---- beats ---- */
+/* ---- heartbeats ---- */
 
-static void on_beat(void *arg, const struct redis_result *r)
+static void on_heartbeat(void *arg, const struct redis_result *r)
 {
     struct sim_node *n = arg;
     struct fleet_nodes all;
     if (r->err < 0 || fleet_nodes_read(r->reply, &all) < 0)
         return;
-    n->beats++;
+    n->heartbeats++;
     if (*n->epoch && strcmp(n->epoch, all.epoch) != 0)
         claims_begin(n->claims);
     (void)str_copy(n->epoch, sizeof(n->epoch), str_of(all.epoch));
@@ -186,7 +187,7 @@ static void on_beat(void *arg, const struct redis_result *r)
     fleet_nodes_fini(&all);
 }
 
-static void node_beat(struct sim_node *n)
+static void node_heartbeat(struct sim_node *n)
 {
     char proposal[32], lease[24];
     snprintf(proposal, sizeof(proposal), "%016llx", (unsigned long long)sim_random());
@@ -220,18 +221,19 @@ static void node_beat(struct sim_node *n)
                                 STR("1700000000000"),
                                 STR("proof"),
                                 STR("01234567-0123456789abcdef")};
-    (void)!redis_eval(n->control, &fleet_beat, words, ARRAY_LEN(words), 4, 1000, on_beat, n, NULL);
+    (void)!redis_eval(n->control, &fleet_heartbeat, words, ARRAY_LEN(words), 4, 1000, on_heartbeat,
+                      n, NULL);
 }
 
-static void on_beat_due(evutil_socket_t fd, short what, void *arg)
+static void on_heartbeat_due(evutil_socket_t fd, short what, void *arg)
 {
     struct sim_node *n = arg;
-    const struct timeval tv = {(time_t)(sim.beat_ms / 1000),
-                               (suseconds_t)(sim.beat_ms % 1000 * 1000)};
+    const struct timeval tv = {(time_t)(sim.heartbeat_ms / 1000),
+                               (suseconds_t)(sim.heartbeat_ms % 1000 * 1000)};
     (void)fd;
     (void)what;
-    node_beat(n);
-    (void)event_add(n->beat, &tv);
+    node_heartbeat(n);
+    (void)event_add(n->heartbeat, &tv);
 }
 
 /* ---- logins ---- */
@@ -406,10 +408,10 @@ static bool logins_are_over(void)
     return sim.next == sim.end && sim.n_flying == 0;
 }
 
-static bool beats_are_over(void)
+static bool heartbeats_are_over(void)
 {
     for (uint64_t i = 0; i < sim.n_nodes; i++)
-        if (sim.nodes[i].beats < SIM_BEATS)
+        if (sim.nodes[i].heartbeats < SIM_HEARTBEATS)
             return false;
     return true;
 }
@@ -565,9 +567,9 @@ static void phases(void)
 {
     uint64_t users = sim.n_users, n_extra = 3600 * sim.rate;
     for (uint64_t i = 0; i < sim.n_nodes; i++)
-        sim.nodes[i].beats = 0;
-    phase_run(0, 0, SIM_PATIENCE_MS, beats_are_over);
-    phase_tell("beats", SIM_BEATS * sim.n_nodes, "");
+        sim.nodes[i].heartbeats = 0;
+    phase_run(0, 0, SIM_PATIENCE_MS, heartbeats_are_over);
+    phase_tell("heartbeats", SIM_HEARTBEATS * sim.n_nodes, "");
     store_look();
     uint64_t bytes = store.used_bytes, keys = store.keys;
     phase_run(0, users, SIM_PATIENCE_MS, logins_are_over);
@@ -648,7 +650,7 @@ static void node_begin(struct sim_node *n, uint64_t i)
     pins_set_redis(n->pins, client_new(0));
     n->control = client_new(SIM_REPLY_BYTES);
     claims_set_redis(n->claims, n->control);
-    n->beat = evtimer_new(loop_base(sim.loop), on_beat_due, n);
+    n->heartbeat = evtimer_new(loop_base(sim.loop), on_heartbeat_due, n);
 }
 
 static void nodes_begin(void)
@@ -659,7 +661,7 @@ static void nodes_begin(void)
     if (!sim.nodes || !sim.sessions || !sim.where || loop_new(NULL, &sim.loop) < 0)
         die("out of memory");
     list_init(&sim.spare);
-    fleet_beat_init();
+    fleet_heartbeat_init();
     (void)str_copy(sim.key_epoch, sizeof(sim.key_epoch), STR("mp:mail:epoch"));
     (void)str_copy(sim.key_schema, sizeof(sim.key_schema), STR("mp:mail:schema"));
     (void)str_copy(sim.key_entries, sizeof(sim.key_entries), STR("mp:mail:node:"));
@@ -670,12 +672,12 @@ static void nodes_begin(void)
     for (uint64_t i = 0; i < 2 * sim.n_users + 3600 * sim.rate; i++)
         session_place(i);
     sim_run(all_are_up);
-    /* Their beats are spread, as those of nodes that started at any time. */
+    /* Their heartbeats are spread, as those of nodes that started at any time. */
     for (uint64_t i = 0; i < sim.n_nodes; i++) {
-        uint64_t us = sim.beat_ms * 1000 * i / sim.n_nodes;
+        uint64_t us = sim.heartbeat_ms * 1000 * i / sim.n_nodes;
         const struct timeval tv = {(time_t)(us / 1000000), (suseconds_t)(us % 1000000)};
-        node_beat(&sim.nodes[i]);
-        (void)event_add(sim.nodes[i].beat, &tv);
+        node_heartbeat(&sim.nodes[i]);
+        (void)event_add(sim.nodes[i].heartbeat, &tv);
     }
 }
 
@@ -683,7 +685,7 @@ static void nodes_end(void)
 {
     for (uint64_t i = 0; i < sim.n_nodes; i++) {
         struct sim_node *n = &sim.nodes[i];
-        event_free(n->beat);
+        event_free(n->heartbeat);
         claims_free(n->claims);
         redis_client_free(n->control);
         pins_free(n->pins);
@@ -708,7 +710,7 @@ static bool sim_option(struct str arg)
         uint64_t *value, least;
     } numbers[] = {{"nodes", &sim.n_nodes, 1},       {"users", &sim.n_users, 1},
                    {"backends", &sim.n_backends, 1}, {"flying", &sim.max_flying, 1},
-                   {"rate", &sim.rate, 1},           {"beat_ms", &sim.beat_ms, 10},
+                   {"rate", &sim.rate, 1},           {"heartbeat_ms", &sim.heartbeat_ms, 10},
                    {"lease_ms", &sim.lease_ms, 10},  {"again", &sim.again, 0},
                    {"show", &sim.show_each, 0}};
     struct str value = arg, name = str_cut(&value, '=');

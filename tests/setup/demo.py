@@ -25,7 +25,7 @@ ENDS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 USERS = {"alice@example.org": "dc1", "bob@example.org": "dc2", "carol@example.org": None}
 
 NODES = ("px1", "px2", "px3")
-FLEET = 'fleet = {{ name = "demo"; servers = [ "{server}" ]; secret_file = "{secret}"; beat = "1s"; }};'
+FLEET = 'fleet = {{ name = "demo"; servers = [ "{server}" ]; secret_file = "{secret}"; heartbeat = "1s"; }};'
 
 TEXT_FLEET = """
 Three mailproxyds, px1, px2 and px3, run as one fleet over a Redis, with two Dovecots behind them. Users (password "{password}"):

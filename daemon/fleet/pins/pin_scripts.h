@@ -5,7 +5,7 @@
  *                   then "u" while no login has succeeded there
  *   h:HOLDER:POOL   sessions of an engine
  * A holder is an engine, "node#incarnation"; it is alive when its score in the set of nodes, the
- * time of its last beat, is younger than the lease. */
+ * time of its last heartbeat, is younger than the lease. */
 #pragma once
 
 #include "io/redis/redis.h"

@@ -49,7 +49,7 @@ class Site:
             "listeners": [{"name": "imap", "protocol": "imap", "tls": "off", "allow_plaintext": True}],
             "auth": [{"type": "backend"}],
             "resolver": {"enabled": False},
-            "fleet": redis.fleet(folder, self.store, beat="500ms"),
+            "fleet": redis.fleet(folder, self.store, heartbeat="500ms"),
             "pools": [{"name": "main", "tls": "off", "check": {"enabled": False}, "backends": self.servers.backends()}],
         }, sessions, users=1000 * sessions)
 

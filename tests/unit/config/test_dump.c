@@ -77,7 +77,7 @@ static const char rich[] =
     "  { name = \"two\"; backends = ( { name = \"b1\"; host = \"h\"; max_sessions = 5; } ); } );\n"
     "fleet = { servers = [ \"10.0.0.5:6379\", \"unix:/run/r\" ]; sentinel = \"mail\"; database = "
     "3;\n"
-    "  tls = true; tls_name = \"redis.test\"; timeout = \"40ms\"; retention = \"1h\"; beat = "
+    "  tls = true; tls_name = \"redis.test\"; timeout = \"40ms\"; retention = \"1h\"; heartbeat = "
     "\"1s\";\n"
     "  users = true; tickets = false; end_conflicts = true; health = \"shared\"; };\n"
     "routes = ( { domain = \"example.org\"; pool = \"one\"; },\n"

@@ -97,7 +97,7 @@ static inline void redis_case_run(struct redis_case *k)
 }
 
 /* An engine that has beaten a moment ago. */
-static inline void redis_case_beat(struct redis_case *k, size_t engine)
+static inline void redis_case_heartbeat(struct redis_case *k, size_t engine)
 {
     freeReplyObject(redis_say(k, "ZADD %s %llu %s", k->engines[engine].shared->nodes,
                               (unsigned long long)clock_wall_ms(),
@@ -123,7 +123,7 @@ static inline void redis_case_join(struct redis_case *k, size_t i)
     assert_int_equal(redis_client_new(k->loop, &spec, &e->client), 0);
     pins_set_redis(e->pins, e->client);
     pins_set_retention(e->pins, CASE_RETENTION_MS);
-    redis_case_beat(k, i);
+    redis_case_heartbeat(k, i);
 }
 
 static inline struct redis_case *redis_case_begin(void)

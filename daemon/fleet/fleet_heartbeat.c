@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* Presence in the store, in Lua 5.1 as Redis and Valkey run it. One reply tells everything, so that
  * what is shown was so at one moment. */
-#include "fleet/fleet_beat.h"
+#include "fleet/fleet_heartbeat.h"
 
 /* Whoever is silent for an hour is forgotten; an engine of the same node that is silent has been
  * replaced by this one, and goes at once. */
-struct redis_script fleet_beat = {
+struct redis_script fleet_heartbeat = {
     .text = "local nodes, entry, epoch, schema = KEYS[1], KEYS[2], KEYS[3], KEYS[4]\n"
             "local holder, node, lease, lifetime = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]\n"
             "local t = redis.call('TIME')\n"
@@ -37,7 +37,7 @@ struct redis_script fleet_beat = {
             "end\n"
             "return reply\n"};
 
-void fleet_beat_init(void)
+void fleet_heartbeat_init(void)
 {
-    redis_script_init(&fleet_beat);
+    redis_script_init(&fleet_heartbeat);
 }
