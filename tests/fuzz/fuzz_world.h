@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,15 +72,83 @@ int clock_gettime(clockid_t id, struct timespec *ts)
     return 0;
 }
 
+/* Timers as descriptors, which tick by the clock above. */
+#define WORLD_TICKS_MAX 16
+
+static struct world_tick {
+    bool is_used;
+    int fd;
+    uint64_t each_us, due_us; /* 0 = off */
+} world_ticks[WORLD_TICKS_MAX];
+
+static struct world_tick *world_tick_of(int fd)
+{
+    for (size_t i = 0; i < WORLD_TICKS_MAX; i++)
+        if (world_ticks[i].is_used && world_ticks[i].fd == fd)
+            return &world_ticks[i];
+    return NULL;
+}
+
+int timerfd_create(int clock, int flags)
+{
+    (void)clock;
+    (void)flags;
+    for (size_t i = 0; i < WORLD_TICKS_MAX; i++)
+        if (!world_ticks[i].is_used) {
+            int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+            world_ticks[i] = (struct world_tick){.is_used = fd >= 0, .fd = fd};
+            return fd;
+        }
+    errno = EMFILE;
+    return -1;
+}
+
+int timerfd_settime(int fd, int flags, const struct itimerspec *spec, struct itimerspec *old)
+{
+    struct world_tick *t = world_tick_of(fd);
+    struct timespec now;
+    (void)flags;
+    (void)old;
+    FUZZ_CHECK(t && clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    uint64_t first_us =
+        (uint64_t)spec->it_value.tv_sec * 1000000 + (uint64_t)spec->it_value.tv_nsec / 1000;
+    t->each_us =
+        (uint64_t)spec->it_interval.tv_sec * 1000000 + (uint64_t)spec->it_interval.tv_nsec / 1000;
+    t->due_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 + first_us;
+    return 0;
+}
+
+int close(int fd)
+{
+    struct world_tick *t = world_tick_of(fd);
+    if (t)
+        t->is_used = false;
+    return (int)syscall(SYS_close, fd);
+}
+
+static inline void world_fire_ticks(void)
+{
+    const uint64_t one = 1;
+    for (size_t i = 0; i < WORLD_TICKS_MAX; i++) {
+        struct world_tick *t = &world_ticks[i];
+        if (!t->is_used || t->each_us == 0 || world.now_us < t->due_us)
+            continue;
+        (void)!write(t->fd, &one, sizeof(one));
+        t->due_us = world.now_us + t->each_us;
+    }
+}
+
 int epoll_wait(int epfd, struct epoll_event *events, int max, int timeout)
 {
     if (!world.is_on)
         return (int)syscall(SYS_epoll_pwait, epfd, events, max, timeout, NULL, 8);
     FUZZ_CHECK(world.turns++ <= world.turns_max);
+    world_fire_ticks();
     int n = (int)syscall(SYS_epoll_pwait, epfd, events, max, 0, NULL, 8);
     if (n != 0 || timeout == 0)
         return n;
     world.idle(world.arg);
+    world_fire_ticks();
     return (int)syscall(SYS_epoll_pwait, epfd, events, max, 0, NULL, 8);
 }
 
