@@ -53,6 +53,12 @@ static bool relay_start_keepalive(struct session *s)
 
 /* ---- end ---- */
 
+/* It has ended, or says its goodbye: what it still has to do is no longer the relay's. */
+static bool relay_is_over(const struct session *s)
+{
+    return s->is_ended || s->state != SESSION_RELAY;
+}
+
 static bool relay_may_speak(const struct session *s)
 {
     return s->watch && watch_is_boundary(s->watch);
@@ -236,8 +242,8 @@ static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t 
          * way goes to nobody. */
         size_t done = goodbye_pass(s, is_client, p, n);
         relay_count(s, c, done);
-        return !s->is_ended && s->state == SESSION_RELAY && done == n &&
-               !relay_is_full(relay_peer(s, c), c) && (!is_client || goodbye_wants_client(s));
+        return !relay_is_over(s) && done == n && !relay_is_full(relay_peer(s, c), c) &&
+               (!is_client || goodbye_wants_client(s));
     }
     relay_count(s, c, n);
     if (is_client && s->watch && s->watch->is_strict)
@@ -326,7 +332,7 @@ void relay_begin(struct session *s, const struct buf *rest)
     s->pre->in = BUF_INIT;
     bool is_eof = s->pre->is_client_eof;
     session_enter(s, SESSION_RELAY);
-    if (s->is_ended)
+    if (relay_is_over(s))
         return;
     if (s->tap)
         trace_tap_relay_begin(s);
@@ -347,7 +353,7 @@ void relay_begin(struct session *s, const struct buf *rest)
     relay_enlist(s);
     if (rest->len > 0)
         (void)relay_pass(s, &s->server, rest->data + rest->start, rest->len);
-    if (s->is_ended)
+    if (relay_is_over(s))
         return;
     if (conn_uncork(&s->client) < 0) {
         session_end(s, SESSION_END_CLIENT_ERROR);
@@ -355,7 +361,7 @@ void relay_begin(struct session *s, const struct buf *rest)
     }
     bool is_client_open =
         early.len == 0 || relay_pass(s, &s->client, early.data + early.start, early.len);
-    if (s->is_ended)
+    if (relay_is_over(s))
         return;
     conn_want_read(&s->server, conn_pending(&s->client) == 0);
     if (is_eof)

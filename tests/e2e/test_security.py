@@ -381,19 +381,21 @@ def test_failed_login_keeps_what_was_pipelined(make):
     ("imap", f"a LOGIN {USER} {PASSWORD}", "b NOOP\r\nc unauthenticate\r\nd LOGIN other@example.org pw"),
     ("sieve", 'AUTHENTICATE "PLAIN" "' + b64(f"\0{USER}\0{PASSWORD}") + '"', 'UNAUTHENTICATE\r\nAUTHENTICATE "PLAIN" "AGEAYg=="'),
 ], ids=["imap", "imap behind another", "sieve"])
-def test_nobody_else_logs_in_over_a_relay(make, protocol, login, more):
+@pytest.mark.parametrize("is_at_once", [False, True], ids=["later", "with the login"])
+def test_nobody_else_logs_in_over_a_relay(make, protocol, login, more, is_at_once):
     """A server that forgets who the client is (RFC 8437, RFC 5804) would let it log in past locks, bans and limits."""
     p = make([listener(protocol)])
     p.add_user("other@example.org", "pw")
-    with socket.create_connection((p.host, p.ports[protocol]), timeout=30) as s:
-        f = s.makefile("rb")
-        s.sendall(login.encode() + b"\r\n")
+    with socket.create_connection((p.host, p.ports[protocol]), timeout=30) as s, s.makefile("rb") as f:
+        s.sendall(login.encode() + b"\r\n" + (more.encode() + b"\r\n" if is_at_once else b""))
         while not f.readline().startswith((b"a OK", b'OK "Logged in')):
             pass
-        s.sendall(more.encode() + b"\r\n")
+        if not is_at_once:
+            s.sendall(more.encode() + b"\r\n")
         rest = f.read().decode()
     assert "BYE" in rest and "Connect again" in rest and "OK" not in rest.replace("b OK", "")
     p.wait_for_log("unauthenticate")
+    wait.until(lambda: not p.sessions(), "the end of the session", timeout=3)
 
 
 def test_imaplib_sees_no_difference(make):
