@@ -145,12 +145,11 @@ int node_init_whole(struct node *n, struct node *members, size_t n_members)
         members[i].whole = n;
         members[i].place = i;
     }
-    /* The same name may be known to each daemon: rows are told apart by both. Groups are of all,
-     * and each daemon of a fleet knows all nodes. */
+    /* Rows that stay those of one daemon are told apart by it, too: each may know the same name. */
     for (int p = 0; p < PANE_COUNT; p++) {
         struct list *l = &n->lists[p];
-        l->table.has_node =
-            l->table.command && p != PANE_GROUPS && p != PANE_FAILURES && p != PANE_NODES;
+        const struct command *c = l->table.command;
+        l->table.has_node = c && (merge_kind(c) == MERGE_ROWS || merge_kind(c) == MERGE_STREAM);
         if (!l->table.has_node || !l->table.identity[0])
             continue;
         n->identities[p] = str_printf("%s %s", MERGE_PLACE, l->table.identity);
