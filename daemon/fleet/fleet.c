@@ -383,8 +383,8 @@ static void fleet_send_heartbeat(struct fleet *f)
     char lease[24], lifetime[24], schema[8], sessions[24], users[24], started[24];
     uint64_t lease_ms = 3 * f->heartbeat_ms;
     fleet_look_own(f, &own);
-    hash_random(random,
-                sizeof(random)); /* another each time: data that was lost is never the same */
+    /* Another each time: data that was lost is never the same. */
+    hash_random(random, sizeof(random));
     str_hex(proposal, random, sizeof(random));
     snprintf(lease, sizeof(lease), "%llu", (unsigned long long)lease_ms);
     snprintf(lifetime, sizeof(lifetime), "%llu",

@@ -74,9 +74,8 @@ void fleet_set_sync(struct fleet *f, const char *sync);
 const char *fleet_sync(const struct fleet *f);
 
 struct fleet_counts {
-    size_t alive, all; /* nodes: each name once */
-    bool is_up;        /* the store is */
-    uint64_t
-        heartbeat_age_ms; /* since the store took this node's last heartbeat; UINT64_MAX = never */
+    size_t alive, all;         /* nodes: each name once */
+    bool is_up;                /* the store is */
+    uint64_t heartbeat_age_ms; /* since the store took the last one; UINT64_MAX = never */
 };
 void fleet_count(const struct fleet *f, struct fleet_counts *ret);

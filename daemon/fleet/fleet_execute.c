@@ -5,8 +5,8 @@
 #include "rpc/json_text.h"
 #include "runtime/state.h"
 
-#define FRESH_MS                                                                                   \
-    1500 /* a command that is not kept is this young: who asked waits for RUN_BEGIN_MS */
+/* A command that is not kept is this young: who asked waits for RUN_BEGIN_MS. */
+#define FRESH_MS 1500
 #define INBOX_LIFETIME_MS 3600000
 #define EXECUTE_TICK_MS 500
 #define EXECUTE_SIGN_MS 3000  /* of what runs who asked hears so often: see RUN_SILENT_MS */
@@ -18,7 +18,7 @@ struct execution {
     struct fleet_runs *runs;
     char id[RUN_ID_MAX];
     char *reply;       /* the inbox of who asked */
-    json_int_t number; /* of the command, which was taken */
+    uint64_t number;   /* of the command, which was taken */
     char *answer;      /* NULL: it runs */
     uint64_t said_ms;  /* when who asked was told something last */
     uint64_t ended_ms; /* when it was answered */
@@ -29,11 +29,11 @@ struct execution {
 
 /* number: of the command that was taken. answer NULL: it has begun, or runs still. cb as in
  * redis_call, may be NULL. */
-static int answer_send(struct fleet_runs *f, const char *id, const char *reply, json_int_t number,
+static int answer_send(struct fleet_runs *f, const char *id, const char *reply, uint64_t number,
                        const char *answer, redis_fn *cb, void *arg)
 {
     json_t *m = json_pack("{s:s, s:s, s:s, s:I}", "id", id, "from", f->node, "holder",
-                          fleet_holder(f->fleet), "number", number);
+                          fleet_holder(f->fleet), "number", (json_int_t)number);
     if (m && answer)
         request_set_text(m, "answer", answer);
     int err = m ? fleet_stream_send(fleet_redis(f->fleet), f->secret, reply, m, INBOX_LIFETIME_MS,
@@ -48,11 +48,6 @@ static void answer_lost(const char *id, int err)
     LOG_EVENT(LOG_LEVEL_WARN, "fleet-answer-lost", KV_STR("id", id), KV_ERR("error", err));
 }
 
-static json_int_t message_number(const json_t *m)
-{
-    return json_integer_value(json_object_get(m, "number"));
-}
-
 static void answer_error(struct fleet_runs *f, const json_t *m, int err, const char *why)
 {
     const char *id = json_string_value(json_object_get(m, "id"));
@@ -62,8 +57,8 @@ static void answer_error(struct fleet_runs *f, const json_t *m, int err, const c
     f->refused++;
     LOG_EVENT(LOG_LEVEL_WARN, "fleet-command-refused", KV_STR("id", id), KV_STR("node", from),
               KV_STR("reason", why));
-    int sent =
-        answer ? answer_send(f, id, reply, message_number(m), answer, NULL, NULL) : -ERR_NOMEM;
+    int sent = answer ? answer_send(f, id, reply, fleet_message_number_of(m), answer, NULL, NULL)
+                      : -ERR_NOMEM;
     if (sent < 0) /* who asked says that this node did not answer */
         answer_lost(id, sent);
 }
@@ -183,7 +178,7 @@ static void execute_start(struct fleet_runs *f, const json_t *m, const struct co
         (void)str_copy(peer.user, sizeof(peer.user), str_of(user));
     else
         (void)snprintf(peer.user, sizeof(peer.user), "%.30s@%.30s", user ? user : "?", from);
-    *x = (struct execution){.runs = f, .reply = copy, .number = message_number(m)};
+    *x = (struct execution){.runs = f, .reply = copy, .number = fleet_message_number_of(m)};
     (void)str_copy(x->id, sizeof(x->id), str_of(id));
     list_add_tail(&f->executions, &x->link);
     f->taken++;
@@ -200,12 +195,7 @@ static void execute_start(struct fleet_runs *f, const json_t *m, const struct co
 /* Is this node one of those that who asked waits for? nodes NULL: it is for all. */
 static bool execute_is_named(const struct fleet_runs *f, const json_t *nodes)
 {
-    size_t i;
-    json_t *name;
-    json_array_foreach ((json_t *)nodes, i, name)
-        if (str_eq_c(json_string_value(name), f->node))
-            return true;
-    return !nodes;
+    return !nodes || fleet_message_find(nodes, f->node) >= 0;
 }
 
 /* Does it say all that has to be known? */
@@ -230,19 +220,18 @@ static int execute_take(struct fleet_runs *f, const json_t *m, bool is_later)
 {
     const char *from = json_string_value(json_object_get(m, "from"));
     json_int_t prev = json_integer_value(json_object_get(m, "prev"));
-    const json_t *nodes = json_object_get(m, "for");
     json_int_t last = json_integer_value(json_object_get(f->kept, from));
-    if (is_later && prev > last && message_number(m) > last && nodes &&
-        execute_is_named(f, nodes)) {
+    uint64_t number = fleet_message_number_of(m);
+    if (is_later && prev > last && number > (uint64_t)last &&
+        fleet_message_find(json_object_get(m, "for"), f->node) >= 0) {
         LOG_EVENT(LOG_LEVEL_NOTICE, "fleet-command-missed", KV_STR("node", from),
                   KV_U64("number", (uint64_t)prev));
         return -ERR_NOT_FOUND;
     }
-    int err = fleet_message_take(is_later ? f->kept : f->seen, from, (uint64_t)message_number(m));
+    int err = fleet_message_take(is_later ? f->kept : f->seen, from, number);
     if (err == -ERR_EXISTS && json_object_get(m, "again"))
         (void)answer_send(f, json_string_value(json_object_get(m, "id")),
-                          json_string_value(json_object_get(m, "reply")), message_number(m), NULL,
-                          NULL, NULL);
+                          json_string_value(json_object_get(m, "reply")), number, NULL, NULL, NULL);
     else if (err < 0)
         f->refused++;
     return err;
@@ -288,10 +277,10 @@ void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m)
         return;
     }
     bool is_own = strcmp(from, f->node) == 0;
-    json_int_t n = message_number(m);
-    if (is_own && n > 0 && (uint64_t)n > f->number) /* its clock was set back */
-        f->number = (uint64_t)n;
-    bool has_run = is_own && fleet_queue_came(f, (uint64_t)message_number(m), position);
+    uint64_t number = fleet_message_number_of(m);
+    if (is_own && number > f->number) /* its clock was set back */
+        f->number = number;
+    bool has_run = is_own && fleet_queue_came(f, number, position);
     if (f->is_retired || execute_take(f, m, is_later) < 0)
         return;
     bool is_mine = !node || strcmp(node, f->node) == 0;

@@ -120,12 +120,7 @@ static struct gathered *gather_user(struct gather *g, const char *user)
 
 static bool gather_has(const struct gather *g, const char *node)
 {
-    size_t i;
-    json_t *name;
-    json_array_foreach (g->nodes, i, name)
-        if (str_eq_c(json_string_value(name), node))
-            return true;
-    return false;
+    return fleet_message_find(g->nodes, node) >= 0;
 }
 
 /* text: why a node cannot; NULL = it is ready. It may say so more than once, or others again for

@@ -31,6 +31,22 @@ json_t *fleet_message_open(const uint8_t secret[FLEET_SECRET_BYTES], struct str 
     return NULL;
 }
 
+uint64_t fleet_message_number_of(const json_t *m)
+{
+    json_int_t n = json_integer_value(json_object_get(m, "number"));
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+int fleet_message_find(const json_t *names, const char *name)
+{
+    size_t i;
+    json_t *v;
+    json_array_foreach ((json_t *)names, i, v)
+        if (str_eq_c(json_string_value(v), name))
+            return (int)i;
+    return -1;
+}
+
 uint64_t fleet_message_number(uint64_t last, uint64_t wall_ms)
 {
     uint64_t now = wall_ms * 1000;

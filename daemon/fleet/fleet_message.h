@@ -21,6 +21,10 @@ void fleet_message_sign(const uint8_t secret[FLEET_SECRET_BYTES], struct str str
 json_t *fleet_message_open(const uint8_t secret[FLEET_SECRET_BYTES], struct str stream,
                            struct str text, struct str signature);
 
+/* The number that a message has; 0: none. */
+uint64_t fleet_message_number_of(const json_t *m);
+/* The place of a name in a list of names; -1: it is not there, or there is no list. */
+int fleet_message_find(const json_t *names, const char *name);
 /* The number of a node's next message: greater than the last, and than those of a run before. */
 uint64_t fleet_message_number(uint64_t last, uint64_t wall_ms);
 /* seen: the number of each node's last message, which grow. 0: this one is new, and noted.

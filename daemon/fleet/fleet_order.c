@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "fleet/fleet_message.h"
 
 struct taken {
     struct list link, age;
@@ -19,14 +20,8 @@ struct taken {
 /* A value, or one of a list. */
 static bool names_have(const json_t *names, const char *name)
 {
-    size_t i;
-    json_t *v;
-    if (json_is_string(names))
-        return strcmp(json_string_value(names), name) == 0;
-    json_array_foreach ((json_t *)names, i, v)
-        if (str_eq_c(json_string_value(v), name))
-            return true;
-    return false;
+    return json_is_string(names) ? strcmp(json_string_value(names), name) == 0
+                                 : fleet_message_find(names, name) >= 0;
 }
 
 const json_t *fleet_order_about(const json_t *m)

@@ -51,18 +51,12 @@ static void queued_check(struct queued *q)
     free(q);
 }
 
-static uint64_t message_number(const json_t *m)
-{
-    json_int_t n = json_integer_value(json_object_get(m, "number"));
-    return n > 0 ? (uint64_t)n : 0;
-}
-
 /* Into the queue, behind those of smaller numbers. */
 static void queued_link(struct queued *q)
 {
     struct list *at = q->runs->queue.prev;
-    while (at != &q->runs->queue &&
-           message_number(LIST_ITEM(at, struct queued, link)->m) > message_number(q->m))
+    while (at != &q->runs->queue && fleet_message_number_of(LIST_ITEM(at, struct queued, link)->m) >
+                                        fleet_message_number_of(q->m))
         at = at->prev;
     list_add_head(at, &q->link);
 }
@@ -171,14 +165,15 @@ static bool queue_load_row(void *arg, const char *kind, const char *name, const 
         return strcmp(kind, QUEUE_KIND) < 0;
     json_t *v = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
     json_t *m = json_object_get(v, "m");
-    struct queued *q =
-        json_is_object(m) && message_number(m) > 0 ? queued_new(f, name, m, strlen(json)) : NULL;
+    struct queued *q = json_is_object(m) && fleet_message_number_of(m) > 0
+                           ? queued_new(f, name, m, strlen(json))
+                           : NULL;
     if (q) {
         q->has_run = json_is_true(json_object_get(v, "ran"));
         q->has_come = json_is_true(json_object_get(v, "came"));
     }
-    if (q && message_number(m) > f->number)
-        f->number = message_number(m);
+    if (q && fleet_message_number_of(m) > f->number)
+        f->number = fleet_message_number_of(m);
     json_decref(v);
     return true;
 }
@@ -251,7 +246,7 @@ static uint64_t queued_before(const struct queued *q)
     for (const struct list *it = q->link.prev; it != &q->runs->queue; it = it->prev) {
         const struct queued *before = LIST_ITEM(it, struct queued, link);
         if (!before->is_over)
-            return message_number(before->m);
+            return fleet_message_number_of(before->m);
     }
     return 0;
 }
@@ -346,7 +341,7 @@ static void on_look(struct loop_timer *t)
         struct queued *q = LIST_ITEM(it, struct queued, link);
         if (f->is_retired || q->is_over)
             continue;
-        if (message_number(q->m) / 1000 + QUEUE_LIFE_MS < wall_ms)
+        if (fleet_message_number_of(q->m) / 1000 + QUEUE_LIFE_MS < wall_ms)
             queued_give_up(q, "they were away for a week");
         else
             is_missed = is_missed || queued_is_missed(q, alive);
@@ -387,7 +382,7 @@ int fleet_queue_add(struct fleet_runs *f, json_t *m, redis_fn *cb, void *arg)
         return -ERR_TOO_LONG;
     if (!queue_make_room(f, bytes))
         return -ERR_TOO_MANY;
-    (void)snprintf(row, sizeof(row), "%020llu", (unsigned long long)message_number(m));
+    (void)snprintf(row, sizeof(row), "%020llu", (unsigned long long)fleet_message_number_of(m));
     struct queued *q = queued_new(f, row, m, bytes);
     if (!q)
         return -ERR_NOMEM;
@@ -421,7 +416,7 @@ bool fleet_queue_came(struct fleet_runs *f, uint64_t number, const char *positio
 {
     LIST_FOREACH (it, &f->queue) {
         struct queued *q = LIST_ITEM(it, struct queued, link);
-        if (q->is_over || message_number(q->m) != number)
+        if (q->is_over || fleet_message_number_of(q->m) != number)
             continue;
         bool has_run = q->has_run;
         if (!q->has_come)
@@ -437,22 +432,12 @@ bool fleet_queue_came(struct fleet_runs *f, uint64_t number, const char *positio
     return false;
 }
 
-/* -1 = not there */
-static int names_find(const json_t *names, const char *name)
-{
-    size_t i;
-    json_t *v;
-    json_array_foreach ((json_t *)names, i, v)
-        if (str_eq_c(json_string_value(v), name))
-            return (int)i;
-    return -1;
-}
-
 void fleet_queue_taken(struct fleet_runs *f, const char *node, uint64_t number)
 {
     LIST_FOREACH (it, &f->queue) {
         struct queued *q = LIST_ITEM(it, struct queued, link);
-        int i = message_number(q->m) == number ? names_find(queued_for(q), node) : -1;
+        int i =
+            fleet_message_number_of(q->m) == number ? fleet_message_find(queued_for(q), node) : -1;
         if (i < 0 || q->is_over)
             continue;
         (void)json_array_remove(queued_for(q), (size_t)i);
