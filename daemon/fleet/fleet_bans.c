@@ -155,16 +155,15 @@ static void on_heard(void *arg, const char *position, const json_t *m)
     const struct engine_api *h = b->control->host;
     const char *from = json_string_value(json_object_get(m, "from"));
     const json_t *rows = json_object_get(m, "bans"), *row;
-    json_int_t number = json_integer_value(json_object_get(m, "number"));
+    uint64_t number = fleet_message_number_of(m);
     size_t i;
     (void)position;
-    if (h->is_retired(h->arg) || !from || number <= 0 ||
+    if (h->is_retired(h->arg) || !from || number == 0 ||
         json_integer_value(json_object_get(m, "schema")) > BANS_SCHEMA ||
-        json_array_size(rows) > BANS_AT_ONCE ||
-        fleet_message_take(b->seen, from, (uint64_t)number) < 0)
+        json_array_size(rows) > BANS_AT_ONCE || fleet_message_take(b->seen, from, number) < 0)
         return;
-    if (strcmp(from, b->node) == 0 && (uint64_t)number > b->number)
-        b->number = (uint64_t)number; /* also where the clock was set back */
+    if (strcmp(from, b->node) == 0 && number > b->number)
+        b->number = number; /* also where the clock was set back */
     json_array_foreach (rows, i, row)
         bans_take(b, from, row);
 }

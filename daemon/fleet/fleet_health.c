@@ -83,14 +83,14 @@ static json_t *finding_open(const struct health_ask *a, struct str sealed,
     json_t *m = json_loadb(buf_str(&clear).p, buf_str(&clear).n, JSON_REJECT_DUPLICATES, NULL);
     const char *by = json_string_value(json_object_get(m, "by"));
     const char *capabilities = json_string_value(json_object_get(m, "capabilities"));
-    json_int_t number = json_integer_value(json_object_get(m, "number"));
+    uint64_t number = fleet_message_number_of(m);
     json_int_t took = json_integer_value(json_object_get(m, "took"));
-    if (!by || !capabilities || number <= 0 || took < 0) {
+    if (!by || !capabilities || number == 0 || took < 0) {
         json_decref(m);
         return NULL;
     }
     *ret = (struct check_finding){.by = by,
-                                  .number = (uint64_t)number,
+                                  .number = number,
                                   .took_us = (uint64_t)took,
                                   .cert_expires = json_integer_value(json_object_get(m, "cert")),
                                   .capabilities = capabilities};

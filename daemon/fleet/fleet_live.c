@@ -40,11 +40,11 @@ static void on_heard(void *arg, const char *position, const json_t *m)
     const struct engine_api *h = l->control->host;
     const char *from = json_string_value(json_object_get(m, "from"));
     const char *kind = json_string_value(json_object_get(m, "kind"));
-    json_int_t number = json_integer_value(json_object_get(m, "number"));
+    uint64_t number = fleet_message_number_of(m);
     (void)position;
-    if (!from || !kind || number <= 0 || h->is_retired(h->arg) ||
+    if (!from || !kind || number == 0 || h->is_retired(h->arg) ||
         json_integer_value(json_object_get(m, "schema")) > LIVE_SCHEMA ||
-        live_take(l, m, from, (uint64_t)number) < 0)
+        live_take(l, m, from, number) < 0)
         return;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (strcmp(kind, kinds[i].kind) == 0)

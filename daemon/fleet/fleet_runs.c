@@ -64,13 +64,13 @@ static void on_answer(void *arg, const char *position, const json_t *m)
     struct fleet_runs *f = arg;
     (void)position;
     const char *from = json_string_value(json_object_get(m, "from"));
-    const json_t *number = json_object_get(m, "number");
+    uint64_t number = fleet_message_number_of(m);
     if (json_object_get(m, "gather")) {
         fleet_gather_heard(f, m);
         return;
     }
-    if (from && json_integer_value(number) > 0)
-        fleet_queue_taken(f, from, (uint64_t)json_integer_value(number));
+    if (from && number > 0)
+        fleet_queue_taken(f, from, number);
     fleet_run_answered(f, m);
 }
 

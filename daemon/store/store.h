@@ -13,8 +13,8 @@
 struct store;
 
 #define USER_NAME_MAX 255 /* bytes of a login name */
-#define USER_TEXT_MAX                                                                              \
-    2048 /* bytes of each other text of a user: lists, nodes of a fleet carry all */
+/* Bytes of each other text of a user: lists, and nodes of a fleet, carry all of them. */
+#define USER_TEXT_MAX 2048
 
 enum store_user_state { USER_ACTIVE, USER_LOCKED, USER_HELD };
 
