@@ -2,6 +2,7 @@
 """`make demo`: it starts, what it says to try works, and Ctrl-C leaves nothing behind."""
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -18,10 +19,18 @@ def running(folder):
     return subprocess.run(["pgrep", "-f", folder], capture_output=True, text=True).stdout.split()
 
 
-def begin(folder, *args):
-    """The demo's process, what it says once all is there, and the folder that it works in."""
+def link_programs(folder):
     for program in ("mailproxyd", "mailproxyctl"):
         os.symlink(os.path.join(os.path.abspath(BUILD), program), os.path.join(folder, program))
+
+
+def place_of(text):
+    return re.search(r"^Log: (/tmp/mailproxy-demo-[^/]+)/", text, re.M).group(1)
+
+
+def begin(folder, *args):
+    """The demo's process, what it says once all is there, and the folder that it works in."""
+    link_programs(folder)
     log = os.path.join(folder, "log")
     with open(log, "w") as out:
         demo = subprocess.Popen([sys.executable, DEMO, folder, *args], stdout=out, stderr=out)
@@ -30,7 +39,7 @@ def begin(folder, *args):
         assert demo.poll() is None, open(log).read()
         return open(log).read()
     wait.until(lambda: "Ctrl-C here" in text(), "the demo", 60)
-    return demo, text(), re.search(r"^Log: (/tmp/mailproxy-demo-[^/]+)/", text(), re.M).group(1)
+    return demo, text(), place_of(text())
 
 
 def end(demo, place):
@@ -53,6 +62,22 @@ def test_demo(folder):
             m.logout()
     finally:
         end(demo, place)
+
+
+def test_a_terminal_that_goes_away(folder):
+    """A window that is closed, or a connection of ssh that breaks: the kernel tells the terminal's first process only, which may be a
+    make that waits for us."""
+    link_programs(folder)
+    ours, its = pty.openpty()
+    demo = subprocess.Popen([sys.executable, DEMO, folder], stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    text = ""
+    while "ends everything.\n" not in text:
+        text += os.read(ours, 4096).decode().replace("\r", "")
+    os.close(ours)
+    assert demo.wait(30) == 0
+    wait.until(lambda: not running(place_of(text)), "the end of all servers")
+    assert not os.path.exists(place_of(text))
 
 
 def test_demo_of_a_fleet(folder):

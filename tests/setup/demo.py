@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: ISC
 """`make demo`: two Dovecots with different mail, mailproxyd before them, three users, and words about what to try.
 `make demo-fleet`: the same with three mailproxyds that act as one, over a Redis."""
+import contextlib
 import json
 import os
 import pwd
+import select
 import shutil
 import signal
 import socket
@@ -194,13 +196,20 @@ class Demo:
         print(text.format(password=PASSWORD, top=TOP, socket=first.socket, ctl=ctl, carol=carol, tui=line, nodes=imaps, login=login,
                           log=os.path.join(first.folder, "mailproxyd.log"), **first.ports), flush=True)
 
+    @staticmethod
+    def is_to_end():
+        """A signal, or a terminal that is gone: only its first process is told of that, which may be a make that waits for us."""
+        terminal = select.poll()
+        terminal.register(1, 0)
+        return signal.sigtimedwait(ENDS, 0.5) or any(what & select.POLLHUP for _, what in terminal.poll(0))
+
     def run(self):
         self.start_dovecots()
         self.start_proxies()
         self.say()
         servers = [p.process for p in self.proxies] + [d.process for d in self.dovecots]
         while all(s.is_running() for s in servers):
-            if signal.sigtimedwait(ENDS, 0.5):
+            if self.is_to_end():
                 raise KeyboardInterrupt
         print("demo: a server ended by itself; its output:\n" + "\n".join(p.process.text() for p in self.proxies), file=sys.stderr)
         return 1
@@ -227,8 +236,9 @@ def main():
     try:
         status = demo.run()
     except KeyboardInterrupt:
-        print("\ndemo: ending everything", flush=True)
         status = 0
+        with contextlib.suppress(OSError):  # nobody may be left to read it
+            print("\ndemo: ending everything", flush=True)
     finally:
         demo.stop(status == 0)
     sys.exit(status)
