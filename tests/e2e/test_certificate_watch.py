@@ -17,8 +17,8 @@ USER = "u1@example.org"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return certs.Authority(str(tmp_path_factory.mktemp("watch-ca")))
+def authority(root):
+    return certs.Authority(os.path.join(root, "watch-ca"))
 
 
 class Site:

@@ -19,8 +19,8 @@ USER = "u1@example.org"
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    return certs.Authority(str(tmp_path_factory.mktemp("directory-ca")))
+def authority(root):
+    return certs.Authority(os.path.join(root, "directory-ca"))
 
 
 class Folder:

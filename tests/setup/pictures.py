@@ -65,7 +65,7 @@ def picture(text, size, kind, path):
 
 def capture(socket, name, size, kind, keys, terminfo):
     term, env, _, _ = KINDS[kind]
-    server = ["tmux", "-L", f"pictures-{os.getpid()}", "-f", "/dev/null"]
+    server = ["tmux", "-S", os.path.join(terminfo, "tmux"), "-f", "/dev/null"]
     env = {**os.environ, **env, "LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": "/nonexistent", "TERMINFO_DIRS": terminfo + ":"}
     subprocess.run([*server, "new-session", "-d", "-x", str(size[0]), "-y", str(size[1]),
                     f"TERM={term} exec {TUI} -s {socket.replace(',', ' -s ')} --screen {name}"], env=env, check=True)

@@ -283,9 +283,10 @@ class Imap(Client):
         """How often each attempt is there."""
         m = imap.plain(self.proxy.host, self.proxy.ports["imap"])
         m.login(self.user, self.password)
-        m.select("Sent")
+        count = int(m.select("Sent")[1][0])
         found = collections.Counter()
-        for part in m.fetch("1:*", "(BODY[HEADER.FIELDS (SUBJECT)])")[1]:
+        # Dovecot 2.4 has no "1:*" in an empty mailbox.
+        for part in m.fetch("1:*", "(BODY[HEADER.FIELDS (SUBJECT)])")[1] if count else []:
             if isinstance(part, tuple):
                 found[part[1].decode().split(":", 1)[1].strip()] += 1
         m.logout()

@@ -22,6 +22,7 @@ class Screen:
                  program=os.path.join(BUILD, "mailproxy-tui")):
         self.name = f"mp-{os.getpid()}-{next(_numbers)}"
         self.folder, self.is_job = folder, is_job
+        self.socket = os.path.join(folder, self.name)
         self.status_file = os.path.join(folder, self.name + ".status")
         values = {"LC_ALL": "C.UTF-8", "XDG_CONFIG_HOME": os.path.join(folder, "config"), "TZ": "UTC", **(env or {})}
         words = ["env", "-u", "COLUMNS", "-u", "LINES", "-u", "NO_COLOR"] + [f"{k}={v}" for k, v in values.items()]
@@ -36,7 +37,7 @@ class Screen:
             self.keys(command, "Enter")
 
     def tmux(self, *args):
-        return subprocess.run(["tmux", "-L", self.name, *args], check=True, capture_output=True, text=True).stdout
+        return subprocess.run(["tmux", "-S", self.socket, *args], check=True, capture_output=True, text=True).stdout
 
     def resize(self, columns, rows):
         self.tmux("resize-window", "-x", str(columns), "-y", str(rows))
@@ -115,4 +116,4 @@ class Screen:
         try:
             self.end()
         finally:
-            subprocess.run(["tmux", "-L", self.name, "kill-server"], capture_output=True)
+            subprocess.run(["tmux", "-S", self.socket, "kill-server"], capture_output=True)
