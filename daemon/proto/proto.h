@@ -160,7 +160,8 @@ struct proto {
 
     size_t watch_size; /* bytes of the follower's state, zero-initialised by the owner, then
                           watch_init */
-    void (*watch_init)(struct watch *w);
+    /* learned: what the server announced at its login (back.learned); borrowed for the call */
+    void (*watch_init)(struct watch *w, struct str learned);
     /* Follows what one side said. Returns how many bytes it has looked at: all of them, unless
      * w->is_stepwise. */
     size_t (*watch_feed)(struct watch *w, enum watch_side side, struct str bytes);

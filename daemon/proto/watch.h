@@ -37,11 +37,12 @@ struct watch {
     bool is_stepwise;   /* set by the owner: watch_feed stops behind each complete command, and each
                            complete response */
     bool is_strict;     /* set by the owner: watch_feed stops at a false end of message data */
-    bool is_unauthenticating; /* the client asks the server to forget who it is (RFC 8437; RFC 5804
-                                 section 2.14.1): watch_feed has stopped behind that command */
-    uint8_t false_end; /* enum watch_false_end: it has stopped there; the owner sets it back */
-    uint32_t open;     /* commands that have begun and have no answer; IDLE is none */
-    char verb[15];     /* upper-case last command verb, NUL-terminated, "" before the first */
+    bool is_forbidden;  /* the client has begun a command that would make it somebody else, or that
+                           only the proxy may say to the server: watch_feed has stopped within it,
+                           or behind it, and verb is its name */
+    uint8_t false_end;  /* enum watch_false_end: it has stopped there; the owner sets it back */
+    uint32_t open;      /* commands that have begun and have no answer; IDLE is none */
+    char verb[15];      /* upper-case last command verb, NUL-terminated, "" before the first */
 };
 
 /* For the followers: from now on nothing can be said. */

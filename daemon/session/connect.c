@@ -350,7 +350,7 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
     counter_observe(s->env->counters, s->proto->id, HISTOGRAM_LOGIN, clock_us() - p->login_us);
     conn_cork(&s->client);
     if (session_send(s, &reply) == 0)
-        relay_begin(s, o->rest);
+        relay_begin(s, o->rest, o->learned);
 }
 
 static void on_login(void *arg, struct login_outcome *o)

@@ -66,9 +66,13 @@ size_t goodbye_pass(struct session *s, bool is_client, const char *p, size_t n)
     enum watch_side side = is_client ? WATCH_CLIENT : WATCH_SERVER;
     size_t done = 0;
     s->kill->is_client_last = is_client;
-    while (done < n && !s->watch->false_end &&
+    while (done < n && !s->watch->false_end && !s->watch->is_forbidden &&
            (is_client ? s->watch->is_client_due : !goodbye_is_due(s)))
         done += s->proto->watch_feed(s->watch, side, str_n(p + done, n - done));
+    if (s->watch->is_forbidden) { /* it was half said when the end began */
+        session_end(s, SESSION_END_PROTOCOL);
+        return done;
+    }
     if (s->tap)
         trace_tap_relay(s, is_client, str_n(p, done));
     if (s->watch->false_end) /* it ends anyway: the message with it */

@@ -191,6 +191,22 @@ static void relay_refuse_data(struct session *s)
     session_leave(s, REPLY_BARE_NEWLINE, NULL, SESSION_END_PROTOCOL);
 }
 
+/* The server would take the client for somebody else, whom nobody here has judged: no limit, no
+ * lock and no ban would hold. It is not asked. */
+static void relay_refuse_command(struct session *s)
+{
+    char id[32], peer[ADDR_TEXT_MAX];
+    addr_format(peer, &s->peer);
+    SESSION_LOG(s, LOG_LEVEL_NOTICE, "forbidden-command", KV_STR("session", session_id_text(s, id)),
+                KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
+                KV_STR("user", s->user), KV_STR("command", s->watch->verb));
+    if (relay_may_speak(s))
+        session_leave(s, REPLY_PROTOCOL_MISUSE, "Connect again to log in as somebody else.",
+                      SESSION_END_PROTOCOL);
+    else
+        session_end(s, SESSION_END_PROTOCOL);
+}
+
 /* The same for a client whose message data is looked at: what is sent on ends in the same place for
  * every server. False when everything is over. */
 static bool relay_send_strict(struct session *s, struct str bytes)
@@ -200,6 +216,10 @@ static bool relay_send_strict(struct session *s, struct str bytes)
         size_t n = s->proto->watch_feed(s->watch, WATCH_CLIENT, bytes);
         enum watch_false_end found = s->watch->false_end;
         s->watch->false_end = WATCH_FALSE_END_NONE;
+        if (s->watch->is_forbidden) {
+            relay_refuse_command(s);
+            return false;
+        }
         if (found == WATCH_FALSE_END_BEHIND || (found && is_refusing)) {
             relay_refuse_data(s);
             return false;
@@ -214,22 +234,6 @@ static bool relay_send_strict(struct session *s, struct str bytes)
         bytes = str_skip(bytes, n);
     }
     return true;
-}
-
-/* The server would let the client log in as somebody else, whom nobody here has judged: no limit,
- * no lock and no ban would hold. It is not asked. */
-static void relay_refuse_unauthenticate(struct session *s)
-{
-    char id[32], peer[ADDR_TEXT_MAX];
-    addr_format(peer, &s->peer);
-    SESSION_LOG(s, LOG_LEVEL_NOTICE, "unauthenticate", KV_STR("session", session_id_text(s, id)),
-                KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
-                KV_STR("user", s->user));
-    if (relay_may_speak(s))
-        session_leave(s, REPLY_PROTOCOL_MISUSE, "Connect again to log in as somebody else.",
-                      SESSION_END_PROTOCOL);
-    else
-        session_end(s, SESSION_END_PROTOCOL);
 }
 
 /* Passes one chunk on; false when this side has to wait or everything is over. */
@@ -250,8 +254,8 @@ static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t 
         return relay_send_strict(s, str_n(p, n)) && !relay_is_full(peer, c);
     if (s->watch)
         (void)s->proto->watch_feed(s->watch, is_client ? WATCH_CLIENT : WATCH_SERVER, str_n(p, n));
-    if (is_client && s->watch && s->watch->is_unauthenticating) {
-        relay_refuse_unauthenticate(s);
+    if (is_client && s->watch && s->watch->is_forbidden) {
+        relay_refuse_command(s);
         return false;
     }
     if (s->tap)
@@ -318,15 +322,14 @@ void relay_enlist(struct session *s)
     session_note(s, SESSION_NOTE_LOGIN, s->auth_source);
 }
 
-/* Without memory for the follower the relay works all the same; only the farewell is lost. */
-void relay_watch(struct session *s)
+void relay_watch(struct session *s, struct str learned)
 {
     s->watch = zalloc(s->proto->watch_size);
     if (s->watch)
-        s->proto->watch_init(s->watch);
+        s->proto->watch_init(s->watch, learned);
 }
 
-void relay_begin(struct session *s, const struct buf *rest)
+void relay_begin(struct session *s, const struct buf *rest, struct str learned)
 {
     AUTO_SECRET_BUF early = s->pre->in; /* what the client sent after its login command */
     s->pre->in = BUF_INIT;
@@ -340,14 +343,12 @@ void relay_begin(struct session *s, const struct buf *rest)
     if (client_name.n > 0)
         s->client_name = str_dup(client_name);
     preauth_free(s);
-    relay_watch(s);
-    if (s->listener->config->bare_newline != BARE_NEWLINE_PASS) {
-        if (!s->watch) {
-            session_end(s, SESSION_END_NOMEM);
-            return;
-        }
-        s->watch->is_strict = true;
+    relay_watch(s, learned);
+    if (!s->watch) { /* what no client may say could not be told from the rest */
+        session_end(s, SESSION_END_NOMEM);
+        return;
     }
+    s->watch->is_strict = s->listener->config->bare_newline != BARE_NEWLINE_PASS;
     conn_own(&s->client, &relay_ops, s);
     conn_own(&s->server, &relay_ops, s);
     relay_enlist(s);

@@ -304,10 +304,10 @@ uint64_t hold_count(const struct session_env *env);
 void holds_free(struct holds *h); /* NULL is fine */
 
 /* relay.c */
-/* Takes over after a login; rest: what the server said beyond it. */
-void relay_begin(struct session *s, const struct buf *rest);
-/* Follows the stream from here on. */
-void relay_watch(struct session *s);
+/* Takes over after a login; rest: what the server said beyond it; learned: what it announced. */
+void relay_begin(struct session *s, const struct buf *rest, struct str learned);
+/* Follows the stream from here on; s->watch stays NULL without memory. */
+void relay_watch(struct session *s, struct str learned);
 /* Counts, logs and tells a login that relays from now on. */
 void relay_enlist(struct session *s);
 /* Nothing moved for too long, or the grace of a kill is over. */

@@ -394,7 +394,7 @@ def test_nobody_else_logs_in_over_a_relay(make, protocol, login, more, is_at_onc
             s.sendall(more.encode() + b"\r\n")
         rest = f.read().decode()
     assert "BYE" in rest and "Connect again" in rest and "OK" not in rest.replace("b OK", "")
-    p.wait_for_log("unauthenticate")
+    p.wait_for_log("forbidden-command")
     wait.until(lambda: not p.sessions(), "the end of the session", timeout=3)
 
 

@@ -304,6 +304,55 @@ def test_every_false_end_of_a_message(make_smtp, mta, mode):
     p.wait_for_log("bare-newline")
 
 
+POSING = {  # what is said over a relay -> the words that it ends with
+    "address": f"RSET\r\nXCLIENT ADDR=127.255.255.1 LOGIN={USER}",
+    "blanks": f"RSET\r\n \t xclient\tLOGIN={USER}",
+    "bare line feeds": f"RSET\nXCLIENT LOGIN={USER}\nEHLO client.test\n",
+    "for the log": "RSET\r\nXFORWARD ADDR=192.0.2.1",
+    "login": f"RSET\r\nAUTH PLAIN {TOKEN}",
+    "behind TLS": "RSET\r\nSTARTTLS",
+}
+
+
+@pytest.mark.parametrize("case", POSING)
+@pytest.mark.parametrize("is_at_once", [False, True], ids=["later", "with the recipient"])
+def test_nobody_poses_as_the_proxy(inbound, make_smtp, case, is_at_once):
+    """The mail server believes what the proxy says of its client (XCLIENT), and has not judged who logs in: neither is for clients to say."""
+    c = connect(inbound)
+    ask(c, "EHLO mx.other.test")
+    ask(c, "MAIL FROM:<x@other.test>")
+    c.send(f"RCPT TO:<{USER}>\r\n" + (POSING[case] + "\r\n" if is_at_once else ""))
+    assert c.line().startswith("250")
+    if not is_at_once:
+        c.send(POSING[case] + "\r\n")
+    rest = c.rest().decode()
+    assert rest.endswith("503 5.5.0 Connect again to log in as somebody else.\r\n") and "220" not in rest and "235" not in rest
+    c.close()
+    wait.until(lambda: not inbound.sessions(), "the end of the session")
+
+
+def test_users_pose_as_nobody_else(make_smtp):
+    c = connect(make_smtp())
+    ask(c, "EHLO client.test")
+    assert ask(c, f"AUTH PLAIN {TOKEN}")[0].startswith("235")
+    assert ask(c, "XCLIENT LOGIN=somebody@example.org")[0].startswith("503")
+    assert c.rest() == b""
+
+
+def test_mail_about_xclient_is_passed(inbound):
+    """Message data, also of BDAT, may have any line."""
+    c = connect(inbound)
+    for command in ("EHLO mx.other.test", "MAIL FROM:<x@other.test>", f"RCPT TO:<{USER}>", "DATA"):
+        assert ask(c, command)[-1][:1] in "23"
+    c.send("Subject: x\r\n\r\nXCLIENT ADDR=192.0.2.1\r\nAUTH PLAIN\r\n.\r\n")
+    assert c.line().startswith("250")
+    text = "Subject: x\r\n\r\nx\r\nXCLIENT ADDR=192.0.2.1\r\n"
+    for command in ("MAIL FROM:<x@other.test>", f"RCPT TO:<{USER}>", f"BDAT {len(text)} LAST\r\n{text}NOOP"):
+        assert ask(c, command)[0].startswith("250")
+    assert c.line().startswith("250")
+    c.close()
+
+
 def test_kill_at_a_boundary(make_smtp):
     p = make_smtp()
     s = smtp(p, "plain")

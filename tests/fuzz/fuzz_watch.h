@@ -28,7 +28,7 @@ static inline struct watch *fuzz_watch_new(const struct proto *p)
 {
     struct watch *w = calloc(1, p->watch_size);
     FUZZ_CHECK(w);
-    p->watch_init(w);
+    p->watch_init(w, STR("CHUNKING\n"));
     return w;
 }
 

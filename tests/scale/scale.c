@@ -193,7 +193,7 @@ static void scale_add(struct scale_worker *w, uint64_t i)
     w->first = w->n++ ? w->first : s->id;
     preauth_free(s);
     s->state = SESSION_RELAY;
-    relay_watch(s);
+    relay_watch(s, STR_NULL);
     scale_fill(s, i);
     scale_count(s);
     scale_pin(w, s);

@@ -93,6 +93,6 @@ struct imap_watch {
 };
 
 /* See proto.h: the watcher of a relay, at its start. */
-void imap_watch_init(struct watch *w);
+void imap_watch_init(struct watch *w, struct str learned);
 /* See watch_feed. */
 size_t imap_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

@@ -18,8 +18,9 @@ static void imap_stream_begin(struct imap_stream *s)
     *s = (struct imap_stream){.tag = IMAP_HASH_START};
 }
 
-void imap_watch_init(struct watch *w)
+void imap_watch_init(struct watch *w, struct str learned)
 {
+    (void)learned;
     struct imap_watch *i = (struct imap_watch *)w;
     *i = (struct imap_watch){.w = {.is_quiet = true}};
     imap_stream_begin(&i->client);
@@ -90,7 +91,8 @@ static void imap_client_words(struct imap_watch *i, struct str piece)
     struct imap_stream *s = &i->client;
     for (size_t n = 0; n < piece.n && s->words < 2; n++) {
         char c = piece.p[n];
-        if (c == '\r')
+        bool is_gap = c == ' ' && s->words == 1 && i->verb_len == 0; /* some servers bear two */
+        if (c == '\r' || is_gap)
             continue;
         if (c != ' ' && s->words == 0) {
             s->tag = imap_hash(s->tag, c);
@@ -133,7 +135,7 @@ static void imap_client_command(struct imap_watch *i)
         i->is_compress_asked = true;
         i->compress_tag = s->tag;
     }
-    i->w.is_unauthenticating = strcmp(i->w.verb, "UNAUTHENTICATE") == 0;
+    i->w.is_forbidden = strcmp(i->w.verb, "UNAUTHENTICATE") == 0;
     if (strcmp(i->w.verb, "AUTHENTICATE") == 0) { /* of a client that nobody has logged in yet */
         i->is_auth_asked = true;
         i->auth_tag = s->tag;
@@ -188,7 +190,7 @@ static size_t imap_client_feed(struct imap_watch *i, struct str bytes)
             break;
         bytes = str_n(bytes.p + 1, bytes.n - 1);
         imap_client_line(i);
-        if (i->w.is_unauthenticating || (i->w.is_stepwise && !s->is_within))
+        if (i->w.is_forbidden || (i->w.is_stepwise && !s->is_within))
             break;
     }
     return (size_t)(bytes.p - start);

@@ -52,6 +52,6 @@ struct pop3_watch {
 };
 
 /* See proto.h: the watcher of a relay, at its start. */
-void pop3_watch_init(struct watch *w);
+void pop3_watch_init(struct watch *w, struct str learned);
 /* See watch_feed. */
 size_t pop3_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

@@ -5,8 +5,9 @@
 
 #include "proto/pop3/pop3.h"
 
-void pop3_watch_init(struct watch *w)
+void pop3_watch_init(struct watch *w, struct str learned)
 {
+    (void)learned;
     struct pop3_watch *p = (struct pop3_watch *)w;
     *p = (struct pop3_watch){.w = {.is_quiet = true}};
 }

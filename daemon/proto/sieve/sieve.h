@@ -64,6 +64,6 @@ struct sieve_watch {
 };
 
 /* See proto.h: the watcher of a relay, at its start. */
-void sieve_watch_init(struct watch *w);
+void sieve_watch_init(struct watch *w, struct str learned);
 /* See watch_feed. */
 size_t sieve_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

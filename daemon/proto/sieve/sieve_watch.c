@@ -42,8 +42,9 @@ static void sieve_watch_sum_up(struct sieve_watch *w)
                                                             : WATCH_BETWEEN;
 }
 
-void sieve_watch_init(struct watch *head)
+void sieve_watch_init(struct watch *head, struct str learned)
 {
+    (void)learned;
     struct sieve_watch *w = (struct sieve_watch *)head;
     *w = (struct sieve_watch){0};
     sieve_watch_sum_up(w);
@@ -60,7 +61,7 @@ static void sieve_watch_set_verb(struct sieve_watch *w)
         "DELETESCRIPT", "RENAMESCRIPT", "CHECKSCRIPT", "UNAUTHENTICATE"};
     watch_set_verb(&w->head, str_n(w->word, w->word_len), verbs, ARRAY_LEN(verbs));
     w->is_starttls = strcmp(w->head.verb, "STARTTLS") == 0;
-    w->head.is_unauthenticating = strcmp(w->head.verb, "UNAUTHENTICATE") == 0;
+    w->head.is_forbidden = strcmp(w->head.verb, "UNAUTHENTICATE") == 0;
     w->is_word_over = true;
 }
 
@@ -159,7 +160,7 @@ size_t sieve_watch_feed(struct watch *head, enum watch_side side, struct str byt
         }
         bytes = str_n(bytes.p + n, bytes.n - n);
         bool is_step = side == WATCH_CLIENT ? !w->is_mid_command : !w->is_in_reply;
-        if (is_step && (head->is_stepwise || head->is_unauthenticating))
+        if (is_step && (head->is_stepwise || head->is_forbidden))
             break;
     }
     if (head->phase == WATCH_OPAQUE)

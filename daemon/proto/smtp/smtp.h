@@ -77,10 +77,15 @@ struct smtp_watch {
     char word[9]; /* of the command that is coming in */
     uint8_t reply_pos;
     char reply[4]; /* code and what follows it, of the reply line that is coming in */
-    bool is_in_reply, is_chunk_number, is_mid_line, is_starttls;
+    bool is_in_reply, is_mid_line;
+    bool is_chunk_number, has_chunk_digit; /* the number of BDAT comes in, and has begun */
+    bool has_chunks;                       /* the server knows BDAT */
+    bool is_end_doubtful; /* some servers take the message for ended, and what follows for commands
+                           */
+    bool is_word_over;    /* of a line behind such an end */
 };
 
 /* See proto.h: the watcher of a relay, at its start. */
-void smtp_watch_init(struct watch *w);
+void smtp_watch_init(struct watch *w, struct str learned);
 /* See watch_feed. */
 size_t smtp_watch_feed(struct watch *w, enum watch_side side, struct str bytes);

@@ -49,7 +49,7 @@ static inline void watch_case_once(const struct proto *p, const struct watch_cas
 {
     struct watch *w = calloc(1, p->watch_size);
     assert_non_null(w);
-    p->watch_init(w);
+    p->watch_init(w, STR("SIZE 100\nCHUNKING\n8BITMIME\n"));
     for (const struct watch_step *s = c->steps; s < c->steps + WATCH_STEPS_MAX && s->bytes.p; s++) {
         for (size_t pos = 0, n = first; pos < s->bytes.n; pos += n, n = chunk) {
             if (n > s->bytes.n - pos)
@@ -112,7 +112,7 @@ static inline void watch_end_once(const struct proto *p, const struct watch_end_
     char text[32];
     struct watch *w = calloc(1, p->watch_size);
     assert_non_null(w);
-    p->watch_init(w);
+    p->watch_init(w, STR("SIZE 100\nCHUNKING\n8BITMIME\n"));
     assert_true(w->is_quiet);
     w->is_stepwise = is_stepwise;
     for (const struct watch_end_step *s = c->steps; s < c->steps + WATCH_STEPS_MAX && s->bytes.p;
@@ -159,7 +159,7 @@ static inline void watch_stops_run(const struct proto *p, const struct watch_sto
         for (size_t cut = 0; cut < rows[i].n; cut++) {
             struct watch *w = calloc(1, p->watch_size);
             assert_non_null(w);
-            p->watch_init(w);
+            p->watch_init(w, STR("SIZE 100\nCHUNKING\n8BITMIME\n"));
             for (int k = 0; k < 2; k++)
                 if (rows[i].before[k].n > 0)
                     watch_chunk(p, w, k == 0 ? WATCH_CLIENT : WATCH_SERVER, rows[i].before[k]);

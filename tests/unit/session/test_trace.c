@@ -507,7 +507,7 @@ static void test_relay(void **state)
     struct session *s = session_case_add(&g.c, 1);
     s->watch = calloc(1, s->proto->watch_size);
     assert_non_null(s->watch);
-    s->proto->watch_init(s->watch);
+    s->proto->watch_init(s->watch, STR_NULL);
     trace_match_address(s);
     static const struct {
         bool is_client;

@@ -91,7 +91,7 @@ static void test_boundary(void **state)
     (void)state;
     struct watch *w = calloc(1, proto_imap.watch_size);
     assert_non_null(w);
-    proto_imap.watch_init(w);
+    proto_imap.watch_init(w, STR_NULL);
     assert_true(watch_is_boundary(w));
     proto_imap.watch_feed(w, WATCH_CLIENT, STR("a FETCH 1 X\r\n"));
     assert_true(watch_is_boundary(w));
@@ -165,19 +165,22 @@ static void test_unauthenticate(void **state)
     (void)state;
     struct watch *w = calloc(1, proto_imap.watch_size);
     assert_non_null(w);
-    proto_imap.watch_init(w);
+    proto_imap.watch_init(w, STR_NULL);
     struct str said = STR("a NOOP\r\nb unauthenticate\r\nc LOGIN x y\r\n");
     size_t n = proto_imap.watch_feed(w, WATCH_CLIENT, said);
-    assert_true(w->is_unauthenticating);
+    assert_true(w->is_forbidden);
     assert_true(str_eq(str_skip(said, n), STR("c LOGIN x y\r\n")));
-    proto_imap.watch_init(w);
+    proto_imap.watch_init(w, STR_NULL);
+    proto_imap.watch_feed(w, WATCH_CLIENT, STR("b  UNAUTHENTICATE \r\n"));
+    assert_true(w->is_forbidden);
+    proto_imap.watch_init(w, STR_NULL);
     proto_imap.watch_feed(w, WATCH_CLIENT, STR("a APPEND x {20+}\r\nb UNAUTHENTICATE\r\n12\r\n"));
-    assert_false(w->is_unauthenticating);
+    assert_false(w->is_forbidden);
     proto_imap.watch_feed(w, WATCH_CLIENT, STR("b UNAUTH"));
     proto_imap.watch_feed(w, WATCH_CLIENT, STR("ENTICATE"));
-    assert_false(w->is_unauthenticating);
+    assert_false(w->is_forbidden);
     proto_imap.watch_feed(w, WATCH_CLIENT, STR("\n"));
-    assert_true(w->is_unauthenticating);
+    assert_true(w->is_forbidden);
     free(w);
 }
 
@@ -187,7 +190,7 @@ static void test_ends(void **state)
     watch_ends_run(&proto_imap, ends, ARRAY_LEN(ends));
     struct watch *w = calloc(1, proto_imap.watch_size);
     assert_non_null(w);
-    proto_imap.watch_init(w);
+    proto_imap.watch_init(w, STR_NULL);
     proto_imap.watch_feed(w, WATCH_CLIENT, STR("b AUTHENTICATE X\r\n"));
     proto_imap.watch_feed(w, WATCH_SERVER, STR("+ \r\n"));
     proto_imap.watch_feed(w, WATCH_CLIENT, STR("my secret\r\n"));

@@ -52,7 +52,7 @@ static void test_overflow(void **state)
     (void)state;
     struct watch *w = calloc(1, proto_pop3.watch_size);
     assert_non_null(w);
-    proto_pop3.watch_init(w);
+    proto_pop3.watch_init(w, STR_NULL);
     for (int i = 0; i < POP3_PIPELINE_MAX; i++)
         proto_pop3.watch_feed(w, WATCH_CLIENT, STR("RETR 1\r\n"));
     assert_int_equal(w->phase, WATCH_COMMAND);

@@ -55,10 +55,10 @@ static void test_unauthenticate(void **state)
     (void)state;
     struct watch *w = calloc(1, proto_sieve.watch_size);
     assert_non_null(w);
-    proto_sieve.watch_init(w);
+    proto_sieve.watch_init(w, STR_NULL);
     struct str said = STR("NOOP\r\nUnauthenticate\r\nAUTHENTICATE \"PLAIN\"\r\n");
     size_t n = proto_sieve.watch_feed(w, WATCH_CLIENT, said);
-    assert_true(w->is_unauthenticating);
+    assert_true(w->is_forbidden);
     assert_true(str_eq(str_skip(said, n), STR("AUTHENTICATE \"PLAIN\"\r\n")));
     free(w);
 }

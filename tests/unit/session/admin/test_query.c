@@ -275,7 +275,7 @@ static void test_values(void **state)
     s->user = str_dup_c("joe");
     s->state = SESSION_RELAY;
     s->watch = calloc(1, proto_imap.watch_size);
-    proto_imap.watch_init(s->watch);
+    proto_imap.watch_init(s->watch, STR_NULL);
     proto_imap.watch_feed(s->watch, WATCH_CLIENT, STR("a IDLE\r\n"));
     proto_imap.watch_feed(s->watch, WATCH_SERVER, STR("+ idling\r\n"));
     assert_int_equal(backend_new("main", "b1", false, &s->backend), 0);
