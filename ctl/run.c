@@ -270,7 +270,6 @@ static int run_prepare(struct run_job *job, struct buf *file)
     struct args *a = job->args;
     struct output *o = &job->output;
     o->f = job->run->out;
-    o->format = run_format(job->run, &a->options);
     o->no_header = a->options.no_header;
     o->is_utf8 = job->run->is_utf8;
     o->is_terminal = job->run->is_terminal;
@@ -308,6 +307,7 @@ int run_command(struct run *r, struct args *asked)
     struct run_job job = {.run = r, .args = a};
     bool is_list = a->command->flags & COMMANDS_LIST;
     AUTO_SECRET_BUF file = BUF_INIT;
+    job.output.format = run_format(r, &a->options);
     int code = a->options.is_fleet || a->options.node ? fleet_open(r, a, &job.problem) : 0;
     job.is_multi = a->options.n_sockets > 1 || a->options.is_fleet;
     if (!code)

@@ -241,6 +241,11 @@ static void test_errors(void **state)
           "{\"error\": {\"name\": \"E_NO_USER\", \"exit\": 3, \"message\": \"no such user\", "
           "\"hint\": \"anna\"}}\n",
           "");
+    check("-o json --fleet -s /a -s /b session list", 2,
+          "{\"error\": {\"name\": \"E_USAGE\", \"exit\": 2, \"message\": \"--fleet with several "
+          "-s\", "
+          "\"hint\": \"one daemon leads to the others\"}}\n",
+          "");
     check("system stop --yes", 4, "", "mailproxyctl: not permitted (admin?)\n");
     check("explain anna", 8, "", NULL);
     check("pool list -s /nowhere", 5, "", NULL);
