@@ -78,6 +78,14 @@ int how_number(const struct nginx_job *job, const struct nginx_row *row, struct 
     return nginx_put_numbers(job, row, d, n);
 }
 
+/* With 0 nginx closes at the first error; ours would never. */
+int how_max_errors(const struct nginx_job *job, const struct nginx_row *row,
+                   struct nginx_directive *d)
+{
+    return str_eq(str_of(d->words[1]), STR("0")) ? nginx_put_numbers(job, row, d, 1)
+                                                 : how_number(job, row, d);
+}
+
 int how_text(const struct nginx_job *job, const struct nginx_row *row, struct nginx_directive *d)
 {
     return nginx_put_text(job, row, d, row->keys, d->words[1]);
@@ -253,8 +261,8 @@ int how_protocol(const struct nginx_job *job, const struct nginx_row *row,
                  struct nginx_directive *d)
 {
     (void)row;
-    static const char known[] = "imap pop3 smtp";
-    if (!strstr(known, d->words[1]) || strlen(d->words[1]) != 4)
+    static const char *const known[] = {"imap", "pop3", "smtp"}; /* nginx knows no sieve */
+    if (!str_is_among(str_of(d->words[1]), known, ARRAY_LEN(known)))
         return nginx_fail(job->import, d, "unknown protocol \"%s\"", d->words[1]);
     job->server->proto = proto_find(str_of(d->words[1]));
     return 0;
