@@ -197,6 +197,25 @@ static void check_mechanisms(struct check *k, const struct config_listener *l)
         check_warning(k, "tls", "nobody can log in: passwords need TLS or allow_plaintext");
 }
 
+/* Mail without a login. A server that is not told of the client takes it for the proxy's own. */
+static void check_open_relay(struct check *k, const struct config_listener *l)
+{
+    const unsigned told =
+        FORWARD_XCLIENT | FORWARD_XCLIENT_FORCED | FORWARD_PROXY_V1 | FORWARD_PROXY_V2;
+    size_t n_pools = 0, n_telling = 0;
+    for (size_t i = 0; i < k->config->n_pools; i++) {
+        const struct config_pool *p = &k->config->pools[i];
+        if (l->pool && (!p->name || strcmp(p->name, l->pool) != 0))
+            continue;
+        n_pools++;
+        n_telling += (p->forward & told) != 0;
+    }
+    if (l->is_auth_optional && n_pools > 0 && n_telling == 0)
+        check_warning(k, "auth",
+                      "is none, and no pool says by forward who the client is: a server that "
+                      "relays for this proxy does so for everybody");
+}
+
 static void check_listener_tls(struct check *k, const struct config_listener *l)
 {
     const struct config_tls *t = &l->tls_config;
@@ -255,6 +274,7 @@ void check_listeners(struct check *k)
             check_warning(k, "so_keepalive", "is false: the other keepalive keys have no effect");
         if (l->proto)
             check_mechanisms(k, l);
+        check_open_relay(k, l);
         if (l->providers.v && l->providers.n == 0)
             check_error(k, "providers", "must not be empty: nobody could log in");
         for (size_t n = 0; n < l->providers.n; n++)

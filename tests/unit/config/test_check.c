@@ -29,6 +29,8 @@ struct check_case {
     "{ name = \"s\"; protocol = \"smtp\"; address = \"127.0.0.1:9025\"; allow_plaintext = "        \
     "true; " keys " }"
 
+#define TOLD_POOL POOL("forward = \"xclient\";") /* its servers know who the client is */
+
 static void run(const struct check_case *cases, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -159,8 +161,14 @@ static void test_listener_logins(void **state)
          "warning: listeners[0].hidden_mechanisms: some are in mechanisms, too: they are announced",
          true},
         {LISTENERS(SMTP("mechanisms = [ ]; hidden_mechanisms = \"CRAM-MD5\";")), NULL, false},
-        {LISTENERS(SMTP("auth = \"none\";")), NULL, false},
-        {LISTENERS(SMTP("auth = \"none\"; mechanisms = [ ];")), NULL, false},
+        {LISTENERS(SMTP("auth = \"none\";")) TOLD_POOL, NULL, false},
+        {LISTENERS(SMTP("auth = \"none\"; mechanisms = [ ];")) TOLD_POOL, NULL, false},
+        {LISTENERS(SMTP("auth = \"none\";")) " pools = ( { name = \"a\"; } );",
+         "warning: listeners[0].auth: is none, and no pool says by forward", true},
+        {LISTENERS(SMTP("auth = \"none\"; pool = \"a\";")) " pools = ( { name = \"a\"; }, "
+                                                           "{ name = \"b\"; forward = "
+                                                           "\"xclient\"; } );",
+         "warning: listeners[0].auth: is none, and no pool says by forward", true},
         {LISTENERS(SMTP("mechanisms = [ ];")),
          "warning: listeners[0].mechanisms: nobody can log in: there are none", true},
         {LISTENERS(SMTP("providers = \"web\";")),
@@ -304,7 +312,7 @@ static void test_auth(void **state)
         {"auth = ( { type = \"users\"; name = \"a\"; }, { type = \"backend\"; name = \"a\"; } );",
          "auth[1].name: \"a\" is the name of another provider", false},
         {"auth = ( );", "auth: is missing: nobody could log in", false},
-        {"auth = ( );" LISTENERS(SMTP("auth = \"none\";")), NULL, false},
+        {"auth = ( );" LISTENERS(SMTP("auth = \"none\";")) TOLD_POOL, NULL, false},
     };
     RUN(cases);
 }
