@@ -13,9 +13,10 @@ static inline void fuzz_watch_feed(const struct proto *p, struct watch *w, enum 
     char *exact = malloc(bytes.n ? bytes.n : 1);
     FUZZ_CHECK(exact);
     memcpy(exact, bytes.p ? bytes.p : "", bytes.n);
-    for (size_t done = 0, n; done < bytes.n; done += n) {
+    for (size_t done = 0, n; done < bytes.n && !w->is_forbidden; done += n) {
         n = p->watch_feed(w, side, str_n(exact + done, bytes.n - done));
-        FUZZ_CHECK(n > 0 && n <= bytes.n - done && (w->is_stepwise || n == bytes.n));
+        FUZZ_CHECK(n > 0 && n <= bytes.n - done);
+        FUZZ_CHECK(w->is_stepwise || w->is_forbidden || n == bytes.n);
     }
     free(exact);
     FUZZ_CHECK(!w->is_quiet || (w->open == 0 && !w->is_client_due && watch_is_boundary(w)));
@@ -56,6 +57,10 @@ static inline void fuzz_watch(const struct proto *p, struct str in)
         for (size_t i = 0; i < n; i++)
             fuzz_watch_feed(p, cut, side, str_n(in.p + i, 1));
         fuzz_watch_feed(p, step, side, str_n(in.p, n));
+        FUZZ_CHECK(whole->is_forbidden == cut->is_forbidden);
+        FUZZ_CHECK(whole->is_forbidden == step->is_forbidden);
+        if (whole->is_forbidden) /* the end of a relay */
+            break;
         fuzz_watch_compare(whole, cut);
         fuzz_watch_compare(whole, step);
         in = str_n(in.p + n, in.n - n);
