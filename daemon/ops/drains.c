@@ -5,7 +5,6 @@
 
 #include <inttypes.h>
 
-#include "base/clock.h"
 #include "base/token_bucket.h"
 #include "ops/kill.h"
 #include "ops/ops.h"
@@ -55,12 +54,11 @@ static uint64_t drain_eta(const struct drain *d, uint64_t left)
 {
     uint64_t now = loop_now_ms(d->control->host->loop);
     uint64_t kicking = token_bucket_time(&d->pace, left);
-    uint64_t elapsed = clock_wall_ms() - d->op->started_ms;
     if (d->is_kicking)
         return kicking;
     if (d->deadline_ms)
         return (d->deadline_ms > now ? d->deadline_ms - now : 0) + kicking;
-    return d->op->done > 0 ? elapsed * left / d->op->done : 0;
+    return op_time_left(d->op, left);
 }
 
 static void drain_refresh(void *arg)

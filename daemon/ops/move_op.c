@@ -2,7 +2,6 @@
 /* user move as an operation: some users at a time, one after another. */
 #include "ops/move_op.h"
 
-#include "base/clock.h"
 #include "base/container/map.h"
 #include "ops/move_exec.h"
 #include "runtime/state.h"
@@ -49,8 +48,7 @@ static void move_refresh(void *arg)
 {
     struct move *m = arg;
     struct op *op = m->op;
-    uint64_t elapsed = clock_wall_ms() - op->started_ms;
-    op->eta_ms = op->done > 0 ? elapsed * (op->total - op->done) / op->done : 0;
+    op->eta_ms = op_time_left(op, op->total - op->done);
     if (m->failed.len > 0)
         op_say(op, "failed: %.*s", STR_ARG(buf_str(&m->failed)));
 }

@@ -218,6 +218,13 @@ static void ops_expire(struct ops *o)
     }
 }
 
+uint64_t op_time_left(const struct op *op, uint64_t left)
+{
+    uint64_t now = clock_wall_ms();
+    uint64_t elapsed = now > op->started_ms ? now - op->started_ms : 0;
+    return op->done > 0 ? elapsed * left / op->done : 0;
+}
+
 void op_refresh(struct op *op)
 {
     if (op->state == OP_RUNNING && op->kind && op->kind->refresh)

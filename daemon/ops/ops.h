@@ -89,6 +89,9 @@ bool op_cancel(struct op *op);
 struct list *ops_all(struct ops *o);
 /* Brings its progress up to date. */
 void op_refresh(struct op *op);
+/* Milliseconds that `left` more take at the pace so far; 0 = not known, also where the clock of the
+ * world went back behind its start. Thread: control. */
+uint64_t op_time_left(const struct op *op, uint64_t left);
 /* The columns of op list, which the store has, too; NULL without memory. */
 json_t *op_row(const struct op *op);
 /* Says what it does now (printf). */

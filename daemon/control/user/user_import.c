@@ -46,10 +46,9 @@ static void import_refresh(void *arg)
 {
     struct user_import *m = arg;
     struct op *op = m->op;
-    uint64_t elapsed = clock_wall_ms() - op->started_ms;
     op->total = atomic_load(&m->n_read);
     op->done = atomic_load(&m->n_done);
-    op->eta_ms = op->done > 0 ? elapsed * (op->total - op->done) / op->done : 0;
+    op->eta_ms = op_time_left(op, op->total - op->done);
 }
 
 /* Once posted it is freed by its job. */

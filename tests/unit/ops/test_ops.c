@@ -244,6 +244,20 @@ static void its_row(void **state)
     json_decref(row);
 }
 
+/* A clock that goes back makes no time left of half a million years. */
+static void time_left(void **state)
+{
+    (void)state;
+    const uint64_t now = clock_wall_ms();
+    struct op op = {.done = 10, .started_ms = now - 60000};
+    uint64_t left = op_time_left(&op, 20);
+    assert_true(left >= 120000 && left < 240000);
+    op.done = 0;
+    assert_int_equal(op_time_left(&op, 20), 0);
+    op = (struct op){.done = 10, .started_ms = now + 86400000};
+    assert_int_equal(op_time_left(&op, 20), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +272,7 @@ int main(void)
         T(users_outlive_the_engine),
         T(outcomes_are_told_once),
         T(its_row),
+        T(time_left),
 #undef T
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
