@@ -60,6 +60,7 @@ struct backend {
     _Atomic uint32_t failed_user;    /* of the last one, see struct backend_login */
     _Atomic uint64_t probe_after_ms; /* monotonic: while down, one login may try again after this */
     atomic_bool is_checked;          /* active checks run: they alone say when it is up again */
+    _Atomic uint8_t pipelining;      /* bits of enum proto_id: see backend_is_pipelining() */
     _Atomic uint8_t down_protocols;  /* bits of enum proto_id that checks found down; health is down
                                         only when all of them are */
     _Atomic uint64_t up_since_ms;    /* monotonic: for slow start; 0 = long ago */
@@ -131,6 +132,12 @@ void backend_admin_reason(const struct backend *b, char dst[BACKEND_REASON_MAX])
 void backend_learn(struct backend *b, enum proto_id p, struct str caps);
 /* Into dst, "" when nothing is known. Thread: any. */
 void backend_capabilities(const struct backend *b, enum proto_id p, char dst[BACKEND_CAPS_MAX]);
+/* Did its server announce to the last check of the protocol that it takes several commands at once?
+ * Thread: any. */
+static inline bool backend_is_pipelining(const struct backend *b, enum proto_id p)
+{
+    return atomic_load_explicit(&b->pipelining, memory_order_relaxed) & 1u << p;
+}
 
 /* End of the certificate that ends first, Unix seconds; 0 = none known. Thread: any. */
 int64_t backend_cert_expires(const struct backend *b);

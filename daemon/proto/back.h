@@ -52,6 +52,7 @@ struct back_env {
     enum back_tls tls;
     bool is_tls_active;         /* implicit TLS is up before the first byte */
     bool is_pipelining_allowed; /* send several commands at once where safe */
+    bool is_pipelining_known;   /* the server announced it before, so it need not be asked */
     bool want_capabilities;     /* health check: learn capabilities before leaving */
     bool is_check;              /* end politely (LOGOUT/QUIT) after the last step */
     bool is_warming; /* without cred: stop with BACK_READY where a login would begin; back_resume

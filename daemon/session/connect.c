@@ -190,6 +190,7 @@ static void connect_back_env(struct session *s, const struct pool *pool, enum ba
         .master_user = p->master_user,
         .tls = tls,
         .is_pipelining_allowed = c->is_pipelining,
+        .is_pipelining_known = backend_is_pipelining(s->backend, s->proto->id),
         .forward_id = c->forward & (s->proto->has_xclient ? FORWARD_XCLIENT | FORWARD_XCLIENT_FORCED
                                                           : FORWARD_ID),
         .xclient_forced = s->proto->has_xclient && (c->forward & FORWARD_XCLIENT_FORCED),

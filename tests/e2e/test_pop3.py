@@ -8,6 +8,7 @@ import threading
 import pytest
 from conftest import backend
 from harness import imap, wait
+from harness.server import Server
 
 USER, PASSWORD = "alice@example.org", "secret-a"
 DIGEST_USER, DIGEST_PASSWORD = "carol@example.org", "secret-c"
@@ -71,6 +72,38 @@ def test_user_pass(make_pop3, front, tls):
     m.pass_(PASSWORD)
     assert b"This is dc1." in m.retr(1)[1]
     assert b"+OK" in m.quit()
+
+
+class Recorder(Server):
+    """A POP3 server that keeps what came together with each USER, and answers every line."""
+
+    def __init__(self, capabilities):
+        super().__init__(self.answer)
+        self.capabilities, self.logins = capabilities, []
+
+    def answer(self, client):
+        client.sendall(b"+OK ready\r\n")
+        while data := client.recv(4096):
+            if data.startswith(b"USER"):
+                self.logins.append(data)
+            for line in data.splitlines():
+                client.sendall(b"+OK\r\n" + (b"".join(c + b"\r\n" for c in (*self.capabilities, b".")) if line == b"CAPA" else b""))
+                if line == b"QUIT":
+                    client.close()
+                    return
+
+
+def test_pipelining_of_checked_servers(make_pop3):
+    """USER and PASS leave together where the last check heard that the server takes that, and only there."""
+    server = Recorder([b"USER", b"PIPELINING"])
+    together, apart = f"USER {USER}\r\nPASS {PASSWORD}\r\n".encode(), f"USER {USER}\r\n".encode()
+    p = make_pop3(backends=[{"name": "b1", "host": server.host, "ports": {"pop3": server.port}}])
+    for capabilities, expected in (([b"USER", b"PIPELINING"], together), ([b"USER"], apart)):
+        server.capabilities = capabilities
+        assert p.ctl("backend", "check", "b1")["result"] == "good"
+        assert login(connect(p)).startswith("+OK")
+        assert server.logins.pop() == expected
+    server.close()
 
 
 def test_sasl(proxy):

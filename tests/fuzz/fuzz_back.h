@@ -49,6 +49,7 @@ static inline struct back_env fuzz_back_env(unsigned a, unsigned b)
         .tls = (enum back_tls)((a & 3) % 3),
         .is_tls_active = (a & 3) == 2,
         .is_pipelining_allowed = a & 4,
+        .is_pipelining_known = b & 64,
         .want_capabilities = a & 8,
         .is_check = a & 16,
         .forward_id = a & 32,

@@ -176,9 +176,12 @@ static bool pop3_back_choose(struct pop3_back *p)
     return p->mech != SASL_NONE || !is_user_missing;
 }
 
+/* What the server says now counts before what it said to others. */
 static bool pop3_back_is_pipelining(const struct pop3_back *p)
 {
-    return p->b.env->is_pipelining_allowed && pop3_back_has(p, "PIPELINING");
+    const struct back_env *env = p->b.env;
+    return env->is_pipelining_allowed &&
+           (p->has_capabilities ? pop3_back_has(p, "PIPELINING") : env->is_pipelining_known);
 }
 
 static int pop3_back_send_pass(struct pop3_back *p, struct buf *out)

@@ -350,6 +350,34 @@ static void test_capabilities(void **state)
     backend_unref(b);
 }
 
+/* Each protocol's last list says whether its server takes several commands at once. */
+static void test_pipelining(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list;
+        bool is_known;
+    } rows[] = {
+        {"USER\nPIPELINING\nSASL PLAIN\n", true},
+        {"USER\n", false},
+        {"pipelining", true},
+        {"USER PIPELINING", true},
+        {"", false},
+        {"XPIPELINING\n", false},
+    };
+    struct backend *b = make();
+    assert_false(backend_is_pipelining(b, PROTO_POP3));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        backend_learn(b, PROTO_POP3, str_of(rows[i].list));
+        assert_int_equal(backend_is_pipelining(b, PROTO_POP3), rows[i].is_known);
+        assert_false(backend_is_pipelining(b, PROTO_SMTP));
+    }
+    backend_learn(b, PROTO_SMTP, STR("PIPELINING"));
+    assert_true(backend_is_pipelining(b, PROTO_SMTP));
+    assert_false(backend_is_pipelining(b, PROTO_POP3));
+    backend_unref(b);
+}
+
 /* A list that is too long ends at a whole entry; blanks are part of entries in lists by line. */
 static void test_long_capabilities(void **state)
 {
@@ -459,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_checked),
         cmocka_unit_test(test_down_protocols),
         cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_pipelining),
         cmocka_unit_test(test_long_capabilities),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_one_probe_of_many),

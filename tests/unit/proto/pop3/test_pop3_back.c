@@ -61,6 +61,8 @@ static const struct back_case login_cases[] = {
                           .want = "USER joe^PASS secret^{FAILED " outcome "}"                      \
     }
 
+#define KNOWN_PIPELINING .is_pipelining_allowed = true, .is_pipelining_known = true
+
 static const struct back_case failure_cases[] = {
     REFUSED("no code", "-ERR wrong", "auth wrong"),
     REFUSED("AUTH", "-ERR [AUTH] wrong", "auth [AUTH] wrong"),
@@ -72,6 +74,15 @@ static const struct back_case failure_cases[] = {
     REFUSED("go-ahead for nothing", "+ x", "protocol + x"),
     {BASE("USER refused"), JOE, .env = {.ttl = 5}, .in = STR("+OK hi\r\n-ERR [AUTH] who\r\n"),
      .want = "USER joe^{FAILED auth [AUTH] who}"},
+    {BASE("USER refused, PASS sent with it"), JOE, .env = {.ttl = 5, KNOWN_PIPELINING},
+     .in = STR("+OK hi\r\n-ERR [AUTH] who\r\n"),
+     .want = "USER joe^PASS secret^{FAILED auth [AUTH] who}"},
+    {BASE("pipelining not allowed"), JOE, .env = {.ttl = 5, .is_pipelining_known = true},
+     .in = STR("+OK hi\r\n-ERR [AUTH] who\r\n"), .want = "USER joe^{FAILED auth [AUTH] who}"},
+    {BASE("no pipelining any more"), JOE,
+     .env = {.ttl = 5, .want_capabilities = true, KNOWN_PIPELINING},
+     .in = STR("+OK hi\r\n+OK\r\nUSER\r\n.\r\n-ERR [AUTH] who\r\n"),
+     .want = "CAPA^USER joe^{FAILED auth [AUTH] who}"},
     {BASE("busy"), JOE, .env = {.ttl = 5}, .in = STR("-ERR [SYS/TEMP] busy\r\n"),
      .want = "{FAILED bye [SYS/TEMP] busy}"},
     {BASE("another protocol"), JOE, .env = {.ttl = 5}, .in = STR("* OK hi\r\n"),
@@ -92,6 +103,10 @@ static const struct back_case tls_cases[] = {
      .want = "STLS^{TLS}USER joe^PASS secret^{DONE really||}"},
     {BASE("refused"), JOE, .env = {.ttl = 5, .tls = BACK_TLS_STARTTLS},
      .in = STR("+OK hi\r\n-ERR no\r\n"), .want = "STLS^{FAILED no-tls no}"},
+    {BASE("nothing is pipelined before TLS"), JOE,
+     .env = {.ttl = 5, .tls = BACK_TLS_STARTTLS, KNOWN_PIPELINING},
+     .before = STR("+OK hi\r\n+OK go\r\n"), .in = STR("+OK\r\n+OK in\r\n"),
+     .want = "STLS^{TLS}USER joe^PASS secret^{DONE in||}"},
     {BASE("implicit"), JOE, .env = {.ttl = 5, .tls = BACK_TLS_IMPLICIT, .is_tls_active = true},
      .in = STR("+OK hi\r\n+OK\r\n+OK in\r\n"), .want = "USER joe^PASS secret^{DONE in||}"},
 };
