@@ -89,7 +89,8 @@ struct back {
     bool were_credentials_sent; /* from here on no other backend may be tried silently after an AUTH
                                    judgement */
     struct back_success success;
-    struct buf learned; /* capabilities seen (space separated; Sieve/SMTP: LF separated lines) */
+    struct buf learned; /* capabilities seen (IMAP: space separated, else LF separated lines); SMTP:
+                           where they are wanted */
 };
 
 /* For the back_new of a protocol: the part that all have. env is borrowed. */

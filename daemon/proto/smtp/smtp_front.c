@@ -204,16 +204,14 @@ static enum proto_intent smtp_ehlo(struct smtp_front *s, struct str args, struct
 {
     if (!smtp_take_name(s, args, true))
         return smtp_answer(reply, "501 5.5.4 Invalid host name.", PROTO_BAD);
-    size_t start = reply->len, last = start;
     if (buf_reserve(reply, SMTP_EHLO_USUAL_BYTES) < 0 ||
         smtp_add_line(reply, str_of(s->head.env->server_name)) < 0 ||
         smtp_add_capabilities(s->head.env, reply) < 0)
         return PROTO_FATAL;
     /* The last line has a blank behind its code. */
     struct str all = buf_str(reply);
-    for (size_t i = start; i + 1 < all.n; i++)
-        if (all.p[i] == '\n')
-            last = i + 1;
+    const char *before = memrchr(all.p, '\n', all.n - 1);
+    size_t last = before ? (size_t)(before + 1 - all.p) : 0;
     reply->data[reply->start + last + 3] = ' ';
     return PROTO_REPLIED;
 }

@@ -8,7 +8,7 @@
     {                                                                                              \
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d                                       \
     }
-#define ME .ttl = 5, .server_name = "px"
+#define ME .ttl = 5, .server_name = "px", .want_capabilities = true
 #define BASE(title) .what = title, .proto = &proto_smtp
 #define JOE .mech = SASL_PLAIN, .user = STR("joe"), .secret = STR("secret")
 #define NOBODY .mech = SASL_NONE, .user = STR(""), .secret = STR("")
@@ -22,6 +22,9 @@
 static const struct back_case login_cases[] = {
     {BASE("PLAIN"), JOE, .env = {AUTH}, .in = STR(HI CAPS "235 2.7.0 Welcome\r\n"),
      .want = "EHLO px^" PLAIN_JOE "{DONE Welcome||" CAPS_LIST "}"},
+    {BASE("nobody wants the list"), JOE,
+     .env = {.ttl = 5, .server_name = "px", .is_auth_wanted = true},
+     .in = STR(HI CAPS "235 2.7.0 Welcome\r\n"), .want = "EHLO px^" PLAIN_JOE "{DONE Welcome||}"},
     {BASE("long greeting, bytes behind the reply stay"), JOE, .env = {AUTH}, .rest = 11,
      .in = STR("220-a\r\n220-b\r\n220 c\r\n" CAPS "235 in\r\n421 gone.\r\n"),
      .want = "EHLO px^" PLAIN_JOE "{DONE in||" CAPS_LIST "}"},
@@ -230,7 +233,7 @@ static const struct back_case relay_cases[] = {
 };
 
 static const struct back_case check_cases[] = {
-    {BASE("check"), .env = {ME, .is_check = true, .want_capabilities = true},
+    {BASE("check"), .env = {ME, .is_check = true},
      .in = STR(HI "250-mail\r\n250-SIZE 10\r\n250 a\033b\r\n221 bye\r\n"),
      .want = "EHLO px^QUIT^{DONE ||SIZE 10\na b\n}"},
     {BASE("check with TLS"), .env = {ME, .is_check = true, .tls = BACK_TLS_STARTTLS},
