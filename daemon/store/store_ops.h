@@ -50,6 +50,9 @@ struct store_ops {
     int (*sync_each)(struct store *s, enum store_sync_state state, size_t limit,
                      bool (*fn)(void *arg, const char *name, const struct store_sync *row),
                      void *arg);
+    int (*sync_removed)(struct store *s, uint64_t before_ms, size_t limit,
+                        bool (*fn)(void *arg, const char *name, const struct store_sync *row),
+                        void *arg);
     int (*sync_count)(struct store *s, enum store_sync_state state, uint64_t *ret);
     int (*sync_write)(struct store *s, const struct store_sync_write *v, size_t n);
 };

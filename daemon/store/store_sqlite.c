@@ -74,6 +74,7 @@ const struct store_ops store_sqlite_ops = {
     .sync_doubt_all = sqlite_sync_doubt_all,
     .sync_get = sqlite_sync_get,
     .sync_each = sqlite_sync_each,
+    .sync_removed = sqlite_sync_removed,
     .sync_count = sqlite_sync_count,
     .sync_write = sqlite_sync_write,
 };

@@ -69,6 +69,10 @@
       "INSERT OR REPLACE INTO sync (name, " SYNC_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")  \
     S(SYNC_EACH,                                                                                   \
       "SELECT name, " SYNC_COLUMNS " FROM sync WHERE state = ?1 AND state <> 0 LIMIT ?2")          \
+    S(SYNC_REMOVED, "SELECT name, " SYNC_COLUMNS " FROM sync WHERE state = 0 AND at_ms < ?1 AND "  \
+                    "NOT EXISTS (SELECT 1 FROM user WHERE user.name = sync.name) AND "             \
+                    "NOT EXISTS (SELECT 1 FROM name WHERE name.name = sync.name) LIMIT ?2")        \
+    S(SYNC_FORGET, "DELETE FROM sync WHERE name = ?1 AND state = 0")                               \
     S(SYNC_COUNT, "SELECT count(*) FROM sync WHERE state = ?1")                                    \
     S(SYNC_DOUBT, "UPDATE sync SET state = 2 WHERE state = 0")                                     \
     S(SYNC_BEGIN, "INSERT OR IGNORE INTO sync (name, " SYNC_COLUMNS ") SELECT name, 0, "           \
@@ -297,6 +301,10 @@ int sqlite_sync_get(struct store *s, const char *name, struct store_sync *ret) N
 int sqlite_sync_each(struct store *s, enum store_sync_state state, size_t limit,
                      bool (*fn)(void *arg, const char *name, const struct store_sync *row),
                      void *arg) NODISCARD;
+/* Of users that were removed before; fn may stop it. */
+int sqlite_sync_removed(struct store *s, uint64_t before_ms, size_t limit,
+                        bool (*fn)(void *arg, const char *name, const struct store_sync *row),
+                        void *arg) NODISCARD;
 /* Rows of a state. */
 int sqlite_sync_count(struct store *s, enum store_sync_state state, uint64_t *ret) NODISCARD;
 /* What others have, in one transaction. */

@@ -142,7 +142,8 @@ int sqlite_sync_get(struct store *base, const char *name, struct store_sync *ret
     return err;
 }
 
-int sqlite_sync_each(struct store *base, enum store_sync_state state, size_t limit,
+/* Rows of a statement with two numbers. */
+static int sync_each(struct store *base, enum sqlite_sql which, uint64_t first, size_t limit,
                      bool (*fn)(void *arg, const char *name, const struct store_sync *row),
                      void *arg)
 {
@@ -151,8 +152,8 @@ int sqlite_sync_each(struct store *base, enum store_sync_state state, size_t lim
     int rc = SQLITE_OK, err = sqlite_reader_take(s, &c);
     if (err != 0)
         return err;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_SYNC_EACH, &err);
-    if (st && (sqlite3_bind_int(st, 1, (int)state) != SQLITE_OK ||
+    sqlite3_stmt *st = sqlite_stmt(c, which, &err);
+    if (st && (sqlite3_bind_int64(st, 1, sqlite_int(first)) != SQLITE_OK ||
                sqlite3_bind_int64(st, 2, sqlite_int(limit)) != SQLITE_OK))
         err = -ERR_NOMEM;
     while (err == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
@@ -163,6 +164,20 @@ int sqlite_sync_each(struct store *base, enum store_sync_state state, size_t lim
     err = err != 0 ? err : sqlite_err(c->db, rc);
     sqlite_reader_give(s, c);
     return err;
+}
+
+int sqlite_sync_each(struct store *base, enum store_sync_state state, size_t limit,
+                     bool (*fn)(void *arg, const char *name, const struct store_sync *row),
+                     void *arg)
+{
+    return sync_each(base, SQL_SYNC_EACH, state, limit, fn, arg);
+}
+
+int sqlite_sync_removed(struct store *base, uint64_t before_ms, size_t limit,
+                        bool (*fn)(void *arg, const char *name, const struct store_sync *row),
+                        void *arg)
+{
+    return sync_each(base, SQL_SYNC_REMOVED, before_ms, limit, fn, arg);
 }
 
 int sqlite_sync_count(struct store *base, enum store_sync_state state, uint64_t *ret)
@@ -185,6 +200,16 @@ int sqlite_sync_count(struct store *base, enum store_sync_state state, uint64_t 
 
 /* ---- what others have ---- */
 
+/* Of a user who is there again the row is another one by now. */
+static int sync_forget(struct sqlite_conn *c, const char *name)
+{
+    int err = 0;
+    sqlite3_stmt *st = sqlite_stmt(c, SQL_SYNC_FORGET, &err);
+    if (st && sqlite_bind(st, 1, name) != SQLITE_OK)
+        err = -ERR_NOMEM;
+    return st && err == 0 ? sqlite_run(st) : err;
+}
+
 /* Was it changed here since: then the row knows the revision alone. */
 static int sync_write_stale(struct sqlite_conn *c, const struct store_sync_write *w,
                             struct store_sync *now)
@@ -205,6 +230,8 @@ static int sync_write_one(struct sqlite_conn *c, const struct store_sync_write *
         return err;
     if (now.edit != w->row.edit)
         return sync_write_stale(c, w, &now);
+    if (w->what == STORE_SYNC_FORGET)
+        return sync_forget(c, w->name);
     err = 0;
     if (w->what == STORE_SYNC_REMOVE || (w->what == STORE_SYNC_USER && !w->user->is_stored))
         err = sqlite_user_drop(c, w->name);

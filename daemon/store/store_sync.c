@@ -41,6 +41,13 @@ int store_sync_each(struct store *s, enum store_sync_state state, size_t limit,
     return s->ops->sync_each(s, state, limit, fn, arg);
 }
 
+int store_sync_removed(struct store *s, uint64_t before_ms, size_t limit,
+                       bool (*fn)(void *arg, const char *name, const struct store_sync *row),
+                       void *arg)
+{
+    return s->ops->sync_removed(s, before_ms, limit, fn, arg);
+}
+
 int store_sync_count(struct store *s, enum store_sync_state state, uint64_t *ret)
 {
     return s->ops->sync_count(s, state, ret);

@@ -42,15 +42,21 @@ int store_sync_get(struct store *s, const char *name, struct store_sync *ret) NO
 int store_sync_each(struct store *s, enum store_sync_state state, size_t limit,
                     bool (*fn)(void *arg, const char *name, const struct store_sync *row),
                     void *arg) NODISCARD;
+/* Names of STORE_SYNCED that were removed before a moment (wall clock), at most limit; fn as above.
+ * Looks at all names. */
+int store_sync_removed(struct store *s, uint64_t before_ms, size_t limit,
+                       bool (*fn)(void *arg, const char *name, const struct store_sync *row),
+                       void *arg) NODISCARD;
 /* How many names are of a state. */
 int store_sync_count(struct store *s, enum store_sync_state state, uint64_t *ret) NODISCARD;
 
 struct store_sync_write {
     const char *name;
     enum {
-        STORE_SYNC_ROW,   /* only the row below */
-        STORE_SYNC_USER,  /* and the user becomes this one */
-        STORE_SYNC_REMOVE /* and the user is removed */
+        STORE_SYNC_ROW,    /* only the row below */
+        STORE_SYNC_USER,   /* and the user becomes this one */
+        STORE_SYNC_REMOVE, /* and the user is removed */
+        STORE_SYNC_FORGET  /* the row goes, of a user that is not there */
     } what;
     const struct store_user *user;
     /* Written where row.edit is what the store has (0 = no row). Where the user was changed here
