@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/log/log.h"
 #include "fleet/fleet_users_priv.h"
 #include "rpc/work.h"
@@ -16,7 +17,6 @@
 #define USERS_PUSH 128     /* users of a step that are told */
 #define USERS_PULL 256     /* that are heard of; as USER_BATCH_MAX */
 #define USERS_ROUNDS 4     /* a user that was refused is sent so often in one step */
-#define USERS_TIMEOUT_MS 5000
 
 /* Each change has a number, and a user has that of its last one. Keys: users, the log (users by
  * number), the number. Arguments: expected revision, user, text for each. Reply: 1 for each that
@@ -70,6 +70,7 @@ struct users_work {
     uint64_t waiting;
     unsigned round;
     bool is_more;
+    struct user_mark mark;
     struct user_effects effects;
 };
 
@@ -83,12 +84,16 @@ static int users_work_run(struct work *w)
     switch (x->step) {
     case USERS_BEGIN:
         err = store_sync_track(store);
+        if (err == 0)
+            err = store_runtime_each(store, users_mark_load_row, &x->mark);
         return err < 0 ? err : store_sync_doubt_all(store);
     case USERS_DOUBT:
         return store_sync_doubt_all(store);
     case USERS_COLLECT:
         err = store_sync_count(store, STORE_EDITED, &x->waiting);
-        return err < 0 ? err : user_exchange_collect(x->exchange, x->state, USERS_PUSH, x->batch);
+        return err < 0 ? err
+                       : user_exchange_collect(x->exchange, x->state, USERS_PUSH, x->batch,
+                                               &x->effects);
     case USERS_ANSWERED:
         err = user_exchange_answered(x->exchange, x->batch, x->replies, &x->effects);
         return err < 0 ? err : store_sync_count(store, STORE_EDITED, &x->waiting);
@@ -334,6 +339,8 @@ static void on_pulled(void *arg, const struct redis_result *r)
         users_step_over(u);
         return;
     }
+    if (!u->is_judged)
+        users_judge(u, last);
     u->next_look_ms = users_now(u) + USERS_LOOK_MS;
     if (reply->elements == 2) {
         u->is_behind = false;
@@ -394,6 +401,7 @@ static void users_work_done(struct work *w)
     switch (x->step) {
     case USERS_BEGIN:
         u->is_on = true;
+        u->mark = x->mark;
         users_step_over(u);
         break;
     case USERS_DOUBT:
@@ -427,6 +435,8 @@ static void users_reset(struct fleet_users *u)
 {
     u->is_reset = false;
     u->is_behind = true;
+    u->is_judged = false;
+    u->next_mark_ms = 0;
     u->next_reset_ms = users_now(u) + USERS_RESET_MS;
     u->heard = 0;
     u->edits = USERS_EDITS_UNKNOWN;
@@ -438,16 +448,22 @@ static void users_reset(struct fleet_users *u)
 static void users_step(struct fleet_users *u)
 {
     uint64_t now = users_now(u);
-    bool has_edits = store_sync_edits(u->exchange.store) != u->edits && now >= u->next_push_ms;
+    bool has_edits = store_sync_edits(u->exchange.store) != u->edits;
+    bool has_all = !u->is_behind && !u->has_doubted && !has_edits;
     u->is_busy = true;
+    u->exchange.removals_since_ms = clock_wall_ms() - USER_LATE_MS;
     if (u->is_reset && now >= u->next_reset_ms)
         users_reset(u);
-    else if (has_edits)
+    else if (has_edits && u->is_judged && now >= u->next_push_ms)
         users_push_begin(u, STORE_EDITED);
     else if (now >= u->next_look_ms)
         users_pull_begin(u);
     else if (u->has_doubted && !u->is_behind && now >= u->next_push_ms)
         users_push_begin(u, STORE_DOUBTED);
+    else if (has_all && now >= u->next_mark_ms)
+        users_mark_begin(u);
+    else if (has_all && now >= u->next_forget_ms)
+        users_forget_begin(u);
     else
         u->is_busy = false;
 }
@@ -523,6 +539,7 @@ int fleet_users_new(const struct fleet_users_spec *spec, struct fleet_users **re
     u->next.fn = on_next;
     redis_script_init(&users_push);
     redis_script_init(&users_pull);
+    users_forget_init();
     u->exchange = (struct user_exchange){.store = spec->control->host->store,
                                          .pins = spec->control->host->pins,
                                          .key = u->key,
@@ -550,6 +567,9 @@ void fleet_users_free(struct fleet_users *u)
     redis_cancel(u->call);
     if (u->sent)
         work_free(&u->sent->work);
+    if (u->forgetting)
+        user_batch_fini(u->forgetting);
+    free(u->forgetting);
     seal_fini(&u->exchange.seal);
     free(u->node);
     free(u->key);

@@ -71,6 +71,8 @@ void users_carry_out(struct fleet_users *u, struct user_effects *e)
     const struct engine_api *h = u->control->host;
     u->facts.taken += e->n_taken;
     u->facts.refused += e->n_refused;
+    if (e->n_gone > 0)
+        LOG_EVENT(LOG_LEVEL_NOTICE, "fleet-users-gone", KV_U64("users", e->n_gone));
     if (n > USERS_TELL_MAX) {
         h->forget_user(h->arg, NULL);
         sessions_wake(u->control, NULL);

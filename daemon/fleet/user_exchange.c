@@ -7,6 +7,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
+/* A revision that the store never has: what is there is answered. */
+#define EXPECTED_NEVER "?"
+
 /* ---- effects ---- */
 
 int user_effects_init(struct user_effects *e)
@@ -250,6 +253,48 @@ static int settle_twins(struct user_record *theirs, struct user_record *here,
     return 0;
 }
 
+/* ---- removals that are forgotten ---- */
+
+/* What the fleet has of the user holds, also nothing: the row here may be of a user who was
+ * removed, which the fleet does not remember any more. */
+static bool row_gives_way(const struct user_exchange *x, const struct store_sync *row,
+                          bool is_removed)
+{
+    bool is_edited = row->state == STORE_EDITED, is_old = row->at_ms < x->removals_since_ms;
+    return row->revision > 0 &&
+           ((x->is_late && (!is_edited || is_old)) || (is_removed && !is_edited && is_old));
+}
+
+/* The fleet has nothing of the user: who was known to it was removed. */
+static int give_way(const struct user_record *here, const struct store_sync *row,
+                    struct batch_writes *w, struct user_effects *e)
+{
+    CLEANUP(user_record_fini)
+    struct user_record nobody = {.name = str_dup_c(here->name),
+                                 .revision = row->revision,
+                                 .at_ms = row->at_ms,
+                                 .is_removed = true};
+    if (!nobody.name)
+        return -ERR_NOMEM;
+    (void)str_copy(nobody.writer, sizeof(nobody.writer), str_of(here->writer));
+    if (row->state == STORE_EDITED && !here->is_removed)
+        effects_tell(e, "%s: the change at %s is lost, the user was removed", here->name,
+                     here->writer);
+    e->n_gone += !here->is_removed;
+    return adopt(&nobody, here, row->edit, w, e);
+}
+
+/* Is what the fleet has still what was changed here? */
+static bool is_base(const struct store_sync *row, const struct user_record *theirs)
+{
+    char *base = theirs->revision == row->revision ? user_record_base(theirs) : NULL;
+    bool is_same = base && row->base && strcmp(base, row->base) == 0;
+    if (base)
+        explicit_bzero(base, strlen(base));
+    free(base);
+    return is_same;
+}
+
 /* ---- telling ---- */
 
 void user_batch_fini(struct user_batch *b)
@@ -264,8 +309,26 @@ void user_batch_fini(struct user_batch *b)
 struct collect {
     const struct user_exchange *exchange;
     struct user_batch *batch;
+    struct batch_writes *left_out;
+    struct user_effects *effects;
     int err;
 };
+
+/* Nobody is told of it, and those behind it are not kept waiting. */
+static void collect_left_out(struct collect *c, struct user_push *p, const struct store_sync *row)
+{
+    struct user_record r = {
+        .name = str_dup_c(p->record.name), .revision = row->revision, .at_ms = row->at_ms};
+    if (!r.name) {
+        c->err = -ERR_NOMEM;
+        return;
+    }
+    p->is_over = true;
+    (void)str_copy(r.writer, sizeof(r.writer), str_of(p->record.writer));
+    effects_tell(c->effects, "%s is left out: one of its texts is longer than %d bytes", r.name,
+                 USER_TEXT_MAX);
+    writes_add(c->left_out, &r, STORE_SYNC_ROW, row->edit, STORE_SYNCED, NULL);
+}
 
 static bool on_collected(void *arg, const char *name, const struct store_sync *row)
 {
@@ -277,21 +340,32 @@ static bool on_collected(void *arg, const char *name, const struct store_sync *r
         return false;
     c->batch->n++;
     bool is_known = row->state == STORE_EDITED;
+    p->gives_way = row_gives_way(c->exchange, row, p->record.is_removed);
     *str_put_number(p->expected, is_known ? row->revision : 0, 10, 0) = '\0';
+    if (p->gives_way)
+        (void)str_copy(p->expected, sizeof(p->expected), STR(EXPECTED_NEVER));
     p->record.revision = is_known || row->revision == 0 ? row->revision + 1 : row->revision;
     name_field(c->exchange, name, p->field);
     c->err = value_seal(c->exchange, p->field, &p->record, &p->value);
+    if (c->err == -ERR_TOO_LONG) {
+        c->err = 0;
+        collect_left_out(c, p, row);
+    }
     return c->err == 0 && c->batch->n < USER_BATCH_MAX;
 }
 
 int user_exchange_collect(const struct user_exchange *x, enum store_sync_state state, size_t max,
-                          struct user_batch *ret)
+                          struct user_batch *ret, struct user_effects *e)
 {
-    struct collect c = {.exchange = x, .batch = ret};
+    CLEANUP(cleanup_writes) struct batch_writes *w = calloc(1, sizeof(*w));
+    struct collect c = {.exchange = x, .batch = ret, .left_out = w, .effects = e};
     ret->n = 0;
-    int err = store_sync_each(x->store, state, max < USER_BATCH_MAX ? max : USER_BATCH_MAX,
-                              on_collected, &c);
+    int err = w ? store_sync_each(x->store, state, max < USER_BATCH_MAX ? max : USER_BATCH_MAX,
+                                  on_collected, &c)
+                : -ERR_NOMEM;
     err = err < 0 ? err : c.err;
+    if (err == 0)
+        err = writes_run(x, w, e);
     if (err < 0)
         user_batch_fini(ret);
     return err;
@@ -311,23 +385,29 @@ static int push_refused(const struct user_exchange *x, struct user_push *p, stru
         p->is_over = true;
         return 0;
     }
-    if (err == 0 && theirs.revision >= p->record.revision) {
-        p->is_over = true;
+    bool is_theirs = err == 0, is_newer = is_theirs && theirs.revision >= p->record.revision;
+    err = 0;
+    if (is_newer || p->gives_way) {
         err = store_sync_get(x->store, p->record.name, &row);
-        if (err == 0 && row.edit != p->edit)
-            return 0; /* changed once more since: it is told anew */
-        if (err == 0)
-            err = record_here(x, p->record.name, &row, &here);
-        if (err < 0)
-            return err;
-        if (row.state == STORE_EDITED)
-            return merge(&theirs, &here, &row, w, e);
-        return theirs.revision > row.revision ? adopt(&theirs, &here, row.edit, w, e)
-                                              : settle_twins(&theirs, &here, &row, w, e);
+        p->is_over = !p->gives_way || !is_theirs || !is_base(&row, &theirs);
     }
-    /* What is older, what nobody of us has written, and nothing: replaced. */
-    (void)str_copy(p->expected, sizeof(p->expected), value_revision(now));
-    return 0;
+    if (!p->is_over) { /* what is older, what nobody of us has written, and nothing: replaced */
+        p->gives_way = false;
+        (void)str_copy(p->expected, sizeof(p->expected), value_revision(now));
+        return err;
+    }
+    if (err == 0 && row.edit != p->edit)
+        return 0; /* changed once more since: it is told anew */
+    if (err == 0)
+        err = record_here(x, p->record.name, &row, &here);
+    if (err < 0)
+        return err;
+    if (!is_theirs)
+        return give_way(&here, &row, w, e);
+    if (row.state == STORE_EDITED)
+        return merge(&theirs, &here, &row, w, e);
+    return theirs.revision > row.revision || !is_newer ? adopt(&theirs, &here, row.edit, w, e)
+                                                       : settle_twins(&theirs, &here, &row, w, e);
 }
 
 int user_exchange_answered(const struct user_exchange *x, struct user_batch *b,
@@ -380,6 +460,8 @@ static int take_one(const struct user_exchange *x, const struct user_heard *h,
         return adopt(&theirs, &here, row.edit, w, e);
     if (theirs.revision == row.revision)
         return settle_twins(&theirs, &here, &row, w, e);
+    if (row.state == STORE_SYNCED && here.is_removed && row_gives_way(x, &row, true))
+        return adopt(&theirs, &here, row.edit, w, e);
     if (row.state == STORE_SYNCED) /* the store has lost what was newer */
         writes_add(w, &here, STORE_SYNC_ROW, row.edit, STORE_DOUBTED, NULL);
     return 0;
@@ -393,4 +475,44 @@ int user_exchange_take(const struct user_exchange *x, const struct user_heard *v
     for (size_t i = 0; err == 0 && i < n && i < USER_BATCH_MAX; i++)
         err = take_one(x, &v[i], w, e);
     return err < 0 ? err : writes_run(x, w, e);
+}
+
+/* ---- forgetting ---- */
+
+static bool on_removed(void *arg, const char *name, const struct store_sync *row)
+{
+    struct collect *c = arg;
+    struct user_push *p = &c->batch->v[c->batch->n];
+    *p = (struct user_push){.edit = row->edit, .record.name = str_dup_c(name)};
+    c->err = p->record.name ? 0 : -ERR_NOMEM;
+    if (c->err < 0)
+        return false;
+    c->batch->n++;
+    *str_put_number(p->expected, row->revision, 10, 0) = '\0';
+    name_field(c->exchange, name, p->field);
+    return c->batch->n < USER_BATCH_MAX;
+}
+
+int user_exchange_removed(const struct user_exchange *x, uint64_t before_ms, size_t max,
+                          struct user_batch *ret)
+{
+    struct collect c = {.exchange = x, .batch = ret};
+    ret->n = 0;
+    int err = store_sync_removed(x->store, before_ms, max < USER_BATCH_MAX ? max : USER_BATCH_MAX,
+                                 on_removed, &c);
+    err = err < 0 ? err : c.err;
+    if (err < 0)
+        user_batch_fini(ret);
+    return err;
+}
+
+int user_exchange_forget(const struct user_exchange *x, const struct user_batch *b)
+{
+    struct store_sync_write v[USER_BATCH_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++)
+        if (b->v[i].is_over)
+            v[n++] = (struct store_sync_write){
+                .name = b->v[i].record.name, .what = STORE_SYNC_FORGET, .row.edit = b->v[i].edit};
+    return store_sync_write(x->store, v, n);
 }

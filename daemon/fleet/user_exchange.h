@@ -15,12 +15,17 @@
 #define USER_EXPECTED_SIZE 24
 #define USER_BATCH_MAX 256
 
-/* What never changes. */
+/* Of one node. What is behind the first two lines changes between two steps only. */
 struct user_exchange {
     struct store *store;            /* of this node; borrowed */
     const struct pins_shared *pins; /* who this engine is, and the hash of names; borrowed */
     const char *key, *node;         /* of the hash of users; this node's name; borrowed */
     struct seal seal;               /* its owner's */
+    /* Who was removed before that moment (wall clock) is not sure to be remembered as such. */
+    uint64_t removals_since_ms;
+    /* This node was away for longer than they are remembered, and the fleet's store was not lost
+     * meanwhile: whom it does not have, but had, was removed. */
+    bool is_late;
 };
 
 /* What came of it here. */
@@ -31,6 +36,7 @@ struct user_effects {
     size_t n_refused;  /* texts that are not from a node of this fleet, or of another user */
     size_t n_taken;    /* revisions that are known here now */
     size_t n_again;    /* users that are edited by it: the fleet is to be told */
+    size_t n_gone;     /* users of this node whom the fleet has forgotten */
 };
 int user_effects_init(struct user_effects *e) NODISCARD;
 void user_effects_fini(struct user_effects *e);
@@ -42,7 +48,8 @@ struct user_push {
     struct buf value;                  /* sealed, with the revision in front */
     struct user_record record;
     uint64_t edit;
-    bool is_over; /* nothing is to be sent any more */
+    bool is_over;   /* nothing is to be sent any more */
+    bool gives_way; /* only asked for: whatever the fleet has holds here, also nothing */
 };
 struct user_batch {
     struct user_push v[USER_BATCH_MAX];
@@ -50,9 +57,10 @@ struct user_batch {
 };
 void user_batch_fini(struct user_batch *b);
 
-/* Users of a state, STORE_EDITED or STORE_DOUBTED, at most max. -ERR_x. */
+/* Users of a state, STORE_EDITED or STORE_DOUBTED, at most max. One whose text no node would read
+ * is over, and said to be left out. -ERR_x. */
 int user_exchange_collect(const struct user_exchange *x, enum store_sync_state state, size_t max,
-                          struct user_batch *ret) NODISCARD;
+                          struct user_batch *ret, struct user_effects *e) NODISCARD;
 
 /* What the fleet's store said of one. */
 struct user_reply {
@@ -70,3 +78,10 @@ struct user_heard {
 };
 int user_exchange_take(const struct user_exchange *x, const struct user_heard *v, size_t n,
                        struct user_effects *e) NODISCARD;
+
+/* Users that were removed before that moment (wall clock), at most max; expected is the revision
+ * that says so. */
+int user_exchange_removed(const struct user_exchange *x, uint64_t before_ms, size_t max,
+                          struct user_batch *ret) NODISCARD;
+/* Those that are over are forgotten here. */
+int user_exchange_forget(const struct user_exchange *x, const struct user_batch *b) NODISCARD;

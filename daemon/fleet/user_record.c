@@ -46,6 +46,8 @@ static int user_csv_read(struct str text, struct store_user *ret)
 int user_record_text(const struct user_record *r, struct buf *out)
 {
     size_t before = out->len;
+    if (!r->is_removed && store_user_is_too_long(&r->user)) /* an older version wrote it */
+        return -ERR_TOO_LONG;
     int err = buf_printf(out, RECORD_VERSION " %llu %llu %s\n%s\n", (unsigned long long)r->revision,
                          (unsigned long long)r->at_ms, r->writer, r->name);
     if (err == 0 && !r->is_removed)

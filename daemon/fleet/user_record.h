@@ -16,7 +16,7 @@ struct user_record {
 };
 void user_record_fini(struct user_record *r); /* wipes secrets */
 
-/* Appends its text. -ERR_NOMEM, -ERR_TOO_LONG. out: wiped by its owner. */
+/* Appends its text. -ERR_NOMEM; -ERR_TOO_LONG: no node would read it. out: wiped by its owner. */
 int user_record_text(const struct user_record *r, struct buf *out) NODISCARD;
 /* *ret: user_record_fini. -ERR_SYNTAX: it is none that this version knows; -ERR_NOMEM. */
 int user_record_read(struct str text, struct user_record *ret) NODISCARD;

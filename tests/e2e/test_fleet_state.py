@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import sqlite3
 import struct
 import threading
 import time
@@ -221,6 +222,92 @@ def test_a_change_that_is_not_told(nodes, store):
     wait.until(lambda: {row["node"]: row["sync"] for row in two.ctl("fleet", "list")}[one.ctl("fleet", "show")["node"]] == "behind", "the word that it is behind")
     store.cli("DEL", "mp:mail:users")
     everywhere(nodes, "small@example.org", "the lock", state="locked")
+
+
+DAY_MS = 86_400_000
+
+
+def age(p, days):
+    """A node that is stopped did everything that it has noted so long ago."""
+    with sqlite3.connect(os.path.join(p.settings["state_dir"], "mailproxy.db")) as db:
+        db.execute("UPDATE sync SET at_ms = at_ms - ?", (days * DAY_MS,))
+        rows = db.execute("SELECT json FROM runtime WHERE kind = 'fleet' AND name = 'users'").fetchall()
+        mark = json.loads(rows[0][0])
+        db.execute("UPDATE runtime SET json = ? WHERE kind = 'fleet' AND name = 'users'", (json.dumps({**mark, "at": mark["at"] - days * DAY_MS}),))
+    db.close()
+
+
+def age_store(store, days):
+    """The mark of the fleet's store was set so long ago, with all that there is now."""
+    store.cli("HINCRBY", "mp:mail:users:mark", "at", -days * DAY_MS)
+    store.cli("HSET", "mp:mail:users:mark", "number", store.cli("GET", "mp:mail:users:number"))
+
+
+def fleet_says(p, text):
+    return text in str(p.ctl("--allow-empty", "event", "list", "type=fleet"))
+
+
+def test_a_removal_is_forgotten(make_node, store):
+    """After a month nobody remembers who was removed; a node that was away for longer brings nobody back, and nobody that lives is lost."""
+    store.cli("CONFIG", "SET", "appendonly", "yes")
+    store.settings["appendonly"] = "yes"
+    one, two = (make_node(name, users=True) for name in ("px1", "px2"))
+    gone, kept = "gone@example.org", "kept@example.org"
+    wait.until(lambda: in_step(one) == {"px1", "px2"}, "two nodes in step")
+    for name in (gone, kept):
+        one.add_user(name, "pw")
+    everywhere([one, two], kept, "the users", state="active")
+    everywhere([one, two], gone, "the users", state="active")
+    wait.until(lambda: store.cli("EXISTS", "mp:mail:users:mark") == "1", "the mark of the store")
+    two.stop()
+    store.kill()
+    one.ctl("user", "remove", gone, "--yes")
+    one.add_user("new@example.org", "pw")
+    one.stop()
+    for p in (one, two):
+        age(p, 40)
+    store.start()
+    one.start()  # it was away for as long, and knows better: it has removed the user itself
+    wait.until(lambda: store.cli("HLEN", "mp:mail:users") == "3" and in_step(one) == {"px1"} and told(one)[1] == 0, "the removal to be told")
+    assert user(one, gone) is None
+    one.stop()
+    age_store(store, 40)
+    one.start()
+    wait.until(lambda: store.cli("HLEN", "mp:mail:users") == "2", "the removal to be forgotten")
+    assert user(one, gone) is None and user(one, kept) and user(one, "new@example.org")
+    two.start()
+    wait.until(lambda: in_step(one) == {"px1", "px2"}, "the node that was away")
+    everywhere([one, two], "new@example.org", "who was added meanwhile", state="active")
+    everywhere([one, two], kept, "who was there all the time", state="active")
+    everywhere([one, two], gone, "no way back")
+    assert fleet_says(two, "this node was away for 40 days") and fleet_says(two, "removed here")
+    # The same where the store was lost: nobody is removed, and it is said what that means.
+    two.stop()
+    age(two, 40)
+    store.cli("FLUSHALL")
+    wait.until(lambda: store.cli("HLEN", "mp:mail:users") == "2", "the users in the store again")
+    two.start()
+    wait.until(lambda: in_step(one) == {"px1", "px2"}, "the node that was away once more")
+    assert [bool(user(two, name)) for name in (gone, kept)] == [False, True]
+    assert fleet_says(two, "users that were removed may be back")
+
+
+def test_a_text_of_an_older_version(make_node, store):
+    """Longer than any node reads today: it is named, stays here, and keeps no other user waiting."""
+    one, two = (make_node(name, users=True) for name in ("px1", "px2"))
+    one.add_user("big@example.org", "pw")
+    everywhere([one, two], "big@example.org", "the user", state="active")
+    one.stop()
+    with sqlite3.connect(os.path.join(one.settings["state_dir"], "mailproxy.db")) as db:
+        db.execute("UPDATE user SET note = ?", ("x" * 5000,))
+        db.execute("UPDATE sync SET state = 1, edit = edit + 1")
+    db.close()
+    one.start()
+    wait.until(lambda: in_step(two) == {"px1", "px2"}, "nodes in step")
+    one.add_user("next@example.org", "pw")
+    everywhere([one, two], "next@example.org", "the next user", state="active")
+    assert fleet_says(one, "big@example.org is left out: one of its texts is longer than 2048 bytes")
+    assert user(two, "big@example.org").get("note") is None
 
 
 def test_a_new_node_gets_all_users(make_node, folder):

@@ -9,10 +9,12 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "fleet/user_exchange.h"
 
 #define NODES 3
@@ -85,7 +87,7 @@ static void push(struct node *n, enum store_sync_state state)
     struct user_batch *b = calloc(1, sizeof(*b));
     assert_non_null(b);
     step_begin(n);
-    assert_int_equal(user_exchange_collect(&n->exchange, state, 64, b), 0);
+    assert_int_equal(user_exchange_collect(&n->exchange, state, 64, b, &n->effects), 0);
     bool is_over = b->n == 0;
     for (unsigned round = 0; !is_over; round++) {
         struct user_reply replies[64] = {{0}};
@@ -295,7 +297,9 @@ static void test_changed_under_way(void **state)
     track();
     put(0, (struct store_user){.name = "a", .note = "1"});
     struct user_batch *b = calloc(1, sizeof(*b));
-    assert_int_equal(user_exchange_collect(&nodes[0].exchange, STORE_EDITED, 64, b), 0);
+    step_begin(&nodes[0]);
+    assert_int_equal(
+        user_exchange_collect(&nodes[0].exchange, STORE_EDITED, 64, b, &nodes[0].effects), 0);
     put(0, (struct store_user){.name = "a", .note = "2"});
     entry_set(entry_of(b->v[0].field), buf_str(&b->v[0].value));
     step_begin(&nodes[0]);
@@ -381,11 +385,187 @@ static void test_lies(void **state)
     assert_int_equal(json_array_size(nodes[1].effects.changed), 0);
 }
 
+/* ---- removals that are forgotten ---- */
+
+/* Time passes: removals before are not remembered any more, neither by the store nor by those that
+ * are there. */
+static void forget(size_t first)
+{
+    uint64_t before = clock_wall_ms() + 1;
+    for (size_t k = first; k < NODES; k++) {
+        struct user_batch *b = calloc(1, sizeof(*b));
+        nodes[k].exchange.removals_since_ms = before;
+        assert_int_equal(user_exchange_removed(&nodes[k].exchange, before, 64, b), 0);
+        for (size_t i = 0; i < b->n; i++) {
+            char revision[USER_EXPECTED_SIZE];
+            struct entry *e = entry_of(b->v[i].field);
+            entry_revision(e, revision);
+            if (strcmp(revision, b->v[i].expected) == 0)
+                buf_clear(&e->value);
+            b->v[i].is_over = e->value.len == 0;
+        }
+        assert_int_equal(user_exchange_forget(&nodes[k].exchange, b), 0);
+        user_batch_fini(b);
+        free(b);
+    }
+    for (size_t i = 0; i < shared.n;) /* what is empty is not there */
+        if (shared.v[i].value.len == 0) {
+            struct entry last = shared.v[--shared.n], gone = shared.v[i];
+            shared.v[i] = last;
+            shared.v[shared.n] = gone;
+        } else {
+            i++;
+        }
+}
+
+static void removed_row(size_t node, const char *name, bool is_there)
+{
+    CLEANUP(store_sync_fini) struct store_sync row = {0};
+    assert_int_equal(store_sync_get(nodes[node].store, name, &row), is_there ? 0 : -ERR_NOT_FOUND);
+}
+
+/* The steps of some nodes only: the others are away. */
+static void settle_from(size_t first)
+{
+    for (unsigned i = 0; i < 4; i++)
+        for (size_t k = first; k < NODES; k++) {
+            push(&nodes[k], STORE_EDITED);
+            pull(&nodes[k]);
+            push(&nodes[k], STORE_DOUBTED);
+        }
+}
+
+/* Node 0 is away while users are removed, and comes back when nobody remembers that. */
+static void test_away_for_too_long(void **state)
+{
+    (void)state;
+    track();
+    put(0, (struct store_user){.name = "gone", .note = "1"});
+    put(0, (struct store_user){.name = "kept", .note = "1"});
+    put(0, (struct store_user){.name = "again", .note = "old"});
+    put(0, (struct store_user){.name = "same", .note = "1"});
+    put(0, (struct store_user){.name = "removed", .note = "1"});
+    put(0, (struct store_user){.name = "edited", .note = "1"});
+    settle();
+    put(0, (struct store_user){.name = "edited", .note = "while away"});
+    put(0, (struct store_user){.name = "own", .note = "while away"});
+    put(0, (struct store_user){.name = "same", .note = "while away"});
+    assert_int_equal(store_user_remove(nodes[0].store, "removed"), 0);
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const names[] = {"gone", "again", "edited"};
+        assert_int_equal(store_user_remove(nodes[1].store, names[i]), 0);
+    }
+    settle_from(1);
+    forget(1);
+    removed_row(1, "gone", false);
+    removed_row(2, "gone", false);
+    put(2, (struct store_user){.name = "again", .note = "new"});
+    put(2, (struct store_user){.name = "kept", .note = "2"});
+    settle_from(1);
+    is_note(1, "again", "new");
+    nodes[0].exchange.is_late = true;
+    nodes[0].exchange.removals_since_ms = clock_wall_ms() + 1;
+    doubt();
+    settle();
+    all_note("gone", NULL);
+    all_note("edited", NULL);
+    all_note("again", "new");
+    all_note("kept", "2");
+    all_note("own", "while away");
+    all_note("same", "while away"); /* which nobody else has changed */
+    all_note("removed", NULL);
+}
+
+/* The same of a change that is younger than what may be forgotten: it is later than any such
+ * removal. And where the store was lost nobody is removed. */
+static void test_away_but_sure(void **state)
+{
+    (void)state;
+    track();
+    put(0, (struct store_user){.name = "edited", .note = "1"});
+    put(0, (struct store_user){.name = "b", .note = "1"});
+    settle();
+    put(0, (struct store_user){.name = "edited", .note = "while away"});
+    assert_int_equal(store_user_remove(nodes[1].store, "edited"), 0);
+    settle_from(1);
+    forget(1);
+    nodes[0].exchange.is_late = true;
+    nodes[0].exchange.removals_since_ms = 0; /* all that is here is younger */
+    doubt();
+    settle();
+    all_note("edited", "while away");
+    all_note("b", "1");
+    nodes[0].exchange.is_late = false;
+    shared.n = 0;
+    doubt();
+    settle();
+    all_note("edited", "while away");
+    all_note("b", "1");
+}
+
+/* A user who is there again, with a first revision, before each node has forgotten the removal. */
+static void test_again_while_some_remember(void **state)
+{
+    (void)state;
+    track();
+    put(0, (struct store_user){.name = "a", .note = "1"});
+    put(0, (struct store_user){.name = "a", .note = "2"});
+    settle();
+    assert_int_equal(store_user_remove(nodes[1].store, "a"), 0);
+    settle();
+    forget(2); /* the store, and one node */
+    nodes[0].exchange.removals_since_ms = nodes[1].exchange.removals_since_ms =
+        nodes[2].exchange.removals_since_ms;
+    removed_row(0, "a", true);
+    put(2, (struct store_user){.name = "a", .note = "new"});
+    push(&nodes[2], STORE_EDITED);
+    doubt(); /* and one of the two that remember is asked first */
+    push(&nodes[0], STORE_DOUBTED);
+    settle();
+    all_note("a", "new");
+}
+
+/* One text that no node reads, from an older version, keeps nobody waiting, and is named. */
+static void test_too_long(void **state)
+{
+    char note[USER_TEXT_MAX + 2];
+    (void)state;
+    memset(note, 'x', sizeof(note) - 1);
+    note[sizeof(note) - 1] = '\0';
+    track();
+    put(0, (struct store_user){.name = "a", .note = "1"});
+    AUTO_FREE char *sql = str_printf("UPDATE user SET note = '%s'", note);
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(nodes[0].path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    put(0, (struct store_user){.name = "b", .note = "1"});
+    push(&nodes[0], STORE_EDITED);
+    assert_int_equal(json_array_size(nodes[0].effects.events), 1);
+    settle();
+    is_note(0, "a", note);
+    is_note(1, "a", NULL);
+    all_note("b", "1");
+    doubt(); /* and said again when all is compared */
+    push(&nodes[0], STORE_DOUBTED);
+    assert_int_equal(json_array_size(nodes[0].effects.events), 1);
+    put(0, (struct store_user){.name = "a", .note = "short"});
+    settle();
+    all_note("a", "short");
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(test_begin),   TEST(test_at_once),
-                                       TEST(test_removed), TEST(test_changed_under_way),
-                                       TEST(test_lost),    TEST(test_lies)};
+    const struct CMUnitTest tests[] = {TEST(test_begin),
+                                       TEST(test_at_once),
+                                       TEST(test_removed),
+                                       TEST(test_changed_under_way),
+                                       TEST(test_lost),
+                                       TEST(test_lies),
+                                       TEST(test_away_for_too_long),
+                                       TEST(test_away_but_sure),
+                                       TEST(test_again_while_some_remember),
+                                       TEST(test_too_long)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
