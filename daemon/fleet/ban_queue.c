@@ -35,18 +35,36 @@ static json_t *ban_row(const struct rule *r, bool is_lifted)
                : json_pack("[s, I, I]", name, (json_int_t)r->created_ms, (json_int_t)r->until_ms);
 }
 
+/* A ban that was made then is told by a walk, once the others have been. */
+static void queue_leave_out(struct ban_queue *q, uint64_t created_ms)
+{
+    if (!q->is_left_out || created_ms < q->left_out_since_ms)
+        q->left_out_since_ms = created_ms;
+    q->is_left_out = true;
+}
+
 void ban_queue_add(struct ban_queue *q, const struct rule *ban, bool is_lifted)
 {
-    if (json_array_size(q->rows) < (is_lifted ? BAN_QUEUE_LIFTED_MAX : BAN_QUEUE_MAX)) {
-        (void)json_array_append_new(q->rows, ban_row(ban, is_lifted));
+    if (json_array_size(q->rows) < (is_lifted ? BAN_QUEUE_LIFTED_MAX : BAN_QUEUE_MAX) &&
+        json_array_append_new(q->rows, ban_row(ban, is_lifted)) == 0)
         return;
-    }
     q->left_out++;
-    if (is_lifted)
-        return;
-    if (!q->is_left_out || ban->created_ms < q->left_out_since_ms)
-        q->left_out_since_ms = ban->created_ms;
-    q->is_left_out = true;
+    if (!is_lifted)
+        queue_leave_out(q, ban->created_ms);
+}
+
+void ban_queue_return(struct ban_queue *q, const json_t *rows)
+{
+    for (size_t i = json_array_size(rows); i-- > 0;) { /* in front of the others, in their order */
+        json_t *row = json_array_get(rows, i);
+        bool is_lifted = json_array_size(row) < 3;
+        if (json_array_size(q->rows) < (is_lifted ? BAN_QUEUE_LIFTED_MAX : BAN_QUEUE_MAX) &&
+            json_array_insert(q->rows, 0, row) == 0)
+            continue;
+        q->left_out++;
+        if (!is_lifted)
+            queue_leave_out(q, (uint64_t)json_integer_value(json_array_get(row, 1)));
+    }
 }
 
 static void queue_walk(struct ban_queue *q, struct rules *bans, uint64_t since_ms)
@@ -66,7 +84,8 @@ json_t *ban_queue_take(struct ban_queue *q, struct rules *bans, size_t most)
 {
     json_t *rows = json_array();
     while (rows && json_array_size(q->rows) > 0 && json_array_size(rows) < most) {
-        (void)json_array_append(rows, json_array_get(q->rows, 0));
+        if (json_array_append(rows, json_array_get(q->rows, 0)) < 0)
+            return rows;
         (void)json_array_remove(q->rows, 0);
     }
     if (!q->is_walking && q->is_left_out && json_array_size(q->rows) == 0) {
@@ -80,8 +99,9 @@ json_t *ban_queue_take(struct ban_queue *q, struct rules *bans, size_t most)
             break;
         if (!r)
             queue_end_walk(q);
-        else if (r->is_automatic && !r->by && r->created_ms >= q->walk_since_ms)
-            (void)json_array_append_new(rows, ban_row(r, false));
+        else if (r->is_automatic && !r->by && r->created_ms >= q->walk_since_ms &&
+                 json_array_append_new(rows, ban_row(r, false)) < 0)
+            queue_leave_out(q, r->created_ms);
     }
     return rows;
 }

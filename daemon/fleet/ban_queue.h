@@ -26,6 +26,9 @@ int ban_queue_init(struct ban_queue *q) NODISCARD;
 void ban_queue_fini(struct ban_queue *q);
 /* A ban was made, or lifted. */
 void ban_queue_add(struct ban_queue *q, const struct rule *ban, bool is_lifted);
+/* Rows that ban_queue_take gave could not be told: they are later. Those for which there is no room
+ * are found by a walk, but for what was lifted. Borrowed. */
+void ban_queue_return(struct ban_queue *q, const json_t *rows);
 /* All of this node that are in force are told again. */
 void ban_queue_again(struct ban_queue *q, struct rules *bans);
 /* The next rows, most of them at most: [subject, beginning, end], or without an end of one that

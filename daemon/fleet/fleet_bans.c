@@ -26,6 +26,7 @@ struct fleet_bans {
     char *key, *node;
     uint8_t secret[FLEET_SECRET_BYTES];
     struct ban_queue queue; /* what waits for a message */
+    json_t *sent;           /* rows of the message that the store is asked to take; NULL = none */
     struct loop_timer timer;
     bool is_due;
     uint64_t sent_ms, number;
@@ -82,10 +83,24 @@ void fleet_bans_lifted(struct fleet_bans *b, const struct rule *ban)
     bans_queue(b, ban, true);
 }
 
+/* The message was taken, or its rows are told again later: a ban that is told twice is one. */
+static void bans_over(struct fleet_bans *b, bool is_taken)
+{
+    json_t *rows = STEAL(b->sent);
+    if (is_taken)
+        b->facts.told += json_array_size(rows);
+    else
+        ban_queue_return(&b->queue, rows);
+    b->facts.failed_open += !is_taken;
+    json_decref(rows);
+    if (ban_queue_has_more(&b->queue))
+        bans_due(b);
+}
+
 static void on_sent(void *arg, const struct redis_result *r)
 {
     struct fleet_bans *b = arg;
-    b->facts.failed_open += r->err < 0;
+    bans_over(b, r->err == 0);
 }
 
 static void on_timer(struct loop_timer *t)
@@ -97,8 +112,8 @@ static void on_timer(struct loop_timer *t)
                                        .kept = BANS_KEPT,
                                        .lifetime_ms = BANS_LIFETIME_MS};
     b->is_due = false;
-    if (!redis_is_up(to.writer))
-        return; /* it comes back, and all is told again */
+    if (b->sent || !redis_is_up(to.writer))
+        return; /* when it is answered; when it is back, and all is told again */
     json_t *rows = ban_queue_take(&b->queue, bans_of(b), BANS_AT_ONCE);
     size_t n = json_array_size(rows);
     b->number = fleet_message_number(b->number, clock_wall_ms());
@@ -106,13 +121,13 @@ static void on_timer(struct loop_timer *t)
                                   "number", (json_int_t)b->number, "bans", rows)
                       : NULL;
     b->sent_ms = loop_now_ms(b->loop);
-    if (m && fleet_stream_append(&to, m, on_sent, b) == 0)
-        b->facts.told += n;
-    else
-        b->facts.failed_open += n > 0;
+    int err = m ? fleet_stream_append(&to, m, on_sent, b) : -ERR_NOMEM;
     json_decref(m);
+    b->sent = n > 0 ? json_incref(rows) : NULL;
     json_decref(rows);
-    if (ban_queue_has_more(&b->queue))
+    if (n > 0 && err < 0)
+        bans_over(b, false);
+    else if (n == 0 && ban_queue_has_more(&b->queue))
         bans_due(b);
 }
 
@@ -212,6 +227,7 @@ void fleet_bans_free(struct fleet_bans *b)
     list_del(&b->watch.link);
     loop_timer_cancel(b->loop, &b->timer);
     ban_queue_fini(&b->queue);
+    json_decref(b->sent);
     json_decref(b->seen);
     json_decref(b->lifted);
     explicit_bzero(b->secret, sizeof(b->secret));

@@ -163,11 +163,53 @@ static void test_others(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* What the store did not take comes again, in front of what came since. */
+static void test_returned(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        ban_queue_add(&queue, ban(i, NULL), true);
+    json_t *rows = ban_queue_take(&queue, &bans, A_MESSAGE);
+    assert_int_equal(json_array_size(rows), 6);
+    (void)ban(3, NULL);
+    ban_queue_return(&queue, rows);
+    json_t *again = ban_queue_take(&queue, &bans, A_MESSAGE);
+    assert_int_equal(json_array_size(again), 7);
+    for (size_t i = 0; i < 6; i++)
+        assert_true(json_equal(json_array_get(rows, i), json_array_get(again, i)));
+    json_decref(rows);
+    json_decref(again);
+    assert_false(ban_queue_has_more(&queue));
+}
+
+/* Where there is no room for them any more: a walk finds those in force. */
+static void test_returned_without_room(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 100; i++)
+        (void)ban(i, NULL);
+    json_t *rows = ban_queue_take(&queue, &bans, A_MESSAGE);
+    assert_int_equal(json_array_size(rows), 100);
+    for (unsigned i = 100; i < BAN_QUEUE_MAX + 100; i++)
+        (void)ban(i, NULL);
+    ban_queue_return(&queue, rows);
+    json_decref(rows);
+    assert_true(json_array_size(queue.rows) <= BAN_QUEUE_MAX);
+    (void)take_all();
+    for (unsigned i = 0; i < BAN_QUEUE_MAX + 100; i++)
+        if (told[i] == 0)
+            fail_msg("%u was not told", i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_order),  CASE(test_burst),  CASE(test_second_burst),
-        CASE(test_lifted), CASE(test_others),
-    };
+        CASE(test_order),
+        CASE(test_burst),
+        CASE(test_second_burst),
+        CASE(test_lifted),
+        CASE(test_others),
+        cmocka_unit_test_setup_teardown(test_returned, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_returned_without_room, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
