@@ -62,3 +62,14 @@ int fleet_message_take(json_t *seen, const char *node, uint64_t number)
         return -ERR_TOO_MANY;
     return json_object_set_new(seen, node, json_integer((json_int_t)number)) == 0 ? 0 : -ERR_NOMEM;
 }
+
+struct fleet_share fleet_share(uint64_t rate, uint64_t n)
+{
+    uint64_t a = rate, b = n;
+    while (b > 0) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return (struct fleet_share){.rate = rate / a, .per = n / a};
+}

@@ -30,3 +30,10 @@ uint64_t fleet_message_number(uint64_t last, uint64_t wall_ms);
 /* seen: the number of each node's last message, which grow. 0: this one is new, and noted.
  * -ERR_EXISTS: it, or a later one, was taken before. -ERR_TOO_MANY nodes, -ERR_NOMEM. */
 int fleet_message_take(json_t *seen, const char *node, uint64_t number) NODISCARD;
+
+/* One node's share of a rate that several have together: so many in so many seconds. */
+struct fleet_share {
+    uint64_t rate, per;
+};
+/* rate, n: 1 at least. */
+struct fleet_share fleet_share(uint64_t rate, uint64_t n);

@@ -355,7 +355,12 @@ static void run_share_rate(const struct run *run, const struct command *c, json_
         n += run->parts[i].is_own || !run->parts[i].away;
     if (!commands_arg(c, "rate") || n < 2 || rate <= 0)
         return;
-    (void)json_object_set_new(params, "rate", json_integer(rate > n ? rate / n : 1));
+    struct fleet_share share = fleet_share((uint64_t)rate, (uint64_t)n);
+    if (share.per > 1 && !commands_arg(c, "rate_per"))
+        share = (struct fleet_share){.rate = rate > n ? (uint64_t)(rate / n) : 1, .per = 1};
+    (void)json_object_set_new(params, "rate", json_integer((json_int_t)share.rate));
+    if (share.per > 1)
+        (void)json_object_set_new(params, "rate_per", json_integer((json_int_t)share.per));
 }
 
 /* A user that is moved has no session at the old place on any node. False: r was answered. */

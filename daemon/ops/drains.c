@@ -240,6 +240,7 @@ static void drain_follow(struct drain *d, const struct drain_spec *spec)
     if (spec->deadline_ms)
         d->deadline_ms = now + spec->deadline_ms;
     d->pace.rate = spec->rate;
+    d->pace.per = spec->rate_per;
     d->grace_ms = spec->grace_ms;
     d->is_removed = d->is_removed || spec->is_removed;
     if (!spec->text)

@@ -13,7 +13,8 @@ struct drain_spec {
     enum backend_admin admin; /* the drain is over when the operator says otherwise */
     bool is_kicking;          /* end the sessions, the longest idle first */
     uint64_t deadline_ms;     /* from now on: then end those that are left; 0 = never */
-    uint64_t rate;            /* sessions a second; 0 = all at once */
+    uint64_t rate;            /* sessions in rate_per seconds; 0 = all at once */
+    uint64_t rate_per;        /* 0 = 1 */
     uint64_t grace_ms;        /* for each to reach a moment between two responses */
     const char *text;         /* words for the clients, copied; NULL = the usual ones */
     bool is_removed;          /* take the backend, one, out when it is empty */

@@ -165,6 +165,7 @@ static int paced_begin(struct paced *p, struct request *r)
     if (p->n == 0)
         return -ERR_NO_MATCH;
     p->pace = (struct token_bucket){.rate = request_number(r, "rate", 0),
+                                    .per = request_number(r, "rate_per", 1),
                                     .at_ms = loop_now_ms(p->control->host->loop)};
     p->grace_ms = kill_grace_ms(r);
     return op_begin(p->control, &paced_kind, target, &r->peer, p, &p->op);

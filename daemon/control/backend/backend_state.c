@@ -192,6 +192,7 @@ static void drain_then(struct state_order *o)
         .is_kicking = is_disable || request_bool(r, "kick"),
         .deadline_ms = request_number(r, "deadline", 0),
         .rate = is_disable ? 0 : request_number(r, "rate", DRAIN_RATE),
+        .rate_per = request_number(r, "rate_per", 1),
         .grace_ms = kill_grace_ms(r),
         .text = request_text(r, "text"),
         .is_removed = request_bool(r, "drain"),

@@ -90,13 +90,25 @@ static void test_number(void **state)
     assert_true(fleet_message_number(n, 1700000000001) > n + 1);
 }
 
+/* The shares of all nodes are the rate, also where it is less than one a second for each. */
+static void test_share(void **state)
+{
+    (void)state;
+    for (uint64_t rate = 1; rate < 60; rate++)
+        for (uint64_t n = 1; n < 60; n++) {
+            struct fleet_share s = fleet_share(rate, n);
+            assert_int_equal(s.rate * n, rate * s.per);
+            assert_true(s.rate > 0 && s.per > 0 && s.per <= n);
+        }
+    struct fleet_share whole = fleet_share(6, 3);
+    assert_int_equal(whole.rate, 2);
+    assert_int_equal(whole.per, 1);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_signature),
-        cmocka_unit_test(test_text),
-        cmocka_unit_test(test_once),
-        cmocka_unit_test(test_number),
-    };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_signature),
+                                       cmocka_unit_test(test_text), cmocka_unit_test(test_once),
+                                       cmocka_unit_test(test_number), cmocka_unit_test(test_share)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
