@@ -177,7 +177,7 @@ static void execute_start(struct fleet_runs *f, const json_t *m, const struct co
     if (strcmp(from, f->node) == 0) /* it waited for the store */
         (void)str_copy(peer.user, sizeof(peer.user), str_of(user));
     else
-        (void)snprintf(peer.user, sizeof(peer.user), "%.30s@%.30s", user ? user : "?", from);
+        (void)snprintf(peer.user, sizeof(peer.user), "%.63s@%.64s", user ? user : "?", from);
     *x = (struct execution){.runs = f, .reply = copy, .number = fleet_message_number_of(m)};
     (void)str_copy(x->id, sizeof(x->id), str_of(id));
     list_add_tail(&f->executions, &x->link);

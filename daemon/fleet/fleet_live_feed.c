@@ -177,7 +177,7 @@ static struct peer feed_peer(const char *from, const json_t *m)
                         .role = role < ROLE_VIEWER  ? ROLE_VIEWER
                                 : role > ROLE_ADMIN ? ROLE_ADMIN
                                                     : (enum role)role};
-    (void)snprintf(peer.user, sizeof(peer.user), "%.30s@%.30s", user ? user : "?", from);
+    (void)snprintf(peer.user, sizeof(peer.user), "%.63s@%.64s", user ? user : "?", from);
     return peer;
 }
 

@@ -12,10 +12,12 @@ struct request;
 struct rpc;
 
 /* Who asks. */
+#define PEER_USER_MAX 128
+
 struct peer {
     uint32_t uid, pid;
     enum role role;
-    char user[64]; /* name, else the uid as text */
+    char user[PEER_USER_MAX + 1]; /* name, else the uid as text; of a fleet name@node */
 };
 
 /* What a request needs of the connection that it came by. */
