@@ -40,7 +40,7 @@ struct fleet {
     const char *sync;
     bool is_back;       /* up, but not heard of since */
     uint64_t joined_ms; /* monotonic: the first answer; 0 = never */
-    char *trouble;
+    char *trouble, *deaf;
     uint64_t trouble_ms, trouble_stays_ms, quiet_until_ms;
     struct list watches;
     uint64_t alive_hash; /* of who was alive when watches were told last */
@@ -247,9 +247,18 @@ static void fleet_look_for_trouble(struct fleet *f)
              loop_now_ms(f->control->host->loop) - facts.up_since_ms > patience_ms)
         text = str_printf("fleet %s: the store does not take what this node says: %s", f->name,
                           facts.why);
-    else if (!(text = trouble_of_name(f)))
-        text = trouble_of_secret(f);
+    else if (!(text = trouble_of_name(f)) && !(text = trouble_of_secret(f)) && f->deaf)
+        text = str_printf("fleet %s: %s", f->name, f->deaf);
     fleet_set_trouble(f, text);
+}
+
+void fleet_set_deaf(struct fleet *f, const char *why)
+{
+    if (str_eq_c(why, f->deaf))
+        return;
+    free(f->deaf);
+    f->deaf = str_dup_c(why);
+    fleet_look_for_trouble(f);
 }
 
 /* ---- who came and went ---- */
@@ -595,5 +604,6 @@ void fleet_free(struct fleet *f)
     free(f->key_entry);
     free(f->key_entries);
     free(f->trouble);
+    free(f->deaf);
     free(f);
 }

@@ -54,6 +54,9 @@ uint64_t fleet_lag_ms(const struct fleet *f, const struct fleet_node *n);
 bool fleet_is_alive(const struct fleet *f, const struct fleet_node *n);
 /* It is alive, and its secret is not this node's. */
 bool fleet_has_other_secret(const struct fleet *f, const struct fleet_node *n);
+/* Why nothing is heard of other nodes although the store answers: the end of a sentence, copied;
+ * NULL = it is. */
+void fleet_set_deaf(struct fleet *f, const char *why);
 /* What is wrong, as a sentence; NULL = nothing. */
 const char *fleet_trouble(const struct fleet *f);
 

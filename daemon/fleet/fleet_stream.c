@@ -25,6 +25,7 @@ struct stream_source {
 
 struct fleet_stream {
     struct loop *loop;
+    struct fleet *fleet;
     struct redis_client *redis;
     struct redis_call *call; /* waits for messages; NULL = none */
     struct loop_timer retry;
@@ -32,6 +33,8 @@ struct fleet_stream {
     struct stream_source sources[FLEET_STREAM_SOURCES_MAX];
     size_t n_sources;
     uint64_t forged, forged_logged_ms;
+    size_t looked_at; /* which one may be no stream */
+    bool is_looking;
     bool is_rewound; /* while messages are taken: where they stand no longer counts */
 };
 
@@ -118,6 +121,45 @@ static void stream_take_all(struct fleet_stream *s, const redisReply *reply)
     }
 }
 
+/* ---- what the store does not let be read ---- */
+
+/* One key that is no stream lets no stream be read, and the store does not say which: all are asked
+ * for, one after the other. */
+static void stream_look(struct fleet_stream *s, size_t at);
+
+static void on_type(void *arg, const struct redis_result *r)
+{
+    struct fleet_stream *s = arg;
+    size_t at = s->looked_at;
+    s->is_looking = false;
+    if (r->err < 0 || r->reply->type != REDIS_REPLY_STATUS) {
+        stream_look(s, s->n_sources);
+        return;
+    }
+    if (strcmp(r->reply->str, "stream") == 0 || strcmp(r->reply->str, "none") == 0) {
+        stream_look(s, at + 1);
+        return;
+    }
+    AUTO_FREE char *why =
+        str_printf("%s in the store is no stream, but a %.16s: nothing is heard of other nodes "
+                   "before that is deleted",
+                   s->sources[at].key, r->reply->str);
+    fleet_set_deaf(s->fleet, why);
+}
+
+static void stream_look(struct fleet_stream *s, size_t at)
+{
+    if (at >= s->n_sources) {
+        if (redis_is_up(s->redis))
+            fleet_set_deaf(s->fleet,
+                           "the streams of the nodes cannot be read: fleet show says why");
+        return;
+    }
+    const struct str words[] = {STR("TYPE"), str_of(s->sources[at].key)};
+    s->looked_at = at;
+    s->is_looking = redis_call(s->redis, words, ARRAY_LEN(words), 0, on_type, s, NULL) == 0;
+}
+
 /* ---- reading ---- */
 
 static void on_read(void *arg, const struct redis_result *r)
@@ -125,9 +167,12 @@ static void on_read(void *arg, const struct redis_result *r)
     struct fleet_stream *s = arg;
     s->call = NULL;
     if (r->err < 0) { /* fleet show says why */
+        if (r->err == -ERR_REFUSED && !s->is_looking)
+            stream_look(s, 0);
         loop_timer_set(s->loop, &s->retry, STREAM_RETRY_MS);
         return;
     }
+    fleet_set_deaf(s->fleet, NULL);
     stream_take_all(s, r->reply);
     stream_read(s);
 }
@@ -196,6 +241,7 @@ int fleet_stream_new(const struct fleet_stream_spec *spec, struct fleet_stream *
     if (!s)
         return -ERR_NOMEM;
     s->loop = spec->loop;
+    s->fleet = spec->fleet;
     memcpy(s->secret, spec->secret, sizeof(s->secret));
     loop_timer_init(&s->retry, on_retry);
     int err = fleet_connect(spec->fleet, on_changed, s, &s->redis);

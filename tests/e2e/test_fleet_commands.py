@@ -375,7 +375,12 @@ def test_who_may_only_write_into_the_store(fleet, store):
     store.cli("SET", stream, "no stream")
     on_all(fleet[0], "user", "release", USERS[1], status=PARTLY)
     assert state(fleet[0], USERS[1]) == "active"
+    named = f"{stream} in the store is no stream, but a string"
+    wait.until(lambda: all(named in p.ctl("system", "status").get("trouble", "") for p in fleet), "the trouble to be named")
+    assert any(named in row["text"] and row["result"] == "failed" for row in json.loads(fleet[1].ctl_run("-o", "json", "fleet", "check", check=False).stdout))
+    assert any(named in row.get("note", "") for row in fleet[1].ctl("fleet", "list"))
     store.cli("DEL", stream)
+    wait.until(lambda: not any(p.ctl("system", "status").get("trouble") for p in fleet), "the end of the trouble")
 
 
 def test_a_node_whose_clock_was_ahead(fleet, store):
@@ -471,6 +476,18 @@ def test_one_rate_for_all(fleet):
     assert done.returncode == 0
     for p in fleet:
         row = next(r for r in p.ctl("audit", "list") if r["command"] == "session.kill" and "rate" in r["args"])
-        assert "rate=1" in row["args"]
+        assert "rate=1" in row["args"] and "rate_per" not in row["args"]
+    for c in clients:
+        c.shutdown()
+
+
+def test_a_rate_of_less_than_one_each(fleet):
+    """Two a second of three nodes together: two in three seconds of each."""
+    clients = [login(p) for p in fleet]
+    on_all(fleet[0], "session", "kill", "--all", "--rate", "2", "--yes", "--grace", "1s")
+    for p in fleet:
+        row = next(r for r in p.ctl("audit", "list") if r["command"] == "session.kill" and "rate" in r["args"])
+        assert "rate=2" in row["args"] and "rate_per=3" in row["args"]
+    wait.until(lambda: all(p.ctl("--allow-empty", "session", "list") == [] for p in fleet), "the end of the sessions")
     for c in clients:
         c.shutdown()
