@@ -18,7 +18,8 @@ enum output_format run_format(const struct run *r, const struct args_options *o)
 
 /* ---- rows ---- */
 
-bool run_is_text(const struct command *c)
+/* True when the command's answer is one text that is printed as it is. */
+static bool run_is_text(const struct command *c)
 {
     size_t n;
     const struct command_column *col = commands_columns(c, &n);
@@ -111,7 +112,9 @@ void run_say_rows(const struct run_job *job)
     fflush(r->out);
 }
 
-char *run_sentence(const struct command *c, const json_t *params, const json_t *result)
+/* The outcome of a command in words ("session kill: 3"), the daemon's own where it gave some;
+ * owned, NULL when there is nothing to say. */
+static char *run_sentence(const struct command *c, const json_t *params, const json_t *result)
 {
     const char *message = json_string_value(json_object_get(result, "message"));
     const json_t *count = json_object_get(result, "count");

@@ -27,11 +27,6 @@ void run_rows(struct run_job *job, const struct run_node *node, const json_t *ro
 void run_print_rows(struct run_job *job, const json_t *rows);
 /* After a table of several daemons: how many rows, and of which each. */
 void run_say_rows(const struct run_job *job);
-/* True when the command's answer is one text that is printed as it is. */
-bool run_is_text(const struct command *c);
-/* The outcome of a command in words ("session kill: 3"), the daemon's own where it gave some;
- * owned, NULL when there is nothing to say. */
-char *run_sentence(const struct command *c, const json_t *params, const json_t *result);
 /* A message, count or "already so" of an answer, for people. */
 void run_say(struct run_job *job, const struct run_node *node, const json_t *result);
 /* That, in a format that leaves it as it is. */

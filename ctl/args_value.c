@@ -7,7 +7,8 @@
 #include "base/addr.h"
 #include "ctl/times.h"
 
-bool args_value_bool(const char *text, bool *ret)
+/* "yes", "no", "true", "on", "0"...; false for other words. */
+static bool args_value_bool(const char *text, bool *ret)
 {
     static const struct {
         const char *word;

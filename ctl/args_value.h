@@ -8,8 +8,6 @@
  * code with *problem set. Not for SECRET, FILE and FILTER. */
 int args_value(const struct command *c, const struct command_arg *arg, const char *text,
                json_t **ret, struct problem *problem);
-/* "yes", "no", "true", "on", "0"...; false for other words. */
-bool args_value_bool(const char *text, bool *ret);
 /* Joins words of a filter into one text: words without an operator name objects by the first
  * column of the noun's rows, values with blanks are quoted. Owned; NULL when out of memory. */
 char *args_value_filter(const struct command *c, const json_t *words);

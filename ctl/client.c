@@ -351,11 +351,6 @@ static int client_wait_until(struct client *c, uint64_t deadline, struct client_
     }
 }
 
-int client_wait(struct client *c, uint64_t timeout_ms, struct client_message *ret)
-{
-    return client_wait_until(c, client_deadline(timeout_ms), ret);
-}
-
 static int client_fail(struct client_error *e, int err, char *text, const char *hint)
 {
     client_error_fini(e);

@@ -98,8 +98,6 @@ int client_check_hello(const struct client *c, const char *path,
  * explained in *ret_error. */
 int client_connect(const char *path, uint64_t timeout_ms, struct client **ret,
                    struct client_error *ret_error) NODISCARD;
-/* Waits for the next message of any kind; as client_receive, or -ERR_TIMEOUT. */
-int client_wait(struct client *c, uint64_t timeout_ms, struct client_message *ret) NODISCARD;
 /* Sends a request and waits for its answer; events that come meanwhile are dropped. Takes over
  * params. The result in *ret_result (owned), or -ERR_x with *ret_error filled. */
 int client_call(struct client *c, const char *method, json_t *params, uint64_t timeout_ms,

@@ -124,7 +124,7 @@ void run_clear_unreached(struct run_node *node)
 }
 
 /* "engine 1234 (5 sessions): it does not answer; engine 1236: ..." */
-void run_note_unreached(struct run_node *node, const json_t *list)
+static void run_note_unreached(struct run_node *node, const json_t *list)
 {
     AUTO_BUF text = BUF_INIT;
     size_t i;

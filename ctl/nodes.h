@@ -54,7 +54,6 @@ int run_node_call(struct run_node *node, const char *method, json_t *params, uin
                   json_t **ret_result, struct client_error *ret_error) NODISCARD;
 /* Forgets, or notes, what an answer says about engines that had no part in it. */
 void run_clear_unreached(struct run_node *node);
-void run_note_unreached(struct run_node *node, const json_t *list);
 /* One call to a daemon. Takes over params. 0 with *ret_result (owned), or an exit code. */
 int run_call(struct run_node *node, const struct args *a, json_t *params, json_t **ret_result,
              struct problem *problem);

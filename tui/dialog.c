@@ -24,7 +24,8 @@ void dialog_open(struct dialog *d, const char *yes, const char *fmt, ...)
     (void)str_copy(d->yes, sizeof(d->yes), str_of(yes));
 }
 
-struct dialog_field *dialog_add(struct dialog *d, const char *label, const char *hint)
+/* Another field; label and hint. */
+static struct dialog_field *dialog_add(struct dialog *d, const char *label, const char *hint)
 {
     if (d->n_fields == DIALOG_FIELDS_MAX)
         return NULL;

@@ -39,8 +39,6 @@ void dialog_open(struct dialog *d, const char *yes, const char *fmt, ...)
 /* A field for an argument of a command; a secret is followed by a second one that must be the same.
  */
 void dialog_add_arg(struct dialog *d, const struct command_arg *arg, const char *value);
-/* Another field; label and hint. */
-struct dialog_field *dialog_add(struct dialog *d, const char *label, const char *hint);
 /* A field that wants the number of objects typed: nobody hits many by accident. */
 void dialog_add_count(struct dialog *d, uint64_t n);
 /* Text that was pasted goes into the field that has the focus, or nowhere. */

@@ -99,7 +99,8 @@ int page_line_width(const struct page *p, size_t i)
     return width;
 }
 
-int page_width(const struct page *p)
+/* Columns of the last line. */
+static int page_width(const struct page *p)
 {
     return p->n ? page_line_width(p, p->n - 1) : 0;
 }

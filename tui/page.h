@@ -34,8 +34,7 @@ void page_pad(struct page *p, int col);
 size_t page_add(struct page *p, enum style style, struct str text);
 /* A line of its own: a heading after an empty line. */
 void page_heading(struct page *p, const char *text);
-/* Columns of the last line, and of any. */
-int page_width(const struct page *p);
+/* Columns of a line. */
 int page_line_width(const struct page *p, size_t i);
 /* True when the key was one for moving. */
 bool page_key(struct page *p, int key);

@@ -231,8 +231,3 @@ const struct client_hello *rpc_client_hello(const struct rpc_client *f)
 {
     return f->is_greeted ? client_hello(f->client) : NULL;
 }
-
-const char *rpc_client_path(const struct rpc_client *f)
-{
-    return f->path;
-}

@@ -41,4 +41,3 @@ int rpc_client_timeout_ms(const struct rpc_client *f);
 void rpc_client_run(struct rpc_client *f);
 /* NULL while not connected. */
 const struct client_hello *rpc_client_hello(const struct rpc_client *f);
-const char *rpc_client_path(const struct rpc_client *f);

@@ -54,8 +54,7 @@ struct auth_setup {
     struct auth_provider *v[];
 };
 
-/* References, of the worker's thread alone. */
-struct auth_setup *auth_setup_ref(struct auth_setup *s);
+/* Gives a reference back; of the worker's thread alone. */
 void auth_setup_unref(struct auth_setup *s); /* NULL is fine */
 
 struct auth {

@@ -65,7 +65,7 @@ bool auth_ask_is_own(const struct auth_ask *a)
 
 /* ---- life ---- */
 
-struct auth_setup *auth_setup_ref(struct auth_setup *s)
+static struct auth_setup *auth_setup_ref(struct auth_setup *s)
 {
     s->refs++;
     return s;

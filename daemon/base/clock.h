@@ -14,5 +14,3 @@ uint64_t clock_us(void);
 uint64_t clock_wall_ms(void);
 /* RFC 3339 text in UTC with milliseconds, "2026-01-02T03:04:05.678Z" (25 bytes with NUL). */
 void clock_format(char dst[25], uint64_t wall_ms);
-/* Parses RFC 3339 UTC text as clock_format writes it (milliseconds optional). */
-int clock_parse(struct str s, uint64_t *ret_wall_ms) NODISCARD;

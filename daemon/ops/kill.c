@@ -51,7 +51,7 @@ struct kill_tally *kill_tally_new(void)
     return t;
 }
 
-struct kill_tally *kill_tally_ref(struct kill_tally *t)
+static struct kill_tally *kill_tally_ref(struct kill_tally *t)
 {
     t->refs++;
     return t;

@@ -32,8 +32,7 @@ struct kill_tally {
     struct kill_cut *cuts;
     size_t n_cuts, cap_cuts;
 };
-struct kill_tally *kill_tally_new(void); /* NULL without memory */
-struct kill_tally *kill_tally_ref(struct kill_tally *t);
+struct kill_tally *kill_tally_new(void);     /* NULL without memory */
 void kill_tally_unref(struct kill_tally *t); /* NULL is fine */
 /* Adds what became of others. */
 void kill_tally_merge(struct kill_tally *t, const struct kill_tally *from);

@@ -47,7 +47,8 @@ char *peers_silent(const struct control *c)
     return text.len ? buf_steal(&text) : NULL;
 }
 
-json_t *peers_silent_json(const struct control *c)
+/* The same as an array of objects for an answer; NULL. */
+static json_t *peers_silent_json(const struct control *c)
 {
     json_t *list = NULL;
     LIST_FOREACH (it, &c->peer_engines) {

@@ -45,8 +45,6 @@ void peers_retire(struct control *c);
 bool peers_is_any(const struct control *c);
 /* The names of engines that do not answer, "1234, 1235", owned; NULL = all answer. */
 char *peers_silent(const struct control *c);
-/* The same as an array of objects for an answer; NULL. */
-json_t *peers_silent_json(const struct control *c);
 
 /* For struct rpc. A command about all engines is asked for: true when it has to wait, since one has
  * just been replaced and has not greeted yet; it is run later. */

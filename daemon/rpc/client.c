@@ -85,11 +85,6 @@ static void client_drop_if_done(struct client *c)
         client_drop(c, NULL);
 }
 
-const struct peer *client_peer(const struct client *c)
-{
-    return &c->peer;
-}
-
 void client_attach(struct client *c, struct client_link *l)
 {
     l->client = c;

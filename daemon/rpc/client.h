@@ -44,6 +44,5 @@ void client_send(struct client *c, const json_t *message);
 void client_send_result(struct client *c, const json_t *id, struct str result);
 /* Closes soon; harmless when that is already so. reason is for the log, static. */
 void client_drop(struct client *c, const char *reason);
-const struct peer *client_peer(const struct client *c);
 /* Bytes that it has not read yet. */
 size_t client_backlog(const struct client *c);

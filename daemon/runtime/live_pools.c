@@ -11,7 +11,7 @@
 
 /* ---- the store's value ---- */
 
-json_t *pool_change_json(const struct pool_change *c)
+static json_t *pool_change_json(const struct pool_change *c)
 {
     json_t *v = json_object(), *set = json_object();
     if (c->is_added)
@@ -27,7 +27,8 @@ json_t *pool_change_json(const struct pool_change *c)
     return v;
 }
 
-int pool_change_parse(const char *name, const char *json, struct pool_change *ret)
+/* -ERR_SYNTAX, -ERR_NOMEM. Thread: any. */
+static int pool_change_parse(const char *name, const char *json, struct pool_change *ret)
 {
     json_t *v = json_loads(json, JSON_REJECT_DUPLICATES, NULL), *value;
     json_t *set = json_object_get(v, "set");

@@ -33,6 +33,3 @@ void live_pools_absorb(struct control *c);
 int live_pools_describe(const struct live_pools *p, const char *name, struct buf *out) NODISCARD;
 /* Rows of config diff. */
 void live_pools_diff(const struct live_pools *p, struct config *file, json_t *rows);
-/* The value of a row of the store, and back: -ERR_SYNTAX, -ERR_NOMEM. Thread: any. */
-json_t *pool_change_json(const struct pool_change *c);
-int pool_change_parse(const char *name, const char *json, struct pool_change *ret) NODISCARD;

@@ -15,7 +15,7 @@
 
 /* ---- the store's value ---- */
 
-json_t *live_routes_json(const struct routes *r)
+static json_t *live_routes_json(const struct routes *r)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < r->n; i++) {
@@ -43,7 +43,8 @@ static int route_read(const json_t *m, struct config_route *ret)
     return !json_is_object(m) || !ret->pool || (proto && !ret->proto) ? -ERR_SYNTAX : 0;
 }
 
-int live_routes_parse(const char *json, struct routes **ret)
+/* -ERR_SYNTAX, -ERR_NOMEM. */
+static int live_routes_parse(const char *json, struct routes **ret)
 {
     json_t *list = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
     size_t n = json_array_size(list);

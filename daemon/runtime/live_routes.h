@@ -46,6 +46,3 @@ void live_routes_absorb(struct control *c);
 bool live_routes_are_stored(const struct live_routes *l);
 /* Rows of config diff. */
 void live_routes_diff(const struct live_routes *l, const struct config *file, json_t *rows);
-/* The value of the store, and back: -ERR_SYNTAX, -ERR_NOMEM. */
-json_t *live_routes_json(const struct routes *r);
-int live_routes_parse(const char *json, struct routes **ret) NODISCARD;

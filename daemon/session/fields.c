@@ -35,24 +35,6 @@ const struct filter_field session_filter_fields[SESSION_FIELD_COUNT] = {
 #undef F
 };
 
-static const struct {
-    const char *title, *help;
-} session_field_rows[SESSION_FIELD_COUNT] = {
-#define F(id, name, alias, type, unit, shown, title, text) [SESSION_FIELD_##id] = {title, text},
-#include "session/fields.def"
-#undef F
-};
-
-const char *session_field_title(enum session_field f)
-{
-    return session_field_rows[f].title;
-}
-
-const char *session_field_help(enum session_field f)
-{
-    return session_field_rows[f].help;
-}
-
 int session_field_find(struct str name, enum session_field *ret)
 {
     for (size_t i = 0; i < SESSION_FIELD_COUNT; i++) {

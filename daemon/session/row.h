@@ -14,8 +14,6 @@ enum session_field {
 
 /* The same fields for filter_parse; ids are enum session_field. */
 extern const struct filter_field session_filter_fields[SESSION_FIELD_COUNT];
-const char *session_field_title(enum session_field f);
-const char *session_field_help(enum session_field f);
 /* -ERR_NO_PARAM. */
 int session_field_find(struct str name, enum session_field *ret) NODISCARD;
 

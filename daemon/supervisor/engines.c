@@ -47,7 +47,7 @@ int engines_start(struct supervisor *s, struct content *c, char **ret_error)
 
 /* In the place of one that died an engine goes on with what was confirmed last, contents of files
  * included: on the disk there may be anything by now. */
-void engines_restart(struct supervisor *s)
+static void engines_restart(struct supervisor *s)
 {
     AUTO_FREE char *error = NULL;
     struct content *read = STEAL(s->for_start);

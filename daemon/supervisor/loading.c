@@ -34,24 +34,6 @@ static const struct content *loading_content(const struct supervisor *s, pid_t e
     return NULL;
 }
 
-/* Of a content that it no longer works with nothing is wanted: the word was on its way. */
-bool loading_want(struct supervisor *s, const struct engine_process *from, uint64_t number)
-{
-    struct loading *l = &s->loading;
-    const struct content *c = loading_content(s, from->pid);
-    size_t n = l->pid > 0 && l->engine == from->pid ? l->what.n : 0;
-    if (!c || !c->plan.directory.path || (uint32_t)c->number != WIRE_LOAD_CONTENT(number) ||
-        WIRE_LOAD_ENTRY(number) >= c->plan.directory.n)
-        return false;
-    for (size_t i = 0; i < l->n_queue; i++)
-        n += l->queue[i].engine == from->pid;
-    if (n >= WIRE_LOADS_MAX || l->n_queue >= LOADING_QUEUE_MAX)
-        return false;
-    l->queue[l->n_queue++] = (struct load_request){from->pid, WIRE_LOAD_ENTRY(number)};
-    loading_go_on(s);
-    return true;
-}
-
 /* Takes what the engine at the front of the queue wants. */
 static void loading_take(struct loading *l, const struct content *c)
 {
@@ -94,7 +76,8 @@ static _Noreturn void loading_run(const struct loading *l, const struct content 
     _exit(err < 0 ? EX_IOERR : 0);
 }
 
-void loading_go_on(struct supervisor *s)
+/* Begins with what is wanted, if nothing is being read. */
+static void loading_go_on(struct supervisor *s)
 {
     struct loading *l = &s->loading;
     while (l->pid == 0 && l->n_queue > 0) {
@@ -120,6 +103,24 @@ void loading_go_on(struct supervisor *s)
         /* The engine asks again, later. */
         LOG_EVENT(LOG_LEVEL_ERROR, "certificates-not-read", KV_ERR("error", err));
     }
+}
+
+/* Of a content that it no longer works with nothing is wanted: the word was on its way. */
+bool loading_want(struct supervisor *s, const struct engine_process *from, uint64_t number)
+{
+    struct loading *l = &s->loading;
+    const struct content *c = loading_content(s, from->pid);
+    size_t n = l->pid > 0 && l->engine == from->pid ? l->what.n : 0;
+    if (!c || !c->plan.directory.path || (uint32_t)c->number != WIRE_LOAD_CONTENT(number) ||
+        WIRE_LOAD_ENTRY(number) >= c->plan.directory.n)
+        return false;
+    for (size_t i = 0; i < l->n_queue; i++)
+        n += l->queue[i].engine == from->pid;
+    if (n >= WIRE_LOADS_MAX || l->n_queue >= LOADING_QUEUE_MAX)
+        return false;
+    l->queue[l->n_queue++] = (struct load_request){from->pid, WIRE_LOAD_ENTRY(number)};
+    loading_go_on(s);
+    return true;
 }
 
 static void loading_answer(struct supervisor *s)

@@ -102,8 +102,6 @@ static inline struct old_engine *supervisor_old(struct supervisor *s,
 /* Starts an engine with a content, which is the running one from then on (one reference is taken).
  * -ERR_x with a sentence (owned, may be NULL): nothing was started. */
 int engines_start(struct supervisor *s, struct content *c, char **ret_error) NODISCARD;
-/* The same, or tries again later. */
-void engines_restart(struct supervisor *s);
 /* The engine that serves is ready. */
 void engines_ready(struct supervisor *s);
 /* A child has ended: which one it was is found out. */
@@ -157,8 +155,6 @@ bool reading_reap_keys(struct supervisor *s, pid_t pid, int status);
 
 /* An engine wants one: the number of a WIRE_LOAD. False: there is no such, or it wants too many. */
 bool loading_want(struct supervisor *s, const struct engine_process *from, uint64_t number);
-/* Begins with what is wanted, if nothing is being read. */
-void loading_go_on(struct supervisor *s);
 /* A child has ended. False: it was not this one. */
 bool loading_reap(struct supervisor *s, pid_t pid, int status);
 void loading_tick(struct supervisor *s, uint64_t now_ms);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* Values that people write: addresses, networks, durations, sizes, times, numbers, base64. What is
+/* Values that people write: addresses, networks, durations, sizes, numbers, base64. What is
  * understood can be printed and is understood the same again. */
 #include "base/addr.h"
-#include "base/clock.h"
 #include "base/log/log_line.h"
 #include "base/units.h"
 #include "fuzz.h"
@@ -42,16 +41,6 @@ static void units(struct str in)
         FUZZ_CHECK(in.n > 0);
 }
 
-static void times(struct str in)
-{
-    char text[25];
-    uint64_t at, again;
-    if (clock_parse(in, &at) < 0)
-        return;
-    clock_format(text, at);
-    FUZZ_CHECK(clock_parse(str_of(text), &again) == 0 && again == at);
-}
-
 static void base64(struct str in)
 {
     AUTO_BUF coded = BUF_INIT;
@@ -86,7 +75,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str in = str_n(data, size);
     addresses(in);
     units(in);
-    times(in);
     base64(in);
     log_lines(in);
     struct str pattern = fuzz_cut(&in, STR("\n"));

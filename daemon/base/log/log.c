@@ -233,13 +233,8 @@ uint64_t log_dropped(void)
 
 /* ---- events ---- */
 
-void log_event(enum log_level level, const char *event, const struct log_field *fields, size_t n)
-{
-    log_event_to(NULL, level, event, fields, n);
-}
-
-void log_event_to(const char *const *names, enum log_level level, const char *event,
-                  const struct log_field *fields, size_t n)
+void log_event(const char *const *names, enum log_level level, const char *event,
+               const struct log_field *fields, size_t n)
 {
     log_writer_wake(log_set_put(names, level, event, fields, n));
 }

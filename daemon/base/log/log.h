@@ -28,7 +28,7 @@ enum log_target { LOG_TARGET_STDERR, LOG_TARGET_FILE, LOG_TARGET_SYSLOG };
 /* Wanted sink; strings are borrowed for the call of log_configure. */
 struct log_sink_spec {
     enum log_target target;
-    const char *name;     /* that log_event_to calls it by; NULL = none */
+    const char *name;     /* that log_event calls it by; NULL = none */
     bool is_named_only;   /* it takes only what is meant for it by name */
     const char *path;     /* of the file; of syslog's socket, NULL = /dev/log */
     const char *server;   /* LOG_TARGET_SYSLOG: "192.0.2.1:514" by UDP; NULL = the socket */
@@ -116,19 +116,17 @@ struct log_field {
 /* Logs one event: time, level, event name ("session-end"), fields. Values are escaped (control
  * bytes, quotes; invalid UTF-8) so that a peer can never forge a line; lines are at most 4096
  * bytes, cut fields end in "...". Thread: any. Never waits for a sink; a line that a sink has no
- * room for is dropped, and a line says how many once there is room again. */
-void log_event(enum log_level level, const char *event, const struct log_field *fields, size_t n);
-/* The same for the sinks of these names only, or as log_event where there is none of them. names
- * NULL: log_event. */
-void log_event_to(const char *const *names, enum log_level level, const char *event,
-                  const struct log_field *fields, size_t n);
+ * room for is dropped, and a line says how many once there is room again. names: only the sinks of
+ * these names, if there are any of them; NULL = all. */
+void log_event(const char *const *names, enum log_level level, const char *event,
+               const struct log_field *fields, size_t n);
 #define LOG_EVENT(level, event, ...) LOG_EVENT_TO(NULL, level, event, __VA_ARGS__)
 #define LOG_EVENT_TO(names, level, event, ...)                                                     \
     do {                                                                                           \
         if (log_is_on(level)) {                                                                    \
             const struct log_field log_fields_[] = {__VA_ARGS__};                                  \
-            log_event_to(names, level, event, log_fields_,                                         \
-                         sizeof(log_fields_) / sizeof(log_fields_[0]));                            \
+            log_event(names, level, event, log_fields_,                                            \
+                      sizeof(log_fields_) / sizeof(log_fields_[0]));                               \
         }                                                                                          \
     } while (0)
 /* Plain sentence (no fields). */

@@ -24,7 +24,7 @@ extern struct log_set log_set;
 void log_set_init(void);
 /* Under lock: after sinks or levels have changed. */
 void log_set_find_max(void);
-/* Queues a line for each sink that takes this level and is meant: names as for log_event_to. True:
+/* Queues a line for each sink that takes this level and is meant: names as for log_event. True:
  * it should be written soon. */
 bool log_set_put(const char *const *names, enum log_level level, const char *event,
                  const struct log_field *fields, size_t n);

@@ -61,7 +61,8 @@ static bool names_add(void *arg, const struct target *t)
     return names->n < NAMES_MAX;
 }
 
-void target_fail(struct request *r, const char *text)
+/* Answers that there is no such backend, with the nearest name. */
+static void target_fail(struct request *r, const char *text)
 {
     struct target_names names = {.n = 0};
     const char *slash = strrchr(text, '/');
@@ -186,7 +187,8 @@ static void row_state(json_t *row, const struct backend *b)
         request_set_text(row, "down", buf_cstr(&down));
 }
 
-json_t *backend_row(struct control *c, const struct target *t)
+/* A row of backend list. */
+static json_t *backend_row(struct control *c, const struct target *t)
 {
     json_t *row = json_object();
     row_place(row, t);

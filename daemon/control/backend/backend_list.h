@@ -29,14 +29,10 @@ struct targets {
  * request is answered and -ERR_x returned. */
 int targets_find(struct request *r, struct targets *ret) NODISCARD;
 void targets_fini(struct targets *t);
-/* Answers that there is no such backend, with the nearest name. */
-void target_fail(struct request *r, const char *text);
 
 /* The same for a pool. */
 void pool_fail(struct request *r, const char *name);
 
-/* A row of backend list. */
-json_t *backend_row(struct control *c, const struct target *t);
 /* A change of the runtime layer by one request. */
 struct backend_change {
     struct work work;

@@ -35,6 +35,3 @@ void user_edit_start(struct request *r, enum user_edit_kind kind, int (*apply)(s
                      void (*then)(struct work *w));
 /* Sets or frees an owned text (empty = none); notes a change. -ERR_NOMEM. */
 int user_edit_text(struct user_edit *e, char **field, const char *value) NODISCARD;
-/* user_set.c: everything that user add and user set take. */
-int user_edit_apply(struct user_edit *e);
-int user_edit_passwd(struct user_edit *e);

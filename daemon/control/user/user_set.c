@@ -86,7 +86,7 @@ static int edit_passwords(struct user_edit *e)
     return hash ? user_edit_text(e, &e->user.password_hash, hash) : 0;
 }
 
-int user_edit_passwd(struct user_edit *e)
+static int user_edit_passwd(struct user_edit *e)
 {
     return edit_password(e, request_text(e->work.request, "password"));
 }
@@ -161,7 +161,8 @@ static int edit_check_account(struct user_edit *e)
     return 0;
 }
 
-int user_edit_apply(struct user_edit *e)
+/* Everything that user add and user set take. */
+static int user_edit_apply(struct user_edit *e)
 {
     int err = edit_check_account(e);
     if (err == 0)

@@ -12,9 +12,9 @@
 #include "io/tls/tls_key_file.h"
 #include "io/tls/tls_session.h"
 
-/* X25519 is the cheapest group, AES-GCM is 4 times faster here than ChaCha20; CBC stays last for
- * old mail clients that know ECDHE with nothing better. */
-const char TLS_DEFAULT_PRIORITY[] =
+/* What is meant without tls.priorities: X25519 is the cheapest group, AES-GCM is 4 times faster
+ * here than ChaCha20; CBC stays last for old mail clients that know ECDHE with nothing better. */
+static const char TLS_DEFAULT_PRIORITY[] =
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
     ":-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:+GROUP-FFDHE2048:"
     "+GROUP-FFDHE3072"

@@ -11,9 +11,6 @@
 /* tls_load.c: pieces that both sides load. Errors: -ERR_IO (file), -ERR_TLS (content), with a
  * sentence in *ret_error. */
 
-/* Built-in priority string. */
-extern const char TLS_DEFAULT_PRIORITY[];
-
 /* Longest chain that is sent. */
 #define TLS_CHAIN_MAX 16
 

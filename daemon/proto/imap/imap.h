@@ -10,8 +10,6 @@
 #define IMAP_ID_PAIRS 30        /* fields of an ID, RFC 2971 section 3.3 */
 #define IMAP_QUOTED_MAX 1024    /* longest string sent within quotes; longer ones go as literals */
 
-/* May this byte stand in an astring without quotes (RFC 3501 ASTRING-CHAR)? */
-bool imap_is_atom_char(char c);
 /* Cuts atom characters off *in; empty when there are none. */
 struct str imap_cut_atom(struct str *in);
 /* Cuts the blanks before the next argument; false when there are none. */

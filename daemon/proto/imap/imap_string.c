@@ -4,7 +4,8 @@
 
 #include "proto/line.h"
 
-bool imap_is_atom_char(char c)
+/* May this byte stand in an astring without quotes (RFC 3501 ASTRING-CHAR)? */
+static bool imap_is_atom_char(char c)
 {
     return c > 0x20 && c < 0x7f && !strchr("(){%*\"\\", c);
 }

@@ -56,12 +56,6 @@ void client_drop(struct client *c, const char *reason)
     (void)reason;
 }
 
-const struct peer *client_peer(const struct client *c)
-{
-    (void)c;
-    return NULL;
-}
-
 /* ---- the tests ---- */
 
 static struct events *events;

@@ -398,8 +398,6 @@ static void test_fields(void **state)
         assert_int_equal(session_field_find(str_of(session_filter_fields[i].name), &f), 0);
         assert_int_equal(f, i);
         assert_int_equal(session_filter_fields[i].id, i);
-        assert_true(session_field_title((enum session_field)i)[0]);
-        assert_true(session_field_help((enum session_field)i)[0]);
     }
     assert_int_equal(session_field_find(STR("protocol"), &f), 0);
     assert_int_equal(f, SESSION_FIELD_PROTO);
