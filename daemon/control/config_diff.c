@@ -22,6 +22,7 @@ struct config_compare {
     struct config_problems problems;
     struct config_changes changes;
     struct reload_impact impact;
+    bool is_diff; /* config diff; else what a reload would do */
 };
 
 static int compare_start(struct work *w)
@@ -137,6 +138,7 @@ static void diff_entry(json_t *rows, const struct config *c, const struct runtim
 /* What was counted outlives the work. */
 struct compare_answer {
     struct request *request;
+    bool is_diff;
     struct reload_impact impact;
     json_t *rows;
     char *changes; /* "3 would change: ..." */
@@ -148,7 +150,6 @@ static void compare_answer(void *arg, int err)
     AUTO_FREE char *impact = reload_impact_text(&a->impact);
     AUTO_FREE char *text = str_printf("%s%s%s", a->changes ? a->changes : "", impact ? "; " : "",
                                       impact ? impact : "");
-    bool is_diff = strcmp(a->request->command->verb, "diff") == 0;
     if (err < 0) {
         json_decref(a->rows);
         request_fail(a->request, err, NULL, NULL);
@@ -157,9 +158,9 @@ static void compare_answer(void *arg, int err)
         json_t *result = json_pack("{s:o, s:b, s:o}", "rows", a->rows, "more", 0, "impact",
                                    reload_impact_json(&a->impact));
         /* A list says what is there; only the guard wants to know how many it would hit. */
-        if (!is_diff)
+        if (!a->is_diff)
             request_put_number(result, "count", a->impact.ends.n);
-        request_set_text(result, "message", is_diff ? impact : text);
+        request_set_text(result, "message", a->is_diff ? impact : text);
         request_answer(a->request, result);
     }
     reload_impact_fini(&a->impact);
@@ -180,7 +181,8 @@ static void compare_done(struct work *w)
         request_fail(w->request, -ERR_NOMEM, NULL, NULL);
         return;
     }
-    *a = (struct compare_answer){.request = w->request, .rows = json_array()};
+    *a =
+        (struct compare_answer){.request = w->request, .is_diff = l->is_diff, .rows = json_array()};
     /* The changes that the reload itself would answer with. */
     for (i = 0; i < l->changes.n; i++) {
         const struct config_change *ch = &l->changes.v[i];
@@ -191,7 +193,7 @@ static void compare_done(struct work *w)
     l->impact = (struct reload_impact){0};
     a->changes = l->changes.n ? str_printf("%zu would change", l->changes.n)
                               : str_dup_c("no key would change");
-    if (strcmp(w->request->command->verb, "diff") == 0) {
+    if (l->is_diff) {
         LIST_FOREACH (it, runtime_entries(c->runtime))
             diff_entry(a->rows, l->disk, LIST_ITEM(it, struct runtime_entry, link));
         listener_pauses_diff(c->pauses, a->rows);
@@ -206,25 +208,26 @@ static void compare_done(struct work *w)
     reload_impact_count(c, &a->impact, compare_answer, a);
 }
 
-static void compare_post(struct request *r)
+static void compare_post(struct request *r, bool is_diff)
 {
     struct config_compare *l =
         work_new(r->rpc, r, sizeof(*l), compare_run, compare_done, compare_fini);
     if (!l)
         return;
     l->work.start = compare_start;
+    l->is_diff = is_diff;
     work_post(&l->work, &request_control(r)->look_queue);
 }
 
 void command_config_diff(struct request *r)
 {
-    compare_post(r);
+    compare_post(r, true);
 }
 
 void command_config_reload(struct request *r)
 {
     if (request_bool(r, "dry_run"))
-        compare_post(r);
+        compare_post(r, false);
     else
         configs_request_reload(r);
 }

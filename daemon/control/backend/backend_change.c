@@ -41,14 +41,14 @@ static int change_start_turn(struct work *w)
     return err;
 }
 
-struct pins {
+struct change_pins {
     const struct backend_change *change;
     size_t n;
 };
 
 static bool pins_count(void *arg, const struct store_user *u)
 {
-    struct pins *p = arg;
+    struct change_pins *p = arg;
     bool is_pool = !u->pool || strcmp(u->pool, p->change->pool) == 0;
     p->n += u->backend && is_pool && strcmp(u->backend, p->change->name) == 0;
     return true;
@@ -57,7 +57,7 @@ static bool pins_count(void *arg, const struct store_user *u)
 /* Who is pinned to a backend that is no more cannot log in. */
 static int change_check_pins(struct backend_change *ch)
 {
-    struct pins p = {.change = ch};
+    struct change_pins p = {.change = ch};
     int err = store_user_each(work_control(&ch->work)->host->store, NULL, SIZE_MAX, pins_count, &p);
     if (err < 0 || p.n == 0)
         return err;
@@ -191,9 +191,26 @@ void change_post(struct request *r, char *pool, char *name, struct backend *b, b
     work_post(&ch->work, &request_control(r)->config_queue);
 }
 
-void change_post_one(struct request *r, const struct target *t,
-                     int (*edit)(struct backend_change *ch, struct runtime_edit *e),
-                     void (*then)(struct backend_change *ch), void *arg, void (*dropped)(void *arg))
+int change_set_admin(struct backend_change *ch, struct runtime_edit *e, enum backend_admin admin)
+{
+    const char *word = admin == BACKEND_READY ? "" : backend_admin_name(admin);
+    if (strcmp(e->edit.admin, word) == 0)
+        return 0;
+    (void)str_copy(e->edit.admin, sizeof(e->edit.admin), str_of(word));
+    free(e->reason);
+    e->reason = str_dup_c(request_text(ch->work.request, "reason"));
+    e->since_ms = clock_wall_ms();
+    return 0;
+}
+
+static int edit_admin(struct backend_change *ch, struct runtime_edit *e)
+{
+    return change_set_admin(ch, e, ch->admin);
+}
+
+void change_post_admin(struct request *r, const struct target *t, enum backend_admin admin,
+                       void (*then)(struct backend_change *ch), void *arg,
+                       void (*dropped)(void *arg))
 {
     struct backend_change *ch =
         change_new(r, str_dup_c(t->pool), str_dup_c(t->name), backend_ref(t->backend));
@@ -201,7 +218,8 @@ void change_post_one(struct request *r, const struct target *t,
         dropped(arg);
         return;
     }
-    ch->edit = edit;
+    ch->edit = edit_admin;
+    ch->admin = admin;
     ch->then = then;
     ch->arg = arg;
     ch->dropped = dropped;

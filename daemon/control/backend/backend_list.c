@@ -61,17 +61,6 @@ static bool names_add(void *arg, const struct target *t)
     return names->n < NAMES_MAX;
 }
 
-/* Answers that there is no such backend, with the nearest name. */
-static void target_fail(struct request *r, const char *text)
-{
-    struct target_names names = {.n = 0};
-    const char *slash = strrchr(text, '/');
-    if (targets_each(request_control(r), names_add, &names) < 0)
-        names.n = 0;
-    const char *nearest = str_nearest(slash ? slash + 1 : text, names.names, names.n);
-    request_fail(r, -ERR_NO_BACKEND, nearest, "there is no backend %.128s", text);
-}
-
 struct target_search {
     const char *name;
     char *pool; /* NULL = any */
@@ -120,8 +109,13 @@ int target_find(struct request *r, const char *text, struct target *ret)
     if (err < 0) {
         request_fail(r, err, NULL, NULL);
     } else if (s.n == 0) {
+        struct target_names names = {.n = 0};
+        const char *slash = strrchr(text, '/');
+        if (targets_each(request_control(r), names_add, &names) < 0)
+            names.n = 0;
         err = -ERR_NO_BACKEND;
-        target_fail(r, text);
+        request_fail(r, err, str_nearest(slash ? slash + 1 : text, names.names, names.n),
+                     "there is no backend %.128s", text);
     } else {
         AUTO_FREE char *hint = str_printf("%s/%s", s.found.pool, s.found.name);
         err = -ERR_BAD_PARAM;
@@ -150,7 +144,7 @@ static void row_place(json_t *row, const struct target *t)
 
 #define LOAD(field) atomic_load_explicit(&(field), memory_order_relaxed)
 
-static void row_state(json_t *row, const struct backend *b)
+static void backend_row_state(json_t *row, const struct backend *b)
 {
     char by[BACKEND_BY_MAX];
     uint64_t took = LOAD(b->check_us);
@@ -192,7 +186,7 @@ static json_t *backend_row(struct control *c, const struct target *t)
 {
     json_t *row = json_object();
     row_place(row, t);
-    row_state(row, t->backend);
+    backend_row_state(row, t->backend);
     const struct history_series *s = history_of_backend(c->history, t->backend);
     latency_row(row, c->history, s);
     latency_row_recent(row, c->history, s);

@@ -53,6 +53,7 @@ struct backend_change {
     int (*edit)(struct backend_change *ch, struct runtime_edit *e);
     /* When it is in force; answers. NULL = a plain answer. */
     void (*then)(struct backend_change *ch);
+    enum backend_admin admin;   /* of change_post_admin */
     void *arg;                  /* for then */
     void (*dropped)(void *arg); /* then will not run: frees arg; may be NULL */
 };
@@ -67,10 +68,11 @@ void change_post(struct request *r, char *pool, char *name, struct backend *b, b
                  void (*then)(struct backend_change *ch));
 /* The same for a state of one of several: arg and dropped as in struct backend_change. Takes over
  * r; t is left. */
-void change_post_one(struct request *r, const struct target *t,
-                     int (*edit)(struct backend_change *ch, struct runtime_edit *e),
-                     void (*then)(struct backend_change *ch), void *arg,
-                     void (*dropped)(void *arg));
+void change_post_admin(struct request *r, const struct target *t, enum backend_admin admin,
+                       void (*then)(struct backend_change *ch), void *arg,
+                       void (*dropped)(void *arg));
+/* For an edit: the state that an operator wants, with the reason of the request. */
+int change_set_admin(struct backend_change *ch, struct runtime_edit *e, enum backend_admin admin);
 /* Refuses it with a sentence, which it takes over; returns err. */
 int change_refuse(struct backend_change *ch, int err, char *text);
 /* Drains the backend of a request and takes it out when it is empty; takes over r. */

@@ -10,42 +10,15 @@
 
 #define DRAIN_RATE 50
 
-static int state_set(struct backend_change *ch, struct runtime_edit *e, enum backend_admin admin)
-{
-    const char *word = admin == BACKEND_READY ? "" : backend_admin_name(admin);
-    if (strcmp(e->edit.admin, word) == 0)
-        return 0;
-    (void)str_copy(e->edit.admin, sizeof(e->edit.admin), str_of(word));
-    free(e->reason);
-    e->reason = str_dup_c(request_text(ch->work.request, "reason"));
-    e->since_ms = clock_wall_ms();
-    return 0;
-}
-
-static int edit_ready(struct backend_change *ch, struct runtime_edit *e)
-{
-    return state_set(ch, e, BACKEND_READY);
-}
-
 static int edit_hold(struct backend_change *ch, struct runtime_edit *e)
 {
-    return state_set(ch, e, BACKEND_HOLD);
+    return change_set_admin(ch, e, BACKEND_HOLD);
 }
 
 static int edit_release(struct backend_change *ch, struct runtime_edit *e)
 {
     bool is_held = strcmp(e->edit.admin, backend_admin_name(BACKEND_HOLD)) == 0;
-    return is_held ? state_set(ch, e, BACKEND_READY) : 0;
-}
-
-static int edit_drain(struct backend_change *ch, struct runtime_edit *e)
-{
-    return state_set(ch, e, request_bool(ch->work.request, "hold") ? BACKEND_HOLD : BACKEND_DRAIN);
-}
-
-static int edit_disable(struct backend_change *ch, struct runtime_edit *e)
-{
-    return state_set(ch, e, BACKEND_DISABLED);
+    return is_held ? change_set_admin(ch, e, BACKEND_READY) : 0;
 }
 
 /* ---- one state for several backends, one after another ---- */
@@ -54,7 +27,8 @@ struct state_order {
     struct request *request;
     struct targets targets;
     size_t i, n_changed;
-    int (*edit)(struct backend_change *ch, struct runtime_edit *e);
+    enum backend_admin admin;            /* that they get */
+    bool is_removed;                     /* each is taken out once it is empty */
     void (*then)(struct state_order *o); /* when all have it; answers */
 };
 
@@ -70,8 +44,8 @@ static void state_order_next(struct backend_change *ch)
     struct state_order *o = ch->arg;
     o->n_changed += ch->is_changed;
     if (++o->i < o->targets.n) {
-        change_post_one(o->request, &o->targets.v[o->i], o->edit, state_order_next, o,
-                        state_order_free);
+        change_post_admin(o->request, &o->targets.v[o->i], o->admin, state_order_next, o,
+                          state_order_free);
         return;
     }
     o->then(o);
@@ -79,7 +53,8 @@ static void state_order_next(struct backend_change *ch)
 }
 
 /* NULL: the request was answered. All are found before the first is changed. */
-static struct state_order *state_order_new(struct request *r)
+static struct state_order *state_order_new(struct request *r, enum backend_admin admin,
+                                           void (*then)(struct state_order *o))
 {
     struct targets targets;
     if (targets_find(r, &targets) < 0)
@@ -90,25 +65,14 @@ static struct state_order *state_order_new(struct request *r)
         request_fail(r, -ERR_NOMEM, NULL, NULL);
         return NULL;
     }
-    *o = (struct state_order){.request = r, .targets = targets};
+    *o = (struct state_order){.request = r, .targets = targets, .admin = admin, .then = then};
     return o;
 }
 
 static void state_order_go(struct state_order *o)
 {
-    change_post_one(o->request, &o->targets.v[0], o->edit, state_order_next, o, state_order_free);
-}
-
-static void state_order_start(struct request *r,
-                              int (*edit)(struct backend_change *ch, struct runtime_edit *e),
-                              void (*then)(struct state_order *o))
-{
-    struct state_order *o = state_order_new(r);
-    if (!o)
-        return;
-    o->edit = edit;
-    o->then = then;
-    state_order_go(o);
+    change_post_admin(o->request, &o->targets.v[0], o->admin, state_order_next, o,
+                      state_order_free);
 }
 
 /* Borrowed by what is made of it; free the array. */
@@ -136,7 +100,9 @@ static void ready_then(struct state_order *o)
 
 void command_backend_ready(struct request *r)
 {
-    state_order_start(r, edit_ready, ready_then);
+    struct state_order *o = state_order_new(r, BACKEND_READY, ready_then);
+    if (o)
+        state_order_go(o);
 }
 
 static void hold_then(struct backend_change *ch)
@@ -167,55 +133,34 @@ void command_backend_release(struct request *r)
 
 /* ---- drain and disable ---- */
 
-static bool drain_is_disable(const struct request *r)
-{
-    return strcmp(r->command->verb, "disable") == 0;
-}
-
 /* Does it end sessions, and not only wait for their end? */
-static bool drain_is_kicking(const struct request *r)
+static bool drain_is_kicking(const struct state_order *o)
 {
-    return drain_is_disable(r) || request_bool(r, "kick") || request_has(r, "deadline");
+    return o->admin == BACKEND_DISABLED || request_bool(o->request, "kick") ||
+           request_has(o->request, "deadline");
 }
 
 static void drain_then(struct state_order *o)
 {
     struct request *r = o->request;
-    bool is_disable = drain_is_disable(r);
+    bool is_disable = o->admin == BACKEND_DISABLED;
     AUTO_FREE struct backend **backends = state_order_backends(o);
     const struct drain_spec spec = {
         .backends = backends,
         .n = o->targets.n,
-        .admin = is_disable                ? BACKEND_DISABLED
-                 : request_bool(r, "hold") ? BACKEND_HOLD
-                                           : BACKEND_DRAIN,
+        .admin = o->admin,
         .is_kicking = is_disable || request_bool(r, "kick"),
         .deadline_ms = request_number(r, "deadline", 0),
         .rate = is_disable ? 0 : request_number(r, "rate", DRAIN_RATE),
         .rate_per = request_number(r, "rate_per", 1),
         .grace_ms = kill_grace_ms(r),
         .text = request_text(r, "text"),
-        .is_removed = request_bool(r, "drain"),
+        .is_removed = o->is_removed,
     };
     if (backends)
         drain_start(r, &spec, o->n_changed > 0);
     else
         request_fail(r, -ERR_NOMEM, NULL, "the state is set, but the sessions are not followed");
-}
-
-/* Answers when it is not. */
-static bool drain_has_rate(struct request *r)
-{
-    bool is_good = request_number(r, "rate", DRAIN_RATE) > 0;
-    if (!is_good)
-        request_fail(r, -ERR_BAD_PARAM, NULL, "rate is 1 at least");
-    return is_good;
-}
-
-void backend_drain_out(struct request *r)
-{
-    if (drain_has_rate(r))
-        state_order_start(r, edit_drain, drain_then);
 }
 
 /* The guards of dry_run and max: the sessions that are there. */
@@ -232,7 +177,7 @@ static void on_drain_looked(void *arg, const struct kill_result *result)
         kill_answer(r, result);
     else
         kill_answer_found(r, result->tally, result->rows,
-                          drain_is_kicking(r) ? "would end"
+                          drain_is_kicking(o) ? "would end"
                                               : "would stay until they end by themselves");
     state_order_free(o);
 }
@@ -244,7 +189,7 @@ static int drain_look(struct state_order *o)
     AUTO_BUF text = BUF_INIT;
     struct kill_spec spec = {.terms = &text,
                              .is_dry = true,
-                             .has_max = request_has(r, "max") && drain_is_kicking(r),
+                             .has_max = request_has(r, "max") && drain_is_kicking(o),
                              .max = request_number(r, "max", 0),
                              .has_rows = true,
                              .done = on_drain_looked,
@@ -253,14 +198,21 @@ static int drain_look(struct state_order *o)
     return err < 0 ? err : kill_start(request_control(r), &spec);
 }
 
-static void drain_command(struct request *r)
+/* NULL: the request was answered. */
+static struct state_order *drain_order(struct request *r)
 {
-    struct state_order *o = state_order_new(r);
-    if (!o)
-        return;
-    o->edit = drain_is_disable(r) ? edit_disable : edit_drain;
-    o->then = drain_then;
-    if (!request_bool(r, "dry_run") && !(request_has(r, "max") && drain_is_kicking(r))) {
+    if (request_number(r, "rate", DRAIN_RATE) == 0) {
+        request_fail(r, -ERR_BAD_PARAM, NULL, "rate is 1 at least");
+        return NULL;
+    }
+    return state_order_new(r, request_bool(r, "hold") ? BACKEND_HOLD : BACKEND_DRAIN, drain_then);
+}
+
+/* At once, or after a look where the command only looks or has a limit. */
+static void drain_begin(struct state_order *o)
+{
+    struct request *r = o->request;
+    if (!request_bool(r, "dry_run") && !(request_has(r, "max") && drain_is_kicking(o))) {
         state_order_go(o);
         return;
     }
@@ -273,11 +225,23 @@ static void drain_command(struct request *r)
 
 void command_backend_drain(struct request *r)
 {
-    if (drain_has_rate(r))
-        drain_command(r);
+    struct state_order *o = drain_order(r);
+    if (o)
+        drain_begin(o);
 }
 
 void command_backend_disable(struct request *r)
 {
-    drain_command(r);
+    struct state_order *o = state_order_new(r, BACKEND_DISABLED, drain_then);
+    if (o)
+        drain_begin(o);
+}
+
+void backend_drain_out(struct request *r)
+{
+    struct state_order *o = drain_order(r);
+    if (!o)
+        return;
+    o->is_removed = true;
+    state_order_go(o);
 }

@@ -93,7 +93,7 @@ static int edits_like(struct pool_edits *p, struct pool_change *ch, const char *
     return err;
 }
 
-static int edit_add(struct pool_edits *p, struct pool_change *ch)
+static int pool_edit_add(struct pool_edits *p, struct pool_change *ch)
 {
     const struct request *r = p->work.request;
     const char *like = request_text(r, "like");
@@ -123,12 +123,12 @@ static int edit_add(struct pool_edits *p, struct pool_change *ch)
     return 0;
 }
 
-static int edit_set(struct pool_edits *p, struct pool_change *ch)
+static int pool_edit_set(struct pool_edits *p, struct pool_change *ch)
 {
     return edits_values(p, ch);
 }
 
-static int edit_remove(struct pool_edits *p, struct pool_change *ch)
+static int pool_edit_remove(struct pool_edits *p, struct pool_change *ch)
 {
     bool is_in_file = config_pool_find(p->before->config, p->name) != NULL;
     pool_change_fini(ch);
@@ -138,7 +138,7 @@ static int edit_remove(struct pool_edits *p, struct pool_change *ch)
     return err;
 }
 
-static int edit_reset(struct pool_edits *p, struct pool_change *ch)
+static int pool_edit_reset(struct pool_edits *p, struct pool_change *ch)
 {
     if (ch->is_added && !config_pool_find(p->before->config, p->name))
         return edits_refuse(
@@ -351,7 +351,7 @@ static void edits_post(struct request *r, int (*edit)(struct pool_edits *p, stru
     p->work.start = edits_start;
     p->name = request_text(r, "name");
     p->edit = edit;
-    p->is_removal = edit == edit_remove;
+    p->is_removal = edit == pool_edit_remove;
     p->is_dry = request_bool(r, "dry_run");
     work_post(&p->work, &request_control(r)->config_queue);
 }
@@ -361,7 +361,7 @@ static void edits_post(struct request *r, int (*edit)(struct pool_edits *p, stru
 void command_pool_add(struct request *r)
 {
     if (config_name_is_good(request_text(r, "name")))
-        edits_post(r, edit_add);
+        edits_post(r, pool_edit_add);
     else
         request_fail(r, -ERR_BAD_PARAM, NULL,
                      "a name has 1 to 64 letters, digits, dots, hyphens and underscores");
@@ -378,7 +378,7 @@ void command_pool_set(struct request *r)
     else if (!pools_find(control_setup(request_control(r))->pools, request_text(r, "name")))
         pool_fail(r, request_text(r, "name"));
     else
-        edits_post(r, edit_set);
+        edits_post(r, pool_edit_set);
 }
 
 /* There, or changed: also one that cannot be applied, or that the file no longer has. */
@@ -396,10 +396,10 @@ static void edits_post_known(struct request *r,
 
 void command_pool_remove(struct request *r)
 {
-    edits_post_known(r, edit_remove);
+    edits_post_known(r, pool_edit_remove);
 }
 
 void command_pool_reset(struct request *r)
 {
-    edits_post_known(r, edit_reset);
+    edits_post_known(r, pool_edit_reset);
 }

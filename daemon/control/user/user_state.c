@@ -14,11 +14,12 @@ struct state_work;
 
 /* What a command does to a name. */
 struct state_verb {
-    const char *verb, *done; /* "locked" */
+    const char *done; /* "locked" */
     /* Changes u; *ret_changed: is it different now? -ERR_x with a sentence (owned) in *ret_error.
      */
     int (*apply)(const struct state_work *x, struct store_user *u, bool *ret_changed,
                  char **ret_error);
+    bool is_ending; /* sessions that are there end */
 };
 
 struct state_work {
@@ -35,8 +36,8 @@ struct state_work {
 
 /* ---- the states ---- */
 
-static int state_set(struct store_user *u, enum store_user_state state, uint64_t until_ms,
-                     const char *text, bool *ret_changed)
+static int user_state_set(struct store_user *u, enum store_user_state state, uint64_t until_ms,
+                          const char *text, bool *ret_changed)
 {
     bool has_text = text && *text;
     bool is_same_text =
@@ -55,14 +56,14 @@ static int apply_lock(const struct state_work *x, struct store_user *u, bool *re
                       char **ret_error)
 {
     (void)ret_error;
-    return state_set(u, USER_LOCKED, x->until_ms, request_text(x->work.request, "text"),
-                     ret_changed);
+    return user_state_set(u, USER_LOCKED, x->until_ms, request_text(x->work.request, "text"),
+                          ret_changed);
 }
 
 static int apply_end(struct store_user *u, enum store_user_state state, bool *ret_changed)
 {
     *ret_changed = false;
-    return u->state == state ? state_set(u, USER_ACTIVE, 0, NULL, ret_changed) : 0;
+    return u->state == state ? user_state_set(u, USER_ACTIVE, 0, NULL, ret_changed) : 0;
 }
 
 static int apply_unlock(const struct state_work *x, struct store_user *u, bool *ret_changed,
@@ -88,15 +89,8 @@ static int apply_hold(const struct state_work *x, struct store_user *u, bool *re
         *ret_error = str_dup_c("the user is locked: unlock first");
         return -ERR_BUSY;
     }
-    return state_set(u, USER_HELD, 0, NULL, ret_changed);
+    return user_state_set(u, USER_HELD, 0, NULL, ret_changed);
 }
-
-static const struct state_verb state_verbs[] = {
-    {"lock", "locked", apply_lock},
-    {"unlock", "unlocked", apply_unlock},
-    {"hold", "put on hold", apply_hold},
-    {"release", "released", apply_release},
-};
 
 /* ---- finding, changing, writing ---- */
 
@@ -203,7 +197,7 @@ static void state_done(struct work *w)
         return;
     if (!is_dry)
         state_tell(x);
-    if (strcmp(x->verb->verb, "lock") == 0) {
+    if (x->verb->is_ending) {
         struct user_kick_spec spec = {.names = x->pick.users,
                                       .n_failed = x->n_failed,
                                       .n_changed = is_dry ? 0 : x->n_changed,
@@ -229,7 +223,7 @@ static void state_fini(struct work *w)
     user_pick_fini(&x->pick);
 }
 
-static void state_command(struct request *r)
+static void state_command(struct request *r, const struct state_verb *verb)
 {
     uint64_t for_ms = request_number(r, "until", 0);
     if (request_has(r, "until") && for_ms == 0) {
@@ -241,9 +235,7 @@ static void state_command(struct request *r)
     struct state_work *x = work_new(r->rpc, r, sizeof(*x), state_run, state_done, state_fini);
     if (!x)
         return;
-    for (size_t i = 0; i < ARRAY_LEN(state_verbs); i++)
-        if (strcmp(state_verbs[i].verb, r->command->verb) == 0)
-            x->verb = &state_verbs[i];
+    x->verb = verb;
     x->until_ms = request_until_ms(r, for_ms);
     x->is_batch = user_pick_is_batch(r);
     if (user_pick_begin(r, &x->pick) && user_pick_take_file(r, &x->pick))
@@ -254,20 +246,24 @@ static void state_command(struct request *r)
 
 void command_user_lock(struct request *r)
 {
-    state_command(r);
+    static const struct state_verb lock = {"locked", apply_lock, .is_ending = true};
+    state_command(r, &lock);
 }
 
 void command_user_unlock(struct request *r)
 {
-    state_command(r);
+    static const struct state_verb unlock = {"unlocked", apply_unlock, .is_ending = false};
+    state_command(r, &unlock);
 }
 
 void command_user_hold(struct request *r)
 {
-    state_command(r);
+    static const struct state_verb hold = {"put on hold", apply_hold, .is_ending = false};
+    state_command(r, &hold);
 }
 
 void command_user_release(struct request *r)
 {
-    state_command(r);
+    static const struct state_verb release = {"released", apply_release, .is_ending = false};
+    state_command(r, &release);
 }
