@@ -125,3 +125,11 @@ static inline void back_cases_run(const struct back_case *cases, size_t n)
         split_run(&ops, &c, c.in);
     }
 }
+
+/* A test that runs a table of cases. */
+#define BACK_TEST(name, cases)                                                                     \
+    static void name(void **state)                                                                 \
+    {                                                                                              \
+        (void)state;                                                                               \
+        back_cases_run(cases, ARRAY_LEN(cases));                                                   \
+    }

@@ -177,3 +177,19 @@ static inline void front_cases_run(const struct front_case *cases, size_t n)
         split_run(&ops, &c, c.in);
     }
 }
+
+/* A test that runs a table of cases. */
+#define FRONT_TEST(name, cases)                                                                    \
+    static void name(void **state)                                                                 \
+    {                                                                                              \
+        (void)state;                                                                               \
+        front_cases_run(cases, ARRAY_LEN(cases));                                                  \
+    }
+
+/* Is it this text? Empties it. */
+static inline void front_check(struct buf *got, const char *want)
+{
+    if (!str_eq(buf_str(got), str_of(want)))
+        fail_msg("want %s got %.*s", want, STR_ARG(buf_str(got)));
+    buf_clear(got);
+}

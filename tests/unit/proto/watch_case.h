@@ -29,6 +29,16 @@ struct watch_case {
     struct watch_step steps[WATCH_STEPS_MAX]; /* up to the first without bytes */
 };
 
+/* Of the client, which looks at the verb, too; of the server. */
+#define C(input, p, v)                                                                             \
+    {                                                                                              \
+        WATCH_CLIENT, {"" input, sizeof(input) - 1}, WATCH_##p, v                                  \
+    }
+#define S(input, p)                                                                                \
+    {                                                                                              \
+        WATCH_SERVER, {"" input, sizeof(input) - 1}, WATCH_##p, NULL                               \
+    }
+
 static inline void watch_chunk(const struct proto *p, struct watch *w, enum watch_side side,
                                struct str bytes)
 {
@@ -90,10 +100,13 @@ struct watch_end_case {
     struct watch_end_step steps[WATCH_STEPS_MAX]; /* up to the first without bytes */
 };
 
+/* Of the client, of the server. */
 #define WATCH_END(side, input, state)                                                              \
     {                                                                                              \
         side, {"" input, sizeof(input) - 1}, state                                                 \
     }
+#define EC(input, state) WATCH_END(WATCH_CLIENT, input, state)
+#define ES(input, state) WATCH_END(WATCH_SERVER, input, state)
 
 /* "quiet", "opaque", or "2 open", with ", due" when the client has to go on. */
 static inline const char *watch_end_text(const struct watch *w, char dst[32])

@@ -207,23 +207,9 @@ static const struct back_case check_cases[] = {
      .want = "{FAILED bye full}"},
 };
 
-static void test_login(void **state)
-{
-    (void)state;
-    back_cases_run(login_cases, ARRAY_LEN(login_cases));
-}
-
-static void test_failures(void **state)
-{
-    (void)state;
-    back_cases_run(failure_cases, ARRAY_LEN(failure_cases));
-}
-
-static void test_tls(void **state)
-{
-    (void)state;
-    back_cases_run(tls_cases, ARRAY_LEN(tls_cases));
-}
+BACK_TEST(test_login, login_cases)
+BACK_TEST(test_failures, failure_cases)
+BACK_TEST(test_tls, tls_cases)
 
 static void test_id(void **state)
 {
@@ -234,11 +220,7 @@ static void test_id(void **state)
     back_cases_run(id_cases, ARRAY_LEN(id_cases));
 }
 
-static void test_check(void **state)
-{
-    (void)state;
-    back_cases_run(check_cases, ARRAY_LEN(check_cases));
-}
+BACK_TEST(test_check, check_cases)
 
 /* Whether the credentials went out decides about another try; a line that never ends does not fill
  * the memory. */

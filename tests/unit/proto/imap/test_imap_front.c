@@ -216,44 +216,13 @@ static const struct front_case id_cases[] = {
             ID_OK ID_BAD, ""),
 };
 
-static void test_commands(void **state)
-{
-    (void)state;
-    front_cases_run(command_cases, ARRAY_LEN(command_cases));
-}
-
-static void test_login(void **state)
-{
-    (void)state;
-    front_cases_run(login_cases, ARRAY_LEN(login_cases));
-}
-
-static void test_caps(void **state)
-{
-    (void)state;
-    front_cases_run(cap_cases, ARRAY_LEN(cap_cases));
-}
-
-static void test_sasl(void **state)
-{
-    (void)state;
-    front_cases_run(sasl_cases, ARRAY_LEN(sasl_cases));
-}
-
-static void test_id(void **state)
-{
-    (void)state;
-    front_cases_run(id_cases, ARRAY_LEN(id_cases));
-}
+FRONT_TEST(test_commands, command_cases)
+FRONT_TEST(test_login, login_cases)
+FRONT_TEST(test_caps, cap_cases)
+FRONT_TEST(test_sasl, sasl_cases)
+FRONT_TEST(test_id, id_cases)
 
 /* ---- words ---- */
-
-static void check(struct buf *got, const char *want)
-{
-    if (!str_eq(buf_str(got), str_of(want)))
-        fail_msg("want %s got %.*s", want, STR_ARG(buf_str(got)));
-    buf_clear(got);
-}
 
 static void test_greeting(void **state)
 {
@@ -266,19 +235,19 @@ static void test_greeting(void **state)
     struct front *f = proto_imap.front_new(&env);
     assert_non_null(f);
     assert_int_equal(proto_imap.greet(f, &out), 0);
-    check(&out, "* OK [CAPABILITY " CAPS " STARTTLS LOGINDISABLED] mx ready.\r\n");
+    front_check(&out, "* OK [CAPABILITY " CAPS " STARTTLS LOGINDISABLED] mx ready.\r\n");
     env.greeting = "hi\r\nthere";
     env.capabilities = list;
     env.mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT_COMMAND;
     env.tls = FRONT_TLS_ACTIVE;
     assert_int_equal(proto_imap.greet(f, &out), 0);
-    check(&out, "* OK [CAPABILITY IMAP4rev1 IDLE AUTH=PLAIN] hi there\r\n");
+    front_check(&out, "* OK [CAPABILITY IMAP4rev1 IDLE AUTH=PLAIN] hi there\r\n");
     env.hidden = SASL_BIT(SASL_PLAIN); /* taken, though nobody is told */
     assert_int_equal(proto_imap.greet(f, &out), 0);
-    check(&out, "* OK [CAPABILITY IMAP4rev1 IDLE] hi there\r\n");
+    front_check(&out, "* OK [CAPABILITY IMAP4rev1 IDLE] hi there\r\n");
     env.hidden |= SASL_BIT_COMMAND;
     assert_int_equal(proto_imap.greet(f, &out), 0);
-    check(&out, "* OK [CAPABILITY IMAP4rev1 IDLE LOGINDISABLED] hi there\r\n");
+    front_check(&out, "* OK [CAPABILITY IMAP4rev1 IDLE LOGINDISABLED] hi there\r\n");
     assert_int_equal(proto_imap.feed(f, STR("a AUTHENTICATE PLAIN\r\n"), &used, &out),
                      PROTO_AUTH_BEGIN);
     proto_imap.front_free(f);
@@ -322,7 +291,7 @@ static void test_replies(void **state)
         AUTO_BUF out = BUF_INIT;
         struct front *f = pending_front();
         assert_int_equal(proto_imap.reply(f, rows[i].kind, NULL, rows[i].text, &out), 0);
-        check(&out, rows[i].want);
+        front_check(&out, rows[i].want);
         proto_imap.front_free(f);
     }
     for (int kind = 0; kind < REPLY_KIND_COUNT; kind++) {
@@ -341,9 +310,9 @@ static void test_success(void **state)
     assert_int_equal(buf_append_c(&s.text, "Welcome"), 0);
     assert_int_equal(buf_append_c(&s.capabilities, "IMAP4rev1 IDLE"), 0);
     assert_int_equal(proto_imap.keepalive(f, &out), 0);
-    check(&out, "* OK Still waiting for the mail server.\r\n");
+    front_check(&out, "* OK Still waiting for the mail server.\r\n");
     assert_int_equal(proto_imap.success(f, &s, &out), 0);
-    check(&out, "tag7 OK [CAPABILITY IMAP4rev1 IDLE] Welcome\r\n");
+    front_check(&out, "tag7 OK [CAPABILITY IMAP4rev1 IDLE] Welcome\r\n");
     assert_int_equal(f->cred.secret.len, 0);
     proto_imap.front_free(f);
     buf_fini(&s.text);

@@ -2,15 +2,6 @@
 /* Following IMAP in the relay: phases and boundaries in every cutting. */
 #include "tests/unit/proto/watch_case.h"
 
-#define C(input, p, v)                                                                             \
-    {                                                                                              \
-        WATCH_CLIENT, {"" input, sizeof(input) - 1}, WATCH_##p, v                                  \
-    }
-#define S(input, p)                                                                                \
-    {                                                                                              \
-        WATCH_SERVER, {"" input, sizeof(input) - 1}, WATCH_##p, NULL                               \
-    }
-
 static const struct watch_case cases[] = {
     {"one command",
      {C("a SELECT INBOX\r\n", COMMAND, "SELECT"), S("* 3 EXISTS\r\n", COMMAND),
@@ -103,9 +94,6 @@ static void test_boundary(void **state)
     assert_true(watch_is_boundary(w));
     free(w);
 }
-
-#define EC(input, state) WATCH_END(WATCH_CLIENT, input, state)
-#define ES(input, state) WATCH_END(WATCH_SERVER, input, state)
 
 static const struct watch_end_case ends[] = {
     {"a command",

@@ -152,23 +152,9 @@ static const struct back_case check_cases[] = {
      .want = "USER joe^PASS secret^QUIT^{DONE in||}"},
 };
 
-static void test_login(void **state)
-{
-    (void)state;
-    back_cases_run(login_cases, ARRAY_LEN(login_cases));
-}
-
-static void test_failures(void **state)
-{
-    (void)state;
-    back_cases_run(failure_cases, ARRAY_LEN(failure_cases));
-}
-
-static void test_tls(void **state)
-{
-    (void)state;
-    back_cases_run(tls_cases, ARRAY_LEN(tls_cases));
-}
+BACK_TEST(test_login, login_cases)
+BACK_TEST(test_failures, failure_cases)
+BACK_TEST(test_tls, tls_cases)
 
 static void test_xclient(void **state)
 {
@@ -179,11 +165,7 @@ static void test_xclient(void **state)
     back_cases_run(xclient_cases, ARRAY_LEN(xclient_cases));
 }
 
-static void test_check(void **state)
-{
-    (void)state;
-    back_cases_run(check_cases, ARRAY_LEN(check_cases));
-}
+BACK_TEST(test_check, check_cases)
 
 /* Pipelined commands really leave together; an endless list does not fill the memory. */
 static void test_pipeline_and_flood(void **state)

@@ -129,38 +129,12 @@ static const struct front_case sasl_cases[] = {
          TLS_REQUIRED "{REFUSED tls-required plain}"),
 };
 
-static void test_commands(void **state)
-{
-    (void)state;
-    front_cases_run(command_cases, ARRAY_LEN(command_cases));
-}
-
-static void test_login(void **state)
-{
-    (void)state;
-    front_cases_run(login_cases, ARRAY_LEN(login_cases));
-}
-
-static void test_apop(void **state)
-{
-    (void)state;
-    front_cases_run(apop_cases, ARRAY_LEN(apop_cases));
-}
-
-static void test_sasl(void **state)
-{
-    (void)state;
-    front_cases_run(sasl_cases, ARRAY_LEN(sasl_cases));
-}
+FRONT_TEST(test_commands, command_cases)
+FRONT_TEST(test_login, login_cases)
+FRONT_TEST(test_apop, apop_cases)
+FRONT_TEST(test_sasl, sasl_cases)
 
 /* ---- words ---- */
-
-static void check(struct buf *got, const char *want)
-{
-    if (!str_eq(buf_str(got), str_of(want)))
-        fail_msg("want %s got %.*s", want, STR_ARG(buf_str(got)));
-    buf_clear(got);
-}
 
 static void test_greeting(void **state)
 {
@@ -173,26 +147,28 @@ static void test_greeting(void **state)
     struct front *f = proto_pop3.front_new(&env);
     assert_non_null(f);
     assert_int_equal(proto_pop3.greet(f, &out), 0);
-    check(&out, "+OK mx ready. <1.2@mx>\r\n");
+    front_check(&out, "+OK mx ready. <1.2@mx>\r\n");
     env.apop_salt = NULL;
     env.greeting = "hi\nthere";
     env.capabilities = list;
     assert_int_equal(proto_pop3.greet(f, &out), 0);
-    check(&out, "+OK hi there\r\n");
+    front_check(&out, "+OK hi there\r\n");
     assert_int_equal(proto_pop3.feed(f, STR("CAPA\r\n"), &used, &out), PROTO_REPLIED);
-    check(&out, "+OK Capability list follows\r\nUIDL\r\nUSER\r\nEXPIRE 60\r\n"
-                "SASL PLAIN LOGIN\r\nSTLS\r\n.\r\n");
+    front_check(&out, "+OK Capability list follows\r\nUIDL\r\nUSER\r\nEXPIRE 60\r\n"
+                      "SASL PLAIN LOGIN\r\nSTLS\r\n.\r\n");
     env.mechanisms = SASL_BIT(SASL_PLAIN);
     assert_int_equal(proto_pop3.feed(f, STR("CAPA\r\n"), &used, &out), PROTO_REPLIED);
-    check(&out, "+OK Capability list follows\r\nUIDL\r\nEXPIRE 60\r\nSASL PLAIN\r\nSTLS\r\n.\r\n");
+    front_check(&out,
+                "+OK Capability list follows\r\nUIDL\r\nEXPIRE 60\r\nSASL PLAIN\r\nSTLS\r\n.\r\n");
     env.mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT_COMMAND;
     env.hidden = SASL_BIT(SASL_LOGIN) | SASL_BIT_COMMAND; /* taken, though nobody is told */
     assert_int_equal(proto_pop3.feed(f, STR("CAPA\r\n"), &used, &out), PROTO_REPLIED);
-    check(&out, "+OK Capability list follows\r\nUIDL\r\nEXPIRE 60\r\nSASL PLAIN\r\nSTLS\r\n.\r\n");
+    front_check(&out,
+                "+OK Capability list follows\r\nUIDL\r\nEXPIRE 60\r\nSASL PLAIN\r\nSTLS\r\n.\r\n");
     assert_int_equal(proto_pop3.feed(f, STR("USER joe\r\n"), &used, &out), PROTO_REPLIED);
-    check(&out, "+OK\r\n");
+    front_check(&out, "+OK\r\n");
     assert_int_equal(proto_pop3.feed(f, STR("AUTH\r\n"), &used, &out), PROTO_REPLIED);
-    check(&out, "+OK methods supported:\r\nPLAIN\r\n.\r\n");
+    front_check(&out, "+OK methods supported:\r\nPLAIN\r\n.\r\n");
     assert_int_equal(proto_pop3.feed(f, STR("AUTH LOGIN\r\n"), &used, &out), PROTO_AUTH_BEGIN);
     proto_pop3.front_free(f);
 }
@@ -220,12 +196,12 @@ static void test_replies(void **state)
     assert_non_null(f);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         assert_int_equal(proto_pop3.reply(f, rows[i].kind, NULL, rows[i].text, &out), 0);
-        check(&out, rows[i].want);
+        front_check(&out, rows[i].want);
     }
     assert_int_equal(proto_pop3.keepalive(f, &out), 0);
-    check(&out, "");
+    front_check(&out, "");
     assert_int_equal(proto_pop3.farewell(REPLY_SHUTDOWN, NULL, &out), 0);
-    check(&out, "-ERR [SYS/TEMP] Server is shutting down.\r\n");
+    front_check(&out, "-ERR [SYS/TEMP] Server is shutting down.\r\n");
     proto_pop3.front_free(f);
 }
 

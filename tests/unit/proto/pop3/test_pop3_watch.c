@@ -3,15 +3,6 @@
 #include "proto/pop3/pop3.h"
 #include "tests/unit/proto/watch_case.h"
 
-#define C(input, p, v)                                                                             \
-    {                                                                                              \
-        WATCH_CLIENT, {"" input, sizeof(input) - 1}, WATCH_##p, v                                  \
-    }
-#define S(input, p)                                                                                \
-    {                                                                                              \
-        WATCH_SERVER, {"" input, sizeof(input) - 1}, WATCH_##p, NULL                               \
-    }
-
 static const struct watch_case cases[] = {
     {"one line", {C("STAT\r\n", COMMAND, "STAT"), S("+OK 1", RESPONSE), S(" 2\r\n", BETWEEN)}},
     {"in pieces", {C("no", COMMAND, "NO"), C("op\r\n", COMMAND, "NOOP"), S("+OK\r\n", BETWEEN)}},
@@ -67,9 +58,6 @@ static void test_overflow(void **state)
     assert_false(watch_is_boundary(w));
     free(w);
 }
-
-#define EC(input, state) WATCH_END(WATCH_CLIENT, input, state)
-#define ES(input, state) WATCH_END(WATCH_SERVER, input, state)
 
 static const struct watch_end_case ends[] = {
     {"one line",

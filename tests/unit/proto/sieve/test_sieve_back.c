@@ -119,35 +119,11 @@ static const struct back_case check_cases[] = {
      .want = PLAIN_JOE "LOGOUT^{DONE in||" LIST("PLAIN") "}"},
 };
 
-static void test_login(void **state)
-{
-    (void)state;
-    back_cases_run(login_cases, ARRAY_LEN(login_cases));
-}
-
-static void test_failures(void **state)
-{
-    (void)state;
-    back_cases_run(failure_cases, ARRAY_LEN(failure_cases));
-}
-
-static void test_tls(void **state)
-{
-    (void)state;
-    back_cases_run(tls_cases, ARRAY_LEN(tls_cases));
-}
-
-static void test_xclient(void **state)
-{
-    (void)state;
-    back_cases_run(xclient_cases, ARRAY_LEN(xclient_cases));
-}
-
-static void test_check(void **state)
-{
-    (void)state;
-    back_cases_run(check_cases, ARRAY_LEN(check_cases));
-}
+BACK_TEST(test_login, login_cases)
+BACK_TEST(test_failures, failure_cases)
+BACK_TEST(test_tls, tls_cases)
+BACK_TEST(test_xclient, xclient_cases)
+BACK_TEST(test_check, check_cases)
 
 /* A token beyond the length of a quoted string goes as a literal. */
 static void test_long_token(void **state)

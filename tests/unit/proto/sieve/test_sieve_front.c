@@ -130,24 +130,8 @@ static const struct front_case auth_cases[] = {
          "{BEGIN CRAM-MD5}\"aGVsbG8=\"^"),
 };
 
-static void test_commands(void **state)
-{
-    (void)state;
-    front_cases_run(command_cases, ARRAY_LEN(command_cases));
-}
-
-static void test_auth(void **state)
-{
-    (void)state;
-    front_cases_run(auth_cases, ARRAY_LEN(auth_cases));
-}
-
-static void check(struct buf *out, const char *want)
-{
-    if (!str_eq(buf_str(out), str_of(want)))
-        fail_msg("got %.*s instead of %s", STR_ARG(buf_str(out)), want);
-    buf_clear(out);
-}
+FRONT_TEST(test_commands, command_cases)
+FRONT_TEST(test_auth, auth_cases)
 
 static void test_greeting(void **state)
 {
@@ -158,13 +142,15 @@ static void test_greeting(void **state)
     struct front *f = proto_sieve.front_new(&env);
     assert_non_null(f);
     assert_int_equal(proto_sieve.greet(f, &out), 0);
-    check(&out, "\"IMPLEMENTATION\" \"Dovecot\"\r\n\"SIEVE\" \"fileinto \\\"q\"\r\n\"NOOP\"\r\n"
+    front_check(&out,
+                "\"IMPLEMENTATION\" \"Dovecot\"\r\n\"SIEVE\" \"fileinto \\\"q\"\r\n\"NOOP\"\r\n"
                 "\"SASL\" \"\"\r\n\"STARTTLS\"\r\n\"VERSION\" \"1.0\"\r\n"
                 "OK \"mx ManageSieve ready.\"\r\n");
     env.tls = FRONT_TLS_ACTIVE;
     env.mechanisms = CLEAR_MECHANISMS;
     assert_int_equal(proto_sieve.tls_started(f, &out), 0);
-    check(&out, "\"IMPLEMENTATION\" \"Dovecot\"\r\n\"SIEVE\" \"fileinto \\\"q\"\r\n\"NOOP\"\r\n"
+    front_check(&out,
+                "\"IMPLEMENTATION\" \"Dovecot\"\r\n\"SIEVE\" \"fileinto \\\"q\"\r\n\"NOOP\"\r\n"
                 "\"SASL\" \"PLAIN LOGIN\"\r\n\"VERSION\" \"1.0\"\r\n"
                 "OK \"TLS negotiation successful.\"\r\n");
     assert_int_equal(proto_sieve.keepalive(f, &out), 0);
@@ -203,7 +189,7 @@ static void test_replies(void **state)
         AUTO_BUF out = BUF_INIT;
         struct front *f = pending_front();
         assert_int_equal(proto_sieve.reply(f, rows[i].kind, "535 5.7.0", rows[i].text, &out), 0);
-        check(&out, rows[i].want);
+        front_check(&out, rows[i].want);
         proto_sieve.front_free(f);
     }
     for (int kind = 0; kind < REPLY_KIND_COUNT; kind++) {
@@ -213,7 +199,7 @@ static void test_replies(void **state)
     }
     AUTO_BUF out = BUF_INIT;
     assert_int_equal(proto_sieve.farewell(REPLY_KICKED, "go", &out), 0);
-    check(&out, "BYE (TRYLATER) \"go\"\r\n");
+    front_check(&out, "BYE (TRYLATER) \"go\"\r\n");
 }
 
 /* RFC 5804: no capabilities behind the OK when there is no security layer. */
@@ -226,7 +212,7 @@ static void test_success(void **state)
     assert_int_equal(buf_append_c(&s.text, "Wel\ncome"), 0);
     assert_int_equal(buf_append_c(&s.capabilities, "\"SIEVE\" \"x\"\r\n"), 0);
     assert_int_equal(proto_sieve.success(f, &s, &out), 0);
-    check(&out, "OK \"Wel come\"\r\n");
+    front_check(&out, "OK \"Wel come\"\r\n");
     proto_sieve.front_free(f);
     buf_fini(&s.text);
     buf_fini(&s.capabilities);
@@ -276,11 +262,11 @@ static void test_append_string(void **state)
     (void)state;
     AUTO_BUF out = BUF_INIT, big = BUF_INIT;
     assert_int_equal(sieve_append_string(&out, STR("a\"\\\xc3\xb6"), true), 0);
-    check(&out, "\"a\\\"\\\\\xc3\xb6\"");
+    front_check(&out, "\"a\\\"\\\\\xc3\xb6\"");
     assert_int_equal(sieve_append_string(&out, STR("a\nb"), true), 0);
-    check(&out, "{3+}\r\na\nb");
+    front_check(&out, "{3+}\r\na\nb");
     assert_int_equal(sieve_append_string(&out, STR("a\nb"), false), 0);
-    check(&out, "{3}\r\na\nb");
+    front_check(&out, "{3}\r\na\nb");
     for (int i = 0; i <= SIEVE_QUOTED_MAX; i++)
         assert_int_equal(buf_append_char(&big, 'x'), 0);
     assert_int_equal(sieve_append_string(&out, buf_str(&big), false), 0);

@@ -159,30 +159,9 @@ static const struct front_case relay_cases[] = {
          "501 5.5.4 Syntax: BDAT size [LAST]^{FATAL}"),
 };
 
-static void test_commands(void **state)
-{
-    (void)state;
-    front_cases_run(command_cases, ARRAY_LEN(command_cases));
-}
-
-static void test_auth(void **state)
-{
-    (void)state;
-    front_cases_run(auth_cases, ARRAY_LEN(auth_cases));
-}
-
-static void test_relay(void **state)
-{
-    (void)state;
-    front_cases_run(relay_cases, ARRAY_LEN(relay_cases));
-}
-
-static void check(struct buf *out, const char *want)
-{
-    if (!str_eq(buf_str(out), str_of(want)))
-        fail_msg("got %.*s instead of %s", STR_ARG(buf_str(out)), want);
-    buf_clear(out);
-}
+FRONT_TEST(test_commands, command_cases)
+FRONT_TEST(test_auth, auth_cases)
+FRONT_TEST(test_relay, relay_cases)
 
 static enum proto_intent say(struct front *f, const char *line, struct buf *out)
 {
@@ -200,10 +179,10 @@ static void test_greeting(void **state)
     struct front *f = proto_smtp.front_new(&env);
     assert_non_null(f);
     assert_int_equal(proto_smtp.greet(f, &out), 0);
-    check(&out, "220 mx ESMTP ready\r\n");
+    front_check(&out, "220 mx ESMTP ready\r\n");
     env.greeting = "mail\r\n250 x";
     assert_int_equal(proto_smtp.greet(f, &out), 0);
-    check(&out, "220 mail 250 x\r\n");
+    front_check(&out, "220 mail 250 x\r\n");
     proto_smtp.front_free(f);
 }
 
@@ -225,7 +204,7 @@ static void check_replies(const char *const *before, enum proto_intent last,
         assert_int_equal(intent, last);
         buf_clear(&out);
         assert_int_equal(proto_smtp.reply(f, rows[i].kind, rows[i].code, rows[i].text, &out), 0);
-        check(&out, rows[i].want);
+        front_check(&out, rows[i].want);
         proto_smtp.front_free(f);
     }
 }
@@ -274,7 +253,7 @@ static void test_farewells(void **state)
     (void)state;
     AUTO_BUF out = BUF_INIT;
     assert_int_equal(proto_smtp.farewell(REPLY_KICKED, "bye\r\nnow", &out), 0);
-    check(&out, "421 4.3.2 bye now\r\n");
+    front_check(&out, "421 4.3.2 bye now\r\n");
     for (int kind = 0; kind < REPLY_KIND_COUNT; kind++) {
         assert_int_equal(proto_smtp.farewell((enum reply_kind)kind, NULL, &out), 0);
         struct str text = buf_str(&out);
@@ -301,15 +280,15 @@ static void test_rejected_recipient(void **state)
     assert_int_equal(f->auth_data.len, 0);
     buf_clear(&out);
     assert_int_equal(proto_smtp.reply(f, REPLY_INTERNAL, "550 5.1.1", "no", &out), 0);
-    check(&out, "550 5.1.1 no\r\n");
+    front_check(&out, "550 5.1.1 no\r\n");
     assert_int_equal(say(f, "DATA\r\n", &out), PROTO_REPLIED);
-    check(&out, "503 5.5.1 No valid recipients.\r\n");
+    front_check(&out, "503 5.5.1 No valid recipients.\r\n");
     assert_int_equal(say(f, "RCPT TO:<c>\r\n", &out), PROTO_ROUTE);
     assert_true(str_eq(buf_str(&f->mail_from), STR("MAIL FROM:<a>")));
     assert_true(str_eq(buf_str(&f->rcpt_to), STR("RCPT TO:<c>")));
     assert_int_equal(buf_append_c(&success.raw, "250-2.1.5 a\r\n250 2.1.5 b\r\n"), 0);
     assert_int_equal(proto_smtp.success(f, &success, &out), 0);
-    check(&out, "250-2.1.5 a\r\n250 2.1.5 b\r\n");
+    front_check(&out, "250-2.1.5 a\r\n250 2.1.5 b\r\n");
     buf_fini(&success.raw);
     proto_smtp.front_free(f);
 }

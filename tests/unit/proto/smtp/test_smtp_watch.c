@@ -3,15 +3,6 @@
 #include "base/cleanup.h"
 #include "tests/unit/proto/watch_case.h"
 
-#define C(input, p, v)                                                                             \
-    {                                                                                              \
-        WATCH_CLIENT, {"" input, sizeof(input) - 1}, WATCH_##p, v                                  \
-    }
-#define S(input, p)                                                                                \
-    {                                                                                              \
-        WATCH_SERVER, {"" input, sizeof(input) - 1}, WATCH_##p, NULL                               \
-    }
-
 static const struct watch_case cases[] = {
     {"one command",
      {C("mail FROM:<a>\r\n", COMMAND, "MAIL"), S("250 ok\r\n", BETWEEN), C("RSE", COMMAND, "MAIL"),
@@ -63,9 +54,6 @@ static void test_cases(void **state)
     (void)state;
     watch_cases_run(&proto_smtp, cases, ARRAY_LEN(cases));
 }
-
-#define EC(input, state) WATCH_END(WATCH_CLIENT, input, state)
-#define ES(input, state) WATCH_END(WATCH_SERVER, input, state)
 
 static const struct watch_end_case ends[] = {
     {"a command",
