@@ -18,17 +18,11 @@ enum output_format run_format(const struct run *r, const struct args_options *o)
 
 /* ---- rows ---- */
 
-/* True when the command's answer is one text that is printed as it is. */
-static bool run_is_text(const struct command *c)
-{
-    size_t n;
-    const struct command_column *col = commands_columns(c, &n);
-    return n == 1 && strcmp(col->name, "text") == 0;
-}
-
 bool run_is_raw_text(const struct run_job *job)
 {
-    return run_is_text(job->args->command) && job->output.format != OUTPUT_JSON &&
+    size_t n;
+    const struct command_column *col = commands_columns(job->args->command, &n);
+    return n == 1 && strcmp(col->name, "text") == 0 && job->output.format != OUTPUT_JSON &&
            job->output.format != OUTPUT_JSONL;
 }
 

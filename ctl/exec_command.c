@@ -29,7 +29,7 @@ static const char *placeholder_at(const char *s, size_t *ret_n, bool *ret_is_bad
     return NULL;
 }
 
-static int command_check(const struct exec_command *c, struct problem *problem)
+static int exec_command_check(const struct exec_command *c, struct problem *problem)
 {
     if (c->n == 0)
         return problem_usage(problem, NULL, "--exec is empty");
@@ -54,7 +54,7 @@ int exec_command_parse(const char *text, struct exec_command *ret, struct proble
                    ? problem_set(problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory")
                : words_split(ret->text, ret->words, &ret->n) < 0
                    ? problem_usage(problem, NULL, "--exec: a quote is not closed")
-                   : command_check(ret, problem);
+                   : exec_command_check(ret, problem);
     if (code)
         exec_command_fini(ret);
     return code;
@@ -115,7 +115,7 @@ void exec_words_free(char **words)
 
 /* ---- processes ---- */
 
-static void child_run(int out, pid_t parent, char *const *words)
+static void exec_child_run(int out, pid_t parent, char *const *words)
 {
     const struct sigaction usual = {.sa_handler = SIG_DFL};
     int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -142,7 +142,7 @@ int exec_child_start(struct exec_child *c, char *const *words)
     pid_t parent = getpid();
     c->pid = fork();
     if (c->pid == 0)
-        child_run(fds[1], parent, words);
+        exec_child_run(fds[1], parent, words);
     int saved = errno;
     close(fds[1]);
     if (c->pid < 0) {

@@ -106,18 +106,6 @@ const char *run_node_name(const struct run_node *node)
     return h && *h->node ? h->node : node->path;
 }
 
-/* A command that ends sessions answers when they are over. */
-static uint64_t run_timeout_ms(const struct args *a)
-{
-    uint64_t grace_ms = RUN_GRACE_MS, ms = a->options.timeout_ms;
-    const char *grace = json_string_value(json_object_get(a->params, "grace"));
-    if (ms == 0 || !commands_arg(a->command, "grace"))
-        return ms;
-    if (grace)
-        (void)!units_parse_duration(str_of(grace), &grace_ms);
-    return ms + grace_ms;
-}
-
 void run_clear_unreached(struct run_node *node)
 {
     free(STEAL(node->unreached));
@@ -152,7 +140,15 @@ int run_call_method(struct run_node *node, const struct args *a, const char *met
                     json_t **ret_result, struct problem *problem)
 {
     struct client_error error = {0};
-    int err = run_node_call(node, method, params, run_timeout_ms(a), ret_result, &error);
+    uint64_t timeout_ms = a->options.timeout_ms, grace_ms = RUN_GRACE_MS;
+    if (timeout_ms > 0 && commands_arg(a->command, "grace")) {
+        /* A command that ends sessions answers when they are over. */
+        const char *grace = json_string_value(json_object_get(a->params, "grace"));
+        if (grace)
+            (void)!units_parse_duration(str_of(grace), &grace_ms);
+        timeout_ms += grace_ms;
+    }
+    int err = run_node_call(node, method, params, timeout_ms, ret_result, &error);
     run_note_unreached(node, err ? error.unreached : json_object_get(*ret_result, "unreached"));
     if (!err)
         return 0;

@@ -226,12 +226,6 @@ static int run_judge_unreached(const struct run_job *job, const char *path, int 
     return code;
 }
 
-/* It has nothing of what the command is about, as its answer or an error says. */
-static bool run_has_found_nothing(const struct run_job *job, int code)
-{
-    return code == PROBLEM_NOT_FOUND && (!job->problem.exit || problem_is_no_match(&job->problem));
-}
-
 static int run_nodes(struct run_job *job, struct str file)
 {
     const struct args_options *o = &job->args->options;
@@ -242,8 +236,11 @@ static int run_nodes(struct run_job *job, struct str file)
         for (size_t k = 0; i == 0 && k < job->run->n_nodes; k++)
             run_clear_unreached(&job->run->nodes[k]);
         int one = run_judge_unreached(job, o->sockets[i], run_on_node(job, i, file));
-        /* One that has nothing of it takes nothing from what others did; one speaks for all. */
-        if (job->is_multi && run_has_found_nothing(job, one)) {
+        /* One that has nothing of what the command is about, as its answer or an error says, takes
+         * nothing from what others did; one speaks for all. */
+        bool has_nothing =
+            one == PROBLEM_NOT_FOUND && (!job->problem.exit || problem_is_no_match(&job->problem));
+        if (job->is_multi && has_nothing) {
             if (++n_without == o->n_sockets && job->problem.exit)
                 run_report(job, true);
             problem_fini(&job->problem);

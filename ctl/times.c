@@ -56,16 +56,6 @@ static bool times_read(const char *text, const char *form, enum times_lack lack,
     return true;
 }
 
-/* A time of day is that of today, or of the day before or after it. */
-static time_t times_nearest(struct tm tm, bool is_utc, bool is_past, time_t now)
-{
-    time_t t = times_make(tm, is_utc);
-    if (is_past ? t <= now : t > now)
-        return t;
-    tm.tm_mday += is_past ? -1 : 1;
-    return times_make(tm, is_utc);
-}
-
 static int times_find(const char *text, bool is_utc, bool is_past, time_t now, time_t *ret)
 {
     struct tm today, tm;
@@ -82,8 +72,12 @@ static int times_find(const char *text, bool is_utc, bool is_past, time_t now, t
     for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
         if (!times_read(text, forms[i].form, forms[i].lack, &today, &tm))
             continue;
-        *ret = forms[i].lack == TIMES_DATE ? times_nearest(tm, is_utc, is_past, now)
-                                           : times_make(tm, is_utc);
+        *ret = times_make(tm, is_utc);
+        /* A time of day is that of today, or of the day before or after it. */
+        if (forms[i].lack == TIMES_DATE && !(is_past ? *ret <= now : *ret > now)) {
+            tm.tm_mday += is_past ? -1 : 1;
+            *ret = times_make(tm, is_utc);
+        }
         return 0;
     }
     return -ERR_SYNTAX;

@@ -106,22 +106,16 @@ static void draw_nodes(const struct app *a, struct screen *s, int row)
     }
 }
 
-/* Those that there are, and the one that is shown. */
-static bool tab_is_there(const struct app *a, int i)
-{
-    return i == (int)a->screen || node_has_screen(app_node(a), (enum screen_id)i);
-}
-
 /* How much of the names of screens there is room for. */
 enum tabs { TABS_FULL, TABS_SHORT, TABS_NUMBERS };
 
-/* Returns the width; 0 = it has no tab. */
+/* Returns the width; 0 = it has no tab, for it is neither there nor shown. */
 static int tab_text(const struct app *a, int i, enum tabs tabs, char dst[32])
 {
     const struct screen_row *r = &screen_rows[i];
     int key = (i + 1) % 10; /* of the tenth: 0 */
     dst[0] = '\0';
-    if (!tab_is_there(a, i))
+    if (i != (int)a->screen && !node_has_screen(app_node(a), (enum screen_id)i))
         return 0;
     if (tabs == TABS_FULL)
         return snprintf(dst, 32, " %d %s ", key, r->name);

@@ -291,7 +291,7 @@ static char *request_failure(const struct cluster_request *r)
     return err < 0 ? NULL : buf_steal(&text);
 }
 
-static void request_answer(struct cluster_request *r)
+static void cluster_request_answer(struct cluster_request *r)
 {
     struct cluster *c = r->cluster;
     rpc_client_answer_fn *fn = r->fn;
@@ -340,7 +340,7 @@ static void part_end(struct cluster_part *p, enum part_state state)
     p->state = state;
     r->n_waiting--;
     if (!r->is_answered && (r->n_waiting == 0 || (r->stream && state == PART_DONE)))
-        request_answer(r);
+        cluster_request_answer(r);
     if (r->n_waiting == 0) {
         struct cluster_request **at = &r->cluster->requests;
         while (*at && *at != r)
@@ -546,7 +546,7 @@ static void request_expire(struct cluster_request *r)
         snprintf(p->text, sizeof(p->text), "does not answer%s",
                  is_change ? ": " CLUSTER_UNKNOWN : "");
     }
-    request_answer(r);
+    cluster_request_answer(r);
 }
 
 int cluster_tick(struct cluster *c)

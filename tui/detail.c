@@ -34,8 +34,6 @@ static const struct detail_kind *detail_kind(const struct detail *d)
     return NULL;
 }
 
-static void detail_forget_answers(struct detail *d);
-
 void detail_open(struct detail *d, struct node *n, enum pane p, const json_t *row)
 {
     const struct table *t = &n->lists[p].table;
@@ -51,23 +49,6 @@ void detail_open(struct detail *d, struct node *n, enum pane p, const json_t *ro
         d->facet = FACET_COUNT;
     (void)str_copy(d->pool, sizeof(d->pool),
                    str_of(json_string_value(json_object_get(row, "pool"))));
-}
-
-void detail_close(struct detail *d)
-{
-    if (!d->node)
-        return;
-    detail_forget_answers(d);
-    detail_drop_lines(d);
-    if (d->stream)
-        (void)node_ask(d->node, "stream.cancel", json_pack("{s:I}", "stream", d->stream), NULL,
-                       NULL);
-    json_decref(d->object);
-    json_decref(d->explain);
-    json_decref(d->sessions);
-    json_decref(d->history);
-    json_decref(d->events);
-    *d = (struct detail){0};
 }
 
 void detail_refresh(struct detail *d)
@@ -194,11 +175,23 @@ static void on_stream(void *arg, const json_t *result, const struct client_error
     ((struct detail *)arg)->stream = json_integer_value(json_object_get(result, "stream"));
 }
 
-static void detail_forget_answers(struct detail *d)
+void detail_close(struct detail *d)
 {
     rpc_client_answer_fn *const fns[] = {on_object, on_explain, on_sessions, on_history, on_stream};
+    if (!d->node)
+        return;
     for (size_t i = 0; i < ARRAY_LEN(fns); i++)
         node_forget(d->node, fns[i], d);
+    detail_drop_lines(d);
+    if (d->stream)
+        (void)node_ask(d->node, "stream.cancel", json_pack("{s:I}", "stream", d->stream), NULL,
+                       NULL);
+    json_decref(d->object);
+    json_decref(d->explain);
+    json_decref(d->sessions);
+    json_decref(d->history);
+    json_decref(d->events);
+    *d = (struct detail){0};
 }
 
 void detail_event(struct detail *d, const json_t *params)

@@ -171,8 +171,8 @@ static bool curve_make(struct graph_layout *l, const struct graph_view *v, const
     return true;
 }
 
-static bool layout_make(struct graph_layout *l, const struct graph_view *v, const struct graph *g,
-                        enum glyphs glyphs, int height, int width)
+static bool graph_layout_make(struct graph_layout *l, const struct graph_view *v,
+                              const struct graph *g, enum glyphs glyphs, int height, int width)
 {
     *l = (struct graph_layout){.has_axis = layout_has_axis(height, width),
                                .has_times = height >= GRAPH_TIMES_FROM,
@@ -316,7 +316,7 @@ void graph_draw(const struct graph_view *v, const struct graph *g, struct screen
                 int col, int height, int width)
 {
     struct graph_layout l;
-    if (layout_make(&l, v, g, s->glyphs, height, width)) {
+    if (graph_layout_make(&l, v, g, s->glyphs, height, width)) {
         int left = col + (l.has_axis ? GRAPH_AXIS : 0);
         int used = screen_text(s, row, col, width, STYLE_TITLE, str_of(g->title));
         for (size_t i = 0; i < l.n; i++)

@@ -26,19 +26,15 @@ void menu_close(struct menu *m)
     m->n = 0;
 }
 
-static bool menu_has_key(const struct menu *m, int key)
-{
-    for (size_t i = 0; i < m->n; i++)
-        if (m->items[i].key == key)
-            return true;
-    return false;
-}
-
 static int menu_free_key(const struct menu *m)
 {
-    for (const char *c = menu_letters; *c; c++)
-        if (!menu_has_key(m, *c))
+    for (const char *c = menu_letters; *c; c++) {
+        size_t i = 0;
+        while (i < m->n && m->items[i].key != *c)
+            i++;
+        if (i == m->n)
             return *c;
+    }
     return 0;
 }
 

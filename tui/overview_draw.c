@@ -190,19 +190,6 @@ static bool totals_has(const struct overview_proto *p, int height)
             overview_number(p->stats, "logins") || overview_number(p->stats, "failures"));
 }
 
-/* Returns the row behind. */
-static int draw_totals(const struct overview *o, struct screen *s, int row, int end, int height)
-{
-    screen_fill(s, row, 0, s->cols, STYLE_HEADER);
-    draw_total_row(s, row++, "PROTOCOL", NULL, STYLE_HEADER);
-    for (size_t i = 0; i < o->n_protos && row < end; i++)
-        if (totals_has(&o->protos[i], height))
-            draw_total_row(s, row++, o->protos[i].name, o->protos[i].stats, STYLE_NORMAL);
-    if (o->n_protos != 1 && row < end && o->stats)
-        draw_total_row(s, row, "all", o->stats, STYLE_TITLE);
-    return row + (o->n_protos != 1);
-}
-
 /* ---- the whole ---- */
 
 /* What a warning is about: its words up to the first number. Ages and counts change while the line
@@ -275,7 +262,14 @@ void overview_draw(struct overview *o, struct screen *s, int row, int height, bo
     }
     int used = draw_graphs(o, s, at, graphs_height);
     at += used + (used > 0);
-    at = draw_totals(o, s, at, end, height) + 1;
+    screen_fill(s, at, 0, s->cols, STYLE_HEADER);
+    draw_total_row(s, at++, "PROTOCOL", NULL, STYLE_HEADER);
+    for (size_t i = 0; i < o->n_protos && at < end; i++)
+        if (totals_has(&o->protos[i], height))
+            draw_total_row(s, at++, o->protos[i].name, o->protos[i].stats, STYLE_NORMAL);
+    if (o->n_protos != 1 && at < end && o->stats)
+        draw_total_row(s, at, "all", o->stats, STYLE_TITLE);
+    at += 1 + (o->n_protos != 1);
     overview_draw_backends(o, s, at, end - at);
     for (int i = row; is_stale && i < end; i++)
         screen_restyle(s, i, 0, s->cols, STYLE_DIM);

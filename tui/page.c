@@ -99,15 +99,9 @@ int page_line_width(const struct page *p, size_t i)
     return width;
 }
 
-/* Columns of the last line. */
-static int page_width(const struct page *p)
-{
-    return p->n ? page_line_width(p, p->n - 1) : 0;
-}
-
 void page_pad(struct page *p, int col)
 {
-    int width = page_width(p);
+    int width = p->n ? page_line_width(p, p->n - 1) : 0;
     if (width < col)
         page_printf(p, STYLE_NORMAL, "%*s", col - width, "");
 }

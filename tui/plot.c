@@ -79,29 +79,24 @@ static void plot_line(struct plot *p, const struct plot_curve *c, int x, int fro
         plot_dot(p, c, LAYER_LINE, x - 1, level - 1);
 }
 
-static void plot_fill(struct plot *p, const struct plot_curve *c, int x, int level)
-{
-    bool is_full = p->glyphs == GLYPHS_FULL;
-    for (int i = 0; i < level - 1; i++)
-        if (!is_full || (x % 2 == 0 && i % 2 == 0))
-            plot_dot(p, c, LAYER_FILL, x, i);
-}
-
 void plot_add(struct plot *p, const struct plot_curve *c)
 {
     int n = plot_dots(p->glyphs, p->cols), last = -1;
+    bool is_full = p->glyphs == GLYPHS_FULL;
     if (c->rows <= 0)
         return;
     for (int x = 0; x < n; x++) {
         int level = isnan(c->now[x]) ? -1 : plot_level(p, c, c->now[x]);
         int before = !c->before || isnan(c->before[x]) ? -1 : plot_level(p, c, c->before[x]);
-        if (level == 0 && (p->glyphs != GLYPHS_FULL || x % 2 == 0))
+        if (level == 0 && (!is_full || x % 2 == 0))
             plot_dot(p, c, LAYER_ZERO, x, 0);
         if (level >= 0)
             plot_line(p, c, x, last, level);
         if (before > 0) /* only its course: edges would outshine what is now */
             plot_dot(p, c, LAYER_BEFORE, x, before - 1);
-        plot_fill(p, c, x, level);
+        for (int i = 0; i < level - 1; i++)
+            if (!is_full || (x % 2 == 0 && i % 2 == 0))
+                plot_dot(p, c, LAYER_FILL, x, i);
         last = level;
     }
 }

@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "base/secret.h"
 #include "ctl/complete.h"
 #include "ctl/help.h"
 #include "ctl/run.h"
@@ -16,9 +17,7 @@ static void shell_forget(struct shell *s)
     child_stop(&s->child);
     if (s->has_args)
         args_fini(&s->args);
-    if (s->copy)
-        explicit_bzero(s->copy, strlen(s->copy));
-    free(s->copy);
+    secret_free(s->copy);
     free(s->line);
     free(s->words);
     s->copy = s->line = NULL;
@@ -60,7 +59,7 @@ char *shell_quote(const char *text)
 
 /* ---- in the child ---- */
 
-static int child_run(void *arg, FILE *out)
+static int shell_child_run(void *arg, FILE *out)
 {
     struct shell *s = arg;
     struct run r;
@@ -92,7 +91,7 @@ static void shell_start(struct app *a, enum shell_phase phase)
     s->width = a->view.cols > 2 ? a->view.cols - 2 : 80;
     s->n_lines = 0;
     s->phase = phase;
-    if (child_start(&s->child, child_run, s) < 0) {
+    if (child_start(&s->child, shell_child_run, s) < 0) {
         app_say(a, true, "no process can be started");
         shell_forget(s);
         return;

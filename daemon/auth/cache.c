@@ -17,9 +17,9 @@ struct cache {
     size_t count, bytes, max_bytes;
 };
 
-struct entry {
+struct cache_entry {
     struct list link;
-    struct entry *next; /* same credentials in another context */
+    struct cache_entry *next; /* same credentials in another context */
     struct cache_key key;
     struct auth_result result;
     bool is_own_secret; /* the backend gets what the client sent */
@@ -28,7 +28,7 @@ struct entry {
     size_t bytes;
 };
 
-static struct str entry_digest(const struct cache_key *k)
+static struct str cache_entry_digest(const struct cache_key *k)
 {
     return str_n(k->digest, sizeof(k->digest));
 }
@@ -90,21 +90,21 @@ int cache_key(struct cache *c, const struct credentials *cred, struct str contex
 
 /* ---- entries ---- */
 
-static void entry_free(struct entry *e)
+static void cache_entry_free(struct cache_entry *e)
 {
     auth_result_fini(&e->result);
     explicit_bzero(e, sizeof(*e));
     free(e);
 }
 
-static void cache_remove(struct cache *c, struct entry *e)
+static void cache_remove(struct cache *c, struct cache_entry *e)
 {
-    struct entry *first = map_get(&c->map, entry_digest(&e->key));
+    struct cache_entry *first = map_get(&c->map, cache_entry_digest(&e->key));
     if (first == e) {
         if (!e->next)
-            (void)map_del(&c->map, entry_digest(&e->key));
+            (void)map_del(&c->map, cache_entry_digest(&e->key));
         else /* replaces the value of a key that is there: needs no memory */
-            (void)!map_put(&c->map, entry_digest(&e->key), e->next, NULL);
+            (void)!map_put(&c->map, cache_entry_digest(&e->key), e->next, NULL);
     } else {
         while (first->next != e)
             first = first->next;
@@ -113,12 +113,12 @@ static void cache_remove(struct cache *c, struct entry *e)
     list_del(&e->link);
     c->count--;
     c->bytes -= e->bytes;
-    entry_free(e);
+    cache_entry_free(e);
 }
 
-static struct entry *cache_find(const struct cache *c, const struct cache_key *key)
+static struct cache_entry *cache_find(const struct cache *c, const struct cache_key *key)
 {
-    struct entry *e = map_get(&c->map, entry_digest(key));
+    struct cache_entry *e = map_get(&c->map, cache_entry_digest(key));
     while (e && e->key.context != key->context)
         e = e->next;
     return e;
@@ -129,10 +129,11 @@ static size_t text_bytes(const char *s)
     return s ? strlen(s) + 1 : 0;
 }
 
-static struct entry *entry_new(const struct cache_key *key, const struct credentials *cred,
-                               const struct auth_result *r)
+static struct cache_entry *cache_entry_new(const struct cache_key *key,
+                                           const struct credentials *cred,
+                                           const struct auth_result *r)
 {
-    struct entry *e = calloc(1, sizeof(*e));
+    struct cache_entry *e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
     if (auth_result_copy(&e->result, r) < 0) {
@@ -157,17 +158,17 @@ static struct entry *entry_new(const struct cache_key *key, const struct credent
 void cache_put(struct cache *c, const struct cache_key *key, const struct credentials *cred,
                const struct auth_result *r, bool is_judged, uint64_t now_ms, uint64_t ttl_ms)
 {
-    struct entry *old = cache_find(c, key);
+    struct cache_entry *old = cache_find(c, key);
     if (old)
         cache_remove(c, old);
-    struct entry *e = entry_new(key, cred, r);
+    struct cache_entry *e = cache_entry_new(key, cred, r);
     void *same = NULL;
     if (!e)
         return;
     e->is_judged = is_judged;
     e->due_ms = now_ms + ttl_ms;
-    if (map_put(&c->map, entry_digest(key), e, &same) < 0) {
-        entry_free(e);
+    if (map_put(&c->map, cache_entry_digest(key), e, &same) < 0) {
+        cache_entry_free(e);
         return;
     }
     e->next = same;
@@ -175,13 +176,13 @@ void cache_put(struct cache *c, const struct cache_key *key, const struct creden
     c->count++;
     c->bytes += e->bytes;
     while (c->bytes > c->max_bytes)
-        cache_remove(c, LIST_ITEM(c->recent.prev, struct entry, link));
+        cache_remove(c, LIST_ITEM(c->recent.prev, struct cache_entry, link));
 }
 
 bool cache_get(struct cache *c, const struct cache_key *key, const struct credentials *cred,
                uint64_t now_ms, struct auth_result *ret)
 {
-    struct entry *e = cache_find(c, key);
+    struct cache_entry *e = cache_find(c, key);
     struct auth_result r;
     if (!e || !e->is_judged)
         return false;
@@ -206,8 +207,8 @@ void cache_judge(struct cache *c, const struct credentials *cred, bool is_right)
     struct cache_key key;
     if (c->count == 0 || cache_digest(c, cred, key.digest) < 0)
         return;
-    struct entry *next;
-    for (struct entry *e = map_get(&c->map, entry_digest(&key)); e; e = next) {
+    struct cache_entry *next;
+    for (struct cache_entry *e = map_get(&c->map, cache_entry_digest(&key)); e; e = next) {
         next = e->next;
         if (is_right)
             e->is_judged = true;
@@ -219,7 +220,7 @@ void cache_judge(struct cache *c, const struct credentials *cred, bool is_right)
 void cache_forget(struct cache *c, const char *user)
 {
     LIST_FOREACH_SAFE (it, &c->recent) {
-        struct entry *e = LIST_ITEM(it, struct entry, link);
+        struct cache_entry *e = LIST_ITEM(it, struct cache_entry, link);
         const struct auth_result *r = &e->result;
         bool is_theirs =
             !user || strcmp(r->user, user) == 0 || str_eq(str_of(r->login), str_of(user));

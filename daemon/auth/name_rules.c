@@ -42,7 +42,7 @@ static int account_apply(struct auth_query *q, const struct store_user *u)
 
 /* ---- the rules ---- */
 
-static int take_text(char **field, const char *value)
+static int rules_take_text(char **field, const char *value)
 {
     char *copy = NULL;
     if (!auth_copy_text(&copy, value))
@@ -59,8 +59,8 @@ static int pin_apply(struct auth_result *r, const struct store_user *u)
         return 0;
     free(r->server_host);
     r->server_host = NULL;
-    int err = take_text(&r->pool, u->pool);
-    return err < 0 ? err : take_text(&r->backend, u->backend);
+    int err = rules_take_text(&r->pool, u->pool);
+    return err < 0 ? err : rules_take_text(&r->backend, u->backend);
 }
 
 /* What forbids the login; AUTH_OK = nothing. */
@@ -89,7 +89,7 @@ static void rules_apply(struct auth_query *q, const struct store_user *login,
         return;
     }
     if (account_apply(q, login) < 0 || pin_apply(r, mailbox) < 0 ||
-        (mailbox != login && take_text(&r->login, q->ask.user) < 0)) {
+        (mailbox != login && rules_take_text(&r->login, q->ask.user) < 0)) {
         query_refuse(q, AUTH_TEMPFAIL, err_text(ERR_NOMEM));
         return;
     }

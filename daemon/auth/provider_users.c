@@ -10,6 +10,7 @@
 #include "auth/proof.h"
 #include "auth/provider.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "io/crypto.h"
 #include "store/store.h"
 
@@ -45,13 +46,6 @@ struct users_job {
     struct sasl_scram_keys keys;
     bool has_keys;
 };
-
-static void secret_free(char *s)
-{
-    if (s)
-        explicit_bzero(s, strlen(s));
-    free(s);
-}
 
 /* ---- on an auth thread: judging ---- */
 

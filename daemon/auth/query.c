@@ -7,18 +7,6 @@
 
 /* ---- the copy of a request ---- */
 
-static void auth_ask_fini(struct auth_ask *a)
-{
-    credentials_wipe(&a->cred);
-    buf_fini(&a->helo);
-    buf_fini(&a->mail_from);
-    buf_fini(&a->rcpt_to);
-    tls_peer_cert_fini(&a->cert);
-    free(a->listener);
-    free(a->client_host);
-    free(a->tls);
-}
-
 static bool copy_slice(struct buf *dst, struct str *slice)
 {
     if (buf_append_str(dst, *slice) < 0)
@@ -65,12 +53,6 @@ bool auth_ask_is_own(const struct auth_ask *a)
 
 /* ---- life ---- */
 
-static struct auth_setup *auth_setup_ref(struct auth_setup *s)
-{
-    s->refs++;
-    return s;
-}
-
 void auth_setup_unref(struct auth_setup *s)
 {
     if (!s || --s->refs > 0)
@@ -92,7 +74,15 @@ static bool query_leave(struct auth_query *q)
 {
     if (atomic_fetch_sub_explicit(&q->refs, 1, memory_order_acq_rel) != 1)
         return false;
-    auth_ask_fini(&q->ask);
+    struct auth_ask *a = &q->ask;
+    credentials_wipe(&a->cred);
+    buf_fini(&a->helo);
+    buf_fini(&a->mail_from);
+    buf_fini(&a->rcpt_to);
+    tls_peer_cert_fini(&a->cert);
+    free(a->listener);
+    free(a->client_host);
+    free(a->tls);
     auth_result_fini(&q->result);
     store_user_fini(&q->login);
     explicit_bzero(q, offsetof(struct auth_query, text));
@@ -125,7 +115,8 @@ struct auth_query *query_new(struct auth *a, const struct auth_request *r)
     }
     q->auth = a;
     q->generation = a->generation;
-    q->setup = auth_setup_ref(a->setup);
+    q->setup = a->setup;
+    q->setup->refs++;
     /* No configuration yet; keys of a user, whoever asks for them: all. */
     q->providers = UINT64_MAX;
     if (a->setup->config && q->ask.listener) {

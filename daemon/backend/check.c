@@ -89,7 +89,7 @@ static bool check_is_used_by(const struct pools *pools, const struct config_list
 
 /* Bits of the protocols that listeners speak with the pool. A pool that nothing leads to is for
  * users pinned to it: they may come by any listener. */
-static unsigned check_protocols(const struct pools *pools, const struct config_pool *pool)
+static unsigned health_protocols(const struct pools *pools, const struct config_pool *pool)
 {
     const struct config *c = pools->config;
     unsigned used = 0, any = 0;
@@ -377,7 +377,7 @@ static void on_timer(struct loop_timer *t)
 
 /* ---- one backend ---- */
 
-static struct check *check_find(const struct checks *c, const struct backend *b)
+static struct check *health_find(const struct checks *c, const struct backend *b)
 {
     LIST_FOREACH (it, &c->list) {
         struct check *k = LIST_ITEM(it, struct check, link);
@@ -448,10 +448,10 @@ static void check_follow_part(struct check_part *part, bool is_used, bool has_mo
  */
 static void checks_follow_pool(struct checks *c, const struct pool *p)
 {
-    unsigned used = check_protocols(c->pools, p->config);
+    unsigned used = health_protocols(c->pools, p->config);
     for (size_t i = 0; i < p->n_members; i++) {
         const struct pool_member *m = &p->members[i], *old;
-        struct check *k = check_find(c, m->backend);
+        struct check *k = health_find(c, m->backend);
         if (!k)
             k = check_new(c, m->backend);
         if (!k) {
@@ -542,7 +542,7 @@ void checks_heard(struct checks *c, const char *pool, const char *backend, enum 
                   const struct check_finding *f)
 {
     const struct pool_member *m = c->pools ? pools_member(c->pools, pool, backend, NULL) : NULL;
-    struct check *k = m ? check_find(c, m->backend) : NULL;
+    struct check *k = m ? health_find(c, m->backend) : NULL;
     struct check_part *part = k ? &k->parts[proto] : NULL;
     if (!part || !part->is_asked)
         return; /* it was checked meanwhile, or is gone */
@@ -574,10 +574,10 @@ int check_now(struct checks *c, const char *pool, const char *name,
               void (*cb)(void *arg, const struct check_result *r), void *arg)
 {
     const struct pool_member *m = c->pools ? pools_member(c->pools, pool, name, NULL) : NULL;
-    struct check *k = m ? check_find(c, m->backend) : NULL;
+    struct check *k = m ? health_find(c, m->backend) : NULL;
     if (!k)
         return -ERR_NO_BACKEND;
-    if (check_protocols(c->pools, k->pool->config) == 0)
+    if (health_protocols(c->pools, k->pool->config) == 0)
         return -ERR_UNSUPPORTED;
     struct check_waiter *w = calloc(1, sizeof(*w));
     if (!w)

@@ -85,8 +85,8 @@ static int pool_add_members(struct pool *p, const struct pool_edit *edits, size_
 
 /* ---- secrets and TLS ---- */
 
-static int pool_fail(const struct pool *p, int err, const char *what, const char *path,
-                     char **ret_error)
+static int pool_build_fail(const struct pool *p, int err, const char *what, const char *path,
+                           char **ret_error)
 {
     *ret_error = path ? str_printf("pool %s: %s %s: %s", p->config->name, what, path, err_text(err))
                       : str_printf("pool %s: %s", p->config->name, what);
@@ -118,7 +118,7 @@ static int pool_read_credentials(const struct pool *p, struct files *files, cons
         return 0;
     int err = buf_append_c(&ret->user, user);
     if (err == 0 && path && (err = pool_read_secret(files, path, &ret->secret)) < 0)
-        return pool_fail(p, err, "no password to be had from", path, ret_error);
+        return pool_build_fail(p, err, "no password to be had from", path, ret_error);
     return err;
 }
 
@@ -133,7 +133,7 @@ static int pool_make_tls(struct pool *p, struct files *files, char **ret_error)
     if (p->tls || !needs_tls)
         return 0;
     int err = config_tls_client(c, files, &p->tls, &why);
-    return err < 0 ? pool_fail(p, err, why ? why : err_text(err), NULL, ret_error) : 0;
+    return err < 0 ? pool_build_fail(p, err, why ? why : err_text(err), NULL, ret_error) : 0;
 }
 
 /* What an earlier snapshot has loaded from the same files; with TLS also what it can resume. */

@@ -171,8 +171,8 @@ bool pool_changes_are_equal(const struct pool_changes *a, const struct pool_chan
 /* ---- in force ---- */
 
 /* A pool of the file, or one that was added, into *p. */
-static int change_apply(const struct pool_change *ch, const struct config_pool *file,
-                        struct config *derived, struct config_pool *p, char **ret_error)
+static int pool_change_apply(const struct pool_change *ch, const struct config_pool *file,
+                             struct config *derived, struct config_pool *p, char **ret_error)
 {
     struct config_pool made;
     AUTO_FREE char *why = NULL;
@@ -226,15 +226,16 @@ int pool_changes_apply(const struct pool_changes *changes, struct config *c, boo
             continue;
         d->pools[d->n_pools] = c->pools[i];
         if (ch)
-            err = change_fail(change_apply(ch, &c->pools[i], d, &d->pools[d->n_pools], ret_error),
-                              is_lenient, ret_error);
+            err = change_fail(
+                pool_change_apply(ch, &c->pools[i], d, &d->pools[d->n_pools], ret_error),
+                is_lenient, ret_error);
         d->n_pools++;
     }
     for (size_t i = 0; i < changes->n && err == 0; i++) {
         const struct pool_change *ch = &changes->v[i];
         if (!ch->is_added || config_pool_find(c, ch->name))
             continue;
-        err = change_apply(ch, NULL, d, &d->pools[d->n_pools], ret_error);
+        err = pool_change_apply(ch, NULL, d, &d->pools[d->n_pools], ret_error);
         d->n_pools += err == 0;
         err = change_fail(err, is_lenient, ret_error);
     }
@@ -253,7 +254,7 @@ char *pool_change_fault(const struct pool_change *ch, struct config *c)
     const struct config_pool *file = config_pool_find(c, ch->name);
     if (ch->is_removed || (!file && !ch->is_added) || config_derive(c, 0, &d) < 0)
         return NULL;
-    if (change_apply(ch, file, d, &made, &error) == 0)
+    if (pool_change_apply(ch, file, d, &made, &error) == 0)
         free(STEAL(error));
     config_unref(d);
     return error;

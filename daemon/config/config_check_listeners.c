@@ -37,30 +37,30 @@ static void check_address(struct check *k, const char *name, const char *address
 }
 
 /* One address of a listener, as others may be in its way. */
-struct claim {
+struct address_claim {
     const struct config_listener *listener;
     const char *text;
 };
 
 /* All addresses of the listeners: normalised text -> claim. */
-struct claims {
+struct address_claims {
     struct map by_text;
-    struct claim *v;
+    struct address_claim *v;
     size_t n;
 };
 
-static void check_claim(struct check *k, struct claims *all, const struct config_listener *l,
-                        const char *address)
+static void check_claim(struct check *k, struct address_claims *all,
+                        const struct config_listener *l, const char *address)
 {
     char text[ADDR_TEXT_MAX + 128];
     struct addr a;
-    struct claim *claim = &all->v[all->n++];
-    *claim = (struct claim){l, address};
+    struct address_claim *claim = &all->v[all->n++];
+    *claim = (struct address_claim){l, address};
     if (check_is_unix(address) || addr_parse(str_of(address), &a) < 0)
         (void)snprintf(text, sizeof(text), "%s", address);
     else
         addr_format(text, &a);
-    const struct claim *before = map_get(&all->by_text, str_of(text));
+    const struct address_claim *before = map_get(&all->by_text, str_of(text));
     if (before)
         check_error(k, "address", "\"%s\" is taken by listener \"%s\"", address,
                     before->listener->name ? before->listener->name : "");
@@ -69,14 +69,15 @@ static void check_claim(struct check *k, struct claims *all, const struct config
 }
 
 /* The wildcard address that takes what is sent to `a` too; NULL when there is none but itself. */
-static const struct claim *check_wildcard(const struct claims *all, const struct addr *a)
+static const struct address_claim *check_wildcard(const struct address_claims *all,
+                                                  const struct addr *a)
 {
     char self[ADDR_TEXT_MAX], any4[ADDR_TEXT_MAX], any6[ADDR_TEXT_MAX];
     addr_format(self, a);
     (void)snprintf(any4, sizeof(any4), "0.0.0.0:%u", a->port);
     (void)snprintf(any6, sizeof(any6), "[::]:%u", a->port);
-    const struct claim *in4 = map_get(&all->by_text, str_of(any4));
-    const struct claim *in6 = map_get(&all->by_text, str_of(any6));
+    const struct address_claim *in4 = map_get(&all->by_text, str_of(any4));
+    const struct address_claim *in6 = map_get(&all->by_text, str_of(any6));
     if (a->family == AF_INET6)
         return strcmp(self, any6) == 0 ? NULL : in6;
     if (in4 && strcmp(self, any4) != 0)
@@ -84,7 +85,7 @@ static const struct claim *check_wildcard(const struct claims *all, const struct
     return in6 && !in6->listener->is_v6_only ? in6 : NULL;
 }
 
-static void check_claims(struct check *k, struct claims *all)
+static void check_claims(struct check *k, struct address_claims *all)
 {
     const struct config *c = k->config;
     for (size_t i = 0; i < c->n_listeners; i++) {
@@ -106,7 +107,7 @@ static void check_claims(struct check *k, struct claims *all)
             struct addr a, b;
             if (check_is_unix(address) || addr_parse(str_of(address), &a) < 0)
                 continue;
-            const struct claim *in = check_wildcard(all, &a);
+            const struct address_claim *in = check_wildcard(all, &a);
             if (in && addr_parse(str_of(in->text), &b) == 0)
                 check_error(k, "address", "\"%s\" is taken by \"%s\"%s", address, in->text,
                             a.family == b.family ? "" : ", which takes IPv4 too without v6_only");
@@ -126,7 +127,7 @@ static void check_name_servers(struct check *k, const struct config_resolver *c)
 void check_addresses(struct check *k)
 {
     const struct config *c = k->config;
-    struct claims all = {0};
+    struct address_claims all = {0};
     size_t n = 0;
     for (size_t i = 0; i < c->n_listeners; i++)
         n += c->listeners[i].address.n;

@@ -13,7 +13,7 @@
 
 /* ---- list ---- */
 
-static json_t *ban_row(void *arg, const struct list *node)
+static json_t *ban_list_row(void *arg, const struct list *node)
 {
     struct control *c = arg;
     const struct rule *r = LIST_ITEM(node, struct rule, link);
@@ -32,7 +32,7 @@ void command_ban_list(struct request *r)
     struct limiter *l = request_control(r)->limiter;
     struct rules *bans = &limiter_limits(l)->bans;
     const struct rows_source source = {
-        .walks = &bans->walks, .head = &bans->all, .row = ban_row, .arg = request_control(r)};
+        .walks = &bans->walks, .head = &bans->all, .row = ban_list_row, .arg = request_control(r)};
     rows_answer(r, limiter_jobs(l), &source, 1);
 }
 
@@ -173,7 +173,7 @@ void command_ban_remove(struct request *r)
 
 static bool ban_is_meant(struct control *c, const struct filter *f, const struct list *node)
 {
-    json_t *row = f ? ban_row(c, node) : NULL;
+    json_t *row = f ? ban_list_row(c, node) : NULL;
     bool is_match = !f || (row && filter_match(f, command_row_get, row));
     json_decref(row);
     return is_match;

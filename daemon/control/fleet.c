@@ -113,26 +113,6 @@ static void row_put_link(json_t *row, const struct fleet *f, uint64_t now_ms)
     request_set_number(row, "schema", fleet_nodes(f)->schema);
 }
 
-static void row_put_commands(json_t *row, const struct fleet_runs *runs)
-{
-    struct fleet_runs_facts commands;
-    fleet_runs_look(runs, &commands);
-    request_put_number(row, "commands_waiting", commands.n_queued);
-    request_put_number(row, "commands_kept", commands.n_kept);
-}
-
-static void row_put_users(json_t *row, const struct fleet_users *u)
-{
-    struct fleet_users_facts users;
-    fleet_users_look(u, &users);
-    if (!users.is_on)
-        return;
-    request_put_number(row, "users_waiting", users.waiting);
-    request_put_number(row, "users_told", users.told);
-    request_put_number(row, "users_taken", users.taken);
-    request_put_number(row, "users_refused", users.refused);
-}
-
 /* By its name, or by its holder, which tells the two programs of an upgrade apart; NULL = own. */
 static const struct fleet_node *node_called(const struct fleet *f, const struct fleet_node *own,
                                             const char *name)
@@ -162,9 +142,19 @@ void command_fleet_show(struct request *r)
     json_t *row = node_row(f, n);
     request_set_text(row, "fleet", fleet_name(f));
     if (n == &own) {
+        struct fleet_runs_facts commands;
+        struct fleet_users_facts users;
         row_put_link(row, f, loop_now_ms(r->rpc->loop));
-        row_put_commands(row, request_control(r)->fleet_runs);
-        row_put_users(row, request_control(r)->fleet_users);
+        fleet_runs_look(request_control(r)->fleet_runs, &commands);
+        request_put_number(row, "commands_waiting", commands.n_queued);
+        request_put_number(row, "commands_kept", commands.n_kept);
+        fleet_users_look(request_control(r)->fleet_users, &users);
+        if (users.is_on) {
+            request_put_number(row, "users_waiting", users.waiting);
+            request_put_number(row, "users_told", users.told);
+            request_put_number(row, "users_taken", users.taken);
+            request_put_number(row, "users_refused", users.refused);
+        }
     }
     request_answer(r, row);
 }

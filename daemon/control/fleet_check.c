@@ -35,8 +35,8 @@ check_row(struct fleet_check *k, const char *check, const char *result, const ch
 /* ---- the nodes ---- */
 
 /* Names of the nodes for which it holds, with commas. */
-static size_t check_names(const struct fleet *f, struct buf *ret,
-                          bool (*holds)(const struct fleet *f, const struct fleet_node *n))
+static size_t fleet_check_names(const struct fleet *f, struct buf *ret,
+                                bool (*holds)(const struct fleet *f, const struct fleet_node *n))
 {
     const struct fleet_nodes *nodes = fleet_nodes(f);
     size_t n = 0;
@@ -69,16 +69,16 @@ static void check_nodes(struct fleet_check *k)
     else
         check_row(k, "presence", "ok", "this node was heard %.1f s ago",
                   (double)n.heartbeat_age_ms / 1000);
-    if (check_names(f, &gone, node_is_gone))
+    if (fleet_check_names(f, &gone, node_is_gone))
         check_row(k, "nodes", "warning", "%zu of %zu are there; gone: %s", n.alive, n.all,
                   buf_cstr(&gone));
     else
         check_row(k, "nodes", "ok", "%zu of %zu are there", n.alive, n.all);
-    if (check_names(f, &secret, fleet_has_other_secret))
+    if (fleet_check_names(f, &secret, fleet_has_other_secret))
         check_row(k, "secrets", "failed", "another secret_file than here: %s", buf_cstr(&secret));
     else if (*fleet_epoch(f))
         check_row(k, "secrets", "ok", "all nodes have the same secret_file");
-    if (check_names(f, &version, node_has_other_version))
+    if (fleet_check_names(f, &version, node_has_other_version))
         check_row(k, "versions", "warning", "another version than %s: %s", MAILPROXY_VERSION,
                   buf_cstr(&version));
     else
@@ -141,18 +141,6 @@ static void check_persistence(struct fleet_check *k, struct str info)
               (unsigned long long)replicas);
 }
 
-static void check_store(struct fleet_check *k, struct str info)
-{
-    struct redis_facts link;
-    struct str valkey = info_value(info, "valkey_version");
-    struct str version = valkey.n ? valkey : info_value(info, "redis_version");
-    redis_look(fleet_redis(k->fleet), &link);
-    check_row(k, "store", "ok", "%s %.*s at %s answers in %.1f ms", valkey.n ? "Valkey" : "Redis",
-              STR_ARG(version), link.server, (double)(clock_us() - k->asked_us) / 1000);
-    check_memory(k, info);
-    check_persistence(k, info);
-}
-
 /* ---- the questions ---- */
 
 static void check_end(struct fleet_check *k)
@@ -166,10 +154,20 @@ static void check_end(struct fleet_check *k)
 static void on_info(void *arg, const struct redis_result *r)
 {
     struct fleet_check *k = arg;
-    if (r->err < 0)
+    if (r->err < 0) {
         check_row(k, "store", "unknown", "INFO: %s", r->error ? r->error : err_text(r->err));
-    else if (r->reply->type == REDIS_REPLY_STRING)
-        check_store(k, str_n(r->reply->str, r->reply->len));
+    } else if (r->reply->type == REDIS_REPLY_STRING) {
+        struct str info = str_n(r->reply->str, r->reply->len);
+        struct str valkey = info_value(info, "valkey_version");
+        struct str version = valkey.n ? valkey : info_value(info, "redis_version");
+        struct redis_facts link;
+        redis_look(fleet_redis(k->fleet), &link);
+        check_row(k, "store", "ok", "%s %.*s at %s answers in %.1f ms",
+                  valkey.n ? "Valkey" : "Redis", STR_ARG(version), link.server,
+                  (double)(clock_us() - k->asked_us) / 1000);
+        check_memory(k, info);
+        check_persistence(k, info);
+    }
     check_end(k);
 }
 

@@ -20,7 +20,7 @@ struct fleet_features {
     struct fleet_runs_facts commands;
 };
 
-static uint64_t pins_count(const struct pins_shared *p, enum pin_count which)
+static uint64_t fleet_pins_count(const struct pins_shared *p, enum pin_count which)
 {
     return atomic_load_explicit(&p->table.counts[which], memory_order_relaxed);
 }
@@ -46,12 +46,12 @@ static void metrics_pins(struct exposition *e, const struct pins_shared *p)
     if (!p)
         return;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        exposition_single(e, rows[i].name, "counter", rows[i].help, pins_count(p, rows[i].which),
-                          1);
+        exposition_single(e, rows[i].name, "counter", rows[i].help,
+                          fleet_pins_count(p, rows[i].which), 1);
     exposition_head(e, "mailproxy_fleet_failclosed_total", "counter",
                     "What was refused without an answer of the store, in strict pools.");
     exposition_put(e, STR("mailproxy_fleet_failclosed_total{feature=\"pin\"}"));
-    exposition_value(e, pins_count(p, PIN_COUNT_FAILED_SHUT), 1);
+    exposition_value(e, fleet_pins_count(p, PIN_COUNT_FAILED_SHUT), 1);
     exposition_single(e, "mailproxy_fleet_pins", "gauge", "Users with sessions here, by pool.",
                       atomic_load_explicit(&p->table.n_pins, memory_order_relaxed), 1);
     exposition_single(e, "mailproxy_fleet_conflicts", "gauge", "Of these, on two backends now.",
@@ -142,7 +142,7 @@ void metrics_fleet(struct exposition *e, const struct control *c)
 {
     struct fleet_features f = {.pins = 0};
     if (c->host->pins)
-        f.pins = pins_count(c->host->pins, PIN_COUNT_FAILED_OPEN);
+        f.pins = fleet_pins_count(c->host->pins, PIN_COUNT_FAILED_OPEN);
     if (c->fleet_bans)
         fleet_bans_look(c->fleet_bans, &f.bans);
     if (c->fleet_limits)

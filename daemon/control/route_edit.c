@@ -97,7 +97,7 @@ static void look_row(struct route_look *l, const struct session_row *row)
         strcmp(look_pool(l, before, n, &q), look_pool(l, l->after->v, l->after->n, &q)) != 0;
 }
 
-static int look_run(struct work *w)
+static int route_look_run(struct work *w)
 {
     struct route_look *l = CONTAINER_OF(w, struct route_look, work);
     for (size_t i = 0; i < l->n_chunks; i++)
@@ -120,7 +120,7 @@ static void look_answer(struct work *w)
                                          (json_int_t)l->moved, "changed", 0, "message", text));
 }
 
-static void look_fini(struct work *w)
+static void route_look_fini(struct work *w)
 {
     struct route_look *l = CONTAINER_OF(w, struct route_look, work);
     for (size_t i = 0; i < l->n_chunks; i++)
@@ -165,7 +165,8 @@ static void edit_look(struct route_change *ch)
 {
     struct control *c = work_control(&ch->work);
     struct request *r = ch->work.request;
-    struct route_look *l = work_new(r->rpc, r, sizeof(*l), look_run, look_answer, look_fini);
+    struct route_look *l =
+        work_new(r->rpc, r, sizeof(*l), route_look_run, look_answer, route_look_fini);
     int err = 0;
     if (!l)
         return;
@@ -193,7 +194,7 @@ static void edit_look(struct route_change *ch)
 
 /* ---- changes ---- */
 
-static int edit_refuse(struct route_change *ch, int err, char *text)
+static int route_edit_refuse(struct route_change *ch, int err, char *text)
 {
     free(ch->work.error);
     ch->work.error = text;
@@ -205,7 +206,7 @@ static int edit_place(struct route_change *ch, const char *param, size_t n, size
 {
     uint64_t number = request_number(ch->work.request, param, 0);
     if (number < 1 || number > n)
-        return edit_refuse(
+        return route_edit_refuse(
             ch, -ERR_NO_ROUTE,
             str_printf("there is no route %llu: there are %zu", (unsigned long long)number, ch->n));
     *ret = (size_t)number - 1;
@@ -220,7 +221,7 @@ static void edit_text(const struct request *r, const char *param, const char **a
         *at = *text ? text : NULL;
 }
 
-static int edit_values(struct route_change *ch, struct config_route *route)
+static int route_edit_values(struct route_change *ch, struct config_route *route)
 {
     const struct request *r = ch->work.request;
     const struct setup *setup = control_setup(work_control(&ch->work));
@@ -232,13 +233,15 @@ static int edit_values(struct route_change *ch, struct config_route *route)
     if (proto)
         route->proto = *proto ? proto_find(str_of(proto)) : NULL;
     if (proto && *proto && !route->proto)
-        return edit_refuse(ch, -ERR_BAD_PARAM, str_printf("there is no protocol %.64s", proto));
+        return route_edit_refuse(ch, -ERR_BAD_PARAM,
+                                 str_printf("there is no protocol %.64s", proto));
     if (route->listener && !setup_listener_find(setup, route->listener))
-        return edit_refuse(ch, -ERR_NO_LISTENER,
-                           str_printf("there is no listener %.128s", route->listener));
+        return route_edit_refuse(ch, -ERR_NO_LISTENER,
+                                 str_printf("there is no listener %.128s", route->listener));
     if (!route->pool || !pools_find(setup->pools, route->pool))
-        return edit_refuse(ch, -ERR_NO_POOL,
-                           str_printf("there is no pool %.128s", route->pool ? route->pool : ""));
+        return route_edit_refuse(
+            ch, -ERR_NO_POOL,
+            str_printf("there is no pool %.128s", route->pool ? route->pool : ""));
     return 0;
 }
 
@@ -255,11 +258,11 @@ static void routes_take_out(struct route_change *ch, size_t at)
     ch->n--;
 }
 
-static int edit_add(struct route_change *ch)
+static int route_edit_add(struct route_change *ch)
 {
     struct config_route route = {0};
     size_t at = ch->n;
-    int err = edit_values(ch, &route);
+    int err = route_edit_values(ch, &route);
     if (err == 0 && request_has(ch->work.request, "at"))
         err = edit_place(ch, "at", ch->n + 1, &at);
     /* The same one once more would never be reached. */
@@ -271,14 +274,14 @@ static int edit_add(struct route_change *ch)
     return err;
 }
 
-static int edit_set(struct route_change *ch)
+static int route_edit_set(struct route_change *ch)
 {
     size_t at;
     int err = edit_place(ch, "number", ch->n, &at);
-    return err < 0 ? err : edit_values(ch, &ch->v[at]);
+    return err < 0 ? err : route_edit_values(ch, &ch->v[at]);
 }
 
-static int edit_remove(struct route_change *ch)
+static int route_edit_remove(struct route_change *ch)
 {
     size_t at;
     int err = edit_place(ch, "number", ch->n, &at);
@@ -301,7 +304,7 @@ static int edit_move(struct route_change *ch)
     return 0;
 }
 
-static int edit_reset(struct route_change *ch)
+static int route_edit_reset(struct route_change *ch)
 {
     ch->is_reset = true;
     return 0;
@@ -309,7 +312,7 @@ static int edit_reset(struct route_change *ch)
 
 void command_route_add(struct request *r)
 {
-    live_routes_change(r, edit_add, edit_look);
+    live_routes_change(r, route_edit_add, edit_look);
 }
 
 void command_route_set(struct request *r)
@@ -317,7 +320,7 @@ void command_route_set(struct request *r)
     static const char *const params[] = {"domain", "user", "listener", "protocol", "pool"};
     for (size_t i = 0; i < ARRAY_LEN(params); i++)
         if (request_has(r, params[i])) {
-            live_routes_change(r, edit_set, edit_look);
+            live_routes_change(r, route_edit_set, edit_look);
             return;
         }
     request_fail(r, -ERR_MISSING_PARAM, NULL,
@@ -326,7 +329,7 @@ void command_route_set(struct request *r)
 
 void command_route_remove(struct request *r)
 {
-    live_routes_change(r, edit_remove, edit_look);
+    live_routes_change(r, route_edit_remove, edit_look);
 }
 
 void command_route_move(struct request *r)
@@ -336,5 +339,5 @@ void command_route_move(struct request *r)
 
 void command_route_reset(struct request *r)
 {
-    live_routes_change(r, edit_reset, edit_look);
+    live_routes_change(r, route_edit_reset, edit_look);
 }

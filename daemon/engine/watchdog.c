@@ -23,18 +23,6 @@ struct watchdog {
     const struct loop *loops[];
 };
 
-/* Takes no lock and no memory, and waits for nobody: what made the loop hang may have all of
- * them. */
-static void watchdog_abort(size_t loop, uint64_t silent_ms)
-{
-    char text[96];
-    int n = snprintf(text, sizeof(text),
-                     "mailproxyd: watchdog: loop %zu is silent for %" PRIu64 " ms: aborting\n",
-                     loop, silent_ms);
-    log_write_stderr(text, (size_t)n);
-    abort();
-}
-
 static void watchdog_look(struct watchdog *w)
 {
     uint64_t now = clock_ms();
@@ -44,8 +32,16 @@ static void watchdog_look(struct watchdog *w)
     w->last_look_ms = now;
     for (size_t i = 0; i < w->n && !was_stopped; i++) {
         uint64_t heartbeat = loop_heartbeat_ms(w->loops[i]);
-        if (heartbeat && now > heartbeat && now - heartbeat > WATCHDOG_SILENCE_MS)
-            watchdog_abort(i, now - heartbeat);
+        if (!heartbeat || now <= heartbeat || now - heartbeat <= WATCHDOG_SILENCE_MS)
+            continue;
+        /* Takes no lock and no memory, and waits for nobody: what made the loop hang may have all
+         * of them. */
+        char text[96];
+        int n = snprintf(text, sizeof(text),
+                         "mailproxyd: watchdog: loop %zu is silent for %" PRIu64 " ms: aborting\n",
+                         i, now - heartbeat);
+        log_write_stderr(text, (size_t)n);
+        abort();
     }
 }
 

@@ -29,13 +29,13 @@ static char *fault(const char *text)
     return str_dup_c(text);
 }
 
-static char *check_name(const char *value)
+static char *answer_check_name(const char *value)
 {
     const char *wrong = config_host_fault(value);
     return wrong || strchr(value, ':') ? fault("is no host name") : NULL;
 }
 
-static char *check_protocols(const char *value)
+static char *answer_check_protocols(const char *value)
 {
     struct str list = str_of(value), word;
     unsigned seen = 0;
@@ -50,7 +50,7 @@ static char *check_protocols(const char *value)
     return seen ? NULL : fault("is not " PROTO_NAMES);
 }
 
-static char *check_auth(const char *value)
+static char *answer_check_auth(const char *value)
 {
     struct http_url url;
     const char *why;
@@ -92,7 +92,7 @@ bool init_backend_next(struct str *list, struct init_backend *ret, char **ret_fa
     return true;
 }
 
-static char *check_backends(const char *value)
+static char *answer_check_backends(const char *value)
 {
     struct str list = str_of(value);
     struct init_backend b;
@@ -109,28 +109,29 @@ static char *check_backends(const char *value)
                                    : NULL;
 }
 
-static char *check_backend_tls(const char *value)
+static char *answer_check_backend_tls(const char *value)
 {
     enum config_backend_tls tls;
     bool is_mode = config_backend_tls_find(value, &tls) == 0 && tls != BACKEND_TLS_POOL;
     return is_mode ? NULL : fault("is not starttls, implicit or off");
 }
 
-static char *check_file(const char *value)
+static char *answer_check_file(const char *value)
 {
     if (value[0] != '/')
         return fault("is no absolute path");
     return access(value, F_OK) == 0 ? NULL : fault("is not there");
 }
 
-static char *check_backend_ca(const char *value)
+static char *answer_check_backend_ca(const char *value)
 {
     if (strcmp(value, "system") == 0 || strcmp(value, "none") == 0)
         return NULL;
-    return value[0] == '/' ? check_file(value) : fault("is not system, none or the path of a file");
+    return value[0] == '/' ? answer_check_file(value)
+                           : fault("is not system, none or the path of a file");
 }
 
-static char *check_listen(const char *value)
+static char *answer_check_listen(const char *value)
 {
     struct str list = str_of(value), word;
     struct addr a;
@@ -142,7 +143,7 @@ static char *check_listen(const char *value)
     return n ? NULL : fault("names no address");
 }
 
-static char *check_port_offset(const char *value)
+static char *answer_check_port_offset(const char *value)
 {
     uint64_t n;
     return str_to_u64(str_of(value), INIT_PORT_OFFSET_MAX, &n) < 0
@@ -150,14 +151,14 @@ static char *check_port_offset(const char *value)
                : NULL;
 }
 
-static char *check_user(const char *value)
+static char *answer_check_user(const char *value)
 {
     static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     bool is_name = value[0] != '-' && value[strspn(value, chars)] == '\0';
     return is_name ? NULL : fault("is no user name");
 }
 
-static char *check_folder(const char *value)
+static char *answer_check_folder(const char *value)
 {
     return value[0] == '/' ? NULL : fault("is no absolute path");
 }

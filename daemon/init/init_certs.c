@@ -9,7 +9,7 @@
 #include "base/str.h"
 
 /* @ = the name of the server or of a domain above it */
-static const struct place {
+static const struct cert_place {
     const char *cert, *key;
 } places[] = {
     {"/etc/mailproxy/fullchain.pem", "/etc/mailproxy/privkey.pem"},
@@ -23,8 +23,8 @@ static const struct place {
     {"/root/.acme.sh/@/fullchain.cer", "/root/.acme.sh/@/@.key"},
     {"/etc/ssl/certs/@.pem", "/etc/ssl/private/@.key"},
 };
-static const struct place own_sign = {"/etc/ssl/certs/ssl-cert-snakeoil.pem",
-                                      "/etc/ssl/private/ssl-cert-snakeoil.key"};
+static const struct cert_place own_sign = {"/etc/ssl/certs/ssl-cert-snakeoil.pem",
+                                           "/etc/ssl/private/ssl-cert-snakeoil.key"};
 
 /* The path of a place, with a name for each @. Owned. */
 static char *place_path(const char *root, const char *pattern, const char *name)
@@ -41,8 +41,8 @@ static char *place_path(const char *root, const char *pattern, const char *name)
 }
 
 /* Are both files there? 1 with *ret, 0, or -ERR_NOMEM. */
-static int place_try(const char *root, const struct place *p, const char *name, char **ret_cert,
-                     char **ret_key)
+static int place_try(const char *root, const struct cert_place *p, const char *name,
+                     char **ret_cert, char **ret_key)
 {
     AUTO_FREE char *cert = place_path(root, p->cert, name);
     AUTO_FREE char *key = place_path(root, p->key, name);

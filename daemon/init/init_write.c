@@ -22,7 +22,7 @@ __attribute__((format(printf, 2, 3))) static void put(struct draft *d, const cha
 }
 
 /* before "key = " value in quotes after */
-static void put_text(struct draft *d, const char *before, const char *value, const char *after)
+static void init_put_text(struct draft *d, const char *before, const char *value, const char *after)
 {
     put(d, "%s", before);
     if (d->err == 0)
@@ -38,26 +38,26 @@ static void put_head(struct draft *d)
         "all\n"
         "# keys and their defaults are in mailproxy.conf(5).\n"
         "# After a change: mailproxyd -t checks it, mailproxyctl config reload takes it over.\n\n");
-    put_text(d, "server_name = ", d->a->v[INIT_SERVER_NAME], ";  # in greetings\n");
+    init_put_text(d, "server_name = ", d->a->v[INIT_SERVER_NAME], ";  # in greetings\n");
     if (user)
-        put_text(d, "user = ", user,
-                 ";  # what the daemon becomes once it has its ports and keys\n");
+        init_put_text(d, "user = ", user,
+                      ";  # what the daemon becomes once it has its ports and keys\n");
     if (folder) {
-        put_text(d,
-                 "\n# The store, and the socket for mailproxyctl and mailproxy-tui (-s "
-                 "FILE).\nstate_dir = ",
-                 folder, ";\n");
-        put_text(d, "run_dir = ", folder, ";\n");
+        init_put_text(d,
+                      "\n# The store, and the socket for mailproxyctl and mailproxy-tui (-s "
+                      "FILE).\nstate_dir = ",
+                      folder, ";\n");
+        init_put_text(d, "run_dir = ", folder, ";\n");
     }
 }
 
 static void put_tls(struct draft *d)
 {
-    put_text(d,
-             "\n# What clients see. A renewed certificate is taken over by itself.\n"
-             "tls = {\n  certificates = (\n    { cert = ",
-             d->a->v[INIT_CERT], "; ");
-    put_text(d, "key = ", d->a->v[INIT_KEY], "; }\n  );\n};\n");
+    init_put_text(d,
+                  "\n# What clients see. A renewed certificate is taken over by itself.\n"
+                  "tls = {\n  certificates = (\n    { cert = ",
+                  d->a->v[INIT_CERT], "; ");
+    init_put_text(d, "key = ", d->a->v[INIT_KEY], "; }\n  );\n};\n");
 }
 
 /* ---- listeners ---- */
@@ -120,8 +120,8 @@ static void put_auth(struct draft *d)
     else if (is_backend)
         put(d, "auth = ( { type = \"backend\"; } );  # the mail servers, at the login there\n");
     else
-        put_text(d, "auth = ( { type = \"http\"; url = ", who,
-                 "; } );  # NGINX's auth_http protocol\n");
+        init_put_text(d, "auth = ( { type = \"http\"; url = ", who,
+                      "; } );  # NGINX's auth_http protocol\n");
 }
 
 static void put_backend(struct draft *d, const struct init_backend *b, unsigned number)
@@ -173,8 +173,8 @@ static void put_pool(struct draft *d)
         put(d, "    verify = false;  # whoever stands between could read passwords: better a "
                "ca_file\n");
     else if (ca.n > 0 && !str_eq(ca, STR("system")))
-        put_text(d, "    ca_file = ", d->a->v[INIT_BACKEND_CA],
-                 ";  # who signed their certificates\n");
+        init_put_text(d, "    ca_file = ", d->a->v[INIT_BACKEND_CA],
+                      ";  # who signed their certificates\n");
     if (serves_submission(d->a))
         put(d, "    smtp_auth = true;  # users log in at the SMTP servers, too\n");
     put_backends(d);

@@ -19,7 +19,7 @@
 #define FAILURE_MS 2000 /* a definite "no" is believed this long */
 
 /* A name or a reverse address: being looked up, or known. */
-struct entry {
+struct resolver_entry {
     struct resolver *resolver;
     struct buf key;      /* 'h' + lower-case name, or 'r' + struct addr's ip */
     struct list waiters; /* struct resolver_query.link */
@@ -40,7 +40,7 @@ struct entry {
 struct resolver_query {
     struct list link; /* in the entry's waiters, or alone */
     struct loop_deferred deferred;
-    struct entry *entry; /* while waiting; NULL when the answer is below */
+    struct resolver_entry *entry; /* while waiting; NULL when the answer is below */
     struct list in_resolver;
     void (*on_addrs)(void *arg, int err, const struct addr *addrs, size_t n);
     void (*on_name)(void *arg, int err, const char *name);
@@ -60,7 +60,7 @@ struct resolver {
     struct resolver_spec spec; /* a copy */
 };
 
-static void entry_finish(struct entry *e);
+static void resolver_entry_finish(struct resolver_entry *e);
 
 /* ---- life ---- */
 
@@ -84,7 +84,7 @@ int resolver_new(struct loop *l, const struct resolver_spec *spec, struct resolv
     return 0;
 }
 
-static void query_free(struct resolver_query *q)
+static void resolver_query_free(struct resolver_query *q)
 {
     list_del(&q->link);
     list_del(&q->in_resolver);
@@ -94,7 +94,7 @@ static void query_free(struct resolver_query *q)
     free(q);
 }
 
-static void entry_free(struct entry *e)
+static void resolver_entry_free(struct resolver_entry *e)
 {
     resolver_dns_forget(&e->calls);
     loop_timer_cancel(e->resolver->loop, &e->timer);
@@ -115,11 +115,11 @@ void resolver_free(struct resolver *r)
         return;
     /* Queries first: they are in the lists of entries. */
     while (!list_is_empty(&r->queries))
-        query_free(LIST_ITEM(r->queries.next, struct resolver_query, in_resolver));
+        resolver_query_free(LIST_ITEM(r->queries.next, struct resolver_query, in_resolver));
     while (map_next(&r->entries, &pos, &key, &value)) {
-        struct entry *e = value;
+        struct resolver_entry *e = value;
         e->forward = NULL; /* was one of them */
-        entry_free(e);
+        resolver_entry_free(e);
     }
     map_fini(&r->entries);
     resolver_hosts_free(r->hosts);
@@ -142,11 +142,11 @@ static void on_query_deferred(struct loop_deferred *d)
     else
         q->on_addrs(q->arg, q->err, is_good ? addrs : NULL,
                     is_good ? q->addrs.len / sizeof(*addrs) : 0);
-    query_free(q);
+    resolver_query_free(q);
 }
 
 /* Copies the result: the entry may go before the callback runs. */
-static void query_take_result(struct resolver_query *q, const struct entry *e)
+static void query_take_result(struct resolver_query *q, const struct resolver_entry *e)
 {
     q->entry = NULL;
     q->err = e->err;
@@ -164,14 +164,14 @@ static void query_take_result(struct resolver_query *q, const struct entry *e)
 
 /* Always at the end of the turn: callers never see their callback run inside the call that asked.
  */
-static void query_end(struct resolver_query *q, const struct entry *e)
+static void resolver_query_end(struct resolver_query *q, const struct resolver_entry *e)
 {
     list_del(&q->link);
     query_take_result(q, e);
     loop_defer(e->resolver->loop, &q->deferred);
 }
 
-static struct resolver_query *query_new(struct resolver *r, void *arg)
+static struct resolver_query *resolver_query_new(struct resolver *r, void *arg)
 {
     struct resolver_query *q = zalloc(sizeof(*q));
     if (!q)
@@ -188,7 +188,7 @@ static struct resolver_query *query_new(struct resolver *r, void *arg)
 void resolver_cancel(struct resolver_query *q)
 {
     if (q)
-        query_free(q);
+        resolver_query_free(q);
 }
 
 /* ---- entries ---- */
@@ -198,7 +198,7 @@ static uint64_t resolver_timeout_ms(const struct resolver *r)
     return r->spec.timeout_ms ? r->spec.timeout_ms : RESOLVER_TIMEOUT_MS;
 }
 
-static bool entry_is_fresh(const struct entry *e, uint64_t now_ms)
+static bool resolver_entry_is_fresh(const struct resolver_entry *e, uint64_t now_ms)
 {
     return e->is_busy || now_ms < e->expires_ms;
 }
@@ -213,11 +213,11 @@ static void entries_make_room(struct resolver *r)
     for (int pass = 0; pass < 2 && r->entries.count >= CACHE_MAX; pass++) {
         pos = 0;
         while (map_next(&r->entries, &pos, &key, &value)) {
-            struct entry *e = value;
-            if (e->is_busy || (pass == 0 && entry_is_fresh(e, now_ms)))
+            struct resolver_entry *e = value;
+            if (e->is_busy || (pass == 0 && resolver_entry_is_fresh(e, now_ms)))
                 continue;
             map_del(&r->entries, buf_str(&e->key));
-            entry_free(e);
+            resolver_entry_free(e);
             if (pass == 1)
                 break;
         }
@@ -226,15 +226,15 @@ static void entries_make_room(struct resolver *r)
 
 static void on_entry_timer(struct loop_timer *t)
 {
-    struct entry *e = CONTAINER_OF(t, struct entry, timer);
+    struct resolver_entry *e = CONTAINER_OF(t, struct resolver_entry, timer);
     e->is_timed_out = e->v4.len + e->v6.len == 0;
-    entry_finish(e);
+    resolver_entry_finish(e);
 }
 
-static struct entry *entry_new(struct resolver *r, const struct buf *key)
+static struct resolver_entry *resolver_entry_new(struct resolver *r, const struct buf *key)
 {
     entries_make_room(r);
-    struct entry *e = calloc(1, sizeof(*e));
+    struct resolver_entry *e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
     e->resolver = r;
@@ -251,12 +251,13 @@ static struct entry *entry_new(struct resolver *r, const struct buf *key)
 
 /* The usable entry of a key: known, busy, or made anew (then *ret_is_new). A stale one is emptied
  * and used again. */
-static struct entry *entry_get(struct resolver *r, const struct buf *key, bool *ret_is_new)
+static struct resolver_entry *resolver_entry_get(struct resolver *r, const struct buf *key,
+                                                 bool *ret_is_new)
 {
-    struct entry *e = map_get(&r->entries, buf_str(key));
-    *ret_is_new = !e || !entry_is_fresh(e, loop_now_ms(r->loop));
+    struct resolver_entry *e = map_get(&r->entries, buf_str(key));
+    *ret_is_new = !e || !resolver_entry_is_fresh(e, loop_now_ms(r->loop));
     if (!e)
-        e = entry_new(r, key);
+        e = resolver_entry_new(r, key);
     if (!e || !*ret_is_new)
         return e;
     buf_clear(&e->v4);
@@ -272,7 +273,7 @@ static struct entry *entry_get(struct resolver *r, const struct buf *key, bool *
     return e;
 }
 
-static uint64_t entry_valid_ms(const struct entry *e)
+static uint64_t resolver_entry_valid_ms(const struct resolver_entry *e)
 {
     if (e->err != 0)
         return e->is_definite ? FAILURE_MS : 0;
@@ -284,7 +285,7 @@ static uint64_t entry_valid_ms(const struct entry *e)
 
 /* Settles the entry and all that wait for it. e->err is set by reverse lookups; here for addresses.
  */
-static void entry_finish(struct entry *e)
+static void resolver_entry_finish(struct resolver_entry *e)
 {
     resolver_dns_forget(&e->calls);
     resolver_cancel(e->forward);
@@ -297,16 +298,16 @@ static void entry_finish(struct entry *e)
     if (e->is_timed_out)
         e->is_definite = false;
     e->is_busy = false;
-    e->expires_ms = loop_now_ms(e->resolver->loop) + entry_valid_ms(e);
+    e->expires_ms = loop_now_ms(e->resolver->loop) + resolver_entry_valid_ms(e);
     while (!list_is_empty(&e->waiters))
-        query_end(LIST_ITEM(e->waiters.next, struct resolver_query, link), e);
+        resolver_query_end(LIST_ITEM(e->waiters.next, struct resolver_query, link), e);
 }
 
 /* ---- name servers ---- */
 
 static void on_addresses(void *arg, const struct resolver_dns_answer *answer)
 {
-    struct entry *e = arg;
+    struct resolver_entry *e = arg;
     if (answer->result == RESOLVER_DNS_GOOD) {
         struct buf *b = answer->is_ipv6 ? &e->v6 : &e->v4;
         if (buf_append(b, answer->addrs, answer->n * sizeof(*answer->addrs)) != 0)
@@ -319,13 +320,13 @@ static void on_addresses(void *arg, const struct resolver_dns_answer *answer)
         e->is_definite = false;
     }
     if (list_is_empty(&e->calls))
-        entry_finish(e);
+        resolver_entry_finish(e);
     else if (e->v4.len + e->v6.len > 0 && resolver_timeout_ms(e->resolver) > SECOND_FAMILY_MS)
         loop_timer_set(e->resolver->loop, &e->timer, SECOND_FAMILY_MS);
 }
 
 /* Numeric or in the hosts file; true when that answers it. */
-static bool entry_answer_locally(struct entry *e, struct str host)
+static bool resolver_entry_answer_locally(struct resolver_entry *e, struct str host)
 {
     struct addr a;
     e->ttl = 1;
@@ -342,10 +343,10 @@ static bool entry_answer_locally(struct entry *e, struct str host)
     return false;
 }
 
-static void entry_start_forward(struct entry *e, const char *host)
+static void resolver_entry_start_forward(struct resolver_entry *e, const char *host)
 {
     const struct resolver *r = e->resolver;
-    bool is_known = entry_answer_locally(e, str_of(host));
+    bool is_known = resolver_entry_answer_locally(e, str_of(host));
     for (int is_ipv6 = 0; is_ipv6 < 2 && !is_known; is_ipv6++) {
         if (is_ipv6 ? r->spec.is_ipv6_off : r->spec.is_ipv4_off)
             continue;
@@ -354,7 +355,7 @@ static void entry_start_forward(struct entry *e, const char *host)
             e->is_definite = false;
     }
     if (list_is_empty(&e->calls))
-        entry_finish(e);
+        resolver_entry_finish(e);
 }
 
 /* "host" and what the query waits for. A name with a NUL cannot get here; an empty or overlong one
@@ -368,8 +369,8 @@ resolver_lookup(struct resolver *r, const char *host,
     if (buf_append_char(&key, 'h') != 0 || buf_append_c(&key, host) != 0 || !buf_cstr(&key))
         return NULL;
     str_lower(key.data + key.start);
-    struct resolver_query *q = query_new(r, arg);
-    struct entry *e = q ? entry_get(r, &key, &is_new) : NULL;
+    struct resolver_query *q = resolver_query_new(r, arg);
+    struct resolver_entry *e = q ? resolver_entry_get(r, &key, &is_new) : NULL;
     if (!e) {
         resolver_cancel(q);
         return NULL;
@@ -378,9 +379,9 @@ resolver_lookup(struct resolver *r, const char *host,
     q->entry = e;
     list_add_tail(&e->waiters, &q->link);
     if (is_new)
-        entry_start_forward(e, buf_cstr(&key) + 1);
+        resolver_entry_start_forward(e, buf_cstr(&key) + 1);
     else if (!e->is_busy)
-        query_end(q, e);
+        resolver_query_end(q, e);
     return q;
 }
 
@@ -393,7 +394,7 @@ static bool is_host_name(const char *name)
            strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-") == n;
 }
 
-static void reverse_end(struct entry *e, int err, bool is_definite)
+static void reverse_end(struct resolver_entry *e, int err, bool is_definite)
 {
     e->err = err;
     e->is_definite = is_definite;
@@ -402,12 +403,12 @@ static void reverse_end(struct entry *e, int err, bool is_definite)
         free(e->name);
         e->name = NULL;
     }
-    entry_finish(e);
+    resolver_entry_finish(e);
 }
 
 static void on_forward(void *arg, int err, const struct addr *addrs, size_t n)
 {
-    struct entry *e = arg;
+    struct resolver_entry *e = arg;
     bool is_definite = e->forward && e->forward->is_definite;
     e->forward = NULL; /* it ends with this callback */
     for (size_t i = 0; err == 0 && i < n; i++) {
@@ -424,7 +425,7 @@ static void on_forward(void *arg, int err, const struct addr *addrs, size_t n)
 
 static void on_pointer(void *arg, const struct resolver_dns_answer *answer)
 {
-    struct entry *e = arg;
+    struct resolver_entry *e = arg;
     const char *name = answer->name;
     if (answer->result == RESOLVER_DNS_TIMEOUT) {
         reverse_end(e, -ERR_TIMEOUT, false);
@@ -440,7 +441,7 @@ static void on_pointer(void *arg, const struct resolver_dns_answer *answer)
     }
 }
 
-static void entry_start_reverse(struct entry *e)
+static void resolver_entry_start_reverse(struct resolver_entry *e)
 {
     if (e->addr.family != AF_INET && e->addr.family != AF_INET6)
         reverse_end(e, -ERR_NOT_FOUND, true); /* UNIX peers have no name */
@@ -456,8 +457,8 @@ struct resolver_query *resolver_reverse(struct resolver *r, const struct addr *a
     if (buf_append_char(&key, 'r') != 0 || buf_append_char(&key, (char)a->family) != 0 ||
         buf_append(&key, a->ip, sizeof(a->ip)) != 0)
         return NULL;
-    struct resolver_query *q = query_new(r, arg);
-    struct entry *e = q ? entry_get(r, &key, &is_new) : NULL;
+    struct resolver_query *q = resolver_query_new(r, arg);
+    struct resolver_entry *e = q ? resolver_entry_get(r, &key, &is_new) : NULL;
     if (!e) {
         resolver_cancel(q);
         return NULL;
@@ -467,9 +468,9 @@ struct resolver_query *resolver_reverse(struct resolver *r, const struct addr *a
     list_add_tail(&e->waiters, &q->link);
     if (is_new) {
         e->addr = *a;
-        entry_start_reverse(e);
+        resolver_entry_start_reverse(e);
     } else if (!e->is_busy) {
-        query_end(q, e);
+        resolver_query_end(q, e);
     }
     return q;
 }
@@ -477,7 +478,7 @@ struct resolver_query *resolver_reverse(struct resolver *r, const struct addr *a
 /* ---- other name servers ---- */
 
 /* Asks anew what is not answered. */
-static void entry_restart(struct entry *e)
+static void resolver_entry_restart(struct resolver_entry *e)
 {
     if (e->forward) /* another entry's question */
         return;
@@ -487,9 +488,9 @@ static void entry_restart(struct entry *e)
     e->is_timed_out = false;
     loop_timer_set(e->resolver->loop, &e->timer, resolver_timeout_ms(e->resolver));
     if (*buf_str(&e->key).p == 'h')
-        entry_start_forward(e, buf_cstr(&e->key) + 1);
+        resolver_entry_start_forward(e, buf_cstr(&e->key) + 1);
     else
-        entry_start_reverse(e);
+        resolver_entry_start_reverse(e);
 }
 
 int resolver_configure(struct resolver *r, const struct resolver_spec *spec)
@@ -513,9 +514,9 @@ int resolver_configure(struct resolver *r, const struct resolver_spec *spec)
     resolver_spec_fini(&r->spec);
     r->spec = copy;
     while (map_next(&r->entries, &pos, &key, &value)) {
-        struct entry *e = value;
+        struct resolver_entry *e = value;
         if (e->is_busy)
-            entry_restart(e);
+            resolver_entry_restart(e);
         else
             e->expires_ms = 0;
     }

@@ -53,14 +53,6 @@ static bool source_part(struct limits *l, const struct config_limits *c,
            limits_is_near(l->n_nodes, ret->failures, most);
 }
 
-static void guess_part(const struct config_limits *c, const struct guess *e, struct limit_part *ret)
-{
-    *ret = (struct limit_part){.kind = LIMIT_SHARE_GUESS};
-    distinct_bits_add(&ret->first, &e->passwords);
-    distinct_bits_add(&ret->second, &e->addresses);
-    ret->weight = near_weight(distinct_count(&e->passwords), c->passwords_before_delay);
-}
-
 static bool user_part(struct limits *l, const struct config_limits *c, const struct limit_user *u,
                       struct limit_part *ret)
 {
@@ -97,7 +89,10 @@ static void near_guesses(struct limits *l, const struct config_limits *c,
         struct guess *e = LIST_ITEM(it, struct guess, near);
         unsigned n = distinct_count(&e->passwords);
         bool is_common = !distinct_bits_is_empty(&e->other_passwords);
-        guess_part(c, e, &p);
+        p = (struct limit_part){.kind = LIMIT_SHARE_GUESS};
+        distinct_bits_add(&p.first, &e->passwords);
+        distinct_bits_add(&p.second, &e->addresses);
+        p.weight = near_weight(n, c->passwords_before_delay);
         if (n > 0 && (is_common || limits_is_near(l->n_nodes, n, c->passwords_before_delay)) &&
             str_copy(p.name, sizeof(p.name), str_of(e->user)))
             fn(arg, &p);
@@ -400,23 +395,20 @@ int limit_part_put(struct buf *out, const struct limit_part *p)
     return buf_append(out, (const char *)rest, n_rest);
 }
 
-static bool part_is_kind(char c)
-{
-    return c == LIMIT_SHARE_ADDRESS || c == LIMIT_SHARE_USER || c == LIMIT_SHARE_GUESS;
-}
-
 int limit_part_take(struct str *rest, struct limit_part *ret)
 {
+    char kind = rest->n >= 2 ? rest->p[0] : '\0';
     size_t n = rest->n >= 2 ? (uint8_t)rest->p[1] : 0;
     *ret = (struct limit_part){0};
-    if (n == 0 || rest->n < 2 + n + PART_COUNTS || !part_is_kind(rest->p[0]) ||
+    if (n == 0 || rest->n < 2 + n + PART_COUNTS ||
+        (kind != LIMIT_SHARE_ADDRESS && kind != LIMIT_SHARE_USER && kind != LIMIT_SHARE_GUESS) ||
         memchr(rest->p + 2, '\0', n))
         return -ERR_PROTOCOL;
     const char *counts = rest->p + 2 + n;
     size_t n_sets = counts[8] ? 2 * PART_SET : 0;
     if (rest->n < 2 + n + PART_COUNTS + n_sets)
         return -ERR_PROTOCOL;
-    ret->kind = (enum limit_share_kind)rest->p[0];
+    ret->kind = (enum limit_share_kind)kind;
     memcpy(ret->name, rest->p + 2, n);
     ret->sessions = number_of(counts);
     ret->failures = number_of(counts + 4);

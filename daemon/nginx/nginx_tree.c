@@ -159,11 +159,6 @@ static int tree_include(struct tree_file *f, struct nginx_directive *d,
     return err;
 }
 
-static bool tree_is_kept(const struct nginx_directive *block)
-{
-    return block->parent->parent != NULL || strcmp(block->words[0], "mail") == 0;
-}
-
 /* Passes over a block whose "{" was read. */
 static int tree_skip_block(struct tree_file *f)
 {
@@ -215,8 +210,9 @@ static int tree_read_block(struct tree_file *f, struct nginx_directive *parent, 
         *(parent->last ? &parent->last->next : &parent->first) = d;
         parent->last = d;
         d->has_block = token == NGINX_OPEN;
+        bool is_kept = parent->parent || strcmp(d->words[0], "mail") == 0;
         if (d->has_block)
-            err = tree_is_kept(d) ? tree_read_block(f, d, false) : tree_skip_block(f);
+            err = is_kept ? tree_read_block(f, d, false) : tree_skip_block(f);
     }
     f->all->depth--;
     return err;

@@ -7,74 +7,74 @@
 #define WRITE_COMMENT_COLUMN 60
 
 /* A file being written; the first error stays. */
-struct writer {
+struct nginx_writer {
     struct buf *out;
     unsigned depth;
     int err;
 };
 
-static void write_text(struct writer *w, const char *text)
+static void nginx_write_text(struct nginx_writer *w, const char *text)
 {
     if (w->err == 0)
         w->err = buf_append_c(w->out, text);
 }
 
 /* A line of a block. */
-static void write_line(struct writer *w, const char *a, const char *b, const char *c)
+static void nginx_write_line(struct nginx_writer *w, const char *a, const char *b, const char *c)
 {
     for (unsigned i = 0; i < w->depth; i++)
-        write_text(w, "  ");
-    write_text(w, a);
-    write_text(w, b);
-    write_text(w, c);
-    write_text(w, "\n");
+        nginx_write_text(w, "  ");
+    nginx_write_text(w, a);
+    nginx_write_text(w, b);
+    nginx_write_text(w, c);
+    nginx_write_text(w, "\n");
 }
 
 /* The names of files in it may hold anything. */
-static void write_comment(struct writer *w, const char *from)
+static void write_comment(struct nginx_writer *w, const char *from)
 {
-    write_text(w, "# ");
+    nginx_write_text(w, "# ");
     for (const char *p = from; *p && w->err == 0; p++)
         w->err = buf_append_char(w->out, (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p);
-    write_text(w, "\n");
+    nginx_write_text(w, "\n");
 }
 
 /* from: a comment behind the line, or above a long one; NULL = none. */
-static void write_key(struct writer *w, const char *key, const char *value, const char *from)
+static void write_key(struct nginx_writer *w, const char *key, const char *value, const char *from)
 {
     size_t n = 2 * w->depth + strlen(key) + strlen(" = ;") + strlen(value);
     for (unsigned i = 0; i < w->depth && from && n > WRITE_COMMENT_COLUMN; i++)
-        write_text(w, "  ");
+        nginx_write_text(w, "  ");
     if (from && n > WRITE_COMMENT_COLUMN)
         write_comment(w, from);
     for (unsigned i = 0; i < w->depth; i++)
-        write_text(w, "  ");
-    write_text(w, key);
-    write_text(w, " = ");
-    write_text(w, value);
-    write_text(w, ";");
+        nginx_write_text(w, "  ");
+    nginx_write_text(w, key);
+    nginx_write_text(w, " = ");
+    nginx_write_text(w, value);
+    nginx_write_text(w, ";");
     for (size_t i = n; i <= WRITE_COMMENT_COLUMN && from && n <= WRITE_COMMENT_COLUMN; i++)
-        write_text(w, " ");
+        nginx_write_text(w, " ");
     if (from && n <= WRITE_COMMENT_COLUMN)
         write_comment(w, from);
     else
-        write_text(w, "\n");
+        nginx_write_text(w, "\n");
 }
 
-static void write_open(struct writer *w, const char *name, const char *mark)
+static void write_open(struct nginx_writer *w, const char *name, const char *mark)
 {
-    write_line(w, name, mark, "");
+    nginx_write_line(w, name, mark, "");
     w->depth++;
 }
 
-static void write_close(struct writer *w, const char *mark)
+static void write_close(struct nginx_writer *w, const char *mark)
 {
     w->depth--;
-    write_line(w, mark, "", "");
+    nginx_write_line(w, mark, "", "");
 }
 
 /* Keys "GROUP.KEY" as a block of their own. prefix "timeouts." */
-static void write_part(struct writer *w, const struct nginx_settings *s, const char *prefix)
+static void write_part(struct nginx_writer *w, const struct nginx_settings *s, const char *prefix)
 {
     bool is_open = false;
     size_t n = strlen(prefix);
@@ -91,21 +91,21 @@ static void write_part(struct writer *w, const struct nginx_settings *s, const c
         write_close(w, "};");
 }
 
-static void write_plain(struct writer *w, const struct nginx_settings *s)
+static void write_plain(struct nginx_writer *w, const struct nginx_settings *s)
 {
     for (size_t i = 0; i < s->n; i++)
         if (!strchr(s->v[i].key, '.'))
             write_key(w, s->v[i].key, s->v[i].value, s->v[i].from);
 }
 
-static void write_parts(struct writer *w, const struct nginx_settings *s)
+static void write_parts(struct nginx_writer *w, const struct nginx_settings *s)
 {
     static const char *const parts[] = {"timeouts.", "limits.", "resolver."};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         write_part(w, s, parts[i]);
 }
 
-static void write_elements(struct writer *w, const char *list, const struct nginx_named *v,
+static void write_elements(struct nginx_writer *w, const char *list, const struct nginx_named *v,
                            size_t n, bool has_names)
 {
     write_open(w, list, " = (");
@@ -120,7 +120,7 @@ static void write_elements(struct writer *w, const char *list, const struct ngin
     write_close(w, ");");
 }
 
-static void write_listener(struct writer *w, const struct nginx_import *im,
+static void write_listener(struct nginx_writer *w, const struct nginx_import *im,
                            const struct nginx_server *s, const struct nginx_listener *l,
                            bool is_last)
 {
@@ -152,7 +152,7 @@ static void write_listener(struct writer *w, const struct nginx_import *im,
     write_close(w, is_last ? "}" : "},");
 }
 
-static void write_logs(struct writer *w, const struct nginx_import *im)
+static void write_logs(struct nginx_writer *w, const struct nginx_import *im)
 {
     if (im->n_logs == 0)
         return;
@@ -167,25 +167,26 @@ static void write_logs(struct writer *w, const struct nginx_import *im)
 
 int nginx_write_conf(const struct nginx_import *im, const char *path, struct buf *out)
 {
-    struct writer w = {.out = out};
-    write_line(&w, "# Made from ", path, " by mailproxyd --from-nginx.");
-    write_text(&w, "# Behind each line stands what it comes from. mailproxyd -t checks this file; "
-                   "mailproxy-nginx(7)\n"
-                   "# tells the way from here to the change-over, mailproxy.conf(5) all keys.\n\n");
+    struct nginx_writer w = {.out = out};
+    nginx_write_line(&w, "# Made from ", path, " by mailproxyd --from-nginx.");
+    nginx_write_text(
+        &w, "# Behind each line stands what it comes from. mailproxyd -t checks this file; "
+            "mailproxy-nginx(7)\n"
+            "# tells the way from here to the change-over, mailproxy.conf(5) all keys.\n\n");
     if (!nginx_settings_find(&im->top, "user"))
         write_key(&w, "user", "\"mailproxy\"", "not nginx's: the user of the installed service");
     write_plain(&w, &im->top);
     write_logs(&w, im);
-    write_text(&w, "\n");
+    nginx_write_text(&w, "\n");
     write_parts(&w, &im->top);
     if (im->tls.n > 0) {
         write_open(&w, "\ntls", " = {");
         write_plain(&w, &im->tls);
         write_close(&w, "};");
     }
-    write_text(&w, "\n# Who is it, and where is the mail? The auth server answers both.\n");
+    nginx_write_text(&w, "\n# Who is it, and where is the mail? The auth server answers both.\n");
     write_elements(&w, "auth", im->auths, im->n_auths, im->n_auths > 1);
-    write_text(&w, "\n# How the servers that it names are reached.\n");
+    nginx_write_text(&w, "\n# How the servers that it names are reached.\n");
     write_elements(&w, "pools", im->pools, im->n_pools, true);
     size_t left = 0;
     for (size_t i = 0; i < im->n_servers; i++)

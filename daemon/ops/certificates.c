@@ -15,7 +15,7 @@ struct certificates {
     struct certificates_figures figures;
 };
 
-struct refresh {
+struct certs_refresh {
     struct work work;
     struct setup *before, *setup;
     struct config_problems problems;
@@ -25,7 +25,7 @@ struct refresh {
 
 static int refresh_start(struct work *w)
 {
-    struct refresh *r = CONTAINER_OF(w, struct refresh, work);
+    struct certs_refresh *r = CONTAINER_OF(w, struct certs_refresh, work);
     work_control(w)->certificates->is_waiting = false;
     r->before = setup_ref(control_setup(work_control(w)));
     return 0;
@@ -33,7 +33,7 @@ static int refresh_start(struct work *w)
 
 static int refresh_run(struct work *w)
 {
-    struct refresh *r = CONTAINER_OF(w, struct refresh, work);
+    struct certs_refresh *r = CONTAINER_OF(w, struct certs_refresh, work);
     const struct engine_api *h = work_control(w)->host;
     struct config *config = NULL;
     int err = h->read_config(h->arg, CONTROL_READ_FILES, &config, &r->problems, &w->error);
@@ -46,7 +46,7 @@ static int refresh_run(struct work *w)
 
 static void refresh_fini(struct work *w)
 {
-    struct refresh *r = CONTAINER_OF(w, struct refresh, work);
+    struct certs_refresh *r = CONTAINER_OF(w, struct certs_refresh, work);
     setup_unref(r->before);
     setup_unref(r->setup);
     config_problems_fini(&r->problems);
@@ -77,7 +77,7 @@ static void refresh_say_loaded(struct certificates *s, const struct setup *now,
 }
 
 /* What cannot be used; the event is that of the trouble. */
-static void refresh_say_refused(struct certificates *s, const struct refresh *r)
+static void refresh_say_refused(struct certificates *s, const struct certs_refresh *r)
 {
     AUTO_BUF text = BUF_INIT;
     const struct work *w = &r->work;
@@ -101,7 +101,7 @@ static void refresh_say_refused(struct certificates *s, const struct refresh *r)
 
 static void refresh_done(struct work *w)
 {
-    struct refresh *r = CONTAINER_OF(w, struct refresh, work);
+    struct certs_refresh *r = CONTAINER_OF(w, struct certs_refresh, work);
     struct control *c = work_control(w);
     const struct engine_api *h = c->host;
     struct setup *setup = r->setup ? setup_ref(r->setup) : NULL;
@@ -127,7 +127,7 @@ void certificates_refresh(struct certificates *s)
 {
     if (s->is_waiting)
         return;
-    struct refresh *r =
+    struct certs_refresh *r =
         work_new(&s->control->rpc, NULL, sizeof(*r), refresh_run, refresh_done, refresh_fini);
     if (!r) { /* the supervisor tells again */
         LOG_EVENT(LOG_LEVEL_ERROR, "certificates-not-loaded", KV_ERR("error", -ERR_NOMEM));

@@ -50,17 +50,6 @@ static uint64_t drain_left(const struct drain *d)
 
 /* ---- progress ---- */
 
-static uint64_t drain_eta(const struct drain *d, uint64_t left)
-{
-    uint64_t now = loop_now_ms(d->control->host->loop);
-    uint64_t kicking = token_bucket_time(&d->pace, left);
-    if (d->is_kicking)
-        return kicking;
-    if (d->deadline_ms)
-        return (d->deadline_ms > now ? d->deadline_ms - now : 0) + kicking;
-    return op_time_left(d->op, left);
-}
-
 static void drain_refresh(void *arg)
 {
     struct drain *d = arg;
@@ -68,7 +57,14 @@ static void drain_refresh(void *arg)
     if (left > d->op->total)
         d->op->total = left;
     d->op->done = d->op->total - left;
-    d->op->eta_ms = drain_eta(d, left);
+    uint64_t now = loop_now_ms(d->control->host->loop);
+    uint64_t kicking_ms = token_bucket_time(&d->pace, left);
+    if (d->is_kicking)
+        d->op->eta_ms = kicking_ms;
+    else if (d->deadline_ms)
+        d->op->eta_ms = (d->deadline_ms > now ? d->deadline_ms - now : 0) + kicking_ms;
+    else
+        d->op->eta_ms = op_time_left(d->op, left);
     AUTO_FREE char *text = kill_tally_text(d->tally);
     op_say(d->op, "%" PRIu64 " left, %" PRIu64 " told to end; %s", left, d->tally->told,
            text ? text : "");

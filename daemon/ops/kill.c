@@ -51,12 +51,6 @@ struct kill_tally *kill_tally_new(void)
     return t;
 }
 
-static struct kill_tally *kill_tally_ref(struct kill_tally *t)
-{
-    t->refs++;
-    return t;
-}
-
 void kill_tally_unref(struct kill_tally *t)
 {
     if (!t || --t->refs > 0)
@@ -203,12 +197,12 @@ static void on_killed(struct ask *a, const struct session_killed *killed)
         kill_op_end(k, 0);
 }
 
-static void on_killing_timeout(struct loop_timer *t)
+static void on_kill_timeout(struct loop_timer *t)
 {
     kill_op_end(CONTAINER_OF(t, struct kill_op, timer), -ERR_TIMEOUT);
 }
 
-static void on_killing_end(struct ask *a)
+static void on_kill_ask_end(struct ask *a)
 {
     kill_op_end(CONTAINER_OF(a, struct kill_op, ask), -ERR_SHUTDOWN);
 }
@@ -252,8 +246,8 @@ static int kill_op_tell(struct kill_op *k)
     k->order = calloc(k->n + 1, sizeof(*k->order));
     if (!k->workers || !k->order)
         return -ERR_NOMEM;
-    k->ask = (struct ask){.on_killed = on_killed, .on_end = on_killing_end};
-    loop_timer_init(&k->timer, on_killing_timeout);
+    k->ask = (struct ask){.on_killed = on_killed, .on_end = on_kill_ask_end};
+    loop_timer_init(&k->timer, on_kill_timeout);
     int err = ask_begin(k->control, &k->ask);
     if (err < 0)
         return err;
@@ -360,7 +354,9 @@ static void kill_op_found(void *arg, int err, uint64_t seen, uint64_t matched)
 static int kill_op_copy(struct kill_op *k, const struct kill_spec *spec)
 {
     k->spec = *spec;
-    k->tally = spec->tally ? kill_tally_ref(spec->tally) : kill_tally_new();
+    if (spec->tally)
+        spec->tally->refs++;
+    k->tally = spec->tally ? spec->tally : kill_tally_new();
     if (!k->tally)
         return -ERR_NOMEM;
     if (spec->is_dry && !k->tally->found)

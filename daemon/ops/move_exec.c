@@ -32,7 +32,7 @@ struct move_exec {
     struct loop_timer lost;
 };
 
-static struct loop *exec_loop(const struct move_exec *x)
+static struct loop *move_exec_loop(const struct move_exec *x)
 {
     return x->spec.control->host->loop;
 }
@@ -49,7 +49,7 @@ static void carry_free(struct carry *c)
 /* ---- words for the client ---- */
 
 /* Takes over params. */
-static void exec_send(struct move_exec *x, const char *method, json_t *params)
+static void move_exec_send(struct move_exec *x, const char *method, json_t *params)
 {
     if (params && x->link.client) {
         request_put_number(params, "stream", x->stream);
@@ -71,13 +71,13 @@ static void exec_tell(struct move_exec *x, const char *what, const struct carry 
     request_set_text(row, "to", x->to);
     request_set_text(row, "to_pool", x->to_pool);
     request_set_text(row, "to_host", x->to_host);
-    exec_send(x, "event", row);
+    move_exec_send(x, "event", row);
 }
 
 void move_exec_say(struct move_exec *x)
 {
     op_refresh(x->spec.op);
-    exec_send(x, "event", json_pack("{s:s, s:o}", "do", "progress", "op", op_row(x->spec.op)));
+    move_exec_send(x, "event", json_pack("{s:s, s:o}", "do", "progress", "op", op_row(x->spec.op)));
 }
 
 /* ---- the client ---- */
@@ -86,7 +86,7 @@ static void exec_wait_for_client(struct move_exec *x)
 {
     x->is_ready = false;
     x->is_held = true;
-    loop_timer_set(exec_loop(x), &x->lost, x->spec.hold_ms);
+    loop_timer_set(move_exec_loop(x), &x->lost, x->spec.hold_ms);
 }
 
 static void on_exec_lost(struct loop_timer *t)
@@ -95,7 +95,7 @@ static void on_exec_lost(struct loop_timer *t)
     bool is_final = !x->is_held;
     x->is_held = false;
     if (!is_final)
-        loop_timer_set(exec_loop(x), &x->lost, ATTEND_MAX_MS);
+        loop_timer_set(move_exec_loop(x), &x->lost, ATTEND_MAX_MS);
     x->spec.lost(x->spec.arg, is_final);
 }
 
@@ -136,7 +136,7 @@ static void exec_ready(struct move_exec *x)
     size_t pos = 0;
     struct str key;
     void *value;
-    loop_timer_cancel(exec_loop(x), &x->lost);
+    loop_timer_cancel(move_exec_loop(x), &x->lost);
     x->is_ready = true;
     x->is_held = false;
     while (map_next(&x->carries, &pos, &key, &value)) {
@@ -199,7 +199,7 @@ void move_exec_begin(struct move_exec *x, struct user_move_step *step, const cha
         return;
     }
     c->step = step;
-    c->begun_ms = loop_now_ms(exec_loop(x));
+    c->begun_ms = loop_now_ms(move_exec_loop(x));
     if (x->is_ready)
         exec_tell(x, "run", c);
 }
@@ -259,7 +259,7 @@ void move_exec_rows(const struct move_exec *x, json_t *rows)
         json_t *row = json_pack("{s:o, s:s, s:s}", "user", request_json(key), "state", "carrying",
                                 "from", c->from);
         request_set_text(row, "to", x->to);
-        request_put_number(row, "held", loop_now_ms(exec_loop(x)) - c->begun_ms);
+        request_put_number(row, "held", loop_now_ms(move_exec_loop(x)) - c->begun_ms);
         (void)json_array_append_new(rows, row);
     }
 }
@@ -294,9 +294,9 @@ void move_exec_free(struct move_exec *x, const char *message)
     if (!x)
         return;
     if (message)
-        exec_send(x, "end", json_pack("{s:s}", "message", message));
+        move_exec_send(x, "end", json_pack("{s:s}", "message", message));
     client_detach(&x->link);
-    loop_timer_cancel(exec_loop(x), &x->lost);
+    loop_timer_cancel(move_exec_loop(x), &x->lost);
     while (map_next(&x->carries, &pos, &key, &value))
         carry_free(value);
     map_fini(&x->carries);

@@ -84,7 +84,7 @@ static char *row_text(const json_t *row, const char *name)
     return str_dup_c(text ? text : "");
 }
 
-static enum op_state row_state(const json_t *row)
+static enum op_state op_row_state(const json_t *row)
 {
     const char *text = json_string_value(json_object_get(row, "state"));
     for (size_t i = 0; text && i < ARRAY_LEN(states); i++)
@@ -281,7 +281,7 @@ static struct op *load_op(struct ops *o, uint64_t id, const json_t *row)
     op->name = row_text(row, "kind");
     op->target = row_text(row, "target");
     op->text = row_text(row, "text");
-    op->state = row_state(row);
+    op->state = op_row_state(row);
     op->done = row_number(row, "done");
     op->total = row_number(row, "total");
     op->failed = row_number(row, "failed");
@@ -299,8 +299,8 @@ static struct op *load_op(struct ops *o, uint64_t id, const json_t *row)
     return NULL;
 }
 
-static bool load_row(void *arg, const char *kind, const char *name, const char *json,
-                     uint64_t at_ms)
+static bool op_load_row(void *arg, const char *kind, const char *name, const char *json,
+                        uint64_t at_ms)
 {
     struct ops_load *l = arg;
     uint64_t id;
@@ -337,7 +337,7 @@ int ops_new(struct control *c, struct ops **ret, char **ret_error)
     o->control = c;
     list_init(&o->list);
     loop_timer_init(&o->tick, on_ops_tick);
-    int err = store_runtime_each(c->host->store, load_row, &l);
+    int err = store_runtime_each(c->host->store, op_load_row, &l);
     if (err == 0)
         err = l.err;
     if (err < 0) {
@@ -391,7 +391,7 @@ const struct op *op_uninterruptible(const struct control *c)
 static void op_take(struct op *op, uint32_t pid, const json_t *row)
 {
     char *text = row_text(row, "text");
-    op->state = row_state(row);
+    op->state = op_row_state(row);
     op->engine = op->state == OP_RUNNING ? pid : 0;
     op->done = row_number(row, "done");
     op->total = row_number(row, "total");

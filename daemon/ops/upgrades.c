@@ -18,7 +18,7 @@ struct upgrades {
 };
 
 /* The new engine finds the operation in the store. */
-static void upgrade_start(void *arg)
+static void upgrade_op_start(void *arg)
 {
     const struct upgrades *u = arg;
     const struct engine_api *h = u->control->host;
@@ -34,7 +34,7 @@ static void upgrade_drop(void *arg)
 }
 
 static const struct op_kind upgrade_kind = {
-    .name = OP_UPGRADE, .start = upgrade_start, .drop = upgrade_drop};
+    .name = OP_UPGRADE, .start = upgrade_op_start, .drop = upgrade_drop};
 
 /* ---- the beginning ---- */
 

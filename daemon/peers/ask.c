@@ -100,7 +100,7 @@ void sessions_wake(struct control *c, const char *user)
 
 /* ---- collecting from all workers at once ---- */
 
-struct collect {
+struct ask_collect {
     struct ask ask;
     struct collect_spec spec;
     struct loop_timer timer;
@@ -109,7 +109,7 @@ struct collect {
     uint64_t seen, matched;
 };
 
-static void collect_finish(struct collect *c, int err)
+static void collect_finish(struct ask_collect *c, int err)
 {
     struct loop *l = c->ask.control->host->loop;
     loop_timer_cancel(l, &c->timer);
@@ -121,7 +121,7 @@ static void collect_finish(struct collect *c, int err)
 }
 
 /* Workers that still walk are told to stop. */
-static void collect_abort(struct collect *c, int err)
+static void collect_abort(struct ask_collect *c, int err)
 {
     for (size_t w = 0; worker_next(c->ask.control, &w); w++)
         (void)!worker_query_next(c->ask.control, w, c->ask.number, true);
@@ -130,7 +130,7 @@ static void collect_abort(struct collect *c, int err)
 
 static void on_collect_chunk(struct ask *a, struct session_chunk *chunk)
 {
-    struct collect *c = CONTAINER_OF(a, struct collect, ask);
+    struct ask_collect *c = CONTAINER_OF(a, struct ask_collect, ask);
     unsigned worker = chunk->worker;
     bool is_last = chunk->is_last;
     if (is_last) {
@@ -149,20 +149,20 @@ static void on_collect_chunk(struct ask *a, struct session_chunk *chunk)
 
 static void on_collect_timeout(struct loop_timer *t)
 {
-    collect_abort(CONTAINER_OF(t, struct collect, timer), -ERR_TIMEOUT);
+    collect_abort(CONTAINER_OF(t, struct ask_collect, timer), -ERR_TIMEOUT);
 }
 
 static void on_collect_soon(struct loop_deferred *d)
 {
-    collect_finish(CONTAINER_OF(d, struct collect, soon), 0);
+    collect_finish(CONTAINER_OF(d, struct ask_collect, soon), 0);
 }
 
 static void on_collect_end(struct ask *a)
 {
-    collect_finish(CONTAINER_OF(a, struct collect, ask), -ERR_SHUTDOWN);
+    collect_finish(CONTAINER_OF(a, struct ask_collect, ask), -ERR_SHUTDOWN);
 }
 
-static int collect_post(struct collect *c, const struct collect_spec *spec)
+static int collect_post(struct ask_collect *c, const struct collect_spec *spec)
 {
     const struct engine_api *h = c->ask.control->host;
     AUTO_FREE uint64_t *ids = spec->ids ? calloc(spec->n_ids + 1, sizeof(*ids)) : NULL;
@@ -199,7 +199,7 @@ static int collect_post(struct collect *c, const struct collect_spec *spec)
 
 int collect_start(struct control *control, const struct collect_spec *spec)
 {
-    struct collect *c = calloc(1, sizeof(*c));
+    struct ask_collect *c = calloc(1, sizeof(*c));
     if (!c)
         return -ERR_NOMEM;
     c->spec = *spec;

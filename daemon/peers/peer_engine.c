@@ -54,7 +54,7 @@ void peer_ask_free(struct peer_engine *e, struct peer_ask *a)
 
 /* ---- ends without an answer ---- */
 
-static void chunk_drop(struct mail *m)
+static void peer_chunk_drop(struct mail *m)
 {
     session_chunk_free(CONTAINER_OF(m, struct session_chunk, mail));
 }
@@ -69,7 +69,7 @@ void peer_ask_fail(enum peer_ask_kind kind, uint64_t number, size_t worker, stru
     struct session_killed *k = kind == PEER_ASK_QUERY ? NULL : calloc(1, sizeof(*k));
     if (c) {
         c->mail.fn = deliver;
-        c->mail.drop = chunk_drop;
+        c->mail.drop = peer_chunk_drop;
         c->number = number;
         c->worker = (unsigned)worker;
         c->is_last = true;

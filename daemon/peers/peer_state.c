@@ -57,7 +57,7 @@ int peer_state_backends(struct control *c, struct peer_engine *e, const json_t *
 
 /* ---- bans and overrides ---- */
 
-static json_t *rule_json(const struct limit_target *target, const struct rule *r)
+static json_t *peer_rule_json(const struct limit_target *target, const struct rule *r)
 {
     char name[LIMIT_TARGET_TEXT_MAX];
     limit_target_format(name, target);
@@ -89,7 +89,7 @@ static void tell_table(struct peer_engine *e, const struct rules *rules, bool is
         const struct rule *r = LIST_ITEM(it, struct rule, link);
         struct limit_target target;
         rule_subject(r, &target);
-        (void)json_array_append_new(list, rule_json(&target, r));
+        (void)json_array_append_new(list, peer_rule_json(&target, r));
         if (json_array_size(list) < PEER_STATE_RULES)
             continue;
         send_rules(e, is_ban, list, is_first);
@@ -123,9 +123,9 @@ static void tell_rules(struct peer_engine *e, const struct request *r)
         struct limit_target target;
         if (limit_target_parse(str_n(json_string_value(v), json_string_length(v)), &target) < 0)
             continue;
-        (void)json_array_append_new(bans, rule_json(&target, rules_find(&l->bans, &target)));
+        (void)json_array_append_new(bans, peer_rule_json(&target, rules_find(&l->bans, &target)));
         (void)json_array_append_new(overrides,
-                                    rule_json(&target, rules_find(&l->overrides, &target)));
+                                    peer_rule_json(&target, rules_find(&l->overrides, &target)));
     }
     send_rules(e, true, bans, false);
     send_rules(e, false, overrides, false);
@@ -135,7 +135,7 @@ void peer_state_tell_ban(struct peer_engine *e, const struct rule *ban)
 {
     struct limit_target target;
     rule_subject(ban, &target);
-    send_rules(e, true, json_pack("[o]", rule_json(&target, ban)), false);
+    send_rules(e, true, json_pack("[o]", peer_rule_json(&target, ban)), false);
 }
 
 /* The engine that told it has it in the store. */

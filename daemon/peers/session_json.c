@@ -2,6 +2,7 @@
 /* Questions about sessions and their answers, from structs to JSON and back. */
 #include "peers/session_json.h"
 
+#include "base/hex.h"
 #include "proto/reply.h"
 #include "rpc/json_text.h"
 
@@ -262,7 +263,7 @@ static int value_read(const json_t *v, struct buf *texts, struct session_value *
     return buf_append_str(texts, text);
 }
 
-static void value_place(struct session_value *v, const struct buf *texts)
+static void session_value_place(struct session_value *v, const struct buf *texts)
 {
     if (v->text.n > 0)
         v->text.p = texts->data + texts->start + v->number;
@@ -324,7 +325,7 @@ int session_chunk_append(struct buf *out, const struct session_chunk *c, uint64_
     return err == 0 ? buf_append_char(out, '}') : err;
 }
 
-static void chunk_drop(struct mail *m)
+static void rows_chunk_drop(struct mail *m)
 {
     session_chunk_free(CONTAINER_OF(m, struct session_chunk, mail));
 }
@@ -354,7 +355,7 @@ int session_chunk_read(const json_t *m, unsigned start, struct session_chunk **r
     struct session_chunk *c = calloc(1, sizeof(*c));
     if (!c)
         return -ERR_NOMEM;
-    c->mail.drop = chunk_drop;
+    c->mail.drop = rows_chunk_drop;
     c->is_last = json_is_true(json_object_get(m, "last"));
     c->seen = json_number(m, "seen");
     c->matched = json_number(m, "matched");
@@ -374,9 +375,9 @@ int session_chunk_read(const json_t *m, unsigned start, struct session_chunk **r
     }
     for (size_t i = 0; i < c->n; i++)
         for (int f = 0; f < SESSION_FIELD_COUNT; f++)
-            value_place(&c->rows[i].v[f], &c->texts);
+            session_value_place(&c->rows[i].v[f], &c->texts);
     for (size_t i = 0; i < c->n_keys; i++)
-        value_place(&c->keys[i].v, &c->texts);
+        session_value_place(&c->keys[i].v, &c->texts);
     *ret = c;
     return 0;
 }
@@ -472,11 +473,6 @@ int session_trace_event_append(struct buf *out, const struct session_trace_event
         buf_commit(out, 2 * e->n);
     }
     return err == 0 ? buf_append_str(out, STR("\"}")) : err;
-}
-
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static int direction_read(const json_t *v, enum trace_direction *ret)

@@ -21,7 +21,7 @@ static int text_compare(const char *a, const char *b)
     return x != y ? (x > y) - (x < y) : strcmp(a, b);
 }
 
-static int value_compare(const json_t *a, const json_t *b)
+static int json_value_compare(const json_t *a, const json_t *b)
 {
     if (!a || !b)
         return (a != NULL) - (b != NULL);
@@ -36,7 +36,7 @@ static int value_compare(const json_t *a, const json_t *b)
 
 int table_key_order(const struct table_key *a, const struct table_key *b)
 {
-    int order = value_compare(a->value, b->value);
+    int order = json_value_compare(a->value, b->value);
     if (order == 0)
         return a->position < b->position ? -1 : a->position > b->position;
     return a->is_descending ? -order : order;

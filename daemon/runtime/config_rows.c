@@ -15,14 +15,6 @@ json_t *config_row(const char *path, const char *old, const char *new_value, con
     return row;
 }
 
-static bool edit_has_ports(const struct pool_edit *p)
-{
-    bool has_ports = false;
-    for (int i = 0; i < PROTO_COUNT; i++)
-        has_ports = has_ports || p->ports[i];
-    return has_ports;
-}
-
 /* key: behind the backend's name; empty = the whole backend comes or goes. */
 static bool edit_hides(const struct pool_edit *p, struct str key)
 {
@@ -32,7 +24,7 @@ static bool edit_hides(const struct pool_edit *p, struct str key)
            (str_eq(key, STR(".weight")) && p->weight >= 0) ||
            (str_eq(key, STR(".max_sessions")) && p->has_max_sessions) ||
            (str_eq(key, STR(".tls")) && p->has_tls) ||
-           (str_is_prefix(key, STR(".ports")) && edit_has_ports(p));
+           (str_is_prefix(key, STR(".ports")) && runtime_edit_has_ports(p));
 }
 
 static enum config_hidden entry_hidden(const struct runtime_entry *e, const struct config *file,
@@ -49,7 +41,8 @@ static enum config_hidden entry_hidden(const struct runtime_entry *e, const stru
         &left.edit; /* of an added backend that is in the file now, too */
     bool is_other = key.n ? edit_hides(rest, key)
                           : rest->is_removed || rest->is_added || rest->host || rest->weight >= 0 ||
-                                rest->has_tls || rest->has_max_sessions || edit_has_ports(rest);
+                                rest->has_tls || rest->has_max_sessions ||
+                                runtime_edit_has_ports(rest);
     return is_other ? CONFIG_HIDDEN_HIDDEN : CONFIG_HIDDEN_SAME;
 }
 

@@ -170,7 +170,7 @@ static int changes_absorb(const struct config *file, struct pool_changes **list,
     return err;
 }
 
-static int absorb_start(struct work *w)
+static int pools_absorb_start(struct work *w)
 {
     struct pools_absorb *a = CONTAINER_OF(w, struct pools_absorb, work);
     const struct live_pools *p = &work_control(w)->live_pools;
@@ -182,7 +182,7 @@ static int absorb_start(struct work *w)
     return err < 0 ? err : changes_absorb(file, &a->stored, &a->is_stored);
 }
 
-static int absorb_run(struct work *w)
+static int pools_absorb_run(struct work *w)
 {
     const struct pools_absorb *a = CONTAINER_OF(w, struct pools_absorb, work);
     struct store *store = work_control(w)->host->store;
@@ -192,7 +192,7 @@ static int absorb_run(struct work *w)
     return err;
 }
 
-static void absorb_done(struct work *w)
+static void pools_absorb_done(struct work *w)
 {
     const struct pools_absorb *a = CONTAINER_OF(w, struct pools_absorb, work);
     if (w->err < 0)
@@ -201,7 +201,7 @@ static void absorb_done(struct work *w)
         live_pools_set(&work_control(w)->live_pools, a->now, a->stored);
 }
 
-static void absorb_fini(struct work *w)
+static void pools_absorb_fini(struct work *w)
 {
     struct pools_absorb *a = CONTAINER_OF(w, struct pools_absorb, work);
     pool_changes_unref(a->before);
@@ -211,13 +211,13 @@ static void absorb_fini(struct work *w)
 
 void live_pools_absorb(struct control *c)
 {
-    struct pools_absorb *a =
-        c->live_pools.now || c->live_pools.stored
-            ? work_new(&c->rpc, NULL, sizeof(*a), absorb_run, absorb_done, absorb_fini)
-            : NULL;
+    struct pools_absorb *a = c->live_pools.now || c->live_pools.stored
+                                 ? work_new(&c->rpc, NULL, sizeof(*a), pools_absorb_run,
+                                            pools_absorb_done, pools_absorb_fini)
+                                 : NULL;
     if (!a)
         return;
-    a->work.start = absorb_start;
+    a->work.start = pools_absorb_start;
     work_post(&a->work, &c->config_queue);
 }
 
@@ -265,8 +265,8 @@ static void diff_row(json_t *rows, const char *path, const char *now, const char
         config_row(path, now, file, is_stored ? "runtime edit" : "runtime edit until restart"));
 }
 
-static void diff_values(const struct live_pools *p, const struct pool_change *ch,
-                        const struct config_pool *file, json_t *rows)
+static void pools_diff_values(const struct live_pools *p, const struct pool_change *ch,
+                              const struct config_pool *file, json_t *rows)
 {
     for (size_t i = 0; i < config_pool_keys(); i++) {
         AUTO_BUF before = BUF_INIT;
@@ -291,7 +291,7 @@ void live_pools_diff(const struct live_pools *p, struct config *file, json_t *ro
             diff_row(rows, path, ch->is_removed ? NULL : made, in_file ? "there" : NULL,
                      presence_is_stored(p, ch->name));
         if (!ch->is_removed)
-            diff_values(p, ch, in_file, rows);
+            pools_diff_values(p, ch, in_file, rows);
         if (fault)
             (void)json_array_append_new(rows, config_row(path, NULL, NULL, fault));
     }

@@ -105,7 +105,7 @@ static bool routes_is_same(const struct routes *a, const struct routes *b)
     return a && b ? routes_are_equal(a->v, a->n, b->v, b->n) : a == b;
 }
 
-static int change_start(struct work *w)
+static int routes_change_start(struct work *w)
 {
     struct route_change *ch = CONTAINER_OF(w, struct route_change, work);
     const struct control *c = work_control(w);
@@ -148,7 +148,7 @@ static int change_store(const struct route_change *ch)
                 : -ERR_NOMEM;
 }
 
-static int change_run(struct work *w)
+static int routes_change_run(struct work *w)
 {
     struct route_change *ch = CONTAINER_OF(w, struct route_change, work);
     const struct engine_api *h = work_control(w)->host;
@@ -167,7 +167,7 @@ static int change_run(struct work *w)
     return err;
 }
 
-static void change_done(struct work *w)
+static void routes_change_done(struct work *w)
 {
     struct route_change *ch = CONTAINER_OF(w, struct route_change, work);
     struct control *c = work_control(w);
@@ -187,7 +187,7 @@ static void change_done(struct work *w)
         request_done(w->request, ch->is_changed, ch->is_changed, NULL);
 }
 
-static void change_fini(struct work *w)
+static void routes_change_fini(struct work *w)
 {
     struct route_change *ch = CONTAINER_OF(w, struct route_change, work);
     free(ch->v);
@@ -196,14 +196,15 @@ static void change_fini(struct work *w)
     config_unref(ch->config);
 }
 
-static void change_post(struct control *c, struct request *r, int (*edit)(struct route_change *ch),
-                        void (*look)(struct route_change *ch))
+static void routes_change_post(struct control *c, struct request *r,
+                               int (*edit)(struct route_change *ch),
+                               void (*look)(struct route_change *ch))
 {
-    struct route_change *ch =
-        work_new(&c->rpc, r, sizeof(*ch), change_run, change_done, change_fini);
+    struct route_change *ch = work_new(&c->rpc, r, sizeof(*ch), routes_change_run,
+                                       routes_change_done, routes_change_fini);
     if (!ch)
         return;
-    ch->work.start = change_start;
+    ch->work.start = routes_change_start;
     ch->edit = edit;
     ch->look = r && request_bool(r, "dry_run") ? look : NULL;
     work_post(&ch->work, &c->config_queue);
@@ -212,7 +213,7 @@ static void change_post(struct control *c, struct request *r, int (*edit)(struct
 void live_routes_change(struct request *r, int (*edit)(struct route_change *ch),
                         void (*look)(struct route_change *ch))
 {
-    change_post(request_control(r), r, edit, look);
+    routes_change_post(request_control(r), r, edit, look);
 }
 
 /* The list stays as it is: that it is the file's is found out. */
@@ -227,7 +228,7 @@ void live_routes_absorb(struct control *c)
     const struct config *file = control_setup(c)->config;
     if (c->live_routes.now && routes_are_equal(c->live_routes.now->v, c->live_routes.now->n,
                                                file->routes, file->n_routes))
-        change_post(c, NULL, edit_nothing, NULL);
+        routes_change_post(c, NULL, edit_nothing, NULL);
 }
 
 /* ---- beside the file ---- */

@@ -15,7 +15,7 @@ struct runtime {
     json_t *unreadable;
 };
 
-static void entry_free(struct runtime_entry *e)
+static void runtime_entry_free(struct runtime_entry *e)
 {
     if (!e)
         return;
@@ -26,7 +26,7 @@ static void entry_free(struct runtime_entry *e)
     free(e);
 }
 
-static struct runtime_entry *entry_new(const char *pool, const char *name)
+static struct runtime_entry *runtime_entry_new(const char *pool, const char *name)
 {
     struct runtime_entry *e = calloc(1, sizeof(*e));
     if (!e)
@@ -39,7 +39,7 @@ static struct runtime_entry *entry_new(const char *pool, const char *name)
     e->stored.edit.name = str_dup_c(name);
     if (e->now.edit.pool && e->now.edit.name && e->stored.edit.pool && e->stored.edit.name)
         return e;
-    entry_free(e);
+    runtime_entry_free(e);
     return NULL;
 }
 
@@ -158,7 +158,7 @@ static void edits_add(struct pool_edit *edits, size_t *n, const struct runtime_e
 int runtime_stage_begin(const struct runtime *r, const char *pool, const char *name,
                         struct runtime_stage *ret)
 {
-    struct runtime_entry *e = entry_new(pool, name);
+    struct runtime_entry *e = runtime_entry_new(pool, name);
     const struct runtime_entry *old = runtime_find(r, pool, name);
     int err = e ? 0 : -ERR_NOMEM;
     if (err == 0 && old) {
@@ -171,7 +171,7 @@ int runtime_stage_begin(const struct runtime *r, const char *pool, const char *n
             e->backend = backend_ref(old->backend);
     }
     if (err < 0)
-        entry_free(e);
+        runtime_entry_free(e);
     else
         *ret = (struct runtime_stage){.entry = e};
     return err;
@@ -229,7 +229,7 @@ int runtime_stage_store(struct runtime_stage *s, struct store *store)
 void runtime_stage_commit(struct runtime *r, struct runtime_stage *s)
 {
     struct runtime_entry *e = STEAL(s->entry);
-    entry_free(entry_find(r, e->now.edit.pool, e->now.edit.name));
+    runtime_entry_free(entry_find(r, e->now.edit.pool, e->now.edit.name));
     free(r->edits);
     r->edits = STEAL(s->edits);
     r->n_edits = s->n_edits;
@@ -237,14 +237,14 @@ void runtime_stage_commit(struct runtime *r, struct runtime_stage *s)
     if (bad >= 0)
         (void)json_array_remove(r->unreadable, (size_t)bad);
     if (runtime_edit_is_empty(&e->now) && runtime_edit_is_empty(&e->stored))
-        entry_free(e);
+        runtime_entry_free(e);
     else
         list_add_tail(&r->entries, &e->link);
 }
 
 void runtime_stage_fini(struct runtime_stage *s)
 {
-    entry_free(s->entry);
+    runtime_entry_free(s->entry);
     free(s->edits);
     *s = (struct runtime_stage){0};
 }
@@ -265,8 +265,8 @@ static bool load_bad(struct runtime_load *l, const char *name, const char *why)
     return l->err == 0;
 }
 
-static bool load_row(void *arg, const char *kind, const char *name, const char *json,
-                     uint64_t at_ms)
+static bool runtime_load_row(void *arg, const char *kind, const char *name, const char *json,
+                             uint64_t at_ms)
 {
     struct runtime_load *l = arg;
     struct runtime_edit edit;
@@ -280,7 +280,7 @@ static bool load_row(void *arg, const char *kind, const char *name, const char *
     if (runtime_edit_parse(json, &edit, &error) < 0)
         return load_bad(l, name, error);
     AUTO_FREE char *pool = str_dup(str_n(name, (size_t)(slash - name)));
-    struct runtime_entry *e = pool ? entry_new(pool, slash + 1) : NULL;
+    struct runtime_entry *e = pool ? runtime_entry_new(pool, slash + 1) : NULL;
     if (!e) {
         runtime_edit_fini(&edit);
         l->err = -ERR_NOMEM;
@@ -292,7 +292,7 @@ static bool load_row(void *arg, const char *kind, const char *name, const char *
     e->stored = edit;
     l->err = runtime_edit_copy(&e->now, &e->stored);
     if (l->err < 0)
-        entry_free(e);
+        runtime_entry_free(e);
     else
         list_add_tail(&l->runtime->entries, &e->link);
     return l->err == 0;
@@ -331,7 +331,7 @@ static void load_state(const struct engine_api *h, struct runtime_entry *e)
 static int runtime_load(struct control *c, struct runtime *r)
 {
     struct runtime_load l = {.runtime = r};
-    int err = store_runtime_each(c->host->store, load_row, &l);
+    int err = store_runtime_each(c->host->store, runtime_load_row, &l);
     if (err == 0)
         err = l.err;
     if (err < 0)
@@ -369,7 +369,7 @@ void runtime_free(struct runtime *r)
     if (!r)
         return;
     LIST_FOREACH_SAFE (it, &r->entries)
-        entry_free(LIST_ITEM(it, struct runtime_entry, link));
+        runtime_entry_free(LIST_ITEM(it, struct runtime_entry, link));
     free(r->edits);
     json_decref(r->unreadable);
     free(r);

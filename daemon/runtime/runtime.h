@@ -35,6 +35,8 @@ struct runtime_edit {
     char *reason;          /* of its state, owned, may be NULL */
     uint64_t since_ms;     /* when the state was set */
 };
+/* Does the edit set any port? */
+bool runtime_edit_has_ports(const struct pool_edit *e);
 /* True when nothing differs from the file. */
 bool runtime_edit_is_empty(const struct runtime_edit *e);
 bool runtime_edit_is_equal(const struct runtime_edit *a, const struct runtime_edit *b);

@@ -42,7 +42,7 @@ int runtime_edit_copy(struct runtime_edit *dst, const struct runtime_edit *src)
     return err;
 }
 
-static bool edit_has_ports(const struct pool_edit *e)
+bool runtime_edit_has_ports(const struct pool_edit *e)
 {
     for (size_t i = 0; i < ARRAY_LEN(e->ports); i++)
         if (e->ports[i] != 0)
@@ -53,8 +53,8 @@ static bool edit_has_ports(const struct pool_edit *e)
 bool runtime_edit_is_empty(const struct runtime_edit *e)
 {
     const struct pool_edit *p = &e->edit;
-    return !p->host && p->weight < 0 && !p->has_tls && !p->has_max_sessions && !edit_has_ports(p) &&
-           !p->is_added && !p->is_removed && !p->admin[0];
+    return !p->host && p->weight < 0 && !p->has_tls && !p->has_max_sessions &&
+           !runtime_edit_has_ports(p) && !p->is_added && !p->is_removed && !p->admin[0];
 }
 
 bool runtime_edit_keeps(const struct runtime_edit *now, const struct runtime_edit *stored,
@@ -94,7 +94,7 @@ int runtime_edit_describe(const struct runtime_edit *e, const struct runtime_edi
         [RUNTIME_ADDED] = {p->is_added, "added"},
         [RUNTIME_REMOVED] = {p->is_removed, "removed"},
         [RUNTIME_HOST] = {p->host != NULL, "host"},
-        [RUNTIME_PORTS] = {edit_has_ports(p), "ports"},
+        [RUNTIME_PORTS] = {runtime_edit_has_ports(p), "ports"},
         [RUNTIME_TLS] = {p->has_tls, "tls"},
         [RUNTIME_WEIGHT] = {p->weight >= 0, "weight"},
         [RUNTIME_MAX_SESSIONS] = {p->has_max_sessions, "max_sessions"},
@@ -168,7 +168,7 @@ json_t *runtime_edit_json(const struct runtime_edit *e)
     const struct pool_edit *p = &e->edit;
     json_t *v = json_object();
     request_set_text(v, "host", p->host);
-    if (edit_has_ports(p)) {
+    if (runtime_edit_has_ports(p)) {
         json_t *ports = json_object();
         for (int i = 0; i < PROTO_COUNT; i++)
             if (p->ports[i])

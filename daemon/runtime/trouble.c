@@ -77,7 +77,7 @@ void trouble_set_fleet(struct trouble *t, char *text)
 
 /* ---- looking ---- */
 
-static int look_run(struct work *w)
+static int trouble_look_run(struct work *w)
 {
     struct trouble_look *look = CONTAINER_OF(w, struct trouble_look, work);
     return store_check(work_control(w)->host->store, &look->store);
@@ -96,7 +96,7 @@ static void look_done(struct work *w)
     loop_timer_set(t->control->host->loop, &t->timer, TROUBLE_LOOK_MS);
 }
 
-static void look_fini(struct work *w)
+static void trouble_look_fini(struct work *w)
 {
     struct trouble_look *look = CONTAINER_OF(w, struct trouble_look, work);
     if (look->trouble)
@@ -108,8 +108,8 @@ static void on_trouble_timer(struct loop_timer *timer)
 {
     struct trouble *t = CONTAINER_OF(timer, struct trouble, timer);
     trouble_look(t);
-    struct trouble_look *look =
-        work_new(&t->control->rpc, NULL, sizeof(*look), look_run, look_done, look_fini);
+    struct trouble_look *look = work_new(&t->control->rpc, NULL, sizeof(*look), trouble_look_run,
+                                         look_done, trouble_look_fini);
     if (!look) {
         loop_timer_set(t->control->host->loop, &t->timer, TROUBLE_LOOK_MS);
         return;

@@ -167,16 +167,6 @@ static int calls_add_allowed(scmp_filter_ctx filter, char kind, bool is_reported
     return failed;
 }
 
-static int calls_fill(scmp_filter_ctx filter, char kind, bool is_reported)
-{
-    int failed = SANDBOX_IS_SANITIZED ? 0 : calls_add_allowed(filter, kind, is_reported);
-    uint32_t deadly = SANDBOX_IS_SANITIZED ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS;
-    for (size_t i = 0; i < ARRAY_LEN(calls_deadly) && failed == 0; i++)
-        if (!SANDBOX_IS_SANITIZED || calls_deadly[i].number != SCMP_SYS(ptrace))
-            failed = seccomp_rule_add(filter, deadly, calls_deadly[i].number, 0);
-    return failed;
-}
-
 static void calls_load(scmp_filter_ctx filter, int failed)
 {
     if (failed == 0) /* a tree instead of a chain; older libraries have none */
@@ -192,7 +182,14 @@ void sandbox_calls(char kind)
 {
     uint32_t otherwise = SANDBOX_IS_SANITIZED ? SCMP_ACT_ALLOW : calls_default();
     scmp_filter_ctx filter = seccomp_init(otherwise);
-    calls_load(filter, filter ? calls_fill(filter, kind, otherwise == SCMP_ACT_TRAP) : -ENOMEM);
+    uint32_t deadly = SANDBOX_IS_SANITIZED ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS;
+    int failed = filter ? 0 : -ENOMEM;
+    if (failed == 0 && !SANDBOX_IS_SANITIZED)
+        failed = calls_add_allowed(filter, kind, otherwise == SCMP_ACT_TRAP);
+    for (size_t i = 0; i < ARRAY_LEN(calls_deadly) && failed == 0; i++)
+        if (!SANDBOX_IS_SANITIZED || calls_deadly[i].number != SCMP_SYS(ptrace))
+            failed = seccomp_rule_add(filter, deadly, calls_deadly[i].number, 0);
+    calls_load(filter, failed);
 }
 
 void sandbox_calls_supervisor(void)

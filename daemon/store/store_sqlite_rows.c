@@ -115,7 +115,8 @@ static int put_account(struct sqlite_conn *c, const struct store_user *u, enum s
 }
 
 /* May what is said of a name be written in this way? */
-static int check_name(struct sqlite_conn *c, const struct store_user *u, enum store_write how)
+static int sqlite_check_name(struct sqlite_conn *c, const struct store_user *u,
+                             enum store_write how)
 {
     int err = how == STORE_UPSERT ? 0 : find_row(c, SQL_NAME_EXISTS, u->name);
     if (how != STORE_ADD)
@@ -131,7 +132,7 @@ int sqlite_user_put_row(struct sqlite_conn *c, const struct store_user *u, enum 
     bool is_added = false, is_changed = false, is_said = false;
     enum sqlite_sql which = store_user_has_rules(u) ? SQL_NAME_PUT : SQL_NAME_DELETE;
     int err = u->is_stored ? put_account(c, u, how, now_ms, &is_added, &is_changed)
-                           : check_name(c, u, how);
+                           : sqlite_check_name(c, u, how);
     if (err == 0)
         err = write_user(c, which, u, now_ms, &is_said);
     counts->added += is_added;

@@ -210,26 +210,20 @@ static int sync_forget(struct sqlite_conn *c, const char *name)
     return st && err == 0 ? sqlite_run(st) : err;
 }
 
-/* Was it changed here since: then the row knows the revision alone. */
-static int sync_write_stale(struct sqlite_conn *c, const struct store_sync_write *w,
-                            struct store_sync *now)
-{
-    if (w->what != STORE_SYNC_ROW || now->state != STORE_EDITED)
-        return 0;
-    struct store_sync row = *now;
-    row.revision = w->row.revision;
-    row.base = w->row.base;
-    return sync_put(c, w->name, &row);
-}
-
 static int sync_write_one(struct sqlite_conn *c, const struct store_sync_write *w)
 {
     CLEANUP(store_sync_fini) struct store_sync now = {0};
     int err = sync_row(c, w->name, &now);
     if (err < 0 && err != -ERR_NOT_FOUND)
         return err;
-    if (now.edit != w->row.edit)
-        return sync_write_stale(c, w, &now);
+    if (now.edit != w->row.edit) { /* changed here since: the row learns the revision alone */
+        if (w->what != STORE_SYNC_ROW || now.state != STORE_EDITED)
+            return 0;
+        struct store_sync edited = now;
+        edited.revision = w->row.revision;
+        edited.base = w->row.base;
+        return sync_put(c, w->name, &edited);
+    }
     if (w->what == STORE_SYNC_FORGET)
         return sync_forget(c, w->name);
     err = 0;

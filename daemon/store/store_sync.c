@@ -4,13 +4,12 @@
 
 #include <string.h>
 
+#include "base/secret.h"
 #include "store/store_ops.h"
 
 void store_sync_fini(struct store_sync *s)
 {
-    if (s->base)
-        explicit_bzero(s->base, strlen(s->base));
-    free(s->base);
+    secret_free(s->base);
     *s = (struct store_sync){0};
 }
 

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* One user as a value: copying, wiping its secrets, words for its properties. */
 #include "base/cleanup.h"
+#include "base/secret.h"
 #include "proto/registry/registry.h"
 #include "store/store.h"
-
-static void secret_free(char *s)
-{
-    if (s)
-        explicit_bzero(s, strlen(s));
-    free(s);
-}
 
 void store_user_fini(struct store_user *u)
 {

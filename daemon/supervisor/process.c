@@ -102,14 +102,14 @@ void engine_kill(struct engine_process *p, const char *why)
 /* ---- reading a configuration ---- */
 
 /* A program, what it is told, and the descriptors (-1 = none) that it inherits. */
-struct reader {
+struct process_reader {
     const char *program;
     const char *const *args; /* the first is its name; ends with NULL */
     const int *fds;
     size_t n_fds;
 };
 
-static void reader_exec(const struct reader *r, int output)
+static void reader_exec(const struct process_reader *r, int output)
 {
     if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0)
         _exit(EX_OSERR);
@@ -123,7 +123,7 @@ static void reader_exec(const struct reader *r, int output)
     _exit(EX_UNAVAILABLE);
 }
 
-static int reader_start(const struct reader *r, pid_t *ret_pid, int *ret_output)
+static int reader_start(const struct process_reader *r, pid_t *ret_pid, int *ret_output)
 {
     int way[2] = {-1, -1};
     /* Where the child's words go: a pipe, or nowhere. */
@@ -172,7 +172,8 @@ int process_start_check(const char *program, const char *config_path,
     const char *const args[] = {program,    "--test",    "--take-over", format.text,
                                 "--bundle", bundle.text, "--keys",      keys.text,
                                 "-c",       config_path, NULL};
-    return reader_start(&(struct reader){program, args, fds, ARRAY_LEN(fds)}, ret_pid, ret_output);
+    return reader_start(&(struct process_reader){program, args, fds, ARRAY_LEN(fds)}, ret_pid,
+                        ret_output);
 }
 
 int process_start_refresh(const struct content *from, const struct content_memory *memory,
@@ -184,7 +185,8 @@ int process_start_refresh(const struct content *from, const struct content_memor
                                bundle = reader_number(fds[2]), keys = reader_number(fds[3]);
     const char *const args[] = {"mailproxyd", "--refresh", old.text, "--old-keys", old_keys.text,
                                 "--bundle",   bundle.text, "--keys", keys.text,    NULL};
-    return reader_start(&(struct reader){PROCESS_SELF, args, fds, ARRAY_LEN(fds)}, ret_pid, NULL);
+    return reader_start(&(struct process_reader){PROCESS_SELF, args, fds, ARRAY_LEN(fds)}, ret_pid,
+                        NULL);
 }
 
 /* ---- the program ---- */

@@ -82,7 +82,7 @@ static void watch_enter(pid_t parent)
     sandbox_enter_watch();
 }
 
-static _Noreturn void watch_run(const struct plan *p, pid_t parent)
+static _Noreturn void watch_process_run(const struct plan *p, pid_t parent)
 {
     const uint64_t n_files = p->n_files + 2 * (p->directory.is_watched ? p->directory.n : 0);
     const uint64_t us = WATCH_LOOK_MS * 1000 + n_files * WATCH_FILE_US;
@@ -119,7 +119,7 @@ void watch_start(struct watch *w, const struct plan *p, uint64_t number)
         return;
     pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-        watch_run(p, parent);
+        watch_process_run(p, parent);
     if (pid > 0) {
         w->pid = pid;
         return;

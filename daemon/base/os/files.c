@@ -27,7 +27,7 @@ struct content {
     char bytes[];
 };
 
-static struct content *content_new(size_t n)
+static struct content *file_content_new(size_t n)
 {
     size_t size = sizeof(struct content) + n + 1;
     struct content *c =
@@ -114,7 +114,7 @@ static int files_add(struct files *f, struct str path, struct content *c)
 int files_put_stamped(struct files *f, struct str path, struct str content,
                       const struct file_stamp *stamp)
 {
-    struct content *c = content_new(content.n);
+    struct content *c = file_content_new(content.n);
     if (!c)
         return -ERR_NOMEM;
     if (content.n)
@@ -138,7 +138,7 @@ static int files_fail(int failed)
 /* A file may shrink or grow while it is read: what is there counts, up to the limit. */
 static int files_load(int fd, size_t size, struct content **ret)
 {
-    struct content *c = content_new(size);
+    struct content *c = file_content_new(size);
     size_t at = 0;
     ssize_t n = 1;
     if (!c)

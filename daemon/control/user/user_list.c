@@ -3,6 +3,7 @@
 #include "control/user/user_list.h"
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "control/user/user_names.h"
 #include "ops/kill.h"
 #include "rpc/handlers.h"
@@ -508,9 +509,7 @@ int user_edit_text(struct user_edit *e, char **field, const char *value)
         return 0;
     if (value && !(copy = str_dup_c(value)))
         return -ERR_NOMEM;
-    if (*field)
-        explicit_bzero(*field, strlen(*field));
-    free(*field);
+    secret_free(*field);
     *field = copy;
     e->is_changed = true;
     return 0;

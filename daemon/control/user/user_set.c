@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* user add, set and passwd: every property of a user, checked. */
 #include "auth/auth.h"
+#include "base/secret.h"
 #include "control/user/user_list.h"
 #include "rpc/handlers.h"
 
-static int edit_refuse(struct user_edit *e, char *text)
+static int user_edit_refuse(struct user_edit *e, char *text)
 {
     e->work.error = text;
     return -ERR_BAD_PARAM;
@@ -17,7 +18,7 @@ static int edit_sent(struct user_edit *e, const char *param, char **field)
     if (!value)
         return 0;
     if (str_has_crlf_nul(str_of(value)))
-        return edit_refuse(e, str_printf("%s must not have line ends", param));
+        return user_edit_refuse(e, str_printf("%s must not have line ends", param));
     return user_edit_text(e, field, value);
 }
 
@@ -25,9 +26,7 @@ static int edit_sent(struct user_edit *e, const char *param, char **field)
 
 static void edit_take_secret(char **field, char *value)
 {
-    if (*field)
-        explicit_bzero(*field, strlen(*field));
-    free(*field);
+    secret_free(*field);
     *field = value;
 }
 
@@ -36,7 +35,7 @@ static int edit_password(struct user_edit *e, const char *password)
     char *hash = NULL, *scram = NULL, *plain = NULL;
     struct str text = str_of(password);
     if (text.n == 0 || str_has_crlf_nul(text))
-        return edit_refuse(e, str_dup_c("a password must not be empty or have line ends"));
+        return user_edit_refuse(e, str_dup_c("a password must not be empty or have line ends"));
     if (e->is_there) { /* the same command again changes nothing */
         const struct store_user *u = &e->user;
         bool is_kept = !request_bool(e->work.request, "keep_plain") || u->plain_password;
@@ -67,13 +66,14 @@ static int edit_passwords(struct user_edit *e)
     const char *password = request_text(r, "password"), *hash = request_text(r, "password_hash");
     bool is_none = request_bool(r, "no_password");
     if ((password != NULL) + (hash != NULL) + is_none > 1)
-        return edit_refuse(e, str_dup_c("only one of password, password_hash and no_password"));
+        return user_edit_refuse(e,
+                                str_dup_c("only one of password, password_hash and no_password"));
     if (request_bool(r, "keep_plain") && !password)
-        return edit_refuse(e, str_dup_c("keep_plain needs the password"));
+        return user_edit_refuse(e, str_dup_c("keep_plain needs the password"));
     if (password)
         return edit_password(e, password);
     if (hash && (!*hash || str_has_crlf_nul(str_of(hash)) || !password_is_known(hash)))
-        return edit_refuse(e, str_dup_c("password_hash is of no known scheme"));
+        return user_edit_refuse(e, str_dup_c("password_hash is of no known scheme"));
     if (hash && e->user.password_hash && strcmp(e->user.password_hash, hash) == 0)
         return 0;
     if (hash || is_none) {
@@ -138,7 +138,7 @@ static int edit_protocols(struct user_edit *e)
     if (!text)
         return 0;
     if (store_protocols_parse(str_of(text), &mask, &unknown) < 0)
-        return edit_refuse(e, str_printf("there is no protocol %.*s", STR_ARG(unknown)));
+        return user_edit_refuse(e, str_printf("there is no protocol %.*s", STR_ARG(unknown)));
     e->is_changed = e->is_changed || e->user.protocols != mask;
     e->user.protocols = mask;
     return 0;
@@ -180,7 +180,7 @@ static int user_edit_apply(struct user_edit *e)
     uint64_t max = request_number(e->work.request, "max_sessions", e->user.max_sessions);
     const char *note = request_text(e->work.request, "note");
     if (err == 0 && max > INT32_MAX)
-        err = edit_refuse(e, str_dup_c("max_sessions is too large"));
+        err = user_edit_refuse(e, str_dup_c("max_sessions is too large"));
     if (err < 0)
         return err;
     e->is_changed = e->is_changed || e->user.max_sessions != max;

@@ -2,6 +2,7 @@
 /* Reading an HTTP/1.1 reply: one step for each part of it. */
 #include "io/http/http_reply.h"
 
+#include "base/hex.h"
 #include "base/zalloc.h"
 
 #define INTERIM_MAX 8 /* 1xx replies before the real one */
@@ -148,7 +149,7 @@ static int read_fields(struct http_reply *r)
 /* ---- the head ---- */
 
 /* "HTTP/1.1 200 OK": version, status, and a reason that may be empty or missing. */
-static int read_status(struct http_reply *r, struct str line)
+static int reply_read_status(struct http_reply *r, struct str line)
 {
     uint64_t status;
     if (!str_is_prefix(line, STR("HTTP/1.")) || line.n < 12 || line.p[8] != ' ' ||
@@ -217,7 +218,7 @@ static int take_head(struct http_reply *r, struct str in, size_t *ret_used)
     if (r->n_lines >= LINES_MAX)
         return -ERR_TOO_LONG;
     if (r->n_lines++ == 0)
-        return read_status(r, line);
+        return reply_read_status(r, line);
     return line.n == 0 ? end_of_head(r) : -ERR_AGAIN;
 }
 
@@ -234,14 +235,6 @@ static int take_length(struct http_reply *r, struct str in, size_t *ret_used)
 {
     *ret_used = take_body(r, in);
     return r->body_left == 0 ? reply_is_done(r) : -ERR_AGAIN;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* "1a;extension" and its line end, byte by byte. */

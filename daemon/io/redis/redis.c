@@ -2,6 +2,7 @@
 /* A client of Redis: what it was told, and its end. */
 #include "io/redis/redis.h"
 
+#include "base/secret.h"
 #include "base/zalloc.h"
 #include "io/redis/redis_priv.h"
 
@@ -9,13 +10,6 @@
 #define CONNECT_DEFAULT_MS 1000
 #define REPLY_DEFAULT_BYTES (64 * 1024)
 #define CALLS_DEFAULT 10000
-
-static void wipe(char *secret)
-{
-    if (secret)
-        explicit_bzero(secret, strlen(secret));
-    free(secret);
-}
 
 static void client_free(struct redis_client *c)
 {
@@ -25,7 +19,7 @@ static void client_free(struct redis_client *c)
     free(c->tls_name);
     free(c->sentinel);
     free(c->user);
-    wipe(c->password);
+    secret_free(c->password);
     tls_client_unref(c->tls);
     free(c);
 }
@@ -70,17 +64,6 @@ static int client_copy_servers(struct redis_client *c, const struct redis_spec *
     return 0;
 }
 
-/* False without memory. */
-static bool client_copy_texts(struct redis_client *c, const struct redis_spec *spec)
-{
-    c->tls_name = str_dup_c(spec->tls_name);
-    c->sentinel = str_dup_c(spec->sentinel);
-    c->user = str_dup_c(spec->user);
-    c->password = str_dup_c(spec->password);
-    return !c->tls_name == !spec->tls_name && !c->sentinel == !spec->sentinel &&
-           !c->user == !spec->user && !c->password == !spec->password;
-}
-
 static uint64_t or_usual(uint64_t value, uint64_t usual)
 {
     return value ? value : usual;
@@ -93,8 +76,14 @@ static int client_fill(struct redis_client *c, const struct redis_spec *spec)
     c->timeout_ms = or_usual(spec->timeout_ms, TIMEOUT_DEFAULT_MS);
     c->connect_ms = or_usual(spec->connect_ms, CONNECT_DEFAULT_MS);
     c->tls = spec->tls ? tls_client_ref(spec->tls) : NULL;
-    int err = client_copy_servers(c, spec);
-    return err == 0 && !client_copy_texts(c, spec) ? -ERR_NOMEM : err;
+    c->tls_name = str_dup_c(spec->tls_name);
+    c->sentinel = str_dup_c(spec->sentinel);
+    c->user = str_dup_c(spec->user);
+    c->password = str_dup_c(spec->password);
+    if (!c->tls_name != !spec->tls_name || !c->sentinel != !spec->sentinel ||
+        !c->user != !spec->user || !c->password != !spec->password)
+        return -ERR_NOMEM;
+    return client_copy_servers(c, spec);
 }
 
 int redis_client_new(struct loop *l, const struct redis_spec *spec, struct redis_client **ret)

@@ -106,17 +106,6 @@ static void due_timer_set(struct redis_client *c, uint64_t at_us)
     redis_timer_set(c->due_timer, at_us > now ? at_us - now : 0);
 }
 
-/* By deadline; nearly all have the same time, so that the place is at the end. */
-static void due_add(struct redis_client *c, struct redis_call *call)
-{
-    struct list *before = c->due.prev;
-    while (before != &c->due &&
-           LIST_ITEM(before, struct redis_call, due)->deadline_us > call->deadline_us)
-        before = before->prev;
-    list_add_head(before, &call->due);
-    due_timer_set(c, call->deadline_us);
-}
-
 static void call_tell(struct redis_call *call, const struct redis_result *r)
 {
     redis_fn *cb = STEAL(call->cb);
@@ -125,7 +114,7 @@ static void call_tell(struct redis_call *call, const struct redis_result *r)
         cb(call->arg, r);
 }
 
-static void call_free(struct redis_call *call)
+static void redis_call_free(struct redis_call *call)
 {
     list_del(&call->link);
     list_del(&call->due);
@@ -217,7 +206,7 @@ int redis_call_replied(struct redis_client *c, struct redisReply *reply)
     }
     list_del(&call->link); /* it outlives a client that is freed by its callback */
     call_tell(call, &r);
-    call_free(call);
+    redis_call_free(call);
     redis_reply_free(reply);
     return err;
 }
@@ -235,7 +224,7 @@ void redis_calls_end(struct redis_client *c, const char *why)
         c->facts.errors += !list_is_empty(&call->due);
         list_del(&call->link);
         call_tell(call, &r);
-        call_free(call);
+        redis_call_free(call);
     }
 }
 
@@ -272,7 +261,13 @@ static int call_start(struct redis_client *c, const char *end, size_t n_tail, ui
     list_add_tail(&c->sent, &call->link);
     c->n_sent++;
     c->facts.calls++;
-    due_add(c, call);
+    /* By deadline; nearly all have the same time, so that the place is at the end. */
+    struct list *before = c->due.prev;
+    while (before != &c->due &&
+           LIST_ITEM(before, struct redis_call, due)->deadline_us > call->deadline_us)
+        before = before->prev;
+    list_add_head(before, &call->due);
+    due_timer_set(c, call->deadline_us);
     loop_defer(c->loop, &c->flush);
     if (ret)
         *ret = call;
@@ -354,7 +349,7 @@ int redis_calls_init(struct redis_client *c)
 void redis_calls_fini(struct redis_client *c)
 {
     LIST_FOREACH_SAFE (it, &c->sent)
-        call_free(LIST_ITEM(it, struct redis_call, link));
+        redis_call_free(LIST_ITEM(it, struct redis_call, link));
     loop_undefer(&c->flush);
     if (c->due_timer)
         event_free(STEAL(c->due_timer));

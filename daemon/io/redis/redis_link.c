@@ -228,27 +228,6 @@ static void link_greet(struct redis_client *c)
         conn_want_read(&c->conn, true);
 }
 
-static void link_ready(struct redis_client *c)
-{
-    c->phase = REDIS_READY;
-    c->facts.is_up = true;
-    c->facts.is_open = false;
-    c->facts.reconnects += c->was_ever_up;
-    c->was_ever_up = true;
-    c->facts.up_since_ms = loop_now_ms(c->loop);
-    link_step_after(c, jitter_ms(PROBE_MS));
-    loop_defer(c->loop, &c->tell);
-}
-
-/* The Sentinel has told where the primary is. */
-static void link_follow(struct redis_client *c)
-{
-    link_close(c);
-    c->is_at_sentinel = false;
-    c->was_asked_again = false;
-    link_look_up(c);
-}
-
 /* False: the connection is not this one any more. */
 static bool link_greeted(struct redis_client *c, const struct redisReply *reply)
 {
@@ -272,11 +251,21 @@ static bool link_greeted(struct redis_client *c, const struct redisReply *reply)
     c->greeting = greeting_next(c, c->greeting + 1);
     if (c->greeting)
         return true;
-    if (c->is_at_sentinel) {
-        link_follow(c);
+    if (c->is_at_sentinel) { /* it has told where the primary is */
+        link_close(c);
+        c->is_at_sentinel = false;
+        c->was_asked_again = false;
+        link_look_up(c);
         return false;
     }
-    link_ready(c);
+    c->phase = REDIS_READY;
+    c->facts.is_up = true;
+    c->facts.is_open = false;
+    c->facts.reconnects += c->was_ever_up;
+    c->was_ever_up = true;
+    c->facts.up_since_ms = loop_now_ms(c->loop);
+    link_step_after(c, jitter_ms(PROBE_MS));
+    loop_defer(c->loop, &c->tell);
     return true;
 }
 

@@ -73,14 +73,6 @@ static void *on_string(const redisReadTask *task, char *p, size_t n)
     return reply_place(task, reply);
 }
 
-static bool reply_is_too_deep(const redisReadTask *task)
-{
-    unsigned depth = 0;
-    for (; task->parent && depth < REPLY_DEPTH_MAX; task = task->parent)
-        depth++;
-    return depth == REPLY_DEPTH_MAX;
-}
-
 /* hiredis 1.0 changed the type of a length. */
 #if HIREDIS_MAJOR >= 1
 typedef size_t reply_length;
@@ -92,7 +84,10 @@ static void *on_array(const redisReadTask *task, reply_length n)
 {
     if (task->type != REDIS_REPLY_ARRAY || (size_t)n > SIZE_MAX / sizeof(redisReply *))
         return NULL;
-    if (reply_is_too_deep(task)) {
+    unsigned depth = 0;
+    for (const redisReadTask *t = task; t->parent && depth < REPLY_DEPTH_MAX; t = t->parent)
+        depth++;
+    if (depth == REPLY_DEPTH_MAX) {
         ((struct redis_reader *)task->privdata)->err = -ERR_PROTOCOL;
         return NULL;
     }

@@ -22,21 +22,18 @@ static bool server_is_name(struct str s)
     return s.n > 0 && s.n <= HOST_MAX;
 }
 
-static int server_parse_unix(struct str path, struct redis_server *ret, const char **ret_why)
-{
-    if (path.n < 2 || path.p[0] != '/' || str_has_crlf_nul(path))
-        return server_fail(ret_why, "names no socket: unix: is followed by an absolute path");
-    if (path.n > UNIX_PATH_MAX)
-        return server_fail(ret_why, "has a path that is too long for a socket");
-    *ret = (struct redis_server){.unix_path = path};
-    return 0;
-}
-
 int redis_server_parse(struct str text, uint16_t usual_port, struct redis_server *ret,
                        const char **ret_why)
 {
-    if (str_is_prefix(text, STR("unix:")))
-        return server_parse_unix(str_skip(text, strlen("unix:")), ret, ret_why);
+    if (str_is_prefix(text, STR("unix:"))) {
+        struct str path = str_skip(text, strlen("unix:"));
+        if (path.n < 2 || path.p[0] != '/' || str_has_crlf_nul(path))
+            return server_fail(ret_why, "names no socket: unix: is followed by an absolute path");
+        if (path.n > UNIX_PATH_MAX)
+            return server_fail(ret_why, "has a path that is too long for a socket");
+        *ret = (struct redis_server){.unix_path = path};
+        return 0;
+    }
     bool is_v6 = text.n > 0 && text.p[0] == '[';
     ptrdiff_t end = str_index(text, is_v6 ? ']' : ':');
     struct str host = end < 0 ? text : str_head(text, (size_t)end);

@@ -145,8 +145,8 @@ static int channel_exchange(int fd, const struct key_request *r, size_t n, uint6
     return channel_wait(fd, r->id, limit_ms, a, ret_n);
 }
 
-static int channel_ask(int fd, const struct key_request *r, size_t n, uint64_t limit_ms,
-                       unsigned char *out, size_t *ret_n)
+static int key_channel_ask(int fd, const struct key_request *r, size_t n, uint64_t limit_ms,
+                           unsigned char *out, size_t *ret_n)
 {
     struct key_answer a;
     size_t got = 0;
@@ -197,7 +197,7 @@ int key_service_await(struct key_service *s, uint64_t limit_ms)
     if (!c)
         return s ? -ERR_BUSY : -ERR_CLOSED;
     const struct key_request r = {.id = service_next_id(s), .key = UINT32_MAX};
-    int err = channel_ask(c->fd, &r, KEY_REQUEST_HEAD, limit_ms, none, &n);
+    int err = key_channel_ask(c->fd, &r, KEY_REQUEST_HEAD, limit_ms, none, &n);
     atomic_store(&c->is_busy, false);
     return err == -ERR_NOT_FOUND ? 0 : err;
 }
@@ -222,7 +222,7 @@ int key_service_sign(struct key_service *s, uint32_t key, uint32_t algo, struct 
     r.key = key;
     r.algo = algo;
     memcpy(r.data, data.p, data.n);
-    int err = channel_ask(c->fd, &r, KEY_REQUEST_HEAD + data.n, KEY_SIGN_MS, out, ret_n);
+    int err = key_channel_ask(c->fd, &r, KEY_REQUEST_HEAD + data.n, KEY_SIGN_MS, out, ret_n);
     atomic_store(&c->is_busy, false);
     bool is_silent = err == -ERR_TIMEOUT || err == -ERR_CLOSED;
     uint64_t was = atomic_exchange(&s->silent_until_ms, is_silent ? clock_ms() + KEY_PAUSE_MS : 0);

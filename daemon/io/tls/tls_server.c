@@ -142,16 +142,6 @@ static int on_retrieve(gnutls_session_t session, const struct gnutls_cert_retr_s
     return 0;
 }
 
-static int load_shown(struct tls_server *t, const struct tls_server_spec *spec, char **ret_error)
-{
-    if (gnutls_certificate_allocate_credentials(&t->shown) < 0)
-        return tls_fail(ret_error, -ERR_NOMEM, "out of memory");
-    gnutls_certificate_set_retrieve_function3(t->shown, on_retrieve);
-    if (t->dh)
-        gnutls_certificate_set_dh_params(t->shown, t->dh);
-    return load_client_auth(t, t->shown, spec, ret_error);
-}
-
 /* One certificate of the spec; t->ends has room for it. */
 static int load_cert(struct tls_server *t, const struct tls_server_spec *spec,
                      const struct tls_cert_spec *cert, char **ret_error)
@@ -212,8 +202,14 @@ static int tls_server_load(struct tls_server *t, const struct tls_server_spec *s
         err = load_client_auth(t, t->cred, spec, ret_error);
     if (err == 0 && spec->dh_params_file)
         err = load_dh(t, spec->files, spec->dh_params_file, ret_error);
-    if (err == 0 && spec->has_directory)
-        err = load_shown(t, spec, ret_error);
+    if (err == 0 && spec->has_directory) {
+        if (gnutls_certificate_allocate_credentials(&t->shown) < 0)
+            return tls_fail(ret_error, -ERR_NOMEM, "out of memory");
+        gnutls_certificate_set_retrieve_function3(t->shown, on_retrieve);
+        if (t->dh)
+            gnutls_certificate_set_dh_params(t->shown, t->dh);
+        err = load_client_auth(t, t->shown, spec, ret_error);
+    }
     if (err == 0 && spec->ticket_key_file)
         err = load_ticket_master(t, spec->files, spec->ticket_key_file, ret_error);
     t->session_timeout_ms = spec->session_timeout_ms;

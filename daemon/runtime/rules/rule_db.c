@@ -221,8 +221,8 @@ struct rule_loading {
     void *arg;
 };
 
-static bool load_row(void *arg, const char *kind, const char *name, const char *json,
-                     uint64_t at_ms)
+static bool rule_load_row(void *arg, const char *kind, const char *name, const char *json,
+                          uint64_t at_ms)
 {
     static const char *const kinds[] = {RULE_DB_BAN, RULE_DB_OVERRIDE};
     const struct rule_loading *l = arg;
@@ -246,5 +246,5 @@ int rule_db_load(struct control *c,
                  void (*load)(void *arg, const char *kind, const struct rule_spec *spec), void *arg)
 {
     struct rule_loading l = {.load = load, .arg = arg};
-    return store_runtime_each(c->host->store, load_row, &l);
+    return store_runtime_each(c->host->store, rule_load_row, &l);
 }
