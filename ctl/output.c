@@ -40,21 +40,18 @@ static int output_add_column(struct output *o, const struct command_column *col)
     return code;
 }
 
-/* Programs that read lines want the same columns each time, and a stream does not know its rows
- * before. */
-static bool output_is_default(const struct output *o, const struct command_column *col)
-{
-    bool can_hide = o->format == OUTPUT_TABLE && !(o->command->flags & COMMANDS_STREAM);
-    return !col->is_wide && (!col->is_some || can_hide);
-}
-
 static int output_add_default(struct output *o, bool with_wide)
 {
     size_t n;
     const struct command_column *col = commands_columns(o->command, &n);
-    for (size_t i = 0; i < n; i++)
-        if ((with_wide || output_is_default(o, &col[i])) && output_add_column(o, &col[i]))
+    /* Programs that read lines want the same columns each time, and a stream does not know its rows
+     * before. */
+    bool can_hide = o->format == OUTPUT_TABLE && !(o->command->flags & COMMANDS_STREAM);
+    for (size_t i = 0; i < n; i++) {
+        bool is_default = !col[i].is_wide && (!col[i].is_some || can_hide);
+        if ((with_wide || is_default) && output_add_column(o, &col[i]))
             return PROBLEM_FAILED;
+    }
     /* Rows of several kinds, of which no column is in all: then those of each. */
     bool has_none =
         o->n_columns == 0 || (o->n_columns == 1 && strcmp(o->columns[0].name, "node") == 0);

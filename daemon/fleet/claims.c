@@ -105,40 +105,31 @@ static bool claim_send(struct claims *all, const struct pin_claim *claim)
     return false;
 }
 
-static void claims_walk(struct claims *c, uint64_t now)
-{
-    pin_walk_begin(&c->pins->table, &c->walk);
-    c->is_walking = true;
-    c->begun_ms = now;
-    c->due_ms = now + CLAIMS_PERIOD_MS;
-}
-
-/* One more pass once all nodes have told theirs: they take about as long. */
-static void claims_walked(struct claims *c, uint64_t now)
-{
-    c->is_walking = false;
-    c->walked_ms = now - c->begun_ms;
-    if (c->is_twice)
-        c->due_ms = now + (c->walked_ms > CLAIMS_AGAIN_MS ? c->walked_ms : CLAIMS_AGAIN_MS);
-    c->is_twice = false;
-}
-
 /* A few at a time, and none before the last were answered: a store that has much to do gets less.
  */
 static void claims_turn(struct claims *c)
 {
     uint64_t now = loop_now_ms(c->loop);
     struct pin_claim claim;
-    if (now >= c->due_ms)
-        claims_walk(c, now);
+    if (now >= c->due_ms) {
+        pin_walk_begin(&c->pins->table, &c->walk);
+        c->is_walking = true;
+        c->begun_ms = now;
+        c->due_ms = now + CLAIMS_PERIOD_MS;
+    }
     if (c->n_pending > 0 || c->n_left == 0)
         return;
     c->n_left--;
     while (c->n_pending < c->batch)
         if (!pin_claim_next(&c->pins->table, &c->walk, &claim) || !claim_send(c, &claim))
             break;
-    if (c->is_walking && !c->walk.is_on && c->n_pending == 0)
-        claims_walked(c, now);
+    if (!c->is_walking || c->walk.is_on || c->n_pending > 0)
+        return;
+    c->is_walking = false;
+    c->walked_ms = now - c->begun_ms;
+    if (c->is_twice) /* one more pass once all nodes have told theirs: they take about as long */
+        c->due_ms = now + (c->walked_ms > CLAIMS_AGAIN_MS ? c->walked_ms : CLAIMS_AGAIN_MS);
+    c->is_twice = false;
 }
 
 static void on_claims_tick(struct loop_timer *t)

@@ -572,15 +572,6 @@ int fleet_connect(struct fleet *f, void (*changed)(void *arg, bool is_up), void 
     return err;
 }
 
-static void fleet_say_gone(struct fleet *f)
-{
-    const struct str from_nodes[] = {STR("ZREM"), str_of(f->pins->nodes), str_of(f->pins->holder)};
-    const struct str entry[] = {STR("DEL"), str_of(f->key_entry)};
-    if (redis_call(f->redis, from_nodes, 3, 0, NULL, NULL, NULL) == 0 &&
-        redis_call(f->redis, entry, 2, 0, NULL, NULL, NULL) == 0)
-        redis_flush(f->redis);
-}
-
 void fleet_free(struct fleet *f)
 {
     if (!f)
@@ -592,8 +583,14 @@ void fleet_free(struct fleet *f)
         if (w->end)
             w->end(w);
     }
-    if (f->redis)
-        fleet_say_gone(f);
+    if (f->redis) { /* the others hear that it is gone */
+        const struct str from_nodes[] = {STR("ZREM"), str_of(f->pins->nodes),
+                                         str_of(f->pins->holder)};
+        const struct str entry[] = {STR("DEL"), str_of(f->key_entry)};
+        if (redis_call(f->redis, from_nodes, 3, 0, NULL, NULL, NULL) == 0 &&
+            redis_call(f->redis, entry, 2, 0, NULL, NULL, NULL) == 0)
+            redis_flush(f->redis);
+    }
     redis_client_free(f->redis);
     fleet_nodes_fini(&f->nodes);
     config_unref(f->config);

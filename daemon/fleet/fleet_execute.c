@@ -192,12 +192,6 @@ static void execute_start(struct fleet_runs *f, const json_t *m, const struct co
     }
 }
 
-/* Is this node one of those that who asked waits for? nodes NULL: it is for all. */
-static bool execute_is_named(const struct fleet_runs *f, const json_t *nodes)
-{
-    return !nodes || fleet_message_find(nodes, f->node) >= 0;
-}
-
 /* Does it say all that has to be known? */
 static bool execute_is_whole(const json_t *m)
 {
@@ -287,7 +281,9 @@ void fleet_execute(struct fleet_runs *f, const char *position, const json_t *m)
     if (is_own && (has_run || !is_later || node ||
                    fleet_run_own_came(f, json_string_value(json_object_get(m, "id")))))
         is_mine = false; /* it was run when it was asked, or is now */
-    if (is_mine && execute_is_named(f, json_object_get(m, "nodes"))) {
+    /* Those that who asked waits for; NULL: it is for all. */
+    const json_t *nodes = json_object_get(m, "nodes");
+    if (is_mine && (!nodes || fleet_message_find(nodes, f->node) >= 0)) {
         if (json_object_get(m, "gather"))
             fleet_gather_decided(f, m);
         else {

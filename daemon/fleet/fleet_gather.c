@@ -118,16 +118,12 @@ static struct gathered *gather_user(struct gather *g, const char *user)
     return NULL;
 }
 
-static bool gather_has(const struct gather *g, const char *node)
-{
-    return fleet_message_find(g->nodes, node) >= 0;
-}
-
 /* text: why a node cannot; NULL = it is ready. It may say so more than once, or others again for
  * it. */
 static void gather_hear(struct gather *g, const char *node, const char *user, const char *text)
 {
-    struct gathered *u = gather_has(g, node) ? gather_user(g, user) : NULL;
+    bool has_node = fleet_message_find(g->nodes, node) >= 0;
+    struct gathered *u = has_node ? gather_user(g, user) : NULL;
     AUTO_FREE char *why = text ? str_printf("%s: %s", node, text) : NULL;
     if (!u)
         return;          /* it stays where it is when the time is over */

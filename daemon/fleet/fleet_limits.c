@@ -353,47 +353,36 @@ static void counts_retract(struct fleet_limits *c)
 
 /* ---- turns ---- */
 
-/* Users of pools without affinity: those of the others are counted by the store itself. */
-static bool counts_have_users(const struct fleet_limits *c)
-{
-    const struct config *config = control_setup(c->control)->config;
-    for (size_t i = 0; i < config->n_pools; i++)
-        if (config->pools[i].affinity == AFFINITY_OFF)
-            return true;
-    return false;
-}
-
 static void counts_begin_turn(struct fleet_limits *c)
 {
     const struct engine_api *h = c->control->host;
     struct fleet_counts n;
     fleet_count(c->fleet, &n);
     unsigned n_nodes = h->is_retired(h->arg) ? 0 : (unsigned)n.alive;
-    limits_set_nodes(counts_limits(c), n_nodes, counts_have_users(c));
+    /* Users of pools without affinity: those of the others are counted by the store itself. */
+    const struct config *config = control_setup(c->control)->config;
+    bool has_users = false;
+    for (size_t i = 0; i < config->n_pools; i++)
+        has_users = has_users || config->pools[i].affinity == AFFINITY_OFF;
+    limits_set_nodes(counts_limits(c), n_nodes, has_users);
     c->is_scanning |= n_nodes != c->n_nodes;
     c->n_nodes = n_nodes;
 }
 
-static void counts_look(struct fleet_limits *c)
+static void on_tick(struct loop_timer *t)
 {
+    struct fleet_limits *c = CONTAINER_OF(t, struct fleet_limits, timer);
     struct limits *l = counts_limits(c);
     uint64_t now = loop_now_ms(c->loop);
+    loop_timer_set(c->loop, t, COUNTS_TIMER_MS);
+    if (c->tick == 0)
+        counts_begin_turn(c);
     size_t all = LIMITS_NEAR_STRIPES(l), first = all * c->tick / c->n_ticks;
     for (size_t i = first; i < all * (c->tick + 1) / c->n_ticks; i++)
         limits_near_each(l, counts_config(c), i, now, on_near, c);
     for (int i = 0; i < (c->is_scanning ? COUNTS_SCANS_MANY : 1); i++)
         if (limit_scan_step(&c->scan, l, counts_config(c), now))
             c->is_scanning = false;
-}
-
-static void on_tick(struct loop_timer *t)
-{
-    struct fleet_limits *c = CONTAINER_OF(t, struct fleet_limits, timer);
-    uint64_t now = loop_now_ms(c->loop);
-    loop_timer_set(c->loop, t, COUNTS_TIMER_MS);
-    if (c->tick == 0)
-        counts_begin_turn(c);
-    counts_look(c);
     c->tick = (c->tick + 1) % c->n_ticks;
     if (c->tick > 0)
         return;

@@ -168,9 +168,9 @@ bool fleet_feeds_tick(struct fleet_live *l)
 
 /* ---- what is wished ---- */
 
-/* Who asks, as it is in the audit here. */
-static struct peer feed_peer(const char *from, const json_t *m)
+static int feed_begin(struct feed *f, const char *from, const char *to, const json_t *m)
 {
+    /* Who asks, as it is in the audit here. */
     const char *user = json_string_value(json_object_get(m, "user"));
     json_int_t role = json_integer_value(json_object_get(m, "role"));
     struct peer peer = {.uid = UINT32_MAX,
@@ -178,12 +178,6 @@ static struct peer feed_peer(const char *from, const json_t *m)
                                 : role > ROLE_ADMIN ? ROLE_ADMIN
                                                     : (enum role)role};
     (void)snprintf(peer.user, sizeof(peer.user), "%.63s@%.64s", user ? user : "?", from);
-    return peer;
-}
-
-static int feed_begin(struct feed *f, const char *from, const char *to, const json_t *m)
-{
-    const struct peer peer = feed_peer(from, m);
     (void)str_copy(f->id, sizeof(f->id), str_of(json_string_value(json_object_get(m, "id"))));
     f->node = str_dup_c(from);
     f->to = str_dup_c(to);
@@ -191,13 +185,6 @@ static int feed_begin(struct feed *f, const char *from, const char *to, const js
     if (!f->node || !f->to || !f->lines)
         return -ERR_NOMEM;
     return client_open_own(&f->live->control->rpc, &peer, &feed_sink, f, &f->client);
-}
-
-/* The engine of that node which serves: the only one that may ask. */
-static char *feed_to(const struct fleet_live *l, const char *from)
-{
-    const struct fleet_node *n = fleet_nodes_find(fleet_nodes(l->fleet), from);
-    return n ? str_printf("%slive:%s", fleet_prefix(l->fleet), n->holder) : NULL;
 }
 
 void fleet_feed_wished(struct fleet_live *l, const char *from, const json_t *m)
@@ -214,7 +201,10 @@ void fleet_feed_wished(struct fleet_live *l, const char *from, const json_t *m)
         f->until_ms = loop_now_ms(l->loop) + l->life_ms;
         return;
     }
-    AUTO_FREE char *to = feed_to(l, from);
+    /* The engine of that node which serves: the only one that may ask. */
+    const struct fleet_node *asking = fleet_nodes_find(fleet_nodes(l->fleet), from);
+    AUTO_FREE char *to =
+        asking ? str_printf("%slive:%s", fleet_prefix(l->fleet), asking->holder) : NULL;
     if (!id || strlen(id) >= LIVE_ID_MAX || !c || !(c->flags & COMMANDS_STREAM) ||
         strcmp(c->noun, "fleet") == 0 || !to || strcmp(from, l->node) == 0 || n >= FEEDS_MAX ||
         !(f = zalloc(sizeof(*f))))

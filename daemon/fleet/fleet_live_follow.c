@@ -231,30 +231,14 @@ static struct follow_node *follow_find(const struct follow *f, const char *name)
     return NULL;
 }
 
-static struct follow_node *follow_take(struct follow *f, const char *name)
-{
-    struct follow_node *n = follow_find(f, name);
-    if (n || !(n = zalloc(sizeof(*n))))
-        return n;
-    (void)str_copy(n->name, sizeof(n->name), str_of(name));
-    list_add_tail(&f->nodes, &n->link);
-    return n;
-}
-
-static void follow_wish(struct follow *f, const struct fleet_node *node)
-{
-    AUTO_FREE char *to = str_printf("%slive:%s", fleet_prefix(f->live->fleet), node->holder);
-    if (to)
-        fleet_live_send(f->live, to,
-                        json_pack("{s:s, s:s, s:s, s:O, s:s, s:i}", "kind", "wish", "id", f->id,
-                                  "method", f->command->method, "params", f->params, "user",
-                                  f->peer.user, "role", (int)f->peer.role));
-}
-
 /* Notes who has gone and who is back. True: it is to be told the wish now. */
 static bool follow_look(struct follow *f, const struct fleet_node *node)
 {
-    struct follow_node *n = follow_take(f, node->name);
+    struct follow_node *n = follow_find(f, node->name);
+    if (!n && (n = zalloc(sizeof(*n)))) {
+        (void)str_copy(n->name, sizeof(n->name), str_of(node->name));
+        list_add_tail(&f->nodes, &n->link);
+    }
     bool is_alive = fleet_is_alive(f->live->fleet, node);
     uint64_t now = loop_now_ms(f->live->loop);
     if (!n || n->is_over)
@@ -285,8 +269,14 @@ static void follow_check(struct follow *f, bool is_for_all)
             continue;
         bool is_due = follow_look(f, node);
         const struct follow_node *n = follow_find(f, node->name);
-        if (n && !n->is_over && !n->is_away && (is_due || is_for_all))
-            follow_wish(f, node);
+        if (!n || n->is_over || n->is_away || !(is_due || is_for_all))
+            continue;
+        AUTO_FREE char *to = str_printf("%slive:%s", fleet_prefix(f->live->fleet), node->holder);
+        if (to)
+            fleet_live_send(f->live, to,
+                            json_pack("{s:s, s:s, s:s, s:O, s:s, s:i}", "kind", "wish", "id", f->id,
+                                      "method", f->command->method, "params", f->params, "user",
+                                      f->peer.user, "role", (int)f->peer.role));
     }
 }
 

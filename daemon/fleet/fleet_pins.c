@@ -91,27 +91,6 @@ int fleet_pins_show(struct fleet_pins *p, const char *user,
     return 0;
 }
 
-/* "px1 2" of "px1#0123456789abcdef" and "2". */
-static void facts_add_holder(struct pin_facts *f, struct str holder, struct str sessions)
-{
-    uint64_t n;
-    size_t at = strlen(f->holders);
-    struct str node = str_cut(&holder, '#');
-    if (str_to_u64(sessions, UINT32_MAX, &n) < 0)
-        return;
-    f->sessions += n;
-    snprintf(f->holders + at, sizeof(f->holders) - at, "%s%.*s %llu", at ? ", " : "", STR_ARG(node),
-             (unsigned long long)n);
-}
-
-static bool facts_read(struct pin_facts *f, struct str text)
-{
-    (void)str_copy(f->backend, sizeof(f->backend), str_cut(&text, '\x1f'));
-    struct str gen = str_cut(&text, '\x1f'), age = str_cut(&text, '\x1f');
-    (void)str_copy(f->source, sizeof(f->source), text);
-    return str_to_u64(gen, INT64_MAX, &f->gen) == 0 && str_to_u64(age, INT64_MAX, &f->age_ms) == 0;
-}
-
 bool pins_shown_find(const struct pins_shown *s, const char *pool, struct pin_facts *ret)
 {
     bool is_there = false;
@@ -121,10 +100,23 @@ bool pins_shown_find(const struct pins_shown *s, const char *pool, struct pin_fa
         struct str kind = str_cut(&text, '\x1f');
         if (!str_eq(str_cut(&text, '\x1f'), str_of(pool)))
             continue;
-        if (str_eq(kind, STR("p")))
-            is_there = facts_read(ret, text);
-        else
-            facts_add_holder(ret, str_cut(&text, '\x1f'), text);
+        if (str_eq(kind, STR("p"))) {
+            (void)str_copy(ret->backend, sizeof(ret->backend), str_cut(&text, '\x1f'));
+            struct str gen = str_cut(&text, '\x1f'), age = str_cut(&text, '\x1f');
+            (void)str_copy(ret->source, sizeof(ret->source), text);
+            is_there = str_to_u64(gen, INT64_MAX, &ret->gen) == 0 &&
+                       str_to_u64(age, INT64_MAX, &ret->age_ms) == 0;
+            continue;
+        }
+        /* "px1 2" of "px1#0123456789abcdef" and "2" */
+        struct str holder = str_cut(&text, '\x1f'), node = str_cut(&holder, '#');
+        size_t at = strlen(ret->holders);
+        uint64_t n;
+        if (str_to_u64(text, UINT32_MAX, &n) < 0)
+            continue;
+        ret->sessions += n;
+        snprintf(ret->holders + at, sizeof(ret->holders) - at, "%s%.*s %llu", at ? ", " : "",
+                 STR_ARG(node), (unsigned long long)n);
     }
     return is_there;
 }
@@ -181,9 +173,4 @@ void fleet_pins_free(struct fleet_pins *p)
     conflicts_free(p->conflicts);
     claims_free(p->claims);
     free(p);
-}
-
-const struct claims *fleet_pins_claims(const struct fleet_pins *p)
-{
-    return p->claims;
 }

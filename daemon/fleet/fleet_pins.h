@@ -10,7 +10,6 @@ struct fleet_pins;
 /* f: borrowed, outlives it. -ERR_NOMEM. Thread of everything: control. */
 int fleet_pins_new(struct control *c, struct fleet *f, struct fleet_pins **ret) NODISCARD;
 void fleet_pins_free(struct fleet_pins *p); /* NULL is fine */
-const struct claims *fleet_pins_claims(const struct fleet_pins *p);
 
 /* What the store says of a user: texts as pin_script_show returns them. */
 struct pins_shown {

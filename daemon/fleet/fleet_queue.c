@@ -51,16 +51,6 @@ static void queued_check(struct queued *q)
     free(q);
 }
 
-/* Into the queue, behind those of smaller numbers. */
-static void queued_link(struct queued *q)
-{
-    struct list *at = q->runs->queue.prev;
-    while (at != &q->runs->queue && fleet_message_number_of(LIST_ITEM(at, struct queued, link)->m) >
-                                        fleet_message_number_of(q->m))
-        at = at->prev;
-    list_add_head(at, &q->link);
-}
-
 static struct queued *queued_new(struct fleet_runs *f, const char *row, json_t *m, size_t bytes)
 {
     struct queued *q = calloc(1, sizeof(*q));
@@ -68,7 +58,11 @@ static struct queued *queued_new(struct fleet_runs *f, const char *row, json_t *
         return NULL;
     *q = (struct queued){.runs = f, .m = json_incref(m), .bytes = bytes};
     (void)str_copy(q->row, sizeof(q->row), str_of(row));
-    queued_link(q);
+    struct list *at = f->queue.prev; /* behind those of smaller numbers */
+    while (at != &f->queue && fleet_message_number_of(LIST_ITEM(at, struct queued, link)->m) >
+                                  fleet_message_number_of(m))
+        at = at->prev;
+    list_add_head(at, &q->link);
     f->n_queue++;
     f->queued_bytes += bytes;
     return q;
@@ -240,21 +234,15 @@ static void on_flushed(void *arg, const struct redis_result *r)
         queued_check(q);
 }
 
-/* The number of what this node has to say before it: a node that lacks that waits for it. */
-static uint64_t queued_before(const struct queued *q)
-{
-    for (const struct list *it = q->link.prev; it != &q->runs->queue; it = it->prev) {
-        const struct queued *before = LIST_ITEM(it, struct queued, link);
-        if (!before->is_over)
-            return fleet_message_number_of(before->m);
-    }
-    return 0;
-}
-
 static int queued_send(struct queued *q)
 {
     struct fleet_runs *f = q->runs;
-    request_put_number(q->m, "prev", queued_before(q));
+    /* What this node has to say before it: a node that lacks that waits for it. */
+    uint64_t before = 0;
+    for (const struct list *it = q->link.prev; it != &f->queue && before == 0; it = it->prev)
+        if (!LIST_ITEM(it, struct queued, link)->is_over)
+            before = fleet_message_number_of(LIST_ITEM(it, struct queued, link)->m);
+    request_put_number(q->m, "prev", before);
     request_set_text(q->m, "reply", f->inbox);
     if (q->has_come || q->sent_ms > 0)
         (void)json_object_set_new(q->m, "again", json_true());

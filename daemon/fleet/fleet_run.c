@@ -58,15 +58,6 @@ static void run_free(struct run *run)
     free(run);
 }
 
-static json_t *run_row(const struct run_part *p)
-{
-    json_t *row = json_object();
-    request_set_text(row, "node", p->node);
-    request_set_text(row, "answer", p->answer);
-    request_set_text(row, "away", p->answer ? NULL : p->away);
-    return row;
-}
-
 /* Answers once every node has, or will not. */
 static void run_settle(struct run *run)
 {
@@ -75,8 +66,14 @@ static void run_settle(struct run *run)
             return;
     if (!run->is_answered) {
         json_t *rows = json_array();
-        for (size_t i = 0; i < run->n_parts; i++)
-            (void)json_array_append_new(rows, run_row(&run->parts[i]));
+        for (size_t i = 0; i < run->n_parts; i++) {
+            const struct run_part *p = &run->parts[i];
+            json_t *row = json_object();
+            request_set_text(row, "node", p->node);
+            request_set_text(row, "answer", p->answer);
+            request_set_text(row, "away", p->answer ? NULL : p->away);
+            (void)json_array_append_new(rows, row);
+        }
         run->is_answered = true;
         fleet_gather_close(run->runs, run->id);
         request_rows(run->request, rows, NULL);
@@ -99,16 +96,11 @@ static void part_away(struct run *run, struct run_part *p, const char *why)
 
 /* ---- the own part ---- */
 
-static struct run_part *run_own(struct run *run)
-{
-    return run->n_parts > 0 && run->parts[0].is_own ? &run->parts[0] : NULL;
-}
-
 static void on_own_answered(void *arg, const struct request_outcome *o);
 
 static void run_start_own(struct run *run)
 {
-    struct run_part *p = run_own(run);
+    struct run_part *p = run->n_parts > 0 && run->parts[0].is_own ? &run->parts[0] : NULL;
     struct request *r = run->request;
     if (!p || p->has_begun)
         return;

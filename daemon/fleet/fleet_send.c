@@ -66,18 +66,6 @@ json_t *fleet_command_message(struct fleet_runs *f, const char *id, const struct
     return m;
 }
 
-/* The nodes that are to take a command: that it names, or all others that are known. */
-static json_t *command_for(const struct fleet_runs *f, const json_t *m)
-{
-    const char *name = json_string_value(json_object_get(m, "node")), *other;
-    bool is_alive;
-    json_t *nodes = json_array();
-    for (size_t i = 0; nodes && fleet_run_other(f, i, &other, &is_alive); i++)
-        if (!name || strcmp(name, other) == 0)
-            (void)json_array_append_new(nodes, json_string(other));
-    return nodes;
-}
-
 int fleet_send_command(struct fleet_runs *f, json_t *m, bool is_later, redis_fn *cb, void *arg)
 {
     if (!m)
@@ -86,7 +74,13 @@ int fleet_send_command(struct fleet_runs *f, json_t *m, bool is_later, redis_fn 
         fleet_runs_flush(f);
         return fleet_stream_send(fleet_redis(f->fleet), f->secret, f->commands, m, 0, cb, arg);
     }
-    json_t *nodes = command_for(f, m);
+    /* The nodes that are to take it: that it names, or all others that are known. */
+    const char *name = json_string_value(json_object_get(m, "node")), *other;
+    bool is_alive;
+    json_t *nodes = json_array();
+    for (size_t i = 0; nodes && fleet_run_other(f, i, &other, &is_alive); i++)
+        if (!name || strcmp(name, other) == 0)
+            (void)json_array_append_new(nodes, json_string(other));
     if (!nodes || json_object_set_new(m, "for", nodes) < 0)
         return -ERR_NOMEM;
     return fleet_queue_add(f, m, cb, arg);

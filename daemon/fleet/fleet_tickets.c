@@ -60,16 +60,6 @@ static bool tickets_open(const struct fleet_tickets *t, struct str sealed,
     return secret_age_ms(ret) < TICKETS_LIFE_MS + TICKETS_LATE_MS;
 }
 
-/* One that somebody else put there, or put there again: the last one goes on. */
-static void tickets_refuse(struct fleet_tickets *t)
-{
-    if (!t->is_refused)
-        LOG_EVENT(LOG_LEVEL_WARN, "fleet-tickets-refused", KV_STR("key", t->key),
-                  KV_STR("reason", "it was not sealed with this secret_file, is too old, or of a "
-                                   "clock that is ahead"));
-    t->is_refused = true;
-}
-
 static void on_tickets(void *arg, const struct redis_result *r)
 {
     struct fleet_tickets *t = arg;
@@ -79,7 +69,12 @@ static void on_tickets(void *arg, const struct redis_result *r)
         return;
     if (r->reply->type != REDIS_REPLY_STRING ||
         !tickets_open(t, str_n(r->reply->str, r->reply->len), &s)) {
-        tickets_refuse(t);
+        /* Somebody else put it there, or put it there again: the last one goes on. */
+        if (!t->is_refused)
+            LOG_EVENT(LOG_LEVEL_WARN, "fleet-tickets-refused", KV_STR("key", t->key),
+                      KV_STR("reason", "it was not sealed with this secret_file, is too old, or of "
+                                       "a clock that is ahead"));
+        t->is_refused = true;
     } else {
         t->is_refused = false;
         if (memcmp(&s, &t->last, sizeof(s)) != 0) {

@@ -155,14 +155,6 @@ static void put_backends(struct draft *d)
     put(d, "\n    );\n");
 }
 
-static bool serves_submission(const struct init_answers *a)
-{
-    bool is_served = false;
-    for (int i = 0; i < PROTO_COUNT; i++)
-        is_served = is_served || (proto_get(i)->can_skip_login && init_serves(a, i));
-    return is_served;
-}
-
 static void put_pool(struct draft *d)
 {
     struct str tls = init_text(d->a, INIT_BACKEND_TLS), ca = init_text(d->a, INIT_BACKEND_CA);
@@ -175,7 +167,11 @@ static void put_pool(struct draft *d)
     else if (ca.n > 0 && !str_eq(ca, STR("system")))
         init_put_text(d, "    ca_file = ", d->a->v[INIT_BACKEND_CA],
                       ";  # who signed their certificates\n");
-    if (serves_submission(d->a))
+    bool is_submission_served = false;
+    for (int i = 0; i < PROTO_COUNT; i++)
+        is_submission_served =
+            is_submission_served || (proto_get(i)->can_skip_login && init_serves(d->a, i));
+    if (is_submission_served)
         put(d, "    smtp_auth = true;  # users log in at the SMTP servers, too\n");
     put_backends(d);
     put(d, "  }\n);\n");

@@ -387,13 +387,6 @@ resolver_lookup(struct resolver *r, const char *host,
 
 /* ---- reverse ---- */
 
-static bool is_host_name(const char *name)
-{
-    size_t n = strlen(name);
-    return n > 0 && n <= 253 &&
-           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-") == n;
-}
-
 static void reverse_end(struct resolver_entry *e, int err, bool is_definite)
 {
     e->err = err;
@@ -427,11 +420,14 @@ static void on_pointer(void *arg, const struct resolver_dns_answer *answer)
 {
     struct resolver_entry *e = arg;
     const char *name = answer->name;
+    const char *letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-";
+    size_t n = name ? strlen(name) : 0;
+    bool is_host_name = n > 0 && n <= 253 && strspn(name, letters) == n;
     if (answer->result == RESOLVER_DNS_TIMEOUT) {
         reverse_end(e, -ERR_TIMEOUT, false);
     } else if (answer->result == RESOLVER_DNS_FAILED) {
         reverse_end(e, -ERR_DNS, false);
-    } else if (!name || !is_host_name(name)) {
+    } else if (!is_host_name) {
         reverse_end(e, -ERR_NOT_FOUND, true);
     } else if (!(e->name = str_dup_c(name)) ||
                !(e->forward = resolver_lookup(e->resolver, name, on_forward, e))) {

@@ -38,16 +38,6 @@ static const struct op_kind upgrade_kind = {
 
 /* ---- the beginning ---- */
 
-static void upgrade_refuse_old(struct request *r, const struct control_old *oldest)
-{
-    const struct config *c = control_setup(request_control(r))->config;
-    AUTO_FREE char *path =
-        control_old_path(c->n_controls ? c->controls[0].path : "PATH", oldest->number);
-    AUTO_FREE char *hint = str_printf("mailproxyctl -s %s system stop ends the oldest", path);
-    request_fail(r, -ERR_BUSY, hint, "%d programs of earlier upgrades have sessions still",
-                 PEER_ENGINES_MAX);
-}
-
 /* True when it was refused, and answered. */
 static bool upgrade_refuse(const struct upgrades *u, struct request *r)
 {
@@ -55,19 +45,25 @@ static bool upgrade_refuse(const struct upgrades *u, struct request *r)
     size_t n_olds;
     const struct control_old *olds = h->olds(h->arg, &n_olds);
     const struct op *op = op_uninterruptible(u->control);
-    if (u->request || u->op)
+    if (u->request || u->op) {
         request_fail(r, -ERR_BUSY, "op list", "an upgrade is under way");
-    else if (h->is_stopping(h->arg))
+    } else if (h->is_stopping(h->arg)) {
         request_fail(r, -ERR_SHUTDOWN, NULL, NULL);
-    else if (n_olds >= PEER_ENGINES_MAX)
-        upgrade_refuse_old(r, &olds[n_olds - 1]);
-    else if (op)
+    } else if (n_olds >= PEER_ENGINES_MAX) {
+        const struct config *c = control_setup(u->control)->config;
+        AUTO_FREE char *path =
+            control_old_path(c->n_controls ? c->controls[0].path : "PATH", olds[n_olds - 1].number);
+        AUTO_FREE char *hint = str_printf("mailproxyctl -s %s system stop ends the oldest", path);
+        request_fail(r, -ERR_BUSY, hint, "%d programs of earlier upgrades have sessions still",
+                     PEER_ENGINES_MAX);
+    } else if (op) {
         request_fail(r, -ERR_BUSY, "op list", "operation %llu (%s) has to end before",
                      (unsigned long long)op->id, op->name);
-    else if (configs_is_waiting(u->control))
+    } else if (configs_is_waiting(u->control)) {
         request_fail(r, -ERR_BUSY, "config confirm", "a reload waits for its confirmation");
-    else
+    } else {
         return false;
+    }
     return true;
 }
 

@@ -271,18 +271,6 @@ static void on_pipe_closed(void *arg, const char *why)
     peer_lose(((struct control *)e->owner)->peers, e, why);
 }
 
-static size_t peers_free_slot(const struct control *c)
-{
-    for (size_t slot = 0; slot < PEER_ENGINES_MAX; slot++) {
-        bool is_free = true;
-        LIST_FOREACH (it, &c->peer_engines)
-            is_free = is_free && LIST_ITEM(it, struct peer_engine, link)->slot != slot;
-        if (is_free)
-            return slot;
-    }
-    return PEER_ENGINES_MAX;
-}
-
 static struct peer_engine *peers_find(const struct control *c, uint32_t pid)
 {
     LIST_FOREACH (it, &c->peer_engines) {
@@ -296,7 +284,14 @@ static struct peer_engine *peers_find(const struct control *c, uint32_t pid)
 /* NULL: no memory, or too many. */
 static struct peer_engine *peers_add(struct control *c, uint32_t pid, enum peer_engine_role role)
 {
-    size_t slot = peers_free_slot(c);
+    size_t slot = 0;
+    for (; slot < PEER_ENGINES_MAX; slot++) {
+        bool is_free = true;
+        LIST_FOREACH (it, &c->peer_engines)
+            is_free = is_free && LIST_ITEM(it, struct peer_engine, link)->slot != slot;
+        if (is_free)
+            break;
+    }
     struct peer_engine *e = slot < PEER_ENGINES_MAX ? calloc(1, sizeof(*e)) : NULL;
     if (!e)
         return NULL;

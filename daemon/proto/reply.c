@@ -56,16 +56,12 @@ static bool reply_has_gap(struct str text)
     return false;
 }
 
-/* Is it what reply_append_clean would make of it? */
-static bool reply_is_clean(struct str text, size_t max_bytes)
-{
-    return text.n > 0 && text.n <= max_bytes && text.p[0] != ' ' && text.p[text.n - 1] != ' ' &&
-           str_is_printable_ascii(text) && !reply_has_gap(text);
-}
-
 int reply_append_clean(struct buf *out, struct str text, size_t max_bytes)
 {
-    if (reply_is_clean(text, max_bytes)) /* as nearly all are */
+    bool is_clean = text.n > 0 && text.n <= max_bytes && text.p[0] != ' ' &&
+                    text.p[text.n - 1] != ' ' && str_is_printable_ascii(text) &&
+                    !reply_has_gap(text);
+    if (is_clean) /* as nearly all are */
         return buf_append_str(out, text);
     size_t written = 0;
     bool has_gap = false;

@@ -402,13 +402,6 @@ static bool front_may_read(const struct session *s)
            s->pre->in.len + conn_pending(&s->client) < s->setup->config->limits.preauth_bytes;
 }
 
-/* Counts one; who says so much and does not log in is after something else. */
-static bool front_is_one_too_many(const struct session *s)
-{
-    unsigned max = s->listener->config->max_commands;
-    return ++s->pre->commands > max && max > 0;
-}
-
 /* One command; false when there is none complete. */
 static bool front_step(struct session *s)
 {
@@ -423,7 +416,9 @@ static bool front_step(struct session *s)
     buf_consume(&p->in, used);
     if (p->in.len > 0) /* the answers to all that came at once leave together */
         conn_cork(&s->client);
-    if (intent != PROTO_NEED_MORE && front_is_one_too_many(s)) {
+    /* Who says so much and does not log in is after something else. */
+    unsigned max = s->listener->config->max_commands;
+    if (intent != PROTO_NEED_MORE && ++p->commands > max && max > 0) {
         session_leave(s, REPLY_TOO_MANY_BAD, "Too many commands.", SESSION_END_TOO_MANY_BAD);
         return false;
     }

@@ -69,24 +69,20 @@ static void on_pin(void *arg, const struct pins_answer *a)
     pin_take(s, a);
 }
 
-static unsigned pin_max_sessions(const struct session *s)
-{
-    const struct session_hooks *h = &s->env->hooks;
-    return s->is_user_counted && h->max_user_sessions ? h->max_user_sessions(h->arg, s) : 0;
-}
-
 static void pin_ask(struct session *s)
 {
     struct preauth_pin *p = &s->pre->pin;
     uint64_t limit_ms = s->setup->config->fleet.timeout_ms, spent_ms = p->spent_us / 1000;
     struct pin_backend *held = STEAL(s->pin);
     struct pins_answer now;
+    const struct session_hooks *h = &s->env->hooks;
+    bool is_limited = s->is_user_counted && h->max_user_sessions;
     const struct pins_request q = {
         .user = s->user,
         .pool = s->pre->route.pool->config->name,
         .proposal = s->backend->name,
         .avoid = p->avoid,
-        .max_sessions = pin_max_sessions(s),
+        .max_sessions = is_limited ? h->max_user_sessions(h->arg, s) : 0,
         .timeout_ms = spent_ms < limit_ms && p->n_asks < PIN_ASKS_MAX ? limit_ms - spent_ms : 0,
         .is_fixed = s->pre->route.member && s->pre->route.member->backend == s->backend,
         .is_strict = s->pre->route.pool->config->affinity == AFFINITY_STRICT,

@@ -191,13 +191,6 @@ int process_start_refresh(const struct content *from, const struct content_memor
 
 /* ---- the program ---- */
 
-static bool process_is_self(const char *path)
-{
-    struct stat it, self;
-    return stat(path, &it) == 0 && stat(PROCESS_SELF, &self) == 0 && it.st_dev == self.st_dev &&
-           it.st_ino == self.st_ino;
-}
-
 /* The name that it was called by is followed where it leads to us: an installation may switch a
  * link. Else what the kernel says. */
 char *process_program(const char *arg0)
@@ -208,7 +201,9 @@ char *process_program(const char *arg0)
         called = str_dup_c(arg0);
     else if (arg0 && strchr(arg0, '/') && getcwd(text, sizeof(text)))
         called = str_printf("%s/%s", text, arg0);
-    if (called && process_is_self(called))
+    struct stat it, self;
+    if (called && stat(called, &it) == 0 && stat(PROCESS_SELF, &self) == 0 &&
+        it.st_dev == self.st_dev && it.st_ino == self.st_ino)
         return STEAL(called);
     ssize_t n = readlink(PROCESS_SELF, text, sizeof(text));
     return n > 0 && (size_t)n < sizeof(text) ? str_dup(str_n(text, (size_t)n)) : NULL;

@@ -150,15 +150,6 @@ static bool word_take(struct supervisor *s, struct engine_process *from,
     return who == FROM_OLD && w->from & FROM_NOW;
 }
 
-static bool word_is_flood(struct engine_process *p, uint64_t now)
-{
-    if (now - p->window_ms >= WORDS_WINDOW_MS) {
-        p->window_ms = now;
-        p->words = 0;
-    }
-    return ++p->words > WORDS_A_WINDOW;
-}
-
 /* A message may change which engine is which: then the rest is read in another turn. */
 void words_hear(struct supervisor *s, struct engine_process *from)
 {
@@ -171,11 +162,15 @@ void words_hear(struct supervisor *s, struct engine_process *from)
             return;
         if (err == 0)
             from->heard_ms = now;
+        if (err == 0 && now - from->window_ms >= WORDS_WINDOW_MS) {
+            from->window_ms = now;
+            from->words = 0;
+        }
         if (err == -ERR_PROTOCOL)
             engine_kill(from, "it sent what is no message");
         else if (err < 0)
             engine_lose(from);
-        else if (word_is_flood(from, now))
+        else if (++from->words > WORDS_A_WINDOW)
             engine_kill(from, "it sent too many messages");
         else if (!word_take(s, from, &m))
             engine_kill(from, "it sent a message that has no place here");

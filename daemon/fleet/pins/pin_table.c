@@ -88,12 +88,6 @@ static void pin_unlock(struct pin_stripe *s)
 
 /* ---- one pin, the caller has the lock ---- */
 
-/* Nobody points to it. */
-static bool pin_is_free(const struct pin *p)
-{
-    return p->asked == 0 && p->sessions == 0 && p->under_way == 0;
-}
-
 static void pin_wake(struct pin_stripe *s, struct pin *p)
 {
     if (!p->is_idle)
@@ -109,7 +103,8 @@ static void pin_wake(struct pin_stripe *s, struct pin *p)
 static void pin_settle_idle(struct pin_table *t, struct pin_stripe *s, struct pin *p,
                             uint64_t now_ms)
 {
-    if (pin_is_free(p) && !p->is_idle) {
+    bool is_free = p->asked == 0 && p->sessions == 0 && p->under_way == 0;
+    if (is_free && !p->is_idle) {
         p->is_idle = true;
         p->idle_ms = now_ms;
         s->n_idle++;
@@ -139,23 +134,15 @@ static void pin_soil(struct pin_stripe *s, struct pin *p)
         list_add_tail(&s->dirty, &p->dirty);
 }
 
-/* NULL: it has none of that name. */
-static struct pin_backend *pin_backend_of(const struct pin *p, const char *name)
-{
-    LIST_FOREACH (it, &p->backends) {
-        struct pin_backend *b = LIST_ITEM(it, struct pin_backend, link);
-        if (strcmp(b->name, name) == 0)
-            return b;
-    }
-    return NULL;
-}
-
 static struct pin_backend *pin_backend_take(struct pin *p, const char *name)
 {
-    struct pin_backend *b = pin_backend_of(p, name);
+    LIST_FOREACH (it, &p->backends)
+        if (strcmp(LIST_ITEM(it, struct pin_backend, link)->name, name) == 0)
+            return LIST_ITEM(it, struct pin_backend, link);
     size_t n = strlen(name) + 1;
-    if (b || !(b = malloc(sizeof(*b) + n)))
-        return b;
+    struct pin_backend *b = malloc(sizeof(*b) + n);
+    if (!b)
+        return NULL;
     b->pin = p;
     b->sessions = 0;
     memcpy(b->name, name, n);
@@ -289,20 +276,15 @@ static void pin_end_one(struct pin_table *t, struct pin_stripe *s, struct pin *p
     pin_settle_idle(t, s, p, now_ms);
 }
 
-/* Is what was answered newer than what the sessions here go by? Without sessions the store is right
- * in any case. */
-static bool pin_is_news(const struct pin *p, uint64_t gen)
-{
-    return gen > 0 && (gen >= p->gen || p->sessions == 0);
-}
-
 struct pin_backend *pin_settle(struct pin_table *t, struct pin *p, const char *backend,
                                uint64_t gen, enum pin_source source, uint64_t wall_ms)
 {
     struct pin_stripe *s = pin_lock(t, p);
     struct pin_backend *b = pin_backend_take(p, backend);
     if (b) {
-        if (pin_is_news(p, gen))
+        /* Is it newer than what the sessions here go by? Without sessions the store is right in any
+         * case. */
+        if (gen > 0 && (gen >= p->gen || p->sessions == 0))
             pin_set_current(p, b, gen, source);
         else if (!p->current || (gen == 0 && p->current->sessions == 0))
             pin_set_current(p, b, p->gen, source);

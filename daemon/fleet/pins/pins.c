@@ -300,25 +300,18 @@ static void on_asked(void *arg, const struct redis_result *r)
 
 /* ---- questions ---- */
 
-/* What of this engine's knowledge goes along: sessions that are here make their backend the
- * proposal, which matters where the store has lost it. */
-static const char *ask_proposal(const struct pins_request *q, const struct pin_view *v,
-                                uint64_t *ret_gen)
-{
-    bool is_bound = v->current > 0 && !q->is_fixed && !(q->avoid && str_eq_c(v->backend, q->avoid));
-    bool is_same = v->current > 0 && strcmp(v->backend, q->proposal) == 0;
-    *ret_gen = is_bound || is_same ? v->gen : 0;
-    return is_bound ? v->backend : q->proposal;
-}
-
 static int ask_send(struct pins_call *c, const struct pins_request *q, const struct pin_view *v)
 {
     const struct pins *p = c->pins;
     const struct pins_shared *s = p->shared;
     char key[PINS_KEY_SIZE], max[24], known[24], flags[4] = "-";
-    uint64_t gen;
     size_t n = 0;
-    struct str proposal = str_of(ask_proposal(q, v, &gen));
+    /* What of this engine's knowledge goes along: sessions that are here make their backend the
+     * proposal, which matters where the store has lost it. */
+    bool is_bound = v->current > 0 && !q->is_fixed && !(q->avoid && str_eq_c(v->backend, q->avoid));
+    bool is_same = v->current > 0 && strcmp(v->backend, q->proposal) == 0;
+    uint64_t gen = is_bound || is_same ? v->gen : 0;
+    struct str proposal = str_of(is_bound ? v->backend : q->proposal);
     *str_put_number(max, q->max_sessions, 10, 0) = '\0';
     *str_put_number(known, gen, 10, 0) = '\0';
     if (q->held)

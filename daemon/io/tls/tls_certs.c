@@ -280,16 +280,13 @@ bool tls_certs_next(struct tls_certs *c, uint64_t now_ms, uint32_t *ret_number)
     return is_found;
 }
 
-/* Without a change of its files? */
-static bool cert_may_be_mended(int err)
-{
-    return err_is_shortage(err) || err == -ERR_TIMEOUT || err == -ERR_IO || err == -ERR_CLOSED;
-}
-
 /* A load that went on longer than anybody waited for is as good as any other. */
 void tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struct tls_pair *p,
                    int err, uint64_t now_ms)
 {
+    /* Without a change of its files? */
+    bool may_be_mended =
+        err_is_shortage(err) || err == -ERR_TIMEOUT || err == -ERR_IO || err == -ERR_CLOSED;
     pthread_mutex_lock(&c->mutex);
     struct cert *e = map_get(&c->by_name, name);
     if (e)
@@ -301,7 +298,7 @@ void tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struc
         e->retry_ms = 0;
         e->fresh_ms = now_ms;
         c->counts.n_loads++;
-    } else if (e && !cert_may_be_mended(err)) {
+    } else if (e && !may_be_mended) {
         cert_set_refused(c, e, version);
         c->counts.n_refusals++;
     } else if (e) {
