@@ -141,7 +141,11 @@ static int run_print_outcome(struct run_job *job, const struct run_node *node, j
     if (json_integer_value(json_object_get(result, "failed")) > 0)
         return PROBLEM_PARTLY;
     bool is_picked = json_object_get(a->params, "filter") || json_object_get(a->params, "all");
-    bool has_no_match = is_picked && json_is_integer(count) && json_integer_value(count) == 0 &&
+    /* What a filter found may be as it should be already; only what ends things says "clean". */
+    bool is_so = json_object_get(a->params, "filter") && !json_object_get(result, "clean") &&
+                 json_is_false(json_object_get(result, "changed"));
+    bool has_no_match = is_picked && !is_so && json_is_integer(count) &&
+                        json_integer_value(count) == 0 &&
                         !json_is_true(json_object_get(result, "changed"));
     return has_no_match && !a->options.allow_empty ? PROBLEM_NOT_FOUND : 0;
 }

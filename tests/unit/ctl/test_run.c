@@ -105,6 +105,7 @@ static char *answer(const char *method, const json_t *params, json_int_t id)
         {"user.unlock", "{\"changed\":false,\"count\":0}"},
         {"user.import", "{\"count\":3,\"message\":\"3 users\"}"},
         {"user.passwd", "{\"count\":1,\"changed\":true}"},
+        {"backend.ready", "{\"changed\":false,\"count\":0}"},
         {"listener.pause", "{\"count\":1,\"changed\":true,\"message\":\"paused \\u001b[31m\"}"},
         {"stream.cancel", "{}"},
     };
@@ -253,6 +254,8 @@ static void test_errors(void **state)
           "mailproxyctl: the daemon did not answer in time\n");
     check("user unlock anna", 0, "", "already so\n");
     check("user unlock anna -q", 0, "", "");
+    check("backend ready --filter pool=main", 0, "",
+          "already so\n"); /* nothing found is an error */
     check("-o table user unlock anna", 0, "already so\n", "");
     /* Words of a daemon do not steer the terminal. */
     check("listener pause imap", 0, "", "paused \\x1b[31m\n");
