@@ -23,9 +23,16 @@ static const char *help_sample(const struct command *c, const struct command_arg
     };
     if (arg->type < ARRAY_LEN(samples) && samples[arg->type])
         return samples[arg->type];
-    if (strcmp(arg->name, "host") == 0)
-        return "192.0.2.11";
-    if (strcmp(c->noun, "user") == 0 || strcmp(arg->name, "user") == 0)
+    static const struct {
+        const char *name, *sample;
+    } named[] = {{"host", "192.0.2.11"},
+                 {"user", "anna@example.org"},
+                 {"subject", "192.0.2.7"},
+                 {"id", "12"}};
+    for (size_t i = 0; i < ARRAY_LEN(named); i++)
+        if (strcmp(arg->name, named[i].name) == 0)
+            return named[i].sample;
+    if (strcmp(c->noun, "user") == 0)
         return "anna@example.org";
     return strcmp(c->noun, "backend") == 0 ? "b3" : "VALUE";
 }
