@@ -413,23 +413,15 @@ def test_secrets_where_no_command_is(proxy, make_trace):
 
 
 def serve_mail(client):
-    """A mail server that takes every login, and says which words of it it has heard."""
+    """A mail server that takes everything."""
     with client, client.makefile("rwb", buffering=0) as f:
         f.write(b"220 mx.test\r\n")
-        is_exchange = False
-        for line in f:
-            is_auth = line.upper().startswith(b"AUTH")
-            if is_auth and line.split()[1:] == [b"LOGIN"]:
-                is_exchange = True
-                f.write(b"334 VXNlcm5hbWU6\r\n")
-            elif is_auth or is_exchange:
-                is_exchange = False
-                f.write(b"235 fine\r\n")
-            else:
-                f.write(b"250 fine\r\n")
+        for _ in f:
+            f.write(b"250 fine\r\n")
 
 
 def test_a_login_within_the_relay(make_proxy, settings, make_trace):
+    """It is refused, and nobody sees what was said."""
     server = Server(serve_mail)
     settings["listeners"] = [{"name": "mx", "protocol": "smtp", "auth": "none"}]
     settings["resolver"] = {"enabled": False}
@@ -437,17 +429,18 @@ def test_a_login_within_the_relay(make_proxy, settings, make_trace):
     p = make_proxy(settings)
     t = make_trace("ip=127.0.0.1", of=p)
     token = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
-    secret = base64.b64encode(PASSWORD.encode()).decode()
     c = imap.Lines(p.host, p.ports["mx"])
     c.line()
-    for line in ("EHLO x", f"MAIL FROM:<{USER}>", f"RCPT TO:<{OTHER}>", f"AUTH PLAIN {token}", "NOOP", "AUTH LOGIN", secret, "RSET"):
+    for line in ("EHLO x", f"MAIL FROM:<{USER}>", f"RCPT TO:<{OTHER}>", "NOOP"):
         c.send(line + "\r\n")
-        c.until("334" if line == "AUTH LOGIN" else "235" if line in (f"AUTH PLAIN {token}", secret) else "250 ")
+        c.until("250 ")
+    c.send(f"AUTH PLAIN {token}\r\n")
+    assert c.until("503 ") and c.rest() == b""
     c.close()
     t.wait_for("ended by", "--")
-    assert t.said(">>") == ["AUTH ****", "NOOP\\r\\n", "AUTH ****", "****", "RSET\\r\\n"]
+    assert t.said(">>") == ["NOOP\\r\\n"]
     assert t.said("B>")[-2:] == [f"MAIL FROM:<{USER}>\\r\\n", f"RCPT TO:<{OTHER}>\\r\\n"]
-    assert token not in t.text() and secret not in t.text()
+    assert token not in t.text()
     check_hidden(t.text(), PASSWORD)
     server.close()
 
