@@ -82,6 +82,30 @@ int front_no_keepalive(struct front *f, struct buf *reply)
     return 0;
 }
 
+static struct front_memo *front_memo_of(const struct front_env *env)
+{
+    return env->memos ? &env->memos[env->tls == FRONT_TLS_ACTIVE] : NULL;
+}
+
+const struct buf *front_recall(const struct front_env *env)
+{
+    const struct front_memo *m = front_memo_of(env);
+    bool is_same = m && m->announced == front_announced(env) && m->tls == env->tls;
+    return is_same && m->text.len > 0 ? &m->text : NULL;
+}
+
+void front_remember(const struct front_env *env, struct str text)
+{
+    struct front_memo *m = front_memo_of(env);
+    if (!m)
+        return;
+    m->announced = front_announced(env);
+    m->tls = env->tls;
+    buf_clear(&m->text);
+    if (buf_append_str(&m->text, text) < 0)
+        buf_clear(&m->text);
+}
+
 unsigned front_announced(const struct front_env *env)
 {
     return env->mechanisms & ~env->hidden;

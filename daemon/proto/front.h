@@ -25,6 +25,12 @@ int front_auth_continue(struct front *f, struct str challenge, struct buf *reply
 /* keepalive of protocols in which any line would be taken for the answer: says nothing. */
 int front_no_keepalive(struct front *f, struct buf *reply);
 
+/* What front_remember took of an env with the same memos, ways to log in and TLS; NULL: nothing. It
+ * is valid until the next front_remember. */
+const struct buf *front_recall(const struct front_env *env);
+/* Copies what the protocol says of its capabilities, for the sessions that follow. Without memory
+ * nothing is remembered. */
+void front_remember(const struct front_env *env, struct str text);
 /* SASL_BIT mask of the ways to log in that are announced now. */
 unsigned front_announced(const struct front_env *env);
 /* Does the client have STARTTLS? */

@@ -48,6 +48,15 @@ enum proto_intent {
 
 enum front_tls { FRONT_TLS_NONE, FRONT_TLS_OFFERED, FRONT_TLS_REQUIRED, FRONT_TLS_ACTIVE };
 
+/* Capabilities as a front wrote them out for another session, see front_recall. Zero is empty; the
+ * text is the owner's to free. Thread: one. */
+struct front_memo {
+    struct buf text;
+    unsigned announced; /* mechanisms that it was written for, and the TLS */
+    enum front_tls tls;
+};
+#define FRONT_MEMOS 2 /* before TLS and in it */
+
 /* What a front needs to know; the core keeps it current between calls. Strings are borrowed and
  * outlive the front. */
 struct front_env {
@@ -66,6 +75,8 @@ struct front_env {
     size_t max_literal_bytes; /* all literals of one command together */
     const char *apop_salt;    /* "<...>" announced in the POP3 greeting, NULL = no APOP/CRAM salt */
     uint64_t smtp_size;       /* reserved for SIZE when capabilities are built in; 0 = none */
+    struct front_memo *memos; /* FRONT_MEMOS of them, shared by envs with the same server_name,
+                                 capabilities and smtp_size; NULL = none */
 };
 
 /* Common head of each protocol's front object. */

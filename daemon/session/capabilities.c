@@ -19,6 +19,8 @@ void capabilities_unref(struct capabilities_list *l)
 {
     if (!l || --l->refs > 0)
         return;
+    for (size_t i = 0; i < FRONT_MEMOS; i++)
+        buf_fini(&l->memos[i].text);
     free(l->text);
     free(l->v);
     free(l);
@@ -31,13 +33,16 @@ void capabilities_free(struct capabilities *c)
     free(c);
 }
 
-/* Line feeds separate entries that may hold blanks (SMTP, ManageSieve), else blanks do. */
+/* Line feeds separate entries that may hold blanks (SMTP, ManageSieve), else blanks do. Empty: a
+ * list without entries of its own. */
 static struct capabilities_list *capabilities_split(const char *text)
 {
     struct capabilities_list *l = calloc(1, sizeof(*l));
     if (!l)
         return NULL;
     l->refs = 1;
+    if (!text[0])
+        return l;
     l->text = str_dup_c(text);
     l->v = calloc(strlen(text) / 2 + 2, sizeof(*l->v));
     if (!l->text || !l->v) {
@@ -77,7 +82,7 @@ static struct capabilities_list *capabilities_learn(const struct setup *setup,
         if (seen[0] && atomic_load_explicit(&b->health, memory_order_relaxed) == BACKEND_UP)
             break;
     }
-    return text[0] ? capabilities_split(text) : NULL;
+    return capabilities_split(text);
 }
 
 static struct capabilities *capabilities_for(struct capabilities **cache, const struct setup *setup)
@@ -101,10 +106,12 @@ struct capabilities_list *capabilities_get(struct capabilities **cache, const st
     if (!c || listener >= c->n)
         return NULL;
     struct capabilities_slot *slot = &c->slots[listener];
-    if (slot->checked_ms == 0 || now_ms - slot->checked_ms >= CAPABILITIES_FRESH_MS) {
+    const struct config_listener *l = setup->listeners[listener].config;
+    bool is_learned = !l->capabilities.v && l->learn_capabilities;
+    if (!slot->list || (is_learned && now_ms - slot->checked_ms >= CAPABILITIES_FRESH_MS)) {
         slot->checked_ms = now_ms;
         capabilities_unref(slot->list);
-        slot->list = capabilities_learn(setup, setup->listeners[listener].config);
+        slot->list = is_learned ? capabilities_learn(setup, l) : capabilities_split("");
     }
     if (slot->list)
         slot->list->refs++;

@@ -70,16 +70,16 @@ static int front_make(struct session *s)
                  (unsigned long long)random, (unsigned long long)clock_wall_ms() / 1000,
                  l->server_name);
     }
-    if (!l->capabilities.v && l->learn_capabilities)
-        p->capabilities = capabilities_get(&s->env->capabilities, s->setup,
-                                           (unsigned)(s->listener - s->setup->listeners),
-                                           loop_now_ms(s->env->loop));
+    p->capabilities =
+        capabilities_get(&s->env->capabilities, s->setup,
+                         (unsigned)(s->listener - s->setup->listeners), loop_now_ms(s->env->loop));
     p->front_env = (struct front_env){
         .server_name = l->server_name,
         .greeting = l->greeting,
         .capabilities = l->capabilities.v ? l->capabilities.v
                         : p->capabilities ? p->capabilities->v
                                           : NULL,
+        .memos = p->capabilities ? p->capabilities->memos : NULL,
         .tls = front_tls_mode(s),
         .is_auth_optional = l->is_auth_optional,
         .max_line_bytes = l->limits.line_bytes,

@@ -146,6 +146,10 @@ static bool imap_is_own_capability(struct str name)
 static int imap_append_capabilities(const struct front_env *env, struct buf *out)
 {
     const char *const *v = env->capabilities ? env->capabilities : imap_default_capabilities;
+    const struct buf *ready = front_recall(env);
+    size_t start = out->len;
+    if (ready)
+        return buf_append_str(out, buf_str(ready));
     if (buf_append_c(out, "CAPABILITY") < 0)
         return -ERR_NOMEM;
     for (; *v; v++)
@@ -158,6 +162,7 @@ static int imap_append_capabilities(const struct front_env *env, struct buf *out
         return -ERR_NOMEM;
     if (!(front_announced(env) & SASL_BIT_COMMAND) && buf_append_c(out, " LOGINDISABLED") < 0)
         return -ERR_NOMEM;
+    front_remember(env, str_skip(buf_str(out), start));
     return 0;
 }
 

@@ -200,20 +200,29 @@ static bool smtp_take_name(struct smtp_front *s, struct str args, bool is_ehlo)
     return buf_append_str(&s->head.helo, name) == 0;
 }
 
-static enum proto_intent smtp_ehlo(struct smtp_front *s, struct str args, struct buf *reply)
+static int smtp_append_ehlo(const struct front_env *env, struct buf *reply)
 {
-    if (!smtp_take_name(s, args, true))
-        return smtp_answer(reply, "501 5.5.4 Invalid host name.", PROTO_BAD);
+    const struct buf *ready = front_recall(env);
+    if (ready)
+        return buf_append_str(reply, buf_str(ready));
+    size_t start = reply->len;
     if (buf_reserve(reply, SMTP_EHLO_USUAL_BYTES) < 0 ||
-        smtp_add_line(reply, str_of(s->head.env->server_name)) < 0 ||
-        smtp_add_capabilities(s->head.env, reply) < 0)
-        return PROTO_FATAL;
+        smtp_add_line(reply, str_of(env->server_name)) < 0 || smtp_add_capabilities(env, reply) < 0)
+        return -ERR_NOMEM;
     /* The last line has a blank behind its code. */
     struct str all = buf_str(reply);
     const char *before = memrchr(all.p, '\n', all.n - 1);
     size_t last = before ? (size_t)(before + 1 - all.p) : 0;
     reply->data[reply->start + last + 3] = ' ';
-    return PROTO_REPLIED;
+    front_remember(env, str_skip(all, start));
+    return 0;
+}
+
+static enum proto_intent smtp_ehlo(struct smtp_front *s, struct str args, struct buf *reply)
+{
+    if (!smtp_take_name(s, args, true))
+        return smtp_answer(reply, "501 5.5.4 Invalid host name.", PROTO_BAD);
+    return smtp_append_ehlo(s->head.env, reply) < 0 ? PROTO_FATAL : PROTO_REPLIED;
 }
 
 static enum proto_intent smtp_helo(struct smtp_front *s, struct str args, struct buf *reply)

@@ -253,6 +253,30 @@ static void test_greeting(void **state)
     proto_imap.front_free(f);
 }
 
+/* Sessions that share what was written out hear what they would hear without it. */
+static void test_memos(void **state)
+{
+    (void)state;
+    static const struct front_env *const envs[] = {&open_env, &tls_env, &clear_env, &no_login_env};
+    struct front_memo memos[FRONT_MEMOS] = {0};
+    for (size_t i = 0; i < 3 * ARRAY_LEN(envs); i++) {
+        AUTO_BUF want = BUF_INIT;
+        struct front_env env = *envs[i % ARRAY_LEN(envs)];
+        struct front *f = proto_imap.front_new(&env);
+        assert_non_null(f);
+        assert_int_equal(proto_imap.greet(f, &want), 0);
+        env.memos = memos;
+        for (int again = 0; again < 2; again++) {
+            AUTO_BUF out = BUF_INIT;
+            assert_int_equal(proto_imap.greet(f, &out), 0);
+            assert_true(str_eq(buf_str(&out), buf_str(&want)));
+        }
+        proto_imap.front_free(f);
+    }
+    for (size_t i = 0; i < FRONT_MEMOS; i++)
+        buf_fini(&memos[i].text);
+}
+
 static struct front *pending_front(void)
 {
     AUTO_BUF out = BUF_INIT;
@@ -338,11 +362,11 @@ static void test_tls_forgets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commands),    cmocka_unit_test(test_login),
-        cmocka_unit_test(test_caps),        cmocka_unit_test(test_sasl),
-        cmocka_unit_test(test_id),          cmocka_unit_test(test_greeting),
-        cmocka_unit_test(test_replies),     cmocka_unit_test(test_success),
-        cmocka_unit_test(test_tls_forgets),
+        cmocka_unit_test(test_commands), cmocka_unit_test(test_login),
+        cmocka_unit_test(test_caps),     cmocka_unit_test(test_sasl),
+        cmocka_unit_test(test_id),       cmocka_unit_test(test_greeting),
+        cmocka_unit_test(test_memos),    cmocka_unit_test(test_replies),
+        cmocka_unit_test(test_success),  cmocka_unit_test(test_tls_forgets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* SMTP towards clients: commands before login in every cutting, and the words of each reply. */
 #include "base/cleanup.h"
+#include "proto/front.h"
 #include "tests/unit/proto/front_case.h"
 
 #define CLEAR_MECHANISMS (SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT_COMMAND)
@@ -186,6 +187,36 @@ static void test_greeting(void **state)
     proto_smtp.front_free(f);
 }
 
+/* Sessions that share what was written out hear what they would hear without it. */
+static void test_memos(void **state)
+{
+    (void)state;
+    static const struct front_env *const envs[] = {&open_env, &tls_env, &must_env, &none_env,
+                                                   &list_env, &mx_env,  &clear_env};
+    struct front_memo memos[FRONT_MEMOS] = {0};
+    for (int round = 0; round < 3; round++)
+        for (size_t i = 0; i < ARRAY_LEN(envs); i++) {
+            AUTO_BUF out = BUF_INIT;
+            AUTO_BUF want = BUF_INIT;
+            struct front_env env = *envs[i];
+            env.capabilities = listed;
+            struct front *f = proto_smtp.front_new(&env);
+            assert_non_null(f);
+            assert_int_equal(say(f, "EHLO a\r\n", &want), PROTO_REPLIED);
+            env.memos = memos;
+            for (int again = 0; again < 2; again++) {
+                buf_clear(&out);
+                assert_int_equal(buf_append_c(&out, "250 before\r\n"), 0);
+                assert_int_equal(say(f, "EHLO a\r\n", &out), PROTO_REPLIED);
+                assert_true(str_eq(str_skip(buf_str(&out), 12), buf_str(&want)));
+                assert_non_null(front_recall(&env));
+            }
+            proto_smtp.front_free(f);
+        }
+    for (size_t i = 0; i < FRONT_MEMOS; i++)
+        buf_fini(&memos[i].text);
+}
+
 struct reply_row {
     enum reply_kind kind;
     const char *code, *text, *want;
@@ -317,10 +348,15 @@ static void test_tls_forgets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commands),     cmocka_unit_test(test_auth),
-        cmocka_unit_test(test_relay),        cmocka_unit_test(test_greeting),
-        cmocka_unit_test(test_auth_replies), cmocka_unit_test(test_route_replies),
-        cmocka_unit_test(test_farewells),    cmocka_unit_test(test_rejected_recipient),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_auth),
+        cmocka_unit_test(test_relay),
+        cmocka_unit_test(test_greeting),
+        cmocka_unit_test(test_memos),
+        cmocka_unit_test(test_auth_replies),
+        cmocka_unit_test(test_route_replies),
+        cmocka_unit_test(test_farewells),
+        cmocka_unit_test(test_rejected_recipient),
         cmocka_unit_test(test_tls_forgets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
