@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-#define WRITER_NAP_MS 5      /* lines of so long go together in one write */
+#define WRITER_NAP_MS 20     /* lines of so long go together in one write */
 #define WRITER_RETRY_MS 250  /* after a write that failed */
 #define WRITER_ROUNDS_MAX 16 /* without a thread: others may go on logging */
 
