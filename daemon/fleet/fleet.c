@@ -94,21 +94,16 @@ static uint64_t fleet_age_ms(const struct fleet *f)
     return f->answered_ms ? loop_now_ms(f->control->host->loop) - f->answered_ms : UINT64_MAX;
 }
 
-/* How long ago it was when the store answered last. */
-static uint64_t node_silence_ms(const struct fleet *f, const struct fleet_node *n)
-{
-    return n->seen_ms < f->nodes.now_ms ? f->nodes.now_ms - n->seen_ms : 0;
-}
-
 uint64_t fleet_lag_ms(const struct fleet *f, const struct fleet_node *n)
 {
     uint64_t age = fleet_age_ms(f);
-    return age == UINT64_MAX ? 0 : node_silence_ms(f, n) + age;
+    uint64_t silence_ms = n->seen_ms < f->nodes.now_ms ? f->nodes.now_ms - n->seen_ms : 0;
+    return age == UINT64_MAX ? 0 : silence_ms + age;
 }
 
 bool fleet_is_alive(const struct fleet *f, const struct fleet_node *n)
 {
-    return node_silence_ms(f, n) <= 3 * f->heartbeat_ms;
+    return fleet_nodes_silence_ms(&f->nodes, n) <= 3 * f->heartbeat_ms;
 }
 
 /* A proof begins with the start of the epoch that it is for: one of an older epoch says nothing. */
@@ -275,7 +270,7 @@ static bool node_was_alive(const struct fleet_nodes *nodes, uint64_t lease_ms, c
 {
     const struct fleet_node *n = fleet_nodes_find(nodes, name);
     *ret_state = n ? n->state : "";
-    return n && n->seen_ms + lease_ms >= nodes->now_ms;
+    return n && fleet_nodes_silence_ms(nodes, n) <= lease_ms;
 }
 
 /* Tells what is different between two answers of the store. */
@@ -363,6 +358,7 @@ static void on_heartbeat(void *arg, const struct redis_result *r)
     if (r->err < 0 || fleet_nodes_read(r->reply, &nodes) < 0)
         return;
     bool is_first = f->answered_ms == 0;
+    fleet_nodes_follow(&nodes, &before, f->heartbeat_ms);
     f->nodes = nodes;
     f->answered_ms = loop_now_ms(f->control->host->loop);
     f->joined_ms = is_first ? f->answered_ms : f->joined_ms;

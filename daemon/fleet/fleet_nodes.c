@@ -127,6 +127,22 @@ void fleet_nodes_fini(struct fleet_nodes *n)
     *n = (struct fleet_nodes){.n = 0};
 }
 
+void fleet_nodes_follow(struct fleet_nodes *n, const struct fleet_nodes *before,
+                        uint64_t heartbeat_ms)
+{
+    bool is_gap = before->now_ms > 0 && n->now_ms > before->now_ms + 2 * heartbeat_ms;
+    n->gap_from_ms = is_gap ? before->now_ms : before->gap_from_ms;
+    n->gap_to_ms = is_gap ? n->now_ms : before->gap_to_ms;
+}
+
+uint64_t fleet_nodes_silence_ms(const struct fleet_nodes *n, const struct fleet_node *of)
+{
+    uint64_t silence_ms = of->seen_ms < n->now_ms ? n->now_ms - of->seen_ms : 0;
+    uint64_t from_ms = of->seen_ms > n->gap_from_ms ? of->seen_ms : n->gap_from_ms;
+    uint64_t gap_ms = n->gap_to_ms > from_ms ? n->gap_to_ms - from_ms : 0;
+    return silence_ms > gap_ms ? silence_ms - gap_ms : 0;
+}
+
 const struct fleet_node *fleet_nodes_find(const struct fleet_nodes *n, const char *name)
 {
     for (size_t i = 0; i < n->n; i++)

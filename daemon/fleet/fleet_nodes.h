@@ -28,14 +28,21 @@ struct fleet_node {
 struct fleet_nodes {
     struct fleet_node *v; /* by name, the engine that serves first; owned */
     size_t n;
-    uint64_t now_ms;              /* the store's clock */
-    uint64_t schema;              /* of the store's data */
-    char epoch[FLEET_EPOCH_SIZE]; /* "" = this node may not take part */
+    uint64_t now_ms;                 /* the store's clock */
+    uint64_t gap_from_ms, gap_to_ms; /* when this node could not be answered last; by that clock */
+    uint64_t schema;                 /* of the store's data */
+    char epoch[FLEET_EPOCH_SIZE];    /* "" = this node may not take part */
 };
 
 /* Reads the reply of fleet_heartbeat. -ERR_PROTOCOL: it is none; -ERR_NOMEM. */
 int fleet_nodes_read(const struct redisReply *reply, struct fleet_nodes *ret) NODISCARD;
 void fleet_nodes_fini(struct fleet_nodes *n);
+/* These came after before (n 0 = there were none), of answers that come every heartbeat_ms: a
+ * longer pause is a gap, in which others could not say anything either. */
+void fleet_nodes_follow(struct fleet_nodes *n, const struct fleet_nodes *before,
+                        uint64_t heartbeat_ms);
+/* How long one of them could have said something, and has not, ms: without the gap. */
+uint64_t fleet_nodes_silence_ms(const struct fleet_nodes *n, const struct fleet_node *of);
 /* The engine of that node which serves, or another of it; NULL = none. */
 const struct fleet_node *fleet_nodes_find(const struct fleet_nodes *n, const char *name);
 /* Is element i the first of its name? */

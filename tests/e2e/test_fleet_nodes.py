@@ -121,6 +121,8 @@ def test_store_fails_and_returns(fleet, store, how):
     wait.until(lambda: all(is_well(p) for p in made), "all is well again")
     assert (store.cli("GET", "mp:mail:epoch") == epoch) == (how in ("stop", "pause"))
     assert "has left" not in made[0].whole_log()
+    # Who could say nothing while the store was away is not gone.
+    assert not any("is gone" in str(p.ctl("--allow-empty", "event", "list", "type=fleet")) for p in made)
     for p in made:
         serves(p)
 

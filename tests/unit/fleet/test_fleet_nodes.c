@@ -118,12 +118,37 @@ static void test_nonsense(void **state)
     fleet_nodes_fini(&n);
 }
 
+/* A node is not silent while the store answers nobody; before and after that it is. */
+static void test_silence(void **state)
+{
+    static const struct {
+        struct fleet_nodes before, now;
+        uint64_t seen_ms, silence_ms;
+    } cases[] = {
+        {{.now_ms = 0}, {.now_ms = 5000}, 1000, 4000},    /* the first answer */
+        {{.now_ms = 4500}, {.now_ms = 5000}, 4800, 200},  /* as always */
+        {{.now_ms = 4500}, {.now_ms = 5000}, 1000, 4000}, /* one that is gone */
+        {{.now_ms = 4500}, {.now_ms = 5000}, 6000, 0},
+        {{.now_ms = 4500}, {.now_ms = 5501}, 4400, 100},  /* a gap: said before it */
+        {{.now_ms = 4500}, {.now_ms = 9500}, 4600, 0},    /* in it */
+        {{.now_ms = 4500}, {.now_ms = 9500}, 3000, 1500}, /* silent before it, too */
+        {{.now_ms = 9500, .gap_from_ms = 4500, .gap_to_ms = 9500}, {.now_ms = 10000}, 4400, 600},
+        {{.now_ms = 9500, .gap_from_ms = 4500, .gap_to_ms = 9500}, {.now_ms = 10000}, 9600, 400},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fleet_nodes now = cases[i].now;
+        const struct fleet_node n = {.seen_ms = cases[i].seen_ms};
+        fleet_nodes_follow(&now, &cases[i].before, 500);
+        if (fleet_nodes_silence_ms(&now, &n) != cases[i].silence_ms)
+            fail_msg("case %zu: %llu", i, (unsigned long long)fleet_nodes_silence_ms(&now, &n));
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nodes),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_nonsense),
-    };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_nodes), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_nonsense),
+                                       cmocka_unit_test(test_silence)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
