@@ -70,8 +70,8 @@ TUI_LIBS = -lncursesw -ltinfo -lconfig $(CTL_LIBS)
 # ---- what is built -----------------------------------------------------------------------------
 
 # From the top floor to the lowest: the order of linking.
-FLOORS = supervisor engine control control/user control/backend fleet ops peers runtime/rules runtime rpc limits \
-	session/admin session fleet/pins backend auth store nginx init config io/http io/redis io io/tls \
+FLOORS = supervisor engine control control/user control/backend fleet/commands fleet/live fleet/limits fleet \
+	ops peers runtime/rules runtime/history runtime rpc limits session/admin session fleet/pins backend auth store nginx init config io/http io/redis io io/tls \
 	proto/registry proto/imap proto/pop3 proto/smtp proto/sieve proto proto/sasl \
 	sandbox base/log base/os base/container base
 floor_file = $(BUILD)/libmp_$(subst /,_,$(1)).a

@@ -2,7 +2,7 @@
 /* fleet list, show, leave, join (check: fleet_check.c). */
 #include "fleet/fleet.h"
 
-#include "fleet/fleet_run.h"
+#include "fleet/commands/fleet_run.h"
 #include "fleet/fleet_users.h"
 
 #include "rpc/handlers.h"

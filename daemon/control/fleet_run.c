@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* fleet run, watch. */
-#include "fleet/fleet_run.h"
+#include "fleet/commands/fleet_run.h"
 
-#include "fleet/fleet_live.h"
+#include "fleet/live/fleet_live.h"
 #include "rpc/handlers.h"
 #include "runtime/state.h"
 

@@ -11,7 +11,7 @@
 #include "proto/registry/registry.h"
 #include "rpc/handlers.h"
 #include "rpc/server.h"
-#include "runtime/history.h"
+#include "runtime/history/history.h"
 #include "runtime/rules/limiter.h"
 #include "runtime/state.h"
 #include "runtime/trouble.h"

@@ -2,12 +2,12 @@
 /* The metrics of a fleet: the store, pins, and what nodes tell each other. */
 #include "control/control.h"
 #include "control/exposition.h"
+#include "fleet/commands/fleet_run.h"
 #include "fleet/fleet.h"
-#include "fleet/fleet_bans.h"
 #include "fleet/fleet_health.h"
-#include "fleet/fleet_limits.h"
-#include "fleet/fleet_live.h"
-#include "fleet/fleet_run.h"
+#include "fleet/limits/fleet_bans.h"
+#include "fleet/limits/fleet_limits.h"
+#include "fleet/live/fleet_live.h"
 #include "runtime/state.h"
 
 /* What the parts say of themselves; zeros where there is no such part. */

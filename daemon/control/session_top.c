@@ -6,7 +6,7 @@
 #include "proto/registry/registry.h"
 #include "rpc/handlers.h"
 #include "rpc/table_json.h"
-#include "runtime/history.h"
+#include "runtime/history/history.h"
 #include "runtime/rules/limiter.h"
 #include "runtime/state.h"
 #include "session/admin/groups.h"

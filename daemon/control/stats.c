@@ -3,7 +3,7 @@
 #include "control/backend/latency_row.h"
 #include "proto/registry/registry.h"
 #include "rpc/handlers.h"
-#include "runtime/history.h"
+#include "runtime/history/history.h"
 #include "runtime/state.h"
 
 #define RATE_STEPS 10 /* seconds that a rate is the mean of */

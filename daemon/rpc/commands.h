@@ -40,7 +40,7 @@ enum command_reach {
 enum command_fleet {
     COMMAND_FLEET_NOW,      /* by those that are there */
     COMMAND_FLEET_LATER,    /* those that are away take it in when they are back */
-    COMMAND_FLEET_TOGETHER, /* by all that are there, or by none (fleet/fleet_gather.h) */
+    COMMAND_FLEET_TOGETHER, /* by all that are there, or by none (fleet/commands/fleet_gather.h) */
     COMMAND_FLEET_NOT,
 };
 

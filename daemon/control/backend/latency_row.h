@@ -3,7 +3,7 @@
 #pragma once
 
 #include "rpc/request.h"
-#include "runtime/history.h"
+#include "runtime/history/history.h"
 
 /* Sets the LATENCY_COLUMNS of commands.def; without logins in a window those of it are left out.
  * s NULL is fine. Thread: control. */

@@ -4,7 +4,7 @@
 #include "control/user/user_kick.h"
 #include "control/user/user_list.h"
 #include "control/user/user_pick.h"
-#include "fleet/fleet_gather.h"
+#include "fleet/commands/fleet_gather.h"
 #include "ops/move_op.h"
 #include "rpc/handlers.h"
 

@@ -6,8 +6,8 @@
 
 #include "base/err.h"
 #include "proto/proto.h"
-#include "runtime/history_file.h"
-#include "runtime/windows.h"
+#include "runtime/history/history_file.h"
+#include "runtime/history/windows.h"
 
 struct control;
 struct history;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Commands that are about the same: which they are, and which came behind another. */
-#include "fleet/fleet_order.h"
+#include "fleet/commands/fleet_order.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Live streams as a whole: what other nodes say, and when this one says something. */
 #include "base/zalloc.h"
-#include "fleet/fleet_live_priv.h"
+#include "fleet/live/fleet_live_priv.h"
 #include "runtime/state.h"
 
 #define LIVE_TICK_MS 200 /* before the next tick of the loop: how long lines wait */

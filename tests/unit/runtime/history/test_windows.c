@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/windows.h"
+#include "runtime/history/windows.h"
 
 /* A login a second, of which every fifth fails. */
 static void live(struct windows *w, struct window_counts *now, uint64_t from, uint64_t to)

@@ -3,7 +3,7 @@
  * those that have none. */
 #include "base/clock.h"
 #include "base/zalloc.h"
-#include "fleet/fleet_live_priv.h"
+#include "fleet/live/fleet_live_priv.h"
 #include "rpc/client.h"
 #include "runtime/state.h"
 #include "session/trace.h"

@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "fleet/fleet_order.h"
+#include "fleet/commands/fleet_order.h"
 
 static json_t *message(const char *text)
 {

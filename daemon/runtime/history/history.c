@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Rings of samples, filled from the workers' and backends' counters. */
-#include "runtime/history.h"
+#include "runtime/history/history.h"
 
 #include "base/clock.h"
 #include "base/log/log.h"

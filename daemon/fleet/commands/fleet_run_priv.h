@@ -5,10 +5,10 @@
 #pragma once
 
 #include "base/clock.h"
+#include "fleet/commands/fleet_order.h"
+#include "fleet/commands/fleet_run.h"
 #include "fleet/fleet.h"
 #include "fleet/fleet_message.h"
-#include "fleet/fleet_order.h"
-#include "fleet/fleet_run.h"
 #include "rpc/rpc.h"
 
 #define RUN_ID_MAX 64

@@ -2,11 +2,11 @@
 /* Bans of a fleet in a stream of their own, so that an attack pushes no command out of it: a
  * message a second at most of each node, of some hundred bans. A ban is named by its subject and
  * its beginning: one that was lifted does not come back with a message that is older. */
-#include "fleet/fleet_bans.h"
+#include "fleet/limits/fleet_bans.h"
 
 #include "base/clock.h"
 #include "base/zalloc.h"
-#include "fleet/ban_queue.h"
+#include "fleet/limits/ban_queue.h"
 #include "runtime/rules/limiter.h"
 #include "runtime/state.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* Commands on several nodes: those that this node asks of others. */
-#include "fleet/fleet_run.h"
+#include "fleet/commands/fleet_run.h"
 
 #include "base/clock.h"
 #include "base/log/log.h"
-#include "fleet/fleet_gather.h"
-#include "fleet/fleet_run_priv.h"
+#include "fleet/commands/fleet_gather.h"
+#include "fleet/commands/fleet_run_priv.h"
 #include "runtime/state.h"
 
 #define RUN_BEGIN_MS 2000   /* a node that lives says so soon that it has begun */

@@ -3,7 +3,7 @@
  * came meanwhile are taken, and none twice. */
 #include "base/clock.h"
 #include "base/log/log.h"
-#include "fleet/fleet_run_priv.h"
+#include "fleet/commands/fleet_run_priv.h"
 #include "rpc/work.h"
 #include "runtime/state.h"
 

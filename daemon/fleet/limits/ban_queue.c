@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Bans that are to be told. */
-#include "fleet/ban_queue.h"
+#include "fleet/limits/ban_queue.h"
 
 #include "base/err.h"
 

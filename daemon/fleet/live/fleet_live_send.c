@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* What both parts of live streams need: words for another node, and the next tick. */
 #include "base/clock.h"
-#include "fleet/fleet_live_priv.h"
+#include "fleet/live/fleet_live_priv.h"
 
 #define LIVE_KEPT 200 /* messages that the stream of an engine keeps, about */
 #define LIVE_STREAM_LIFE_MS 60000

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Commands that other nodes ask of this one. */
 #include "base/log/log.h"
-#include "fleet/fleet_run_priv.h"
+#include "fleet/commands/fleet_run_priv.h"
 #include "rpc/json_text.h"
 #include "runtime/state.h"
 

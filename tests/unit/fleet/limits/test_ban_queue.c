@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
-#include "fleet/ban_queue.h"
+#include "fleet/limits/ban_queue.h"
 
 #define MANY 5000
 #define A_MESSAGE 200

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* Moves on all nodes: who is ready, and what was decided. */
-#include "fleet/fleet_gather.h"
+#include "fleet/commands/fleet_gather.h"
 
 #include "base/container/map.h"
 #include "base/log/log.h"
-#include "fleet/fleet_run_priv.h"
+#include "fleet/commands/fleet_run_priv.h"
 
 /* A user, as the node that was asked knows it. */
 struct gathered {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* The rings of samples: differences, minutes, wrapping, backends that come and go. */
-#include "runtime/history.h"
+#include "runtime/history/history.h"
 
 #include <sys/stat.h>
 
-#include "control_case.h"
+#include "tests/unit/runtime/control_case.h"
 
 #define T0 1700000000000
 #define MEMBERS 200

@@ -4,7 +4,7 @@
  * everything: control. */
 #pragma once
 
-#include "fleet/fleet_run.h"
+#include "fleet/commands/fleet_run.h"
 #include "ops/move_op.h"
 
 /* A move is asked of this node: with is its name, which all nodes know it by; nodes: the names of

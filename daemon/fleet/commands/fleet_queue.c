@@ -6,8 +6,8 @@
  * again, with the same number, and takes it once. */
 #include "base/clock.h"
 #include "base/log/log.h"
-#include "fleet/fleet_order.h"
-#include "fleet/fleet_run_priv.h"
+#include "fleet/commands/fleet_order.h"
+#include "fleet/commands/fleet_run_priv.h"
 #include "rpc/work.h"
 #include "runtime/state.h"
 

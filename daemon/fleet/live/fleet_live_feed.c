@@ -3,7 +3,7 @@
  * a moment, and sent together. What is too much is left out; the count tells who asked. */
 #include "base/log/log.h"
 #include "base/zalloc.h"
-#include "fleet/fleet_live_priv.h"
+#include "fleet/live/fleet_live_priv.h"
 #include "rpc/client.h"
 #include "runtime/state.h"
 

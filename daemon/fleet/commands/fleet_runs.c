@@ -2,7 +2,7 @@
 /* Commands of a fleet as a whole: their beginning, what is heard of them, their end. */
 #include <hiredis/hiredis.h>
 
-#include "fleet/fleet_run_priv.h"
+#include "fleet/commands/fleet_run_priv.h"
 #include "runtime/state.h"
 
 /* Who waits for a node that is gone need not. */

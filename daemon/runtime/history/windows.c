@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Windows over totals. */
-#include "runtime/windows.h"
+#include "runtime/history/windows.h"
 
 /* Between two copies, seconds: a window is exact to a twelfth of its length. */
 static const unsigned window_steps[WINDOW_COUNT] = {[WINDOW_MINUTE] = 5, [WINDOW_TEN_MINUTES] = 50};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Head, then the rings of all and of the protocols, then those of the backends. In the machine's
  * own byte order: the file goes nowhere else. */
-#include "runtime/history_file.h"
+#include "runtime/history/history_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * (fleet_live_feed.c). */
 #pragma once
 
-#include "fleet/fleet_live.h"
+#include "fleet/live/fleet_live.h"
 #include "fleet/seal.h"
 
 #define LIVE_ID_MAX 64

@@ -2,7 +2,7 @@
 /* Counts of a fleet. A node that has something to tell writes it, sealed, under a key of its own
  * with a short life; one call writes it and reads what others have changed. In quiet times nothing
  * is there, and the call says so. */
-#include "fleet/fleet_limits.h"
+#include "fleet/limits/fleet_limits.h"
 
 #include "base/clock.h"
 #include "base/log/log.h"

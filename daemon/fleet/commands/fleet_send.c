@@ -2,7 +2,7 @@
 /* What this node says to the others: commands, decisions, answers. */
 #include "base/clock.h"
 #include "base/log/log.h"
-#include "fleet/fleet_run_priv.h"
+#include "fleet/commands/fleet_run_priv.h"
 #include "rpc/json_text.h"
 
 #define ANSWER_MAX                                                                                 \
