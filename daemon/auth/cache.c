@@ -17,9 +17,9 @@ struct cache {
     size_t count, bytes, max_bytes;
 };
 
-struct cache_entry {
+struct answer_entry {
     struct list link;
-    struct cache_entry *next; /* same credentials in another context */
+    struct answer_entry *next; /* same credentials in another context */
     struct cache_key key;
     struct auth_result result;
     bool is_own_secret; /* the backend gets what the client sent */
@@ -28,7 +28,7 @@ struct cache_entry {
     size_t bytes;
 };
 
-static struct str cache_entry_digest(const struct cache_key *k)
+static struct str answer_entry_digest(const struct cache_key *k)
 {
     return str_n(k->digest, sizeof(k->digest));
 }
@@ -90,21 +90,21 @@ int cache_key(struct cache *c, const struct credentials *cred, struct str contex
 
 /* ---- entries ---- */
 
-static void cache_entry_free(struct cache_entry *e)
+static void answer_entry_free(struct answer_entry *e)
 {
     auth_result_fini(&e->result);
     explicit_bzero(e, sizeof(*e));
     free(e);
 }
 
-static void cache_remove(struct cache *c, struct cache_entry *e)
+static void cache_remove(struct cache *c, struct answer_entry *e)
 {
-    struct cache_entry *first = map_get(&c->map, cache_entry_digest(&e->key));
+    struct answer_entry *first = map_get(&c->map, answer_entry_digest(&e->key));
     if (first == e) {
         if (!e->next)
-            (void)map_del(&c->map, cache_entry_digest(&e->key));
+            (void)map_del(&c->map, answer_entry_digest(&e->key));
         else /* replaces the value of a key that is there: needs no memory */
-            (void)!map_put(&c->map, cache_entry_digest(&e->key), e->next, NULL);
+            (void)!map_put(&c->map, answer_entry_digest(&e->key), e->next, NULL);
     } else {
         while (first->next != e)
             first = first->next;
@@ -113,12 +113,12 @@ static void cache_remove(struct cache *c, struct cache_entry *e)
     list_del(&e->link);
     c->count--;
     c->bytes -= e->bytes;
-    cache_entry_free(e);
+    answer_entry_free(e);
 }
 
-static struct cache_entry *cache_find(const struct cache *c, const struct cache_key *key)
+static struct answer_entry *cache_find(const struct cache *c, const struct cache_key *key)
 {
-    struct cache_entry *e = map_get(&c->map, cache_entry_digest(key));
+    struct answer_entry *e = map_get(&c->map, answer_entry_digest(key));
     while (e && e->key.context != key->context)
         e = e->next;
     return e;
@@ -129,11 +129,11 @@ static size_t text_bytes(const char *s)
     return s ? strlen(s) + 1 : 0;
 }
 
-static struct cache_entry *cache_entry_new(const struct cache_key *key,
-                                           const struct credentials *cred,
-                                           const struct auth_result *r)
+static struct answer_entry *answer_entry_new(const struct cache_key *key,
+                                             const struct credentials *cred,
+                                             const struct auth_result *r)
 {
-    struct cache_entry *e = calloc(1, sizeof(*e));
+    struct answer_entry *e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
     if (auth_result_copy(&e->result, r) < 0) {
@@ -158,17 +158,17 @@ static struct cache_entry *cache_entry_new(const struct cache_key *key,
 void cache_put(struct cache *c, const struct cache_key *key, const struct credentials *cred,
                const struct auth_result *r, bool is_judged, uint64_t now_ms, uint64_t ttl_ms)
 {
-    struct cache_entry *old = cache_find(c, key);
+    struct answer_entry *old = cache_find(c, key);
     if (old)
         cache_remove(c, old);
-    struct cache_entry *e = cache_entry_new(key, cred, r);
+    struct answer_entry *e = answer_entry_new(key, cred, r);
     void *same = NULL;
     if (!e)
         return;
     e->is_judged = is_judged;
     e->due_ms = now_ms + ttl_ms;
-    if (map_put(&c->map, cache_entry_digest(key), e, &same) < 0) {
-        cache_entry_free(e);
+    if (map_put(&c->map, answer_entry_digest(key), e, &same) < 0) {
+        answer_entry_free(e);
         return;
     }
     e->next = same;
@@ -176,13 +176,13 @@ void cache_put(struct cache *c, const struct cache_key *key, const struct creden
     c->count++;
     c->bytes += e->bytes;
     while (c->bytes > c->max_bytes)
-        cache_remove(c, LIST_ITEM(c->recent.prev, struct cache_entry, link));
+        cache_remove(c, LIST_ITEM(c->recent.prev, struct answer_entry, link));
 }
 
 bool cache_get(struct cache *c, const struct cache_key *key, const struct credentials *cred,
                uint64_t now_ms, struct auth_result *ret)
 {
-    struct cache_entry *e = cache_find(c, key);
+    struct answer_entry *e = cache_find(c, key);
     struct auth_result r;
     if (!e || !e->is_judged)
         return false;
@@ -207,8 +207,8 @@ void cache_judge(struct cache *c, const struct credentials *cred, bool is_right)
     struct cache_key key;
     if (c->count == 0 || cache_digest(c, cred, key.digest) < 0)
         return;
-    struct cache_entry *next;
-    for (struct cache_entry *e = map_get(&c->map, cache_entry_digest(&key)); e; e = next) {
+    struct answer_entry *next;
+    for (struct answer_entry *e = map_get(&c->map, answer_entry_digest(&key)); e; e = next) {
         next = e->next;
         if (is_right)
             e->is_judged = true;
@@ -220,7 +220,7 @@ void cache_judge(struct cache *c, const struct credentials *cred, bool is_right)
 void cache_forget(struct cache *c, const char *user)
 {
     LIST_FOREACH_SAFE (it, &c->recent) {
-        struct cache_entry *e = LIST_ITEM(it, struct cache_entry, link);
+        struct answer_entry *e = LIST_ITEM(it, struct answer_entry, link);
         const struct auth_result *r = &e->result;
         bool is_theirs =
             !user || strcmp(r->user, user) == 0 || str_eq(str_of(r->login), str_of(user));

@@ -4,8 +4,8 @@
 #include "base/cleanup.h"
 #include "store/store.h"
 
-static int login_new(struct auth *a, const struct config_auth *c, struct tls_client *tls,
-                     struct auth_provider **ret)
+static int provider_backend_new(struct auth *a, const struct config_auth *c, struct tls_client *tls,
+                                struct auth_provider **ret)
 {
     (void)tls;
     (void)a;
@@ -14,7 +14,7 @@ static int login_new(struct auth *a, const struct config_auth *c, struct tls_cli
     return *ret ? 0 : -ERR_NOMEM;
 }
 
-static void login_free(struct auth_provider *p)
+static void provider_backend_free(struct auth_provider *p)
 {
     free(p);
 }
@@ -47,7 +47,7 @@ const struct auth_provider_ops provider_backend_ops = {
     .cached_name = "backend (cached)",
     .mechanisms = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN) | SASL_BIT(SASL_XOAUTH2) |
                   SASL_BIT(SASL_OAUTHBEARER),
-    .new = login_new,
-    .free = login_free,
+    .new = provider_backend_new,
+    .free = provider_backend_free,
     .check = backend_check,
 };

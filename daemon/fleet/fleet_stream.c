@@ -42,7 +42,7 @@ static void stream_read(struct fleet_stream *s);
 
 /* ---- messages ---- */
 
-static struct str reply_text(const redisReply *r)
+static struct str stream_text(const redisReply *r)
 {
     return r && r->type == REDIS_REPLY_STRING ? str_n(r->str, (size_t)r->len) : STR_NULL;
 }
@@ -83,15 +83,15 @@ static void stream_take(struct fleet_stream *s, struct stream_source *source,
 {
     struct str text = STR_NULL, signature = STR_NULL;
     if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
-        !str_copy(source->position, STREAM_POSITION_MAX, reply_text(entry->element[0])))
+        !str_copy(source->position, STREAM_POSITION_MAX, stream_text(entry->element[0])))
         return;
     const redisReply *fields = entry->element[1];
     for (size_t i = 0; fields->type == REDIS_REPLY_ARRAY && i + 1 < fields->elements; i += 2) {
-        struct str name = reply_text(fields->element[i]);
+        struct str name = stream_text(fields->element[i]);
         if (str_eq(name, STR("m")))
-            text = reply_text(fields->element[i + 1]);
+            text = stream_text(fields->element[i + 1]);
         else if (str_eq(name, STR("s")))
-            signature = reply_text(fields->element[i + 1]);
+            signature = stream_text(fields->element[i + 1]);
     }
     char position[STREAM_POSITION_MAX];
     memcpy(position, source->position, sizeof(position));
@@ -111,7 +111,7 @@ static void stream_take_all(struct fleet_stream *s, const redisReply *reply)
         const redisReply *stream = reply->element[i];
         if (stream->type != REDIS_REPLY_ARRAY || stream->elements != 2)
             continue;
-        struct str key = reply_text(stream->element[0]);
+        struct str key = stream_text(stream->element[0]);
         const redisReply *entries = stream->element[1];
         for (size_t at = 0; at < s->n_sources; at++)
             for (size_t k = 0; str_eq(key, str_of(s->sources[at].spec.key)) && !s->is_rewound &&

@@ -15,7 +15,7 @@ bool session_pin_is_due(const struct session *s, const struct backend *b)
 }
 
 /* NULL: the pool has no such backend. */
-static struct backend *pin_find(const struct pool *pool, const char *name)
+static struct backend *preauth_pin_find(const struct pool *pool, const char *name)
 {
     for (size_t i = 0; i < pool->n_members; i++)
         if (strcmp(pool->members[i].backend->name, name) == 0)
@@ -50,7 +50,7 @@ void session_pin_avoid(struct session *s)
 struct backend *session_pin_backend(struct session *s)
 {
     struct preauth_pin *p = &s->pre->pin;
-    if (p->backend && (pin_find(s->pre->route.pool, p->backend->name) != p->backend ||
+    if (p->backend && (preauth_pin_find(s->pre->route.pool, p->backend->name) != p->backend ||
                        !pin_is_usable(s, p->backend)))
         session_pin_avoid(s);
     return p->backend;
@@ -132,7 +132,7 @@ static void pin_take(struct session *s, const struct pins_answer *a)
     s->pin = a->held;
     struct backend *b = strcmp(a->backend, s->backend->name) == 0
                             ? s->backend
-                            : pin_find(s->pre->route.pool, a->backend);
+                            : preauth_pin_find(s->pre->route.pool, a->backend);
     if (s->tap)
         trace_tap_note(s, "pin: backend %s%s%s%s", a->backend,
                        a->why ? ", without the store: " : "", a->why ? a->why : "",

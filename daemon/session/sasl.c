@@ -6,7 +6,7 @@
 #include "session/session_priv.h"
 #include "session/trace_tap.h"
 
-static void sasl_take(struct session *s, enum sasl_result result, struct buf *out);
+static void session_sasl_take(struct session *s, enum sasl_result result, struct buf *out);
 
 /* The exchange ends without a judgement. */
 static void sasl_refuse(struct session *s, enum reply_kind why)
@@ -79,8 +79,9 @@ void sasl_begin(struct session *s)
     }
     session_enter(s, SESSION_SASL);
     if (!s->is_ended)
-        sasl_take(s, sasl_step(p->sasl, p->front->has_initial, buf_str(&p->front->auth_data), &out),
-                  &out);
+        session_sasl_take(
+            s, sasl_step(p->sasl, p->front->has_initial, buf_str(&p->front->auth_data), &out),
+            &out);
 }
 
 static void on_keys(void *arg, int err, const struct sasl_scram_keys *keys)
@@ -94,7 +95,7 @@ static void on_keys(void *arg, int err, const struct sasl_scram_keys *keys)
         front_fail(s, REPLY_AUTH_TEMPFAIL, NULL, NULL);
         return;
     }
-    sasl_take(s, sasl_set_keys(s->pre->sasl, keys, &out), &out);
+    session_sasl_take(s, sasl_set_keys(s->pre->sasl, keys, &out), &out);
     session_next_command(s);
 }
 
@@ -112,7 +113,7 @@ static void sasl_failed(struct session *s)
     front_fail_wrong(s, &f, s->listener->config->timeouts.failure_delay_ms);
 }
 
-static void sasl_take(struct session *s, enum sasl_result result, struct buf *out)
+static void session_sasl_take(struct session *s, enum sasl_result result, struct buf *out)
 {
     struct preauth *p = s->pre;
     switch (result) {
@@ -154,7 +155,7 @@ void sasl_data(struct session *s)
     else if (p->is_sasl_over)
         authenticate(s, sasl_credentials(p->sasl));
     else
-        sasl_take(s, sasl_step(p->sasl, true, buf_str(&p->front->auth_data), &out), &out);
+        session_sasl_take(s, sasl_step(p->sasl, true, buf_str(&p->front->auth_data), &out), &out);
 }
 
 void sasl_broken(struct session *s, enum reply_kind kind)

@@ -264,7 +264,7 @@ static void on_sent(void *arg, const struct redis_result *r)
 }
 
 /* Those that have a part in it: one that comes back just now has been said to have none. */
-static json_t *run_nodes(const struct run *run)
+static json_t *fleet_run_nodes(const struct run *run)
 {
     json_t *nodes = json_array();
     for (size_t i = 0; i < run->n_parts; i++)
@@ -284,7 +284,7 @@ static void run_send(struct run *run, const struct command *c, json_t *params, c
     if (m && node)
         request_set_text(m, "node", node);
     else if (m && !run->is_later)
-        (void)json_object_set_new(m, "nodes", run_nodes(run));
+        (void)json_object_set_new(m, "nodes", fleet_run_nodes(run));
     run->pending++;
     f->sent++;
     int err = fleet_send_command(f, m, run->is_later, on_sent, run);
@@ -360,7 +360,7 @@ static bool run_gather(struct run *run, json_t *params)
 {
     struct fleet_runs *f = run->runs;
     const char *away = NULL;
-    json_t *nodes = run_nodes(run);
+    json_t *nodes = fleet_run_nodes(run);
     for (size_t i = 0; i < run->n_parts; i++)
         if (run->parts[i].away)
             away = run->parts[i].node;

@@ -230,7 +230,7 @@ static bool reply_is(const struct redisReply *r, size_t i, int type)
     return i < r->elements && r->element[i]->type == type;
 }
 
-static struct str reply_text(const struct redisReply *r, size_t i)
+static struct str call_reply_text(const struct redisReply *r, size_t i)
 {
     return str_n(r->element[i]->str, r->element[i]->len);
 }
@@ -242,14 +242,14 @@ static bool reply_is_good(const struct redisReply *r)
            reply_is(r, 1, REDIS_REPLY_STRING) && reply_is(r, 2, REDIS_REPLY_INTEGER) &&
            reply_is(r, 3, REDIS_REPLY_INTEGER) && reply_is(r, 4, REDIS_REPLY_STRING) &&
            reply_is(r, 5, REDIS_REPLY_STRING) && r->element[1]->len < PIN_NAME_SIZE &&
-           r->element[2]->integer >= 0 && !str_has_crlf_nul(reply_text(r, 1));
+           r->element[2]->integer >= 0 && !str_has_crlf_nul(call_reply_text(r, 1));
 }
 
 static struct pins_answer answer_read(struct pins *p, const struct pins_call *c,
                                       const struct redisReply *r)
 {
-    struct str status = reply_text(r, 0);
-    pins_note_epoch(p->shared, reply_text(r, 5));
+    struct str status = call_reply_text(r, 0);
+    pins_note_epoch(p->shared, call_reply_text(r, 5));
     if (str_eq(status, STR("limit")))
         return answer_refuse(p, c->pin, PINS_LIMIT, NULL);
     if (str_eq(status, STR("busy"))) {
@@ -262,9 +262,9 @@ static struct pins_answer answer_read(struct pins *p, const struct pins_call *c,
     }
     if (str_eq(status, STR("moved")))
         pin_table_count(&p->shared->table, PIN_COUNT_MOVED);
-    (void)str_copy(p->backend, sizeof(p->backend), reply_text(r, 1));
+    (void)str_copy(p->backend, sizeof(p->backend), call_reply_text(r, 1));
     return answer_here(p, c->pin, (uint64_t)r->element[2]->integer,
-                       pin_source_find(reply_text(r, 4)));
+                       pin_source_find(call_reply_text(r, 4)));
 }
 
 static void call_answer(struct pins_call *c, const struct redis_result *r)
@@ -330,7 +330,8 @@ static int ask_send(struct pins_call *c, const struct pins_request *q, const str
 }
 
 /* The pin of the login, which counts as one that asks. */
-static struct pin *ask_begin(struct pins *p, const struct pins_request *q, struct pin_view *ret)
+static struct pin *pins_ask_begin(struct pins *p, const struct pins_request *q,
+                                  struct pin_view *ret)
 {
     struct pin_key key = {.pool = q->pool};
     char name[PINS_USER_SIZE];
@@ -347,7 +348,7 @@ struct pins_call *pins_ask(struct pins *p, const struct pins_request *q, pins_fn
 {
     struct pin_view view;
     struct pin_table *t = &p->shared->table;
-    struct pin *pin = ask_begin(p, q, &view);
+    struct pin *pin = pins_ask_begin(p, q, &view);
     struct pins_call *c = pin ? call_new(p, PINS_ASK, pin) : NULL;
     if (!c) {
         if (pin) {

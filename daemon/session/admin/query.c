@@ -103,7 +103,7 @@ static void query_free(struct query *q)
 }
 
 /* Without memory the answer ends early, but it does end. */
-static void query_finish(struct query *q)
+static void session_query_finish(struct query *q)
 {
     struct session_chunk *c = STEAL(q->chunk);
     if (!c)
@@ -259,9 +259,9 @@ static void on_query_step(struct loop_slice *s)
     struct query *q = CONTAINER_OF(s, struct query, slice);
     bool is_over = false;
     if ((*q->stage)(q, &is_over) < 0)
-        query_finish(q);
+        session_query_finish(q);
     else if (is_over && !*++q->stage)
-        query_finish(q);
+        session_query_finish(q);
 }
 
 /* ---- mail ---- */
