@@ -120,6 +120,21 @@ static bool listen_is_taken(const struct nginx_import *im, const char *quoted)
     return false;
 }
 
+/* Has the list an address of this family with this port? */
+static bool listen_has_port(const char *addresses, bool is_v6, unsigned port)
+{
+    char end[16];
+    (void)snprintf(end, sizeof(end), ":%u\"", port);
+    struct str rest = str_of(addresses);
+    while (rest.n > 0) {
+        struct str one = str_cut(&rest, ','); /* [ "10.0.0.1:143", "[::1]:143" ] */
+        bool is_of_family = (str_find(one, STR("\"[")) >= 0) == is_v6;
+        if (is_of_family && str_find(one, str_of(end)) >= 0)
+            return true;
+    }
+    return false;
+}
+
 /* The kernel binds no address beside the wildcard of its port, which takes what is sent there, too.
  * 1: the server has the wildcard already. -ERR_CONFIG: they are of two servers, or the wildcard
  * comes later. */
@@ -127,18 +142,17 @@ static int listen_find_wildcard(const struct nginx_job *job, const struct nginx_
                                 const struct listen_at *at, unsigned port)
 {
     const char *any = at->is_v6 ? "[::]" : "0.0.0.0";
-    char wildcard[40], end[16];
+    char wildcard[40];
     (void)snprintf(wildcard, sizeof(wildcard), "\"%s:%u\"", any, port);
-    (void)snprintf(end, sizeof(end), ":%u\"", port);
     bool is_any = strcmp(at->host, any) == 0;
     const struct nginx_import *im = job->import;
     for (size_t i = 0; i < im->n_servers; i++)
         for (size_t j = 0; j < im->servers[i].n_listeners; j++) {
             const char *addresses = im->servers[i].listeners[j].addresses;
-            bool has_port = strstr(addresses, end) && !!strstr(addresses, "\"[") == at->is_v6;
             if (!is_any && strstr(addresses, wildcard) && &im->servers[i] == job->server)
                 return 1;
-            if (is_any ? has_port : strstr(addresses, wildcard) != NULL)
+            if (is_any ? listen_has_port(addresses, at->is_v6, port)
+                       : strstr(addresses, wildcard) != NULL)
                 return nginx_fail(job->import, d,
                                   "port %u has the address %s and others besides: it takes "
                                   "connections to all, so leave the others out",

@@ -493,6 +493,10 @@ static void test_errors(void **state)
         {"mail { auth_http a; server { listen [::]:143; } server { listen [::1]:143; } }",
          PATH ":1: listen: port 143 has the address [::] and others besides: it takes connections "
               "to all, so leave the others out"},
+        {"mail { auth_http a; server { listen 10.0.0.1:143; listen [::1]:143; } server { listen "
+         "143; } }",
+         PATH ":1: listen: port 143 has the address 0.0.0.0 and others besides: it takes "
+              "connections to all, so leave the others out"},
         {MAIL("protocol imap; listen unix:/s; listen unix:/s;"),
          PATH ":1: listen: duplicate \"unix:/s\" address"},
         {MAIL("listen 143 reuseport;"), PATH ":1: listen: invalid parameter \"reuseport\""},
