@@ -121,7 +121,8 @@ static char *run_sentence(const struct command *c, const json_t *params, const j
         return str_printf("%s %s would hit %lld", c->noun, c->verb,
                           (long long)json_integer_value(count));
     const json_t *changed = json_object_get(result, "changed");
-    if (json_is_false(changed))
+    bool is_all = json_is_true(json_object_get(params, "all")); /* and there was nothing */
+    if (json_is_false(changed) && !is_all)
         return str_dup_c("already so");
     if (json_is_true(changed) && json_is_integer(count) && json_integer_value(count) == 0)
         return str_printf("%s %s: done", c->noun, c->verb);

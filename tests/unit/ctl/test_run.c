@@ -31,6 +31,8 @@ static char *answer_kill(const json_t *params, json_int_t id)
     const char *filter = json_string_value(json_object_get(params, "filter"));
     if (filter && strcmp(filter, "user=nobody") == 0)
         return fake_result(id, "{\"count\":0,\"ids\":[]}");
+    if (json_is_true(json_object_get(params, "all")))
+        return fake_result(id, "{\"count\":0,\"changed\":false,\"clean\":0,\"cut\":0,\"rows\":[]}");
     if (filter && strcmp(filter, "id=1") == 0 && json_is_true(json_object_get(params, "dry_run")))
         return fake_result(id, "{\"count\":1,\"changed\":false,\"ids\":[\"1\"]}");
     if (filter && strcmp(filter, "id=1") == 0)
@@ -276,6 +278,7 @@ static void test_guard(void **state)
     check("session kill 1 -o id", 0, "1\n", "session kill: 1\n");
     assert_int_equal(json_integer_value(json_object_get(last_params(s), "max")), 1);
     check("session kill user=nobody", 3, "", "session kill: 0\n");
+    check("session kill --all --yes", 3, "", "session kill: 0 (0 clean)\n");
     check(
         "-o json session kill user=a", 1,
         "{\"error\": {\"name\": \"E_CONFIRM\", \"exit\": 1, \"message\": \"session kill would hit "
