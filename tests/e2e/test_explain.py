@@ -296,6 +296,7 @@ def test_sessions_in_all_and_certificates(make_proxy, settings, ca):
     c = imap.Lines(p.host, p.ports["known"], tls=imap.context())
     assert b"No required SSL certificate" in c.rest()
     c.close()
+    wait.until(lambda: not p.sessions("--allow-empty"), "the end of the one without")
     c = imap.Lines(p.host, p.ports["imap"])
     c.line()
     wait.until(lambda: explain(p, "a@example.org")["verdict"] == "refused: there are 1 of 1 sessions in all", "the verdict")
