@@ -247,6 +247,7 @@ struct config_metrics {
 struct config_store {
     const char *type; /* "sqlite" */
     const char *path; /* file */
+    uint64_t audit_age_ms;
 };
 
 struct config_limits {

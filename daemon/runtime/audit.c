@@ -9,13 +9,18 @@
 struct audit_work {
     struct work work;
     struct store_audit row;
+    uint64_t expire_ms;                            /* what is older is forgotten; 0 = nothing */
     char *user, *command, *args, *reason, *result; /* what row borrows */
 };
 
 static int audit_run(struct work *w)
 {
     struct audit_work *a = CONTAINER_OF(w, struct audit_work, work);
-    return store_audit_add(work_control(w)->host->store, &a->row);
+    struct store *store = work_control(w)->host->store;
+    int err = store_audit_add(store, &a->row);
+    if (err == 0 && a->expire_ms > 0)
+        err = store_audit_expire(store, a->expire_ms);
+    return err;
 }
 
 static void audit_done(struct work *w)
@@ -74,12 +79,14 @@ void audit_record(struct control *c, const struct request *r, const char *result
     struct audit_work *a = work_new(&c->rpc, NULL, sizeof(*a), audit_run, audit_done, audit_fini);
     if (!a)
         return;
+    uint64_t now = clock_wall_ms(), age = control_setup(c)->config->store.audit_age_ms;
+    a->expire_ms = age > 0 && now > age ? now - age : 0;
     a->user = str_dup_c(r->peer.user);
     a->command = str_dup_c(r->command->method);
     a->args = str_dup_c(r->masked ? r->masked : "");
     a->reason = str_dup_c(reason ? reason : "");
     a->result = str_dup_c(result);
-    a->row = (struct store_audit){.at_ms = clock_wall_ms(),
+    a->row = (struct store_audit){.at_ms = now,
                                   .uid = r->peer.uid,
                                   .pid = r->peer.pid,
                                   .user = a->user,

@@ -145,5 +145,6 @@ int store_audit_add(struct store *s, const struct store_audit *a) NODISCARD;
 /* Newest first, older than before_id (0 = newest). */
 int store_audit_each(struct store *s, uint64_t before_id, size_t limit,
                      bool (*fn)(void *arg, const struct store_audit *a), void *arg) NODISCARD;
-/* Deletes rows older than at_ms. */
+/* Deletes rows older than at_ms, the oldest first, 1,000 at most: the rest goes with the next ones.
+ */
 int store_audit_expire(struct store *s, uint64_t at_ms) NODISCARD;

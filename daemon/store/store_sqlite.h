@@ -63,7 +63,8 @@
                  "count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")                             \
     S(AUDIT_EACH, "SELECT id, at_ms, uid, pid, user, command, args, reason, result, count FROM "   \
                   "audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2")                                 \
-    S(AUDIT_EXPIRE, "DELETE FROM audit WHERE at_ms < ?1")                                          \
+    S(AUDIT_EXPIRE, "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at_ms < ?1 "        \
+                    "ORDER BY at_ms LIMIT 1000)")                                                  \
     S(SYNC_GET, "SELECT " SYNC_COLUMNS " FROM sync WHERE name = ?1")                               \
     S(SYNC_PUT,                                                                                    \
       "INSERT OR REPLACE INTO sync (name, " SYNC_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")  \

@@ -323,6 +323,22 @@ def test_audit(proxy):
     assert "very-secret" not in json.dumps(rows) and "very-secret" not in proxy.whole_log()
 
 
+def test_age_of_the_audit(make_proxy, settings, dovecot1):
+    settings["store"] = {**settings.get("store", {}), "audit_age": "1s"}
+    p = make_proxy(settings)
+    p.add_user(USER, "pw")
+    p.ctl("user", "set", USER, "--note", "first")
+
+    def notes():
+        return [r["args"].split("note=")[1] for r in p.ctl("--allow-empty", "audit", "list", "command=user.set")]
+
+    def noted_again():
+        p.ctl("user", "set", USER, "--note", "later")
+        return (found := notes()) and "first" not in found
+    wait.until(lambda: "first" in notes(), "the audit")
+    wait.until(noted_again, "what is old to be forgotten")
+
+
 def test_audit_filter(proxy):
     for i in range(5):
         proxy.ctl("user", "set", USER, "--note", f"n{i}", "--reason", "filtered")

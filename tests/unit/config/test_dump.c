@@ -17,7 +17,7 @@ static const char rich[] =
     "control = ( { path = \"/tmp/c.sock\"; mode = \"0600\"; owner = \"root\"; group = \"root\";\n"
     "  viewer = \"*\"; operator = [ \"0\", \"@0\" ]; admin = \"root\"; max_clients = 99;\n"
     "  admin_reserve = 9; } );\n"
-    "store = { path = \"/srv/db\"; };\n"
+    "store = { path = \"/srv/db\"; audit_age = \"30d\"; };\n"
     "tls = { priority = \"NORMAL:-VERS-ALL:+VERS-TLS1.3\"; tickets = false; session_timeout = "
     "\"1h\"; watch = false;\n"
     "  directory_cache = 99;\n"
