@@ -56,6 +56,7 @@ void users_refused(struct fleet_users *u);
 
 /* ---- fleet_users_forget.c ---- */
 
+/* Once, before the script is used. */
 void users_forget_init(void);
 /* A row of the node's store (store_runtime_each); arg: the struct user_mark that it may be. */
 bool users_mark_load_row(void *arg, const char *kind, const char *name, const char *json,
