@@ -555,6 +555,31 @@ static void on_idle(void *arg)
     world.turns_max = TURNS_AT_REST + (sc->offered - before) / 16;
 }
 
+struct last_turns {
+    struct loop_deferred again;
+    struct loop *loop;
+    unsigned left;
+};
+
+static void on_last_turn(struct loop_deferred *d)
+{
+    struct last_turns *t = CONTAINER_OF(d, struct last_turns, again);
+    if (--t->left == 0)
+        loop_stop(t->loop);
+    else
+        loop_again(t->loop, &t->again);
+}
+
+/* Questions for names that nobody waits for any more call back, and are freed, when the loop turns.
+ */
+static void last_turns(struct loop *loop)
+{
+    struct last_turns t = {.again = {.fn = on_last_turn}, .loop = loop, .left = 2};
+    list_init(&t.again.link);
+    loop_again(loop, &t.again);
+    FUZZ_CHECK(loop_run(loop) == 0);
+}
+
 static void run(struct script *sc, enum auth_kind kind, unsigned listener)
 {
     struct session_env *env = &sc->env;
@@ -582,6 +607,7 @@ static void run(struct script *sc, enum auth_kind kind, unsigned listener)
     FUZZ_CHECK(counter_total(&counters, COUNTER_RELAYING) == 0);
     auth_free(env->auth);
     resolver_free(env->resolver);
+    last_turns(env->loop);
     session_env_fini(env);
     backend_registry_free(env->registry);
     loop_free(env->loop);
