@@ -16,7 +16,8 @@ static bool server_is_name(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i], letter = c | 0x20;
-        if (!(letter >= 'a' && letter <= 'z') && !(c >= '0' && c <= '9') && !strchr("-._", c))
+        if (!(letter >= 'a' && letter <= 'z') && !(c >= '0' && c <= '9') &&
+            str_index(STR("-._"), s.p[i]) < 0)
             return false;
     }
     return s.n > 0 && s.n <= HOST_MAX;

@@ -167,6 +167,7 @@ static void test_servers(void **state)
         if (redis_server_parse(str_of(bad[i]), 7, &at, &why) != -ERR_SYNTAX || !why)
             fail_msg("\"%s\" is taken", bad[i]);
     }
+    assert_int_equal(redis_server_parse(STR("a\0b"), 7, &at, &why), -ERR_SYNTAX);
 }
 
 int main(void)
