@@ -29,17 +29,23 @@ static int run_compare_rows(const void *a, const void *b, void *arg)
     return key->is_descending ? -order : order;
 }
 
+/* By what the user said; what each daemon lists from the newest on is together one such list. */
+static struct run_sort_key run_sort_key(const struct args *a)
+{
+    const char *sort = a->options.sort;
+    const struct command_column *col = sort ? commands_column(a->command, sort + (*sort == '-'))
+                                            : commands_column_of(a->command, COMMANDS_TIME);
+    return (struct run_sort_key){col ? col->name : "node", !sort || *sort == '-'};
+}
+
 /* Sorts, limits and prints the collected rows. */
 static void run_print_collected(struct run_job *job)
 {
-    const char *sort = job->args->options.sort;
     size_t n = json_array_size(job->collected), i;
     uint64_t limit = job->args->options.limit;
     AUTO_FREE json_t **rows = calloc(n + 1, sizeof(json_t *));
     json_t *sorted = json_array();
-    const struct command_column *col =
-        sort ? commands_column(job->args->command, sort + (*sort == '-')) : NULL;
-    struct run_sort_key key = {col ? col->name : "node", sort && *sort == '-'};
+    struct run_sort_key key = run_sort_key(job->args);
     if (!rows || !sorted) {
         json_decref(sorted);
         return;
@@ -76,7 +82,7 @@ static int run_list(struct run_job *job, struct run_node *node)
     while (has_more && !job->is_over) {
         /* Sorted here out of what several daemons sorted: the first rows of each are enough. */
         if (job->collected && o->limit && job->n_rows - before >= o->limit &&
-            json_object_get(job->args->params, "sort"))
+            (!o->sort || json_object_get(job->args->params, "sort")))
             break;
         json_t *result = NULL;
         int code = run_call(node, job->args, run_params(job, cursor), &result, &job->problem);
@@ -297,7 +303,9 @@ static int run_prepare(struct run_job *job, struct buf *file)
     if (!code)
         code = guard_check(job->run, a, buf_str(file), &job->problem);
     bool can_daemon_sort = commands_arg(a->command, "sort") && !job->is_multi;
-    if (!code && a->options.sort && !can_daemon_sort && (a->command->flags & COMMANDS_LIST))
+    bool is_newest_first = job->is_multi && a->command->flags & COMMANDS_NEWEST;
+    if (!code && (a->options.sort ? !can_daemon_sort : is_newest_first) &&
+        a->command->flags & COMMANDS_LIST)
         job->collected = json_array();
     return code;
 }

@@ -17,6 +17,7 @@ enum {
     CHANGES = COMMANDS_CHANGES,
     ASYNC = COMMANDS_ASYNC,
     OLD = COMMANDS_OLD,
+    NEWEST = COMMANDS_NEWEST,
     NEEDED = COMMANDS_NEEDED,
     POSITIONAL = COMMANDS_POSITIONAL,
     MANY = COMMANDS_MANY,
@@ -238,6 +239,16 @@ const struct command_arg *commands_arg_of(const struct command *c, enum commands
     for (size_t i = 0; i < n; i++)
         if (a[i].type == type)
             return &a[i];
+    return NULL;
+}
+
+const struct command_column *commands_column_of(const struct command *c, enum commands_type unit)
+{
+    size_t n;
+    const struct command_column *col = commands_columns(c, &n);
+    for (size_t i = 0; i < n; i++)
+        if (col[i].unit == unit)
+            return &col[i];
     return NULL;
 }
 

@@ -21,6 +21,7 @@ enum commands_flag {
     COMMANDS_ASYNC = 1 << 5,
     COMMANDS_OLD = 1 << 6,
     COMMANDS_ASKS = 1 << 7,
+    COMMANDS_NEWEST = 1 << 8,
 };
 
 /* Where a command goes when more than one engine has sessions (rpc/commands.def). */
@@ -130,6 +131,8 @@ const struct command_arg *commands_arg(const struct command *c, const char *name
 /* The first argument of a type; NULL when there is none. */
 const struct command_arg *commands_arg_of(const struct command *c, enum commands_type type);
 const struct command_column *commands_column(const struct command *c, const char *name);
+/* The first column of a unit; NULL when there is none. */
+const struct command_column *commands_column_of(const struct command *c, enum commands_type unit);
 
 /* Nouns in the order of the table; returns how many. max is the room in ret. */
 size_t commands_nouns(const char **ret, size_t max);

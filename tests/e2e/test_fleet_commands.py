@@ -481,6 +481,29 @@ def test_one_rate_for_all(fleet):
         c.shutdown()
 
 
+def test_the_newest_of_all_nodes(fleet):
+    """Each node lists its newest first; so does the list of all, and --limit takes the newest of all."""
+    for i in range(6):
+        fleet[i % 3].ctl("user", "set", USERS[0], "--note", f"turn {i}")
+
+    def rows(*args):
+        return fleet[0].ctl("--fleet", "audit", "list", "command=user.set", *args)
+    newest = wait.until(lambda: [r for r in rows("--limit", "6") if "turn 5" in rows("--limit", "1")[0]["args"]], "the audit")
+    assert [r["args"].split("turn ")[1][0] for r in newest] == ["5", "4", "3", "2", "1", "0"]
+    assert [r["node"] for r in newest] == ["px3", "px2", "px1"] * 2
+    times = [r["time"] for r in fleet[0].ctl("--fleet", "event", "list", "--limit", "9")]
+    assert len(times) == 9 and times == sorted(times, reverse=True)
+
+
+def test_the_usual_rate_for_all(fleet, dovecot1):
+    """50 a second end in a drain that names no rate: of all nodes together."""
+    on_all(fleet[0], "backend", "drain", dovecot1.name, "--kick", "--yes")
+    for p in fleet:
+        row = next(r for r in p.ctl("audit", "list") if r["command"] == "backend.drain")
+        assert "rate_per=3" in row["args"] and "rate=" not in row["args"]
+    on_all(fleet[0], "backend", "ready", dovecot1.name)
+
+
 def test_a_rate_of_less_than_one_each(fleet):
     """Two a second of three nodes together: two in three seconds of each."""
     clients = [login(p) for p in fleet]

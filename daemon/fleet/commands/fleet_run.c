@@ -339,14 +339,19 @@ static bool run_has_others(const struct run *run)
 
 /* ---- commands that all do as one ---- */
 
-/* A rate is that of all together. */
+/* A rate is that of all together, the usual one of those who end sessions with kick, too. */
 static void run_share_rate(const struct run *run, const struct command *c, json_t *params)
 {
     json_int_t n = 0, rate = json_integer_value(json_object_get(params, "rate"));
     for (size_t i = 0; i < run->n_parts; i++)
         n += run->parts[i].is_own || !run->parts[i].away;
-    if (!commands_arg(c, "rate") || n < 2 || rate <= 0)
+    if (!commands_arg(c, "rate") || n < 2)
         return;
+    if (rate <= 0) {
+        if (commands_arg(c, "kick") && commands_arg(c, "rate_per"))
+            (void)json_object_set_new(params, "rate_per", json_integer(n));
+        return;
+    }
     struct fleet_share share = fleet_share((uint64_t)rate, (uint64_t)n);
     if (share.per > 1 && !commands_arg(c, "rate_per"))
         share = (struct fleet_share){.rate = rate > n ? (uint64_t)(rate / n) : 1, .per = 1};
