@@ -90,7 +90,7 @@ struct back {
                                    judgement */
     struct back_success success;
     struct buf learned; /* capabilities seen (IMAP: space separated, else LF separated lines); SMTP:
-                           where they are wanted */
+                           CHUNKING, and all others where they are wanted */
 };
 
 /* For the back_new of a protocol: the part that all have. env is borrowed. */

@@ -208,8 +208,9 @@ static int smtp_learn_line(struct smtp_back *b, struct str line)
         if (buf_append_str(&b->xclient, rest) < 0)
             return -ERR_NOMEM;
     }
-    if (!b->head.env->want_capabilities || word.n == 0 ||
-        b->head.learned.len + line.n >= SMTP_LEARNED_MAX)
+    /* What follows the relay has to know whether BDAT brings octets. */
+    bool is_wanted = b->head.env->want_capabilities || str_ieq(word, STR("CHUNKING"));
+    if (!is_wanted || word.n == 0 || b->head.learned.len + line.n >= SMTP_LEARNED_MAX)
         return 0;
     if (reply_append_clean(&b->head.learned, line, line.n) < 0)
         return -ERR_NOMEM;

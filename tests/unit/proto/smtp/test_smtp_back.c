@@ -25,6 +25,11 @@ static const struct back_case login_cases[] = {
     {BASE("nobody wants the list"), JOE,
      .env = {.ttl = 5, .server_name = "px", .is_auth_wanted = true},
      .in = STR(HI CAPS "235 2.7.0 Welcome\r\n"), .want = "EHLO px^" PLAIN_JOE "{DONE Welcome||}"},
+    {BASE("the relay has to know of CHUNKING"), JOE,
+     .env = {.ttl = 5, .server_name = "px", .is_auth_wanted = true},
+     .in = STR(
+         HI "250-mail\r\n250-SIZE 10\r\n250-CHUNKING\r\n250 AUTH PLAIN\r\n235 2.7.0 Welcome\r\n"),
+     .want = "EHLO px^" PLAIN_JOE "{DONE Welcome||CHUNKING\n}"},
     {BASE("long greeting, bytes behind the reply stay"), JOE, .env = {AUTH}, .rest = 11,
      .in = STR("220-a\r\n220-b\r\n220 c\r\n" CAPS "235 in\r\n421 gone.\r\n"),
      .want = "EHLO px^" PLAIN_JOE "{DONE in||" CAPS_LIST "}"},
