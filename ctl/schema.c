@@ -60,6 +60,9 @@ static json_t *schema_row(const struct command *c)
     json_t *members = json_object();
     for (size_t i = 0; i < n; i++)
         json_object_set_new(members, col[i].name, schema_column(&col[i]));
+    if (!json_object_get(members, "node"))
+        json_object_set_new(members, "node",
+                            schema_of_type("string", "of several daemons, whose row it is"));
     return json_pack("{ss so}", "type", "object", "properties", members);
 }
 

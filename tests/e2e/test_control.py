@@ -330,7 +330,7 @@ def test_age_of_the_audit(make_proxy, settings, dovecot1):
     p.ctl("user", "set", USER, "--note", "first")
 
     def notes():
-        return [r["args"].split("note=")[1] for r in p.ctl("--allow-empty", "audit", "list", "command=user.set")]
+        return [r["args"].split("note=")[1].split()[0] for r in p.ctl("--allow-empty", "audit", "list", "command=user.set")]
 
     def noted_again():
         p.ctl("user", "set", USER, "--note", "later")
