@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: ISC
 """`make demo`: two Dovecots with different mail, mailproxyd before them, three users, and words about what to try.
 `make demo-fleet`: the same with three mailproxyds that act as one, over a Redis."""
-import contextlib
 import json
 import os
 import pwd
@@ -237,8 +236,10 @@ def main():
         status = demo.run()
     except KeyboardInterrupt:
         status = 0
-        with contextlib.suppress(OSError):  # nobody may be left to read it
+        try:
             print("\ndemo: ending everything", flush=True)
+        except OSError:  # nobody is left to read it; what is in the buffer has to go somewhere at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     finally:
         demo.stop(status == 0)
     sys.exit(status)
