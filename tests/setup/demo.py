@@ -192,8 +192,12 @@ class Demo:
         imaps = "\n".join(f"  {p.name}: {p.ports['imaps']}" for p in self.proxies)
         login = "; ".join(f"m{i} = L({p.ports['imaps']})" for i, p in enumerate(self.proxies))
         text = TEXT_FLEET if self.is_fleet else TEXT
-        print(text.format(password=PASSWORD, top=TOP, socket=first.socket, ctl=ctl, carol=carol, tui=line, nodes=imaps, login=login,
-                          log=os.path.join(first.folder, "mailproxyd.log"), **first.ports), flush=True)
+        words = text.format(password=PASSWORD, top=TOP, socket=first.socket, ctl=ctl, carol=carol, tui=line, nodes=imaps, login=login,
+                            log=os.path.join(first.folder, "mailproxyd.log"), **first.ports)
+        try:
+            print(words, flush=True)
+        except OSError:  # the terminal went away meanwhile
+            raise KeyboardInterrupt from None
 
     @staticmethod
     def is_to_end():
