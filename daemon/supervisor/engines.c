@@ -194,6 +194,7 @@ static bool engines_old_died(struct supervisor *s, pid_t pid, int status)
     content_unref(old.content);
     memmove(&s->olds[at], &s->olds[at + 1], (--s->n_olds - at) * sizeof(s->olds[0]));
     upgrade_tell_olds(s);
+    reading_release_stores(s);
     return true;
 }
 

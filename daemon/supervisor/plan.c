@@ -16,13 +16,14 @@
 enum plan_kind {
     PLAN_LIMITS = BUNDLE_FIRST_OTHER, /* stop_limit_ms */
     PLAN_FOLDER,                      /* path, owner, group */
-    PLAN_SOCKET,   /* use, index, address, backlog, flags, rcvbuf, sndbuf, mode, owner, group */
-    PLAN_LOG,      /* index, path */
-    PLAN_KEYS,     /* service, channels, user, group */
-    PLAN_FILE,     /* path, device, inode, bytes, written_ns, changed_ns */
-    PLAN_SAME,     /* nothing */
-    PLAN_REFUSED,  /* nothing */
-    PLAN_DIRECTORY /* path, file of passwords, listing, is it watched? */
+    PLAN_SOCKET,    /* use, index, address, backlog, flags, rcvbuf, sndbuf, mode, owner, group */
+    PLAN_LOG,       /* index, path */
+    PLAN_KEYS,      /* service, channels, user, group */
+    PLAN_FILE,      /* path, device, inode, bytes, written_ns, changed_ns */
+    PLAN_SAME,      /* nothing */
+    PLAN_REFUSED,   /* nothing */
+    PLAN_DIRECTORY, /* path, file of passwords, listing, is it watched? */
+    PLAN_STORE      /* path */
 };
 
 #define PLAN_SESSIONS 100000      /* where the configuration knows no limit */
@@ -72,6 +73,8 @@ int plan_append(const struct config *c, struct buf *out)
         err = plan_append_folder(out, c->state_dir, c->user, c->group);
     if (err == 0) /* nobody but root has to write there: sockets are put in place by us */
         err = plan_append_folder(out, c->run_dir, NULL, NULL);
+    if (err == 0)
+        err = record_append(out, &(struct record){PLAN_STORE, 1, {str_of(c->store.path)}});
     struct listen_list want = {0};
     if (err == 0)
         err = listen_list_make(c, &want);
@@ -276,6 +279,12 @@ static int plan_read_directory(struct plan *p, const struct record *r)
     return rest.n == 0 ? plan_needs(d->path) : -ERR_SYNTAX;
 }
 
+static int plan_read_store(struct plan *p, const struct record *r)
+{
+    int err = p->store ? -ERR_SYNTAX : record_text(r, 0, &p->store);
+    return err < 0 ? err : plan_needs(p->store);
+}
+
 static int plan_read_record(struct plan *p, const struct record *r)
 {
     switch (r->kind) {
@@ -299,6 +308,8 @@ static int plan_read_record(struct plan *p, const struct record *r)
         return 0;
     case PLAN_DIRECTORY:
         return plan_read_directory(p, r);
+    case PLAN_STORE:
+        return plan_read_store(p, r);
     default:
         return 0;
     }
@@ -341,6 +352,7 @@ void plan_fini(struct plan *p)
     free(p->directory.listing);
     free(p->keys.user);
     free(p->keys.group);
+    free(p->store);
     free(p->folders);
     free(p->sockets);
     free(p->logs);

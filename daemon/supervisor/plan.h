@@ -34,6 +34,7 @@ struct plan {
     uint64_t stop_limit_ms; /* sessions get this long to end */
     struct plan_folder *folders;
     size_t n_folders;
+    char *store; /* its file, which one daemon alone may have; NULL = none is named */
     struct plan_socket *sockets; /* in the order of listen_list_make */
     size_t n_sockets;
     struct plan_log *logs;

@@ -57,9 +57,37 @@ int reading_make_folders(const struct content *c, char **ret_error)
     return 0;
 }
 
+/* Where a store's file system has no locks mail goes on all the same: that is said, once a start.
+ */
+static int reading_lock_store(struct supervisor *s, const char *store, char **ret_error)
+{
+    int err = store ? store_locks_take(&s->stores, store, ret_error) : 0;
+    if (err == 0 || err == -ERR_BUSY)
+        return err;
+    LOG_EVENT(LOG_LEVEL_WARN, "store-not-locked", KV_STR("store", store), KV_ERR("error", err),
+              KV_STR("detail", "another mailproxyd with the same store would not be noticed"));
+    return 0;
+}
+
+void reading_release_stores(struct supervisor *s)
+{
+    const struct content *contents[OLD_ENGINES_MAX + 5] = {s->running, s->pending, s->kept,
+                                                           s->for_start, s->upgrade.content};
+    const char *stores[ARRAY_LEN(contents)];
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_olds; i++)
+        contents[i + 5] = s->olds[i].content;
+    for (size_t i = 0; i < ARRAY_LEN(contents); i++)
+        if (contents[i] && contents[i]->plan.store)
+            stores[n++] = contents[i]->plan.store;
+    store_locks_keep(&s->stores, stores, n);
+}
+
 int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses, char **ret_error)
 {
     int err = reading_make_folders(c, ret_error);
+    if (err == 0 && uses == SOCKET_STORE_ALL) /* another store is that of the next start */
+        err = reading_lock_store(s, c->plan.store, ret_error);
     if (err < 0)
         return err;
     err = c->keys ? key_process_start(c->keys, c->plan.keys.user, c->plan.keys.group,

@@ -154,6 +154,7 @@ static void supervisor_fini(struct supervisor *s)
 {
     watch_stop(&s->watch);
     socket_store_fini(&s->sockets);
+    store_locks_fini(&s->stores);
     process_forget(&s->now);
     for (size_t i = 0; i < s->n_olds; i++) {
         process_forget(&s->olds[i].process);

@@ -7,6 +7,7 @@
 #include "supervisor/outbox.h"
 #include "supervisor/process.h"
 #include "supervisor/socket_store.h"
+#include "supervisor/store_lock.h"
 #include "supervisor/watch.h"
 
 /* An upgrade that is under way. */
@@ -42,6 +43,7 @@ struct supervisor {
     const char *config_path;
     char *program;
     struct socket_store sockets;
+    struct store_locks stores;
     int signal_fd;
     struct engine_process now;               /* the engine that serves */
     struct old_engine olds[OLD_ENGINES_MAX]; /* that upgrades replaced, the oldest first */
@@ -125,9 +127,12 @@ int reading_start(struct supervisor *s) NODISCARD;
 bool reading_reap(struct supervisor *s, pid_t pid, int status);
 void reading_tick(struct supervisor *s, uint64_t now_ms);
 void reading_stop(struct supervisor *s);
-/* Makes folders and binds what a content names; see socket_store_prepare. */
+/* Makes folders, makes sure that no other daemon has the store (with the uses of a start), and
+ * binds what a content names; see socket_store_prepare. */
 int reading_prepare(struct supervisor *s, const struct content *c, unsigned uses,
                     char **ret_error) NODISCARD;
+/* Gives back the locks of stores that no content needs any more. */
+void reading_release_stores(struct supervisor *s);
 /* Makes the folders that a content names and that are not there. -ERR_x with a sentence. */
 int reading_make_folders(const struct content *c, char **ret_error) NODISCARD;
 /* Gives an engine a content with its sockets and log files; ask: that it answers, 0 = none. */

@@ -49,6 +49,7 @@ static void upgrade_fail(struct supervisor *s, const char *why)
     if (s->upgrade.content)
         socket_store_roll_back(&s->sockets, s->upgrade.content->number);
     upgrade_clear(&s->upgrade);
+    reading_release_stores(s);
     LOG_EVENT(LOG_LEVEL_ERROR, "upgrade-failed", KV_STRN("detail", buf_str(&text)));
     upgrade_order(s, WIRE_FAILED, buf_str(&text));
     if (!s->is_stopping)
@@ -281,6 +282,7 @@ static void upgrade_hand_over(const struct supervisor *s, bool is_handed)
 {
     const struct content *const contents[] = {s->running, s->kept};
     socket_store_hand_over(&s->sockets, is_handed);
+    store_locks_hand_over(&s->stores, is_handed);
     fd_hand_over(s->now.wire, is_handed);
     for (size_t i = 0; i < s->n_olds; i++) {
         const struct content *c = s->olds[i].content;
@@ -452,6 +454,18 @@ static int upgrade_adopt(const struct supervisor *s, struct takeover_content *fr
     return 0;
 }
 
+/* The program before may have known no locks. Its engines serve: what cannot be had is only said.
+ */
+static void upgrade_lock_store(struct supervisor *s)
+{
+    AUTO_FREE char *error = NULL;
+    const char *store = s->running->plan.store;
+    int err = store ? store_locks_take(&s->stores, store, &error) : 0;
+    if (err < 0)
+        LOG_EVENT(LOG_LEVEL_WARN, "store-not-locked", KV_STR("store", store), KV_ERR("error", err),
+                  KV_STR("detail", error));
+}
+
 int upgrade_take_over(struct supervisor *s)
 {
     struct takeover t;
@@ -478,6 +492,9 @@ int upgrade_take_over(struct supervisor *s)
         err = upgrade_adopt(s, &t.kept, &s->kept);
     for (size_t i = 0; i < t.n_olds && err == 0; i++)
         err = upgrade_adopt(s, &t.finishing[i], &s->olds[i].content);
+    store_locks_adopt(&s->stores);
     upgrade_hand_over(s, false);
+    if (err == 0 && s->running)
+        upgrade_lock_store(s);
     return err == 0 && !s->running ? -ERR_SYNTAX : err;
 }

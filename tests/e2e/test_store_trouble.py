@@ -148,7 +148,7 @@ def test_read_only_while_the_engine_starts(make_proxy, settings, immutable):
     p.ctl("backend", "weight", "dc2", "9")
     pid = p.engine_pid()
     everything = glob.glob(os.path.join(p.folder, "state", "mailproxy.db*"))
-    assert len(everything) == 4  # the samples for graphs are beside it
+    assert len(everything) == 5  # the samples for graphs and the lock are beside it
     immutable("+i", everything)
     os.kill(pid, signal.SIGKILL)
     wait.until(lambda: p.is_ready() and p.engine_pid() != pid, "the next engine")

@@ -88,6 +88,46 @@ def test_wrong_config_changes_nothing(proxy):
     logged_in(proxy).close()
 
 
+def test_second_daemon_with_the_same_store(proxy, folder):
+    """It is refused and told who has the store: also during and after an upgrade, never after a death, and -t does not mind."""
+    from harness.proxy import Proxy
+    second = Proxy(os.path.join(folder, "second"), {k: v for k, v in proxy.settings.items() if k not in ("run_dir", "control", "listeners")})
+
+    def start(*options):
+        return subprocess.run([second.program, *options, "-c", second.config], capture_output=True, text=True, timeout=60)
+
+    def assert_refused():
+        done = start()
+        assert done.returncode != 0
+        assert f"{proxy.settings['state_dir']}/mailproxy.db: the store is in use by another mailproxyd (PID {proxy.process.child.pid})" in done.stderr
+
+    def locks_of(pid):
+        return [x for x in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{x}").endswith(".lock")]
+    assert_refused()
+    assert start("-t").returncode == 0
+    c = logged_in(proxy)
+    engine = proxy.engine_pid()
+    proxy.ctl("system", "upgrade", "--yes")
+    wait.until(lambda: proxy.is_ready() and proxy.engine_pid() != engine, "the new engine")
+    wait.until(lambda: "--take-over" in open(f"/proc/{proxy.process.child.pid}/cmdline").read(), "the new supervisor")
+    assert_refused()
+    c.close()
+    wait.until(lambda: not os.path.exists(f"/proc/{engine}"), "the old engine's end")
+    assert_refused()
+    proxy.ctl("config", "reload")
+    os.kill(proxy.engine_pid(), signal.SIGKILL)
+    wait.until(proxy.is_ready, "an engine after one that died")
+    assert_refused()
+    assert len(locks_of(proxy.process.child.pid)) == 1
+    assert locks_of(proxy.engine_pid()) == []
+
+    proxy.process.child.kill()
+    proxy.process.child.wait(20)
+    proxy.process = None
+    second.start()
+    second.stop()
+
+
 def test_test_option_lists_all_problems(folder):
     path = os.path.join(folder, "bad.conf")
     with open(path, "w") as f:

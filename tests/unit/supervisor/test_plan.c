@@ -40,6 +40,7 @@ static void test_both_ways(void **state)
     assert_string_equal(p.folders[0].path, "/tmp/mp-state");
     assert_string_equal(p.folders[1].path, "/tmp/mp-run");
     assert_null(p.folders[1].owner); /* sockets are put there by us alone */
+    assert_string_equal(p.store, "/tmp/mp-state/mailproxy.db");
     assert_true(p.n_sockets >= 1);
     assert_string_equal(p.sockets[0].address, "127.0.0.1:1143");
     assert_int_equal(p.sockets[0].spec.use, LISTEN_MAIL);
@@ -67,7 +68,7 @@ static void test_cut(void **state)
 static void test_broken(void **state)
 {
     (void)state;
-    enum { LIMITS = BUNDLE_FIRST_OTHER, FOLDER, SOCKET, LOG };
+    enum { LIMITS = BUNDLE_FIRST_OTHER, FOLDER, SOCKET, LOG, STORE = LOG + 6 };
     const uint64_t big = UINT64_MAX, zero = 0, use = LISTEN_CONTROL + 1;
     const struct str b = record_field(&big), z = record_field(&zero), t = STR("x"), e = STR("");
     const struct record rows[] = {
@@ -77,6 +78,7 @@ static void test_broken(void **state)
         {LOG, 2, {b, t}},
         {LOG, 2, {t, t}},
         {LIMITS, 1, {t}},
+        {STORE, 1, {e}},
         {SOCKET, 10, {record_field(&use), z, t, z, z, z, z, z, e, e}},
         {SOCKET, 10, {z, z, e, z, z, z, z, z, e, e}},
         {SOCKET, 10, {z, z, t, z, z, z, z, b, e, e}},
