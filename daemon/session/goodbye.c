@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* The graceful end of a relay: no new command of the client is read, what has begun is completed,
- * every command gets its answer; then the goodbye in the words of the protocol. */
+/* The end that somebody wants of a session. Of a relay it is graceful: no new command of the client
+ * is read, what has begun is completed, every command gets its answer; then the goodbye in the
+ * words of the protocol. */
 #include "session/session_priv.h"
 #include "session/trace_tap.h"
 
@@ -44,7 +45,9 @@ bool goodbye_wants_client(const struct session *s)
     return s->watch->is_client_due && !s->is_client_eof;
 }
 
-void goodbye_begin(struct session *s)
+/* From now on only what completes commands that have begun is passed on; ends the session at once
+ * where nothing is unanswered. */
+static void goodbye_begin(struct session *s)
 {
     if (!s->watch) { /* there was no memory for it: nothing is known */
         session_end(s, s->end);
@@ -120,4 +123,52 @@ void goodbye_timeout(struct session *s)
     s->kill->is_late = true;
     session_set_timer(s, GOODBYE_BOUNDARY_MS);
     goodbye_look(s);
+}
+
+/* ---- kill ---- */
+
+/* Kinds tell operators' kills and the daemon's own end apart. */
+static enum session_end kill_end(enum reply_kind kind)
+{
+    return kind == REPLY_SHUTDOWN ? SESSION_END_SHUTDOWN : SESSION_END_KILLED;
+}
+
+/* What an operator wants of a session. NULL without memory. */
+static struct session_kill *kill_note(struct session *s, enum reply_kind kind, const char *text,
+                                      uint64_t grace_ms)
+{
+    struct session_kill *k = s->kill ? s->kill : calloc(1, sizeof(*k));
+    uint64_t deadline_ms = loop_now_ms(s->env->loop) + grace_ms;
+    if (!k)
+        return NULL;
+    if (!s->kill) {
+        list_init(&k->watches);
+        session_count(s, COUNTER_KILLED, kind == REPLY_SHUTDOWN ? 0 : 1);
+    }
+    if (!s->kill || deadline_ms < k->deadline_ms)
+        k->deadline_ms = deadline_ms;
+    k->kind = kind;
+    (void)str_copy(k->text, sizeof(k->text), text ? str_of(text) : str_of(reply_text(kind)));
+    s->end = (uint8_t)kill_end(kind);
+    s->kill = k;
+    return k;
+}
+
+bool session_kill(struct session *s, enum reply_kind kind, const char *text, uint64_t grace_ms,
+                  struct session_end_watch *watch)
+{
+    if (s->is_ended || s->state == SESSION_CLOSING)
+        return false;
+    struct session_kill *k = kill_note(s, kind, text, grace_ms);
+    if (watch && k)
+        list_add_tail(&k->watches, &watch->link);
+    if (!k || grace_ms == 0)
+        session_end(s, kill_end(kind));
+    else if (s->state != SESSION_RELAY)
+        session_leave(s, kind, text, kill_end(kind));
+    else
+        goodbye_begin(s);
+    if (watch && !k)
+        watch->ended(watch, &(const struct session_outcome){.id = s->id});
+    return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* What happens to a session from outside its sockets: start, deadlines, kills, and the ends of
- * holds. The phases in their order are front, sasl, authenticate, connect, relay: each
- * hands over to the next one; the ways back are in session_phases. */
+/* What happens to a session from outside its sockets: start, deadlines, and the ends of holds (for
+ * kills see goodbye.c). The phases in their order are front, sasl, authenticate, connect, relay:
+ * each hands over to the next one; the ways back are in session_phases. */
 #include "session/session_priv.h"
 
 /* ---- start ---- */
@@ -63,54 +63,6 @@ static void session_timeout(struct session *s)
         front_note_failure(s, REPLY_TIMEOUT, "proxy", str_of(why));
     }
     session_leave(s, REPLY_TIMEOUT, NULL, SESSION_END_TIMEOUT);
-}
-
-/* ---- kill ---- */
-
-/* Kinds tell operators' kills and the daemon's own end apart. */
-static enum session_end kill_end(enum reply_kind kind)
-{
-    return kind == REPLY_SHUTDOWN ? SESSION_END_SHUTDOWN : SESSION_END_KILLED;
-}
-
-/* What an operator wants of a session. NULL without memory. */
-static struct session_kill *kill_note(struct session *s, enum reply_kind kind, const char *text,
-                                      uint64_t grace_ms)
-{
-    struct session_kill *k = s->kill ? s->kill : calloc(1, sizeof(*k));
-    uint64_t deadline_ms = loop_now_ms(s->env->loop) + grace_ms;
-    if (!k)
-        return NULL;
-    if (!s->kill) {
-        list_init(&k->watches);
-        session_count(s, COUNTER_KILLED, kind == REPLY_SHUTDOWN ? 0 : 1);
-    }
-    if (!s->kill || deadline_ms < k->deadline_ms)
-        k->deadline_ms = deadline_ms;
-    k->kind = kind;
-    (void)str_copy(k->text, sizeof(k->text), text ? str_of(text) : str_of(reply_text(kind)));
-    s->end = (uint8_t)kill_end(kind);
-    s->kill = k;
-    return k;
-}
-
-bool session_kill(struct session *s, enum reply_kind kind, const char *text, uint64_t grace_ms,
-                  struct session_end_watch *watch)
-{
-    if (s->is_ended || s->state == SESSION_CLOSING)
-        return false;
-    struct session_kill *k = kill_note(s, kind, text, grace_ms);
-    if (watch && k)
-        list_add_tail(&k->watches, &watch->link);
-    if (!k || grace_ms == 0)
-        session_end(s, kill_end(kind));
-    else if (s->state != SESSION_RELAY)
-        session_leave(s, kind, text, kill_end(kind));
-    else
-        goodbye_begin(s);
-    if (watch && !k)
-        watch->ended(watch, &(const struct session_outcome){.id = s->id});
-    return true;
 }
 
 /* ---- holds ---- */

@@ -315,9 +315,6 @@ void relay_timeout(struct session *s);
 
 /* goodbye.c: a relay that is to end as s->kill says */
 
-/* From now on only what completes commands that have begun is passed on; ends the session at once
- * where nothing is unanswered. */
-void goodbye_begin(struct session *s);
 /* One side has spoken: passes on what is still wanted of it, and returns how much that was. The
  * session may be over then, or closing. */
 size_t goodbye_pass(struct session *s, bool is_client, const char *p, size_t n);
