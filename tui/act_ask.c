@@ -17,16 +17,6 @@ static const json_t *act_row(const struct act *act, size_t i)
     return json_array_get(act->rows, i);
 }
 
-static bool act_holds(const json_t *values, const json_t *value)
-{
-    size_t i;
-    const json_t *v;
-    json_array_foreach (values, i, v)
-        if (json_equal(v, value))
-            return true;
-    return false;
-}
-
 /* The rows of several daemons, one daemon's after another's. */
 static void act_order(struct act *act)
 {
@@ -70,7 +60,10 @@ static void act_name_targets(struct act *act)
             of_node = json_array();
         }
         before = n;
-        if (v && !(column[0] && act_holds(of_node, v))) {
+        bool is_known = false;
+        for (size_t k = 0; column[0] && !is_known && k < json_array_size(of_node); k++)
+            is_known = json_equal(json_array_get(of_node, k), v);
+        if (v && !is_known) {
             json_array_append(act->targets, v);
             json_array_append(of_node, v);
             json_array_append_new(act->places, n == act->node ? json_null() : json_incref(place));

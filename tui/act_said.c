@@ -4,43 +4,32 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "ctl/client.h"
 #include "tui/act.h"
 #include "tui/row_action.h"
-
-/* What a daemon says of it, without the number of the operation that runs now. */
-static const char *said_message(const json_t *result)
-{
-    const char *message = json_string_value(json_object_get(result, "message"));
-    if (!message || !json_object_get(result, "op"))
-        return message ? message : "";
-    const char *rest = strstr(message, "; ");
-    return rest ? rest + 2 : "";
-}
-
-/* Of what was added there is no row: "user anna", "192.0.2.1". */
-static char *said_object(const struct act *act)
-{
-    const char *name = json_string_value(json_object_get(act->params, "name"));
-    const json_t *subject = json_object_get(act->params, "subject");
-    const char *one = json_string_value(json_array_get(subject, 0));
-    if (act->object)
-        return str_dup_c(act->object);
-    return one    ? str_dup_c(one)
-           : name ? str_printf("%s %s", act->command->noun, name)
-                  : str_dup_c(act->command->noun);
-}
 
 char *act_said(const struct act *act, const json_t *result)
 {
     const struct row_action *d = act->action;
-    const char *message = said_message(result);
-    AUTO_FREE char *object = said_object(act);
     AUTO_BUF text = BUF_INIT;
     bool is_kill = strcmp(act->command->method, "session.kill") == 0;
     bool has_ends = json_object_get(result, "clean") != NULL;
     json_int_t n_ended = json_integer_value(json_object_get(result, "count"));
     bool is_begun = json_object_get(result, "op") != NULL;
     int err = 0;
+    /* What a daemon says of it, without the number of the operation that runs now. */
+    const char *message = client_member_text(result, "message");
+    if (is_begun) {
+        const char *rest = strstr(message, "; ");
+        message = rest ? rest + 2 : "";
+    }
+    /* Of what was added there is no row: "user anna", "192.0.2.1". */
+    const char *name = json_string_value(json_object_get(act->params, "name"));
+    const char *one = json_string_value(json_array_get(json_object_get(act->params, "subject"), 0));
+    AUTO_FREE char *object = act->object ? str_dup_c(act->object)
+                             : one       ? str_dup_c(one)
+                             : name      ? str_printf("%s %s", act->command->noun, name)
+                                         : str_dup_c(act->command->noun);
     if (!is_begun && message[0])
         return str_dup_c(message);
     if (json_is_false(json_object_get(result, "changed")))
@@ -55,10 +44,9 @@ char *act_said(const struct act *act, const json_t *result)
     /* None is worth a word only where ending them was all there was to do. */
     if (err == 0 && has_ends && (n_ended > 0 || !d->said[0] || is_kill)) {
         /* "34 sessions ended, 2 commands cut" */
-        json_int_t n = json_integer_value(json_object_get(result, "count"));
         json_int_t cut = json_integer_value(json_object_get(result, "cut"));
         err = buf_printf(&text, "%s%lld session%s ended", !is_kill && d->said[0] ? ", " : "",
-                         (long long)n, n == 1 ? "" : "s");
+                         (long long)n_ended, n_ended == 1 ? "" : "s");
         if (err == 0 && cut > 0)
             err = buf_printf(&text, ", %lld command%s cut", (long long)cut, cut == 1 ? "" : "s");
     }

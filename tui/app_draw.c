@@ -37,16 +37,6 @@ static bool draw_is_stale(const struct app *a)
                           draw_age_ms(a) > STALE_INTERVALS * a->settings.interval_ms + 1000);
 }
 
-/* "2 of 3 daemons", "3 daemons" */
-static char *draw_members(const struct node *n)
-{
-    size_t here = 0;
-    for (size_t i = 0; i < n->n_members; i++)
-        here += node_is_connected(&n->members[i]) && !cluster_is_silent(n->cluster, i);
-    return here == n->n_members ? str_printf("%zu daemons", here)
-                                : str_printf("%zu of %zu daemons", here, n->n_members);
-}
-
 static void draw_bar(const struct app *a, struct screen *s)
 {
     const struct node *n = app_node(a);
@@ -74,7 +64,13 @@ static void draw_bar(const struct app *a, struct screen *s)
             units_human_duration(uptime, (uint64_t)json_integer_value(up));
         AUTO_FREE char *product =
             s->cols >= COLS_FOR_VERSION ? str_printf("mailproxy %s  ", n->version) : NULL;
-        AUTO_FREE char *name = n->cluster ? draw_members(n) : str_dup_c(n->name);
+        size_t here = 0;
+        for (size_t i = 0; i < n->n_members; i++)
+            here += node_is_connected(&n->members[i]) && !cluster_is_silent(n->cluster, i);
+        AUTO_FREE char *name = !n->cluster ? str_dup_c(n->name)
+                               : here == n->n_members
+                                   ? str_printf("%zu daemons", here)
+                                   : str_printf("%zu of %zu daemons", here, n->n_members);
         /* Nodes of its fleet that are there: "3/3", or "store down". */
         const char *fleet = n->cluster ? "" : client_member_text(n->overview.status, "fleet");
         int col =
@@ -326,17 +322,6 @@ static void draw_page(struct app *a, struct screen *s, int row, int height)
 
 /* ---- the last lines ---- */
 
-/* How far an operation is: "37 of 120", of a trace "5.1K of 16M". */
-static char *draw_progress(const char *kind, uint64_t done, uint64_t total)
-{
-    char some[32], all[32];
-    if (strcmp(kind, "trace") != 0)
-        return str_printf("%llu of %llu", (unsigned long long)done, (unsigned long long)total);
-    units_human_size(some, done);
-    units_human_size(all, total);
-    return str_printf("%s of %s", some, all);
-}
-
 /* The first operation that is known to run, and how many there are; NULL = none. */
 static const json_t *draw_op(const struct app *a, size_t *ret_n)
 {
@@ -368,7 +353,14 @@ static bool draw_ops(const struct app *a, struct screen *s, int row)
         return false;
     if (json_is_integer(eta))
         units_human_duration(left, (uint64_t)json_integer_value(eta));
-    AUTO_FREE char *progress = draw_progress(kind ? kind : "", done, total);
+    /* "37 of 120", of a trace "5.1K of 16M" */
+    char size[32], all[32];
+    units_human_size(size, done);
+    units_human_size(all, total);
+    AUTO_FREE char *progress =
+        kind && strcmp(kind, "trace") == 0
+            ? str_printf("%s of %s", size, all)
+            : str_printf("%llu of %llu", (unsigned long long)done, (unsigned long long)total);
     int col = 1, bar = s->cols >= 60 ? 20 : 0;
     if (bar && total) {
         screen_bar(s, row, col, bar, STYLE_WARN, done, total);

@@ -416,15 +416,6 @@ static void request_send(struct cluster_request *r)
     }
 }
 
-/* How long a daemon may wait for its clients before it answers a change. */
-static uint64_t request_grace_ms(const struct cluster_request *r)
-{
-    const json_t *grace = json_object_get(r->params, "grace");
-    if (json_is_integer(grace) && json_integer_value(grace) >= 0)
-        return (uint64_t)json_integer_value(grace);
-    return commands_arg(r->command, "grace") ? CLUSTER_GRACE_MS : 0;
-}
-
 bool cluster_ask(struct cluster *c, const char *method, json_t *params, rpc_client_answer_fn *fn,
                  void *arg)
 {
@@ -446,12 +437,18 @@ bool cluster_ask(struct cluster *c, const char *method, json_t *params, rpc_clie
                                   .fn = fn,
                                   .arg = arg,
                                   .window = cluster_window(c, command, params)};
-    if (kind == MERGE_CHANGE)
-        r->silent_due_ms = clock_ms() + CLUSTER_CHANGE_MS + request_grace_ms(r);
-    else if (kind != MERGE_STREAM)
-        r->due_ms = clock_ms() + CLUSTER_WAIT_MS;
-    if (kind == MERGE_STREAM)
+    if (kind == MERGE_CHANGE) {
+        /* A daemon may wait that long for its clients before it answers. */
+        const json_t *grace = json_object_get(params, "grace");
+        uint64_t grace_ms = commands_arg(command, "grace") ? CLUSTER_GRACE_MS : 0;
+        if (json_is_integer(grace) && json_integer_value(grace) >= 0)
+            grace_ms = (uint64_t)json_integer_value(grace);
+        r->silent_due_ms = clock_ms() + CLUSTER_CHANGE_MS + grace_ms;
+    } else if (kind == MERGE_STREAM) {
         r->stream = cluster_open_stream(c, method, params);
+    } else {
+        r->due_ms = clock_ms() + CLUSTER_WAIT_MS;
+    }
     request_send(r);
     if (r->n_waiting == 0) {
         if (r->stream)

@@ -213,18 +213,6 @@ int dialog_body_width(const struct screen *s)
     return dialog_room(s) - 4;
 }
 
-/* As wide as the question and the widest line of the body need. */
-static int dialog_width(const struct dialog *d, const struct screen *s)
-{
-    int width = output_text_width(str_of(d->question)), room = dialog_room(s);
-    for (size_t i = 0; i < d->body.n; i++) {
-        int line = page_line_width(&d->body, i);
-        width = line > width ? line : width;
-    }
-    width = width + 4 < DIALOG_WIDTH ? DIALOG_WIDTH : width + 4;
-    return width > room ? room : width;
-}
-
 void dialog_draw(struct dialog *d, struct screen *s)
 {
     if (!d->is_open)
@@ -236,7 +224,15 @@ void dialog_draw(struct dialog *d, struct screen *s)
         (void)screen_printf(s, 0, 0, s->cols, STYLE_ALARM, "%s y/N", d->question);
         return;
     }
-    int width = dialog_width(d, s), inner = width - 4, room = s->rows - DIALOG_FRAME;
+    /* As wide as the question and the widest line of the body need. */
+    int width = output_text_width(str_of(d->question));
+    for (size_t i = 0; i < d->body.n; i++) {
+        int line = page_line_width(&d->body, i);
+        width = line > width ? line : width;
+    }
+    width = width + 4 < DIALOG_WIDTH ? DIALOG_WIDTH : width + 4;
+    width = width > dialog_room(s) ? dialog_room(s) : width;
+    int inner = width - 4, room = s->rows - DIALOG_FRAME;
     int fields = (int)d->n_fields < room ? (int)d->n_fields : room;
     int body = d->body.n ? (int)d->body.n + 1 : 0;
     body = body < room - fields ? body : room - fields;

@@ -127,16 +127,6 @@ int graph_plot_cols(int height, int width)
     return layout_has_axis(height, width) ? width - GRAPH_AXIS : width;
 }
 
-/* The cell of the cursor: what is too old stands at the left edge. */
-static int layout_cursor(const struct graph_view *v, int cols)
-{
-    if (!v->cursor_ms)
-        return -1;
-    uint64_t newest = part_of(v, newest_time(v), cols), at = part_of(v, v->cursor_ms, cols);
-    uint64_t back = newest > at ? newest - at : 0;
-    return back >= (uint64_t)cols ? 0 : cols - 1 - (int)back;
-}
-
 /* The value of a cell, or of the newest sample. */
 static double curve_told(const struct graph_layout *l, const double *v)
 {
@@ -179,7 +169,12 @@ static bool graph_layout_make(struct graph_layout *l, const struct graph_view *v
                                .cols = graph_plot_cols(height, width)};
     l->rows = height - 1 - l->has_times;
     l->dots = plot_dots(glyphs, l->cols);
-    l->cursor = l->cols > 0 ? layout_cursor(v, l->cols) : -1;
+    l->cursor = -1;
+    if (l->cols > 0 && v->cursor_ms) { /* what is too old stands at the left edge */
+        uint64_t newest = part_of(v, newest_time(v), l->cols);
+        uint64_t at = part_of(v, v->cursor_ms, l->cols), back = newest > at ? newest - at : 0;
+        l->cursor = back >= (uint64_t)l->cols ? 0 : l->cols - 1 - (int)back;
+    }
     for (size_t i = 0; i < 2 && g->series[i].member; i++)
         if (!curve_make(l, v, g, &g->series[i]))
             return false;

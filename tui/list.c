@@ -223,27 +223,20 @@ enum style list_word_style(struct str word)
     return STYLE_NORMAL;
 }
 
-/* Columns that call for attention: has the row a text in `when`, whatever it is? */
-static bool list_is_warning(const struct output_column *c, const json_t *row)
-{
-    static const struct {
-        const char *column, *when;
-    } rows[] = {{"p50", "slow"}, {"p95", "slow"}, {"slow", "slow"}, {"full", "full"}};
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (strcmp(rows[i].column, c->name) == 0 &&
-            json_string_length(json_object_get(row, rows[i].when)) > 0)
-            return true;
-    return false;
-}
-
 static enum style list_value_style(const struct output_column *c, const json_t *row,
                                    struct str text, enum style base)
 {
+    /* Columns that call for attention where the row has a text in `when`, whatever it is. */
+    static const struct {
+        const char *column, *when;
+    } warnings[] = {{"p50", "slow"}, {"p95", "slow"}, {"slow", "slow"}, {"full", "full"}};
     const json_t *v = json_object_get(row, c->name);
     if (base != STYLE_NORMAL)
         return base;
-    if (list_is_warning(c, row))
-        return STYLE_WARN;
+    for (size_t i = 0; i < ARRAY_LEN(warnings); i++)
+        if (strcmp(warnings[i].column, c->name) == 0 &&
+            json_string_length(json_object_get(row, warnings[i].when)) > 0)
+            return STYLE_WARN;
     /* Nothing there, zero and no are not worth a look. */
     if (!v || json_is_false(v) ||
         (json_is_integer(v) && json_integer_value(v) == 0 && c->unit != COMMANDS_DURATION))
@@ -292,19 +285,6 @@ static void list_draw_row(const struct list *l, struct screen *s, int line, size
         screen_shape(s, line, 0, STYLE_MARKED, SHAPE_MARK);
 }
 
-/* What stands in place of the rows; NULL = the rows. */
-static const char *list_words(const struct list *l)
-{
-    const struct table *t = &l->table;
-    if (!t->rows)
-        return "waiting for the daemon";
-    if (t->total > 0)
-        return NULL;
-    if (l->is_looking)
-        return "looking...";
-    return t->filter[0] ? "nothing matches the filter" : l->empty;
-}
-
 void list_draw(struct list *l, struct screen *s, int row, int height, bool is_stale,
                const char *words)
 {
@@ -318,7 +298,13 @@ void list_draw(struct list *l, struct screen *s, int row, int height, bool is_st
         list_layout(l, s->cols);
         list_draw_titles(l, s);
     }
-    const char *text = words ? words : list_words(l);
+    /* What stands in place of the rows. */
+    const char *text = words           ? words
+                       : !t->rows      ? "waiting for the daemon"
+                       : t->total > 0  ? NULL
+                       : l->is_looking ? "looking..."
+                       : t->filter[0]  ? "nothing matches the filter"
+                                       : l->empty;
     if (text) {
         (void)screen_text(s, row + (height > 1 && !words), LIST_GUTTER, s->cols - LIST_GUTTER,
                           STYLE_DIM, str_of(text));

@@ -90,15 +90,6 @@ static void merge_add(const struct command *c, json_t *to, const json_t *from)
     }
 }
 
-static json_t *merge_totals(const struct command *c, const struct merge_answer *a, size_t n)
-{
-    json_t *all = json_object();
-    for (size_t i = 0; i < n; i++)
-        if (a[i].result)
-            merge_add(c, all, a[i].result);
-    return all;
-}
-
 /* What rows of a group have in common: the same for all daemons. */
 static char *merge_group_key(const json_t *params, const json_t *row)
 {
@@ -194,17 +185,6 @@ static const json_t *merge_nearest(const json_t *rows, json_int_t time, json_int
     return is_near ? json_array_get(rows, *at) : NULL;
 }
 
-/* How far a daemon's clock is ahead: the last samples of both were taken just now. Less than two
- * steps say nothing. */
-static json_int_t merge_ahead(const json_t *rows, const json_t *others, json_int_t step_ms)
-{
-    size_t n = json_array_size(rows), n_others = json_array_size(others);
-    if (n == 0 || n_others == 0)
-        return 0;
-    json_int_t ahead = merge_time(others, n_others - 1) - merge_time(rows, n - 1);
-    return llabs(ahead) > 2 * step_ms ? ahead : 0;
-}
-
 /* Each daemon takes its samples at times of its own: those of the one that has most of them are
  * the times of the sums. */
 static json_t *merge_samples(const struct command *c, const json_t *params,
@@ -221,8 +201,16 @@ static json_t *merge_samples(const struct command *c, const json_t *params,
             json_array_size(json_object_get(a[most].result, "rows")))
             most = i;
     const json_t *times = json_object_get(a[most].result, "rows");
-    for (size_t i = 0; i < n; i++)
-        ahead[i] = merge_ahead(times, json_object_get(a[i].result, "rows"), step_ms);
+    /* How far a daemon's clock is ahead: the last samples of both were taken just now. Less than
+     * two steps say nothing. */
+    for (size_t i = 0; i < n; i++) {
+        const json_t *others = json_object_get(a[i].result, "rows");
+        size_t n_times = json_array_size(times), n_others = json_array_size(others);
+        if (n_times > 0 && n_others > 0)
+            ahead[i] = merge_time(others, n_others - 1) - merge_time(times, n_times - 1);
+        if (llabs(ahead[i]) <= 2 * step_ms)
+            ahead[i] = 0;
+    }
     json_array_foreach (times, k, row) {
         json_int_t time = json_integer_value(json_object_get(row, "time"));
         json_t *sum = json_copy((json_t *)row);
@@ -291,6 +279,7 @@ static json_t *merge_change(const struct merge_answer *a, size_t n)
 json_t *merge_answers(const struct command *c, const json_t *params, struct merge_window *w,
                       const struct merge_answer *a, size_t n)
 {
+    json_t *all;
     switch (merge_kind(c)) {
     case MERGE_ROWS:
         return merge_rows(c, params, w, a, n);
@@ -299,7 +288,11 @@ json_t *merge_answers(const struct command *c, const json_t *params, struct merg
     case MERGE_SAMPLES:
         return merge_samples(c, params, a, n);
     case MERGE_TOTALS:
-        return merge_totals(c, a, n);
+        all = json_object();
+        for (size_t i = 0; i < n; i++)
+            if (a[i].result)
+                merge_add(c, all, a[i].result);
+        return all;
     case MERGE_STATUS:
         return merge_status(a, n);
     case MERGE_CHANGE:

@@ -175,16 +175,6 @@ static int widest(const json_t *backends, size_t column)
     return width < BACKENDS_NAME_MAX ? width : BACKENDS_NAME_MAX;
 }
 
-static bool any_has(const json_t *backends, const char *member)
-{
-    size_t i;
-    const json_t *backend;
-    json_array_foreach (backends, i, backend)
-        if (json_object_get(backend, member))
-            return true;
-    return false;
-}
-
 /* What is left makes sparkline and bar longer: a sparkline is as long as each cell is as many
  * seconds as the others. */
 static void layout_spend(struct backends_layout *l, int rest)
@@ -211,11 +201,16 @@ static struct backends_layout layout_make(const json_t *backends, int cols)
 {
     struct backends_layout l = {0};
     int used = 1 - BACKENDS_GAP;
+    bool has_cert = false;
+    size_t k;
+    const json_t *backend;
+    json_array_foreach (backends, k, backend)
+        has_cert = has_cert || json_object_get(backend, columns[COLUMN_CERT].member);
     for (int importance = COLUMN_COUNT; importance >= 0; importance--)
         for (size_t i = 0; i < COLUMN_COUNT; i++) {
             const struct backends_column *c = &columns[i];
             int width = i <= COLUMN_STATE ? widest(backends, i) : c->width;
-            if (c->importance != importance || (i == COLUMN_CERT && !any_has(backends, c->member)))
+            if (c->importance != importance || (i == COLUMN_CERT && !has_cert))
                 continue;
             if (i == COLUMN_NAME || used + BACKENDS_GAP + width < cols) {
                 l.width[i] = width;

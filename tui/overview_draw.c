@@ -204,24 +204,18 @@ static const char *warning_about(const struct overview_warning *w, char dst[size
     return dst;
 }
 
-static size_t warning_picked(const struct overview *o, const struct overview_warning *w, size_t n)
-{
-    char id[OVERVIEW_LINE_ID_MAX], about[sizeof(w->text)];
-    for (size_t i = 0; i < n; i++) {
-        snprintf(id, sizeof(id), "%d %s", (int)w[i].pane, warning_about(&w[i], about));
-        if (strcmp(id, o->picked) == 0)
-            return i;
-    }
-    return 0;
-}
-
 /* The worst ones; those that have no room come into view when they are picked. Returns the rows
  * used. */
 static int draw_warnings(struct overview *o, struct screen *s, int row, int height)
 {
     struct overview_warning w[WARNINGS_MAX];
     int n = (int)overview_warnings(o, w, ARRAY_LEN(w)), shown = n < height ? n : height;
-    int picked = (int)warning_picked(o, w, (size_t)n);
+    char id[OVERVIEW_LINE_ID_MAX], about[sizeof(w->text)];
+    int picked = 0;
+    for (int i = n - 1; i >= 0; i--) {
+        snprintf(id, sizeof(id), "%d %s", (int)w[i].pane, warning_about(&w[i], about));
+        picked = strcmp(id, o->picked) == 0 ? i : picked;
+    }
     int first = picked >= shown ? picked - shown + 1 : 0;
     for (int i = 0; i < n; i++) {
         bool is_shown = i >= first && i < first + shown;
@@ -236,7 +230,6 @@ static int draw_warnings(struct overview *o, struct screen *s, int row, int heig
             (void)screen_printf(s, line, 1, width, w[i].style, "! %s", w[i].text);
         if (more)
             screen_right(s, line, width, s->cols - width, STYLE_DIM, str_of(more));
-        char about[sizeof(w[i].text)];
         overview_put_line(o, s, is_shown ? line : -1, 0, s->cols, w[i].pane, w[i].object,
                           warning_about(&w[i], about));
     }

@@ -67,18 +67,6 @@ static int plot_level(const struct plot *p, const struct plot_curve *c, double v
     return v > 0 && level < 1 ? 1 : level < 0 ? 0 : level;
 }
 
-/* A line through the levels of two columns: what rises is drawn where it goes to, what falls where
- * it comes from, so that a short peak stays narrow. */
-static void plot_line(struct plot *p, const struct plot_curve *c, int x, int from, int to)
-{
-    if (to > 0)
-        plot_dot(p, c, LAYER_LINE, x, to - 1);
-    for (int level = from + 1; from >= 0 && level < to; level++)
-        plot_dot(p, c, LAYER_LINE, x, level - 1);
-    for (int level = to + 1; level < from; level++)
-        plot_dot(p, c, LAYER_LINE, x - 1, level - 1);
-}
-
 void plot_add(struct plot *p, const struct plot_curve *c)
 {
     int n = plot_dots(p->glyphs, p->cols), last = -1;
@@ -90,8 +78,14 @@ void plot_add(struct plot *p, const struct plot_curve *c)
         int before = !c->before || isnan(c->before[x]) ? -1 : plot_level(p, c, c->before[x]);
         if (level == 0 && (!is_full || x % 2 == 0))
             plot_dot(p, c, LAYER_ZERO, x, 0);
-        if (level >= 0)
-            plot_line(p, c, x, last, level);
+        /* A line through the levels of two columns: what rises is drawn where it goes to, what
+         * falls where it comes from, so that a short peak stays narrow. */
+        if (level > 0)
+            plot_dot(p, c, LAYER_LINE, x, level - 1);
+        for (int i = last + 1; last >= 0 && i < level; i++)
+            plot_dot(p, c, LAYER_LINE, x, i - 1);
+        for (int i = level + 1; level >= 0 && i < last; i++)
+            plot_dot(p, c, LAYER_LINE, x - 1, i - 1);
         if (before > 0) /* only its course: edges would outshine what is now */
             plot_dot(p, c, LAYER_BEFORE, x, before - 1);
         for (int i = 0; i < level - 1; i++)
@@ -102,19 +96,6 @@ void plot_add(struct plot *p, const struct plot_curve *c)
 }
 
 /* ---- cells ---- */
-
-/* U+2800 and the bits of its dots, which have an order of their own. */
-static void braille(char dst[4], unsigned dots)
-{
-    static const unsigned char bits[8] = {0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80};
-    unsigned code = 0x2800;
-    for (int i = 0; i < 8; i++)
-        code |= dots >> i & 1 ? bits[i] : 0u;
-    dst[0] = (char)(0xe0 | code >> 12);
-    dst[1] = (char)(0x80 | (code >> 6 & 0x3f));
-    dst[2] = (char)(0x80 | (code & 0x3f));
-    dst[3] = '\0';
-}
 
 /* What a cell of two dots looks like: none, the upper, the lower, both. */
 static const char *half(enum glyphs glyphs, enum layer layer, unsigned dots)
@@ -130,7 +111,6 @@ static void plot_show_cell(const struct plot *p, const struct plot_cell *cell, s
                            int row, int col)
 {
     enum layer layer = LAYER_LINE;
-    char text[4];
     while (layer < LAYER_COUNT && !cell->dots[layer])
         layer++;
     if (layer == LAYER_COUNT)
@@ -138,9 +118,18 @@ static void plot_show_cell(const struct plot *p, const struct plot_cell *cell, s
     bool is_faint = layer == LAYER_BEFORE || layer == LAYER_ZERO;
     enum style style = is_faint ? STYLE_DIM : (enum style)cell->style;
     unsigned dots = cell->dots[layer] | (layer == LAYER_LINE ? cell->dots[LAYER_FILL] : 0u);
-    braille(text, dots);
-    (void)screen_text(s, row, col, 1, style,
-                      str_of(p->glyphs == GLYPHS_FULL ? text : half(p->glyphs, layer, dots)));
+    if (p->glyphs != GLYPHS_FULL) {
+        (void)screen_text(s, row, col, 1, style, str_of(half(p->glyphs, layer, dots)));
+        return;
+    }
+    /* U+2800 and the bits of its dots, which have an order of their own. */
+    static const unsigned char bits[8] = {0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80};
+    unsigned code = 0x2800;
+    for (int i = 0; i < 8; i++)
+        code |= dots >> i & 1 ? bits[i] : 0u;
+    const char text[] = {(char)(0xe0 | code >> 12), (char)(0x80 | (code >> 6 & 0x3f)),
+                         (char)(0x80 | (code & 0x3f)), '\0'};
+    (void)screen_text(s, row, col, 1, style, str_of(text));
 }
 
 void plot_show(const struct plot *p, struct screen *s, int row, int col)

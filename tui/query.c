@@ -7,14 +7,6 @@
 
 #include "base/cleanup.h"
 
-static bool query_is_term(struct str word)
-{
-    for (size_t i = 0; i < word.n; i++)
-        if (strchr("=<>", word.p[i]))
-            return true;
-    return false;
-}
-
 const char *query_typed(const char *text, const char *search, char *dst, size_t size)
 {
     struct str rest = str_of(text);
@@ -26,7 +18,10 @@ const char *query_typed(const char *text, const char *search, char *dst, size_t 
     for (struct str word; (word = str_word(&rest)).n && err == 0;) {
         bool is_not = word.p[0] == '!';
         const char *blank = out.len ? " " : "";
-        if (query_is_term(word))
+        bool is_term = false;
+        for (size_t i = 0; i < word.n; i++)
+            is_term = is_term || strchr("=<>", word.p[i]);
+        if (is_term)
             err = buf_printf(&out, "%s%.*s", blank, STR_ARG(word));
         else if (word.n > is_not)
             err = buf_printf(&out, "%s%s%s=*%.*s*", blank, is_not ? "!" : "", search,

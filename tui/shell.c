@@ -385,16 +385,6 @@ void shell_tick(struct app *a)
 
 /* ---- completion ---- */
 
-/* Who is asked for names: of several daemons the first that is there. */
-static const struct node *shell_completing(const struct app *a)
-{
-    const struct node *n = app_node(a);
-    for (size_t i = 0; i < n->n_members; i++)
-        if (node_is_connected(&n->members[i]))
-            return &n->members[i];
-    return n->n_members ? &n->members[0] : n;
-}
-
 void shell_complete(struct app *a)
 {
     struct shell *s = &a->shell;
@@ -405,9 +395,13 @@ void shell_complete(struct app *a)
     if (!s->typed || !s->candidates)
         return;
     const struct command *list = app_table(a)->command;
+    /* Who is asked for names: of several daemons the first that is there. */
+    const struct node *all = app_node(a), *asked = all->n_members ? &all->members[0] : all;
+    for (size_t i = all->n_members; i-- > 0;)
+        asked = node_is_connected(&all->members[i]) ? &all->members[i] : asked;
     size_t n = 0;
     s->candidates[n++] = "-s";
-    s->candidates[n++] = shell_completing(a)->path;
+    s->candidates[n++] = asked->path;
     if (a->prompt.kind == PROMPT_FILTER && list) {
         /* A filter's words are those of the list's command. */
         s->candidates[n++] = list->noun;

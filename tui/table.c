@@ -113,17 +113,6 @@ static void table_remember(struct table *t)
         t->selected[0] = '\0';
 }
 
-static bool table_find(const struct table *t, const char *identity, size_t *ret_rank)
-{
-    char id[TABLE_ID_MAX];
-    for (size_t i = 0; i < json_array_size(t->rows); i++)
-        if (strcmp(table_identity(t, json_array_get(t->rows, i), id), identity) == 0) {
-            *ret_rank = t->start + i;
-            return true;
-        }
-    return false;
-}
-
 /* The selected row is visible, and no room is left over at the end. */
 static void table_show_selected(struct table *t)
 {
@@ -240,12 +229,17 @@ static void table_note_gone(struct table *t, const struct map *names)
 
 static void table_follow(struct table *t)
 {
-    size_t rank;
-    if (t->is_following && t->selected[0] && table_find(t, t->selected, &rank)) {
+    bool is_sought = t->is_following && t->selected[0];
+    for (size_t i = 0; is_sought && i < json_array_size(t->rows); i++) {
+        char id[TABLE_ID_MAX];
+        if (strcmp(table_identity(t, json_array_get(t->rows, i), id), t->selected) != 0)
+            continue;
+        size_t rank = t->start + i;
         /* Within a scrolled list the row keeps its place on the screen. */
         if (t->top > 0 && !t->is_changed)
             t->top = t->top + rank > t->index ? t->top + rank - t->index : 0;
         t->index = rank;
+        break;
     }
     if (t->index >= t->total)
         t->index = t->total ? t->total - 1 : 0;

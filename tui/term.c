@@ -515,18 +515,6 @@ static const char *term_printable(const struct screen_cell *c, int width)
     return c->text;
 }
 
-static void term_show_row(const struct screen *s, int row)
-{
-    for (int col = 0; col < s->cols; col++) {
-        const struct screen_cell *c = screen_at(s, row, col);
-        if (!c->text[0])
-            continue;
-        bool is_wide = col + 1 < s->cols && !screen_at(s, row, col + 1)->text[0];
-        attrset((int)style_attrs[c->style]);
-        mvaddstr(row, col, term_printable(c, is_wide ? 2 : 1));
-    }
-}
-
 void term_show(const struct screen *s)
 {
     bool is_new = s->rows != term.shown.rows || s->cols != term.shown.cols;
@@ -534,9 +522,18 @@ void term_show(const struct screen *s)
         erase();
     /* Rows that are as they were need not go through curses at all. */
     size_t row_size = (size_t)s->cols * sizeof(struct screen_cell);
-    for (int row = 0; row < s->rows; row++)
-        if (is_new || memcmp(screen_at(s, row, 0), screen_at(&term.shown, row, 0), row_size) != 0)
-            term_show_row(s, row);
+    for (int row = 0; row < s->rows; row++) {
+        if (!is_new && memcmp(screen_at(s, row, 0), screen_at(&term.shown, row, 0), row_size) == 0)
+            continue;
+        for (int col = 0; col < s->cols; col++) {
+            const struct screen_cell *c = screen_at(s, row, col);
+            if (!c->text[0])
+                continue;
+            bool is_wide = col + 1 < s->cols && !screen_at(s, row, col + 1)->text[0];
+            attrset((int)style_attrs[c->style]);
+            mvaddstr(row, col, term_printable(c, is_wide ? 2 : 1));
+        }
+    }
     if (!is_new || screen_reset(&term.shown, s->rows, s->cols))
         memcpy(term.shown.cells, s->cells, (size_t)s->rows * row_size);
     curs_set(s->cursor_row >= 0);
