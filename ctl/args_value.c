@@ -90,13 +90,6 @@ static int args_value_time(const struct command *c, const struct command_arg *ar
     return *ret ? 0 : problem_set(problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
 }
 
-static bool args_value_is_time(const struct command_arg *arg)
-{
-    return arg->type == COMMANDS_DURATION &&
-           (strcmp(arg->name, "since") == 0 || strcmp(arg->name, "until") == 0 ||
-            strcmp(arg->name, "for") == 0);
-}
-
 int args_value(const struct command *c, const struct command_arg *arg, const char *text,
                json_t **ret, struct problem *problem)
 {
@@ -117,15 +110,17 @@ int args_value(const struct command *c, const struct command_arg *arg, const cha
         break;
     case COMMANDS_DURATION:
     case COMMANDS_SIZE:
-        if (commands_parse(arg->type, s, &n) < 0 && args_value_is_time(arg))
-            return args_value_time(c, arg, text, ret, problem);
-        if (commands_parse(arg->type, s, &n) < 0) {
-            if (arg->type == COMMANDS_DURATION && str_to_u64(s, UINT64_MAX, &n) == 0)
-                hint = str_printf("%ss, %sm or %sh?", text, text, text);
-            return args_value_bad(arg, text, commands_want(arg->type), hint, problem);
+        if (commands_parse(arg->type, s, &n) == 0) {
+            v = json_string(text);
+            break;
         }
-        v = json_string(text);
-        break;
+        if (arg->type == COMMANDS_DURATION &&
+            (strcmp(arg->name, "since") == 0 || strcmp(arg->name, "until") == 0 ||
+             strcmp(arg->name, "for") == 0))
+            return args_value_time(c, arg, text, ret, problem);
+        if (arg->type == COMMANDS_DURATION && str_to_u64(s, UINT64_MAX, &n) == 0)
+            hint = str_printf("%ss, %sm or %sh?", text, text, text);
+        return args_value_bad(arg, text, commands_want(arg->type), hint, problem);
     case COMMANDS_BOOL:
         if (!args_value_bool(text, &yes))
             return args_value_bad(arg, text, "yes or no", NULL, problem);

@@ -31,21 +31,17 @@ static void guard_say(struct buf *out, const char *name, const char *text)
 static bool guard_pass_over(const struct run *r, const struct args *a, size_t i,
                             struct guard_found *found, struct problem *problem)
 {
-    const char *name = a->options.sockets[i];
     if (!run_has_not_reached(r, problem) || a->options.n_sockets < 2)
         return false;
-    for (size_t k = 0; k < r->n_nodes; k++)
-        if (strcmp(r->nodes[k].path, a->options.sockets[i]) == 0)
-            name = run_node_name(&r->nodes[k]);
-    guard_say(&found->unreached, name, problem->text);
+    guard_say(&found->unreached, run_path_name(r, a->options.sockets[i]), problem->text);
     if (found->n_nodes > 0 || i + 1 < a->options.n_sockets)
         problem_fini(problem);
     return true;
 }
 
 /* Asks one, and adds what it says. */
-static int guard_count_node(struct run *r, struct args *a, struct str file, size_t i,
-                            struct guard_found *found, struct problem *problem)
+static int guard_count(struct run *r, struct args *a, struct str file, size_t i,
+                       struct guard_found *found, struct problem *problem)
 {
     json_t *result = NULL;
     struct run_node *node = run_node(r, a, i, problem);
@@ -76,17 +72,6 @@ static int guard_count_node(struct run *r, struct args *a, struct str file, size
         guard_say(&found->said, name, message);
     json_decref(result);
     return 0;
-}
-
-static int guard_count(struct run *r, struct args *a, struct str file, struct guard_found *found,
-                       struct problem *problem)
-{
-    for (size_t i = 0; i < a->options.n_sockets; i++) {
-        int code = guard_count_node(r, a, file, i, found, problem);
-        if (code && !guard_pass_over(r, a, i, found, problem))
-            return code;
-    }
-    return problem->exit;
 }
 
 /* --max is of all together; each daemon knows of its own only. */
@@ -121,8 +106,12 @@ int guard_check(struct run *r, struct args *a, struct str file, struct problem *
     is_guarded = is_guarded && !a->options.yes;
     if ((!is_guarded && !has_max) || json_is_true(json_object_get(a->params, "dry_run")))
         return 0;
-    int code = is_counted ? guard_count(r, a, file, &found, problem) : 0;
-    code = code ? code : guard_max(a, &found, problem);
+    for (size_t i = 0; is_counted && i < a->options.n_sockets; i++) {
+        int code = guard_count(r, a, file, i, &found, problem);
+        if (code && !guard_pass_over(r, a, i, &found, problem))
+            return code;
+    }
+    int code = problem->exit ? (int)problem->exit : guard_max(a, &found, problem);
     if (code || !is_guarded)
         return code;
     AUTO_FREE char *words =

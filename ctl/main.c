@@ -57,24 +57,20 @@ static int main_parse(struct run *r, size_t n, const char *const *words)
     return code;
 }
 
-/* [-s SOCKET] pipe: what ssh runs for who comes from another machine. */
-static bool main_is_pipe(size_t n, const char *const *words, const char **ret_path)
-{
-    const char *socket = getenv("MAILPROXY_SOCKET");
-    bool has_socket = n == 3 && (strcmp(words[0], "-s") == 0 || strcmp(words[0], "--socket") == 0);
-    *ret_path = has_socket ? words[1] : socket && *socket ? socket : CLIENT_SOCKET_DEFAULT;
-    return (n == 1 || has_socket) && strcmp(words[n - 1], "pipe") == 0;
-}
-
 /* Words that are no command of the daemon. */
 static int main_word(struct run *r, size_t n, const char *const *words)
 {
     const char *first = n ? words[0] : "";
     const char *second = n > 1 ? words[1] : "";
-    const char *path;
-    if (main_is_pipe(n, words, &path)) {
+    /* [-s SOCKET] pipe: what ssh runs for who comes from another machine. */
+    bool has_socket = n == 3 && (strcmp(first, "-s") == 0 || strcmp(first, "--socket") == 0);
+    if ((n == 1 || has_socket) && strcmp(words[n - 1], "pipe") == 0) {
+        const char *socket = getenv("MAILPROXY_SOCKET");
         struct problem problem = {0};
-        int code = pipe_run(path, &problem);
+        int code = pipe_run(has_socket          ? second
+                            : socket && *socket ? socket
+                                                : CLIENT_SOCKET_DEFAULT,
+                            &problem);
         problem_print(&problem, false, r->out, r->err);
         problem_fini(&problem);
         return code;

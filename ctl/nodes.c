@@ -106,6 +106,14 @@ const char *run_node_name(const struct run_node *node)
     return h && *h->node ? h->node : node->path;
 }
 
+const char *run_path_name(const struct run *r, const char *path)
+{
+    for (size_t i = 0; i < r->n_nodes; i++)
+        if (strcmp(r->nodes[i].path, path) == 0)
+            return run_node_name(&r->nodes[i]);
+    return path;
+}
+
 void run_clear_unreached(struct run_node *node)
 {
     free(STEAL(node->unreached));

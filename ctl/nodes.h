@@ -43,6 +43,8 @@ void run_measure(struct run *r, FILE *f);
 struct run_node *run_node(struct run *r, const struct args *a, size_t i, struct problem *problem);
 /* Its name for people: the greeting's, else the path. Borrowed. */
 const char *run_node_name(const struct run_node *node);
+/* The same of the daemon of a path, which is its name where it was not asked. Borrowed. */
+const char *run_path_name(const struct run *r, const char *path);
 /* May it be asked without connecting first? */
 bool run_node_is_open(const struct run_node *node);
 /* The problem is that a daemon, or a node of the fleet, was not there to be asked. */

@@ -56,15 +56,6 @@ static bool place_is_word(struct str s, const char *others)
     return true;
 }
 
-/* A path may have any character but those that no path of a socket has. */
-static bool place_is_path(struct str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
-            return false;
-    return s.n > 1;
-}
-
 static int place_cut_host(struct str rest, struct place *ret)
 {
     if (rest.n > 0 && rest.p[0] == '[') {
@@ -104,8 +95,12 @@ static int place_parse(const char *text, struct place *ret)
     }
     int err = place_cut_host(rest, ret);
     bool is_port_bad = ret->port.n > 0 && (str_to_u64(ret->port, 65535, &port) < 0 || port == 0);
-    if (err < 0 || is_port_bad || (ret->socket.n > 0 && !place_is_path(ret->socket)))
+    if (err < 0 || is_port_bad)
         return -ERR_SYNTAX;
+    /* A path may have any character but those that no path of a socket has. */
+    for (size_t i = 0; i < ret->socket.n; i++)
+        if ((unsigned char)ret->socket.p[i] < 0x20 || ret->socket.p[i] == 0x7f)
+            return -ERR_SYNTAX;
     return 0;
 }
 

@@ -208,18 +208,6 @@ static void run_report(struct run_job *job, bool is_last_chance)
     fflush(job->run->out);
 }
 
-/* The daemon's own name where it told it, else its socket. */
-static void run_name_problem(struct run_job *job, const char *path)
-{
-    const struct run *r = job->run;
-    const char *name = path;
-    for (size_t i = 0; i < r->n_nodes; i++)
-        if (strcmp(r->nodes[i].path, path) == 0)
-            name = run_node_name(&r->nodes[i]);
-    free(job->problem.node);
-    job->problem.node = str_dup_c(name);
-}
-
 /* What was not found may be where nobody could look. */
 static int run_judge_unreached(const struct run_job *job, const char *path, int code)
 {
@@ -259,8 +247,10 @@ static int run_nodes(struct run_job *job, struct str file)
         code = problem_combine(code, one, n_judged++);
         is_away = is_away || (job->run->fleet && run_has_not_reached(job->run, &job->problem));
         bool is_refused = fleet_is_refused(job->run->fleet);
-        if (job->problem.exit && job->is_multi && !is_refused)
-            run_name_problem(job, o->sockets[i]);
+        if (job->problem.exit && job->is_multi && !is_refused) {
+            free(job->problem.node);
+            job->problem.node = str_dup_c(run_path_name(job->run, o->sockets[i]));
+        }
         if (job->problem.exit)
             run_report(job, is_refused || (i + 1 == o->n_sockets && job->n_rows == 0));
         problem_fini(&job->problem);
