@@ -52,17 +52,6 @@ static int rules_take_text(char **field, const char *value)
     return 0;
 }
 
-/* The operator's pin is stronger than the server that an auth server named. */
-static int pin_apply(struct auth_result *r, const struct store_user *u)
-{
-    if (!u->pool && !u->backend)
-        return 0;
-    free(r->server_host);
-    r->server_host = NULL;
-    int err = rules_take_text(&r->pool, u->pool);
-    return err < 0 ? err : rules_take_text(&r->backend, u->backend);
-}
-
 /* What forbids the login; AUTH_OK = nothing. */
 static enum auth_status rules_refusal(struct auth_query *q, const struct store_user *u)
 {
@@ -88,8 +77,16 @@ static void rules_apply(struct auth_query *q, const struct store_user *login,
         query_refuse(q, AUTH_TEMPFAIL, "a user with a backend password needs a password hash");
         return;
     }
-    if (account_apply(q, login) < 0 || pin_apply(r, mailbox) < 0 ||
-        (mailbox != login && rules_take_text(&r->login, q->ask.user) < 0)) {
+    int err = account_apply(q, login);
+    /* The operator's pin is stronger than the server that an auth server named. */
+    if (err == 0 && (mailbox->pool || mailbox->backend)) {
+        free(STEAL(r->server_host));
+        err = rules_take_text(&r->pool, mailbox->pool);
+        err = err < 0 ? err : rules_take_text(&r->backend, mailbox->backend);
+    }
+    if (err == 0 && mailbox != login)
+        err = rules_take_text(&r->login, q->ask.user);
+    if (err < 0) {
         query_refuse(q, AUTH_TEMPFAIL, err_text(ERR_NOMEM));
         return;
     }

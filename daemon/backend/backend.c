@@ -136,14 +136,6 @@ void backend_checked_by(const struct backend *b, char dst[BACKEND_BY_MAX])
     pthread_mutex_unlock(&b->text->lock);
 }
 
-static bool backend_has_entry(struct str list, char separator, struct str entry)
-{
-    while (list.n > 0)
-        if (str_ieq(str_trim(str_cut(&list, separator)), entry))
-            return true;
-    return false;
-}
-
 void backend_learn(struct backend *b, enum proto_id p, struct str caps)
 {
     char separator = str_index(caps, '\n') >= 0 ? '\n' : ' ';
@@ -154,7 +146,10 @@ void backend_learn(struct backend *b, enum proto_id p, struct str caps)
             n--;
     }
     struct str kept = str_n(caps.p, n);
-    if (backend_has_entry(kept, separator, STR("PIPELINING")))
+    bool can_pipeline = false;
+    for (struct str rest = kept; rest.n > 0 && !can_pipeline;)
+        can_pipeline = str_ieq(str_trim(str_cut(&rest, separator)), STR("PIPELINING"));
+    if (can_pipeline)
         atomic_fetch_or_explicit(&b->pipelining, (uint8_t)(1u << p), memory_order_relaxed);
     else
         atomic_fetch_and_explicit(&b->pipelining, (uint8_t) ~(1u << p), memory_order_relaxed);

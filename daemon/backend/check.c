@@ -253,16 +253,6 @@ static bool check_has_trouble(const struct check_part *part)
            part->streak > 0 || atomic_load_explicit(&b->failures_in_row, memory_order_relaxed) > 0;
 }
 
-static bool check_ask(struct check_part *part)
-{
-    const struct check *k = part->check;
-    const struct check_sharing *s = &k->all->sharing;
-    part->is_asked = s->ask && !check_has_trouble(part) && list_is_empty(&k->waiters) &&
-                     s->ask(s->arg, k->backend->pool, k->backend->name,
-                            (enum proto_id)(part - k->parts), k->pool->config->check.interval_ms);
-    return part->is_asked;
-}
-
 static void check_share(const struct check_part *part, enum back_failure f)
 {
     const struct check *k = part->check;
@@ -370,8 +360,15 @@ static void check_begin_due(struct check_part *part)
 static void on_timer(struct loop_timer *t)
 {
     struct check_part *part = CONTAINER_OF(t, struct check_part, timer);
+    const struct check *k = part->check;
+    const struct check_sharing *s = &k->all->sharing;
     part->is_scheduled = false;
-    if (!check_is_due(part) || !check_ask(part))
+    if (check_is_due(part))
+        part->is_asked =
+            s->ask && !check_has_trouble(part) && list_is_empty(&k->waiters) &&
+            s->ask(s->arg, k->backend->pool, k->backend->name, (enum proto_id)(part - k->parts),
+                   k->pool->config->check.interval_ms);
+    if (!part->is_asked)
         check_begin_due(part);
 }
 

@@ -71,13 +71,6 @@ bool pool_change_is_equal(const struct pool_change *a, const struct pool_change 
     return is_equal;
 }
 
-/* Is it what the file says in these words? */
-static bool value_is_same(const struct config_pool *file, size_t key, const char *value)
-{
-    AUTO_BUF text = BUF_INIT;
-    return config_pool_print(file, key, &text) == 0 && str_eq(buf_str(&text), str_of(value));
-}
-
 bool pool_change_absorb(struct pool_change *c, const struct config_pool *file)
 {
     bool *needless = file ? &c->is_added : &c->is_removed;
@@ -87,11 +80,15 @@ bool pool_change_absorb(struct pool_change *c, const struct config_pool *file)
         return is_dropped;
     if (is_dropped)
         free((char *)STEAL(c->like));
-    for (size_t i = 0; i < config_pool_keys(); i++)
-        if (c->values[i] && value_is_same(file, i, c->values[i])) {
-            free(STEAL(c->values[i]));
-            is_dropped = true;
-        }
+    /* What the file says in the same words. */
+    for (size_t i = 0; i < config_pool_keys(); i++) {
+        AUTO_BUF text = BUF_INIT;
+        if (!c->values[i] || config_pool_print(file, i, &text) < 0 ||
+            !str_eq(buf_str(&text), str_of(c->values[i])))
+            continue;
+        free(STEAL(c->values[i]));
+        is_dropped = true;
+    }
     return is_dropped;
 }
 

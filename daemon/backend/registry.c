@@ -22,18 +22,6 @@ struct registry_set {
     struct list order;
 };
 
-/* The queue of a pool lives as long as one of its backends. */
-static struct login_queue *registry_queue(const struct registry_set *members, const char *pool)
-{
-    struct login_queue *q = NULL;
-    LIST_FOREACH (it, &members->order) {
-        const struct backend *b = LIST_ITEM(it, struct registry_entry, link)->backend;
-        if (strcmp(b->pool, pool) == 0)
-            return login_queue_ref(b->queue);
-    }
-    return login_queue_new(&q) < 0 ? NULL : q;
-}
-
 struct backend_registry {
     pthread_mutex_t lock;
     struct registry_set members, dynamics;
@@ -68,9 +56,16 @@ static struct registry_entry *registry_add(struct registry_set *set, struct str 
         free(e);
         return NULL;
     }
-    if (!is_dynamic)
-        e->backend->queue = registry_queue(set, pool);
-    if ((!is_dynamic && !e->backend->queue) || map_put(&set->map, key, e, NULL) < 0) {
+    /* The queue of a pool lives as long as one of its backends. */
+    struct login_queue **queue = &e->backend->queue;
+    for (struct list *it = set->order.next; !is_dynamic && !*queue && it != &set->order;
+         it = it->next) {
+        const struct backend *b = LIST_ITEM(it, struct registry_entry, link)->backend;
+        if (strcmp(b->pool, pool) == 0)
+            *queue = login_queue_ref(b->queue);
+    }
+    bool has_queue = is_dynamic || *queue || login_queue_new(queue) == 0;
+    if (!has_queue || map_put(&set->map, key, e, NULL) < 0) {
         backend_unref(e->backend);
         free(e);
         return NULL;

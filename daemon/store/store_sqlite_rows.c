@@ -114,16 +114,6 @@ static int put_account(struct sqlite_conn *c, const struct store_user *u, enum s
     return write_user(c, SQL_USER_INSERT, u, now_ms, ret_is_added);
 }
 
-/* May what is said of a name be written in this way? */
-static int sqlite_check_name(struct sqlite_conn *c, const struct store_user *u,
-                             enum store_write how)
-{
-    int err = how == STORE_UPSERT ? 0 : find_row(c, SQL_NAME_EXISTS, u->name);
-    if (how != STORE_ADD)
-        return err;
-    return err == 0 ? -ERR_EXISTS : err == -ERR_NO_USER ? 0 : err;
-}
-
 /* Writes one user inside of a transaction: its account when it has one, and what holds for its
  * name. Where nothing does there is no row. */
 int sqlite_user_put_row(struct sqlite_conn *c, const struct store_user *u, enum store_write how,
@@ -131,8 +121,13 @@ int sqlite_user_put_row(struct sqlite_conn *c, const struct store_user *u, enum 
 {
     bool is_added = false, is_changed = false, is_said = false;
     enum sqlite_sql which = store_user_has_rules(u) ? SQL_NAME_PUT : SQL_NAME_DELETE;
-    int err = u->is_stored ? put_account(c, u, how, now_ms, &is_added, &is_changed)
-                           : sqlite_check_name(c, u, how);
+    int err = 0;
+    if (u->is_stored)
+        err = put_account(c, u, how, now_ms, &is_added, &is_changed);
+    else if (how != STORE_UPSERT) /* may what is said of a name be written in this way? */
+        err = find_row(c, SQL_NAME_EXISTS, u->name);
+    if (!u->is_stored && how == STORE_ADD)
+        err = err == 0 ? -ERR_EXISTS : err == -ERR_NO_USER ? 0 : err;
     if (err == 0)
         err = write_user(c, which, u, now_ms, &is_said);
     counts->added += is_added;

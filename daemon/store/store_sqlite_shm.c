@@ -116,18 +116,6 @@ static int on_shm_map(sqlite3_file *file, int region, int bytes, int is_extended
     return rc;
 }
 
-/* Under the mutex. */
-static bool shm_begin(const sqlite3_io_methods *plain)
-{
-    shm.page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-    if (pipe2(shm.pipe, O_CLOEXEC | O_NONBLOCK) < 0)
-        return false;
-    shm.methods = *plain;
-    shm.methods.xShmMap = on_shm_map;
-    shm.plain = plain;
-    return true;
-}
-
 void sqlite_shm_guard(sqlite3 *db)
 {
     sqlite3_file *file = NULL;
@@ -135,14 +123,20 @@ void sqlite_shm_guard(sqlite3 *db)
         !file->pMethods || file->pMethods->iVersion < 2)
         return;
     pthread_mutex_lock(&shm.mutex);
-    bool is_begun = shm.plain || shm_begin(file->pMethods);
+    if (!shm.plain && pipe2(shm.pipe, O_CLOEXEC | O_NONBLOCK) == 0) {
+        shm.page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+        shm.methods = *file->pMethods;
+        shm.methods.xShmMap = on_shm_map;
+        shm.plain = file->pMethods;
+    }
     /* Each time: somebody else may have set a handler, which takes what is not ours. */
     const struct sigaction action = {.sa_sigaction = on_bus_error,
                                      .sa_flags = SA_SIGINFO | SA_NODEFER};
     struct sigaction before;
-    if (is_begun && sigaction(SIGBUS, &action, &before) == 0 && before.sa_sigaction != on_bus_error)
+    if (shm.plain && sigaction(SIGBUS, &action, &before) == 0 &&
+        before.sa_sigaction != on_bus_error)
         shm.before = before;
-    if (is_begun && file->pMethods == shm.plain)
+    if (file->pMethods == shm.plain)
         file->pMethods = &shm.methods;
     pthread_mutex_unlock(&shm.mutex);
 }

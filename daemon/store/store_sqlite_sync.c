@@ -200,16 +200,6 @@ int sqlite_sync_count(struct store *base, enum store_sync_state state, uint64_t 
 
 /* ---- what others have ---- */
 
-/* Of a user who is there again the row is another one by now. */
-static int sync_forget(struct sqlite_conn *c, const char *name)
-{
-    int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_SYNC_FORGET, &err);
-    if (st && sqlite_bind(st, 1, name) != SQLITE_OK)
-        err = -ERR_NOMEM;
-    return st && err == 0 ? sqlite_run(st) : err;
-}
-
 static int sync_write_one(struct sqlite_conn *c, const struct store_sync_write *w)
 {
     CLEANUP(store_sync_fini) struct store_sync now = {0};
@@ -224,9 +214,14 @@ static int sync_write_one(struct sqlite_conn *c, const struct store_sync_write *
         edited.base = w->row.base;
         return sync_put(c, w->name, &edited);
     }
-    if (w->what == STORE_SYNC_FORGET)
-        return sync_forget(c, w->name);
     err = 0;
+    /* Of a user who is there again the row is another one by now. */
+    if (w->what == STORE_SYNC_FORGET) {
+        sqlite3_stmt *st = sqlite_stmt(c, SQL_SYNC_FORGET, &err);
+        if (st && sqlite_bind(st, 1, w->name) != SQLITE_OK)
+            err = -ERR_NOMEM;
+        return st && err == 0 ? sqlite_run(st) : err;
+    }
     if (w->what == STORE_SYNC_REMOVE || (w->what == STORE_SYNC_USER && !w->user->is_stored))
         err = sqlite_user_drop(c, w->name);
     if (err == 0 && w->what == STORE_SYNC_USER)

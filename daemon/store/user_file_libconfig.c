@@ -105,20 +105,15 @@ static void libconfig_top(struct user_reader *r, const config_t *c)
         user_reader_complain(r, 1, "the list users is missing");
 }
 
-/* A file that comes over the control socket has no business with the daemon's own files. */
-static bool libconfig_has_include(struct str text)
-{
-    while (text.n > 0)
-        if (str_is_prefix(str_trim(str_cut(&text, '\n')), STR("@include")))
-            return true;
-    return false;
-}
-
 void user_libconfig_parse(struct str text, struct user_reader *r)
 {
     config_t c;
     AUTO_SECRET_BUF copy = BUF_INIT;
-    if (!libconfig_is_flat(text) || libconfig_has_include(text)) {
+    bool is_refused = !libconfig_is_flat(text);
+    /* A file that comes over the control socket has no business with the daemon's own files. */
+    for (struct str rest = text; rest.n > 0 && !is_refused;)
+        is_refused = str_is_prefix(str_trim(str_cut(&rest, '\n')), STR("@include"));
+    if (is_refused) {
         user_reader_complain(r, 1, "brackets nest too deep, or there is an @include");
         return;
     }

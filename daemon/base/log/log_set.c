@@ -42,15 +42,6 @@ static bool set_is_named(const struct log_sink *s, const char *const *names)
     return false;
 }
 
-/* Under the lock. A name may be of a sink that a reload has taken away. */
-static bool set_has_any(const char *const *names)
-{
-    for (size_t i = 0; names && i < log_set.n; i++)
-        if (set_is_named(log_set.sinks[i], names))
-            return true;
-    return false;
-}
-
 bool log_set_put(const char *const *names, enum log_level level, const char *event,
                  const struct log_field *fields, size_t n)
 {
@@ -64,7 +55,9 @@ bool log_set_put(const char *const *names, enum log_level level, const char *eve
             log_line_make(&lines[i], (enum log_format)i, now, level, event, fields, n);
     }
     pthread_mutex_lock(&log_set.lock);
-    bool is_by_name = set_has_any(names);
+    bool is_by_name = false; /* a name may be of a sink that a reload has taken away */
+    for (size_t i = 0; names && i < log_set.n; i++)
+        is_by_name = is_by_name || set_is_named(log_set.sinks[i], names);
     for (size_t i = 0; i < log_set.n; i++) {
         struct log_sink *s = log_set.sinks[i];
         if (is_by_name ? !set_is_named(s, names) : s->is_named_only)
