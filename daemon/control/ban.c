@@ -90,20 +90,19 @@ static void on_ban_looked(void *arg, const struct kill_result *result)
 /* Who is there now: the sessions of these networks, as far as one filter names them. */
 static int ban_look(struct request *r, const struct rule_edit *edit)
 {
-    AUTO_BUF text = BUF_INIT;
-    const struct kill_spec spec = {.terms = &text, .is_dry = true, .done = on_ban_looked, .arg = r};
-    size_t n = 0;
-    int err = 0;
-    for (size_t i = 0; i < edit->n && err == 0 && n < BAN_LOOKED_MAX; i++) {
-        char name[LIMIT_TARGET_TEXT_MAX];
+    const struct kill_spec spec = {.is_dry = true, .done = on_ban_looked, .arg = r};
+    char names[BAN_LOOKED_MAX][LIMIT_TARGET_TEXT_MAX];
+    const char *values[BAN_LOOKED_MAX];
+    struct filter_is term = {.id = SESSION_FIELD_IP, .values = values};
+    for (size_t i = 0; i < edit->n && term.n_values < BAN_LOOKED_MAX; i++) {
         if (edit->subjects[i].kind != LIMIT_TARGET_NETWORK)
             continue;
-        limit_target_format(name, &edit->subjects[i]);
-        err = buf_printf(&text, "%s%s", n++ == 0 ? "ip=" : ",", name);
+        limit_target_format(names[term.n_values], &edit->subjects[i]);
+        values[term.n_values] = names[term.n_values];
+        term.n_values++;
     }
-    if (err < 0)
-        return err;
-    return n > 0 ? kill_start(request_control(r), &spec) : -ERR_NO_MATCH;
+    return term.n_values > 0 ? kill_start_terms(request_control(r), &spec, &term, 1)
+                             : -ERR_NO_MATCH;
 }
 
 /* Single addresses and users need no question: a dry run counts none that is to be asked about. */

@@ -56,22 +56,13 @@ static void conflict_tell(struct conflicts *c, const struct conflict *one)
 
 static void conflict_end(struct conflicts *c, const struct conflict *one)
 {
-    AUTO_BUF text = BUF_INIT;
-    struct filter *filter = NULL;
-    int err = kill_term(&text, "user==", one->user);
-    if (err == 0)
-        err = kill_term(&text, " pool==", one->pool);
-    if (err == 0)
-        err = kill_term(&text, " backend==", one->backend);
-    if (err == 0)
-        err = kill_parse(&text, &filter);
-    const struct kill_spec spec = {.filter = filter,
-                                   .kind = REPLY_KICKED,
-                                   .text = "Please connect again.",
-                                   .grace_ms = KILL_GRACE_MS};
-    if (err == 0)
-        err = kill_start(c->control, &spec);
-    filter_unref(filter);
+    const struct filter_is terms[] = {
+        {.id = SESSION_FIELD_USER, .values = (const char *[]){one->user}, .n_values = 1},
+        {.id = SESSION_FIELD_POOL, .values = (const char *[]){one->pool}, .n_values = 1},
+        {.id = SESSION_FIELD_BACKEND, .values = (const char *[]){one->backend}, .n_values = 1}};
+    const struct kill_spec spec = {
+        .kind = REPLY_KICKED, .text = "Please connect again.", .grace_ms = KILL_GRACE_MS};
+    int err = kill_start_terms(c->control, &spec, terms, ARRAY_LEN(terms));
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "fleet-conflict-end", KV_STR("user", one->user),
                   KV_ERR("error", err));

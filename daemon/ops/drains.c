@@ -6,12 +6,21 @@
 #include <inttypes.h>
 
 #include "base/token_bucket.h"
-#include "ops/kill.h"
-#include "ops/ops.h"
 #include "peers/peers.h"
 #include "runtime/state.h"
 
 #define DRAIN_TICK_MS 200 /* so that no tick of the loop is passed over */
+
+/* What an operator wants of it. */
+struct drain_spec {
+    bool is_kicking;      /* end the sessions, the longest idle first */
+    uint64_t deadline_ms; /* from now on: then end those that are left; 0 = never */
+    uint64_t rate;        /* sessions in rate_per seconds; 0 = all at once */
+    uint64_t rate_per;
+    uint64_t grace_ms; /* for each to reach a moment between two responses */
+    const char *text;  /* words for the clients; borrowed; NULL = the usual ones */
+    bool is_removed;   /* take the backend, one, out when it is empty */
+};
 
 struct drain {
     struct control *control;
@@ -166,29 +175,34 @@ static void on_drain_kicked(void *arg, int err, uint64_t n)
         drain_again(d);
 }
 
-int drain_terms(struct buf *text, struct backend *const *backends, size_t n)
+/* Asks for, or ends, the sessions of backends that these terms (two at most) find, too. */
+static int drain_kill_which(struct control *c, struct backend *const *backends, size_t n,
+                            const struct filter_is *which, size_t n_which,
+                            const struct kill_spec *spec)
 {
-    int err = 0;
-    for (size_t i = 0; i < n && err == 0; i++) {
-        AUTO_FREE char *name = str_printf("%s/%s", backends[i]->pool, backends[i]->name);
-        err = name ? kill_term(text, i > 0 ? "," : " backend==", name) : -ERR_NOMEM;
+    AUTO_FREE char **names = calloc(n, sizeof(*names));
+    struct filter_is terms[3] = {{.id = SESSION_FIELD_BACKEND}};
+    int err = names ? 0 : -ERR_NOMEM;
+    size_t n_names = 0;
+    for (; n_names < n && err == 0; n_names++) {
+        names[n_names] = str_printf("%s/%s", backends[n_names]->pool, backends[n_names]->name);
+        err = names[n_names] ? 0 : -ERR_NOMEM;
     }
+    terms[0].values = (const char *const *)names;
+    terms[0].n_values = n_names;
+    for (size_t i = 0; i < n_which; i++)
+        terms[1 + i] = which[i];
+    if (err == 0)
+        err = kill_start_terms(c, spec, terms, 1 + n_which);
+    while (n_names > 0)
+        free(names[--n_names]);
     return err;
 }
 
-/* Asks for, or ends, the sessions of the drain's backends that match terms, too. */
-static int drain_ask(struct drain *d, const char *terms, struct kill_spec spec)
+int drain_kill(struct control *c, struct backend *const *backends, size_t n,
+               const struct kill_spec *spec)
 {
-    AUTO_BUF text = BUF_INIT;
-    int err = buf_append_c(&text, terms);
-    if (err == 0)
-        err = drain_terms(&text, d->backends, d->n);
-    spec.terms = &text;
-    spec.arg = d;
-    if (err == 0)
-        err = kill_start(d->control, &spec);
-    d->is_asking = err == 0;
-    return err;
+    return drain_kill_which(c, backends, n, NULL, 0, spec);
 }
 
 static void on_drain_tick(struct loop_timer *t)
@@ -205,19 +219,25 @@ static void on_drain_tick(struct loop_timer *t)
     }
     uint64_t left = drain_left(d);
     if (left == 0 && d->tally->n_running == 0) {
-        const struct kill_spec spec = {.is_dry = true, .done = on_drain_counted};
-        err = drain_ask(d, "!state=closing,held", spec);
+        const struct filter_is there = {.id = SESSION_FIELD_STATE,
+                                        .is_negated = true,
+                                        .values = (const char *[]){"closing", "held"},
+                                        .n_values = 2};
+        const struct kill_spec spec = {.is_dry = true, .done = on_drain_counted, .arg = d};
+        err = drain_kill_which(d->control, d->backends, d->n, &there, 1, &spec);
+        d->is_asking = err == 0;
     } else if (left > 0 && d->is_kicking &&
                (n = token_bucket_take(&d->pace, loop_now_ms(d->control->host->loop))) > 0) {
-        /* Only relayed ones: who logs in at this moment is not disturbed, and told a moment later.
-         */
         const struct kill_spec spec = {.first_idle = n,
                                        .kind = REPLY_KICKED,
                                        .text = d->text,
                                        .grace_ms = d->grace_ms,
                                        .tally = d->tally,
-                                       .told = on_drain_kicked};
-        err = drain_ask(d, "state=relay !phase=ending", spec);
+                                       .told = on_drain_kicked,
+                                       .arg = d};
+        err = drain_kill_which(d->control, d->backends, d->n, kill_relayed, KILL_RELAYED_TERMS,
+                               &spec);
+        d->is_asking = err == 0;
     }
     if (!d->is_asking || err < 0)
         drain_again(d);
@@ -228,7 +248,6 @@ static void on_drain_tick(struct loop_timer *t)
 static void drain_follow(struct drain *d, const struct drain_spec *spec)
 {
     uint64_t now = loop_now_ms(d->control->host->loop);
-    d->admin = spec->admin;
     if (spec->is_kicking && !d->is_kicking) {
         d->is_kicking = true;
         d->pace.at_ms = now;
@@ -283,13 +302,13 @@ static void drain_leave(struct drain *d, const struct backend *b, const char *wh
 }
 
 static struct drain *drain_new(struct control *c, const struct peer *peer,
-                               const struct drain_spec *spec)
+                               const struct op_backends *drained)
 {
     struct drain *d = calloc(1, sizeof(*d));
-    AUTO_FREE char *target = op_target(spec->backends, spec->n);
+    AUTO_FREE char *target = op_target(drained->v, drained->n);
     if (d) {
         d->tally = kill_tally_new();
-        d->backends = calloc(spec->n, sizeof(struct backend *));
+        d->backends = calloc(drained->n, sizeof(struct backend *));
     }
     if (!d || !d->tally || !d->backends || !target ||
         op_begin(c, &drain_kind, target, peer, d, &d->op) < 0) {
@@ -301,11 +320,11 @@ static struct drain *drain_new(struct control *c, const struct peer *peer,
         return NULL;
     }
     d->control = c;
-    for (; d->n < spec->n; d->n++) {
-        struct drain *other = drain_find(c, spec->backends[d->n]);
+    for (; d->n < drained->n; d->n++) {
+        struct drain *other = drain_find(c, drained->v[d->n]);
         if (other && other != d)
-            drain_leave(other, spec->backends[d->n], "another operation goes on with it");
-        d->backends[d->n] = backend_ref(spec->backends[d->n]);
+            drain_leave(other, drained->v[d->n], "another operation goes on with it");
+        d->backends[d->n] = backend_ref(drained->v[d->n]);
     }
     d->op->total = drain_left(d);
     op_start(d->op);
@@ -316,10 +335,10 @@ static struct drain *drain_new(struct control *c, const struct peer *peer,
 
 /* What the operator may not have meant: nobody is left in a pool who takes the logins. Owned; NULL
  * = fine. */
-static char *drain_note(struct control *c, const struct drain_spec *spec)
+static char *drain_note(struct control *c, const struct op_backends *drained)
 {
-    for (size_t k = 0; k < spec->n && spec->admin != BACKEND_HOLD; k++) {
-        const struct pool *p = pools_find(control_setup(c)->pools, spec->backends[k]->pool);
+    for (size_t k = 0; k < drained->n && drained->admin != BACKEND_HOLD; k++) {
+        const struct pool *p = pools_find(control_setup(c)->pools, drained->v[k]->pool);
         bool has_any = !p;
         for (size_t i = 0; p && i < p->n_members; i++) {
             const struct backend *b = p->members[i].backend;
@@ -333,43 +352,74 @@ static char *drain_note(struct control *c, const struct drain_spec *spec)
     return NULL;
 }
 
-void drain_start(struct request *r, const struct drain_spec *spec, bool is_changed)
+bool drain_is_kicking(const struct request *r, enum backend_admin admin)
+{
+    return admin == BACKEND_DISABLED || request_bool(r, "kick") || request_has(r, "deadline");
+}
+
+static void drain_start_spec(struct request *r, const struct op_backends *drained,
+                             const struct drain_spec *spec)
 {
     struct control *c = request_control(r);
-    struct drain *d = drain_find(c, spec->backends[0]);
+    struct drain *d = drain_find(c, drained->v[0]);
     uint64_t left = 0;
-    AUTO_FREE char *note = drain_note(c, spec);
+    AUTO_FREE char *note = drain_note(c, drained);
     /* A drain that runs is followed only when it is about the very same backends. A backend that is
      * drained to be removed does not become one of several that are drained. */
-    bool is_same = d && d->n == spec->n;
-    for (size_t i = 0; i < spec->n; i++) {
-        const struct drain *other = spec->n > 1 ? drain_find(c, spec->backends[i]) : NULL;
+    bool is_same = d && d->n == drained->n;
+    for (size_t i = 0; i < drained->n; i++) {
+        const struct drain *other = drained->n > 1 ? drain_find(c, drained->v[i]) : NULL;
         if (other && other->is_removed) {
             request_fail(r, -ERR_BUSY, "op list kind=drain", "%s is drained to be removed",
-                         spec->backends[i]->name);
+                         drained->v[i]->name);
             return;
         }
-        is_same = is_same && drain_has(d, spec->backends[i]);
-        left += backend_sessions(spec->backends[i]);
+        is_same = is_same && drain_has(d, drained->v[i]);
+        left += backend_sessions(drained->v[i]);
     }
     if (!is_same)
         d = NULL;
-    if (!d && !is_changed && left == 0 && !spec->is_removed) {
+    if (!d && drained->n_changed == 0 && left == 0 && !spec->is_removed) {
         if (note)
             request_done(r, 0, false, "%s", note);
         else
             request_done(r, 0, false, NULL);
         return;
     }
-    is_changed = is_changed || !d;
+    bool is_changed = drained->n_changed > 0 || !d;
     if (!d)
-        d = drain_new(c, &r->peer, spec);
+        d = drain_new(c, &r->peer, drained);
     if (!d) {
         request_fail(r, -ERR_NOMEM, NULL, "the state is set, but the sessions are not followed");
         return;
     }
+    d->admin = drained->admin;
     drain_follow(d, spec);
     op_answer(d->op, r, left, is_changed, note);
+}
+
+static struct drain_spec drain_spec_of(const struct request *r, enum backend_admin admin)
+{
+    bool is_disable = admin == BACKEND_DISABLED;
+    return (struct drain_spec){.is_kicking = is_disable || request_bool(r, "kick"),
+                               .deadline_ms = request_number(r, "deadline", 0),
+                               .rate = is_disable ? 0 : request_number(r, "rate", DRAIN_RATE),
+                               .rate_per = request_number(r, "rate_per", 1),
+                               .grace_ms = kill_grace_ms(r),
+                               .text = request_text(r, "text")};
+}
+
+void drain_start(struct request *r, const struct op_backends *drained)
+{
+    const struct drain_spec spec = drain_spec_of(r, drained->admin);
+    drain_start_spec(r, drained, &spec);
+}
+
+void drain_start_removal(struct request *r, const struct op_backends *drained)
+{
+    struct drain_spec spec = drain_spec_of(r, drained->admin);
+    spec.is_removed = true;
+    drain_start_spec(r, drained, &spec);
 }
 
 void drains_notice(struct control *c, const struct backend *b)

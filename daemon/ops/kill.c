@@ -394,8 +394,6 @@ int kill_start(struct control *c, const struct kill_spec *spec)
     int err = kill_op_copy(k, spec);
     if (k->spec.filter)
         filter_ref(k->spec.filter);
-    else if (err == 0 && spec->terms)
-        err = kill_parse(spec->terms, &k->spec.filter);
     if (err == 0 && spec->ids) {
         k->v = calloc(spec->n_ids + 1, sizeof(*k->v));
         for (; k->v && k->n < spec->n_ids; k->n++)
@@ -412,29 +410,31 @@ int kill_start(struct control *c, const struct kill_spec *spec)
     return err;
 }
 
-int kill_term(struct buf *text, const char *term, const char *value)
-{
-    int err = BUF_APPEND(text, term, "\"");
-    for (const char *p = value; *p && err == 0; p++) {
-        if (*p == '"' || *p == '\\')
-            err = buf_append_char(text, '\\');
-        if (err == 0)
-            err = buf_append_char(text, *p);
-    }
-    return err == 0 ? buf_append_char(text, '"') : err;
-}
+const struct filter_is kill_relayed[] = {
+    {.id = SESSION_FIELD_STATE, .values = (const char *[]){"relay"}, .n_values = 1},
+    {.id = SESSION_FIELD_PHASE,
+     .is_negated = true,
+     .values = (const char *[]){"ending"},
+     .n_values = 1}};
 
-int kill_parse(const struct buf *text, struct filter **ret)
+int kill_start_terms(struct control *c, const struct kill_spec *spec, const struct filter_is *terms,
+                     size_t n)
 {
-    AUTO_FREE char *error = NULL;
-    return filter_parse(buf_str(text), session_filter_fields, SESSION_FIELD_COUNT, ret, &error);
+    struct kill_spec with_filter = *spec;
+    int err =
+        filter_make(terms, n, session_filter_fields, SESSION_FIELD_COUNT, &with_filter.filter);
+    if (err < 0)
+        return err;
+    err = kill_start(c, &with_filter);
+    filter_unref(with_filter.filter);
+    return err;
 }
 
 int kill_filter_user(const char *user, struct filter **ret)
 {
-    AUTO_BUF text = BUF_INIT;
-    int err = kill_term(&text, "user==", user);
-    return err == 0 ? kill_parse(&text, ret) : err;
+    const struct filter_is term = {
+        .id = SESSION_FIELD_USER, .values = (const char *[]){user}, .n_values = 1};
+    return filter_make(&term, 1, session_filter_fields, SESSION_FIELD_COUNT, ret);
 }
 
 /* ---- for commands ---- */

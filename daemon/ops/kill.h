@@ -52,11 +52,10 @@ struct kill_spec {
     /* Of those that it finds only these, NULL = all; arg is that of done. */
     bool (*is_wanted)(void *arg, const struct session_row *row);
     bool has_max;
-    uint64_t max;      /* with has_max: more than this: -ERR_TOO_MANY before anything is done */
-    size_t first_idle; /* not 0: only this many, the longest idle first */
-    bool is_dry;       /* only finds */
-    const struct buf *terms; /* without a filter: its text; borrowed; NULL = none */
-    const uint64_t *ids;     /* these, without a search; copied; NULL = search */
+    uint64_t max;        /* with has_max: more than this: -ERR_TOO_MANY before anything is done */
+    size_t first_idle;   /* not 0: only this many, the longest idle first */
+    bool is_dry;         /* only finds */
+    const uint64_t *ids; /* these, without a search; copied; NULL = search */
     size_t n_ids;
     enum reply_kind kind;
     const char *text;         /* words for the clients; copied; NULL = the kind's */
@@ -97,10 +96,13 @@ void kill_answer_changed(struct request *r, const struct kill_tally *t, struct s
 void kill_for_request(struct request *r, struct kill_spec *spec);
 /* How long the sessions of a request get to end well: its arguments grace and now. */
 uint64_t kill_grace_ms(const struct request *r);
-/* Appends a term of a filter, " user==", and its value, quoted. -ERR_NOMEM. */
-int kill_term(struct buf *text, const char *term, const char *value) NODISCARD;
-/* A filter of such terms. -ERR_x. */
-int kill_parse(const struct buf *text, struct filter **ret) NODISCARD;
+/* As kill_start with a filter of these terms in the place of spec->filter. -ERR_x. */
+int kill_start_terms(struct control *c, const struct kill_spec *spec, const struct filter_is *terms,
+                     size_t n) NODISCARD;
+/* The terms that find who can be told to end: who logs in at this moment is not disturbed, and told
+ * a moment later. */
+#define KILL_RELAYED_TERMS 2
+extern const struct filter_is kill_relayed[KILL_RELAYED_TERMS];
 /* A filter that finds the sessions of one user. -ERR_x. */
 int kill_filter_user(const char *user, struct filter **ret) NODISCARD;
 /* session kill with a rate: an operation; takes over r. filter NULL = all; borrowed. */

@@ -3,6 +3,7 @@
  * kept for a day, in the store too. All functions: control thread. */
 #pragma once
 
+#include "backend/backend.h"
 #include "base/container/list.h"
 #include "rpc/request.h"
 
@@ -55,7 +56,13 @@ struct op {
     json_t *users;    /* what became of single users: rows of op users; NULL */
 };
 
-struct backend;
+/* What a command has made of backends, for the operation that follows it. */
+struct op_backends {
+    struct backend *const *v; /* at least one; borrowed for the call */
+    size_t n;
+    enum backend_admin admin;
+    size_t n_changed; /* that had another state before */
+};
 /* What an operation on backends works on, for op_begin: "main/b1, main/b2"; owned, NULL without
  * memory. */
 char *op_target(struct backend *const *backends, size_t n);

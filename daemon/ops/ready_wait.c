@@ -2,7 +2,6 @@
 /* Waits until backends that were made ready are up. */
 #include "ops/ready_wait.h"
 
-#include "ops/ops.h"
 #include "runtime/state.h"
 
 #define READY_TICK_MS 200
@@ -88,13 +87,17 @@ static void on_ready_tick(struct loop_timer *t)
         ready_finish(w, OP_DONE, w->n > 1 ? "all are up" : "up");
 }
 
-void ready_wait_start(struct request *r, struct backend *const *backends, size_t n, bool is_changed)
+void ready_wait_start(struct request *r, const struct op_backends *ready)
 {
     struct control *c = request_control(r);
-    AUTO_FREE char *target = op_target(backends, n);
+    if (!request_bool(r, "until_up")) {
+        request_done(r, ready->n_changed, ready->n_changed > 0, NULL);
+        return;
+    }
+    AUTO_FREE char *target = op_target(ready->v, ready->n);
     struct ready_wait *w = calloc(1, sizeof(*w));
     if (w)
-        w->backends = calloc(n, sizeof(struct backend *));
+        w->backends = calloc(ready->n, sizeof(struct backend *));
     if (!w || !w->backends || !target ||
         op_begin(c, &ready_kind, target, &r->peer, w, &w->op) < 0) {
         if (w)
@@ -104,10 +107,10 @@ void ready_wait_start(struct request *r, struct backend *const *backends, size_t
         return;
     }
     w->control = c;
-    for (; w->n < n; w->n++)
-        w->backends[w->n] = backend_ref(backends[w->n]);
+    for (; w->n < ready->n; w->n++)
+        w->backends[w->n] = backend_ref(ready->v[w->n]);
     loop_timer_init(&w->tick, on_ready_tick);
     op_start(w->op);
     loop_timer_set(c->host->loop, &w->tick, 1);
-    op_answer(w->op, r, n, is_changed, NULL);
+    op_answer(w->op, r, w->n, ready->n_changed > 0, NULL);
 }

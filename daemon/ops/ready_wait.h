@@ -4,8 +4,8 @@
 #pragma once
 
 #include "backend/backend.h"
-#include "rpc/request.h"
+#include "ops/ops.h"
 
-/* Begins it and answers r, which it takes over. Backends that nothing checks are not waited for. */
-void ready_wait_start(struct request *r, struct backend *const *backends, size_t n,
-                      bool is_changed);
+/* What follows once they are ready: begins it where the request has until_up. Answers r, which it
+ * takes over. Backends that nothing checks are not waited for. */
+void ready_wait_start(struct request *r, const struct op_backends *ready);

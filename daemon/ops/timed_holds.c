@@ -2,8 +2,8 @@
 /* backend hold with an end. */
 #include "ops/timed_holds.h"
 
+#include "base/clock.h"
 #include "base/units.h"
-#include "ops/ops.h"
 #include "runtime/state.h"
 
 struct timed_hold {
@@ -97,8 +97,26 @@ static struct timed_hold *timed_hold_new(struct request *r, struct backend *b)
     return h;
 }
 
-void timed_hold_start(struct request *r, struct backend *b, uint64_t for_ms, bool is_changed)
+/* The hold has no end any more, or the backend another state: ends the operation, if there is one.
+ */
+static void timed_hold_stop(struct control *c, const struct backend *b, const char *why)
 {
+    struct timed_hold *h = timed_hold_find(c, b);
+    if (h && !h->is_releasing)
+        timed_hold_finish(h, OP_CANCELLED, why);
+}
+
+void timed_hold_start(struct request *r, const struct op_backends *held)
+{
+    struct backend *b = held->v[0];
+    uint64_t for_ms = request_number(r, "for", 0);
+    if (for_ms == 0) {
+        timed_hold_stop(request_control(r), b, "the hold has no end any more");
+        request_done(r, held->n_changed, held->n_changed > 0, NULL);
+        return;
+    }
+    uint64_t end_ms = request_until_ms(r, for_ms), now_ms = clock_wall_ms();
+    for_ms = end_ms > now_ms ? end_ms - now_ms : 1;
     struct timed_hold *h = timed_hold_find(request_control(r), b);
     if (!h || h->is_releasing)
         h = timed_hold_new(r, b);
@@ -111,14 +129,7 @@ void timed_hold_start(struct request *r, struct backend *b, uint64_t for_ms, boo
     op_say(h->op, "released in %s from its last order on", text);
     h->end_ms = loop_now_ms(request_control(r)->host->loop) + for_ms;
     loop_timer_set(request_control(r)->host->loop, &h->timer, for_ms);
-    op_answer(h->op, r, 1, is_changed, NULL);
-}
-
-void timed_hold_stop(struct control *c, const struct backend *b, const char *why)
-{
-    struct timed_hold *h = timed_hold_find(c, b);
-    if (h && !h->is_releasing)
-        timed_hold_finish(h, OP_CANCELLED, why);
+    op_answer(h->op, r, 1, held->n_changed > 0, NULL);
 }
 
 void timed_holds_notice(struct control *c, const struct backend *b)

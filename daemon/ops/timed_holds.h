@@ -4,15 +4,13 @@
 #pragma once
 
 #include "backend/backend.h"
-#include "rpc/request.h"
+#include "ops/ops.h"
 
 struct control;
 
-/* Releases a held backend after for_ms on behalf of the request, or moves the end of an operation
- * that does; answers it. */
-void timed_hold_start(struct request *r, struct backend *b, uint64_t for_ms, bool is_changed);
-/* The hold has no end any more, or the backend another state: ends the operation, if there is one.
- */
-void timed_hold_stop(struct control *c, const struct backend *b, const char *why);
+/* What follows once a backend, one, is held: with the parameter for an operation that releases it
+ * on behalf of the request, or a new end of the one that does; without it the hold has no end any
+ * more. Answers r, which it takes over. */
+void timed_hold_start(struct request *r, const struct op_backends *held);
 /* The state of a backend changed. */
 void timed_holds_notice(struct control *c, const struct backend *b);

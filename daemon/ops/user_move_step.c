@@ -213,22 +213,28 @@ static void user_move_step_again(struct user_move_step *m)
     loop_timer_set(m->control->host->loop, &m->timer, USER_MOVE_STEP_TICK_MS);
 }
 
-/* Asks for, or ends, the user's sessions in these states that are elsewhere than they are to go. */
-static int user_move_step_ask(struct user_move_step *m, const char *states, struct kill_spec spec)
+/* Asks for, or ends, the user's sessions that these terms (two at most) find, too, and that are
+ * elsewhere than they are to go. */
+static int user_move_step_ask(struct user_move_step *m, const struct filter_is *which, size_t n,
+                              struct kill_spec spec)
 {
-    AUTO_BUF text = BUF_INIT;
     const char *pool = m->plan->pool, *backend = m->plan->backend;
     AUTO_FREE char *there =
         backend && pool ? str_printf("%s/%s", pool, backend) : str_dup_c(backend ? backend : pool);
-    int err = buf_append_c(&text, states);
-    if (err == 0)
-        err = kill_term(&text, " user==", m->user);
-    if (err == 0 && (backend || pool))
-        err = there ? kill_term(&text, backend ? " !backend==" : " !pool==", there) : -ERR_NOMEM;
-    spec.terms = &text;
+    const struct filter_is elsewhere = {.id = backend ? SESSION_FIELD_BACKEND : SESSION_FIELD_POOL,
+                                        .is_negated = true,
+                                        .values = (const char *[]){there},
+                                        .n_values = 1};
+    struct filter_is terms[4] = {
+        {.id = SESSION_FIELD_USER, .values = (const char *[]){m->user}, .n_values = 1}};
+    size_t n_terms = 1;
+    for (size_t i = 0; i < n; i++)
+        terms[n_terms++] = which[i];
+    if (backend || pool)
+        terms[n_terms++] = elsewhere;
     spec.arg = m;
-    if (err == 0)
-        err = kill_start(m->control, &spec);
+    int err = (backend || pool) && !there ? -ERR_NOMEM
+                                          : kill_start_terms(m->control, &spec, terms, n_terms);
     m->is_busy = err == 0;
     return err;
 }
@@ -274,14 +280,17 @@ static void on_step_counted(void *arg, const struct kill_result *result)
                                    .grace_ms = m->plan->grace_ms,
                                    .tally = m->tally,
                                    .told = on_step_kicked};
-    if (user_move_step_ask(m, "state=relay !phase=ending", spec) < 0)
+    if (user_move_step_ask(m, kill_relayed, KILL_RELAYED_TERMS, spec) < 0)
         user_move_step_again(m);
 }
 
 static void user_move_step_look(struct user_move_step *m)
 {
+    const char *const states[] = {"connect", "backend-tls", "backend-login", "relay"};
+    const struct filter_is judged = {
+        .id = SESSION_FIELD_STATE, .values = states, .n_values = ARRAY_LEN(states)};
     const struct kill_spec spec = {.is_dry = true, .done = on_step_counted};
-    if (user_move_step_ask(m, "state=connect,backend-tls,backend-login,relay", spec) < 0)
+    if (user_move_step_ask(m, &judged, 1, spec) < 0)
         user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
 }
 

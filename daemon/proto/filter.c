@@ -348,6 +348,60 @@ int filter_parse_same(struct str text, const struct filter_field *fields, size_t
     return r;
 }
 
+/* Appends a value in quotes, as filter_cut_value takes it. */
+static int filter_print_value(struct buf *out, const char *value)
+{
+    int err = buf_append_char(out, '"');
+    for (const char *p = value; *p && err == 0; p++) {
+        if (*p == '"' || *p == '\\')
+            err = buf_append_char(out, '\\');
+        if (err == 0)
+            err = buf_append_char(out, *p);
+    }
+    return err == 0 ? buf_append_char(out, '"') : err;
+}
+
+int filter_make(const struct filter_is *terms, size_t n, const struct filter_field *fields,
+                size_t n_fields, struct filter **ret)
+{
+    struct filter_parser p = {.fields = fields, .n_fields = n_fields};
+    AUTO_BUF text = BUF_INIT;
+    int err = n <= FILTER_TERMS_MAX ? 0 : -ERR_SYNTAX;
+    if (err == 0 && !(p.filter = calloc(1, sizeof(*p.filter))))
+        err = -ERR_NOMEM;
+    if (err < 0)
+        return err;
+    atomic_init(&p.filter->refs, 1);
+    for (size_t i = 0; i < n && err == 0; i++) {
+        struct filter_term *t = &p.filter->terms[p.filter->n_terms++];
+        p.field = fields;
+        while (p.field + 1 < fields + n_fields && p.field->id != terms[i].id)
+            p.field++;
+        *t = (struct filter_term){.id = p.field->id,
+                                  .type = p.field->type,
+                                  .op = FILTER_IS,
+                                  .is_negated = terms[i].is_negated,
+                                  .within = -1};
+        err = buf_printf(&text, "%s%s%s==", i ? " " : "", t->is_negated ? "!" : "", p.field->name);
+        for (size_t k = 0; k < terms[i].n_values && err == 0; k++) {
+            const char *value = terms[i].values[k];
+            err = k > 0 ? buf_append_char(&text, ',') : 0;
+            if (err == 0)
+                err = filter_print_value(&text, value);
+            if (err == 0)
+                err = filter_add_want(&p, t, str_of(p.field->name), str_of(value));
+        }
+    }
+    buf_fini(&p.error);
+    if (err == 0 && !(p.filter->text = str_dup(buf_str(&text))))
+        err = -ERR_NOMEM;
+    if (err == 0)
+        *ret = p.filter;
+    else
+        filter_unref(p.filter);
+    return err;
+}
+
 struct filter *filter_ref(struct filter *f)
 {
     if (f)

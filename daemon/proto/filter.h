@@ -60,6 +60,18 @@ int filter_parse(struct str text, const struct filter_field *fields, size_t n_fi
 int filter_parse_same(struct str text, const struct filter_field *fields, size_t n_fields,
                       const struct filter_same *same, struct filter **ret,
                       char **ret_error) NODISCARD;
+/* A term as values: its field has one of these texts, exactly. */
+struct filter_is {
+    int id;
+    bool is_negated;
+    const char *const *values; /* n_values, 1 at least */
+    size_t n_values;
+};
+/* Makes a filter of terms that are values already, for who asks without words of an operator. A
+ * network is a text, too. Its text says the same to another program. 0; -ERR_SYNTAX (a text that
+ * the field cannot have, too many), -ERR_NOMEM. */
+int filter_make(const struct filter_is *terms, size_t n, const struct filter_field *fields,
+                size_t n_fields, struct filter **ret) NODISCARD;
 /* A filter is immutable after parsing and may be used from several threads; counted references. */
 struct filter *filter_ref(struct filter *f);
 void filter_unref(struct filter *f);

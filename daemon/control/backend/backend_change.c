@@ -7,6 +7,27 @@
 #include "ops/timed_holds.h"
 #include "peers/ask.h"
 
+/* One state for several backends, one after another. */
+struct backend_states {
+    struct request *request;
+    struct targets targets;
+    struct backend **backends; /* those of targets, borrowed; the array is owned */
+    size_t i, n_changed;
+    enum backend_admin admin; /* that they get */
+    void (*then)(struct request *r, const struct op_backends *set);
+};
+
+static void states_free(struct backend_states *s)
+{
+    if (!s)
+        return;
+    targets_fini(&s->targets);
+    free(s->backends);
+    free(s);
+}
+
+static void states_next(struct backend_states *s, bool is_changed);
+
 static int change_edit(struct backend_change *ch)
 {
     struct runtime_entry *e = ch->stage.entry;
@@ -128,14 +149,12 @@ static void change_done(struct work *w)
     if (work_fail(w))
         return;
     int err = ch->is_changed ? change_apply(ch) : 0;
-    if (err < 0) {
+    if (err < 0)
         request_fail(w->request, err, NULL, NULL);
-    } else if (ch->then) {
-        ch->dropped = NULL;
-        ch->then(ch);
-    } else {
+    else if (ch->states)
+        states_next(STEAL(ch->states), ch->is_changed);
+    else
         request_done(w->request, ch->is_changed, ch->is_changed, NULL);
-    }
 }
 
 static void change_fini(struct work *w)
@@ -147,8 +166,7 @@ static void change_fini(struct work *w)
     backend_unref(ch->backend);
     pools_unref(ch->pools);
     config_unref(ch->config);
-    if (ch->dropped)
-        ch->dropped(ch->arg);
+    states_free(ch->states);
 }
 
 /* NULL: the request was answered. Takes over pool, name and the reference of b. */
@@ -179,15 +197,13 @@ static struct backend_change *change_new(struct request *r, char *pool, char *na
 }
 
 void change_post(struct request *r, char *pool, char *name, struct backend *b, bool is_rebuilt,
-                 int (*edit)(struct backend_change *ch, struct runtime_edit *e),
-                 void (*then)(struct backend_change *ch))
+                 int (*edit)(struct backend_change *ch, struct runtime_edit *e))
 {
     struct backend_change *ch = change_new(r, pool, name, b);
     if (!ch)
         return;
     ch->is_rebuilt = is_rebuilt;
     ch->edit = edit;
-    ch->then = then;
     work_post(&ch->work, &request_control(r)->config_queue);
 }
 
@@ -203,37 +219,65 @@ int change_set_admin(struct backend_change *ch, struct runtime_edit *e, enum bac
     return 0;
 }
 
-static int edit_admin(struct backend_change *ch, struct runtime_edit *e)
+static int edit_state(struct backend_change *ch, struct runtime_edit *e)
 {
-    return change_set_admin(ch, e, ch->admin);
+    return change_set_admin(ch, e, ch->states->admin);
 }
 
-void change_post_admin(struct request *r, const struct target *t, enum backend_admin admin,
-                       void (*then)(struct backend_change *ch), void *arg,
-                       void (*dropped)(void *arg))
+/* The next one, which is there. */
+static void states_post(struct backend_states *s)
 {
+    struct request *r = s->request;
+    const struct target *t = &s->targets.v[s->i];
     struct backend_change *ch =
         change_new(r, str_dup_c(t->pool), str_dup_c(t->name), backend_ref(t->backend));
     if (!ch) {
-        dropped(arg);
+        states_free(s);
         return;
     }
-    ch->edit = edit_admin;
-    ch->admin = admin;
-    ch->then = then;
-    ch->arg = arg;
-    ch->dropped = dropped;
+    ch->edit = edit_state;
+    ch->states = s;
     work_post(&ch->work, &request_control(r)->config_queue);
 }
 
+static void states_next(struct backend_states *s, bool is_changed)
+{
+    s->n_changed += is_changed;
+    if (++s->i < s->targets.n) {
+        states_post(s);
+        return;
+    }
+    const struct op_backends set = {
+        .v = s->backends, .n = s->targets.n, .admin = s->admin, .n_changed = s->n_changed};
+    s->then(s->request, &set);
+    states_free(s);
+}
+
+void backends_set(struct request *r, struct targets *t, enum backend_admin admin,
+                  void (*then)(struct request *r, const struct op_backends *set))
+{
+    struct backend_states *s = calloc(1, sizeof(*s));
+    struct backend **backends = targets_backends(t);
+    if (!s || !backends) {
+        free(s);
+        free(backends);
+        targets_fini(t);
+        request_fail(r, -ERR_NOMEM, NULL, NULL);
+        return;
+    }
+    *s = (struct backend_states){
+        .request = r, .targets = *t, .backends = backends, .admin = admin, .then = then};
+    *t = (struct targets){0};
+    states_post(s);
+}
+
 void change_start(struct request *r, bool is_rebuilt,
-                  int (*edit)(struct backend_change *ch, struct runtime_edit *e),
-                  void (*then)(struct backend_change *ch))
+                  int (*edit)(struct backend_change *ch, struct runtime_edit *e))
 {
     struct target t;
     if (target_find(r, request_text(r, "name"), &t) < 0)
         return;
-    change_post(r, STEAL(t.pool), STEAL(t.name), STEAL(t.backend), is_rebuilt, edit, then);
+    change_post(r, STEAL(t.pool), STEAL(t.name), STEAL(t.backend), is_rebuilt, edit);
 }
 
 int change_refuse(struct backend_change *ch, int err, char *text)

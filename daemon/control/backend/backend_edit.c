@@ -82,7 +82,7 @@ static int edit_values(struct backend_change *ch, struct runtime_edit *e)
 
 void command_backend_weight(struct request *r)
 {
-    change_start(r, true, edit_values, NULL);
+    change_start(r, true, edit_values);
 }
 
 void command_backend_set(struct request *r)
@@ -92,7 +92,7 @@ void command_backend_set(struct request *r)
         request_fail(r, -ERR_MISSING_PARAM, NULL,
                      "say what to set: host, ports, tls, weight or max_sessions");
     else
-        change_start(r, true, edit_values, NULL);
+        change_start(r, true, edit_values);
 }
 
 /* ---- coming and going ---- */
@@ -157,7 +157,7 @@ void command_backend_add(struct request *r)
         return;
     }
     struct backend *b = backend_registry_get(request_control(r)->host->registry, pool, name, NULL);
-    change_post(r, str_dup_c(pool), str_dup_c(name), b, true, edit_add, NULL);
+    change_post(r, str_dup_c(pool), str_dup_c(name), b, true, edit_add);
 }
 
 static int edit_remove(struct backend_change *ch, struct runtime_edit *e)
@@ -214,13 +214,13 @@ static void change_start_removed(struct request *r, bool with_lost,
     const struct runtime_entry *e =
         removed_find(request_control(r), request_text(r, "name"), with_lost);
     if (!e) {
-        change_start(r, true, edit, NULL);
+        change_start(r, true, edit);
         return;
     }
     const struct pool_edit *p = &e->now.edit;
     struct backend *b =
         backend_registry_get(request_control(r)->host->registry, p->pool, p->name, NULL);
-    change_post(r, str_dup_c(p->pool), str_dup_c(p->name), b, true, edit, NULL);
+    change_post(r, str_dup_c(p->pool), str_dup_c(p->name), b, true, edit);
 }
 
 static void on_remove_looked(void *arg, const struct kill_result *result)
@@ -241,18 +241,15 @@ static void on_remove_looked(void *arg, const struct kill_result *result)
 static void remove_look(struct request *r)
 {
     struct target t;
-    AUTO_BUF terms = BUF_INIT;
     if (removed_find(request_control(r), request_text(r, "name"), false)) {
         request_hit(r, 0, false, json_array());
         return;
     }
     if (target_find(r, request_text(r, "name"), &t) < 0)
         return;
-    int err = drain_terms(&terms, &t.backend, 1);
     const struct kill_spec look = {
-        .terms = &terms, .is_dry = true, .has_rows = true, .done = on_remove_looked, .arg = r};
-    if (err == 0)
-        err = kill_start(request_control(r), &look);
+        .is_dry = true, .has_rows = true, .done = on_remove_looked, .arg = r};
+    int err = drain_kill(request_control(r), &t.backend, 1, &look);
     target_fini(&t);
     if (err < 0)
         request_fail(r, err, NULL, NULL);
@@ -260,12 +257,15 @@ static void remove_look(struct request *r)
 
 void command_backend_remove(struct request *r)
 {
+    struct targets t;
     if (request_bool(r, "dry_run"))
         remove_look(r);
-    else if (request_bool(r, "drain"))
-        backend_drain_out(r);
-    else
+    else if (!request_bool(r, "drain"))
         change_start_removed(r, false, edit_remove);
+    else if (request_number(r, "rate", DRAIN_RATE) == 0)
+        request_fail(r, -ERR_BAD_PARAM, NULL, "rate is 1 at least");
+    else if (targets_find(r, &t) == 0)
+        backends_set(r, &t, BACKEND_DRAIN, drain_start_removal);
 }
 
 void command_backend_reset(struct request *r)

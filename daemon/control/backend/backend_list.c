@@ -220,6 +220,14 @@ void targets_fini(struct targets *t)
     *t = (struct targets){0};
 }
 
+struct backend **targets_backends(const struct targets *t)
+{
+    struct backend **v = calloc(t->n, sizeof(struct backend *));
+    for (size_t i = 0; v && i < t->n; i++)
+        v[i] = t->v[i].backend;
+    return v;
+}
+
 /* Takes over t. */
 static int targets_add(struct targets *all, struct target *t)
 {

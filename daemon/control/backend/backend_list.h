@@ -3,6 +3,7 @@
  * otherwise. */
 #pragma once
 
+#include "ops/ops.h"
 #include "runtime/backend_ports.h"
 #include "runtime/runtime.h"
 #include "runtime/state.h"
@@ -28,6 +29,8 @@ struct targets {
 /* Finds those of the parameters name and filter. When one is not there, or there are none, the
  * request is answered and -ERR_x returned. */
 int targets_find(struct request *r, struct targets *ret) NODISCARD;
+/* The backends, borrowed; free the array. NULL without memory. */
+struct backend **targets_backends(const struct targets *t);
 void targets_fini(struct targets *t);
 
 /* The same for a pool. */
@@ -51,29 +54,20 @@ struct backend_change {
     /* Changes one edit (first what is in force, then what is stored) in its turn. -ERR_x with
      * work.error or the request answered. */
     int (*edit)(struct backend_change *ch, struct runtime_edit *e);
-    /* When it is in force; answers. NULL = a plain answer. */
-    void (*then)(struct backend_change *ch);
-    enum backend_admin admin;   /* of change_post_admin */
-    void *arg;                  /* for then */
-    void (*dropped)(void *arg); /* then will not run: frees arg; may be NULL */
+    struct backend_states *states; /* of backends_set; owned, NULL = a plain answer follows */
 };
 /* Starts it for the backend of parameter "name"; takes over r. is_rebuilt: pools change, not only a
  * state. */
 void change_start(struct request *r, bool is_rebuilt,
-                  int (*edit)(struct backend_change *ch, struct runtime_edit *e),
-                  void (*then)(struct backend_change *ch));
+                  int (*edit)(struct backend_change *ch, struct runtime_edit *e));
 /* The same for a backend that is known; takes over r, pool, name and the reference of b. */
 void change_post(struct request *r, char *pool, char *name, struct backend *b, bool is_rebuilt,
-                 int (*edit)(struct backend_change *ch, struct runtime_edit *e),
-                 void (*then)(struct backend_change *ch));
-/* The same for a state of one of several: arg and dropped as in struct backend_change. Takes over
- * r; t is left. */
-void change_post_admin(struct request *r, const struct target *t, enum backend_admin admin,
-                       void (*then)(struct backend_change *ch), void *arg,
-                       void (*dropped)(void *arg));
+                 int (*edit)(struct backend_change *ch, struct runtime_edit *e));
+/* Gives backends a state, one after another; when all have it, `then` (an operation) answers. Takes
+ * over r and what t holds. */
+void backends_set(struct request *r, struct targets *t, enum backend_admin admin,
+                  void (*then)(struct request *r, const struct op_backends *set));
 /* For an edit: the state that an operator wants, with the reason of the request. */
 int change_set_admin(struct backend_change *ch, struct runtime_edit *e, enum backend_admin admin);
 /* Refuses it with a sentence, which it takes over; returns err. */
 int change_refuse(struct backend_change *ch, int err, char *text);
-/* Drains the backend of a request and takes it out when it is empty; takes over r. */
-void backend_drain_out(struct request *r);

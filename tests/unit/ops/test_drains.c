@@ -5,33 +5,37 @@
 #include "ops/drains.h"
 
 static struct ops_case k;
-static struct drain_spec spec; /* of the next order */
+static json_t *wishes; /* parameters of the next order */
 static struct backend *backend;
 static struct pool pool;
 static struct config_pool pool_config;
 static struct pool_member members[2];
-static bool is_changed;
+static bool is_changed, is_removed;
 
 static void backend_drain(struct request *r)
 {
-    drain_start(r, &spec, is_changed);
+    const struct op_backends drained = {&backend, 1, BACKEND_DRAIN, is_changed};
+    if (is_removed)
+        drain_start_removal(r, &drained);
+    else
+        drain_start(r, &drained);
 }
 
 static void order(void)
 {
-    spec.backends = &backend;
-    spec.n = 1;
-    spec.admin = spec.admin ? spec.admin : BACKEND_DRAIN;
-    backend_set_admin(backend, spec.admin, clock_wall_ms(), NULL);
-    case_ask(&k, "backend.drain", backend_drain, json_pack("{s:s}", "name", "b1"));
+    backend_set_admin(backend, BACKEND_DRAIN, clock_wall_ms(), NULL);
+    assert_int_equal(json_object_set_new(wishes, "name", json_pack("[s]", "b1")), 0);
+    case_ask(&k, "backend.drain", backend_drain, STEAL(wishes));
+    wishes = json_object();
 }
 
 static int setup(void **state)
 {
     (void)state;
     case_begin(&k);
-    spec = (struct drain_spec){0};
+    wishes = json_object();
     is_changed = true;
+    is_removed = false;
     assert_int_equal(backend_new("main", "b1", false, &backend), 0);
     assert_int_equal(backend_new("main", "b2", false, &members[1].backend), 0);
     pool_config = (struct config_pool){.name = (char *)"main"};
@@ -47,6 +51,7 @@ static int teardown(void **state)
 {
     (void)state;
     case_finish(&k);
+    json_decref(wishes);
     backend_unref(backend);
     backend_unref(members[1].backend);
     return 0;
@@ -135,10 +140,9 @@ static void the_deadline_ends_the_idle_ones_first(void **state)
     (void)case_add(&k, 0, "carl", "relay", "main", "b11");
     (void)case_add(&k, 0, "dora", "auth", "main", "b1");
     busy->is_stubborn = idle->is_stubborn = true;
-    spec.deadline_ms = 600;
-    spec.rate = 2;
-    spec.grace_ms = 1234;
-    spec.text = "moving house";
+    json_decref(wishes);
+    wishes = json_pack("{s:i, s:i, s:i, s:s}", "deadline", 600, "rate", 2, "grace", 1234, "text",
+                       "moving house");
     uint64_t begun = clock_ms();
     order();
     plane_run(&k.plane, is_killing);
@@ -164,7 +168,8 @@ static void the_ending_are_left_alone(void **state)
     (void)state;
     struct case_session *s = relayed(0, "anna", 1);
     s->is_stubborn = true;
-    spec.is_kicking = true;
+    json_decref(wishes);
+    wishes = json_pack("{s:b}", "kick", 1);
     order();
     plane_run(&k.plane, is_killing);
     case_run_ms(&k, 500);
@@ -180,7 +185,8 @@ static void a_second_order_joins_the_first(void **state)
     (void)relayed(0, "anna", 1);
     order();
     uint64_t id = case_op(&k)->id;
-    spec.is_kicking = true;
+    json_decref(wishes);
+    wishes = json_pack("{s:b}", "kick", 1);
     is_changed = false;
     order();
     assert_int_equal(k.n_answers, 2);
@@ -234,7 +240,7 @@ static void taken_out_when_it_is_empty(void **state)
     (void)state;
     k.functions[commands_index(commands_find_method("backend.remove"))] = backend_remove;
     struct case_session *s = relayed(0, "anna", 1);
-    spec.is_removed = true;
+    is_removed = true;
     order();
     case_run_ms(&k, 300);
     assert_null(strstr(case_said(&k), "remove"));
@@ -249,7 +255,7 @@ static void a_removal_that_fails_is_said(void **state)
     (void)state;
     k.functions[commands_index(commands_find_method("backend.remove"))] = backend_remove;
     case_log(&k, "refuse");
-    spec.is_removed = true;
+    is_removed = true;
     order();
     plane_run(&k.plane, case_is_op_over);
     assert_int_equal(case_op(&k)->state, OP_FAILED);

@@ -7,7 +7,6 @@
 
 static struct ops_case k;
 static struct backend *backend;
-static uint64_t hold_ms;
 
 static int setup(void **state)
 {
@@ -110,7 +109,8 @@ static void cancelled_the_others_go_on(void **state)
 static void backend_hold(struct request *r)
 {
     backend_set_admin(backend, BACKEND_HOLD, clock_wall_ms(), NULL);
-    timed_hold_start(r, backend, hold_ms, true);
+    const struct op_backends held = {&backend, 1, BACKEND_HOLD, 1};
+    timed_hold_start(r, &held);
 }
 
 static void backend_release(struct request *r)
@@ -121,9 +121,9 @@ static void backend_release(struct request *r)
 
 static void hold(uint64_t ms)
 {
-    hold_ms = ms;
     k.functions[commands_index(commands_find_method("backend.release"))] = backend_release;
-    case_ask(&k, "backend.hold", backend_hold, json_pack("{s:s}", "name", "b1"));
+    case_ask(&k, "backend.hold", backend_hold,
+             json_pack("{s:s, s:I}", "name", "b1", "for", (json_int_t)ms));
 }
 
 static void released_by_itself(void **state)

@@ -348,6 +348,56 @@ static void test_same(void **state)
     filter_unref(f);
 }
 
+/* Terms that are values: no wildcards, no quotes that end early, and a text that parses to the
+ * same.
+ */
+static void test_made(void **state)
+{
+    const struct filter_is cases[][3] = {
+        {{F_USER, false, (const char *[]){"a*b \"c\\,d"}, 1}},
+        {{F_BACKEND, true, (const char *[]){"main/b1", "b 2"}, 2},
+         {F_PROTO, false, (const char *[]){"imap"}, 1},
+         {F_IP, false, (const char *[]){"10.0.0.0/8", "::1"}, 2}},
+    };
+    static const size_t n[] = {1, 3};
+    static const char *const texts[] = {
+        "user==\"a*b \\\"c\\\\,d\"",
+        "!backend==\"main/b1\",\"b 2\" proto==\"imap\" ip==\"10.0.0.0/8\",\"::1\""};
+    static const struct row rows[] = {
+        {.user = "A*b \"c\\,d", .proto = "imap", .ip = "10.1.2.3", .backend = "b1", .pool = "main"},
+        {.user = "axb \"c\\,d", .proto = "imap", .ip = "::1", .backend = "b1", .pool = "other"},
+        {.user = "x", .proto = "imap", .ip = "10.1.2.3", .backend = "B 2", .pool = "main"},
+        {.user = "x", .proto = "pop3", .ip = "10.1.2.3", .backend = "b3", .pool = "main"},
+    };
+    static const bool does_match[][4] = {{true, false, false, false}, {false, true, false, false}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct filter *made = NULL, *parsed = NULL;
+        AUTO_FREE char *error = NULL;
+        assert_int_equal(filter_make(cases[i], n[i], fields, ARRAY_LEN(fields), &made), 0);
+        assert_string_equal(filter_text(made), texts[i]);
+        if (filter_parse(str_of(filter_text(made)), fields, ARRAY_LEN(fields), &parsed, &error))
+            fail_msg("%s", error);
+        for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
+            assert_int_equal(filter_match(made, get, &rows[k]), does_match[i][k]);
+            assert_int_equal(filter_match(parsed, get, &rows[k]), does_match[i][k]);
+        }
+        filter_unref(made);
+        filter_unref(parsed);
+    }
+    const struct filter_is wrong[] = {{F_PROTO, false, (const char *[]){"smtp"}, 1},
+                                      {F_IP, false, (const char *[]){"10.0.0.0/99"}, 1}};
+    struct filter *none = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        assert_int_equal(filter_make(&wrong[i], 1, fields, ARRAY_LEN(fields), &none), -ERR_SYNTAX);
+    const char *many[300];
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        many[i] = "x";
+    const struct filter_is too_many = {F_USER, false, many, ARRAY_LEN(many)};
+    assert_int_equal(filter_make(&too_many, 1, fields, ARRAY_LEN(fields), &none), -ERR_SYNTAX);
+    assert_null(none);
+}
+
 /* Every prefix of a rich filter: an answer or a sentence, never a crash (ASan sees reads beyond the
  * block). */
 static void test_prefixes(void **state)
@@ -377,7 +427,7 @@ int main(void)
         cmocka_unit_test(test_texts),  cmocka_unit_test(test_amounts),
         cmocka_unit_test(test_errors), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_refs),   cmocka_unit_test(test_prefixes),
-        cmocka_unit_test(test_same),
+        cmocka_unit_test(test_same),   cmocka_unit_test(test_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
