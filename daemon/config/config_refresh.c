@@ -132,16 +132,6 @@ static struct config_tls set_tls(const struct tls_set *set)
     return t;
 }
 
-static int try_set(const struct tls_set *set, struct files *files, char **ret_error)
-{
-    if (set->pool)
-        return try_pool(set->pool, files, ret_error);
-    if (set->auth)
-        return try_auth(set->auth, files, ret_error);
-    const struct config_tls t = set_tls(set);
-    return t.n_certs == 0 ? 0 : try_tls(&t, files, ret_error); /* 0: nobody uses them */
-}
-
 /* Listeners without a group of their own mostly stand together: they have copies of the same bytes.
  */
 static int try_all(const struct config *c, struct files *files, char **ret_error)
@@ -223,43 +213,38 @@ static int pick_path(void *arg, const char *path)
     return err == -ERR_NOMEM ? err : 0;
 }
 
-static int pick_all(struct picked *p)
-{
-    size_t pos = 0;
-    struct str path, content;
-    int err = 0;
-    while (err == 0 && files_next(p->refresh->config->files, &pos, &path, &content)) {
-        AUTO_FREE char *name = str_dup(path);
-        err = name ? pick_path(p, name) : -ERR_NOMEM;
-    }
-    return err;
-}
-
-static int pick_set(struct picked *p, const struct tls_set *set)
-{
-    struct each_file e = {pick_path, p};
-    /* What try_set reads. */
-    if (set->pool)
-        return each_set_of_pool(set->pool, on_set_files, &e);
-    if (set->auth)
-        return each_set_of_auth(set->auth, on_set_files, &e);
-    const struct config_tls t = set_tls(set);
-    return each_set_of_tls(&t, set->where, on_set_files, &e);
-}
-
 /* Tries what is in `paths`, with all else or (set) with what the set needs; 0 with *ret, or why not
  * (owned, may be NULL). */
 static int refresh_try(const struct refresh *r, const struct map *paths, const struct tls_set *set,
                        struct files **ret, char **ret_error)
 {
     struct picked p = {.refresh = r, .from_disk = paths};
+    struct each_file each = {pick_path, &p};
+    const struct config_tls tls = set ? set_tls(set) : (struct config_tls){0};
+    struct str path, content;
+    size_t pos = 0;
     int err = files_new(&p.files);
     if (err < 0)
         return err;
-    err = set ? pick_set(&p, set) : pick_all(&p);
+    if (set && set->pool)
+        err = each_set_of_pool(set->pool, on_set_files, &each);
+    else if (set && set->auth)
+        err = each_set_of_auth(set->auth, on_set_files, &each);
+    else if (set)
+        err = each_set_of_tls(&tls, set->where, on_set_files, &each);
+    while (!set && err == 0 && files_next(r->config->files, &pos, &path, &content)) {
+        AUTO_FREE char *name = str_dup(path);
+        err = name ? pick_path(&p, name) : -ERR_NOMEM;
+    }
     files_close(p.files);
-    if (err == 0)
-        err = set ? try_set(set, p.files, ret_error) : try_all(r->config, p.files, ret_error);
+    if (err == 0 && !set)
+        err = try_all(r->config, p.files, ret_error);
+    else if (err == 0 && set->pool)
+        err = try_pool(set->pool, p.files, ret_error);
+    else if (err == 0 && set->auth)
+        err = try_auth(set->auth, p.files, ret_error);
+    else if (err == 0 && tls.n_certs > 0) /* else nobody uses them */
+        err = try_tls(&tls, p.files, ret_error);
     if (err == 0 && ret)
         *ret = p.files;
     else

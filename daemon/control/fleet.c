@@ -24,15 +24,6 @@ static bool is_own(const struct fleet *f, const struct fleet_node *n)
     return strcmp(n->holder, fleet_holder(f)) == 0;
 }
 
-static const char *node_state(const struct fleet *f, const struct fleet_node *n)
-{
-    return is_own(f, n)                   ? fleet_own_state(f)
-           : !fleet_is_alive(f, n)        ? "gone"
-           : !redis_is_up(fleet_redis(f)) ? "unknown"
-           : *n->state                    ? n->state
-                                          : "serving";
-}
-
 /* This node as it is now, the others as the store told. */
 static json_t *node_row(const struct fleet *f, const struct fleet_node *n)
 {
@@ -43,7 +34,12 @@ static json_t *node_row(const struct fleet *f, const struct fleet_node *n)
     if (is_own(f, n))
         fleet_look_own(f, &own);
     request_set_text(row, "node", n->name);
-    request_set_text(row, "state", node_state(f, n));
+    request_set_text(row, "state",
+                     is_own(f, n)                   ? fleet_own_state(f)
+                     : !fleet_is_alive(f, n)        ? "gone"
+                     : !redis_is_up(fleet_redis(f)) ? "unknown"
+                     : *n->state                    ? n->state
+                                                    : "serving");
     request_set_text(row, "version", n->version);
     request_put_number(row, "sessions", own.sessions);
     request_put_number(row, "users", own.users);

@@ -66,18 +66,6 @@ static void explain_user(const struct explain *x, const struct proto *proto,
     }
 }
 
-/* "route 2: domain=example.org" */
-static void explain_rule(json_t *row, const struct pools *pools, const struct config_route *r)
-{
-    size_t n;
-    AUTO_BUF text = BUF_INIT;
-    AUTO_BUF conditions = BUF_INIT;
-    (void)!route_print(r, &conditions);
-    (void)!buf_printf(&text, "route %td%s%s", r - pools_routes(pools, &n) + 1,
-                      conditions.len ? ": " : "", buf_cstr(&conditions));
-    request_set_text(row, "reason", buf_cstr(&text));
-}
-
 /* A pin to what is not there, or no pool at all. */
 static void explain_nowhere(json_t *row, const struct explain *x, struct explain_words *w)
 {
@@ -201,8 +189,15 @@ static void explain_where(json_t *row, const struct explain *x, const struct set
         return;
     }
     request_set_text(row, "reason", route.reason);
-    if (route.rule)
-        explain_rule(row, setup->pools, route.rule);
+    if (route.rule) { /* "route 2: domain=example.org" */
+        size_t n;
+        AUTO_BUF text = BUF_INIT;
+        AUTO_BUF conditions = BUF_INIT;
+        (void)!route_print(route.rule, &conditions);
+        (void)!buf_printf(&text, "route %td%s%s", route.rule - pools_routes(setup->pools, &n) + 1,
+                          conditions.len ? ": " : "", buf_cstr(&conditions));
+        request_set_text(row, "reason", buf_cstr(&text));
+    }
     request_set_text(row, "pool", route.pool->config->name);
     const struct pool_member *pinned =
         route.member ? NULL : explain_fleet(work_control(&x->work), x->pins, &at, route.pool, w);
@@ -240,17 +235,6 @@ static void explain_limits(const struct explain *x, struct explain_words *w)
         explain_say(w, "%s", buf_cstr(&words));
 }
 
-/* What the listener asks of every client, which nobody else can know to be true of this one. */
-static void explain_terms(const struct config_listener *l, struct explain_words *w)
-{
-    const char *separator = w->also.len ? "; " : "";
-    if (l->tls != LISTENER_TLS_IMPLICIT && !l->allow_plaintext)
-        (void)!buf_printf(&w->also, "%spasswords only over TLS", separator);
-    separator = w->also.len ? "; " : "";
-    if (l->tls_config.client_auth == TLS_CLIENT_AUTH_REQUIRED)
-        (void)!buf_printf(&w->also, "%sonly with a client certificate", separator);
-}
-
 static json_t *explain_row(const struct explain *x, const struct setup_listener *l)
 {
     CLEANUP(explain_words_fini) struct explain_words w = {0};
@@ -286,7 +270,11 @@ static json_t *explain_row(const struct explain *x, const struct setup_listener 
     if (is_server_asked && !is_pinned && !explain_is_refused(x, c) && setup->pools->n > 0)
         (void)!buf_append_c(&w.verdict, ", unless the auth server says otherwise");
     explain_put_doubt(&w);
-    explain_terms(l->config, &w);
+    /* What the listener asks of every client, which nobody else can know to be true of this one. */
+    if (l->config->tls != LISTENER_TLS_IMPLICIT && !l->config->allow_plaintext)
+        (void)!buf_printf(&w.also, "%spasswords only over TLS", w.also.len ? "; " : "");
+    if (l->config->tls_config.client_auth == TLS_CLIENT_AUTH_REQUIRED)
+        (void)!buf_printf(&w.also, "%sonly with a client certificate", w.also.len ? "; " : "");
     request_set_text(row, "verdict", buf_cstr(&w.verdict));
     request_set_text(row, "also", buf_cstr(&w.also));
     return row;

@@ -49,15 +49,6 @@ static void listen_option(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-/* A socket file that is left over from a crash has nobody behind it. */
-static bool listen_is_alive(const struct sockaddr_storage *ss, socklen_t len)
-{
-    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return true;
-    return connect(fd, (const struct sockaddr *)ss, len) == 0 || errno == EAGAIN;
-}
-
 /* ---- UNIX sockets ---- */
 
 /* Who is to own a socket's file. */
@@ -86,7 +77,8 @@ static int listen_set_owner(int folder, const char *name, const struct listen_sp
     return 0;
 }
 
-/* Only a socket makes room, and only one that nobody answers on. */
+/* Only a socket makes room, and only one that nobody answers on: the file that a crash left over.
+ */
 static int listen_clear(int folder, const char *name, const struct sockaddr_storage *ss,
                         socklen_t len)
 {
@@ -95,7 +87,10 @@ static int listen_clear(int folder, const char *name, const struct sockaddr_stor
         return errno == ENOENT ? 0 : err_from_errno(errno);
     if (S_ISLNK(st.st_mode))
         return -ERR_SYMLINK;
-    if (!S_ISSOCK(st.st_mode) || listen_is_alive(ss, len))
+    if (!S_ISSOCK(st.st_mode))
+        return -ERR_EXISTS;
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)ss, len) == 0 || errno == EAGAIN)
         return -ERR_EXISTS;
     return unlinkat(folder, name, 0) < 0 ? err_from_errno(errno) : 0;
 }
@@ -142,17 +137,6 @@ static int listen_bind(int fd, const struct sockaddr_storage *ss, socklen_t len,
                                                                          : 0;
 }
 
-/* What a person can do about it. */
-static const char *listen_reason(const struct listen_spec *spec, int err)
-{
-    if (err == -ERR_EXISTS)
-        return "address is in use";
-    if (err == -ERR_PERM && listen_path(spec->address))
-        return "not permitted, or another user could put a folder of its own in the place of the "
-               "socket's";
-    return err_text(err);
-}
-
 int listen_open(const struct listen_spec *spec, int *ret_fd, char **ret_error)
 {
     struct sockaddr_storage ss;
@@ -177,7 +161,12 @@ int listen_open(const struct listen_spec *spec, int *ret_fd, char **ret_error)
         err = listen_bind(fd, &ss, len, spec);
     }
     if (err < 0) {
-        *ret_error = str_printf("%s cannot be bound: %s", spec->address, listen_reason(spec, err));
+        bool is_folder = err == -ERR_PERM && listen_path(spec->address);
+        const char *why = err == -ERR_EXISTS ? "address is in use"
+                          : is_folder        ? "not permitted, or another user could put a folder "
+                                               "of its own in the place of the socket's"
+                                             : err_text(err);
+        *ret_error = str_printf("%s cannot be bound: %s", spec->address, why);
         return err;
     }
     *ret_fd = fd;

@@ -339,17 +339,6 @@ static void fleet_set_epoch(struct fleet *f)
     f->next_heartbeat_ms = 0; /* the others are to see the proof */
 }
 
-/* The others are not gone: they have not said yet to this data that they are there. */
-static void fleet_lost(struct fleet *f)
-{
-    static const char text[] =
-        "the store has lost its data, or is another one: nodes say anew what they know";
-    f->quiet_until_ms = f->answered_ms + 3 * f->heartbeat_ms;
-    LOG_EVENT(LOG_LEVEL_WARN, "fleet-epoch", KV_STR("fleet", f->name), KV_STR("epoch", f->epoch),
-              KV_STR("detail", text));
-    control_event(f->control, "fleet", NULL, NULL, NULL, NULL, NULL, text);
-}
-
 static void on_heartbeat(void *arg, const struct redis_result *r)
 {
     struct fleet *f = arg;
@@ -367,8 +356,15 @@ static void on_heartbeat(void *arg, const struct redis_result *r)
     f->is_back = false;
     if (is_other)
         fleet_set_epoch(f);
-    if (is_other && !is_first)
-        fleet_lost(f);
+    if (is_other && !is_first) {
+        static const char text[] =
+            "the store has lost its data, or is another one: nodes say anew what they know";
+        /* The others are not gone: they have not said yet to this data that they are there. */
+        f->quiet_until_ms = f->answered_ms + 3 * f->heartbeat_ms;
+        LOG_EVENT(LOG_LEVEL_WARN, "fleet-epoch", KV_STR("fleet", f->name),
+                  KV_STR("epoch", f->epoch), KV_STR("detail", text));
+        control_event(f->control, "fleet", NULL, NULL, NULL, NULL, NULL, text);
+    }
     if (is_first)
         LOG_EVENT(LOG_LEVEL_NOTICE, "fleet-joined", KV_STR("fleet", f->name),
                   KV_STR("holder", f->pins->holder), KV_U64("engines", nodes.n));
@@ -503,17 +499,6 @@ static void on_changed(void *arg, bool is_up)
 
 /* ---- life ---- */
 
-static int fleet_name_all(struct fleet *f, const struct config *c)
-{
-    const char *prefix = f->pins->prefix;
-    f->name = str_dup_c(c->fleet.name);
-    f->node = str_dup_c(c->node);
-    f->key_schema = str_printf("%sschema", prefix);
-    f->key_entries = str_printf("%snode:", prefix);
-    f->key_entry = str_printf("%snode:%s", prefix, f->pins->holder);
-    return f->name && f->node && f->key_schema && f->key_entries && f->key_entry ? 0 : -ERR_NOMEM;
-}
-
 int fleet_new(struct control *c, struct fleet **ret)
 {
     struct config *config = control_setup(c)->config;
@@ -535,8 +520,14 @@ int fleet_new(struct control *c, struct fleet **ret)
     list_init(&f->watches);
     loop_timer_init(&f->tick, on_tick);
     fleet_heartbeat_init();
-    int err = fleet_name_all(f, config);
-    err = err < 0 ? err : fleet_spec(f, config, &spec, &tls);
+    const char *prefix = f->pins->prefix;
+    f->name = str_dup_c(config->fleet.name);
+    f->node = str_dup_c(config->node);
+    f->key_schema = str_printf("%sschema", prefix);
+    f->key_entries = str_printf("%snode:", prefix);
+    f->key_entry = str_printf("%snode:%s", prefix, f->pins->holder);
+    bool is_named = f->name && f->node && f->key_schema && f->key_entries && f->key_entry;
+    int err = is_named ? fleet_spec(f, config, &spec, &tls) : -ERR_NOMEM;
     if (err == 0) {
         spec.changed = on_changed;
         spec.arg = f;

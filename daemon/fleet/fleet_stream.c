@@ -47,18 +47,6 @@ static struct str stream_text(const redisReply *r)
     return r && r->type == REDIS_REPLY_STRING ? str_n(r->str, (size_t)r->len) : STR_NULL;
 }
 
-static void stream_forged(struct fleet_stream *s, const char *key, const char *position)
-{
-    uint64_t now = loop_now_ms(s->loop);
-    s->forged++;
-    if (s->forged > 1 && now - s->forged_logged_ms < STREAM_FORGED_LOG_MS)
-        return;
-    s->forged_logged_ms = now;
-    LOG_EVENT(LOG_LEVEL_WARN, "fleet-message-refused", KV_STR("stream", key),
-              KV_STR("position", position), KV_STR("reason", "it is not of this fleet"),
-              KV_U64("refused", s->forged));
-}
-
 static json_t *stream_open(const struct fleet_stream *s, const struct fleet_stream_source *source,
                            struct str text, struct str signature)
 {
@@ -96,11 +84,19 @@ static void stream_take(struct fleet_stream *s, struct stream_source *source,
     char position[STREAM_POSITION_MAX];
     memcpy(position, source->position, sizeof(position));
     json_t *m = stream_open(s, &source->spec, text, signature);
-    if (m)
+    if (m) {
         source->spec.heard(source->spec.arg, position, m);
-    else
-        stream_forged(s, source->spec.key, position);
-    json_decref(m);
+        json_decref(m);
+        return;
+    }
+    uint64_t now = loop_now_ms(s->loop);
+    s->forged++;
+    if (s->forged > 1 && now - s->forged_logged_ms < STREAM_FORGED_LOG_MS)
+        return;
+    s->forged_logged_ms = now;
+    LOG_EVENT(LOG_LEVEL_WARN, "fleet-message-refused", KV_STR("stream", source->spec.key),
+              KV_STR("position", position), KV_STR("reason", "it is not of this fleet"),
+              KV_U64("refused", s->forged));
 }
 
 /* The reply is [[key, [entry, ...]], ...] of the streams that have any; nil where none came. */

@@ -282,12 +282,6 @@ static struct str text_of(const struct redisReply *r)
     return r->type == REDIS_REPLY_STRING ? str_n(r->str, r->len) : STR_NULL;
 }
 
-/* The store's data is another than what was heard of, or has lost something of it. */
-static bool users_is_other(const struct fleet_users *u, struct str epoch, uint64_t last)
-{
-    return last < u->heard || !str_eq(epoch, str_of(u->epoch));
-}
-
 /* The texts of a page, copied. NULL: they make no sense, or there is no memory. */
 static struct users_work *pull_read(struct fleet_users *u, const struct redisReply *reply,
                                     uint64_t *ret_heard)
@@ -333,7 +327,8 @@ static void on_pulled(void *arg, const struct redis_result *r)
         users_step_failed(u);
         return;
     }
-    if (users_is_other(u, text_of(reply->element[0]), last)) {
+    /* Is its data another than what was heard of, or has it lost something of it? */
+    if (last < u->heard || !str_eq(text_of(reply->element[0]), str_of(u->epoch))) {
         pins_note_epoch(u->control->host->pins, text_of(reply->element[0]));
         u->is_reset = true;
         users_step_over(u);
@@ -420,15 +415,6 @@ static void users_work_done(struct work *w)
     }
 }
 
-static void users_simple_step(struct fleet_users *u, enum users_step step)
-{
-    struct users_work *x = users_work_new(u, step);
-    if (x)
-        users_work_post(x);
-    else
-        users_step_failed(u);
-}
-
 /* Everything is compared: what the store has is heard from its beginning, and what it does not
  * confirm is told. */
 static void users_reset(struct fleet_users *u)
@@ -442,7 +428,11 @@ static void users_reset(struct fleet_users *u)
     u->edits = USERS_EDITS_UNKNOWN;
     u->next_look_ms = 0;
     (void)str_copy(u->epoch, sizeof(u->epoch), str_of(fleet_epoch(u->fleet)));
-    users_simple_step(u, u->is_on ? USERS_DOUBT : USERS_BEGIN);
+    struct users_work *x = users_work_new(u, u->is_on ? USERS_DOUBT : USERS_BEGIN);
+    if (x)
+        users_work_post(x);
+    else
+        users_step_failed(u);
 }
 
 static void users_step(struct fleet_users *u)
@@ -468,15 +458,6 @@ static void users_step(struct fleet_users *u)
         u->is_busy = false;
 }
 
-/* Are there changes that should have been told by now? */
-static bool users_are_late(struct fleet_users *u)
-{
-    uint64_t now = users_now(u);
-    bool has_untold = store_sync_edits(u->exchange.store) != u->edits;
-    u->untold_ms = !has_untold ? 0 : u->untold_ms ? u->untold_ms : now;
-    return has_untold && now - u->untold_ms >= USERS_LATE_MS;
-}
-
 /* The next step, if one is due. */
 static void users_go_on(struct fleet_users *u)
 {
@@ -487,7 +468,12 @@ static void users_go_on(struct fleet_users *u)
     u->facts.is_on = is_wanted;
     if (is_wanted && !u->is_busy && redis_is_up(fleet_redis(u->fleet)) && *fleet_epoch(u->fleet))
         users_step(u);
-    bool is_behind = users_are_late(u) || u->is_behind || u->is_reset;
+    /* Are there changes that should have been told by now? */
+    uint64_t now = users_now(u);
+    bool has_untold = store_sync_edits(u->exchange.store) != u->edits;
+    u->untold_ms = !has_untold ? 0 : u->untold_ms ? u->untold_ms : now;
+    bool is_late = has_untold && now - u->untold_ms >= USERS_LATE_MS;
+    bool is_behind = is_late || u->is_behind || u->is_reset;
     fleet_set_sync(u->fleet, !is_wanted ? "" : is_behind ? "behind" : "in step");
 }
 

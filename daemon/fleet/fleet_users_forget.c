@@ -196,22 +196,18 @@ void users_judge(struct fleet_users *u, uint64_t number)
     control_event(u->control, "fleet", NULL, NULL, NULL, NULL, NULL, text);
 }
 
-/* It has slept with its connections open, and nobody has told it of all that was forgotten. */
-static bool mark_is_late(const struct fleet_users *u)
+void users_mark_begin(struct fleet_users *u)
 {
     struct user_mark now;
     mark_now(u, u->heard, &now);
-    return u->lateness == USER_IN_TIME && user_mark_judge(&u->mark, &now) != USER_IN_TIME;
-}
-
-void users_mark_begin(struct fleet_users *u)
-{
-    if (mark_is_late(u)) {
+    if (u->lateness == USER_IN_TIME && user_mark_judge(&u->mark, &now) != USER_IN_TIME) {
+        /* It has slept with its connections open, and nobody has told it of all that was
+         * forgotten. */
         u->is_reset = true;
         users_step_over(u);
         return;
     }
-    mark_now(u, u->heard, &u->mark);
+    u->mark = now;
     u->exchange.is_late = false;
     u->lateness = USER_IN_TIME;
     u->next_mark_ms = users_now(u) + MARK_EVERY_MS;

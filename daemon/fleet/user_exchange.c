@@ -132,18 +132,13 @@ struct batch_writes {
     size_t n;
 };
 
-static void writes_free(struct batch_writes *w)
-{
-    for (size_t i = 0; w && i < w->n; i++) {
-        user_record_fini(&w->v[i].record);
-        store_sync_fini(&w->v[i].write.row);
-    }
-    free(w);
-}
-
 static void cleanup_writes(struct batch_writes **w)
 {
-    writes_free(*w);
+    for (size_t i = 0; *w && i < (*w)->n; i++) {
+        user_record_fini(&(*w)->v[i].record);
+        store_sync_fini(&(*w)->v[i].write.row);
+    }
+    free(*w);
 }
 
 static int writes_run(const struct user_exchange *x, const struct batch_writes *w,

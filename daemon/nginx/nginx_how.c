@@ -119,15 +119,6 @@ int how_workers(const struct nginx_job *job, const struct nginx_row *row, struct
                                             : how_number(job, row, d);
 }
 
-static const char *rows_log_level(const struct nginx_directive *d)
-{
-    static const char *const ours[] = {"debug", "info", "notice", "warn"};
-    for (size_t i = 0; d->n_words > 2 && i < ARRAY_LEN(ours); i++)
-        if (strcmp(d->words[2], ours[i]) == 0)
-            return ours[i];
-    return "error";
-}
-
 /* Sets a key to a text. */
 static int rows_set_text(struct nginx_settings *out, const char *key, struct str text,
                          const char *from)
@@ -218,7 +209,11 @@ static int rows_log(const struct nginx_job *job, struct nginx_directive *d,
     }
     if (is_file && nginx_settings_set(out, "path", buf_cstr(&path), NULL) < 0)
         return -ERR_NOMEM;
-    err = buf_printf(&level, "\"%s\"", rows_log_level(d));
+    static const char *const levels[] = {"debug", "info", "notice", "warn"};
+    const char *word = "error";
+    for (size_t i = 0; d->n_words > 2 && i < ARRAY_LEN(levels); i++)
+        word = strcmp(d->words[2], levels[i]) == 0 ? levels[i] : word;
+    err = buf_printf(&level, "\"%s\"", word);
     return err < 0 ? err : nginx_settings_set(out, "level", buf_cstr(&level), NULL);
 }
 

@@ -475,25 +475,19 @@ int session_trace_event_append(struct buf *out, const struct session_trace_event
     return err == 0 ? buf_append_str(out, STR("\"}")) : err;
 }
 
-static int direction_read(const json_t *v, enum trace_direction *ret)
-{
-    for (int d = 0; json_is_string(v) && d < TRACE_DIRECTION_COUNT; d++)
-        if (strcmp(trace_direction_name((enum trace_direction)d), json_string_value(v)) == 0) {
-            *ret = (enum trace_direction)d;
-            return 0;
-        }
-    return -ERR_PROTOCOL;
-}
-
 int session_trace_event_read(const json_t *m, unsigned start, struct session_trace_event **ret)
 {
     const json_t *bytes = json_object_get(m, "bytes");
     struct str hex = str_n(json_string_value(bytes), json_string_length(bytes));
     uint64_t id = 0;
-    enum trace_direction direction;
-    if (!json_is_string(bytes) || hex.n % 2 || hex.n / 2 > TRACE_BYTES_MAX ||
-        direction_read(json_object_get(m, "direction"), &direction) < 0 ||
-        id_read(json_object_get(m, "session"), &id) < 0 || (id && session_id_start(id) != start))
+    const char *word = json_string_value(json_object_get(m, "direction"));
+    enum trace_direction direction = 0;
+    while (word && direction < TRACE_DIRECTION_COUNT &&
+           strcmp(trace_direction_name(direction), word) != 0)
+        direction++;
+    if (!json_is_string(bytes) || hex.n % 2 || hex.n / 2 > TRACE_BYTES_MAX || !word ||
+        direction == TRACE_DIRECTION_COUNT || id_read(json_object_get(m, "session"), &id) < 0 ||
+        (id && session_id_start(id) != start))
         return -ERR_PROTOCOL;
     struct session_trace_event *e = calloc(1, sizeof(*e) + hex.n / 2 + 1);
     if (!e)

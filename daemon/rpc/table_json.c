@@ -10,17 +10,6 @@ static bool value_is_digits(const char *s)
     return s[0] && s[strspn(s, "0123456789")] == '\0';
 }
 
-/* Texts that are numbers, as ids, are compared as such. */
-static int text_compare(const char *a, const char *b)
-{
-    if (!value_is_digits(a) || !value_is_digits(b))
-        return strcasecmp(a, b);
-    a += strspn(a, "0");
-    b += strspn(b, "0");
-    size_t x = strlen(a), y = strlen(b);
-    return x != y ? (x > y) - (x < y) : strcmp(a, b);
-}
-
 static int json_value_compare(const json_t *a, const json_t *b)
 {
     if (!a || !b)
@@ -29,9 +18,16 @@ static int json_value_compare(const json_t *a, const json_t *b)
         json_int_t x = json_integer_value(a), y = json_integer_value(b);
         return (x > y) - (x < y);
     }
-    if (json_is_string(a) && json_is_string(b))
-        return text_compare(json_string_value(a), json_string_value(b));
-    return json_is_true(a) - json_is_true(b);
+    if (!json_is_string(a) || !json_is_string(b))
+        return json_is_true(a) - json_is_true(b);
+    const char *s = json_string_value(a), *t = json_string_value(b);
+    if (!value_is_digits(s) || !value_is_digits(t))
+        return strcasecmp(s, t);
+    /* Texts that are numbers, as ids, are compared as such. */
+    s += strspn(s, "0");
+    t += strspn(t, "0");
+    size_t n = strlen(s), m = strlen(t);
+    return n != m ? (n > m) - (n < m) : strcmp(s, t);
 }
 
 int table_key_order(const struct table_key *a, const struct table_key *b)

@@ -143,17 +143,6 @@ int content_write(const char *config_path, int fd, int keys, struct config_probl
 
 /* ---- writing once more ---- */
 
-static int content_load(int from, struct config **ret, struct config_problems *problems)
-{
-    struct str bundle;
-    int err = content_map(from, &bundle);
-    if (err < 0)
-        return err;
-    err = config_bundle_load(bundle, ret, problems);
-    munmap((void *)bundle.p, bundle.n);
-    return err;
-}
-
 /* Into the configuration, where key processes have them. */
 static int content_load_keys(struct config *c, int from)
 {
@@ -178,7 +167,12 @@ int content_refresh(int from, int from_keys, int fd, int keys)
     struct files *disk = NULL;
     struct config_problems old = {0}, problems = {0};
     size_t n_changed = 0;
-    int err = content_load(from, &c, &old);
+    struct str bundle;
+    int err = content_map(from, &bundle);
+    if (err == 0) {
+        err = config_bundle_load(bundle, &c, &old);
+        munmap((void *)bundle.p, bundle.n);
+    }
     if (err == 0 && from_keys >= 0)
         err = content_load_keys(c, from_keys);
     if (err == 0)

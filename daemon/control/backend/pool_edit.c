@@ -33,19 +33,6 @@ static int edits_refuse(struct pool_edits *p, int err, char *text)
 
 /* ---- values ---- */
 
-/* Text of a parameter as the file has it; NULL = not given. Owned. */
-static char *edits_given(const struct request *r, size_t key)
-{
-    const char *name = config_pool_key_name(key);
-    if (!request_has(r, name))
-        return NULL;
-    if (config_pool_key_kind(key) == POOL_KEY_NUMBER)
-        return str_printf("%" PRIu64, request_number(r, name, 0));
-    if (config_pool_key_kind(key) == POOL_KEY_DURATION)
-        return str_printf("%" PRIu64 "ms", request_number(r, name, 0));
-    return str_dup_c(request_text(r, name));
-}
-
 /* How a value is written after it was read: two ways to write it are one value. */
 static int edits_canonical(struct pool_edits *p, size_t key, const char *text, struct buf *out)
 {
@@ -63,15 +50,22 @@ static int edits_canonical(struct pool_edits *p, size_t key, const char *text, s
     return err == -ERR_CONFIG ? -ERR_BAD_PARAM : err;
 }
 
+/* The values that the request gives, as the file has them. */
 static int edits_values(struct pool_edits *p, struct pool_change *ch)
 {
+    const struct request *r = p->work.request;
     int err = 0;
     for (size_t i = 0; i < config_pool_keys() && err == 0; i++) {
         AUTO_BUF value = BUF_INIT;
-        AUTO_FREE char *text = config_pool_key_is_live(i) ? edits_given(p->work.request, i) : NULL;
-        if (!text)
+        const char *name = config_pool_key_name(i);
+        enum config_pool_kind kind = config_pool_key_kind(i);
+        if (!config_pool_key_is_live(i) || !request_has(r, name))
             continue;
-        err = edits_canonical(p, i, text, &value);
+        AUTO_FREE char *text =
+            kind == POOL_KEY_NUMBER     ? str_printf("%" PRIu64, request_number(r, name, 0))
+            : kind == POOL_KEY_DURATION ? str_printf("%" PRIu64 "ms", request_number(r, name, 0))
+                                        : str_dup_c(request_text(r, name));
+        err = text ? edits_canonical(p, i, text, &value) : -ERR_NOMEM;
         if (err == 0)
             err = pool_change_set(ch, i, value.len ? buf_cstr(&value) : "");
     }

@@ -93,17 +93,6 @@ static int user_edit_passwd(struct user_edit *e)
 
 /* ---- pins ---- */
 
-/* "pool/name" says both. */
-static int edit_backend(struct user_edit *e, const char *text)
-{
-    const char *slash = strchr(text, '/');
-    if (!slash)
-        return user_edit_text(e, &e->user.backend, text);
-    AUTO_FREE char *pool = str_dup(str_n(text, (size_t)(slash - text)));
-    int err = pool ? user_edit_text(e, &e->user.pool, pool) : -ERR_NOMEM;
-    return err < 0 ? err : user_edit_text(e, &e->user.backend, slash + 1);
-}
-
 static int edit_pins(struct user_edit *e)
 {
     const struct request *r = e->work.request;
@@ -112,8 +101,13 @@ static int edit_pins(struct user_edit *e)
     int err = 0;
     if (pool)
         err = user_edit_text(e, &u->pool, pool);
+    const char *slash = backend ? strchr(backend, '/') : NULL;
+    if (err == 0 && slash) { /* "pool/name" says both */
+        AUTO_FREE char *its_pool = str_dup(str_n(backend, (size_t)(slash - backend)));
+        err = its_pool ? user_edit_text(e, &u->pool, its_pool) : -ERR_NOMEM;
+    }
     if (err == 0 && backend)
-        err = edit_backend(e, backend);
+        err = user_edit_text(e, &u->backend, slash ? slash + 1 : backend);
     if (err < 0 || (!pool && !backend))
         return err;
     if (u->pool && !pools_find(e->pools, u->pool)) {

@@ -57,19 +57,6 @@ void fleet_gather_decided(struct fleet_runs *f, const json_t *m)
         gather_carry_out(g, user, json_string_value(json_object_get(m, "text")));
 }
 
-/* Nodes that are away, and one that does not hear the decision in time, have the new pin later. */
-static void gather_pin_later(struct gather *g, const char *user)
-{
-    json_t *params =
-        json_pack("{s:s, s:s, s:s}", "name", user, "pool", g->pool ? g->pool : "", "backend",
-                  g->backend ? g->backend : ""); /* empty: by the routes again */
-    struct peer peer = g->peer;
-    peer.role = ROLE_ADMIN; /* a part of what an operator may do */
-    if (params)
-        fleet_run_tell(g->runs, &peer, "user.set", params);
-    json_decref(params);
-}
-
 static void gather_tell_all(struct fleet_runs *f, const char *with, const char *user,
                             const char *text)
 {
@@ -87,8 +74,17 @@ static void gather_decide(struct gather *g, struct gathered *u, const char *text
     u->is_decided = true;
     u->text = str_dup_c(text);
     gather_tell_all(g->runs, g->with, u->user, text);
-    if (!text)
-        gather_pin_later(g, u->user);
+    if (!text) {
+        /* Nodes that are away, and one that does not hear the decision in time, have the new pin
+         * later. Empty: by the routes again. */
+        json_t *params = json_pack("{s:s, s:s, s:s}", "name", u->user, "pool",
+                                   g->pool ? g->pool : "", "backend", g->backend ? g->backend : "");
+        struct peer peer = g->peer;
+        peer.role = ROLE_ADMIN; /* a part of what an operator may do */
+        if (params)
+            fleet_run_tell(g->runs, &peer, "user.set", params);
+        json_decref(params);
+    }
     gather_carry_out(g, u->user, text);
 }
 

@@ -293,17 +293,6 @@ void fleet_queue_patience(struct fleet_runs *f)
     f->again_ms = QUEUE_AGAIN_MIN_MS;
 }
 
-/* The other nodes that are there, as names of an object; NULL without memory. */
-static json_t *queue_alive(const struct fleet_runs *f)
-{
-    const struct fleet_nodes *nodes = fleet_nodes(f->fleet);
-    json_t *alive = json_object();
-    for (size_t i = 0; alive && i < nodes->n; i++)
-        if (fleet_nodes_is_first(nodes, i) && fleet_is_alive(f->fleet, &nodes->v[i]))
-            (void)json_object_set_new(alive, nodes->v[i].name, json_true());
-    return alive;
-}
-
 /* It was sent long enough ago, and has not come back, or a node that is there does not have it. */
 static bool queued_is_missed(const struct queued *q, const json_t *alive)
 {
@@ -323,8 +312,12 @@ static void on_look(struct loop_timer *t)
 {
     struct fleet_runs *f = CONTAINER_OF(t, struct fleet_runs, look);
     uint64_t wall_ms = clock_wall_ms();
-    json_t *alive = f->is_retired ? NULL : queue_alive(f);
+    const struct fleet_nodes *nodes = fleet_nodes(f->fleet);
+    json_t *alive = json_object(); /* names of the other nodes that are there */
     bool is_missed = false;
+    for (size_t i = 0; alive && i < nodes->n; i++)
+        if (fleet_nodes_is_first(nodes, i) && fleet_is_alive(f->fleet, &nodes->v[i]))
+            (void)json_object_set_new(alive, nodes->v[i].name, json_true());
     LIST_FOREACH_SAFE (it, &f->queue) {
         struct queued *q = LIST_ITEM(it, struct queued, link);
         if (f->is_retired || q->is_over)
@@ -465,25 +458,21 @@ void fleet_queue_init(struct fleet_runs *f)
     fleet_queue_patience(f);
 }
 
-/* Works that have not had their turn do not have it any more. */
-static void queued_store(const struct queued *q, struct store *store)
-{
-    AUTO_FREE char *json = q->is_over ? NULL : queued_text(q);
-    int err = json         ? store_runtime_put(store, QUEUE_KIND, q->row, json, clock_wall_ms())
-              : q->is_over ? store_runtime_remove(store, QUEUE_KIND, q->row)
-                           : -ERR_NOMEM;
-    if (err < 0 && err != -ERR_NOT_FOUND)
-        LOG_EVENT(LOG_LEVEL_ERROR, "fleet-command-not-stored", KV_ERR("error", err));
-}
-
 void fleet_queue_fini(struct fleet_runs *f)
 {
+    struct store *store = f->control->host->store;
     loop_timer_cancel(f->loop, &f->retry);
     loop_timer_cancel(f->loop, &f->look);
     LIST_FOREACH_SAFE (it, &f->queue) {
         struct queued *q = LIST_ITEM(it, struct queued, link);
-        if (q->is_dirty)
-            queued_store(q, f->control->host->store);
+        if (q->is_dirty) { /* its work has not had its turn, and will not have it */
+            AUTO_FREE char *json = q->is_over ? NULL : queued_text(q);
+            int err = json ? store_runtime_put(store, QUEUE_KIND, q->row, json, clock_wall_ms())
+                      : q->is_over ? store_runtime_remove(store, QUEUE_KIND, q->row)
+                                   : -ERR_NOMEM;
+            if (err < 0 && err != -ERR_NOT_FOUND)
+                LOG_EVENT(LOG_LEVEL_ERROR, "fleet-command-not-stored", KV_ERR("error", err));
+        }
         list_del(&q->link);
         json_decref(q->m);
         free(q);

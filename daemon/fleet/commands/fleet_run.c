@@ -329,14 +329,6 @@ static int run_add_parts(struct run *run, const char *name)
     return err < 0 ? err : run->n_parts > 0 ? 0 : -ERR_NOT_FOUND;
 }
 
-static bool run_has_others(const struct run *run)
-{
-    for (size_t i = 0; i < run->n_parts; i++)
-        if (!run->parts[i].is_own && (run->is_later || !run->parts[i].away))
-            return true;
-    return false;
-}
-
 /* ---- commands that all do as one ---- */
 
 /* A rate is that of all together, the usual one of those who end sessions with kick, too. */
@@ -394,8 +386,10 @@ static void run_start(struct run *run, const struct command *c, json_t *params, 
     run->command = c;
     run->params = json_copy(params);
     run->pending++; /* until all of this has begun */
-    bool is_kept = run->is_later && !node;
-    if (run_has_others(run) || is_kept)
+    bool is_kept = run->is_later && !node, is_sent = is_kept;
+    for (size_t i = 0; i < run->n_parts; i++)
+        is_sent = is_sent || (!run->parts[i].is_own && (run->is_later || !run->parts[i].away));
+    if (is_sent)
         run_send(run, c, others, node);
     json_decref(others);
     if (!is_kept) /* else in the order in which all nodes take such commands */
