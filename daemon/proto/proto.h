@@ -174,7 +174,7 @@ struct proto {
     /* learned: what the server announced at its login (back.learned); borrowed for the call */
     void (*watch_init)(struct watch *w, struct str learned);
     /* Follows what one side said. Returns how many bytes it has looked at: all of them, unless
-     * w->is_stepwise. */
+     * w->is_stepwise, or it has come to one of the stops that struct watch names. */
     size_t (*watch_feed)(struct watch *w, enum watch_side side, struct str bytes);
     /* Words of the farewell at a response boundary during the relay ("* BYE ...\r\n"). */
     int (*farewell)(enum reply_kind kind, const char *text, struct buf *out);

@@ -16,7 +16,7 @@ void watch_go_opaque(struct watch *w)
 {
     w->phase = WATCH_OPAQUE;
     w->open = 0;
-    w->is_quiet = false;
+    w->is_quiet = w->is_server_due = false;
     w->is_client_due = true;
 }
 

@@ -34,12 +34,16 @@ struct watch {
                       leaves nobody in doubt. An IMAP client in IDLE is quiet. */
     bool is_client_due; /* the client has begun what only it can complete (a command, a literal,
                            message data), or the server has asked it to go on */
+    bool is_server_due; /* what the client says next has one meaning or another, which the server's
+                           next answer decides: watch_feed takes nothing more of the client, nor may
+                           the server get more, before it has been fed that */
     bool is_stepwise;   /* set by the owner: watch_feed stops behind each complete command, and each
                            complete response */
     bool is_strict;     /* set by the owner: watch_feed stops at a false end of message data */
     bool is_forbidden;  /* the client has begun a command that would make it somebody else, or that
                            only the proxy may say to the server: watch_feed has stopped within it,
                            or behind it, and verb is its name */
+    bool is_ambiguous;  /* it is forbidden because servers differ in where it ends */
     uint8_t false_end;  /* enum watch_false_end: it has stopped there; the owner sets it back */
     uint32_t open;      /* commands that have begun and have no answer; IDLE is none */
     char verb[15];      /* upper-case last command verb, NUL-terminated, "" before the first */

@@ -42,7 +42,7 @@ static void goodbye_set_timer(struct session *s)
 
 bool goodbye_wants_client(const struct session *s)
 {
-    return s->watch->is_client_due && !s->is_client_eof;
+    return s->watch->is_client_due && !s->watch->is_server_due && !s->held && !s->is_client_eof;
 }
 
 /* From now on only what completes commands that have begun is passed on; ends the session at once
@@ -70,7 +70,7 @@ size_t goodbye_pass(struct session *s, bool is_client, const char *p, size_t n)
     size_t done = 0;
     s->kill->is_client_last = is_client;
     while (done < n && !s->watch->false_end && !s->watch->is_forbidden &&
-           (is_client ? s->watch->is_client_due : !goodbye_is_due(s)))
+           (is_client ? s->watch->is_client_due && !s->watch->is_server_due : !goodbye_is_due(s)))
         done += s->proto->watch_feed(s->watch, side, str_n(p + done, n - done));
     if (s->watch->is_forbidden) { /* it was half said when the end began */
         session_end(s, SESSION_END_PROTOCOL);

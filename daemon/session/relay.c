@@ -201,18 +201,41 @@ static void relay_refuse_command(struct session *s)
                 KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
                 KV_STR("user", s->user), KV_STR("command", s->watch->verb));
     if (relay_may_speak(s))
-        session_leave(s, REPLY_PROTOCOL_MISUSE, "Connect again to log in as somebody else.",
+        session_leave(s, REPLY_PROTOCOL_MISUSE,
+                      s->watch->is_ambiguous ? "Servers differ in what this would mean."
+                                             : "Connect again to log in as somebody else.",
                       SESSION_END_PROTOCOL);
     else
         session_end(s, SESSION_END_PROTOCOL);
 }
 
-/* The same for a client whose message data is looked at: what is sent on ends in the same place for
- * every server. False when everything is over. */
-static bool relay_send_strict(struct session *s, struct str bytes)
+/* ---- a client that does not wait ---- */
+
+/* Keeps what the client said too early, one chunk at most: it is not read meanwhile. False: there
+ * is no memory, and the session has ended. */
+static bool relay_hold(struct session *s, struct str bytes)
+{
+    if (!s->held)
+        s->held = zalloc(sizeof(*s->held));
+    if (!s->held || buf_append_str(s->held, bytes) < 0) {
+        session_end(s, SESSION_END_NOMEM);
+        return false;
+    }
+    conn_want_read(&s->client, false);
+    return true;
+}
+
+/* Sends on what the client says, up to where the server has to answer first: an impatient client's
+ * bytes behind that wait here, so that the server is told nothing that the watch takes for
+ * something else. False when everything is over, or the client has to wait. */
+static bool relay_send_client(struct session *s, struct str bytes)
 {
     bool is_refusing = s->listener->config->bare_newline == BARE_NEWLINE_REJECT;
     while (bytes.n > 0) {
+        if (s->watch->is_server_due) {
+            (void)relay_hold(s, bytes);
+            return false;
+        }
         size_t n = s->proto->watch_feed(s->watch, WATCH_CLIENT, bytes);
         enum watch_false_end found = s->watch->false_end;
         s->watch->false_end = WATCH_FALSE_END_NONE;
@@ -226,6 +249,7 @@ static bool relay_send_strict(struct session *s, struct str bytes)
         }
         if (s->tap)
             trace_tap_relay(s, true, str_head(bytes, n));
+        /* What is sent on ends in the same place for every server. */
         if ((n > 0 && conn_send(&s->server, bytes.p, n) < 0) ||
             (found && conn_send(&s->server, ".", 1) < 0)) {
             session_end(s, SESSION_END_SERVER_ERROR);
@@ -236,35 +260,57 @@ static bool relay_send_strict(struct session *s, struct str bytes)
     return true;
 }
 
+/* The same while the session ends: how many bytes had their place. What the client says beyond the
+ * command that is under way goes to nobody. */
+static size_t relay_end_client(struct session *s, struct str bytes)
+{
+    size_t done = goodbye_pass(s, true, bytes.p, bytes.n);
+    if (done < bytes.n && !relay_is_over(s) && s->watch->is_server_due &&
+        relay_hold(s, str_skip(bytes, done)))
+        done = bytes.n;
+    return done;
+}
+
+/* The server has answered: what the client said too early has one meaning now. */
+static void relay_release(struct session *s)
+{
+    if (!s->held || relay_is_over(s) || s->watch->is_server_due)
+        return;
+    struct buf *held = STEAL(s->held);
+    if (s->kill)
+        (void)relay_end_client(s, buf_str(held));
+    else if (relay_send_client(s, buf_str(held)) && !relay_is_full(&s->server, &s->client))
+        conn_want_read(&s->client, true);
+    buf_fini(held);
+    free(held);
+}
+
 /* Passes one chunk on; false when this side has to wait or everything is over. */
 static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t n)
 {
     struct conn *peer = relay_peer(s, c);
     bool is_client = c == &s->client;
     if (s->kill) {
-        /* While the session ends: what the client says beyond the command that is under
-         * way goes to nobody. */
-        size_t done = goodbye_pass(s, is_client, p, n);
+        size_t done = is_client ? relay_end_client(s, str_n(p, n)) : goodbye_pass(s, false, p, n);
         relay_count(s, c, done);
+        if (!is_client)
+            relay_release(s);
         return !relay_is_over(s) && done == n && !relay_is_full(relay_peer(s, c), c) &&
                (!is_client || goodbye_wants_client(s));
     }
     relay_count(s, c, n);
-    if (is_client && s->watch && s->watch->is_strict)
-        return relay_send_strict(s, str_n(p, n)) && !relay_is_full(peer, c);
+    if (is_client)
+        return relay_send_client(s, str_n(p, n)) && !relay_is_full(peer, c);
     if (s->watch)
-        (void)s->proto->watch_feed(s->watch, is_client ? WATCH_CLIENT : WATCH_SERVER, str_n(p, n));
-    if (is_client && s->watch && s->watch->is_forbidden) {
-        relay_refuse_command(s);
-        return false;
-    }
+        (void)s->proto->watch_feed(s->watch, WATCH_SERVER, str_n(p, n));
     if (s->tap)
-        trace_tap_relay(s, is_client, str_n(p, n));
+        trace_tap_relay(s, false, str_n(p, n));
     if (conn_send(peer, p, n) < 0) {
-        session_end(s, is_client ? SESSION_END_SERVER_ERROR : SESSION_END_CLIENT_ERROR);
+        session_end(s, SESSION_END_CLIENT_ERROR);
         return false;
     }
-    return !relay_is_full(peer, c);
+    relay_release(s);
+    return !relay_is_over(s) && !relay_is_full(peer, c);
 }
 
 static void relay_readable(struct conn *c)
@@ -287,7 +333,7 @@ static void relay_drained(struct conn *c)
     struct session *s = c->owner;
     struct conn *source = relay_peer(s, c);
     bool is_source_eof = source == &s->client ? s->is_client_eof : s->is_server_eof;
-    bool is_wanted = !s->kill || source == &s->server || goodbye_wants_client(s);
+    bool is_wanted = source == &s->server || (s->kill ? goodbye_wants_client(s) : !s->held);
     if (s->is_client_eof && s->is_server_eof)
         session_end(s, s->end);
     else if (!is_source_eof && is_wanted)
@@ -365,7 +411,7 @@ void relay_begin(struct session *s, const struct buf *rest, struct str learned)
     if (relay_is_over(s))
         return;
     conn_want_read(&s->server, conn_pending(&s->client) == 0);
-    if (is_eof)
+    if (is_eof && !s->held)
         conn_shutdown(&s->server);
     else
         conn_want_read(&s->client, is_client_open);

@@ -204,6 +204,9 @@ void session_free(struct session *s)
     backend_unref(s->backend);
     setup_unref(s->setup);
     free(s->watch);
+    if (s->held)
+        buf_fini(s->held);
+    free(s->held);
     free(s->kill);
     free(s->user);
     free(s->client_name);

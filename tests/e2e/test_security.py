@@ -398,6 +398,50 @@ def test_nobody_else_logs_in_over_a_relay(make, protocol, login, more, is_at_onc
     wait.until(lambda: not p.sessions(), "the end of the session", timeout=3)
 
 
+@pytest.mark.parametrize("more, expected", [
+    ("b APPEND nosuch {30}\r\nc UNAUTHENTICATE\r\n", ["b NO", "Connect again"]),
+    ("b IDLE\r\nx APPEND INBOX {100+}\r\nc UNAUTHENTICATE\r\n", ["+ idling", "Servers differ"]),
+    ("b NOOP\r\nb APPEND nosuch {30}\r\nc UNAUTHENTICATE\r\n", ["b OK", "b NO", "Connect again"]),
+], ids=["refused literal", "literal within IDLE", "a tag twice"])
+@pytest.mark.parametrize("is_at_once", [False, True], ids=["later", "with the login"])
+def test_what_looks_like_a_literal_is_none(make, more, expected, is_at_once):
+    """Octets where the server has not asked for any are a command, or not, as the server decides: it is waited for."""
+    p = make([listener("imap")])
+    with socket.create_connection((p.host, p.ports["imap"]), timeout=30) as s, s.makefile("rb") as f:
+        s.sendall(f"a LOGIN {USER} {PASSWORD}\r\n".encode() + (more.encode() if is_at_once else b""))
+        while not f.readline().startswith(b"a OK"):
+            pass
+        if not is_at_once:
+            s.sendall(more.encode())
+        rest = f.read().decode()
+    at = -1
+    for text in expected:
+        at = rest.index(text, at + 1)
+    assert "c " not in rest.replace("mpatic ", "")
+    p.wait_for_log("forbidden-command")
+
+
+@pytest.mark.parametrize("is_ended", [False, True], ids=["whole", "half closed"])
+@pytest.mark.parametrize("is_at_once", [False, True], ids=["later", "with the login"])
+def test_impatient_client_is_served(make, is_at_once, is_ended):
+    """One that waits for nothing, with literals, IDLE and a message of more than fits into one read."""
+    p = make([listener("imap")])
+    text = "Subject: x\r\n\r\n" + "b UNAUTHENTICATE\r\n" * 30000
+    more = (f"b APPEND INBOX {{{len(text)}}}\r\n{text}\r\nc SELECT INBOX\r\nd IDLE\r\nDONE\r\n"
+            f"e APPEND nosuch {{4}}\r\nf NOOP\r\ng LOGOUT\r\n")
+    with socket.create_connection((p.host, p.ports["imap"]), timeout=30) as s, s.makefile("rb") as f:
+        s.sendall(f"a LOGIN {USER} {PASSWORD}\r\n".encode() + (more.encode() if is_at_once else b""))
+        if not is_at_once:
+            while not f.readline().startswith(b"a OK"):
+                pass
+            s.sendall(more.encode())
+        if is_ended:
+            s.shutdown(socket.SHUT_WR)
+        rest = f.read().decode()
+    for answer in ("b OK", "c OK", "d OK", "e NO", "f OK", "g OK"):
+        assert "\n" + answer in "\n" + rest, rest[-2000:]
+
+
 def test_imaplib_sees_no_difference(make):
     p = make([listener("imap")])
     m = imap.plain(p.host, p.ports["imap"])

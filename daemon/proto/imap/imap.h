@@ -66,6 +66,8 @@ enum back_result imap_back_resume(struct back *b, struct buf *out);
 struct imap_stream {
     uint64_t literal;     /* octets of a literal still to be skipped */
     uint32_t tag;         /* hash of the first word of the line */
+    uint8_t tag_len;      /* bytes of that word, 255 = that many or more */
+    char tag_first;       /* the first of them */
     uint8_t words;        /* blanks seen at the start of the line, as far as they matter */
     uint8_t tail_len;     /* bytes in tail */
     bool is_within;       /* in the middle of a command or response */
@@ -75,19 +77,31 @@ struct imap_stream {
     uint8_t word_len;
 };
 
+/* What the client has said last and the server answers before the client may go on: with a
+ * continuation request, or with the tagged response that refuses it. Until then nobody knows
+ * whether the client's next bytes are another command. */
+enum imap_asked {
+    IMAP_ASKED_NOTHING,
+    IMAP_ASKED_LITERAL, /* a synchronizing one, RFC 3501 section 4.3 */
+    IMAP_ASKED_IDLE,
+    IMAP_ASKED_AUTH,
+    IMAP_ASKED_COMPRESS /* or STARTTLS: with OK the bytes are others */
+};
+
 struct imap_watch {
     struct watch w;
     struct imap_stream client, server;
     uint32_t tags[IMAP_TAGS_MAX]; /* hashes, of commands without their tagged response */
     uint32_t more;                /* such commands whose tags found no room */
-    uint32_t idle_tag;            /* of the IDLE command */
-    uint32_t compress_tag, auth_tag;
-    uint64_t waiting_literal; /* octets of a synchronizing literal that waits for its go-ahead */
+    uint32_t more_bits;           /* a bit for the hash of each of those */
+    uint32_t bare_bits; /* the same of lines that were a tag alone: servers answer them, too */
+    uint32_t asked_tag; /* of the command that asked last */
+    uint64_t waiting_literal; /* octets of the literal that IMAP_ASKED_LITERAL is about */
     uint8_t verb_len, n_tags;
-    bool is_literal_waiting;
-    bool is_idle_asked, is_idle;
-    bool is_compress_asked;
-    bool is_auth_asked, is_auth_challenged; /* the client's next line answers a challenge */
+    uint8_t asked;      /* enum imap_asked */
+    bool is_tag_shared; /* another open command may have asked_tag: its response refuses nothing */
+    bool is_idle;       /* with asked_tag, until the client's next line */
+    bool is_auth_challenged; /* the client's next line answers a challenge */
 };
 
 /* See proto.h: the watcher of a relay, at its start. */

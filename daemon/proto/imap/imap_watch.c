@@ -3,6 +3,7 @@
  * length; no byte is kept but the end of a line. */
 #include <ctype.h>
 
+#include "base/cleanup.h"
 #include "proto/imap/imap.h"
 #include "proto/line.h"
 
@@ -18,6 +19,18 @@ static void imap_stream_begin(struct imap_stream *s)
     *s = (struct imap_stream){.tag = IMAP_HASH_START};
 }
 
+static void imap_stream_tag(struct imap_stream *s, char c)
+{
+    s->tag = imap_hash(s->tag, c);
+    s->tag_first = s->tag_len == 0 ? c : s->tag_first;
+    s->tag_len += s->tag_len < UINT8_MAX;
+}
+
+static uint32_t imap_tag_bit(uint32_t tag)
+{
+    return 1u << (tag & 31);
+}
+
 void imap_watch_init(struct watch *w, struct str learned)
 {
     (void)learned;
@@ -27,6 +40,11 @@ void imap_watch_init(struct watch *w, struct str learned)
     imap_stream_begin(&i->server);
 }
 
+static bool imap_is_server_due(const struct imap_watch *i)
+{
+    return i->asked != IMAP_ASKED_NOTHING && !i->is_auth_challenged;
+}
+
 static void imap_watch_sum_up(struct imap_watch *i)
 {
     enum watch_phase p = WATCH_BETWEEN;
@@ -34,6 +52,7 @@ static void imap_watch_sum_up(struct imap_watch *i)
     if (i->w.phase == WATCH_OPAQUE)
         return;
     i->w.open = open - (i->is_idle && open > 0);
+    i->w.is_server_due = imap_is_server_due(i);
     i->w.is_client_due = i->client.is_within || i->is_auth_challenged;
     i->w.is_quiet = i->w.open == 0 && !i->w.is_client_due && !i->server.is_within;
     if (i->server.is_within)
@@ -95,7 +114,7 @@ static void imap_client_words(struct imap_watch *i, struct str piece)
         if (c == '\r' || is_gap)
             continue;
         if (c != ' ' && s->words == 0) {
-            s->tag = imap_hash(s->tag, c);
+            imap_stream_tag(s, c);
         } else if (c == ' ') {
             if (s->words == 0)
                 i->verb_len = 0;
@@ -112,52 +131,96 @@ static void imap_client_words(struct imap_watch *i, struct str piece)
     }
 }
 
+/* The client waits from here on, or should: what it sends is looked at when the answer is there. A
+ * tag that a line without a command had, too, leaves open which of the two is answered. */
+static void imap_client_asks(struct imap_watch *i, enum imap_asked what)
+{
+    uint32_t tag = i->client.tag;
+    if (i->bare_bits && (i->is_tag_shared || i->bare_bits & imap_tag_bit(tag)))
+        i->w.is_forbidden = i->w.is_ambiguous = true;
+    i->asked = (uint8_t)what;
+    i->asked_tag = tag;
+}
+
+/* May the response to another command look like the one to this? */
+static bool imap_tag_is_taken(const struct imap_watch *i, uint32_t tag)
+{
+    for (uint8_t n = 0; n < i->n_tags; n++)
+        if (i->tags[n] == tag)
+            return true;
+    return i->more > 0 && i->more_bits & imap_tag_bit(tag);
+}
+
+/* A line that is a tag and no command, perhaps the DONE of an IDLE that is over. */
+static void imap_client_bare_line(struct imap_watch *i)
+{
+    const struct imap_stream *s = &i->client;
+    static const char done[] = "DONE";
+    uint32_t tags[2] = {IMAP_HASH_START, IMAP_HASH_START};
+    for (const char *c = done; *c; c++) {
+        tags[0] = imap_hash(tags[0], *c);
+        tags[1] = imap_hash(tags[1], (char)tolower((unsigned char)*c));
+    }
+    if (s->tag_len > 0 && s->tag != tags[0] && s->tag != tags[1])
+        i->bare_bits |= imap_tag_bit(s->tag);
+}
+
 /* The first line of a command is there: it is open until its tagged response. */
 static void imap_client_command(struct imap_watch *i)
 {
+    static const struct {
+        const char *verb;
+        enum imap_asked asked;
+    } asking[] = {{"IDLE", IMAP_ASKED_IDLE},
+                  {"COMPRESS", IMAP_ASKED_COMPRESS},
+                  {"STARTTLS", IMAP_ASKED_COMPRESS},
+                  {"AUTHENTICATE", IMAP_ASKED_AUTH}}; /* of a client that nobody has logged in */
     struct imap_stream *s = &i->client;
-    i->is_idle = i->is_idle_asked = false; /* any line ends IDLE, DONE has no verb */
-    if (i->is_auth_challenged) {
-        i->is_auth_challenged = false;
+    if (s->words == 0 || i->verb_len == 0) {
+        imap_client_bare_line(i);
         return;
     }
-    if (s->words == 0 || i->verb_len == 0)
-        return;
-    if (i->n_tags < IMAP_TAGS_MAX)
+    i->is_tag_shared = imap_tag_is_taken(i, s->tag);
+    if (i->n_tags < IMAP_TAGS_MAX) {
         i->tags[i->n_tags++] = s->tag;
-    else if (i->more < UINT32_MAX - IMAP_TAGS_MAX)
+    } else if (i->more < UINT32_MAX - IMAP_TAGS_MAX) {
+        i->more_bits = imap_tag_bit(s->tag) | (i->more > 0 ? i->more_bits : 0);
         i->more++;
-    if (strcmp(i->w.verb, "IDLE") == 0) {
-        i->is_idle_asked = true;
-        i->idle_tag = s->tag;
     }
-    if (strcmp(i->w.verb, "COMPRESS") == 0 || strcmp(i->w.verb, "STARTTLS") == 0) {
-        i->is_compress_asked = true;
-        i->compress_tag = s->tag;
-    }
-    i->w.is_forbidden = strcmp(i->w.verb, "UNAUTHENTICATE") == 0;
-    if (strcmp(i->w.verb, "AUTHENTICATE") == 0) { /* of a client that nobody has logged in yet */
-        i->is_auth_asked = true;
-        i->auth_tag = s->tag;
-    }
+    for (size_t n = 0; n < ARRAY_LEN(asking); n++)
+        if (strcmp(i->w.verb, asking[n].verb) == 0)
+            imap_client_asks(i, asking[n].asked);
+    if (strcmp(i->w.verb, "UNAUTHENTICATE") == 0)
+        i->w.is_forbidden = true;
 }
 
 static void imap_client_line(struct imap_watch *i)
 {
     struct imap_stream *s = &i->client;
     uint64_t size;
-    bool is_sync;
-    if (!s->is_tail_line)
+    bool is_sync, was_idle = i->is_idle, is_first = !s->is_tail_line;
+    bool is_response = i->is_auth_challenged;
+    i->is_idle = i->is_auth_challenged = false; /* any line ends IDLE, DONE has no verb */
+    if (is_response) {
+        imap_stream_begin(s);
+        return;
+    }
+    if (is_first)
         imap_client_command(i);
     if (!imap_stream_literal(s, &size, &is_sync)) {
         imap_stream_begin(s);
+        return;
+    }
+    /* Where no command can be some servers take what follows for a literal, some for commands. */
+    if (was_idle || (is_first && (s->words == 0 || i->verb_len == 0))) {
+        i->w.is_forbidden = i->w.is_ambiguous = true;
         return;
     }
     s->is_tail_line = true;
     s->words = 2;
     s->tail_len = 0;
     if (is_sync) {
-        i->is_literal_waiting = true;
+        imap_client_asks(i, IMAP_ASKED_LITERAL);
         i->waiting_literal = size;
     } else {
         s->literal = size;
@@ -168,11 +231,7 @@ static size_t imap_client_feed(struct imap_watch *i, struct str bytes)
 {
     struct imap_stream *s = &i->client;
     const char *start = bytes.p;
-    while (bytes.n > 0) {
-        if (i->is_literal_waiting) { /* impatient: it comes without its go-ahead */
-            i->is_literal_waiting = false;
-            s->literal = i->waiting_literal;
-        }
+    while (bytes.n > 0 && !imap_is_server_due(i)) {
         size_t n = imap_stream_skip(s, bytes.n);
         bytes = str_n(bytes.p + n, bytes.n - n);
         if (bytes.n == 0)
@@ -208,7 +267,7 @@ static void imap_server_words(struct imap_stream *s, struct str piece)
         if (c == ' ')
             s->words++;
         else if (s->words == 0)
-            s->tag = imap_hash(s->tag, c);
+            imap_stream_tag(s, c);
         else if (s->word_len < sizeof(s->word))
             s->word[s->word_len++] = (char)toupper((unsigned char)c);
     }
@@ -219,31 +278,56 @@ static bool imap_server_word_is(const struct imap_stream *s, const char *word)
     return str_eq(str_n(s->word, s->word_len), str_of(word));
 }
 
+/* The command that asked has its tagged response. */
+static bool imap_is_answered(const struct imap_watch *i)
+{
+    return i->server.tag == i->asked_tag && (!i->is_tag_shared || i->n_tags + i->more == 0);
+}
+
 /* A tagged response closes a command; true when the stream is compressed from the next byte on. */
 static bool imap_server_tagged(struct imap_watch *i)
 {
     struct imap_stream *s = &i->server;
-    bool is_ok = imap_server_word_is(s, "OK");
-    uint8_t n = 0;
+    uint8_t n = 0, asked = i->asked;
     while (n < i->n_tags && i->tags[n] != s->tag)
         n++;
     if (n < i->n_tags)
         i->tags[n] = i->tags[--i->n_tags];
-    else if (i->more > 0) /* of those that found no room, or of a line that was no command */
-        i->more--;
-    if (i->is_auth_asked && s->tag == i->auth_tag)
-        i->is_auth_asked = i->is_auth_challenged = false;
-    if (i->is_idle_asked && s->tag == i->idle_tag)
-        i->is_idle_asked = i->is_idle = false;
-    if (i->is_literal_waiting && s->tag == i->client.tag) {
-        /* refused: the literal will not come, the command is over */
-        i->is_literal_waiting = false;
-        imap_stream_begin(&i->client);
-    }
-    if (!i->is_compress_asked || s->tag != i->compress_tag)
+    else if (i->more > 0 && !(i->bare_bits & imap_tag_bit(s->tag)))
+        i->more--; /* of those that found no room */
+    if (i->n_tags + i->more == 0)
+        i->bare_bits = 0; /* they were answered before */
+    if (!imap_is_answered(i))
         return false;
-    i->is_compress_asked = false;
-    return is_ok;
+    if (asked == IMAP_ASKED_LITERAL) /* refused: the literal will not come, the command is over */
+        imap_stream_begin(&i->client);
+    i->asked = IMAP_ASKED_NOTHING;
+    i->is_idle = i->is_auth_challenged = false;
+    return asked == IMAP_ASKED_COMPRESS && imap_server_word_is(s, "OK");
+}
+
+/* Some servers leave the blank behind the plus out; no command may have such a tag, but the one of
+ * a client that wants its response taken for this. */
+static bool imap_server_is_continuation(const struct imap_watch *i)
+{
+    const struct imap_stream *s = &i->server;
+    return s->tag_first == '+' && (s->tag_len == 1 || (!imap_tag_is_taken(i, s->tag) &&
+                                                       !(i->bare_bits & imap_tag_bit(s->tag))));
+}
+
+/* The server lets the client go on. */
+static void imap_server_continues(struct imap_watch *i)
+{
+    if (i->asked == IMAP_ASKED_AUTH) { /* more challenges may follow */
+        i->is_auth_challenged = true;
+        return;
+    }
+    if (i->asked == IMAP_ASKED_LITERAL)
+        i->client.literal = i->waiting_literal;
+    if (i->asked == IMAP_ASKED_IDLE)
+        i->is_idle = true;
+    if (i->asked != IMAP_ASKED_COMPRESS)
+        i->asked = IMAP_ASKED_NOTHING;
 }
 
 /* A line of the server is complete; false when nothing can be said any more. */
@@ -253,8 +337,8 @@ static bool imap_server_line(struct imap_watch *i)
     uint64_t size;
     bool is_sync;
     bool is_first = !s->is_tail_line;
-    bool is_untagged = s->tag == imap_hash(IMAP_HASH_START, '*');
-    bool is_continuation = s->tag == imap_hash(IMAP_HASH_START, '+');
+    bool is_untagged = s->tag_len == 1 && s->tag_first == '*';
+    bool is_continuation = imap_server_is_continuation(i);
     bool is_status = imap_server_word_is(s, "OK") || imap_server_word_is(s, "NO") ||
                      imap_server_word_is(s, "BAD") || imap_server_word_is(s, "BYE") ||
                      imap_server_word_is(s, "PREAUTH");
@@ -265,16 +349,8 @@ static bool imap_server_line(struct imap_watch *i)
         s->literal = size;
         return true;
     }
-    if (is_first && is_continuation) {
-        if (i->is_literal_waiting) {
-            i->is_literal_waiting = false;
-            i->client.literal = i->waiting_literal;
-        } else if (i->is_idle_asked) {
-            i->is_idle = true;
-        } else if (i->is_auth_asked) {
-            i->is_auth_challenged = true;
-        }
-    }
+    if (is_first && is_continuation)
+        imap_server_continues(i);
     if (is_first && !is_untagged && !is_continuation && is_status && imap_server_tagged(i)) {
         watch_go_opaque(&i->w);
         return false;

@@ -39,24 +39,50 @@ struct watch_case {
         WATCH_SERVER, {"" input, sizeof(input) - 1}, WATCH_##p, NULL                               \
     }
 
-static inline void watch_chunk(const struct proto *p, struct watch *w, enum watch_side side,
-                               struct str bytes)
+/* What the client said while the server was due. */
+struct watch_held {
+    char bytes[256];
+    size_t n;
+};
+
+static inline void watch_chunk_once(const struct proto *p, struct watch *w, enum watch_side side,
+                                    struct str bytes, struct watch_held *held)
 {
     char *exact = malloc(bytes.n ? bytes.n : 1);
     assert_non_null(exact);
     memcpy(exact, bytes.p, bytes.n);
     for (size_t done = 0, n; done < bytes.n; done += n) {
+        bool is_held = side == WATCH_CLIENT && w->is_server_due;
         n = p->watch_feed(w, side, str_n(exact + done, bytes.n - done));
+        if (is_held) {
+            assert_int_equal(n, 0);
+            n = bytes.n - done;
+            assert_true(held->n + n <= sizeof(held->bytes));
+            memcpy(held->bytes + held->n, exact + done, n);
+            held->n += n;
+        }
         assert_true(n > 0 && n <= bytes.n - done);
-        assert_true(w->is_stepwise || n == bytes.n);
+        assert_true(w->is_stepwise || n == bytes.n || (side == WATCH_CLIENT && w->is_server_due));
     }
     free(exact);
+}
+
+static inline void watch_chunk(const struct proto *p, struct watch *w, enum watch_side side,
+                               struct str bytes, struct watch_held *held)
+{
+    watch_chunk_once(p, w, side, bytes, held);
+    if (held->n > 0 && !w->is_server_due) {
+        struct watch_held before = *held;
+        held->n = 0;
+        watch_chunk_once(p, w, WATCH_CLIENT, str_n(before.bytes, before.n), held);
+    }
 }
 
 /* Each step cut after `first` bytes, then into chunks of `chunk`. */
 static inline void watch_case_once(const struct proto *p, const struct watch_case *c, size_t first,
                                    size_t chunk)
 {
+    struct watch_held held = {.n = 0};
     struct watch *w = calloc(1, p->watch_size);
     assert_non_null(w);
     p->watch_init(w, STR("SIZE 100\nCHUNKING\n8BITMIME\n"));
@@ -64,7 +90,7 @@ static inline void watch_case_once(const struct proto *p, const struct watch_cas
         for (size_t pos = 0, n = first; pos < s->bytes.n; pos += n, n = chunk) {
             if (n > s->bytes.n - pos)
                 n = s->bytes.n - pos;
-            watch_chunk(p, w, s->side, str_n(s->bytes.p + pos, n));
+            watch_chunk(p, w, s->side, str_n(s->bytes.p + pos, n), &held);
         }
         if (w->phase != s->phase || (s->verb && strcmp(w->verb, s->verb) != 0))
             fail_msg("%s, step %td, cut after %zu: %s %s instead of %s %s", c->what,
@@ -123,6 +149,7 @@ static inline void watch_end_once(const struct proto *p, const struct watch_end_
                                   bool is_stepwise, size_t first, size_t chunk)
 {
     char text[32];
+    struct watch_held held = {.n = 0};
     struct watch *w = calloc(1, p->watch_size);
     assert_non_null(w);
     p->watch_init(w, STR("SIZE 100\nCHUNKING\n8BITMIME\n"));
@@ -132,7 +159,7 @@ static inline void watch_end_once(const struct proto *p, const struct watch_end_
          s++) {
         for (size_t pos = 0, n = first; pos < s->bytes.n; pos += n, n = chunk) {
             n = n < s->bytes.n - pos ? n : s->bytes.n - pos;
-            watch_chunk(p, w, s->side, str_n(s->bytes.p + pos, n));
+            watch_chunk(p, w, s->side, str_n(s->bytes.p + pos, n), &held);
         }
         if (strcmp(watch_end_text(w, text), s->state) != 0)
             fail_msg("%s, step %td, %s, cut after %zu: %s instead of %s", c->what, s - c->steps + 1,
@@ -170,14 +197,16 @@ static inline void watch_stops_run(const struct proto *p, const struct watch_sto
 {
     for (size_t i = 0; i < n; i++)
         for (size_t cut = 0; cut < rows[i].n; cut++) {
+            struct watch_held held = {.n = 0};
             struct watch *w = calloc(1, p->watch_size);
             assert_non_null(w);
             p->watch_init(w, STR("SIZE 100\nCHUNKING\n8BITMIME\n"));
             for (int k = 0; k < 2; k++)
                 if (rows[i].before[k].n > 0)
-                    watch_chunk(p, w, k == 0 ? WATCH_CLIENT : WATCH_SERVER, rows[i].before[k]);
+                    watch_chunk(p, w, k == 0 ? WATCH_CLIENT : WATCH_SERVER, rows[i].before[k],
+                                &held);
             w->is_stepwise = true;
-            watch_chunk(p, w, rows[i].side, str_n(rows[i].bytes.p, cut));
+            watch_chunk(p, w, rows[i].side, str_n(rows[i].bytes.p, cut), &held);
             size_t used =
                 p->watch_feed(w, rows[i].side, str_n(rows[i].bytes.p + cut, rows[i].bytes.n - cut));
             if (used != rows[i].n - cut)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Following IMAP in the relay: phases and boundaries in every cutting. */
+#include "base/buf.h"
+#include "base/cleanup.h"
 #include "tests/unit/proto/watch_case.h"
 
 static const struct watch_case cases[] = {
@@ -44,7 +46,10 @@ static const struct watch_case cases[] = {
       S("a OK\r\n", BETWEEN)}},
     {"impatient client",
      {C("a APPEND x {8}\r\nb NOOP\r\n", COMMAND, "APPEND"), C("\r\n", COMMAND, "APPEND"),
-      S("+ go\r\na OK\r\n", BETWEEN)}},
+      S("+ go\r\n", COMMAND), S("a OK\r\n", BETWEEN)}},
+    {"impatient client that is refused",
+     {C("a APPEND x {8}\r\nb NOOP\r\n", COMMAND, "APPEND"), S("* 1 EXISTS\r\n", COMMAND),
+      S("a NO\r\n", COMMAND), C("", COMMAND, "NOOP"), S("b OK\r\n", BETWEEN)}},
     {"MULTIAPPEND",
      {C("a APPEND x {2+}\r\nhi {3}\r\n", COMMAND, "APPEND"), S("+ go\r\n", DATA),
       C("abc\r\n", COMMAND, "APPEND"), S("a OK\r\n", BETWEEN)}},
@@ -172,6 +177,65 @@ static void test_unauthenticate(void **state)
     free(w);
 }
 
+/* What the client says is never taken for a literal that the server takes for commands, nor the
+ * other way: rows of what both say until the client has said UNAUTHENTICATE as some server reads
+ * it. */
+static void test_two_readings(void **state)
+{
+    static const struct {
+        const char *what;
+        const char *said[8]; /* "C..." and "S..."; the last is the client's */
+        bool is_ambiguous;
+    } rows[] = {
+        {"a literal is refused",
+         {"Ca APPEND x {30}\r\nb UNAUTHENTICATE\r\n", "Sa NO [TOOBIG] x\r\n"},
+         false},
+        {"its second literal is refused",
+         {"Ca APPEND x {1+}\r\nx {30}\r\nb UNAUTHENTICATE\r\n", "Sa NO x\r\n"},
+         false},
+        {"another command has its tag",
+         {"Ca NOOP\r\na APPEND x {20}\r\nb APPEND x {1000+}\r\n\r\nc UNAUTHENTICATE\r\n",
+          "Sa OK\r\n", "S+ go\r\n"},
+         false},
+        {"a line without a command has its tag", {"Ca\r\na APPEND x {23}\r\n"}, true},
+        {"a line without a command has the tag of IDLE", {"Ca\r\na IDLE\r\n"}, true},
+        {"IDLE has not begun",
+         {"Ca IDLE\r\nb APPEND x {100+}\r\nc UNAUTHENTICATE\r\n", "S+ idling\r\n"},
+         true},
+        {"the tag of IDLE is answered before",
+         {"Ca NOOP\r\na IDLE\r\nb APPEND x {100}\r\nc UNAUTHENTICATE\r\n", "Sa OK\r\n",
+          "S+ idling\r\n"},
+         true},
+        {"a literal within IDLE", {"Ca IDLE\r\n", "S+ \r\n", "Cb APPEND x {100+}\r\n"}, true},
+        {"a literal behind no command", {"Ca{100+}\r\n"}, true},
+        {"a tag with a plus",
+         {"C+x NOOP\r\na APPEND x {30}\r\nb UNAUTHENTICATE\r\n", "S+x OK\r\n", "Sa NO\r\n"},
+         false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        AUTO_BUF held = BUF_INIT;
+        struct watch *w = calloc(1, proto_imap.watch_size);
+        assert_non_null(w);
+        proto_imap.watch_init(w, STR_NULL);
+        for (size_t k = 0; k < 8 && rows[i].said[k]; k++) {
+            struct str said = str_of(rows[i].said[k] + 1);
+            if (rows[i].said[k][0] == 'S')
+                (void)proto_imap.watch_feed(w, WATCH_SERVER, said);
+            else
+                assert_int_equal(buf_append(&held, said.p, said.n), 0);
+            for (size_t n = 1; n > 0 && held.len > 0 && !w->is_forbidden;) {
+                n = proto_imap.watch_feed(w, WATCH_CLIENT, buf_str(&held));
+                buf_consume(&held, n);
+            }
+        }
+        if (!w->is_forbidden || w->is_ambiguous != rows[i].is_ambiguous)
+            fail_msg("%s: forbidden %d, ambiguous %d", rows[i].what, w->is_forbidden,
+                     w->is_ambiguous);
+        free(w);
+    }
+}
+
 static void test_ends(void **state)
 {
     (void)state;
@@ -205,7 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_phases),   cmocka_unit_test(test_unauthenticate),
         cmocka_unit_test(test_ends),     cmocka_unit_test(test_stops),
-        cmocka_unit_test(test_boundary),
+        cmocka_unit_test(test_boundary), cmocka_unit_test(test_two_readings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
