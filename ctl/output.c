@@ -132,7 +132,8 @@ void output_fini(struct output *o)
     }
     o->n_columns = 0;
     json_decref(o->total);
-    o->total = NULL;
+    json_decref(o->held);
+    o->total = o->held = NULL;
 }
 
 /* Columns after the members of a row, for commands whose table names none. */
@@ -162,6 +163,8 @@ static bool output_has_own_columns(const struct output *o)
 }
 
 /* ---- rows ---- */
+
+#define OUTPUT_HELD_MAX 1000
 
 static void output_begin(struct output *o, const json_t *rows)
 {
@@ -193,7 +196,7 @@ static void output_sum(struct output *o, const json_t *row)
     }
 }
 
-void output_rows(struct output *o, const json_t *rows)
+static void output_print(struct output *o, const json_t *rows)
 {
     size_t i;
     json_t *row;
@@ -207,10 +210,38 @@ void output_rows(struct output *o, const json_t *rows)
     fflush(o->f);
 }
 
+/* True: the rows wait. A table without an end would wait for too many. */
+static bool output_hold(struct output *o, const json_t *rows)
+{
+    if (!o->is_joined || o->is_begun || (!o->held && !(o->held = json_array())))
+        return false;
+    return json_array_extend(o->held, (json_t *)rows) == 0 &&
+           json_array_size(o->held) < OUTPUT_HELD_MAX;
+}
+
+static void output_print_held(struct output *o)
+{
+    json_t *held = STEAL(o->held);
+    output_print(o, held);
+    json_decref(held);
+}
+
+void output_rows(struct output *o, const json_t *rows)
+{
+    if (output_hold(o, rows))
+        return;
+    if (o->held)
+        output_print_held(o);
+    else
+        output_print(o, rows);
+}
+
 void output_end(struct output *o)
 {
     if (o->is_ended)
         return;
+    if (o->held)
+        output_print_held(o);
     output_begin(o, NULL);
     o->is_ended = true;
     if (o->total) {

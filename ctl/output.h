@@ -45,10 +45,12 @@ struct output {
     bool has_choice; /* --columns: neither dropped nor added to */
     bool is_stream;  /* rows come one by one: widths are guessed */
     bool is_block;   /* table: too wide for the terminal, a row is shown as a block of lines */
+    bool is_joined;  /* table: of several daemons, whose rows are measured together */
     bool has_total;  /* of several daemons: a last row adds up what can be added */
     bool is_begun, is_ended;
     size_t n_rows;
     json_t *total; /* that row; NULL = nothing was added */
+    json_t *held;  /* rows that wait for those of the other daemons; NULL = none */
 };
 
 /* What a format does. All parts may be called with no row at all. */
@@ -73,7 +75,8 @@ void output_fini(struct output *o);
  * (width 0), numbers never cut. Other ways to show a table use the same. */
 void output_table_measure(struct output *o, const json_t *rows);
 void output_table_fit(struct output *o);
-/* A chunk of rows: the first one decides the widths of a table. */
+/* A chunk of rows: the first one decides the widths of a table, with is_joined the first thousand
+ * rows or output_end. */
 void output_rows(struct output *o, const json_t *rows);
 /* Ends a listing (writes the header when there was no row). */
 void output_end(struct output *o);

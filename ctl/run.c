@@ -271,6 +271,7 @@ static int run_prepare(struct run_job *job, struct buf *file)
     o->is_utf8 = job->run->is_utf8;
     o->is_terminal = job->run->is_terminal;
     o->width = job->run->width;
+    o->is_joined = job->is_multi && o->format == OUTPUT_TABLE;
     o->has_total = job->is_multi && a->command->flags & COMMANDS_LIST &&
                    o->format == OUTPUT_TABLE && !o->no_header && !a->options.quiet;
     int code = output_init(o, a->command, a->options.columns, job->is_multi, &job->problem);
@@ -322,7 +323,7 @@ int run_command(struct run *r, struct args *asked)
             run_print_collected(&job);
         /* Lists always end with their header or brackets; outcomes only when rows were printed. */
         bool has_end = is_list && !run_is_raw_text(&job) && (!code || code == PROBLEM_PARTLY);
-        if ((job.output.is_begun || has_end) && !job.output.is_ended)
+        if ((job.output.is_begun || job.output.held || has_end) && !job.output.is_ended)
             output_end(&job.output);
         if (job.output.has_total && job.output.is_ended)
             run_say_rows(&job);

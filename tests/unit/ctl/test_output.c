@@ -357,16 +357,63 @@ static void test_order_of_texts(void **state)
         }
 }
 
+/* Rows of several daemons, which come one after the other: one table, columns under each other. */
+static void test_joined(void **state)
+{
+    char *text = NULL;
+    size_t n = 0;
+    struct problem problem = {0};
+    FILE *f = open_memstream(&text, &n);
+    json_t *first = json_loads("[{\"node\":\"a\",\"name\":\"b1\",\"sessions\":1}]", 0, NULL);
+    json_t *second =
+        json_loads("[{\"node\":\"mx22\",\"name\":\"a-long-name\",\"sessions\":1000}]", 0, NULL);
+    struct output o = {.f = f, .format = OUTPUT_TABLE, .is_joined = true};
+    (void)state;
+    assert_int_equal(
+        output_init(&o, commands_find("backend", "list"), "name,sessions,pool", true, &problem), 0);
+    output_rows(&o, first);
+    output_rows(&o, second);
+    output_end(&o);
+    assert_int_equal(o.n_rows, 2);
+    output_fini(&o);
+    fclose(f);
+    assert_string_equal(text, "NODE  BACKEND      SESSIONS  POOL\n"
+                              "a     b1                  1  -\n"
+                              "mx22  a-long-name      1000  -\n");
+    free(text);
+    /* One that does not end is not kept whole. */
+    f = open_memstream(&text, &n);
+    o = (struct output){.f = f, .format = OUTPUT_TABLE, .is_joined = true};
+    assert_int_equal(output_init(&o, commands_find("backend", "list"), NULL, true, &problem), 0);
+    for (int i = 0; i < 1500; i++)
+        output_rows(&o, i % 2 ? first : second);
+    assert_true(o.is_begun && !o.held && o.n_rows == 1500);
+    output_end(&o);
+    output_fini(&o);
+    fclose(f);
+    free(text);
+    json_decref(first);
+    json_decref(second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),          cmocka_unit_test(test_table_columns),
-        cmocka_unit_test(test_later_chunks),   cmocka_unit_test(test_columns_unknown),
-        cmocka_unit_test(test_table_object),   cmocka_unit_test(test_unsafe_text),
-        cmocka_unit_test(test_wide_text),      cmocka_unit_test(test_tsv),
-        cmocka_unit_test(test_json),           cmocka_unit_test(test_id),
-        cmocka_unit_test(test_own_columns),    cmocka_unit_test(test_stream),
-        cmocka_unit_test(test_text_stays),     cmocka_unit_test(test_short_times),
+        cmocka_unit_test(test_joined),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_table_columns),
+        cmocka_unit_test(test_later_chunks),
+        cmocka_unit_test(test_columns_unknown),
+        cmocka_unit_test(test_table_object),
+        cmocka_unit_test(test_unsafe_text),
+        cmocka_unit_test(test_wide_text),
+        cmocka_unit_test(test_tsv),
+        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_id),
+        cmocka_unit_test(test_own_columns),
+        cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_text_stays),
+        cmocka_unit_test(test_short_times),
         cmocka_unit_test(test_order_of_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
