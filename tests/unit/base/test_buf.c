@@ -119,8 +119,8 @@ static void test_steal(void **state)
     free(s);
 }
 
-/* Growing moves a secret: the old block must be empty before it goes back. The allocator hands the
- * same block out again, so what it holds then is what was left in it. */
+/* Growing moves a secret: the old block must be empty before it is given away. The next buffer gets
+ * the same block, so what it holds then is what was left in it. */
 static void test_growth_wipes(void **state)
 {
     (void)state;
@@ -132,15 +132,39 @@ static void test_growth_wipes(void **state)
     uintptr_t old = (uintptr_t)before;
     assert_int_equal(buf_reserve(&b, 100 * cap), 0);
     assert_true((uintptr_t)b.data != old);
-    char *again = malloc(cap);
-    assert_non_null(again);
+    AUTO_BUF again = BUF_INIT;
+    assert_int_equal(buf_reserve(&again, cap), 0);
 #if !defined(__SANITIZE_ADDRESS__)
-    /* the allocator's own links take the first 16 bytes */
-    if ((uintptr_t)again == old)
-        assert_memory_not_equal(again + 16, secret + 16, sizeof(secret) - 17);
+    assert_true((uintptr_t)again.data == old);
+    /* a link takes its first bytes */
+    for (size_t i = sizeof(void *); i < cap; i++)
+        assert_int_equal(again.data[i], 0);
 #endif
-    free(again);
     check(&b, secret);
+}
+
+/* Blocks of buffers that are gone are used again, each by one buffer, whatever their sizes and
+ * however many they are. */
+static void test_blocks(void **state)
+{
+    (void)state;
+    struct buf bufs[200] = {0};
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < ARRAY_LEN(bufs); i++) {
+            assert_int_equal(buf_reserve(&bufs[i], 1 + i * 17 % 1200), 0);
+            memset(bufs[i].data, (int)i, bufs[i].cap);
+            bufs[i].len = bufs[i].cap;
+        }
+        for (size_t i = 0; i < ARRAY_LEN(bufs); i++)
+            for (size_t k = 0; k < bufs[i].cap; k++)
+                assert_int_equal((unsigned char)bufs[i].data[k], i);
+        for (size_t i = 0; i < ARRAY_LEN(bufs); i++)
+            i % 2 ? buf_fini(&bufs[i]) : buf_wipe(&bufs[i]);
+    }
+    /* what was taken away is free()d by its owner */
+    AUTO_BUF b = BUF_INIT;
+    assert_int_equal(buf_append_c(&b, "text"), 0);
+    free(buf_steal(&b));
 }
 
 int main(void)
@@ -149,7 +173,7 @@ int main(void)
         cmocka_unit_test(test_empty),        cmocka_unit_test(test_append_consume),
         cmocka_unit_test(test_stream),       cmocka_unit_test(test_reserve),
         cmocka_unit_test(test_printf),       cmocka_unit_test(test_steal),
-        cmocka_unit_test(test_growth_wipes),
+        cmocka_unit_test(test_growth_wipes), cmocka_unit_test(test_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
