@@ -4,7 +4,6 @@
  * mailbox it leads to (an auth server's alias, a master user's login for somebody). A lock, a hold
  * or a list of protocols of either holds; pin and session limit are those of the mailbox's. */
 #include "auth/provider.h"
-#include "base/clock.h"
 
 struct name_job {
     struct job job;
@@ -55,7 +54,7 @@ static int rules_take_text(char **field, const char *value)
 /* What forbids the login; AUTH_OK = nothing. */
 static enum auth_status rules_refusal(struct auth_query *q, const struct store_user *u)
 {
-    if (store_user_is(u, USER_LOCKED, clock_wall_ms())) {
+    if (store_user_is(u, USER_LOCKED, loop_wall_ms(q->auth->loop))) {
         query_say(q, str_of(u->state_text));
         return AUTH_LOCKED;
     }
@@ -70,7 +69,7 @@ static void rules_apply(struct auth_query *q, const struct store_user *login,
                         const struct store_user *mailbox)
 {
     struct auth_result *r = &q->result;
-    uint64_t now = clock_wall_ms();
+    uint64_t now = loop_wall_ms(q->auth->loop);
     /* The stored secret would open the mailbox for any password. */
     bool has_secret = login->backend_password || login->master_user;
     if (r->is_backend_judge && login->is_stored && has_secret) {

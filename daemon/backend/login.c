@@ -118,7 +118,7 @@ static void login_finish(struct login *l, enum back_failure f, const char *step,
     login_stop(l);
     o->failure = f;
     o->step = step;
-    o->total_us = clock_us() - l->started_us;
+    o->total_us = loop_now_us(l->spec.loop) - l->started_us;
     o->rest = &l->in;
     if (l->back) {
         o->code = buf_str(&l->back->message_code);
@@ -496,7 +496,7 @@ static void login_take_spec(struct login *l, const struct login_spec *spec)
         l->spec.source = &l->source;
     }
     l->is_unheard = spec->is_connect_untimed && !spec->proxy && spec->tls != BACK_TLS_IMPLICIT;
-    l->started_us = clock_us();
+    l->started_us = loop_now_us(spec->loop);
     l->total_deadline_ms = login_deadline(loop_now_ms(spec->loop), spec->total_ms);
 }
 

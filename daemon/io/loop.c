@@ -27,8 +27,8 @@ struct loop {
     struct list again;    /* after the events, as many as a turn has time for */
     struct list slices;   /* some of them in each turn */
     struct wheel wheel;
-    uint64_t now_ms;
-    bool is_now_valid; /* now_ms was read in this turn */
+    uint64_t now_us, now_ms, wall_ms;
+    bool is_now_valid, is_wall_valid; /* they were read in this turn */
     bool is_running, is_stopping;
     bool is_ticking;   /* timers are set, or were at the last tick */
     bool is_mail_left; /* of the last turn */
@@ -208,7 +208,7 @@ static void loop_run_again(struct loop *l)
 static int loop_turn(struct loop *l)
 {
     loop_run_list(&l->deferred); /* what was deferred outside of a turn */
-    l->is_now_valid = false;
+    l->is_now_valid = l->is_wall_valid = false;
     bool is_busy = !list_is_empty(&l->again) || !list_is_empty(&l->slices) || l->is_mail_left;
     bool may_wait = !is_busy && mailbox_may_wait(l->mailbox);
     int rc = event_base_loop(l->base, EVLOOP_ONCE | (may_wait ? 0 : EVLOOP_NONBLOCK));
@@ -246,17 +246,33 @@ void loop_stop(struct loop *l)
 
 /* Read on first use in a turn: only then has the wait for events ended, and from then on nobody has
  * to ring for mail. */
-uint64_t loop_now_ms(const struct loop *l)
+uint64_t loop_now_us(const struct loop *l)
 {
     struct loop *m = (struct loop *)l; /* a cache, not state */
     if (!m->is_running)
-        return clock_ms();
+        return clock_us();
     if (!m->is_now_valid) {
-        m->now_ms = clock_ms();
+        m->now_us = clock_us();
+        m->now_ms = m->now_us / 1000;
         m->is_now_valid = true;
         mailbox_set_awake(l->mailbox);
     }
-    return m->now_ms;
+    return m->now_us;
+}
+
+uint64_t loop_now_ms(const struct loop *l)
+{
+    uint64_t now_us = loop_now_us(l);
+    return l->is_running ? l->now_ms : now_us / 1000;
+}
+
+uint64_t loop_wall_ms(const struct loop *l)
+{
+    struct loop *m = (struct loop *)l;
+    if (!m->is_wall_valid || !m->is_running)
+        m->wall_ms = clock_wall_ms();
+    m->is_wall_valid = true;
+    return m->wall_ms;
 }
 
 uint64_t loop_heartbeat_ms(const struct loop *l)

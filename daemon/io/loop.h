@@ -21,8 +21,11 @@ void loop_free(struct loop *l);
 int loop_run(struct loop *l) NODISCARD;
 /* Ends loop_run at the end of this turn. Thread: own (others post a mail that calls it). */
 void loop_stop(struct loop *l);
-/* Monotonic ms, read once per turn (cheap). */
+/* Monotonic time and Unix time, read once per turn, when they are first asked for: a clock costs
+ * what sixty instructions cost. Thread: own. */
+uint64_t loop_now_us(const struct loop *l);
 uint64_t loop_now_ms(const struct loop *l);
+uint64_t loop_wall_ms(const struct loop *l);
 /* Monotonic ms of the last finished turn (0 before the first). An idle loop turns at least every
  * LOOP_HEARTBEAT_MS. Thread: any (relaxed atomic). */
 uint64_t loop_heartbeat_ms(const struct loop *l);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* From credentials to a judged user with a destination. */
-#include "base/clock.h"
 #include "session/session_priv.h"
 #include "session/trace_tap.h"
 
@@ -207,7 +206,7 @@ void authenticate_client_left(struct session *s)
     bool is_open = p->query || p->lookup || (p->login && p->is_backend_judge);
     if (!is_open || !p->cred || p->cred->mech == SASL_NONE)
         return;
-    bool is_guess = clock_us() - p->login_us <= AUTHENTICATE_PATIENCE_MS * 1000;
+    bool is_guess = loop_now_us(s->env->loop) - p->login_us <= AUTHENTICATE_PATIENCE_MS * 1000;
     front_note_failure(s, is_guess ? REPLY_AUTH_FAILED : REPLY_TIMEOUT, "proxy",
                        STR("the client left before the answer"));
     if (!is_guess)
@@ -241,7 +240,7 @@ void authenticate(struct session *s, struct credentials *cred)
         trace_match_user(s);
     if (s->attempts < UINT8_MAX)
         s->attempts++;
-    p->login_us = clock_us();
+    p->login_us = loop_now_us(s->env->loop);
     p->held_until_ms = 0;
     session_enter(s, SESSION_AUTH);
     if (s->is_ended)

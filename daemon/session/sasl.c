@@ -36,8 +36,10 @@ static void sasl_make_env(struct session *s)
     bool is_bound = announced & SASL_BIT(SASL_SCRAM_SHA_256_PLUS) ||
                     p->front->auth_mech == SASL_SCRAM_SHA_256_PLUS;
     uint64_t seed = 0; /* of the one mechanism whose challenge needs it: it is a system call */
-    if (p->front->auth_mech == SASL_CRAM_MD5)
+    if (p->front->auth_mech == SASL_CRAM_MD5) {
         hash_random(&seed, sizeof(seed));
+        seed ^= clock_wall_ms();
+    }
     p->sasl_env = (struct sasl_env){
         .crypto = crypto_sasl(),
         .server_name = s->listener->config->server_name,
@@ -45,7 +47,7 @@ static void sasl_make_env(struct session *s)
         .is_external_any = s->listener->config->is_external_any,
         .channel_binding = is_bound ? buf_str(&p->channel_binding) : STR_NULL,
         .cb_name = p->sasl_env.cb_name,
-        .challenge_seed = seed ^ clock_wall_ms(),
+        .challenge_seed = seed,
         .fake_secret = sasl_fake_secret(),
     };
 }
