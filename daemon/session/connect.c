@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: ISC */
 /* From a judged user to a logged-in backend: waiting while held, login, the next try. */
-#include "base/clock.h"
 #include "base/hash.h"
 #include "session/session_priv.h"
 #include "session/trace_tap.h"
@@ -251,9 +250,9 @@ static void on_progress(void *arg, const char *step)
 
 static void connect_log_failure(struct session *s, const struct login_outcome *o)
 {
-    char server[ADDR_TEXT_MAX];
-    addr_format(server, &o->server);
     if (s->tap) {
+        char server[ADDR_TEXT_MAX];
+        addr_format(server, &o->server);
         trace_tap_note(s, "backend %s/%s (%s) failed at step %s: %s", s->backend->pool,
                        s->backend->name, server, o->step, back_failure_name(o->failure));
         trace_tap_note_words(s, "its words", o->message);
@@ -262,7 +261,7 @@ static void connect_log_failure(struct session *s, const struct login_outcome *o
         return;
     SESSION_LOG(s, LOG_LEVEL_WARN, "backend-login-failed", KV_STR("session", s->pre->session_id),
                 KV_STR("user", s->user), KV_STR("backend", s->backend->name),
-                KV_STR("server", server), KV_STR("step", o->step),
+                KV_ADDR("server", &o->server), KV_STR("step", o->step),
                 KV_STR("failure", back_failure_name(o->failure)), KV_STRN("message", o->message));
 }
 
@@ -348,10 +347,17 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
     if (o->connect_us > 0)
         counter_observe(s->env->counters, s->proto->id, HISTOGRAM_CONNECT, o->connect_us);
     counter_observe(s->env->counters, s->proto->id, HISTOGRAM_BACKEND_LOGIN, o->total_us);
-    counter_observe(s->env->counters, s->proto->id, HISTOGRAM_LOGIN, clock_us() - p->login_us);
+    counter_observe(s->env->counters, s->proto->id, HISTOGRAM_LOGIN,
+                    loop_now_us(s->env->loop) - p->login_us);
     conn_cork(&s->client);
     if (session_send(s, &reply) == 0)
         relay_begin(s, o->rest, o->learned);
+}
+
+/* Never 0. */
+static uint32_t connect_user_hash(const struct session *s)
+{
+    return (uint32_t)hash_stable(str_of(s->user)) | 1;
 }
 
 static void on_login(void *arg, struct login_outcome *o)
@@ -360,16 +366,16 @@ static void on_login(void *arg, struct login_outcome *o)
     uint64_t now = loop_now_ms(s->env->loop);
     s->pre->login = NULL;
     unsigned fall = s->pool->config->check.fall ? s->pool->config->check.fall : 3;
-    uint32_t user = (uint32_t)hash_stable(str_of(s->user)) | 1; /* never 0 */
+    bool is_failed_login = o->failure != BACK_FAIL_NONE && o->were_credentials_sent;
     const struct backend_login note = {.failure = o->failure,
                                        .proto = s->proto->id,
                                        .step = o->step,
-                                       .user = o->were_credentials_sent ? user : 0,
+                                       .user = is_failed_login ? connect_user_hash(s) : 0,
                                        .fall = fall,
                                        .connect_us = o->connect_us,
                                        .total_us = o->total_us,
                                        .now_ms = now,
-                                       .wall_ms = clock_wall_ms(),
+                                       .wall_ms = loop_wall_ms(s->env->loop),
                                        .message = o->message.n ? o->message.p : NULL};
     (void)backend_note_login(s->backend, &note);
     if (o->failure == BACK_FAIL_NONE) {
@@ -522,6 +528,7 @@ void connect_begin(struct session *s)
     p->choice.n_tried = 0;
     session_pin_forget(s);
     if (p->held_until_ms == 0) /* else it is judged again, after an operator's hold */
-        counter_observe(s->env->counters, s->proto->id, HISTOGRAM_AUTH, clock_us() - p->login_us);
+        counter_observe(s->env->counters, s->proto->id, HISTOGRAM_AUTH,
+                        loop_now_us(s->env->loop) - p->login_us);
     connect_try(s);
 }

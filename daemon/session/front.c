@@ -147,14 +147,12 @@ static void front_secured(struct conn *c, int err)
     struct tls_info info;
     session_count(s, err == 0 ? COUNTER_TLS_HANDSHAKES : COUNTER_TLS_FAILURES, 1);
     if (err < 0 || !conn_tls_info(c, &info)) {
-        char peer[ADDR_TEXT_MAX];
-        addr_format(peer, &s->peer);
         if (s->tap)
             trace_tap_note(s, "TLS with the client failed: %s",
                            conn_tls_error(c) ? conn_tls_error(c) : err_text(err));
         if (session_may_log(s, LOG_LEVEL_INFO, false))
             SESSION_LOG(s, LOG_LEVEL_INFO, "tls-failed", KV_STR("session", s->pre->session_id),
-                        KV_STR("client", peer), KV_ERR("error", err),
+                        KV_ADDR("client", &s->peer), KV_ERR("error", err),
                         KV_STR("detail", conn_tls_error(c)));
         session_end(s, SESSION_END_TLS_FAILED);
         return;
@@ -264,11 +262,9 @@ static void front_set_lowat(struct session *s, int bytes)
 
 static void front_bad_proxy_header(struct session *s, const char *why)
 {
-    char peer[ADDR_TEXT_MAX];
-    addr_format(peer, &s->peer);
     if (session_may_log(s, LOG_LEVEL_NOTICE, false))
         SESSION_LOG(s, LOG_LEVEL_NOTICE, "bad-proxy-header", KV_STR("session", s->pre->session_id),
-                    KV_STR("client", peer), KV_STR("error", why));
+                    KV_ADDR("client", &s->peer), KV_STR("error", why));
     session_end(s, SESSION_END_PROXY_HEADER);
 }
 

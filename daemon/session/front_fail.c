@@ -45,10 +45,8 @@ static void front_log_failure(const struct session *s, enum reply_kind kind, str
 {
     const struct credentials *cred = s->pre->cred;
     struct str user = cred ? buf_str(&cred->user) : str_of(s->user);
-    char peer[ADDR_TEXT_MAX];
-    addr_format(peer, &s->peer);
     SESSION_LOG(s, LOG_LEVEL_NOTICE, "login-failed", KV_STR("session", s->pre->session_id),
-                KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
+                KV_STR("listener", s->listener->config->name), KV_ADDR("client", &s->peer),
                 KV_STR("cause", reply_name(kind)), KV_STRN("user", user),
                 KV_STR("mechanism", session_method(s)), KV_STR("source", s->auth_source),
                 KV_STR("backend", s->backend ? s->backend->name : NULL), KV_STRN("reason", why));

@@ -183,10 +183,9 @@ static bool relay_is_full(const struct conn *to, struct conn *from)
  * server gets either. */
 static void relay_refuse_data(struct session *s)
 {
-    char id[32], peer[ADDR_TEXT_MAX];
-    addr_format(peer, &s->peer);
-    SESSION_LOG(s, LOG_LEVEL_NOTICE, "bare-newline", KV_STR("session", session_id_text(s, id)),
-                KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
+    char id[32];
+    SESSION_LOG(s, LOG_LEVEL_NOTICE, "bare-newline", KV_WORD("session", session_id_text(s, id)),
+                KV_STR("listener", s->listener->config->name), KV_ADDR("client", &s->peer),
                 KV_STR("user", s->user));
     session_leave(s, REPLY_BARE_NEWLINE, NULL, SESSION_END_PROTOCOL);
 }
@@ -195,10 +194,10 @@ static void relay_refuse_data(struct session *s)
  * lock and no ban would hold. It is not asked. */
 static void relay_refuse_command(struct session *s)
 {
-    char id[32], peer[ADDR_TEXT_MAX];
-    addr_format(peer, &s->peer);
-    SESSION_LOG(s, LOG_LEVEL_NOTICE, "forbidden-command", KV_STR("session", session_id_text(s, id)),
-                KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
+    char id[32];
+    SESSION_LOG(s, LOG_LEVEL_NOTICE, "forbidden-command",
+                KV_WORD("session", session_id_text(s, id)),
+                KV_STR("listener", s->listener->config->name), KV_ADDR("client", &s->peer),
                 KV_STR("user", s->user), KV_STR("command", s->watch->verb));
     if (relay_may_speak(s))
         session_leave(s, REPLY_PROTOCOL_MISUSE,
@@ -346,15 +345,13 @@ static const struct conn_ops relay_ops = {.readable = relay_readable, .drained =
 
 static void relay_log_login(struct session *s)
 {
-    char id[32], peer[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX];
-    addr_format(peer, &s->peer);
-    addr_format(server, &s->server_addr);
-    SESSION_LOG(s, LOG_LEVEL_INFO, "login", KV_STR("session", session_id_text(s, id)),
-                KV_STR("listener", s->listener->config->name), KV_STR("client", peer),
-                KV_STR("tls", s->client_tls[0] ? s->client_tls : NULL), KV_STR("user", s->user),
-                KV_STR("mechanism", session_method(s)), KV_STR("source", s->auth_source),
+    char id[32];
+    SESSION_LOG(s, LOG_LEVEL_INFO, "login", KV_WORD("session", session_id_text(s, id)),
+                KV_STR("listener", s->listener->config->name), KV_ADDR("client", &s->peer),
+                KV_WORD("tls", s->client_tls[0] ? s->client_tls : NULL), KV_STR("user", s->user),
+                KV_WORD("mechanism", session_method(s)), KV_STR("source", s->auth_source),
                 KV_STR("pool", s->backend->pool), KV_STR("backend", s->backend->name),
-                KV_STR("server", server), KV_STR("route", s->route_reason));
+                KV_ADDR("server", &s->server_addr), KV_STR("route", s->route_reason));
 }
 
 void relay_enlist(struct session *s)

@@ -2,7 +2,6 @@
 /* The life of a session: how it begins, changes its state and ends. */
 #include "session/session.h"
 
-#include "base/clock.h"
 #include "base/container/map.h"
 #include "base/zalloc.h"
 #include "session/capabilities.h"
@@ -146,25 +145,23 @@ bool session_may_log(const struct session *s, enum log_level level, bool is_logi
 
 static void session_log_end(struct session *s)
 {
-    char id[32], peer[ADDR_TEXT_MAX], server[ADDR_TEXT_MAX], cut[12] = "";
-    addr_format(peer, &s->peer);
-    addr_format(server, &s->server_addr);
+    char id[32], cut[12] = "";
     if (s->kill && s->kill->n_cut > 0)
         snprintf(cut, sizeof(cut), "%u", s->kill->n_cut);
     bool has_backend = s->backend && s->relay_ms;
     if (!s->relay_ms && !session_may_log(s, LOG_LEVEL_INFO, false))
         return;
-    SESSION_LOG(s, LOG_LEVEL_INFO, "session-end", KV_STR("session", session_id_text(s, id)),
-                KV_STR("listener", s->listener->config->name), KV_STR("proto", s->proto->name),
-                KV_STR("client", peer), KV_STR("tls", s->client_tls[0] ? s->client_tls : NULL),
-                KV_STR("user", s->user), KV_STR("backend", has_backend ? s->backend->name : NULL),
-                KV_STR("server", has_backend ? server : NULL),
-                KV_STR("server-tls", s->server_tls[0] ? s->server_tls : NULL),
-                KV_U64("in", s->client.in_bytes), KV_U64("out", s->client.out_bytes),
-                KV_MS("seconds", loop_now_ms(s->env->loop) - s->started_ms),
-                KV_STR("state", session_state_name(s->state)),
-                KV_STR("by", session_end_who(s->end)), KV_STR("reason", session_end_name(s->end)),
-                KV_STR("cut", cut[0] ? cut : NULL));
+    SESSION_LOG(
+        s, LOG_LEVEL_INFO, "session-end", KV_WORD("session", session_id_text(s, id)),
+        KV_STR("listener", s->listener->config->name), KV_WORD("proto", s->proto->name),
+        KV_ADDR("client", &s->peer), KV_WORD("tls", s->client_tls[0] ? s->client_tls : NULL),
+        KV_STR("user", s->user), KV_STR("backend", has_backend ? s->backend->name : NULL),
+        KV_ADDR("server", has_backend ? &s->server_addr : NULL),
+        KV_WORD("server-tls", s->server_tls[0] ? s->server_tls : NULL),
+        KV_U64("in", s->client.in_bytes), KV_U64("out", s->client.out_bytes),
+        KV_MS("seconds", loop_now_ms(s->env->loop) - s->started_ms),
+        KV_WORD("state", session_state_name(s->state)), KV_WORD("by", session_end_who(s->end)),
+        KV_WORD("reason", session_end_name(s->end)), KV_WORD("cut", cut[0] ? cut : NULL));
 }
 
 void preauth_free(struct session *s)
@@ -405,7 +402,7 @@ struct session *session_new(struct session_env *env, struct setup *setup, unsign
     s->peer = *peer;
     s->id = session_id_make(env);
     s->started_ms = s->active_ms = loop_now_ms(env->loop);
-    s->started_wall_ms = clock_wall_ms();
+    s->started_wall_ms = loop_wall_ms(env->loop);
     p->deadline_ms = s->started_ms + s->listener->config->timeouts.preauth_ms;
     p->smtp_auth = -1;
     list_init(&p->held);

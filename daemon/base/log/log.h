@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/err.h"
 
 enum log_level {
@@ -99,19 +100,36 @@ void log_write_stderr(const char *text, size_t n);
 struct log_field {
     const char *key;
     uint8_t key_n; /* its length */
-    enum { LOG_F_STR, LOG_F_STRN, LOG_F_U64, LOG_F_I64, LOG_F_ERR, LOG_F_MS } type;
-    const char *s;
+    enum {
+        LOG_F_STR,
+        LOG_F_STRN,
+        LOG_F_WORD,
+        LOG_F_ADDR,
+        LOG_F_U64,
+        LOG_F_I64,
+        LOG_F_ERR,
+        LOG_F_MS
+    } type;
+    union {
+        const char *s;
+        const struct addr *addr;
+    };
     uint64_t u;
 };
 #define KV_KEY(k) k, (uint8_t)strlen(k) /* of a literal it is a constant */
-#define KV_STR(k, v) ((struct log_field){KV_KEY(k), LOG_F_STR, v, 0}) /* skipped when v is NULL */
-#define KV_STRN(k, v) ((struct log_field){KV_KEY(k), LOG_F_STRN, (v).p, (v).n})
-#define KV_U64(k, v) ((struct log_field){KV_KEY(k), LOG_F_U64, 0, v})
-#define KV_I64(k, v) ((struct log_field){KV_KEY(k), LOG_F_I64, 0, (uint64_t)(v)})
+/* Fields of text and KV_ADDR are skipped when v is NULL. */
+#define KV_STR(k, v) ((struct log_field){KV_KEY(k), LOG_F_STR, {.s = v}, 0})
+#define KV_STRN(k, v) ((struct log_field){KV_KEY(k), LOG_F_STRN, {.s = (v).p}, (v).n})
+/* A word of the program's own (static names, ids), never a peer's or an operator's: it is printed
+ * unread, and may hold nothing that wants quotes or an escape. */
+#define KV_WORD(k, v) ((struct log_field){KV_KEY(k), LOG_F_WORD, {.s = v}, 0})
+#define KV_ADDR(k, a) ((struct log_field){KV_KEY(k), LOG_F_ADDR, {.addr = a}, 0}) /* with port */
+#define KV_U64(k, v) ((struct log_field){KV_KEY(k), LOG_F_U64, {0}, v})
+#define KV_I64(k, v) ((struct log_field){KV_KEY(k), LOG_F_I64, {0}, (uint64_t)(v)})
 #define KV_ERR(k, e) /* text of -ERR_x */                                                          \
-    ((struct log_field){KV_KEY(k), LOG_F_ERR, 0, (uint64_t)(int64_t)(e)})
+    ((struct log_field){KV_KEY(k), LOG_F_ERR, {0}, (uint64_t)(int64_t)(e)})
 #define KV_MS(k, v) /* duration, printed as seconds with 3 decimals */                             \
-    ((struct log_field){KV_KEY(k), LOG_F_MS, 0, v})
+    ((struct log_field){KV_KEY(k), LOG_F_MS, {0}, v})
 
 /* Logs one event: time, level, event name ("session-end"), fields. Values are escaped (control
  * bytes, quotes; invalid UTF-8) so that a peer can never forge a line; lines are at most 4096

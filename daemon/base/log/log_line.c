@@ -11,6 +11,8 @@
 
 /* Kept free at the end: closing quote, brace, LF and the mark of a cut. */
 #define LOG_TAIL 16
+/* A field begins only where there is so much left: all of a number, a word or an address. */
+#define LOG_FIELD_ROOM (8 + ADDR_TEXT_MAX)
 
 static inline bool log_put(struct log_line *l, const char *p, size_t n)
 {
@@ -19,6 +21,11 @@ static inline bool log_put(struct log_line *l, const char *p, size_t n)
     memcpy(l->text + l->n, p, n);
     l->n += n;
     return true;
+}
+
+static inline bool log_put_str(struct log_line *l, struct str s)
+{
+    return log_put(l, s.p, s.n);
 }
 
 /* Inline: mostly of a literal, whose length is a constant then. */
@@ -100,10 +107,28 @@ static void log_put_string(struct log_line *l, struct str s, enum log_format for
         l->text[l->n++] = '"'; /* in the reserved tail */
 }
 
+/* Needs no escape. */
+static void log_put_word(struct log_line *l, struct str s, enum log_format format)
+{
+    bool has_quotes = format == LOG_FORMAT_JSON;
+    if (has_quotes)
+        log_put(l, "\"", 1);
+    log_put_str(l, s);
+    if (has_quotes)
+        l->text[l->n++] = '"'; /* in the reserved tail */
+}
+
 static void log_put_field(struct log_line *l, const struct log_field *f, enum log_format format)
 {
-    char number[STR_NUMBER_MAX + 8], *end = number;
+    char number[STR_NUMBER_MAX + 8], *end = number, address[ADDR_TEXT_MAX];
     switch (f->type) {
+    case LOG_F_WORD:
+        log_put_word(l, str_of(f->s), format);
+        return;
+    case LOG_F_ADDR:
+        addr_format(address, f->addr);
+        log_put_word(l, str_of(address), format);
+        return;
     case LOG_F_STR:
         log_put_string(l, str_of(f->s), format);
         return;
@@ -135,19 +160,20 @@ static void log_line_head(struct log_line *l, enum log_format format, uint64_t w
 {
     char time[25];
     clock_format(time, wall_ms);
-    static const char *const frames[][4] = {
-        [LOG_FORMAT_JSON] = {"{\"time\":\"", "\",\"level\":\"", "\",\"event\":\"", "\""},
-        [LOG_FORMAT_TEXT] = {"", " ", " ", ""}};
-    const char *const *frame = frames[format];
+    static const struct str frames[][4] = {
+        [LOG_FORMAT_JSON] = {STR("{\"time\":\""), STR("\",\"level\":\""), STR("\",\"event\":\""),
+                             STR("\"")},
+        [LOG_FORMAT_TEXT] = {STR(""), STR(" "), STR(" "), STR("")}};
+    const struct str *frame = frames[format];
     l->n = 0;
-    log_put_c(l, frame[0]);
-    log_put_c(l, time);
-    log_put_c(l, frame[1]);
-    log_put_c(l, log_level_name(level));
-    log_put_c(l, frame[2]);
+    log_put_str(l, frame[0]);
+    log_put_str(l, str_n(time, sizeof(time) - 1));
+    log_put_str(l, frame[1]);
+    log_put_str(l, str_of(log_level_name(level)));
+    log_put_str(l, frame[2]);
     l->body = format == LOG_FORMAT_JSON ? 0 : l->n;
-    log_put_c(l, event);
-    log_put_c(l, frame[3]);
+    log_put_str(l, str_of(event));
+    log_put_str(l, frame[3]);
 }
 
 void log_line_make(struct log_line *line, enum log_format format, uint64_t wall_ms,
@@ -157,11 +183,11 @@ void log_line_make(struct log_line *line, enum log_format format, uint64_t wall_
     log_line_head(line, format, wall_ms, level, event);
     for (size_t i = 0; i < n; i++) {
         const struct log_field *f = &fields[i];
-        if (f->type == LOG_F_STR && !f->s)
+        if (f->type != LOG_F_STRN && f->type < LOG_F_U64 && !f->s)
             continue;
         /* A field that does not fit any more is left out whole: half a JSON member would spoil the
          * line. */
-        if (line->n + f->key_n + 48 > LOG_LINE_MAX - LOG_TAIL)
+        if (line->n + f->key_n + LOG_FIELD_ROOM > LOG_LINE_MAX - LOG_TAIL)
             continue;
         char *dst = line->text + line->n;
         *dst++ = format == LOG_FORMAT_JSON ? ',' : ' ';

@@ -44,6 +44,46 @@ static void test_fields(void **state)
     check(NULL, 0, TEXT_HEAD "\n", JSON_HEAD "}\n");
 }
 
+static void test_words(void **state)
+{
+    (void)state;
+    struct addr v4, v6;
+    assert_int_equal(addr_parse(STR("192.0.2.1:110"), &v4), 0);
+    assert_int_equal(addr_parse(STR("[2001:db8::1]:65535"), &v6), 0);
+    const struct addr local = {.family = AF_UNIX};
+    const struct log_field fields[] = {
+        KV_WORD("state", "backend-tls"), KV_WORD("absent", NULL), KV_ADDR("client", &v4),
+        KV_ADDR("server", &v6),          KV_ADDR("none", NULL),   KV_ADDR("local", &local),
+    };
+    check(fields, ARRAY_LEN(fields),
+          TEXT_HEAD " state=backend-tls client=192.0.2.1:110 server=[2001:db8::1]:65535"
+                    " local=unix:\n",
+          JSON_HEAD ",\"state\":\"backend-tls\",\"client\":\"192.0.2.1:110\","
+                    "\"server\":\"[2001:db8::1]:65535\",\"local\":\"unix:\"}\n");
+}
+
+/* What a line is too full for is left out whole. */
+static void test_words_do_not_fit(void **state)
+{
+    (void)state;
+    static char pad[LOG_LINE_MAX];
+    struct addr a;
+    assert_int_equal(addr_parse(STR("[1111:2222:3333:4444:5555:6666:7777:8888]:65535"), &a), 0);
+    memset(pad, 'x', sizeof(pad));
+    for (size_t n = LOG_LINE_MAX - 300; n < LOG_LINE_MAX; n++) {
+        const struct log_field fields[] = {KV_STRN("pad", str_n(pad, n)), KV_ADDR("a", &a),
+                                           KV_WORD("w", "word")};
+        for (int f = LOG_FORMAT_TEXT; f <= LOG_FORMAT_JSON; f++) {
+            struct log_line line;
+            log_line_make(&line, (enum log_format)f, AT, LOG_LEVEL_INFO, "event", fields, 3);
+            struct str text = str_n(line.text, line.n);
+            assert_true(line.n <= LOG_LINE_MAX);
+            assert_int_equal(str_find(text, STR("1111:")) < 0, str_find(text, STR(":65535")) < 0);
+            assert_true(str_find(text, STR("a=\n")) < 0 && str_find(text, STR("\"\"")) < 0);
+        }
+    }
+}
+
 static void test_escapes(void **state)
 {
     (void)state;
@@ -89,6 +129,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_words_do_not_fit),
         cmocka_unit_test(test_escapes),
         cmocka_unit_test(test_cuts),
     };
