@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/log/log.h"
 #include "base/zalloc.h"
 #include "engine/admission.h"
@@ -30,7 +29,9 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     bool is_watched = atomic_load_explicit(w->spec.is_watched, memory_order_relaxed);
     if (note != SESSION_NOTE_FAILURE && !session_user(s) && !is_counted && !is_watched)
         return;
-    struct worker_note *n = free_list_take(&w->notes);
+    pthread_mutex_lock(&w->notes.lock);
+    struct worker_note *n = free_list_take(&w->notes.free);
+    pthread_mutex_unlock(&w->notes.lock);
     if (!n)
         return;
     memset(n, 0, sizeof(*n));
@@ -41,7 +42,7 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     n->session = session_id(s);
     n->proto = session_proto(s);
     n->peer = *session_peer(s);
-    n->at_ms = clock_wall_ms();
+    n->at_ms = loop_wall_ms(w->env.loop);
     n->reason = reason;
     n->judge = session_judge(s);
     n->provider = session_provider(s);
@@ -59,7 +60,10 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
 
 void worker_note_free(struct worker_note *n)
 {
-    free_list_give(n->kept_by, n);
+    struct worker_notes *notes = n->kept_by;
+    pthread_mutex_lock(&notes->lock);
+    free_list_give(&notes->free, n);
+    pthread_mutex_unlock(&notes->lock);
 }
 
 /* ---- limits ---- */
@@ -354,7 +358,8 @@ int worker_new(const struct worker_spec *spec, struct worker **ret)
         return -ERR_NOMEM;
     w->spec = *spec;
     list_init(&w->retirements);
-    free_list_init(&w->notes, sizeof(struct worker_note), WORKER_NOTES_KEPT);
+    pthread_mutex_init(&w->notes.lock, NULL);
+    free_list_init(&w->notes.free, sizeof(struct worker_note), WORKER_NOTES_KEPT);
     int err = worker_make(w);
     if (err == 0) {
         /* Signals are the control thread's. */
@@ -409,6 +414,7 @@ void worker_free(struct worker *w)
     if (!w->has_ended)
         worker_end(w);
     loop_free(w->env.loop);
-    free_list_fini(&w->notes);
+    free_list_fini(&w->notes.free);
+    pthread_mutex_destroy(&w->notes.lock);
     free(w);
 }

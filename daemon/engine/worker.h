@@ -26,10 +26,16 @@ struct worker_spec {
     struct pins_shared *pins;          /* likewise; NULL = there is no fleet */
 };
 
+/* Memory of notes: the worker takes it, the control thread gives it back. */
+struct worker_notes {
+    pthread_mutex_t lock;
+    struct free_list free; /* under the lock */
+};
+
 /* Something that happened to a session, told to the control thread. */
 struct worker_note {
     struct mail mail;
-    struct free_list *kept_by; /* of its worker */
+    struct worker_notes *kept_by; /* of its worker */
     enum session_note what;
     unsigned worker;
     uint64_t session;
@@ -50,7 +56,7 @@ struct worker {
     struct session_env env; /* first: the loop's owner is seen as this by mail from lower floors */
     struct worker_spec spec;
     struct counters counters;
-    struct free_list notes;  /* the control thread gives back what this one takes */
+    struct worker_notes notes;
     struct list retirements; /* see retire.h */
     pthread_t thread;
     bool is_started, has_ended;

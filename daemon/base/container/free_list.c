@@ -2,7 +2,6 @@
 /* Blocks of memory of one size, kept in a stack. */
 #include "base/container/free_list.h"
 
-#include <stdbool.h>
 #include <stdlib.h>
 
 /* The beginning of a block that is kept. */
@@ -16,7 +15,6 @@ void free_list_init(struct free_list *s, size_t bytes, size_t max)
 #ifdef __SANITIZE_ADDRESS__
     s->max = 0; /* it sees the use of what was freed, not of what was given back */
 #endif
-    pthread_mutex_init(&s->lock, NULL);
 }
 
 void free_list_fini(struct free_list *s)
@@ -27,34 +25,26 @@ void free_list_fini(struct free_list *s)
         free(first);
     }
     s->n = 0;
-    pthread_mutex_destroy(&s->lock);
 }
 
 void *free_list_take(struct free_list *s)
 {
-    pthread_mutex_lock(&s->lock);
     struct free_block *p = s->top;
-    if (p) {
-        s->top = p->next;
-        s->n--;
-    }
-    pthread_mutex_unlock(&s->lock);
-    return p ? p : malloc(s->size);
+    if (!p)
+        return malloc(s->size);
+    s->top = p->next;
+    s->n--;
+    return p;
 }
 
 void free_list_give(struct free_list *s, void *p)
 {
     struct free_block *block = p;
-    if (!p)
-        return;
-    pthread_mutex_lock(&s->lock);
-    bool is_kept = s->n < s->max;
-    if (is_kept) {
-        block->next = s->top;
-        s->top = block;
-        s->n++;
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (!is_kept)
+    if (!p || s->n >= s->max) {
         free(p);
+        return;
+    }
+    block->next = s->top;
+    s->top = block;
+    s->n++;
 }
