@@ -2,6 +2,8 @@
 /* What an auth server is asked: header by header, in NGINX's order. */
 #include "auth/auth_http_request.h"
 
+#include <stdio.h>
+
 /* A request under construction; the first failure sticks. */
 struct writer {
     struct buf *out;
@@ -14,31 +16,36 @@ static void write_bytes(struct writer *w, struct str s)
         w->err = buf_append_str(w->out, s);
 }
 
-/* What may stay as it is goes by whole runs. */
-static void write_escaped(struct writer *w, struct str s, bool is_strict)
+/* Each byte takes three at most, for which there is room. Returns where the text ends. */
+static char *put_escaped(char *dst, struct str s, bool is_strict)
 {
     static const char digits[] = "0123456789ABCDEF";
-    while (s.n > 0 && w->err == 0) {
-        size_t n = 0;
-        while (n < s.n && (unsigned char)s.p[n] >= 0x20 &&
-               !(is_strict && (s.p[n] == ' ' || s.p[n] == '%')))
-            n++;
-        write_bytes(w, str_head(s, n));
-        if (n == s.n)
-            return;
-        unsigned char c = (unsigned char)s.p[n];
-        const char code[] = {'%', digits[c >> 4], digits[c & 15]};
-        write_bytes(w, str_n(code, sizeof(code)));
-        s = str_skip(s, n + 1);
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (c >= 0x20 && !(is_strict && (c == ' ' || c == '%'))) {
+            *dst++ = (char)c;
+            continue;
+        }
+        *dst++ = '%';
+        *dst++ = digits[c >> 4];
+        *dst++ = digits[c & 15];
     }
+    return dst;
 }
 
+/* Room for the whole line is made at once. */
 static void write_line(struct writer *w, const char *name, struct str value, bool is_strict)
 {
-    write_bytes(w, str_of(name));
-    write_bytes(w, STR(": "));
-    write_escaped(w, value, is_strict);
-    write_bytes(w, STR("\r\n"));
+    size_t name_n = strlen(name);
+    if (w->err == 0)
+        w->err = buf_reserve(w->out, name_n + 2 + 3 * value.n + 2);
+    if (w->err < 0)
+        return;
+    char *start = buf_tail(w->out), *dst = mempcpy(start, name, name_n);
+    dst = mempcpy(dst, ": ", 2);
+    dst = put_escaped(dst, value, is_strict);
+    dst = mempcpy(dst, "\r\n", 2);
+    buf_commit(w->out, (size_t)(dst - start));
 }
 
 static void write_text(struct writer *w, const char *name, struct str value)
@@ -97,14 +104,14 @@ static void write_tls(struct writer *w, const struct auth_request *r, bool has_p
     write_optional(w, "Auth-SSL-Cipher", t->cipher);
     if (r->client_auth == TLS_CLIENT_AUTH_OFF)
         return;
-    write_bytes(w, STR("Auth-SSL-Verify: "));
-    if (t->verify == TLS_VERIFY_FAILED) {
-        write_bytes(w, STR("FAILED:"));
-        write_escaped(w, str_of(t->verify_error), false);
-    } else {
-        write_bytes(w, t->verify == TLS_VERIFY_SUCCESS ? STR("SUCCESS") : STR("NONE"));
-    }
-    write_bytes(w, STR("\r\n"));
+    char verify[sizeof(t->verify_error) + 8];
+    bool is_failed = t->verify == TLS_VERIFY_FAILED;
+    snprintf(verify, sizeof(verify), "%s%s",
+             is_failed                         ? "FAILED:"
+             : t->verify == TLS_VERIFY_SUCCESS ? "SUCCESS"
+                                               : "NONE",
+             is_failed ? t->verify_error : "");
+    write_text(w, "Auth-SSL-Verify", str_of(verify));
     if (!cert)
         return;
     write_optional(w, "Auth-SSL-Subject", cert->subject);

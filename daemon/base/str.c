@@ -25,9 +25,12 @@ bool str_is_prefix(struct str s, struct str prefix)
 
 bool str_is_iprefix(struct str s, struct str prefix)
 {
+    size_t i = 0;
     if (s.n < prefix.n)
         return false;
-    for (size_t i = 0; i < prefix.n; i++)
+    while (i + 8 <= prefix.n && memcmp(s.p + i, prefix.p + i, 8) == 0) /* in the same case */
+        i += 8;
+    for (; i < prefix.n; i++)
         if (s.p[i] != prefix.p[i] && str_lower_char(s.p[i]) != str_lower_char(prefix.p[i]))
             return false;
     return true;
@@ -62,14 +65,14 @@ struct str str_cut(struct str *s, char sep)
 
 struct str str_word(struct str *s)
 {
-    size_t i = 0;
-    while (i < s->n && (s->p[i] == ' ' || s->p[i] == '\t'))
-        i++;
-    size_t start = i;
-    while (i < s->n && s->p[i] != ' ' && s->p[i] != '\t')
-        i++;
-    struct str word = str_n(str_skip(*s, start).p, i - start);
-    *s = str_skip(*s, i);
+    struct str word = *s;
+    size_t n = 0;
+    while (word.n > 0 && (word.p[0] == ' ' || word.p[0] == '\t'))
+        word = str_skip(word, 1);
+    while (n < word.n && word.p[n] != ' ' && word.p[n] != '\t')
+        n++;
+    *s = str_skip(word, n);
+    word.n = n;
     return word;
 }
 
@@ -94,13 +97,13 @@ bool str_has_crlf_nul(struct str s)
     return str_index(s, '\r') >= 0 || str_index(s, '\n') >= 0 || str_index(s, '\0') >= 0;
 }
 
-bool str_is_among(struct str s, const char *const *words, size_t n)
+ptrdiff_t str_find_among(struct str s, const char *const *words, size_t n)
 {
     char first = s.n > 0 ? str_lower_char(s.p[0]) : '\0';
     for (size_t i = 0; i < n; i++)
         if (str_lower_char(words[i][0]) == first && str_ieq(s, str_of(words[i])))
-            return true;
-    return false;
+            return (ptrdiff_t)i;
+    return -1;
 }
 
 /* Eight bytes at once: none has its high bit, gets it by one more (0x7f), or loses it, where it is
@@ -369,8 +372,8 @@ static int base64_value(char c)
 }
 
 /* One group of four digits of which the last `padding` are '='. Unused bits must be zero, so that a
- * text has one decoding. There is room for three bytes. */
-static int base64_decode_group(const char *p, size_t padding, struct buf *out)
+ * text has one decoding. dst has room for three bytes. */
+static int base64_decode_group(const char *p, size_t padding, char *dst)
 {
     uint32_t v = 0;
     for (size_t i = 0; i < 4; i++) {
@@ -381,11 +384,9 @@ static int base64_decode_group(const char *p, size_t padding, struct buf *out)
     }
     if ((padding == 1 && (v & 0xff)) || (padding == 2 && (v & 0xffff)))
         return -ERR_SYNTAX;
-    char *dst = buf_tail(out);
     dst[0] = (char)(v >> 16);
     dst[1] = (char)(v >> 8);
     dst[2] = (char)v;
-    buf_commit(out, 3 - padding);
     return 0;
 }
 
@@ -393,16 +394,15 @@ int str_base64_decode(struct str in, struct buf *out)
 {
     if (in.n % 4)
         return -ERR_SYNTAX;
-    size_t before = out->len;
+    size_t padding = 0;
     int err = buf_reserve(out, in.n / 4 * 3);
-    for (size_t i = 0; err == 0 && i < in.n; i += 4) {
-        bool is_last = i + 4 == in.n;
-        size_t padding = 0;
-        if (is_last && in.p[i + 3] == '=')
+    char *dst = buf_tail(out);
+    for (size_t i = 0; err == 0 && i < in.n; i += 4, dst += 3) {
+        if (i + 4 == in.n && in.p[i + 3] == '=')
             padding = in.p[i + 2] == '=' ? 2 : 1;
-        err = base64_decode_group(in.p + i, padding, out);
+        err = base64_decode_group(in.p + i, padding, dst);
     }
-    if (err)
-        out->len = before;
+    if (err == 0)
+        buf_commit(out, in.n / 4 * 3 - padding);
     return err;
 }

@@ -57,8 +57,12 @@ static inline bool str_ieq(struct str a, struct str b)
 {
     return a.n == b.n && str_is_iprefix(a, b);
 }
-/* Is it one of these words, in any case? */
-bool str_is_among(struct str s, const char *const *words, size_t n);
+/* Which of these words is it, in any case? -1: none. */
+ptrdiff_t str_find_among(struct str s, const char *const *words, size_t n);
+static inline bool str_is_among(struct str s, const char *const *words, size_t n)
+{
+    return str_find_among(s, words, n) >= 0;
+}
 /* Without leading and trailing SP, HT, CR, LF. */
 struct str str_trim(struct str s);
 /* Cuts the part before the first `sep` off *s and returns it; *s becomes the rest (STR_NULL when

@@ -22,10 +22,8 @@ void watch_go_opaque(struct watch *w)
 
 void watch_set_verb(struct watch *w, struct str word, const char *const *verbs, size_t n)
 {
-    (void)str_copy(w->verb, sizeof(w->verb), STR("?"));
-    for (size_t i = 0; i < n; i++)
-        if (str_ieq(word, str_of(verbs[i])))
-            (void)str_copy(w->verb, sizeof(w->verb), str_of(verbs[i]));
+    ptrdiff_t at = str_find_among(word, verbs, n);
+    (void)str_copy(w->verb, sizeof(w->verb), at < 0 ? STR("?") : str_of(verbs[at]));
 }
 
 bool watch_is_boundary(const struct watch *w)

@@ -131,11 +131,15 @@ int store_protocols_parse(struct str text, unsigned *ret_mask, struct str *ret_u
 
 int user_name_normalise(struct str name, char dst[256])
 {
-    if (name.n == 0 || name.n > USER_NAME_MAX || !str_is_utf8(name) || str_trim(name).n != name.n)
+    if (name.n == 0 || name.n > USER_NAME_MAX || str_trim(name).n != name.n)
         return -ERR_SYNTAX;
-    for (size_t i = 0; i < name.n; i++)
-        if ((unsigned char)name.p[i] < 0x20 || name.p[i] == 0x7f)
+    if (!str_is_printable_ascii(name)) { /* as most are */
+        if (!str_is_utf8(name))
             return -ERR_SYNTAX;
+        for (size_t i = 0; i < name.n; i++)
+            if ((unsigned char)name.p[i] < 0x20 || name.p[i] == 0x7f)
+                return -ERR_SYNTAX;
+    }
     (void)str_copy(dst, USER_NAME_MAX + 1, name);
     str_lower(dst);
     return 0;

@@ -4,10 +4,14 @@
 
 #include "proto/line.h"
 
-/* May this byte stand in an astring without quotes (RFC 3501 ASTRING-CHAR)? */
+/* Bytes that may stand in an astring without quotes (RFC 3501 ASTRING-CHAR): not ( ) { % * " \ */
+static const bool imap_is_atom[256] = {['!'] = true,          ['#' ... '$'] = true,
+                                       ['&' ... '\''] = true, ['+' ... '['] = true,
+                                       [']' ... 'z'] = true,  ['|' ... '~'] = true};
+
 static bool imap_is_atom_char(char c)
 {
-    return c > 0x20 && c < 0x7f && !strchr("(){%*\"\\", c);
+    return imap_is_atom[(unsigned char)c];
 }
 
 struct str imap_cut_atom(struct str *in)
@@ -110,15 +114,19 @@ bool imap_is_quotable(struct str value)
 
 int imap_append_quoted(struct buf *out, struct str value)
 {
-    if (buf_append_char(out, '"') < 0)
+    if (buf_reserve(out, 2 * value.n + 2) < 0)
         return -ERR_NOMEM;
+    char *start = buf_tail(out), *dst = start;
+    *dst++ = '"';
     for (size_t i = 0; i < value.n; i++) {
         char c = value.p[i] >= 0x20 && value.p[i] < 0x7f ? value.p[i] : '?';
-        if (((c == '"' || c == '\\') && buf_append_char(out, '\\') < 0) ||
-            buf_append_char(out, c) < 0)
-            return -ERR_NOMEM;
+        if (c == '"' || c == '\\')
+            *dst++ = '\\';
+        *dst++ = c;
     }
-    return buf_append_char(out, '"');
+    *dst++ = '"';
+    buf_commit(out, (size_t)(dst - start));
+    return 0;
 }
 
 struct str imap_chomp(struct str command)

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/zalloc.h"
 #include "proto/sasl/sasl_mech.h"
 
 static const struct sasl_row {
@@ -177,7 +178,7 @@ struct sasl *sasl_new(enum sasl_mech mech, const struct sasl_env *env)
 {
     if ((unsigned)mech >= SASL_MECH_COUNT || !sasl_steps[mech])
         return NULL;
-    struct sasl *s = calloc(1, sizeof(*s));
+    struct sasl *s = zalloc(sizeof(*s));
     if (!s)
         return NULL;
     s->mech = mech;

@@ -181,10 +181,13 @@ static void smtp_forget_mail(struct smtp_front *s)
  * harm further on is refused. */
 static bool smtp_is_name(struct str name)
 {
+    static const bool is_harmful[256] = {
+        [' '] = true, ['<'] = true,  ['>'] = true, ['('] = true, [')'] = true,
+        ['"'] = true, ['\\'] = true, [','] = true, [';'] = true, ['@'] = true};
     if (name.n == 0 || name.n > SMTP_HELO_MAX || !str_is_printable_ascii(name))
         return false;
     for (size_t i = 0; i < name.n; i++)
-        if (name.p[i] == ' ' || strchr("<>()\"\\,;@", name.p[i]))
+        if (is_harmful[(unsigned char)name.p[i]])
             return false;
     return true;
 }
@@ -387,18 +390,25 @@ static const struct smtp_command {
     {"HELP", true, smtp_help},  {"QUIT", true, smtp_quit},
 };
 
+/* HT is none. */
+static bool smtp_has_control(struct str line)
+{
+    if (str_is_printable_ascii(line)) /* as nearly all are */
+        return false;
+    for (size_t i = 0; i < line.n; i++)
+        if (((unsigned char)line.p[i] < 0x20 && line.p[i] != '\t') || line.p[i] == 0x7f)
+            return true;
+    return false;
+}
+
 static enum proto_intent smtp_run(struct smtp_front *s, struct str line, struct buf *reply)
 {
     struct str args = line, verb = str_cut(&args, ' ');
     const struct smtp_command *c = NULL;
-    bool has_control = false;
     for (size_t i = 0; i < ARRAY_LEN(smtp_commands) && !c; i++)
         if (str_ieq(verb, str_of(smtp_commands[i].verb)))
             c = &smtp_commands[i];
-    for (size_t i = 0; i < line.n; i++)
-        has_control = has_control || ((unsigned char)line.p[i] < 0x20 && line.p[i] != '\t') ||
-                      line.p[i] == 0x7f;
-    if (!c || has_control)
+    if (!c || smtp_has_control(line))
         return front_is_http(line)
                    ? smtp_answer(reply, "503 5.5.0 This is not an HTTP server.", PROTO_FATAL)
                    : smtp_answer(reply, "500 5.5.1 Invalid command.", PROTO_BAD);

@@ -36,11 +36,10 @@ void smtp_watch_init(struct watch *head, struct str learned)
 static bool smtp_watch_forbid(struct smtp_watch *w)
 {
     struct str word = str_n(w->word, w->word_len);
-    for (size_t i = 0; i < ARRAY_LEN(smtp_forbidden); i++)
-        if (str_ieq(word, str_of(smtp_forbidden[i]))) {
-            watch_set_verb(&w->head, word, smtp_forbidden, ARRAY_LEN(smtp_forbidden));
-            w->head.is_forbidden = true;
-        }
+    if (str_is_among(word, smtp_forbidden, ARRAY_LEN(smtp_forbidden))) {
+        watch_set_verb(&w->head, word, smtp_forbidden, ARRAY_LEN(smtp_forbidden));
+        w->head.is_forbidden = true;
+    }
     return w->head.is_forbidden;
 }
 
