@@ -49,6 +49,10 @@ struct watch {
     char verb[15];      /* upper-case last command verb, NUL-terminated, "" before the first */
 };
 
+/* Is the last verb this literal? Compared in place: a string function costs more than the rest of a
+ * short line. */
+#define WATCH_VERB_IS(w, literal) (memcmp((w)->verb, literal, sizeof(literal)) == 0)
+
 /* For the followers: from now on nothing can be said. */
 void watch_go_opaque(struct watch *w);
 /* Sets the verb of a command to the one of n known ones that a word is, in any case; "?" when it is

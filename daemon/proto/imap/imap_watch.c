@@ -19,13 +19,6 @@ static void imap_stream_begin(struct imap_stream *s)
     *s = (struct imap_stream){.tag = IMAP_HASH_START};
 }
 
-static void imap_stream_tag(struct imap_stream *s, char c)
-{
-    s->tag = imap_hash(s->tag, c);
-    s->tag_first = s->tag_len == 0 ? c : s->tag_first;
-    s->tag_len += s->tag_len < UINT8_MAX;
-}
-
 static uint32_t imap_tag_bit(uint32_t tag)
 {
     return 1u << (tag & 31);
@@ -102,33 +95,58 @@ static size_t imap_stream_skip(struct imap_stream *s, size_t n)
     return n;
 }
 
+/* The tag of a line up to the blank behind it, in as many pieces as it comes. Returns what follows.
+ */
+static struct str imap_stream_tag(struct imap_stream *s, struct str piece)
+{
+    uint32_t tag = s->tag;
+    size_t n = 0, len = s->tag_len;
+    for (; n < piece.n && piece.p[n] != ' '; n++) {
+        if (piece.p[n] == '\r')
+            continue;
+        if (len++ == 0)
+            s->tag_first = piece.p[n];
+        tag = imap_hash(tag, piece.p[n]);
+    }
+    s->tag = tag;
+    s->tag_len = (uint8_t)(len < UINT8_MAX ? len : UINT8_MAX);
+    if (n < piece.n) {
+        s->words = 1;
+        n++;
+    }
+    return str_skip(piece, n);
+}
+
+static char imap_upper(char c)
+{
+    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
 /* ---- client ---- */
 
 /* Looks at tag and verb; stops where they end. UID says nothing without the word behind it. */
 static void imap_client_words(struct imap_watch *i, struct str piece)
 {
     struct imap_stream *s = &i->client;
+    if (s->words == 0) {
+        piece = imap_stream_tag(s, piece);
+        if (s->words == 0)
+            return;
+        i->verb_len = 0;
+    }
     for (size_t n = 0; n < piece.n && s->words < 2; n++) {
         char c = piece.p[n];
-        bool is_gap = c == ' ' && s->words == 1 && i->verb_len == 0; /* some servers bear two */
+        bool is_gap = c == ' ' && i->verb_len == 0; /* some servers bear two */
         if (c == '\r' || is_gap)
             continue;
-        if (c != ' ' && s->words == 0) {
-            imap_stream_tag(s, c);
-        } else if (c == ' ') {
-            if (s->words == 0)
-                i->verb_len = 0;
-            if (s->words == 1 && i->verb_len == 3 && memcmp(i->w.verb, "UID", 3) == 0)
-                i->w.verb[i->verb_len++] = ' ';
-            else
-                s->words++;
-        } else if (i->verb_len < sizeof(i->w.verb) - 1) {
-            char upper = (char)toupper((unsigned char)c);
-            i->w.verb[i->verb_len++] = isgraph((unsigned char)c) ? upper : '?';
-        }
-        if (s->words > 0)
-            i->w.verb[i->verb_len] = '\0';
+        if (c == ' ' && i->verb_len == 3 && memcmp(i->w.verb, "UID", 3) == 0)
+            i->w.verb[i->verb_len++] = ' ';
+        else if (c == ' ')
+            s->words = 2;
+        else if (i->verb_len < sizeof(i->w.verb) - 1)
+            i->w.verb[i->verb_len++] = c > ' ' && c <= '~' ? imap_upper(c) : '?';
     }
+    i->w.verb[i->verb_len] = '\0';
 }
 
 /* The client waits from here on, or should: what it sends is looked at when the answer is there. A
@@ -188,9 +206,9 @@ static void imap_client_command(struct imap_watch *i)
         i->more++;
     }
     for (size_t n = 0; n < ARRAY_LEN(asking); n++)
-        if (strcmp(i->w.verb, asking[n].verb) == 0)
+        if (i->w.verb[0] == asking[n].verb[0] && strcmp(i->w.verb, asking[n].verb) == 0)
             imap_client_asks(i, asking[n].asked);
-    if (strcmp(i->w.verb, "UNAUTHENTICATE") == 0)
+    if (WATCH_VERB_IS(&i->w, "UNAUTHENTICATE"))
         i->w.is_forbidden = true;
 }
 
@@ -260,23 +278,20 @@ static size_t imap_client_feed(struct imap_watch *i, struct str bytes)
 /* Looks at the first two words. */
 static void imap_server_words(struct imap_stream *s, struct str piece)
 {
+    if (s->words == 0)
+        piece = imap_stream_tag(s, piece);
     for (size_t n = 0; n < piece.n && s->words < 2; n++) {
         char c = piece.p[n];
-        if (c == '\r')
-            continue;
         if (c == ' ')
-            s->words++;
-        else if (s->words == 0)
-            imap_stream_tag(s, c);
-        else if (s->word_len < sizeof(s->word))
-            s->word[s->word_len++] = (char)toupper((unsigned char)c);
+            s->words = 2;
+        else if (c != '\r' && s->word_len < sizeof(s->word))
+            s->word[s->word_len++] = imap_upper(c);
     }
 }
 
-static bool imap_server_word_is(const struct imap_stream *s, const char *word)
-{
-    return str_eq(str_n(s->word, s->word_len), str_of(word));
-}
+/* With a literal, so that it is compared in place. */
+#define IMAP_WORD_IS(s, literal)                                                                   \
+    ((s)->word_len == sizeof(literal) - 1 && memcmp((s)->word, literal, sizeof(literal) - 1) == 0)
 
 /* The command that asked has its tagged response. */
 static bool imap_is_answered(const struct imap_watch *i)
@@ -303,7 +318,7 @@ static bool imap_server_tagged(struct imap_watch *i)
         imap_stream_begin(&i->client);
     i->asked = IMAP_ASKED_NOTHING;
     i->is_idle = i->is_auth_challenged = false;
-    return asked == IMAP_ASKED_COMPRESS && imap_server_word_is(s, "OK");
+    return asked == IMAP_ASKED_COMPRESS && IMAP_WORD_IS(s, "OK");
 }
 
 /* Some servers leave the blank behind the plus out; no command may have such a tag, but the one of
@@ -339,9 +354,8 @@ static bool imap_server_line(struct imap_watch *i)
     bool is_first = !s->is_tail_line;
     bool is_untagged = s->tag_len == 1 && s->tag_first == '*';
     bool is_continuation = imap_server_is_continuation(i);
-    bool is_status = imap_server_word_is(s, "OK") || imap_server_word_is(s, "NO") ||
-                     imap_server_word_is(s, "BAD") || imap_server_word_is(s, "BYE") ||
-                     imap_server_word_is(s, "PREAUTH");
+    bool is_status = IMAP_WORD_IS(s, "OK") || IMAP_WORD_IS(s, "NO") || IMAP_WORD_IS(s, "BAD") ||
+                     IMAP_WORD_IS(s, "BYE") || IMAP_WORD_IS(s, "PREAUTH");
     if (is_untagged && !is_status && imap_stream_literal(s, &size, &is_sync)) {
         s->is_tail_line = true;
         s->words = 2;
