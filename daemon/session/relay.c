@@ -32,8 +32,6 @@ static void relay_touch(struct session *s)
     if (untold >= RELAY_TELL_BYTES || now / 1000 != s->active_ms / 1000)
         session_tell_bytes(s);
     s->active_ms = now;
-    if (!s->kill)
-        session_set_timer(s, relay_limit_ms(s));
 }
 
 /* From now on the kernel finds out whether the backend's host is still there; it counts the silence
@@ -81,6 +79,11 @@ void relay_timeout(struct session *s)
     }
     if (s->kill) {
         goodbye_timeout(s);
+        return;
+    }
+    uint64_t quiet_ms = loop_now_ms(s->env->loop) - s->active_ms, limit_ms = relay_limit_ms(s);
+    if (quiet_ms < limit_ms) { /* bytes do not move the timer: it is due too early instead */
+        session_set_timer(s, limit_ms - quiet_ms);
         return;
     }
     if (relay_start_keepalive(s))
@@ -413,4 +416,6 @@ void relay_begin(struct session *s, const struct buf *rest, struct str learned)
     else
         conn_want_read(&s->client, is_client_open);
     relay_touch(s);
+    if (!s->kill)
+        session_set_timer(s, relay_limit_ms(s));
 }
