@@ -46,9 +46,9 @@ static void conn_report(struct conn *c)
  * read; else takes it out of the queue. */
 static void conn_rearm(struct conn *c)
 {
-    bool is_wanted = c->fd >= 0 && c->is_reading && !c->is_eof && !c->error;
     bool has_more = c->is_cut || (c->tls && !c->is_securing && conn_tls_has_pending(c->tls));
-    if (c->is_again || ((is_wanted || c->is_securing) && has_more))
+    bool is_wanted = has_more && c->fd >= 0 && c->is_reading && !c->is_eof && !c->error;
+    if (c->is_again || is_wanted || (has_more && c->is_securing))
         loop_again(c->loop, &c->again);
     else
         loop_undefer(&c->again);
@@ -375,8 +375,7 @@ int conn_send(struct conn *c, const void *p, size_t n)
         return -c->error;
     if (n == 0)
         return 0;
-    const struct iovec iov = {.iov_base = (void *)p, .iov_len = n};
-    int err = c->tls ? conn_tls_send(c, p, n) : conn_raw_write(c, &iov, 1);
+    int err = c->tls ? conn_tls_send(c, p, n) : conn_raw_send(c, p, n);
     if (err == 0)
         c->out_bytes += n;
     return err;

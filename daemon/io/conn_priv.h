@@ -19,6 +19,8 @@ int conn_break(struct conn *c, int err);
 void conn_update_read(struct conn *c);
 /* Sends raw bytes, in order after what waits in c->out; keeps what the kernel does not take. Marks
  * the conn broken on errors. */
+int conn_raw_send(struct conn *c, const void *p, size_t n);
+/* The same of several pieces. */
 int conn_raw_write(struct conn *c, const struct iovec *iov, int n_iov);
 /* Sends c->out; arms the write event for the rest. Runs no callback. */
 int conn_flush(struct conn *c);

@@ -80,25 +80,36 @@ static int conn_arm_write(struct conn *c)
     return 0;
 }
 
-/* What the kernel takes now, 0 when nothing, or -1 with errno. A single piece goes by send(2),
- * which is markedly cheaper than sendmsg(2). */
-static ssize_t conn_push(const struct conn *c, const struct iovec *iov, int n_iov)
+/* What the kernel said of a send: how much it took, 0 when nothing now, or -1 with errno. */
+static ssize_t conn_taken(ssize_t n)
+{
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
+}
+
+/* A single piece goes by send(2), which is markedly cheaper than sendmsg(2). */
+static ssize_t conn_push(const struct conn *c, const void *p, size_t n)
+{
+    ssize_t sent;
+    do
+        sent = send(c->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return conn_taken(sent);
+}
+
+static ssize_t conn_push_pieces(const struct conn *c, const struct iovec *iov, int n_iov)
 {
     const struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
-    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-    ssize_t n;
+    ssize_t sent;
     do
-        n = n_iov == 1 ? send(c->fd, iov->iov_base, iov->iov_len, flags)
-                       : sendmsg(c->fd, &msg, flags);
-    while (n < 0 && errno == EINTR);
-    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : n;
+        sent = sendmsg(c->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return conn_taken(sent);
 }
 
 int conn_flush(struct conn *c)
 {
     struct str s = buf_str(&c->out);
-    const struct iovec iov = {.iov_base = (void *)s.p, .iov_len = s.n};
-    ssize_t n = s.n > 0 ? conn_push(c, &iov, 1) : 0;
+    ssize_t n = s.n > 0 ? conn_push(c, s.p, s.n) : 0;
     if (n < 0)
         return conn_break(c, conn_errno(errno));
     buf_consume(&c->out, (size_t)n);
@@ -112,22 +123,35 @@ int conn_flush(struct conn *c)
     return 0;
 }
 
-int conn_raw_write(struct conn *c, const struct iovec *iov, int n_iov)
+/* What is sent now would overtake what waits. */
+static bool conn_is_queued(const struct conn *c)
 {
-    size_t total = 0;
-    ssize_t n = 0;
+    return c->is_corked || c->is_connecting || c->out.len > 0;
+}
+
+int conn_raw_send(struct conn *c, const void *p, size_t n)
+{
     if (c->error)
         return -c->error;
-    for (int i = 0; i < n_iov; i++)
-        total += iov[i].iov_len;
-    bool is_queued = c->is_corked || c->is_connecting || c->out.len > 0;
-    if (!is_queued) {
-        n = conn_push(c, iov, n_iov);
-        if (n < 0)
-            return conn_break(c, conn_errno(errno));
-        if ((size_t)n == total)
-            return 0;
-    }
+    bool is_queued = conn_is_queued(c);
+    ssize_t sent = is_queued ? 0 : conn_push(c, p, n);
+    if (sent < 0)
+        return conn_break(c, conn_errno(errno));
+    if ((size_t)sent == n)
+        return 0;
+    if (buf_append(&c->out, (const char *)p + sent, n - (size_t)sent) != 0)
+        return conn_break(c, ERR_NOMEM);
+    return is_queued ? 0 : conn_arm_write(c);
+}
+
+int conn_raw_write(struct conn *c, const struct iovec *iov, int n_iov)
+{
+    if (c->error)
+        return -c->error;
+    bool is_queued = conn_is_queued(c);
+    ssize_t n = is_queued ? 0 : conn_push_pieces(c, iov, n_iov);
+    if (n < 0)
+        return conn_break(c, conn_errno(errno));
     size_t sent = (size_t)n;
     for (int i = 0; i < n_iov; i++) {
         size_t all = iov[i].iov_len, skip = sent < all ? sent : all;
@@ -136,5 +160,5 @@ int conn_raw_write(struct conn *c, const struct iovec *iov, int n_iov)
             buf_append(&c->out, (const char *)iov[i].iov_base + skip, all - skip) != 0)
             return conn_break(c, ERR_NOMEM);
     }
-    return is_queued ? 0 : conn_arm_write(c);
+    return is_queued || c->out.len == 0 ? 0 : conn_arm_write(c);
 }

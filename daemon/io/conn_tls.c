@@ -106,9 +106,9 @@ static ssize_t tls_pull(gnutls_transport_ptr_t ptr, void *data, size_t cap)
 
 static int tls_batch_flush(struct conn *c, struct loop_tls_io *io)
 {
-    const struct iovec iov = {.iov_base = io->out, .iov_len = io->out_len};
+    size_t n = io->out_len;
     io->out_len = 0;
-    return iov.iov_len > 0 ? conn_raw_write(c, &iov, 1) : 0;
+    return n > 0 ? conn_raw_send(c, io->out, n) : 0;
 }
 
 /* Takes everything always (what the kernel refuses waits in c->out), so GnuTLS never sees EAGAIN
@@ -132,7 +132,7 @@ static ssize_t tls_push(gnutls_transport_ptr_t ptr, const giovec_t *vec, int n_v
             io->out_len += iov[i].iov_len;
         }
     } else if (err == 0) {
-        err = conn_raw_write(c, iov, n_vec);
+        err = n_vec == 1 ? conn_raw_send(c, iov->iov_base, total) : conn_raw_write(c, iov, n_vec);
     }
     if (err == 0)
         return (ssize_t)total;
