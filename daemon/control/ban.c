@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* ban list, add, remove, clear. */
-#include <inttypes.h>
 #include <sys/socket.h>
 
+#include "base/buf.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "ops/kill.h"
 #include "rpc/handlers.h"
@@ -50,20 +51,70 @@ static void ban_event(struct request *r, const struct limit_target *s, const cha
                   s->kind == LIMIT_TARGET_ADDRESS ? name : NULL, NULL, text);
 }
 
-/* Addresses of the networks, those of IPv6 by /64 as limits count them; a single one is none. */
-static uint64_t ban_addresses(const struct rule_edit *edit)
+/* Whom an edit names: a network of IPv6 counts as its /64s, as limits count. */
+struct ban_sum {
+    __uint128_t addresses, networks; /* those of IPv4 networks; /64s of IPv6 networks */
+    size_t singles, users;           /* single addresses */
+    bool has_network;
+};
+
+static struct ban_sum ban_sum_up(const struct rule_edit *edit)
 {
-    uint64_t sum = 0;
+    struct ban_sum sum = {0};
     for (size_t i = 0; i < edit->n; i++) {
-        const struct addr_net *net = &edit->subjects[i].net;
-        unsigned last = net->family == AF_INET6 ? 64 : 128;
-        if (edit->subjects[i].kind != LIMIT_TARGET_NETWORK || net->bits >= last)
+        const struct limit_target *t = &edit->subjects[i];
+        bool is_v6 = t->net.family == AF_INET6;
+        unsigned last = is_v6 ? 64 : 128;
+        if (t->kind == LIMIT_TARGET_USER) {
+            sum.users++;
             continue;
-        uint64_t n =
-            last - net->bits > 62 ? (uint64_t)INT64_MAX : UINT64_C(1) << (last - net->bits);
-        sum = n > (uint64_t)INT64_MAX - sum ? (uint64_t)INT64_MAX : sum + n;
+        }
+        if (t->kind != LIMIT_TARGET_NETWORK || t->net.bits >= last) {
+            sum.singles++;
+            continue;
+        }
+        *(is_v6 ? &sum.networks : &sum.addresses) += (__uint128_t)1 << (last - t->net.bits);
+        sum.has_network = true;
     }
     return sum;
+}
+
+/* Of the networks; --max and JSON have numbers that end earlier than IPv6. */
+static uint64_t ban_count(const struct ban_sum *sum)
+{
+    __uint128_t n = sum->addresses + sum->networks;
+    return n > INT64_MAX ? INT64_MAX : (uint64_t)n;
+}
+
+static void ban_put_number(struct buf *out, __uint128_t n)
+{
+    char digits[40], *at = digits + sizeof(digits);
+    do
+        *--at = (char)('0' + (int)(n % 10));
+    while ((n /= 10) > 0);
+    (void)!buf_append(out, at, (size_t)(digits + sizeof(digits) - at));
+}
+
+/* "256 addresses, 4 IPv6 networks (/64) and 1 user would be refused". */
+static void ban_say(struct buf *out, const struct ban_sum *sum)
+{
+    const struct {
+        __uint128_t n;
+        const char *one, *many;
+    } parts[] = {{sum->addresses + sum->singles, " address", " addresses"},
+                 {sum->networks, " IPv6 network (/64)", " IPv6 networks (/64)"},
+                 {sum->users, " user", " users"}};
+    size_t left = 0;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        left += parts[i].n > 0;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        if (parts[i].n == 0)
+            continue;
+        ban_put_number(out, parts[i].n);
+        (void)!buf_append_c(out, parts[i].n == 1 ? parts[i].one : parts[i].many);
+        left--;
+        (void)!buf_append_c(out, left > 1 ? ", " : left == 1 ? " and " : " would be refused");
+    }
 }
 
 static void on_ban_looked(void *arg, const struct kill_result *result)
@@ -76,15 +127,17 @@ static void on_ban_looked(void *arg, const struct kill_result *result)
     }
     if (rule_edit_begin(r, RULE_DB_BAN, &edit) < 0)
         return;
-    uint64_t n = ban_addresses(&edit);
+    const struct ban_sum sum = ban_sum_up(&edit);
+    uint64_t n = ban_count(&sum);
     rule_edit_abort(&edit, 0, NULL);
     AUTO_FREE char *sessions = breakdown_text(result->tally->found, "would stay");
-    AUTO_FREE char *text =
-        str_printf("%" PRIu64 " addresses would be refused; %s", n, sessions ? sessions : "");
+    AUTO_BUF text = BUF_INIT;
+    ban_say(&text, &sum);
+    (void)!buf_printf(&text, "; %s", sessions ? sessions : "");
     r->count = n;
-    request_answer(r,
-                   json_pack("{s:I, s:b, s:s?, s:o}", "count", (json_int_t)n, "changed", 0,
-                             "message", text, "breakdown", breakdown_json(result->tally->found)));
+    request_answer(r, json_pack("{s:I, s:b, s:s?, s:o}", "count", (json_int_t)n, "changed", 0,
+                                "message", buf_cstr(&text), "breakdown",
+                                breakdown_json(result->tally->found)));
 }
 
 /* Who is there now: the sessions of these networks, as far as one filter names them. */
@@ -110,21 +163,25 @@ static void ban_say_single(struct request *r, struct rule_edit *edit)
 {
     char name[LIMIT_TARGET_TEXT_MAX] = "";
     size_t n = edit->n;
+    const struct ban_sum sum = ban_sum_up(edit);
+    AUTO_BUF text = BUF_INIT;
+    ban_say(&text, &sum);
     if (n > 0)
         limit_target_format(name, &edit->subjects[0]);
     rule_edit_abort(edit, 0, NULL);
     if (n == 1)
         request_done(r, 0, false, "%s would be refused", name);
     else
-        request_done(r, 0, false, "%zu addresses and users would be refused", n);
+        request_done(r, 0, false, "%s", buf_cstr(&text));
 }
 
 /* True: the guards have answered, or will. */
 static bool ban_guard(struct request *r, struct rule_edit *edit)
 {
-    uint64_t n = ban_addresses(edit);
+    const struct ban_sum sum = ban_sum_up(edit);
+    AUTO_BUF text = BUF_INIT;
     if (request_bool(r, "dry_run")) {
-        if (n == 0) {
+        if (!sum.has_network) {
             ban_say_single(r, edit);
             return true;
         }
@@ -132,9 +189,9 @@ static bool ban_guard(struct request *r, struct rule_edit *edit)
         rule_edit_abort(edit, err, "%s", err_text(err));
         return true;
     }
-    if (n > request_number(r, "max", UINT64_MAX)) {
-        rule_edit_abort(edit, -ERR_TOO_MANY,
-                        "%" PRIu64 " addresses would be refused; nothing was done", n);
+    if (sum.has_network && ban_count(&sum) > request_number(r, "max", UINT64_MAX)) {
+        ban_say(&text, &sum);
+        rule_edit_abort(edit, -ERR_TOO_MANY, "%s; nothing was done", buf_cstr(&text));
         return true;
     }
     return false;

@@ -250,9 +250,14 @@ def test_ban_of_a_network_asks(proxy):
     assert "E_CONFIRM" in text and "8388608 addresses would be refused; 1 session would stay: 1 imap" in text
     assert "E_TOO_MANY" in fails(proxy, 1, "ban", "add", "127.0.0.0/9", "10.0.0.0/8", "--max", "20000000", "--yes")
     assert proxy.ctl("ban", "list", "--allow-empty") == []
-    assert "256 addresses" in fails(proxy, 1, "ban", "add", "2001:db8::/56")
+    assert "256 IPv6 networks (/64) would be refused" in fails(proxy, 1, "ban", "add", "2001:db8::/56")
+    for nets, text in ((["::/0"], "18446744073709551616 IPv6 networks (/64)"), (["0.0.0.0/0"], "4294967296 addresses"),
+                       (["10.0.0.0/31", "192.0.2.1", "somebody"], "3 addresses and 1 user"),
+                       (["0.0.0.0/0", "::/63", "a", "b"], "4294967296 addresses, 2 IPv6 networks (/64) and 2 users")):
+        assert proxy.ctl("ban", "add", *nets, "--dry-run")["message"].startswith(text + " would be refused; ")
+    assert "E_TOO_MANY" in fails(proxy, 1, "ban", "add", "::/0", "--max", "9000000000000000000", "--yes")
     assert proxy.ctl_run("ban", "add", "192.0.2.1", "--dry-run").stderr == "192.0.2.1 would be refused\n"
-    assert proxy.ctl("ban", "add", "192.0.2.1", "somebody", "--dry-run")["message"] == "2 addresses and users would be refused"
+    assert proxy.ctl("ban", "add", "192.0.2.1", "somebody", "--dry-run")["message"] == "1 address and 1 user would be refused"
     proxy.ctl("ban", "add", "192.0.2.1", "192.0.2.2/32", "2001:db8::/64", "somebody")  # one address or user each
     proxy.ctl("ban", "add", "192.0.2.0/24", "--yes")
     assert len(proxy.ctl("ban", "list")) == 5
