@@ -151,7 +151,7 @@ static void check_end(struct fleet_check *k)
     free(k);
 }
 
-static void on_info(void *arg, const struct redis_result *r)
+static void on_check_info(void *arg, const struct redis_result *r)
 {
     struct fleet_check *k = arg;
     if (r->err < 0) {
@@ -198,7 +198,7 @@ static void on_time(void *arg, const struct redis_result *r)
     else
         check_clock(k, r->reply);
     k->asked_us = clock_us();
-    if (redis_call(fleet_redis(k->fleet), words, 1, 0, on_info, k, NULL) < 0)
+    if (redis_call(fleet_redis(k->fleet), words, 1, 0, on_check_info, k, NULL) < 0)
         check_end(k);
 }
 

@@ -52,7 +52,7 @@ static void loads_run(struct cert_loads *l)
         loop_timer_set(l->spec.loop, &l->timer, LOADS_TICK_MS);
 }
 
-static void on_tick(struct loop_timer *t)
+static void on_cert_loads_tick(struct loop_timer *t)
 {
     loads_run(CONTAINER_OF(t, struct cert_loads, timer));
 }
@@ -246,7 +246,7 @@ int cert_loads_new(const struct cert_loads_spec *spec, struct cert_loads **ret)
     if (!l)
         return -ERR_NOMEM;
     l->spec = *spec;
-    loop_timer_init(&l->timer, on_tick);
+    loop_timer_init(&l->timer, on_cert_loads_tick);
     int err = tls_certs_new(on_wanted, l, &l->certs);
     if (err < 0) {
         free(l);

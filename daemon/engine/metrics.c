@@ -80,7 +80,7 @@ static void on_other(struct evhttp_request *request, void *arg)
     evhttp_send_error(request, HTTP_NOTFOUND, NULL);
 }
 
-static void on_resume(struct loop_timer *t)
+static void on_metrics_resume(struct loop_timer *t)
 {
     (void)!evconnlistener_enable(CONTAINER_OF(t, struct metrics, resume)->listener);
 }
@@ -102,7 +102,7 @@ int metrics_new(struct loop *l, int fd, struct control *c, struct metrics **ret)
     }
     m->control = c;
     m->loop = l;
-    loop_timer_init(&m->resume, on_resume);
+    loop_timer_init(&m->resume, on_metrics_resume);
     evhttp_set_allowed_methods(m->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
     evhttp_set_timeout(m->http, METRICS_TIMEOUT_S);
     /* Whoever reaches the page could fill the memory otherwise. */

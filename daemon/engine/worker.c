@@ -135,7 +135,7 @@ static void accept_drop(struct mail *m)
     free(a);
 }
 
-static void on_accept(struct mail *m, void *owner)
+static void on_worker_accept(struct mail *m, void *owner)
 {
     struct accept_mail *a = CONTAINER_OF(m, struct accept_mail, mail);
     struct worker *w = CONTAINER_OF((struct session_env *)owner, struct worker, env);
@@ -158,7 +158,7 @@ int worker_accept(struct worker *w, struct setup *setup, unsigned listener, int 
     struct accept_mail *a = zalloc(sizeof(*a));
     if (!a)
         return -ERR_NOMEM;
-    *a = (struct accept_mail){.mail = {.fn = on_accept, .drop = accept_drop},
+    *a = (struct accept_mail){.mail = {.fn = on_worker_accept, .drop = accept_drop},
                               .setup = setup_ref(setup),
                               .listener = listener,
                               .fd = fd,
@@ -280,7 +280,7 @@ int worker_forget(struct worker *w, const char *user)
     return 0;
 }
 
-static void on_stop(struct mail *m, void *owner)
+static void on_worker_stop(struct mail *m, void *owner)
 {
     struct session_env *env = owner;
     LIST_FOREACH_SAFE (it, &env->sessions)
@@ -387,7 +387,7 @@ bool worker_stop(struct worker *w)
     struct mail *stop = calloc(1, sizeof(*stop));
     if (!stop)
         return false;
-    stop->fn = on_stop;
+    stop->fn = on_worker_stop;
     mailbox_post(worker_mailbox(w), stop);
     pthread_join(w->thread, NULL);
     w->is_started = false;

@@ -27,7 +27,7 @@ struct conflicts_part {
     } v[CONFLICTS_TOLD_MAX];
 };
 
-static bool on_conflict(void *arg, const struct pin_conflict *c)
+static bool on_pin_conflict(void *arg, const struct pin_conflict *c)
 {
     struct conflicts_part *part = arg;
     if (part->n == ARRAY_LEN(part->v))
@@ -75,7 +75,7 @@ static void conflicts_each(struct conflicts *c, enum pin_conflict_pick pick, siz
     if (!part)
         return; /* the next tick has them */
     part->most = most;
-    pin_conflicts(&c->pins->table, pick, on_conflict, part);
+    pin_conflicts(&c->pins->table, pick, on_pin_conflict, part);
     for (size_t i = 0; i < part->n; i++)
         fn(c, &part->v[i]);
 }

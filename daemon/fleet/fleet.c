@@ -474,7 +474,7 @@ static void fleet_follow(struct fleet *f)
         LOG_EVENT(LOG_LEVEL_ERROR, "fleet-config", KV_ERR("error", err));
 }
 
-static void on_tick(struct loop_timer *t)
+static void on_fleet_tick(struct loop_timer *t)
 {
     struct fleet *f = CONTAINER_OF(t, struct fleet, tick);
     fleet_follow(f);
@@ -487,7 +487,7 @@ static void on_tick(struct loop_timer *t)
     loop_timer_set(f->control->host->loop, &f->tick, FLEET_TICK_MS);
 }
 
-static void on_changed(void *arg, bool is_up)
+static void on_fleet_changed(void *arg, bool is_up)
 {
     struct fleet *f = arg;
     f->is_back |= is_up;
@@ -518,7 +518,7 @@ int fleet_new(struct control *c, struct fleet **ret)
     f->started_wall_ms = clock_wall_ms();
     memcpy(f->secret, config->fleet.secret, sizeof(f->secret));
     list_init(&f->watches);
-    loop_timer_init(&f->tick, on_tick);
+    loop_timer_init(&f->tick, on_fleet_tick);
     fleet_heartbeat_init();
     const char *prefix = f->pins->prefix;
     f->name = str_dup_c(config->fleet.name);
@@ -529,7 +529,7 @@ int fleet_new(struct control *c, struct fleet **ret)
     bool is_named = f->name && f->node && f->key_schema && f->key_entries && f->key_entry;
     int err = is_named ? fleet_spec(f, config, &spec, &tls) : -ERR_NOMEM;
     if (err == 0) {
-        spec.changed = on_changed;
+        spec.changed = on_fleet_changed;
         spec.arg = f;
         err = redis_client_new(c->host->loop, &spec, &f->redis);
     }

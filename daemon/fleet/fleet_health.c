@@ -97,7 +97,7 @@ static json_t *finding_open(const struct health_ask *a, struct str sealed,
     return m;
 }
 
-static void on_asked(void *arg, const struct redis_result *r)
+static void on_health_asked(void *arg, const struct redis_result *r)
 {
     struct health_ask *a = arg;
     struct fleet_health *h = a->health;
@@ -145,7 +145,7 @@ static bool health_ask(void *arg, const char *pool, const char *backend, enum pr
                                     str_of(fleet_holder(h->fleet)), str_of(lease_ms),
                                     str_of(fresh_ms)};
         err = redis_eval(fleet_redis(h->fleet), &ask_script, words, ARRAY_LEN(words), 2, 0,
-                         on_asked, a, &a->call);
+                         on_health_asked, a, &a->call);
     }
     if (err < 0) {
         h->facts.failed_open++;

@@ -123,14 +123,14 @@ bool pins_shown_find(const struct pins_shown *s, const char *pool, struct pin_fa
 
 /* ---- life ---- */
 
-static void on_back(struct fleet_watch *w, bool is_other)
+static void on_fleet_pins_back(struct fleet_watch *w, bool is_other)
 {
     struct fleet_pins *p = CONTAINER_OF(w, struct fleet_pins, watch);
     (void)is_other; /* writes may be lost in both cases */
     claims_begin(p->claims);
 }
 
-static void on_nodes(struct fleet_watch *w)
+static void on_fleet_pins_nodes(struct fleet_watch *w)
 {
     struct fleet_pins *p = CONTAINER_OF(w, struct fleet_pins, watch);
     struct fleet_counts counts;
@@ -148,8 +148,8 @@ int fleet_pins_new(struct control *c, struct fleet *f, struct fleet_pins **ret)
     p->fleet = f;
     p->redis = fleet_redis(f);
     p->pins = c->host->pins;
-    p->watch.back = on_back;
-    p->watch.nodes = on_nodes;
+    p->watch.back = on_fleet_pins_back;
+    p->watch.nodes = on_fleet_pins_nodes;
     int err = claims_new(c->host->loop, c->host->pins, &p->claims);
     if (err == 0)
         err = conflicts_new(c, c->host->pins, &p->conflicts);

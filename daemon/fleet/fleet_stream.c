@@ -189,12 +189,12 @@ static void stream_read(struct fleet_stream *s)
         loop_timer_set(s->loop, &s->retry, STREAM_RETRY_MS);
 }
 
-static void on_retry(struct loop_timer *t)
+static void on_stream_retry(struct loop_timer *t)
 {
     stream_read(CONTAINER_OF(t, struct fleet_stream, retry));
 }
 
-static void on_changed(void *arg, bool is_up)
+static void on_stream_changed(void *arg, bool is_up)
 {
     struct fleet_stream *s = arg;
     if (!is_up)
@@ -239,8 +239,8 @@ int fleet_stream_new(const struct fleet_stream_spec *spec, struct fleet_stream *
     s->loop = spec->loop;
     s->fleet = spec->fleet;
     memcpy(s->secret, spec->secret, sizeof(s->secret));
-    loop_timer_init(&s->retry, on_retry);
-    int err = fleet_connect(spec->fleet, on_changed, s, &s->redis);
+    loop_timer_init(&s->retry, on_stream_retry);
+    int err = fleet_connect(spec->fleet, on_stream_changed, s, &s->redis);
     if (err < 0) {
         fleet_stream_free(s);
         return err;

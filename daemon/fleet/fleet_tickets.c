@@ -115,14 +115,14 @@ static void tickets_ask(struct fleet_tickets *t)
                       on_tickets, t, &t->call);
 }
 
-static void on_timer(struct loop_timer *timer)
+static void on_tickets_timer(struct loop_timer *timer)
 {
     struct fleet_tickets *t = CONTAINER_OF(timer, struct fleet_tickets, timer);
     tickets_ask(t);
     loop_timer_set(t->control->host->loop, &t->timer, TICKETS_LOOK_MS);
 }
 
-static void on_back(struct fleet_watch *w, bool is_other)
+static void on_tickets_back(struct fleet_watch *w, bool is_other)
 {
     (void)is_other;
     tickets_ask(CONTAINER_OF(w, struct fleet_tickets, watch));
@@ -137,11 +137,11 @@ int fleet_tickets_new(struct control *c, struct fleet *f, struct fleet_tickets *
         return -ERR_NOMEM;
     *t = (struct fleet_tickets){.control = c,
                                 .fleet = f,
-                                .watch = {.back = on_back},
+                                .watch = {.back = on_tickets_back},
                                 .tickets = c->host->tickets,
                                 .key = str_printf("%stickets", fleet_prefix(f))};
     list_init(&t->watch.link);
-    loop_timer_init(&t->timer, on_timer);
+    loop_timer_init(&t->timer, on_tickets_timer);
     redis_script_init(&tickets_script);
     int err =
         t->key ? seal_init(&t->seal, control_setup(c)->config->fleet.secret, "ticket") : -ERR_NOMEM;

@@ -477,19 +477,19 @@ static void users_go_on(struct fleet_users *u)
     fleet_set_sync(u->fleet, !is_wanted ? "" : is_behind ? "behind" : "in step");
 }
 
-static void on_next(struct loop_deferred *d)
+static void on_users_next(struct loop_deferred *d)
 {
     users_go_on(CONTAINER_OF(d, struct fleet_users, next));
 }
 
-static void on_tick(struct loop_timer *t)
+static void on_users_tick(struct loop_timer *t)
 {
     struct fleet_users *u = CONTAINER_OF(t, struct fleet_users, tick);
     users_go_on(u);
     loop_timer_set(u->control->host->loop, &u->tick, USERS_TICK_MS);
 }
 
-static void on_back(struct fleet_watch *w, bool is_other)
+static void on_users_back(struct fleet_watch *w, bool is_other)
 {
     (void)is_other; /* writes may be lost in both cases */
     CONTAINER_OF(w, struct fleet_users, watch)->is_reset = true;
@@ -512,7 +512,7 @@ int fleet_users_new(const struct fleet_users_spec *spec, struct fleet_users **re
     const char *prefix = fleet_prefix(spec->fleet);
     *u = (struct fleet_users){.control = spec->control,
                               .fleet = spec->fleet,
-                              .watch = {.back = on_back},
+                              .watch = {.back = on_users_back},
                               .is_reset = true,
                               .is_behind = true,
                               .node = str_dup_c(spec->node),
@@ -520,9 +520,9 @@ int fleet_users_new(const struct fleet_users_spec *spec, struct fleet_users **re
                               .log = str_printf("%susers:log", prefix),
                               .seq = str_printf("%susers:number", prefix)};
     list_init(&u->watch.link);
-    loop_timer_init(&u->tick, on_tick);
+    loop_timer_init(&u->tick, on_users_tick);
     list_init(&u->next.link);
-    u->next.fn = on_next;
+    u->next.fn = on_users_next;
     redis_script_init(&users_push);
     redis_script_init(&users_pull);
     users_forget_init();

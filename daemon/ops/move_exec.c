@@ -89,7 +89,7 @@ static void exec_wait_for_client(struct move_exec *x)
     loop_timer_set(move_exec_loop(x), &x->lost, x->spec.hold_ms);
 }
 
-static void on_exec_lost(struct loop_timer *t)
+static void on_carry_lost(struct loop_timer *t)
 {
     struct move_exec *x = CONTAINER_OF(t, struct move_exec, lost);
     bool is_final = !x->is_held;
@@ -273,7 +273,7 @@ int move_exec_new(const struct move_exec_spec *spec, struct move_exec **ret)
         return -ERR_NOMEM;
     x->spec = *spec;
     list_init(&x->link.link);
-    loop_timer_init(&x->lost, on_exec_lost);
+    loop_timer_init(&x->lost, on_carry_lost);
     x->to_pool = str_dup_c(spec->to_pool);
     x->to = str_dup_c(spec->to);
     x->to_host = str_dup_c(spec->to_host);

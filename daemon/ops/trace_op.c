@@ -188,7 +188,7 @@ static void trace_op_tell(struct trace_op *t, const struct session_trace_event *
         (void)trace_op_note(t, e, e->left_out, "bytes that came along are left out");
 }
 
-static void on_event(struct mail *m, void *owner)
+static void on_trace_event(struct mail *m, void *owner)
 {
     trace_deliver(control_of(owner), CONTAINER_OF(m, struct session_trace_event, mail));
 }
@@ -235,7 +235,7 @@ static int trace_op_begin(struct trace_op *t, struct filter *filter)
     const struct session_trace_spec spec = {.number = t->stream.stream,
                                             .filter = filter,
                                             .reply = loop_mailbox(h->loop),
-                                            .deliver = on_event};
+                                            .deliver = on_trace_event};
     for (size_t w = 0; worker_next(t->control, &w); w++) {
         int err = worker_trace(t->control, w, &spec);
         if (err < 0)

@@ -13,7 +13,7 @@ struct conflict_rows {
     size_t most;
 };
 
-static bool on_conflict(void *arg, const struct pin_conflict *p)
+static bool on_peer_conflict(void *arg, const struct pin_conflict *p)
 {
     struct conflict_rows *all = arg;
     json_t *row = json_object();
@@ -32,7 +32,7 @@ json_t *peer_conflicts_own(const struct control *c, size_t most)
 {
     struct conflict_rows all = {.rows = json_array(), .most = most};
     if (all.rows && c->host->pins)
-        pin_conflicts(&c->host->pins->table, PIN_CONFLICTS_ALL, on_conflict, &all);
+        pin_conflicts(&c->host->pins->table, PIN_CONFLICTS_ALL, on_peer_conflict, &all);
     return all.rows;
 }
 

@@ -33,7 +33,8 @@ static void message_send(struct peer_limits_message *m)
     m->rows = NULL;
 }
 
-static void on_changed(void *arg, enum limit_share_kind kind, const char *name, uint32_t sessions)
+static void on_peer_limits_changed(void *arg, enum limit_share_kind kind, const char *name,
+                                   uint32_t sessions)
 {
     struct peer_limits_message *m = arg;
     char word[] = {(char)kind, '\0'};
@@ -49,7 +50,7 @@ void peer_limits_send(struct limiter *l, struct peer_engine *e)
     struct peer_limits_message m = {.engine = e};
     if (!peer_limits_make(e))
         return;
-    (void)!limit_telling_step(&e->limits->telling, limiter_limits(l), on_changed, &m);
+    (void)!limit_telling_step(&e->limits->telling, limiter_limits(l), on_peer_limits_changed, &m);
     message_send(&m);
 }
 

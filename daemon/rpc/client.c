@@ -28,7 +28,7 @@ static void client_dismiss(struct client *c, int err, const char *text);
 
 /* ---- the end of a client ---- */
 
-static void on_client_end(struct loop_deferred *d)
+static void on_control_client_end(struct loop_deferred *d)
 {
     struct client *c = CONTAINER_OF(d, struct client, end);
     list_del(&c->link);
@@ -431,7 +431,7 @@ int client_open(struct server_socket *socket, int fd, const struct peer *peer)
     list_init(&c->pump.link);
     c->pump.step = on_client_pump;
     list_init(&c->end.link);
-    c->end.fn = on_client_end;
+    c->end.fn = on_control_client_end;
     list_add_tail(&socket->server->clients, &c->link);
     socket->n_clients++;
     socket->server->n_clients++;
@@ -515,5 +515,5 @@ void client_end(struct client *c)
     client_flush(c);
     client_drop(c, NULL);
     loop_undefer(&c->end);
-    on_client_end(&c->end);
+    on_control_client_end(&c->end);
 }

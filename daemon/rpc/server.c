@@ -110,12 +110,12 @@ static void server_pause(struct server *s)
     loop_timer_set(s->rpc->loop, &s->resume, SERVER_RESUME_MS);
 }
 
-static void on_resume(struct loop_timer *t)
+static void on_server_resume(struct loop_timer *t)
 {
     server_watch(CONTAINER_OF(t, struct server, resume), true);
 }
 
-static void on_accept(evutil_socket_t listening, short what, void *arg)
+static void on_server_accept(evutil_socket_t listening, short what, void *arg)
 {
     struct server_socket *s = arg;
     struct rpc *rpc = s->server->rpc;
@@ -182,7 +182,7 @@ int server_new(struct rpc *rpc, struct server **ret)
     loop_timer_init(&s->check, on_check);
     loop_timer_set(rpc->loop, &s->check, SERVER_CHECK_MS);
     loop_timer_init(&s->leave, on_leave);
-    loop_timer_init(&s->resume, on_resume);
+    loop_timer_init(&s->resume, on_server_resume);
     *ret = s;
     return 0;
 }
@@ -207,7 +207,8 @@ int server_listen(struct server *s, int fd, const char *path)
     socket->server = s;
     socket->fd = -1;
     socket->path = str_dup_c(path);
-    socket->event = event_new(loop_base(s->rpc->loop), fd, EV_READ | EV_PERSIST, on_accept, socket);
+    socket->event =
+        event_new(loop_base(s->rpc->loop), fd, EV_READ | EV_PERSIST, on_server_accept, socket);
     bool is_ready = socket->path && socket->event;
     if (!is_ready || (!s->is_paused && event_add(socket->event, NULL) != 0)) {
         socket_free(socket);
@@ -229,7 +230,7 @@ int server_relisten(struct server *s, int fd, const char *path)
     if (!socket)
         return -ERR_NOT_FOUND;
     struct event *event =
-        event_new(loop_base(s->rpc->loop), fd, EV_READ | EV_PERSIST, on_accept, socket);
+        event_new(loop_base(s->rpc->loop), fd, EV_READ | EV_PERSIST, on_server_accept, socket);
     if (!event || (!s->is_paused && event_add(event, NULL) != 0)) {
         if (event)
             event_free(event);

@@ -203,7 +203,7 @@ static void gather_tell(struct gather *g, const char *user, const char *text)
 
 /* ---- the move of this node ---- */
 
-static void on_ready(void *arg, struct user_move_step *step, const char *user)
+static void on_gather_ready(void *arg, struct user_move_step *step, const char *user)
 {
     struct gather *g = arg;
     if (map_put(&g->waiting, str_of(user), step, NULL) < 0)
@@ -284,6 +284,7 @@ int fleet_gather_begin(struct fleet_runs *f, const char *with, const char *at,
     g->is_begun = true;
     g->pool = str_dup_c(plan->pool);
     g->backend = str_dup_c(plan->backend);
-    *ret = (struct move_gather){.ready = on_ready, .ended = on_ended, .over = on_over, .arg = g};
+    *ret = (struct move_gather){
+        .ready = on_gather_ready, .ended = on_ended, .over = on_over, .arg = g};
     return (plan->pool && !g->pool) || (plan->backend && !g->backend) ? -ERR_NOMEM : 0;
 }

@@ -273,7 +273,7 @@ void fleet_runs_flush(struct fleet_runs *f)
     }
 }
 
-static void on_retry(struct loop_timer *t)
+static void on_queue_retry(struct loop_timer *t)
 {
     fleet_runs_flush(CONTAINER_OF(t, struct fleet_runs, retry));
 }
@@ -308,7 +308,7 @@ static bool queued_is_missed(const struct queued *q, const json_t *alive)
     return !q->has_come;
 }
 
-static void on_look(struct loop_timer *t)
+static void on_queue_look(struct loop_timer *t)
 {
     struct fleet_runs *f = CONTAINER_OF(t, struct fleet_runs, look);
     uint64_t wall_ms = clock_wall_ms();
@@ -453,8 +453,8 @@ void fleet_queue_look(const struct fleet_runs *f, size_t *ret_waiting, size_t *r
 void fleet_queue_init(struct fleet_runs *f)
 {
     list_init(&f->queue);
-    loop_timer_init(&f->retry, on_retry);
-    loop_timer_init(&f->look, on_look);
+    loop_timer_init(&f->retry, on_queue_retry);
+    loop_timer_init(&f->look, on_queue_look);
     fleet_queue_patience(f);
 }
 

@@ -167,7 +167,7 @@ void fleet_run_check(struct fleet_runs *f)
         run_check(LIST_ITEM(it, struct run, link));
 }
 
-static void on_tick(struct loop_timer *t)
+static void on_run_tick(struct loop_timer *t)
 {
     struct fleet_runs *f = CONTAINER_OF(t, struct fleet_runs, tick);
     fleet_run_check(f);
@@ -246,7 +246,7 @@ void fleet_run_answered(struct fleet_runs *f, const json_t *m)
 
 /* What could not be sent. Where the store is away, or did not answer, what is to hold was kept, and
  * is sent later; what it refused is not, and nobody is promised it. */
-static void on_sent(void *arg, const struct redis_result *r)
+static void on_run_sent(void *arg, const struct redis_result *r)
 {
     struct run *run = arg;
     run->is_lost = r->err < 0 && !fleet_queue_keeps(r->err);
@@ -287,13 +287,13 @@ static void run_send(struct run *run, const struct command *c, json_t *params, c
         (void)json_object_set_new(m, "nodes", fleet_run_nodes(run));
     run->pending++;
     f->sent++;
-    int err = fleet_send_command(f, m, run->is_later, on_sent, run);
+    int err = fleet_send_command(f, m, run->is_later, on_run_sent, run);
     json_decref(m);
     if (err < 0) {
         const struct redis_result failed = {
             .err = err,
             .error = err == -ERR_UNREACHABLE ? "the store of the fleet is not reachable" : NULL};
-        on_sent(run, &failed);
+        on_run_sent(run, &failed);
     }
 }
 
@@ -440,7 +440,7 @@ void fleet_run(struct fleet_runs *f, struct request *r, const struct command *c,
 void fleet_run_init(struct fleet_runs *f)
 {
     list_init(&f->runs);
-    loop_timer_init(&f->tick, on_tick);
+    loop_timer_init(&f->tick, on_run_tick);
 }
 
 void fleet_run_fini(struct fleet_runs *f)

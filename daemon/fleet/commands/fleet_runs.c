@@ -6,7 +6,7 @@
 #include "runtime/state.h"
 
 /* Who waits for a node that is gone need not. */
-static void on_nodes(struct fleet_watch *w)
+static void on_runs_nodes(struct fleet_watch *w)
 {
     struct fleet_runs *f = CONTAINER_OF(w, struct fleet_runs, watch);
     fleet_queue_patience(f);
@@ -31,7 +31,7 @@ static void on_last(void *arg, const struct redis_result *r)
     fleet_stream_rewind(f->stream);
 }
 
-static void on_back(struct fleet_watch *w, bool is_other)
+static void on_runs_back(struct fleet_watch *w, bool is_other)
 {
     struct fleet_runs *f = CONTAINER_OF(w, struct fleet_runs, watch);
     const struct str last[] = {STR("XREVRANGE"), str_of(f->commands), STR("+"),
@@ -59,7 +59,7 @@ static void on_command(void *arg, const char *position, const json_t *m)
     fleet_execute(arg, position, m);
 }
 
-static void on_answer(void *arg, const char *position, const json_t *m)
+static void on_runs_answer(void *arg, const char *position, const json_t *m)
 {
     struct fleet_runs *f = arg;
     (void)position;
@@ -87,7 +87,7 @@ int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret)
     const char *prefix = fleet_prefix(spec->fleet);
     *f = (struct fleet_runs){.control = spec->control,
                              .fleet = spec->fleet,
-                             .watch = {.back = on_back, .nodes = on_nodes},
+                             .watch = {.back = on_runs_back, .nodes = on_runs_nodes},
                              .loop = spec->control->host->loop,
                              .node = str_dup_c(spec->node),
                              .commands = str_printf("%scmd", prefix),
@@ -110,7 +110,7 @@ int fleet_runs_new(const struct fleet_runs_spec *spec, struct fleet_runs **ret)
         .loop = f->loop, .fleet = spec->fleet, .secret = f->secret};
     const struct fleet_stream_source sources[] = {
         {.key = f->commands, .position = f->position, .heard = on_command, .arg = f},
-        {.key = f->inbox, .position = "0", .heard = on_answer, .arg = f}};
+        {.key = f->inbox, .position = "0", .heard = on_runs_answer, .arg = f}};
     if (err == 0)
         err = fleet_stream_new(&stream, &f->stream);
     for (size_t i = 0; i < ARRAY_LEN(sources) && err == 0; i++)

@@ -97,13 +97,13 @@ static void bans_over(struct fleet_bans *b, bool is_taken)
         bans_due(b);
 }
 
-static void on_sent(void *arg, const struct redis_result *r)
+static void on_bans_sent(void *arg, const struct redis_result *r)
 {
     struct fleet_bans *b = arg;
     bans_over(b, r->err == 0);
 }
 
-static void on_timer(struct loop_timer *t)
+static void on_bans_timer(struct loop_timer *t)
 {
     struct fleet_bans *b = CONTAINER_OF(t, struct fleet_bans, timer);
     const struct fleet_stream_to to = {.writer = fleet_redis(b->fleet),
@@ -121,7 +121,7 @@ static void on_timer(struct loop_timer *t)
                                   "number", (json_int_t)b->number, "bans", rows)
                       : NULL;
     b->sent_ms = loop_now_ms(b->loop);
-    int err = m ? fleet_stream_append(&to, m, on_sent, b) : -ERR_NOMEM;
+    int err = m ? fleet_stream_append(&to, m, on_bans_sent, b) : -ERR_NOMEM;
     json_decref(m);
     b->sent = n > 0 ? json_incref(rows) : NULL;
     json_decref(rows);
@@ -132,7 +132,7 @@ static void on_timer(struct loop_timer *t)
 }
 
 /* Those of this node are told again: the store may have lost them. */
-static void on_back(struct fleet_watch *w, bool is_other)
+static void on_bans_back(struct fleet_watch *w, bool is_other)
 {
     struct fleet_bans *b = CONTAINER_OF(w, struct fleet_bans, watch);
     (void)is_other;
@@ -164,7 +164,7 @@ static void bans_take(struct fleet_bans *b, const char *node, const json_t *row)
         b->facts.taken++;
 }
 
-static void on_heard(void *arg, const char *position, const json_t *m)
+static void on_bans_heard(void *arg, const char *position, const json_t *m)
 {
     struct fleet_bans *b = arg;
     const struct engine_api *h = b->control->host;
@@ -196,7 +196,7 @@ int fleet_bans_new(const struct fleet_bans_spec *spec, struct fleet_bans **ret)
     struct fleet_bans *b = zalloc(sizeof(*b));
     if (!b)
         return -ERR_NOMEM;
-    b->watch.back = on_back;
+    b->watch.back = on_bans_back;
     list_init(&b->watch.link);
     b->control = spec->control;
     b->fleet = spec->fleet;
@@ -206,9 +206,9 @@ int fleet_bans_new(const struct fleet_bans_spec *spec, struct fleet_bans **ret)
     b->seen = json_object();
     b->lifted = json_object();
     memcpy(b->secret, spec->secret, sizeof(b->secret));
-    loop_timer_init(&b->timer, on_timer);
+    loop_timer_init(&b->timer, on_bans_timer);
     const struct fleet_stream_source source = {
-        .key = b->key, .position = "0", .heard = on_heard, .arg = b};
+        .key = b->key, .position = "0", .heard = on_bans_heard, .arg = b};
     bool is_whole = ban_queue_init(&b->queue) == 0 && b->key && b->node && b->seen && b->lifted;
     int err = is_whole ? fleet_stream_add(spec->stream, &source) : -ERR_NOMEM;
     if (err < 0) {

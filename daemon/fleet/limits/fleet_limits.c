@@ -369,7 +369,7 @@ static void counts_begin_turn(struct fleet_limits *c)
     c->n_nodes = n_nodes;
 }
 
-static void on_tick(struct loop_timer *t)
+static void on_fleet_limits_tick(struct loop_timer *t)
 {
     struct fleet_limits *c = CONTAINER_OF(t, struct fleet_limits, timer);
     struct limits *l = counts_limits(c);
@@ -419,7 +419,7 @@ int fleet_limits_new(const struct fleet_limits_spec *spec, struct fleet_limits *
     c->prefix = str_printf("%snear:", fleet_prefix(spec->fleet));
     c->key = str_printf("%snear:%s", fleet_prefix(spec->fleet), fleet_holder(spec->fleet));
     list_init(&c->others);
-    loop_timer_init(&c->timer, on_tick);
+    loop_timer_init(&c->timer, on_fleet_limits_tick);
     redis_script_init(&counts_script);
     bool is_whole = c->node && c->prefix && c->key;
     int err = is_whole ? seal_init(&c->seal, spec->secret, "limits") : -ERR_NOMEM;

@@ -29,7 +29,7 @@ static int live_take(struct fleet_live *l, const json_t *m, const char *from, ui
     return err;
 }
 
-static void on_heard(void *arg, const char *position, const json_t *m)
+static void on_live_heard(void *arg, const char *position, const json_t *m)
 {
     static const struct {
         const char *kind;
@@ -53,7 +53,7 @@ static void on_heard(void *arg, const char *position, const json_t *m)
 
 /* ---- when ---- */
 
-static void on_tick(struct loop_timer *t)
+static void on_live_tick(struct loop_timer *t)
 {
     struct fleet_live *l = CONTAINER_OF(t, struct fleet_live, tick);
     bool has_follows = fleet_follows_tick(l), has_feeds = fleet_feeds_tick(l);
@@ -61,7 +61,7 @@ static void on_tick(struct loop_timer *t)
         loop_timer_set(l->loop, t, LIVE_TICK_MS);
 }
 
-static void on_nodes(struct fleet_watch *w)
+static void on_live_nodes(struct fleet_watch *w)
 {
     fleet_follows_check(CONTAINER_OF(w, struct fleet_live, watch));
 }
@@ -73,7 +73,7 @@ int fleet_live_new(const struct fleet_live_spec *spec, struct fleet_live **ret)
     struct fleet_live *l = zalloc(sizeof(*l));
     if (!l)
         return -ERR_NOMEM;
-    l->watch.nodes = on_nodes;
+    l->watch.nodes = on_live_nodes;
     list_init(&l->watch.link);
     l->control = spec->control;
     l->fleet = spec->fleet;
@@ -86,9 +86,9 @@ int fleet_live_new(const struct fleet_live_spec *spec, struct fleet_live **ret)
     l->engines = json_object();
     list_init(&l->follows);
     list_init(&l->feeds);
-    loop_timer_init(&l->tick, on_tick);
+    loop_timer_init(&l->tick, on_live_tick);
     const struct fleet_stream_source source = {
-        .key = l->key, .position = "0", .seal = &l->seal, .heard = on_heard, .arg = l};
+        .key = l->key, .position = "0", .seal = &l->seal, .heard = on_live_heard, .arg = l};
     bool is_whole = l->node && l->key && l->seen && l->engines;
     int err = is_whole ? seal_init(&l->seal, spec->secret, "stream") : -ERR_NOMEM;
     if (err == 0)

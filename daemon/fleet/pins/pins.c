@@ -293,7 +293,7 @@ static void call_answer(struct pins_call *c, const struct redis_result *r)
         fn(arg, &a);
 }
 
-static void on_asked(void *arg, const struct redis_result *r)
+static void on_pins_asked(void *arg, const struct redis_result *r)
 {
     call_answer(arg, r);
 }
@@ -326,7 +326,7 @@ static int ask_send(struct pins_call *c, const struct pins_request *q, const str
         proposal,         str_of(q->avoid), str_of(max),      str_of(p->retention), str_of(p->ttl),
         str_of(p->lease), str_of(known),    str_of(flags)};
     return redis_eval(p->redis, &pin_script_ask, words, ARRAY_LEN(words), 3, q->timeout_ms,
-                      on_asked, c, NULL);
+                      on_pins_asked, c, NULL);
 }
 
 /* The pin of the login, which counts as one that asks. */
@@ -392,13 +392,13 @@ void pins_cancel(struct pins_call *c)
 
 /* ---- life ---- */
 
-static void on_lost(struct loop_deferred *d)
+static void on_pins_lost(struct loop_deferred *d)
 {
     struct pins *p = CONTAINER_OF(d, struct pins, lost_later);
     const struct redis_result closed = {.err = -ERR_CLOSED};
     while (!list_is_empty(&p->lost)) {
         struct pins_call *c = LIST_ITEM(p->lost.next, struct pins_call, link);
-        (c->kind == PINS_ASK ? on_asked : on_left)(c, &closed);
+        (c->kind == PINS_ASK ? on_pins_asked : on_left)(c, &closed);
     }
 }
 
@@ -417,7 +417,7 @@ int pins_new(struct loop *l, struct pins_shared *shared, struct pins **ret)
     list_init(&p->calls);
     list_init(&p->lost);
     list_init(&p->lost_later.link);
-    p->lost_later.fn = on_lost;
+    p->lost_later.fn = on_pins_lost;
     *str_put_number(p->lease, p->shared->lease_ms, 10, 0) = '\0';
     pins_set_retention(p, 0);
     *ret = p;
@@ -451,7 +451,7 @@ void pins_free(struct pins *p)
     loop_undefer(&p->lost_later);
     LIST_FOREACH (it, &p->lost)
         LIST_ITEM(it, struct pins_call, link)->fn = NULL;
-    on_lost(&p->lost_later);
+    on_pins_lost(&p->lost_later);
     crypto_hmac_free(p->hmac);
     free(p);
 }
